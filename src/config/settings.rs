@@ -1,0 +1,149 @@
+//! The configuration after it was checked: no text left to interpret, no contradiction left to find.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::model::secret::Secret;
+use crate::model::site::Site;
+
+/// Everything the operator wrote.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where generated keys and the embedded identity server's data rest.
+    pub state_dir: PathBuf,
+    /// Listeners and limits.
+    pub server: Server,
+    /// By name; never empty.
+    pub providers: BTreeMap<String, Provider>,
+    /// The sealing keys, decoded, the first seals; empty: one is made in `state_dir`.
+    pub cookie_keys: Vec<SealingKeyBytes>,
+    /// How long the result of a renewal is remembered under the old refresh token.
+    pub reuse_window: Duration,
+    /// Attempts to sign in.
+    pub login: Login,
+    /// Where and how much is logged.
+    pub log: Log,
+    /// Never empty; no two answer to one host.
+    pub sites: Vec<Arc<Site>>,
+}
+
+/// 32 bytes that seal cookies; never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealingKeyBytes(pub [u8; 32]);
+
+impl std::fmt::Debug for SealingKeyBytes {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("[secret]")
+    }
+}
+
+/// Listeners and limits.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Plain HTTP listeners; never empty.
+    pub listen: Vec<SocketAddr>,
+    /// Metrics and health; never a site.
+    pub admin: Option<SocketAddr>,
+    /// Peers whose `X-Forwarded-*` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Threads; 0 is one per core.
+    pub workers: usize,
+    /// How long requests in flight may take after `SIGTERM`.
+    pub drain: Duration,
+    /// The limits of one connection.
+    pub limits: Limits,
+}
+
+/// The limits of one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// For the whole request head.
+    pub header_timeout: Duration,
+    /// How long an idle client connection is kept.
+    pub keep_alive: Duration,
+    /// For connecting to an upstream.
+    pub upstream_connect: Duration,
+    /// Between two reads from an upstream.
+    pub upstream_idle: Duration,
+    /// The largest sign-in body, in bytes.
+    pub max_login_body: usize,
+}
+
+/// An identity provider.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// Which API it speaks and where.
+    pub kind: ProviderKind,
+    /// The `iss` its tokens must carry, exactly.
+    pub issuer: String,
+    /// The `alg` values taken, spelled as in the tokens; never empty, never HS beside asymmetric ones.
+    pub algorithms: Vec<String>,
+    /// The key of HS256 and kin.
+    pub hmac_secret: Option<Secret>,
+    /// One call, all in all.
+    pub timeout: Duration,
+    /// How far clocks may differ.
+    pub leeway: Duration,
+    /// Whether expired and locked accounts are told so.
+    pub reveal_account_state: bool,
+}
+
+/// Which API a provider speaks.
+#[derive(Clone, Debug)]
+pub enum ProviderKind {
+    /// FusionAuth's.
+    Fusionauth {
+        /// Base URL without a trailing slash.
+        url: String,
+        /// The API key.
+        api_key: Secret,
+        /// Where the server has several tenants.
+        tenant_id: Option<String>,
+    },
+    /// The identity server inside this program, reached over loopback like FusionAuth.
+    Embedded {
+        /// The TOML file of its users.
+        users: PathBuf,
+    },
+}
+
+/// Attempts to sign in.
+#[derive(Clone, Copy, Debug)]
+pub struct Login {
+    /// For one account, whatever the spelling.
+    pub account_limit: Rate,
+    /// For one client address (IPv6: /64).
+    pub address_limit: Rate,
+}
+
+/// So many in a span of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub attempts: u32,
+    /// In what time.
+    pub per: Duration,
+}
+
+/// Where and how much is logged.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: String,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}

@@ -1,0 +1,95 @@
+//! What the gateway answers by itself, before anybody has turned it into bytes.
+
+use super::reason::Reason;
+use super::return_path::ReturnPath;
+use super::token::IssuedTokens;
+
+/// An answer of the gateway's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To another address of this site.
+    Redirect(Redirect),
+    /// A refusal or failure: a problem document, or the same as a page for navigations.
+    Problem(Problem),
+    /// The sign-in form.
+    SignInForm(SignInForm),
+    /// The page with the one button.
+    SignOutPage,
+    /// The provider knows the person but asks for something first.
+    ProviderAsks(ProviderAsks),
+    /// One of the pages' own files, by its name beneath `/_vestibule/`.
+    Asset(String),
+    /// The public keys of the signed assertion.
+    AssertionKeys,
+}
+
+/// A redirect to an address of this site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// 302 for "sign in first", 303 after a form.
+    pub status: u16,
+    /// Path, query and fragment.
+    pub location: String,
+    /// Whether the browser is asked to forget what it stored (after a sign-out).
+    pub clear_site_data: bool,
+}
+
+/// A refusal or failure (RFC 9457).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The status code.
+    pub status: u16,
+    /// Why.
+    pub reason: Reason,
+    /// Seconds for `Retry-After`.
+    pub retry_after: Option<u32>,
+    /// The methods for `Allow`.
+    pub allow: Option<&'static str>,
+}
+
+impl Problem {
+    /// A problem that says no more than its status and reason.
+    #[must_use]
+    pub const fn new(status: u16, reason: Reason) -> Self {
+        Self { status, reason, retry_after: None, allow: None }
+    }
+}
+
+/// The sign-in form with what it shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignInForm {
+    /// 200 for a fresh one, else the status of what went wrong.
+    pub status: u16,
+    /// What went wrong with the last attempt.
+    pub trouble: Option<Reason>,
+    /// What the visitor typed as their name. Never the password.
+    pub login_id: String,
+    /// Where to go afterwards.
+    pub return_to: Option<ReturnPath>,
+    /// Whether "keep me signed in" is ticked.
+    pub remember: bool,
+    /// Seconds until another attempt makes sense.
+    pub retry_after: Option<u32>,
+}
+
+/// The provider wants something before it lets the person in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderAsks {
+    /// The status code.
+    pub status: u16,
+    /// What it wants.
+    pub reason: Reason,
+    /// The provider's word for why a password must be changed.
+    pub change_reason: Option<String>,
+}
+
+/// What happens to the visitor's cookies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CookieChange {
+    /// New tokens replace the old.
+    SetTokens(IssuedTokens),
+    /// Every credential goes.
+    ClearCredentials,
+    /// The refresh token goes, the access token may live out its time.
+    ClearRefresh,
+}

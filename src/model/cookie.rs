@@ -1,0 +1,359 @@
+//! The gateway's cookies: read from a request, written to a response, kept from the upstream
+//! (contract, section 5).
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use cookie::{Cookie, SameSite};
+
+/// The longest value one cookie carries, in bytes; browsers stop at 4096 with name and attributes.
+pub const MAX_PIECE: usize = 3900;
+/// The most that the access and refresh values may take together, in bytes.
+pub const MAX_TOGETHER: usize = 7500;
+/// More pieces than the budget can fill are not ours.
+const MAX_PIECES: usize = 8;
+
+/// Which of the gateway's cookies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CookieKind {
+    /// The provider's JWT, as issued.
+    Access,
+    /// The sealed refresh token.
+    Refresh,
+    /// The session id.
+    Session,
+    /// The binding of the sign-in form.
+    Form,
+}
+
+impl CookieKind {
+    /// All four, in the order of [`CookieNames`].
+    pub const ALL: [Self; 4] = [Self::Access, Self::Refresh, Self::Session, Self::Form];
+}
+
+/// The cookie names of one site and whether they are `Secure`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookieNames {
+    /// Default `vestibule-access`, on https with `__Host-` in front; likewise the others.
+    pub access: String,
+    /// The sealed refresh token's.
+    pub refresh: String,
+    /// The session id's.
+    pub session: String,
+    /// The sign-in form's.
+    pub form: String,
+    /// Whether the site's origin is https.
+    pub secure: bool,
+}
+
+impl CookieNames {
+    /// The names where the operator chose none.
+    #[must_use]
+    pub fn defaults(secure: bool) -> Self {
+        let prefix = if secure { "__Host-" } else { "" };
+        let name = |what: &str| format!("{prefix}vestibule-{what}");
+        Self { access: name("access"), refresh: name("refresh"), session: name("session"), form: name("form"), secure }
+    }
+
+    /// The name of one of them.
+    #[must_use]
+    pub fn of(&self, kind: CookieKind) -> &str {
+        match kind {
+            CookieKind::Access => &self.access,
+            CookieKind::Refresh => &self.refresh,
+            CookieKind::Session => &self.session,
+            CookieKind::Form => &self.form,
+        }
+    }
+
+    /// Whose cookie `name` is, and which piece of it; `None` for a cookie that is not the gateway's.
+    fn owner(&self, name: &str) -> Option<(CookieKind, Option<usize>)> {
+        CookieKind::ALL.into_iter().find_map(|kind| {
+            let rest = name.strip_prefix(self.of(kind))?;
+            if rest.is_empty() {
+                return Some((kind, None));
+            }
+            let digits = rest.strip_prefix('.')?;
+            let piece = digits.len() == 1 && digits.bytes().all(|b| b.is_ascii_digit());
+            piece.then(|| digits.parse().ok()).flatten().map(|index| (kind, Some(index)))
+        })
+    }
+
+    /// Whether the gateway manages a cookie of this name: such a one is not sent upstream, nor taken from there.
+    #[must_use]
+    pub fn manages(&self, name: &str) -> bool {
+        self.owner(name).is_some()
+    }
+}
+
+/// One of the gateway's cookies as a request carries it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Presented<'a> {
+    /// Not there, or not usable.
+    #[default]
+    Absent,
+    /// There, once.
+    Once(Cow<'a, str>),
+    /// There more than once: nobody can say which is the visitor's, so it counts as none.
+    Ambiguous,
+}
+
+impl Presented<'_> {
+    /// The value, where there is exactly one.
+    #[must_use]
+    pub fn value(&self) -> Option<&str> {
+        match self {
+            Self::Once(value) => Some(value),
+            Self::Absent | Self::Ambiguous => None,
+        }
+    }
+}
+
+/// The gateway's cookies of one request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PresentedCookies<'a> {
+    /// The JWT.
+    pub access: Presented<'a>,
+    /// The sealed refresh token.
+    pub refresh: Presented<'a>,
+    /// The session id.
+    pub session: Presented<'a>,
+    /// The sign-in form's binding.
+    pub form: Presented<'a>,
+    /// Names of all gateway cookies that arrived, for clearing stale pieces.
+    pub names: Vec<&'a str>,
+}
+
+#[derive(Default)]
+struct Found<'a> {
+    whole: Option<&'a str>,
+    pieces: Vec<(usize, &'a str)>,
+    ambiguous: bool,
+}
+
+impl<'a> Found<'a> {
+    fn add(&mut self, piece: Option<usize>, value: &'a str) {
+        match piece {
+            None => self.ambiguous |= self.whole.replace(value).is_some(),
+            Some(index) => {
+                self.ambiguous |= self.pieces.iter().any(|(seen, _)| *seen == index);
+                self.pieces.push((index, value));
+            }
+        }
+    }
+
+    fn assemble(mut self) -> Presented<'a> {
+        if self.ambiguous || (self.whole.is_some() && !self.pieces.is_empty()) {
+            return Presented::Ambiguous;
+        }
+        if let Some(value) = self.whole {
+            return Presented::Once(Cow::Borrowed(value));
+        }
+        self.pieces.sort_unstable_by_key(|(index, _)| *index);
+        let gapless = self.pieces.iter().enumerate().all(|(at, (index, _))| at == *index);
+        if self.pieces.is_empty() || !gapless {
+            return Presented::Absent;
+        }
+        Presented::Once(Cow::Owned(self.pieces.iter().map(|(_, value)| *value).collect()))
+    }
+}
+
+/// Walks through the `name=value` pairs of one `Cookie` field; what has no `=` comes with an empty name.
+fn pairs(field: &str) -> impl Iterator<Item = (&str, &str)> {
+    field.split(';').map(str::trim_ascii).filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or(("", pair));
+        (name.trim_ascii(), value.trim_ascii())
+    })
+}
+
+impl<'a> PresentedCookies<'a> {
+    /// Reads the gateway's cookies out of all `Cookie` fields of a request, in their order.
+    #[must_use]
+    pub fn read(names: &CookieNames, fields: impl Iterator<Item = &'a str>) -> Self {
+        let mut found: [Found<'a>; 4] = Default::default();
+        let mut arrived = Vec::new();
+        for (name, value) in fields.flat_map(pairs) {
+            let Some((kind, piece)) = names.owner(name) else { continue };
+            arrived.push(name);
+            if let Some(slot) = found.get_mut(kind as usize) {
+                slot.add(piece, value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value));
+            }
+        }
+        let [access, refresh, session, form] = found.map(Found::assemble);
+        Self { access, refresh, session, form, names: arrived }
+    }
+
+    /// Whether any credential arrived, usable or not.
+    #[must_use]
+    pub fn any_credential(&self) -> bool {
+        [&self.access, &self.refresh, &self.session].into_iter().any(|cookie| *cookie != Presented::Absent)
+    }
+}
+
+/// All `Cookie` fields joined into one without the gateway's own cookies; `None` when nothing is left.
+#[must_use]
+pub fn for_upstream<'a>(names: &CookieNames, fields: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut joined = String::new();
+    for pair in fields.flat_map(|field| field.split(';')).map(str::trim_ascii).filter(|pair| !pair.is_empty()) {
+        let name = pair.split_once('=').map_or("", |(name, _)| name.trim_ascii());
+        if names.manages(name) {
+            continue;
+        }
+        if !joined.is_empty() {
+            joined.push_str("; ");
+        }
+        joined.push_str(pair);
+    }
+    (!joined.is_empty()).then_some(joined)
+}
+
+/// Whether an upstream's `Set-Cookie` value would set one of the gateway's cookies.
+#[must_use]
+pub fn sets_managed(names: &CookieNames, set_cookie: &str) -> bool {
+    let name = set_cookie.split([';', '=']).next().unwrap_or_default().trim_ascii();
+    names.manages(name)
+}
+
+/// How long a cookie lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// Until the browser ends.
+    Browser,
+    /// This long.
+    For(Duration),
+}
+
+/// The `Set-Cookie` values that give a cookie its new value: one, or one for each piece.
+#[must_use]
+pub fn set(names: &CookieNames, kind: CookieKind, value: &str, lifetime: Lifetime) -> Vec<String> {
+    let name = names.of(kind);
+    let age = match lifetime {
+        Lifetime::Browser => None,
+        Lifetime::For(span) => Some(span),
+    };
+    if value.len() <= MAX_PIECE {
+        return vec![line(names, name, value, age)];
+    }
+    let pieces = value.as_bytes().chunks(MAX_PIECE).filter_map(|piece| std::str::from_utf8(piece).ok());
+    pieces.enumerate().map(|(at, piece)| line(names, &format!("{name}.{at}"), piece, age)).collect()
+}
+
+/// The `Set-Cookie` value that makes a browser forget the cookie of this name: every attribute repeated, or some
+/// browsers keep it.
+#[must_use]
+pub fn clear(names: &CookieNames, name: &str) -> String {
+    line(names, name, "", Some(Duration::ZERO))
+}
+
+fn line(names: &CookieNames, name: &str, value: &str, age: Option<Duration>) -> String {
+    let mut cookie = Cookie::build((name, value)).path("/").http_only(true).same_site(SameSite::Lax);
+    if names.secure {
+        cookie = cookie.secure(true);
+    }
+    if let Some(age) = age {
+        let seconds = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+        cookie = cookie.max_age(cookie::time::Duration::seconds(seconds));
+    }
+    cookie.build().to_string()
+}
+
+/// The names under which `kind` was presented but that writing `value` does not overwrite: the stale pieces.
+#[must_use]
+pub fn stale<'a>(names: &CookieNames, kind: CookieKind, presented: &[&'a str], value: &str) -> Vec<&'a str> {
+    let pieces = if value.len() <= MAX_PIECE { 0 } else { value.len().div_ceil(MAX_PIECE).min(MAX_PIECES) };
+    let mut stale: Vec<&str> = presented
+        .iter()
+        .copied()
+        .filter(|name| match names.owner(name) {
+            Some((owner, piece)) => owner == kind && piece.map_or(pieces > 0, |index| index >= pieces),
+            None => false,
+        })
+        .collect();
+    stale.dedup();
+    stale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> CookieNames {
+        CookieNames::defaults(true)
+    }
+
+    fn read<'a>(names: &CookieNames, fields: &[&'a str]) -> PresentedCookies<'a> {
+        PresentedCookies::read(names, fields.iter().copied())
+    }
+
+    #[test]
+    fn one_field_or_many_are_the_same() {
+        let one = ["a=1; __Host-vestibule-access=A; __Host-vestibule-refresh=R"];
+        let many = ["a=1", "__Host-vestibule-access=A", "__Host-vestibule-refresh=R"];
+        assert_eq!(read(&names(), &one), read(&names(), &many));
+        assert_eq!(read(&names(), &one).access.value(), Some("A"));
+    }
+
+    #[test]
+    fn a_duplicate_counts_as_none() {
+        let twice = read(&names(), &["__Host-vestibule-access=A; __Host-vestibule-access=B"]);
+        assert_eq!(twice.access, Presented::Ambiguous);
+        let mixed = read(&names(), &["__Host-vestibule-access=A; __Host-vestibule-access.0=B"]);
+        assert_eq!(mixed.access, Presented::Ambiguous);
+    }
+
+    #[test]
+    fn pieces_are_joined_in_their_order_and_only_whole() {
+        let out_of_order = read(&names(), &["__Host-vestibule-access.1=B; __Host-vestibule-access.0=A"]);
+        assert_eq!(out_of_order.access.value(), Some("AB"));
+        assert_eq!(read(&names(), &["__Host-vestibule-access.1=B"]).access, Presented::Absent);
+    }
+
+    #[test]
+    fn a_long_value_survives_the_round_trip() {
+        let value = "x".repeat(MAX_PIECE * 2 - 5);
+        let lines = set(&names(), CookieKind::Access, &value, Lifetime::Browser);
+        assert_eq!(lines.len(), 2);
+        let sent: Vec<&str> = lines.iter().map(|line| line.split(';').next().unwrap()).collect();
+        assert_eq!(read(&names(), &[&sent.join("; ")]).access.value(), Some(value.as_str()));
+        assert!(lines.iter().all(|line| line.len() <= 4096));
+    }
+
+    #[test]
+    fn attributes_are_those_of_the_contract() {
+        let line = &set(&names(), CookieKind::Refresh, "R", Lifetime::For(Duration::from_secs(60)))[0];
+        for part in ["__Host-vestibule-refresh=R", "HttpOnly", "SameSite=Lax", "Secure", "Path=/", "Max-Age=60"] {
+            assert!(line.split("; ").any(|have| have == part), "{part} in {line}");
+        }
+        assert!(!line.contains("Domain"));
+        let plain = &set(&CookieNames::defaults(false), CookieKind::Refresh, "R", Lifetime::Browser)[0];
+        assert!(!plain.contains("Secure") && !plain.contains("Max-Age"), "{plain}");
+        let cleared = clear(&names(), "__Host-vestibule-refresh");
+        for part in ["HttpOnly", "SameSite=Lax", "Secure", "Path=/", "Max-Age=0"] {
+            assert!(cleared.split("; ").any(|have| have == part), "{part} in {cleared}");
+        }
+    }
+
+    #[test]
+    fn the_upstream_sees_everything_but_ours() {
+        let fields = ["cart=7; __Host-vestibule-access=A", "theme=dark; __Host-vestibule-refresh.1=R; odd"];
+        assert_eq!(for_upstream(&names(), fields.into_iter()).as_deref(), Some("cart=7; theme=dark; odd"));
+        assert_eq!(for_upstream(&names(), ["__Host-vestibule-form=F"].into_iter()), None);
+    }
+
+    #[test]
+    fn an_upstream_cannot_set_ours() {
+        assert!(sets_managed(&names(), "__Host-vestibule-access=evil; Path=/"));
+        assert!(sets_managed(&names(), " __Host-vestibule-access.0 =evil"));
+        assert!(!sets_managed(&names(), "__Host-vestibule-accessory=1"));
+        assert!(!sets_managed(&names(), "cart=__Host-vestibule-access"));
+    }
+
+    #[test]
+    fn stale_pieces_are_found() {
+        let presented = ["__Host-vestibule-access", "__Host-vestibule-access.0", "__Host-vestibule-access.2"];
+        assert_eq!(stale(&names(), CookieKind::Access, &presented, "short"), presented.get(1..).unwrap());
+        let long = "x".repeat(MAX_PIECE + 1);
+        let expected = ["__Host-vestibule-access", "__Host-vestibule-access.2"];
+        assert_eq!(stale(&names(), CookieKind::Access, &presented, &long), expected);
+    }
+}

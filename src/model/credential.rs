@@ -1,0 +1,203 @@
+//! How a client carries its proof, and how the refresh token is sealed on its way through the client.
+
+use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+use super::moment::Moment;
+use super::secret::Secret;
+
+/// How a site's clients carry their proof (contract, section 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialKind {
+    /// The JWT itself and the sealed refresh token, in cookies.
+    Jwt,
+}
+
+impl CredentialKind {
+    /// The word of the configuration, also part of what a seal is bound to.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Jwt => "jwt",
+        }
+    }
+}
+
+/// The refresh token with what must not be forgotten on its way: the inside of the refresh cookie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefreshTicket {
+    /// The provider's refresh token.
+    pub refresh: Secret,
+    /// Whom it was issued to; a renewed token must be for the same person.
+    pub sub: String,
+    /// The sign-in it descends from, for revocation: the first token's session key.
+    pub session: String,
+    /// When that sign-in was.
+    pub started: Moment,
+    /// Whether the cookies outlive the browser.
+    pub remember: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    r: String,
+    s: String,
+    k: String,
+    t: u64,
+    m: bool,
+}
+
+/// Seals and opens what the client must carry but not read: AES-256-GCM-SIV, so that even a repeated nonce
+/// gives nothing away but equality.
+///
+/// The text is `base64url(key id (4 bytes), nonce (12), ciphertext and tag)`. The associated data is the site's
+/// name and the credential kind: a seal of the store does not open at the forum.
+pub struct KeyRing {
+    keys: Vec<SealingKey>,
+}
+
+struct SealingKey {
+    id: [u8; KEY_ID],
+    key: LessSafeKey,
+}
+
+/// Bytes of a sealing key.
+pub const KEY_BYTES: usize = 32;
+/// Bytes of randomness one seal takes.
+pub const NONCE_BYTES: usize = NONCE_LEN;
+const KEY_ID: usize = 4;
+
+impl KeyRing {
+    /// A ring of these keys: the first seals, all open. `None` when there is no key at all.
+    #[must_use]
+    pub fn new(keys: &[[u8; KEY_BYTES]]) -> Option<Self> {
+        let keys: Vec<SealingKey> = keys.iter().filter_map(SealingKey::new).collect();
+        (!keys.is_empty()).then_some(Self { keys })
+    }
+
+    /// Seals `ticket` for one site. `nonce` is random and used once. `None` only if the cipher itself fails.
+    #[must_use]
+    pub fn seal(
+        &self,
+        site: &str,
+        kind: CredentialKind,
+        ticket: &RefreshTicket,
+        nonce: [u8; NONCE_BYTES],
+    ) -> Option<String> {
+        let sealing = self.keys.first()?;
+        let inside = Sealed {
+            r: ticket.refresh.expose().to_owned(),
+            s: ticket.sub.clone(),
+            k: ticket.session.clone(),
+            t: ticket.started.millis(),
+            m: ticket.remember,
+        };
+        let mut body = serde_json::to_vec(&inside).ok()?;
+        sealing
+            .key
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), bound_to(site, kind), &mut body)
+            .ok()?;
+        let mut whole = Vec::with_capacity(KEY_ID + NONCE_BYTES + body.len());
+        whole.extend_from_slice(&sealing.id);
+        whole.extend_from_slice(&nonce);
+        whole.append(&mut body);
+        Some(URL_SAFE_NO_PAD.encode(whole))
+    }
+
+    /// Opens what [`KeyRing::seal`] made for the same site and kind; everything else is `None`.
+    #[must_use]
+    pub fn open(&self, site: &str, kind: CredentialKind, text: &str) -> Option<RefreshTicket> {
+        let whole = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (id, rest) = whole.split_first_chunk::<KEY_ID>()?;
+        let (nonce, body) = rest.split_first_chunk::<NONCE_BYTES>()?;
+        // Two keys may share an id by chance: each is tried.
+        let inside = self.keys.iter().filter(|key| key.id == *id).find_map(|key| {
+            let mut body = body.to_vec();
+            let nonce = Nonce::assume_unique_for_key(*nonce);
+            let plain = key.key.open_in_place(nonce, bound_to(site, kind), &mut body).ok()?;
+            serde_json::from_slice::<Sealed>(plain).ok()
+        })?;
+        Some(RefreshTicket {
+            refresh: Secret::new(inside.r),
+            sub: inside.s,
+            session: inside.k,
+            started: Moment::from_millis(inside.t),
+            remember: inside.m,
+        })
+    }
+}
+
+impl std::fmt::Debug for KeyRing {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "KeyRing({} keys)", self.keys.len())
+    }
+}
+
+impl SealingKey {
+    fn new(bytes: &[u8; KEY_BYTES]) -> Option<Self> {
+        let id = *digest(&SHA256, bytes).as_ref().first_chunk::<KEY_ID>()?;
+        Some(Self { id, key: LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, bytes).ok()?) })
+    }
+}
+
+fn bound_to(site: &str, kind: CredentialKind) -> Aad<Vec<u8>> {
+    Aad::from(format!("vestibule refresh\0{}\0{site}", kind.as_str()).into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticket() -> RefreshTicket {
+        RefreshTicket {
+            refresh: Secret::new("the-refresh-token"),
+            sub: "u1".into(),
+            session: "sid-1".into(),
+            started: Moment::from_secs(7),
+            remember: true,
+        }
+    }
+
+    #[test]
+    fn a_seal_opens_at_its_own_site_only() {
+        let ring = KeyRing::new(&[[1; 32]]).unwrap();
+        let sealed = ring.seal("store", CredentialKind::Jwt, &ticket(), [9; 12]).unwrap();
+        assert_eq!(ring.open("store", CredentialKind::Jwt, &sealed), Some(ticket()));
+        assert_eq!(ring.open("forum", CredentialKind::Jwt, &sealed), None);
+    }
+
+    #[test]
+    fn the_first_key_seals_and_all_open() {
+        let old = KeyRing::new(&[[1; 32]]).unwrap();
+        let rotated = KeyRing::new(&[[2; 32], [1; 32]]).unwrap();
+        let sealed = old.seal("store", CredentialKind::Jwt, &ticket(), [9; 12]).unwrap();
+        assert!(rotated.open("store", CredentialKind::Jwt, &sealed).is_some());
+        let sealed = rotated.seal("store", CredentialKind::Jwt, &ticket(), [9; 12]).unwrap();
+        assert_eq!(old.open("store", CredentialKind::Jwt, &sealed), None);
+    }
+
+    #[test]
+    fn no_changed_byte_opens() {
+        let ring = KeyRing::new(&[[1; 32]]).unwrap();
+        let sealed = ring.seal("store", CredentialKind::Jwt, &ticket(), [9; 12]).unwrap();
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone().into_bytes();
+            let byte = changed.get_mut(at).unwrap();
+            *byte = if *byte == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).unwrap();
+            assert_eq!(ring.open("store", CredentialKind::Jwt, &changed), None, "byte {at}");
+        }
+        for junk in ["", "AAAA", "not base64!", &"A".repeat(5000)] {
+            assert_eq!(ring.open("store", CredentialKind::Jwt, junk), None);
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_ticket_is_printed() {
+        let shown = format!("{:?} {:?}", ticket(), KeyRing::new(&[[1; 32]]));
+        assert!(!shown.contains("the-refresh-token"), "{shown}");
+    }
+}

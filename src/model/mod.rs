@@ -1,0 +1,21 @@
+//! What things are: plain data without a clock, randomness, input or output.
+//!
+//! Types are made at the border and trusted inside: a [`target::Target`] is free of ambiguity, a
+//! [`return_path::ReturnPath`] cannot lead to another site, a [`secret::Secret`] cannot be printed.
+
+pub mod answer;
+pub mod cookie;
+pub mod credential;
+pub mod header;
+pub mod identity;
+pub mod moment;
+pub mod origin;
+pub mod reason;
+pub mod request;
+pub mod return_path;
+pub mod rule;
+pub mod secret;
+pub mod sign_in;
+pub mod site;
+pub mod target;
+pub mod token;

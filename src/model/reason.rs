@@ -1,0 +1,133 @@
+//! The closed list of whys (contract, section 10).
+//!
+//! One word for one cause, the same in problem documents, logs, metrics and `explain`. Adding a word is a
+//! documented change, renaming one is not done.
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $word:literal, $title:literal;)+) => {
+        /// Why a request went the way it did.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason { $($(#[$doc])* $name,)+ }
+
+        impl Reason {
+            /// Every reason, in the order of the reference.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The word clients, logs and metrics see.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $word,)+ }
+            }
+
+            /// One short line for people: the `title` of a problem document (RFC 9457, section 3.1.4).
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The rule is public: credentials were not looked at.
+    Public = "public", "Public page";
+    /// The rule is optional and nobody is signed in.
+    Anonymous = "anonymous", "Not signed in";
+    /// A valid access token.
+    SignedIn = "signed_in", "Signed in";
+    /// The access token had expired or was missing and was renewed on this request.
+    Renewed = "renewed", "Session renewed";
+    /// The access token was about to expire and was renewed beside the upstream call.
+    RenewedAhead = "renewed_ahead", "Session renewed ahead of time";
+    /// The access token was invalid, yet the refresh token renewed it: worth a look when it is frequent.
+    RenewedFromInvalid = "renewed_from_invalid", "Session renewed from an invalid token";
+    /// One of the gateway's own endpoints answered.
+    OwnEndpoint = "own_endpoint", "Answered by the gateway";
+    /// The account exists but is not registered for this application.
+    NotRegistered = "not_registered", "This account is not registered here";
+    /// The provider wants a new password first.
+    PasswordChangeRequired = "password_change_required", "A new password is required";
+    /// The e-mail address is not verified yet.
+    EmailUnverified = "email_unverified", "The e-mail address is not verified yet";
+    /// The registration is not verified yet.
+    RegistrationUnverified = "registration_unverified", "The registration is not verified yet";
+    /// The provider wants a second factor.
+    TwoFactorRequired = "two_factor_required", "A second step is required";
+    /// Unknown account or wrong password; nobody is told which.
+    InvalidCredentials = "invalid_credentials", "The sign-in name or the password is not right";
+    /// An action at the provider prevents the sign-in.
+    LoginPrevented = "login_prevented", "This account may not sign in at the moment";
+    /// The account has expired (told only with `reveal_account_state`).
+    AccountExpired = "account_expired", "This account has expired";
+    /// The account is locked (told only with `reveal_account_state`).
+    AccountLocked = "account_locked", "This account is locked";
+    /// The second factor's code is wrong; the challenge stays usable.
+    WrongCode = "wrong_code", "The code is not right";
+    /// The challenge has expired or was used.
+    ChallengeExpired = "challenge_expired", "This step has expired";
+    /// The form or body cannot be used.
+    RejectedInput = "rejected_input", "The input was not accepted";
+    /// Nobody is signed in and the page asks for it.
+    SignedOut = "signed_out", "Sign in to continue";
+    /// Signed in, but without the role the page asks for.
+    RoleMissing = "role_missing", "You have no access to this page";
+    /// A write, or a form, that another site sent.
+    CrossSiteRequest = "cross_site_request", "This request came from another site";
+    /// A browser asked for tokens in a body or header.
+    BrowserTokensRefused = "browser_tokens_refused", "Tokens are not handed to browsers";
+    /// The form's token does not match its cookie.
+    CsrfFailed = "csrf_failed", "The form was out of date";
+    /// Too many attempts.
+    Throttled = "throttled", "Too many attempts";
+    /// The request is not well-formed HTTP, or its target is ambiguous.
+    MalformedRequest = "malformed_request", "The request is malformed";
+    /// The target, the headers or the body are too large.
+    RequestTooLarge = "request_too_large", "The request is too large";
+    /// No site has this host.
+    UnknownSite = "unknown_site", "No such site here";
+    /// This endpoint does not take this method.
+    MethodNotAllowed = "method_not_allowed", "This method is not allowed here";
+    /// The body is of another type than this endpoint takes.
+    UnsupportedMediaType = "unsupported_media_type", "This kind of body is not taken here";
+    /// The site does not hand tokens to clients.
+    BearerNotEnabled = "bearer_not_enabled", "This site does not hand out tokens";
+    /// A signed-out or revoked token. For log and metric: a client is told `signed_out`.
+    Revoked = "revoked", "Sign in to continue";
+    /// The identity provider does not answer.
+    ProviderUnavailable = "provider_unavailable", "Signing in is unavailable for the moment";
+    /// The identity provider refuses the gateway itself, or sends what cannot be used.
+    ProviderMisconfigured = "provider_misconfigured", "Signing in is not set up correctly";
+    /// The session store does not answer.
+    StoreUnavailable = "store_unavailable", "Sessions are unavailable for the moment";
+    /// No upstream can be reached.
+    UpstreamUnavailable = "upstream_unavailable", "The application cannot be reached";
+    /// The upstream did not answer in time.
+    UpstreamTimeout = "upstream_timeout", "The application took too long to answer";
+    /// The tokens do not fit into cookies.
+    TokensTooLarge = "tokens_too_large", "The sign-in data is too large";
+    /// A fault of the gateway's own.
+    Internal = "internal", "Something went wrong";
+}
+
+impl Reason {
+    /// The reason as a client may see it: whether a token was revoked or merely absent is nobody's business.
+    #[must_use]
+    pub const fn told_to_client(self) -> Self {
+        if matches!(self, Self::Revoked) { Self::SignedOut } else { self }
+    }
+
+    /// Whether the gateway or something behind it failed, as opposed to the client being refused.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        matches!(
+            self,
+            Self::ProviderUnavailable
+                | Self::ProviderMisconfigured
+                | Self::StoreUnavailable
+                | Self::UpstreamUnavailable
+                | Self::UpstreamTimeout
+                | Self::TokensTooLarge
+                | Self::Internal
+        )
+    }
+}

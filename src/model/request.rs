@@ -1,0 +1,123 @@
+//! A request as the policy sees it: judged, split into its parts, borrowed from the wire.
+
+use http::Method;
+
+use super::cookie::PresentedCookies;
+use super::origin::Origin;
+use super::site::Site;
+use super::target::Target;
+
+/// What [`decide`](crate::decide) may know of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestView<'a> {
+    /// The method, any but `TRACE` and `CONNECT`.
+    pub method: &'a Method,
+    /// The judged target.
+    pub target: &'a Target<'a>,
+    /// The gateway's cookies.
+    pub cookies: &'a PresentedCookies<'a>,
+    /// What tells a browser's navigation from a script's call and from another site's form.
+    pub marks: Marks<'a>,
+}
+
+/// Header fields by which a client shows what kind of request it makes. Fields that are not text count as absent,
+/// except [`Marks::origin`], where such a field is a foreign origin.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Marks<'a> {
+    /// `Accept`.
+    pub accept: Option<&'a str>,
+    /// Whether there is an `Authorization` field.
+    pub authorization: bool,
+    /// `Origin`.
+    pub origin: Option<&'a str>,
+    /// `Referer`.
+    pub referer: Option<&'a str>,
+    /// `Sec-Fetch-Mode`.
+    pub fetch_mode: Option<&'a str>,
+    /// `Sec-Fetch-Site`.
+    pub fetch_site: Option<&'a str>,
+    /// Whether there is an `X-Requested-With` field.
+    pub requested_with: bool,
+    /// Whether this is a WebSocket handshake.
+    pub websocket: bool,
+}
+
+/// Where a request comes from, seen from one site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provenance {
+    /// A page of the site itself, or the user typed the address.
+    Own,
+    /// A page of an origin the site lists.
+    Listed,
+    /// Any other page.
+    Foreign,
+    /// The client does not say: no browser of this decade.
+    Unsaid,
+}
+
+impl RequestView<'_> {
+    /// Whether a person is looking at a page, as opposed to a script fetching data (contract, section 3, step 7).
+    #[must_use]
+    pub fn is_navigation(&self) -> bool {
+        if !matches!(*self.method, Method::GET | Method::HEAD) || self.marks.authorization || self.marks.requested_with
+        {
+            return false;
+        }
+        match self.marks.fetch_mode {
+            Some(mode) => mode == "navigate",
+            None => self.accepts_html(),
+        }
+    }
+
+    /// Whether `Accept` names `text/html`.
+    #[must_use]
+    pub fn accepts_html(&self) -> bool {
+        self.marks.accept.is_some_and(|accept| {
+            accept.split(',').any(|range| {
+                let kind = range.split(';').next().unwrap_or_default().trim_ascii();
+                kind.eq_ignore_ascii_case("text/html")
+            })
+        })
+    }
+
+    /// Whether the method may change something (RFC 9110, section 9.2.1).
+    #[must_use]
+    pub fn is_unsafe(&self) -> bool {
+        !matches!(*self.method, Method::GET | Method::HEAD | Method::OPTIONS)
+    }
+
+    /// Who sent this request: by `Origin`, else `Sec-Fetch-Site`, else `Referer` (contract, section 4).
+    #[must_use]
+    pub fn provenance(&self, site: &Site) -> Provenance {
+        let judge = |origin: &Origin| {
+            if site.is_own_origin(origin) {
+                Provenance::Own
+            } else if site.allowed_origins.contains(origin) {
+                Provenance::Listed
+            } else {
+                Provenance::Foreign
+            }
+        };
+        if let Some(origin) = self.marks.origin {
+            return Origin::parse(origin).map_or(Provenance::Foreign, |origin| judge(&origin));
+        }
+        if let Some(fetch_site) = self.marks.fetch_site {
+            return match fetch_site {
+                // `none`: the user, by typing or a bookmark.
+                "same-origin" | "none" => Provenance::Own,
+                _ => Provenance::Foreign,
+            };
+        }
+        match self.marks.referer {
+            None => Provenance::Unsaid,
+            Some(referer) => origin_of(referer).map_or(Provenance::Foreign, |origin| judge(&origin)),
+        }
+    }
+}
+
+/// The origin of a URL as browsers write it into `Referer`.
+fn origin_of(url: &str) -> Option<Origin> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    Origin::parse(&format!("{scheme}://{authority}"))
+}

@@ -1,0 +1,193 @@
+//! One guarded application.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderName, Method};
+
+use super::cookie::CookieNames;
+use super::credential::CredentialKind;
+use super::header::IdentityHeaders;
+use super::origin::{Host, Origin};
+use super::return_path::ReturnPath;
+use super::rule::{Access, Rule, SignedOut};
+use super::target::EncodedSlashes;
+
+/// A guarded application: an external origin, its upstreams, its rules, its cookies. Made by the configuration,
+/// checked, and never changed.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The name in logs, metrics and `X-Auth-Site`; part of what cookies are sealed to.
+    pub name: String,
+    /// What visitors type.
+    pub origin: Origin,
+    /// Further hosts that mean the same site.
+    pub aliases: Vec<Host>,
+    /// The provider that vouches for its visitors, by its name in the configuration.
+    pub provider: String,
+    /// The audience its tokens must name.
+    pub application_id: String,
+    /// Where the application listens; never empty.
+    pub upstreams: Vec<Upstream>,
+    /// The `Host` sent upstream; `None` sends the client's.
+    pub upstream_host: Option<String>,
+    /// How upstreams are watched; `None`: not at all.
+    pub health: Option<HealthCheck>,
+    /// How its clients carry their proof.
+    pub credential: CredentialKind,
+    /// Where a sign-in leads without a return address.
+    pub landing: ReturnPath,
+    /// Where a sign-out leads.
+    pub after_logout: ReturnPath,
+    /// What a path without a rule asks for.
+    pub default_access: Access,
+    /// Other origins whose pages may write here.
+    pub allowed_origins: Vec<Origin>,
+    /// What happens to `%2F` in paths.
+    pub encoded_slashes: EncodedSlashes,
+    /// The gateway's own paths.
+    pub paths: OwnPaths,
+    /// The gateway's own cookies.
+    pub cookies: CookieNames,
+    /// How long remembered cookies live.
+    pub cookie_max_age: Duration,
+    /// What the application is told about its visitor.
+    pub headers: IdentityHeaders,
+    /// Whether a signed assertion goes along.
+    pub assertion: bool,
+    /// Whether the access token itself goes along.
+    pub forward_token: bool,
+    /// Renewal starts this long before the access token ends.
+    pub refresh_ahead: Duration,
+    /// The policy, in written order.
+    pub rules: Vec<Rule>,
+}
+
+/// The gateway's own paths at a site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnPaths {
+    /// The sign-in form, default `/login`.
+    pub login: String,
+    /// The sign-out, default `/logout`.
+    pub logout: String,
+    /// What stands before the JSON endpoints, default `/api`.
+    pub api: String,
+}
+
+impl Default for OwnPaths {
+    fn default() -> Self {
+        Self { login: "/login".into(), logout: "/logout".into(), api: "/api".into() }
+    }
+}
+
+/// Where an application listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Upstream {
+    /// `http://host:port`.
+    Http {
+        /// Name or address (IPv6 in brackets).
+        host: String,
+        /// 1 to 65535.
+        port: u16,
+    },
+    /// `https://host:port`, the certificate verified by name.
+    Https {
+        /// Name or address (IPv6 in brackets).
+        host: String,
+        /// 1 to 65535.
+        port: u16,
+    },
+    /// `unix:///path`.
+    Unix {
+        /// The socket.
+        path: PathBuf,
+    },
+}
+
+impl std::fmt::Display for Upstream {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Http { host, port } => write!(out, "http://{host}:{port}"),
+            Self::Https { host, port } => write!(out, "https://{host}:{port}"),
+            Self::Unix { path } => write!(out, "unix://{}", path.display()),
+        }
+    }
+}
+
+/// An active check of an upstream: `GET path` must answer with 2xx or 3xx.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// Path and query asked for.
+    pub path: String,
+    /// From the start of one check to the start of the next.
+    pub interval: Duration,
+}
+
+/// What the rules say about one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Demand<'a> {
+    /// The pattern that matched; `None`: the site's default.
+    pub pattern: Option<&'a str>,
+    /// What it asks for.
+    pub access: Access,
+    /// At least one of these; empty asks for none.
+    pub roles: &'a [String],
+    /// What the signed-out visitor gets.
+    pub signed_out: SignedOut,
+}
+
+impl Site {
+    /// The first rule that speaks of `method` on `path` (once percent-decoded), or the site's default.
+    #[must_use]
+    pub fn demand(&self, method: &Method, path: &[u8]) -> Demand<'_> {
+        match self.rules.iter().find(|rule| rule.matches(method, path)) {
+            Some(rule) => Demand {
+                pattern: Some(rule.pattern.as_str()),
+                access: rule.access,
+                roles: &rule.roles,
+                signed_out: rule.signed_out,
+            },
+            None => Demand { pattern: None, access: self.default_access, roles: &[], signed_out: SignedOut::Auto },
+        }
+    }
+
+    /// Whether a page of `origin` is this site's own.
+    #[must_use]
+    pub fn is_own_origin(&self, origin: &Origin) -> bool {
+        *origin == self.origin
+            || (origin.scheme == self.origin.scheme && self.aliases.iter().any(|alias| origin.is_named_by(alias)))
+    }
+
+    /// Whether the gateway sets this header itself, so that a client's copy must go: case, `-` and `_` alike.
+    #[must_use]
+    pub fn manages_header(&self, name: &HeaderName) -> bool {
+        let text = name.as_str();
+        // Applications behind CGI, WSGI and PHP read `_` and `-` as the same letter.
+        text.contains('_')
+            || text.starts_with("x-auth-")
+            || ALWAYS_MANAGED.contains(&text)
+            || self.headers.names().any(|managed| managed == name)
+    }
+}
+
+/// Set by the gateway on every request whatever the configuration, see `decide::forward`.
+const ALWAYS_MANAGED: &[&str] = &[
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-forwarded-user",
+    "x-forwarded-email",
+    "x-forwarded-groups",
+    "x-forwarded-preferred-username",
+    "x-forwarded-access-token",
+    "x-real-ip",
+    "x-request-id",
+    "remote-user",
+    "remote-email",
+    "remote-groups",
+    "remote-name",
+    "vestibule-access-token",
+    "vestibule-refresh-token",
+];

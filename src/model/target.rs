@@ -1,0 +1,233 @@
+//! The target of a request, judged once and forwarded as it was judged (contract, section 3, step 1).
+//!
+//! Every bypass of a path rule lives on two programs reading one path differently. So whatever two programs
+//! could read differently is refused here, and what passes is sent on byte for byte.
+
+use std::borrow::Cow;
+
+/// The longest target taken, in bytes.
+pub const MAX_TARGET: usize = 8 * 1024;
+
+/// What a site does with `%2F` in a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum EncodedSlashes {
+    /// `400`.
+    #[default]
+    Reject,
+    /// `%2F` is an ordinary byte of its segment, never a separator, for rules and upstream alike.
+    Pass,
+}
+
+/// Why a target is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetFault {
+    /// Ambiguous or not well-formed: `400`.
+    Malformed,
+    /// Longer than [`MAX_TARGET`]: `414`.
+    TooLong,
+}
+
+/// A target in origin-form that is free of ambiguity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target<'a> {
+    raw: &'a str,
+    path: &'a str,
+    query: Option<&'a str>,
+    decoded: Cow<'a, [u8]>,
+}
+
+impl<'a> Target<'a> {
+    /// Judges the raw bytes of a request line's target.
+    ///
+    /// # Errors
+    /// [`TargetFault`] for everything the contract lists: not starting with `/`, bytes outside printable ASCII,
+    /// bad escapes, `\`, `//`, `#`, dot segments in any spelling, encoded NUL, CR, LF, `/` or `\`.
+    pub fn parse(raw: &'a [u8], slashes: EncodedSlashes) -> Result<Self, TargetFault> {
+        if raw.len() > MAX_TARGET {
+            return Err(TargetFault::TooLong);
+        }
+        if raw.first() != Some(&b'/') || raw.iter().any(|b| !(0x21..0x7f).contains(b) || *b == b'#') {
+            return Err(TargetFault::Malformed);
+        }
+        let raw = std::str::from_utf8(raw).map_err(|_| TargetFault::Malformed)?;
+        let (path, query) = match raw.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (raw, None),
+        };
+        if query.is_some_and(|query| !escapes_are_whole(query)) {
+            return Err(TargetFault::Malformed);
+        }
+        let decoded = decode_path(path, slashes)?;
+        Ok(Self { raw, path, query, decoded })
+    }
+
+    /// Path and query as received: what is forwarded.
+    #[must_use]
+    pub fn raw(&self) -> &'a str {
+        self.raw
+    }
+
+    /// The path as received.
+    #[must_use]
+    pub fn path(&self) -> &'a str {
+        self.path
+    }
+
+    /// What stands behind the first `?`, as received.
+    #[must_use]
+    pub fn query(&self) -> Option<&'a str> {
+        self.query
+    }
+
+    /// The path, once percent-decoded: what rules are matched with. An encoded slash that a site lets pass
+    /// stays `%2F` here, so that it is no separator.
+    #[must_use]
+    pub fn decoded_path(&self) -> &[u8] {
+        &self.decoded
+    }
+}
+
+fn decode_path(path: &str, slashes: EncodedSlashes) -> Result<Cow<'_, [u8]>, TargetFault> {
+    let bytes = path.as_bytes();
+    if !bytes.contains(&b'%') {
+        // `//` and `\` are looked for in the raw path, dot segments in the decoded one: here they are the same.
+        if path.contains("//") || bytes.contains(&b'\\') || has_dot_segment(bytes) {
+            return Err(TargetFault::Malformed);
+        }
+        return Ok(Cow::Borrowed(bytes));
+    }
+    if path.contains("//") || bytes.contains(&b'\\') || !escapes_are_whole(path) {
+        return Err(TargetFault::Malformed);
+    }
+    let mut decoded = Vec::with_capacity(bytes.len());
+    // For the dot check an encoded slash separates: `..%2Fadmin` must not slip through where slashes pass.
+    let mut separated = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((&first, after)) = rest.split_first() {
+        let (b'%', [high, low, after @ ..]) = (first, after) else {
+            decoded.push(first);
+            separated.push(first);
+            rest = after;
+            continue;
+        };
+        let byte = hex(*high) << 4 | hex(*low);
+        match byte {
+            0 | b'\r' | b'\n' | b'\\' => return Err(TargetFault::Malformed),
+            b'/' if slashes == EncodedSlashes::Reject => return Err(TargetFault::Malformed),
+            b'/' => decoded.extend_from_slice(b"%2F"),
+            other => decoded.push(other),
+        }
+        separated.push(byte);
+        rest = after;
+    }
+    if has_dot_segment(&separated) {
+        return Err(TargetFault::Malformed);
+    }
+    Ok(Cow::Owned(decoded))
+}
+
+/// Whether a segment is `.` or `..`, also with `;parameters` behind it, which Java containers cut off.
+fn has_dot_segment(path: &[u8]) -> bool {
+    path.split(|b| *b == b'/').any(|segment| {
+        let name = segment.split(|b| *b == b';').next().unwrap_or_default();
+        name == b"." || name == b".."
+    })
+}
+
+fn escapes_are_whole(text: &str) -> bool {
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|b| *b == b'%') {
+        match rest.get(at + 1..at + 3) {
+            Some([high, low]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                rest = rest.get(at + 3..).unwrap_or_default();
+            }
+            _ => return false,
+        }
+    }
+    true
+}
+
+fn hex(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        b'a'..=b'f' => digit - b'a' + 10,
+        b'A'..=b'F' => digit - b'A' + 10,
+        // `escapes_are_whole` was asked first.
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(raw: &str) -> Result<Target<'_>, TargetFault> {
+        Target::parse(raw.as_bytes(), EncodedSlashes::Reject)
+    }
+
+    #[test]
+    fn plain_targets_pass_unchanged() {
+        for raw in ["/", "/a/b/", "/a;v=1/b", "/caf%C3%A9", "/a?next=//x&d=../y%2F", "/a.b/..c/...", "/%ff", "/a|b"] {
+            assert_eq!(judge(raw).map(|target| target.raw()), Ok(raw), "{raw}");
+        }
+        assert_eq!(judge("/caf%C3%A9?q").unwrap().decoded_path(), "/café".as_bytes());
+        assert_eq!(judge("/a?b?c").unwrap().query(), Some("b?c"));
+    }
+
+    #[test]
+    fn ambiguity_is_refused() {
+        for raw in [
+            "",
+            "a",
+            "*",
+            "http://x/",
+            "//",
+            "/a//b",
+            "/a\\b",
+            "/a/../b",
+            "/a/.",
+            "/./a",
+            "/..",
+            "/%2e%2e/a",
+            "/a/.%2E",
+            "/a/..;x/b",
+            "/a/..%3bx",
+            "/a/%2e;/b",
+            "/a%2Fb",
+            "/a%5cb",
+            "/a%00",
+            "/a%0d",
+            "/a%0A",
+            "/a%",
+            "/a%4",
+            "/a%zz",
+            "/a#b",
+            "/a b",
+            "/a\tb",
+            "/a\u{7f}",
+            "/é",
+            "/a?x=%",
+            "/a?x=%g1",
+            "/a?\u{1}",
+            "/a?é",
+        ] {
+            assert_eq!(judge(raw), Err(TargetFault::Malformed), "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn an_encoded_slash_that_may_pass_is_no_separator() {
+        let target = Target::parse(b"/group%2fname/x", EncodedSlashes::Pass).unwrap();
+        assert_eq!(target.decoded_path(), b"/group%2Fname/x");
+        assert_eq!(target.raw(), "/group%2fname/x");
+        assert!(Target::parse(b"/a/..%2Fb", EncodedSlashes::Pass).is_err());
+        assert!(Target::parse(b"/a%5Cb", EncodedSlashes::Pass).is_err());
+    }
+
+    #[test]
+    fn the_length_is_bounded() {
+        let long = format!("/{}", "a".repeat(MAX_TARGET));
+        assert_eq!(judge(&long), Err(TargetFault::TooLong));
+        assert!(judge(long.get(..MAX_TARGET).unwrap()).is_ok());
+    }
+}

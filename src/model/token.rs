@@ -1,0 +1,94 @@
+//! Tokens as the provider issues them, and what a verified one proves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+
+use super::identity::Identity;
+use super::moment::Moment;
+use super::secret::Secret;
+
+/// What the provider hands out at a sign-in or a renewal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenPair {
+    /// The JWT, in compact form.
+    pub access: Secret,
+    /// The long-lived secret; absent where the application is set up without refresh tokens.
+    pub refresh: Option<Secret>,
+}
+
+/// Why an access token proves nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenFault {
+    /// It was good until its `exp`.
+    Expired,
+    /// It is not a token of this provider for this application, or is malformed.
+    Invalid,
+    /// It was signed out or revoked before its `exp`.
+    Revoked,
+}
+
+/// What revocation speaks of: one sign-in, known by the token's `sid`, else its `jti`, else a hash of the token.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SessionKey(pub String);
+
+/// A person with a verified access token: everything the request path needs, worked out once per token.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// Who.
+    pub identity: Identity,
+    /// The token's `iat`; the moment of verification where the token has none.
+    pub issued: Moment,
+    /// The token's `exp`.
+    pub expires: Moment,
+    /// What a sign-out of this visitor revokes.
+    pub session: SessionKey,
+    /// The identity headers for the token's site, rendered.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Visitor {
+    /// Whether the token ends within `ahead` of `now`; `ahead` counts for at most a third of the token's life,
+    /// or a short-lived token would be renewed on every request.
+    #[must_use]
+    pub fn ends_within(&self, ahead: Duration, now: Moment) -> bool {
+        let third = self.issued.until(self.expires) / 3;
+        now.until(self.expires) <= ahead.min(third)
+    }
+}
+
+/// Tokens on their way to the visitor: the refresh token is sealed already.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IssuedTokens {
+    /// The JWT, as issued.
+    pub access: Arc<str>,
+    /// The sealed refresh token.
+    pub refresh: Option<Arc<str>>,
+    /// Whether the cookies outlive the browser.
+    pub remember: bool,
+}
+
+impl std::fmt::Debug for IssuedTokens {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "IssuedTokens(remember: {})", self.remember)
+    }
+}
+
+/// A renewal that succeeded, now or a moment ago for another request.
+#[derive(Clone, Debug)]
+pub struct Renewed {
+    /// For the visitor's cookies.
+    pub tokens: IssuedTokens,
+    /// Whom the new access token proves.
+    pub visitor: Arc<Visitor>,
+}
+
+/// A sign-in that succeeded.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// For the visitor's cookies.
+    pub tokens: IssuedTokens,
+    /// Who signed in.
+    pub visitor: Arc<Visitor>,
+}

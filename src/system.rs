@@ -1,0 +1,64 @@
+//! What the machine gives and no test can repeat: the time, randomness, and work that outlives its caller.
+//!
+//! The only place that asks for them. Pure rooms get a [`Moment`] and random bytes handed in.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::model::moment::Moment;
+
+/// Tells the time. Clones tell the same time, also after one of them was moved.
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
+    ahead_millis: Arc<AtomicU64>,
+}
+
+impl Clock {
+    /// A clock that tells the machine's time.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The time now.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks for the time")]
+    pub fn now(&self) -> Moment {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        Moment::from_millis(millis.saturating_add(self.ahead_millis.load(Ordering::Relaxed)))
+    }
+
+    /// Moves this clock and its clones ahead, so that a test need not wait.
+    pub fn advance(&self, span: Duration) {
+        self.ahead_millis.fetch_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+/// A reading for measuring how long something takes; unlike [`Clock`] it never jumps.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one place that asks for the time")]
+pub fn stopwatch() -> Instant {
+    Instant::now()
+}
+
+/// `N` bytes nobody can guess.
+///
+/// # Panics
+/// When the operating system has no randomness: nothing can be sealed safely then.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one source of randomness")]
+#[expect(clippy::expect_used, reason = "without randomness there is no safe way on")]
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the operating system has no randomness");
+    bytes
+}
+
+/// Runs `work` to its end even when nobody waits for it any more.
+#[expect(clippy::disallowed_methods, reason = "the one home of detached work")]
+pub fn detach<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
+    tokio::spawn(work)
+}
