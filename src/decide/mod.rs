@@ -1,1 +1,160 @@
-//! To come.
+//! What follows from what: every policy of the gateway, pure.
+//!
+//! The shell has no opinion. It asks [`decide`]; where something must be found out first it finds that out, writes
+//! it into [`Facts`] and asks again; else it is settled:
+//!
+//! ```text
+//! loop {
+//!     match decide(&request, &site, &facts, now) {
+//!         Decision::Needs(question) => facts.fill(fetch(question).await),
+//!         Decision::Settled(verdict) => break verdict,
+//!     }
+//! }
+//! ```
+//!
+//! To argue with the policy, read [`visitor`] (guarded pages), [`sign_in`], [`sign_out`] and [`forward`].
+
+use std::sync::Arc;
+
+use crate::model::answer::{Answer, CookieChange, Problem};
+use crate::model::moment::Moment;
+use crate::model::reason::Reason;
+use crate::model::request::RequestView;
+use crate::model::site::Site;
+use crate::model::token::Visitor;
+
+pub mod endpoint;
+pub mod explain;
+pub mod facts;
+pub mod forward;
+pub mod sign_in;
+pub mod sign_out;
+pub mod visitor;
+
+pub use facts::{Facts, Known, Question};
+
+use endpoint::Endpoint;
+
+/// Either something must be found out first, or it is settled.
+#[derive(Clone, Debug)]
+pub enum Decision<'a> {
+    /// Find this out and ask again.
+    Needs(Question<'a>),
+    /// Carry this out.
+    Settled(Verdict<'a>),
+}
+
+/// What happens to a request.
+#[derive(Clone, Debug)]
+pub struct Verdict<'a> {
+    /// On to the application, or an answer of our own.
+    pub outcome: Outcome<'a>,
+    /// What happens to the visitor's cookies, whoever answers.
+    pub cookies: Vec<CookieChange>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// On to the application, or an answer of our own.
+#[derive(Clone, Debug)]
+pub enum Outcome<'a> {
+    /// The application may see this request.
+    Forward(Grant<'a>),
+    /// The gateway answers.
+    Reply(Answer),
+}
+
+/// The proof that a request may be forwarded: only this room can make one, and nothing is forwarded without it.
+#[derive(Clone, Debug)]
+pub struct Grant<'a> {
+    visitor: Option<Arc<Visitor>>,
+    renew_ahead: Option<&'a str>,
+}
+
+impl<'a> Grant<'a> {
+    /// Whose identity goes along.
+    #[must_use]
+    pub fn visitor(&self) -> Option<&Arc<Visitor>> {
+        self.visitor.as_ref()
+    }
+
+    /// The sealed refresh token to renew with beside the upstream call.
+    #[must_use]
+    pub fn renew_ahead(&self) -> Option<&'a str> {
+        self.renew_ahead
+    }
+}
+
+impl<'a> Verdict<'a> {
+    fn reply(answer: Answer, reason: Reason) -> Self {
+        Self { outcome: Outcome::Reply(answer), cookies: Vec::new(), reason }
+    }
+
+    fn problem(reason: Reason) -> Self {
+        Self::reply(Answer::Problem(Problem::new(reason)), reason)
+    }
+
+    fn forward(grant: Grant<'a>, reason: Reason) -> Self {
+        Self { outcome: Outcome::Forward(grant), cookies: Vec::new(), reason }
+    }
+
+    /// `forwarded`, `answered`, `redirected`, `refused` or `failed`: the outcome as metrics and logs name it.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match &self.outcome {
+            Outcome::Forward(_) => "forwarded",
+            Outcome::Reply(_) if self.reason.is_failure() => "failed",
+            Outcome::Reply(Answer::Redirect(_)) => "redirected",
+            Outcome::Reply(Answer::Problem(_)) => "refused",
+            Outcome::Reply(Answer::SignInForm(_)) if matches!(self.reason, Reason::CsrfFailed | Reason::Throttled) => {
+                "refused"
+            }
+            Outcome::Reply(
+                Answer::SignInForm(_)
+                | Answer::SignOutPage
+                | Answer::ProviderAsks(_)
+                | Answer::Asset(_)
+                | Answer::AssertionKeys,
+            ) => "answered",
+        }
+    }
+
+    fn with(mut self, cookies: Vec<CookieChange>) -> Self {
+        self.cookies = cookies;
+        self
+    }
+}
+
+/// Seconds a client is asked to wait after a failure that passes.
+const RETRY_AFTER_TROUBLE: u32 = 5;
+
+/// A failure that keeps every cookie: a hiccup never signs anyone out.
+fn trouble<'a>(reason: Reason) -> Verdict<'a> {
+    let mut problem = Problem::new(reason);
+    problem.retry_after = (problem.status == 503).then_some(RETRY_AFTER_TROUBLE);
+    Verdict::reply(Answer::Problem(problem), reason)
+}
+
+/// Decides about a request that passed the hygiene, at the site its host names. Never blocks, never guesses:
+/// what is not in `facts` is asked for.
+#[must_use]
+pub fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment) -> Decision<'a> {
+    match endpoint::find(site, request.target.path()) {
+        Some(endpoint) => decide_endpoint(endpoint, request, site, facts),
+        None => visitor::decide(request, site, facts, now),
+    }
+}
+
+fn decide_endpoint<'a>(endpoint: Endpoint, request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision<'a> {
+    if let Some(allow) = endpoint.refuses(request.method) {
+        let mut problem = Problem::new(Reason::MethodNotAllowed);
+        problem.allow = Some(allow);
+        return Decision::Settled(Verdict::reply(Answer::Problem(problem), Reason::MethodNotAllowed));
+    }
+    match endpoint {
+        Endpoint::Login => sign_in::decide(request, site, facts),
+        Endpoint::Logout => sign_out::decide(request, site, facts),
+        Endpoint::Asset(name) => Decision::Settled(Verdict::reply(Answer::Asset(name), Reason::OwnEndpoint)),
+        Endpoint::AssertionKeys => Decision::Settled(Verdict::reply(Answer::AssertionKeys, Reason::OwnEndpoint)),
+    }
+}

@@ -48,10 +48,17 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem that says no more than its status and reason.
+    /// A problem that says no more than its reason, under the reason's own status.
     #[must_use]
-    pub const fn new(status: u16, reason: Reason) -> Self {
-        Self { status, reason, retry_after: None, allow: None }
+    pub const fn new(reason: Reason) -> Self {
+        Self { status: reason.status(), reason, retry_after: None, allow: None }
+    }
+
+    /// The same under another status.
+    #[must_use]
+    pub const fn under(mut self, status: u16) -> Self {
+        self.status = status;
+        self
     }
 }
 

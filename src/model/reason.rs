@@ -4,7 +4,7 @@
 //! documented change, renaming one is not done.
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident = $word:literal, $title:literal;)+) => {
+    ($($(#[$doc:meta])* $name:ident = $word:literal, $status:literal, $title:literal;)+) => {
         /// Why a request went the way it did.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Reason { $($(#[$doc])* $name,)+ }
@@ -24,89 +24,96 @@ macro_rules! reasons {
             pub const fn title(self) -> &'static str {
                 match self { $(Self::$name => $title,)+ }
             }
+
+            /// The status code of an answer for this reason where nothing else decides; `request_too_large` is
+            /// 413, 414 or 431 by what is too large.
+            #[must_use]
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$name => $status,)+ }
+            }
         }
     };
 }
 
 reasons! {
     /// The rule is public: credentials were not looked at.
-    Public = "public", "Public page";
+    Public = "public", 200, "Public page";
     /// The rule is optional and nobody is signed in.
-    Anonymous = "anonymous", "Not signed in";
+    Anonymous = "anonymous", 200, "Not signed in";
     /// A valid access token.
-    SignedIn = "signed_in", "Signed in";
+    SignedIn = "signed_in", 200, "Signed in";
     /// The access token had expired or was missing and was renewed on this request.
-    Renewed = "renewed", "Session renewed";
+    Renewed = "renewed", 200, "Session renewed";
     /// The access token was about to expire and was renewed beside the upstream call.
-    RenewedAhead = "renewed_ahead", "Session renewed ahead of time";
+    RenewedAhead = "renewed_ahead", 200, "Session renewed ahead of time";
     /// The access token was invalid, yet the refresh token renewed it: worth a look when it is frequent.
-    RenewedFromInvalid = "renewed_from_invalid", "Session renewed from an invalid token";
+    RenewedFromInvalid = "renewed_from_invalid", 200, "Session renewed from an invalid token";
     /// One of the gateway's own endpoints answered.
-    OwnEndpoint = "own_endpoint", "Answered by the gateway";
+    OwnEndpoint = "own_endpoint", 200, "Answered by the gateway";
     /// The account exists but is not registered for this application.
-    NotRegistered = "not_registered", "This account is not registered here";
+    NotRegistered = "not_registered", 403, "This account is not registered here";
     /// The provider wants a new password first.
-    PasswordChangeRequired = "password_change_required", "A new password is required";
+    PasswordChangeRequired = "password_change_required", 401, "A new password is required";
     /// The e-mail address is not verified yet.
-    EmailUnverified = "email_unverified", "The e-mail address is not verified yet";
+    EmailUnverified = "email_unverified", 403, "The e-mail address is not verified yet";
     /// The registration is not verified yet.
-    RegistrationUnverified = "registration_unverified", "The registration is not verified yet";
+    RegistrationUnverified = "registration_unverified", 403, "The registration is not verified yet";
     /// The provider wants a second factor.
-    TwoFactorRequired = "two_factor_required", "A second step is required";
+    TwoFactorRequired = "two_factor_required", 401, "A second step is required";
     /// Unknown account or wrong password; nobody is told which.
-    InvalidCredentials = "invalid_credentials", "The sign-in name or the password is not right";
+    InvalidCredentials = "invalid_credentials", 401, "The sign-in name or the password is not right";
     /// An action at the provider prevents the sign-in.
-    LoginPrevented = "login_prevented", "This account may not sign in at the moment";
+    LoginPrevented = "login_prevented", 403, "This account may not sign in at the moment";
     /// The account has expired (told only with `reveal_account_state`).
-    AccountExpired = "account_expired", "This account has expired";
+    AccountExpired = "account_expired", 403, "This account has expired";
     /// The account is locked (told only with `reveal_account_state`).
-    AccountLocked = "account_locked", "This account is locked";
+    AccountLocked = "account_locked", 403, "This account is locked";
     /// The second factor's code is wrong; the challenge stays usable.
-    WrongCode = "wrong_code", "The code is not right";
+    WrongCode = "wrong_code", 401, "The code is not right";
     /// The challenge has expired or was used.
-    ChallengeExpired = "challenge_expired", "This step has expired";
+    ChallengeExpired = "challenge_expired", 401, "This step has expired";
     /// The form or body cannot be used.
-    RejectedInput = "rejected_input", "The input was not accepted";
+    RejectedInput = "rejected_input", 400, "The input was not accepted";
     /// Nobody is signed in and the page asks for it.
-    SignedOut = "signed_out", "Sign in to continue";
+    SignedOut = "signed_out", 401, "Sign in to continue";
     /// Signed in, but without the role the page asks for.
-    RoleMissing = "role_missing", "You have no access to this page";
+    RoleMissing = "role_missing", 403, "You have no access to this page";
     /// A write, or a form, that another site sent.
-    CrossSiteRequest = "cross_site_request", "This request came from another site";
+    CrossSiteRequest = "cross_site_request", 403, "This request came from another site";
     /// A browser asked for tokens in a body or header.
-    BrowserTokensRefused = "browser_tokens_refused", "Tokens are not handed to browsers";
+    BrowserTokensRefused = "browser_tokens_refused", 403, "Tokens are not handed to browsers";
     /// The form's token does not match its cookie.
-    CsrfFailed = "csrf_failed", "The form was out of date";
+    CsrfFailed = "csrf_failed", 403, "The form was out of date";
     /// Too many attempts.
-    Throttled = "throttled", "Too many attempts";
+    Throttled = "throttled", 429, "Too many attempts";
     /// The request is not well-formed HTTP, or its target is ambiguous.
-    MalformedRequest = "malformed_request", "The request is malformed";
+    MalformedRequest = "malformed_request", 400, "The request is malformed";
     /// The target, the headers or the body are too large.
-    RequestTooLarge = "request_too_large", "The request is too large";
+    RequestTooLarge = "request_too_large", 413, "The request is too large";
     /// No site has this host.
-    UnknownSite = "unknown_site", "No such site here";
+    UnknownSite = "unknown_site", 421, "No such site here";
     /// This endpoint does not take this method.
-    MethodNotAllowed = "method_not_allowed", "This method is not allowed here";
+    MethodNotAllowed = "method_not_allowed", 405, "This method is not allowed here";
     /// The body is of another type than this endpoint takes.
-    UnsupportedMediaType = "unsupported_media_type", "This kind of body is not taken here";
+    UnsupportedMediaType = "unsupported_media_type", 415, "This kind of body is not taken here";
     /// The site does not hand tokens to clients.
-    BearerNotEnabled = "bearer_not_enabled", "This site does not hand out tokens";
+    BearerNotEnabled = "bearer_not_enabled", 403, "This site does not hand out tokens";
     /// A signed-out or revoked token. For log and metric: a client is told `signed_out`.
-    Revoked = "revoked", "Sign in to continue";
+    Revoked = "revoked", 401, "Sign in to continue";
     /// The identity provider does not answer.
-    ProviderUnavailable = "provider_unavailable", "Signing in is unavailable for the moment";
+    ProviderUnavailable = "provider_unavailable", 503, "Signing in is unavailable for the moment";
     /// The identity provider refuses the gateway itself, or sends what cannot be used.
-    ProviderMisconfigured = "provider_misconfigured", "Signing in is not set up correctly";
+    ProviderMisconfigured = "provider_misconfigured", 500, "Signing in is not set up correctly";
     /// The session store does not answer.
-    StoreUnavailable = "store_unavailable", "Sessions are unavailable for the moment";
+    StoreUnavailable = "store_unavailable", 503, "Sessions are unavailable for the moment";
     /// No upstream can be reached.
-    UpstreamUnavailable = "upstream_unavailable", "The application cannot be reached";
+    UpstreamUnavailable = "upstream_unavailable", 502, "The application cannot be reached";
     /// The upstream did not answer in time.
-    UpstreamTimeout = "upstream_timeout", "The application took too long to answer";
+    UpstreamTimeout = "upstream_timeout", 504, "The application took too long to answer";
     /// The tokens do not fit into cookies.
-    TokensTooLarge = "tokens_too_large", "The sign-in data is too large";
+    TokensTooLarge = "tokens_too_large", 500, "The sign-in data is too large";
     /// A fault of the gateway's own.
-    Internal = "internal", "Something went wrong";
+    Internal = "internal", 500, "Something went wrong";
 }
 
 impl Reason {

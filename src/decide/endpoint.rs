@@ -1,0 +1,57 @@
+//! The gateway's own endpoints on a site: they win over the application (contract, section 3, step 3).
+
+use http::Method;
+
+use crate::model::site::Site;
+
+/// Where the public keys of the signed assertion are.
+pub const ASSERTION_KEYS: &str = "/.well-known/vestibule/jwks.json";
+/// What stands before the pages' own files. Everything beneath is the gateway's.
+pub const OWN_FILES: &str = "/_vestibule/";
+
+/// One of the gateway's own endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// The sign-in form.
+    Login,
+    /// The sign-out.
+    Logout,
+    /// A file of the pages, by its name; one that does not exist is `404`.
+    Asset(String),
+    /// The public keys of the signed assertion.
+    AssertionKeys,
+}
+
+/// Whether `path`, as received, is the gateway's own.
+#[must_use]
+pub fn find(site: &Site, path: &str) -> Option<Endpoint> {
+    if path == site.paths.login {
+        Some(Endpoint::Login)
+    } else if path == site.paths.logout {
+        Some(Endpoint::Logout)
+    } else if let Some(name) = path.strip_prefix(OWN_FILES) {
+        Some(Endpoint::Asset(name.to_owned()))
+    } else if path == ASSERTION_KEYS && site.assertion {
+        Some(Endpoint::AssertionKeys)
+    } else {
+        None
+    }
+}
+
+impl Endpoint {
+    /// The methods for `Allow`, when `method` is none of them.
+    #[must_use]
+    pub fn refuses(&self, method: &Method) -> Option<&'static str> {
+        let allowed: &'static [Method] = match self {
+            Self::Login | Self::Logout => &[Method::GET, Method::HEAD, Method::POST],
+            Self::Asset(_) | Self::AssertionKeys => &[Method::GET, Method::HEAD],
+        };
+        if allowed.contains(method) {
+            return None;
+        }
+        Some(match self {
+            Self::Login | Self::Logout => "GET, HEAD, POST",
+            Self::Asset(_) | Self::AssertionKeys => "GET, HEAD",
+        })
+    }
+}

@@ -1,0 +1,119 @@
+//! The decision's narrated twin: what three kinds of visitor would get, told by asking [`super::decide`] itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::model::answer::Answer;
+use crate::model::cookie::{Presented, PresentedCookies};
+use crate::model::identity::Identity;
+use crate::model::moment::Moment;
+use crate::model::request::{Marks, RequestView};
+use crate::model::rule::Access;
+use crate::model::site::Site;
+use crate::model::target::Target;
+use crate::model::token::{SessionKey, Visitor};
+
+use super::endpoint;
+use super::facts::{Facts, Known};
+use super::{Decision, Outcome, decide};
+
+/// What would happen to a request (contract, section 10).
+#[derive(Clone, Debug, Serialize)]
+pub struct Explanation {
+    /// The site's name.
+    pub site: String,
+    /// The rule that matches, as written; `default_access` where none does, or the gateway's own endpoint.
+    pub rule: String,
+    /// What it asks for.
+    pub access: &'static str,
+    /// For a person's navigation without any credential.
+    pub signed_out: Fate,
+    /// For somebody signed in with the given roles, or with the rule's first role where none was given.
+    pub signed_in: Fate,
+    /// For somebody signed in without any role.
+    pub without_role: Fate,
+}
+
+/// What one visitor would get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fate {
+    /// `forwarded`, `answered`, `redirected`, `refused` or `failed`.
+    pub outcome: &'static str,
+    /// The reason.
+    pub reason: &'static str,
+    /// The status of the gateway's answer; absent where the application answers.
+    pub status: Option<u16>,
+    /// Where a redirect leads.
+    pub location: Option<String>,
+}
+
+/// Explains `method` on `target` at `site`.
+#[must_use]
+pub fn explain(site: &Site, target: &Target<'_>, method: &Method, roles: &[String]) -> Explanation {
+    let demand = site.demand(method, target.decoded_path());
+    let own = endpoint::find(site, target.path()).is_some();
+    let with_role = if roles.is_empty() { demand.roles.iter().take(1).cloned().collect() } else { roles.to_vec() };
+    Explanation {
+        site: site.name.clone(),
+        rule: if own { "own endpoint".into() } else { demand.pattern.unwrap_or("default_access").into() },
+        access: if own { Access::Public.as_str() } else { demand.access.as_str() },
+        signed_out: fate(site, target, method, None),
+        signed_in: fate(site, target, method, Some(with_role)),
+        without_role: fate(site, target, method, Some(Vec::new())),
+    }
+}
+
+fn fate(site: &Site, target: &Target<'_>, method: &Method, roles: Option<Vec<String>>) -> Fate {
+    let mut cookies = PresentedCookies::default();
+    let mut facts = Facts::default();
+    if let Some(roles) = roles {
+        cookies.access = Presented::Once("explained".into());
+        facts.token = Known::Found(Arc::new(somebody(roles)));
+        facts.sign_out = Known::Found(());
+    }
+    let marks = Marks { accept: Some("text/html"), fetch_mode: Some("navigate"), ..Marks::default() };
+    let request = RequestView { method, target, cookies: &cookies, marks };
+    match decide(&request, site, &facts, Moment::from_secs(0)) {
+        // A posted sign-in form: what comes of it is the provider's to say.
+        Decision::Needs(_) => Fate { outcome: "answered", reason: "own_endpoint", status: None, location: None },
+        Decision::Settled(verdict) => {
+            let (status, location) = match &verdict.outcome {
+                Outcome::Forward(_) => (None, None),
+                Outcome::Reply(answer) => told(answer),
+            };
+            Fate { outcome: verdict.label(), reason: verdict.reason.as_str(), status, location }
+        }
+    }
+}
+
+fn told(answer: &Answer) -> (Option<u16>, Option<String>) {
+    match answer {
+        Answer::Redirect(redirect) => (Some(redirect.status), Some(redirect.location.clone())),
+        Answer::Problem(problem) => (Some(problem.status), None),
+        Answer::SignInForm(form) => (Some(form.status), None),
+        Answer::ProviderAsks(asks) => (Some(asks.status), None),
+        Answer::SignOutPage | Answer::Asset(_) | Answer::AssertionKeys => (Some(200), None),
+    }
+}
+
+fn somebody(roles: Vec<String>) -> Visitor {
+    let identity = Identity {
+        sub: "somebody".into(),
+        email: None,
+        email_verified: false,
+        username: None,
+        roles,
+        claims: Map::<String, Value>::new(),
+    };
+    Visitor {
+        identity,
+        issued: Moment::from_secs(0),
+        expires: Moment::from_secs(0).plus(Duration::from_secs(3600)),
+        session: SessionKey("explained".into()),
+        headers: Vec::new(),
+    }
+}

@@ -1,0 +1,56 @@
+//! What has been found out about one request so far: one slot for each question.
+
+use std::sync::Arc;
+
+use crate::model::reason::Reason;
+use crate::model::sign_in::{Credentials, LoginForm, SignInRefused};
+use crate::model::token::{Renewed, SignedIn, TokenFault, Visitor};
+
+/// The answer to one question, or that it was not asked. A filled slot is never asked again, so the loop ends.
+#[derive(Clone, Debug, Default)]
+pub enum Known<T, No> {
+    /// Nobody asked yet.
+    #[default]
+    NotAsked,
+    /// Yes, and here it is.
+    Found(T),
+    /// A definite no.
+    Absent(No),
+    /// No answer was to be had; never taken for a yes, nor for a no.
+    Failed(Reason),
+}
+
+/// Everything found out so far.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Whom the access token proves.
+    pub token: Known<Arc<Visitor>, TokenFault>,
+    /// What the refresh token brought. The `No` is `signed_out`, or `revoked` where the gateway itself refused.
+    pub renewal: Known<Renewed, Reason>,
+    /// The sign-in form's fields.
+    pub form: Known<LoginForm, Reason>,
+    /// What the provider said to the password.
+    pub sign_in: Known<SignedIn, SignInRefused>,
+    /// Whether the sign-out was carried out.
+    pub sign_out: Known<(), Reason>,
+}
+
+/// Something only the shell can find out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question<'a> {
+    /// Does this access token prove somebody? Fills [`Facts::token`].
+    Verify(&'a str),
+    /// What does the provider give for this sealed refresh token? Fills [`Facts::renewal`].
+    Renew(&'a str),
+    /// What does the posted form say? Fills [`Facts::form`].
+    ReadForm,
+    /// What does the provider say to this password? Fills [`Facts::sign_in`].
+    SignIn(Credentials),
+    /// End what these belong to, here and at the provider. Fills [`Facts::sign_out`].
+    SignOut {
+        /// The access token.
+        access: Option<&'a str>,
+        /// The sealed refresh token.
+        refresh: Option<&'a str>,
+    },
+}

@@ -1,0 +1,164 @@
+//! The sign-in form: shown, posted, answered.
+
+use http::Method;
+
+use crate::model::answer::{Answer, CookieChange, ProviderAsks, Redirect, SignInForm};
+use crate::model::reason::Reason;
+use crate::model::request::{Provenance, RequestView};
+use crate::model::return_path::ReturnPath;
+use crate::model::sign_in::{Credentials, LoginForm, SignInRefused};
+use crate::model::site::Site;
+
+use super::facts::{Facts, Known, Question};
+use super::visitor::{Standing, standing};
+use super::{Decision, RETRY_AFTER_TROUBLE, Verdict};
+
+pub(super) fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision<'a> {
+    if *request.method == Method::POST { posted(request, site, facts) } else { shown(request, site, facts) }
+}
+
+/// `GET /login`: the form, or on to where the visitor wanted to go when they are signed in already.
+fn shown<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision<'a> {
+    let return_to = return_address(request);
+    match standing(request, facts) {
+        Standing::Ask(question) => Decision::Needs(question),
+        Standing::In(somebody) => {
+            let verdict = onward(site, return_to.as_ref());
+            Decision::Settled(verdict.with(somebody.cookies()))
+        }
+        Standing::Out(_, cookies) => Decision::Settled(fresh_form(return_to).with(cookies)),
+        // Cookies stay: the visitor may be signed in again as soon as the provider is back.
+        Standing::Trouble(_) => Decision::Settled(fresh_form(return_to)),
+    }
+}
+
+fn fresh_form<'a>(return_to: Option<ReturnPath>) -> Verdict<'a> {
+    let form = SignInForm {
+        status: 200,
+        trouble: None,
+        login_id: String::new(),
+        return_to,
+        remember: false,
+        retry_after: None,
+    };
+    Verdict::reply(Answer::SignInForm(form), Reason::OwnEndpoint)
+}
+
+/// `return_to` of the query. Given twice it is nobody's wish.
+fn return_address(request: &RequestView<'_>) -> Option<ReturnPath> {
+    let query = request.target.query()?;
+    let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "return_to");
+    let (_, value) = values.next()?;
+    if values.next().is_some() { None } else { ReturnPath::parse(&value) }
+}
+
+/// `POST /login`: from whom, then what, then the form's own proof, and only then the password.
+fn posted<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision<'a> {
+    if request.provenance(site) == Provenance::Foreign || request.provenance(site) == Provenance::Listed {
+        return Decision::Settled(Verdict::problem(Reason::CrossSiteRequest));
+    }
+    let form = match &facts.form {
+        Known::NotAsked => return Decision::Needs(Question::ReadForm),
+        Known::Found(form) => form,
+        Known::Absent(reason) | Known::Failed(reason) => return Decision::Settled(Verdict::problem(*reason)),
+    };
+    if !csrf_holds(request, site, form) {
+        return Decision::Settled(again(form, Reason::CsrfFailed, None));
+    }
+    if form.login_id.trim().is_empty() || form.password.expose().is_empty() {
+        return Decision::Settled(again(form, Reason::RejectedInput, None));
+    }
+    let verdict = match &facts.sign_in {
+        Known::NotAsked => {
+            return Decision::Needs(Question::SignIn(Credentials {
+                login_id: form.login_id.clone(),
+                password: form.password.clone(),
+                remember: form.remember,
+            }));
+        }
+        Known::Found(signed_in) => {
+            onward(site, form.return_to.as_ref()).with(vec![CookieChange::SetTokens(signed_in.tokens.clone())])
+        }
+        Known::Absent(refused) => refusal(form, refused),
+        Known::Failed(reason) => {
+            let wait = (*reason == Reason::ProviderUnavailable).then_some(RETRY_AFTER_TROUBLE);
+            again(form, *reason, wait)
+        }
+    };
+    Decision::Settled(verdict)
+}
+
+/// On to where the visitor wanted to go; 303, so that no browser posts the password a second time.
+fn onward<'a>(site: &Site, return_to: Option<&ReturnPath>) -> Verdict<'a> {
+    // Back to the form itself would be a circle.
+    let leads_back = |path: &&ReturnPath| {
+        let bare = path.as_str().split(['?', '#']).next().unwrap_or_default();
+        bare == site.paths.login || bare == site.paths.logout
+    };
+    let target = return_to.filter(|path| !leads_back(path)).unwrap_or(&site.landing);
+    let redirect = Redirect { status: 303, location: target.to_string(), clear_site_data: false };
+    Verdict::reply(Answer::Redirect(redirect), Reason::OwnEndpoint)
+}
+
+fn refusal<'a>(form: &LoginForm, refused: &SignInRefused) -> Verdict<'a> {
+    let asks = matches!(
+        refused.reason,
+        Reason::NotRegistered
+            | Reason::PasswordChangeRequired
+            | Reason::EmailUnverified
+            | Reason::RegistrationUnverified
+            | Reason::TwoFactorRequired
+    );
+    if !asks {
+        return again(form, refused.reason, refused.retry_after);
+    }
+    let page = ProviderAsks {
+        status: refused.reason.status(),
+        reason: refused.reason,
+        change_reason: refused.change_reason.clone(),
+    };
+    Verdict::reply(Answer::ProviderAsks(page), refused.reason)
+}
+
+/// The form again, with what was typed except the password.
+fn again<'a>(form: &LoginForm, trouble: Reason, retry_after: Option<u32>) -> Verdict<'a> {
+    let form = SignInForm {
+        status: trouble.status(),
+        trouble: Some(trouble),
+        login_id: form.login_id.clone(),
+        return_to: form.return_to.clone(),
+        remember: form.remember,
+        retry_after,
+    };
+    Verdict::reply(Answer::SignInForm(form), trouble)
+}
+
+/// Whether the form was served to this very browser: its token is made from the pre-session cookie.
+fn csrf_holds(request: &RequestView<'_>, site: &Site, form: &LoginForm) -> bool {
+    let Some(cookie) = request.cookies.form.value() else { return false };
+    let expected = csrf_token(&site.name, cookie);
+    // Fixed time: the comparison must not tell how much of a guess is right.
+    aws_lc_rs::constant_time::verify_slices_are_equal(expected.as_bytes(), form.csrf.as_bytes()).is_ok()
+}
+
+/// The form's token for a pre-session cookie. Who can read the form has the cookie, who has only the cookie's
+/// site's sibling domain has neither.
+#[must_use]
+pub fn csrf_token(site: &str, cookie: &str) -> String {
+    use base64::Engine as _;
+    let text = format!("vestibule form\0{site}\0{cookie}");
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_bound_to_site_and_cookie() {
+        assert_eq!(csrf_token("store", "a"), csrf_token("store", "a"));
+        assert_ne!(csrf_token("store", "a"), csrf_token("forum", "a"));
+        assert_ne!(csrf_token("store", "a"), csrf_token("store", "b"));
+    }
+}
