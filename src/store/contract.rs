@@ -1,0 +1,224 @@
+//! What every store promises, whatever it is made of.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const NOW: Moment = Moment::from_secs(1_700_000_000);
+const FIVE_A_MINUTE: Rate = Rate { attempts: 5, per: Duration::from_mins(1) };
+
+fn session(name: &str) -> SessionKey {
+    SessionKey(name.to_owned())
+}
+
+fn key(name: &str) -> ThrottleKey {
+    ThrottleKeys::new([7; 32]).account("main", name)
+}
+
+fn secs(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// The suite: each gets a store of its own, as `open` makes it.
+pub(super) async fn holds<S: Store>(open: impl Fn() -> S) {
+    a_revocation_holds_until_its_end(&open()).await;
+    the_later_end_holds(&open()).await;
+    attempts_in_flight_hold_their_place(&open()).await;
+    a_success_frees_the_account(&open()).await;
+    a_released_place_is_free_and_no_other(&open()).await;
+    the_wait_is_exact(&open()).await;
+    a_refusal_does_not_prolong_the_wait(&open()).await;
+    a_lower_limit_after_a_reload_holds_at_once(&open()).await;
+    names_do_not_share_places(&open()).await;
+    assert_eq!(open().ready().await, Ok(()));
+}
+
+async fn a_revocation_holds_until_its_end(store: &impl Store) {
+    let end = NOW.plus(secs(60));
+    assert!(!store.is_revoked("main", &session("a"), NOW));
+    store.revoke("main", &session("a"), end, NOW).await.unwrap();
+    assert!(store.is_revoked("main", &session("a"), NOW));
+    assert!(store.is_revoked("main", &session("a"), NOW.plus(Duration::from_millis(59_999))));
+    assert!(!store.is_revoked("main", &session("a"), end));
+    assert!(!store.is_revoked("main", &session("b"), NOW));
+    assert!(!store.is_revoked("other", &session("a"), NOW), "a session belongs to one provider");
+    store.sweep(NOW);
+    assert!(store.is_revoked("main", &session("a"), NOW), "a sweep takes only what is over");
+}
+
+async fn the_later_end_holds(store: &impl Store) {
+    for seconds in [60, 30, 90, 10] {
+        store.revoke("main", &session("a"), NOW.plus(secs(seconds)), NOW).await.unwrap();
+    }
+    assert!(store.is_revoked("main", &session("a"), NOW.plus(secs(89))));
+    store.sweep(NOW.plus(secs(60)));
+    assert!(store.is_revoked("main", &session("a"), NOW.plus(secs(89))));
+    assert!(!store.is_revoked("main", &session("a"), NOW.plus(secs(90))));
+}
+
+async fn fill(store: &impl Store, name: &str, at: Moment) -> Vec<Reservation> {
+    let mut taken = Vec::new();
+    for _ in 0..5 {
+        taken.push(store.reserve(key(name), FIVE_A_MINUTE, at).await.unwrap());
+    }
+    taken
+}
+
+async fn wait(store: &impl Store, name: &str, at: Moment) -> Option<u32> {
+    match store.reserve(key(name), FIVE_A_MINUTE, at).await {
+        Ok(_) => None,
+        Err(NoPlace::Throttled(RetryAfter(seconds))) => Some(seconds),
+        Err(NoPlace::Store(error)) => panic!("{error}"),
+    }
+}
+
+async fn attempts_in_flight_hold_their_place(store: &impl Store) {
+    let in_flight = fill(store, "ann", NOW).await;
+    assert_eq!(wait(store, "ann", NOW).await, Some(60));
+    drop(in_flight);
+    assert_eq!(wait(store, "ann", NOW).await, Some(60), "an attempt nobody settled has failed");
+    assert_eq!(wait(store, "ann", NOW.plus(secs(60))).await, None);
+}
+
+async fn a_success_frees_the_account(store: &impl Store) {
+    let mut taken = fill(store, "ann", NOW).await;
+    let last = taken.pop().unwrap();
+    for failed in taken {
+        store.settle(failed, Settlement::Failed).await.unwrap();
+    }
+    assert_eq!(wait(store, "ann", NOW).await, Some(60));
+    store.settle(last, Settlement::Succeeded).await.unwrap();
+    fill(store, "ann", NOW).await;
+    assert_eq!(wait(store, "ann", NOW).await, Some(60));
+}
+
+async fn a_released_place_is_free_and_no_other(store: &impl Store) {
+    let mut taken = fill(store, "ann", NOW).await;
+    store.settle(taken.pop().unwrap(), Settlement::Released).await.unwrap();
+    assert_eq!(wait(store, "ann", NOW).await, None);
+    assert_eq!(wait(store, "ann", NOW).await, Some(60));
+    // A success freed this place before its holder gave it back: nobody else's goes.
+    store.settle(taken.pop().unwrap(), Settlement::Succeeded).await.unwrap();
+    fill(store, "ann", NOW).await;
+    store.settle(taken.pop().unwrap(), Settlement::Released).await.unwrap();
+    assert_eq!(wait(store, "ann", NOW).await, Some(60));
+}
+
+async fn the_wait_is_exact(store: &impl Store) {
+    for second in 0..5 {
+        assert_eq!(wait(store, "ann", NOW.plus(secs(second * 10))).await, None);
+    }
+    assert_eq!(wait(store, "ann", NOW.plus(secs(45))).await, Some(15));
+    assert_eq!(wait(store, "ann", NOW.plus(Duration::from_millis(45_500))).await, Some(15), "rounded up");
+    assert_eq!(wait(store, "ann", NOW.plus(Duration::from_millis(59_999))).await, Some(1));
+    assert_eq!(wait(store, "ann", NOW.plus(secs(60))).await, None);
+    assert_eq!(wait(store, "ann", NOW.plus(secs(60))).await, Some(10));
+}
+
+async fn a_refusal_does_not_prolong_the_wait(store: &impl Store) {
+    fill(store, "ann", NOW).await;
+    for second in 1..60 {
+        assert_eq!(wait(store, "ann", NOW.plus(secs(second))).await, u32::try_from(60 - second).ok());
+    }
+    assert_eq!(wait(store, "ann", NOW.plus(secs(60))).await, None);
+}
+
+async fn a_lower_limit_after_a_reload_holds_at_once(store: &impl Store) {
+    for second in 0..5 {
+        assert_eq!(wait(store, "ann", NOW.plus(secs(second))).await, None);
+    }
+    let two = Rate { attempts: 2, per: Duration::from_mins(1) };
+    let refused = store.reserve(key("ann"), two, NOW.plus(secs(5))).await;
+    assert_eq!(refused, Err(NoPlace::Throttled(RetryAfter(58))), "until the fourth is over");
+    let none = Rate { attempts: 0, per: Duration::from_mins(1) };
+    assert!(store.reserve(key("bob"), none, NOW).await.is_err());
+}
+
+async fn names_do_not_share_places(store: &impl Store) {
+    fill(store, "ann", NOW).await;
+    assert_eq!(wait(store, "bob", NOW).await, None);
+    assert_eq!(wait(store, " ANN\t", NOW).await, Some(60), "spelling does not make a new account");
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Wait(u64),
+    Attempt,
+    Fail,
+    Release,
+    Succeed,
+}
+
+fn steps(settled: Vec<Step>) -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        (0_u64..40_000).prop_map(Step::Wait),
+        Just(Step::Attempt),
+        Just(Step::Attempt),
+        Just(Step::Attempt),
+        proptest::sample::select(settled),
+    ];
+    prop::collection::vec(step, 1..120)
+}
+
+/// Runs `steps` and gives back the moments of the attempts that got a place and never gave it back.
+fn admitted(store: &impl Store, steps: &[Step], rate: Rate) -> Vec<Moment> {
+    block_on(async {
+        let (mut now, mut kept, mut in_flight) = (NOW, Vec::new(), Vec::new());
+        for step in steps {
+            match step {
+                Step::Wait(millis) => now = now.plus(Duration::from_millis(*millis)),
+                Step::Attempt => {
+                    if let Ok(place) = store.reserve(key("ann"), rate, now).await {
+                        in_flight.push((place, now));
+                    }
+                }
+                Step::Fail => kept.extend(in_flight.pop().map(|(_, at)| at)),
+                Step::Release => {
+                    if let Some((place, _)) = in_flight.pop() {
+                        store.settle(place, Settlement::Released).await.unwrap();
+                    }
+                }
+                Step::Succeed => {
+                    if let Some((place, _)) = in_flight.pop() {
+                        store.settle(place, Settlement::Succeeded).await.unwrap();
+                        // Full freedom: all places are there at once.
+                        for _ in 0..rate.attempts {
+                            let place = store.reserve(key("ann"), rate, now).await.unwrap();
+                            in_flight.push((place, now));
+                        }
+                        assert!(store.reserve(key("ann"), rate, now).await.is_err());
+                    }
+                }
+            }
+        }
+        kept.extend(in_flight.into_iter().map(|(_, at)| at));
+        kept.sort();
+        kept
+    })
+}
+
+pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
+}
+
+/// In no window of `rate.per` are there more attempts than `rate.attempts`, however they are spread.
+pub(super) fn no_window_holds_more_than_the_limit<S: Store>(open: impl Fn() -> S) {
+    let settled = vec![Step::Fail, Step::Release];
+    proptest!(|(steps in steps(settled), attempts in 1_u32..7)| {
+        let rate = Rate { attempts, per: Duration::from_mins(1) };
+        let admitted = admitted(&open(), &steps, rate);
+        for pair in admitted.windows(attempts as usize + 1) {
+            prop_assert!(pair[0].until(pair[attempts as usize]) >= rate.per, "{:?}", admitted);
+        }
+    });
+}
+
+/// After a success every place is free, whatever happened before.
+pub(super) fn a_success_always_frees<S: Store>(open: impl Fn() -> S) {
+    let settled = vec![Step::Fail, Step::Release, Step::Succeed];
+    proptest!(|(steps in steps(settled), attempts in 1_u32..7)| {
+        admitted(&open(), &steps, Rate { attempts, per: Duration::from_mins(1) });
+    });
+}
