@@ -8,9 +8,15 @@ use crate::model::secret::Secret;
 use crate::model::sign_in::SignInRefused;
 use crate::model::token::TokenPair;
 
+pub mod algorithm;
 pub mod fusionauth;
+mod jwks;
+pub mod key_ring;
 pub mod keys;
 pub mod outbound;
+mod strict_json;
+#[cfg(test)]
+mod test_keys;
 pub mod verify;
 
 /// What a provider can do, as data: nobody has to call and fail to find out.
