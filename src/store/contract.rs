@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 const NOW: Moment = Moment::from_secs(1_700_000_000);
-const FIVE_A_MINUTE: Rate = Rate { attempts: 5, per: Duration::from_mins(1) };
+const FIVE_A_MINUTE: Rate = Rate { attempts: 5, per: Duration::from_secs(60) };
 
 fn session(name: &str) -> SessionKey {
     SessionKey(name.to_owned())
@@ -129,10 +129,10 @@ async fn a_lower_limit_after_a_reload_holds_at_once(store: &impl Store) {
     for second in 0..5 {
         assert_eq!(wait(store, "ann", NOW.plus(secs(second))).await, None);
     }
-    let two = Rate { attempts: 2, per: Duration::from_mins(1) };
+    let two = Rate { attempts: 2, per: Duration::from_secs(60) };
     let refused = store.reserve(key("ann"), two, NOW.plus(secs(5))).await;
     assert_eq!(refused, Err(NoPlace::Throttled(RetryAfter(58))), "until the fourth is over");
-    let none = Rate { attempts: 0, per: Duration::from_mins(1) };
+    let none = Rate { attempts: 0, per: Duration::from_secs(60) };
     assert!(store.reserve(key("bob"), none, NOW).await.is_err());
 }
 
@@ -207,7 +207,7 @@ pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
 pub(super) fn no_window_holds_more_than_the_limit<S: Store>(open: impl Fn() -> S) {
     let settled = vec![Step::Fail, Step::Release];
     proptest!(|(steps in steps(settled), attempts in 1_u32..7)| {
-        let rate = Rate { attempts, per: Duration::from_mins(1) };
+        let rate = Rate { attempts, per: Duration::from_secs(60) };
         let admitted = admitted(&open(), &steps, rate);
         for pair in admitted.windows(attempts as usize + 1) {
             prop_assert!(pair[0].until(pair[attempts as usize]) >= rate.per, "{:?}", admitted);
@@ -219,6 +219,6 @@ pub(super) fn no_window_holds_more_than_the_limit<S: Store>(open: impl Fn() -> S
 pub(super) fn a_success_always_frees<S: Store>(open: impl Fn() -> S) {
     let settled = vec![Step::Fail, Step::Release, Step::Succeed];
     proptest!(|(steps in steps(settled), attempts in 1_u32..7)| {
-        admitted(&open(), &steps, Rate { attempts, per: Duration::from_mins(1) });
+        admitted(&open(), &steps, Rate { attempts, per: Duration::from_secs(60) });
     });
 }

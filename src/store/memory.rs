@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     const NOW: Moment = Moment::from_secs(1_700_000_000);
-    const RATE: Rate = Rate { attempts: 5, per: Duration::from_mins(1) };
+    const RATE: Rate = Rate { attempts: 5, per: Duration::from_secs(60) };
 
     #[test]
     fn keeps_the_contract() {
@@ -116,7 +116,7 @@ mod tests {
         }
         assert_eq!(places.len(), 1_000);
         assert!(places.reserve(victim, RATE, NOW).is_err());
-        let later = NOW.plus(Duration::from_mins(1));
+        let later = NOW.plus(Duration::from_secs(60));
         for number in 0..600_u32 {
             let _ = places.reserve(keys.address(std::net::Ipv4Addr::from(number).into()), RATE, later).unwrap();
         }

@@ -1,9 +1,10 @@
 //! Where log lines go and which are written.
 //!
 //! Only what this program writes follows the configured level. Everything else stays at `warn`: at `trace` an
-//! HTTP library prints header fields, and so cookies and tokens (security requirement R-89). Two parts of
-//! Pingora are silent altogether: their errors quote the request line with its query and, when an upstream's head
-//! is malformed, its raw bytes with `Set-Cookie`. What a watcher needs of such a request is in its access record.
+//! HTTP library prints header fields, and so cookies and tokens (security requirement R-89). Three parts of
+//! Pingora are silent altogether: their errors quote the request line with its query and, when a request's or a
+//! response's head is malformed, its raw bytes with `Cookie` and `Set-Cookie`. What a watcher needs of such a
+//! request is in its access record.
 
 use std::io::{self, Write};
 
@@ -80,6 +81,7 @@ fn filter(level: LevelFilter) -> Targets {
     Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_target("pingora_proxy", LevelFilter::OFF)
+        .with_target("pingora_core::apps", LevelFilter::OFF)
         .with_target("pingora_core::protocols", LevelFilter::OFF)
         .with_target("vestibule", level)
         .with_target("access", level)
@@ -261,6 +263,7 @@ mod tests {
                 tracing::info!(target: "pingora_core::server", "hush-hush");
                 tracing::error!(target: "pingora_proxy", "Fail to proxy: buf: Set-Cookie: hush-hush");
                 tracing::warn!(target: "pingora_core::protocols::http::v1", "hush-hush");
+                tracing::error!(target: "pingora_core::apps::http_app", "buf: Cookie: hush-hush");
                 tracing::warn!(target: "rustls", "worth knowing");
             });
             assert!(!text.contains("hush"), "{text}");
