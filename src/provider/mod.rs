@@ -9,6 +9,8 @@ use crate::model::sign_in::SignInRefused;
 use crate::model::token::TokenPair;
 
 pub mod algorithm;
+#[cfg(test)]
+pub mod contract;
 pub mod fusionauth;
 mod jwks;
 pub mod key_ring;
