@@ -1,1 +1,13 @@
-//! To come.
+//! An identity server that speaks FusionAuth's API.
+
+pub mod accounts;
+pub mod api;
+pub mod database;
+pub mod ids;
+pub mod passwords;
+pub mod server;
+pub mod sessions;
+pub mod signing;
+pub mod tokens;
+pub mod users;
+pub mod waiting;

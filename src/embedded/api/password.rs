@@ -1,0 +1,95 @@
+//! `POST /api/user/change-password`: the new password that a sign-in demanded.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::answer::{Answer, Fault, Refusal, json_with, read, with_database};
+use crate::embedded::server::Identity;
+use crate::embedded::sessions::Selection;
+use crate::embedded::users::User;
+use crate::model::secret::Secret;
+
+/// In characters, FusionAuth's own rule.
+const SHORTEST: usize = 8;
+/// In characters, FusionAuth's own rule.
+const LONGEST: usize = 256;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ChangePasswordRequest {
+    change_password_id: Option<String>,
+    password: Option<String>,
+    current_password: Option<String>,
+}
+
+/// The id stands in the body.
+pub(super) async fn change(State(identity): State<Arc<Identity>>, body: Bytes) -> Answer {
+    identity.statistics.password_changes.one_more();
+    let request: ChangePasswordRequest = read(&body)?;
+    let id = request.change_password_id.clone().ok_or(Refusal::Invalid("changePasswordId", Fault::Blank))?;
+    replace(&identity, id, request).await
+}
+
+/// The id stands in the path.
+pub(super) async fn change_by_id(State(identity): State<Arc<Identity>>, Path(id): Path<String>, body: Bytes) -> Answer {
+    identity.statistics.password_changes.one_more();
+    replace(&identity, id, read(&body)?).await
+}
+
+/// Whether the id is good.
+pub(super) async fn check(State(identity): State<Arc<Identity>>, Path(id): Path<String>) -> Answer {
+    let waiting = identity.password_changes.look(&id, identity.clock.now(), |_| {});
+    waiting.map(|_| StatusCode::OK.into_response()).ok_or(Refusal::NotFound)
+}
+
+async fn replace(identity: &Arc<Identity>, id: String, request: ChangePasswordRequest) -> Answer {
+    let now = identity.clock.now();
+    let waiting = identity.password_changes.look(&id, now, |_| {}).ok_or(Refusal::NotFound)?;
+    let user = Arc::clone(identity.users.by_id(&waiting).ok_or(Refusal::NotFound)?);
+    let password = acceptable(request.password)?;
+    let current = current_hash(identity, &user).await?;
+    if let Some(claimed) = request.current_password
+        && !identity.passwords.matches(Some(current.clone()), Secret::new(claimed)).await
+    {
+        return Err(Refusal::NotFound);
+    }
+    if identity.passwords.matches(Some(current), password.clone()).await {
+        return Err(Refusal::Invalid("password", Fault::PreviouslyUsed));
+    }
+    let hash = identity.passwords.hash(password).await.map_err(|_| Refusal::Internal)?;
+    // Taken only now: a refused password leaves the way open for a better one.
+    identity.password_changes.take(&id, now).ok_or(Refusal::NotFound)?;
+    let changed = Arc::clone(&user);
+    with_database(identity, move |identity| {
+        identity.accounts.set_password(&changed, hash)?;
+        identity.sessions.end_all(&Selection { user: Some(changed.id.clone()), application: None })
+    })
+    .await?;
+    identity.password_changes.forget(|other| *other == user.id);
+    identity.one_time_passwords.forget(|other| *other == user.id);
+    identity.codes.forget(|awaited| awaited.user == user.id);
+    let once = identity.one_time_passwords.put(user.id.clone(), now);
+    Ok(json_with(StatusCode::OK, &json!({ "oneTimePassword": once })))
+}
+
+fn acceptable(password: Option<String>) -> Result<Secret, Refusal> {
+    let password = password.ok_or(Refusal::Invalid("password", Fault::Blank))?;
+    match password.chars().count() {
+        0 => Err(Refusal::Invalid("password", Fault::Blank)),
+        1..SHORTEST => Err(Refusal::Invalid("password", Fault::TooShort)),
+        SHORTEST..=LONGEST => Ok(Secret::new(password)),
+        _ => Err(Refusal::Invalid("password", Fault::TooLong)),
+    }
+}
+
+async fn current_hash(identity: &Arc<Identity>, user: &Arc<User>) -> Result<String, Refusal> {
+    let user = Arc::clone(user);
+    let (hash, _) = with_database(identity, move |identity| identity.accounts.password_of(&user)).await?;
+    Ok(hash)
+}
