@@ -78,7 +78,8 @@ fn every_trouble_has_words_and_is_announced() {
         assert!(page.contains("role=\"alert\""));
         assert_eq!(page.matches("aria-describedby=\"trouble\"").count(), 2);
         assert!(between(&page, "<p class=\"notice-title\">", "</p>").len() > 8);
-        assert!(!page.contains(reason.as_str()), "{} is a word for programs", reason.as_str());
+        let word = reason.as_str();
+        assert!(!word.contains('_') || !page.contains(word), "{word} is a word for programs");
     }
     assert!(!shown(&form(None)).contains("role=\"alert\""));
 }
