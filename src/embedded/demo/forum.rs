@@ -97,7 +97,6 @@ impl Talk {
 }
 
 /// The forum, with what was said before.
-#[must_use]
 pub fn forum() -> Router {
     Router::new()
         .route("/", get(home))

@@ -25,7 +25,7 @@ const STYLES: &[(&str, &str)] = from_folder!["store.css" "forum.css"];
 
 const ART: &[(&str, &str)] = from_folder![
     "art/harbour-lantern.svg" "art/moss-blanket.svg" "art/night-kettle.svg" "art/three-candles.svg"
-    "art/loom-basket.svg" "art/wool-slippers.svg" "art/lantern.svg" "art/porch.svg"
+    "art/loom-basket.svg" "art/felt-boots.svg" "art/lantern.svg" "art/porch.svg"
 ];
 
 static PARSED: OnceLock<Option<Environment<'static>>> = OnceLock::new();

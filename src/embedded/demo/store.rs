@@ -74,8 +74,8 @@ static PRODUCTS: [Product; 6] = [
         story: "Willow, and deeper than it looks. Holds six balls of wool or one sleeping cat.",
     },
     Product {
-        id: "wool-slippers",
-        name: "Wool Slippers",
+        id: "felt-boots",
+        name: "Felt Boots",
         euros: 42,
         price: "€ 42",
         stock: 23,
@@ -116,7 +116,6 @@ struct Shop {
 }
 
 /// The store, with empty carts.
-#[must_use]
 pub fn store() -> Router {
     Router::new()
         .route("/", get(home))

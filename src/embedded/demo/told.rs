@@ -17,7 +17,7 @@ pub struct Told {
     pub site: String,
     /// The address of this request, encoded for a query.
     pub here: String,
-    /// Every header as it arrived.
+    /// Every header as it arrived, those about the visitor first.
     headers: Vec<Header>,
 }
 
@@ -49,11 +49,13 @@ impl<S: Sync> FromRequestParts<S> for Told {
             value: String::from_utf8_lossy(value.as_bytes()).into_owned(),
             identity: name.as_str().starts_with("x-auth-"),
         });
+        let mut headers: Vec<Header> = headers.collect();
+        headers.sort_by_key(|header| !header.identity);
         Ok(Self {
             visitor: visitor(&parts.headers),
             site: said(&parts.headers, "x-auth-site").unwrap_or_else(|| "nobody named".to_owned()),
             here: utf8_percent_encode(parts.uri.path(), NON_ALPHANUMERIC).to_string(),
-            headers: headers.collect(),
+            headers,
         })
     }
 }
