@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod api;
+pub mod demo;
 pub mod database;
 pub mod ids;
 pub mod passwords;

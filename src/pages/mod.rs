@@ -1,1 +1,41 @@
-//! To come.
+//! The pages the gateway shows by itself: the forms and the problems, as HTML from `static/`.
+//!
+//! Pure: a page follows from what it is given. Templates escape whatever they are filled with, and no page holds
+//! inline style or script, so that [`CONTENT_SECURITY_POLICY`] needs no exception.
+
+pub mod assets;
+mod problem;
+mod provider_asks;
+mod sign_in;
+mod sign_out;
+mod templates;
+mod waiting;
+
+pub use problem::{ProblemView, problem};
+pub use provider_asks::{ProviderAsksView, provider_asks};
+pub use sign_in::{SignInView, sign_in};
+pub use sign_out::{SignOutView, sign_out};
+
+/// The type of every page.
+pub const CONTENT_TYPE: &str = "text/html; charset=utf-8";
+
+/// What a page may load and where its forms may lead (security requirement R-45).
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
+     form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'";
+
+/// The headers of every page. `Strict-Transport-Security` and `Cache-Control` depend on the site and the answer
+/// and are not among them.
+pub const HEADERS: &[(&str, &str)] = &[
+    ("content-security-policy", CONTENT_SECURITY_POLICY),
+    ("x-content-type-options", "nosniff"),
+    // Not `no-referrer`: under it browsers post a form with `Origin: null`, which the gateway refuses.
+    ("referrer-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    // For browsers that do not know `frame-ancestors`.
+    ("x-frame-options", "DENY"),
+    ("permissions-policy", "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"),
+];
+
+#[cfg(test)]
+mod tests;

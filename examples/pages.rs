@@ -1,0 +1,111 @@
+//! Writes every state of every page to `target/pages/`, to be looked at.
+
+use std::fs;
+use std::path::Path;
+
+use vestibule::model::answer::{Problem, ProviderAsks, SignInForm};
+use vestibule::model::reason::Reason;
+use vestibule::model::return_path::ReturnPath;
+use vestibule::pages::{
+    ProblemView, ProviderAsksView, SignInView, SignOutView, assets, problem, provider_asks, sign_in, sign_out,
+};
+
+const SITE: &str = "Lantern & Loom";
+const REQUEST_ID: &str = "01JD3K8Q5W9X2Y7Z";
+
+fn main() -> std::io::Result<()> {
+    let folder = Path::new("target/pages");
+    fs::create_dir_all(folder.join("_vestibule"))?;
+    for (name, html) in pages() {
+        // Addresses are escaped in the pages; the files are found by reading them as a browser does.
+        for address in html.replace("&#x2f;", "/").split('"').filter_map(|text| text.strip_prefix(assets::PREFIX)) {
+            if let Some(asset) = assets::asset(address) {
+                fs::write(folder.join("_vestibule").join(address), asset.body)?;
+            }
+        }
+        fs::write(folder.join(format!("{name}.html")), html)?;
+    }
+    Ok(())
+}
+
+fn pages() -> Vec<(String, String)> {
+    let sign_out_view = SignOutView { site_name: SITE, action: "/logout", back: "/shopping-cart" };
+    let mut pages = vec![("sign-out".to_owned(), sign_out(&sign_out_view))];
+    pages.extend(sign_in_pages());
+    pages.extend(asks_pages());
+    pages.extend(problem_pages());
+    pages
+}
+
+fn sign_in_pages() -> Vec<(String, String)> {
+    let form = |status, trouble, login_id: &str, retry_after| SignInForm {
+        status,
+        trouble,
+        login_id: login_id.to_owned(),
+        return_to: ReturnPath::parse("/shopping-cart"),
+        remember: false,
+        retry_after,
+    };
+    let mut pages = Vec::new();
+    let forms = [
+        ("fresh", form(200, None, "", None)),
+        ("wrong", form(401, Some(Reason::InvalidCredentials), "zoe@example.com", None)),
+        ("unavailable", form(503, Some(Reason::ProviderUnavailable), "zoe@example.com", Some(5))),
+        ("throttled", form(429, Some(Reason::Throttled), "zoe@example.com", Some(300))),
+        ("stale", form(403, Some(Reason::CsrfFailed), "zoe@example.com", None)),
+        ("rejected", form(400, Some(Reason::RejectedInput), "", None)),
+        ("prevented", form(403, Some(Reason::LoginPrevented), "zoe@example.com", None)),
+        ("locked", form(403, Some(Reason::AccountLocked), "zoe@example.com", None)),
+        ("expired", form(403, Some(Reason::AccountExpired), "zoe@example.com", None)),
+        ("large", form(500, Some(Reason::TokensTooLarge), "zoe@example.com", None)),
+        ("misconfigured", form(500, Some(Reason::ProviderMisconfigured), "zoe@example.com", None)),
+    ];
+    for (name, form) in &forms {
+        let view = SignInView { site_name: SITE, action: "/login", form, csrf: "c", request_id: REQUEST_ID };
+        pages.push((format!("sign-in-{name}"), sign_in(&view)));
+    }
+    pages
+}
+
+fn asks_pages() -> Vec<(String, String)> {
+    let mut pages = Vec::new();
+    for reason in [
+        Reason::TwoFactorRequired,
+        Reason::PasswordChangeRequired,
+        Reason::EmailUnverified,
+        Reason::RegistrationUnverified,
+        Reason::NotRegistered,
+    ] {
+        let asks = ProviderAsks { status: 403, reason, change_reason: Some("Breached".to_owned()) };
+        let view = ProviderAsksView { site_name: SITE, login_path: "/login", asks: &asks, request_id: REQUEST_ID };
+        pages.push((format!("asks-{}", reason.as_str()), provider_asks(&view)));
+    }
+    pages
+}
+
+fn problem_pages() -> Vec<(String, String)> {
+    let mut pages = Vec::new();
+    for (status, reason, site_name) in [
+        (400, Reason::MalformedRequest, Some(SITE)),
+        (401, Reason::SignedOut, Some(SITE)),
+        (403, Reason::RoleMissing, Some(SITE)),
+        (404, Reason::OwnEndpoint, Some(SITE)),
+        (405, Reason::MethodNotAllowed, Some(SITE)),
+        (413, Reason::RequestTooLarge, Some(SITE)),
+        (421, Reason::UnknownSite, None),
+        (500, Reason::Internal, Some(SITE)),
+        (502, Reason::UpstreamUnavailable, Some(SITE)),
+        (503, Reason::ProviderUnavailable, Some(SITE)),
+        (504, Reason::UpstreamTimeout, Some(SITE)),
+    ] {
+        let retry_after = (status == 503).then_some(5);
+        let view = ProblemView {
+            problem: &Problem { retry_after, ..Problem::new(status, reason) },
+            site_name,
+            login_path: Some("/login?return_to=/orders"),
+            request_id: REQUEST_ID,
+        };
+        pages.push((format!("problem-{status}"), problem(&view)));
+    }
+    pages
+}

@@ -1,0 +1,114 @@
+//! Both applications over a real connection, as the gateway reaches them.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::system::detach;
+
+const SHOPPER: &str = "X-Auth-User-Id: u1\r\nX-Auth-Email: shopper@example.com\r\nX-Auth-Site: store\r\n";
+
+async fn serve(app: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    detach(async move { axum::serve(listener, app).await });
+    address
+}
+
+async fn send(to: SocketAddr, head: &str, headers: &str, form: &str) -> String {
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    let kind = if form.is_empty() { "" } else { "Content-Type: application/x-www-form-urlencoded\r\n" };
+    let length = form.len();
+    let request = format!(
+        "{head} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}{kind}Content-Length: {length}\r\n\r\n{form}"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn every_page_and_every_file_it_names_is_there() {
+    let pages = [
+        (serve(store()).await, vec!["/", "/products/moss-blanket", "/shopping-cart", "/admin/", "/healthz"]),
+        (serve(forum()).await, vec!["/", "/posts", "/posts/1", "/healthz"]),
+    ];
+    for (app, paths) in pages {
+        for path in paths {
+            let page = send(app, &format!("GET {path}"), SHOPPER, "").await;
+            assert!(page.starts_with("HTTP/1.1 200"), "{path}: {page}");
+            for file in page.split('"').filter(|text| text.starts_with("/static/")) {
+                let found = send(app, &format!("GET {file}"), "", "").await;
+                assert!(found.starts_with("HTTP/1.1 200"), "{file}");
+            }
+        }
+        assert!(send(app, "GET /elsewhere", "", "").await.starts_with("HTTP/1.1 404"));
+    }
+}
+
+#[tokio::test]
+async fn pages_show_what_they_were_told_and_escape_it() {
+    for (app, path) in [(serve(store()).await, "/"), (serve(forum()).await, "/")] {
+        let page = send(app, &format!("GET {path}"), "X-Auth-User-Id: u1\r\nX-Odd: <b>x</b>\r\n", "").await;
+        assert!(page.contains("x-auth-user-id</th><td>u1"));
+        assert!(page.contains("&lt;b&gt;x") && !page.contains("<b>x"));
+        assert!(page.contains("/logout"));
+        let anonymous = send(app, &format!("GET {path}"), "", "").await;
+        assert!(anonymous.contains("/login?return_to=%2F\""));
+    }
+}
+
+#[tokio::test]
+async fn each_visitor_has_a_cart() {
+    let app = serve(store()).await;
+    let form = "product=night-kettle&change=add";
+    for _ in 0..12 {
+        let added = send(app, "POST /shopping-cart", SHOPPER, form).await;
+        assert!(added.starts_with("HTTP/1.1 303") && added.contains("location: /shopping-cart"));
+    }
+    let cart = send(app, "GET /shopping-cart", SHOPPER, "").await;
+    assert!(cart.contains("<output>9</output>") && cart.contains("€ 576"), "nine at most");
+    let others = send(app, "GET /shopping-cart", "X-Auth-User-Id: u2\r\n", "").await;
+    assert!(!others.contains("Night Kettle"));
+    send(app, "POST /shopping-cart", SHOPPER, "product=night-kettle&change=remove").await;
+    assert!(send(app, "GET /shopping-cart", SHOPPER, "").await.contains("<output>8</output>"));
+}
+
+#[tokio::test]
+async fn what_belongs_to_somebody_asks_who() {
+    let shop = serve(store()).await;
+    let porch = serve(forum()).await;
+    assert!(send(shop, "GET /shopping-cart", "", "").await.starts_with("HTTP/1.1 403"));
+    assert!(send(shop, "POST /shopping-cart", "", "product=night-kettle&change=add").await.starts_with("HTTP/1.1 403"));
+    assert!(send(porch, "POST /posts/1", "", "text=hello").await.starts_with("HTTP/1.1 403"));
+}
+
+#[tokio::test]
+async fn posts_carry_the_name_the_gateway_gave_and_run_nothing() {
+    let app = serve(forum()).await;
+    let named = "X-Auth-User-Id: u3\r\nX-Auth-Username: Zo%C3%AB\r\n";
+    let begun = send(app, "POST /posts", named, "title=Doors&text=%3Cscript%3E1%3C%2Fscript%3E").await;
+    assert!(begun.contains("location: /posts/4"));
+    let replied = send(app, "POST /posts/4", named, "text=Indeed").await;
+    assert!(replied.contains("location: /posts/4#post-2"));
+    let page = send(app, "GET /posts/4", named, "").await;
+    assert!(page.contains("<p class=\"author\">Zoë</p>") && page.contains("&lt;script&gt;1"));
+    assert!(!page.contains("<script>"));
+    assert!(send(app, "POST /posts/4", named, "text=+").await.starts_with("HTTP/1.1 400"));
+}
+
+#[tokio::test]
+async fn the_forum_forgets_the_oldest() {
+    let app = serve(forum()).await;
+    for number in 0..100 {
+        send(app, "POST /posts", SHOPPER, &format!("title=t{number}&text=x")).await;
+    }
+    assert!(send(app, "GET /posts/1", SHOPPER, "").await.starts_with("HTTP/1.1 404"));
+    assert!(send(app, "GET /posts/103", SHOPPER, "").await.starts_with("HTTP/1.1 200"));
+    let long = format!("title=t&text={}", "x".repeat(2_001));
+    assert!(send(app, "POST /posts", SHOPPER, &long).await.starts_with("HTTP/1.1 400"));
+}

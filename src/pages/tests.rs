@@ -1,0 +1,199 @@
+//! What holds for every page at once.
+
+use super::*;
+use crate::model::answer::{Problem, ProviderAsks, SignInForm};
+use crate::model::reason::Reason;
+use crate::model::return_path::ReturnPath;
+
+const SITE: &str = "Lantern & Loom";
+const REQUEST_ID: &str = "req-4711";
+
+fn form(trouble: Option<Reason>) -> SignInForm {
+    SignInForm {
+        status: 200,
+        trouble,
+        login_id: "zoe@example.com".to_owned(),
+        return_to: ReturnPath::parse("/cart?a=1&b=2#part"),
+        remember: true,
+        retry_after: None,
+    }
+}
+
+fn shown(form: &SignInForm) -> String {
+    sign_in(&SignInView { site_name: SITE, action: "/login", form, csrf: "csrf-1", request_id: REQUEST_ID })
+}
+
+fn shown_problem(status: u16, reason: Reason) -> String {
+    let problem_shown = Problem::new(status, reason);
+    problem(&ProblemView {
+        problem: &problem_shown,
+        site_name: Some(SITE),
+        login_path: Some("/login"),
+        request_id: REQUEST_ID,
+    })
+}
+
+fn shown_asks(reason: Reason, change_reason: Option<&str>) -> String {
+    let asks = ProviderAsks { status: 401, reason, change_reason: change_reason.map(str::to_owned) };
+    provider_asks(&ProviderAsksView { site_name: SITE, login_path: "/login", asks: &asks, request_id: REQUEST_ID })
+}
+
+fn every_page() -> Vec<String> {
+    let mut pages = vec![shown(&form(None)), shown(&SignInForm { login_id: String::new(), ..form(None) })];
+    pages.push(sign_out(&SignOutView { site_name: SITE, action: "/logout", back: "/cart" }));
+    for reason in Reason::ALL.iter().copied() {
+        pages.push(shown(&form(Some(reason))));
+        pages.push(shown_asks(reason, None));
+        for status in [400, 401, 403, 404, 405, 413, 414, 421, 429, 431, 500, 502, 503, 504] {
+            pages.push(shown_problem(status, reason));
+        }
+    }
+    pages
+}
+
+/// The text between the first `open` and the next `close`.
+fn between<'a>(page: &'a str, open: &str, close: &str) -> &'a str {
+    page.split_once(open).and_then(|(_, rest)| rest.split_once(close)).map_or("", |(text, _)| text)
+}
+
+#[test]
+fn every_page_is_whole_and_says_something() {
+    for page in every_page() {
+        assert_ne!(page, templates::FALLBACK);
+        assert!(page.contains("<html lang=\"en\">"));
+        assert!(!between(&page, "<title>", "</title>").trim().is_empty());
+        assert!(!between(&page, "<h1>", "</h1>").trim().is_empty());
+        assert_eq!(page.matches("<h1>").count(), 1);
+        for nothing in ["undefined", "none", "None", "<p></p>", "<p class=\"notice-title\"></p>", "{{", "{%"] {
+            let visible = page.replace("autocapitalize=\"none\"", "");
+            assert!(!visible.contains(nothing), "{nothing} in {page}");
+        }
+    }
+}
+
+#[test]
+fn every_trouble_has_words_and_is_announced() {
+    for reason in Reason::ALL.iter().copied() {
+        let page = shown(&form(Some(reason)));
+        assert!(page.contains("role=\"alert\""));
+        assert_eq!(page.matches("aria-describedby=\"trouble\"").count(), 2);
+        assert!(between(&page, "<p class=\"notice-title\">", "</p>").len() > 8);
+        let word = reason.as_str();
+        assert!(!word.contains('_') || !page.contains(word), "{word} is a word for programs");
+    }
+    assert!(!shown(&form(None)).contains("role=\"alert\""));
+}
+
+#[test]
+fn what_was_typed_is_shown_and_never_run() {
+    let mut typed = form(Some(Reason::InvalidCredentials));
+    typed.login_id = "\"><script>alert(1)</script>'".to_owned();
+    let page = shown(&typed);
+    assert!(page.contains("value=\"&quot;&gt;&lt;script&gt;alert(1)&lt;&#x2f;script&gt;&#x27;\""));
+    assert!(!page.contains("<script>"));
+    let asks = shown_asks(Reason::PasswordChangeRequired, Some("<b>x</b>"));
+    assert!(!asks.contains("<b>"));
+    assert!(!asks.contains("&lt;b"), "a word of the provider's that we do not know is not repeated");
+}
+
+#[test]
+fn templates_hold_no_inline_style_or_script_and_escape_always() {
+    for (name, text) in templates::SOURCES {
+        assert_eq!(name.rsplit('.').next(), Some("html"), "{name} would not be escaped");
+        for forbidden in ["style=", "<style", "<script>", "|safe", "| safe", "javascript:", "http://", "https://"] {
+            assert!(!text.contains(forbidden), "{forbidden} in {name}");
+        }
+        assert!(!text.split_ascii_whitespace().any(|word| word.starts_with("on") && word.contains('=')), "{name}");
+        for script in text.split("<script").skip(1) {
+            assert!(script.split_once('>').is_some_and(|(_, body)| body.starts_with("</script>")), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_policy_has_no_exceptions() {
+    assert!(!CONTENT_SECURITY_POLICY.contains("unsafe"));
+    for rule in
+        ["default-src 'none'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'", "object-src 'none'"]
+    {
+        assert!(CONTENT_SECURITY_POLICY.split("; ").any(|directive| directive == rule), "{rule}");
+    }
+    for (name, value) in HEADERS {
+        assert!(
+            http::HeaderName::from_lowercase(name.as_bytes()).is_ok() && http::HeaderValue::from_str(value).is_ok()
+        );
+    }
+    assert!(HEADERS.contains(&("referrer-policy", "same-origin")));
+}
+
+#[test]
+fn the_form_is_one_a_password_manager_knows() {
+    let page = shown(&form(None));
+    for part in [
+        "name=\"loginId\" type=\"text\" value=\"zoe@example.com\"",
+        "autocomplete=\"username\" autocapitalize=\"none\" autocorrect=\"off\" spellcheck=\"false\"",
+        "name=\"password\" type=\"password\" required autocomplete=\"current-password\"",
+        "name=\"csrf\" value=\"csrf-1\"",
+        "name=\"return_to\" value=\"&#x2f;cart?a=1&amp;b=2#part\"",
+        "name=\"remember\" value=\"true\" checked",
+        "<label for=\"loginId\">",
+        "<label for=\"password\">",
+        "action=\"&#x2f;login\"",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!between(&page, "<input id=\"password\"", ">").contains("value"));
+}
+
+#[test]
+fn the_first_field_to_fill_has_the_focus() {
+    let begun = shown(&form(Some(Reason::InvalidCredentials)));
+    assert!(between(&begun, "<input id=\"password\"", ">").contains("autofocus"));
+    assert!(!between(&begun, "<input id=\"loginId\"", ">").contains("autofocus"));
+    let fresh = shown(&SignInForm { login_id: String::new(), ..form(None) });
+    assert!(between(&fresh, "<input id=\"loginId\"", ">").contains("autofocus"));
+}
+
+#[test]
+fn fields_are_marked_only_when_they_may_be_wrong() {
+    assert!(shown(&form(Some(Reason::InvalidCredentials))).contains("aria-invalid"));
+    let page = shown(&form(Some(Reason::ProviderUnavailable)));
+    assert!(!page.contains("aria-invalid"));
+    assert!(page.contains("not your fault") && page.contains("zoe@example.com") && page.contains(REQUEST_ID));
+}
+
+#[test]
+fn a_wait_is_told() {
+    let throttled = SignInForm { retry_after: Some(300), ..form(Some(Reason::Throttled)) };
+    assert!(shown(&throttled).contains("in 5 minutes"));
+    let told = Problem { retry_after: Some(30), ..Problem::new(503, Reason::ProviderUnavailable) };
+    let view = ProblemView { problem: &told, site_name: None, login_path: None, request_id: REQUEST_ID };
+    assert!(problem(&view).contains("in 30 seconds"));
+}
+
+#[test]
+fn a_revoked_token_reads_like_none() {
+    assert_eq!(shown_problem(401, Reason::Revoked), shown_problem(401, Reason::SignedOut));
+}
+
+#[test]
+fn problems_offer_a_way_on() {
+    assert!(shown_problem(503, Reason::ProviderUnavailable).contains("href=\"\">Try again"));
+    assert!(shown_problem(401, Reason::SignedOut).contains("href=\"&#x2f;login\">Sign in"));
+    assert!(!shown_problem(421, Reason::UnknownSite).contains("<a "));
+    assert!(!shown_problem(503, Reason::ProviderUnavailable).contains("http-equiv"), "nothing reloads by itself");
+    assert!(shown_problem(500, Reason::Internal).contains(REQUEST_ID));
+}
+
+#[test]
+fn files_are_found_by_the_names_pages_use() {
+    let page = shown(&form(None)).replace("&#x2f;", "/");
+    let names: Vec<_> = page.split('"').filter_map(|text| text.strip_prefix(assets::PREFIX)).collect();
+    assert_eq!(names.len(), 4, "style, icon, mark, script");
+    for name in names {
+        assert!(assets::asset(name).is_some_and(|asset| !asset.body.is_empty()), "{name}");
+    }
+    for other in ["style.css", "", "style.0000000000000000.css", "../style.css"] {
+        assert_eq!(assets::asset(other), None);
+    }
+}
