@@ -138,7 +138,7 @@ fn builder() -> ClientBuilder {
 }
 
 fn said(error: reqwest::Error, what: &str) -> OutboundError {
-    // The address may hold what the operator wrote into it.
+    // An error without a cause is shown whole, and its address may hold what the operator wrote into it.
     let error = error.without_url();
     if error.is_connect() && error.is_timeout() {
         return OutboundError(format!("no connection within {CONNECT:?}"));
@@ -183,6 +183,15 @@ mod tests {
         let received =
             tokio::select! { received = ask => received.unwrap(), _ = serve.into_future() => unreachable!() };
         assert_eq!((received.status, received.body), (StatusCode::OK, b"hello".to_vec()));
+    }
+
+    #[tokio::test]
+    async fn an_error_names_no_address() {
+        let outbound = Outbound::new().unwrap();
+        for url in ["ftp://leaky:leaky@127.0.0.1/leaky", "http://leaky:leaky@127.0.0.1:1/leaky"] {
+            let error = outbound.make(call(url)).await.err().unwrap();
+            assert!(!error.to_string().contains("leaky"), "{error}");
+        }
     }
 
     #[tokio::test]

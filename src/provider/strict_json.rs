@@ -1,7 +1,7 @@
 //! JSON in which a member's name occurs once.
 //!
-//! Where two programs read one text and each keeps another of two equal members, a token means two things
-//! (RFC 8725, section 3.12; RFC 7519, section 4 lets the last one win, which is what this refuses).
+//! Where two programs read one text and each keeps another of two equal members, a token means two things.
+//! RFC 7519, section 4, lets a reader refuse such claims or take the last; this refuses.
 
 use std::fmt;
 

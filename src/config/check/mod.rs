@@ -1,0 +1,112 @@
+//! Looks for what cannot be meant, and makes the settings out of what can.
+//!
+//! Every function notes what it finds and goes on; `None` says that a problem was noted.
+
+mod cookies;
+mod headers;
+mod providers;
+mod rules;
+mod server;
+mod sites;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::file::{File, Format, Level, Log, Rate};
+use super::problems::{Notes, quoted};
+use super::secret::{SecretSource, Surroundings};
+use super::settings::{self, Settings};
+use super::spans::At;
+use crate::model::secret::Secret;
+
+/// A problem was noted, where `None` has another meaning.
+struct Noted;
+
+/// What a check looks at besides the file, and where it writes.
+struct Review<'a> {
+    folder: &'a Path,
+    surroundings: &'a dyn Surroundings,
+    notes: &'a mut Notes,
+}
+
+impl Review<'_> {
+    fn refuse(&mut self, span: &Range<usize>, what: impl Into<String>, hint: impl Into<String>) {
+        self.notes.add(span, what, hint);
+    }
+
+    /// Refuses a text that is no secret, quoting it.
+    fn refuse_text(&mut self, text: &At<String>, what: &str, hint: impl Into<String>) {
+        self.notes.add(&text.span, format!("{what}: {}", quoted(text)), hint);
+    }
+
+    fn secret(&mut self, source: &At<SecretSource>) -> Option<Secret> {
+        match source.read(self.folder, self.surroundings) {
+            Ok(secret) => Some(secret),
+            Err((what, hint)) => {
+                self.refuse(&source.span, what, hint);
+                None
+            }
+        }
+    }
+
+    fn path(&self, written: &str) -> PathBuf {
+        self.folder.join(written)
+    }
+}
+
+/// The settings of a file, or what is wrong with it in `notes`. Paths start from `folder`.
+pub(super) fn settings(
+    file: &File,
+    folder: &Path,
+    surroundings: &dyn Surroundings,
+    notes: &mut Notes,
+) -> Option<Settings> {
+    let mut review = Review { folder, surroundings, notes };
+    let state_dir = state_dir(&file.state_dir, &mut review);
+    let server = server::server(&file.server, &mut review);
+    let providers = providers::providers(file, &mut review);
+    let cookie_keys = cookies::sealing_keys(file.cookies.keys.as_deref().unwrap_or_default(), &mut review);
+    let login = login(&file.login);
+    let sites = sites::sites(file, &mut review);
+    Some(Settings {
+        state_dir: state_dir?,
+        server: server?,
+        providers: providers?,
+        cookie_keys: cookie_keys?,
+        reuse_window: file.refresh.reuse_window.0,
+        login: login?,
+        log: log(&file.log),
+        sites: sites?,
+    })
+}
+
+fn state_dir(written: &At<String>, review: &mut Review<'_>) -> Option<PathBuf> {
+    if written.is_empty() {
+        review.refuse(&written.span, "`state_dir` is empty", "name a folder, like \"/var/lib/vestibule\"");
+        return None;
+    }
+    Some(review.path(written))
+}
+
+fn login(login: &super::file::Login) -> Option<settings::Login> {
+    let rate = |rate: &Rate| {
+        let (attempts, per) = (rate.attempts.as_ref()?, rate.per.as_ref()?);
+        Some(settings::Rate { attempts: **attempts, per: per.0 })
+    };
+    Some(settings::Login { account_limit: rate(&login.account_limit)?, address_limit: rate(&login.address_limit)? })
+}
+
+fn log(log: &Log) -> settings::Log {
+    let format = match log.format {
+        Format::Json => settings::LogFormat::Json,
+        Format::Text => settings::LogFormat::Text,
+    };
+    let level = match log.level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
+    };
+    settings::Log { format, level: level.to_owned() }
+}

@@ -1,0 +1,134 @@
+//! The rules of a site: patterns, methods, and rules that never get their turn.
+
+use std::collections::BTreeSet;
+
+use http::Method;
+
+use super::super::file::site::{Access as WrittenAccess, Rule as Written, SignedOut as WrittenSignedOut};
+use super::super::problems::quoted;
+use super::super::spans::At;
+use super::Review;
+use crate::model::rule::{Access, Pattern, PatternFault, Rule, SignedOut};
+
+pub(super) fn rules(written: &[At<Written>], review: &mut Review<'_>) -> Option<Vec<Rule>> {
+    let parsed: Vec<Option<Rule>> = written.iter().map(|rule| parse(rule, review)).collect();
+    for (at, (rule, place)) in parsed.iter().zip(written).enumerate() {
+        let (Some(rule), Some(path)) = (rule, &place.path) else { continue };
+        let before = parsed
+            .iter()
+            .take(at)
+            .flatten()
+            .find(|before| before.pattern.covers(&rule.pattern) && speaks_for(before, rule));
+        if let Some(before) = before {
+            let earlier = before.pattern.as_str();
+            let what = match (before.access, rule.access) {
+                (Access::Public, Access::Optional | Access::Required) => {
+                    format!("{} stays public: the rule {earlier:?} before it covers it", quoted(path))
+                }
+                (Access::Public, Access::Public) | (Access::Optional | Access::Required, _) => {
+                    format!("{} never matches: the rule {earlier:?} before it covers it", quoted(path))
+                }
+            };
+            review.refuse(&path.span, what, "put the narrower rule first, or take one away");
+        }
+    }
+    parsed.into_iter().collect()
+}
+
+/// Whether `before` speaks of every method that `rule` speaks of.
+fn speaks_for(before: &Rule, rule: &Rule) -> bool {
+    let subset = !rule.methods.is_empty() && rule.methods.iter().all(|method| before.methods.contains(method));
+    before.methods.is_empty() || subset
+}
+
+fn parse(rule: &At<Written>, review: &mut Review<'_>) -> Option<Rule> {
+    let pattern = rule.path.as_ref().and_then(|path| pattern(path, review));
+    let methods = match &rule.methods {
+        Some(methods) => self::methods(methods, review),
+        None => (!review.notes.was_taken_out(&rule.span, "methods")).then(Vec::new),
+    };
+    let access = rule.access.map(access);
+    let roles = roles(rule, access, review);
+    if let (Some(signed_out), Some(Access::Public | Access::Optional)) = (&rule.signed_out, access) {
+        let hint = "take it away, or write access = \"required\"";
+        review.refuse(&signed_out.span, "`signed_out` says nothing on a rule that lets everybody pass", hint);
+        return None;
+    }
+    let signed_out = match rule.signed_out.as_deref() {
+        None | Some(WrittenSignedOut::Auto) => SignedOut::Auto,
+        Some(WrittenSignedOut::Redirect) => SignedOut::Redirect,
+        Some(WrittenSignedOut::Status) => SignedOut::Status,
+    };
+    Some(Rule { pattern: pattern?, methods: methods?, access: access?, roles: roles?, signed_out })
+}
+
+fn roles(rule: &At<Written>, access: Option<Access>, review: &mut Review<'_>) -> Option<Vec<String>> {
+    let Some(roles) = &rule.roles else { return Some(Vec::new()) };
+    if let Some(Access::Public | Access::Optional) = access {
+        let hint = "take it away, or write access = \"required\"";
+        review.refuse(&roles.span, "`roles` says nothing on a rule that lets everybody pass", hint);
+        return None;
+    }
+    if roles.is_empty() && !review.notes.was_taken_out(&rule.span, "roles") {
+        review.refuse(
+            &roles.span,
+            "`roles` is empty",
+            "name at least one role, or leave it out for everybody signed in",
+        );
+        return None;
+    }
+    if let Some(empty) = roles.iter().find(|role| role.trim().is_empty()) {
+        review.refuse(&empty.span, "a role has no name", "write it as the provider does");
+        return None;
+    }
+    Some(roles.iter().map(|role| (**role).clone()).collect())
+}
+
+pub(super) fn access(written: WrittenAccess) -> Access {
+    match written {
+        WrittenAccess::Public => Access::Public,
+        WrittenAccess::Optional => Access::Optional,
+        WrittenAccess::Required => Access::Required,
+    }
+}
+
+fn pattern(path: &At<String>, review: &mut Review<'_>) -> Option<Pattern> {
+    let (what, hint) = match Pattern::parse(path) {
+        Ok(pattern) => return Some(pattern),
+        Err(PatternFault::NotAbsolute) => {
+            ("a path does not begin with `/`", format!("write \"/{}\"", path.escape_debug()))
+        }
+        Err(PatternFault::MisplacedStar) => {
+            ("`*` stands only at the end, behind a `/`", "write \"/a/*\" for /a and all beneath".to_owned())
+        }
+        Err(PatternFault::NeverMatches) => {
+            ("no request can have this path", "leave out `//`, dot segments, `?`, `#`, `\\`".to_owned())
+        }
+    };
+    review.refuse_text(path, what, hint);
+    None
+}
+
+fn methods(written: &At<Vec<At<String>>>, review: &mut Review<'_>) -> Option<Vec<Method>> {
+    if written.is_empty() {
+        review.refuse(&written.span, "`methods` is empty", "leave it out: the rule then speaks of all methods");
+        return None;
+    }
+    let mut seen = BTreeSet::new();
+    let mut methods = Vec::new();
+    for text in written.iter() {
+        let upper = text.to_ascii_uppercase();
+        if upper == "TRACE" || upper == "CONNECT" {
+            review.refuse_text(text, "this method is never let through", "take it away");
+        } else if text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-') {
+            review.refuse_text(text, "this is no method", "write it like \"GET\"");
+        } else if upper != **text {
+            review.refuse_text(text, "methods are in capitals", format!("write {upper:?}"));
+        } else if !seen.insert(upper) {
+            review.refuse_text(text, "this method is there twice", "keep one of them");
+        } else if let Ok(method) = Method::from_bytes(text.as_bytes()) {
+            methods.push(method);
+        }
+    }
+    (methods.len() == written.len()).then_some(methods)
+}

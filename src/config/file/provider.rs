@@ -1,0 +1,138 @@
+//! `[providers.NAME]`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::super::secret::SecretSource;
+use super::super::spans::At;
+use super::super::units::Time;
+
+/// An identity provider.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Provider {
+    /// Which API it speaks.
+    #[schemars(required)]
+    pub kind: Option<Kind>,
+    /// Where the FusionAuth server answers, like `https://id.example.com`. Needed with `kind = "fusionauth"`.
+    #[serde(default)]
+    pub url: Option<At<String>>,
+    /// FusionAuth's API key. Needed with `kind = "fusionauth"`.
+    #[serde(default)]
+    pub api_key: Option<At<SecretSource>>,
+    /// FusionAuth's tenant, where the server has several.
+    #[serde(default)]
+    pub tenant_id: Option<At<String>>,
+    /// The `iss` of its tokens, exactly. Needed with `kind = "fusionauth"`; `vestibule.local` with `kind = "embedded"`.
+    #[serde(default)]
+    pub issuer: Option<At<String>>,
+    /// The signatures taken. `HS256` and kin need `hmac_secret` and stand alone.
+    #[schemars(extend("default" = ["RS256", "ES256", "EdDSA"]))]
+    pub algorithms: At<Vec<At<Algorithm>>>,
+    /// The key of `HS256` and kin, at least as long as the hash: 32, 48 or 64 bytes.
+    #[serde(default)]
+    pub hmac_secret: Option<At<SecretSource>>,
+    /// For one call to it, all in all.
+    #[schemars(extend("default" = "5s", "x-from" = "1ms", "x-to" = "2m"))]
+    pub timeout: At<Time>,
+    /// How far its clock and ours may differ.
+    #[schemars(extend("default" = "30s", "x-from" = "0s", "x-to" = "5m"))]
+    pub leeway: At<Time>,
+    /// Whether visitors with expired or locked accounts are told so, once their password was right.
+    #[schemars(extend("default" = false))]
+    pub reveal_account_state: bool,
+    /// Allows an `http` URL that is not loopback: passwords and tokens then travel in the clear.
+    #[schemars(extend("default" = false))]
+    pub insecure: bool,
+    /// The users of the embedded identity server, a TOML file. Needed with `kind = "embedded"`.
+    #[serde(default)]
+    pub users: Option<At<String>>,
+    /// A shared secret of FusionAuth's webhooks, beside their signature.
+    #[serde(default)]
+    #[schemars(extend("x-not-yet" = "leave it out: webhooks are not taken"))]
+    #[expect(dead_code, reason = "refused before it is read")]
+    pub webhook_secret: Option<SecretSource>,
+    /// The client at an OIDC server.
+    #[serde(default)]
+    #[schemars(extend("x-not-yet" = "OIDC servers cannot be used"))]
+    #[expect(dead_code, reason = "refused before it is read")]
+    pub client_id: Option<String>,
+    /// The client's secret at an OIDC server.
+    #[serde(default)]
+    #[schemars(extend("x-not-yet" = "OIDC servers cannot be used"))]
+    #[expect(dead_code, reason = "refused before it is read")]
+    pub client_secret: Option<SecretSource>,
+    /// How visitors sign in at an OIDC server: `redirect` or `form`.
+    #[serde(default)]
+    #[schemars(extend("x-not-yet" = "OIDC servers cannot be used"))]
+    #[expect(dead_code, reason = "refused before it is read")]
+    pub sign_in: Option<String>,
+    /// The claim with the roles in tokens of an OIDC server.
+    #[serde(default)]
+    #[schemars(extend("x-not-yet" = "OIDC servers cannot be used"))]
+    #[expect(dead_code, reason = "refused before it is read")]
+    pub roles_claim: Option<String>,
+}
+
+/// Which API a provider speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Kind {
+    /// FusionAuth's.
+    Fusionauth,
+    /// The identity server inside this program, for development and small sites.
+    Embedded,
+    /// An OIDC server's.
+    #[schemars(extend("x-not-yet" = "use \"fusionauth\" or \"embedded\""))]
+    Oidc,
+}
+
+/// A signature algorithm, spelled as in tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+pub(in crate::config) enum Algorithm {
+    /// RSA with SHA-256.
+    RS256,
+    /// RSA with SHA-384.
+    RS384,
+    /// RSA with SHA-512.
+    RS512,
+    /// P-256 with SHA-256.
+    ES256,
+    /// P-384 with SHA-384.
+    ES384,
+    /// Ed25519.
+    EdDSA,
+    /// HMAC with SHA-256.
+    HS256,
+    /// HMAC with SHA-384.
+    HS384,
+    /// HMAC with SHA-512.
+    HS512,
+}
+
+impl Algorithm {
+    /// Its name in tokens.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RS256 => "RS256",
+            Self::RS384 => "RS384",
+            Self::RS512 => "RS512",
+            Self::ES256 => "ES256",
+            Self::ES384 => "ES384",
+            Self::EdDSA => "EdDSA",
+            Self::HS256 => "HS256",
+            Self::HS384 => "HS384",
+            Self::HS512 => "HS512",
+        }
+    }
+
+    /// For HMAC the size of the hash in bytes, which its key must have; `None` for the others.
+    pub fn hmac_bytes(self) -> Option<usize> {
+        match self {
+            Self::HS256 => Some(32),
+            Self::HS384 => Some(48),
+            Self::HS512 => Some(64),
+            Self::RS256 | Self::RS384 | Self::RS512 | Self::ES256 | Self::ES384 | Self::EdDSA => None,
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! `[[sites]]`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::super::spans::At;
+use super::super::units::Time;
+
+/// A guarded application.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Site {
+    /// Its name in logs, metrics and `X-Auth-Site`: `a-z`, `0-9` and `-`. Cookies are sealed to it.
+    #[schemars(required)]
+    pub name: Option<At<String>>,
+    /// What the visitor types, like `https://store.example.com`. Decides `Host`, `Secure` and origin checks.
+    #[schemars(required)]
+    pub origin: Option<At<String>>,
+    /// Further hosts that mean the same site.
+    #[schemars(extend("default" = []))]
+    pub aliases: Vec<At<String>>,
+    /// Who vouches for its visitors: a name from `[providers]`. May be left out while there is only one.
+    #[serde(default)]
+    pub provider: Option<At<String>>,
+    /// The audience its tokens must name; with FusionAuth the id of the application.
+    #[schemars(required)]
+    pub application_id: Option<At<String>>,
+    /// Where the application listens: `http://host:port`, `https://host:port` (the certificate is verified) or
+    /// `unix:///path`. Several take turns.
+    #[schemars(required)]
+    pub upstreams: Option<At<Vec<At<String>>>>,
+    /// The protocol spoken with `http://` upstreams.
+    #[schemars(extend("default" = "http1"))]
+    #[expect(dead_code, reason = "there is one protocol as yet")]
+    pub upstream_protocol: Protocol,
+    /// The `Host` sent upstream. Left out, the client's is.
+    #[serde(default)]
+    pub upstream_host: Option<At<String>>,
+    /// Watches the upstreams: one that does not answer is left out of the turns.
+    #[serde(default)]
+    pub health: Option<Health>,
+    /// How clients carry their proof.
+    #[schemars(extend("default" = "jwt"))]
+    #[expect(dead_code, reason = "there is one kind as yet")]
+    pub credential: Credential,
+    /// Whether clients without cookies may carry their proof in headers.
+    #[schemars(extend("default" = false))]
+    pub bearer: At<bool>,
+    /// Where a sign-in leads without a return address.
+    #[schemars(extend("default" = "/"))]
+    pub landing: At<String>,
+    /// Where a sign-out leads.
+    #[schemars(extend("default" = "/"))]
+    pub after_logout: At<String>,
+    /// What a path without a rule asks for.
+    #[schemars(extend("default" = "required"))]
+    pub default_access: Access,
+    /// Other origins whose pages may write here.
+    #[schemars(extend("default" = []))]
+    pub allowed_origins: Vec<At<String>>,
+    /// What happens to `%2F` in paths.
+    #[schemars(extend("default" = "reject"))]
+    pub encoded_slashes: Slashes,
+    /// Allows an `http` origin that is not loopback: cookies then travel in the clear.
+    #[schemars(extend("default" = false))]
+    pub insecure: bool,
+    /// The gateway's own paths.
+    #[schemars(extend("default" = {}))]
+    pub paths: Paths,
+    /// The names of the gateway's cookies. Left out, `__Host-vestibule-access` and so on; without `__Host-` on http.
+    #[schemars(extend("default" = {}))]
+    pub cookies: CookieNames,
+    /// What the application is told about its visitor: a preset, or headers and their templates over `{sub}`,
+    /// `{email}`, `{username}`, `{roles}` and `{claim.NAME}`. Left out, `X-Auth-User-Id`, `X-Auth-Email`,
+    /// `X-Auth-Username` and `X-Auth-Roles`.
+    #[serde(default)]
+    pub headers: Option<At<Headers>>,
+    /// A FusionAuth hosted backend of the same paths.
+    #[serde(default)]
+    #[schemars(extend("x-not-yet" = "leave it out"))]
+    #[expect(dead_code, reason = "refused before it is read")]
+    pub hosted_backend: Option<HostedBackend>,
+    /// Whether a signed `X-Auth-Assertion` goes along.
+    #[schemars(extend("default" = false))]
+    pub assertion: bool,
+    /// Whether the access token itself goes along, as `Authorization: Bearer`.
+    #[schemars(extend("default" = false))]
+    pub forward_token: bool,
+    /// The look of the sign-in form.
+    #[serde(default)]
+    #[schemars(extend("x-not-yet" = "leave it out: the form has one look"))]
+    #[expect(dead_code, reason = "refused before it is read")]
+    pub theme: Option<Theme>,
+    /// What paths ask of visitors, one `[[sites.rules]]` each; the first that matches counts.
+    #[schemars(extend("default" = []))]
+    pub rules: Vec<At<Rule>>,
+}
+
+/// The protocol spoken with upstreams.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 in the clear.
+    #[schemars(extend("x-not-yet" = "use \"http1\""))]
+    H2,
+}
+
+/// Watches the upstreams.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Health {
+    /// The path asked for; a 2xx or 3xx is health.
+    #[schemars(required)]
+    pub path: Option<At<String>>,
+    /// From one check to the next.
+    #[schemars(extend("default" = "5s", "x-from" = "10ms", "x-to" = "1h"))]
+    pub interval: At<Time>,
+}
+
+/// How clients carry their proof.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Credential {
+    /// The access token and the sealed refresh token in cookies.
+    Jwt,
+    /// A session id in a cookie, the tokens in the store.
+    #[schemars(extend("x-not-yet" = "use \"jwt\""))]
+    Session,
+}
+
+/// What a path asks of its visitors.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Access {
+    /// Nothing; no identity is forwarded.
+    Public,
+    /// Nothing; an identity is forwarded when there is one.
+    Optional,
+    /// To be signed in.
+    Required,
+}
+
+/// What happens to `%2F` in paths.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Slashes {
+    /// The request is refused.
+    Reject,
+    /// It is an ordinary byte.
+    Pass,
+}
+
+/// The gateway's own paths.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Paths {
+    /// The sign-in form.
+    #[schemars(extend("default" = "/login"))]
+    pub login: At<String>,
+    /// The sign-out.
+    #[schemars(extend("default" = "/logout"))]
+    pub logout: At<String>,
+    /// What stands before the JSON endpoints.
+    #[schemars(extend("default" = "/api"))]
+    pub api: At<String>,
+}
+
+/// The names of the gateway's cookies; on https they begin with `__Host-`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct CookieNames {
+    /// The access token's.
+    #[serde(default)]
+    pub access: Option<At<String>>,
+    /// The sealed refresh token's.
+    #[serde(default)]
+    pub refresh: Option<At<String>>,
+    /// The session id's.
+    #[serde(default)]
+    pub session: Option<At<String>>,
+    /// The sign-in form's.
+    #[serde(default)]
+    pub form: Option<At<String>>,
+}
+
+/// What the application is told about its visitor.
+pub(in crate::config) enum Headers {
+    /// The name of a preset.
+    Preset(String),
+    /// Header names and templates.
+    Table(Vec<(At<String>, At<String>)>),
+}
+
+impl<'de> Deserialize<'de> for Headers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(HeadersVisitor)
+    }
+}
+
+struct HeadersVisitor;
+
+impl<'de> Visitor<'de> for HeadersVisitor {
+    type Value = Headers;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a preset or a table of headers")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Headers, E> {
+        Ok(Headers::Preset(text.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Headers, A::Error> {
+        let mut headers = Vec::new();
+        while let Some(header) = map.next_entry()? {
+            headers.push(header);
+        }
+        Ok(Headers::Table(headers))
+    }
+}
+
+impl JsonSchema for Headers {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Headers".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "oneOf": [
+            { "type": "string", "enum": ["remote-user", "x-forwarded-user"] },
+            { "type": "object", "additionalProperties": { "type": "string" } }
+        ] })
+    }
+}
+
+/// A FusionAuth hosted backend.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "refused before it is read")]
+pub(in crate::config) struct HostedBackend {
+    /// The client it serves.
+    pub client_id: String,
+    /// Where it may lead back to.
+    pub redirect_uris: Vec<String>,
+}
+
+/// The look of the sign-in form.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "refused before it is read")]
+pub(in crate::config) struct Theme {
+    /// The heading.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// An SVG file.
+    #[serde(default)]
+    pub logo: Option<String>,
+    /// A CSS colour.
+    #[serde(default)]
+    pub accent: Option<String>,
+}
+
+/// What a path asks of visitors.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Rule {
+    /// `/a` is only itself; `/a/*` is `/a`, `/a/` and all beneath. Compared with the percent-decoded path.
+    #[schemars(required)]
+    pub path: Option<At<String>>,
+    /// The methods it speaks of; other methods fall through to later rules. Left out: all.
+    #[serde(default)]
+    pub methods: Option<At<Vec<At<String>>>>,
+    /// What it asks for.
+    #[schemars(required)]
+    pub access: Option<Access>,
+    /// With `required`: the visitor has at least one of these roles.
+    #[serde(default)]
+    pub roles: Option<At<Vec<At<String>>>>,
+    /// With `required`: what signed-out visitors get.
+    #[serde(default)]
+    pub signed_out: Option<At<SignedOut>>,
+}
+
+/// What the signed-out visitor of a required path gets.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum SignedOut {
+    /// The sign-in form for navigations, 401 for everything else. What a rule without this key does.
+    Auto,
+    /// The sign-in form.
+    Redirect,
+    /// 401.
+    Status,
+}

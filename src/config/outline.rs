@@ -1,0 +1,226 @@
+//! Lays a text against the schema: reports what does not fit, takes it out, puts the defaults in.
+
+use std::ops::Range;
+
+use serde::Deserialize as _;
+use serde_json::Value;
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue};
+
+use super::defaults::{OUTLINE, fill};
+use super::file::File;
+use super::keys::{branch, entry_of, expected, kind_of, required, summary, words};
+use super::problems::{Notes, quoted};
+use super::syntax;
+use super::units::{DURATION, SIZE, Unit};
+use super::words::nearest;
+
+/// Reads the text as far as it fits; the rest is noted. `None` when too little is left to look further.
+pub(super) fn read(text: &str, notes: &mut Notes) -> Option<File> {
+    let readable = syntax::without_errors(text, notes)?;
+    let (mut root, _) = DeTable::parse_recoverable(&readable);
+    let span = root.span();
+    let mut walk = Walk { notes };
+    let place = Place { span: span.clone(), label: String::new() };
+    walk.table(root.get_mut(), &place, &OUTLINE.schema);
+    let table = toml::de::Deserializer::from(root);
+    File::deserialize(table)
+        .map_err(|error| {
+            // The walk lets nothing through that does not fit; should it err, nothing is taken on trust.
+            notes.add(&error.span().unwrap_or(span), error.message().to_owned(), "compare it with the reference");
+        })
+        .ok()
+}
+
+/// Where in the file the walk is: a table and its name as the operator writes it.
+struct Place {
+    span: Range<usize>,
+    label: String,
+}
+
+impl Place {
+    fn shown(&self) -> String {
+        if self.label.is_empty() { "at the top".to_owned() } else { format!("in `{}`", self.label) }
+    }
+
+    fn beneath(&self, key: &str, span: Range<usize>) -> Self {
+        let label = if self.label.is_empty() { key.to_owned() } else { format!("{}.{key}", self.label) };
+        Self { span, label }
+    }
+}
+
+struct Walk<'n> {
+    notes: &'n mut Notes,
+}
+
+impl Walk<'_> {
+    /// Takes out of `table` what does not fit `schema`, and puts the defaults in.
+    fn table(&mut self, table: &mut DeTable<'_>, place: &Place, schema: &Value) {
+        let keys: Vec<(String, Range<usize>)> =
+            table.keys().map(|key| (key.get_ref().clone().into_owned(), key.span())).collect();
+        for (key, span) in keys {
+            let Some(entry) = entry_of(schema, &key) else {
+                self.unknown(&key, &span, place, schema);
+                table.remove(key.as_str());
+                continue;
+            };
+            let fits = if let Some(why) = entry.get("x-not-yet").and_then(Value::as_str) {
+                self.notes.add(&span, format!("`{key}` is not supported yet"), why);
+                false
+            } else {
+                table.get_mut(key.as_str()).is_some_and(|value| self.value(value, place, (&key, entry)))
+            };
+            if !fits {
+                table.remove(key.as_str());
+                self.notes.take_out(&place.span, &key);
+            }
+        }
+        for key in required(schema) {
+            if !table.contains_key(key) {
+                let hint =
+                    entry_of(schema, key).map_or_else(String::new, |entry| format!("add it: {}", summary(entry)));
+                self.notes.missing(&place.span, key, hint);
+            }
+        }
+        fill(table, schema);
+    }
+
+    fn unknown(&mut self, key: &str, span: &Range<usize>, place: &Place, schema: &Value) {
+        let known = || schema.get("properties").and_then(Value::as_object).into_iter().flat_map(|all| all.keys());
+        let hint = match nearest(key, known().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known here: {}", known().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")),
+        };
+        self.notes.add(span, format!("unknown key `{}` {}", key.escape_debug(), place.shown()), hint);
+    }
+
+    /// Whether `value` fits; what does not is noted.
+    fn value(&mut self, value: &mut Spanned<DeValue<'_>>, place: &Place, (key, schema): (&str, &Value)) -> bool {
+        let span = value.span();
+        let written = schema.get("x-written").and_then(Value::as_str);
+        if written == Some("secret") {
+            return self.secret(value, key);
+        }
+        let Some(schema) = branch(schema, value.get_ref()) else {
+            let what = format!("`{key}` is {}", kind_of(value.get_ref()));
+            self.notes.add(&span, what, format!("write {}", expected(schema)));
+            return false;
+        };
+        match value.get_mut() {
+            DeValue::String(text) => self.text(text, &span, (key, schema)),
+            DeValue::Integer(number) => self.number(number.as_str(), &span, (key, schema)),
+            DeValue::Array(items) => self.array(items, place, (key, schema)),
+            DeValue::Table(table) => {
+                self.table(table, &place.beneath(key, span), schema);
+                true
+            }
+            DeValue::Boolean(_) | DeValue::Float(_) | DeValue::Datetime(_) => true,
+        }
+    }
+
+    fn text(&mut self, text: &str, span: &Range<usize>, (key, schema): (&str, &Value)) -> bool {
+        let known = words(schema);
+        if !known.is_empty() {
+            return self.word(text, span, (key, &known));
+        }
+        match schema.get("x-written").and_then(Value::as_str) {
+            Some("duration") => self.measured(text, span, (key, schema), &DURATION),
+            Some("size") => self.measured(text, span, (key, schema), &SIZE),
+            Some(_) | None => true,
+        }
+    }
+
+    fn word(&mut self, text: &str, span: &Range<usize>, (key, known): (&str, &[(&str, &Value)])) -> bool {
+        if let Some((_, schema)) = known.iter().find(|(word, _)| *word == text) {
+            let why = schema.get("x-not-yet").and_then(Value::as_str);
+            if let Some(why) = why {
+                self.notes.add(span, format!("`{key}` = {text:?} is not supported yet"), why);
+            }
+            return why.is_none();
+        }
+        let offered = || known.iter().filter(|(_, schema)| schema.get("x-not-yet").is_none()).map(|(word, _)| *word);
+        let hint = match nearest(text, offered()) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => {
+                format!("write one of {}", offered().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", "))
+            }
+        };
+        self.notes.add(span, format!("`{key}` does not know {}", quoted(text)), hint);
+        false
+    }
+
+    fn measured<T: PartialOrd>(
+        &mut self,
+        text: &str,
+        span: &Range<usize>,
+        (key, schema): (&str, &Value),
+        unit: &Unit<T>,
+    ) -> bool {
+        let read = unit.read;
+        let Some(amount) = read(text) else {
+            self.notes.add(span, format!("`{key}` cannot be {}", quoted(text)), unit.examples);
+            return false;
+        };
+        let bound = |name| schema.get(name).and_then(Value::as_str).and_then(|text| Some((text, read(text)?)));
+        let (from, to) = (bound("x-from"), bound("x-to"));
+        let fits =
+            from.as_ref().is_none_or(|(_, from)| amount >= *from) && to.as_ref().is_none_or(|(_, to)| amount <= *to);
+        if !fits {
+            let hint = format!("from {:?} to {:?}", from.map_or("0s", |from| from.0), to.map_or("30d", |to| to.0));
+            self.notes.add(span, format!("`{key}` is out of bounds: {text:?}"), hint);
+        }
+        fits
+    }
+
+    fn number(&mut self, text: &str, span: &Range<usize>, (key, schema): (&str, &Value)) -> bool {
+        let bound = |name| schema.get(name).and_then(Value::as_i64);
+        let (from, to) = (bound("minimum").unwrap_or(0), bound("maximum").unwrap_or(i64::from(u32::MAX)));
+        let fits = text.parse::<i64>().is_ok_and(|number| (from..=to).contains(&number));
+        if !fits {
+            self.notes.add(
+                span,
+                format!("`{key}` is out of bounds: {text}"),
+                format!("from {from} to {to}, in digits"),
+            );
+        }
+        fits
+    }
+
+    fn array(&mut self, items: &mut DeArray<'_>, place: &Place, (key, schema): (&str, &Value)) -> bool {
+        let Some(of) = schema.get("items") else { return true };
+        let mut kept = DeArray::new();
+        for item in items.iter_mut() {
+            if self.value(item, place, (key, of)) {
+                kept.push(item.clone());
+            } else {
+                self.notes.take_out(&place.span, key);
+            }
+        }
+        *items = kept;
+        true
+    }
+
+    /// A secret is checked without ever being quoted.
+    fn secret(&mut self, value: &Spanned<DeValue<'_>>, key: &str) -> bool {
+        let fits = match value.get_ref() {
+            DeValue::String(_) => true,
+            DeValue::Table(table) => {
+                let single = table.len() == 1;
+                single
+                    && table.iter().all(|(key, value)| {
+                        matches!(key.get_ref().as_ref(), "env" | "file") && value.get_ref().is_str()
+                    })
+            }
+            DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_) => false,
+        };
+        if !fits {
+            let hint = r#"write a string, { env = "NAME" } or { file = "PATH" }"#;
+            self.notes.add(&value.span(), format!("`{key}` is no secret"), hint);
+        }
+        fits
+    }
+}
