@@ -65,7 +65,7 @@ pub fn load(path: &Path) -> Result<Users, UsersFileError> {
 /// All its problems, in the order of the file.
 pub fn parse(text: &str) -> Result<Users, Vec<Problem>> {
     let file: UsersFile = toml::from_str(text)
-        .map_err(|error| vec![Problem::at(text, &error.span().unwrap_or_default(), error.message())])?;
+        .map_err(|error| vec![Problem::at(text, &error.span().unwrap_or_default(), &without_value(error.message()))])?;
     let mut faults = Faults::default();
     let mut users = Users::new(file.policy(&mut faults));
     for entry in file.users {
@@ -222,6 +222,16 @@ impl TwoFactorEntry {
     }
 }
 
+/// A value of the wrong type may be a secret in the wrong place: what was expected is told, not what stands there.
+fn without_value(message: &str) -> String {
+    match message.split_once(", expected ") {
+        Some((found, expected)) if found.starts_with("invalid ") => {
+            format!("not of the right kind, expected {expected}")
+        }
+        Some(_) | None => message.to_owned(),
+    }
+}
+
 /// Claims end up in headers of upstreams: no control characters, no blanks that some would trim.
 fn printable(text: &str) -> bool {
     !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control)
@@ -283,6 +293,15 @@ mod tests {
             assert!(problems[0].what.contains("unknown field"), "{problems:?}");
         }
         assert_eq!(parse("\n  colour = 1\n").unwrap_err()[0].line, 2);
+    }
+
+    #[test]
+    fn a_secret_in_the_wrong_place_is_not_told() {
+        let text = format!("[[users]]\nemail = \"a@b\"\npassword = \"{HASH}\"\ntwo_factor = \"GEZDGNBV\"\n");
+        let problems = parse(&text).unwrap_err();
+        assert_eq!((problems[0].line, problems[0].column), (4, 14), "{problems:?}");
+        assert!(problems[0].what.starts_with("not of the right kind, expected"), "{problems:?}");
+        assert!(!problems[0].what.contains("GEZDGNBV"), "{problems:?}");
     }
 
     #[test]

@@ -30,12 +30,16 @@ struct Running {
 
 impl Running {
     fn start(directory: &Path, users: Users) -> Self {
+        Self::start_with_key(directory, users, KEY.1)
+    }
+
+    fn start_with_key(directory: &Path, users: Users, key: &str) -> Self {
         let clock = Clock::new();
         let server = server::open(Options {
             users,
             state_dir: directory.to_owned(),
             issuer: "identity.test".to_owned(),
-            api_key: Secret::new(KEY.1),
+            api_key: Secret::new(key),
             clock: clock.clone(),
         })
         .unwrap();
@@ -136,6 +140,30 @@ async fn a_wrong_password_an_unknown_user_and_a_wrong_key_are_refused() {
     assert_eq!(server.call("POST /api/login", &[KEY], "[").await.0, 400);
     let large = "x".repeat(64 * 1024 + 1);
     assert_eq!(server.call("POST /api/login", &[KEY], &large).await.0, 413);
+}
+
+#[tokio::test]
+async fn an_empty_key_opens_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Running::start_with_key(directory.path(), Users::demo().unwrap(), "");
+    for headers in [&[][..], &[("Authorization", "")]] {
+        assert_eq!(server.call("GET /api/user?loginId=shopper", headers, "").await.0, 401);
+    }
+}
+
+#[tokio::test]
+async fn people_are_shown_without_their_secrets() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Running::start(directory.path(), Users::demo().unwrap());
+    let (_, signed_in) = server.login("shopper@example.com", DEMO_PASSWORD).await;
+    let bearer = format!("Bearer {}", signed_in["token"].as_str().unwrap());
+    let (status, body) = server.call("GET /api/user", &[("Authorization", &bearer)], "").await;
+    assert_eq!((status, &body["user"]), (200, &signed_in["user"]));
+    server.clock.advance(Duration::from_secs(60));
+    assert_eq!(server.call("GET /api/user", &[("Authorization", &bearer)], "").await.0, 401);
+    let (status, body) = server.call("GET /api/user?loginId=twofactor", &[KEY], "").await;
+    let shown = body.to_string();
+    assert_eq!((status, shown.contains(DEMO_TOTP), shown.contains("argon2")), (200, false, false), "{shown}");
 }
 
 #[tokio::test]
