@@ -109,3 +109,53 @@ impl Accounts {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded::users::{TwoFactor, Users};
+    use crate::model::secret::Secret;
+
+    fn opened(directory: &tempfile::TempDir) -> Accounts {
+        let tables = [PASSWORDS, TIME_STEPS, RECOVERY_CODES];
+        Accounts::new(Arc::new(database::open(&directory.path().join("test.redb"), &tables).unwrap()))
+    }
+
+    fn nora() -> User {
+        User::clone(Users::demo().unwrap().by_login("newpassword").unwrap())
+    }
+
+    #[test]
+    fn a_changed_password_counts_until_the_file_changes_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let accounts = opened(&directory);
+        let nora = nora();
+        assert_eq!(accounts.password_of(&nora).unwrap().1, Some(ChangeReason::Administrative));
+        accounts.set_password(&nora, "new hash".to_owned()).unwrap();
+        assert_eq!(accounts.password_of(&nora).unwrap(), ("new hash".to_owned(), None));
+        let other_demand = User { must_change_password: Some(ChangeReason::Breached), ..nora.clone() };
+        assert_eq!(accounts.password_of(&other_demand).unwrap().1, Some(ChangeReason::Breached));
+        let rewritten = User { password: Secret::new("file hash"), ..nora };
+        assert_eq!(
+            accounts.password_of(&rewritten).unwrap(),
+            ("file hash".to_owned(), Some(ChangeReason::Administrative))
+        );
+    }
+
+    #[test]
+    fn codes_work_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let accounts = opened(&directory);
+        assert!(accounts.use_time_step("ada", 7).unwrap());
+        assert!(!accounts.use_time_step("ada", 7).unwrap());
+        assert!(!accounts.use_time_step("ada", 6).unwrap());
+        assert!(accounts.use_time_step("bob", 6).unwrap());
+        assert!(accounts.use_time_step("ada", 8).unwrap());
+        let codes = vec![Secret::new("first code"), Secret::new("second code")];
+        let user = User { two_factor: Some(TwoFactor { totp: Secret::new(""), recovery_codes: codes }), ..nora() };
+        assert!(!accounts.use_recovery_code(&user, "no code of theirs").unwrap());
+        assert!(accounts.use_recovery_code(&user, " first code ").unwrap());
+        assert!(!accounts.use_recovery_code(&user, "first code").unwrap());
+        assert!(accounts.use_recovery_code(&user, "second code").unwrap());
+    }
+}

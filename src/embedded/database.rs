@@ -1,5 +1,7 @@
 //! The file that survives a restart: JSON values in tables of an embedded database.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use redb::{Database, Error, ReadableTable, Table, TableDefinition};
@@ -14,7 +16,9 @@ pub type JsonTable = TableDefinition<'static, &'static str, &'static [u8]>;
 /// # Errors
 /// When it is in use by another process, damaged, or out of reach.
 pub fn open(path: &Path, tables: &[JsonTable]) -> Result<Database, Error> {
-    let database = Database::create(path)?;
+    // Only hashes, but of passwords too: nobody else's business.
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    let database = Database::builder().create_file(file.map_err(Error::Io)?)?;
     let write = database.begin_write()?;
     for table in tables {
         // Made now, so that no reader has to ask whether it exists.
@@ -55,4 +59,22 @@ pub fn put<T: Serialize>(
 /// When it is no such JSON.
 pub fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(bytes).map_err(|error| Error::Corrupted(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_file_is_its_owners_alone_and_one_process_has_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.redb");
+        let database = open(&path, &[]).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(matches!(open(&path, &[]), Err(Error::DatabaseAlreadyOpen)));
+        drop(database);
+        assert!(open(&path, &[]).is_ok());
+    }
 }

@@ -9,6 +9,8 @@ pub mod passwords;
 pub mod server;
 pub mod sessions;
 pub mod signing;
+mod successor;
 pub mod tokens;
 pub mod users;
+pub mod users_file;
 pub mod waiting;

@@ -8,15 +8,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use redb::{Database, Error, ReadableDatabase, ReadableTable, Table};
 use serde::{Deserialize, Serialize};
 
 use super::database::{self, JsonTable};
 use super::ids;
+use super::successor::{opened, sealed};
 use crate::model::moment::Moment;
 use crate::model::secret::Secret;
 
@@ -277,22 +274,106 @@ fn newest(tokens: &Rows<'_>, token: &str, used: Use) -> Result<Option<Secret>, E
     Ok(Some(Secret::new(current)))
 }
 
-/// The key is of 256 random bits and seals this one text, so the nonce may be fixed.
-fn key_of(token: &str) -> Option<LessSafeKey> {
-    let bytes = digest(&SHA256, format!("successor of {token}").as_bytes());
-    Some(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, bytes.as_ref()).ok()?))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn sealed(token: &str, successor: &str) -> Option<String> {
-    let mut text = successor.as_bytes().to_vec();
-    let nonce = Nonce::assume_unique_for_key([0; 12]);
-    key_of(token)?.seal_in_place_append_tag(nonce, Aad::empty(), &mut text).ok()?;
-    Some(URL_SAFE_NO_PAD.encode(text))
-}
+    const LIFETIME: Duration = Duration::from_secs(1000);
+    const GRACE: Duration = Duration::from_secs(10);
 
-fn opened(token: &str, sealed: &str) -> Option<String> {
-    let mut text = URL_SAFE_NO_PAD.decode(sealed).ok()?;
-    let nonce = Nonce::assume_unique_for_key([0; 12]);
-    let plain = key_of(token)?.open_in_place(nonce, Aad::empty(), &mut text).ok()?;
-    String::from_utf8(plain.to_vec()).ok()
+    fn sessions(directory: &tempfile::TempDir) -> Sessions {
+        let database = database::open(&directory.path().join("test.redb"), &[SESSIONS, REFRESH_TOKENS]).unwrap();
+        Sessions::new(Arc::new(database), LIFETIME, GRACE)
+    }
+
+    fn successor(renewal: Renewal) -> Secret {
+        match renewal {
+            Renewal::Renewed(_, token) => token,
+            Renewal::Reused(_) | Renewal::Dead => panic!("{renewal:?}"),
+        }
+    }
+
+    fn rows(sessions: &Sessions) -> Vec<(String, String)> {
+        let read = sessions.database.begin_read().unwrap();
+        let table = read.open_table(REFRESH_TOKENS).unwrap();
+        let rows = table.iter().unwrap().map(Result::unwrap);
+        rows.map(|(key, value)| (key.value().to_owned(), String::from_utf8(value.value().to_vec()).unwrap())).collect()
+    }
+
+    #[test]
+    fn a_used_token_brings_the_newest_within_grace_and_ends_the_session_after() {
+        let directory = tempfile::tempdir().unwrap();
+        let sessions = sessions(&directory);
+        let (session, first) = sessions.begin("ada", "store", Moment::from_secs(100)).unwrap();
+        let second = successor(sessions.renew(first.expose(), Moment::from_secs(101)).unwrap());
+        let third = successor(sessions.renew(second.expose(), Moment::from_secs(102)).unwrap());
+        let again = sessions.renew(first.expose(), Moment::from_secs(111)).unwrap();
+        assert_eq!(again, Renewal::Renewed(session, third.clone()));
+        let late = sessions.renew(first.expose(), Moment::from_millis(111_001)).unwrap();
+        assert_eq!(late, Renewal::Reused("ada".to_owned()));
+        assert_eq!(sessions.renew(third.expose(), Moment::from_secs(112)).unwrap(), Renewal::Dead);
+    }
+
+    #[test]
+    fn renewing_does_not_extend_a_session() {
+        let directory = tempfile::tempdir().unwrap();
+        let sessions = sessions(&directory);
+        let (_, mut token) = sessions.begin("ada", "store", Moment::from_secs(0)).unwrap();
+        for second in [300, 600, 999] {
+            token = successor(sessions.renew(token.expose(), Moment::from_secs(second)).unwrap());
+        }
+        assert_eq!(sessions.renew(token.expose(), Moment::from_secs(1000)).unwrap(), Renewal::Dead);
+        assert_eq!(sessions.of_token(token.expose(), Moment::from_secs(1000)).unwrap(), None);
+    }
+
+    #[test]
+    fn no_token_rests_in_the_clear() {
+        let directory = tempfile::tempdir().unwrap();
+        let sessions = sessions(&directory);
+        let (_, first) = sessions.begin("ada", "store", Moment::from_secs(0)).unwrap();
+        let second = successor(sessions.renew(first.expose(), Moment::from_secs(1)).unwrap());
+        let rows = rows(&sessions);
+        assert_eq!(rows.len(), 2);
+        for token in [first, second] {
+            assert!(rows.iter().all(|(key, value)| !key.contains(token.expose()) && !value.contains(token.expose())));
+        }
+    }
+
+    #[test]
+    fn what_is_over_is_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let sessions = sessions(&directory);
+        let (_, first) = sessions.begin("ada", "store", Moment::from_secs(0)).unwrap();
+        let second = successor(sessions.renew(first.expose(), Moment::from_secs(1)).unwrap());
+        sessions.purge(Moment::from_secs(11)).unwrap();
+        assert_eq!(rows(&sessions).iter().filter(|(_, value)| value.contains("\"successor\":\"")).count(), 1);
+        sessions.purge(Moment::from_secs(12)).unwrap();
+        assert_eq!(rows(&sessions).iter().filter(|(_, value)| value.contains("\"successor\":\"")).count(), 0);
+        // The used token is still known for what it is.
+        assert_eq!(rows(&sessions).len(), 2);
+        sessions.purge(Moment::from_secs(1000)).unwrap();
+        assert!(rows(&sessions).is_empty());
+        assert_eq!(sessions.renew(second.expose(), Moment::from_secs(12)).unwrap(), Renewal::Dead);
+    }
+
+    #[test]
+    fn only_the_selected_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let sessions = sessions(&directory);
+        let now = Moment::from_secs(0);
+        for (user, application) in [("ada", "store"), ("ada", "forum"), ("bob", "store"), ("bob", "forum")] {
+            sessions.begin(user, application, now).unwrap();
+        }
+        let selection = |user: Option<&str>, application: Option<&str>| Selection {
+            user: user.map(ToOwned::to_owned),
+            application: application.map(ToOwned::to_owned),
+        };
+        sessions.end_all(&selection(Some("ada"), Some("forum"))).unwrap();
+        assert_eq!(sessions.list(&Selection::default(), now).unwrap().len(), 3);
+        sessions.end_all(&selection(None, Some("store"))).unwrap();
+        let left = sessions.list(&Selection::default(), now).unwrap();
+        assert_eq!(left.iter().map(|session| session.user.as_str()).collect::<Vec<_>>(), ["bob"]);
+        sessions.end_all(&selection(Some("bob"), None)).unwrap();
+        assert!(sessions.list(&Selection::default(), now).unwrap().is_empty());
+    }
 }

@@ -18,6 +18,8 @@ mod logout;
 mod password;
 mod refresh;
 mod revoke;
+#[cfg(test)]
+mod tests;
 mod two_factor;
 mod user;
 

@@ -1,0 +1,45 @@
+//! The embedded identity server alone, with the demo's accounts, for tests of other programs against it.
+//!
+//! `cargo run --example identity_server -- --state DIR [--users FILE] [--grace SECONDS]` prints its port and serves
+//! until it is ended. The API key is `demo`.
+#![expect(clippy::print_stdout, reason = "the port is this program's one output")]
+
+use std::error::Error;
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use vestibule::embedded::server::{self, Options};
+use vestibule::embedded::users::Users;
+use vestibule::embedded::users_file;
+use vestibule::model::secret::Secret;
+use vestibule::system::Clock;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut state_dir = None;
+    let mut users = Users::demo()?;
+    let mut arguments = std::env::args().skip(1);
+    while let (Some(name), Some(value)) = (arguments.next(), arguments.next()) {
+        match name.as_str() {
+            "--state" => state_dir = Some(PathBuf::from(value)),
+            "--users" => users = users_file::load(&PathBuf::from(value))?,
+            "--grace" => users.policy.grace = Duration::from_secs(value.parse()?),
+            _ => return Err(format!("unknown argument {name}").into()),
+        }
+    }
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let port = listener.local_addr()?.port();
+    let server = server::open(Options {
+        users,
+        state_dir: state_dir.ok_or("--state DIR is missing")?,
+        issuer: "identity.localhost".to_owned(),
+        api_key: Secret::new("demo"),
+        clock: Clock::new(),
+    })?;
+    println!("{port}");
+    std::io::stdout().flush()?;
+    server.serve(listener, std::future::pending()).await?;
+    Ok(())
+}
