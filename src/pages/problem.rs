@@ -44,7 +44,7 @@ const FRONT: Way<'static> = Way { href: "/", label: "Go to the front page" };
 /// The page as HTML.
 #[must_use]
 pub fn problem(view: &ProblemView<'_>) -> String {
-    let reason = view.problem.reason.told_to_client();
+    let reason = view.problem.reason;
     let (heading, sentence) = words(view.problem.status, reason);
     let mut paragraphs = vec![sentence.to_owned()];
     if let Some(seconds) = view.problem.retry_after {

@@ -60,7 +60,7 @@ pub fn sign_in(view: &SignInView<'_>) -> String {
         return_to: form.return_to.as_ref().map_or("", |path| path.as_str()),
         remember: form.remember,
         request_id: faulty.then_some(view.request_id),
-        trouble: form.trouble.map(|reason| trouble(reason.told_to_client(), form.retry_after)),
+        trouble: form.trouble.map(|reason| trouble(reason, form.retry_after)),
         doubtful,
         focus: if form.login_id.is_empty() { "login_id" } else { "password" },
     };
