@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
-use toml::de::DeTable;
+use toml::de::{DeTable, Error};
 
 use super::problems::Notes;
 
+/// What the parser says of a key that is there twice.
+const TWICE: &str = "duplicate key";
 /// Syntax errors behind which nothing is looked for any more.
 const MAX_SYNTAX_ERRORS: usize = 32;
 
@@ -14,25 +16,46 @@ pub(super) fn without_errors(text: &str, notes: &mut Notes) -> Option<String> {
     let mut readable = text.to_owned();
     for round in 0..MAX_SYNTAX_ERRORS {
         let (_, errors) = DeTable::parse_recoverable(&readable);
-        let Some(first) = errors.first() else { return Some(readable) };
-        for error in &errors {
-            let duplicate = error.message() == "duplicate key";
-            // The blanked text may have faults of its own that nobody wrote.
-            if round == 0 || duplicate {
-                let hint = if duplicate { "keep one of them" } else { "mend the TOML here" };
-                notes.add(&error.span().unwrap_or_default(), error.message().replace('\n', " "), hint);
-            }
+        if errors.is_empty() {
+            return Some(readable);
         }
         notes.incomplete = true;
-        let line = line_around(&readable, first.span().unwrap_or_default().start);
-        let blank = readable.get(line.clone()).map(|line| " ".repeat(line.len()))?;
-        // Without its header a table would seem to be part of the one before.
-        if readable.get(line.clone()).is_some_and(|line| line.trim_start().starts_with('[') || line.trim().is_empty()) {
-            return None;
+        // Keys may seem to be there twice only because something between them is broken: that is mended first.
+        let (twice, malformed): (Vec<&Error>, Vec<&Error>) = errors.iter().partition(|error| error.message() == TWICE);
+        // The blanked text may have faults of its own that nobody wrote.
+        let told = if malformed.is_empty() { &twice } else { &malformed };
+        for error in told.iter().filter(|error| round == 0 || error.message() == TWICE) {
+            let what = error.message().replace('\n', " ");
+            notes.add(&error.span().unwrap_or_default(), what, hint(error.message()));
         }
-        readable.replace_range(line, &blank);
+        let blanked = if malformed.is_empty() { twice.len() } else { 1 };
+        for error in told.iter().take(blanked) {
+            blank(&mut readable, error.span().unwrap_or_default().start)?;
+        }
     }
     None
+}
+
+/// Blanks the line around `byte`, unless it is a header: without it a table would seem to be part of the one before.
+fn blank(readable: &mut String, byte: usize) -> Option<()> {
+    let range = line_around(readable, byte);
+    let line = readable.get(range.clone())?;
+    if line.trim_start().starts_with('[') || line.trim().is_empty() {
+        return None;
+    }
+    let blank = " ".repeat(line.len());
+    readable.replace_range(range, &blank);
+    Some(())
+}
+
+fn hint(message: &str) -> &'static str {
+    if message == TWICE {
+        "keep one of them"
+    } else if message.starts_with("invalid boolean") || message.starts_with("string values must be quoted") {
+        "text stands in quotes"
+    } else {
+        "mend the TOML here"
+    }
 }
 
 fn line_around(text: &str, byte: usize) -> Range<usize> {

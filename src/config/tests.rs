@@ -39,3 +39,195 @@ fn every_shipped_configuration_loads() {
         }
     }
 }
+
+/// What is said about `text`.
+fn told(text: &str) -> String {
+    check_text("vestibule.toml", text, &surroundings()).unwrap_err().to_string()
+}
+
+#[test]
+fn six_mistakes_are_six_problems() {
+    let text = r#"
+[server]
+lisen = ["127.0.0.1:8080"]
+drain = "30 sec"
+
+[providers.main]
+kind = "fusionauht"
+url = "https://id.example.com"
+api_key = { env = "FUSIONAUTH_API_KEY" }
+
+[[sites]]
+name = "store"
+origin = "http://store.example.com"
+upstreams = ["http://127.0.0.1:3001"]
+
+[[sites.rules]]
+path = "/*"
+access = "public"
+
+[[sites.rules]]
+path = "/admin/*"
+access = "required"
+roles = ["admin"]
+"#;
+    let expected = "\
+        vestibule.toml:3:1: unknown key `lisen` in `server`, did you mean `listen`?\n\
+        vestibule.toml:4:9: `drain` cannot be \"30 sec\", write it like \"500ms\", \"30s\", \"5m\", \"12h\" or \"30d\"\n\
+        vestibule.toml:7:8: `kind` does not know \"fusionauht\", did you mean \"fusionauth\"?\n\
+        vestibule.toml:11:1: `application_id` is missing, add it: The audience its tokens must name; with FusionAuth \
+        the id of the application\n\
+        vestibule.toml:13:10: `origin` would send cookies in the clear: \"http://store.example.com\", write https, or \
+        insecure = true if nobody can listen on the way\n\
+        vestibule.toml:21:8: \"/admin/*\" stays public: the rule \"/*\" before it covers it, put the narrower rule \
+        first, or take one away";
+    assert_eq!(told(text), expected);
+}
+
+#[test]
+fn a_slip_in_the_syntax_does_not_hide_the_rest() {
+    let text = "state_dir = /var/lib\n[server]\nworkers = -1\n[log]\nlevel = \"loud\"\nlevel = \"info\"\n";
+    let expected = "\
+        vestibule.toml:1:13: string values must be quoted, expected literal string, text stands in quotes\n\
+        vestibule.toml:3:11: `workers` is out of bounds: -1, from 0 to 1024, in digits\n\
+        vestibule.toml:5:9: `level` does not know \"loud\", write one of \"error\", \"warn\", \"info\", \"debug\", \
+        \"trace\"\n\
+        vestibule.toml:6:1: duplicate key, keep one of them";
+    assert_eq!(told(text), expected);
+}
+
+#[test]
+fn an_empty_file_is_told_what_it_needs() {
+    let expected = "\
+        vestibule.toml:1:1: `providers` is missing, add it: The identity providers, each under a name of its own\n\
+        vestibule.toml:1:1: `sites` is missing, add it: The guarded applications, one `[[sites]]` each";
+    assert_eq!(told(""), expected);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_problem() {
+    let problems = load(Path::new("config/not-there.toml")).unwrap_err().to_string();
+    assert!(problems.starts_with("config/not-there.toml:1:1: the file cannot be read: "), "{problems}");
+}
+
+#[test]
+fn no_secret_is_in_settings_or_problems() {
+    let text = std::fs::read_to_string("config/examples/behind-a-load-balancer.toml").unwrap();
+    let mut there = surroundings();
+    let settings = check_text("x.toml", &text, &there).unwrap();
+    let shown = format!("{settings:?} {settings:#?}");
+    for value in there.files.values().chain(there.variables.values()).map(|value| value.trim_end()) {
+        assert!(value.is_empty() || !shown.contains(value), "{value}");
+    }
+    assert!(!shown.contains("1, 2, 3, 4"), "{shown}");
+    for value in there.files.values_mut().chain(there.variables.values_mut()) {
+        *value = format!("hush \u{7} {value}");
+    }
+    let problems = check_text("x.toml", &text, &there).unwrap_err();
+    assert!(problems.iter().count() >= 3, "{problems}");
+    assert!(!format!("{problems} {problems:?}").contains("hush"), "{problems}");
+}
+
+#[test]
+fn one_newline_at_the_end_of_a_secret_file_is_cut() {
+    let text = include_str!("tests/base.toml").replace("\"the-api-key\"", "{ file = \"key\" }");
+    for (written, read) in [("k\n", "k"), ("k\r\n", "k"), ("k", "k")] {
+        let mut there = Imagined::default();
+        there.files.insert("/etc/vestibule/key".into(), written.to_owned());
+        let settings = check_text("/etc/vestibule/vestibule.toml", &text, &there).unwrap();
+        let settings::ProviderKind::Fusionauth { api_key, .. } = &settings.providers["main"].kind else {
+            panic!("another kind")
+        };
+        assert_eq!(api_key.expose(), read);
+    }
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let text = std::fs::read_to_string("config/examples/minimal-store.toml").unwrap();
+    let settings = check_text("/etc/vestibule/vestibule.toml", &text, &surroundings()).unwrap();
+    let (server, provider) = (&settings.server, &settings.providers["main"]);
+    assert_eq!(settings.state_dir, Path::new("/var/lib/vestibule"));
+    assert_eq!(server.listen, ["127.0.0.1:8080".parse().unwrap()]);
+    assert_eq!(server.admin, "127.0.0.1:9090".parse().ok());
+    assert_eq!((server.workers, server.drain.as_secs(), server.limits.max_login_body), (0, 30, 16 * 1024));
+    assert_eq!(provider.algorithms, ["RS256", "ES256", "EdDSA"]);
+    assert_eq!((provider.timeout.as_secs(), provider.leeway.as_secs()), (5, 30));
+    assert_eq!((settings.login.account_limit.attempts, settings.login.address_limit.attempts), (5, 30));
+    let site = &settings.sites[0];
+    assert_eq!((site.provider.as_str(), site.landing.as_str(), site.after_logout.as_str()), ("main", "/", "/"));
+    assert_eq!(site.default_access, crate::model::rule::Access::Required);
+    assert_eq!(site.cookies, crate::model::cookie::CookieNames::defaults(true));
+    assert_eq!((site.refresh_ahead.as_secs(), settings.reuse_window.as_secs()), (60, 60));
+}
+
+#[test]
+fn the_url_of_a_provider_has_no_slash_at_its_end() {
+    let base = include_str!("tests/base.toml");
+    for (written, read) in
+        [("https://id.example.com/", "https://id.example.com"), ("http://[::1]:9/a/", "http://[::1]:9/a")]
+    {
+        let text = base.replace("\"https://id.example.com\"", &format!("{written:?}"));
+        let settings = check_text("x.toml", &text, &surroundings()).unwrap();
+        let settings::ProviderKind::Fusionauth { url, .. } = &settings.providers["main"].kind else {
+            panic!("another kind")
+        };
+        assert_eq!(url, read);
+    }
+}
+
+/// The reference configuration shows every key that there is, as a comment where it is not supported yet.
+#[test]
+fn the_reference_configuration_shows_every_key() {
+    fn keys(schema: &serde_json::Value, found: &mut Vec<String>) {
+        if schema["x-written"] == "secret" {
+            return;
+        }
+        for (key, entry) in schema["properties"].as_object().into_iter().flatten() {
+            found.push(key.clone());
+            keys(entry, found);
+            keys(&entry["items"], found);
+            keys(&entry["additionalProperties"], found);
+        }
+    }
+    let mut all = Vec::new();
+    keys(&schema(), &mut all);
+    assert!(all.len() > 70, "{all:?}");
+    let text = std::fs::read_to_string("config/vestibule.toml").unwrap();
+    for key in all {
+        let shown = [format!("{key} = "), format!("[{key}]"), format!("[{key}."), format!(".{key}]")];
+        assert!(shown.iter().any(|form| text.contains(form)), "config/vestibule.toml does not show `{key}`");
+    }
+}
+
+mod refusals;
+
+mod no_text_panics {
+    use proptest::prelude::*;
+
+    use super::{check_text, surroundings};
+
+    const WHOLE: &str = include_str!("tests/base.toml");
+
+    proptest! {
+        #[test]
+        fn anything(text in "\\PC{0,80}") {
+            let _ = check_text("x.toml", &text, &surroundings());
+        }
+
+        #[test]
+        fn what_looks_like_toml(text in "([a-z\\[\\]{}=\"'.#, \n0-9-]|sites|server|\\[\\[sites\\]\\]\n|rules|é){0,60}") {
+            let _ = check_text("x.toml", &text, &surroundings());
+        }
+
+        #[test]
+        fn a_mangled_file(at in 0..WHOLE.len(), gone in 0..40_usize, put in "[\\[\\]{}=\"',.\n0a#é-]{0,6}") {
+            let end = (at + gone).min(WHOLE.len());
+            let text = format!("{}{put}{}", &WHOLE[..at], &WHOLE[end..]);
+            if let Err(problems) = check_text("x.toml", &text, &surroundings()) {
+                let lines = text.lines().count() + 1;
+                prop_assert!(problems.iter().all(|problem| problem.line <= lines && problem.column > 0));
+            }
+        }
+    }
+}

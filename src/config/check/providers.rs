@@ -50,7 +50,8 @@ fn provider(written: &At<Written>, review: &mut Review<'_>) -> Option<Provider> 
     let algorithms = algorithms(written, review);
     let hmac_secret = hmac_secret(written, review);
     // Looked at whatever the kind: it may be misspelt.
-    let url = written.url.as_ref().and_then(|url| self::url(url, written.insecure, review));
+    let insecure = written.insecure || review.notes.was_taken_out(&written.span, "insecure");
+    let url = written.url.as_ref().and_then(|url| self::url(url, insecure, review));
     let api_key = written.api_key.as_ref().and_then(|source| api_key(source, review));
     let kind = match written.kind {
         Some(Kind::Fusionauth) => fusionauth(written, (url, api_key), review),

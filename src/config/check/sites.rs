@@ -43,8 +43,9 @@ pub(super) fn sites(file: &File, review: &mut Review<'_>) -> Option<Vec<Arc<Site
 
 fn site(written: &At<Written>, file: &File, taken: &mut Taken, review: &mut Review<'_>) -> Option<Site> {
     let name = written.name.as_ref().and_then(|name| self::name(name, taken, review));
-    let origin = written.origin.as_ref().and_then(|text| origin(text, written.insecure, review));
-    let aliases = aliases(written, origin.as_ref(), taken, review);
+    let insecure = written.insecure || review.notes.was_taken_out(&written.span, "insecure");
+    let origin = written.origin.as_ref().and_then(|text| origin(text, insecure, review));
+    let aliases = aliases((written, insecure), origin.as_ref(), taken, review);
     let provider = provider(written, file, review);
     let application_id = application_id(written, review);
     let upstreams = upstreams(written, review);
@@ -125,7 +126,7 @@ fn origin(written: &At<String>, insecure: bool, review: &mut Review<'_>) -> Opti
 
 /// The further hosts; and that neither they nor the origin belong to another site already.
 fn aliases(
-    written: &Written,
+    (written, insecure): (&Written, bool),
     origin: Option<&Origin>,
     taken: &mut Taken,
     review: &mut Review<'_>,
@@ -141,7 +142,7 @@ fn aliases(
             review.refuse_text(text, "an alias is no host", "write host and port only, like \"www.example.com\"");
             continue;
         };
-        if scheme == Scheme::Http && !host.is_loopback() && !written.insecure {
+        if scheme == Scheme::Http && !host.is_loopback() && !insecure {
             let hint = "take it away, or write insecure = true if nobody can listen on the way";
             review.refuse_text(text, "an alias would send cookies in the clear", hint);
         }
