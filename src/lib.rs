@@ -12,6 +12,7 @@
 //! * `runtime`: everything one request needs, built from settings and swapped whole on reload.
 //! * `pages`: the HTML of the forms and problem pages, from `static/`.
 //! * `proxy`: the only room that knows Pingora. Makes a view of the request, asks `decide`, carries it out.
+//! * `admin`: the watchers' door, metrics and health.
 //! * `embedded`: an identity server that speaks FusionAuth's API, and the demo's store and forum.
 //! * `system`: the clock, randomness and detached work, each asked for in this one place.
 //! * `cli`: the commands.
@@ -24,6 +25,8 @@ pub mod decide;
 pub mod model;
 pub mod pages;
 
+#[cfg(feature = "edge")]
+pub mod admin;
 #[cfg(feature = "edge")]
 pub mod cli;
 #[cfg(feature = "edge")]

@@ -75,7 +75,7 @@ pub struct Limits {
 }
 
 /// An identity provider.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provider {
     /// Which API it speaks and where.
     pub kind: ProviderKind,
@@ -94,7 +94,7 @@ pub struct Provider {
 }
 
 /// Which API a provider speaks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProviderKind {
     /// FusionAuth's.
     Fusionauth {

@@ -2,8 +2,8 @@
 
 pub mod accounts;
 pub mod api;
-pub mod demo;
 pub mod database;
+pub mod demo;
 pub mod ids;
 pub mod passwords;
 pub mod server;

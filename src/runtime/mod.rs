@@ -1,1 +1,223 @@
-//! To come.
+//! Everything one request needs, built from settings, opened by nobody yet, swapped whole on reload.
+//!
+//! [`build`] makes a [`Runtime`] beside the living one; what did not change (a provider with its keys, the store,
+//! the numbers, the renewals in flight) is carried over. A request takes one `Arc<Runtime>` and sees one
+//! configuration from start to end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+
+use crate::config::settings::Settings;
+use crate::model::credential::KeyRing as SealingKeys;
+use crate::model::moment::Moment;
+use crate::model::origin::Host;
+use crate::model::site::Site;
+use crate::model::token::Visitor;
+use crate::provider::outbound::Outbound;
+use crate::store::{MemoryStore, Store, ThrottleKeys};
+use crate::system::{self, Clock};
+use crate::telemetry::audit::Occasion;
+use crate::telemetry::{Metrics, SiteMetrics};
+
+mod assertion;
+mod build;
+mod checking;
+pub mod keeping;
+mod remembered;
+mod renewal;
+mod renewing;
+mod signing_in;
+mod signing_out;
+pub mod state;
+mod streams;
+mod upstreams;
+mod vouching;
+
+pub use build::{BuildFault, build};
+pub use checking::CheckFault;
+pub use renewing::{RenewFault, RenewedAhead};
+pub use signing_in::SignInFault;
+pub use streams::Streams;
+pub use upstreams::Upstreams;
+pub use vouching::Vouching;
+
+use assertion::Assertions;
+use remembered::RememberedTokens;
+use renewal::Renewals;
+
+/// The configuration in force; replaced whole.
+pub struct Living(ArcSwap<Runtime>);
+
+impl Living {
+    /// Starts with `runtime`.
+    #[must_use]
+    pub fn new(runtime: Runtime) -> Arc<Self> {
+        Arc::new(Self(ArcSwap::from_pointee(runtime)))
+    }
+
+    /// The one in force now.
+    #[must_use]
+    pub fn current(&self) -> Arc<Runtime> {
+        self.0.load_full()
+    }
+
+    /// Puts `runtime` in force; requests in flight finish on what they began with.
+    pub fn replace(&self, runtime: Runtime) {
+        self.0.store(Arc::new(runtime));
+    }
+}
+
+/// Everything one request needs.
+pub struct Runtime {
+    settings: Arc<Settings>,
+    shared: Arc<Shared>,
+    providers: HashMap<String, Arc<Vouching>>,
+    sites: Vec<Arc<Guarded>>,
+    by_host: HashMap<Host, Arc<Guarded>>,
+    sealing: SealingKeys,
+    assertions: Arc<Assertions>,
+    no_site: Arc<SiteMetrics>,
+}
+
+/// What outlives every configuration.
+struct Shared {
+    clock: Clock,
+    metrics: Metrics,
+    store: Arc<dyn Store>,
+    renewals: Arc<Renewals>,
+    throttle_keys: ThrottleKeys,
+    /// Asks upstreams whether they live, beside the calls to providers.
+    probes: Outbound,
+}
+
+impl Shared {
+    fn new(clock: Clock, probes: Outbound) -> Self {
+        Self {
+            probes,
+            clock,
+            metrics: Metrics::new(),
+            store: Arc::new(MemoryStore::new()),
+            renewals: Renewals::new(),
+            throttle_keys: ThrottleKeys::new(system::random()),
+        }
+    }
+}
+
+/// A site with everything that serves it.
+pub struct Guarded {
+    /// What the operator wrote.
+    pub site: Arc<Site>,
+    /// Its numbers.
+    pub metrics: Arc<SiteMetrics>,
+    /// Where its application listens.
+    pub upstreams: Upstreams,
+    /// Its responses that stay open.
+    pub streams: Arc<Streams>,
+    /// Headers that are the same for every request.
+    pub fixed: FixedHeaders,
+    provider: Arc<Vouching>,
+    tokens: RememberedTokens,
+}
+
+/// Headers that are the same for every request of a site.
+#[derive(Clone, Debug)]
+pub struct FixedHeaders {
+    /// `X-Auth-Site`.
+    pub site: HeaderValue,
+    /// `X-Forwarded-Proto`.
+    pub proto: HeaderValue,
+    /// `X-Forwarded-Host`.
+    pub host: HeaderValue,
+    /// `X-Forwarded-Port`.
+    pub port: HeaderValue,
+}
+
+/// On whose behalf something is found out.
+#[derive(Clone, Copy)]
+pub struct Caller<'a> {
+    /// The site.
+    pub guarded: &'a Arc<Guarded>,
+    /// The believed client address.
+    pub client: std::net::IpAddr,
+    /// The request's id.
+    pub request_id: &'a str,
+    /// The request's one reading of the clock.
+    pub now: Moment,
+}
+
+impl<'a> Caller<'a> {
+    fn occasion(&self) -> Occasion<'a> {
+        Occasion { site: &self.guarded.site.name, request_id: self.request_id, client: self.client }
+    }
+}
+
+impl Runtime {
+    /// What the operator wrote.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The clock of this process.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// The site that `host` names.
+    #[must_use]
+    pub fn site_for(&self, host: &Host) -> Option<&Arc<Guarded>> {
+        self.by_host.get(host)
+    }
+
+    /// Every site, in written order.
+    #[must_use]
+    pub fn sites(&self) -> &[Arc<Guarded>] {
+        &self.sites
+    }
+
+    /// Every provider.
+    pub fn providers(&self) -> impl Iterator<Item = &Arc<Vouching>> {
+        self.providers.values()
+    }
+
+    /// The numbers of this process.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// The numbers of a request's site, or of requests that belong to none.
+    #[must_use]
+    pub fn site_metrics<'a>(&'a self, guarded: Option<&'a Guarded>) -> &'a SiteMetrics {
+        guarded.map_or(&*self.no_site, |guarded| &*guarded.metrics)
+    }
+
+    /// The public keys of the signed assertion, a JWKS document.
+    #[must_use]
+    pub fn assertion_keys(&self) -> String {
+        self.assertions.public()
+    }
+
+    /// The signed assertion about `visitor` for the application of `site`.
+    #[must_use]
+    pub fn assertion(&self, site: &Site, visitor: &Visitor, now: Moment) -> HeaderValue {
+        self.assertions.about(visitor, site, now)
+    }
+
+    /// Whether every provider's keys are loaded and the store answers.
+    ///
+    /// # Errors
+    /// What is missing, in words for an operator.
+    pub async fn ready(&self) -> Result<(), String> {
+        for provider in self.providers.values() {
+            if provider.keys.current().is_none() {
+                return Err(format!("the keys of provider {} are not loaded yet", provider.name));
+            }
+        }
+        self.shared.store.ready().await.map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,40 @@
+//! The watchers' door: metrics and health, on an address of its own, never on a site.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+use crate::runtime::Living;
+
+/// Answers `/metrics`, `/healthz` and `/readyz` for as long as the process lives, also while it drains.
+pub async fn serve(listener: TcpListener, living: Arc<Living>) {
+    let routes = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready))
+        .with_state(living);
+    let served = match listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener)) {
+        Ok(listener) => axum::serve(listener, routes).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = served {
+        tracing::error!(%error, "the admin listener ended");
+    }
+}
+
+async fn metrics(State(living): State<Arc<Living>>) -> impl IntoResponse {
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (kind, living.current().metrics().render())
+}
+
+async fn ready(State(living): State<Arc<Living>>) -> impl IntoResponse {
+    match living.current().ready().await {
+        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+        Err(missing) => (StatusCode::SERVICE_UNAVAILABLE, format!("{missing}\n")),
+    }
+}

@@ -1,0 +1,158 @@
+//! `demo`: a store, a forum and an identity server on this machine, guarded; no file, no network, no other program.
+
+use std::fs::DirBuilder;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clap::Args;
+use tokio::sync::watch;
+
+use crate::config::Imagined;
+use crate::embedded::demo as apps;
+use crate::embedded::server as identity;
+use crate::embedded::users::{DEMO_PASSWORD, Users};
+use crate::model::secret::Secret;
+use crate::system::{self, Clock};
+
+use super::serve::{Opened, log, until_signalled};
+use super::{complain, say};
+
+/// The configuration the demo runs on, with the addresses left open.
+const CONFIG: &str = include_str!("../../config/demo.toml");
+
+/// Where the demo listens.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// The port of both sites; 0 takes any free one
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// The port of metrics and health; 0 takes any free one
+    #[arg(long, default_value_t = 0)]
+    admin_port: u16,
+}
+
+pub(super) fn command(arguments: &Arguments) -> ExitCode {
+    let state = std::env::temp_dir().join(format!("vestibule-demo-{}", URL_SAFE_NO_PAD.encode(system::random::<9>())));
+    let outcome = match prepare(arguments, &state) {
+        Ok(demo) => {
+            say(&demo.welcome);
+            until_signalled(0, |stop| demo.run(stop))
+        }
+        Err(error) => {
+            complain(&format!("demo: {error}"));
+            ExitCode::FAILURE
+        }
+    };
+    // Keys and sessions of a demo are worth nothing afterwards.
+    let _ = std::fs::remove_dir_all(&state);
+    outcome
+}
+
+/// A demo with every socket open.
+struct Demo {
+    opened: Opened,
+    identity: (identity::IdentityServer, TcpListener),
+    store: TcpListener,
+    forum: TcpListener,
+    welcome: String,
+}
+
+fn prepare(arguments: &Arguments, state: &PathBuf) -> Result<Demo, String> {
+    DirBuilder::new().mode(0o700).create(state).map_err(|error| format!("{}: {error}", state.display()))?;
+    let anywhere = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string());
+    let at = |listener: &TcpListener| listener.local_addr().map_err(|error| error.to_string());
+    let (store, forum, identity) = (anywhere()?, anywhere()?, anywhere()?);
+    let port = free_port(arguments.port)?;
+    let admin = free_port(arguments.admin_port)?;
+    let api_key = URL_SAFE_NO_PAD.encode(system::random::<32>());
+    let text = CONFIG
+        .replace("{state_dir}", &state.display().to_string())
+        .replace("{listen}", &listen(port))
+        .replace("{admin}", &SocketAddr::from((Ipv4Addr::LOCALHOST, admin)).to_string())
+        .replace("{identity}", &at(&identity)?.to_string())
+        .replace("{api_key}", &api_key)
+        .replace("{port}", &port.to_string())
+        .replace("{store}", &at(&store)?.to_string())
+        .replace("{forum}", &at(&forum)?.to_string());
+    let settings = crate::config::check_text("config/demo.toml", &text, &Imagined::default())
+        .map_err(|problems| problems.to_string())?;
+    log(&settings)?;
+    let clock = Clock::new();
+    let issuer = settings.providers.values().next().map(|provider| provider.issuer.clone()).unwrap_or_default();
+    let server = identity::open(identity::Options {
+        users: Users::demo().map_err(|error| error.to_string())?,
+        state_dir: state.clone(),
+        issuer,
+        api_key: Secret::new(api_key),
+        clock: clock.clone(),
+    })
+    .map_err(|error| error.to_string())?;
+    let opened = Opened::open(settings, clock)?;
+    let welcome = welcome(port, admin);
+    Ok(Demo { opened, identity: (server, identity), store, forum, welcome })
+}
+
+/// `port`, or any free one for 0.
+fn free_port(port: u16) -> Result<u16, String> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .map_err(|error| format!("cannot listen on port {port}: {error}; choose another with --port"))?;
+    listener.local_addr().map(|address| address.port()).map_err(|error| error.to_string())
+}
+
+/// Both loopback addresses: `*.localhost` may mean either. IPv6 only where this machine has it.
+fn listen(port: u16) -> String {
+    let addresses = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    let usable = addresses.into_iter().filter(|address| TcpListener::bind((*address, 0)).is_ok());
+    let quoted: Vec<String> = usable.map(|address| format!("\"{}\"", SocketAddr::from((address, port)))).collect();
+    quoted.join(", ")
+}
+
+fn welcome(port: u16, admin: u16) -> String {
+    format!(
+        "
+  Vestibule, the demo
+
+    a store    http://store.localhost:{port}
+    a forum    http://forum.localhost:{port}
+    metrics    http://127.0.0.1:{admin}/metrics
+
+  Sign in as one of these; the password is always: {DEMO_PASSWORD}
+
+    shopper@example.com       buys and writes
+    admin@example.com         has the role admin: open /admin/
+    twofactor@example.com     is asked for a second factor
+    newpassword@example.com   must choose a new password first
+
+  An access token lives 60 seconds here: stay on a page and watch it being renewed.
+  Ctrl-C ends the demo and forgets everything.
+"
+    )
+}
+
+impl Demo {
+    async fn run(self, stop: watch::Receiver<bool>) -> Result<(), String> {
+        let Self { opened, identity: (server, at), store, forum, .. } = self;
+        let ended = |mut stop: watch::Receiver<bool>| async move {
+            // A sender that is gone has stopped too.
+            let _ = stop.wait_for(|stop| *stop).await;
+        };
+        drop(system::detach(server.serve(at, ended(stop.clone()))));
+        drop(system::detach(serve(store, apps::store())));
+        drop(system::detach(serve(forum, apps::forum())));
+        opened.run(None, stop).await
+    }
+}
+
+async fn serve(listener: TcpListener, app: axum::Router) {
+    let served = match listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener)) {
+        Ok(listener) => axum::serve(listener, app).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = served {
+        tracing::error!(%error, "one of the demo's applications ended");
+    }
+}

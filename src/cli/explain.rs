@@ -1,0 +1,105 @@
+//! `explain`: what signed-out and signed-in visitors get at an address, told by the policy itself.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use http::Method;
+
+use crate::config::settings::Settings;
+use crate::decide::explain::{Explanation, Fate, explain};
+use crate::model::origin::Host;
+use crate::model::site::Site;
+use crate::model::target::Target;
+
+use super::{BAD_CONFIG, WithConfig, complain, say};
+
+/// Which address, for whom.
+#[derive(Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    with: WithConfig,
+    /// The host as a visitor types it, with its port if it has one
+    #[arg(long)]
+    host: String,
+    /// The path, with its query if it has one
+    #[arg(long)]
+    path: String,
+    /// The method
+    #[arg(long, default_value = "GET")]
+    method: String,
+    /// A role of the signed-in visitor; may be given several times
+    #[arg(long)]
+    role: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn command(arguments: &Arguments) -> ExitCode {
+    let settings = match crate::config::load(&arguments.with.config) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            complain(&problems.to_string());
+            return ExitCode::from(BAD_CONFIG);
+        }
+    };
+    match tell(&settings, arguments) {
+        Ok(text) => {
+            say(&text);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            complain(&format!("explain: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn tell(settings: &Settings, arguments: &Arguments) -> Result<String, String> {
+    let host =
+        Host::parse(&arguments.host).ok_or("--host is no host: write it as a browser sends it, like a.example:8080")?;
+    let site = settings
+        .sites
+        .iter()
+        .find(|site| is_named_by(site, &host))
+        .ok_or_else(|| format!("no site has the host {host}: visitors get 421 unknown_site"))?;
+    let method = Method::from_bytes(arguments.method.as_bytes()).map_err(|_| "--method is no method".to_owned())?;
+    let target = Target::parse(arguments.path.as_bytes(), site.encoded_slashes)
+        .map_err(|_| "visitors get 400 malformed_request for this path, whoever they are".to_owned())?;
+    let explanation = explain(site, &target, &method, &arguments.role);
+    if arguments.json {
+        return serde_json::to_string_pretty(&explanation).map_err(|error| error.to_string());
+    }
+    Ok(narrate(&explanation, arguments))
+}
+
+fn is_named_by(site: &Site, host: &Host) -> bool {
+    let alias = |alias: &Host| {
+        let default = site.origin.scheme.default_port();
+        alias.name == host.name && alias.port.unwrap_or(default) == host.port.unwrap_or(default)
+    };
+    // A host without a port is taken for the site's, so that nobody has to look the port up first.
+    site.origin.is_named_by(host)
+        || site.aliases.iter().any(alias)
+        || (host.port.is_none() && site.origin.name == host.name)
+}
+
+fn narrate(explanation: &Explanation, arguments: &Arguments) -> String {
+    let line = |who: &str, fate: &Fate| {
+        let answer = match (fate.status, &fate.location) {
+            (Some(status), Some(location)) => format!("{status} to {location}"),
+            (Some(status), None) => status.to_string(),
+            (None, _) if fate.outcome == "forwarded" => "the application answers".to_owned(),
+            (None, _) => "the gateway answers".to_owned(),
+        };
+        format!("  {who:<13} {:<10} {:<14} {answer}", fate.outcome, fate.reason)
+    };
+    [
+        format!("{} {} at site {}", arguments.method, arguments.path, explanation.site),
+        format!("  rule          {} ({})", explanation.rule, explanation.access),
+        line("signed out", &explanation.signed_out),
+        line("signed in", &explanation.signed_in),
+        line("without role", &explanation.without_role),
+    ]
+    .join("\n")
+}

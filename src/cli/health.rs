@@ -1,0 +1,55 @@
+//! `health`: asks the running gateway's admin listener, so that a container needs no curl.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::{BAD_CONFIG, complain, say};
+
+const WITHIN: Duration = Duration::from_secs(3);
+
+pub(super) fn command(path: &Path) -> ExitCode {
+    let settings = match crate::config::load(path) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            complain(&problems.to_string());
+            return ExitCode::from(BAD_CONFIG);
+        }
+    };
+    let Some(admin) = settings.server.admin else {
+        complain("health: server.admin is not set, so there is nobody to ask");
+        return ExitCode::from(BAD_CONFIG);
+    };
+    match ask(admin) {
+        Ok(true) => {
+            say("alive");
+            ExitCode::SUCCESS
+        }
+        Ok(false) => {
+            complain("health: the gateway answers, but not that it lives");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            complain(&format!("health: {admin}: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn ask(mut admin: SocketAddr) -> std::io::Result<bool> {
+    if admin.ip().is_unspecified() {
+        admin.set_ip(if admin.is_ipv4() {
+            std::net::Ipv4Addr::LOCALHOST.into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    let mut stream = TcpStream::connect_timeout(&admin, WITHIN)?;
+    stream.set_read_timeout(Some(WITHIN))?;
+    stream.write_all(format!("GET /healthz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    let mut answer = String::new();
+    stream.take(1024).read_to_string(&mut answer)?;
+    Ok(answer.starts_with("HTTP/1.1 200"))
+}

@@ -1,0 +1,100 @@
+//! The commands. Each reads its arguments, calls one room, and says in the exit status how it went.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+mod demo;
+mod explain;
+mod health;
+mod password;
+mod reload;
+pub mod serve;
+
+/// What a configuration with problems exits with: `EX_CONFIG` of sysexits.h.
+const BAD_CONFIG: u8 = 78;
+
+/// A signing-in reverse proxy for web applications that were never changed for it.
+#[derive(Parser)]
+#[command(version, about, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Guard the sites of a configuration
+    Serve(WithConfig),
+    /// Look for problems in a configuration, all at once
+    Check(WithConfig),
+    /// Tell what signed-out and signed-in visitors get at an address
+    Explain(explain::Arguments),
+    /// Run a store, a forum and an identity server on this machine, guarded
+    Demo(demo::Arguments),
+    /// Print the JSON Schema of the configuration
+    Schema {
+        /// Print the manual of every key instead, as Markdown
+        #[arg(long)]
+        markdown: bool,
+    },
+    /// Hash a password for the users file of the embedded identity server
+    HashPassword,
+    /// Ask a running gateway whether it lives; for container health checks
+    Health(WithConfig),
+}
+
+/// Which configuration.
+#[derive(Args)]
+struct WithConfig {
+    /// The configuration
+    #[arg(long, value_name = "FILE", env = "VESTIBULE_CONFIG", default_value = "config/vestibule.toml")]
+    config: PathBuf,
+}
+
+/// Runs the command that the process's arguments name.
+#[must_use]
+pub fn run() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Serve(with) => serve::command(&with.config),
+        Command::Check(with) => check(&with.config),
+        Command::Explain(arguments) => explain::command(&arguments),
+        Command::Demo(arguments) => demo::command(&arguments),
+        Command::Schema { markdown } => {
+            say(&if markdown {
+                crate::config::reference()
+            } else {
+                serde_json::to_string_pretty(&crate::config::schema()).unwrap_or_default()
+            });
+            ExitCode::SUCCESS
+        }
+        Command::HashPassword => password::command(),
+        Command::Health(with) => health::command(&with.config),
+    }
+}
+
+fn check(path: &std::path::Path) -> ExitCode {
+    match crate::config::load(path) {
+        Ok(settings) => {
+            let names: Vec<&str> = settings.sites.iter().map(|site| site.name.as_str()).collect();
+            say(&format!("{}: no problem found; sites: {}", path.display(), names.join(", ")));
+            ExitCode::SUCCESS
+        }
+        Err(problems) => {
+            complain(&problems.to_string());
+            ExitCode::from(BAD_CONFIG)
+        }
+    }
+}
+
+/// Writes to standard output. A reader that went away (`vestibule schema | head`) is no fault of ours.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Writes to standard error.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

@@ -1,0 +1,85 @@
+//! A changed configuration: built aside, swapped whole, or refused with its problems while the old one stays.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::runtime::{self, Living};
+use crate::telemetry::audit;
+use crate::telemetry::labels::ReloadResult;
+
+use super::serve::Lodgers;
+
+/// How often the file is looked at; the contract promises five seconds.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Reloads on `SIGHUP` and when the file changes, until `stop` turns true.
+pub(super) async fn watch(path: PathBuf, living: Arc<Living>, mut lodgers: Lodgers, mut stop: watch::Receiver<bool>) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        tracing::error!("SIGHUP cannot be heard");
+        return;
+    };
+    let mut seen = stamp(&path);
+    loop {
+        let asked = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            _ = hangup.recv() => true,
+            () = tokio::time::sleep(LOOK_EVERY) => false,
+        };
+        let now = stamp(&path);
+        // A file that is gone for a moment is being replaced.
+        if !asked && (now == seen || now.is_none()) {
+            continue;
+        }
+        seen = now;
+        reload(&path, &living, &mut lodgers);
+    }
+}
+
+fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
+fn reload(path: &Path, living: &Living, lodgers: &mut Lodgers) {
+    let current = living.current();
+    let before = current.settings();
+    let (count, result) = match crate::config::load(path) {
+        Err(problems) => {
+            for problem in problems.iter() {
+                tracing::error!(%problem, "a problem in the new configuration");
+            }
+            (problems.iter().count(), None)
+        }
+        Ok(settings) => {
+            if settings.server.listen != before.server.listen || settings.server.admin != before.server.admin {
+                tracing::warn!("listening addresses have changed: that part takes a restart");
+            }
+            let clock = current.clock().clone();
+            let built = lodgers.settle(settings, &clock).and_then(|settings| {
+                runtime::build(settings, Some(&current), clock).map_err(|fault| fault.to_string())
+            });
+            match built {
+                Ok(runtime) => (0, Some(runtime)),
+                Err(problem) => {
+                    tracing::error!(problem, "the new configuration cannot be brought to life");
+                    (1, None)
+                }
+            }
+        }
+    };
+    match result {
+        Some(runtime) => {
+            living.replace(runtime);
+            current.metrics().reloaded(ReloadResult::Ok);
+            audit::reloaded();
+        }
+        None => {
+            current.metrics().reloaded(ReloadResult::Refused);
+            audit::reload_refused(count);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! `serve`: everything opened first, then everything run, until a signal says stop.
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::admin;
+use crate::config::settings::{LogFormat, Provider, ProviderKind, Settings};
+use crate::embedded::server::{self as identity, IdentityServer, Statistics};
+use crate::embedded::users::Users;
+use crate::embedded::users_file;
+use crate::model::secret::Secret;
+use crate::proxy::server;
+use crate::runtime::{self, Living, keeping};
+use crate::system::{self, Clock};
+use crate::telemetry::logging::{self, LogForm};
+
+use super::{BAD_CONFIG, complain, reload};
+
+/// Guards the sites of the configuration in `path`.
+pub(super) fn command(path: &Path) -> ExitCode {
+    let settings = match crate::config::load(path) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            complain(&problems.to_string());
+            return ExitCode::from(BAD_CONFIG);
+        }
+    };
+    if let Err(error) = log(&settings) {
+        complain(&error);
+        return ExitCode::FAILURE;
+    }
+    let workers = settings.server.workers;
+    match Opened::open(settings, Clock::new()) {
+        Ok(opened) => until_signalled(workers, |stop| opened.run(Some(path.to_owned()), stop)),
+        Err(error) => {
+            complain(&format!("vestibule: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+pub(super) fn log(settings: &Settings) -> Result<(), String> {
+    let form = match settings.log.format {
+        LogFormat::Json => LogForm::Json,
+        LogFormat::Text => LogForm::Text,
+    };
+    logging::init(form, &settings.log.level).map_err(|fault| fault.to_string())
+}
+
+/// Runs `work` on a runtime of its own until `SIGTERM` or `SIGINT`, then until it has stopped.
+pub(super) fn until_signalled<W>(workers: usize, work: impl FnOnce(watch::Receiver<bool>) -> W) -> ExitCode
+where
+    W: Future<Output = Result<(), String>>,
+{
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if workers > 0 {
+        builder.worker_threads(workers);
+    }
+    let outcome = match builder.enable_all().build() {
+        Ok(runtime) => {
+            let (stop, stopped) = watch::channel(false);
+            let outcome = runtime.block_on(async {
+                drop(system::detach(signalled(stop)));
+                work(stopped).await
+            });
+            // What is still detached (a sign-out the provider has not heard of) does not hold up the exit.
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            outcome
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("vestibule: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn signalled(stop: watch::Sender<bool>) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be heard: only SIGKILL will stop this process");
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: no new connections, requests in flight finish"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: no new connections, requests in flight finish"),
+    }
+    stop.send_replace(true);
+    // Whoever presses Ctrl-C twice means it.
+    interrupt.recv().await;
+    std::process::exit(130);
+}
+
+/// Everything that can fail at the start has succeeded: sockets are open, keys are read, nothing runs yet.
+pub struct Opened {
+    living: Arc<Living>,
+    listeners: Vec<TcpListener>,
+    admin: Option<TcpListener>,
+    lodgers: Lodgers,
+    drain: Duration,
+}
+
+impl Opened {
+    /// Opens what `settings` name.
+    ///
+    /// # Errors
+    /// In words for an operator, what could not be opened and what to do.
+    pub fn open(settings: Settings, clock: Clock) -> Result<Self, String> {
+        let taken = |(address, error): (SocketAddr, std::io::Error)| {
+            format!("cannot listen on {address}: {error}; is another program listening there?")
+        };
+        let listeners = server::bind(&settings.server.listen).map_err(taken)?;
+        let admin = server::bind(settings.server.admin.as_slice()).map_err(taken)?.pop();
+        let mut lodgers = Lodgers::default();
+        let drain = settings.server.drain;
+        let settings = lodgers.settle(settings, &clock)?;
+        let runtime = runtime::build(settings, None, clock).map_err(|fault| fault.to_string())?;
+        Ok(Self { living: Living::new(runtime), listeners, admin, lodgers, drain })
+    }
+
+    /// Where the sites listen.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Where the watchers are listened to.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// The configuration in force, also later.
+    #[must_use]
+    pub fn living(&self) -> Arc<Living> {
+        Arc::clone(&self.living)
+    }
+
+    /// How often each embedded identity server was called, by the provider's name.
+    #[must_use]
+    pub fn statistics(&self, provider: &str) -> Option<Arc<Statistics>> {
+        self.lodgers.servers.iter().find(|(name, ..)| name == provider).map(|(_, server, _)| server.statistics())
+    }
+
+    /// Runs until `stop` turns true and requests in flight have finished. With `config`, the file is read again on
+    /// `SIGHUP` and when it changes.
+    ///
+    /// # Errors
+    /// When a listener falls over.
+    pub async fn run(self, config: Option<PathBuf>, stop: watch::Receiver<bool>) -> Result<(), String> {
+        let Self { living, listeners, admin, mut lodgers, drain } = self;
+        for (_, server, listener) in lodgers.servers.drain(..) {
+            drop(system::detach(server.serve(listener, stopped(stop.clone()))));
+        }
+        drop(system::detach(keeping::keep(Arc::clone(&living), stop.clone())));
+        if let Some(listener) = admin {
+            drop(system::detach(admin::serve(listener, Arc::clone(&living))));
+        }
+        if let Some(path) = config {
+            drop(system::detach(reload::watch(path, Arc::clone(&living), lodgers, stop.clone())));
+        }
+        let addresses: Vec<String> =
+            listeners.iter().filter_map(|listener| Some(listener.local_addr().ok()?.to_string())).collect();
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = addresses.join(" "), "serving");
+        server::serve(living, listeners, stop, drain).await.map_err(|error| error.to_string())
+    }
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // A sender that is gone has stopped too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// The embedded identity servers of this process, each behind a loopback address and a key that only we know.
+#[derive(Default)]
+pub(super) struct Lodgers {
+    known: HashMap<String, (Provider, ProviderKind)>,
+    servers: Vec<(String, IdentityServer, TcpListener)>,
+}
+
+impl Lodgers {
+    /// Gives every embedded provider of `settings` its address, opening the server on first sight.
+    pub(super) fn settle(&mut self, mut settings: Settings, clock: &Clock) -> Result<Settings, String> {
+        for (name, provider) in &mut settings.providers {
+            let ProviderKind::Embedded { users } = &provider.kind else { continue };
+            if let Some((wanted, found)) = self.known.get(name) {
+                if wanted != provider {
+                    return Err(format!("provider {name}: a change of an embedded provider takes a restart"));
+                }
+                provider.kind = found.clone();
+                continue;
+            }
+            let users = users_file::load(users).map_err(|error| error.to_string())?;
+            let found = self.open(name, users, &settings.state_dir, &provider.issuer, clock)?;
+            self.known.insert(name.clone(), (provider.clone(), found.clone()));
+            provider.kind = found;
+        }
+        Ok(settings)
+    }
+
+    fn open(
+        &mut self,
+        name: &str,
+        users: Users,
+        state_dir: &Path,
+        issuer: &str,
+        clock: &Clock,
+    ) -> Result<ProviderKind, String> {
+        let key = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(system::random::<32>());
+        let options = identity::Options {
+            users,
+            state_dir: state_dir.join(name),
+            issuer: issuer.to_owned(),
+            api_key: Secret::new(key.as_str()),
+            clock: clock.clone(),
+        };
+        let server = identity::open(options).map_err(|error| format!("provider {name}: {error}"))?;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|error| error.to_string())?;
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
+        self.servers.push((name.to_owned(), server, listener));
+        Ok(ProviderKind::Fusionauth { url: format!("http://{address}"), api_key: Secret::new(key), tenant_id: None })
+    }
+}

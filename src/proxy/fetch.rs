@@ -1,0 +1,62 @@
+//! The shell's half of the loop: finds out what `decide` asks for and fills the slot.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use pingora::proxy::Session;
+
+use crate::decide::{Facts, Known, Question};
+use crate::model::reason::Reason;
+use crate::runtime::{Caller, CheckFault, RenewFault, SignInFault};
+
+use super::form;
+use super::passage::Passage;
+
+/// Finds out one thing.
+pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mut Session, passage: &mut Passage) {
+    let Some(guarded) = passage.guarded.clone() else { return };
+    let runtime = &passage.runtime;
+    let caller = Caller {
+        guarded: &guarded,
+        client: passage.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        request_id: &passage.request_id,
+        now: passage.now,
+    };
+    match question {
+        Question::Verify(token) => {
+            facts.token = match runtime.check(caller, token).await {
+                Ok(visitor) => Known::Found(visitor),
+                Err(CheckFault::Token(fault)) => Known::Absent(fault),
+                Err(CheckFault::Trouble(reason)) => Known::Failed(reason),
+            };
+        }
+        Question::Renew(sealed) => {
+            facts.renewal = match runtime.renew(caller, sealed).await {
+                Ok(renewed) => Known::Found(renewed),
+                Err(RenewFault::Refused(reason)) => Known::Absent(reason),
+                Err(RenewFault::Trouble(reason)) => Known::Failed(reason),
+            };
+        }
+        Question::ReadForm => {
+            let limit = runtime.settings().server.limits.max_login_body;
+            facts.form = match form::read(session, limit).await {
+                Ok(form) => Known::Found(form),
+                Err(reason) => {
+                    // Half a body is left on the wire.
+                    passage.close = reason != Reason::UnsupportedMediaType || !session.is_body_done();
+                    Known::Absent(reason)
+                }
+            };
+        }
+        Question::SignIn(credentials) => {
+            facts.sign_in = match runtime.sign_in(caller, &credentials).await {
+                Ok(signed_in) => Known::Found(signed_in),
+                Err(SignInFault::Refused(refused)) => Known::Absent(refused),
+                Err(SignInFault::Trouble(reason)) => Known::Failed(reason),
+            };
+        }
+        Question::SignOut { access, refresh } => {
+            runtime.sign_out(caller, access, refresh).await;
+            facts.sign_out = Known::Found(());
+        }
+    }
+}

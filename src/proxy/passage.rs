@@ -1,0 +1,111 @@
+//! One request's way through the gateway: what is known of it from its first byte to its log line.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+
+use crate::model::answer::CookieChange;
+use crate::model::moment::Moment;
+use crate::model::reason::Reason;
+use crate::model::site::Site;
+use crate::model::token::Visitor;
+use crate::runtime::{Guarded, RenewedAhead, Runtime};
+use crate::system;
+use crate::telemetry::StreamGuard;
+use crate::telemetry::labels::OutcomeLabel;
+
+/// What Pingora calls the context of a request.
+pub struct Passage {
+    /// The configuration this request sees from start to end.
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) started: Instant,
+    /// The one reading of the clock.
+    pub(super) now: Moment,
+    pub(super) request_id: String,
+    /// The site, once found.
+    pub(super) guarded: Option<Arc<Guarded>>,
+    /// The believed client address.
+    pub(super) client: Option<IpAddr>,
+    /// The values for `X-Forwarded-For` and for `Forwarded`.
+    pub(super) forwarded_for: String,
+    pub(super) forwarded: String,
+    pub(super) method: http::Method,
+    /// The path without query, for logs.
+    pub(super) path: String,
+    /// The rule that matched, or what stood in its place.
+    pub(super) rule: Option<String>,
+    /// Whether a person looks at a page.
+    pub(super) navigation: bool,
+    /// The names of the gateway's cookies that arrived.
+    pub(super) presented: Vec<String>,
+    /// The value of the form's cookie that arrived.
+    pub(super) form_cookie: Option<String>,
+    /// What happens to the visitor's cookies, whoever answers.
+    pub(super) cookies: Vec<CookieChange>,
+    /// Set only by a grant: without it nothing is forwarded.
+    pub(super) granted: Option<Granted>,
+    /// A renewal that runs beside the upstream call.
+    pub(super) ahead: Option<JoinHandle<RenewedAhead>>,
+    pub(super) outcome: OutcomeLabel,
+    pub(super) reason: Reason,
+    pub(super) status: u16,
+    /// Whether the response comes from the application.
+    pub(super) forwarded_response: bool,
+    /// Whether the connection ends with the answer.
+    pub(super) close: bool,
+    /// Upstreams that could not be connected to, by position.
+    pub(super) tried: Vec<usize>,
+    pub(super) asked_upstream: Option<Instant>,
+    pub(super) upstream_took: Option<Duration>,
+    pub(super) stream: Option<StreamGuard>,
+    pub(super) websocket: bool,
+}
+
+/// What a grant says, kept for as long as Pingora may try upstreams.
+#[derive(Clone, Debug)]
+pub(super) struct Granted {
+    pub(super) visitor: Option<Arc<Visitor>>,
+    /// The access token the visitor came with or was renewed to, for `forward_token`.
+    pub(super) token: Option<Arc<str>>,
+}
+
+impl Passage {
+    pub(super) fn new(runtime: Arc<Runtime>) -> Self {
+        let now = runtime.clock().now();
+        Self {
+            runtime,
+            started: system::stopwatch(),
+            now,
+            request_id: String::new(),
+            guarded: None,
+            client: None,
+            forwarded_for: String::new(),
+            forwarded: String::new(),
+            method: http::Method::GET,
+            path: String::new(),
+            rule: None,
+            navigation: false,
+            presented: Vec::new(),
+            form_cookie: None,
+            cookies: Vec::new(),
+            granted: None,
+            ahead: None,
+            outcome: OutcomeLabel::Failed,
+            reason: Reason::Internal,
+            status: 0,
+            forwarded_response: false,
+            close: false,
+            tried: Vec::new(),
+            asked_upstream: None,
+            upstream_took: None,
+            stream: None,
+            websocket: false,
+        }
+    }
+
+    pub(super) fn site(&self) -> Option<&Site> {
+        self.guarded.as_ref().map(|guarded| &*guarded.site)
+    }
+}

@@ -1,0 +1,237 @@
+//! Answers as bytes, and the one door through which every response leaves.
+
+use bytes::Bytes;
+use http::{HeaderValue, header};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use serde_json::json;
+
+use crate::decide::sign_in::csrf_token;
+use crate::model::answer::{Answer, CookieChange, Problem, ProviderAsks, Redirect, SignInForm};
+use crate::model::cookie::{self, CookieKind, CookieNames, Lifetime};
+use crate::model::reason::Reason;
+use crate::model::site::Site;
+use crate::model::token::IssuedTokens;
+use crate::pages;
+use crate::system;
+
+use super::passage::Passage;
+
+/// Sends an answer of the gateway's own. What the request body still holds is read and thrown away by Pingora, or
+/// the connection ends with the answer.
+pub(super) async fn send(session: &mut Session, passage: &mut Passage, answer: &Answer) -> Result<()> {
+    let mut ready = compose(passage, answer)?;
+    finish(passage, &mut ready.head)?;
+    passage.status = ready.head.status.as_u16();
+    let head_only = session.req_header().method == http::Method::HEAD;
+    ready.head.insert_header(header::CONTENT_LENGTH, ready.body.len())?;
+    if passage.close {
+        session.set_keepalive(None);
+    }
+    let empty = head_only || ready.body.is_empty();
+    session.write_response_header(Box::new(ready.head), empty).await?;
+    if !empty {
+        session.write_response_body(Some(ready.body), true).await?;
+    }
+    Ok(())
+}
+
+struct Ready {
+    head: ResponseHeader,
+    body: Bytes,
+}
+
+impl Ready {
+    fn new(status: u16, kind: &'static str, body: impl Into<Bytes>) -> Result<Self> {
+        let mut head = ResponseHeader::build(status, Some(12))?;
+        head.insert_header(header::CONTENT_TYPE, kind)?;
+        head.insert_header(header::CACHE_CONTROL, "no-store")?;
+        Ok(Self { head, body: body.into() })
+    }
+}
+
+fn compose(passage: &mut Passage, answer: &Answer) -> Result<Ready> {
+    match answer {
+        Answer::Redirect(to) => redirect(to),
+        Answer::Problem(what) => problem(passage, what),
+        Answer::SignInForm(form) => sign_in_form(passage, form),
+        Answer::SignOutPage => sign_out_page(passage),
+        Answer::ProviderAsks(asks) => provider_asks(passage, asks),
+        Answer::Asset(name) => asset(passage, name),
+        Answer::AssertionKeys => {
+            let keys = passage.runtime.assertion_keys();
+            Ready::new(200, "application/json", keys)
+        }
+    }
+}
+
+fn redirect(to: &Redirect) -> Result<Ready> {
+    let mut ready = Ready::new(to.status, "text/plain", Bytes::new())?;
+    ready.head.remove_header(&header::CONTENT_TYPE);
+    ready.head.insert_header(header::LOCATION, to.location.as_str())?;
+    if to.clear_site_data {
+        ready.head.insert_header("clear-site-data", "\"cache\", \"storage\"")?;
+    }
+    Ok(ready)
+}
+
+fn problem(passage: &Passage, what: &Problem) -> Result<Ready> {
+    let mut ready = if passage.navigation {
+        let login = passage.site().map(|site| site.paths.login.as_str());
+        page(
+            passage,
+            what.status,
+            pages::problem(&pages::ProblemView {
+                problem: what,
+                site_name: passage.site().map(|site| site.name.as_str()),
+                login_path: login,
+                request_id: &passage.request_id,
+            }),
+        )?
+    } else {
+        let reason = what.reason.told_to_client();
+        let body = json!({
+            "type": "about:blank",
+            "title": reason.title(),
+            "status": what.status,
+            "code": reason.as_str(),
+            "requestId": passage.request_id,
+        });
+        Ready::new(what.status, "application/problem+json", body.to_string())?
+    };
+    if let Some(seconds) = what.retry_after {
+        ready.head.insert_header(header::RETRY_AFTER, seconds)?;
+    }
+    if let Some(methods) = what.allow {
+        ready.head.insert_header(header::ALLOW, methods)?;
+    }
+    Ok(ready)
+}
+
+/// A page with every header that keeps it safe.
+fn page(passage: &Passage, status: u16, html: String) -> Result<Ready> {
+    let mut ready = Ready::new(status, pages::CONTENT_TYPE, html)?;
+    for (name, value) in pages::HEADERS {
+        ready.head.insert_header(*name, *value)?;
+    }
+    if passage.site().is_some_and(|site| site.origin.is_https()) {
+        ready.head.insert_header(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000")?;
+    }
+    Ok(ready)
+}
+
+/// The form, bound to a pre-session cookie; the visitor's own is kept, so that many tabs work at once.
+fn sign_in_form(passage: &mut Passage, form: &SignInForm) -> Result<Ready> {
+    let Some(guarded) = passage.guarded.clone() else { return problem(passage, &Problem::new(Reason::Internal)) };
+    let cookie = passage.form_cookie.clone().unwrap_or_else(|| {
+        use base64::Engine as _;
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(system::random::<32>())
+    });
+    let html = pages::sign_in(&pages::SignInView {
+        site_name: &guarded.site.name,
+        action: &guarded.site.paths.login,
+        form,
+        csrf: &csrf_token(&guarded.site.name, &cookie),
+        request_id: &passage.request_id,
+    });
+    let mut ready = page(passage, form.status, html)?;
+    if passage.form_cookie.as_ref() != Some(&cookie) {
+        for line in cookie::set(&guarded.site.cookies, CookieKind::Form, &cookie, Lifetime::Browser) {
+            ready.head.append_header(header::SET_COOKIE, line)?;
+        }
+    }
+    if let Some(seconds) = form.retry_after {
+        ready.head.insert_header(header::RETRY_AFTER, seconds)?;
+    }
+    Ok(ready)
+}
+
+fn sign_out_page(passage: &Passage) -> Result<Ready> {
+    let Some(site) = passage.site() else { return problem(passage, &Problem::new(Reason::Internal)) };
+    let view = pages::SignOutView { site_name: &site.name, action: &site.paths.logout, back: site.landing.as_str() };
+    page(passage, 200, pages::sign_out(&view))
+}
+
+fn provider_asks(passage: &Passage, asks: &ProviderAsks) -> Result<Ready> {
+    let Some(site) = passage.site() else { return problem(passage, &Problem::new(Reason::Internal)) };
+    let view = pages::ProviderAsksView {
+        site_name: &site.name,
+        login_path: &site.paths.login,
+        asks,
+        request_id: &passage.request_id,
+    };
+    page(passage, asks.status, pages::provider_asks(&view))
+}
+
+fn asset(passage: &Passage, name: &str) -> Result<Ready> {
+    let Some(asset) = pages::assets::asset(name) else {
+        return problem(passage, &Problem::new(Reason::OwnEndpoint).under(404));
+    };
+    let mut ready = Ready::new(200, asset.content_type, Bytes::from_static(asset.body))?;
+    ready.head.insert_header(header::CACHE_CONTROL, pages::assets::CACHE_CONTROL)?;
+    ready.head.insert_header("x-content-type-options", "nosniff")?;
+    Ok(ready)
+}
+
+/// The one door: every response passes it, ours, the application's, and the page of an error after a rotation.
+/// Adds the visitor's new cookies and keeps caches away from them.
+pub(super) fn finish(passage: &Passage, head: &mut ResponseHeader) -> Result<()> {
+    if !passage.forwarded_response {
+        head.insert_header("x-request-id", passage.request_id.as_str())?;
+    }
+    let Some(site) = passage.site() else { return Ok(()) };
+    if passage.cookies.is_empty() {
+        return Ok(());
+    }
+    for line in passage.cookies.iter().flat_map(|change| lines(site, change, &passage.presented)) {
+        let value = HeaderValue::from_str(&line).map_err(|_| {
+            pingora::Error::explain(pingora::ErrorType::InternalError, "a cookie that is no header value")
+        })?;
+        head.append_header(header::SET_COOKIE, value)?;
+    }
+    head.insert_header(header::CACHE_CONTROL, "private, no-store")?;
+    Ok(())
+}
+
+/// The `Set-Cookie` values of one change.
+fn lines(site: &Site, change: &CookieChange, presented: &[String]) -> Vec<String> {
+    let names = &site.cookies;
+    let arrived: Vec<&str> = presented.iter().map(String::as_str).collect();
+    match change {
+        CookieChange::SetTokens(tokens) => set_tokens(site, tokens, &arrived),
+        CookieChange::ClearCredentials => [CookieKind::Access, CookieKind::Refresh, CookieKind::Session]
+            .into_iter()
+            .flat_map(|kind| cleared(names, kind, &arrived))
+            .collect(),
+        CookieChange::ClearRefresh => cleared(names, CookieKind::Refresh, &arrived),
+    }
+}
+
+fn set_tokens(site: &Site, tokens: &IssuedTokens, arrived: &[&str]) -> Vec<String> {
+    let names = &site.cookies;
+    let lifetime = if tokens.remember { Lifetime::For(site.cookie_max_age) } else { Lifetime::Browser };
+    let mut lines = Vec::with_capacity(2);
+    let values = [(CookieKind::Access, Some(&tokens.access)), (CookieKind::Refresh, tokens.refresh.as_ref())];
+    for (kind, value) in values {
+        let Some(value) = value else { continue };
+        lines.extend(cookie::stale(names, kind, arrived, value).into_iter().map(|name| cookie::clear(names, name)));
+        lines.extend(cookie::set(names, kind, value, lifetime));
+    }
+    lines
+}
+
+/// The cookie by its own name and every piece of it that arrived. A session cookie is cleared only where one came.
+fn cleared(names: &CookieNames, kind: CookieKind, arrived: &[&str]) -> Vec<String> {
+    let own = names.of(kind);
+    let mut gone: Vec<&str> = if kind == CookieKind::Session { Vec::new() } else { vec![own] };
+    for name in arrived
+        .iter()
+        .filter(|name| name.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+    {
+        if !gone.contains(name) {
+            gone.push(name);
+        }
+    }
+    gone.into_iter().map(|name| cookie::clear(names, name)).collect()
+}

@@ -1,0 +1,209 @@
+//! The first half of a request's way: hygiene, site, and the loop of questions until it is settled.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use http::{HeaderValue, header};
+use pingora::proxy::Session;
+
+use crate::decide::{Decision, Facts, Known, Outcome, decide, forward};
+use crate::model::answer::{Answer, CookieChange, Problem};
+use crate::model::cookie::PresentedCookies;
+use crate::model::origin::Host;
+use crate::model::reason::Reason;
+use crate::model::request::RequestView;
+use crate::runtime::Guarded;
+use crate::system;
+use crate::telemetry::labels::OutcomeLabel;
+
+use super::fetch;
+use super::passage::{Granted, Passage};
+use super::view::{self, Head, Unfit};
+
+/// Settles what happens to a request: `None` forwards it, anything else is the answer.
+pub(super) async fn settle(session: &mut Session, passage: &mut Passage) -> Option<Answer> {
+    let mut head = Head::of(session.req_header());
+    passage.method = head.method.clone();
+    passage.path = head.path_for_logs();
+    passage.request_id = request_id(session.req_header().headers.get("x-request-id"));
+    believe(session, passage);
+    match enter(session, passage, &mut head) {
+        Ok(guarded) => {
+            limit(session, passage);
+            ask_and_fetch(session, passage, &guarded, &head).await
+        }
+        Err(unfit) => Some(turn_down(session, passage, &head, unfit)),
+    }
+}
+
+/// The gateway's own time is over: the rest is the application's, or the wire's.
+pub(super) fn decided(passage: &Passage) {
+    if let Some(guarded) = &passage.guarded {
+        guarded.metrics.decided(passage.started.elapsed());
+    }
+}
+
+/// Hygiene, then the site.
+fn enter(session: &mut Session, passage: &mut Passage, head: &mut Head) -> Result<Arc<Guarded>, Unfit> {
+    let raw = session.as_http1().map(pingora::protocols::http::v1::server::HttpSession::get_headers_raw_bytes);
+    let host: Host = view::judge_head(session.req_header(), &raw.unwrap_or_default())?;
+    if let Some(target) = view::origin_form(&head.target, &host)? {
+        // What was judged is what is sent on.
+        if session.req_header_mut().set_raw_path(&target).is_err() {
+            return Err(Unfit { reason: Reason::MalformedRequest, status: 400 });
+        }
+        passage.path = {
+            head.target = target;
+            head.path_for_logs()
+        };
+    }
+    let found = passage.runtime.site_for(&host);
+    let Some(guarded) = found.cloned() else {
+        // An ambiguous target is malformed at every host.
+        view::judge_target(head, crate::model::target::EncodedSlashes::Pass)?;
+        return Err(Unfit { reason: Reason::UnknownSite, status: Reason::UnknownSite.status() });
+    };
+    passage.forwarded = match passage.client {
+        Some(_) => format!("{}{}", passage.forwarded, forward::forwarded(peer(session), &guarded.site)),
+        None => String::new(),
+    };
+    passage.guarded = Some(Arc::clone(&guarded));
+    Ok(guarded)
+}
+
+/// Asks `decide` until nothing is left to find out.
+async fn ask_and_fetch(
+    session: &mut Session,
+    passage: &mut Passage,
+    guarded: &Arc<Guarded>,
+    head: &Head,
+) -> Option<Answer> {
+    let site = &guarded.site;
+    let target = match view::judge_target(head, site.encoded_slashes) {
+        Ok(target) => target,
+        Err(unfit) => return Some(turn_down(session, passage, head, unfit)),
+    };
+    let cookies = PresentedCookies::read(&site.cookies, head.cookie_fields());
+    let request = head.view(&target, &cookies);
+    note(passage, &request);
+    let mut facts = Facts::default();
+    let verdict = loop {
+        match decide(&request, site, &facts, passage.now) {
+            Decision::Needs(question) => fetch::fill(question, &mut facts, session, passage).await,
+            Decision::Settled(verdict) => break verdict,
+        }
+    };
+    passage.outcome = label(verdict.label());
+    passage.reason = verdict.reason;
+    passage.rule = site.demand(request.method, target.decoded_path()).pattern.map(str::to_owned);
+    passage.cookies = verdict.cookies;
+    match verdict.outcome {
+        Outcome::Reply(answer) => Some(answer),
+        Outcome::Forward(grant) => {
+            let token = site.forward_token.then(|| token_of(&passage.cookies, &facts, &request)).flatten();
+            if let Some(sealed) = grant.renew_ahead() {
+                passage.ahead = Some(passage.runtime.renew_ahead(guarded, sealed, passage.client, &passage.request_id));
+            }
+            passage.granted = Some(Granted { visitor: grant.visitor().cloned(), token });
+            decided(passage);
+            None
+        }
+    }
+}
+
+/// What the answer will need to know of the request.
+fn note(passage: &mut Passage, request: &RequestView<'_>) {
+    passage.navigation = request.is_navigation() || is_form_post(request);
+    passage.websocket = request.marks.websocket;
+    passage.presented = request.cookies.names.iter().map(|name| (*name).to_owned()).collect();
+    passage.form_cookie = request.cookies.form.value().map(str::to_owned);
+}
+
+/// A form posted by a browser that shows the answer to a person.
+fn is_form_post(request: &RequestView<'_>) -> bool {
+    *request.method == http::Method::POST
+        && !request.marks.authorization
+        && !request.marks.requested_with
+        && match request.marks.fetch_mode {
+            Some(mode) => mode == "navigate",
+            None => request.accepts_html(),
+        }
+}
+
+/// The access token that goes along: the renewed one, else the one that was verified.
+fn token_of(changes: &[CookieChange], facts: &Facts, request: &RequestView<'_>) -> Option<Arc<str>> {
+    let renewed = changes.iter().find_map(|change| match change {
+        CookieChange::SetTokens(tokens) => Some(Arc::clone(&tokens.access)),
+        CookieChange::ClearCredentials | CookieChange::ClearRefresh => None,
+    });
+    let verified = matches!(facts.token, Known::Found(_)).then(|| request.cookies.access.value().map(Arc::from));
+    renewed.or_else(|| verified.flatten())
+}
+
+/// Pingora escapes what has no place in a request line and goes on; the gateway does not (RFC 9112, section 3.2).
+pub(super) fn refuse_mended_line(session: &mut Session, passage: &mut Passage) -> Answer {
+    let head = Head::of(session.req_header());
+    passage.method = head.method.clone();
+    passage.path = head.path_for_logs();
+    passage.request_id = request_id(None);
+    believe(session, passage);
+    turn_down(session, passage, &head, Unfit { reason: Reason::MalformedRequest, status: 400 })
+}
+
+/// An answer to what never became a request.
+fn turn_down(session: &mut Session, passage: &mut Passage, head: &Head, unfit: Unfit) -> Answer {
+    let marks = head.marks();
+    passage.navigation = marks.fetch_mode == Some("navigate")
+        || (marks.fetch_mode.is_none() && marks.accept.is_some_and(|accept| accept.contains("text/html")));
+    passage.reason = unfit.reason;
+    passage.outcome = OutcomeLabel::Refused;
+    // Whatever follows on this connection may be the other half of an attempt to smuggle.
+    passage.close = unfit.reason == Reason::MalformedRequest;
+    session.set_keepalive((!passage.close).then_some(60));
+    let mut problem = Problem::new(unfit.reason).under(unfit.status);
+    if unfit.reason == Reason::MethodNotAllowed {
+        problem.allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    }
+    Answer::Problem(problem)
+}
+
+fn limit(session: &mut Session, passage: &Passage) {
+    let limits = &passage.runtime.settings().server.limits;
+    session.set_read_timeout(Some(limits.upstream_idle));
+    session.set_write_timeout(Some(limits.upstream_idle));
+    session.set_total_drain_timeout(Some(limits.header_timeout));
+}
+
+fn peer(session: &Session) -> IpAddr {
+    let address = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
+    // A client without an address came over a local socket.
+    address.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)).to_canonical()
+}
+
+/// Whom we believe to be the client.
+fn believe(session: &Session, passage: &mut Passage) {
+    let headers = &session.req_header().headers;
+    let fields = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>();
+    let chain = forward::chain(peer(session), fields.into_iter(), &passage.runtime.settings().server.trusted_proxies);
+    if chain.peer_is_trusted {
+        let earlier: Vec<&str> =
+            headers.get_all(header::FORWARDED).iter().filter_map(|value| value.to_str().ok()).collect();
+        if !earlier.is_empty() {
+            passage.forwarded = format!("{}, ", earlier.join(", "));
+        }
+    }
+    passage.client = Some(chain.client);
+    passage.forwarded_for = chain.forwarded_for;
+}
+
+fn request_id(theirs: Option<&HeaderValue>) -> String {
+    match theirs.and_then(|value| value.to_str().ok()).filter(|id| forward::keeps_request_id(id)) {
+        Some(id) => id.to_owned(),
+        None => base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(system::random::<16>()),
+    }
+}
+
+fn label(word: &str) -> OutcomeLabel {
+    OutcomeLabel::ALL.iter().copied().find(|label| label.as_str() == word).unwrap_or(OutcomeLabel::Failed)
+}

@@ -1,0 +1,131 @@
+//! The way back: the application's answer, the errors of the way there, and the line in the log.
+
+use http::{StatusCode, header};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+use crate::model::answer::CookieChange;
+use crate::model::cookie;
+use crate::model::reason::Reason;
+use crate::runtime::RenewedAhead;
+use crate::telemetry::access_log::AccessRecord;
+use crate::telemetry::labels::OutcomeLabel;
+
+use super::passage::Passage;
+use super::reply;
+use super::server;
+
+/// What the application's response becomes. Runs for informational responses too, which carry nothing of ours.
+pub(super) async fn adapt(session: &mut Session, response: &mut ResponseHeader, passage: &mut Passage) -> Result<()> {
+    if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(());
+    }
+    passage.upstream_took = passage.asked_upstream.map(|asked| asked.elapsed());
+    passage.forwarded_response = true;
+    passage.status = response.status.as_u16();
+    drop_managed_cookies(response, passage);
+    settle_ahead(passage).await;
+    watch_stream(session, response, passage);
+    reply::finish(passage, response)
+}
+
+/// An application must not set the gateway's cookies.
+fn drop_managed_cookies(response: &mut ResponseHeader, passage: &Passage) {
+    let Some(site) = passage.site() else { return };
+    let set: Vec<_> = response.headers.get_all(header::SET_COOKIE).iter().cloned().collect();
+    let theirs = |value: &http::HeaderValue| {
+        std::str::from_utf8(value.as_bytes()).is_ok_and(|text| !cookie::sets_managed(&site.cookies, text))
+    };
+    if set.iter().all(theirs) {
+        return;
+    }
+    response.remove_header(&header::SET_COOKIE);
+    for value in set.into_iter().filter(|value| theirs(value)) {
+        // It was a header value a moment ago.
+        let _ = response.append_header(header::SET_COOKIE, value);
+    }
+}
+
+/// Waits for the renewal that runs beside the upstream call, and takes its cookies along.
+pub(super) async fn settle_ahead(passage: &mut Passage) {
+    let Some(ahead) = passage.ahead.take() else { return };
+    match ahead.await {
+        Ok(RenewedAhead::Renewed(tokens)) => {
+            passage.cookies.push(CookieChange::SetTokens(tokens));
+            passage.reason = Reason::RenewedAhead;
+        }
+        // The access token lives out its time; nothing renews it any more.
+        Ok(RenewedAhead::Refused) => passage.cookies.push(CookieChange::ClearRefresh),
+        Ok(RenewedAhead::NotNow) | Err(_) => {}
+    }
+}
+
+/// A response that may stay open for hours is counted, and ends with the visitor's session.
+fn watch_stream(session: &Session, response: &ResponseHeader, passage: &mut Passage) {
+    let upgraded = response.status == StatusCode::SWITCHING_PROTOCOLS;
+    let events = response
+        .headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().to_ascii_lowercase().starts_with(b"text/event-stream"));
+    if !(upgraded || events) || session.response_written().is_some() {
+        return;
+    }
+    let Some(guarded) = &passage.guarded else { return };
+    passage.stream = Some(guarded.metrics.stream_opened());
+    if let Some(visitor) = passage.granted.as_ref().and_then(|granted| granted.visitor.as_ref()) {
+        server::close_with(guarded.streams.opened(&visitor.session));
+    }
+}
+
+/// Whose fault an error is; `None` when there is nobody left to tell.
+pub(super) fn blame(error: &Error) -> Option<Reason> {
+    match (error.esource(), error.etype()) {
+        (_, ErrorType::HTTPStatus(400)) => Some(Reason::MalformedRequest),
+        (ErrorSource::Downstream, ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed) => None,
+        (ErrorSource::Downstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => None,
+        (ErrorSource::Downstream, _) => Some(Reason::MalformedRequest),
+        (ErrorSource::Upstream, kind) => Some(match kind {
+            ErrorType::ConnectTimedout
+            | ErrorType::ReadTimedout
+            | ErrorType::WriteTimedout
+            | ErrorType::TLSHandshakeTimedout => Reason::UpstreamTimeout,
+            _ => Reason::UpstreamUnavailable,
+        }),
+        (ErrorSource::Internal | ErrorSource::Unset, ErrorType::ConnectError) => Some(Reason::UpstreamUnavailable),
+        (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Reason::Internal),
+    }
+}
+
+/// One line, one counter, both with the same reason.
+pub(super) fn record(session: &Session, passage: &Passage) {
+    let took = passage.started.elapsed();
+    let status = session.response_written().map_or(passage.status, |head| head.status.as_u16());
+    let site = passage.site().map(|site| site.name.as_str()).unwrap_or_default();
+    passage.runtime.site_metrics(passage.guarded.as_deref()).request(passage.outcome, passage.reason, took);
+    let user = passage.granted.as_ref().and_then(|granted| granted.visitor.as_ref());
+    AccessRecord {
+        request_id: &passage.request_id,
+        site,
+        method: passage.method.as_str(),
+        path: &passage.path,
+        status,
+        outcome: passage.outcome,
+        rule: passage.rule.as_deref(),
+        reason: passage.reason,
+        duration: took,
+        upstream: passage.upstream_took,
+        user: user.map(|visitor| visitor.identity.sub.as_str()),
+        client: passage.client,
+    }
+    .write();
+}
+
+impl Passage {
+    /// The request came to nothing, for this reason.
+    pub(super) fn failed(&mut self, reason: Reason) {
+        self.reason = reason;
+        self.outcome = if reason.is_failure() { OutcomeLabel::Failed } else { OutcomeLabel::Refused };
+        self.status = reason.status();
+    }
+}

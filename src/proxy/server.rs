@@ -1,0 +1,140 @@
+//! Listening, connection by connection, until it is time to stop.
+//!
+//! Pingora's own server makes a runtime per service, panics when an address is taken and sleeps through its grace
+//! period; the gateway accepts connections itself and hands each to Pingora's proxy.
+
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::apps::HttpServerApp;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::l4::listener::Listener;
+use pingora::protocols::l4::stream::Stream;
+use pingora::proxy::HttpProxy;
+use pingora::server::configuration::ServerConf;
+use tokio::sync::{mpsc, watch};
+
+use crate::runtime::Living;
+use crate::system;
+
+use super::Gateway;
+use super::wire::{WatchedStream, Wire};
+
+tokio::task_local! {
+    /// The connection the running request came over.
+    static WIRE: Arc<Wire>;
+}
+
+/// Tells the connection that a request's head was read; `false` when its first line was not well-formed.
+pub(super) fn head_has_arrived() -> bool {
+    WIRE.try_with(|wire| wire.head_read()).unwrap_or(true)
+}
+
+/// Closes the running request's connection when `ended` does.
+pub(super) fn close_with(ended: impl Future<Output = ()> + Send + 'static) {
+    let Ok(wire) = WIRE.try_with(Arc::clone) else { return };
+    drop(system::detach(async move {
+        ended.await;
+        wire.end();
+    }));
+}
+
+/// Serves until `stop` turns true, then lets requests in flight finish within `drain`.
+///
+/// # Errors
+/// When a listener cannot be used.
+pub async fn serve(
+    living: Arc<Living>,
+    listeners: Vec<TcpListener>,
+    stop: watch::Receiver<bool>,
+    drain: Duration,
+) -> std::io::Result<()> {
+    let mut proxy = HttpProxy::new(Gateway::new(Arc::clone(&living)), Arc::new(ServerConf::default()));
+    proxy.handle_init_modules();
+    let proxy = Arc::new(proxy);
+    let (busy, mut idle) = mpsc::channel::<()>(1);
+    let mut accepting = Vec::new();
+    for listener in listeners {
+        listener.set_nonblocking(true)?;
+        let listener = Listener::from(tokio::net::TcpListener::from_std(listener)?);
+        let work = accept(Arc::clone(&proxy), Arc::clone(&living), listener, stop.clone(), busy.clone());
+        accepting.push(system::detach(work));
+    }
+    drop(busy);
+    for accepting in accepting {
+        // A listener that fell over must not keep the others from draining.
+        if accepting.await.is_err() {
+            tracing::error!("a listener ended unexpectedly");
+        }
+    }
+    proxy.http_cleanup().await;
+    if tokio::time::timeout(drain, idle.recv()).await.is_err() {
+        tracing::warn!("requests were still in flight when the time to drain was over");
+    }
+    Ok(())
+}
+
+async fn accept(
+    proxy: Arc<HttpProxy<Gateway>>,
+    living: Arc<Living>,
+    listener: Listener,
+    mut stop: watch::Receiver<bool>,
+    busy: mpsc::Sender<()>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        match accepted {
+            Ok(stream) => {
+                let (proxy, living, stop, busy) = (Arc::clone(&proxy), Arc::clone(&living), stop.clone(), busy.clone());
+                drop(system::detach(async move {
+                    connection(proxy, &living, stream, stop).await;
+                    drop(busy);
+                }));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                // Out of file descriptors, most likely: asking again at once would only burn time.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// One connection, request after request.
+async fn connection(proxy: Arc<HttpProxy<Gateway>>, living: &Living, mut stream: Stream, stop: watch::Receiver<bool>) {
+    if stream.set_nodelay().is_err() {
+        return;
+    }
+    let wire = Arc::new(Wire::default());
+    let limits = living.current().settings().server.limits;
+    let mut session = ServerSession::new_http1(Box::new(WatchedStream::new(stream, Arc::clone(&wire))));
+    session.set_keepalive(Some(limits.keep_alive.as_secs().max(1)));
+    loop {
+        wire.begin();
+        let request = WIRE.scope(Arc::clone(&wire), proxy.process_new_http(session, &stop));
+        let reused = tokio::select! {
+            biased;
+            reused = request => reused,
+            () = wire.head_overdue(limits.header_timeout) => None,
+            () = wire.session_ended() => None,
+        };
+        let Some((stream, settings)) = reused.map(pingora::apps::ReusedHttpStream::consume) else { return };
+        session = ServerSession::new_http1(stream);
+        if let Some(settings) = settings {
+            settings.apply_to_session(&mut session);
+        }
+    }
+}
+
+/// Opens the listeners, so that a taken address is told before anything else starts.
+///
+/// # Errors
+/// The address and what the system says of it.
+pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketAddr, std::io::Error)> {
+    addresses.iter().map(|address| TcpListener::bind(address).map_err(|error| (*address, error))).collect()
+}

@@ -1,0 +1,170 @@
+//! From bytes to a view: the parts of a request's head that policy looks at, and the hygiene before it.
+//!
+//! A [`Head`] owns what it needs (header values are shared, not copied), so that the loop of questions and answers
+//! can go on reading the body meanwhile.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use pingora::http::RequestHeader;
+
+use crate::model::cookie::PresentedCookies;
+use crate::model::origin::Host;
+use crate::model::reason::Reason;
+use crate::model::request::{Marks, RequestView};
+use crate::model::target::{EncodedSlashes, Target, TargetFault};
+
+/// The most header fields taken.
+const MAX_FIELDS: usize = 100;
+/// The most bytes of header fields taken.
+const MAX_FIELD_BYTES: usize = 16 * 1024;
+
+/// Why a request is refused before anybody asks what it wants: the reason and the status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unfit {
+    pub(super) reason: Reason,
+    pub(super) status: u16,
+}
+
+const MALFORMED: Unfit = Unfit { reason: Reason::MalformedRequest, status: 400 };
+
+impl From<TargetFault> for Unfit {
+    fn from(fault: TargetFault) -> Self {
+        match fault {
+            TargetFault::Malformed => MALFORMED,
+            TargetFault::TooLong => Self { reason: Reason::RequestTooLarge, status: 414 },
+        }
+    }
+}
+
+/// The parts of a request's head that decisions are made of.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    pub(super) method: Method,
+    /// The target in origin-form, as bytes on the wire.
+    pub(super) target: Vec<u8>,
+    pub(super) cookies: Vec<HeaderValue>,
+    accept: Option<HeaderValue>,
+    authorization: bool,
+    origin: Option<HeaderValue>,
+    referer: Option<HeaderValue>,
+    fetch_mode: Option<HeaderValue>,
+    fetch_site: Option<HeaderValue>,
+    requested_with: bool,
+    websocket: bool,
+}
+
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
+
+impl Head {
+    /// Copies out what is needed; refuses nothing yet.
+    pub(super) fn of(request: &RequestHeader) -> Self {
+        let headers = &request.headers;
+        let get = |name: &HeaderName| headers.get(name).cloned();
+        Self {
+            method: request.method.clone(),
+            target: request.raw_path().to_vec(),
+            cookies: headers.get_all(header::COOKIE).iter().cloned().collect(),
+            accept: get(&header::ACCEPT),
+            authorization: headers.contains_key(header::AUTHORIZATION),
+            origin: get(&header::ORIGIN),
+            referer: get(&header::REFERER),
+            fetch_mode: get(&SEC_FETCH_MODE),
+            fetch_site: get(&SEC_FETCH_SITE),
+            requested_with: headers.contains_key(X_REQUESTED_WITH),
+            websocket: headers
+                .get(header::UPGRADE)
+                .is_some_and(|value| value.as_bytes().to_ascii_lowercase().windows(9).any(|part| part == b"websocket")),
+        }
+    }
+
+    /// The gateway's cookies among all of the request's.
+    pub(super) fn cookie_fields(&self) -> impl Iterator<Item = &str> {
+        self.cookies.iter().filter_map(|field| std::str::from_utf8(field.as_bytes()).ok())
+    }
+
+    /// The marks by which clients are told apart.
+    pub(super) fn marks(&self) -> Marks<'_> {
+        Marks {
+            accept: self.accept.as_ref().and_then(|value| value.to_str().ok()),
+            authorization: self.authorization,
+            // An `Origin` that is no text is nobody's own.
+            origin: self.origin.as_ref().map(|value| value.to_str().unwrap_or("null")),
+            referer: self.referer.as_ref().and_then(|value| value.to_str().ok()),
+            fetch_mode: self.fetch_mode.as_ref().and_then(|value| value.to_str().ok()),
+            fetch_site: self.fetch_site.as_ref().and_then(|value| value.to_str().ok()),
+            requested_with: self.requested_with,
+            websocket: self.websocket,
+        }
+    }
+
+    /// The path without its query, for logs; what is not printable ASCII becomes `?`.
+    pub(super) fn path_for_logs(&self) -> String {
+        let path = self.target.split(|b| *b == b'?').next().unwrap_or_default();
+        path.iter().take(512).map(|b| if (0x21..0x7f).contains(b) { char::from(*b) } else { '?' }).collect()
+    }
+
+    /// The view that policy sees.
+    pub(super) fn view<'a>(&'a self, target: &'a Target<'a>, cookies: &'a PresentedCookies<'a>) -> RequestView<'a> {
+        RequestView { method: &self.method, target, cookies, marks: self.marks() }
+    }
+}
+
+/// Everything about the head that does not depend on the site. Gives the host.
+pub(super) fn judge_head(request: &RequestHeader, raw_head: &[u8]) -> Result<Host, Unfit> {
+    let headers = &request.headers;
+    if matches!(request.method, Method::TRACE | Method::CONNECT) {
+        return Err(Unfit { reason: Reason::MethodNotAllowed, status: 405 });
+    }
+    if request.raw_path().len() > crate::model::target::MAX_TARGET {
+        return Err(TargetFault::TooLong.into());
+    }
+    let field_bytes = raw_head.len().saturating_sub(request.raw_path().len());
+    if headers.len() > MAX_FIELDS || field_bytes > MAX_FIELD_BYTES {
+        return Err(Unfit { reason: Reason::RequestTooLarge, status: 431 });
+    }
+    judge_framing(headers, raw_head)?;
+    if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
+        return Err(MALFORMED);
+    }
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(MALFORMED) };
+    host.to_str().ok().and_then(Host::parse).ok_or(MALFORMED)
+}
+
+/// Where a body ends must be beyond doubt: two programs that disagree about it see two different requests.
+fn judge_framing(headers: &HeaderMap, raw_head: &[u8]) -> Result<(), Unfit> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return Ok(()) };
+    // Pingora has dropped `Content-Length` from the parsed head by now: the bytes still tell.
+    let both = raw_head
+        .split(|b| *b == b'\n')
+        .any(|line| line.get(..15).is_some_and(|name| name.eq_ignore_ascii_case(b"content-length:")));
+    if both || codings.next().is_some() || coding.as_bytes() != b"chunked" {
+        return Err(MALFORMED);
+    }
+    Ok(())
+}
+
+/// `http://authority/path` as origin-form, when the authority is the host's; other targets as they are.
+pub(super) fn origin_form(target: &[u8], host: &Host) -> Result<Option<Vec<u8>>, Unfit> {
+    let Some(rest) = target.strip_prefix(b"http://").or_else(|| target.strip_prefix(b"https://")) else {
+        return Ok(None);
+    };
+    let at = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(at);
+    let authority = std::str::from_utf8(authority).ok().and_then(Host::parse).ok_or(MALFORMED)?;
+    if authority != *host {
+        return Err(MALFORMED);
+    }
+    Ok(Some(match path.first() {
+        None => b"/".to_vec(),
+        Some(b'?') => [b"/", path].concat(),
+        Some(_) => path.to_vec(),
+    }))
+}
+
+/// The judged target.
+pub(super) fn judge_target(head: &Head, slashes: EncodedSlashes) -> Result<Target<'_>, Unfit> {
+    Target::parse(&head.target, slashes).map_err(Unfit::from)
+}

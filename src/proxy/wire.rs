@@ -1,0 +1,237 @@
+//! A client's connection, watched from below: what Pingora's parser forgives or forgets, the bytes still tell.
+//!
+//! Pingora escapes what has no place in a request line and goes on, and it waits for the rest of a head for as long
+//! as single bytes keep arriving. Here the request line is looked at before it is mended, and the first byte of a
+//! head starts a deadline for the last.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::task::{Context, Poll};
+
+use async_trait::async_trait;
+use pingora::protocols::l4::stream::Stream;
+use pingora::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
+    UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+
+/// What is known of the request that is being read.
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    /// Where in the request line the next byte belongs.
+    state: AtomicU8,
+    malformed: AtomicBool,
+    head_read: AtomicBool,
+    first_byte: Notify,
+    /// The session behind an open stream has ended.
+    ended: Notify,
+}
+
+const BEFORE: u8 = 0;
+const METHOD: u8 = 1;
+const TARGET: u8 = 2;
+const VERSION: u8 = 3;
+const CARRIAGE_RETURN: u8 = 4;
+const BEHIND: u8 = 5;
+
+impl Wire {
+    /// A new request begins with the next byte.
+    pub(super) fn begin(&self) {
+        self.state.store(BEFORE, Ordering::Relaxed);
+        self.malformed.store(false, Ordering::Relaxed);
+        self.head_read.store(false, Ordering::Relaxed);
+    }
+
+    /// The head was read whole; tells whether its first line was well-formed.
+    pub(super) fn head_read(&self) -> bool {
+        self.head_read.store(true, Ordering::Relaxed);
+        !self.malformed.load(Ordering::Relaxed)
+    }
+
+    /// Ends when the first byte of a request has come and `within` has passed without the rest of its head.
+    pub(super) async fn head_overdue(&self, within: std::time::Duration) {
+        self.first_byte.notified().await;
+        if !self.head_read.load(Ordering::Relaxed) {
+            tokio::time::sleep(within).await;
+            if !self.head_read.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Ends when the connection is to be closed because its session has ended.
+    pub(super) async fn session_ended(&self) {
+        self.ended.notified().await;
+    }
+
+    /// Closes the connection wherever it stands.
+    pub(super) fn end(&self) {
+        self.ended.notify_one();
+    }
+
+    fn look_at(&self, bytes: &[u8]) {
+        let mut state = self.state.load(Ordering::Relaxed);
+        if state == BEHIND || bytes.is_empty() {
+            return;
+        }
+        if state == BEFORE {
+            self.first_byte.notify_one();
+        }
+        for &byte in bytes {
+            state = match (state, byte) {
+                // Empty lines before a request line are passed over (RFC 9112, section 2.2).
+                (BEFORE, b'\r' | b'\n') => BEFORE,
+                (METHOD, b' ') => TARGET,
+                (TARGET, b' ') => VERSION,
+                (VERSION, b'\r') => CARRIAGE_RETURN,
+                (METHOD | VERSION | CARRIAGE_RETURN, b'\n') => BEHIND,
+                // What has no place in a URI (RFC 3986, appendix A) and Pingora would escape.
+                (TARGET, b'"' | b'<' | b'>' | b'\\' | 0..=0x20 | 0x7f..) => self.condemn(),
+                (VERSION | CARRIAGE_RETURN, b' ') => self.condemn(),
+                (BEFORE, _) => METHOD,
+                (same, _) => same,
+            };
+            if state == BEHIND {
+                break;
+            }
+        }
+        self.state.store(state, Ordering::Relaxed);
+    }
+
+    fn condemn(&self) -> u8 {
+        self.malformed.store(true, Ordering::Relaxed);
+        BEHIND
+    }
+}
+
+/// A connection and its watch.
+#[derive(Debug)]
+pub(super) struct WatchedStream {
+    stream: Stream,
+    wire: Arc<Wire>,
+}
+
+impl WatchedStream {
+    pub(super) fn new(stream: Stream, wire: Arc<Wire>) -> Self {
+        Self { stream, wire }
+    }
+}
+
+impl AsyncRead for WatchedStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if let Poll::Ready(Ok(())) = result {
+            self.wire.look_at(buf.filled().get(before..).unwrap_or_default());
+        }
+        result
+    }
+}
+
+impl AsyncWrite for WatchedStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[async_trait]
+impl Shutdown for WatchedStream {
+    async fn shutdown(&mut self) {
+        Shutdown::shutdown(&mut self.stream).await;
+    }
+}
+
+impl UniqueID for WatchedStream {
+    fn id(&self) -> UniqueIDType {
+        self.stream.id()
+    }
+}
+
+impl Ssl for WatchedStream {}
+
+#[async_trait]
+impl Peek for WatchedStream {}
+
+impl GetTimingDigest for WatchedStream {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.stream.get_timing_digest()
+    }
+
+    fn get_read_pending_time(&self) -> std::time::Duration {
+        self.stream.get_read_pending_time()
+    }
+
+    fn get_write_pending_time(&self) -> std::time::Duration {
+        self.stream.get_write_pending_time()
+    }
+}
+
+impl GetProxyDigest for WatchedStream {
+    fn get_proxy_digest(&self) -> Option<Arc<pingora::protocols::raw_connect::ProxyDigest>> {
+        self.stream.get_proxy_digest()
+    }
+}
+
+impl GetSocketDigest for WatchedStream {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.stream.get_socket_digest()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn well_formed(parts: &[&[u8]]) -> bool {
+        let wire = Wire::default();
+        wire.begin();
+        for part in parts {
+            wire.look_at(part);
+        }
+        wire.head_read()
+    }
+
+    #[test]
+    fn a_plain_request_line_passes_however_it_is_cut() {
+        let whole = b"\r\nGET /a?b=c%20d HTTP/1.1\r\nHost: x\r\n\r\n\x00\xff<>";
+        assert!(well_formed(&[whole]));
+        for cut in 0..whole.len() {
+            let (left, right) = whole.split_at(cut);
+            assert!(well_formed(&[left, right]), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn what_would_need_mending_is_seen() {
+        for line in
+            ["GET /a b HTTP/1.1", "GET /\x01 HTTP/1.1", "GET /\u{e9} HTTP/1.1", "GET /<a> HTTP/1.1", "GET  / HTTP/1.1"]
+        {
+            let line = format!("{line}\r\n");
+            assert!(!well_formed(&[line.as_bytes()]), "{line:?}");
+        }
+    }
+}

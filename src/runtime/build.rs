@@ -1,0 +1,184 @@
+//! From settings to a runtime: opens no socket, spawns nothing, and takes over from the previous one what did not
+//! change.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use crate::config::settings::{self, ProviderKind, Settings};
+use crate::model::credential::KeyRing as SealingKeys;
+use crate::model::origin::Host;
+use crate::model::site::Site;
+use crate::provider::algorithm::Algorithm;
+use crate::provider::fusionauth::{Endpoint, Fusionauth};
+use crate::provider::key_ring::KeyRing;
+use crate::provider::keys::KeySet;
+use crate::provider::outbound::Outbound;
+use crate::system::Clock;
+
+use super::assertion::Assertions;
+use super::remembered::RememberedTokens;
+use super::upstreams::Upstreams;
+use super::{FixedHeaders, Guarded, Runtime, Shared, Vouching, state};
+
+/// Why settings that were checked cannot be brought to life here; in words for an operator.
+#[derive(Debug)]
+pub struct BuildFault(pub String);
+
+impl std::fmt::Display for BuildFault {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BuildFault {}
+
+/// Builds a runtime from `settings`, beside `previous` where there is one; then `clock` is the previous one's.
+///
+/// # Errors
+/// [`BuildFault`] when keys cannot be made or read, or TLS cannot be set up.
+pub fn build(settings: Settings, previous: Option<&Runtime>, clock: Clock) -> Result<Runtime, BuildFault> {
+    let shared = match previous {
+        Some(previous) => Arc::clone(&previous.shared),
+        None => Arc::new(Shared::new(clock, outbound()?)),
+    };
+    let settings = Arc::new(settings);
+    let outbound = Arc::new(outbound()?);
+    let mut providers = HashMap::new();
+    for (name, wanted) in &settings.providers {
+        let kept =
+            previous.and_then(|runtime| runtime.providers.get(name)).filter(|vouching| vouching.settings == *wanted);
+        let vouching = match kept {
+            Some(vouching) => Arc::clone(vouching),
+            None => Arc::new(vouching(name, wanted, &outbound, &shared)?),
+        };
+        providers.insert(name.clone(), vouching);
+    }
+    let mut sites = Vec::with_capacity(settings.sites.len());
+    let mut by_host = HashMap::new();
+    for site in &settings.sites {
+        let provider =
+            providers.get(&site.provider).ok_or_else(|| BuildFault(format!("site {} names no provider", site.name)))?;
+        let guarded = Arc::new(guarded(site, provider, &shared, previous)?);
+        by_host.extend(hosts(site).into_iter().map(|host| (host, Arc::clone(&guarded))));
+        sites.push(guarded);
+    }
+    let assertions = assertions(&settings, previous)?;
+    let sealing = sealing(&settings)?;
+    let no_site = shared.metrics.site("");
+    Ok(Runtime { settings, shared, providers, sites, by_host, sealing, assertions, no_site })
+}
+
+fn outbound() -> Result<Outbound, BuildFault> {
+    Outbound::new().map_err(|error| BuildFault(error.to_string()))
+}
+
+fn vouching(
+    name: &str,
+    wanted: &settings::Provider,
+    outbound: &Arc<Outbound>,
+    shared: &Shared,
+) -> Result<Vouching, BuildFault> {
+    let fault = |what: String| BuildFault(format!("provider {name}: {what}"));
+    let endpoint = match &wanted.kind {
+        ProviderKind::Fusionauth { url, api_key, tenant_id } => {
+            Endpoint { url: url.clone(), api_key: Some(api_key.clone()), tenant_id: tenant_id.clone() }
+        }
+        ProviderKind::Embedded { .. } => return Err(fault("the embedded identity server was not started".into())),
+    };
+    let provider =
+        Fusionauth::new(&endpoint, wanted, Arc::clone(outbound)).map_err(|error| fault(format!("{error:?}")))?;
+    let algorithms: Vec<Algorithm> = wanted.algorithms.iter().filter_map(|name| Algorithm::named(name)).collect();
+    let keys = match &wanted.hmac_secret {
+        None => KeyRing::published(algorithms.clone()),
+        Some(secret) => {
+            let set = KeySet::from_hmac_secret(secret.expose().as_bytes(), &algorithms);
+            KeyRing::fixed(set.map_err(|error| fault(error.to_string()))?)
+        }
+    };
+    Ok(Vouching {
+        name: name.to_owned(),
+        keys,
+        settings: wanted.clone(),
+        algorithms,
+        provider: Box::new(provider),
+        metrics: shared.metrics.provider(name),
+    })
+}
+
+fn guarded(
+    site: &Arc<Site>,
+    provider: &Arc<Vouching>,
+    shared: &Shared,
+    previous: Option<&Runtime>,
+) -> Result<Guarded, BuildFault> {
+    let text = |value: &str| {
+        HeaderValue::from_str(value)
+            .map_err(|_| BuildFault(format!("site {}: {value:?} is no header value", site.name)))
+    };
+    let origin = &site.origin;
+    let streams = previous
+        .and_then(|runtime| runtime.sites.iter().find(|guarded| guarded.site.name == site.name))
+        .map_or_else(Arc::default, |guarded| Arc::clone(&guarded.streams));
+    Ok(Guarded {
+        site: Arc::clone(site),
+        metrics: shared.metrics.site(&site.name),
+        upstreams: Upstreams::new(&site.upstreams),
+        streams,
+        fixed: FixedHeaders {
+            site: text(&site.name)?,
+            proto: text(origin.scheme.as_str())?,
+            host: text(&origin.authority())?,
+            port: text(&origin.port.to_string())?,
+        },
+        provider: Arc::clone(provider),
+        tokens: RememberedTokens::new(),
+    })
+}
+
+/// Every `Host` that names the site: with its port, and without where that is the default.
+fn hosts(site: &Site) -> Vec<Host> {
+    let origin = &site.origin;
+    let own = Host { name: origin.name.clone(), port: Some(origin.port) };
+    std::iter::once(&own)
+        .chain(&site.aliases)
+        .flat_map(|host| {
+            let port = host.port.unwrap_or(origin.scheme.default_port());
+            let bare = (port == origin.scheme.default_port()).then(|| Host { name: host.name.clone(), port: None });
+            std::iter::once(Host { name: host.name.clone(), port: Some(port) }).chain(bare)
+        })
+        .collect()
+}
+
+fn sealing(settings: &Settings) -> Result<SealingKeys, BuildFault> {
+    let keys: Vec<[u8; 32]> = if settings.cookie_keys.is_empty() {
+        vec![state::cookie_key(&settings.state_dir).map_err(|error| no_state(settings, &error))?]
+    } else {
+        settings.cookie_keys.iter().map(|key| key.0).collect()
+    };
+    SealingKeys::new(&keys).ok_or_else(|| BuildFault("no key to seal cookies with".into()))
+}
+
+fn assertions(settings: &Settings, previous: Option<&Runtime>) -> Result<Arc<Assertions>, BuildFault> {
+    let wanted = |settings: &Settings| settings.sites.iter().any(|site| site.assertion);
+    let same = |previous: &&Runtime| {
+        previous.settings.state_dir == settings.state_dir && wanted(&previous.settings) == wanted(settings)
+    };
+    if let Some(previous) = previous.filter(same) {
+        return Ok(Arc::clone(&previous.assertions));
+    }
+    let key = if wanted(settings) {
+        state::assertion_key(&settings.state_dir).map_err(|error| no_state(settings, &error))?
+    } else {
+        state::new_assertion_key().map_err(|error| BuildFault(error.to_string()))?
+    };
+    Assertions::new(&key).map(Arc::new).ok_or_else(|| BuildFault("assertion.key is not an ES256 key".into()))
+}
+
+fn no_state(settings: &Settings, error: &std::io::Error) -> BuildFault {
+    BuildFault(format!(
+        "state_dir {}: {error}; make it writable, or set another state_dir",
+        settings.state_dir.display()
+    ))
+}

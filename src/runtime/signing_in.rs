@@ -1,0 +1,161 @@
+//! What does the provider say to this password?
+
+use std::sync::Arc;
+
+use crate::config::settings::Rate;
+use crate::model::credential::RefreshTicket;
+use crate::model::reason::Reason;
+use crate::model::sign_in::{Credentials, SignInRefused};
+use crate::model::token::{SignedIn, TokenPair};
+use crate::provider::{ProviderError, SignInAttempt};
+use crate::store::{NoPlace, Reservation, Settlement, ThrottleKey};
+use crate::telemetry::audit::{self, AccountHash};
+use crate::telemetry::labels::Limit;
+
+use super::{Caller, Runtime, checking};
+
+/// Why nobody is signed in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignInFault {
+    /// A definite answer for the person at the form.
+    Refused(SignInRefused),
+    /// No answer, or one that cannot be used.
+    Trouble(Reason),
+}
+
+/// The places an attempt holds while it is in flight.
+struct Places {
+    account: Reservation,
+    address: Reservation,
+}
+
+impl Runtime {
+    /// Asks the provider, within the limits on attempts.
+    ///
+    /// # Errors
+    /// [`SignInFault`].
+    pub async fn sign_in(&self, caller: Caller<'_>, credentials: &Credentials) -> Result<SignedIn, SignInFault> {
+        let result = self.attempt(caller, credentials).await;
+        let (at, account) = (caller.occasion(), AccountHash::of(&credentials.login_id));
+        match &result {
+            Ok(signed_in) => {
+                caller.guarded.metrics.signed_in();
+                audit::signed_in(at, &signed_in.visitor.identity.sub, account);
+            }
+            Err(fault) => {
+                let reason = match fault {
+                    SignInFault::Refused(refused) => refused.reason,
+                    SignInFault::Trouble(reason) => *reason,
+                };
+                caller.guarded.metrics.sign_in_refused(reason);
+                audit::sign_in_refused(at, account, reason);
+            }
+        }
+        result
+    }
+
+    async fn attempt(&self, caller: Caller<'_>, credentials: &Credentials) -> Result<SignedIn, SignInFault> {
+        let Caller { guarded, now, .. } = caller;
+        let places = self.take_places(caller, &credentials.login_id).await?;
+        let attempt = SignInAttempt {
+            login_id: &credentials.login_id,
+            password: &credentials.password,
+            application_id: &guarded.site.application_id,
+            client_address: caller.client,
+        };
+        let answer = guarded.provider.sign_in(attempt).await;
+        self.settle(places, &answer).await;
+        let pair = answer.map_err(|error| match error {
+            ProviderError::Refused(refused) => SignInFault::Refused(refused),
+            ProviderError::Unavailable(_) => SignInFault::Trouble(Reason::ProviderUnavailable),
+            ProviderError::Misconfigured(_) => SignInFault::Trouble(Reason::ProviderMisconfigured),
+        })?;
+        let verified = guarded.provider.verify(pair.access.expose(), &guarded.site.application_id, now).await;
+        let verified = verified.map_err(|unverified| SignInFault::Trouble(self.unusable(caller, &unverified)))?;
+        let generation = verified.generation;
+        let visitor = checking::visitor(guarded, verified.claims, now)
+            .ok_or(SignInFault::Trouble(Reason::ProviderMisconfigured))?;
+        let ticket = RefreshTicket {
+            // Without a refresh token nothing is sealed, see `Runtime::seal`.
+            refresh: pair.refresh.clone().unwrap_or_else(|| crate::model::secret::Secret::new("")),
+            sub: visitor.identity.sub.clone(),
+            session: visitor.session.0.clone(),
+            started: now,
+            remember: credentials.remember,
+        };
+        let tokens = self.seal(guarded, &pair, &ticket).map_err(SignInFault::Trouble)?;
+        let visitor = Arc::new(visitor);
+        guarded.tokens.put(pair.access.expose(), generation, &visitor);
+        Ok(SignedIn { tokens, visitor })
+    }
+
+    /// A token that the provider has just issued and that does not hold.
+    fn unusable(&self, caller: Caller<'_>, unverified: &super::vouching::Unverified) -> Reason {
+        let why = match unverified {
+            super::vouching::Unverified::NoKeys => return Reason::ProviderUnavailable,
+            super::vouching::Unverified::Expired(_) => "it has expired: compare the clocks",
+            super::vouching::Unverified::Invalid => {
+                "it does not verify: compare issuer, application_id and algorithms with the provider's"
+            }
+        };
+        tracing::error!(
+            site = caller.guarded.site.name,
+            provider = caller.guarded.provider.name,
+            why,
+            "the provider's fresh token cannot be used"
+        );
+        Reason::ProviderMisconfigured
+    }
+
+    async fn take_places(&self, caller: Caller<'_>, login_id: &str) -> Result<Places, SignInFault> {
+        let login = self.settings.login;
+        let keys = &self.shared.throttle_keys;
+        let address = self.place(caller, keys.address(caller.client), login.address_limit, Limit::Address).await?;
+        let account_key = keys.account(&caller.guarded.provider.name, login_id);
+        match self.place(caller, account_key, login.account_limit, Limit::Account).await {
+            Ok(account) => Ok(Places { account, address }),
+            // The place of the address stays taken: whoever tries locked names goes on counting as one address.
+            Err(fault) => Err(fault),
+        }
+    }
+
+    async fn place(
+        &self,
+        caller: Caller<'_>,
+        key: ThrottleKey,
+        rate: Rate,
+        limit: Limit,
+    ) -> Result<Reservation, SignInFault> {
+        match self.shared.store.reserve(key, rate, caller.now).await {
+            Ok(place) => Ok(place),
+            Err(NoPlace::Throttled(wait)) => {
+                caller.guarded.metrics.throttled(limit);
+                let mut refused = SignInRefused::because(Reason::Throttled);
+                refused.retry_after = Some(wait.0);
+                Err(SignInFault::Refused(refused))
+            }
+            Err(NoPlace::Store(error)) => {
+                audit::store_failed(&error.0);
+                Err(SignInFault::Trouble(Reason::StoreUnavailable))
+            }
+        }
+    }
+
+    async fn settle(&self, places: Places, answer: &Result<TokenPair, ProviderError>) {
+        use Settlement::{Failed, Released, Succeeded};
+        let (account, address) = match answer {
+            Ok(_) => (Succeeded, Released),
+            // Right password, but: nobody guessed.
+            Err(ProviderError::Refused(refused)) if refused.reason != Reason::InvalidCredentials => {
+                (Released, Released)
+            }
+            Err(ProviderError::Refused(_)) => (Failed, Failed),
+            Err(ProviderError::Unavailable(_) | ProviderError::Misconfigured(_)) => (Released, Released),
+        };
+        for (place, how) in [(places.account, account), (places.address, address)] {
+            if let Err(error) = self.shared.store.settle(place, how).await {
+                audit::store_failed(&error.0);
+            }
+        }
+    }
+}

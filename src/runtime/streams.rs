@@ -1,0 +1,46 @@
+//! Responses that stay open, by the sign-in they were opened with, so that they end with it.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::sync::Notify;
+
+use crate::model::token::SessionKey;
+
+/// The open streams of one site.
+#[derive(Default)]
+pub struct Streams {
+    by_session: Mutex<HashMap<SessionKey, Weak<Notify>>>,
+}
+
+impl Streams {
+    /// Registers one that has just been opened; the future completes when the sign-in ends.
+    pub fn opened(&self, session: &SessionKey) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let notify = {
+            let mut by_session = self.by_session.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(notify) = by_session.get(session).and_then(Weak::upgrade) {
+                notify
+            } else {
+                by_session.retain(|_, notify| notify.strong_count() > 0);
+                let notify = Arc::new(Notify::new());
+                by_session.insert(session.clone(), Arc::downgrade(&notify));
+                notify
+            }
+        };
+        // Registered before it is awaited: a sign-out in between is not missed.
+        let ended = Arc::clone(&notify).notified_owned();
+        async move {
+            ended.await;
+            drop(notify);
+        }
+    }
+
+    /// Ends every stream of this sign-in.
+    pub fn end(&self, session: &SessionKey) {
+        let gone = self.by_session.lock().unwrap_or_else(PoisonError::into_inner).remove(session);
+        if let Some(notify) = gone.and_then(|notify| notify.upgrade()) {
+            notify.notify_waiters();
+        }
+    }
+}
