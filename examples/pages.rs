@@ -100,7 +100,7 @@ fn problem_pages() -> Vec<(String, String)> {
     ] {
         let retry_after = (status == 503).then_some(5);
         let view = ProblemView {
-            problem: &Problem { retry_after, ..Problem::new(status, reason) },
+            problem: &Problem { retry_after, ..Problem::new(reason).under(status) },
             site_name,
             login_path: Some("/login?return_to=/orders"),
             request_id: REQUEST_ID,

@@ -202,7 +202,7 @@ impl Lodgers {
                 continue;
             }
             let users = users_file::load(users).map_err(|error| error.to_string())?;
-            let found = self.open(name, users, &settings.state_dir, &provider.issuer, clock)?;
+            let found = self.open(name, users, (&settings.state_dir, &provider.issuer), clock)?;
             self.known.insert(name.clone(), (provider.clone(), found.clone()));
             provider.kind = found;
         }
@@ -213,10 +213,10 @@ impl Lodgers {
         &mut self,
         name: &str,
         users: Users,
-        state_dir: &Path,
-        issuer: &str,
+        settings: (&Path, &str),
         clock: &Clock,
     ) -> Result<ProviderKind, String> {
+        let (state_dir, issuer) = settings;
         let key = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(system::random::<32>());
         let options = identity::Options {
             users,

@@ -24,7 +24,7 @@ fn shown(form: &SignInForm) -> String {
 }
 
 fn shown_problem(status: u16, reason: Reason) -> String {
-    let problem_shown = Problem::new(status, reason);
+    let problem_shown = Problem::new(reason).under(status);
     problem(&ProblemView {
         problem: &problem_shown,
         site_name: Some(SITE),
@@ -166,7 +166,7 @@ fn fields_are_marked_only_when_they_may_be_wrong() {
 fn a_wait_is_told() {
     let throttled = SignInForm { retry_after: Some(300), ..form(Some(Reason::Throttled)) };
     assert!(shown(&throttled).contains("in 5 minutes"));
-    let told = Problem { retry_after: Some(30), ..Problem::new(503, Reason::ProviderUnavailable) };
+    let told = Problem { retry_after: Some(30), ..Problem::new(Reason::ProviderUnavailable).under(503) };
     let view = ProblemView { problem: &told, site_name: None, login_path: None, request_id: REQUEST_ID };
     assert!(problem(&view).contains("in 30 seconds"));
 }

@@ -17,6 +17,7 @@ use crate::telemetry::StreamGuard;
 use crate::telemetry::labels::OutcomeLabel;
 
 /// What Pingora calls the context of a request.
+#[expect(clippy::struct_excessive_bools, reason = "four independent facts about one request, not a state")]
 pub struct Passage {
     /// The configuration this request sees from start to end.
     pub(super) runtime: Arc<Runtime>,

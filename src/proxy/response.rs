@@ -80,21 +80,34 @@ fn watch_stream(session: &Session, response: &ResponseHeader, passage: &mut Pass
 
 /// Whose fault an error is; `None` when there is nobody left to tell.
 pub(super) fn blame(error: &Error) -> Option<Reason> {
-    match (error.esource(), error.etype()) {
-        (_, ErrorType::HTTPStatus(400)) => Some(Reason::MalformedRequest),
-        (ErrorSource::Downstream, ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed) => None,
-        (ErrorSource::Downstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => None,
-        (ErrorSource::Downstream, _) => Some(Reason::MalformedRequest),
-        (ErrorSource::Upstream, kind) => Some(match kind {
-            ErrorType::ConnectTimedout
+    let kind = error.etype();
+    if matches!(kind, ErrorType::HTTPStatus(400)) {
+        return Some(Reason::MalformedRequest);
+    }
+    match error.esource() {
+        ErrorSource::Downstream => {
+            let gone = matches!(kind, ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed)
+                || is_timeout(kind);
+            (!gone).then_some(Reason::MalformedRequest)
+        }
+        ErrorSource::Upstream if is_timeout(kind) => Some(Reason::UpstreamTimeout),
+        ErrorSource::Upstream => Some(Reason::UpstreamUnavailable),
+        // Our own words for "no upstream is left", see `upstream::pick`.
+        ErrorSource::Internal | ErrorSource::Unset if *kind == ErrorType::ConnectError => {
+            Some(Reason::UpstreamUnavailable)
+        }
+        ErrorSource::Internal | ErrorSource::Unset => Some(Reason::Internal),
+    }
+}
+
+fn is_timeout(kind: &ErrorType) -> bool {
+    matches!(
+        kind,
+        ErrorType::ConnectTimedout
             | ErrorType::ReadTimedout
             | ErrorType::WriteTimedout
-            | ErrorType::TLSHandshakeTimedout => Reason::UpstreamTimeout,
-            _ => Reason::UpstreamUnavailable,
-        }),
-        (ErrorSource::Internal | ErrorSource::Unset, ErrorType::ConnectError) => Some(Reason::UpstreamUnavailable),
-        (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Reason::Internal),
-    }
+            | ErrorType::TLSHandshakeTimedout
+    )
 }
 
 /// One line, one counter, both with the same reason.

@@ -60,7 +60,7 @@ impl Wire {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Ends when the connection is to be closed because its session has ended.
@@ -89,9 +89,10 @@ impl Wire {
                 (TARGET, b' ') => VERSION,
                 (VERSION, b'\r') => CARRIAGE_RETURN,
                 (METHOD | VERSION | CARRIAGE_RETURN, b'\n') => BEHIND,
-                // What has no place in a URI (RFC 3986, appendix A) and Pingora would escape.
-                (TARGET, b'"' | b'<' | b'>' | b'\\' | 0..=0x20 | 0x7f..) => self.condemn(),
-                (VERSION | CARRIAGE_RETURN, b' ') => self.condemn(),
+                // What has no place in a URI (RFC 3986, appendix A), and Pingora would escape; then a second space.
+                (TARGET, b'"' | b'<' | b'>' | b'\\' | 0..=0x20 | 0x7f..) | (VERSION | CARRIAGE_RETURN, b' ') => {
+                    self.condemn()
+                }
                 (BEFORE, _) => METHOD,
                 (same, _) => same,
             };

@@ -18,8 +18,8 @@ use crate::system;
 
 /// How long an assertion holds.
 const LIFETIME: Duration = Duration::from_secs(5 * 60);
-/// A remembered assertion is handed out until it has this long to live.
-const MARGIN: Duration = Duration::from_secs(60);
+/// A remembered assertion is handed out for this long, so that each has a minute left to live.
+const HANDED_OUT_FOR: Duration = Duration::from_secs(4 * 60);
 /// How many are remembered.
 const REMEMBERED: usize = 10_000;
 
@@ -61,7 +61,7 @@ impl Assertions {
             return value;
         }
         let value = self.sign(visitor, site, now);
-        self.remembered.insert(key, (value.clone(), now.plus(LIFETIME - MARGIN)));
+        self.remembered.insert(key, (value.clone(), now.plus(HANDED_OUT_FOR)));
         value
     }
 

@@ -16,6 +16,7 @@ use crate::telemetry::audit::{self, Occasion};
 use crate::telemetry::labels::RenewalResult;
 
 use super::renewal::{Boarding, Renewal, Share, Takeoff, wait};
+use super::signing_out::revoke_at_provider;
 use super::vouching::Unverified;
 use super::{Caller, Guarded, Runtime, checking};
 
@@ -202,7 +203,7 @@ impl Flight {
         };
         // A sign-out that came in between wins, and what the provider has just issued is ended too.
         if self.runtime.is_revoked(&self.guarded, &ticket, now) {
-            self.runtime.revoke_at_provider(&self.guarded, ticket.refresh.clone(), ticket.sub.clone());
+            revoke_at_provider(&self.guarded, ticket.refresh.clone(), ticket.sub.clone());
             return Renewal::Refused(Reason::Revoked);
         }
         let verified = match provider.verify(pair.access.expose(), &self.guarded.site.application_id, now).await {

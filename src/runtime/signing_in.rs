@@ -12,6 +12,7 @@ use crate::store::{NoPlace, Reservation, Settlement, ThrottleKey};
 use crate::telemetry::audit::{self, AccountHash};
 use crate::telemetry::labels::Limit;
 
+use super::vouching::Unverified;
 use super::{Caller, Runtime, checking};
 
 /// Why nobody is signed in.
@@ -71,7 +72,7 @@ impl Runtime {
             ProviderError::Misconfigured(_) => SignInFault::Trouble(Reason::ProviderMisconfigured),
         })?;
         let verified = guarded.provider.verify(pair.access.expose(), &guarded.site.application_id, now).await;
-        let verified = verified.map_err(|unverified| SignInFault::Trouble(self.unusable(caller, &unverified)))?;
+        let verified = verified.map_err(|unverified| SignInFault::Trouble(unusable(caller, &unverified)))?;
         let generation = verified.generation;
         let visitor = checking::visitor(guarded, verified.claims, now)
             .ok_or(SignInFault::Trouble(Reason::ProviderMisconfigured))?;
@@ -87,24 +88,6 @@ impl Runtime {
         let visitor = Arc::new(visitor);
         guarded.tokens.put(pair.access.expose(), generation, &visitor);
         Ok(SignedIn { tokens, visitor })
-    }
-
-    /// A token that the provider has just issued and that does not hold.
-    fn unusable(&self, caller: Caller<'_>, unverified: &super::vouching::Unverified) -> Reason {
-        let why = match unverified {
-            super::vouching::Unverified::NoKeys => return Reason::ProviderUnavailable,
-            super::vouching::Unverified::Expired(_) => "it has expired: compare the clocks",
-            super::vouching::Unverified::Invalid => {
-                "it does not verify: compare issuer, application_id and algorithms with the provider's"
-            }
-        };
-        tracing::error!(
-            site = caller.guarded.site.name,
-            provider = caller.guarded.provider.name,
-            why,
-            "the provider's fresh token cannot be used"
-        );
-        Reason::ProviderMisconfigured
     }
 
     async fn take_places(&self, caller: Caller<'_>, login_id: &str) -> Result<Places, SignInFault> {
@@ -158,4 +141,20 @@ impl Runtime {
             }
         }
     }
+}
+
+/// A token that the provider has just issued and that does not hold.
+fn unusable(caller: Caller<'_>, unverified: &Unverified) -> Reason {
+    let why = match unverified {
+        Unverified::NoKeys => return Reason::ProviderUnavailable,
+        Unverified::Expired(_) => "it has expired: compare the clocks",
+        Unverified::Invalid => "it does not verify: compare issuer, application_id and algorithms with the provider's",
+    };
+    tracing::error!(
+        site = caller.guarded.site.name,
+        provider = caller.guarded.provider.name,
+        why,
+        "the provider's fresh token cannot be used"
+    );
+    Reason::ProviderMisconfigured
 }

@@ -42,7 +42,7 @@ impl Runtime {
         if let Some(ticket) = refresh.and_then(|sealed| self.sealing.open(&site.name, site.credential, sealed)) {
             self.revoke_here(guarded, &SessionKey(ticket.session), now.plus(site.cookie_max_age)).await;
             user.get_or_insert_with(|| ticket.sub.clone());
-            self.revoke_at_provider(guarded, ticket.refresh, ticket.sub);
+            revoke_at_provider(guarded, ticket.refresh, ticket.sub);
         }
         audit::signed_out(caller.occasion(), user.as_deref());
     }
@@ -59,25 +59,25 @@ impl Runtime {
             }
         }
     }
+}
 
-    /// Tells the provider, as often as it takes within five minutes.
-    pub(super) fn revoke_at_provider(self: &Arc<Self>, guarded: &Arc<Guarded>, refresh: Secret, user: String) {
-        let guarded = Arc::clone(guarded);
-        drop(system::detach(async move {
-            let provider = &guarded.provider;
-            let watch = system::stopwatch();
-            let mut pause = FIRST_PAUSE;
-            loop {
-                let result = provider.revoke(&refresh).await;
-                let label = result.as_ref().map_or_else(result_of, |()| CallResult::Ok);
-                let again = matches!(result, Err(ProviderError::Unavailable(_))) && watch.elapsed() + pause < RETRY_FOR;
-                if !again {
-                    audit::revoked_at_provider(&provider.name, &user, label);
-                    return;
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+/// Tells the provider, as often as it takes within five minutes.
+pub(super) fn revoke_at_provider(guarded: &Arc<Guarded>, refresh: Secret, user: String) {
+    let guarded = Arc::clone(guarded);
+    drop(system::detach(async move {
+        let provider = &guarded.provider;
+        let watch = system::stopwatch();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let result = provider.revoke(&refresh).await;
+            let label = result.as_ref().map_or_else(result_of, |()| CallResult::Ok);
+            let again = matches!(result, Err(ProviderError::Unavailable(_))) && watch.elapsed() + pause < RETRY_FOR;
+            if !again {
+                audit::revoked_at_provider(&provider.name, &user, label);
+                return;
             }
-        }));
-    }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }));
 }
