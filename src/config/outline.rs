@@ -190,7 +190,7 @@ impl Walk<'_> {
         let Some(of) = schema.get("items") else { return true };
         let mut kept = DeArray::new();
         for item in items.iter_mut() {
-            if self.value(item, place, (key, of)) {
+            if self.is_entry(item, (key, of)) && self.value(item, place, (key, of)) {
                 kept.push(item.clone());
             } else {
                 self.notes.take_out(&place.span, key);
@@ -198,6 +198,16 @@ impl Walk<'_> {
         }
         *items = kept;
         true
+    }
+
+    /// Whether an entry of the list `key` has the right type.
+    fn is_entry(&mut self, item: &Spanned<DeValue<'_>>, (key, of): (&str, &Value)) -> bool {
+        let fits = of.get("x-written").is_some() || branch(of, item.get_ref()).is_some();
+        if !fits {
+            let what = format!("`{key}` has {} in it", kind_of(item.get_ref()));
+            self.notes.add(&item.span(), what, format!("each entry is {}", expected(of)));
+        }
+        fits
     }
 
     /// A secret is checked without ever being quoted.

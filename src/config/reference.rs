@@ -114,7 +114,7 @@ fn kind(schema: &Value) -> String {
     match schema.get("x-written").and_then(Value::as_str) {
         Some(written) => written.to_owned(),
         None => match schema.get("items") {
-            Some(items) => format!("list of {}", kind(items)),
+            Some(items) => format!("list of {}s", kind(items)),
             None if words(schema).is_empty() => expected(schema).trim_start_matches("a ").to_owned(),
             None => "word".to_owned(),
         },

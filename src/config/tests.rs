@@ -97,6 +97,18 @@ fn a_slip_in_the_syntax_does_not_hide_the_rest() {
 }
 
 #[test]
+fn what_did_not_fit_is_not_missed_as_well() {
+    let text = include_str!("tests/base.toml").replace("bearer = false", "provider = \"other\"");
+    let text = format!("{text}provider = \"main\"\n[providers]\nother = 5\n");
+    assert_eq!(told(&text), "vestibule.toml:41:9: `other` is a whole number, write a table");
+    let text = "providers = 5\nsites = \"x\"";
+    let expected = "\
+        vestibule.toml:1:13: `providers` is a whole number, write a table\n\
+        vestibule.toml:2:9: `sites` is a string, write a list";
+    assert_eq!(told(text), expected);
+}
+
+#[test]
 fn an_empty_file_is_told_what_it_needs() {
     let expected = "\
         vestibule.toml:1:1: `providers` is missing, add it: The identity providers, each under a name of its own\n\
