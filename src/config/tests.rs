@@ -89,7 +89,7 @@ fn a_slip_in_the_syntax_does_not_hide_the_rest() {
     let text = "state_dir = /var/lib\n[server]\nworkers = -1\n[log]\nlevel = \"loud\"\nlevel = \"info\"\n";
     let expected = "\
         vestibule.toml:1:13: string values must be quoted, expected literal string, text stands in quotes\n\
-        vestibule.toml:3:11: `workers` is out of bounds: -1, from 0 to 1024, in digits\n\
+        vestibule.toml:3:11: `workers` is out of bounds: -1, from 0 to 1024\n\
         vestibule.toml:5:9: `level` does not know \"loud\", write one of \"error\", \"warn\", \"info\", \"debug\", \
         \"trace\"\n\
         vestibule.toml:6:1: duplicate key, keep one of them";
