@@ -68,7 +68,10 @@ pub fn reference() -> String {
     let schema = schema();
     let mut out = String::from("# Configuration reference\n\n");
     let _ = writeln!(out, "{}\n", description(&schema));
+    out.push_str("This page is `vestibule schema --markdown`; as a JSON Schema for editors: `vestibule schema`.\n\n");
     table(&mut out, "", &schema);
+    out.truncate(out.trim_end().len());
+    out.push('\n');
     out
 }
 
