@@ -51,6 +51,11 @@ pub(super) fn expected(schema: &Value) -> String {
     if let Some(branches) = schema.get("oneOf").and_then(Value::as_array) {
         return branches.iter().map(expected).collect::<Vec<_>>().join(" or ");
     }
+    match schema.get("x-written").and_then(Value::as_str) {
+        Some("duration") => return "a duration like \"30s\"".to_owned(),
+        Some("size") => return "a size like \"16KiB\"".to_owned(),
+        Some(_) | None => {}
+    }
     match schema.get("type").and_then(Value::as_str) {
         Some("string") => "a string",
         Some("integer") => "a whole number",

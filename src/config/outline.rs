@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::Deserialize as _;
 use serde_json::Value;
 use toml::Spanned;
-use toml::de::{DeArray, DeTable, DeValue};
+use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
 use super::defaults::{OUTLINE, fill};
 use super::file::File;
@@ -108,7 +108,7 @@ impl Walk<'_> {
         };
         match value.get_mut() {
             DeValue::String(text) => self.text(text, &span, (key, schema)),
-            DeValue::Integer(number) => self.number(number.as_str(), &span, (key, schema)),
+            DeValue::Integer(number) => self.number(number, &span, (key, schema)),
             DeValue::Array(items) => self.array(items, place, (key, schema)),
             DeValue::Table(table) => {
                 self.table(table, &place.beneath(key, span), schema);
@@ -172,16 +172,13 @@ impl Walk<'_> {
         fits
     }
 
-    fn number(&mut self, text: &str, span: &Range<usize>, (key, schema): (&str, &Value)) -> bool {
+    fn number(&mut self, number: &DeInteger<'_>, span: &Range<usize>, (key, schema): (&str, &Value)) -> bool {
         let bound = |name| schema.get(name).and_then(Value::as_i64);
         let (from, to) = (bound("minimum").unwrap_or(0), bound("maximum").unwrap_or(i64::from(u32::MAX)));
-        let fits = text.parse::<i64>().is_ok_and(|number| (from..=to).contains(&number));
+        let fits =
+            i64::from_str_radix(number.as_str(), number.radix()).is_ok_and(|number| (from..=to).contains(&number));
         if !fits {
-            self.notes.add(
-                span,
-                format!("`{key}` is out of bounds: {text}"),
-                format!("from {from} to {to}, in digits"),
-            );
+            self.notes.add(span, format!("`{key}` is out of bounds: {number}"), format!("from {from} to {to}"));
         }
         fits
     }
@@ -190,7 +187,7 @@ impl Walk<'_> {
         let Some(of) = schema.get("items") else { return true };
         let mut kept = DeArray::new();
         for item in items.iter_mut() {
-            if self.value(item, place, (key, of)) {
+            if self.is_entry(item, (key, of)) && self.value(item, place, (key, of)) {
                 kept.push(item.clone());
             } else {
                 self.notes.take_out(&place.span, key);
@@ -198,6 +195,16 @@ impl Walk<'_> {
         }
         *items = kept;
         true
+    }
+
+    /// Whether an entry of the list `key` has the right type.
+    fn is_entry(&mut self, item: &Spanned<DeValue<'_>>, (key, of): (&str, &Value)) -> bool {
+        let fits = of.get("x-written").is_some() || branch(of, item.get_ref()).is_some();
+        if !fits {
+            let what = format!("`{key}` has {} in it", kind_of(item.get_ref()));
+            self.notes.add(&item.span(), what, format!("each entry is {}", expected(of)));
+        }
+        fits
     }
 
     /// A secret is checked without ever being quoted.

@@ -68,7 +68,10 @@ pub fn reference() -> String {
     let schema = schema();
     let mut out = String::from("# Configuration reference\n\n");
     let _ = writeln!(out, "{}\n", description(&schema));
+    out.push_str("This page is `vestibule schema --markdown`; as a JSON Schema for editors: `vestibule schema`.\n\n");
     table(&mut out, "", &schema);
+    out.truncate(out.trim_end().len());
+    out.push('\n');
     out
 }
 
@@ -114,7 +117,7 @@ fn kind(schema: &Value) -> String {
     match schema.get("x-written").and_then(Value::as_str) {
         Some(written) => written.to_owned(),
         None => match schema.get("items") {
-            Some(items) => format!("list of {}", kind(items)),
+            Some(items) => format!("list of {}s", kind(items)),
             None if words(schema).is_empty() => expected(schema).trim_start_matches("a ").to_owned(),
             None => "word".to_owned(),
         },

@@ -89,10 +89,22 @@ fn a_slip_in_the_syntax_does_not_hide_the_rest() {
     let text = "state_dir = /var/lib\n[server]\nworkers = -1\n[log]\nlevel = \"loud\"\nlevel = \"info\"\n";
     let expected = "\
         vestibule.toml:1:13: string values must be quoted, expected literal string, text stands in quotes\n\
-        vestibule.toml:3:11: `workers` is out of bounds: -1, from 0 to 1024, in digits\n\
+        vestibule.toml:3:11: `workers` is out of bounds: -1, from 0 to 1024\n\
         vestibule.toml:5:9: `level` does not know \"loud\", write one of \"error\", \"warn\", \"info\", \"debug\", \
         \"trace\"\n\
         vestibule.toml:6:1: duplicate key, keep one of them";
+    assert_eq!(told(text), expected);
+}
+
+#[test]
+fn what_did_not_fit_is_not_missed_as_well() {
+    let text = include_str!("tests/base.toml").replace("bearer = false", "provider = \"other\"");
+    let text = format!("{text}provider = \"main\"\n[providers]\nother = 5\n");
+    assert_eq!(told(&text), "vestibule.toml:41:9: `other` is a whole number, write a table");
+    let text = "providers = 5\nsites = \"x\"";
+    let expected = "\
+        vestibule.toml:1:13: `providers` is a whole number, write a table\n\
+        vestibule.toml:2:9: `sites` is a string, write a list";
     assert_eq!(told(text), expected);
 }
 

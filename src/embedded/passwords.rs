@@ -56,7 +56,7 @@ pub fn cost_of(hash: &str) -> Result<Params, &'static str> {
 pub struct Passwords {
     permits: Arc<Semaphore>,
     cost: Params,
-    /// Verified for users that do not exist, so that they cost what a wrong password costs.
+    /// Of a password nobody knows. Verified for users that do not exist, so that they cost what a wrong password costs.
     decoy: Arc<str>,
 }
 
@@ -74,15 +74,14 @@ impl Passwords {
         Ok(Self { permits: Arc::new(Semaphore::new(threads)), cost, decoy })
     }
 
-    /// Whether `password` is the one of `hash`; `None` is an unknown user, and takes as long.
+    /// Whether `password` is the one of `hash`; `None` is an unknown user: never, and it takes as long.
     pub async fn matches(&self, hash: Option<String>, password: Secret) -> bool {
-        let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.decoy.to_string());
         let right = self.apart(move || {
             PasswordHash::new(&hash)
                 .is_ok_and(|hash| Argon2::default().verify_password(password.expose().as_bytes(), &hash).is_ok())
         });
-        right.await.unwrap_or(false) && known
+        right.await.unwrap_or(false)
     }
 
     /// A hash for a new password.

@@ -20,14 +20,14 @@ const EMBEDDED_ISSUER: &str = "vestibule.local";
 pub(super) fn providers(file: &File, review: &mut Review<'_>) -> Option<BTreeMap<String, Provider>> {
     let written = file.providers.as_ref()?;
     if written.is_empty() {
-        let hint = "add [providers.main] with `kind` and what belongs to it";
-        if !review.notes.was_taken_out(&(0..0), "providers") {
-            review.refuse(&(0..0), "`providers` is empty", hint);
+        if review.notes.is_empty() {
+            let hint = "add [providers.main] with `kind` and what belongs to it";
+            review.refuse(&written.span, "`providers` is empty", hint);
         }
         return None;
     }
     let mut providers = BTreeMap::new();
-    for (name, provider) in written {
+    for (name, provider) in written.iter() {
         if !is_name(name) {
             let what = format!("a provider cannot be named {name:?}");
             review.refuse(&provider.span, what, "use a-z, 0-9 and `-`");

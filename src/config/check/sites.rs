@@ -31,6 +31,7 @@ struct Taken {
 pub(super) fn sites(file: &File, review: &mut Review<'_>) -> Option<Vec<Arc<Site>>> {
     let written = file.sites.as_ref()?;
     if written.is_empty() {
+        // A list of what did not fit is not empty to the operator.
         if !review.notes.was_taken_out(&(0..0), "sites") {
             review.refuse(&written.span, "`sites` is empty", "add one [[sites]] for each application");
         }
@@ -182,8 +183,7 @@ fn provider(written: &At<Written>, file: &File, review: &mut Review<'_>) -> Opti
         };
     };
     // A provider whose table did not fit is there all the same.
-    let unsure = review.notes.was_taken_out(&(0..0), "providers");
-    if known.contains_key(&**name) || unsure {
+    if known.contains_key(&**name) || review.notes.was_taken_out(&known.span, name) {
         return Some((**name).clone());
     }
     let hint = match nearest(name, known.keys().map(String::as_str)) {

@@ -32,7 +32,7 @@ pub(super) struct File {
     pub server: Server,
     /// The identity providers, each under a name of its own.
     #[schemars(required)]
-    pub providers: Option<BTreeMap<String, At<Provider>>>,
+    pub providers: Option<At<BTreeMap<String, At<Provider>>>>,
     /// Where shared renewals, revocations and throttles rest.
     #[schemars(extend("default" = {}))]
     #[expect(dead_code, reason = "nothing in it has a choice as yet")]

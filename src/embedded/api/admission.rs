@@ -60,8 +60,7 @@ pub(super) async fn admit(identity: &Arc<Identity>, proved: Proved) -> Answer {
     let user = Arc::clone(&proved.user);
     let (_, must_change) = with_database(identity, move |identity| identity.accounts.password_of(&user)).await?;
     let user = &proved.user;
-    // A one-time password is what changing the password brings: asking again would lead in a circle.
-    if let Some(reason) = must_change.filter(|_| proved.authentication != Authentication::OneTimePassword) {
+    if let Some(reason) = must_change {
         let id = identity.password_changes.put(user.id.clone(), identity.clock.now());
         let body = json!({ "changePasswordId": id, "changePasswordReason": reason });
         return Ok(json_with(StatusCode::NON_AUTHORITATIVE_INFORMATION, &body));

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::embedded::server::{self, Options, Statistics};
-use crate::embedded::users::{AccountState, DEMO_PASSWORD, DEMO_TOTP, User, Users, totp_code};
+use crate::embedded::users::{AccountState, ChangeReason, DEMO_PASSWORD, DEMO_TOTP, User, Users, totp_code};
 use crate::model::secret::Secret;
 use crate::system::{Clock, detach};
 
@@ -258,6 +258,20 @@ async fn a_demanded_password_is_changed_and_stays_changed() {
     // Hashed anew: the entry in the users file changed, and counts.
     let server = Running::start(directory.path(), Users::demo().unwrap());
     assert_eq!(server.login("newpassword@example.com", DEMO_PASSWORD).await.0, 203);
+}
+
+#[tokio::test]
+async fn changing_the_password_ends_every_session() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Running::start(directory.path(), Users::demo().unwrap());
+    let (_, before) = server.login("shopper@example.com", DEMO_PASSWORD).await;
+    server.stop().await;
+    let demanded = with_shopper(|user| user.must_change_password = Some(ChangeReason::Breached));
+    let server = Running::start(directory.path(), demanded);
+    let (_, body) = server.login("shopper@example.com", DEMO_PASSWORD).await;
+    let path = format!("/api/user/change-password/{}", body["changePasswordId"].as_str().unwrap());
+    assert_eq!(server.post(&path, json!({ "password": "a new password" })).await.0, 200);
+    assert_eq!(server.refresh(&before["refreshToken"]).await.0, 400);
 }
 
 #[tokio::test]
