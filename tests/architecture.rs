@@ -170,10 +170,8 @@ fn room_paths(source: &str, home: &[&str]) -> BTreeSet<String> {
                 }
                 braces.push(opens_module);
             }
-            "}" => {
-                if braces.pop() == Some(true) {
-                    module.pop();
-                }
+            "}" if braces.pop() == Some(true) => {
+                module.pop();
             }
             "crate" | "vestibule" | "super" | "self" if i == 0 || token(i - 1) != "::" && token(i + 1) == "::" => {
                 expand(&tokens, i, &module, &module, &mut found);
@@ -421,7 +419,7 @@ fn the_table_people_read_is_the_table_that_is_held() {
     let rows: Vec<Vec<&str>> = text
         .lines()
         .filter(|line| line.starts_with("| `"))
-        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .map(|line| line.split('|').skip(1).map(str::trim).collect())
         .collect();
     for room in ROOMS {
         let row = rows.iter().find(|row| quoted(row[0]) == [room.name]);
