@@ -14,7 +14,7 @@ build-needs:
 	@sh scripts/need.sh cargo:cargo cc:gcc c++:g++ make:make cmake:cmake
 
 demo: build-needs
-	cargo run --release --locked -- demo
+	cargo run --locked -- demo
 
 test: build-needs
 	bash scripts/test.sh
