@@ -12,6 +12,7 @@ cargo test --locked --doc 2>&1 | tee -a "$log"
 bash scripts/real.sh 2>&1 | tee -a "$log"
 
 grep '^skipped: ' "$log" || true
+echo "== tests: $SECONDS s"
 # Sums the lines `test result: ok. 3 passed; 0 failed; …` of cargo and `3 passed, 0 failed` of the scripts.
 awk '/^test result: / { passed += $4; failed += $6; ignored += $8 }
      /^[0-9]+ passed, [0-9]+ failed$/ { passed += $1; failed += $3 }

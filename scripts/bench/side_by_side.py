@@ -139,14 +139,17 @@ def start_vestibule(binary, directory, upstream):
         return None
     port, admin = free_port(), free_port()
     users = Path(directory) / "users.toml"
-    users.write_text(f'[[users]]\nemail = "{EMAIL}"\nemail_verified = true\npassword = "{hashed.strip()}"\n')
+    users.write_text(
+        'algorithm = "ES256"\naccess_token_lifetime = "1h"\n'
+        f'[[users]]\nemail = "{EMAIL}"\npassword = "{hashed.strip()}"\n'
+    )
     config = Path(directory) / "vestibule.toml"
     config.write_text(
         fill("vestibule.toml", DIR=directory, PORT=port, ADMIN=admin, UPSTREAM=upstream, WORKERS=WORKERS)
     )
     log = open(Path(directory) / "vestibule.log", "w")
     process = subprocess.Popen([binary, "serve", "--config", str(config)], stdout=log)
-    # Tokens live minutes and a run may be longer: every round signs in anew, outside of what is measured.
+    # Every round signs in anew, outside of what is measured: no round meets a renewal.
     signed_in = Program("vestibule, signed in", process, port, host=f"localhost:{port}", cookie=lambda: sign_in(port))
     public = Program("vestibule, public", process, port, path="/public", host=f"localhost:{port}")
     return signed_in, public
