@@ -1,0 +1,209 @@
+#!/usr/bin/env python3
+"""Measures CPU microseconds per request, side by side: side_by_side.py TARGET_DIRECTORY [ROUNDS [SECONDS]].
+
+Every proxy stands before the same nginx and gets the same closed-loop load from wrk, in interleaved rounds, so that
+what else the machine does meets all of them alike. CPU is the processes' own (user and system, from /proc). Exits 1
+when the gateway takes more than its budget allows.
+"""
+
+import http.client
+import os
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+from pathlib import Path
+
+HERE = Path(__file__).parent
+CONNECTIONS = 16
+WORKERS = 1
+MAX_RATIO = 1.10
+MAX_IDLE_MIB = 20.0
+EMAIL, PASSWORD = "bench@example.com", "a password for the bench"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def fill(template, **words):
+    text = (HERE / template).read_text()
+    for name, value in words.items():
+        text = text.replace(f"@{name}@", str(value))
+    return text
+
+
+class Program:
+    """A proxy under load: its processes and how to reach it."""
+
+    def __init__(self, name, command, port, path="/", host="localhost", cookie=None):
+        self.name, self.port, self.path, self.host, self.cookie = name, port, path, host, cookie
+        self.process = command if isinstance(command, subprocess.Popen) else subprocess.Popen(command)
+        self.samples = []
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise SystemExit(f"{name} does not listen on port {port}")
+                time.sleep(0.05)
+
+    def pids(self):
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [self.process.pid, *map(int, children)]
+
+    def cpu_micros(self):
+        ticks = 0
+        for pid in self.pids():
+            # The name in brackets may hold blanks; user and system time are the 14th and 15th field.
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks * 1_000_000 / os.sysconf("SC_CLK_TCK")
+
+    def resident_mib(self):
+        kib = 0
+        for pid in self.pids():
+            kib += int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
+        return kib / 1024
+
+    def round(self, seconds):
+        headers = ["-H", f"Host: {self.host}"]
+        if self.cookie:
+            headers += ["-H", f"Cookie: {self.cookie()}"]
+        url = f"http://127.0.0.1:{self.port}{self.path}"
+        before = self.cpu_micros()
+        said = subprocess.run(
+            ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", *headers, url], capture_output=True, text=True, check=True
+        ).stdout
+        spent = self.cpu_micros() - before
+        requests = int(re.search(r"(\d+) requests in", said)[1])
+        if "Non-2xx" in said or "Socket errors" in said or requests == 0:
+            raise SystemExit(f"{self.name} did not answer every request with success:\n{said}")
+        self.samples.append(spent / requests)
+        return requests / seconds
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+def nginx(directory, name, server):
+    path = Path(directory) / f"{name}.conf"
+    path.write_text(fill("nginx.conf", DIR=directory, NAME=name, WORKERS=WORKERS, SERVER=server))
+    return ["/usr/sbin/nginx", "-p", directory, "-c", str(path)]
+
+
+def sign_in(port):
+    """Signs in through the form, as a browser does, and gives the cookie header."""
+
+    def call(method, body=None, **headers):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request(method, "/login", body, {"Host": f"localhost:{port}", "Accept": "text/html", **headers})
+        answer = connection.getresponse()
+        cookies = [value.partition(";")[0] for name, value in answer.getheaders() if name.lower() == "set-cookie"]
+        return answer.status, cookies, answer.read().decode()
+
+    status, cookies, form = call("GET")
+    csrf = re.search(r'name="csrf" value="([^"]*)"', form)
+    if status != 200 or not csrf:
+        raise SystemExit(f"the sign-in form answered {status}")
+    body = urllib.parse.urlencode({"loginId": EMAIL, "password": PASSWORD, "csrf": csrf[1], "return_to": "/"})
+    status, cookies, _ = call(
+        "POST",
+        body,
+        Cookie="; ".join(cookies),
+        Origin=f"http://localhost:{port}",
+        **{"Content-Type": "application/x-www-form-urlencoded"},
+    )
+    if status != 303:
+        raise SystemExit(f"the sign-in answered {status}")
+    return "; ".join(cookie for cookie in cookies if not cookie.endswith("="))
+
+
+def start_vestibule(binary, directory, upstream):
+    """The gateway, or None where its binary cannot serve yet."""
+    hashed = subprocess.run([binary, "hash-password"], input=PASSWORD, capture_output=True, text=True).stdout
+    if not hashed:
+        print(f"skipped: vestibule: {binary} does not hash a password, so it cannot serve yet")
+        return None
+    port, admin = free_port(), free_port()
+    users = Path(directory) / "users.toml"
+    users.write_text(
+        'algorithm = "ES256"\naccess_token_lifetime = "1h"\n'
+        f'[[users]]\nemail = "{EMAIL}"\npassword = "{hashed.strip()}"\n'
+    )
+    config = Path(directory) / "vestibule.toml"
+    config.write_text(
+        fill("vestibule.toml", DIR=directory, PORT=port, ADMIN=admin, UPSTREAM=upstream, WORKERS=WORKERS)
+    )
+    log = open(Path(directory) / "vestibule.log", "w")
+    process = subprocess.Popen([binary, "serve", "--config", str(config)], stdout=log)
+    # Every round signs in anew, outside of what is measured: no round meets a renewal.
+    signed_in = Program("vestibule, signed in", process, port, host=f"localhost:{port}", cookie=lambda: sign_in(port))
+    public = Program("vestibule, public", process, port, path="/public", host=f"localhost:{port}")
+    return signed_in, public
+
+
+def main():
+    target = Path(sys.argv[1])
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    seconds = int(sys.argv[3]) if len(sys.argv) > 3 else 5
+    programs, started, failed = [], [], False
+    with tempfile.TemporaryDirectory(prefix="vestibule-bench-") as directory:
+        try:
+            upstream, proxy, plain = free_port(), free_port(), free_port()
+            answer = "x" * 1024
+            listen = f'server {{ listen 127.0.0.1:{upstream}; location / {{ return 200 "{answer}"; }} }}'
+            started.append(Program("upstream", nginx(directory, "upstream", listen), upstream))
+            forward = (
+                f"upstream app {{ server 127.0.0.1:{upstream}; keepalive 64; }} "
+                f"server {{ listen 127.0.0.1:{proxy}; location / {{ proxy_pass http://app; proxy_http_version 1.1; "
+                'proxy_set_header Connection ""; } }'
+            )
+            programs.append(Program("nginx", nginx(directory, "proxy", forward), proxy))
+            command = [target / "examples/plain_proxy", f"127.0.0.1:{plain}", f"127.0.0.1:{upstream}", str(WORKERS)]
+            programs.append(Program("plain Pingora", command, plain))
+            gateway = start_vestibule(target / "vestibule", directory, upstream)
+            if gateway:
+                time.sleep(3)
+                idle = gateway[0].resident_mib()
+                failed |= idle > MAX_IDLE_MIB
+                print(f"idle resident memory: {idle:.1f} MiB (at most {MAX_IDLE_MIB:.0f})")
+                programs += gateway
+            for turn in range(rounds):
+                # Nobody is always the first after the others' heat.
+                for program in programs[turn % len(programs) :] + programs[: turn % len(programs)]:
+                    rate = program.round(seconds)
+                    print(f"round {turn + 1}: {program.name}: {program.samples[-1]:.1f} µs, {rate:.0f} requests/s", flush=True)
+        finally:
+            for program in reversed(started + programs):
+                program.stop()
+
+    base = statistics.median(next(p for p in programs if p.name == "plain Pingora").samples)
+    print(f"\n{'CPU µs per request':<24}{'median':>8}{'lowest':>8}{'highest':>8}   of plain Pingora")
+    for program in programs:
+        median = statistics.median(program.samples)
+        note = ""
+        if program.name == "vestibule, signed in":
+            note = f" (at most {MAX_RATIO:.2f})"
+            failed |= median > MAX_RATIO * base
+        print(
+            f"{program.name:<24}{median:>8.1f}{min(program.samples):>8.1f}{max(program.samples):>8.1f}"
+            f"   {median / base:.2f}{note}"
+        )
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

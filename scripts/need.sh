@@ -1,0 +1,37 @@
+#!/bin/sh
+# need.sh PROGRAM:PACKAGE...: installs the Debian package of each program that is missing, with apt where that is
+# allowed (root, or sudo without a password), and names what it could not install. Fails when something is missing.
+set -u
+
+missing=
+for pair in "$@"; do
+    command -v "${pair%%:*}" >/dev/null 2>&1 && continue
+    # Debian keeps daemons where ordinary users do not look.
+    [ -x "/usr/sbin/${pair%%:*}" ] || missing="$missing $pair"
+done
+[ -z "$missing" ] && exit 0
+
+apt=
+if command -v apt-get >/dev/null 2>&1; then
+    if [ "$(id -u)" = 0 ]; then
+        apt='env DEBIAN_FRONTEND=noninteractive apt-get'
+    elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+        apt='sudo -n env DEBIAN_FRONTEND=noninteractive apt-get'
+    fi
+fi
+[ -n "$apt" ] && { $apt -qq update >/dev/null 2>&1 || echo "need: apt-get update failed" >&2; }
+
+status=0
+for pair in $missing; do
+    program=${pair%%:*} package=${pair#*:}
+    if [ -z "$apt" ]; then
+        echo "need: $program is missing; install it with: apt-get install $package" >&2
+        status=1
+    elif $apt -qq install -y --no-install-recommends "$package" >/dev/null 2>&1; then
+        echo "need: installed $package for $program"
+    else
+        echo "need: $program is missing, and apt-get install $package failed" >&2
+        status=1
+    fi
+done
+exit $status
