@@ -36,10 +36,11 @@ const ROOMS: &[Room] = &[
         imports: &["decide", "model", "pages", "provider::Item", "runtime", "store::Item", "system", "telemetry"],
         shuns: &["redis", "reqwest", "toml"],
     },
+    Room { name: "admin", imports: &["runtime"], shuns: &["pingora", "redis", "reqwest", "toml"] },
     Room { name: "embedded", imports: &["config", "model", "system"], shuns: &["pingora"] },
     Room {
         name: "cli",
-        imports: &["config", "decide", "embedded", "model", "proxy", "runtime", "system", "telemetry"],
+        imports: &["admin", "config", "decide", "embedded", "model", "proxy", "runtime", "system", "telemetry"],
         shuns: &["pingora"],
     },
     Room {

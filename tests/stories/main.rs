@@ -1,0 +1,5 @@
+//! Stories: people and situations, played against the real gateway in this process. One binary, a module each.
+#![cfg(test)]
+
+mod first_visit;
+mod support;

@@ -1,0 +1,12 @@
+//! The stage: a gateway, an identity server behind a door that can be shut, and applications that write down what
+//! they were sent.
+
+mod application;
+mod client;
+mod door;
+mod stage;
+
+pub use application::{Application, Received};
+pub use client::{Browser, Reply, raw};
+pub use door::Door;
+pub use stage::{PASSWORD, SHOPPER, Stage};

@@ -1,0 +1,209 @@
+//! A gateway with everything around it, on ports of the system's choice.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use vestibule::cli::serve::Opened;
+use vestibule::config::{Imagined, check_text};
+use vestibule::embedded::server::{self as identity, Statistics};
+use vestibule::embedded::users::Users;
+use vestibule::model::secret::Secret;
+use vestibule::runtime::Living;
+use vestibule::system::Clock;
+
+use super::{Application, Browser, Door};
+
+/// An account of the identity server.
+pub const SHOPPER: &str = "shopper@example.com";
+/// Everybody's password.
+pub const PASSWORD: &str = "vestibule demo";
+
+const API_KEY: &str = "stories-api-key";
+
+/// Everything a story is played on. Dropped, it stops.
+pub struct Stage {
+    /// Moves the gateway's and the identity server's time.
+    pub clock: Clock,
+    /// Between the gateway and the identity server.
+    pub provider: Door,
+    /// What the identity server was asked.
+    pub asked: Arc<Statistics>,
+    /// The store's application.
+    pub store: Application,
+    /// The forum's application.
+    pub forum: Application,
+    /// Where the gateway listens.
+    pub address: SocketAddr,
+    /// Where metrics and health are.
+    pub admin: SocketAddr,
+    /// The configuration in force.
+    pub living: Arc<Living>,
+    /// The configuration as text, to be changed and built again.
+    pub config: String,
+    stop: watch::Sender<bool>,
+    running: Option<JoinHandle<Result<(), String>>>,
+    _state: tempfile::TempDir,
+}
+
+impl Stage {
+    /// The reference stage: store and forum, one-time refresh tokens, access tokens of 60 s, no health checks.
+    pub async fn set() -> Self {
+        Self::set_with(|config| config, |_| {}).await
+    }
+
+    /// The same with a changed configuration text or changed people and token policy.
+    pub async fn set_with(config: impl FnOnce(String) -> String, people: impl FnOnce(&mut Users)) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let clock = Clock::new();
+        let mut users = Users::demo().unwrap();
+        people(&mut users);
+        let server = identity::open(identity::Options {
+            users,
+            state_dir: state.path().join("provider"),
+            issuer: "stories".into(),
+            api_key: Secret::new(API_KEY),
+            clock: clock.clone(),
+        })
+        .unwrap();
+        let asked = server.statistics();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let provider = Door::before(listener.local_addr().unwrap()).await;
+        tokio::spawn(server.serve(listener, std::future::pending()));
+        let (store, forum) = (Application::open().await, Application::open().await);
+        let text = config(reference(&provider, &store, &forum, state.path()));
+        let settings = check_text("stories.toml", &text, &Imagined::default()).unwrap_or_else(|e| panic!("{e}"));
+        let opened = Opened::open(settings, clock.clone()).unwrap();
+        let (address, admin) = (opened.addresses()[0], opened.admin_address().unwrap());
+        let living = opened.living();
+        let (stop, stopped) = watch::channel(false);
+        let running = Some(tokio::spawn(opened.run(None, stopped)));
+        let stage = Self {
+            clock,
+            provider,
+            asked,
+            store,
+            forum,
+            address,
+            admin,
+            living,
+            config: text,
+            stop,
+            running,
+            _state: state,
+        };
+        stage.until_ready().await;
+        stage
+    }
+
+    /// A browser at the store, without cookies.
+    pub fn browser(&self) -> Browser {
+        Browser::new(self.address, "store.localhost:8080")
+    }
+
+    /// A browser at the forum, without cookies.
+    pub fn forum_browser(&self) -> Browser {
+        Browser::new(self.address, "forum.localhost:8080")
+    }
+
+    /// A browser at the store that has signed in as the shopper.
+    pub async fn signed_in(&self) -> Browser {
+        let mut browser = self.browser();
+        let reply = browser.sign_in(SHOPPER, PASSWORD).await;
+        assert_eq!(reply.status, 303, "{}", reply.body);
+        browser
+    }
+
+    /// Past the end of every access token issued so far, leeway included.
+    pub fn expire_access_tokens(&self) {
+        self.clock.advance(Duration::from_secs(60 + 31));
+    }
+
+    /// One number of `/metrics`: the whole sample name with its labels.
+    pub async fn metric(&self, sample: &str) -> f64 {
+        let text = Browser::new(self.admin, "admin").get("/metrics").await.body;
+        let line = text.lines().find(|line| line.strip_prefix(sample).is_some_and(|rest| rest.starts_with(' ')));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+    }
+
+    /// Stops and waits: requests in flight finish.
+    pub async fn stop(mut self) -> Result<(), String> {
+        self.stop.send_replace(true);
+        self.running.take().unwrap().await.unwrap()
+    }
+
+    async fn until_ready(&self) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while self.living.current().ready().await.is_err() {
+            assert!(tokio::time::Instant::now() < deadline, "the gateway does not become ready");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+fn reference(provider: &Door, store: &Application, forum: &Application, state: &std::path::Path) -> String {
+    format!(
+        r#"
+state_dir = "{}"
+
+[server]
+listen = ["127.0.0.1:0"]
+admin = "[::1]:0"
+
+[providers.main]
+kind = "fusionauth"
+url = "http://{}"
+api_key = "{API_KEY}"
+issuer = "stories"
+timeout = "5s"
+
+[[sites]]
+name = "store"
+origin = "http://store.localhost:8080"
+application_id = "store-application"
+upstreams = ["http://{}"]
+landing = "/shopping-cart"
+
+[[sites.rules]]
+path = "/"
+access = "public"
+
+[[sites.rules]]
+path = "/static/*"
+access = "public"
+
+[[sites.rules]]
+path = "/products/*"
+access = "optional"
+
+[[sites.rules]]
+path = "/admin/*"
+access = "required"
+roles = ["admin"]
+
+[[sites]]
+name = "forum"
+origin = "http://forum.localhost:8080"
+application_id = "forum-application"
+upstreams = ["http://{}"]
+landing = "/posts"
+
+[[sites.rules]]
+path = "/"
+access = "public"
+"#,
+        state.join("gateway").display(),
+        provider.address(),
+        store.address(),
+        forum.address(),
+    )
+}
