@@ -31,7 +31,7 @@ pub fn find(site: &Site, path: &str) -> Option<Endpoint> {
         Some(Endpoint::Logout)
     } else if let Some(name) = path.strip_prefix(OWN_FILES) {
         Some(Endpoint::Asset(name.to_owned()))
-    } else if path == ASSERTION_KEYS && site.assertion {
+    } else if path == ASSERTION_KEYS {
         Some(Endpoint::AssertionKeys)
     } else {
         None

@@ -159,8 +159,8 @@ fn turn_down(session: &mut Session, passage: &mut Passage, head: &Head, unfit: U
     passage.reason = unfit.reason;
     passage.outcome = OutcomeLabel::Refused;
     // Whatever follows on this connection may be the other half of an attempt to smuggle.
-    passage.close = unfit.reason == Reason::MalformedRequest;
-    session.set_keepalive((!passage.close).then_some(60));
+    passage.close = true;
+    limit(session, passage);
     let mut problem = Problem::new(unfit.reason).under(unfit.status);
     if unfit.reason == Reason::MethodNotAllowed {
         problem.allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");

@@ -100,6 +100,8 @@ pub(in crate::config) enum Algorithm {
     ES256,
     /// P-384 with SHA-384.
     ES384,
+    /// ECDSA on P-521 with SHA-512.
+    ES512,
     /// Ed25519.
     EdDSA,
     /// HMAC with SHA-256.
@@ -119,6 +121,7 @@ impl Algorithm {
             Self::RS512 => "RS512",
             Self::ES256 => "ES256",
             Self::ES384 => "ES384",
+            Self::ES512 => "ES512",
             Self::EdDSA => "EdDSA",
             Self::HS256 => "HS256",
             Self::HS384 => "HS384",
@@ -132,7 +135,7 @@ impl Algorithm {
             Self::HS256 => Some(32),
             Self::HS384 => Some(48),
             Self::HS512 => Some(64),
-            Self::RS256 | Self::RS384 | Self::RS512 | Self::ES256 | Self::ES384 | Self::EdDSA => None,
+            Self::RS256 | Self::RS384 | Self::RS512 | Self::ES256 | Self::ES384 | Self::ES512 | Self::EdDSA => None,
         }
     }
 }
