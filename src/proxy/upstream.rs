@@ -112,7 +112,6 @@ fn forwarded(request: &mut RequestHeader, passage: &Passage, fixed: &crate::runt
         request.insert_header(X_REAL_IP, client.to_string())?;
     }
     let via = match request.headers.get(header::VIA).and_then(|via| via.to_str().ok()) {
-        Some(earlier) if !passage.tried.is_empty() && earlier.ends_with("1.1 vestibule") => return Ok(()),
         Some(earlier) => HeaderValue::from_str(&format!("{earlier}, 1.1 vestibule")).ok(),
         None => Some(HeaderValue::from_static("1.1 vestibule")),
     };
