@@ -84,7 +84,7 @@ fn problem(passage: &Passage, what: &Problem) -> Result<Ready> {
             what.status,
             pages::problem(&pages::ProblemView {
                 problem: what,
-                site_name: passage.site().map(|site| site.name.as_str()),
+                site_name: passage.site().map(|site| site.origin.name.as_str()),
                 login_path: login,
                 request_id: &passage.request_id,
             }),
@@ -129,7 +129,7 @@ fn sign_in_form(passage: &mut Passage, form: &SignInForm) -> Result<Ready> {
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(system::random::<32>())
     });
     let html = pages::sign_in(&pages::SignInView {
-        site_name: &guarded.site.name,
+        site_name: &guarded.site.origin.name,
         action: &guarded.site.paths.login,
         form,
         csrf: &csrf_token(&guarded.site.name, &cookie),
@@ -149,14 +149,15 @@ fn sign_in_form(passage: &mut Passage, form: &SignInForm) -> Result<Ready> {
 
 fn sign_out_page(passage: &Passage) -> Result<Ready> {
     let Some(site) = passage.site() else { return problem(passage, &Problem::new(Reason::Internal)) };
-    let view = pages::SignOutView { site_name: &site.name, action: &site.paths.logout, back: site.landing.as_str() };
+    let view =
+        pages::SignOutView { site_name: &site.origin.name, action: &site.paths.logout, back: site.landing.as_str() };
     page(passage, 200, pages::sign_out(&view))
 }
 
 fn provider_asks(passage: &Passage, asks: &ProviderAsks) -> Result<Ready> {
     let Some(site) = passage.site() else { return problem(passage, &Problem::new(Reason::Internal)) };
     let view = pages::ProviderAsksView {
-        site_name: &site.name,
+        site_name: &site.origin.name,
         login_path: &site.paths.login,
         asks,
         request_id: &passage.request_id,
