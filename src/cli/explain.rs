@@ -11,7 +11,7 @@ use crate::model::origin::Host;
 use crate::model::site::Site;
 use crate::model::target::Target;
 
-use super::{BAD_CONFIG, WithConfig, complain, say};
+use super::{WithConfig, complain, loaded, say};
 
 /// Which address, for whom.
 #[derive(Args)]
@@ -36,12 +36,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn command(arguments: &Arguments) -> ExitCode {
-    let settings = match crate::config::load(&arguments.with.config) {
+    let settings = match loaded(&arguments.with.config) {
         Ok(settings) => settings,
-        Err(problems) => {
-            complain(&problems.to_string());
-            return ExitCode::from(BAD_CONFIG);
-        }
+        Err(status) => return status,
     };
     match tell(&settings, arguments) {
         Ok(text) => {

@@ -6,17 +6,14 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{BAD_CONFIG, complain, say};
+use super::{BAD_CONFIG, complain, loaded, say};
 
 const WITHIN: Duration = Duration::from_secs(3);
 
 pub(super) fn command(path: &Path) -> ExitCode {
-    let settings = match crate::config::load(path) {
+    let settings = match loaded(path) {
         Ok(settings) => settings,
-        Err(problems) => {
-            complain(&problems.to_string());
-            return ExitCode::from(BAD_CONFIG);
-        }
+        Err(status) => return status,
     };
     let Some(admin) = settings.server.admin else {
         complain("health: server.admin is not set, so there is nobody to ask");

@@ -1,14 +1,17 @@
 //! The commands. Each reads its arguments, calls one room, and says in the exit status how it went.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::settings::Settings;
+
 mod demo;
 mod explain;
 mod health;
+mod lodgers;
 mod password;
 mod reload;
 pub mod serve;
@@ -75,18 +78,23 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn check(path: &std::path::Path) -> ExitCode {
-    match crate::config::load(path) {
+fn check(path: &Path) -> ExitCode {
+    match loaded(path) {
         Ok(settings) => {
             let names: Vec<&str> = settings.sites.iter().map(|site| site.name.as_str()).collect();
             say(&format!("{}: no problem found; sites: {}", path.display(), names.join(", ")));
             ExitCode::SUCCESS
         }
-        Err(problems) => {
-            complain(&problems.to_string());
-            ExitCode::from(BAD_CONFIG)
-        }
+        Err(status) => status,
     }
+}
+
+/// The checked configuration, or the exit status after every problem was told.
+fn loaded(path: &Path) -> Result<Settings, ExitCode> {
+    crate::config::load(path).map_err(|problems| {
+        complain(&problems.to_string());
+        ExitCode::from(BAD_CONFIG)
+    })
 }
 
 /// Writes to standard output. A reader that went away (`vestibule schema | head`) is no fault of ours.

@@ -11,7 +11,7 @@ use crate::runtime::{self, Living};
 use crate::telemetry::audit;
 use crate::telemetry::labels::ReloadResult;
 
-use super::serve::Lodgers;
+use super::lodgers::Lodgers;
 
 /// How often the file is looked at; the contract promises five seconds.
 const LOOK_EVERY: Duration = Duration::from_secs(2);

@@ -1,37 +1,30 @@
 //! `serve`: everything opened first, then everything run, until a signal says stop.
 
-use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admin;
-use crate::config::settings::{LogFormat, Provider, ProviderKind, Settings};
-use crate::embedded::server::{self as identity, IdentityServer, Statistics};
-use crate::embedded::users::Users;
-use crate::embedded::users_file;
-use crate::model::secret::Secret;
+use crate::config::settings::{LogFormat, Settings};
+use crate::embedded::server::Statistics;
 use crate::proxy::server;
 use crate::runtime::{self, Living, keeping};
 use crate::system::{self, Clock};
 use crate::telemetry::logging::{self, LogForm};
 
-use super::{BAD_CONFIG, complain, reload};
+use super::lodgers::Lodgers;
+use super::{complain, loaded, reload};
 
 /// Guards the sites of the configuration in `path`.
 pub(super) fn command(path: &Path) -> ExitCode {
-    let settings = match crate::config::load(path) {
+    let settings = match loaded(path) {
         Ok(settings) => settings,
-        Err(problems) => {
-            complain(&problems.to_string());
-            return ExitCode::from(BAD_CONFIG);
-        }
+        Err(status) => return status,
     };
     if let Err(error) = log(&settings) {
         complain(&error);
@@ -180,55 +173,4 @@ impl Opened {
 async fn stopped(mut stop: watch::Receiver<bool>) {
     // A sender that is gone has stopped too.
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// The embedded identity servers of this process, each behind a loopback address and a key that only we know.
-#[derive(Default)]
-pub(super) struct Lodgers {
-    known: HashMap<String, (Provider, ProviderKind)>,
-    servers: Vec<(String, IdentityServer, TcpListener)>,
-}
-
-impl Lodgers {
-    /// Gives every embedded provider of `settings` its address, opening the server on first sight.
-    pub(super) fn settle(&mut self, mut settings: Settings, clock: &Clock) -> Result<Settings, String> {
-        for (name, provider) in &mut settings.providers {
-            let ProviderKind::Embedded { users } = &provider.kind else { continue };
-            if let Some((wanted, found)) = self.known.get(name) {
-                if wanted != provider {
-                    return Err(format!("provider {name}: a change of an embedded provider takes a restart"));
-                }
-                provider.kind = found.clone();
-                continue;
-            }
-            let users = users_file::load(users).map_err(|error| error.to_string())?;
-            let found = self.open(name, users, (&settings.state_dir, &provider.issuer), clock)?;
-            self.known.insert(name.clone(), (provider.clone(), found.clone()));
-            provider.kind = found;
-        }
-        Ok(settings)
-    }
-
-    fn open(
-        &mut self,
-        name: &str,
-        users: Users,
-        settings: (&Path, &str),
-        clock: &Clock,
-    ) -> Result<ProviderKind, String> {
-        let (state_dir, issuer) = settings;
-        let key = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(system::random::<32>());
-        let options = identity::Options {
-            users,
-            state_dir: state_dir.join(name),
-            issuer: issuer.to_owned(),
-            api_key: Secret::new(key.as_str()),
-            clock: clock.clone(),
-        };
-        let server = identity::open(options).map_err(|error| format!("provider {name}: {error}"))?;
-        let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|error| error.to_string())?;
-        let address = listener.local_addr().map_err(|error| error.to_string())?;
-        self.servers.push((name.to_owned(), server, listener));
-        Ok(ProviderKind::Fusionauth { url: format!("http://{address}"), api_key: Secret::new(key), tenant_id: None })
-    }
 }
