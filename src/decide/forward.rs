@@ -2,7 +2,7 @@
 //! (contract, section 6).
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
@@ -66,7 +66,7 @@ fn parse_address(entry: &str) -> Option<IpAddr> {
     }
     let (address, port) = entry.rsplit_once(':')?;
     port.parse::<u16>().ok()?;
-    address.parse::<IpAddr>().ok()
+    address.parse::<Ipv4Addr>().ok().map(IpAddr::V4)
 }
 
 /// The `Forwarded` field's value (RFC 7239) for one hop.

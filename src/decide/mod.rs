@@ -158,3 +158,6 @@ fn decide_endpoint<'a>(endpoint: Endpoint, request: &RequestView<'a>, site: &Sit
         Endpoint::AssertionKeys => Decision::Settled(Verdict::reply(Answer::AssertionKeys, Reason::OwnEndpoint)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use crate::model::site::Site;
 
 use super::facts::{Facts, Known, Question};
 use super::visitor::{Standing, standing};
-use super::{Decision, RETRY_AFTER_TROUBLE, Verdict};
+use super::{Decision, RETRY_AFTER_TROUBLE, Verdict, trouble};
 
 pub(super) fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision<'a> {
     if *request.method == Method::POST { posted(request, site, facts) } else { shown(request, site, facts) }
@@ -60,7 +60,8 @@ fn posted<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision
     let form = match &facts.form {
         Known::NotAsked => return Decision::Needs(Question::ReadForm),
         Known::Found(form) => form,
-        Known::Absent(reason) | Known::Failed(reason) => return Decision::Settled(Verdict::problem(*reason)),
+        Known::Absent(reason) => return Decision::Settled(Verdict::problem(*reason)),
+        Known::Failed(reason) => return Decision::Settled(trouble(*reason)),
     };
     if !csrf_holds(request, site, form) {
         return Decision::Settled(again(form, Reason::CsrfFailed, None));

@@ -207,11 +207,14 @@ pub fn for_upstream<'a>(names: &CookieNames, fields: impl Iterator<Item = &'a st
     (!joined.is_empty()).then_some(joined)
 }
 
-/// Whether an upstream's `Set-Cookie` value would set one of the gateway's cookies.
+/// Whether an upstream's `Set-Cookie` value would set one of the gateway's cookies, or one that comes back as such:
+/// of `=name=value` browsers keep a cookie without a name and send its bare value, `name=value` (RFC 6265bis,
+/// section 5.7).
 #[must_use]
 pub fn sets_managed(names: &CookieNames, set_cookie: &str) -> bool {
-    let name = set_cookie.split([';', '=']).next().unwrap_or_default().trim_ascii();
-    names.manages(name)
+    let pair = set_cookie.split(';').next().unwrap_or_default().trim_ascii();
+    let kept = pair.strip_prefix('=').unwrap_or(pair);
+    names.manages(kept.split('=').next().unwrap_or_default().trim_ascii())
 }
 
 /// How long a cookie lives.
@@ -344,6 +347,7 @@ mod tests {
     fn an_upstream_cannot_set_ours() {
         assert!(sets_managed(&names(), "__Host-vestibule-access=evil; Path=/"));
         assert!(sets_managed(&names(), " __Host-vestibule-access.0 =evil"));
+        assert!(sets_managed(&names(), " = __Host-vestibule-access =evil"));
         assert!(!sets_managed(&names(), "__Host-vestibule-accessory=1"));
         assert!(!sets_managed(&names(), "cart=__Host-vestibule-access"));
     }

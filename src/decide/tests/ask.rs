@@ -1,0 +1,221 @@
+//! A request with what is known about it, and what follows in one line of words.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use serde_json::Map;
+
+use crate::decide::{Decision, Facts, Known, Outcome, Question, Verdict, decide};
+use crate::model::answer::{Answer, CookieChange};
+use crate::model::cookie::{CookieNames, Presented, PresentedCookies};
+use crate::model::credential::CredentialKind;
+use crate::model::header::IdentityHeaders;
+use crate::model::identity::Identity;
+use crate::model::moment::Moment;
+use crate::model::origin::Origin;
+use crate::model::reason::Reason;
+use crate::model::request::{Marks, RequestView};
+use crate::model::return_path::ReturnPath;
+use crate::model::rule::{Access, Pattern, Rule, SignedOut};
+use crate::model::site::{OwnPaths, Site, Upstream};
+use crate::model::target::{EncodedSlashes, Target};
+use crate::model::token::{IssuedTokens, Renewed, SessionKey, TokenFault, Visitor};
+
+pub(super) const NOW: Moment = Moment::from_secs(1_700_000_000);
+
+/// One request with the facts known so far.
+#[derive(Clone)]
+pub(super) struct Ask {
+    pub(super) site: Site,
+    pub(super) method: Method,
+    pub(super) target: &'static str,
+    pub(super) cookies: PresentedCookies<'static>,
+    pub(super) marks: Marks<'static>,
+    pub(super) facts: Facts,
+}
+
+/// A person opens a page.
+pub(super) fn opens(target: &'static str) -> Ask {
+    let marks = Marks { accept: Some("text/html,*/*;q=0.8"), fetch_mode: Some("navigate"), ..Marks::default() };
+    Ask { marks, ..calls(&Method::GET, target) }
+}
+
+/// A program that is no browser calls.
+pub(super) fn calls(method: &Method, target: &'static str) -> Ask {
+    Ask {
+        site: store(),
+        method: method.clone(),
+        target,
+        cookies: PresentedCookies::default(),
+        marks: Marks::default(),
+        facts: Facts::default(),
+    }
+}
+
+impl Ask {
+    /// With the access cookie `A`.
+    pub(super) fn access(mut self, token: Known<Arc<Visitor>, TokenFault>) -> Self {
+        self.cookies.access = Presented::Once("A".into());
+        self.facts.token = token;
+        self
+    }
+
+    /// With the refresh cookie `R`.
+    pub(super) fn refresh(mut self, renewal: Known<Renewed, Reason>) -> Self {
+        self.cookies.refresh = Presented::Once("R".into());
+        self.facts.renewal = renewal;
+        self
+    }
+
+    pub(super) fn marked(mut self, change: impl FnOnce(&mut Marks<'static>)) -> Self {
+        change(&mut self.marks);
+        self
+    }
+
+    /// What follows: `forward REASON …`, `STATUS …`, or `ask …`, then what happens to the cookies.
+    pub(super) fn told(&self) -> String {
+        let target = Target::parse(self.target.as_bytes(), EncodedSlashes::Reject).unwrap();
+        let request = RequestView { method: &self.method, target: &target, cookies: &self.cookies, marks: self.marks };
+        match decide(&request, &self.site, &self.facts, NOW) {
+            Decision::Needs(question) => format!("ask {}", asked(&question)),
+            Decision::Settled(verdict) => settled(&verdict),
+        }
+    }
+}
+
+fn asked(question: &Question<'_>) -> String {
+    match question {
+        Question::Verify(token) => format!("verify {token}"),
+        Question::Renew(sealed) => format!("renew {sealed}"),
+        Question::ReadForm => "form".into(),
+        Question::SignIn(credentials) => {
+            format!("sign-in {} remember={}", credentials.login_id, credentials.remember)
+        }
+        Question::SignOut { access, refresh } => {
+            format!("sign-out {} {}", access.unwrap_or("-"), refresh.unwrap_or("-"))
+        }
+    }
+}
+
+fn settled(verdict: &Verdict<'_>) -> String {
+    let mut told = match &verdict.outcome {
+        Outcome::Forward(grant) => {
+            let name = grant.visitor().map_or(String::new(), |visitor| format!(" as {}", visitor.identity.sub));
+            let ahead = grant.renew_ahead().map_or(String::new(), |sealed| format!(" ahead {sealed}"));
+            format!("forward {}{name}{ahead}", verdict.reason.as_str())
+        }
+        Outcome::Reply(answer) => format!("{} {}", answered(answer), verdict.reason.as_str()),
+    };
+    for change in &verdict.cookies {
+        told += &match change {
+            CookieChange::SetTokens(tokens) => format!(", set {}", tokens.access),
+            CookieChange::ClearCredentials => ", clear".into(),
+            CookieChange::ClearRefresh => ", clear refresh".into(),
+        };
+    }
+    told
+}
+
+fn answered(answer: &Answer) -> String {
+    match answer {
+        Answer::Redirect(to) => {
+            let clear = if to.clear_site_data { " Clear-Site-Data" } else { "" };
+            format!("{} {}{clear}", to.status, to.location)
+        }
+        Answer::Problem(problem) => {
+            assert_eq!(problem.status, problem.reason.status());
+            let retry = problem.retry_after.map_or(String::new(), |seconds| format!(" retry {seconds}"));
+            let allow = problem.allow.map_or(String::new(), |methods| format!(" allow {methods}"));
+            format!("{}{retry}{allow}", problem.status)
+        }
+        Answer::SignInForm(form) => {
+            let name = if form.login_id.is_empty() { String::new() } else { format!(" {}", form.login_id) };
+            let to = form.return_to.as_ref().map_or(String::new(), |to| format!(" to {to}"));
+            let retry = form.retry_after.map_or(String::new(), |seconds| format!(" retry {seconds}"));
+            let keep = if form.remember { " remember" } else { "" };
+            format!("{} form{name}{keep}{to}{retry}", form.status)
+        }
+        Answer::SignOutPage => "200 sign-out page".into(),
+        Answer::ProviderAsks(asks) => format!("{} page", asks.status),
+        Answer::Asset(name) => format!("asset {name}"),
+        Answer::AssertionKeys => "keys".into(),
+    }
+}
+
+/// A token that proves somebody with these roles for another ten minutes.
+pub(super) fn proves(roles: &[&str]) -> Known<Arc<Visitor>, TokenFault> {
+    Known::Found(somebody("ann", roles, 600))
+}
+
+/// A renewal that brought a token which proves somebody with these roles.
+pub(super) fn renews(roles: &[&str]) -> Known<Renewed, Reason> {
+    let tokens = IssuedTokens { access: "A2".into(), refresh: Some("R2".into()), remember: true };
+    Known::Found(Renewed { tokens, visitor: somebody("ann", roles, 600) })
+}
+
+/// Whose token was issued ten minutes ago and has `left` seconds to go.
+pub(super) fn somebody(sub: &str, roles: &[&str], left: u64) -> Arc<Visitor> {
+    let identity = Identity {
+        sub: sub.into(),
+        email: None,
+        email_verified: false,
+        username: None,
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        claims: Map::new(),
+    };
+    Arc::new(Visitor {
+        identity,
+        issued: Moment::from_secs(NOW.secs() - 600),
+        expires: Moment::from_secs(NOW.secs() + left),
+        session: SessionKey("sid".into()),
+        headers: Vec::new(),
+    })
+}
+
+fn rule(pattern: &str, access: Access, roles: &[&str]) -> Rule {
+    Rule {
+        pattern: Pattern::parse(pattern).unwrap(),
+        methods: Vec::new(),
+        access,
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        signed_out: SignedOut::Auto,
+    }
+}
+
+/// `/public`, `/maybe`, `/mine` ask for what their names say, `/staff` for one of two roles, everything else for
+/// a sign-in.
+pub(super) fn store() -> Site {
+    Site {
+        name: "store".into(),
+        origin: Origin::parse("https://store.example.com").unwrap(),
+        aliases: Vec::new(),
+        provider: "main".into(),
+        application_id: "store-app".into(),
+        upstreams: vec![Upstream::Http { host: "127.0.0.1".into(), port: 9 }],
+        upstream_host: None,
+        health: None,
+        credential: CredentialKind::Jwt,
+        landing: ReturnPath::parse("/landing").unwrap(),
+        after_logout: ReturnPath::parse("/bye").unwrap(),
+        default_access: Access::Required,
+        allowed_origins: vec![Origin::parse("https://app.example.com").unwrap()],
+        encoded_slashes: EncodedSlashes::Reject,
+        paths: OwnPaths::default(),
+        cookies: CookieNames::defaults(true),
+        cookie_max_age: Duration::from_secs(3600),
+        headers: IdentityHeaders::x_auth(),
+        assertion: true,
+        forward_token: false,
+        refresh_ahead: Duration::from_secs(60),
+        rules: vec![
+            rule("/public/*", Access::Public, &[]),
+            rule("/maybe/*", Access::Optional, &[]),
+            rule("/staff/*", Access::Required, &["admin", "editor"]),
+            Rule { methods: vec![Method::GET], ..rule("/mixed", Access::Public, &[]) },
+            rule("/mixed", Access::Required, &["admin"]),
+            Rule { signed_out: SignedOut::Redirect, ..rule("/page", Access::Required, &[]) },
+            Rule { signed_out: SignedOut::Status, ..rule("/data", Access::Required, &[]) },
+        ],
+    }
+}

@@ -1,0 +1,6 @@
+//! The contract's sentences about decisions, a line each: what is asked and what follows from it.
+
+mod ask;
+mod endpoints;
+mod guarded;
+mod sign_in;

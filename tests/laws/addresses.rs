@@ -1,0 +1,90 @@
+//! The laws of targets and of addresses to come back to.
+
+use proptest::prelude::*;
+use url::Url;
+use vestibule::model::return_path::ReturnPath;
+use vestibule::model::target::{EncodedSlashes, Target};
+
+/// Text made of the pieces that URL parsers disagree about.
+fn tricky() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        6 => proptest::sample::select(&[
+            "/", "//", "\\", ".", "..", "%2e", "%2E", "%2f", "%5c", "%00", "%0a", "%09", "%", "%2", ";", ":", "@", "?", "#",
+            "&", "=", "\t", "\n", "\r", " ", "\u{0}", "\u{7f}", "http:", "https://", "javascript:", "evil.example", "[::1]",
+            "a", "b;x=1", "|", "^", "\"", "<", "{", "é", "\u{3002}", "\u{ff0f}", "\u{2028}",
+        ][..]).prop_map(str::to_owned),
+        1 => any::<char>().prop_map(String::from),
+    ];
+    let start = prop_oneof![3 => Just("/"), 1 => Just("")];
+    (start, proptest::collection::vec(piece, 0..8)).prop_map(|(start, pieces)| start.to_owned() + &pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2048, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// However a browser resolves it, from whichever page.
+    #[test]
+    fn a_return_path_never_leaves_the_origin(text in tricky()) {
+        let Some(path) = ReturnPath::parse(&text) else { return Ok(()) };
+        for base in ["https://store.example.com/", "https://store.example.com/login?return_to=x", "http://localhost:8080/a/b/"] {
+            let base = Url::parse(base).unwrap();
+            let there = base.join(path.as_str()).unwrap();
+            prop_assert_eq!(there.origin(), base.origin());
+            prop_assert!(there.username().is_empty() && there.password().is_none());
+            // What it resolves to is resolved again by who reads `location.pathname`, or by a second redirect.
+            let again = &there[url::Position::BeforePath..];
+            prop_assert_eq!(base.join(again).unwrap().origin(), base.origin(), "{}", again);
+            prop_assert!(!again.starts_with("//") && !again.starts_with("/\\"));
+        }
+    }
+
+    #[test]
+    fn a_return_path_can_stand_in_a_header(text in tricky()) {
+        if let Some(path) = ReturnPath::parse(&text) {
+            prop_assert!(path.as_str().bytes().all(|byte| (0x21..0x7f).contains(&byte)));
+            prop_assert_eq!(path.as_str(), &text);
+            let reparsed = ReturnPath::parse(path.as_str());
+            prop_assert_eq!(reparsed.as_ref(), Some(&path));
+        }
+    }
+
+    #[test]
+    fn a_target_means_one_thing_to_everybody(text in tricky(), pass in any::<bool>()) {
+        let slashes = if pass { EncodedSlashes::Pass } else { EncodedSlashes::Reject };
+        let Ok(target) = Target::parse(text.as_bytes(), slashes) else { return Ok(()) };
+        prop_assert_eq!(target.raw(), &text);
+        let again = Target::parse(target.raw().as_bytes(), slashes);
+        prop_assert_eq!(again.as_ref(), Ok(&target));
+        let decoded = target.decoded_path();
+        prop_assert_eq!(decoded.first(), Some(&b'/'));
+        prop_assert!(!decoded.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n' | b'\\')));
+        for segment in decoded.split(|byte| *byte == b'/') {
+            let name = segment.split(|byte| *byte == b';').next().unwrap();
+            prop_assert!(name != b"." && name != b"..");
+        }
+        // Nor does the parser of browsers find anything to resolve, or another host.
+        let base = Url::parse("https://store.example.com/").unwrap();
+        let there = base.join(target.raw()).unwrap();
+        prop_assert_eq!(there.origin(), base.origin());
+        prop_assert_eq!(there.path().matches('/').count(), target.path().matches('/').count());
+        prop_assert_eq!(there.fragment(), None);
+    }
+
+    /// Rules are matched with the very bytes that a program behind us reads out of the path.
+    #[test]
+    fn a_decoded_path_is_decoded_once(segment in "[a-zA-Z0-9%;=.~ é]{0,12}") {
+        let raw = format!("/a{}", percent_encoding::utf8_percent_encode(&segment, percent_encoding::NON_ALPHANUMERIC));
+        let target = Target::parse(raw.as_bytes(), EncodedSlashes::Reject).unwrap();
+        let read = format!("/a{segment}");
+        prop_assert_eq!(target.decoded_path(), read.as_bytes());
+    }
+
+    #[test]
+    fn any_bytes_are_judged_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        for slashes in [EncodedSlashes::Reject, EncodedSlashes::Pass] {
+            if let Ok(target) = Target::parse(&bytes, slashes) {
+                prop_assert!(target.raw().bytes().all(|byte| (0x21..0x7f).contains(&byte)));
+            }
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The laws of `decide`.
+
+use std::sync::Arc;
+
+use http::Method;
+use proptest::prelude::*;
+use vestibule::decide::Known;
+use vestibule::decide::explain::explain;
+use vestibule::decide::sign_in::csrf_token;
+use vestibule::model::answer::{Answer, CookieChange};
+use vestibule::model::cookie::{Presented, PresentedCookies};
+use vestibule::model::reason::Reason;
+use vestibule::model::request::Marks;
+use vestibule::model::rule::Access;
+use vestibule::model::token::TokenFault;
+
+use super::scene::{Asked, Played, Scene, scene, somebody};
+
+fn status(played: &Played) -> Option<u16> {
+    played.answer.as_ref().map(|answer| match answer {
+        Answer::Redirect(redirect) => redirect.status,
+        Answer::Problem(problem) => problem.status,
+        Answer::SignInForm(form) => form.status,
+        Answer::ProviderAsks(asks) => asks.status,
+        Answer::SignOutPage | Answer::Asset(_) | Answer::AssertionKeys => 200,
+    })
+}
+
+fn location(played: &Played) -> Option<&str> {
+    match &played.answer {
+        Some(Answer::Redirect(redirect)) => Some(&redirect.location),
+        _ => None,
+    }
+}
+
+fn identity_goes_along(played: &Played) -> bool {
+    played.forwarded.as_ref().is_some_and(|forwarded| forwarded.visitor.is_some())
+}
+
+fn something_failed(played: &Played) -> bool {
+    let facts = &played.facts;
+    matches!(facts.token, Known::Failed(_))
+        || matches!(facts.renewal, Known::Failed(_))
+        || matches!(facts.form, Known::Failed(_))
+        || matches!(facts.sign_in, Known::Failed(_))
+}
+
+/// The answers that were definite, each a no.
+fn only_definite_noes(played: &Played) -> bool {
+    let facts = &played.facts;
+    matches!(facts.token, Known::NotAsked | Known::Absent(_))
+        && matches!(facts.renewal, Known::NotAsked | Known::Absent(_))
+        && matches!(facts.form, Known::NotAsked | Known::Absent(_) | Known::Found(_))
+        && matches!(facts.sign_in, Known::NotAsked | Known::Absent(_))
+}
+
+fn clears(played: &Played) -> bool {
+    played.cookies.iter().any(|change| match change {
+        CookieChange::ClearCredentials | CookieChange::ClearRefresh => true,
+        CookieChange::SetTokens(_) => false,
+    })
+}
+
+/// Whom the visitor's cookies prove in the end.
+fn proven(scene: &Scene, played: &Played) -> Option<Vec<String>> {
+    match (&played.facts.token, &played.facts.renewal) {
+        (Known::Found(visitor), _) if scene.cookies.access.value().is_some() => Some(visitor.identity.roles.clone()),
+        (_, Known::Found(renewed)) => Some(renewed.visitor.identity.roles.clone()),
+        _ => None,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// That no slot is asked for twice is watched by `Scene::play`.
+    #[test]
+    fn it_is_settled_after_two_questions_at_most(scene in scene()) {
+        let played = scene.play();
+        prop_assert!(played.asked.len() <= 2, "{:?}", played.asked);
+        let post = scene.method == Method::POST;
+        let in_place = played.asked.iter().all(|asked| match asked {
+            Asked::Verify | Asked::Renew => true,
+            Asked::ReadForm | Asked::SignIn => post && scene.is(&scene.site.paths.login),
+            Asked::SignOut => post && scene.is(&scene.site.paths.logout),
+        });
+        prop_assert!(in_place, "{:?}", played.asked);
+    }
+
+    #[test]
+    fn an_identity_goes_along_only_when_a_token_or_a_renewal_proved_it(scene in scene()) {
+        let played = scene.play();
+        if let Some(visitor) = played.forwarded.as_ref().and_then(|forwarded| forwarded.visitor.as_ref()) {
+            let by_token = matches!(&played.facts.token, Known::Found(proven) if Arc::ptr_eq(proven, visitor));
+            let by_renewal = matches!(&played.facts.renewal, Known::Found(renewed) if Arc::ptr_eq(&renewed.visitor, visitor));
+            prop_assert!(by_token != by_renewal);
+            prop_assert!(by_token || played.cookies.iter().any(|change| matches!(change, CookieChange::SetTokens(_))));
+        }
+    }
+
+    #[test]
+    fn a_required_path_is_never_forwarded_without_an_identity(scene in scene()) {
+        let played = scene.play();
+        if scene.demand().is_some_and(|(access, _)| access == Access::Required) {
+            prop_assert!(played.forwarded.is_none() || identity_goes_along(&played));
+        }
+    }
+
+    #[test]
+    fn a_public_path_asks_nothing_and_tells_nothing(scene in scene()) {
+        let played = scene.play();
+        if scene.demand().is_some_and(|(access, _)| access == Access::Public) {
+            prop_assert_eq!(&played.asked, &[]);
+            prop_assert_eq!(&played.cookies, &[]);
+            prop_assert_eq!(played.reason, Reason::Public);
+            prop_assert!(played.forwarded.is_some() && !identity_goes_along(&played));
+        }
+    }
+
+    #[test]
+    fn a_failure_signs_nobody_in_and_nobody_out(scene in scene()) {
+        let played = scene.play();
+        if something_failed(&played) {
+            prop_assert!(!identity_goes_along(&played));
+            prop_assert_eq!(&played.cookies, &[]);
+            prop_assert_eq!(location(&played), None);
+        }
+        if let Some((Access::Required, _)) = scene.demand().filter(|_| something_failed(&played)) {
+            prop_assert!(played.reason.is_failure() && played.label == "failed");
+            prop_assert_eq!(status(&played), Some(played.reason.status()));
+        }
+    }
+
+    #[test]
+    fn a_definite_no_is_never_called_a_failure(scene in scene()) {
+        let played = scene.play();
+        if only_definite_noes(&played) {
+            prop_assert!(!played.reason.is_failure(), "{}", played.reason.as_str());
+            prop_assert!(status(&played).is_none_or(|status| status < 500));
+        }
+    }
+
+    #[test]
+    fn without_one_of_the_roles_nobody_passes(scene in scene()) {
+        let played = scene.play();
+        let Some((Access::Required, wanted)) = scene.demand() else { return Ok(()) };
+        let Some(roles) = proven(&scene, &played) else { return Ok(()) };
+        if !wanted.is_empty() && !wanted.iter().any(|role| roles.contains(role)) {
+            prop_assert_eq!(played.reason, Reason::RoleMissing);
+            prop_assert_eq!(status(&played), Some(403));
+        } else {
+            prop_assert_ne!(played.reason, Reason::RoleMissing);
+        }
+    }
+
+    #[test]
+    fn an_optional_path_turns_nobody_away_but_another_sites_write(scene in scene()) {
+        let played = scene.play();
+        if scene.demand().is_some_and(|(access, _)| access == Access::Optional) {
+            prop_assert!(played.forwarded.is_some() || played.reason == Reason::CrossSiteRequest);
+        }
+    }
+
+    #[test]
+    fn no_other_site_writes_in_a_visitors_name(scene in scene()) {
+        let played = scene.play();
+        let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&scene.method) && !scene.marks.websocket;
+        if scene.is_cross_site() && !reads {
+            prop_assert!(!identity_goes_along(&played));
+            prop_assert!(!played.asked.iter().any(|asked| matches!(asked, Asked::SignIn | Asked::SignOut)));
+        } else if scene.demand().is_some() {
+            prop_assert_ne!(played.reason, Reason::CrossSiteRequest);
+        }
+    }
+
+    #[test]
+    fn tokens_are_set_only_as_they_were_found(scene in scene()) {
+        let played = scene.play();
+        for change in &played.cookies {
+            let CookieChange::SetTokens(tokens) = change else { continue };
+            let renewed = matches!(&played.facts.renewal, Known::Found(renewed) if renewed.tokens == *tokens);
+            let signed_in = matches!(&played.facts.sign_in, Known::Found(signed_in) if signed_in.tokens == *tokens);
+            prop_assert!(renewed || signed_in);
+        }
+        // What was issued must reach the visitor, whatever became of the request: the old ones may be spent.
+        if matches!(played.facts.renewal, Known::Found(_)) || matches!(played.facts.sign_in, Known::Found(_)) {
+            prop_assert!(played.cookies.iter().any(|change| matches!(change, CookieChange::SetTokens(_))));
+        }
+        prop_assert!(played.cookies.len() <= 1);
+    }
+
+    #[test]
+    fn credentials_are_cleared_only_for_a_reason(scene in scene()) {
+        let played = scene.play();
+        if clears(&played) {
+            let signed_out = scene.is(&scene.site.paths.logout) && scene.method == Method::POST;
+            let refused = matches!(played.facts.renewal, Known::Absent(_));
+            let revoked = matches!(played.facts.token, Known::Absent(TokenFault::Revoked));
+            let unusable = scene.cookies.refresh.value().is_none() && scene.cookies.any_credential();
+            prop_assert!(signed_out || refused || revoked || unusable);
+            prop_assert!(!identity_goes_along(&played));
+        }
+    }
+
+    #[test]
+    fn a_revoked_token_is_never_renewed(scene in scene()) {
+        let played = scene.play();
+        if matches!(played.facts.token, Known::Absent(TokenFault::Revoked)) {
+            prop_assert!(!played.asked.contains(&Asked::Renew));
+            prop_assert!(!identity_goes_along(&played));
+        }
+    }
+
+    #[test]
+    fn a_renewal_ahead_is_of_a_token_that_still_holds(scene in scene()) {
+        let played = scene.play();
+        let Some(sealed) = played.forwarded.as_ref().and_then(|forwarded| forwarded.renew_ahead.as_deref()) else {
+            return Ok(());
+        };
+        prop_assert_eq!(Some(sealed), scene.cookies.refresh.value());
+        prop_assert!(matches!(played.facts.token, Known::Found(_)));
+        prop_assert!(matches!(played.facts.renewal, Known::NotAsked));
+    }
+
+    #[test]
+    fn every_redirect_stays_on_the_site(scene in scene()) {
+        let played = scene.play();
+        let Some(location) = location(&played) else { return Ok(()) };
+        prop_assert!(location.starts_with('/') && !location.starts_with("//") && !location.starts_with("/\\"));
+        prop_assert!(location.bytes().all(|byte| (0x21..0x7f).contains(&byte)), "{}", location);
+        let base = url::Url::parse("https://store.example.com/a/b?c").unwrap();
+        let there = base.join(location).unwrap();
+        prop_assert_eq!(there.origin(), base.origin());
+        if status(&played) == Some(302) {
+            prop_assert_eq!(there.path(), &scene.site.paths.login);
+            let asked: Vec<_> = there.query_pairs().collect();
+            // What a visitor comes back to is the very page they were opening.
+            prop_assert!(asked.is_empty() || asked == [("return_to".into(), scene.target.as_str().into())]);
+        }
+    }
+
+    #[test]
+    fn a_script_is_never_sent_to_a_form(scene in scene()) {
+        let played = scene.play();
+        let forced = scene.site.demand(&scene.method, scene.target().decoded_path()).signed_out;
+        let script = scene.marks.requested_with || scene.marks.authorization
+            || scene.marks.fetch_mode.is_some_and(|mode| mode != "navigate")
+            || ![Method::GET, Method::HEAD].contains(&scene.method);
+        if script && forced == vestibule::model::rule::SignedOut::Auto {
+            prop_assert_ne!(status(&played), Some(302));
+        }
+    }
+
+    #[test]
+    fn a_password_is_looked_at_only_behind_the_forms_own_proof(scene in scene()) {
+        let played = scene.play();
+        if played.asked.contains(&Asked::SignIn) {
+            let Known::Found(form) = &played.facts.form else { return Err(TestCaseError::fail("no form")) };
+            let cookie = scene.cookies.form.value().unwrap_or("another");
+            prop_assert_eq!(&form.csrf, &csrf_token("store", cookie));
+            prop_assert!(!form.password.expose().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_client_is_told_only_what_its_reason_says(scene in scene()) {
+        let played = scene.play();
+        if let Some(Answer::Problem(problem)) = &played.answer {
+            prop_assert_eq!(problem.reason, played.reason);
+            prop_assert_eq!(problem.status, problem.reason.status());
+            prop_assert_eq!(problem.retry_after.is_some(), problem.status == 503);
+            prop_assert_eq!(problem.allow.is_some(), problem.status == 405);
+        }
+        prop_assert_eq!(played.forwarded.is_some(), played.label == "forwarded");
+    }
+
+    /// `explain` and the loop, asked about the same three visitors.
+    #[test]
+    fn what_is_explained_is_what_is_decided(mut scene in scene()) {
+        scene.marks = Marks { accept: Some("text/html"), fetch_mode: Some("navigate"), ..Marks::default() };
+        if scene.is(&scene.site.paths.login) && scene.method == Method::POST {
+            return Ok(());
+        }
+        let target = scene.target.clone();
+        let target = vestibule::model::target::Target::parse(target.as_bytes(), scene.site.encoded_slashes).unwrap();
+        let told = explain(&scene.site, &target, &scene.method, &["editor".to_owned()]);
+        for (fate, roles) in [(&told.signed_out, None), (&told.signed_in, Some(&["editor"][..])), (&told.without_role, Some(&[]))] {
+            scene.cookies = PresentedCookies::default();
+            if let Some(roles) = roles {
+                scene.cookies.access = Presented::Once("access-cookie".into());
+                scene.oracle.token = Known::Found(Arc::new(somebody(roles, 1, 1000)));
+            }
+            let played = scene.play();
+            prop_assert_eq!(fate.outcome, played.label);
+            prop_assert_eq!(fate.reason, played.reason.as_str());
+            prop_assert_eq!(fate.status, status(&played));
+            prop_assert_eq!(fate.location.as_deref(), location(&played));
+        }
+        match scene.demand() {
+            Some((access, _)) => prop_assert_eq!(told.access, access.as_str()),
+            None => prop_assert_eq!(told.rule, "own endpoint"),
+        }
+    }
+}

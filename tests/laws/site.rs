@@ -1,0 +1,50 @@
+//! A site to decide about, as plain as it gets.
+
+use std::time::Duration;
+
+use http::Method;
+use vestibule::model::cookie::CookieNames;
+use vestibule::model::credential::CredentialKind;
+use vestibule::model::header::IdentityHeaders;
+use vestibule::model::origin::{Host, Origin};
+use vestibule::model::return_path::ReturnPath;
+use vestibule::model::rule::{Access, Pattern, Rule, SignedOut};
+use vestibule::model::site::{OwnPaths, Site, Upstream};
+use vestibule::model::target::EncodedSlashes;
+
+pub fn store() -> Site {
+    Site {
+        name: "store".into(),
+        origin: Origin::parse("https://store.example.com").unwrap(),
+        aliases: vec![Host::parse("shop.example.com").unwrap()],
+        provider: "main".into(),
+        application_id: "store-app".into(),
+        upstreams: vec![Upstream::Http { host: "127.0.0.1".into(), port: 9 }],
+        upstream_host: None,
+        health: None,
+        credential: CredentialKind::Jwt,
+        landing: ReturnPath::parse("/landing").unwrap(),
+        after_logout: ReturnPath::parse("/bye").unwrap(),
+        default_access: Access::Required,
+        allowed_origins: vec![Origin::parse("https://app.example.com").unwrap()],
+        encoded_slashes: EncodedSlashes::Reject,
+        paths: OwnPaths::default(),
+        cookies: CookieNames::defaults(true),
+        cookie_max_age: Duration::from_secs(3600),
+        headers: IdentityHeaders::x_auth(),
+        assertion: true,
+        forward_token: false,
+        refresh_ahead: Duration::from_secs(60),
+        rules: Vec::new(),
+    }
+}
+
+pub fn rule(pattern: &str, methods: &[Method], access: Access, roles: &[&str]) -> Rule {
+    Rule {
+        pattern: Pattern::parse(pattern).unwrap(),
+        methods: methods.to_vec(),
+        access,
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        signed_out: SignedOut::Auto,
+    }
+}
