@@ -158,14 +158,24 @@ impl Site {
             || (origin.scheme == self.origin.scheme && self.aliases.iter().any(|alias| origin.is_named_by(alias)))
     }
 
-    /// Whether the gateway sets this header itself, so that a client's copy must go: case, `-` and `_` alike.
+    /// Whether the gateway sets this header itself, so that a client's copy must go: case and every sign between
+    /// letters alike.
     #[must_use]
     pub fn manages_header(&self, name: &HeaderName) -> bool {
         let text = name.as_str();
-        // Applications behind CGI, WSGI and PHP read `_` and `-` as the same letter.
-        text.contains('_')
-            || text.starts_with("x-auth-")
-            || ALWAYS_MANAGED.contains(&text)
+        // Applications behind CGI, WSGI and PHP read `_` and `-` as the same letter, some of them any sign at all.
+        if text.contains('_') {
+            return true;
+        }
+        if text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return self.manages_plain_name(text);
+        }
+        self.manages_plain_name(&text.replace(|c: char| !c.is_ascii_alphanumeric(), "-"))
+    }
+
+    fn manages_plain_name(&self, name: &str) -> bool {
+        name.starts_with("x-auth-")
+            || ALWAYS_MANAGED.contains(&name)
             || self.headers.names().any(|managed| managed == name)
     }
 }
