@@ -11,7 +11,7 @@ use super::header::IdentityHeaders;
 use super::origin::{Host, Origin};
 use super::return_path::ReturnPath;
 use super::rule::{Access, Rule, SignedOut};
-use super::target::EncodedSlashes;
+use super::target::{EncodedSlashes, Target};
 
 /// A guarded application: an external origin, its upstreams, its rules, its cookies. Made by the configuration,
 /// checked, and never changed.
@@ -136,6 +136,18 @@ pub struct Demand<'a> {
     pub signed_out: SignedOut,
 }
 
+impl Demand<'_> {
+    fn asks_more_than(&self, other: &Self) -> bool {
+        let rank = |access: Access| match access {
+            Access::Public => 0,
+            Access::Optional => 1,
+            Access::Required => 2,
+        };
+        let roles = self.access == Access::Required && !self.roles.is_empty() && self.roles != other.roles;
+        rank(self.access) > rank(other.access) || roles
+    }
+}
+
 impl Site {
     /// The first rule that speaks of `method` on `path` (once percent-decoded), or the site's default.
     #[must_use]
@@ -149,6 +161,18 @@ impl Site {
             },
             None => Demand { pattern: None, access: self.default_access, roles: &[], signed_out: SignedOut::Auto },
         }
+    }
+
+    /// Whether an application that reads the path more freely than the gateway would take it for one that asks more
+    /// of its visitor: then the request says two things and is malformed.
+    #[must_use]
+    pub fn is_evaded_by(&self, method: &Method, target: &Target<'_>) -> bool {
+        let readings = target.other_readings();
+        if readings.is_empty() {
+            return false;
+        }
+        let judged = self.demand(method, target.decoded_path());
+        readings.iter().any(|path| self.demand(method, path).asks_more_than(&judged))
     }
 
     /// Whether a page of `origin` is this site's own.

@@ -81,6 +81,9 @@ async fn ask_and_fetch(
 ) -> Option<Answer> {
     let site = &guarded.site;
     let target = match view::judge_target(head, site.encoded_slashes) {
+        Ok(target) if site.is_evaded_by(&head.method, &target) => {
+            return Some(turn_down(session, passage, head, Unfit { reason: Reason::MalformedRequest, status: 400 }));
+        }
         Ok(target) => target,
         Err(unfit) => return Some(turn_down(session, passage, head, unfit)),
     };

@@ -89,8 +89,9 @@ impl Wire {
                 (TARGET, b' ') => VERSION,
                 (VERSION, b'\r') => CARRIAGE_RETURN,
                 (METHOD | VERSION | CARRIAGE_RETURN, b'\n') => BEHIND,
-                // What has no place in a URI (RFC 3986, appendix A), and Pingora would escape; then a second space.
-                (TARGET, b'"' | b'<' | b'>' | b'\\' | 0..=0x20 | 0x7f..) | (VERSION | CARRIAGE_RETURN, b' ') => {
+                // What has no place in a request's target (RFC 3986, appendix A), and Pingora would escape or, with `#`,
+                // cut off; then a second space.
+                (TARGET, b'"' | b'#' | b'<' | b'>' | b'\\' | 0..=0x20 | 0x7f..) | (VERSION | CARRIAGE_RETURN, b' ') => {
                     self.condemn()
                 }
                 (BEFORE, _) => METHOD,
@@ -228,9 +229,14 @@ mod tests {
 
     #[test]
     fn what_would_need_mending_is_seen() {
-        for line in
-            ["GET /a b HTTP/1.1", "GET /\x01 HTTP/1.1", "GET /\u{e9} HTTP/1.1", "GET /<a> HTTP/1.1", "GET  / HTTP/1.1"]
-        {
+        for line in [
+            "GET /a b HTTP/1.1",
+            "GET /\x01 HTTP/1.1",
+            "GET /\u{e9} HTTP/1.1",
+            "GET /<a> HTTP/1.1",
+            "GET /a#b HTTP/1.1",
+            "GET  / HTTP/1.1",
+        ] {
             let line = format!("{line}\r\n");
             assert!(!well_formed(&[line.as_bytes()]), "{line:?}");
         }
