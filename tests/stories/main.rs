@@ -3,4 +3,5 @@
 
 mod first_visit;
 mod forged_headers;
+mod hostile_paths;
 mod support;
