@@ -3,5 +3,6 @@
 
 mod first_visit;
 mod forged_headers;
+mod framing;
 mod hostile_paths;
 mod support;
