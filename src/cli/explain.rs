@@ -62,7 +62,9 @@ fn tell(settings: &Settings, arguments: &Arguments) -> Result<String, String> {
         .ok_or_else(|| format!("no site has the host {host}: visitors get 421 unknown_site"))?;
     let method = Method::from_bytes(arguments.method.as_bytes()).map_err(|_| "--method is no method".to_owned())?;
     let target = Target::parse(arguments.path.as_bytes(), site.encoded_slashes)
-        .map_err(|_| "visitors get 400 malformed_request for this path, whoever they are".to_owned())?;
+        .ok()
+        .filter(|target| !site.is_evaded_by(&method, target))
+        .ok_or("visitors get 400 malformed_request for this path, whoever they are")?;
     let explanation = explain(site, &target, &method, &arguments.role);
     if arguments.json {
         return serde_json::to_string_pretty(&explanation).map_err(|error| error.to_string());

@@ -3,6 +3,7 @@
 use http::Method;
 
 use crate::model::site::Site;
+use crate::model::target::Target;
 
 /// Where the public keys of the signed assertion are.
 pub const ASSERTION_KEYS: &str = "/.well-known/vestibule/jwks.json";
@@ -22,9 +23,11 @@ pub enum Endpoint {
     AssertionKeys,
 }
 
-/// Whether `path`, as received, is the gateway's own.
+/// Whether `target` is the gateway's own, in whatever spelling an application would take for it.
 #[must_use]
-pub fn find(site: &Site, path: &str) -> Option<Endpoint> {
+pub fn find(site: &Site, target: &Target<'_>) -> Option<Endpoint> {
+    let path = String::from_utf8_lossy(target.decoded_path());
+    let path = &*path;
     if path == site.paths.login {
         Some(Endpoint::Login)
     } else if path == site.paths.logout {

@@ -55,7 +55,7 @@ pub struct Fate {
 #[must_use]
 pub fn explain(site: &Site, target: &Target<'_>, method: &Method, roles: &[String]) -> Explanation {
     let demand = site.demand(method, target.decoded_path());
-    let own = endpoint::find(site, target.path()).is_some();
+    let own = endpoint::find(site, target).is_some();
     let with_role = if roles.is_empty() { demand.roles.iter().take(1).cloned().collect() } else { roles.to_vec() };
     Explanation {
         site: site.name.clone(),

@@ -139,7 +139,7 @@ fn trouble<'a>(reason: Reason) -> Verdict<'a> {
 /// what is not in `facts` is asked for.
 #[must_use]
 pub fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment) -> Decision<'a> {
-    match endpoint::find(site, request.target.path()) {
+    match endpoint::find(site, request.target) {
         Some(endpoint) => decide_endpoint(endpoint, request, site, facts),
         None => visitor::decide(request, site, facts, now),
     }

@@ -190,19 +190,23 @@ impl<'a> PresentedCookies<'a> {
     }
 }
 
-/// All `Cookie` fields joined into one without the gateway's own cookies; `None` when nothing is left.
+/// All `Cookie` fields joined into one without the gateway's own cookies; `None` when nothing is left. What is not
+/// ours passes byte for byte, UTF-8 or not.
 #[must_use]
-pub fn for_upstream<'a>(names: &CookieNames, fields: impl Iterator<Item = &'a str>) -> Option<String> {
-    let mut joined = String::new();
-    for pair in fields.flat_map(|field| field.split(';')).map(str::trim_ascii).filter(|pair| !pair.is_empty()) {
-        let name = pair.split_once('=').map_or("", |(name, _)| name.trim_ascii());
-        if names.manages(name) {
+pub fn for_upstream<'a>(names: &CookieNames, fields: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
+    let mut joined = Vec::new();
+    for pair in fields.flat_map(|field| field.split(|b| *b == b';')).map(<[u8]>::trim_ascii) {
+        let name = match pair.contains(&b'=') {
+            true => pair.split(|b| *b == b'=').next().unwrap_or_default(),
+            false => b"",
+        };
+        if pair.is_empty() || is_managed(names, name) {
             continue;
         }
         if !joined.is_empty() {
-            joined.push_str("; ");
+            joined.extend_from_slice(b"; ");
         }
-        joined.push_str(pair);
+        joined.extend_from_slice(pair);
     }
     (!joined.is_empty()).then_some(joined)
 }
@@ -211,10 +215,16 @@ pub fn for_upstream<'a>(names: &CookieNames, fields: impl Iterator<Item = &'a st
 /// of `=name=value` browsers keep a cookie without a name and send its bare value, `name=value` (RFC 6265bis,
 /// section 5.7).
 #[must_use]
-pub fn sets_managed(names: &CookieNames, set_cookie: &str) -> bool {
-    let pair = set_cookie.split(';').next().unwrap_or_default().trim_ascii();
-    let kept = pair.strip_prefix('=').unwrap_or(pair);
-    names.manages(kept.split('=').next().unwrap_or_default().trim_ascii())
+pub fn sets_managed(names: &CookieNames, set_cookie: &[u8]) -> bool {
+    let pair = set_cookie.split(|b| *b == b';').next().unwrap_or_default();
+    let signs = pair.iter().take_while(|b| **b == b'=' || b.is_ascii_whitespace()).count();
+    let kept = pair.get(signs..).unwrap_or_default();
+    is_managed(names, kept.split(|b| *b == b'=').next().unwrap_or_default())
+}
+
+/// The gateway's names are ASCII, so a name that is no text is not one of them.
+fn is_managed(names: &CookieNames, name: &[u8]) -> bool {
+    std::str::from_utf8(name.trim_ascii()).is_ok_and(|name| names.manages(name))
 }
 
 /// How long a cookie lives.
@@ -338,18 +348,20 @@ mod tests {
 
     #[test]
     fn the_upstream_sees_everything_but_ours() {
-        let fields = ["cart=7; __Host-vestibule-access=A", "theme=dark; __Host-vestibule-refresh.1=R; odd"];
-        assert_eq!(for_upstream(&names(), fields.into_iter()).as_deref(), Some("cart=7; theme=dark; odd"));
-        assert_eq!(for_upstream(&names(), ["__Host-vestibule-form=F"].into_iter()), None);
+        let sent = |fields: &[&[u8]]| for_upstream(&names(), fields.iter().copied());
+        let fields = [&b"cart=7; __Host-vestibule-access=A"[..], b"theme=d\xff; __Host-vestibule-refresh.1=R; odd"];
+        assert_eq!(sent(&fields).as_deref(), Some(&b"cart=7; theme=d\xff; odd"[..]));
+        assert_eq!(sent(&[b"__Host-vestibule-form=F"]), None);
     }
 
     #[test]
     fn an_upstream_cannot_set_ours() {
-        assert!(sets_managed(&names(), "__Host-vestibule-access=evil; Path=/"));
-        assert!(sets_managed(&names(), " __Host-vestibule-access.0 =evil"));
-        assert!(sets_managed(&names(), " = __Host-vestibule-access =evil"));
-        assert!(!sets_managed(&names(), "__Host-vestibule-accessory=1"));
-        assert!(!sets_managed(&names(), "cart=__Host-vestibule-access"));
+        assert!(sets_managed(&names(), b"__Host-vestibule-access=evil; Path=/"));
+        assert!(sets_managed(&names(), b" __Host-vestibule-access.0 =evil"));
+        assert!(sets_managed(&names(), b" = __Host-vestibule-access =evil"));
+        assert!(sets_managed(&names(), b"==__Host-vestibule-access=evil"));
+        assert!(!sets_managed(&names(), b"__Host-vestibule-accessory=1"));
+        assert!(!sets_managed(&names(), b"cart=__Host-vestibule-access"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::header::IdentityHeaders;
 use super::origin::{Host, Origin};
 use super::return_path::ReturnPath;
 use super::rule::{Access, Rule, SignedOut};
-use super::target::EncodedSlashes;
+use super::target::{EncodedSlashes, Target};
 
 /// A guarded application: an external origin, its upstreams, its rules, its cookies. Made by the configuration,
 /// checked, and never changed.
@@ -136,6 +136,18 @@ pub struct Demand<'a> {
     pub signed_out: SignedOut,
 }
 
+impl Demand<'_> {
+    fn asks_more_than(&self, other: &Self) -> bool {
+        let rank = |access: Access| match access {
+            Access::Public => 0,
+            Access::Optional => 1,
+            Access::Required => 2,
+        };
+        let roles = self.access == Access::Required && !self.roles.is_empty() && self.roles != other.roles;
+        rank(self.access) > rank(other.access) || roles
+    }
+}
+
 impl Site {
     /// The first rule that speaks of `method` on `path` (once percent-decoded), or the site's default.
     #[must_use]
@@ -151,6 +163,18 @@ impl Site {
         }
     }
 
+    /// Whether an application that reads the path more freely than the gateway would take it for one that asks more
+    /// of its visitor: then the request says two things and is malformed.
+    #[must_use]
+    pub fn is_evaded_by(&self, method: &Method, target: &Target<'_>) -> bool {
+        let readings = target.other_readings();
+        if readings.is_empty() {
+            return false;
+        }
+        let judged = self.demand(method, target.decoded_path());
+        readings.iter().any(|path| self.demand(method, path).asks_more_than(&judged))
+    }
+
     /// Whether a page of `origin` is this site's own.
     #[must_use]
     pub fn is_own_origin(&self, origin: &Origin) -> bool {
@@ -158,14 +182,24 @@ impl Site {
             || (origin.scheme == self.origin.scheme && self.aliases.iter().any(|alias| origin.is_named_by(alias)))
     }
 
-    /// Whether the gateway sets this header itself, so that a client's copy must go: case, `-` and `_` alike.
+    /// Whether the gateway sets this header itself, so that a client's copy must go: case and every sign between
+    /// letters alike.
     #[must_use]
     pub fn manages_header(&self, name: &HeaderName) -> bool {
         let text = name.as_str();
-        // Applications behind CGI, WSGI and PHP read `_` and `-` as the same letter.
-        text.contains('_')
-            || text.starts_with("x-auth-")
-            || ALWAYS_MANAGED.contains(&text)
+        // Applications behind CGI, WSGI and PHP read `_` and `-` as the same letter, some of them any sign at all.
+        if text.contains('_') {
+            return true;
+        }
+        if text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return self.manages_plain_name(text);
+        }
+        self.manages_plain_name(&text.replace(|c: char| !c.is_ascii_alphanumeric(), "-"))
+    }
+
+    fn manages_plain_name(&self, name: &str) -> bool {
+        name.starts_with("x-auth-")
+            || ALWAYS_MANAGED.contains(&name)
             || self.headers.names().any(|managed| managed == name)
     }
 }

@@ -34,6 +34,7 @@ pub struct Target<'a> {
     path: &'a str,
     query: Option<&'a str>,
     decoded: Cow<'a, [u8]>,
+    slashes: EncodedSlashes,
 }
 
 impl<'a> Target<'a> {
@@ -58,7 +59,7 @@ impl<'a> Target<'a> {
             return Err(TargetFault::Malformed);
         }
         let decoded = decode_path(path, slashes)?;
-        Ok(Self { raw, path, query, decoded })
+        Ok(Self { raw, path, query, decoded, slashes })
     }
 
     /// Path and query as received: what is forwarded.
@@ -85,6 +86,77 @@ impl<'a> Target<'a> {
     pub fn decoded_path(&self) -> &[u8] {
         &self.decoded
     }
+
+    /// What an application might take the path for that decodes more than once or cuts `;parameters` off, as Java
+    /// containers do: each such reading with slashes collapsed and dots resolved. Empty for nearly every path.
+    #[must_use]
+    pub fn other_readings(&self) -> Vec<Vec<u8>> {
+        let mut readings = Vec::new();
+        let mut path = Cow::Borrowed(&*self.decoded);
+        for depth in 0..MAX_DECODINGS {
+            if path.contains(&b';') {
+                readings.push(resolved(&path, |segment| segment.split(|b| *b == b';').next().unwrap_or_default()));
+            }
+            if depth > 0 {
+                readings.push(resolved(&path, |segment| segment));
+            }
+            let Some(again) = decoded_again(&path, self.slashes) else { break };
+            path = Cow::Owned(again);
+        }
+        readings
+    }
+}
+
+/// Nobody decodes a path more often than this.
+const MAX_DECODINGS: usize = 6;
+
+/// The path with every escape in it decoded once more; `None` when there is none.
+fn decoded_again(path: &[u8], slashes: EncodedSlashes) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path;
+    let mut changed = false;
+    while let Some((&first, after)) = rest.split_first() {
+        match (first, after) {
+            (b'%', [high, low, after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                match hex(*high) << 4 | hex(*low) {
+                    b'/' if slashes == EncodedSlashes::Pass => decoded.extend_from_slice(b"%2F"),
+                    byte => {
+                        changed = true;
+                        decoded.push(byte);
+                    }
+                }
+                rest = after;
+            }
+            _ => {
+                decoded.push(first);
+                rest = after;
+            }
+        }
+    }
+    changed.then_some(decoded)
+}
+
+/// The path without empty segments and dots, each segment seen through `name`. A slash at the end stays.
+fn resolved(path: &[u8], name: impl Fn(&[u8]) -> &[u8]) -> Vec<u8> {
+    let mut segments: Vec<&[u8]> = Vec::new();
+    let mut open_end = true;
+    for segment in path.split(|b| matches!(b, b'/' | b'\\')).map(name) {
+        open_end = matches!(segment, b"" | b"." | b"..");
+        match segment {
+            b"" | b"." => {}
+            b".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    let mut path = Vec::with_capacity(path.len());
+    for segment in segments {
+        path.push(b'/');
+        path.extend_from_slice(segment);
+    }
+    if open_end || path.is_empty() {
+        path.push(b'/');
+    }
+    path
 }
 
 fn decode_path(path: &str, slashes: EncodedSlashes) -> Result<Cow<'_, [u8]>, TargetFault> {
@@ -222,6 +294,21 @@ mod tests {
         assert_eq!(target.raw(), "/group%2fname/x");
         assert!(Target::parse(b"/a/..%2Fb", EncodedSlashes::Pass).is_err());
         assert!(Target::parse(b"/a%5Cb", EncodedSlashes::Pass).is_err());
+    }
+
+    #[test]
+    fn other_readings_are_those_of_careless_applications() {
+        let readings = |raw: &str| {
+            let readings = judge(raw).unwrap().other_readings();
+            readings.into_iter().map(|path| String::from_utf8(path).unwrap()).collect::<Vec<_>>()
+        };
+        for plain in ["/", "/a/b/", "/caf%C3%A9", "/100%25", "/50%25off"] {
+            assert!(readings(plain).is_empty(), "{plain}");
+        }
+        assert_eq!(readings("/admin;x/s"), ["/admin/s"]);
+        assert_eq!(readings("/%2561dmin/"), ["/admin/"]);
+        assert_eq!(readings("/x/%252e%252e/a"), ["/a"]);
+        assert_eq!(readings("/x%252f..%255c/a;%2562"), ["/x%2f..%5c/a", "/a", "/a;b"]);
     }
 
     #[test]

@@ -81,6 +81,9 @@ async fn ask_and_fetch(
 ) -> Option<Answer> {
     let site = &guarded.site;
     let target = match view::judge_target(head, site.encoded_slashes) {
+        Ok(target) if site.is_evaded_by(&head.method, &target) => {
+            return Some(turn_down(session, passage, head, Unfit { reason: Reason::MalformedRequest, status: 400 }));
+        }
         Ok(target) => target,
         Err(unfit) => return Some(turn_down(session, passage, head, unfit)),
     };
@@ -173,6 +176,11 @@ fn limit(session: &mut Session, passage: &Passage) {
     session.set_read_timeout(Some(limits.upstream_idle));
     session.set_write_timeout(Some(limits.upstream_idle));
     session.set_total_drain_timeout(Some(limits.header_timeout));
+    // Pingora takes an empty chunk size for the end of the body, others pass over the line: what is left on the wire
+    // then is for neither to read as a request.
+    if session.req_header().headers.contains_key(header::TRANSFER_ENCODING) {
+        session.set_keepalive(None);
+    }
 }
 
 fn peer(session: &Session) -> IpAddr {

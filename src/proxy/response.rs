@@ -34,9 +34,7 @@ pub(super) async fn adapt(session: &mut Session, response: &mut ResponseHeader, 
 fn drop_managed_cookies(response: &mut ResponseHeader, passage: &Passage) {
     let Some(site) = passage.site() else { return };
     let set: Vec<_> = response.headers.get_all(header::SET_COOKIE).iter().cloned().collect();
-    let theirs = |value: &http::HeaderValue| {
-        std::str::from_utf8(value.as_bytes()).is_ok_and(|text| !cookie::sets_managed(&site.cookies, text))
-    };
+    let theirs = |value: &http::HeaderValue| !cookie::sets_managed(&site.cookies, value.as_bytes());
     if set.iter().all(theirs) {
         return;
     }

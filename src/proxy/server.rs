@@ -113,8 +113,9 @@ async fn connection(proxy: Arc<HttpProxy<Gateway>>, living: &Living, mut stream:
     let wire = Arc::new(Wire::default());
     let limits = living.current().settings().server.limits;
     let mut session = ServerSession::new_http1(Box::new(WatchedStream::new(stream, Arc::clone(&wire))));
-    session.set_keepalive(Some(limits.keep_alive.as_secs().max(1)));
     loop {
+        // Each time anew: Pingora takes a client that says nothing about it for one that may idle for ever.
+        session.set_keepalive(Some(limits.keep_alive.as_secs().max(1)));
         wire.begin();
         let request = WIRE.scope(Arc::clone(&wire), proxy.process_new_http(session, &stop));
         let reused = tokio::select! {

@@ -77,8 +77,7 @@ pub(super) fn edit(session: &Session, request: &mut RequestHeader, passage: &Pas
     }
     if !passage.presented.is_empty() || request.headers.get_all(header::COOKIE).iter().nth(1).is_some() {
         let fields = session.req_header().headers.get_all(header::COOKIE);
-        let fields: Vec<&str> = fields.iter().filter_map(|field| std::str::from_utf8(field.as_bytes()).ok()).collect();
-        match cookie::for_upstream(&site.cookies, fields.into_iter()) {
+        match cookie::for_upstream(&site.cookies, fields.iter().map(HeaderValue::as_bytes)) {
             Some(joined) => request.insert_header(header::COOKIE, joined)?,
             None => drop(request.remove_header(&header::COOKIE)),
         }
@@ -111,12 +110,8 @@ fn forwarded(request: &mut RequestHeader, passage: &Passage, fixed: &crate::runt
     if let Some(client) = passage.client {
         request.insert_header(X_REAL_IP, client.to_string())?;
     }
-    let via = match request.headers.get(header::VIA).and_then(|via| via.to_str().ok()) {
-        Some(earlier) => HeaderValue::from_str(&format!("{earlier}, 1.1 vestibule")).ok(),
-        None => Some(HeaderValue::from_static("1.1 vestibule")),
-    };
-    if let Some(via) = via {
-        request.insert_header(header::VIA, via)?;
-    }
+    // A line of its own is the same as the end of a list (RFC 9110, section 5.3), and no earlier line is lost. Pingora
+    // makes each try's request anew of the client's, so a retry does not name the gateway twice.
+    request.append_header(header::VIA, HeaderValue::from_static("1.1 vestibule"))?;
     Ok(())
 }

@@ -78,9 +78,10 @@ impl Head {
         }
     }
 
-    /// The gateway's cookies among all of the request's.
+    /// The request's cookies. One that is no UTF-8 is not ours, and must not hide those beside it in its field.
     pub(super) fn cookie_fields(&self) -> impl Iterator<Item = &str> {
-        self.cookies.iter().filter_map(|field| std::str::from_utf8(field.as_bytes()).ok())
+        let pairs = self.cookies.iter().flat_map(|field| field.as_bytes().split(|b| *b == b';'));
+        pairs.filter_map(|pair| std::str::from_utf8(pair).ok())
     }
 
     /// The marks by which clients are told apart.

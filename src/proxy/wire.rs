@@ -6,7 +6,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
@@ -25,6 +25,9 @@ pub(super) struct Wire {
     state: AtomicU8,
     malformed: AtomicBool,
     head_read: AtomicBool,
+    /// Lines and bytes of the head so far, empty lines before it included.
+    head_lines: AtomicUsize,
+    head_bytes: AtomicUsize,
     first_byte: Notify,
     /// The session behind an open stream has ended.
     ended: Notify,
@@ -35,7 +38,16 @@ const METHOD: u8 = 1;
 const TARGET: u8 = 2;
 const VERSION: u8 = 3;
 const CARRIAGE_RETURN: u8 = 4;
-const BEHIND: u8 = 5;
+/// In the fields: within a line, and at the start of one.
+const FIELD: u8 = 5;
+const NEXT_FIELD: u8 = 6;
+/// In the body, or in what follows it.
+const BEHIND: u8 = 7;
+
+/// More lines than this in a head, or more bytes, and Pingora gives up on it unread, with a `400`; the room of the
+/// request line and the longest target is added to what `view` allows.
+const MOST_LINES: usize = 102;
+const MOST_BYTES: usize = 32 * 1024;
 
 impl Wire {
     /// A new request begins with the next byte.
@@ -43,6 +55,8 @@ impl Wire {
         self.state.store(BEFORE, Ordering::Relaxed);
         self.malformed.store(false, Ordering::Relaxed);
         self.head_read.store(false, Ordering::Relaxed);
+        self.head_lines.store(0, Ordering::Relaxed);
+        self.head_bytes.store(0, Ordering::Relaxed);
     }
 
     /// The head was read whole; tells whether its first line was well-formed.
@@ -81,16 +95,23 @@ impl Wire {
         if state == BEFORE {
             self.first_byte.notify_one();
         }
+        let (mut lines, mut looked_at) = (0, 0);
         for &byte in bytes {
+            looked_at += 1;
+            lines += usize::from(byte == b'\n');
             state = match (state, byte) {
                 // Empty lines before a request line are passed over (RFC 9112, section 2.2).
                 (BEFORE, b'\r' | b'\n') => BEFORE,
                 (METHOD, b' ') => TARGET,
                 (TARGET, b' ') => VERSION,
                 (VERSION, b'\r') => CARRIAGE_RETURN,
-                (METHOD | VERSION | CARRIAGE_RETURN, b'\n') => BEHIND,
-                // What has no place in a URI (RFC 3986, appendix A), and Pingora would escape; then a second space.
-                (TARGET, b'"' | b'<' | b'>' | b'\\' | 0..=0x20 | 0x7f..) | (VERSION | CARRIAGE_RETURN, b' ') => {
+                (METHOD | VERSION | CARRIAGE_RETURN | FIELD, b'\n') => NEXT_FIELD,
+                (NEXT_FIELD, b'\r') => NEXT_FIELD,
+                (NEXT_FIELD, b'\n') => BEHIND,
+                (NEXT_FIELD, _) => FIELD,
+                // What has no place in a request's target (RFC 3986, appendix A), and Pingora would escape or, with `#`,
+                // cut off; then a second space.
+                (TARGET, b'"' | b'#' | b'<' | b'>' | b'\\' | 0..=0x20 | 0x7f..) | (VERSION | CARRIAGE_RETURN, b' ') => {
                     self.condemn()
                 }
                 (BEFORE, _) => METHOD,
@@ -101,11 +122,20 @@ impl Wire {
             }
         }
         self.state.store(state, Ordering::Relaxed);
+        self.head_lines.fetch_add(lines, Ordering::Relaxed);
+        self.head_bytes.fetch_add(looked_at, Ordering::Relaxed);
     }
 
     fn condemn(&self) -> u8 {
         self.malformed.store(true, Ordering::Relaxed);
-        BEHIND
+        FIELD
+    }
+
+    /// Whether a head that could not be read is larger than any that is taken.
+    fn is_overfull(&self) -> bool {
+        !self.head_read.load(Ordering::Relaxed)
+            && (self.head_lines.load(Ordering::Relaxed) > MOST_LINES
+                || self.head_bytes.load(Ordering::Relaxed) > MOST_BYTES)
     }
 }
 
@@ -135,6 +165,14 @@ impl AsyncRead for WatchedStream {
 
 impl AsyncWrite for WatchedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        // Pingora's own answer to a head that is too large for it; ours has a status of its own for that.
+        if let Some(rest) = buf.strip_prefix(b"HTTP/1.1 400 Bad Request")
+            && self.wire.is_overfull()
+        {
+            // As long as the line it stands for.
+            let told = [b"HTTP/1.1 431 Head Is Big", rest].concat();
+            return Pin::new(&mut self.stream).poll_write(cx, &told);
+        }
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -228,9 +266,14 @@ mod tests {
 
     #[test]
     fn what_would_need_mending_is_seen() {
-        for line in
-            ["GET /a b HTTP/1.1", "GET /\x01 HTTP/1.1", "GET /\u{e9} HTTP/1.1", "GET /<a> HTTP/1.1", "GET  / HTTP/1.1"]
-        {
+        for line in [
+            "GET /a b HTTP/1.1",
+            "GET /\x01 HTTP/1.1",
+            "GET /\u{e9} HTTP/1.1",
+            "GET /<a> HTTP/1.1",
+            "GET /a#b HTTP/1.1",
+            "GET  / HTTP/1.1",
+        ] {
             let line = format!("{line}\r\n");
             assert!(!well_formed(&[line.as_bytes()]), "{line:?}");
         }

@@ -2,4 +2,7 @@
 #![cfg(test)]
 
 mod first_visit;
+mod forged_headers;
+mod framing;
+mod hostile_paths;
 mod support;

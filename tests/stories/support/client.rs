@@ -33,7 +33,8 @@ impl Reply {
         problem["code"].as_str().expect("a code").to_owned()
     }
 
-    fn parse(bytes: &[u8]) -> Self {
+    /// Reads a whole response.
+    pub fn read(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
         // Informational heads come before the one that counts.
         let mut rest: &str = &text;
@@ -76,7 +77,7 @@ pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Reply {
     let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();
     let _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
-    Reply::parse(&answer)
+    Reply::read(&answer)
 }
 
 /// A browser with one tab at one host. Requests navigate unless told otherwise.

@@ -4,9 +4,13 @@
 mod application;
 mod client;
 mod door;
+mod hostile;
 mod stage;
+mod wire;
 
 pub use application::{Application, Received};
 pub use client::{Browser, Reply, raw};
 pub use door::Door;
+pub use hostile::Siege;
 pub use stage::{PASSWORD, SHOPPER, Stage};
+pub use wire::{Line, Seen, Witness, ask};
