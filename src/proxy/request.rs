@@ -173,6 +173,11 @@ fn limit(session: &mut Session, passage: &Passage) {
     session.set_read_timeout(Some(limits.upstream_idle));
     session.set_write_timeout(Some(limits.upstream_idle));
     session.set_total_drain_timeout(Some(limits.header_timeout));
+    // With each request's head Pingora forgets how long the connection may rest afterwards; a client that did not ask
+    // to keep it (HTTP/1.0, `Connection: close`) gets no more than it asked for.
+    if session.get_keepalive().is_some() {
+        session.set_keepalive(Some(limits.keep_alive.as_secs().max(1)));
+    }
 }
 
 fn peer(session: &Session) -> IpAddr {

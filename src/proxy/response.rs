@@ -30,6 +30,12 @@ pub(super) async fn adapt(session: &mut Session, response: &mut ResponseHeader, 
     reply::finish(passage, response)
 }
 
+/// Whether the client has been told a final status: nothing can be repeated or replaced any more.
+pub(super) fn has_begun(session: &Session) -> bool {
+    let told = session.response_written().map(|head| head.status);
+    told.is_some_and(|status| !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS)
+}
+
 /// An application must not set the gateway's cookies.
 fn drop_managed_cookies(response: &mut ResponseHeader, passage: &Passage) {
     let Some(site) = passage.site() else { return };
