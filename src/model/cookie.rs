@@ -210,7 +210,9 @@ pub fn for_upstream<'a>(names: &CookieNames, fields: impl Iterator<Item = &'a st
 /// Whether an upstream's `Set-Cookie` value would set one of the gateway's cookies.
 #[must_use]
 pub fn sets_managed(names: &CookieNames, set_cookie: &str) -> bool {
-    let name = set_cookie.split([';', '=']).next().unwrap_or_default().trim_ascii();
+    // A cookie without a name comes back as its bare value, which may be written to look like one of ours.
+    let pair = set_cookie.trim_start_matches(|c: char| c == '=' || c.is_ascii_whitespace());
+    let name = pair.split([';', '=']).next().unwrap_or_default().trim_ascii();
     names.manages(name)
 }
 
@@ -344,6 +346,8 @@ mod tests {
     fn an_upstream_cannot_set_ours() {
         assert!(sets_managed(&names(), "__Host-vestibule-access=evil; Path=/"));
         assert!(sets_managed(&names(), " __Host-vestibule-access.0 =evil"));
+        assert!(sets_managed(&names(), "=__Host-vestibule-access=evil"));
+        assert!(sets_managed(&names(), " = __Host-vestibule-refresh=evil; Path=/"));
         assert!(!sets_managed(&names(), "__Host-vestibule-accessory=1"));
         assert!(!sets_managed(&names(), "cart=__Host-vestibule-access"));
     }

@@ -18,13 +18,13 @@ use super::server;
 
 /// What the application's response becomes. Runs for informational responses too, which carry nothing of ours.
 pub(super) async fn adapt(session: &mut Session, response: &mut ResponseHeader, passage: &mut Passage) -> Result<()> {
+    drop_managed_cookies(response, passage);
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
     passage.upstream_took = passage.asked_upstream.map(|asked| asked.elapsed());
     passage.forwarded_response = true;
     passage.status = response.status.as_u16();
-    drop_managed_cookies(response, passage);
     settle_ahead(passage).await;
     watch_stream(session, response, passage);
     reply::finish(passage, response)
@@ -40,9 +40,8 @@ pub(super) fn has_begun(session: &Session) -> bool {
 fn drop_managed_cookies(response: &mut ResponseHeader, passage: &Passage) {
     let Some(site) = passage.site() else { return };
     let set: Vec<_> = response.headers.get_all(header::SET_COOKIE).iter().cloned().collect();
-    let theirs = |value: &http::HeaderValue| {
-        std::str::from_utf8(value.as_bytes()).is_ok_and(|text| !cookie::sets_managed(&site.cookies, text))
-    };
+    let theirs =
+        |value: &http::HeaderValue| !cookie::sets_managed(&site.cookies, &String::from_utf8_lossy(value.as_bytes()));
     if set.iter().all(theirs) {
         return;
     }

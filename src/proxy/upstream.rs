@@ -10,7 +10,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use crate::decide::forward;
-use crate::model::cookie;
+use crate::model::cookie::{self, CookieNames};
 use crate::model::site::Upstream;
 use crate::system;
 
@@ -82,9 +82,8 @@ pub(super) fn edit(session: &Session, request: &mut RequestHeader, passage: &Pas
         request.remove_header(&name);
     }
     if !passage.presented.is_empty() || request.headers.get_all(header::COOKIE).iter().nth(1).is_some() {
-        let fields = session.req_header().headers.get_all(header::COOKIE);
-        let fields: Vec<&str> = fields.iter().filter_map(|field| std::str::from_utf8(field.as_bytes()).ok()).collect();
-        match cookie::for_upstream(&site.cookies, fields.into_iter()) {
+        let fields: Vec<&HeaderValue> = session.req_header().headers.get_all(header::COOKIE).iter().collect();
+        match cookies(&site.cookies, &fields) {
             Some(joined) => request.insert_header(header::COOKIE, joined)?,
             None => drop(request.remove_header(&header::COOKIE)),
         }
@@ -106,6 +105,22 @@ pub(super) fn edit(session: &Session, request: &mut RequestHeader, passage: &Pas
     Ok(())
 }
 
+/// The client's cookies without ours, byte for byte. What is no UTF-8 is read one byte a letter, and written so again.
+fn cookies(names: &CookieNames, fields: &[&HeaderValue]) -> Option<HeaderValue> {
+    let texts: std::result::Result<Vec<&str>, _> =
+        fields.iter().map(|field| std::str::from_utf8(field.as_bytes())).collect();
+    let joined = match texts {
+        Ok(texts) => cookie::for_upstream(names, texts.into_iter())?.into_bytes(),
+        Err(_) => {
+            let letters = |field: &&HeaderValue| field.as_bytes().iter().copied().map(char::from).collect();
+            let texts: Vec<String> = fields.iter().map(letters).collect();
+            let joined = cookie::for_upstream(names, texts.iter().map(String::as_str))?;
+            joined.chars().filter_map(|letter| u8::try_from(letter).ok()).collect()
+        }
+    };
+    HeaderValue::from_bytes(&joined).ok()
+}
+
 /// Who asks, and by which name: the same for every route.
 fn forwarded(request: &mut RequestHeader, passage: &Passage, fixed: &crate::runtime::FixedHeaders) -> Result<()> {
     request.insert_header(X_REQUEST_ID, passage.request_id.as_str())?;
@@ -125,4 +140,21 @@ fn forwarded(request: &mut RequestHeader, passage: &Passage, fixed: &crate::runt
         request.insert_header(header::VIA, via)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_that_is_no_text_neither_hides_ours_nor_is_changed() {
+        let names = CookieNames::defaults(false);
+        let one = HeaderValue::from_bytes(b"a=caf\xe9; vestibule-access=A").unwrap();
+        let two = HeaderValue::from_bytes("b=\u{e9}; vestibule-refresh=R".as_bytes()).unwrap();
+        let sent = |fields: &[&HeaderValue]| cookies(&names, fields).map(|value| value.as_bytes().to_vec());
+        assert_eq!(sent(&[&one]).unwrap(), b"a=caf\xe9");
+        assert_eq!(sent(&[&two]).unwrap(), "b=\u{e9}".as_bytes());
+        assert_eq!(sent(&[&one, &two]).unwrap(), b"a=caf\xe9; b=\xc3\xa9");
+        assert_eq!(sent(&[&HeaderValue::from_static("vestibule-form=F")]), None);
+    }
 }
