@@ -15,6 +15,7 @@ use pingora::protocols::l4::stream::Stream;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use crate::runtime::Living;
 use crate::system;
@@ -32,13 +33,23 @@ pub(super) fn head_has_arrived() -> bool {
     WIRE.try_with(|wire| wire.head_read()).unwrap_or(true)
 }
 
-/// Closes the running request's connection when `ended` does.
-pub(super) fn close_with(ended: impl Future<Output = ()> + Send + 'static) {
-    let Ok(wire) = WIRE.try_with(Arc::clone) else { return };
-    drop(system::detach(async move {
+/// Closes the running request's connection when `ended` does, for as long as the guard lives.
+pub(super) fn close_with(ended: impl Future<Output = ()> + Send + 'static) -> Option<ClosingGuard> {
+    let wire = WIRE.try_with(Arc::clone).ok()?;
+    Some(ClosingGuard(system::detach(async move {
         ended.await;
         wire.end();
-    }));
+    })))
+}
+
+/// Dropped with the request: the next one on the same connection is not closed in its place, and nobody goes on
+/// waiting for a session to end that may last for weeks.
+pub(super) struct ClosingGuard(JoinHandle<()>);
+
+impl Drop for ClosingGuard {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Serves until `stop` turns true, then lets requests in flight finish within `drain`.
