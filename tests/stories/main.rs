@@ -2,4 +2,5 @@
 #![cfg(test)]
 
 mod first_visit;
+mod kept_connections;
 mod support;
