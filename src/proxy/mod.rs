@@ -127,7 +127,9 @@ impl ProxyHttp for Gateway {
         let Some(reason) = response::blame(error) else {
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
-        if !response::has_begun(session) {
+        if response::has_begun(session) {
+            passage.failed(reason);
+        } else {
             response::settle_ahead(passage).await;
             let status = if reason == crate::model::reason::Reason::MalformedRequest { 400 } else { reason.status() };
             passage.failed(reason);
@@ -136,8 +138,6 @@ impl ProxyHttp for Gateway {
             if reply::send(session, passage, &answer).await.is_err() {
                 tracing::debug!("the client went away before the error could be told");
             }
-        } else {
-            passage.failed(reason);
         }
         FailToProxy { error_code: passage.status, can_reuse_downstream: false }
     }

@@ -69,7 +69,7 @@ pub struct Passage {
 }
 
 /// What a grant says, kept for as long as Pingora may try upstreams.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Granted {
     pub(super) visitor: Option<Arc<Visitor>>,
     /// The access token the visitor came with or was renewed to, for `forward_token`.

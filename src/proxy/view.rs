@@ -36,7 +36,7 @@ impl From<TargetFault> for Unfit {
 }
 
 /// The parts of a request's head that decisions are made of.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Head {
     pub(super) method: Method,
     /// The target in origin-form, as bytes on the wire.

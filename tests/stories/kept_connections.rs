@@ -73,7 +73,7 @@ async fn a_connection_outlives_the_session_whose_event_stream_it_carried() {
     let stage = Stage::set().await;
     let mut browser = stage.signed_in().await;
     stage.store.answers(|_| {
-        let events = axum::http::Response::builder().header("content-type", "text/event-stream");
+        let events = http::Response::builder().header("content-type", "text/event-stream");
         events.header("content-length", 0).body(axum::body::Body::empty()).unwrap()
     });
     let cookies: Vec<String> = browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
