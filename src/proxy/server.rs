@@ -142,6 +142,20 @@ async fn connection(proxy: Arc<HttpProxy<Gateway>>, living: &Living, mut stream:
     }
 }
 
+/// Whether the certificates this machine trusts can be read: Pingora panics over one that cannot.
+///
+/// # Errors
+/// What is wrong with them, and what to do, in words for an operator.
+pub fn check_trusted_certificates() -> Result<(), String> {
+    let mut store = pingora::tls::RootCertStore::empty();
+    pingora::tls::load_platform_certs_incl_env_into_store(&mut store).map_err(|error| {
+        let cause = error.cause.as_ref().map_or_else(String::new, |cause| format!(": {cause}"));
+        format!(
+            "this machine's trusted certificates cannot be read{cause}; mend them, or name others with SSL_CERT_FILE"
+        )
+    })
+}
+
 /// Opens the listeners, so that a taken address is told before anything else starts.
 ///
 /// # Errors
