@@ -113,6 +113,7 @@ impl Opened {
         let taken = |(address, error): (SocketAddr, std::io::Error)| {
             format!("cannot listen on {address}: {error}; is another program listening there?")
         };
+        server::check_trusted_certificates()?;
         let listeners = server::bind(&settings.server.listen).map_err(taken)?;
         let admin = server::bind(settings.server.admin.as_slice()).map_err(taken)?.pop();
         let mut lodgers = Lodgers::default();

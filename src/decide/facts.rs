@@ -1,5 +1,6 @@
 //! What has been found out about one request so far: one slot for each question.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::model::reason::Reason;
@@ -35,8 +36,8 @@ pub struct Facts {
     pub sign_out: Known<(), Reason>,
 }
 
-/// Something only the shell can find out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Something only the shell can find out. `Debug` keeps the tokens to itself.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Question<'a> {
     /// Does this access token prove somebody? Fills [`Facts::token`].
     Verify(&'a str),
@@ -53,4 +54,31 @@ pub enum Question<'a> {
         /// The sealed refresh token.
         refresh: Option<&'a str>,
     },
+}
+
+impl fmt::Debug for Question<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Verify(_) => "Verify",
+            Self::Renew(_) => "Renew",
+            Self::ReadForm => "ReadForm",
+            Self::SignIn(_) => "SignIn",
+            Self::SignOut { .. } => "SignOut",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::cookie::Presented;
+
+    #[test]
+    fn nothing_of_a_credential_is_printed() {
+        let sign_out = Question::SignOut { access: Some("leaky"), refresh: Some("leaky") };
+        let presented = Presented::Once("leaky".into());
+        let shown =
+            format!("{:?} {:?} {sign_out:?} {presented:?}", Question::Verify("leaky"), Question::Renew("leaky"));
+        assert_eq!(shown, "Verify Renew SignOut Once");
+    }
 }

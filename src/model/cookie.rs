@@ -2,6 +2,7 @@
 //! (contract, section 5).
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use cookie::{Cookie, SameSite};
@@ -86,8 +87,8 @@ impl CookieNames {
     }
 }
 
-/// One of the gateway's cookies as a request carries it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// One of the gateway's cookies as a request carries it. `Debug` keeps the value to itself.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub enum Presented<'a> {
     /// Not there, or not usable.
     #[default]
@@ -96,6 +97,16 @@ pub enum Presented<'a> {
     Once(Cow<'a, str>),
     /// There more than once: nobody can say which is the visitor's, so it counts as none.
     Ambiguous,
+}
+
+impl fmt::Debug for Presented<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Absent => "Absent",
+            Self::Once(_) => "Once",
+            Self::Ambiguous => "Ambiguous",
+        })
+    }
 }
 
 impl Presented<'_> {

@@ -102,11 +102,34 @@ impl ProxyHttp for Gateway {
         error
     }
 
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        passage: &mut Passage,
+        reused: bool,
+    ) -> Box<Error> {
+        // Only what may be repeated (RFC 9110, section 9.2.2), and only while its body is at hand.
+        let method = &session.req_header().method;
+        if !method.is_idempotent() || session.as_ref().retry_buffer_truncated() || response::has_begun(session) {
+            error.set_retry(false);
+        } else {
+            error.retry.decide_reuse(reused);
+        }
+        if reused && error.retry() {
+            upstream::forget_last_try(passage);
+        }
+        error
+    }
+
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, passage: &mut Passage) -> FailToProxy {
         let Some(reason) = response::blame(error) else {
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
-        if session.response_written().is_none() {
+        if response::has_begun(session) {
+            passage.failed(reason);
+        } else {
             response::settle_ahead(passage).await;
             let status = if reason == crate::model::reason::Reason::MalformedRequest { 400 } else { reason.status() };
             passage.failed(reason);
@@ -115,8 +138,6 @@ impl ProxyHttp for Gateway {
             if reply::send(session, passage, &answer).await.is_err() {
                 tracing::debug!("the client went away before the error could be told");
             }
-        } else {
-            passage.failed(reason);
         }
         FailToProxy { error_code: passage.status, can_reuse_downstream: false }
     }

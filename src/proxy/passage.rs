@@ -16,6 +16,8 @@ use crate::system;
 use crate::telemetry::StreamGuard;
 use crate::telemetry::labels::OutcomeLabel;
 
+use super::server::ClosingGuard;
+
 /// What Pingora calls the context of a request.
 #[expect(clippy::struct_excessive_bools, reason = "four independent facts about one request, not a state")]
 pub struct Passage {
@@ -61,11 +63,13 @@ pub struct Passage {
     pub(super) asked_upstream: Option<Instant>,
     pub(super) upstream_took: Option<Duration>,
     pub(super) stream: Option<StreamGuard>,
+    /// Closes that stream when the visitor's session ends.
+    pub(super) closing: Option<ClosingGuard>,
     pub(super) websocket: bool,
 }
 
 /// What a grant says, kept for as long as Pingora may try upstreams.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Granted {
     pub(super) visitor: Option<Arc<Visitor>>,
     /// The access token the visitor came with or was renewed to, for `forward_token`.
@@ -102,6 +106,7 @@ impl Passage {
             asked_upstream: None,
             upstream_took: None,
             stream: None,
+            closing: None,
             websocket: false,
         }
     }

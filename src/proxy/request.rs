@@ -176,10 +176,14 @@ fn limit(session: &mut Session, passage: &Passage) {
     session.set_read_timeout(Some(limits.upstream_idle));
     session.set_write_timeout(Some(limits.upstream_idle));
     session.set_total_drain_timeout(Some(limits.header_timeout));
-    // Pingora takes an empty chunk size for the end of the body, others pass over the line: what is left on the wire
-    // then is for neither to read as a request.
     if session.req_header().headers.contains_key(header::TRANSFER_ENCODING) {
+        // Pingora takes an empty chunk size for the end of the body, others pass over the line: what is left on the
+        // wire then is for neither to read as a request.
         session.set_keepalive(None);
+    } else if session.get_keepalive().is_some() {
+        // With each request's head Pingora forgets how long the connection may rest afterwards; a client that did not
+        // ask to keep it (HTTP/1.0, `Connection: close`) gets no more than it asked for.
+        session.set_keepalive(Some(limits.keep_alive.as_secs().max(1)));
     }
 }
 

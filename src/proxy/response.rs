@@ -18,16 +18,22 @@ use super::server;
 
 /// What the application's response becomes. Runs for informational responses too, which carry nothing of ours.
 pub(super) async fn adapt(session: &mut Session, response: &mut ResponseHeader, passage: &mut Passage) -> Result<()> {
+    drop_managed_cookies(response, passage);
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
     passage.upstream_took = passage.asked_upstream.map(|asked| asked.elapsed());
     passage.forwarded_response = true;
     passage.status = response.status.as_u16();
-    drop_managed_cookies(response, passage);
     settle_ahead(passage).await;
     watch_stream(session, response, passage);
     reply::finish(passage, response)
+}
+
+/// Whether the client has been told a final status: nothing can be repeated or replaced any more.
+pub(super) fn has_begun(session: &Session) -> bool {
+    let told = session.response_written().map(|head| head.status);
+    told.is_some_and(|status| !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS)
 }
 
 /// An application must not set the gateway's cookies.
@@ -72,7 +78,11 @@ fn watch_stream(session: &Session, response: &ResponseHeader, passage: &mut Pass
     let Some(guarded) = &passage.guarded else { return };
     passage.stream = Some(guarded.metrics.stream_opened());
     if let Some(visitor) = passage.granted.as_ref().and_then(|granted| granted.visitor.as_ref()) {
-        server::close_with(guarded.streams.opened(&visitor.session));
+        passage.closing = server::close_with(guarded.streams.opened(&visitor.session));
+        // Signed out between the decision and the application's answer: nobody will say it again.
+        if passage.runtime.has_ended(guarded, &visitor.session) {
+            guarded.streams.end(&visitor.session);
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use pingora::protocols::l4::stream::Stream;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use crate::runtime::Living;
 use crate::system;
@@ -32,13 +33,23 @@ pub(super) fn head_has_arrived() -> bool {
     WIRE.try_with(|wire| wire.head_read()).unwrap_or(true)
 }
 
-/// Closes the running request's connection when `ended` does.
-pub(super) fn close_with(ended: impl Future<Output = ()> + Send + 'static) {
-    let Ok(wire) = WIRE.try_with(Arc::clone) else { return };
-    drop(system::detach(async move {
+/// Closes the running request's connection when `ended` does, for as long as the guard lives.
+pub(super) fn close_with(ended: impl Future<Output = ()> + Send + 'static) -> Option<ClosingGuard> {
+    let wire = WIRE.try_with(Arc::clone).ok()?;
+    Some(ClosingGuard(system::detach(async move {
         ended.await;
         wire.end();
-    }));
+    })))
+}
+
+/// Dropped with the request: the next one on the same connection is not closed in its place, and nobody goes on
+/// waiting for a session to end that may last for weeks.
+pub(super) struct ClosingGuard(JoinHandle<()>);
+
+impl Drop for ClosingGuard {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Serves until `stop` turns true, then lets requests in flight finish within `drain`.
@@ -130,6 +141,20 @@ async fn connection(proxy: Arc<HttpProxy<Gateway>>, living: &Living, mut stream:
             settings.apply_to_session(&mut session);
         }
     }
+}
+
+/// Whether the certificates this machine trusts can be read: Pingora panics over one that cannot.
+///
+/// # Errors
+/// What is wrong with them, and what to do, in words for an operator.
+pub fn check_trusted_certificates() -> Result<(), String> {
+    let mut store = pingora::tls::RootCertStore::empty();
+    pingora::tls::load_platform_certs_incl_env_into_store(&mut store).map_err(|error| {
+        let cause = error.cause.as_ref().map_or_else(String::new, |cause| format!(": {cause}"));
+        format!(
+            "this machine's trusted certificates cannot be read{cause}; mend them, or name others with SSL_CERT_FILE"
+        )
+    })
 }
 
 /// Opens the listeners, so that a taken address is told before anything else starts.

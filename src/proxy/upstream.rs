@@ -65,6 +65,12 @@ pub(super) fn another_is_left(passage: &Passage) -> bool {
     passage.guarded.as_ref().is_some_and(|guarded| guarded.upstreams.pick(&passage.tried).is_some())
 }
 
+/// An upstream may close a kept connection just as a request goes out on it, which says nothing about the next
+/// connection: the same place may be asked again.
+pub(super) fn forget_last_try(passage: &mut Passage) {
+    passage.tried.pop();
+}
+
 /// Makes the upstream's request of the client's: theirs removed first, then ours *set*, never appended, because a
 /// retry repeats it. Runs after Pingora has removed the hop-by-hop fields, so that no `Connection` takes ours away.
 pub(super) fn edit(session: &Session, request: &mut RequestHeader, passage: &Passage) -> Result<()> {

@@ -67,7 +67,10 @@ impl Wire {
 
     /// Ends when the first byte of a request has come and `within` has passed without the rest of its head.
     pub(super) async fn head_overdue(&self, within: std::time::Duration) {
-        self.first_byte.notified().await;
+        // A word about the first byte of an earlier request may still lie here.
+        while self.state.load(Ordering::Relaxed) == BEFORE {
+            self.first_byte.notified().await;
+        }
         if !self.head_read.load(Ordering::Relaxed) {
             tokio::time::sleep(within).await;
             if !self.head_read.load(Ordering::Relaxed) {
@@ -262,6 +265,20 @@ mod tests {
             let (left, right) = whole.split_at(cut);
             assert!(well_formed(&[left, right]), "cut at {cut}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_deadline_of_a_head_starts_with_its_own_first_byte() {
+        let wire = Wire::default();
+        let within = std::time::Duration::from_millis(5);
+        wire.begin();
+        // Answered before anybody looked at the deadline.
+        wire.look_at(b"GET / HTTP/1.1\r\n\r\n");
+        wire.head_read();
+        wire.begin();
+        assert!(tokio::time::timeout(within * 10, wire.head_overdue(within)).await.is_err(), "nothing has come");
+        wire.look_at(b"GET /");
+        assert!(tokio::time::timeout(within * 1000, wire.head_overdue(within)).await.is_ok(), "half a head has come");
     }
 
     #[test]

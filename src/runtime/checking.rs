@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::identity::Identity;
 use crate::model::moment::Moment;
 use crate::model::reason::Reason;
-use crate::model::token::{TokenFault, Visitor};
+use crate::model::token::{SessionKey, TokenFault, Visitor};
 use crate::provider::verify::VerifiedClaims;
 use crate::telemetry::labels::TokenCheck;
 
@@ -38,6 +38,12 @@ impl Runtime {
         };
         self.shared.metrics.token_checked(label);
         result.map(|(visitor, _)| visitor)
+    }
+
+    /// Whether the sign-in known as `session` has been ended by now.
+    #[must_use]
+    pub fn has_ended(&self, guarded: &Guarded, session: &SessionKey) -> bool {
+        self.shared.store.is_revoked(&guarded.provider.name, session, self.shared.clock.now())
     }
 
     async fn look(&self, caller: Caller<'_>, token: &str) -> Result<(Arc<Visitor>, TokenCheck), CheckFault> {

@@ -194,6 +194,10 @@ fn make_room(slots: &mut HashMap<Key, Slot>, now: Moment) {
         return;
     }
     let mut ends: Vec<Moment> = slots.values().filter_map(ends_at).collect();
+    if ends.is_empty() {
+        // All in flight: those end by themselves.
+        return;
+    }
     let middle = ends.len() / 2;
     let (_, cut, _) = ends.select_nth_unstable(middle);
     let cut = *cut;
@@ -204,5 +208,26 @@ fn ends_at(slot: &Slot) -> Option<Moment> {
     match slot {
         Slot::Flying(_) => None,
         Slot::Landed { until, .. } | Slot::Spent { until, .. } => Some(*until),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_of_flights_is_let_be() {
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..MOST_SLOTS).map(|_| watch::channel(None)).unzip();
+        let numbered = receivers.into_iter().enumerate().map(|(number, receiver)| {
+            let mut key = [0; 32];
+            key[..8].copy_from_slice(&number.to_le_bytes());
+            (key, Slot::Flying(receiver))
+        });
+        let mut slots: HashMap<Key, Slot> = numbered.collect();
+        make_room(&mut slots, Moment::from_secs(1));
+        assert_eq!(slots.len(), MOST_SLOTS);
+        drop(senders);
+        make_room(&mut slots, Moment::from_secs(1));
+        assert!(slots.is_empty(), "flights that fell over");
     }
 }

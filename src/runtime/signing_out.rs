@@ -35,8 +35,9 @@ impl Runtime {
             };
             if let Some(claims) = claims {
                 user = claims.claims.get("sub").and_then(|sub| sub.as_str()).map(str::to_owned);
-                // Renewed tokens of the same sign-in may live longer than this one.
-                self.revoke_here(guarded, &claims.session, now.plus(site.cookie_max_age)).await;
+                // Renewed tokens of the same sign-in may live longer than this one, and this one longer than cookies.
+                let accepted = claims.expires.plus(guarded.provider.settings.leeway);
+                self.revoke_here(guarded, &claims.session, now.plus(site.cookie_max_age).max(accepted)).await;
             }
         }
         if let Some(ticket) = refresh.and_then(|sealed| self.sealing.open(&site.name, site.credential, sealed)) {

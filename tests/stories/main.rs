@@ -5,4 +5,5 @@ mod first_visit;
 mod forged_headers;
 mod framing;
 mod hostile_paths;
+mod kept_connections;
 mod support;
