@@ -3,3 +3,4 @@
 
 mod first_visit;
 mod support;
+mod web_pages_with_jwt;
