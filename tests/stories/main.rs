@@ -2,5 +2,7 @@
 #![cfg(test)]
 
 mod first_visit;
+mod provider_answers;
+mod signing_in;
 mod support;
 mod web_pages_with_jwt;
