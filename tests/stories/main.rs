@@ -3,6 +3,9 @@
 
 mod first_visit;
 mod provider_answers;
+mod renewal;
 mod signing_in;
+mod signing_out;
 mod support;
+mod trouble;
 mod web_pages_with_jwt;

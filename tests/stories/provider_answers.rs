@@ -6,7 +6,7 @@ use vestibule::embedded::users::{AccountState, ChangeReason, User, Users};
 
 use super::support::{LOGIN, PASSWORD, Reply, Scripted, Stage, claims};
 
-async fn logins(stage: &Stage, result: &str) -> f64 {
+async fn logins(stage: &Stage, result: &str) -> u64 {
     stage.count("vestibule_logins_total", &["store", result]).await
 }
 
@@ -56,7 +56,7 @@ async fn each_special_account_is_told_what_is_the_matter() {
         let reply = browser.sign_in(&format!("{name}@example.com"), PASSWORD).await;
         assert_eq!(reply.status, status, "{name}");
         assert!(reply.body.contains(words), "{name}: {}", reply.body);
-        assert_eq!(logins(&stage, code).await, before + 1.0, "{name}");
+        assert_eq!(logins(&stage, code).await, before + 1, "{name}");
         nobody_is_signed_in(&reply, name);
         assert_eq!(browser.get("/orders").await.status, 302, "{name}");
     }
@@ -92,7 +92,7 @@ async fn every_status_of_the_provider_has_its_answer() {
         let reply = stage.browser().sign_in(&format!("{says}@example.com"), PASSWORD).await;
         assert_eq!(reply.status, status, "{says}");
         assert_eq!(reply.header("retry-after").is_some(), status == 503, "{says}");
-        assert_eq!(logins(&stage, code).await, before + 1.0, "{says}");
+        assert_eq!(logins(&stage, code).await, before + 1, "{says}");
         assert!(!reply.body.contains(id), "{says}: the provider's own ids stay here");
         nobody_is_signed_in(&reply, code);
     }
@@ -107,7 +107,7 @@ async fn the_state_of_an_account_is_told_where_the_operator_wants_it() {
     for (says, code) in [(410, "account_expired"), (423, "account_locked")] {
         provider.says(LOGIN, says, json!({}));
         let reply = stage.browser().sign_in("sam", PASSWORD).await;
-        assert_eq!((reply.status, logins(&stage, code).await), (403, 1.0), "{says}");
+        assert_eq!((reply.status, logins(&stage, code).await), (403, 1), "{says}");
     }
 }
 
@@ -134,7 +134,7 @@ async fn a_success_that_cannot_be_used_is_no_sign_in() {
         let before = logins(&stage, code).await;
         provider.says(LOGIN, 200, body);
         let reply = stage.browser().sign_in("sam", PASSWORD).await;
-        assert_eq!((reply.status, logins(&stage, code).await), (500, before + 1.0), "{what}");
+        assert_eq!((reply.status, logins(&stage, code).await), (500, before + 1), "{what}");
         nobody_is_signed_in(&reply, what);
     }
     provider.gives(LOGIN, &claims(&stage.clock), "r");

@@ -17,7 +17,7 @@ async fn post_with(browser: &mut Browser, headers: &[(&str, &str)]) -> Reply {
     browser.send("POST", "/login", headers, body.as_bytes()).await
 }
 
-async fn logins(stage: &Stage, result: &str) -> f64 {
+async fn logins(stage: &Stage, result: &str) -> u64 {
     stage.count("vestibule_logins_total", &["store", result]).await
 }
 
@@ -31,8 +31,8 @@ async fn a_wrong_password_shows_the_form_again_with_the_name() {
     assert_eq!(field(&reply.body, "loginId"), name);
     assert!(!reply.body.contains("<script>\"") && !reply.body.contains("pässword"), "{}", reply.body);
     assert_eq!(browser.cookie("vestibule-access"), None);
-    assert_eq!(logins(&stage, "invalid_credentials").await, 1.0);
-    assert_eq!(stage.requests("invalid_credentials").await, 1.0);
+    assert_eq!(logins(&stage, "invalid_credentials").await, 1);
+    assert_eq!(stage.requests("invalid_credentials").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,12 +58,12 @@ async fn a_stale_form_comes_again_and_then_works() {
     for loses_cookie in [false, true] {
         let mut browser = stage.browser();
         let csrf = browser.csrf().await;
-        let mut stale = vec![("loginId", SHOPPER), ("password", PASSWORD), ("return_to", "/orders#total")];
+        let mut old = vec![("loginId", SHOPPER), ("password", PASSWORD), ("return_to", "/orders#total")];
         if loses_cookie {
             browser.forget("vestibule-form");
-            stale.push(("csrf", &csrf));
+            old.push(("csrf", &csrf));
         }
-        let reply = browser.post("/login", &stale).await;
+        let reply = browser.post("/login", &old).await;
         assert_eq!(reply.status, 403);
         assert_eq!(field(&reply.body, "loginId"), SHOPPER);
         assert!(!reply.body.contains(PASSWORD));
@@ -72,7 +72,7 @@ async fn a_stale_form_comes_again_and_then_works() {
         let reply = browser.post("/login", &fields).await;
         assert_eq!((reply.status, reply.header("location")), (303, Some("/orders#total")));
     }
-    assert_eq!(stage.requests("csrf_failed").await, 2.0);
+    assert_eq!(stage.requests("csrf_failed").await, 2);
     assert_eq!(stage.asked.logins.count(), 2, "the stale forms were not shown to the provider");
 }
 
@@ -113,7 +113,7 @@ async fn another_sites_form_is_refused_before_it_is_read() {
         let reply = post_with(&mut stage.browser(), &[FORM, foreign]).await;
         assert_eq!((reply.status, reply.all("set-cookie")), (403, vec![]), "{foreign:?}");
     }
-    assert_eq!(stage.requests("cross_site_request").await, 7.0);
+    assert_eq!(stage.requests("cross_site_request").await, 7);
     assert_eq!(stage.asked.logins.count(), 0);
     assert_eq!(post_with(&mut stage.browser(), &[FORM]).await.status, 303, "without any mark the form's proof decides");
 }
@@ -152,8 +152,8 @@ async fn guesses_are_stopped_and_time_opens_again() {
         assert!((1..=60).contains(&wait), "{wait}");
     }
     assert_eq!(stage.asked.logins.count(), 5);
-    assert_eq!(stage.count("vestibule_throttled_total", &["store", "account"]).await, 2.0);
-    assert_eq!(logins(&stage, "throttled").await, 2.0);
+    assert_eq!(stage.count("vestibule_throttled_total", &["store", "account"]).await, 2);
+    assert_eq!(logins(&stage, "throttled").await, 2);
     stage.clock.advance(Duration::from_secs(61));
     assert_eq!(browser.sign_in(SHOPPER, PASSWORD).await.status, 303);
 }
@@ -177,7 +177,7 @@ async fn guesses_at_many_accounts_are_stopped_by_their_address() {
         assert_eq!(browser.sign_in(&format!("{number}@example.com"), "wrong").await.status, 401);
     }
     assert_eq!(browser.sign_in(SHOPPER, PASSWORD).await.status, 429);
-    assert_eq!(stage.count("vestibule_throttled_total", &["store", "address"]).await, 1.0);
+    assert_eq!(stage.count("vestibule_throttled_total", &["store", "address"]).await, 1);
 }
 
 /// Whether a browser that is sent there stays where it is.

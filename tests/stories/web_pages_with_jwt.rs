@@ -28,7 +28,7 @@ async fn signing_in_at_the_store_leads_to_the_cart() {
     assert_eq!((received.target.as_str(), received.header("x-auth-email")), ("/shopping-cart", Some(SHOPPER)));
     assert_eq!(received.header("cookie"), None);
     assert_eq!(stage.asked.refreshes.count(), 0);
-    assert_eq!(stage.requests("signed_in").await, 1.0);
+    assert_eq!(stage.requests("signed_in").await, 1);
 }
 
 /// Rows 11 to 14.
@@ -47,7 +47,7 @@ async fn an_expired_token_is_renewed_on_the_very_request() {
         assert_ne!(browser.cookie(name), before.cookie(name), "{name}");
     }
     assert_eq!(stage.asked.refreshes.count(), 1);
-    assert_eq!(stage.requests("renewed").await, 1.0);
+    assert_eq!(stage.requests("renewed").await, 1);
     let reply = browser.get("/shopping-cart").await;
     assert_eq!((reply.status, reply.all("set-cookie")), (200, vec![]));
     assert_eq!(stage.asked.refreshes.count(), 1);
@@ -62,7 +62,7 @@ async fn a_missing_token_is_renewed_like_an_expired_one() {
     assert_eq!(browser.get("/shopping-cart").await.status, 200);
     assert!(browser.cookie(ACCESS).is_some());
     assert_eq!(stage.asked.refreshes.count(), 1);
-    assert_eq!(stage.requests("renewed").await, 1.0);
+    assert_eq!(stage.requests("renewed").await, 1);
 }
 
 /// Rows 15 to 19.
@@ -76,7 +76,7 @@ async fn a_refused_refresh_token_leads_to_the_form_and_back() {
     assert_eq!(reply.header("location"), Some("/login?return_to=/shopping-cart%3Fpage%3D2"));
     assert_eq!((browser.cookie(ACCESS), browser.cookie(REFRESH)), (None, None));
     assert_eq!(stage.asked.refreshes.count(), 1);
-    assert_eq!(stage.renewals("refused").await, 1.0);
+    assert_eq!(stage.renewals("refused").await, 1);
     assert!(stage.store.received().is_empty());
     let form = browser.get(reply.header("location").unwrap()).await;
     let (csrf, back) = (field(&form.body, "csrf"), field(&form.body, "return_to"));
@@ -135,7 +135,7 @@ async fn a_stolen_refresh_token_with_a_bad_token_is_served_and_counted() {
         assert_ne!(thief.cookie(ACCESS), Some(bad));
     }
     assert_eq!(stage.asked.refreshes.count(), 1, "the thief's later tries get the first one's pair");
-    assert_eq!(stage.requests("renewed_from_invalid").await, 3.0);
+    assert_eq!(stage.requests("renewed_from_invalid").await, 3);
 }
 
 /// Rows 34 and 35.
@@ -185,8 +185,8 @@ async fn a_cookie_that_came_twice_counts_as_none() {
     assert_eq!(stage.asked.refreshes.count(), 0);
     let good_token = [(ACCESS, access), (REFRESH, refresh), (REFRESH, "another")];
     assert_eq!(with(&good_token).get("/shopping-cart").await.status, 200);
-    assert_eq!(stage.requests("signed_in").await, 1.0);
+    assert_eq!(stage.requests("signed_in").await, 1);
     let good_refresh = [(ACCESS, access), (ACCESS, access), (REFRESH, refresh)];
     assert_eq!(with(&good_refresh).get("/shopping-cart").await.status, 200);
-    assert_eq!(stage.requests("renewed_from_invalid").await, 1.0);
+    assert_eq!(stage.requests("renewed_from_invalid").await, 1);
 }

@@ -13,4 +13,4 @@ pub use client::{Browser, Reply, field, raw};
 pub use door::Door;
 pub use scripted::{KEYS, LOGIN, REFRESH, Scripted, claims};
 pub use stage::{PASSWORD, SHOPPER, Stage, until, with_line};
-pub use wire::{Holding, Listening, nobody};
+pub use wire::{Holding, Listening, Nobody};

@@ -140,22 +140,22 @@ impl Stage {
     }
 
     /// The sum of a family's samples that have all these label values.
-    pub async fn count(&self, family: &str, values: &[&str]) -> f64 {
+    pub async fn count(&self, family: &str, values: &[&str]) -> u64 {
         let text = Browser::new(self.admin, "admin").get("/metrics").await.body;
         let ours = |line: &&str| {
             line.strip_prefix(family).is_some_and(|rest| rest.starts_with('{'))
                 && values.iter().all(|value| line.contains(&format!("\"{value}\"")))
         };
-        text.lines().filter(ours).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        text.lines().filter(ours).filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 
     /// How many requests of the store ended for this reason.
-    pub async fn requests(&self, reason: &str) -> f64 {
+    pub async fn requests(&self, reason: &str) -> u64 {
         self.count("vestibule_requests_total", &["store", reason]).await
     }
 
     /// How many renewals of the store ended so.
-    pub async fn renewals(&self, result: &str) -> f64 {
+    pub async fn renewals(&self, result: &str) -> u64 {
         self.count("vestibule_renewals_total", &["store", result]).await
     }
 
