@@ -4,13 +4,13 @@
 mod application;
 mod client;
 mod door;
+mod held;
 mod scripted;
 mod stage;
-mod wire;
 
 pub use application::{Application, Received};
 pub use client::{Browser, Reply, field, raw};
 pub use door::Door;
+pub use held::{Holding, Listening, Nobody};
 pub use scripted::{KEYS, LOGIN, REFRESH, Scripted, claims};
 pub use stage::{PASSWORD, SHOPPER, Stage, until, with_line};
-pub use wire::{Holding, Listening, Nobody};
