@@ -98,20 +98,22 @@ impl Wire {
         if state == BEFORE {
             self.first_byte.notify_one();
         }
-        let (mut lines, mut looked_at) = (0, 0);
-        for &byte in bytes {
-            looked_at += 1;
-            lines += usize::from(byte == b'\n');
+        let (mut lines, mut rest) = (0, bytes);
+        while let Some((&byte, after)) = rest.split_first() {
+            rest = after;
             state = match (state, byte) {
                 // Empty lines before a request line are passed over (RFC 9112, section 2.2).
                 (BEFORE, b'\r' | b'\n') => BEFORE,
                 (METHOD, b' ') => TARGET,
                 (TARGET, b' ') => VERSION,
                 (VERSION, b'\r') => CARRIAGE_RETURN,
-                (METHOD | VERSION | CARRIAGE_RETURN | FIELD, b'\n') => NEXT_FIELD,
-                (NEXT_FIELD, b'\r') => NEXT_FIELD,
+                (METHOD | VERSION | CARRIAGE_RETURN | FIELD, b'\n') | (NEXT_FIELD, b'\r') => NEXT_FIELD,
                 (NEXT_FIELD, b'\n') => BEHIND,
-                (NEXT_FIELD, _) => FIELD,
+                (NEXT_FIELD | FIELD, _) => {
+                    // Most of a head: of its fields only their number counts here.
+                    rest = rest.get(memchr::memchr(b'\n', rest).unwrap_or(rest.len())..).unwrap_or_default();
+                    FIELD
+                }
                 // What has no place in a request's target (RFC 3986, appendix A), and Pingora would escape or, with `#`,
                 // cut off; then a second space.
                 (TARGET, b'"' | b'#' | b'<' | b'>' | b'\\' | 0..=0x20 | 0x7f..) | (VERSION | CARRIAGE_RETURN, b' ') => {
@@ -120,10 +122,12 @@ impl Wire {
                 (BEFORE, _) => METHOD,
                 (same, _) => same,
             };
+            lines += usize::from(byte == b'\n');
             if state == BEHIND {
                 break;
             }
         }
+        let looked_at = bytes.len() - rest.len();
         self.state.store(state, Ordering::Relaxed);
         self.head_lines.fetch_add(lines, Ordering::Relaxed);
         self.head_bytes.fetch_add(looked_at, Ordering::Relaxed);

@@ -108,11 +108,11 @@ fn settled(verdict: &Verdict<'_>) -> String {
         Outcome::Reply(answer) => format!("{} {}", answered(answer), verdict.reason.as_str()),
     };
     for change in &verdict.cookies {
-        told += &match change {
-            CookieChange::SetTokens(tokens) => format!(", set {}", tokens.access),
-            CookieChange::ClearCredentials => ", clear".into(),
-            CookieChange::ClearRefresh => ", clear refresh".into(),
-        };
+        match change {
+            CookieChange::SetTokens(tokens) => told.extend([", set ", &tokens.access]),
+            CookieChange::ClearCredentials => told.push_str(", clear"),
+            CookieChange::ClearRefresh => told.push_str(", clear refresh"),
+        }
     }
     told
 }
