@@ -41,7 +41,7 @@ pub(super) struct Head {
     pub(super) method: Method,
     /// The target in origin-form, as bytes on the wire.
     pub(super) target: Vec<u8>,
-    /// The `Cookie` fields, made readable.
+    /// The `Cookie` fields.
     cookies: Vec<HeaderValue>,
     accept: Option<HeaderValue>,
     authorization: bool,
@@ -65,7 +65,7 @@ impl Head {
         Self {
             method: request.method.clone(),
             target: request.raw_path().to_vec(),
-            cookies: headers.get_all(header::COOKIE).iter().map(readable).collect(),
+            cookies: headers.get_all(header::COOKIE).iter().cloned().collect(),
             accept: get(&header::ACCEPT),
             authorization: headers.contains_key(header::AUTHORIZATION),
             origin: get(&header::ORIGIN),
@@ -110,16 +110,6 @@ impl Head {
     pub(super) fn view<'a>(&'a self, target: &'a Target<'a>, cookies: &'a PresentedCookies<'a>) -> RequestView<'a> {
         RequestView { method: &self.method, target, cookies, marks: self.marks() }
     }
-}
-
-/// A `Cookie` field as text: one cookie of the application's that is no UTF-8 must not hide ours beside it, which
-/// hold nothing but ASCII.
-fn readable(field: &HeaderValue) -> HeaderValue {
-    if std::str::from_utf8(field.as_bytes()).is_ok() {
-        return field.clone();
-    }
-    let ascii: Vec<u8> = field.as_bytes().iter().map(|b| if b.is_ascii() { *b } else { b'?' }).collect();
-    HeaderValue::from_bytes(&ascii).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// Everything about the head that does not depend on the site. Gives the host.
