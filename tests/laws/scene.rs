@@ -169,13 +169,17 @@ const OWN_OR_LISTED: &[&str] = &[
 
 pub fn scene() -> impl Strategy<Value = Scene> {
     let request = (any_site(), method(), target(), cookies(), marks());
-    (request, oracle()).prop_map(|((site, method, target, cookies, marks), oracle)| Scene {
-        site,
-        method,
-        target,
-        cookies,
-        marks,
-        oracle,
+    let posted = select(&[None, None, None, Some("in"), Some("out")][..]);
+    (request, oracle(), posted).prop_map(|((site, method, target, cookies, marks), oracle, posted)| {
+        let mut scene = Scene { site, method, target, cookies, marks, oracle };
+        // By chance alone a form would rarely be posted from the site's own page.
+        if let Some(form) = posted {
+            let paths = &scene.site.paths;
+            scene.target = if form == "in" { paths.login.clone() } else { paths.logout.clone() };
+            scene.method = Method::POST;
+            scene.marks.origin = scene.marks.origin.map(|_| OWN_OR_LISTED[0]);
+        }
+        scene
     })
 }
 
