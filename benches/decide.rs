@@ -1,4 +1,5 @@
 //! What one request costs in the pure core: its cookies, its target, the decision, the headers taken away.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a bench that cannot be set up ends there")]
 
 use std::hint::black_box;
 use std::sync::Arc;
