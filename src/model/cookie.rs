@@ -207,10 +207,8 @@ impl<'a> PresentedCookies<'a> {
 pub fn for_upstream<'a>(names: &CookieNames, fields: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
     let mut joined = Vec::new();
     for pair in fields.flat_map(|field| field.split(|b| *b == b';')).map(<[u8]>::trim_ascii) {
-        let name = match pair.contains(&b'=') {
-            true => pair.split(|b| *b == b'=').next().unwrap_or_default(),
-            false => b"",
-        };
+        let at = pair.iter().position(|b| *b == b'=').unwrap_or_default();
+        let name = pair.get(..at).unwrap_or_default();
         if pair.is_empty() || is_managed(names, name) {
             continue;
         }
