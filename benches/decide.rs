@@ -87,7 +87,7 @@ fn heads(bench: &mut Criterion) {
         timer.iter(|| PresentedCookies::read(&site.cookies, std::iter::once(black_box(field.as_str()))));
     });
     bench.bench_function("cookies, for the upstream", |timer| {
-        timer.iter(|| for_upstream(&site.cookies, std::iter::once(black_box(field.as_str()))));
+        timer.iter(|| for_upstream(&site.cookies, std::iter::once(black_box(field.as_bytes()))));
     });
     let names = "host user-agent accept accept-language accept-encoding cookie referer connection dnt priority \
                  sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site \
