@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::HeaderValue;
 use axum::response::Response;
 use tokio::task::JoinHandle;
 
@@ -94,7 +95,7 @@ impl Drop for Application {
 
 async fn record(State(shared): State<Shared>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    let text = |value: &axum::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let received = Received {
         method: head.method.to_string(),
         target: head.uri.to_string(),

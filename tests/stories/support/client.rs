@@ -127,6 +127,13 @@ impl Browser {
         self.send("GET", target, &[], b"").await
     }
 
+    /// A browser that has a copy of this one's cookies of these names and nothing else.
+    pub fn thief_of(&self, names: &[&str]) -> Self {
+        let mut thief = Self::new(self.address, &self.host);
+        thief.cookies = self.cookies.iter().filter(|(name, _)| names.contains(&name.as_str())).cloned().collect();
+        thief
+    }
+
     /// Posts a form of this site's own page.
     pub async fn post(&mut self, target: &str, fields: &[(&str, &str)]) -> Reply {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
@@ -193,9 +200,11 @@ impl Browser {
 }
 
 /// The value of a form's field.
-fn field(html: &str, name: &str) -> String {
+pub fn field(html: &str, name: &str) -> String {
     let from = html.find(&format!("name=\"{name}\"")).expect("the field");
     let rest = &html[from..];
     let value = rest.split("value=\"").nth(1).expect("a value");
-    value.split('"').next().unwrap_or_default().to_owned()
+    let escaped = value.split('"').next().unwrap_or_default();
+    let signs = [("&#x2f;", "/"), ("&quot;", "\""), ("&#x27;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")];
+    signs.iter().fold(escaped.to_owned(), |text, (sign, plain)| text.replace(sign, plain))
 }

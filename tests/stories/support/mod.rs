@@ -4,13 +4,17 @@
 mod application;
 mod client;
 mod door;
+mod held;
 mod hostile;
+mod scripted;
 mod stage;
 mod wire;
 
 pub use application::{Application, Received};
-pub use client::{Browser, Reply, raw};
+pub use client::{Browser, Reply, field, raw};
 pub use door::Door;
+pub use held::{Holding, Listening, Nobody};
 pub use hostile::Siege;
-pub use stage::{PASSWORD, SHOPPER, Stage};
-pub use wire::{Line, Seen, Witness, ask};
+pub use scripted::{KEYS, LOGIN, REFRESH, Scripted, claims};
+pub use stage::{PASSWORD, SHOPPER, Stage, until, with_line};
+pub use wire::{Line, Witness, ask};

@@ -57,6 +57,17 @@ impl Stage {
 
     /// The same with a changed configuration text or changed people and token policy.
     pub async fn set_with(config: impl FnOnce(String) -> String, people: impl FnOnce(&mut Users)) -> Self {
+        let stage = Self::begin(config, people, |_| {}).await;
+        stage.until_ready().await;
+        stage
+    }
+
+    /// The same, not waited for; `before` sees the door to the identity server before the gateway starts.
+    pub async fn begin(
+        config: impl FnOnce(String) -> String,
+        people: impl FnOnce(&mut Users),
+        before: impl FnOnce(&Door),
+    ) -> Self {
         let state = tempfile::tempdir().unwrap();
         let clock = Clock::new();
         let mut users = Users::demo().unwrap();
@@ -73,6 +84,7 @@ impl Stage {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let provider = Door::before(listener.local_addr().unwrap()).await;
         tokio::spawn(server.serve(listener, std::future::pending()));
+        before(&provider);
         let (store, forum) = (Application::open().await, Application::open().await);
         let text = config(reference(&provider, &store, &forum, state.path()));
         let settings = check_text("stories.toml", &text, &Imagined::default()).unwrap_or_else(|e| panic!("{e}"));
@@ -81,7 +93,7 @@ impl Stage {
         let living = opened.living();
         let (stop, stopped) = watch::channel(false);
         let running = Some(tokio::spawn(opened.run(None, stopped)));
-        let stage = Self {
+        Self {
             clock,
             provider,
             asked,
@@ -94,9 +106,7 @@ impl Stage {
             stop,
             running,
             _state: state,
-        };
-        stage.until_ready().await;
-        stage
+        }
     }
 
     /// A browser at the store, without cookies.
@@ -129,19 +139,56 @@ impl Stage {
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
     }
 
+    /// The sum of a family's samples that have all these label values.
+    pub async fn count(&self, family: &str, values: &[&str]) -> u64 {
+        let text = Browser::new(self.admin, "admin").get("/metrics").await.body;
+        let ours = |line: &&str| {
+            line.strip_prefix(family).is_some_and(|rest| rest.starts_with('{'))
+                && values.iter().all(|value| line.contains(&format!("\"{value}\"")))
+        };
+        text.lines().filter(ours).filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    }
+
+    /// How many requests of the store ended for this reason.
+    pub async fn requests(&self, reason: &str) -> u64 {
+        self.count("vestibule_requests_total", &["store", reason]).await
+    }
+
+    /// How many renewals of the store ended so.
+    pub async fn renewals(&self, result: &str) -> u64 {
+        self.count("vestibule_renewals_total", &["store", result]).await
+    }
+
     /// Stops and waits: requests in flight finish.
     pub async fn stop(mut self) -> Result<(), String> {
         self.stop.send_replace(true);
         self.running.take().unwrap().await.unwrap()
     }
 
-    async fn until_ready(&self) {
+    /// Waits until the gateway has the provider's keys.
+    pub async fn until_ready(&self) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
         while self.living.current().ready().await.is_err() {
             assert!(tokio::time::Instant::now() < deadline, "the gateway does not become ready");
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// Waits for something that happens by itself, 20 s at most.
+pub async fn until(what: &str, happened: impl Fn() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !happened() {
+        assert!(tokio::time::Instant::now() < deadline, "{what} does not happen");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A configuration with its first line for `key` replaced.
+pub fn with_line(config: &str, key: &str, line: &str) -> String {
+    let start = format!("{key} = ");
+    let old = config.lines().find(|line| line.starts_with(&start)).expect("the key");
+    config.replacen(old, line, 1)
 }
 
 impl Drop for Stage {

@@ -1,0 +1,235 @@
+//! The end of a sign-in: here at once, everywhere, for good.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use vestibule::config::{Imagined, check_text};
+use vestibule::runtime;
+
+use super::support::{
+    Browser, Holding, LOGIN, Listening, PASSWORD, SHOPPER, Scripted, Stage, claims, until, with_line,
+};
+
+const ACCESS: &str = "vestibule-access";
+const REFRESH: &str = "vestibule-refresh";
+
+async fn sign_out(browser: &mut Browser) {
+    let reply = browser.post("/logout", &[]).await;
+    assert_eq!((reply.status, reply.header("location")), (303, Some("/")));
+    assert_eq!(reply.header("clear-site-data"), Some("\"cache\", \"storage\""));
+    assert_eq!(reply.header("cache-control"), Some("private, no-store"));
+    assert_eq!((browser.cookie(ACCESS), browser.cookie(REFRESH)), (None, None));
+}
+
+/// Every saved copy of the cookies, alone and together, is refused.
+async fn copies_are_refused(stage: &Stage, saved: &Browser) {
+    let before = stage.requests("revoked").await;
+    let (forwarded, renewed) = (stage.store.received().len(), stage.asked.refreshes.count());
+    for copy in [&[ACCESS][..], &[REFRESH], &[ACCESS, REFRESH]] {
+        let reply = saved.thief_of(copy).get("/orders").await;
+        assert_eq!((reply.status, reply.header("location")), (302, Some("/login?return_to=/orders")), "{copy:?}");
+        let reply = saved.thief_of(copy).fetching().get("/orders").await;
+        assert_eq!((reply.status, reply.code().as_str()), (401, "signed_out"), "{copy:?}");
+    }
+    assert_eq!(stage.requests("revoked").await, before + 6);
+    assert_eq!(stage.store.received().len(), forwarded);
+    assert_eq!(stage.asked.refreshes.count(), renewed, "a copy is not shown to the provider");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saved_copy_of_any_cookie_is_refused_at_once() {
+    let stage = Stage::set().await;
+    let mut browser = stage.signed_in().await;
+    let saved = browser.clone();
+    sign_out(&mut browser).await;
+    copies_are_refused(&stage, &saved).await;
+    stage.expire_access_tokens();
+    copies_are_refused(&stage, &saved).await;
+    until("the word to the provider", || stage.asked.logouts.count() == 1).await;
+    assert_eq!(stage.browser().sign_in(SHOPPER, PASSWORD).await.status, 303, "the account itself is free");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_from_before_a_renewal_are_refused_too() {
+    let stage = Stage::set().await;
+    let mut browser = stage.signed_in().await;
+    let before = browser.clone();
+    stage.clock.advance(Duration::from_secs(45));
+    assert_eq!(browser.get("/orders").await.status, 200);
+    assert_ne!(browser.cookie(ACCESS), before.cookie(ACCESS));
+    let after = browser.clone();
+    sign_out(&mut browser).await;
+    copies_are_refused(&stage, &before).await;
+    copies_are_refused(&stage, &after).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_the_two_cookies_is_enough_to_sign_out() {
+    let stage = Stage::set().await;
+    for kept in [ACCESS, REFRESH] {
+        let saved = stage.signed_in().await;
+        sign_out(&mut saved.thief_of(&[kept])).await;
+        copies_are_refused(&stage, &saved).await;
+    }
+    let mut expired = stage.signed_in().await;
+    let saved = expired.clone();
+    stage.expire_access_tokens();
+    expired.forget(REFRESH);
+    sign_out(&mut expired).await;
+    copies_are_refused(&stage, &saved.thief_of(&[REFRESH, ACCESS])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_forgets_no_sign_out_and_no_sign_in() {
+    let stage = Stage::set().await;
+    let (mut gone, mut stays) = (stage.signed_in().await, stage.signed_in().await);
+    let saved = gone.clone();
+    sign_out(&mut gone).await;
+    let text = stage.config.replace("landing = \"/shopping-cart\"", "landing = \"/welcome\"");
+    let settings = check_text("stories.toml", &text, &Imagined::default()).unwrap();
+    let built = runtime::build(settings, Some(&*stage.living.current()), stage.clock.clone());
+    stage.living.replace(built.unwrap_or_else(|fault| panic!("{fault}")));
+    assert_eq!(stays.get("/login").await.header("location"), Some("/welcome"), "the new configuration is in force");
+    copies_are_refused(&stage, &saved).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_provider_is_told_which_token_to_end() {
+    let provider = Scripted::open().await;
+    let stage = provider.stage().await;
+    provider.gives(LOGIN, &claims(&stage.clock), "the-refresh-token");
+    let (told, hears) = std::sync::mpsc::channel();
+    provider.answers("/api/logout", move |received| {
+        told.send(serde_json::from_slice::<Value>(&received.body).unwrap()).unwrap();
+        (200, json!({}))
+    });
+    let mut browser = stage.browser();
+    browser.sign_in("sam", "x").await;
+    sign_out(&mut browser).await;
+    until("the word to the provider", || provider.asked("/api/logout") == 1).await;
+    assert_eq!(hears.recv().unwrap(), json!({ "global": false, "refreshToken": "the-refresh-token" }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_is_down_is_told_later() {
+    let stage = Stage::set().await;
+    let mut browser = stage.signed_in().await;
+    let saved = browser.clone();
+    stage.provider.shut();
+    let knocks = stage.provider.knocks();
+    sign_out(&mut browser).await;
+    copies_are_refused(&stage, &saved).await;
+    stage.provider.knocked_after(knocks).await;
+    assert_eq!(stage.asked.logouts.count(), 0);
+    stage.provider.open();
+    until("the word to the provider", || stage.asked.logouts.count() == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_wins_over_a_renewal_in_flight() {
+    let stage = Stage::set().await;
+    let mut browser = stage.signed_in().await;
+    let (saved, mut renewing) = (browser.clone(), browser.clone());
+    stage.expire_access_tokens();
+    stage.provider.hold();
+    let knocks = stage.provider.knocks();
+    let flight = tokio::spawn(async move {
+        let reply = renewing.get("/orders").await;
+        (reply, renewing)
+    });
+    stage.provider.knocked_after(knocks).await;
+    sign_out(&mut browser).await;
+    stage.provider.open();
+    let (reply, renewing) = flight.await.unwrap();
+    assert_eq!((reply.status, reply.header("location")), (302, Some("/login?return_to=/orders")));
+    assert_eq!((renewing.cookie(ACCESS), renewing.cookie(REFRESH)), (None, None));
+    assert_eq!(stage.asked.refreshes.count(), 1);
+    assert!(stage.store.received().is_empty());
+    copies_are_refused(&stage, &saved).await;
+    until("the end of both tokens at the provider", || stage.asked.logouts.count() == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_at_the_store_is_none_at_the_forum() {
+    let stage = Stage::set().await;
+    let mut store = stage.signed_in().await;
+    let mut forum = stage.forum_browser();
+    forum.sign_in(SHOPPER, PASSWORD).await;
+    sign_out(&mut store).await;
+    assert_eq!(forum.get("/posts").await.status, 200);
+    stage.expire_access_tokens();
+    assert_eq!(forum.get("/posts").await.status, 200, "and its refresh token is good");
+    let mut other = stage.signed_in().await;
+    assert_eq!(other.get("/orders").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_signed_out_by_another_site_or_by_made_up_cookies() {
+    let stage = Stage::set().await;
+    let mut browser = stage.signed_in().await;
+    for foreign in [("Origin", "https://evil.example"), ("Origin", "null"), ("Sec-Fetch-Site", "cross-site")] {
+        let reply = browser.send("POST", "/logout", &[foreign], b"").await;
+        assert_eq!((reply.status, reply.all("set-cookie")), (403, vec![]), "{foreign:?}");
+    }
+    let mut forger = stage.browser();
+    let token = browser.cookie(ACCESS).unwrap();
+    forger.set_cookie(ACCESS, &token[..token.rfind('.').unwrap() + 1]);
+    forger.set_cookie(REFRESH, "made-up");
+    sign_out(&mut forger).await;
+    sign_out(&mut stage.browser()).await;
+    assert_eq!(browser.get("/orders").await.status, 200);
+}
+
+const EVENTS: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: hello\n\n";
+const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nhello";
+
+/// A gateway before an application that keeps its connections, and a stream of a signed-in visitor through it.
+async fn stream(says: &'static str, headers: &[(&str, &str)]) -> (Stage, Holding, Browser, Listening) {
+    let holding = Holding::saying(says).await;
+    let upstreams = format!("upstreams = [\"http://{}\"]", holding.address());
+    let stage = Stage::set_with(|config| with_line(&config, "upstreams", &upstreams), |_| {}).await;
+    let browser = stage.signed_in().await;
+    let request = String::from_utf8(browser.request("GET", "/stream", headers, b"")).unwrap();
+    let request = match headers {
+        [] => request,
+        [..] => request.replace("Connection: close", "Connection: Upgrade"),
+    };
+    let mut listening = Listening::to(stage.address, request.as_bytes()).await;
+    // Pingora 0.9.1 ends an upgrade whose 101 comes before it has noted that the request has no body: a client of
+    // WebSockets connects again, and so does this one.
+    let mut tries = 1;
+    while !listening.hears("hello").await {
+        tries += 1;
+        assert!(tries < 5, "the stream does not open");
+        listening = Listening::to(stage.address, request.as_bytes()).await;
+    }
+    assert!(stage.metric("vestibule_open_streams{site=\"store\"}").await > 0.0);
+    (stage, holding, browser, listening)
+}
+
+const WEBSOCKET: &[(&str, &str)] = &[
+    ("Upgrade", "websocket"),
+    ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ("Origin", "http://store.localhost:8080"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_streams_of_the_session_are_closed() {
+    for (says, headers) in [(EVENTS, &[][..]), (SWITCHED, WEBSOCKET)] {
+        let (_stage, _holding, mut browser, listening) = stream(says, headers).await;
+        sign_out(&mut browser).await;
+        assert!(listening.ends().await, "{says}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_streams_of_other_sessions_stay() {
+    let (stage, _holding, _browser, listening) = stream(EVENTS, &[]).await;
+    let mut other = stage.signed_in().await;
+    sign_out(&mut other).await;
+    assert!(stage.metric("vestibule_open_streams{site=\"store\"}").await > 0.0);
+    drop(listening);
+}
