@@ -176,17 +176,17 @@ async fn the_gateway_starts_before_its_provider() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_being_served_when_the_gateway_stops_is_served() {
     let stage = Stage::set().await;
-    let (arrived, arrives) = std::sync::mpsc::channel();
+    let (came, arrivals) = std::sync::mpsc::channel();
     let (go_on, waits) = std::sync::mpsc::channel::<()>();
     let waits = std::sync::Mutex::new(waits);
     stage.store.answers(move |_| {
-        arrived.send(()).unwrap();
+        came.send(()).unwrap();
         tokio::task::block_in_place(|| waits.lock().unwrap().recv().unwrap());
         axum::response::Response::new("late, but whole".into())
     });
     let (mut browser, address) = (stage.browser(), stage.address);
     let served = tokio::spawn(async move { browser.get("/").await });
-    tokio::task::block_in_place(|| arrives.recv().unwrap());
+    tokio::task::block_in_place(|| arrivals.recv().unwrap());
     let stopped = tokio::spawn(stage.stop());
     while tokio::net::TcpStream::connect(address).await.is_ok() {
         tokio::task::yield_now().await;
