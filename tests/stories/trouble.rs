@@ -187,10 +187,12 @@ async fn who_is_being_served_when_the_gateway_stops_is_served() {
     let (mut browser, address) = (stage.browser(), stage.address);
     let served = tokio::spawn(async move { browser.get("/").await });
     tokio::task::block_in_place(|| arrivals.recv().unwrap());
-    let stopped = tokio::spawn(stage.stop());
+    let mut stopped = tokio::spawn(stage.stop());
     while tokio::net::TcpStream::connect(address).await.is_ok() {
         tokio::task::yield_now().await;
     }
+    let early = tokio::time::timeout(std::time::Duration::from_millis(100), &mut stopped).await;
+    assert!(early.is_err(), "it stops only when everybody is served");
     go_on.send(()).unwrap();
     let reply = served.await.unwrap();
     assert_eq!((reply.status, reply.body.as_str()), (200, "late, but whole"));
