@@ -193,8 +193,19 @@ async fn no_return_address_leads_elsewhere() {
     provider.gives(LOGIN, &claims(&stage.clock), "first");
     let mut signed_in = stage.browser();
     assert_eq!(signed_in.sign_in("sam", "x").await.status, 303);
-    let own =
-        ["//evil.example", "/\\evil.example", "/\t/evil.example", "/.//evil.example", "/%2e//evil", "/login", "\r\n"];
+    let own = [
+        "//evil.example",
+        "/\\evil.example",
+        "/\t/evil.example",
+        "/.//evil.example",
+        "/%2e//evil.example",
+        "https:evil.example",
+        "javascript:alert(1)",
+        "evil.example",
+        "/a\r\nSet-Cookie: a=b",
+        "/login",
+        "",
+    ];
     for hostile in own.into_iter().chain(include_str!("../data/open_redirects.txt").lines()) {
         let query = body(&[("return_to", hostile)]);
         let onward = signed_in.get(&format!("/login?{query}")).await;

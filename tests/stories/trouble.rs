@@ -104,9 +104,9 @@ async fn an_application_that_is_down_does_not_cost_the_new_cookies() {
 /// The same where the renewal ran beside the call that failed.
 #[tokio::test(flavor = "multi_thread")]
 async fn nor_those_of_a_renewal_ahead() {
-    let nobody = Nobody::there();
-    let stage = stage_before(&[nobody.address()]).await;
+    let stage = Stage::set().await;
     let mut browser = stage.signed_in().await;
+    stage.store.kill();
     stage.clock.advance(std::time::Duration::from_secs(45));
     let reply = browser.get("/orders").await;
     assert_eq!((reply.status, reply.all("set-cookie").len()), (502, 2));
@@ -123,7 +123,7 @@ async fn the_next_upstream_is_tried_when_one_refuses() {
         let body = browser.send("POST", "/orders", &[("Origin", "http://store.localhost:8080")], b"one order").await;
         assert_eq!(body.status, 200);
         assert_eq!(there.received().len(), round);
-        assert_eq!(there.last().body, b"one order");
+        assert_eq!((there.last().method.as_str(), there.last().body.as_slice()), ("POST", &b"one order"[..]));
         assert_eq!(there.last().all("x-auth-email"), [SHOPPER]);
         assert_eq!(there.last().all("via").len(), 1);
     }
@@ -171,4 +171,30 @@ async fn the_gateway_starts_before_its_provider() {
     assert_eq!(watcher.get("/readyz").await.status, 200);
     assert_eq!(browser.sign_in(SHOPPER, PASSWORD).await.status, 303);
     assert_eq!(browser.get("/orders").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_being_served_when_the_gateway_stops_is_served() {
+    let stage = Stage::set().await;
+    let (came, arrivals) = std::sync::mpsc::channel();
+    let (go_on, waits) = std::sync::mpsc::channel::<()>();
+    let waits = std::sync::Mutex::new(waits);
+    stage.store.answers(move |_| {
+        came.send(()).unwrap();
+        tokio::task::block_in_place(|| waits.lock().unwrap().recv().unwrap());
+        axum::response::Response::new("late, but whole".into())
+    });
+    let (mut browser, address) = (stage.browser(), stage.address);
+    let served = tokio::spawn(async move { browser.get("/").await });
+    tokio::task::block_in_place(|| arrivals.recv().unwrap());
+    let mut stopped = tokio::spawn(stage.stop());
+    while tokio::net::TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let early = tokio::time::timeout(std::time::Duration::from_millis(100), &mut stopped).await;
+    assert!(early.is_err(), "it stops only when everybody is served");
+    go_on.send(()).unwrap();
+    let reply = served.await.unwrap();
+    assert_eq!((reply.status, reply.body.as_str()), (200, "late, but whole"));
+    assert_eq!(stopped.await.unwrap(), Ok(()));
 }

@@ -1,6 +1,6 @@
 //! Pages behind JWT cookies, step by step as FusionAuth's article on this workflow has them (rows 1 to 35).
 
-use super::support::{PASSWORD, SHOPPER, Stage, field};
+use super::support::{PASSWORD, SHOPPER, Stage, field, raw};
 
 const ACCESS: &str = "vestibule-access";
 const REFRESH: &str = "vestibule-refresh";
@@ -166,6 +166,23 @@ async fn a_script_gets_a_status_where_a_page_gets_a_redirect() {
     let reply = browser.get("/shopping-cart").await;
     assert_eq!((reply.status, reply.code().as_str()), (401, "signed_out"));
     assert_eq!(browser.cookie(REFRESH), None);
+    let reply = stage.browser().with("X-Requested-With", "XMLHttpRequest").get("/shopping-cart").await;
+    assert_eq!((reply.status, reply.code().as_str()), (401, "signed_out"));
+}
+
+/// HTTP/2 clients send each cookie in a field of its own; some proxies pass them on like that.
+#[tokio::test(flavor = "multi_thread")]
+async fn cookies_may_come_in_several_fields() {
+    let stage = Stage::set().await;
+    let browser = stage.signed_in().await;
+    stage.expire_access_tokens();
+    let crumbs: String = browser.cookies.iter().map(|(name, value)| format!("Cookie: {name}={value}\r\n")).collect();
+    let host = "Host: store.localhost:8080\r\nConnection: close";
+    let head = format!("GET /orders HTTP/1.1\r\n{host}\r\n{crumbs}Cookie: a=1\r\n\r\n");
+    let reply = raw(stage.address, head.as_bytes()).await;
+    assert_eq!((reply.status, reply.all("set-cookie").len()), (200, 2));
+    let received = stage.store.last();
+    assert_eq!((received.header("x-auth-email"), received.header("cookie")), (Some(SHOPPER), Some("a=1")));
 }
 
 /// Nobody can say which of two is the visitor's.

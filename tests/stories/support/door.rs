@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -31,12 +31,12 @@ impl Door {
         let (state, _) = watch::channel(State::Open);
         let state = Arc::new(state);
         let (count, knocks) = watch::channel(0);
-        let passing = Arc::clone(&state);
+        let door = Knocking { state: Arc::clone(&state), count: Arc::new(count) };
         tokio::spawn(async move {
             loop {
                 let Ok((stream, _)) = listener.accept().await else { return };
-                count.send_modify(|count| *count += 1);
-                tokio::spawn(pass(stream, behind, passing.subscribe()));
+                door.count.send_modify(|count| *count += 1);
+                tokio::spawn(pass(stream, behind, door.clone()));
             }
         });
         Self { address, state, knocks }
@@ -51,9 +51,8 @@ impl Door {
         self.state.send_replace(State::Shut);
     }
 
-    /// Connections that stand are cut; who comes now waits until the door is opened.
+    /// What arrives from now on waits until the door is opened.
     pub fn hold(&self) {
-        self.state.send_replace(State::Shut);
         self.state.send_replace(State::Held);
     }
 
@@ -66,23 +65,49 @@ impl Door {
         self.knocks.clone().wait_for(|count| *count > before).await.unwrap();
     }
 
-    /// How often somebody has knocked.
+    /// How often somebody has knocked: came anew, or said something while it was not open.
     pub fn knocks(&self) -> usize {
         *self.knocks.borrow()
     }
 }
 
-async fn pass(mut stream: TcpStream, behind: SocketAddr, mut state: watch::Receiver<State>) {
-    if *state.borrow_and_update() == State::Held {
-        let _ = state.wait_for(|state| *state != State::Held).await;
+/// Passes on what arrives while the door is open. The state is asked for each piece, so that from the moment the door
+/// is shut or held nothing gets through on a connection that stood before.
+async fn pass(stream: TcpStream, behind: SocketAddr, door: Knocking) {
+    let mut state = door.state.subscribe();
+    if door.admits(&mut state).await {
+        let Ok(onward) = TcpStream::connect(behind).await else { return };
+        let (mut from, mut back) = stream.into_split();
+        let (mut answers, mut onward) = onward.into_split();
+        let mut piece = vec![0; 64 * 1024];
+        let forth = async {
+            while let Ok(length @ 1..) = from.read(&mut piece).await {
+                if *state.borrow() != State::Open {
+                    door.count.send_modify(|count| *count += 1);
+                }
+                if !door.admits(&mut state).await || onward.write_all(&piece[..length]).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let mut cut = door.state.subscribe();
+        tokio::select! {
+            () = forth => {}
+            _ = tokio::io::copy(&mut answers, &mut back) => {}
+            _ = cut.wait_for(|state| *state == State::Shut) => {}
+        }
     }
-    if *state.borrow_and_update() == State::Shut {
-        return;
-    }
-    let Ok(mut onward) = TcpStream::connect(behind).await else { return };
-    tokio::select! {
-        _ = copy_bidirectional(&mut stream, &mut onward) => {}
-        // Held and shut both cut what stands.
-        _ = state.wait_for(|state| *state != State::Open) => {}
+}
+
+#[derive(Clone)]
+struct Knocking {
+    state: Arc<watch::Sender<State>>,
+    count: Arc<watch::Sender<usize>>,
+}
+
+impl Knocking {
+    /// Waits while the door is held; whether it is open then.
+    async fn admits(&self, state: &mut watch::Receiver<State>) -> bool {
+        matches!(state.wait_for(|state| *state != State::Held).await.as_deref(), Ok(State::Open))
     }
 }

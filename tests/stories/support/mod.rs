@@ -17,4 +17,4 @@ pub use held::{Holding, Listening, Nobody};
 pub use hostile::Siege;
 pub use scripted::{KEYS, LOGIN, REFRESH, Scripted, claims};
 pub use stage::{PASSWORD, SHOPPER, Stage, until, with_line};
-pub use wire::{Line, Seen, Witness, ask};
+pub use wire::{Line, Witness, ask};
