@@ -2,6 +2,7 @@
 //! they were sent.
 
 mod application;
+mod binary;
 mod client;
 mod door;
 mod held;
@@ -11,10 +12,11 @@ mod stage;
 mod wire;
 
 pub use application::{Application, Received};
+pub use binary::{Process, free, run, vestibule};
 pub use client::{Browser, Reply, field, raw};
 pub use door::Door;
 pub use held::{Holding, Listening, Nobody};
 pub use hostile::Siege;
 pub use scripted::{KEYS, LOGIN, REFRESH, Scripted, claims};
 pub use stage::{PASSWORD, SHOPPER, Stage, until, with_line};
-pub use wire::{Line, Seen, Witness, ask};
+pub use wire::{Line, Witness, ask};
