@@ -1,11 +1,13 @@
 //! Stories: people and situations, played against the real gateway in this process. One binary, a module each.
 #![cfg(test)]
 
+mod configuration_reload;
 mod first_visit;
 mod forged_headers;
 mod framing;
 mod hostile_paths;
 mod kept_connections;
+mod nothing_leaks;
 mod provider_answers;
 mod renewal;
 mod signing_in;

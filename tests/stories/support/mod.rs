@@ -2,6 +2,7 @@
 //! they were sent.
 
 mod application;
+mod binary;
 mod client;
 mod door;
 mod held;
@@ -11,6 +12,7 @@ mod stage;
 mod wire;
 
 pub use application::{Application, Received};
+pub use binary::{Process, free, run, vestibule};
 pub use client::{Browser, Reply, field, raw};
 pub use door::Door;
 pub use held::{Holding, Listening, Nobody};

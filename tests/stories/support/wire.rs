@@ -75,10 +75,10 @@ impl Witness {
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let answer: Arc<Mutex<Vec<u8>>> = Arc::default();
         let (book, words) = (Arc::clone(&seen), Arc::clone(&answer));
-        let task = tokio::spawn(async move {
+        let task = vestibule::system::detach(async move {
             loop {
                 let Ok((stream, _)) = listener.accept().await else { return };
-                tokio::spawn(listen_to(stream, Arc::clone(&book), Arc::clone(&words)));
+                vestibule::system::detach(listen_to(stream, Arc::clone(&book), Arc::clone(&words)));
             }
         });
         Self { address, seen, answer, task }

@@ -1,0 +1,146 @@
+//! The built program as an operator runs it: a file, a process, signals, and everything it prints.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use vestibule::system::stopwatch;
+
+use super::Browser;
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// The built program.
+pub fn vestibule() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    command.env_remove("VESTIBULE_CONFIG").stdin(Stdio::null());
+    command
+}
+
+/// Runs one command to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    vestibule().args(arguments).output().expect("the program runs")
+}
+
+/// A gateway in a process of its own. Dropped, it is killed.
+pub struct Process {
+    child: Child,
+    folder: tempfile::TempDir,
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+impl Process {
+    /// `{admin}` and `{state}` in the configuration are filled in; `listen` should be `127.0.0.1:0`. Waits until it is
+    /// ready.
+    pub async fn serve(config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let admin = free();
+        let text = config
+            .replace("{admin}", &admin.to_string())
+            .replace("{state}", &folder.path().join("state").display().to_string());
+        let path = folder.path().join("vestibule.toml");
+        fs::write(&path, text).unwrap();
+        let print = |name: &str| Stdio::from(File::create(folder.path().join(name)).unwrap());
+        let child = vestibule()
+            .args(["serve", "--config"])
+            .arg(&path)
+            .stdout(print("stdout"))
+            .stderr(print("stderr"))
+            .spawn()
+            .unwrap();
+        let mut process = Self { child, folder, address: admin, admin };
+        process.address = process.until(Self::serving).await;
+        let mut watcher = Browser::new(admin, "admin");
+        let deadline = stopwatch() + LONG;
+        while watcher.get("/readyz").await.status != 200 {
+            assert!(stopwatch() < deadline, "not ready: {}", process.printed());
+        }
+        process
+    }
+
+    /// What the line that tells of the listeners says.
+    fn serving(&self) -> Option<SocketAddr> {
+        let log = self.printed();
+        let line = log.lines().find(|line| line.contains("\"serving\""))?;
+        let line: serde_json::Value = serde_json::from_str(line).ok()?;
+        line["listen"].as_str()?.split(' ').next()?.parse().ok()
+    }
+
+    /// Looks until there is something to be seen.
+    pub async fn until<T>(&self, look: impl Fn(&Self) -> Option<T>) -> T {
+        let deadline = stopwatch() + LONG;
+        loop {
+            if let Some(seen) = look(self) {
+                return seen;
+            }
+            assert!(stopwatch() < deadline, "in vain: {}", self.printed());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until these words were printed so many times.
+    pub async fn until_printed(&self, words: &str, times: usize) {
+        self.until(|process| (process.printed().matches(words).count() >= times).then_some(())).await;
+    }
+
+    /// Everything on stdout and stderr so far.
+    pub fn printed(&self) -> String {
+        ["stdout", "stderr"].map(|name| fs::read_to_string(self.folder.path().join(name)).unwrap()).concat()
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.folder.path().join("vestibule.toml")
+    }
+
+    /// Changes the configuration file.
+    pub fn rewrite(&self, change: impl FnOnce(String) -> String) {
+        let text = change(fs::read_to_string(self.config()).unwrap());
+        // Whole or not at all, as editors do it.
+        let aside = self.folder.path().join("aside.toml");
+        fs::write(&aside, text).unwrap();
+        fs::rename(aside, self.config()).unwrap();
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// How it ended.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let deadline = stopwatch() + LONG;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(stopwatch() < deadline, "it does not end: {}", self.printed());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// One number of `/metrics`.
+    pub async fn metric(&self, sample: &str) -> f64 {
+        let text = Browser::new(self.admin, "admin").get("/metrics").await.body;
+        let line = text.lines().find(|line| line.strip_prefix(sample).is_some_and(|rest| rest.starts_with(' ')));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that nobody has at the moment.
+pub fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
