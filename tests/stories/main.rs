@@ -1,5 +1,6 @@
 //! Stories: people and situations, played against the real gateway in this process. One binary, a module each.
 #![cfg(test)]
+#![expect(clippy::disallowed_methods, reason = "a story is played by many at once")]
 
 mod configuration_reload;
 mod first_visit;

@@ -133,7 +133,7 @@ async fn bodies_that_are_no_plain_form_are_refused() {
         let reply = browser.send("POST", "/login", &[("Content-Type", kind)], body.as_bytes()).await;
         assert_eq!(reply.status, status, "{kind} {body}");
     }
-    let reply = stage.browser().send("POST", "/login", &[FORM], &[b'a'; 17 * 1024]).await;
+    let reply = stage.browser().send("POST", "/login", &[FORM], &vec![b'a'; 17 * 1024]).await;
     assert_eq!(reply.status, 413);
     assert_eq!(stage.asked.logins.count(), 0);
 }

@@ -174,7 +174,7 @@ async fn nobody_is_signed_out_by_another_site_or_by_made_up_cookies() {
     }
     let mut forger = stage.browser();
     let token = browser.cookie(ACCESS).unwrap();
-    forger.set_cookie(ACCESS, &token[..token.rfind('.').unwrap() + 1]);
+    forger.set_cookie(ACCESS, &token[..=token.rfind('.').unwrap()]);
     forger.set_cookie(REFRESH, "made-up");
     sign_out(&mut forger).await;
     sign_out(&mut stage.browser()).await;

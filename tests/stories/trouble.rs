@@ -160,7 +160,7 @@ async fn without_keys_nobody_is_judged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_gateway_starts_before_its_provider() {
-    let stage = Stage::begin(|config| config, |_| {}, |door| door.shut()).await;
+    let stage = Stage::begin(|config| config, |_| {}, super::support::Door::shut).await;
     let mut watcher = Browser::new(stage.admin, "admin");
     assert_eq!((watcher.get("/healthz").await.status, watcher.get("/readyz").await.status), (200, 503));
     let mut browser = stage.browser();

@@ -111,7 +111,9 @@ async fn the_forums_cookies_do_not_open_the_store() {
     let (access, refresh) = (forum.cookie("fa").unwrap(), forum.cookie("fr").unwrap());
     for (given, kept) in [(vec![(ACCESS, access), (REFRESH, refresh)], 0), (vec![("fa", access), ("fr", refresh)], 2)] {
         let mut store = stage.browser();
-        given.iter().for_each(|(name, value)| store.set_cookie(name, value));
+        for (name, value) in &given {
+            store.set_cookie(name, value);
+        }
         assert_eq!(store.get("/shopping-cart").await.status, 302, "{given:?}");
         assert_eq!(store.cookies.len(), kept, "what was ours is cleared");
     }
