@@ -207,8 +207,8 @@ impl<'a> PresentedCookies<'a> {
 pub fn for_upstream<'a>(names: &CookieNames, fields: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
     let mut joined = Vec::new();
     for pair in fields.flat_map(|field| field.split(|b| *b == b';')).map(<[u8]>::trim_ascii) {
-        let sign = pair.iter().position(|b| *b == b'=');
-        let name = sign.and_then(|sign| pair.get(..sign)).unwrap_or_default();
+        let at = pair.iter().position(|b| *b == b'=').unwrap_or_default();
+        let name = pair.get(..at).unwrap_or_default();
         if pair.is_empty() || is_managed(names, name) {
             continue;
         }

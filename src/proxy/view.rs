@@ -75,7 +75,7 @@ impl Head {
             requested_with: headers.contains_key(X_REQUESTED_WITH),
             websocket: headers
                 .get(header::UPGRADE)
-                .is_some_and(|value| value.as_bytes().to_ascii_lowercase().windows(9).any(|part| part == b"websocket")),
+                .is_some_and(|value| value.as_bytes().windows(9).any(|part| part.eq_ignore_ascii_case(b"websocket"))),
         }
     }
 

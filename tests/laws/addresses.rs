@@ -1,22 +1,26 @@
 //! The laws of targets and of addresses to come back to.
 
 use proptest::prelude::*;
+use proptest::sample::select;
 use url::Url;
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::target::{EncodedSlashes, Target};
 
-/// Text made of the pieces that URL parsers disagree about.
+/// Text made of the pieces that URL parsers disagree about, rarely with what no parser of ours takes.
 fn tricky() -> impl Strategy<Value = String> {
+    let doubtful =
+        ["/", "//", "/", ".", "..", "%2e", "%2E%2e", "%2f", "%5c", ";", ":", "@", "?", "#", "a", "b;x=1", "|"];
+    let hosts =
+        ["evil.example", "http:", "https://", "javascript:", "[::1]", "&=", "^", "\"", "<", "{", "%41", "%00", "%0a"];
+    let refused = ["\\", "%", "%2", "\t", "\n", "\r", " ", "\u{0}", "\u{7f}", "é", "\u{3002}", "\u{ff0f}", "\u{2028}"];
     let piece = prop_oneof![
-        6 => proptest::sample::select(&[
-            "/", "//", "\\", ".", "..", "%2e", "%2E", "%2f", "%5c", "%00", "%0a", "%09", "%", "%2", ";", ":", "@", "?", "#",
-            "&", "=", "\t", "\n", "\r", " ", "\u{0}", "\u{7f}", "http:", "https://", "javascript:", "evil.example", "[::1]",
-            "a", "b;x=1", "|", "^", "\"", "<", "{", "é", "\u{3002}", "\u{ff0f}", "\u{2028}",
-        ][..]).prop_map(str::to_owned),
+        16 => select(doubtful.to_vec()).prop_map(str::to_owned),
+        4 => select(hosts.to_vec()).prop_map(str::to_owned),
+        1 => select(refused.to_vec()).prop_map(str::to_owned),
         1 => any::<char>().prop_map(String::from),
     ];
-    let start = prop_oneof![3 => Just("/"), 1 => Just("")];
-    (start, proptest::collection::vec(piece, 0..8)).prop_map(|(start, pieces)| start.to_owned() + &pieces.concat())
+    let start = prop_oneof![5 => Just("/"), 1 => Just("")];
+    (start, proptest::collection::vec(piece, 0..7)).prop_map(|(start, pieces)| start.to_owned() + &pieces.concat())
 }
 
 proptest! {

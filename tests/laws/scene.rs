@@ -138,16 +138,15 @@ impl Scene {
     /// Whether the path is the application's: then what its rule asks for, and of whom.
     pub fn demand(&self) -> Option<(Access, Vec<String>)> {
         let target = self.target();
-        let path = target.path();
-        let own = [self.site.paths.login.as_str(), &self.site.paths.logout].contains(&path)
-            || path.starts_with("/_vestibule/")
-            || path == "/.well-known/vestibule/jwks.json" && self.site.assertion;
+        let own = [self.site.paths.login.as_str(), &self.site.paths.logout, "/.well-known/vestibule/jwks.json"];
+        let own = own.map(str::as_bytes).contains(&target.decoded_path())
+            || target.decoded_path().starts_with(b"/_vestibule/");
         let demand = self.site.demand(&self.method, target.decoded_path());
         (!own).then(|| (demand.access, demand.roles.to_vec()))
     }
 
     pub fn is(&self, path: &str) -> bool {
-        self.target().path() == path
+        self.target().decoded_path() == path.as_bytes()
     }
 
     /// Whether another site's page made the browser send this, told by the two fields that scripts cannot forge.
@@ -169,13 +168,17 @@ const OWN_OR_LISTED: &[&str] = &[
 
 pub fn scene() -> impl Strategy<Value = Scene> {
     let request = (any_site(), method(), target(), cookies(), marks());
-    (request, oracle()).prop_map(|((site, method, target, cookies, marks), oracle)| Scene {
-        site,
-        method,
-        target,
-        cookies,
-        marks,
-        oracle,
+    let posted = select(&[None, None, None, Some("in"), Some("out")][..]);
+    (request, oracle(), posted).prop_map(|((site, method, target, cookies, marks), oracle, posted)| {
+        let mut scene = Scene { site, method, target, cookies, marks, oracle };
+        // By chance alone a form would rarely be posted from the site's own page.
+        if let Some(form) = posted {
+            let paths = &scene.site.paths;
+            scene.target = if form == "in" { paths.login.clone() } else { paths.logout.clone() };
+            scene.method = Method::POST;
+            scene.marks.origin = scene.marks.origin.map(|_| OWN_OR_LISTED[0]);
+        }
+        scene
     })
 }
 

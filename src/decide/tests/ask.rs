@@ -99,7 +99,7 @@ fn asked(question: &Question<'_>) -> String {
 }
 
 fn settled(verdict: &Verdict<'_>) -> String {
-    let mut told = match &verdict.outcome {
+    let told = match &verdict.outcome {
         Outcome::Forward(grant) => {
             let name = grant.visitor().map_or(String::new(), |visitor| format!(" as {}", visitor.identity.sub));
             let ahead = grant.renew_ahead().map_or(String::new(), |sealed| format!(" ahead {sealed}"));
@@ -107,14 +107,12 @@ fn settled(verdict: &Verdict<'_>) -> String {
         }
         Outcome::Reply(answer) => format!("{} {}", answered(answer), verdict.reason.as_str()),
     };
-    for change in &verdict.cookies {
-        match change {
-            CookieChange::SetTokens(tokens) => told.extend([", set ", &tokens.access]),
-            CookieChange::ClearCredentials => told.push_str(", clear"),
-            CookieChange::ClearRefresh => told.push_str(", clear refresh"),
-        }
-    }
-    told
+    let cookies = verdict.cookies.iter().map(|change| match change {
+        CookieChange::SetTokens(tokens) => format!(", set {}", tokens.access),
+        CookieChange::ClearCredentials => ", clear".into(),
+        CookieChange::ClearRefresh => ", clear refresh".into(),
+    });
+    told + &cookies.collect::<Vec<_>>().concat()
 }
 
 fn answered(answer: &Answer) -> String {

@@ -16,6 +16,7 @@ fn own_endpoints_win_over_the_application() {
         ("/_vestibule/style.css", "asset style.css own_endpoint"),
         ("/_vestibule/none", "asset none own_endpoint"),
         ("/.well-known/vestibule/jwks.json", "keys own_endpoint"),
+        ("/%6cogin", "200 form own_endpoint"),
         ("/login/", "401 signed_out"),
         ("/Login", "401 signed_out"),
         ("/_vestibule", "401 signed_out"),
@@ -27,7 +28,7 @@ fn own_endpoints_win_over_the_application() {
     assert_eq!(renamed.told(), "401 signed_out");
     let mut unsigned = calls(&Method::GET, "/.well-known/vestibule/jwks.json");
     unsigned.site.assertion = false;
-    assert_eq!(unsigned.told(), "keys own_endpoint", "at every site");
+    assert_eq!(unsigned.told(), "keys own_endpoint", "never the application's, signed or not");
 }
 
 #[test]

@@ -1,0 +1,105 @@
+//! What one request costs in the pure core: its cookies, its target, the decision, the headers taken away.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a bench that cannot be set up ends there")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use vestibule::decide::{Decision, Facts, Known, Question, Verdict, decide, forward};
+use vestibule::model::cookie::{PresentedCookies, for_upstream};
+use vestibule::model::identity::Identity;
+use vestibule::model::moment::Moment;
+use vestibule::model::request::{Marks, RequestView};
+use vestibule::model::rule::Access;
+use vestibule::model::site::Site;
+use vestibule::model::target::{EncodedSlashes, Target};
+use vestibule::model::token::{SessionKey, Visitor};
+
+#[path = "../tests/laws/site.rs"]
+mod site;
+
+const NOW: Moment = Moment::from_secs(1_700_000_000);
+const TARGET: &[u8] = b"/account/orders/2024?page=2";
+
+/// Fifty rules of which the last one speaks of [`TARGET`].
+fn guarded() -> Site {
+    let mut site = site::store();
+    site.rules = (0..49)
+        .map(|number| site::rule(&format!("/section-{number}/*"), &[], Access::Public, &[]))
+        .chain([site::rule("/account/*", &[Method::GET, Method::POST], Access::Required, &["shopper"])])
+        .collect();
+    site
+}
+
+fn ann() -> Arc<Visitor> {
+    let claims = serde_json::json!({ "sub": "u1", "email": "ann@example.com", "roles": ["editor", "shopper"] });
+    Arc::new(Visitor {
+        identity: Identity::from_claims(claims.as_object().unwrap().clone()).unwrap(),
+        issued: NOW,
+        expires: Moment::from_secs(NOW.secs() + 3600),
+        session: SessionKey("sid".into()),
+        headers: Vec::new(),
+    })
+}
+
+/// An access token of 900 bytes and a sealed refresh token of 300 among an application's own cookies.
+fn cookie_field() -> String {
+    let (access, refresh) = ("A".repeat(900), "R".repeat(300));
+    format!(
+        "theme=dark; cart=b7e1f2; _ga=GA1.2.1234567890.1234567890; lang=de; \
+         __Host-vestibule-access={access}; __Host-vestibule-refresh={refresh}; consent=necessary"
+    )
+}
+
+fn settle<'a>(request: &RequestView<'a>, site: &Site, visitor: &Arc<Visitor>) -> Verdict<'a> {
+    let mut facts = Facts::default();
+    loop {
+        match decide(request, site, &facts, NOW) {
+            Decision::Needs(Question::Verify(_)) => facts.token = Known::Found(Arc::clone(visitor)),
+            Decision::Needs(other) => panic!("{other:?}"),
+            Decision::Settled(verdict) => return verdict,
+        }
+    }
+}
+
+fn decisions(bench: &mut Criterion) {
+    let (site, visitor, field) = (guarded(), ann(), cookie_field());
+    let cookies = PresentedCookies::read(&site.cookies, std::iter::once(field.as_str()));
+    let target = Target::parse(TARGET, EncodedSlashes::Reject).unwrap();
+    let marks = Marks { accept: Some("text/html"), fetch_mode: Some("navigate"), ..Marks::default() };
+    let request = RequestView { method: &Method::GET, target: &target, cookies: &cookies, marks };
+    let known = Facts { token: Known::Found(Arc::clone(&visitor)), ..Facts::default() };
+    bench.bench_function("decide, one call, 50 rules, signed in", |timer| {
+        timer.iter(|| decide(black_box(&request), &site, &known, NOW));
+    });
+    bench.bench_function("decide, all questions, 50 rules, signed in", |timer| {
+        timer.iter(|| settle(black_box(&request), &site, &visitor));
+    });
+}
+
+fn heads(bench: &mut Criterion) {
+    let (site, field) = (guarded(), cookie_field());
+    bench.bench_function("target, judged", |timer| {
+        timer.iter(|| Target::parse(black_box(TARGET), EncodedSlashes::Reject));
+    });
+    bench.bench_function("cookies, read", |timer| {
+        timer.iter(|| PresentedCookies::read(&site.cookies, std::iter::once(black_box(field.as_str()))));
+    });
+    bench.bench_function("cookies, for the upstream", |timer| {
+        timer.iter(|| for_upstream(&site.cookies, std::iter::once(black_box(field.as_bytes()))));
+    });
+    let names = "host user-agent accept accept-language accept-encoding cookie referer connection dnt priority \
+                 sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site \
+                 sec-fetch-user upgrade-insecure-requests cache-control pragma";
+    let headers: HeaderMap = names
+        .split_ascii_whitespace()
+        .map(|name| (HeaderName::from_static(name), HeaderValue::from_static("x")))
+        .collect();
+    bench.bench_function("headers, removals among 20", |timer| {
+        timer.iter(|| forward::removals(&site, black_box(&headers)));
+    });
+}
+
+criterion_group!(benches, decisions, heads);
+criterion_main!(benches);
