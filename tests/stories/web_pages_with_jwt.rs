@@ -178,7 +178,9 @@ async fn cookies_may_come_in_several_fields() {
     let stage = Stage::set().await;
     let browser = stage.signed_in().await;
     stage.expire_access_tokens();
-    let crumbs: String = browser.cookies.iter().map(|(name, value)| format!("Cookie: {name}={value}\r\n")).collect();
+    let crumbs: Vec<String> =
+        browser.cookies.iter().map(|(name, value)| format!("Cookie: {name}={value}\r\n")).collect();
+    let crumbs = crumbs.concat();
     let host = "Host: store.localhost:8080\r\nConnection: close";
     let head = format!("GET /orders HTTP/1.1\r\n{host}\r\n{crumbs}Cookie: a=1\r\n\r\n");
     let reply = raw(stage.address, head.as_bytes()).await;
