@@ -6,10 +6,16 @@ cd "$(dirname "$0")/.."
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
+failed=0
 
-cargo test --locked --lib --bins --tests --examples 2>&1 | tee "$log"
-cargo test --locked --doc 2>&1 | tee -a "$log"
-bash scripts/real.sh 2>&1 | tee -a "$log"
+# One failure does not hide what comes after it.
+circle() {
+    "$@" 2>&1 | tee -a "$log" || failed=1
+}
+
+circle cargo test --locked --no-fail-fast --lib --bins --tests --examples
+circle cargo test --locked --doc
+circle bash scripts/real.sh
 
 grep '^skipped: ' "$log" || true
 echo "== tests: $SECONDS s"
@@ -18,3 +24,4 @@ awk '/^test result: / { passed += $4; failed += $6; ignored += $8 }
      /^[0-9]+ passed, [0-9]+ failed$/ { passed += $1; failed += $3 }
      /^skipped: / { skipped += 1 }
      END { printf "tests: %d passed, %d failed, %d ignored, %d counterparts skipped\n", passed, failed, ignored, skipped }' "$log"
+exit $failed

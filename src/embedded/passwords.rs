@@ -5,10 +5,12 @@ use std::sync::Arc;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use tokio::sync::Semaphore;
 
-use crate::embedded::ids;
 use crate::model::secret::Secret;
+use crate::system;
 
 /// The argon2id hash of `password` with a fresh salt, as a PHC string: what stands in the users file.
 /// The cost is argon2's recommended 19 MiB and 2 passes.
@@ -56,22 +58,19 @@ pub fn cost_of(hash: &str) -> Result<Params, &'static str> {
 pub struct Passwords {
     permits: Arc<Semaphore>,
     cost: Params,
-    /// Of a password nobody knows. Verified for users that do not exist, so that they cost what a wrong password costs.
+    /// Of no password at all. Verified for users that do not exist, so that they cost what a wrong password costs.
     decoy: Arc<str>,
 }
 
 impl Passwords {
     /// For users whose hashes are `hashes`. The decoy and new hashes take the highest cost among them,
     /// at least the recommended one.
-    ///
-    /// # Errors
-    /// When no decoy can be made with that cost.
-    pub fn new<'a>(hashes: impl Iterator<Item = &'a str>) -> Result<Self, PasswordError> {
+    pub fn new<'a>(hashes: impl Iterator<Item = &'a str>) -> Self {
         let costs = hashes.filter_map(|hash| cost_of(hash).ok());
         let cost = costs.fold(Params::default(), |most, one| if work(&one) > work(&most) { one } else { most });
-        let decoy = hash_with(cost.clone(), &ids::random_secret())?.into();
+        let decoy = decoy(&cost).into();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self { permits: Arc::new(Semaphore::new(threads)), cost, decoy })
+        Self { permits: Arc::new(Semaphore::new(threads)), cost, decoy }
     }
 
     /// Whether `password` is the one of `hash`; `None` is an unknown user: never, and it takes as long.
@@ -108,9 +107,17 @@ fn work(cost: &Params) -> u64 {
     u64::from(cost.m_cost()) * u64::from(cost.t_cost())
 }
 
+/// Random bytes in the form of a hash: nobody finds a password for them, and making them takes neither the time nor the
+/// memory of a hash.
+fn decoy(cost: &Params) -> String {
+    let (salt, hash) = (system::random::<16>(), system::random::<32>());
+    let (m, t, p) = (cost.m_cost(), cost.t_cost(), cost.p_cost());
+    format!("$argon2id$v=19$m={m},t={t},p={p}${}${}", STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(hash))
+}
+
 fn hash_with(cost: Params, password: &str) -> Result<String, PasswordError> {
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, cost);
-    let salt = crate::system::random::<16>();
+    let salt = system::random::<16>();
     let hash: PasswordHash = argon2.hash_password_with_salt(password.as_bytes(), &salt).map_err(|_| PasswordError)?;
     Ok(hash.to_string())
 }
@@ -123,7 +130,7 @@ mod tests {
     async fn only_the_right_password_of_a_known_user_matches() {
         let hash = hash_password("open sesame").unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        let passwords = Passwords::new([hash.as_str()].into_iter()).unwrap();
+        let passwords = Passwords::new([hash.as_str()].into_iter());
         assert!(passwords.matches(Some(hash.clone()), Secret::new("open sesame")).await);
         assert!(!passwords.matches(Some(hash), Secret::new("open sesame ")).await);
         assert!(!passwords.matches(None, Secret::new("open sesame")).await);
@@ -133,9 +140,11 @@ mod tests {
     fn an_unknown_user_costs_what_the_dearest_known_one_costs() {
         let dear = hash_with(Params::new(32 * 1024, 3, 1, None).unwrap(), "x").unwrap();
         let cheap = hash_with(Params::new(8, 1, 1, None).unwrap(), "x").unwrap();
-        let passwords = Passwords::new([cheap.as_str(), dear.as_str()].into_iter()).unwrap();
+        let passwords = Passwords::new([cheap.as_str(), dear.as_str()].into_iter());
         assert!(passwords.decoy.starts_with("$argon2id$v=19$m=32768,t=3,p=1$"), "{}", passwords.decoy);
-        let passwords = Passwords::new([cheap.as_str()].into_iter()).unwrap();
+        let cost = cost_of(&passwords.decoy).unwrap();
+        assert_eq!((cost.m_cost(), cost.t_cost(), cost.p_cost()), (32768, 3, 1), "it is verified like a hash");
+        let passwords = Passwords::new([cheap.as_str()].into_iter());
         assert!(passwords.decoy.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", passwords.decoy);
     }
 

@@ -83,8 +83,6 @@ pub enum OpenError {
     State(PathBuf, io::Error),
     /// The database.
     Database(PathBuf, Box<redb::Error>),
-    /// No password can be hashed at the cost of the users file.
-    Passwords,
 }
 
 impl std::fmt::Display for OpenError {
@@ -92,7 +90,6 @@ impl std::fmt::Display for OpenError {
         match self {
             Self::State(path, error) => write!(out, "{}: {error}", path.display()),
             Self::Database(path, error) => write!(out, "{}: {error}", path.display()),
-            Self::Passwords => out.write_str("passwords cannot be hashed at the cost of the users file"),
         }
     }
 }
@@ -150,7 +147,7 @@ pub fn open(options: Options) -> Result<IdentityServer, OpenError> {
     let policy = users.policy;
     let sessions = Sessions::new(Arc::clone(&database), policy.refresh_token_lifetime, policy.grace);
     sessions.purge(clock.now()).map_err(failed)?;
-    let passwords = Passwords::new(users.all().map(|user| user.password.expose())).map_err(|_| OpenError::Passwords)?;
+    let passwords = Passwords::new(users.all().map(|user| user.password.expose()));
     let identity = Identity {
         users,
         accounts: Accounts::new(database),

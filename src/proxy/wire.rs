@@ -15,7 +15,7 @@ use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
     UniqueIDType,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter, ReadBuf};
 use tokio::sync::Notify;
 
 /// What is known of the request that is being read.
@@ -146,16 +146,20 @@ impl Wire {
     }
 }
 
+/// Bytes of an answer that are gathered before they are sent: its head goes out together with a short body, in one
+/// call to the system instead of two. Pingora asks for a flush wherever something must not wait.
+const GATHERED: usize = 4096;
+
 /// A connection and its watch.
 #[derive(Debug)]
 pub(super) struct WatchedStream {
-    stream: Stream,
+    stream: BufWriter<Stream>,
     wire: Arc<Wire>,
 }
 
 impl WatchedStream {
     pub(super) fn new(stream: Stream, wire: Arc<Wire>) -> Self {
-        Self { stream, wire }
+        Self { stream: BufWriter::with_capacity(GATHERED, stream), wire }
     }
 }
 
@@ -207,13 +211,14 @@ impl AsyncWrite for WatchedStream {
 #[async_trait]
 impl Shutdown for WatchedStream {
     async fn shutdown(&mut self) {
-        Shutdown::shutdown(&mut self.stream).await;
+        // Whoever has gone away needs no farewell.
+        let _ = self.stream.shutdown().await;
     }
 }
 
 impl UniqueID for WatchedStream {
     fn id(&self) -> UniqueIDType {
-        self.stream.id()
+        self.stream.get_ref().id()
     }
 }
 
@@ -224,27 +229,27 @@ impl Peek for WatchedStream {}
 
 impl GetTimingDigest for WatchedStream {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.get_timing_digest()
+        self.stream.get_ref().get_timing_digest()
     }
 
     fn get_read_pending_time(&self) -> std::time::Duration {
-        self.stream.get_read_pending_time()
+        self.stream.get_ref().get_read_pending_time()
     }
 
     fn get_write_pending_time(&self) -> std::time::Duration {
-        self.stream.get_write_pending_time()
+        self.stream.get_ref().get_write_pending_time()
     }
 }
 
 impl GetProxyDigest for WatchedStream {
     fn get_proxy_digest(&self) -> Option<Arc<pingora::protocols::raw_connect::ProxyDigest>> {
-        self.stream.get_proxy_digest()
+        self.stream.get_ref().get_proxy_digest()
     }
 }
 
 impl GetSocketDigest for WatchedStream {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
+        self.stream.get_ref().get_socket_digest()
     }
 }
 

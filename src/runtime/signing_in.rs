@@ -56,7 +56,7 @@ impl Runtime {
     }
 
     async fn attempt(&self, caller: Caller<'_>, credentials: &Credentials) -> Result<SignedIn, SignInFault> {
-        let Caller { guarded, now, .. } = caller;
+        let Caller { guarded, .. } = caller;
         let places = self.take_places(caller, &credentials.login_id).await?;
         let attempt = SignInAttempt {
             login_id: &credentials.login_id,
@@ -71,6 +71,8 @@ impl Runtime {
             ProviderError::Unavailable(_) => SignInFault::Trouble(Reason::ProviderUnavailable),
             ProviderError::Misconfigured(_) => SignInFault::Trouble(Reason::ProviderMisconfigured),
         })?;
+        // The provider took its time: its token may have been issued after the request came.
+        let now = self.clock().now();
         let verified = guarded.provider.verify(pair.access.expose(), &guarded.site.application_id, now).await;
         let verified = verified.map_err(|unverified| SignInFault::Trouble(unusable(caller, &unverified)))?;
         let generation = verified.generation;

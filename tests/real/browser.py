@@ -73,19 +73,19 @@ def path_of(browser):
     return re.sub(r"^https?://[^/]+", "", browser.url())
 
 
-def fill_in(browser, password=PASSWORD):
+def fill_in(browser, password=PASSWORD, email=EMAIL):
     browser.script("document.querySelector('#loginId').value = ''")
-    browser.type("#loginId", EMAIL)
+    browser.type("#loginId", email)
     browser.type("#password", password)
     browser.click(SUBMIT)
 
 
-def sign_in(browser, site, path=PRIVATE):
+def sign_in(browser, site, path=PRIVATE, email=EMAIL):
     browser.goto(site + path)
     until(lambda: path_of(browser).startswith("/login"), what="the sign-in form")
-    fill_in(browser)
+    fill_in(browser, email=email)
     until(lambda: path_of(browser) == path, what=f"{path} after signing in")
-    assert EMAIL in browser.source(), "the application was not told who signed in"
+    assert email in browser.source(), "the application was not told who signed in"
 
 
 def asks_to_sign_in(browser, address):
@@ -96,6 +96,23 @@ def asks_to_sign_in(browser, address):
 def fetch_status(browser, path):
     """Status of a fetch by the page, and whether it was redirected."""
     return browser.later("fetch(arguments[0]).then(r => arguments[1]([r.status, r.redirected]))", path)
+
+
+def status_of_page(browser):
+    return browser.script("return performance.getEntriesByType('navigation')[0].responseStatus")
+
+
+def looks(browser, name):
+    """Leaves a picture of the page as it is on a telephone and a desk, by day and by night; none may scroll sideways."""
+    for width in (360, 1280):
+        browser.size(width)
+        for scheme in ("light", "dark"):
+            browser.scheme(scheme)
+            # Colours may fade into each other.
+            browser.later("Promise.allSettled(document.getAnimations().map(a => a.finished)).then(arguments[0])")
+            browser.screenshot(SCREENSHOTS / f"{name}-{width}-{scheme}.png")
+        overflow = browser.script("return document.documentElement.scrollWidth - innerWidth")
+        assert overflow <= 0, f"{name} is {overflow} px too wide at {width}"
 
 
 def signing_in(browser, demo):
@@ -126,15 +143,60 @@ def the_fragment_survives(browser, demo):
     sign_in(browser, demo.sites["store"], PRIVATE + "#part")
 
 
+def signing_in_without_script(browser, demo):
+    browser.goto(demo.sites["store"] + PRIVATE)
+    browser.cdp("Emulation.setScriptExecutionDisabled", {"value": True})
+    browser.goto(demo.sites["store"] + PRIVATE + "?coupon=a%26b")
+    assert not browser.has(".reveal:not([hidden])"), "the form's script ran"
+    browser.type("#loginId", EMAIL)
+    browser.type("#password", PASSWORD)
+    browser.click(SUBMIT)
+    until(lambda: path_of(browser) == PRIVATE + "?coupon=a%26b", what="the page first asked for, with its query")
+
+
 def no_one_lands_on_a_favicon(browser, demo):
     site = demo.sites["store"]
-    assert asks_to_sign_in(browser, site + PRIVATE)
+    # The form itself may fetch nothing; a page of the application may.
+    browser.goto(site + "/")
     status, redirected = fetch_status(browser, "/favicon.ico")
-    assert status in (200, 401, 404) and not redirected, f"{status}, redirected: {redirected}"
+    assert (status, redirected) == (401, False), "an icon is redirected to a form"
     status, redirected = fetch_status(browser, PRIVATE)
     assert (status, redirected) == (401, False), "a fetch is redirected to a form"
+    assert asks_to_sign_in(browser, site + PRIVATE)
     fill_in(browser)
     until(lambda: path_of(browser) == PRIVATE, what="the page first asked for")
+
+
+def only_an_admin_sees_the_stock(browser, demo):
+    site = demo.sites["store"]
+    sign_in(browser, site)
+    browser.goto(site + "/admin/")
+    assert (path_of(browser), status_of_page(browser)) == ("/admin/", 403)
+    assert "this page is for others" in browser.text()
+    browser.goto(site + "/logout")
+    browser.click(SUBMIT)
+    until(lambda: path_of(browser) == "/", what="the page after signing out")
+    sign_in(browser, site, "/admin/", "admin@example.com")
+    assert status_of_page(browser) == 200
+
+
+def is_sent_elsewhere(browser, demo, email, words):
+    """The provider asks this account for what the gateway cannot do: a page says so, and nobody is signed in."""
+    browser.goto(demo.sites["store"] + PRIVATE)
+    fill_in(browser, email=email)
+    until(lambda: words in browser.text(), what=f"a page that says {words!r}")
+    assert status_of_page(browser) == 401
+    assert not {ACCESS, REFRESH} & browser.cookies().keys(), "signed in all the same"
+    browser.click("a.action")
+    until(lambda: browser.has("#loginId"), what="the way back to the form")
+
+
+def an_account_with_a_second_factor(browser, demo):
+    is_sent_elsewhere(browser, demo, "twofactor@example.com", "One more step is needed")
+
+
+def an_account_that_needs_a_new_password(browser, demo):
+    is_sent_elsewhere(browser, demo, "newpassword@example.com", "A new password is needed")
 
 
 def an_expired_token_is_renewed(browser, demo):
@@ -203,27 +265,61 @@ def one_site_is_not_the_other(browser, demo):
     assert asks_to_sign_in(browser, demo.sites["forum"] + "/posts"), "the store's sign-in opens the forum"
 
 
-def the_form_in_every_size_and_light(browser, demo):
-    assert asks_to_sign_in(browser, demo.sites["store"] + PRIVATE)
-    for width in (360, 1280):
-        for scheme in ("light", "dark"):
-            browser.size(width)
-            browser.scheme(scheme)
-            browser.screenshot(SCREENSHOTS / f"sign-in-{width}-{scheme}.png")
-            overflow = browser.script("return document.documentElement.scrollWidth - innerWidth")
-            assert overflow <= 0, f"{overflow} px too wide at {width}"
+def our_pages_in_every_size_and_light(browser, demo):
+    site = demo.sites["store"]
+    assert asks_to_sign_in(browser, site + PRIVATE)
+    looks(browser, "sign-in")
+    fill_in(browser, "not the password")
+    until(lambda: browser.has("[role=alert]"), what="a word about what went wrong")
+    looks(browser, "wrong-password")
+    for account in ("twofactor", "newpassword"):
+        browser.goto(site + "/login")
+        fill_in(browser, email=f"{account}@example.com")
+        until(lambda: browser.has("a.action"), what=f"the page for {account}")
+        looks(browser, account)
+    for status, path in (400, "/products%2Fx"), (404, "/_vestibule/nothing"):
+        browser.goto(site + path)
+        assert status_of_page(browser) == status
+        looks(browser, f"problem-{status}")
+    sign_in(browser, site)
+    browser.goto(site + "/admin/")
+    looks(browser, "problem-403")
+    browser.goto(site + "/logout")
+    looks(browser, "sign-out")
+
+
+def the_applications_in_every_size_and_light(browser, demo):
+    store, forum = demo.sites["store"], demo.sites["forum"]
+    sign_in(browser, store, "/admin/", "admin@example.com")
+    sign_in(browser, forum, "/posts")
+    pages = {"stock": store + "/admin/", "shelf": store + "/", "cart": store + PRIVATE}
+    pages |= {"porch": forum + "/", "posts": forum + "/posts"}
+    for name, address in pages.items():
+        browser.goto(address)
+        browser.script("document.querySelectorAll('details').forEach(details => details.open = true)")
+        looks(browser, name)
+    for name, site, inside in ("product", store, "/products/"), ("thread", forum, "/posts/"):
+        browser.goto(site + ("/" if name == "product" else "/posts"))
+        browser.click(f"a[href^='{inside}']")
+        until(lambda: path_of(browser).startswith(inside), what=f"a {name}")
+        looks(browser, name)
 
 
 SCENARIOS = [
     signing_in,
     a_wrong_password,
     the_fragment_survives,
+    signing_in_without_script,
     no_one_lands_on_a_favicon,
     a_lost_access_cookie_is_renewed,
     two_tabs_with_forms,
     signing_out,
     one_site_is_not_the_other,
-    the_form_in_every_size_and_light,
+    only_an_admin_sees_the_stock,
+    an_account_with_a_second_factor,
+    an_account_that_needs_a_new_password,
+    our_pages_in_every_size_and_light,
+    the_applications_in_every_size_and_light,
     an_expired_token_is_renewed,
 ]
 

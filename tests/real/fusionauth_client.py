@@ -5,7 +5,7 @@
 
 Installs the client into a virtual environment beside the binary's target directory, starts the server on a fresh
 state directory, and checks statuses, values, and that every body keeps to the shapes of FusionAuth's OpenAPI
-description. Prints `N passed, N failed`; exits 0 when nothing failed, 1 otherwise. Skips, saying why, where the
+description. Prints `N passed, N failed`; exits 0 when nothing failed, 1 otherwise, and 77, saying why, where the
 client cannot be installed.
 """
 
@@ -37,13 +37,14 @@ def enter_environment(binary):
     environment = binary.parent.parent.parent / "fusionauth-venv"
     python = environment / "bin" / "python"
     try:
-        if not python.exists():
-            subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+        if not (environment / "bin" / "pip").exists():
+            make = [sys.executable, "-m", "venv", "--clear", str(environment)]
+            subprocess.run(make, check=True, capture_output=True, text=True)
         install = [str(python), "-m", "pip", "install", "-q", "-r", str(HERE / "requirements-fusionauth.txt")]
         subprocess.run(install, check=True, capture_output=True, text=True, timeout=300)
     except (subprocess.SubprocessError, OSError) as error:
-        print(f"skipped: the FusionAuth client cannot be installed: {error}")
-        sys.exit(0)
+        print(f"skipped: FusionAuth's Python client: it cannot be installed: {error}")
+        sys.exit(77)
     sys.exit(subprocess.run([str(python), __file__, str(binary)]).returncode)
 
 

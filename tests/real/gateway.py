@@ -1,0 +1,114 @@
+"""A gateway of our own with the embedded identity server and one account, and a visitor without a browser. Standard
+library only; the measurements in scripts/bench use it too."""
+
+import http.client
+import re
+import socket
+import subprocess
+import time
+import urllib.parse
+from pathlib import Path
+
+EMAIL, PASSWORD = "visitor@example.com", "a password for machines"
+CONFIG = """state_dir = "{directory}/state"
+
+[server]
+listen = ["127.0.0.1:{port}"]
+admin = "127.0.0.1:{admin}"
+workers = {workers}
+
+[providers.local]
+kind = "embedded"
+users = "{directory}/users.toml"
+leeway = "0s"
+
+[log]
+level = "warn"
+
+[[sites]]
+name = "site"
+origin = "http://localhost:{port}"
+application_id = "3c219e58-ed0e-4b18-ad48-f4f92793ae32"
+upstreams = ["http://127.0.0.1:{upstream}"]
+
+[[sites.rules]]
+path = "/public"
+access = "public"
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Gateway:
+    """`vestibule serve` before `upstream`, a port on this machine."""
+
+    def __init__(self, binary, directory, upstream, lifetime, workers=0):
+        self.port, self.admin = free_port(), free_port()
+        said = subprocess.run([binary, "hash-password"], input=PASSWORD, capture_output=True, text=True, check=True)
+        (Path(directory) / "users.toml").write_text(
+            f'algorithm = "ES256"\naccess_token_lifetime = "{lifetime}"\n'
+            f'[[users]]\nemail = "{EMAIL}"\npassword = "{said.stdout.strip()}"\n'
+        )
+        config = Path(directory) / "vestibule.toml"
+        config.write_text(
+            CONFIG.format(directory=directory, port=self.port, admin=self.admin, workers=workers, upstream=upstream)
+        )
+        subprocess.run([binary, "check", "--config", config], check=True, stdout=subprocess.DEVNULL)
+        self.log = open(Path(directory) / "vestibule.log", "w")
+        self.process = subprocess.Popen([binary, "serve", "--config", config], stdout=self.log)
+        deadline = time.monotonic() + 20
+        while not self.is_ready():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit("the gateway does not get ready")
+            time.sleep(0.05)
+
+    def is_ready(self):
+        try:
+            return self.ask("/readyz")[0] == 200
+        except OSError:
+            return False
+
+    def ask(self, path):
+        """Asks the admin listener."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=5)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+    def metric(self, name):
+        """The sum of all counters of this name whose labels hold every word."""
+        family, *words = name if isinstance(name, tuple) else (name,)
+        lines = [line for line in self.ask("/metrics")[1].splitlines() if re.match(family + r"[{ ]", line)]
+        return sum(float(line.rpartition(" ")[2]) for line in lines if all(word in line for word in words))
+
+    def sign_in(self):
+        """Signs in through the form, as a browser does, and gives the `Cookie` header."""
+        status, cookies, form = self.form("GET")
+        csrf = re.search(r'name="csrf" value="([^"]*)"', form)
+        if status != 200 or not csrf:
+            raise SystemExit(f"the sign-in form answered {status}")
+        body = {"loginId": EMAIL, "password": PASSWORD, "csrf": csrf[1], "return_to": "/"}
+        kind = {"Content-Type": "application/x-www-form-urlencoded", "Origin": f"http://localhost:{self.port}"}
+        status, cookies, _ = self.form("POST", urllib.parse.urlencode(body), Cookie="; ".join(cookies), **kind)
+        if status != 303:
+            raise SystemExit(f"the sign-in answered {status}")
+        return "; ".join(cookie for cookie in cookies if not cookie.endswith("="))
+
+    def form(self, method, body=None, **headers):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection.request(method, "/login", body, {"Host": f"localhost:{self.port}", "Accept": "text/html", **headers})
+        answer = connection.getresponse()
+        cookies = [value.partition(";")[0] for name, value in answer.getheaders() if name.lower() == "set-cookie"]
+        return answer.status, cookies, answer.read().decode()
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(40)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self.log.close()
