@@ -69,15 +69,18 @@ fn parse_address(entry: &str) -> Option<IpAddr> {
     address.parse::<Ipv4Addr>().ok().map(IpAddr::V4)
 }
 
-/// The `Forwarded` field's value (RFC 7239) for one hop.
+/// The `Forwarded` field's value (RFC 7239): what a trusted proxy said before, then this hop. `rest` is
+/// the part that is the same for every request of a site: `;host=…;proto=…`.
 #[must_use]
-pub fn forwarded(peer: IpAddr, site: &Site) -> String {
-    let node = match peer.to_canonical() {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("\"[{address}]\""),
+pub fn forwarded(before: Option<&str>, peer: IpAddr, rest: &str) -> String {
+    let mut value = String::with_capacity(rest.len() + 48);
+    value.extend(before.into_iter().flat_map(|before| [before, ", "]));
+    // Writing into a String does not fail.
+    let _ = match peer.to_canonical() {
+        IpAddr::V4(address) => write!(value, "for={address}{rest}"),
+        IpAddr::V6(address) => write!(value, "for=\"[{address}]\"{rest}"),
     };
-    let origin = &site.origin;
-    format!("for={node};host=\"{}\";proto={}", origin.authority(), origin.scheme.as_str())
+    value
 }
 
 /// Whether a client's request id may be kept: 1 to 128 of `A-Za-z0-9-_.`.

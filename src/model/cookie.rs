@@ -171,9 +171,21 @@ impl<'a> Found<'a> {
 
 /// Walks through the `name=value` pairs of one `Cookie` field; what has no `=` comes with an empty name.
 fn pairs(field: &str) -> impl Iterator<Item = (&str, &str)> {
-    field.split(';').map(str::trim_ascii).filter(|pair| !pair.is_empty()).map(|pair| {
+    // A semicolon is never the middle of a letter, so every piece is text again.
+    pieces(field.as_bytes()).filter_map(|pair| std::str::from_utf8(pair).ok()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or(("", pair));
         (name.trim_ascii(), value.trim_ascii())
+    })
+}
+
+/// What stands between the semicolons of one `Cookie` field, without what is empty.
+fn pieces(field: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let ends = memchr::memchr_iter(b';', field).chain(std::iter::once(field.len()));
+    let mut start = 0;
+    ends.filter_map(move |end| {
+        let piece = field.get(start..end).unwrap_or_default().trim_ascii();
+        start = end + 1;
+        (!piece.is_empty()).then_some(piece)
     })
 }
 
@@ -206,10 +218,9 @@ impl<'a> PresentedCookies<'a> {
 #[must_use]
 pub fn for_upstream<'a>(names: &CookieNames, fields: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
     let mut joined = Vec::new();
-    for pair in fields.flat_map(|field| field.split(|b| *b == b';')).map(<[u8]>::trim_ascii) {
+    for pair in fields.flat_map(pieces) {
         let at = pair.iter().position(|b| *b == b'=').unwrap_or_default();
-        let name = pair.get(..at).unwrap_or_default();
-        if pair.is_empty() || is_managed(names, name) {
+        if is_managed(names, pair.get(..at).unwrap_or_default()) {
             continue;
         }
         if !joined.is_empty() {

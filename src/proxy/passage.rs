@@ -19,7 +19,7 @@ use crate::telemetry::labels::OutcomeLabel;
 use super::server::ClosingGuard;
 
 /// What Pingora calls the context of a request.
-#[expect(clippy::struct_excessive_bools, reason = "four independent facts about one request, not a state")]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one request, not a state")]
 pub struct Passage {
     /// The configuration this request sees from start to end.
     pub(super) runtime: Arc<Runtime>,
@@ -31,9 +31,12 @@ pub struct Passage {
     pub(super) guarded: Option<Arc<Guarded>>,
     /// The believed client address.
     pub(super) client: Option<IpAddr>,
-    /// The values for `X-Forwarded-For` and for `Forwarded`.
+    /// Who is at the other end of the connection.
+    pub(super) peer: Option<IpAddr>,
+    /// The value for `X-Forwarded-For`.
     pub(super) forwarded_for: String,
-    pub(super) forwarded: String,
+    /// The `Forwarded` field of a trusted proxy.
+    pub(super) forwarded_before: Option<String>,
     pub(super) method: http::Method,
     /// The path without query, for logs.
     pub(super) path: String,
@@ -41,7 +44,9 @@ pub struct Passage {
     pub(super) rule: Option<String>,
     /// Whether a person looks at a page.
     pub(super) navigation: bool,
-    /// The names of the gateway's cookies that arrived.
+    /// Whether any of the gateway's cookies arrived.
+    pub(super) own_cookies: bool,
+    /// Their names, where some of them change.
     pub(super) presented: Vec<String>,
     /// The value of the form's cookie that arrived.
     pub(super) form_cookie: Option<String>,
@@ -87,11 +92,13 @@ impl Passage {
             guarded: None,
             client: None,
             forwarded_for: String::new(),
-            forwarded: String::new(),
+            forwarded_before: None,
+            peer: None,
             method: http::Method::GET,
             path: String::new(),
             rule: None,
             navigation: false,
+            own_cookies: false,
             presented: Vec::new(),
             form_cookie: None,
             cookies: Vec::new(),

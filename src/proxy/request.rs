@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use base64::Engine as _;
 use http::{HeaderValue, header};
 use pingora::proxy::Session;
 
@@ -64,10 +63,6 @@ fn enter(session: &mut Session, passage: &mut Passage, head: &mut Head) -> Resul
         view::judge_target(head, crate::model::target::EncodedSlashes::Pass)?;
         return Err(Unfit { reason: Reason::UnknownSite, status: Reason::UnknownSite.status() });
     };
-    passage.forwarded = match passage.client {
-        Some(_) => format!("{}{}", passage.forwarded, forward::forwarded(peer(session), &guarded.site)),
-        None => String::new(),
-    };
     passage.guarded = Some(Arc::clone(&guarded));
     Ok(guarded)
 }
@@ -101,6 +96,10 @@ async fn ask_and_fetch(
     passage.reason = verdict.reason;
     passage.rule = site.demand(request.method, target.decoded_path()).pattern.map(str::to_owned);
     passage.cookies = verdict.cookies;
+    let ahead = matches!(&verdict.outcome, Outcome::Forward(grant) if grant.renew_ahead().is_some());
+    if ahead || !passage.cookies.is_empty() {
+        passage.presented = cookies.names.iter().map(|name| (*name).to_owned()).collect();
+    }
     match verdict.outcome {
         Outcome::Reply(answer) => Some(answer),
         Outcome::Forward(grant) => {
@@ -119,7 +118,7 @@ async fn ask_and_fetch(
 fn note(passage: &mut Passage, request: &RequestView<'_>) {
     passage.navigation = request.is_navigation() || is_form_post(request);
     passage.websocket = request.marks.websocket;
-    passage.presented = request.cookies.names.iter().map(|name| (*name).to_owned()).collect();
+    passage.own_cookies = !request.cookies.names.is_empty();
     passage.form_cookie = request.cookies.form.value().map(str::to_owned);
 }
 
@@ -201,10 +200,9 @@ fn believe(session: &Session, passage: &mut Passage) {
     if chain.peer_is_trusted {
         let earlier: Vec<&str> =
             headers.get_all(header::FORWARDED).iter().filter_map(|value| value.to_str().ok()).collect();
-        if !earlier.is_empty() {
-            passage.forwarded = format!("{}, ", earlier.join(", "));
-        }
+        passage.forwarded_before = (!earlier.is_empty()).then(|| earlier.join(", "));
     }
+    passage.peer = Some(peer(session));
     passage.client = Some(chain.client);
     passage.forwarded_for = chain.forwarded_for;
 }
@@ -212,7 +210,7 @@ fn believe(session: &Session, passage: &mut Passage) {
 fn request_id(theirs: Option<&HeaderValue>) -> String {
     match theirs.and_then(|value| value.to_str().ok()).filter(|id| forward::keeps_request_id(id)) {
         Some(id) => id.to_owned(),
-        None => base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(system::random::<16>()),
+        None => system::fresh_name(),
     }
 }
 

@@ -81,7 +81,7 @@ pub(super) fn edit(session: &Session, request: &mut RequestHeader, passage: &Pas
     for name in forward::removals(site, &request.headers) {
         request.remove_header(&name);
     }
-    if !passage.presented.is_empty() || request.headers.get_all(header::COOKIE).iter().nth(1).is_some() {
+    if passage.own_cookies || request.headers.get_all(header::COOKIE).iter().nth(1).is_some() {
         let fields = session.req_header().headers.get_all(header::COOKIE);
         match cookie::for_upstream(&site.cookies, fields.iter().map(HeaderValue::as_bytes)) {
             Some(joined) => request.insert_header(header::COOKIE, joined)?,
@@ -108,13 +108,24 @@ pub(super) fn edit(session: &Session, request: &mut RequestHeader, passage: &Pas
 /// Who asks, and by which name: the same for every route.
 fn forwarded(request: &mut RequestHeader, passage: &Passage, fixed: &crate::runtime::FixedHeaders) -> Result<()> {
     request.insert_header(X_REQUEST_ID, passage.request_id.as_str())?;
-    request.insert_header(X_FORWARDED_FOR, passage.forwarded_for.as_str())?;
+    let chain = HeaderValue::from_str(&passage.forwarded_for)
+        .map_err(|_| Error::explain(ErrorType::InternalError, "a chain that is no header value"))?;
+    let client = match (passage.client, passage.peer) {
+        // Nobody stands between: the chain is the client.
+        (Some(client), Some(peer)) if client == peer && !passage.forwarded_for.contains(',') => Some(chain.clone()),
+        (Some(client), _) => HeaderValue::from_str(&client.to_string()).ok(),
+        (None, _) => None,
+    };
+    request.insert_header(X_FORWARDED_FOR, chain)?;
     request.insert_header(X_FORWARDED_PROTO, fixed.proto.clone())?;
     request.insert_header(X_FORWARDED_HOST, fixed.host.clone())?;
     request.insert_header(X_FORWARDED_PORT, fixed.port.clone())?;
-    request.insert_header(header::FORWARDED, passage.forwarded.as_str())?;
-    if let Some(client) = passage.client {
-        request.insert_header(X_REAL_IP, client.to_string())?;
+    if let Some(peer) = passage.peer {
+        let before = passage.forwarded_before.as_deref();
+        request.insert_header(header::FORWARDED, forward::forwarded(before, peer, &fixed.forwarded))?;
+    }
+    if let Some(client) = client {
+        request.insert_header(X_REAL_IP, client)?;
     }
     // A line of its own is the same as the end of a list (RFC 9110, section 5.3), and no earlier line is lost. Pingora
     // makes each try's request anew of the client's, so a retry does not name the gateway twice.

@@ -131,6 +131,7 @@ fn guarded(
             proto: text(origin.scheme.as_str())?,
             host: text(&origin.authority())?,
             port: text(&origin.port.to_string())?,
+            forwarded: format!(";host=\"{}\";proto={}", origin.authority(), origin.scheme.as_str()),
         },
         provider: Arc::clone(provider),
         tokens: RememberedTokens::new(),

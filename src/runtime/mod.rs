@@ -133,6 +133,8 @@ pub struct FixedHeaders {
     pub host: HeaderValue,
     /// `X-Forwarded-Port`.
     pub port: HeaderValue,
+    /// The end of `Forwarded`.
+    pub forwarded: String,
 }
 
 /// On whose behalf something is found out.

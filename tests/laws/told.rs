@@ -160,7 +160,7 @@ proptest! {
         let trusted: Vec<IpNet> = TRUSTED.iter().map(|net| net.parse().unwrap()).collect();
         let believed = chain(peer, fields.iter().map(String::as_str), &trusted);
         prop_assert!(HeaderValue::from_str(&believed.forwarded_for).is_ok());
-        prop_assert!(HeaderValue::from_str(&forwarded(peer, &site::store())).is_ok());
+        prop_assert!(HeaderValue::from_str(&forwarded(None, peer, ";proto=http")).is_ok());
     }
 
     #[test]
