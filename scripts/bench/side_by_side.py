@@ -104,7 +104,7 @@ def start_vestibule(binary, directory, upstream):
     host = f"localhost:{gateway.port}"
     # Every round signs in anew, outside of what is measured: no round meets a renewal.
     signed_in = Program("vestibule, signed in", gateway.process, gateway.port, host=host, cookie=gateway.sign_in)
-    public = Program("vestibule, public", gateway.process, gateway.port, path="/public", host=host)
+    public = Program("vestibule, public", gateway.process, gateway.port, path="/public", host=host, cookie=gateway.sign_in)
     return signed_in, public
 
 
@@ -124,10 +124,12 @@ def main():
                 f"server {{ listen 127.0.0.1:{proxy}; location / {{ proxy_pass http://app; proxy_http_version 1.1; "
                 'proxy_set_header Connection ""; } }'
             )
-            programs.append(Program("nginx", nginx(directory, "proxy", forward), proxy))
-            command = [target / "examples/plain_proxy", f"127.0.0.1:{plain}", f"127.0.0.1:{upstream}", str(WORKERS)]
-            programs.append(Program("plain Pingora", command, plain))
             gateway = start_vestibule(target / "vestibule", directory, upstream)
+            # The same request for everybody: a Cookie of a kilobyte costs each of them something.
+            visit = gateway[0].cookie
+            programs.append(Program("nginx", nginx(directory, "proxy", forward), proxy, cookie=visit))
+            command = [target / "examples/plain_proxy", f"127.0.0.1:{plain}", f"127.0.0.1:{upstream}", str(WORKERS)]
+            programs.append(Program("plain Pingora", command, plain, cookie=visit))
             time.sleep(3)
             idle = gateway[0].resident_mib()
             failed |= idle > MAX_IDLE_MIB

@@ -67,7 +67,7 @@ pub fn run() -> ExitCode {
         Command::Demo(arguments) => demo::command(&arguments),
         Command::Schema { markdown } => {
             say(&if markdown {
-                crate::config::reference()
+                crate::config::reference().trim_end().to_owned()
             } else {
                 serde_json::to_string_pretty(&crate::config::schema()).unwrap_or_default()
             });

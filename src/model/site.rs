@@ -199,24 +199,20 @@ impl Site {
 
     fn manages_plain_name(&self, name: &str) -> bool {
         name.starts_with("x-auth-")
+            || name.starts_with("x-forwarded-")
             || ALWAYS_MANAGED.contains(&name)
             || self.headers.names().any(|managed| managed == name)
     }
 }
 
-/// Set by the gateway on every request whatever the configuration, see `decide::forward`.
+/// Set by the gateway whatever the configuration, see `decide::forward`, or never anybody's to send.
 const ALWAYS_MANAGED: &[&str] = &[
     "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-    "x-forwarded-user",
-    "x-forwarded-email",
-    "x-forwarded-groups",
-    "x-forwarded-preferred-username",
-    "x-forwarded-access-token",
     "x-real-ip",
+    // Some frameworks take the path from these instead of the one that was judged.
+    "x-original-uri",
+    "x-original-url",
+    "x-rewrite-url",
     "x-request-id",
     "remote-user",
     "remote-email",

@@ -43,7 +43,7 @@ impl Runtime {
     /// Whether the sign-in known as `session` has been ended by now.
     #[must_use]
     pub fn has_ended(&self, guarded: &Guarded, session: &SessionKey) -> bool {
-        self.shared.store.is_revoked(&guarded.provider.name, session, self.shared.clock.now())
+        self.shared.store.is_revoked(guarded.provider.realm(), session, self.shared.clock.now())
     }
 
     async fn look(&self, caller: Caller<'_>, token: &str) -> Result<(Arc<Visitor>, TokenCheck), CheckFault> {
@@ -54,7 +54,7 @@ impl Runtime {
             None => (self.verify_and_remember(guarded, token, now).await?, TokenCheck::Valid),
         };
         // Asked at every look, so that a sign-out needs to find nothing in any cache.
-        if self.shared.store.is_revoked(&guarded.provider.name, &visitor.session, now) {
+        if self.shared.store.is_revoked(guarded.provider.realm(), &visitor.session, now) {
             return Err(CheckFault::Token(TokenFault::Revoked));
         }
         Ok((visitor, label))
@@ -75,7 +75,7 @@ impl Runtime {
             }
             Err(Unverified::Expired(claims)) => {
                 // A signed-out token does not become a merely expired one when its time is over.
-                let revoked = self.shared.store.is_revoked(&guarded.provider.name, &claims.session, now);
+                let revoked = self.shared.store.is_revoked(guarded.provider.realm(), &claims.session, now);
                 Err(CheckFault::Token(if revoked { TokenFault::Revoked } else { TokenFault::Expired }))
             }
             Err(Unverified::Invalid) => Err(CheckFault::Token(TokenFault::Invalid)),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::model::site::Upstream;
 use crate::provider::outbound::{Call, Outbound, Purpose};
@@ -42,10 +43,13 @@ async fn keep_keys(living: &Living) {
         let missing: Vec<&Arc<Vouching>> =
             runtime.providers().filter(|vouching| vouching.keys.current().is_none()).collect();
         let due = since >= KEYS_EVERY;
+        let mut asking = JoinSet::new();
         for vouching in runtime.providers().filter(|vouching| due || vouching.keys.current().is_none()) {
+            let (vouching, now) = (Arc::clone(vouching), runtime.clock().now());
             // Said in the log by whoever counts it; the next round tries again.
-            let _ = vouching.refresh_keys(runtime.clock().now()).await;
+            asking.spawn(async move { drop(vouching.refresh_keys(now).await) });
         }
+        asking.join_all().await;
         pause = if missing.is_empty() { Duration::from_secs(1) } else { (pause * 2).min(KEYS_RETRY.1) };
         since = if due { Duration::ZERO } else { since + pause };
         drop(missing);
@@ -76,7 +80,7 @@ async fn keep_watch(living: &Living) {
     let mut due: std::collections::HashMap<String, Duration> = std::collections::HashMap::new();
     loop {
         let runtime = living.current();
-        let mut checks = tokio::task::JoinSet::new();
+        let mut checks = JoinSet::new();
         for guarded in runtime.sites() {
             let Some(health) = &guarded.site.health else { continue };
             let next = due.entry(guarded.site.name.clone()).or_default();

@@ -122,6 +122,14 @@ pub struct Guarded {
     tokens: RememberedTokens,
 }
 
+impl Guarded {
+    /// What keeps apart the renewals of sites, and of one site before and after a reload that changes whose tokens it
+    /// takes.
+    fn renewal_scope(&self) -> String {
+        format!("{}\0{}\0{}", self.provider.realm(), self.site.application_id, self.site.name)
+    }
+}
+
 /// Headers that are the same for every request of a site.
 #[derive(Clone, Debug)]
 pub struct FixedHeaders {

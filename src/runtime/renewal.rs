@@ -124,6 +124,18 @@ impl Renewals {
         Boarding::Fly(Takeoff { renewals: Arc::clone(self), key, sender, unchecked })
     }
 
+    /// The ticket that this refresh token was exchanged for a moment ago, where it was rotated.
+    pub fn successor(&self, scope: &str, refresh: &Secret) -> Option<RefreshTicket> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        match slots.get(&key_of(scope, refresh))? {
+            Slot::Landed { renewal, .. } => match &**renewal {
+                Renewal::Renewed(landed) => (landed.1.refresh != *refresh).then(|| landed.1.clone()),
+                Renewal::Unchecked(_) | Renewal::Refused(_) | Renewal::Trouble(_) => None,
+            },
+            Slot::Flying(_) | Slot::Spent { .. } => None,
+        }
+    }
+
     /// Turns results whose window is over into what must still be known of them, and drops the rest.
     pub fn sweep(&self, now: Moment) {
         sweep(&mut self.slots.lock().unwrap_or_else(PoisonError::into_inner), now);

@@ -59,6 +59,7 @@ impl Runtime {
             let (renewal, share) = self.fly(caller, &ticket).await?;
             match &*renewal {
                 Renewal::Renewed(landed) if self.is_revoked(guarded, &landed.1, now) => {
+                    guarded.metrics.renewal(RenewalResult::Refused);
                     return Err(RenewFault::Refused(Reason::Revoked));
                 }
                 // A remembered pair whose own token has ended: its refresh token is renewed in turn.
@@ -87,6 +88,7 @@ impl Runtime {
                 }
             }
         }
+        guarded.metrics.renewal(RenewalResult::Unavailable);
         Err(RenewFault::Trouble(Reason::ProviderUnavailable))
     }
 
@@ -114,7 +116,7 @@ impl Runtime {
     }
 
     fn is_revoked(&self, guarded: &Guarded, ticket: &RefreshTicket, now: Moment) -> bool {
-        self.shared.store.is_revoked(&guarded.provider.name, &SessionKey(ticket.session.clone()), now)
+        self.shared.store.is_revoked(guarded.provider.realm(), &SessionKey(ticket.session.clone()), now)
     }
 
     /// Joins the flight for this refresh token, or starts it.
@@ -128,8 +130,7 @@ impl Runtime {
             guarded.metrics.renewal(RenewalResult::Refused);
             return Err(RenewFault::Refused(Reason::Revoked));
         }
-        let scope = format!("{}\0{}", guarded.provider.name, guarded.site.name);
-        match self.shared.renewals.board(&scope, &ticket.refresh, now) {
+        match self.shared.renewals.board(&guarded.renewal_scope(), &ticket.refresh, now) {
             Boarding::Wait(flight) => Ok((wait(flight).await, Share::Waited)),
             Boarding::Remembered(renewal) => Ok((renewal, Share::Remembered)),
             Boarding::Replayed(session) => {
@@ -156,6 +157,7 @@ impl Runtime {
         let Caller { guarded, now, .. } = caller;
         guarded.metrics.renewal(RenewalResult::Refused);
         self.revoke_here(guarded, &SessionKey(session), now.plus(guarded.site.cookie_max_age)).await;
+        audit::revoked(caller.occasion(), Some(&ticket.sub));
         audit::renewal_refused(caller.occasion(), &ticket.sub, Reason::Revoked);
     }
 }

@@ -19,6 +19,8 @@ const RETRY_FOR: Duration = Duration::from_secs(5 * 60);
 /// Between the first and the second try; doubled up to half a minute.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How many renewals of the last minute are followed to the token that is good now.
+const MOST_SUCCESSORS: usize = 16;
 
 impl Runtime {
     /// Ends the sign-in that these belong to. What does not hold ends nothing: a made-up token must not sign
@@ -41,9 +43,16 @@ impl Runtime {
             }
         }
         if let Some(ticket) = refresh.and_then(|sealed| self.sealing.open(&site.name, site.credential, sealed)) {
-            self.revoke_here(guarded, &SessionKey(ticket.session), now.plus(site.cookie_max_age)).await;
+            self.revoke_here(guarded, &SessionKey(ticket.session.clone()), now.plus(site.cookie_max_age)).await;
             user.get_or_insert_with(|| ticket.sub.clone());
-            revoke_at_provider(guarded, ticket.refresh, ticket.sub);
+            // Another tab may have had it renewed a moment ago: then the newer one is what still lives there.
+            let scope = guarded.renewal_scope();
+            let mut newest = ticket.refresh;
+            for _ in 0..MOST_SUCCESSORS {
+                let Some(next) = self.shared.renewals.successor(&scope, &newest) else { break };
+                newest = next.refresh;
+            }
+            revoke_at_provider(guarded, newest, ticket.sub);
         }
         audit::signed_out(caller.occasion(), user.as_deref());
     }
@@ -51,11 +60,11 @@ impl Runtime {
     /// Refuses everything of this sign-in from now on, and closes its open streams.
     pub(super) async fn revoke_here(&self, guarded: &Guarded, session: &SessionKey, until: Moment) {
         let now = self.clock().now();
-        if let Err(error) = self.shared.store.revoke(&guarded.provider.name, session, until, now).await {
+        if let Err(error) = self.shared.store.revoke(guarded.provider.realm(), session, until, now).await {
             audit::store_failed(&error.0);
         }
         for site in &self.sites {
-            if site.provider.name == guarded.provider.name {
+            if site.provider.realm() == guarded.provider.realm() {
                 site.streams.end(session);
             }
         }

@@ -3,10 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
 use crate::model::site::Upstream;
+
+/// How long a name server may take.
+const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// All upstreams of one site.
 pub struct Upstreams {
@@ -95,7 +99,8 @@ impl Upstreams {
         if literal(&place.upstream).is_some() {
             return place.address.load_full().map(|address| *address);
         }
-        let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), *port)).await.ok()?.collect();
+        let looked_up = tokio::time::timeout(RESOLVE_WITHIN, tokio::net::lookup_host((host.as_str(), *port)));
+        let found: Vec<SocketAddr> = looked_up.await.ok()?.ok()?.collect();
         // The address in use stays as long as the name has it, so that connections are reused.
         let current = place.address.load_full();
         let keep = current.filter(|address| found.contains(address));

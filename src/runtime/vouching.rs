@@ -27,6 +27,11 @@ pub struct Vouching {
 }
 
 impl Vouching {
+    /// Whose people these are: what a sign-out is filed under, whatever the operator calls the provider.
+    pub(super) fn realm(&self) -> &str {
+        &self.settings.issuer
+    }
+
     /// Verifies `token` for `audience`. A key that is not known is asked for once.
     pub(super) async fn verify(&self, token: &str, audience: &str, now: Moment) -> Result<Verified, Unverified> {
         let expect = Expectations {

@@ -112,6 +112,28 @@ async fn the_provider_is_told_which_token_to_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tab_that_missed_a_renewal_ends_the_renewed_token_too() {
+    let provider = Scripted::open().await;
+    let stage = provider.stage().await;
+    provider.gives(LOGIN, &claims(&stage.clock), "first");
+    let (told, hears) = std::sync::mpsc::channel();
+    provider.answers("/api/logout", move |received| {
+        told.send(serde_json::from_slice::<Value>(&received.body).unwrap()).unwrap();
+        (200, json!({}))
+    });
+    let mut browser = stage.browser();
+    browser.sign_in("sam", "x").await;
+    let mut behind = browser.clone();
+    stage.expire_access_tokens();
+    provider.gives("/api/jwt/refresh", &claims(&stage.clock), "second");
+    assert_eq!(browser.get("/orders").await.status, 200);
+    sign_out(&mut behind).await;
+    until("the word to the provider", || provider.asked("/api/logout") == 1).await;
+    assert_eq!(hears.recv().unwrap()["refreshToken"], "second");
+    copies_are_refused(&stage, &browser).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_is_down_is_told_later() {
     let stage = Stage::set().await;
     let mut browser = stage.signed_in().await;

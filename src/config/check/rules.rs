@@ -130,5 +130,12 @@ fn methods(written: &At<Vec<At<String>>>, review: &mut Review<'_>) -> Option<Vec
             methods.push(method);
         }
     }
-    (methods.len() == written.len()).then_some(methods)
+    if methods.len() != written.len() {
+        return None;
+    }
+    // HEAD is GET without the content (RFC 9110, section 9.3.2): a guarded page is not open to who asks for its head.
+    if methods.contains(&Method::GET) && !methods.contains(&Method::HEAD) {
+        methods.push(Method::HEAD);
+    }
+    Some(methods)
 }

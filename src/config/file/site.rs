@@ -276,7 +276,7 @@ pub(in crate::config) struct Rule {
     /// `/a` is only itself; `/a/*` is `/a`, `/a/` and all beneath. Compared with the percent-decoded path.
     #[schemars(required)]
     pub path: Option<At<String>>,
-    /// The methods it speaks of; other methods fall through to later rules. Left out: all.
+    /// The methods it speaks of; other methods fall through to later rules. `GET` speaks of `HEAD` too. Left out: all.
     #[serde(default)]
     pub methods: Option<At<Vec<At<String>>>>,
     /// What it asks for.
