@@ -17,6 +17,7 @@ use crate::runtime::Living;
 mod fetch;
 mod form;
 mod passage;
+mod refusal;
 mod reply;
 mod request;
 mod response;

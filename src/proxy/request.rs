@@ -207,7 +207,8 @@ fn believe(session: &Session, passage: &mut Passage) {
     passage.forwarded_for = chain.forwarded_for;
 }
 
-fn request_id(theirs: Option<&HeaderValue>) -> String {
+/// Theirs, where it is fit to be kept, else a new one.
+pub(super) fn request_id(theirs: Option<&HeaderValue>) -> String {
     match theirs.and_then(|value| value.to_str().ok()).filter(|id| forward::keeps_request_id(id)) {
         Some(id) => id.to_owned(),
         None => system::fresh_name(),

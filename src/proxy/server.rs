@@ -8,10 +8,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora::apps::HttpServerApp;
+use pingora::apps::{HttpServerApp, HttpServerOptions};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::listener::Listener;
 use pingora::protocols::l4::stream::Stream;
+use pingora::protocols::{GetSocketDigest as _, SocketDigest};
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use tokio::sync::{mpsc, watch};
@@ -63,6 +64,10 @@ pub async fn serve(
     drain: Duration,
 ) -> std::io::Result<()> {
     let mut proxy = HttpProxy::new(Gateway::new(Arc::clone(&living)), Arc::new(ServerConf::default()));
+    // No tunnel is ever opened: with this it is the gateway that says so, and not Pingora.
+    let mut options = HttpServerOptions::default();
+    options.allow_connect_method_proxying = true;
+    proxy.server_options = Some(options);
     proxy.handle_init_modules();
     let proxy = Arc::new(proxy);
     let (busy, mut idle) = mpsc::channel::<()>(1);
@@ -123,6 +128,7 @@ async fn connection(proxy: Arc<HttpProxy<Gateway>>, living: &Living, mut stream:
     }
     let wire = Arc::new(Wire::default());
     let limits = living.current().settings().server.limits;
+    let ends = stream.get_socket_digest();
     let mut session = ServerSession::new_http1(Box::new(WatchedStream::new(stream, Arc::clone(&wire))));
     loop {
         // Each time anew: Pingora takes a client that says nothing about it for one that may idle for ever.
@@ -135,6 +141,10 @@ async fn connection(proxy: Arc<HttpProxy<Gateway>>, living: &Living, mut stream:
             () = wire.head_overdue(limits.header_timeout) => None,
             () = wire.session_ended() => None,
         };
+        if let Some(refusal) = wire.refusal() {
+            let peer = ends.as_deref().and_then(SocketDigest::peer_addr).and_then(|peer| peer.as_inet());
+            refusal.record(&living.current(), peer.map(|peer| peer.ip().to_canonical()));
+        }
         let Some((stream, settings)) = reused.map(pingora::apps::ReusedHttpStream::consume) else { return };
         session = ServerSession::new_http1(stream);
         if let Some(settings) = settings {

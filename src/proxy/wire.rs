@@ -2,11 +2,11 @@
 //!
 //! Pingora escapes what has no place in a request line and goes on, and it waits for the rest of a head for as long
 //! as single bytes keep arriving. Here the request line is looked at before it is mended, and the first byte of a
-//! head starts a deadline for the last.
+//! head starts a deadline for the last. What Pingora says of a head that it cannot read is replaced by a [`Refusal`].
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
@@ -17,6 +17,8 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter, ReadBuf};
 use tokio::sync::Notify;
+
+use super::refusal::Refusal;
 
 /// What is known of the request that is being read.
 #[derive(Debug, Default)]
@@ -31,6 +33,8 @@ pub(super) struct Wire {
     first_byte: Notify,
     /// The session behind an open stream has ended.
     ended: Notify,
+    /// The end of a connection whose last head could not be read.
+    refusal: OnceLock<Refusal>,
 }
 
 const BEFORE: u8 = 0;
@@ -133,6 +137,18 @@ impl Wire {
         self.head_bytes.fetch_add(looked_at, Ordering::Relaxed);
     }
 
+    /// How the last head was refused unread, if it was.
+    pub(super) fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.get()
+    }
+
+    /// Something is about to be said: where no head was read, the gateway has no part in it, and it is Pingora that
+    /// will not read this one.
+    fn refuse_unread(&self) -> Option<&Refusal> {
+        let refused = || if self.is_overfull() { Refusal::too_large() } else { Refusal::malformed() };
+        (!self.head_read.load(Ordering::Relaxed)).then(|| self.refusal.get_or_init(refused))
+    }
+
     fn condemn(&self) -> u8 {
         self.malformed.store(true, Ordering::Relaxed);
         FIELD
@@ -140,9 +156,7 @@ impl Wire {
 
     /// Whether a head that could not be read is larger than any that is taken.
     fn is_overfull(&self) -> bool {
-        !self.head_read.load(Ordering::Relaxed)
-            && (self.head_lines.load(Ordering::Relaxed) > MOST_LINES
-                || self.head_bytes.load(Ordering::Relaxed) > MOST_BYTES)
+        self.head_lines.load(Ordering::Relaxed) > MOST_LINES || self.head_bytes.load(Ordering::Relaxed) > MOST_BYTES
     }
 }
 
@@ -155,11 +169,26 @@ const GATHERED: usize = 4096;
 pub(super) struct WatchedStream {
     stream: BufWriter<Stream>,
     wire: Arc<Wire>,
+    /// Whether the client was told of the refusal.
+    refused: bool,
 }
 
 impl WatchedStream {
     pub(super) fn new(stream: Stream, wire: Arc<Wire>) -> Self {
-        Self { stream: BufWriter::with_capacity(GATHERED, stream), wire }
+        Self { stream: BufWriter::with_capacity(GATHERED, stream), wire, refused: false }
+    }
+
+    /// Takes `length` bytes of Pingora's own refusal for said, after saying ours in their place.
+    fn poll_refuse(&mut self, cx: &mut Context<'_>, length: usize) -> Option<Poll<std::io::Result<usize>>> {
+        let refusal = self.wire.refuse_unread()?;
+        if !self.refused {
+            // Taken whole: there is room for it in what is gathered.
+            match Pin::new(&mut self.stream).poll_write(cx, &refusal.to_bytes()) {
+                Poll::Ready(Ok(_)) => self.refused = true,
+                not_yet @ (Poll::Pending | Poll::Ready(Err(_))) => return Some(not_yet),
+            }
+        }
+        Some(Poll::Ready(Ok(length)))
     }
 }
 
@@ -176,13 +205,8 @@ impl AsyncRead for WatchedStream {
 
 impl AsyncWrite for WatchedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        // Pingora's own answer to a head that is too large for it; ours has a status of its own for that.
-        if let Some(rest) = buf.strip_prefix(b"HTTP/1.1 400 Bad Request")
-            && self.wire.is_overfull()
-        {
-            // As long as the line it stands for.
-            let told = [b"HTTP/1.1 431 Head Is Big", rest].concat();
-            return Pin::new(&mut self.stream).poll_write(cx, &told);
+        if let Some(refused) = self.poll_refuse(cx, buf.len()) {
+            return refused;
         }
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
@@ -200,6 +224,9 @@ impl AsyncWrite for WatchedStream {
         cx: &mut Context<'_>,
         bufs: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
+        if let Some(refused) = self.poll_refuse(cx, bufs.iter().map(|buf| buf.len()).sum()) {
+            return refused;
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
