@@ -3,9 +3,10 @@
 //! Pingora's own server makes a runtime per service, panics when an address is taken and sleeps through its grace
 //! period; the gateway accepts connections itself and hands each to Pingora's proxy.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use pingora::apps::{HttpServerApp, HttpServerOptions};
@@ -35,11 +36,14 @@ pub(super) fn head_has_arrived() -> bool {
 }
 
 /// Closes the running request's connection when `ended` does, for as long as the guard lives.
-pub(super) fn close_with(ended: impl Future<Output = ()> + Send + 'static) -> Option<ClosingGuard> {
+pub(super) async fn close_with(ended: impl Future<Output = ()> + Send + 'static) -> Option<ClosingGuard> {
     let wire = WIRE.try_with(Arc::clone).ok()?;
+    // The connection's task: it may be waiting for bytes that never come.
+    let task = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     Some(ClosingGuard(system::detach(async move {
         ended.await;
         wire.end();
+        task.wake();
     })))
 }
 
@@ -139,7 +143,7 @@ async fn connection(proxy: Arc<HttpProxy<Gateway>>, living: &Living, mut stream:
             biased;
             reused = request => reused,
             () = wire.head_overdue(limits.header_timeout) => None,
-            () = wire.session_ended() => None,
+            () = wire.stuck_after_its_end() => None,
         };
         if let Some(refusal) = wire.refusal() {
             let peer = ends.as_deref().and_then(SocketDigest::peer_addr).and_then(|peer| peer.as_inet());

@@ -4,10 +4,12 @@
 //! as single bytes keep arriving. Here the request line is looked at before it is mended, and the first byte of a
 //! head starts a deadline for the last. What Pingora says of a head that it cannot read is replaced by a [`Refusal`].
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::protocols::l4::stream::Stream;
@@ -31,8 +33,8 @@ pub(super) struct Wire {
     head_lines: AtomicUsize,
     head_bytes: AtomicUsize,
     first_byte: Notify,
-    /// The session behind an open stream has ended.
-    ended: Notify,
+    /// The session behind an open stream has ended: nothing more is read or written.
+    ended: AtomicBool,
     /// The end of a connection whose last head could not be read.
     refusal: OnceLock<Refusal>,
 }
@@ -48,6 +50,9 @@ const NEXT_FIELD: u8 = 6;
 /// In the body, or in what follows it.
 const BEHIND: u8 = 7;
 
+/// How long Pingora has to notice that a stream has ended.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// More lines than this in a head, or more bytes, and Pingora gives up on it unread, with a `400`; the room of the
 /// request line and the longest target is added to what `view` allows.
 const MOST_LINES: usize = 102;
@@ -61,6 +66,8 @@ impl Wire {
         self.head_read.store(false, Ordering::Relaxed);
         self.head_lines.store(0, Ordering::Relaxed);
         self.head_bytes.store(0, Ordering::Relaxed);
+        // The session of an earlier request is nothing to this one.
+        self.ended.store(false, Ordering::Relaxed);
     }
 
     /// The head was read whole; tells whether its first line was well-formed.
@@ -70,7 +77,7 @@ impl Wire {
     }
 
     /// Ends when the first byte of a request has come and `within` has passed without the rest of its head.
-    pub(super) async fn head_overdue(&self, within: std::time::Duration) {
+    pub(super) async fn head_overdue(&self, within: Duration) {
         // A word about the first byte of an earlier request may still lie here.
         while self.state.load(Ordering::Relaxed) == BEFORE {
             self.first_byte.notified().await;
@@ -84,14 +91,20 @@ impl Wire {
         std::future::pending::<()>().await;
     }
 
-    /// Ends when the connection is to be closed because its session has ended.
-    pub(super) async fn session_ended(&self) {
-        self.ended.notified().await;
+    /// Ends when the session behind an open stream has, and Pingora still has not noticed: one that can neither be
+    /// read nor written sees nothing of [`Self::end`]. Whoever calls that wakes the task.
+    pub(super) async fn stuck_after_its_end(&self) {
+        poll_fn(|_| ready_when(self.ended.load(Ordering::Acquire))).await;
+        tokio::time::sleep(PATIENCE).await;
     }
 
-    /// Closes the connection wherever it stands.
+    /// Fails every read and write from now on, so that Pingora winds the request up.
     pub(super) fn end(&self) {
-        self.ended.notify_one();
+        self.ended.store(true, Ordering::Release);
+    }
+
+    fn check_not_ended(&self) -> std::io::Result<()> {
+        if self.ended.load(Ordering::Acquire) { Err(std::io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
     }
 
     fn look_at(&self, bytes: &[u8]) {
@@ -160,6 +173,10 @@ impl Wire {
     }
 }
 
+fn ready_when(so: bool) -> Poll<()> {
+    if so { Poll::Ready(()) } else { Poll::Pending }
+}
+
 /// Bytes of an answer that are gathered before they are sent: its head goes out together with a short body, in one
 /// call to the system instead of two. Pingora asks for a flush wherever something must not wait.
 const GATHERED: usize = 4096;
@@ -194,6 +211,7 @@ impl WatchedStream {
 
 impl AsyncRead for WatchedStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        self.wire.check_not_ended()?;
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         if let Poll::Ready(Ok(())) = result {
@@ -205,6 +223,7 @@ impl AsyncRead for WatchedStream {
 
 impl AsyncWrite for WatchedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        self.wire.check_not_ended()?;
         if let Some(refused) = self.poll_refuse(cx, buf.len()) {
             return refused;
         }
@@ -212,6 +231,7 @@ impl AsyncWrite for WatchedStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.wire.check_not_ended()?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -224,6 +244,7 @@ impl AsyncWrite for WatchedStream {
         cx: &mut Context<'_>,
         bufs: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
+        self.wire.check_not_ended()?;
         if let Some(refused) = self.poll_refuse(cx, bufs.iter().map(|buf| buf.len()).sum()) {
             return refused;
         }
@@ -259,11 +280,11 @@ impl GetTimingDigest for WatchedStream {
         self.stream.get_ref().get_timing_digest()
     }
 
-    fn get_read_pending_time(&self) -> std::time::Duration {
+    fn get_read_pending_time(&self) -> Duration {
         self.stream.get_ref().get_read_pending_time()
     }
 
-    fn get_write_pending_time(&self) -> std::time::Duration {
+    fn get_write_pending_time(&self) -> Duration {
         self.stream.get_ref().get_write_pending_time()
     }
 }
@@ -306,7 +327,7 @@ mod tests {
     #[tokio::test]
     async fn the_deadline_of_a_head_starts_with_its_own_first_byte() {
         let wire = Wire::default();
-        let within = std::time::Duration::from_millis(5);
+        let within = Duration::from_millis(5);
         wire.begin();
         // Answered before anybody looked at the deadline.
         wire.look_at(b"GET / HTTP/1.1\r\n\r\n");
