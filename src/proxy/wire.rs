@@ -4,8 +4,8 @@
 //! as single bytes keep arriving. Here the request line is looked at before it is mended, and the first byte of a
 //! head starts a deadline for the last. What Pingora says of a head that it cannot read is replaced by a [`Refusal`].
 
-use std::future::poll_fn;
-use std::pin::Pin;
+use std::future::{Future as _, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -18,7 +18,6 @@ use pingora::protocols::{
     UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter, ReadBuf};
-use tokio::sync::Notify;
 
 use super::refusal::Refusal;
 
@@ -32,7 +31,6 @@ pub(super) struct Wire {
     /// Lines and bytes of the head so far, empty lines before it included.
     head_lines: AtomicUsize,
     head_bytes: AtomicUsize,
-    first_byte: Notify,
     /// The session behind an open stream has ended: nothing more is read or written.
     ended: AtomicBool,
     /// The end of a connection whose last head could not be read.
@@ -77,18 +75,17 @@ impl Wire {
     }
 
     /// Ends when the first byte of a request has come and `within` has passed without the rest of its head.
+    ///
+    /// Nobody is woken by that byte: it comes while the request is polled, and whoever does that polls this after it.
     pub(super) async fn head_overdue(&self, within: Duration) {
-        // A word about the first byte of an earlier request may still lie here.
-        while self.state.load(Ordering::Relaxed) == BEFORE {
-            self.first_byte.notified().await;
-        }
-        if !self.head_read.load(Ordering::Relaxed) {
-            tokio::time::sleep(within).await;
-            if !self.head_read.load(Ordering::Relaxed) {
-                return;
-            }
-        }
-        std::future::pending::<()>().await;
+        poll_fn(|_| ready_when(self.is_amid_head())).await;
+        let mut due = pin!(tokio::time::sleep(within));
+        // Whole in time, it costs one look at a flag for as long as the request takes.
+        poll_fn(|cx| if self.is_amid_head() { due.as_mut().poll(cx) } else { Poll::Pending }).await;
+    }
+
+    fn is_amid_head(&self) -> bool {
+        !self.head_read.load(Ordering::Relaxed) && self.state.load(Ordering::Relaxed) != BEFORE
     }
 
     /// Ends when the session behind an open stream has, and Pingora still has not noticed: one that can neither be
@@ -111,9 +108,6 @@ impl Wire {
         let mut state = self.state.load(Ordering::Relaxed);
         if state == BEHIND || bytes.is_empty() {
             return;
-        }
-        if state == BEFORE {
-            self.first_byte.notify_one();
         }
         let (mut lines, mut rest) = (0, bytes);
         while let Some((&byte, after)) = rest.split_first() {
