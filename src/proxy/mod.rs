@@ -55,7 +55,7 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<bool> {
         let settled = if server::head_has_arrived() {
-            request::settle(session, passage).await
+            request::settle_or_fail(session, passage).await
         } else {
             Some(request::refuse_mended_line(session, passage))
         };
