@@ -23,6 +23,11 @@ impl Holding {
         Self::open(bytes, Ears::Shut).await
     }
 
+    /// Hangs up as soon as it has spoken.
+    pub async fn breaking_off(bytes: &'static str) -> Self {
+        Self::open(bytes, Ears::Gone).await
+    }
+
     async fn open(bytes: &'static str, ears: Ears) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -49,6 +54,7 @@ impl Drop for Holding {
 enum Ears {
     Open,
     Shut,
+    Gone,
 }
 
 async fn hold(mut stream: TcpStream, bytes: &'static str, ears: Ears) {
@@ -64,6 +70,7 @@ async fn hold(mut stream: TcpStream, bytes: &'static str, ears: Ears) {
             // Until the other side ends it.
             Ears::Open => drop(tokio::io::copy(&mut stream, &mut tokio::io::sink()).await),
             Ears::Shut => std::future::pending().await,
+            Ears::Gone => {}
         }
     }
 }
