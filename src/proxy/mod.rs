@@ -17,6 +17,7 @@ use crate::runtime::Living;
 mod fetch;
 mod form;
 mod passage;
+mod refusal;
 mod reply;
 mod request;
 mod response;
@@ -54,7 +55,7 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<bool> {
         let settled = if server::head_has_arrived() {
-            request::settle(session, passage).await
+            request::settle_or_fail(session, passage).await
         } else {
             Some(request::refuse_mended_line(session, passage))
         };

@@ -90,15 +90,7 @@ fn problem(passage: &Passage, what: &Problem) -> Result<Ready> {
             }),
         )?
     } else {
-        let reason = what.reason.told_to_client();
-        let body = json!({
-            "type": "about:blank",
-            "title": reason.title(),
-            "status": what.status,
-            "code": reason.as_str(),
-            "requestId": passage.request_id,
-        });
-        Ready::new(what.status, "application/problem+json", body.to_string())?
+        Ready::new(what.status, PROBLEM_TYPE, problem_document(what, &passage.request_id))?
     };
     if let Some(seconds) = what.retry_after {
         ready.head.insert_header(header::RETRY_AFTER, seconds)?;
@@ -107,6 +99,22 @@ fn problem(passage: &Passage, what: &Problem) -> Result<Ready> {
         ready.head.insert_header(header::ALLOW, methods)?;
     }
     Ok(ready)
+}
+
+/// The media type of [`problem_document`].
+pub(super) const PROBLEM_TYPE: &str = "application/problem+json";
+
+/// A problem for programs (RFC 9457).
+pub(super) fn problem_document(what: &Problem, request_id: &str) -> String {
+    let reason = what.reason.told_to_client();
+    let document = json!({
+        "type": "about:blank",
+        "title": reason.title(),
+        "status": what.status,
+        "code": reason.as_str(),
+        "requestId": request_id,
+    });
+    document.to_string()
 }
 
 /// A page with every header that keeps it safe.

@@ -1,7 +1,11 @@
 //! The first half of a request's way: hygiene, site, and the loop of questions until it is settled.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use http::{HeaderValue, header};
 use pingora::proxy::Session;
@@ -20,8 +24,38 @@ use super::fetch;
 use super::passage::{Granted, Passage};
 use super::view::{self, Head, Unfit};
 
+/// [`settle`], and the answer where it panics: one request's fault is not the connection's, nor the program's.
+pub(super) async fn settle_or_fail(session: &mut Session, passage: &mut Passage) -> Option<Answer> {
+    match caught(settle(session, passage)).await {
+        Ok(settled) => settled,
+        Err(Panicked) => {
+            // What it said may hold what the request said: it is not repeated.
+            tracing::error!(request_id = passage.request_id, "a request failed inside the gateway");
+            passage.failed(Reason::Internal);
+            // How far its body was read nobody knows.
+            passage.close = true;
+            passage.granted = None;
+            Some(Answer::Problem(Problem::new(Reason::Internal)))
+        }
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct Panicked;
+
+/// Runs `work`, which is thrown away where it panics.
+async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Panicked> {
+    let mut work = pin!(work);
+    // Whatever it left half done, it is not asked again, and the request's own data is all it borrowed.
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        Ok(polled) => polled.map(Ok),
+        Err(_) => Poll::Ready(Err(Panicked)),
+    })
+    .await
+}
+
 /// Settles what happens to a request: `None` forwards it, anything else is the answer.
-pub(super) async fn settle(session: &mut Session, passage: &mut Passage) -> Option<Answer> {
+async fn settle(session: &mut Session, passage: &mut Passage) -> Option<Answer> {
     let mut head = Head::of(session.req_header());
     passage.method = head.method.clone();
     passage.path = head.path_for_logs();
@@ -207,7 +241,8 @@ fn believe(session: &Session, passage: &mut Passage) {
     passage.forwarded_for = chain.forwarded_for;
 }
 
-fn request_id(theirs: Option<&HeaderValue>) -> String {
+/// Theirs, where it is fit to be kept, else a new one.
+pub(super) fn request_id(theirs: Option<&HeaderValue>) -> String {
     match theirs.and_then(|value| value.to_str().ok()).filter(|id| forward::keeps_request_id(id)) {
         Some(id) => id.to_owned(),
         None => system::fresh_name(),
@@ -216,4 +251,24 @@ fn request_id(theirs: Option<&HeaderValue>) -> String {
 
 fn label(word: &str) -> OutcomeLabel {
     OutcomeLabel::ALL.iter().copied().find(|label| label.as_str() == word).unwrap_or(OutcomeLabel::Failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_the_work_and_nothing_else() {
+        let settled = caught(async {
+            tokio::task::yield_now().await;
+            7
+        });
+        assert_eq!(settled.await, Ok(7));
+        let fallen: Result<(), _> = caught(async {
+            tokio::task::yield_now().await;
+            panic!("in the middle");
+        })
+        .await;
+        assert_eq!(fallen, Err(Panicked));
+    }
 }

@@ -26,7 +26,7 @@ pub(super) async fn adapt(session: &mut Session, response: &mut ResponseHeader, 
     passage.forwarded_response = true;
     passage.status = response.status.as_u16();
     settle_ahead(passage).await;
-    watch_stream(session, response, passage);
+    watch_stream(session, response, passage).await;
     reply::finish(passage, response)
 }
 
@@ -66,7 +66,7 @@ pub(super) async fn settle_ahead(passage: &mut Passage) {
 }
 
 /// A response that may stay open for hours is counted, and ends with the visitor's session.
-fn watch_stream(session: &Session, response: &ResponseHeader, passage: &mut Passage) {
+async fn watch_stream(session: &Session, response: &ResponseHeader, passage: &mut Passage) {
     let upgraded = response.status == StatusCode::SWITCHING_PROTOCOLS;
     let events = response
         .headers
@@ -78,7 +78,7 @@ fn watch_stream(session: &Session, response: &ResponseHeader, passage: &mut Pass
     let Some(guarded) = &passage.guarded else { return };
     passage.stream = Some(guarded.metrics.stream_opened());
     if let Some(visitor) = passage.granted.as_ref().and_then(|granted| granted.visitor.as_ref()) {
-        passage.closing = server::close_with(guarded.streams.opened(&visitor.session));
+        passage.closing = server::close_with(guarded.streams.opened(&visitor.session)).await;
         // Signed out between the decision and the application's answer: nobody will say it again.
         if passage.runtime.has_ended(guarded, &visitor.session) {
             guarded.streams.end(&visitor.session);

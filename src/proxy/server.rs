@@ -3,15 +3,17 @@
 //! Pingora's own server makes a runtime per service, panics when an address is taken and sleeps through its grace
 //! period; the gateway accepts connections itself and hands each to Pingora's proxy.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use pingora::apps::HttpServerApp;
+use pingora::apps::{HttpServerApp, HttpServerOptions};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::listener::Listener;
 use pingora::protocols::l4::stream::Stream;
+use pingora::protocols::{GetSocketDigest as _, SocketDigest};
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use tokio::sync::{mpsc, watch};
@@ -34,11 +36,14 @@ pub(super) fn head_has_arrived() -> bool {
 }
 
 /// Closes the running request's connection when `ended` does, for as long as the guard lives.
-pub(super) fn close_with(ended: impl Future<Output = ()> + Send + 'static) -> Option<ClosingGuard> {
+pub(super) async fn close_with(ended: impl Future<Output = ()> + Send + 'static) -> Option<ClosingGuard> {
     let wire = WIRE.try_with(Arc::clone).ok()?;
+    // The connection's task: it may be waiting for bytes that never come.
+    let task = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     Some(ClosingGuard(system::detach(async move {
         ended.await;
         wire.end();
+        task.wake();
     })))
 }
 
@@ -63,6 +68,10 @@ pub async fn serve(
     drain: Duration,
 ) -> std::io::Result<()> {
     let mut proxy = HttpProxy::new(Gateway::new(Arc::clone(&living)), Arc::new(ServerConf::default()));
+    // No tunnel is ever opened: with this it is the gateway that says so, and not Pingora.
+    let mut options = HttpServerOptions::default();
+    options.allow_connect_method_proxying = true;
+    proxy.server_options = Some(options);
     proxy.handle_init_modules();
     let proxy = Arc::new(proxy);
     let (busy, mut idle) = mpsc::channel::<()>(1);
@@ -123,6 +132,7 @@ async fn connection(proxy: Arc<HttpProxy<Gateway>>, living: &Living, mut stream:
     }
     let wire = Arc::new(Wire::default());
     let limits = living.current().settings().server.limits;
+    let ends = stream.get_socket_digest();
     let mut session = ServerSession::new_http1(Box::new(WatchedStream::new(stream, Arc::clone(&wire))));
     loop {
         // Each time anew: Pingora takes a client that says nothing about it for one that may idle for ever.
@@ -133,8 +143,12 @@ async fn connection(proxy: Arc<HttpProxy<Gateway>>, living: &Living, mut stream:
             biased;
             reused = request => reused,
             () = wire.head_overdue(limits.header_timeout) => None,
-            () = wire.session_ended() => None,
+            () = wire.stuck_after_its_end() => None,
         };
+        if let Some(refusal) = wire.refusal() {
+            let peer = ends.as_deref().and_then(SocketDigest::peer_addr).and_then(|peer| peer.as_inet());
+            refusal.record(&living.current(), peer.map(|peer| peer.ip().to_canonical()));
+        }
         let Some((stream, settings)) = reused.map(pingora::apps::ReusedHttpStream::consume) else { return };
         session = ServerSession::new_http1(stream);
         if let Some(settings) = settings {

@@ -2,12 +2,14 @@
 //!
 //! Pingora escapes what has no place in a request line and goes on, and it waits for the rest of a head for as long
 //! as single bytes keep arriving. Here the request line is looked at before it is mended, and the first byte of a
-//! head starts a deadline for the last.
+//! head starts a deadline for the last. What Pingora says of a head that it cannot read is replaced by a [`Refusal`].
 
-use std::pin::Pin;
-use std::sync::Arc;
+use std::future::{Future as _, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::protocols::l4::stream::Stream;
@@ -16,7 +18,8 @@ use pingora::protocols::{
     UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter, ReadBuf};
-use tokio::sync::Notify;
+
+use super::refusal::Refusal;
 
 /// What is known of the request that is being read.
 #[derive(Debug, Default)]
@@ -28,9 +31,10 @@ pub(super) struct Wire {
     /// Lines and bytes of the head so far, empty lines before it included.
     head_lines: AtomicUsize,
     head_bytes: AtomicUsize,
-    first_byte: Notify,
-    /// The session behind an open stream has ended.
-    ended: Notify,
+    /// The session behind an open stream has ended: nothing more is read or written.
+    ended: AtomicBool,
+    /// The end of a connection whose last head could not be read.
+    refusal: OnceLock<Refusal>,
 }
 
 const BEFORE: u8 = 0;
@@ -43,6 +47,9 @@ const FIELD: u8 = 5;
 const NEXT_FIELD: u8 = 6;
 /// In the body, or in what follows it.
 const BEHIND: u8 = 7;
+
+/// How long Pingora has to notice that a stream has ended.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// More lines than this in a head, or more bytes, and Pingora gives up on it unread, with a `400`; the room of the
 /// request line and the longest target is added to what `view` allows.
@@ -57,6 +64,8 @@ impl Wire {
         self.head_read.store(false, Ordering::Relaxed);
         self.head_lines.store(0, Ordering::Relaxed);
         self.head_bytes.store(0, Ordering::Relaxed);
+        // The session of an earlier request is nothing to this one.
+        self.ended.store(false, Ordering::Relaxed);
     }
 
     /// The head was read whole; tells whether its first line was well-formed.
@@ -66,37 +75,39 @@ impl Wire {
     }
 
     /// Ends when the first byte of a request has come and `within` has passed without the rest of its head.
-    pub(super) async fn head_overdue(&self, within: std::time::Duration) {
-        // A word about the first byte of an earlier request may still lie here.
-        while self.state.load(Ordering::Relaxed) == BEFORE {
-            self.first_byte.notified().await;
-        }
-        if !self.head_read.load(Ordering::Relaxed) {
-            tokio::time::sleep(within).await;
-            if !self.head_read.load(Ordering::Relaxed) {
-                return;
-            }
-        }
-        std::future::pending::<()>().await;
+    ///
+    /// Nobody is woken by that byte: it comes while the request is polled, and whoever does that polls this after it.
+    pub(super) async fn head_overdue(&self, within: Duration) {
+        poll_fn(|_| ready_when(self.is_amid_head())).await;
+        let mut due = pin!(tokio::time::sleep(within));
+        // Whole in time, it costs one look at a flag for as long as the request takes.
+        poll_fn(|cx| if self.is_amid_head() { due.as_mut().poll(cx) } else { Poll::Pending }).await;
     }
 
-    /// Ends when the connection is to be closed because its session has ended.
-    pub(super) async fn session_ended(&self) {
-        self.ended.notified().await;
+    fn is_amid_head(&self) -> bool {
+        !self.head_read.load(Ordering::Relaxed) && self.state.load(Ordering::Relaxed) != BEFORE
     }
 
-    /// Closes the connection wherever it stands.
+    /// Ends when the session behind an open stream has, and Pingora still has not noticed: one that can neither be
+    /// read nor written sees nothing of [`Self::end`]. Whoever calls that wakes the task.
+    pub(super) async fn stuck_after_its_end(&self) {
+        poll_fn(|_| ready_when(self.ended.load(Ordering::Acquire))).await;
+        tokio::time::sleep(PATIENCE).await;
+    }
+
+    /// Fails every read and write from now on, so that Pingora winds the request up.
     pub(super) fn end(&self) {
-        self.ended.notify_one();
+        self.ended.store(true, Ordering::Release);
+    }
+
+    fn check_not_ended(&self) -> std::io::Result<()> {
+        if self.ended.load(Ordering::Acquire) { Err(std::io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
     }
 
     fn look_at(&self, bytes: &[u8]) {
         let mut state = self.state.load(Ordering::Relaxed);
         if state == BEHIND || bytes.is_empty() {
             return;
-        }
-        if state == BEFORE {
-            self.first_byte.notify_one();
         }
         let (mut lines, mut rest) = (0, bytes);
         while let Some((&byte, after)) = rest.split_first() {
@@ -133,6 +144,18 @@ impl Wire {
         self.head_bytes.fetch_add(looked_at, Ordering::Relaxed);
     }
 
+    /// How the last head was refused unread, if it was.
+    pub(super) fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.get()
+    }
+
+    /// Something is about to be said: where no head was read, the gateway has no part in it, and it is Pingora that
+    /// will not read this one.
+    fn refuse_unread(&self) -> Option<&Refusal> {
+        let refused = || if self.is_overfull() { Refusal::too_large() } else { Refusal::malformed() };
+        (!self.head_read.load(Ordering::Relaxed)).then(|| self.refusal.get_or_init(refused))
+    }
+
     fn condemn(&self) -> u8 {
         self.malformed.store(true, Ordering::Relaxed);
         FIELD
@@ -140,10 +163,12 @@ impl Wire {
 
     /// Whether a head that could not be read is larger than any that is taken.
     fn is_overfull(&self) -> bool {
-        !self.head_read.load(Ordering::Relaxed)
-            && (self.head_lines.load(Ordering::Relaxed) > MOST_LINES
-                || self.head_bytes.load(Ordering::Relaxed) > MOST_BYTES)
+        self.head_lines.load(Ordering::Relaxed) > MOST_LINES || self.head_bytes.load(Ordering::Relaxed) > MOST_BYTES
     }
+}
+
+fn ready_when(so: bool) -> Poll<()> {
+    if so { Poll::Ready(()) } else { Poll::Pending }
 }
 
 /// Bytes of an answer that are gathered before they are sent: its head goes out together with a short body, in one
@@ -155,16 +180,32 @@ const GATHERED: usize = 4096;
 pub(super) struct WatchedStream {
     stream: BufWriter<Stream>,
     wire: Arc<Wire>,
+    /// Whether the client was told of the refusal.
+    refused: bool,
 }
 
 impl WatchedStream {
     pub(super) fn new(stream: Stream, wire: Arc<Wire>) -> Self {
-        Self { stream: BufWriter::with_capacity(GATHERED, stream), wire }
+        Self { stream: BufWriter::with_capacity(GATHERED, stream), wire, refused: false }
+    }
+
+    /// Takes `length` bytes of Pingora's own refusal for said, after saying ours in their place.
+    fn poll_refuse(&mut self, cx: &mut Context<'_>, length: usize) -> Option<Poll<std::io::Result<usize>>> {
+        let refusal = self.wire.refuse_unread()?;
+        if !self.refused {
+            // Taken whole: there is room for it in what is gathered.
+            match Pin::new(&mut self.stream).poll_write(cx, &refusal.to_bytes()) {
+                Poll::Ready(Ok(_)) => self.refused = true,
+                not_yet @ (Poll::Pending | Poll::Ready(Err(_))) => return Some(not_yet),
+            }
+        }
+        Some(Poll::Ready(Ok(length)))
     }
 }
 
 impl AsyncRead for WatchedStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        self.wire.check_not_ended()?;
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         if let Poll::Ready(Ok(())) = result {
@@ -176,18 +217,15 @@ impl AsyncRead for WatchedStream {
 
 impl AsyncWrite for WatchedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        // Pingora's own answer to a head that is too large for it; ours has a status of its own for that.
-        if let Some(rest) = buf.strip_prefix(b"HTTP/1.1 400 Bad Request")
-            && self.wire.is_overfull()
-        {
-            // As long as the line it stands for.
-            let told = [b"HTTP/1.1 431 Head Is Big", rest].concat();
-            return Pin::new(&mut self.stream).poll_write(cx, &told);
+        self.wire.check_not_ended()?;
+        if let Some(refused) = self.poll_refuse(cx, buf.len()) {
+            return refused;
         }
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.wire.check_not_ended()?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -200,6 +238,10 @@ impl AsyncWrite for WatchedStream {
         cx: &mut Context<'_>,
         bufs: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
+        self.wire.check_not_ended()?;
+        if let Some(refused) = self.poll_refuse(cx, bufs.iter().map(|buf| buf.len()).sum()) {
+            return refused;
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
@@ -232,11 +274,11 @@ impl GetTimingDigest for WatchedStream {
         self.stream.get_ref().get_timing_digest()
     }
 
-    fn get_read_pending_time(&self) -> std::time::Duration {
+    fn get_read_pending_time(&self) -> Duration {
         self.stream.get_ref().get_read_pending_time()
     }
 
-    fn get_write_pending_time(&self) -> std::time::Duration {
+    fn get_write_pending_time(&self) -> Duration {
         self.stream.get_ref().get_write_pending_time()
     }
 }
@@ -279,7 +321,7 @@ mod tests {
     #[tokio::test]
     async fn the_deadline_of_a_head_starts_with_its_own_first_byte() {
         let wire = Wire::default();
-        let within = std::time::Duration::from_millis(5);
+        let within = Duration::from_millis(5);
         wire.begin();
         // Answered before anybody looked at the deadline.
         wire.look_at(b"GET / HTTP/1.1\r\n\r\n");

@@ -10,6 +10,7 @@ mod hostile_paths;
 mod kept_connections;
 mod nothing_leaks;
 mod provider_answers;
+mod refused_below;
 mod renewal;
 mod signing_in;
 mod signing_out;

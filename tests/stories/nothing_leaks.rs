@@ -226,6 +226,7 @@ async fn reloads(gateway: &Process, secrets: &Secrets) {
 async fn hostile_requests(gateway: &Process, browser: &Browser) {
     let cookies: Vec<String> = browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let cookies = format!("Cookie: {}; other={HOSTILE}", cookies.join("; "));
+    let mut answered = 0;
     let host = "Host: store.localhost:8080";
     for request in [
         format!("GET /x?{HOSTILE} HTTP/1.1\r\n{host}\r\n{cookies}\r\nbad header\r\n\r\n"),
@@ -252,6 +253,11 @@ async fn hostile_requests(gateway: &Process, browser: &Browser) {
         let mut line = super::support::Line::to(gateway.address).await;
         line.send(request).await;
         line.finish().await;
-        let _ = line.reply().await;
+        // Whoever was answered is in the log, by the answer's id.
+        if let Some(id) = line.reply().await.as_ref().and_then(|reply| reply.header("x-request-id")) {
+            gateway.until_printed(&format!("\"request_id\":\"{id}\""), 1).await;
+            answered += 1;
+        }
     }
+    assert!(answered >= 12, "only {answered} were answered");
 }

@@ -1,7 +1,8 @@
 //! Something behind the gateway is down: nobody is signed out for it, and it heals by itself.
 
 use super::support::{
-    Application, Browser, Holding, KEYS, LOGIN, Nobody, PASSWORD, SHOPPER, Scripted, Stage, claims, field, with_line,
+    Application, Browser, Holding, KEYS, LOGIN, Listening, Nobody, PASSWORD, SHOPPER, Scripted, Stage, claims, field,
+    with_line,
 };
 
 const ACCESS: &str = "vestibule-access";
@@ -156,6 +157,24 @@ async fn without_keys_nobody_is_judged() {
     stage.until_ready().await;
     assert_eq!(browser.get("/orders").await.status, 200);
     assert_eq!(stage.browser().sign_in("sam", "x").await.status, 303);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_off_is_counted_as_a_failure() {
+    let whole = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    let long = "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello";
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    for (says, broken_off) in [(whole, 0), (long, 1), (chunked, 1)] {
+        let application = Holding::breaking_off(says).await;
+        let stage = stage_before(&[application.address()]).await;
+        let request = b"GET / HTTP/1.1\r\nHost: store.localhost:8080\r\nConnection: close\r\n\r\n";
+        let mut listening = Listening::to(stage.address, request).await;
+        assert!(listening.hears("hello").await, "{says}");
+        assert!(!listening.hears("\r\n0\r\n\r\n").await, "{says}: it must not look whole");
+        let counted = ["store", "failed", "upstream_unavailable"];
+        assert_eq!(stage.count("vestibule_requests_total", &counted).await, broken_off, "{says}");
+        assert_eq!(stage.count("vestibule_requests_total", &["store", "forwarded"]).await, 1 - broken_off, "{says}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

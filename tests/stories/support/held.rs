@@ -15,11 +15,25 @@ pub struct Holding {
 
 impl Holding {
     pub async fn saying(bytes: &'static str) -> Self {
+        Self::open(bytes, Ears::Open).await
+    }
+
+    /// Hears nothing of what follows the request.
+    pub async fn deaf(bytes: &'static str) -> Self {
+        Self::open(bytes, Ears::Shut).await
+    }
+
+    /// Hangs up as soon as it has spoken.
+    pub async fn breaking_off(bytes: &'static str) -> Self {
+        Self::open(bytes, Ears::Gone).await
+    }
+
+    async fn open(bytes: &'static str, ears: Ears) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(hold(stream, bytes));
+                tokio::spawn(hold(stream, bytes, ears));
             }
         });
         Self { address, task }
@@ -36,7 +50,14 @@ impl Drop for Holding {
     }
 }
 
-async fn hold(mut stream: TcpStream, bytes: &'static str) {
+#[derive(Clone, Copy)]
+enum Ears {
+    Open,
+    Shut,
+    Gone,
+}
+
+async fn hold(mut stream: TcpStream, bytes: &'static str, ears: Ears) {
     let mut heard = Vec::new();
     while !heard.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -45,8 +66,12 @@ async fn hold(mut stream: TcpStream, bytes: &'static str) {
         }
     }
     if stream.write_all(bytes.as_bytes()).await.is_ok() {
-        // Until the other side ends it.
-        let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+        match ears {
+            // Until the other side ends it.
+            Ears::Open => drop(tokio::io::copy(&mut stream, &mut tokio::io::sink()).await),
+            Ears::Shut => std::future::pending().await,
+            Ears::Gone => {}
+        }
     }
 }
 
@@ -72,6 +97,14 @@ impl Listening {
             }
         }
         true
+    }
+
+    /// Speaks on until nobody has taken anything for half a second.
+    pub async fn speaks_until_stuck(&mut self) {
+        let words = vec![b'x'; 64 * 1024];
+        while let Ok(said) = tokio::time::timeout(Duration::from_millis(500), self.stream.write(&words)).await {
+            said.expect("the other side still listens");
+        }
     }
 
     /// Whether the other side ends it within five seconds.
