@@ -10,6 +10,7 @@ use crate::model::cookie;
 use crate::model::reason::Reason;
 use crate::runtime::RenewedAhead;
 use crate::telemetry::access_log::AccessRecord;
+use crate::telemetry::audit::{self, Occasion};
 use crate::telemetry::labels::OutcomeLabel;
 
 use super::passage::Passage;
@@ -125,6 +126,10 @@ pub(super) fn record(session: &Session, passage: &Passage) {
     let site = passage.site().map(|site| site.name.as_str()).unwrap_or_default();
     passage.runtime.site_metrics(passage.guarded.as_deref()).request(passage.outcome, passage.reason, took);
     let user = passage.granted.as_ref().and_then(|granted| granted.visitor.as_ref());
+    if let (Some(client), true) = (passage.client, is_for_the_audit(passage.reason)) {
+        let at = Occasion { site, request_id: &passage.request_id, client };
+        audit::refused(at, user.map(|visitor| visitor.identity.sub.as_str()), passage.reason);
+    }
     AccessRecord {
         request_id: &passage.request_id,
         site,
@@ -140,6 +145,20 @@ pub(super) fn record(session: &Session, passage: &Passage) {
         client: passage.client,
     }
     .write();
+}
+
+/// Refusals that an honest browser of somebody with every right does not meet; that nobody is signed in is no event,
+/// and refused sign-ins have records of their own.
+fn is_for_the_audit(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::RoleMissing
+            | Reason::CrossSiteRequest
+            | Reason::CsrfFailed
+            | Reason::BrowserTokensRefused
+            | Reason::Revoked
+            | Reason::MalformedRequest
+    )
 }
 
 impl Passage {
