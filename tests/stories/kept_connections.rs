@@ -81,6 +81,7 @@ async fn a_connection_outlives_the_session_whose_event_stream_it_carried() {
     let ask = format!("GET /events {HEAD}Cookie: {}\r\n\r\n", cookies.join("; "));
     stream.write_all(ask.as_bytes()).await.unwrap();
     assert!(head(&mut stream).await.unwrap().starts_with("HTTP/1.1 200"));
+    while stage.metric("vestibule_open_streams{site=\"store\"}").await > 0.0 {}
     assert_eq!(browser.post("/logout", &[]).await.status, 303);
     stream.write_all(format!("GET / {HEAD}\r\n").as_bytes()).await.unwrap();
     assert!(head(&mut stream).await.unwrap().starts_with("HTTP/1.1 200"));
