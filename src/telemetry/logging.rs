@@ -49,7 +49,13 @@ impl std::error::Error for LoggingFault {}
 /// # Errors
 /// When `level` is no level, or logging has started before.
 pub fn init(form: LogForm, level: &str) -> Result<(), LoggingFault> {
-    to(form, parse(level)?, io::stdout).try_init().map_err(|_| LoggingFault::AlreadyStarted)
+    to(form, parse(level)?, io::stdout).try_init().map_err(|_| LoggingFault::AlreadyStarted)?;
+    // The standard words of a panic quote what was being worked on, which may be a token: the place is enough.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "a panic");
+    }));
+    Ok(())
 }
 
 fn parse(level: &str) -> Result<LevelFilter, LoggingFault> {
