@@ -1,7 +1,7 @@
 //! The only room that knows Pingora. This file is the table of contents: each of Pingora's phases in a few lines.
 //!
 //! Where Pingora's phases do not run, the gateway does not look away: answers of our own and the pages of errors go
-//! through [`reply::finish`] by hand, because `response_filter` sees only what an upstream sent.
+//! through `reply::finish` by hand, because `response_filter` sees only what an upstream sent.
 
 use std::sync::Arc;
 

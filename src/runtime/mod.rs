@@ -1,6 +1,6 @@
 //! Everything one request needs, built from settings, opened by nobody yet, swapped whole on reload.
 //!
-//! [`build`] makes a [`Runtime`] beside the living one; what did not change (a provider with its keys, the store,
+//! [`build()`] makes a [`Runtime`] beside the living one; what did not change (a provider with its keys, the store,
 //! the numbers, the renewals in flight) is carried over. A request takes one `Arc<Runtime>` and sees one
 //! configuration from start to end.
 
