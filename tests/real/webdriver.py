@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -160,7 +161,13 @@ def until(condition, seconds=10, what="the condition"):
     """Asks until the answer is truthy, and gives it."""
     deadline = time.monotonic() + seconds
     while True:
-        answer = condition()
+        try:
+            answer = condition()
+        except WebDriverError as error:
+            # A page that is being left takes its elements along: the next look is at the new one.
+            if not re.match("stale element|no such element", str(error)):
+                raise
+            answer = None
         if answer:
             return answer
         if time.monotonic() > deadline:
