@@ -1,5 +1,7 @@
 //! Answers as bytes, and the one door through which every response leaves.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use pingora::Result;
@@ -34,7 +36,27 @@ pub(super) async fn send(session: &mut Session, passage: &mut Passage, answer: &
     if !empty {
         session.write_response_body(Some(ready.body), true).await?;
     }
+    if passage.status == 413 {
+        linger(session).await;
+    }
     Ok(())
+}
+
+/// The most of a refused body that is read, in bytes, and for how long.
+const LINGER: (usize, Duration) = (16 * 1024 * 1024, Duration::from_secs(5));
+
+/// Reads on for a while and throws away: a client that sends its whole body before it looks for an answer would else
+/// find the connection broken instead of the reason.
+async fn linger(session: &mut Session) {
+    let read = async {
+        let mut left = LINGER.0;
+        while let Ok(Some(part)) = session.read_request_body().await {
+            let Some(rest) = left.checked_sub(part.len()) else { return };
+            left = rest;
+        }
+    };
+    // Whoever takes longer is cut off, as before.
+    let _ = tokio::time::timeout(LINGER.1, read).await;
 }
 
 struct Ready {
