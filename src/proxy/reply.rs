@@ -42,21 +42,23 @@ pub(super) async fn send(session: &mut Session, passage: &mut Passage, answer: &
     Ok(())
 }
 
-/// The most of a refused body that is read, in bytes, and for how long.
-const LINGER: (usize, Duration) = (16 * 1024 * 1024, Duration::from_secs(5));
+/// The most of a refused body that is read, in bytes.
+const LINGER: usize = 16 * 1024 * 1024;
+/// For how long, all in all, and for how long nothing may come.
+const LINGER_FOR: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(500));
 
 /// Reads on for a while and throws away: a client that sends its whole body before it looks for an answer would else
 /// find the connection broken instead of the reason.
 async fn linger(session: &mut Session) {
     let read = async {
-        let mut left = LINGER.0;
-        while let Ok(Some(part)) = session.read_request_body().await {
+        let mut left = LINGER;
+        while let Ok(Ok(Some(part))) = tokio::time::timeout(LINGER_FOR.1, session.read_request_body()).await {
             let Some(rest) = left.checked_sub(part.len()) else { return };
             left = rest;
         }
     };
     // Whoever takes longer is cut off, as before.
-    let _ = tokio::time::timeout(LINGER.1, read).await;
+    let _ = tokio::time::timeout(LINGER_FOR.0, read).await;
 }
 
 struct Ready {
