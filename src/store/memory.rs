@@ -1,12 +1,15 @@
 //! The store of one process: gone when it ends, which signs nobody out but forgets who was.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::landings::Landings;
 use super::revocations::Revocations;
+use super::sessions::Sessions;
 use super::throttle::{Places, Reservation, Settlement, ThrottleKey};
-use super::{NoPlace, Store, StoreError};
+use super::{Fence, Landing, Lease, NoPlace, RenewalKey, SessionHash, Store, StoreError, StoredSession};
 use crate::config::settings::Rate;
 use crate::model::moment::Moment;
 use crate::model::token::SessionKey;
@@ -16,10 +19,18 @@ const REVOCATIONS: usize = 1_000_000;
 /// Accounts and addresses counted at the same time.
 const NAMES: usize = 100_000;
 
-/// Keeps everything in memory, within bounds: a million revocations, a hundred thousand throttled names.
+/// Server-side sessions, and bytes of what they hold.
+const SESSIONS: (usize, usize) = (1_000_000, 1024 * 1024 * 1024);
+/// Refresh tokens that are being renewed or were lately.
+const LANDINGS: usize = 200_000;
+
+/// Keeps everything in memory, within bounds: a million sessions and a million revocations, two hundred thousand
+/// renewals, a hundred thousand throttled names.
 #[derive(Debug)]
 pub struct MemoryStore {
     pub(super) revocations: Revocations,
+    sessions: Sessions,
+    landings: Landings,
     /// One lock for all: it is held for microseconds, around attempts that cost the provider a password hash.
     places: Mutex<Places>,
 }
@@ -32,7 +43,12 @@ impl MemoryStore {
     }
 
     pub(super) fn with_room(revocations: usize, names: usize) -> Self {
-        Self { revocations: Revocations::new(revocations), places: Mutex::new(Places::new(names)) }
+        Self {
+            revocations: Revocations::new(revocations),
+            sessions: Sessions::new(SESSIONS.0, SESSIONS.1),
+            landings: Landings::new(LANDINGS),
+            places: Mutex::new(Places::new(names)),
+        }
     }
 
     pub(super) fn places(&self) -> MutexGuard<'_, Places> {
@@ -66,8 +82,55 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn put_session(
+        &self,
+        id: SessionHash,
+        session: StoredSession,
+        idle: Duration,
+        now: Moment,
+    ) -> Result<(), StoreError> {
+        self.sessions.put(id, session, idle, now);
+        Ok(())
+    }
+
+    async fn session(&self, id: SessionHash, idle: Duration, now: Moment) -> Result<Option<StoredSession>, StoreError> {
+        Ok(self.sessions.get(id, idle, now))
+    }
+
+    async fn end_session(&self, id: SessionHash) -> Result<(), StoreError> {
+        self.sessions.end(id);
+        Ok(())
+    }
+
+    fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    async fn lease(&self, key: RenewalKey, span: Duration, now: Moment) -> Result<Lease, StoreError> {
+        Ok(self.landings.lease(key, span, now))
+    }
+
+    async fn extend(&self, key: RenewalKey, fence: Fence, span: Duration, now: Moment) -> Result<bool, StoreError> {
+        Ok(self.landings.extend(key, fence, span, now))
+    }
+
+    async fn land(&self, key: RenewalKey, fence: Fence, landing: Landing, _: Moment) -> Result<bool, StoreError> {
+        Ok(self.landings.land(key, fence, landing))
+    }
+
+    async fn release(&self, key: RenewalKey, fence: Fence) -> Result<(), StoreError> {
+        self.landings.release(key, fence);
+        Ok(())
+    }
+
+    async fn landing(&self, _: RenewalKey, at_most: Duration) {
+        self.landings.landing(at_most).await;
+    }
+
     fn sweep(&self, now: Moment) {
         self.revocations.sweep(now);
+        self.sessions.sweep(now);
+        self.landings.sweep(now);
         self.places().sweep(now);
     }
 

@@ -1,15 +1,19 @@
-//! Where revocations and throttles rest.
+//! Where sessions, shared renewals, revocations and throttles rest.
 //!
 //! One trait, one contract suite (`contract.rs`, for tests) that every store passes. Time comes in as a
 //! [`Moment`], so that a suite can make years pass.
 
 #[cfg(test)]
 mod contract;
+mod landings;
 pub mod memory;
 mod revocations;
+mod sessions;
 pub mod throttle;
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -50,6 +54,64 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// When the store does not answer: the place stays taken.
     async fn settle(&self, reservation: Reservation, how: Settlement) -> Result<(), StoreError>;
 
+    /// Keeps `session` under the hash of its id; it lives for `idle` from `now` on unless it is used, and never past its
+    /// own end.
+    ///
+    /// # Errors
+    /// When the store cannot promise it.
+    async fn put_session(
+        &self,
+        id: SessionHash,
+        session: StoredSession,
+        idle: Duration,
+        now: Moment,
+    ) -> Result<(), StoreError>;
+
+    /// The session of this id, whose life goes on for `idle` from `now`, never past its end. `None` when it is over or
+    /// never was. A store beyond the network may answer from what it read less than a second ago.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn session(&self, id: SessionHash, idle: Duration, now: Moment) -> Result<Option<StoredSession>, StoreError>;
+
+    /// Ends a session: no reader gets it any more, on other replicas within a second. Ending what is over is a success.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn end_session(&self, id: SessionHash) -> Result<(), StoreError>;
+
+    /// How many sessions are alive, as far as this process knows: for a metric.
+    fn sessions(&self) -> usize;
+
+    /// Asks to be the one that renews a refresh token: one holder at a time, over all that share the store. The lease
+    /// ends `span` after `now` unless it is extended.
+    ///
+    /// # Errors
+    /// When the store does not answer: nobody knows whether somebody else renews.
+    async fn lease(&self, key: RenewalKey, span: Duration, now: Moment) -> Result<Lease, StoreError>;
+
+    /// Keeps a lease until `span` after `now`; `false` when it was lost: somebody else may renew by now.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn extend(&self, key: RenewalKey, fence: Fence, span: Duration, now: Moment) -> Result<bool, StoreError>;
+
+    /// Ends a lease with its result, for everybody who comes with the old token until the landing's end, and wakes
+    /// those who wait. `false`, and nothing is kept, when the lease was lost and somebody else holds or landed it.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn land(&self, key: RenewalKey, fence: Fence, landing: Landing, now: Moment) -> Result<bool, StoreError>;
+
+    /// Gives a lease back without a result; somebody else may try.
+    ///
+    /// # Errors
+    /// When the store does not answer: the lease runs out by itself.
+    async fn release(&self, key: RenewalKey, fence: Fence) -> Result<(), StoreError>;
+
+    /// Waits until the lease of `key` may have ended, for `at_most` this long. May return early.
+    async fn landing(&self, key: RenewalKey, at_most: Duration);
+
     /// Forgets what is over. Never needed for right answers or bounded memory: it gives memory back early.
     fn sweep(&self, now: Moment);
 
@@ -58,6 +120,51 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Errors
     /// When it does not.
     async fn ready(&self) -> Result<(), StoreError>;
+}
+
+/// What a session is kept under: the SHA-256 of its id, so that who reads the store cannot present anything.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionHash(pub [u8; 32]);
+
+/// A session as the store keeps it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredSession {
+    /// What it holds, sealed: nothing a store or its operator can read.
+    pub sealed: Arc<[u8]>,
+    /// When it is over however much it is used.
+    pub ends: Moment,
+}
+
+/// One refresh token of one site, beyond recognition.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RenewalKey(pub [u8; 32]);
+
+/// Tells one holder of a lease from the next: grows with each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fence(pub u64);
+
+/// How somebody who wants to renew may go on.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Lease {
+    /// It is theirs to renew.
+    Held(Fence),
+    /// Somebody else renews: wait and ask again.
+    Busy,
+    /// It was done: the sealed result.
+    Landed(Arc<[u8]>),
+    /// It was done, the token was replaced, and the time for late comers is over: who presents it has a copy.
+    Spent,
+}
+
+/// The result of a renewal.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Landing {
+    /// The result, sealed.
+    pub sealed: Arc<[u8]>,
+    /// Until when whoever comes with the old token gets it.
+    pub until: Moment,
+    /// Until when after that the old token is known as [`Lease::Spent`]; `None` where it was not replaced.
+    pub spent_until: Option<Moment>,
 }
 
 /// Why an attempt got no place.
@@ -80,3 +187,38 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+impl fmt::Debug for SessionHash {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("SessionHash")
+    }
+}
+
+impl fmt::Debug for StoredSession {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "StoredSession(ends: {:?})", self.ends)
+    }
+}
+
+impl fmt::Debug for RenewalKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("RenewalKey")
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held(fence) => write!(out, "Held({fence:?})"),
+            Self::Busy => out.write_str("Busy"),
+            Self::Landed(_) => out.write_str("Landed"),
+            Self::Spent => out.write_str("Spent"),
+        }
+    }
+}
+
+impl fmt::Debug for Landing {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Landing(until: {:?}, spent_until: {:?})", self.until, self.spent_until)
+    }
+}
