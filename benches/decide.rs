@@ -10,7 +10,7 @@ use vestibule::decide::{Decision, Facts, Known, Question, Verdict, decide, forwa
 use vestibule::model::cookie::{PresentedCookies, for_upstream};
 use vestibule::model::identity::Identity;
 use vestibule::model::moment::Moment;
-use vestibule::model::request::{Marks, RequestView};
+use vestibule::model::request::{BearerTokens, Marks, RequestView};
 use vestibule::model::rule::Access;
 use vestibule::model::site::Site;
 use vestibule::model::target::{EncodedSlashes, Target};
@@ -68,7 +68,13 @@ fn decisions(bench: &mut Criterion) {
     let cookies = PresentedCookies::read(&site.cookies, std::iter::once(field.as_str()));
     let target = Target::parse(TARGET, EncodedSlashes::Reject).unwrap();
     let marks = Marks { accept: Some("text/html"), fetch_mode: Some("navigate"), ..Marks::default() };
-    let request = RequestView { method: &Method::GET, target: &target, cookies: &cookies, marks };
+    let request = RequestView {
+        method: &Method::GET,
+        target: &target,
+        cookies: &cookies,
+        bearer: BearerTokens::default(),
+        marks,
+    };
     let known = Facts { token: Known::Found(Arc::clone(&visitor)), ..Facts::default() };
     bench.bench_function("decide, one call, 50 rules, signed in", |timer| {
         timer.iter(|| decide(black_box(&request), &site, &known, NOW));

@@ -29,7 +29,7 @@ pub async fn serve(listener: TcpListener, living: Arc<Living>) {
 
 async fn metrics(State(living): State<Arc<Living>>) -> impl IntoResponse {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, living.current().metrics().render())
+    (kind, living.current().render_metrics())
 }
 
 async fn ready(State(living): State<Arc<Living>>) -> impl IntoResponse {

@@ -9,13 +9,14 @@ use serde_json::{Map, Value};
 
 use crate::model::answer::Answer;
 use crate::model::cookie::{Presented, PresentedCookies};
+use crate::model::credential::CredentialKind;
 use crate::model::identity::Identity;
 use crate::model::moment::Moment;
-use crate::model::request::{Marks, RequestView};
+use crate::model::request::{BearerTokens, Marks, RequestView};
 use crate::model::rule::Access;
 use crate::model::site::Site;
 use crate::model::target::Target;
-use crate::model::token::{SessionKey, Visitor};
+use crate::model::token::{OpenSession, SessionKey, Visitor};
 
 use super::endpoint;
 use super::facts::{Facts, Known};
@@ -71,12 +72,21 @@ fn fate(site: &Site, target: &Target<'_>, method: &Method, roles: Option<Vec<Str
     let mut cookies = PresentedCookies::default();
     let mut facts = Facts::default();
     if let Some(roles) = roles {
-        cookies.access = Presented::Once("explained".into());
-        facts.token = Known::Found(Arc::new(somebody(roles)));
+        let (explained, visitor) = (Presented::Once("explained".into()), Arc::new(somebody(roles)));
+        match site.credential {
+            CredentialKind::Session => {
+                cookies.session = explained;
+                facts.session = Known::Found(OpenSession { visitor, access: None });
+            }
+            CredentialKind::Jwt | CredentialKind::Bearer => {
+                cookies.access = explained;
+                facts.token = Known::Found(visitor);
+            }
+        }
         facts.sign_out = Known::Found(());
     }
     let marks = Marks { accept: Some("text/html"), fetch_mode: Some("navigate"), ..Marks::default() };
-    let request = RequestView { method, target, cookies: &cookies, marks };
+    let request = RequestView { method, target, cookies: &cookies, bearer: BearerTokens::default(), marks };
     match decide(&request, site, &facts, Moment::from_secs(0)) {
         // A posted sign-in form: what comes of it is the provider's to say.
         Decision::Needs(_) => Fate { outcome: "answered", reason: "own_endpoint", status: None, location: None },

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::model::credential::{Carried, Renewable};
 use crate::model::reason::Reason;
 use crate::model::sign_in::{Credentials, LoginForm, SignInRefused};
-use crate::model::token::{Renewed, SignedIn, TokenFault, Visitor};
+use crate::model::token::{OpenSession, Renewed, SignedIn, TokenFault, Visitor};
 
 /// The answer to one question, or that it was not asked. A filled slot is never asked again, so the loop ends.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +27,8 @@ pub enum Known<T, No> {
 pub struct Facts {
     /// Whom the access token proves.
     pub token: Known<Arc<Visitor>, TokenFault>,
+    /// What the session of the presented id keeps.
+    pub session: Known<OpenSession, TokenFault>,
     /// What the refresh token brought. The `No` is `signed_out`, or `revoked` where the gateway itself refused.
     pub renewal: Known<Renewed, Reason>,
     /// The sign-in form's fields.
@@ -41,29 +44,32 @@ pub struct Facts {
 pub enum Question<'a> {
     /// Does this access token prove somebody? Fills [`Facts::token`].
     Verify(&'a str),
-    /// What does the provider give for this sealed refresh token? Fills [`Facts::renewal`].
-    Renew(&'a str),
+    /// What does the session of this id keep? Its life goes on for having been asked for. Fills [`Facts::session`].
+    LoadSession(&'a str),
+    /// What does the provider give for a refresh token? Fills [`Facts::renewal`].
+    Renew(Renewable<'a>),
     /// What does the posted form say? Fills [`Facts::form`].
     ReadForm,
     /// What does the provider say to this password? Fills [`Facts::sign_in`].
-    SignIn(Credentials),
-    /// End what these belong to, here and at the provider. Fills [`Facts::sign_out`].
-    SignOut {
-        /// The access token.
-        access: Option<&'a str>,
-        /// The sealed refresh token.
-        refresh: Option<&'a str>,
+    SignIn {
+        /// What was typed.
+        credentials: Credentials,
+        /// The id of a session that this sign-in replaces, whoever it belonged to.
+        session: Option<&'a str>,
     },
+    /// End what these belong to, here and at the provider. Fills [`Facts::sign_out`].
+    SignOut(Carried<'a>),
 }
 
 impl fmt::Debug for Question<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::Verify(_) => "Verify",
+            Self::LoadSession(_) => "LoadSession",
             Self::Renew(_) => "Renew",
             Self::ReadForm => "ReadForm",
-            Self::SignIn(_) => "SignIn",
-            Self::SignOut { .. } => "SignOut",
+            Self::SignIn { .. } => "SignIn",
+            Self::SignOut(_) => "SignOut",
         })
     }
 }
@@ -72,13 +78,18 @@ impl fmt::Debug for Question<'_> {
 mod tests {
     use super::*;
     use crate::model::cookie::Presented;
+    use crate::model::credential::CredentialKind;
 
     #[test]
     fn nothing_of_a_credential_is_printed() {
-        let sign_out = Question::SignOut { access: Some("leaky"), refresh: Some("leaky") };
+        let kind = CredentialKind::Session;
+        let carried = Carried { kind, proof: Some("leaky"), refresh: Some("leaky") };
+        let sign_out = Question::SignOut(carried);
+        let renewable = Renewable { kind, refresh: "leaky", session: Some("leaky") };
         let presented = Presented::Once("leaky".into());
+        let load = Question::LoadSession("leaky");
         let shown =
-            format!("{:?} {:?} {sign_out:?} {presented:?}", Question::Verify("leaky"), Question::Renew("leaky"));
-        assert_eq!(shown, "Verify Renew SignOut Once");
+            format!("{:?} {load:?} {renewable:?} {carried:?} {sign_out:?} {presented:?}", Question::Verify("leaky"));
+        assert_eq!(shown, "Verify LoadSession Renewable(session) Carried(session) SignOut Once");
     }
 }

@@ -17,6 +17,7 @@
 use std::sync::Arc;
 
 use crate::model::answer::{Answer, CookieChange, Problem};
+use crate::model::credential::{CredentialKind, Renewable};
 use crate::model::moment::Moment;
 use crate::model::reason::Reason;
 use crate::model::request::RequestView;
@@ -27,6 +28,7 @@ pub mod endpoint;
 pub mod explain;
 pub mod facts;
 pub mod forward;
+mod proof;
 pub mod sign_in;
 pub mod sign_out;
 pub mod visitor;
@@ -68,7 +70,9 @@ pub enum Outcome<'a> {
 #[derive(Clone, Debug)]
 pub struct Grant<'a> {
     visitor: Option<Arc<Visitor>>,
-    renew_ahead: Option<&'a str>,
+    renew_ahead: Option<Renewable<'a>>,
+    /// How the proof was carried that was looked at; `None` where none was.
+    kind: Option<CredentialKind>,
 }
 
 impl<'a> Grant<'a> {
@@ -78,10 +82,16 @@ impl<'a> Grant<'a> {
         self.visitor.as_ref()
     }
 
-    /// The sealed refresh token to renew with beside the upstream call.
+    /// What to renew with beside the upstream call.
     #[must_use]
-    pub fn renew_ahead(&self) -> Option<&'a str> {
+    pub fn renew_ahead(&self) -> Option<Renewable<'a>> {
         self.renew_ahead
+    }
+
+    /// Whether the request's `Authorization` was the gateway's to use, and is not the application's to see.
+    #[must_use]
+    pub fn used_authorization(&self) -> bool {
+        self.kind == Some(CredentialKind::Bearer)
     }
 }
 
@@ -140,19 +150,25 @@ fn trouble<'a>(reason: Reason) -> Verdict<'a> {
 #[must_use]
 pub fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment) -> Decision<'a> {
     match endpoint::find(site, request.target) {
-        Some(endpoint) => decide_endpoint(endpoint, request, site, facts),
+        Some(endpoint) => decide_endpoint(endpoint, request, site, facts, now),
         None => visitor::decide(request, site, facts, now),
     }
 }
 
-fn decide_endpoint<'a>(endpoint: Endpoint, request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision<'a> {
+fn decide_endpoint<'a>(
+    endpoint: Endpoint,
+    request: &RequestView<'a>,
+    site: &Site,
+    facts: &Facts,
+    now: Moment,
+) -> Decision<'a> {
     if let Some(allow) = endpoint.refuses(request.method) {
         let mut problem = Problem::new(Reason::MethodNotAllowed);
         problem.allow = Some(allow);
         return Decision::Settled(Verdict::reply(Answer::Problem(problem), Reason::MethodNotAllowed));
     }
     match endpoint {
-        Endpoint::Login => sign_in::decide(request, site, facts),
+        Endpoint::Login => sign_in::decide(request, site, facts, now),
         Endpoint::Logout => sign_out::decide(request, site, facts),
         Endpoint::Asset(name) => Decision::Settled(Verdict::reply(Answer::Asset(name), Reason::OwnEndpoint)),
         Endpoint::AssertionKeys => Decision::Settled(Verdict::reply(Answer::AssertionKeys, Reason::OwnEndpoint)),

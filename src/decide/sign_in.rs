@@ -3,6 +3,7 @@
 use http::Method;
 
 use crate::model::answer::{Answer, CookieChange, ProviderAsks, Redirect, SignInForm};
+use crate::model::moment::Moment;
 use crate::model::reason::Reason;
 use crate::model::request::{Provenance, RequestView};
 use crate::model::return_path::ReturnPath;
@@ -13,14 +14,14 @@ use super::facts::{Facts, Known, Question};
 use super::visitor::{Standing, standing};
 use super::{Decision, RETRY_AFTER_TROUBLE, Verdict, trouble};
 
-pub(super) fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision<'a> {
-    if *request.method == Method::POST { posted(request, site, facts) } else { shown(request, site, facts) }
+pub(super) fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment) -> Decision<'a> {
+    if *request.method == Method::POST { posted(request, site, facts) } else { shown(request, site, facts, now) }
 }
 
 /// `GET /login`: the form, or on to where the visitor wanted to go when they are signed in already.
-fn shown<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision<'a> {
+fn shown<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment) -> Decision<'a> {
     let return_to = return_address(request);
-    match standing(request, facts) {
+    match standing(request, site, facts, now) {
         Standing::Ask(question) => Decision::Needs(question),
         Standing::In(somebody) => {
             let verdict = onward(site, return_to.as_ref());
@@ -29,6 +30,7 @@ fn shown<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision<
         Standing::Out(_, cookies) => Decision::Settled(fresh_form(return_to).with(cookies)),
         // Cookies stay: the visitor may be signed in again as soon as the provider is back.
         Standing::Trouble(_) => Decision::Settled(fresh_form(return_to)),
+        Standing::Refused(reason) => Decision::Settled(Verdict::problem(reason)),
     }
 }
 
@@ -71,11 +73,12 @@ fn posted<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision
     }
     let verdict = match &facts.sign_in {
         Known::NotAsked => {
-            return Decision::Needs(Question::SignIn(Credentials {
+            let credentials = Credentials {
                 login_id: form.login_id.clone(),
                 password: form.password.clone(),
                 remember: form.remember,
-            }));
+            };
+            return Decision::Needs(Question::SignIn { credentials, session: request.cookies.session.value() });
         }
         Known::Found(signed_in) => {
             onward(site, form.return_to.as_ref()).with(vec![CookieChange::SetTokens(signed_in.tokens.clone())])

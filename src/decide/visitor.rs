@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::model::answer::{Answer, CookieChange, Redirect};
-use crate::model::cookie::Presented;
+use crate::model::answer::{Answer, CookieChange, Problem, Redirect};
+use crate::model::credential::{CredentialKind, Renewable};
 use crate::model::moment::Moment;
 use crate::model::reason::Reason;
 use crate::model::request::{Provenance, RequestView};
@@ -16,9 +16,10 @@ use crate::model::site::{Demand, Site};
 use crate::model::token::{TokenFault, Visitor};
 
 use super::facts::{Facts, Known, Question};
+use super::proof::{self, Proof};
 use super::{Decision, Grant, Verdict, trouble};
 
-/// What a request's cookies amount to.
+/// What a request's proof amounts to.
 pub(super) enum Standing<'a> {
     /// Something must be found out first.
     Ask(Question<'a>),
@@ -26,84 +27,153 @@ pub(super) enum Standing<'a> {
     In(SignedInVisitor<'a>),
     /// Nobody; `Reason` says whether a token was revoked or just not there.
     Out(Reason, Vec<CookieChange>),
-    /// Nobody can say: cookies stay as they are.
+    /// Nobody can say: the visitor keeps what they have.
     Trouble(Reason),
+    /// What would have to be done is not done for such a client.
+    Refused(Reason),
 }
 
 /// A visitor with what happened on the way to know them.
 pub(super) struct SignedInVisitor<'a> {
     visitor: Arc<Visitor>,
+    kind: CredentialKind,
     cookies: Vec<CookieChange>,
     reason: Reason,
-    /// A sealed refresh token that was not used yet.
-    spare_refresh: Option<&'a str>,
+    /// What was not used yet to renew with.
+    spare: Option<Renewable<'a>>,
 }
 
 /// Steps 4 to 9 of the contract's section 3.
 pub(super) fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment) -> Decision<'a> {
     let demand = site.demand(request.method, request.target.decoded_path());
     if demand.access == Access::Public {
-        let grant = Grant { visitor: None, renew_ahead: None };
-        return Decision::Settled(Verdict::forward(grant, Reason::Public));
+        return Decision::Settled(Verdict::forward(nobody(None), Reason::Public));
     }
-    let verdict = match standing(request, facts) {
+    let looked_at = Some(proof::of(request, site).kind);
+    let verdict = match standing(request, site, facts, now) {
         Standing::Ask(question) => return Decision::Needs(question),
         Standing::In(somebody) => admit(request, site, &demand, somebody, now),
         Standing::Out(_, cookies) if demand.access == Access::Optional => {
-            Verdict::forward(Grant { visitor: None, renew_ahead: None }, Reason::Anonymous).with(cookies)
+            Verdict::forward(nobody(looked_at), Reason::Anonymous).with(cookies)
         }
         Standing::Out(reason, cookies) => turn_away(request, site, &demand, reason).with(cookies),
         // An optional page goes on without a name rather than not at all.
         Standing::Trouble(_) if demand.access == Access::Optional => {
-            Verdict::forward(Grant { visitor: None, renew_ahead: None }, Reason::Anonymous)
+            Verdict::forward(nobody(looked_at), Reason::Anonymous)
         }
         Standing::Trouble(reason) => trouble(reason),
+        Standing::Refused(reason) => Verdict::problem(reason),
     };
     Decision::Settled(verdict)
 }
 
-/// Who the request's cookies prove, asking for what is not known yet.
-pub(super) fn standing<'a>(request: &RequestView<'a>, facts: &Facts) -> Standing<'a> {
-    let cookies = request.cookies;
-    let refresh = cookies.refresh.value();
-    let fault = match (cookies.access.value(), &facts.token) {
-        (Some(token), Known::NotAsked) => return Standing::Ask(Question::Verify(token)),
-        (Some(_), Known::Found(visitor)) => {
-            return Standing::In(SignedInVisitor {
-                visitor: Arc::clone(visitor),
-                cookies: Vec::new(),
-                reason: Reason::SignedIn,
-                spare_refresh: refresh,
-            });
-        }
-        (Some(_), Known::Absent(fault)) => Some(*fault),
-        (Some(_), Known::Failed(reason)) => return Standing::Trouble(*reason),
-        (None, _) => None,
+/// The grant of a request that goes on without an identity.
+fn nobody<'a>(looked_at: Option<CredentialKind>) -> Grant<'a> {
+    Grant { visitor: None, renew_ahead: None, kind: looked_at }
+}
+
+/// Who the request's proof stands for, asking for what is not known yet.
+pub(super) fn standing<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment) -> Standing<'a> {
+    let proof = proof::of(request, site);
+    let renewable = proof.refresh.map(|refresh| Renewable {
+        kind: proof.kind,
+        refresh,
+        session: proof.main.filter(|_| proof.kind == CredentialKind::Session),
+    });
+    let known = match proof.kind {
+        CredentialKind::Session => session(proof.main, site, facts, now, renewable),
+        CredentialKind::Jwt | CredentialKind::Bearer => token(&proof, facts, renewable),
     };
-    if fault == Some(TokenFault::Revoked) {
-        // Its refresh token belongs to the same ended sign-in: asking the provider could only bring it back.
-        return Standing::Out(Reason::Revoked, vec![CookieChange::ClearCredentials]);
+    match known {
+        Ok(standing) => standing,
+        Err(Some(TokenFault::Revoked)) => {
+            // Its refresh token belongs to the same ended sign-in: asking the provider could only bring it back.
+            Standing::Out(Reason::Revoked, cleared(&proof))
+        }
+        Err(fault) => renewed(request, &proof, fault, facts, renewable),
     }
-    match (refresh, &facts.renewal) {
-        (Some(sealed), Known::NotAsked) => Standing::Ask(Question::Renew(sealed)),
-        (Some(_), Known::Found(renewed)) => Standing::In(SignedInVisitor {
+}
+
+/// What an access token amounts to; `Err` where it proves nobody, with what is wrong if there is one.
+fn token<'a>(
+    proof: &Proof<'a>,
+    facts: &Facts,
+    spare: Option<Renewable<'a>>,
+) -> Result<Standing<'a>, Option<TokenFault>> {
+    match (proof.main, &facts.token) {
+        (Some(token), Known::NotAsked) => Ok(Standing::Ask(Question::Verify(token))),
+        (Some(_), Known::Found(visitor)) => Ok(signed_in(visitor, proof.kind, spare)),
+        (Some(_), Known::Absent(fault)) => Err(Some(*fault)),
+        (Some(_), Known::Failed(reason)) => Ok(Standing::Trouble(*reason)),
+        (None, _) => Err(None),
+    }
+}
+
+/// What a session amounts to. One whose access token has ended is renewed where that can be done, so that nobody
+/// keeps for hours a role that was taken from them; where it cannot be done now, the session lives out its life.
+fn session<'a>(
+    id: Option<&'a str>,
+    site: &Site,
+    facts: &Facts,
+    now: Moment,
+    spare: Option<Renewable<'a>>,
+) -> Result<Standing<'a>, Option<TokenFault>> {
+    match (id, &facts.session) {
+        (Some(id), Known::NotAsked) => Ok(Standing::Ask(Question::LoadSession(id))),
+        (Some(_), Known::Found(open)) => {
+            let stale = open.visitor.has_ended(now) || (site.forward_token && open.access.is_none());
+            if stale && spare.is_some() && !matches!(facts.renewal, Known::Failed(_)) {
+                return Err(Some(TokenFault::Expired));
+            }
+            Ok(signed_in(&open.visitor, CredentialKind::Session, spare.filter(|_| !stale)))
+        }
+        (Some(_), Known::Absent(fault)) => Err(Some(*fault)),
+        (Some(_), Known::Failed(reason)) => Ok(Standing::Trouble(*reason)),
+        (None, _) => Err(None),
+    }
+}
+
+fn signed_in<'a>(visitor: &Arc<Visitor>, kind: CredentialKind, spare: Option<Renewable<'a>>) -> Standing<'a> {
+    let visitor = Arc::clone(visitor);
+    Standing::In(SignedInVisitor { visitor, kind, cookies: Vec::new(), reason: Reason::SignedIn, spare })
+}
+
+/// What the refresh token amounts to, where the proof itself does not hold.
+fn renewed<'a>(
+    request: &RequestView<'a>,
+    proof: &Proof<'a>,
+    fault: Option<TokenFault>,
+    facts: &Facts,
+    renewable: Option<Renewable<'a>>,
+) -> Standing<'a> {
+    let Some(renewable) = renewable else { return Standing::Out(Reason::SignedOut, cleared(proof)) };
+    match &facts.renewal {
+        // A script injected into a page could read what comes back in a header.
+        Known::NotAsked if proof.kind == CredentialKind::Bearer && request.marks.browser => {
+            Standing::Refused(Reason::BrowserTokensRefused)
+        }
+        Known::NotAsked => Standing::Ask(Question::Renew(renewable)),
+        Known::Found(renewed) => Standing::In(SignedInVisitor {
             visitor: Arc::clone(&renewed.visitor),
+            kind: proof.kind,
             cookies: vec![CookieChange::SetTokens(renewed.tokens.clone())],
             reason: match fault {
                 Some(TokenFault::Invalid | TokenFault::Revoked) => Reason::RenewedFromInvalid,
                 // A duplicate is not "missing": somebody put it there.
-                None if cookies.access == Presented::Ambiguous => Reason::RenewedFromInvalid,
+                None if proof.ambiguous => Reason::RenewedFromInvalid,
                 Some(TokenFault::Expired) | None => Reason::Renewed,
             },
-            spare_refresh: None,
+            spare: None,
         }),
-        (Some(_), Known::Absent(reason)) => Standing::Out(*reason, vec![CookieChange::ClearCredentials]),
-        (Some(_), Known::Failed(reason)) => Standing::Trouble(*reason),
-        (None, _) => {
-            let leftover = cookies.any_credential().then_some(CookieChange::ClearCredentials);
-            Standing::Out(Reason::SignedOut, leftover.into_iter().collect())
-        }
+        Known::Absent(reason) => Standing::Out(*reason, cleared(proof)),
+        Known::Failed(reason) => Standing::Trouble(*reason),
     }
+}
+
+/// What goes with a proof that is no good: cookies, where any came.
+fn cleared(proof: &Proof<'_>) -> Vec<CookieChange> {
+    let cookies = proof.any && proof.kind != CredentialKind::Bearer;
+    cookies.then_some(CookieChange::ClearCredentials).into_iter().collect()
 }
 
 fn admit<'a>(
@@ -113,16 +183,18 @@ fn admit<'a>(
     somebody: SignedInVisitor<'a>,
     now: Moment,
 ) -> Verdict<'a> {
-    let SignedInVisitor { visitor, cookies, reason, spare_refresh } = somebody;
+    let SignedInVisitor { visitor, kind, cookies, reason, spare } = somebody;
     // The role first, as the contract orders it; both refusals carry the cookies of a renewal that took place.
     if demand.access == Access::Required && !visitor.identity.has_any_role(demand.roles) {
         return Verdict::problem(Reason::RoleMissing).with(cookies);
     }
-    if is_cross_site_write(request, site) {
+    // Browsers send cookies by themselves, headers they do not.
+    if kind != CredentialKind::Bearer && is_cross_site_write(request, site) {
         return Verdict::problem(Reason::CrossSiteRequest).with(cookies);
     }
-    let renew_ahead = spare_refresh.filter(|_| visitor.ends_within(site.refresh_ahead, now));
-    Verdict::forward(Grant { visitor: Some(visitor), renew_ahead }, reason).with(cookies)
+    let to_a_script = kind == CredentialKind::Bearer && request.marks.browser;
+    let renew_ahead = spare.filter(|_| !to_a_script && visitor.ends_within(site.refresh_ahead, now));
+    Verdict::forward(Grant { visitor: Some(visitor), renew_ahead, kind: Some(kind) }, reason).with(cookies)
 }
 
 /// Whether another site makes this visitor's browser write, or open a WebSocket, in the visitor's name.
@@ -145,13 +217,20 @@ fn turn_away<'a>(request: &RequestView<'a>, site: &Site, demand: &Demand<'_>, re
         SignedOut::Status => false,
     };
     if !redirect {
-        return Verdict::problem(reason);
+        let mut problem = Problem::new(reason);
+        problem.challenge = site.bearer.then(|| challenge(request));
+        return Verdict::reply(Answer::Problem(problem), reason);
     }
     let location = match return_address(request) {
         Some(path) => format!("{}?return_to={}", site.paths.login, utf8_percent_encode(path.as_str(), IN_QUERY)),
         None => site.paths.login.clone(),
     };
     Verdict::reply(Answer::Redirect(Redirect { status: 302, location, clear_site_data: false }), reason)
+}
+
+/// What a client that is no browser is told to come with (RFC 6750, section 3).
+fn challenge(request: &RequestView<'_>) -> &'static str {
+    if request.bearer.access.is_some() { "Bearer error=\"invalid_token\"" } else { "Bearer" }
 }
 
 /// The address to come back to: only of a page that a person was opening, so that nobody lands on an icon.

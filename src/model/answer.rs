@@ -45,13 +45,15 @@ pub struct Problem {
     pub retry_after: Option<u32>,
     /// The methods for `Allow`.
     pub allow: Option<&'static str>,
+    /// The value for `WWW-Authenticate`.
+    pub challenge: Option<&'static str>,
 }
 
 impl Problem {
     /// A problem that says no more than its reason, under the reason's own status.
     #[must_use]
     pub const fn new(reason: Reason) -> Self {
-        Self { status: reason.status(), reason, retry_after: None, allow: None }
+        Self { status: reason.status(), reason, retry_after: None, allow: None, challenge: None }
     }
 
     /// The same under another status.
@@ -90,7 +92,7 @@ pub struct ProviderAsks {
     pub change_reason: Option<String>,
 }
 
-/// What happens to the visitor's cookies.
+/// What happens to what the visitor carries: cookies, or the headers of a client that is no browser.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CookieChange {
     /// New tokens replace the old.

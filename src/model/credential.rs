@@ -14,6 +14,10 @@ use super::secret::Secret;
 pub enum CredentialKind {
     /// The JWT itself and the sealed refresh token, in cookies.
     Jwt,
+    /// The id of a session that keeps the JWT, and the sealed refresh token, in cookies.
+    Session,
+    /// The JWT and the sealed refresh token in headers, for clients that are no browsers.
+    Bearer,
 }
 
 impl CredentialKind {
@@ -22,7 +26,43 @@ impl CredentialKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Jwt => "jwt",
+            Self::Session => "session",
+            Self::Bearer => "bearer",
         }
+    }
+}
+
+/// What a client carries of a sign-in. `Debug` keeps it to itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Carried<'a> {
+    /// How.
+    pub kind: CredentialKind,
+    /// The access token, or the session id.
+    pub proof: Option<&'a str>,
+    /// The sealed refresh token.
+    pub refresh: Option<&'a str>,
+}
+
+/// A refresh token and what goes when it is used. `Debug` keeps them to itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Renewable<'a> {
+    /// How it was carried, and how the new tokens will be.
+    pub kind: CredentialKind,
+    /// The sealed refresh token.
+    pub refresh: &'a str,
+    /// The id of the session that a new one replaces.
+    pub session: Option<&'a str>,
+}
+
+impl std::fmt::Debug for Carried<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Carried({})", self.kind.as_str())
+    }
+}
+
+impl std::fmt::Debug for Renewable<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Renewable({})", self.kind.as_str())
     }
 }
 
@@ -53,8 +93,8 @@ struct Sealed {
 /// Seals and opens what the client must carry but not read: AES-256-GCM-SIV, so that even a repeated nonce
 /// gives nothing away but equality.
 ///
-/// The text is `base64url(key id (4 bytes), nonce (12), ciphertext and tag)`. The associated data is the site's
-/// name and the credential kind: a seal of the store does not open at the forum.
+/// A seal is `key id (4 bytes), nonce (12), ciphertext and tag`, for clients in base64url. The associated data is what it
+/// is for: a refresh token of the store does not open at the forum, nor one of a cookie as a bearer's.
 pub struct KeyRing {
     keys: Vec<SealingKey>,
 }
@@ -87,7 +127,6 @@ impl KeyRing {
         ticket: &RefreshTicket,
         nonce: [u8; NONCE_BYTES],
     ) -> Option<String> {
-        let sealing = self.keys.first()?;
         let inside = Sealed {
             r: ticket.refresh.expose().to_owned(),
             s: ticket.sub.clone(),
@@ -95,37 +134,50 @@ impl KeyRing {
             t: ticket.started.millis(),
             m: ticket.remember,
         };
-        let mut body = serde_json::to_vec(&inside).ok()?;
-        sealing
-            .key
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), bound_to(site, kind), &mut body)
-            .ok()?;
-        let mut whole = Vec::with_capacity(KEY_ID + NONCE_BYTES + body.len());
-        whole.extend_from_slice(&sealing.id);
-        whole.extend_from_slice(&nonce);
-        whole.append(&mut body);
-        Some(URL_SAFE_NO_PAD.encode(whole))
+        let body = serde_json::to_vec(&inside).ok()?;
+        Some(URL_SAFE_NO_PAD.encode(self.seal_bytes(&refresh_of(site, kind), body, nonce)?))
     }
 
     /// Opens what [`KeyRing::seal`] made for the same site and kind; everything else is `None`.
     #[must_use]
     pub fn open(&self, site: &str, kind: CredentialKind, text: &str) -> Option<RefreshTicket> {
         let whole = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (id, rest) = whole.split_first_chunk::<KEY_ID>()?;
-        let (nonce, body) = rest.split_first_chunk::<NONCE_BYTES>()?;
-        // Two keys may share an id by chance: each is tried.
-        let inside = self.keys.iter().filter(|key| key.id == *id).find_map(|key| {
-            let mut body = body.to_vec();
-            let nonce = Nonce::assume_unique_for_key(*nonce);
-            let plain = key.key.open_in_place(nonce, bound_to(site, kind), &mut body).ok()?;
-            serde_json::from_slice::<Sealed>(plain).ok()
-        })?;
+        let inside: Sealed = serde_json::from_slice(&self.open_bytes(&refresh_of(site, kind), &whole)?).ok()?;
         Some(RefreshTicket {
             refresh: Secret::new(inside.r),
             sub: inside.s,
             session: inside.k,
             started: Moment::from_millis(inside.t),
             remember: inside.m,
+        })
+    }
+
+    /// Seals `body` for one `purpose`, which tells apart whatever must not be taken for each other. `nonce` is random and
+    /// used once. `None` only if the cipher itself fails.
+    #[must_use]
+    pub fn seal_bytes(&self, purpose: &str, mut body: Vec<u8>, nonce: [u8; NONCE_BYTES]) -> Option<Vec<u8>> {
+        let sealing = self.keys.first()?;
+        let bound_to = Aad::from(purpose.as_bytes());
+        sealing.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), bound_to, &mut body).ok()?;
+        let mut whole = Vec::with_capacity(KEY_ID + NONCE_BYTES + body.len());
+        whole.extend_from_slice(&sealing.id);
+        whole.extend_from_slice(&nonce);
+        whole.append(&mut body);
+        Some(whole)
+    }
+
+    /// Opens what [`KeyRing::seal_bytes`] made for the same purpose; everything else is `None`.
+    #[must_use]
+    pub fn open_bytes(&self, purpose: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (id, rest) = sealed.split_first_chunk::<KEY_ID>()?;
+        let (nonce, body) = rest.split_first_chunk::<NONCE_BYTES>()?;
+        // Two keys may share an id by chance: each is tried.
+        self.keys.iter().filter(|key| key.id == *id).find_map(|key| {
+            let mut body = body.to_vec();
+            let nonce = Nonce::assume_unique_for_key(*nonce);
+            let length = key.key.open_in_place(nonce, Aad::from(purpose.as_bytes()), &mut body).ok()?.len();
+            body.truncate(length);
+            Some(body)
         })
     }
 }
@@ -143,8 +195,8 @@ impl SealingKey {
     }
 }
 
-fn bound_to(site: &str, kind: CredentialKind) -> Aad<Vec<u8>> {
-    Aad::from(format!("vestibule refresh\0{}\0{site}", kind.as_str()).into_bytes())
+fn refresh_of(site: &str, kind: CredentialKind) -> String {
+    format!("vestibule refresh\0{}\0{site}", kind.as_str())
 }
 
 #[cfg(test)]
@@ -167,6 +219,9 @@ mod tests {
         let sealed = ring.seal("store", CredentialKind::Jwt, &ticket(), [9; 12]).unwrap();
         assert_eq!(ring.open("store", CredentialKind::Jwt, &sealed), Some(ticket()));
         assert_eq!(ring.open("forum", CredentialKind::Jwt, &sealed), None);
+        for other in [CredentialKind::Session, CredentialKind::Bearer] {
+            assert_eq!(ring.open("store", other, &sealed), None, "{other:?}");
+        }
     }
 
     #[test]

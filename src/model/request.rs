@@ -16,13 +16,31 @@ pub struct RequestView<'a> {
     pub target: &'a Target<'a>,
     /// The gateway's cookies.
     pub cookies: &'a PresentedCookies<'a>,
+    /// What a client that is no browser carries in headers.
+    pub bearer: BearerTokens<'a>,
     /// What tells a browser's navigation from a script's call and from another site's form.
     pub marks: Marks<'a>,
+}
+
+/// The tokens of a client that is no browser. `Debug` keeps them to itself.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct BearerTokens<'a> {
+    /// `Authorization: Bearer …` (RFC 6750, section 2.1).
+    pub access: Option<&'a str>,
+    /// `Vestibule-Refresh-Token`.
+    pub refresh: Option<&'a str>,
+}
+
+impl std::fmt::Debug for BearerTokens<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "BearerTokens(access: {}, refresh: {})", self.access.is_some(), self.refresh.is_some())
+    }
 }
 
 /// Header fields by which a client shows what kind of request it makes. Fields that are not text count as absent,
 /// except [`Marks::origin`], where such a field is a foreign origin.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one request, not a state")]
 pub struct Marks<'a> {
     /// `Accept`.
     pub accept: Option<&'a str>,
@@ -40,6 +58,8 @@ pub struct Marks<'a> {
     pub requested_with: bool,
     /// Whether this is a WebSocket handshake.
     pub websocket: bool,
+    /// Whether there is an `Origin` or any `Sec-Fetch-*` field: scripts in browsers cannot leave them out.
+    pub browser: bool,
 }
 
 /// Where a request comes from, seen from one site.

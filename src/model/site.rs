@@ -33,8 +33,12 @@ pub struct Site {
     pub upstream_host: Option<String>,
     /// How upstreams are watched; `None`: not at all.
     pub health: Option<HealthCheck>,
-    /// How its clients carry their proof.
+    /// How its browsers carry their proof: [`CredentialKind::Jwt`] or [`CredentialKind::Session`].
     pub credential: CredentialKind,
+    /// How long its server-side sessions live.
+    pub session: SessionLife,
+    /// Whether clients that are no browsers may carry tokens in headers.
+    pub bearer: bool,
     /// Where a sign-in leads without a return address.
     pub landing: ReturnPath,
     /// Where a sign-out leads.
@@ -61,6 +65,15 @@ pub struct Site {
     pub refresh_ahead: Duration,
     /// The policy, in written order.
     pub rules: Vec<Rule>,
+}
+
+/// How long a server-side session lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLife {
+    /// Without a request.
+    pub idle: Duration,
+    /// However much it is used.
+    pub absolute: Duration,
 }
 
 /// The gateway's own paths at a site.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+use super::credential::CredentialKind;
 use super::identity::Identity;
 use super::moment::Moment;
 use super::secret::Secret;
@@ -18,12 +19,12 @@ pub struct TokenPair {
     pub refresh: Option<Secret>,
 }
 
-/// Why an access token proves nobody.
+/// Why an access token, or the session that keeps one, proves nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenFault {
-    /// It was good until its `exp`.
+    /// It was good until its `exp`; a session that is over, or that nobody knows any more.
     Expired,
-    /// It is not a token of this provider for this application, or is malformed.
+    /// It is not a token of this provider for this application, or is malformed; no session id at all.
     Invalid,
     /// It was signed out or revoked before its `exp`.
     Revoked,
@@ -49,6 +50,12 @@ pub struct Visitor {
 }
 
 impl Visitor {
+    /// Whether the token has ended by `now`.
+    #[must_use]
+    pub fn has_ended(&self, now: Moment) -> bool {
+        self.expires <= now
+    }
+
     /// Whether the token ends within `ahead` of `now`; `ahead` counts for at most a third of the token's life,
     /// or a short-lived token would be renewed on every request.
     #[must_use]
@@ -58,12 +65,29 @@ impl Visitor {
     }
 }
 
-/// Tokens on their way to the visitor: the refresh token is sealed already.
+/// A server-side session that is alive.
+#[derive(Clone)]
+pub struct OpenSession {
+    /// Whom it belongs to.
+    pub visitor: Arc<Visitor>,
+    /// The access token, where the application is to have it.
+    pub access: Option<Arc<str>>,
+}
+
+impl std::fmt::Debug for OpenSession {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "OpenSession({:?})", self.visitor.session)
+    }
+}
+
+/// What the visitor will carry: the refresh token is sealed already.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IssuedTokens {
-    /// The JWT, as issued.
-    pub access: Arc<str>,
-    /// The sealed refresh token.
+    /// How it is carried.
+    pub kind: CredentialKind,
+    /// The JWT, as issued; for [`CredentialKind::Session`] the id of the session that keeps it.
+    pub proof: Arc<str>,
+    /// The sealed refresh token; `None` where the visitor keeps the one they have.
     pub refresh: Option<Arc<str>>,
     /// Whether the cookies outlive the browser.
     pub remember: bool,
@@ -71,23 +95,31 @@ pub struct IssuedTokens {
 
 impl std::fmt::Debug for IssuedTokens {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "IssuedTokens(remember: {})", self.remember)
+        write!(out, "IssuedTokens({:?}, remember: {})", self.kind, self.remember)
     }
 }
 
 /// A renewal that succeeded, now or a moment ago for another request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Renewed {
-    /// For the visitor's cookies.
+    /// What the visitor carries from now on.
     pub tokens: IssuedTokens,
     /// Whom the new access token proves.
     pub visitor: Arc<Visitor>,
+    /// The new access token, however it is carried.
+    pub access: Arc<str>,
+}
+
+impl std::fmt::Debug for Renewed {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Renewed({:?}, {:?})", self.tokens, self.visitor.session)
+    }
 }
 
 /// A sign-in that succeeded.
 #[derive(Clone, Debug)]
 pub struct SignedIn {
-    /// For the visitor's cookies.
+    /// What the visitor carries from now on.
     pub tokens: IssuedTokens,
     /// Who signed in.
     pub visitor: Arc<Visitor>,

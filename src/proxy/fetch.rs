@@ -6,7 +6,7 @@ use pingora::proxy::Session;
 
 use crate::decide::{Facts, Known, Question};
 use crate::model::reason::Reason;
-use crate::runtime::{Caller, CheckFault, RenewFault, SignInFault};
+use crate::runtime::{Attempt, Caller, CheckFault, RenewFault, SignInFault};
 
 use super::form;
 use super::passage::Passage;
@@ -29,8 +29,15 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
                 Err(CheckFault::Trouble(reason)) => Known::Failed(reason),
             };
         }
-        Question::Renew(sealed) => {
-            facts.renewal = match runtime.renew(caller, sealed).await {
+        Question::LoadSession(id) => {
+            facts.session = match runtime.session(caller, id).await {
+                Ok(open) => Known::Found(open),
+                Err(CheckFault::Token(fault)) => Known::Absent(fault),
+                Err(CheckFault::Trouble(reason)) => Known::Failed(reason),
+            };
+        }
+        Question::Renew(renewable) => {
+            facts.renewal = match runtime.renew(caller, renewable).await {
                 Ok(renewed) => Known::Found(renewed),
                 Err(RenewFault::Refused(reason)) => Known::Absent(reason),
                 Err(RenewFault::Trouble(reason)) => Known::Failed(reason),
@@ -47,15 +54,16 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
                 }
             };
         }
-        Question::SignIn(credentials) => {
-            facts.sign_in = match runtime.sign_in(caller, &credentials).await {
+        Question::SignIn { credentials, session } => {
+            let attempt = Attempt { credentials: &credentials, kind: guarded.site.credential, session };
+            facts.sign_in = match runtime.sign_in(caller, attempt).await {
                 Ok(signed_in) => Known::Found(signed_in),
                 Err(SignInFault::Refused(refused)) => Known::Absent(refused),
                 Err(SignInFault::Trouble(reason)) => Known::Failed(reason),
             };
         }
-        Question::SignOut { access, refresh } => {
-            runtime.sign_out(caller, access, refresh).await;
+        Question::SignOut(carried) => {
+            runtime.sign_out(caller, carried).await;
             facts.sign_out = Known::Found(());
         }
     }

@@ -79,6 +79,8 @@ pub(super) struct Granted {
     pub(super) visitor: Option<Arc<Visitor>>,
     /// The access token the visitor came with or was renewed to, for `forward_token`.
     pub(super) token: Option<Arc<str>>,
+    /// Whether the request's `Authorization` was the gateway's to use.
+    pub(super) used_authorization: bool,
 }
 
 impl Passage {

@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::decide::sign_in::csrf_token;
 use crate::model::answer::{Answer, CookieChange, Problem, ProviderAsks, Redirect, SignInForm};
 use crate::model::cookie::{self, CookieKind, CookieNames, Lifetime};
+use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
 use crate::model::site::Site;
 use crate::model::token::IssuedTokens;
@@ -122,6 +123,9 @@ fn problem(passage: &Passage, what: &Problem) -> Result<Ready> {
     if let Some(methods) = what.allow {
         ready.head.insert_header(header::ALLOW, methods)?;
     }
+    if let Some(challenge) = what.challenge {
+        ready.head.insert_header(header::WWW_AUTHENTICATE, challenge)?;
+    }
     Ok(ready)
 }
 
@@ -217,14 +221,27 @@ pub(super) fn finish(passage: &Passage, head: &mut ResponseHeader) -> Result<()>
     if passage.cookies.is_empty() {
         return Ok(());
     }
-    for line in passage.cookies.iter().flat_map(|change| lines(site, change, &passage.presented)) {
-        let value = HeaderValue::from_str(&line).map_err(|_| {
-            pingora::Error::explain(pingora::ErrorType::InternalError, "a cookie that is no header value")
-        })?;
-        head.append_header(header::SET_COOKIE, value)?;
+    for change in &passage.cookies {
+        if let CookieChange::SetTokens(tokens) = change
+            && tokens.kind == CredentialKind::Bearer
+        {
+            head.insert_header("vestibule-access-token", value_of(&tokens.proof)?)?;
+            if let Some(refresh) = &tokens.refresh {
+                head.insert_header("vestibule-refresh-token", value_of(refresh)?)?;
+            }
+            continue;
+        }
+        for line in lines(site, change, &passage.presented) {
+            head.append_header(header::SET_COOKIE, value_of(&line)?)?;
+        }
     }
     head.insert_header(header::CACHE_CONTROL, "private, no-store")?;
     Ok(())
+}
+
+fn value_of(text: &str) -> Result<HeaderValue> {
+    HeaderValue::from_str(text)
+        .map_err(|_| pingora::Error::explain(pingora::ErrorType::InternalError, "a credential that is no header value"))
 }
 
 /// The `Set-Cookie` values of one change.
@@ -235,17 +252,27 @@ fn lines(site: &Site, change: &CookieChange, presented: &[String]) -> Vec<String
         CookieChange::SetTokens(tokens) => set_tokens(site, tokens, &arrived),
         CookieChange::ClearCredentials => [CookieKind::Access, CookieKind::Refresh, CookieKind::Session]
             .into_iter()
-            .flat_map(|kind| cleared(names, kind, &arrived))
+            .flat_map(|kind| {
+                // The other kind's cookie is cleared only where one came.
+                let of_the_site = kind == CookieKind::Refresh || kind == main_cookie(site.credential);
+                cleared(names, kind, of_the_site.then_some(names.of(kind)), &arrived)
+            })
             .collect(),
-        CookieChange::ClearRefresh => cleared(names, CookieKind::Refresh, &arrived),
+        CookieChange::ClearRefresh => {
+            let kind = CookieKind::Refresh;
+            cleared(names, kind, Some(names.of(kind)), &arrived)
+        }
     }
 }
 
 fn set_tokens(site: &Site, tokens: &IssuedTokens, arrived: &[&str]) -> Vec<String> {
     let names = &site.cookies;
     let lifetime = if tokens.remember { Lifetime::For(site.cookie_max_age) } else { Lifetime::Browser };
-    let mut lines = Vec::with_capacity(2);
-    let values = [(CookieKind::Access, Some(&tokens.access)), (CookieKind::Refresh, tokens.refresh.as_ref())];
+    let main = main_cookie(tokens.kind);
+    // Whatever the site's configuration was when it came: one proof is enough.
+    let other = if main == CookieKind::Session { CookieKind::Access } else { CookieKind::Session };
+    let mut lines = cleared(names, other, None, arrived);
+    let values = [(main, Some(&tokens.proof)), (CookieKind::Refresh, tokens.refresh.as_ref())];
     for (kind, value) in values {
         let Some(value) = value else { continue };
         lines.extend(cookie::stale(names, kind, arrived, value).into_iter().map(|name| cookie::clear(names, name)));
@@ -254,10 +281,18 @@ fn set_tokens(site: &Site, tokens: &IssuedTokens, arrived: &[&str]) -> Vec<Strin
     lines
 }
 
-/// The cookie by its own name and every piece of it that arrived. A session cookie is cleared only where one came.
-fn cleared(names: &CookieNames, kind: CookieKind, arrived: &[&str]) -> Vec<String> {
+/// The cookie that carries the proof.
+fn main_cookie(kind: CredentialKind) -> CookieKind {
+    match kind {
+        CredentialKind::Session => CookieKind::Session,
+        CredentialKind::Jwt | CredentialKind::Bearer => CookieKind::Access,
+    }
+}
+
+/// What makes a browser forget `always` and every piece of this kind that arrived.
+fn cleared(names: &CookieNames, kind: CookieKind, always: Option<&str>, arrived: &[&str]) -> Vec<String> {
     let own = names.of(kind);
-    let mut gone: Vec<&str> = if kind == CookieKind::Session { Vec::new() } else { vec![own] };
+    let mut gone: Vec<&str> = always.into_iter().collect();
     for name in arrived
         .iter()
         .filter(|name| name.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))

@@ -11,7 +11,7 @@ use http::{HeaderValue, header};
 use pingora::proxy::Session;
 
 use crate::decide::{Decision, Facts, Known, Outcome, decide, forward};
-use crate::model::answer::{Answer, CookieChange, Problem};
+use crate::model::answer::{Answer, Problem};
 use crate::model::cookie::PresentedCookies;
 use crate::model::origin::Host;
 use crate::model::reason::Reason;
@@ -137,11 +137,14 @@ async fn ask_and_fetch(
     match verdict.outcome {
         Outcome::Reply(answer) => Some(answer),
         Outcome::Forward(grant) => {
-            let token = site.forward_token.then(|| token_of(&passage.cookies, &facts, &request)).flatten();
-            if let Some(sealed) = grant.renew_ahead() {
-                passage.ahead = Some(passage.runtime.renew_ahead(guarded, sealed, passage.client, &passage.request_id));
+            let used_authorization = grant.used_authorization();
+            let carried = if used_authorization { request.bearer.access } else { request.cookies.access.value() };
+            let token = site.forward_token.then(|| token_of(&facts, carried)).flatten();
+            if let Some(renewable) = grant.renew_ahead() {
+                let client = passage.client;
+                passage.ahead = Some(passage.runtime.renew_ahead(guarded, renewable, client, &passage.request_id));
             }
-            passage.granted = Some(Granted { visitor: grant.visitor().cloned(), token });
+            passage.granted = Some(Granted { visitor: grant.visitor().cloned(), token, used_authorization });
             decided(passage);
             None
         }
@@ -167,14 +170,15 @@ fn is_form_post(request: &RequestView<'_>) -> bool {
         }
 }
 
-/// The access token that goes along: the renewed one, else the one that was verified.
-fn token_of(changes: &[CookieChange], facts: &Facts, request: &RequestView<'_>) -> Option<Arc<str>> {
-    let renewed = changes.iter().find_map(|change| match change {
-        CookieChange::SetTokens(tokens) => Some(Arc::clone(&tokens.access)),
-        CookieChange::ClearCredentials | CookieChange::ClearRefresh => None,
-    });
-    let verified = matches!(facts.token, Known::Found(_)).then(|| request.cookies.access.value().map(Arc::from));
-    renewed.or_else(|| verified.flatten())
+/// The access token that goes along: the renewed one, else the one that was verified or that the session keeps.
+fn token_of(facts: &Facts, carried: Option<&str>) -> Option<Arc<str>> {
+    if let Known::Found(renewed) = &facts.renewal {
+        return Some(Arc::clone(&renewed.access));
+    }
+    if let Known::Found(open) = &facts.session {
+        return open.access.clone();
+    }
+    carried.filter(|_| matches!(facts.token, Known::Found(_))).map(Arc::from)
 }
 
 /// Pingora escapes what has no place in a request line and goes on; the gateway does not (RFC 9112, section 3.2).

@@ -95,6 +95,9 @@ pub(super) fn edit(session: &Session, request: &mut RequestHeader, passage: &Pas
     if let (Some(visitor), true) = (&granted.visitor, site.assertion) {
         request.insert_header(X_AUTH_ASSERTION, passage.runtime.assertion(site, visitor, passage.now))?;
     }
+    if granted.used_authorization {
+        request.remove_header(&header::AUTHORIZATION);
+    }
     if let Some(token) = &granted.token {
         request.insert_header(header::AUTHORIZATION, format!("Bearer {token}"))?;
     }

@@ -9,7 +9,7 @@ use pingora::http::RequestHeader;
 use crate::model::cookie::PresentedCookies;
 use crate::model::origin::Host;
 use crate::model::reason::Reason;
-use crate::model::request::{Marks, RequestView};
+use crate::model::request::{BearerTokens, Marks, RequestView};
 use crate::model::target::{EncodedSlashes, Target, TargetFault};
 
 /// The most header fields taken.
@@ -44,17 +44,20 @@ pub(super) struct Head {
     /// The `Cookie` fields.
     cookies: Vec<HeaderValue>,
     accept: Option<HeaderValue>,
-    authorization: bool,
+    authorization: Option<HeaderValue>,
+    refresh_token: Option<HeaderValue>,
     origin: Option<HeaderValue>,
     referer: Option<HeaderValue>,
     fetch_mode: Option<HeaderValue>,
     fetch_site: Option<HeaderValue>,
     requested_with: bool,
     websocket: bool,
+    fetch: bool,
 }
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const REFRESH_TOKEN: HeaderName = HeaderName::from_static("vestibule-refresh-token");
 const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 impl Head {
@@ -67,11 +70,14 @@ impl Head {
             target: request.raw_path().to_vec(),
             cookies: headers.get_all(header::COOKIE).iter().cloned().collect(),
             accept: get(&header::ACCEPT),
-            authorization: headers.contains_key(header::AUTHORIZATION),
+            authorization: get(&header::AUTHORIZATION),
+            // Nobody can say which of two is the client's.
+            refresh_token: get(&REFRESH_TOKEN).filter(|_| headers.get_all(&REFRESH_TOKEN).iter().nth(1).is_none()),
             origin: get(&header::ORIGIN),
             referer: get(&header::REFERER),
             fetch_mode: get(&SEC_FETCH_MODE),
             fetch_site: get(&SEC_FETCH_SITE),
+            fetch: headers.keys().any(|name| name.as_str().starts_with("sec-fetch-")),
             requested_with: headers.contains_key(X_REQUESTED_WITH),
             websocket: headers
                 .get(header::UPGRADE)
@@ -89,7 +95,7 @@ impl Head {
     pub(super) fn marks(&self) -> Marks<'_> {
         Marks {
             accept: self.accept.as_ref().and_then(|value| value.to_str().ok()),
-            authorization: self.authorization,
+            authorization: self.authorization.is_some(),
             // An `Origin` that is no text is nobody's own.
             origin: self.origin.as_ref().map(|value| value.to_str().unwrap_or("null")),
             referer: self.referer.as_ref().and_then(|value| value.to_str().ok()),
@@ -97,6 +103,7 @@ impl Head {
             fetch_site: self.fetch_site.as_ref().and_then(|value| value.to_str().ok()),
             requested_with: self.requested_with,
             websocket: self.websocket,
+            browser: self.fetch || self.origin.is_some(),
         }
     }
 
@@ -108,8 +115,21 @@ impl Head {
 
     /// The view that policy sees.
     pub(super) fn view<'a>(&'a self, target: &'a Target<'a>, cookies: &'a PresentedCookies<'a>) -> RequestView<'a> {
-        RequestView { method: &self.method, target, cookies, marks: self.marks() }
+        RequestView { method: &self.method, target, cookies, bearer: self.bearer(), marks: self.marks() }
     }
+
+    fn bearer(&self) -> BearerTokens<'_> {
+        BearerTokens {
+            access: self.authorization.as_ref().and_then(|value| bearer_of(value.to_str().ok()?)),
+            refresh: self.refresh_token.as_ref().and_then(|value| value.to_str().ok()),
+        }
+    }
+}
+
+/// The token of `Bearer TOKEN`; the scheme in any case (RFC 9110, section 11.1).
+fn bearer_of(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_ascii())
 }
 
 /// Everything about the head that does not depend on the site. Gives the host.

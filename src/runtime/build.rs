@@ -19,6 +19,7 @@ use crate::system::Clock;
 
 use super::assertion::Assertions;
 use super::remembered::RememberedTokens;
+use super::sessions::RememberedSessions;
 use super::upstreams::Upstreams;
 use super::{FixedHeaders, Guarded, Runtime, Shared, Vouching, state};
 
@@ -135,6 +136,7 @@ fn guarded(
         },
         provider: Arc::clone(provider),
         tokens: RememberedTokens::new(),
+        sessions: RememberedSessions::new(),
     })
 }
 

@@ -63,7 +63,6 @@ async fn keep_tidy(living: &Living) {
         let runtime = living.current();
         let now = runtime.clock().now();
         runtime.shared.store.sweep(now);
-        runtime.shared.renewals.sweep(now);
         for guarded in runtime.sites() {
             for index in 0..guarded.upstreams.len() {
                 guarded.upstreams.resolve(index).await;

@@ -25,10 +25,15 @@ use crate::telemetry::{Metrics, SiteMetrics};
 mod assertion;
 mod build;
 mod checking;
+mod flight;
+mod issuing;
 pub mod keeping;
+mod landing;
+mod leases;
 mod remembered;
 mod renewal;
 mod renewing;
+mod sessions;
 mod signing_in;
 mod signing_out;
 pub mod state;
@@ -39,14 +44,16 @@ mod vouching;
 pub use build::{BuildFault, build};
 pub use checking::CheckFault;
 pub use renewing::{RenewFault, RenewedAhead};
-pub use signing_in::SignInFault;
+pub use signing_in::{Attempt, SignInFault};
 pub use streams::Streams;
 pub use upstreams::Upstreams;
 pub use vouching::Vouching;
 
 use assertion::Assertions;
+use leases::Leases;
 use remembered::RememberedTokens;
-use renewal::Renewals;
+use renewal::Flights;
+use sessions::RememberedSessions;
 
 /// The configuration in force; replaced whole.
 pub struct Living(ArcSwap<Runtime>);
@@ -87,7 +94,8 @@ struct Shared {
     clock: Clock,
     metrics: Metrics,
     store: Arc<dyn Store>,
-    renewals: Arc<Renewals>,
+    flights: Arc<Flights>,
+    leases: Leases,
     throttle_keys: ThrottleKeys,
     /// Asks upstreams whether they live, beside the calls to providers.
     probes: Outbound,
@@ -95,12 +103,15 @@ struct Shared {
 
 impl Shared {
     fn new(clock: Clock, probes: Outbound) -> Self {
+        let near = Arc::new(MemoryStore::new());
+        let store: Arc<dyn Store> = Arc::clone(&near) as _;
         Self {
             probes,
             clock,
             metrics: Metrics::new(),
-            store: Arc::new(MemoryStore::new()),
-            renewals: Renewals::new(),
+            store,
+            flights: Arc::default(),
+            leases: Leases::new(near, None),
             throttle_keys: ThrottleKeys::new(system::random()),
         }
     }
@@ -120,14 +131,7 @@ pub struct Guarded {
     pub fixed: FixedHeaders,
     provider: Arc<Vouching>,
     tokens: RememberedTokens,
-}
-
-impl Guarded {
-    /// What keeps apart the renewals of sites, and of one site before and after a reload that changes whose tokens it
-    /// takes.
-    fn renewal_scope(&self) -> String {
-        format!("{}\0{}\0{}", self.provider.realm(), self.site.application_id, self.site.name)
-    }
+    sessions: RememberedSessions,
 }
 
 /// Headers that are the same for every request of a site.
@@ -198,6 +202,13 @@ impl Runtime {
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.shared.metrics
+    }
+
+    /// All numbers in Prometheus's text format, those that are looked up for it included.
+    #[must_use]
+    pub fn render_metrics(&self) -> String {
+        self.shared.metrics.sessions(self.shared.store.sessions());
+        self.shared.metrics.render()
     }
 
     /// The numbers of a request's site, or of requests that belong to none.

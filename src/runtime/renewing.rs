@@ -1,24 +1,27 @@
-//! What does the provider give for this refresh token? The flight of [`super::renewal`], filled with its calls.
+//! What does the provider give for this refresh token? One flight for however many ask, and the next one where what it
+//! brought has ended by now.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use tokio::task::JoinHandle;
 
-use crate::model::cookie::MAX_TOGETHER;
-use crate::model::credential::RefreshTicket;
+use crate::model::credential::{CredentialKind, RefreshTicket, Renewable};
 use crate::model::moment::Moment;
 use crate::model::reason::Reason;
-use crate::model::token::{IssuedTokens, Renewed, SessionKey, TokenPair};
-use crate::provider::ProviderError;
+use crate::model::secret::Secret;
+use crate::model::token::{IssuedTokens, Renewed, SessionKey};
+use crate::store::RenewalKey;
 use crate::system;
-use crate::telemetry::audit::{self, Occasion};
+use crate::telemetry::audit;
 use crate::telemetry::labels::RenewalResult;
 
-use super::renewal::{Boarding, Renewal, Share, Takeoff, wait};
-use super::signing_out::revoke_at_provider;
-use super::vouching::Unverified;
-use super::{Caller, Guarded, Runtime, checking};
+use super::flight::Flight;
+use super::landing::Outcome;
+use super::leases::Turn;
+use super::renewal::{Boarding, Landed, Renewal, Share, wait};
+use super::{Caller, Guarded, Runtime};
 
 /// Why there are no new tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +35,7 @@ pub enum RenewFault {
 /// What came of a renewal beside the upstream call.
 #[derive(Clone, Debug)]
 pub enum RenewedAhead {
-    /// New tokens for the visitor's cookies.
+    /// What the visitor carries from now on.
     Renewed(IssuedTokens),
     /// The refresh token is no good any more.
     Refused,
@@ -44,51 +47,54 @@ pub enum RenewedAhead {
 const MOST_IN_TURN: usize = 4;
 
 impl Runtime {
-    /// New tokens for the sealed refresh token, by one provider call however many ask.
+    /// New tokens for the presented refresh token, by one provider call however many ask.
     ///
     /// # Errors
     /// [`RenewFault`].
-    pub async fn renew(self: &Arc<Self>, caller: Caller<'_>, sealed: &str) -> Result<Renewed, RenewFault> {
-        let Caller { guarded, now, .. } = caller;
-        let site = &guarded.site;
-        let Some(mut ticket) = self.sealing.open(&site.name, site.credential, sealed) else {
-            guarded.metrics.renewal(RenewalResult::Refused);
-            return Err(RenewFault::Refused(Reason::SignedOut));
+    pub async fn renew(self: &Arc<Self>, caller: Caller<'_>, presented: Renewable<'_>) -> Result<Renewed, RenewFault> {
+        let Caller { guarded, .. } = caller;
+        let result = match self.sealing.open(&guarded.site.name, presented.kind, presented.refresh) {
+            Some(ticket) => self.renew_in_turn(caller, presented.kind, ticket).await,
+            None => Err(RenewFault::Refused(Reason::SignedOut)),
         };
+        guarded.metrics.renewal(match &result {
+            Ok((_, Share::Own)) => RenewalResult::Renewed,
+            Ok((_, Share::Waited)) => RenewalResult::Shared,
+            Ok((_, Share::Remembered)) => RenewalResult::Replayed,
+            Err(RenewFault::Refused(_)) => RenewalResult::Refused,
+            Err(RenewFault::Trouble(_)) => RenewalResult::Unavailable,
+        });
+        // The old session is dead at once, whoever else presented it; one that could not be renewed now lives on.
+        if let (Some(session), Ok(_) | Err(RenewFault::Refused(_))) = (presented.session, &result) {
+            self.end_session(session).await;
+        }
+        result.map(|(renewed, _)| renewed)
+    }
+
+    async fn renew_in_turn(
+        self: &Arc<Self>,
+        caller: Caller<'_>,
+        kind: CredentialKind,
+        mut ticket: RefreshTicket,
+    ) -> Result<(Renewed, Share), RenewFault> {
+        let Caller { guarded, now, .. } = caller;
         for _ in 0..MOST_IN_TURN {
-            let (renewal, share) = self.fly(caller, &ticket).await?;
-            match &*renewal {
-                Renewal::Renewed(landed) if self.is_revoked(guarded, &landed.1, now) => {
-                    guarded.metrics.renewal(RenewalResult::Refused);
+            let landed = self.fly(caller, kind, &ticket).await?;
+            let (renewal, share) = &*landed;
+            match renewal {
+                Renewal::Renewed(renewed) if self.is_revoked(guarded, &renewed.1, now) => {
                     return Err(RenewFault::Refused(Reason::Revoked));
                 }
-                // A remembered pair whose own token has ended: its refresh token is renewed in turn.
-                Renewal::Renewed(landed) if landed.0.visitor.expires <= now && share != Share::Own => {
-                    ticket = landed.1.clone();
+                Renewal::Renewed(renewed) => return Ok((renewed.0.clone(), *share)),
+                Renewal::Ended(next) => ticket = (**next).clone(),
+                Renewal::Refused(reason) => return Err(RenewFault::Refused(*reason)),
+                Renewal::Replayed => {
+                    self.end_replayed(caller, &ticket).await;
+                    return Err(RenewFault::Refused(Reason::Revoked));
                 }
-                Renewal::Renewed(landed) => {
-                    guarded.metrics.renewal(match share {
-                        Share::Own => RenewalResult::Renewed,
-                        Share::Waited => RenewalResult::Shared,
-                        Share::Remembered => RenewalResult::Replayed,
-                    });
-                    return Ok(landed.0.clone());
-                }
-                Renewal::Refused(reason) => {
-                    guarded.metrics.renewal(RenewalResult::Refused);
-                    return Err(RenewFault::Refused(*reason));
-                }
-                Renewal::Trouble(reason) => {
-                    guarded.metrics.renewal(RenewalResult::Unavailable);
-                    return Err(RenewFault::Trouble(*reason));
-                }
-                Renewal::Unchecked(_) => {
-                    guarded.metrics.renewal(RenewalResult::Unavailable);
-                    return Err(RenewFault::Trouble(Reason::ProviderUnavailable));
-                }
+                Renewal::Trouble(reason) => return Err(RenewFault::Trouble(*reason)),
             }
         }
-        guarded.metrics.renewal(RenewalResult::Unavailable);
         Err(RenewFault::Trouble(Reason::ProviderUnavailable))
     }
 
@@ -97,17 +103,19 @@ impl Runtime {
     pub fn renew_ahead(
         self: &Arc<Self>,
         guarded: &Arc<Guarded>,
-        sealed: &str,
+        presented: Renewable<'_>,
         client: Option<IpAddr>,
         request_id: &str,
     ) -> JoinHandle<RenewedAhead> {
         let (runtime, guarded) = (Arc::clone(self), Arc::clone(guarded));
-        let (sealed, request_id) = (sealed.to_owned(), request_id.to_owned());
+        let (kind, refresh, request_id) = (presented.kind, presented.refresh.to_owned(), request_id.to_owned());
+        let session = presented.session.map(str::to_owned);
         let client = client.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
         system::detach(async move {
             let now = runtime.clock().now();
             let caller = Caller { guarded: &guarded, client, request_id: &request_id, now };
-            match runtime.renew(caller, &sealed).await {
+            let presented = Renewable { kind, refresh: &refresh, session: session.as_deref() };
+            match runtime.renew(caller, presented).await {
                 Ok(renewed) => RenewedAhead::Renewed(renewed.tokens),
                 Err(RenewFault::Refused(_)) => RenewedAhead::Refused,
                 Err(RenewFault::Trouble(_)) => RenewedAhead::NotNow,
@@ -115,7 +123,7 @@ impl Runtime {
         })
     }
 
-    fn is_revoked(&self, guarded: &Guarded, ticket: &RefreshTicket, now: Moment) -> bool {
+    pub(super) fn is_revoked(&self, guarded: &Guarded, ticket: &RefreshTicket, now: Moment) -> bool {
         self.shared.store.is_revoked(guarded.provider.realm(), &SessionKey(ticket.session.clone()), now)
     }
 
@@ -123,141 +131,78 @@ impl Runtime {
     async fn fly(
         self: &Arc<Self>,
         caller: Caller<'_>,
+        kind: CredentialKind,
         ticket: &RefreshTicket,
-    ) -> Result<(Arc<Renewal>, Share), RenewFault> {
+    ) -> Result<Landed, RenewFault> {
         let Caller { guarded, now, .. } = caller;
         if self.is_revoked(guarded, ticket, now) {
-            guarded.metrics.renewal(RenewalResult::Refused);
             return Err(RenewFault::Refused(Reason::Revoked));
         }
-        match self.shared.renewals.board(&guarded.renewal_scope(), &ticket.refresh, now) {
-            Boarding::Wait(flight) => Ok((wait(flight).await, Share::Waited)),
-            Boarding::Remembered(renewal) => Ok((renewal, Share::Remembered)),
-            Boarding::Replayed(session) => {
-                self.end_replayed(caller, ticket, session).await;
-                Err(RenewFault::Refused(Reason::Revoked))
+        let key = guarded.renewal_key(kind, &ticket.refresh);
+        match self.shared.flights.board(key) {
+            Boarding::Wait(arrival) => {
+                let landed = wait(arrival).await;
+                Ok(Arc::new((landed.0.clone(), Share::Waited)))
             }
             Boarding::Fly(takeoff) => {
                 let flight = Flight {
                     runtime: Arc::clone(self),
                     guarded: Arc::clone(guarded),
+                    kind,
+                    key,
                     ticket: ticket.clone(),
                     client: caller.client,
                     request_id: caller.request_id.to_owned(),
                 };
                 // Detached: a client that goes away does not cancel what everybody else waits for.
                 let landed = system::detach(flight.run(takeoff)).await;
-                Ok((landed.unwrap_or_else(|_| Arc::new(Renewal::Trouble(Reason::Internal))), Share::Own))
+                Ok(landed.unwrap_or_else(|_| Arc::new((Renewal::Trouble(Reason::Internal), Share::Own))))
             }
         }
     }
 
     /// A copy of a token that was rotated away long ago: somebody has a copy of this sign-in, so it ends.
-    async fn end_replayed(&self, caller: Caller<'_>, ticket: &RefreshTicket, session: String) {
+    async fn end_replayed(&self, caller: Caller<'_>, ticket: &RefreshTicket) {
         let Caller { guarded, now, .. } = caller;
-        guarded.metrics.renewal(RenewalResult::Refused);
-        self.revoke_here(guarded, &SessionKey(session), now.plus(guarded.site.cookie_max_age)).await;
+        let session = SessionKey(ticket.session.clone());
+        self.revoke_here(guarded, &session, now.plus(guarded.site.cookie_max_age)).await;
         audit::revoked(caller.occasion(), Some(&ticket.sub));
         audit::renewal_refused(caller.occasion(), &ticket.sub, Reason::Revoked);
     }
-}
 
-/// One call for new tokens, on its own feet.
-struct Flight {
-    runtime: Arc<Runtime>,
-    guarded: Arc<Guarded>,
-    ticket: RefreshTicket,
-    client: IpAddr,
-    request_id: String,
-}
-
-impl Flight {
-    async fn run(self, mut takeoff: Takeoff) -> Arc<Renewal> {
-        let unchecked = takeoff.unchecked.take();
-        let renewal = self.renewal(unchecked).await;
-        let at = Occasion { site: &self.guarded.site.name, request_id: &self.request_id, client: self.client };
-        match &renewal {
-            Renewal::Renewed(_) => audit::renewed(at, &self.ticket.sub),
-            Renewal::Refused(reason) | Renewal::Trouble(reason) => {
-                audit::renewal_refused(at, &self.ticket.sub, *reason);
-            }
-            Renewal::Unchecked(_) => audit::renewal_refused(at, &self.ticket.sub, Reason::ProviderUnavailable),
-        }
-        let window = self.runtime.settings.reuse_window;
-        takeoff.land(&self.ticket, renewal, self.runtime.clock().now(), window)
-    }
-
-    async fn renewal(&self, unchecked: Option<TokenPair>) -> Renewal {
-        let provider = &self.guarded.provider;
-        let pair = match unchecked {
-            Some(pair) => pair,
-            None => match provider.refresh(&self.ticket.refresh).await {
-                Ok(pair) => pair,
-                Err(ProviderError::Refused(_)) => return Renewal::Refused(Reason::SignedOut),
-                Err(ProviderError::Unavailable(_)) => return Renewal::Trouble(Reason::ProviderUnavailable),
-                Err(ProviderError::Misconfigured(_)) => return Renewal::Trouble(Reason::ProviderMisconfigured),
-            },
-        };
-        let now = self.runtime.clock().now();
-        let ticket = RefreshTicket {
-            refresh: pair.refresh.clone().unwrap_or_else(|| self.ticket.refresh.clone()),
-            ..self.ticket.clone()
-        };
-        // A sign-out that came in between wins, and what the provider has just issued is ended too.
-        if self.runtime.is_revoked(&self.guarded, &ticket, now) {
-            revoke_at_provider(&self.guarded, ticket.refresh.clone(), ticket.sub.clone());
-            return Renewal::Refused(Reason::Revoked);
-        }
-        let verified = match provider.verify(pair.access.expose(), &self.guarded.site.application_id, now).await {
-            Ok(verified) => verified,
-            Err(Unverified::NoKeys) => return Renewal::Unchecked(pair),
-            // Clocks that disagree are for an operator to mend, not for visitors to sign in again and again.
-            Err(Unverified::Expired(_)) => return Renewal::Trouble(Reason::ProviderMisconfigured),
-            Err(Unverified::Invalid) => return Renewal::Refused(Reason::SignedOut),
-        };
-        let generation = verified.generation;
-        match checking::visitor(&self.guarded, verified.claims, now) {
-            Some(visitor) if visitor.identity.sub == self.ticket.sub => {
-                let visitor = Arc::new(visitor);
-                match self.runtime.seal(&self.guarded, &pair, &ticket) {
-                    Ok(tokens) => {
-                        self.guarded.tokens.put(pair.access.expose(), generation, &visitor);
-                        Renewal::Renewed(Box::new((Renewed { tokens, visitor }, ticket)))
-                    }
-                    Err(reason) => Renewal::Trouble(reason),
-                }
-            }
-            Some(_) => Renewal::Refused(Reason::SignedOut),
-            None => Renewal::Trouble(Reason::ProviderMisconfigured),
-        }
-    }
-}
-
-impl Runtime {
-    /// The pair as the visitor's cookies carry it.
-    pub(super) fn seal(
+    /// The ticket that this refresh token was exchanged for a moment ago, where it was rotated.
+    pub(super) async fn successor(
         &self,
         guarded: &Guarded,
-        pair: &TokenPair,
+        kind: CredentialKind,
         ticket: &RefreshTicket,
-    ) -> Result<IssuedTokens, Reason> {
-        let site = &guarded.site;
-        let refresh = match &pair.refresh {
-            None => None,
-            Some(_) => {
-                let sealed = self.sealing.seal(&site.name, site.credential, ticket, system::random());
-                Some(Arc::from(sealed.ok_or(Reason::Internal)?))
+    ) -> Option<RefreshTicket> {
+        let key = guarded.renewal_key(kind, &ticket.refresh);
+        match self.shared.leases.take(key, self.clock().now()).await {
+            Turn::Done(sealed) => match self.open_outcome(guarded, (kind, ticket), &sealed)? {
+                Outcome::Issued { tokens, .. } => {
+                    let next = self.sealing.open(&guarded.site.name, kind, tokens.refresh.as_deref()?)?;
+                    (next.refresh != ticket.refresh).then_some(next)
+                }
+                Outcome::Unused(_) | Outcome::Refused(_) => None,
+            },
+            Turn::Ours(held) => {
+                self.shared.leases.release(held).await;
+                None
             }
-        };
-        let access: Arc<str> = Arc::from(pair.access.expose());
-        if access.len() + refresh.as_ref().map_or(0, |text: &Arc<str>| text.len()) > MAX_TOGETHER {
-            tracing::error!(
-                site = site.name,
-                bytes = access.len(),
-                "the provider's tokens are too large for cookies: use credential = \"session\", or fewer claims"
-            );
-            return Err(Reason::TokensTooLarge);
+            Turn::Busy | Turn::Spent => None,
         }
-        Ok(IssuedTokens { access, refresh, remember: ticket.remember })
+    }
+}
+
+impl Guarded {
+    /// What keeps apart the renewals of sites, of kinds of clients, and of one site before and after a reload that
+    /// changes whose tokens it takes.
+    fn renewal_key(&self, kind: CredentialKind, refresh: &Secret) -> RenewalKey {
+        let parts =
+            [self.provider.realm(), &self.site.application_id, &self.site.name, kind.as_str(), refresh.expose()];
+        let mut key = [0; 32];
+        key.copy_from_slice(digest(&SHA256, parts.join("\0").as_bytes()).as_ref());
+        RenewalKey(key)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::settings::Rate;
-use crate::model::credential::RefreshTicket;
+use crate::model::credential::{CredentialKind, RefreshTicket};
 use crate::model::reason::Reason;
 use crate::model::sign_in::{Credentials, SignInRefused};
 use crate::model::token::{SignedIn, TokenPair};
@@ -12,8 +12,20 @@ use crate::store::{NoPlace, Reservation, Settlement, ThrottleKey};
 use crate::telemetry::audit::{self, AccountHash};
 use crate::telemetry::labels::Limit;
 
+use super::issuing::Fresh;
 use super::vouching::Unverified;
 use super::{Caller, Runtime, checking};
+
+/// One attempt to sign in.
+#[derive(Clone, Copy)]
+pub struct Attempt<'a> {
+    /// What was typed.
+    pub credentials: &'a Credentials,
+    /// How the client will carry what it gets.
+    pub kind: CredentialKind,
+    /// The id of a session that a success replaces.
+    pub session: Option<&'a str>,
+}
 
 /// Why nobody is signed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,11 +47,15 @@ impl Runtime {
     ///
     /// # Errors
     /// [`SignInFault`].
-    pub async fn sign_in(&self, caller: Caller<'_>, credentials: &Credentials) -> Result<SignedIn, SignInFault> {
-        let result = self.attempt(caller, credentials).await;
-        let (at, account) = (caller.occasion(), AccountHash::of(&credentials.login_id));
+    pub async fn sign_in(&self, caller: Caller<'_>, attempt: Attempt<'_>) -> Result<SignedIn, SignInFault> {
+        let result = self.attempt(caller, attempt).await;
+        let (at, account) = (caller.occasion(), AccountHash::of(&attempt.credentials.login_id));
         match &result {
             Ok(signed_in) => {
+                // Whoever knows the old id does not come along into the new session.
+                if let Some(session) = attempt.session {
+                    self.end_session(session).await;
+                }
                 caller.guarded.metrics.signed_in();
                 audit::signed_in(at, &signed_in.visitor.identity.sub, account);
             }
@@ -55,16 +71,17 @@ impl Runtime {
         result
     }
 
-    async fn attempt(&self, caller: Caller<'_>, credentials: &Credentials) -> Result<SignedIn, SignInFault> {
+    async fn attempt(&self, caller: Caller<'_>, attempt: Attempt<'_>) -> Result<SignedIn, SignInFault> {
         let Caller { guarded, .. } = caller;
+        let Attempt { credentials, kind, .. } = attempt;
         let places = self.take_places(caller, &credentials.login_id).await?;
-        let attempt = SignInAttempt {
+        let question = SignInAttempt {
             login_id: &credentials.login_id,
             password: &credentials.password,
             application_id: &guarded.site.application_id,
             client_address: caller.client,
         };
-        let answer = guarded.provider.sign_in(attempt).await;
+        let answer = guarded.provider.sign_in(question).await;
         self.settle(places, &answer).await;
         let pair = answer.map_err(|error| match error {
             ProviderError::Refused(refused) => SignInFault::Refused(refused),
@@ -79,14 +96,15 @@ impl Runtime {
         let visitor = checking::visitor(guarded, verified.claims, now)
             .ok_or(SignInFault::Trouble(Reason::ProviderMisconfigured))?;
         let ticket = RefreshTicket {
-            // Without a refresh token nothing is sealed, see `Runtime::seal`.
+            // Without a refresh token nothing is sealed, see `Runtime::issue`.
             refresh: pair.refresh.clone().unwrap_or_else(|| crate::model::secret::Secret::new("")),
             sub: visitor.identity.sub.clone(),
             session: visitor.session.0.clone(),
             started: now,
             remember: credentials.remember,
         };
-        let tokens = self.seal(guarded, &pair, &ticket).map_err(SignInFault::Trouble)?;
+        let fresh = Fresh { pair: &pair, ticket: &ticket, visitor: &visitor, now };
+        let tokens = self.issue(guarded, kind, fresh).await.map_err(SignInFault::Trouble)?;
         let visitor = Arc::new(visitor);
         guarded.tokens.put(pair.access.expose(), generation, &visitor);
         Ok(SignedIn { tokens, visitor })

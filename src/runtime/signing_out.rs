@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::credential::{Carried, CredentialKind};
 use crate::model::moment::Moment;
 use crate::model::secret::Secret;
 use crate::model::token::SessionKey;
@@ -25,36 +26,57 @@ const MOST_SUCCESSORS: usize = 16;
 impl Runtime {
     /// Ends the sign-in that these belong to. What does not hold ends nothing: a made-up token must not sign
     /// somebody else out.
-    pub async fn sign_out(self: &Arc<Self>, caller: Caller<'_>, access: Option<&str>, refresh: Option<&str>) {
+    pub async fn sign_out(self: &Arc<Self>, caller: Caller<'_>, ending: Carried<'_>) {
         let Caller { guarded, now, .. } = caller;
         let site = &guarded.site;
-        let mut user = None;
-        if let Some(token) = access {
-            let claims = match guarded.provider.verify(token, &site.application_id, now).await {
-                Ok(verified) => Some(verified.claims),
-                Err(Unverified::Expired(claims)) => Some(*claims),
-                Err(Unverified::Invalid | Unverified::NoKeys) => None,
-            };
-            if let Some(claims) = claims {
-                user = claims.claims.get("sub").and_then(|sub| sub.as_str()).map(str::to_owned);
-                // Renewed tokens of the same sign-in may live longer than this one, and this one longer than cookies.
-                let accepted = claims.expires.plus(guarded.provider.settings.leeway);
-                self.revoke_here(guarded, &claims.session, now.plus(site.cookie_max_age).max(accepted)).await;
+        let by_proof = match (ending.kind, ending.proof) {
+            (CredentialKind::Session, Some(id)) => self.end_by_session(caller, id).await,
+            (CredentialKind::Jwt | CredentialKind::Bearer, Some(token)) => self.end_by_token(caller, token).await,
+            (_, None) => None,
+        };
+        let ticket = ending.refresh.and_then(|sealed| self.sealing.open(&site.name, ending.kind, sealed));
+        let user = match (by_proof, ticket) {
+            (by_proof, Some(ticket)) => {
+                self.revoke_here(guarded, &SessionKey(ticket.session.clone()), now.plus(site.cookie_max_age)).await;
+                let user = by_proof.map_or_else(|| ticket.sub.clone(), |ended| ended.user);
+                // Another tab may have had it renewed a moment ago: then the newer one is what still lives there.
+                let mut newest = ticket;
+                for _ in 0..MOST_SUCCESSORS {
+                    let Some(next) = self.successor(guarded, ending.kind, &newest).await else { break };
+                    newest = next;
+                }
+                revoke_at_provider(guarded, newest.refresh, newest.sub);
+                Some(user)
             }
-        }
-        if let Some(ticket) = refresh.and_then(|sealed| self.sealing.open(&site.name, site.credential, sealed)) {
-            self.revoke_here(guarded, &SessionKey(ticket.session.clone()), now.plus(site.cookie_max_age)).await;
-            user.get_or_insert_with(|| ticket.sub.clone());
-            // Another tab may have had it renewed a moment ago: then the newer one is what still lives there.
-            let scope = guarded.renewal_scope();
-            let mut newest = ticket.refresh;
-            for _ in 0..MOST_SUCCESSORS {
-                let Some(next) = self.shared.renewals.successor(&scope, &newest) else { break };
-                newest = next.refresh;
+            (Some(Ended { user, refresh: Some(refresh) }), None) => {
+                revoke_at_provider(guarded, refresh, user.clone());
+                Some(user)
             }
-            revoke_at_provider(guarded, newest, ticket.sub);
-        }
+            (by_proof, None) => by_proof.map(|ended| ended.user),
+        };
         audit::signed_out(caller.occasion(), user.as_deref());
+    }
+
+    async fn end_by_token(&self, caller: Caller<'_>, token: &str) -> Option<Ended> {
+        let Caller { guarded, now, .. } = caller;
+        let claims = match guarded.provider.verify(token, &guarded.site.application_id, now).await {
+            Ok(verified) => verified.claims,
+            Err(Unverified::Expired(claims)) => *claims,
+            Err(Unverified::Invalid | Unverified::NoKeys) => return None,
+        };
+        // Renewed tokens of the same sign-in may live longer than this one, and this one longer than cookies.
+        let accepted = claims.expires.plus(guarded.provider.settings.leeway);
+        self.revoke_here(guarded, &claims.session, now.plus(guarded.site.cookie_max_age).max(accepted)).await;
+        let user = claims.claims.get("sub").and_then(|sub| sub.as_str()).map(str::to_owned)?;
+        Some(Ended { user, refresh: None })
+    }
+
+    async fn end_by_session(&self, caller: Caller<'_>, id: &str) -> Option<Ended> {
+        let Caller { guarded, now, .. } = caller;
+        let ended = self.session_to_end(caller, id).await?;
+        self.revoke_here(guarded, &ended.session, now.plus(guarded.site.cookie_max_age)).await;
+        self.end_session(id).await;
+        Some(Ended { user: ended.sub.unwrap_or_default(), refresh: ended.refresh })
     }
 
     /// Refuses everything of this sign-in from now on, and closes its open streams.
@@ -69,6 +91,13 @@ impl Runtime {
             }
         }
     }
+}
+
+/// What one proof stood for.
+struct Ended {
+    user: String,
+    /// Where the proof leads to the refresh token.
+    refresh: Option<Secret>,
 }
 
 /// Tells the provider, as often as it takes within five minutes.

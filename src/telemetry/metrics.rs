@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use prometheus::core::Collector;
-use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
 use super::labels::{ReloadResult, TokenCheck};
 use super::sites::{ProviderMetrics, SiteMetrics};
@@ -45,6 +47,7 @@ pub(super) struct Families {
     pub(super) upstream_healthy: IntGaugeVec,
     pub(super) throttled: IntCounterVec,
     reloads: IntCounterVec,
+    sessions: IntGauge,
     build_info: IntGaugeVec,
 }
 
@@ -87,6 +90,11 @@ impl Metrics {
     /// Counts a reload of the configuration.
     pub fn reloaded(&self, result: ReloadResult) {
         self.families.reloads.with_label_values(&[result.as_str()]).inc();
+    }
+
+    /// Records how many server-side sessions are alive.
+    pub fn sessions(&self, alive: usize) {
+        self.families.sessions.set(i64::try_from(alive).unwrap_or(i64::MAX));
     }
 
     /// Everything in Prometheus's text format, version 0.0.4.
@@ -171,6 +179,7 @@ impl Families {
                 &["site", "limit"],
             ),
             reloads: counter(registry, "config_reloads_total", "Reloads of the configuration.", &["result"]),
+            sessions: single(registry, "sessions", "Server-side sessions alive, as far as this process knows."),
             build_info: gauge(registry, "build_info", "Always 1; the version is in the label.", &["version"]),
         }
     }
@@ -212,6 +221,11 @@ fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntC
 
 fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
     registered(registry, IntGaugeVec::new(Opts::new(name, help).namespace("vestibule"), labels))
+}
+
+/// A gauge without labels: it is there from the start.
+fn single(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    registered(registry, IntGauge::with_opts(Opts::new(name, help).namespace("vestibule")))
 }
 
 fn histogram(registry: &Registry, (name, help): (&str, &str), labels: &[&str], buckets: &[f64]) -> HistogramVec {

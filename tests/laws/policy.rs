@@ -9,12 +9,13 @@ use vestibule::decide::explain::explain;
 use vestibule::decide::sign_in::csrf_token;
 use vestibule::model::answer::{Answer, CookieChange};
 use vestibule::model::cookie::{Presented, PresentedCookies};
+use vestibule::model::credential::CredentialKind;
 use vestibule::model::reason::Reason;
-use vestibule::model::request::Marks;
+use vestibule::model::request::{BearerTokens, Marks};
 use vestibule::model::rule::Access;
-use vestibule::model::token::TokenFault;
+use vestibule::model::token::{OpenSession, TokenFault};
 
-use super::scene::{Asked, Played, Scene, scene, somebody};
+use super::scene::{Asked, Played, scene, somebody};
 
 fn status(played: &Played) -> Option<u16> {
     played.answer.as_ref().map(|answer| match answer {
@@ -40,6 +41,7 @@ fn identity_goes_along(played: &Played) -> bool {
 fn something_failed(played: &Played) -> bool {
     let facts = &played.facts;
     matches!(facts.token, Known::Failed(_))
+        || matches!(facts.session, Known::Failed(_))
         || matches!(facts.renewal, Known::Failed(_))
         || matches!(facts.form, Known::Failed(_))
         || matches!(facts.sign_in, Known::Failed(_))
@@ -49,9 +51,15 @@ fn something_failed(played: &Played) -> bool {
 fn only_definite_noes(played: &Played) -> bool {
     let facts = &played.facts;
     matches!(facts.token, Known::NotAsked | Known::Absent(_))
+        && matches!(facts.session, Known::NotAsked | Known::Absent(_))
         && matches!(facts.renewal, Known::NotAsked | Known::Absent(_))
         && matches!(facts.form, Known::NotAsked | Known::Absent(_) | Known::Found(_))
         && matches!(facts.sign_in, Known::NotAsked | Known::Absent(_))
+}
+
+fn is_revoked(played: &Played) -> bool {
+    matches!(played.facts.token, Known::Absent(TokenFault::Revoked))
+        || matches!(played.facts.session, Known::Absent(TokenFault::Revoked))
 }
 
 fn clears(played: &Played) -> bool {
@@ -61,13 +69,21 @@ fn clears(played: &Played) -> bool {
     })
 }
 
-/// Whom the visitor's cookies prove in the end.
-fn proven(scene: &Scene, played: &Played) -> Option<Vec<String>> {
-    match (&played.facts.token, &played.facts.renewal) {
-        (Known::Found(visitor), _) if scene.cookies.access.value().is_some() => Some(visitor.identity.roles.clone()),
-        (_, Known::Found(renewed)) => Some(renewed.visitor.identity.roles.clone()),
-        _ => None,
-    }
+/// Whom the visitor's proof stands for in the end.
+fn proven(played: &Played) -> Option<Vec<String>> {
+    let visitor = match (&played.facts.token, &played.facts.session, &played.facts.renewal) {
+        (_, _, Known::Found(renewed)) => &renewed.visitor,
+        (_, _, Known::Absent(_)) => return None,
+        (Known::Found(visitor), ..) => visitor,
+        (_, Known::Found(open), _) => &open.visitor,
+        _ => return None,
+    };
+    Some(visitor.identity.roles.clone())
+}
+
+/// A session whose token has ended and could not be renewed now lives on.
+fn lives_on(played: &Played) -> bool {
+    matches!((&played.facts.session, &played.facts.renewal), (Known::Found(_), Known::Failed(_)))
 }
 
 proptest! {
@@ -80,7 +96,7 @@ proptest! {
         prop_assert!(played.asked.len() <= 2, "{:?}", played.asked);
         let post = scene.method == Method::POST;
         let in_place = played.asked.iter().all(|asked| match asked {
-            Asked::Verify | Asked::Renew => true,
+            Asked::Verify | Asked::LoadSession | Asked::Renew => true,
             Asked::ReadForm | Asked::SignIn => post && scene.is(&scene.site.paths.login),
             Asked::SignOut => post && scene.is(&scene.site.paths.logout),
         });
@@ -92,9 +108,10 @@ proptest! {
         let played = scene.play();
         if let Some(visitor) = played.forwarded.as_ref().and_then(|forwarded| forwarded.visitor.as_ref()) {
             let by_token = matches!(&played.facts.token, Known::Found(proven) if Arc::ptr_eq(proven, visitor));
+            let by_session = matches!(&played.facts.session, Known::Found(open) if Arc::ptr_eq(&open.visitor, visitor));
             let by_renewal = matches!(&played.facts.renewal, Known::Found(renewed) if Arc::ptr_eq(&renewed.visitor, visitor));
-            prop_assert!(by_token != by_renewal);
-            prop_assert!(by_token || played.cookies.iter().any(|change| matches!(change, CookieChange::SetTokens(_))));
+            prop_assert_eq!([by_token, by_session, by_renewal].iter().filter(|by| **by).count(), 1);
+            prop_assert!(!by_renewal || played.cookies.iter().any(|change| matches!(change, CookieChange::SetTokens(_))));
         }
     }
 
@@ -120,6 +137,10 @@ proptest! {
     #[test]
     fn a_failure_signs_nobody_in_and_nobody_out(scene in scene()) {
         let played = scene.play();
+        if lives_on(&played) {
+            prop_assert_eq!(&played.cookies, &[]);
+            return Ok(());
+        }
         if something_failed(&played) {
             prop_assert!(!identity_goes_along(&played));
             prop_assert_eq!(&played.cookies, &[]);
@@ -144,7 +165,7 @@ proptest! {
     fn without_one_of_the_roles_nobody_passes(scene in scene()) {
         let played = scene.play();
         let Some((Access::Required, wanted)) = scene.demand() else { return Ok(()) };
-        let Some(roles) = proven(&scene, &played) else { return Ok(()) };
+        let Some(roles) = proven(&played) else { return Ok(()) };
         if !wanted.is_empty() && !wanted.iter().any(|role| roles.contains(role)) {
             prop_assert_eq!(played.reason, Reason::RoleMissing);
             prop_assert_eq!(status(&played), Some(403));
@@ -157,7 +178,8 @@ proptest! {
     fn an_optional_path_turns_nobody_away_but_another_sites_write(scene in scene()) {
         let played = scene.play();
         if scene.demand().is_some_and(|(access, _)| access == Access::Optional) {
-            prop_assert!(played.forwarded.is_some() || played.reason == Reason::CrossSiteRequest);
+            let refused = [Reason::CrossSiteRequest, Reason::BrowserTokensRefused].contains(&played.reason);
+            prop_assert!(played.forwarded.is_some() || refused);
         }
     }
 
@@ -165,7 +187,8 @@ proptest! {
     fn no_other_site_writes_in_a_visitors_name(scene in scene()) {
         let played = scene.play();
         let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&scene.method) && !scene.marks.websocket;
-        if scene.is_cross_site() && !reads {
+        let by_itself = scene.carried().kind != CredentialKind::Bearer || scene.demand().is_none();
+        if scene.is_cross_site() && !reads && by_itself {
             prop_assert!(!identity_goes_along(&played));
             prop_assert!(!played.asked.iter().any(|asked| matches!(asked, Asked::SignIn | Asked::SignOut)));
         } else if scene.demand().is_some() {
@@ -195,8 +218,9 @@ proptest! {
         if clears(&played) {
             let signed_out = scene.is(&scene.site.paths.logout) && scene.method == Method::POST;
             let refused = matches!(played.facts.renewal, Known::Absent(_));
-            let revoked = matches!(played.facts.token, Known::Absent(TokenFault::Revoked));
+            let revoked = is_revoked(&played);
             let unusable = scene.cookies.refresh.value().is_none() && scene.cookies.any_credential();
+            prop_assert!(signed_out || scene.carried().kind != CredentialKind::Bearer);
             prop_assert!(signed_out || refused || revoked || unusable);
             prop_assert!(!identity_goes_along(&played));
         }
@@ -205,7 +229,7 @@ proptest! {
     #[test]
     fn a_revoked_token_is_never_renewed(scene in scene()) {
         let played = scene.play();
-        if matches!(played.facts.token, Known::Absent(TokenFault::Revoked)) {
+        if is_revoked(&played) {
             prop_assert!(!played.asked.contains(&Asked::Renew));
             prop_assert!(!identity_goes_along(&played));
         }
@@ -217,9 +241,19 @@ proptest! {
         let Some(sealed) = played.forwarded.as_ref().and_then(|forwarded| forwarded.renew_ahead.as_deref()) else {
             return Ok(());
         };
-        prop_assert_eq!(Some(sealed), scene.cookies.refresh.value());
-        prop_assert!(matches!(played.facts.token, Known::Found(_)));
+        let carried = scene.carried();
+        prop_assert_eq!(Some(sealed), carried.refresh);
+        prop_assert!(matches!((&played.facts.token, &played.facts.session), (Known::Found(_), _) | (_, Known::Found(_))));
         prop_assert!(matches!(played.facts.renewal, Known::NotAsked));
+        prop_assert!(carried.kind != CredentialKind::Bearer || !scene.marks.browser);
+    }
+
+    #[test]
+    fn no_script_in_a_browser_gets_a_token_in_a_header(scene in scene()) {
+        let played = scene.play();
+        if scene.carried().kind == CredentialKind::Bearer && scene.marks.browser {
+            prop_assert!(!played.asked.contains(&Asked::Renew));
+        }
     }
 
     #[test]
@@ -277,6 +311,7 @@ proptest! {
     /// `explain` and the loop, asked about the same three visitors.
     #[test]
     fn what_is_explained_is_what_is_decided(mut scene in scene()) {
+        scene.bearer = BearerTokens::default();
         scene.marks = Marks { accept: Some("text/html"), fetch_mode: Some("navigate"), ..Marks::default() };
         if scene.is(&scene.site.paths.login) && scene.method == Method::POST {
             return Ok(());
@@ -287,8 +322,11 @@ proptest! {
         for (fate, roles) in [(&told.signed_out, None), (&told.signed_in, Some(&["editor"][..])), (&told.without_role, Some(&[]))] {
             scene.cookies = PresentedCookies::default();
             if let Some(roles) = roles {
+                let visitor = Arc::new(somebody(roles, 1, 1000));
                 scene.cookies.access = Presented::Once("access-cookie".into());
-                scene.oracle.token = Known::Found(Arc::new(somebody(roles, 1, 1000)));
+                scene.cookies.session = Presented::Once("session-cookie".into());
+                scene.oracle.session = Known::Found(OpenSession { visitor: Arc::clone(&visitor), access: None });
+                scene.oracle.token = Known::Found(visitor);
             }
             let played = scene.play();
             prop_assert_eq!(fate.outcome, played.label);

@@ -10,17 +10,18 @@ use vestibule::decide::sign_in::csrf_token;
 use vestibule::decide::{Decision, Facts, Known, Outcome, Question, decide};
 use vestibule::model::answer::{Answer, CookieChange};
 use vestibule::model::cookie::{Presented, PresentedCookies};
+use vestibule::model::credential::{Carried, CredentialKind};
 use vestibule::model::identity::Identity;
 use vestibule::model::moment::Moment;
 use vestibule::model::reason::Reason;
-use vestibule::model::request::{Marks, RequestView};
+use vestibule::model::request::{BearerTokens, Marks, RequestView};
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::rule::{Access, SignedOut};
 use vestibule::model::secret::Secret;
 use vestibule::model::sign_in::{LoginForm, SignInRefused};
 use vestibule::model::site::{OwnPaths, Site};
 use vestibule::model::target::Target;
-use vestibule::model::token::{IssuedTokens, Renewed, SessionKey, SignedIn, TokenFault, Visitor};
+use vestibule::model::token::{IssuedTokens, OpenSession, Renewed, SessionKey, SignedIn, TokenFault, Visitor};
 
 use super::site;
 
@@ -35,6 +36,7 @@ pub struct Scene {
     pub method: Method,
     pub target: String,
     pub cookies: PresentedCookies<'static>,
+    pub bearer: BearerTokens<'static>,
     pub marks: Marks<'static>,
     /// What comes of every question, should it be asked. No slot is empty.
     pub oracle: Facts,
@@ -44,6 +46,7 @@ pub struct Scene {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     Verify,
+    LoadSession,
     Renew,
     ReadForm,
     SignIn,
@@ -74,7 +77,8 @@ impl Scene {
     /// Asks and answers until it is settled. Panics when a question is asked twice.
     pub fn play(&self) -> Played {
         let target = self.target();
-        let request = RequestView { method: &self.method, target: &target, cookies: &self.cookies, marks: self.marks };
+        let (cookies, bearer, marks) = (&self.cookies, self.bearer, self.marks);
+        let request = RequestView { method: &self.method, target: &target, cookies, bearer, marks };
         let mut facts = Facts::default();
         let mut asked = Vec::new();
         loop {
@@ -84,7 +88,7 @@ impl Scene {
                     let label = verdict.label();
                     let (forwarded, answer) = match verdict.outcome {
                         Outcome::Forward(grant) => {
-                            let renew_ahead = grant.renew_ahead().map(str::to_owned);
+                            let renew_ahead = grant.renew_ahead().map(|renewable| renewable.refresh.to_owned());
                             (Some(Forwarded { visitor: grant.visitor().cloned(), renew_ahead }), None)
                         }
                         Outcome::Reply(answer) => (None, Some(answer)),
@@ -100,13 +104,24 @@ impl Scene {
         match question {
             Question::Verify(token) => {
                 assert!(matches!(facts.token, Known::NotAsked), "asked twice");
-                assert_eq!(self.cookies.access.value(), Some(*token));
+                assert_eq!(
+                    (self.carried().kind == CredentialKind::Session, self.carried().proof),
+                    (false, Some(*token))
+                );
                 facts.token = self.oracle.token.clone();
                 Asked::Verify
             }
-            Question::Renew(sealed) => {
+            Question::LoadSession(id) => {
+                assert!(matches!(facts.session, Known::NotAsked), "asked twice");
+                assert_eq!((self.carried().kind, self.carried().proof), (CredentialKind::Session, Some(*id)));
+                facts.session = self.oracle.session.clone();
+                Asked::LoadSession
+            }
+            Question::Renew(renewable) => {
                 assert!(matches!(facts.renewal, Known::NotAsked), "asked twice");
-                assert_eq!(self.cookies.refresh.value(), Some(*sealed));
+                let Carried { kind, proof, refresh } = self.carried();
+                let session = proof.filter(|_| kind == CredentialKind::Session);
+                assert_eq!((kind, refresh, session), (renewable.kind, Some(renewable.refresh), renewable.session));
                 facts.renewal = self.oracle.renewal.clone();
                 Asked::Renew
             }
@@ -115,20 +130,35 @@ impl Scene {
                 facts.form = self.oracle.form.clone();
                 Asked::ReadForm
             }
-            Question::SignIn(credentials) => {
+            Question::SignIn { credentials, session } => {
+                assert_eq!(*session, self.cookies.session.value());
                 assert!(matches!(facts.sign_in, Known::NotAsked), "asked twice");
                 let Known::Found(form) = &facts.form else { panic!("a sign-in without a form") };
                 assert_eq!((&credentials.login_id, &credentials.password), (&form.login_id, &form.password));
                 facts.sign_in = self.oracle.sign_in.clone();
                 Asked::SignIn
             }
-            Question::SignOut { access, refresh } => {
+            Question::SignOut(carried) => {
                 assert!(matches!(facts.sign_out, Known::NotAsked), "asked twice");
-                assert_eq!((*access, *refresh), (self.cookies.access.value(), self.cookies.refresh.value()));
+                assert_eq!(*carried, self.carried());
                 facts.sign_out = self.oracle.sign_out.clone();
                 Asked::SignOut
             }
         }
+    }
+
+    /// What counts of all that the request carries.
+    pub fn carried(&self) -> Carried<'static> {
+        let value = |cookie: &Presented<'static>| match cookie {
+            Presented::Once(std::borrow::Cow::Borrowed(value)) => Some(*value),
+            Presented::Once(_) | Presented::Ambiguous | Presented::Absent => None,
+        };
+        if self.site.bearer && self.bearer != BearerTokens::default() {
+            return Carried { kind: CredentialKind::Bearer, proof: self.bearer.access, refresh: self.bearer.refresh };
+        }
+        let kind = self.site.credential;
+        let main = if kind == CredentialKind::Session { &self.cookies.session } else { &self.cookies.access };
+        Carried { kind, proof: value(main), refresh: value(&self.cookies.refresh) }
     }
 
     pub fn target(&self) -> Target<'_> {
@@ -167,10 +197,11 @@ const OWN_OR_LISTED: &[&str] = &[
 ];
 
 pub fn scene() -> impl Strategy<Value = Scene> {
-    let request = (any_site(), method(), target(), cookies(), marks());
+    let request = (any_site(), method(), target(), cookies(), bearer(), marks());
     let posted = select(&[None, None, None, Some("in"), Some("out")][..]);
-    (request, oracle(), posted).prop_map(|((site, method, target, cookies, marks), oracle, posted)| {
-        let mut scene = Scene { site, method, target, cookies, marks, oracle };
+    (request, oracle(), posted).prop_map(|((site, method, target, cookies, bearer, marks), oracle, posted)| {
+        let mut scene = Scene { site, method, target, cookies, bearer, marks, oracle };
+        scene.marks.authorization |= bearer.access.is_some();
         // By chance alone a form would rarely be posted from the site's own page.
         if let Some(form) = posted {
             let paths = &scene.site.paths;
@@ -189,9 +220,11 @@ fn any_site() -> impl Strategy<Value = Site> {
         3 => Just(OwnPaths::default()),
         1 => Just(OwnPaths { login: "/a/in".into(), logout: "/a/out".into(), api: "/a/api".into() }),
     ];
-    (policy, access(), paths, any::<bool>(), 0_u64..400).prop_map(
-        |(policy, default_access, paths, assertion, ahead)| {
+    let kinds = (select(&[CredentialKind::Jwt, CredentialKind::Session][..]), any::<bool>(), any::<bool>());
+    (policy, access(), paths, kinds, 0_u64..400).prop_map(
+        |(policy, default_access, paths, (credential, bearer, forward_token), ahead)| {
             let mut site = site::store();
+            (site.credential, site.bearer, site.forward_token) = (credential, bearer, forward_token);
             site.rules = policy
                 .into_iter()
                 .map(|(pattern, methods, access, roles, signed_out)| {
@@ -203,7 +236,6 @@ fn any_site() -> impl Strategy<Value = Site> {
                 .collect();
             site.default_access = default_access;
             site.paths = paths;
-            site.assertion = assertion;
             site.refresh_ahead = Duration::from_secs(ahead);
             site
         },
@@ -291,6 +323,16 @@ fn cookies() -> impl Strategy<Value = PresentedCookies<'static>> {
     })
 }
 
+fn bearer() -> impl Strategy<Value = BearerTokens<'static>> {
+    let carried = prop_oneof![
+        3 => Just((None, None)),
+        1 => Just((Some("access-token"), None)),
+        1 => Just((Some("access-token"), Some("refresh-token"))),
+        1 => Just((None, Some("refresh-token"))),
+    ];
+    carried.prop_map(|(access, refresh)| BearerTokens { access, refresh })
+}
+
 fn marks() -> impl Strategy<Value = Marks<'static>> {
     let origins = OWN_OR_LISTED.iter().chain(&["https://evil.example", "http://store.example.com", "null", ""]);
     let origins: Vec<&str> = origins.copied().collect();
@@ -302,7 +344,8 @@ fn marks() -> impl Strategy<Value = Marks<'static>> {
     let flags = [1_u8, 1, 1].map(|weight| prop_oneof![4 => Just(false), u32::from(weight) => Just(true)]);
     (texts, flags).prop_map(|((accept, origin, referer, fetch_mode, fetch_site), flags)| {
         let [authorization, requested_with, websocket] = flags;
-        Marks { accept, authorization, origin, referer, fetch_mode, fetch_site, requested_with, websocket }
+        let browser = origin.is_some() || fetch_mode.is_some() || fetch_site.is_some();
+        Marks { accept, authorization, origin, referer, fetch_mode, fetch_site, requested_with, websocket, browser }
     })
 }
 
@@ -333,15 +376,22 @@ pub fn somebody(roles: &[&str], age: u64, left: u64) -> Visitor {
     }
 }
 
-fn tokens(access: &str, remember: bool) -> IssuedTokens {
-    IssuedTokens { access: access.into(), refresh: Some(format!("{access}, sealed").into()), remember }
+fn tokens(proof: &str, remember: bool) -> IssuedTokens {
+    let refresh = Some(format!("{proof}, sealed").into());
+    IssuedTokens { kind: CredentialKind::Jwt, proof: proof.into(), refresh, remember }
 }
 
 fn oracle() -> impl Strategy<Value = Facts> {
     let faults = &[TokenFault::Expired, TokenFault::Invalid, TokenFault::Revoked][..];
     let token = known(visitor(), select(faults));
-    let renewed = (visitor(), any::<bool>())
-        .prop_map(|(visitor, remember)| Renewed { tokens: tokens("renewed", remember), visitor });
+    let open = (visitor(), proptest::option::of(Just("access-token")))
+        .prop_map(|(visitor, access)| OpenSession { visitor, access: access.map(Arc::from) });
+    let session = known(open, select(faults));
+    let renewed = (visitor(), any::<bool>()).prop_map(|(visitor, remember)| Renewed {
+        tokens: tokens("renewed", remember),
+        visitor,
+        access: "renewed".into(),
+    });
     let renewal = known(renewed, select(&[Reason::SignedOut, Reason::Revoked][..]));
     let unread = &[Reason::RejectedInput, Reason::RequestTooLarge, Reason::UnsupportedMediaType][..];
     let form = known(login_form(), select(unread));
@@ -354,8 +404,10 @@ fn oracle() -> impl Strategy<Value = Facts> {
     });
     let sign_in = known(signed_in, refused);
     let sign_out = known(Just(()), Just(Reason::SignedOut));
-    (token, renewal, form, sign_in, sign_out).prop_map(|(token, renewal, form, sign_in, sign_out)| Facts {
+    let proofs = (token, session, renewal);
+    (proofs, form, sign_in, sign_out).prop_map(|((token, session, renewal), form, sign_in, sign_out)| Facts {
         token,
+        session,
         renewal,
         form,
         sign_in,

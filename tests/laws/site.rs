@@ -9,7 +9,7 @@ use vestibule::model::header::IdentityHeaders;
 use vestibule::model::origin::{Host, Origin};
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::rule::{Access, Pattern, Rule, SignedOut};
-use vestibule::model::site::{OwnPaths, Site, Upstream};
+use vestibule::model::site::{OwnPaths, SessionLife, Site, Upstream};
 use vestibule::model::target::EncodedSlashes;
 
 pub fn store() -> Site {
@@ -23,6 +23,8 @@ pub fn store() -> Site {
         upstream_host: None,
         health: None,
         credential: CredentialKind::Jwt,
+        session: SessionLife { idle: Duration::from_secs(1800), absolute: Duration::from_secs(43_200) },
+        bearer: false,
         landing: ReturnPath::parse("/landing").unwrap(),
         after_logout: ReturnPath::parse("/bye").unwrap(),
         default_access: Access::Required,

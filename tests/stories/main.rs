@@ -17,3 +17,4 @@ mod signing_out;
 mod support;
 mod trouble;
 mod web_pages_with_jwt;
+mod web_pages_with_sessions;

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::file::File;
-use super::super::file::site::{Health, Paths, Site as Written, Slashes};
+use super::super::file::site::{Credential, Health, Paths, Site as Written, Slashes};
 use super::super::spans::At;
 use super::super::words::nearest;
 use super::providers::is_name;
@@ -14,7 +15,7 @@ use crate::model::credential::CredentialKind;
 use crate::model::origin::{Host, Origin, Scheme};
 use crate::model::return_path::ReturnPath;
 use crate::model::rule::Pattern;
-use crate::model::site::{HealthCheck, OwnPaths, Site, Upstream};
+use crate::model::site::{HealthCheck, OwnPaths, SessionLife, Site, Upstream};
 use crate::model::target::EncodedSlashes;
 
 const ORIGIN_FORM: &str = "write scheme, host and port only, like \"https://store.example.com\"";
@@ -74,7 +75,12 @@ fn site(written: &At<Written>, file: &File, taken: &mut Taken, review: &mut Revi
         upstreams: upstreams?,
         upstream_host: upstream_host.ok()?,
         health: health?,
-        credential: CredentialKind::Jwt,
+        credential: match written.credential {
+            Credential::Jwt => CredentialKind::Jwt,
+            Credential::Session => CredentialKind::Session,
+        },
+        session: SessionLife { idle: Duration::from_secs(30 * 60), absolute: Duration::from_secs(12 * 60 * 60) },
+        bearer: *written.bearer,
         landing: landing?,
         after_logout: after_logout?,
         default_access: rules::access(written.default_access),

@@ -45,7 +45,6 @@ pub(in crate::config) struct Site {
     pub health: Option<Health>,
     /// How clients carry their proof.
     #[schemars(extend("default" = "jwt"))]
-    #[expect(dead_code, reason = "there is one kind as yet")]
     pub credential: Credential,
     /// Whether clients without cookies may carry their proof in headers.
     #[schemars(extend("default" = false))]
@@ -124,13 +123,12 @@ pub(in crate::config) struct Health {
 }
 
 /// How clients carry their proof.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Credential {
     /// The access token and the sealed refresh token in cookies.
     Jwt,
     /// A session id in a cookie, the tokens in the store.
-    #[schemars(extend("x-not-yet" = "use \"jwt\""))]
     Session,
 }
 

@@ -15,12 +15,12 @@ use crate::model::identity::Identity;
 use crate::model::moment::Moment;
 use crate::model::origin::Origin;
 use crate::model::reason::Reason;
-use crate::model::request::{Marks, RequestView};
+use crate::model::request::{BearerTokens, Marks, RequestView};
 use crate::model::return_path::ReturnPath;
 use crate::model::rule::{Access, Pattern, Rule, SignedOut};
-use crate::model::site::{OwnPaths, Site, Upstream};
+use crate::model::site::{OwnPaths, SessionLife, Site, Upstream};
 use crate::model::target::{EncodedSlashes, Target};
-use crate::model::token::{IssuedTokens, Renewed, SessionKey, TokenFault, Visitor};
+use crate::model::token::{IssuedTokens, OpenSession, Renewed, SessionKey, TokenFault, Visitor};
 
 pub(super) const NOW: Moment = Moment::from_secs(1_700_000_000);
 
@@ -31,6 +31,7 @@ pub(super) struct Ask {
     pub(super) method: Method,
     pub(super) target: &'static str,
     pub(super) cookies: PresentedCookies<'static>,
+    pub(super) bearer: BearerTokens<'static>,
     pub(super) marks: Marks<'static>,
     pub(super) facts: Facts,
 }
@@ -48,6 +49,7 @@ pub(super) fn calls(method: &Method, target: &'static str) -> Ask {
         method: method.clone(),
         target,
         cookies: PresentedCookies::default(),
+        bearer: BearerTokens::default(),
         marks: Marks::default(),
         facts: Facts::default(),
     }
@@ -58,6 +60,31 @@ impl Ask {
     pub(super) fn access(mut self, token: Known<Arc<Visitor>, TokenFault>) -> Self {
         self.cookies.access = Presented::Once("A".into());
         self.facts.token = token;
+        self
+    }
+
+    /// At a site with server-side sessions, with the session cookie `S`.
+    pub(super) fn session(mut self, session: Known<OpenSession, TokenFault>) -> Self {
+        self.site.credential = CredentialKind::Session;
+        self.cookies.session = Presented::Once("S".into());
+        self.facts.session = session;
+        self
+    }
+
+    /// At a site that takes them, with the access token `A` in `Authorization`.
+    pub(super) fn bearer(mut self, token: Known<Arc<Visitor>, TokenFault>) -> Self {
+        self.site.bearer = true;
+        self.bearer.access = Some("A");
+        self.marks.authorization = true;
+        self.facts.token = token;
+        self
+    }
+
+    /// At a site that takes them, with the refresh token `R` in `Vestibule-Refresh-Token`.
+    pub(super) fn bearer_refresh(mut self, renewal: Known<Renewed, Reason>) -> Self {
+        self.site.bearer = true;
+        self.bearer.refresh = Some("R");
+        self.facts.renewal = renewal;
         self
     }
 
@@ -73,10 +100,22 @@ impl Ask {
         self
     }
 
+    /// The answer, where it is one of our own.
+    pub(super) fn answer(&self) -> Option<Answer> {
+        let target = Target::parse(self.target.as_bytes(), EncodedSlashes::Reject).unwrap();
+        let (cookies, bearer, marks) = (&self.cookies, self.bearer, self.marks);
+        let request = RequestView { method: &self.method, target: &target, cookies, bearer, marks };
+        match decide(&request, &self.site, &self.facts, NOW) {
+            Decision::Settled(Verdict { outcome: Outcome::Reply(answer), .. }) => Some(answer),
+            Decision::Settled(_) | Decision::Needs(_) => None,
+        }
+    }
+
     /// What follows: `forward REASON …`, `STATUS …`, or `ask …`, then what happens to the cookies.
     pub(super) fn told(&self) -> String {
         let target = Target::parse(self.target.as_bytes(), EncodedSlashes::Reject).unwrap();
-        let request = RequestView { method: &self.method, target: &target, cookies: &self.cookies, marks: self.marks };
+        let (cookies, bearer, marks) = (&self.cookies, self.bearer, self.marks);
+        let request = RequestView { method: &self.method, target: &target, cookies, bearer, marks };
         match decide(&request, &self.site, &self.facts, NOW) {
             Decision::Needs(question) => format!("ask {}", asked(&question)),
             Decision::Settled(verdict) => settled(&verdict),
@@ -87,13 +126,18 @@ impl Ask {
 fn asked(question: &Question<'_>) -> String {
     match question {
         Question::Verify(token) => format!("verify {token}"),
-        Question::Renew(sealed) => format!("renew {sealed}"),
-        Question::ReadForm => "form".into(),
-        Question::SignIn(credentials) => {
-            format!("sign-in {} remember={}", credentials.login_id, credentials.remember)
+        Question::LoadSession(id) => format!("load {id}"),
+        Question::Renew(renewable) => {
+            let session = renewable.session.map_or(String::new(), |id| format!(" for {id}"));
+            format!("renew {}{session}", renewable.refresh)
         }
-        Question::SignOut { access, refresh } => {
-            format!("sign-out {} {}", access.unwrap_or("-"), refresh.unwrap_or("-"))
+        Question::ReadForm => "form".into(),
+        Question::SignIn { credentials, session } => {
+            let session = session.map_or(String::new(), |id| format!(" for {id}"));
+            format!("sign-in {} remember={}{session}", credentials.login_id, credentials.remember)
+        }
+        Question::SignOut(carried) => {
+            format!("sign-out {} {}", carried.proof.unwrap_or("-"), carried.refresh.unwrap_or("-"))
         }
     }
 }
@@ -102,13 +146,13 @@ fn settled(verdict: &Verdict<'_>) -> String {
     let told = match &verdict.outcome {
         Outcome::Forward(grant) => {
             let name = grant.visitor().map_or(String::new(), |visitor| format!(" as {}", visitor.identity.sub));
-            let ahead = grant.renew_ahead().map_or(String::new(), |sealed| format!(" ahead {sealed}"));
+            let ahead = grant.renew_ahead().map_or(String::new(), |renewable| format!(" ahead {}", renewable.refresh));
             format!("forward {}{name}{ahead}", verdict.reason.as_str())
         }
         Outcome::Reply(answer) => format!("{} {}", answered(answer), verdict.reason.as_str()),
     };
     let cookies = verdict.cookies.iter().map(|change| match change {
-        CookieChange::SetTokens(tokens) => format!(", set {}", tokens.access),
+        CookieChange::SetTokens(tokens) => format!(", set {}", tokens.proof),
         CookieChange::ClearCredentials => ", clear".into(),
         CookieChange::ClearRefresh => ", clear refresh".into(),
     });
@@ -146,10 +190,16 @@ pub(super) fn proves(roles: &[&str]) -> Known<Arc<Visitor>, TokenFault> {
     Known::Found(somebody("ann", roles, 600))
 }
 
+/// A session of a shopper whose token has `left` seconds to go.
+pub(super) fn keeps(left: u64) -> Known<OpenSession, TokenFault> {
+    Known::Found(OpenSession { visitor: somebody("ann", &[], left), access: None })
+}
+
 /// A renewal that brought a token which proves somebody with these roles.
 pub(super) fn renews(roles: &[&str]) -> Known<Renewed, Reason> {
-    let tokens = IssuedTokens { access: "A2".into(), refresh: Some("R2".into()), remember: true };
-    Known::Found(Renewed { tokens, visitor: somebody("ann", roles, 600) })
+    let kind = CredentialKind::Jwt;
+    let tokens = IssuedTokens { kind, proof: "A2".into(), refresh: Some("R2".into()), remember: true };
+    Known::Found(Renewed { tokens, visitor: somebody("ann", roles, 600), access: "A2".into() })
 }
 
 /// Whose token was issued ten minutes ago and has `left` seconds to go.
@@ -194,6 +244,8 @@ pub(super) fn store() -> Site {
         upstream_host: None,
         health: None,
         credential: CredentialKind::Jwt,
+        session: SessionLife { idle: Duration::from_secs(1800), absolute: Duration::from_secs(43_200) },
+        bearer: false,
         landing: ReturnPath::parse("/landing").unwrap(),
         after_logout: ReturnPath::parse("/bye").unwrap(),
         default_access: Access::Required,

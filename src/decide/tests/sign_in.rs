@@ -6,6 +6,7 @@ use super::ask::{Ask, calls, opens, proves, renews, somebody};
 use crate::decide::Known;
 use crate::decide::sign_in::csrf_token;
 use crate::model::cookie::Presented;
+use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
 use crate::model::return_path::ReturnPath;
 use crate::model::secret::Secret;
@@ -137,7 +138,8 @@ fn answered(sign_in: Known<SignedIn, SignInRefused>) -> String {
 
 #[test]
 fn a_sign_in_sets_the_cookies_and_leads_on() {
-    let tokens = IssuedTokens { access: "A1".into(), refresh: Some("R1".into()), remember: true };
+    let tokens =
+        IssuedTokens { kind: CredentialKind::Jwt, proof: "A1".into(), refresh: Some("R1".into()), remember: true };
     let signed_in = Known::Found(SignedIn { tokens, visitor: somebody("ann", &[], 600) });
     assert_eq!(answered(signed_in.clone()), "303 /orders#last own_endpoint, set A1");
     let mut nowhere = posts(LoginForm { return_to: None, ..form() });

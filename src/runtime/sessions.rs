@@ -1,0 +1,213 @@
+//! Server-side sessions: opened, looked at, ended (contract, section 2.2).
+//!
+//! The visitor carries 256 random bits; the store keeps their hash and, sealed to the site, what they stand for. A
+//! session of the store never opens the forum, and who reads the store reads nothing.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::model::credential::RefreshTicket;
+use crate::model::moment::Moment;
+use crate::model::reason::Reason;
+use crate::model::secret::Secret;
+use crate::model::token::{OpenSession, SessionKey, TokenFault, TokenPair, Visitor};
+use crate::provider::verify::VerifiedClaims;
+use crate::store::{SessionHash, StoredSession};
+use crate::system;
+use crate::telemetry::audit;
+use crate::telemetry::labels::TokenCheck;
+
+use super::{Caller, CheckFault, Guarded, Runtime, checking};
+
+/// Bytes of randomness in an id.
+const ID_BYTES: usize = 32;
+
+/// What a session holds, before it is sealed.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    /// The verified claims.
+    c: Map<String, Value>,
+    /// Their `iat` and `exp`, in milliseconds.
+    i: u64,
+    e: u64,
+    /// What a sign-out revokes.
+    k: String,
+    /// The access token, where the application is to have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    a: Option<String>,
+    /// The refresh token, for a sign-out that comes without its cookie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r: Option<String>,
+}
+
+/// What a sign-out needs to know of a session.
+pub(super) struct EndedSession {
+    pub(super) session: SessionKey,
+    pub(super) sub: Option<String>,
+    pub(super) refresh: Option<Secret>,
+}
+
+/// Sessions of one site that were opened a moment ago: what the store gives is compared with what was opened, byte for
+/// byte, so that nothing is served that the store does not hold any more.
+pub(super) struct RememberedSessions(Cache<SessionHash, (Arc<[u8]>, OpenSession), Weight>);
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<SessionHash, (Arc<[u8]>, OpenSession)> for Weight {
+    fn weight(&self, _: &SessionHash, (sealed, _): &(Arc<[u8]>, OpenSession)) -> u64 {
+        // The sealed text stands for the claims too: they are about as long.
+        (sealed.len() as u64) * 3 + 512
+    }
+}
+
+/// Sessions one site is expected to have in use at once.
+const EXPECTED: usize = 10_000;
+/// The most memory for one site's sessions, in bytes.
+const MOST_BYTES: u64 = 64 * 1024 * 1024;
+
+impl RememberedSessions {
+    pub(super) fn new() -> Self {
+        Self(Cache::with_weighter(EXPECTED, MOST_BYTES, Weight))
+    }
+
+    fn get(&self, id: SessionHash, sealed: &[u8]) -> Option<OpenSession> {
+        self.0.get(&id).filter(|(opened, _)| **opened == *sealed).map(|(_, open)| open)
+    }
+}
+
+impl Runtime {
+    /// What the session of this id keeps; its life goes on.
+    ///
+    /// # Errors
+    /// [`CheckFault`]: `expired` for one that is over or that nobody knows.
+    pub async fn session(&self, caller: Caller<'_>, id: &str) -> Result<OpenSession, CheckFault> {
+        let result = self.look_into(caller, id).await;
+        let label = match &result {
+            Ok((_, label)) => *label,
+            Err(CheckFault::Token(TokenFault::Expired)) => TokenCheck::Expired,
+            Err(CheckFault::Token(TokenFault::Revoked)) => TokenCheck::Revoked,
+            Err(CheckFault::Token(TokenFault::Invalid)) => TokenCheck::Invalid,
+            Err(CheckFault::Trouble(reason)) => return Err(CheckFault::Trouble(*reason)),
+        };
+        self.shared.metrics.token_checked(label);
+        result.map(|(open, _)| open)
+    }
+
+    async fn look_into(&self, caller: Caller<'_>, id: &str) -> Result<(OpenSession, TokenCheck), CheckFault> {
+        let Caller { guarded, now, .. } = caller;
+        let hash = hash(id).ok_or(CheckFault::Token(TokenFault::Invalid))?;
+        let stored = match self.shared.store.session(hash, guarded.site.session.idle, now).await {
+            Ok(stored) => stored.ok_or(CheckFault::Token(TokenFault::Expired))?,
+            Err(error) => {
+                audit::store_failed(&error.0);
+                return Err(CheckFault::Trouble(Reason::StoreUnavailable));
+            }
+        };
+        let (open, label) = match guarded.sessions.get(hash, &stored.sealed) {
+            Some(open) => (open, TokenCheck::Remembered),
+            None => {
+                let open = self.open(guarded, &stored.sealed).ok_or(CheckFault::Token(TokenFault::Expired))?;
+                guarded.sessions.0.insert(hash, (stored.sealed, open.clone()));
+                (open, TokenCheck::Valid)
+            }
+        };
+        if self.shared.store.is_revoked(guarded.provider.realm(), &open.visitor.session, now) {
+            return Err(CheckFault::Token(TokenFault::Revoked));
+        }
+        Ok((open, label))
+    }
+
+    fn open(&self, guarded: &Guarded, sealed: &[u8]) -> Option<OpenSession> {
+        let record = self.record(guarded, sealed)?;
+        let claims = VerifiedClaims {
+            claims: record.c,
+            issued: Some(Moment::from_millis(record.i)),
+            expires: Moment::from_millis(record.e),
+            session: SessionKey(record.k),
+        };
+        let visitor = checking::visitor(guarded, claims, Moment::from_millis(record.i))?;
+        let access = record.a.filter(|_| guarded.site.forward_token).map(Arc::from);
+        Some(OpenSession { visitor: Arc::new(visitor), access })
+    }
+
+    fn record(&self, guarded: &Guarded, sealed: &[u8]) -> Option<Record> {
+        serde_json::from_slice(&self.sealing.open_bytes(&purpose(guarded), sealed)?).ok()
+    }
+
+    /// Begins a session; its id.
+    pub(super) async fn begin_session(
+        &self,
+        guarded: &Guarded,
+        (pair, ticket): (&TokenPair, &RefreshTicket),
+        visitor: &Visitor,
+        now: Moment,
+    ) -> Result<Arc<str>, Reason> {
+        let record = Record {
+            c: visitor.identity.claims.clone(),
+            i: visitor.issued.millis(),
+            e: visitor.expires.millis(),
+            k: visitor.session.0.clone(),
+            a: guarded.site.forward_token.then(|| pair.access.expose().to_owned()),
+            r: Some(ticket.refresh.expose().to_owned()).filter(|refresh| !refresh.is_empty()),
+        };
+        let body = serde_json::to_vec(&record).map_err(|_| Reason::Internal)?;
+        let sealed = self.sealing.seal_bytes(&purpose(guarded), body, system::random()).ok_or(Reason::Internal)?;
+        let id = URL_SAFE_NO_PAD.encode(system::random::<ID_BYTES>());
+        let life = guarded.site.session;
+        let session = StoredSession { sealed: sealed.into(), ends: now.plus(life.absolute) };
+        let hash = hash(&id).ok_or(Reason::Internal)?;
+        match self.shared.store.put_session(hash, session, life.idle, now).await {
+            Ok(()) => Ok(Arc::from(id)),
+            Err(error) => {
+                audit::store_failed(&error.0);
+                Err(Reason::StoreUnavailable)
+            }
+        }
+    }
+
+    /// Ends the session of this id, where there is one: nobody gets in with it any more.
+    pub(super) async fn end_session(&self, id: &str) {
+        let Some(hash) = hash(id) else { return };
+        if let Err(error) = self.shared.store.end_session(hash).await {
+            audit::store_failed(&error.0);
+        }
+    }
+
+    /// What a sign-out with this id ends; `None` where the id is nobody's.
+    pub(super) async fn session_to_end(&self, caller: Caller<'_>, id: &str) -> Option<EndedSession> {
+        let Caller { guarded, now, .. } = caller;
+        let stored = match self.shared.store.session(hash(id)?, guarded.site.session.idle, now).await {
+            Ok(stored) => stored?,
+            Err(error) => {
+                audit::store_failed(&error.0);
+                return None;
+            }
+        };
+        let record = self.record(guarded, &stored.sealed)?;
+        Some(EndedSession {
+            session: SessionKey(record.k),
+            sub: record.c.get("sub").and_then(Value::as_str).map(str::to_owned),
+            refresh: record.r.map(Secret::new),
+        })
+    }
+}
+
+/// What a session is kept under; `None` for what no session was ever called.
+fn hash(id: &str) -> Option<SessionHash> {
+    let bytes = URL_SAFE_NO_PAD.decode(id).ok().filter(|bytes| bytes.len() == ID_BYTES)?;
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, &bytes).as_ref());
+    Some(SessionHash(hash))
+}
+
+fn purpose(guarded: &Guarded) -> String {
+    format!("vestibule session\0{}", guarded.site.name)
+}
