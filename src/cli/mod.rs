@@ -11,6 +11,7 @@ use crate::config::settings::Settings;
 mod demo;
 mod explain;
 mod health;
+mod keys;
 mod lodgers;
 mod password;
 mod reload;
@@ -43,10 +44,19 @@ enum Command {
         #[arg(long)]
         markdown: bool,
     },
+    /// Look after the keys that seal cookies
+    #[command(subcommand)]
+    Keys(Keys),
     /// Hash a password for the users file of the embedded identity server
     HashPassword,
     /// Ask a running gateway whether it lives; for container health checks
     Health(WithConfig),
+}
+
+#[derive(Subcommand)]
+enum Keys {
+    /// Put a new key before those in `state_dir`: it seals, all open, nobody is signed out
+    Rotate(WithConfig),
 }
 
 /// Which configuration.
@@ -73,6 +83,7 @@ pub fn run() -> ExitCode {
             });
             ExitCode::SUCCESS
         }
+        Command::Keys(Keys::Rotate(with)) => keys::rotate(&with.config),
         Command::HashPassword => password::command(),
         Command::Health(with) => health::command(&with.config),
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::runtime::{self, Living};
+use crate::runtime::{self, Living, cookie_keys};
 use crate::telemetry::audit;
 use crate::telemetry::labels::ReloadResult;
 
@@ -16,22 +16,26 @@ use super::lodgers::Lodgers;
 /// How often the file is looked at; the contract promises five seconds.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Reloads on `SIGHUP` and when the file changes, until `stop` turns true.
+/// Reloads on `SIGHUP` and when the file or the keys in `state_dir` change, until `stop` turns true.
 pub(super) async fn watch(path: PathBuf, living: Arc<Living>, mut lodgers: Lodgers, mut stop: watch::Receiver<bool>) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
         tracing::error!("SIGHUP cannot be heard");
         return;
     };
-    let mut seen = stamp(&path);
+    let stamps = || {
+        let keys = living.current().settings().state_dir.join(cookie_keys::FILE);
+        (stamp(&path), stamp(&keys))
+    };
+    let mut seen = stamps();
     loop {
         let asked = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             _ = hangup.recv() => true,
             () = tokio::time::sleep(LOOK_EVERY) => false,
         };
-        let now = stamp(&path);
+        let now = stamps();
         // A file that is gone for a moment is being replaced.
-        if !asked && (now == seen || now.is_none()) {
+        if !asked && (now == seen || now.0.is_none()) {
             continue;
         }
         seen = now;

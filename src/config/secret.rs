@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::model::moment::Moment;
 use crate::model::secret::Secret;
 
 /// Where variables and files come from.
@@ -22,6 +24,9 @@ pub trait Surroundings {
     /// # Errors
     /// Whatever keeps it from being read as UTF-8.
     fn file(&self, path: &Path) -> io::Result<String>;
+
+    /// When a file was written last; `None` where nobody knows.
+    fn written_at(&self, path: &Path) -> Option<Moment>;
 }
 
 /// The machine this program runs on.
@@ -36,6 +41,11 @@ impl Surroundings for Machine {
 
     fn file(&self, path: &Path) -> io::Result<String> {
         std::fs::read_to_string(path)
+    }
+
+    fn written_at(&self, path: &Path) -> Option<Moment> {
+        let since = std::fs::metadata(path).ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        Some(Moment::from_secs(since.as_secs()))
     }
 }
 
@@ -55,6 +65,10 @@ impl Surroundings for Imagined {
 
     fn file(&self, path: &Path) -> io::Result<String> {
         self.files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn written_at(&self, _: &Path) -> Option<Moment> {
+        None
     }
 }
 
@@ -88,6 +102,16 @@ impl SecretSource {
                     (what, "relative paths start from the folder of the configuration".to_owned())
                 })
             }
+        }
+    }
+}
+
+impl SecretSource {
+    /// When its file was written last; `None` for a secret that stands elsewhere.
+    pub(super) fn written_at(&self, folder: &Path, surroundings: &dyn Surroundings) -> Option<Moment> {
+        match self {
+            Self::File(path) => surroundings.written_at(&folder.join(path)),
+            Self::Text(_) | Self::Env(_) => None,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::model::moment::Moment;
 use crate::model::secret::Secret;
 use crate::model::site::Site;
 
@@ -22,6 +23,8 @@ pub struct Settings {
     pub providers: BTreeMap<String, Provider>,
     /// The sealing keys, decoded, the first seals; empty: one is made in `state_dir`.
     pub cookie_keys: Vec<SealingKeyBytes>,
+    /// When the first of them was written, where it stands in a file of its own.
+    pub cookie_key_made: Option<Moment>,
     /// How long the result of a renewal is remembered under the old refresh token.
     pub reuse_window: Duration,
     /// Attempts to sign in.

@@ -8,6 +8,7 @@ use http::HeaderValue;
 
 use crate::config::settings::{self, ProviderKind, Settings};
 use crate::model::credential::KeyRing as SealingKeys;
+use crate::model::moment::Moment;
 use crate::model::origin::Host;
 use crate::model::site::Site;
 use crate::provider::algorithm::Algorithm;
@@ -21,7 +22,7 @@ use super::assertion::Assertions;
 use super::remembered::RememberedTokens;
 use super::sessions::RememberedSessions;
 use super::upstreams::Upstreams;
-use super::{FixedHeaders, Guarded, Runtime, Shared, Vouching, state};
+use super::{FixedHeaders, Guarded, Runtime, Shared, Vouching, cookie_keys, state};
 
 /// Why settings that were checked cannot be brought to life here; in words for an operator.
 #[derive(Debug)]
@@ -66,9 +67,9 @@ pub fn build(settings: Settings, previous: Option<&Runtime>, clock: Clock) -> Re
         sites.push(guarded);
     }
     let assertions = assertions(&settings, previous)?;
-    let sealing = sealing(&settings)?;
+    let (sealing, sealing_since) = sealing(&settings, shared.clock.now())?;
     let no_site = shared.metrics.site("");
-    Ok(Runtime { settings, shared, providers, sites, by_host, sealing, assertions, no_site })
+    Ok(Runtime { settings, shared, providers, sites, by_host, sealing, sealing_since, assertions, no_site })
 }
 
 fn outbound() -> Result<Outbound, BuildFault> {
@@ -154,13 +155,16 @@ fn hosts(site: &Site) -> Vec<Host> {
         .collect()
 }
 
-fn sealing(settings: &Settings) -> Result<SealingKeys, BuildFault> {
-    let keys: Vec<[u8; 32]> = if settings.cookie_keys.is_empty() {
-        vec![state::cookie_key(&settings.state_dir).map_err(|error| no_state(settings, &error))?]
+/// The keys, and when the first of them was made.
+fn sealing(settings: &Settings, now: Moment) -> Result<(SealingKeys, Option<Moment>), BuildFault> {
+    let (keys, made) = if settings.cookie_keys.is_empty() {
+        let kept = cookie_keys::read(&settings.state_dir, now).map_err(|error| no_state(settings, &error))?;
+        (kept.keys, kept.made)
     } else {
-        settings.cookie_keys.iter().map(|key| key.0).collect()
+        (settings.cookie_keys.iter().map(|key| key.0).collect(), settings.cookie_key_made)
     };
-    SealingKeys::new(&keys).ok_or_else(|| BuildFault("no key to seal cookies with".into()))
+    let ring = SealingKeys::new(&keys).ok_or_else(|| BuildFault("no key to seal cookies with".into()))?;
+    Ok((ring, made))
 }
 
 fn assertions(settings: &Settings, previous: Option<&Runtime>) -> Result<Arc<Assertions>, BuildFault> {

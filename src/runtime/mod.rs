@@ -25,6 +25,7 @@ use crate::telemetry::{Metrics, SiteMetrics};
 mod assertion;
 mod build;
 mod checking;
+pub mod cookie_keys;
 mod flight;
 mod issuing;
 pub mod keeping;
@@ -85,6 +86,8 @@ pub struct Runtime {
     sites: Vec<Arc<Guarded>>,
     by_host: HashMap<Host, Arc<Guarded>>,
     sealing: SealingKeys,
+    /// When the key that seals was made, where that is known.
+    sealing_since: Option<Moment>,
     assertions: Arc<Assertions>,
     no_site: Arc<SiteMetrics>,
 }
@@ -208,6 +211,9 @@ impl Runtime {
     #[must_use]
     pub fn render_metrics(&self) -> String {
         self.shared.metrics.sessions(self.shared.store.sessions());
+        if let Some(since) = self.sealing_since {
+            self.shared.metrics.cookie_key_age(since.until(self.shared.clock.now()));
+        }
         self.shared.metrics.render()
     }
 

@@ -3,25 +3,14 @@
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::model::credential::KEY_BYTES;
 use crate::system;
-
-/// The sealing key of cookies, made on first start.
-///
-/// # Errors
-/// When `state_dir` cannot be used, or holds something else than a key.
-pub fn cookie_key(state_dir: &Path) -> io::Result<[u8; KEY_BYTES]> {
-    let text = kept(state_dir, "cookie.key", || Ok(STANDARD.encode(system::random::<KEY_BYTES>()).into_bytes()))?;
-    let bytes = STANDARD.decode(text.trim_ascii()).ok().and_then(|bytes| bytes.try_into().ok());
-    bytes.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "cookie.key is not 32 bytes in base64"))
-}
 
 /// The key that signs assertions (PKCS #8), made on first start.
 ///
@@ -45,23 +34,34 @@ pub fn new_assertion_key() -> io::Result<Vec<u8>> {
 
 /// The content of a file in `state_dir`, made by `make` when it is not there. Written beside and linked into place,
 /// so that two that start at once agree on one.
-fn kept(state_dir: &Path, name: &str, make: impl FnOnce() -> io::Result<Vec<u8>>) -> io::Result<Vec<u8>> {
+pub(super) fn kept(state_dir: &Path, name: &str, make: impl FnOnce() -> io::Result<Vec<u8>>) -> io::Result<Vec<u8>> {
     let path = state_dir.join(name);
     match std::fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         other => return other,
     }
     DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
-    let draft = state_dir.join(format!(".{name}.{}", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    file.write_all(&make()?)?;
-    file.sync_all()?;
+    let draft = draft(state_dir, name, &make()?)?;
     let linked = std::fs::hard_link(&draft, &path);
     std::fs::remove_file(&draft)?;
     match linked {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         Ok(()) | Err(_) => std::fs::read(&path),
     }
+}
+
+/// Puts `content` in the place of a file in `state_dir`: who reads it meanwhile gets the old or the new, whole.
+pub(super) fn replace(state_dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    std::fs::rename(draft(state_dir, name, content)?, state_dir.join(name))
+}
+
+/// Writes `content` beside its place, for nobody else to read.
+fn draft(state_dir: &Path, name: &str, content: &[u8]) -> io::Result<PathBuf> {
+    let draft = state_dir.join(format!(".{name}.{}", system::fresh_name()));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    Ok(draft)
 }
 
 #[cfg(test)]
@@ -73,17 +73,9 @@ mod tests {
     fn a_key_is_made_once_and_for_its_owner_only() {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("deep/state");
-        let first = cookie_key(&state).unwrap();
-        assert_eq!(cookie_key(&state).unwrap(), first);
-        let mode = std::fs::metadata(state.join("cookie.key")).unwrap().permissions().mode();
+        let first = assertion_key(&state).unwrap();
+        assert_eq!(assertion_key(&state).unwrap(), first);
+        let mode = std::fs::metadata(state.join("assertion.key")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(assertion_key(&state).unwrap(), assertion_key(&state).unwrap());
-    }
-
-    #[test]
-    fn something_else_than_a_key_is_said_so() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("cookie.key"), "hello").unwrap();
-        assert_eq!(cookie_key(dir.path()).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

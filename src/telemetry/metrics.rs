@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -48,6 +49,7 @@ pub(super) struct Families {
     pub(super) throttled: IntCounterVec,
     reloads: IntCounterVec,
     sessions: IntGauge,
+    cookie_key_age: IntGaugeVec,
     build_info: IntGaugeVec,
 }
 
@@ -95,6 +97,12 @@ impl Metrics {
     /// Records how many server-side sessions are alive.
     pub fn sessions(&self, alive: usize) {
         self.families.sessions.set(i64::try_from(alive).unwrap_or(i64::MAX));
+    }
+
+    /// Records how old the key is that seals cookies.
+    pub fn cookie_key_age(&self, age: Duration) {
+        let seconds = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+        self.families.cookie_key_age.with_label_values::<&str>(&[]).set(seconds);
     }
 
     /// Everything in Prometheus's text format, version 0.0.4.
@@ -179,6 +187,12 @@ impl Families {
                 &["site", "limit"],
             ),
             reloads: counter(registry, "config_reloads_total", "Reloads of the configuration.", &["result"]),
+            cookie_key_age: gauge(
+                registry,
+                "cookie_key_age_seconds",
+                "Age of the key that seals cookies; absent where nobody knows.",
+                &[],
+            ),
             sessions: single(registry, "sessions", "Server-side sessions alive, as far as this process knows."),
             build_info: gauge(registry, "build_info", "Always 1; the version is in the label.", &["version"]),
         }
@@ -235,8 +249,6 @@ fn histogram(registry: &Registry, (name, help): (&str, &str), labels: &[&str], b
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::labels::{CallResult, Limit, OutcomeLabel, ProviderOperation, RenewalResult, UpstreamHealth};
     use super::*;
     use crate::model::reason::Reason;
@@ -257,6 +269,7 @@ mod tests {
         metrics.provider("main").call(ProviderOperation::Keys, CallResult::Ok, Duration::from_millis(20));
         metrics.token_checked(TokenCheck::Revoked);
         metrics.reloaded(ReloadResult::Refused);
+        metrics.cookie_key_age(Duration::from_secs(7));
         metrics
     }
 

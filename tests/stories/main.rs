@@ -8,6 +8,7 @@ mod forged_headers;
 mod framing;
 mod hostile_paths;
 mod kept_connections;
+mod key_rotation;
 mod nothing_leaks;
 mod provider_answers;
 mod refused_below;

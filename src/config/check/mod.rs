@@ -17,6 +17,7 @@ use super::problems::{Notes, quoted};
 use super::secret::{SecretSource, Surroundings};
 use super::settings::{self, Settings};
 use super::spans::At;
+use crate::model::moment::Moment;
 use crate::model::secret::Secret;
 
 /// A problem was noted, where `None` has another meaning.
@@ -49,6 +50,11 @@ impl Review<'_> {
         }
     }
 
+    /// When the file of a secret was written; `None` for one that stands elsewhere.
+    fn written_at(&self, source: &SecretSource) -> Option<Moment> {
+        source.written_at(self.folder, self.surroundings)
+    }
+
     fn path(&self, written: &str) -> PathBuf {
         self.folder.join(written)
     }
@@ -66,6 +72,7 @@ pub(super) fn settings(
     let server = server::server(&file.server, &mut review);
     let providers = providers::providers(file, &mut review);
     let cookie_keys = cookies::sealing_keys(file.cookies.keys.as_deref().unwrap_or_default(), &mut review);
+    let cookie_key_made = file.cookies.keys.iter().flatten().next().and_then(|key| review.written_at(key));
     let login = login(&file.login);
     let sites = sites::sites(file, &mut review);
     Some(Settings {
@@ -73,6 +80,7 @@ pub(super) fn settings(
         server: server?,
         providers: providers?,
         cookie_keys: cookie_keys?,
+        cookie_key_made,
         reuse_window: file.refresh.reuse_window.0,
         login: login?,
         log: log(&file.log),

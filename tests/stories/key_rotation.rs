@@ -1,0 +1,72 @@
+//! The operator changes the key that seals cookies, and nobody notices.
+
+use std::fs;
+
+use vestibule::embedded::passwords::hash_password;
+
+use super::support::{Application, Browser, PASSWORD, Process, SHOPPER, vestibule};
+
+const ACCESS: &str = "vestibule-access";
+const REFRESH: &str = "vestibule-refresh";
+
+fn config(application: &Application, users: &str, further: &str) -> String {
+    format!(
+        r#"
+state_dir = "{{state}}"
+
+[server]
+listen = ["127.0.0.1:0"]
+admin = "{{admin}}"
+
+[providers.main]
+kind = "embedded"
+users = "{users}"
+{further}
+[[sites]]
+name = "store"
+origin = "http://store.localhost:8080"
+application_id = "store"
+upstreams = ["http://{}"]
+"#,
+        application.address()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_key_seals_and_the_old_one_still_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let users = folder.path().join("users.toml");
+    let hash = hash_password(PASSWORD).unwrap();
+    fs::write(&users, format!("[[users]]\nemail = \"{SHOPPER}\"\npassword = \"{hash}\"\n")).unwrap();
+    let application = Application::open().await;
+    let gateway = Process::serve(&config(&application, &users.display().to_string(), "")).await;
+    let mut browser = Browser::new(gateway.address, "store.localhost:8080");
+    assert_eq!(browser.sign_in(SHOPPER, PASSWORD).await.status, 303);
+    let before = browser.clone();
+    let age = "vestibule_cookie_key_age_seconds";
+    assert!(gateway.metric(age).await < 3600.0);
+
+    let told = vestibule().args(["keys", "rotate", "--config"]).arg(gateway.config()).output().unwrap();
+    let said = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.status.success() && said.contains("all 2 can open"), "{said}");
+    gateway.until_printed("\"event\":\"reloaded\"", 1).await;
+
+    browser.forget(ACCESS);
+    assert_eq!(browser.get("/").await.status, 200, "sealed with the old key");
+    let key_id = |browser: &Browser| browser.cookie(REFRESH).unwrap()[..5].to_owned();
+    assert_ne!(key_id(&browser), key_id(&before), "sealed with the new key now");
+    browser.forget(ACCESS);
+    assert_eq!(browser.get("/").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_the_configuration_are_not_rotated_here() {
+    let application = Application::open().await;
+    let key = "[cookies]\nkeys = [\"MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXY=\"]\n";
+    let users = concat!(env!("CARGO_MANIFEST_DIR"), "/config/users.toml");
+    let gateway = Process::serve(&config(&application, users, key)).await;
+    let told = vestibule().args(["keys", "rotate", "--config"]).arg(gateway.config()).output().unwrap();
+    let said = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert_eq!(told.status.code(), Some(78), "{said}");
+    assert!(said.contains("cookies.keys") && !said.contains("MDEy"), "{said}");
+}
