@@ -3,11 +3,15 @@
 //! The visitor carries 256 random bits; the store keeps their hash and, sealed to the site, what they stand for. A
 //! session of the store never opens the forum, and who reads the store reads nothing.
 
+use std::io::Read as _;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
@@ -139,7 +143,7 @@ impl Runtime {
     }
 
     fn record(&self, guarded: &Guarded, sealed: &[u8]) -> Option<Record> {
-        serde_json::from_slice(&self.sealing.open_bytes(&purpose(guarded), sealed)?).ok()
+        unpacked(&self.sealing.open_bytes(&purpose(guarded), sealed)?)
     }
 
     /// Begins a session; its id.
@@ -158,7 +162,7 @@ impl Runtime {
             a: guarded.site.forward_token.then(|| pair.access.expose().to_owned()),
             r: Some(ticket.refresh.expose().to_owned()).filter(|refresh| !refresh.is_empty()),
         };
-        let body = serde_json::to_vec(&record).map_err(|_| Reason::Internal)?;
+        let body = packed(&record).ok_or(Reason::Internal)?;
         let sealed = self.sealing.seal_bytes(&purpose(guarded), body, system::random()).ok_or(Reason::Internal)?;
         let id = URL_SAFE_NO_PAD.encode(system::random::<ID_BYTES>());
         let life = guarded.site.session;
@@ -206,6 +210,19 @@ fn hash(id: &str) -> Option<SessionHash> {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, &bytes).as_ref());
     Some(SessionHash(hash))
+}
+
+/// A million sessions are to fit into memory: claims are mostly words that every token has, and hexadecimal digits.
+fn packed(record: &Record) -> Option<Vec<u8>> {
+    let mut packer = DeflateEncoder::new(Vec::with_capacity(512), Compression::default());
+    serde_json::to_writer(&mut packer, record).ok()?;
+    packer.finish().ok()
+}
+
+fn unpacked(body: &[u8]) -> Option<Record> {
+    let mut text = Vec::with_capacity(body.len() * 2);
+    DeflateDecoder::new(body).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
 fn purpose(guarded: &Guarded) -> String {

@@ -19,7 +19,7 @@ from webdriver import Browser, until  # noqa: E402
 
 PRIVATE = "/shopping-cart"
 EMAIL, PASSWORD = "shopper@example.com", "vestibule demo"
-ACCESS, REFRESH = "vestibule-access", "vestibule-refresh"
+ACCESS, REFRESH, SESSION = "vestibule-access", "vestibule-refresh", "vestibule-session"
 SUBMIT = "button[type=submit]"
 SCREENSHOTS = Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "screenshots"
 
@@ -244,7 +244,7 @@ def two_tabs_with_forms(browser, demo):
 def signing_out(browser, demo):
     site = demo.sites["store"]
     sign_in(browser, site)
-    saved = browser.cookies()
+    before = browser.cookies()
     browser.goto(site + "/logout")
     assert ACCESS in browser.cookies(), "looking at the page signed out"
     browser.click(SUBMIT)
@@ -255,14 +255,49 @@ def signing_out(browser, demo):
         assert path_of(browser) != PRIVATE or EMAIL not in browser.source(), "the back button shows a private page"
     assert asks_to_sign_in(browser, site + PRIVATE)
     for name in (ACCESS, REFRESH):
-        cookie = {key: saved[name][key] for key in ("name", "value", "path", "httpOnly", "sameSite")}
-        browser.set_cookie(cookie)
+        browser.set_cookie(saved(before, name))
     assert asks_to_sign_in(browser, site + PRIVATE), "saved cookies work after the sign-out"
 
 
 def one_site_is_not_the_other(browser, demo):
     sign_in(browser, demo.sites["store"])
     assert asks_to_sign_in(browser, demo.sites["forum"] + "/posts"), "the store's sign-in opens the forum"
+
+
+def a_session_at_the_forum(browser, demo):
+    """The forum keeps the tokens: its visitors carry an id, which changes with every renewal."""
+    site = demo.sites["forum"]
+    sign_in(browser, site, "/posts")
+    first = browser.cookies()
+    assert ACCESS not in first, "a token in a cookie"
+    for name in (SESSION, REFRESH):
+        assert first[name]["httpOnly"] and first[name]["sameSite"] == "Lax" and first[name]["path"] == "/", name
+    browser.goto(site + "/posts")
+    assert browser.cookies()[SESSION]["value"] == first[SESSION]["value"], "a new id without a renewal"
+    browser.set_cookie({**saved(first, SESSION), "value": "A" * 43})
+    browser.goto(site + "/posts")
+    assert path_of(browser) == "/posts" and EMAIL in browser.source(), "a lost session is not renewed"
+    second = browser.cookies()
+    assert second[SESSION]["value"] not in (first[SESSION]["value"], "A" * 43)
+    for old in (first, second):
+        browser.goto(site + "/")
+        browser.forget_cookies()
+        browser.set_cookie(saved(old, SESSION))
+        browser.goto(site + "/posts")
+        assert (path_of(browser) == "/posts") == (old is second), "the wrong session is alive"
+    browser.set_cookie(saved(second, REFRESH))
+    browser.goto(site + "/logout")
+    browser.click(SUBMIT)
+    until(lambda: path_of(browser) == "/", what="the page after signing out")
+    for names in (SESSION,), (REFRESH,), (SESSION, REFRESH):
+        browser.forget_cookies()
+        for name in names:
+            browser.set_cookie(saved(second, name))
+        assert asks_to_sign_in(browser, site + "/posts"), f"{names} work after the sign-out"
+
+
+def saved(cookies, name):
+    return {key: cookies[name][key] for key in ("name", "value", "path", "httpOnly", "sameSite")}
 
 
 def our_pages_in_every_size_and_light(browser, demo):
@@ -315,6 +350,7 @@ SCENARIOS = [
     two_tabs_with_forms,
     signing_out,
     one_site_is_not_the_other,
+    a_session_at_the_forum,
     only_an_admin_sees_the_stock,
     an_account_with_a_second_factor,
     an_account_that_needs_a_new_password,

@@ -43,23 +43,29 @@ def free_port():
         return probe.getsockname()[1]
 
 
-class Gateway:
-    """`vestibule serve` before `upstream`, a port on this machine."""
+def write_users(binary, path, lifetime):
+    """A users file with the one account, whose access tokens live for `lifetime`."""
+    said = subprocess.run([binary, "hash-password"], input=PASSWORD, capture_output=True, text=True, check=True)
+    path.write_text(
+        f'algorithm = "ES256"\naccess_token_lifetime = "{lifetime}"\n'
+        f'[[users]]\nemail = "{EMAIL}"\npassword = "{said.stdout.strip()}"\n'
+    )
 
-    def __init__(self, binary, directory, upstream, lifetime, workers=0):
-        self.port, self.admin = free_port(), free_port()
-        said = subprocess.run([binary, "hash-password"], input=PASSWORD, capture_output=True, text=True, check=True)
-        (Path(directory) / "users.toml").write_text(
-            f'algorithm = "ES256"\naccess_token_lifetime = "{lifetime}"\n'
-            f'[[users]]\nemail = "{EMAIL}"\npassword = "{said.stdout.strip()}"\n'
-        )
-        config = Path(directory) / "vestibule.toml"
-        config.write_text(
-            CONFIG.format(directory=directory, port=self.port, admin=self.admin, workers=workers, upstream=upstream)
-        )
-        subprocess.run([binary, "check", "--config", config], check=True, stdout=subprocess.DEVNULL)
-        self.log = open(Path(directory) / "vestibule.log", "w")
-        self.process = subprocess.Popen([binary, "serve", "--config", config], stdout=self.log)
+
+class Served:
+    """`vestibule serve` with a configuration in `directory` that names these ports; visitors say `host`."""
+
+    def __init__(self, binary, directory, config, port, admin, host):
+        self.port, self.admin, self.host = port, admin, host
+        self.binary, self.directory = binary, Path(directory)
+        self.config = self.directory / "vestibule.toml"
+        self.config.write_text(config)
+        subprocess.run([binary, "check", "--config", self.config], check=True, stdout=subprocess.DEVNULL)
+        self.log = open(self.directory / "vestibule.log", "w")
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen([self.binary, "serve", "--config", self.config], stdout=self.log)
         deadline = time.monotonic() + 20
         while not self.is_ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -85,6 +91,11 @@ class Gateway:
         lines = [line for line in self.ask("/metrics")[1].splitlines() if re.match(family + r"[{ ]", line)]
         return sum(float(line.rpartition(" ")[2]) for line in lines if all(word in line for word in words))
 
+    def kill(self):
+        """Ends it without a word."""
+        self.process.kill()
+        self.process.wait()
+
     def sign_in(self):
         """Signs in through the form, as a browser does, and gives the `Cookie` header."""
         status, cookies, form = self.form("GET")
@@ -92,7 +103,7 @@ class Gateway:
         if status != 200 or not csrf:
             raise SystemExit(f"the sign-in form answered {status}")
         body = {"loginId": EMAIL, "password": PASSWORD, "csrf": csrf[1], "return_to": "/"}
-        kind = {"Content-Type": "application/x-www-form-urlencoded", "Origin": f"http://localhost:{self.port}"}
+        kind = {"Content-Type": "application/x-www-form-urlencoded", "Origin": f"http://{self.host}"}
         status, cookies, _ = self.form("POST", urllib.parse.urlencode(body), Cookie="; ".join(cookies), **kind)
         if status != 303:
             raise SystemExit(f"the sign-in answered {status}")
@@ -100,7 +111,7 @@ class Gateway:
 
     def form(self, method, body=None, **headers):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.request(method, "/login", body, {"Host": f"localhost:{self.port}", "Accept": "text/html", **headers})
+        connection.request(method, "/login", body, {"Host": self.host, "Accept": "text/html", **headers})
         answer = connection.getresponse()
         cookies = [value.partition(";")[0] for name, value in answer.getheaders() if name.lower() == "set-cookie"]
         return answer.status, cookies, answer.read().decode()
@@ -112,3 +123,13 @@ class Gateway:
         except subprocess.TimeoutExpired:
             self.process.kill()
         self.log.close()
+
+
+class Gateway(Served):
+    """A gateway with an identity server in it before `upstream`, a port on this machine."""
+
+    def __init__(self, binary, directory, upstream, lifetime, workers=0):
+        write_users(binary, Path(directory) / "users.toml", lifetime)
+        port, admin = free_port(), free_port()
+        config = CONFIG.format(directory=directory, port=port, admin=admin, workers=workers, upstream=upstream)
+        super().__init__(binary, directory, config, port, admin, f"localhost:{port}")

@@ -12,41 +12,20 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+from crowd import application, cookies_of, head_of  # noqa: E402
 from gateway import Gateway  # noqa: E402
 
 LIFETIME = 2
-
-
-async def application(reader, writer):
-    """Answers every request with the visitor it was told of."""
-    try:
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            told = [line for line in head.split(b"\r\n") if line.lower().startswith(b"x-auth-email:")]
-            body = told[0].partition(b": ")[2] if told else b"nobody"
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-            await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        writer.close()
 
 
 async def request(gateway, cookie, connected, go):
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     connected.release()
     await go.wait()
-    head = f"GET /cart HTTP/1.1\r\nHost: localhost:{gateway.port}\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n"
-    writer.write(head.encode())
+    writer.write(head_of(gateway.host, "/cart", cookie))
     answer = await reader.read()
     writer.close()
     return answer
-
-
-def access_cookie(answer):
-    """The new access token of an answer, if it brings one."""
-    for line in answer.split(b"\r\n"):
-        name, _, value = line.partition(b": ")
-        if name.lower() == b"set-cookie" and value.startswith(b"vestibule-access="):
-            return value.partition(b";")[0]
-    return None
 
 
 async def all_at_once(gateway, requests):
@@ -77,7 +56,7 @@ async def check(binary, requests):
             await asyncio.to_thread(gateway.stop)
     server.close()
     good = sum(answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"visitor@example.com") for answer in answers)
-    tokens = {access_cookie(answer) for answer in answers}
+    tokens = {cookies_of(answer).get("vestibule-access") for answer in answers}
     print(f"{requests} requests at once in {took:.2f} s: {good} served, {calls:.0f} calls to the provider")
     return {
         "every request is served, with the visitor's name": good == requests,
