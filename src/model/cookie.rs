@@ -68,22 +68,18 @@ impl CookieNames {
     }
 
     /// Whose cookie `name` is, and which piece of it; `None` for a cookie that is not the gateway's.
-    fn owner(&self, name: &str) -> Option<(CookieKind, Option<usize>)> {
-        CookieKind::ALL.into_iter().find_map(|kind| {
-            let rest = name.strip_prefix(self.of(kind))?;
-            if rest.is_empty() {
-                return Some((kind, None));
-            }
-            let digits = rest.strip_prefix('.')?;
-            let piece = digits.len() == 1 && digits.bytes().all(|b| b.is_ascii_digit());
-            piece.then(|| digits.parse().ok()).flatten().map(|index| (kind, Some(index)))
+    fn owner(&self, name: &[u8]) -> Option<(CookieKind, Option<usize>)> {
+        CookieKind::ALL.into_iter().find_map(|kind| match name.strip_prefix(self.of(kind).as_bytes())? {
+            [] => Some((kind, None)),
+            [b'.', digit @ b'0'..=b'9'] => Some((kind, Some(usize::from(digit - b'0')))),
+            _ => None,
         })
     }
 
     /// Whether the gateway manages a cookie of this name: such a one is not sent upstream, nor taken from there.
     #[must_use]
     pub fn manages(&self, name: &str) -> bool {
-        self.owner(name).is_some()
+        self.owner(name.as_bytes()).is_some()
     }
 }
 
@@ -170,11 +166,10 @@ impl<'a> Found<'a> {
 }
 
 /// Walks through the `name=value` pairs of one `Cookie` field; what has no `=` comes with an empty name.
-fn pairs(field: &str) -> impl Iterator<Item = (&str, &str)> {
-    // A semicolon is never the middle of a letter, so every piece is text again.
-    pieces(field.as_bytes()).filter_map(|pair| std::str::from_utf8(pair).ok()).map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or(("", pair));
-        (name.trim_ascii(), value.trim_ascii())
+fn pairs(field: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pieces(field).map(|pair| {
+        let (name, value) = pair.split_at(memchr::memchr(b'=', pair).unwrap_or_default());
+        (name.trim_ascii(), value.strip_prefix(b"=").unwrap_or(value).trim_ascii())
     })
 }
 
@@ -190,13 +185,15 @@ fn pieces(field: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 impl<'a> PresentedCookies<'a> {
-    /// Reads the gateway's cookies out of all `Cookie` fields of a request, in their order.
+    /// Reads the gateway's cookies out of all `Cookie` fields of a request, in their order. One that is no UTF-8 is not
+    /// ours, and does not hide those beside it in its field.
     #[must_use]
-    pub fn read(names: &CookieNames, fields: impl Iterator<Item = &'a str>) -> Self {
+    pub fn read<F: AsRef<[u8]> + ?Sized + 'a>(names: &CookieNames, fields: impl Iterator<Item = &'a F>) -> Self {
         let mut found: [Found<'a>; 4] = Default::default();
         let mut arrived = Vec::new();
-        for (name, value) in fields.flat_map(pairs) {
+        for (name, value) in fields.flat_map(|field| pairs(field.as_ref())) {
             let Some((kind, piece)) = names.owner(name) else { continue };
+            let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) else { continue };
             arrived.push(name);
             if let Some(slot) = found.get_mut(kind as usize) {
                 slot.add(piece, value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value));
@@ -219,7 +216,7 @@ impl<'a> PresentedCookies<'a> {
 pub fn for_upstream<'a>(names: &CookieNames, fields: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
     let mut joined = Vec::new();
     for pair in fields.flat_map(pieces) {
-        let at = pair.iter().position(|b| *b == b'=').unwrap_or_default();
+        let at = memchr::memchr(b'=', pair).unwrap_or_default();
         if is_managed(names, pair.get(..at).unwrap_or_default()) {
             continue;
         }
@@ -242,9 +239,8 @@ pub fn sets_managed(names: &CookieNames, set_cookie: &[u8]) -> bool {
     is_managed(names, kept.split(|b| *b == b'=').next().unwrap_or_default())
 }
 
-/// The gateway's names are ASCII, so a name that is no text is not one of them.
 fn is_managed(names: &CookieNames, name: &[u8]) -> bool {
-    std::str::from_utf8(name.trim_ascii()).is_ok_and(|name| names.manages(name))
+    names.owner(name.trim_ascii()).is_some()
 }
 
 /// How long a cookie lives.
@@ -297,7 +293,7 @@ pub fn stale<'a>(names: &CookieNames, kind: CookieKind, presented: &[&'a str], v
     let mut stale: Vec<&str> = presented
         .iter()
         .copied()
-        .filter(|name| match names.owner(name) {
+        .filter(|name| match names.owner(name.as_bytes()) {
             Some((owner, piece)) => owner == kind && piece.map_or(pieces > 0, |index| index >= pieces),
             None => false,
         })

@@ -36,7 +36,7 @@ impl From<TargetFault> for Unfit {
 }
 
 /// The parts of a request's head that decisions are made of.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Head {
     pub(super) method: Method,
     /// The target in origin-form, as bytes on the wire.
@@ -45,13 +45,13 @@ pub(super) struct Head {
     cookies: Vec<HeaderValue>,
     accept: Option<HeaderValue>,
     authorization: Option<HeaderValue>,
-    refresh_token: Option<HeaderValue>,
+    refresh_tokens: Vec<HeaderValue>,
     origin: Option<HeaderValue>,
     referer: Option<HeaderValue>,
     fetch_mode: Option<HeaderValue>,
     fetch_site: Option<HeaderValue>,
     requested_with: bool,
-    websocket: bool,
+    upgrade: Option<HeaderValue>,
     fetch: bool,
 }
 
@@ -63,32 +63,45 @@ const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with")
 impl Head {
     /// Copies out what is needed; refuses nothing yet.
     pub(super) fn of(request: &RequestHeader) -> Self {
-        let headers = &request.headers;
-        let get = |name: &HeaderName| headers.get(name).cloned();
-        Self {
-            method: request.method.clone(),
-            target: request.raw_path().to_vec(),
-            cookies: headers.get_all(header::COOKIE).iter().cloned().collect(),
-            accept: get(&header::ACCEPT),
-            authorization: get(&header::AUTHORIZATION),
-            // Nobody can say which of two is the client's.
-            refresh_token: get(&REFRESH_TOKEN).filter(|_| headers.get_all(&REFRESH_TOKEN).iter().nth(1).is_none()),
-            origin: get(&header::ORIGIN),
-            referer: get(&header::REFERER),
-            fetch_mode: get(&SEC_FETCH_MODE),
-            fetch_site: get(&SEC_FETCH_SITE),
-            fetch: headers.keys().any(|name| name.as_str().starts_with("sec-fetch-")),
-            requested_with: headers.contains_key(X_REQUESTED_WITH),
-            websocket: headers
-                .get(header::UPGRADE)
-                .is_some_and(|value| value.as_bytes().windows(9).any(|part| part.eq_ignore_ascii_case(b"websocket"))),
+        let mut head = Self { method: request.method.clone(), target: request.raw_path().to_vec(), ..Self::default() };
+        for (name, value) in &request.headers {
+            let slot = match *name {
+                header::COOKIE => {
+                    head.cookies.push(value.clone());
+                    continue;
+                }
+                header::AUTHORIZATION => &mut head.authorization,
+                header::ACCEPT => &mut head.accept,
+                header::ORIGIN => &mut head.origin,
+                header::REFERER => &mut head.referer,
+                header::UPGRADE => &mut head.upgrade,
+                ref name if name.as_str().starts_with("sec-fetch-") => {
+                    head.fetch = true;
+                    match name {
+                        name if *name == SEC_FETCH_MODE => &mut head.fetch_mode,
+                        name if *name == SEC_FETCH_SITE => &mut head.fetch_site,
+                        _ => continue,
+                    }
+                }
+                ref name if *name == REFRESH_TOKEN => {
+                    head.refresh_tokens.push(value.clone());
+                    continue;
+                }
+                ref name if *name == X_REQUESTED_WITH => {
+                    head.requested_with = true;
+                    continue;
+                }
+                _ => continue,
+            };
+            // Of a field that stands more than once the first counts.
+            slot.get_or_insert_with(|| value.clone());
         }
+        head
     }
 
-    /// The request's cookies. One that is no UTF-8 is not ours, and must not hide those beside it in its field.
-    pub(super) fn cookie_fields(&self) -> impl Iterator<Item = &str> {
-        let pairs = self.cookies.iter().flat_map(|field| field.as_bytes().split(|b| *b == b';'));
-        pairs.filter_map(|pair| std::str::from_utf8(pair).ok())
+    /// The request's `Cookie` fields.
+    pub(super) fn cookie_fields(&self) -> impl Iterator<Item = &HeaderValue> {
+        self.cookies.iter()
     }
 
     /// The marks by which clients are told apart.
@@ -102,7 +115,10 @@ impl Head {
             fetch_mode: self.fetch_mode.as_ref().and_then(|value| value.to_str().ok()),
             fetch_site: self.fetch_site.as_ref().and_then(|value| value.to_str().ok()),
             requested_with: self.requested_with,
-            websocket: self.websocket,
+            websocket: self
+                .upgrade
+                .as_ref()
+                .is_some_and(|value| value.as_bytes().windows(9).any(|part| part.eq_ignore_ascii_case(b"websocket"))),
             browser: self.fetch || self.origin.is_some(),
         }
     }
@@ -121,7 +137,11 @@ impl Head {
     fn bearer(&self) -> BearerTokens<'_> {
         BearerTokens {
             access: self.authorization.as_ref().and_then(|value| bearer_of(value.to_str().ok()?)),
-            refresh: self.refresh_token.as_ref().and_then(|value| value.to_str().ok()),
+            refresh: match &*self.refresh_tokens {
+                [one] => one.to_str().ok(),
+                // Nobody can say which of two is the client's.
+                _ => None,
+            },
         }
     }
 }
