@@ -33,7 +33,9 @@ pub fn chain<'a>(peer: IpAddr, fields: impl DoubleEndedIterator<Item = &'a str>,
     let peer = peer.to_canonical();
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     if !is_trusted(&peer) {
-        return Chain { client: peer, forwarded_for: peer.to_string(), peer_is_trusted: false };
+        let mut forwarded_for = String::with_capacity(MOST_LETTERS);
+        push_address(&mut forwarded_for, peer);
+        return Chain { client: peer, forwarded_for, peer_is_trusted: false };
     }
     let mut client = peer;
     let mut kept: Vec<&str> = fields.flat_map(|field| field.split(',')).map(str::trim_ascii).collect();
@@ -50,8 +52,7 @@ pub fn chain<'a>(peer: IpAddr, fields: impl DoubleEndedIterator<Item = &'a str>,
     if !forwarded_for.is_empty() {
         forwarded_for.push_str(", ");
     }
-    // Writing into a String does not fail.
-    let _ = write!(forwarded_for, "{peer}");
+    push_address(&mut forwarded_for, peer);
     Chain { client, forwarded_for, peer_is_trusted: true }
 }
 
@@ -73,14 +74,41 @@ fn parse_address(entry: &str) -> Option<IpAddr> {
 /// the part that is the same for every request of a site: `;host=…;proto=…`.
 #[must_use]
 pub fn forwarded(before: Option<&str>, peer: IpAddr, rest: &str) -> String {
-    let mut value = String::with_capacity(rest.len() + 48);
+    let mut value = String::with_capacity(before.map_or(0, str::len) + rest.len() + MOST_LETTERS + 10);
     value.extend(before.into_iter().flat_map(|before| [before, ", "]));
-    // Writing into a String does not fail.
-    let _ = match peer.to_canonical() {
-        IpAddr::V4(address) => write!(value, "for={address}{rest}"),
-        IpAddr::V6(address) => write!(value, "for=\"[{address}]\"{rest}"),
-    };
+    let peer = peer.to_canonical();
+    let (open, close) = if peer.is_ipv4() { ("for=", "") } else { ("for=\"[", "]\"") };
+    value.push_str(open);
+    push_address(&mut value, peer);
+    value.push_str(close);
+    value.push_str(rest);
     value
+}
+
+/// The longest address as text.
+const MOST_LETTERS: usize = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255".len();
+
+/// Writes an address as it is always written. The standard library's way takes ten times as long for IPv4, and each
+/// request asks twice.
+fn push_address(text: &mut String, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            for (at, octet) in address.octets().into_iter().enumerate() {
+                if at > 0 {
+                    text.push('.');
+                }
+                for (from, unit) in [(100, 100), (10, 10), (0, 1)] {
+                    if octet >= from {
+                        text.push(char::from(b'0' + octet / unit % 10));
+                    }
+                }
+            }
+        }
+        IpAddr::V6(address) => {
+            // Writing into a String does not fail.
+            let _ = write!(text, "{address}");
+        }
+    }
 }
 
 /// Whether a client's request id may be kept: 1 to 128 of `A-Za-z0-9-_.`.
@@ -117,6 +145,20 @@ mod tests {
         assert_eq!(believed("10.0.0.1", &["1.1.1.1, unknown, 10.0.0.2"], &["10.0.0.0/8"]).0, "10.0.0.2");
         assert_eq!(believed("::ffff:10.0.0.1", &["1.1.1.1"], &["10.0.0.0/8"]).0, "1.1.1.1");
         assert_eq!(believed("10.0.0.1", &[], &["10.0.0.0/8"]).0, "10.0.0.1");
+    }
+
+    #[test]
+    fn addresses_are_written_as_everybody_does() {
+        for octet in 0..=255 {
+            for address in [Ipv4Addr::new(octet, 0, 255, octet), Ipv4Addr::new(10, octet, octet, 9)].map(IpAddr::V4) {
+                let mut text = String::new();
+                push_address(&mut text, address);
+                assert_eq!(text, address.to_string());
+            }
+        }
+        let at = |peer: &str| forwarded(Some("for=a"), peer.parse().unwrap(), ";proto=http");
+        assert_eq!(at("10.0.0.1"), "for=a, for=10.0.0.1;proto=http");
+        assert_eq!(at("2001:db8::1"), "for=a, for=\"[2001:db8::1]\";proto=http");
     }
 
     #[test]
