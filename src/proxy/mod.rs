@@ -43,18 +43,19 @@ impl Gateway {
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    type CTX = Passage;
+    // In a box: Pingora moves it from one state of a request to the next, which costs more than the box.
+    type CTX = Box<Passage>;
 
-    fn new_ctx(&self) -> Passage {
-        Passage::new(self.living.current())
+    fn new_ctx(&self) -> Box<Passage> {
+        Box::new(Passage::new(self.living.current()))
     }
 
     fn init_downstream_modules(&self, _: &mut pingora::modules::http::HttpModules) {
         // No compression: the application knows what of its answers may be compressed beside a secret.
     }
 
-    async fn request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<bool> {
-        let settled = if server::head_has_arrived() {
+    async fn request_filter(&self, session: &mut Session, passage: &mut Box<Passage>) -> Result<bool> {
+        let settled = if server::head_has_arrived(session) {
             request::settle_or_fail(session, passage).await
         } else {
             Some(request::refuse_mended_line(session, passage))
@@ -69,7 +70,7 @@ impl ProxyHttp for Gateway {
         }
     }
 
-    async fn upstream_peer(&self, _: &mut Session, passage: &mut Passage) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, _: &mut Session, passage: &mut Box<Passage>) -> Result<Box<HttpPeer>> {
         upstream::pick(passage).await
     }
 
@@ -77,7 +78,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         request: &mut RequestHeader,
-        passage: &mut Passage,
+        passage: &mut Box<Passage>,
     ) -> Result<()> {
         upstream::edit(session, request, passage)
     }
@@ -86,7 +87,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        passage: &mut Passage,
+        passage: &mut Box<Passage>,
     ) -> Result<()> {
         response::adapt(session, response, passage).await
     }
@@ -95,7 +96,7 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         _: &HttpPeer,
-        passage: &mut Passage,
+        passage: &mut Box<Passage>,
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing was sent yet: the next upstream may be asked.
@@ -108,7 +109,7 @@ impl ProxyHttp for Gateway {
         _: &HttpPeer,
         session: &mut Session,
         mut error: Box<Error>,
-        passage: &mut Passage,
+        passage: &mut Box<Passage>,
         reused: bool,
     ) -> Box<Error> {
         // Only what may be repeated (RFC 9110, section 9.2.2), and only while its body is at hand.
@@ -124,7 +125,7 @@ impl ProxyHttp for Gateway {
         error
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, passage: &mut Passage) -> FailToProxy {
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, passage: &mut Box<Passage>) -> FailToProxy {
         let Some(reason) = response::blame(error) else {
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
@@ -143,20 +144,20 @@ impl ProxyHttp for Gateway {
         FailToProxy { error_code: passage.status, can_reuse_downstream: false }
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, passage: &mut Passage) {
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, passage: &mut Box<Passage>) {
         response::record(session, passage);
     }
 
-    fn suppress_error_log(&self, _: &Session, _: &Passage, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Box<Passage>, _: &Error) -> bool {
         // The access record says it, without the query and the headers that Pingora's own line would carry.
         true
     }
 
-    fn suppress_proxy_warn_log(&self, _: &Session, _: &Passage, _: &Error, _: ProxyWarnLogContext) -> bool {
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Box<Passage>, _: &Error, _: ProxyWarnLogContext) -> bool {
         true
     }
 
-    fn request_summary(&self, _: &Session, passage: &Passage) -> String {
+    fn request_summary(&self, _: &Session, passage: &Box<Passage>) -> String {
         format!("{} {}", passage.method, passage.path)
     }
 }

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Instant;
 
 use http::{HeaderValue, header};
 use pingora::proxy::Session;
@@ -22,6 +23,7 @@ use crate::telemetry::labels::OutcomeLabel;
 
 use super::fetch;
 use super::passage::{Granted, Passage};
+use super::upstream::{self, X_FORWARDED_FOR, X_REQUEST_ID};
 use super::view::{self, Head, Unfit};
 
 /// [`settle`], and the answer where it panics: one request's fault is not the connection's, nor the program's.
@@ -59,7 +61,7 @@ async fn settle(session: &mut Session, passage: &mut Passage) -> Option<Answer> 
     let mut head = Head::of(session.req_header());
     passage.method = head.method.clone();
     passage.path = head.path_for_logs();
-    passage.request_id = request_id(session.req_header().headers.get("x-request-id"));
+    passage.request_id = request_id(session.req_header().headers.get(X_REQUEST_ID));
     believe(session, passage);
     match enter(session, passage, &mut head) {
         Ok(guarded) => {
@@ -70,11 +72,13 @@ async fn settle(session: &mut Session, passage: &mut Passage) -> Option<Answer> 
     }
 }
 
-/// The gateway's own time is over: the rest is the application's, or the wire's.
-pub(super) fn decided(passage: &Passage) {
+/// The gateway's own time is over: the rest is the application's, or the wire's. Gives the time.
+pub(super) fn decided(passage: &Passage) -> Instant {
+    let now = system::stopwatch();
     if let Some(guarded) = &passage.guarded {
-        guarded.metrics.decided(passage.started.elapsed());
+        guarded.metrics.decided(now - passage.started);
     }
+    now
 }
 
 /// Hygiene, then the site.
@@ -144,8 +148,9 @@ async fn ask_and_fetch(
                 let client = passage.client;
                 passage.ahead = Some(passage.runtime.renew_ahead(guarded, renewable, client, &passage.request_id));
             }
+            upstream::forget_letter_case(session.req_header_mut());
             passage.granted = Some(Granted { visitor: grant.visitor().cloned(), token, used_authorization });
-            decided(passage);
+            passage.asked_upstream = Some(decided(passage));
             None
         }
     }
@@ -217,10 +222,6 @@ fn limit(session: &mut Session, passage: &Passage) {
         // Pingora takes an empty chunk size for the end of the body, others pass over the line: what is left on the
         // wire then is for neither to read as a request.
         session.set_keepalive(None);
-    } else if session.get_keepalive().is_some() {
-        // With each request's head Pingora forgets how long the connection may rest afterwards; a client that did not
-        // ask to keep it (HTTP/1.0, `Connection: close`) gets no more than it asked for.
-        session.set_keepalive(Some(limits.keep_alive.as_secs().max(1)));
     }
 }
 
@@ -233,14 +234,15 @@ fn peer(session: &Session) -> IpAddr {
 /// Whom we believe to be the client.
 fn believe(session: &Session, passage: &mut Passage) {
     let headers = &session.req_header().headers;
-    let fields = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>();
-    let chain = forward::chain(peer(session), fields.into_iter(), &passage.runtime.settings().server.trusted_proxies);
+    let fields = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+    let peer = peer(session);
+    let chain = forward::chain(peer, fields, &passage.runtime.settings().server.trusted_proxies);
     if chain.peer_is_trusted {
         let earlier: Vec<&str> =
             headers.get_all(header::FORWARDED).iter().filter_map(|value| value.to_str().ok()).collect();
         passage.forwarded_before = (!earlier.is_empty()).then(|| earlier.join(", "));
     }
-    passage.peer = Some(peer(session));
+    passage.peer = Some(peer);
     passage.client = Some(chain.client);
     passage.forwarded_for = chain.forwarded_for;
 }

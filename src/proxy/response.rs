@@ -79,7 +79,7 @@ async fn watch_stream(session: &Session, response: &ResponseHeader, passage: &mu
     let Some(guarded) = &passage.guarded else { return };
     passage.stream = Some(guarded.metrics.stream_opened());
     if let Some(visitor) = passage.granted.as_ref().and_then(|granted| granted.visitor.as_ref()) {
-        passage.closing = server::close_with(guarded.streams.opened(&visitor.session)).await;
+        passage.closing = server::close_with(session, guarded.streams.opened(&visitor.session)).await;
         // Signed out between the decision and the application's answer: nobody will say it again.
         if passage.runtime.has_ended(guarded, &visitor.session) {
             guarded.streams.end(&visitor.session);

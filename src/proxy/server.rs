@@ -5,6 +5,7 @@
 
 use std::future::{Future, poll_fn};
 use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -13,11 +14,12 @@ use pingora::apps::{HttpServerApp, HttpServerOptions};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::listener::Listener;
 use pingora::protocols::l4::stream::Stream;
-use pingora::protocols::{GetSocketDigest as _, SocketDigest};
-use pingora::proxy::HttpProxy;
+use pingora::protocols::{GetSocketDigest as _, IO, SocketDigest};
+use pingora::proxy::{HttpProxy, Session};
 use pingora::server::configuration::ServerConf;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, Sleep};
 
 use crate::runtime::Living;
 use crate::system;
@@ -25,19 +27,23 @@ use crate::system;
 use super::Gateway;
 use super::wire::{WatchedStream, Wire};
 
-tokio::task_local! {
-    /// The connection the running request came over.
-    static WIRE: Arc<Wire>;
-}
-
 /// Tells the connection that a request's head was read; `false` when its first line was not well-formed.
-pub(super) fn head_has_arrived() -> bool {
-    WIRE.try_with(|wire| wire.head_read()).unwrap_or(true)
+pub(super) fn head_has_arrived(session: &Session) -> bool {
+    wire_of(session).is_none_or(|wire| wire.head_read())
 }
 
-/// Closes the running request's connection when `ended` does, for as long as the guard lives.
-pub(super) async fn close_with(ended: impl Future<Output = ()> + Send + 'static) -> Option<ClosingGuard> {
-    let wire = WIRE.try_with(Arc::clone).ok()?;
+/// The watch of the connection the request came over.
+fn wire_of(session: &Session) -> Option<&Arc<Wire>> {
+    let stream: &dyn IO = &**session.stream()?;
+    stream.as_any().downcast_ref().map(WatchedStream::wire)
+}
+
+/// Closes the request's connection when `ended` does, for as long as the guard lives.
+pub(super) async fn close_with(
+    session: &Session,
+    ended: impl Future<Output = ()> + Send + 'static,
+) -> Option<ClosingGuard> {
+    let wire = Arc::clone(wire_of(session)?);
     // The connection's task: it may be waiting for bytes that never come.
     let task = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     Some(ClosingGuard(system::detach(async move {
@@ -134,14 +140,16 @@ async fn connection(proxy: Arc<HttpProxy<Gateway>>, living: &Living, mut stream:
     let limits = living.current().settings().server.limits;
     let ends = stream.get_socket_digest();
     let mut session = ServerSession::new_http1(Box::new(WatchedStream::new(stream, Arc::clone(&wire))));
+    let mut rest = Rest::new(limits.keep_alive.max(Duration::from_secs(1)));
     loop {
-        // Each time anew: Pingora takes a client that says nothing about it for one that may idle for ever.
-        session.set_keepalive(Some(limits.keep_alive.as_secs().max(1)));
+        // For as long as it likes, says this; how long that is, `rest` knows.
+        session.set_keepalive(Some(0));
         wire.begin();
-        let request = WIRE.scope(Arc::clone(&wire), proxy.process_new_http(session, &stop));
+        let request = proxy.process_new_http(session, &stop);
         let reused = tokio::select! {
             biased;
             reused = request => reused,
+            () = rest.is_over(&wire) => None,
             () = wire.head_overdue(limits.header_timeout) => None,
             () = wire.stuck_after_its_end() => None,
         };
@@ -154,6 +162,45 @@ async fn connection(proxy: Arc<HttpProxy<Gateway>>, living: &Living, mut stream:
         if let Some(settings) = settings {
             settings.apply_to_session(&mut session);
         }
+    }
+}
+
+/// How long a connection rests before its next request. One timer for all of them, put off only when it has rung:
+/// Pingora would make one for each request, and throw it away.
+struct Rest {
+    most: Duration,
+    timer: Pin<Box<Sleep>>,
+    /// Whether the timer knows whom to wake.
+    is_set: bool,
+}
+
+impl Rest {
+    fn new(most: Duration) -> Self {
+        Self { most, timer: Box::pin(tokio::time::sleep(most)), is_set: false }
+    }
+
+    /// Ends when nothing of a request has come for too long. Always asked by the same task.
+    async fn is_over(&mut self, wire: &Wire) {
+        let due = Instant::from_std(system::stopwatch()) + self.most;
+        poll_fn(|cx| {
+            if self.is_set && !self.timer.is_elapsed() {
+                return Poll::Pending;
+            }
+            while self.timer.as_mut().poll(cx).is_ready() {
+                let now = Instant::from_std(system::stopwatch());
+                if !wire.is_resting() {
+                    // Whatever rest comes next, it does not end sooner.
+                    self.timer.as_mut().reset(now + self.most);
+                } else if now < due {
+                    self.timer.as_mut().reset(due);
+                } else {
+                    return Poll::Ready(());
+                }
+            }
+            self.is_set = true;
+            Poll::Pending
+        })
+        .await;
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use http::{HeaderName, HeaderValue, header};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::http::RequestHeader;
 use pingora::prelude::HttpPeer;
 use pingora::protocols::ALPN;
@@ -12,14 +13,14 @@ use pingora::{Error, ErrorType, Result};
 use crate::decide::forward;
 use crate::model::cookie;
 use crate::model::site::Upstream;
-use crate::system;
+use crate::runtime::{FixedHeaders, Guarded};
 
-use super::passage::Passage;
+use super::passage::{Granted, Passage};
 
 const X_AUTH_SITE: HeaderName = HeaderName::from_static("x-auth-site");
 const X_AUTH_ASSERTION: HeaderName = HeaderName::from_static("x-auth-assertion");
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -51,11 +52,10 @@ pub(super) async fn pick(passage: &mut Passage) -> Result<Box<HttpPeer>> {
     peer.options.read_timeout = Some(limits.upstream_idle);
     peer.options.write_timeout = Some(limits.upstream_idle);
     peer.options.idle_timeout = Some(limits.upstream_idle);
-    passage.asked_upstream.get_or_insert_with(system::stopwatch);
     Ok(Box::new(peer))
 }
 
-async fn resolved(guarded: &crate::runtime::Guarded, index: usize) -> Result<SocketAddr> {
+async fn resolved(guarded: &Guarded, index: usize) -> Result<SocketAddr> {
     let address = guarded.upstreams.address(index).await;
     address.ok_or_else(|| Error::explain(ErrorType::ConnectError, "the upstream's name has no address"))
 }
@@ -77,61 +77,94 @@ pub(super) fn edit(session: &Session, request: &mut RequestHeader, passage: &Pas
     let (Some(guarded), Some(granted)) = (&passage.guarded, &passage.granted) else {
         return Err(Error::explain(ErrorType::InternalError, "no grant"));
     };
+    let mut parts = parts_of(request);
+    edit_fields(session, &mut parts.headers, passage, guarded, granted)?;
+    *request = RequestHeader::from(parts);
+    Ok(())
+}
+
+/// Pingora keeps the letter case of field names in a second map, copied, changed and dropped beside the first. Names
+/// mean the same in any case (RFC 9110, section 5.1), so a request that goes on leaves it behind.
+pub(super) fn forget_letter_case(request: &mut RequestHeader) {
+    *request = RequestHeader::from(parts_of(request));
+}
+
+/// The request without what Pingora adds to it. Its target has been judged by now, and is one that the URI gives back
+/// byte for byte.
+fn parts_of(request: &mut RequestHeader) -> Parts {
+    let blank = RequestHeader::from(http::Request::new(()).into_parts().0);
+    Parts::from(std::mem::replace(request, blank))
+}
+
+fn edit_fields(
+    session: &Session,
+    fields: &mut HeaderMap,
+    passage: &Passage,
+    guarded: &Guarded,
+    granted: &Granted,
+) -> Result<()> {
     let site = &guarded.site;
-    for name in forward::removals(site, &request.headers) {
-        request.remove_header(&name);
+    for name in forward::removals(site, fields) {
+        fields.remove(name);
     }
-    if passage.own_cookies || request.headers.get_all(header::COOKIE).iter().nth(1).is_some() {
-        let fields = session.req_header().headers.get_all(header::COOKIE);
-        match cookie::for_upstream(&site.cookies, fields.iter().map(HeaderValue::as_bytes)) {
-            Some(joined) => request.insert_header(header::COOKIE, joined)?,
-            None => drop(request.remove_header(&header::COOKIE)),
+    if passage.own_cookies || fields.get_all(header::COOKIE).iter().nth(1).is_some() {
+        let theirs = session.req_header().headers.get_all(header::COOKIE);
+        match cookie::for_upstream(&site.cookies, theirs.iter().map(HeaderValue::as_bytes)) {
+            Some(joined) => drop(fields.insert(header::COOKIE, value(joined)?)),
+            None => drop(fields.remove(header::COOKIE)),
         }
     }
+    fields.reserve(MOST_SET);
     for (name, value) in granted.visitor.iter().flat_map(|visitor| &visitor.headers) {
-        request.insert_header(name.clone(), value.clone())?;
+        fields.insert(name.clone(), value.clone());
     }
-    request.insert_header(X_AUTH_SITE, guarded.fixed.site.clone())?;
+    fields.insert(X_AUTH_SITE, guarded.fixed.site.clone());
     if let (Some(visitor), true) = (&granted.visitor, site.assertion) {
-        request.insert_header(X_AUTH_ASSERTION, passage.runtime.assertion(site, visitor, passage.now))?;
+        fields.insert(X_AUTH_ASSERTION, passage.runtime.assertion(site, visitor, passage.now));
     }
     if granted.used_authorization {
-        request.remove_header(&header::AUTHORIZATION);
+        fields.remove(header::AUTHORIZATION);
     }
     if let Some(token) = &granted.token {
-        request.insert_header(header::AUTHORIZATION, format!("Bearer {token}"))?;
+        fields.insert(header::AUTHORIZATION, value(format!("Bearer {token}"))?);
     }
-    forwarded(request, passage, &guarded.fixed)?;
+    forwarded(fields, passage, &guarded.fixed)?;
     if let Some(host) = &site.upstream_host {
-        request.insert_header(header::HOST, host.as_str())?;
+        fields.insert(header::HOST, value(host.as_str())?);
     }
     Ok(())
 }
 
+/// About as many fields as are set below.
+const MOST_SET: usize = 16;
+
+fn value(text: impl TryInto<HeaderValue>) -> Result<HeaderValue> {
+    text.try_into().map_err(|_| Error::explain(ErrorType::InternalError, "text that is no header value"))
+}
+
 /// Who asks, and by which name: the same for every route.
-fn forwarded(request: &mut RequestHeader, passage: &Passage, fixed: &crate::runtime::FixedHeaders) -> Result<()> {
-    request.insert_header(X_REQUEST_ID, passage.request_id.as_str())?;
-    let chain = HeaderValue::from_str(&passage.forwarded_for)
-        .map_err(|_| Error::explain(ErrorType::InternalError, "a chain that is no header value"))?;
+fn forwarded(fields: &mut HeaderMap, passage: &Passage, fixed: &FixedHeaders) -> Result<()> {
+    fields.insert(X_REQUEST_ID, value(passage.request_id.as_str())?);
+    let chain = value(passage.forwarded_for.as_str())?;
     let client = match (passage.client, passage.peer) {
         // Nobody stands between: the chain is the client.
         (Some(client), Some(peer)) if client == peer && !passage.forwarded_for.contains(',') => Some(chain.clone()),
-        (Some(client), _) => HeaderValue::from_str(&client.to_string()).ok(),
+        (Some(client), _) => Some(value(client.to_string())?),
         (None, _) => None,
     };
-    request.insert_header(X_FORWARDED_FOR, chain)?;
-    request.insert_header(X_FORWARDED_PROTO, fixed.proto.clone())?;
-    request.insert_header(X_FORWARDED_HOST, fixed.host.clone())?;
-    request.insert_header(X_FORWARDED_PORT, fixed.port.clone())?;
+    fields.insert(X_FORWARDED_FOR, chain);
+    fields.insert(X_FORWARDED_PROTO, fixed.proto.clone());
+    fields.insert(X_FORWARDED_HOST, fixed.host.clone());
+    fields.insert(X_FORWARDED_PORT, fixed.port.clone());
     if let Some(peer) = passage.peer {
         let before = passage.forwarded_before.as_deref();
-        request.insert_header(header::FORWARDED, forward::forwarded(before, peer, &fixed.forwarded))?;
+        fields.insert(header::FORWARDED, value(forward::forwarded(before, peer, &fixed.forwarded))?);
     }
     if let Some(client) = client {
-        request.insert_header(X_REAL_IP, client)?;
+        fields.insert(X_REAL_IP, client);
     }
     // A line of its own is the same as the end of a list (RFC 9110, section 5.3), and no earlier line is lost. Pingora
     // makes each try's request anew of the client's, so a retry does not name the gateway twice.
-    request.append_header(header::VIA, HeaderValue::from_static("1.1 vestibule"))?;
+    fields.append(header::VIA, HeaderValue::from_static("1.1 vestibule"));
     Ok(())
 }

@@ -84,8 +84,13 @@ impl Wire {
         poll_fn(|cx| if self.is_amid_head() { due.as_mut().poll(cx) } else { Poll::Pending }).await;
     }
 
+    /// Whether nothing of a next request has come yet.
+    pub(super) fn is_resting(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == BEFORE
+    }
+
     fn is_amid_head(&self) -> bool {
-        !self.head_read.load(Ordering::Relaxed) && self.state.load(Ordering::Relaxed) != BEFORE
+        !self.head_read.load(Ordering::Relaxed) && !self.is_resting()
     }
 
     /// Ends when the session behind an open stream has, and Pingora still has not noticed: one that can neither be
@@ -187,6 +192,10 @@ pub(super) struct WatchedStream {
 impl WatchedStream {
     pub(super) fn new(stream: Stream, wire: Arc<Wire>) -> Self {
         Self { stream: BufWriter::with_capacity(GATHERED, stream), wire, refused: false }
+    }
+
+    pub(super) fn wire(&self) -> &Arc<Wire> {
+        &self.wire
     }
 
     /// Takes `length` bytes of Pingora's own refusal for said, after saying ours in their place.
