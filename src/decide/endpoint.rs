@@ -26,15 +26,14 @@ pub enum Endpoint {
 /// Whether `target` is the gateway's own, in whatever spelling an application would take for it.
 #[must_use]
 pub fn find(site: &Site, target: &Target<'_>) -> Option<Endpoint> {
-    let path = String::from_utf8_lossy(target.decoded_path());
-    let path = &*path;
-    if path == site.paths.login {
+    let path = target.decoded_path();
+    if path == site.paths.login.as_bytes() {
         Some(Endpoint::Login)
-    } else if path == site.paths.logout {
+    } else if path == site.paths.logout.as_bytes() {
         Some(Endpoint::Logout)
-    } else if let Some(name) = path.strip_prefix(OWN_FILES) {
-        Some(Endpoint::Asset(name.to_owned()))
-    } else if path == ASSERTION_KEYS {
+    } else if let Some(name) = path.strip_prefix(OWN_FILES.as_bytes()) {
+        Some(Endpoint::Asset(String::from_utf8_lossy(name).into_owned()))
+    } else if path == ASSERTION_KEYS.as_bytes() {
         Some(Endpoint::AssertionKeys)
     } else {
         None

@@ -200,14 +200,11 @@ impl Site {
     #[must_use]
     pub fn manages_header(&self, name: &HeaderName) -> bool {
         let text = name.as_str();
-        // Applications behind CGI, WSGI and PHP read `_` and `-` as the same letter, some of them any sign at all.
-        if text.contains('_') {
-            return true;
-        }
         if text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
             return self.manages_plain_name(text);
         }
-        self.manages_plain_name(&text.replace(|c: char| !c.is_ascii_alphanumeric(), "-"))
+        // Applications behind CGI, WSGI and PHP read `_` and `-` as the same letter, some of them any sign at all.
+        text.contains('_') || self.manages_plain_name(&text.replace(|c: char| !c.is_ascii_alphanumeric(), "-"))
     }
 
     fn manages_plain_name(&self, name: &str) -> bool {

@@ -40,11 +40,12 @@ pub(super) fn has_begun(session: &Session) -> bool {
 /// An application must not set the gateway's cookies.
 fn drop_managed_cookies(response: &mut ResponseHeader, passage: &Passage) {
     let Some(site) = passage.site() else { return };
-    let set: Vec<_> = response.headers.get_all(header::SET_COOKIE).iter().cloned().collect();
+    let set = response.headers.get_all(header::SET_COOKIE);
     let theirs = |value: &http::HeaderValue| !cookie::sets_managed(&site.cookies, value.as_bytes());
     if set.iter().all(theirs) {
         return;
     }
+    let set: Vec<_> = set.iter().cloned().collect();
     response.remove_header(&header::SET_COOKIE);
     for value in set.into_iter().filter(|value| theirs(value)) {
         // It was a header value a moment ago.
@@ -66,13 +67,14 @@ pub(super) async fn settle_ahead(passage: &mut Passage) {
     }
 }
 
+/// The media type of a stream of events.
+const EVENTS: &[u8] = b"text/event-stream";
+
 /// A response that may stay open for hours is counted, and ends with the visitor's session.
 async fn watch_stream(session: &Session, response: &ResponseHeader, passage: &mut Passage) {
     let upgraded = response.status == StatusCode::SWITCHING_PROTOCOLS;
-    let events = response
-        .headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().to_ascii_lowercase().starts_with(b"text/event-stream"));
+    let kind = response.headers.get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
+    let events = kind.get(..EVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENTS));
     if !(upgraded || events) || session.response_written().is_some() {
         return;
     }
