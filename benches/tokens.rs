@@ -133,6 +133,7 @@ fn verified(bench: &mut Criterion) {
 fn sealed(bench: &mut Criterion) {
     let ring = KeyRing::new(&[[7; 32]]).unwrap();
     let ticket = RefreshTicket {
+        begun: None,
         refresh: Secret::new("r".repeat(86)),
         sub: "e1f2b3c4-0000-4000-8000-000000000001".into(),
         session: "a1b2c3d4-0000-4000-8000-000000000003".into(),

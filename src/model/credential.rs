@@ -79,6 +79,8 @@ pub struct RefreshTicket {
     pub started: Moment,
     /// Whether the cookies outlive the browser.
     pub remember: bool,
+    /// What the session is known as that was begun with it and ends with it.
+    pub begun: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -88,6 +90,8 @@ struct Sealed {
     k: String,
     t: u64,
     m: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    b: Option<String>,
 }
 
 /// Seals and opens what the client must carry but not read: AES-256-GCM-SIV, so that even a repeated nonce
@@ -133,6 +137,7 @@ impl KeyRing {
             k: ticket.session.clone(),
             t: ticket.started.millis(),
             m: ticket.remember,
+            b: ticket.begun.clone(),
         };
         let body = serde_json::to_vec(&inside).ok()?;
         Some(URL_SAFE_NO_PAD.encode(self.seal_bytes(&refresh_of(site, kind), body, nonce)?))
@@ -149,6 +154,7 @@ impl KeyRing {
             session: inside.k,
             started: Moment::from_millis(inside.t),
             remember: inside.m,
+            begun: inside.b,
         })
     }
 
@@ -210,6 +216,7 @@ mod tests {
             session: "sid-1".into(),
             started: Moment::from_secs(7),
             remember: true,
+            begun: Some("a-hash".into()),
         }
     }
 

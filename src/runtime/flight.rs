@@ -161,6 +161,7 @@ impl Flight {
         let (runtime, guarded, now) = (&self.runtime, &self.guarded, self.now());
         let ticket = RefreshTicket {
             refresh: pair.refresh.clone().unwrap_or_else(|| self.ticket.refresh.clone()),
+            begun: None,
             ..self.ticket.clone()
         };
         // A sign-out that came in between wins, and what the provider has just issued is ended too.
@@ -183,6 +184,10 @@ impl Flight {
         let fresh = Fresh { pair: &pair, ticket: &ticket, visitor: &visitor, now };
         match runtime.issue(guarded, self.kind, fresh).await {
             Ok(tokens) => {
+                // Also where another id was presented with this token, or none.
+                if let Some(session) = &self.ticket.begun {
+                    runtime.end_session_known_as(session).await;
+                }
                 let access: Arc<str> = Arc::from(pair.access.expose());
                 let outcome = Outcome::Issued { tokens: tokens.clone(), access: Arc::clone(&access) };
                 (Renewal::Renewed(Box::new((Renewed { tokens, visitor, access }, ticket))), Some(outcome))

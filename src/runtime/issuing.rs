@@ -30,34 +30,36 @@ impl Runtime {
     ) -> Result<IssuedTokens, Reason> {
         let Fresh { pair, ticket, visitor, now } = fresh;
         let site = &guarded.site;
+        let (proof, begun) = match kind {
+            CredentialKind::Session => {
+                let begun = self.begin_session(guarded, (pair, ticket), visitor, now).await?;
+                (begun.id, Some(begun.known_as))
+            }
+            CredentialKind::Jwt | CredentialKind::Bearer => (Arc::from(pair.access.expose()), None),
+        };
         let refresh: Option<Arc<str>> = match &pair.refresh {
             None => None,
             Some(_) => {
-                let sealed = self.sealing.seal(&site.name, kind, ticket, system::random());
+                let ticket = RefreshTicket { begun, ..ticket.clone() };
+                let sealed = self.sealing.seal(&site.name, kind, &ticket, system::random());
                 Some(Arc::from(sealed.ok_or(Reason::Internal)?))
             }
         };
-        let length = refresh.as_ref().map_or(0, |text| text.len());
-        let proof: Arc<str> = match kind {
-            CredentialKind::Session => {
-                fits_cookies(guarded, length, "use shorter refresh tokens")?;
-                self.begin_session(guarded, (pair, ticket), visitor, now).await?
-            }
-            CredentialKind::Jwt => {
-                let together = length + pair.access.expose().len();
-                fits_cookies(guarded, together, "use credential = \"session\", or fewer claims")?;
-                Arc::from(pair.access.expose())
-            }
-            CredentialKind::Bearer => Arc::from(pair.access.expose()),
-        };
+        if kind != CredentialKind::Bearer {
+            fits_cookies(guarded, proof.len() + refresh.as_ref().map_or(0, |text| text.len()))?;
+        }
         Ok(IssuedTokens { kind, proof, refresh, remember: ticket.remember })
     }
 }
 
-fn fits_cookies(guarded: &Guarded, bytes: usize, hint: &str) -> Result<(), Reason> {
+fn fits_cookies(guarded: &Guarded, bytes: usize) -> Result<(), Reason> {
     if bytes <= MAX_TOGETHER {
         return Ok(());
     }
-    tracing::error!(site = guarded.site.name, bytes, hint, "the provider's tokens are too large for cookies");
+    tracing::error!(
+        site = guarded.site.name,
+        bytes,
+        "the provider's tokens are too large for cookies: use credential = \"session\", or fewer claims"
+    );
     Err(Reason::TokensTooLarge)
 }

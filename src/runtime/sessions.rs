@@ -51,6 +51,14 @@ struct Record {
     r: Option<String>,
 }
 
+/// A session that has just begun.
+pub(super) struct BegunSession {
+    /// What the visitor carries.
+    pub(super) id: Arc<str>,
+    /// What it is called where the id must not be known: its hash.
+    pub(super) known_as: String,
+}
+
 /// What a sign-out needs to know of a session.
 pub(super) struct EndedSession {
     pub(super) session: SessionKey,
@@ -146,14 +154,14 @@ impl Runtime {
         unpacked(&self.sealing.open_bytes(&purpose(guarded), sealed)?)
     }
 
-    /// Begins a session; its id.
+    /// Begins a session.
     pub(super) async fn begin_session(
         &self,
         guarded: &Guarded,
         (pair, ticket): (&TokenPair, &RefreshTicket),
         visitor: &Visitor,
         now: Moment,
-    ) -> Result<Arc<str>, Reason> {
+    ) -> Result<BegunSession, Reason> {
         let record = Record {
             c: visitor.identity.claims.clone(),
             i: visitor.issued.millis(),
@@ -169,7 +177,7 @@ impl Runtime {
         let session = StoredSession { sealed: sealed.into(), ends: now.plus(life.absolute) };
         let hash = hash(&id).ok_or(Reason::Internal)?;
         match self.shared.store.put_session(hash, session, life.idle, now).await {
-            Ok(()) => Ok(Arc::from(id)),
+            Ok(()) => Ok(BegunSession { id: Arc::from(id), known_as: URL_SAFE_NO_PAD.encode(hash.0) }),
             Err(error) => {
                 audit::store_failed(&error.0);
                 Err(Reason::StoreUnavailable)
@@ -179,7 +187,19 @@ impl Runtime {
 
     /// Ends the session of this id, where there is one: nobody gets in with it any more.
     pub(super) async fn end_session(&self, id: &str) {
-        let Some(hash) = hash(id) else { return };
+        if let Some(hash) = hash(id) {
+            self.end_session_at(hash).await;
+        }
+    }
+
+    /// The same for [`BegunSession::known_as`].
+    pub(super) async fn end_session_known_as(&self, name: &str) {
+        if let Some(hash) = URL_SAFE_NO_PAD.decode(name).ok().and_then(|bytes| bytes.try_into().ok()) {
+            self.end_session_at(SessionHash(hash)).await;
+        }
+    }
+
+    async fn end_session_at(&self, hash: SessionHash) {
         if let Err(error) = self.shared.store.end_session(hash).await {
             audit::store_failed(&error.0);
         }

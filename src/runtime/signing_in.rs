@@ -102,6 +102,7 @@ impl Runtime {
             session: visitor.session.0.clone(),
             started: now,
             remember: credentials.remember,
+            begun: None,
         };
         let fresh = Fresh { pair: &pair, ticket: &ticket, visitor: &visitor, now };
         let tokens = self.issue(guarded, kind, fresh).await.map_err(SignInFault::Trouble)?;

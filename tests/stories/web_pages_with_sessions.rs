@@ -165,6 +165,8 @@ async fn a_stolen_refresh_token_with_a_bad_session_id_gets_a_new_session_and_no_
         let reply = thief.get(CART).await;
         assert_eq!(reply.status, 200);
         assert_ne!(session(&thief), bad, "never the presented one");
+        let first = browser.thief_of(&[SESSION]).get(CART).await.status;
+        assert_eq!(first, 302, "the session that was begun with that token is dead, whatever id came with it");
         assert_eq!((session(&thief).len(), thief.cookie(ACCESS)), (43, None));
         assert_eq!(stage.requests(reason).await, 1);
     }
