@@ -5,11 +5,13 @@
 
 #[cfg(test)]
 mod contract;
+mod ends;
 mod landings;
 pub mod memory;
 mod revocations;
 mod sessions;
 pub mod throttle;
+mod waiting;
 
 use std::fmt;
 use std::sync::Arc;
@@ -55,7 +57,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn settle(&self, reservation: Reservation, how: Settlement) -> Result<(), StoreError>;
 
     /// Keeps `session` under the hash of its id; it lives for `idle` from `now` on unless it is used, and never past its
-    /// own end.
+    /// own end. A store may forget it earlier when it is full.
     ///
     /// # Errors
     /// When the store cannot promise it.
@@ -114,6 +116,10 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Forgets what is over. Never needed for right answers or bounded memory: it gives memory back early.
     fn sweep(&self, now: Moment);
+
+    /// Keeps in touch with what is beyond the network, for ever: connects, connects again, hears what other replicas
+    /// say. Without it such a store does not answer. A store that has nothing beyond the network waits.
+    async fn keep(&self);
 
     /// Whether the store answers.
     ///
