@@ -15,7 +15,8 @@ use crate::provider::fusionauth::{Endpoint, Fusionauth};
 use crate::provider::key_ring::KeyRing;
 use crate::provider::keys::KeySet;
 use crate::provider::outbound::Outbound;
-use crate::system::Clock;
+use crate::store::{self, ThrottleKeys};
+use crate::system::{self, Clock};
 
 use super::assertion::Assertions;
 use super::remembered::RememberedTokens;
@@ -41,7 +42,7 @@ impl std::error::Error for BuildFault {}
 pub fn build(settings: Settings, previous: Option<&Runtime>, clock: Clock) -> Result<Runtime, BuildFault> {
     let shared = match previous {
         Some(previous) => Arc::clone(&previous.shared),
-        None => Arc::new(Shared::new(clock, outbound()?)),
+        None => Arc::new(shared(&settings, clock)?),
     };
     let settings = Arc::new(settings);
     let outbound = Arc::new(outbound()?);
@@ -68,6 +69,19 @@ pub fn build(settings: Settings, previous: Option<&Runtime>, clock: Clock) -> Re
     let sealing = sealing(&settings)?;
     let no_site = shared.metrics.site("");
     Ok(Runtime { settings, shared, providers, sites, by_host, sealing, assertions, no_site })
+}
+
+fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildFault> {
+    let store = store::open(&settings.store).map_err(|error| BuildFault(error.to_string()))?;
+    let throttle_keys = match settings.store {
+        settings::Store::Memory => ThrottleKeys::new(system::random()),
+        // Replicas count together, so they need the same keys: what they share already are those of the cookies.
+        settings::Store::Redis(_) => {
+            let keys = cookie_keys(settings)?;
+            ThrottleKeys::shared(keys.first().map_or(&[], <[u8; 32]>::as_slice))
+        }
+    };
+    Ok(Shared::new(clock, outbound()?, store, throttle_keys))
 }
 
 fn outbound() -> Result<Outbound, BuildFault> {
@@ -153,12 +167,14 @@ fn hosts(site: &Site) -> Vec<Host> {
 }
 
 fn sealing(settings: &Settings) -> Result<SealingKeys, BuildFault> {
-    let keys: Vec<[u8; 32]> = if settings.cookie_keys.is_empty() {
-        vec![state::cookie_key(&settings.state_dir).map_err(|error| no_state(settings, &error))?]
-    } else {
-        settings.cookie_keys.iter().map(|key| key.0).collect()
-    };
-    SealingKeys::new(&keys).ok_or_else(|| BuildFault("no key to seal cookies with".into()))
+    SealingKeys::new(&cookie_keys(settings)?).ok_or_else(|| BuildFault("no key to seal cookies with".into()))
+}
+
+fn cookie_keys(settings: &Settings) -> Result<Vec<[u8; 32]>, BuildFault> {
+    if settings.cookie_keys.is_empty() {
+        return Ok(vec![state::cookie_key(&settings.state_dir).map_err(|error| no_state(settings, &error))?]);
+    }
+    Ok(settings.cookie_keys.iter().map(|key| key.0).collect())
 }
 
 fn assertions(settings: &Settings, previous: Option<&Runtime>) -> Result<Arc<Assertions>, BuildFault> {

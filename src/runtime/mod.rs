@@ -17,8 +17,8 @@ use crate::model::origin::Host;
 use crate::model::site::Site;
 use crate::model::token::Visitor;
 use crate::provider::outbound::Outbound;
-use crate::store::{MemoryStore, Store, ThrottleKeys};
-use crate::system::{self, Clock};
+use crate::store::{Store, ThrottleKeys};
+use crate::system::Clock;
 use crate::telemetry::audit::Occasion;
 use crate::telemetry::{Metrics, SiteMetrics};
 
@@ -94,15 +94,8 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(clock: Clock, probes: Outbound) -> Self {
-        Self {
-            probes,
-            clock,
-            metrics: Metrics::new(),
-            store: Arc::new(MemoryStore::new()),
-            renewals: Renewals::new(),
-            throttle_keys: ThrottleKeys::new(system::random()),
-        }
+    fn new(clock: Clock, probes: Outbound, store: Arc<dyn Store>, throttle_keys: ThrottleKeys) -> Self {
+        Self { probes, clock, metrics: Metrics::new(), store, renewals: Renewals::new(), throttle_keys }
     }
 }
 

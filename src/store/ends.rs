@@ -64,4 +64,9 @@ impl<K: Copy + Eq + Hash + Ord> Ends<K> {
         self.first_ended(now)?;
         self.take_first()
     }
+
+    /// All, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (K, Moment)> + '_ {
+        self.by_key.iter().map(|(key, end)| (*key, *end))
+    }
 }

@@ -8,6 +8,7 @@ mod contract;
 mod ends;
 mod landings;
 pub mod memory;
+pub mod redis;
 mod revocations;
 mod sessions;
 pub mod throttle;
@@ -19,12 +20,24 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::config::settings::Rate;
+use crate::config::settings::{self, Rate};
 use crate::model::moment::Moment;
 use crate::model::token::SessionKey;
 
 pub use memory::MemoryStore;
+pub use redis::RedisStore;
 pub use throttle::{Reservation, RetryAfter, Settlement, ThrottleKey, ThrottleKeys};
+
+/// The store that `wanted` asks for. Connects to nothing yet: that is [`Store::keep`]'s to do.
+///
+/// # Errors
+/// When there is no way to connect as it is wanted.
+pub fn open(wanted: &settings::Store) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match wanted {
+        settings::Store::Memory => Arc::new(MemoryStore::new()),
+        settings::Store::Redis(wanted) => Arc::new(RedisStore::new(wanted)?),
+    })
+}
 
 /// What must outlive a request.
 ///
@@ -70,7 +83,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     ) -> Result<(), StoreError>;
 
     /// The session of this id, whose life goes on for `idle` from `now`, never past its end. `None` when it is over or
-    /// never was. A store beyond the network may answer from what it read less than a second ago.
+    /// never was. A store beyond the network may answer from what it read less than a second ago; the life then goes on from
+    /// that earlier reading.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -82,7 +96,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// When the store does not answer.
     async fn end_session(&self, id: SessionHash) -> Result<(), StoreError>;
 
-    /// How many sessions are alive, as far as this process knows: for a metric.
+    /// How many sessions are alive, as far as this process knows, for a metric: beyond the network those that were
+    /// lately used here.
     fn sessions(&self) -> usize;
 
     /// Asks to be the one that renews a refresh token: one holder at a time, over all that share the store. The lease

@@ -81,6 +81,15 @@ impl Revocations {
         })
     }
 
+    /// Everything that is remembered.
+    pub(super) fn all(&self) -> Vec<(Mark, Moment)> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            all.extend(shard.read().unwrap_or_else(PoisonError::into_inner).iter());
+        }
+        all
+    }
+
     pub(super) fn sweep(&self, now: Moment) {
         for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
