@@ -8,6 +8,10 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 failed=0
 
+# The store's tests start it themselves, and say so where it is missing.
+said=$(sh scripts/need.sh redis-server:redis-server redis-sentinel:redis-sentinel 2>&1) || true
+[ -z "$said" ] || echo "$said"
+
 # One failure does not hide what comes after it.
 circle() {
     "$@" 2>&1 | tee -a "$log" || failed=1

@@ -7,7 +7,7 @@
 //! * [`decide`]: what follows from what. All policy, pure: *ask, fetch, ask again* until it is settled.
 //! * `config`: what the operator wrote, checked, every problem at once.
 //! * `provider`: who vouches for people. FusionAuth's API, keys and the verification of tokens.
-//! * `store`: where revocations and throttles rest.
+//! * `store`: where sessions, shared renewals, revocations and throttles rest.
 //! * `telemetry`: what the watchers are told.
 //! * `runtime`: everything one request needs, built from settings and swapped whole on reload.
 //! * `pages`: the HTML of the forms and problem pages, from `static/`.

@@ -62,6 +62,9 @@ fn reload(path: &Path, living: &Living, lodgers: &mut Lodgers) {
             if settings.server.listen != before.server.listen || settings.server.admin != before.server.admin {
                 tracing::warn!("listening addresses have changed: that part takes a restart");
             }
+            if settings.store != before.store {
+                tracing::warn!("the store has changed: that part takes a restart");
+            }
             let clock = current.clock().clone();
             let built = lodgers.settle(settings, &clock).and_then(|settings| {
                 runtime::build(settings, Some(&current), clock).map_err(|fault| fault.to_string())

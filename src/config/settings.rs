@@ -21,6 +21,8 @@ pub struct Settings {
     pub server: Server,
     /// By name; never empty.
     pub providers: BTreeMap<String, Provider>,
+    /// Where sessions, shared renewals, revocations and throttles rest.
+    pub store: Store,
     /// The sealing keys, decoded, the first seals; empty: one is made in `state_dir`.
     pub cookie_keys: Vec<SealingKeyBytes>,
     /// When the first of them was written, where it stands in a file of its own.
@@ -113,6 +115,43 @@ pub enum ProviderKind {
         /// The TOML file of its users.
         users: PathBuf,
     },
+}
+
+/// Where sessions, shared renewals, revocations and throttles rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// In this process.
+    Memory,
+    /// On servers that all replicas share.
+    Redis(Redis),
+}
+
+/// How to reach Redis or Valkey.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redis {
+    /// What listens at the nodes.
+    pub form: RedisForm,
+    /// Names or addresses (IPv6 without brackets) with ports; never empty, one for [`RedisForm::One`].
+    pub nodes: Vec<(String, u16)>,
+    /// Whether TLS is spoken, verified.
+    pub tls: bool,
+    /// The user of the servers.
+    pub user: Option<String>,
+    /// Their password.
+    pub password: Option<Secret>,
+    /// The number of the database.
+    pub database: u32,
+}
+
+/// How several servers are one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisForm {
+    /// There is one.
+    One,
+    /// The nodes are sentinels; they know which server is the master of this name.
+    Sentinel(String),
+    /// The nodes are some of a cluster; they know the others.
+    Cluster,
 }
 
 /// Attempts to sign in.

@@ -8,11 +8,15 @@ use super::*;
 fn surroundings() -> Imagined {
     let mut there = Imagined::default();
     there.variables.insert("FUSIONAUTH_API_KEY".into(), "a-key-of-fusionauth".into());
+    there.variables.insert("REDIS_URL".into(), "rediss://:a-password@redis.internal".into());
     for (path, text) in [
         ("/run/secrets/fusionauth-api-key", "a-key-of-fusionauth\n"),
         ("/run/secrets/cookie-key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"),
         ("/run/secrets/cookie-key-before", "HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHgA=\n"),
         ("/etc/vestibule/cookie.key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"),
+        ("packaging/replicas/secrets/fusionauth.key", "a-key-of-fusionauth\n"),
+        ("packaging/replicas/secrets/cookie.key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"),
+        ("packaging/replicas/secrets/redis.url", "redis://:a-password@redis:6379\n"),
         ("config/examples/../users.toml", ""),
         ("config/users.toml", ""),
         ("users.toml", ""),
@@ -23,7 +27,8 @@ fn surroundings() -> Imagined {
 }
 
 fn shipped() -> Vec<std::path::PathBuf> {
-    let mut paths = vec![Path::new("config/vestibule.toml").to_path_buf()];
+    let mut paths =
+        ["config/vestibule.toml", "packaging/replicas/vestibule.toml"].map(Path::new).map(Path::to_path_buf).to_vec();
     let examples = std::fs::read_dir("config/examples").unwrap();
     paths.extend(examples.map(|entry| entry.unwrap().path()).filter(|path| path.extension().unwrap() == "toml"));
     assert!(paths.len() > 5, "{paths:?}");

@@ -16,13 +16,14 @@ use crate::provider::fusionauth::{Endpoint, Fusionauth};
 use crate::provider::key_ring::KeyRing;
 use crate::provider::keys::KeySet;
 use crate::provider::outbound::Outbound;
-use crate::system::Clock;
+use crate::store::{self, MemoryStore, ThrottleKeys};
+use crate::system::{self, Clock};
 
 use super::assertion::Assertions;
 use super::remembered::RememberedTokens;
 use super::sessions::RememberedSessions;
 use super::upstreams::Upstreams;
-use super::{FixedHeaders, Guarded, Runtime, Shared, Vouching, cookie_keys, state};
+use super::{FixedHeaders, Guarded, Runtime, Shared, Storage, Vouching, cookie_keys, state};
 
 /// Why settings that were checked cannot be brought to life here; in words for an operator.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl std::error::Error for BuildFault {}
 pub fn build(settings: Settings, previous: Option<&Runtime>, clock: Clock) -> Result<Runtime, BuildFault> {
     let shared = match previous {
         Some(previous) => Arc::clone(&previous.shared),
-        None => Arc::new(Shared::new(clock, outbound()?)),
+        None => Arc::new(shared(&settings, clock)?),
     };
     let settings = Arc::new(settings);
     let outbound = Arc::new(outbound()?);
@@ -70,6 +71,25 @@ pub fn build(settings: Settings, previous: Option<&Runtime>, clock: Clock) -> Re
     let (sealing, sealing_since) = sealing(&settings, shared.clock.now())?;
     let no_site = shared.metrics.site("");
     Ok(Runtime { settings, shared, providers, sites, by_host, sealing, sealing_since, assertions, no_site })
+}
+
+fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildFault> {
+    let near = Arc::new(MemoryStore::new());
+    let store = store::shared(&settings.store).map_err(|error| BuildFault(error.to_string()))?;
+    if store.is_some() && settings.cookie_keys.is_empty() {
+        tracing::warn!(
+            state_dir = %settings.state_dir.display(),
+            "replicas open what others sealed only with the same keys: set `cookies.keys`, or share this folder"
+        );
+    }
+    let throttle_keys = if store.is_some() {
+        // Replicas count together, so they need the same keys: what they share already are those of the cookies.
+        let (keys, _) = cookie_keys(settings, clock.now())?;
+        ThrottleKeys::shared(keys.first().map_or(&[], <[u8; 32]>::as_slice))
+    } else {
+        ThrottleKeys::new(system::random())
+    };
+    Ok(Shared::new(clock, outbound()?, Storage { near, store, throttle_keys }))
 }
 
 fn outbound() -> Result<Outbound, BuildFault> {
@@ -155,16 +175,19 @@ fn hosts(site: &Site) -> Vec<Host> {
         .collect()
 }
 
-/// The keys, and when the first of them was made.
 fn sealing(settings: &Settings, now: Moment) -> Result<(SealingKeys, Option<Moment>), BuildFault> {
-    let (keys, made) = if settings.cookie_keys.is_empty() {
-        let kept = cookie_keys::read(&settings.state_dir, now).map_err(|error| no_state(settings, &error))?;
-        (kept.keys, kept.made)
-    } else {
-        (settings.cookie_keys.iter().map(|key| key.0).collect(), settings.cookie_key_made)
-    };
+    let (keys, made) = cookie_keys(settings, now)?;
     let ring = SealingKeys::new(&keys).ok_or_else(|| BuildFault("no key to seal cookies with".into()))?;
     Ok((ring, made))
+}
+
+/// The keys, and when the first of them was made.
+fn cookie_keys(settings: &Settings, now: Moment) -> Result<(Vec<[u8; 32]>, Option<Moment>), BuildFault> {
+    if settings.cookie_keys.is_empty() {
+        let kept = cookie_keys::read(&settings.state_dir, now).map_err(|error| no_state(settings, &error))?;
+        return Ok((kept.keys, kept.made));
+    }
+    Ok((settings.cookie_keys.iter().map(|key| key.0).collect(), settings.cookie_key_made))
 }
 
 fn assertions(settings: &Settings, previous: Option<&Runtime>) -> Result<Arc<Assertions>, BuildFault> {

@@ -31,7 +31,14 @@ pub async fn keep(living: Arc<Living>, stop: watch::Receiver<bool>) {
         () = keep_keys(&living) => {}
         () = keep_tidy(&living) => {}
         () = keep_watch(&living) => {}
+        () = keep_store(&living) => {}
     }
+}
+
+/// The store outlives every configuration.
+async fn keep_store(living: &Living) {
+    let store = Arc::clone(&living.current().shared.store);
+    store.keep().await;
 }
 
 /// Fetches every provider's keys at start and from time to time, quickly while there are none.
@@ -63,6 +70,7 @@ async fn keep_tidy(living: &Living) {
         let runtime = living.current();
         let now = runtime.clock().now();
         runtime.shared.store.sweep(now);
+        runtime.shared.leases.sweep(now);
         for guarded in runtime.sites() {
             for index in 0..guarded.upstreams.len() {
                 guarded.upstreams.resolve(index).await;

@@ -95,6 +95,11 @@ impl Leases {
         told(self.near.release(held.key, held.near).await);
     }
 
+    /// Forgets what is over here.
+    pub(super) fn sweep(&self, now: Moment) {
+        self.near.sweep(now);
+    }
+
     /// Waits until it may be worth asking again, for `at_most` this long.
     pub(super) async fn changed(&self, key: RenewalKey, at_most: Duration) {
         match &self.shared {

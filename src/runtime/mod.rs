@@ -18,7 +18,7 @@ use crate::model::site::Site;
 use crate::model::token::Visitor;
 use crate::provider::outbound::Outbound;
 use crate::store::{MemoryStore, Store, ThrottleKeys};
-use crate::system::{self, Clock};
+use crate::system::Clock;
 use crate::telemetry::audit::Occasion;
 use crate::telemetry::{Metrics, SiteMetrics};
 
@@ -105,19 +105,21 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(clock: Clock, probes: Outbound) -> Self {
-        let near = Arc::new(MemoryStore::new());
-        let store: Arc<dyn Store> = Arc::clone(&near) as _;
-        Self {
-            probes,
-            clock,
-            metrics: Metrics::new(),
-            store,
-            flights: Arc::default(),
-            leases: Leases::new(near, None),
-            throttle_keys: ThrottleKeys::new(system::random()),
-        }
+    fn new(clock: Clock, probes: Outbound, storage: Storage) -> Self {
+        let Storage { near, store, throttle_keys } = storage;
+        let shared = store.clone().unwrap_or_else(|| Arc::clone(&near) as _);
+        let leases = Leases::new(near, store);
+        Self { clock, metrics: Metrics::new(), store: shared, flights: Arc::default(), leases, throttle_keys, probes }
     }
+}
+
+/// Where things rest.
+struct Storage {
+    /// In this process.
+    near: Arc<MemoryStore>,
+    /// Where replicas share, if they do.
+    store: Option<Arc<dyn Store>>,
+    throttle_keys: ThrottleKeys,
 }
 
 /// A site with everything that serves it.

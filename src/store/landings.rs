@@ -1,72 +1,89 @@
 //! Renewals under way and renewals done, of one process.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
+use super::ends::Ends;
+use super::waiting::Waiting;
 use super::{Fence, Landing, Lease, RenewalKey};
 use crate::model::moment::Moment;
 
-/// At most this many refresh tokens are known at once; the soonest to be over go first.
+/// Looked at with each new lease: two for one, so that what is over cannot pile up.
+const SWEPT_AT_ONCE: usize = 2;
+
+/// How much may be known at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Refresh tokens that are renewed now or were within the reuse window.
+    pub(super) landings: usize,
+    /// Bytes of their results.
+    pub(super) bytes: usize,
+    /// Refresh tokens that were replaced some time ago.
+    pub(super) spent: usize,
+}
+
+/// Refresh tokens within bounds; beyond them the soonest to be over go first.
 #[derive(Debug)]
 pub(super) struct Landings {
     slots: Mutex<Slots>,
-    most: usize,
-    /// Somebody landed or gave back.
-    changed: Notify,
+    room: Room,
+    waiting: Waiting,
 }
 
 #[derive(Debug, Default)]
 struct Slots {
-    by_key: HashMap<RenewalKey, Slot>,
+    live: HashMap<RenewalKey, Slot>,
+    /// When each of `live` is over.
+    ends: Ends<RenewalKey>,
+    bytes: usize,
+    /// What is left of a landing after its time, by half of its key: only that it was.
+    spent: Ends<[u8; 16]>,
     last_fence: u64,
 }
 
 #[derive(Debug)]
 enum Slot {
-    Leased { fence: Fence, until: Moment },
-    Landed(Landing),
-}
-
-impl Slot {
-    /// When nothing needs to be known of it any more.
-    fn over(&self) -> Moment {
-        match self {
-            Self::Leased { until, .. } => *until,
-            Self::Landed(landing) => landing.spent_until.unwrap_or(landing.until).max(landing.until),
-        }
-    }
+    Leased(Fence),
+    Landed { sealed: Arc<[u8]>, spent_until: Option<Moment> },
 }
 
 impl Landings {
-    pub(super) fn new(most: usize) -> Self {
-        Self { slots: Mutex::default(), most: most.max(1), changed: Notify::new() }
+    pub(super) fn new(room: Room) -> Self {
+        Self { slots: Mutex::default(), room, waiting: Waiting::new() }
     }
 
     pub(super) fn lease(&self, key: RenewalKey, span: Duration, now: Moment) -> Lease {
         let mut slots = self.slots();
-        match slots.by_key.get(&key) {
-            Some(Slot::Leased { until, .. }) if now < *until => return Lease::Busy,
-            Some(Slot::Landed(landing)) if now < landing.until => return Lease::Landed(landing.sealed.clone()),
-            Some(Slot::Landed(Landing { spent_until: Some(until), .. })) if now < *until => return Lease::Spent,
-            Some(Slot::Leased { .. } | Slot::Landed(_)) | None => {}
+        for _ in 0..SWEPT_AT_ONCE {
+            slots.retire_first(now, self.room);
+            slots.spent.take_ended(now);
         }
-        slots.make_room(self.most, now);
+        if slots.ends.of(&key).is_some_and(|end| end <= now) {
+            slots.retire(key, now, self.room);
+        }
+        match slots.live.get(&key) {
+            Some(Slot::Leased(_)) => return Lease::Busy,
+            Some(Slot::Landed { sealed, .. }) => return Lease::Landed(Arc::clone(sealed)),
+            None => {}
+        }
+        if slots.spent.of(&half(key)).is_some_and(|until| now < until) {
+            return Lease::Spent;
+        }
         slots.last_fence += 1;
         let fence = Fence(slots.last_fence);
-        slots.by_key.insert(key, Slot::Leased { fence, until: now.plus(span) });
+        slots.put(key, Slot::Leased(fence), now.plus(span));
+        slots.make_room(self.room);
         Lease::Held(fence)
     }
 
     pub(super) fn extend(&self, key: RenewalKey, fence: Fence, span: Duration, now: Moment) -> bool {
         let mut slots = self.slots();
-        if !slots.is_held(key, fence) {
-            return false;
+        let held = slots.is_held(key, fence);
+        if held {
+            slots.ends.set(key, now.plus(span));
         }
-        slots.by_key.insert(key, Slot::Leased { fence, until: now.plus(span) });
-        true
+        held
     }
 
     pub(super) fn land(&self, key: RenewalKey, fence: Fence, landing: Landing) -> bool {
@@ -75,9 +92,10 @@ impl Landings {
             if !slots.is_held(key, fence) {
                 return false;
             }
-            slots.by_key.insert(key, Slot::Landed(landing));
+            slots.put(key, Slot::Landed { sealed: landing.sealed, spent_until: landing.spent_until }, landing.until);
+            slots.make_room(self.room);
         }
-        self.changed.notify_waiters();
+        self.waiting.wake(key);
         true
     }
 
@@ -85,19 +103,28 @@ impl Landings {
         {
             let mut slots = self.slots();
             if slots.is_held(key, fence) {
-                slots.by_key.remove(&key);
+                slots.take(key);
             }
         }
-        self.changed.notify_waiters();
+        self.waiting.wake(key);
     }
 
-    pub(super) async fn landing(&self, at_most: Duration) {
-        // Whichever comes first; the caller looks for itself.
-        let _ = tokio::time::timeout(at_most, self.changed.notified()).await;
+    pub(super) async fn landing(&self, key: RenewalKey, at_most: Duration) {
+        let is_leased = || matches!(self.slots().live.get(&key), Some(Slot::Leased(_)));
+        self.waiting.wait(key, is_leased, at_most).await;
     }
 
     pub(super) fn sweep(&self, now: Moment) {
-        self.slots().sweep(now);
+        let mut slots = self.slots();
+        while slots.retire_first(now, self.room) {}
+        while slots.spent.take_ended(now).is_some() {}
+    }
+
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> (usize, usize, usize) {
+        let slots = self.slots();
+        assert_eq!(slots.live.len(), slots.ends.len());
+        (slots.live.len(), slots.bytes, slots.spent.len())
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots> {
@@ -107,26 +134,61 @@ impl Landings {
 
 impl Slots {
     fn is_held(&self, key: RenewalKey, by: Fence) -> bool {
-        matches!(self.by_key.get(&key), Some(Slot::Leased { fence, .. }) if *fence == by)
+        matches!(self.live.get(&key), Some(Slot::Leased(fence)) if *fence == by)
     }
 
-    fn sweep(&mut self, now: Moment) {
-        self.by_key.retain(|_, slot| now < slot.over());
+    fn put(&mut self, key: RenewalKey, slot: Slot, end: Moment) {
+        self.take(key);
+        self.bytes += slot.bytes();
+        self.live.insert(key, slot);
+        self.ends.set(key, end);
     }
 
-    /// Called before one is put in. Half go at once, so that a crowd does not pay for the room each time.
-    fn make_room(&mut self, most: usize, now: Moment) {
-        if self.by_key.len() < most {
-            return;
-        }
-        self.sweep(now);
-        if self.by_key.len() < most {
-            return;
-        }
-        let mut ends: Vec<Moment> = self.by_key.values().map(Slot::over).collect();
-        let middle = ends.len() / 2;
-        let (_, cut, _) = ends.select_nth_unstable(middle);
-        let cut = *cut;
-        self.by_key.retain(|_, slot| cut < slot.over());
+    fn take(&mut self, key: RenewalKey) -> Option<Slot> {
+        self.ends.remove(&key);
+        let slot = self.live.remove(&key)?;
+        self.bytes -= slot.bytes();
+        Some(slot)
     }
+
+    /// A lease whose time is over is free, a landing whose time is over leaves its mark.
+    fn retire(&mut self, key: RenewalKey, now: Moment, room: Room) {
+        let Some(Slot::Landed { spent_until: Some(until), .. }) = self.take(key) else { return };
+        if now < until {
+            self.spent.set(half(key), until);
+            while self.spent.len() > room.spent {
+                self.spent.take_first();
+            }
+        }
+    }
+
+    fn retire_first(&mut self, now: Moment, room: Room) -> bool {
+        let first = self.ends.first_ended(now);
+        if let Some(key) = first {
+            self.retire(key, now, room);
+        }
+        first.is_some()
+    }
+
+    /// What is forgotten for want of room leaves no mark: whoever comes with that token in time is no thief.
+    fn make_room(&mut self, room: Room) {
+        while self.live.len() > room.landings.max(1) || self.bytes > room.bytes {
+            let Some(key) = self.ends.first() else { return };
+            self.take(key);
+        }
+    }
+}
+
+impl Slot {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Leased(_) => 0,
+            Self::Landed { sealed, .. } => sealed.len(),
+        }
+    }
+}
+
+/// 128 bits of a hash tell any number apart.
+fn half(key: RenewalKey) -> [u8; 16] {
+    key.0.first_chunk().copied().unwrap_or_default()
 }

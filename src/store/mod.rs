@@ -5,11 +5,14 @@
 
 #[cfg(test)]
 mod contract;
+mod ends;
 mod landings;
 pub mod memory;
+pub mod redis;
 mod revocations;
 mod sessions;
 pub mod throttle;
+mod waiting;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,12 +20,24 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::config::settings::Rate;
+use crate::config::settings::{self, Rate};
 use crate::model::moment::Moment;
 use crate::model::token::SessionKey;
 
 pub use memory::MemoryStore;
+pub use redis::RedisStore;
 pub use throttle::{Reservation, RetryAfter, Settlement, ThrottleKey, ThrottleKeys};
+
+/// The store that replicas share, where `wanted` asks for one. Connects to nothing yet: that is [`Store::keep`]'s to do.
+///
+/// # Errors
+/// When there is no way to connect as it is wanted.
+pub fn shared(wanted: &settings::Store) -> Result<Option<Arc<dyn Store>>, StoreError> {
+    Ok(match wanted {
+        settings::Store::Memory => None,
+        settings::Store::Redis(wanted) => Some(Arc::new(RedisStore::new(wanted)?)),
+    })
+}
 
 /// What must outlive a request.
 ///
@@ -55,7 +70,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn settle(&self, reservation: Reservation, how: Settlement) -> Result<(), StoreError>;
 
     /// Keeps `session` under the hash of its id; it lives for `idle` from `now` on unless it is used, and never past its
-    /// own end.
+    /// own end. A store may forget it earlier when it is full.
     ///
     /// # Errors
     /// When the store cannot promise it.
@@ -68,7 +83,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     ) -> Result<(), StoreError>;
 
     /// The session of this id, whose life goes on for `idle` from `now`, never past its end. `None` when it is over or
-    /// never was. A store beyond the network may answer from what it read less than a second ago.
+    /// never was. A store beyond the network may answer from what it read less than a second ago; the life then goes on from
+    /// that earlier reading.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -80,7 +96,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// When the store does not answer.
     async fn end_session(&self, id: SessionHash) -> Result<(), StoreError>;
 
-    /// How many sessions are alive, as far as this process knows: for a metric.
+    /// How many sessions are alive, as far as this process knows, for a metric: beyond the network those that were
+    /// lately used here.
     fn sessions(&self) -> usize;
 
     /// Asks to be the one that renews a refresh token: one holder at a time, over all that share the store. The lease
@@ -114,6 +131,10 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Forgets what is over. Never needed for right answers or bounded memory: it gives memory back early.
     fn sweep(&self, now: Moment);
+
+    /// Keeps in touch with what is beyond the network, for ever: connects, connects again, hears what other replicas
+    /// say. Without it such a store does not answer. A store that has nothing beyond the network waits.
+    async fn keep(&self);
 
     /// Whether the store answers.
     ///

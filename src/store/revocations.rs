@@ -1,10 +1,11 @@
 //! Sessions that ended before their tokens did.
 
-use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
+use aws_lc_rs::digest::{Context, SHA256};
+
+use super::ends::Ends;
 use crate::model::moment::Moment;
 use crate::model::token::SessionKey;
 
@@ -13,68 +14,88 @@ const SHARDS: usize = 16;
 /// Forgotten with each new one: two for one, so that what is over cannot pile up.
 const SWEPT_AT_ONCE: usize = 2;
 
-/// Sessions by their marks: 128 bits of two keyed hashes, so that memory holds no session's name and a
-/// provider cannot aim at another one's.
+/// Sessions by their marks.
 #[derive(Debug)]
 pub(super) struct Revocations {
-    hashers: [RandomState; 2],
-    shards: [RwLock<Shard>; SHARDS],
+    shards: [RwLock<Ends<Mark>>; SHARDS],
     per_shard: usize,
     /// All shards together; a request in a gateway nobody signed out of touches nothing else.
     count: AtomicUsize,
 }
 
-#[derive(Debug, Default)]
-struct Shard {
-    ends: HashMap<u128, Moment>,
-    /// The same, the soonest to end first.
-    order: BTreeSet<(Moment, u128)>,
+/// A session of a provider, the same on all replicas: 128 bits of a SHA-256, so that no store holds a session's name
+/// and a provider cannot aim at another one's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Mark(pub(super) [u8; 16]);
+
+impl Mark {
+    pub(super) fn of(provider: &str, session: &SessionKey) -> Self {
+        let mut hash = Context::new(&SHA256);
+        // The length first: no two pairs run together to the same bytes.
+        hash.update(&(provider.len() as u64).to_le_bytes());
+        hash.update(provider.as_bytes());
+        hash.update(session.0.as_bytes());
+        Self(hash.finish().as_ref().first_chunk().copied().unwrap_or_default())
+    }
 }
 
 impl Revocations {
     /// Room for `capacity` sessions; beyond it those that end soonest are forgotten.
     pub(super) fn new(capacity: usize) -> Self {
         Self {
-            hashers: [RandomState::new(), RandomState::new()],
             shards: std::array::from_fn(|_| RwLock::default()),
             per_shard: capacity.div_ceil(SHARDS).max(1),
             count: AtomicUsize::new(0),
         }
     }
 
-    pub(super) fn add(&self, provider: &str, session: &SessionKey, until: Moment, now: Moment) {
-        if until <= now {
+    /// Remembers `mark` until `until`, or longer where that was said before. `now` is `None` where nobody says what
+    /// time it is: then nothing is forgotten for its age.
+    pub(super) fn add(&self, mark: Mark, until: Moment, now: Option<Moment>) {
+        if now.is_some_and(|now| until <= now) {
             return;
         }
-        let mark = self.mark(provider, session);
         let Some(shard) = self.shard(mark) else { return };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-        let before = shard.ends.len();
-        shard.forget_ended(now, SWEPT_AT_ONCE);
-        shard.add(mark, until);
-        while shard.ends.len() > self.per_shard {
-            shard.forget_first();
+        let before = shard.len();
+        for _ in 0..SWEPT_AT_ONCE {
+            now.and_then(|now| shard.take_ended(now));
         }
-        self.recount(before, shard.ends.len());
+        let end = shard.of(&mark).map_or(until, |end| end.max(until));
+        shard.set(mark, end);
+        while shard.len() > self.per_shard {
+            shard.take_first();
+        }
+        self.recount(before, shard.len());
     }
 
     pub(super) fn contains(&self, provider: &str, session: &SessionKey, now: Moment) -> bool {
+        // The mark is made only where there is anything to compare it with.
         if self.count.load(Ordering::Acquire) == 0 {
             return false;
         }
-        let mark = self.mark(provider, session);
+        let mark = Mark::of(provider, session);
         self.shard(mark).is_some_and(|shard| {
             let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
-            shard.ends.get(&mark).is_some_and(|end| now < *end)
+            shard.of(&mark).is_some_and(|end| now < end)
         })
+    }
+
+    /// Everything that is remembered.
+    pub(super) fn all(&self) -> Vec<(Mark, Moment)> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            all.extend(shard.read().unwrap_or_else(PoisonError::into_inner).iter());
+        }
+        all
     }
 
     pub(super) fn sweep(&self, now: Moment) {
         for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-            let before = shard.ends.len();
-            shard.forget_ended(now, usize::MAX);
-            self.recount(before, shard.ends.len());
+            let before = shard.len();
+            while shard.take_ended(now).is_some() {}
+            self.recount(before, shard.len());
         }
     }
 
@@ -93,37 +114,8 @@ impl Revocations {
         }
     }
 
-    fn mark(&self, provider: &str, session: &SessionKey) -> u128 {
-        let [high, low] = self.hashers.each_ref().map(|hasher| hasher.hash_one((provider, session)));
-        u128::from(high) << 64 | u128::from(low)
-    }
-
-    fn shard(&self, mark: u128) -> Option<&RwLock<Shard>> {
-        let [first, ..] = mark.to_le_bytes();
+    fn shard(&self, mark: Mark) -> Option<&RwLock<Ends<Mark>>> {
+        let [first, ..] = mark.0;
         self.shards.get(usize::from(first) % SHARDS)
-    }
-}
-
-impl Shard {
-    fn add(&mut self, mark: u128, until: Moment) {
-        let end = self.ends.entry(mark).or_insert(until);
-        self.order.remove(&(*end, mark));
-        *end = until.max(*end);
-        self.order.insert((*end, mark));
-    }
-
-    fn forget_ended(&mut self, now: Moment, at_most: usize) {
-        for _ in 0..at_most {
-            if self.order.first().is_none_or(|(end, _)| now < *end) {
-                return;
-            }
-            self.forget_first();
-        }
-    }
-
-    fn forget_first(&mut self) {
-        if let Some((_, mark)) = self.order.pop_first() {
-            self.ends.remove(&mark);
-        }
     }
 }

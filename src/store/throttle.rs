@@ -18,7 +18,7 @@ const SWEPT_AT_ONCE: usize = 2;
 
 /// Whose attempts are counted, beyond recognition.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ThrottleKey([u8; 16]);
+pub struct ThrottleKey(pub(super) [u8; 16]);
 
 /// Makes [`ThrottleKey`]s under a key that only this process knows (or that its twins share).
 pub struct ThrottleKeys(Key);
@@ -52,6 +52,14 @@ impl ThrottleKeys {
     #[must_use]
     pub fn new(secret: [u8; 32]) -> Self {
         Self(Key::new(HMAC_SHA256, &secret))
+    }
+
+    /// A maker of keys that other holders of `secret` make too: replicas count together. Nothing of the secret, which
+    /// may have another use, can be told from the keys.
+    #[must_use]
+    pub fn shared(secret: &[u8]) -> Self {
+        let derived = aws_lc_rs::hmac::sign(&Key::new(HMAC_SHA256, secret), b"vestibule throttle keys");
+        Self(Key::new(HMAC_SHA256, derived.as_ref()))
     }
 
     /// The key of an account, whatever the spelling: outer space and case do not count. `scope` keeps apart what
@@ -246,6 +254,14 @@ mod tests {
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
         assert_ne!(of("::1"), of("0.0.0.1"));
+    }
+
+    #[test]
+    fn who_shares_a_secret_shares_keys() {
+        let of = |keys: &ThrottleKeys| keys.account("main", "ann");
+        assert_eq!(of(&ThrottleKeys::shared(&[1; 32])), of(&ThrottleKeys::shared(&[1; 32])));
+        assert_ne!(of(&ThrottleKeys::shared(&[1; 32])), of(&ThrottleKeys::shared(&[2; 32])));
+        assert_ne!(of(&ThrottleKeys::shared(&[1; 32])), of(&ThrottleKeys::new([1; 32])));
     }
 
     #[test]

@@ -94,6 +94,21 @@ async fn thirty_minutes_without_a_request_end_it() {
     assert_eq!(alone.get(CART).await.status, 302);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lives_are_the_operators_to_choose() {
+    let chosen = "[session]\nidle = \"2m\"\nabsolute = \"3m\"\n\n[server]";
+    let kind = "credential = \"session\"\nlanding = ";
+    let config = |config: String| config.replace("[server]", chosen).replace("landing = ", kind);
+    let stage = Stage::set_with(config, |_| {}).await;
+    let mut alone = stage.signed_in().await.thief_of(&[SESSION]);
+    stage.clock.advance(Duration::from_secs(119));
+    assert_eq!(alone.get(CART).await.status, 200);
+    stage.clock.advance(MINUTE);
+    assert_eq!(alone.get(CART).await.status, 200);
+    stage.clock.advance(Duration::from_secs(1));
+    assert_eq!(alone.get(CART).await.status, 302, "three minutes are over");
+}
+
 /// A token lives a minute here, the session half an hour: what the token says is kept fresh all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_whose_token_has_ended_is_renewed() {

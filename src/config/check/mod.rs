@@ -8,6 +8,7 @@ mod providers;
 mod rules;
 mod server;
 mod sites;
+mod store;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -71,14 +72,17 @@ pub(super) fn settings(
     let state_dir = state_dir(&file.state_dir, &mut review);
     let server = server::server(&file.server, &mut review);
     let providers = providers::providers(file, &mut review);
+    let store = store::store(&file.store, &mut review);
+    let session = store::session(&file.session, &mut review);
     let cookie_keys = cookies::sealing_keys(file.cookies.keys.as_deref().unwrap_or_default(), &mut review);
     let cookie_key_made = file.cookies.keys.iter().flatten().next().and_then(|key| review.written_at(key));
     let login = login(&file.login);
-    let sites = sites::sites(file, &mut review);
+    let sites = sites::sites((file, session), &mut review);
     Some(Settings {
         state_dir: state_dir?,
         server: server?,
         providers: providers?,
+        store: store?,
         cookie_keys: cookie_keys?,
         cookie_key_made,
         reuse_window: file.refresh.reuse_window.0,

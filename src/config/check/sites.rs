@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::super::file::File;
 use super::super::file::site::{Credential, Health, Paths, Site as Written, Slashes};
@@ -29,7 +28,7 @@ struct Taken {
     hosts: BTreeSet<(String, Option<u16>)>,
 }
 
-pub(super) fn sites(file: &File, review: &mut Review<'_>) -> Option<Vec<Arc<Site>>> {
+pub(super) fn sites((file, session): (&File, Option<SessionLife>), review: &mut Review<'_>) -> Option<Vec<Arc<Site>>> {
     let written = file.sites.as_ref()?;
     if written.is_empty() {
         // A list of what did not fit is not empty to the operator.
@@ -39,11 +38,17 @@ pub(super) fn sites(file: &File, review: &mut Review<'_>) -> Option<Vec<Arc<Site
         return None;
     }
     let mut taken = Taken::default();
-    let sites: Vec<Option<Site>> = written.iter().map(|site| self::site(site, file, &mut taken, review)).collect();
+    let sites: Vec<Option<Site>> =
+        written.iter().map(|site| self::site(site, (file, session), &mut taken, review)).collect();
     sites.into_iter().map(|site| site.map(Arc::new)).collect()
 }
 
-fn site(written: &At<Written>, file: &File, taken: &mut Taken, review: &mut Review<'_>) -> Option<Site> {
+fn site(
+    written: &At<Written>,
+    (file, session): (&File, Option<SessionLife>),
+    taken: &mut Taken,
+    review: &mut Review<'_>,
+) -> Option<Site> {
     let name = written.name.as_ref().and_then(|name| self::name(name, taken, review));
     let insecure = written.insecure || review.notes.was_taken_out(&written.span, "insecure");
     let origin = written.origin.as_ref().and_then(|text| origin(text, insecure, review));
@@ -79,7 +84,7 @@ fn site(written: &At<Written>, file: &File, taken: &mut Taken, review: &mut Revi
             Credential::Jwt => CredentialKind::Jwt,
             Credential::Session => CredentialKind::Session,
         },
-        session: SessionLife { idle: Duration::from_secs(30 * 60), absolute: Duration::from_secs(12 * 60 * 60) },
+        session: session?,
         bearer: *written.bearer,
         landing: landing?,
         after_logout: after_logout?,

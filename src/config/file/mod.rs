@@ -33,13 +33,11 @@ pub(super) struct File {
     /// The identity providers, each under a name of its own.
     #[schemars(required)]
     pub providers: Option<At<BTreeMap<String, At<Provider>>>>,
-    /// Where shared renewals, revocations and throttles rest.
+    /// Where sessions, shared renewals, revocations and throttles rest. A change takes a restart.
     #[schemars(extend("default" = {}))]
-    #[expect(dead_code, reason = "nothing in it has a choice as yet")]
-    pub store: Store,
+    pub store: At<Store>,
     /// Server-side sessions.
     #[schemars(extend("default" = {}))]
-    #[expect(dead_code, reason = "nothing in it has a choice as yet")]
     pub session: Session,
     /// The gateway's cookies at all sites.
     #[schemars(extend("default" = {}))]
@@ -130,29 +128,31 @@ pub(super) struct Limits {
     pub max_login_body: At<Size>,
 }
 
-/// Where shared renewals, revocations and throttles rest.
+/// Where sessions, shared renewals, revocations and throttles rest. A change takes a restart.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Store {
     /// The kind of store.
     #[schemars(extend("default" = "memory"))]
-    #[expect(dead_code, reason = "there is one kind as yet")]
     pub backend: Backend,
-    /// The address of the server, like `redis://127.0.0.1:6379`.
+    /// Where Redis or Valkey answers, with `backend = "redis"`: `redis://USER:PASSWORD@HOST:PORT/DATABASE` or `rediss://…` for
+    /// TLS, all but the host optional. Behind sentinels `redis+sentinel://…@HOST:PORT,HOST:PORT/MASTER/DATABASE`, a cluster
+    /// `redis+cluster://…@HOST:PORT,HOST:PORT`; both also with `rediss+`. Name and password are those of the servers,
+    /// percent-encoded where needed; sentinels are asked without.
     #[serde(default)]
-    #[schemars(extend("x-not-yet" = "leave it out: everything is kept in memory"))]
-    #[expect(dead_code, reason = "refused before it is read")]
-    pub url: Option<String>,
+    pub url: Option<At<SecretSource>>,
+    /// Allows a password in a URL without TLS whose host is not loopback: it then travels in the clear.
+    #[schemars(extend("default" = false))]
+    pub insecure: bool,
 }
 
 /// A kind of store.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Backend {
     /// In this process; gone with it.
     Memory,
-    /// Redis or Valkey, shared by all replicas.
-    #[schemars(extend("x-not-yet" = "use \"memory\""))]
+    /// Redis (6.2 or later) or Valkey, shared by all replicas; they need the same `cookies.keys`.
     Redis,
 }
 
@@ -161,15 +161,11 @@ pub(super) enum Backend {
 #[serde(deny_unknown_fields)]
 pub(super) struct Session {
     /// How long a session lives without a request.
-    #[serde(default)]
-    #[schemars(extend("x-not-yet" = "sessions are kept in cookies, see `cookies.max_age`"))]
-    #[expect(dead_code, reason = "refused before it is read")]
-    pub idle: Option<Time>,
+    #[schemars(extend("default" = "30m", "x-from" = "1s", "x-to" = "400d"))]
+    pub idle: At<Time>,
     /// How long a session lives at most.
-    #[serde(default)]
-    #[schemars(extend("x-not-yet" = "sessions are kept in cookies, see `cookies.max_age`"))]
-    #[expect(dead_code, reason = "refused before it is read")]
-    pub absolute: Option<Time>,
+    #[schemars(extend("default" = "12h", "x-from" = "1s", "x-to" = "400d"))]
+    pub absolute: At<Time>,
 }
 
 /// The gateway's cookies at all sites.

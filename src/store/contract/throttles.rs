@@ -1,64 +1,40 @@
-//! What every store promises, whatever it is made of.
+//! Attempts are counted exactly, and nobody is locked out longer than said.
 
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::*;
+use super::super::*;
+use super::{NOW, Open, block_on, secs};
 
-const NOW: Moment = Moment::from_secs(1_700_000_000);
 const FIVE_A_MINUTE: Rate = Rate { attempts: 5, per: Duration::from_secs(60) };
-
-fn session(name: &str) -> SessionKey {
-    SessionKey(name.to_owned())
-}
 
 fn key(name: &str) -> ThrottleKey {
     ThrottleKeys::new([7; 32]).account("main", name)
 }
 
-fn secs(count: u64) -> Duration {
-    Duration::from_secs(count)
+pub(super) async fn hold(open: &impl Open) {
+    attempts_in_flight_hold_their_place(&*open.one().await).await;
+    a_success_frees_the_account(&*open.one().await).await;
+    a_released_place_is_free_and_no_other(&*open.one().await).await;
+    the_wait_is_exact(&*open.one().await).await;
+    a_refusal_does_not_prolong_the_wait(&*open.one().await).await;
+    a_lower_limit_after_a_reload_holds_at_once(&*open.one().await).await;
+    names_do_not_share_places(&*open.one().await).await;
+    replicas_count_together(open).await;
 }
 
-/// The suite: each gets a store of its own, as `open` makes it.
-pub(super) async fn holds<S: Store>(open: impl Fn() -> S) {
-    a_revocation_holds_until_its_end(&open()).await;
-    the_later_end_holds(&open()).await;
-    attempts_in_flight_hold_their_place(&open()).await;
-    a_success_frees_the_account(&open()).await;
-    a_released_place_is_free_and_no_other(&open()).await;
-    the_wait_is_exact(&open()).await;
-    a_refusal_does_not_prolong_the_wait(&open()).await;
-    a_lower_limit_after_a_reload_holds_at_once(&open()).await;
-    names_do_not_share_places(&open()).await;
-    assert_eq!(open().ready().await, Ok(()));
+async fn replicas_count_together(open: &impl Open) {
+    let (here, there) = open.two().await;
+    let mut taken = fill(&*here, "ann", NOW).await;
+    assert_eq!(wait(&*there, "ann", NOW).await, Some(60));
+    here.settle(taken.pop().unwrap(), Settlement::Released).await.unwrap();
+    assert_eq!(wait(&*there, "ann", NOW).await, None);
+    there.settle(taken.pop().unwrap(), Settlement::Succeeded).await.unwrap();
+    fill(&*here, "ann", NOW).await;
 }
 
-async fn a_revocation_holds_until_its_end(store: &impl Store) {
-    let end = NOW.plus(secs(60));
-    assert!(!store.is_revoked("main", &session("a"), NOW));
-    store.revoke("main", &session("a"), end, NOW).await.unwrap();
-    assert!(store.is_revoked("main", &session("a"), NOW));
-    assert!(store.is_revoked("main", &session("a"), NOW.plus(Duration::from_millis(59_999))));
-    assert!(!store.is_revoked("main", &session("a"), end));
-    assert!(!store.is_revoked("main", &session("b"), NOW));
-    assert!(!store.is_revoked("other", &session("a"), NOW), "a session belongs to one provider");
-    store.sweep(NOW);
-    assert!(store.is_revoked("main", &session("a"), NOW), "a sweep takes only what is over");
-}
-
-async fn the_later_end_holds(store: &impl Store) {
-    for seconds in [60, 30, 90, 10] {
-        store.revoke("main", &session("a"), NOW.plus(secs(seconds)), NOW).await.unwrap();
-    }
-    assert!(store.is_revoked("main", &session("a"), NOW.plus(secs(89))));
-    store.sweep(NOW.plus(secs(60)));
-    assert!(store.is_revoked("main", &session("a"), NOW.plus(secs(89))));
-    assert!(!store.is_revoked("main", &session("a"), NOW.plus(secs(90))));
-}
-
-async fn fill(store: &impl Store, name: &str, at: Moment) -> Vec<Reservation> {
+async fn fill(store: &dyn Store, name: &str, at: Moment) -> Vec<Reservation> {
     let mut taken = Vec::new();
     for _ in 0..5 {
         taken.push(store.reserve(key(name), FIVE_A_MINUTE, at).await.unwrap());
@@ -66,7 +42,7 @@ async fn fill(store: &impl Store, name: &str, at: Moment) -> Vec<Reservation> {
     taken
 }
 
-async fn wait(store: &impl Store, name: &str, at: Moment) -> Option<u32> {
+async fn wait(store: &dyn Store, name: &str, at: Moment) -> Option<u32> {
     match store.reserve(key(name), FIVE_A_MINUTE, at).await {
         Ok(_) => None,
         Err(NoPlace::Throttled(RetryAfter(seconds))) => Some(seconds),
@@ -74,7 +50,7 @@ async fn wait(store: &impl Store, name: &str, at: Moment) -> Option<u32> {
     }
 }
 
-async fn attempts_in_flight_hold_their_place(store: &impl Store) {
+async fn attempts_in_flight_hold_their_place(store: &dyn Store) {
     let in_flight = fill(store, "ann", NOW).await;
     assert_eq!(wait(store, "ann", NOW).await, Some(60));
     drop(in_flight);
@@ -82,7 +58,7 @@ async fn attempts_in_flight_hold_their_place(store: &impl Store) {
     assert_eq!(wait(store, "ann", NOW.plus(secs(60))).await, None);
 }
 
-async fn a_success_frees_the_account(store: &impl Store) {
+async fn a_success_frees_the_account(store: &dyn Store) {
     let mut taken = fill(store, "ann", NOW).await;
     let last = taken.pop().unwrap();
     for failed in taken {
@@ -94,7 +70,7 @@ async fn a_success_frees_the_account(store: &impl Store) {
     assert_eq!(wait(store, "ann", NOW).await, Some(60));
 }
 
-async fn a_released_place_is_free_and_no_other(store: &impl Store) {
+async fn a_released_place_is_free_and_no_other(store: &dyn Store) {
     let mut taken = fill(store, "ann", NOW).await;
     store.settle(taken.pop().unwrap(), Settlement::Released).await.unwrap();
     assert_eq!(wait(store, "ann", NOW).await, None);
@@ -106,7 +82,7 @@ async fn a_released_place_is_free_and_no_other(store: &impl Store) {
     assert_eq!(wait(store, "ann", NOW).await, Some(60));
 }
 
-async fn the_wait_is_exact(store: &impl Store) {
+async fn the_wait_is_exact(store: &dyn Store) {
     for second in 0..5 {
         assert_eq!(wait(store, "ann", NOW.plus(secs(second * 10))).await, None);
     }
@@ -117,7 +93,7 @@ async fn the_wait_is_exact(store: &impl Store) {
     assert_eq!(wait(store, "ann", NOW.plus(secs(60))).await, Some(10));
 }
 
-async fn a_refusal_does_not_prolong_the_wait(store: &impl Store) {
+async fn a_refusal_does_not_prolong_the_wait(store: &dyn Store) {
     fill(store, "ann", NOW).await;
     for second in 1..60 {
         assert_eq!(wait(store, "ann", NOW.plus(secs(second))).await, u32::try_from(60 - second).ok());
@@ -125,7 +101,7 @@ async fn a_refusal_does_not_prolong_the_wait(store: &impl Store) {
     assert_eq!(wait(store, "ann", NOW.plus(secs(60))).await, None);
 }
 
-async fn a_lower_limit_after_a_reload_holds_at_once(store: &impl Store) {
+async fn a_lower_limit_after_a_reload_holds_at_once(store: &dyn Store) {
     for second in 0..5 {
         assert_eq!(wait(store, "ann", NOW.plus(secs(second))).await, None);
     }
@@ -136,7 +112,7 @@ async fn a_lower_limit_after_a_reload_holds_at_once(store: &impl Store) {
     assert!(store.reserve(key("bob"), none, NOW).await.is_err());
 }
 
-async fn names_do_not_share_places(store: &impl Store) {
+async fn names_do_not_share_places(store: &dyn Store) {
     fill(store, "ann", NOW).await;
     assert_eq!(wait(store, "bob", NOW).await, None);
     assert_eq!(wait(store, " ANN\t", NOW).await, Some(60), "spelling does not make a new account");
@@ -163,8 +139,9 @@ fn steps(settled: Vec<Step>) -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// Runs `steps` and gives back the moments of the attempts that got a place and never gave it back.
-fn admitted(store: &impl Store, steps: &[Step], rate: Rate) -> Vec<Moment> {
+fn admitted(open: &impl Open, steps: &[Step], rate: Rate) -> Vec<Moment> {
     block_on(async {
+        let store = open.one().await;
         let (mut now, mut kept, mut in_flight) = (NOW, Vec::new(), Vec::new());
         for step in steps {
             match step {
@@ -199,16 +176,12 @@ fn admitted(store: &impl Store, steps: &[Step], rate: Rate) -> Vec<Moment> {
     })
 }
 
-pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
-}
-
 /// In no window of `rate.per` are there more attempts than `rate.attempts`, however they are spread.
-pub(super) fn no_window_holds_more_than_the_limit<S: Store>(open: impl Fn() -> S) {
+pub(in super::super) fn no_window_holds_more_than_the_limit(open: &impl Open, cases: u32) {
     let settled = vec![Step::Fail, Step::Release];
-    proptest!(|(steps in steps(settled), attempts in 1_u32..7)| {
+    proptest!(ProptestConfig::with_cases(cases), |(steps in steps(settled), attempts in 1_u32..7)| {
         let rate = Rate { attempts, per: Duration::from_secs(60) };
-        let admitted = admitted(&open(), &steps, rate);
+        let admitted = admitted(open, &steps, rate);
         for pair in admitted.windows(attempts as usize + 1) {
             prop_assert!(pair[0].until(pair[attempts as usize]) >= rate.per, "{:?}", admitted);
         }
@@ -216,9 +189,9 @@ pub(super) fn no_window_holds_more_than_the_limit<S: Store>(open: impl Fn() -> S
 }
 
 /// After a success every place is free, whatever happened before.
-pub(super) fn a_success_always_frees<S: Store>(open: impl Fn() -> S) {
+pub(in super::super) fn a_success_always_frees(open: &impl Open, cases: u32) {
     let settled = vec![Step::Fail, Step::Release, Step::Succeed];
-    proptest!(|(steps in steps(settled), attempts in 1_u32..7)| {
-        admitted(&open(), &steps, Rate { attempts, per: Duration::from_secs(60) });
+    proptest!(ProptestConfig::with_cases(cases), |(steps in steps(settled), attempts in 1_u32..7)| {
+        admitted(open, &steps, Rate { attempts, per: Duration::from_secs(60) });
     });
 }

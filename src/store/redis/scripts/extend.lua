@@ -1,0 +1,8 @@
+-- ARGV: fence, now, span, grace
+local known = redis.call('HMGET', KEYS[1], 'fence', 'held')
+if known[1] ~= ARGV[1] or not known[2] then
+  return 0
+end
+redis.call('HSET', KEYS[1], 'held', string.format('%.0f', tonumber(ARGV[2]) + tonumber(ARGV[3])))
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', tonumber(ARGV[3]) + tonumber(ARGV[4])))
+return 1
