@@ -1,8 +1,8 @@
 //! The store of many replicas: Redis or Valkey; one node, sentinels or a cluster.
 //!
 //! Whatever ends keeps its end in its value and is compared with the caller's time; the time to live that Redis knows
-//! only clears up. Every script touches the keys of one hash slot. Revocations are known here and answered from memory:
-//! [`keeping`] hears what other replicas say and catches up after every silence.
+//! only clears up. Every script touches the keys of one hash slot. Revocations are known here and answered from memory;
+//! `keeping.rs` hears what other replicas say and catches up after every silence.
 
 mod heard;
 mod keeping;
