@@ -37,6 +37,8 @@ cargo build --locked --release --bin vestibule --example identity_server
 counterpart 'Chromium' tests/real/browser.py "$target/release/vestibule" \
     python3:python3 chromium:chromium chromedriver:chromium-driver
 counterpart 'a thousand renewals at once' tests/real/parallel_renewal.py "$target/release/vestibule" python3:python3
+counterpart 'three replicas and a Redis' tests/real/replicas.py "$target/release/vestibule" \
+    python3:python3 redis-server:redis-server
 counterpart "FusionAuth's Python client" tests/real/fusionauth_client.py "$target/release/examples/identity_server" \
     python3:python3 python3.ensurepip:python3-venv
 

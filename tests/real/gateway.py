@@ -34,6 +34,13 @@ upstreams = ["http://127.0.0.1:{upstream}"]
 [[sites.rules]]
 path = "/public"
 access = "public"
+
+[[sites]]
+name = "sessions"
+origin = "http://sessions.localhost:{port}"
+application_id = "85a03867-dccf-4882-adde-1a79aeec50df"
+upstreams = ["http://127.0.0.1:{upstream}"]
+credential = "session"
 """
 
 
@@ -96,22 +103,23 @@ class Served:
         self.process.kill()
         self.process.wait()
 
-    def sign_in(self):
+    def sign_in(self, host=None):
         """Signs in through the form, as a browser does, and gives the `Cookie` header."""
-        status, cookies, form = self.form("GET")
+        host = host or self.host
+        status, cookies, form = self.form(host, "GET")
         csrf = re.search(r'name="csrf" value="([^"]*)"', form)
         if status != 200 or not csrf:
             raise SystemExit(f"the sign-in form answered {status}")
         body = {"loginId": EMAIL, "password": PASSWORD, "csrf": csrf[1], "return_to": "/"}
-        kind = {"Content-Type": "application/x-www-form-urlencoded", "Origin": f"http://{self.host}"}
-        status, cookies, _ = self.form("POST", urllib.parse.urlencode(body), Cookie="; ".join(cookies), **kind)
+        kind = {"Content-Type": "application/x-www-form-urlencoded", "Origin": f"http://{host}"}
+        status, cookies, _ = self.form(host, "POST", urllib.parse.urlencode(body), Cookie="; ".join(cookies), **kind)
         if status != 303:
             raise SystemExit(f"the sign-in answered {status}")
         return "; ".join(cookie for cookie in cookies if not cookie.endswith("="))
 
-    def form(self, method, body=None, **headers):
+    def form(self, host, method, body=None, **headers):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.request(method, "/login", body, {"Host": self.host, "Accept": "text/html", **headers})
+        connection.request(method, "/login", body, {"Host": host, "Accept": "text/html", **headers})
         answer = connection.getresponse()
         cookies = [value.partition(";")[0] for name, value in answer.getheaders() if name.lower() == "set-cookie"]
         return answer.status, cookies, answer.read().decode()

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Three gateways and one Redis that act as one: replicas.py VESTIBULE_BINARY IDENTITY_SERVER_BINARY [ROUNDS].
+"""Three gateways and one Redis that act as one: replicas.py VESTIBULE_BINARY [ROUNDS].
 
+The example `identity_server` must have been built beside the binary.
 Prints `N passed, N failed`.
 """
 
@@ -134,9 +135,7 @@ class House:
         self.redis.stop()
 
     def sign_in(self, credential, replica=0):
-        served = self.replicas[replica]
-        served.host = HOSTS[credential]
-        cookie = served.sign_in()
+        cookie = self.replicas[replica].sign_in(HOSTS[credential])
         return dict(pair.split("=", 1) for pair in cookie.split("; ") if not pair.startswith("vestibule-form"))
 
 
@@ -316,8 +315,9 @@ async def play(binary, identity_server, rounds):
 
 
 def main():
-    rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 10
-    sys.exit(0 if asyncio.run(play(sys.argv[1], sys.argv[2], rounds)) else 1)
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 10
+    identity_server = Path(sys.argv[1]).parent / "examples" / "identity_server"
+    sys.exit(0 if asyncio.run(play(sys.argv[1], identity_server, rounds)) else 1)
 
 
 if __name__ == "__main__":
