@@ -1,14 +1,17 @@
 //! The shell's half of the loop: finds out what `decide` asks for and fills the slot.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use pingora::proxy::Session;
 
 use crate::decide::{Facts, Known, Question};
+use crate::model::credential::{Carried, CredentialKind, Renewable};
 use crate::model::reason::Reason;
-use crate::runtime::{Attempt, Caller, CheckFault, RenewFault, SignInFault};
+use crate::model::token::Renewed;
+use crate::runtime::{Attempt, Caller, CheckFault, RenewFault, Runtime, SignInFault};
 
-use super::form;
+use super::body;
 use super::passage::Passage;
 
 /// Finds out one thing.
@@ -36,16 +39,14 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
                 Err(CheckFault::Trouble(reason)) => Known::Failed(reason),
             };
         }
-        Question::Renew(renewable) => {
-            facts.renewal = match runtime.renew(caller, renewable).await {
-                Ok(renewed) => Known::Found(renewed),
-                Err(RenewFault::Refused(reason)) => Known::Absent(reason),
-                Err(RenewFault::Trouble(reason)) => Known::Failed(reason),
-            };
+        Question::Renew(renewable) => facts.renewal = renewal(runtime, caller, renewable).await,
+        Question::RenewPosted(refresh) => {
+            let posted = Renewable { kind: CredentialKind::Bearer, refresh: refresh.expose(), session: None };
+            facts.renewal = renewal(runtime, caller, posted).await;
         }
         Question::ReadForm => {
             let limit = runtime.settings().server.limits.max_login_body;
-            facts.form = match form::read(session, limit).await {
+            facts.form = match body::form(session, limit).await {
                 Ok(form) => Known::Found(form),
                 Err(reason) => {
                     // Half a body is left on the wire.
@@ -54,8 +55,18 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
                 }
             };
         }
-        Question::SignIn { credentials, session } => {
-            let attempt = Attempt { credentials: &credentials, kind: guarded.site.credential, session };
+        Question::ReadBody => {
+            let limit = runtime.settings().server.limits.max_login_body;
+            facts.body = match body::call(session, limit).await {
+                Ok(body) => Known::Found(body),
+                Err(reason) => {
+                    passage.close = !session.is_body_done();
+                    Known::Absent(reason)
+                }
+            };
+        }
+        Question::SignIn { credentials, kind, session } => {
+            let attempt = Attempt { credentials: &credentials, kind, session };
             facts.sign_in = match runtime.sign_in(caller, attempt).await {
                 Ok(signed_in) => Known::Found(signed_in),
                 Err(SignInFault::Refused(refused)) => Known::Absent(refused),
@@ -66,5 +77,18 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
             runtime.sign_out(caller, carried).await;
             facts.sign_out = Known::Found(());
         }
+        Question::SignOutPosted { access, refresh } => {
+            let carried = Carried { kind: CredentialKind::Bearer, proof: access, refresh: Some(refresh.expose()) };
+            runtime.sign_out(caller, carried).await;
+            facts.sign_out = Known::Found(());
+        }
+    }
+}
+
+async fn renewal(runtime: &Arc<Runtime>, caller: Caller<'_>, presented: Renewable<'_>) -> Known<Renewed, Reason> {
+    match runtime.renew(caller, presented).await {
+        Ok(renewed) => Known::Found(renewed),
+        Err(RenewFault::Refused(reason)) => Known::Absent(reason),
+        Err(RenewFault::Trouble(reason)) => Known::Failed(reason),
     }
 }

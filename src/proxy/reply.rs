@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, header};
-use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+use pingora::{OrErr, Result};
 use serde_json::json;
 
 use crate::decide::sign_in::csrf_token;
 use crate::model::answer::{Answer, CookieChange, Problem, ProviderAsks, Redirect, SignInForm};
+use crate::model::api_answer::ApiAnswer;
 use crate::model::cookie::{self, CookieKind, CookieNames, Lifetime};
 use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
@@ -19,16 +20,21 @@ use crate::model::token::IssuedTokens;
 use crate::pages;
 use crate::system;
 
+use super::cors;
 use super::passage::Passage;
 
 /// Sends an answer of the gateway's own. What the request body still holds is read and thrown away by Pingora, or
 /// the connection ends with the answer.
 pub(super) async fn send(session: &mut Session, passage: &mut Passage, answer: &Answer) -> Result<()> {
     let mut ready = compose(passage, answer)?;
+    cors::allow(passage, answer, &mut ready.head)?;
     finish(passage, &mut ready.head)?;
     passage.status = ready.head.status.as_u16();
     let head_only = session.req_header().method == http::Method::HEAD;
-    ready.head.insert_header(header::CONTENT_LENGTH, ready.body.len())?;
+    // A 204 has no length (RFC 9110, section 8.6).
+    if passage.status != 204 {
+        ready.head.insert_header(header::CONTENT_LENGTH, ready.body.len())?;
+    }
     if passage.close {
         session.set_keepalive(None);
     }
@@ -74,6 +80,12 @@ impl Ready {
         head.insert_header(header::CACHE_CONTROL, "no-store")?;
         Ok(Self { head, body: body.into() })
     }
+
+    fn empty(status: u16) -> Result<Self> {
+        let mut head = ResponseHeader::build(status, Some(8))?;
+        head.insert_header(header::CACHE_CONTROL, "no-store")?;
+        Ok(Self { head, body: Bytes::new() })
+    }
 }
 
 fn compose(passage: &mut Passage, answer: &Answer) -> Result<Ready> {
@@ -88,12 +100,21 @@ fn compose(passage: &mut Passage, answer: &Answer) -> Result<Ready> {
             let keys = passage.runtime.assertion_keys();
             Ready::new(200, "application/json", keys)
         }
+        Answer::Json(answer) => json(answer),
+        Answer::Done | Answer::Preflight(_) => Ready::empty(204),
     }
 }
 
+fn json(answer: &ApiAnswer) -> Result<Ready> {
+    let body = serde_json::to_vec(answer);
+    let body = body.or_err(pingora::ErrorType::InternalError, "an answer that is no JSON")?;
+    let mut ready = Ready::new(200, "application/json", body)?;
+    ready.head.insert_header("x-content-type-options", "nosniff")?;
+    Ok(ready)
+}
+
 fn redirect(to: &Redirect) -> Result<Ready> {
-    let mut ready = Ready::new(to.status, "text/plain", Bytes::new())?;
-    ready.head.remove_header(&header::CONTENT_TYPE);
+    let mut ready = Ready::empty(to.status)?;
     ready.head.insert_header(header::LOCATION, to.location.as_str())?;
     if to.clear_site_data {
         ready.head.insert_header("clear-site-data", "\"cache\", \"storage\"")?;
@@ -102,7 +123,7 @@ fn redirect(to: &Redirect) -> Result<Ready> {
 }
 
 fn problem(passage: &Passage, what: &Problem) -> Result<Ready> {
-    let mut ready = if passage.navigation {
+    let mut ready = if passage.navigation && !what.for_programs {
         let login = passage.site().map(|site| site.paths.login.as_str());
         page(
             passage,
@@ -135,13 +156,16 @@ pub(super) const PROBLEM_TYPE: &str = "application/problem+json";
 /// A problem for programs (RFC 9457).
 pub(super) fn problem_document(what: &Problem, request_id: &str) -> String {
     let reason = what.reason.told_to_client();
-    let document = json!({
+    let mut document = json!({
         "type": "about:blank",
         "title": reason.title(),
         "status": what.status,
         "code": reason.as_str(),
         "requestId": request_id,
     });
+    if let Some(why) = &what.change_reason {
+        document["changeReason"] = json!(why);
+    }
     document.to_string()
 }
 

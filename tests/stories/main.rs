@@ -15,6 +15,7 @@ mod refused_below;
 mod renewal;
 mod signing_in;
 mod signing_out;
+mod single_page;
 mod support;
 mod trouble;
 mod web_pages_with_jwt;
