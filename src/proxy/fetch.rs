@@ -8,7 +8,7 @@ use pingora::proxy::Session;
 use crate::decide::{Facts, Known, Question};
 use crate::model::credential::{Carried, CredentialKind, Renewable};
 use crate::model::reason::Reason;
-use crate::model::token::Renewed;
+use crate::model::token::{Renewed, TokenFault};
 use crate::runtime::{Attempt, Caller, CheckFault, RenewFault, Runtime, SignInFault};
 
 use super::body;
@@ -25,20 +25,8 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
         now: passage.now,
     };
     match question {
-        Question::Verify(token) => {
-            facts.token = match runtime.check(caller, token).await {
-                Ok(visitor) => Known::Found(visitor),
-                Err(CheckFault::Token(fault)) => Known::Absent(fault),
-                Err(CheckFault::Trouble(reason)) => Known::Failed(reason),
-            };
-        }
-        Question::LoadSession(id) => {
-            facts.session = match runtime.session(caller, id).await {
-                Ok(open) => Known::Found(open),
-                Err(CheckFault::Token(fault)) => Known::Absent(fault),
-                Err(CheckFault::Trouble(reason)) => Known::Failed(reason),
-            };
-        }
+        Question::Verify(token) => facts.token = checked(runtime.check(caller, token).await),
+        Question::LoadSession(id) => facts.session = checked(runtime.session(caller, id).await),
         Question::Renew(renewable) => facts.renewal = renewal(runtime, caller, renewable).await,
         Question::RenewPosted(refresh) => {
             let posted = Renewable { kind: CredentialKind::Bearer, refresh: refresh.expose(), session: None };
@@ -57,13 +45,8 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
         }
         Question::ReadBody => {
             let limit = runtime.settings().server.limits.max_login_body;
-            facts.body = match body::call(session, limit).await {
-                Ok(body) => Known::Found(body),
-                Err(reason) => {
-                    passage.close = !session.is_body_done();
-                    Known::Absent(reason)
-                }
-            };
+            facts.body = body::call(session, limit).await.map_or_else(Known::Absent, Known::Found);
+            passage.close |= !session.is_body_done();
         }
         Question::SignIn { credentials, kind, session } => {
             let attempt = Attempt { credentials: &credentials, kind, session };
@@ -73,16 +56,25 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
                 Err(SignInFault::Trouble(reason)) => Known::Failed(reason),
             };
         }
-        Question::SignOut(carried) => {
-            runtime.sign_out(caller, carried).await;
-            facts.sign_out = Known::Found(());
-        }
+        Question::SignOut(carried) => facts.sign_out = sign_out(runtime, caller, carried).await,
         Question::SignOutPosted { access, refresh } => {
-            let carried = Carried { kind: CredentialKind::Bearer, proof: access, refresh: Some(refresh.expose()) };
-            runtime.sign_out(caller, carried).await;
-            facts.sign_out = Known::Found(());
+            let posted = Carried { kind: CredentialKind::Bearer, proof: access, refresh: Some(refresh.expose()) };
+            facts.sign_out = sign_out(runtime, caller, posted).await;
         }
     }
+}
+
+fn checked<T>(result: Result<T, CheckFault>) -> Known<T, TokenFault> {
+    match result {
+        Ok(found) => Known::Found(found),
+        Err(CheckFault::Token(fault)) => Known::Absent(fault),
+        Err(CheckFault::Trouble(reason)) => Known::Failed(reason),
+    }
+}
+
+async fn sign_out(runtime: &Arc<Runtime>, caller: Caller<'_>, carried: Carried<'_>) -> Known<(), Reason> {
+    runtime.sign_out(caller, carried).await;
+    Known::Found(())
 }
 
 async fn renewal(runtime: &Arc<Runtime>, caller: Caller<'_>, presented: Renewable<'_>) -> Known<Renewed, Reason> {

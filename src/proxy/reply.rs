@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{OrErr, Result};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::decide::sign_in::csrf_token;
 use crate::model::answer::{Answer, CookieChange, Problem, ProviderAsks, Redirect, SignInForm};
@@ -156,17 +156,30 @@ pub(super) const PROBLEM_TYPE: &str = "application/problem+json";
 /// A problem for programs (RFC 9457).
 pub(super) fn problem_document(what: &Problem, request_id: &str) -> String {
     let reason = what.reason.told_to_client();
-    let mut document = json!({
-        "type": "about:blank",
-        "title": reason.title(),
-        "status": what.status,
-        "code": reason.as_str(),
-        "requestId": request_id,
-    });
-    if let Some(why) = &what.change_reason {
-        document["changeReason"] = json!(why);
-    }
-    document.to_string()
+    let document = Document {
+        kind: "about:blank",
+        title: reason.title(),
+        status: what.status,
+        code: reason.as_str(),
+        request_id,
+        change_reason: what.change_reason.as_deref(),
+    };
+    // Text and a number: that this cannot be written does not happen.
+    serde_json::to_string(&document).unwrap_or_default()
+}
+
+/// The members of a problem document.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change_reason: Option<&'a str>,
 }
 
 /// A page with every header that keeps it safe.
@@ -235,6 +248,9 @@ fn asset(passage: &Passage, name: &str) -> Result<Ready> {
     Ok(ready)
 }
 
+const ACCESS_TOKEN: HeaderName = HeaderName::from_static("vestibule-access-token");
+const REFRESH_TOKEN: HeaderName = HeaderName::from_static("vestibule-refresh-token");
+
 /// The one door: every response passes it, ours, the application's, and the page of an error after a rotation.
 /// Adds the visitor's new cookies and keeps caches away from them.
 pub(super) fn finish(passage: &Passage, head: &mut ResponseHeader) -> Result<()> {
@@ -242,6 +258,12 @@ pub(super) fn finish(passage: &Passage, head: &mut ResponseHeader) -> Result<()>
         head.insert_header("x-request-id", passage.request_id.as_str())?;
     }
     let Some(site) = passage.site() else { return Ok(()) };
+    if site.bearer && passage.forwarded_response {
+        // A client would take an application's for the gateway's.
+        for name in [ACCESS_TOKEN, REFRESH_TOKEN] {
+            head.remove_header(&name);
+        }
+    }
     if passage.cookies.is_empty() {
         return Ok(());
     }
@@ -249,9 +271,9 @@ pub(super) fn finish(passage: &Passage, head: &mut ResponseHeader) -> Result<()>
         if let CookieChange::SetTokens(tokens) = change
             && tokens.kind == CredentialKind::Bearer
         {
-            head.insert_header("vestibule-access-token", value_of(&tokens.proof)?)?;
+            head.insert_header(ACCESS_TOKEN, value_of(&tokens.proof)?)?;
             if let Some(refresh) = &tokens.refresh {
-                head.insert_header("vestibule-refresh-token", value_of(refresh)?)?;
+                head.insert_header(REFRESH_TOKEN, value_of(refresh)?)?;
             }
             continue;
         }

@@ -14,6 +14,7 @@ use vestibule::model::reason::Reason;
 use vestibule::model::request::{BearerTokens, Marks, RequestView};
 use vestibule::model::rule::Access;
 use vestibule::model::secret::Secret;
+use vestibule::model::sign_in::Credentials;
 use vestibule::model::site::Site;
 use vestibule::model::target::Target;
 use vestibule::model::token::Visitor;
@@ -135,7 +136,7 @@ impl Scene {
             }
             Question::RenewPosted(token) => {
                 assert!(matches!(facts.renewal, Known::NotAsked), "asked twice");
-                assert!(self.site.bearer && self.posts_token(facts, token));
+                assert!(self.site.bearer && posts_token(facts, token));
                 facts.renewal = self.oracle.renewal.clone();
                 Asked::Renew
             }
@@ -145,20 +146,7 @@ impl Scene {
                 Asked::ReadBody
             }
             Question::SignIn { credentials, kind, session } => {
-                assert!(matches!(facts.sign_in, Known::NotAsked), "asked twice");
-                let (login_id, password) = (&credentials.login_id, &credentials.password);
-                match (&facts.form, &facts.body) {
-                    (Known::Found(form), _) => assert_eq!((login_id, password), (&form.login_id, &form.password)),
-                    (_, Known::Found(body)) => {
-                        let call = body.login().expect("a sign-in");
-                        assert_eq!((login_id, password), (&call.login_id, &call.password));
-                        assert_eq!(*kind == CredentialKind::Bearer, call.tokens == TokensIn::Body);
-                    }
-                    _ => panic!("a sign-in without a form or body"),
-                }
-                let cookies = *kind != CredentialKind::Bearer;
-                assert!(!cookies || *kind == self.site.credential);
-                assert_eq!(*session, self.cookies.session.value().filter(|_| cookies));
+                self.looks_at(credentials, (*kind, *session), facts);
                 facts.sign_in = self.oracle.sign_in.clone();
                 if let Known::Found(signed_in) = &mut facts.sign_in {
                     signed_in.tokens.kind = *kind;
@@ -173,7 +161,7 @@ impl Scene {
             }
             Question::SignOutPosted { access, refresh } => {
                 assert!(matches!(facts.sign_out, Known::NotAsked), "asked twice");
-                assert!(self.site.bearer && self.posts_token(facts, refresh));
+                assert!(self.site.bearer && posts_token(facts, refresh));
                 assert_eq!(*access, self.bearer.access);
                 facts.sign_out = self.oracle.sign_out.clone();
                 Asked::SignOut
@@ -181,9 +169,23 @@ impl Scene {
         }
     }
 
-    fn posts_token(&self, facts: &Facts, token: &Secret) -> bool {
-        let Known::Found(body) = &facts.body else { return false };
-        body.token().and_then(|call| call.refresh_token).as_ref() == Some(token)
+    /// That a sign-in is for what was typed, and for a client that carries what it gets as it said.
+    fn looks_at(&self, typed: &Credentials, (kind, session): (CredentialKind, Option<&str>), facts: &Facts) {
+        assert!(matches!(facts.sign_in, Known::NotAsked), "asked twice");
+        let in_cookies = match (&facts.form, &facts.body) {
+            (Known::Found(form), _) => {
+                assert_eq!((&typed.login_id, &typed.password), (&form.login_id, &form.password));
+                true
+            }
+            (_, Known::Found(body)) => {
+                let call = body.login().expect("a sign-in");
+                assert_eq!((&typed.login_id, &typed.password), (&call.login_id, &call.password));
+                call.tokens == TokensIn::Cookie
+            }
+            _ => panic!("a sign-in without a form or body"),
+        };
+        assert_eq!(kind, if in_cookies { self.site.credential } else { CredentialKind::Bearer });
+        assert_eq!(session, self.cookies.session.value().filter(|_| in_cookies));
     }
 
     /// What counts of all that the request carries.
@@ -243,3 +245,8 @@ pub const OWN_OR_LISTED: &[&str] = &[
     "https://shop.example.com",
     "https://app.example.com",
 ];
+
+fn posts_token(facts: &Facts, token: &Secret) -> bool {
+    let Known::Found(body) = &facts.body else { return false };
+    body.token().and_then(|call| call.refresh_token).as_ref() == Some(token)
+}
