@@ -107,63 +107,55 @@ impl Scene {
     fn answer(&self, question: &Question<'_>, facts: &mut Facts) -> Asked {
         match question {
             Question::Verify(token) => {
-                assert!(matches!(facts.token, Known::NotAsked), "asked twice");
                 assert_eq!(
                     (self.carried().kind == CredentialKind::Session, self.carried().proof),
                     (false, Some(*token))
                 );
-                facts.token = self.oracle.token.clone();
+                once(&mut facts.token, &self.oracle.token);
                 Asked::Verify
             }
             Question::LoadSession(id) => {
-                assert!(matches!(facts.session, Known::NotAsked), "asked twice");
                 assert_eq!((self.carried().kind, self.carried().proof), (CredentialKind::Session, Some(*id)));
-                facts.session = self.oracle.session.clone();
+                once(&mut facts.session, &self.oracle.session);
                 Asked::LoadSession
             }
             Question::Renew(renewable) => {
-                assert!(matches!(facts.renewal, Known::NotAsked), "asked twice");
                 let Carried { kind, proof, refresh } = self.carried();
                 let session = proof.filter(|_| kind == CredentialKind::Session);
                 assert_eq!((kind, refresh, session), (renewable.kind, Some(renewable.refresh), renewable.session));
-                facts.renewal = self.oracle.renewal.clone();
+                once(&mut facts.renewal, &self.oracle.renewal);
                 Asked::Renew
             }
             Question::ReadForm => {
-                assert!(matches!(facts.form, Known::NotAsked), "asked twice");
-                facts.form = self.oracle.form.clone();
+                once(&mut facts.form, &self.oracle.form);
                 Asked::ReadForm
             }
             Question::RenewPosted(token) => {
-                assert!(matches!(facts.renewal, Known::NotAsked), "asked twice");
                 assert!(self.site.bearer && posts_token(facts, token));
-                facts.renewal = self.oracle.renewal.clone();
+                once(&mut facts.renewal, &self.oracle.renewal);
                 Asked::Renew
             }
             Question::ReadBody => {
-                assert!(matches!(facts.body, Known::NotAsked), "asked twice");
-                facts.body = self.oracle.body.clone();
+                once(&mut facts.body, &self.oracle.body);
                 Asked::ReadBody
             }
             Question::SignIn { credentials, kind, session } => {
                 self.looks_at(credentials, (*kind, *session), facts);
-                facts.sign_in = self.oracle.sign_in.clone();
+                once(&mut facts.sign_in, &self.oracle.sign_in);
                 if let Known::Found(signed_in) = &mut facts.sign_in {
                     signed_in.tokens.kind = *kind;
                 }
                 Asked::SignIn
             }
             Question::SignOut(carried) => {
-                assert!(matches!(facts.sign_out, Known::NotAsked), "asked twice");
                 assert_eq!(*carried, self.carried());
-                facts.sign_out = self.oracle.sign_out.clone();
+                once(&mut facts.sign_out, &self.oracle.sign_out);
                 Asked::SignOut
             }
             Question::SignOutPosted { access, refresh } => {
-                assert!(matches!(facts.sign_out, Known::NotAsked), "asked twice");
                 assert!(self.site.bearer && posts_token(facts, refresh));
                 assert_eq!(*access, self.bearer.access);
-                facts.sign_out = self.oracle.sign_out.clone();
+                once(&mut facts.sign_out, &self.oracle.sign_out);
                 Asked::SignOut
             }
         }
@@ -171,7 +163,6 @@ impl Scene {
 
     /// That a sign-in is for what was typed, and for a client that carries what it gets as it said.
     fn looks_at(&self, typed: &Credentials, (kind, session): (CredentialKind, Option<&str>), facts: &Facts) {
-        assert!(matches!(facts.sign_in, Known::NotAsked), "asked twice");
         let in_cookies = match (&facts.form, &facts.body) {
             (Known::Found(form), _) => {
                 assert_eq!((&typed.login_id, &typed.password), (&form.login_id, &form.password));
@@ -245,6 +236,12 @@ pub const OWN_OR_LISTED: &[&str] = &[
     "https://shop.example.com",
     "https://app.example.com",
 ];
+
+/// Fills a slot, which was empty.
+fn once<T: Clone, No: Clone>(slot: &mut Known<T, No>, found: &Known<T, No>) {
+    assert!(matches!(slot, Known::NotAsked), "asked twice");
+    *slot = found.clone();
+}
 
 fn posts_token(facts: &Facts, token: &Secret) -> bool {
     let Known::Found(body) = &facts.body else { return false };
