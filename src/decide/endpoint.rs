@@ -21,6 +21,21 @@ pub enum Endpoint {
     Asset(String),
     /// The public keys of the signed assertion.
     AssertionKeys,
+    /// One for programs.
+    Api(ApiCall),
+}
+
+/// What programs may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApiCall {
+    /// Sign in.
+    Login,
+    /// Who is signed in?
+    User,
+    /// Renew now.
+    Refresh,
+    /// Sign out.
+    Logout,
 }
 
 /// Whether `target` is the gateway's own, in whatever spelling an application would take for it.
@@ -36,7 +51,18 @@ pub fn find(site: &Site, target: &Target<'_>) -> Option<Endpoint> {
     } else if path == ASSERTION_KEYS.as_bytes() {
         Some(Endpoint::AssertionKeys)
     } else {
-        None
+        path.strip_prefix(site.paths.api.as_bytes()).and_then(api_call).map(Endpoint::Api)
+    }
+}
+
+/// Everything else beneath is the application's.
+fn api_call(rest: &[u8]) -> Option<ApiCall> {
+    match rest {
+        b"/login" => Some(ApiCall::Login),
+        b"/user" => Some(ApiCall::User),
+        b"/refresh" => Some(ApiCall::Refresh),
+        b"/logout" => Some(ApiCall::Logout),
+        _ => None,
     }
 }
 
@@ -44,16 +70,18 @@ impl Endpoint {
     /// The methods for `Allow`, when `method` is none of them.
     #[must_use]
     pub fn refuses(&self, method: &Method) -> Option<&'static str> {
-        let allowed: &'static [Method] = match self {
-            Self::Login | Self::Logout => &[Method::GET, Method::HEAD, Method::POST],
-            Self::Asset(_) | Self::AssertionKeys => &[Method::GET, Method::HEAD],
-        };
-        if allowed.contains(method) {
-            return None;
-        }
-        Some(match self {
+        let allowed = self.methods();
+        let taken = allowed.split(", ").any(|taken| taken == method.as_str());
+        (!taken).then_some(allowed)
+    }
+
+    /// The methods it takes.
+    #[must_use]
+    pub const fn methods(&self) -> &'static str {
+        match self {
             Self::Login | Self::Logout => "GET, HEAD, POST",
-            Self::Asset(_) | Self::AssertionKeys => "GET, HEAD",
-        })
+            Self::Asset(_) | Self::AssertionKeys | Self::Api(ApiCall::User) => "GET, HEAD",
+            Self::Api(ApiCall::Login | ApiCall::Refresh | ApiCall::Logout) => "POST",
+        }
     }
 }

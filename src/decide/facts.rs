@@ -3,8 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::model::credential::{Carried, Renewable};
+use crate::model::api_call::CallBody;
+use crate::model::credential::{Carried, CredentialKind, Renewable};
 use crate::model::reason::Reason;
+use crate::model::secret::Secret;
 use crate::model::sign_in::{Credentials, LoginForm, SignInRefused};
 use crate::model::token::{OpenSession, Renewed, SignedIn, TokenFault, Visitor};
 
@@ -33,6 +35,8 @@ pub struct Facts {
     pub renewal: Known<Renewed, Reason>,
     /// The sign-in form's fields.
     pub form: Known<LoginForm, Reason>,
+    /// The body of a program's call.
+    pub body: Known<CallBody, Reason>,
     /// What the provider said to the password.
     pub sign_in: Known<SignedIn, SignInRefused>,
     /// Whether the sign-out was carried out.
@@ -48,17 +52,30 @@ pub enum Question<'a> {
     LoadSession(&'a str),
     /// What does the provider give for a refresh token? Fills [`Facts::renewal`].
     Renew(Renewable<'a>),
+    /// The same for a refresh token that stood in a body, of a client that is no browser.
+    RenewPosted(Secret),
     /// What does the posted form say? Fills [`Facts::form`].
     ReadForm,
+    /// What does a program's call bring along? Fills [`Facts::body`].
+    ReadBody,
     /// What does the provider say to this password? Fills [`Facts::sign_in`].
     SignIn {
         /// What was typed.
         credentials: Credentials,
+        /// How the client will carry what it gets.
+        kind: CredentialKind,
         /// The id of a session that this sign-in replaces, whoever it belonged to.
         session: Option<&'a str>,
     },
     /// End what these belong to, here and at the provider. Fills [`Facts::sign_out`].
     SignOut(Carried<'a>),
+    /// The same for a refresh token that stood in a body, of a client that is no browser.
+    SignOutPosted {
+        /// The access token that came beside it.
+        access: Option<&'a str>,
+        /// The sealed refresh token.
+        refresh: Secret,
+    },
 }
 
 impl fmt::Debug for Question<'_> {
@@ -67,9 +84,12 @@ impl fmt::Debug for Question<'_> {
             Self::Verify(_) => "Verify",
             Self::LoadSession(_) => "LoadSession",
             Self::Renew(_) => "Renew",
+            Self::RenewPosted(_) => "RenewPosted",
             Self::ReadForm => "ReadForm",
+            Self::ReadBody => "ReadBody",
             Self::SignIn { .. } => "SignIn",
             Self::SignOut(_) => "SignOut",
+            Self::SignOutPosted { .. } => "SignOutPosted",
         })
     }
 }
@@ -78,7 +98,6 @@ impl fmt::Debug for Question<'_> {
 mod tests {
     use super::*;
     use crate::model::cookie::Presented;
-    use crate::model::credential::CredentialKind;
 
     #[test]
     fn nothing_of_a_credential_is_printed() {

@@ -12,7 +12,8 @@
 //! }
 //! ```
 //!
-//! To argue with the policy, read [`visitor`] (guarded pages), [`sign_in`], [`sign_out`] and [`forward`].
+//! To argue with the policy, read [`visitor`] (guarded pages), [`sign_in`], [`sign_out`], [`api`] (programs),
+//! [`cors`] and [`forward`].
 
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ use crate::model::request::RequestView;
 use crate::model::site::Site;
 use crate::model::token::Visitor;
 
+pub mod api;
+pub mod cors;
 pub mod endpoint;
 pub mod explain;
 pub mod facts;
@@ -115,16 +118,20 @@ impl<'a> Verdict<'a> {
             Outcome::Forward(_) => "forwarded",
             Outcome::Reply(_) if self.reason.is_failure() => "failed",
             Outcome::Reply(Answer::Redirect(_)) => "redirected",
-            Outcome::Reply(Answer::Problem(_)) => "refused",
+            Outcome::Reply(Answer::Problem(_)) if !self.reason.answers_a_sign_in() => "refused",
             Outcome::Reply(Answer::SignInForm(_)) if matches!(self.reason, Reason::CsrfFailed | Reason::Throttled) => {
                 "refused"
             }
             Outcome::Reply(
-                Answer::SignInForm(_)
+                Answer::Problem(_)
+                | Answer::SignInForm(_)
                 | Answer::SignOutPage
                 | Answer::ProviderAsks(_)
                 | Answer::Asset(_)
-                | Answer::AssertionKeys,
+                | Answer::AssertionKeys
+                | Answer::Json(_)
+                | Answer::Done
+                | Answer::Preflight(_),
             ) => "answered",
         }
     }
@@ -155,6 +162,16 @@ pub fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Mo
     }
 }
 
+impl Decision<'_> {
+    /// A program called: what went wrong it is told as a program.
+    fn for_programs(mut self) -> Self {
+        if let Self::Settled(Verdict { outcome: Outcome::Reply(Answer::Problem(problem)), .. }) = &mut self {
+            problem.for_programs = true;
+        }
+        self
+    }
+}
+
 fn decide_endpoint<'a>(
     endpoint: Endpoint,
     request: &RequestView<'a>,
@@ -162,17 +179,27 @@ fn decide_endpoint<'a>(
     facts: &Facts,
     now: Moment,
 ) -> Decision<'a> {
-    if let Some(allow) = endpoint.refuses(request.method) {
-        let mut problem = Problem::new(Reason::MethodNotAllowed);
-        problem.allow = Some(allow);
-        return Decision::Settled(Verdict::reply(Answer::Problem(problem), Reason::MethodNotAllowed));
+    if let (Endpoint::Api(_), Some(verdict)) = (&endpoint, cors::preflight(request, site, endpoint.methods())) {
+        return Decision::Settled(verdict);
+    }
+    if let Some(refusal) = wrong_method(&endpoint, request) {
+        let refusal = Decision::Settled(refusal);
+        return if matches!(endpoint, Endpoint::Api(_)) { refusal.for_programs() } else { refusal };
     }
     match endpoint {
+        Endpoint::Api(call) => api::decide(call, request, site, facts, now).for_programs(),
         Endpoint::Login => sign_in::decide(request, site, facts, now),
         Endpoint::Logout => sign_out::decide(request, site, facts),
         Endpoint::Asset(name) => Decision::Settled(Verdict::reply(Answer::Asset(name), Reason::OwnEndpoint)),
         Endpoint::AssertionKeys => Decision::Settled(Verdict::reply(Answer::AssertionKeys, Reason::OwnEndpoint)),
     }
+}
+
+/// `405`, where the endpoint does not take the request's method.
+fn wrong_method<'a>(endpoint: &Endpoint, request: &RequestView<'a>) -> Option<Verdict<'a>> {
+    let mut problem = Problem::new(Reason::MethodNotAllowed);
+    problem.allow = Some(endpoint.refuses(request.method)?);
+    Some(Verdict::reply(Answer::Problem(problem), Reason::MethodNotAllowed))
 }
 
 #[cfg(test)]

@@ -78,7 +78,8 @@ fn posted<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision
                 password: form.password.clone(),
                 remember: form.remember,
             };
-            return Decision::Needs(Question::SignIn { credentials, session: request.cookies.session.value() });
+            let (kind, session) = (site.credential, request.cookies.session.value());
+            return Decision::Needs(Question::SignIn { credentials, kind, session });
         }
         Known::Found(signed_in) => {
             onward(site, form.return_to.as_ref()).with(vec![CookieChange::SetTokens(signed_in.tokens.clone())])

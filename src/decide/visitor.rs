@@ -17,7 +17,7 @@ use crate::model::token::{TokenFault, Visitor};
 
 use super::facts::{Facts, Known, Question};
 use super::proof::{self, Proof};
-use super::{Decision, Grant, Verdict, trouble};
+use super::{Decision, Grant, Verdict, cors, trouble};
 
 /// What a request's proof amounts to.
 pub(super) enum Standing<'a> {
@@ -48,6 +48,12 @@ pub(super) fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, 
     let demand = site.demand(request.method, request.target.decoded_path());
     if demand.access == Access::Public {
         return Decision::Settled(Verdict::forward(nobody(None), Reason::Public));
+    }
+    // A preflight carries no proof of its own: refused, the request it asks for would never come.
+    if demand.access == Access::Required
+        && let Some(verdict) = cors::preflight(request, site, cors::ANY_METHOD)
+    {
+        return Decision::Settled(verdict);
     }
     let looked_at = Some(proof::of(request, site).kind);
     let verdict = match standing(request, site, facts, now) {
@@ -229,7 +235,7 @@ fn turn_away<'a>(request: &RequestView<'a>, site: &Site, demand: &Demand<'_>, re
 }
 
 /// What a client that is no browser is told to come with (RFC 6750, section 3).
-fn challenge(request: &RequestView<'_>) -> &'static str {
+pub(super) fn challenge(request: &RequestView<'_>) -> &'static str {
     if request.bearer.access.is_some() { "Bearer error=\"invalid_token\"" } else { "Bearer" }
 }
 
@@ -244,6 +250,11 @@ fn return_address(request: &RequestView<'_>) -> Option<ReturnPath> {
 const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 impl SignedInVisitor<'_> {
+    /// Who.
+    pub(super) fn visitor(&self) -> &Visitor {
+        &self.visitor
+    }
+
     /// What happened to the cookies on the way.
     pub(super) fn cookies(self) -> Vec<CookieChange> {
         self.cookies

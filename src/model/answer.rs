@@ -1,5 +1,6 @@
 //! What the gateway answers by itself, before anybody has turned it into bytes.
 
+use super::api_answer::ApiAnswer;
 use super::reason::Reason;
 use super::return_path::ReturnPath;
 use super::token::IssuedTokens;
@@ -21,6 +22,21 @@ pub enum Answer {
     Asset(String),
     /// The public keys of the signed assertion.
     AssertionKeys,
+    /// What a program asked for.
+    Json(ApiAnswer),
+    /// Done, and there is nothing to say about it.
+    Done,
+    /// What another origin's page may send here.
+    Preflight(Preflight),
+}
+
+/// The answer to a browser that asks before another origin's page may send something (Fetch, section 3.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preflight {
+    /// The methods.
+    pub methods: &'static str,
+    /// The header names.
+    pub headers: String,
 }
 
 /// A redirect to an address of this site.
@@ -47,13 +63,25 @@ pub struct Problem {
     pub allow: Option<&'static str>,
     /// The value for `WWW-Authenticate`.
     pub challenge: Option<&'static str>,
+    /// The provider's word for why a password must be changed.
+    pub change_reason: Option<String>,
+    /// Whether a program asked for it, which gets no page whatever its request looks like.
+    pub for_programs: bool,
 }
 
 impl Problem {
     /// A problem that says no more than its reason, under the reason's own status.
     #[must_use]
     pub const fn new(reason: Reason) -> Self {
-        Self { status: reason.status(), reason, retry_after: None, allow: None, challenge: None }
+        Self {
+            status: reason.status(),
+            reason,
+            retry_after: None,
+            allow: None,
+            challenge: None,
+            change_reason: None,
+            for_programs: false,
+        }
     }
 
     /// The same under another status.

@@ -4,6 +4,8 @@
 //! [`return_path::ReturnPath`] cannot lead to another site, a [`secret::Secret`] cannot be printed.
 
 pub mod answer;
+pub mod api_answer;
+pub mod api_call;
 pub mod cookie;
 pub mod credential;
 pub mod header;
@@ -17,5 +19,6 @@ pub mod rule;
 pub mod secret;
 pub mod sign_in;
 pub mod site;
+pub mod strict_json;
 pub mod target;
 pub mod token;

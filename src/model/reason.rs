@@ -123,6 +123,26 @@ impl Reason {
         if matches!(self, Self::Revoked) { Self::SignedOut } else { self }
     }
 
+    /// Whether this is what became of an attempt to sign in, told to whoever tried (contract, section 4).
+    #[must_use]
+    pub const fn answers_a_sign_in(self) -> bool {
+        matches!(
+            self,
+            Self::NotRegistered
+                | Self::PasswordChangeRequired
+                | Self::EmailUnverified
+                | Self::RegistrationUnverified
+                | Self::TwoFactorRequired
+                | Self::InvalidCredentials
+                | Self::LoginPrevented
+                | Self::AccountExpired
+                | Self::AccountLocked
+                | Self::WrongCode
+                | Self::ChallengeExpired
+                | Self::RejectedInput
+        )
+    }
+
     /// Whether the gateway or something behind it failed, as opposed to the client being refused.
     #[must_use]
     pub const fn is_failure(self) -> bool {

@@ -58,6 +58,9 @@ pub struct Marks<'a> {
     pub requested_with: bool,
     /// Whether this is a WebSocket handshake.
     pub websocket: bool,
+    /// Whether this only asks what another origin's page may send (`OPTIONS` with `Access-Control-Request-Method`):
+    /// then what `Access-Control-Request-Headers` names.
+    pub preflight: Option<&'a str>,
     /// Whether there is an `Origin` or any `Sec-Fetch-*` field: scripts in browsers cannot leave them out.
     pub browser: bool,
 }

@@ -16,7 +16,6 @@ mod jwks;
 pub mod key_ring;
 pub mod keys;
 pub mod outbound;
-mod strict_json;
 #[cfg(test)]
 mod test_keys;
 pub mod verify;

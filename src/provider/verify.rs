@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
 use super::keys::{KeySet, NoKey};
-use super::strict_json;
 use crate::model::moment::Moment;
+use crate::model::strict_json;
 use crate::model::token::SessionKey;
 
 /// The longest token looked at, in bytes.

@@ -1,14 +1,17 @@
 //! The shell's half of the loop: finds out what `decide` asks for and fills the slot.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use pingora::proxy::Session;
 
 use crate::decide::{Facts, Known, Question};
+use crate::model::credential::{Carried, CredentialKind, Renewable};
 use crate::model::reason::Reason;
-use crate::runtime::{Attempt, Caller, CheckFault, RenewFault, SignInFault};
+use crate::model::token::{Renewed, TokenFault};
+use crate::runtime::{Attempt, Caller, CheckFault, RenewFault, Runtime, SignInFault};
 
-use super::form;
+use super::body;
 use super::passage::Passage;
 
 /// Finds out one thing.
@@ -22,30 +25,16 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
         now: passage.now,
     };
     match question {
-        Question::Verify(token) => {
-            facts.token = match runtime.check(caller, token).await {
-                Ok(visitor) => Known::Found(visitor),
-                Err(CheckFault::Token(fault)) => Known::Absent(fault),
-                Err(CheckFault::Trouble(reason)) => Known::Failed(reason),
-            };
-        }
-        Question::LoadSession(id) => {
-            facts.session = match runtime.session(caller, id).await {
-                Ok(open) => Known::Found(open),
-                Err(CheckFault::Token(fault)) => Known::Absent(fault),
-                Err(CheckFault::Trouble(reason)) => Known::Failed(reason),
-            };
-        }
-        Question::Renew(renewable) => {
-            facts.renewal = match runtime.renew(caller, renewable).await {
-                Ok(renewed) => Known::Found(renewed),
-                Err(RenewFault::Refused(reason)) => Known::Absent(reason),
-                Err(RenewFault::Trouble(reason)) => Known::Failed(reason),
-            };
+        Question::Verify(token) => facts.token = checked(runtime.check(caller, token).await),
+        Question::LoadSession(id) => facts.session = checked(runtime.session(caller, id).await),
+        Question::Renew(renewable) => facts.renewal = renewal(runtime, caller, renewable).await,
+        Question::RenewPosted(refresh) => {
+            let posted = Renewable { kind: CredentialKind::Bearer, refresh: refresh.expose(), session: None };
+            facts.renewal = renewal(runtime, caller, posted).await;
         }
         Question::ReadForm => {
             let limit = runtime.settings().server.limits.max_login_body;
-            facts.form = match form::read(session, limit).await {
+            facts.form = match body::form(session, limit).await {
                 Ok(form) => Known::Found(form),
                 Err(reason) => {
                     // Half a body is left on the wire.
@@ -54,17 +43,44 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
                 }
             };
         }
-        Question::SignIn { credentials, session } => {
-            let attempt = Attempt { credentials: &credentials, kind: guarded.site.credential, session };
+        Question::ReadBody => {
+            let limit = runtime.settings().server.limits.max_login_body;
+            facts.body = body::call(session, limit).await.map_or_else(Known::Absent, Known::Found);
+            passage.close |= !session.is_body_done();
+        }
+        Question::SignIn { credentials, kind, session } => {
+            let attempt = Attempt { credentials: &credentials, kind, session };
             facts.sign_in = match runtime.sign_in(caller, attempt).await {
                 Ok(signed_in) => Known::Found(signed_in),
                 Err(SignInFault::Refused(refused)) => Known::Absent(refused),
                 Err(SignInFault::Trouble(reason)) => Known::Failed(reason),
             };
         }
-        Question::SignOut(carried) => {
-            runtime.sign_out(caller, carried).await;
-            facts.sign_out = Known::Found(());
+        Question::SignOut(carried) => facts.sign_out = sign_out(runtime, caller, carried).await,
+        Question::SignOutPosted { access, refresh } => {
+            let posted = Carried { kind: CredentialKind::Bearer, proof: access, refresh: Some(refresh.expose()) };
+            facts.sign_out = sign_out(runtime, caller, posted).await;
         }
+    }
+}
+
+fn checked<T>(result: Result<T, CheckFault>) -> Known<T, TokenFault> {
+    match result {
+        Ok(found) => Known::Found(found),
+        Err(CheckFault::Token(fault)) => Known::Absent(fault),
+        Err(CheckFault::Trouble(reason)) => Known::Failed(reason),
+    }
+}
+
+async fn sign_out(runtime: &Arc<Runtime>, caller: Caller<'_>, carried: Carried<'_>) -> Known<(), Reason> {
+    runtime.sign_out(caller, carried).await;
+    Known::Found(())
+}
+
+async fn renewal(runtime: &Arc<Runtime>, caller: Caller<'_>, presented: Renewable<'_>) -> Known<Renewed, Reason> {
+    match runtime.renew(caller, presented).await {
+        Ok(renewed) => Known::Found(renewed),
+        Err(RenewFault::Refused(reason)) => Known::Absent(reason),
+        Err(RenewFault::Trouble(reason)) => Known::Failed(reason),
     }
 }

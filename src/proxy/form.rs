@@ -1,58 +1,16 @@
-//! The body of the sign-in form, read with limits and without mercy for what is ambiguous.
+//! The fields of the sign-in form, read without mercy for what is ambiguous.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use http::header;
 use percent_encoding::percent_decode;
-use pingora::proxy::Session;
 
-use crate::model::reason::Reason;
 use crate::model::return_path::ReturnPath;
 use crate::model::secret::Secret;
 use crate::model::sign_in::LoginForm;
 
-/// How long a client may take to send a form, all in all.
-const READ_WITHIN: Duration = Duration::from_secs(20);
-
-/// Reads the posted form, at most `limit` bytes.
-///
-/// # Errors
-/// `unsupported_media_type`, `request_too_large`, or `rejected_input` for what cannot be read in one way only.
-pub(super) async fn read(session: &mut Session, limit: usize) -> Result<LoginForm, Reason> {
-    let kind = session.get_header(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim_ascii();
-    if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        return Err(Reason::UnsupportedMediaType);
-    }
-    let announced = session.get_header(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| length > limit) {
-        return Err(Reason::RequestTooLarge);
-    }
-    match tokio::time::timeout(READ_WITHIN, body(session, limit)).await {
-        Ok(body) => parse(&body?).ok_or(Reason::RejectedInput),
-        Err(_) => Err(Reason::RejectedInput),
-    }
-}
-
-async fn body(session: &mut Session, limit: usize) -> Result<Vec<u8>, Reason> {
-    if session.get_header(header::EXPECT).is_some() && session.write_continue_response().await.is_err() {
-        return Err(Reason::RejectedInput);
-    }
-    let mut body = Vec::new();
-    loop {
-        match session.read_request_body().await {
-            Ok(Some(part)) if body.len() + part.len() > limit => return Err(Reason::RequestTooLarge),
-            Ok(Some(part)) => body.extend_from_slice(&part),
-            Ok(None) => return Ok(body),
-            Err(_) => return Err(Reason::RejectedInput),
-        }
-    }
-}
-
 /// Reads `application/x-www-form-urlencoded`. A field that stands twice has no one meaning, and text that
 /// is no UTF-8 would reach the provider as something else than was typed: both are refused.
-fn parse(body: &[u8]) -> Option<LoginForm> {
+pub(super) fn parse(body: &[u8]) -> Option<LoginForm> {
     let mut fields = HashMap::new();
     for pair in body.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
         let at = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());

@@ -14,6 +14,8 @@ use pingora::{Error, Result};
 use crate::model::answer::{Answer, Problem};
 use crate::runtime::Living;
 
+mod body;
+mod cors;
 mod fetch;
 mod form;
 mod passage;

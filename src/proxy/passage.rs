@@ -48,6 +48,8 @@ pub struct Passage {
     pub(super) own_cookies: bool,
     /// Their names, where some of them change.
     pub(super) presented: Vec<String>,
+    /// The listed origin whose page sent the request.
+    pub(super) reader: Option<String>,
     /// The value of the form's cookie that arrived.
     pub(super) form_cookie: Option<String>,
     /// What happens to the visitor's cookies, whoever answers.
@@ -102,6 +104,7 @@ impl Passage {
             navigation: false,
             own_cookies: false,
             presented: Vec::new(),
+            reader: None,
             form_cookie: None,
             cookies: Vec::new(),
             granted: None,

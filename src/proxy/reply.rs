@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, header};
-use pingora::Result;
+use http::{HeaderName, HeaderValue, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
-use serde_json::json;
+use pingora::{OrErr, Result};
+use serde::Serialize;
 
 use crate::decide::sign_in::csrf_token;
 use crate::model::answer::{Answer, CookieChange, Problem, ProviderAsks, Redirect, SignInForm};
+use crate::model::api_answer::ApiAnswer;
 use crate::model::cookie::{self, CookieKind, CookieNames, Lifetime};
 use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
@@ -19,16 +20,21 @@ use crate::model::token::IssuedTokens;
 use crate::pages;
 use crate::system;
 
+use super::cors;
 use super::passage::Passage;
 
 /// Sends an answer of the gateway's own. What the request body still holds is read and thrown away by Pingora, or
 /// the connection ends with the answer.
 pub(super) async fn send(session: &mut Session, passage: &mut Passage, answer: &Answer) -> Result<()> {
     let mut ready = compose(passage, answer)?;
+    cors::allow(passage, answer, &mut ready.head)?;
     finish(passage, &mut ready.head)?;
     passage.status = ready.head.status.as_u16();
     let head_only = session.req_header().method == http::Method::HEAD;
-    ready.head.insert_header(header::CONTENT_LENGTH, ready.body.len())?;
+    // A 204 has no length (RFC 9110, section 8.6).
+    if passage.status != 204 {
+        ready.head.insert_header(header::CONTENT_LENGTH, ready.body.len())?;
+    }
     if passage.close {
         session.set_keepalive(None);
     }
@@ -74,6 +80,12 @@ impl Ready {
         head.insert_header(header::CACHE_CONTROL, "no-store")?;
         Ok(Self { head, body: body.into() })
     }
+
+    fn empty(status: u16) -> Result<Self> {
+        let mut head = ResponseHeader::build(status, Some(8))?;
+        head.insert_header(header::CACHE_CONTROL, "no-store")?;
+        Ok(Self { head, body: Bytes::new() })
+    }
 }
 
 fn compose(passage: &mut Passage, answer: &Answer) -> Result<Ready> {
@@ -88,12 +100,21 @@ fn compose(passage: &mut Passage, answer: &Answer) -> Result<Ready> {
             let keys = passage.runtime.assertion_keys();
             Ready::new(200, "application/json", keys)
         }
+        Answer::Json(answer) => json(answer),
+        Answer::Done | Answer::Preflight(_) => Ready::empty(204),
     }
 }
 
+fn json(answer: &ApiAnswer) -> Result<Ready> {
+    let body = serde_json::to_vec(answer);
+    let body = body.or_err(pingora::ErrorType::InternalError, "an answer that is no JSON")?;
+    let mut ready = Ready::new(200, "application/json", body)?;
+    ready.head.insert_header("x-content-type-options", "nosniff")?;
+    Ok(ready)
+}
+
 fn redirect(to: &Redirect) -> Result<Ready> {
-    let mut ready = Ready::new(to.status, "text/plain", Bytes::new())?;
-    ready.head.remove_header(&header::CONTENT_TYPE);
+    let mut ready = Ready::empty(to.status)?;
     ready.head.insert_header(header::LOCATION, to.location.as_str())?;
     if to.clear_site_data {
         ready.head.insert_header("clear-site-data", "\"cache\", \"storage\"")?;
@@ -102,7 +123,7 @@ fn redirect(to: &Redirect) -> Result<Ready> {
 }
 
 fn problem(passage: &Passage, what: &Problem) -> Result<Ready> {
-    let mut ready = if passage.navigation {
+    let mut ready = if passage.navigation && !what.for_programs {
         let login = passage.site().map(|site| site.paths.login.as_str());
         page(
             passage,
@@ -135,14 +156,30 @@ pub(super) const PROBLEM_TYPE: &str = "application/problem+json";
 /// A problem for programs (RFC 9457).
 pub(super) fn problem_document(what: &Problem, request_id: &str) -> String {
     let reason = what.reason.told_to_client();
-    let document = json!({
-        "type": "about:blank",
-        "title": reason.title(),
-        "status": what.status,
-        "code": reason.as_str(),
-        "requestId": request_id,
-    });
-    document.to_string()
+    let document = Document {
+        kind: "about:blank",
+        title: reason.title(),
+        status: what.status,
+        code: reason.as_str(),
+        request_id,
+        change_reason: what.change_reason.as_deref(),
+    };
+    // Text and a number: that this cannot be written does not happen.
+    serde_json::to_string(&document).unwrap_or_default()
+}
+
+/// The members of a problem document.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change_reason: Option<&'a str>,
 }
 
 /// A page with every header that keeps it safe.
@@ -211,6 +248,9 @@ fn asset(passage: &Passage, name: &str) -> Result<Ready> {
     Ok(ready)
 }
 
+const ACCESS_TOKEN: HeaderName = HeaderName::from_static("vestibule-access-token");
+const REFRESH_TOKEN: HeaderName = HeaderName::from_static("vestibule-refresh-token");
+
 /// The one door: every response passes it, ours, the application's, and the page of an error after a rotation.
 /// Adds the visitor's new cookies and keeps caches away from them.
 pub(super) fn finish(passage: &Passage, head: &mut ResponseHeader) -> Result<()> {
@@ -218,6 +258,12 @@ pub(super) fn finish(passage: &Passage, head: &mut ResponseHeader) -> Result<()>
         head.insert_header("x-request-id", passage.request_id.as_str())?;
     }
     let Some(site) = passage.site() else { return Ok(()) };
+    if site.bearer && passage.forwarded_response {
+        // A client would take an application's for the gateway's.
+        for name in [ACCESS_TOKEN, REFRESH_TOKEN] {
+            head.remove_header(&name);
+        }
+    }
     if passage.cookies.is_empty() {
         return Ok(());
     }
@@ -225,9 +271,9 @@ pub(super) fn finish(passage: &Passage, head: &mut ResponseHeader) -> Result<()>
         if let CookieChange::SetTokens(tokens) = change
             && tokens.kind == CredentialKind::Bearer
         {
-            head.insert_header("vestibule-access-token", value_of(&tokens.proof)?)?;
+            head.insert_header(ACCESS_TOKEN, value_of(&tokens.proof)?)?;
             if let Some(refresh) = &tokens.refresh {
-                head.insert_header("vestibule-refresh-token", value_of(refresh)?)?;
+                head.insert_header(REFRESH_TOKEN, value_of(refresh)?)?;
             }
             continue;
         }

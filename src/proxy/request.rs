@@ -11,12 +11,13 @@ use std::time::Instant;
 use http::{HeaderValue, header};
 use pingora::proxy::Session;
 
-use crate::decide::{Decision, Facts, Known, Outcome, decide, forward};
+use crate::decide::{Decision, Facts, Known, Outcome, cors, decide, forward};
 use crate::model::answer::{Answer, Problem};
 use crate::model::cookie::PresentedCookies;
 use crate::model::origin::Host;
 use crate::model::reason::Reason;
 use crate::model::request::RequestView;
+use crate::model::site::Site;
 use crate::runtime::Guarded;
 use crate::system;
 use crate::telemetry::labels::OutcomeLabel;
@@ -122,7 +123,7 @@ async fn ask_and_fetch(
     };
     let cookies = PresentedCookies::read(&site.cookies, head.cookie_fields());
     let request = head.view(&target, &cookies);
-    note(passage, &request);
+    note(passage, &request, site);
     let mut facts = Facts::default();
     let verdict = loop {
         match decide(&request, site, &facts, passage.now) {
@@ -157,10 +158,11 @@ async fn ask_and_fetch(
 }
 
 /// What the answer will need to know of the request.
-fn note(passage: &mut Passage, request: &RequestView<'_>) {
+fn note(passage: &mut Passage, request: &RequestView<'_>, site: &Site) {
     passage.navigation = request.is_navigation() || is_form_post(request);
     passage.websocket = request.marks.websocket;
     passage.own_cookies = !request.cookies.names.is_empty();
+    passage.reader = cors::reader(request, site).map(ToString::to_string);
     passage.form_cookie = request.cookies.form.value().map(str::to_owned);
 }
 

@@ -52,6 +52,7 @@ pub(super) struct Head {
     fetch_site: Option<HeaderValue>,
     requested_with: bool,
     upgrade: Option<HeaderValue>,
+    preflight: Option<HeaderValue>,
     fetch: bool,
 }
 
@@ -96,6 +97,9 @@ impl Head {
             // Of a field that stands more than once the first counts.
             slot.get_or_insert_with(|| value.clone());
         }
+        if head.method == Method::OPTIONS {
+            head.preflight = preflight(&request.headers);
+        }
         head
     }
 
@@ -119,6 +123,7 @@ impl Head {
                 .upgrade
                 .as_ref()
                 .is_some_and(|value| value.as_bytes().windows(9).any(|part| part.eq_ignore_ascii_case(b"websocket"))),
+            preflight: self.preflight.as_ref().map(|value| value.to_str().unwrap_or_default()),
             browser: self.fetch || self.origin.is_some(),
         }
     }
@@ -144,6 +149,13 @@ impl Head {
             },
         }
     }
+}
+
+/// What a preflight wants to send, empty where it names nothing.
+fn preflight(headers: &HeaderMap) -> Option<HeaderValue> {
+    headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
+    let wanted = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    Some(wanted.unwrap_or(HeaderValue::from_static("")))
 }
 
 /// The token of `Bearer TOKEN`; the scheme in any case (RFC 9110, section 11.1).

@@ -5,6 +5,7 @@
 #![cfg(test)]
 
 mod addresses;
+mod any_scene;
 mod cookies;
 mod policy;
 mod scene;

@@ -15,7 +15,8 @@ use vestibule::model::request::{BearerTokens, Marks};
 use vestibule::model::rule::Access;
 use vestibule::model::token::{OpenSession, TokenFault};
 
-use super::scene::{Asked, Played, scene, somebody};
+use super::any_scene::{scene, somebody};
+use super::scene::{Asked, Played};
 
 fn status(played: &Played) -> Option<u16> {
     played.answer.as_ref().map(|answer| match answer {
@@ -23,7 +24,8 @@ fn status(played: &Played) -> Option<u16> {
         Answer::Problem(problem) => problem.status,
         Answer::SignInForm(form) => form.status,
         Answer::ProviderAsks(asks) => asks.status,
-        Answer::SignOutPage | Answer::Asset(_) | Answer::AssertionKeys => 200,
+        Answer::SignOutPage | Answer::Asset(_) | Answer::AssertionKeys | Answer::Json(_) => 200,
+        Answer::Done | Answer::Preflight(_) => 204,
     })
 }
 
@@ -44,6 +46,7 @@ fn something_failed(played: &Played) -> bool {
         || matches!(facts.session, Known::Failed(_))
         || matches!(facts.renewal, Known::Failed(_))
         || matches!(facts.form, Known::Failed(_))
+        || matches!(facts.body, Known::Failed(_))
         || matches!(facts.sign_in, Known::Failed(_))
 }
 
@@ -54,6 +57,7 @@ fn only_definite_noes(played: &Played) -> bool {
         && matches!(facts.session, Known::NotAsked | Known::Absent(_))
         && matches!(facts.renewal, Known::NotAsked | Known::Absent(_))
         && matches!(facts.form, Known::NotAsked | Known::Absent(_) | Known::Found(_))
+        && matches!(facts.body, Known::NotAsked | Known::Absent(_) | Known::Found(_))
         && matches!(facts.sign_in, Known::NotAsked | Known::Absent(_))
 }
 
@@ -97,8 +101,10 @@ proptest! {
         let post = scene.method == Method::POST;
         let in_place = played.asked.iter().all(|asked| match asked {
             Asked::Verify | Asked::LoadSession | Asked::Renew => true,
-            Asked::ReadForm | Asked::SignIn => post && scene.is(&scene.site.paths.login),
-            Asked::SignOut => post && scene.is(&scene.site.paths.logout),
+            Asked::ReadForm => post && scene.is(&scene.site.paths.login),
+            Asked::ReadBody => post && scene.call().is_some_and(|call| call != "/user"),
+            Asked::SignIn => post && (scene.is(&scene.site.paths.login) || scene.call() == Some("/login")),
+            Asked::SignOut => post && (scene.is(&scene.site.paths.logout) || scene.call() == Some("/logout")),
         });
         prop_assert!(in_place, "{:?}", played.asked);
     }
@@ -207,7 +213,8 @@ proptest! {
         }
         // What was issued must reach the visitor, whatever became of the request: the old ones may be spent.
         if matches!(played.facts.renewal, Known::Found(_)) || matches!(played.facts.sign_in, Known::Found(_)) {
-            prop_assert!(played.cookies.iter().any(|change| matches!(change, CookieChange::SetTokens(_))));
+            let set = played.cookies.iter().any(|change| matches!(change, CookieChange::SetTokens(_)));
+            prop_assert!(set != played.hands_tokens());
         }
         prop_assert!(played.cookies.len() <= 1);
     }
@@ -216,7 +223,8 @@ proptest! {
     fn credentials_are_cleared_only_for_a_reason(scene in scene()) {
         let played = scene.play();
         if clears(&played) {
-            let signed_out = scene.is(&scene.site.paths.logout) && scene.method == Method::POST;
+            let leaves = scene.is(&scene.site.paths.logout) || scene.call() == Some("/logout");
+            let signed_out = leaves && scene.method == Method::POST;
             let refused = matches!(played.facts.renewal, Known::Absent(_));
             let revoked = is_revoked(&played);
             let unusable = scene.cookies.refresh.value().is_none() && scene.cookies.any_credential();
@@ -249,10 +257,12 @@ proptest! {
     }
 
     #[test]
-    fn no_script_in_a_browser_gets_a_token_in_a_header(scene in scene()) {
+    fn no_script_in_a_browser_gets_a_token_in_a_header_or_body(scene in scene()) {
         let played = scene.play();
-        if scene.carried().kind == CredentialKind::Bearer && scene.marks.browser {
-            prop_assert!(!played.asked.contains(&Asked::Renew));
+        if scene.marks.browser {
+            prop_assert!(!played.hands_tokens());
+            let cookies = scene.carried().kind != CredentialKind::Bearer;
+            prop_assert!(cookies || !played.asked.contains(&Asked::Renew));
         }
     }
 
@@ -288,7 +298,7 @@ proptest! {
     #[test]
     fn a_password_is_looked_at_only_behind_the_forms_own_proof(scene in scene()) {
         let played = scene.play();
-        if played.asked.contains(&Asked::SignIn) {
+        if played.asked.contains(&Asked::SignIn) && scene.call().is_none() {
             let Known::Found(form) = &played.facts.form else { return Err(TestCaseError::fail("no form")) };
             let cookie = scene.cookies.form.value().unwrap_or("another");
             prop_assert_eq!(&form.csrf, &csrf_token("store", cookie));
@@ -297,12 +307,33 @@ proptest! {
     }
 
     #[test]
+    fn a_call_that_changes_something_comes_from_here_or_from_a_listed_page(scene in scene()) {
+        let played = scene.play();
+        if scene.call().is_some_and(|call| call != "/user") && scene.is_cross_site() {
+            prop_assert_eq!(&played.asked, &[]);
+        }
+    }
+
+    #[test]
+    fn a_preflight_is_answered_for_a_listed_page_and_nobody_else(scene in scene()) {
+        let played = scene.play();
+        if let Some(Answer::Preflight(_)) = &played.answer {
+            prop_assert_eq!((scene.marks.origin, &scene.method), (Some("https://app.example.com"), &Method::OPTIONS));
+            prop_assert!(scene.marks.preflight.is_some());
+            prop_assert_eq!((&played.asked[..], &played.cookies[..]), (&[][..], &[][..]));
+            prop_assert!(scene.demand().is_none_or(|(access, _)| access == Access::Required));
+        }
+    }
+
+    #[test]
     fn a_client_is_told_only_what_its_reason_says(scene in scene()) {
         let played = scene.play();
         if let Some(Answer::Problem(problem)) = &played.answer {
             prop_assert_eq!(problem.reason, played.reason);
-            prop_assert_eq!(problem.status, problem.reason.status());
-            prop_assert_eq!(problem.retry_after.is_some(), problem.status == 503);
+            let asked_who = scene.call() == Some("/user") && problem.reason.status() == 401;
+            prop_assert_eq!(problem.status, if asked_who { 404 } else { problem.reason.status() });
+            prop_assert!(problem.retry_after.is_some() || problem.status != 503);
+            prop_assert_eq!(problem.for_programs, scene.call().is_some());
             prop_assert_eq!(problem.allow.is_some(), problem.status == 405);
         }
         prop_assert_eq!(played.forwarded.is_some(), played.label == "forwarded");
@@ -313,7 +344,8 @@ proptest! {
     fn what_is_explained_is_what_is_decided(mut scene in scene()) {
         scene.bearer = BearerTokens::default();
         scene.marks = Marks { accept: Some("text/html"), fetch_mode: Some("navigate"), ..Marks::default() };
-        if scene.is(&scene.site.paths.login) && scene.method == Method::POST {
+        let told_by_others = scene.is(&scene.site.paths.login) || scene.call().is_some();
+        if told_by_others && scene.method == Method::POST {
             return Ok(());
         }
         let target = scene.target.clone();

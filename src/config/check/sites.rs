@@ -61,9 +61,6 @@ fn site(
         Some(health) => self::health(health, review).map(Some),
         None => Some(None),
     };
-    if *written.bearer {
-        review.refuse(&written.bearer.span, "`bearer` = true is not supported yet", "leave it out");
-    }
     let paths = own_paths(&written.paths, review);
     let landing = return_path(&written.landing, ("landing", paths.as_ref()), review);
     let after_logout = return_path(&written.after_logout, ("after_logout", paths.as_ref()), review);

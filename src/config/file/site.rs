@@ -46,7 +46,7 @@ pub(in crate::config) struct Site {
     /// How clients carry their proof.
     #[schemars(extend("default" = "jwt"))]
     pub credential: Credential,
-    /// Whether clients without cookies may carry their proof in headers.
+    /// Whether clients that are no browsers may carry their tokens themselves, in headers and JSON bodies.
     #[schemars(extend("default" = false))]
     pub bearer: At<bool>,
     /// Where a sign-in leads without a return address.
@@ -58,7 +58,7 @@ pub(in crate::config) struct Site {
     /// What a path without a rule asks for.
     #[schemars(extend("default" = "required"))]
     pub default_access: Access,
-    /// Other origins whose pages may write here.
+    /// Other origins whose pages may call the JSON endpoints and write here, in the visitor's name.
     #[schemars(extend("default" = []))]
     pub allowed_origins: Vec<At<String>>,
     /// What happens to `%2F` in paths.

@@ -7,7 +7,8 @@ use http::Method;
 use serde_json::Map;
 
 use crate::decide::{Decision, Facts, Known, Outcome, Question, Verdict, decide};
-use crate::model::answer::{Answer, CookieChange};
+use crate::model::answer::{Answer, CookieChange, Preflight};
+use crate::model::api_call::CallBody;
 use crate::model::cookie::{CookieNames, Presented, PresentedCookies};
 use crate::model::credential::CredentialKind;
 use crate::model::header::IdentityHeaders;
@@ -88,6 +89,12 @@ impl Ask {
         self
     }
 
+    /// With this body.
+    pub(super) fn posting(mut self, body: &str) -> Self {
+        self.facts.body = Known::Found(CallBody::read(body.as_bytes()).unwrap());
+        self
+    }
+
     /// With the refresh cookie `R`.
     pub(super) fn refresh(mut self, renewal: Known<Renewed, Reason>) -> Self {
         self.cookies.refresh = Presented::Once("R".into());
@@ -131,13 +138,20 @@ fn asked(question: &Question<'_>) -> String {
             let session = renewable.session.map_or(String::new(), |id| format!(" for {id}"));
             format!("renew {}{session}", renewable.refresh)
         }
+        Question::RenewPosted(token) => format!("renew posted {}", token.expose()),
         Question::ReadForm => "form".into(),
-        Question::SignIn { credentials, session } => {
+        Question::ReadBody => "body".into(),
+        Question::SignIn { credentials, kind, session } => {
             let session = session.map_or(String::new(), |id| format!(" for {id}"));
-            format!("sign-in {} remember={}{session}", credentials.login_id, credentials.remember)
+            let kind = if *kind == CredentialKind::Jwt { "" } else { kind.as_str() };
+            format!("sign-in {kind} {} remember={}{session}", credentials.login_id, credentials.remember)
+                .replace("  ", " ")
         }
         Question::SignOut(carried) => {
             format!("sign-out {} {}", carried.proof.unwrap_or("-"), carried.refresh.unwrap_or("-"))
+        }
+        Question::SignOutPosted { access, refresh } => {
+            format!("sign-out posted {} {}", access.unwrap_or("-"), refresh.expose())
         }
     }
 }
@@ -166,10 +180,14 @@ fn answered(answer: &Answer) -> String {
             format!("{} {}{clear}", to.status, to.location)
         }
         Answer::Problem(problem) => {
-            assert_eq!(problem.status, problem.reason.status());
+            // Asking who is signed in is not refused where nobody is.
+            assert!(
+                problem.status == problem.reason.status() || (problem.status, problem.reason.status()) == (404, 401)
+            );
             let retry = problem.retry_after.map_or(String::new(), |seconds| format!(" retry {seconds}"));
             let allow = problem.allow.map_or(String::new(), |methods| format!(" allow {methods}"));
-            format!("{}{retry}{allow}", problem.status)
+            let why = problem.change_reason.as_ref().map_or(String::new(), |why| format!(" for {why}"));
+            format!("{}{retry}{allow}{why}", problem.status)
         }
         Answer::SignInForm(form) => {
             let name = if form.login_id.is_empty() { String::new() } else { format!(" {}", form.login_id) };
@@ -182,6 +200,9 @@ fn answered(answer: &Answer) -> String {
         Answer::ProviderAsks(asks) => format!("{} page", asks.status),
         Answer::Asset(name) => format!("asset {name}"),
         Answer::AssertionKeys => "keys".into(),
+        Answer::Json(answer) => format!("200 {}", serde_json::to_string(answer).unwrap().replace('"', "")),
+        Answer::Done => "204".into(),
+        Answer::Preflight(Preflight { methods, headers }) => format!("204 may {methods} with {headers}"),
     }
 }
 

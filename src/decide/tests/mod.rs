@@ -1,7 +1,9 @@
 //! The contract's sentences about decisions, a line each: what is asked and what follows from it.
 
+mod api;
 mod ask;
 mod carried;
+mod cors;
 mod endpoints;
 mod guarded;
 mod sign_in;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -26,11 +27,15 @@ impl Reply {
         self.headers.iter().filter(|(have, _)| have == name).map(|(_, value)| value.as_str()).collect()
     }
 
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
     /// The `code` of a problem document.
     pub fn code(&self) -> String {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
-        let problem: serde_json::Value = serde_json::from_str(&self.body).expect("a problem document");
-        problem["code"].as_str().expect("a code").to_owned()
+        self.json()["code"].as_str().expect("a code").to_owned()
     }
 
     /// Reads a whole response.
@@ -140,6 +145,18 @@ impl Browser {
         let origin = format!("http://{}", self.host);
         let headers = [("Content-Type", "application/x-www-form-urlencoded"), ("Origin", &origin)];
         self.send("POST", target, &headers, body.as_bytes()).await
+    }
+
+    /// Posts JSON as a script of this site's own page does.
+    pub async fn call(&mut self, target: &str, body: &Value) -> Reply {
+        let origin = format!("http://{}", self.host);
+        let headers = [("Content-Type", "application/json"), ("Origin", &origin), ("Sec-Fetch-Site", "same-origin")];
+        self.send("POST", target, &headers, body.to_string().as_bytes()).await
+    }
+
+    /// Signs in as a script of this site's own page does.
+    pub async fn sign_in_by_script(&mut self, login_id: &str, password: &str) -> Reply {
+        self.call("/api/login", &json!({ "loginId": login_id, "password": password })).await
     }
 
     /// Opens the form and posts it.

@@ -1,0 +1,215 @@
+//! The JSON endpoints: the same sign-in, renewal and sign-out as the pages', for programs (contract, section 4).
+//!
+//! Cookies for scripts in browsers, which never see a token; tokens in bodies for clients that are no browsers.
+
+use crate::model::answer::{Answer, CookieChange, Problem};
+use crate::model::api_answer::{ApiAnswer, CurrentUser, HandedTokens, SignedInUser, User};
+use crate::model::api_call::{CallBody, LoginCall, TokensIn};
+use crate::model::credential::{Carried, CredentialKind, Renewable};
+use crate::model::moment::Moment;
+use crate::model::reason::Reason;
+use crate::model::request::{Provenance, RequestView};
+use crate::model::secret::Secret;
+use crate::model::sign_in::{Credentials, SignInRefused};
+use crate::model::site::Site;
+use crate::model::token::SignedIn;
+
+use super::endpoint::ApiCall;
+use super::facts::{Facts, Known, Question};
+use super::proof::{self, Proof};
+use super::visitor::{Standing, challenge, standing};
+use super::{Decision, Verdict, trouble};
+
+/// Where a call ends before its own question is asked.
+enum Stop {
+    Unread,
+    Refused(Reason),
+    Trouble(Reason),
+}
+
+impl From<Stop> for Decision<'_> {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Unread => Self::Needs(Question::ReadBody),
+            Stop::Refused(reason) => Self::Settled(Verdict::problem(reason)),
+            Stop::Trouble(reason) => Self::Settled(trouble(reason)),
+        }
+    }
+}
+
+pub(super) fn decide<'a>(
+    call: ApiCall,
+    request: &RequestView<'a>,
+    site: &Site,
+    facts: &Facts,
+    now: Moment,
+) -> Decision<'a> {
+    let decided = match call {
+        ApiCall::User => return user(request, site, facts, now),
+        ApiCall::Login => login(request, site, facts),
+        ApiCall::Refresh => refresh(request, site, facts),
+        ApiCall::Logout => logout(request, site, facts),
+    };
+    decided.unwrap_or_else(Decision::from)
+}
+
+/// `GET /api/user`: asked when a program starts, so that nobody being signed in is `404` and no failure.
+fn user<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment) -> Decision<'a> {
+    Decision::Settled(match standing(request, site, facts, now) {
+        Standing::Ask(question) => return Decision::Needs(question),
+        Standing::In(somebody) => {
+            let visitor = somebody.visitor();
+            let user = User::from(&visitor.identity);
+            let current = CurrentUser { user, expires_instant: visitor.expires.millis() };
+            json(ApiAnswer::Current(current)).with(somebody.cookies())
+        }
+        Standing::Out(reason, cookies) => {
+            Verdict::reply(Answer::Problem(Problem::new(reason).under(404)), reason).with(cookies)
+        }
+        Standing::Trouble(reason) => trouble(reason),
+        Standing::Refused(reason) => Verdict::problem(reason),
+    })
+}
+
+/// What a call brings along, from whom it may come: a page of this site or a listed one, or no browser at all.
+fn body<'f>(request: &RequestView<'_>, site: &Site, facts: &'f Facts) -> Result<&'f CallBody, Stop> {
+    if request.provenance(site) == Provenance::Foreign {
+        return Err(Stop::Refused(Reason::CrossSiteRequest));
+    }
+    match &facts.body {
+        Known::NotAsked => Err(Stop::Unread),
+        Known::Found(body) => Ok(body),
+        Known::Absent(reason) => Err(Stop::Refused(*reason)),
+        Known::Failed(reason) => Err(Stop::Trouble(*reason)),
+    }
+}
+
+/// `POST /api/login`.
+fn login<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Result<Decision<'a>, Stop> {
+    let call = body(request, site, facts)?.login().ok_or(Stop::Refused(Reason::RejectedInput))?;
+    let kind = match call.tokens {
+        TokensIn::Cookie => site.credential,
+        TokensIn::Body => in_bodies(request, site)?,
+    };
+    if call.login_id.trim().is_empty() || call.password.expose().is_empty() {
+        return Err(Stop::Refused(Reason::RejectedInput));
+    }
+    Ok(Decision::Settled(match &facts.sign_in {
+        Known::NotAsked => {
+            let LoginCall { login_id, password, remember, .. } = call;
+            let credentials = Credentials { login_id, password, remember };
+            // A client that keeps its tokens itself has nothing to do with a browser's session.
+            let session = request.cookies.session.value().filter(|_| kind != CredentialKind::Bearer);
+            return Ok(Decision::Needs(Question::SignIn { credentials, kind, session }));
+        }
+        Known::Found(signed_in) => welcome(signed_in),
+        Known::Absent(refused) => refusal(refused),
+        Known::Failed(reason) => trouble(*reason),
+    }))
+}
+
+/// Tokens leave in bodies only where the operator wants it, and never where a script injected into a page could read
+/// them.
+fn in_bodies(request: &RequestView<'_>, site: &Site) -> Result<CredentialKind, Stop> {
+    if !site.bearer {
+        return Err(Stop::Refused(Reason::BearerNotEnabled));
+    }
+    if request.marks.browser {
+        return Err(Stop::Refused(Reason::BrowserTokensRefused));
+    }
+    Ok(CredentialKind::Bearer)
+}
+
+fn welcome<'a>(SignedIn { tokens, visitor }: &SignedIn) -> Verdict<'a> {
+    let user = User::from(&visitor.identity);
+    if tokens.kind == CredentialKind::Bearer {
+        let tokens = Some(HandedTokens::new(tokens, visitor.expires, None));
+        return json(ApiAnswer::SignedIn(SignedInUser { user, tokens }));
+    }
+    let signed_in = SignedInUser { user, tokens: None };
+    json(ApiAnswer::SignedIn(signed_in)).with(vec![CookieChange::SetTokens(tokens.clone())])
+}
+
+fn refusal<'a>(refused: &SignInRefused) -> Verdict<'a> {
+    let mut problem = Problem::new(refused.reason);
+    problem.retry_after = refused.retry_after;
+    problem.change_reason.clone_from(&refused.change_reason);
+    Verdict::reply(Answer::Problem(problem), refused.reason)
+}
+
+/// `POST /api/refresh`: also while the access token still holds.
+fn refresh<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Result<Decision<'a>, Stop> {
+    let posted = posted_token(request, site, facts)?;
+    let proof = proof::of(request, site);
+    let kind = match &posted {
+        Some(_) => in_bodies(request, site)?,
+        None if proof.kind == CredentialKind::Bearer => in_bodies(request, site)?,
+        None => proof.kind,
+    };
+    let question = match (&posted, proof.refresh) {
+        (Some(token), _) => Question::RenewPosted(token.clone()),
+        (None, Some(refresh)) => {
+            let session = proof.main.filter(|_| kind == CredentialKind::Session);
+            Question::Renew(Renewable { kind, refresh, session })
+        }
+        // What else the client carries may hold still: nothing of it is cleared.
+        (None, None) => return Ok(Decision::Settled(signed_out(request, site, Reason::SignedOut))),
+    };
+    Ok(Decision::Settled(match &facts.renewal {
+        Known::NotAsked => return Ok(Decision::Needs(question)),
+        Known::Found(renewed) if kind == CredentialKind::Bearer => {
+            let kept = posted.as_ref().map(Secret::expose).or(proof.refresh);
+            json(ApiAnswer::Tokens(HandedTokens::new(&renewed.tokens, renewed.visitor.expires, kept)))
+        }
+        Known::Found(renewed) => done().with(vec![CookieChange::SetTokens(renewed.tokens.clone())]),
+        Known::Absent(reason) => signed_out(request, site, *reason).with(cleared(kind)),
+        Known::Failed(reason) => trouble(*reason),
+    }))
+}
+
+/// The refresh token in the body of a client that is no browser. Beside another one in a header nobody can say which
+/// is meant.
+fn posted_token(request: &RequestView<'_>, site: &Site, facts: &Facts) -> Result<Option<Secret>, Stop> {
+    let call = body(request, site, facts)?.token().ok_or(Stop::Refused(Reason::RejectedInput))?;
+    let in_header = request.bearer.refresh.filter(|_| site.bearer);
+    match (&call.refresh_token, in_header) {
+        (Some(posted), Some(header)) if posted.expose() != header => Err(Stop::Refused(Reason::RejectedInput)),
+        _ => Ok(call.refresh_token),
+    }
+}
+
+fn signed_out<'a>(request: &RequestView<'a>, site: &Site, reason: Reason) -> Verdict<'a> {
+    let mut problem = Problem::new(reason);
+    problem.challenge = site.bearer.then(|| challenge(request));
+    Verdict::reply(Answer::Problem(problem), reason)
+}
+
+/// `POST /api/logout`: whatever there was, it is over.
+fn logout<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Result<Decision<'a>, Stop> {
+    // Where the site takes no tokens from clients, there is none to end.
+    let posted = posted_token(request, site, facts)?.filter(|_| site.bearer);
+    let Proof { kind, main, refresh, any, .. } = proof::of(request, site);
+    let kind = if posted.is_some() { CredentialKind::Bearer } else { kind };
+    if matches!(facts.sign_out, Known::NotAsked) {
+        if let Some(refresh) = posted {
+            return Ok(Decision::Needs(Question::SignOutPosted { access: request.bearer.access, refresh }));
+        }
+        if main.is_some() || refresh.is_some() {
+            return Ok(Decision::Needs(Question::SignOut(Carried { kind, proof: main, refresh })));
+        }
+    }
+    Ok(Decision::Settled(done().with(if any { cleared(kind) } else { Vec::new() })))
+}
+
+/// What a client forgets with its proof: cookies, where it carries it so.
+fn cleared(kind: CredentialKind) -> Vec<CookieChange> {
+    (kind != CredentialKind::Bearer).then_some(CookieChange::ClearCredentials).into_iter().collect()
+}
+
+fn done<'a>() -> Verdict<'a> {
+    Verdict::reply(Answer::Done, Reason::OwnEndpoint)
+}
+
+fn json<'a>(answer: ApiAnswer) -> Verdict<'a> {
+    Verdict::reply(Answer::Json(answer), Reason::OwnEndpoint)
+}

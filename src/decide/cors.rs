@@ -1,0 +1,55 @@
+//! Pages of other origins: which may read what the gateway answers, and what they may send (Fetch, section 3.2).
+//!
+//! Only origins of the site's own list, spelled out one by one, and only what programs are answered: the sign-in form,
+//! read by another origin's script, would give its `csrf` token away.
+
+use crate::model::answer::{Answer, Preflight};
+use crate::model::origin::Origin;
+use crate::model::reason::Reason;
+use crate::model::request::RequestView;
+use crate::model::site::Site;
+
+use super::Verdict;
+
+/// The header names that calls to the gateway's own endpoints may have, beside those that any page may send.
+const OWN_HEADERS: &str = "content-type, authorization, vestibule-refresh-token, x-requested-with";
+/// Methods that the application behind may take or not.
+pub(super) const ANY_METHOD: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
+/// The longest list of header names that is said back.
+const MAX_HEADERS: usize = 1024;
+
+/// The listed origin whose page sent the request.
+#[must_use]
+pub fn reader<'s>(request: &RequestView<'_>, site: &'s Site) -> Option<&'s Origin> {
+    let origin = request.marks.origin.filter(|_| !site.allowed_origins.is_empty())?;
+    let origin = Origin::parse(origin)?;
+    site.allowed_origins.iter().find(|listed| **listed == origin)
+}
+
+/// Whether pages of listed origins may read `answer`.
+#[must_use]
+pub fn may_be_read(answer: &Answer) -> bool {
+    match answer {
+        Answer::Problem(_) | Answer::Json(_) | Answer::Done | Answer::Preflight(_) => true,
+        Answer::Redirect(_)
+        | Answer::SignInForm(_)
+        | Answer::SignOutPage
+        | Answer::ProviderAsks(_)
+        | Answer::Asset(_)
+        | Answer::AssertionKeys => false,
+    }
+}
+
+/// What a listed origin's page may send, where that is what the request asks.
+pub(super) fn preflight<'a>(request: &RequestView<'a>, site: &Site, methods: &'static str) -> Option<Verdict<'a>> {
+    let wanted = request.marks.preflight?;
+    reader(request, site)?;
+    // The application knows which headers it takes; the gateway's own endpoints take these.
+    let own = methods != ANY_METHOD || wanted.is_empty() || wanted.len() > MAX_HEADERS || !is_list_of_names(wanted);
+    let headers = if own { OWN_HEADERS.to_owned() } else { wanted.to_owned() };
+    Some(Verdict::reply(Answer::Preflight(Preflight { methods, headers }), Reason::OwnEndpoint))
+}
+
+fn is_list_of_names(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b',' | b' '))
+}

@@ -1,0 +1,279 @@
+//! Contract, section 4: the JSON endpoints, for scripts with cookies and for clients that are no browsers.
+
+use http::Method;
+
+use super::ask::{Ask, calls, keeps, opens, proves, renews, somebody};
+use crate::decide::Known;
+use crate::model::answer::Answer;
+use crate::model::api_call::CallBody;
+use crate::model::cookie::Presented;
+use crate::model::credential::CredentialKind;
+use crate::model::reason::Reason;
+use crate::model::request::Marks;
+use crate::model::sign_in::SignInRefused;
+use crate::model::token::{IssuedTokens, SignedIn, TokenFault};
+
+const ANN: &str = "{user:{id:ann,email:null,emailVerified:false,username:null,roles:[]}";
+const LOGIN: &str = r#"{"loginId":"ann","password":"correct horse"}"#;
+const IN_BODY: &str = r#"{"loginId":"ann","password":"correct horse","tokens":"body"}"#;
+const POSTED: &str = r#"{"refreshToken":"R"}"#;
+
+fn posts(target: &'static str) -> Ask {
+    calls(&Method::POST, target)
+}
+
+/// A script of the site's own page.
+fn script(marks: &mut Marks<'static>) {
+    (marks.origin, marks.fetch_mode, marks.browser) = (Some("https://store.example.com"), Some("cors"), true);
+}
+
+fn issued(kind: CredentialKind) -> Known<SignedIn, SignInRefused> {
+    let tokens = IssuedTokens { kind, proof: "A1".into(), refresh: Some("R1".into()), remember: true };
+    Known::Found(SignedIn { tokens, visitor: somebody("ann", &[], 600) })
+}
+
+#[test]
+fn who_is_signed_in_is_told_with_the_end_of_the_token() {
+    let asks = || calls(&Method::GET, "/api/user");
+    let told = format!("200 {ANN},expiresInstant:1700000600000}} own_endpoint");
+    assert_eq!(asks().told(), "404 signed_out");
+    assert_eq!(asks().access(Known::NotAsked).told(), "ask verify A");
+    assert_eq!(asks().access(proves(&[])).told(), told);
+    assert_eq!(asks().session(keeps(600)).told(), told);
+    assert_eq!(asks().bearer(proves(&[])).told(), told);
+    let expired = || asks().access(Known::Absent(TokenFault::Expired));
+    assert_eq!(expired().told(), "404 signed_out, clear");
+    assert_eq!(expired().refresh(Known::NotAsked).told(), "ask renew R");
+    assert_eq!(expired().refresh(renews(&[])).told(), format!("{told}, set A2"));
+    assert_eq!(expired().refresh(Known::Absent(Reason::SignedOut)).told(), "404 signed_out, clear");
+    let trouble = expired().refresh(Known::Failed(Reason::ProviderUnavailable));
+    assert_eq!(trouble.told(), "503 retry 5 provider_unavailable", "a hiccup is no sign-out");
+    assert_eq!(asks().access(Known::Absent(TokenFault::Revoked)).told(), "404 revoked, clear");
+    let refused = asks().bearer(Known::Absent(TokenFault::Expired)).bearer_refresh(Known::NotAsked).marked(script);
+    assert_eq!(refused.told(), "403 browser_tokens_refused");
+}
+
+#[test]
+fn a_program_is_told_as_a_program() {
+    let for_programs = |ask: &Ask| match ask.answer() {
+        Some(Answer::Problem(problem)) => problem.for_programs,
+        other => panic!("{other:?}"),
+    };
+    // Java's own client names HTML too.
+    let java = |marks: &mut Marks<'static>| marks.accept = Some("text/html, image/gif, *; q=.2");
+    assert!(for_programs(&opens("/api/user").marked(java)));
+    assert!(for_programs(&calls(&Method::PUT, "/api/user")));
+    assert!(for_programs(&posts("/api/login").posting("{}")));
+    assert!(!for_programs(&calls(&Method::PUT, "/login")));
+}
+
+#[test]
+fn a_sign_in_sets_cookies_and_tells_who() {
+    let login = || posts("/api/login").marked(script);
+    assert_eq!(login().told(), "ask body");
+    assert_eq!(login().posting(LOGIN).told(), "ask sign-in ann remember=true");
+    let short = r#"{"loginId":"ann","password":"p","remember":false,"tokens":"cookie"}"#;
+    assert_eq!(login().posting(short).told(), "ask sign-in ann remember=false");
+    let replaced = login().posting(LOGIN).session(Known::NotAsked);
+    assert_eq!(replaced.told(), "ask sign-in session ann remember=true for S");
+    let mut done = login().posting(LOGIN);
+    done.facts.sign_in = issued(CredentialKind::Jwt);
+    assert_eq!(done.told(), format!("200 {ANN}}} own_endpoint, set A1"));
+}
+
+#[test]
+fn tokens_leave_in_bodies_only_where_they_may_and_to_no_browser() {
+    let login = || posts("/api/login").posting(IN_BODY);
+    assert_eq!(login().told(), "403 bearer_not_enabled");
+    let mobile = |mut ask: Ask| {
+        ask.site.bearer = true;
+        ask
+    };
+    assert_eq!(mobile(login()).told(), "ask sign-in bearer ann remember=true");
+    assert_eq!(mobile(login()).marked(script).told(), "403 browser_tokens_refused", "nobody asks the provider");
+    let fetched = mobile(login()).marked(|marks| marks.browser = true);
+    assert_eq!(fetched.told(), "403 browser_tokens_refused");
+    let with_cookie = mobile(login()).session(Known::NotAsked);
+    assert_eq!(with_cookie.told(), "ask sign-in bearer ann remember=true", "the session is another client's");
+    let mut done = mobile(login());
+    done.facts.sign_in = issued(CredentialKind::Bearer);
+    let tokens = "token:A1,refreshToken:R1,tokenExpirationInstant:1700000600000";
+    assert_eq!(done.told(), format!("200 {ANN},{tokens}}} own_endpoint"));
+}
+
+#[test]
+fn a_body_that_cannot_be_read_is_told_before_anybody_is_asked() {
+    for path in ["/api/login", "/api/refresh", "/api/logout"] {
+        for (reason, expected) in [
+            (Reason::RejectedInput, "400 rejected_input"),
+            (Reason::RequestTooLarge, "413 request_too_large"),
+            (Reason::UnsupportedMediaType, "415 unsupported_media_type"),
+        ] {
+            let mut ask = posts(path).access(Known::NotAsked).refresh(Known::NotAsked);
+            ask.facts.body = Known::Absent(reason);
+            assert_eq!(ask.told(), expected, "{path}");
+        }
+        let unknown = posts(path).refresh(Known::NotAsked).posting(r#"{"loginId":"a","password":"p","x":1}"#);
+        assert_eq!(unknown.told(), "400 rejected_input", "{path}");
+    }
+    for nothing in ["{}", r#"{"loginId":" ","password":"p"}"#, r#"{"loginId":"a","password":""}"#] {
+        assert_eq!(posts("/api/login").posting(nothing).told(), "400 rejected_input", "{nothing}");
+    }
+}
+
+#[test]
+fn every_answer_of_the_provider_has_its_status() {
+    let answered = |sign_in| {
+        let mut ask = posts("/api/login").posting(LOGIN);
+        ask.facts.sign_in = sign_in;
+        ask.told()
+    };
+    for (reason, status) in [
+        (Reason::NotRegistered, 403),
+        (Reason::PasswordChangeRequired, 401),
+        (Reason::EmailUnverified, 403),
+        (Reason::RegistrationUnverified, 403),
+        (Reason::TwoFactorRequired, 401),
+        (Reason::InvalidCredentials, 401),
+        (Reason::LoginPrevented, 403),
+        (Reason::AccountExpired, 403),
+        (Reason::AccountLocked, 403),
+        (Reason::RejectedInput, 400),
+    ] {
+        let refused = Known::Absent(SignInRefused::because(reason));
+        assert_eq!(answered(refused), format!("{status} {}", reason.as_str()));
+    }
+    let throttled = SignInRefused { retry_after: Some(30), ..SignInRefused::because(Reason::Throttled) };
+    assert_eq!(answered(Known::Absent(throttled)), "429 retry 30 throttled");
+    let breached = Some("Breached".to_owned());
+    let must_change =
+        SignInRefused { change_reason: breached, ..SignInRefused::because(Reason::PasswordChangeRequired) };
+    assert_eq!(answered(Known::Absent(must_change)), "401 for Breached password_change_required");
+    for (reason, expected) in [
+        (Reason::ProviderMisconfigured, "500 provider_misconfigured"),
+        (Reason::TokensTooLarge, "500 tokens_too_large"),
+        (Reason::ProviderUnavailable, "503 retry 5 provider_unavailable"),
+        (Reason::StoreUnavailable, "503 retry 5 store_unavailable"),
+    ] {
+        assert_eq!(answered(Known::Failed(reason)), expected);
+    }
+}
+
+#[test]
+fn calls_come_from_the_sites_own_pages_from_listed_ones_or_from_no_browser() {
+    for path in ["/api/login", "/api/refresh", "/api/logout"] {
+        let from = |origin, fetch_site, referer| {
+            let ask = posts(path).refresh(Known::NotAsked);
+            ask.marked(|marks| (marks.origin, marks.fetch_site, marks.referer) = (origin, fetch_site, referer)).told()
+        };
+        let (read, refused) = ("ask body", "403 cross_site_request");
+        assert_eq!(from(None, None, None), read, "{path}");
+        assert_eq!(from(Some("https://store.example.com"), Some("same-origin"), None), read, "{path}");
+        assert_eq!(from(Some("https://app.example.com"), Some("same-site"), None), read, "{path}");
+        assert_eq!(from(None, Some("same-origin"), None), read, "{path}");
+        assert_eq!(from(None, None, Some("https://store.example.com/cart")), read, "{path}");
+        for foreign in
+            ["https://evil.example", "null", "http://store.example.com", "https://app.example.com.evil.example"]
+        {
+            assert_eq!(from(Some(foreign), Some("same-origin"), None), refused, "{path} {foreign}");
+        }
+        assert_eq!(from(None, Some("cross-site"), None), refused, "{path}");
+        assert_eq!(from(None, Some("same-site"), None), refused, "{path}");
+        assert_eq!(from(None, None, Some("https://evil.example/")), refused, "{path}");
+    }
+}
+
+#[test]
+fn a_renewal_is_had_for_the_asking() {
+    let asks = |ask: Ask| ask.posting("").refresh(Known::NotAsked).marked(script).told();
+    assert_eq!(asks(posts("/api/refresh").access(proves(&[]))), "ask renew R", "also while the token holds");
+    assert_eq!(asks(posts("/api/refresh").session(Known::NotAsked)), "ask renew R for S");
+    let came = |renewal| posts("/api/refresh").posting("{}").refresh(renewal).marked(script).told();
+    assert_eq!(came(renews(&[])), "204 own_endpoint, set A2");
+    assert_eq!(came(Known::Absent(Reason::SignedOut)), "401 signed_out, clear");
+    assert_eq!(came(Known::Absent(Reason::Revoked)), "401 revoked, clear");
+    assert_eq!(came(Known::Failed(Reason::ProviderUnavailable)), "503 retry 5 provider_unavailable");
+    let nothing = posts("/api/refresh").posting("");
+    assert_eq!(nothing.told(), "401 signed_out");
+    assert_eq!(nothing.access(proves(&[])).told(), "401 signed_out", "the token lives out its time");
+    let mut twice = posts("/api/refresh").posting("");
+    twice.cookies.refresh = Presented::Ambiguous;
+    assert_eq!(twice.told(), "401 signed_out");
+}
+
+#[test]
+fn a_client_without_cookies_renews_by_body_or_header() {
+    let told = "200 {token:A2,refreshToken:R2,tokenExpirationInstant:1700000600000} own_endpoint";
+    let mobile = || {
+        let mut ask = posts("/api/refresh").posting(POSTED);
+        ask.site.bearer = true;
+        ask
+    };
+    assert_eq!(mobile().told(), "ask renew posted R");
+    let mut renewed = mobile();
+    renewed.facts.renewal = renews(&[]);
+    assert_eq!(renewed.told(), told);
+    assert_eq!(renewed.marked(script).told(), "403 browser_tokens_refused");
+    let header = || posts("/api/refresh").posting("").bearer_refresh(Known::NotAsked);
+    assert_eq!(header().told(), "ask renew R");
+    assert_eq!(header().bearer_refresh(renews(&[])).told(), told);
+    assert_eq!(header().bearer_refresh(Known::Absent(Reason::SignedOut)).told(), "401 signed_out");
+    assert_eq!(header().marked(script).told(), "403 browser_tokens_refused");
+    assert_eq!(header().posting(POSTED).told(), "ask renew posted R", "the same twice is the same");
+    let another = r#"{"refreshToken":"another"}"#;
+    assert_eq!(header().posting(another).told(), "400 rejected_input", "who can say which?");
+    assert_eq!(posts("/api/refresh").posting(POSTED).told(), "403 bearer_not_enabled");
+    let without = posts("/api/refresh").posting("").bearer(proves(&[]));
+    assert_eq!(without.told(), "401 signed_out", "nothing to renew with");
+    assert_eq!(without.refresh(Known::NotAsked).told(), "401 signed_out", "cookies are ignored, and kept");
+}
+
+#[test]
+fn a_refresh_token_that_stays_the_same_is_told_again() {
+    let mut kept = posts("/api/refresh").posting(POSTED);
+    kept.site.bearer = true;
+    let Known::Found(mut renewed) = renews(&[]) else { panic!() };
+    renewed.tokens.refresh = None;
+    kept.facts.renewal = Known::Found(renewed);
+    assert!(kept.told().contains("refreshToken:R,"), "{}", kept.told());
+}
+
+#[test]
+fn a_sign_out_is_204_whatever_there_was() {
+    let logout = || posts("/api/logout").posting("").marked(script);
+    assert_eq!(logout().told(), "204 own_endpoint");
+    let both = || logout().access(Known::NotAsked).refresh(Known::NotAsked);
+    assert_eq!(both().told(), "ask sign-out A R");
+    assert_eq!(logout().session(Known::NotAsked).told(), "ask sign-out S -");
+    for outcome in [Known::Found(()), Known::Absent(Reason::SignedOut), Known::Failed(Reason::ProviderUnavailable)] {
+        let mut ask = both();
+        ask.facts.sign_out = outcome;
+        assert_eq!(ask.told(), "204 own_endpoint, clear", "the sign-out here stands");
+    }
+    let mut twice = logout();
+    twice.cookies.refresh = Presented::Ambiguous;
+    assert_eq!(twice.told(), "204 own_endpoint, clear", "nobody's, and in the way");
+}
+
+#[test]
+fn a_client_without_cookies_signs_out_by_body_or_headers() {
+    let logout = || posts("/api/logout").posting("");
+    assert_eq!(logout().bearer(Known::NotAsked).told(), "ask sign-out A -");
+    let headers = || logout().bearer(Known::NotAsked).bearer_refresh(Known::NotAsked);
+    assert_eq!(headers().told(), "ask sign-out A R");
+    assert_eq!(logout().bearer(Known::NotAsked).posting(POSTED).told(), "ask sign-out posted A R");
+    let mut over = logout().bearer(Known::NotAsked).posting(POSTED);
+    over.facts.sign_out = Known::Found(());
+    assert_eq!(over.told(), "204 own_endpoint");
+    let another = r#"{"refreshToken":"another"}"#;
+    assert_eq!(headers().posting(another).told(), "400 rejected_input");
+    assert_eq!(logout().posting(POSTED).told(), "204 own_endpoint", "not taken here, so there is nothing to end");
+    assert_eq!(logout().posting(POSTED).access(Known::NotAsked).told(), "ask sign-out A -");
+}
+
+#[test]
+fn what_was_posted_is_not_asked_for_again() {
+    let mut ask = posts("/api/logout");
+    ask.facts.body = Known::Found(CallBody::default());
+    assert_eq!(ask.told(), "204 own_endpoint");
+}

@@ -1,0 +1,159 @@
+//! What programs post to the JSON endpoints, read in one way or not at all.
+
+use serde_json::{Map, Value};
+
+use super::secret::Secret;
+use super::strict_json;
+
+/// A posted JSON object; a body that is absent is an object without members. `Debug` keeps it to itself: it may hold a
+/// password.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct CallBody(Map<String, Value>);
+
+/// `POST /api/login`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginCall {
+    /// What the person calls themselves.
+    pub login_id: String,
+    /// Byte for byte as typed.
+    pub password: Secret,
+    /// Whether the cookies shall outlive the browser; yes where nothing was said.
+    pub remember: bool,
+    /// Where the tokens are wanted.
+    pub tokens: TokensIn,
+}
+
+/// Where a program wants its tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokensIn {
+    /// In cookies, out of every script's reach.
+    Cookie,
+    /// In the body, for clients that are no browsers.
+    Body,
+}
+
+/// `POST /api/refresh` and `POST /api/logout`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenCall {
+    /// The sealed refresh token of a client that is no browser.
+    pub refresh_token: Option<Secret>,
+}
+
+impl CallBody {
+    /// Reads a body; `None` for anything but one JSON object in which no member occurs twice.
+    #[must_use]
+    pub fn read(body: &[u8]) -> Option<Self> {
+        if body.is_empty() { Some(Self::default()) } else { strict_json::object(body).map(Self) }
+    }
+
+    /// As a sign-in. `None` where a member is missing, unknown or of another type.
+    #[must_use]
+    pub fn login(&self) -> Option<LoginCall> {
+        self.has_only(&["loginId", "password", "remember", "tokens"])?;
+        Some(LoginCall {
+            login_id: self.0.get("loginId")?.as_str()?.to_owned(),
+            password: Secret::new(self.0.get("password")?.as_str()?),
+            remember: self.0.get("remember").map_or(Some(true), Value::as_bool)?,
+            tokens: match self.0.get("tokens").map(Value::as_str) {
+                None | Some(Some("cookie")) => TokensIn::Cookie,
+                Some(Some("body")) => TokensIn::Body,
+                Some(_) => return None,
+            },
+        })
+    }
+
+    /// As a call that may bring a refresh token. `None` where a member is unknown or of another type.
+    #[must_use]
+    pub fn token(&self) -> Option<TokenCall> {
+        self.has_only(&["refreshToken"])?;
+        let refresh_token = match self.0.get("refreshToken") {
+            Some(token) => Some(Secret::new(token.as_str()?)),
+            None => None,
+        };
+        Some(TokenCall { refresh_token })
+    }
+
+    fn has_only(&self, known: &[&str]) -> Option<()> {
+        self.0.keys().all(|name| known.contains(&name.as_str())).then_some(())
+    }
+}
+
+impl std::fmt::Debug for CallBody {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "CallBody({} members)", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn login(text: &str) -> Option<LoginCall> {
+        CallBody::read(text.as_bytes())?.login()
+    }
+
+    #[test]
+    fn a_sign_in_is_read_byte_for_byte() {
+        let call =
+            login(r#"{"loginId":" Ann ","password":" p\u00e9\u0000 ","remember":false,"tokens":"body"}"#).unwrap();
+        assert_eq!((call.login_id.as_str(), call.password.expose()), (" Ann ", " pé\u{0} "));
+        assert_eq!((call.remember, call.tokens), (false, TokensIn::Body));
+        let call = login(r#"{"password":"p","loginId":"a"}"#).unwrap();
+        assert_eq!((call.remember, call.tokens), (true, TokensIn::Cookie));
+        assert_eq!(login(r#"{"loginId":"a","password":"p","tokens":"cookie"}"#).unwrap().tokens, TokensIn::Cookie);
+    }
+
+    #[test]
+    fn what_is_not_exactly_that_is_not_read() {
+        let deep = format!(r#"{{"loginId":"a","password":"p","x":{}{}}}"#, "[".repeat(4000), "]".repeat(4000));
+        for text in [
+            "",
+            "{}",
+            "[]",
+            "null",
+            "\u{feff}{\"loginId\":\"a\",\"password\":\"p\"}",
+            r#"["a","p"]"#,
+            r#"{"loginId":"a"}"#,
+            r#"{"loginId":"a","password":"p","x":1}"#,
+            r#"{"loginId":"a","password":"p","loginId":"a"}"#,
+            r#"{"loginId":"a","password":"p","\u006coginId":"b"}"#,
+            r#"{"loginId":"a","password":"p""#,
+            r#"{"loginId":"a","password":"p"}{}"#,
+            r#"{"loginId":1,"password":"p"}"#,
+            r#"{"loginId":"a","password":["p"]}"#,
+            r#"{"loginId":"a","password":null}"#,
+            r#"{"loginId":"a","password":"\ud800"}"#,
+            r#"{"loginId":"a","password":"p","remember":"true"}"#,
+            r#"{"loginId":"a","password":"p","remember":null}"#,
+            r#"{"loginId":"a","password":"p","remember":1}"#,
+            r#"{"loginId":"a","password":"p","tokens":null}"#,
+            r#"{"loginId":"a","password":"p","tokens":"Body"}"#,
+            r#"{"loginId":"a","password":"p","tokens":{"body":null}}"#,
+            r#"{"LoginId":"a","password":"p"}"#,
+            &deep,
+        ] {
+            assert_eq!(login(text), None, "{text}");
+        }
+        assert_eq!(CallBody::read(b"{\"loginId\":\"\xff\",\"password\":\"p\"}"), None);
+    }
+
+    #[test]
+    fn a_refresh_token_may_be_absent_but_not_something_else() {
+        let token = |text: &str| CallBody::read(text.as_bytes())?.token();
+        for nothing in ["", "{}"] {
+            assert_eq!(token(nothing), Some(TokenCall { refresh_token: None }), "{nothing:?}");
+        }
+        assert_eq!(token(r#"{"refreshToken":"R"}"#).unwrap().refresh_token.unwrap().expose(), "R");
+        for bad in [r#"{"refreshToken":null}"#, r#"{"refreshToken":1}"#, r#"{"refresh_token":"R"}"#, " "] {
+            assert_eq!(token(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_body_is_printed() {
+        let body = CallBody::read(br#"{"loginId":"a","password":"leaky"}"#).unwrap();
+        let token = CallBody::read(br#"{"refreshToken":"leaky"}"#).unwrap().token();
+        let shown = format!("{body:?} {:?} {token:?}", body.login());
+        assert!(!shown.contains("leaky"), "{shown}");
+    }
+}
