@@ -28,6 +28,11 @@ impl Runtime {
     /// [`CheckFault`].
     pub async fn check(&self, caller: Caller<'_>, token: &str) -> Result<Arc<Visitor>, CheckFault> {
         let result = self.look(caller, token).await;
+        self.counted(result)
+    }
+
+    /// Counts a look at a token or a session.
+    pub(super) fn counted<T>(&self, result: Result<(T, TokenCheck), CheckFault>) -> Result<T, CheckFault> {
         let label = match &result {
             Ok((_, label)) => *label,
             Err(CheckFault::Token(TokenFault::Expired)) => TokenCheck::Expired,
@@ -37,7 +42,7 @@ impl Runtime {
             Err(CheckFault::Trouble(reason)) => return Err(CheckFault::Trouble(*reason)),
         };
         self.shared.metrics.token_checked(label);
-        result.map(|(visitor, _)| visitor)
+        result.map(|(proven, _)| proven)
     }
 
     /// Whether the sign-in known as `session` has been ended by now.

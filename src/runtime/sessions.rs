@@ -102,15 +102,7 @@ impl Runtime {
     /// [`CheckFault`]: `expired` for one that is over or that nobody knows.
     pub async fn session(&self, caller: Caller<'_>, id: &str) -> Result<OpenSession, CheckFault> {
         let result = self.look_into(caller, id).await;
-        let label = match &result {
-            Ok((_, label)) => *label,
-            Err(CheckFault::Token(TokenFault::Expired)) => TokenCheck::Expired,
-            Err(CheckFault::Token(TokenFault::Revoked)) => TokenCheck::Revoked,
-            Err(CheckFault::Token(TokenFault::Invalid)) => TokenCheck::Invalid,
-            Err(CheckFault::Trouble(reason)) => return Err(CheckFault::Trouble(*reason)),
-        };
-        self.shared.metrics.token_checked(label);
-        result.map(|(open, _)| open)
+        self.counted(result)
     }
 
     async fn look_into(&self, caller: Caller<'_>, id: &str) -> Result<(OpenSession, TokenCheck), CheckFault> {
