@@ -30,13 +30,15 @@ const FORM_COOKIE: &str = "form-cookie";
 
 pub fn scene() -> impl Strategy<Value = Scene> {
     let request = (any_site(), method(), target(), cookies(), bearer(), marks());
-    let posted = select(&[None, None, None, None, Some("in"), Some("out"), Some("call")][..]);
+    let posted = select(&[None, None, None, None, Some("in"), Some("out"), Some("call"), Some("preflight")][..]);
     (request, oracle(), posted).prop_map(|((site, method, target, cookies, bearer, marks), oracle, posted)| {
         let mut scene = Scene { site, method, target, cookies, bearer, marks, oracle };
         scene.marks.authorization |= bearer.access.is_some();
         scene.marks.preflight = scene.marks.preflight.filter(|_| scene.method == Method::OPTIONS);
-        // By chance alone a form would rarely be posted from the site's own page.
-        if let Some(form) = posted {
+        // By chance alone a browser would rarely ask what it may send, or post a form from the site's own page.
+        if posted == Some("preflight") {
+            (scene.method, scene.marks.preflight) = (Method::OPTIONS, Some("x-csrf-token"));
+        } else if let Some(form) = posted {
             let paths = &scene.site.paths;
             scene.target = match form {
                 "in" => paths.login.clone(),
