@@ -13,6 +13,7 @@ mod explain;
 mod health;
 mod keys;
 mod lodgers;
+pub mod openapi;
 mod password;
 mod reload;
 pub mod serve;
@@ -43,6 +44,9 @@ enum Command {
         /// Print the manual of every key instead, as Markdown
         #[arg(long)]
         markdown: bool,
+        /// Print the description of the JSON endpoints instead (OpenAPI 3.1)
+        #[arg(long, conflicts_with = "markdown")]
+        openapi: bool,
     },
     /// Look after the keys that seal cookies
     #[command(subcommand)]
@@ -75,11 +79,12 @@ pub fn run() -> ExitCode {
         Command::Check(with) => check(&with.config),
         Command::Explain(arguments) => explain::command(&arguments),
         Command::Demo(arguments) => demo::command(&arguments),
-        Command::Schema { markdown } => {
+        Command::Schema { markdown, openapi } => {
+            let schema = || if openapi { openapi::document() } else { crate::config::schema() };
             say(&if markdown {
                 crate::config::reference().trim_end().to_owned()
             } else {
-                serde_json::to_string_pretty(&crate::config::schema()).unwrap_or_default()
+                serde_json::to_string_pretty(&schema()).unwrap_or_default()
             });
             ExitCode::SUCCESS
         }

@@ -20,6 +20,7 @@ pub enum ApiAnswer {
 
 /// A person as programs see them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "edge", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct User {
     /// The provider's identifier, the `sub` of the token.
@@ -36,6 +37,7 @@ pub struct User {
 
 /// Who is signed in, and until when without a renewal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "edge", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CurrentUser {
     /// Who.
@@ -46,6 +48,7 @@ pub struct CurrentUser {
 
 /// Who has just signed in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "edge", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SignedInUser {
     /// Who.
@@ -57,6 +60,7 @@ pub struct SignedInUser {
 
 /// Tokens in a body. `Debug` keeps them to itself.
 #[derive(Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "edge", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct HandedTokens {
     /// The access token.

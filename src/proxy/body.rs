@@ -29,7 +29,7 @@ pub(super) async fn form(session: &mut Session, limit: usize) -> Result<LoginFor
 /// Reads what a program posted, at most `limit` bytes; a body may be absent.
 ///
 /// # Errors
-/// As [`form`].
+/// As [`form()`].
 pub(super) async fn call(session: &mut Session, limit: usize) -> Result<CallBody, Reason> {
     let headers = &session.req_header().headers;
     // A type that no form and no simple request of another site's page can have.

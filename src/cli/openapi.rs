@@ -1,0 +1,189 @@
+//! The description of the JSON endpoints (OpenAPI 3.1), made from the types that are answered and the list of reasons.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use crate::decide::endpoint::{ApiCall, Endpoint};
+use crate::model::api_answer::{CurrentUser, HandedTokens, SignedInUser};
+use crate::model::reason::Reason;
+use crate::model::site::OwnPaths;
+
+/// What any call may meet.
+const ALWAYS: &[Reason] = &[Reason::MethodNotAllowed, Reason::Internal];
+/// What a call that is posted may meet before anybody looks at what it wants.
+const POSTED: &[Reason] =
+    &[Reason::CrossSiteRequest, Reason::RejectedInput, Reason::RequestTooLarge, Reason::UnsupportedMediaType];
+/// What may be the matter with those that are asked.
+const TROUBLE: &[Reason] = &[Reason::ProviderUnavailable, Reason::ProviderMisconfigured, Reason::StoreUnavailable];
+/// What is the matter with clients that want tokens.
+const TOKENS: &[Reason] = &[Reason::BearerNotEnabled, Reason::BrowserTokensRefused];
+
+/// The whole document.
+#[must_use]
+pub fn document() -> Value {
+    let mut paths = Map::new();
+    for call in [ApiCall::Login, ApiCall::User, ApiCall::Refresh, ApiCall::Logout] {
+        let (path, method, operation) = operation(call);
+        paths.insert(format!("{}{path}", OwnPaths::default().api), json!({ method: operation }));
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Vestibule",
+            "summary": "What programs may call on every site, beneath the path of `[sites.paths].api`.",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "paths": paths,
+        "components": {
+            "schemas": { "Problem": problem() },
+            "securitySchemes": {
+                "cookies": { "type": "apiKey", "in": "cookie", "name": "__Host-vestibule-access" },
+                "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" },
+            },
+        },
+    })
+}
+
+/// Path, method and description of one call.
+fn operation(call: ApiCall) -> (&'static str, &'static str, Value) {
+    let (path, summary, good, body, reasons) = match call {
+        ApiCall::Login => {
+            // The first step asks for no code yet.
+            let later = [Reason::WrongCode, Reason::ChallengeExpired];
+            let answers = Reason::ALL.iter().copied();
+            let answers = answers.filter(|reason| reason.answers_a_sign_in() && !later.contains(reason));
+            let reasons = answers.chain([Reason::Throttled, Reason::TokensTooLarge]).chain(TOKENS.iter().copied());
+            ("/login", "Sign in", ("200", Some(schema::<SignedInUser>())), Some(login_body()), reasons.collect())
+        }
+        ApiCall::User => {
+            let reasons = vec![Reason::BrowserTokensRefused];
+            ("/user", "Who is signed in", ("200", Some(schema::<CurrentUser>())), None, reasons)
+        }
+        ApiCall::Refresh => {
+            let reasons = [&[Reason::SignedOut], TOKENS].concat();
+            ("/refresh", "Renew now", ("200", Some(schema::<HandedTokens>())), Some(token_body()), reasons)
+        }
+        ApiCall::Logout => ("/logout", "Sign out", ("204", None), Some(token_body()), Vec::new()),
+    };
+    let posted = body.is_some();
+    let mut told: BTreeMap<String, Vec<Reason>> = BTreeMap::new();
+    let trouble = if call == ApiCall::Logout { &[][..] } else { TROUBLE };
+    for reason in reasons.into_iter().chain([ALWAYS, if posted { POSTED } else { &[] }, trouble].concat()) {
+        let same = told.entry(reason.status().to_string()).or_default();
+        if !same.contains(&reason) {
+            same.push(reason);
+        }
+    }
+    if call == ApiCall::User {
+        // Asked when a program starts: that nobody is signed in is nobody's fault.
+        told.insert("404".into(), vec![Reason::SignedOut]);
+    }
+    let mut responses: Map<String, Value> =
+        told.into_iter().map(|(status, reasons)| (status, refused(&reasons))).collect();
+    responses.insert(good.0.into(), answered(good.1));
+    if call == ApiCall::Refresh {
+        responses.insert("204".into(), json!({ "description": "Renewed; the cookies are new." }));
+    }
+    let mut operation = json!({ "summary": summary, "responses": responses });
+    if let (Some(operation), Some(body)) = (operation.as_object_mut(), body) {
+        let required = call == ApiCall::Login;
+        let body = json!({ "required": required, "content": { "application/json": { "schema": body } } });
+        operation.insert("requestBody".into(), body);
+    }
+    if let (Some(operation), false) = (operation.as_object_mut(), call == ApiCall::Login) {
+        operation.insert("security".into(), json!([{ "cookies": [] }, { "bearer": [] }, {}]));
+    }
+    (path, if Endpoint::Api(call).methods() == "POST" { "post" } else { "get" }, operation)
+}
+
+fn answered(schema: Option<Value>) -> Value {
+    match schema {
+        Some(schema) => json!({ "description": "Good.", "content": { "application/json": { "schema": schema } } }),
+        None => json!({ "description": "Good." }),
+    }
+}
+
+fn refused(reasons: &[Reason]) -> Value {
+    let words: Vec<String> = reasons.iter().map(|reason| format!("`{}`", reason.as_str())).collect();
+    let schema = json!({ "$ref": "#/components/schemas/Problem" });
+    json!({ "description": words.join(", "), "content": { "application/problem+json": { "schema": schema } } })
+}
+
+fn login_body() -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["loginId", "password"],
+        "properties": {
+            "loginId": { "type": "string" },
+            "password": { "type": "string", "format": "password" },
+            "remember": { "type": "boolean", "default": true },
+            "tokens": { "type": "string", "enum": ["cookie", "body"], "default": "cookie" },
+        },
+    })
+}
+
+fn token_body() -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": { "refreshToken": { "type": "string" } },
+    })
+}
+
+/// A problem document (RFC 9457).
+fn problem() -> Value {
+    let codes: Vec<&str> = Reason::ALL.iter().filter(|reason| reason.status() >= 400).map(|r| r.as_str()).collect();
+    json!({
+        "type": "object",
+        "required": ["type", "title", "status", "code", "requestId"],
+        "properties": {
+            "type": { "const": "about:blank" },
+            "title": { "type": "string" },
+            "status": { "type": "integer" },
+            "code": { "enum": codes },
+            "requestId": { "type": "string" },
+            "changeReason": { "type": "string" },
+        },
+    })
+}
+
+fn schema<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    settings.into_generator().into_root_schema_for::<T>().to_value()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::api_call::CallBody;
+
+    #[test]
+    fn the_written_description_is_this_one() {
+        let written: Value = serde_json::from_str(include_str!("../../docs/reference/openapi.json")).unwrap();
+        assert!(written == document(), "write docs/reference/openapi.json anew: vestibule schema --openapi");
+    }
+
+    /// The bodies are read by hand: the description knows the members that are read, and no other.
+    #[test]
+    fn every_member_of_a_body_is_read() {
+        let sample = |schema: &Value| {
+            let members = schema["properties"].as_object().unwrap().iter();
+            let value = |schema: &Value| match (&schema["enum"], schema["type"].as_str()) {
+                (Value::Array(words), _) => words[0].clone(),
+                (_, Some("boolean")) => json!(true),
+                _ => json!("x"),
+            };
+            json!(members.map(|(name, schema)| (name.clone(), value(schema))).collect::<Map<_, _>>()).to_string()
+        };
+        assert!(CallBody::read(sample(&login_body()).as_bytes()).unwrap().login().is_some());
+        assert!(CallBody::read(sample(&token_body()).as_bytes()).unwrap().token().unwrap().refresh_token.is_some());
+    }
+}
