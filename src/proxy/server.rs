@@ -17,6 +17,7 @@ use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::{GetSocketDigest as _, IO, SocketDigest};
 use pingora::proxy::{HttpProxy, Session};
 use pingora::server::configuration::ServerConf;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
@@ -223,5 +224,18 @@ pub fn check_trusted_certificates() -> Result<(), String> {
 /// # Errors
 /// The address and what the system says of it.
 pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketAddr, std::io::Error)> {
-    addresses.iter().map(|address| TcpListener::bind(address).map_err(|error| (*address, error))).collect()
+    addresses.iter().map(|address| listener(*address).map_err(|error| (*address, error))).collect()
+}
+
+/// Connections that wait to be accepted; the system may allow fewer. The standard library asks for 128, and whoever
+/// comes in a crowd larger than that tries again only after a second.
+const BACKLOG: i32 = 4096;
+
+fn listener(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // What is left of the connections of a process before this one is no reason not to start.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
