@@ -19,7 +19,8 @@ from crowd import application, ask, cookies_of, head_of  # noqa: E402
 from gateway import EMAIL, Served, free_port, write_users  # noqa: E402
 
 HOST = "localhost:8080"
-LIFETIME = 1
+# Whole seconds: one that lives for one may have ended when it arrives.
+LIFETIME = 2
 REQUESTS = 300
 SITE = """
 [[sites]]
