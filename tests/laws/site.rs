@@ -29,6 +29,7 @@ pub fn store() -> Site {
         after_logout: ReturnPath::parse("/bye").unwrap(),
         default_access: Access::Required,
         allowed_origins: vec![Origin::parse("https://app.example.com").unwrap()],
+        hosted: None,
         encoded_slashes: EncodedSlashes::Reject,
         paths: OwnPaths::default(),
         cookies: CookieNames::defaults(true),
