@@ -10,6 +10,7 @@ use crate::model::request::RequestView;
 use crate::model::site::Site;
 
 use super::Verdict;
+use super::endpoint::{self, Endpoint};
 
 /// The header names that calls to the gateway's own endpoints may have, beside those that any page may send.
 const OWN_HEADERS: &str = "content-type, authorization, vestibule-refresh-token, x-requested-with";
@@ -18,12 +19,17 @@ pub(super) const ANY_METHOD: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 /// The longest list of header names that is said back.
 const MAX_HEADERS: usize = 1024;
 
-/// The listed origin whose page sent the request.
+/// The listed origin whose page sent the request. The pages of a hosted backend's client read that backend's endpoints
+/// and nothing else.
 #[must_use]
 pub fn reader<'s>(request: &RequestView<'_>, site: &'s Site) -> Option<&'s Origin> {
-    let origin = request.marks.origin.filter(|_| !site.allowed_origins.is_empty())?;
-    let origin = Origin::parse(origin)?;
-    site.allowed_origins.iter().find(|listed| **listed == origin)
+    let lists_any = !site.allowed_origins.is_empty() || site.hosted.is_some();
+    let origin = Origin::parse(request.marks.origin.filter(|_| lists_any)?)?;
+    let listed = site.allowed_origins.iter().find(|listed| **listed == origin);
+    listed.or_else(|| {
+        let of_the_client = site.hosted.as_ref()?.origins().find(|listed| **listed == origin)?;
+        matches!(endpoint::find(site, request.target)?, Endpoint::Hosted(_)).then_some(of_the_client)
+    })
 }
 
 /// Whether pages of listed origins may read `answer`.
@@ -32,6 +38,7 @@ pub fn may_be_read(answer: &Answer) -> bool {
     match answer {
         Answer::Problem(_) | Answer::Json(_) | Answer::Done | Answer::Preflight(_) => true,
         Answer::Redirect(_)
+        | Answer::Leave { .. }
         | Answer::SignInForm(_)
         | Answer::SignOutPage
         | Answer::ProviderAsks(_)

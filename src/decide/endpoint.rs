@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use crate::model::hosted::{HostedCall, HostedPage};
 use crate::model::site::Site;
 use crate::model::target::Target;
 
@@ -23,6 +24,8 @@ pub enum Endpoint {
     AssertionKeys,
     /// One for programs.
     Api(ApiCall),
+    /// One that FusionAuth's single-page SDKs call.
+    Hosted(HostedCall),
 }
 
 /// What programs may call.
@@ -51,7 +54,8 @@ pub fn find(site: &Site, target: &Target<'_>) -> Option<Endpoint> {
     } else if path == ASSERTION_KEYS.as_bytes() {
         Some(Endpoint::AssertionKeys)
     } else {
-        path.strip_prefix(site.paths.api.as_bytes()).and_then(api_call).map(Endpoint::Api)
+        let api = path.strip_prefix(site.paths.api.as_bytes()).and_then(api_call).map(Endpoint::Api);
+        api.or_else(|| site.hosted.as_ref().and_then(|_| HostedCall::read(path)).map(Endpoint::Hosted))
     }
 }
 
@@ -82,6 +86,24 @@ impl Endpoint {
             Self::Login | Self::Logout => "GET, HEAD, POST",
             Self::Asset(_) | Self::AssertionKeys | Self::Api(ApiCall::User) => "GET, HEAD",
             Self::Api(ApiCall::Login | ApiCall::Refresh | ApiCall::Logout) => "POST",
+            Self::Hosted(call) => match call.page {
+                HostedPage::Refresh => "POST",
+                HostedPage::Login
+                | HostedPage::Register
+                | HostedPage::Callback
+                | HostedPage::Me
+                | HostedPage::Logout => "GET, HEAD",
+            },
+        }
+    }
+
+    /// Whether programs call it, which get no page whatever their requests look like.
+    #[must_use]
+    pub const fn is_for_programs(&self) -> bool {
+        match self {
+            Self::Api(_) => true,
+            Self::Hosted(call) => matches!(call.page, HostedPage::Me | HostedPage::Refresh),
+            Self::Login | Self::Logout | Self::Asset(_) | Self::AssertionKeys => false,
         }
     }
 }

@@ -103,6 +103,7 @@ fn fate(site: &Site, target: &Target<'_>, method: &Method, roles: Option<Vec<Str
 fn told(answer: &Answer) -> (Option<u16>, Option<String>) {
     match answer {
         Answer::Redirect(redirect) => (Some(redirect.status), Some(redirect.location.clone())),
+        Answer::Leave { to, .. } => (Some(302), Some(to.as_str().to_owned())),
         Answer::Problem(problem) => (Some(problem.status), None),
         Answer::SignInForm(form) => (Some(form.status), None),
         Answer::ProviderAsks(asks) => (Some(asks.status), None),

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! To argue with the policy, read [`visitor`] (guarded pages), [`sign_in`], [`sign_out`], [`api`] (programs),
-//! [`cors`] and [`forward`].
+//! [`hosted`] (FusionAuth's SDKs), [`cors`] and [`forward`].
 
 use std::sync::Arc;
 
@@ -31,6 +31,7 @@ pub mod endpoint;
 pub mod explain;
 pub mod facts;
 pub mod forward;
+pub mod hosted;
 mod proof;
 pub mod sign_in;
 pub mod sign_out;
@@ -117,7 +118,7 @@ impl<'a> Verdict<'a> {
         match &self.outcome {
             Outcome::Forward(_) => "forwarded",
             Outcome::Reply(_) if self.reason.is_failure() => "failed",
-            Outcome::Reply(Answer::Redirect(_)) => "redirected",
+            Outcome::Reply(Answer::Redirect(_) | Answer::Leave { .. }) => "redirected",
             Outcome::Reply(Answer::Problem(_)) if !self.reason.answers_a_sign_in() => "refused",
             Outcome::Reply(Answer::SignInForm(_)) if matches!(self.reason, Reason::CsrfFailed | Reason::Throttled) => {
                 "refused"
@@ -179,15 +180,18 @@ fn decide_endpoint<'a>(
     facts: &Facts,
     now: Moment,
 ) -> Decision<'a> {
-    if let (Endpoint::Api(_), Some(verdict)) = (&endpoint, cors::preflight(request, site, endpoint.methods())) {
+    let for_programs = endpoint.is_for_programs();
+    if for_programs && let Some(verdict) = cors::preflight(request, site, endpoint.methods()) {
         return Decision::Settled(verdict);
     }
     if let Some(refusal) = wrong_method(&endpoint, request) {
         let refusal = Decision::Settled(refusal);
-        return if matches!(endpoint, Endpoint::Api(_)) { refusal.for_programs() } else { refusal };
+        return if for_programs { refusal.for_programs() } else { refusal };
     }
     match endpoint {
         Endpoint::Api(call) => api::decide(call, request, site, facts, now).for_programs(),
+        Endpoint::Hosted(call) if for_programs => hosted::decide(&call, request, site, facts, now).for_programs(),
+        Endpoint::Hosted(call) => hosted::decide(&call, request, site, facts, now),
         Endpoint::Login => sign_in::decide(request, site, facts, now),
         Endpoint::Logout => sign_out::decide(request, site, facts),
         Endpoint::Asset(name) => Decision::Settled(Verdict::reply(Answer::Asset(name), Reason::OwnEndpoint)),

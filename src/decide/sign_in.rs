@@ -11,6 +11,7 @@ use crate::model::sign_in::{Credentials, LoginForm, SignInRefused};
 use crate::model::site::Site;
 
 use super::facts::{Facts, Known, Question};
+use super::hosted;
 use super::visitor::{Standing, standing};
 use super::{Decision, RETRY_AFTER_TROUBLE, Verdict, trouble};
 
@@ -34,7 +35,8 @@ fn shown<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment)
     }
 }
 
-fn fresh_form<'a>(return_to: Option<ReturnPath>) -> Verdict<'a> {
+/// The form without anything in it.
+pub(super) fn fresh_form<'a>(return_to: Option<ReturnPath>) -> Verdict<'a> {
     let form = SignInForm {
         status: 200,
         trouble: None,
@@ -98,7 +100,7 @@ fn onward<'a>(site: &Site, return_to: Option<&ReturnPath>) -> Verdict<'a> {
     // Back to the form itself would be a circle.
     let leads_back = |path: &&ReturnPath| {
         let bare = path.as_str().split(['?', '#']).next().unwrap_or_default();
-        bare == site.paths.login || bare == site.paths.logout
+        bare == site.paths.login || bare == site.paths.logout || hosted::is_sign_out(site, bare)
     };
     let target = return_to.filter(|path| !leads_back(path)).unwrap_or(&site.landing);
     let redirect = Redirect { status: 303, location: target.to_string(), clear_site_data: false };

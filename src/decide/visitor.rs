@@ -227,11 +227,16 @@ fn turn_away<'a>(request: &RequestView<'a>, site: &Site, demand: &Demand<'_>, re
         problem.challenge = site.bearer.then(|| challenge(request));
         return Verdict::reply(Answer::Problem(problem), reason);
     }
-    let location = match return_address(request) {
+    Verdict::reply(Answer::Redirect(to_the_form(site, return_address(request).as_ref())), reason)
+}
+
+/// To the sign-in form, and from there to `return_to`.
+pub(super) fn to_the_form(site: &Site, return_to: Option<&ReturnPath>) -> Redirect {
+    let location = match return_to {
         Some(path) => format!("{}?return_to={}", site.paths.login, utf8_percent_encode(path.as_str(), IN_QUERY)),
         None => site.paths.login.clone(),
     };
-    Verdict::reply(Answer::Redirect(Redirect { status: 302, location, clear_site_data: false }), reason)
+    Redirect { status: 302, location, clear_site_data: false }
 }
 
 /// What a client that is no browser is told to come with (RFC 6750, section 3).

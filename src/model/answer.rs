@@ -1,6 +1,7 @@
 //! What the gateway answers by itself, before anybody has turned it into bytes.
 
 use super::api_answer::ApiAnswer;
+use super::hosted::Departure;
 use super::reason::Reason;
 use super::return_path::ReturnPath;
 use super::token::IssuedTokens;
@@ -28,6 +29,13 @@ pub enum Answer {
     Done,
     /// What another origin's page may send here.
     Preflight(Preflight),
+    /// To an address of the operator's list of redirect URIs, the one way off the site.
+    Leave {
+        /// Where to.
+        to: Departure,
+        /// Whether the browser is asked to forget what it stored (after a sign-out).
+        clear_site_data: bool,
+    },
 }
 
 /// The answer to a browser that asks before another origin's page may send something (Fetch, section 3.3).

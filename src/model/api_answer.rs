@@ -1,6 +1,7 @@
 //! What the JSON endpoints answer; the names of the members are FusionAuth's where it has them.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::identity::Identity;
 use super::moment::Moment;
@@ -16,6 +17,8 @@ pub enum ApiAnswer {
     SignedIn(SignedInUser),
     /// `POST /api/refresh` of a client that is no browser.
     Tokens(HandedTokens),
+    /// `GET /app/me`: claims as the token has them. Without any, `POST /app/refresh`.
+    Claims(Map<String, Value>),
 }
 
 /// A person as programs see them.

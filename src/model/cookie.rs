@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use cookie::{Cookie, SameSite};
 
+use super::moment::Moment;
+
 /// The longest value one cookie carries, in bytes; browsers stop at 4096 with name and attributes.
 pub const MAX_PIECE: usize = 3900;
 /// The most that the access and refresh values may take together, in bytes.
@@ -45,7 +47,14 @@ pub struct CookieNames {
     pub form: String,
     /// Whether the site's origin is https.
     pub secure: bool,
+    /// Whether FusionAuth's single-page SDKs read them: then [`EXPIRY`] goes with the access token.
+    pub hosted: bool,
 }
+
+/// For scripts to read, at a site with a hosted backend: the second in which the access token ends.
+pub const EXPIRY: &str = "app.at_exp";
+/// The gateway's name at such a site too, although it never sets it: no sign-in brings an id token.
+pub const ID_TOKEN: &str = "app.idt";
 
 impl CookieNames {
     /// The names where the operator chose none.
@@ -53,7 +62,14 @@ impl CookieNames {
     pub fn defaults(secure: bool) -> Self {
         let prefix = if secure { "__Host-" } else { "" };
         let name = |what: &str| format!("{prefix}vestibule-{what}");
-        Self { access: name("access"), refresh: name("refresh"), session: name("session"), form: name("form"), secure }
+        let (access, refresh) = (name("access"), name("refresh"));
+        Self { access, refresh, session: name("session"), form: name("form"), secure, hosted: false }
+    }
+
+    /// The names at a site with a hosted backend: two of them FusionAuth's.
+    #[must_use]
+    pub fn hosted(secure: bool) -> Self {
+        Self { access: "app.at".into(), refresh: "app.rt".into(), hosted: true, ..Self::defaults(secure) }
     }
 
     /// The name of one of them.
@@ -79,7 +95,12 @@ impl CookieNames {
     /// Whether the gateway manages a cookie of this name: such a one is not sent upstream, nor taken from there.
     #[must_use]
     pub fn manages(&self, name: &str) -> bool {
-        self.owner(name.as_bytes()).is_some()
+        is_managed(self, name.as_bytes())
+    }
+
+    /// Whether it is one of those that stand beside the four and prove nothing.
+    fn is_companion(&self, name: &[u8]) -> bool {
+        self.hosted && (name == EXPIRY.as_bytes() || name == ID_TOKEN.as_bytes())
     }
 }
 
@@ -192,7 +213,10 @@ impl<'a> PresentedCookies<'a> {
         let mut found: [Found<'a>; 4] = Default::default();
         let mut arrived = Vec::new();
         for (name, value) in fields.flat_map(|field| pairs(field.as_ref())) {
-            let Some((kind, piece)) = names.owner(name) else { continue };
+            let Some((kind, piece)) = names.owner(name) else {
+                arrived.extend(std::str::from_utf8(name).ok().filter(|_| names.is_companion(name)));
+                continue;
+            };
             let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) else { continue };
             arrived.push(name);
             if let Some(slot) = found.get_mut(kind as usize) {
@@ -240,7 +264,8 @@ pub fn sets_managed(names: &CookieNames, set_cookie: &[u8]) -> bool {
 }
 
 fn is_managed(names: &CookieNames, name: &[u8]) -> bool {
-    names.owner(name.trim_ascii()).is_some()
+    let name = name.trim_ascii();
+    names.owner(name).is_some() || names.is_companion(name)
 }
 
 /// How long a cookie lives.
@@ -252,14 +277,20 @@ pub enum Lifetime {
     For(Duration),
 }
 
+impl Lifetime {
+    const fn max_age(self) -> Option<Duration> {
+        match self {
+            Self::Browser => None,
+            Self::For(span) => Some(span),
+        }
+    }
+}
+
 /// The `Set-Cookie` values that give a cookie its new value: one, or one for each piece.
 #[must_use]
 pub fn set(names: &CookieNames, kind: CookieKind, value: &str, lifetime: Lifetime) -> Vec<String> {
     let name = names.of(kind);
-    let age = match lifetime {
-        Lifetime::Browser => None,
-        Lifetime::For(span) => Some(span),
-    };
+    let age = lifetime.max_age();
     if value.len() <= MAX_PIECE {
         return vec![line(names, name, value, age)];
     }
@@ -274,8 +305,15 @@ pub fn clear(names: &CookieNames, name: &str) -> String {
     line(names, name, "", Some(Duration::ZERO))
 }
 
+/// The `Set-Cookie` value that tells scripts when the access token ends, in seconds since the Unix epoch.
+#[must_use]
+pub fn expiry(names: &CookieNames, at: Moment, lifetime: Lifetime) -> String {
+    line(names, EXPIRY, &at.secs().to_string(), lifetime.max_age())
+}
+
 fn line(names: &CookieNames, name: &str, value: &str, age: Option<Duration>) -> String {
-    let mut cookie = Cookie::build((name, value)).path("/").http_only(true).same_site(SameSite::Lax);
+    let hidden = name != EXPIRY;
+    let mut cookie = Cookie::build((name, value)).path("/").http_only(hidden).same_site(SameSite::Lax);
     if names.secure {
         cookie = cookie.secure(true);
     }
@@ -378,6 +416,29 @@ mod tests {
         assert!(sets_managed(&names(), b"==__Host-vestibule-access=evil"));
         assert!(!sets_managed(&names(), b"__Host-vestibule-accessory=1"));
         assert!(!sets_managed(&names(), b"cart=__Host-vestibule-access"));
+    }
+
+    #[test]
+    fn the_cookies_of_a_hosted_backend_are_fusionauths() {
+        let names = CookieNames::hosted(true);
+        let sent = ["app.at=A; app.rt.0=R; app.at_exp=7; app.idt=I; app.at_expected=1; app.id=2"];
+        let cookies = read(&names, &sent);
+        assert_eq!((cookies.access.value(), cookies.refresh.value()), (Some("A"), Some("R")));
+        assert_eq!(cookies.names, ["app.at", "app.rt.0", "app.at_exp", "app.idt"]);
+        let passed = for_upstream(&names, sent.iter().map(|field| field.as_bytes()));
+        assert_eq!(passed.as_deref(), Some(&b"app.at_expected=1; app.id=2"[..]));
+        assert!(!read(&names, &["app.at_exp=7"]).any_credential(), "it proves nothing");
+        for theirs in ["app.at=x", "app.rt=x", "app.at_exp=9", " app.idt =x", "=app.at_exp=9"] {
+            assert!(sets_managed(&names, theirs.as_bytes()), "{theirs}");
+            assert!(!sets_managed(&CookieNames::defaults(true), theirs.as_bytes()), "{theirs}");
+        }
+        let end = Moment::from_millis(1_700_000_000_999);
+        let told = expiry(&names, end, Lifetime::For(Duration::from_secs(60)));
+        assert_eq!(told, "app.at_exp=1700000000; SameSite=Lax; Secure; Path=/; Max-Age=60");
+        let plain = CookieNames::hosted(false);
+        assert_eq!(expiry(&plain, end, Lifetime::Browser), "app.at_exp=1700000000; SameSite=Lax; Path=/");
+        assert_eq!(clear(&plain, EXPIRY), "app.at_exp=; SameSite=Lax; Path=/; Max-Age=0");
+        assert!(set(&names, CookieKind::Access, "A", Lifetime::Browser)[0].starts_with("app.at=A; HttpOnly; "));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod api_call;
 pub mod cookie;
 pub mod credential;
 pub mod header;
+pub mod hosted;
 pub mod identity;
 pub mod moment;
 pub mod origin;

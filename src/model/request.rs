@@ -109,6 +109,16 @@ impl RequestView<'_> {
         !matches!(*self.method, Method::GET | Method::HEAD | Method::OPTIONS)
     }
 
+    /// The origin of the page that sent this request: by `Origin`, else `Referer`. A page can keep its own quiet, and
+    /// cannot name another's.
+    #[must_use]
+    pub fn sender(&self) -> Option<Origin> {
+        match self.marks.origin {
+            Some(origin) => Origin::parse(origin),
+            None => origin_of(self.marks.referer?),
+        }
+    }
+
     /// Who sent this request: by `Origin`, else `Sec-Fetch-Site`, else `Referer` (contract, section 4).
     #[must_use]
     pub fn provenance(&self, site: &Site) -> Provenance {

@@ -8,6 +8,7 @@ use http::{HeaderName, Method};
 use super::cookie::CookieNames;
 use super::credential::CredentialKind;
 use super::header::IdentityHeaders;
+use super::hosted::HostedBackend;
 use super::origin::{Host, Origin};
 use super::return_path::ReturnPath;
 use super::rule::{Access, Rule, SignedOut};
@@ -47,6 +48,8 @@ pub struct Site {
     pub default_access: Access,
     /// Other origins whose pages may write here.
     pub allowed_origins: Vec<Origin>,
+    /// The endpoints that FusionAuth's single-page SDKs call, where the operator wants them.
+    pub hosted: Option<HostedBackend>,
     /// What happens to `%2F` in paths.
     pub encoded_slashes: EncodedSlashes,
     /// The gateway's own paths.

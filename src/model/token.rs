@@ -93,6 +93,21 @@ pub struct IssuedTokens {
     pub remember: bool,
 }
 
+impl IssuedTokens {
+    /// When the JWT among them ends, as it says itself: it was verified before it was issued.
+    #[must_use]
+    pub fn ends(&self) -> Option<Moment> {
+        use base64::Engine as _;
+        let payload = self.proof.split('.').nth(1)?;
+        let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).ok()?;
+        let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
+        let end = claims.get("exp")?;
+        // A date may have a fraction (RFC 7519, section 2).
+        let whole = || Duration::try_from_secs_f64(end.as_f64()?).ok().map(|end| end.as_secs());
+        end.as_u64().or_else(whole).map(Moment::from_secs)
+    }
+}
+
 impl std::fmt::Debug for IssuedTokens {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "IssuedTokens({:?}, remember: {})", self.kind, self.remember)

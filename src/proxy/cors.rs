@@ -16,7 +16,7 @@ const MAX_AGE: u32 = 600;
 
 /// Names the listed origin that the request came from, and says that answers differ by origin where any is listed.
 pub(super) fn allow(passage: &Passage, answer: &Answer, head: &mut ResponseHeader) -> Result<()> {
-    let listing = passage.site().is_some_and(|site| !site.allowed_origins.is_empty());
+    let listing = passage.site().is_some_and(|site| !site.allowed_origins.is_empty() || site.hosted.is_some());
     if !listing || !cors::may_be_read(answer) {
         return Ok(());
     }

@@ -10,7 +10,7 @@ use pingora::{OrErr, Result};
 use serde::Serialize;
 
 use crate::decide::sign_in::csrf_token;
-use crate::model::answer::{Answer, CookieChange, Problem, ProviderAsks, Redirect, SignInForm};
+use crate::model::answer::{Answer, CookieChange, Problem, ProviderAsks, SignInForm};
 use crate::model::api_answer::ApiAnswer;
 use crate::model::cookie::{self, CookieKind, CookieNames, Lifetime};
 use crate::model::credential::CredentialKind;
@@ -90,7 +90,8 @@ impl Ready {
 
 fn compose(passage: &mut Passage, answer: &Answer) -> Result<Ready> {
     match answer {
-        Answer::Redirect(to) => redirect(to),
+        Answer::Redirect(to) => redirect((to.status, &to.location), to.clear_site_data),
+        Answer::Leave { to, clear_site_data } => redirect((302, to.as_str()), *clear_site_data),
         Answer::Problem(what) => problem(passage, what),
         Answer::SignInForm(form) => sign_in_form(passage, form),
         Answer::SignOutPage => sign_out_page(passage),
@@ -113,10 +114,10 @@ fn json(answer: &ApiAnswer) -> Result<Ready> {
     Ok(ready)
 }
 
-fn redirect(to: &Redirect) -> Result<Ready> {
-    let mut ready = Ready::empty(to.status)?;
-    ready.head.insert_header(header::LOCATION, to.location.as_str())?;
-    if to.clear_site_data {
+fn redirect((status, location): (u16, &str), clear_site_data: bool) -> Result<Ready> {
+    let mut ready = Ready::empty(status)?;
+    ready.head.insert_header(header::LOCATION, location)?;
+    if clear_site_data {
         ready.head.insert_header("clear-site-data", "\"cache\", \"storage\"")?;
     }
     Ok(ready)
@@ -303,6 +304,7 @@ fn lines(site: &Site, change: &CookieChange, presented: &[String]) -> Vec<String
                 let of_the_site = kind == CookieKind::Refresh || kind == main_cookie(site.credential);
                 cleared(names, kind, of_the_site.then_some(names.of(kind)), &arrived)
             })
+            .chain(names.hosted.then(|| cookie::clear(names, cookie::EXPIRY)))
             .collect(),
         CookieChange::ClearRefresh => {
             let kind = CookieKind::Refresh;
@@ -323,6 +325,9 @@ fn set_tokens(site: &Site, tokens: &IssuedTokens, arrived: &[&str]) -> Vec<Strin
         let Some(value) = value else { continue };
         lines.extend(cookie::stale(names, kind, arrived, value).into_iter().map(|name| cookie::clear(names, name)));
         lines.extend(cookie::set(names, kind, value, lifetime));
+    }
+    if let Some(end) = tokens.ends().filter(|_| names.hosted) {
+        lines.push(cookie::expiry(names, end, lifetime));
     }
     lines
 }

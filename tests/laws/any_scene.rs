@@ -76,6 +76,8 @@ fn any_site() -> impl Strategy<Value = Site> {
             site.default_access = default_access;
             site.paths = paths;
             site.refresh_ahead = Duration::from_secs(ahead);
+            // By the way, so that every third is one.
+            site.hosted = (credential == CredentialKind::Jwt && ahead % 3 == 0).then(site::backend);
             site
         },
     )
@@ -116,7 +118,8 @@ fn path() -> impl Strategy<Value = String> {
 fn target() -> impl Strategy<Value = String> {
     let own = ["/login", "/logout", "/a/in", "/a/out", "/_vestibule/style.css", "/_vestibule/"];
     let calls = ["/api/user", "/api/user", "/a/api/user", "/api/login", "/api", "/api/login/two-factor"];
-    let own = select([own, calls].concat());
+    let hosted = ["/app/login", "/app/register/sdk", "/app/callback/", "/app/me/", "/app/refresh", "/app/logout/sdk/"];
+    let own = select([own, calls, hosted].concat());
     let keys = Just("/.well-known/vestibule/jwks.json");
     let path = prop_oneof![6 => path(), 3 => own.prop_map(str::to_owned), 1 => keys.prop_map(str::to_owned)];
     // `%61` is `a`: rules speak of the decoded path.
@@ -130,6 +133,10 @@ fn target() -> impl Strategy<Value = String> {
         "return_to=/.//evil.example",
         "return_to=/login",
         "return_to=/a&return_to=/b",
+        "client_id=sdk",
+        "client_id=sdk&redirect_uri=https%3A%2F%2Fsdk.example%2Fdone%3Fx&state=s",
+        "client_id=sdk&redirect_uri=https%3A%2F%2Fevil.example%2F",
+        "client_id=other",
     ];
     let wish = select(wishes.to_vec()).prop_map(str::to_owned);
     let query = prop_oneof![

@@ -15,8 +15,11 @@ fn names() -> impl Strategy<Value = CookieNames> {
         session: "a_b".into(),
         form: "a-b".into(),
         secure: false,
+        hosted: false,
     };
-    prop_oneof![Just(CookieNames::defaults(true)), Just(CookieNames::defaults(false)), Just(renamed)]
+    let hosted = [CookieNames::hosted(true), CookieNames::hosted(false)];
+    let any = [CookieNames::defaults(true), CookieNames::defaults(false), renamed];
+    select([&any[..], &hosted[..]].concat())
 }
 
 fn kind() -> impl Strategy<Value = CookieKind> {

@@ -7,9 +7,10 @@ use proptest::prelude::*;
 use vestibule::decide::Known;
 use vestibule::decide::explain::explain;
 use vestibule::decide::sign_in::csrf_token;
-use vestibule::model::answer::{Answer, CookieChange};
+use vestibule::model::answer::{Answer, CookieChange, Redirect};
 use vestibule::model::cookie::{Presented, PresentedCookies};
 use vestibule::model::credential::CredentialKind;
+use vestibule::model::hosted::HostedPage;
 use vestibule::model::reason::Reason;
 use vestibule::model::request::{BearerTokens, Marks};
 use vestibule::model::rule::Access;
@@ -17,10 +18,12 @@ use vestibule::model::token::{OpenSession, TokenFault};
 
 use super::any_scene::{scene, somebody};
 use super::scene::{Asked, Played};
+use super::site;
 
 fn status(played: &Played) -> Option<u16> {
     played.answer.as_ref().map(|answer| match answer {
         Answer::Redirect(redirect) => redirect.status,
+        Answer::Leave { .. } => 302,
         Answer::Problem(problem) => problem.status,
         Answer::SignInForm(form) => form.status,
         Answer::ProviderAsks(asks) => asks.status,
@@ -32,6 +35,7 @@ fn status(played: &Played) -> Option<u16> {
 fn location(played: &Played) -> Option<&str> {
     match &played.answer {
         Some(Answer::Redirect(redirect)) => Some(&redirect.location),
+        Some(Answer::Leave { to, .. }) => Some(to.as_str()),
         _ => None,
     }
 }
@@ -104,7 +108,7 @@ proptest! {
             Asked::ReadForm => post && scene.is(&scene.site.paths.login),
             Asked::ReadBody => post && scene.call().is_some_and(|call| call != "/user"),
             Asked::SignIn => post && (scene.is(&scene.site.paths.login) || scene.call() == Some("/login")),
-            Asked::SignOut => post && (scene.is(&scene.site.paths.logout) || scene.call() == Some("/logout")),
+            Asked::SignOut => scene.hosted_call() == Some(HostedPage::Logout) || post && (scene.is(&scene.site.paths.logout) || scene.call() == Some("/logout")),
         });
         prop_assert!(in_place, "{:?}", played.asked);
     }
@@ -223,8 +227,9 @@ proptest! {
     fn credentials_are_cleared_only_for_a_reason(scene in scene()) {
         let played = scene.play();
         if clears(&played) {
+            let led = scene.hosted_call() == Some(HostedPage::Logout) && scene.method == Method::GET;
             let leaves = scene.is(&scene.site.paths.logout) || scene.call() == Some("/logout");
-            let signed_out = leaves && scene.method == Method::POST;
+            let signed_out = led || leaves && scene.method == Method::POST;
             let refused = matches!(played.facts.renewal, Known::Absent(_));
             let revoked = is_revoked(&played);
             let unusable = scene.cookies.refresh.value().is_none() && scene.cookies.any_credential();
@@ -269,7 +274,7 @@ proptest! {
     #[test]
     fn every_redirect_stays_on_the_site(scene in scene()) {
         let played = scene.play();
-        let Some(location) = location(&played) else { return Ok(()) };
+        let Some(Answer::Redirect(Redirect { location, .. })) = &played.answer else { return Ok(()) };
         prop_assert!(location.starts_with('/') && !location.starts_with("//") && !location.starts_with("/\\"));
         prop_assert!(location.bytes().all(|byte| (0x21..0x7f).contains(&byte)), "{}", location);
         let base = url::Url::parse("https://store.example.com/a/b?c").unwrap();
@@ -284,13 +289,38 @@ proptest! {
     }
 
     #[test]
+    fn off_the_site_leads_only_the_operators_list(scene in scene()) {
+        let played = scene.play();
+        let Some(Answer::Leave { to, .. }) = &played.answer else { return Ok(()) };
+        let to = to.as_str();
+        prop_assert!(scene.hosted_call().is_some());
+        prop_assert!(to.bytes().all(|byte| (0x21..0x7f).contains(&byte)), "{}", to);
+        let listed = site::LISTED.iter().find_map(|uri| to.strip_prefix(uri));
+        prop_assert!(listed.is_some_and(|rest| ["", "?state=s", "&state=s"].contains(&rest)), "{}", to);
+        let page = scene.hosted_call();
+        if page != Some(HostedPage::Callback) && page != Some(HostedPage::Logout) {
+            prop_assert!(proven(&played).is_some(), "nobody is led back who is not signed in");
+        }
+    }
+
+    #[test]
+    fn nobody_is_signed_out_by_another_sites_page(scene in scene()) {
+        let played = scene.play();
+        if scene.hosted_call() == Some(HostedPage::Logout) && played.asked.contains(&Asked::SignOut) {
+            let own = scene.marks.fetch_site.is_none_or(|site| ["same-origin", "none"].contains(&site));
+            prop_assert!(own && scene.method == Method::GET && scene.marks.fetch_mode.is_none_or(|mode| mode == "navigate"));
+        }
+    }
+
+    #[test]
     fn a_script_is_never_sent_to_a_form(scene in scene()) {
         let played = scene.play();
         let forced = scene.site.demand(&scene.method, scene.target().decoded_path()).signed_out;
         let script = scene.marks.requested_with || scene.marks.authorization
             || scene.marks.fetch_mode.is_some_and(|mode| mode != "navigate")
             || ![Method::GET, Method::HEAD].contains(&scene.method);
-        if script && forced == vestibule::model::rule::SignedOut::Auto {
+        let by_the_sdk = scene.hosted_call().is_some();
+        if script && !by_the_sdk && forced == vestibule::model::rule::SignedOut::Auto {
             prop_assert_ne!(status(&played), Some(302));
         }
     }
@@ -331,9 +361,12 @@ proptest! {
         if let Some(Answer::Problem(problem)) = &played.answer {
             prop_assert_eq!(problem.reason, played.reason);
             let asked_who = scene.call() == Some("/user") && problem.reason.status() == 401;
-            prop_assert_eq!(problem.status, if asked_who { 404 } else { problem.reason.status() });
+            let renews = scene.hosted_call() == Some(HostedPage::Refresh) && problem.reason.status() == 401;
+            let otherwise = if renews { 400 } else { problem.reason.status() };
+            prop_assert_eq!(problem.status, if asked_who { 404 } else { otherwise });
             prop_assert!(problem.retry_after.is_some() || problem.status != 503);
-            prop_assert_eq!(problem.for_programs, scene.call().is_some());
+            let by_a_program = matches!(scene.hosted_call(), Some(HostedPage::Me | HostedPage::Refresh));
+            prop_assert_eq!(problem.for_programs, by_a_program || scene.call().is_some());
             prop_assert_eq!(problem.allow.is_some(), problem.status == 405);
         }
         prop_assert_eq!(played.forwarded.is_some(), played.label == "forwarded");
@@ -344,7 +377,7 @@ proptest! {
     fn what_is_explained_is_what_is_decided(mut scene in scene()) {
         scene.bearer = BearerTokens::default();
         scene.marks = Marks { accept: Some("text/html"), fetch_mode: Some("navigate"), ..Marks::default() };
-        let told_by_others = scene.is(&scene.site.paths.login) || scene.call().is_some();
+        let told_by_others = scene.is(&scene.site.paths.login) || scene.call().is_some() || scene.hosted_call().is_some();
         if told_by_others && scene.method == Method::POST {
             return Ok(());
         }

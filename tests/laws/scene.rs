@@ -9,6 +9,7 @@ use vestibule::model::api_answer::ApiAnswer;
 use vestibule::model::api_call::TokensIn;
 use vestibule::model::cookie::{Presented, PresentedCookies};
 use vestibule::model::credential::{Carried, CredentialKind};
+use vestibule::model::hosted::{HostedCall, HostedPage};
 use vestibule::model::moment::Moment;
 use vestibule::model::reason::Reason;
 use vestibule::model::request::{BearerTokens, Marks, RequestView};
@@ -203,6 +204,7 @@ impl Scene {
         let own = [self.site.paths.login.as_str(), &self.site.paths.logout, "/.well-known/vestibule/jwks.json"];
         let own = own.map(str::as_bytes).contains(&target.decoded_path())
             || self.call().is_some()
+            || self.hosted_call().is_some()
             || target.decoded_path().starts_with(b"/_vestibule/");
         let demand = self.site.demand(&self.method, target.decoded_path());
         (!own).then(|| (demand.access, demand.roles.to_vec()))
@@ -211,6 +213,12 @@ impl Scene {
     /// Which of the JSON endpoints is called.
     pub fn call(&self) -> Option<&'static str> {
         CALLS.iter().copied().find(|call| self.is(&format!("{}{call}", self.site.paths.api)))
+    }
+
+    /// Which endpoint of the hosted backend is called, where the site has one.
+    pub fn hosted_call(&self) -> Option<HostedPage> {
+        self.site.hosted.as_ref()?;
+        HostedCall::read(self.target().decoded_path()).map(|call| call.page)
     }
 
     pub fn is(&self, path: &str) -> bool {

@@ -6,6 +6,7 @@ mod configuration_reload;
 mod first_visit;
 mod forged_headers;
 mod framing;
+mod hosted_backend;
 mod hostile_paths;
 mod kept_connections;
 mod key_rotation;

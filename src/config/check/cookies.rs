@@ -6,12 +6,12 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::super::file::site::CookieNames as Written;
+use super::super::file::site::Site as Written;
 use super::super::secret::SecretSource;
 use super::super::settings::SealingKeyBytes;
 use super::super::spans::At;
 use super::Review;
-use crate::model::cookie::CookieNames;
+use crate::model::cookie::{CookieNames, EXPIRY, ID_TOKEN};
 
 /// Fewer different bytes than this in 32 are no chance: random ones have about 30.
 const FEWEST_BYTES: usize = 12;
@@ -47,7 +47,9 @@ fn decode(text: &str) -> Option<[u8; 32]> {
 
 /// The cookie names of a site on https (`secure`) or http.
 pub(super) fn names(written: &Written, secure: bool, review: &mut Review<'_>) -> Option<CookieNames> {
-    let mut names = CookieNames::defaults(secure);
+    let hosted = written.hosted_backend.is_some();
+    let written = &written.cookies;
+    let mut names = if hosted { CookieNames::hosted(secure) } else { CookieNames::defaults(secure) };
     let mut fits = true;
     let slots = [
         (&written.access, &mut names.access),
@@ -55,8 +57,13 @@ pub(super) fn names(written: &Written, secure: bool, review: &mut Review<'_>) ->
         (&written.session, &mut names.session),
         (&written.form, &mut names.form),
     ];
-    for (written, slot) in slots {
+    for (at, (written, slot)) in slots.into_iter().enumerate() {
         let Some(written) = written else { continue };
+        if hosted && at < 2 {
+            review.refuse_text(written, "a hosted backend has this cookie's name fixed", "leave it out");
+            fits = false;
+            continue;
+        }
         fits &= name(written, secure, review);
         slot.clone_from(written);
     }
@@ -64,7 +71,8 @@ pub(super) fn names(written: &Written, secure: bool, review: &mut Review<'_>) ->
     let written = [&written.access, &written.refresh, &written.session, &written.form];
     for (at, (name, text)) in all.iter().zip(written).enumerate() {
         let Some(text) = text else { continue };
-        let clash = all.iter().enumerate().any(|(other_at, other)| other_at != at && is_piece_of(name, other));
+        let clash = all.iter().enumerate().any(|(other_at, other)| other_at != at && is_piece_of(name, other))
+            || (hosted && [EXPIRY, ID_TOKEN].contains(&name.as_str()));
         if clash {
             review.refuse_text(text, "two cookies of this site share a name", "give each a name of its own");
             fits = false;

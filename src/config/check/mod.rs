@@ -4,6 +4,7 @@
 
 mod cookies;
 mod headers;
+mod hosted;
 mod providers;
 mod rules;
 mod server;

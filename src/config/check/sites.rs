@@ -9,7 +9,7 @@ use super::super::file::site::{Credential, Health, Paths, Site as Written, Slash
 use super::super::spans::At;
 use super::super::words::nearest;
 use super::providers::is_name;
-use super::{Noted, Review, cookies, headers, rules};
+use super::{Noted, Review, cookies, headers, hosted, rules};
 use crate::model::credential::CredentialKind;
 use crate::model::origin::{Host, Origin, Scheme};
 use crate::model::return_path::ReturnPath;
@@ -65,7 +65,12 @@ fn site(
     let landing = return_path(&written.landing, ("landing", paths.as_ref()), review);
     let after_logout = return_path(&written.after_logout, ("after_logout", paths.as_ref()), review);
     let allowed_origins = allowed_origins(&written.allowed_origins, review);
-    let cookies = origin.as_ref().and_then(|origin| cookies::names(&written.cookies, origin.is_https(), review));
+    let cookies = origin.as_ref().and_then(|origin| cookies::names(written, origin.is_https(), review));
+    let own = (origin.as_ref(), paths.as_ref(), insecure);
+    let hosted = match &written.hosted_backend {
+        Some(backend) => hosted::backend(backend, written.credential, own, review).map(Some),
+        None => Some(None),
+    };
     let headers = headers::headers(written.headers.as_ref(), review);
     let rules = rules::rules(&written.rules, review);
     Some(Site {
@@ -87,6 +92,7 @@ fn site(
         after_logout: after_logout?,
         default_access: rules::access(written.default_access),
         allowed_origins: allowed_origins?,
+        hosted: hosted?,
         encoded_slashes: match written.encoded_slashes {
             Slashes::Reject => EncodedSlashes::Reject,
             Slashes::Pass => EncodedSlashes::Pass,
@@ -293,7 +299,7 @@ fn own_paths(written: &Paths, review: &mut Review<'_>) -> Option<OwnPaths> {
     fits.then(|| OwnPaths { login: text(&written.login), logout: text(&written.logout), api: text(&written.api) })
 }
 
-fn beneath(path: &str, above: &str) -> bool {
+pub(super) fn beneath(path: &str, above: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 

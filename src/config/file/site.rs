@@ -78,11 +78,10 @@ pub(in crate::config) struct Site {
     /// `X-Auth-Username` and `X-Auth-Roles`.
     #[serde(default)]
     pub headers: Option<At<Headers>>,
-    /// A FusionAuth hosted backend of the same paths.
+    /// The endpoints and cookies that FusionAuth's single-page SDKs expect of a hosted backend, with
+    /// `credential = "jwt"`.
     #[serde(default)]
-    #[schemars(extend("x-not-yet" = "leave it out"))]
-    #[expect(dead_code, reason = "refused before it is read")]
-    pub hosted_backend: Option<HostedBackend>,
+    pub hosted_backend: Option<At<HostedBackend>>,
     /// Whether a signed `X-Auth-Assertion` goes along.
     #[schemars(extend("default" = false))]
     pub assertion: bool,
@@ -240,15 +239,17 @@ impl JsonSchema for Headers {
     }
 }
 
-/// A FusionAuth hosted backend.
+/// What FusionAuth's single-page SDKs expect of a hosted backend.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "refused before it is read")]
 pub(in crate::config) struct HostedBackend {
-    /// The client it serves.
-    pub client_id: String,
-    /// Where it may lead back to.
-    pub redirect_uris: Vec<String>,
+    /// The client it serves: the `clientId` of the SDK.
+    #[schemars(required)]
+    pub client_id: Option<At<String>>,
+    /// The only addresses it leads back to, compared letter for letter; the first where none is asked for. Their origins
+    /// may read who is signed in.
+    #[schemars(required)]
+    pub redirect_uris: Option<At<Vec<At<String>>>>,
 }
 
 /// The look of the sign-in form.

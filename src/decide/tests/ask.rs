@@ -179,10 +179,15 @@ fn answered(answer: &Answer) -> String {
             let clear = if to.clear_site_data { " Clear-Site-Data" } else { "" };
             format!("{} {}{clear}", to.status, to.location)
         }
+        Answer::Leave { to, clear_site_data } => {
+            let clear = if *clear_site_data { " Clear-Site-Data" } else { "" };
+            format!("leave for {}{clear}", to.as_str())
+        }
         Answer::Problem(problem) => {
             // Asking who is signed in is not refused where nobody is.
             assert!(
-                problem.status == problem.reason.status() || (problem.status, problem.reason.status()) == (404, 401)
+                problem.status == problem.reason.status()
+                    || [(404, 401), (400, 401)].contains(&(problem.status, problem.reason.status()))
             );
             let retry = problem.retry_after.map_or(String::new(), |seconds| format!(" retry {seconds}"));
             let allow = problem.allow.map_or(String::new(), |methods| format!(" allow {methods}"));
@@ -271,6 +276,7 @@ pub(super) fn store() -> Site {
         after_logout: ReturnPath::parse("/bye").unwrap(),
         default_access: Access::Required,
         allowed_origins: vec![Origin::parse("https://app.example.com").unwrap()],
+        hosted: None,
         encoded_slashes: EncodedSlashes::Reject,
         paths: OwnPaths::default(),
         cookies: CookieNames::defaults(true),

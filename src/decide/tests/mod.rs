@@ -6,4 +6,5 @@ mod carried;
 mod cors;
 mod endpoints;
 mod guarded;
+mod hosted;
 mod sign_in;
