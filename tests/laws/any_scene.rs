@@ -31,7 +31,9 @@ const FORM_COOKIE: &str = "form-cookie";
 pub fn scene() -> impl Strategy<Value = Scene> {
     let request = (any_site(), method(), target(), cookies(), bearer(), marks());
     let posted = select(&[None, None, None, None, Some("in"), Some("out"), Some("call"), Some("preflight")][..]);
-    (request, oracle(), posted).prop_map(|((site, method, target, cookies, bearer, marks), oracle, posted)| {
+    let by_the_sdk = proptest::option::weighted(0.4, (select(SDK_CALLS), select(SDK_WISHES)));
+    let chosen = (posted, by_the_sdk);
+    (request, oracle(), chosen).prop_map(|((site, method, target, cookies, bearer, marks), oracle, (posted, sdk))| {
         let mut scene = Scene { site, method, target, cookies, bearer, marks, oracle };
         scene.marks.authorization |= bearer.access.is_some();
         scene.marks.preflight = scene.marks.preflight.filter(|_| scene.method == Method::OPTIONS);
@@ -47,10 +49,24 @@ pub fn scene() -> impl Strategy<Value = Scene> {
             };
             (scene.method, scene.marks.preflight) = (Method::POST, None);
             scene.marks.origin = scene.marks.origin.map(|_| OWN_OR_LISTED[0]);
+        } else if let Some((call, wish)) = sdk {
+            scene.target = format!("{call}?client_id=sdk{wish}");
+            scene.method = if call == "/app/refresh" { Method::POST } else { Method::GET };
+            scene.marks.preflight = None;
+            (scene.site.credential, scene.site.hosted) = (CredentialKind::Jwt, Some(site::backend()));
         }
         scene
     })
 }
+
+const SDK_CALLS: &[&str] =
+    &["/app/login", "/app/register/sdk", "/app/me/", "/app/refresh", "/app/logout/", "/app/logout"];
+const SDK_WISHES: &[&str] = &[
+    "",
+    "&redirect_uri=https%3A%2F%2Fsdk.example%2Fdone%3Fx&state=s",
+    "&redirect_uri=https%3A%2F%2Fevil.example%2F",
+    "&post_logout_redirect_uri=https%3A%2F%2Fsdk.example%2Fdone%3Fx",
+];
 
 fn any_site() -> impl Strategy<Value = Site> {
     let rule = (pattern(), subsequence(METHODS, 0..3), access(), roles(), signed_out());
@@ -133,9 +149,6 @@ fn target() -> impl Strategy<Value = String> {
         "return_to=/.//evil.example",
         "return_to=/login",
         "return_to=/a&return_to=/b",
-        "client_id=sdk",
-        "client_id=sdk&redirect_uri=https%3A%2F%2Fsdk.example%2Fdone%3Fx&state=s",
-        "client_id=sdk&redirect_uri=https%3A%2F%2Fevil.example%2F",
         "client_id=other",
     ];
     let wish = select(wishes.to_vec()).prop_map(str::to_owned);
