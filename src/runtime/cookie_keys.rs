@@ -42,7 +42,11 @@ pub fn read(state_dir: &Path, now: Moment) -> io::Result<CookieKeys> {
 /// # Errors
 /// When `state_dir` cannot be used, or holds something else than keys.
 pub fn rotate(state_dir: &Path, now: Moment) -> io::Result<usize> {
+    let is_first = !state_dir.join(FILE).exists();
     let before = state::kept(state_dir, FILE, || Ok(line(now).into_bytes()))?;
+    if is_first {
+        return Ok(parse(&before)?.keys.len());
+    }
     // Two that rotate at once must not lose each other's key.
     let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(state_dir.join(LOCK))?;
     lock.lock()?;
@@ -121,6 +125,7 @@ mod tests {
     #[test]
     fn many_are_bounded_and_none_of_many_at_once_is_lost() {
         let dir = tempfile::tempdir().unwrap();
+        assert_eq!(rotate(dir.path(), NOW).unwrap(), 1, "there was none before");
         std::thread::scope(|scope| {
             for _ in 0..5 {
                 scope.spawn(|| rotate(dir.path(), NOW).unwrap());
