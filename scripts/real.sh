@@ -39,6 +39,8 @@ counterpart 'Chromium' tests/real/browser.py "$target/release/vestibule" \
 counterpart 'a thousand renewals at once' tests/real/parallel_renewal.py "$target/release/vestibule" python3:python3
 counterpart 'three replicas and a Redis' tests/real/replicas.py "$target/release/vestibule" \
     python3:python3 redis-server:redis-server
+counterpart 'schemathesis' tests/real/openapi.py "$target/release/vestibule" \
+    python3:python3 python3.ensurepip:python3-venv
 counterpart "FusionAuth's Python client" tests/real/fusionauth_client.py "$target/release/examples/identity_server" \
     python3:python3 python3.ensurepip:python3-venv
 
