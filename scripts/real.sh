@@ -36,6 +36,8 @@ cargo build --locked --release --bin vestibule --example identity_server
 
 counterpart 'Chromium' tests/real/browser.py "$target/release/vestibule" \
     python3:python3 chromium:chromium chromedriver:chromium-driver
+counterpart "FusionAuth's SDK for React" tests/real/react_sdk.py "$target/release/vestibule" \
+    python3:python3 chromium:chromium chromedriver:chromium-driver node:nodejs npm:npm
 counterpart 'a thousand renewals at once' tests/real/parallel_renewal.py "$target/release/vestibule" python3:python3
 counterpart 'three replicas and a Redis' tests/real/replicas.py "$target/release/vestibule" \
     python3:python3 redis-server:redis-server

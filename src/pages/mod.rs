@@ -16,12 +16,27 @@ pub use provider_asks::{ProviderAsksView, provider_asks};
 pub use sign_in::{SignInView, sign_in};
 pub use sign_out::{SignOutView, sign_out};
 
+use crate::model::origin::Origin;
+
 /// The type of every page.
 pub const CONTENT_TYPE: &str = "text/html; charset=utf-8";
 
 /// What a page may load and where its forms may lead (security requirement R-45).
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'";
+
+/// [`CONTENT_SECURITY_POLICY`] where a sign-in may lead on to pages of these origins: browsers hold the whole way from a
+/// form to its last redirect against `form-action`.
+#[must_use]
+pub fn policy_leading_to<'a>(origins: impl Iterator<Item = &'a Origin>) -> String {
+    let mut forms = "form-action 'self'".to_owned();
+    for origin in origins.map(ToString::to_string) {
+        if !forms.split(' ').any(|have| have == origin) {
+            forms.extend([" ", &origin]);
+        }
+    }
+    CONTENT_SECURITY_POLICY.replace("form-action 'self'", &forms)
+}
 
 /// The headers of every page. `Strict-Transport-Security` and `Cache-Control` depend on the site and the answer
 /// and are not among them.

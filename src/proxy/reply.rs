@@ -189,6 +189,9 @@ fn page(passage: &Passage, status: u16, html: String) -> Result<Ready> {
     for (name, value) in pages::HEADERS {
         ready.head.insert_header(*name, *value)?;
     }
+    if let Some(hosted) = passage.site().and_then(|site| site.hosted.as_ref()) {
+        ready.head.insert_header(header::CONTENT_SECURITY_POLICY, pages::policy_leading_to(hosted.origins()))?;
+    }
     if passage.site().is_some_and(|site| site.origin.is_https()) {
         ready.head.insert_header(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000")?;
     }

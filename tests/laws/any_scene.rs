@@ -11,6 +11,7 @@ use vestibule::decide::{Facts, Known};
 use vestibule::model::api_call::CallBody;
 use vestibule::model::cookie::{Presented, PresentedCookies};
 use vestibule::model::credential::CredentialKind;
+use vestibule::model::hosted::{HostedBackend, RedirectUri};
 use vestibule::model::identity::Identity;
 use vestibule::model::moment::Moment;
 use vestibule::model::reason::Reason;
@@ -53,11 +54,20 @@ pub fn scene() -> impl Strategy<Value = Scene> {
             scene.target = format!("{call}?client_id=sdk{wish}");
             scene.method = if call == "/app/refresh" { Method::POST } else { Method::GET };
             scene.marks.preflight = None;
-            (scene.site.credential, scene.site.hosted) = (CredentialKind::Jwt, Some(site::backend()));
+            (scene.site.credential, scene.site.hosted) = (CredentialKind::Jwt, Some(backend()));
         }
         scene
     })
 }
+
+/// A hosted backend that leads to the site's own page and to one of another origin.
+pub fn backend() -> HostedBackend {
+    let list = LISTED.iter().map(|uri| RedirectUri::parse(uri).unwrap());
+    HostedBackend::new("sdk".into(), list.collect()).unwrap()
+}
+
+/// Where that backend leads.
+pub const LISTED: &[&str] = &["https://store.example.com/shop", "https://sdk.example/done?x"];
 
 const SDK_CALLS: &[&str] =
     &["/app/login", "/app/register/sdk", "/app/me/", "/app/refresh", "/app/logout/", "/app/logout"];
@@ -93,7 +103,7 @@ fn any_site() -> impl Strategy<Value = Site> {
             site.paths = paths;
             site.refresh_ahead = Duration::from_secs(ahead);
             // By the way, so that every third is one.
-            site.hosted = (credential == CredentialKind::Jwt && ahead % 3 == 0).then(site::backend);
+            site.hosted = (credential == CredentialKind::Jwt && ahead % 3 == 0).then(backend);
             site
         },
     )

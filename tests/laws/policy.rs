@@ -16,9 +16,8 @@ use vestibule::model::request::{BearerTokens, Marks};
 use vestibule::model::rule::Access;
 use vestibule::model::token::{OpenSession, TokenFault};
 
-use super::any_scene::{scene, somebody};
+use super::any_scene::{LISTED, scene, somebody};
 use super::scene::{Asked, Played};
-use super::site;
 
 fn status(played: &Played) -> Option<u16> {
     played.answer.as_ref().map(|answer| match answer {
@@ -295,7 +294,7 @@ proptest! {
         let to = to.as_str();
         prop_assert!(scene.hosted_call().is_some());
         prop_assert!(to.bytes().all(|byte| (0x21..0x7f).contains(&byte)), "{}", to);
-        let listed = site::LISTED.iter().find_map(|uri| to.strip_prefix(uri));
+        let listed = LISTED.iter().find_map(|uri| to.strip_prefix(uri));
         prop_assert!(listed.is_some_and(|rest| ["", "?state=s", "&state=s"].contains(&rest)), "{}", to);
         let page = scene.hosted_call();
         if page != Some(HostedPage::Callback) && page != Some(HostedPage::Logout) {

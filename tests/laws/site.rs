@@ -6,7 +6,6 @@ use http::Method;
 use vestibule::model::cookie::CookieNames;
 use vestibule::model::credential::CredentialKind;
 use vestibule::model::header::IdentityHeaders;
-use vestibule::model::hosted::{HostedBackend, RedirectUri};
 use vestibule::model::origin::{Host, Origin};
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::rule::{Access, Pattern, Rule, SignedOut};
@@ -42,15 +41,6 @@ pub fn store() -> Site {
         rules: Vec::new(),
     }
 }
-
-/// A hosted backend that leads to the site's own page and to one of another origin.
-pub fn backend() -> HostedBackend {
-    let list = LISTED.iter().map(|uri| RedirectUri::parse(uri).unwrap());
-    HostedBackend::new("sdk".into(), list.collect()).unwrap()
-}
-
-/// Where that backend leads.
-pub const LISTED: &[&str] = &["https://store.example.com/shop", "https://sdk.example/done?x"];
 
 pub fn rule(pattern: &str, methods: &[Method], access: Access, roles: &[&str]) -> Rule {
     Rule {

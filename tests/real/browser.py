@@ -3,116 +3,21 @@
 
 import base64
 import json
-import os
-import re
-import socket
-import subprocess
 import sys
-import tempfile
-import threading
 import time
 import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+from demo import (  # noqa: E402
+    ACCESS, EMAIL, PASSWORD, PRIVATE, REFRESH, SCREENSHOTS, SESSION, SUBMIT, Demo, asks_to_sign_in, fetch_status, fill_in,
+    looks, path_of, saved, sign_in, status_of_page,
+)
+from one_page import (  # noqa: E402
+    APP, a_script_in_the_page_finds_no_token, a_session_that_ends_under_a_page, a_shop_in_one_page,
+    an_app_lives_through_the_end_of_its_token, cart_is_shown,
+)
 from webdriver import Browser, until  # noqa: E402
-
-PRIVATE = "/shopping-cart"
-EMAIL, PASSWORD = "shopper@example.com", "vestibule demo"
-ACCESS, REFRESH, SESSION = "vestibule-access", "vestibule-refresh", "vestibule-session"
-SUBMIT = "button[type=submit]"
-SCREENSHOTS = Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "screenshots"
-
-
-class Demo:
-    """`vestibule demo` on a port of its own, and the addresses it prints."""
-
-    def __init__(self, binary):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.state = tempfile.TemporaryDirectory(prefix="vestibule-demo-")
-        self.process = subprocess.Popen(
-            [str(Path(binary).resolve()), "demo", "--port", str(port)],
-            cwd=self.state.name, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )
-        self.said = ""
-        found = threading.Event()
-        self.sites = {}
-
-        def read():
-            for line in self.process.stdout:
-                self.said += line
-                for address, name in re.findall(r"(http://(\w+)\.localhost(?::\d+)?)", line):
-                    self.sites.setdefault(name, address)
-                if {"store", "forum"} <= self.sites.keys():
-                    found.set()
-            found.set()
-
-        threading.Thread(target=read, daemon=True).start()
-        if not found.wait(30) or not {"store", "forum"} <= self.sites.keys():
-            self.stop()
-            raise SystemExit(f"`vestibule demo` did not print the addresses of store and forum:\n{self.said}")
-
-        def listens():
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", port)) == 0
-
-        until(listens, 30, "the demo's listener")
-
-    def stop(self):
-        self.process.terminate()
-        try:
-            self.process.wait(40)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-        self.state.cleanup()
-
-
-def path_of(browser):
-    return re.sub(r"^https?://[^/]+", "", browser.url())
-
-
-def fill_in(browser, password=PASSWORD, email=EMAIL):
-    browser.script("document.querySelector('#loginId').value = ''")
-    browser.type("#loginId", email)
-    browser.type("#password", password)
-    browser.click(SUBMIT)
-
-
-def sign_in(browser, site, path=PRIVATE, email=EMAIL):
-    browser.goto(site + path)
-    until(lambda: path_of(browser).startswith("/login"), what="the sign-in form")
-    fill_in(browser, email=email)
-    until(lambda: path_of(browser) == path, what=f"{path} after signing in")
-    assert email in browser.source(), "the application was not told who signed in"
-
-
-def asks_to_sign_in(browser, address):
-    browser.goto(address)
-    return path_of(browser).startswith("/login?return_to=")
-
-
-def fetch_status(browser, path):
-    """Status of a fetch by the page, and whether it was redirected."""
-    return browser.later("fetch(arguments[0]).then(r => arguments[1]([r.status, r.redirected]))", path)
-
-
-def status_of_page(browser):
-    return browser.script("return performance.getEntriesByType('navigation')[0].responseStatus")
-
-
-def looks(browser, name):
-    """Leaves a picture of the page as it is on a telephone and a desk, by day and by night; none may scroll sideways."""
-    for width in (360, 1280):
-        browser.size(width)
-        for scheme in ("light", "dark"):
-            browser.scheme(scheme)
-            # Colours may fade into each other.
-            browser.later("Promise.allSettled(document.getAnimations().map(a => a.finished)).then(arguments[0])")
-            browser.screenshot(SCREENSHOTS / f"{name}-{width}-{scheme}.png")
-        overflow = browser.script("return document.documentElement.scrollWidth - innerWidth")
-        assert overflow <= 0, f"{name} is {overflow} px too wide at {width}"
 
 
 def signing_in(browser, demo):
@@ -296,10 +201,6 @@ def a_session_at_the_forum(browser, demo):
         assert asks_to_sign_in(browser, site + "/posts"), f"{names} work after the sign-out"
 
 
-def saved(cookies, name):
-    return {key: cookies[name][key] for key in ("name", "value", "path", "httpOnly", "sameSite")}
-
-
 def our_pages_in_every_size_and_light(browser, demo):
     site = demo.sites["store"]
     assert asks_to_sign_in(browser, site + PRIVATE)
@@ -333,6 +234,16 @@ def the_applications_in_every_size_and_light(browser, demo):
         browser.goto(address)
         browser.script("document.querySelectorAll('details').forEach(details => details.open = true)")
         looks(browser, name)
+    browser.goto(store + APP)
+    until(lambda: cart_is_shown(browser), what="the shop in one page")
+    looks(browser, "app")
+    browser.click("#shelf [data-product=night-kettle]")
+    browser.click("#shelf [data-product=loom-basket]")
+    until(lambda: "Loom Basket" in browser.text("#lines"), what="something in the cart")
+    looks(browser, "app-cart")
+    browser.click("#leave")
+    until(lambda: browser.has("#door[open]"), what="the page's own form")
+    looks(browser, "app-form")
     for name, site, inside in ("product", store, "/products/"), ("thread", forum, "/posts/"):
         browser.goto(site + ("/" if name == "product" else "/posts"))
         browser.click(f"a[href^='{inside}']")
@@ -349,6 +260,9 @@ SCENARIOS = [
     a_lost_access_cookie_is_renewed,
     two_tabs_with_forms,
     signing_out,
+    a_shop_in_one_page,
+    a_session_that_ends_under_a_page,
+    a_script_in_the_page_finds_no_token,
     one_site_is_not_the_other,
     a_session_at_the_forum,
     only_an_admin_sees_the_stock,
@@ -357,6 +271,7 @@ SCENARIOS = [
     our_pages_in_every_size_and_light,
     the_applications_in_every_size_and_light,
     an_expired_token_is_renewed,
+    an_app_lives_through_the_end_of_its_token,
 ]
 
 

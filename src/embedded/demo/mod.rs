@@ -3,6 +3,7 @@
 //! They know nothing of sign-in: no password, no session, no token. They believe the headers they are sent and show
 //! them, so that whoever looks at the demo sees what the gateway does for an application that was never changed.
 
+mod app;
 mod forum;
 mod page;
 mod store;

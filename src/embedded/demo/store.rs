@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
-use axum::extract::{Form, Path, State};
-use axum::http::StatusCode;
+use axum::extract::{Form, Json, Path, State};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
 
+use super::app;
 use super::page::{NOBODY, NOTHING, file, page};
 use super::told::Told;
 use crate::system::Clock;
@@ -115,6 +116,34 @@ struct Shop {
     clock: Clock,
 }
 
+impl Shop {
+    fn held_by(&self, visitor: &str) -> Held {
+        let cart = self.carts.lock().unwrap_or_else(PoisonError::into_inner).of(visitor).clone();
+        let lines: Vec<Line> =
+            cart.into_iter().filter_map(|(id, count)| product(id).map(|product| Line { product, count })).collect();
+        let total: u32 = lines.iter().map(|line| line.product.euros * line.count).sum();
+        Held { lines, total: format!("€ {total}") }
+    }
+
+    /// Whether there is such a product.
+    fn change(&self, visitor: &str, change: &Change) -> bool {
+        let Some(product) = product(&change.product) else { return false };
+        let mut carts = self.carts.lock().unwrap_or_else(PoisonError::into_inner);
+        let cart = carts.of(visitor);
+        let count = cart.get(product.id).copied().unwrap_or(0);
+        let count = match change.change {
+            Direction::Add => count.saturating_add(1).min(MAX_COUNT),
+            Direction::Remove => count.saturating_sub(1),
+        };
+        if count == 0 {
+            cart.remove(product.id);
+        } else {
+            cart.insert(product.id, count);
+        }
+        true
+    }
+}
+
 /// The store, with empty carts.
 pub fn store() -> Router {
     Router::new()
@@ -122,6 +151,9 @@ pub fn store() -> Router {
         .route("/products/{id}", get(one_product))
         .route("/shopping-cart", get(cart).post(change_cart))
         .route("/admin/", get(stock))
+        .route("/app-demo/", get(async || app::file("index.html")))
+        .route("/app-demo/{name}", get(async |Path(name): Path<String>| app::file(&name)))
+        .route("/app-demo/data/cart", get(cart_data).post(change_cart_data))
         .route("/static/{name}", get(file))
         .route("/healthz", get(async || "ok"))
         .fallback(async |told: Told| (StatusCode::NOT_FOUND, page("store-notice.html", &told, NOTHING)))
@@ -155,9 +187,16 @@ async fn one_product(Path(id): Path<String>, told: Told) -> Response {
 
 #[derive(Serialize)]
 struct CartPage {
+    #[serde(flatten)]
+    held: Held,
+    time: String,
+}
+
+/// What somebody has taken, and what that comes to.
+#[derive(Serialize)]
+struct Held {
     lines: Vec<Line>,
     total: String,
-    time: String,
 }
 
 #[derive(Serialize)]
@@ -170,12 +209,9 @@ async fn cart(State(shop): State<Shop>, told: Told) -> Response {
     let Some(visitor) = &told.visitor else {
         return (StatusCode::FORBIDDEN, page("store-notice.html", &told, NOBODY)).into_response();
     };
-    let held = shop.carts.lock().unwrap_or_else(PoisonError::into_inner).of(&visitor.id).clone();
-    let lines: Vec<Line> =
-        held.into_iter().filter_map(|(id, count)| product(id).map(|product| Line { product, count })).collect();
-    let total: u32 = lines.iter().map(|line| line.product.euros * line.count).sum();
+    let held = shop.held_by(&visitor.id);
     let time = time_of_day(shop.clock.now().secs());
-    page("store-cart.html", &told, CartPage { lines, total: format!("€ {total}"), time })
+    page("store-cart.html", &told, CartPage { held, time })
 }
 
 #[derive(Deserialize)]
@@ -195,22 +231,31 @@ async fn change_cart(State(shop): State<Shop>, told: Told, Form(change): Form<Ch
     let Some(visitor) = &told.visitor else {
         return (StatusCode::FORBIDDEN, page("store-notice.html", &told, NOBODY)).into_response();
     };
-    let Some(product) = product(&change.product) else {
+    if !shop.change(&visitor.id, &change) {
         return (StatusCode::NOT_FOUND, page("store-notice.html", &told, NOTHING)).into_response();
-    };
-    let mut carts = shop.carts.lock().unwrap_or_else(PoisonError::into_inner);
-    let cart = carts.of(&visitor.id);
-    let count = cart.get(product.id).copied().unwrap_or(0);
-    let count = match change.change {
-        Direction::Add => count.saturating_add(1).min(MAX_COUNT),
-        Direction::Remove => count.saturating_sub(1),
-    };
-    if count == 0 {
-        cart.remove(product.id);
-    } else {
-        cart.insert(product.id, count);
     }
     Redirect::to("/shopping-cart").into_response()
+}
+
+/// The cart as the one-page shop shows it.
+#[derive(Serialize)]
+struct CartData {
+    name: String,
+    #[serde(flatten)]
+    held: Held,
+    shelf: &'static [Product],
+}
+
+async fn cart_data(State(shop): State<Shop>, told: Told) -> Response {
+    let Some(visitor) = told.visitor else { return StatusCode::FORBIDDEN.into_response() };
+    let held = shop.held_by(&visitor.id);
+    let data = Json(CartData { name: visitor.name, held, shelf: &PRODUCTS });
+    ([(header::CACHE_CONTROL, "no-store")], data).into_response()
+}
+
+async fn change_cart_data(State(shop): State<Shop>, told: Told, Json(change): Json<Change>) -> Response {
+    let changed = told.visitor.as_ref().is_none_or(|visitor| shop.change(&visitor.id, &change));
+    if changed { cart_data(State(shop), told).await } else { StatusCode::NOT_FOUND.into_response() }
 }
 
 /// Hours, minutes and seconds, UTC.

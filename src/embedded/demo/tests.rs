@@ -19,12 +19,16 @@ async fn serve(app: Router) -> SocketAddr {
 }
 
 async fn send(to: SocketAddr, head: &str, headers: &str, form: &str) -> String {
-    let mut stream = TcpStream::connect(to).await.unwrap();
     let kind = if form.is_empty() { "" } else { "Content-Type: application/x-www-form-urlencoded\r\n" };
     let length = form.len();
     let request = format!(
         "{head} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}{kind}Content-Length: {length}\r\n\r\n{form}"
     );
+    exchange(to, &request).await
+}
+
+async fn exchange(to: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(to).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -34,14 +38,17 @@ async fn send(to: SocketAddr, head: &str, headers: &str, form: &str) -> String {
 #[tokio::test]
 async fn every_page_and_every_file_it_names_is_there() {
     let pages = [
-        (serve(store()).await, vec!["/", "/products/moss-blanket", "/shopping-cart", "/admin/", "/healthz"]),
+        (
+            serve(store()).await,
+            vec!["/", "/products/moss-blanket", "/shopping-cart", "/admin/", "/healthz", "/app-demo/"],
+        ),
         (serve(forum()).await, vec!["/", "/posts", "/posts/1", "/healthz"]),
     ];
     for (app, paths) in pages {
         for path in paths {
             let page = send(app, &format!("GET {path}"), SHOPPER, "").await;
             assert!(page.starts_with("HTTP/1.1 200"), "{path}: {page}");
-            for file in page.split('"').filter(|text| text.starts_with("/static/")) {
+            for file in page.split('"').filter(|text| text.starts_with("/static/") || text.starts_with("/app-demo/")) {
                 let found = send(app, &format!("GET {file}"), "", "").await;
                 assert!(found.starts_with("HTTP/1.1 200"), "{file}");
             }
@@ -76,6 +83,33 @@ async fn each_visitor_has_a_cart() {
     assert!(!others.contains("Night Kettle"));
     send(app, "POST /shopping-cart", SHOPPER, "product=night-kettle&change=remove").await;
     assert!(send(app, "GET /shopping-cart", SHOPPER, "").await.contains("<output>8</output>"));
+}
+
+#[tokio::test]
+async fn the_single_page_shows_the_same_cart() {
+    let app = serve(store()).await;
+    send(app, "POST /shopping-cart", SHOPPER, "product=night-kettle&change=add").await;
+    let cart = send(app, "GET /app-demo/data/cart", SHOPPER, "").await;
+    assert!(
+        cart.contains("cache-control: no-store") && cart.contains("\"count\":1") && cart.contains("€ 64"),
+        "{cart}"
+    );
+    let change = async |body: &str| {
+        let mut request = format!("POST /app-demo/data/cart HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{SHOPPER}");
+        request += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        exchange(app, &request).await
+    };
+    let changed = change("{\"product\":\"felt-boots\",\"change\":\"add\"}").await;
+    assert!(changed.contains("€ 106"), "{changed}");
+    assert!(change("{\"product\":\"none\",\"change\":\"add\"}").await.starts_with("HTTP/1.1 404"));
+    assert!(send(app, "GET /shopping-cart", SHOPPER, "").await.contains("€ 106"));
+    assert!(send(app, "GET /app-demo/data/cart", "", "").await.starts_with("HTTP/1.1 403"));
+    let page = send(app, "GET /app-demo/", "", "").await;
+    assert!(page.contains("content-security-policy: default-src 'none'; script-src 'self'"));
+    assert!(
+        !page.contains("<style") && !page.contains(" style=") && page.matches("<script").count() == 1,
+        "nothing inline"
+    );
 }
 
 #[tokio::test]

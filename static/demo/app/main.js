@@ -1,0 +1,92 @@
+// A shop in one page. It starts by asking who is there, signs people in with a form of its own, and lives through the end
+// of tokens and sessions: a call that comes back with 401 waits until somebody has signed in, and is made again.
+
+import * as gate from "./gate.js";
+import * as view from "./view.js";
+
+const WHY = "Your cart is kept for you.";
+const WHY_AGAIN = "Your session has ended. Sign in, and you go on where you were.";
+const WORDS = {
+  invalid_credentials: "The name or the password is not right.",
+  provider_unavailable: "Signing in is not possible for the moment.",
+};
+
+let ends = 0;
+let waiting = null;
+
+const inWords = (error) => {
+  if (!(error instanceof gate.Refused)) return "The shop cannot be reached.";
+  const wait = error.wait ? ` Try again in ${error.wait} seconds.` : "";
+  return (WORDS[error.code] ?? `${error.message}.`) + wait;
+};
+
+/** Makes a call; one that needs a sign-in is made again after it. What was on the screen stays. */
+const attempt = async (work) => {
+  try {
+    await work();
+  } catch (error) {
+    if (error instanceof gate.SignedOut) {
+      waiting = work;
+      ends = 0;
+      view.askToSignIn(WHY_AGAIN);
+    } else {
+      view.showTrouble(inWords(error));
+    }
+  }
+};
+
+const look = async () => {
+  const cart = await gate.cart();
+  const current = await gate.currentUser();
+  if (!current) throw new gate.SignedOut();
+  ends = current.expiresInstant;
+  view.showPerson(current.user);
+  view.showCart(cart);
+  tick();
+};
+
+const onSignIn = async (loginId, password) => {
+  view.busy(true);
+  try {
+    await gate.signIn(loginId, password);
+    view.closeDoor();
+    const [work] = [waiting ?? look];
+    waiting = null;
+    await attempt(work);
+    if (work !== look) await attempt(look);
+  } catch (error) {
+    view.showTrouble(inWords(error));
+  } finally {
+    view.busy(false);
+  }
+};
+
+const onSignOut = () =>
+  attempt(async () => {
+    await gate.signOut();
+    ends = 0;
+    view.clear();
+    view.askToSignIn("You are signed out, here and everywhere.");
+    tick();
+  });
+
+const onChange = (product, change) => attempt(async () => view.showCart(await gate.changeCart(product, change)));
+
+const tick = () => {
+  const left = Math.ceil((ends - Date.now()) / 1000);
+  if (!ends) view.showEnd("Nobody is signed in.");
+  else if (left > 0) view.showEnd(`The access token ends in ${left} s. This page has never seen it.`);
+  else view.showEnd("The access token has ended. The next call renews it on its way, and you will not notice.");
+};
+
+gate.onCall(view.noteCall);
+view.listen({ onSignIn, onSignOut, onAgain: () => attempt(look), onChange });
+setInterval(tick, 1000);
+
+try {
+  if (await gate.currentUser()) await attempt(look);
+  else view.askToSignIn(WHY);
+} catch (error) {
+  view.askToSignIn(WHY);
+  view.showTrouble(inWords(error));
+}

@@ -1,0 +1,111 @@
+// What is on the screen. Texts are set as texts: nothing that somebody typed becomes a tag.
+
+const at = (id) => document.getElementById(id);
+const door = at("door");
+
+const fill = (template, product) => {
+  const item = at(template).content.firstElementChild.cloneNode(true);
+  item.querySelector("img").src = `/static/${product.id}.svg`;
+  for (const button of item.querySelectorAll("button")) button.dataset.product = product.id;
+  return item;
+};
+
+const line = ({ product, count }) => {
+  const item = fill("line", product);
+  const [less, more] = item.querySelectorAll("button");
+  item.querySelector("b").textContent = product.name;
+  item.querySelector(".aside").textContent = `${count} × ${product.price}`;
+  item.querySelector("output").textContent = count;
+  less.setAttribute("aria-label", `One ${product.name} less`);
+  more.setAttribute("aria-label", `One more ${product.name}`);
+  return item;
+};
+
+const chip = (product) => {
+  const item = fill("chip", product);
+  item.querySelector("span").textContent = product.name;
+  item.querySelector("button").setAttribute("aria-label", `Put ${product.name} into the cart`);
+  return item;
+};
+
+/** The cart of somebody. */
+export const showCart = (cart) => {
+  // Who was pressing a button goes on pressing it.
+  const { product, change } = document.activeElement?.dataset ?? {};
+  at("heading").textContent = `Your cart, ${cart.name}`;
+  at("lines").replaceChildren(...cart.lines.map(line));
+  at("empty").hidden = cart.lines.length > 0;
+  at("total").textContent = cart.total;
+  at("shelf").replaceChildren(...cart.shelf.map(chip));
+  at("shop").hidden = false;
+  if (product) document.querySelector(`[data-product="${product}"][data-change="${change}"]`)?.focus();
+};
+
+export const showPerson = (user) => {
+  at("looking").hidden = true;
+  at("who").textContent = user.username ?? user.email ?? "somebody";
+  for (const id of ["who", "leave", "again"]) at(id).hidden = false;
+};
+
+/** The form: in the page where there is nothing else, before it where there is something to keep. */
+export const askToSignIn = (why) => {
+  for (const id of ["looking", "who", "leave", "again"]) at(id).hidden = true;
+  at("door-why").textContent = why;
+  if (!door.open) {
+    if (at("shop").hidden) door.show();
+    else door.showModal();
+  }
+  (at("loginId").value ? at("password") : at("loginId")).focus();
+};
+
+export const closeDoor = () => {
+  at("trouble").hidden = true;
+  at("sign-in").reset();
+  door.close();
+};
+
+export const showTrouble = (text) => {
+  const place = door.open ? at("trouble") : at("end");
+  place.textContent = text;
+  place.hidden = false;
+  if (door.open) {
+    at("password").value = "";
+    at("password").focus();
+  }
+};
+
+/** After a sign-out nothing of the person stays. */
+export const clear = () => {
+  at("shop").hidden = true;
+  for (const id of ["lines", "shelf", "who", "total"]) at(id).replaceChildren();
+};
+
+export const busy = (is) => at("sign-in").querySelector("button").toggleAttribute("disabled", is);
+export const showEnd = (text) => (at("end").textContent = text);
+
+/** One line for each of the last calls. */
+export const noteCall = (method, path, status) => {
+  const item = document.createElement("li");
+  const [what, came] = ["code", "b"].map((tag) => document.createElement(tag));
+  what.textContent = `${method} ${path}`;
+  came.textContent = status;
+  item.append(what, " ", came);
+  at("calls").prepend(item);
+  while (at("calls").children.length > 6) at("calls").lastElementChild.remove();
+};
+
+/** The events of the page, by name. */
+export const listen = ({ onSignIn, onSignOut, onAgain, onChange }) => {
+  at("sign-in").addEventListener("submit", (event) => {
+    event.preventDefault();
+    onSignIn(at("loginId").value, at("password").value);
+  });
+  // Before a shop that nobody may look at the form does not close.
+  door.addEventListener("cancel", (event) => event.preventDefault());
+  at("leave").addEventListener("click", onSignOut);
+  at("again").addEventListener("click", onAgain);
+  at("shop").addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-product]");
+    if (button) onChange(button.dataset.product, button.dataset.change);
+  });
+};
