@@ -184,8 +184,8 @@ async fn nobody_is_led_off_the_list() {
     }
     let reply = browser.get("/app/callback?code=x&state=https%3A%2F%2Fevil.example&locale=de").await;
     assert_eq!((reply.status, reply.header("location")), (302, Some(SHOP)));
-    let state = "a%0d%0aSet-Cookie:%20x=y%26redirect_uri=https://evil.example%23";
-    let reply = browser.get(&format!("/app/login/sdk-client?state={state}")).await;
+    let odd = "a%0d%0aSet-Cookie:%20x=y%26redirect_uri=https://evil.example%23";
+    let reply = browser.get(&format!("/app/login/sdk-client?state={odd}")).await;
     let there = reply.header("location").unwrap();
     assert_eq!(
         there,
