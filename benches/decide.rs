@@ -17,7 +17,6 @@ use vestibule::model::target::{EncodedSlashes, Target};
 use vestibule::model::token::{SessionKey, Visitor};
 
 #[path = "../tests/laws/site.rs"]
-#[expect(dead_code, reason = "the laws have sites of every kind")]
 mod site;
 
 const NOW: Moment = Moment::from_secs(1_700_000_000);

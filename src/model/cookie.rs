@@ -98,9 +98,9 @@ impl CookieNames {
         is_managed(self, name.as_bytes())
     }
 
-    /// Whether it is one of those that stand beside the four and prove nothing.
-    fn is_companion(&self, name: &[u8]) -> bool {
-        self.hosted && (name == EXPIRY.as_bytes() || name == ID_TOKEN.as_bytes())
+    /// The name, where it is one of those that stand beside the four and prove nothing.
+    fn companion(&self, name: &[u8]) -> Option<&'static str> {
+        [EXPIRY, ID_TOKEN].into_iter().find(|companion| self.hosted && companion.as_bytes() == name)
     }
 }
 
@@ -214,7 +214,7 @@ impl<'a> PresentedCookies<'a> {
         let mut arrived = Vec::new();
         for (name, value) in fields.flat_map(|field| pairs(field.as_ref())) {
             let Some((kind, piece)) = names.owner(name) else {
-                arrived.extend(std::str::from_utf8(name).ok().filter(|_| names.is_companion(name)));
+                arrived.extend(names.companion(name));
                 continue;
             };
             let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) else { continue };
@@ -265,7 +265,7 @@ pub fn sets_managed(names: &CookieNames, set_cookie: &[u8]) -> bool {
 
 fn is_managed(names: &CookieNames, name: &[u8]) -> bool {
     let name = name.trim_ascii();
-    names.owner(name).is_some() || names.is_companion(name)
+    names.owner(name).is_some() || names.companion(name).is_some()
 }
 
 /// How long a cookie lives.

@@ -329,7 +329,9 @@ fn set_tokens(site: &Site, tokens: &IssuedTokens, arrived: &[&str]) -> Vec<Strin
         lines.extend(cookie::stale(names, kind, arrived, value).into_iter().map(|name| cookie::clear(names, name)));
         lines.extend(cookie::set(names, kind, value, lifetime));
     }
-    if let Some(end) = tokens.ends().filter(|_| names.hosted) {
+    if names.hosted
+        && let Some(end) = tokens.ends()
+    {
         lines.push(cookie::expiry(names, end, lifetime));
     }
     lines

@@ -95,8 +95,9 @@ async fn the_single_page_shows_the_same_cart() {
         "{cart}"
     );
     let change = async |body: &str| {
-        let mut request = format!("POST /app-demo/data/cart HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{SHOPPER}");
-        request += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let head = format!("POST /app-demo/data/cart HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{SHOPPER}");
+        let kind = format!("Content-Type: application/json\r\nContent-Length: {}", body.len());
+        let request = format!("{head}{kind}\r\n\r\n{body}");
         exchange(app, &request).await
     };
     let changed = change("{\"product\":\"felt-boots\",\"change\":\"add\"}").await;

@@ -11,7 +11,9 @@ const fill = (template, product) => {
 };
 
 const line = ({ product, count }) => {
-  const item = fill("line", product);
+  // What is there already is changed, so that it keeps its place under the finger.
+  const item = at("lines").querySelector(`li[data-id="${product.id}"]`) ?? fill("line", product);
+  item.dataset.id = product.id;
   const [less, more] = item.querySelectorAll("button");
   item.querySelector("b").textContent = product.name;
   item.querySelector(".aside").textContent = `${count} × ${product.price}`;
@@ -33,12 +35,15 @@ export const showCart = (cart) => {
   // Who was pressing a button goes on pressing it.
   const { product, change } = document.activeElement?.dataset ?? {};
   at("heading").textContent = `Your cart, ${cart.name}`;
-  at("lines").replaceChildren(...cart.lines.map(line));
+  const lines = cart.lines.map(line);
+  if (lines.some((item, place) => at("lines").children[place] !== item) || lines.length < at("lines").children.length) {
+    at("lines").replaceChildren(...lines);
+  }
   at("empty").hidden = cart.lines.length > 0;
   at("total").textContent = cart.total;
-  at("shelf").replaceChildren(...cart.shelf.map(chip));
+  if (!at("shelf").hasChildNodes()) at("shelf").append(...cart.shelf.map(chip));
   at("shop").hidden = false;
-  if (product) document.querySelector(`[data-product="${product}"][data-change="${change}"]`)?.focus();
+  if (product && document.activeElement === document.body) document.querySelector(`[data-product="${product}"][data-change="${change}"]`)?.focus();
 };
 
 export const showPerson = (user) => {
