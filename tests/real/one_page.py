@@ -114,7 +114,7 @@ def a_script_in_the_page_finds_no_token(browser, demo):
             done({ answers, kept: kept.join("") });
         })();
     """, EMAIL, PASSWORD)
-    assert found["kept"] == "", found["kept"]
+    assert found["kept"] == "", "a script finds something that was kept"
     statuses = [(answer["path"], answer["status"]) for answer in found["answers"]]
     assert statuses == [
         (APP + "data/cart", 200), ("/api/login", 403), ("/api/login", 200), ("/api/refresh", 204),

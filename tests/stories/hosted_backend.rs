@@ -238,6 +238,14 @@ async fn the_application_neither_sees_nor_sets_the_sdks_cookies() {
     browser.set_cookie("cart", "7");
     assert_eq!(browser.get("/shopping-cart").await.status, 200);
     assert_eq!(stage.store.last().header("cookie"), Some("cart=7"));
+    stage.store.answers(|_| {
+        let mut response = axum::response::Response::new(axum::body::Body::empty());
+        for line in ["app.at=x", "app.rt=x; Path=/", "app.at_exp=9", "app.idt=x", "app.theme=dark"] {
+            response.headers_mut().append("set-cookie", line.parse().unwrap());
+        }
+        response
+    });
+    assert_eq!(browser.get("/shopping-cart").await.all("set-cookie"), ["app.theme=dark"]);
     let mut alone = stage.browser();
     alone.set_cookie(EXP, "99");
     assert_eq!(alone.get("/").await.status, 200);
