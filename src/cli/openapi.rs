@@ -119,8 +119,9 @@ fn login_body() -> Value {
         "additionalProperties": false,
         "required": ["loginId", "password"],
         "properties": {
-            "loginId": { "type": "string" },
-            "password": { "type": "string", "format": "password" },
+            // Neither may be blank: what nobody has typed is asked of no identity server.
+            "loginId": { "type": "string", "minLength": 1, "pattern": "\\S" },
+            "password": { "type": "string", "format": "password", "minLength": 1 },
             "remember": { "type": "boolean", "default": true },
             "tokens": { "type": "string", "enum": ["cookie", "body"], "default": "cookie" },
         },
@@ -169,6 +170,13 @@ mod tests {
     fn the_written_description_is_this_one() {
         let written: Value = serde_json::from_str(include_str!("../../docs/reference/openapi.json")).unwrap();
         assert!(written == document(), "write docs/reference/openapi.json anew: vestibule schema --openapi");
+    }
+
+    /// The gateway answers both with `rejected_input`.
+    #[test]
+    fn a_sign_in_with_blanks_does_not_fit() {
+        let members = &login_body()["properties"];
+        assert_eq!((&members["loginId"]["pattern"], &members["password"]["minLength"]), (&json!("\\S"), &json!(1)));
     }
 
     /// The bodies are read by hand: the description knows the members that are read, and no other.
