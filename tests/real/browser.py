@@ -14,8 +14,8 @@ from demo import (  # noqa: E402
     looks, path_of, saved, sign_in, status_of_page,
 )
 from one_page import (  # noqa: E402
-    APP, a_script_in_the_page_finds_no_token, a_session_that_ends_under_a_page, a_shop_in_one_page,
-    an_app_lives_through_the_end_of_its_token, cart_is_shown,
+    APP, a_page_that_another_person_goes_on_with, a_script_in_the_page_finds_no_token,
+    a_session_that_ends_under_a_page, a_shop_in_one_page, an_app_lives_through_the_end_of_its_token, cart_is_shown,
 )
 from webdriver import Browser, until  # noqa: E402
 
@@ -184,6 +184,7 @@ def a_session_at_the_forum(browser, demo):
     assert path_of(browser) == "/posts" and EMAIL in browser.source(), "a lost session is not renewed"
     second = browser.cookies()
     assert second[SESSION]["value"] not in (first[SESSION]["value"], "A" * 43)
+    assert ACCESS not in second, "a token in a cookie after the renewal"
     for old in (first, second):
         browser.goto(site + "/")
         browser.forget_cookies()
@@ -262,6 +263,7 @@ SCENARIOS = [
     signing_out,
     a_shop_in_one_page,
     a_session_that_ends_under_a_page,
+    a_page_that_another_person_goes_on_with,
     a_script_in_the_page_finds_no_token,
     one_site_is_not_the_other,
     a_session_at_the_forum,

@@ -58,7 +58,22 @@ def a_shop_in_one_page(browser, demo):
 
 def a_session_that_ends_under_a_page(browser, demo):
     """A call comes back with 401: the form stands before what was on the screen, and the call is made after it."""
-    site = demo.sites["store"]
+    a_call_meets_the_end(browser, demo.sites["store"])
+    looks(browser, "app-ended")
+    fill_in(browser)
+    until(lambda: cart_is_shown(browser) and browser.text("#lines output") == "2", what="the call that was not lost")
+
+
+def a_page_that_another_person_goes_on_with(browser, demo):
+    """What the first wanted is not done in the second's name."""
+    a_call_meets_the_end(browser, demo.sites["store"])
+    fill_in(browser, email="admin@example.com")
+    until(lambda: "admin" in browser.text("#heading"), what="the other person's cart")
+    changes = [call for call in calls_of(browser) if "POST /app-demo/data/cart" in call]
+    assert len(changes) == 2, f"the call was made again: {changes}"
+
+
+def a_call_meets_the_end(browser, site):
     sign_in_at_the_app(browser, site)
     browser.click("#shelf [data-product=moss-blanket]")
     until(lambda: "Moss Blanket" in browser.text("#lines"), what="a blanket in the cart")
@@ -71,9 +86,6 @@ def a_session_that_ends_under_a_page(browser, demo):
     browser.click("#lines [data-product=moss-blanket][data-change=add]")
     until(lambda: browser.has("#door:modal"), what="the form before the cart")
     assert "Moss Blanket" in browser.text("#lines"), "what was on the screen is gone"
-    looks(browser, "app-ended")
-    fill_in(browser)
-    until(lambda: cart_is_shown(browser) and browser.text("#lines output") == "2", what="the call that was not lost")
 
 
 def an_app_lives_through_the_end_of_its_token(browser, demo):

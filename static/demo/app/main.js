@@ -1,5 +1,5 @@
 // A shop in one page. It starts by asking who is there, signs people in with a form of its own, and lives through the end
-// of tokens and sessions: a call that comes back with 401 waits until somebody has signed in, and is made again.
+// of tokens and sessions: a call that comes back with 401 waits until the same person has signed in, and is made again.
 
 import * as gate from "./gate.js";
 import * as view from "./view.js";
@@ -13,6 +13,7 @@ const WORDS = {
 
 let ends = 0;
 let waiting = null;
+let person = null;
 
 const inWords = (error) => {
   if (!(error instanceof gate.Refused)) return "The shop cannot be reached.";
@@ -40,6 +41,7 @@ const look = async () => {
   const current = await gate.currentUser();
   if (!current) throw new gate.SignedOut();
   ends = current.expiresInstant;
+  person = current.user.id;
   view.showPerson(current.user);
   view.showCart(cart);
   tick();
@@ -48,9 +50,12 @@ const look = async () => {
 const onSignIn = async (loginId, password) => {
   view.busy(true);
   try {
-    await gate.signIn(loginId, password);
+    const { user } = await gate.signIn(loginId, password);
     view.closeDoor();
-    const [work] = [waiting ?? look];
+    // What one person wanted is not done in another's name, and what they had is not shown to them.
+    const isAnother = person !== null && user.id !== person;
+    if (isAnother) view.clear();
+    const work = isAnother ? look : (waiting ?? look);
     waiting = null;
     await attempt(work);
     if (work !== look) await attempt(look);
@@ -65,6 +70,7 @@ const onSignOut = () =>
   attempt(async () => {
     await gate.signOut();
     ends = 0;
+    person = null;
     view.clear();
     view.askToSignIn("You are signed out, here and everywhere.");
     tick();
