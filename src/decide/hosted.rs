@@ -161,7 +161,8 @@ fn sign_out<'a>(
 /// Whether a person is leaving by a link or script of the site's own or the client's, or by typing the address: told by
 /// what no page can forge for another.
 fn means_it(request: &RequestView<'_>, site: &Site, backend: &HostedBackend) -> bool {
-    if *request.method != Method::GET || !request.is_navigation() {
+    // A handshake is opened by a script, whatever else it says of itself.
+    if *request.method != Method::GET || !request.is_navigation() || request.marks.websocket {
         return false;
     }
     let sender = request.sender();

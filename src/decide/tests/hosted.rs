@@ -202,6 +202,8 @@ fn a_sign_out_is_for_those_who_come_from_the_site_or_its_client() {
         let script = leaves().marked(from("same-origin", None)).marked(|marks| marks.fetch_mode = Some(mode));
         assert_eq!(script.told(), page, "a script or an image is nobody leaving");
     }
+    let handshake = leaves().marked(from("same-origin", None)).marked(|marks| marks.websocket = true);
+    assert_eq!(handshake.told(), page);
     let mut head = leaves().marked(from("none", None));
     head.method = Method::HEAD;
     assert_eq!(head.told(), page);
