@@ -15,6 +15,7 @@ use crate::config::Imagined;
 use crate::embedded::demo as apps;
 use crate::embedded::server as identity;
 use crate::embedded::users::{DEMO_PASSWORD, Users};
+use crate::model::hosted::RedirectUri;
 use crate::model::secret::Secret;
 use crate::system::{self, Clock};
 
@@ -33,6 +34,16 @@ pub(super) struct Arguments {
     /// The port of metrics and health; 0 takes any free one
     #[arg(long, default_value_t = 0)]
     admin_port: u16,
+    /// The page that uses FusionAuth's SDK: where your development server shows it
+    #[arg(long, default_value = "http://localhost:5173", value_parser = on_loopback)]
+    sdk_page: RedirectUri,
+}
+
+/// The demo has no certificate, and its cookies reach no other host.
+fn on_loopback(text: &str) -> Result<RedirectUri, String> {
+    RedirectUri::parse(text)
+        .filter(|page| page.origin().name == "localhost")
+        .ok_or_else(|| "an address on localhost, such as http://localhost:5173".to_owned())
 }
 
 pub(super) fn command(arguments: &Arguments) -> ExitCode {
@@ -76,6 +87,7 @@ fn prepare(arguments: &Arguments, state: &PathBuf) -> Result<Demo, String> {
         .replace("{identity}", &at(&identity)?.to_string())
         .replace("{api_key}", &api_key)
         .replace("{port}", &port.to_string())
+        .replace("{sdk_page}", arguments.sdk_page.as_str())
         .replace("{store}", &at(&store)?.to_string())
         .replace("{forum}", &at(&forum)?.to_string());
     let settings = crate::config::check_text("config/demo.toml", &text, &Imagined::default())
@@ -92,7 +104,7 @@ fn prepare(arguments: &Arguments, state: &PathBuf) -> Result<Demo, String> {
     })
     .map_err(|error| error.to_string())?;
     let opened = Opened::open(settings, clock)?;
-    let welcome = welcome(port, admin);
+    let welcome = welcome(port, admin, &arguments.sdk_page);
     Ok(Demo { opened, identity: (server, identity), store, forum, welcome })
 }
 
@@ -111,13 +123,15 @@ fn listen(port: u16) -> String {
     quoted.join(", ")
 }
 
-fn welcome(port: u16, admin: u16) -> String {
+fn welcome(port: u16, admin: u16, sdk_page: &RedirectUri) -> String {
+    let sdk_page = sdk_page.as_str();
     format!(
         "
   Vestibule, the demo
 
     a store    http://store.localhost:{port}
     a forum    http://forum.localhost:{port}
+    an SDK     http://localhost:{port}, for a page at {sdk_page}
     metrics    http://127.0.0.1:{admin}/metrics
 
   Sign in as one of these; the password is always: {DEMO_PASSWORD}

@@ -20,13 +20,13 @@ SCREENSHOTS = Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "screenshots"
 class Demo:
     """`vestibule demo` on a port of its own, and the addresses it prints."""
 
-    def __init__(self, binary):
+    def __init__(self, binary, *options):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.state = tempfile.TemporaryDirectory(prefix="vestibule-demo-")
         self.process = subprocess.Popen(
-            [str(Path(binary).resolve()), "demo", "--port", str(port)],
+            [str(Path(binary).resolve()), "demo", "--port", str(port), *options],
             cwd=self.state.name, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
         self.said = ""

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """FusionAuth's own SDK for React, unchanged, behind a site with `hosted_backend`: react_sdk.py VESTIBULE_BINARY.
 
-Builds the page in `react_sdk/` in a copy beside the target directory, serves it as the application behind the gateway, and
-from another port of the same host as a development server would, and uses it in Chromium. Prints `N passed, N failed`;
+Builds the page in `react_sdk/` in a copy beside the target directory and uses it in Chromium: as the application behind a
+gateway, and from another port of the same host, as a development server would, before `vestibule demo`. Prints `N passed, N failed`;
 exits 0 when nothing failed, 1 otherwise, and 77, saying why, where the packages cannot be had.
 """
 
@@ -20,12 +20,15 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
+import demo  # noqa: E402
+from demo import Demo  # noqa: E402
 from gateway import CONFIG, EMAIL, PASSWORD, Served, free_port, write_users  # noqa: E402
 from webdriver import Browser, until  # noqa: E402
 
 CLIENT = "3c219e58-ed0e-4b18-ad48-f4f92793ae32"
 # The SDK renews ten seconds before the end.
 LIFETIME = 18
+DEMO_LIFETIME = 60
 BUILD = Path(os.environ.get("CARGO_TARGET_DIR", "target")).resolve() / "react-sdk"
 OLDEST_NODE = [20, 19]
 # What npm says where it is the network that is missing.
@@ -102,36 +105,42 @@ access = "required"
 
 
 class House:
-    """Gateway, application and development server, whose pages both are the client's."""
+    """A gateway with the page behind it, and the demo with the page beside it, as from a development server."""
 
     def __init__(self, binary, directory, dist):
         port, admin, upstream, dev = (free_port() for _ in range(4))
         self.own, self.dev = f"http://localhost:{port}", f"http://localhost:{dev}"
         serve(dist, upstream, self.own)
-        serve(dist, dev, self.own)
         write_users(binary, Path(directory) / "users.toml", f"{LIFETIME}s")
         config = CONFIG.format(directory=directory, port=port, admin=admin, workers=0, upstream=upstream)
-        backend = f'hosted_backend = {{ client_id = "{CLIENT}", redirect_uris = ["{self.own}", "{self.dev}"] }}'
+        backend = f'hosted_backend = {{ client_id = "{CLIENT}", redirect_uris = ["{self.own}"] }}'
         # `/data` asks to be signed in, the page itself does not.
         config = config.replace("\n[[sites.rules]]", f"{backend}\n{DATA_RULE}\n[[sites.rules]]", 1)
         config = config.replace('path = "/public"', 'path = "/*"', 1)
         self.gateway = Served(binary, directory, config, port, admin, f"localhost:{port}")
+        self.demo = Demo(binary, "--sdk-page", self.dev)
+        serve(dist, dev, self.demo.sites["store"].replace("store.localhost", "localhost"))
+
+    def stop(self):
+        self.gateway.stop()
+        self.demo.stop()
 
 
 def who(browser):
     return browser.text("#who") if browser.has("#who") else None
 
 
-def sign_in(browser, page, button="#login"):
+def sign_in(browser, page, button="#login", account=(EMAIL, PASSWORD)):
+    email, password = account
     browser.goto(page + "/")
     until(lambda: who(browser) == "nobody", what="the page of the signed out")
     browser.click(button)
     until(lambda: browser.has("#loginId"), what="the gateway's form")
-    browser.type("#loginId", EMAIL)
-    browser.type("#password", PASSWORD)
+    browser.type("#loginId", email)
+    browser.type("#password", password)
     browser.click("button[type=submit]")
     until(lambda: browser.url().startswith(page + "/"), what="the way back to the page")
-    until(lambda: who(browser) == EMAIL, what="userInfo with the e-mail address")
+    until(lambda: who(browser) == email, what="userInfo with the e-mail address")
 
 
 def end(browser):
@@ -163,15 +172,14 @@ def an_account_is_made_at_the_same_form(browser, house):
     assert browser.text("#state") == "without a state"
 
 
-def renews_silently(browser, page, house):
+def renews_silently(browser, email, lifetime):
     """Before the end of the token, by the SDK's own timer, and the page stays as it is."""
     browser.script("window.stays = true")
-    for _ in range(2):
-        before = end(browser)
-        until(lambda: end(browser) != before, LIFETIME, "a renewal before the end of the token")
-        assert end(browser) > before > time.time(), "renewed too late"
+    before = end(browser)
+    until(lambda: end(browser) != before, lifetime, "a renewal before the end of the token")
+    assert end(browser) > before > time.time(), "renewed too late"
     assert browser.script("return window.stays"), "the page was loaded again"
-    assert (who(browser), browser.text("#failure")) == (EMAIL, ""), "the SDK gave up"
+    assert (who(browser), browser.text("#failure")) == (email, ""), "the SDK gave up"
     browser.click("#renew")
     until(lambda: browser.text("#renewal") == "200", what="a renewal for the asking")
 
@@ -179,8 +187,9 @@ def renews_silently(browser, page, house):
 def the_session_is_renewed_silently(browser, house):
     before = house.gateway.metric(("vestibule_renewals_total", "renewed"))
     sign_in(browser, house.own)
-    renews_silently(browser, house.own, house)
-    assert house.gateway.metric(("vestibule_renewals_total", "renewed")) >= before + 3
+    for _ in range(2):
+        renews_silently(browser, EMAIL, LIFETIME)
+    assert house.gateway.metric(("vestibule_renewals_total", "renewed")) >= before + 4
 
 
 def a_person_signs_out(browser, house):
@@ -202,11 +211,13 @@ def a_refused_renewal_is_told(browser, house):
     until(lambda: who(browser) == "nobody", LIFETIME, "the end of the token on the page")
 
 
-def a_page_of_a_development_server(browser, house):
-    """Another origin of the list: the same host at another port."""
-    sign_in(browser, house.dev)
+def the_demo_and_a_development_server(browser, house):
+    """A page of another origin of the list: the same host at another port."""
+    sign_in(browser, house.dev, account=(demo.EMAIL, demo.PASSWORD))
     assert browser.url().startswith(house.dev + "/?state=deep+link"), browser.url()
-    renews_silently(browser, house.dev, house)
+    claims = json.loads(browser.text("#claims"))
+    assert claims["email"] == demo.EMAIL and claims["applicationId"] == CLIENT, claims
+    renews_silently(browser, demo.EMAIL, DEMO_LIFETIME)
     browser.click("#logout")
     until(lambda: browser.url() == house.dev + "/" and who(browser) == "nobody", what="the signed-out page")
     assert not {"app.at", "app.rt", "app.at_exp"} & browser.cookies().keys()
@@ -228,7 +239,7 @@ SCENARIOS = [
     the_session_is_renewed_silently,
     a_person_signs_out,
     a_refused_renewal_is_told,
-    a_page_of_a_development_server,
+    the_demo_and_a_development_server,
     another_sites_page_cannot_sign_out,
 ]
 
@@ -253,7 +264,7 @@ def main():
                         failed += 1
                         print(f"FAILED: {name}, at {browser.url()}\n{traceback.format_exc()}", flush=True)
         finally:
-            house.gateway.stop()
+            house.stop()
     print(f"{passed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
 
