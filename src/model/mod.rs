@@ -11,6 +11,7 @@ pub mod credential;
 pub mod header;
 pub mod hosted;
 pub mod identity;
+pub mod masked;
 pub mod moment;
 pub mod origin;
 pub mod reason;

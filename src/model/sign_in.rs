@@ -39,12 +39,93 @@ pub struct SignInRefused {
     pub retry_after: Option<u32>,
     /// The provider's word for why a password must be changed.
     pub change_reason: Option<String>,
+    /// What the provider waits for: with `two_factor_required` and `password_change_required` alone.
+    pub awaited: Option<Awaited>,
+    /// Which rules a new password breaks: with `rejected_input` alone, and empty where the provider does not say.
+    pub faults: Vec<PasswordFault>,
 }
 
 impl SignInRefused {
     /// A refusal that says no more than its reason.
     #[must_use]
     pub const fn because(reason: Reason) -> Self {
-        Self { reason, retry_after: None, change_reason: None }
+        Self { reason, retry_after: None, change_reason: None, awaited: None, faults: Vec::new() }
     }
+}
+
+/// What the provider waits for before it lets a person in. Ids are the provider's own: they never reach a client
+/// unsealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// A code.
+    SecondFactor {
+        /// Names the sign-in that waits.
+        id: Secret,
+        /// Where the code may come from. Empty where the provider does not say: then only who has a code goes on.
+        methods: Vec<OfferedMethod>,
+    },
+    /// A new password.
+    NewPassword {
+        /// Names the change that is allowed.
+        id: Secret,
+    },
+}
+
+/// One of the ways to get a code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfferedMethod {
+    /// The provider's name for it.
+    pub id: Secret,
+    /// What it is.
+    pub kind: FactorKind,
+    /// Where a code is sent to: a masked address, at most 100 characters, printable.
+    pub label: Option<String>,
+}
+
+/// Where a code comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FactorKind {
+    /// An app of the person's own; nothing is sent.
+    Authenticator,
+    /// A message to an e-mail address.
+    Email,
+    /// A message to a telephone.
+    Sms,
+}
+
+impl FactorKind {
+    /// FusionAuth's word, which is ours too.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authenticator => "authenticator",
+            Self::Email => "email",
+            Self::Sms => "sms",
+        }
+    }
+}
+
+/// A rule that a new password breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PasswordFault {
+    /// It has fewer characters than this, where the provider says how many it wants.
+    TooShort(Option<u32>),
+    /// It has more characters than this, where the provider says how many it takes.
+    TooLong(Option<u32>),
+    /// It has no digit.
+    RequireNumber,
+    /// It has not both upper and lower case.
+    RequireMixedCase,
+    /// It has letters only.
+    RequireNonAlpha,
+    /// It was in use before.
+    PreviouslyUsed,
+    /// The last change was too short a while ago.
+    TooYoung,
+    /// It is known from a breach, or too common.
+    Breached,
+    /// It is the sign-in name.
+    MatchesLoginId,
+    /// A rule that has no word here.
+    Other,
 }

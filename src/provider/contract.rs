@@ -2,7 +2,7 @@
 
 use super::keys::KeySet;
 use super::verify::{Expectations, verify};
-use super::{Provider, ProviderError, SignInAttempt};
+use super::{Admitted, Device, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt, SignInAttempt, Trust};
 use crate::model::moment::Moment;
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
@@ -38,7 +38,9 @@ pub async fn holds(provider: &dyn Provider, known: &Known<'_>) {
         assert_eq!(answer.err(), refused(Reason::InvalidCredentials), "{login_id}");
     }
 
-    let pair = sign_in(provider, known, known.login_id, known.password).await.expect("a sign-in");
+    no_step_without_a_sign_in(provider, known).await;
+
+    let pair = sign_in(provider, known, known.login_id, known.password).await.expect("a sign-in").tokens;
     let person = proves(&pair.access).claims["sub"].clone();
     let first = pair.refresh.expect("a refresh token");
 
@@ -55,17 +57,49 @@ pub async fn holds(provider: &dyn Provider, known: &Known<'_>) {
     assert_eq!(provider.refresh(&Secret::new("made-up")).await.err(), refused(Reason::SignedOut));
 }
 
+/// Steps of a sign-in that nobody began.
+async fn no_step_without_a_sign_in(provider: &dyn Provider, known: &Known<'_>) {
+    let (id, typed) = (Secret::new("made-up"), Secret::new("a new passw0rd"));
+    let (application_id, client_address) = (known.expect.audience.as_str(), std::net::Ipv4Addr::LOCALHOST.into());
+    let expired = ProviderError::Refused(SignInRefused::because(Reason::ChallengeExpired));
+    if provider.abilities().second_factor {
+        let attempt = SecondFactorAttempt {
+            id: &id,
+            code: &typed,
+            application_id,
+            client_address,
+            device: Device::default(),
+            trust_device: Trust::Yes,
+        };
+        assert_eq!(provider.second_factor(attempt).await.err().as_ref(), Some(&expired));
+        assert_eq!(provider.send_code(&id, &typed).await.err().as_ref(), Some(&expired));
+    }
+    if provider.abilities().change_password {
+        let attempt = NewPasswordAttempt {
+            id: &id,
+            password: &typed,
+            application_id,
+            client_address,
+            device: Device::default(),
+            trust: None,
+        };
+        assert_eq!(provider.change_password(attempt).await.err(), Some(expired));
+    }
+}
+
 async fn sign_in(
     provider: &dyn Provider,
     known: &Known<'_>,
     login_id: &str,
     password: &str,
-) -> Result<crate::model::token::TokenPair, ProviderError> {
+) -> Result<Admitted, ProviderError> {
     let attempt = SignInAttempt {
         login_id,
         password: &Secret::new(password),
         application_id: &known.expect.audience,
         client_address: std::net::Ipv4Addr::LOCALHOST.into(),
+        device: Device::default(),
+        trust: None,
     };
     provider.sign_in(attempt).await
 }

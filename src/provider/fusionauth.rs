@@ -1,7 +1,6 @@
 //! FusionAuth's API, as its public documentation describes it.
 //!
-//! The gateway's whole knowledge of the statuses is here, and the rule above all others is that only `200` is a
-//! sign-in: FusionAuth says "right password, but …" with other codes from 202 to 242.
+//! The gateway's whole knowledge of FusionAuth's statuses is here and in `statuses`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +13,25 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::outbound::{Call, Outbound, Purpose, Received};
-use super::{Abilities, Provider, ProviderError, SignInAttempt};
+use super::{Abilities, Admitted, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt, SignInAttempt};
 use crate::config::settings;
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
 use crate::model::sign_in::SignInRefused;
 use crate::model::token::TokenPair;
+
+mod awaited;
+mod device;
+mod password_faults;
+mod sign_in;
+mod statuses;
+#[cfg(test)]
+mod tests;
+
+use sign_in::{
+    ChangePasswordRequest, LoginRequest, SendRequest, TwoFactorRequest, admitted, one_time_password, succeeded,
+};
+use statuses::{AccountState, Step};
 
 /// Where the server is, and as whom it is spoken to.
 #[derive(Clone, Debug)]
@@ -35,6 +47,9 @@ pub struct Endpoint {
 /// A FusionAuth server.
 pub struct Fusionauth {
     login: Url,
+    two_factor_login: Url,
+    two_factor_send: Url,
+    change_password: Url,
     refresh: Url,
     logout: Url,
     keys: Url,
@@ -42,7 +57,7 @@ pub struct Fusionauth {
     headers: HeaderMap,
     api_key: Option<HeaderValue>,
     timeout: Duration,
-    reveal_account_state: bool,
+    account_state: AccountState,
     outbound: Arc<Outbound>,
 }
 
@@ -72,13 +87,16 @@ impl Fusionauth {
         let api_key = endpoint.api_key.as_ref().map(sensitive).transpose()?;
         Ok(Self {
             login: at("/api/login")?,
+            two_factor_login: at("/api/two-factor/login")?,
+            two_factor_send: at("/api/two-factor/send")?,
+            change_password: at("/api/user/change-password")?,
             refresh: at("/api/jwt/refresh")?,
             logout: at("/api/logout")?,
             keys: at("/.well-known/jwks.json")?,
             headers,
             api_key,
             timeout: settings.timeout,
-            reveal_account_state: settings.reveal_account_state,
+            account_state: if settings.reveal_account_state { AccountState::Revealed } else { AccountState::Hidden },
             outbound,
         })
     }
@@ -95,6 +113,20 @@ impl Fusionauth {
         }
     }
 
+    /// A call of a sign-in.
+    fn step(&self, url: &Url, body: &impl Serialize) -> Result<Call, ProviderError> {
+        Ok(Call { purpose: Purpose::SignIn, ..self.call(url, json(body)?) })
+    }
+
+    /// `POST /api/login`, the one call that needs the key.
+    async fn log_in(&self, request: &LoginRequest<'_>, step: Step) -> Result<Admitted, ProviderError> {
+        let mut call = self.step(&self.login, request)?;
+        if let Some(key) = &self.api_key {
+            call.headers.insert(AUTHORIZATION, key.clone());
+        }
+        admitted(step, &self.make(call).await?, self.account_state)
+    }
+
     async fn make(&self, call: Call) -> Result<Received, ProviderError> {
         self.outbound.make(call).await.map_err(|error| ProviderError::Unavailable(error.to_string()))
     }
@@ -103,33 +135,39 @@ impl Fusionauth {
 #[async_trait]
 impl Provider for Fusionauth {
     fn abilities(&self) -> Abilities {
-        Abilities { form_sign_in: true }
+        Abilities { form_sign_in: true, second_factor: true, change_password: true }
     }
 
-    async fn sign_in(&self, attempt: SignInAttempt<'_>) -> Result<TokenPair, ProviderError> {
-        let body = json(&LoginRequest {
-            login_id: attempt.login_id,
-            password: attempt.password.expose(),
-            application_id: attempt.application_id,
-            ip_address: attempt.client_address.to_canonical().to_string(),
-        })?;
-        let mut call = Call { purpose: Purpose::SignIn, ..self.call(&self.login, body) };
-        if let Some(key) = &self.api_key {
-            call.headers.insert(AUTHORIZATION, key.clone());
-        }
+    async fn sign_in(&self, attempt: SignInAttempt<'_>) -> Result<Admitted, ProviderError> {
+        self.log_in(&LoginRequest::with_password(attempt), Step::Password).await
+    }
+
+    async fn second_factor(&self, attempt: SecondFactorAttempt<'_>) -> Result<Admitted, ProviderError> {
+        let call = self.step(&self.two_factor_login, &TwoFactorRequest::new(attempt))?;
+        admitted(Step::SecondFactor, &self.make(call).await?, self.account_state)
+    }
+
+    async fn send_code(&self, id: &Secret, method: &Secret) -> Result<(), ProviderError> {
+        let url = beneath(&self.two_factor_send, id)?;
+        let call = self.step(&url, &SendRequest { method_id: method.expose() })?;
         let received = self.make(call).await?;
         match received.status.as_u16() {
-            200 => read_tokens(&received)?.pair(None),
-            203 => Err(ProviderError::Refused(SignInRefused {
-                change_reason: change_reason(&received.body),
-                ..SignInRefused::because(Reason::PasswordChangeRequired)
-            })),
-            401 => Err(misconfigured("the API key is not accepted")),
-            status => match sign_in_reason(status, self.reveal_account_state) {
-                Some(reason) => Err(ProviderError::Refused(SignInRefused::because(reason))),
-                None => Err(unexpected(status)),
-            },
+            // Without a code nobody is let in, so any documented yes will do.
+            200 | 202 | 204 => Ok(()),
+            400 => Err(ProviderError::Refused(SignInRefused::because(Reason::RejectedInput))),
+            401 => Err(misconfigured("the gateway may not have codes sent")),
+            404 => Err(ProviderError::Refused(SignInRefused::because(Reason::ChallengeExpired))),
+            status => Err(unexpected(status)),
         }
+    }
+
+    async fn change_password(&self, attempt: NewPasswordAttempt<'_>) -> Result<Admitted, ProviderError> {
+        let request =
+            ChangePasswordRequest { change_password_id: attempt.id.expose(), password: attempt.password.expose() };
+        let received = self.make(self.step(&self.change_password, &request)?).await?;
+        succeeded(Step::NewPassword, &received, self.account_state)?;
+        let once = one_time_password(&received)?;
+        self.log_in(&LoginRequest::with_one_time_password(attempt, &once), Step::OneTimePassword).await
     }
 
     async fn refresh(&self, refresh: &Secret) -> Result<TokenPair, ProviderError> {
@@ -169,31 +207,6 @@ impl Provider for Fusionauth {
     }
 }
 
-/// The contract's section 4, less what carries more than a reason.
-fn sign_in_reason(status: u16, reveal_account_state: bool) -> Option<Reason> {
-    Some(match (status, reveal_account_state) {
-        (202, _) => Reason::NotRegistered,
-        (212, _) => Reason::EmailUnverified,
-        (213, _) => Reason::RegistrationUnverified,
-        (242, _) => Reason::TwoFactorRequired,
-        (400, _) => Reason::RejectedInput,
-        (404, _) | (410 | 423, false) => Reason::InvalidCredentials,
-        (409, _) => Reason::LoginPrevented,
-        (410, true) => Reason::AccountExpired,
-        (423, true) => Reason::AccountLocked,
-        _ => return None,
-    })
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct LoginRequest<'a> {
-    login_id: &'a str,
-    password: &'a str,
-    application_id: &'a str,
-    ip_address: String,
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct RefreshRequest<'a> {
@@ -213,29 +226,38 @@ struct LogoutRequest<'a> {
 struct Tokens {
     token: Option<String>,
     refresh_token: Option<String>,
+    two_factor_trust_id: Option<String>,
 }
 
 impl Tokens {
     fn pair(self, old: Option<&Secret>) -> Result<TokenPair, ProviderError> {
-        let access = self.token.filter(|token| !token.is_empty());
-        let access = access.ok_or_else(|| misconfigured("a success without a token"))?;
-        let new = self.refresh_token.filter(|token| !token.is_empty()).map(Secret::new);
-        Ok(TokenPair { access: Secret::new(access), refresh: new.or_else(|| old.cloned()) })
+        let access = self.token.and_then(non_empty).ok_or_else(|| misconfigured("a success without a token"))?;
+        let new = self.refresh_token.and_then(non_empty);
+        Ok(TokenPair { access, refresh: new.or_else(|| old.cloned()) })
     }
 }
 
 fn read_tokens(received: &Received) -> Result<Tokens, ProviderError> {
     // The error of the parser quotes what it read.
-    serde_json::from_slice(&received.body)
-        .map_err(|_| ProviderError::Unavailable("the answer is not the JSON it should be".into()))
+    serde_json::from_slice(&received.body).map_err(|_| unreadable())
 }
 
-/// FusionAuth's word for why (`Administrative`, `Breached`, `Expired`, `Validation`), if it is a word.
-fn change_reason(body: &[u8]) -> Option<String> {
-    let body: Value = serde_json::from_slice(body).ok()?;
-    let word = body.get("changePasswordReason")?.as_str()?;
-    let is_word = (1..=32).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    is_word.then(|| word.to_owned())
+fn non_empty(text: String) -> Option<Secret> {
+    (!text.is_empty()).then(|| Secret::new(text))
+}
+
+/// `url` with one more segment, which stays one whatever stands in it.
+fn beneath(url: &Url, segment: &Secret) -> Result<Url, ProviderError> {
+    let mut url = url.clone();
+    // A segment of dots would lead to another call.
+    let name = Some(segment.expose()).filter(|name| !matches!(*name, "" | "." | ".."));
+    match (name, url.path_segments_mut()) {
+        (Some(name), Ok(mut segments)) => {
+            segments.push(name);
+        }
+        (None, _) | (_, Err(())) => return Err(misconfigured("the id cannot stand in an address")),
+    }
+    Ok(url)
 }
 
 fn complains_of_lifetime(body: &[u8]) -> bool {
@@ -267,9 +289,10 @@ fn misconfigured(what: &str) -> ProviderError {
     ProviderError::Misconfigured(what.into())
 }
 
+fn unreadable() -> ProviderError {
+    ProviderError::Unavailable("the answer is not the JSON it should be".into())
+}
+
 fn unexpected(status: u16) -> ProviderError {
     ProviderError::Unavailable(format!("it answered {status}"))
 }
-
-#[cfg(test)]
-mod tests;

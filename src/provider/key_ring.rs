@@ -115,7 +115,7 @@ mod tests {
     use crate::model::secret::Secret;
     use crate::model::token::TokenPair;
     use crate::provider::test_keys::TestKey;
-    use crate::provider::{Abilities, SignInAttempt};
+    use crate::provider::{Abilities, Admitted, NewPasswordAttempt, SecondFactorAttempt, SignInAttempt};
 
     /// Publishes what it is given, once for each permit.
     struct Publisher {
@@ -151,7 +151,19 @@ mod tests {
             Abilities::default()
         }
 
-        async fn sign_in(&self, _: SignInAttempt<'_>) -> Result<TokenPair, ProviderError> {
+        async fn sign_in(&self, _: SignInAttempt<'_>) -> Result<Admitted, ProviderError> {
+            unreachable!()
+        }
+
+        async fn second_factor(&self, _: SecondFactorAttempt<'_>) -> Result<Admitted, ProviderError> {
+            unreachable!()
+        }
+
+        async fn send_code(&self, _: &Secret, _: &Secret) -> Result<(), ProviderError> {
+            unreachable!()
+        }
+
+        async fn change_password(&self, _: NewPasswordAttempt<'_>) -> Result<Admitted, ProviderError> {
             unreachable!()
         }
 

@@ -2,6 +2,8 @@
 //!
 //! A provider takes values and gives values; it never sees a request or a response.
 
+use std::net::IpAddr;
+
 use async_trait::async_trait;
 
 use crate::model::secret::Secret;
@@ -25,6 +27,26 @@ pub mod verify;
 pub struct Abilities {
     /// Takes a name and a password.
     pub form_sign_in: bool,
+    /// Takes the code it asked for.
+    pub second_factor: bool,
+    /// Takes the new password it asked for.
+    pub change_password: bool,
+}
+
+/// What a visitor signs in with, as far as they tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Device<'a> {
+    /// The `User-Agent` as it came.
+    pub user_agent: Option<&'a str>,
+}
+
+/// Whether this device shall not be asked for a code again for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// The visitor says that it is theirs.
+    Yes,
+    /// It is asked every time.
+    No,
 }
 
 /// An attempt to sign in, as the provider needs it.
@@ -37,7 +59,54 @@ pub struct SignInAttempt<'a> {
     /// Which application the tokens are for.
     pub application_id: &'a str,
     /// The believed client address.
-    pub client_address: std::net::IpAddr,
+    pub client_address: IpAddr,
+    /// What the visitor signs in with.
+    pub device: Device<'a>,
+    /// The proof from an earlier [`Admitted`] that this device is trusted.
+    pub trust: Option<&'a Secret>,
+}
+
+/// A code, for a sign-in that waits for it.
+#[derive(Clone, Copy, Debug)]
+pub struct SecondFactorAttempt<'a> {
+    /// The id of [`Awaited::SecondFactor`](crate::model::sign_in::Awaited).
+    pub id: &'a Secret,
+    /// The code, as typed.
+    pub code: &'a Secret,
+    /// Which application the tokens are for.
+    pub application_id: &'a str,
+    /// The believed client address.
+    pub client_address: IpAddr,
+    /// What the visitor signs in with.
+    pub device: Device<'a>,
+    /// Whether this device shall be trusted from now on.
+    pub trust_device: Trust,
+}
+
+/// A new password, for a sign-in that waits for it.
+#[derive(Clone, Copy, Debug)]
+pub struct NewPasswordAttempt<'a> {
+    /// The id of [`Awaited::NewPassword`](crate::model::sign_in::Awaited).
+    pub id: &'a Secret,
+    /// The password, byte for byte as typed.
+    pub password: &'a Secret,
+    /// Which application the tokens are for.
+    pub application_id: &'a str,
+    /// The believed client address.
+    pub client_address: IpAddr,
+    /// What the visitor signs in with.
+    pub device: Device<'a>,
+    /// The proof from an earlier [`Admitted`] that this device is trusted.
+    pub trust: Option<&'a Secret>,
+}
+
+/// Somebody whom the provider lets in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// Their tokens.
+    pub tokens: TokenPair,
+    /// The proof that this device is trusted, where the provider gave one: for the next attempt's `trust`.
+    pub trust: Option<Secret>,
 }
 
 /// Why a call to a provider brought nothing; each names what to do next.
@@ -62,8 +131,28 @@ pub trait Provider: Send + Sync {
     /// Checks a password.
     ///
     /// # Errors
-    /// [`ProviderError::Refused`] with a reason of the contract's section 4.
-    async fn sign_in(&self, attempt: SignInAttempt<'_>) -> Result<TokenPair, ProviderError>;
+    /// [`ProviderError::Refused`] with a reason of the contract's section 4, and with what is
+    /// [awaited](SignInRefused::awaited) where the password was right and something is missing.
+    async fn sign_in(&self, attempt: SignInAttempt<'_>) -> Result<Admitted, ProviderError>;
+
+    /// Goes on with a sign-in that waits for a code.
+    ///
+    /// # Errors
+    /// As [`Provider::sign_in`]; `wrong_code` leaves it waiting, after `challenge_expired` it begins again.
+    async fn second_factor(&self, attempt: SecondFactorAttempt<'_>) -> Result<Admitted, ProviderError>;
+
+    /// Sends a code for the sign-in `id` by one of the methods that were offered; earlier codes are void then.
+    ///
+    /// # Errors
+    /// [`ProviderError::Refused`] with `challenge_expired`, or with `rejected_input` for a method that sends nothing.
+    async fn send_code(&self, id: &Secret, method: &Secret) -> Result<(), ProviderError>;
+
+    /// Changes the password and signs in with it, so that nothing is typed twice.
+    ///
+    /// # Errors
+    /// As [`Provider::sign_in`]; `rejected_input` with the [faults](SignInRefused::faults) of the password leaves the
+    /// change waiting, after `challenge_expired` the sign-in begins again. With something awaited the password is changed.
+    async fn change_password(&self, attempt: NewPasswordAttempt<'_>) -> Result<Admitted, ProviderError>;
 
     /// Exchanges a refresh token for a new pair. Where the provider sends no new refresh token the pair carries
     /// the old one.

@@ -37,7 +37,7 @@ pub enum Purpose {
 pub struct Call {
     /// How.
     pub method: Method,
-    /// Where; from the configuration, and without secrets.
+    /// Where; told to nobody else: it may name a sign-in that waits.
     pub url: Url,
     /// Sent beside our own.
     pub headers: HeaderMap,

@@ -3,12 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use http::header::USER_AGENT;
 use pingora::proxy::Session;
 
 use crate::decide::{Facts, Known, Question};
 use crate::model::credential::{Carried, CredentialKind, Renewable};
 use crate::model::reason::Reason;
 use crate::model::token::{Renewed, TokenFault};
+use crate::provider::Device;
 use crate::runtime::{Attempt, Caller, CheckFault, RenewFault, Runtime, SignInFault};
 
 use super::body;
@@ -48,8 +50,10 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
             facts.body = body::call(session, limit).await.map_or_else(Known::Absent, Known::Found);
             passage.close |= !session.is_body_done();
         }
-        Question::SignIn { credentials, kind, session } => {
-            let attempt = Attempt { credentials: &credentials, kind, session };
+        Question::SignIn { credentials, kind, session: replaced } => {
+            let user_agent = session.req_header().headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
+            let device = Device { user_agent };
+            let attempt = Attempt { credentials: &credentials, kind, session: replaced, device };
             facts.sign_in = match runtime.sign_in(caller, attempt).await {
                 Ok(signed_in) => Known::Found(signed_in),
                 Err(SignInFault::Refused(refused)) => Known::Absent(refused),

@@ -6,8 +6,8 @@ use crate::config::settings::Rate;
 use crate::model::credential::{CredentialKind, RefreshTicket};
 use crate::model::reason::Reason;
 use crate::model::sign_in::{Credentials, SignInRefused};
-use crate::model::token::{SignedIn, TokenPair};
-use crate::provider::{ProviderError, SignInAttempt};
+use crate::model::token::SignedIn;
+use crate::provider::{Admitted, Device, ProviderError, SignInAttempt};
 use crate::store::{NoPlace, Reservation, Settlement, ThrottleKey};
 use crate::telemetry::audit::{self, AccountHash};
 use crate::telemetry::labels::Limit;
@@ -25,6 +25,8 @@ pub struct Attempt<'a> {
     pub kind: CredentialKind,
     /// The id of a session that a success replaces.
     pub session: Option<&'a str>,
+    /// What the visitor signs in with.
+    pub device: Device<'a>,
 }
 
 /// Why nobody is signed in.
@@ -80,14 +82,17 @@ impl Runtime {
             password: &credentials.password,
             application_id: &guarded.site.application_id,
             client_address: caller.client,
+            device: attempt.device,
+            trust: None,
         };
         let answer = guarded.provider.sign_in(question).await;
         self.settle(places, &answer).await;
-        let pair = answer.map_err(|error| match error {
+        let admitted = answer.map_err(|error| match error {
             ProviderError::Refused(refused) => SignInFault::Refused(refused),
             ProviderError::Unavailable(_) => SignInFault::Trouble(Reason::ProviderUnavailable),
             ProviderError::Misconfigured(_) => SignInFault::Trouble(Reason::ProviderMisconfigured),
         })?;
+        let pair = admitted.tokens;
         // The provider took its time: its token may have been issued after the request came.
         let now = self.clock().now();
         let verified = guarded.provider.verify(pair.access.expose(), &guarded.site.application_id, now).await;
@@ -145,7 +150,7 @@ impl Runtime {
         }
     }
 
-    async fn settle(&self, places: Places, answer: &Result<TokenPair, ProviderError>) {
+    async fn settle(&self, places: Places, answer: &Result<Admitted, ProviderError>) {
         use Settlement::{Failed, Released, Succeeded};
         let (account, address) = match answer {
             Ok(_) => (Succeeded, Released),

@@ -9,7 +9,7 @@ use crate::model::token::TokenPair;
 use crate::provider::algorithm::Algorithm;
 use crate::provider::key_ring::{KeyRing, Refreshed};
 use crate::provider::verify::{Expectations, VerifiedClaims, VerifyFault, verify};
-use crate::provider::{Provider, ProviderError, SignInAttempt};
+use crate::provider::{Admitted, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt, SignInAttempt};
 use crate::system;
 use crate::telemetry::ProviderMetrics;
 use crate::telemetry::labels::{CallResult, ProviderOperation};
@@ -86,9 +86,42 @@ impl Vouching {
         }
     }
 
-    pub(super) async fn sign_in(&self, attempt: SignInAttempt<'_>) -> Result<TokenPair, ProviderError> {
+    pub(super) async fn sign_in(&self, attempt: SignInAttempt<'_>) -> Result<Admitted, ProviderError> {
         let watch = system::stopwatch();
         let result = self.provider.sign_in(attempt).await;
+        self.count(ProviderOperation::SignIn, &result, watch);
+        result
+    }
+
+    /// [`Provider::second_factor`], timed and counted.
+    ///
+    /// # Errors
+    /// The provider's.
+    pub async fn second_factor(&self, attempt: SecondFactorAttempt<'_>) -> Result<Admitted, ProviderError> {
+        let watch = system::stopwatch();
+        let result = self.provider.second_factor(attempt).await;
+        self.count(ProviderOperation::SignIn, &result, watch);
+        result
+    }
+
+    /// [`Provider::send_code`], timed and counted.
+    ///
+    /// # Errors
+    /// The provider's.
+    pub async fn send_code(&self, id: &Secret, method: &Secret) -> Result<(), ProviderError> {
+        let watch = system::stopwatch();
+        let result = self.provider.send_code(id, method).await;
+        self.count(ProviderOperation::SignIn, &result, watch);
+        result
+    }
+
+    /// [`Provider::change_password`], timed and counted.
+    ///
+    /// # Errors
+    /// The provider's.
+    pub async fn change_password(&self, attempt: NewPasswordAttempt<'_>) -> Result<Admitted, ProviderError> {
+        let watch = system::stopwatch();
+        let result = self.provider.change_password(attempt).await;
         self.count(ProviderOperation::SignIn, &result, watch);
         result
     }

@@ -87,7 +87,8 @@ async fn every_status_of_the_provider_has_its_answer() {
     ] {
         let before = logins(&stage, code).await;
         // Tokens where there must be none are not taken.
-        let tokens = json!({ "token": provider.token(&claims(&stage.clock)), "refreshToken": "r", "twoFactorId": id });
+        let token = provider.token(&claims(&stage.clock));
+        let tokens = json!({ "token": token, "refreshToken": "r", "twoFactorId": id, "changePasswordId": id });
         provider.says(LOGIN, says, tokens);
         let reply = stage.browser().sign_in(&format!("{says}@example.com"), PASSWORD).await;
         assert_eq!(reply.status, status, "{says}");
@@ -154,6 +155,7 @@ async fn the_password_reaches_the_provider_byte_for_byte() {
         let right = said["password"] == json!(expected)
             && said["loginId"] == json!(" Sam ")
             && said["applicationId"] == json!("store-application")
+            && said["ipAddress"] == json!("127.0.0.1")
             && received.header("authorization") == Some("stories-api-key");
         if right { (200, good.clone()) } else { (404, json!({})) }
     });

@@ -1,0 +1,98 @@
+//! Which rules a new password breaks, read from FusionAuth's Errors object.
+
+use serde_json::Value;
+
+use crate::model::sign_in::PasswordFault;
+
+/// What FusionAuth's codes are put before: the field may be named by its path.
+const FIELDS: [&str; 2] = ["password", "user.password"];
+
+/// Numbers beyond this are no length of a password.
+const LONGEST: u32 = 10_000;
+
+/// The faults of the password in `body`, each once, in the order told; none where the body tells none.
+pub(super) fn password_faults(body: &[u8]) -> Vec<PasswordFault> {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let Some(fields) = body.get("fieldErrors") else { return Vec::new() };
+    let errors = FIELDS.iter().filter_map(|name| fields.get(name)?.as_array()).flatten();
+    let mut faults = Vec::new();
+    for fault in errors.filter_map(fault) {
+        if !faults.contains(&fault) {
+            faults.push(fault);
+        }
+    }
+    faults
+}
+
+/// A code is a word in brackets before the name of its field: `[tooShort]password`.
+fn fault(error: &Value) -> Option<PasswordFault> {
+    let (word, _) = error.get("code")?.as_str()?.strip_prefix('[')?.split_once(']')?;
+    let numbers = || numbers(error.get("message").and_then(Value::as_str).unwrap_or_default());
+    Some(match word {
+        // "between 8 and 256": the first is the least, the last the most.
+        "tooShort" => PasswordFault::TooShort(numbers().first().copied()),
+        "tooLong" => PasswordFault::TooLong(numbers().last().copied()),
+        "requireNumber" => PasswordFault::RequireNumber,
+        "singleCase" => PasswordFault::RequireMixedCase,
+        "onlyAlpha" => PasswordFault::RequireNonAlpha,
+        "previouslyUsed" => PasswordFault::PreviouslyUsed,
+        "tooYoung" => PasswordFault::TooYoung,
+        "matchesLoginId" => PasswordFault::MatchesLoginId,
+        word if word.starts_with("breached") => PasswordFault::Breached,
+        _ => PasswordFault::Other,
+    })
+}
+
+/// Of the message only numbers are taken: its words are the provider's, in a language of its choice.
+fn numbers(message: &str) -> Vec<u32> {
+    let runs = message.split(|letter: char| !letter.is_ascii_digit());
+    runs.filter_map(|run| run.parse().ok()).filter(|number| (1..=LONGEST).contains(number)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(errors: &Value) -> Vec<PasswordFault> {
+        password_faults(json!({ "fieldErrors": { "password": errors } }).to_string().as_bytes())
+    }
+
+    #[test]
+    fn each_code_is_a_rule() {
+        for (code, message, fault) in [
+            ("tooShort", "at least [8] characters", PasswordFault::TooShort(Some(8))),
+            ("tooShort", "between 12 and 256 characters", PasswordFault::TooShort(Some(12))),
+            ("tooLong", "between 12 and 256 characters", PasswordFault::TooLong(Some(256))),
+            ("tooShort", "too short", PasswordFault::TooShort(None)),
+            ("tooLong", "99999999999999999999", PasswordFault::TooLong(None)),
+            ("requireNumber", "", PasswordFault::RequireNumber),
+            ("singleCase", "", PasswordFault::RequireMixedCase),
+            ("onlyAlpha", "", PasswordFault::RequireNonAlpha),
+            ("previouslyUsed", "", PasswordFault::PreviouslyUsed),
+            ("tooYoung", "", PasswordFault::TooYoung),
+            ("breachedCommonPassword", "", PasswordFault::Breached),
+            ("breachedExactMatch", "", PasswordFault::Breached),
+            ("matchesLoginId", "", PasswordFault::MatchesLoginId),
+            ("ofALaterDay", "", PasswordFault::Other),
+        ] {
+            let errors = json!([{ "code": format!("[{code}]password"), "message": message }]);
+            assert_eq!(read(&errors), [fault], "{code}: {message}");
+        }
+    }
+
+    #[test]
+    fn all_are_told_once_and_nonsense_is_none() {
+        let errors = json!([
+            { "code": "[requireNumber]password" }, { "code": "[singleCase]password" }, { "code": "[requireNumber]x" },
+            { "code": 1 }, "text", { "message": "8" }, { "code": "tooShort" },
+        ]);
+        assert_eq!(read(&errors), [PasswordFault::RequireNumber, PasswordFault::RequireMixedCase]);
+        let path = json!({ "fieldErrors": { "user.password": [{ "code": "[onlyAlpha]user.password" }] } });
+        assert_eq!(password_faults(path.to_string().as_bytes()), [PasswordFault::RequireNonAlpha]);
+        for body in ["", "[]", "{\"fieldErrors\":[]}", "{\"fieldErrors\":{\"password\":1}}", "{\"generalErrors\":[]}"] {
+            assert_eq!(password_faults(body.as_bytes()), [], "{body}");
+        }
+    }
+}
