@@ -1,4 +1,4 @@
-//! Writes every state of every page to `target/pages/`, to be looked at.
+//! Writes every state of every page in every language to `target/pages/`, to be looked at.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,8 @@ use vestibule::model::answer::{Problem, ProviderAsks, SignInForm};
 use vestibule::model::reason::Reason;
 use vestibule::model::return_path::ReturnPath;
 use vestibule::pages::{
-    ProblemView, ProviderAsksView, SignInView, SignOutView, assets, problem, provider_asks, sign_in, sign_out,
+    Frame, ProblemView, ProviderAsksView, SignInView, SignOutView, Words, assets, problem, provider_asks, sign_in,
+    sign_out,
 };
 
 const SITE: &str = "Lantern & Loom";
@@ -16,7 +17,7 @@ const REQUEST_ID: &str = "01JD3K8Q5W9X2Y7Z";
 fn main() -> std::io::Result<()> {
     let folder = Path::new("target/pages");
     fs::create_dir_all(folder.join("_vestibule"))?;
-    for (name, html) in pages() {
+    for (name, html) in Words::all().iter().flat_map(pages) {
         // Addresses are escaped in the pages; the files are found by reading them as a browser does.
         for address in html.replace("&#x2f;", "/").split('"').filter_map(|text| text.strip_prefix(assets::PREFIX)) {
             if let Some(asset) = assets::asset(address) {
@@ -28,16 +29,17 @@ fn main() -> std::io::Result<()> {
     Ok(())
 }
 
-fn pages() -> Vec<(String, String)> {
-    let sign_out_view = SignOutView { site_name: SITE, action: "/logout", back: "/shopping-cart" };
+fn pages(words: &'static Words) -> Vec<(String, String)> {
+    let frame = Frame { site_name: Some(SITE), words, request_id: REQUEST_ID };
+    let sign_out_view = SignOutView { frame, action: "/logout", back: "/shopping-cart" };
     let mut pages = vec![("sign-out".to_owned(), sign_out(&sign_out_view))];
-    pages.extend(sign_in_pages());
-    pages.extend(asks_pages());
-    pages.extend(problem_pages());
-    pages
+    pages.extend(sign_in_pages(frame));
+    pages.extend(asks_pages(frame));
+    pages.extend(problem_pages(frame));
+    pages.into_iter().map(|(name, html)| (format!("{name}.{}", words.tag), html)).collect()
 }
 
-fn sign_in_pages() -> Vec<(String, String)> {
+fn sign_in_pages(frame: Frame<'_>) -> Vec<(String, String)> {
     let form = |status, trouble, login_id: &str, retry_after| SignInForm {
         status,
         trouble,
@@ -61,13 +63,13 @@ fn sign_in_pages() -> Vec<(String, String)> {
         ("misconfigured", form(500, Some(Reason::ProviderMisconfigured), "zoe@example.com", None)),
     ];
     for (name, form) in &forms {
-        let view = SignInView { site_name: SITE, action: "/login", form, csrf: "c", request_id: REQUEST_ID };
+        let view = SignInView { frame, action: "/login", form, csrf: "c" };
         pages.push((format!("sign-in-{name}"), sign_in(&view)));
     }
     pages
 }
 
-fn asks_pages() -> Vec<(String, String)> {
+fn asks_pages(frame: Frame<'_>) -> Vec<(String, String)> {
     let mut pages = Vec::new();
     for reason in [
         Reason::TwoFactorRequired,
@@ -77,13 +79,13 @@ fn asks_pages() -> Vec<(String, String)> {
         Reason::NotRegistered,
     ] {
         let asks = ProviderAsks { status: 403, reason, change_reason: Some("Breached".to_owned()) };
-        let view = ProviderAsksView { site_name: SITE, login_path: "/login", asks: &asks, request_id: REQUEST_ID };
+        let view = ProviderAsksView { frame, login_path: "/login", asks: &asks };
         pages.push((format!("asks-{}", reason.as_str()), provider_asks(&view)));
     }
     pages
 }
 
-fn problem_pages() -> Vec<(String, String)> {
+fn problem_pages(frame: Frame<'_>) -> Vec<(String, String)> {
     let mut pages = Vec::new();
     for (status, reason, site_name) in [
         (400, Reason::MalformedRequest, Some(SITE)),
@@ -100,10 +102,9 @@ fn problem_pages() -> Vec<(String, String)> {
     ] {
         let retry_after = (status == 503).then_some(5);
         let view = ProblemView {
+            frame: Frame { site_name, ..frame },
             problem: &Problem { retry_after, ..Problem::new(reason).under(status) },
-            site_name,
             login_path: Some("/login?return_to=/orders"),
-            request_id: REQUEST_ID,
         };
         pages.push((format!("problem-{status}"), problem(&view)));
     }

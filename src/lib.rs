@@ -10,7 +10,7 @@
 //! * `store`: where sessions, shared renewals, revocations and throttles rest.
 //! * `telemetry`: what the watchers are told.
 //! * `runtime`: everything one request needs, built from settings and swapped whole on reload.
-//! * `pages`: the HTML of the forms and problem pages, from `static/`.
+//! * `pages`: the HTML of the forms and problem pages, from `static/`, in the languages of `static/words/`.
 //! * `proxy`: the only room that knows Pingora. Makes a view of the request, asks `decide`, carries it out.
 //! * `admin`: the watchers' door, metrics and health.
 //! * `embedded`: an identity server that speaks FusionAuth's API, and the demo's store and forum.

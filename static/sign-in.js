@@ -13,8 +13,8 @@
 
   const show = (shown) => {
     password.type = shown ? "text" : "password";
-    reveal.textContent = shown ? "Hide" : "Show";
-    reveal.setAttribute("aria-label", shown ? "Hide password" : "Show password");
+    reveal.textContent = shown ? reveal.dataset.hide : reveal.dataset.show;
+    reveal.setAttribute("aria-label", shown ? reveal.dataset.hideLabel : reveal.dataset.showLabel);
   };
   reveal.hidden = false;
   reveal.addEventListener("click", () => {

@@ -1,20 +1,26 @@
-//! The pages the gateway shows by itself: the forms and the problems, as HTML from `static/`.
+//! The pages the gateway shows by itself: the forms and the problems, as HTML from `static/`, in
+//! the languages of `static/words/`.
 //!
 //! Pure: a page follows from what it is given. Templates escape whatever they are filled with, and no page holds
 //! inline style or script, so that [`CONTENT_SECURITY_POLICY`] needs no exception.
 
 pub mod assets;
+mod frame;
+pub mod language;
 mod problem;
 mod provider_asks;
 mod sign_in;
 mod sign_out;
 mod templates;
 mod waiting;
+mod words;
 
+pub use frame::Frame;
 pub use problem::{ProblemView, problem};
 pub use provider_asks::{ProviderAsksView, provider_asks};
 pub use sign_in::{SignInView, sign_in};
 pub use sign_out::{SignOutView, sign_out};
+pub use words::{Direction, Words};
 
 use crate::model::origin::Origin;
 

@@ -2,28 +2,26 @@
 
 use serde::Serialize;
 
-use super::{templates, waiting};
+use super::words::Words;
+use super::{Frame, templates, waiting};
 use crate::model::answer::SignInForm;
 use crate::model::reason::Reason;
 
 /// What the form is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct SignInView<'a> {
-    /// The name visitors know the site by.
-    pub site_name: &'a str,
+    /// What stands around it.
+    pub frame: Frame<'a>,
     /// The path the form is posted to.
     pub action: &'a str,
     /// What it shows.
     pub form: &'a SignInForm,
     /// The proof that it was served to this browser.
     pub csrf: &'a str,
-    /// Shown where the fault is not the visitor's.
-    pub request_id: &'a str,
 }
 
 #[derive(Serialize)]
 struct Page<'a> {
-    site_name: &'a str,
     action: &'a str,
     csrf: &'a str,
     login_id: &'a str,
@@ -40,7 +38,7 @@ struct Page<'a> {
 /// What went wrong, in words.
 #[derive(Serialize)]
 struct Trouble {
-    title: &'static str,
+    title: String,
     text: String,
     /// `calm`: no fault of the visitor's, nothing to correct.
     tone: &'static str,
@@ -53,66 +51,48 @@ pub fn sign_in(view: &SignInView<'_>) -> String {
     let faulty = form.trouble.is_some_and(Reason::is_failure);
     let doubtful = matches!(form.trouble, Some(Reason::InvalidCredentials | Reason::RejectedInput));
     let page = Page {
-        site_name: view.site_name,
         action: view.action,
         csrf: view.csrf,
         login_id: &form.login_id,
         return_to: form.return_to.as_ref().map_or("", |path| path.as_str()),
         remember: form.remember,
-        request_id: faulty.then_some(view.request_id),
-        trouble: form.trouble.map(|reason| trouble(reason, form.retry_after)),
+        request_id: faulty.then_some(view.frame.request_id),
+        trouble: form.trouble.map(|reason| trouble(view.frame.words, reason, form.retry_after)),
         doubtful,
         focus: if form.login_id.is_empty() { "login_id" } else { "password" },
     };
-    templates::render("sign-in.html", page)
+    templates::render("sign-in.html", view.frame, page)
 }
 
-fn trouble(reason: Reason, retry_after: Option<u32>) -> Trouble {
-    let (title, text) = words(reason);
+fn trouble(words: &Words, reason: Reason, retry_after: Option<u32>) -> Trouble {
+    let stem = stem(reason);
     let text = match (reason, retry_after) {
         (Reason::Throttled, Some(seconds)) => {
-            let wait = waiting::in_words(seconds);
-            format!("To protect the account, signing in is paused. Please try again in {wait}.")
+            words.say_with("trouble.throttled.text_wait", "wait", &waiting::in_words(words, seconds))
         }
-        _ => text.to_owned(),
+        _ => words.say(&format!("trouble.{stem}.text")).to_owned(),
     };
     let calm = reason.is_failure() || matches!(reason, Reason::CsrfFailed | Reason::Throttled);
-    Trouble { title, text, tone: if calm { "calm" } else { "alert" } }
+    Trouble {
+        title: words.say(&format!("trouble.{stem}.title")).to_owned(),
+        text,
+        tone: if calm { "calm" } else { "alert" },
+    }
 }
 
-/// A title and what to do about it.
-fn words(reason: Reason) -> (&'static str, &'static str) {
+/// The messages beneath `trouble` that say it: what happened, and what to do about it.
+fn stem(reason: Reason) -> &'static str {
     match reason {
-        Reason::InvalidCredentials => {
-            ("That did not match.", "Check the e-mail or username and the password, and whether Caps Lock is on.")
-        }
-        Reason::ProviderUnavailable | Reason::StoreUnavailable => (
-            "Signing in is not working right now.",
-            "This is not your fault, and your password was not judged. Please try again in a moment.",
-        ),
-        Reason::Throttled => {
-            ("Too many attempts.", "To protect the account, signing in is paused. Please try again in a few minutes.")
-        }
-        Reason::CsrfFailed | Reason::CrossSiteRequest => ("This page was open for a while.", "Please sign in again."),
-        Reason::RejectedInput => (
-            "That could not be read.",
-            "Fill in both fields, and leave out anything that was pasted along by accident.",
-        ),
-        Reason::LoginPrevented => (
-            "This account cannot sign in at the moment.",
-            "The account is on hold. The people who run this site can tell you why.",
-        ),
-        Reason::AccountLocked => (
-            "This account is locked.",
-            "It may open again by itself after a while. The people who run this site can unlock it sooner.",
-        ),
-        Reason::AccountExpired => ("This account has expired.", "The people who run this site can renew it for you."),
-        Reason::ProviderMisconfigured | Reason::TokensTooLarge => (
-            "Your sign-in could not be completed.",
-            "Something here is not set up correctly. This is not your fault: only the people who run this site can \
-             change it.",
-        ),
-        Reason::ChallengeExpired => ("That step took too long.", "Please sign in again."),
+        Reason::InvalidCredentials => "invalid_credentials",
+        Reason::ProviderUnavailable | Reason::StoreUnavailable => "unavailable",
+        Reason::Throttled => "throttled",
+        Reason::CsrfFailed | Reason::CrossSiteRequest => "stale",
+        Reason::RejectedInput => "rejected_input",
+        Reason::LoginPrevented => "login_prevented",
+        Reason::AccountLocked => "account_locked",
+        Reason::AccountExpired => "account_expired",
+        Reason::ProviderMisconfigured | Reason::TokensTooLarge => "misconfigured",
+        Reason::ChallengeExpired => "challenge_expired",
         Reason::NotRegistered
         | Reason::PasswordChangeRequired
         | Reason::EmailUnverified
@@ -138,6 +118,6 @@ fn words(reason: Reason) -> (&'static str, &'static str) {
         | Reason::Renewed
         | Reason::RenewedAhead
         | Reason::RenewedFromInvalid
-        | Reason::OwnEndpoint => (reason.title(), "Please try to sign in again."),
+        | Reason::OwnEndpoint => "other",
     }
 }

@@ -2,28 +2,29 @@
 
 use serde::Serialize;
 
-use super::templates;
+use super::{Frame, templates};
 
 /// What the page is made of.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug)]
 pub struct SignOutView<'a> {
-    /// The name visitors know the site by.
-    pub site_name: &'a str,
+    /// What stands around it.
+    pub frame: Frame<'a>,
     /// The path the button posts to.
     pub action: &'a str,
     /// The way back for those who would rather stay: the site's landing page.
     pub back: &'a str,
 }
 
+#[derive(Serialize)]
+struct Page<'a> {
+    action: &'a str,
+    back: &'a str,
+    request_id: Option<&'a str>,
+}
+
 /// The page as HTML.
 #[must_use]
 pub fn sign_out(view: &SignOutView<'_>) -> String {
-    templates::render("sign-out.html", Page { view, request_id: None })
-}
-
-#[derive(Serialize)]
-struct Page<'a> {
-    #[serde(flatten)]
-    view: &'a SignOutView<'a>,
-    request_id: Option<&'a str>,
+    let page = Page { action: view.action, back: view.back, request_id: None };
+    templates::render("sign-out.html", view.frame, page)
 }

@@ -19,36 +19,61 @@ fn form(trouble: Option<Reason>) -> SignInForm {
     }
 }
 
+fn frame_in(words: &'static Words) -> Frame<'static> {
+    Frame { site_name: Some(SITE), words, request_id: REQUEST_ID }
+}
+
+fn frame() -> Frame<'static> {
+    frame_in(Words::english())
+}
+
 fn shown(form: &SignInForm) -> String {
-    sign_in(&SignInView { site_name: SITE, action: "/login", form, csrf: "csrf-1", request_id: REQUEST_ID })
+    shown_in(frame(), form)
+}
+
+fn shown_in(frame: Frame<'_>, form: &SignInForm) -> String {
+    sign_in(&SignInView { frame, action: "/login", form, csrf: "csrf-1" })
 }
 
 fn shown_problem(status: u16, reason: Reason) -> String {
-    let problem_shown = Problem::new(reason).under(status);
-    problem(&ProblemView {
-        problem: &problem_shown,
-        site_name: Some(SITE),
-        login_path: Some("/login"),
-        request_id: REQUEST_ID,
-    })
+    shown_problem_in(frame(), status, reason)
+}
+
+fn shown_problem_in(frame: Frame<'_>, status: u16, reason: Reason) -> String {
+    problem(&ProblemView { frame, problem: &Problem::new(reason).under(status), login_path: Some("/login") })
 }
 
 fn shown_asks(reason: Reason, change_reason: Option<&str>) -> String {
-    let asks = ProviderAsks { status: 401, reason, change_reason: change_reason.map(str::to_owned) };
-    provider_asks(&ProviderAsksView { site_name: SITE, login_path: "/login", asks: &asks, request_id: REQUEST_ID })
+    shown_asks_in(frame(), reason, change_reason)
 }
 
-fn every_page() -> Vec<String> {
-    let mut pages = vec![shown(&form(None)), shown(&SignInForm { login_id: String::new(), ..form(None) })];
-    pages.push(sign_out(&SignOutView { site_name: SITE, action: "/logout", back: "/cart" }));
+fn shown_asks_in(frame: Frame<'_>, reason: Reason, change_reason: Option<&str>) -> String {
+    let asks = ProviderAsks { status: 401, reason, change_reason: change_reason.map(str::to_owned) };
+    provider_asks(&ProviderAsksView { frame, login_path: "/login", asks: &asks })
+}
+
+fn every_page(words: &'static Words) -> Vec<String> {
+    let frame = frame_in(words);
+    let fresh = SignInForm { login_id: String::new(), ..form(None) };
+    let mut pages = vec![shown_in(frame, &form(None)), shown_in(frame, &fresh)];
+    pages.push(sign_out(&SignOutView { frame, action: "/logout", back: "/cart" }));
     for reason in Reason::ALL.iter().copied() {
-        pages.push(shown(&form(Some(reason))));
-        pages.push(shown_asks(reason, None));
+        pages.push(shown_in(frame, &form(Some(reason))));
+        pages.push(shown_asks_in(frame, reason, None));
         for status in [400, 401, 403, 404, 405, 413, 414, 421, 429, 431, 500, 502, 503, 504] {
-            pages.push(shown_problem(status, reason));
+            pages.push(shown_problem_in(frame, status, reason));
         }
     }
     pages
+}
+
+/// What a person reads, without what the visitor typed and what the site is called.
+fn visible_text(page: &str) -> String {
+    let mut text = String::new();
+    for part in page.split('<').skip(1) {
+        text.push_str(part.split_once('>').map_or("", |(_, shown)| shown));
+    }
+    text.replace("Lantern &amp; Loom", "").replace(REQUEST_ID, "")
 }
 
 /// The text between the first `open` and the next `close`.
@@ -58,17 +83,52 @@ fn between<'a>(page: &'a str, open: &str, close: &str) -> &'a str {
 
 #[test]
 fn every_page_is_whole_and_says_something() {
-    for page in every_page() {
-        assert_ne!(page, templates::FALLBACK);
-        assert!(page.contains("<html lang=\"en\">"));
-        assert!(!between(&page, "<title>", "</title>").trim().is_empty());
-        assert!(!between(&page, "<h1>", "</h1>").trim().is_empty());
-        assert_eq!(page.matches("<h1>").count(), 1);
-        for nothing in ["undefined", "none", "None", "<p></p>", "<p class=\"notice-title\"></p>", "{{", "{%"] {
-            let visible = page.replace("autocapitalize=\"none\"", "");
-            assert!(!visible.contains(nothing), "{nothing} in {page}");
+    for words in Words::all() {
+        let direction = if words.tag == "ar" { "rtl" } else { "ltr" };
+        let root = format!("<html lang=\"{}\" dir=\"{direction}\">", words.tag);
+        for page in every_page(words) {
+            assert_ne!(page, templates::fallback(words));
+            assert!(page.contains(&root));
+            assert!(!between(&page, "<title>", "</title>").trim().is_empty());
+            assert!(!between(&page, "<h1>", "</h1>").trim().is_empty());
+            assert_eq!(page.matches("<h1>").count(), 1);
+            for nothing in ["undefined", "none", "None", "<p></p>", "<p class=\"notice-title\"></p>", "{", "}"] {
+                let visible = page.replace("autocapitalize=\"none\"", "");
+                assert!(!visible.contains(nothing), "{nothing} in {page}");
+            }
         }
     }
+}
+
+/// A key that no catalogue has is shown itself; an English sentence among Arabic ones is one that nobody translated.
+#[test]
+fn every_page_speaks_one_language() {
+    let words = Words::of("ar").unwrap();
+    for page in every_page(words) {
+        let text = visible_text(&page).replace("Caps Lock", "");
+        assert!(!text.contains(|c: char| c.is_ascii_alphabetic()), "{text}");
+    }
+}
+
+#[test]
+fn templates_and_scripts_hold_no_text() {
+    for (name, text) in templates::SOURCES {
+        let mut bare = String::new();
+        for part in text.split("{%").flat_map(|part| part.split_once("%}").map_or([part, ""], |(_, rest)| [rest, ""])) {
+            bare.push_str(part);
+        }
+        let bare: String = bare.split("{{").map(|part| part.split_once("}}").map_or(part, |(_, rest)| rest)).collect();
+        let text = visible_text(&bare);
+        assert!(!text.contains(char::is_alphabetic), "{text} in {name}");
+        for attribute in ["aria-label=\"", "title=\"", "placeholder=\"", "data-busy=\"", "alt=\""] {
+            for value in bare.split(attribute).skip(1) {
+                let value = value.split_once('"').map_or("", |(value, _)| value);
+                assert!(value.is_empty(), "{attribute}{value} in {name}");
+            }
+        }
+    }
+    let script = include_str!("../../static/sign-in.js");
+    assert!(!script.contains("Content = \"") && !script.contains("aria-label\", \""));
 }
 
 #[test]
@@ -132,7 +192,7 @@ fn the_form_is_one_a_password_manager_knows() {
     for part in [
         "name=\"loginId\" type=\"text\" value=\"zoe@example.com\"",
         "autocomplete=\"username\" autocapitalize=\"none\" autocorrect=\"off\" spellcheck=\"false\"",
-        "name=\"password\" type=\"password\" required autocomplete=\"current-password\"",
+        "name=\"password\" type=\"password\" required autocomplete=\"current-password\" dir=\"ltr\"",
         "name=\"csrf\" value=\"csrf-1\"",
         "name=\"return_to\" value=\"&#x2f;cart?a=1&amp;b=2#part\"",
         "name=\"remember\" value=\"true\" checked",
@@ -167,7 +227,8 @@ fn a_wait_is_told() {
     let throttled = SignInForm { retry_after: Some(300), ..form(Some(Reason::Throttled)) };
     assert!(shown(&throttled).contains("in 5 minutes"));
     let told = Problem { retry_after: Some(30), ..Problem::new(Reason::ProviderUnavailable).under(503) };
-    let view = ProblemView { problem: &told, site_name: None, login_path: None, request_id: REQUEST_ID };
+    let nowhere = Frame { site_name: None, ..frame() };
+    let view = ProblemView { frame: nowhere, problem: &told, login_path: None };
     assert!(problem(&view).contains("in 30 seconds"));
 }
 

@@ -1,37 +1,40 @@
 //! How long to wait, in words.
 
-/// A wait of `seconds`, rounded up so that nobody comes back too early.
-pub fn in_words(seconds: u32) -> String {
+use super::words::Words;
+
+/// A wait of `seconds`, rounded up so that nobody comes back too early, as the end of a sentence.
+pub fn in_words(words: &Words, seconds: u32) -> String {
     match seconds {
-        0..=10 => "a few seconds".to_owned(),
-        11..=55 => format!("{} seconds", seconds.div_ceil(5) * 5),
-        56..=60 => "a minute".to_owned(),
-        61..=3_300 => format!("{} minutes", seconds.div_ceil(60)),
-        3_301..=3_600 => "an hour".to_owned(),
-        3_601.. => format!("{} hours", seconds.div_ceil(3_600)),
+        0..=10 => words.say("wait.moment").to_owned(),
+        11..=55 => words.count("wait.seconds", seconds.div_ceil(5) * 5),
+        56..=60 => words.say("wait.minute").to_owned(),
+        61..=3_300 => words.count("wait.minutes", seconds.div_ceil(60)),
+        3_301..=3_600 => words.say("wait.hour").to_owned(),
+        3_601.. => words.count("wait.hours", seconds.div_ceil(3_600)),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::in_words;
+    use super::*;
 
     #[test]
     fn a_wait_is_never_shorter_than_it_is() {
-        let shown: Vec<_> = [0, 10, 11, 55, 60, 61, 120, 121, 3_300, 3_301, 3_600, 3_601].map(in_words).into();
+        let waits = [0, 10, 11, 55, 60, 61, 120, 121, 3_300, 3_301, 3_600, 3_601];
+        let shown = waits.map(|seconds| in_words(Words::english(), seconds));
         let meant = [
-            "a few seconds",
-            "a few seconds",
-            "15 seconds",
-            "55 seconds",
-            "a minute",
-            "2 minutes",
-            "2 minutes",
-            "3 minutes",
-            "55 minutes",
-            "an hour",
-            "an hour",
-            "2 hours",
+            "in a few seconds",
+            "in a few seconds",
+            "in 15 seconds",
+            "in 55 seconds",
+            "in a minute",
+            "in 2 minutes",
+            "in 2 minutes",
+            "in 3 minutes",
+            "in 55 minutes",
+            "in an hour",
+            "in an hour",
+            "in 2 hours",
         ];
         assert_eq!(shown, meant);
     }

@@ -18,6 +18,7 @@ mod body;
 mod cors;
 mod fetch;
 mod form;
+mod page;
 mod passage;
 mod refusal;
 mod reply;

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
-use pingora::http::ResponseHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{OrErr, Result};
 use serde::Serialize;
 
-use crate::decide::sign_in::csrf_token;
-use crate::model::answer::{Answer, CookieChange, Problem, ProviderAsks, SignInForm};
+use crate::model::answer::{Answer, CookieChange, Problem};
 use crate::model::api_answer::ApiAnswer;
 use crate::model::cookie::{self, CookieKind, CookieNames, Lifetime};
 use crate::model::credential::CredentialKind;
@@ -18,15 +17,15 @@ use crate::model::reason::Reason;
 use crate::model::site::Site;
 use crate::model::token::IssuedTokens;
 use crate::pages;
-use crate::system;
 
 use super::cors;
+use super::page;
 use super::passage::Passage;
 
 /// Sends an answer of the gateway's own. What the request body still holds is read and thrown away by Pingora, or
 /// the connection ends with the answer.
 pub(super) async fn send(session: &mut Session, passage: &mut Passage, answer: &Answer) -> Result<()> {
-    let mut ready = compose(passage, answer)?;
+    let mut ready = compose(passage, session.req_header(), answer)?;
     cors::allow(passage, answer, &mut ready.head)?;
     finish(passage, &mut ready.head)?;
     passage.status = ready.head.status.as_u16();
@@ -68,13 +67,14 @@ async fn linger(session: &mut Session) {
     let _ = tokio::time::timeout(LINGER_FOR.0, read).await;
 }
 
-struct Ready {
-    head: ResponseHeader,
-    body: Bytes,
+/// An answer that waits to be sent.
+pub(super) struct Ready {
+    pub(super) head: ResponseHeader,
+    pub(super) body: Bytes,
 }
 
 impl Ready {
-    fn new(status: u16, kind: &'static str, body: impl Into<Bytes>) -> Result<Self> {
+    pub(super) fn new(status: u16, kind: &'static str, body: impl Into<Bytes>) -> Result<Self> {
         let mut head = ResponseHeader::build(status, Some(12))?;
         head.insert_header(header::CONTENT_TYPE, kind)?;
         head.insert_header(header::CACHE_CONTROL, "no-store")?;
@@ -88,15 +88,15 @@ impl Ready {
     }
 }
 
-fn compose(passage: &mut Passage, answer: &Answer) -> Result<Ready> {
+fn compose(passage: &Passage, request: &RequestHeader, answer: &Answer) -> Result<Ready> {
     match answer {
         Answer::Redirect(to) => redirect((to.status, &to.location), to.clear_site_data),
         Answer::Leave { to, clear_site_data } => redirect((302, to.as_str()), *clear_site_data),
-        Answer::Problem(what) => problem(passage, what),
-        Answer::SignInForm(form) => sign_in_form(passage, form),
-        Answer::SignOutPage => sign_out_page(passage),
-        Answer::ProviderAsks(asks) => provider_asks(passage, asks),
-        Answer::Asset(name) => asset(passage, name),
+        Answer::Problem(what) => problem(passage, request, what),
+        Answer::SignInForm(form) => page::sign_in_form(passage, request, form),
+        Answer::SignOutPage => page::sign_out_page(passage, request),
+        Answer::ProviderAsks(asks) => page::provider_asks(passage, request, asks),
+        Answer::Asset(name) => asset(passage, request, name),
         Answer::AssertionKeys => {
             let keys = passage.runtime.assertion_keys();
             Ready::new(200, "application/json", keys)
@@ -123,19 +123,10 @@ fn redirect((status, location): (u16, &str), clear_site_data: bool) -> Result<Re
     Ok(ready)
 }
 
-fn problem(passage: &Passage, what: &Problem) -> Result<Ready> {
+/// A problem as a page or as a document.
+pub(super) fn problem(passage: &Passage, request: &RequestHeader, what: &Problem) -> Result<Ready> {
     let mut ready = if passage.navigation && !what.for_programs {
-        let login = passage.site().map(|site| site.paths.login.as_str());
-        page(
-            passage,
-            what.status,
-            pages::problem(&pages::ProblemView {
-                problem: what,
-                site_name: passage.site().map(|site| site.origin.name.as_str()),
-                login_path: login,
-                request_id: &passage.request_id,
-            }),
-        )?
+        page::problem_page(passage, request, what)?
     } else {
         Ready::new(what.status, PROBLEM_TYPE, problem_document(what, &passage.request_id))?
     };
@@ -183,68 +174,9 @@ struct Document<'a> {
     change_reason: Option<&'a str>,
 }
 
-/// A page with every header that keeps it safe.
-fn page(passage: &Passage, status: u16, html: String) -> Result<Ready> {
-    let mut ready = Ready::new(status, pages::CONTENT_TYPE, html)?;
-    for (name, value) in pages::HEADERS {
-        ready.head.insert_header(*name, *value)?;
-    }
-    if let Some(hosted) = passage.site().and_then(|site| site.hosted.as_ref()) {
-        ready.head.insert_header(header::CONTENT_SECURITY_POLICY, pages::policy_leading_to(hosted.origins()))?;
-    }
-    if passage.site().is_some_and(|site| site.origin.is_https()) {
-        ready.head.insert_header(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000")?;
-    }
-    Ok(ready)
-}
-
-/// The form, bound to a pre-session cookie; the visitor's own is kept, so that many tabs work at once.
-fn sign_in_form(passage: &mut Passage, form: &SignInForm) -> Result<Ready> {
-    let Some(guarded) = passage.guarded.clone() else { return problem(passage, &Problem::new(Reason::Internal)) };
-    let cookie = passage.form_cookie.clone().unwrap_or_else(|| {
-        use base64::Engine as _;
-        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(system::random::<32>())
-    });
-    let html = pages::sign_in(&pages::SignInView {
-        site_name: &guarded.site.origin.name,
-        action: &guarded.site.paths.login,
-        form,
-        csrf: &csrf_token(&guarded.site.name, &cookie),
-        request_id: &passage.request_id,
-    });
-    let mut ready = page(passage, form.status, html)?;
-    if passage.form_cookie.as_ref() != Some(&cookie) {
-        for line in cookie::set(&guarded.site.cookies, CookieKind::Form, &cookie, Lifetime::Browser) {
-            ready.head.append_header(header::SET_COOKIE, line)?;
-        }
-    }
-    if let Some(seconds) = form.retry_after {
-        ready.head.insert_header(header::RETRY_AFTER, seconds)?;
-    }
-    Ok(ready)
-}
-
-fn sign_out_page(passage: &Passage) -> Result<Ready> {
-    let Some(site) = passage.site() else { return problem(passage, &Problem::new(Reason::Internal)) };
-    let view =
-        pages::SignOutView { site_name: &site.origin.name, action: &site.paths.logout, back: site.landing.as_str() };
-    page(passage, 200, pages::sign_out(&view))
-}
-
-fn provider_asks(passage: &Passage, asks: &ProviderAsks) -> Result<Ready> {
-    let Some(site) = passage.site() else { return problem(passage, &Problem::new(Reason::Internal)) };
-    let view = pages::ProviderAsksView {
-        site_name: &site.origin.name,
-        login_path: &site.paths.login,
-        asks,
-        request_id: &passage.request_id,
-    };
-    page(passage, asks.status, pages::provider_asks(&view))
-}
-
-fn asset(passage: &Passage, name: &str) -> Result<Ready> {
+fn asset(passage: &Passage, request: &RequestHeader, name: &str) -> Result<Ready> {
     let Some(asset) = pages::assets::asset(name) else {
-        return problem(passage, &Problem::new(Reason::OwnEndpoint).under(404));
+        return problem(passage, request, &Problem::new(Reason::OwnEndpoint).under(404));
     };
     let mut ready = Ready::new(200, asset.content_type, Bytes::from_static(asset.body))?;
     ready.head.insert_header(header::CACHE_CONTROL, pages::assets::CACHE_CONTROL)?;

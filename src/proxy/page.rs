@@ -1,0 +1,88 @@
+//! The gateway's own pages as answers: in the visitor's language, with every header that keeps them safe.
+
+use http::header;
+use pingora::Result;
+use pingora::http::RequestHeader;
+
+use crate::decide::sign_in::csrf_token;
+use crate::model::answer::{Problem, ProviderAsks, SignInForm};
+use crate::model::cookie::{self, CookieKind, Lifetime};
+use crate::model::reason::Reason;
+use crate::pages::{self, Frame};
+use crate::system;
+
+use super::passage::Passage;
+use super::reply::{Ready, problem};
+
+/// What stands around a page. The only place where the visitor's language is read.
+fn frame<'a>(passage: &'a Passage, request: &RequestHeader) -> Frame<'a> {
+    let fields = request.headers.get_all(header::ACCEPT_LANGUAGE).iter();
+    Frame {
+        site_name: passage.site().map(|site| site.origin.name.as_str()),
+        words: pages::language::choose(fields.filter_map(|value| value.to_str().ok()), None),
+        request_id: &passage.request_id,
+    }
+}
+
+/// A page with every header that keeps it safe.
+fn page(passage: &Passage, frame: Frame<'_>, (status, html): (u16, String)) -> Result<Ready> {
+    let mut ready = Ready::new(status, pages::CONTENT_TYPE, html)?;
+    ready.head.insert_header(header::CONTENT_LANGUAGE, frame.words.tag)?;
+    ready.head.insert_header(header::VARY, "Accept-Language")?;
+    for (name, value) in pages::HEADERS {
+        ready.head.insert_header(*name, *value)?;
+    }
+    if let Some(hosted) = passage.site().and_then(|site| site.hosted.as_ref()) {
+        ready.head.insert_header(header::CONTENT_SECURITY_POLICY, pages::policy_leading_to(hosted.origins()))?;
+    }
+    if passage.site().is_some_and(|site| site.origin.is_https()) {
+        ready.head.insert_header(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000")?;
+    }
+    Ok(ready)
+}
+
+/// A refusal or failure for somebody who looks at a page.
+pub(super) fn problem_page(passage: &Passage, request: &RequestHeader, what: &Problem) -> Result<Ready> {
+    let frame = frame(passage, request);
+    let login_path = passage.site().map(|site| site.paths.login.as_str());
+    let html = pages::problem(&pages::ProblemView { frame, problem: what, login_path });
+    page(passage, frame, (what.status, html))
+}
+
+/// The form, bound to a pre-session cookie; the visitor's own is kept, so that many tabs work at once.
+pub(super) fn sign_in_form(passage: &Passage, request: &RequestHeader, form: &SignInForm) -> Result<Ready> {
+    let Some(site) = passage.site() else { return problem(passage, request, &Problem::new(Reason::Internal)) };
+    let cookie = passage.form_cookie.clone().unwrap_or_else(|| {
+        use base64::Engine as _;
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(system::random::<32>())
+    });
+    let frame = frame(passage, request);
+    let csrf = csrf_token(&site.name, &cookie);
+    let html = pages::sign_in(&pages::SignInView { frame, action: &site.paths.login, form, csrf: &csrf });
+    let mut ready = page(passage, frame, (form.status, html))?;
+    if passage.form_cookie.as_ref() != Some(&cookie) {
+        for line in cookie::set(&site.cookies, CookieKind::Form, &cookie, Lifetime::Browser) {
+            ready.head.append_header(header::SET_COOKIE, line)?;
+        }
+    }
+    if let Some(seconds) = form.retry_after {
+        ready.head.insert_header(header::RETRY_AFTER, seconds)?;
+    }
+    Ok(ready)
+}
+
+/// The page with the one button.
+pub(super) fn sign_out_page(passage: &Passage, request: &RequestHeader) -> Result<Ready> {
+    let Some(site) = passage.site() else { return problem(passage, request, &Problem::new(Reason::Internal)) };
+    let frame = frame(passage, request);
+    let view = pages::SignOutView { frame, action: &site.paths.logout, back: site.landing.as_str() };
+    page(passage, frame, (200, pages::sign_out(&view)))
+}
+
+/// What the provider asks for before it lets somebody in.
+pub(super) fn provider_asks(passage: &Passage, request: &RequestHeader, asks: &ProviderAsks) -> Result<Ready> {
+    let Some(site) = passage.site() else { return problem(passage, request, &Problem::new(Reason::Internal)) };
+    let frame = frame(passage, request);
+    let view = pages::ProviderAsksView { frame, login_path: &site.paths.login, asks };
+    page(passage, frame, (asks.status, pages::provider_asks(&view)))
+}
