@@ -17,6 +17,7 @@ use crate::model::token::SignedIn;
 use super::endpoint::ApiCall;
 use super::facts::{Facts, Known, Question};
 use super::proof::{self, Proof};
+use super::sign_in::kept;
 use super::visitor::{Standing, challenge, standing};
 use super::{Decision, Verdict, trouble};
 
@@ -99,8 +100,10 @@ fn login<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Result<De
             let LoginCall { login_id, password, remember, .. } = call;
             let credentials = Credentials { login_id, password, remember };
             // A client that keeps its tokens itself has nothing to do with a browser's session.
-            let session = request.cookies.session.value().filter(|_| kind != CredentialKind::Bearer);
-            return Ok(Decision::Needs(Question::SignIn { credentials, kind, session }));
+            let in_cookies = kind != CredentialKind::Bearer;
+            let session = request.cookies.session.value().filter(|_| in_cookies);
+            let device = request.cookies.device.value().filter(|_| in_cookies);
+            return Ok(Decision::Needs(Question::SignIn { credentials, kind, session, device }));
         }
         Known::Found(signed_in) => welcome(signed_in),
         Known::Absent(refused) => refusal(refused),
@@ -120,14 +123,14 @@ fn in_bodies(request: &RequestView<'_>, site: &Site) -> Result<CredentialKind, S
     Ok(CredentialKind::Bearer)
 }
 
-fn welcome<'a>(SignedIn { tokens, visitor }: &SignedIn) -> Verdict<'a> {
+fn welcome<'a>(signed_in: &SignedIn) -> Verdict<'a> {
+    let SignedIn { tokens, visitor, .. } = signed_in;
     let user = User::from(&visitor.identity);
     if tokens.kind == CredentialKind::Bearer {
         let tokens = Some(HandedTokens::new(tokens, visitor.expires, None));
         return json(ApiAnswer::SignedIn(SignedInUser { user, tokens }));
     }
-    let signed_in = SignedInUser { user, tokens: None };
-    json(ApiAnswer::SignedIn(signed_in)).with(vec![CookieChange::SetTokens(tokens.clone())])
+    json(ApiAnswer::SignedIn(SignedInUser { user, tokens: None })).with(kept(signed_in))
 }
 
 fn refusal<'a>(refused: &SignInRefused) -> Verdict<'a> {

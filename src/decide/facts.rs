@@ -66,6 +66,8 @@ pub enum Question<'a> {
         kind: CredentialKind,
         /// The id of a session that this sign-in replaces, whoever it belonged to.
         session: Option<&'a str>,
+        /// The sealed device of the browser that asks, as it came.
+        device: Option<&'a str>,
     },
     /// End what these belong to, here and at the provider. Fills [`Facts::sign_out`].
     SignOut(Carried<'a>),

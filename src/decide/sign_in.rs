@@ -9,6 +9,7 @@ use crate::model::request::{Provenance, RequestView};
 use crate::model::return_path::ReturnPath;
 use crate::model::sign_in::{Credentials, LoginForm, SignInRefused};
 use crate::model::site::Site;
+use crate::model::token::SignedIn;
 
 use super::facts::{Facts, Known, Question};
 use super::hosted;
@@ -81,11 +82,10 @@ fn posted<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision
                 remember: form.remember,
             };
             let (kind, session) = (site.credential, request.cookies.session.value());
-            return Decision::Needs(Question::SignIn { credentials, kind, session });
+            let device = request.cookies.device.value();
+            return Decision::Needs(Question::SignIn { credentials, kind, session, device });
         }
-        Known::Found(signed_in) => {
-            onward(site, form.return_to.as_ref()).with(vec![CookieChange::SetTokens(signed_in.tokens.clone())])
-        }
+        Known::Found(signed_in) => onward(site, form.return_to.as_ref()).with(kept(signed_in)),
         Known::Absent(refused) => refusal(form, refused),
         Known::Failed(reason) => {
             let wait = (*reason == Reason::ProviderUnavailable).then_some(RETRY_AFTER_TROUBLE);
@@ -93,6 +93,12 @@ fn posted<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision
         }
     };
     Decision::Settled(verdict)
+}
+
+/// What a browser keeps of a sign-in.
+pub(super) fn kept(signed_in: &SignedIn) -> Vec<CookieChange> {
+    let device = signed_in.device.clone().map(CookieChange::SetDevice);
+    std::iter::once(CookieChange::SetTokens(signed_in.tokens.clone())).chain(device).collect()
 }
 
 /// On to where the visitor wanted to go; 303, so that no browser posts the password a second time.

@@ -1,6 +1,7 @@
 //! What the gateway answers by itself, before anybody has turned it into bytes.
 
 use super::api_answer::ApiAnswer;
+use super::device::SealedDevice;
 use super::hosted::Departure;
 use super::reason::Reason;
 use super::return_path::ReturnPath;
@@ -137,4 +138,6 @@ pub enum CookieChange {
     ClearCredentials,
     /// The refresh token goes, the access token may live out its time.
     ClearRefresh,
+    /// The browser is known by this from now on.
+    SetDevice(SealedDevice),
 }

@@ -27,11 +27,13 @@ pub enum CookieKind {
     Session,
     /// The binding of the sign-in form.
     Form,
+    /// What the browser is known by where accounts signed in before.
+    Device,
 }
 
 impl CookieKind {
-    /// All four, in the order of [`CookieNames`].
-    pub const ALL: [Self; 4] = [Self::Access, Self::Refresh, Self::Session, Self::Form];
+    /// All five, in the order of [`CookieNames`].
+    pub const ALL: [Self; 5] = [Self::Access, Self::Refresh, Self::Session, Self::Form, Self::Device];
 }
 
 /// The cookie names of one site and whether they are `Secure`.
@@ -45,6 +47,8 @@ pub struct CookieNames {
     pub session: String,
     /// The sign-in form's.
     pub form: String,
+    /// The device's.
+    pub device: String,
     /// Whether the site's origin is https.
     pub secure: bool,
     /// Whether FusionAuth's single-page SDKs read them: then [`EXPIRY`] goes with the access token.
@@ -63,7 +67,8 @@ impl CookieNames {
         let prefix = if secure { "__Host-" } else { "" };
         let name = |what: &str| format!("{prefix}vestibule-{what}");
         let (access, refresh) = (name("access"), name("refresh"));
-        Self { access, refresh, session: name("session"), form: name("form"), secure, hosted: false }
+        let (session, form, device) = (name("session"), name("form"), name("device"));
+        Self { access, refresh, session, form, device, secure, hosted: false }
     }
 
     /// The names at a site with a hosted backend: two of them FusionAuth's.
@@ -80,6 +85,7 @@ impl CookieNames {
             CookieKind::Refresh => &self.refresh,
             CookieKind::Session => &self.session,
             CookieKind::Form => &self.form,
+            CookieKind::Device => &self.device,
         }
     }
 
@@ -98,7 +104,7 @@ impl CookieNames {
         is_managed(self, name.as_bytes())
     }
 
-    /// The name, where it is one of those that stand beside the four and prove nothing.
+    /// The name, where it is one of those that stand beside the five and prove nothing.
     fn companion(&self, name: &[u8]) -> Option<&'static str> {
         [EXPIRY, ID_TOKEN].into_iter().find(|companion| self.hosted && companion.as_bytes() == name)
     }
@@ -148,6 +154,8 @@ pub struct PresentedCookies<'a> {
     pub session: Presented<'a>,
     /// The sign-in form's binding.
     pub form: Presented<'a>,
+    /// The sealed device: no credential, and opened by sign-ins only.
+    pub device: Presented<'a>,
     /// Names of all gateway cookies that arrived, for clearing stale pieces.
     pub names: Vec<&'a str>,
 }
@@ -210,7 +218,7 @@ impl<'a> PresentedCookies<'a> {
     /// ours, and does not hide those beside it in its field.
     #[must_use]
     pub fn read<F: AsRef<[u8]> + ?Sized + 'a>(names: &CookieNames, fields: impl Iterator<Item = &'a F>) -> Self {
-        let mut found: [Found<'a>; 4] = Default::default();
+        let mut found: [Found<'a>; 5] = Default::default();
         let mut arrived = Vec::new();
         for (name, value) in fields.flat_map(|field| pairs(field.as_ref())) {
             let Some((kind, piece)) = names.owner(name) else {
@@ -223,8 +231,8 @@ impl<'a> PresentedCookies<'a> {
                 slot.add(piece, value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value));
             }
         }
-        let [access, refresh, session, form] = found.map(Found::assemble);
-        Self { access, refresh, session, form, names: arrived }
+        let [access, refresh, session, form, device] = found.map(Found::assemble);
+        Self { access, refresh, session, form, device, names: arrived }
     }
 
     /// Whether any credential arrived, usable or not.

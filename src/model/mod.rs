@@ -8,6 +8,7 @@ pub mod api_answer;
 pub mod api_call;
 pub mod cookie;
 pub mod credential;
+pub mod device;
 pub mod header;
 pub mod hosted;
 pub mod identity;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 
 use super::credential::CredentialKind;
+use super::device::SealedDevice;
 use super::identity::Identity;
 use super::moment::Moment;
 use super::secret::Secret;
@@ -138,4 +139,6 @@ pub struct SignedIn {
     pub tokens: IssuedTokens,
     /// Who signed in.
     pub visitor: Arc<Visitor>,
+    /// The sealed device that the browser keeps from now on; `None` for clients that keep no cookies.
+    pub device: Option<SealedDevice>,
 }

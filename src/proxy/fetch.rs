@@ -50,10 +50,10 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
             facts.body = body::call(session, limit).await.map_or_else(Known::Absent, Known::Found);
             passage.close |= !session.is_body_done();
         }
-        Question::SignIn { credentials, kind, session: replaced } => {
+        Question::SignIn { credentials, kind, session: replaced, device: known_as } => {
             let user_agent = session.req_header().headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
             let device = Device { user_agent };
-            let attempt = Attempt { credentials: &credentials, kind, session: replaced, device };
+            let attempt = Attempt { credentials: &credentials, kind, session: replaced, device, known_as };
             facts.sign_in = match runtime.sign_in(caller, attempt).await {
                 Ok(signed_in) => Known::Found(signed_in),
                 Err(SignInFault::Refused(refused)) => Known::Absent(refused),

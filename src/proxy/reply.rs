@@ -13,6 +13,7 @@ use crate::model::answer::{Answer, CookieChange, Problem};
 use crate::model::api_answer::ApiAnswer;
 use crate::model::cookie::{self, CookieKind, CookieNames, Lifetime};
 use crate::model::credential::CredentialKind;
+use crate::model::device::DEVICE_AGE;
 use crate::model::reason::Reason;
 use crate::model::site::Site;
 use crate::model::token::IssuedTokens;
@@ -244,6 +245,11 @@ fn lines(site: &Site, change: &CookieChange, presented: &[String]) -> Vec<String
         CookieChange::ClearRefresh => {
             let kind = CookieKind::Refresh;
             cleared(names, kind, Some(names.of(kind)), &arrived)
+        }
+        CookieChange::SetDevice(device) => {
+            let (kind, value) = (CookieKind::Device, device.as_str());
+            let stale = cookie::stale(names, kind, &arrived, value).into_iter().map(|name| cookie::clear(names, name));
+            stale.chain(cookie::set(names, kind, value, Lifetime::For(DEVICE_AGE))).collect()
         }
     }
 }

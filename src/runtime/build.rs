@@ -68,9 +68,23 @@ pub fn build(settings: Settings, previous: Option<&Runtime>, clock: Clock) -> Re
         sites.push(guarded);
     }
     let assertions = assertions(&settings, previous)?;
-    let (sealing, sealing_since) = sealing(&settings, shared.clock.now())?;
+    let (cookie_keys, sealing_since) = cookie_keys(&settings, shared.clock.now())?;
+    let no_key = || BuildFault("no key to seal cookies with".into());
+    let sealing = SealingKeys::new(&cookie_keys).ok_or_else(no_key)?;
+    let device_marks = cookie_keys.iter().map(|key| ThrottleKeys::shared(key)).collect();
     let no_site = shared.metrics.site("");
-    Ok(Runtime { settings, shared, providers, sites, by_host, sealing, sealing_since, assertions, no_site })
+    Ok(Runtime {
+        settings,
+        shared,
+        providers,
+        sites,
+        by_host,
+        sealing,
+        device_marks,
+        sealing_since,
+        assertions,
+        no_site,
+    })
 }
 
 fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildFault> {
@@ -173,12 +187,6 @@ fn hosts(site: &Site) -> Vec<Host> {
             std::iter::once(Host { name: host.name.clone(), port: Some(port) }).chain(bare)
         })
         .collect()
-}
-
-fn sealing(settings: &Settings, now: Moment) -> Result<(SealingKeys, Option<Moment>), BuildFault> {
-    let (keys, made) = cookie_keys(settings, now)?;
-    let ring = SealingKeys::new(&keys).ok_or_else(|| BuildFault("no key to seal cookies with".into()))?;
-    Ok((ring, made))
 }
 
 /// The keys, and when the first of them was made.

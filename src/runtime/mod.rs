@@ -26,6 +26,7 @@ mod assertion;
 mod build;
 mod checking;
 pub mod cookie_keys;
+mod devices;
 mod flight;
 mod issuing;
 pub mod keeping;
@@ -86,6 +87,8 @@ pub struct Runtime {
     sites: Vec<Arc<Guarded>>,
     by_host: HashMap<Host, Arc<Guarded>>,
     sealing: SealingKeys,
+    /// Makes the marks of accounts on devices, one for each key that seals, in their order.
+    device_marks: Vec<ThrottleKeys>,
     /// When the key that seals was made, where that is known.
     sealing_since: Option<Moment>,
     assertions: Arc<Assertions>,

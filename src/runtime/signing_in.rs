@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::config::settings::Rate;
 use crate::model::credential::{CredentialKind, RefreshTicket};
+use crate::model::device::DeviceId;
 use crate::model::reason::Reason;
 use crate::model::sign_in::{Credentials, SignInRefused};
 use crate::model::token::SignedIn;
@@ -27,6 +28,8 @@ pub struct Attempt<'a> {
     pub session: Option<&'a str>,
     /// What the visitor signs in with.
     pub device: Device<'a>,
+    /// The sealed device cookie of the browser that asks, as it came.
+    pub known_as: Option<&'a str>,
 }
 
 /// Why nobody is signed in.
@@ -75,15 +78,16 @@ impl Runtime {
 
     async fn attempt(&self, caller: Caller<'_>, attempt: Attempt<'_>) -> Result<SignedIn, SignInFault> {
         let Caller { guarded, .. } = caller;
-        let Attempt { credentials, kind, .. } = attempt;
-        let places = self.take_places(caller, &credentials.login_id).await?;
+        let Attempt { credentials, kind, known_as, .. } = attempt;
+        let mut browser = self.browser(guarded, known_as, &credentials.login_id);
+        let places = self.take_places(caller, &credentials.login_id, browser.known()).await?;
         let question = SignInAttempt {
             login_id: &credentials.login_id,
             password: &credentials.password,
             application_id: &guarded.site.application_id,
             client_address: caller.client,
             device: attempt.device,
-            trust: None,
+            trust: browser.trust(),
         };
         let answer = guarded.provider.sign_in(question).await;
         self.settle(places, &answer).await;
@@ -113,14 +117,30 @@ impl Runtime {
         let tokens = self.issue(guarded, kind, fresh).await.map_err(SignInFault::Trouble)?;
         let visitor = Arc::new(visitor);
         guarded.tokens.put(pair.access.expose(), generation, &visitor);
-        Ok(SignedIn { tokens, visitor })
+        let device = match kind {
+            CredentialKind::Bearer => None,
+            CredentialKind::Jwt | CredentialKind::Session => {
+                browser.signed_in(admitted.trust);
+                self.sealed_device(guarded, &browser)
+            }
+        };
+        Ok(SignedIn { tokens, visitor, device })
     }
 
-    async fn take_places(&self, caller: Caller<'_>, login_id: &str) -> Result<Places, SignInFault> {
+    /// An account that signed in from this very browser before has a count of its own there: strangers who guess at it
+    /// elsewhere cannot use that up.
+    async fn take_places(
+        &self,
+        caller: Caller<'_>,
+        login_id: &str,
+        known: Option<DeviceId>,
+    ) -> Result<Places, SignInFault> {
         let login = self.settings.login;
         let keys = &self.shared.throttle_keys;
         let address = self.place(caller, keys.address(caller.client), login.address_limit, Limit::Address).await?;
-        let account_key = keys.account(&caller.guarded.provider.name, login_id);
+        let scope = &caller.guarded.provider.name;
+        let account_key =
+            known.map_or_else(|| keys.account(scope, login_id), |device| keys.account_on(scope, login_id, device));
         match self.place(caller, account_key, login.account_limit, Limit::Account).await {
             Ok(account) => Ok(Places { account, address }),
             // The place of the address stays taken: whoever tries locked names goes on counting as one address.

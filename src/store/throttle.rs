@@ -11,6 +11,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
 
 use crate::config::settings::Rate;
+use crate::model::device::DeviceId;
 use crate::model::moment::Moment;
 
 /// Forgotten with each new name: two for one, so that what is over cannot pile up.
@@ -47,6 +48,14 @@ pub enum Settlement {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryAfter(pub u32);
 
+impl ThrottleKey {
+    /// The key itself, to be kept and compared where a sealed cookie remembers whose attempts these were.
+    #[must_use]
+    pub const fn bytes(&self) -> [u8; 16] {
+        self.0
+    }
+}
+
 impl ThrottleKeys {
     /// A maker of keys under these random bytes.
     #[must_use]
@@ -67,6 +76,13 @@ impl ThrottleKeys {
     #[must_use]
     pub fn account(&self, scope: &str, login_id: &str) -> ThrottleKey {
         self.key(b"account", scope.as_bytes(), login_id.trim().to_lowercase().as_bytes())
+    }
+
+    /// The key of an account at one device that it signed in from before.
+    #[must_use]
+    pub fn account_on(&self, scope: &str, login_id: &str, device: DeviceId) -> ThrottleKey {
+        let account = self.account(scope, login_id);
+        self.key(b"device", &device.0, &account.0)
     }
 
     /// The key of a client address. An IPv6 client has its whole /64 to choose from, so that is what counts;
@@ -242,6 +258,10 @@ mod tests {
         assert_ne!(keys.account("other", "zo\u{e9}@example.com"), plain);
         assert_ne!(keys.account("main", "zoe@example.com"), plain);
         assert_ne!(keys.account("mai", "nzo\u{e9}@example.com"), plain);
+        let on = |name: &str, device: u8| keys.account_on("main", name, DeviceId([device; 16]));
+        assert_eq!(on(" Zo\u{e9}@example.com", 1), on("zo\u{e9}@example.com", 1));
+        assert_ne!(on("zo\u{e9}@example.com", 1), on("zo\u{e9}@example.com", 2));
+        assert_ne!(on("zo\u{e9}@example.com", 1), plain);
         assert_ne!(ThrottleKeys::new([2; 32]).account("main", "zo\u{e9}@example.com"), plain);
     }
 

@@ -185,11 +185,13 @@ fn presented(value: &'static str) -> impl Strategy<Value = Presented<'static>> {
 
 fn cookies() -> impl Strategy<Value = PresentedCookies<'static>> {
     let all = (presented("access-cookie"), presented("refresh-cookie"), presented("session-cookie"));
-    (all, presented(FORM_COOKIE)).prop_map(|((access, refresh, session), form)| PresentedCookies {
+    let others = (presented(FORM_COOKIE), presented("device-cookie"));
+    (all, others).prop_map(|((access, refresh, session), (form, device))| PresentedCookies {
         access,
         refresh,
         session,
         form,
+        device,
         names: Vec::new(),
     })
 }
@@ -277,8 +279,11 @@ fn oracle() -> impl Strategy<Value = Facts> {
     let unread = &[Reason::RejectedInput, Reason::RequestTooLarge, Reason::UnsupportedMediaType][..];
     let form = known(login_form(), select(unread));
     let body = known(body(), select(unread));
-    let signed_in = (visitor(), any::<bool>())
-        .prop_map(|(visitor, remember)| SignedIn { tokens: tokens("issued", remember), visitor });
+    let signed_in = (visitor(), any::<bool>()).prop_map(|(visitor, remember)| SignedIn {
+        tokens: tokens("issued", remember),
+        visitor,
+        device: None,
+    });
     let refused = (select(REFUSALS), proptest::option::of(1_u32..99)).prop_map(|(reason, retry_after)| {
         let mut refused = SignInRefused::because(reason);
         refused.retry_after = retry_after;

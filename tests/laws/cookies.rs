@@ -14,6 +14,7 @@ fn names() -> impl Strategy<Value = CookieNames> {
         refresh: "ab".into(),
         session: "a_b".into(),
         form: "a-b".into(),
+        device: "a-c".into(),
         secure: false,
         hosted: false,
     };
@@ -97,7 +98,8 @@ proptest! {
         }
         let read = PresentedCookies::read(&names, fields.iter().map(String::as_str));
         let slots = [(CookieKind::Access, &read.access), (CookieKind::Refresh, &read.refresh),
-            (CookieKind::Session, &read.session), (CookieKind::Form, &read.form)];
+            (CookieKind::Session, &read.session), (CookieKind::Form, &read.form),
+            (CookieKind::Device, &read.device)];
         for (slot, presented) in slots {
             let expected = if slot == kind { Presented::Once(value.as_str().into()) } else { Presented::Absent };
             prop_assert_eq!(presented, &expected);
@@ -163,7 +165,7 @@ proptest! {
         let header = kept.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
         let read = PresentedCookies::read(&names, std::iter::once(header.as_str()));
         prop_assert_eq!(&read.names.len(), &new.div_ceil(MAX_PIECE).max(1));
-        let found = [&read.access, &read.refresh, &read.session, &read.form][kind as usize];
+        let found = [&read.access, &read.refresh, &read.session, &read.form, &read.device][kind as usize];
         prop_assert_eq!(found.value(), Some(value.as_str()));
     }
 

@@ -72,7 +72,7 @@ fn is_revoked(played: &Played) -> bool {
 fn clears(played: &Played) -> bool {
     played.cookies.iter().any(|change| match change {
         CookieChange::ClearCredentials | CookieChange::ClearRefresh => true,
-        CookieChange::SetTokens(_) => false,
+        CookieChange::SetTokens(_) | CookieChange::SetDevice(_) => false,
     })
 }
 
@@ -219,6 +219,7 @@ proptest! {
             let set = played.cookies.iter().any(|change| matches!(change, CookieChange::SetTokens(_)));
             prop_assert!(set != played.hands_tokens());
         }
+        // The oracle's sign-ins come without a device.
         prop_assert!(played.cookies.len() <= 1);
     }
 

@@ -140,8 +140,8 @@ impl Scene {
                 once(&mut facts.body, &self.oracle.body);
                 Asked::ReadBody
             }
-            Question::SignIn { credentials, kind, session } => {
-                self.looks_at(credentials, (*kind, *session), facts);
+            Question::SignIn { credentials, kind, session, device } => {
+                self.looks_at(credentials, (*kind, [*session, *device]), facts);
                 once(&mut facts.sign_in, &self.oracle.sign_in);
                 if let Known::Found(signed_in) = &mut facts.sign_in {
                     signed_in.tokens.kind = *kind;
@@ -163,7 +163,7 @@ impl Scene {
     }
 
     /// That a sign-in is for what was typed, and for a client that carries what it gets as it said.
-    fn looks_at(&self, typed: &Credentials, (kind, session): (CredentialKind, Option<&str>), facts: &Facts) {
+    fn looks_at(&self, typed: &Credentials, (kind, known): (CredentialKind, [Option<&str>; 2]), facts: &Facts) {
         let in_cookies = match (&facts.form, &facts.body) {
             (Known::Found(form), _) => {
                 assert_eq!((&typed.login_id, &typed.password), (&form.login_id, &form.password));
@@ -177,7 +177,8 @@ impl Scene {
             _ => panic!("a sign-in without a form or body"),
         };
         assert_eq!(kind, if in_cookies { self.site.credential } else { CredentialKind::Bearer });
-        assert_eq!(session, self.cookies.session.value().filter(|_| in_cookies));
+        let presented = [self.cookies.session.value(), self.cookies.device.value()];
+        assert_eq!(known, presented.map(|value| value.filter(|_| in_cookies)));
     }
 
     /// What counts of all that the request carries.

@@ -257,6 +257,7 @@ async fn an_application_cannot_set_the_gateway_s_cookies() {
         b" vestibule-access.0 =evil",
         b"vestibule-session=\xff",
         b"vestibule-form",
+        b"vestibule-device=evil",
         b"vestibule-accessory=kept",
         b"caf\xe9=kept",
         b"theme=dark",
@@ -399,10 +400,17 @@ async fn the_gateway_is_named_in_via_and_traces_go_on() {
     assert_eq!(siege.witness.last().one("via").as_deref(), Some("1.1 vestibule"));
 }
 
+/// Of a `Cookie` value, what proves its visitor.
+fn credentials(cookies: &str) -> String {
+    let kept = cookies.split("; ").filter(|pair| ["access", "refresh"].iter().any(|what| pair.contains(what)));
+    kept.collect::<Vec<_>>().join("; ")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_connection_many_visitors() {
     let siege = Arc::new(Siege::lay().await);
     let (shopper, admin) = (siege.shopper().await, siege.cookies_of("admin@example.com").await);
+    let (shopper, admin) = (credentials(&shopper), credentials(&admin));
     let visits = [("/orders", Some(&shopper)), ("/products/1", None), ("/orders", Some(&admin)), ("/", Some(&admin))];
     let as_fields = |cookies: Option<&String>| cookies.map(|c| format!("Cookie: {c}\r\n")).unwrap_or_default();
     let expected = [Some("shopper@example.com"), None, Some("admin@example.com"), None];
@@ -415,8 +423,9 @@ async fn one_connection_many_visitors() {
     // All at once, without waiting for answers: each that is answered is answered as itself.
     let mut line = siege.line().await;
     let before = siege.witness.count();
-    let all: String =
-        visits.iter().map(|(target, cookies)| Siege::request("GET", target, &as_fields(*cookies))).collect();
+    // Few enough bytes for one read: of what comes later Pingora ends the connection.
+    let all: String = visits.iter().map(|(target, who)| Siege::request("GET", target, &as_fields(*who))).collect();
+    assert!(all.len() < 4096, "{}", all.len());
     line.send(all).await;
     while line.reply().await.is_some() {}
     let seen = siege.witness.seen();

@@ -107,7 +107,7 @@ async fn the_end_of_the_token_is_told_whenever_it_changes() {
     assert_eq!(page.get("/app/me").await.status, 200);
     assert!(end(&page) > before, "renewed for the asking");
     let reply = page.send("POST", "/api/logout", &[], b"").await;
-    assert_eq!((reply.status, page.cookies), (204, vec![]));
+    assert_eq!((reply.status, page.kept()), (204, vec![]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -57,6 +57,15 @@ async fn a_new_key_seals_and_the_old_one_still_opens() {
     assert_ne!(key_id(&browser), key_id(&before), "sealed with the new key now");
     browser.forget(ACCESS);
     assert_eq!(browser.get("/").await.status, 200);
+
+    let stranger = || Browser::new(gateway.address, "store.localhost:8080");
+    for _ in 0..5 {
+        assert_eq!(stranger().sign_in(SHOPPER, "wrong").await.status, 401);
+    }
+    assert_eq!(stranger().sign_in(SHOPPER, PASSWORD).await.status, 429);
+    let mut known = before.thief_of(&["vestibule-device"]);
+    assert_eq!(known.sign_in(SHOPPER, PASSWORD).await.status, 303, "known by what was sealed with the old key");
+    assert_ne!(known.cookie("vestibule-device").map(|sealed| &sealed[..5]), Some(&key_id(&before)[..]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

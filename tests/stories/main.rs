@@ -10,6 +10,7 @@ mod hosted_backend;
 mod hostile_paths;
 mod kept_connections;
 mod key_rotation;
+mod known_devices;
 mod languages;
 mod mobile;
 mod mobile_crowd;

@@ -184,7 +184,7 @@ async fn a_renewal_is_had_for_the_asking() {
         stage.clock.advance(std::time::Duration::from_secs(31 * 24 * 3600));
         let reply = page.call("/api/refresh", &json!({})).await;
         assert_eq!((reply.status, reply.code().as_str()), (401, "signed_out"));
-        assert_eq!(page.cookies, []);
+        assert_eq!(page.kept(), Vec::<&str>::new());
     }
     let stage = Stage::set().await;
     let reply = stage.browser().fetching().call("/api/refresh", &json!({})).await;
@@ -198,7 +198,7 @@ async fn a_sign_out_ends_everything_and_needs_nothing_to_end() {
         let copy = page.clone();
         let reply = page.send("POST", "/api/logout", &[], b"").await;
         assert_eq!((reply.status, reply.body.as_str()), (204, ""));
-        assert_eq!(page.cookies, []);
+        assert_eq!(page.kept(), Vec::<&str>::new());
         assert_eq!(copy.clone().get(CART).await.status, 401, "a saved copy is refused at once");
         assert_eq!(copy.clone().get("/api/user").await.status, 404);
         super::support::until("the provider hears of it", || stage.asked.logouts.count() == 1).await;

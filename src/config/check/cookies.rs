@@ -56,6 +56,7 @@ pub(super) fn names(written: &Written, secure: bool, review: &mut Review<'_>) ->
         (&written.refresh, &mut names.refresh),
         (&written.session, &mut names.session),
         (&written.form, &mut names.form),
+        (&written.device, &mut names.device),
     ];
     for (at, (written, slot)) in slots.into_iter().enumerate() {
         let Some(written) = written else { continue };
@@ -67,8 +68,8 @@ pub(super) fn names(written: &Written, secure: bool, review: &mut Review<'_>) ->
         fits &= name(written, secure, review);
         slot.clone_from(written);
     }
-    let all = [&names.access, &names.refresh, &names.session, &names.form];
-    let written = [&written.access, &written.refresh, &written.session, &written.form];
+    let all = [&names.access, &names.refresh, &names.session, &names.form, &names.device];
+    let written = [&written.access, &written.refresh, &written.session, &written.form, &written.device];
     for (at, (name, text)) in all.iter().zip(written).enumerate() {
         let Some(text) = text else { continue };
         let clash = all.iter().enumerate().any(|(other_at, other)| other_at != at && is_piece_of(name, other))

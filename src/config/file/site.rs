@@ -184,6 +184,9 @@ pub(in crate::config) struct CookieNames {
     /// The sign-in form's.
     #[serde(default)]
     pub form: Option<At<String>>,
+    /// The device's: by it a browser is known where an account signed in before.
+    #[serde(default)]
+    pub device: Option<At<String>>,
 }
 
 /// What the application is told about its visitor.

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::ask::{Ask, calls, keeps, opens, proves, renews, somebody};
+use super::ask::{Ask, calls, keeps, opens, proves, renews, sealed_device, somebody};
 use crate::decide::Known;
 use crate::model::answer::Answer;
 use crate::model::api_call::CallBody;
@@ -29,7 +29,8 @@ fn script(marks: &mut Marks<'static>) {
 
 fn issued(kind: CredentialKind) -> Known<SignedIn, SignInRefused> {
     let tokens = IssuedTokens { kind, proof: "A1".into(), refresh: Some("R1".into()), remember: true };
-    Known::Found(SignedIn { tokens, visitor: somebody("ann", &[], 600) })
+    let device = (kind != CredentialKind::Bearer).then(sealed_device);
+    Known::Found(SignedIn { tokens, visitor: somebody("ann", &[], 600), device })
 }
 
 #[test]
@@ -78,7 +79,7 @@ fn a_sign_in_sets_cookies_and_tells_who() {
     assert_eq!(replaced.told(), "ask sign-in session ann remember=true for S");
     let mut done = login().posting(LOGIN);
     done.facts.sign_in = issued(CredentialKind::Jwt);
-    assert_eq!(done.told(), format!("200 {ANN}}} own_endpoint, set A1"));
+    assert_eq!(done.told(), format!("200 {ANN}}} own_endpoint, set A1, device"));
 }
 
 #[test]

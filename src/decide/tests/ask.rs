@@ -10,7 +10,8 @@ use crate::decide::{Decision, Facts, Known, Outcome, Question, Verdict, decide};
 use crate::model::answer::{Answer, CookieChange, Preflight};
 use crate::model::api_call::CallBody;
 use crate::model::cookie::{CookieNames, Presented, PresentedCookies};
-use crate::model::credential::CredentialKind;
+use crate::model::credential::{CredentialKind, KeyRing};
+use crate::model::device::{DeviceId, KnownDevice, SealedDevice};
 use crate::model::header::IdentityHeaders;
 use crate::model::identity::Identity;
 use crate::model::moment::Moment;
@@ -141,10 +142,11 @@ fn asked(question: &Question<'_>) -> String {
         Question::RenewPosted(token) => format!("renew posted {}", token.expose()),
         Question::ReadForm => "form".into(),
         Question::ReadBody => "body".into(),
-        Question::SignIn { credentials, kind, session } => {
+        Question::SignIn { credentials, kind, session, device } => {
             let session = session.map_or(String::new(), |id| format!(" for {id}"));
+            let device = device.map_or(String::new(), |device| format!(" on {device}"));
             let kind = if *kind == CredentialKind::Jwt { "" } else { kind.as_str() };
-            format!("sign-in {kind} {} remember={}{session}", credentials.login_id, credentials.remember)
+            format!("sign-in {kind} {} remember={}{session}{device}", credentials.login_id, credentials.remember)
                 .replace("  ", " ")
         }
         Question::SignOut(carried) => {
@@ -169,6 +171,7 @@ fn settled(verdict: &Verdict<'_>) -> String {
         CookieChange::SetTokens(tokens) => format!(", set {}", tokens.proof),
         CookieChange::ClearCredentials => ", clear".into(),
         CookieChange::ClearRefresh => ", clear refresh".into(),
+        CookieChange::SetDevice(_) => ", device".into(),
     });
     told + &cookies.collect::<Vec<_>>().concat()
 }
@@ -229,6 +232,10 @@ pub(super) fn renews(roles: &[&str]) -> Known<Renewed, Reason> {
 }
 
 /// Whose token was issued ten minutes ago and has `left` seconds to go.
+pub(super) fn sealed_device() -> SealedDevice {
+    KnownDevice::new(DeviceId([1; 16])).seal(&KeyRing::new(&[[1; 32]]).unwrap(), "store", [1; 12]).unwrap()
+}
+
 pub(super) fn somebody(sub: &str, roles: &[&str], left: u64) -> Arc<Visitor> {
     let identity = Identity {
         sub: sub.into(),

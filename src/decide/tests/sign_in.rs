@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::ask::{Ask, calls, opens, proves, renews, somebody};
+use super::ask::{Ask, calls, opens, proves, renews, sealed_device, somebody};
 use crate::decide::Known;
 use crate::decide::sign_in::csrf_token;
 use crate::model::cookie::Presented;
@@ -130,6 +130,15 @@ fn nothing_typed_is_not_asked_about() {
     assert_eq!(posts(form()).told(), "ask sign-in ann remember=true");
 }
 
+#[test]
+fn the_browser_s_device_is_shown_where_there_is_one_of_it() {
+    let mut ask = posts(form());
+    ask.cookies.device = Presented::Once("D".into());
+    assert_eq!(ask.told(), "ask sign-in ann remember=true on D");
+    ask.cookies.device = Presented::Ambiguous;
+    assert_eq!(ask.told(), "ask sign-in ann remember=true");
+}
+
 fn answered(sign_in: Known<SignedIn, SignInRefused>) -> String {
     let mut ask = posts(form());
     ask.facts.sign_in = sign_in;
@@ -140,11 +149,12 @@ fn answered(sign_in: Known<SignedIn, SignInRefused>) -> String {
 fn a_sign_in_sets_the_cookies_and_leads_on() {
     let tokens =
         IssuedTokens { kind: CredentialKind::Jwt, proof: "A1".into(), refresh: Some("R1".into()), remember: true };
-    let signed_in = Known::Found(SignedIn { tokens, visitor: somebody("ann", &[], 600) });
-    assert_eq!(answered(signed_in.clone()), "303 /orders#last own_endpoint, set A1");
+    let device = Some(sealed_device());
+    let signed_in = Known::Found(SignedIn { tokens, visitor: somebody("ann", &[], 600), device });
+    assert_eq!(answered(signed_in.clone()), "303 /orders#last own_endpoint, set A1, device");
     let mut nowhere = posts(LoginForm { return_to: None, ..form() });
     nowhere.facts.sign_in = signed_in;
-    assert_eq!(nowhere.told(), "303 /landing own_endpoint, set A1");
+    assert_eq!(nowhere.told(), "303 /landing own_endpoint, set A1, device");
 }
 
 #[test]

@@ -119,6 +119,11 @@ impl Browser {
         self.cookies.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
     }
 
+    /// The names of the cookies that are left, but for the device's, which a sign-out leaves.
+    pub fn kept(&self) -> Vec<&str> {
+        self.cookies.iter().map(|(name, _)| name.as_str()).filter(|name| !name.ends_with("vestibule-device")).collect()
+    }
+
     pub fn set_cookie(&mut self, name: &str, value: &str) {
         self.forget(name);
         self.cookies.push((name.to_owned(), value.to_owned()));
