@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use vestibule::model::answer::{Problem, ProviderAsks, SignInForm};
+use vestibule::model::answer::{Offer, Problem, ProviderAsks, SignInForm, UnsentPage};
 use vestibule::model::reason::Reason;
 use vestibule::model::return_path::ReturnPath;
+use vestibule::model::unsent::{FormEncoding, PostedForm, UnsentForm};
 use vestibule::pages::{
-    Frame, ProblemView, ProviderAsksView, SignInView, SignOutView, Words, assets, problem, provider_asks, sign_in,
-    sign_out,
+    Frame, ProblemView, ProviderAsksView, SignInView, SignOutView, UnsentView, Words, assets, problem, provider_asks,
+    sign_in, sign_out,
 };
 
 const SITE: &str = "Lantern & Loom";
@@ -36,6 +37,7 @@ fn pages(words: &'static Words) -> Vec<(String, String)> {
     pages.extend(sign_in_pages(frame));
     pages.extend(asks_pages(frame));
     pages.extend(problem_pages(frame));
+    pages.extend(unsent_pages(frame));
     pages.into_iter().map(|(name, html)| (format!("{name}.{}", words.tag), html)).collect()
 }
 
@@ -46,6 +48,7 @@ fn sign_in_pages(frame: Frame<'_>) -> Vec<(String, String)> {
         login_id: login_id.to_owned(),
         return_to: ReturnPath::parse("/shopping-cart"),
         remember: false,
+        unsent: None,
         retry_after,
     };
     let mut pages = Vec::new();
@@ -81,6 +84,30 @@ fn asks_pages(frame: Frame<'_>) -> Vec<(String, String)> {
         let asks = ProviderAsks { status: 403, reason, change_reason: Some("Breached".to_owned()) };
         let view = ProviderAsksView { frame, login_path: "/login", asks: &asks };
         pages.push((format!("asks-{}", reason.as_str()), provider_asks(&view)));
+    }
+    pages
+}
+
+fn unsent_pages(frame: Frame<'_>) -> Vec<(String, String)> {
+    let text = "Dear all,\n\nI have two lanterns to give away, and a basket that nobody wants.\n\nZoe";
+    let fields = [("title", "Two lanterns"), ("text", text)].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let form = PostedForm { encoding: FormEncoding::UrlEncoded, fields: fields.to_vec() };
+    let unsent = UnsentForm { id: "i".into(), author: None, target: "/posts".into(), form, until: 0 };
+    let sign_in_form = SignInForm {
+        status: 401,
+        trouble: None,
+        login_id: String::new(),
+        return_to: None,
+        remember: false,
+        unsent: Some("sealed".into()),
+        retry_after: None,
+    };
+    let view = SignInView { frame, action: "/login?unsent", form: &sign_in_form, csrf: "c" };
+    let mut pages = vec![("sign-in-unsent".to_owned(), sign_in(&view))];
+    let send = ReturnPath::parse("/posts").map_or(Offer::CopyAgain, Offer::Send);
+    for (name, offer) in [("offer", send), ("again", Offer::CopyAgain), ("another", Offer::CopyOfAnother)] {
+        let page = UnsentPage { unsent: unsent.clone(), offer, onward: "/posts".into() };
+        pages.push((format!("unsent-{name}"), vestibule::pages::unsent(&UnsentView { frame, page: &page })));
     }
     pages
 }

@@ -41,6 +41,7 @@ pub fn may_be_read(answer: &Answer) -> bool {
         | Answer::Leave { .. }
         | Answer::SignInForm(_)
         | Answer::SignOutPage
+        | Answer::Unsent(_)
         | Answer::ProviderAsks(_)
         | Answer::Asset(_)
         | Answer::AssertionKeys => false,

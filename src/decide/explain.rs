@@ -107,7 +107,9 @@ fn told(answer: &Answer) -> (Option<u16>, Option<String>) {
         Answer::Problem(problem) => (Some(problem.status), None),
         Answer::SignInForm(form) => (Some(form.status), None),
         Answer::ProviderAsks(asks) => (Some(asks.status), None),
-        Answer::SignOutPage | Answer::Asset(_) | Answer::AssertionKeys | Answer::Json(_) => (Some(200), None),
+        Answer::SignOutPage | Answer::Unsent(_) | Answer::Asset(_) | Answer::AssertionKeys | Answer::Json(_) => {
+            (Some(200), None)
+        }
         Answer::Done | Answer::Preflight(_) => (Some(204), None),
     }
 }

@@ -9,6 +9,7 @@ use crate::model::reason::Reason;
 use crate::model::secret::Secret;
 use crate::model::sign_in::{Credentials, LoginForm, SignInRefused};
 use crate::model::token::{OpenSession, Renewed, SignedIn, TokenFault, Visitor};
+use crate::model::unsent::Returned;
 
 /// The answer to one question, or that it was not asked. A filled slot is never asked again, so the loop ends.
 #[derive(Clone, Debug, Default)]
@@ -35,12 +36,25 @@ pub struct Facts {
     pub renewal: Known<Renewed, Reason>,
     /// The sign-in form's fields.
     pub form: Known<LoginForm, Reason>,
+    /// The form that the visitor wanted to send, sealed. The `No`: there is none that could be carried.
+    pub kept: Known<Arc<str>, Reason>,
+    /// The form that comes back with a sign-in. The `No`: it does not open, or its time is over.
+    pub returned: Known<Returned, Reason>,
     /// The body of a program's call.
     pub body: Known<CallBody, Reason>,
     /// What the provider said to the password.
     pub sign_in: Known<SignedIn, SignInRefused>,
     /// Whether the sign-out was carried out.
     pub sign_out: Known<(), Reason>,
+}
+
+/// How large the posted sign-in form may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FormSize {
+    /// As configured.
+    Plain,
+    /// With an unsent form in it.
+    WithUnsent,
 }
 
 /// Something only the shell can find out. `Debug` keeps the tokens to itself.
@@ -55,7 +69,21 @@ pub enum Question<'a> {
     /// The same for a refresh token that stood in a body, of a client that is no browser.
     RenewPosted(Secret),
     /// What does the posted form say? Fills [`Facts::form`].
-    ReadForm,
+    ReadForm(FormSize),
+    /// What did the visitor want to send, and who were they, as far as this refresh token tells? Fills [`Facts::kept`].
+    KeepForm {
+        /// Where it was sent: path and query.
+        target: &'a str,
+        /// How the refresh token was carried, and the sealed token itself.
+        refresh: Option<(CredentialKind, &'a str)>,
+    },
+    /// What did this person, who has just signed in, bring along? Fills [`Facts::returned`].
+    ReturnForm {
+        /// The sealed form.
+        sealed: Arc<str>,
+        /// Who it is now.
+        sub: String,
+    },
     /// What does a program's call bring along? Fills [`Facts::body`].
     ReadBody,
     /// What does the provider say to this password? Fills [`Facts::sign_in`].
@@ -87,7 +115,9 @@ impl fmt::Debug for Question<'_> {
             Self::LoadSession(_) => "LoadSession",
             Self::Renew(_) => "Renew",
             Self::RenewPosted(_) => "RenewPosted",
-            Self::ReadForm => "ReadForm",
+            Self::ReadForm(_) => "ReadForm",
+            Self::KeepForm { .. } => "KeepForm",
+            Self::ReturnForm { .. } => "ReturnForm",
             Self::ReadBody => "ReadBody",
             Self::SignIn { .. } => "SignIn",
             Self::SignOut(_) => "SignOut",

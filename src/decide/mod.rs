@@ -35,6 +35,7 @@ pub mod hosted;
 mod proof;
 pub mod sign_in;
 pub mod sign_out;
+pub mod unsent;
 pub mod visitor;
 
 pub use facts::{Facts, Known, Question};
@@ -120,13 +121,19 @@ impl<'a> Verdict<'a> {
             Outcome::Reply(_) if self.reason.is_failure() => "failed",
             Outcome::Reply(Answer::Redirect(_) | Answer::Leave { .. }) => "redirected",
             Outcome::Reply(Answer::Problem(_)) if !self.reason.answers_a_sign_in() => "refused",
-            Outcome::Reply(Answer::SignInForm(_)) if matches!(self.reason, Reason::CsrfFailed | Reason::Throttled) => {
+            Outcome::Reply(Answer::SignInForm(_))
+                if matches!(
+                    self.reason,
+                    Reason::CsrfFailed | Reason::Throttled | Reason::SignedOut | Reason::Revoked
+                ) =>
+            {
                 "refused"
             }
             Outcome::Reply(
                 Answer::Problem(_)
                 | Answer::SignInForm(_)
                 | Answer::SignOutPage
+                | Answer::Unsent(_)
                 | Answer::ProviderAsks(_)
                 | Answer::Asset(_)
                 | Answer::AssertionKeys

@@ -1,5 +1,7 @@
 //! The sign-in form: shown, posted, answered.
 
+use std::sync::Arc;
+
 use http::Method;
 
 use crate::model::answer::{Answer, CookieChange, ProviderAsks, Redirect, SignInForm};
@@ -11,10 +13,10 @@ use crate::model::sign_in::{Credentials, LoginForm, SignInRefused};
 use crate::model::site::Site;
 use crate::model::token::SignedIn;
 
-use super::facts::{Facts, Known, Question};
-use super::hosted;
+use super::facts::{Facts, FormSize, Known, Question};
 use super::visitor::{Standing, standing};
 use super::{Decision, RETRY_AFTER_TROUBLE, Verdict, trouble};
+use super::{hosted, unsent};
 
 pub(super) fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment) -> Decision<'a> {
     if *request.method == Method::POST { posted(request, site, facts) } else { shown(request, site, facts, now) }
@@ -44,6 +46,7 @@ pub(super) fn fresh_form<'a>(return_to: Option<ReturnPath>) -> Verdict<'a> {
         login_id: String::new(),
         return_to,
         remember: false,
+        unsent: None,
         retry_after: None,
     };
     Verdict::reply(Answer::SignInForm(form), Reason::OwnEndpoint)
@@ -63,7 +66,14 @@ fn posted<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision
         return Decision::Settled(Verdict::problem(Reason::CrossSiteRequest));
     }
     let form = match &facts.form {
-        Known::NotAsked => return Decision::Needs(Question::ReadForm),
+        Known::NotAsked => {
+            let holds_more = unsent::comes_along(request);
+            return Decision::Needs(Question::ReadForm(if holds_more {
+                FormSize::WithUnsent
+            } else {
+                FormSize::Plain
+            }));
+        }
         Known::Found(form) => form,
         Known::Absent(reason) => return Decision::Settled(Verdict::problem(*reason)),
         Known::Failed(reason) => return Decision::Settled(trouble(*reason)),
@@ -85,7 +95,7 @@ fn posted<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision
             let device = request.cookies.device.value();
             return Decision::Needs(Question::SignIn { credentials, kind, session, device });
         }
-        Known::Found(signed_in) => onward(site, form.return_to.as_ref()).with(kept(signed_in)),
+        Known::Found(signed_in) => return arrived(site, facts, signed_in, form),
         Known::Absent(refused) => refusal(form, refused),
         Known::Failed(reason) => {
             let wait = (*reason == Reason::ProviderUnavailable).then_some(RETRY_AFTER_TROUBLE);
@@ -101,16 +111,37 @@ pub(super) fn kept(signed_in: &SignedIn) -> Vec<CookieChange> {
     std::iter::once(CookieChange::SetTokens(signed_in.tokens.clone())).chain(device).collect()
 }
 
+/// Signed in: on to where the visitor wanted to go, or to what they wanted to send.
+fn arrived<'a>(site: &Site, facts: &Facts, signed_in: &SignedIn, form: &LoginForm) -> Decision<'a> {
+    let sub = &signed_in.visitor.identity.sub;
+    let verdict = match (&form.unsent, &facts.returned) {
+        (Some(sealed), Known::NotAsked) => {
+            return Decision::Needs(Question::ReturnForm { sealed: Arc::clone(sealed), sub: sub.clone() });
+        }
+        (Some(_), Known::Found(returned)) => {
+            let page = unsent::page(returned, sub, destination(site, form.return_to.as_ref()).to_string());
+            Verdict::reply(Answer::Unsent(page), Reason::OwnEndpoint)
+        }
+        // What does not open was never the gateway's, or is too old for anybody to remember.
+        (Some(_), Known::Absent(_) | Known::Failed(_)) | (None, _) => onward(site, form.return_to.as_ref()),
+    };
+    Decision::Settled(verdict.with(kept(signed_in)))
+}
+
 /// On to where the visitor wanted to go; 303, so that no browser posts the password a second time.
 fn onward<'a>(site: &Site, return_to: Option<&ReturnPath>) -> Verdict<'a> {
+    let location = destination(site, return_to).to_string();
+    let redirect = Redirect { status: 303, location, clear_site_data: false };
+    Verdict::reply(Answer::Redirect(redirect), Reason::OwnEndpoint)
+}
+
+fn destination<'s>(site: &'s Site, return_to: Option<&'s ReturnPath>) -> &'s ReturnPath {
     // Back to the form itself would be a circle.
     let leads_back = |path: &&ReturnPath| {
         let bare = path.as_str().split(['?', '#']).next().unwrap_or_default();
         bare == site.paths.login || bare == site.paths.logout || hosted::is_sign_out(site, bare)
     };
-    let target = return_to.filter(|path| !leads_back(path)).unwrap_or(&site.landing);
-    let redirect = Redirect { status: 303, location: target.to_string(), clear_site_data: false };
-    Verdict::reply(Answer::Redirect(redirect), Reason::OwnEndpoint)
+    return_to.filter(|path| !leads_back(path)).unwrap_or(&site.landing)
 }
 
 fn refusal<'a>(form: &LoginForm, refused: &SignInRefused) -> Verdict<'a> {
@@ -141,6 +172,7 @@ fn again<'a>(form: &LoginForm, trouble: Reason, retry_after: Option<u32>) -> Ver
         login_id: form.login_id.clone(),
         return_to: form.return_to.clone(),
         remember: form.remember,
+        unsent: form.unsent.clone(),
         retry_after,
     };
     Verdict::reply(Answer::SignInForm(form), trouble)

@@ -1,6 +1,7 @@
 //! Guarded pages: who may pass, who is renewed on the way, who is sent to sign in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -17,6 +18,7 @@ use crate::model::token::{TokenFault, Visitor};
 
 use super::facts::{Facts, Known, Question};
 use super::proof::{self, Proof};
+use super::unsent::{self, Keep};
 use super::{Decision, Grant, Verdict, cors, trouble};
 
 /// What a request's proof amounts to.
@@ -62,7 +64,11 @@ pub(super) fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, 
         Standing::Out(_, cookies) if demand.access == Access::Optional => {
             Verdict::forward(nobody(looked_at), Reason::Anonymous).with(cookies)
         }
-        Standing::Out(reason, cookies) => turn_away(request, site, &demand, reason).with(cookies),
+        Standing::Out(reason, cookies) => match unsent::keep(request, site, &demand, facts) {
+            Keep::Ask(question) => return Decision::Needs(question),
+            Keep::Form(form) => Verdict::reply(Answer::SignInForm(form), reason).with(cookies),
+            Keep::Nothing => turn_away(request, site, &demand, reason).with(cookies),
+        },
         // An optional page goes on without a name rather than not at all.
         Standing::Trouble(_) if demand.access == Access::Optional => {
             Verdict::forward(nobody(looked_at), Reason::Anonymous)
@@ -199,8 +205,14 @@ fn admit<'a>(
         return Verdict::problem(Reason::CrossSiteRequest).with(cookies);
     }
     let to_a_script = kind == CredentialKind::Bearer && request.marks.browser;
-    let renew_ahead = spare.filter(|_| !to_a_script && visitor.ends_within(site.refresh_ahead, now));
+    let renew_ahead = spare.filter(|_| !to_a_script && visitor.ends_within(ahead(request, site), now));
     Verdict::forward(Grant { visitor: Some(visitor), renew_ahead, kind: Some(kind) }, reason).with(cookies)
+}
+
+/// How long before its end a token is renewed: earlier for what changes something, so that what people write seldom meets
+/// a session that has ended. The length of the token's life bounds both, see [`Visitor::ends_within`].
+fn ahead(request: &RequestView<'_>, site: &Site) -> Duration {
+    if request.is_unsafe() { site.refresh_ahead.saturating_mul(2) } else { site.refresh_ahead }
 }
 
 /// Whether another site makes this visitor's browser write, or open a WebSocket, in the visitor's name.

@@ -1,11 +1,14 @@
 //! What the gateway answers by itself, before anybody has turned it into bytes.
 
+use std::sync::Arc;
+
 use super::api_answer::ApiAnswer;
 use super::device::SealedDevice;
 use super::hosted::Departure;
 use super::reason::Reason;
 use super::return_path::ReturnPath;
 use super::token::IssuedTokens;
+use super::unsent::UnsentForm;
 
 /// An answer of the gateway's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub enum Answer {
     Problem(Problem),
     /// The sign-in form.
     SignInForm(SignInForm),
+    /// What the visitor wanted to send when their session had ended.
+    Unsent(UnsentPage),
     /// The page with the one button.
     SignOutPage,
     /// The provider knows the person but asks for something first.
@@ -114,8 +119,32 @@ pub struct SignInForm {
     pub return_to: Option<ReturnPath>,
     /// Whether "keep me signed in" is ticked.
     pub remember: bool,
+    /// What the visitor wanted to send when their session had ended, sealed.
+    pub unsent: Option<Arc<str>>,
     /// Seconds until another attempt makes sense.
     pub retry_after: Option<u32>,
+}
+
+/// What the visitor had written, after they signed in again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsentPage {
+    /// What was written.
+    pub unsent: UnsentForm,
+    /// Whether it can be sent from here, or only be copied.
+    pub offer: Offer,
+    /// Where to go on without it.
+    pub onward: String,
+}
+
+/// What may be done with an unsent form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// Its author sends it, to this path.
+    Send(ReturnPath),
+    /// It was offered before, or nobody can say whether: sending might send it twice.
+    CopyAgain,
+    /// Somebody else wrote it, or nobody knows who.
+    CopyOfAnother,
 }
 
 /// The provider wants something before it lets the person in.

@@ -25,3 +25,4 @@ pub mod site;
 pub mod strict_json;
 pub mod target;
 pub mod token;
+pub mod unsent;

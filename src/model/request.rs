@@ -4,6 +4,7 @@ use http::Method;
 
 use super::cookie::PresentedCookies;
 use super::origin::Origin;
+use super::return_path::ReturnPath;
 use super::site::Site;
 use super::target::Target;
 
@@ -92,6 +93,19 @@ impl RequestView<'_> {
         }
     }
 
+    /// Whether this is a form that a person sends, and whose answer they will look at: a navigation too, except that it
+    /// cannot be led elsewhere and back without losing what was written.
+    #[must_use]
+    pub fn is_form_post(&self) -> bool {
+        *self.method == Method::POST
+            && !self.marks.authorization
+            && !self.marks.requested_with
+            && match self.marks.fetch_mode {
+                Some(mode) => mode == "navigate",
+                None => self.accepts_html(),
+            }
+    }
+
     /// Whether `Accept` names `text/html`.
     #[must_use]
     pub fn accepts_html(&self) -> bool {
@@ -117,6 +131,14 @@ impl RequestView<'_> {
             Some(origin) => Origin::parse(origin),
             None => origin_of(self.marks.referer?),
         }
+    }
+
+    /// The page of this site that sent this request, where it says so.
+    #[must_use]
+    pub fn page_before(&self, site: &Site) -> Option<ReturnPath> {
+        let referer = self.marks.referer?;
+        let is_own = origin_of(referer).is_some_and(|origin| site.is_own_origin(&origin));
+        ReturnPath::parse(path_of(referer).filter(|_| is_own)?)
     }
 
     /// Who sent this request: by `Origin`, else `Sec-Fetch-Site`, else `Referer` (contract, section 4).
@@ -146,6 +168,12 @@ impl RequestView<'_> {
             Some(referer) => origin_of(referer).map_or(Provenance::Foreign, |origin| judge(&origin)),
         }
     }
+}
+
+/// Path and query of a URL as browsers write it into `Referer`.
+fn path_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    rest.find('/').and_then(|at| rest.get(at..))
 }
 
 /// The origin of a URL as browsers write it into `Referer`.

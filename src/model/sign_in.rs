@@ -1,5 +1,7 @@
 //! What a person types to sign in, and what may come of it.
 
+use std::sync::Arc;
+
 use super::reason::Reason;
 use super::return_path::ReturnPath;
 use super::secret::Secret;
@@ -17,6 +19,8 @@ pub struct LoginForm {
     pub remember: bool,
     /// The form's proof that it was served to this browser.
     pub csrf: String,
+    /// What the visitor wanted to send when their session had ended, sealed.
+    pub unsent: Option<Arc<str>>,
 }
 
 /// One attempt to sign in.

@@ -12,6 +12,7 @@ mod provider_asks;
 mod sign_in;
 mod sign_out;
 mod templates;
+mod unsent;
 mod waiting;
 mod words;
 
@@ -20,6 +21,7 @@ pub use problem::{ProblemView, problem};
 pub use provider_asks::{ProviderAsksView, provider_asks};
 pub use sign_in::{SignInView, sign_in};
 pub use sign_out::{SignOutView, sign_out};
+pub use unsent::{UnsentView, unsent};
 pub use words::{Direction, Words};
 
 use crate::model::origin::Origin;

@@ -27,6 +27,8 @@ struct Page<'a> {
     login_id: &'a str,
     return_to: &'a str,
     remember: bool,
+    /// What the visitor wanted to send, sealed.
+    unsent: Option<&'a str>,
     request_id: Option<&'a str>,
     trouble: Option<Trouble>,
     /// Whether what was typed may be what is wrong.
@@ -56,6 +58,7 @@ pub fn sign_in(view: &SignInView<'_>) -> String {
         login_id: &form.login_id,
         return_to: form.return_to.as_ref().map_or("", |path| path.as_str()),
         remember: form.remember,
+        unsent: form.unsent.as_deref(),
         request_id: faulty.then_some(view.frame.request_id),
         trouble: form.trouble.map(|reason| trouble(view.frame.words, reason, form.retry_after)),
         doubtful,

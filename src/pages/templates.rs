@@ -16,6 +16,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("message.html", include_str!("../../static/message.html")),
     ("sign-in.html", include_str!("../../static/sign-in.html")),
     ("sign-out.html", include_str!("../../static/sign-out.html")),
+    ("unsent.html", include_str!("../../static/unsent.html")),
 ];
 
 static TEMPLATES: OnceLock<Option<Environment<'static>>> = OnceLock::new();

@@ -1,9 +1,11 @@
 //! What holds for every page at once.
 
+use super::unsent as unsent_page;
 use super::*;
-use crate::model::answer::{Problem, ProviderAsks, SignInForm};
+use crate::model::answer::{Offer, Problem, ProviderAsks, SignInForm, UnsentPage};
 use crate::model::reason::Reason;
 use crate::model::return_path::ReturnPath;
+use crate::model::unsent::{FormEncoding, PostedForm, UnsentForm};
 
 const SITE: &str = "Lantern & Loom";
 const REQUEST_ID: &str = "req-4711";
@@ -15,6 +17,7 @@ fn form(trouble: Option<Reason>) -> SignInForm {
         login_id: "zoe@example.com".to_owned(),
         return_to: ReturnPath::parse("/cart?a=1&b=2#part"),
         remember: true,
+        unsent: None,
         retry_after: None,
     }
 }
@@ -52,10 +55,43 @@ fn shown_asks_in(frame: Frame<'_>, reason: Reason, change_reason: Option<&str>) 
     provider_asks(&ProviderAsksView { frame, login_path: "/login", asks: &asks })
 }
 
+fn shown_unsent(frame: Frame<'_>, offer: Offer) -> String {
+    let fields = [("1", "\n2\r\n3 4"), ("csrf_token", "5"), ("Password", "6"), ("7", " ")];
+    let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let form = PostedForm { encoding: FormEncoding::UrlEncoded, fields };
+    let unsent = UnsentForm { id: "8".into(), author: None, target: "/1".into(), form, until: 0 };
+    unsent_page(&UnsentView { frame, page: &UnsentPage { unsent, offer, onward: "/9".into() } })
+}
+
+/// What the application put into its form for itself is sent again, and shown to nobody.
+#[test]
+fn what_was_written_is_shown_and_the_rest_only_sent() {
+    let offered = shown_unsent(frame(), ReturnPath::parse("/1").map(Offer::Send).unwrap());
+    let (shown, sent) = offered.split_once("<form").unwrap();
+    // The parser drops the first line end of a `textarea`.
+    assert!(shown.contains("readonly>\n\n2\r\n3 4</textarea>"), "{shown}");
+    assert_eq!(shown.matches("<textarea").count(), 1);
+    for field in ["value=\"\n2\r\n3 4\"", "value=\"5\"", "value=\"6\"", "value=\" \""] {
+        assert!(sent.contains(field), "{field} in {sent}");
+    }
+    for offer in [Offer::CopyAgain, Offer::CopyOfAnother] {
+        let copied = shown_unsent(frame(), offer);
+        assert!(
+            !copied.contains("<form") && !copied.contains("csrf_token") && copied.contains("<textarea"),
+            "{copied}"
+        );
+    }
+}
+
 fn every_page(words: &'static Words) -> Vec<String> {
     let frame = frame_in(words);
     let fresh = SignInForm { login_id: String::new(), ..form(None) };
     let mut pages = vec![shown_in(frame, &form(None)), shown_in(frame, &fresh)];
+    pages.push(shown_in(frame, &SignInForm { unsent: Some("1".into()), ..form(None) }));
+    for offer in [ReturnPath::parse("/1").map_or(Offer::CopyAgain, Offer::Send), Offer::CopyAgain, Offer::CopyOfAnother]
+    {
+        pages.push(shown_unsent(frame, offer));
+    }
     pages.push(sign_out(&SignOutView { frame, action: "/logout", back: "/cart" }));
     for reason in Reason::ALL.iter().copied() {
         pages.push(shown_in(frame, &form(Some(reason))));

@@ -8,6 +8,7 @@ use pingora::proxy::Session;
 use crate::model::api_call::CallBody;
 use crate::model::reason::Reason;
 use crate::model::sign_in::LoginForm;
+use crate::model::unsent::{self, FormEncoding, PostedForm};
 
 use super::form;
 
@@ -24,6 +25,40 @@ pub(super) async fn form(session: &mut Session, limit: usize) -> Result<LoginFor
         return Err(Reason::UnsupportedMediaType);
     }
     form::parse(&within_limits(session, limit).await?).ok_or(Reason::RejectedInput)
+}
+
+/// Reads a form of the application's, as long as it holds no file; `None` where it is none, or too large to be carried, or
+/// not in UTF-8. Nothing is read of a body that is seen to be unfit by its head.
+pub(super) async fn posted(session: &mut Session) -> Option<PostedForm> {
+    let kind = field(&session.req_header().headers, &header::CONTENT_TYPE)?;
+    let boundary = match essence(kind).to_ascii_lowercase().as_str() {
+        "application/x-www-form-urlencoded" => None,
+        "multipart/form-data" => Some(multer::parse_boundary(kind).ok()?),
+        _ => return None,
+    };
+    let body = within_limits(session, unsent::MAX_BODY).await.ok()?;
+    match boundary {
+        None => Some(PostedForm { encoding: FormEncoding::UrlEncoded, fields: form::pairs(&body)? }),
+        Some(boundary) => Some(PostedForm { encoding: FormEncoding::Multipart, fields: parts(&body, boundary).await? }),
+    }
+}
+
+/// The fields of a `multipart/form-data` body (RFC 7578). A file that was not chosen is sent as an empty one, and is no
+/// file.
+async fn parts(body: &[u8], boundary: String) -> Option<Vec<(String, String)>> {
+    let mut parts = multer::Multipart::with_reader(body, boundary);
+    let mut fields = Vec::new();
+    while let Some(part) = parts.next_field().await.ok()? {
+        let name = part.name()?.to_owned();
+        let is_file = part.file_name().is_some();
+        let value = String::from_utf8(part.bytes().await.ok()?.into()).ok()?;
+        match (is_file, value.is_empty()) {
+            (true, true) => {}
+            (true, false) => return None,
+            (false, _) => fields.push((name, value)),
+        }
+    }
+    Some(fields)
 }
 
 /// Reads what a program posted, at most `limit` bytes; a body may be absent.
@@ -100,6 +135,19 @@ mod tests {
         {
             assert!(!is_json(no), "{no}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_form_in_parts_is_carried_without_files() {
+        let part =
+            |head: &str, value: &str| format!("--x\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n");
+        let fields = |body: String| async move { parts(format!("{body}--x--\r\n").as_bytes(), "x".into()).await };
+        let text = part("name=\"text\"", "two\r\nlines \u{e9}");
+        let unchosen = part("name=\"file\"; filename=\"\"", "");
+        let found = fields(text.clone() + &unchosen + &part("name=\"text\"", "")).await;
+        assert_eq!(found.unwrap(), [("text", "two\r\nlines \u{e9}"), ("text", "")].map(|(n, v)| (n.into(), v.into())));
+        assert_eq!(fields(text.clone() + &part("name=\"file\"; filename=\"a.txt\"", "a")).await, None);
+        assert_eq!(fields(text + "--x\r\n\r\nno name\r\n").await, None);
     }
 
     #[test]

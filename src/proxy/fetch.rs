@@ -6,10 +6,13 @@ use std::sync::Arc;
 use http::header::USER_AGENT;
 use pingora::proxy::Session;
 
+use crate::decide::facts::FormSize;
 use crate::decide::{Facts, Known, Question};
 use crate::model::credential::{Carried, CredentialKind, Renewable};
 use crate::model::reason::Reason;
+use crate::model::sign_in::LoginForm;
 use crate::model::token::{Renewed, TokenFault};
+use crate::model::unsent::MAX_SEALED;
 use crate::provider::Device;
 use crate::runtime::{Attempt, Caller, CheckFault, RenewFault, Runtime, SignInFault};
 
@@ -34,16 +37,22 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
             let posted = Renewable { kind: CredentialKind::Bearer, refresh: refresh.expose(), session: None };
             facts.renewal = renewal(runtime, caller, posted).await;
         }
-        Question::ReadForm => {
-            let limit = runtime.settings().server.limits.max_login_body;
-            facts.form = match body::form(session, limit).await {
-                Ok(form) => Known::Found(form),
-                Err(reason) => {
-                    // Half a body is left on the wire.
-                    passage.close = reason != Reason::UnsupportedMediaType || !session.is_body_done();
-                    Known::Absent(reason)
-                }
-            };
+        Question::ReadForm(size) => {
+            facts.form = sign_in_form(session, runtime.settings().server.limits.max_login_body, size).await;
+            // Half a body is left on the wire.
+            let unread = matches!(facts.form, Known::Absent(reason) if reason != Reason::UnsupportedMediaType);
+            passage.close |= unread || !session.is_body_done();
+        }
+        Question::KeepForm { target, refresh } => {
+            facts.kept = kept_form((runtime, caller), session, target, refresh).await;
+            // Of a body that was not for carrying some may be left on the wire.
+            passage.close |= !session.is_body_done();
+        }
+        Question::ReturnForm { sealed, sub } => {
+            facts.returned = runtime
+                .return_form(caller, &sealed, &sub)
+                .await
+                .map_or(Known::Absent(Reason::RejectedInput), Known::Found);
         }
         Question::ReadBody => {
             let limit = runtime.settings().server.limits.max_login_body;
@@ -66,6 +75,25 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
             facts.sign_out = sign_out(runtime, caller, posted).await;
         }
     }
+}
+
+async fn sign_in_form(session: &mut Session, limit: usize, size: FormSize) -> Known<LoginForm, Reason> {
+    let limit = match size {
+        FormSize::Plain => limit,
+        FormSize::WithUnsent => limit + MAX_SEALED,
+    };
+    body::form(session, limit).await.map_or_else(Known::Absent, Known::Found)
+}
+
+async fn kept_form(
+    (runtime, caller): (&Runtime, Caller<'_>),
+    session: &mut Session,
+    target: &str,
+    refresh: Option<(CredentialKind, &str)>,
+) -> Known<Arc<str>, Reason> {
+    let Some(form) = body::posted(session).await else { return Known::Absent(Reason::UnsupportedMediaType) };
+    let sealed = runtime.keep_form(caller, target, form, refresh);
+    sealed.map_or(Known::Absent(Reason::RequestTooLarge), Known::Found)
 }
 
 fn checked<T>(result: Result<T, CheckFault>) -> Known<T, TokenFault> {

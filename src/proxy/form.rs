@@ -1,6 +1,7 @@
 //! The fields of the sign-in form, read without mercy for what is ambiguous.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use percent_encoding::percent_decode;
 
@@ -12,11 +13,8 @@ use crate::model::sign_in::LoginForm;
 /// is no UTF-8 would reach the provider as something else than was typed: both are refused.
 pub(super) fn parse(body: &[u8]) -> Option<LoginForm> {
     let mut fields = HashMap::new();
-    for pair in body.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
-        let at = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
-        let (name, value) = pair.split_at(at);
-        let value = value.strip_prefix(b"=").unwrap_or_default();
-        if fields.insert(decode(name)?, decode(value)?).is_some() {
+    for (name, value) in pairs(body)? {
+        if fields.insert(name, value).is_some() {
             return None;
         }
     }
@@ -27,7 +25,20 @@ pub(super) fn parse(body: &[u8]) -> Option<LoginForm> {
         return_to: ReturnPath::parse(&take("return_to")),
         remember: !matches!(take("remember").as_str(), "" | "0" | "false" | "off"),
         csrf: take("csrf"),
+        unsent: Some(take("unsent")).filter(|text| !text.is_empty()).map(Arc::from),
     })
+}
+
+/// The fields in their order; `None` where one is no UTF-8.
+pub(super) fn pairs(body: &[u8]) -> Option<Vec<(String, String)>> {
+    let pairs = body.split(|b| *b == b'&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| {
+            let at = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
+            let (name, value) = pair.split_at(at);
+            Some((decode(name)?, decode(value.strip_prefix(b"=").unwrap_or_default())?))
+        })
+        .collect()
 }
 
 fn decode(text: &[u8]) -> Option<String> {

@@ -5,7 +5,8 @@ use pingora::Result;
 use pingora::http::RequestHeader;
 
 use crate::decide::sign_in::csrf_token;
-use crate::model::answer::{Problem, ProviderAsks, SignInForm};
+use crate::decide::unsent;
+use crate::model::answer::{Problem, ProviderAsks, SignInForm, UnsentPage};
 use crate::model::cookie::{self, CookieKind, Lifetime};
 use crate::model::reason::Reason;
 use crate::pages::{self, Frame};
@@ -58,7 +59,8 @@ pub(super) fn sign_in_form(passage: &Passage, request: &RequestHeader, form: &Si
     });
     let frame = frame(passage, request);
     let csrf = csrf_token(&site.name, &cookie);
-    let html = pages::sign_in(&pages::SignInView { frame, action: &site.paths.login, form, csrf: &csrf });
+    let action = unsent::action(&site.paths.login, form.unsent.is_some());
+    let html = pages::sign_in(&pages::SignInView { frame, action: &action, form, csrf: &csrf });
     let mut ready = page(passage, frame, (form.status, html))?;
     if passage.form_cookie.as_ref() != Some(&cookie) {
         for line in cookie::set(&site.cookies, CookieKind::Form, &cookie, Lifetime::Browser) {
@@ -69,6 +71,12 @@ pub(super) fn sign_in_form(passage: &Passage, request: &RequestHeader, form: &Si
         ready.head.insert_header(header::RETRY_AFTER, seconds)?;
     }
     Ok(ready)
+}
+
+/// What the visitor had written when their session ended.
+pub(super) fn unsent(passage: &Passage, request: &RequestHeader, unsent: &UnsentPage) -> Result<Ready> {
+    let frame = frame(passage, request);
+    page(passage, frame, (200, pages::unsent(&pages::UnsentView { frame, page: unsent })))
 }
 
 /// The page with the one button.

@@ -95,6 +95,7 @@ fn compose(passage: &Passage, request: &RequestHeader, answer: &Answer) -> Resul
         Answer::Leave { to, clear_site_data } => redirect((302, to.as_str()), *clear_site_data),
         Answer::Problem(what) => problem(passage, request, what),
         Answer::SignInForm(form) => page::sign_in_form(passage, request, form),
+        Answer::Unsent(unsent) => page::unsent(passage, request, unsent),
         Answer::SignOutPage => page::sign_out_page(passage, request),
         Answer::ProviderAsks(asks) => page::provider_asks(passage, request, asks),
         Answer::Asset(name) => asset(passage, request, name),

@@ -159,22 +159,11 @@ async fn ask_and_fetch(
 
 /// What the answer will need to know of the request.
 fn note(passage: &mut Passage, request: &RequestView<'_>, site: &Site) {
-    passage.navigation = request.is_navigation() || is_form_post(request);
+    passage.navigation = request.is_navigation() || request.is_form_post();
     passage.websocket = request.marks.websocket;
     passage.own_cookies = !request.cookies.names.is_empty();
     passage.reader = cors::reader(request, site).map(ToString::to_string);
     passage.form_cookie = request.cookies.form.value().map(str::to_owned);
-}
-
-/// A form posted by a browser that shows the answer to a person.
-fn is_form_post(request: &RequestView<'_>) -> bool {
-    *request.method == http::Method::POST
-        && !request.marks.authorization
-        && !request.marks.requested_with
-        && match request.marks.fetch_mode {
-            Some(mode) => mode == "navigate",
-            None => request.accepts_html(),
-        }
 }
 
 /// The access token that goes along: the renewed one, else the one that was verified or that the session keeps.

@@ -40,6 +40,7 @@ mod signing_in;
 mod signing_out;
 pub mod state;
 mod streams;
+mod unsent;
 mod upstreams;
 mod vouching;
 

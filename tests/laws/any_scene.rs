@@ -22,6 +22,7 @@ use vestibule::model::secret::Secret;
 use vestibule::model::sign_in::{LoginForm, SignInRefused};
 use vestibule::model::site::{OwnPaths, Site};
 use vestibule::model::token::{IssuedTokens, OpenSession, Renewed, SessionKey, SignedIn, TokenFault, Visitor};
+use vestibule::model::unsent::{FormEncoding, PostedForm, Returned, UnsentForm};
 
 use super::scene::{CALLS, NOW, OWN_OR_LISTED, Scene};
 use super::site;
@@ -292,8 +293,34 @@ fn oracle() -> impl Strategy<Value = Facts> {
     let sign_in = known(signed_in, refused);
     let sign_out = known(Just(()), Just(Reason::SignedOut));
     let proofs = (token, session, renewal);
-    (proofs, form, body, sign_in, sign_out).prop_map(|((token, session, renewal), form, body, sign_in, sign_out)| {
-        Facts { token, session, renewal, form, body, sign_in, sign_out }
+    let unsent = (
+        known(Just("sealed".into()), Just(Reason::UnsupportedMediaType)),
+        known(returned(), Just(Reason::RejectedInput)),
+    );
+    (proofs, form, body, sign_in, sign_out, unsent).prop_map(
+        |((token, session, renewal), form, body, sign_in, sign_out, (kept, returned))| Facts {
+            token,
+            session,
+            renewal,
+            form,
+            kept,
+            returned,
+            body,
+            sign_in,
+            sign_out,
+        },
+    )
+}
+
+fn returned() -> impl Strategy<Value = Returned> {
+    let author = prop_oneof![Just(None), select(vec!["u1", "ann", "bob"]).prop_map(|sub| Some(sub.to_owned()))];
+    let target = select(vec!["/posts?x=1", "//evil.example/"]);
+    (author, target, any::<bool>()).prop_map(|(author, target, first_time)| {
+        let form = PostedForm { encoding: FormEncoding::UrlEncoded, fields: vec![("text".into(), "hello".into())] };
+        Returned {
+            unsent: UnsentForm { id: "i".into(), author, target: target.into(), form, until: u64::MAX },
+            first_time,
+        }
     })
 }
 
@@ -353,7 +380,15 @@ fn login_form() -> impl Strategy<Value = LoginForm> {
     let name = prop_oneof![4 => Just("ann@example.com"), 1 => Just(" ")];
     let password = prop_oneof![4 => Just("correct horse"), 1 => Just("")];
     let return_to = "/[!-~]{0,12}".prop_map(|text| ReturnPath::parse(&text));
-    (name, password, csrf, return_to, any::<bool>()).prop_map(|(login_id, password, csrf, return_to, remember)| {
-        LoginForm { login_id: login_id.into(), password: Secret::new(password), return_to, remember, csrf }
-    })
+    let unsent = prop_oneof![Just(None), Just(Some(Arc::from("sealed")))];
+    (name, password, csrf, return_to, any::<bool>(), unsent).prop_map(
+        |(login_id, password, csrf, return_to, remember, unsent)| LoginForm {
+            login_id: login_id.into(),
+            password: Secret::new(password),
+            return_to,
+            remember,
+            csrf,
+            unsent,
+        },
+    )
 }

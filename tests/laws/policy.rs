@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use vestibule::decide::Known;
 use vestibule::decide::explain::explain;
 use vestibule::decide::sign_in::csrf_token;
-use vestibule::model::answer::{Answer, CookieChange, Redirect};
+use vestibule::model::answer::{Answer, CookieChange, Offer, Redirect};
 use vestibule::model::cookie::{Presented, PresentedCookies};
 use vestibule::model::credential::CredentialKind;
 use vestibule::model::hosted::HostedPage;
@@ -26,7 +26,7 @@ fn status(played: &Played) -> Option<u16> {
         Answer::Problem(problem) => problem.status,
         Answer::SignInForm(form) => form.status,
         Answer::ProviderAsks(asks) => asks.status,
-        Answer::SignOutPage | Answer::Asset(_) | Answer::AssertionKeys | Answer::Json(_) => 200,
+        Answer::SignOutPage | Answer::Unsent(_) | Answer::Asset(_) | Answer::AssertionKeys | Answer::Json(_) => 200,
         Answer::Done | Answer::Preflight(_) => 204,
     })
 }
@@ -98,13 +98,14 @@ proptest! {
 
     /// That no slot is asked for twice is watched by `Scene::play`.
     #[test]
-    fn it_is_settled_after_two_questions_at_most(scene in scene()) {
+    fn it_is_settled_after_three_questions_at_most(scene in scene()) {
         let played = scene.play();
-        prop_assert!(played.asked.len() <= 2, "{:?}", played.asked);
+        prop_assert!(played.asked.len() <= 3, "{:?}", played.asked);
         let post = scene.method == Method::POST;
         let in_place = played.asked.iter().all(|asked| match asked {
             Asked::Verify | Asked::LoadSession | Asked::Renew => true,
-            Asked::ReadForm => post && scene.is(&scene.site.paths.login),
+            Asked::ReadForm | Asked::ReturnForm => post && scene.is(&scene.site.paths.login),
+            Asked::KeepForm => post && scene.demand().is_some_and(|(access, _)| access == Access::Required),
             Asked::ReadBody => post && scene.call().is_some_and(|call| call != "/user"),
             Asked::SignIn => post && (scene.is(&scene.site.paths.login) || scene.call() == Some("/login")),
             Asked::SignOut => scene.hosted_call() == Some(HostedPage::Logout) || post && (scene.is(&scene.site.paths.logout) || scene.call() == Some("/logout")),
@@ -334,6 +335,26 @@ proptest! {
             let cookie = scene.cookies.form.value().unwrap_or("another");
             prop_assert_eq!(&form.csrf, &csrf_token("store", cookie));
             prop_assert!(!form.password.expose().is_empty());
+        }
+    }
+
+    /// What somebody wrote goes out in nobody else's name, nor twice, nor to another site.
+    #[test]
+    fn what_was_written_is_sent_by_its_author_alone(scene in scene()) {
+        let played = scene.play();
+        let page = match &played.answer {
+            Some(Answer::Unsent(page)) => page,
+            Some(Answer::SignInForm(form)) if form.unsent.is_some() => {
+                prop_assert!(!scene.is_cross_site() && (scene.demand().is_none() || !scene.marks.authorization));
+                return Ok(());
+            }
+            Some(_) | None => return Ok(()),
+        };
+        let Known::Found(signed_in) = &played.facts.sign_in else { return Err(TestCaseError::fail("nobody")) };
+        let Known::Found(returned) = &played.facts.returned else { return Err(TestCaseError::fail("nothing")) };
+        if let Offer::Send(path) = &page.offer {
+            prop_assert_eq!(returned.unsent.author.as_ref(), Some(&signed_in.visitor.identity.sub));
+            prop_assert!(returned.first_time && path.as_str() == returned.unsent.target);
         }
     }
 

@@ -42,6 +42,8 @@ pub enum Asked {
     LoadSession,
     Renew,
     ReadForm,
+    KeepForm,
+    ReturnForm,
     ReadBody,
     SignIn,
     SignOut,
@@ -127,7 +129,9 @@ impl Scene {
                 once(&mut facts.renewal, &self.oracle.renewal);
                 Asked::Renew
             }
-            Question::ReadForm => {
+            Question::KeepForm { target, refresh } => self.keeps(target, *refresh, facts),
+            Question::ReturnForm { sealed, sub } => self.returns(sealed, sub, facts),
+            Question::ReadForm(_) => {
                 once(&mut facts.form, &self.oracle.form);
                 Asked::ReadForm
             }
@@ -160,6 +164,22 @@ impl Scene {
                 Asked::SignOut
             }
         }
+    }
+
+    /// What was written when the session had ended.
+    fn keeps(&self, target: &str, refresh: Option<(CredentialKind, &str)>, facts: &mut Facts) -> Asked {
+        let Carried { kind, refresh: carried, .. } = self.carried();
+        assert_eq!((target, refresh), (self.target.as_str(), carried.map(|token| (kind, token))));
+        once(&mut facts.kept, &self.oracle.kept);
+        Asked::KeepForm
+    }
+
+    /// What was written comes back.
+    fn returns(&self, sealed: &Arc<str>, sub: &str, facts: &mut Facts) -> Asked {
+        assert!(matches!(&facts.form, Known::Found(form) if form.unsent.as_ref() == Some(sealed)));
+        assert!(matches!(&facts.sign_in, Known::Found(new) if new.visitor.identity.sub == sub));
+        once(&mut facts.returned, &self.oracle.returned);
+        Asked::ReturnForm
     }
 
     /// That a sign-in is for what was typed, and for a client that carries what it gets as it said.

@@ -12,6 +12,7 @@ mod kept_connections;
 mod key_rotation;
 mod known_devices;
 mod languages;
+mod lost_work;
 mod mobile;
 mod mobile_crowd;
 mod nothing_leaks;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use http::Method;
 use serde_json::Map;
 
+use crate::decide::facts::FormSize;
 use crate::decide::{Decision, Facts, Known, Outcome, Question, Verdict, decide};
-use crate::model::answer::{Answer, CookieChange, Preflight};
+use crate::model::answer::{Answer, CookieChange, Offer, Preflight};
 use crate::model::api_call::CallBody;
 use crate::model::cookie::{CookieNames, Presented, PresentedCookies};
 use crate::model::credential::{CredentialKind, KeyRing};
@@ -140,7 +141,12 @@ fn asked(question: &Question<'_>) -> String {
             format!("renew {}{session}", renewable.refresh)
         }
         Question::RenewPosted(token) => format!("renew posted {}", token.expose()),
-        Question::ReadForm => "form".into(),
+        Question::ReadForm(FormSize::Plain) => "form".into(),
+        Question::ReadForm(FormSize::WithUnsent) => "large form".into(),
+        Question::KeepForm { target, refresh } => {
+            format!("keep for {target} {}", refresh.map_or("-", |(_, token)| token))
+        }
+        Question::ReturnForm { sealed, sub } => format!("return {sealed} to {sub}"),
         Question::ReadBody => "body".into(),
         Question::SignIn { credentials, kind, session, device } => {
             let session = session.map_or(String::new(), |id| format!(" for {id}"));
@@ -202,9 +208,15 @@ fn answered(answer: &Answer) -> String {
             let to = form.return_to.as_ref().map_or(String::new(), |to| format!(" to {to}"));
             let retry = form.retry_after.map_or(String::new(), |seconds| format!(" retry {seconds}"));
             let keep = if form.remember { " remember" } else { "" };
-            format!("{} form{name}{keep}{to}{retry}", form.status)
+            let unsent = form.unsent.as_ref().map_or(String::new(), |sealed| format!(" with {sealed}"));
+            format!("{} form{name}{keep}{to}{retry}{unsent}", form.status)
         }
         Answer::SignOutPage => "200 sign-out page".into(),
+        Answer::Unsent(page) => match &page.offer {
+            Offer::Send(path) => format!("200 send to {path} or go to {}", page.onward),
+            Offer::CopyAgain => "200 copy again".into(),
+            Offer::CopyOfAnother => "200 copy of another".into(),
+        },
         Answer::ProviderAsks(asks) => format!("{} page", asks.status),
         Answer::Asset(name) => format!("asset {name}"),
         Answer::AssertionKeys => "keys".into(),

@@ -8,3 +8,4 @@ mod endpoints;
 mod guarded;
 mod hosted;
 mod sign_in;
+mod unsent;

@@ -60,6 +60,7 @@ fn form() -> LoginForm {
         return_to: ReturnPath::parse("/orders#last"),
         remember: true,
         csrf: csrf_token("store", "F"),
+        unsent: None,
     }
 }
 

@@ -1,0 +1,72 @@
+//! Seals a form that met an ended session, and opens it again with the sign-in that follows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::model::credential::CredentialKind;
+use crate::model::unsent::{MAX_SEALED, PostedForm, Returned, UnsentForm, purpose};
+use crate::store::{Lease, RenewalKey};
+use crate::system;
+use crate::telemetry::audit;
+
+use super::{Caller, Runtime};
+
+/// How long after it was written a form may be sent: a person looks for their password, or for their telephone.
+const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
+
+impl Runtime {
+    /// Seals `form`, which was posted to `target`. `refresh` tells who wrote it, if it is the gateway's own, whether or not
+    /// the provider still takes it. `None` where it is too large to be carried.
+    #[must_use]
+    pub fn keep_form(
+        &self,
+        caller: Caller<'_>,
+        target: &str,
+        form: PostedForm,
+        refresh: Option<(CredentialKind, &str)>,
+    ) -> Option<Arc<str>> {
+        let site = &caller.guarded.site.name;
+        let ticket = refresh.and_then(|(kind, sealed)| self.sealing.open(site, kind, sealed));
+        let unsent = UnsentForm {
+            id: system::fresh_name(),
+            author: ticket.map(|ticket| ticket.sub),
+            target: target.to_owned(),
+            form,
+            until: caller.now.plus(KEPT_FOR).millis(),
+        };
+        let inside = serde_json::to_vec(&unsent).ok()?;
+        let sealed = URL_SAFE_NO_PAD.encode(self.sealing.seal_bytes(&purpose(site), inside, system::random())?);
+        (sealed.len() <= MAX_SEALED).then(|| sealed.into())
+    }
+
+    /// Opens a form that came back with the sign-in of `sub`. `None` where it is none of this site's, or too old.
+    pub async fn return_form(&self, caller: Caller<'_>, sealed: &str, sub: &str) -> Option<Returned> {
+        let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
+        let inside = self.sealing.open_bytes(&purpose(&caller.guarded.site.name), &sealed)?;
+        let unsent: UnsentForm = serde_json::from_slice(&inside).ok()?;
+        if unsent.has_ended(caller.now) {
+            return None;
+        }
+        // Only what may be sent is used up: of what can only be copied no harm comes.
+        let first_time = unsent.is_of(sub) && self.is_first_time(caller, &unsent).await;
+        Some(Returned { unsent, first_time })
+    }
+
+    /// Whoever takes the lease on it is the first, on whatever replica: it is never given back.
+    async fn is_first_time(&self, caller: Caller<'_>, unsent: &UnsentForm) -> bool {
+        let name = format!("vestibule unsent form\0{}", unsent.id);
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
+        let Some(key) = digest.as_ref().first_chunk() else { return false };
+        match self.shared.store.lease(RenewalKey(*key), KEPT_FOR, caller.now).await {
+            Ok(Lease::Held(_)) => true,
+            Ok(Lease::Busy | Lease::Landed(_) | Lease::Spent) => false,
+            Err(error) => {
+                audit::store_failed(&error.0);
+                false
+            }
+        }
+    }
+}
