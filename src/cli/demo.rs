@@ -3,7 +3,7 @@
 use std::fs::DirBuilder;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use base64::Engine as _;
@@ -95,8 +95,9 @@ fn prepare(arguments: &Arguments, state: &PathBuf) -> Result<Demo, String> {
     log(&settings)?;
     let clock = Clock::new();
     let issuer = settings.providers.values().next().map(|provider| provider.issuer.clone()).unwrap_or_default();
+    let outbox = state.join("outbox");
     let server = identity::open(identity::Options {
-        users: Users::demo().map_err(|error| error.to_string())?,
+        users: people(&outbox)?,
         state_dir: state.clone(),
         issuer,
         api_key: Secret::new(api_key),
@@ -104,7 +105,7 @@ fn prepare(arguments: &Arguments, state: &PathBuf) -> Result<Demo, String> {
     })
     .map_err(|error| error.to_string())?;
     let opened = Opened::open(settings, clock)?;
-    let welcome = welcome(port, admin, &arguments.sdk_page);
+    let welcome = welcome((port, admin), &arguments.sdk_page, &outbox);
     Ok(Demo { opened, identity: (server, identity), store, forum, welcome })
 }
 
@@ -123,8 +124,16 @@ fn listen(port: u16) -> String {
     quoted.join(", ")
 }
 
-fn welcome(port: u16, admin: u16, sdk_page: &RedirectUri) -> String {
-    let sdk_page = sdk_page.as_str();
+/// The accounts, and where their codes are sent. The directory is made now, so that it can be watched.
+fn people(outbox: &Path) -> Result<Users, String> {
+    DirBuilder::new().mode(0o700).create(outbox).map_err(|error| format!("{}: {error}", outbox.display()))?;
+    let mut users = Users::demo().map_err(|error| error.to_string())?;
+    users.outbox = Some(outbox.to_owned());
+    Ok(users)
+}
+
+fn welcome((port, admin): (u16, u16), sdk_page: &RedirectUri, outbox: &Path) -> String {
+    let (sdk_page, outbox) = (sdk_page.as_str(), outbox.display());
     format!(
         "
   Vestibule, the demo
@@ -140,6 +149,8 @@ fn welcome(port: u16, admin: u16, sdk_page: &RedirectUri) -> String {
     admin@example.com         has the role admin: open /admin/
     twofactor@example.com     is asked for a second factor
     newpassword@example.com   must choose a new password first
+
+  Codes that are sent by e-mail lie in {outbox}/
 
   An access token lives 60 seconds here: stay on a page and watch it being renewed.
   Ctrl-C ends the demo and forgets everything.

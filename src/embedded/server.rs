@@ -14,10 +14,12 @@ use redb::Database;
 use super::accounts::{self, Accounts};
 use super::api;
 use super::database;
+use super::outbox::Outbox;
 use super::passwords::Passwords;
 use super::sessions::{self, Sessions};
 use super::signing::SigningKey;
 use super::tokens::Issuer;
+use super::trusts::{self, Trusts};
 use super::users::Users;
 use super::waiting::Waiting;
 use crate::model::secret::Secret;
@@ -48,6 +50,8 @@ pub struct Statistics {
     pub logins: Calls,
     /// `POST /api/two-factor/login`.
     pub two_factor_logins: Calls,
+    /// `POST /api/two-factor/send/{twoFactorId}`.
+    pub code_requests: Calls,
     /// `POST /api/user/change-password`.
     pub password_changes: Calls,
     /// `POST /api/jwt/refresh` and `POST /oauth2/token`.
@@ -102,12 +106,18 @@ pub struct CodeAwaited {
     pub(super) user: String,
     pub(super) application: Option<String>,
     pub(super) attempts: u32,
+    /// The code that was sent last; the ones before it are void.
+    pub(super) sent: Option<Secret>,
+    /// How many were sent.
+    pub(super) messages: u32,
 }
 
 /// What the API works with.
 pub struct Identity {
     pub(super) users: Users,
     pub(super) accounts: Accounts,
+    pub(super) trusts: Trusts,
+    pub(super) outbox: Option<Outbox>,
     pub(super) passwords: Passwords,
     pub(super) sessions: Sessions,
     pub(super) issuer: Issuer,
@@ -141,16 +151,21 @@ pub fn open(options: Options) -> Result<IdentityServer, OpenError> {
         accounts::PASSWORDS,
         accounts::TIME_STEPS,
         accounts::RECOVERY_CODES,
+        trusts::TRUSTS,
     ];
     let failed = |error: redb::Error| OpenError::Database(path.clone(), Box::new(error));
     let database: Arc<Database> = Arc::new(database::open(&path, &tables).map_err(failed)?);
     let policy = users.policy;
     let sessions = Sessions::new(Arc::clone(&database), policy.refresh_token_lifetime, policy.grace);
-    sessions.purge(clock.now()).map_err(failed)?;
+    let trusts = Trusts::new(Arc::clone(&database));
+    let now = clock.now();
+    sessions.purge(now).and_then(|()| trusts.purge(now)).map_err(failed)?;
     let passwords = Passwords::new(users.all().map(|user| user.password.expose()));
     let identity = Identity {
+        outbox: users.outbox.as_deref().map(Outbox::new),
         users,
         accounts: Accounts::new(database),
+        trusts,
         passwords,
         sessions,
         issuer: Issuer::new(key, issuer, policy.access_token_lifetime),
@@ -197,9 +212,10 @@ async fn purge_forever(identity: &Identity) {
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        let sessions = identity.sessions.clone();
+        let (sessions, trusts) = (identity.sessions.clone(), identity.trusts.clone());
         let now = identity.clock.now();
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || sessions.purge(now)).await {
+        let purge = move || sessions.purge(now).and_then(|()| trusts.purge(now));
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(purge).await {
             tracing::warn!(%error, "expired sessions could not be purged");
         }
     }

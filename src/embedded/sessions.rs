@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::database::{self, JsonTable};
 use super::ids;
+use super::seen_from::SeenFrom;
 use super::successor::{opened, sealed};
 use crate::model::moment::Moment;
 use crate::model::secret::Secret;
@@ -35,6 +36,9 @@ pub struct Session {
     pub started: u64,
     /// When it is over, in milliseconds, however often it was renewed.
     pub expires: u64,
+    /// Where it was begun.
+    #[serde(default)]
+    pub from: SeenFrom,
 }
 
 /// What came of presenting a refresh token.
@@ -98,13 +102,20 @@ impl Sessions {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn begin(&self, user: &str, application: &str, now: Moment) -> Result<(Session, Secret), Error> {
+    pub fn begin(
+        &self,
+        user: &str,
+        application: &str,
+        from: SeenFrom,
+        now: Moment,
+    ) -> Result<(Session, Secret), Error> {
         let session = Session {
             id: ids::random_uuid(),
             user: user.to_owned(),
             application: application.to_owned(),
             started: now.millis(),
             expires: now.plus(self.lifetime).millis(),
+            from,
         };
         let token = Secret::new(ids::random_secret());
         let write = self.database.begin_write()?;
@@ -304,7 +315,7 @@ mod tests {
     fn a_used_token_brings_the_newest_within_grace_and_ends_the_session_after() {
         let directory = tempfile::tempdir().unwrap();
         let sessions = sessions(&directory);
-        let (session, first) = sessions.begin("ada", "store", Moment::from_secs(100)).unwrap();
+        let (session, first) = sessions.begin("ada", "store", SeenFrom::default(), Moment::from_secs(100)).unwrap();
         let second = successor(sessions.renew(first.expose(), Moment::from_secs(101)).unwrap());
         let third = successor(sessions.renew(second.expose(), Moment::from_secs(102)).unwrap());
         let again = sessions.renew(first.expose(), Moment::from_secs(111)).unwrap();
@@ -318,7 +329,7 @@ mod tests {
     fn renewing_does_not_extend_a_session() {
         let directory = tempfile::tempdir().unwrap();
         let sessions = sessions(&directory);
-        let (_, mut token) = sessions.begin("ada", "store", Moment::from_secs(0)).unwrap();
+        let (_, mut token) = sessions.begin("ada", "store", SeenFrom::default(), Moment::from_secs(0)).unwrap();
         for second in [300, 600, 999] {
             token = successor(sessions.renew(token.expose(), Moment::from_secs(second)).unwrap());
         }
@@ -330,7 +341,7 @@ mod tests {
     fn no_token_rests_in_the_clear() {
         let directory = tempfile::tempdir().unwrap();
         let sessions = sessions(&directory);
-        let (_, first) = sessions.begin("ada", "store", Moment::from_secs(0)).unwrap();
+        let (_, first) = sessions.begin("ada", "store", SeenFrom::default(), Moment::from_secs(0)).unwrap();
         let second = successor(sessions.renew(first.expose(), Moment::from_secs(1)).unwrap());
         let rows = rows(&sessions);
         assert_eq!(rows.len(), 2);
@@ -343,7 +354,7 @@ mod tests {
     fn what_is_over_is_forgotten() {
         let directory = tempfile::tempdir().unwrap();
         let sessions = sessions(&directory);
-        let (_, first) = sessions.begin("ada", "store", Moment::from_secs(0)).unwrap();
+        let (_, first) = sessions.begin("ada", "store", SeenFrom::default(), Moment::from_secs(0)).unwrap();
         let second = successor(sessions.renew(first.expose(), Moment::from_secs(1)).unwrap());
         sessions.purge(Moment::from_secs(11)).unwrap();
         assert_eq!(rows(&sessions).iter().filter(|(_, value)| value.contains("\"successor\":\"")).count(), 1);
@@ -362,7 +373,7 @@ mod tests {
         let sessions = sessions(&directory);
         let now = Moment::from_secs(0);
         for (user, application) in [("ada", "store"), ("ada", "forum"), ("bob", "store"), ("bob", "forum")] {
-            sessions.begin(user, application, now).unwrap();
+            sessions.begin(user, application, SeenFrom::default(), now).unwrap();
         }
         let selection = |user: Option<&str>, application: Option<&str>| Selection {
             user: user.map(ToOwned::to_owned),

@@ -1,13 +1,16 @@
 //! The people the identity server knows.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::ids;
+use super::password_rules::PasswordRules;
 use super::passwords::{PasswordError, hash_password};
+use super::two_factor::TwoFactor;
 use crate::model::moment::Moment;
 use crate::model::secret::Secret;
 
@@ -81,15 +84,6 @@ pub enum AccountState {
     LoginPrevented,
 }
 
-/// What is asked for after the password.
-#[derive(Clone, Debug)]
-pub struct TwoFactor {
-    /// The secret shared with the authenticator app: base32, at least 128 bits.
-    pub totp: Secret,
-    /// Codes that work once each, for a lost phone.
-    pub recovery_codes: Vec<Secret>,
-}
-
 /// Why a new password is demanded; FusionAuth's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChangeReason {
@@ -144,6 +138,10 @@ impl Default for TokenPolicy {
 pub struct Users {
     /// How tokens are made.
     pub policy: TokenPolicy,
+    /// What new passwords must be.
+    pub password_rules: PasswordRules,
+    /// The directory that codes by e-mail and SMS are put into; without one there are none.
+    pub outbox: Option<PathBuf>,
     by_id: HashMap<String, Arc<User>>,
     by_login: HashMap<String, Arc<User>>,
 }
@@ -195,7 +193,8 @@ impl Users {
     }
 
     /// The demo's accounts, all with [`DEMO_PASSWORD`]: `shopper@example.com`, `admin@example.com` (role `admin`
-    /// everywhere), `twofactor@example.com` ([`DEMO_TOTP`]) and `newpassword@example.com` (must change it).
+    /// everywhere), `twofactor@example.com` ([`DEMO_TOTP`], or by e-mail where there is an outbox) and
+    /// `newpassword@example.com` (must change it).
     /// Access tokens live 60 s, so that renewal can be watched.
     ///
     /// # Errors
@@ -217,7 +216,11 @@ impl Users {
             two_factor: None,
             must_change_password: None,
         };
-        let two_factor = TwoFactor { totp: Secret::new(DEMO_TOTP), recovery_codes: Vec::new() };
+        let two_factor = TwoFactor {
+            totp: Some(Secret::new(DEMO_TOTP)),
+            email: Some("twofactor@example.com".to_owned()),
+            ..TwoFactor::default()
+        };
         let people = [
             account("shopper@example.com", "Sam Shopper"),
             User {

@@ -12,9 +12,14 @@ use toml::Spanned;
 
 use super::ids;
 use super::passwords::cost_of;
-use super::users::{AccountState, Algorithm, ChangeReason, TokenPolicy, TwoFactor, User, Users, totp_code};
-use crate::model::moment::Moment;
+use super::users::{AccountState, Algorithm, ChangeReason, TokenPolicy, User, Users};
 use crate::model::secret::Secret;
+
+mod rules;
+mod second_factors;
+
+use rules::PasswordEntry;
+use second_factors::{Messages, TwoFactorEntry};
 
 /// The problems of a users file.
 #[derive(Debug)]
@@ -48,7 +53,7 @@ impl fmt::Display for UsersFileError {
 
 impl std::error::Error for UsersFileError {}
 
-/// Reads the users file at `path`.
+/// Reads the users file at `path`. A relative outbox is beside it.
 ///
 /// # Errors
 /// All its problems.
@@ -56,7 +61,10 @@ pub fn load(path: &Path) -> Result<Users, UsersFileError> {
     let failed = |problems| UsersFileError { path: path.to_owned(), problems };
     let text = fs::read_to_string(path)
         .map_err(|error| failed(vec![Problem { line: 0, column: 0, what: format!("cannot be read: {error}") }]))?;
-    parse(&text).map_err(failed)
+    let mut users = parse(&text).map_err(failed)?;
+    let beside = path.parent().unwrap_or(Path::new(""));
+    users.outbox = users.outbox.map(|outbox| beside.join(outbox));
+    Ok(users)
 }
 
 /// Reads `text` as a users file.
@@ -68,9 +76,17 @@ pub fn parse(text: &str) -> Result<Users, Vec<Problem>> {
         .map_err(|error| vec![Problem::at(text, &error.span().unwrap_or_default(), &without_value(error.message()))])?;
     let mut faults = Faults::default();
     let mut users = Users::new(file.policy(&mut faults));
+    users.password_rules = file.password.unwrap_or_default().checked(&mut faults);
+    if let Some(outbox) = file.outbox {
+        if !printable(outbox.get_ref()) {
+            faults.note(&outbox.span(), "no directory; relative ones are beside this file");
+        }
+        users.outbox = Some(outbox.into_inner().into());
+    }
+    let messages = if users.outbox.is_some() { Messages::Delivered } else { Messages::Nowhere };
     for entry in file.users {
         let span = entry.email.span();
-        let Some(user) = entry.checked(&mut faults) else { continue };
+        let Some(user) = entry.checked(messages, &mut faults) else { continue };
         if let Err(taken) = users.add(user) {
             faults.note(&span, format!("{taken} belongs to another user already"));
         }
@@ -108,6 +124,8 @@ struct UsersFile {
     access_token_lifetime: Option<Spanned<String>>,
     refresh_token_lifetime: Option<Spanned<String>>,
     grace: Option<Spanned<String>>,
+    outbox: Option<Spanned<String>>,
+    password: Option<PasswordEntry>,
     #[serde(default)]
     users: Vec<UserEntry>,
 }
@@ -128,16 +146,8 @@ struct UserEntry {
     unverified_applications: Vec<String>,
     #[serde(default)]
     state: AccountState,
-    two_factor: Option<TwoFactorEntry>,
+    two_factor: Option<Spanned<TwoFactorEntry>>,
     must_change_password: Option<ChangeReason>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TwoFactorEntry {
-    totp: Spanned<String>,
-    #[serde(default)]
-    recovery_codes: Vec<Spanned<String>>,
 }
 
 impl UsersFile {
@@ -168,11 +178,10 @@ impl UsersFile {
 
 impl UserEntry {
     /// The user, or `None` after noting why there is none.
-    fn checked(self, faults: &mut Faults) -> Option<User> {
+    fn checked(self, messages: Messages, faults: &mut Faults) -> Option<User> {
         let before = faults.0.len();
         let email = self.email.get_ref();
-        if !email.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty()) || !printable(email)
-        {
+        if !is_email(email) {
             faults.note(&self.email.span(), "no e-mail address");
         }
         if let Some(username) = self.username.as_ref().filter(|name| !printable(name.get_ref())) {
@@ -189,7 +198,14 @@ impl UserEntry {
             let hint = "take one from `vestibule hash-password`";
             faults.note(&self.password.span(), format!("no password hash: {why}; {hint}"));
         }
-        let two_factor = self.two_factor.map(|entry| entry.checked(faults));
+        let two_factor = self.two_factor.and_then(|entry| {
+            let span = entry.span();
+            let checked = entry.into_inner().checked(messages, faults);
+            if checked.is_none() {
+                faults.note(&span, "no way to get a code: add `totp`, `email` or `sms`");
+            }
+            checked
+        });
         (faults.0.len() == before).then(|| User {
             id,
             email: self.email.into_inner(),
@@ -207,21 +223,6 @@ impl UserEntry {
     }
 }
 
-impl TwoFactorEntry {
-    fn checked(self, faults: &mut Faults) -> TwoFactor {
-        if totp_code(self.totp.get_ref(), Moment::from_secs(0)).is_none() {
-            faults.note(&self.totp.span(), "no base32 secret of at least 128 bits (26 letters)");
-        }
-        for code in self.recovery_codes.iter().filter(|code| code.get_ref().trim().len() < 10) {
-            faults.note(&code.span(), "a recovery code has at least 10 characters");
-        }
-        TwoFactor {
-            totp: Secret::new(self.totp.into_inner()),
-            recovery_codes: self.recovery_codes.into_iter().map(|code| Secret::new(code.into_inner())).collect(),
-        }
-    }
-}
-
 /// A value of the wrong type may be a secret in the wrong place: what was expected is told, not what stands there.
 fn without_value(message: &str) -> String {
     match message.split_once(", expected ") {
@@ -230,6 +231,10 @@ fn without_value(message: &str) -> String {
         }
         Some(_) | None => message.to_owned(),
     }
+}
+
+fn is_email(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty()) && printable(text)
 }
 
 /// Claims end up in headers of upstreams: no control characters, no blanks that some would trim.
@@ -255,6 +260,7 @@ fn duration(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::embedded::password_rules::PasswordRules;
 
     const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$Zm9vYmFyZm9vYmFyZm9vYg";
 
@@ -265,7 +271,13 @@ mod tests {
         assert_eq!(ada.email, "ada@example.com");
         assert_eq!(ada.roles_in("3c219e58-ed0e-4b18-ad48-f4f92793ae32"), ["staff", "admin"]);
         assert_eq!(ada.roles_in("85a03867-dccf-4882-adde-1a79aeec50df"), ["staff"]);
-        assert!(ada.two_factor.is_some());
+        let two_factor = ada.two_factor.as_ref().unwrap();
+        let methods: Vec<_> = two_factor.methods().map(|method| (method.id, method.address)).collect();
+        assert_eq!(methods, [("TOTP", ""), ("EMAIL", "ada@example.com"), ("SMS", "+1 555 555 5512")]);
+        assert_eq!(
+            (users.password_rules, users.outbox.as_deref()),
+            (PasswordRules::default(), Some(Path::new("outbox")))
+        );
         assert_eq!(users.all().count(), 2);
         assert_eq!(users.policy, TokenPolicy::default());
     }
@@ -284,6 +296,46 @@ mod tests {
         assert_eq!(at, [(1, 9), (3, 6), (4, 9), (5, 12), (9, 25), (14, 9)], "{places:?}");
         assert!(places.iter().all(|(_, _, what)| !what.contains("secret\"")), "{places:?}");
         assert!(places[5].2.starts_with("c@example.com belongs"), "{places:?}");
+    }
+
+    #[test]
+    fn a_second_factor_can_be_had() {
+        let user = format!("[[users]]\nemail = \"a@example.com\"\npassword = \"{HASH}\"\n");
+        for (two_factor, problem) in [
+            ("{ }", "no way to get a code"),
+            ("{ recovery_codes = [\"0123456789\"] }", "no way to get a code"),
+            ("{ email = \"a@example.com\" }", "codes cannot be sent: there is no outbox"),
+            ("{ sms = \"+1 555 5512\" }", "codes cannot be sent: there is no outbox"),
+            ("{ totp = \"AAAA\" }", "no base32 secret"),
+        ] {
+            let problems = parse(&format!("{user}two_factor = {two_factor}\n")).unwrap_err();
+            assert_eq!((problems.len(), problems[0].line), (1, 4), "{two_factor}: {problems:?}");
+            assert!(problems[0].what.starts_with(problem), "{two_factor}: {problems:?}");
+        }
+        for two_factor in ["{ email = \"nobody\" }", "{ sms = \"110\" }", "{ sms = \"+1 555 \\n5512\" }"] {
+            let text = format!("outbox = \"out\"\n{user}two_factor = {two_factor}\n");
+            assert_eq!(parse(&text).unwrap_err().len(), 1, "{two_factor}");
+        }
+        let users = parse(&format!("outbox = \"out\"\n{user}two_factor = {{ sms = \"+1 555 5512\" }}\n")).unwrap();
+        assert_eq!(users.by_login("a@example.com").unwrap().two_factor.as_ref().unwrap().methods().count(), 1);
+    }
+
+    #[test]
+    fn the_rules_for_passwords_are_read() {
+        let rules = parse("[password]\nmin_length = 12\nrequire_number = true\n").unwrap().password_rules;
+        assert_eq!(rules, PasswordRules { min_length: 12, require_number: true, ..PasswordRules::default() });
+        for text in ["[password]\nmin_length = 3\n", "[password]\nmin_length = 300\n", "[password]\nmin_length = -1\n"]
+        {
+            assert_eq!(parse(text).unwrap_err()[0].line, 2, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_outbox_is_beside_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("users.toml");
+        fs::write(&file, "outbox = \"out\"\n").unwrap();
+        assert_eq!(load(&file).unwrap().outbox, Some(directory.path().join("out")));
     }
 
     #[test]

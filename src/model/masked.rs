@@ -11,15 +11,15 @@ pub fn email(address: &str) -> Option<String> {
     if name.is_empty() || host.is_empty() {
         return None;
     }
-    // The first of two letters is half of the name.
-    let first = name.chars().next().filter(|_| name.chars().count() > 2);
+    // The first of two letters is half of the name; a star is masked already.
+    let first = name.chars().next().filter(|first| *first != '*' && name.chars().count() > 2);
     shown(format!("{}***@{host}", first.map(String::from).unwrap_or_default()))
 }
 
-/// A telephone number with its last two digits: `***55`. `None` where it has fewer than four.
+/// A telephone number with its last two digits: `***55`. `None` where it has fewer than four, stars included.
 #[must_use]
 pub fn telephone(number: &str) -> Option<String> {
-    let digits: Vec<char> = number.chars().filter(char::is_ascii_digit).collect();
+    let digits: Vec<char> = number.chars().filter(|letter| letter.is_ascii_digit() || *letter == '*').collect();
     let (hidden, last) = digits.split_at_checked(digits.len().checked_sub(2)?)?;
     (hidden.len() >= 2).then(|| format!("***{}", last.iter().collect::<String>()))
 }
@@ -41,6 +41,7 @@ mod tests {
             ("ab@example.com", Some("***@example.com")),
             ("\"a@b\"@example.com", Some("\"***@example.com")),
             ("d****h@example.com", Some("d***@example.com")),
+            ("***@example.com", Some("***@example.com")),
             ("no address", None),
             ("@example.com", None),
             ("dinesh@", None),
@@ -53,9 +54,13 @@ mod tests {
 
     #[test]
     fn a_number_shows_its_end() {
-        for (number, masked) in
-            [("+1 (555) 555-5512", Some("***12")), ("***-***-5512", Some("***12")), ("112", None), ("", None)]
-        {
+        for (number, masked) in [
+            ("+1 (555) 555-5512", Some("***12")),
+            ("***-***-5512", Some("***12")),
+            ("***12", Some("***12")),
+            ("112", None),
+            ("", None),
+        ] {
             assert_eq!(telephone(number).as_deref(), masked, "{number}");
         }
     }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, Refusal, json_with, with_database};
 use super::user::described;
 use crate::embedded::ids;
+use crate::embedded::seen_from::SeenFrom;
 use crate::embedded::server::Identity;
 use crate::embedded::tokens::{Authentication, Subject};
 use crate::embedded::users::{AccountState, User};
@@ -19,6 +20,17 @@ pub(super) struct Proved {
     pub(super) application: Option<String>,
     pub(super) authentication: Authentication,
     pub(super) tokens: Tokens,
+    /// Whether their device shall not be asked for a code again for a while.
+    pub(super) trust: Trust,
+    /// Where they are.
+    pub(super) from: SeenFrom,
+}
+
+/// Whether a device shall be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    Wanted,
+    Unwanted,
 }
 
 /// Whether tokens are wanted.
@@ -58,7 +70,7 @@ pub(super) fn application(named: Option<String>) -> Result<Option<String>, Refus
 /// The last steps, in FusionAuth's order: 203, 212, 213, 202, 200.
 pub(super) async fn admit(identity: &Arc<Identity>, proved: Proved) -> Answer {
     let user = Arc::clone(&proved.user);
-    let (_, must_change) = with_database(identity, move |identity| identity.accounts.password_of(&user)).await?;
+    let (password, must_change) = with_database(identity, move |identity| identity.accounts.password_of(&user)).await?;
     let user = &proved.user;
     if let Some(reason) = must_change {
         let id = identity.password_changes.put(user.id.clone(), identity.clock.now());
@@ -71,6 +83,7 @@ pub(super) async fn admit(identity: &Arc<Identity>, proved: Proved) -> Answer {
         return Ok(json_with(coded(212), &body));
     }
     let Some(application) = proved.application.as_deref() else {
+        trust(identity, &proved, password, &mut body).await?;
         return with_tokens(identity, &proved, None, (StatusCode::OK, body));
     };
     if user.unverified_applications.iter().any(|one| one == application) {
@@ -80,15 +93,32 @@ pub(super) async fn admit(identity: &Arc<Identity>, proved: Proved) -> Answer {
     if !user.is_registered(application) {
         return with_tokens(identity, &proved, None, (StatusCode::ACCEPTED, body));
     }
+    trust(identity, &proved, password, &mut body).await?;
     if proved.tokens == Tokens::Unwanted {
         return Ok(json_with(StatusCode::OK, &body));
     }
     let (id, application, now) = (user.id.clone(), application.to_owned(), identity.clock.now());
+    let from = proved.from.clone();
     let (session, refresh) =
-        with_database(identity, move |identity| identity.sessions.begin(&id, &application, now)).await?;
+        with_database(identity, move |identity| identity.sessions.begin(&id, &application, from, now)).await?;
     body.insert("refreshToken".to_owned(), refresh.expose().into());
     body.insert("refreshTokenId".to_owned(), session.id.clone().into());
     with_tokens(identity, &proved, Some(&session.id), (StatusCode::OK, body))
+}
+
+/// Gives the proof that this device is trusted, where that is wished.
+async fn trust(
+    identity: &Arc<Identity>,
+    proved: &Proved,
+    password: String,
+    body: &mut Map<String, Value>,
+) -> Result<(), Refusal> {
+    if proved.trust == Trust::Wanted {
+        let (id, now) = (proved.user.id.clone(), identity.clock.now());
+        let trusted = with_database(identity, move |identity| identity.trusts.begin(&id, &password, now)).await?;
+        body.insert("twoFactorTrustId".to_owned(), trusted.expose().into());
+    }
+    Ok(())
 }
 
 fn with_tokens(

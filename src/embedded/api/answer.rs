@@ -8,18 +8,21 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::embedded::password_rules::Broken;
 use crate::embedded::server::Identity;
 
 /// What an endpoint comes to.
 pub(super) type Answer = Result<Response, Refusal>;
 
 /// Why an endpoint does not do what it was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// 400 with an Errors object about this field.
     Invalid(&'static str, Fault),
+    /// 400 with an Errors object about the new password.
+    Unfit(Vec<Broken>),
     /// 400 with an Errors object about the body as a whole.
     Malformed,
     /// 401: the API key or token is missing or wrong.
@@ -45,12 +48,6 @@ pub(super) enum Fault {
     Blank,
     /// Not what it must be.
     Invalid,
-    /// Shorter than it must be.
-    TooShort,
-    /// Longer than it may be.
-    TooLong,
-    /// The same as before.
-    PreviouslyUsed,
 }
 
 impl Fault {
@@ -58,9 +55,6 @@ impl Fault {
         match self {
             Self::Blank => "blank",
             Self::Invalid => "invalid",
-            Self::TooShort => "tooShort",
-            Self::TooLong => "tooLong",
-            Self::PreviouslyUsed => "previouslyUsed",
         }
     }
 }
@@ -73,6 +67,13 @@ impl IntoResponse for Refusal {
                 let message = format!("The field {field} is refused: {}.", fault.word());
                 let errors = json!({ "fieldErrors": { field: [{ "code": code, "message": message }] } });
                 json_with(StatusCode::BAD_REQUEST, &errors)
+            }
+            Self::Unfit(broken) => {
+                let errors: Vec<Value> = broken
+                    .iter()
+                    .map(|rule| json!({ "code": format!("[{}]password", rule.word()), "message": rule.message() }))
+                    .collect();
+                json_with(StatusCode::BAD_REQUEST, &json!({ "fieldErrors": { "password": errors } }))
             }
             Self::Malformed => {
                 let error = json!({ "code": "[invalidJSON]", "message": "The request body is no such JSON object." });
@@ -126,14 +127,22 @@ pub(super) fn read_or_default<T: DeserializeOwned + Default>(body: &Bytes) -> Re
     if body.is_empty() { Ok(T::default()) } else { read(body) }
 }
 
-/// Runs what waits for the disk away from the threads that serve requests.
+/// [`apart`], for the database.
 pub(super) async fn with_database<T: Send + 'static>(
     identity: &Arc<Identity>,
     work: impl FnOnce(&Identity) -> Result<T, redb::Error> + Send + 'static,
 ) -> Result<T, Refusal> {
+    apart(identity, work).await
+}
+
+/// Runs what waits for the disk away from the threads that serve requests.
+pub(super) async fn apart<T: Send + 'static, E: Into<Refusal> + Send + 'static>(
+    identity: &Arc<Identity>,
+    work: impl FnOnce(&Identity) -> Result<T, E> + Send + 'static,
+) -> Result<T, Refusal> {
     let identity = Arc::clone(identity);
     match tokio::task::spawn_blocking(move || work(&identity)).await {
-        Ok(result) => result.map_err(Refusal::from),
+        Ok(result) => result.map_err(E::into),
         Err(_) => Err(Refusal::Internal),
     }
 }

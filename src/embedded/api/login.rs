@@ -6,12 +6,13 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use serde::Deserialize;
-use serde_json::json;
 
-use super::admission::{Proved, Tokens, admit, application, coded, require_active};
-use super::answer::{Answer, Fault, Refusal, json_with, read, with_database};
-use super::caller::require_key;
-use crate::embedded::server::{CodeAwaited, Identity};
+use super::admission::{Proved, Tokens, Trust, admit, application, require_active};
+use super::answer::{Answer, Fault, Refusal, read, with_database};
+use super::caller::{cookie, require_key};
+use super::two_factor;
+use crate::embedded::seen_from::SeenFrom;
+use crate::embedded::server::Identity;
 use crate::embedded::tokens::Authentication;
 use crate::embedded::users::User;
 use crate::model::secret::Secret;
@@ -23,8 +24,11 @@ struct LoginRequest {
     password: Option<String>,
     application_id: Option<String>,
     one_time_password: Option<String>,
+    two_factor_trust_id: Option<String>,
     #[serde(rename = "noJWT")]
     no_jwt: Option<bool>,
+    #[serde(flatten)]
+    from: SeenFrom,
 }
 
 /// Checks a password, or the one-time password that follows a change of password.
@@ -33,14 +37,14 @@ pub(super) async fn login(State(identity): State<Arc<Identity>>, headers: Header
     require_key(&headers, &identity)?;
     let request: LoginRequest = read(&body)?;
     let application = application(request.application_id)?;
-    let tokens = Tokens::unless(request.no_jwt);
+    let (tokens, trust, from) = (Tokens::unless(request.no_jwt), Trust::Unwanted, request.from.bounded());
     if let Some(once) = request.one_time_password {
         let now = identity.clock.now();
         let id = identity.one_time_passwords.take(&once, now).ok_or(Refusal::NotFound)?;
         let user = Arc::clone(identity.users.by_id(&id).ok_or(Refusal::NotFound)?);
         require_active(&user)?;
         let authentication = Authentication::OneTimePassword;
-        return admit(&identity, Proved { user, application, authentication, tokens }).await;
+        return admit(&identity, Proved { user, application, authentication, tokens, trust, from }).await;
     }
     let login_id = request.login_id.filter(|id| !id.trim().is_empty());
     let login_id = login_id.ok_or(Refusal::Invalid("loginId", Fault::Blank))?;
@@ -49,16 +53,24 @@ pub(super) async fn login(State(identity): State<Arc<Identity>>, headers: Header
     let user = with_password(&identity, &login_id, Secret::new(password)).await?;
     // Only who knows the password learns the state of the account.
     require_active(&user)?;
-    if user.two_factor.is_some() {
-        let awaited = CodeAwaited { user: user.id.clone(), application, attempts: 0 };
-        let id = identity.codes.put(awaited, identity.clock.now());
-        let authenticator = json!({ "algorithm": "HmacSHA1", "codeLength": 6, "timeStep": 30 });
-        let method =
-            json!({ "id": "TOTP", "method": "authenticator", "authenticator": authenticator, "lastUsed": true });
-        return Ok(json_with(coded(242), &json!({ "twoFactorId": id, "methods": [method] })));
+    // A cookie wins over the body, as everywhere in this API.
+    let proof = cookie(&headers, "fusionauth.trust").or(request.two_factor_trust_id);
+    if user.two_factor.is_some() && !is_trusted(&identity, &user, proof).await? {
+        return Ok(two_factor::ask(&identity, &user, application));
     }
     let authentication = Authentication::Password;
-    admit(&identity, Proved { user, application, authentication, tokens }).await
+    admit(&identity, Proved { user, application, authentication, tokens, trust, from }).await
+}
+
+/// Whether `proof` says that this device of `user` is trusted.
+async fn is_trusted(identity: &Arc<Identity>, user: &Arc<User>, proof: Option<String>) -> Result<bool, Refusal> {
+    let Some(proof) = proof else { return Ok(false) };
+    let (user, now) = (Arc::clone(user), identity.clock.now());
+    with_database(identity, move |identity| {
+        let (password, _) = identity.accounts.password_of(&user)?;
+        identity.trusts.holds(&proof, &user.id, &password, now)
+    })
+    .await
 }
 
 /// The user with this name and password. A hash is computed in every case: the time says nothing about who exists.

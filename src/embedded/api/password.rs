@@ -10,15 +10,11 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::answer::{Answer, Fault, Refusal, json_with, read, with_database};
+use crate::embedded::password_rules::Broken;
 use crate::embedded::server::Identity;
 use crate::embedded::sessions::Selection;
 use crate::embedded::users::User;
 use crate::model::secret::Secret;
-
-/// In characters, FusionAuth's own rule.
-const SHORTEST: usize = 8;
-/// In characters, FusionAuth's own rule.
-const LONGEST: usize = 256;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -52,7 +48,7 @@ async fn replace(identity: &Arc<Identity>, id: String, request: ChangePasswordRe
     let now = identity.clock.now();
     let waiting = identity.password_changes.look(&id, now, |_| {}).ok_or(Refusal::NotFound)?;
     let user = Arc::clone(identity.users.by_id(&waiting).ok_or(Refusal::NotFound)?);
-    let password = acceptable(request.password)?;
+    let password = acceptable(identity, request.password)?;
     let current = current_hash(identity, &user).await?;
     if let Some(claimed) = request.current_password
         && !identity.passwords.matches(Some(current.clone()), Secret::new(claimed)).await
@@ -60,7 +56,7 @@ async fn replace(identity: &Arc<Identity>, id: String, request: ChangePasswordRe
         return Err(Refusal::NotFound);
     }
     if identity.passwords.matches(Some(current), password.clone()).await {
-        return Err(Refusal::Invalid("password", Fault::PreviouslyUsed));
+        return Err(Refusal::Unfit(vec![Broken::PreviouslyUsed]));
     }
     let hash = identity.passwords.hash(password).await.map_err(|_| Refusal::Internal)?;
     // Taken only now: a refused password leaves the way open for a better one.
@@ -78,14 +74,10 @@ async fn replace(identity: &Arc<Identity>, id: String, request: ChangePasswordRe
     Ok(json_with(StatusCode::OK, &json!({ "oneTimePassword": once })))
 }
 
-fn acceptable(password: Option<String>) -> Result<Secret, Refusal> {
-    let password = password.ok_or(Refusal::Invalid("password", Fault::Blank))?;
-    match password.chars().count() {
-        0 => Err(Refusal::Invalid("password", Fault::Blank)),
-        1..SHORTEST => Err(Refusal::Invalid("password", Fault::TooShort)),
-        SHORTEST..=LONGEST => Ok(Secret::new(password)),
-        _ => Err(Refusal::Invalid("password", Fault::TooLong)),
-    }
+fn acceptable(identity: &Identity, password: Option<String>) -> Result<Secret, Refusal> {
+    let password = password.unwrap_or_default();
+    let broken = identity.users.password_rules.broken_by(&password);
+    if broken.is_empty() { Ok(Secret::new(password)) } else { Err(Refusal::Unfit(broken)) }
 }
 
 async fn current_hash(identity: &Arc<Identity>, user: &Arc<User>) -> Result<String, Refusal> {

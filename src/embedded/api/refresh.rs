@@ -170,7 +170,13 @@ async fn renew(
 }
 
 fn described(identity: &Identity, session: &Session) -> Value {
+    let mut device = session.from.device().map_or_else(|| json!({}), |device| json!(device));
+    if let (Some(address), Some(members)) = (&session.from.ip_address, device.as_object_mut()) {
+        members.insert("lastAccessedAddress".to_owned(), address.as_str().into());
+        members.insert("lastAccessedInstant".to_owned(), session.started.into());
+    }
     json!({
+        "metaData": { "device": device },
         "id": session.id,
         "userId": session.user,
         "applicationId": session.application,

@@ -17,6 +17,9 @@ use crate::embedded::users::{AccountState, ChangeReason, DEMO_PASSWORD, DEMO_TOT
 use crate::model::secret::Secret;
 use crate::system::{Clock, detach};
 
+mod new_password;
+mod second_factor;
+
 const STORE: &str = "3c219e58-ed0e-4b18-ad48-f4f92793ae32";
 const KEY: (&str, &str) = ("Authorization", "the key");
 
@@ -226,52 +229,6 @@ async fn codes_cannot_be_tried_without_end() {
         assert_eq!(server.post("/api/two-factor/login", attempt.clone()).await.0, 421);
     }
     assert_eq!(server.post("/api/two-factor/login", attempt).await.0, 404);
-}
-
-#[tokio::test]
-async fn a_demanded_password_is_changed_and_stays_changed() {
-    let directory = tempfile::tempdir().unwrap();
-    let users = Users::demo().unwrap();
-    let server = Running::start(directory.path(), users.clone());
-    let (status, body) = server.login("newpassword@example.com", DEMO_PASSWORD).await;
-    assert_eq!((status, &body["changePasswordReason"]), (203, &json!("Administrative")));
-    let id = body["changePasswordId"].as_str().unwrap();
-    let change = async |password: &str| {
-        server.post("/api/user/change-password", json!({ "changePasswordId": id, "password": password })).await
-    };
-    assert_eq!(server.call(&format!("GET /api/user/change-password/{id}"), &[], "").await.0, 200);
-    let (status, refused) = change("short").await;
-    assert_eq!((status, &refused["fieldErrors"]["password"][0]["code"]), (400, &json!("[tooShort]password")));
-    assert_eq!(change(DEMO_PASSWORD).await.0, 400);
-    let (status, changed) = change("a new password").await;
-    assert_eq!(status, 200, "{changed}");
-    assert_eq!(change("another password").await.0, 404);
-    let once = json!({ "oneTimePassword": changed["oneTimePassword"], "applicationId": STORE }).to_string();
-    let (status, body) = server.call("POST /api/login", &[KEY], &once).await;
-    assert_eq!((status, &claims(&body["token"])["authenticationType"]), (200, &json!("ONE_TIME_PASSWORD")));
-    assert_eq!(server.call("POST /api/login", &[KEY], &once).await.0, 404);
-    server.stop().await;
-    let server = Running::start(directory.path(), users);
-    assert_eq!(server.login("newpassword@example.com", DEMO_PASSWORD).await.0, 404);
-    assert_eq!(server.login("newpassword@example.com", "a new password").await.0, 200);
-    server.stop().await;
-    // Hashed anew: the entry in the users file changed, and counts.
-    let server = Running::start(directory.path(), Users::demo().unwrap());
-    assert_eq!(server.login("newpassword@example.com", DEMO_PASSWORD).await.0, 203);
-}
-
-#[tokio::test]
-async fn changing_the_password_ends_every_session() {
-    let directory = tempfile::tempdir().unwrap();
-    let server = Running::start(directory.path(), Users::demo().unwrap());
-    let (_, before) = server.login("shopper@example.com", DEMO_PASSWORD).await;
-    server.stop().await;
-    let demanded = with_shopper(|user| user.must_change_password = Some(ChangeReason::Breached));
-    let server = Running::start(directory.path(), demanded);
-    let (_, body) = server.login("shopper@example.com", DEMO_PASSWORD).await;
-    let path = format!("/api/user/change-password/{}", body["changePasswordId"].as_str().unwrap());
-    assert_eq!(server.post(&path, json!({ "password": "a new password" })).await.0, 200);
-    assert_eq!(server.refresh(&before["refreshToken"]).await.0, 400);
 }
 
 #[tokio::test]

@@ -1,21 +1,56 @@
-//! `POST /api/two-factor/login` and `/send`.
+//! `POST /api/two-factor/login` and `/send`: the code after the password.
 
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
-use super::admission::{Proved, Tokens, admit, application, require_active};
-use super::answer::{Answer, Fault, Refusal, read, with_database};
-use crate::embedded::server::Identity;
+use super::admission::{Proved, Tokens, Trust, admit, application, coded, require_active};
+use super::answer::{Answer, Fault, Refusal, apart, json_with, read, read_or_default, with_database};
+use crate::embedded::ids;
+use crate::embedded::outbox::Message;
+use crate::embedded::seen_from::SeenFrom;
+use crate::embedded::server::{CodeAwaited, Identity};
 use crate::embedded::tokens::Authentication;
+use crate::embedded::two_factor::{Method, TwoFactor};
 use crate::embedded::users::{User, totp_step};
+use crate::model::secret::Secret;
+use crate::model::sign_in::FactorKind;
+use crate::system;
 
 /// Wrong codes before the sign-in must begin again: at most that many in a million are guessed.
 const MOST_ATTEMPTS: u32 = 10;
+/// Messages before the sign-in must begin again: who knows a password must not flood its owner.
+const MOST_MESSAGES: u32 = 5;
+
+/// 242: asks for a code, and says where it may come from.
+pub(super) fn ask(identity: &Identity, user: &User, application: Option<String>) -> Response {
+    let awaited = CodeAwaited { user: user.id.clone(), application, attempts: 0, sent: None, messages: 0 };
+    let id = identity.codes.put(awaited, identity.clock.now());
+    let offered = user.two_factor.iter().flat_map(TwoFactor::methods).filter(|method| can_be_had(identity, *method));
+    let methods: Vec<Value> = offered.enumerate().map(|(at, method)| described(method, at == 0)).collect();
+    json_with(coded(242), &json!({ "twoFactorId": id, "methods": methods }))
+}
+
+fn can_be_had(identity: &Identity, method: Method<'_>) -> bool {
+    !method.is_sent() || identity.outbox.is_some()
+}
+
+fn described(method: Method<'_>, last_used: bool) -> Value {
+    let (id, kind) = (method.id, method.kind.as_str());
+    match method.kind {
+        FactorKind::Authenticator => {
+            let authenticator = json!({ "algorithm": "HmacSHA1", "codeLength": 6, "timeStep": 30 });
+            json!({ "id": id, "method": kind, "lastUsed": last_used, "authenticator": authenticator })
+        }
+        FactorKind::Email => json!({ "id": id, "method": kind, "lastUsed": last_used, "email": method.masked() }),
+        FactorKind::Sms => json!({ "id": id, "method": kind, "lastUsed": last_used, "mobilePhone": method.masked() }),
+    }
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -23,11 +58,14 @@ struct TwoFactorLoginRequest {
     code: Option<String>,
     two_factor_id: Option<String>,
     application_id: Option<String>,
+    trust_computer: Option<bool>,
     #[serde(rename = "noJWT")]
     no_jwt: Option<bool>,
+    #[serde(flatten)]
+    from: SeenFrom,
 }
 
-/// Completes a sign-in with a code of the authenticator app or a recovery code.
+/// Completes a sign-in with a code of the authenticator app, a code that was sent, or a recovery code.
 pub(super) async fn login(State(identity): State<Arc<Identity>>, body: Bytes) -> Answer {
     identity.statistics.two_factor_logins.one_more();
     let request: TwoFactorLoginRequest = read(&body)?;
@@ -44,7 +82,7 @@ pub(super) async fn login(State(identity): State<Arc<Identity>>, body: Bytes) ->
     }
     let user = Arc::clone(identity.users.by_id(&awaited.user).ok_or(Refusal::NotFound)?);
     require_active(&user)?;
-    if !is_right(&identity, &user, code).await? {
+    if !was_sent(&awaited, &code) && !is_of_theirs(&identity, &user, code).await? {
         return Err(Refusal::WrongCode);
     }
     identity.codes.take(&id, now).ok_or(Refusal::NotFound)?;
@@ -53,25 +91,70 @@ pub(super) async fn login(State(identity): State<Arc<Identity>>, body: Bytes) ->
         application: named.or(awaited.application),
         authentication: Authentication::Password,
         tokens: Tokens::unless(request.no_jwt),
+        trust: if request.trust_computer == Some(true) { Trust::Wanted } else { Trust::Unwanted },
+        from: request.from.bounded(),
     };
     admit(&identity, proved).await
 }
 
-/// Nothing is ever sent: the only method is an authenticator app, and FusionAuth refuses this for it as well.
-pub(super) async fn send(State(identity): State<Arc<Identity>>, Path(id): Path<String>) -> Answer {
-    match identity.codes.look(&id, identity.clock.now(), |_| {}) {
-        Some(_) => Err(Refusal::Invalid("methodId", Fault::Invalid)),
-        None => Ok(StatusCode::NOT_FOUND.into_response()),
-    }
+/// Compared as hashes, so that the time it takes says nothing about the code.
+fn was_sent(awaited: &CodeAwaited, code: &str) -> bool {
+    awaited.sent.as_ref().is_some_and(|sent| ids::hashed(sent.expose()) == ids::hashed(code.trim()))
 }
 
-async fn is_right(identity: &Arc<Identity>, user: &Arc<User>, code: String) -> Result<bool, Refusal> {
+/// A code that nobody sent: of the app, or kept for a lost phone. It is used up by this.
+async fn is_of_theirs(identity: &Arc<Identity>, user: &Arc<User>, code: String) -> Result<bool, Refusal> {
     let Some(two_factor) = &user.two_factor else { return Ok(false) };
-    let step = totp_step(two_factor.totp.expose(), code.trim(), identity.clock.now());
+    let secret = two_factor.totp.as_ref().map(Secret::expose);
+    let step = secret.and_then(|secret| totp_step(secret, code.trim(), identity.clock.now()));
     let user = Arc::clone(user);
     with_database(identity, move |identity| match step {
         Some(step) => identity.accounts.use_time_step(&user.id, step),
         None => identity.accounts.use_recovery_code(&user, &code),
     })
     .await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SendRequest {
+    method_id: Option<String>,
+}
+
+/// Sends a new code; the ones before it are void. An app is asked for none, and FusionAuth refuses this as well.
+pub(super) async fn send(State(identity): State<Arc<Identity>>, Path(id): Path<String>, body: Bytes) -> Answer {
+    identity.statistics.code_requests.one_more();
+    let request: SendRequest = read_or_default(&body)?;
+    let now = identity.clock.now();
+    let awaited = identity.codes.look(&id, now, |_| {}).ok_or(Refusal::NotFound)?;
+    let user = Arc::clone(identity.users.by_id(&awaited.user).ok_or(Refusal::NotFound)?);
+    let wanted = request.method_id.ok_or(Refusal::Invalid("methodId", Fault::Blank))?;
+    let mut theirs = user.two_factor.iter().flat_map(TwoFactor::methods);
+    let method = theirs.find(|method| method.id == wanted && method.is_sent() && can_be_had(&identity, *method));
+    let address = method.ok_or(Refusal::Invalid("methodId", Fault::Invalid))?.address.to_owned();
+    let code = six_digits();
+    let awaited = identity.codes.look(&id, now, |awaited| {
+        awaited.messages += 1;
+        awaited.sent = Some(code.clone());
+    });
+    if awaited.ok_or(Refusal::NotFound)?.messages > MOST_MESSAGES {
+        identity.codes.take(&id, now);
+        return Err(Refusal::NotFound);
+    }
+    apart(&identity, move |identity| {
+        let Some(outbox) = &identity.outbox else { return Ok(()) };
+        let body = format!(
+            "Your code is {}.\n\nIt works once, for the sign-in that asked for it. If that was not you, somebody knows \
+             your password: change it.",
+            code.expose()
+        );
+        outbox.put(&Message { to: &address, subject: "Your sign-in code", body }, now)
+    })
+    .await?;
+    Ok(StatusCode::OK.into_response())
+}
+
+fn six_digits() -> Secret {
+    // Of 2^64 numbers no code has a millionth of a millionth more than another.
+    Secret::new(format!("{:06}", u64::from_be_bytes(system::random::<8>()) % 1_000_000))
 }
