@@ -19,10 +19,9 @@ import sys
 import tempfile
 import time
 
+from fusionauth_steps import FORUM, PASSWORD, STORE, USERS, account_states, code_by_message, login, trusted_device
+
 HERE = pathlib.Path(__file__).resolve().parent
-STORE = "3c219e58-ed0e-4b18-ad48-f4f92793ae32"
-FORUM = "85a03867-dccf-4882-adde-1a79aeec50df"
-PASSWORD = "vestibule demo"
 TOTP_SECRET = "KZSXG5DJMJ2WYZJAMRSW23ZAORXXI4BB"
 
 
@@ -51,8 +50,8 @@ def enter_environment(binary):
 class Server:
     """The server as a process of its own."""
 
-    def __init__(self, binary, state, grace):
-        command = [str(binary), "--state", state, "--grace", str(grace)]
+    def __init__(self, binary, state, *arguments):
+        command = [str(binary), "--state", state, *arguments]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
 
@@ -124,10 +123,6 @@ def totp(when):
 def claims(token):
     payload = token.split(".")[1]
     return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-
-
-def login(client, name, password=PASSWORD, application=STORE):
-    return client.login({"loginId": name, "password": password, "applicationId": application})
 
 
 def sign_in(check, client, url):
@@ -281,7 +276,7 @@ def main():
 
     check = Checks()
     with tempfile.TemporaryDirectory() as state:
-        with Server(binary, state, 10) as server:
+        with Server(binary, state, "--grace", "10") as server:
             client = FusionAuthClient("demo", server.url)
             sign_in(check, client, server.url)
             second_factor(check, client)
@@ -289,13 +284,21 @@ def main():
             first = renewal(check, client)
             keys_and_people(check, client, first)
             survivor = login(client, "shopper@example.com", application=FORUM).success_response
-        with Server(binary, state, 0) as server:
+        with Server(binary, state, "--grace", "0") as server:
             client = FusionAuthClient("demo", server.url)
             response = client.exchange_refresh_token_for_jwt({"refreshToken": survivor["refreshToken"]})
             check.equal("refresh after a restart", response.status, 200)
             check.equal("token after a restart", client.validate_jwt(survivor["token"]).status, 200)
             reuse(check, client)
             ending(check, client)
+    with tempfile.TemporaryDirectory() as folder:
+        users = pathlib.Path(folder) / "users.toml"
+        users.write_text(USERS)
+        with Server(binary, f"{folder}/state", "--users", str(users)) as server:
+            client = FusionAuthClient("demo", server.url)
+            change = code_by_message(check, client, users.parent / "outbox")
+            trusted_device(check, client, users.parent / "outbox", change)
+            account_states(check, client)
     print(f"{check.passed} passed, {check.failed} failed")
     sys.exit(1 if check.failed else 0)
 

@@ -17,6 +17,7 @@ mod mobile;
 mod mobile_crowd;
 mod nothing_leaks;
 mod provider_answers;
+mod provider_steps;
 mod refused_below;
 mod renewal;
 mod signing_in;
