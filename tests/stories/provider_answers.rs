@@ -162,3 +162,25 @@ async fn the_password_reaches_the_provider_byte_for_byte() {
     assert_eq!(stage.browser().sign_in(" Sam ", &password).await.status, 303);
     assert_eq!(stage.browser().sign_in(" Sam ", password.trim()).await.status, 401);
 }
+
+/// Whoever looks at their sessions at the provider knows this one by its device.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_provider_is_told_the_device() {
+    const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
+    let provider = Scripted::open().await;
+    let stage = provider.stage().await;
+    let good = json!({ "token": provider.token(&claims(&stage.clock)), "refreshToken": "r" });
+    let (named, unnamed) = (good.clone(), good);
+    provider.answers(LOGIN, move |received| {
+        let said: Value = serde_json::from_slice(&received.body).unwrap();
+        let device = json!({ "name": "Firefox on Linux", "description": AGENT, "type": "BROWSER" });
+        if said["metaData"] == json!({ "device": device }) { (200, named.clone()) } else { (404, json!({})) }
+    });
+    assert_eq!(stage.browser().with("User-Agent", AGENT).sign_in("sam", PASSWORD).await.status, 303);
+    assert_eq!(stage.browser().with("User-Agent", AGENT).sign_in_by_script("sam", PASSWORD).await.status, 200);
+    provider.answers(LOGIN, move |received| {
+        let said: Value = serde_json::from_slice(&received.body).unwrap();
+        if said.get("metaData").is_none() { (200, unnamed.clone()) } else { (404, json!({})) }
+    });
+    assert_eq!(stage.browser().sign_in("sam", PASSWORD).await.status, 303, "nothing is made up");
+}
