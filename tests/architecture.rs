@@ -22,13 +22,13 @@ const ROOMS: &[Room] = &[
     Room { name: "decide", imports: &["model"], shuns: PURE },
     Room { name: "pages", imports: &["model"], shuns: PURE },
     Room { name: "system", imports: &["model"], shuns: &["pingora", "reqwest"] },
-    Room { name: "config", imports: &["model", "system"], shuns: &["pingora", "reqwest", "tokio"] },
+    Room { name: "config", imports: &["model", "pages", "system"], shuns: &["pingora", "reqwest", "tokio"] },
     Room { name: "provider", imports: &["config::settings", "model"], shuns: &["pingora"] },
     Room { name: "store", imports: &["config::settings", "model"], shuns: &["pingora"] },
     Room { name: "telemetry", imports: &["model", "system"], shuns: &["pingora"] },
     Room {
         name: "runtime",
-        imports: &["config", "model", "provider", "store", "system", "telemetry"],
+        imports: &["config", "model", "pages", "provider", "store", "system", "telemetry"],
         shuns: &["pingora"],
     },
     Room {

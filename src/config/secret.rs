@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -25,6 +25,18 @@ pub trait Surroundings {
     /// Whatever keeps it from being read as UTF-8.
     fn file(&self, path: &Path) -> io::Result<String>;
 
+    /// At most so many bytes of a file, from its beginning.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being read.
+    fn bytes(&self, path: &Path, most: usize) -> io::Result<Vec<u8>>;
+
+    /// The names in a folder, in order. What is not UTF-8 is left out.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being read.
+    fn names(&self, folder: &Path) -> io::Result<Vec<String>>;
+
     /// When a file was written last; `None` where nobody knows.
     fn written_at(&self, path: &Path) -> Option<Moment>;
 }
@@ -41,6 +53,21 @@ impl Surroundings for Machine {
 
     fn file(&self, path: &Path) -> io::Result<String> {
         std::fs::read_to_string(path)
+    }
+
+    fn bytes(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        std::fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let mut names: Vec<String> = std::fs::read_dir(folder)?
+            .filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose())
+            .collect::<io::Result<_>>()?;
+        names.sort();
+        Ok(names)
     }
 
     fn written_at(&self, path: &Path) -> Option<Moment> {
@@ -65,6 +92,16 @@ impl Surroundings for Imagined {
 
     fn file(&self, path: &Path) -> io::Result<String> {
         self.files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn bytes(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        self.file(path).map(|text| text.bytes().take(most).collect())
+    }
+
+    fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let beneath = |path: &PathBuf| Some(path.strip_prefix(folder).ok()?.to_str()?.to_owned());
+        let names: Vec<String> = self.files.keys().filter_map(beneath).filter(|name| !name.contains('/')).collect();
+        if names.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(names) }
     }
 
     fn written_at(&self, _: &Path) -> Option<Moment> {

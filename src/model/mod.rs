@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod api_answer;
 pub mod api_call;
+pub mod colour;
 pub mod cookie;
 pub mod credential;
 pub mod device;
@@ -24,5 +25,6 @@ pub mod sign_in;
 pub mod site;
 pub mod strict_json;
 pub mod target;
+pub mod theme;
 pub mod token;
 pub mod unsent;

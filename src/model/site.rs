@@ -13,6 +13,7 @@ use super::origin::{Host, Origin};
 use super::return_path::ReturnPath;
 use super::rule::{Access, Rule, SignedOut};
 use super::target::{EncodedSlashes, Target};
+use super::theme::Theme;
 
 /// A guarded application: an external origin, its upstreams, its rules, its cookies. Made by the configuration,
 /// checked, and never changed.
@@ -66,6 +67,8 @@ pub struct Site {
     pub forward_token: bool,
     /// Renewal starts this long before the access token ends.
     pub refresh_ahead: Duration,
+    /// What its pages look like.
+    pub theme: Theme,
     /// The policy, in written order.
     pub rules: Vec<Rule>,
 }

@@ -1,10 +1,13 @@
-//! What stands around every page: whose it is and in which language it speaks.
+//! What stands around every page: whose it is, how it looks and in which language it speaks.
 
+use super::look::Look;
 use super::words::Words;
 
 /// What every page is made of, whatever it says.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
+    /// How it looks.
+    pub look: &'a Look,
     /// The name visitors know the site by; `None` where no site answers to the host.
     pub site_name: Option<&'a str>,
     /// The language.

@@ -65,7 +65,8 @@ fn weight(parameter: &str) -> Option<u16> {
 }
 
 /// The language whose tag is the range, or its beginning.
-fn lookup(range: &str) -> Option<&'static Words> {
+#[must_use]
+pub fn lookup(range: &str) -> Option<&'static Words> {
     let mut tag = range;
     loop {
         if let Some(words) = Words::of(tag) {

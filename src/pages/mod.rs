@@ -4,11 +4,14 @@
 //! Pure: a page follows from what it is given. Templates escape whatever they are filled with, and no page holds
 //! inline style or script, so that [`CONTENT_SECURITY_POLICY`] needs no exception.
 
+mod accent;
 pub mod assets;
 mod frame;
 pub mod language;
+mod look;
 mod problem;
 mod provider_asks;
+pub mod samples;
 mod sign_in;
 mod sign_out;
 mod templates;
@@ -17,10 +20,12 @@ mod waiting;
 mod words;
 
 pub use frame::Frame;
+pub use look::Look;
 pub use problem::{ProblemView, problem};
 pub use provider_asks::{ProviderAsksView, provider_asks};
 pub use sign_in::{SignInView, sign_in};
 pub use sign_out::{SignOutView, sign_out};
+pub use templates::{Rendered, TemplateFault, fallback, names as template_names};
 pub use unsent::{UnsentView, unsent};
 pub use words::{Direction, Words};
 

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use super::templates::{self, Rendered};
 use super::words::Words;
-use super::{Frame, templates, waiting};
+use super::{Frame, waiting};
 use crate::model::answer::Problem;
 use crate::model::reason::Reason;
 
@@ -35,8 +36,10 @@ pub struct Way<'a> {
 }
 
 /// The page as HTML.
-#[must_use]
-pub fn problem(view: &ProblemView<'_>) -> String {
+///
+/// # Errors
+/// What is wrong with its template; tests hold that nothing is wrong with ours.
+pub fn problem(view: &ProblemView<'_>) -> Rendered {
     let (words, reason) = (view.frame.words, view.problem.reason);
     let mut paragraphs = vec![words.say(&format!("problem.{}.text", stem(reason))).to_owned()];
     if let Some(seconds) = view.problem.retry_after {

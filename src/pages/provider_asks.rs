@@ -1,7 +1,8 @@
 //! The provider knows the person but asks for something that happens elsewhere: what it is, and what to do.
 
+use super::Frame;
 use super::problem::{Message, Way};
-use super::{Frame, templates};
+use super::templates::{self, Rendered};
 use crate::model::answer::ProviderAsks;
 use crate::model::reason::Reason;
 
@@ -17,8 +18,10 @@ pub struct ProviderAsksView<'a> {
 }
 
 /// The page as HTML.
-#[must_use]
-pub fn provider_asks(view: &ProviderAsksView<'_>) -> String {
+///
+/// # Errors
+/// What is wrong with its template; tests hold that nothing is wrong with ours.
+pub fn provider_asks(view: &ProviderAsksView<'_>) -> Rendered {
     let (words, reason) = (view.frame.words, view.asks.reason);
     let wish = |part: &str| words.say(&format!("asks.{}.{part}", stem(reason))).to_owned();
     let mut paragraphs = Vec::new();

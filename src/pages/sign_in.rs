@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use super::templates::{self, Rendered};
 use super::words::Words;
-use super::{Frame, templates, waiting};
+use super::{Frame, waiting};
 use crate::model::answer::SignInForm;
 use crate::model::reason::Reason;
 
@@ -47,8 +48,10 @@ struct Trouble {
 }
 
 /// The form as HTML. The typed name is kept, a password is never shown again (security requirement R-40).
-#[must_use]
-pub fn sign_in(view: &SignInView<'_>) -> String {
+///
+/// # Errors
+/// What is wrong with its template; tests hold that nothing is wrong with ours.
+pub fn sign_in(view: &SignInView<'_>) -> Rendered {
     let form = view.form;
     let faulty = form.trouble.is_some_and(Reason::is_failure);
     let doubtful = matches!(form.trouble, Some(Reason::InvalidCredentials | Reason::RejectedInput));

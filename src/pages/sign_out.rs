@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Frame, templates};
+use super::Frame;
+use super::templates::{self, Rendered};
 
 /// What the page is made of.
 #[derive(Clone, Copy, Debug)]
@@ -23,8 +24,10 @@ struct Page<'a> {
 }
 
 /// The page as HTML.
-#[must_use]
-pub fn sign_out(view: &SignOutView<'_>) -> String {
+///
+/// # Errors
+/// What is wrong with its template; tests hold that nothing is wrong with ours.
+pub fn sign_out(view: &SignOutView<'_>) -> Rendered {
     let page = Page { action: view.action, back: view.back, request_id: None };
     templates::render("sign-out.html", view.frame, page)
 }

@@ -1,5 +1,6 @@
-//! The templates, parsed once, and how they are filled.
+//! The templates, parsed once for each look, and how they are filled.
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use minijinja::syntax::SyntaxConfig;
@@ -7,10 +8,11 @@ use minijinja::value::{Kwargs, Object, Serde};
 use minijinja::{AutoEscape, Environment, Error, HtmlEscape, UndefinedBehavior, Value, context};
 use serde::Serialize;
 
+use super::Frame;
 use super::words::Words;
-use super::{Frame, assets};
+use crate::model::theme::{Links, TemplateText};
 
-/// Every template: its name, which ends in `.html` so that it escapes, and its text.
+/// Every template of ours: its name and its text.
 pub const SOURCES: &[(&str, &str)] = &[
     ("layout.html", include_str!("../../static/layout.html")),
     ("message.html", include_str!("../../static/message.html")),
@@ -19,28 +21,67 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("unsent.html", include_str!("../../static/unsent.html")),
 ];
 
-static TEMPLATES: OnceLock<Option<Environment<'static>>> = OnceLock::new();
+/// The names of our templates.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    SOURCES.iter().map(|(name, _)| *name)
+}
+
+/// A page, or why there is none: then [`fallback`] is shown.
+pub type Rendered = Result<String, TemplateFault>;
+
+/// What is wrong with a template, in words for an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateFault {
+    /// Its name.
+    pub template: String,
+    /// The line, from 1, where it is known.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl fmt::Display for TemplateFault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(out, "{}:{line}: {}", self.template, self.what),
+            None => write!(out, "{}: {}", self.template, self.what),
+        }
+    }
+}
+
+impl std::error::Error for TemplateFault {}
+
+impl TemplateFault {
+    fn of(error: &Error, template: &str) -> Self {
+        // Where templates call each other, the innermost knows the place.
+        let mut innermost = error;
+        while let Some(inner) = std::error::Error::source(innermost).and_then(|source| source.downcast_ref()) {
+            innermost = inner;
+        }
+        let kind = innermost.kind().to_string();
+        let what = innermost.detail().map_or(kind.clone(), |detail| format!("{kind}: {detail}"));
+        Self { template: innermost.name().unwrap_or(template).to_owned(), line: innermost.line(), what }
+    }
+}
 
 /// Fills the template `name` with `page`.
-pub fn render(name: &str, frame: Frame<'_>, page: impl Serialize) -> String {
-    let words = frame.words;
+pub fn render(name: &str, frame: Frame<'_>, page: impl Serialize) -> Rendered {
+    let (look, words) = (frame.look, frame.words);
     let filling = context! {
         page => Value::from(Serde(page)),
-        assets => Value::from(Serde(assets::addresses())),
+        assets => Value::from(Serde(&look.addresses)),
+        links => Value::from(Serde(Ways::of(&look.links))),
         site_name => frame.site_name,
         language => words.tag,
         direction => Value::from(Serde(words.direction)),
         words => Value::from_object(Branch { words, path: String::new() }),
     };
-    TEMPLATES
-        .get_or_init(parse)
-        .as_ref()
-        .and_then(|templates| templates.get_template(name).ok())
-        .and_then(|template| template.render(filling).ok())
-        .unwrap_or_else(|| fallback(words))
+    let template = look.templates.get_template(name).map_err(|error| TemplateFault::of(&error, name))?;
+    template.render(filling).map_err(|error| TemplateFault::of(&error, name))
 }
 
 /// What is shown should a template fail: a sentence is better than an empty window.
+#[must_use]
 pub fn fallback(words: &Words) -> String {
     let (language, title, text) = (words.tag, words.say("fallback.title"), words.say("fallback.text"));
     format!(
@@ -48,18 +89,53 @@ pub fn fallback(words: &Words) -> String {
     )
 }
 
-fn parse() -> Option<Environment<'static>> {
-    let syntax = SyntaxConfig::builder().trim_blocks(true).build().ok()?;
+/// Our templates with those of an operator in their place or beside them.
+///
+/// # Errors
+/// The first one that cannot be parsed.
+pub fn parsed(theirs: &[TemplateText]) -> Result<Arc<Environment<'static>>, TemplateFault> {
+    static OURS: OnceLock<Arc<Environment<'static>>> = OnceLock::new();
+    let fault = |name: &str| {
+        let name = name.to_owned();
+        move |error: Error| TemplateFault::of(&error, &name)
+    };
+    if let (Some(ours), true) = (OURS.get(), theirs.is_empty()) {
+        return Ok(Arc::clone(ours));
+    }
     let mut templates = Environment::new();
     // A name that the view does not have is a mistake in the template, not an empty place on the page.
     templates.set_undefined_behavior(UndefinedBehavior::Strict);
     templates.set_auto_escape_callback(|_| AutoEscape::Html);
-    templates.set_syntax(syntax);
+    templates.set_syntax(SyntaxConfig::builder().trim_blocks(true).build().map_err(fault(""))?);
     templates.add_filter("fill", fill);
     for (name, text) in SOURCES {
-        templates.add_template(name, text).ok()?;
+        templates.add_template(name, text).map_err(fault(name))?;
     }
-    Some(templates)
+    for theirs in theirs {
+        templates.add_template_owned(theirs.name.clone(), theirs.text.clone()).map_err(fault(&theirs.name))?;
+    }
+    let templates = Arc::new(templates);
+    Ok(if theirs.is_empty() { Arc::clone(OURS.get_or_init(|| templates)) } else { templates })
+}
+
+/// The addresses of a theme's links.
+#[derive(Serialize)]
+struct Ways<'a> {
+    privacy: Option<&'a str>,
+    help: Option<&'a str>,
+    register: Option<&'a str>,
+    forgot_password: Option<&'a str>,
+}
+
+impl<'a> Ways<'a> {
+    fn of(links: &'a Links) -> Self {
+        Self {
+            privacy: links.privacy.as_ref().map(|link| link.as_str()),
+            help: links.help.as_ref().map(|link| link.as_str()),
+            register: links.register.as_ref().map(|link| link.as_str()),
+            forgot_password: links.forgot_password.as_ref().map(|link| link.as_str()),
+        }
+    }
 }
 
 /// Messages in a template, by name: `words.sign_in.heading`.

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Frame, templates};
+use super::Frame;
+use super::templates::{self, Rendered};
 use crate::model::answer::{Offer, UnsentPage};
 
 /// What the page is made of.
@@ -46,8 +47,10 @@ struct Field<'a> {
 }
 
 /// The page as HTML.
-#[must_use]
-pub fn unsent(view: &UnsentView<'_>) -> String {
+///
+/// # Errors
+/// What is wrong with its template; tests hold that nothing is wrong with ours.
+pub fn unsent(view: &UnsentView<'_>) -> Rendered {
     let UnsentPage { unsent, offer, onward } = view.page;
     let fields = || unsent.form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let words = view.frame.words;

@@ -9,7 +9,7 @@ use crate::decide::unsent;
 use crate::model::answer::{Problem, ProviderAsks, SignInForm, UnsentPage};
 use crate::model::cookie::{self, CookieKind, Lifetime};
 use crate::model::reason::Reason;
-use crate::pages::{self, Frame};
+use crate::pages::{self, Frame, Look, Rendered};
 use crate::system;
 
 use super::passage::Passage;
@@ -18,15 +18,26 @@ use super::reply::{Ready, problem};
 /// What stands around a page. The only place where the visitor's language is read.
 fn frame<'a>(passage: &'a Passage, request: &RequestHeader) -> Frame<'a> {
     let fields = request.headers.get_all(header::ACCEPT_LANGUAGE).iter();
+    let look = look(passage);
     Frame {
-        site_name: passage.site().map(|site| site.origin.name.as_str()),
-        words: pages::language::choose(fields.filter_map(|value| value.to_str().ok()), None),
+        look,
+        site_name: passage.site().map(|site| site.theme.name.as_deref().unwrap_or(&site.origin.name)),
+        words: pages::language::choose(fields.filter_map(|value| value.to_str().ok()), look.language),
         request_id: &passage.request_id,
     }
 }
 
+/// How the site's pages look, or ours.
+pub(super) fn look(passage: &Passage) -> &Look {
+    passage.guarded.as_ref().map_or_else(|| Look::plain(), |guarded| &guarded.look)
+}
+
 /// A page with every header that keeps it safe.
-fn page(passage: &Passage, frame: Frame<'_>, (status, html): (u16, String)) -> Result<Ready> {
+fn page(passage: &Passage, frame: Frame<'_>, (status, html): (u16, Rendered)) -> Result<Ready> {
+    let html = html.unwrap_or_else(|fault| {
+        tracing::error!(request_id = passage.request_id, %fault, "a template failed");
+        pages::fallback(frame.words)
+    });
     let mut ready = Ready::new(status, pages::CONTENT_TYPE, html)?;
     ready.head.insert_header(header::CONTENT_LANGUAGE, frame.words.tag)?;
     ready.head.insert_header(header::VARY, "Accept-Language")?;

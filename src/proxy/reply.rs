@@ -177,12 +177,15 @@ struct Document<'a> {
 }
 
 fn asset(passage: &Passage, request: &RequestHeader, name: &str) -> Result<Ready> {
-    let Some(asset) = pages::assets::asset(name) else {
+    let Some(asset) = page::look(passage).asset(name) else {
         return problem(passage, request, &Problem::new(Reason::OwnEndpoint).under(404));
     };
-    let mut ready = Ready::new(200, asset.content_type, Bytes::from_static(asset.body))?;
+    let mut ready = Ready::new(200, asset.content_type, asset.body.clone())?;
     ready.head.insert_header(header::CACHE_CONTROL, pages::assets::CACHE_CONTROL)?;
     ready.head.insert_header("x-content-type-options", "nosniff")?;
+    if let Some(policy) = asset.policy {
+        ready.head.insert_header(header::CONTENT_SECURITY_POLICY, policy)?;
+    }
     Ok(ready)
 }
 

@@ -11,6 +11,7 @@ use crate::model::credential::KeyRing as SealingKeys;
 use crate::model::moment::Moment;
 use crate::model::origin::Host;
 use crate::model::site::Site;
+use crate::pages::Look;
 use crate::provider::algorithm::Algorithm;
 use crate::provider::fusionauth::{Endpoint, Fusionauth};
 use crate::provider::key_ring::KeyRing;
@@ -159,6 +160,7 @@ fn guarded(
         .map_or_else(Arc::default, |guarded| Arc::clone(&guarded.streams));
     Ok(Guarded {
         site: Arc::clone(site),
+        look: Look::of(&site.theme).map_err(|fault| BuildFault(format!("site {}: {fault}", site.name)))?,
         metrics: shared.metrics.site(&site.name),
         upstreams: Upstreams::new(&site.upstreams),
         streams,

@@ -16,6 +16,7 @@ use crate::model::moment::Moment;
 use crate::model::origin::Host;
 use crate::model::site::Site;
 use crate::model::token::Visitor;
+use crate::pages::Look;
 use crate::provider::outbound::Outbound;
 use crate::store::{MemoryStore, Store, ThrottleKeys};
 use crate::system::Clock;
@@ -130,6 +131,8 @@ struct Storage {
 pub struct Guarded {
     /// What the operator wrote.
     pub site: Arc<Site>,
+    /// How its pages look.
+    pub look: Look,
     /// Its numbers.
     pub metrics: Arc<SiteMetrics>,
     /// Where its application listens.

@@ -11,6 +11,7 @@ use vestibule::model::return_path::ReturnPath;
 use vestibule::model::rule::{Access, Pattern, Rule, SignedOut};
 use vestibule::model::site::{OwnPaths, SessionLife, Site, Upstream};
 use vestibule::model::target::EncodedSlashes;
+use vestibule::model::theme::Theme;
 
 pub fn store() -> Site {
     Site {
@@ -38,6 +39,7 @@ pub fn store() -> Site {
         assertion: true,
         forward_token: false,
         refresh_ahead: Duration::from_secs(60),
+        theme: Theme::default(),
         rules: Vec::new(),
     }
 }

@@ -10,6 +10,8 @@ mod rules;
 mod server;
 mod sites;
 mod store;
+mod templates;
+mod theme;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};

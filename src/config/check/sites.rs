@@ -9,7 +9,7 @@ use super::super::file::site::{Credential, Health, Paths, Site as Written, Slash
 use super::super::spans::At;
 use super::super::words::nearest;
 use super::providers::is_name;
-use super::{Noted, Review, cookies, headers, hosted, rules};
+use super::{Noted, Review, cookies, headers, hosted, rules, theme};
 use crate::model::credential::CredentialKind;
 use crate::model::origin::{Host, Origin, Scheme};
 use crate::model::return_path::ReturnPath;
@@ -72,6 +72,7 @@ fn site(
         None => Some(None),
     };
     let headers = headers::headers(written.headers.as_ref(), review);
+    let theme = theme::theme(written.theme.as_ref(), review);
     let rules = rules::rules(&written.rules, review);
     Some(Site {
         name: name?,
@@ -104,6 +105,7 @@ fn site(
         assertion: written.assertion,
         forward_token: written.forward_token,
         refresh_ahead: file.refresh.ahead.0,
+        theme: theme?,
         rules: rules?,
     })
 }

@@ -88,11 +88,9 @@ pub(in crate::config) struct Site {
     /// Whether the access token itself goes along, as `Authorization: Bearer`.
     #[schemars(extend("default" = false))]
     pub forward_token: bool,
-    /// The look of the sign-in form.
+    /// What the gateway's own pages look like here.
     #[serde(default)]
-    #[schemars(extend("x-not-yet" = "leave it out: the form has one look"))]
-    #[expect(dead_code, reason = "refused before it is read")]
-    pub theme: Option<Theme>,
+    pub theme: Option<At<Theme>>,
     /// What paths ask of visitors, one `[[sites.rules]]` each; the first that matches counts.
     #[schemars(extend("default" = []))]
     pub rules: Vec<At<Rule>>,
@@ -255,20 +253,46 @@ pub(in crate::config) struct HostedBackend {
     pub redirect_uris: Option<At<Vec<At<String>>>>,
 }
 
-/// The look of the sign-in form.
+/// What the gateway's own pages look like.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "refused before it is read")]
 pub(in crate::config) struct Theme {
-    /// The heading.
+    /// The name above the pages. Left out, the host.
     #[serde(default)]
-    pub name: Option<String>,
-    /// An SVG file.
+    pub name: Option<At<String>>,
+    /// The mark beside it, 40 pixels high: an SVG, PNG or WebP file of at most 64 KiB.
     #[serde(default)]
-    pub logo: Option<String>,
-    /// A CSS colour.
+    pub logo: Option<At<String>>,
+    /// The colour of buttons and links, `#rgb` or `#rrggbb`. Text stays readable on it, whatever it is.
     #[serde(default)]
-    pub accent: Option<String>,
+    pub accent: Option<At<String>>,
+    /// The language of visitors whose browsers ask for none that the pages speak. Left out, English.
+    #[serde(default)]
+    pub language: Option<At<String>>,
+    /// Where else visitors may go.
+    #[serde(default)]
+    pub links: Option<Links>,
+    /// A folder with templates (`.html`) in place of ours and a style sheet (`style.css`) after ours.
+    #[serde(default)]
+    pub templates: Option<At<String>>,
+}
+
+/// Where else visitors may go: a path of the site or an `https` address each.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Links {
+    /// What happens to what they tell; at the foot of every page.
+    #[serde(default)]
+    pub privacy: Option<At<String>>,
+    /// Who helps; at the foot of every page.
+    #[serde(default)]
+    pub help: Option<At<String>>,
+    /// Where accounts are made; below the sign-in form.
+    #[serde(default)]
+    pub register: Option<At<String>>,
+    /// Where a password that was forgotten is replaced; below the sign-in form.
+    #[serde(default)]
+    pub forgot_password: Option<At<String>>,
 }
 
 /// What a path asks of visitors.

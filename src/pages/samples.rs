@@ -1,0 +1,129 @@
+//! Every page in every state, with values as they occur: an operator's templates are tried with them before anybody
+//! meets one, and people and programs that judge the pages look at these.
+
+use super::templates::Rendered;
+use super::{
+    Frame, ProblemView, ProviderAsksView, SignInView, SignOutView, UnsentView, problem, provider_asks, sign_in,
+    sign_out, unsent,
+};
+use crate::model::answer::{Offer, Problem, ProviderAsks, SignInForm, UnsentPage};
+use crate::model::reason::Reason;
+use crate::model::return_path::ReturnPath;
+use crate::model::unsent::{FormEncoding, PostedForm, UnsentForm};
+
+/// An account that somebody typed.
+const LOGIN_ID: &str = "zoe@example.com";
+
+/// A page and what its state is called.
+pub type Sample = (String, Rendered);
+
+/// Every page in every state. A new page, or a new state of one, is added here.
+#[must_use]
+pub fn samples(frame: Frame<'_>) -> Vec<Sample> {
+    let sign_out_view = SignOutView { frame, action: "/logout", back: "/shopping-cart" };
+    let mut pages = sign_in_pages(frame);
+    pages.push(("sign-out".to_owned(), sign_out(&sign_out_view)));
+    pages.extend(asks_pages(frame));
+    pages.extend(problem_pages(frame));
+    pages.extend(unsent_pages(frame));
+    pages
+}
+
+fn sign_in_pages(frame: Frame<'_>) -> Vec<Sample> {
+    [
+        ("fresh", 200, None, ""),
+        ("wrong-password", 401, Some(Reason::InvalidCredentials), LOGIN_ID),
+        ("unavailable", 503, Some(Reason::ProviderUnavailable), LOGIN_ID),
+        ("throttled", 429, Some(Reason::Throttled), LOGIN_ID),
+        ("stale", 403, Some(Reason::CsrfFailed), LOGIN_ID),
+        ("rejected", 400, Some(Reason::RejectedInput), ""),
+        ("prevented", 403, Some(Reason::LoginPrevented), LOGIN_ID),
+        ("locked", 403, Some(Reason::AccountLocked), LOGIN_ID),
+        ("expired", 403, Some(Reason::AccountExpired), LOGIN_ID),
+        ("too-large", 500, Some(Reason::TokensTooLarge), LOGIN_ID),
+    ]
+    .into_iter()
+    .map(|(name, status, trouble, login_id)| {
+        let form = SignInForm {
+            status,
+            trouble,
+            login_id: login_id.to_owned(),
+            return_to: ReturnPath::parse("/shopping-cart"),
+            remember: trouble.is_some(),
+            unsent: None,
+            retry_after: (status == 429).then_some(290),
+        };
+        let view = SignInView { frame, action: "/login", form: &form, csrf: "sample" };
+        (format!("sign-in-{name}"), sign_in(&view))
+    })
+    .collect()
+}
+
+fn asks_pages(frame: Frame<'_>) -> Vec<Sample> {
+    [
+        (Reason::TwoFactorRequired, None),
+        (Reason::PasswordChangeRequired, Some("Breached")),
+        (Reason::EmailUnverified, None),
+        (Reason::RegistrationUnverified, None),
+        (Reason::NotRegistered, None),
+    ]
+    .into_iter()
+    .map(|(reason, why)| {
+        let asks = ProviderAsks { status: reason.status(), reason, change_reason: why.map(str::to_owned) };
+        let view = ProviderAsksView { frame, login_path: "/login", asks: &asks };
+        (format!("asks-{}", reason.as_str().replace('_', "-")), provider_asks(&view))
+    })
+    .collect()
+}
+
+fn problem_pages(frame: Frame<'_>) -> Vec<Sample> {
+    [
+        (400, Reason::MalformedRequest),
+        (401, Reason::SignedOut),
+        (403, Reason::RoleMissing),
+        (404, Reason::OwnEndpoint),
+        (405, Reason::MethodNotAllowed),
+        (413, Reason::RequestTooLarge),
+        (414, Reason::RequestTooLarge),
+        (421, Reason::UnknownSite),
+        (429, Reason::Throttled),
+        (500, Reason::Internal),
+        (502, Reason::UpstreamUnavailable),
+        (503, Reason::ProviderUnavailable),
+        (504, Reason::UpstreamTimeout),
+    ]
+    .into_iter()
+    .map(|(status, reason)| {
+        let problem_shown =
+            Problem { retry_after: matches!(status, 429 | 503).then_some(30), ..Problem::new(reason).under(status) };
+        let site_name = frame.site_name.filter(|_| reason != Reason::UnknownSite);
+        let frame = Frame { site_name, ..frame };
+        let view = ProblemView { frame, problem: &problem_shown, login_path: Some("/login?return_to=/orders") };
+        (format!("problem-{status}"), problem(&view))
+    })
+    .collect()
+}
+
+fn unsent_pages(frame: Frame<'_>) -> Vec<Sample> {
+    let text = "Dear all,\n\nI have two lanterns to give away, and a basket that nobody wants.\n\nZoe";
+    let fields = [("title", "Two lanterns"), ("text", text)].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let form = PostedForm { encoding: FormEncoding::UrlEncoded, fields: fields.to_vec() };
+    let posted = UnsentForm { id: "sample".into(), author: None, target: "/posts".into(), form, until: 0 };
+    let sign_in_form = SignInForm {
+        status: 401,
+        trouble: None,
+        login_id: String::new(),
+        return_to: None,
+        remember: false,
+        unsent: Some("sample".into()),
+        retry_after: None,
+    };
+    let view = SignInView { frame, action: "/login?unsent", form: &sign_in_form, csrf: "sample" };
+    let mut pages = vec![("sign-in-unsent".to_owned(), sign_in(&view))];
+    let send = ReturnPath::parse("/posts").map_or(Offer::CopyAgain, Offer::Send);
+    for (name, offer) in [("offer", send), ("again", Offer::CopyAgain), ("another", Offer::CopyOfAnother)] {
+        let page = UnsentPage { unsent: posted.clone(), offer, onward: "/posts".into() };
+        pages.push((format!("unsent-{name}"), unsent(&UnsentView { frame, page: &page })));
+    }
+    pages
+}

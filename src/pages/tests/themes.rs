@@ -1,0 +1,95 @@
+//! What an operator's theme makes of the pages.
+
+use super::super::*;
+use super::{form, frame, shown_in};
+use crate::model::colour::Colour;
+use crate::model::theme::{Link, Links, Logo, LogoKind, TemplateText, Theme};
+
+fn themed(theme: &Theme) -> Look {
+    Look::of(theme).unwrap()
+}
+
+#[test]
+fn a_theme_shows_its_name_logo_colour_and_links() {
+    let svg: &[u8] = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>";
+    let look = themed(&Theme {
+        logo: Some(Logo { kind: LogoKind::Svg, bytes: svg.into() }),
+        accent: Colour::parse("#0b6"),
+        style: Some("h1{color:red}".to_owned()),
+        links: Links {
+            privacy: Link::parse("/privacy?x=1&y=2"),
+            help: Link::parse("https://help.example.com/"),
+            register: Link::parse("/register"),
+            forgot_password: Link::parse("/forgot"),
+        },
+        ..Theme::default()
+    });
+    let page = shown_in(Frame { look: &look, site_name: Some("The <Store>"), ..frame() }, &form(None));
+    assert!(page.contains(">The &lt;Store&gt;<"));
+    for href in
+        ["&#x2f;privacy?x=1&amp;y=2", "https:&#x2f;&#x2f;help.example.com&#x2f;", "&#x2f;register", "&#x2f;forgot"]
+    {
+        assert!(page.contains(&format!("href=\"{href}\"")), "{href}");
+    }
+    let page = page.replace("&#x2f;", "/");
+    let names: Vec<_> = page.split('"').filter_map(|text| text.strip_prefix(assets::PREFIX)).collect();
+    let asset = |stem: &str| look.asset(names.iter().find(|name| name.starts_with(stem)).unwrap()).unwrap();
+    assert_eq!((&asset("logo.").body[..], asset("logo.").content_type), (svg, "image/svg+xml"));
+    assert!(
+        asset("logo.").policy.unwrap().contains("default-src 'none'")
+            && asset("logo.").policy.unwrap().ends_with("sandbox")
+    );
+    let style = std::str::from_utf8(&asset("theme.").body).unwrap();
+    assert!(style.starts_with(":root{--accent:#00bb66;") && style.ends_with("h1{color:red}"));
+    assert!(asset("style.").policy.is_none());
+    for name in names.iter().filter(|name| name.starts_with("logo.") || name.starts_with("theme.")) {
+        assert_eq!(Look::plain().asset(name), None, "another site has no such file");
+    }
+}
+
+#[test]
+fn without_a_theme_there_are_no_links() {
+    for (_, page) in samples::samples(frame()) {
+        let page = page.unwrap();
+        assert!(!page.contains("<footer") && !page.contains("theme."));
+    }
+}
+
+#[test]
+fn templates_of_an_operator_stand_in_place_of_ours() {
+    let template = |name: &str, text: &str| TemplateText { name: name.to_owned(), text: text.to_owned() };
+    let look = themed(&Theme {
+        templates: vec![
+            template("_hello.html", "Hello {{ site_name }}"),
+            template("sign-out.html", "{% include \"_hello.html\" %}<h1>{{ words.sign_out.heading }}</h1>"),
+        ],
+        ..Theme::default()
+    });
+    let page = sign_out(&SignOutView { frame: Frame { look: &look, ..frame() }, action: "/logout", back: "/" });
+    assert_eq!(page.unwrap(), "Hello Lantern &amp; Loom<h1>Sign out?</h1>");
+}
+
+#[test]
+fn a_template_that_fails_says_where() {
+    let fault = |name: &str, text: &str| {
+        let theme = Theme {
+            templates: vec![TemplateText { name: name.to_owned(), text: text.to_owned() }],
+            ..Theme::default()
+        };
+        match Look::of(&theme) {
+            Err(fault) => fault,
+            Ok(look) => {
+                let pages = samples::samples(Frame { look: &look, ..frame() });
+                pages.into_iter().find_map(|(_, page)| page.err()).unwrap()
+            }
+        }
+        .to_string()
+    };
+    assert!(fault("sign-in.html", "a\n{% if %}").starts_with("sign-in.html:2: syntax error"));
+    assert!(fault("message.html", "a\nb\n{{ page.nothing }}").starts_with("message.html:3: undefined value"));
+    assert!(
+        fault("layout.html", "{% block body %}{% endblock %}\n{{ words.layout.nothing }}")
+            .starts_with("layout.html:2: ")
+    );
+    assert!(fault("sign-out.html", "{% include \"_gone.html\" %}").starts_with("sign-out.html:1: template not found"));
+}
