@@ -32,10 +32,12 @@ counterpart() {
 }
 
 echo '== release build'
-cargo build --locked --release --bin vestibule --example identity_server
+cargo build --locked --release --bin vestibule --example identity_server --example pages
 
 counterpart 'Chromium' tests/real/browser.py "$target/release/vestibule" \
     python3:python3 chromium:chromium chromedriver:chromium-driver
+counterpart 'axe-core' tests/real/accessibility.py "$target/release/vestibule" \
+    python3:python3 chromium:chromium chromedriver:chromium-driver node:nodejs npm:npm
 counterpart "FusionAuth's SDK for React" tests/real/react_sdk.py "$target/release/vestibule" \
     python3:python3 chromium:chromium chromedriver:chromium-driver node:nodejs npm:npm
 counterpart 'a thousand renewals at once' tests/real/parallel_renewal.py "$target/release/vestibule" python3:python3

@@ -90,8 +90,7 @@ fn prepare(arguments: &Arguments, state: &PathBuf) -> Result<Demo, String> {
         .replace("{sdk_page}", arguments.sdk_page.as_str())
         .replace("{store}", &at(&store)?.to_string())
         .replace("{forum}", &at(&forum)?.to_string());
-    let settings = crate::config::check_text("config/demo.toml", &text, &Imagined::default())
-        .map_err(|problems| problems.to_string())?;
+    let settings = crate::config::check_text("demo.toml", &text, &logos()).map_err(|problems| problems.to_string())?;
     log(&settings)?;
     let clock = Clock::new();
     let issuer = settings.providers.values().next().map(|provider| provider.issuer.clone()).unwrap_or_default();
@@ -107,6 +106,18 @@ fn prepare(arguments: &Arguments, state: &PathBuf) -> Result<Demo, String> {
     let opened = Opened::open(settings, clock)?;
     let welcome = welcome((port, admin), &arguments.sdk_page, &outbox);
     Ok(Demo { opened, identity: (server, identity), store, forum, welcome })
+}
+
+/// The files of the sites' themes, which stand in the program.
+fn logos() -> Imagined {
+    let mut there = Imagined::default();
+    for (name, text) in [
+        ("lantern.svg", include_str!("../../static/demo/art/lantern.svg")),
+        ("porch.svg", include_str!("../../static/demo/art/porch.svg")),
+    ] {
+        there.files.insert(name.into(), text.to_owned());
+    }
+    there
 }
 
 /// `port`, or any free one for 0.

@@ -1,5 +1,6 @@
 //! A changed configuration: built aside, swapped whole, or refused with its problems while the old one stays.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,34 +17,47 @@ use super::lodgers::Lodgers;
 /// How often the file is looked at; the contract promises five seconds.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Reloads on `SIGHUP` and when the file or the keys in `state_dir` change, until `stop` turns true.
+/// Reloads on `SIGHUP` and when the file, the files of a theme or the keys in
+/// `state_dir` change, until `stop` turns true.
 pub(super) async fn watch(path: PathBuf, living: Arc<Living>, mut lodgers: Lodgers, mut stop: watch::Receiver<bool>) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
         tracing::error!("SIGHUP cannot be heard");
         return;
     };
-    let stamps = || {
-        let keys = living.current().settings().state_dir.join(cookie_keys::FILE);
-        (stamp(&path), stamp(&keys))
-    };
-    let mut seen = stamps();
+    let mut seen = stamps(&path, &living);
     loop {
         let asked = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             _ = hangup.recv() => true,
             () = tokio::time::sleep(LOOK_EVERY) => false,
         };
-        let now = stamps();
+        let now = stamps(&path, &living);
         // A file that is gone for a moment is being replaced.
-        if !asked && (now == seen || now.0.is_none()) {
+        if !asked && (now == seen || now.get(&path).is_none_or(Option::is_none)) {
             continue;
         }
-        seen = now;
         reload(&path, &living, &mut lodgers);
+        seen = stamps(&path, &living);
+        // What changed while it was read is seen the next time; files that only the new one names are known as of now.
+        for (file, stamp) in now {
+            seen.entry(file).and_modify(|seen| *seen = stamp);
+        }
     }
 }
 
-fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+/// A file's time and length; `None` where there is none.
+type Stamp = Option<(SystemTime, u64)>;
+
+/// Everything the running configuration was read from, and its keys.
+fn stamps(path: &Path, living: &Living) -> BTreeMap<PathBuf, Stamp> {
+    let current = living.current();
+    let settings = current.settings();
+    let themes = settings.sites.iter().flat_map(|site| site.theme.read_from.iter().cloned());
+    let files = [path.to_owned(), settings.state_dir.join(cookie_keys::FILE)].into_iter().chain(themes);
+    files.map(|file| (stamp(&file), file)).map(|(stamp, file)| (file, stamp)).collect()
+}
+
+fn stamp(path: &Path) -> Stamp {
     let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
 }

@@ -20,9 +20,22 @@ fn surroundings() -> Imagined {
         ("config/examples/../users.toml", ""),
         ("config/users.toml", ""),
         ("users.toml", ""),
+        ("/etc/vestibule/store.svg", "<svg xmlns='http://www.w3.org/2000/svg'/>"),
+        ("mark.gif", "GIF89a"),
+        ("good/sign-out.html", "{{ page.action }}"),
+        ("good/style.css", "h1 { color: red }"),
+        ("good/README", "not a template"),
+        ("odd/singin.html", "no page has this name"),
+        ("odd/_part.html", "part of another"),
+        ("odd/zebra.html", "no page has this name either"),
+        ("torn/message.html", "<h1>\n{% for %}"),
+        ("wrong/message.html", "<h1>\n{{ page.haeding }}</h1>"),
+        ("none/README", "no template"),
     ] {
         there.files.insert(path.into(), text.into());
     }
+    there.files.insert("large.svg".into(), "<svg>".repeat(20_000));
+    there.files.insert("long/style.css".into(), " ".repeat(300_000));
     there
 }
 
@@ -191,6 +204,22 @@ fn the_url_of_a_provider_has_no_slash_at_its_end() {
         };
         assert_eq!(url, read);
     }
+}
+
+#[test]
+fn a_theme_is_read_with_its_files() {
+    let theme = r##"theme = { name = "The Store", logo = "/etc/vestibule/store.svg", accent = "#0b6", language = "de-AT", templates = "good", links = { help = "/help" } }"##;
+    let text = include_str!("tests/base.toml").replace("bearer = false", theme);
+    let settings = check_text("x.toml", &text, &surroundings()).unwrap_or_else(|problems| panic!("{problems}"));
+    let theme = &settings.sites[0].theme;
+    assert_eq!((theme.name.as_deref(), theme.language.as_deref()), (Some("The Store"), Some("de")));
+    assert_eq!(theme.accent.unwrap().to_string(), "#00bb66");
+    assert_eq!(theme.templates.iter().map(|template| template.name.as_str()).collect::<Vec<_>>(), ["sign-out.html"]);
+    assert_eq!(theme.style.as_deref(), Some("h1 { color: red }"));
+    let from =
+        ["/etc/vestibule/store.svg", "good/sign-out.html", "good/style.css", "good"].map(std::path::PathBuf::from);
+    assert_eq!(theme.read_from, Vec::from(from));
+    assert_eq!(settings.sites[1].theme, crate::model::theme::Theme::default());
 }
 
 /// The reference configuration shows every key that there is, as a comment where it is not supported yet.

@@ -54,6 +54,7 @@ pub fn asset(name: &str) -> Option<&'static Asset> {
 }
 
 /// The addresses on a site without a theme.
+#[must_use]
 pub fn addresses() -> &'static Addresses {
     &ours().0
 }
@@ -94,6 +95,7 @@ pub fn style(text: impl Into<Bytes>) -> Asset {
 }
 
 /// A site's logo.
+#[must_use]
 pub fn picture(logo: &Logo) -> Asset {
     let body = Bytes::copy_from_slice(&logo.bytes);
     Asset { body, content_type: logo.kind.names().1, policy: Some(PICTURE_POLICY) }

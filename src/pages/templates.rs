@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::Frame;
 use super::words::Words;
-use crate::model::theme::{Links, TemplateText};
+use crate::model::theme::{Link, Links, TemplateText};
 
 /// Every template of ours: its name and its text.
 pub const SOURCES: &[(&str, &str)] = &[
@@ -130,10 +130,10 @@ struct Ways<'a> {
 impl<'a> Ways<'a> {
     fn of(links: &'a Links) -> Self {
         Self {
-            privacy: links.privacy.as_ref().map(|link| link.as_str()),
-            help: links.help.as_ref().map(|link| link.as_str()),
-            register: links.register.as_ref().map(|link| link.as_str()),
-            forgot_password: links.forgot_password.as_ref().map(|link| link.as_str()),
+            privacy: links.privacy.as_ref().map(Link::as_str),
+            help: links.help.as_ref().map(Link::as_str),
+            register: links.register.as_ref().map(Link::as_str),
+            forgot_password: links.forgot_password.as_ref().map(Link::as_str),
         }
     }
 }

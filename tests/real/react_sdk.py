@@ -8,9 +8,6 @@ exits 0 when nothing failed, 1 otherwise, and 77, saying why, where the packages
 
 import http.server
 import json
-import os
-import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -21,6 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import demo  # noqa: E402
+import npm  # noqa: E402
 from demo import Demo  # noqa: E402
 from gateway import CONFIG, EMAIL, PASSWORD, Served, free_port, write_users  # noqa: E402
 from webdriver import Browser, until  # noqa: E402
@@ -29,42 +27,15 @@ CLIENT = "3c219e58-ed0e-4b18-ad48-f4f92793ae32"
 # The SDK renews ten seconds before the end.
 LIFETIME = 18
 DEMO_LIFETIME = 60
-BUILD = Path(os.environ.get("CARGO_TARGET_DIR", "target")).resolve() / "react-sdk"
-OLDEST_NODE = [20, 19]
-# What npm says where it is the network that is missing.
-OFFLINE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH", "ERR_SOCKET_TIMEOUT")
 
 
 def build():
     """The page as static files."""
-    BUILD.mkdir(parents=True, exist_ok=True)
-    for file in HERE.joinpath("react_sdk").iterdir():
-        if file.is_file():
-            shutil.copy(file, BUILD / file.name)
-
-    def run(*command):
-        return subprocess.run(command, cwd=BUILD, capture_output=True, text=True, timeout=300)
-
-    def skip(why):
-        print(f"skipped: FusionAuth's SDK for React: {why}")
-        sys.exit(77)
-
-    try:
-        version = run("node", "--version").stdout.strip()
-        if [int(part) for part in version.lstrip("v").split(".")] < OLDEST_NODE:
-            skip(f"Node {version} is older than {'.'.join(map(str, OLDEST_NODE))}")
-        installed = run("npm", "ci", "--ignore-scripts", "--prefer-offline", "--fetch-retries=1")
-    except (subprocess.SubprocessError, OSError) as error:
-        skip(f"it cannot be installed: {error}")
-    if installed.returncode:
-        said = installed.stderr.strip()
-        if any(word in said for word in OFFLINE):
-            skip(f"npm cannot reach its registry: {said.splitlines()[0]}")
-        raise SystemExit(f"npm ci failed:\n{said}")
-    built = run("npm", "run", "build")
+    folder = npm.install("react_sdk", "FusionAuth's SDK for React")
+    built = npm.run(folder, "npm", "run", "build")
     if built.returncode:
         raise SystemExit(f"the page cannot be built:\n{built.stdout}{built.stderr}")
-    return BUILD / "dist"
+    return folder / "dist"
 
 
 def serve(dist, port, server_url):

@@ -104,6 +104,11 @@ class Browser:
     def click(self, css):
         self.command("POST", f"/element/{self.find(css)}/click")
 
+    def press(self, key):
+        """One key, for whatever has the focus; names as in W3C WebDriver, section 17.4.2."""
+        actions = [{"type": kind, "value": key} for kind in ("keyDown", "keyUp")]
+        self.command("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
+
     def value(self, css):
         return self.command("GET", f"/element/{self.find(css)}/property/value")
 
@@ -133,7 +138,17 @@ class Browser:
 
     def scheme(self, name):
         """`light` or `dark`, as the visitor's system would say."""
-        self.cdp("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": name}]})
+        self.prefers({"prefers-color-scheme": name})
+
+    def prefers(self, features):
+        """What the visitor's system says, by media feature."""
+        listed = [{"name": name, "value": value} for name, value in features.items()]
+        self.cdp("Emulation.setEmulatedMedia", {"features": listed})
+
+    def reads(self, languages):
+        """The languages of `Accept-Language` from here on."""
+        agent = self.script("return navigator.userAgent")
+        self.cdp("Emulation.setUserAgentOverride", {"userAgent": agent, "acceptLanguage": languages})
 
     def cdp(self, name, parameters=None):
         return self.command("POST", "/goog/cdp/execute", {"cmd": name, "params": parameters or {}})
@@ -141,8 +156,12 @@ class Browser:
     def screenshot(self, path):
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The whole page, also what lies below the screen's edge.
-        shot = self.cdp("Page.captureScreenshot", {"captureBeyondViewport": True})
+        # The whole page, also what lies below the screen's edge. Chromium can do that by itself, but then pictures of
+        # pages from right to left are taken beside the page.
+        width, height, whole = self.script("return [innerWidth, innerHeight, document.documentElement.scrollHeight]")
+        self.size(width, max(height, whole))
+        shot = self.cdp("Page.captureScreenshot")
+        self.size(width, height)
         path.write_bytes(base64.b64decode(shot["data"]))
 
     def tab(self):

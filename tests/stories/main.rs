@@ -25,6 +25,7 @@ mod signing_out;
 mod single_page;
 mod single_page_hostile;
 mod support;
+mod themes;
 mod trouble;
 mod web_pages_with_jwt;
 mod web_pages_with_sessions;

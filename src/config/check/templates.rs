@@ -57,10 +57,7 @@ fn is_known(name: &str) -> bool {
 fn refuse_unknown(name: &str, folder: &At<String>, review: &mut Review<'_>) {
     let hint = match nearest(name, template_names()) {
         Some(known) => format!("did you mean `{known}`? Let parts of your own begin with `_`"),
-        None => {
-            let known: Vec<_> = template_names().collect();
-            format!("known are {}; let parts of your own begin with `_`", known.join(", "))
-        }
+        None => "the guide to themes names them all; let parts of your own begin with `_`".to_owned(),
     };
     review.refuse(&folder.span, format!("no page has the template `{name}`"), hint);
 }

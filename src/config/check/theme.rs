@@ -2,8 +2,7 @@
 
 use super::super::file::site::{Links as WrittenLinks, Theme as Written};
 use super::super::spans::At;
-use super::Review;
-use super::templates;
+use super::{Noted, Review, templates};
 use crate::model::colour::Colour;
 use crate::model::theme::{Link, Links, Logo, LogoKind, MAX_LOGO, Theme};
 use crate::pages::{Words, language};
@@ -19,17 +18,18 @@ pub(super) fn theme(written: Option<&At<Written>>, review: &mut Review<'_>) -> O
     let language = optional(written.language.as_ref(), |text| known_language(text, review));
     let links = links(written.links.as_ref(), review);
     let read = optional(written.templates.as_ref(), |folder| templates::read(folder, &mut theme, review));
-    let theme = Theme { name: name?, logo: logo?, accent: accent?, language: language?, links: links?, ..theme };
-    read?;
+    read.ok()?;
+    let (name, logo, accent, language) = (name.ok()?, logo.ok()?, accent.ok()?, language.ok()?);
+    let theme = Theme { name, logo, accent, language, links: links?, ..theme };
     match &written.templates {
         Some(folder) => templates::try_all(&theme, folder, review).then_some(theme),
         None => Some(theme),
     }
 }
 
-/// What was written, checked; `Some(None)` where nothing was.
-fn optional<T>(written: Option<&At<String>>, check: impl FnOnce(&At<String>) -> Option<T>) -> Option<Option<T>> {
-    written.map_or(Some(None), |text| check(text).map(Some))
+/// What was written, checked.
+fn optional<T>(written: Option<&At<String>>, check: impl FnOnce(&At<String>) -> Option<T>) -> Result<Option<T>, Noted> {
+    written.map_or(Ok(None), |text| check(text).map(Some).ok_or(Noted))
 }
 
 fn name(text: &At<String>, review: &mut Review<'_>) -> Option<String> {
@@ -95,5 +95,10 @@ fn links(written: Option<&WrittenLinks>, review: &mut Review<'_>) -> Option<Link
     };
     let (privacy, help) = (link(written.privacy.as_ref()), link(written.help.as_ref()));
     let (register, forgot_password) = (link(written.register.as_ref()), link(written.forgot_password.as_ref()));
-    Some(Links { privacy: privacy?, help: help?, register: register?, forgot_password: forgot_password? })
+    Some(Links {
+        privacy: privacy.ok()?,
+        help: help.ok()?,
+        register: register.ok()?,
+        forgot_password: forgot_password.ok()?,
+    })
 }
