@@ -219,7 +219,7 @@ fn a_theme_is_read_with_its_files() {
     let from =
         ["/etc/vestibule/store.svg", "good/sign-out.html", "good/style.css", "good"].map(std::path::PathBuf::from);
     assert_eq!(theme.read_from, Vec::from(from));
-    assert_eq!(settings.sites[1].theme, crate::model::theme::Theme::default());
+    assert_eq!(settings.sites[1].theme, Box::default());
 }
 
 /// The reference configuration shows every key that there is, as a comment where it is not supported yet.

@@ -68,7 +68,7 @@ pub struct Site {
     /// Renewal starts this long before the access token ends.
     pub refresh_ahead: Duration,
     /// What its pages look like.
-    pub theme: Theme,
+    pub theme: Box<Theme>,
     /// The policy, in written order.
     pub rules: Vec<Rule>,
 }

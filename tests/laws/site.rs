@@ -11,7 +11,6 @@ use vestibule::model::return_path::ReturnPath;
 use vestibule::model::rule::{Access, Pattern, Rule, SignedOut};
 use vestibule::model::site::{OwnPaths, SessionLife, Site, Upstream};
 use vestibule::model::target::EncodedSlashes;
-use vestibule::model::theme::Theme;
 
 pub fn store() -> Site {
     Site {
@@ -39,7 +38,7 @@ pub fn store() -> Site {
         assertion: true,
         forward_token: false,
         refresh_ahead: Duration::from_secs(60),
-        theme: Theme::default(),
+        theme: Box::default(),
         rules: Vec::new(),
     }
 }

@@ -105,7 +105,7 @@ fn site(
         assertion: written.assertion,
         forward_token: written.forward_token,
         refresh_ahead: file.refresh.ahead.0,
-        theme: theme?,
+        theme: Box::new(theme?),
         rules: rules?,
     })
 }

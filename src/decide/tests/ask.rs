@@ -23,7 +23,6 @@ use crate::model::return_path::ReturnPath;
 use crate::model::rule::{Access, Pattern, Rule, SignedOut};
 use crate::model::site::{OwnPaths, SessionLife, Site, Upstream};
 use crate::model::target::{EncodedSlashes, Target};
-use crate::model::theme::Theme;
 use crate::model::token::{IssuedTokens, OpenSession, Renewed, SessionKey, TokenFault, Visitor};
 
 pub(super) const NOW: Moment = Moment::from_secs(1_700_000_000);
@@ -305,7 +304,7 @@ pub(super) fn store() -> Site {
         assertion: true,
         forward_token: false,
         refresh_ahead: Duration::from_secs(60),
-        theme: Theme::default(),
+        theme: Box::default(),
         rules: vec![
             rule("/public/*", Access::Public, &[]),
             rule("/maybe/*", Access::Optional, &[]),
