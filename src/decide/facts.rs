@@ -70,12 +70,14 @@ pub enum Question<'a> {
     RenewPosted(Secret),
     /// What does the posted form say? Fills [`Facts::form`].
     ReadForm(FormSize),
-    /// What did the visitor want to send, and who were they, as far as this refresh token tells? Fills [`Facts::kept`].
+    /// What did the visitor want to send, and who were they, as far as what they carry tells? Fills [`Facts::kept`].
     KeepForm {
         /// Where it was sent: path and query.
         target: &'a str,
         /// How the refresh token was carried, and the sealed token itself.
         refresh: Option<(CredentialKind, &'a str)>,
+        /// The sealed device of the browser, as it came.
+        device: Option<&'a str>,
     },
     /// What did this person, who has just signed in, bring along? Fills [`Facts::returned`].
     ReturnForm {
@@ -83,6 +85,8 @@ pub enum Question<'a> {
         sealed: Arc<str>,
         /// Who it is now.
         sub: String,
+        /// What they call themselves, as typed.
+        login_id: String,
     },
     /// What does a program's call bring along? Fills [`Facts::body`].
     ReadBody,

@@ -116,10 +116,11 @@ fn arrived<'a>(site: &Site, facts: &Facts, signed_in: &SignedIn, form: &LoginFor
     let sub = &signed_in.visitor.identity.sub;
     let verdict = match (&form.unsent, &facts.returned) {
         (Some(sealed), Known::NotAsked) => {
-            return Decision::Needs(Question::ReturnForm { sealed: Arc::clone(sealed), sub: sub.clone() });
+            let (sealed, login_id) = (Arc::clone(sealed), form.login_id.clone());
+            return Decision::Needs(Question::ReturnForm { sealed, sub: sub.clone(), login_id });
         }
         (Some(_), Known::Found(returned)) => {
-            let page = unsent::page(returned, sub, destination(site, form.return_to.as_ref()).to_string());
+            let page = unsent::page(returned, destination(site, form.return_to.as_ref()).to_string());
             Verdict::reply(Answer::Unsent(page), Reason::OwnEndpoint)
         }
         // What does not open was never the gateway's, or is too old for anybody to remember.

@@ -75,6 +75,12 @@ impl KnownDevice {
         self.id
     }
 
+    /// The account that signed in last.
+    #[must_use]
+    pub fn last(&self) -> Option<AccountMark> {
+        self.accounts.first().map(|known| known.account)
+    }
+
     /// Whether an account signed in from here before. `marks` are its marks under every key there is.
     #[must_use]
     pub fn knows(&self, marks: &[AccountMark]) -> bool {

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::device::AccountMark;
 use super::moment::Moment;
 use super::return_path::ReturnPath;
 
@@ -46,8 +47,8 @@ pub struct PostedForm {
 pub struct UnsentForm {
     /// What it is known as, so that it is offered once.
     pub id: String,
-    /// Who wrote it (`sub`), where that can be told.
-    pub author: Option<String>,
+    /// Who wrote it, where that can be told.
+    pub author: Option<Author>,
     /// Where it was posted to: path and query.
     pub target: String,
     /// What was written.
@@ -56,11 +57,22 @@ pub struct UnsentForm {
     pub until: u64,
 }
 
+/// Who wrote an unsent form, as far as what came with it tells. `Debug` keeps it to itself.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Author {
+    /// The person of the refresh token (`sub`).
+    Person(String),
+    /// Who signed in last from the same browser: an account's mark of the device cookie.
+    LastHere([u8; 16]),
+}
+
 /// An unsent form that came back with a sign-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Returned {
-    /// What was written, and by whom.
+    /// What was written.
     pub unsent: UnsentForm,
+    /// Whether it was written by who has just signed in.
+    pub by_same_person: bool,
     /// Whether it comes back for the first time, as far as anybody can tell.
     pub first_time: bool,
 }
@@ -78,10 +90,14 @@ impl UnsentForm {
         self.until <= now.millis()
     }
 
-    /// Whether `sub` wrote it.
+    /// Whether the person of `sub`, whose name is marked so on devices, wrote it.
     #[must_use]
-    pub fn is_of(&self, sub: &str) -> bool {
-        self.author.as_deref() == Some(sub)
+    pub fn is_of(&self, sub: &str, marks: &[AccountMark]) -> bool {
+        match &self.author {
+            Some(Author::Person(author)) => author == sub,
+            Some(Author::LastHere(author)) => marks.contains(&AccountMark(*author)),
+            None => false,
+        }
     }
 }
 
@@ -89,6 +105,12 @@ impl UnsentForm {
 #[must_use]
 pub fn purpose(site: &str) -> String {
     format!("vestibule unsent form\0{site}")
+}
+
+impl std::fmt::Debug for Author {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Author")
+    }
 }
 
 impl std::fmt::Debug for PostedForm {
@@ -113,6 +135,12 @@ mod tests {
         let unsent = UnsentForm { id: "i".into(), author: None, target: "/posts".into(), form, until: 5 };
         assert!(!format!("{unsent:?} {:?}", unsent.form).contains("leaky"));
         assert!(unsent.has_ended(Moment::from_millis(5)) && !unsent.has_ended(Moment::from_millis(4)));
-        assert!(!unsent.is_of("") && !unsent.is_of("i"));
+        assert!(!unsent.is_of("", &[]) && !unsent.is_of("i", &[AccountMark([0; 16])]));
+        let by = |author| UnsentForm { author: Some(author), ..unsent.clone() };
+        let ann = by(Author::Person("ann".into()));
+        assert!(ann.is_of("ann", &[]) && !ann.is_of("bob", &[AccountMark([1; 16])]));
+        let last = by(Author::LastHere([1; 16]));
+        assert!(last.is_of("ann", &[AccountMark([2; 16]), AccountMark([1; 16])]));
+        assert!(!last.is_of("ann", &[AccountMark([2; 16])]) && !last.is_of("ann", &[]));
     }
 }

@@ -43,14 +43,14 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
             let unread = matches!(facts.form, Known::Absent(reason) if reason != Reason::UnsupportedMediaType);
             passage.close |= unread || !session.is_body_done();
         }
-        Question::KeepForm { target, refresh } => {
-            facts.kept = kept_form((runtime, caller), session, target, refresh).await;
+        Question::KeepForm { target, refresh, device } => {
+            facts.kept = kept_form((runtime, caller), session, target, (refresh, device)).await;
             // Of a body that was not for carrying some may be left on the wire.
             passage.close |= !session.is_body_done();
         }
-        Question::ReturnForm { sealed, sub } => {
+        Question::ReturnForm { sealed, sub, login_id } => {
             facts.returned = runtime
-                .return_form(caller, &sealed, &sub)
+                .return_form(caller, &sealed, (&sub, &login_id))
                 .await
                 .map_or(Known::Absent(Reason::RejectedInput), Known::Found);
         }
@@ -89,10 +89,10 @@ async fn kept_form(
     (runtime, caller): (&Runtime, Caller<'_>),
     session: &mut Session,
     target: &str,
-    refresh: Option<(CredentialKind, &str)>,
+    carried: (Option<(CredentialKind, &str)>, Option<&str>),
 ) -> Known<Arc<str>, Reason> {
     let Some(form) = body::posted(session).await else { return Known::Absent(Reason::UnsupportedMediaType) };
-    let sealed = runtime.keep_form(caller, target, form, refresh);
+    let sealed = runtime.keep_form(caller, target, form, carried);
     sealed.map_or(Known::Absent(Reason::RequestTooLarge), Known::Found)
 }
 

@@ -35,9 +35,13 @@ impl Runtime {
     pub(super) fn browser(&self, guarded: &Guarded, presented: Option<&str>, login_id: &str) -> Browser {
         let opened = presented.and_then(|text| KnownDevice::open(&self.sealing, &guarded.site.name, text));
         let device = opened.unwrap_or_else(|| KnownDevice::new(DeviceId(system::random())));
+        Browser { device, marks: self.marks(guarded, login_id) }
+    }
+
+    /// What the account of this name is known by on devices, under every key there is, the newest first.
+    pub(super) fn marks(&self, guarded: &Guarded, login_id: &str) -> Vec<AccountMark> {
         let scope = &guarded.provider.name;
-        let mark = |keys: &crate::store::ThrottleKeys| AccountMark(keys.account(scope, login_id).bytes());
-        Browser { device, marks: self.device_marks.iter().map(mark).collect() }
+        self.device_marks.iter().map(|keys| AccountMark(keys.account(scope, login_id).bytes())).collect()
     }
 
     /// The value of the device cookie from now on. Without one the browser stays a stranger, which keeps nobody out.

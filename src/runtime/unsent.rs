@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::model::credential::CredentialKind;
-use crate::model::unsent::{MAX_SEALED, PostedForm, Returned, UnsentForm, purpose};
+use crate::model::device::KnownDevice;
+use crate::model::unsent::{Author, MAX_SEALED, PostedForm, Returned, UnsentForm, purpose};
 use crate::store::{Lease, RenewalKey};
 use crate::system;
 use crate::telemetry::audit;
@@ -18,21 +19,27 @@ use super::{Caller, Runtime};
 const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
 
 impl Runtime {
-    /// Seals `form`, which was posted to `target`. `refresh` tells who wrote it, if it is the gateway's own, whether or not
-    /// the provider still takes it. `None` where it is too large to be carried.
+    /// Seals `form`, which was posted to `target`. Who wrote it is told by the refresh token that came with it, whether or
+    /// not the provider still takes it, and where none came (somebody signed out in another tab) by the device, which
+    /// knows who signed in last. `None` where it is too large to be carried.
     #[must_use]
     pub fn keep_form(
         &self,
         caller: Caller<'_>,
         target: &str,
         form: PostedForm,
-        refresh: Option<(CredentialKind, &str)>,
+        (refresh, device): (Option<(CredentialKind, &str)>, Option<&str>),
     ) -> Option<Arc<str>> {
         let site = &caller.guarded.site.name;
         let ticket = refresh.and_then(|(kind, sealed)| self.sealing.open(site, kind, sealed));
+        let last_here = || KnownDevice::open(&self.sealing, site, device?)?.last();
+        let author = match ticket {
+            Some(ticket) => Some(Author::Person(ticket.sub)),
+            None => last_here().map(|account| Author::LastHere(account.0)),
+        };
         let unsent = UnsentForm {
             id: system::fresh_name(),
-            author: ticket.map(|ticket| ticket.sub),
+            author,
             target: target.to_owned(),
             form,
             until: caller.now.plus(KEPT_FOR).millis(),
@@ -42,8 +49,14 @@ impl Runtime {
         (sealed.len() <= MAX_SEALED).then(|| sealed.into())
     }
 
-    /// Opens a form that came back with the sign-in of `sub`. `None` where it is none of this site's, or too old.
-    pub async fn return_form(&self, caller: Caller<'_>, sealed: &str, sub: &str) -> Option<Returned> {
+    /// Opens a form that came back with the sign-in of `sub`, who typed `login_id`. `None` where it is none of this site's,
+    /// or too old.
+    pub async fn return_form(
+        &self,
+        caller: Caller<'_>,
+        sealed: &str,
+        (sub, login_id): (&str, &str),
+    ) -> Option<Returned> {
         let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let inside = self.sealing.open_bytes(&purpose(&caller.guarded.site.name), &sealed)?;
         let unsent: UnsentForm = serde_json::from_slice(&inside).ok()?;
@@ -51,8 +64,9 @@ impl Runtime {
             return None;
         }
         // Only what may be sent is used up: of what can only be copied no harm comes.
-        let first_time = unsent.is_of(sub) && self.is_first_time(caller, &unsent).await;
-        Some(Returned { unsent, first_time })
+        let by_same_person = unsent.is_of(sub, &self.marks(caller.guarded, login_id));
+        let first_time = by_same_person && self.is_first_time(caller, &unsent).await;
+        Some(Returned { unsent, by_same_person, first_time })
     }
 
     /// Whoever takes the lease on it is the first, on whatever replica: it is never given back.

@@ -313,14 +313,11 @@ fn oracle() -> impl Strategy<Value = Facts> {
 }
 
 fn returned() -> impl Strategy<Value = Returned> {
-    let author = prop_oneof![Just(None), select(vec!["u1", "ann", "bob"]).prop_map(|sub| Some(sub.to_owned()))];
     let target = select(vec!["/posts?x=1", "//evil.example/"]);
-    (author, target, any::<bool>()).prop_map(|(author, target, first_time)| {
+    (target, any::<bool>(), any::<bool>()).prop_map(|(target, by_same_person, first_time)| {
         let form = PostedForm { encoding: FormEncoding::UrlEncoded, fields: vec![("text".into(), "hello".into())] };
-        Returned {
-            unsent: UnsentForm { id: "i".into(), author, target: target.into(), form, until: u64::MAX },
-            first_time,
-        }
+        let unsent = UnsentForm { id: "i".into(), author: None, target: target.into(), form, until: u64::MAX };
+        Returned { unsent, by_same_person, first_time }
     })
 }
 

@@ -129,8 +129,14 @@ impl Scene {
                 once(&mut facts.renewal, &self.oracle.renewal);
                 Asked::Renew
             }
-            Question::KeepForm { target, refresh } => self.keeps(target, *refresh, facts),
-            Question::ReturnForm { sealed, sub } => self.returns(sealed, sub, facts),
+            Question::KeepForm { target, refresh, device } => {
+                assert_eq!(*device, self.cookies.device.value());
+                self.keeps(target, *refresh, facts)
+            }
+            Question::ReturnForm { sealed, sub, login_id } => {
+                assert!(matches!(&facts.form, Known::Found(form) if form.login_id == *login_id));
+                self.returns(sealed, sub, facts)
+            }
             Question::ReadForm(_) => {
                 once(&mut facts.form, &self.oracle.form);
                 Asked::ReadForm

@@ -103,6 +103,24 @@ async fn a_post_arrives_once_and_whole() {
     assert!(reload.body.contains("&quot;quoted&quot;"), "it can be copied");
 }
 
+/// Signed out in another tab, the browser has nothing of the session left; it still knows who signed in last.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_signed_out_in_another_tab_sends_it_too() {
+    let stage = Stage::set().await;
+    let mut browser = at_the_forum(&stage).await;
+    assert_eq!(browser.post("/logout", &[]).await.status, 303);
+    let form = writes(&mut browser).await;
+    let mut other = browser.clone();
+    let page = signs_in_with(&mut other, &form, "admin@example.com").await;
+    assert!(page.body.contains("This was not sent") && !page.body.contains("<form"), "{}", page.body);
+    let page = signs_in_with(&mut browser, &form, SHOPPER).await;
+    assert!(page.body.contains("Send it now?"), "{}", page.body);
+    let mut stranger = stage.forum_browser();
+    let form = writes(&mut stranger).await;
+    let page = signs_in_with(&mut stranger, &form, SHOPPER).await;
+    assert!(page.body.contains("This was not sent"), "nobody knows who wrote it: {}", page.body);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn in_anothers_name_nothing_is_sent() {
     let stage = Stage::set().await;

@@ -143,10 +143,10 @@ fn asked(question: &Question<'_>) -> String {
         Question::RenewPosted(token) => format!("renew posted {}", token.expose()),
         Question::ReadForm(FormSize::Plain) => "form".into(),
         Question::ReadForm(FormSize::WithUnsent) => "large form".into(),
-        Question::KeepForm { target, refresh } => {
+        Question::KeepForm { target, refresh, device: _ } => {
             format!("keep for {target} {}", refresh.map_or("-", |(_, token)| token))
         }
-        Question::ReturnForm { sealed, sub } => format!("return {sealed} to {sub}"),
+        Question::ReturnForm { sealed, sub, login_id } => format!("return {sealed} to {sub} as {login_id}"),
         Question::ReadBody => "body".into(),
         Question::SignIn { credentials, kind, session, device } => {
             let session = session.map_or(String::new(), |id| format!(" for {id}"));
