@@ -129,14 +129,8 @@ impl Scene {
                 once(&mut facts.renewal, &self.oracle.renewal);
                 Asked::Renew
             }
-            Question::KeepForm { target, refresh, device } => {
-                assert_eq!(*device, self.cookies.device.value());
-                self.keeps(target, *refresh, facts)
-            }
-            Question::ReturnForm { sealed, sub, login_id } => {
-                assert!(matches!(&facts.form, Known::Found(form) if form.login_id == *login_id));
-                self.returns(sealed, sub, facts)
-            }
+            Question::KeepForm { target, refresh, device } => self.keeps(target, (*refresh, *device), facts),
+            Question::ReturnForm { sealed, sub, login_id } => self.returns(sealed, (sub, login_id), facts),
             Question::ReadForm(_) => {
                 once(&mut facts.form, &self.oracle.form);
                 Asked::ReadForm
@@ -173,7 +167,13 @@ impl Scene {
     }
 
     /// What was written when the session had ended.
-    fn keeps(&self, target: &str, refresh: Option<(CredentialKind, &str)>, facts: &mut Facts) -> Asked {
+    fn keeps(
+        &self,
+        target: &str,
+        (refresh, device): (Option<(CredentialKind, &str)>, Option<&str>),
+        facts: &mut Facts,
+    ) -> Asked {
+        assert_eq!(device, self.cookies.device.value());
         let Carried { kind, refresh: carried, .. } = self.carried();
         assert_eq!((target, refresh), (self.target.as_str(), carried.map(|token| (kind, token))));
         once(&mut facts.kept, &self.oracle.kept);
@@ -181,7 +181,8 @@ impl Scene {
     }
 
     /// What was written comes back.
-    fn returns(&self, sealed: &Arc<str>, sub: &str, facts: &mut Facts) -> Asked {
+    fn returns(&self, sealed: &Arc<str>, (sub, login_id): (&str, &str), facts: &mut Facts) -> Asked {
+        assert!(matches!(&facts.form, Known::Found(form) if form.login_id == login_id));
         assert!(matches!(&facts.form, Known::Found(form) if form.unsent.as_ref() == Some(sealed)));
         assert!(matches!(&facts.sign_in, Known::Found(new) if new.visitor.identity.sub == sub));
         once(&mut facts.returned, &self.oracle.returned);

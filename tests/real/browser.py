@@ -202,6 +202,46 @@ def a_session_at_the_forum(browser, demo):
         assert asks_to_sign_in(browser, site + "/posts"), f"{names} work after the sign-out"
 
 
+def what_was_written_is_not_lost(browser, demo):
+    """A long post at the forum, the session ended underneath, and who signs in then."""
+    site = demo.sites["forum"]
+    text = "Dear porch,\n\n" + "I have two lanterns & a \"basket\" to give away, grüße 日本." * 25
+
+    def write(title):
+        sign_in(browser, site, "/posts")
+        browser.type("#title", title)
+        browser.script("document.querySelector('#text').value = arguments[0]", text)
+        # In another tab.
+        assert browser.later("fetch('/logout', {method: 'POST', redirect: 'manual'}).then(() => arguments[0](true))")
+        browser.click(".write button")
+        until(lambda: browser.has("input[name=unsent]"), what="the form in which the post waits")
+        assert "not lost" in browser.text("#trouble")
+
+    def posts():
+        browser.goto(site + "/posts")
+        return browser.script("return [...document.querySelectorAll('.threads a')].map(a => a.textContent)")
+
+    write("Two lanterns")
+    fill_in(browser)
+    until(lambda: browser.has(".written"), what="the step before it is sent")
+    looks(browser, "unsent-offer")
+    browser.click(SUBMIT)
+    until(lambda: path_of(browser).startswith("/posts"), what="the forum again")
+    assert posts().count("Two lanterns") == 1
+    browser.click(".threads a")
+    shown = browser.script("return document.querySelector('.post .text').textContent")
+    assert shown.replace("\r\n", "\n") == text, shown
+    write("Two baskets")
+    browser.script("document.querySelector('#loginId').value = ''")
+    browser.type("#loginId", "admin@example.com")
+    browser.type("#password", PASSWORD)
+    browser.click(SUBMIT)
+    until(lambda: browser.has(".written"), what="the page with the text for copying")
+    looks(browser, "unsent-another")
+    assert not browser.has("form") and browser.value("#written-2").replace("\r\n", "\n") == text
+    assert "Two baskets" not in posts(), "it was sent in another's name"
+
+
 def our_pages_in_every_size_and_light(browser, demo):
     site = demo.sites["store"]
     assert asks_to_sign_in(browser, site + PRIVATE)
@@ -267,6 +307,7 @@ SCENARIOS = [
     a_script_in_the_page_finds_no_token,
     one_site_is_not_the_other,
     a_session_at_the_forum,
+    what_was_written_is_not_lost,
     only_an_admin_sees_the_stock,
     an_account_with_a_second_factor,
     an_account_that_needs_a_new_password,
