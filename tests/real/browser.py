@@ -208,7 +208,9 @@ def what_was_written_is_not_lost(browser, demo):
     text = "Dear porch,\n\n" + "I have two lanterns & a \"basket\" to give away, grüße 日本." * 25
 
     def write(title):
-        sign_in(browser, site, "/posts")
+        if asks_to_sign_in(browser, site + "/posts"):
+            fill_in(browser)
+            until(lambda: path_of(browser) == "/posts", what="the forum")
         browser.type("#title", title)
         browser.script("document.querySelector('#text').value = arguments[0]", text)
         # In another tab.
