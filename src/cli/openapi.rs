@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use crate::decide::endpoint::{ApiCall, Endpoint};
+use crate::decide::endpoint::{ApiCall, Endpoint, StepCall};
 use crate::model::api_answer::{CurrentUser, HandedTokens, SignedInUser};
 use crate::model::reason::Reason;
 use crate::model::site::OwnPaths;
@@ -25,8 +25,9 @@ const TOKENS: &[Reason] = &[Reason::BearerNotEnabled, Reason::BrowserTokensRefus
 #[must_use]
 pub fn document() -> Value {
     let mut paths = Map::new();
-    for call in [ApiCall::Login, ApiCall::User, ApiCall::Refresh, ApiCall::Logout] {
-        let (path, method, operation) = operation(call);
+    let steps = StepCall::ALL.into_iter().map(ApiCall::Step);
+    let calls = [ApiCall::Login, ApiCall::User, ApiCall::Refresh, ApiCall::Logout].into_iter().chain(steps);
+    for (path, method, operation) in calls.map(operation) {
         paths.insert(format!("{}{path}", OwnPaths::default().api), json!({ method: operation }));
     }
     json!({
@@ -49,25 +50,26 @@ pub fn document() -> Value {
 }
 
 /// Path, method and description of one call.
-fn operation(call: ApiCall) -> (&'static str, &'static str, Value) {
+fn operation(call: ApiCall) -> (String, &'static str, Value) {
     let (path, summary, good, body, reasons) = match call {
         ApiCall::Login => {
             // The first step asks for no code yet.
-            let later = [Reason::WrongCode, Reason::ChallengeExpired];
-            let answers = Reason::ALL.iter().copied();
-            let answers = answers.filter(|reason| reason.answers_a_sign_in() && !later.contains(reason));
-            let reasons = answers.chain([Reason::Throttled, Reason::TokensTooLarge]).chain(TOKENS.iter().copied());
-            ("/login", "Sign in", ("200", Some(schema::<SignedInUser>())), Some(login_body()), reasons.collect())
+            let reasons = sign_in_answers(&[Reason::WrongCode, Reason::ChallengeExpired]);
+            ("/login".into(), "Sign in", ("200", Some(schema::<SignedInUser>())), Some(login_body()), reasons)
+        }
+        ApiCall::Step(call) => {
+            let (summary, good, body, reasons) = step(call);
+            (format!("/login{}", call.path()), summary, good, Some(body), reasons)
         }
         ApiCall::User => {
             let reasons = vec![Reason::BrowserTokensRefused];
-            ("/user", "Who is signed in", ("200", Some(schema::<CurrentUser>())), None, reasons)
+            ("/user".into(), "Who is signed in", ("200", Some(schema::<CurrentUser>())), None, reasons)
         }
         ApiCall::Refresh => {
             let reasons = [&[Reason::SignedOut], TOKENS].concat();
-            ("/refresh", "Renew now", ("200", Some(schema::<HandedTokens>())), Some(token_body()), reasons)
+            ("/refresh".into(), "Renew now", ("200", Some(schema::<HandedTokens>())), Some(token_body()), reasons)
         }
-        ApiCall::Logout => ("/logout", "Sign out", ("204", None), Some(token_body()), Vec::new()),
+        ApiCall::Logout => ("/logout".into(), "Sign out", ("204", None), Some(token_body()), Vec::new()),
     };
     let posted = body.is_some();
     let mut told: BTreeMap<String, Vec<Reason>> = BTreeMap::new();
@@ -90,14 +92,31 @@ fn operation(call: ApiCall) -> (&'static str, &'static str, Value) {
     }
     let mut operation = json!({ "summary": summary, "responses": responses });
     if let (Some(operation), Some(body)) = (operation.as_object_mut(), body) {
-        let required = call == ApiCall::Login;
+        let required = matches!(call, ApiCall::Login | ApiCall::Step(_));
         let body = json!({ "required": required, "content": { "application/json": { "schema": body } } });
         operation.insert("requestBody".into(), body);
     }
-    if let (Some(operation), false) = (operation.as_object_mut(), call == ApiCall::Login) {
+    if let (Some(operation), false) = (operation.as_object_mut(), matches!(call, ApiCall::Login | ApiCall::Step(_))) {
         operation.insert("security".into(), json!([{ "cookies": [] }, { "bearer": [] }, {}]));
     }
     (path, if Endpoint::Api(call).methods() == "POST" { "post" } else { "get" }, operation)
+}
+
+/// Summary, status and schema of a success, body and reasons of one step after a password.
+fn step(call: StepCall) -> (&'static str, (&'static str, Option<Value>), Value, Vec<Reason>) {
+    let signed_in = ("200", Some(schema::<SignedInUser>()));
+    match call {
+        StepCall::TwoFactor => {
+            ("Go on with a code", signed_in, code_body(), sign_in_answers(&[Reason::TwoFactorRequired]))
+        }
+        StepCall::NewPassword => {
+            ("Go on with a new password", signed_in, new_password_body(), sign_in_answers(&[Reason::WrongCode]))
+        }
+        StepCall::SendCode => {
+            let reasons = [&[Reason::ChallengeExpired, Reason::Throttled], TOKENS].concat();
+            ("Be sent a code", ("204", None), send_body(), reasons)
+        }
+    }
 }
 
 fn answered(schema: Option<Value>) -> Value {
@@ -128,6 +147,41 @@ fn login_body() -> Value {
     })
 }
 
+/// What may come of a step of signing in, but for `not`.
+fn sign_in_answers(not: &[Reason]) -> Vec<Reason> {
+    let answers = Reason::ALL.iter().copied().filter(|reason| reason.answers_a_sign_in() && !not.contains(reason));
+    answers.chain([Reason::Throttled, Reason::TokensTooLarge]).chain(TOKENS.iter().copied()).collect()
+}
+
+fn code_body() -> Value {
+    step_body(
+        "code",
+        &json!({ "type": "string", "pattern": "\\S" }),
+        Some(("trust", &json!({ "type": "boolean", "default": false }))),
+    )
+}
+
+fn send_body() -> Value {
+    step_body("choice", &json!({ "type": "string" }), None)
+}
+
+fn new_password_body() -> Value {
+    step_body("password", &json!({ "type": "string", "format": "password", "minLength": 1 }), None)
+}
+
+/// A challenge, what it is answered with, and what may stand beside it.
+fn step_body(name: &str, answer: &Value, also: Option<(&str, &Value)>) -> Value {
+    let mut properties =
+        Map::from_iter([("challenge".to_owned(), json!({ "type": "string" })), (name.to_owned(), answer.clone())]);
+    properties.extend(also.map(|(name, schema)| (name.to_owned(), schema.clone())));
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["challenge", name],
+        "properties": properties,
+    })
+}
+
 fn token_body() -> Value {
     json!({
         "type": "object",
@@ -149,6 +203,23 @@ fn problem() -> Value {
             "code": { "enum": codes },
             "requestId": { "type": "string" },
             "changeReason": { "type": "string" },
+            // What a sign-in that waits for more is continued with.
+            "challenge": { "type": "string" },
+            "methods": { "type": "array", "items": {
+                "type": "object",
+                "required": ["method", "label", "choice"],
+                "properties": {
+                    "method": { "enum": ["authenticator", "email", "sms"] },
+                    "label": { "type": ["string", "null"] },
+                    "choice": { "type": "string" },
+                },
+            } },
+            // The rules that a new password breaks.
+            "violations": { "type": "array", "items": {
+                "type": "object",
+                "required": ["rule"],
+                "properties": { "rule": { "type": "string" }, "limit": { "type": "integer" } },
+            } },
         },
     })
 }
@@ -192,6 +263,9 @@ mod tests {
             json!(members.map(|(name, schema)| (name.clone(), value(schema))).collect::<Map<_, _>>()).to_string()
         };
         assert!(CallBody::read(sample(&login_body()).as_bytes()).unwrap().login().is_some());
+        assert!(CallBody::read(sample(&code_body()).as_bytes()).unwrap().code().is_some());
+        assert!(CallBody::read(sample(&send_body()).as_bytes()).unwrap().send().is_some());
+        assert!(CallBody::read(sample(&new_password_body()).as_bytes()).unwrap().new_password().is_some());
         assert!(CallBody::read(sample(&token_body()).as_bytes()).unwrap().token().unwrap().refresh_token.is_some());
     }
 }

@@ -14,6 +14,7 @@ use crate::model::sign_in::{Credentials, SignInRefused};
 use crate::model::site::Site;
 use crate::model::token::SignedIn;
 
+use super::api_steps;
 use super::endpoint::ApiCall;
 use super::facts::{Facts, Known, Question};
 use super::proof::{self, Proof};
@@ -22,7 +23,7 @@ use super::visitor::{Standing, challenge, standing};
 use super::{Decision, Verdict, trouble};
 
 /// Where a call ends before its own question is asked.
-enum Stop {
+pub(super) enum Stop {
     Unread,
     Refused(Reason),
     Trouble(Reason),
@@ -48,6 +49,7 @@ pub(super) fn decide<'a>(
     let decided = match call {
         ApiCall::User => return user(request, site, facts, now),
         ApiCall::Login => login(request, site, facts),
+        ApiCall::Step(call) => api_steps::decide(call, request, site, facts, now),
         ApiCall::Refresh => refresh(request, site, facts),
         ApiCall::Logout => logout(request, site, facts),
     };
@@ -73,7 +75,7 @@ fn user<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment) 
 }
 
 /// What a call brings along, from whom it may come: a page of this site or a listed one, or no browser at all.
-fn body<'f>(request: &RequestView<'_>, site: &Site, facts: &'f Facts) -> Result<&'f CallBody, Stop> {
+pub(super) fn body<'f>(request: &RequestView<'_>, site: &Site, facts: &'f Facts) -> Result<&'f CallBody, Stop> {
     if request.provenance(site) == Provenance::Foreign {
         return Err(Stop::Refused(Reason::CrossSiteRequest));
     }
@@ -98,7 +100,7 @@ fn login<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Result<De
     Ok(Decision::Settled(match &facts.sign_in {
         Known::NotAsked => {
             let LoginCall { login_id, password, remember, .. } = call;
-            let credentials = Credentials { login_id, password, remember };
+            let credentials = Credentials { login_id, password, remember, return_to: None };
             // A client that keeps its tokens itself has nothing to do with a browser's session.
             let in_cookies = kind != CredentialKind::Bearer;
             let session = request.cookies.session.value().filter(|_| in_cookies);
@@ -113,7 +115,7 @@ fn login<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Result<De
 
 /// Tokens leave in bodies only where the operator wants it, and never where a script injected into a page could read
 /// them.
-fn in_bodies(request: &RequestView<'_>, site: &Site) -> Result<CredentialKind, Stop> {
+pub(super) fn in_bodies(request: &RequestView<'_>, site: &Site) -> Result<CredentialKind, Stop> {
     if !site.bearer {
         return Err(Stop::Refused(Reason::BearerNotEnabled));
     }
@@ -123,7 +125,7 @@ fn in_bodies(request: &RequestView<'_>, site: &Site) -> Result<CredentialKind, S
     Ok(CredentialKind::Bearer)
 }
 
-fn welcome<'a>(signed_in: &SignedIn) -> Verdict<'a> {
+pub(super) fn welcome<'a>(signed_in: &SignedIn) -> Verdict<'a> {
     let SignedIn { tokens, visitor, .. } = signed_in;
     let user = User::from(&visitor.identity);
     if tokens.kind == CredentialKind::Bearer {
@@ -133,10 +135,12 @@ fn welcome<'a>(signed_in: &SignedIn) -> Verdict<'a> {
     json(ApiAnswer::SignedIn(SignedInUser { user, tokens: None })).with(kept(signed_in))
 }
 
-fn refusal<'a>(refused: &SignInRefused) -> Verdict<'a> {
+pub(super) fn refusal<'a>(refused: &SignInRefused) -> Verdict<'a> {
     let mut problem = Problem::new(refused.reason);
     problem.retry_after = refused.retry_after;
     problem.change_reason.clone_from(&refused.change_reason);
+    problem.next.clone_from(&refused.next);
+    problem.violations.clone_from(&refused.faults);
     Verdict::reply(Answer::Problem(problem), refused.reason)
 }
 
@@ -209,7 +213,7 @@ fn cleared(kind: CredentialKind) -> Vec<CookieChange> {
     (kind != CredentialKind::Bearer).then_some(CookieChange::ClearCredentials).into_iter().collect()
 }
 
-fn done<'a>() -> Verdict<'a> {
+pub(super) fn done<'a>() -> Verdict<'a> {
     Verdict::reply(Answer::Done, Reason::OwnEndpoint)
 }
 

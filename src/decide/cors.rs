@@ -40,6 +40,7 @@ pub fn may_be_read(answer: &Answer) -> bool {
         Answer::Redirect(_)
         | Answer::Leave { .. }
         | Answer::SignInForm(_)
+        | Answer::StepForm(_)
         | Answer::SignOutPage
         | Answer::Unsent(_)
         | Answer::ProviderAsks(_)

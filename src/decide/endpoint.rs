@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use crate::model::challenge::Step;
 use crate::model::hosted::{HostedCall, HostedPage};
 use crate::model::site::Site;
 use crate::model::target::Target;
@@ -16,6 +17,8 @@ pub const OWN_FILES: &str = "/_vestibule/";
 pub enum Endpoint {
     /// The sign-in form.
     Login,
+    /// A step that follows the sign-in form.
+    Step(StepCall),
     /// The sign-out.
     Logout,
     /// A file of the pages, by its name; one that does not exist is `404`.
@@ -33,12 +36,55 @@ pub enum Endpoint {
 pub enum ApiCall {
     /// Sign in.
     Login,
+    /// Go on with a sign-in that waits for more than a password.
+    Step(StepCall),
     /// Who is signed in?
     User,
     /// Renew now.
     Refresh,
     /// Sign out.
     Logout,
+}
+
+/// What may follow a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepCall {
+    /// The code of a second factor.
+    TwoFactor,
+    /// The wish to be sent such a code.
+    SendCode,
+    /// A new password.
+    NewPassword,
+}
+
+impl StepCall {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::TwoFactor, Self::SendCode, Self::NewPassword];
+
+    /// What stands behind the path of the sign-in.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::TwoFactor => "/two-factor",
+            Self::SendCode => "/two-factor/send",
+            Self::NewPassword => "/password",
+        }
+    }
+
+    /// The step whose challenge it continues.
+    #[must_use]
+    pub const fn step(self) -> Step {
+        match self {
+            Self::TwoFactor | Self::SendCode => Step::TwoFactor,
+            Self::NewPassword => Step::NewPassword,
+        }
+    }
+
+    /// The call whose path stands behind that of the sign-in.
+    #[must_use]
+    pub fn read(rest: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|call| call.path().as_bytes() == rest)
+    }
 }
 
 /// Whether `target` is the gateway's own, in whatever spelling an application would take for it.
@@ -49,6 +95,8 @@ pub fn find(site: &Site, target: &Target<'_>) -> Option<Endpoint> {
         Some(Endpoint::Login)
     } else if path == site.paths.logout.as_bytes() {
         Some(Endpoint::Logout)
+    } else if let Some(call) = path.strip_prefix(site.paths.login.as_bytes()).and_then(StepCall::read) {
+        Some(Endpoint::Step(call))
     } else if let Some(name) = path.strip_prefix(OWN_FILES.as_bytes()) {
         Some(Endpoint::Asset(String::from_utf8_lossy(name).into_owned()))
     } else if path == ASSERTION_KEYS.as_bytes() {
@@ -66,7 +114,7 @@ fn api_call(rest: &[u8]) -> Option<ApiCall> {
         b"/user" => Some(ApiCall::User),
         b"/refresh" => Some(ApiCall::Refresh),
         b"/logout" => Some(ApiCall::Logout),
-        _ => None,
+        _ => rest.strip_prefix(b"/login").and_then(StepCall::read).map(ApiCall::Step),
     }
 }
 
@@ -85,7 +133,7 @@ impl Endpoint {
         match self {
             Self::Login | Self::Logout => "GET, HEAD, POST",
             Self::Asset(_) | Self::AssertionKeys | Self::Api(ApiCall::User) => "GET, HEAD",
-            Self::Api(ApiCall::Login | ApiCall::Refresh | ApiCall::Logout) => "POST",
+            Self::Step(_) | Self::Api(ApiCall::Login | ApiCall::Step(_) | ApiCall::Refresh | ApiCall::Logout) => "POST",
             Self::Hosted(call) => match call.page {
                 HostedPage::Refresh => "POST",
                 HostedPage::Login
@@ -103,7 +151,7 @@ impl Endpoint {
         match self {
             Self::Api(_) => true,
             Self::Hosted(call) => matches!(call.page, HostedPage::Me | HostedPage::Refresh),
-            Self::Login | Self::Logout | Self::Asset(_) | Self::AssertionKeys => false,
+            Self::Login | Self::Step(_) | Self::Logout | Self::Asset(_) | Self::AssertionKeys => false,
         }
     }
 }

@@ -106,6 +106,7 @@ fn told(answer: &Answer) -> (Option<u16>, Option<String>) {
         Answer::Leave { to, .. } => (Some(302), Some(to.as_str().to_owned())),
         Answer::Problem(problem) => (Some(problem.status), None),
         Answer::SignInForm(form) => (Some(form.status), None),
+        Answer::StepForm(form) => (Some(form.status), None),
         Answer::ProviderAsks(asks) => (Some(asks.status), None),
         Answer::SignOutPage | Answer::Unsent(_) | Answer::Asset(_) | Answer::AssertionKeys | Answer::Json(_) => {
             (Some(200), None)

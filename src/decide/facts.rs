@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::model::api_call::CallBody;
+use crate::model::challenge::{Opened, Step, StepAnswer, StepFields};
 use crate::model::credential::{Carried, CredentialKind, Renewable};
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
@@ -42,13 +43,19 @@ pub struct Facts {
     pub returned: Known<Returned, Reason>,
     /// The body of a program's call.
     pub body: Known<CallBody, Reason>,
-    /// What the provider said to the password.
+    /// The fields of a step's form.
+    pub step_form: Known<Box<StepFields>, Reason>,
+    /// What is in the challenge that was brought back. The `No` is `challenge_expired`.
+    pub challenge: Known<Arc<Opened>, Reason>,
+    /// The way by which a code was sent, by its position.
+    pub sent: Known<usize, Box<SignInRefused>>,
+    /// What the provider said to the password, or to the step that followed it.
     pub sign_in: Known<SignedIn, SignInRefused>,
     /// Whether the sign-out was carried out.
     pub sign_out: Known<(), Reason>,
 }
 
-/// How large the posted sign-in form may be.
+/// How large the posted form of a sign-in, or of a step after it, may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FormSize {
     /// As configured.
@@ -101,6 +108,35 @@ pub enum Question<'a> {
         /// The sealed device of the browser that asks, as it came.
         device: Option<&'a str>,
     },
+    /// What does the posted form of a step say? Fills [`Facts::step_form`].
+    ReadStepForm(FormSize),
+    /// What is in this challenge? Fills [`Facts::challenge`].
+    OpenChallenge {
+        /// The step it must be of.
+        step: Step,
+        /// As it was posted.
+        challenge: Secret,
+    },
+    /// What does the provider say to this code or new password? Fills [`Facts::sign_in`].
+    Continue {
+        /// What is continued.
+        opened: Arc<Opened>,
+        /// With what.
+        answer: StepAnswer,
+        /// How the client will carry what it gets.
+        kind: CredentialKind,
+        /// The id of a session that this sign-in replaces, whoever it belonged to.
+        session: Option<&'a str>,
+        /// The sealed device of the browser that asks, as it came.
+        device: Option<&'a str>,
+    },
+    /// Send a code. Fills [`Facts::sent`].
+    SendCode {
+        /// For which sign-in.
+        opened: Arc<Opened>,
+        /// By which way, sealed.
+        choice: Secret,
+    },
     /// End what these belong to, here and at the provider. Fills [`Facts::sign_out`].
     SignOut(Carried<'a>),
     /// The same for a refresh token that stood in a body, of a client that is no browser.
@@ -124,6 +160,10 @@ impl fmt::Debug for Question<'_> {
             Self::ReturnForm { .. } => "ReturnForm",
             Self::ReadBody => "ReadBody",
             Self::SignIn { .. } => "SignIn",
+            Self::ReadStepForm(_) => "ReadStepForm",
+            Self::OpenChallenge { .. } => "OpenChallenge",
+            Self::Continue { .. } => "Continue",
+            Self::SendCode { .. } => "SendCode",
             Self::SignOut(_) => "SignOut",
             Self::SignOutPosted { .. } => "SignOutPosted",
         })

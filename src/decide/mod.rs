@@ -12,7 +12,8 @@
 //! }
 //! ```
 //!
-//! To argue with the policy, read [`visitor`] (guarded pages), [`sign_in`], [`sign_out`], [`api`] (programs),
+//! To argue with the policy, read [`visitor`] (guarded pages), [`sign_in`], `steps` (what may
+//! follow a password), [`sign_out`], [`api`] (programs),
 //! [`hosted`] (FusionAuth's SDKs), [`cors`] and [`forward`].
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::model::site::Site;
 use crate::model::token::Visitor;
 
 pub mod api;
+mod api_steps;
 pub mod cors;
 pub mod endpoint;
 pub mod explain;
@@ -35,6 +37,7 @@ pub mod hosted;
 mod proof;
 pub mod sign_in;
 pub mod sign_out;
+mod steps;
 pub mod unsent;
 pub mod visitor;
 
@@ -129,9 +132,13 @@ impl<'a> Verdict<'a> {
             {
                 "refused"
             }
+            Outcome::Reply(Answer::StepForm(_)) if matches!(self.reason, Reason::CsrfFailed | Reason::Throttled) => {
+                "refused"
+            }
             Outcome::Reply(
                 Answer::Problem(_)
                 | Answer::SignInForm(_)
+                | Answer::StepForm(_)
                 | Answer::SignOutPage
                 | Answer::Unsent(_)
                 | Answer::ProviderAsks(_)
@@ -200,6 +207,7 @@ fn decide_endpoint<'a>(
         Endpoint::Hosted(call) if for_programs => hosted::decide(&call, request, site, facts, now).for_programs(),
         Endpoint::Hosted(call) => hosted::decide(&call, request, site, facts, now),
         Endpoint::Login => sign_in::decide(request, site, facts, now),
+        Endpoint::Step(call) => steps::decide(call, request, site, facts, now),
         Endpoint::Logout => sign_out::decide(request, site, facts),
         Endpoint::Asset(name) => Decision::Settled(Verdict::reply(Answer::Asset(name), Reason::OwnEndpoint)),
         Endpoint::AssertionKeys => Decision::Settled(Verdict::reply(Answer::AssertionKeys, Reason::OwnEndpoint)),

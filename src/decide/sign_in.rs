@@ -13,10 +13,11 @@ use crate::model::sign_in::{Credentials, LoginForm, SignInRefused};
 use crate::model::site::Site;
 use crate::model::token::SignedIn;
 
+use super::endpoint::StepCall;
 use super::facts::{Facts, FormSize, Known, Question};
 use super::visitor::{Standing, standing};
 use super::{Decision, RETRY_AFTER_TROUBLE, Verdict, trouble};
-use super::{hosted, unsent};
+use super::{hosted, steps, unsent};
 
 pub(super) fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment) -> Decision<'a> {
     if *request.method == Method::POST { posted(request, site, facts) } else { shown(request, site, facts, now) }
@@ -67,18 +68,13 @@ fn posted<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision
     }
     let form = match &facts.form {
         Known::NotAsked => {
-            let holds_more = unsent::comes_along(request);
-            return Decision::Needs(Question::ReadForm(if holds_more {
-                FormSize::WithUnsent
-            } else {
-                FormSize::Plain
-            }));
+            return Decision::Needs(Question::ReadForm(size(request)));
         }
         Known::Found(form) => form,
         Known::Absent(reason) => return Decision::Settled(Verdict::problem(*reason)),
         Known::Failed(reason) => return Decision::Settled(trouble(*reason)),
     };
-    if !csrf_holds(request, site, form) {
+    if !csrf_holds(request, site, &form.csrf) {
         return Decision::Settled(again(form, Reason::CsrfFailed, None));
     }
     if form.login_id.trim().is_empty() || form.password.expose().is_empty() {
@@ -90,12 +86,13 @@ fn posted<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision
                 login_id: form.login_id.clone(),
                 password: form.password.clone(),
                 remember: form.remember,
+                return_to: form.return_to.clone(),
             };
             let (kind, session) = (site.credential, request.cookies.session.value());
             let device = request.cookies.device.value();
             return Decision::Needs(Question::SignIn { credentials, kind, session, device });
         }
-        Known::Found(signed_in) => return arrived(site, facts, signed_in, form),
+        Known::Found(signed_in) => return arrived(site, facts, signed_in, brought(form)),
         Known::Absent(refused) => refusal(form, refused),
         Known::Failed(reason) => {
             let wait = (*reason == Reason::ProviderUnavailable).then_some(RETRY_AFTER_TROUBLE);
@@ -105,6 +102,23 @@ fn posted<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision
     Decision::Settled(verdict)
 }
 
+/// How large a form may be: it says itself that it holds an unsent one.
+pub(super) fn size(request: &RequestView<'_>) -> FormSize {
+    if unsent::comes_along(request) { FormSize::WithUnsent } else { FormSize::Plain }
+}
+
+/// What goes along through every step of a sign-in.
+#[derive(Clone, Copy)]
+pub(super) struct Brought<'f> {
+    pub(super) login_id: &'f str,
+    pub(super) return_to: Option<&'f ReturnPath>,
+    pub(super) unsent: Option<&'f Arc<str>>,
+}
+
+fn brought(form: &LoginForm) -> Brought<'_> {
+    Brought { login_id: &form.login_id, return_to: form.return_to.as_ref(), unsent: form.unsent.as_ref() }
+}
+
 /// What a browser keeps of a sign-in.
 pub(super) fn kept(signed_in: &SignedIn) -> Vec<CookieChange> {
     let device = signed_in.device.clone().map(CookieChange::SetDevice);
@@ -112,19 +126,24 @@ pub(super) fn kept(signed_in: &SignedIn) -> Vec<CookieChange> {
 }
 
 /// Signed in: on to where the visitor wanted to go, or to what they wanted to send.
-fn arrived<'a>(site: &Site, facts: &Facts, signed_in: &SignedIn, form: &LoginForm) -> Decision<'a> {
+pub(super) fn arrived<'a>(
+    site: &Site,
+    facts: &Facts,
+    signed_in: &SignedIn,
+    Brought { login_id, return_to, unsent }: Brought<'_>,
+) -> Decision<'a> {
     let sub = &signed_in.visitor.identity.sub;
-    let verdict = match (&form.unsent, &facts.returned) {
+    let verdict = match (unsent, &facts.returned) {
         (Some(sealed), Known::NotAsked) => {
-            let (sealed, login_id) = (Arc::clone(sealed), form.login_id.clone());
+            let (sealed, login_id) = (Arc::clone(sealed), login_id.to_owned());
             return Decision::Needs(Question::ReturnForm { sealed, sub: sub.clone(), login_id });
         }
         (Some(_), Known::Found(returned)) => {
-            let page = unsent::page(returned, destination(site, form.return_to.as_ref()).to_string());
+            let page = unsent::page(returned, destination(site, return_to).to_string());
             Verdict::reply(Answer::Unsent(page), Reason::OwnEndpoint)
         }
         // What does not open was never the gateway's, or is too old for anybody to remember.
-        (Some(_), Known::Absent(_) | Known::Failed(_)) | (None, _) => onward(site, form.return_to.as_ref()),
+        (Some(_), Known::Absent(_) | Known::Failed(_)) | (None, _) => onward(site, return_to),
     };
     Decision::Settled(verdict.with(kept(signed_in)))
 }
@@ -140,28 +159,39 @@ fn destination<'s>(site: &'s Site, return_to: Option<&'s ReturnPath>) -> &'s Ret
     // Back to the form itself would be a circle.
     let leads_back = |path: &&ReturnPath| {
         let bare = path.as_str().split(['?', '#']).next().unwrap_or_default();
-        bare == site.paths.login || bare == site.paths.logout || hosted::is_sign_out(site, bare)
+        let step = bare.strip_prefix(&site.paths.login).and_then(|rest| StepCall::read(rest.as_bytes()));
+        bare == site.paths.login || step.is_some() || bare == site.paths.logout || hosted::is_sign_out(site, bare)
     };
     return_to.filter(|path| !leads_back(path)).unwrap_or(&site.landing)
 }
 
 fn refusal<'a>(form: &LoginForm, refused: &SignInRefused) -> Verdict<'a> {
-    let asks = matches!(
-        refused.reason,
+    if asks_for_more(refused.reason) {
+        asks(refused, brought(form))
+    } else {
+        again(form, refused.reason, refused.retry_after)
+    }
+}
+
+/// Whether the password was right and the provider wants something first.
+pub(super) const fn asks_for_more(reason: Reason) -> bool {
+    matches!(
+        reason,
         Reason::NotRegistered
             | Reason::PasswordChangeRequired
             | Reason::EmailUnverified
             | Reason::RegistrationUnverified
             | Reason::TwoFactorRequired
-    );
-    if !asks {
-        return again(form, refused.reason, refused.retry_after);
+    )
+}
+
+/// What the provider wants first: the form of the next step, else a page that says where it happens.
+pub(super) fn asks<'a>(refused: &SignInRefused, brought: Brought<'_>) -> Verdict<'a> {
+    if let Some(next) = &refused.next {
+        let page = steps::page((**next).clone(), brought);
+        return Verdict::reply(Answer::StepForm(Box::new(page)), refused.reason);
     }
-    let page = ProviderAsks {
-        status: refused.reason.status(),
-        reason: refused.reason,
-        change_reason: refused.change_reason.clone(),
-    };
+    let page = ProviderAsks { status: refused.reason.status(), reason: refused.reason };
     Verdict::reply(Answer::ProviderAsks(page), refused.reason)
 }
 
@@ -180,11 +210,11 @@ fn again<'a>(form: &LoginForm, trouble: Reason, retry_after: Option<u32>) -> Ver
 }
 
 /// Whether the form was served to this very browser: its token is made from the pre-session cookie.
-fn csrf_holds(request: &RequestView<'_>, site: &Site, form: &LoginForm) -> bool {
+pub(super) fn csrf_holds(request: &RequestView<'_>, site: &Site, posted: &str) -> bool {
     let Some(cookie) = request.cookies.form.value() else { return false };
     let expected = csrf_token(&site.name, cookie);
     // Fixed time: the comparison must not tell how much of a guess is right.
-    aws_lc_rs::constant_time::verify_slices_are_equal(expected.as_bytes(), form.csrf.as_bytes()).is_ok()
+    aws_lc_rs::constant_time::verify_slices_are_equal(expected.as_bytes(), posted.as_bytes()).is_ok()
 }
 
 /// The form's token for a pre-session cookie. Who can read the form has the cookie, who has only the cookie's

@@ -244,11 +244,16 @@ fn turn_away<'a>(request: &RequestView<'a>, site: &Site, demand: &Demand<'_>, re
 
 /// To the sign-in form, and from there to `return_to`.
 pub(super) fn to_the_form(site: &Site, return_to: Option<&ReturnPath>) -> Redirect {
-    let location = match return_to {
+    Redirect { status: 302, location: form_address(site, return_to), clear_site_data: false }
+}
+
+/// The address of the sign-in form that leads on to `return_to`.
+#[must_use]
+pub fn form_address(site: &Site, return_to: Option<&ReturnPath>) -> String {
+    match return_to {
         Some(path) => format!("{}?return_to={}", site.paths.login, utf8_percent_encode(path.as_str(), IN_QUERY)),
         None => site.paths.login.clone(),
-    };
-    Redirect { status: 302, location, clear_site_data: false }
+    }
 }
 
 /// What a client that is no browser is told to come with (RFC 6750, section 3).

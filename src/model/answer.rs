@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::api_answer::ApiAnswer;
+use super::challenge::NextStep;
 use super::device::SealedDevice;
 use super::hosted::Departure;
 use super::reason::Reason;
 use super::return_path::ReturnPath;
+use super::sign_in::PasswordFault;
 use super::token::IssuedTokens;
 use super::unsent::UnsentForm;
 
@@ -21,6 +23,8 @@ pub enum Answer {
     SignInForm(SignInForm),
     /// What the visitor wanted to send when their session had ended.
     Unsent(UnsentPage),
+    /// The form of a step that follows the password.
+    StepForm(Box<StepForm>),
     /// The page with the one button.
     SignOutPage,
     /// The provider knows the person but asks for something first.
@@ -79,6 +83,10 @@ pub struct Problem {
     pub challenge: Option<&'static str>,
     /// The provider's word for why a password must be changed.
     pub change_reason: Option<String>,
+    /// The step that would lead on.
+    pub next: Option<Box<NextStep>>,
+    /// The rules that a new password breaks.
+    pub violations: Vec<PasswordFault>,
     /// Whether a program asked for it, which gets no page whatever its request looks like.
     pub for_programs: bool,
 }
@@ -94,6 +102,8 @@ impl Problem {
             allow: None,
             challenge: None,
             change_reason: None,
+            next: None,
+            violations: Vec::new(),
             for_programs: false,
         }
     }
@@ -147,6 +157,31 @@ pub enum Offer {
     CopyOfAnother,
 }
 
+/// The form of a step that follows the password, with what it shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepForm {
+    /// The status code.
+    pub status: u16,
+    /// Which step, and what its form carries.
+    pub next: NextStep,
+    /// What went wrong with the last attempt; `None` where there was none yet.
+    pub trouble: Option<Reason>,
+    /// The rules that the new password breaks.
+    pub violations: Vec<PasswordFault>,
+    /// The position among the ways of the one by which a code was just sent.
+    pub sent: Option<usize>,
+    /// Seconds until another attempt makes sense.
+    pub retry_after: Option<u32>,
+    /// Whether "do not ask again on this device" is ticked.
+    pub trust: bool,
+    /// What the visitor calls themselves, for password managers.
+    pub login_id: String,
+    /// Where to go afterwards, for who begins again.
+    pub return_to: Option<ReturnPath>,
+    /// What the visitor wanted to send when their session had ended, sealed.
+    pub unsent: Option<Arc<str>>,
+}
+
 /// The provider wants something before it lets the person in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderAsks {
@@ -154,8 +189,6 @@ pub struct ProviderAsks {
     pub status: u16,
     /// What it wants.
     pub reason: Reason,
-    /// The provider's word for why a password must be changed.
-    pub change_reason: Option<String>,
 }
 
 /// What happens to what the visitor carries: cookies, or the headers of a client that is no browser.

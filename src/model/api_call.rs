@@ -39,6 +39,35 @@ pub struct TokenCall {
     pub refresh_token: Option<Secret>,
 }
 
+/// `POST /api/login/two-factor`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodeCall {
+    /// The sealed challenge.
+    pub challenge: Secret,
+    /// As typed.
+    pub code: Secret,
+    /// Whether this device shall not be asked for a code again for a while; no where nothing was said.
+    pub trust: bool,
+}
+
+/// `POST /api/login/two-factor/send`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendCall {
+    /// The sealed challenge.
+    pub challenge: Secret,
+    /// The sealed choice among its ways.
+    pub choice: Secret,
+}
+
+/// `POST /api/login/password`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PasswordCall {
+    /// The sealed challenge.
+    pub challenge: Secret,
+    /// Byte for byte as typed.
+    pub password: Secret,
+}
+
 impl CallBody {
     /// Reads a body; `None` for anything but one JSON object in which no member occurs twice.
     #[must_use]
@@ -71,6 +100,35 @@ impl CallBody {
             None => None,
         };
         Some(TokenCall { refresh_token })
+    }
+
+    /// As a code. `None` where a member is missing, unknown or of another type.
+    #[must_use]
+    pub fn code(&self) -> Option<CodeCall> {
+        self.has_only(&["challenge", "code", "trust"])?;
+        Some(CodeCall {
+            challenge: self.secret("challenge")?,
+            code: self.secret("code")?,
+            trust: self.0.get("trust").map_or(Some(false), Value::as_bool)?,
+        })
+    }
+
+    /// As the wish to be sent a code. `None` as for a code.
+    #[must_use]
+    pub fn send(&self) -> Option<SendCall> {
+        self.has_only(&["challenge", "choice"])?;
+        Some(SendCall { challenge: self.secret("challenge")?, choice: self.secret("choice")? })
+    }
+
+    /// As a new password. `None` as for a code.
+    #[must_use]
+    pub fn new_password(&self) -> Option<PasswordCall> {
+        self.has_only(&["challenge", "password"])?;
+        Some(PasswordCall { challenge: self.secret("challenge")?, password: self.secret("password")? })
+    }
+
+    fn secret(&self, name: &str) -> Option<Secret> {
+        self.0.get(name)?.as_str().map(Secret::new)
     }
 
     fn has_only(&self, known: &[&str]) -> Option<()> {
@@ -146,6 +204,32 @@ mod tests {
         assert_eq!(token(r#"{"refreshToken":"R"}"#).unwrap().refresh_token.unwrap().expose(), "R");
         for bad in [r#"{"refreshToken":null}"#, r#"{"refreshToken":1}"#, r#"{"refresh_token":"R"}"#, " "] {
             assert_eq!(token(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_steps_after_a_password_are_read_as_strictly() {
+        let read = |text: &str| CallBody::read(text.as_bytes()).unwrap();
+        let call = read(r#"{"challenge":"C","code":" 12 34","trust":true}"#).code().unwrap();
+        assert_eq!((call.challenge.expose(), call.code.expose(), call.trust), ("C", " 12 34", true));
+        assert!(!read(r#"{"code":"1","challenge":"C"}"#).code().unwrap().trust);
+        let call = read(r#"{"challenge":"C","choice":"D"}"#).send().unwrap();
+        assert_eq!((call.challenge.expose(), call.choice.expose()), ("C", "D"));
+        let call = read(r#"{"challenge":"C","password":" p "}"#).new_password().unwrap();
+        assert_eq!((call.challenge.expose(), call.password.expose()), ("C", " p "));
+        for text in [
+            "{}",
+            r#"{"challenge":"C"}"#,
+            r#"{"challenge":"C","code":1}"#,
+            r#"{"challenge":"C","code":"1","trust":"true"}"#,
+            r#"{"challenge":"C","code":"1","choice":"D"}"#,
+            r#"{"challenge":"C","choice":null}"#,
+            r#"{"challenge":"C","choice":"D","trust":true}"#,
+            r#"{"challenge":["C"],"password":"p"}"#,
+            r#"{"challenge":"C","password":"p","code":"1"}"#,
+        ] {
+            let body = read(text);
+            assert_eq!((body.code(), body.send(), body.new_password()), (None, None, None), "{text}");
         }
     }
 

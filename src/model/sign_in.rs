@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::challenge::NextStep;
 use super::reason::Reason;
 use super::return_path::ReturnPath;
 use super::secret::Secret;
@@ -32,6 +33,8 @@ pub struct Credentials {
     pub password: Secret,
     /// Whether the cookies shall outlive the browser.
     pub remember: bool,
+    /// Where to go afterwards, for the steps that may follow.
+    pub return_to: Option<ReturnPath>,
 }
 
 /// Why an attempt did not lead to a session, although nothing failed.
@@ -47,13 +50,15 @@ pub struct SignInRefused {
     pub awaited: Option<Awaited>,
     /// Which rules a new password breaks: with `rejected_input` alone, and empty where the provider does not say.
     pub faults: Vec<PasswordFault>,
+    /// What is awaited as the client may know it: sealed by the gateway, which then keeps `awaited` to itself.
+    pub next: Option<Box<NextStep>>,
 }
 
 impl SignInRefused {
     /// A refusal that says no more than its reason.
     #[must_use]
     pub const fn because(reason: Reason) -> Self {
-        Self { reason, retry_after: None, change_reason: None, awaited: None, faults: Vec::new() }
+        Self { reason, retry_after: None, change_reason: None, awaited: None, faults: Vec::new(), next: None }
     }
 }
 
@@ -132,4 +137,39 @@ pub enum PasswordFault {
     MatchesLoginId,
     /// A rule that has no word here.
     Other,
+}
+
+impl PasswordFault {
+    /// The word programs are told.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TooShort(_) => "tooShort",
+            Self::TooLong(_) => "tooLong",
+            Self::RequireNumber => "requireNumber",
+            Self::RequireMixedCase => "requireMixedCase",
+            Self::RequireNonAlpha => "requireNonAlpha",
+            Self::PreviouslyUsed => "previouslyUsed",
+            Self::TooYoung => "tooYoung",
+            Self::Breached => "breached",
+            Self::MatchesLoginId => "matchesLoginId",
+            Self::Other => "other",
+        }
+    }
+
+    /// How many characters the rule asks for or allows, where it is told.
+    #[must_use]
+    pub const fn limit(self) -> Option<u32> {
+        match self {
+            Self::TooShort(limit) | Self::TooLong(limit) => limit,
+            Self::RequireNumber
+            | Self::RequireMixedCase
+            | Self::RequireNonAlpha
+            | Self::PreviouslyUsed
+            | Self::TooYoung
+            | Self::Breached
+            | Self::MatchesLoginId
+            | Self::Other => None,
+        }
+    }
 }

@@ -9,23 +9,28 @@ pub mod assets;
 mod frame;
 pub mod language;
 mod look;
+mod new_password;
 mod problem;
 mod provider_asks;
 pub mod samples;
 mod sign_in;
 mod sign_out;
 mod templates;
+mod trouble;
+mod two_factor;
 mod unsent;
 mod waiting;
 mod words;
 
 pub use frame::Frame;
 pub use look::Look;
+pub use new_password::{NewPasswordView, new_password};
 pub use problem::{ProblemView, problem};
 pub use provider_asks::{ProviderAsksView, provider_asks};
 pub use sign_in::{SignInView, sign_in};
 pub use sign_out::{SignOutView, sign_out};
 pub use templates::{Rendered, TemplateFault, fallback, names as template_names};
+pub use two_factor::{TwoFactorView, two_factor};
 pub use unsent::{UnsentView, unsent};
 pub use words::{Direction, Words};
 

@@ -24,15 +24,9 @@ pub struct ProviderAsksView<'a> {
 pub fn provider_asks(view: &ProviderAsksView<'_>) -> Rendered {
     let (words, reason) = (view.frame.words, view.asks.reason);
     let wish = |part: &str| words.say(&format!("asks.{}.{part}", stem(reason))).to_owned();
-    let mut paragraphs = Vec::new();
-    if reason == Reason::PasswordChangeRequired {
-        let why = why_a_new_password(view.asks.change_reason.as_deref());
-        paragraphs.push(words.say(&format!("why_new_password.{why}")).to_owned());
-    }
-    paragraphs.extend([wish("text"), wish("help")]);
     let page = Message {
         heading: wish("heading"),
-        paragraphs,
+        paragraphs: vec![wish("text"), wish("help")],
         ways: vec![Way { href: view.login_path, label: words.say("way.back_to_sign_in") }],
         request_id: Some(view.frame.request_id),
     };
@@ -41,23 +35,10 @@ pub fn provider_asks(view: &ProviderAsksView<'_>) -> Rendered {
 
 /// The messages beneath `asks` for what a provider may wish: what it is called, how it came to be, what to do about it.
 fn stem(reason: Reason) -> &'static str {
-    const WISHES: [(Reason, &str); 5] = [
-        (Reason::TwoFactorRequired, "two_factor_required"),
-        (Reason::PasswordChangeRequired, "password_change_required"),
+    const WISHES: [(Reason, &str); 3] = [
         (Reason::EmailUnverified, "email_unverified"),
         (Reason::RegistrationUnverified, "registration_unverified"),
         (Reason::NotRegistered, "not_registered"),
     ];
     WISHES.iter().find(|(wish, _)| *wish == reason).map_or("other", |(_, stem)| stem)
-}
-
-/// The provider's word for its wish, in ours; words it may invent later are not repeated to the visitor.
-fn why_a_new_password(word: Option<&str>) -> &'static str {
-    match word {
-        Some("Administrative") => "administrative",
-        Some("Breached") => "breached",
-        Some("Expired") => "expired",
-        Some("Validation") => "validation",
-        Some(_) | None => "other",
-    }
 }

@@ -3,12 +3,15 @@
 
 use super::templates::Rendered;
 use super::{
-    Frame, ProblemView, ProviderAsksView, SignInView, SignOutView, UnsentView, problem, provider_asks, sign_in,
-    sign_out, unsent,
+    Frame, NewPasswordView, ProblemView, ProviderAsksView, SignInView, SignOutView, TwoFactorView, UnsentView,
+    new_password, problem, provider_asks, sign_in, sign_out, two_factor, unsent,
 };
-use crate::model::answer::{Offer, Problem, ProviderAsks, SignInForm, UnsentPage};
+use crate::model::answer::{Offer, Problem, ProviderAsks, SignInForm, StepForm, UnsentPage};
+use crate::model::challenge::{MethodChoice, NextStep, Step};
 use crate::model::reason::Reason;
 use crate::model::return_path::ReturnPath;
+use crate::model::secret::Secret;
+use crate::model::sign_in::{FactorKind, PasswordFault};
 use crate::model::unsent::{FormEncoding, PostedForm, UnsentForm};
 
 /// An account that somebody typed.
@@ -23,6 +26,8 @@ pub fn samples(frame: Frame<'_>) -> Vec<Sample> {
     let sign_out_view = SignOutView { frame, action: "/logout", back: "/shopping-cart" };
     let mut pages = sign_in_pages(frame);
     pages.push(("sign-out".to_owned(), sign_out(&sign_out_view)));
+    pages.extend(two_factor_pages(frame));
+    pages.extend(new_password_pages(frame));
     pages.extend(asks_pages(frame));
     pages.extend(problem_pages(frame));
     pages.extend(unsent_pages(frame));
@@ -59,21 +64,94 @@ fn sign_in_pages(frame: Frame<'_>) -> Vec<Sample> {
     .collect()
 }
 
+fn step(step: Step, trouble: Option<Reason>) -> StepForm {
+    let method = |kind, label: Option<&str>| MethodChoice {
+        kind,
+        label: label.map(str::to_owned),
+        choice: Secret::new("sample"),
+    };
+    let (mail, phone) = (method(FactorKind::Email, Some("z***@example.com")), method(FactorKind::Sms, Some("***55")));
+    StepForm {
+        status: trouble.map_or(401, Reason::status),
+        next: NextStep {
+            step,
+            challenge: Secret::new("sample"),
+            methods: vec![method(FactorKind::Authenticator, None), mail, phone],
+            change_reason: Some("Breached".to_owned()),
+        },
+        trouble,
+        violations: Vec::new(),
+        sent: None,
+        retry_after: (trouble == Some(Reason::Throttled)).then_some(30),
+        trust: false,
+        login_id: LOGIN_ID.to_owned(),
+        return_to: ReturnPath::parse("/shopping-cart"),
+        unsent: None,
+    }
+}
+
+fn two_factor_pages(frame: Frame<'_>) -> Vec<Sample> {
+    let form = |trouble| step(Step::TwoFactor, trouble);
+    let without_app = |mut form: StepForm| {
+        form.next.methods.remove(0);
+        form
+    };
+    let nothing = |mut form: StepForm| {
+        form.next.methods.clear();
+        form
+    };
+    let forms = [
+        ("fresh", form(None)),
+        ("send", without_app(form(None))),
+        ("sent", StepForm { status: 200, sent: Some(1), ..form(None) }),
+        ("bare", nothing(form(None))),
+        ("wrong", StepForm { trust: true, ..form(Some(Reason::WrongCode)) }),
+        ("throttled", without_app(form(Some(Reason::Throttled)))),
+        ("rejected", form(Some(Reason::RejectedInput))),
+        ("stale", form(Some(Reason::CsrfFailed))),
+        ("unavailable", form(Some(Reason::ProviderUnavailable))),
+    ];
+    let page = |form: &StepForm| {
+        let (action, send) = ("/login/two-factor", "/login/two-factor/send");
+        two_factor(&TwoFactorView { frame, action, send, back: "/login", form, csrf: "sample" })
+    };
+    forms.iter().map(|(name, form)| (format!("two-factor-{name}"), page(form))).collect()
+}
+
+fn new_password_pages(frame: Frame<'_>) -> Vec<Sample> {
+    let form = |trouble| step(Step::NewPassword, trouble);
+    let violations = vec![
+        PasswordFault::TooShort(Some(8)),
+        PasswordFault::TooLong(Some(256)),
+        PasswordFault::RequireNumber,
+        PasswordFault::RequireMixedCase,
+        PasswordFault::RequireNonAlpha,
+        PasswordFault::PreviouslyUsed,
+        PasswordFault::TooYoung,
+        PasswordFault::Breached,
+        PasswordFault::MatchesLoginId,
+        PasswordFault::Other,
+    ];
+    let forms = [
+        ("fresh", form(None)),
+        ("rejected", StepForm { violations, ..form(Some(Reason::RejectedInput)) }),
+        ("throttled", form(Some(Reason::Throttled))),
+    ];
+    let page = |form: &StepForm| {
+        new_password(&NewPasswordView { frame, action: "/login/password", back: "/login", form, csrf: "sample" })
+    };
+    forms.iter().map(|(name, form)| (format!("new-password-{name}"), page(form))).collect()
+}
+
 fn asks_pages(frame: Frame<'_>) -> Vec<Sample> {
-    [
-        (Reason::TwoFactorRequired, None),
-        (Reason::PasswordChangeRequired, Some("Breached")),
-        (Reason::EmailUnverified, None),
-        (Reason::RegistrationUnverified, None),
-        (Reason::NotRegistered, None),
-    ]
-    .into_iter()
-    .map(|(reason, why)| {
-        let asks = ProviderAsks { status: reason.status(), reason, change_reason: why.map(str::to_owned) };
-        let view = ProviderAsksView { frame, login_path: "/login", asks: &asks };
-        (format!("asks-{}", reason.as_str().replace('_', "-")), provider_asks(&view))
-    })
-    .collect()
+    [Reason::EmailUnverified, Reason::RegistrationUnverified, Reason::NotRegistered]
+        .into_iter()
+        .map(|reason| {
+            let asks = ProviderAsks { status: reason.status(), reason };
+            let view = ProviderAsksView { frame, login_path: "/login", asks: &asks };
+            (format!("asks-{}", reason.as_str().replace('_', "-")), provider_asks(&view))
+        })
+        .collect()
 }
 
 fn problem_pages(frame: Frame<'_>) -> Vec<Sample> {

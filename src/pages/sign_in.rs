@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
+use super::Frame;
 use super::templates::{self, Rendered};
-use super::words::Words;
-use super::{Frame, waiting};
+use super::trouble::Trouble;
 use crate::model::answer::SignInForm;
 use crate::model::reason::Reason;
 
@@ -38,15 +38,6 @@ struct Page<'a> {
     focus: &'static str,
 }
 
-/// What went wrong, in words.
-#[derive(Serialize)]
-struct Trouble {
-    title: String,
-    text: String,
-    /// `calm`: no fault of the visitor's, nothing to correct.
-    tone: &'static str,
-}
-
 /// The form as HTML. The typed name is kept, a password is never shown again (security requirement R-40).
 ///
 /// # Errors
@@ -63,27 +54,11 @@ pub fn sign_in(view: &SignInView<'_>) -> Rendered {
         remember: form.remember,
         unsent: form.unsent.as_deref(),
         request_id: faulty.then_some(view.frame.request_id),
-        trouble: form.trouble.map(|reason| trouble(view.frame.words, reason, form.retry_after)),
+        trouble: form.trouble.map(|reason| Trouble::told(view.frame.words, stem(reason), reason, form.retry_after)),
         doubtful,
         focus: if form.login_id.is_empty() { "login_id" } else { "password" },
     };
     templates::render("sign-in.html", view.frame, page)
-}
-
-fn trouble(words: &Words, reason: Reason, retry_after: Option<u32>) -> Trouble {
-    let stem = stem(reason);
-    let text = match (reason, retry_after) {
-        (Reason::Throttled, Some(seconds)) => {
-            words.say_with("trouble.throttled.text_wait", "wait", &waiting::in_words(words, seconds))
-        }
-        _ => words.say(&format!("trouble.{stem}.text")).to_owned(),
-    };
-    let calm = reason.is_failure() || matches!(reason, Reason::CsrfFailed | Reason::Throttled);
-    Trouble {
-        title: words.say(&format!("trouble.{stem}.title")).to_owned(),
-        text,
-        tone: if calm { "calm" } else { "alert" },
-    }
 }
 
 /// The messages beneath `trouble` that say it: what happened, and what to do about it.

@@ -16,9 +16,11 @@ use crate::model::theme::{Link, Links, TemplateText};
 pub const SOURCES: &[(&str, &str)] = &[
     ("layout.html", include_str!("../../static/layout.html")),
     ("message.html", include_str!("../../static/message.html")),
+    ("new-password.html", include_str!("../../static/new-password.html")),
     ("sign-in.html", include_str!("../../static/sign-in.html")),
     ("sign-out.html", include_str!("../../static/sign-out.html")),
     ("unsent.html", include_str!("../../static/unsent.html")),
+    ("two-factor.html", include_str!("../../static/two-factor.html")),
 ];
 
 /// The names of our templates.

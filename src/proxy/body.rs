@@ -7,7 +7,6 @@ use pingora::proxy::Session;
 
 use crate::model::api_call::CallBody;
 use crate::model::reason::Reason;
-use crate::model::sign_in::LoginForm;
 use crate::model::unsent::{self, FormEncoding, PostedForm};
 
 use super::form;
@@ -15,16 +14,20 @@ use super::form;
 /// How long a client may take to send a body, all in all.
 const READ_WITHIN: Duration = Duration::from_secs(20);
 
-/// Reads the posted form, at most `limit` bytes.
+/// Reads the posted form, at most `limit` bytes; `read` makes of it what it is.
 ///
 /// # Errors
 /// `unsupported_media_type`, `request_too_large`, or `rejected_input` for what cannot be read in one way only.
-pub(super) async fn form(session: &mut Session, limit: usize) -> Result<LoginForm, Reason> {
+pub(super) async fn form<T>(
+    session: &mut Session,
+    limit: usize,
+    read: impl FnOnce(&[u8]) -> Option<T>,
+) -> Result<T, Reason> {
     let kind = field(&session.req_header().headers, &header::CONTENT_TYPE).unwrap_or_default();
     if !essence(kind).eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(Reason::UnsupportedMediaType);
     }
-    form::parse(&within_limits(session, limit).await?).ok_or(Reason::RejectedInput)
+    read(&within_limits(session, limit).await?).ok_or(Reason::RejectedInput)
 }
 
 /// Reads a form of the application's, as long as it holds no file; `None` where it is none, or too large to be carried, or

@@ -8,21 +8,25 @@ use pingora::proxy::Session;
 
 use crate::decide::facts::FormSize;
 use crate::decide::{Facts, Known, Question};
+use crate::model::challenge::Challenge;
 use crate::model::credential::{Carried, CredentialKind, Renewable};
 use crate::model::reason::Reason;
-use crate::model::sign_in::LoginForm;
+use crate::model::secret::Secret;
+use crate::model::sign_in::SignInRefused;
 use crate::model::token::{Renewed, TokenFault};
 use crate::model::unsent::MAX_SEALED;
 use crate::provider::Device;
-use crate::runtime::{Attempt, Caller, CheckFault, RenewFault, Runtime, SignInFault};
+use crate::runtime::{Attempt, Caller, CheckFault, Continuation, RenewFault, Runtime, SignInFault};
 
 use super::body;
+use super::form;
 use super::passage::Passage;
 
 /// Finds out one thing.
 pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mut Session, passage: &mut Passage) {
     let Some(guarded) = passage.guarded.clone() else { return };
     let runtime = &passage.runtime;
+    let plain = runtime.settings().server.limits.max_login_body;
     let caller = Caller {
         guarded: &guarded,
         client: passage.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
@@ -38,10 +42,10 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
             facts.renewal = renewal(runtime, caller, posted).await;
         }
         Question::ReadForm(size) => {
-            facts.form = sign_in_form(session, runtime.settings().server.limits.max_login_body, size).await;
-            // Half a body is left on the wire.
-            let unread = matches!(facts.form, Known::Absent(reason) if reason != Reason::UnsupportedMediaType);
-            passage.close |= unread || !session.is_body_done();
+            facts.form = read(session, limit_of(size, plain), form::login, &mut passage.close).await;
+        }
+        Question::ReadStepForm(size) => {
+            facts.step_form = read(session, limit_of(size, plain), form::step, &mut passage.close).await;
         }
         Question::KeepForm { target, refresh, device } => {
             facts.kept = kept_form((runtime, caller), session, target, (refresh, device)).await;
@@ -49,25 +53,29 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
             passage.close |= !session.is_body_done();
         }
         Question::ReturnForm { sealed, sub, login_id } => {
-            facts.returned = runtime
-                .return_form(caller, &sealed, (&sub, &login_id))
-                .await
-                .map_or(Known::Absent(Reason::RejectedInput), Known::Found);
+            let returned = runtime.return_form(caller, &sealed, (&sub, &login_id)).await;
+            facts.returned = returned.map_or(Known::Absent(Reason::RejectedInput), Known::Found);
         }
         Question::ReadBody => {
-            let limit = runtime.settings().server.limits.max_login_body;
-            facts.body = body::call(session, limit).await.map_or_else(Known::Absent, Known::Found);
+            facts.body = body::call(session, plain).await.map_or_else(Known::Absent, Known::Found);
             passage.close |= !session.is_body_done();
         }
         Question::SignIn { credentials, kind, session: replaced, device: known_as } => {
-            let user_agent = session.req_header().headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
-            let device = Device { user_agent };
+            let device = device(session);
             let attempt = Attempt { credentials: &credentials, kind, session: replaced, device, known_as };
-            facts.sign_in = match runtime.sign_in(caller, attempt).await {
-                Ok(signed_in) => Known::Found(signed_in),
-                Err(SignInFault::Refused(refused)) => Known::Absent(refused),
-                Err(SignInFault::Trouble(reason)) => Known::Failed(reason),
-            };
+            facts.sign_in = tried(runtime.sign_in(caller, attempt).await);
+        }
+        Question::OpenChallenge { step, challenge } => {
+            let opened = runtime.open_challenge(&guarded, step, &challenge);
+            facts.challenge = opened.map_or(Known::Absent(Reason::ChallengeExpired), |it| Known::Found(Arc::new(it)));
+        }
+        Question::Continue { opened, answer, kind, session: replaced, device: known_as } => {
+            let (challenge, device) = (&opened.challenge, device(session));
+            let next = Continuation { challenge, answer: &answer, kind, session: replaced, device, known_as };
+            facts.sign_in = tried(runtime.go_on(caller, next).await);
+        }
+        Question::SendCode { opened, choice } => {
+            facts.sent = sent(runtime, caller, (&opened.challenge, &choice)).await;
         }
         Question::SignOut(carried) => facts.sign_out = sign_out(runtime, caller, carried).await,
         Question::SignOutPosted { access, refresh } => {
@@ -75,14 +83,6 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
             facts.sign_out = sign_out(runtime, caller, posted).await;
         }
     }
-}
-
-async fn sign_in_form(session: &mut Session, limit: usize, size: FormSize) -> Known<LoginForm, Reason> {
-    let limit = match size {
-        FormSize::Plain => limit,
-        FormSize::WithUnsent => limit + MAX_SEALED,
-    };
-    body::form(session, limit).await.map_or_else(Known::Absent, Known::Found)
 }
 
 async fn kept_form(
@@ -94,6 +94,51 @@ async fn kept_form(
     let Some(form) = body::posted(session).await else { return Known::Absent(Reason::UnsupportedMediaType) };
     let sealed = runtime.keep_form(caller, target, form, carried);
     sealed.map_or(Known::Absent(Reason::RequestTooLarge), Known::Found)
+}
+
+/// What the visitor signs in with, as far as they tell.
+fn device(session: &Session) -> Device<'_> {
+    Device { user_agent: session.req_header().headers.get(USER_AGENT).and_then(|value| value.to_str().ok()) }
+}
+
+fn tried<T>(result: Result<T, SignInFault>) -> Known<T, SignInRefused> {
+    match result {
+        Ok(found) => Known::Found(found),
+        Err(SignInFault::Refused(refused)) => Known::Absent(refused),
+        Err(SignInFault::Trouble(reason)) => Known::Failed(reason),
+    }
+}
+
+/// A form of the gateway's own. Where it is refused half of it may be left on the wire.
+async fn read<T>(
+    session: &mut Session,
+    limit: usize,
+    parse: impl FnOnce(&[u8]) -> Option<T>,
+    close: &mut bool,
+) -> Known<T, Reason> {
+    let read = body::form(session, limit, parse).await;
+    *close |= read.as_ref().is_err_and(|reason| *reason != Reason::UnsupportedMediaType) || !session.is_body_done();
+    read.map_or_else(Known::Absent, Known::Found)
+}
+
+async fn sent(
+    runtime: &Runtime,
+    caller: Caller<'_>,
+    (challenge, choice): (&Challenge, &Secret),
+) -> Known<usize, Box<SignInRefused>> {
+    match runtime.send_code(caller, challenge, choice).await {
+        Ok(way) => Known::Found(way),
+        Err(SignInFault::Refused(refused)) => Known::Absent(Box::new(refused)),
+        Err(SignInFault::Trouble(reason)) => Known::Failed(reason),
+    }
+}
+
+/// How large a form of the gateway's own may be.
+fn limit_of(size: FormSize, plain: usize) -> usize {
+    match size {
+        FormSize::Plain => plain,
+        FormSize::WithUnsent => plain + MAX_SEALED,
+    }
 }
 
 fn checked<T>(result: Result<T, CheckFault>) -> Known<T, TokenFault> {

@@ -1,32 +1,62 @@
-//! The fields of the sign-in form, read without mercy for what is ambiguous.
+//! The fields of the sign-in form and of what follows it, read without mercy for what is ambiguous.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use percent_encoding::percent_decode;
 
+use crate::model::challenge::StepFields;
 use crate::model::return_path::ReturnPath;
 use crate::model::secret::Secret;
 use crate::model::sign_in::LoginForm;
 
+/// Reads the sign-in form.
+pub(super) fn login(body: &[u8]) -> Option<LoginForm> {
+    let mut fields = fields(body)?;
+    let mut take = |name: &str| fields.remove(name).unwrap_or_default();
+    Some(LoginForm {
+        login_id: take("loginId"),
+        password: Secret::new(take("password")),
+        return_to: ReturnPath::parse(&take("return_to")),
+        remember: is_ticked(&take("remember")),
+        csrf: take("csrf"),
+        unsent: some(take("unsent")),
+    })
+}
+
+/// Reads the form of a step that follows it.
+pub(super) fn step(body: &[u8]) -> Option<Box<StepFields>> {
+    let mut fields = fields(body)?;
+    let mut take = |name: &str| fields.remove(name).unwrap_or_default();
+    Some(Box::new(StepFields {
+        challenge: Secret::new(take("challenge")),
+        code: Secret::new(take("code")),
+        trust: is_ticked(&take("trust")),
+        choice: Secret::new(take("choice")),
+        password: Secret::new(take("password")),
+        csrf: take("csrf"),
+        unsent: some(take("unsent")),
+    }))
+}
+
+fn some(text: String) -> Option<Arc<str>> {
+    (!text.is_empty()).then(|| Arc::from(text))
+}
+
+fn is_ticked(value: &str) -> bool {
+    !matches!(value, "" | "0" | "false" | "off")
+}
+
 /// Reads `application/x-www-form-urlencoded`. A field that stands twice has no one meaning, and text that
 /// is no UTF-8 would reach the provider as something else than was typed: both are refused.
-pub(super) fn parse(body: &[u8]) -> Option<LoginForm> {
+fn fields(body: &[u8]) -> Option<HashMap<String, String>> {
     let mut fields = HashMap::new();
     for (name, value) in pairs(body)? {
         if fields.insert(name, value).is_some() {
             return None;
         }
     }
-    let mut take = |name: &str| fields.remove(name).unwrap_or_default();
-    Some(LoginForm {
-        login_id: take("loginId"),
-        password: Secret::new(take("password")),
-        return_to: ReturnPath::parse(&take("return_to")),
-        remember: !matches!(take("remember").as_str(), "" | "0" | "false" | "off"),
-        csrf: take("csrf"),
-        unsent: Some(take("unsent")).filter(|text| !text.is_empty()).map(Arc::from),
-    })
+    Some(fields)
 }
 
 /// The fields in their order; `None` where one is no UTF-8.
@@ -52,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_form_is_read_byte_for_byte() {
-        let form = parse("loginId=a%40b.c&password=+p%C3%A9%26+&return_to=%2Fcart%23x&remember=on&csrf=t".as_bytes());
+        let form = login("loginId=a%40b.c&password=+p%C3%A9%26+&return_to=%2Fcart%23x&remember=on&csrf=t".as_bytes());
         let form = form.unwrap();
         assert_eq!((form.login_id.as_str(), form.password.expose()), ("a@b.c", " pé& "));
         assert_eq!(form.return_to.unwrap().as_str(), "/cart#x");
@@ -61,13 +91,23 @@ mod tests {
     }
 
     #[test]
+    fn the_form_of_a_step_is_read_byte_for_byte() {
+        let form = step("challenge=C&code=12+34&trust=on&choice=D&password=+p%C3%A9&csrf=t".as_bytes()).unwrap();
+        assert_eq!((form.challenge.expose(), form.code.expose(), form.trust), ("C", "12 34", true));
+        assert_eq!((form.choice.expose(), form.password.expose(), form.csrf.as_str()), ("D", " pé", "t"));
+        let empty = step(b"").unwrap();
+        assert_eq!((empty.challenge.expose(), empty.trust), ("", false));
+        assert_eq!(step(b"code=1&code=2"), None);
+    }
+
+    #[test]
     fn what_has_two_meanings_is_refused() {
-        assert_eq!(parse(b"loginId=a&loginId=b"), None);
-        assert_eq!(parse(b"password=%ff"), None);
+        assert_eq!(login(b"loginId=a&loginId=b"), None);
+        assert_eq!(login(b"password=%ff"), None);
     }
 
     #[test]
     fn a_foreign_return_address_is_dropped() {
-        assert_eq!(parse(b"return_to=https%3A%2F%2Fevil.example").unwrap().return_to, None);
+        assert_eq!(login(b"return_to=https%3A%2F%2Fevil.example").unwrap().return_to, None);
     }
 }

@@ -16,6 +16,7 @@ use crate::runtime::Living;
 
 mod body;
 mod cors;
+mod document;
 mod fetch;
 mod form;
 mod page;

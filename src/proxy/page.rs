@@ -4,11 +4,15 @@ use http::header;
 use pingora::Result;
 use pingora::http::RequestHeader;
 
+use crate::decide::endpoint::StepCall;
 use crate::decide::sign_in::csrf_token;
 use crate::decide::unsent;
-use crate::model::answer::{Problem, ProviderAsks, SignInForm, UnsentPage};
+use crate::decide::visitor::form_address;
+use crate::model::answer::{Problem, ProviderAsks, SignInForm, StepForm, UnsentPage};
+use crate::model::challenge::Step;
 use crate::model::cookie::{self, CookieKind, Lifetime};
 use crate::model::reason::Reason;
+use crate::model::site::Site;
 use crate::pages::{self, Frame, Look, Rendered};
 use crate::system;
 
@@ -61,24 +65,67 @@ pub(super) fn problem_page(passage: &Passage, request: &RequestHeader, what: &Pr
     page(passage, frame, (what.status, html))
 }
 
-/// The form, bound to a pre-session cookie; the visitor's own is kept, so that many tabs work at once.
+/// The sign-in form.
 pub(super) fn sign_in_form(passage: &Passage, request: &RequestHeader, form: &SignInForm) -> Result<Ready> {
     let Some(site) = passage.site() else { return problem(passage, request, &Problem::new(Reason::Internal)) };
-    let cookie = passage.form_cookie.clone().unwrap_or_else(|| {
-        use base64::Engine as _;
-        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(system::random::<32>())
-    });
-    let frame = frame(passage, request);
+    let (frame, cookie) = (frame(passage, request), form_cookie(passage));
     let csrf = csrf_token(&site.name, &cookie);
     let action = unsent::action(&site.paths.login, form.unsent.is_some());
     let html = pages::sign_in(&pages::SignInView { frame, action: &action, form, csrf: &csrf });
-    let mut ready = page(passage, frame, (form.status, html))?;
-    if passage.form_cookie.as_ref() != Some(&cookie) {
-        for line in cookie::set(&site.cookies, CookieKind::Form, &cookie, Lifetime::Browser) {
+    let ready = page(passage, frame, (form.status, html))?;
+    bound(passage, site, ready, (&cookie, form.retry_after))
+}
+
+/// The form of a step that follows the password.
+pub(super) fn step_form(passage: &Passage, request: &RequestHeader, form: &StepForm) -> Result<Ready> {
+    let Some(site) = passage.site() else { return problem(passage, request, &Problem::new(Reason::Internal)) };
+    let (frame, cookie) = (frame(passage, request), form_cookie(passage));
+    let csrf = csrf_token(&site.name, &cookie);
+    let back = form_address(site, form.return_to.as_ref());
+    let has_unsent = form.unsent.is_some();
+    let path = |call: StepCall| unsent::action(&format!("{}{}", site.paths.login, call.path()), has_unsent);
+    let html = match form.next.step {
+        Step::TwoFactor => pages::two_factor(&pages::TwoFactorView {
+            frame,
+            action: &path(StepCall::TwoFactor),
+            send: &path(StepCall::SendCode),
+            back: &back,
+            form,
+            csrf: &csrf,
+        }),
+        Step::NewPassword => pages::new_password(&pages::NewPasswordView {
+            frame,
+            action: &path(StepCall::NewPassword),
+            back: &back,
+            form,
+            csrf: &csrf,
+        }),
+    };
+    let ready = page(passage, frame, (form.status, html))?;
+    bound(passage, site, ready, (&cookie, form.retry_after))
+}
+
+/// The pre-session cookie that forms are bound to; the visitor's own is kept, so that many tabs work at once.
+fn form_cookie(passage: &Passage) -> String {
+    passage.form_cookie.clone().unwrap_or_else(|| {
+        use base64::Engine as _;
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(system::random::<32>())
+    })
+}
+
+/// A form's page with the cookie it is bound to, where that is new, and the wait.
+fn bound(
+    passage: &Passage,
+    site: &Site,
+    mut ready: Ready,
+    (cookie, retry_after): (&str, Option<u32>),
+) -> Result<Ready> {
+    if passage.form_cookie.as_deref() != Some(cookie) {
+        for line in cookie::set(&site.cookies, CookieKind::Form, cookie, Lifetime::Browser) {
             ready.head.append_header(header::SET_COOKIE, line)?;
         }
     }
-    if let Some(seconds) = form.retry_after {
+    if let Some(seconds) = retry_after {
         ready.head.insert_header(header::RETRY_AFTER, seconds)?;
     }
     Ok(ready)

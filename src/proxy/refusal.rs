@@ -13,7 +13,7 @@ use crate::system;
 use crate::telemetry::access_log::AccessRecord;
 use crate::telemetry::labels::OutcomeLabel;
 
-use super::reply::{PROBLEM_TYPE, problem_document};
+use super::document::{PROBLEM_TYPE, problem_document};
 use super::request;
 
 /// A head that never became a request.

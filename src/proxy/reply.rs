@@ -7,7 +7,6 @@ use http::{HeaderName, HeaderValue, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{OrErr, Result};
-use serde::Serialize;
 
 use crate::model::answer::{Answer, CookieChange, Problem};
 use crate::model::api_answer::ApiAnswer;
@@ -20,6 +19,7 @@ use crate::model::token::IssuedTokens;
 use crate::pages;
 
 use super::cors;
+use super::document::{PROBLEM_TYPE, problem_document};
 use super::page;
 use super::passage::Passage;
 
@@ -96,6 +96,7 @@ fn compose(passage: &Passage, request: &RequestHeader, answer: &Answer) -> Resul
         Answer::Problem(what) => problem(passage, request, what),
         Answer::SignInForm(form) => page::sign_in_form(passage, request, form),
         Answer::Unsent(unsent) => page::unsent(passage, request, unsent),
+        Answer::StepForm(form) => page::step_form(passage, request, form),
         Answer::SignOutPage => page::sign_out_page(passage, request),
         Answer::ProviderAsks(asks) => page::provider_asks(passage, request, asks),
         Answer::Asset(name) => asset(passage, request, name),
@@ -142,38 +143,6 @@ pub(super) fn problem(passage: &Passage, request: &RequestHeader, what: &Problem
         ready.head.insert_header(header::WWW_AUTHENTICATE, challenge)?;
     }
     Ok(ready)
-}
-
-/// The media type of [`problem_document`].
-pub(super) const PROBLEM_TYPE: &str = "application/problem+json";
-
-/// A problem for programs (RFC 9457).
-pub(super) fn problem_document(what: &Problem, request_id: &str) -> String {
-    let reason = what.reason.told_to_client();
-    let document = Document {
-        kind: "about:blank",
-        title: reason.title(),
-        status: what.status,
-        code: reason.as_str(),
-        request_id,
-        change_reason: what.change_reason.as_deref(),
-    };
-    // Text and a number: that this cannot be written does not happen.
-    serde_json::to_string(&document).unwrap_or_default()
-}
-
-/// The members of a problem document.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Document<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    title: &'static str,
-    status: u16,
-    code: &'static str,
-    request_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    change_reason: Option<&'a str>,
 }
 
 fn asset(passage: &Passage, request: &RequestHeader, name: &str) -> Result<Ready> {

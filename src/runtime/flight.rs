@@ -2,7 +2,6 @@
 //! brought.
 
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,15 +102,9 @@ impl Flight {
         renewal
     }
 
-    /// Asks the provider, and says meanwhile that somebody is at it.
     async fn ask(&self, held: &Held) -> Result<TokenPair, ProviderError> {
-        let mut call = pin!(self.guarded.provider.refresh(&self.ticket.refresh));
-        loop {
-            match tokio::time::timeout(leases::SPAN / 3, call.as_mut()).await {
-                Ok(answer) => return answer,
-                Err(_) => self.runtime.shared.leases.extend(held, self.now()).await,
-            }
-        }
+        let call = self.guarded.provider.refresh(&self.ticket.refresh);
+        self.runtime.shared.leases.during(held, self.runtime.clock(), call).await
     }
 
     fn landing(&self, sealed: Arc<[u8]>, renewal: &Renewal) -> Landing {

@@ -1,11 +1,13 @@
 //! Who renews a refresh token: asked here first, then of the replicas that share the store. While the store is away
 //! each replica decides for itself, and whoever watches is told.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::moment::Moment;
 use crate::store::{Fence, Landing, Lease, MemoryStore, RenewalKey, Store, StoreError};
+use crate::system::Clock;
 use crate::telemetry::audit;
 
 /// How long a holder is believed to be at work without a word. One that dies costs the others this long.
@@ -70,8 +72,18 @@ impl Leases {
         self.shared.is_none() || held.shared.is_some()
     }
 
-    /// Says that the holder is still at work.
-    pub(super) async fn extend(&self, held: &Held, now: Moment) {
+    /// Does `work`, and says meanwhile that the holder is at it.
+    pub(super) async fn during<T>(&self, held: &Held, clock: &Clock, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            match tokio::time::timeout(SPAN / 3, work.as_mut()).await {
+                Ok(done) => return done,
+                Err(_) => self.extend(held, clock.now()).await,
+            }
+        }
+    }
+
+    async fn extend(&self, held: &Held, now: Moment) {
         told(self.near.extend(held.key, held.near, SPAN, now).await.map(|_| ()));
         if let (Some(store), Some(fence)) = (&self.shared, held.shared) {
             // A lease that was lost meanwhile: the call is on its way all the same, and its result is good.

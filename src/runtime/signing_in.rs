@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use crate::config::settings::Rate;
+use crate::model::api_call::TokensIn;
+use crate::model::challenge::Chosen;
 use crate::model::credential::{CredentialKind, RefreshTicket};
 use crate::model::device::DeviceId;
 use crate::model::reason::Reason;
@@ -13,6 +15,7 @@ use crate::store::{NoPlace, Reservation, Settlement, ThrottleKey};
 use crate::telemetry::audit::{self, AccountHash};
 use crate::telemetry::labels::Limit;
 
+use super::devices::Browser;
 use super::issuing::Fresh;
 use super::vouching::Unverified;
 use super::{Caller, Runtime, checking};
@@ -41,8 +44,37 @@ pub enum SignInFault {
     Trouble(Reason),
 }
 
+impl SignInFault {
+    /// Why, in one word.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Refused(refused) => refused.reason,
+            Self::Trouble(reason) => *reason,
+        }
+    }
+}
+
+impl From<ProviderError> for SignInFault {
+    fn from(error: ProviderError) -> Self {
+        match error {
+            ProviderError::Refused(refused) => Self::Refused(refused),
+            ProviderError::Unavailable(_) => Self::Trouble(Reason::ProviderUnavailable),
+            ProviderError::Misconfigured(_) => Self::Trouble(Reason::ProviderMisconfigured),
+        }
+    }
+}
+
+/// Who carries what a sign-in brings.
+pub(super) struct Carrier {
+    pub(super) kind: CredentialKind,
+    /// Whether the cookies outlive the browser.
+    pub(super) remember: bool,
+    pub(super) browser: Browser,
+}
+
 /// The places an attempt holds while it is in flight.
-struct Places {
+pub(super) struct Places {
     account: Reservation,
     address: Reservation,
 }
@@ -53,49 +85,69 @@ impl Runtime {
     /// # Errors
     /// [`SignInFault`].
     pub async fn sign_in(&self, caller: Caller<'_>, attempt: Attempt<'_>) -> Result<SignedIn, SignInFault> {
-        let result = self.attempt(caller, attempt).await;
-        let (at, account) = (caller.occasion(), AccountHash::of(&attempt.credentials.login_id));
-        match &result {
+        let Credentials { login_id, remember, return_to, .. } = attempt.credentials;
+        let tokens = if attempt.kind == CredentialKind::Bearer { TokensIn::Body } else { TokensIn::Cookie };
+        let result = self.attempt(caller, attempt).await.map_err(|fault| {
+            let (login_id, return_to) = (login_id.clone(), return_to.clone());
+            let chosen = Chosen { login_id, remember: *remember, tokens, return_to };
+            self.with_next_step(caller.guarded, chosen, fault)
+        });
+        self.tell(caller, login_id, attempt.session, &result).await;
+        result
+    }
+
+    /// Tells the watchers what came of an attempt, and ends the session that a success replaces.
+    pub(super) async fn tell(
+        &self,
+        caller: Caller<'_>,
+        login_id: &str,
+        session: Option<&str>,
+        result: &Result<SignedIn, SignInFault>,
+    ) {
+        let (at, account) = (caller.occasion(), AccountHash::of(login_id));
+        match result {
             Ok(signed_in) => {
                 // Whoever knows the old id does not come along into the new session.
-                if let Some(session) = attempt.session {
+                if let Some(session) = session {
                     self.end_session(session).await;
                 }
                 caller.guarded.metrics.signed_in();
                 audit::signed_in(at, &signed_in.visitor.identity.sub, account);
             }
             Err(fault) => {
-                let reason = match fault {
-                    SignInFault::Refused(refused) => refused.reason,
-                    SignInFault::Trouble(reason) => *reason,
-                };
+                let reason = fault.reason();
                 caller.guarded.metrics.sign_in_refused(reason);
                 audit::sign_in_refused(at, account, reason);
             }
         }
-        result
     }
 
     async fn attempt(&self, caller: Caller<'_>, attempt: Attempt<'_>) -> Result<SignedIn, SignInFault> {
-        let Caller { guarded, .. } = caller;
         let Attempt { credentials, kind, known_as, .. } = attempt;
-        let mut browser = self.browser(guarded, known_as, &credentials.login_id);
+        let browser = self.browser(caller.guarded, known_as, &credentials.login_id);
         let places = self.take_places(caller, &credentials.login_id, browser.known()).await?;
         let question = SignInAttempt {
             login_id: &credentials.login_id,
             password: &credentials.password,
-            application_id: &guarded.site.application_id,
+            application_id: &caller.guarded.site.application_id,
             client_address: caller.client,
             device: attempt.device,
             trust: browser.trust(),
         };
-        let answer = guarded.provider.sign_in(question).await;
+        let answer = caller.guarded.provider.sign_in(question).await;
         self.settle(places, &answer).await;
-        let admitted = answer.map_err(|error| match error {
-            ProviderError::Refused(refused) => SignInFault::Refused(refused),
-            ProviderError::Unavailable(_) => SignInFault::Trouble(Reason::ProviderUnavailable),
-            ProviderError::Misconfigured(_) => SignInFault::Trouble(Reason::ProviderMisconfigured),
-        })?;
+        self.admit(caller, answer?, Carrier { kind, remember: credentials.remember, browser }).await
+    }
+
+    /// From what the provider gave to what the visitor carries.
+    pub(super) async fn admit(
+        &self,
+        caller: Caller<'_>,
+        admitted: Admitted,
+        carrier: Carrier,
+    ) -> Result<SignedIn, SignInFault> {
+        let Caller { guarded, .. } = caller;
+        let Carrier { kind, remember, mut browser } = carrier;
         let pair = admitted.tokens;
         // The provider took its time: its token may have been issued after the request came.
         let now = self.clock().now();
@@ -110,7 +162,7 @@ impl Runtime {
             sub: visitor.identity.sub.clone(),
             session: visitor.session.0.clone(),
             started: now,
-            remember: credentials.remember,
+            remember,
             begun: None,
         };
         let fresh = Fresh { pair: &pair, ticket: &ticket, visitor: &visitor, now };
@@ -129,7 +181,7 @@ impl Runtime {
 
     /// An account that signed in from this very browser before has a count of its own there: strangers who guess at it
     /// elsewhere cannot use that up.
-    async fn take_places(
+    pub(super) async fn take_places(
         &self,
         caller: Caller<'_>,
         login_id: &str,
@@ -148,7 +200,7 @@ impl Runtime {
         }
     }
 
-    async fn place(
+    pub(super) async fn place(
         &self,
         caller: Caller<'_>,
         key: ThrottleKey,
@@ -170,18 +222,31 @@ impl Runtime {
         }
     }
 
-    async fn settle(&self, places: Places, answer: &Result<Admitted, ProviderError>) {
+    pub(super) async fn settle(&self, places: Places, answer: &Result<Admitted, ProviderError>) {
         use Settlement::{Failed, Released, Succeeded};
         let (account, address) = match answer {
             Ok(_) => (Succeeded, Released),
             // Right password, but: nobody guessed.
-            Err(ProviderError::Refused(refused)) if refused.reason != Reason::InvalidCredentials => {
+            Err(ProviderError::Refused(refused))
+                if !matches!(refused.reason, Reason::InvalidCredentials | Reason::WrongCode) =>
+            {
                 (Released, Released)
             }
             Err(ProviderError::Refused(_)) => (Failed, Failed),
             Err(ProviderError::Unavailable(_) | ProviderError::Misconfigured(_)) => (Released, Released),
         };
-        for (place, how) in [(places.account, account), (places.address, address)] {
+        self.settle_each([(places.account, account), (places.address, address)]).await;
+    }
+
+    /// Gives places back: nothing was attempted.
+    pub(super) async fn give_back(&self, places: Places) {
+        let Places { account, address } = places;
+        self.settle_each([(account, Settlement::Released), (address, Settlement::Released)]).await;
+    }
+
+    /// Tells what became of the attempts that hold these places.
+    pub(super) async fn settle_each(&self, places: [(Reservation, Settlement); 2]) {
+        for (place, how) in places {
             if let Err(error) = self.shared.store.settle(place, how).await {
                 audit::store_failed(&error.0);
             }

@@ -64,6 +64,16 @@ pub fn sign_in_refused(at: Occasion<'_>, account: AccountHash, reason: Reason) {
     audit!(info, "sign_in_refused", at, account = %account, reason = reason.as_str());
 }
 
+/// A sign-in that waits for a code was sent one.
+pub fn code_sent(at: Occasion<'_>, account: AccountHash) {
+    audit!(info, "code_sent", at, account = %account);
+}
+
+/// No code was sent.
+pub fn code_not_sent(at: Occasion<'_>, account: AccountHash, reason: Reason) {
+    audit!(info, "code_not_sent", at, account = %account, reason = reason.as_str());
+}
+
 /// A request was refused that an honest browser would not send, or that lacks a role.
 pub fn refused(at: Occasion<'_>, user: Option<&str>, reason: Reason) {
     audit!(info, "refused", at, user, reason = reason.as_str());

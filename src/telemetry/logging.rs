@@ -261,7 +261,12 @@ mod tests {
         for form in [LogForm::Json, LogForm::Text] {
             let text = logged(form, "trace", || {
                 let password = Secret::new("hush-hush");
-                let typed = Credentials { login_id: "ann".into(), password: password.clone(), remember: false };
+                let typed = Credentials {
+                    login_id: "ann".into(),
+                    password: password.clone(),
+                    remember: false,
+                    return_to: None,
+                };
                 tracing::trace!(target: "vestibule::decide", ?typed, %password, "signing in");
                 tracing::debug!(target: "reqwest::connect", header = "Authorization: hush-hush");
                 tracing::trace!(target: "hyper::proto::h1", "cookie: hush-hush");

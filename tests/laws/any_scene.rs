@@ -6,9 +6,11 @@ use std::time::Duration;
 use http::Method;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use vestibule::decide::endpoint::StepCall;
 use vestibule::decide::sign_in::csrf_token;
 use vestibule::decide::{Facts, Known};
-use vestibule::model::api_call::CallBody;
+use vestibule::model::api_call::{CallBody, TokensIn};
+use vestibule::model::challenge::{Challenge, Chosen, NextStep, Opened, Step, StepFields};
 use vestibule::model::cookie::{Presented, PresentedCookies};
 use vestibule::model::credential::CredentialKind;
 use vestibule::model::hosted::{HostedBackend, RedirectUri};
@@ -19,7 +21,7 @@ use vestibule::model::request::{BearerTokens, Marks};
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::rule::{Access, SignedOut};
 use vestibule::model::secret::Secret;
-use vestibule::model::sign_in::{LoginForm, SignInRefused};
+use vestibule::model::sign_in::{Awaited, LoginForm, SignInRefused};
 use vestibule::model::site::{OwnPaths, Site};
 use vestibule::model::token::{IssuedTokens, OpenSession, Renewed, SessionKey, SignedIn, TokenFault, Visitor};
 use vestibule::model::unsent::{FormEncoding, PostedForm, Returned, UnsentForm};
@@ -32,7 +34,8 @@ const FORM_COOKIE: &str = "form-cookie";
 
 pub fn scene() -> impl Strategy<Value = Scene> {
     let request = (any_site(), method(), target(), cookies(), bearer(), marks());
-    let posted = select(&[None, None, None, None, Some("in"), Some("out"), Some("call"), Some("preflight")][..]);
+    let posted =
+        select(&[None, None, None, None, Some("in"), Some("out"), Some("call"), Some("step"), Some("preflight")][..]);
     let by_the_sdk = proptest::option::weighted(0.4, (select(SDK_CALLS), select(SDK_WISHES)));
     let chosen = (posted, by_the_sdk);
     (request, oracle(), chosen).prop_map(|((site, method, target, cookies, bearer, marks), oracle, (posted, sdk))| {
@@ -47,6 +50,7 @@ pub fn scene() -> impl Strategy<Value = Scene> {
             scene.target = match form {
                 "in" => paths.login.clone(),
                 "out" => paths.logout.clone(),
+                "step" => format!("{}{}", paths.login, StepCall::ALL[scene.target.len() % StepCall::ALL.len()].path()),
                 _ => format!("{}{}", paths.api, CALLS[scene.target.len() % CALLS.len()]),
             };
             (scene.method, scene.marks.preflight) = (Method::POST, None);
@@ -144,7 +148,7 @@ fn path() -> impl Strategy<Value = String> {
 
 fn target() -> impl Strategy<Value = String> {
     let own = ["/login", "/logout", "/a/in", "/a/out", "/_vestibule/style.css", "/_vestibule/"];
-    let calls = ["/api/user", "/api/user", "/a/api/user", "/api/login", "/api", "/api/login/two-factor"];
+    let calls = ["/api/user", "/api/user", "/a/api/user", "/api/login", "/api", "/api/login/two-factor/other"];
     let hosted = ["/app/login", "/app/register/sdk", "/app/callback/", "/app/me/", "/app/refresh", "/app/logout/sdk/"];
     let own = select([own, calls, hosted].concat());
     let keys = Just("/.well-known/vestibule/jwks.json");
@@ -293,21 +297,15 @@ fn oracle() -> impl Strategy<Value = Facts> {
     let sign_in = known(signed_in, refused);
     let sign_out = known(Just(()), Just(Reason::SignedOut));
     let proofs = (token, session, renewal);
+    let steps = (known(step_fields(), select(unread)), challenge(), known(0_usize..3, not_sent()));
     let unsent = (
         known(Just("sealed".into()), Just(Reason::UnsupportedMediaType)),
         known(returned(), Just(Reason::RejectedInput)),
     );
-    (proofs, form, body, sign_in, sign_out, unsent).prop_map(
-        |((token, session, renewal), form, body, sign_in, sign_out, (kept, returned))| Facts {
-            token,
-            session,
-            renewal,
-            form,
-            kept,
-            returned,
-            body,
-            sign_in,
-            sign_out,
+    (proofs, form, body, sign_in, sign_out, unsent, steps).prop_map(
+        |(proofs, form, body, sign_in, sign_out, (kept, returned), steps)| {
+            let ((token, session, renewal), (step_form, challenge, sent)) = (proofs, steps);
+            Facts { token, session, renewal, form, kept, returned, body, step_form, challenge, sent, sign_in, sign_out }
         },
     )
 }
@@ -321,7 +319,50 @@ fn returned() -> impl Strategy<Value = Returned> {
     })
 }
 
-/// What a provider, or the throttle, may say to a password.
+fn step_fields() -> impl Strategy<Value = Box<StepFields>> {
+    let typed = || prop_oneof![4 => Just("123 456"), 1 => Just(" "), 1 => Just("")].prop_map(Secret::new);
+    let unsent = prop_oneof![Just(None), Just(Some(Arc::from("sealed")))];
+    (typed(), typed(), csrf(), any::<bool>(), unsent).prop_map(|(code, password, csrf, trust, unsent)| {
+        Box::new(StepFields {
+            challenge: Secret::new("posted-challenge"),
+            code,
+            trust,
+            choice: Secret::new("posted-choice"),
+            password,
+            csrf,
+            unsent,
+        })
+    })
+}
+
+/// One that was opened: some are over, some are an app's.
+fn challenge() -> impl Strategy<Value = Known<Arc<Opened>, Reason>> {
+    let tokens = select(&[TokensIn::Cookie, TokensIn::Cookie, TokensIn::Body][..]);
+    let left = prop_oneof![4 => 1_u64..300, 1 => Just(0)];
+    let return_to = "/[!-~]{0,12}".prop_map(|text| ReturnPath::parse(&text));
+    let opened = (tokens, left, return_to, any::<bool>()).prop_map(|(tokens, left, return_to, two_factor)| {
+        let id = Secret::new("theirs");
+        let (awaited, step) = if two_factor {
+            (Awaited::SecondFactor { id, methods: Vec::new() }, Step::TwoFactor)
+        } else {
+            (Awaited::NewPassword { id }, Step::NewPassword)
+        };
+        let chosen = Chosen { login_id: "ann@example.com".into(), remember: two_factor, tokens, return_to };
+        let ends = NOW.plus(Duration::from_secs(left));
+        let shown =
+            NextStep { step, challenge: Secret::new("posted-challenge"), methods: Vec::new(), change_reason: None };
+        Arc::new(Opened { challenge: Challenge { id: "c".into(), awaited, ends, chosen, change_reason: None }, shown })
+    });
+    // No key is far away: opening does not fail.
+    prop_oneof![4 => opened.prop_map(Known::Found), 1 => Just(Known::Absent(Reason::ChallengeExpired))]
+}
+
+fn not_sent() -> impl Strategy<Value = Box<SignInRefused>> {
+    let reasons = select(&[Reason::ChallengeExpired, Reason::RejectedInput, Reason::Throttled][..]);
+    reasons.prop_map(|reason| Box::new(SignInRefused::because(reason)))
+}
+
+/// What a provider, or the throttle, may say to a password or to the step that follows it.
 pub const REFUSALS: &[Reason] = &[
     Reason::NotRegistered,
     Reason::PasswordChangeRequired,
@@ -334,6 +375,8 @@ pub const REFUSALS: &[Reason] = &[
     Reason::AccountLocked,
     Reason::RejectedInput,
     Reason::Throttled,
+    Reason::WrongCode,
+    Reason::ChallengeExpired,
 ];
 
 const FAILURES: &[Reason] =
@@ -359,6 +402,11 @@ fn body() -> impl Strategy<Value = CallBody> {
         r#"{"loginId":"ann@example.com","password":"correct horse"}"#,
         r#"{"loginId":"ann@example.com","password":"correct horse","tokens":"body"}"#,
         r#"{"loginId":" ","password":"correct horse"}"#,
+        r#"{"challenge":"posted-challenge","code":"123 456"}"#,
+        r#"{"challenge":"posted-challenge","code":"123456","trust":true}"#,
+        r#"{"challenge":"posted-challenge","code":" "}"#,
+        r#"{"challenge":"posted-challenge","choice":"posted-choice"}"#,
+        r#"{"challenge":"posted-challenge","password":"a new one"}"#,
         r#"{"refreshToken":"posted-token"}"#,
         r#"{"refreshToken":"refresh-token"}"#,
         r#"{"else":1}"#,
@@ -369,16 +417,11 @@ fn body() -> impl Strategy<Value = CallBody> {
 }
 
 fn login_form() -> impl Strategy<Value = LoginForm> {
-    let csrf = prop_oneof![
-        3 => Just(csrf_token("store", FORM_COOKIE)),
-        1 => Just(csrf_token("forum", FORM_COOKIE)),
-        1 => Just(String::new()),
-    ];
     let name = prop_oneof![4 => Just("ann@example.com"), 1 => Just(" ")];
     let password = prop_oneof![4 => Just("correct horse"), 1 => Just("")];
     let return_to = "/[!-~]{0,12}".prop_map(|text| ReturnPath::parse(&text));
     let unsent = prop_oneof![Just(None), Just(Some(Arc::from("sealed")))];
-    (name, password, csrf, return_to, any::<bool>(), unsent).prop_map(
+    (name, password, csrf(), return_to, any::<bool>(), unsent).prop_map(
         |(login_id, password, csrf, return_to, remember, unsent)| LoginForm {
             login_id: login_id.into(),
             password: Secret::new(password),
@@ -388,4 +431,12 @@ fn login_form() -> impl Strategy<Value = LoginForm> {
             unsent,
         },
     )
+}
+
+fn csrf() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => Just(csrf_token("store", FORM_COOKIE)),
+        1 => Just(csrf_token("forum", FORM_COOKIE)),
+        1 => Just(String::new()),
+    ]
 }

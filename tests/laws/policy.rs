@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Method;
 use proptest::prelude::*;
 use vestibule::decide::Known;
+use vestibule::decide::endpoint::StepCall;
 use vestibule::decide::explain::explain;
 use vestibule::decide::sign_in::csrf_token;
 use vestibule::model::answer::{Answer, CookieChange, Offer, Redirect};
@@ -17,7 +18,7 @@ use vestibule::model::rule::Access;
 use vestibule::model::token::{OpenSession, TokenFault};
 
 use super::any_scene::{LISTED, scene, somebody};
-use super::scene::{Asked, Played};
+use super::scene::{Asked, NOW, Played};
 
 fn status(played: &Played) -> Option<u16> {
     played.answer.as_ref().map(|answer| match answer {
@@ -25,6 +26,7 @@ fn status(played: &Played) -> Option<u16> {
         Answer::Leave { .. } => 302,
         Answer::Problem(problem) => problem.status,
         Answer::SignInForm(form) => form.status,
+        Answer::StepForm(form) => form.status,
         Answer::ProviderAsks(asks) => asks.status,
         Answer::SignOutPage | Answer::Unsent(_) | Answer::Asset(_) | Answer::AssertionKeys | Answer::Json(_) => 200,
         Answer::Done | Answer::Preflight(_) => 204,
@@ -50,6 +52,8 @@ fn something_failed(played: &Played) -> bool {
         || matches!(facts.renewal, Known::Failed(_))
         || matches!(facts.form, Known::Failed(_))
         || matches!(facts.body, Known::Failed(_))
+        || matches!(facts.step_form, Known::Failed(_))
+        || matches!(facts.sent, Known::Failed(_))
         || matches!(facts.sign_in, Known::Failed(_))
 }
 
@@ -61,6 +65,8 @@ fn only_definite_noes(played: &Played) -> bool {
         && matches!(facts.renewal, Known::NotAsked | Known::Absent(_))
         && matches!(facts.form, Known::NotAsked | Known::Absent(_) | Known::Found(_))
         && matches!(facts.body, Known::NotAsked | Known::Absent(_) | Known::Found(_))
+        && matches!(facts.step_form, Known::NotAsked | Known::Absent(_) | Known::Found(_))
+        && matches!(facts.sent, Known::NotAsked | Known::Absent(_) | Known::Found(_))
         && matches!(facts.sign_in, Known::NotAsked | Known::Absent(_))
 }
 
@@ -98,14 +104,22 @@ proptest! {
 
     /// That no slot is asked for twice is watched by `Scene::play`.
     #[test]
-    fn it_is_settled_after_three_questions_at_most(scene in scene()) {
+    fn it_is_settled_after_three_questions_at_most_and_a_step_after_four(scene in scene()) {
         let played = scene.play();
-        prop_assert!(played.asked.len() <= 3, "{:?}", played.asked);
+        // Form, password, and what was written before. A step has a challenge besides, which is opened before the
+        // provider hears of anything.
+        let most = if scene.step().is_some() { 4 } else { 3 };
+        prop_assert!(played.asked.len() <= most, "{:?}", played.asked);
         let post = scene.method == Method::POST;
         let in_place = played.asked.iter().all(|asked| match asked {
             Asked::Verify | Asked::LoadSession | Asked::Renew => true,
-            Asked::ReadForm | Asked::ReturnForm => post && scene.is(&scene.site.paths.login),
+            Asked::ReadForm => post && scene.is(&scene.site.paths.login),
+            Asked::ReturnForm => post && (scene.is(&scene.site.paths.login) || scene.step().is_some()),
             Asked::KeepForm => post && scene.demand().is_some_and(|(access, _)| access == Access::Required),
+            Asked::ReadStepForm => post && scene.step().is_some() && scene.call().is_none(),
+            Asked::OpenChallenge => post && scene.step().is_some(),
+            Asked::Continue => post && scene.step().is_some_and(|call| call != StepCall::SendCode),
+            Asked::SendCode => post && scene.step() == Some(StepCall::SendCode),
             Asked::ReadBody => post && scene.call().is_some_and(|call| call != "/user"),
             Asked::SignIn => post && (scene.is(&scene.site.paths.login) || scene.call() == Some("/login")),
             Asked::SignOut => scene.hosted_call() == Some(HostedPage::Logout) || post && (scene.is(&scene.site.paths.logout) || scene.call() == Some("/logout")),
@@ -200,7 +214,7 @@ proptest! {
         let by_itself = scene.carried().kind != CredentialKind::Bearer || scene.demand().is_none();
         if scene.is_cross_site() && !reads && by_itself {
             prop_assert!(!identity_goes_along(&played));
-            prop_assert!(!played.asked.iter().any(|asked| matches!(asked, Asked::SignIn | Asked::SignOut)));
+            prop_assert!(!played.asked.iter().any(|asked| matches!(asked, Asked::SignIn | Asked::Continue | Asked::SendCode | Asked::SignOut)));
         } else if scene.demand().is_some() {
             prop_assert_ne!(played.reason, Reason::CrossSiteRequest);
         }
@@ -358,6 +372,37 @@ proptest! {
     }
 
     #[test]
+    fn a_step_is_taken_only_behind_the_forms_own_proof_and_with_something_typed(scene in scene()) {
+        let played = scene.play();
+        let taken = played.asked.contains(&Asked::Continue) || played.asked.contains(&Asked::SendCode);
+        if taken && scene.call().is_none() {
+            let Known::Found(fields) = &played.facts.step_form else { return Err(TestCaseError::fail("no form")) };
+            let cookie = scene.cookies.form.value().unwrap_or("another");
+            prop_assert_eq!(&fields.csrf, &csrf_token("store", cookie));
+            let typed = match scene.step() {
+                Some(StepCall::TwoFactor) => !fields.code.expose().trim().is_empty(),
+                Some(StepCall::NewPassword) => !fields.password.expose().is_empty(),
+                Some(StepCall::SendCode) | None => true,
+            };
+            prop_assert!(typed);
+        }
+    }
+
+    #[test]
+    fn a_challenge_that_does_not_hold_leads_to_the_first_step(scene in scene()) {
+        let played = scene.play();
+        let over = match &played.facts.challenge {
+            Known::Found(opened) => opened.challenge.ends <= NOW,
+            Known::Absent(_) => true,
+            Known::NotAsked | Known::Failed(_) => return Ok(()),
+        };
+        if over {
+            prop_assert_eq!((played.reason, status(&played)), (Reason::ChallengeExpired, Some(401)));
+            prop_assert_eq!(&played.cookies, &[]);
+        }
+    }
+
+    #[test]
     fn a_call_that_changes_something_comes_from_here_or_from_a_listed_page(scene in scene()) {
         let played = scene.play();
         if scene.call().is_some_and(|call| call != "/user") && scene.is_cross_site() {
@@ -400,7 +445,7 @@ proptest! {
     fn what_is_explained_is_what_is_decided(mut scene in scene()) {
         scene.bearer = BearerTokens::default();
         scene.marks = Marks { accept: Some("text/html"), fetch_mode: Some("navigate"), ..Marks::default() };
-        let told_by_others = scene.is(&scene.site.paths.login) || scene.call().is_some() || scene.hosted_call().is_some();
+        let told_by_others = scene.is(&scene.site.paths.login) || scene.step().is_some() || scene.call().is_some() || scene.hosted_call().is_some();
         if told_by_others && scene.method == Method::POST {
             return Ok(());
         }

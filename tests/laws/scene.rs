@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use http::Method;
+use vestibule::decide::endpoint::StepCall;
 use vestibule::decide::{Decision, Facts, Known, Outcome, Question, decide};
 use vestibule::model::answer::{Answer, CookieChange};
 use vestibule::model::api_answer::ApiAnswer;
 use vestibule::model::api_call::TokensIn;
+use vestibule::model::challenge::Opened;
 use vestibule::model::cookie::{Presented, PresentedCookies};
 use vestibule::model::credential::{Carried, CredentialKind};
 use vestibule::model::hosted::{HostedCall, HostedPage};
@@ -46,6 +48,10 @@ pub enum Asked {
     ReturnForm,
     ReadBody,
     SignIn,
+    ReadStepForm,
+    OpenChallenge,
+    Continue,
+    SendCode,
     SignOut,
 }
 
@@ -152,6 +158,10 @@ impl Scene {
                 }
                 Asked::SignIn
             }
+            Question::ReadStepForm(_)
+            | Question::OpenChallenge { .. }
+            | Question::Continue { .. }
+            | Question::SendCode { .. } => self.step_on(question, facts),
             Question::SignOut(carried) => {
                 assert_eq!(*carried, self.carried());
                 once(&mut facts.sign_out, &self.oracle.sign_out);
@@ -182,8 +192,12 @@ impl Scene {
 
     /// What was written comes back.
     fn returns(&self, sealed: &Arc<str>, (sub, login_id): (&str, &str), facts: &mut Facts) -> Asked {
-        assert!(matches!(&facts.form, Known::Found(form) if form.login_id == login_id));
-        assert!(matches!(&facts.form, Known::Found(form) if form.unsent.as_ref() == Some(sealed)));
+        let in_form = matches!(&facts.form, Known::Found(form) if form.unsent.as_ref() == Some(sealed));
+        let in_step = matches!(&facts.step_form, Known::Found(form) if form.unsent.as_ref() == Some(sealed));
+        assert!(in_form || in_step);
+        let typed = matches!(&facts.form, Known::Found(form) if form.login_id == login_id);
+        let chosen = matches!(&facts.challenge, Known::Found(it) if it.challenge.chosen.login_id == login_id);
+        assert!(typed || chosen);
         assert!(matches!(&facts.sign_in, Known::Found(new) if new.visitor.identity.sub == sub));
         once(&mut facts.returned, &self.oracle.returned);
         Asked::ReturnForm
@@ -206,6 +220,66 @@ impl Scene {
         assert_eq!(kind, if in_cookies { self.site.credential } else { CredentialKind::Bearer });
         let presented = [self.cookies.session.value(), self.cookies.device.value()];
         assert_eq!(known, presented.map(|value| value.filter(|_| in_cookies)));
+    }
+
+    /// The questions of the steps that follow a password.
+    fn step_on(&self, question: &Question<'_>, facts: &mut Facts) -> Asked {
+        match question {
+            Question::ReadStepForm(_) => {
+                once(&mut facts.step_form, &self.oracle.step_form);
+                Asked::ReadStepForm
+            }
+            Question::OpenChallenge { step, challenge } => {
+                assert_eq!((Some(*step), Some(challenge.clone())), (self.step().map(StepCall::step), posted(facts)));
+                once(&mut facts.challenge, &self.oracle.challenge);
+                Asked::OpenChallenge
+            }
+            Question::Continue { opened, kind, session, device, .. } => {
+                let in_cookies = self.holds(opened, facts);
+                assert_eq!(*kind, if in_cookies { self.site.credential } else { CredentialKind::Bearer });
+                assert_eq!(*session, self.cookies.session.value().filter(|_| in_cookies));
+                assert_eq!(*device, self.cookies.device.value().filter(|_| in_cookies));
+                once(&mut facts.sign_in, &self.oracle.sign_in);
+                if let Known::Found(signed_in) = &mut facts.sign_in {
+                    signed_in.tokens.kind = *kind;
+                }
+                Asked::Continue
+            }
+            Question::SendCode { opened, .. } => {
+                self.holds(opened, facts);
+                once(&mut facts.sent, &self.oracle.sent);
+                Asked::SendCode
+            }
+            Question::Verify(_)
+            | Question::LoadSession(_)
+            | Question::Renew(_)
+            | Question::RenewPosted(_)
+            | Question::ReadForm(_)
+            | Question::KeepForm { .. }
+            | Question::ReturnForm { .. }
+            | Question::ReadBody
+            | Question::SignIn { .. }
+            | Question::SignOut(_)
+            | Question::SignOutPosted { .. } => panic!("no step: {question:?}"),
+        }
+    }
+
+    /// That the provider hears only of the challenge that was opened and still holds, and of one whose tokens the client
+    /// may have as was chosen; whether they go into cookies.
+    fn holds(&self, opened: &Opened, facts: &Facts) -> bool {
+        let Known::Found(found) = &facts.challenge else { panic!("no challenge") };
+        assert!(opened == &**found && NOW < opened.challenge.ends);
+        let in_cookies = opened.challenge.chosen.tokens == TokensIn::Cookie;
+        assert!(in_cookies || self.site.bearer && !self.marks.browser && self.call().is_some());
+        in_cookies
+    }
+
+    /// Which step after a password is called, by a form or by a program.
+    pub fn step(&self) -> Option<StepCall> {
+        let paths = &self.site.paths;
+        let places = [paths.login.clone(), format!("{}/login", paths.api)];
+        let is = |call: &StepCall| places.iter().any(|place| self.is(&format!("{place}{}", call.path())));
+        StepCall::ALL.into_iter().find(is)
     }
 
     /// What counts of all that the request carries.
@@ -232,6 +306,7 @@ impl Scene {
         let own = [self.site.paths.login.as_str(), &self.site.paths.logout, "/.well-known/vestibule/jwks.json"];
         let own = own.map(str::as_bytes).contains(&target.decoded_path())
             || self.call().is_some()
+            || self.step().is_some()
             || self.hosted_call().is_some()
             || target.decoded_path().starts_with(b"/_vestibule/");
         let demand = self.site.demand(&self.method, target.decoded_path());
@@ -264,7 +339,8 @@ impl Scene {
 }
 
 /// The JSON endpoints, behind the site's own name for where they are.
-pub const CALLS: &[&str] = &["/user", "/login", "/refresh", "/logout"];
+pub const CALLS: &[&str] =
+    &["/user", "/login", "/login/two-factor", "/refresh", "/login/two-factor/send", "/logout", "/login/password"];
 
 pub const OWN_OR_LISTED: &[&str] = &[
     "https://store.example.com",
@@ -277,6 +353,19 @@ pub const OWN_OR_LISTED: &[&str] = &[
 fn once<T: Clone, No: Clone>(slot: &mut Known<T, No>, found: &Known<T, No>) {
     assert!(matches!(slot, Known::NotAsked), "asked twice");
     *slot = found.clone();
+}
+
+/// The challenge that was posted.
+fn posted(facts: &Facts) -> Option<Secret> {
+    match (&facts.step_form, &facts.body) {
+        (Known::Found(fields), _) => Some(fields.challenge.clone()),
+        (_, Known::Found(body)) => {
+            let code = body.code().map(|call| call.challenge);
+            let sent = body.send().map(|call| call.challenge);
+            code.or(sent).or(body.new_password().map(|call| call.challenge))
+        }
+        _ => None,
+    }
 }
 
 fn posts_token(facts: &Facts, token: &Secret) -> bool {

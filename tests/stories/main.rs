@@ -24,6 +24,8 @@ mod signing_in;
 mod signing_out;
 mod single_page;
 mod single_page_hostile;
+mod steps_by_form;
+mod steps_by_script;
 mod support;
 mod themes;
 mod trouble;

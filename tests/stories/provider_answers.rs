@@ -41,7 +41,7 @@ fn special_people(users: &mut Users) {
 async fn each_special_account_is_told_what_is_the_matter() {
     let stage = Stage::set_with(|config| config, special_people).await;
     for (name, status, code, words) in [
-        ("twofactor", 401, "two_factor_required", "One more step is needed"),
+        ("twofactor", 401, "two_factor_required", "Enter the code that your authenticator app shows"),
         ("newpassword", 401, "password_change_required", "The people who look after your account ask"),
         ("breached", 401, "password_change_required", "it appears in a list of passwords stolen elsewhere"),
         ("guest", 403, "not_registered", "not registered for this site"),

@@ -249,13 +249,14 @@ async fn only_these_paths_are_the_gateways_and_they_may_have_another_name() {
     let login = json!({ "loginId": SHOPPER, "password": PASSWORD });
     assert_eq!(page.get("/gate/v1/user").await.status, 404);
     assert_eq!(page.call("/gate/v1/login", &login).await.status, 200);
-    for theirs in
-        ["/api/user", "/gate/v1", "/gate/v1/", "/gate/v1/users", "/gate/v1/user/", "/gate/v1/login/two-factor"]
-    {
+    for theirs in ["/api/user", "/gate/v1", "/gate/v1/", "/gate/v1/users", "/gate/v1/user/", "/gate/v1/login/other"] {
         assert_eq!(page.get(theirs).await.body, "hello from the application", "{theirs}");
     }
     for (method, path, allow) in [
         ("GET", "/gate/v1/login", "POST"),
+        ("GET", "/gate/v1/login/two-factor", "POST"),
+        ("GET", "/gate/v1/login/two-factor/send", "POST"),
+        ("GET", "/gate/v1/login/password", "POST"),
         ("PUT", "/gate/v1/refresh", "POST"),
         ("DELETE", "/gate/v1/logout", "POST"),
         ("POST", "/gate/v1/user", "GET, HEAD"),

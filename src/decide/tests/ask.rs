@@ -10,6 +10,7 @@ use crate::decide::facts::FormSize;
 use crate::decide::{Decision, Facts, Known, Outcome, Question, Verdict, decide};
 use crate::model::answer::{Answer, CookieChange, Offer, Preflight};
 use crate::model::api_call::CallBody;
+use crate::model::challenge::StepAnswer;
 use crate::model::cookie::{CookieNames, Presented, PresentedCookies};
 use crate::model::credential::{CredentialKind, KeyRing};
 use crate::model::device::{DeviceId, KnownDevice, SealedDevice};
@@ -21,6 +22,7 @@ use crate::model::reason::Reason;
 use crate::model::request::{BearerTokens, Marks, RequestView};
 use crate::model::return_path::ReturnPath;
 use crate::model::rule::{Access, Pattern, Rule, SignedOut};
+use crate::model::sign_in::PasswordFault;
 use crate::model::site::{OwnPaths, SessionLife, Site, Upstream};
 use crate::model::target::{EncodedSlashes, Target};
 use crate::model::token::{IssuedTokens, OpenSession, Renewed, SessionKey, TokenFault, Visitor};
@@ -155,6 +157,19 @@ fn asked(question: &Question<'_>) -> String {
             format!("sign-in {kind} {} remember={}{session}{device}", credentials.login_id, credentials.remember)
                 .replace("  ", " ")
         }
+        Question::ReadStepForm(_) => "step form".into(),
+        Question::OpenChallenge { step, challenge } => format!("open {step} {}", challenge.expose()),
+        Question::Continue { opened, answer, kind, session, device } => {
+            let session = session.map_or(String::new(), |id| format!(" for {id}"));
+            let device = device.map_or(String::new(), |device| format!(" on {device}"));
+            let kind = if *kind == CredentialKind::Jwt { "" } else { kind.as_str() };
+            let answer = match answer {
+                StepAnswer::Code { code, trust } => format!("code {:?} trust={trust}", code.expose()),
+                StepAnswer::Password(password) => format!("password {:?}", password.expose()),
+            };
+            format!("continue {kind} {} {answer}{session}{device}", opened.challenge.id).replace("  ", " ")
+        }
+        Question::SendCode { opened, choice } => format!("send {} {}", opened.challenge.id, choice.expose()),
         Question::SignOut(carried) => {
             format!("sign-out {} {}", carried.proof.unwrap_or("-"), carried.refresh.unwrap_or("-"))
         }
@@ -201,7 +216,9 @@ fn answered(answer: &Answer) -> String {
             let retry = problem.retry_after.map_or(String::new(), |seconds| format!(" retry {seconds}"));
             let allow = problem.allow.map_or(String::new(), |methods| format!(" allow {methods}"));
             let why = problem.change_reason.as_ref().map_or(String::new(), |why| format!(" for {why}"));
-            format!("{}{retry}{allow}{why}", problem.status)
+            let next = problem.next.as_ref().map_or(String::new(), |next| format!(" then {}", next.challenge.expose()));
+            let rules = rules(&problem.violations);
+            format!("{}{retry}{allow}{why}{next}{rules}", problem.status)
         }
         Answer::SignInForm(form) => {
             let name = if form.login_id.is_empty() { String::new() } else { format!(" {}", form.login_id) };
@@ -210,6 +227,15 @@ fn answered(answer: &Answer) -> String {
             let keep = if form.remember { " remember" } else { "" };
             let unsent = form.unsent.as_ref().map_or(String::new(), |sealed| format!(" with {sealed}"));
             format!("{} form{name}{keep}{to}{retry}{unsent}", form.status)
+        }
+        Answer::StepForm(form) => {
+            let retry = form.retry_after.map_or(String::new(), |seconds| format!(" retry {seconds}"));
+            let sent = form.sent.map_or(String::new(), |way| format!(" sent by {way}"));
+            let rules = rules(&form.violations);
+            let trust = if form.trust { " trust" } else { "" };
+            let again = if form.trouble.is_some() { " again" } else { "" };
+            let (step, challenge) = (form.next.step, form.next.challenge.expose());
+            format!("{} {step} form {challenge} of {}{again}{trust}{sent}{rules}{retry}", form.status, form.login_id)
         }
         Answer::SignOutPage => "200 sign-out page".into(),
         Answer::Unsent(page) => match &page.offer {
@@ -224,6 +250,10 @@ fn answered(answer: &Answer) -> String {
         Answer::Done => "204".into(),
         Answer::Preflight(Preflight { methods, headers }) => format!("204 may {methods} with {headers}"),
     }
+}
+
+fn rules(broken: &[PasswordFault]) -> String {
+    broken.iter().flat_map(|rule| [" ", rule.as_str()]).collect()
 }
 
 /// A token that proves somebody with these roles for another ten minutes.

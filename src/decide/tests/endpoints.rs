@@ -17,6 +17,10 @@ fn own_endpoints_win_over_the_application() {
         ("/_vestibule/none", "asset none own_endpoint"),
         ("/.well-known/vestibule/jwks.json", "keys own_endpoint"),
         ("/%6cogin", "200 form own_endpoint"),
+        ("/login/two-factor", "405 allow POST method_not_allowed"),
+        ("/login/two-factor/send", "405 allow POST method_not_allowed"),
+        ("/login/password", "405 allow POST method_not_allowed"),
+        ("/login/two-factor/", "401 signed_out"),
         ("/login/", "401 signed_out"),
         ("/Login", "401 signed_out"),
         ("/_vestibule", "401 signed_out"),
@@ -26,6 +30,8 @@ fn own_endpoints_win_over_the_application() {
     let mut renamed = calls(&Method::GET, "/login");
     renamed.site.paths.login = "/in".into();
     assert_eq!(renamed.told(), "401 signed_out");
+    renamed.target = "/in/two-factor/send";
+    assert_eq!(renamed.told(), "405 allow POST method_not_allowed");
     let mut unsigned = calls(&Method::GET, "/.well-known/vestibule/jwks.json");
     unsigned.site.assertion = false;
     assert_eq!(unsigned.told(), "keys own_endpoint", "never the application's, signed or not");

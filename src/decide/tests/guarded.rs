@@ -142,7 +142,7 @@ fn a_hiccup_is_503_with_retry_after_and_signs_nobody_out() {
 #[test]
 fn a_navigation_is_sent_to_the_form_and_everything_else_is_told() {
     let status = "401 signed_out";
-    for (what, ask, expected) in [
+    for (what, ask, expected) in vec![
         ("a navigation", opens(MINE), TO_THE_FORM),
         ("an old browser", opens(MINE).marked(|marks| marks.fetch_mode = None), TO_THE_FORM),
         ("fetch", opens(MINE).marked(|marks| marks.fetch_mode = Some("cors")), status),

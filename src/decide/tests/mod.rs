@@ -8,4 +8,5 @@ mod endpoints;
 mod guarded;
 mod hosted;
 mod sign_in;
+mod steps;
 mod unsent;

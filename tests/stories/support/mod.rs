@@ -19,6 +19,6 @@ pub use door::Door;
 pub use held::{Holding, Listening, Nobody};
 pub use hostile::Siege;
 pub use phone::Phone;
-pub use scripted::{KEYS, LOGIN, REFRESH, Scripted, claims};
+pub use scripted::{CHANGE, CODE, KEYS, LOGIN, REFRESH, Scripted, claims};
 pub use stage::{PASSWORD, SHOPPER, Stage, until, with_line};
 pub use wire::{Line, Witness, ask};

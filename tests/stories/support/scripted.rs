@@ -18,6 +18,10 @@ use super::{Application, Received, Stage, with_line};
 
 /// Where a sign-in asks.
 pub const LOGIN: &str = "/api/login";
+/// Where a code is asked about.
+pub const CODE: &str = "/api/two-factor/login";
+/// Where a password is changed.
+pub const CHANGE: &str = "/api/user/change-password";
 /// Where a renewal asks.
 pub const REFRESH: &str = "/api/jwt/refresh";
 /// Where the keys are.
