@@ -7,6 +7,7 @@
 mod addresses;
 mod any_scene;
 mod cookies;
+mod languages;
 mod policy;
 mod scene;
 mod seals;

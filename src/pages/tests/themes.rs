@@ -93,3 +93,23 @@ fn a_template_that_fails_says_where() {
     );
     assert!(fault("sign-out.html", "{% include \"_gone.html\" %}").starts_with("sign-out.html:1: template not found"));
 }
+
+/// What is no sample is tried by nobody before a visitor meets it, and judged by nobody.
+#[test]
+fn every_template_is_tried_by_a_sample() {
+    for name in template_names() {
+        let marked = TemplateText { name: name.to_owned(), text: "marked".to_owned() };
+        let look = themed(&Theme { templates: vec![marked], ..Theme::default() });
+        let pages = samples::samples(Frame { look: &look, ..frame() });
+        assert!(pages.into_iter().any(|(_, page)| page.is_ok_and(|page| page == "marked")), "{name} has no sample");
+    }
+}
+
+#[test]
+fn samples_have_names_of_their_own() {
+    let mut names: Vec<String> = samples::samples(frame()).into_iter().map(|(name, _)| name).collect();
+    let all = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), all);
+}

@@ -1,0 +1,64 @@
+//! The laws of the language a page speaks.
+
+use proptest::prelude::*;
+use vestibule::pages::{Words, language};
+
+/// What browsers send, and what nobody should.
+fn range() -> impl Strategy<Value = String> {
+    let tag = prop_oneof![
+        spoken().prop_map(|words| words.tag.to_owned()),
+        "[a-zA-Z]{1,3}(-[a-zA-Z0-9]{1,8}){0,3}",
+        Just("*".to_owned()),
+    ];
+    let weight = prop_oneof![Just(String::new()), "; ?q=(0|1|0\\.[0-9]{1,3})", Just(";q=0".to_owned()), "\\PC{0,8}"];
+    (tag, weight).prop_map(|(tag, weight)| tag + &weight)
+}
+
+fn spoken() -> impl Strategy<Value = &'static Words> {
+    (0..Words::all().len()).prop_map(|place| &Words::all()[place])
+}
+
+fn site() -> impl Strategy<Value = Option<&'static Words>> {
+    prop::option::of(spoken())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_asked_for_something_is_spoken(text in "\\PC{0,200}", site in site()) {
+        let chosen = language::choose([text.as_str()].into_iter(), site);
+        prop_assert!(Words::all().contains(chosen));
+    }
+
+    /// A language that nobody asked for is the site's or English.
+    #[test]
+    fn what_is_spoken_was_asked_for_or_is_the_fallback(ranges in prop::collection::vec(range(), 0..6), site in site()) {
+        let field = ranges.join(", ");
+        let chosen = language::choose([field.as_str()].into_iter(), site);
+        let tag = chosen.tag;
+        let named = ranges.iter().any(|range| range.to_ascii_lowercase().starts_with(tag));
+        prop_assert!(named || Some(chosen) == site || tag == "en", "{} for {}", tag, field);
+    }
+
+    /// A language refused by its name is spoken only where nothing else is left.
+    #[test]
+    fn what_was_refused_is_not_spoken(
+        ranges in prop::collection::vec(range(), 0..6),
+        refused in spoken(),
+        site in site(),
+    ) {
+        let field = format!("{};q=0, {}", refused.tag, ranges.join(", "));
+        let chosen = language::choose([field.as_str()].into_iter(), site);
+        let others_refused = ranges.iter().any(|range| range.contains("q=0"));
+        prop_assert!(chosen != refused || others_refused || (refused.tag == "en" && site.is_none_or(|site| site == refused)));
+    }
+
+    /// Two fields are one list (RFC 9110, section 5.3).
+    #[test]
+    fn two_fields_are_one_list(one in range(), two in range(), site in site()) {
+        let joined = format!("{one},{two}");
+        let apart = language::choose([one.as_str(), two.as_str()].into_iter(), site);
+        prop_assert_eq!(apart.tag, language::choose([joined.as_str()].into_iter(), site).tag);
+    }
+}
