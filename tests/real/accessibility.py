@@ -27,7 +27,7 @@ WIDTHS = [360, 1280]
 SCHEMES = ["light", "dark"]
 # Pages that are long in some language, each kind once.
 PICTURES = [
-    "sign-in-fresh", "sign-in-wrong-password", "sign-in-throttled", "sign-in-unavailable", "asks-password-change-required",
+    "sign-in-fresh", "sign-in-wrong-password", "sign-in-throttled", "sign-in-unavailable", "sign-in-unsent", "unsent-offer", "asks-password-change-required",
     "problem-403", "problem-404", "problem-503", "sign-out", "themed.sign-in-fresh", "themed.sign-in-wrong-password",
 ]
 PICTURE_LANGUAGES = [*LANGUAGES, "ja", "fr"]
@@ -58,8 +58,8 @@ for (const e of document.querySelectorAll('[aria-describedby]'))
   for (const id of e.getAttribute('aria-describedby').split(' '))
     if (!document.getElementById(id)?.textContent.trim()) wrong.push(`${id} describes nothing`);
 const trouble = document.querySelector('#trouble');
-if (trouble && trouble.getAttribute('role') !== 'alert') wrong.push('the trouble is not announced');
-if (trouble) for (const e of all('form input:not([type=checkbox])'))
+if (trouble && !trouble.matches('[role=alert], [role=status]')) wrong.push('the notice is not announced');
+if (trouble?.matches('[role=alert]')) for (const e of all('form input:not([type=checkbox])'))
   if (!e.getAttribute('aria-describedby')?.includes('trouble')) wrong.push(`${e.id} does not say what is wrong`);
 if (document.querySelectorAll('h1').length !== 1) wrong.push('not one heading');
 return wrong;
