@@ -78,6 +78,17 @@ fn the_headers_page_knows_every_managed_header() {
     }
 }
 
+#[test]
+fn the_guide_to_themes_knows_every_template_and_language() {
+    let text = read("docs/guide/themes.md");
+    for name in vestibule::pages::template_names() {
+        assert!(text.contains(&format!("| `{name}` |")), "themes.md does not name {name}");
+    }
+    let languages = ["Arabic", "English", "French", "German", "Japanese", "Portuguese", "Spanish"];
+    assert_eq!(vestibule::pages::Words::all().len(), languages.len(), "themes.md tells of other languages");
+    assert!(languages.iter().all(|language| text.contains(language)));
+}
+
 fn documents(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
