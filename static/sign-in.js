@@ -7,7 +7,8 @@
     const returnTo = form.querySelector("input[name=return_to]");
     const reveal = form.querySelector(".reveal");
     const submit = form.querySelector("button[type=submit]");
-    const label = submit.textContent;
+    // Nodes, not text: an address in it may run another way than the words around it.
+    const label = [...submit.childNodes];
     let sent = false;
 
     const show = (shown) => {
@@ -39,7 +40,7 @@
     // Coming back with the browser's button finds the page as it was left: make it usable again.
     window.addEventListener("pageshow", () => {
       sent = false;
-      submit.textContent = label;
+      submit.replaceChildren(...label);
       submit.removeAttribute("aria-disabled");
     });
   }

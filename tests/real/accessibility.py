@@ -27,7 +27,8 @@ WIDTHS = [360, 1280]
 SCHEMES = ["light", "dark"]
 # Pages that are long in some language, each kind once.
 PICTURES = [
-    "sign-in-fresh", "sign-in-wrong-password", "sign-in-throttled", "sign-in-unavailable", "sign-in-unsent", "unsent-offer", "asks-password-change-required",
+    "sign-in-fresh", "sign-in-wrong-password", "sign-in-throttled", "sign-in-unavailable", "sign-in-unsent", "unsent-offer",
+    "two-factor-send", "two-factor-sent", "two-factor-wrong", "new-password-fresh", "new-password-rejected", "asks-password-change-required",
     "problem-403", "problem-404", "problem-503", "sign-out", "themed.sign-in-fresh", "themed.sign-in-wrong-password",
 ]
 PICTURE_LANGUAGES = [*LANGUAGES, "ja", "fr"]
@@ -164,6 +165,15 @@ def keyboard(judge, base):
                 judge.note(f"{state}, {language}, keyboard, {features}", wrong)
 
 
+def from_the_right(judge, base):
+    """Addresses and numbers run from the left within Arabic, also after the script has come by."""
+    browser = judge.browser
+    browser.goto(f"{base}/two-factor-send.ar.html")
+    kept = "return [...document.querySelectorAll('form button bdi[dir=ltr]')].map(e => e.textContent)"
+    kept = browser.script(kept)
+    judge.note("numbers within Arabic", [] if len(kept) == 2 else [f"only {kept} are kept apart"])
+
+
 def systems(judge, base):
     """What the visitor's system asks for: no motion, colours of its own."""
     browser = judge.browser
@@ -230,6 +240,7 @@ def main(binary, *words):
         every_state(judge, base, folder, words)
         if not words:
             keyboard(judge, base)
+            from_the_right(judge, base)
             systems(judge, base)
             demo = Demo(binary)
             try:
