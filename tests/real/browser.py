@@ -2,7 +2,9 @@
 """What a person with Chromium meets in the demo: browser.py VESTIBULE_BINARY. Prints `N passed, N failed`."""
 
 import base64
+import hmac
 import json
+import re
 import sys
 import time
 import traceback
@@ -85,23 +87,76 @@ def only_an_admin_sees_the_stock(browser, demo):
     assert status_of_page(browser) == 200
 
 
-def is_sent_elsewhere(browser, demo, email, words):
-    """The provider asks this account for what the gateway cannot do: a page says so, and nobody is signed in."""
-    browser.goto(demo.sites["store"] + PRIVATE)
-    fill_in(browser, email=email)
-    until(lambda: words in browser.text(), what=f"a page that says {words!r}")
+def totp(secret="KZSXG5DJMJ2WYZJAMRSW23ZAORXXI4BB"):
+    """The code that an authenticator app shows for the demo's account (RFC 6238)."""
+    digest = hmac.digest(base64.b32decode(secret), int(time.time() // 30).to_bytes(8, "big"), "sha1")
+    at = digest[-1] & 15
+    return f"{(int.from_bytes(digest[at:at + 4], 'big') & 0x7FFFFFFF) % 1_000_000:06}"
+
+
+def asked_for_a_second_factor(browser, site):
+    browser.goto(site + PRIVATE + "?coupon=a%26b")
+    fill_in(browser, email="twofactor@example.com")
+    until(lambda: browser.has("#code"), what="the form for a code")
     assert status_of_page(browser) == 401
-    assert not {ACCESS, REFRESH} & browser.cookies().keys(), "signed in all the same"
-    browser.click("a.action")
-    until(lambda: browser.has("#loginId"), what="the way back to the form")
+    assert not {ACCESS, REFRESH} & browser.cookies().keys(), "signed in by half"
 
 
 def an_account_with_a_second_factor(browser, demo):
-    is_sent_elsewhere(browser, demo, "twofactor@example.com", "One more step is needed")
+    """A wrong code, a code of the app, and no code any more at a browser that its owner trusts."""
+    site, there = demo.sites["store"], PRIVATE + "?coupon=a%26b"
+    asked_for_a_second_factor(browser, site)
+    browser.type("#code", "000000")
+    browser.click("input[name=trust]")
+    browser.click("form:has(#code) " + SUBMIT)
+    until(lambda: browser.has("[role=alert]"), what="a word about the wrong code")
+    assert browser.value("#code") == "" and browser.script("return document.querySelector('[name=trust]').checked")
+    looks(browser, "wrong-code")
+    browser.type("#code", totp()[:3] + " " + totp()[3:])
+    browser.click("form:has(#code) " + SUBMIT)
+    until(lambda: path_of(browser) == there, what="the page first asked for, with its query")
+    browser.goto(site + "/logout")
+    browser.click(SUBMIT)
+    until(lambda: path_of(browser) == "/", what="the page after signing out")
+    sign_in(browser, site, PRIVATE, "twofactor@example.com")
+
+
+def a_code_by_mail_without_script(browser, demo):
+    site = demo.sites["store"]
+    browser.goto(site + "/login")
+    browser.cdp("Emulation.setScriptExecutionDisabled", {"value": True})
+    browser.goto(site + PRIVATE)
+    browser.type("#loginId", "twofactor@example.com")
+    browser.type("#password", PASSWORD)
+    browser.click(SUBMIT)
+    until(lambda: browser.has("#code"), what="the form for a code")
+    before = set(demo.messages())
+    browser.click("form:has([name=choice]) " + SUBMIT)
+    until(lambda: browser.has("[role=status]"), what="the word that a code is on its way")
+    looks(browser, "code-sent")
+    message = (set(demo.messages()) - before).pop().read_text()
+    browser.type("#code", re.search(r"\b\d{6}\b", message.split("\n\n", 1)[1])[0])
+    browser.click("form:has(#code) " + SUBMIT)
+    until(lambda: path_of(browser) == PRIVATE, what="the page first asked for")
 
 
 def an_account_that_needs_a_new_password(browser, demo):
-    is_sent_elsewhere(browser, demo, "newpassword@example.com", "A new password is needed")
+    site = demo.sites["store"]
+    browser.goto(site + PRIVATE)
+    fill_in(browser, email="newpassword@example.com")
+    until(lambda: browser.has("input[autocomplete=new-password]"), what="the form for a new password")
+    assert status_of_page(browser) == 401 and "ask you to choose a new password" in browser.text()
+    browser.type("#password", "short")
+    browser.click(SUBMIT)
+    until(lambda: browser.has(".rules li"), what="the rules that it breaks")
+    assert browser.value("#password") == "", "the password came back"
+    looks(browser, "password-rules")
+    browser.type("#password", "a lantern by the porch")
+    browser.click(".reveal")
+    assert browser.script("return document.querySelector('#password').type") == "text"
+    browser.click("form " + SUBMIT)
+    until(lambda: path_of(browser) == PRIVATE, what="the page first asked for")
+    assert "newpassword@example.com" in browser.source()
 
 
 def an_expired_token_is_renewed(browser, demo):
@@ -254,7 +309,7 @@ def our_pages_in_every_size_and_light(browser, demo):
     for account in ("twofactor", "newpassword"):
         browser.goto(site + "/login")
         fill_in(browser, email=f"{account}@example.com")
-        until(lambda: browser.has("a.action"), what=f"the page for {account}")
+        until(lambda: browser.has("#code, [autocomplete=new-password]"), what=f"the form for {account}")
         looks(browser, account)
     for status, path in (400, "/products%2Fx"), (404, "/_vestibule/nothing"):
         browser.goto(site + path)
@@ -312,8 +367,10 @@ SCENARIOS = [
     what_was_written_is_not_lost,
     only_an_admin_sees_the_stock,
     an_account_with_a_second_factor,
-    an_account_that_needs_a_new_password,
+    a_code_by_mail_without_script,
     our_pages_in_every_size_and_light,
+    # Last of those that sign in with it: afterwards it has another password.
+    an_account_that_needs_a_new_password,
     the_applications_in_every_size_and_light,
     an_expired_token_is_renewed,
     an_app_lives_through_the_end_of_its_token,

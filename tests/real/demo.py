@@ -53,6 +53,10 @@ class Demo:
 
         until(listens, 30, "the demo's listener")
 
+    def messages(self):
+        """What was sent to its people: files in the directory it names."""
+        return sorted(Path(re.search(r"\S+/outbox\b", self.said)[0]).glob("*.txt"))
+
     def stop(self):
         self.process.terminate()
         try:

@@ -42,6 +42,7 @@ pub(super) async fn hold(open: &impl Open) {
     a_lost_lease_is_good_for_nothing(open).await;
     a_result_is_there_for_its_time_and_then_spent(open).await;
     what_was_not_replaced_is_never_spent(&*open.one().await).await;
+    what_leaves_no_result_is_spent_at_once(open).await;
     a_released_lease_is_free_and_fences_grow(open).await;
     whoever_waits_is_woken(open).await;
     nobody_waits_for_what_is_done(&*open.one().await).await;
@@ -105,6 +106,19 @@ async fn what_was_not_replaced_is_never_spent(store: &dyn Store) {
     assert_eq!(store.land(key("a"), fence, result, NOW).await, Ok(true));
     assert_eq!(lease(store, "a", 59).await, landed("a"));
     assert!(held(store, "a", 60).await > fence);
+}
+
+/// A step of a sign-in is good for one success, and brings nobody else anything.
+async fn what_leaves_no_result_is_spent_at_once(open: &impl Open) {
+    let (here, there) = open.two().await;
+    let fence = held(&*here, "step", 0).await;
+    let nothing = Landing { sealed: Arc::default(), until: NOW, spent_until: Some(NOW.plus(secs(300))) };
+    assert_eq!(here.land(key("step"), fence, nothing, NOW).await, Ok(true));
+    for second in [0, 1, 299] {
+        assert_eq!(lease(&*there, "step", second).await, Lease::Spent);
+        assert_eq!(lease(&*here, "step", second).await, Lease::Spent);
+    }
+    held(&*there, "step", 300).await;
 }
 
 async fn a_released_lease_is_free_and_fences_grow(open: &impl Open) {
