@@ -24,6 +24,10 @@ const CALLS: usize = 64;
 /// The sign-ins among them: a flood of passwords leaves room for renewals.
 const SIGN_INS: usize = 32;
 
+/// How long a sign-in waits for its place among them: whoever floods the provider with passwords makes others try again,
+/// not wait until their browser gives up.
+const SIGN_IN_WAIT: Duration = Duration::from_secs(2);
+
 /// What a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -99,7 +103,7 @@ impl Outbound {
     }
 
     async fn make_in_turn(&self, call: Call) -> Result<Received, OutboundError> {
-        let _places = self.places(call.purpose).await.map_err(|_| OutboundError("shutting down".into()))?;
+        let _places = self.places(call.purpose).await?;
         let request = self.client.request(call.method, call.url).headers(call.headers).body(call.body);
         let mut response = request.send().await.map_err(|error| said(error, "the call failed"))?;
         let mut body = Vec::new();
@@ -116,12 +120,16 @@ impl Outbound {
     async fn places(
         &self,
         purpose: Purpose,
-    ) -> Result<(Option<SemaphorePermit<'_>>, SemaphorePermit<'_>), AcquireError> {
+    ) -> Result<(Option<SemaphorePermit<'_>>, SemaphorePermit<'_>), OutboundError> {
         let own = match purpose {
-            Purpose::SignIn => Some(self.sign_ins.acquire().await?),
+            Purpose::SignIn => {
+                let place = tokio::time::timeout(SIGN_IN_WAIT, self.sign_ins.acquire()).await;
+                Some(place.map_err(|_| OutboundError(format!("{SIGN_INS} sign-ins are under way")))?)
+            }
             Purpose::Upkeep => None,
         };
-        Ok((own, self.calls.acquire().await?))
+        let shutting_down = |_: AcquireError| OutboundError("shutting down".into());
+        Ok((own.transpose().map_err(shutting_down)?, self.calls.acquire().await.map_err(shutting_down)?))
     }
 }
 
@@ -203,6 +211,9 @@ mod tests {
         }
         let waiting = outbound.make(Call { purpose: Purpose::SignIn, ..call("http://127.0.0.1:1/") }).await;
         assert_eq!(waiting.err(), Some(OutboundError("no answer within 100ms".into())));
+        let patient = Call { timeout: SIGN_IN_WAIT * 10, purpose: Purpose::SignIn, ..call("http://127.0.0.1:1/") };
+        let waiting = outbound.make(patient).await;
+        assert_eq!(waiting.err(), Some(OutboundError("32 sign-ins are under way".into())));
         for _ in SIGN_INS..CALLS {
             held.push(outbound.places(Purpose::Upkeep).await.unwrap());
         }

@@ -59,8 +59,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// flight count; it is given back only by [`Store::settle`], and an attempt nobody settles has failed.
     ///
     /// # Errors
-    /// [`NoPlace::Throttled`] when `rate.attempts` places were taken within `rate.per`, [`NoPlace::Store`] when the
-    /// store does not answer.
+    /// [`NoPlace::Throttled`] when `rate.attempts` places were taken within `rate.per`: until the first of them is that old,
+    /// and each further time twice as long, see [`throttle`]. [`NoPlace::Store`] when the store does not answer.
     async fn reserve(&self, key: ThrottleKey, rate: Rate, now: Moment) -> Result<Reservation, NoPlace>;
 
     /// Tells what became of an attempt.

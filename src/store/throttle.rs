@@ -2,6 +2,10 @@
 //!
 //! A place is taken before the attempt and stays taken unless somebody says otherwise: attempts in flight count,
 //! and a crash between question and answer costs the attacker, not the account.
+//!
+//! When all places are taken, the next attempt waits until the first of them is `per` old. Each further time, the wait is
+//! twice as long, to [`LONGEST_WAIT`]; a success ends that, and so does [`FADES_AFTER`] without another. Attempts that are
+//! refused change nothing: whoever keeps trying waits no longer than who does not.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
@@ -13,6 +17,13 @@ use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
 use crate::config::settings::Rate;
 use crate::model::device::DeviceId;
 use crate::model::moment::Moment;
+
+/// No wait is longer, unless `per` itself is.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+/// So long after a wait has ended it is forgotten how often there was one.
+pub const FADES_AFTER: Duration = Duration::from_secs(60 * 60);
+/// Doubled more often, no wait grows.
+const MOST_WAITS: u32 = 20;
 
 /// Forgotten with each new name: two for one, so that what is over cannot pile up.
 const SWEPT_AT_ONCE: usize = 2;
@@ -128,7 +139,7 @@ pub(super) struct Places {
     names: HashMap<ThrottleKey, Name>,
     /// Names, the soonest to be over first.
     by_end: BTreeSet<(Moment, ThrottleKey)>,
-    /// Names, those with the fewest places first, of these the soonest to be over.
+    /// Names, the lightest first, of these the soonest to be over.
     by_weight: BTreeSet<(usize, Moment, ThrottleKey)>,
     capacity: usize,
     next_place: u64,
@@ -138,12 +149,40 @@ pub(super) struct Places {
 struct Name {
     /// When each was taken, and its number; the oldest first, at most `attempts` long.
     taken: VecDeque<(Moment, u64)>,
-    /// When the last is free again.
+    /// When there is nothing left to remember.
     end: Moment,
+    /// How often all places were taken, without a success in between.
+    waits: u32,
+    /// When that is forgotten.
+    fades: Moment,
+}
+
+impl Name {
+    const fn new(now: Moment) -> Self {
+        Self { taken: VecDeque::new(), end: now, waits: 0, fades: now }
+    }
+
+    /// When the wait ends that begins when all places are taken; `None` while one is free.
+    fn wait_ends(&self, rate: Rate) -> Option<Moment> {
+        let limit = usize::try_from(rate.attempts).unwrap_or(usize::MAX);
+        // Normally the oldest; after a reload to a lower limit, the one that makes room.
+        let (taken, _) = self.taken.get(self.taken.len().checked_sub(limit)?)?;
+        Some(taken.plus(longer(rate, self.waits)))
+    }
+
+    /// Heavier names are kept longer where there is no room for all.
+    fn weight(&self) -> usize {
+        self.taken.len() + usize::try_from(self.waits).unwrap_or_default()
+    }
+}
+
+/// The wait after `waits` others.
+fn longer(rate: Rate, waits: u32) -> Duration {
+    rate.per.saturating_mul(1 << waits.min(MOST_WAITS)).min(LONGEST_WAIT.max(rate.per))
 }
 
 impl Places {
-    /// Room for `capacity` names. Beyond it those that are over go first, then those with the fewest places: who
+    /// Room for `capacity` names. Beyond it those that are over go first, then those with the fewest places and waits: who
     /// floods with names evicts that flood, not the count of the account under attack.
     pub(super) fn new(capacity: usize) -> Self {
         Self {
@@ -157,21 +196,29 @@ impl Places {
 
     pub(super) fn reserve(&mut self, key: ThrottleKey, rate: Rate, now: Moment) -> Result<Reservation, RetryAfter> {
         self.forget_over(now, SWEPT_AT_ONCE);
-        let mut name = self.take_out(key).unwrap_or(Name { taken: VecDeque::new(), end: now });
+        if rate.attempts == 0 {
+            return Err(RetryAfter::from(rate.per));
+        }
+        let mut name = self.take_out(key).unwrap_or(Name::new(now));
+        if let Some(ends) = name.wait_ends(rate) {
+            if now < ends {
+                self.put_back(key, name);
+                return Err(RetryAfter::from(now.until(ends)));
+            }
+            name.waits += 1;
+            name.fades = ends.plus(FADES_AFTER);
+        }
         while name.taken.front().is_some_and(|(taken, _)| taken.plus(rate.per) <= now) {
             name.taken.pop_front();
         }
-        let limit = usize::try_from(rate.attempts).unwrap_or(usize::MAX);
-        if name.taken.len() >= limit {
-            // Normally the oldest; after a reload to a lower limit, the one that makes room.
-            let frees = name.taken.get(name.taken.len() - limit).map_or(now, |(taken, _)| *taken);
-            self.put_back(key, name);
-            return Err(RetryAfter::from(now.until(frees.plus(rate.per))));
+        if name.fades <= now {
+            name.waits = 0;
         }
         let place = self.next_place;
         self.next_place = self.next_place.wrapping_add(1);
         name.taken.push_back((now, place));
-        name.end = name.end.max(now.plus(rate.per));
+        let remembered = name.wait_ends(rate).map_or(now.plus(rate.per), |ends| ends.plus(FADES_AFTER));
+        name.end = name.end.max(remembered).max(name.fades);
         self.make_room();
         self.put_back(key, name);
         Ok(Reservation { key, place })
@@ -225,16 +272,16 @@ impl Places {
     fn take_out(&mut self, key: ThrottleKey) -> Option<Name> {
         let name = self.names.remove(&key)?;
         self.by_end.remove(&(name.end, key));
-        self.by_weight.remove(&(name.taken.len(), name.end, key));
+        self.by_weight.remove(&(name.weight(), name.end, key));
         Some(name)
     }
 
     fn put_back(&mut self, key: ThrottleKey, name: Name) {
-        if name.taken.is_empty() {
+        if name.weight() == 0 {
             return;
         }
         self.by_end.insert((name.end, key));
-        self.by_weight.insert((name.taken.len(), name.end, key));
+        self.by_weight.insert((name.weight(), name.end, key));
         self.names.insert(key, name);
     }
 }

@@ -4,6 +4,7 @@
 
 mod configuration_reload;
 mod first_visit;
+mod floods;
 mod forged_headers;
 mod framing;
 mod hosted_backend;

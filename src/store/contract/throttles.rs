@@ -21,6 +21,11 @@ pub(super) async fn hold(open: &impl Open) {
     a_refusal_does_not_prolong_the_wait(&*open.one().await).await;
     a_lower_limit_after_a_reload_holds_at_once(&*open.one().await).await;
     names_do_not_share_places(&*open.one().await).await;
+    each_wait_is_twice_the_last_up_to_the_longest(&*open.one().await).await;
+    a_success_ends_the_doubling(&*open.one().await).await;
+    an_hour_without_a_wait_ends_the_doubling(&*open.one().await).await;
+    a_place_that_was_given_back_makes_no_wait(&*open.one().await).await;
+    a_long_span_is_not_cut_short(&*open.one().await).await;
     replicas_count_together(open).await;
 }
 
@@ -90,7 +95,63 @@ async fn the_wait_is_exact(store: &dyn Store) {
     assert_eq!(wait(store, "ann", NOW.plus(Duration::from_millis(45_500))).await, Some(15), "rounded up");
     assert_eq!(wait(store, "ann", NOW.plus(Duration::from_millis(59_999))).await, Some(1));
     assert_eq!(wait(store, "ann", NOW.plus(secs(60))).await, None);
-    assert_eq!(wait(store, "ann", NOW.plus(secs(60))).await, Some(10));
+    assert_eq!(
+        wait(store, "ann", NOW.plus(secs(60))).await,
+        Some(70),
+        "the second time, counted from the tenth second"
+    );
+}
+
+/// All places are taken again as soon as that can be; each wait, in seconds.
+async fn waits(store: &dyn Store, mut now: Moment, times: usize) -> Vec<u32> {
+    let mut waits = Vec::new();
+    for _ in 0..times {
+        fill(store, "ann", now).await;
+        let told = wait(store, "ann", now).await.unwrap();
+        // Whoever keeps trying waits no longer.
+        for second in 1..told.min(50) {
+            assert_eq!(wait(store, "ann", now.plus(secs(second.into()))).await, Some(told - second));
+        }
+        waits.push(told);
+        now = now.plus(secs(told.into()));
+    }
+    waits
+}
+
+async fn each_wait_is_twice_the_last_up_to_the_longest(store: &dyn Store) {
+    assert_eq!(waits(store, NOW, 7).await, [60, 120, 240, 480, 900, 900, 900]);
+    assert_eq!(wait(store, "bob", NOW).await, None, "nobody else waits");
+}
+
+async fn a_success_ends_the_doubling(store: &dyn Store) {
+    assert_eq!(waits(store, NOW, 3).await, [60, 120, 240]);
+    let later = NOW.plus(secs(60 + 120 + 240));
+    let place = store.reserve(key("ann"), FIVE_A_MINUTE, later).await.unwrap();
+    store.settle(place, Settlement::Succeeded).await.unwrap();
+    assert_eq!(waits(store, later, 2).await, [60, 120]);
+}
+
+async fn an_hour_without_a_wait_ends_the_doubling(store: &dyn Store) {
+    assert_eq!(waits(store, NOW, 2).await, [60, 120]);
+    let ended = NOW.plus(secs(60 + 120));
+    let almost = ended.plus(secs(3599));
+    assert_eq!(waits(store, almost, 1).await, [240]);
+    assert_eq!(waits(store, almost.plus(secs(240 + 3600)), 2).await, [60, 120]);
+}
+
+async fn a_place_that_was_given_back_makes_no_wait(store: &dyn Store) {
+    let mut taken = fill(store, "ann", NOW).await;
+    store.settle(taken.pop().unwrap(), Settlement::Released).await.unwrap();
+    assert_eq!(waits(store, NOW.plus(secs(60)), 2).await, [60, 120]);
+}
+
+async fn a_long_span_is_not_cut_short(store: &dyn Store) {
+    let hourly = Rate { attempts: 1, per: secs(3600) };
+    for hour in 0..3 {
+        let now = NOW.plus(secs(hour * 3600));
+        assert!(store.reserve(key("ann"), hourly, now).await.is_ok());
+        assert_eq!(store.reserve(key("ann"), hourly, now).await, Err(NoPlace::Throttled(RetryAfter(3600))));
+    }
 }
 
 async fn a_refusal_does_not_prolong_the_wait(store: &dyn Store) {
