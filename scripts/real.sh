@@ -41,6 +41,7 @@ counterpart 'axe-core' tests/real/accessibility.py "$target/release/vestibule" \
 counterpart "FusionAuth's SDK for React" tests/real/react_sdk.py "$target/release/vestibule" \
     python3:python3 chromium:chromium chromedriver:chromium-driver node:nodejs npm:npm
 counterpart 'a thousand renewals at once' tests/real/parallel_renewal.py "$target/release/vestibule" python3:python3
+counterpart 'a flood of passwords' tests/real/flood.py "$target/release/vestibule" python3:python3
 counterpart 'three replicas and a Redis' tests/real/replicas.py "$target/release/vestibule" \
     python3:python3 redis-server:redis-server
 counterpart 'schemathesis' tests/real/openapi.py "$target/release/vestibule" \

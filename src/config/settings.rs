@@ -170,6 +170,17 @@ pub struct Rate {
     pub attempts: u32,
     /// In what time.
     pub per: Duration,
+    /// How long the next one waits, each further time.
+    pub waits: Waits,
+}
+
+/// How waits follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// All alike: for what somebody wants often and may have, at this rate.
+    Even,
+    /// Each is twice the last: for guesses.
+    Growing,
 }
 
 /// Where and how much is logged.

@@ -70,7 +70,8 @@ pub fn explain(site: &Site, target: &Target<'_>, method: &Method, roles: &[Strin
 
 fn fate(site: &Site, target: &Target<'_>, method: &Method, roles: Option<Vec<String>>) -> Fate {
     let mut cookies = PresentedCookies::default();
-    let mut facts = Facts::default();
+    // Whoever comes for the first time.
+    let mut facts = Facts { rounds: Known::Found(1), ..Facts::default() };
     if let Some(roles) = roles {
         let (explained, visitor) = (Presented::Once("explained".into()), Arc::new(somebody(roles)));
         match site.credential {

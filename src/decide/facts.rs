@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::model::api_call::CallBody;
 use crate::model::challenge::{Opened, Step, StepAnswer, StepFields};
+use crate::model::circle::GoesRound;
 use crate::model::credential::{Carried, CredentialKind, Renewable};
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
@@ -53,6 +54,8 @@ pub struct Facts {
     pub sign_in: Known<SignedIn, SignInRefused>,
     /// Whether the sign-out was carried out.
     pub sign_out: Known<(), Reason>,
+    /// How often this visitor was about to be sent to sign in, or on from there, at this address lately, now included.
+    pub rounds: Known<u32, Reason>,
 }
 
 /// How large the posted form of a sign-in, or of a step after it, may be.
@@ -137,6 +140,13 @@ pub enum Question<'a> {
         /// By which way, sealed.
         choice: Secret,
     },
+    /// How often was this visitor sent round here? Fills [`Facts::rounds`].
+    CountRound {
+        /// Who.
+        by: GoesRound<'a>,
+        /// Path and query.
+        target: &'a str,
+    },
     /// End what these belong to, here and at the provider. Fills [`Facts::sign_out`].
     SignOut(Carried<'a>),
     /// The same for a refresh token that stood in a body, of a client that is no browser.
@@ -165,6 +175,7 @@ impl fmt::Debug for Question<'_> {
             Self::Continue { .. } => "Continue",
             Self::SendCode { .. } => "SendCode",
             Self::SignOut(_) => "SignOut",
+            Self::CountRound { .. } => "CountRound",
             Self::SignOutPosted { .. } => "SignOutPosted",
         })
     }

@@ -28,6 +28,7 @@ use crate::model::token::Visitor;
 
 pub mod api;
 mod api_steps;
+mod circle;
 pub mod cors;
 pub mod endpoint;
 pub mod explain;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Method;
 
 use crate::model::answer::{Answer, CookieChange, ProviderAsks, Redirect, SignInForm};
+use crate::model::cookie::Presented;
 use crate::model::moment::Moment;
 use crate::model::reason::Reason;
 use crate::model::request::{Provenance, RequestView};
@@ -17,7 +18,7 @@ use super::endpoint::StepCall;
 use super::facts::{Facts, FormSize, Known, Question};
 use super::visitor::{Standing, standing};
 use super::{Decision, RETRY_AFTER_TROUBLE, Verdict, trouble};
-use super::{hosted, steps, unsent};
+use super::{circle, hosted, steps, unsent};
 
 pub(super) fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment) -> Decision<'a> {
     if *request.method == Method::POST { posted(request, site, facts) } else { shown(request, site, facts, now) }
@@ -29,8 +30,8 @@ fn shown<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment)
     match standing(request, site, facts, now) {
         Standing::Ask(question) => Decision::Needs(question),
         Standing::In(somebody) => {
-            let verdict = onward(site, return_to.as_ref());
-            Decision::Settled(verdict.with(somebody.cookies()))
+            let verdict = onward(site, return_to.as_ref()).with(somebody.cookies());
+            circle::from_the_form(request, site, facts, verdict)
         }
         Standing::Out(_, cookies) => Decision::Settled(fresh_form(return_to).with(cookies)),
         // Cookies stay: the visitor may be signed in again as soon as the provider is back.
@@ -44,6 +45,7 @@ pub(super) fn fresh_form<'a>(return_to: Option<ReturnPath>) -> Verdict<'a> {
     let form = SignInForm {
         status: 200,
         trouble: None,
+        cookieless: false,
         login_id: String::new(),
         return_to,
         remember: false,
@@ -75,7 +77,9 @@ fn posted<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision
         Known::Failed(reason) => return Decision::Settled(trouble(*reason)),
     };
     if !csrf_holds(request, site, &form.csrf) {
-        return Decision::Settled(again(form, Reason::CsrfFailed, None));
+        let cookieless = request.cookies.form == Presented::Absent;
+        let form = SignInForm { cookieless, ..filled(form, Reason::CsrfFailed, None) };
+        return Decision::Settled(Verdict::reply(Answer::SignInForm(form), Reason::CsrfFailed));
     }
     if form.login_id.trim().is_empty() || form.password.expose().is_empty() {
         return Decision::Settled(again(form, Reason::RejectedInput, None));
@@ -197,16 +201,20 @@ pub(super) fn asks<'a>(refused: &SignInRefused, brought: Brought<'_>) -> Verdict
 
 /// The form again, with what was typed except the password.
 fn again<'a>(form: &LoginForm, trouble: Reason, retry_after: Option<u32>) -> Verdict<'a> {
-    let form = SignInForm {
+    Verdict::reply(Answer::SignInForm(filled(form, trouble, retry_after)), trouble)
+}
+
+fn filled(form: &LoginForm, trouble: Reason, retry_after: Option<u32>) -> SignInForm {
+    SignInForm {
         status: trouble.status(),
         trouble: Some(trouble),
+        cookieless: false,
         login_id: form.login_id.clone(),
         return_to: form.return_to.clone(),
         remember: form.remember,
         unsent: form.unsent.clone(),
         retry_after,
-    };
-    Verdict::reply(Answer::SignInForm(form), trouble)
+    }
 }
 
 /// Whether the form was served to this very browser: its token is made from the pre-session cookie.

@@ -220,6 +220,7 @@ fn begin_again<'a>(
     let form = SignInForm {
         status: reason.status(),
         trouble: Some(reason),
+        cookieless: false,
         login_id: chosen.map(|chosen| chosen.login_id.clone()).unwrap_or_default(),
         return_to: chosen.and_then(|chosen| chosen.return_to.clone()),
         remember: chosen.is_some_and(|chosen| chosen.remember),

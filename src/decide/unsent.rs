@@ -40,6 +40,7 @@ pub(super) fn keep<'a>(request: &RequestView<'a>, site: &Site, demand: &Demand<'
         Known::Found(sealed) => Keep::Form(SignInForm {
             status: Reason::SignedOut.status(),
             trouble: None,
+            cookieless: false,
             login_id: String::new(),
             return_to: request.page_before(site),
             remember: false,

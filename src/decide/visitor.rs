@@ -19,7 +19,7 @@ use crate::model::token::{TokenFault, Visitor};
 use super::facts::{Facts, Known, Question};
 use super::proof::{self, Proof};
 use super::unsent::{self, Keep};
-use super::{Decision, Grant, Verdict, cors, trouble};
+use super::{Decision, Grant, Outcome, Verdict, circle, cors, trouble};
 
 /// What a request's proof amounts to.
 pub(super) enum Standing<'a> {
@@ -67,7 +67,13 @@ pub(super) fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, 
         Standing::Out(reason, cookies) => match unsent::keep(request, site, &demand, facts) {
             Keep::Ask(question) => return Decision::Needs(question),
             Keep::Form(form) => Verdict::reply(Answer::SignInForm(form), reason).with(cookies),
-            Keep::Nothing => turn_away(request, site, &demand, reason).with(cookies),
+            Keep::Nothing => {
+                let verdict = turn_away(request, site, &demand, reason).with(cookies);
+                return match &verdict.outcome {
+                    Outcome::Reply(Answer::Redirect(_)) => circle::to_the_form(request, site, facts, verdict),
+                    Outcome::Reply(_) | Outcome::Forward(_) => Decision::Settled(verdict),
+                };
+            }
         },
         // An optional page goes on without a name rather than not at all.
         Standing::Trouble(_) if demand.access == Access::Optional => {

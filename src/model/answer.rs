@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::api_answer::ApiAnswer;
 use super::challenge::NextStep;
+use super::circle::Circle;
 use super::device::SealedDevice;
 use super::hosted::Departure;
 use super::reason::Reason;
@@ -89,6 +90,8 @@ pub struct Problem {
     pub violations: Vec<PasswordFault>,
     /// Whether a program asked for it, which gets no page whatever its request looks like.
     pub for_programs: bool,
+    /// With `redirect_loop`: what goes round, and the way on.
+    pub circle: Option<Circle>,
 }
 
 impl Problem {
@@ -105,6 +108,7 @@ impl Problem {
             next: None,
             violations: Vec::new(),
             for_programs: false,
+            circle: None,
         }
     }
 
@@ -123,6 +127,8 @@ pub struct SignInForm {
     pub status: u16,
     /// What went wrong with the last attempt.
     pub trouble: Option<Reason>,
+    /// Whether the browser returned no cookie with it.
+    pub cookieless: bool,
     /// What the visitor typed as their name. Never the password.
     pub login_id: String,
     /// Where to go afterwards.

@@ -7,6 +7,7 @@ pub mod answer;
 pub mod api_answer;
 pub mod api_call;
 pub mod challenge;
+pub mod circle;
 pub mod colour;
 pub mod cookie;
 pub mod credential;

@@ -84,6 +84,8 @@ reasons! {
     BrowserTokensRefused = "browser_tokens_refused", 403, "Tokens are not handed to browsers";
     /// The form's token does not match its cookie.
     CsrfFailed = "csrf_failed", 403, "The form was out of date";
+    /// The visitor was sent to sign in, or on from there, for the third time within ten seconds: the page says why.
+    RedirectLoop = "redirect_loop", 403, "Signing in goes round in circles";
     /// Too many attempts.
     Throttled = "throttled", 429, "Too many attempts";
     /// The request is not well-formed HTTP, or its target is ambiguous.

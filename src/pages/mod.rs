@@ -6,6 +6,7 @@
 
 mod accent;
 pub mod assets;
+mod circle;
 mod frame;
 pub mod language;
 mod look;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::templates::{self, Rendered};
 use super::words::Words;
-use super::{Frame, waiting};
+use super::{Frame, circle, waiting};
 use crate::model::answer::Problem;
 use crate::model::reason::Reason;
 
@@ -42,6 +42,7 @@ pub struct Way<'a> {
 pub fn problem(view: &ProblemView<'_>) -> Rendered {
     let (words, reason) = (view.frame.words, view.problem.reason);
     let mut paragraphs = vec![words.say(&format!("problem.{}.text", stem(reason))).to_owned()];
+    paragraphs.extend(view.problem.circle.iter().flat_map(|what| circle::in_words(words, what)));
     if let Some(seconds) = view.problem.retry_after {
         paragraphs.push(words.say_with("problem.wait", "wait", &waiting::in_words(words, seconds)));
     }
@@ -61,6 +62,9 @@ fn ways<'a>(view: &ProblemView<'a>, reason: Reason) -> Vec<Way<'a>> {
     let again = Way { href: "", label: words.say("way.try_again") };
     let front = Way { href: "/", label: words.say("way.front_page") };
     let sign_in = view.login_path.map(|href| Way { href, label: words.say("way.sign_in") });
+    if let Some(circle) = &view.problem.circle {
+        return vec![Way { href: &circle.onward, label: words.say("way.try_again") }, front];
+    }
     match (view.problem.status, reason) {
         (_, Reason::UnknownSite) => Vec::new(),
         (401, _) | (_, Reason::CsrfFailed) => sign_in.into_iter().chain([front]).collect(),
@@ -88,6 +92,7 @@ fn stem(reason: Reason) -> &'static str {
         Reason::BrowserTokensRefused | Reason::BearerNotEnabled => "programs_only",
         Reason::CsrfFailed | Reason::ChallengeExpired => "stale",
         Reason::Throttled => "throttled",
+        Reason::RedirectLoop => "redirect_loop",
         Reason::MalformedRequest => "malformed_request",
         Reason::RequestTooLarge => "request_too_large",
         Reason::UnknownSite => "unknown_site",

@@ -45,6 +45,7 @@ fn sign_in_pages(frame: Frame<'_>) -> Vec<Sample> {
         ("prevented", 403, Some(Reason::LoginPrevented), LOGIN_ID),
         ("locked", 403, Some(Reason::AccountLocked), LOGIN_ID),
         ("expired", 403, Some(Reason::AccountExpired), LOGIN_ID),
+        ("cookieless", 403, Some(Reason::CsrfFailed), LOGIN_ID),
         ("too-large", 500, Some(Reason::TokensTooLarge), LOGIN_ID),
     ]
     .into_iter()
@@ -52,6 +53,7 @@ fn sign_in_pages(frame: Frame<'_>) -> Vec<Sample> {
         let form = SignInForm {
             status,
             trouble,
+            cookieless: name == "cookieless",
             login_id: login_id.to_owned(),
             return_to: ReturnPath::parse("/shopping-cart"),
             remember: trouble.is_some(),
@@ -190,6 +192,7 @@ fn unsent_pages(frame: Frame<'_>) -> Vec<Sample> {
     let sign_in_form = SignInForm {
         status: 401,
         trouble: None,
+        cookieless: false,
         login_id: String::new(),
         return_to: None,
         remember: false,

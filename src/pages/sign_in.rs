@@ -54,7 +54,10 @@ pub fn sign_in(view: &SignInView<'_>) -> Rendered {
         remember: form.remember,
         unsent: form.unsent.as_deref(),
         request_id: faulty.then_some(view.frame.request_id),
-        trouble: form.trouble.map(|reason| Trouble::told(view.frame.words, stem(reason), reason, form.retry_after)),
+        trouble: form.trouble.map(|reason| {
+            let stem = if form.cookieless { "no_cookie" } else { stem(reason) };
+            Trouble::told(view.frame.words, stem, reason, form.retry_after)
+        }),
         doubtful,
         focus: if form.login_id.is_empty() { "login_id" } else { "password" },
     };
@@ -80,6 +83,7 @@ fn stem(reason: Reason) -> &'static str {
         | Reason::RegistrationUnverified
         | Reason::TwoFactorRequired
         | Reason::WrongCode
+        | Reason::RedirectLoop
         | Reason::SignedOut
         | Reason::Revoked
         | Reason::RoleMissing

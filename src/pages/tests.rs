@@ -14,6 +14,7 @@ const REQUEST_ID: &str = "req-4711";
 
 fn form(trouble: Option<Reason>) -> SignInForm {
     SignInForm {
+        cookieless: false,
         status: 200,
         trouble,
         login_id: "zoe@example.com".to_owned(),

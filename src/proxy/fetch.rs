@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use http::HeaderValue;
 use http::header::USER_AGENT;
 use pingora::proxy::Session;
 
@@ -76,6 +77,10 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
         }
         Question::SendCode { opened, choice } => {
             facts.sent = sent(runtime, caller, (&opened.challenge, &choice)).await;
+        }
+        Question::CountRound { by, target } => {
+            let user_agent = session.req_header().headers.get(USER_AGENT).map(HeaderValue::as_bytes);
+            facts.rounds = Known::Found(runtime.count_round(caller, (by, target), user_agent));
         }
         Question::SignOut(carried) => facts.sign_out = sign_out(runtime, caller, carried).await,
         Question::SignOutPosted { access, refresh } => {

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 
 use crate::config::settings::Settings;
+use crate::model::circle::GoesRound;
 use crate::model::credential::KeyRing as SealingKeys;
 use crate::model::moment::Moment;
 use crate::model::origin::Host;
@@ -36,6 +37,7 @@ mod leases;
 mod remembered;
 mod renewal;
 mod renewing;
+mod rounds;
 mod sessions;
 mod signing_in;
 mod signing_out;
@@ -59,6 +61,7 @@ use assertion::Assertions;
 use leases::Leases;
 use remembered::RememberedTokens;
 use renewal::Flights;
+use rounds::Rounds;
 use sessions::RememberedSessions;
 
 /// The configuration in force; replaced whole.
@@ -106,6 +109,7 @@ struct Shared {
     store: Arc<dyn Store>,
     flights: Arc<Flights>,
     leases: Leases,
+    rounds: Rounds,
     throttle_keys: ThrottleKeys,
     /// Asks upstreams whether they live, beside the calls to providers.
     probes: Outbound,
@@ -116,7 +120,16 @@ impl Shared {
         let Storage { near, store, throttle_keys } = storage;
         let shared = store.clone().unwrap_or_else(|| Arc::clone(&near) as _);
         let leases = Leases::new(near, store);
-        Self { clock, metrics: Metrics::new(), store: shared, flights: Arc::default(), leases, throttle_keys, probes }
+        Self {
+            clock,
+            metrics: Metrics::new(),
+            store: shared,
+            flights: Arc::default(),
+            leases,
+            rounds: Rounds::new(),
+            throttle_keys,
+            probes,
+        }
     }
 }
 
@@ -238,6 +251,19 @@ impl Runtime {
     #[must_use]
     pub fn assertion_keys(&self) -> String {
         self.assertions.public()
+    }
+
+    /// Counts one more round of this visitor at this address; how many there were lately, this one included. Whoever shows
+    /// no cookie is told from others by the believed address and `user_agent`.
+    #[must_use]
+    pub fn count_round(
+        &self,
+        caller: Caller<'_>,
+        (by, target): (GoesRound<'_>, &str),
+        user_agent: Option<&[u8]>,
+    ) -> u32 {
+        let client = (by == GoesRound::Client).then_some((caller.client, user_agent));
+        self.shared.rounds.count((&caller.guarded.site.name, by, client, target), caller.now)
     }
 
     /// The signed assertion about `visitor` for the application of `site`.

@@ -8,7 +8,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::config::settings::Rate;
+use crate::config::settings::{Rate, Waits};
 use crate::model::challenge::{Challenge, Chosen, MethodChoice, NextStep, Opened, Step, StepAnswer};
 use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
@@ -26,9 +26,9 @@ use super::signing_in::{Carrier, SignInFault};
 use super::{Caller, Guarded, Runtime};
 
 /// One code in this time for one account: who presses the button twice is sent one.
-const ONE_CODE: Rate = Rate { attempts: 1, per: Duration::from_secs(30) };
+const ONE_CODE: Rate = Rate { attempts: 1, per: Duration::from_secs(30), waits: Waits::Even };
 /// So many in this time: nobody's telephone is flooded.
-const FEW_CODES: Rate = Rate { attempts: 5, per: Duration::from_secs(10 * 60) };
+const FEW_CODES: Rate = Rate { attempts: 5, per: Duration::from_secs(10 * 60), waits: Waits::Even };
 /// A step that another request takes at the moment is looked at this often.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 

@@ -60,7 +60,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`NoPlace::Throttled`] when `rate.attempts` places were taken within `rate.per`: until the first of them is that old,
-    /// and each further time twice as long, see [`throttle`]. [`NoPlace::Store`] when the store does not answer.
+    /// and where waits grow, each further time twice as long, see [`throttle`]. [`NoPlace::Store`] when the store does not answer.
     async fn reserve(&self, key: ThrottleKey, rate: Rate, now: Moment) -> Result<Reservation, NoPlace>;
 
     /// Tells what became of an attempt.

@@ -3,8 +3,8 @@
 //! A place is taken before the attempt and stays taken unless somebody says otherwise: attempts in flight count,
 //! and a crash between question and answer costs the attacker, not the account.
 //!
-//! When all places are taken, the next attempt waits until the first of them is `per` old. Each further time, the wait is
-//! twice as long, to [`LONGEST_WAIT`]; a success ends that, and so does [`FADES_AFTER`] without another. Attempts that are
+//! When all places are taken, the next attempt waits until the first of them is `per` old. Where waits grow, each further
+//! one is twice as long, to [`LONGEST_WAIT`]; a success ends that, and so does [`FADES_AFTER`] without another. Attempts that are
 //! refused change nothing: whoever keeps trying waits no longer than who does not.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
 
-use crate::config::settings::Rate;
+use crate::config::settings::{Rate, Waits};
 use crate::model::device::DeviceId;
 use crate::model::moment::Moment;
 
@@ -178,7 +178,15 @@ impl Name {
 
 /// The wait after `waits` others.
 fn longer(rate: Rate, waits: u32) -> Duration {
-    rate.per.saturating_mul(1 << waits.min(MOST_WAITS)).min(LONGEST_WAIT.max(rate.per))
+    rate.per.saturating_mul(1 << waits.min(MOST_WAITS)).min(longest(rate).max(rate.per))
+}
+
+/// No wait is longer, unless `per` itself is.
+pub(super) const fn longest(rate: Rate) -> Duration {
+    match rate.waits {
+        Waits::Even => rate.per,
+        Waits::Growing => LONGEST_WAIT,
+    }
 }
 
 impl Places {

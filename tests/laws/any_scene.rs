@@ -302,10 +302,25 @@ fn oracle() -> impl Strategy<Value = Facts> {
         known(Just("sealed".into()), Just(Reason::UnsupportedMediaType)),
         known(returned(), Just(Reason::RejectedInput)),
     );
-    (proofs, form, body, sign_in, sign_out, unsent, steps).prop_map(
-        |(proofs, form, body, sign_in, sign_out, (kept, returned), steps)| {
+    let rounds = (1_u32..4).prop_map(Known::Found);
+    (proofs, form, body, sign_in, (sign_out, rounds), unsent, steps).prop_map(
+        |(proofs, form, body, sign_in, (sign_out, rounds), (kept, returned), steps)| {
             let ((token, session, renewal), (step_form, challenge, sent)) = (proofs, steps);
-            Facts { token, session, renewal, form, kept, returned, body, step_form, challenge, sent, sign_in, sign_out }
+            Facts {
+                token,
+                session,
+                renewal,
+                form,
+                kept,
+                returned,
+                body,
+                step_form,
+                challenge,
+                sent,
+                sign_in,
+                sign_out,
+                rounds,
+            }
         },
     )
 }

@@ -122,9 +122,20 @@ proptest! {
             Asked::SendCode => post && scene.step() == Some(StepCall::SendCode),
             Asked::ReadBody => post && scene.call().is_some_and(|call| call != "/user"),
             Asked::SignIn => post && (scene.is(&scene.site.paths.login) || scene.call() == Some("/login")),
+            Asked::CountRound => !post,
             Asked::SignOut => scene.hosted_call() == Some(HostedPage::Logout) || post && (scene.is(&scene.site.paths.logout) || scene.call() == Some("/logout")),
         });
         prop_assert!(in_place, "{:?}", played.asked);
+    }
+
+    /// A visitor is stopped only where they would be sent round for the third time.
+    #[test]
+    fn circles_end_at_the_third_round(scene in scene()) {
+        let played = scene.play();
+        let counted = played.asked.iter().any(|asked| matches!(asked, Asked::CountRound));
+        let last = matches!(played.facts.rounds, Known::Found(3..));
+        prop_assert_eq!(played.reason == Reason::RedirectLoop, counted && last);
+        prop_assert!(!counted || scene.method == Method::GET || scene.method == Method::HEAD);
     }
 
     #[test]

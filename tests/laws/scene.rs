@@ -52,6 +52,7 @@ pub enum Asked {
     OpenChallenge,
     Continue,
     SendCode,
+    CountRound,
     SignOut,
 }
 
@@ -162,6 +163,10 @@ impl Scene {
             | Question::OpenChallenge { .. }
             | Question::Continue { .. }
             | Question::SendCode { .. } => self.step_on(question, facts),
+            Question::CountRound { .. } => {
+                once(&mut facts.rounds, &self.oracle.rounds);
+                Asked::CountRound
+            }
             Question::SignOut(carried) => {
                 assert_eq!(*carried, self.carried());
                 once(&mut facts.sign_out, &self.oracle.sign_out);
@@ -259,6 +264,7 @@ impl Scene {
             | Question::ReturnForm { .. }
             | Question::ReadBody
             | Question::SignIn { .. }
+            | Question::CountRound { .. }
             | Question::SignOut(_)
             | Question::SignOutPosted { .. } => panic!("no step: {question:?}"),
         }

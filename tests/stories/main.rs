@@ -2,6 +2,7 @@
 #![cfg(test)]
 #![expect(clippy::disallowed_methods, reason = "a story is played by many at once")]
 
+mod circles;
 mod configuration_reload;
 mod first_visit;
 mod floods;

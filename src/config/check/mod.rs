@@ -106,7 +106,7 @@ fn state_dir(written: &At<String>, review: &mut Review<'_>) -> Option<PathBuf> {
 fn login(login: &super::file::Login) -> Option<settings::Login> {
     let rate = |rate: &Rate| {
         let (attempts, per) = (rate.attempts.as_ref()?, rate.per.as_ref()?);
-        Some(settings::Rate { attempts: **attempts, per: per.0 })
+        Some(settings::Rate { attempts: **attempts, per: per.0, waits: settings::Waits::Growing })
     };
     Some(settings::Login { account_limit: rate(&login.account_limit)?, address_limit: rate(&login.address_limit)? })
 }

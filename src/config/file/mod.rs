@@ -196,10 +196,10 @@ pub(super) struct Refresh {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Login {
-    /// For one account.
+    /// For one account. Each further time all are used up the wait is twice as long, to 15 minutes or `per`.
     #[schemars(extend("default" = { "attempts": 5, "per": "1m" }))]
     pub account_limit: Rate,
-    /// For one client address (IPv6: one /64).
+    /// For one client address (IPv6: one /64), likewise.
     #[schemars(extend("default" = { "attempts": 30, "per": "1m" }))]
     pub address_limit: Rate,
 }

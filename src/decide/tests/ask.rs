@@ -56,7 +56,8 @@ pub(super) fn calls(method: &Method, target: &'static str) -> Ask {
         cookies: PresentedCookies::default(),
         bearer: BearerTokens::default(),
         marks: Marks::default(),
-        facts: Facts::default(),
+        // For the first time.
+        facts: Facts { rounds: Known::Found(1), ..Facts::default() },
     }
 }
 
@@ -170,6 +171,7 @@ fn asked(question: &Question<'_>) -> String {
             format!("continue {kind} {} {answer}{session}{device}", opened.challenge.id).replace("  ", " ")
         }
         Question::SendCode { opened, choice } => format!("send {} {}", opened.challenge.id, choice.expose()),
+        Question::CountRound { by, target } => format!("rounds of {by:?} at {target}"),
         Question::SignOut(carried) => {
             format!("sign-out {} {}", carried.proof.unwrap_or("-"), carried.refresh.unwrap_or("-"))
         }

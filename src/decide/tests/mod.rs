@@ -3,6 +3,7 @@
 mod api;
 mod ask;
 mod carried;
+mod circle;
 mod cors;
 mod endpoints;
 mod guarded;

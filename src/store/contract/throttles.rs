@@ -6,8 +6,9 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::{NOW, Open, block_on, secs};
+use crate::config::settings::Waits;
 
-const FIVE_A_MINUTE: Rate = Rate { attempts: 5, per: Duration::from_secs(60) };
+const FIVE_A_MINUTE: Rate = Rate { attempts: 5, per: Duration::from_secs(60), waits: Waits::Growing };
 
 fn key(name: &str) -> ThrottleKey {
     ThrottleKeys::new([7; 32]).account("main", name)
@@ -25,6 +26,7 @@ pub(super) async fn hold(open: &impl Open) {
     a_success_ends_the_doubling(&*open.one().await).await;
     an_hour_without_a_wait_ends_the_doubling(&*open.one().await).await;
     a_place_that_was_given_back_makes_no_wait(&*open.one().await).await;
+    even_waits_do_not_grow(&*open.one().await).await;
     a_long_span_is_not_cut_short(&*open.one().await).await;
     replicas_count_together(open).await;
 }
@@ -102,6 +104,17 @@ async fn the_wait_is_exact(store: &dyn Store) {
     );
 }
 
+async fn even_waits_do_not_grow(store: &dyn Store) {
+    let even = Rate { waits: Waits::Even, ..FIVE_A_MINUTE };
+    for minute in 0..4 {
+        for _ in 0..5 {
+            assert!(store.reserve(key("ann"), even, NOW.plus(secs(60 * minute))).await.is_ok());
+        }
+        let refused = store.reserve(key("ann"), even, NOW.plus(secs(60 * minute + 1))).await;
+        assert_eq!(refused, Err(NoPlace::Throttled(RetryAfter(59))));
+    }
+}
+
 /// All places are taken again as soon as that can be; each wait, in seconds.
 async fn waits(store: &dyn Store, mut now: Moment, times: usize) -> Vec<u32> {
     let mut waits = Vec::new();
@@ -146,7 +159,7 @@ async fn a_place_that_was_given_back_makes_no_wait(store: &dyn Store) {
 }
 
 async fn a_long_span_is_not_cut_short(store: &dyn Store) {
-    let hourly = Rate { attempts: 1, per: secs(3600) };
+    let hourly = Rate { attempts: 1, per: secs(3600), waits: Waits::Growing };
     for hour in 0..3 {
         let now = NOW.plus(secs(hour * 3600));
         assert!(store.reserve(key("ann"), hourly, now).await.is_ok());
@@ -166,10 +179,10 @@ async fn a_lower_limit_after_a_reload_holds_at_once(store: &dyn Store) {
     for second in 0..5 {
         assert_eq!(wait(store, "ann", NOW.plus(secs(second))).await, None);
     }
-    let two = Rate { attempts: 2, per: Duration::from_secs(60) };
+    let two = Rate { attempts: 2, per: Duration::from_secs(60), waits: Waits::Growing };
     let refused = store.reserve(key("ann"), two, NOW.plus(secs(5))).await;
     assert_eq!(refused, Err(NoPlace::Throttled(RetryAfter(58))), "until the fourth is over");
-    let none = Rate { attempts: 0, per: Duration::from_secs(60) };
+    let none = Rate { attempts: 0, per: Duration::from_secs(60), waits: Waits::Growing };
     assert!(store.reserve(key("bob"), none, NOW).await.is_err());
 }
 
@@ -241,7 +254,7 @@ fn admitted(open: &impl Open, steps: &[Step], rate: Rate) -> Vec<Moment> {
 pub(in super::super) fn no_window_holds_more_than_the_limit(open: &impl Open, cases: u32) {
     let settled = vec![Step::Fail, Step::Release];
     proptest!(ProptestConfig::with_cases(cases), |(steps in steps(settled), attempts in 1_u32..7)| {
-        let rate = Rate { attempts, per: Duration::from_secs(60) };
+        let rate = Rate { attempts, per: Duration::from_secs(60), waits: Waits::Growing };
         let admitted = admitted(open, &steps, rate);
         for pair in admitted.windows(attempts as usize + 1) {
             prop_assert!(pair[0].until(pair[attempts as usize]) >= rate.per, "{:?}", admitted);
@@ -253,6 +266,6 @@ pub(in super::super) fn no_window_holds_more_than_the_limit(open: &impl Open, ca
 pub(in super::super) fn a_success_always_frees(open: &impl Open, cases: u32) {
     let settled = vec![Step::Fail, Step::Release, Step::Succeed];
     proptest!(ProptestConfig::with_cases(cases), |(steps in steps(settled), attempts in 1_u32..7)| {
-        admitted(open, &steps, Rate { attempts, per: Duration::from_secs(60) });
+        admitted(open, &steps, Rate { attempts, per: Duration::from_secs(60), waits: Waits::Growing });
     });
 }

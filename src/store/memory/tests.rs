@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::super::contract::{self, Open, block_on};
 use super::super::throttle::ThrottleKeys;
 use super::*;
+use crate::config::settings::Waits;
 
 const NOW: Moment = Moment::from_secs(1_700_000_000);
-const RATE: Rate = Rate { attempts: 5, per: Duration::from_secs(60) };
+const RATE: Rate = Rate { attempts: 5, per: Duration::from_secs(60), waits: Waits::Growing };
 
 struct Memory;
 

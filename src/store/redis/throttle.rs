@@ -1,7 +1,7 @@
 //! Throttles: `vestibule:throttle:{KEY}`, a sorted set of places by when they were taken, and `vestibule:throttle:{KEY}:waits`,
 //! how often all of them were, and until when that counts.
 
-use super::super::throttle::{FADES_AFTER, LONGEST_WAIT, Reservation, RetryAfter, Settlement, ThrottleKey};
+use super::super::throttle::{FADES_AFTER, Reservation, RetryAfter, Settlement, ThrottleKey, longest};
 use super::super::{NoPlace, StoreError};
 use super::scripts::RESERVE;
 use super::{GRACE, RedisStore, moment, readable, span, strange};
@@ -20,7 +20,7 @@ impl RedisStore {
         let place = self.dice();
         let reserve = RESERVE.on(names(key)).with(moment(now)).with(span(rate.per)).with(rate.attempts.to_string());
         let reserve = reserve.with(place.to_be_bytes()).with(span(GRACE));
-        let reserve = reserve.with(span(LONGEST_WAIT)).with(span(FADES_AFTER));
+        let reserve = reserve.with(span(longest(rate))).with(span(FADES_AFTER));
         match reserve.over::<Option<String>>(&self.link).await.map_err(NoPlace::Store)? {
             None => Ok(Reservation { key, place }),
             Some(ends) => {

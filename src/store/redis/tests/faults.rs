@@ -25,7 +25,7 @@ fn a_server_that_lost_its_memory_is_told_who_was_signed_out() {
     block_on(async {
         let wanted = server.settings(RedisForm::One);
         let (here, there) = (ready_replica(&wanted).await, ready_replica(&wanted).await);
-        let (key, rate) = (RenewalKey([7; 32]), Rate { attempts: 1, per: MINUTE });
+        let (key, rate) = (RenewalKey([7; 32]), Rate { attempts: 1, per: MINUTE, waits: Waits::Growing });
         let name = ThrottleKeys::new([1; 32]).account("main", "ann");
         revoke(&here, "a").await.unwrap();
         assert!(knows(&there, "a").await);

@@ -96,7 +96,7 @@ fn nothing_stays_for_ever() {
         let session = StoredSession { sealed: b"sealed".as_slice().into(), ends: NOW.plus(span) };
         store.put_session(SessionHash([7; 32]), session, span, NOW).await.unwrap();
         store.session(SessionHash([7; 32]), span, NOW.plus(Duration::from_secs(5))).await.unwrap();
-        let rate = Rate { attempts: 5, per: span };
+        let rate = Rate { attempts: 5, per: span, waits: Waits::Growing };
         let _ =
             store.reserve(super::super::super::ThrottleKeys::new([1; 32]).account("a", "b"), rate, NOW).await.unwrap();
         let Lease::Held(fence) = store.lease(key, span, NOW).await.unwrap() else { panic!() };

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::super::contract::{self, Open, block_on};
 use super::*;
-use crate::config::settings::RedisForm;
+use crate::config::settings::{RedisForm, Waits};
 use server::Server;
 
 const NOW: Moment = Moment::from_secs(1_700_000_000);
