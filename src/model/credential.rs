@@ -54,6 +54,22 @@ pub struct Renewable<'a> {
     pub session: Option<&'a str>,
 }
 
+impl<'a> Carried<'a> {
+    /// What a client that is no browser posts.
+    #[must_use]
+    pub fn posted(access: Option<&'a str>, refresh: &'a Secret) -> Self {
+        Self { kind: CredentialKind::Bearer, proof: access, refresh: Some(refresh.expose()) }
+    }
+}
+
+impl<'a> Renewable<'a> {
+    /// What a client that is no browser posts.
+    #[must_use]
+    pub fn posted(refresh: &'a Secret) -> Self {
+        Self { kind: CredentialKind::Bearer, refresh: refresh.expose(), session: None }
+    }
+}
+
 impl std::fmt::Debug for Carried<'_> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "Carried({})", self.kind.as_str())

@@ -10,6 +10,7 @@ use pingora::proxy::Session;
 use crate::decide::facts::FormSize;
 use crate::decide::{Facts, Known, Question};
 use crate::model::challenge::Challenge;
+use crate::model::circle::GoesRound;
 use crate::model::credential::{Carried, CredentialKind, Renewable};
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
@@ -39,8 +40,7 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
         Question::LoadSession(id) => facts.session = checked(runtime.session(caller, id).await),
         Question::Renew(renewable) => facts.renewal = renewal(runtime, caller, renewable).await,
         Question::RenewPosted(refresh) => {
-            let posted = Renewable { kind: CredentialKind::Bearer, refresh: refresh.expose(), session: None };
-            facts.renewal = renewal(runtime, caller, posted).await;
+            facts.renewal = renewal(runtime, caller, Renewable::posted(&refresh)).await;
         }
         Question::ReadForm(size) => {
             facts.form = read(session, limit_of(size, plain), form::login, &mut passage.close).await;
@@ -49,13 +49,12 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
             facts.step_form = read(session, limit_of(size, plain), form::step, &mut passage.close).await;
         }
         Question::KeepForm { target, refresh, device } => {
-            facts.kept = kept_form((runtime, caller), session, target, (refresh, device)).await;
-            // Of a body that was not for carrying some may be left on the wire.
-            passage.close |= !session.is_body_done();
+            let carried = (refresh, device);
+            facts.kept = kept_form((runtime, caller), session, target, carried, &mut passage.close).await;
         }
         Question::ReturnForm { sealed, sub, login_id } => {
-            let returned = runtime.return_form(caller, &sealed, (&sub, &login_id)).await;
-            facts.returned = returned.map_or(Known::Absent(Reason::RejectedInput), Known::Found);
+            facts.returned =
+                found(runtime.return_form(caller, &sealed, (&sub, &login_id)).await, Reason::RejectedInput);
         }
         Question::ReadBody => {
             facts.body = body::call(session, plain).await.map_or_else(Known::Absent, Known::Found);
@@ -67,8 +66,8 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
             facts.sign_in = tried(runtime.sign_in(caller, attempt).await);
         }
         Question::OpenChallenge { step, challenge } => {
-            let opened = runtime.open_challenge(&guarded, step, &challenge);
-            facts.challenge = opened.map_or(Known::Absent(Reason::ChallengeExpired), |it| Known::Found(Arc::new(it)));
+            let opened = runtime.open_challenge(&guarded, step, &challenge).map(Arc::new);
+            facts.challenge = found(opened, Reason::ChallengeExpired);
         }
         Question::Continue { opened, answer, kind, session: replaced, device: known_as } => {
             let (challenge, device) = (&opened.challenge, device(session));
@@ -78,14 +77,10 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
         Question::SendCode { opened, choice } => {
             facts.sent = sent(runtime, caller, (&opened.challenge, &choice)).await;
         }
-        Question::CountRound { by, target } => {
-            let user_agent = session.req_header().headers.get(USER_AGENT).map(HeaderValue::as_bytes);
-            facts.rounds = Known::Found(runtime.count_round(caller, (by, target), user_agent));
-        }
+        Question::CountRound { by, target } => facts.rounds = rounds((runtime, caller), (by, target), session),
         Question::SignOut(carried) => facts.sign_out = sign_out(runtime, caller, carried).await,
         Question::SignOutPosted { access, refresh } => {
-            let posted = Carried { kind: CredentialKind::Bearer, proof: access, refresh: Some(refresh.expose()) };
-            facts.sign_out = sign_out(runtime, caller, posted).await;
+            facts.sign_out = sign_out(runtime, caller, Carried::posted(access, &refresh)).await;
         }
     }
 }
@@ -95,15 +90,32 @@ async fn kept_form(
     session: &mut Session,
     target: &str,
     carried: (Option<(CredentialKind, &str)>, Option<&str>),
+    close: &mut bool,
 ) -> Known<Arc<str>, Reason> {
-    let Some(form) = body::posted(session).await else { return Known::Absent(Reason::UnsupportedMediaType) };
+    let posted = body::posted(session).await;
+    // Of a body that was not for carrying some may be left on the wire.
+    *close |= !session.is_body_done();
+    let Some(form) = posted else { return Known::Absent(Reason::UnsupportedMediaType) };
     let sealed = runtime.keep_form(caller, target, form, carried);
-    sealed.map_or(Known::Absent(Reason::RequestTooLarge), Known::Found)
+    found(sealed, Reason::RequestTooLarge)
 }
 
 /// What the visitor signs in with, as far as they tell.
 fn device(session: &Session) -> Device<'_> {
     Device { user_agent: session.req_header().headers.get(USER_AGENT).and_then(|value| value.to_str().ok()) }
+}
+
+fn rounds(
+    (runtime, caller): (&Runtime, Caller<'_>),
+    visit: (GoesRound<'_>, &str),
+    session: &Session,
+) -> Known<u32, Reason> {
+    let user_agent = session.get_header(USER_AGENT).map(HeaderValue::as_bytes);
+    Known::Found(runtime.count_round(caller, visit, user_agent))
+}
+
+fn found<T>(found: Option<T>, otherwise: Reason) -> Known<T, Reason> {
+    found.map_or(Known::Absent(otherwise), Known::Found)
 }
 
 fn tried<T>(result: Result<T, SignInFault>) -> Known<T, SignInRefused> {

@@ -121,62 +121,47 @@ impl Scene {
                     (self.carried().kind == CredentialKind::Session, self.carried().proof),
                     (false, Some(*token))
                 );
-                once(&mut facts.token, &self.oracle.token);
-                Asked::Verify
+                once(&mut facts.token, &self.oracle.token, Asked::Verify)
             }
             Question::LoadSession(id) => {
                 assert_eq!((self.carried().kind, self.carried().proof), (CredentialKind::Session, Some(*id)));
-                once(&mut facts.session, &self.oracle.session);
-                Asked::LoadSession
+                once(&mut facts.session, &self.oracle.session, Asked::LoadSession)
             }
             Question::Renew(renewable) => {
                 let Carried { kind, proof, refresh } = self.carried();
                 let session = proof.filter(|_| kind == CredentialKind::Session);
                 assert_eq!((kind, refresh, session), (renewable.kind, Some(renewable.refresh), renewable.session));
-                once(&mut facts.renewal, &self.oracle.renewal);
-                Asked::Renew
+                once(&mut facts.renewal, &self.oracle.renewal, Asked::Renew)
             }
             Question::KeepForm { target, refresh, device } => self.keeps(target, (*refresh, *device), facts),
             Question::ReturnForm { sealed, sub, login_id } => self.returns(sealed, (sub, login_id), facts),
-            Question::ReadForm(_) => {
-                once(&mut facts.form, &self.oracle.form);
-                Asked::ReadForm
-            }
+            Question::ReadForm(_) => once(&mut facts.form, &self.oracle.form, Asked::ReadForm),
             Question::RenewPosted(token) => {
                 assert!(self.site.bearer && posts_token(facts, token));
-                once(&mut facts.renewal, &self.oracle.renewal);
-                Asked::Renew
+                once(&mut facts.renewal, &self.oracle.renewal, Asked::Renew)
             }
-            Question::ReadBody => {
-                once(&mut facts.body, &self.oracle.body);
-                Asked::ReadBody
-            }
+            Question::ReadBody => once(&mut facts.body, &self.oracle.body, Asked::ReadBody),
             Question::SignIn { credentials, kind, session, device } => {
                 self.looks_at(credentials, (*kind, [*session, *device]), facts);
-                once(&mut facts.sign_in, &self.oracle.sign_in);
+                let asked = once(&mut facts.sign_in, &self.oracle.sign_in, Asked::SignIn);
                 if let Known::Found(signed_in) = &mut facts.sign_in {
                     signed_in.tokens.kind = *kind;
                 }
-                Asked::SignIn
+                asked
             }
             Question::ReadStepForm(_)
             | Question::OpenChallenge { .. }
             | Question::Continue { .. }
             | Question::SendCode { .. } => self.step_on(question, facts),
-            Question::CountRound { .. } => {
-                once(&mut facts.rounds, &self.oracle.rounds);
-                Asked::CountRound
-            }
+            Question::CountRound { .. } => once(&mut facts.rounds, &self.oracle.rounds, Asked::CountRound),
             Question::SignOut(carried) => {
                 assert_eq!(*carried, self.carried());
-                once(&mut facts.sign_out, &self.oracle.sign_out);
-                Asked::SignOut
+                once(&mut facts.sign_out, &self.oracle.sign_out, Asked::SignOut)
             }
             Question::SignOutPosted { access, refresh } => {
                 assert!(self.site.bearer && posts_token(facts, refresh));
                 assert_eq!(*access, self.bearer.access);
-                once(&mut facts.sign_out, &self.oracle.sign_out);
-                Asked::SignOut
+                once(&mut facts.sign_out, &self.oracle.sign_out, Asked::SignOut)
             }
         }
     }
@@ -191,8 +176,7 @@ impl Scene {
         assert_eq!(device, self.cookies.device.value());
         let Carried { kind, refresh: carried, .. } = self.carried();
         assert_eq!((target, refresh), (self.target.as_str(), carried.map(|token| (kind, token))));
-        once(&mut facts.kept, &self.oracle.kept);
-        Asked::KeepForm
+        once(&mut facts.kept, &self.oracle.kept, Asked::KeepForm)
     }
 
     /// What was written comes back.
@@ -204,8 +188,7 @@ impl Scene {
         let chosen = matches!(&facts.challenge, Known::Found(it) if it.challenge.chosen.login_id == login_id);
         assert!(typed || chosen);
         assert!(matches!(&facts.sign_in, Known::Found(new) if new.visitor.identity.sub == sub));
-        once(&mut facts.returned, &self.oracle.returned);
-        Asked::ReturnForm
+        once(&mut facts.returned, &self.oracle.returned, Asked::ReturnForm)
     }
 
     /// That a sign-in is for what was typed, and for a client that carries what it gets as it said.
@@ -230,30 +213,25 @@ impl Scene {
     /// The questions of the steps that follow a password.
     fn step_on(&self, question: &Question<'_>, facts: &mut Facts) -> Asked {
         match question {
-            Question::ReadStepForm(_) => {
-                once(&mut facts.step_form, &self.oracle.step_form);
-                Asked::ReadStepForm
-            }
+            Question::ReadStepForm(_) => once(&mut facts.step_form, &self.oracle.step_form, Asked::ReadStepForm),
             Question::OpenChallenge { step, challenge } => {
                 assert_eq!((Some(*step), Some(challenge.clone())), (self.step().map(StepCall::step), posted(facts)));
-                once(&mut facts.challenge, &self.oracle.challenge);
-                Asked::OpenChallenge
+                once(&mut facts.challenge, &self.oracle.challenge, Asked::OpenChallenge)
             }
             Question::Continue { opened, kind, session, device, .. } => {
                 let in_cookies = self.holds(opened, facts);
                 assert_eq!(*kind, if in_cookies { self.site.credential } else { CredentialKind::Bearer });
                 assert_eq!(*session, self.cookies.session.value().filter(|_| in_cookies));
                 assert_eq!(*device, self.cookies.device.value().filter(|_| in_cookies));
-                once(&mut facts.sign_in, &self.oracle.sign_in);
+                let asked = once(&mut facts.sign_in, &self.oracle.sign_in, Asked::Continue);
                 if let Known::Found(signed_in) = &mut facts.sign_in {
                     signed_in.tokens.kind = *kind;
                 }
-                Asked::Continue
+                asked
             }
             Question::SendCode { opened, .. } => {
                 self.holds(opened, facts);
-                once(&mut facts.sent, &self.oracle.sent);
-                Asked::SendCode
+                once(&mut facts.sent, &self.oracle.sent, Asked::SendCode)
             }
             Question::Verify(_)
             | Question::LoadSession(_)
@@ -356,9 +334,10 @@ pub const OWN_OR_LISTED: &[&str] = &[
 ];
 
 /// Fills a slot, which was empty.
-fn once<T: Clone, No: Clone>(slot: &mut Known<T, No>, found: &Known<T, No>) {
+fn once<T: Clone, No: Clone>(slot: &mut Known<T, No>, found: &Known<T, No>, asked: Asked) -> Asked {
     assert!(matches!(slot, Known::NotAsked), "asked twice");
     *slot = found.clone();
+    asked
 }
 
 /// The challenge that was posted.
