@@ -465,6 +465,8 @@ proptest! {
         }
         let target = scene.target.clone();
         let target = vestibule::model::target::Target::parse(target.as_bytes(), scene.site.encoded_slashes).unwrap();
+        // For the first time.
+        scene.oracle.rounds = Known::Found(1);
         let told = explain(&scene.site, &target, &scene.method, &["editor".to_owned()]);
         for (fate, roles) in [(&told.signed_out, None), (&told.signed_in, Some(&["editor"][..])), (&told.without_role, Some(&[]))] {
             scene.cookies = PresentedCookies::default();
