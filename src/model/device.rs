@@ -37,6 +37,8 @@ pub struct KnownDevice {
     id: DeviceId,
     /// The one that signed in last first; at most [`MAX_ACCOUNTS`].
     accounts: Vec<Remembered>,
+    /// Whether anybody wished to be kept in mind here: then the cookie outlives the browser, from then on.
+    lasting: bool,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -47,12 +49,17 @@ struct Remembered {
 
 /// A sealed [`KnownDevice`]: the value of the cookie. `Debug` keeps it to itself.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SealedDevice(Arc<str>);
+pub struct SealedDevice {
+    text: Arc<str>,
+    lasting: bool,
+}
 
 #[derive(Serialize, Deserialize)]
 struct Sealed {
     i: String,
     a: Vec<SealedAccount>,
+    #[serde(default)]
+    l: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -66,7 +73,7 @@ impl KnownDevice {
     /// A browser from which nobody signed in yet.
     #[must_use]
     pub const fn new(id: DeviceId) -> Self {
-        Self { id, accounts: Vec::new() }
+        Self { id, accounts: Vec::new(), lasting: false }
     }
 
     /// Which.
@@ -104,6 +111,11 @@ impl KnownDevice {
         self.accounts.truncate(MAX_ACCOUNTS);
     }
 
+    /// Somebody wishes to be kept in mind here ("keep me signed in", "do not ask again on this device").
+    pub fn make_lasting(&mut self) {
+        self.lasting = true;
+    }
+
     /// Forgets the provider's word for an account, for instance because the provider takes it no more.
     pub fn distrust(&mut self, marks: &[AccountMark]) {
         for known in self.accounts.iter_mut().filter(|known| marks.contains(&known.account)) {
@@ -122,9 +134,13 @@ impl KnownDevice {
             h: URL_SAFE_NO_PAD.encode(known.account.0),
             t: known.trust.as_ref().map(|trust| trust.expose().to_owned()),
         };
-        let inside = Sealed { i: URL_SAFE_NO_PAD.encode(self.id.0), a: self.accounts.iter().map(account).collect() };
+        let inside = Sealed {
+            i: URL_SAFE_NO_PAD.encode(self.id.0),
+            a: self.accounts.iter().map(account).collect(),
+            l: self.lasting,
+        };
         let sealed = ring.seal_bytes(&purpose(site), serde_json::to_vec(&inside).ok()?, nonce)?;
-        Some(SealedDevice(URL_SAFE_NO_PAD.encode(sealed).into()))
+        Some(SealedDevice { text: URL_SAFE_NO_PAD.encode(sealed).into(), lasting: self.lasting })
     }
 
     /// Opens what [`KnownDevice::seal`] made for the same site; everything else is `None`.
@@ -139,7 +155,11 @@ impl KnownDevice {
         let accounts = inside.a.into_iter().filter_map(|sealed| {
             Some(Remembered { account: AccountMark(bytes(&sealed.h)?), trust: sealed.t.map(Secret::new) })
         });
-        Some(Self { id: DeviceId(bytes(&inside.i)?), accounts: accounts.take(MAX_ACCOUNTS).collect() })
+        Some(Self {
+            id: DeviceId(bytes(&inside.i)?),
+            accounts: accounts.take(MAX_ACCOUNTS).collect(),
+            lasting: inside.l,
+        })
     }
 }
 
@@ -147,7 +167,13 @@ impl SealedDevice {
     /// The value as it is set and sent, of letters that need no quoting.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Whether the cookie outlives the browser, for [`DEVICE_AGE`].
+    #[must_use]
+    pub const fn is_lasting(&self) -> bool {
+        self.lasting
     }
 }
 
@@ -189,7 +215,10 @@ mod tests {
     fn a_device_opens_at_its_own_site_only() {
         let mut device = KnownDevice::new(DeviceId([9; 16]));
         device.put(&marks(1), Some(Secret::new("t")));
+        assert!(!device.seal(&ring(), "store", [7; 12]).unwrap().is_lasting());
+        device.make_lasting();
         let sealed = device.seal(&ring(), "store", [7; 12]).unwrap();
+        assert!(sealed.is_lasting());
         assert_eq!(KnownDevice::open(&ring(), "store", sealed.as_str()), Some(device.clone()));
         assert_eq!(KnownDevice::open(&ring(), "forum", sealed.as_str()), None);
         assert_eq!(KnownDevice::open(&KeyRing::new(&[[2; 32]]).unwrap(), "store", sealed.as_str()), None);

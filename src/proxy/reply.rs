@@ -222,7 +222,8 @@ fn lines(site: &Site, change: &CookieChange, presented: &[String]) -> Vec<String
         CookieChange::SetDevice(device) => {
             let (kind, value) = (CookieKind::Device, device.as_str());
             let stale = cookie::stale(names, kind, &arrived, value).into_iter().map(|name| cookie::clear(names, name));
-            stale.chain(cookie::set(names, kind, value, Lifetime::For(DEVICE_AGE))).collect()
+            let lifetime = if device.is_lasting() { Lifetime::For(DEVICE_AGE) } else { Lifetime::Browser };
+            stale.chain(cookie::set(names, kind, value, lifetime)).collect()
         }
     }
 }

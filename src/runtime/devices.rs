@@ -26,7 +26,15 @@ impl Browser {
 
     /// The account signed in; `trust` is the provider's new word for this browser, where it gave one.
     pub(super) fn signed_in(&mut self, trust: Option<Secret>) {
+        if trust.is_some() {
+            self.device.make_lasting();
+        }
         self.device.put(&self.marks, trust);
+    }
+
+    /// The person wishes to stay signed in here.
+    pub(super) fn is_to_stay(&mut self) {
+        self.device.make_lasting();
     }
 }
 

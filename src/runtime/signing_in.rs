@@ -172,6 +172,9 @@ impl Runtime {
         let device = match kind {
             CredentialKind::Bearer => None,
             CredentialKind::Jwt | CredentialKind::Session => {
+                if remember {
+                    browser.is_to_stay();
+                }
                 browser.signed_in(admitted.trust);
                 self.sealed_device(guarded, &browser)
             }
