@@ -8,6 +8,7 @@ use super::{
 };
 use crate::model::answer::{Offer, Problem, ProviderAsks, SignInForm, StepForm, UnsentPage};
 use crate::model::challenge::{MethodChoice, NextStep, Step};
+use crate::model::circle::{Circle, CircleCause};
 use crate::model::reason::Reason;
 use crate::model::return_path::ReturnPath;
 use crate::model::secret::Secret;
@@ -30,6 +31,7 @@ pub fn samples(frame: Frame<'_>) -> Vec<Sample> {
     pages.extend(new_password_pages(frame));
     pages.extend(asks_pages(frame));
     pages.extend(problem_pages(frame));
+    pages.extend(circle_pages(frame));
     pages.extend(unsent_pages(frame));
     pages
 }
@@ -154,6 +156,27 @@ fn asks_pages(frame: Frame<'_>) -> Vec<Sample> {
             (format!("asks-{}", reason.as_str().replace('_', "-")), provider_asks(&view))
         })
         .collect()
+}
+
+fn circle_pages(frame: Frame<'_>) -> Vec<Sample> {
+    let twice = vec!["__Host-vestibule-access".to_owned(), "__Host-vestibule-refresh".to_owned()];
+    [
+        ("no-cookie", CircleCause::NoCookie),
+        ("unencrypted", CircleCause::Unencrypted),
+        ("duplicates", CircleCause::Duplicates(twice)),
+        ("clock", CircleCause::Clock),
+        ("application", CircleCause::Application),
+        ("refused", CircleCause::Refused),
+    ]
+    .into_iter()
+    .map(|(name, cause)| {
+        let (address, onward) = ("https://store.example.com".into(), "/login?return_to=/orders".into());
+        let circle = Some(Circle { cause, address, onward });
+        let problem_shown = Problem { circle, ..Problem::new(Reason::RedirectLoop) };
+        let view = ProblemView { frame, problem: &problem_shown, login_path: Some("/login") };
+        (format!("circle-{name}"), problem(&view))
+    })
+    .collect()
 }
 
 fn problem_pages(frame: Frame<'_>) -> Vec<Sample> {
