@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use crate::model::answer::{Answer, Problem};
-use crate::model::circle::{Circle, CircleCause, GoesRound};
+use crate::model::circle::{Circle, CircleCause, GoesRound, LAST_ROUND};
 use crate::model::cookie::{CookieKind, Presented};
 use crate::model::reason::Reason;
 use crate::model::request::RequestView;
@@ -17,9 +17,6 @@ use crate::model::token::TokenFault;
 use super::facts::{Facts, Known, Question};
 use super::proof;
 use super::{Decision, Outcome, Verdict};
-
-/// The round that is the last; the shell counts those within ten seconds.
-const LAST_ROUND: u32 = 3;
 
 /// `verdict`, which sends a visitor who is not signed in to the form, unless they have been sent there too often.
 pub(super) fn to_the_form<'a>(

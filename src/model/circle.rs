@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// The round that ends a circle, of those within ten seconds.
+pub const LAST_ROUND: u32 = 3;
+
 /// By what the rounds of one visitor are told from those of others. `Debug` keeps the values to itself.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum GoesRound<'a> {

@@ -20,6 +20,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("sign-in.html", include_str!("../../static/sign-in.html")),
     ("sign-out.html", include_str!("../../static/sign-out.html")),
     ("unsent.html", include_str!("../../static/unsent.html")),
+    ("trouble.html", include_str!("../../static/trouble.html")),
     ("two-factor.html", include_str!("../../static/two-factor.html")),
 ];
 

@@ -6,12 +6,11 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::model::circle::LAST_ROUND;
 use crate::model::moment::Moment;
 
 /// Rounds count for so long.
 pub const WITHIN: Duration = Duration::from_secs(10);
-/// The round that ends a circle, and is the last to be counted.
-pub const LAST: u32 = 3;
 /// Visitors and addresses remembered, each for [`WITHIN`]; beyond them the oldest go. About 100 bytes each.
 const MOST: usize = 10_000;
 
@@ -45,7 +44,7 @@ impl Rounds {
         if rounds == 1 {
             counted.begun.push_back((now, key));
         }
-        if rounds >= LAST {
+        if rounds >= LAST_ROUND {
             counted.rounds.remove(&key);
         } else {
             counted.rounds.insert(key, (begun, rounds));

@@ -5,11 +5,13 @@
 #![cfg(test)]
 
 mod addresses;
+mod any_facts;
 mod any_scene;
 mod cookies;
 mod languages;
 mod policy;
 mod scene;
 mod seals;
+mod signing_in;
 mod site;
 mod told;

@@ -8,35 +8,10 @@ use std::time::Duration;
 use vestibule::embedded::passwords::Passwords;
 use vestibule::model::secret::Secret;
 
-use super::support::{Application, Browser, Process, ask, free, run, vestibule};
+use super::support::{Application, Browser, Process, USERS, ask, free, run, store_alone, vestibule};
 
-/// A gateway with an identity server of its own before one application.
 fn config(application: &Application) -> String {
-    let users = concat!(env!("CARGO_MANIFEST_DIR"), "/config/users.toml");
-    format!(
-        r#"
-state_dir = "{{state}}"
-
-[server]
-listen = ["127.0.0.1:0"]
-admin = "{{admin}}"
-
-[providers.main]
-kind = "embedded"
-users = "{users}"
-
-[[sites]]
-name = "store"
-origin = "http://store.localhost:8080"
-application_id = "store"
-upstreams = ["http://{}"]
-
-[[sites.rules]]
-path = "/news/*"
-access = "public"
-"#,
-        application.address()
-    )
+    store_alone(application, USERS, "") + "\n[[sites.rules]]\npath = \"/news/*\"\naccess = \"public\"\n"
 }
 
 fn opened(config: &str) -> String {

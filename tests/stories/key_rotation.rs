@@ -4,33 +4,10 @@ use std::fs;
 
 use vestibule::embedded::passwords::hash_password;
 
-use super::support::{Application, Browser, PASSWORD, Process, SHOPPER, vestibule};
+use super::support::{Application, Browser, PASSWORD, Process, SHOPPER, store_alone, vestibule};
 
 const ACCESS: &str = "vestibule-access";
 const REFRESH: &str = "vestibule-refresh";
-
-fn config(application: &Application, users: &str, further: &str) -> String {
-    format!(
-        r#"
-state_dir = "{{state}}"
-
-[server]
-listen = ["127.0.0.1:0"]
-admin = "{{admin}}"
-
-[providers.main]
-kind = "embedded"
-users = "{users}"
-{further}
-[[sites]]
-name = "store"
-origin = "http://store.localhost:8080"
-application_id = "store"
-upstreams = ["http://{}"]
-"#,
-        application.address()
-    )
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_key_seals_and_the_old_one_still_opens() {
@@ -39,7 +16,7 @@ async fn a_new_key_seals_and_the_old_one_still_opens() {
     let hash = hash_password(PASSWORD).unwrap();
     fs::write(&users, format!("[[users]]\nemail = \"{SHOPPER}\"\npassword = \"{hash}\"\n")).unwrap();
     let application = Application::open().await;
-    let gateway = Process::serve(&config(&application, &users.display().to_string(), "")).await;
+    let gateway = Process::serve(&store_alone(&application, &users.display().to_string(), "")).await;
     let mut browser = Browser::new(gateway.address, "store.localhost:8080");
     assert_eq!(browser.sign_in(SHOPPER, PASSWORD).await.status, 303);
     let before = browser.clone();
@@ -73,7 +50,7 @@ async fn keys_of_the_configuration_are_not_rotated_here() {
     let application = Application::open().await;
     let key = "[cookies]\nkeys = [\"MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXY=\"]\n";
     let users = concat!(env!("CARGO_MANIFEST_DIR"), "/config/users.toml");
-    let gateway = Process::serve(&config(&application, users, key)).await;
+    let gateway = Process::serve(&store_alone(&application, users, key)).await;
     let told = vestibule().args(["keys", "rotate", "--config"]).arg(gateway.config()).output().unwrap();
     let said = String::from_utf8_lossy(&told.stderr).into_owned();
     assert_eq!(told.status.code(), Some(78), "{said}");

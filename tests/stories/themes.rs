@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::support::{Application, Browser, Process, run};
+use super::support::{Application, Browser, Process, USERS, run, store_alone};
 
 const SVG: &str = "<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>";
 
@@ -10,24 +10,8 @@ fn config(application: &Application, folder: &std::path::Path) -> String {
     fs::create_dir_all(folder.join("pages")).unwrap();
     fs::write(folder.join("logo.svg"), SVG).unwrap();
     fs::write(folder.join("pages/style.css"), "h1 { text-transform: none }").unwrap();
-    format!(
+    let theme = format!(
         r##"
-state_dir = "{{state}}"
-
-[server]
-listen = ["127.0.0.1:0"]
-admin = "{{admin}}"
-
-[providers.main]
-kind = "embedded"
-users = "{users}"
-
-[[sites]]
-name = "store"
-origin = "http://store.localhost:8080"
-application_id = "store"
-upstreams = ["http://{at}"]
-
 [sites.theme]
 name = "Lantern & Loom"
 logo = "{folder}/logo.svg"
@@ -36,10 +20,9 @@ language = "de"
 templates = "{folder}/pages"
 links = {{ privacy = "/privacy", forgot_password = "https://id.example.com/forgot" }}
 "##,
-        users = concat!(env!("CARGO_MANIFEST_DIR"), "/config/users.toml"),
-        at = application.address(),
         folder = folder.display(),
-    )
+    );
+    store_alone(application, USERS, "") + &theme
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use vestibule::system::stopwatch;
 
-use super::Browser;
+use super::{Application, Browser};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -143,4 +143,32 @@ impl Drop for Process {
 /// A port that nobody has at the moment.
 pub fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// The people of the shipped users file.
+pub const USERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/users.toml");
+
+/// A configuration for [`Process::serve`]: one store before `application`, an identity server of its own with the people of
+/// the file `users`, and `further` tables. It ends in the site, for more of it.
+pub fn store_alone(application: &Application, users: &str, further: &str) -> String {
+    format!(
+        r#"
+state_dir = "{{state}}"
+
+[server]
+listen = ["127.0.0.1:0"]
+admin = "{{admin}}"
+
+[providers.main]
+kind = "embedded"
+users = "{users}"
+{further}
+[[sites]]
+name = "store"
+origin = "http://store.localhost:8080"
+application_id = "store"
+upstreams = ["http://{}"]
+"#,
+        application.address()
+    )
 }

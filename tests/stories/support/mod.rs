@@ -13,7 +13,7 @@ mod stage;
 mod wire;
 
 pub use application::{Application, Received};
-pub use binary::{Process, free, run, vestibule};
+pub use binary::{Process, USERS, free, run, store_alone, vestibule};
 pub use client::{Browser, Reply, field, raw};
 pub use door::Door;
 pub use held::{Holding, Listening, Nobody};
