@@ -28,24 +28,32 @@ class Browser:
 
     def __init__(self, driver="chromedriver"):
         self.profile = tempfile.mkdtemp(prefix="vestibule-chromium-")
-        # Port 0: the driver chooses, and says which.
-        self.driver = subprocess.Popen(
-            [driver, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
         self.session = None
+        self.start(driver)
         try:
-            for line in self.driver.stdout:
-                if "successfully on port" in line:
-                    self.port = int(line.rstrip(" .\n").rpartition(" ")[2])
-                    break
-            else:
-                raise WebDriverError("chromedriver did not start")
             options = {"args": [*QUIET, f"--user-data-dir={self.profile}"]}
             wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}}
             self.session = self.call("POST", "/session", wanted)["sessionId"]
         except BaseException:
             self.close()
             raise
+
+    def start(self, driver):
+        """On a port of the driver's choice. It takes one for IPv6 and wants the same for IPv4, which may be another's by
+        then: it ends, and chooses again."""
+        said = ""
+        for _ in range(5):
+            self.driver = subprocess.Popen(
+                [driver, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            )
+            for line in self.driver.stdout:
+                if "successfully on port" in line:
+                    self.port = int(line.rstrip(" .\n").rpartition(" ")[2])
+                    return
+                said += line
+            self.driver.wait(10)
+        shutil.rmtree(self.profile, ignore_errors=True)
+        raise WebDriverError(f"chromedriver did not start:\n{said}")
 
     def __enter__(self):
         return self
