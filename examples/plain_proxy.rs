@@ -8,10 +8,6 @@ use pingora::server::Server;
 use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 
-/// The allocator of the gateway, so that the comparison is fair.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 struct Plain {
     upstream: String,
 }
@@ -27,7 +23,7 @@ impl ProxyHttp for Plain {
     }
 }
 
-fn main() -> Result<(), String> {
+pub(crate) fn main() -> Result<(), String> {
     let mut arguments = std::env::args().skip(1);
     let mut next = |what: &str| arguments.next().ok_or(format!("missing {what}: plain_proxy LISTEN UPSTREAM WORKERS"));
     let (listen, upstream, workers) = (next("LISTEN")?, next("UPSTREAM")?, next("WORKERS")?);

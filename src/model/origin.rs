@@ -33,7 +33,7 @@ impl Scheme {
 }
 
 /// A host name or address in lower case, with its port where one was written.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Host {
     /// Lower-case name, IPv4 address, or IPv6 address in brackets.
     pub name: String,

@@ -112,6 +112,9 @@ const MAX_DECODINGS: usize = 6;
 
 /// The path with every escape in it decoded once more; `None` when there is none.
 fn decoded_again(path: &[u8], slashes: EncodedSlashes) -> Option<Vec<u8>> {
+    if !path.contains(&b'%') {
+        return None;
+    }
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;
     let mut changed = false;

@@ -1,6 +1,7 @@
 //! The shell's half of the loop: finds out what `decide` asks for and fills the slot.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -38,32 +39,32 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
     match question {
         Question::Verify(token) => facts.token = checked(runtime.check(caller, token).await),
         Question::LoadSession(id) => facts.session = checked(runtime.session(caller, id).await),
-        Question::Renew(renewable) => facts.renewal = renewal(runtime, caller, renewable).await,
+        Question::Renew(renewable) => facts.renewal = rare(renewal(runtime, caller, renewable)).await,
         Question::RenewPosted(refresh) => {
-            facts.renewal = renewal(runtime, caller, Renewable::posted(&refresh)).await;
+            facts.renewal = rare(renewal(runtime, caller, Renewable::posted(&refresh))).await;
         }
         Question::ReadForm(size) => {
-            facts.form = read(session, limit_of(size, plain), form::login, &mut passage.close).await;
+            facts.form = rare(read(session, limit_of(size, plain), form::login, &mut passage.close)).await;
         }
         Question::ReadStepForm(size) => {
-            facts.step_form = read(session, limit_of(size, plain), form::step, &mut passage.close).await;
+            facts.step_form = rare(read(session, limit_of(size, plain), form::step, &mut passage.close)).await;
         }
         Question::KeepForm { target, refresh, device } => {
             let carried = (refresh, device);
-            facts.kept = kept_form((runtime, caller), session, target, carried, &mut passage.close).await;
+            facts.kept = rare(kept_form((runtime, caller), session, target, carried, &mut passage.close)).await;
         }
         Question::ReturnForm { sealed, sub, login_id } => {
             facts.returned =
-                found(runtime.return_form(caller, &sealed, (&sub, &login_id)).await, Reason::RejectedInput);
+                found(rare(runtime.return_form(caller, &sealed, (&sub, &login_id))).await, Reason::RejectedInput);
         }
         Question::ReadBody => {
-            facts.body = body::call(session, plain).await.map_or_else(Known::Absent, Known::Found);
+            facts.body = rare(body::call(session, plain)).await.map_or_else(Known::Absent, Known::Found);
             passage.close |= !session.is_body_done();
         }
         Question::SignIn { credentials, kind, session: replaced, device: known_as } => {
             let device = device(session);
             let attempt = Attempt { credentials: &credentials, kind, session: replaced, device, known_as };
-            facts.sign_in = tried(runtime.sign_in(caller, attempt).await);
+            facts.sign_in = tried(rare(runtime.sign_in(caller, attempt)).await);
         }
         Question::OpenChallenge { step, challenge } => {
             let opened = runtime.open_challenge(&guarded, step, &challenge).map(Arc::new);
@@ -72,17 +73,23 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
         Question::Continue { opened, answer, kind, session: replaced, device: known_as } => {
             let (challenge, device) = (&opened.challenge, device(session));
             let next = Continuation { challenge, answer: &answer, kind, session: replaced, device, known_as };
-            facts.sign_in = tried(runtime.go_on(caller, next).await);
+            facts.sign_in = tried(rare(runtime.go_on(caller, next)).await);
         }
         Question::SendCode { opened, choice } => {
-            facts.sent = sent(runtime, caller, (&opened.challenge, &choice)).await;
+            facts.sent = rare(sent(runtime, caller, (&opened.challenge, &choice))).await;
         }
         Question::CountRound { by, target } => facts.rounds = rounds((runtime, caller), (by, target), session),
-        Question::SignOut(carried) => facts.sign_out = sign_out(runtime, caller, carried).await,
+        Question::SignOut(carried) => facts.sign_out = rare(sign_out(runtime, caller, carried)).await,
         Question::SignOutPosted { access, refresh } => {
-            facts.sign_out = sign_out(runtime, caller, Carried::posted(access, &refresh)).await;
+            facts.sign_out = rare(sign_out(runtime, caller, Carried::posted(access, &refresh))).await;
         }
     }
+}
+
+/// What few requests wait for. A future is as large as the largest that it may wait for, and is moved whole: this one is
+/// not to be carried along by every request.
+fn rare<F: Future>(work: F) -> Pin<Box<F>> {
+    Box::pin(work)
 }
 
 async fn kept_form(

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
@@ -29,7 +29,8 @@ use super::view::{self, Head, Unfit};
 
 /// [`settle`], and the answer where it panics: one request's fault is not the connection's, nor the program's.
 pub(super) async fn settle_or_fail(session: &mut Session, passage: &mut Passage) -> Option<Answer> {
-    match caught(settle(session, passage)).await {
+    let settled = caught(pin!(settle(session, passage))).await;
+    match settled {
         Ok(settled) => settled,
         Err(Panicked) => {
             // What it said may hold what the request said: it is not repeated.
@@ -46,9 +47,8 @@ pub(super) async fn settle_or_fail(session: &mut Session, passage: &mut Passage)
 #[derive(Debug, PartialEq)]
 struct Panicked;
 
-/// Runs `work`, which is thrown away where it panics.
-async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Panicked> {
-    let mut work = pin!(work);
+/// Runs `work`, which is thrown away where it panics. It is borrowed: what a future owns it is moved with.
+async fn caught<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Result<T, Panicked> {
     // Whatever it left half done, it is not asked again, and the request's own data is all it borrowed.
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
         Ok(polled) => polled.map(Ok),
@@ -256,16 +256,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_ends_the_work_and_nothing_else() {
-        let settled = caught(async {
+        let good = pin!(async {
             tokio::task::yield_now().await;
             7
         });
-        assert_eq!(settled.await, Ok(7));
-        let fallen: Result<(), _> = caught(async {
+        assert_eq!(caught(good).await, Ok(7));
+        let bad = pin!(async {
             tokio::task::yield_now().await;
             panic!("in the middle");
-        })
-        .await;
+        });
+        let fallen: Result<(), _> = caught(bad).await;
         assert_eq!(fallen, Err(Panicked));
     }
 }

@@ -1,12 +1,13 @@
 //! The second half of a request's way: which upstream, and what it is sent.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::http::RequestHeader;
 use pingora::prelude::HttpPeer;
-use pingora::protocols::ALPN;
+use pingora::protocols::{ALPN, TcpKeepalive};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
@@ -25,6 +26,15 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// Asked after 30 s of silence, then twice more.
+const STILL_THERE: TcpKeepalive = TcpKeepalive {
+    idle: Duration::from_secs(30),
+    interval: Duration::from_secs(10),
+    count: 3,
+    #[cfg(target_os = "linux")]
+    user_timeout: Duration::ZERO,
+};
 
 /// The next upstream of the round that has not been tried for this request.
 pub(super) async fn pick(passage: &mut Passage) -> Result<Box<HttpPeer>> {
@@ -51,7 +61,9 @@ pub(super) async fn pick(passage: &mut Passage) -> Result<Box<HttpPeer>> {
     peer.options.total_connection_timeout = Some(limits.upstream_connect);
     peer.options.read_timeout = Some(limits.upstream_idle);
     peer.options.write_timeout = Some(limits.upstream_idle);
-    peer.options.idle_timeout = Some(limits.upstream_idle);
+    // A kept connection lasts until the application ends it, and a timer for each would cost every request: whether the
+    // other end is still there at all, the system finds out.
+    peer.options.tcp_keepalive = (!matches!(upstream, Upstream::Unix { .. })).then_some(STILL_THERE);
     Ok(Box::new(peer))
 }
 

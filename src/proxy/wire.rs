@@ -42,11 +42,8 @@ const METHOD: u8 = 1;
 const TARGET: u8 = 2;
 const VERSION: u8 = 3;
 const CARRIAGE_RETURN: u8 = 4;
-/// In the fields: within a line, and at the start of one.
-const FIELD: u8 = 5;
-const NEXT_FIELD: u8 = 6;
-/// In the body, or in what follows it.
-const BEHIND: u8 = 7;
+/// Behind the request line, or past what is wrong with it.
+const BEHIND: u8 = 5;
 
 /// How long Pingora has to notice that a stream has ended.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -109,44 +106,47 @@ impl Wire {
         if self.ended.load(Ordering::Acquire) { Err(std::io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
     }
 
+    /// Takes in bytes of a head. Of its fields only their number counts here, and their size.
     fn look_at(&self, bytes: &[u8]) {
-        let mut state = self.state.load(Ordering::Relaxed);
-        if state == BEHIND || bytes.is_empty() {
+        if bytes.is_empty() || self.head_read.load(Ordering::Relaxed) {
             return;
         }
-        let (mut lines, mut rest) = (0, bytes);
-        while let Some((&byte, after)) = rest.split_first() {
-            rest = after;
+        let mut state = self.state.load(Ordering::Relaxed);
+        for &byte in bytes {
             state = match (state, byte) {
+                (BEHIND, _) => break,
                 // Empty lines before a request line are passed over (RFC 9112, section 2.2).
                 (BEFORE, b'\r' | b'\n') => BEFORE,
                 (METHOD, b' ') => TARGET,
                 (TARGET, b' ') => VERSION,
                 (VERSION, b'\r') => CARRIAGE_RETURN,
-                (METHOD | VERSION | CARRIAGE_RETURN | FIELD, b'\n') | (NEXT_FIELD, b'\r') => NEXT_FIELD,
-                (NEXT_FIELD, b'\n') => BEHIND,
-                (NEXT_FIELD | FIELD, _) => {
-                    // Most of a head: of its fields only their number counts here.
-                    rest = rest.get(memchr::memchr(b'\n', rest).unwrap_or(rest.len())..).unwrap_or_default();
-                    FIELD
-                }
+                (METHOD | VERSION | CARRIAGE_RETURN, b'\n') => BEHIND,
                 // What has no place in a request's target (RFC 3986, appendix A), and Pingora would escape or, with `#`,
                 // cut off; then a second space.
                 (TARGET, b'"' | b'#' | b'<' | b'>' | b'\\' | 0..=0x20 | 0x7f..) | (VERSION | CARRIAGE_RETURN, b' ') => {
-                    self.condemn()
+                    self.malformed.store(true, Ordering::Relaxed);
+                    BEHIND
                 }
                 (BEFORE, _) => METHOD,
                 (same, _) => same,
             };
-            lines += usize::from(byte == b'\n');
-            if state == BEHIND {
-                break;
-            }
         }
-        let looked_at = bytes.len() - rest.len();
         self.state.store(state, Ordering::Relaxed);
-        self.head_lines.fetch_add(lines, Ordering::Relaxed);
-        self.head_bytes.fetch_add(looked_at, Ordering::Relaxed);
+        self.count(bytes);
+        if self.is_overfull() {
+            // Not by a body that came along with the last of the head, and has lines of its own.
+            self.uncount(past_the_head(bytes));
+        }
+    }
+
+    fn count(&self, bytes: &[u8]) {
+        self.head_lines.fetch_add(lines(bytes), Ordering::Relaxed);
+        self.head_bytes.fetch_add(bytes.len(), Ordering::Relaxed);
+    }
+
+    fn uncount(&self, bytes: &[u8]) {
+        self.head_lines.fetch_sub(lines(bytes), Ordering::Relaxed);
+        self.head_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
     }
 
     /// How the last head was refused unread, if it was.
@@ -161,15 +161,21 @@ impl Wire {
         (!self.head_read.load(Ordering::Relaxed)).then(|| self.refusal.get_or_init(refused))
     }
 
-    fn condemn(&self) -> u8 {
-        self.malformed.store(true, Ordering::Relaxed);
-        FIELD
-    }
-
     /// Whether a head that could not be read is larger than any that is taken.
     fn is_overfull(&self) -> bool {
         self.head_lines.load(Ordering::Relaxed) > MOST_LINES || self.head_bytes.load(Ordering::Relaxed) > MOST_BYTES
     }
+}
+
+fn lines(bytes: &[u8]) -> usize {
+    memchr::memchr_iter(b'\n', bytes).count()
+}
+
+/// What follows the empty line that ends a head, if that is here.
+fn past_the_head(bytes: &[u8]) -> &[u8] {
+    let ends = memchr::memchr_iter(b'\n', bytes).filter_map(|at| bytes.get(at + 1..));
+    let mut past = ends.filter_map(|next| next.strip_prefix(b"\r\n").or_else(|| next.strip_prefix(b"\n")));
+    past.next().unwrap_or_default()
 }
 
 fn ready_when(so: bool) -> Poll<()> {
@@ -339,6 +345,27 @@ mod tests {
         assert!(tokio::time::timeout(within * 10, wire.head_overdue(within)).await.is_err(), "nothing has come");
         wire.look_at(b"GET /");
         assert!(tokio::time::timeout(within * 1000, wire.head_overdue(within)).await.is_ok(), "half a head has come");
+    }
+
+    #[test]
+    fn a_head_is_overfull_by_its_own_lines_only() {
+        let overfull = |head: &str, cut: usize| {
+            let (wire, (left, right)) = (Wire::default(), head.as_bytes().split_at(cut));
+            wire.look_at(left);
+            wire.look_at(right);
+            wire.is_overfull()
+        };
+        let fields = |count: usize| "a: b\r\n".repeat(count);
+        let bad = format!("GET / HTTP/1.1\r\n(: no name\r\n{}\r\n", fields(9));
+        for body in ["\n".repeat(200), "x".repeat(40_000)] {
+            assert!(!overfull(&format!("{bad}{body}"), 20));
+            assert!(!overfull(&format!("{}{body}", bad.replace('\r', "")), 0));
+        }
+        for cut in [0, 9, 400] {
+            assert!(overfull(&format!("GET / HTTP/1.1\r\n{}\r\n", fields(101)), cut), "{cut}");
+            assert!(!overfull(&format!("GET / HTTP/1.1\r\n{}\r\n", fields(100)), cut), "{cut}");
+            assert!(overfull(&format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "x".repeat(33_000)), cut), "{cut}");
+        }
     }
 
     #[test]

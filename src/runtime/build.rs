@@ -1,7 +1,7 @@
 //! From settings to a runtime: opens no socket, spawns nothing, and takes over from the previous one what did not
 //! change.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -60,7 +60,7 @@ pub fn build(settings: Settings, previous: Option<&Runtime>, clock: Clock) -> Re
         providers.insert(name.clone(), vouching);
     }
     let mut sites = Vec::with_capacity(settings.sites.len());
-    let mut by_host = HashMap::new();
+    let mut by_host = BTreeMap::new();
     for site in &settings.sites {
         let provider =
             providers.get(&site.provider).ok_or_else(|| BuildFault(format!("site {} names no provider", site.name)))?;

@@ -56,7 +56,8 @@ impl Runtime {
         let generation = guarded.provider.keys.current().map_or(0, |keys| keys.generation());
         let (visitor, label) = match guarded.tokens.get(token, generation, now) {
             Some(visitor) => (visitor, TokenCheck::Remembered),
-            None => (self.verify_and_remember(guarded, token, now).await?, TokenCheck::Valid),
+            // In a box: a remembered token is not to carry this along.
+            None => (Box::pin(self.verify_and_remember(guarded, token, now)).await?, TokenCheck::Valid),
         };
         // Asked at every look, so that a sign-out needs to find nothing in any cache.
         if self.shared.store.is_revoked(guarded.provider.realm(), &visitor.session, now) {

@@ -4,7 +4,7 @@
 //! the numbers, the renewals in flight) is carried over. A request takes one `Arc<Runtime>` and sees one
 //! configuration from start to end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -92,7 +92,7 @@ pub struct Runtime {
     shared: Arc<Shared>,
     providers: HashMap<String, Arc<Vouching>>,
     sites: Vec<Arc<Guarded>>,
-    by_host: HashMap<Host, Arc<Guarded>>,
+    by_host: BTreeMap<Host, Arc<Guarded>>,
     sealing: SealingKeys,
     /// Makes the marks of accounts on devices, one for each key that seals, in their order.
     device_marks: Vec<ThrottleKeys>,

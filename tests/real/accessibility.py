@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Whether everybody can use the gateway's own pages: accessibility.py VESTIBULE_BINARY [WORD...].
 
-axe-core in Chromium judges every page in every state (`src/pages/samples.rs`, written by `examples/pages`, which lies beside the binary), by
+axe-core in Chromium judges every page in every state (`src/pages/samples.rs`, written by `examples/pages`), by
 day and by night, on a telephone and a desk, in German (long), Arabic (from the right) and English, without and with a theme; then what
 a person meets at the running gateway. Beyond axe: the keyboard, the ring around what it is at, the size of what is pressed, narrow
 windows, and what the visitor's system asks for. Words choose states by name. Prints `N passed, N failed`; leaves pictures in
@@ -19,6 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import npm  # noqa: E402
 from demo import PRIVATE, SCREENSHOTS, Demo, fill_in, sign_in  # noqa: E402
+from gateway import example  # noqa: E402
 from webdriver import Browser, until  # noqa: E402
 
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -74,8 +75,7 @@ return [e.id || e.className || e.tagName, e.matches(':focus-visible'), style.out
 
 def pages(binary, folder):
     """Every page in every state, as files; the policy of the gateway's own pages goes along."""
-    maker = Path(binary).resolve().parent / "examples" / "pages"
-    subprocess.run([str(maker), folder], check=True)
+    subprocess.run([str(example(binary, "pages")), folder], check=True)
 
     class Pages(http.server.SimpleHTTPRequestHandler):
         def end_headers(self):

@@ -2,6 +2,7 @@
 library only; the measurements in scripts/bench use it too."""
 
 import http.client
+import os
 import re
 import socket
 import subprocess
@@ -42,6 +43,12 @@ application_id = "85a03867-dccf-4882-adde-1a79aeec50df"
 upstreams = ["http://127.0.0.1:{upstream}"]
 credential = "session"
 """
+
+
+def example(binary, name):
+    """The example program of that name: in the directory `EXAMPLES`, else beside the binary."""
+    directory = os.environ.get("EXAMPLES") or Path(binary).resolve().parent / "examples"
+    return Path(directory).resolve() / name
 
 
 def free_port():

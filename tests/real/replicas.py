@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Three gateways and one Redis that act as one: replicas.py VESTIBULE_BINARY [ROUNDS].
 
-The example `identity_server` must have been built beside the binary.
+The example `identity_server` must have been built, beside the binary or in the directory `EXAMPLES`.
 Prints `N passed, N failed`.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from crowd import application, ask, cookies_of, head_of  # noqa: E402
-from gateway import EMAIL, Served, free_port, write_users  # noqa: E402
+from gateway import EMAIL, Served, example, free_port, write_users  # noqa: E402
 
 HOST = "localhost:8080"
 # Whole seconds: one that lives for one may have ended when it arrives.
@@ -317,7 +317,7 @@ async def play(binary, identity_server, rounds):
 
 def main():
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 10
-    identity_server = Path(sys.argv[1]).parent / "examples" / "identity_server"
+    identity_server = example(sys.argv[1], "identity_server")
     sys.exit(0 if asyncio.run(play(sys.argv[1], identity_server, rounds)) else 1)
 
 
