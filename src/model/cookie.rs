@@ -91,10 +91,14 @@ impl CookieNames {
 
     /// Whose cookie `name` is, and which piece of it; `None` for a cookie that is not the gateway's.
     fn owner(&self, name: &[u8]) -> Option<(CookieKind, Option<usize>)> {
-        CookieKind::ALL.into_iter().find_map(|kind| match name.strip_prefix(self.of(kind).as_bytes())? {
-            [] => Some((kind, None)),
-            [b'.', digit @ b'0'..=b'9'] => Some((kind, Some(usize::from(digit - b'0')))),
-            _ => None,
+        // Names are told apart by their length first: most are neither of the two that one of ours can have.
+        let of_length = |kind: &CookieKind| matches!(name.len().wrapping_sub(self.of(*kind).len()), 0 | 2);
+        CookieKind::ALL.into_iter().filter(of_length).find_map(|kind| {
+            match name.strip_prefix(self.of(kind).as_bytes())? {
+                [] => Some((kind, None)),
+                [b'.', digit @ b'0'..=b'9'] => Some((kind, Some(usize::from(digit - b'0')))),
+                _ => None,
+            }
         })
     }
 
