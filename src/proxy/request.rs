@@ -47,7 +47,7 @@ pub(super) async fn settle_or_fail(session: &mut Session, passage: &mut Passage)
 #[derive(Debug, PartialEq)]
 struct Panicked;
 
-/// Runs `work`, which is thrown away where it panics. It is borrowed: what a future owns it is moved with.
+/// Runs `work`, which is thrown away where it panics. It is borrowed: this future would be twice as large if it owned it.
 async fn caught<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Result<T, Panicked> {
     // Whatever it left half done, it is not asked again, and the request's own data is all it borrowed.
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
