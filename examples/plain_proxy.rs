@@ -1,4 +1,5 @@
 //! The smallest Pingora proxy to one upstream: what `scripts/bench.sh` measures the gateway against.
+//! On the system's allocator, as Pingora's guide has it; `plain_proxy_mimalloc` is the same on the gateway's.
 //!
 //! `plain_proxy LISTEN UPSTREAM WORKERS`, for instance `plain_proxy 127.0.0.1:9001 127.0.0.1:9000 1`.
 

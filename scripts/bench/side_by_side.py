@@ -28,12 +28,12 @@ PLAIN, SIGNED_IN, SESSION = "plain Pingora", "vestibule, signed in", "vestibule,
 CONNECTIONS = 16
 WORKERS = 1
 MAX_RATIO = 1.10
-# Where the measured programs run, and where all else does.
-CORES = sorted(os.sched_getaffinity(0))
-ONE_CORE, OTHER_CORES = set(CORES[:1]), set(CORES[1:] or CORES)
 # Of a session to a token.
 MAX_SESSION_RATIO = 1.10
 MAX_IDLE_MIB = 20.0
+# Where the measured programs run, and where all else does.
+CORES = sorted(os.sched_getaffinity(0))
+ONE_CORE, OTHER_CORES = set(CORES[:1]), set(CORES[1:] or CORES)
 
 
 def fill(template, **words):
@@ -122,9 +122,7 @@ def start_vestibule(binary, directory, upstream):
     # Every round signs in anew, outside of what is measured: no round meets a renewal.
     signed_in = Program(SIGNED_IN, gateway.process, gateway.port, host=host, cookie=gateway.sign_in)
     rooms = f"sessions.localhost:{gateway.port}"
-    session = Program(
-        SESSION, gateway.process, gateway.port, host=rooms, cookie=lambda: gateway.sign_in(rooms)
-    )
+    session = Program(SESSION, gateway.process, gateway.port, host=rooms, cookie=lambda: gateway.sign_in(rooms))
     public = Program("vestibule, public", gateway.process, gateway.port, path="/public", host=host, cookie=gateway.sign_in)
     return signed_in, session, public
 
