@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import npm  # noqa: E402
-from demo import PRIVATE, SCREENSHOTS, Demo, fill_in, sign_in  # noqa: E402
+from demo import PRIVATE, SCREENSHOTS, Demo, sign_in, submit  # noqa: E402
 from gateway import example  # noqa: E402
 from webdriver import Browser, until  # noqa: E402
 
@@ -203,7 +203,7 @@ def live(judge, demo):
         browser.goto(site + PRIVATE)
         judge.note(f"live form, {language}", [] if browser.text("h1") == heading else [browser.text("h1")])
         judge.page(f"live form, {language}")
-        fill_in(browser, "wrong", f"{language}@example.com")
+        submit(browser, "wrong", f"{language}@example.com")
         until(lambda: browser.has("[role=alert]"), what="a word about what went wrong")
         focused = browser.script("return document.activeElement.id")
         judge.note(f"live focus after a wrong password, {language}", [] if focused == "password" else [focused])
@@ -222,12 +222,12 @@ def live(judge, demo):
     until(lambda: not browser.has("form"), what="a sign-out by keyboard")
     for email, name in [("twofactor@example.com", "second factor"), ("newpassword@example.com", "new password")]:
         browser.goto(site + PRIVATE)
-        fill_in(browser, email=email)
+        submit(browser, email=email)
         until(lambda: not browser.has("#loginId"), what=f"the page that asks for a {name}")
         judge.page(f"live {name}, en")
     browser.goto(site + PRIVATE)
     for _ in range(8):
-        fill_in(browser, "wrong", "throttled@example.com")
+        submit(browser, "wrong", "throttled@example.com")
         until(lambda: browser.has("[role=alert]"), what="a word about what went wrong")
     judge.page("live throttled, en")
 

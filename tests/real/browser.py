@@ -12,8 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from demo import (  # noqa: E402
-    ACCESS, EMAIL, PASSWORD, PRIVATE, REFRESH, SCREENSHOTS, SESSION, SUBMIT, Demo, asks_to_sign_in, fetch_status, fill_in,
-    looks, path_of, saved, sign_in, status_of_page,
+    ACCESS, EMAIL, PASSWORD, PRIVATE, REFRESH, SCREENSHOTS, SESSION, SUBMIT, Demo, asks_to_sign_in, fetch_status, looks,
+    path_of, saved, sign_in, status_of_page, submit,
 )
 from one_page import (  # noqa: E402
     APP, a_page_that_another_person_goes_on_with, a_script_in_the_page_finds_no_token,
@@ -37,12 +37,12 @@ def signing_in(browser, demo):
 
 def a_wrong_password(browser, demo):
     browser.goto(demo.sites["store"] + PRIVATE)
-    fill_in(browser, "not the password")
+    submit(browser, "not the password")
     until(lambda: browser.has("[role=alert]"), what="a word about what went wrong")
     assert browser.value("#loginId") == EMAIL, "the typed name is lost"
     assert browser.value("#password") == "", "the password came back"
     assert ACCESS not in browser.cookies()
-    fill_in(browser)
+    submit(browser)
     until(lambda: path_of(browser) == PRIVATE, what="the page first asked for")
 
 
@@ -57,7 +57,7 @@ def signing_in_without_script(browser, demo):
     assert not browser.has(".reveal:not([hidden])"), "the form's script ran"
     browser.type("#loginId", EMAIL)
     browser.type("#password", PASSWORD)
-    browser.click(SUBMIT)
+    browser.leave(SUBMIT)
     until(lambda: path_of(browser) == PRIVATE + "?coupon=a%26b", what="the page first asked for, with its query")
 
 
@@ -70,7 +70,7 @@ def no_one_lands_on_a_favicon(browser, demo):
     status, redirected = fetch_status(browser, PRIVATE)
     assert (status, redirected) == (401, False), "a fetch is redirected to a form"
     assert asks_to_sign_in(browser, site + PRIVATE)
-    fill_in(browser)
+    submit(browser)
     until(lambda: path_of(browser) == PRIVATE, what="the page first asked for")
 
 
@@ -81,7 +81,7 @@ def only_an_admin_sees_the_stock(browser, demo):
     assert (path_of(browser), status_of_page(browser)) == ("/admin/", 403)
     assert "this page is for others" in browser.text()
     browser.goto(site + "/logout")
-    browser.click(SUBMIT)
+    browser.leave(SUBMIT)
     until(lambda: path_of(browser) == "/", what="the page after signing out")
     sign_in(browser, site, "/admin/", "admin@example.com")
     assert status_of_page(browser) == 200
@@ -96,7 +96,7 @@ def totp(secret="KZSXG5DJMJ2WYZJAMRSW23ZAORXXI4BB"):
 
 def asked_for_a_second_factor(browser, site):
     browser.goto(site + PRIVATE + "?coupon=a%26b")
-    fill_in(browser, email="twofactor@example.com")
+    submit(browser, email="twofactor@example.com")
     until(lambda: browser.has("#code"), what="the form for a code")
     assert status_of_page(browser) == 401
     assert not {ACCESS, REFRESH} & browser.cookies().keys(), "signed in by half"
@@ -108,15 +108,15 @@ def an_account_with_a_second_factor(browser, demo):
     asked_for_a_second_factor(browser, site)
     browser.type("#code", "000000")
     browser.click("input[name=trust]")
-    browser.click("form:has(#code) " + SUBMIT)
+    browser.leave("form:has(#code) " + SUBMIT)
     until(lambda: browser.has("[role=alert]"), what="a word about the wrong code")
     assert browser.value("#code") == "" and browser.script("return document.querySelector('[name=trust]').checked")
     looks(browser, "wrong-code")
     browser.type("#code", totp()[:3] + " " + totp()[3:])
-    browser.click("form:has(#code) " + SUBMIT)
+    browser.leave("form:has(#code) " + SUBMIT)
     until(lambda: path_of(browser) == there, what="the page first asked for, with its query")
     browser.goto(site + "/logout")
-    browser.click(SUBMIT)
+    browser.leave(SUBMIT)
     until(lambda: path_of(browser) == "/", what="the page after signing out")
     sign_in(browser, site, PRIVATE, "twofactor@example.com")
 
@@ -128,33 +128,33 @@ def a_code_by_mail_without_script(browser, demo):
     browser.goto(site + PRIVATE)
     browser.type("#loginId", "twofactor@example.com")
     browser.type("#password", PASSWORD)
-    browser.click(SUBMIT)
+    browser.leave(SUBMIT)
     until(lambda: browser.has("#code"), what="the form for a code")
     before = set(demo.messages())
-    browser.click("form:has([name=choice]) " + SUBMIT)
+    browser.leave("form:has([name=choice]) " + SUBMIT)
     until(lambda: browser.has("[role=status]"), what="the word that a code is on its way")
     looks(browser, "code-sent")
     message = (set(demo.messages()) - before).pop().read_text()
     browser.type("#code", re.search(r"\b\d{6}\b", message.split("\n\n", 1)[1])[0])
-    browser.click("form:has(#code) " + SUBMIT)
+    browser.leave("form:has(#code) " + SUBMIT)
     until(lambda: path_of(browser) == PRIVATE, what="the page first asked for")
 
 
 def an_account_that_needs_a_new_password(browser, demo):
     site = demo.sites["store"]
     browser.goto(site + PRIVATE)
-    fill_in(browser, email="newpassword@example.com")
+    submit(browser, email="newpassword@example.com")
     until(lambda: browser.has("input[autocomplete=new-password]"), what="the form for a new password")
     assert status_of_page(browser) == 401 and "ask you to choose a new password" in browser.text()
     browser.type("#password", "short")
-    browser.click(SUBMIT)
+    browser.leave(SUBMIT)
     until(lambda: browser.has(".rules li"), what="the rules that it breaks")
     assert browser.value("#password") == "", "the password came back"
     looks(browser, "password-rules")
     browser.type("#password", "a lantern by the porch")
     browser.click(".reveal")
     assert browser.script("return document.querySelector('#password').type") == "text"
-    browser.click("form " + SUBMIT)
+    browser.leave("form " + SUBMIT)
     until(lambda: path_of(browser) == PRIVATE, what="the page first asked for")
     assert "newpassword@example.com" in browser.source()
 
@@ -194,10 +194,10 @@ def two_tabs_with_forms(browser, demo):
     second = browser.new_tab()
     assert asks_to_sign_in(browser, site + PRIVATE)
     browser.switch(first)
-    fill_in(browser)
+    submit(browser)
     until(lambda: path_of(browser) == PRIVATE, what="the first tab's page")
     browser.switch(second)
-    fill_in(browser)
+    submit(browser)
     until(lambda: path_of(browser) == PRIVATE, what="the second tab's page")
 
 
@@ -207,7 +207,7 @@ def signing_out(browser, demo):
     before = browser.cookies()
     browser.goto(site + "/logout")
     assert ACCESS in browser.cookies(), "looking at the page signed out"
-    browser.click(SUBMIT)
+    browser.leave(SUBMIT)
     until(lambda: path_of(browser) == "/", what="the page after signing out")
     assert not {ACCESS, REFRESH} & browser.cookies().keys(), "cookies stayed"
     for _ in range(3):
@@ -248,7 +248,7 @@ def a_session_at_the_forum(browser, demo):
         assert (path_of(browser) == "/posts") == (old is second), "the wrong session is alive"
     browser.set_cookie(saved(second, REFRESH))
     browser.goto(site + "/logout")
-    browser.click(SUBMIT)
+    browser.leave(SUBMIT)
     until(lambda: path_of(browser) == "/", what="the page after signing out")
     for names in (SESSION,), (REFRESH,), (SESSION, REFRESH):
         browser.forget_cookies()
@@ -264,13 +264,13 @@ def what_was_written_is_not_lost(browser, demo):
 
     def write(title):
         if asks_to_sign_in(browser, site + "/posts"):
-            fill_in(browser)
+            submit(browser)
             until(lambda: path_of(browser) == "/posts", what="the forum")
         browser.type("#title", title)
         browser.script("document.querySelector('#text').value = arguments[0]", text)
         # In another tab.
         assert browser.later("fetch('/logout', {method: 'POST', redirect: 'manual'}).then(() => arguments[0](true))")
-        browser.click(".write button")
+        browser.leave(".write button")
         until(lambda: browser.has("input[name=unsent]"), what="the form in which the post waits")
         assert "not lost" in browser.text("#trouble")
 
@@ -279,20 +279,17 @@ def what_was_written_is_not_lost(browser, demo):
         return browser.script("return [...document.querySelectorAll('.threads a')].map(a => a.textContent)")
 
     write("Two lanterns")
-    fill_in(browser)
+    submit(browser)
     until(lambda: browser.has(".written"), what="the step before it is sent")
     looks(browser, "unsent-offer")
-    browser.click(SUBMIT)
+    browser.leave(SUBMIT)
     until(lambda: path_of(browser).startswith("/posts"), what="the forum again")
     assert posts().count("Two lanterns") == 1
-    browser.click(".threads a")
+    browser.leave(".threads a")
     shown = browser.script("return document.querySelector('.post .text').textContent")
     assert shown.replace("\r\n", "\n") == text, shown
     write("Two baskets")
-    browser.script("document.querySelector('#loginId').value = ''")
-    browser.type("#loginId", "admin@example.com")
-    browser.type("#password", PASSWORD)
-    browser.click(SUBMIT)
+    submit(browser, email="admin@example.com")
     until(lambda: browser.has(".written"), what="the page with the text for copying")
     looks(browser, "unsent-another")
     assert not browser.has("form") and browser.value("#written-2").replace("\r\n", "\n") == text
@@ -303,12 +300,12 @@ def our_pages_in_every_size_and_light(browser, demo):
     site = demo.sites["store"]
     assert asks_to_sign_in(browser, site + PRIVATE)
     looks(browser, "sign-in")
-    fill_in(browser, "not the password")
+    submit(browser, "not the password")
     until(lambda: browser.has("[role=alert]"), what="a word about what went wrong")
     looks(browser, "wrong-password")
     for account in ("twofactor", "newpassword"):
         browser.goto(site + "/login")
-        fill_in(browser, email=f"{account}@example.com")
+        submit(browser, email=f"{account}@example.com")
         until(lambda: browser.has("#code, [autocomplete=new-password]"), what=f"the form for {account}")
         looks(browser, account)
     for status, path in (400, "/products%2Fx"), (404, "/_vestibule/nothing"):
@@ -344,7 +341,7 @@ def the_applications_in_every_size_and_light(browser, demo):
     looks(browser, "app-form")
     for name, site, inside in ("product", store, "/products/"), ("thread", forum, "/posts/"):
         browser.goto(site + ("/" if name == "product" else "/posts"))
-        browser.click(f"a[href^='{inside}']")
+        browser.leave(f"a[href^='{inside}']")
         until(lambda: path_of(browser).startswith(inside), what=f"a {name}")
         looks(browser, name)
 

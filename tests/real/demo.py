@@ -74,13 +74,17 @@ def fill_in(browser, password=PASSWORD, email=EMAIL):
     browser.script("document.querySelector('#loginId').value = ''")
     browser.type("#loginId", email)
     browser.type("#password", password)
-    browser.click(SUBMIT)
+
+
+def submit(browser, password=PASSWORD, email=EMAIL):
+    fill_in(browser, password, email)
+    browser.leave(SUBMIT)
 
 
 def sign_in(browser, site, path=PRIVATE, email=EMAIL):
     browser.goto(site + path)
     until(lambda: path_of(browser).startswith("/login"), what="the sign-in form")
-    fill_in(browser, email=email)
+    submit(browser, email=email)
     until(lambda: path_of(browser) == path, what=f"{path} after signing in")
     assert email in browser.source(), "the application was not told who signed in"
 

@@ -16,6 +16,7 @@ def sign_in_at_the_app(browser, site):
     browser.goto(site + APP)
     until(lambda: browser.has("#door[open]"), what="the page's own form")
     fill_in(browser)
+    browser.click(SUBMIT)
     until(lambda: cart_is_shown(browser) == "Your cart, shopper", what="the cart")
 
 
@@ -31,6 +32,7 @@ def a_shop_in_one_page(browser, demo):
     until(lambda: browser.has("#door[open]"), what="the page's own form")
     assert calls_of(browser) == ["GET /api/user\n404"], calls_of(browser)
     fill_in(browser, "not the password")
+    browser.click(SUBMIT)
     until(lambda: browser.has("#trouble:not([hidden])"), what="a word about what went wrong")
     assert "not right" in browser.text("#trouble")
     assert (browser.value("#loginId"), browser.value("#password")) == (EMAIL, ""), "the name is lost, or the password kept"
@@ -61,6 +63,7 @@ def a_session_that_ends_under_a_page(browser, demo):
     a_call_meets_the_end(browser, demo.sites["store"])
     looks(browser, "app-ended")
     fill_in(browser)
+    browser.click(SUBMIT)
     until(lambda: cart_is_shown(browser) and browser.text("#lines output") == "2", what="the call that was not lost")
 
 
@@ -68,6 +71,7 @@ def a_page_that_another_person_goes_on_with(browser, demo):
     """What the first wanted is not done in the second's name."""
     a_call_meets_the_end(browser, demo.sites["store"])
     fill_in(browser, email="admin@example.com")
+    browser.click(SUBMIT)
     until(lambda: "admin" in browser.text("#heading"), what="the other person's cart")
     changes = [call for call in calls_of(browser) if "POST /app-demo/data/cart" in call]
     assert len(changes) == 2, f"the call was made again: {changes}"
@@ -80,7 +84,7 @@ def a_call_meets_the_end(browser, site):
     first = browser.tab()
     browser.new_tab()
     browser.goto(site + "/logout")
-    browser.click(SUBMIT)
+    browser.leave(SUBMIT)
     until(lambda: path_of(browser) == "/", what="the sign-out in another tab")
     browser.switch(first)
     browser.click("#lines [data-product=moss-blanket][data-change=add]")

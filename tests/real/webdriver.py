@@ -112,6 +112,12 @@ class Browser:
     def click(self, css):
         self.command("POST", f"/element/{self.find(css)}/click")
 
+    def leave(self, css):
+        """Clicks what leads to another page and waits for that one: until it is there, questions are answered by the old one."""
+        old = self.find("html")
+        self.click(css)
+        until(lambda: self.find("html") != old, what=f"another page after a click on {css}")
+
     def press(self, key):
         """One key, for whatever has the focus; names as in W3C WebDriver, section 17.4.2."""
         actions = [{"type": kind, "value": key} for kind in ("keyDown", "keyUp")]
