@@ -7,7 +7,7 @@ use std::sync::Arc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use vestibule::decide::{Decision, Facts, Known, Question, Verdict, decide, forward};
-use vestibule::model::cookie::{PresentedCookies, for_upstream};
+use vestibule::model::cookie::PresentedCookies;
 use vestibule::model::identity::Identity;
 use vestibule::model::moment::Moment;
 use vestibule::model::request::{BearerTokens, Marks, RequestView};
@@ -91,9 +91,6 @@ fn heads(bench: &mut Criterion) {
     });
     bench.bench_function("cookies, read", |timer| {
         timer.iter(|| PresentedCookies::read(&site.cookies, std::iter::once(black_box(field.as_str()))));
-    });
-    bench.bench_function("cookies, for the upstream", |timer| {
-        timer.iter(|| for_upstream(&site.cookies, std::iter::once(black_box(field.as_bytes()))));
     });
     let names = "host user-agent accept accept-language accept-encoding cookie referer connection dnt priority \
                  sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site \

@@ -60,7 +60,11 @@ pub fn explain(site: &Site, target: &Target<'_>, method: &Method, roles: &[Strin
     let with_role = if roles.is_empty() { demand.roles.iter().take(1).cloned().collect() } else { roles.to_vec() };
     Explanation {
         site: site.name.clone(),
-        rule: if own { "own endpoint".into() } else { demand.pattern.unwrap_or("default_access").into() },
+        rule: if own {
+            "own endpoint".into()
+        } else {
+            demand.pattern.map_or("default_access", |pattern| pattern).into()
+        },
         access: if own { Access::Public.as_str() } else { demand.access.as_str() },
         signed_out: fate(site, target, method, None),
         signed_in: fate(site, target, method, Some(with_role)),

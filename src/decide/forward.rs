@@ -21,8 +21,8 @@ pub fn removals(site: &Site, headers: &HeaderMap) -> Vec<HeaderName> {
 pub struct Chain {
     /// The rightmost address that is not a trusted proxy.
     pub client: IpAddr,
-    /// The value of `X-Forwarded-For` for the application.
-    pub forwarded_for: String,
+    /// The value of `X-Forwarded-For` for the application; `None` where that is the peer alone.
+    pub forwarded_for: Option<String>,
     /// Whether the peer's own `Forwarded` chain may be kept.
     pub peer_is_trusted: bool,
 }
@@ -33,9 +33,7 @@ pub fn chain<'a>(peer: IpAddr, fields: impl DoubleEndedIterator<Item = &'a str>,
     let peer = peer.to_canonical();
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     if !is_trusted(&peer) {
-        let mut forwarded_for = String::with_capacity(MOST_LETTERS);
-        push_address(&mut forwarded_for, peer);
-        return Chain { client: peer, forwarded_for, peer_is_trusted: false };
+        return Chain { client: peer, forwarded_for: None, peer_is_trusted: false };
     }
     let mut client = peer;
     let mut kept: Vec<&str> = fields.flat_map(|field| field.split(',')).map(str::trim_ascii).collect();
@@ -48,11 +46,12 @@ pub fn chain<'a>(peer: IpAddr, fields: impl DoubleEndedIterator<Item = &'a str>,
             break;
         }
     }
-    let mut forwarded_for = kept.join(", ");
-    if !forwarded_for.is_empty() {
-        forwarded_for.push_str(", ");
-    }
-    push_address(&mut forwarded_for, peer);
+    let forwarded_for = (!kept.is_empty()).then(|| {
+        let mut all = kept.join(", ");
+        all.push_str(", ");
+        push_address(&mut all, peer);
+        all
+    });
     Chain { client, forwarded_for, peer_is_trusted: true }
 }
 
@@ -83,6 +82,14 @@ pub fn forwarded(before: Option<&str>, peer: IpAddr, rest: &str) -> String {
     value.push_str(close);
     value.push_str(rest);
     value
+}
+
+/// An address as text.
+#[must_use]
+pub fn address(address: IpAddr) -> String {
+    let mut text = String::with_capacity(MOST_LETTERS);
+    push_address(&mut text, address);
+    text
 }
 
 /// The longest address as text.
@@ -123,8 +130,9 @@ mod tests {
 
     fn believed(peer: &str, fields: &[&str], trusted: &[&str]) -> (String, String) {
         let trusted: Vec<IpNet> = trusted.iter().map(|net| net.parse().unwrap()).collect();
-        let chain = chain(peer.parse().unwrap(), fields.iter().copied(), &trusted);
-        (chain.client.to_string(), chain.forwarded_for)
+        let peer = peer.parse().unwrap();
+        let chain = chain(peer, fields.iter().copied(), &trusted);
+        (chain.client.to_string(), chain.forwarded_for.unwrap_or_else(|| address(peer)))
     }
 
     #[test]

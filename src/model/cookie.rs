@@ -162,6 +162,9 @@ pub struct PresentedCookies<'a> {
     pub device: Presented<'a>,
     /// Names of all gateway cookies that arrived, for clearing stale pieces.
     pub names: Vec<&'a str>,
+    /// What the application is sent in place of the fields: the cookies that are not the gateway's joined into one,
+    /// byte for byte, UTF-8 or not; empty when nothing is left. `None` where the fields go on as they are.
+    pub rest: Option<Vec<u8>>,
 }
 
 #[derive(Default)]
@@ -198,12 +201,10 @@ impl<'a> Found<'a> {
     }
 }
 
-/// Walks through the `name=value` pairs of one `Cookie` field; what has no `=` comes with an empty name.
-fn pairs(field: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    pieces(field).map(|pair| {
-        let (name, value) = pair.split_at(memchr::memchr(b'=', pair).unwrap_or_default());
-        (name.trim_ascii(), value.strip_prefix(b"=").unwrap_or(value).trim_ascii())
-    })
+/// The name and value of one piece; what has no `=` has an empty name.
+fn split(piece: &[u8]) -> (&[u8], &[u8]) {
+    let (name, value) = piece.split_at(memchr::memchr(b'=', piece).unwrap_or_default());
+    (name.trim_ascii(), value.strip_prefix(b"=").unwrap_or(value).trim_ascii())
 }
 
 /// What stands between the semicolons of one `Cookie` field, without what is empty.
@@ -218,25 +219,40 @@ fn pieces(field: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 impl<'a> PresentedCookies<'a> {
-    /// Reads the gateway's cookies out of all `Cookie` fields of a request, in their order. One that is no UTF-8 is not
-    /// ours, and does not hide those beside it in its field.
+    /// Reads the gateway's cookies out of all `Cookie` fields of a request, in their order. One that is no UTF-8 counts
+    /// as absent, and does not hide those beside it in its field.
     #[must_use]
-    pub fn read<F: AsRef<[u8]> + ?Sized + 'a>(names: &CookieNames, fields: impl Iterator<Item = &'a F>) -> Self {
+    pub fn read<F: AsRef<[u8]> + ?Sized + 'a>(names: &'a CookieNames, fields: impl Iterator<Item = &'a F>) -> Self {
         let mut found: [Found<'a>; 5] = Default::default();
-        let mut arrived = Vec::new();
-        for (name, value) in fields.flat_map(|field| pairs(field.as_ref())) {
-            let Some((kind, piece)) = names.owner(name) else {
-                arrived.extend(names.companion(name));
-                continue;
-            };
-            let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) else { continue };
-            arrived.push(name);
-            if let Some(slot) = found.get_mut(kind as usize) {
-                slot.add(piece, value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value));
+        let (mut arrived, mut rest, mut of_ours, mut read) = (Vec::new(), Vec::new(), false, 0);
+        for field in fields.map(AsRef::as_ref) {
+            read += 1;
+            for piece in pieces(field) {
+                let (name, value) = split(piece);
+                if let Some((kind, part)) = names.owner(name) {
+                    of_ours = true;
+                    let name = if part.is_none() { Ok(names.of(kind)) } else { std::str::from_utf8(name) };
+                    let (Ok(name), Ok(value)) = (name, std::str::from_utf8(value)) else { continue };
+                    arrived.push(name);
+                    if let Some(slot) = found.get_mut(kind as usize) {
+                        slot.add(part, value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value));
+                    }
+                } else if let Some(name) = names.companion(name) {
+                    of_ours = true;
+                    arrived.push(name);
+                } else {
+                    if rest.is_empty() {
+                        rest.reserve(field.len());
+                    } else {
+                        rest.extend_from_slice(b"; ");
+                    }
+                    rest.extend_from_slice(piece);
+                }
             }
         }
         let [access, refresh, session, form, device] = found.map(Found::assemble);
-        Self { access, refresh, session, form, device, names: arrived }
+        let rest = (of_ours || read > 1).then_some(rest);
+        Self { access, refresh, session, form, device, names: arrived, rest }
     }
 
     /// Whether any credential arrived, usable or not.
@@ -244,24 +260,6 @@ impl<'a> PresentedCookies<'a> {
     pub fn any_credential(&self) -> bool {
         [&self.access, &self.refresh, &self.session].into_iter().any(|cookie| *cookie != Presented::Absent)
     }
-}
-
-/// All `Cookie` fields joined into one without the gateway's own cookies; `None` when nothing is left. What is not
-/// ours passes byte for byte, UTF-8 or not.
-#[must_use]
-pub fn for_upstream<'a>(names: &CookieNames, fields: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
-    let mut joined = Vec::new();
-    for pair in fields.flat_map(pieces) {
-        let at = memchr::memchr(b'=', pair).unwrap_or_default();
-        if is_managed(names, pair.get(..at).unwrap_or_default()) {
-            continue;
-        }
-        if !joined.is_empty() {
-            joined.extend_from_slice(b"; ");
-        }
-        joined.extend_from_slice(pair);
-    }
-    (!joined.is_empty()).then_some(joined)
 }
 
 /// Whether an upstream's `Set-Cookie` value would set one of the gateway's cookies, or one that comes back as such:

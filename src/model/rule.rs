@@ -1,5 +1,7 @@
 //! What a path asks of its visitors.
 
+use std::sync::Arc;
+
 use http::Method;
 
 /// What a visitor must be to pass (contract, section 3, step 4).
@@ -41,7 +43,7 @@ pub enum SignedOut {
 /// compared with the once-percent-decoded path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    text: String,
+    text: Arc<str>,
     /// The text without `/*`, when the pattern ends so.
     stem: Option<String>,
 }
@@ -77,12 +79,12 @@ impl Pattern {
         if unreachable {
             return Err(PatternFault::NeverMatches);
         }
-        Ok(Self { text: text.to_owned(), stem: stem.map(str::to_owned) })
+        Ok(Self { text: text.into(), stem: stem.map(str::to_owned) })
     }
 
     /// The pattern as written.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub fn text(&self) -> &Arc<str> {
         &self.text
     }
 

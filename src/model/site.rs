@@ -1,6 +1,7 @@
 //! One guarded application.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Method};
@@ -146,7 +147,7 @@ pub struct HealthCheck {
 #[derive(Clone, Copy, Debug)]
 pub struct Demand<'a> {
     /// The pattern that matched; `None`: the site's default.
-    pub pattern: Option<&'a str>,
+    pub pattern: Option<&'a Arc<str>>,
     /// What it asks for.
     pub access: Access,
     /// At least one of these; empty asks for none.
@@ -173,7 +174,7 @@ impl Site {
     pub fn demand(&self, method: &Method, path: &[u8]) -> Demand<'_> {
         match self.rules.iter().find(|rule| rule.matches(method, path)) {
             Some(rule) => Demand {
-                pattern: Some(rule.pattern.as_str()),
+                pattern: Some(rule.pattern.text()),
                 access: rule.access,
                 roles: &rule.roles,
                 signed_out: rule.signed_out,

@@ -80,11 +80,11 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_request_filter(
         &self,
-        session: &mut Session,
+        _: &mut Session,
         request: &mut RequestHeader,
         passage: &mut Box<Passage>,
     ) -> Result<()> {
-        upstream::edit(session, request, passage)
+        upstream::edit(request, passage)
     }
 
     async fn response_filter(
@@ -161,7 +161,8 @@ impl ProxyHttp for Gateway {
         true
     }
 
-    fn request_summary(&self, _: &Session, passage: &Box<Passage>) -> String {
-        format!("{} {}", passage.method, passage.path)
+    fn request_summary(&self, session: &Session, _: &Box<Passage>) -> String {
+        let request = session.req_header();
+        format!("{} {}", request.method, view::path_for_logs(request))
     }
 }

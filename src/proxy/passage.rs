@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use tokio::task::JoinHandle;
 
 use crate::model::answer::CookieChange;
@@ -34,19 +35,18 @@ pub struct Passage {
     /// Who is at the other end of the connection.
     pub(super) peer: Option<IpAddr>,
     /// The value for `X-Forwarded-For`.
-    pub(super) forwarded_for: String,
+    pub(super) forwarded_for: Option<HeaderValue>,
+    /// The value for `X-Real-IP`: the client.
+    pub(super) real_ip: Option<HeaderValue>,
     /// The `Forwarded` field of a trusted proxy.
     pub(super) forwarded_before: Option<String>,
-    pub(super) method: http::Method,
-    /// The path without query, for logs.
-    pub(super) path: String,
     /// The rule that matched, or what stood in its place.
-    pub(super) rule: Option<String>,
+    pub(super) rule: Option<Arc<str>>,
     /// Whether a person looks at a page.
     pub(super) navigation: bool,
-    /// Whether any of the gateway's cookies arrived.
-    pub(super) own_cookies: bool,
-    /// Their names, where some of them change.
+    /// Whether a body is sent, or whatever comes after a handshake.
+    pub(super) sends: bool,
+    /// The names of the gateway's cookies that arrived, where some of them change.
     pub(super) presented: Vec<String>,
     /// The listed origin whose page sent the request.
     pub(super) reader: Option<String>,
@@ -95,14 +95,13 @@ impl Passage {
             request_id: String::new(),
             guarded: None,
             client: None,
-            forwarded_for: String::new(),
+            forwarded_for: None,
+            real_ip: None,
             forwarded_before: None,
             peer: None,
-            method: http::Method::GET,
-            path: String::new(),
             rule: None,
             navigation: false,
-            own_cookies: false,
+            sends: false,
             presented: Vec::new(),
             reader: None,
             form_cookie: None,

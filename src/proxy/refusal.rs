@@ -58,7 +58,7 @@ impl Refusal {
     }
 
     /// The line in the log and the count. The peer stands for the client: no header was read that could name another.
-    pub(super) fn record(&self, runtime: &Runtime, peer: Option<IpAddr>) {
+    pub(super) fn record(&self, runtime: &Runtime, peer: IpAddr) {
         let took = self.since.elapsed();
         runtime.site_metrics(None).request(OutcomeLabel::Refused, self.reason, took);
         AccessRecord {
@@ -73,7 +73,7 @@ impl Refusal {
             duration: took,
             upstream: None,
             user: None,
-            client: peer,
+            client: Some(peer),
         }
         .write();
     }

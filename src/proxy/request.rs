@@ -1,30 +1,29 @@
 //! The first half of a request's way: hygiene, site, and the loop of questions until it is settled.
 
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use http::{HeaderValue, header};
+use http::HeaderValue;
 use pingora::proxy::Session;
 
 use crate::decide::{Decision, Facts, Known, Outcome, cors, decide, forward};
 use crate::model::answer::{Answer, Problem};
 use crate::model::cookie::PresentedCookies;
-use crate::model::origin::Host;
 use crate::model::reason::Reason;
 use crate::model::request::RequestView;
 use crate::model::site::Site;
-use crate::runtime::Guarded;
+use crate::runtime::{Guarded, Runtime};
 use crate::system;
 use crate::telemetry::labels::OutcomeLabel;
 
 use super::fetch;
 use super::passage::{Granted, Passage};
-use super::upstream::{self, X_FORWARDED_FOR, X_REQUEST_ID};
+use super::server;
+use super::upstream;
 use super::view::{self, Head, Unfit};
 
 /// [`settle`], and the answer where it panics: one request's fault is not the connection's, nor the program's.
@@ -60,13 +59,12 @@ async fn caught<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Result<T, Pan
 /// Settles what happens to a request: `None` forwards it, anything else is the answer.
 async fn settle(session: &mut Session, passage: &mut Passage) -> Option<Answer> {
     let mut head = Head::of(session.req_header());
-    passage.method = head.method.clone();
-    passage.path = head.path_for_logs();
-    passage.request_id = request_id(session.req_header().headers.get(X_REQUEST_ID));
-    believe(session, passage);
+    passage.request_id = request_id(head.request_id.as_ref());
+    passage.sends = head.sends();
+    believe(session, passage, &head);
     match enter(session, passage, &mut head) {
         Ok(guarded) => {
-            limit(session, passage);
+            limit(session, passage, &head);
             ask_and_fetch(session, passage, &guarded, &head).await
         }
         Err(unfit) => Some(turn_down(session, passage, &head, unfit)),
@@ -85,16 +83,18 @@ pub(super) fn decided(passage: &Passage) -> Instant {
 /// Hygiene, then the site.
 fn enter(session: &mut Session, passage: &mut Passage, head: &mut Head) -> Result<Arc<Guarded>, Unfit> {
     let raw = session.as_http1().map(pingora::protocols::http::v1::server::HttpSession::get_headers_raw_bytes);
-    let host: Host = view::judge_head(session.req_header(), &raw.unwrap_or_default())?;
+    view::judge_head(head, session.req_header(), &raw.unwrap_or_default())?;
+    if let Some(guarded) = named_plainly(&passage.runtime, head) {
+        passage.guarded = Some(Arc::clone(guarded));
+        return Ok(Arc::clone(guarded));
+    }
+    let host = view::judge_host(head)?;
     if let Some(target) = view::origin_form(&head.target, &host)? {
         // What was judged is what is sent on.
         if session.req_header_mut().set_raw_path(&target).is_err() {
             return Err(Unfit { reason: Reason::MalformedRequest, status: 400 });
         }
-        passage.path = {
-            head.target = target;
-            head.path_for_logs()
-        };
+        head.target = target;
     }
     let found = passage.runtime.site_for(&host);
     let Some(guarded) = found.cloned() else {
@@ -104,6 +104,12 @@ fn enter(session: &mut Session, passage: &mut Passage, head: &mut Head) -> Resul
     };
     passage.guarded = Some(Arc::clone(&guarded));
     Ok(guarded)
+}
+
+/// The site of a request like most: its `Host` is written as the configuration has it, its target in origin-form.
+fn named_plainly<'a>(runtime: &'a Runtime, head: &Head) -> Option<&'a Arc<Guarded>> {
+    let host = head.host().filter(|_| head.target.first() == Some(&b'/'))?;
+    runtime.site_called(host.to_str().ok()?)
 }
 
 /// Asks `decide` until nothing is left to find out.
@@ -121,7 +127,8 @@ async fn ask_and_fetch(
         Ok(target) => target,
         Err(unfit) => return Some(turn_down(session, passage, head, unfit)),
     };
-    let cookies = PresentedCookies::read(&site.cookies, head.cookie_fields());
+    let mut cookies = PresentedCookies::read(&site.cookies, head.cookie_fields());
+    let rest = cookies.rest.take();
     let request = head.view(&target, &cookies);
     note(passage, &request, site);
     let mut facts = Facts::default();
@@ -133,7 +140,7 @@ async fn ask_and_fetch(
     };
     passage.outcome = label(verdict.label());
     passage.reason = verdict.reason;
-    passage.rule = site.demand(request.method, target.decoded_path()).pattern.map(str::to_owned);
+    passage.rule = site.demand(request.method, target.decoded_path()).pattern.cloned();
     passage.cookies = verdict.cookies;
     let ahead = matches!(&verdict.outcome, Outcome::Forward(grant) if grant.renew_ahead().is_some());
     if ahead || !passage.cookies.is_empty() {
@@ -149,7 +156,7 @@ async fn ask_and_fetch(
                 let client = passage.client;
                 passage.ahead = Some(passage.runtime.renew_ahead(guarded, renewable, client, &passage.request_id));
             }
-            upstream::forget_letter_case(session.req_header_mut());
+            upstream::leave_behind(session.req_header_mut(), rest);
             passage.granted = Some(Granted { visitor: grant.visitor().cloned(), token, used_authorization });
             passage.asked_upstream = Some(decided(passage));
             None
@@ -161,7 +168,6 @@ async fn ask_and_fetch(
 fn note(passage: &mut Passage, request: &RequestView<'_>, site: &Site) {
     passage.navigation = request.is_navigation() || request.is_form_post();
     passage.websocket = request.marks.websocket;
-    passage.own_cookies = !request.cookies.names.is_empty();
     passage.reader = cors::reader(request, site).map(ToString::to_string);
     passage.form_cookie = request.cookies.form.value().map(str::to_owned);
 }
@@ -180,10 +186,8 @@ fn token_of(facts: &Facts, carried: Option<&str>) -> Option<Arc<str>> {
 /// Pingora escapes what has no place in a request line and goes on; the gateway does not (RFC 9112, section 3.2).
 pub(super) fn refuse_mended_line(session: &mut Session, passage: &mut Passage) -> Answer {
     let head = Head::of(session.req_header());
-    passage.method = head.method.clone();
-    passage.path = head.path_for_logs();
     passage.request_id = request_id(None);
-    believe(session, passage);
+    believe(session, passage, &head);
     turn_down(session, passage, &head, Unfit { reason: Reason::MalformedRequest, status: 400 })
 }
 
@@ -196,7 +200,7 @@ fn turn_down(session: &mut Session, passage: &mut Passage, head: &Head, unfit: U
     passage.outcome = OutcomeLabel::Refused;
     // Whatever follows on this connection may be the other half of an attempt to smuggle.
     passage.close = true;
-    limit(session, passage);
+    limit(session, passage, head);
     let mut problem = Problem::new(unfit.reason).under(unfit.status);
     if unfit.reason == Reason::MethodNotAllowed {
         problem.allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
@@ -204,38 +208,36 @@ fn turn_down(session: &mut Session, passage: &mut Passage, head: &Head, unfit: U
     Answer::Problem(problem)
 }
 
-fn limit(session: &mut Session, passage: &Passage) {
+fn limit(session: &mut Session, passage: &Passage, head: &Head) {
     let limits = &passage.runtime.settings().server.limits;
     session.set_read_timeout(Some(limits.upstream_idle));
     session.set_write_timeout(Some(limits.upstream_idle));
     session.set_total_drain_timeout(Some(limits.header_timeout));
-    if session.req_header().headers.contains_key(header::TRANSFER_ENCODING) {
+    if head.is_chunked() {
         // Pingora takes an empty chunk size for the end of the body, others pass over the line: what is left on the
         // wire then is for neither to read as a request.
         session.set_keepalive(None);
     }
 }
 
-fn peer(session: &Session) -> IpAddr {
-    let address = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
-    // A client without an address came over a local socket.
-    address.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)).to_canonical()
-}
-
 /// Whom we believe to be the client.
-fn believe(session: &Session, passage: &mut Passage) {
-    let headers = &session.req_header().headers;
-    let fields = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-    let peer = peer(session);
-    let chain = forward::chain(peer, fields, &passage.runtime.settings().server.trusted_proxies);
-    if chain.peer_is_trusted {
-        let earlier: Vec<&str> =
-            headers.get_all(header::FORWARDED).iter().filter_map(|value| value.to_str().ok()).collect();
+fn believe(session: &Session, passage: &mut Passage, head: &Head) {
+    let Some(peer) = server::peer(session) else { return };
+    let chain =
+        forward::chain(peer.address, texts(&head.forwarded_for), &passage.runtime.settings().server.trusted_proxies);
+    if chain.peer_is_trusted && !head.forwarded.is_empty() {
+        let earlier: Vec<&str> = texts(&head.forwarded).collect();
         passage.forwarded_before = (!earlier.is_empty()).then(|| earlier.join(", "));
     }
-    passage.peer = Some(peer);
+    let told = |text: Option<String>| text.and_then(|text| text.try_into().ok()).or_else(|| Some(peer.text.clone()));
+    passage.forwarded_for = told(chain.forwarded_for);
+    passage.real_ip = told((chain.client != peer.address).then(|| forward::address(chain.client)));
+    passage.peer = Some(peer.address);
     passage.client = Some(chain.client);
-    passage.forwarded_for = chain.forwarded_for;
+}
+
+fn texts(fields: &[HeaderValue]) -> impl DoubleEndedIterator<Item = &str> {
+    fields.iter().filter_map(|value| value.to_str().ok())
 }
 
 /// Theirs, where it is fit to be kept, else a new one.

@@ -9,13 +9,14 @@ use crate::model::answer::CookieChange;
 use crate::model::cookie;
 use crate::model::reason::Reason;
 use crate::runtime::RenewedAhead;
-use crate::telemetry::access_log::AccessRecord;
+use crate::telemetry::access_log::{self, AccessRecord};
 use crate::telemetry::audit::{self, Occasion};
 use crate::telemetry::labels::OutcomeLabel;
 
 use super::passage::Passage;
 use super::reply;
 use super::server;
+use super::view;
 
 /// What the application's response becomes. Runs for informational responses too, which carry nothing of ours.
 pub(super) async fn adapt(session: &mut Session, response: &mut ResponseHeader, passage: &mut Passage) -> Result<()> {
@@ -132,11 +133,15 @@ pub(super) fn record(session: &Session, passage: &Passage) {
         let at = Occasion { site, request_id: &passage.request_id, client };
         audit::refused(at, user.map(|visitor| visitor.identity.sub.as_str()), passage.reason);
     }
+    if !access_log::is_on() {
+        return;
+    }
+    let request = session.req_header();
     AccessRecord {
         request_id: &passage.request_id,
         site,
-        method: passage.method.as_str(),
-        path: &passage.path,
+        method: request.method.as_str(),
+        path: &view::path_for_logs(request),
         status,
         outcome: passage.outcome,
         rule: passage.rule.as_deref(),

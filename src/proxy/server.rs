@@ -4,7 +4,7 @@
 //! period; the gateway accepts connections itself and hands each to Pingora's proxy.
 
 use std::future::{Future, poll_fn};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -26,11 +26,16 @@ use crate::runtime::Living;
 use crate::system;
 
 use super::Gateway;
-use super::wire::{WatchedStream, Wire};
+use super::wire::{Peer, WatchedStream, Wire};
 
 /// Tells the connection that a request's head was read; `false` when its first line was not well-formed.
 pub(super) fn head_has_arrived(session: &Session) -> bool {
     wire_of(session).is_none_or(|wire| wire.head_read())
+}
+
+/// Who is at the other end of the connection the request came over.
+pub(super) fn peer(session: &Session) -> Option<&Peer> {
+    wire_of(session).map(|wire| wire.peer())
 }
 
 /// The watch of the connection the request came over.
@@ -137,9 +142,11 @@ async fn connection(proxy: Arc<HttpProxy<Gateway>>, living: &Living, mut stream:
     if stream.set_nodelay().is_err() {
         return;
     }
-    let wire = Arc::new(Wire::default());
-    let limits = living.current().settings().server.limits;
     let ends = stream.get_socket_digest();
+    let peer = ends.as_deref().and_then(SocketDigest::peer_addr).and_then(|peer| peer.as_inet());
+    // A client without an address came over a local socket.
+    let wire = Arc::new(Wire::new(peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), SocketAddr::ip)));
+    let limits = living.current().settings().server.limits;
     let mut session = ServerSession::new_http1(Box::new(WatchedStream::new(stream, Arc::clone(&wire))));
     let mut rest = Rest::new(limits.keep_alive.max(Duration::from_secs(1)));
     loop {
@@ -155,8 +162,7 @@ async fn connection(proxy: Arc<HttpProxy<Gateway>>, living: &Living, mut stream:
             () = wire.stuck_after_its_end() => None,
         };
         if let Some(refusal) = wire.refusal() {
-            let peer = ends.as_deref().and_then(SocketDigest::peer_addr).and_then(|peer| peer.as_inet());
-            refusal.record(&living.current(), peer.map(|peer| peer.ip().to_canonical()));
+            refusal.record(&living.current(), wire.peer().address);
         }
         let Some((stream, settings)) = reused.map(pingora::apps::ReusedHttpStream::consume) else { return };
         session = ServerSession::new_http1(stream);

@@ -8,11 +8,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::http::RequestHeader;
 use pingora::prelude::HttpPeer;
 use pingora::protocols::{ALPN, TcpKeepalive};
-use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use crate::decide::forward;
-use crate::model::cookie;
 use crate::model::site::Upstream;
 use crate::runtime::{FixedHeaders, Guarded};
 
@@ -60,7 +58,8 @@ pub(super) async fn pick(passage: &mut Passage) -> Result<Box<HttpPeer>> {
     peer.options.connection_timeout = Some(limits.upstream_connect);
     peer.options.total_connection_timeout = Some(limits.upstream_connect);
     peer.options.read_timeout = Some(limits.upstream_idle);
-    peer.options.write_timeout = Some(limits.upstream_idle);
+    // A head alone is never too much for what the system takes at once.
+    peer.options.write_timeout = passage.sends.then_some(limits.upstream_idle);
     // A kept connection lasts until the application ends it, and a timer for each would cost every request: whether the
     // other end is still there at all, the system finds out.
     peer.options.tcp_keepalive = (!matches!(upstream, Upstream::Unix { .. })).then_some(STILL_THERE);
@@ -85,20 +84,29 @@ pub(super) fn forget_last_try(passage: &mut Passage) {
 
 /// Makes the upstream's request of the client's: theirs removed first, then ours *set*, never appended, because a
 /// retry repeats it. Runs after Pingora has removed the hop-by-hop fields, so that no `Connection` takes ours away.
-pub(super) fn edit(session: &Session, request: &mut RequestHeader, passage: &Passage) -> Result<()> {
+pub(super) fn edit(request: &mut RequestHeader, passage: &Passage) -> Result<()> {
     let (Some(guarded), Some(granted)) = (&passage.guarded, &passage.granted) else {
         return Err(Error::explain(ErrorType::InternalError, "no grant"));
     };
     let mut parts = parts_of(request);
-    edit_fields(session, &mut parts.headers, passage, guarded, granted)?;
+    edit_fields(&mut parts.headers, passage, guarded, granted)?;
     *request = RequestHeader::from(parts);
     Ok(())
 }
 
-/// Pingora keeps the letter case of field names in a second map, copied, changed and dropped beside the first. Names
-/// mean the same in any case (RFC 9110, section 5.1), so a request that goes on leaves it behind.
-pub(super) fn forget_letter_case(request: &mut RequestHeader) {
-    *request = RequestHeader::from(parts_of(request));
+/// What a request that goes on leaves behind, whichever upstream is asked: the gateway's cookies, of which `cookies` is
+/// the rest, and the letter case of field names. Pingora keeps that in a second map, copied, changed and dropped beside
+/// the first; names mean the same in any case (RFC 9110, section 5.1).
+pub(super) fn leave_behind(request: &mut RequestHeader, cookies: Option<Vec<u8>>) {
+    let mut parts = parts_of(request);
+    if let Some(rest) = cookies {
+        // What was a part of a value is one.
+        match HeaderValue::try_from(rest) {
+            Ok(rest) if !rest.is_empty() => drop(parts.headers.insert(header::COOKIE, rest)),
+            Ok(_) | Err(_) => drop(parts.headers.remove(header::COOKIE)),
+        }
+    }
+    *request = RequestHeader::from(parts);
 }
 
 /// The request without what Pingora adds to it. Its target has been judged by now, and is one that the URI gives back
@@ -108,23 +116,10 @@ fn parts_of(request: &mut RequestHeader) -> Parts {
     Parts::from(std::mem::replace(request, blank))
 }
 
-fn edit_fields(
-    session: &Session,
-    fields: &mut HeaderMap,
-    passage: &Passage,
-    guarded: &Guarded,
-    granted: &Granted,
-) -> Result<()> {
+fn edit_fields(fields: &mut HeaderMap, passage: &Passage, guarded: &Guarded, granted: &Granted) -> Result<()> {
     let site = &guarded.site;
     for name in forward::removals(site, fields) {
         fields.remove(name);
-    }
-    if passage.own_cookies || fields.get_all(header::COOKIE).iter().nth(1).is_some() {
-        let theirs = session.req_header().headers.get_all(header::COOKIE);
-        match cookie::for_upstream(&site.cookies, theirs.iter().map(HeaderValue::as_bytes)) {
-            Some(joined) => drop(fields.insert(header::COOKIE, value(joined)?)),
-            None => drop(fields.remove(header::COOKIE)),
-        }
     }
     fields.reserve(MOST_SET);
     for (name, value) in granted.visitor.iter().flat_map(|visitor| &visitor.headers) {
@@ -157,14 +152,6 @@ fn value(text: impl TryInto<HeaderValue>) -> Result<HeaderValue> {
 /// Who asks, and by which name: the same for every route.
 fn forwarded(fields: &mut HeaderMap, passage: &Passage, fixed: &FixedHeaders) -> Result<()> {
     fields.insert(X_REQUEST_ID, value(passage.request_id.as_str())?);
-    let chain = value(passage.forwarded_for.as_str())?;
-    let client = match (passage.client, passage.peer) {
-        // Nobody stands between: the chain is the client.
-        (Some(client), Some(peer)) if client == peer && !passage.forwarded_for.contains(',') => Some(chain.clone()),
-        (Some(client), _) => Some(value(client.to_string())?),
-        (None, _) => None,
-    };
-    fields.insert(X_FORWARDED_FOR, chain);
     fields.insert(X_FORWARDED_PROTO, fixed.proto.clone());
     fields.insert(X_FORWARDED_HOST, fixed.host.clone());
     fields.insert(X_FORWARDED_PORT, fixed.port.clone());
@@ -172,8 +159,10 @@ fn forwarded(fields: &mut HeaderMap, passage: &Passage, fixed: &FixedHeaders) ->
         let before = passage.forwarded_before.as_deref();
         fields.insert(header::FORWARDED, value(forward::forwarded(before, peer, &fixed.forwarded))?);
     }
-    if let Some(client) = client {
-        fields.insert(X_REAL_IP, client);
+    for (name, known) in [(X_FORWARDED_FOR, &passage.forwarded_for), (X_REAL_IP, &passage.real_ip)] {
+        if let Some(value) = known {
+            fields.insert(name, value.clone());
+        }
     }
     // A line of its own is the same as the end of a list (RFC 9110, section 5.3), and no earlier line is lost. Pingora
     // makes each try's request anew of the client's, so a retry does not name the gateway twice.

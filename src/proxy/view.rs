@@ -12,6 +12,8 @@ use crate::model::reason::Reason;
 use crate::model::request::{BearerTokens, Marks, RequestView};
 use crate::model::target::{EncodedSlashes, Target, TargetFault};
 
+use super::upstream::{X_FORWARDED_FOR, X_REQUEST_ID};
+
 /// The most header fields taken.
 const MAX_FIELDS: usize = 100;
 /// The most bytes of header fields taken.
@@ -35,7 +37,7 @@ impl From<TargetFault> for Unfit {
     }
 }
 
-/// The parts of a request's head that decisions are made of.
+/// The parts of a request's head that decisions are made of, taken in one walk over its fields.
 #[derive(Clone, Default)]
 pub(super) struct Head {
     pub(super) method: Method,
@@ -54,6 +56,17 @@ pub(super) struct Head {
     upgrade: Option<HeaderValue>,
     preflight: Option<HeaderValue>,
     fetch: bool,
+    host: Option<HeaderValue>,
+    hosts: usize,
+    has_length: bool,
+    authorizations: usize,
+    codings: Vec<HeaderValue>,
+    /// Theirs.
+    pub(super) request_id: Option<HeaderValue>,
+    /// What stands in `X-Forwarded-For`, believed or not.
+    pub(super) forwarded_for: Vec<HeaderValue>,
+    /// What stands in `Forwarded`.
+    pub(super) forwarded: Vec<HeaderValue>,
 }
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -71,7 +84,26 @@ impl Head {
                     head.cookies.push(value.clone());
                     continue;
                 }
-                header::AUTHORIZATION => &mut head.authorization,
+                header::TRANSFER_ENCODING => {
+                    head.codings.push(value.clone());
+                    continue;
+                }
+                header::FORWARDED => {
+                    head.forwarded.push(value.clone());
+                    continue;
+                }
+                header::CONTENT_LENGTH => {
+                    head.has_length = true;
+                    continue;
+                }
+                header::HOST => {
+                    head.hosts += 1;
+                    &mut head.host
+                }
+                header::AUTHORIZATION => {
+                    head.authorizations += 1;
+                    &mut head.authorization
+                }
                 header::ACCEPT => &mut head.accept,
                 header::ORIGIN => &mut head.origin,
                 header::REFERER => &mut head.referer,
@@ -88,6 +120,11 @@ impl Head {
                     head.refresh_tokens.push(value.clone());
                     continue;
                 }
+                ref name if *name == X_FORWARDED_FOR => {
+                    head.forwarded_for.push(value.clone());
+                    continue;
+                }
+                ref name if *name == X_REQUEST_ID => &mut head.request_id,
                 ref name if *name == X_REQUESTED_WITH => {
                     head.requested_with = true;
                     continue;
@@ -128,10 +165,19 @@ impl Head {
         }
     }
 
-    /// The path without its query, for logs; what is not printable ASCII becomes `?`.
-    pub(super) fn path_for_logs(&self) -> String {
-        let path = self.target.split(|b| *b == b'?').next().unwrap_or_default();
-        path.iter().take(512).map(|b| if (0x21..0x7f).contains(b) { char::from(*b) } else { '?' }).collect()
+    /// The `Host` field, as it came.
+    pub(super) fn host(&self) -> Option<&HeaderValue> {
+        self.host.as_ref()
+    }
+
+    /// Whether the body comes in chunks, or the head says so.
+    pub(super) fn is_chunked(&self) -> bool {
+        !self.codings.is_empty()
+    }
+
+    /// Whether a body is sent, or may be after an upgrade.
+    pub(super) fn sends(&self) -> bool {
+        self.is_chunked() || self.has_length || self.upgrade.is_some()
     }
 
     /// The view that policy sees.
@@ -164,40 +210,45 @@ fn bearer_of(value: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_ascii())
 }
 
-/// Everything about the head that does not depend on the site. Gives the host.
-pub(super) fn judge_head(request: &RequestHeader, raw_head: &[u8]) -> Result<Host, Unfit> {
-    let headers = &request.headers;
-    if matches!(request.method, Method::TRACE | Method::CONNECT) {
+/// The path without its query, for logs; what is not printable ASCII becomes `?`.
+pub(super) fn path_for_logs(request: &RequestHeader) -> String {
+    let path = request.raw_path().split(|b| *b == b'?').next().unwrap_or_default();
+    path.iter().take(512).map(|b| if (0x21..0x7f).contains(b) { char::from(*b) } else { '?' }).collect()
+}
+
+/// Everything about the head that does not depend on the site, but for what its host is.
+pub(super) fn judge_head(head: &Head, request: &RequestHeader, raw_head: &[u8]) -> Result<(), Unfit> {
+    if matches!(head.method, Method::TRACE | Method::CONNECT) {
         return Err(Unfit { reason: Reason::MethodNotAllowed, status: 405 });
     }
-    if request.raw_path().len() > crate::model::target::MAX_TARGET {
+    if head.target.len() > crate::model::target::MAX_TARGET {
         return Err(TargetFault::TooLong.into());
     }
-    let field_bytes = raw_head.len().saturating_sub(request.raw_path().len());
-    if headers.len() > MAX_FIELDS || field_bytes > MAX_FIELD_BYTES {
+    let field_bytes = raw_head.len().saturating_sub(head.target.len());
+    if request.headers.len() > MAX_FIELDS || field_bytes > MAX_FIELD_BYTES {
         return Err(Unfit { reason: Reason::RequestTooLarge, status: 431 });
     }
-    judge_framing(headers, raw_head)?;
-    if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
-        return Err(MALFORMED);
-    }
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(MALFORMED) };
-    host.to_str().ok().and_then(Host::parse).ok_or(MALFORMED)
+    judge_framing(&head.codings, raw_head)?;
+    if head.authorizations > 1 || head.hosts != 1 { Err(MALFORMED) } else { Ok(()) }
 }
 
 /// Where a body ends must be beyond doubt: two programs that disagree about it see two different requests.
-fn judge_framing(headers: &HeaderMap, raw_head: &[u8]) -> Result<(), Unfit> {
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let Some(coding) = codings.next() else { return Ok(()) };
+fn judge_framing(codings: &[HeaderValue], raw_head: &[u8]) -> Result<(), Unfit> {
+    let coding = match codings {
+        [] => return Ok(()),
+        [one] => one,
+        _ => return Err(MALFORMED),
+    };
     // Pingora has dropped `Content-Length` from the parsed head by now: the bytes still tell.
     let both = raw_head
         .split(|b| *b == b'\n')
         .any(|line| line.get(..15).is_some_and(|name| name.eq_ignore_ascii_case(b"content-length:")));
-    if both || codings.next().is_some() || coding.as_bytes() != b"chunked" {
-        return Err(MALFORMED);
-    }
-    Ok(())
+    if both || coding.as_bytes() != b"chunked" { Err(MALFORMED) } else { Ok(()) }
+}
+
+/// What the `Host` field says.
+pub(super) fn judge_host(head: &Head) -> Result<Host, Unfit> {
+    head.host().and_then(|host| host.to_str().ok()).and_then(Host::parse).ok_or(MALFORMED)
 }
 
 /// `http://authority/path` as origin-form, when the authority is the host's; other targets as they are.

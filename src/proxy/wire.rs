@@ -5,6 +5,7 @@
 //! head starts a deadline for the last. What Pingora says of a head that it cannot read is replaced by a [`Refusal`].
 
 use std::future::{Future as _, poll_fn};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -12,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::HeaderValue;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
@@ -19,11 +21,31 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter, ReadBuf};
 
+use crate::decide::forward;
+
 use super::refusal::Refusal;
 
-/// What is known of the request that is being read.
-#[derive(Debug, Default)]
+/// Who is at the other end of a connection, found out once.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    /// The address, as the application is told it.
+    pub(super) text: HeaderValue,
+}
+
+impl Peer {
+    fn new(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        let text = HeaderValue::try_from(forward::address(address));
+        // No address has a letter that may not stand in a field.
+        Self { address, text: text.unwrap_or(HeaderValue::from_static("unknown")) }
+    }
+}
+
+/// What is known of a connection, and of the request that is being read from it.
+#[derive(Debug)]
 pub(super) struct Wire {
+    peer: Peer,
     /// Where in the request line the next byte belongs.
     state: AtomicU8,
     malformed: AtomicBool,
@@ -54,6 +76,25 @@ const MOST_LINES: usize = 102;
 const MOST_BYTES: usize = 32 * 1024;
 
 impl Wire {
+    /// The watch over a connection from this address.
+    pub(super) fn new(peer: IpAddr) -> Self {
+        Self {
+            peer: Peer::new(peer),
+            state: AtomicU8::new(BEFORE),
+            malformed: AtomicBool::default(),
+            head_read: AtomicBool::default(),
+            head_lines: AtomicUsize::default(),
+            head_bytes: AtomicUsize::default(),
+            ended: AtomicBool::default(),
+            refusal: OnceLock::new(),
+        }
+    }
+
+    /// Who is at the other end.
+    pub(super) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
     /// A new request begins with the next byte.
     pub(super) fn begin(&self) {
         self.state.store(BEFORE, Ordering::Relaxed);
@@ -314,8 +355,10 @@ impl GetSocketDigest for WatchedStream {
 mod tests {
     use super::*;
 
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     fn well_formed(parts: &[&[u8]]) -> bool {
-        let wire = Wire::default();
+        let wire = Wire::new(HERE);
         wire.begin();
         for part in parts {
             wire.look_at(part);
@@ -335,7 +378,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_deadline_of_a_head_starts_with_its_own_first_byte() {
-        let wire = Wire::default();
+        let wire = Wire::new(HERE);
         let within = Duration::from_millis(5);
         wire.begin();
         // Answered before anybody looked at the deadline.
@@ -350,7 +393,7 @@ mod tests {
     #[test]
     fn a_head_is_overfull_by_its_own_lines_only() {
         let overfull = |head: &str, cut: usize| {
-            let (wire, (left, right)) = (Wire::default(), head.as_bytes().split_at(cut));
+            let (wire, (left, right)) = (Wire::new(HERE), head.as_bytes().split_at(cut));
             wire.look_at(left);
             wire.look_at(right);
             wire.is_overfull()

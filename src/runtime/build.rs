@@ -65,7 +65,7 @@ pub fn build(settings: Settings, previous: Option<&Runtime>, clock: Clock) -> Re
         let provider =
             providers.get(&site.provider).ok_or_else(|| BuildFault(format!("site {} names no provider", site.name)))?;
         let guarded = Arc::new(guarded(site, provider, &shared, previous)?);
-        by_host.extend(hosts(site).into_iter().map(|host| (host, Arc::clone(&guarded))));
+        by_host.extend(hosts(site).into_iter().map(|host| (host.to_string(), Arc::clone(&guarded))));
         sites.push(guarded);
     }
     let assertions = assertions(&settings, previous)?;

@@ -92,7 +92,8 @@ pub struct Runtime {
     shared: Arc<Shared>,
     providers: HashMap<String, Arc<Vouching>>,
     sites: Vec<Arc<Guarded>>,
-    by_host: BTreeMap<Host, Arc<Guarded>>,
+    /// By the text of each [`Host`].
+    by_host: BTreeMap<String, Arc<Guarded>>,
     sealing: SealingKeys,
     /// Makes the marks of accounts on devices, one for each key that seals, in their order.
     device_marks: Vec<ThrottleKeys>,
@@ -211,6 +212,12 @@ impl Runtime {
     /// The site that `host` names.
     #[must_use]
     pub fn site_for(&self, host: &Host) -> Option<&Arc<Guarded>> {
+        self.site_called(&host.to_string())
+    }
+
+    /// The site of the host that is written just so: in lower case, and the port where it is not the scheme's own.
+    #[must_use]
+    pub fn site_called(&self, host: &str) -> Option<&Arc<Guarded>> {
         self.by_host.get(host)
     }
 

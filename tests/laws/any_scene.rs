@@ -185,7 +185,7 @@ fn cookies() -> impl Strategy<Value = PresentedCookies<'static>> {
         session,
         form,
         device,
-        names: Vec::new(),
+        ..PresentedCookies::default()
     })
 }
 

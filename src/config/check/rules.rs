@@ -20,7 +20,7 @@ pub(super) fn rules(written: &[At<Written>], review: &mut Review<'_>) -> Option<
             .flatten()
             .find(|before| before.pattern.covers(&rule.pattern) && speaks_for(before, rule));
         if let Some(before) = before {
-            let earlier = before.pattern.as_str();
+            let earlier = before.pattern.text();
             let what = match (before.access, rule.access) {
                 (Access::Public, Access::Optional | Access::Required) => {
                     format!("{} stays public: the rule {earlier:?} before it covers it", quoted(path))

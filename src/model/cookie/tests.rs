@@ -6,40 +6,44 @@ fn names() -> CookieNames {
     CookieNames::defaults(true)
 }
 
-fn read<'a>(names: &CookieNames, fields: &[&'a str]) -> PresentedCookies<'a> {
+fn read<'a>(names: &'a CookieNames, fields: &[&'a str]) -> PresentedCookies<'a> {
     PresentedCookies::read(names, fields.iter().copied())
 }
 
 #[test]
 fn one_field_or_many_are_the_same() {
+    let names = names();
     let one = ["a=1; __Host-vestibule-access=A; __Host-vestibule-refresh=R"];
     let many = ["a=1", "__Host-vestibule-access=A", "__Host-vestibule-refresh=R"];
-    assert_eq!(read(&names(), &one), read(&names(), &many));
-    assert_eq!(read(&names(), &one).access.value(), Some("A"));
+    assert_eq!(read(&names, &one), read(&names, &many));
+    assert_eq!(read(&names, &one).access.value(), Some("A"));
 }
 
 #[test]
 fn a_duplicate_counts_as_none() {
-    let twice = read(&names(), &["__Host-vestibule-access=A; __Host-vestibule-access=B"]);
+    let names = names();
+    let twice = read(&names, &["__Host-vestibule-access=A; __Host-vestibule-access=B"]);
     assert_eq!(twice.access, Presented::Ambiguous);
-    let mixed = read(&names(), &["__Host-vestibule-access=A; __Host-vestibule-access.0=B"]);
+    let mixed = read(&names, &["__Host-vestibule-access=A; __Host-vestibule-access.0=B"]);
     assert_eq!(mixed.access, Presented::Ambiguous);
 }
 
 #[test]
 fn pieces_are_joined_in_their_order_and_only_whole() {
-    let out_of_order = read(&names(), &["__Host-vestibule-access.1=B; __Host-vestibule-access.0=A"]);
+    let names = names();
+    let out_of_order = read(&names, &["__Host-vestibule-access.1=B; __Host-vestibule-access.0=A"]);
     assert_eq!(out_of_order.access.value(), Some("AB"));
-    assert_eq!(read(&names(), &["__Host-vestibule-access.1=B"]).access, Presented::Absent);
+    assert_eq!(read(&names, &["__Host-vestibule-access.1=B"]).access, Presented::Absent);
 }
 
 #[test]
 fn a_long_value_survives_the_round_trip() {
+    let names = names();
     let value = "x".repeat(MAX_PIECE * 2 - 5);
-    let lines = set(&names(), CookieKind::Access, &value, Lifetime::Browser);
+    let lines = set(&names, CookieKind::Access, &value, Lifetime::Browser);
     assert_eq!(lines.len(), 2);
     let sent: Vec<&str> = lines.iter().map(|line| line.split(';').next().unwrap()).collect();
-    assert_eq!(read(&names(), &[&sent.join("; ")]).access.value(), Some(value.as_str()));
+    assert_eq!(read(&names, &[&sent.join("; ")]).access.value(), Some(value.as_str()));
     assert!(lines.iter().all(|line| line.len() <= 4096));
 }
 
@@ -60,10 +64,14 @@ fn attributes_are_those_of_the_contract() {
 
 #[test]
 fn the_upstream_sees_everything_but_ours() {
-    let sent = |fields: &[&[u8]]| for_upstream(&names(), fields.iter().copied());
+    let names = names();
+    let sent = |fields: &[&[u8]]| PresentedCookies::read(&names, fields.iter().copied()).rest;
     let fields = [&b"cart=7; __Host-vestibule-access=A"[..], b"theme=d\xff; __Host-vestibule-refresh.1=R; odd"];
     assert_eq!(sent(&fields).as_deref(), Some(&b"cart=7; theme=d\xff; odd"[..]));
-    assert_eq!(sent(&[b"__Host-vestibule-form=F"]), None);
+    assert_eq!(sent(&[b"__Host-vestibule-form=F"]).as_deref(), Some(&b""[..]));
+    assert_eq!(sent(&[b"__Host-vestibule-form=\xff"]).as_deref(), Some(&b""[..]), "ours, whatever is in it");
+    assert_eq!(sent(&[b"cart=7;theme=d"]), None, "as it came");
+    assert_eq!(sent(&[b"cart=7", b"theme=d"]).as_deref(), Some(&b"cart=7; theme=d"[..]), "one field of two");
 }
 
 #[test]
@@ -83,8 +91,7 @@ fn the_cookies_of_a_hosted_backend_are_fusionauths() {
     let cookies = read(&names, &sent);
     assert_eq!((cookies.access.value(), cookies.refresh.value()), (Some("A"), Some("R")));
     assert_eq!(cookies.names, ["app.at", "app.rt.0", "app.at_exp", "app.idt"]);
-    let passed = for_upstream(&names, sent.iter().map(|field| field.as_bytes()));
-    assert_eq!(passed.as_deref(), Some(&b"app.at_expected=1; app.id=2"[..]));
+    assert_eq!(cookies.rest.as_deref(), Some(&b"app.at_expected=1; app.id=2"[..]));
     assert!(!read(&names, &["app.at_exp=7"]).any_credential(), "it proves nothing");
     for theirs in ["app.at=x", "app.rt=x", "app.at_exp=9", " app.idt =x", "=app.at_exp=9"] {
         assert!(sets_managed(&names, theirs.as_bytes()), "{theirs}");
