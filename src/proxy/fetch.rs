@@ -27,11 +27,11 @@ use super::passage::Passage;
 
 /// Finds out one thing.
 pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mut Session, passage: &mut Passage) {
-    let Some(guarded) = passage.guarded.clone() else { return };
+    let Some(guarded) = &passage.guarded else { return };
     let runtime = &passage.runtime;
     let plain = runtime.settings().server.limits.max_login_body;
     let caller = Caller {
-        guarded: &guarded,
+        guarded,
         client: passage.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         request_id: &passage.request_id,
         now: passage.now,
@@ -67,7 +67,7 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
             facts.sign_in = tried(rare(runtime.sign_in(caller, attempt)).await);
         }
         Question::OpenChallenge { step, challenge } => {
-            let opened = runtime.open_challenge(&guarded, step, &challenge).map(Arc::new);
+            let opened = runtime.open_challenge(guarded, step, &challenge).map(Arc::new);
             facts.challenge = found(opened, Reason::ChallengeExpired);
         }
         Question::Continue { opened, answer, kind, session: replaced, device: known_as } => {

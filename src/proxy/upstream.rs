@@ -38,16 +38,16 @@ const STILL_THERE: TcpKeepalive = TcpKeepalive {
 pub(super) async fn pick(passage: &mut Passage) -> Result<Box<HttpPeer>> {
     let unavailable = || Error::explain(ErrorType::ConnectError, "no upstream is left");
     // The proof is asked for here too: whatever path Pingora took to get here, nothing goes on without it.
-    let (Some(guarded), Some(_)) = (passage.guarded.clone(), &passage.granted) else {
+    let (Some(guarded), Some(_)) = (&passage.guarded, &passage.granted) else {
         return Err(Error::explain(ErrorType::InternalError, "no grant"));
     };
     let index = guarded.upstreams.pick(&passage.tried).ok_or_else(unavailable)?;
     passage.tried.push(index);
     let upstream = guarded.upstreams.at(index).ok_or_else(unavailable)?;
     let mut peer = match upstream {
-        Upstream::Http { .. } => HttpPeer::new(resolved(&guarded, index).await?, false, String::new()),
+        Upstream::Http { .. } => HttpPeer::new(resolved(guarded, index).await?, false, String::new()),
         Upstream::Https { host, .. } => {
-            let mut peer = HttpPeer::new(resolved(&guarded, index).await?, true, host.clone());
+            let mut peer = HttpPeer::new(resolved(guarded, index).await?, true, host.clone());
             // A WebSocket handshake is HTTP/1.1.
             peer.options.alpn = if passage.websocket { ALPN::H1 } else { ALPN::H2H1 };
             peer
