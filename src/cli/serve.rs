@@ -1,11 +1,14 @@
 //! `serve`: everything opened first, then everything run, until a signal says stop.
 
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -53,11 +56,7 @@ pub(super) fn until_signalled<W>(workers: usize, work: impl FnOnce(watch::Receiv
 where
     W: Future<Output = Result<(), String>>,
 {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if workers > 0 {
-        builder.worker_threads(workers);
-    }
-    let outcome = match builder.enable_all().build() {
+    let outcome = match executor(workers) {
         Ok(runtime) => {
             let (stop, stopped) = watch::channel(false);
             let outcome = runtime.block_on(async {
@@ -77,6 +76,20 @@ where
             ExitCode::FAILURE
         }
     }
+}
+
+/// A runtime of so many threads; of one for each core where that is 0.
+fn executor(workers: usize) -> std::io::Result<Runtime> {
+    let workers = if workers > 0 { workers } else { thread::available_parallelism().map_or(1, NonZero::get) };
+    let mut builder = if workers == 1 {
+        // A thread that is alone needs no locks to hand tasks to others.
+        Builder::new_current_thread()
+    } else {
+        let mut several = Builder::new_multi_thread();
+        several.worker_threads(workers);
+        several
+    };
+    builder.enable_all().build()
 }
 
 async fn signalled(stop: watch::Sender<bool>) {

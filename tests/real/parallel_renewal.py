@@ -45,11 +45,11 @@ async def all_at_once(gateway, requests):
     return answers, after - before, took
 
 
-async def check(binary, requests):
+async def check(binary, requests, workers):
     server = await asyncio.start_server(application, "127.0.0.1", 0, backlog=requests)
     upstream = server.sockets[0].getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="vestibule-renewal-") as directory:
-        gateway = await asyncio.to_thread(Gateway, binary, directory, upstream, f"{LIFETIME}s")
+        gateway = await asyncio.to_thread(Gateway, binary, directory, upstream, f"{LIFETIME}s", workers)
         try:
             answers, calls, took = await all_at_once(gateway, requests)
         finally:
@@ -57,11 +57,12 @@ async def check(binary, requests):
     server.close()
     good = sum(answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"visitor@example.com") for answer in answers)
     tokens = {cookies_of(answer).get("vestibule-access") for answer in answers}
-    print(f"{requests} requests at once in {took:.2f} s: {good} served, {calls:.0f} calls to the provider")
+    threads = "one thread" if workers == 1 else "a thread for each core"
+    print(f"{threads}, {requests} requests at once in {took:.2f} s: {good} served, {calls:.0f} calls to the provider")
     return {
-        "every request is served, with the visitor's name": good == requests,
-        "the provider is asked once": calls == 1,
-        "every answer brings the same new token": len(tokens) == 1 and None not in tokens,
+        f"{threads}: every request is served, with the visitor's name": good == requests,
+        f"{threads}: the provider is asked once": calls == 1,
+        f"{threads}: every answer brings the same new token": len(tokens) == 1 and None not in tokens,
     }
 
 
@@ -72,7 +73,9 @@ def main():
         print(f"skipped: a thousand renewals at once: {most} open files are allowed, {least} are needed")
         sys.exit(77)
     resource.setrlimit(resource.RLIMIT_NOFILE, (least, most))
-    outcome = asyncio.run(check(sys.argv[1], requests))
+    outcome = {}
+    for workers in (0, 1):
+        outcome |= asyncio.run(check(sys.argv[1], requests, workers))
     for what, holds in outcome.items():
         if not holds:
             print(f"FAILED: {what}")
