@@ -215,7 +215,7 @@ impl Runtime {
         self.site_called(&host.to_string())
     }
 
-    /// The site of the host that is written just so: in lower case, and the port where it is not the scheme's own.
+    /// The site of a host that is written as [`Host`] writes it; spelled otherwise it has to be read first.
     #[must_use]
     pub fn site_called(&self, host: &str) -> Option<&Arc<Guarded>> {
         self.by_host.get(host)
