@@ -1,5 +1,10 @@
-//! What one request costs in the pure core: its cookies, its target, the decision, the headers taken away.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a bench that cannot be set up ends there")]
+//! What one request costs in the pure core: its cookies, its target, the decision, the headers
+//! taken away.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a bench that cannot be set up ends there"
+)]
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -27,7 +32,12 @@ fn guarded() -> Site {
     let mut site = site::store();
     site.rules = (0..49)
         .map(|number| site::rule(&format!("/section-{number}/*"), &[], Access::Public, &[]))
-        .chain([site::rule("/account/*", &[Method::GET, Method::POST], Access::Required, &["shopper"])])
+        .chain([site::rule(
+            "/account/*",
+            &[Method::GET, Method::POST],
+            Access::Required,
+            &["shopper"],
+        )])
         .collect();
     site
 }
@@ -43,7 +53,8 @@ fn ann() -> Arc<Visitor> {
     })
 }
 
-/// An access token of 900 bytes and a sealed refresh token of 300 among an application's own cookies.
+/// An access token of 900 bytes and a sealed refresh token of 300 among an application's own
+/// cookies.
 fn cookie_field() -> String {
     let (access, refresh) = ("A".repeat(900), "R".repeat(300));
     format!(
@@ -67,7 +78,11 @@ fn decisions(bench: &mut Criterion) {
     let (site, visitor, field) = (guarded(), ann(), cookie_field());
     let cookies = PresentedCookies::read(&site.cookies, std::iter::once(field.as_str()));
     let target = Target::parse(TARGET, EncodedSlashes::Reject).unwrap();
-    let marks = Marks { accept: Some("text/html"), fetch_mode: Some("navigate"), ..Marks::default() };
+    let marks = Marks {
+        accept: Some("text/html"),
+        fetch_mode: Some("navigate"),
+        ..Marks::default()
+    };
     let request = RequestView {
         method: &Method::GET,
         target: &target,
@@ -75,7 +90,10 @@ fn decisions(bench: &mut Criterion) {
         bearer: BearerTokens::default(),
         marks,
     };
-    let known = Facts { token: Known::Found(Arc::clone(&visitor)), ..Facts::default() };
+    let known = Facts {
+        token: Known::Found(Arc::clone(&visitor)),
+        ..Facts::default()
+    };
     bench.bench_function("decide, one call, 50 rules, signed in", |timer| {
         timer.iter(|| decide(black_box(&request), &site, &known, NOW));
     });
@@ -90,7 +108,9 @@ fn heads(bench: &mut Criterion) {
         timer.iter(|| Target::parse(black_box(TARGET), EncodedSlashes::Reject));
     });
     bench.bench_function("cookies, read", |timer| {
-        timer.iter(|| PresentedCookies::read(&site.cookies, std::iter::once(black_box(field.as_str()))));
+        timer.iter(|| {
+            PresentedCookies::read(&site.cookies, std::iter::once(black_box(field.as_str())))
+        });
     });
     let names = "host user-agent accept accept-language accept-encoding cookie referer connection dnt priority \
                  sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site \

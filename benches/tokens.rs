@@ -77,8 +77,8 @@ landing = "/"
 "#,
         state_dir.display()
     );
-    let settings =
-        check_text("bench.toml", &text, &Imagined::default()).unwrap_or_else(|problems| panic!("{problems}"));
+    let settings = check_text("bench.toml", &text, &Imagined::default())
+        .unwrap_or_else(|problems| panic!("{problems}"));
     build(settings, None, Clock::new()).unwrap()
 }
 
@@ -93,12 +93,21 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 fn remembered(bench: &mut Criterion) {
     let state = tempfile::tempdir().unwrap();
     let runtime = runtime(state.path());
-    let guarded = runtime.site_for(&Host::parse("store.localhost:8080").unwrap()).unwrap();
+    let guarded = runtime
+        .site_for(&Host::parse("store.localhost:8080").unwrap())
+        .unwrap();
     let now = runtime.clock().now();
     let key = hmac::Key::new(hmac::HMAC_SHA256, HMAC_SECRET.as_bytes());
     let header = json!({ "alg": "HS256", "typ": "JWT" });
-    let token = signed(&header, &claims(now), |input| hmac::sign(&key, input).as_ref().to_vec());
-    let caller = Caller { guarded, client: IpAddr::V4(Ipv4Addr::LOCALHOST), request_id: "bench", now };
+    let token = signed(&header, &claims(now), |input| {
+        hmac::sign(&key, input).as_ref().to_vec()
+    });
+    let caller = Caller {
+        guarded,
+        client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        request_id: "bench",
+        now,
+    };
     at_once(runtime.check(caller, &token)).unwrap();
     bench.bench_function("token, remembered", |timer| {
         timer.iter(|| at_once(runtime.check(caller, black_box(&token))));
@@ -108,13 +117,24 @@ fn remembered(bench: &mut Criterion) {
 fn verified(bench: &mut Criterion) {
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
     let point = pair.public_key().as_ref();
-    let (x, y) = (URL_SAFE_NO_PAD.encode(&point[1..33]), URL_SAFE_NO_PAD.encode(&point[33..]));
-    let jwks =
-        json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": "k", "alg": "ES256", "use": "sig", "x": x, "y": y }] });
+    let (x, y) = (
+        URL_SAFE_NO_PAD.encode(&point[1..33]),
+        URL_SAFE_NO_PAD.encode(&point[33..]),
+    );
+    let jwks = json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": "k", "alg": "ES256", "use": "sig", "x": x, "y": y }] });
     let keys = KeySet::from_jwks(jwks.to_string().as_bytes(), &[Algorithm::Es256]).unwrap();
     let now = Moment::from_secs(1_700_000_000);
-    let sign = |input: &[u8]| pair.sign(&SystemRandom::new(), input).unwrap().as_ref().to_vec();
-    let token = signed(&json!({ "alg": "ES256", "typ": "JWT", "kid": "k" }), &claims(now), sign);
+    let sign = |input: &[u8]| {
+        pair.sign(&SystemRandom::new(), input)
+            .unwrap()
+            .as_ref()
+            .to_vec()
+    };
+    let token = signed(
+        &json!({ "alg": "ES256", "typ": "JWT", "kid": "k" }),
+        &claims(now),
+        sign,
+    );
     let expect = Expectations {
         issuer: "bench".into(),
         audience: "store-application".into(),
@@ -127,7 +147,9 @@ fn verified(bench: &mut Criterion) {
     });
     let identity = Identity::from_claims(claims(now).as_object().unwrap().clone()).unwrap();
     let headers = IdentityHeaders::x_auth();
-    bench.bench_function("identity headers, rendered", |timer| timer.iter(|| headers.render(black_box(&identity))));
+    bench.bench_function("identity headers, rendered", |timer| {
+        timer.iter(|| headers.render(black_box(&identity)));
+    });
 }
 
 fn sealed(bench: &mut Criterion) {
@@ -140,7 +162,9 @@ fn sealed(bench: &mut Criterion) {
         started: Moment::from_secs(1_700_000_000),
         remember: true,
     };
-    let sealed = ring.seal("store", CredentialKind::Jwt, &ticket, [9; 12]).unwrap();
+    let sealed = ring
+        .seal("store", CredentialKind::Jwt, &ticket, [9; 12])
+        .unwrap();
     assert!(ring.open("store", CredentialKind::Jwt, &sealed).is_some());
     bench.bench_function("refresh token, sealed", |timer| {
         timer.iter(|| ring.seal("store", CredentialKind::Jwt, black_box(&ticket), [9; 12]));

@@ -1,7 +1,8 @@
-//! The embedded identity server alone, with the demo's accounts, for tests of other programs against it.
+//! The embedded identity server alone, with the demo's accounts, for tests of other programs
+//! against it.
 //!
-//! `cargo run --example identity_server -- --state DIR [--users FILE] [--grace SECONDS]` prints its port and serves
-//! until it is ended. The API key is `demo`.
+//! `cargo run --example identity_server -- --state DIR [--users FILE] [--grace SECONDS]` prints its
+//! port and serves until it is ended. The API key is `demo`.
 #![expect(clippy::print_stdout, reason = "the port is this program's one output")]
 
 use std::error::Error;

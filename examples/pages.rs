@@ -1,5 +1,6 @@
-//! Writes every state of every page in every language to `target/pages/`, or to the folder that is named, to be looked
-//! at. `sign-in-fresh.de.html` is the sign-in form in German, `themed.…` the same with a theme and its links.
+//! Writes every state of every page in every language to `target/pages/`, or to the folder that is
+//! named, to be looked at. `sign-in-fresh.de.html` is the sign-in form in German, `themed.…` the
+//! same with a theme and its links.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,16 +13,26 @@ const SITE: &str = "Lantern & Loom";
 const REQUEST_ID: &str = "01JD3K8Q5W9X2Y7Z";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("target/pages"), PathBuf::from);
+    let folder = std::env::args_os()
+        .nth(1)
+        .map_or_else(|| PathBuf::from("target/pages"), PathBuf::from);
     fs::create_dir_all(folder.join("_vestibule"))?;
     let themed = Look::of(&theme())?;
     for words in Words::all() {
         for (prefix, look) in [("", Look::plain()), ("themed.", &themed)] {
-            let frame = Frame { look, site_name: Some(SITE), words, request_id: REQUEST_ID };
+            let frame = Frame {
+                look,
+                site_name: Some(SITE),
+                words,
+                request_id: REQUEST_ID,
+            };
             for (name, html) in samples::samples(frame) {
                 let html = html?;
                 write_assets(&folder, look, &html)?;
-                fs::write(folder.join(format!("{prefix}{name}.{}.html", words.tag)), html)?;
+                fs::write(
+                    folder.join(format!("{prefix}{name}.{}.html", words.tag)),
+                    html,
+                )?;
             }
         }
     }
@@ -44,7 +55,11 @@ fn theme() -> Theme {
 
 /// Addresses are escaped in the pages; the files are found by reading them as a browser does.
 fn write_assets(folder: &Path, look: &Look, html: &str) -> std::io::Result<()> {
-    for address in html.replace("&#x2f;", "/").split('"').filter_map(|text| text.strip_prefix(assets::PREFIX)) {
+    for address in html
+        .replace("&#x2f;", "/")
+        .split('"')
+        .filter_map(|text| text.strip_prefix(assets::PREFIX))
+    {
         if let Some(asset) = look.asset(address) {
             fs::write(folder.join("_vestibule").join(address), &asset.body)?;
         }

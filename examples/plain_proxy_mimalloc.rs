@@ -1,4 +1,5 @@
-//! `plain_proxy`, on the allocator of the gateway: what of the difference between the two is the allocator's.
+//! `plain_proxy`, on the allocator of the gateway: what of the difference between the two is the
+//! allocator's.
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,6 +1,10 @@
-//! How much memory a million names take that are tried once, and then as many accounts as there is room for, each with all
-//! of its places taken. Fails above 100 MiB. Linux only: it asks `/proc`.
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement, for people to read")]
+//! How much memory a million names take that are tried once, and then as many accounts as there is
+//! room for, each with all of its places taken. Fails above 100 MiB. Linux only: it asks `/proc`.
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a measurement, for people to read"
+)]
 
 use std::time::Duration;
 
@@ -16,13 +20,25 @@ const ACCOUNTS: u32 = 100_000;
 const AT_MOST_MIB: u64 = 100;
 const NOW: Moment = Moment::from_secs(1_700_000_000);
 /// As many as an address has where nothing is configured: accounts have fewer.
-const RATE: Rate = Rate { attempts: 30, per: Duration::from_secs(60), waits: Waits::Growing };
+const RATE: Rate = Rate {
+    attempts: 30,
+    per: Duration::from_secs(60),
+    waits: Waits::Growing,
+};
 
 /// The resident memory of this process in MiB.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        / 1024
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -31,7 +47,10 @@ async fn main() {
     let before = resident();
     for number in 0..NAMES {
         let address = std::net::Ipv4Addr::from(number).into();
-        let _ = store.reserve(keys.address(address), RATE, NOW).await.unwrap();
+        let _ = store
+            .reserve(keys.address(address), RATE, NOW)
+            .await
+            .unwrap();
     }
     let many = resident();
     println!("{NAMES} names tried once: {many} MiB resident, {before} MiB before");
@@ -42,6 +61,9 @@ async fn main() {
         }
     }
     let full = resident();
-    println!("{ACCOUNTS} names with {} places taken: {full} MiB resident", RATE.attempts);
+    println!(
+        "{ACCOUNTS} names with {} places taken: {full} MiB resident",
+        RATE.attempts
+    );
     assert!(many.max(full) <= AT_MOST_MIB, "more than {AT_MOST_MIB} MiB");
 }

@@ -11,14 +11,18 @@ use axum::routing::get;
 
 use crate::runtime::Living;
 
-/// Answers `/metrics`, `/healthz` and `/readyz` for as long as the process lives, also while it drains.
+/// Answers `/metrics`, `/healthz` and `/readyz` for as long as the process lives, also while it
+/// drains.
 pub async fn serve(listener: TcpListener, living: Arc<Living>) {
     let routes = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .with_state(living);
-    let served = match listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener)) {
+    let served = match listener
+        .set_nonblocking(true)
+        .and_then(|()| tokio::net::TcpListener::from_std(listener))
+    {
         Ok(listener) => axum::serve(listener, routes).await,
         Err(error) => Err(error),
     };
@@ -28,7 +32,10 @@ pub async fn serve(listener: TcpListener, living: Arc<Living>) {
 }
 
 async fn metrics(State(living): State<Arc<Living>>) -> impl IntoResponse {
-    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    let kind = [(
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    )];
     (kind, living.current().render_metrics())
 }
 

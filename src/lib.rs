@@ -1,25 +1,28 @@
 //! Vestibule: the room a visitor passes through before entering the house.
 //!
-//! A reverse proxy that signs visitors in for applications that were never changed for it. This file is the plan
-//! on the wall; the rooms in reading order:
+//! A reverse proxy that signs visitors in for applications that were never changed for it. This
+//! file is the plan on the wall; the rooms in reading order:
 //!
 //! * [`model`]: what things are. Plain data, made at the border and trusted inside.
-//! * [`decide`]: what follows from what. All policy, pure: *ask, fetch, ask again* until it is settled.
+//! * [`decide`]: what follows from what. All policy, pure: *ask, fetch, ask again* until it is
+//!   settled.
 //! * `config`: what the operator wrote, checked, every problem at once.
 //! * `provider`: who vouches for people. FusionAuth's API, keys and the verification of tokens.
 //! * `store`: where sessions, shared renewals, revocations and throttles rest.
 //! * `telemetry`: what the watchers are told.
 //! * `runtime`: everything one request needs, built from settings and swapped whole on reload.
-//! * `pages`: the HTML of the forms and problem pages, from `static/`, in the languages of `static/words/`.
-//! * `proxy`: the only room that knows Pingora. Makes a view of the request, asks `decide`, carries it out.
+//! * `pages`: the HTML of the forms and problem pages, from `static/`, in the languages of
+//!   `static/words/`.
+//! * `proxy`: the only room that knows Pingora. Makes a view of the request, asks `decide`, carries
+//!   it out.
 //! * `admin`: the watchers' door, metrics and health.
 //! * `embedded`: an identity server that speaks FusionAuth's API, and the demo's store and forum.
 //! * `system`: the clock, randomness and detached work, each asked for in this one place.
 //! * `cli`: the commands.
 //!
-//! `model`, `decide` and `pages` are pure: they compile with `--no-default-features`, without tokio, Pingora,
-//! a clock or randomness in reach. The table of who may import whom is held by `tests/architecture.rs` and told in
-//! `docs/development/structure.md`.
+//! `model`, `decide` and `pages` are pure: they compile with `--no-default-features`, without
+//! tokio, Pingora, a clock or randomness in reach. The table of who may import whom is held by
+//! `tests/architecture.rs` and told in `docs/development/structure.md`.
 
 pub mod decide;
 pub mod model;

@@ -1,4 +1,5 @@
-//! What the machine gives and no test can repeat: the time, randomness, and work that outlives its caller.
+//! What the machine gives and no test can repeat: the time, randomness, and work that outlives its
+//! caller.
 //!
 //! The only place that asks for them. Pure rooms get a [`Moment`] and random bytes handed in.
 
@@ -28,22 +29,33 @@ impl Clock {
 
     /// The time now.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the one place that asks for the time")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that asks for the time"
+    )]
     pub fn now(&self) -> Moment {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         Moment::from_millis(millis.saturating_add(self.ahead_millis.load(Ordering::Relaxed)))
     }
 
     /// Moves this clock and its clones ahead, so that a test need not wait.
     pub fn advance(&self, span: Duration) {
-        self.ahead_millis.fetch_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.ahead_millis.fetch_add(
+            u64::try_from(span.as_millis()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
     }
 }
 
 /// A reading for measuring how long something takes; unlike [`Clock`] it never jumps.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "the one place that asks for the time")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that asks for the time"
+)]
 pub fn stopwatch() -> Instant {
     Instant::now()
 }
@@ -54,21 +66,27 @@ pub fn stopwatch() -> Instant {
 /// When the operating system has no randomness: nothing can be sealed safely then.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "the one source of randomness")]
-#[expect(clippy::expect_used, reason = "without randomness there is no safe way on")]
+#[expect(
+    clippy::expect_used,
+    reason = "without randomness there is no safe way on"
+)]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).expect("the operating system has no randomness");
     bytes
 }
 
-/// A name that no other has, 22 letters of base64url: for telling requests apart, not for keeping a secret. Costs a
-/// twentieth of asking for randomness: one half is the process's own, the other a keyed hash of a counter.
+/// A name that no other has, 22 letters of base64url: for telling requests apart, not for keeping a
+/// secret. Costs a twentieth of asking for randomness: one half is the process's own, the other a
+/// keyed hash of a counter.
 #[must_use]
 pub fn fresh_name() -> String {
     static PROCESS: OnceLock<(RandomState, [u8; 8])> = OnceLock::new();
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let (key, own) = PROCESS.get_or_init(|| (RandomState::new(), random()));
-    let count = key.hash_one(COUNT.fetch_add(1, Ordering::Relaxed)).to_ne_bytes();
+    let count = key
+        .hash_one(COUNT.fetch_add(1, Ordering::Relaxed))
+        .to_ne_bytes();
     let mut bytes = [0; 16];
     let (left, right) = bytes.split_at_mut(8);
     left.copy_from_slice(own);
@@ -78,6 +96,8 @@ pub fn fresh_name() -> String {
 
 /// Runs `work` to its end even when nobody waits for it any more.
 #[expect(clippy::disallowed_methods, reason = "the one home of detached work")]
-pub fn detach<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
+pub fn detach<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
     tokio::spawn(work)
 }

@@ -19,7 +19,10 @@ fn read(path: &str) -> String {
 
 /// The words in backquotes in the first column of every table.
 fn first_column(text: &str) -> BTreeSet<String> {
-    text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(word, _)| word.to_owned()).collect()
+    text.lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(word, _)| word.to_owned())
+        .collect()
 }
 
 #[test]
@@ -32,7 +35,10 @@ fn every_dependency_is_explained_and_none_that_is_gone() {
         }
     }
     assert!(direct.contains("pingora"));
-    assert_eq!(first_column(&read("docs/development/dependencies.md")), direct);
+    assert_eq!(
+        first_column(&read("docs/development/dependencies.md")),
+        direct
+    );
 }
 
 #[test]
@@ -40,27 +46,45 @@ fn the_endpoints_page_knows_our_paths_and_cookies() {
     let text = read("docs/reference/endpoints.md");
     let paths = OwnPaths::default();
     for path in [&paths.login, &paths.logout, &paths.api] {
-        assert!(text.contains(&format!("`{path}`")), "endpoints.md does not name {path}");
+        assert!(
+            text.contains(&format!("`{path}`")),
+            "endpoints.md does not name {path}"
+        );
     }
     for kind in CookieKind::ALL {
         for secure in [true, false] {
             let names = CookieNames::defaults(secure);
             let name = names.of(kind);
-            assert!(text.contains(&format!("`{name}`")), "endpoints.md does not name {name}");
+            assert!(
+                text.contains(&format!("`{name}`")),
+                "endpoints.md does not name {name}"
+            );
         }
     }
     for limit in [MAX_PIECE, MAX_TOGETHER] {
-        assert!(text.contains(&format!("{limit} bytes")), "endpoints.md does not tell of {limit} bytes");
+        assert!(
+            text.contains(&format!("{limit} bytes")),
+            "endpoints.md does not tell of {limit} bytes"
+        );
     }
 }
 
 #[test]
 fn the_headers_page_knows_every_identity_header() {
     let text = read("docs/reference/headers.md").to_lowercase();
-    let sets = [Some(IdentityHeaders::x_auth()), IdentityHeaders::preset("remote-user")];
-    for set in sets.into_iter().chain([IdentityHeaders::preset("x-forwarded-user")]) {
+    let sets = [
+        Some(IdentityHeaders::x_auth()),
+        IdentityHeaders::preset("remote-user"),
+    ];
+    for set in sets
+        .into_iter()
+        .chain([IdentityHeaders::preset("x-forwarded-user")])
+    {
         for name in set.unwrap().names() {
-            assert!(text.contains(&format!("`{name}`")), "headers.md does not name {name}");
+            assert!(
+                text.contains(&format!("`{name}`")),
+                "headers.md does not name {name}"
+            );
         }
     }
 }
@@ -70,11 +94,20 @@ fn the_headers_page_knows_every_identity_header() {
 fn the_headers_page_knows_every_managed_header() {
     let text = read("docs/reference/headers.md").to_lowercase();
     let code = read("src/model/site.rs");
-    let list = code.split_once("ALWAYS_MANAGED: &[&str] = &[").unwrap().1.split_once(']').unwrap().0;
+    let list = code
+        .split_once("ALWAYS_MANAGED: &[&str] = &[")
+        .unwrap()
+        .1
+        .split_once(']')
+        .unwrap()
+        .0;
     let names: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
     assert!(names.len() > 10);
     for name in names {
-        assert!(text.contains(&format!("`{name}`")), "headers.md does not name {name}");
+        assert!(
+            text.contains(&format!("`{name}`")),
+            "headers.md does not name {name}"
+        );
     }
 }
 
@@ -82,10 +115,25 @@ fn the_headers_page_knows_every_managed_header() {
 fn the_guide_to_themes_knows_every_template_and_language() {
     let text = read("docs/guide/themes.md");
     for name in vestibule::pages::template_names() {
-        assert!(text.contains(&format!("| `{name}` |")), "themes.md does not name {name}");
+        assert!(
+            text.contains(&format!("| `{name}` |")),
+            "themes.md does not name {name}"
+        );
     }
-    let languages = ["Arabic", "English", "French", "German", "Japanese", "Portuguese", "Spanish"];
-    assert_eq!(vestibule::pages::Words::all().len(), languages.len(), "themes.md tells of other languages");
+    let languages = [
+        "Arabic",
+        "English",
+        "French",
+        "German",
+        "Japanese",
+        "Portuguese",
+        "Spanish",
+    ];
+    assert_eq!(
+        vestibule::pages::Words::all().len(),
+        languages.len(),
+        "themes.md tells of other languages"
+    );
     assert!(languages.iter().all(|language| text.contains(language)));
 }
 
@@ -105,7 +153,11 @@ fn documents(directory: &Path) -> Vec<PathBuf> {
 /// The target of every `[text](target)` outside of code.
 fn links(text: &str) -> Vec<String> {
     let outside: String = text.split("```").step_by(2).collect();
-    outside.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0.to_owned())).collect()
+    outside
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| Some(rest.split_once(')')?.0.to_owned()))
+        .collect()
 }
 
 #[test]
@@ -121,7 +173,10 @@ fn every_link_in_the_documents_leads_somewhere() {
             }
             followed += 1;
             if !file.parent().unwrap().join(path).exists() {
-                broken.push(format!("{}: {link}", file.strip_prefix(root()).unwrap().display()));
+                broken.push(format!(
+                    "{}: {link}",
+                    file.strip_prefix(root()).unwrap().display()
+                ));
             }
         }
     }
@@ -132,8 +187,14 @@ fn every_link_in_the_documents_leads_somewhere() {
 /// Scripts and CI call each other by path.
 #[test]
 fn every_script_that_is_called_is_there() {
-    for caller in ["Makefile", ".ci/run", "scripts/test.sh", "scripts/check.sh", "scripts/bench.sh", "scripts/real.sh"]
-    {
+    for caller in [
+        "Makefile",
+        ".ci/run",
+        "scripts/test.sh",
+        "scripts/check.sh",
+        "scripts/bench.sh",
+        "scripts/real.sh",
+    ] {
         for word in read(caller).split_whitespace() {
             if word.starts_with("scripts/") {
                 assert!(root().join(word).exists(), "{caller} calls {word}");

@@ -1,4 +1,5 @@
-//! `demo`: a store, a forum and an identity server on this machine, guarded; no file, no network, no other program.
+//! `demo`: a store, a forum and an identity server on this machine, guarded; no file, no network,
+//! no other program.
 
 use std::fs::DirBuilder;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -47,7 +48,10 @@ fn on_loopback(text: &str) -> Result<RedirectUri, String> {
 }
 
 pub(super) fn command(arguments: &Arguments) -> ExitCode {
-    let state = std::env::temp_dir().join(format!("vestibule-demo-{}", URL_SAFE_NO_PAD.encode(system::random::<9>())));
+    let state = std::env::temp_dir().join(format!(
+        "vestibule-demo-{}",
+        URL_SAFE_NO_PAD.encode(system::random::<9>())
+    ));
     let outcome = match prepare(arguments, &state) {
         Ok(demo) => {
             say(&demo.welcome);
@@ -73,8 +77,12 @@ struct Demo {
 }
 
 fn prepare(arguments: &Arguments, state: &PathBuf) -> Result<Demo, String> {
-    DirBuilder::new().mode(0o700).create(state).map_err(|error| format!("{}: {error}", state.display()))?;
-    let anywhere = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string());
+    DirBuilder::new()
+        .mode(0o700)
+        .create(state)
+        .map_err(|error| format!("{}: {error}", state.display()))?;
+    let anywhere =
+        || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string());
     let at = |listener: &TcpListener| listener.local_addr().map_err(|error| error.to_string());
     let (store, forum, identity) = (anywhere()?, anywhere()?, anywhere()?);
     let port = free_port(arguments.port)?;
@@ -83,17 +91,26 @@ fn prepare(arguments: &Arguments, state: &PathBuf) -> Result<Demo, String> {
     let text = CONFIG
         .replace("{state_dir}", &state.display().to_string())
         .replace("{listen}", &listen(port))
-        .replace("{admin}", &SocketAddr::from((Ipv4Addr::LOCALHOST, admin)).to_string())
+        .replace(
+            "{admin}",
+            &SocketAddr::from((Ipv4Addr::LOCALHOST, admin)).to_string(),
+        )
         .replace("{identity}", &at(&identity)?.to_string())
         .replace("{api_key}", &api_key)
         .replace("{port}", &port.to_string())
         .replace("{sdk_page}", arguments.sdk_page.as_str())
         .replace("{store}", &at(&store)?.to_string())
         .replace("{forum}", &at(&forum)?.to_string());
-    let settings = crate::config::check_text("demo.toml", &text, &logos()).map_err(|problems| problems.to_string())?;
+    let settings = crate::config::check_text("demo.toml", &text, &logos())
+        .map_err(|problems| problems.to_string())?;
     log(&settings)?;
     let clock = Clock::new();
-    let issuer = settings.providers.values().next().map(|provider| provider.issuer.clone()).unwrap_or_default();
+    let issuer = settings
+        .providers
+        .values()
+        .next()
+        .map(|provider| provider.issuer.clone())
+        .unwrap_or_default();
     let outbox = state.join("outbox");
     let server = identity::open(identity::Options {
         users: people(&outbox)?,
@@ -105,14 +122,23 @@ fn prepare(arguments: &Arguments, state: &PathBuf) -> Result<Demo, String> {
     .map_err(|error| error.to_string())?;
     let opened = Opened::open(settings, clock)?;
     let welcome = welcome((port, admin), &arguments.sdk_page, &outbox);
-    Ok(Demo { opened, identity: (server, identity), store, forum, welcome })
+    Ok(Demo {
+        opened,
+        identity: (server, identity),
+        store,
+        forum,
+        welcome,
+    })
 }
 
 /// The files of the sites' themes, which stand in the program.
 fn logos() -> Imagined {
     let mut there = Imagined::default();
     for (name, text) in [
-        ("lantern.svg", include_str!("../../static/demo/art/lantern.svg")),
+        (
+            "lantern.svg",
+            include_str!("../../static/demo/art/lantern.svg"),
+        ),
         ("porch.svg", include_str!("../../static/demo/art/porch.svg")),
     ] {
         there.files.insert(name.into(), text.to_owned());
@@ -122,22 +148,37 @@ fn logos() -> Imagined {
 
 /// `port`, or any free one for 0.
 fn free_port(port: u16) -> Result<u16, String> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-        .map_err(|error| format!("cannot listen on port {port}: {error}; choose another with --port"))?;
-    listener.local_addr().map(|address| address.port()).map_err(|error| error.to_string())
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| {
+        format!("cannot listen on port {port}: {error}; choose another with --port")
+    })?;
+    listener
+        .local_addr()
+        .map(|address| address.port())
+        .map_err(|error| error.to_string())
 }
 
 /// Both loopback addresses: `*.localhost` may mean either. IPv6 only where this machine has it.
 fn listen(port: u16) -> String {
-    let addresses = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    let usable = addresses.into_iter().filter(|address| TcpListener::bind((*address, 0)).is_ok());
-    let quoted: Vec<String> = usable.map(|address| format!("\"{}\"", SocketAddr::from((address, port)))).collect();
+    let addresses = [
+        IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::LOCALHOST),
+    ];
+    let usable = addresses
+        .into_iter()
+        .filter(|address| TcpListener::bind((*address, 0)).is_ok());
+    let quoted: Vec<String> = usable
+        .map(|address| format!("\"{}\"", SocketAddr::from((address, port))))
+        .collect();
     quoted.join(", ")
 }
 
-/// The accounts, and where their codes are sent. The directory is made now, so that it can be watched.
+/// The accounts, and where their codes are sent. The directory is made now, so that it can be
+/// watched.
 fn people(outbox: &Path) -> Result<Users, String> {
-    DirBuilder::new().mode(0o700).create(outbox).map_err(|error| format!("{}: {error}", outbox.display()))?;
+    DirBuilder::new()
+        .mode(0o700)
+        .create(outbox)
+        .map_err(|error| format!("{}: {error}", outbox.display()))?;
     let mut users = Users::demo().map_err(|error| error.to_string())?;
     users.outbox = Some(outbox.to_owned());
     Ok(users)
@@ -171,7 +212,13 @@ fn welcome((port, admin): (u16, u16), sdk_page: &RedirectUri, outbox: &Path) -> 
 
 impl Demo {
     async fn run(self, stop: watch::Receiver<bool>) -> Result<(), String> {
-        let Self { opened, identity: (server, at), store, forum, .. } = self;
+        let Self {
+            opened,
+            identity: (server, at),
+            store,
+            forum,
+            ..
+        } = self;
         let ended = |mut stop: watch::Receiver<bool>| async move {
             // A sender that is gone has stopped too.
             let _ = stop.wait_for(|stop| *stop).await;
@@ -184,7 +231,10 @@ impl Demo {
 }
 
 async fn serve(listener: TcpListener, app: axum::Router) {
-    let served = match listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener)) {
+    let served = match listener
+        .set_nonblocking(true)
+        .and_then(|()| tokio::net::TcpListener::from_std(listener))
+    {
         Ok(listener) => axum::serve(listener, app).await,
         Err(error) => Err(error),
     };

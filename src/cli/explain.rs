@@ -53,14 +53,15 @@ pub(super) fn command(arguments: &Arguments) -> ExitCode {
 }
 
 fn tell(settings: &Settings, arguments: &Arguments) -> Result<String, String> {
-    let host =
-        Host::parse(&arguments.host).ok_or("--host is no host: write it as a browser sends it, like a.example:8080")?;
+    let host = Host::parse(&arguments.host)
+        .ok_or("--host is no host: write it as a browser sends it, like a.example:8080")?;
     let site = settings
         .sites
         .iter()
         .find(|site| is_named_by(site, &host))
         .ok_or_else(|| format!("no site has the host {host}: visitors get 421 unknown_site"))?;
-    let method = Method::from_bytes(arguments.method.as_bytes()).map_err(|_| "--method is no method".to_owned())?;
+    let method = Method::from_bytes(arguments.method.as_bytes())
+        .map_err(|_| "--method is no method".to_owned())?;
     let target = Target::parse(arguments.path.as_bytes(), site.encoded_slashes)
         .ok()
         .filter(|target| !site.is_evaded_by(&method, target))
@@ -91,11 +92,20 @@ fn narrate(explanation: &Explanation, arguments: &Arguments) -> String {
             (None, _) if fate.outcome == "forwarded" => "the application answers".to_owned(),
             (None, _) => "the gateway answers".to_owned(),
         };
-        format!("  {who:<13} {:<10} {:<14} {answer}", fate.outcome, fate.reason)
+        format!(
+            "  {who:<13} {:<10} {:<14} {answer}",
+            fate.outcome, fate.reason
+        )
     };
     [
-        format!("{} {} at site {}", arguments.method, arguments.path, explanation.site),
-        format!("  rule          {} ({})", explanation.rule, explanation.access),
+        format!(
+            "{} {} at site {}",
+            arguments.method, arguments.path, explanation.site
+        ),
+        format!(
+            "  rule          {} ({})",
+            explanation.rule, explanation.access
+        ),
         line("signed out", &explanation.signed_out),
         line("signed in", &explanation.signed_in),
         line("without role", &explanation.without_role),

@@ -45,7 +45,9 @@ fn ask(mut admin: SocketAddr) -> std::io::Result<bool> {
     }
     let mut stream = TcpStream::connect_timeout(&admin, WITHIN)?;
     stream.set_read_timeout(Some(WITHIN))?;
-    stream.write_all(format!("GET /healthz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    stream.write_all(
+        format!("GET /healthz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n").as_bytes(),
+    )?;
     let mut answer = String::new();
     stream.take(1024).read_to_string(&mut answer)?;
     Ok(answer.starts_with("HTTP/1.1 200"))

@@ -28,7 +28,11 @@ pub(super) fn rotate(path: &Path) -> ExitCode {
             say(&format!(
                 "{}: a new key seals from now on, {} open; a running gateway takes it within 5 seconds",
                 file.display(),
-                if count == 1 { "it alone can".to_owned() } else { format!("all {count} can") },
+                if count == 1 {
+                    "it alone can".to_owned()
+                } else {
+                    format!("all {count} can")
+                },
             ));
             ExitCode::SUCCESS
         }

@@ -13,7 +13,8 @@ use crate::embedded::users_file;
 use crate::model::secret::Secret;
 use crate::system::{self, Clock};
 
-/// The embedded identity servers of this process, each behind a loopback address and a key that only we know.
+/// The embedded identity servers of this process, each behind a loopback address and a key that
+/// only we know.
 #[derive(Default)]
 pub(super) struct Lodgers {
     known: HashMap<String, (Provider, ProviderKind)>,
@@ -23,19 +24,28 @@ pub(super) struct Lodgers {
 
 impl Lodgers {
     /// Gives every embedded provider of `settings` its address, opening the server on first sight.
-    pub(super) fn settle(&mut self, mut settings: Settings, clock: &Clock) -> Result<Settings, String> {
+    pub(super) fn settle(
+        &mut self,
+        mut settings: Settings,
+        clock: &Clock,
+    ) -> Result<Settings, String> {
         for (name, provider) in &mut settings.providers {
-            let ProviderKind::Embedded { users } = &provider.kind else { continue };
+            let ProviderKind::Embedded { users } = &provider.kind else {
+                continue;
+            };
             if let Some((wanted, found)) = self.known.get(name) {
                 if wanted != provider {
-                    return Err(format!("provider {name}: a change of an embedded provider takes a restart"));
+                    return Err(format!(
+                        "provider {name}: a change of an embedded provider takes a restart"
+                    ));
                 }
                 provider.kind = found.clone();
                 continue;
             }
             let users = users_file::load(users).map_err(|error| error.to_string())?;
             let found = self.open(name, users, (&settings.state_dir, &provider.issuer), clock)?;
-            self.known.insert(name.clone(), (provider.clone(), found.clone()));
+            self.known
+                .insert(name.clone(), (provider.clone(), found.clone()));
             provider.kind = found;
         }
         Ok(settings)
@@ -57,10 +67,15 @@ impl Lodgers {
             api_key: Secret::new(key.as_str()),
             clock: clock.clone(),
         };
-        let server = identity::open(options).map_err(|error| format!("provider {name}: {error}"))?;
+        let server =
+            identity::open(options).map_err(|error| format!("provider {name}: {error}"))?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|error| error.to_string())?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         self.servers.push((name.to_owned(), server, listener));
-        Ok(ProviderKind::Fusionauth { url: format!("http://{address}"), api_key: Secret::new(key), tenant_id: None })
+        Ok(ProviderKind::Fusionauth {
+            url: format!("http://{address}"),
+            api_key: Secret::new(key),
+            tenant_id: None,
+        })
     }
 }

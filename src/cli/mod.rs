@@ -67,7 +67,12 @@ enum Keys {
 #[derive(Args)]
 struct WithConfig {
     /// The configuration
-    #[arg(long, value_name = "FILE", env = "VESTIBULE_CONFIG", default_value = "config/vestibule.toml")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "VESTIBULE_CONFIG",
+        default_value = "config/vestibule.toml"
+    )]
     config: PathBuf,
 }
 
@@ -80,7 +85,13 @@ pub fn run() -> ExitCode {
         Command::Explain(arguments) => explain::command(&arguments),
         Command::Demo(arguments) => demo::command(&arguments),
         Command::Schema { markdown, openapi } => {
-            let schema = || if openapi { openapi::document() } else { crate::config::schema() };
+            let schema = || {
+                if openapi {
+                    openapi::document()
+                } else {
+                    crate::config::schema()
+                }
+            };
             say(&if markdown {
                 crate::config::reference().trim_end().to_owned()
             } else {
@@ -97,8 +108,16 @@ pub fn run() -> ExitCode {
 fn check(path: &Path) -> ExitCode {
     match loaded(path) {
         Ok(settings) => {
-            let names: Vec<&str> = settings.sites.iter().map(|site| site.name.as_str()).collect();
-            say(&format!("{}: no problem found; sites: {}", path.display(), names.join(", ")));
+            let names: Vec<&str> = settings
+                .sites
+                .iter()
+                .map(|site| site.name.as_str())
+                .collect();
+            say(&format!(
+                "{}: no problem found; sites: {}",
+                path.display(),
+                names.join(", ")
+            ));
             ExitCode::SUCCESS
         }
         Err(status) => status,
@@ -113,7 +132,8 @@ fn loaded(path: &Path) -> Result<Settings, ExitCode> {
     })
 }
 
-/// Writes to standard output. A reader that went away (`vestibule schema | head`) is no fault of ours.
+/// Writes to standard output. A reader that went away (`vestibule schema | head`) is no fault of
+/// ours.
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -6,9 +6,14 @@ use std::process::ExitCode;
 use super::{complain, say};
 
 pub(super) fn command() -> ExitCode {
-    let password = if std::io::stdin().is_terminal() { typed() } else { piped() };
-    match password.and_then(|password| crate::embedded::passwords::hash_password(&password).map_err(|e| e.to_string()))
-    {
+    let password = if std::io::stdin().is_terminal() {
+        typed()
+    } else {
+        piped()
+    };
+    match password.and_then(|password| {
+        crate::embedded::passwords::hash_password(&password).map_err(|e| e.to_string())
+    }) {
         Ok(hash) => {
             say(&hash);
             ExitCode::SUCCESS
@@ -23,17 +28,28 @@ pub(super) fn command() -> ExitCode {
 fn typed() -> Result<String, String> {
     let first = rpassword::prompt_password("Password: ").map_err(|error| error.to_string())?;
     let again = rpassword::prompt_password("Again: ").map_err(|error| error.to_string())?;
-    if first == again { not_empty(first) } else { Err("the two are not the same".into()) }
+    if first == again {
+        not_empty(first)
+    } else {
+        Err("the two are not the same".into())
+    }
 }
 
 fn piped() -> Result<String, String> {
     let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).map_err(|error| error.to_string())?;
+    std::io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .map_err(|error| error.to_string())?;
     // One line end is the shell's, everything else is the password's.
     let line = line.strip_suffix('\n').unwrap_or(&line);
     not_empty(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }
 
 fn not_empty(password: String) -> Result<String, String> {
-    if password.is_empty() { Err("the password is empty".into()) } else { Ok(password) }
+    if password.is_empty() {
+        Err("the password is empty".into())
+    } else {
+        Ok(password)
+    }
 }

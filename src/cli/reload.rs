@@ -1,4 +1,5 @@
-//! A changed configuration: built aside, swapped whole, or refused with its problems while the old one stays.
+//! A changed configuration: built aside, swapped whole, or refused with its problems while the old
+//! one stays.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Reloads on `SIGHUP` and when the file, the files of a theme or the keys in
 /// `state_dir` change, until `stop` turns true.
-pub(super) async fn watch(path: PathBuf, living: Arc<Living>, mut lodgers: Lodgers, mut stop: watch::Receiver<bool>) {
+pub(super) async fn watch(
+    path: PathBuf,
+    living: Arc<Living>,
+    mut lodgers: Lodgers,
+    mut stop: watch::Receiver<bool>,
+) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
         tracing::error!("SIGHUP cannot be heard");
         return;
@@ -38,7 +44,8 @@ pub(super) async fn watch(path: PathBuf, living: Arc<Living>, mut lodgers: Lodge
         }
         reload(&path, &living, &mut lodgers);
         seen = stamps(&path, &living);
-        // What changed while it was read is seen the next time; files that only the new one names are known as of now.
+        // What changed while it was read is seen the next time; files that only the new one names
+        // are known as of now.
         for (file, stamp) in now {
             seen.entry(file).and_modify(|seen| *seen = stamp);
         }
@@ -52,9 +59,17 @@ type Stamp = Option<(SystemTime, u64)>;
 fn stamps(path: &Path, living: &Living) -> BTreeMap<PathBuf, Stamp> {
     let current = living.current();
     let settings = current.settings();
-    let themes = settings.sites.iter().flat_map(|site| site.theme.read_from.iter().cloned());
-    let files = [path.to_owned(), settings.state_dir.join(cookie_keys::FILE)].into_iter().chain(themes);
-    files.map(|file| (stamp(&file), file)).map(|(stamp, file)| (file, stamp)).collect()
+    let themes = settings
+        .sites
+        .iter()
+        .flat_map(|site| site.theme.read_from.iter().cloned());
+    let files = [path.to_owned(), settings.state_dir.join(cookie_keys::FILE)]
+        .into_iter()
+        .chain(themes);
+    files
+        .map(|file| (stamp(&file), file))
+        .map(|(stamp, file)| (file, stamp))
+        .collect()
 }
 
 fn stamp(path: &Path) -> Stamp {
@@ -73,7 +88,9 @@ fn reload(path: &Path, living: &Living, lodgers: &mut Lodgers) {
             (problems.iter().count(), None)
         }
         Ok(settings) => {
-            if settings.server.listen != before.server.listen || settings.server.admin != before.server.admin {
+            if settings.server.listen != before.server.listen
+                || settings.server.admin != before.server.admin
+            {
                 tracing::warn!("listening addresses have changed: that part takes a restart");
             }
             if settings.store != before.store {

@@ -52,7 +52,10 @@ pub(super) fn log(settings: &Settings) -> Result<(), String> {
 }
 
 /// Runs `work` on a runtime of its own until `SIGTERM` or `SIGINT`, then until it has stopped.
-pub(super) fn until_signalled<W>(workers: usize, work: impl FnOnce(watch::Receiver<bool>) -> W) -> ExitCode
+pub(super) fn until_signalled<W>(
+    workers: usize,
+    work: impl FnOnce(watch::Receiver<bool>) -> W,
+) -> ExitCode
 where
     W: Future<Output = Result<(), String>>,
 {
@@ -63,7 +66,8 @@ where
                 drop(system::detach(signalled(stop)));
                 work(stopped).await
             });
-            // What is still detached (a sign-out the provider has not heard of) does not hold up the exit.
+            // What is still detached (a sign-out the provider has not heard of) does not hold up
+            // the exit.
             runtime.shutdown_timeout(Duration::from_secs(1));
             outcome
         }
@@ -80,7 +84,11 @@ where
 
 /// A runtime of so many threads; of one for each core where that is 0.
 fn executor(workers: usize) -> std::io::Result<Runtime> {
-    let workers = if workers > 0 { workers } else { thread::available_parallelism().map_or(1, NonZero::get) };
+    let workers = if workers > 0 {
+        workers
+    } else {
+        thread::available_parallelism().map_or(1, NonZero::get)
+    };
     let mut builder = if workers == 1 {
         // A thread that is alone needs no locks to hand tasks to others.
         Builder::new_current_thread()
@@ -93,8 +101,10 @@ fn executor(workers: usize) -> std::io::Result<Runtime> {
 }
 
 async fn signalled(stop: watch::Sender<bool>) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
         tracing::error!("signals cannot be heard: only SIGKILL will stop this process");
         return;
     };
@@ -108,7 +118,8 @@ async fn signalled(stop: watch::Sender<bool>) {
     std::process::exit(130);
 }
 
-/// Everything that can fail at the start has succeeded: sockets are open, keys are read, nothing runs yet.
+/// Everything that can fail at the start has succeeded: sockets are open, keys are read, nothing
+/// runs yet.
 pub struct Opened {
     living: Arc<Living>,
     listeners: Vec<TcpListener>,
@@ -128,24 +139,37 @@ impl Opened {
         };
         server::check_trusted_certificates()?;
         let listeners = server::bind(&settings.server.listen).map_err(taken)?;
-        let admin = server::bind(settings.server.admin.as_slice()).map_err(taken)?.pop();
+        let admin = server::bind(settings.server.admin.as_slice())
+            .map_err(taken)?
+            .pop();
         let mut lodgers = Lodgers::default();
         let drain = settings.server.drain;
         let settings = lodgers.settle(settings, &clock)?;
         let runtime = runtime::build(settings, None, clock).map_err(|fault| fault.to_string())?;
-        Ok(Self { living: Living::new(runtime), listeners, admin, lodgers, drain })
+        Ok(Self {
+            living: Living::new(runtime),
+            listeners,
+            admin,
+            lodgers,
+            drain,
+        })
     }
 
     /// Where the sites listen.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+        self.listeners
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok())
+            .collect()
     }
 
     /// Where the watchers are listened to.
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
-        self.admin.as_ref().and_then(|listener| listener.local_addr().ok())
+        self.admin
+            .as_ref()
+            .and_then(|listener| listener.local_addr().ok())
     }
 
     /// The configuration in force, also later.
@@ -157,30 +181,62 @@ impl Opened {
     /// How often each embedded identity server was called, by the provider's name.
     #[must_use]
     pub fn statistics(&self, provider: &str) -> Option<Arc<Statistics>> {
-        self.lodgers.servers.iter().find(|(name, ..)| name == provider).map(|(_, server, _)| server.statistics())
+        self.lodgers
+            .servers
+            .iter()
+            .find(|(name, ..)| name == provider)
+            .map(|(_, server, _)| server.statistics())
     }
 
-    /// Runs until `stop` turns true and requests in flight have finished. With `config`, the file is read again on
-    /// `SIGHUP` and when it changes.
+    /// Runs until `stop` turns true and requests in flight have finished. With `config`, the file
+    /// is read again on `SIGHUP` and when it changes.
     ///
     /// # Errors
     /// When a listener falls over.
-    pub async fn run(self, config: Option<PathBuf>, stop: watch::Receiver<bool>) -> Result<(), String> {
-        let Self { living, listeners, admin, mut lodgers, drain } = self;
+    pub async fn run(
+        self,
+        config: Option<PathBuf>,
+        stop: watch::Receiver<bool>,
+    ) -> Result<(), String> {
+        let Self {
+            living,
+            listeners,
+            admin,
+            mut lodgers,
+            drain,
+        } = self;
         for (_, server, listener) in lodgers.servers.drain(..) {
-            drop(system::detach(server.serve(listener, stopped(stop.clone()))));
+            drop(system::detach(
+                server.serve(listener, stopped(stop.clone())),
+            ));
         }
-        drop(system::detach(keeping::keep(Arc::clone(&living), stop.clone())));
+        drop(system::detach(keeping::keep(
+            Arc::clone(&living),
+            stop.clone(),
+        )));
         if let Some(listener) = admin {
             drop(system::detach(admin::serve(listener, Arc::clone(&living))));
         }
         if let Some(path) = config {
-            drop(system::detach(reload::watch(path, Arc::clone(&living), lodgers, stop.clone())));
+            drop(system::detach(reload::watch(
+                path,
+                Arc::clone(&living),
+                lodgers,
+                stop.clone(),
+            )));
         }
-        let addresses: Vec<String> =
-            listeners.iter().filter_map(|listener| Some(listener.local_addr().ok()?.to_string())).collect();
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = addresses.join(" "), "serving");
-        server::serve(living, listeners, stop, drain).await.map_err(|error| error.to_string())
+        let addresses: Vec<String> = listeners
+            .iter()
+            .filter_map(|listener| Some(listener.local_addr().ok()?.to_string()))
+            .collect();
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            listen = addresses.join(" "),
+            "serving"
+        );
+        server::serve(living, listeners, stop, drain)
+            .await
+            .map_err(|error| error.to_string())
     }
 }
 

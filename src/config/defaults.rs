@@ -7,7 +7,8 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-/// The schema, and the whole numbers among its defaults as text: a TOML number can only be made from text.
+/// The schema, and the whole numbers among its defaults as text: a TOML number can only be made
+/// from text.
 pub(super) struct Outline {
     pub(super) schema: Value,
     numbers: BTreeMap<u64, String>,
@@ -29,7 +30,9 @@ fn collect_numbers(value: &Value, numbers: &mut BTreeMap<u64, String>) {
             }
         }
         Value::Array(items) => items.iter().for_each(|item| collect_numbers(item, numbers)),
-        Value::Object(entries) => entries.values().for_each(|entry| collect_numbers(entry, numbers)),
+        Value::Object(entries) => entries
+            .values()
+            .for_each(|entry| collect_numbers(entry, numbers)),
         Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
 }
@@ -38,12 +41,22 @@ fn collect_numbers(value: &Value, numbers: &mut BTreeMap<u64, String>) {
 pub(super) fn fill(table: &mut DeTable<'_>, schema: &Value) {
     let properties = schema.get("properties").and_then(Value::as_object);
     for (key, entry) in properties.into_iter().flatten() {
-        let Some(default) = entry.get("default").filter(|_| !table.contains_key(key.as_str())) else { continue };
-        let Some(mut value) = from_json(default) else { continue };
+        let Some(default) = entry
+            .get("default")
+            .filter(|_| !table.contains_key(key.as_str()))
+        else {
+            continue;
+        };
+        let Some(mut value) = from_json(default) else {
+            continue;
+        };
         if let DeValue::Table(inner) = &mut value {
             fill(inner, entry);
         }
-        table.insert(Spanned::new(0..0, key.clone().into()), Spanned::new(0..0, value));
+        table.insert(
+            Spanned::new(0..0, key.clone().into()),
+            Spanned::new(0..0, value),
+        );
     }
 }
 
@@ -67,7 +80,10 @@ fn from_json(default: &Value) -> Option<DeValue<'static>> {
         Value::Object(entries) => {
             let mut table = DeTable::new();
             for (key, value) in entries {
-                table.insert(Spanned::new(0..0, key.clone().into()), Spanned::new(0..0, from_json(value)?));
+                table.insert(
+                    Spanned::new(0..0, key.clone().into()),
+                    Spanned::new(0..0, from_json(value)?),
+                );
             }
             DeValue::Table(table)
         }

@@ -5,13 +5,23 @@ use toml::de::DeValue;
 
 /// The schema of `key` in a table.
 pub(super) fn entry_of<'s>(schema: &'s Value, key: &str) -> Option<&'s Value> {
-    let additional = schema.get("additionalProperties").filter(|additional| additional.is_object());
-    schema.get("properties").and_then(|known| known.get(key)).or(additional)
+    let additional = schema
+        .get("additionalProperties")
+        .filter(|additional| additional.is_object());
+    schema
+        .get("properties")
+        .and_then(|known| known.get(key))
+        .or(additional)
 }
 
 /// The keys that must be there.
 pub(super) fn required(schema: &Value) -> impl Iterator<Item = &str> {
-    schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    schema
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
 }
 
 /// The schema for a value of this type: itself, or one of its alternatives.
@@ -29,17 +39,31 @@ pub(super) fn branch<'s>(schema: &'s Value, value: &DeValue<'_>) -> Option<&'s V
         return (kind == "string").then_some(schema);
     }
     match schema.get("oneOf").and_then(Value::as_array) {
-        Some(branches) => branches.iter().find(|branch| branch.get("type").and_then(Value::as_str) == Some(kind)),
+        Some(branches) => branches
+            .iter()
+            .find(|branch| branch.get("type").and_then(Value::as_str) == Some(kind)),
         None => (schema.get("type").and_then(Value::as_str) == Some(kind)).then_some(schema),
     }
 }
 
 /// The words a key knows, each with its schema; empty for free text.
 pub(super) fn words(schema: &Value) -> Vec<(&str, &Value)> {
-    let listed = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
-    let described = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();
+    let listed = schema
+        .get("enum")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let described = schema
+        .get("oneOf")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     let listed = listed.filter_map(|word| word.as_str().map(|word| (word, schema)));
-    let described = described.filter_map(|of| of.get("const").and_then(Value::as_str).map(|word| (word, of)));
+    let described = described.filter_map(|of| {
+        of.get("const")
+            .and_then(Value::as_str)
+            .map(|word| (word, of))
+    });
     listed.chain(described).collect()
 }
 
@@ -49,7 +73,11 @@ pub(super) fn expected(schema: &Value) -> String {
         return "a string".to_owned();
     }
     if let Some(branches) = schema.get("oneOf").and_then(Value::as_array) {
-        return branches.iter().map(expected).collect::<Vec<_>>().join(" or ");
+        return branches
+            .iter()
+            .map(expected)
+            .collect::<Vec<_>>()
+            .join(" or ");
     }
     match schema.get("x-written").and_then(Value::as_str) {
         Some("duration") => return "a duration like \"30s\"".to_owned(),
@@ -81,7 +109,15 @@ pub(super) fn kind_of(value: &DeValue<'_>) -> &'static str {
 
 /// The first sentence of a key's documentation.
 pub(super) fn summary(schema: &Value) -> String {
-    let text = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+    let text = schema
+        .get("description")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let first = text.split_inclusive(". ").next().unwrap_or_default();
-    first.split_whitespace().collect::<Vec<_>>().join(" ").trim_end_matches('.').to_owned()
+    first
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .trim_end_matches('.')
+        .to_owned()
 }

@@ -1,8 +1,9 @@
 //! What the operator wrote, checked: a file becomes [`Settings`], or every problem in it at once.
 //!
-//! The way of a text: `outline` lays it against the schema of the `file` structs and takes out what does not fit;
-//! what is left becomes those structs; `check` looks for contradictions and makes the settings. Nothing stops at the
-//! first problem, and what was taken out is not complained about a second time.
+//! The way of a text: `outline` lays it against the schema of the `file` structs and takes out what
+//! does not fit; what is left becomes those structs; `check` looks for contradictions and makes the
+//! settings. Nothing stops at the first problem, and what was taken out is not complained about a
+//! second time.
 
 use std::path::Path;
 
@@ -36,17 +37,28 @@ pub fn load(path: &Path) -> Result<Settings, Problems> {
         Err(error) => {
             let hint = "give the path of a readable file with --config FILE".to_owned();
             let what = format!("the file cannot be read: {error}");
-            Err(Problems::new(vec![Problem { file: name, line: 1, column: 1, what, hint }]))
+            Err(Problems::new(vec![Problem {
+                file: name,
+                line: 1,
+                column: 1,
+                what,
+                hint,
+            }]))
         }
     }
 }
 
-/// Checks a configuration that was read already. `name` is its path: problems are told under it, and relative paths
-/// in the text start from its folder. Variables and files come from `surroundings`.
+/// Checks a configuration that was read already. `name` is its path: problems are told under it,
+/// and relative paths in the text start from its folder. Variables and files come from
+/// `surroundings`.
 ///
 /// # Errors
 /// All [`Problems`] at once, in the order of the text.
-pub fn check_text(name: &str, text: &str, surroundings: &dyn Surroundings) -> Result<Settings, Problems> {
+pub fn check_text(
+    name: &str,
+    text: &str,
+    surroundings: &dyn Surroundings,
+) -> Result<Settings, Problems> {
     let mut notes = problems::Notes::default();
     let file = outline::read(text, &mut notes);
     let folder = Path::new(name).parent().unwrap_or(Path::new(""));

@@ -15,19 +15,28 @@ use super::syntax;
 use super::units::{DURATION, SIZE, Unit};
 use super::words::nearest;
 
-/// Reads the text as far as it fits; the rest is noted. `None` when too little is left to look further.
+/// Reads the text as far as it fits; the rest is noted. `None` when too little is left to look
+/// further.
 pub(super) fn read(text: &str, notes: &mut Notes) -> Option<File> {
     let readable = syntax::without_errors(text, notes)?;
     let (mut root, _) = DeTable::parse_recoverable(&readable);
     let span = root.span();
     let mut walk = Walk { notes };
-    let place = Place { span: span.clone(), label: String::new() };
+    let place = Place {
+        span: span.clone(),
+        label: String::new(),
+    };
     walk.table(root.get_mut(), &place, &OUTLINE.schema);
     let table = toml::de::Deserializer::from(root);
     File::deserialize(table)
         .map_err(|error| {
-            // The walk lets nothing through that does not fit; should it err, nothing is taken on trust.
-            notes.add(&error.span().unwrap_or(span), error.message().to_owned(), "compare it with the reference");
+            // The walk lets nothing through that does not fit; should it err, nothing is taken on
+            // trust.
+            notes.add(
+                &error.span().unwrap_or(span),
+                error.message().to_owned(),
+                "compare it with the reference",
+            );
         })
         .ok()
 }
@@ -40,11 +49,19 @@ struct Place {
 
 impl Place {
     fn shown(&self) -> String {
-        if self.label.is_empty() { "at the top".to_owned() } else { format!("in `{}`", self.label) }
+        if self.label.is_empty() {
+            "at the top".to_owned()
+        } else {
+            format!("in `{}`", self.label)
+        }
     }
 
     fn beneath(&self, key: &str, span: Range<usize>) -> Self {
-        let label = if self.label.is_empty() { key.to_owned() } else { format!("{}.{key}", self.label) };
+        let label = if self.label.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.label)
+        };
         Self { span, label }
     }
 }
@@ -56,8 +73,10 @@ struct Walk<'n> {
 impl Walk<'_> {
     /// Takes out of `table` what does not fit `schema`, and puts the defaults in.
     fn table(&mut self, table: &mut DeTable<'_>, place: &Place, schema: &Value) {
-        let keys: Vec<(String, Range<usize>)> =
-            table.keys().map(|key| (key.get_ref().clone().into_owned(), key.span())).collect();
+        let keys: Vec<(String, Range<usize>)> = table
+            .keys()
+            .map(|key| (key.get_ref().clone().into_owned(), key.span()))
+            .collect();
         for (key, span) in keys {
             let Some(entry) = entry_of(schema, &key) else {
                 self.unknown(&key, &span, place, schema);
@@ -65,10 +84,13 @@ impl Walk<'_> {
                 continue;
             };
             let fits = if let Some(why) = entry.get("x-not-yet").and_then(Value::as_str) {
-                self.notes.add(&span, format!("`{key}` is not supported yet"), why);
+                self.notes
+                    .add(&span, format!("`{key}` is not supported yet"), why);
                 false
             } else {
-                table.get_mut(key.as_str()).is_some_and(|value| self.value(value, place, (&key, entry)))
+                table
+                    .get_mut(key.as_str())
+                    .is_some_and(|value| self.value(value, place, (&key, entry)))
             };
             if !fits {
                 table.remove(key.as_str());
@@ -77,8 +99,8 @@ impl Walk<'_> {
         }
         for key in required(schema) {
             if !table.contains_key(key) {
-                let hint =
-                    entry_of(schema, key).map_or_else(String::new, |entry| format!("add it: {}", summary(entry)));
+                let hint = entry_of(schema, key)
+                    .map_or_else(String::new, |entry| format!("add it: {}", summary(entry)));
                 self.notes.missing(&place.span, key, hint);
             }
         }
@@ -86,16 +108,37 @@ impl Walk<'_> {
     }
 
     fn unknown(&mut self, key: &str, span: &Range<usize>, place: &Place, schema: &Value) {
-        let known = || schema.get("properties").and_then(Value::as_object).into_iter().flat_map(|all| all.keys());
+        let known = || {
+            schema
+                .get("properties")
+                .and_then(Value::as_object)
+                .into_iter()
+                .flat_map(|all| all.keys())
+        };
         let hint = match nearest(key, known().map(String::as_str)) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("known here: {}", known().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")),
+            None => format!(
+                "known here: {}",
+                known()
+                    .map(|key| format!("`{key}`"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
         };
-        self.notes.add(span, format!("unknown key `{}` {}", key.escape_debug(), place.shown()), hint);
+        self.notes.add(
+            span,
+            format!("unknown key `{}` {}", key.escape_debug(), place.shown()),
+            hint,
+        );
     }
 
     /// Whether `value` fits; what does not is noted.
-    fn value(&mut self, value: &mut Spanned<DeValue<'_>>, place: &Place, (key, schema): (&str, &Value)) -> bool {
+    fn value(
+        &mut self,
+        value: &mut Spanned<DeValue<'_>>,
+        place: &Place,
+        (key, schema): (&str, &Value),
+    ) -> bool {
         let span = value.span();
         let written = schema.get("x-written").and_then(Value::as_str);
         if written == Some("secret") {
@@ -103,7 +146,8 @@ impl Walk<'_> {
         }
         let Some(schema) = branch(schema, value.get_ref()) else {
             let what = format!("`{key}` is {}", kind_of(value.get_ref()));
-            self.notes.add(&span, what, format!("write {}", expected(schema)));
+            self.notes
+                .add(&span, what, format!("write {}", expected(schema)));
             return false;
         };
         match value.get_mut() {
@@ -130,22 +174,46 @@ impl Walk<'_> {
         }
     }
 
-    fn word(&mut self, text: &str, span: &Range<usize>, (key, known): (&str, &[(&str, &Value)])) -> bool {
+    fn word(
+        &mut self,
+        text: &str,
+        span: &Range<usize>,
+        (key, known): (&str, &[(&str, &Value)]),
+    ) -> bool {
         if let Some((_, schema)) = known.iter().find(|(word, _)| *word == text) {
             let why = schema.get("x-not-yet").and_then(Value::as_str);
             if let Some(why) = why {
-                self.notes.add(span, format!("`{key}` = {text:?} is not supported yet"), why);
+                self.notes.add(
+                    span,
+                    format!("`{key}` = {text:?} is not supported yet"),
+                    why,
+                );
             }
             return why.is_none();
         }
-        let offered = || known.iter().filter(|(_, schema)| schema.get("x-not-yet").is_none()).map(|(word, _)| *word);
+        let offered = || {
+            known
+                .iter()
+                .filter(|(_, schema)| schema.get("x-not-yet").is_none())
+                .map(|(word, _)| *word)
+        };
         let hint = match nearest(text, offered()) {
             Some(near) => format!("did you mean {near:?}?"),
             None => {
-                format!("write one of {}", offered().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", "))
+                format!(
+                    "write one of {}",
+                    offered()
+                        .map(|word| format!("{word:?}"))
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                )
             }
         };
-        self.notes.add(span, format!("`{key}` does not know {}", quoted(text)), hint);
+        self.notes.add(
+            span,
+            format!("`{key}` does not know {}", quoted(text)),
+            hint,
+        );
         false
     }
 
@@ -158,33 +226,66 @@ impl Walk<'_> {
     ) -> bool {
         let read = unit.read;
         let Some(amount) = read(text) else {
-            self.notes.add(span, format!("`{key}` cannot be {}", quoted(text)), unit.examples);
+            self.notes.add(
+                span,
+                format!("`{key}` cannot be {}", quoted(text)),
+                unit.examples,
+            );
             return false;
         };
-        let bound = |name| schema.get(name).and_then(Value::as_str).and_then(|text| Some((text, read(text)?)));
+        let bound = |name| {
+            schema
+                .get(name)
+                .and_then(Value::as_str)
+                .and_then(|text| Some((text, read(text)?)))
+        };
         let (from, to) = (bound("x-from"), bound("x-to"));
-        let fits =
-            from.as_ref().is_none_or(|(_, from)| amount >= *from) && to.as_ref().is_none_or(|(_, to)| amount <= *to);
+        let fits = from.as_ref().is_none_or(|(_, from)| amount >= *from)
+            && to.as_ref().is_none_or(|(_, to)| amount <= *to);
         if !fits {
-            let hint = format!("from {:?} to {:?}", from.map_or("0s", |from| from.0), to.map_or("30d", |to| to.0));
-            self.notes.add(span, format!("`{key}` is out of bounds: {text:?}"), hint);
+            let hint = format!(
+                "from {:?} to {:?}",
+                from.map_or("0s", |from| from.0),
+                to.map_or("30d", |to| to.0)
+            );
+            self.notes
+                .add(span, format!("`{key}` is out of bounds: {text:?}"), hint);
         }
         fits
     }
 
-    fn number(&mut self, number: &DeInteger<'_>, span: &Range<usize>, (key, schema): (&str, &Value)) -> bool {
+    fn number(
+        &mut self,
+        number: &DeInteger<'_>,
+        span: &Range<usize>,
+        (key, schema): (&str, &Value),
+    ) -> bool {
         let bound = |name| schema.get(name).and_then(Value::as_i64);
-        let (from, to) = (bound("minimum").unwrap_or(0), bound("maximum").unwrap_or(i64::from(u32::MAX)));
-        let fits =
-            i64::from_str_radix(number.as_str(), number.radix()).is_ok_and(|number| (from..=to).contains(&number));
+        let (from, to) = (
+            bound("minimum").unwrap_or(0),
+            bound("maximum").unwrap_or(i64::from(u32::MAX)),
+        );
+        let fits = i64::from_str_radix(number.as_str(), number.radix())
+            .is_ok_and(|number| (from..=to).contains(&number));
         if !fits {
-            self.notes.add(span, format!("`{key}` is out of bounds: {number}"), format!("from {from} to {to}"));
+            self.notes.add(
+                span,
+                format!("`{key}` is out of bounds: {number}"),
+                format!("from {from} to {to}"),
+            );
         }
         fits
     }
 
-    fn array(&mut self, items: &mut DeArray<'_>, place: &Place, (key, schema): (&str, &Value)) -> bool {
-        let Some(of) = schema.get("items") else { return true };
+    fn array(
+        &mut self,
+        items: &mut DeArray<'_>,
+        place: &Place,
+        (key, schema): (&str, &Value),
+    ) -> bool {
+        let Some(of) = schema.get("items") else {
+            return true;
+        };
         let mut kept = DeArray::new();
         for item in items.iter_mut() {
             if self.is_entry(item, (key, of)) && self.value(item, place, (key, of)) {
@@ -202,7 +303,11 @@ impl Walk<'_> {
         let fits = of.get("x-written").is_some() || branch(of, item.get_ref()).is_some();
         if !fits {
             let what = format!("`{key}` has {} in it", kind_of(item.get_ref()));
-            self.notes.add(&item.span(), what, format!("each entry is {}", expected(of)));
+            self.notes.add(
+                &item.span(),
+                what,
+                format!("each entry is {}", expected(of)),
+            );
         }
         fits
     }
@@ -226,7 +331,8 @@ impl Walk<'_> {
         };
         if !fits {
             let hint = r#"write a string, { env = "NAME" } or { file = "PATH" }"#;
-            self.notes.add(&value.span(), format!("`{key}` is no secret"), hint);
+            self.notes
+                .add(&value.span(), format!("`{key}` is no secret"), hint);
         }
         fits
     }

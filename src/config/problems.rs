@@ -21,12 +21,16 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}:{}:{}: {}, {}", self.file, self.line, self.column, self.what, self.hint)
+        write!(
+            out,
+            "{}:{}:{}: {}, {}",
+            self.file, self.line, self.column, self.what, self.hint
+        )
     }
 }
 
-/// Everything that is wrong with a configuration, in the order of the file; never empty. `Display` gives one
-/// problem a line.
+/// Everything that is wrong with a configuration, in the order of the file; never empty. `Display`
+/// gives one problem a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
@@ -73,7 +77,12 @@ impl Notes {
     }
 
     /// Notes a problem at `span`.
-    pub(super) fn add(&mut self, span: &Range<usize>, what: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn add(
+        &mut self,
+        span: &Range<usize>,
+        what: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
         self.noted.push((span.clone(), what.into(), hint.into()));
     }
 
@@ -98,11 +107,21 @@ impl Notes {
     pub(super) fn finish(mut self, name: &str, text: &str) -> Problems {
         if self.noted.is_empty() {
             // Nothing is taken without having been understood.
-            self.add(&(0..0), "the configuration cannot be used", "please report this file as a defect");
+            self.add(
+                &(0..0),
+                "the configuration cannot be used",
+                "please report this file as a defect",
+            );
         }
         let problem = |(span, what, hint): (Range<usize>, String, String)| {
             let (line, column) = position(text, span.start);
-            Problem { file: name.to_owned(), line, column, what, hint }
+            Problem {
+                file: name.to_owned(),
+                line,
+                column,
+                what,
+                hint,
+            }
         };
         Problems::new(self.noted.into_iter().map(problem).collect())
     }
@@ -112,7 +131,9 @@ impl Notes {
 pub(super) fn position(text: &str, byte: usize) -> (usize, usize) {
     let before = text.get(..byte).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    let column = before.get(line_start..).map_or(0, |line| line.chars().count());
+    let column = before
+        .get(line_start..)
+        .map_or(0, |line| line.chars().count());
     (before.matches('\n').count() + 1, column + 1)
 }
 

@@ -11,8 +11,12 @@ use super::keys::{expected, words};
 /// The JSON Schema of the configuration.
 #[must_use]
 pub fn schema() -> Value {
-    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    let mut schema = settings.into_generator().into_root_schema_for::<File>().to_value();
+    let settings =
+        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let mut schema = settings
+        .into_generator()
+        .into_root_schema_for::<File>()
+        .to_value();
     tidy(&mut schema);
     if let Some(root) = schema.as_object_mut() {
         root.insert("title".to_owned(), "Vestibule".into());
@@ -53,7 +57,9 @@ fn tidy(schema: &mut Value) {
 }
 
 fn forget_defaulted(entries: &mut serde_json::Map<String, Value>) {
-    let Some(Value::Object(properties)) = entries.get("properties").cloned() else { return };
+    let Some(Value::Object(properties)) = entries.get("properties").cloned() else {
+        return;
+    };
     if let Some(Value::Array(required)) = entries.get_mut("required") {
         required.retain(|key| {
             let property = key.as_str().and_then(|key| properties.get(key));
@@ -77,9 +83,18 @@ pub fn reference() -> String {
 
 /// The section of one table, then those of the tables in it.
 fn table(out: &mut String, label: &str, schema: &Value) {
-    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
-    let heading = if label.is_empty() { "Top level".to_owned() } else { format!("`{label}`") };
-    let _ = writeln!(out, "## {heading}\n\n| key | type | default | meaning |\n|---|---|---|---|");
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+        return;
+    };
+    let heading = if label.is_empty() {
+        "Top level".to_owned()
+    } else {
+        format!("`{label}`")
+    };
+    let _ = writeln!(
+        out,
+        "## {heading}\n\n| key | type | default | meaning |\n|---|---|---|---|"
+    );
     let required = schema.get("required").and_then(Value::as_array);
     for (key, entry) in properties {
         let needed = required.is_some_and(|required| required.iter().any(|name| name == key));
@@ -90,12 +105,26 @@ fn table(out: &mut String, label: &str, schema: &Value) {
             None => String::new(),
         };
         let meaning = cell(&format!("{}{}", description(entry), details(entry)));
-        let _ = writeln!(out, "| `{key}` | {} | {} | {meaning} |", cell(&kind(entry)), cell(&default));
+        let _ = writeln!(
+            out,
+            "| `{key}` | {} | {} | {meaning} |",
+            cell(&kind(entry)),
+            cell(&default)
+        );
     }
     out.push('\n');
     for (key, entry) in properties {
-        let path = if label.is_empty() { key.clone() } else { format!("{}.{key}", label.trim_matches(['[', ']'])) };
-        let (path, inner) = match (entry.get("items"), entry.get("additionalProperties").filter(|of| of.is_object())) {
+        let path = if label.is_empty() {
+            key.clone()
+        } else {
+            format!("{}.{key}", label.trim_matches(['[', ']']))
+        };
+        let (path, inner) = match (
+            entry.get("items"),
+            entry
+                .get("additionalProperties")
+                .filter(|of| of.is_object()),
+        ) {
             (Some(items), _) => (format!("[[{path}]]"), items),
             (None, Some(named)) => (format!("[{path}.NAME]"), named),
             (None, None) => (format!("[{path}]"), entry),
@@ -105,7 +134,10 @@ fn table(out: &mut String, label: &str, schema: &Value) {
 }
 
 fn description(schema: &Value) -> String {
-    let text = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+    let text = schema
+        .get("description")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -118,7 +150,9 @@ fn kind(schema: &Value) -> String {
         Some(written) => written.to_owned(),
         None => match schema.get("items") {
             Some(items) => format!("list of {}s", kind(items)),
-            None if words(schema).is_empty() => expected(schema).trim_start_matches("a ").to_owned(),
+            None if words(schema).is_empty() => {
+                expected(schema).trim_start_matches("a ").to_owned()
+            }
             None => "word".to_owned(),
         },
     }
@@ -129,10 +163,18 @@ fn details(schema: &Value) -> String {
     let mut details = String::new();
     let of = schema.get("items").unwrap_or(schema);
     for (word, schema) in words(of) {
-        let later = if schema.get("x-not-yet").is_some() { " (not supported yet)" } else { "" };
+        let later = if schema.get("x-not-yet").is_some() {
+            " (not supported yet)"
+        } else {
+            ""
+        };
         let _ = write!(details, "<br>`{word}`{later}: {}", description(schema));
     }
-    let bound = |name: &str| schema.get(name).map(|bound| toml_text(bound).trim_matches('"').to_owned());
+    let bound = |name: &str| {
+        schema
+            .get(name)
+            .map(|bound| toml_text(bound).trim_matches('"').to_owned())
+    };
     let from = bound("x-from").or_else(|| bound("minimum"));
     let to = bound("x-to").or_else(|| bound("maximum"));
     if let (Some(from), Some(to)) = (from, to) {
@@ -148,11 +190,16 @@ fn details(schema: &Value) -> String {
 fn toml_text(value: &Value) -> String {
     match value {
         Value::Object(entries) => {
-            let entries: Vec<String> =
-                entries.iter().map(|(key, value)| format!("{key} = {}", toml_text(value))).collect();
+            let entries: Vec<String> = entries
+                .iter()
+                .map(|(key, value)| format!("{key} = {}", toml_text(value)))
+                .collect();
             format!("{{ {} }}", entries.join(", "))
         }
-        Value::Array(items) => format!("[{}]", items.iter().map(toml_text).collect::<Vec<_>>().join(", ")),
+        Value::Array(items) => format!(
+            "[{}]",
+            items.iter().map(toml_text).collect::<Vec<_>>().join(", ")
+        ),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
     }
 }
@@ -164,19 +211,33 @@ mod tests {
     #[test]
     fn the_reference_in_docs_is_this_one() {
         let written = include_str!("../../docs/reference/configuration.md");
-        assert!(written == reference(), "write docs/reference/configuration.md anew: vestibule schema --markdown");
+        assert!(
+            written == reference(),
+            "write docs/reference/configuration.md anew: vestibule schema --markdown"
+        );
     }
 
     #[test]
     fn every_key_is_explained() {
         fn look(path: &str, schema: &Value) {
-            for (key, entry) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            for (key, entry) in schema
+                .get("properties")
+                .and_then(Value::as_object)
+                .into_iter()
+                .flatten()
+            {
                 let path = format!("{path}.{key}");
                 // A secret's own keys are told once, at the top.
                 if !matches!(key.as_str(), "env" | "file") {
                     assert!(!description(entry).is_empty(), "{path} has no description");
                 }
-                look(&path, entry.get("items").or(entry.get("additionalProperties")).unwrap_or(entry));
+                look(
+                    &path,
+                    entry
+                        .get("items")
+                        .or(entry.get("additionalProperties"))
+                        .unwrap_or(entry),
+                );
                 look(&path, entry);
             }
         }

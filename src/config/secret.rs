@@ -1,4 +1,5 @@
-//! Secrets: written in place, or in a variable or file. The only place that looks around in the machine.
+//! Secrets: written in place, or in a variable or file. The only place that looks around in the
+//! machine.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -46,7 +47,10 @@ pub trait Surroundings {
 pub struct Machine;
 
 impl Surroundings for Machine {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads variables")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads variables"
+    )]
     fn variable(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
     }
@@ -58,20 +62,31 @@ impl Surroundings for Machine {
     fn bytes(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let most = u64::try_from(most).unwrap_or(u64::MAX);
-        std::fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
+        std::fs::File::open(path)?
+            .take(most)
+            .read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
     fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
         let mut names: Vec<String> = std::fs::read_dir(folder)?
-            .filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose())
+            .filter_map(|entry| {
+                entry
+                    .map(|entry| entry.file_name().into_string().ok())
+                    .transpose()
+            })
             .collect::<io::Result<_>>()?;
         names.sort();
         Ok(names)
     }
 
     fn written_at(&self, path: &Path) -> Option<Moment> {
-        let since = std::fs::metadata(path).ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        let since = std::fs::metadata(path)
+            .ok()?
+            .modified()
+            .ok()?
+            .duration_since(UNIX_EPOCH)
+            .ok()?;
         Some(Moment::from_secs(since.as_secs()))
     }
 }
@@ -91,17 +106,30 @@ impl Surroundings for Imagined {
     }
 
     fn file(&self, path: &Path) -> io::Result<String> {
-        self.files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.files
+            .get(path)
+            .cloned()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn bytes(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
-        self.file(path).map(|text| text.bytes().take(most).collect())
+        self.file(path)
+            .map(|text| text.bytes().take(most).collect())
     }
 
     fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
         let beneath = |path: &PathBuf| Some(path.strip_prefix(folder).ok()?.to_str()?.to_owned());
-        let names: Vec<String> = self.files.keys().filter_map(beneath).filter(|name| !name.contains('/')).collect();
-        if names.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(names) }
+        let names: Vec<String> = self
+            .files
+            .keys()
+            .filter_map(beneath)
+            .filter(|name| !name.contains('/'))
+            .collect();
+        if names.is_empty() {
+            Err(io::ErrorKind::NotFound.into())
+        } else {
+            Ok(names)
+        }
     }
 
     fn written_at(&self, _: &Path) -> Option<Moment> {
@@ -122,21 +150,33 @@ impl SecretSource {
     ///
     /// # Errors
     /// What is wrong and how to mend it.
-    pub(super) fn read(&self, folder: &Path, surroundings: &dyn Surroundings) -> Result<Secret, (String, String)> {
+    pub(super) fn read(
+        &self,
+        folder: &Path,
+        surroundings: &dyn Surroundings,
+    ) -> Result<Secret, (String, String)> {
         match self {
             Self::Text(secret) => Ok(secret.clone()),
             Self::Env(name) => surroundings.variable(name).map(Secret::new).ok_or_else(|| {
-                (format!("the variable {name:?} is not set"), "set it in the environment of vestibule".to_owned())
+                (
+                    format!("the variable {name:?} is not set"),
+                    "set it in the environment of vestibule".to_owned(),
+                )
             }),
             Self::File(path) => {
                 let path = folder.join(path);
                 let cut = |text: String| {
-                    let line = text.strip_suffix('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+                    let line = text
+                        .strip_suffix('\n')
+                        .map(|line| line.strip_suffix('\r').unwrap_or(line));
                     Secret::new(line.unwrap_or(&text))
                 };
                 surroundings.file(&path).map(cut).map_err(|error| {
                     let what = format!("the file \"{}\" cannot be read: {error}", path.display());
-                    (what, "relative paths start from the folder of the configuration".to_owned())
+                    (
+                        what,
+                        "relative paths start from the folder of the configuration".to_owned(),
+                    )
                 })
             }
         }
@@ -145,7 +185,11 @@ impl SecretSource {
 
 impl SecretSource {
     /// When its file was written last; `None` for a secret that stands elsewhere.
-    pub(super) fn written_at(&self, folder: &Path, surroundings: &dyn Surroundings) -> Option<Moment> {
+    pub(super) fn written_at(
+        &self,
+        folder: &Path,
+        surroundings: &dyn Surroundings,
+    ) -> Option<Moment> {
         match self {
             Self::File(path) => surroundings.written_at(&folder.join(path)),
             Self::Text(_) | Self::Env(_) => None,
@@ -176,7 +220,9 @@ impl<'de> Visitor<'de> for SourceVisitor {
         match map.next_entry::<String, String>()? {
             Some((key, name)) if key == "env" => Ok(SecretSource::Env(name)),
             Some((key, path)) if key == "file" => Ok(SecretSource::File(path.into())),
-            Some(_) | None => Err(A::Error::custom("a secret is a string, { env } or { file }")),
+            Some(_) | None => Err(A::Error::custom(
+                "a secret is a string, { env } or { file }",
+            )),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The configuration after it was checked: no text left to interpret, no contradiction left to find.
+//! The configuration after it was checked: no text left to interpret, no contradiction left to
+//! find.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -86,7 +87,8 @@ pub struct Provider {
     pub kind: ProviderKind,
     /// The `iss` its tokens must carry, exactly.
     pub issuer: String,
-    /// The `alg` values taken, spelled as in the tokens; never empty, never HS beside asymmetric ones.
+    /// The `alg` values taken, spelled as in the tokens; never empty, never HS beside asymmetric
+    /// ones.
     pub algorithms: Vec<String>,
     /// The key of HS256 and kin.
     pub hmac_secret: Option<Secret>,
@@ -131,7 +133,8 @@ pub enum Store {
 pub struct Redis {
     /// What listens at the nodes.
     pub form: RedisForm,
-    /// Names or addresses (IPv6 without brackets) with ports; never empty, one for [`RedisForm::One`].
+    /// Names or addresses (IPv6 without brackets) with ports; never empty, one for
+    /// [`RedisForm::One`].
     pub nodes: Vec<(String, u16)>,
     /// Whether TLS is spoken, verified.
     pub tls: bool,

@@ -11,7 +11,8 @@ const TWICE: &str = "duplicate key";
 /// Syntax errors behind which nothing is looked for any more.
 const MAX_SYNTAX_ERRORS: usize = 32;
 
-/// The text with the lines of syntax errors blanked. `None` when what is left could not be understood rightly.
+/// The text with the lines of syntax errors blanked. `None` when what is left could not be
+/// understood rightly.
 pub(super) fn without_errors(text: &str, notes: &mut Notes) -> Option<String> {
     let mut readable = text.to_owned();
     for round in 0..MAX_SYNTAX_ERRORS {
@@ -20,13 +21,26 @@ pub(super) fn without_errors(text: &str, notes: &mut Notes) -> Option<String> {
             return Some(readable);
         }
         notes.incomplete = true;
-        // Keys may seem to be there twice only because something between them is broken: that is mended first.
-        let (twice, malformed): (Vec<&Error>, Vec<&Error>) = errors.iter().partition(|error| error.message() == TWICE);
+        // Keys may seem to be there twice only because something between them is broken: that is
+        // mended first.
+        let (twice, malformed): (Vec<&Error>, Vec<&Error>) =
+            errors.iter().partition(|error| error.message() == TWICE);
         // The blanked text may have faults of its own that nobody wrote.
-        let told = if malformed.is_empty() { &twice } else { &malformed };
-        for error in told.iter().filter(|error| round == 0 || error.message() == TWICE) {
+        let told = if malformed.is_empty() {
+            &twice
+        } else {
+            &malformed
+        };
+        for error in told
+            .iter()
+            .filter(|error| round == 0 || error.message() == TWICE)
+        {
             let what = error.message().replace('\n', " ");
-            notes.add(&error.span().unwrap_or_default(), what, hint(error.message()));
+            notes.add(
+                &error.span().unwrap_or_default(),
+                what,
+                hint(error.message()),
+            );
         }
         let blanked = if malformed.is_empty() { twice.len() } else { 1 };
         for error in told.iter().take(blanked) {
@@ -36,7 +50,8 @@ pub(super) fn without_errors(text: &str, notes: &mut Notes) -> Option<String> {
     None
 }
 
-/// Blanks the line around `byte`, unless it is a header: without it a table would seem to be part of the one before.
+/// Blanks the line around `byte`, unless it is a header: without it a table would seem to be part
+/// of the one before.
 fn blank(readable: &mut String, byte: usize) -> Option<()> {
     let range = line_around(readable, byte);
     let line = readable.get(range.clone())?;
@@ -51,7 +66,9 @@ fn blank(readable: &mut String, byte: usize) -> Option<()> {
 fn hint(message: &str) -> &'static str {
     if message == TWICE {
         "keep one of them"
-    } else if message.starts_with("invalid boolean") || message.starts_with("string values must be quoted") {
+    } else if message.starts_with("invalid boolean")
+        || message.starts_with("string values must be quoted")
+    {
         "text stands in quotes"
     } else {
         "mend the TOML here"

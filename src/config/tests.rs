@@ -7,20 +7,46 @@ use super::*;
 /// Surroundings in which every secret and file of the shipped configurations is there.
 fn surroundings() -> Imagined {
     let mut there = Imagined::default();
-    there.variables.insert("FUSIONAUTH_API_KEY".into(), "a-key-of-fusionauth".into());
-    there.variables.insert("REDIS_URL".into(), "rediss://:a-password@redis.internal".into());
+    there
+        .variables
+        .insert("FUSIONAUTH_API_KEY".into(), "a-key-of-fusionauth".into());
+    there.variables.insert(
+        "REDIS_URL".into(),
+        "rediss://:a-password@redis.internal".into(),
+    );
     for (path, text) in [
         ("/run/secrets/fusionauth-api-key", "a-key-of-fusionauth\n"),
-        ("/run/secrets/cookie-key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"),
-        ("/run/secrets/cookie-key-before", "HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHgA=\n"),
-        ("/etc/vestibule/cookie.key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"),
-        ("packaging/replicas/secrets/fusionauth.key", "a-key-of-fusionauth\n"),
-        ("packaging/replicas/secrets/cookie.key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"),
-        ("packaging/replicas/secrets/redis.url", "redis://:a-password@redis:6379\n"),
+        (
+            "/run/secrets/cookie-key",
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n",
+        ),
+        (
+            "/run/secrets/cookie-key-before",
+            "HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHgA=\n",
+        ),
+        (
+            "/etc/vestibule/cookie.key",
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
+        ),
+        (
+            "packaging/replicas/secrets/fusionauth.key",
+            "a-key-of-fusionauth\n",
+        ),
+        (
+            "packaging/replicas/secrets/cookie.key",
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n",
+        ),
+        (
+            "packaging/replicas/secrets/redis.url",
+            "redis://:a-password@redis:6379\n",
+        ),
         ("config/examples/../users.toml", ""),
         ("config/users.toml", ""),
         ("users.toml", ""),
-        ("/etc/vestibule/store.svg", "<svg xmlns='http://www.w3.org/2000/svg'/>"),
+        (
+            "/etc/vestibule/store.svg",
+            "<svg xmlns='http://www.w3.org/2000/svg'/>",
+        ),
         ("mark.gif", "GIF89a"),
         ("good/sign-out.html", "{{ page.action }}"),
         ("good/style.css", "h1 { color: red }"),
@@ -34,16 +60,26 @@ fn surroundings() -> Imagined {
     ] {
         there.files.insert(path.into(), text.into());
     }
-    there.files.insert("large.svg".into(), "<svg>".repeat(20_000));
-    there.files.insert("long/style.css".into(), " ".repeat(300_000));
+    there
+        .files
+        .insert("large.svg".into(), "<svg>".repeat(20_000));
+    there
+        .files
+        .insert("long/style.css".into(), " ".repeat(300_000));
     there
 }
 
 fn shipped() -> Vec<std::path::PathBuf> {
-    let mut paths =
-        ["config/vestibule.toml", "packaging/replicas/vestibule.toml"].map(Path::new).map(Path::to_path_buf).to_vec();
+    let mut paths = ["config/vestibule.toml", "packaging/replicas/vestibule.toml"]
+        .map(Path::new)
+        .map(Path::to_path_buf)
+        .to_vec();
     let examples = std::fs::read_dir("config/examples").unwrap();
-    paths.extend(examples.map(|entry| entry.unwrap().path()).filter(|path| path.extension().unwrap() == "toml"));
+    paths.extend(
+        examples
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().unwrap() == "toml"),
+    );
     assert!(paths.len() > 5, "{paths:?}");
     paths
 }
@@ -60,7 +96,9 @@ fn every_shipped_configuration_loads() {
 
 /// What is said about `text`.
 fn told(text: &str) -> String {
-    check_text("vestibule.toml", text, &surroundings()).unwrap_err().to_string()
+    check_text("vestibule.toml", text, &surroundings())
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
@@ -104,7 +142,8 @@ roles = ["admin"]
 
 #[test]
 fn a_slip_in_the_syntax_does_not_hide_the_rest() {
-    let text = "state_dir = /var/lib\n[server]\nworkers = -1\n[log]\nlevel = \"loud\"\nlevel = \"info\"\n";
+    let text =
+        "state_dir = /var/lib\n[server]\nworkers = -1\n[log]\nlevel = \"loud\"\nlevel = \"info\"\n";
     let expected = "\
         vestibule.toml:1:13: string values must be quoted, expected literal string, text stands in quotes\n\
         vestibule.toml:3:11: `workers` is out of bounds: -1, from 0 to 1024\n\
@@ -118,7 +157,10 @@ fn a_slip_in_the_syntax_does_not_hide_the_rest() {
 fn what_did_not_fit_is_not_missed_as_well() {
     let text = include_str!("tests/base.toml").replace("bearer = false", "provider = \"other\"");
     let text = format!("{text}provider = \"main\"\n[providers]\nother = 5\n");
-    assert_eq!(told(&text), "vestibule.toml:41:9: `other` is a whole number, write a table");
+    assert_eq!(
+        told(&text),
+        "vestibule.toml:41:9: `other` is a whole number, write a table"
+    );
     let text = "providers = 5\nsites = \"x\"";
     let expected = "\
         vestibule.toml:1:13: `providers` is a whole number, write a table\n\
@@ -136,8 +178,13 @@ fn an_empty_file_is_told_what_it_needs() {
 
 #[test]
 fn a_file_that_is_not_there_is_a_problem() {
-    let problems = load(Path::new("config/not-there.toml")).unwrap_err().to_string();
-    assert!(problems.starts_with("config/not-there.toml:1:1: the file cannot be read: "), "{problems}");
+    let problems = load(Path::new("config/not-there.toml"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        problems.starts_with("config/not-there.toml:1:1: the file cannot be read: "),
+        "{problems}"
+    );
 }
 
 #[test]
@@ -146,7 +193,12 @@ fn no_secret_is_in_settings_or_problems() {
     let mut there = surroundings();
     let settings = check_text("x.toml", &text, &there).unwrap();
     let shown = format!("{settings:?} {settings:#?}");
-    for value in there.files.values().chain(there.variables.values()).map(|value| value.trim_end()) {
+    for value in there
+        .files
+        .values()
+        .chain(there.variables.values())
+        .map(|value| value.trim_end())
+    {
         assert!(value.is_empty() || !shown.contains(value), "{value}");
     }
     assert!(!shown.contains("1, 2, 3, 4"), "{shown}");
@@ -155,7 +207,10 @@ fn no_secret_is_in_settings_or_problems() {
     }
     let problems = check_text("x.toml", &text, &there).unwrap_err();
     assert!(problems.iter().count() >= 3, "{problems}");
-    assert!(!format!("{problems} {problems:?}").contains("hush"), "{problems}");
+    assert!(
+        !format!("{problems} {problems:?}").contains("hush"),
+        "{problems}"
+    );
 }
 
 #[test]
@@ -163,9 +218,12 @@ fn one_newline_at_the_end_of_a_secret_file_is_cut() {
     let text = include_str!("tests/base.toml").replace("\"the-api-key\"", "{ file = \"key\" }");
     for (written, read) in [("k\n", "k"), ("k\r\n", "k"), ("k", "k")] {
         let mut there = Imagined::default();
-        there.files.insert("/etc/vestibule/key".into(), written.to_owned());
+        there
+            .files
+            .insert("/etc/vestibule/key".into(), written.to_owned());
         let settings = check_text("/etc/vestibule/vestibule.toml", &text, &there).unwrap();
-        let settings::ProviderKind::Fusionauth { api_key, .. } = &settings.providers["main"].kind else {
+        let settings::ProviderKind::Fusionauth { api_key, .. } = &settings.providers["main"].kind
+        else {
             panic!("another kind")
         };
         assert_eq!(api_key.expose(), read);
@@ -180,26 +238,60 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(settings.state_dir, Path::new("/var/lib/vestibule"));
     assert_eq!(server.listen, ["127.0.0.1:8080".parse().unwrap()]);
     assert_eq!(server.admin, "127.0.0.1:9090".parse().ok());
-    assert_eq!((server.workers, server.drain.as_secs(), server.limits.max_login_body), (0, 30, 16 * 1024));
+    assert_eq!(
+        (
+            server.workers,
+            server.drain.as_secs(),
+            server.limits.max_login_body
+        ),
+        (0, 30, 16 * 1024)
+    );
     assert_eq!(provider.algorithms, ["RS256", "ES256", "EdDSA"]);
-    assert_eq!((provider.timeout.as_secs(), provider.leeway.as_secs()), (5, 30));
-    assert_eq!((settings.login.account_limit.attempts, settings.login.address_limit.attempts), (5, 30));
+    assert_eq!(
+        (provider.timeout.as_secs(), provider.leeway.as_secs()),
+        (5, 30)
+    );
+    assert_eq!(
+        (
+            settings.login.account_limit.attempts,
+            settings.login.address_limit.attempts
+        ),
+        (5, 30)
+    );
     let site = &settings.sites[0];
-    assert_eq!((site.provider.as_str(), site.landing.as_str(), site.after_logout.as_str()), ("main", "/", "/"));
+    assert_eq!(
+        (
+            site.provider.as_str(),
+            site.landing.as_str(),
+            site.after_logout.as_str()
+        ),
+        ("main", "/", "/")
+    );
     assert_eq!(site.default_access, crate::model::rule::Access::Required);
-    assert_eq!(site.cookies, crate::model::cookie::CookieNames::defaults(true));
-    assert_eq!((site.refresh_ahead.as_secs(), settings.reuse_window.as_secs()), (60, 60));
+    assert_eq!(
+        site.cookies,
+        crate::model::cookie::CookieNames::defaults(true)
+    );
+    assert_eq!(
+        (
+            site.refresh_ahead.as_secs(),
+            settings.reuse_window.as_secs()
+        ),
+        (60, 60)
+    );
 }
 
 #[test]
 fn the_url_of_a_provider_has_no_slash_at_its_end() {
     let base = include_str!("tests/base.toml");
-    for (written, read) in
-        [("https://id.example.com/", "https://id.example.com"), ("http://[::1]:9/a/", "http://[::1]:9/a")]
-    {
+    for (written, read) in [
+        ("https://id.example.com/", "https://id.example.com"),
+        ("http://[::1]:9/a/", "http://[::1]:9/a"),
+    ] {
         let text = base.replace("\"https://id.example.com\"", &format!("{written:?}"));
         let settings = check_text("x.toml", &text, &surroundings()).unwrap();
-        let settings::ProviderKind::Fusionauth { url, .. } = &settings.providers["main"].kind else {
+        let settings::ProviderKind::Fusionauth { url, .. } = &settings.providers["main"].kind
+        else {
             panic!("another kind")
         };
         assert_eq!(url, read);
@@ -210,19 +302,36 @@ fn the_url_of_a_provider_has_no_slash_at_its_end() {
 fn a_theme_is_read_with_its_files() {
     let theme = r##"theme = { name = "The Store", logo = "/etc/vestibule/store.svg", accent = "#0b6", language = "de-AT", templates = "good", links = { help = "/help" } }"##;
     let text = include_str!("tests/base.toml").replace("bearer = false", theme);
-    let settings = check_text("x.toml", &text, &surroundings()).unwrap_or_else(|problems| panic!("{problems}"));
+    let settings = check_text("x.toml", &text, &surroundings())
+        .unwrap_or_else(|problems| panic!("{problems}"));
     let theme = &settings.sites[0].theme;
-    assert_eq!((theme.name.as_deref(), theme.language.as_deref()), (Some("The Store"), Some("de")));
+    assert_eq!(
+        (theme.name.as_deref(), theme.language.as_deref()),
+        (Some("The Store"), Some("de"))
+    );
     assert_eq!(theme.accent.unwrap().to_string(), "#00bb66");
-    assert_eq!(theme.templates.iter().map(|template| template.name.as_str()).collect::<Vec<_>>(), ["sign-out.html"]);
+    assert_eq!(
+        theme
+            .templates
+            .iter()
+            .map(|template| template.name.as_str())
+            .collect::<Vec<_>>(),
+        ["sign-out.html"]
+    );
     assert_eq!(theme.style.as_deref(), Some("h1 { color: red }"));
-    let from =
-        ["/etc/vestibule/store.svg", "good/sign-out.html", "good/style.css", "good"].map(std::path::PathBuf::from);
+    let from = [
+        "/etc/vestibule/store.svg",
+        "good/sign-out.html",
+        "good/style.css",
+        "good",
+    ]
+    .map(std::path::PathBuf::from);
     assert_eq!(theme.read_from, Vec::from(from));
     assert_eq!(settings.sites[1].theme, Box::default());
 }
 
-/// The reference configuration shows every key that there is, as a comment where it is not supported yet.
+/// The reference configuration shows every key that there is, as a comment where it is not
+/// supported yet.
 #[test]
 fn the_reference_configuration_shows_every_key() {
     fn keys(schema: &serde_json::Value, found: &mut Vec<String>) {
@@ -241,8 +350,16 @@ fn the_reference_configuration_shows_every_key() {
     assert!(all.len() > 70, "{all:?}");
     let text = std::fs::read_to_string("config/vestibule.toml").unwrap();
     for key in all {
-        let shown = [format!("{key} = "), format!("[{key}]"), format!("[{key}."), format!(".{key}]")];
-        assert!(shown.iter().any(|form| text.contains(form)), "config/vestibule.toml does not show `{key}`");
+        let shown = [
+            format!("{key} = "),
+            format!("[{key}]"),
+            format!("[{key}."),
+            format!(".{key}]"),
+        ];
+        assert!(
+            shown.iter().any(|form| text.contains(form)),
+            "config/vestibule.toml does not show `{key}`"
+        );
     }
 }
 

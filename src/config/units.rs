@@ -13,10 +13,15 @@ pub(super) struct Unit<T> {
 }
 
 /// Spans of time.
-pub(super) const DURATION: Unit<Duration> =
-    Unit { read: duration, examples: r#"write it like "500ms", "30s", "5m", "12h" or "30d""# };
+pub(super) const DURATION: Unit<Duration> = Unit {
+    read: duration,
+    examples: r#"write it like "500ms", "30s", "5m", "12h" or "30d""#,
+};
 /// Numbers of bytes.
-pub(super) const SIZE: Unit<usize> = Unit { read: size, examples: r#"write it like "512B", "16KiB" or "1MiB""# };
+pub(super) const SIZE: Unit<usize> = Unit {
+    read: size,
+    examples: r#"write it like "512B", "16KiB" or "1MiB""#,
+};
 
 /// Reads a whole number with one of the units `ms`, `s`, `m`, `h`, `d`.
 fn duration(text: &str) -> Option<Duration> {
@@ -61,14 +66,18 @@ pub(super) struct Size(pub(super) usize);
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        duration(&text).map(Self).ok_or_else(|| serde::de::Error::custom(DURATION.examples))
+        duration(&text)
+            .map(Self)
+            .ok_or_else(|| serde::de::Error::custom(DURATION.examples))
     }
 }
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        size(&text).map(Self).ok_or_else(|| serde::de::Error::custom(SIZE.examples))
+        size(&text)
+            .map(Self)
+            .ok_or_else(|| serde::de::Error::custom(SIZE.examples))
     }
 }
 
@@ -111,8 +120,18 @@ mod tests {
         assert_eq!(duration("5m"), Some(Duration::from_secs(300)));
         assert_eq!(duration("12h"), Some(Duration::from_secs(43_200)));
         assert_eq!(duration("30d"), Some(Duration::from_secs(2_592_000)));
-        for bad in ["", "5", "s", "5 m", "-5s", "1.5s", "5S", "5min", "99999999999999999999s", "18446744073709551615d"]
-        {
+        for bad in [
+            "",
+            "5",
+            "s",
+            "5 m",
+            "-5s",
+            "1.5s",
+            "5S",
+            "5min",
+            "99999999999999999999s",
+            "18446744073709551615d",
+        ] {
             assert_eq!(duration(bad), None, "{bad}");
         }
     }
@@ -122,7 +141,14 @@ mod tests {
         assert_eq!(size("7B"), Some(7));
         assert_eq!(size("16KiB"), Some(16_384));
         assert_eq!(size("1MiB"), Some(1_048_576));
-        for bad in ["", "16", "16kb", "16 KiB", "16KB", "18446744073709551615MiB"] {
+        for bad in [
+            "",
+            "16",
+            "16kb",
+            "16 KiB",
+            "16KB",
+            "18446744073709551615MiB",
+        ] {
             assert_eq!(size(bad), None, "{bad}");
         }
     }

@@ -8,7 +8,12 @@ pub(super) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -
     }
     let lower = written.to_lowercase().replace('-', "_");
     known
-        .map(|word| (distance(&lower, &word.to_lowercase().replace('-', "_")), word))
+        .map(|word| {
+            (
+                distance(&lower, &word.to_lowercase().replace('-', "_")),
+                word,
+            )
+        })
         .filter(|(distance, word)| *distance <= 1 + word.len() / 4)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
@@ -27,8 +32,13 @@ fn distance(from: &str, to: &str) -> usize {
             let changed = cell(&last, column).saturating_add(usize::from(letter != *other));
             let dropped = cell(&last, column + 1).saturating_add(1);
             let added = cell(&current, column).saturating_add(1);
-            let swap = column > 0 && previous == Some(*other) && to.get(column - 1) == Some(&letter);
-            let swapped = if swap { cell(&before_last, column - 1).saturating_add(1) } else { usize::MAX };
+            let swap =
+                column > 0 && previous == Some(*other) && to.get(column - 1) == Some(&letter);
+            let swapped = if swap {
+                cell(&before_last, column - 1).saturating_add(1)
+            } else {
+                usize::MAX
+            };
             current.push(changed.min(dropped).min(added).min(swapped));
         }
         before_last = std::mem::replace(&mut last, current);

@@ -1,6 +1,8 @@
-//! The JSON endpoints: the same sign-in, renewal and sign-out as the pages', for programs (contract, section 4).
+//! The JSON endpoints: the same sign-in, renewal and sign-out as the pages', for programs
+//! (contract, section 4).
 //!
-//! Cookies for scripts in browsers, which never see a token; tokens in bodies for clients that are no browsers.
+//! Cookies for scripts in browsers, which never see a token; tokens in bodies for clients that are
+//! no browsers.
 
 use crate::model::answer::{Answer, CookieChange, Problem};
 use crate::model::api_answer::{ApiAnswer, CurrentUser, HandedTokens, SignedInUser, User};
@@ -56,14 +58,18 @@ pub(super) fn decide<'a>(
     decided.unwrap_or_else(Decision::from)
 }
 
-/// `GET /api/user`: asked when a program starts, so that nobody being signed in is `404` and no failure.
+/// `GET /api/user`: asked when a program starts, so that nobody being signed in is `404` and no
+/// failure.
 fn user<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment) -> Decision<'a> {
     Decision::Settled(match standing(request, site, facts, now) {
         Standing::Ask(question) => return Decision::Needs(question),
         Standing::In(somebody) => {
             let visitor = somebody.visitor();
             let user = User::from(&visitor.identity);
-            let current = CurrentUser { user, expires_instant: visitor.expires.millis() };
+            let current = CurrentUser {
+                user,
+                expires_instant: visitor.expires.millis(),
+            };
             json(ApiAnswer::Current(current)).with(somebody.cookies())
         }
         Standing::Out(reason, cookies) => {
@@ -74,8 +80,13 @@ fn user<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment) 
     })
 }
 
-/// What a call brings along, from whom it may come: a page of this site or a listed one, or no browser at all.
-pub(super) fn body<'f>(request: &RequestView<'_>, site: &Site, facts: &'f Facts) -> Result<&'f CallBody, Stop> {
+/// What a call brings along, from whom it may come: a page of this site or a listed one, or no
+/// browser at all.
+pub(super) fn body<'f>(
+    request: &RequestView<'_>,
+    site: &Site,
+    facts: &'f Facts,
+) -> Result<&'f CallBody, Stop> {
     if request.provenance(site) == Provenance::Foreign {
         return Err(Stop::Refused(Reason::CrossSiteRequest));
     }
@@ -89,7 +100,9 @@ pub(super) fn body<'f>(request: &RequestView<'_>, site: &Site, facts: &'f Facts)
 
 /// `POST /api/login`.
 fn login<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Result<Decision<'a>, Stop> {
-    let call = body(request, site, facts)?.login().ok_or(Stop::Refused(Reason::RejectedInput))?;
+    let call = body(request, site, facts)?
+        .login()
+        .ok_or(Stop::Refused(Reason::RejectedInput))?;
     let kind = match call.tokens {
         TokensIn::Cookie => site.credential,
         TokensIn::Body => in_bodies(request, site)?,
@@ -99,13 +112,28 @@ fn login<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Result<De
     }
     Ok(Decision::Settled(match &facts.sign_in {
         Known::NotAsked => {
-            let LoginCall { login_id, password, remember, .. } = call;
-            let credentials = Credentials { login_id, password, remember, return_to: None };
+            let LoginCall {
+                login_id,
+                password,
+                remember,
+                ..
+            } = call;
+            let credentials = Credentials {
+                login_id,
+                password,
+                remember,
+                return_to: None,
+            };
             // A client that keeps its tokens itself has nothing to do with a browser's session.
             let in_cookies = kind != CredentialKind::Bearer;
             let session = request.cookies.session.value().filter(|_| in_cookies);
             let device = request.cookies.device.value().filter(|_| in_cookies);
-            return Ok(Decision::Needs(Question::SignIn { credentials, kind, session, device }));
+            return Ok(Decision::Needs(Question::SignIn {
+                credentials,
+                kind,
+                session,
+                device,
+            }));
         }
         Known::Found(signed_in) => welcome(signed_in),
         Known::Absent(refused) => refusal(refused),
@@ -113,8 +141,8 @@ fn login<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Result<De
     }))
 }
 
-/// Tokens leave in bodies only where the operator wants it, and never where a script injected into a page could read
-/// them.
+/// Tokens leave in bodies only where the operator wants it, and never where a script injected into
+/// a page could read them.
 pub(super) fn in_bodies(request: &RequestView<'_>, site: &Site) -> Result<CredentialKind, Stop> {
     if !site.bearer {
         return Err(Stop::Refused(Reason::BearerNotEnabled));
@@ -126,7 +154,9 @@ pub(super) fn in_bodies(request: &RequestView<'_>, site: &Site) -> Result<Creden
 }
 
 pub(super) fn welcome<'a>(signed_in: &SignedIn) -> Verdict<'a> {
-    let SignedIn { tokens, visitor, .. } = signed_in;
+    let SignedIn {
+        tokens, visitor, ..
+    } = signed_in;
     let user = User::from(&visitor.identity);
     if tokens.kind == CredentialKind::Bearer {
         let tokens = Some(HandedTokens::new(tokens, visitor.expires, None));
@@ -145,7 +175,11 @@ pub(super) fn refusal<'a>(refused: &SignInRefused) -> Verdict<'a> {
 }
 
 /// `POST /api/refresh`: also while the access token still holds.
-fn refresh<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Result<Decision<'a>, Stop> {
+fn refresh<'a>(
+    request: &RequestView<'a>,
+    site: &Site,
+    facts: &Facts,
+) -> Result<Decision<'a>, Stop> {
     let posted = posted_token(request, site, facts)?;
     let proof = proof::of(request, site);
     let kind = match &posted {
@@ -157,16 +191,30 @@ fn refresh<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Result<
         (Some(token), _) => Question::RenewPosted(token.clone()),
         (None, Some(refresh)) => {
             let session = proof.main.filter(|_| kind == CredentialKind::Session);
-            Question::Renew(Renewable { kind, refresh, session })
+            Question::Renew(Renewable {
+                kind,
+                refresh,
+                session,
+            })
         }
         // What else the client carries may hold still: nothing of it is cleared.
-        (None, None) => return Ok(Decision::Settled(signed_out(request, site, Reason::SignedOut))),
+        (None, None) => {
+            return Ok(Decision::Settled(signed_out(
+                request,
+                site,
+                Reason::SignedOut,
+            )));
+        }
     };
     Ok(Decision::Settled(match &facts.renewal {
         Known::NotAsked => return Ok(Decision::Needs(question)),
         Known::Found(renewed) if kind == CredentialKind::Bearer => {
             let kept = posted.as_ref().map(Secret::expose).or(proof.refresh);
-            json(ApiAnswer::Tokens(HandedTokens::new(&renewed.tokens, renewed.visitor.expires, kept)))
+            json(ApiAnswer::Tokens(HandedTokens::new(
+                &renewed.tokens,
+                renewed.visitor.expires,
+                kept,
+            )))
         }
         Known::Found(renewed) => done().with(vec![CookieChange::SetTokens(renewed.tokens.clone())]),
         Known::Absent(reason) => signed_out(request, site, *reason).with(cleared(kind)),
@@ -174,13 +222,21 @@ fn refresh<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Result<
     }))
 }
 
-/// The refresh token in the body of a client that is no browser. Beside another one in a header nobody can say which
-/// is meant.
-fn posted_token(request: &RequestView<'_>, site: &Site, facts: &Facts) -> Result<Option<Secret>, Stop> {
-    let call = body(request, site, facts)?.token().ok_or(Stop::Refused(Reason::RejectedInput))?;
+/// The refresh token in the body of a client that is no browser. Beside another one in a header
+/// nobody can say which is meant.
+fn posted_token(
+    request: &RequestView<'_>,
+    site: &Site,
+    facts: &Facts,
+) -> Result<Option<Secret>, Stop> {
+    let call = body(request, site, facts)?
+        .token()
+        .ok_or(Stop::Refused(Reason::RejectedInput))?;
     let in_header = request.bearer.refresh.filter(|_| site.bearer);
     match (&call.refresh_token, in_header) {
-        (Some(posted), Some(header)) if posted.expose() != header => Err(Stop::Refused(Reason::RejectedInput)),
+        (Some(posted), Some(header)) if posted.expose() != header => {
+            Err(Stop::Refused(Reason::RejectedInput))
+        }
         _ => Ok(call.refresh_token),
     }
 }
@@ -195,22 +251,46 @@ fn signed_out<'a>(request: &RequestView<'a>, site: &Site, reason: Reason) -> Ver
 fn logout<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Result<Decision<'a>, Stop> {
     // Where the site takes no tokens from clients, there is none to end.
     let posted = posted_token(request, site, facts)?.filter(|_| site.bearer);
-    let Proof { kind, main, refresh, any, .. } = proof::of(request, site);
-    let kind = if posted.is_some() { CredentialKind::Bearer } else { kind };
+    let Proof {
+        kind,
+        main,
+        refresh,
+        any,
+        ..
+    } = proof::of(request, site);
+    let kind = if posted.is_some() {
+        CredentialKind::Bearer
+    } else {
+        kind
+    };
     if matches!(facts.sign_out, Known::NotAsked) {
         if let Some(refresh) = posted {
-            return Ok(Decision::Needs(Question::SignOutPosted { access: request.bearer.access, refresh }));
+            return Ok(Decision::Needs(Question::SignOutPosted {
+                access: request.bearer.access,
+                refresh,
+            }));
         }
         if main.is_some() || refresh.is_some() {
-            return Ok(Decision::Needs(Question::SignOut(Carried { kind, proof: main, refresh })));
+            return Ok(Decision::Needs(Question::SignOut(Carried {
+                kind,
+                proof: main,
+                refresh,
+            })));
         }
     }
-    Ok(Decision::Settled(done().with(if any { cleared(kind) } else { Vec::new() })))
+    Ok(Decision::Settled(done().with(if any {
+        cleared(kind)
+    } else {
+        Vec::new()
+    })))
 }
 
 /// What a client forgets with its proof: cookies, where it carries it so.
 fn cleared(kind: CredentialKind) -> Vec<CookieChange> {
-    (kind != CredentialKind::Bearer).then_some(CookieChange::ClearCredentials).into_iter().collect()
+    (kind != CredentialKind::Bearer)
+        .then_some(CookieChange::ClearCredentials)
+        .into_iter()
+        .collect()
 }
 
 pub(super) fn done<'a>() -> Verdict<'a> {

@@ -78,7 +78,13 @@ fn proceed<'a>(
             let in_cookies = kind != CredentialKind::Bearer;
             let session = request.cookies.session.value().filter(|_| in_cookies);
             let device = request.cookies.device.value().filter(|_| in_cookies);
-            return Decision::Needs(Question::Continue { opened: Arc::clone(opened), answer, kind, session, device });
+            return Decision::Needs(Question::Continue {
+                opened: Arc::clone(opened),
+                answer,
+                kind,
+                session,
+                device,
+            });
         }
         Known::Found(signed_in) => welcome(signed_in),
         Known::Absent(refused) => refusal(refused),
@@ -88,7 +94,12 @@ fn proceed<'a>(
 
 fn send<'a>(opened: &Arc<Opened>, choice: Secret, facts: &Facts) -> Decision<'a> {
     let verdict: Verdict<'a> = match &facts.sent {
-        Known::NotAsked => return Decision::Needs(Question::SendCode { opened: Arc::clone(opened), choice }),
+        Known::NotAsked => {
+            return Decision::Needs(Question::SendCode {
+                opened: Arc::clone(opened),
+                choice,
+            });
+        }
         Known::Found(_) => done(),
         Known::Absent(refused) => refusal(refused),
         Known::Failed(reason) => trouble(*reason),

@@ -1,8 +1,10 @@
-//! Who is sent to sign in for the third time within seconds goes round in circles: they are told why, and stop.
+//! Who is sent to sign in for the third time within seconds goes round in circles: they are told
+//! why, and stop.
 //!
-//! A circle is one visitor at one address. Ten tabs that open again at once are ten addresses; a class that follows one
-//! link comes from elsewhere, each for the first time, and says so or carries no cookie. So a request counts where a cookie
-//! tells its visitor, or where it comes from a page of this very site.
+//! A circle is one visitor at one address. Ten tabs that open again at once are ten addresses; a
+//! class that follows one link comes from elsewhere, each for the first time, and says so or
+//! carries no cookie. So a request counts where a cookie tells its visitor, or where it comes from
+//! a page of this very site.
 
 use std::borrow::Cow;
 
@@ -18,16 +20,21 @@ use super::facts::{Facts, Known, Question};
 use super::proof;
 use super::{Decision, Outcome, Verdict};
 
-/// `verdict`, which sends a visitor who is not signed in to the form, unless they have been sent there too often.
+/// `verdict`, which sends a visitor who is not signed in to the form, unless they have been sent
+/// there too often.
 pub(super) fn to_the_form<'a>(
     request: &RequestView<'a>,
     site: &Site,
     facts: &Facts,
     verdict: Verdict<'a>,
 ) -> Decision<'a> {
-    let Some(by) = who_came_back(request, site) else { return Decision::Settled(verdict) };
+    let Some(by) = who_came_back(request, site) else {
+        return Decision::Settled(verdict);
+    };
     let cause = || match &facts.token {
-        _ if !duplicates(request, site).is_empty() => CircleCause::Duplicates(duplicates(request, site)),
+        _ if !duplicates(request, site).is_empty() => {
+            CircleCause::Duplicates(duplicates(request, site))
+        }
         Known::Absent(TokenFault::Expired) => CircleCause::Clock,
         Known::NotAsked | Known::Found(_) | Known::Absent(_) | Known::Failed(_) => {
             if proof::of(request, site).any {
@@ -42,15 +49,24 @@ pub(super) fn to_the_form<'a>(
     unless_last(request, site, facts, (by, cause), verdict)
 }
 
-/// `verdict`, which sends a visitor on from the form who is signed in already, unless they come back and back.
+/// `verdict`, which sends a visitor on from the form who is signed in already, unless they come
+/// back and back.
 pub(super) fn from_the_form<'a>(
     request: &RequestView<'a>,
     site: &Site,
     facts: &Facts,
     verdict: Verdict<'a>,
 ) -> Decision<'a> {
-    let Some(by) = known_by(request) else { return Decision::Settled(verdict) };
-    unless_last(request, site, facts, (by, || CircleCause::Application), verdict)
+    let Some(by) = known_by(request) else {
+        return Decision::Settled(verdict);
+    };
+    unless_last(
+        request,
+        site,
+        facts,
+        (by, || CircleCause::Application),
+        verdict,
+    )
 }
 
 fn unless_last<'a>(
@@ -61,21 +77,35 @@ fn unless_last<'a>(
     verdict: Verdict<'a>,
 ) -> Decision<'a> {
     let rounds = match &facts.rounds {
-        Known::NotAsked => return Decision::Needs(Question::CountRound { by, target: request.target.raw() }),
+        Known::NotAsked => {
+            return Decision::Needs(Question::CountRound {
+                by,
+                target: request.target.raw(),
+            });
+        }
         Known::Found(rounds) => *rounds,
         Known::Absent(_) | Known::Failed(_) => 0,
     };
-    let Outcome::Reply(Answer::Redirect(to)) = &verdict.outcome else { return Decision::Settled(verdict) };
+    let Outcome::Reply(Answer::Redirect(to)) = &verdict.outcome else {
+        return Decision::Settled(verdict);
+    };
     if rounds < LAST_ROUND {
         return Decision::Settled(verdict);
     }
     let mut problem = Problem::new(Reason::RedirectLoop);
-    problem.circle = Some(Circle { cause: cause(), address: site.origin.to_string(), onward: to.location.clone() });
-    Decision::Settled(Verdict::reply(Answer::Problem(problem), Reason::RedirectLoop).with(verdict.cookies))
+    problem.circle = Some(Circle {
+        cause: cause(),
+        address: site.origin.to_string(),
+        onward: to.location.clone(),
+    });
+    Decision::Settled(
+        Verdict::reply(Answer::Problem(problem), Reason::RedirectLoop).with(verdict.cookies),
+    )
 }
 
-/// By what a visitor is known who may have come back from the form; `None` where this is their first way here, as far as it
-/// tells: no person goes from a typed address or another site's link round in circles.
+/// By what a visitor is known who may have come back from the form; `None` where this is their
+/// first way here, as far as it tells: no person goes from a typed address or another site's link
+/// round in circles.
 fn who_came_back<'a>(request: &RequestView<'a>, site: &Site) -> Option<GoesRound<'a>> {
     if !request.is_navigation() {
         return None;
@@ -83,7 +113,12 @@ fn who_came_back<'a>(request: &RequestView<'a>, site: &Site) -> Option<GoesRound
     let from_here = match request.marks.fetch_site {
         Some("same-origin") => true,
         Some(_) => is_unencrypted(request, site),
-        None => request.sender().is_some_and(|page| site.is_own_origin(&page)) || is_unencrypted(request, site),
+        None => {
+            request
+                .sender()
+                .is_some_and(|page| site.is_own_origin(&page))
+                || is_unencrypted(request, site)
+        }
     };
     let says_nothing = request.marks.fetch_site.is_none() && request.marks.referer.is_none();
     match known_by(request) {
@@ -100,8 +135,15 @@ fn known_by<'a>(request: &RequestView<'a>) -> Option<GoesRound<'a>> {
         Presented::Once(Cow::Owned(value)) => Some(value.as_str()),
         Presented::Absent | Presented::Ambiguous => None,
     };
-    let by_credential = || credentials.into_iter().find_map(value).map(GoesRound::Credential);
-    value(&cookies.form).map(GoesRound::Form).or_else(by_credential)
+    let by_credential = || {
+        credentials
+            .into_iter()
+            .find_map(value)
+            .map(GoesRound::Credential)
+    };
+    value(&cookies.form)
+        .map(GoesRound::Form)
+        .or_else(by_credential)
 }
 
 /// The names of the site's credential cookies that came more than once.
@@ -112,12 +154,19 @@ fn duplicates(request: &RequestView<'_>, site: &Site) -> Vec<String> {
         (CookieKind::Session, &cookies.session),
         (CookieKind::Refresh, &cookies.refresh),
     ];
-    let twice = kinds.into_iter().filter(|(_, cookie)| **cookie == Presented::Ambiguous);
-    twice.map(|(kind, _)| site.cookies.of(kind).to_owned()).collect()
+    let twice = kinds
+        .into_iter()
+        .filter(|(_, cookie)| **cookie == Presented::Ambiguous);
+    twice
+        .map(|(kind, _)| site.cookies.of(kind).to_owned())
+        .collect()
 }
 
 /// Whether the page before had the site's name and `http`, where the site has `https`.
 fn is_unencrypted(request: &RequestView<'_>, site: &Site) -> bool {
     let same_name = |page: &crate::model::origin::Origin| page.name == site.origin.name;
-    site.origin.is_https() && request.sender().is_some_and(|page| !page.is_https() && same_name(&page))
+    site.origin.is_https()
+        && request
+            .sender()
+            .is_some_and(|page| !page.is_https() && same_name(&page))
 }

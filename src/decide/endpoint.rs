@@ -1,4 +1,5 @@
-//! The gateway's own endpoints on a site: they win over the application (contract, section 3, step 3).
+//! The gateway's own endpoints on a site: they win over the application (contract, section 3, step
+//! 3).
 
 use http::Method;
 
@@ -83,7 +84,9 @@ impl StepCall {
     /// The call whose path stands behind that of the sign-in.
     #[must_use]
     pub fn read(rest: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|call| call.path().as_bytes() == rest)
+        Self::ALL
+            .into_iter()
+            .find(|call| call.path().as_bytes() == rest)
     }
 }
 
@@ -95,15 +98,26 @@ pub fn find(site: &Site, target: &Target<'_>) -> Option<Endpoint> {
         Some(Endpoint::Login)
     } else if path == site.paths.logout.as_bytes() {
         Some(Endpoint::Logout)
-    } else if let Some(call) = path.strip_prefix(site.paths.login.as_bytes()).and_then(StepCall::read) {
+    } else if let Some(call) = path
+        .strip_prefix(site.paths.login.as_bytes())
+        .and_then(StepCall::read)
+    {
         Some(Endpoint::Step(call))
     } else if let Some(name) = path.strip_prefix(OWN_FILES.as_bytes()) {
         Some(Endpoint::Asset(String::from_utf8_lossy(name).into_owned()))
     } else if path == ASSERTION_KEYS.as_bytes() {
         Some(Endpoint::AssertionKeys)
     } else {
-        let api = path.strip_prefix(site.paths.api.as_bytes()).and_then(api_call).map(Endpoint::Api);
-        api.or_else(|| site.hosted.as_ref().and_then(|_| HostedCall::read(path)).map(Endpoint::Hosted))
+        let api = path
+            .strip_prefix(site.paths.api.as_bytes())
+            .and_then(api_call)
+            .map(Endpoint::Api);
+        api.or_else(|| {
+            site.hosted
+                .as_ref()
+                .and_then(|_| HostedCall::read(path))
+                .map(Endpoint::Hosted)
+        })
     }
 }
 
@@ -114,7 +128,10 @@ fn api_call(rest: &[u8]) -> Option<ApiCall> {
         b"/user" => Some(ApiCall::User),
         b"/refresh" => Some(ApiCall::Refresh),
         b"/logout" => Some(ApiCall::Logout),
-        _ => rest.strip_prefix(b"/login").and_then(StepCall::read).map(ApiCall::Step),
+        _ => rest
+            .strip_prefix(b"/login")
+            .and_then(StepCall::read)
+            .map(ApiCall::Step),
     }
 }
 
@@ -133,7 +150,10 @@ impl Endpoint {
         match self {
             Self::Login | Self::Logout => "GET, HEAD, POST",
             Self::Asset(_) | Self::AssertionKeys | Self::Api(ApiCall::User) => "GET, HEAD",
-            Self::Step(_) | Self::Api(ApiCall::Login | ApiCall::Step(_) | ApiCall::Refresh | ApiCall::Logout) => "POST",
+            Self::Step(_)
+            | Self::Api(ApiCall::Login | ApiCall::Step(_) | ApiCall::Refresh | ApiCall::Logout) => {
+                "POST"
+            }
             Self::Hosted(call) => match call.page {
                 HostedPage::Refresh => "POST",
                 HostedPage::Login
@@ -151,7 +171,9 @@ impl Endpoint {
         match self {
             Self::Api(_) => true,
             Self::Hosted(call) => matches!(call.page, HostedPage::Me | HostedPage::Refresh),
-            Self::Login | Self::Step(_) | Self::Logout | Self::Asset(_) | Self::AssertionKeys => false,
+            Self::Login | Self::Step(_) | Self::Logout | Self::Asset(_) | Self::AssertionKeys => {
+                false
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The decision's narrated twin: what three kinds of visitor would get, told by asking [`super::decide`] itself.
+//! The decision's narrated twin: what three kinds of visitor would get, told by asking
+//! [`super::decide`] itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,13 +28,15 @@ use super::{Decision, Outcome, decide};
 pub struct Explanation {
     /// The site's name.
     pub site: String,
-    /// The rule that matches, as written; `default_access` where none does, or the gateway's own endpoint.
+    /// The rule that matches, as written; `default_access` where none does, or the gateway's own
+    /// endpoint.
     pub rule: String,
     /// What it asks for.
     pub access: &'static str,
     /// For a person's navigation without any credential.
     pub signed_out: Fate,
-    /// For somebody signed in with the given roles, or with the rule's first role where none was given.
+    /// For somebody signed in with the given roles, or with the rule's first role where none was
+    /// given.
     pub signed_in: Fate,
     /// For somebody signed in without any role.
     pub without_role: Fate,
@@ -57,15 +60,26 @@ pub struct Fate {
 pub fn explain(site: &Site, target: &Target<'_>, method: &Method, roles: &[String]) -> Explanation {
     let demand = site.demand(method, target.decoded_path());
     let own = endpoint::find(site, target).is_some();
-    let with_role = if roles.is_empty() { demand.roles.iter().take(1).cloned().collect() } else { roles.to_vec() };
+    let with_role = if roles.is_empty() {
+        demand.roles.iter().take(1).cloned().collect()
+    } else {
+        roles.to_vec()
+    };
     Explanation {
         site: site.name.clone(),
         rule: if own {
             "own endpoint".into()
         } else {
-            demand.pattern.map_or("default_access", |pattern| pattern).into()
+            demand
+                .pattern
+                .map_or("default_access", |pattern| pattern)
+                .into()
         },
-        access: if own { Access::Public.as_str() } else { demand.access.as_str() },
+        access: if own {
+            Access::Public.as_str()
+        } else {
+            demand.access.as_str()
+        },
         signed_out: fate(site, target, method, None),
         signed_in: fate(site, target, method, Some(with_role)),
         without_role: fate(site, target, method, Some(Vec::new())),
@@ -75,13 +89,22 @@ pub fn explain(site: &Site, target: &Target<'_>, method: &Method, roles: &[Strin
 fn fate(site: &Site, target: &Target<'_>, method: &Method, roles: Option<Vec<String>>) -> Fate {
     let mut cookies = PresentedCookies::default();
     // Whoever comes for the first time.
-    let mut facts = Facts { rounds: Known::Found(1), ..Facts::default() };
+    let mut facts = Facts {
+        rounds: Known::Found(1),
+        ..Facts::default()
+    };
     if let Some(roles) = roles {
-        let (explained, visitor) = (Presented::Once("explained".into()), Arc::new(somebody(roles)));
+        let (explained, visitor) = (
+            Presented::Once("explained".into()),
+            Arc::new(somebody(roles)),
+        );
         match site.credential {
             CredentialKind::Session => {
                 cookies.session = explained;
-                facts.session = Known::Found(OpenSession { visitor, access: None });
+                facts.session = Known::Found(OpenSession {
+                    visitor,
+                    access: None,
+                });
             }
             CredentialKind::Jwt | CredentialKind::Bearer => {
                 cookies.access = explained;
@@ -90,17 +113,37 @@ fn fate(site: &Site, target: &Target<'_>, method: &Method, roles: Option<Vec<Str
         }
         facts.sign_out = Known::Found(());
     }
-    let marks = Marks { accept: Some("text/html"), fetch_mode: Some("navigate"), ..Marks::default() };
-    let request = RequestView { method, target, cookies: &cookies, bearer: BearerTokens::default(), marks };
+    let marks = Marks {
+        accept: Some("text/html"),
+        fetch_mode: Some("navigate"),
+        ..Marks::default()
+    };
+    let request = RequestView {
+        method,
+        target,
+        cookies: &cookies,
+        bearer: BearerTokens::default(),
+        marks,
+    };
     match decide(&request, site, &facts, Moment::from_secs(0)) {
         // A posted sign-in form: what comes of it is the provider's to say.
-        Decision::Needs(_) => Fate { outcome: "answered", reason: "own_endpoint", status: None, location: None },
+        Decision::Needs(_) => Fate {
+            outcome: "answered",
+            reason: "own_endpoint",
+            status: None,
+            location: None,
+        },
         Decision::Settled(verdict) => {
             let (status, location) = match &verdict.outcome {
                 Outcome::Forward(_) => (None, None),
                 Outcome::Reply(answer) => told(answer),
             };
-            Fate { outcome: verdict.label(), reason: verdict.reason.as_str(), status, location }
+            Fate {
+                outcome: verdict.label(),
+                reason: verdict.reason.as_str(),
+                status,
+                location,
+            }
         }
     }
 }
@@ -113,9 +156,11 @@ fn told(answer: &Answer) -> (Option<u16>, Option<String>) {
         Answer::SignInForm(form) => (Some(form.status), None),
         Answer::StepForm(form) => (Some(form.status), None),
         Answer::ProviderAsks(asks) => (Some(asks.status), None),
-        Answer::SignOutPage | Answer::Unsent(_) | Answer::Asset(_) | Answer::AssertionKeys | Answer::Json(_) => {
-            (Some(200), None)
-        }
+        Answer::SignOutPage
+        | Answer::Unsent(_)
+        | Answer::Asset(_)
+        | Answer::AssertionKeys
+        | Answer::Json(_) => (Some(200), None),
         Answer::Done | Answer::Preflight(_) => (Some(204), None),
     }
 }

@@ -13,7 +13,8 @@ use crate::model::sign_in::{Credentials, LoginForm, SignInRefused};
 use crate::model::token::{OpenSession, Renewed, SignedIn, TokenFault, Visitor};
 use crate::model::unsent::Returned;
 
-/// The answer to one question, or that it was not asked. A filled slot is never asked again, so the loop ends.
+/// The answer to one question, or that it was not asked. A filled slot is never asked again, so the
+/// loop ends.
 #[derive(Clone, Debug, Default)]
 pub enum Known<T, No> {
     /// Nobody asked yet.
@@ -34,11 +35,13 @@ pub struct Facts {
     pub token: Known<Arc<Visitor>, TokenFault>,
     /// What the session of the presented id keeps.
     pub session: Known<OpenSession, TokenFault>,
-    /// What the refresh token brought. The `No` is `signed_out`, or `revoked` where the gateway itself refused.
+    /// What the refresh token brought. The `No` is `signed_out`, or `revoked` where the gateway
+    /// itself refused.
     pub renewal: Known<Renewed, Reason>,
     /// The sign-in form's fields.
     pub form: Known<LoginForm, Reason>,
-    /// The form that the visitor wanted to send, sealed. The `No`: there is none that could be carried.
+    /// The form that the visitor wanted to send, sealed. The `No`: there is none that could be
+    /// carried.
     pub kept: Known<Arc<str>, Reason>,
     /// The form that comes back with a sign-in. The `No`: it does not open, or its time is over.
     pub returned: Known<Returned, Reason>,
@@ -54,7 +57,8 @@ pub struct Facts {
     pub sign_in: Known<SignedIn, SignInRefused>,
     /// Whether the sign-out was carried out.
     pub sign_out: Known<(), Reason>,
-    /// How often this visitor was about to be sent to sign in, or on from there, at this address lately, now included.
+    /// How often this visitor was about to be sent to sign in, or on from there, at this address
+    /// lately, now included.
     pub rounds: Known<u32, Reason>,
 }
 
@@ -72,7 +76,8 @@ pub enum FormSize {
 pub enum Question<'a> {
     /// Does this access token prove somebody? Fills [`Facts::token`].
     Verify(&'a str),
-    /// What does the session of this id keep? Its life goes on for having been asked for. Fills [`Facts::session`].
+    /// What does the session of this id keep? Its life goes on for having been asked for. Fills
+    /// [`Facts::session`].
     LoadSession(&'a str),
     /// What does the provider give for a refresh token? Fills [`Facts::renewal`].
     Renew(Renewable<'a>),
@@ -80,7 +85,8 @@ pub enum Question<'a> {
     RenewPosted(Secret),
     /// What does the posted form say? Fills [`Facts::form`].
     ReadForm(FormSize),
-    /// What did the visitor want to send, and who were they, as far as what they carry tells? Fills [`Facts::kept`].
+    /// What did the visitor want to send, and who were they, as far as what they carry tells? Fills
+    /// [`Facts::kept`].
     KeepForm {
         /// Where it was sent: path and query.
         target: &'a str,
@@ -189,13 +195,26 @@ mod tests {
     #[test]
     fn nothing_of_a_credential_is_printed() {
         let kind = CredentialKind::Session;
-        let carried = Carried { kind, proof: Some("leaky"), refresh: Some("leaky") };
+        let carried = Carried {
+            kind,
+            proof: Some("leaky"),
+            refresh: Some("leaky"),
+        };
         let sign_out = Question::SignOut(carried);
-        let renewable = Renewable { kind, refresh: "leaky", session: Some("leaky") };
+        let renewable = Renewable {
+            kind,
+            refresh: "leaky",
+            session: Some("leaky"),
+        };
         let presented = Presented::Once("leaky".into());
         let load = Question::LoadSession("leaky");
-        let shown =
-            format!("{:?} {load:?} {renewable:?} {carried:?} {sign_out:?} {presented:?}", Question::Verify("leaky"));
-        assert_eq!(shown, "Verify LoadSession Renewable(session) Carried(session) SignOut Once");
+        let shown = format!(
+            "{:?} {load:?} {renewable:?} {carried:?} {sign_out:?} {presented:?}",
+            Question::Verify("leaky")
+        );
+        assert_eq!(
+            shown,
+            "Verify LoadSession Renewable(session) Carried(session) SignOut Once"
+        );
     }
 }

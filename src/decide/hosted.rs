@@ -1,7 +1,8 @@
 //! The endpoints of FusionAuth's hosted backend, so that its single-page SDKs work unchanged.
 //!
-//! The sign-in is the gateway's own form, which leads back to the very address the SDK opened; there the list of redirect
-//! URIs is asked again. So nothing about the way back is kept anywhere, and nobody can change it to another origin.
+//! The sign-in is the gateway's own form, which leads back to the very address the SDK opened;
+//! there the list of redirect URIs is asked again. So nothing about the way back is kept anywhere,
+//! and nobody can change it to another origin.
 
 use std::borrow::Cow;
 
@@ -30,7 +31,9 @@ pub(super) fn decide<'a>(
     facts: &Facts,
     now: Moment,
 ) -> Decision<'a> {
-    let Some(backend) = &site.hosted else { return Decision::Settled(Verdict::problem(Reason::Internal)) };
+    let Some(backend) = &site.hosted else {
+        return Decision::Settled(Verdict::problem(Reason::Internal));
+    };
     if !client_fits(call, request, backend) {
         return Decision::Settled(Verdict::problem(Reason::RejectedInput));
     }
@@ -45,16 +48,19 @@ pub(super) fn decide<'a>(
     decided.unwrap_or_else(|reason| Decision::Settled(Verdict::problem(reason)))
 }
 
-/// Whether it is the site's client that calls, in the path or in the query. `/app/me` and `/app/callback` are called
-/// without one.
+/// Whether it is the site's client that calls, in the path or in the query. `/app/me` and
+/// `/app/callback` are called without one.
 fn client_fits(call: &HostedCall, request: &RequestView<'_>, backend: &HostedBackend) -> bool {
-    let Ok(queried) = parameter(request, "client_id") else { return false };
+    let Ok(queried) = parameter(request, "client_id") else {
+        return false;
+    };
     let named = [call.client.as_deref(), queried.as_deref()];
     let needed = match call.page {
         HostedPage::Login | HostedPage::Register | HostedPage::Refresh | HostedPage::Logout => true,
         HostedPage::Callback | HostedPage::Me => false,
     };
-    named.iter().flatten().all(|id| backend.serves(id)) && (!needed || named.iter().any(Option::is_some))
+    named.iter().flatten().all(|id| backend.serves(id))
+        && (!needed || named.iter().any(Option::is_some))
 }
 
 /// A parameter of the query. Given twice nobody can say which is meant.
@@ -62,30 +68,43 @@ fn parameter(request: &RequestView<'_>, name: &str) -> Result<Option<String>, Re
     let query = request.target.query().unwrap_or_default();
     let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(have, _)| have == name);
     let first = values.next().map(|(_, value)| value.into_owned());
-    if values.next().is_some() { Err(Reason::RejectedInput) } else { Ok(first) }
+    if values.next().is_some() {
+        Err(Reason::RejectedInput)
+    } else {
+        Ok(first)
+    }
 }
 
-/// `GET /app/login` and `GET /app/register`: to the form and back here, or straight on for whoever is signed in.
+/// `GET /app/login` and `GET /app/register`: to the form and back here, or straight on for whoever
+/// is signed in.
 fn sign_in<'a>(
     request: &RequestView<'a>,
     (site, backend): (&Site, &HostedBackend),
     facts: &Facts,
     now: Moment,
 ) -> Result<Decision<'a>, Reason> {
-    let (wanted, state) = (parameter(request, "redirect_uri")?, parameter(request, "state")?);
-    let there = backend.departure(wanted.as_deref(), state.as_deref()).ok_or(Reason::RejectedInput)?;
+    let (wanted, state) = (
+        parameter(request, "redirect_uri")?,
+        parameter(request, "state")?,
+    );
+    let there = backend
+        .departure(wanted.as_deref(), state.as_deref())
+        .ok_or(Reason::RejectedInput)?;
     let here = ReturnPath::parse(request.target.raw()).ok_or(Reason::RejectedInput)?;
-    Ok(Decision::Settled(match standing(request, site, facts, now) {
-        Standing::Ask(question) => return Ok(Decision::Needs(question)),
-        Standing::In(somebody) => leave(there, false).with(somebody.cookies()),
-        Standing::Out(_, cookies) => {
-            let redirect = to_the_form(site, Some(&here));
-            Verdict::reply(Answer::Redirect(redirect), Reason::OwnEndpoint).with(cookies)
-        }
-        // As at the form's own address: the visitor may be signed in again as soon as the provider is back.
-        Standing::Trouble(_) => fresh_form(Some(here)),
-        Standing::Refused(reason) => Verdict::problem(reason),
-    }))
+    Ok(Decision::Settled(
+        match standing(request, site, facts, now) {
+            Standing::Ask(question) => return Ok(Decision::Needs(question)),
+            Standing::In(somebody) => leave(there, false).with(somebody.cookies()),
+            Standing::Out(_, cookies) => {
+                let redirect = to_the_form(site, Some(&here));
+                Verdict::reply(Answer::Redirect(redirect), Reason::OwnEndpoint).with(cookies)
+            }
+            // As at the form's own address: the visitor may be signed in again as soon as the
+            // provider is back.
+            Standing::Trouble(_) => fresh_form(Some(here)),
+            Standing::Refused(reason) => Verdict::problem(reason),
+        },
+    ))
 }
 
 /// `GET /app/me`: who is signed in, in the provider's words.
@@ -102,21 +121,38 @@ fn me<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment) ->
     })
 }
 
-/// `POST /app/refresh`: renews now. Its body, which the SDKs send empty and as plain text, says nothing, so that only
-/// where it comes from keeps other sites' pages away.
-fn refresh<'a>(request: &RequestView<'a>, (site, backend): (&Site, &HostedBackend), facts: &Facts) -> Decision<'a> {
-    let of_the_client = request.sender().is_some_and(|origin| backend.lists(&origin));
+/// `POST /app/refresh`: renews now. Its body, which the SDKs send empty and as plain text, says
+/// nothing, so that only where it comes from keeps other sites' pages away.
+fn refresh<'a>(
+    request: &RequestView<'a>,
+    (site, backend): (&Site, &HostedBackend),
+    facts: &Facts,
+) -> Decision<'a> {
+    let of_the_client = request
+        .sender()
+        .is_some_and(|origin| backend.lists(&origin));
     if request.provenance(site) == Provenance::Foreign && !of_the_client {
         return Decision::Settled(Verdict::problem(Reason::CrossSiteRequest));
     }
-    let Proof { kind, main, refresh, .. } = proof::of(request, site);
+    let Proof {
+        kind,
+        main,
+        refresh,
+        ..
+    } = proof::of(request, site);
     // The SDKs know cookies only, and take a 400 for "sign in again".
     let Some(refresh) = refresh.filter(|_| kind != CredentialKind::Bearer) else {
         return Decision::Settled(sign_in_again(Reason::SignedOut));
     };
     let session = main.filter(|_| kind == CredentialKind::Session);
     Decision::Settled(match &facts.renewal {
-        Known::NotAsked => return Decision::Needs(Question::Renew(Renewable { kind, refresh, session })),
+        Known::NotAsked => {
+            return Decision::Needs(Question::Renew(Renewable {
+                kind,
+                refresh,
+                session,
+            }));
+        }
         Known::Found(renewed) => {
             let cookies = vec![CookieChange::SetTokens(renewed.tokens.clone())];
             json(ApiAnswer::Claims(serde_json::Map::new())).with(cookies)
@@ -130,8 +166,9 @@ fn sign_in_again<'a>(reason: Reason) -> Verdict<'a> {
     Verdict::reply(Answer::Problem(Problem::new(reason).under(400)), reason)
 }
 
-/// `GET /app/logout`: the SDKs navigate here, and a link on another site could too. Whoever comes from the site or from
-/// one of the client's pages is signed out; everybody else finds the page with the button.
+/// `GET /app/logout`: the SDKs navigate here, and a link on another site could too. Whoever comes
+/// from the site or from one of the client's pages is signed out; everybody else finds the page
+/// with the button.
 fn sign_out<'a>(
     request: &RequestView<'a>,
     (site, backend): (&Site, &HostedBackend),
@@ -142,31 +179,51 @@ fn sign_out<'a>(
         None => parameter(request, "post_logout_redirect_uri")?,
     };
     if !means_it(request, site, backend) {
-        return Ok(Decision::Settled(Verdict::reply(Answer::SignOutPage, Reason::OwnEndpoint)));
+        return Ok(Decision::Settled(Verdict::reply(
+            Answer::SignOutPage,
+            Reason::OwnEndpoint,
+        )));
     }
-    let Proof { kind, main, refresh, .. } = proof::of(request, site);
+    let Proof {
+        kind,
+        main,
+        refresh,
+        ..
+    } = proof::of(request, site);
     if matches!(facts.sign_out, Known::NotAsked) && (main.is_some() || refresh.is_some()) {
-        return Ok(Decision::Needs(Question::SignOut(Carried { kind, proof: main, refresh })));
+        return Ok(Decision::Needs(Question::SignOut(Carried {
+            kind,
+            proof: main,
+            refresh,
+        })));
     }
     let verdict = match wanted.and_then(|wanted| backend.departure(Some(&wanted), None)) {
         Some(there) => leave(there, true),
         None => {
-            let redirect = Redirect { status: 303, location: site.after_logout.to_string(), clear_site_data: true };
+            let redirect = Redirect {
+                status: 303,
+                location: site.after_logout.to_string(),
+                clear_site_data: true,
+            };
             Verdict::reply(Answer::Redirect(redirect), Reason::OwnEndpoint)
         }
     };
-    Ok(Decision::Settled(verdict.with(vec![CookieChange::ClearCredentials])))
+    Ok(Decision::Settled(
+        verdict.with(vec![CookieChange::ClearCredentials]),
+    ))
 }
 
-/// Whether a person is leaving by a link or script of the site's own or the client's, or by typing the address: told by
-/// what no page can forge for another.
+/// Whether a person is leaving by a link or script of the site's own or the client's, or by typing
+/// the address: told by what no page can forge for another.
 fn means_it(request: &RequestView<'_>, site: &Site, backend: &HostedBackend) -> bool {
     // A handshake is opened by a script, whatever else it says of itself.
     if *request.method != Method::GET || !request.is_navigation() || request.marks.websocket {
         return false;
     }
     let sender = request.sender();
-    let is_own = sender.as_ref().is_some_and(|origin| site.is_own_origin(origin));
+    let is_own = sender
+        .as_ref()
+        .is_some_and(|origin| site.is_own_origin(origin));
     let is_of_the_client = sender.as_ref().is_some_and(|origin| backend.lists(origin));
     match request.marks.fetch_site {
         Some("same-origin" | "none") => true,
@@ -184,7 +241,13 @@ pub(super) fn is_sign_out(site: &Site, path: &str) -> bool {
 }
 
 fn leave<'a>(to: Departure, clear_site_data: bool) -> Verdict<'a> {
-    Verdict::reply(Answer::Leave { to, clear_site_data }, Reason::OwnEndpoint)
+    Verdict::reply(
+        Answer::Leave {
+            to,
+            clear_site_data,
+        },
+        Reason::OwnEndpoint,
+    )
 }
 
 fn json<'a>(answer: ApiAnswer) -> Verdict<'a> {

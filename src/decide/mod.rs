@@ -1,7 +1,7 @@
 //! What follows from what: every policy of the gateway, pure.
 //!
-//! The shell has no opinion. It asks [`decide`]; where something must be found out first it finds that out, writes
-//! it into [`Facts`] and asks again; else it is settled:
+//! The shell has no opinion. It asks [`decide`]; where something must be found out first it finds
+//! that out, writes it into [`Facts`] and asks again; else it is settled:
 //!
 //! ```text
 //! loop {
@@ -75,7 +75,8 @@ pub enum Outcome<'a> {
     Reply(Answer),
 }
 
-/// The proof that a request may be forwarded: only this room can make one, and nothing is forwarded without it.
+/// The proof that a request may be forwarded: only this room can make one, and nothing is forwarded
+/// without it.
 #[derive(Clone, Debug)]
 pub struct Grant<'a> {
     visitor: Option<Arc<Visitor>>,
@@ -97,7 +98,8 @@ impl<'a> Grant<'a> {
         self.renew_ahead
     }
 
-    /// Whether the request's `Authorization` was the gateway's to use, and is not the application's to see.
+    /// Whether the request's `Authorization` was the gateway's to use, and is not the application's
+    /// to see.
     #[must_use]
     pub fn used_authorization(&self) -> bool {
         self.kind == Some(CredentialKind::Bearer)
@@ -106,7 +108,11 @@ impl<'a> Grant<'a> {
 
 impl<'a> Verdict<'a> {
     fn reply(answer: Answer, reason: Reason) -> Self {
-        Self { outcome: Outcome::Reply(answer), cookies: Vec::new(), reason }
+        Self {
+            outcome: Outcome::Reply(answer),
+            cookies: Vec::new(),
+            reason,
+        }
     }
 
     fn problem(reason: Reason) -> Self {
@@ -114,10 +120,15 @@ impl<'a> Verdict<'a> {
     }
 
     fn forward(grant: Grant<'a>, reason: Reason) -> Self {
-        Self { outcome: Outcome::Forward(grant), cookies: Vec::new(), reason }
+        Self {
+            outcome: Outcome::Forward(grant),
+            cookies: Vec::new(),
+            reason,
+        }
     }
 
-    /// `forwarded`, `answered`, `redirected`, `refused` or `failed`: the outcome as metrics and logs name it.
+    /// `forwarded`, `answered`, `redirected`, `refused` or `failed`: the outcome as metrics and
+    /// logs name it.
     #[must_use]
     pub fn label(&self) -> &'static str {
         match &self.outcome {
@@ -133,7 +144,9 @@ impl<'a> Verdict<'a> {
             {
                 "refused"
             }
-            Outcome::Reply(Answer::StepForm(_)) if matches!(self.reason, Reason::CsrfFailed | Reason::Throttled) => {
+            Outcome::Reply(Answer::StepForm(_))
+                if matches!(self.reason, Reason::CsrfFailed | Reason::Throttled) =>
+            {
                 "refused"
             }
             Outcome::Reply(
@@ -168,10 +181,15 @@ fn trouble<'a>(reason: Reason) -> Verdict<'a> {
     Verdict::reply(Answer::Problem(problem), reason)
 }
 
-/// Decides about a request that passed the hygiene, at the site its host names. Never blocks, never guesses:
-/// what is not in `facts` is asked for.
+/// Decides about a request that passed the hygiene, at the site its host names. Never blocks, never
+/// guesses: what is not in `facts` is asked for.
 #[must_use]
-pub fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment) -> Decision<'a> {
+pub fn decide<'a>(
+    request: &RequestView<'a>,
+    site: &Site,
+    facts: &Facts,
+    now: Moment,
+) -> Decision<'a> {
     match endpoint::find(site, request.target) {
         Some(endpoint) => decide_endpoint(endpoint, request, site, facts, now),
         None => visitor::decide(request, site, facts, now),
@@ -181,7 +199,11 @@ pub fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Mo
 impl Decision<'_> {
     /// A program called: what went wrong it is told as a program.
     fn for_programs(mut self) -> Self {
-        if let Self::Settled(Verdict { outcome: Outcome::Reply(Answer::Problem(problem)), .. }) = &mut self {
+        if let Self::Settled(Verdict {
+            outcome: Outcome::Reply(Answer::Problem(problem)),
+            ..
+        }) = &mut self
+        {
             problem.for_programs = true;
         }
         self
@@ -201,17 +223,27 @@ fn decide_endpoint<'a>(
     }
     if let Some(refusal) = wrong_method(&endpoint, request) {
         let refusal = Decision::Settled(refusal);
-        return if for_programs { refusal.for_programs() } else { refusal };
+        return if for_programs {
+            refusal.for_programs()
+        } else {
+            refusal
+        };
     }
     match endpoint {
         Endpoint::Api(call) => api::decide(call, request, site, facts, now).for_programs(),
-        Endpoint::Hosted(call) if for_programs => hosted::decide(&call, request, site, facts, now).for_programs(),
+        Endpoint::Hosted(call) if for_programs => {
+            hosted::decide(&call, request, site, facts, now).for_programs()
+        }
         Endpoint::Hosted(call) => hosted::decide(&call, request, site, facts, now),
         Endpoint::Login => sign_in::decide(request, site, facts, now),
         Endpoint::Step(call) => steps::decide(call, request, site, facts, now),
         Endpoint::Logout => sign_out::decide(request, site, facts),
-        Endpoint::Asset(name) => Decision::Settled(Verdict::reply(Answer::Asset(name), Reason::OwnEndpoint)),
-        Endpoint::AssertionKeys => Decision::Settled(Verdict::reply(Answer::AssertionKeys, Reason::OwnEndpoint)),
+        Endpoint::Asset(name) => {
+            Decision::Settled(Verdict::reply(Answer::Asset(name), Reason::OwnEndpoint))
+        }
+        Endpoint::AssertionKeys => {
+            Decision::Settled(Verdict::reply(Answer::AssertionKeys, Reason::OwnEndpoint))
+        }
     }
 }
 
@@ -219,7 +251,10 @@ fn decide_endpoint<'a>(
 fn wrong_method<'a>(endpoint: &Endpoint, request: &RequestView<'a>) -> Option<Verdict<'a>> {
     let mut problem = Problem::new(Reason::MethodNotAllowed);
     problem.allow = Some(endpoint.refuses(request.method)?);
-    Some(Verdict::reply(Answer::Problem(problem), Reason::MethodNotAllowed))
+    Some(Verdict::reply(
+        Answer::Problem(problem),
+        Reason::MethodNotAllowed,
+    ))
 }
 
 #[cfg(test)]

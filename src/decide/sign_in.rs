@@ -20,8 +20,17 @@ use super::visitor::{Standing, standing};
 use super::{Decision, RETRY_AFTER_TROUBLE, Verdict, trouble};
 use super::{circle, hosted, steps, unsent};
 
-pub(super) fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment) -> Decision<'a> {
-    if *request.method == Method::POST { posted(request, site, facts) } else { shown(request, site, facts, now) }
+pub(super) fn decide<'a>(
+    request: &RequestView<'a>,
+    site: &Site,
+    facts: &Facts,
+    now: Moment,
+) -> Decision<'a> {
+    if *request.method == Method::POST {
+        posted(request, site, facts)
+    } else {
+        shown(request, site, facts, now)
+    }
 }
 
 /// `GET /login`: the form, or on to where the visitor wanted to go when they are signed in already.
@@ -58,14 +67,21 @@ pub(super) fn fresh_form<'a>(return_to: Option<ReturnPath>) -> Verdict<'a> {
 /// `return_to` of the query. Given twice it is nobody's wish.
 fn return_address(request: &RequestView<'_>) -> Option<ReturnPath> {
     let query = request.target.query()?;
-    let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "return_to");
+    let mut values =
+        url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "return_to");
     let (_, value) = values.next()?;
-    if values.next().is_some() { None } else { ReturnPath::parse(&value) }
+    if values.next().is_some() {
+        None
+    } else {
+        ReturnPath::parse(&value)
+    }
 }
 
 /// `POST /login`: from whom, then what, then the form's own proof, and only then the password.
 fn posted<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision<'a> {
-    if request.provenance(site) == Provenance::Foreign || request.provenance(site) == Provenance::Listed {
+    if request.provenance(site) == Provenance::Foreign
+        || request.provenance(site) == Provenance::Listed
+    {
         return Decision::Settled(Verdict::problem(Reason::CrossSiteRequest));
     }
     let form = match &facts.form {
@@ -78,7 +94,10 @@ fn posted<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision
     };
     if !csrf_holds(request, site, &form.csrf) {
         let cookieless = request.cookies.form == Presented::Absent;
-        let form = SignInForm { cookieless, ..filled(form, Reason::CsrfFailed, None) };
+        let form = SignInForm {
+            cookieless,
+            ..filled(form, Reason::CsrfFailed, None)
+        };
         return Decision::Settled(Verdict::reply(Answer::SignInForm(form), Reason::CsrfFailed));
     }
     if form.login_id.trim().is_empty() || form.password.expose().is_empty() {
@@ -94,7 +113,12 @@ fn posted<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision
             };
             let (kind, session) = (site.credential, request.cookies.session.value());
             let device = request.cookies.device.value();
-            return Decision::Needs(Question::SignIn { credentials, kind, session, device });
+            return Decision::Needs(Question::SignIn {
+                credentials,
+                kind,
+                session,
+                device,
+            });
         }
         Known::Found(signed_in) => return arrived(site, facts, signed_in, brought(form)),
         Known::Absent(refused) => refusal(form, refused),
@@ -108,7 +132,11 @@ fn posted<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision
 
 /// How large a form may be: it says itself that it holds an unsent one.
 pub(super) fn size(request: &RequestView<'_>) -> FormSize {
-    if unsent::comes_along(request) { FormSize::WithUnsent } else { FormSize::Plain }
+    if unsent::comes_along(request) {
+        FormSize::WithUnsent
+    } else {
+        FormSize::Plain
+    }
 }
 
 /// What goes along through every step of a sign-in.
@@ -120,13 +148,19 @@ pub(super) struct Brought<'f> {
 }
 
 fn brought(form: &LoginForm) -> Brought<'_> {
-    Brought { login_id: &form.login_id, return_to: form.return_to.as_ref(), unsent: form.unsent.as_ref() }
+    Brought {
+        login_id: &form.login_id,
+        return_to: form.return_to.as_ref(),
+        unsent: form.unsent.as_ref(),
+    }
 }
 
 /// What a browser keeps of a sign-in.
 pub(super) fn kept(signed_in: &SignedIn) -> Vec<CookieChange> {
     let device = signed_in.device.clone().map(CookieChange::SetDevice);
-    std::iter::once(CookieChange::SetTokens(signed_in.tokens.clone())).chain(device).collect()
+    std::iter::once(CookieChange::SetTokens(signed_in.tokens.clone()))
+        .chain(device)
+        .collect()
 }
 
 /// Signed in: on to where the visitor wanted to go, or to what they wanted to send.
@@ -134,13 +168,21 @@ pub(super) fn arrived<'a>(
     site: &Site,
     facts: &Facts,
     signed_in: &SignedIn,
-    Brought { login_id, return_to, unsent }: Brought<'_>,
+    Brought {
+        login_id,
+        return_to,
+        unsent,
+    }: Brought<'_>,
 ) -> Decision<'a> {
     let sub = &signed_in.visitor.identity.sub;
     let verdict = match (unsent, &facts.returned) {
         (Some(sealed), Known::NotAsked) => {
             let (sealed, login_id) = (Arc::clone(sealed), login_id.to_owned());
-            return Decision::Needs(Question::ReturnForm { sealed, sub: sub.clone(), login_id });
+            return Decision::Needs(Question::ReturnForm {
+                sealed,
+                sub: sub.clone(),
+                login_id,
+            });
         }
         (Some(_), Known::Found(returned)) => {
             let page = unsent::page(returned, destination(site, return_to).to_string());
@@ -155,7 +197,11 @@ pub(super) fn arrived<'a>(
 /// On to where the visitor wanted to go; 303, so that no browser posts the password a second time.
 fn onward<'a>(site: &Site, return_to: Option<&ReturnPath>) -> Verdict<'a> {
     let location = destination(site, return_to).to_string();
-    let redirect = Redirect { status: 303, location, clear_site_data: false };
+    let redirect = Redirect {
+        status: 303,
+        location,
+        clear_site_data: false,
+    };
     Verdict::reply(Answer::Redirect(redirect), Reason::OwnEndpoint)
 }
 
@@ -163,10 +209,17 @@ fn destination<'s>(site: &'s Site, return_to: Option<&'s ReturnPath>) -> &'s Ret
     // Back to the form itself would be a circle.
     let leads_back = |path: &&ReturnPath| {
         let bare = path.as_str().split(['?', '#']).next().unwrap_or_default();
-        let step = bare.strip_prefix(&site.paths.login).and_then(|rest| StepCall::read(rest.as_bytes()));
-        bare == site.paths.login || step.is_some() || bare == site.paths.logout || hosted::is_sign_out(site, bare)
+        let step = bare
+            .strip_prefix(&site.paths.login)
+            .and_then(|rest| StepCall::read(rest.as_bytes()));
+        bare == site.paths.login
+            || step.is_some()
+            || bare == site.paths.logout
+            || hosted::is_sign_out(site, bare)
     };
-    return_to.filter(|path| !leads_back(path)).unwrap_or(&site.landing)
+    return_to
+        .filter(|path| !leads_back(path))
+        .unwrap_or(&site.landing)
 }
 
 fn refusal<'a>(form: &LoginForm, refused: &SignInRefused) -> Verdict<'a> {
@@ -189,19 +242,26 @@ pub(super) const fn asks_for_more(reason: Reason) -> bool {
     )
 }
 
-/// What the provider wants first: the form of the next step, else a page that says where it happens.
+/// What the provider wants first: the form of the next step, else a page that says where it
+/// happens.
 pub(super) fn asks<'a>(refused: &SignInRefused, brought: Brought<'_>) -> Verdict<'a> {
     if let Some(next) = &refused.next {
         let page = steps::page((**next).clone(), brought);
         return Verdict::reply(Answer::StepForm(Box::new(page)), refused.reason);
     }
-    let page = ProviderAsks { status: refused.reason.status(), reason: refused.reason };
+    let page = ProviderAsks {
+        status: refused.reason.status(),
+        reason: refused.reason,
+    };
     Verdict::reply(Answer::ProviderAsks(page), refused.reason)
 }
 
 /// The form again, with what was typed except the password.
 fn again<'a>(form: &LoginForm, trouble: Reason, retry_after: Option<u32>) -> Verdict<'a> {
-    Verdict::reply(Answer::SignInForm(filled(form, trouble, retry_after)), trouble)
+    Verdict::reply(
+        Answer::SignInForm(filled(form, trouble, retry_after)),
+        trouble,
+    )
 }
 
 fn filled(form: &LoginForm, trouble: Reason, retry_after: Option<u32>) -> SignInForm {
@@ -219,14 +279,17 @@ fn filled(form: &LoginForm, trouble: Reason, retry_after: Option<u32>) -> SignIn
 
 /// Whether the form was served to this very browser: its token is made from the pre-session cookie.
 pub(super) fn csrf_holds(request: &RequestView<'_>, site: &Site, posted: &str) -> bool {
-    let Some(cookie) = request.cookies.form.value() else { return false };
+    let Some(cookie) = request.cookies.form.value() else {
+        return false;
+    };
     let expected = csrf_token(&site.name, cookie);
     // Fixed time: the comparison must not tell how much of a guess is right.
-    aws_lc_rs::constant_time::verify_slices_are_equal(expected.as_bytes(), posted.as_bytes()).is_ok()
+    aws_lc_rs::constant_time::verify_slices_are_equal(expected.as_bytes(), posted.as_bytes())
+        .is_ok()
 }
 
-/// The form's token for a pre-session cookie. Who can read the form has the cookie, who has only the cookie's
-/// site's sibling domain has neither.
+/// The form's token for a pre-session cookie. Who can read the form has the cookie, who has only
+/// the cookie's site's sibling domain has neither.
 #[must_use]
 pub fn csrf_token(site: &str, cookie: &str) -> String {
     use base64::Engine as _;

@@ -1,7 +1,8 @@
 //! The steps that may follow a password, as forms: a code, the wish to be sent one, a new password.
 //!
-//! From whom, then what, then whether the challenge holds, then the form's own proof, and only then the provider. No step
-//! can be begun without a challenge, which only a right password brings (security requirement R-46).
+//! From whom, then what, then whether the challenge holds, then the form's own proof, and only then
+//! the provider. No step can be begun without a challenge, which only a right password brings
+//! (security requirement R-46).
 
 use std::sync::Arc;
 
@@ -27,7 +28,10 @@ pub(super) fn decide<'a>(
     facts: &Facts,
     now: Moment,
 ) -> Decision<'a> {
-    if matches!(request.provenance(site), Provenance::Foreign | Provenance::Listed) {
+    if matches!(
+        request.provenance(site),
+        Provenance::Foreign | Provenance::Listed
+    ) {
         return Decision::Settled(Verdict::problem(Reason::CrossSiteRequest));
     }
     let fields = match &facts.step_form {
@@ -40,7 +44,11 @@ pub(super) fn decide<'a>(
         Ok(opened) => opened,
         Err(Shut::Unopened(question)) => return Decision::Needs(question),
         Err(Shut::Over(opened)) => {
-            return Decision::Settled(begin_again(opened.as_deref(), fields, (Reason::ChallengeExpired, None)));
+            return Decision::Settled(begin_again(
+                opened.as_deref(),
+                fields,
+                (Reason::ChallengeExpired, None),
+            ));
         }
         Err(Shut::Trouble(reason)) => return Decision::Settled(trouble(reason)),
     };
@@ -54,7 +62,13 @@ pub(super) fn decide<'a>(
     }
     match call {
         StepCall::SendCode => send(&form, facts),
-        StepCall::TwoFactor => proceed(code(&fields.code, fields.trust), &form, request, site, facts),
+        StepCall::TwoFactor => proceed(
+            code(&fields.code, fields.trust),
+            &form,
+            request,
+            site,
+            facts,
+        ),
         StepCall::NewPassword => proceed(password(&fields.password), &form, request, site, facts),
     }
 }
@@ -69,7 +83,8 @@ pub(super) enum Shut<'a> {
     Trouble(Reason),
 }
 
-/// The challenge that was brought back, while it lasts. Of one that does not hold the provider hears nothing.
+/// The challenge that was brought back, while it lasts. Of one that does not hold the provider
+/// hears nothing.
 pub(super) fn open<'a, 'f>(
     call: StepCall,
     challenge: &Secret,
@@ -77,9 +92,10 @@ pub(super) fn open<'a, 'f>(
     now: Moment,
 ) -> Result<&'f Arc<Opened>, Shut<'a>> {
     match &facts.challenge {
-        Known::NotAsked => {
-            Err(Shut::Unopened(Question::OpenChallenge { step: call.step(), challenge: challenge.clone() }))
-        }
+        Known::NotAsked => Err(Shut::Unopened(Question::OpenChallenge {
+            step: call.step(),
+            challenge: challenge.clone(),
+        })),
         Known::Found(opened) if now < opened.challenge.ends => Ok(opened),
         Known::Found(opened) => Err(Shut::Over(Some(Arc::clone(opened)))),
         Known::Absent(_) => Err(Shut::Over(None)),
@@ -90,7 +106,10 @@ pub(super) fn open<'a, 'f>(
 /// A code as an answer; `None` where nothing was typed.
 pub(super) fn code(typed: &Secret, trust: bool) -> Option<StepAnswer> {
     let code = bare(typed.expose());
-    (!code.is_empty()).then(|| StepAnswer::Code { code: Secret::new(code), trust })
+    (!code.is_empty()).then(|| StepAnswer::Code {
+        code: Secret::new(code),
+        trust,
+    })
 }
 
 /// A new password as an answer; `None` where nothing was typed.
@@ -98,11 +117,15 @@ pub(super) fn password(typed: &Secret) -> Option<StepAnswer> {
     (!typed.expose().is_empty()).then(|| StepAnswer::Password(typed.clone()))
 }
 
-/// A code without the blanks that apps show in it and that are copied along. Recovery codes have letters, and may have
-/// blanks of their own.
+/// A code without the blanks that apps show in it and that are copied along. Recovery codes have
+/// letters, and may have blanks of their own.
 fn bare(typed: &str) -> String {
     let packed: String = typed.split_whitespace().collect();
-    if packed.bytes().all(|byte| byte.is_ascii_digit()) { packed } else { typed.trim().to_owned() }
+    if packed.bytes().all(|byte| byte.is_ascii_digit()) {
+        packed
+    } else {
+        typed.trim().to_owned()
+    }
 }
 
 /// The code or the new password.
@@ -119,8 +142,17 @@ fn proceed<'a>(
     Decision::Settled(match &facts.sign_in {
         Known::NotAsked => {
             let (opened, kind) = (Arc::clone(form.opened), site.credential);
-            let (session, device) = (request.cookies.session.value(), request.cookies.device.value());
-            return Decision::Needs(Question::Continue { opened, answer, kind, session, device });
+            let (session, device) = (
+                request.cookies.session.value(),
+                request.cookies.device.value(),
+            );
+            return Decision::Needs(Question::Continue {
+                opened,
+                answer,
+                kind,
+                session,
+                device,
+            });
         }
         Known::Found(signed_in) => return arrived(site, facts, signed_in, form.brought()),
         Known::Absent(refused) => form.refused(refused),
@@ -136,7 +168,11 @@ fn send<'a>(form: &Form<'_>, facts: &Facts) -> Decision<'a> {
             return Decision::Needs(Question::SendCode { opened, choice });
         }
         Known::Found(way) => {
-            let page = StepForm { status: 200, sent: Some(*way), ..form.page() };
+            let page = StepForm {
+                status: 200,
+                sent: Some(*way),
+                ..form.page()
+            };
             Verdict::reply(Answer::StepForm(Box::new(page)), Reason::OwnEndpoint)
         }
         Known::Absent(refused) => form.refused(refused),
@@ -153,7 +189,10 @@ struct Form<'f> {
 impl Form<'_> {
     /// The same step once more.
     fn page(&self) -> StepForm {
-        StepForm { trust: self.fields.trust, ..page(self.opened.shown.clone(), self.brought()) }
+        StepForm {
+            trust: self.fields.trust,
+            ..page(self.opened.shown.clone(), self.brought())
+        }
     }
 
     fn brought(&self) -> Brought<'_> {
@@ -166,18 +205,29 @@ impl Form<'_> {
     }
 
     fn again<'a>(&self, reason: Reason, retry_after: Option<u32>) -> Verdict<'a> {
-        let page = StepForm { status: reason.status(), trouble: Some(reason), retry_after, ..self.page() };
+        let page = StepForm {
+            status: reason.status(),
+            trouble: Some(reason),
+            retry_after,
+            ..self.page()
+        };
         Verdict::reply(Answer::StepForm(Box::new(page)), reason)
     }
 
     fn failed<'a>(&self, reason: Reason) -> Verdict<'a> {
-        self.again(reason, (reason == Reason::ProviderUnavailable).then_some(RETRY_AFTER_TROUBLE))
+        self.again(
+            reason,
+            (reason == Reason::ProviderUnavailable).then_some(RETRY_AFTER_TROUBLE),
+        )
     }
 
     /// What the provider, or a limit, said to this step.
     fn refused<'a>(&self, refused: &SignInRefused) -> Verdict<'a> {
         let reason = refused.reason;
-        if matches!(reason, Reason::WrongCode | Reason::RejectedInput | Reason::Throttled) {
+        if matches!(
+            reason,
+            Reason::WrongCode | Reason::RejectedInput | Reason::Throttled
+        ) {
             let page = StepForm {
                 status: reason.status(),
                 trouble: Some(reason),
@@ -190,7 +240,11 @@ impl Form<'_> {
         if sign_in::asks_for_more(reason) {
             return sign_in::asks(refused, self.brought());
         }
-        begin_again(Some(self.opened), self.fields, (reason, refused.retry_after))
+        begin_again(
+            Some(self.opened),
+            self.fields,
+            (reason, refused.retry_after),
+        )
     }
 }
 
@@ -221,7 +275,9 @@ fn begin_again<'a>(
         status: reason.status(),
         trouble: Some(reason),
         cookieless: false,
-        login_id: chosen.map(|chosen| chosen.login_id.clone()).unwrap_or_default(),
+        login_id: chosen
+            .map(|chosen| chosen.login_id.clone())
+            .unwrap_or_default(),
         return_to: chosen.and_then(|chosen| chosen.return_to.clone()),
         remember: chosen.is_some_and(|chosen| chosen.remember),
         unsent: fields.unsent.clone(),

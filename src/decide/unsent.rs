@@ -1,7 +1,7 @@
 //! No lost work: a form that meets a session which has ended goes along through the sign-in.
 //!
-//! It is offered to the person who wrote it, once, behind a button. Whoever else signs in can only copy the text: a browser
-//! that two people share must not send one's words in the other's name.
+//! It is offered to the person who wrote it, once, behind a button. Whoever else signs in can only
+//! copy the text: a browser that two people share must not send one's words in the other's name.
 
 use crate::model::answer::{Offer, SignInForm, UnsentPage};
 use crate::model::reason::Reason;
@@ -23,9 +23,14 @@ pub(super) enum Keep<'a> {
     Nothing,
 }
 
-/// Keeps a form of the site's own pages. Another site's is nobody's work: offered here, it would be that site's words that
-/// the visitor sends.
-pub(super) fn keep<'a>(request: &RequestView<'a>, site: &Site, demand: &Demand<'_>, facts: &Facts) -> Keep<'a> {
+/// Keeps a form of the site's own pages. Another site's is nobody's work: offered here, it would be
+/// that site's words that the visitor sends.
+pub(super) fn keep<'a>(
+    request: &RequestView<'a>,
+    site: &Site,
+    demand: &Demand<'_>,
+    facts: &Facts,
+) -> Keep<'a> {
     let is_own = request.provenance(site) == Provenance::Own;
     if !request.is_form_post() || !is_own || demand.signed_out == SignedOut::Status {
         return Keep::Nothing;
@@ -35,7 +40,11 @@ pub(super) fn keep<'a>(request: &RequestView<'a>, site: &Site, demand: &Demand<'
             let proof = proof::of(request, site);
             let refresh = proof.refresh.map(|refresh| (proof.kind, refresh));
             let device = request.cookies.device.value();
-            Keep::Ask(Question::KeepForm { target: request.target.raw(), refresh, device })
+            Keep::Ask(Question::KeepForm {
+                target: request.target.raw(),
+                refresh,
+                device,
+            })
         }
         Known::Found(sealed) => Keep::Form(SignInForm {
             status: Reason::SignedOut.status(),
@@ -53,13 +62,21 @@ pub(super) fn keep<'a>(request: &RequestView<'a>, site: &Site, demand: &Demand<'
 
 /// What to show of `returned` to who has just signed in and would go on to `onward`.
 pub(super) fn page(returned: &Returned, onward: String) -> UnsentPage {
-    let Returned { unsent, by_same_person, first_time } = returned;
+    let Returned {
+        unsent,
+        by_same_person,
+        first_time,
+    } = returned;
     let offer = match (by_same_person, first_time, unsent.path()) {
         (false, _, _) => Offer::CopyOfAnother,
         (true, true, Some(path)) => Offer::Send(path),
         (true, false, _) | (true, true, None) => Offer::CopyAgain,
     };
-    UnsentPage { unsent: unsent.clone(), offer, onward }
+    UnsentPage {
+        unsent: unsent.clone(),
+        offer,
+        onward,
+    }
 }
 
 /// Whether the posted sign-in form says that it holds an unsent one.
@@ -73,7 +90,11 @@ pub const MARK: &str = "unsent";
 /// Where the sign-in form is posted to.
 #[must_use]
 pub fn action(login: &str, has_unsent: bool) -> String {
-    if has_unsent { format!("{login}?{MARK}") } else { login.to_owned() }
+    if has_unsent {
+        format!("{login}?{MARK}")
+    } else {
+        login.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -83,15 +104,33 @@ mod tests {
     use crate::model::unsent::{FormEncoding, PostedForm, UnsentForm};
 
     fn returned(by_same_person: bool, first_time: bool) -> Returned {
-        let form = PostedForm { encoding: FormEncoding::UrlEncoded, fields: vec![("text".into(), "hello".into())] };
-        let unsent = UnsentForm { id: "i".into(), author: None, target: "/posts?x=1".into(), form, until: 1 };
-        Returned { unsent, by_same_person, first_time }
+        let form = PostedForm {
+            encoding: FormEncoding::UrlEncoded,
+            fields: vec![("text".into(), "hello".into())],
+        };
+        let unsent = UnsentForm {
+            id: "i".into(),
+            author: None,
+            target: "/posts?x=1".into(),
+            form,
+            until: 1,
+        };
+        Returned {
+            unsent,
+            by_same_person,
+            first_time,
+        }
     }
 
     #[test]
     fn only_its_author_sends_it_and_once() {
-        let offer = |by_same_person, first_time| page(&returned(by_same_person, first_time), "/".into()).offer;
-        assert_eq!(offer(true, true), Offer::Send(ReturnPath::parse("/posts?x=1").unwrap()));
+        let offer = |by_same_person, first_time| {
+            page(&returned(by_same_person, first_time), "/".into()).offer
+        };
+        assert_eq!(
+            offer(true, true),
+            Offer::Send(ReturnPath::parse("/posts?x=1").unwrap())
+        );
         assert_eq!(offer(true, false), Offer::CopyAgain);
         assert_eq!(offer(false, true), Offer::CopyOfAnother);
         assert_eq!(offer(false, false), Offer::CopyOfAnother);

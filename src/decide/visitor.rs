@@ -46,7 +46,12 @@ pub(super) struct SignedInVisitor<'a> {
 }
 
 /// Steps 4 to 9 of the contract's section 3.
-pub(super) fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment) -> Decision<'a> {
+pub(super) fn decide<'a>(
+    request: &RequestView<'a>,
+    site: &Site,
+    facts: &Facts,
+    now: Moment,
+) -> Decision<'a> {
     let demand = site.demand(request.method, request.target.decoded_path());
     if demand.access == Access::Public {
         return Decision::Settled(Verdict::forward(nobody(None), Reason::Public));
@@ -70,7 +75,9 @@ pub(super) fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, 
             Keep::Nothing => {
                 let verdict = turn_away(request, site, &demand, reason).with(cookies);
                 return match &verdict.outcome {
-                    Outcome::Reply(Answer::Redirect(_)) => circle::to_the_form(request, site, facts, verdict),
+                    Outcome::Reply(Answer::Redirect(_)) => {
+                        circle::to_the_form(request, site, facts, verdict)
+                    }
                     Outcome::Reply(_) | Outcome::Forward(_) => Decision::Settled(verdict),
                 };
             }
@@ -87,11 +94,20 @@ pub(super) fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, 
 
 /// The grant of a request that goes on without an identity.
 fn nobody<'a>(looked_at: Option<CredentialKind>) -> Grant<'a> {
-    Grant { visitor: None, renew_ahead: None, kind: looked_at }
+    Grant {
+        visitor: None,
+        renew_ahead: None,
+        kind: looked_at,
+    }
 }
 
 /// Who the request's proof stands for, asking for what is not known yet.
-pub(super) fn standing<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment) -> Standing<'a> {
+pub(super) fn standing<'a>(
+    request: &RequestView<'a>,
+    site: &Site,
+    facts: &Facts,
+    now: Moment,
+) -> Standing<'a> {
     let proof = proof::of(request, site);
     let renewable = proof.refresh.map(|refresh| Renewable {
         kind: proof.kind,
@@ -105,14 +121,16 @@ pub(super) fn standing<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts
     match known {
         Ok(standing) => standing,
         Err(Some(TokenFault::Revoked)) => {
-            // Its refresh token belongs to the same ended sign-in: asking the provider could only bring it back.
+            // Its refresh token belongs to the same ended sign-in: asking the provider could only
+            // bring it back.
             Standing::Out(Reason::Revoked, cleared(&proof))
         }
         Err(fault) => renewed(request, &proof, fault, facts, renewable),
     }
 }
 
-/// What an access token amounts to; `Err` where it proves nobody, with what is wrong if there is one.
+/// What an access token amounts to; `Err` where it proves nobody, with what is wrong if there is
+/// one.
 fn token<'a>(
     proof: &Proof<'a>,
     facts: &Facts,
@@ -127,8 +145,9 @@ fn token<'a>(
     }
 }
 
-/// What a session amounts to. One whose access token has ended is renewed where that can be done, so that nobody
-/// keeps for hours a role that was taken from them; where it cannot be done now, the session lives out its life.
+/// What a session amounts to. One whose access token has ended is renewed where that can be done,
+/// so that nobody keeps for hours a role that was taken from them; where it cannot be done now, the
+/// session lives out its life.
 fn session<'a>(
     id: Option<&'a str>,
     site: &Site,
@@ -139,11 +158,16 @@ fn session<'a>(
     match (id, &facts.session) {
         (Some(id), Known::NotAsked) => Ok(Standing::Ask(Question::LoadSession(id))),
         (Some(_), Known::Found(open)) => {
-            let stale = open.visitor.has_ended(now) || (site.forward_token && open.access.is_none());
+            let stale =
+                open.visitor.has_ended(now) || (site.forward_token && open.access.is_none());
             if stale && spare.is_some() && !matches!(facts.renewal, Known::Failed(_)) {
                 return Err(Some(TokenFault::Expired));
             }
-            Ok(signed_in(&open.visitor, CredentialKind::Session, spare.filter(|_| !stale)))
+            Ok(signed_in(
+                &open.visitor,
+                CredentialKind::Session,
+                spare.filter(|_| !stale),
+            ))
         }
         (Some(_), Known::Absent(fault)) => Err(Some(*fault)),
         (Some(_), Known::Failed(reason)) => Ok(Standing::Trouble(*reason)),
@@ -151,9 +175,19 @@ fn session<'a>(
     }
 }
 
-fn signed_in<'a>(visitor: &Arc<Visitor>, kind: CredentialKind, spare: Option<Renewable<'a>>) -> Standing<'a> {
+fn signed_in<'a>(
+    visitor: &Arc<Visitor>,
+    kind: CredentialKind,
+    spare: Option<Renewable<'a>>,
+) -> Standing<'a> {
     let visitor = Arc::clone(visitor);
-    Standing::In(SignedInVisitor { visitor, kind, cookies: Vec::new(), reason: Reason::SignedIn, spare })
+    Standing::In(SignedInVisitor {
+        visitor,
+        kind,
+        cookies: Vec::new(),
+        reason: Reason::SignedIn,
+        spare,
+    })
 }
 
 /// What the refresh token amounts to, where the proof itself does not hold.
@@ -164,7 +198,9 @@ fn renewed<'a>(
     facts: &Facts,
     renewable: Option<Renewable<'a>>,
 ) -> Standing<'a> {
-    let Some(renewable) = renewable else { return Standing::Out(Reason::SignedOut, cleared(proof)) };
+    let Some(renewable) = renewable else {
+        return Standing::Out(Reason::SignedOut, cleared(proof));
+    };
     match &facts.renewal {
         // A script injected into a page could read what comes back in a header.
         Known::NotAsked if proof.kind == CredentialKind::Bearer && request.marks.browser => {
@@ -191,7 +227,10 @@ fn renewed<'a>(
 /// What goes with a proof that is no good: cookies, where any came.
 fn cleared(proof: &Proof<'_>) -> Vec<CookieChange> {
     let cookies = proof.any && proof.kind != CredentialKind::Bearer;
-    cookies.then_some(CookieChange::ClearCredentials).into_iter().collect()
+    cookies
+        .then_some(CookieChange::ClearCredentials)
+        .into_iter()
+        .collect()
 }
 
 fn admit<'a>(
@@ -201,8 +240,15 @@ fn admit<'a>(
     somebody: SignedInVisitor<'a>,
     now: Moment,
 ) -> Verdict<'a> {
-    let SignedInVisitor { visitor, kind, cookies, reason, spare } = somebody;
-    // The role first, as the contract orders it; both refusals carry the cookies of a renewal that took place.
+    let SignedInVisitor {
+        visitor,
+        kind,
+        cookies,
+        reason,
+        spare,
+    } = somebody;
+    // The role first, as the contract orders it; both refusals carry the cookies of a renewal that
+    // took place.
     if demand.access == Access::Required && !visitor.identity.has_any_role(demand.roles) {
         return Verdict::problem(Reason::RoleMissing).with(cookies);
     }
@@ -211,17 +257,32 @@ fn admit<'a>(
         return Verdict::problem(Reason::CrossSiteRequest).with(cookies);
     }
     let to_a_script = kind == CredentialKind::Bearer && request.marks.browser;
-    let renew_ahead = spare.filter(|_| !to_a_script && visitor.ends_within(ahead(request, site), now));
-    Verdict::forward(Grant { visitor: Some(visitor), renew_ahead, kind: Some(kind) }, reason).with(cookies)
+    let renew_ahead =
+        spare.filter(|_| !to_a_script && visitor.ends_within(ahead(request, site), now));
+    Verdict::forward(
+        Grant {
+            visitor: Some(visitor),
+            renew_ahead,
+            kind: Some(kind),
+        },
+        reason,
+    )
+    .with(cookies)
 }
 
-/// How long before its end a token is renewed: earlier for what changes something, so that what people write seldom meets
-/// a session that has ended. The length of the token's life bounds both, see [`Visitor::ends_within`].
+/// How long before its end a token is renewed: earlier for what changes something, so that what
+/// people write seldom meets a session that has ended. The length of the token's life bounds both,
+/// see [`Visitor::ends_within`].
 fn ahead(request: &RequestView<'_>, site: &Site) -> Duration {
-    if request.is_unsafe() { site.refresh_ahead.saturating_mul(2) } else { site.refresh_ahead }
+    if request.is_unsafe() {
+        site.refresh_ahead.saturating_mul(2)
+    } else {
+        site.refresh_ahead
+    }
 }
 
-/// Whether another site makes this visitor's browser write, or open a WebSocket, in the visitor's name.
+/// Whether another site makes this visitor's browser write, or open a WebSocket, in the visitor's
+/// name.
 fn is_cross_site_write(request: &RequestView<'_>, site: &Site) -> bool {
     if !request.is_unsafe() && !request.marks.websocket {
         return false;
@@ -234,7 +295,12 @@ fn is_cross_site_write(request: &RequestView<'_>, site: &Site) -> bool {
 }
 
 /// The signed-out visitor of a page that asks for more.
-fn turn_away<'a>(request: &RequestView<'a>, site: &Site, demand: &Demand<'_>, reason: Reason) -> Verdict<'a> {
+fn turn_away<'a>(
+    request: &RequestView<'a>,
+    site: &Site,
+    demand: &Demand<'_>,
+    reason: Reason,
+) -> Verdict<'a> {
     let redirect = match demand.signed_out {
         SignedOut::Auto => request.is_navigation(),
         SignedOut::Redirect => true,
@@ -245,29 +311,45 @@ fn turn_away<'a>(request: &RequestView<'a>, site: &Site, demand: &Demand<'_>, re
         problem.challenge = site.bearer.then(|| challenge(request));
         return Verdict::reply(Answer::Problem(problem), reason);
     }
-    Verdict::reply(Answer::Redirect(to_the_form(site, return_address(request).as_ref())), reason)
+    Verdict::reply(
+        Answer::Redirect(to_the_form(site, return_address(request).as_ref())),
+        reason,
+    )
 }
 
 /// To the sign-in form, and from there to `return_to`.
 pub(super) fn to_the_form(site: &Site, return_to: Option<&ReturnPath>) -> Redirect {
-    Redirect { status: 302, location: form_address(site, return_to), clear_site_data: false }
+    Redirect {
+        status: 302,
+        location: form_address(site, return_to),
+        clear_site_data: false,
+    }
 }
 
 /// The address of the sign-in form that leads on to `return_to`.
 #[must_use]
 pub fn form_address(site: &Site, return_to: Option<&ReturnPath>) -> String {
     match return_to {
-        Some(path) => format!("{}?return_to={}", site.paths.login, utf8_percent_encode(path.as_str(), IN_QUERY)),
+        Some(path) => format!(
+            "{}?return_to={}",
+            site.paths.login,
+            utf8_percent_encode(path.as_str(), IN_QUERY)
+        ),
         None => site.paths.login.clone(),
     }
 }
 
 /// What a client that is no browser is told to come with (RFC 6750, section 3).
 pub(super) fn challenge(request: &RequestView<'_>) -> &'static str {
-    if request.bearer.access.is_some() { "Bearer error=\"invalid_token\"" } else { "Bearer" }
+    if request.bearer.access.is_some() {
+        "Bearer error=\"invalid_token\""
+    } else {
+        "Bearer"
+    }
 }
 
-/// The address to come back to: only of a page that a person was opening, so that nobody lands on an icon.
+/// The address to come back to: only of a page that a person was opening, so that nobody lands on
+/// an icon.
 fn return_address(request: &RequestView<'_>) -> Option<ReturnPath> {
     (request.method == Method::GET && request.is_navigation() && request.accepts_html())
         .then(|| ReturnPath::parse(request.target.raw()))
@@ -275,7 +357,12 @@ fn return_address(request: &RequestView<'_>) -> Option<ReturnPath> {
 }
 
 /// What may stand unescaped in a query parameter's value.
-const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 impl SignedInVisitor<'_> {
     /// Who.

@@ -1,4 +1,5 @@
-//! What people changed about their own accounts since the users file was written: passwords, and codes used up.
+//! What people changed about their own accounts since the users file was written: passwords, and
+//! codes used up.
 
 use std::sync::Arc;
 
@@ -44,11 +45,14 @@ impl Accounts {
     /// When the database fails.
     pub fn password_of(&self, user: &User) -> Result<(String, Option<ChangeReason>), Error> {
         let read = self.database.begin_read()?;
-        let changed: Option<ChangedPassword> = database::get(&read.open_table(PASSWORDS)?, &user.id)?;
+        let changed: Option<ChangedPassword> =
+            database::get(&read.open_table(PASSWORDS)?, &user.id)?;
         Ok(match changed {
-            Some(changed) if changed.replaces == ids::hashed(user.password.expose()) => {
-                (changed.hash, user.must_change_password.filter(|reason| changed.met != Some(*reason)))
-            }
+            Some(changed) if changed.replaces == ids::hashed(user.password.expose()) => (
+                changed.hash,
+                user.must_change_password
+                    .filter(|reason| changed.met != Some(*reason)),
+            ),
             Some(_) | None => (user.password.expose().to_owned(), user.must_change_password),
         })
     }
@@ -59,7 +63,11 @@ impl Accounts {
     /// When the database fails.
     pub fn set_password(&self, user: &User, hash: String) -> Result<(), Error> {
         let replaces = ids::hashed(user.password.expose());
-        let changed = ChangedPassword { hash, replaces, met: user.must_change_password };
+        let changed = ChangedPassword {
+            hash,
+            replaces,
+            met: user.must_change_password,
+        };
         let write = self.database.begin_write()?;
         database::put(&mut write.open_table(PASSWORDS)?, &user.id, &changed)?;
         write.commit()?;
@@ -91,7 +99,10 @@ impl Accounts {
     pub fn use_recovery_code(&self, user: &User, code: &str) -> Result<bool, Error> {
         // Compared as hashes, so that the time it takes says nothing about the code.
         let code = ids::hashed(code.trim());
-        let mut theirs = user.two_factor.iter().flat_map(|two_factor| &two_factor.recovery_codes);
+        let mut theirs = user
+            .two_factor
+            .iter()
+            .flat_map(|two_factor| &two_factor.recovery_codes);
         if !theirs.any(|one| ids::hashed(one.expose()) == code) {
             return Ok(false);
         }
@@ -119,7 +130,9 @@ mod tests {
 
     fn opened(directory: &tempfile::TempDir) -> Accounts {
         let tables = [PASSWORDS, TIME_STEPS, RECOVERY_CODES];
-        Accounts::new(Arc::new(database::open(&directory.path().join("test.redb"), &tables).unwrap()))
+        Accounts::new(Arc::new(
+            database::open(&directory.path().join("test.redb"), &tables).unwrap(),
+        ))
     }
 
     fn nora() -> User {
@@ -131,12 +144,27 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let accounts = opened(&directory);
         let nora = nora();
-        assert_eq!(accounts.password_of(&nora).unwrap().1, Some(ChangeReason::Administrative));
+        assert_eq!(
+            accounts.password_of(&nora).unwrap().1,
+            Some(ChangeReason::Administrative)
+        );
         accounts.set_password(&nora, "new hash".to_owned()).unwrap();
-        assert_eq!(accounts.password_of(&nora).unwrap(), ("new hash".to_owned(), None));
-        let other_demand = User { must_change_password: Some(ChangeReason::Breached), ..nora.clone() };
-        assert_eq!(accounts.password_of(&other_demand).unwrap().1, Some(ChangeReason::Breached));
-        let rewritten = User { password: Secret::new("file hash"), ..nora };
+        assert_eq!(
+            accounts.password_of(&nora).unwrap(),
+            ("new hash".to_owned(), None)
+        );
+        let other_demand = User {
+            must_change_password: Some(ChangeReason::Breached),
+            ..nora.clone()
+        };
+        assert_eq!(
+            accounts.password_of(&other_demand).unwrap().1,
+            Some(ChangeReason::Breached)
+        );
+        let rewritten = User {
+            password: Secret::new("file hash"),
+            ..nora
+        };
         assert_eq!(
             accounts.password_of(&rewritten).unwrap(),
             ("file hash".to_owned(), Some(ChangeReason::Administrative))
@@ -153,8 +181,18 @@ mod tests {
         assert!(accounts.use_time_step("bob", 6).unwrap());
         assert!(accounts.use_time_step("ada", 8).unwrap());
         let codes = vec![Secret::new("first code"), Secret::new("second code")];
-        let user = User { two_factor: Some(TwoFactor { recovery_codes: codes, ..TwoFactor::default() }), ..nora() };
-        assert!(!accounts.use_recovery_code(&user, "no code of theirs").unwrap());
+        let user = User {
+            two_factor: Some(TwoFactor {
+                recovery_codes: codes,
+                ..TwoFactor::default()
+            }),
+            ..nora()
+        };
+        assert!(
+            !accounts
+                .use_recovery_code(&user, "no code of theirs")
+                .unwrap()
+        );
         assert!(accounts.use_recovery_code(&user, " first code ").unwrap());
         assert!(!accounts.use_recovery_code(&user, "first code").unwrap());
         assert!(accounts.use_recovery_code(&user, "second code").unwrap());

@@ -17,7 +17,13 @@ pub type JsonTable = TableDefinition<'static, &'static str, &'static [u8]>;
 /// When it is in use by another process, damaged, or out of reach.
 pub fn open(path: &Path, tables: &[JsonTable]) -> Result<Database, Error> {
     // Only hashes, but of passwords too: nobody else's business.
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
     let database = Database::builder().create_file(file.map_err(Error::Io)?)?;
     let write = database.begin_write()?;
     for table in tables {
@@ -36,7 +42,10 @@ pub fn get<T: DeserializeOwned>(
     table: &impl ReadableTable<&'static str, &'static [u8]>,
     key: &str,
 ) -> Result<Option<T>, Error> {
-    table.get(key)?.map(|value| parsed(value.value())).transpose()
+    table
+        .get(key)?
+        .map(|value| parsed(value.value()))
+        .transpose()
 }
 
 /// Writes `value` under `key`.
@@ -72,7 +81,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("test.redb");
         let database = open(&path, &[]).unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         assert!(matches!(open(&path, &[]), Err(Error::DatabaseAlreadyOpen)));
         drop(database);
         assert!(open(&path, &[]).is_ok());

@@ -54,9 +54,13 @@ pub fn hashed(secret: &str) -> String {
 }
 
 fn written(bytes: [u8; 16], version: u128) -> String {
-    let number = u128::from_be_bytes(bytes) & !(0xf << 76) & !(0x3 << 62) | (version << 76) | (0x2 << 62);
+    let number =
+        u128::from_be_bytes(bytes) & !(0xf << 76) & !(0x3 << 62) | (version << 76) | (0x2 << 62);
     let hex = format!("{number:032x}");
-    let parts: Vec<&str> = [0..8, 8..12, 12..16, 16..20, 20..32].into_iter().filter_map(|part| hex.get(part)).collect();
+    let parts: Vec<&str> = [0..8, 8..12, 12..16, 16..20, 20..32]
+        .into_iter()
+        .filter_map(|part| hex.get(part))
+        .collect();
     parts.join("-")
 }
 
@@ -75,14 +79,25 @@ mod tests {
 
     #[test]
     fn the_uuid_of_an_email_ignores_case_only() {
-        assert_eq!(uuid_of_email("A@Example.com"), uuid_of_email("a@example.com"));
-        assert_ne!(uuid_of_email("a@example.com"), uuid_of_email("b@example.com"));
+        assert_eq!(
+            uuid_of_email("A@Example.com"),
+            uuid_of_email("a@example.com")
+        );
+        assert_ne!(
+            uuid_of_email("a@example.com"),
+            uuid_of_email("b@example.com")
+        );
         assert_eq!(uuid_of_email("a@example.com").as_bytes()[14], b'8');
     }
 
     #[test]
     fn what_is_no_uuid_is_refused() {
-        for text in ["", "x", "3c219e58-ed0e-4b18-ad48-f4f92793ae3", "3c219e58-ed0e-4b18-ad48-f4f92793ae3g"] {
+        for text in [
+            "",
+            "x",
+            "3c219e58-ed0e-4b18-ad48-f4f92793ae3",
+            "3c219e58-ed0e-4b18-ad48-f4f92793ae3g",
+        ] {
             assert_eq!(uuid(text), None, "{text}");
         }
         assert_eq!(

@@ -1,4 +1,5 @@
-//! The outbox: a pickup directory, where each message is a file until whoever really sends it takes it away.
+//! The outbox: a pickup directory, where each message is a file until whoever really sends it takes
+//! it away.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -37,22 +38,29 @@ impl Outbox {
     /// The outbox at `directory`, which need not be there yet.
     #[must_use]
     pub fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), sequence: AtomicU64::new(0) }
+        Self {
+            directory: directory.to_owned(),
+            sequence: AtomicU64::new(0),
+        }
     }
 
-    /// Puts `message` there as one file, which appears whole. Names sort by time, and end in `.txt`. The directory is
-    /// made, for its owner alone, where there is none.
+    /// Puts `message` there as one file, which appears whole. Names sort by time, and end in
+    /// `.txt`. The directory is made, for its owner alone, where there is none.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn put(&self, message: &Message<'_>, now: Moment) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.directory)?;
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
         let name = format!("{:015}-{sequence:06}-{}", now.millis(), ids::random_uuid());
         // Who looks for `*.txt` does not see it yet.
         let unfinished = self.directory.join(format!(".{name}.unfinished"));
         let written = Self::write(&unfinished, message);
-        let placed = written.and_then(|()| fs::rename(&unfinished, self.directory.join(format!("{name}.txt"))));
+        let placed = written
+            .and_then(|()| fs::rename(&unfinished, self.directory.join(format!("{name}.txt"))));
         if placed.is_err() {
             let _ = fs::remove_file(&unfinished);
         }
@@ -60,8 +68,16 @@ impl Outbox {
     }
 
     fn write(path: &Path, message: &Message<'_>) -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        write!(file, "To: {}\nSubject: {}\n\n{}\n", message.to, message.subject, message.body)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        write!(
+            file,
+            "To: {}\nSubject: {}\n\n{}\n",
+            message.to, message.subject, message.body
+        )?;
         file.sync_all()
     }
 }
@@ -79,11 +95,18 @@ mod tests {
         let outbox = Outbox::new(&place);
         let moments = [5, 5, 1_800_000_000];
         for (number, moment) in moments.into_iter().enumerate() {
-            let message = Message { to: "a@example.com", subject: "Hello", body: format!("number {number}") };
+            let message = Message {
+                to: "a@example.com",
+                subject: "Hello",
+                body: format!("number {number}"),
+            };
             assert!(!format!("{message:?}").contains("number"));
             outbox.put(&message, Moment::from_secs(moment)).unwrap();
         }
-        let mut files: Vec<PathBuf> = fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut files: Vec<PathBuf> = fs::read_dir(&place)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         files.sort();
         assert_eq!(files.len(), moments.len());
         for (number, file) in files.iter().enumerate() {
@@ -91,13 +114,23 @@ mod tests {
                 fs::read_to_string(file).unwrap(),
                 format!("To: a@example.com\nSubject: Hello\n\nnumber {number}\n")
             );
-            assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(
+                fs::metadata(file).unwrap().permissions().mode() & 0o777,
+                0o600
+            );
             assert_eq!(file.extension().unwrap(), "txt");
         }
-        assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(
+            fs::metadata(&place).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
         fs::remove_dir_all(&place).unwrap();
         fs::write(&place, "in the way").unwrap();
-        let message = Message { to: "a@example.com", subject: "Hello", body: String::new() };
+        let message = Message {
+            to: "a@example.com",
+            subject: "Hello",
+            body: String::new(),
+        };
         assert!(outbox.put(&message, Moment::from_secs(1)).is_err());
     }
 }

@@ -5,7 +5,8 @@ const SHORTEST: usize = 8;
 /// In characters, FusionAuth's own default.
 const LONGEST: usize = 256;
 
-/// What a new password must be. Passwords that stand in the users file are not measured: only their hashes are known.
+/// What a new password must be. Passwords that stand in the users file are not measured: only their
+/// hashes are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PasswordRules {
     /// In characters.
@@ -59,15 +60,26 @@ impl PasswordRules {
         if length == 0 {
             return vec![Broken::Blank];
         }
-        let mixed = password.chars().any(char::is_uppercase) && password.chars().any(char::is_lowercase);
+        let mixed =
+            password.chars().any(char::is_uppercase) && password.chars().any(char::is_lowercase);
         let rules = [
             (length < self.min_length, Broken::TooShort(self.min_length)),
             (length > self.max_length, Broken::TooLong(self.max_length)),
-            (self.require_number && !password.chars().any(char::is_numeric), Broken::RequireNumber),
+            (
+                self.require_number && !password.chars().any(char::is_numeric),
+                Broken::RequireNumber,
+            ),
             (self.require_mixed_case && !mixed, Broken::SingleCase),
-            (self.require_non_alpha && password.chars().all(char::is_alphabetic), Broken::OnlyAlpha),
+            (
+                self.require_non_alpha && password.chars().all(char::is_alphabetic),
+                Broken::OnlyAlpha,
+            ),
         ];
-        rules.into_iter().filter(|(broken, _)| *broken).map(|(_, rule)| rule).collect()
+        rules
+            .into_iter()
+            .filter(|(broken, _)| *broken)
+            .map(|(_, rule)| rule)
+            .collect()
     }
 }
 
@@ -91,11 +103,19 @@ impl Broken {
     pub fn message(self) -> String {
         match self {
             Self::Blank => "You must specify the [password] property.".to_owned(),
-            Self::TooShort(least) => format!("The [password] property must have at least {least} characters."),
-            Self::TooLong(most) => format!("The [password] property must have at most {most} characters."),
+            Self::TooShort(least) => {
+                format!("The [password] property must have at least {least} characters.")
+            }
+            Self::TooLong(most) => {
+                format!("The [password] property must have at most {most} characters.")
+            }
             Self::RequireNumber => "The [password] property must contain a number.".to_owned(),
-            Self::SingleCase => "The [password] property must contain upper and lower case letters.".to_owned(),
-            Self::OnlyAlpha => "The [password] property must contain something else than letters.".to_owned(),
+            Self::SingleCase => {
+                "The [password] property must contain upper and lower case letters.".to_owned()
+            }
+            Self::OnlyAlpha => {
+                "The [password] property must contain something else than letters.".to_owned()
+            }
             Self::PreviouslyUsed => "The [password] property was used before.".to_owned(),
         }
     }
@@ -131,9 +151,23 @@ mod tests {
             ..PasswordRules::default()
         };
         for (password, broken) in [
-            ("password", vec![Broken::TooShort(10), Broken::RequireNumber, Broken::SingleCase, Broken::OnlyAlpha]),
-            ("passwordpassword", vec![Broken::RequireNumber, Broken::SingleCase, Broken::OnlyAlpha]),
-            ("PassWordPassWord", vec![Broken::RequireNumber, Broken::OnlyAlpha]),
+            (
+                "password",
+                vec![
+                    Broken::TooShort(10),
+                    Broken::RequireNumber,
+                    Broken::SingleCase,
+                    Broken::OnlyAlpha,
+                ],
+            ),
+            (
+                "passwordpassword",
+                vec![Broken::RequireNumber, Broken::SingleCase, Broken::OnlyAlpha],
+            ),
+            (
+                "PassWordPassWord",
+                vec![Broken::RequireNumber, Broken::OnlyAlpha],
+            ),
             ("PassWord-PassWord", vec![Broken::RequireNumber]),
             ("PASSWORD-PASSW0RD", vec![Broken::SingleCase]),
             ("PassW0rdPassW0rd", vec![]),

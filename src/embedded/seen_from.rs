@@ -1,4 +1,5 @@
-//! Where a session was begun, as the caller tells it: kept for the list that people recognise their devices by.
+//! Where a session was begun, as the caller tells it: kept for the list that people recognise their
+//! devices by.
 
 use serde::{Deserialize, Serialize};
 
@@ -43,14 +44,25 @@ impl SeenFrom {
     #[must_use]
     pub fn bounded(self) -> Self {
         let bound = |text: Option<String>| {
-            text.map(|text| text.chars().filter(|letter| !letter.is_control()).take(LONGEST).collect())
+            text.map(|text| {
+                text.chars()
+                    .filter(|letter| !letter.is_control())
+                    .take(LONGEST)
+                    .collect()
+            })
         };
-        let device = self.meta_data.and_then(|data| data.device).map(|device| Device {
-            name: bound(device.name),
-            description: bound(device.description),
-            kind: bound(device.kind),
-        });
-        Self { ip_address: bound(self.ip_address), meta_data: Some(MetaData { device }) }
+        let device = self
+            .meta_data
+            .and_then(|data| data.device)
+            .map(|device| Device {
+                name: bound(device.name),
+                description: bound(device.description),
+                kind: bound(device.kind),
+            });
+        Self {
+            ip_address: bound(self.ip_address),
+            meta_data: Some(MetaData { device }),
+        }
     }
 
     /// The device, where it is known.
@@ -76,7 +88,16 @@ mod tests {
         assert_eq!(seen.ip_address.as_deref(), Some("192.0.2.7"));
         let device = seen.device().unwrap();
         assert_eq!(device.name.as_ref().unwrap().len(), LONGEST);
-        assert_eq!((device.kind.as_deref(), device.description.as_deref()), (Some("BROWSER"), None));
-        assert_eq!(serde_json::from_value::<SeenFrom>(json!({})).unwrap().bounded().device(), None);
+        assert_eq!(
+            (device.kind.as_deref(), device.description.as_deref()),
+            (Some("BROWSER"), None)
+        );
+        assert_eq!(
+            serde_json::from_value::<SeenFrom>(json!({}))
+                .unwrap()
+                .bounded()
+                .device(),
+            None
+        );
     }
 }

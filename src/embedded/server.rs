@@ -139,10 +139,20 @@ pub struct IdentityServer {
 /// # Errors
 /// When the state directory is out of reach or in use by another process.
 pub fn open(options: Options) -> Result<IdentityServer, OpenError> {
-    let Options { users, state_dir, issuer, api_key, clock } = options;
+    let Options {
+        users,
+        state_dir,
+        issuer,
+        api_key,
+        clock,
+    } = options;
     let directory = state_dir.join("identity");
     let state = |error| OpenError::State(directory.clone(), error);
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(state)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&directory)
+        .map_err(state)?;
     let key = SigningKey::open(&directory, users.policy.algorithm).map_err(state)?;
     let path = directory.join("identity.redb");
     let tables = [
@@ -156,10 +166,17 @@ pub fn open(options: Options) -> Result<IdentityServer, OpenError> {
     let failed = |error: redb::Error| OpenError::Database(path.clone(), Box::new(error));
     let database: Arc<Database> = Arc::new(database::open(&path, &tables).map_err(failed)?);
     let policy = users.policy;
-    let sessions = Sessions::new(Arc::clone(&database), policy.refresh_token_lifetime, policy.grace);
+    let sessions = Sessions::new(
+        Arc::clone(&database),
+        policy.refresh_token_lifetime,
+        policy.grace,
+    );
     let trusts = Trusts::new(Arc::clone(&database));
     let now = clock.now();
-    sessions.purge(now).and_then(|()| trusts.purge(now)).map_err(failed)?;
+    sessions
+        .purge(now)
+        .and_then(|()| trusts.purge(now))
+        .map_err(failed)?;
     let passwords = Passwords::new(users.all().map(|user| user.password.expose()));
     let identity = Identity {
         outbox: users.outbox.as_deref().map(Outbox::new),
@@ -176,7 +193,9 @@ pub fn open(options: Options) -> Result<IdentityServer, OpenError> {
         clock,
         statistics: Arc::default(),
     };
-    Ok(IdentityServer { identity: Arc::new(identity) })
+    Ok(IdentityServer {
+        identity: Arc::new(identity),
+    })
 }
 
 impl IdentityServer {

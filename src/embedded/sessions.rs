@@ -1,9 +1,10 @@
 //! Sessions and the refresh tokens that carry them on.
 //!
-//! A refresh token works once; using it replaces it. The database holds hashes only. Within the grace period a used
-//! token brings its successor, which rests sealed under the used token itself: whoever cannot present the one
-//! cannot read the other. After the grace period a used token is taken for stolen, and its session ends: thief and
-//! owner cannot be told apart (RFC 9700, section 4.14.2).
+//! A refresh token works once; using it replaces it. The database holds hashes only. Within the
+//! grace period a used token brings its successor, which rests sealed under the used token itself:
+//! whoever cannot present the one cannot read the other. After the grace period a used token is
+//! taken for stolen, and its session ends: thief and owner cannot be told apart (RFC 9700, section
+//! 4.14.2).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +65,10 @@ pub struct Selection {
 impl Selection {
     fn holds(&self, session: &Session) -> bool {
         self.user.as_ref().is_none_or(|user| *user == session.user)
-            && self.application.as_ref().is_none_or(|application| *application == session.application)
+            && self
+                .application
+                .as_ref()
+                .is_none_or(|application| *application == session.application)
     }
 }
 
@@ -95,7 +99,11 @@ impl Sessions {
     /// In `database`, each for `lifetime`, with a `grace` period for used tokens.
     #[must_use]
     pub fn new(database: Arc<Database>, lifetime: Duration, grace: Duration) -> Self {
-        Self { database, lifetime, grace }
+        Self {
+            database,
+            lifetime,
+            grace,
+        }
     }
 
     /// Begins a session; its first refresh token.
@@ -120,8 +128,15 @@ impl Sessions {
         let token = Secret::new(ids::random_secret());
         let write = self.database.begin_write()?;
         database::put(&mut write.open_table(SESSIONS)?, &session.id, &session)?;
-        let row = TokenRow { session: session.id.clone(), used: None };
-        database::put(&mut write.open_table(REFRESH_TOKENS)?, &ids::hashed(token.expose()), &row)?;
+        let row = TokenRow {
+            session: session.id.clone(),
+            used: None,
+        };
+        database::put(
+            &mut write.open_table(REFRESH_TOKENS)?,
+            &ids::hashed(token.expose()),
+            &row,
+        )?;
         write.commit()?;
         Ok((session, token))
     }
@@ -135,7 +150,9 @@ impl Sessions {
         let renewal = {
             let mut sessions = write.open_table(SESSIONS)?;
             let mut tokens = write.open_table(REFRESH_TOKENS)?;
-            let Some((row, session)) = living(&sessions, &tokens, token, now)? else { return Ok(Renewal::Dead) };
+            let Some((row, session)) = living(&sessions, &tokens, token, now)? else {
+                return Ok(Renewal::Dead);
+            };
             match row.used {
                 None => Renewal::Renewed(session, replace(&mut tokens, token, &row.session, now)?),
                 Some(used) if now <= Moment::from_millis(used.at).plus(self.grace) => {
@@ -160,7 +177,12 @@ impl Sessions {
     /// When the database fails.
     pub fn of_token(&self, token: &str, now: Moment) -> Result<Option<Session>, Error> {
         let read = self.database.begin_read()?;
-        let found = living(&read.open_table(SESSIONS)?, &read.open_table(REFRESH_TOKENS)?, token, now)?;
+        let found = living(
+            &read.open_table(SESSIONS)?,
+            &read.open_table(REFRESH_TOKENS)?,
+            token,
+            now,
+        )?;
         Ok(found.map(|(_, session)| session))
     }
 
@@ -209,7 +231,8 @@ impl Sessions {
         self.keep(|session| !selection.holds(session))
     }
 
-    /// Forgets what is over: sessions, the tokens of sessions that are no more, and successors past their grace.
+    /// Forgets what is over: sessions, the tokens of sessions that are no more, and successors past
+    /// their grace.
     ///
     /// # Errors
     /// When the database fails.
@@ -226,10 +249,19 @@ impl Sessions {
                 let row: TokenRow = database::parsed(bytes.value())?;
                 if sessions.get(row.session.as_str())?.is_none() {
                     dead.push(hash.value().to_owned());
-                } else if let Some(Use { at, successor: Some(_) }) = row.used
+                } else if let Some(Use {
+                    at,
+                    successor: Some(_),
+                }) = row.used
                     && Moment::from_millis(at).plus(self.grace) < now
                 {
-                    let row = TokenRow { session: row.session, used: Some(Use { at, successor: None }) };
+                    let row = TokenRow {
+                        session: row.session,
+                        used: Some(Use {
+                            at,
+                            successor: None,
+                        }),
+                    };
                     past_grace.push((hash.value().to_owned(), row));
                 }
             }
@@ -247,7 +279,9 @@ impl Sessions {
     fn keep(&self, keeps: impl Fn(&Session) -> bool) -> Result<(), Error> {
         let write = self.database.begin_write()?;
         // What cannot be read proves nothing and goes.
-        write.open_table(SESSIONS)?.retain(|_, bytes| database::parsed(bytes).is_ok_and(|session| keeps(&session)))?;
+        write
+            .open_table(SESSIONS)?
+            .retain(|_, bytes| database::parsed(bytes).is_ok_and(|session| keeps(&session)))?;
         write.commit()?;
         Ok(())
     }
@@ -259,16 +293,42 @@ fn living(
     token: &str,
     now: Moment,
 ) -> Result<Option<(TokenRow, Session)>, Error> {
-    let Some(row) = database::get::<TokenRow>(tokens, &ids::hashed(token))? else { return Ok(None) };
+    let Some(row) = database::get::<TokenRow>(tokens, &ids::hashed(token))? else {
+        return Ok(None);
+    };
     let session: Option<Session> = database::get(sessions, &row.session)?;
-    Ok(session.filter(|session| session.expires > now.millis()).map(|session| (row, session)))
+    Ok(session
+        .filter(|session| session.expires > now.millis())
+        .map(|session| (row, session)))
 }
 
-fn replace(tokens: &mut Rows<'_>, token: &str, session: &str, now: Moment) -> Result<Secret, Error> {
+fn replace(
+    tokens: &mut Rows<'_>,
+    token: &str,
+    session: &str,
+    now: Moment,
+) -> Result<Secret, Error> {
     let successor = ids::random_secret();
-    let used = Use { at: now.millis(), successor: sealed(token, &successor) };
-    database::put(tokens, &ids::hashed(token), &TokenRow { session: session.to_owned(), used: Some(used) })?;
-    database::put(tokens, &ids::hashed(&successor), &TokenRow { session: session.to_owned(), used: None })?;
+    let used = Use {
+        at: now.millis(),
+        successor: sealed(token, &successor),
+    };
+    database::put(
+        tokens,
+        &ids::hashed(token),
+        &TokenRow {
+            session: session.to_owned(),
+            used: Some(used),
+        },
+    )?;
+    database::put(
+        tokens,
+        &ids::hashed(&successor),
+        &TokenRow {
+            session: session.to_owned(),
+            used: None,
+        },
+    )?;
     Ok(Secret::new(successor))
 }
 
@@ -277,8 +337,12 @@ fn newest(tokens: &Rows<'_>, token: &str, used: Use) -> Result<Option<Secret>, E
     let mut current = token.to_owned();
     let mut used = Some(used);
     while let Some(Use { successor, .. }) = used {
-        let Some(successor) = successor.and_then(|sealed| opened(&current, &sealed)) else { return Ok(None) };
-        let Some(row) = database::get::<TokenRow>(tokens, &ids::hashed(&successor))? else { return Ok(None) };
+        let Some(successor) = successor.and_then(|sealed| opened(&current, &sealed)) else {
+            return Ok(None);
+        };
+        let Some(row) = database::get::<TokenRow>(tokens, &ids::hashed(&successor))? else {
+            return Ok(None);
+        };
         current = successor;
         used = row.used;
     }
@@ -293,7 +357,11 @@ mod tests {
     const GRACE: Duration = Duration::from_secs(10);
 
     fn sessions(directory: &tempfile::TempDir) -> Sessions {
-        let database = database::open(&directory.path().join("test.redb"), &[SESSIONS, REFRESH_TOKENS]).unwrap();
+        let database = database::open(
+            &directory.path().join("test.redb"),
+            &[SESSIONS, REFRESH_TOKENS],
+        )
+        .unwrap();
         Sessions::new(Arc::new(database), LIFETIME, GRACE)
     }
 
@@ -308,45 +376,94 @@ mod tests {
         let read = sessions.database.begin_read().unwrap();
         let table = read.open_table(REFRESH_TOKENS).unwrap();
         let rows = table.iter().unwrap().map(Result::unwrap);
-        rows.map(|(key, value)| (key.value().to_owned(), String::from_utf8(value.value().to_vec()).unwrap())).collect()
+        rows.map(|(key, value)| {
+            (
+                key.value().to_owned(),
+                String::from_utf8(value.value().to_vec()).unwrap(),
+            )
+        })
+        .collect()
     }
 
     #[test]
     fn a_used_token_brings_the_newest_within_grace_and_ends_the_session_after() {
         let directory = tempfile::tempdir().unwrap();
         let sessions = sessions(&directory);
-        let (session, first) = sessions.begin("ada", "store", SeenFrom::default(), Moment::from_secs(100)).unwrap();
-        let second = successor(sessions.renew(first.expose(), Moment::from_secs(101)).unwrap());
-        let third = successor(sessions.renew(second.expose(), Moment::from_secs(102)).unwrap());
-        let again = sessions.renew(first.expose(), Moment::from_secs(111)).unwrap();
+        let (session, first) = sessions
+            .begin("ada", "store", SeenFrom::default(), Moment::from_secs(100))
+            .unwrap();
+        let second = successor(
+            sessions
+                .renew(first.expose(), Moment::from_secs(101))
+                .unwrap(),
+        );
+        let third = successor(
+            sessions
+                .renew(second.expose(), Moment::from_secs(102))
+                .unwrap(),
+        );
+        let again = sessions
+            .renew(first.expose(), Moment::from_secs(111))
+            .unwrap();
         assert_eq!(again, Renewal::Renewed(session, third.clone()));
-        let late = sessions.renew(first.expose(), Moment::from_millis(111_001)).unwrap();
+        let late = sessions
+            .renew(first.expose(), Moment::from_millis(111_001))
+            .unwrap();
         assert_eq!(late, Renewal::Reused("ada".to_owned()));
-        assert_eq!(sessions.renew(third.expose(), Moment::from_secs(112)).unwrap(), Renewal::Dead);
+        assert_eq!(
+            sessions
+                .renew(third.expose(), Moment::from_secs(112))
+                .unwrap(),
+            Renewal::Dead
+        );
     }
 
     #[test]
     fn renewing_does_not_extend_a_session() {
         let directory = tempfile::tempdir().unwrap();
         let sessions = sessions(&directory);
-        let (_, mut token) = sessions.begin("ada", "store", SeenFrom::default(), Moment::from_secs(0)).unwrap();
+        let (_, mut token) = sessions
+            .begin("ada", "store", SeenFrom::default(), Moment::from_secs(0))
+            .unwrap();
         for second in [300, 600, 999] {
-            token = successor(sessions.renew(token.expose(), Moment::from_secs(second)).unwrap());
+            token = successor(
+                sessions
+                    .renew(token.expose(), Moment::from_secs(second))
+                    .unwrap(),
+            );
         }
-        assert_eq!(sessions.renew(token.expose(), Moment::from_secs(1000)).unwrap(), Renewal::Dead);
-        assert_eq!(sessions.of_token(token.expose(), Moment::from_secs(1000)).unwrap(), None);
+        assert_eq!(
+            sessions
+                .renew(token.expose(), Moment::from_secs(1000))
+                .unwrap(),
+            Renewal::Dead
+        );
+        assert_eq!(
+            sessions
+                .of_token(token.expose(), Moment::from_secs(1000))
+                .unwrap(),
+            None
+        );
     }
 
     #[test]
     fn no_token_rests_in_the_clear() {
         let directory = tempfile::tempdir().unwrap();
         let sessions = sessions(&directory);
-        let (_, first) = sessions.begin("ada", "store", SeenFrom::default(), Moment::from_secs(0)).unwrap();
-        let second = successor(sessions.renew(first.expose(), Moment::from_secs(1)).unwrap());
+        let (_, first) = sessions
+            .begin("ada", "store", SeenFrom::default(), Moment::from_secs(0))
+            .unwrap();
+        let second = successor(
+            sessions
+                .renew(first.expose(), Moment::from_secs(1))
+                .unwrap(),
+        );
         let rows = rows(&sessions);
         assert_eq!(rows.len(), 2);
         for token in [first, second] {
-            assert!(rows.iter().all(|(key, value)| !key.contains(token.expose()) && !value.contains(token.expose())));
+            assert!(rows.iter().all(
+                |(key, value)| !key.contains(token.expose()) && !value.contains(token.expose())
+            ));
         }
     }
 
@@ -354,17 +471,40 @@ mod tests {
     fn what_is_over_is_forgotten() {
         let directory = tempfile::tempdir().unwrap();
         let sessions = sessions(&directory);
-        let (_, first) = sessions.begin("ada", "store", SeenFrom::default(), Moment::from_secs(0)).unwrap();
-        let second = successor(sessions.renew(first.expose(), Moment::from_secs(1)).unwrap());
+        let (_, first) = sessions
+            .begin("ada", "store", SeenFrom::default(), Moment::from_secs(0))
+            .unwrap();
+        let second = successor(
+            sessions
+                .renew(first.expose(), Moment::from_secs(1))
+                .unwrap(),
+        );
         sessions.purge(Moment::from_secs(11)).unwrap();
-        assert_eq!(rows(&sessions).iter().filter(|(_, value)| value.contains("\"successor\":\"")).count(), 1);
+        assert_eq!(
+            rows(&sessions)
+                .iter()
+                .filter(|(_, value)| value.contains("\"successor\":\""))
+                .count(),
+            1
+        );
         sessions.purge(Moment::from_secs(12)).unwrap();
-        assert_eq!(rows(&sessions).iter().filter(|(_, value)| value.contains("\"successor\":\"")).count(), 0);
+        assert_eq!(
+            rows(&sessions)
+                .iter()
+                .filter(|(_, value)| value.contains("\"successor\":\""))
+                .count(),
+            0
+        );
         // The used token is still known for what it is.
         assert_eq!(rows(&sessions).len(), 2);
         sessions.purge(Moment::from_secs(1000)).unwrap();
         assert!(rows(&sessions).is_empty());
-        assert_eq!(sessions.renew(second.expose(), Moment::from_secs(12)).unwrap(), Renewal::Dead);
+        assert_eq!(
+            sessions
+                .renew(second.expose(), Moment::from_secs(12))
+                .unwrap(),
+            Renewal::Dead
+        );
     }
 
     #[test]
@@ -372,19 +512,38 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let sessions = sessions(&directory);
         let now = Moment::from_secs(0);
-        for (user, application) in [("ada", "store"), ("ada", "forum"), ("bob", "store"), ("bob", "forum")] {
-            sessions.begin(user, application, SeenFrom::default(), now).unwrap();
+        for (user, application) in [
+            ("ada", "store"),
+            ("ada", "forum"),
+            ("bob", "store"),
+            ("bob", "forum"),
+        ] {
+            sessions
+                .begin(user, application, SeenFrom::default(), now)
+                .unwrap();
         }
         let selection = |user: Option<&str>, application: Option<&str>| Selection {
             user: user.map(ToOwned::to_owned),
             application: application.map(ToOwned::to_owned),
         };
-        sessions.end_all(&selection(Some("ada"), Some("forum"))).unwrap();
+        sessions
+            .end_all(&selection(Some("ada"), Some("forum")))
+            .unwrap();
         assert_eq!(sessions.list(&Selection::default(), now).unwrap().len(), 3);
         sessions.end_all(&selection(None, Some("store"))).unwrap();
         let left = sessions.list(&Selection::default(), now).unwrap();
-        assert_eq!(left.iter().map(|session| session.user.as_str()).collect::<Vec<_>>(), ["bob"]);
+        assert_eq!(
+            left.iter()
+                .map(|session| session.user.as_str())
+                .collect::<Vec<_>>(),
+            ["bob"]
+        );
         sessions.end_all(&selection(Some("bob"), None)).unwrap();
-        assert!(sessions.list(&Selection::default(), now).unwrap().is_empty());
+        assert!(
+            sessions
+                .list(&Selection::default(), now)
+                .unwrap()
+                .is_empty()
+        );
     }
 }

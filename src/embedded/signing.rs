@@ -10,8 +10,8 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PKCS1_2048_8192_SHA256,
-    RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey,
 };
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -62,12 +62,22 @@ impl PublicKey {
     }
 }
 
-// Fields in the order of the alphabet: the thumbprint is taken over them as written (RFC 7638, section 3).
+// Fields in the order of the alphabet: the thumbprint is taken over them as written (RFC 7638,
+// section 3).
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 enum Numbers {
-    Ec { crv: &'static str, kty: &'static str, x: String, y: String },
-    Rsa { e: String, kty: &'static str, n: String },
+    Ec {
+        crv: &'static str,
+        kty: &'static str,
+        x: String,
+        y: String,
+    },
+    Rsa {
+        e: String,
+        kty: &'static str,
+        n: String,
+    },
 }
 
 enum Pair {
@@ -112,10 +122,20 @@ impl SigningKey {
         let message = format!("{}.{}", self.header, URL_SAFE_NO_PAD.encode(claims));
         let random = SystemRandom::new();
         let signature = match &self.pair {
-            Pair::Es256(pair) => pair.sign(&random, message.as_bytes()).map_err(failed)?.as_ref().to_vec(),
+            Pair::Es256(pair) => pair
+                .sign(&random, message.as_bytes())
+                .map_err(failed)?
+                .as_ref()
+                .to_vec(),
             Pair::Rs256(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, message.as_bytes(), &mut signature).map_err(failed)?;
+                pair.sign(
+                    &RSA_PKCS1_SHA256,
+                    &random,
+                    message.as_bytes(),
+                    &mut signature,
+                )
+                .map_err(failed)?;
                 signature
             }
         };
@@ -130,10 +150,14 @@ impl SigningKey {
         let (_, claims) = message.split_once('.')?;
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
         match &self.pair {
-            Pair::Es256(pair) => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key().as_ref())
-                .verify(message.as_bytes(), &signature),
-            Pair::Rs256(pair) => UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, pair.public_key().as_ref())
-                .verify(message.as_bytes(), &signature),
+            Pair::Es256(pair) => {
+                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key().as_ref())
+                    .verify(message.as_bytes(), &signature)
+            }
+            Pair::Rs256(pair) => {
+                UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, pair.public_key().as_ref())
+                    .verify(message.as_bytes(), &signature)
+            }
         }
         .ok()?;
         URL_SAFE_NO_PAD.decode(claims).ok()
@@ -143,19 +167,30 @@ impl SigningKey {
         let rejected = |_| io::Error::new(io::ErrorKind::InvalidData, "the signing key is damaged");
         let (pair, numbers, der) = match algorithm {
             Algorithm::Es256 => {
-                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes).map_err(rejected)?;
-                let der = AsDer::<PublicKeyX509Der>::as_der(pair.public_key()).map_err(failed)?.as_ref().to_vec();
+                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes)
+                    .map_err(rejected)?;
+                let der = AsDer::<PublicKeyX509Der>::as_der(pair.public_key())
+                    .map_err(failed)?
+                    .as_ref()
+                    .to_vec();
                 // An uncompressed point (SEC 1, section 2.3.3): 4, then x and y.
                 let point = pair.public_key().as_ref().get(1..).unwrap_or_default();
                 let (x, y) = point.split_at_checked(32).unwrap_or_default();
-                let numbers =
-                    Numbers::Ec { crv: "P-256", kty: "EC", x: URL_SAFE_NO_PAD.encode(x), y: URL_SAFE_NO_PAD.encode(y) };
+                let numbers = Numbers::Ec {
+                    crv: "P-256",
+                    kty: "EC",
+                    x: URL_SAFE_NO_PAD.encode(x),
+                    y: URL_SAFE_NO_PAD.encode(y),
+                };
                 (Pair::Es256(pair), numbers, der)
             }
             Algorithm::Rs256 => {
                 let pair = RsaKeyPair::from_pkcs8(bytes).map_err(rejected)?;
                 let public = pair.public_key();
-                let der = AsDer::<PublicKeyX509Der>::as_der(public).map_err(failed)?.as_ref().to_vec();
+                let der = AsDer::<PublicKeyX509Der>::as_der(public)
+                    .map_err(failed)?
+                    .as_ref()
+                    .to_vec();
                 let numbers = Numbers::Rsa {
                     e: URL_SAFE_NO_PAD.encode(public.exponent().big_endian_without_leading_zero()),
                     kty: "RSA",
@@ -171,7 +206,17 @@ impl SigningKey {
         };
         let header = serde_json::json!({ "alg": alg, "typ": "JWT", "kid": kid });
         let header = URL_SAFE_NO_PAD.encode(header.to_string());
-        Ok(Self { pair, public: PublicKey { kid, alg, purpose: "sig", numbers, der }, header })
+        Ok(Self {
+            pair,
+            public: PublicKey {
+                kid,
+                alg,
+                purpose: "sig",
+                numbers,
+                der,
+            },
+            header,
+        })
     }
 }
 
@@ -183,7 +228,10 @@ fn made(algorithm: Algorithm) -> io::Result<Vec<u8>> {
         }
         Algorithm::Rs256 => {
             let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(failed)?;
-            Ok(AsDer::<Pkcs8V1Der>::as_der(&pair).map_err(failed)?.as_ref().to_vec())
+            Ok(AsDer::<Pkcs8V1Der>::as_der(&pair)
+                .map_err(failed)?
+                .as_ref()
+                .to_vec())
         }
     }
 }
@@ -195,7 +243,11 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&beside, path)
@@ -219,24 +271,35 @@ mod tests {
             let token = first.sign(b"{\"sub\":\"x\"}").unwrap();
             let again = SigningKey::open(directory.path(), algorithm).unwrap();
             assert_eq!(again.public().kid, first.public().kid);
-            assert_eq!(again.verified(&token).as_deref(), Some(&b"{\"sub\":\"x\"}"[..]));
+            assert_eq!(
+                again.verified(&token).as_deref(),
+                Some(&b"{\"sub\":\"x\"}"[..])
+            );
             for entry in fs::read_dir(directory.path()).unwrap() {
-                assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+                assert_eq!(
+                    entry.unwrap().metadata().unwrap().permissions().mode() & 0o777,
+                    0o600
+                );
             }
         }
     }
 
     #[test]
     fn another_program_verifies_what_it_signs() {
-        for (algorithm, name) in
-            [(Algorithm::Es256, jsonwebtoken::Algorithm::ES256), (Algorithm::Rs256, jsonwebtoken::Algorithm::RS256)]
-        {
+        for (algorithm, name) in [
+            (Algorithm::Es256, jsonwebtoken::Algorithm::ES256),
+            (Algorithm::Rs256, jsonwebtoken::Algorithm::RS256),
+        ] {
             let directory = tempfile::tempdir().unwrap();
             let key = SigningKey::open(directory.path(), algorithm).unwrap();
             let token = key.sign(b"{\"sub\":\"x\",\"exp\":9999999999}").unwrap();
             let jwk: jsonwebtoken::jwk::Jwk =
                 serde_json::from_value(serde_json::to_value(key.public()).unwrap()).unwrap();
-            assert_eq!(jwk.thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256).unwrap(), key.public().kid);
+            assert_eq!(
+                jwk.thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256)
+                    .unwrap(),
+                key.public().kid
+            );
             let read = jsonwebtoken::decode::<serde_json::Value>(
                 &token,
                 &jsonwebtoken::DecodingKey::from_jwk(&jwk).unwrap(),
@@ -252,10 +315,18 @@ mod tests {
         let other = tempfile::tempdir().unwrap();
         let key = SigningKey::open(directory.path(), Algorithm::Es256).unwrap();
         let token = key.sign(b"{}").unwrap();
-        assert!(SigningKey::open(other.path(), Algorithm::Es256).unwrap().verified(&token).is_none());
+        assert!(
+            SigningKey::open(other.path(), Algorithm::Es256)
+                .unwrap()
+                .verified(&token)
+                .is_none()
+        );
         let (message, signature) = token.rsplit_once('.').unwrap();
         let (header, _) = message.split_once('.').unwrap();
-        assert!(key.verified(&format!("{header}.e30x.{signature}")).is_none());
+        assert!(
+            key.verified(&format!("{header}.e30x.{signature}"))
+                .is_none()
+        );
         let none = URL_SAFE_NO_PAD.encode("{\"alg\":\"none\"}");
         assert!(key.verified(&format!("{none}.e30.")).is_none());
         assert!(key.verified(&token).is_some());

@@ -90,7 +90,12 @@ impl Issuer {
     #[must_use]
     pub fn new(key: SigningKey, name: String, lifetime: Duration) -> Self {
         let tenant = ids::stable_uuid(&format!("tenant {name}"));
-        Self { key, name, tenant, lifetime }
+        Self {
+            key,
+            name,
+            tenant,
+            lifetime,
+        }
     }
 
     /// The `iss` of the tokens.
@@ -117,7 +122,8 @@ impl Issuer {
         &self.key
     }
 
-    /// A token for `subject` and when it expires, living for `lifetime` where that is shorter than usual.
+    /// A token for `subject` and when it expires, living for `lifetime` where that is shorter than
+    /// usual.
     ///
     /// # Errors
     /// When the cryptographic library fails.
@@ -129,7 +135,9 @@ impl Issuer {
     ) -> std::io::Result<(String, Moment)> {
         let expires = now.plus(lifetime.unwrap_or(self.lifetime).min(self.lifetime));
         let user = subject.user;
-        let registered = subject.application.filter(|application| user.is_registered(application));
+        let registered = subject
+            .application
+            .filter(|application| user.is_registered(application));
         let claims = Claims {
             aud: subject.application.map(ToOwned::to_owned),
             exp: expires.secs(),
@@ -147,7 +155,10 @@ impl Issuer {
             auth_time: subject.signed_in.secs(),
             tid: self.tenant.clone(),
         };
-        Ok((self.key.sign(&serde_json::to_vec(&claims)?)?, Moment::from_secs(expires.secs())))
+        Ok((
+            self.key.sign(&serde_json::to_vec(&claims)?)?,
+            Moment::from_secs(expires.secs()),
+        ))
     }
 
     /// The claims of a token that was made here and has not expired.

@@ -31,9 +31,21 @@ pub struct Method<'a> {
 impl TwoFactor {
     /// Every way, the app first.
     pub fn methods(&self) -> impl Iterator<Item = Method<'_>> {
-        let app = self.totp.as_ref().map(|_| Method { id: "TOTP", kind: FactorKind::Authenticator, address: "" });
-        let email = self.email.as_ref().map(|address| Method { id: "EMAIL", kind: FactorKind::Email, address });
-        let sms = self.sms.as_ref().map(|address| Method { id: "SMS", kind: FactorKind::Sms, address });
+        let app = self.totp.as_ref().map(|_| Method {
+            id: "TOTP",
+            kind: FactorKind::Authenticator,
+            address: "",
+        });
+        let email = self.email.as_ref().map(|address| Method {
+            id: "EMAIL",
+            kind: FactorKind::Email,
+            address,
+        });
+        let sms = self.sms.as_ref().map(|address| Method {
+            id: "SMS",
+            kind: FactorKind::Sms,
+            address,
+        });
         [app, email, sms].into_iter().flatten()
     }
 }

@@ -54,7 +54,11 @@ impl User {
     #[must_use]
     pub fn roles_in(&self, application: &str) -> Vec<String> {
         let mut roles: Vec<String> = Vec::new();
-        for role in ["*", application].iter().filter_map(|key| self.roles.get(*key)).flatten() {
+        for role in ["*", application]
+            .iter()
+            .filter_map(|key| self.roles.get(*key))
+            .flatten()
+        {
             if !roles.contains(role) {
                 roles.push(role.clone());
             }
@@ -65,7 +69,9 @@ impl User {
     /// Whether they are registered for `application`.
     #[must_use]
     pub fn is_registered(&self, application: &str) -> bool {
-        self.applications.as_ref().is_none_or(|known| known.iter().any(|one| one == application))
+        self.applications
+            .as_ref()
+            .is_none_or(|known| known.iter().any(|one| one == application))
     }
 }
 
@@ -150,7 +156,10 @@ impl Users {
     /// Nobody yet.
     #[must_use]
     pub fn new(policy: TokenPolicy) -> Self {
-        Self { policy, ..Self::default() }
+        Self {
+            policy,
+            ..Self::default()
+        }
     }
 
     /// Adds a user.
@@ -164,7 +173,10 @@ impl Users {
         let mut logins = vec![user.email.to_lowercase()];
         logins.extend(user.username.iter().map(|name| name.to_lowercase()));
         logins.dedup();
-        if let Some(taken) = logins.iter().find(|login| self.by_login.contains_key(*login)) {
+        if let Some(taken) = logins
+            .iter()
+            .find(|login| self.by_login.contains_key(*login))
+        {
             return Err(taken.clone());
         }
         let user = Arc::new(user);
@@ -192,16 +204,19 @@ impl Users {
         self.by_id.values()
     }
 
-    /// The demo's accounts, all with [`DEMO_PASSWORD`]: `shopper@example.com`, `admin@example.com` (role `admin`
-    /// everywhere), `twofactor@example.com` ([`DEMO_TOTP`], or by e-mail where there is an outbox) and
-    /// `newpassword@example.com` (must change it).
-    /// Access tokens live 60 s, so that renewal can be watched.
+    /// The demo's accounts, all with [`DEMO_PASSWORD`]: `shopper@example.com`, `admin@example.com`
+    /// (role `admin` everywhere), `twofactor@example.com` ([`DEMO_TOTP`], or by e-mail where there
+    /// is an outbox) and `newpassword@example.com` (must change it). Access tokens live 60 s, so
+    /// that renewal can be watched.
     ///
     /// # Errors
     /// When the password cannot be hashed.
     pub fn demo() -> Result<Self, PasswordError> {
         let password = Secret::new(hash_password(DEMO_PASSWORD)?);
-        let policy = TokenPolicy { access_token_lifetime: Duration::from_secs(60), ..TokenPolicy::default() };
+        let policy = TokenPolicy {
+            access_token_lifetime: Duration::from_secs(60),
+            ..TokenPolicy::default()
+        };
         let account = |email: &str, name: &str| User {
             id: ids::uuid_of_email(email),
             email: email.to_owned(),
@@ -227,7 +242,10 @@ impl Users {
                 roles: BTreeMap::from([("*".to_owned(), vec!["admin".to_owned()])]),
                 ..account("admin@example.com", "Ada Admin")
             },
-            User { two_factor: Some(two_factor), ..account("twofactor@example.com", "Theo Twofactor") },
+            User {
+                two_factor: Some(two_factor),
+                ..account("twofactor@example.com", "Theo Twofactor")
+            },
             User {
                 must_change_password: Some(ChangeReason::Administrative),
                 ..account("newpassword@example.com", "Nora Newpassword")
@@ -242,7 +260,8 @@ impl Users {
     }
 }
 
-/// The code an authenticator app with this base32 secret shows at `now`; `None` where it is no such secret.
+/// The code an authenticator app with this base32 secret shows at `now`; `None` where it is no such
+/// secret.
 #[must_use]
 pub fn totp_code(secret: &str, now: Moment) -> Option<String> {
     Some(totp(secret)?.generate(now.secs()).to_string())
@@ -255,7 +274,10 @@ pub fn totp_step(secret: &str, code: &str, now: Moment) -> Option<u64> {
 }
 
 fn totp(secret: &str) -> Option<totp_rs::Totp> {
-    totp_rs::Builder::new().with_secret(totp_rs::Secret::try_from_base32(secret).ok()?).build().ok()
+    totp_rs::Builder::new()
+        .with_secret(totp_rs::Secret::try_from_base32(secret).ok()?)
+        .build()
+        .ok()
 }
 
 #[cfg(test)]
@@ -268,8 +290,20 @@ mod tests {
         assert_eq!(users.all().count(), 4);
         let admin = users.by_login(" Admin@Example.com ").unwrap();
         assert_eq!(admin.roles_in("any"), ["admin"]);
-        assert!(users.by_login("shopper").unwrap().roles_in("any").is_empty());
-        assert!(users.by_login("newpassword").unwrap().must_change_password.is_some());
+        assert!(
+            users
+                .by_login("shopper")
+                .unwrap()
+                .roles_in("any")
+                .is_empty()
+        );
+        assert!(
+            users
+                .by_login("newpassword")
+                .unwrap()
+                .must_change_password
+                .is_some()
+        );
         assert!(users.by_login("twofactor").unwrap().two_factor.is_some());
         assert_eq!(users.by_id(&admin.id).unwrap().email, "admin@example.com");
     }
@@ -279,7 +313,10 @@ mod tests {
         let mut users = Users::demo().unwrap();
         let shopper = User::clone(users.by_login("shopper").unwrap());
         assert_eq!(users.add(shopper.clone()), Err(shopper.id.clone()));
-        let twin = User { id: ids::random_uuid(), ..shopper };
+        let twin = User {
+            id: ids::random_uuid(),
+            ..shopper
+        };
         assert_eq!(users.add(twin), Err("shopper@example.com".to_owned()));
         assert_eq!(users.all().count(), 4);
     }
@@ -288,7 +325,10 @@ mod tests {
     fn codes_follow_rfc_6238() {
         // Appendix B: 94287082 at 59 s with the ASCII secret 12345678901234567890; here six digits.
         let secret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
-        assert_eq!(totp_code(secret, Moment::from_secs(59)).as_deref(), Some("287082"));
+        assert_eq!(
+            totp_code(secret, Moment::from_secs(59)).as_deref(),
+            Some("287082")
+        );
         assert_eq!(totp_step(secret, "287082", Moment::from_secs(59)), Some(1));
         assert_eq!(totp_step(secret, "287082", Moment::from_secs(89)), Some(1));
         assert_eq!(totp_step(secret, "287082", Moment::from_secs(120)), None);

@@ -45,7 +45,14 @@ impl fmt::Display for UsersFileError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, problem) in self.problems.iter().enumerate() {
             let separator = if at == 0 { "" } else { "\n" };
-            write!(out, "{separator}{}:{}:{}: {}", self.path.display(), problem.line, problem.column, problem.what)?;
+            write!(
+                out,
+                "{separator}{}:{}:{}: {}",
+                self.path.display(),
+                problem.line,
+                problem.column,
+                problem.what
+            )?;
         }
         Ok(())
     }
@@ -58,9 +65,17 @@ impl std::error::Error for UsersFileError {}
 /// # Errors
 /// All its problems.
 pub fn load(path: &Path) -> Result<Users, UsersFileError> {
-    let failed = |problems| UsersFileError { path: path.to_owned(), problems };
-    let text = fs::read_to_string(path)
-        .map_err(|error| failed(vec![Problem { line: 0, column: 0, what: format!("cannot be read: {error}") }]))?;
+    let failed = |problems| UsersFileError {
+        path: path.to_owned(),
+        problems,
+    };
+    let text = fs::read_to_string(path).map_err(|error| {
+        failed(vec![Problem {
+            line: 0,
+            column: 0,
+            what: format!("cannot be read: {error}"),
+        }])
+    })?;
     let mut users = parse(&text).map_err(failed)?;
     let beside = path.parent().unwrap_or(Path::new(""));
     users.outbox = users.outbox.map(|outbox| beside.join(outbox));
@@ -72,34 +87,62 @@ pub fn load(path: &Path) -> Result<Users, UsersFileError> {
 /// # Errors
 /// All its problems, in the order of the file.
 pub fn parse(text: &str) -> Result<Users, Vec<Problem>> {
-    let file: UsersFile = toml::from_str(text)
-        .map_err(|error| vec![Problem::at(text, &error.span().unwrap_or_default(), &without_value(error.message()))])?;
+    let file: UsersFile = toml::from_str(text).map_err(|error| {
+        vec![Problem::at(
+            text,
+            &error.span().unwrap_or_default(),
+            &without_value(error.message()),
+        )]
+    })?;
     let mut faults = Faults::default();
     let mut users = Users::new(file.policy(&mut faults));
     users.password_rules = file.password.unwrap_or_default().checked(&mut faults);
     if let Some(outbox) = file.outbox {
         if !printable(outbox.get_ref()) {
-            faults.note(&outbox.span(), "no directory; relative ones are beside this file");
+            faults.note(
+                &outbox.span(),
+                "no directory; relative ones are beside this file",
+            );
         }
         users.outbox = Some(outbox.into_inner().into());
     }
-    let messages = if users.outbox.is_some() { Messages::Delivered } else { Messages::Nowhere };
+    let messages = if users.outbox.is_some() {
+        Messages::Delivered
+    } else {
+        Messages::Nowhere
+    };
     for entry in file.users {
         let span = entry.email.span();
-        let Some(user) = entry.checked(messages, &mut faults) else { continue };
+        let Some(user) = entry.checked(messages, &mut faults) else {
+            continue;
+        };
         if let Err(taken) = users.add(user) {
             faults.note(&span, format!("{taken} belongs to another user already"));
         }
     }
-    if faults.0.is_empty() { Ok(users) } else { Err(faults.placed(text)) }
+    if faults.0.is_empty() {
+        Ok(users)
+    } else {
+        Err(faults.placed(text))
+    }
 }
 
 impl Problem {
     fn at(text: &str, span: &Range<usize>, what: &str) -> Self {
         let before = text.get(..span.start).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        Self { line, column, what: what.to_owned() }
+        let column = before
+            .rsplit('\n')
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .count()
+            + 1;
+        Self {
+            line,
+            column,
+            what: what.to_owned(),
+        }
     }
 }
 
@@ -113,7 +156,10 @@ impl Faults {
 
     fn placed(mut self, text: &str) -> Vec<Problem> {
         self.0.sort_by_key(|(span, _)| span.start);
-        self.0.iter().map(|(span, what)| Problem::at(text, span, what)).collect()
+        self.0
+            .iter()
+            .map(|(span, what)| Problem::at(text, span, what))
+            .collect()
     }
 }
 
@@ -154,22 +200,35 @@ impl UsersFile {
     fn policy(&self, faults: &mut Faults) -> TokenPolicy {
         let usual = TokenPolicy::default();
         let minute = Duration::from_secs(60);
-        let mut span_of = |written: &Option<Spanned<String>>, least: Duration, otherwise: Duration| {
-            let Some(written) = written else { return otherwise };
-            match duration(written.get_ref()) {
-                Some(span) if span >= least => return span,
-                Some(_) => faults.note(&written.span(), format!("too short, at least {}s", least.as_secs())),
-                None => faults.note(&written.span(), "no duration like \"30s\", \"5m\", \"12h\" or \"30d\""),
-            }
-            otherwise
-        };
+        let mut span_of =
+            |written: &Option<Spanned<String>>, least: Duration, otherwise: Duration| {
+                let Some(written) = written else {
+                    return otherwise;
+                };
+                match duration(written.get_ref()) {
+                    Some(span) if span >= least => return span,
+                    Some(_) => faults.note(
+                        &written.span(),
+                        format!("too short, at least {}s", least.as_secs()),
+                    ),
+                    None => faults.note(
+                        &written.span(),
+                        "no duration like \"30s\", \"5m\", \"12h\" or \"30d\"",
+                    ),
+                }
+                otherwise
+            };
         TokenPolicy {
             access_token_lifetime: span_of(
                 &self.access_token_lifetime,
                 Duration::from_secs(1),
                 usual.access_token_lifetime,
             ),
-            refresh_token_lifetime: span_of(&self.refresh_token_lifetime, minute, usual.refresh_token_lifetime),
+            refresh_token_lifetime: span_of(
+                &self.refresh_token_lifetime,
+                minute,
+                usual.refresh_token_lifetime,
+            ),
             grace: span_of(&self.grace, Duration::ZERO, usual.grace),
             algorithm: self.algorithm.unwrap_or_default(),
         }
@@ -184,19 +243,32 @@ impl UserEntry {
         if !is_email(email) {
             faults.note(&self.email.span(), "no e-mail address");
         }
-        if let Some(username) = self.username.as_ref().filter(|name| !printable(name.get_ref())) {
-            faults.note(&username.span(), "a username is printable and not empty, without blanks around it");
+        if let Some(username) = self
+            .username
+            .as_ref()
+            .filter(|name| !printable(name.get_ref()))
+        {
+            faults.note(
+                &username.span(),
+                "a username is printable and not empty, without blanks around it",
+            );
         }
         let id = match &self.id {
             None => ids::uuid_of_email(email),
             Some(written) => ids::uuid(written.get_ref()).unwrap_or_else(|| {
-                faults.note(&written.span(), "no UUID; leave it out and it is derived from the e-mail address");
+                faults.note(
+                    &written.span(),
+                    "no UUID; leave it out and it is derived from the e-mail address",
+                );
                 String::new()
             }),
         };
         if let Err(why) = cost_of(self.password.get_ref()) {
             let hint = "take one from `vestibule hash-password`";
-            faults.note(&self.password.span(), format!("no password hash: {why}; {hint}"));
+            faults.note(
+                &self.password.span(),
+                format!("no password hash: {why}; {hint}"),
+            );
         }
         let two_factor = self.two_factor.and_then(|entry| {
             let span = entry.span();
@@ -223,7 +295,8 @@ impl UserEntry {
     }
 }
 
-/// A value of the wrong type may be a secret in the wrong place: what was expected is told, not what stands there.
+/// A value of the wrong type may be a secret in the wrong place: what was expected is told, not
+/// what stands there.
 fn without_value(message: &str) -> String {
     match message.split_once(", expected ") {
         Some((found, expected)) if found.starts_with("invalid ") => {
@@ -234,7 +307,9 @@ fn without_value(message: &str) -> String {
 }
 
 fn is_email(text: &str) -> bool {
-    text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty()) && printable(text)
+    text.split_once('@')
+        .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
+        && printable(text)
 }
 
 /// Claims end up in headers of upstreams: no control characters, no blanks that some would trim.
@@ -269,11 +344,27 @@ mod tests {
         let users = parse(include_str!("../../config/users.toml")).unwrap();
         let ada = users.by_login("ada").unwrap();
         assert_eq!(ada.email, "ada@example.com");
-        assert_eq!(ada.roles_in("3c219e58-ed0e-4b18-ad48-f4f92793ae32"), ["staff", "admin"]);
-        assert_eq!(ada.roles_in("85a03867-dccf-4882-adde-1a79aeec50df"), ["staff"]);
+        assert_eq!(
+            ada.roles_in("3c219e58-ed0e-4b18-ad48-f4f92793ae32"),
+            ["staff", "admin"]
+        );
+        assert_eq!(
+            ada.roles_in("85a03867-dccf-4882-adde-1a79aeec50df"),
+            ["staff"]
+        );
         let two_factor = ada.two_factor.as_ref().unwrap();
-        let methods: Vec<_> = two_factor.methods().map(|method| (method.id, method.address)).collect();
-        assert_eq!(methods, [("TOTP", ""), ("EMAIL", "ada@example.com"), ("SMS", "+1 555 555 5512")]);
+        let methods: Vec<_> = two_factor
+            .methods()
+            .map(|method| (method.id, method.address))
+            .collect();
+        assert_eq!(
+            methods,
+            [
+                ("TOTP", ""),
+                ("EMAIL", "ada@example.com"),
+                ("SMS", "+1 555 555 5512")
+            ]
+        );
         assert_eq!(
             (users.password_rules, users.outbox.as_deref()),
             (PasswordRules::default(), Some(Path::new("outbox")))
@@ -290,12 +381,28 @@ mod tests {
              [[users]]\nemail = \"c@example.com\"\npassword = \"{HASH}\"\n\
              [[users]]\nemail = \"C@example.com\"\nid = \"3c219e58-ed0e-4b18-ad48-f4f92793ae32\"\npassword = \"{HASH}\"\n"
         );
-        let places: Vec<(usize, usize, String)> =
-            parse(&text).unwrap_err().into_iter().map(|problem| (problem.line, problem.column, problem.what)).collect();
-        let at: Vec<(usize, usize)> = places.iter().map(|(line, column, _)| (*line, *column)).collect();
-        assert_eq!(at, [(1, 9), (3, 6), (4, 9), (5, 12), (9, 25), (14, 9)], "{places:?}");
-        assert!(places.iter().all(|(_, _, what)| !what.contains("secret\"")), "{places:?}");
-        assert!(places[5].2.starts_with("c@example.com belongs"), "{places:?}");
+        let places: Vec<(usize, usize, String)> = parse(&text)
+            .unwrap_err()
+            .into_iter()
+            .map(|problem| (problem.line, problem.column, problem.what))
+            .collect();
+        let at: Vec<(usize, usize)> = places
+            .iter()
+            .map(|(line, column, _)| (*line, *column))
+            .collect();
+        assert_eq!(
+            at,
+            [(1, 9), (3, 6), (4, 9), (5, 12), (9, 25), (14, 9)],
+            "{places:?}"
+        );
+        assert!(
+            places.iter().all(|(_, _, what)| !what.contains("secret\"")),
+            "{places:?}"
+        );
+        assert!(
+            places[5].2.starts_with("c@example.com belongs"),
+            "{places:?}"
+        );
     }
 
     #[test]
@@ -303,29 +410,74 @@ mod tests {
         let user = format!("[[users]]\nemail = \"a@example.com\"\npassword = \"{HASH}\"\n");
         for (two_factor, problem) in [
             ("{ }", "no way to get a code"),
-            ("{ recovery_codes = [\"0123456789\"] }", "no way to get a code"),
-            ("{ email = \"a@example.com\" }", "codes cannot be sent: there is no outbox"),
-            ("{ sms = \"+1 555 5512\" }", "codes cannot be sent: there is no outbox"),
+            (
+                "{ recovery_codes = [\"0123456789\"] }",
+                "no way to get a code",
+            ),
+            (
+                "{ email = \"a@example.com\" }",
+                "codes cannot be sent: there is no outbox",
+            ),
+            (
+                "{ sms = \"+1 555 5512\" }",
+                "codes cannot be sent: there is no outbox",
+            ),
             ("{ totp = \"AAAA\" }", "no base32 secret"),
         ] {
             let problems = parse(&format!("{user}two_factor = {two_factor}\n")).unwrap_err();
-            assert_eq!((problems.len(), problems[0].line), (1, 4), "{two_factor}: {problems:?}");
-            assert!(problems[0].what.starts_with(problem), "{two_factor}: {problems:?}");
+            assert_eq!(
+                (problems.len(), problems[0].line),
+                (1, 4),
+                "{two_factor}: {problems:?}"
+            );
+            assert!(
+                problems[0].what.starts_with(problem),
+                "{two_factor}: {problems:?}"
+            );
         }
-        for two_factor in ["{ email = \"nobody\" }", "{ sms = \"110\" }", "{ sms = \"+1 555 \\n5512\" }"] {
+        for two_factor in [
+            "{ email = \"nobody\" }",
+            "{ sms = \"110\" }",
+            "{ sms = \"+1 555 \\n5512\" }",
+        ] {
             let text = format!("outbox = \"out\"\n{user}two_factor = {two_factor}\n");
             assert_eq!(parse(&text).unwrap_err().len(), 1, "{two_factor}");
         }
-        let users = parse(&format!("outbox = \"out\"\n{user}two_factor = {{ sms = \"+1 555 5512\" }}\n")).unwrap();
-        assert_eq!(users.by_login("a@example.com").unwrap().two_factor.as_ref().unwrap().methods().count(), 1);
+        let users = parse(&format!(
+            "outbox = \"out\"\n{user}two_factor = {{ sms = \"+1 555 5512\" }}\n"
+        ))
+        .unwrap();
+        assert_eq!(
+            users
+                .by_login("a@example.com")
+                .unwrap()
+                .two_factor
+                .as_ref()
+                .unwrap()
+                .methods()
+                .count(),
+            1
+        );
     }
 
     #[test]
     fn the_rules_for_passwords_are_read() {
-        let rules = parse("[password]\nmin_length = 12\nrequire_number = true\n").unwrap().password_rules;
-        assert_eq!(rules, PasswordRules { min_length: 12, require_number: true, ..PasswordRules::default() });
-        for text in ["[password]\nmin_length = 3\n", "[password]\nmin_length = 300\n", "[password]\nmin_length = -1\n"]
-        {
+        let rules = parse("[password]\nmin_length = 12\nrequire_number = true\n")
+            .unwrap()
+            .password_rules;
+        assert_eq!(
+            rules,
+            PasswordRules {
+                min_length: 12,
+                require_number: true,
+                ..PasswordRules::default()
+            }
+        );
+        for text in [
+            "[password]\nmin_length = 3\n",
+            "[password]\nmin_length = 300\n",
+            "[password]\nmin_length = -1\n",
+        ] {
             assert_eq!(parse(text).unwrap_err()[0].line, 2, "{text}");
         }
     }
@@ -335,12 +487,18 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("users.toml");
         fs::write(&file, "outbox = \"out\"\n").unwrap();
-        assert_eq!(load(&file).unwrap().outbox, Some(directory.path().join("out")));
+        assert_eq!(
+            load(&file).unwrap().outbox,
+            Some(directory.path().join("out"))
+        );
     }
 
     #[test]
     fn unknown_keys_are_errors() {
-        for text in ["colour = 1\n", "[[users]]\nemail = \"a@b\"\npassword = \"x\"\nadmin = true\n"] {
+        for text in [
+            "colour = 1\n",
+            "[[users]]\nemail = \"a@b\"\npassword = \"x\"\nadmin = true\n",
+        ] {
             let problems = parse(text).unwrap_err();
             assert!(problems[0].what.contains("unknown field"), "{problems:?}");
         }
@@ -349,16 +507,32 @@ mod tests {
 
     #[test]
     fn a_secret_in_the_wrong_place_is_not_told() {
-        let text = format!("[[users]]\nemail = \"a@b\"\npassword = \"{HASH}\"\ntwo_factor = \"GEZDGNBV\"\n");
+        let text = format!(
+            "[[users]]\nemail = \"a@b\"\npassword = \"{HASH}\"\ntwo_factor = \"GEZDGNBV\"\n"
+        );
         let problems = parse(&text).unwrap_err();
-        assert_eq!((problems[0].line, problems[0].column), (4, 14), "{problems:?}");
-        assert!(problems[0].what.starts_with("not of the right kind, expected"), "{problems:?}");
+        assert_eq!(
+            (problems[0].line, problems[0].column),
+            (4, 14),
+            "{problems:?}"
+        );
+        assert!(
+            problems[0]
+                .what
+                .starts_with("not of the right kind, expected"),
+            "{problems:?}"
+        );
         assert!(!problems[0].what.contains("GEZDGNBV"), "{problems:?}");
     }
 
     #[test]
     fn a_missing_file_is_a_problem_of_that_file() {
         let error = load(Path::new("/nonexistent/users.toml")).unwrap_err();
-        assert!(error.to_string().starts_with("/nonexistent/users.toml:0:0: cannot be read"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("/nonexistent/users.toml:0:0: cannot be read"),
+            "{error}"
+        );
     }
 }

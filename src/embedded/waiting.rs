@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::ids;
 use crate::model::moment::Moment;
 
-/// A guess at every id is a guess at 256 bits; this bounds the memory of the many who never come back.
+/// A guess at every id is a guess at 256 bits; this bounds the memory of the many who never come
+/// back.
 const MOST: usize = 10_000;
 
 /// Values under ids nobody can guess, each for a limited time.
@@ -22,7 +23,10 @@ impl<T: Clone> Waiting<T> {
     /// Nobody waits yet; each may for `lifetime`.
     #[must_use]
     pub fn new(lifetime: Duration) -> Self {
-        Self { entries: Mutex::new(HashMap::new()), lifetime }
+        Self {
+            entries: Mutex::new(HashMap::new()),
+            lifetime,
+        }
     }
 
     /// Keeps `value`; its id.
@@ -31,7 +35,10 @@ impl<T: Clone> Waiting<T> {
         let mut entries = self.locked();
         entries.retain(|_, (until, _)| *until > now);
         if entries.len() >= MOST {
-            let oldest = entries.iter().min_by_key(|(_, (until, _))| *until).map(|(id, _)| id.clone());
+            let oldest = entries
+                .iter()
+                .min_by_key(|(_, (until, _))| *until)
+                .map(|(id, _)| id.clone());
             if let Some(oldest) = oldest {
                 entries.remove(&oldest);
             }

@@ -49,7 +49,8 @@ pub enum Answer {
     },
 }
 
-/// The answer to a browser that asks before another origin's page may send something (Fetch, section 3.3).
+/// The answer to a browser that asks before another origin's page may send something (Fetch,
+/// section 3.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preflight {
     /// The methods.
@@ -197,7 +198,8 @@ pub struct ProviderAsks {
     pub reason: Reason,
 }
 
-/// What happens to what the visitor carries: cookies, or the headers of a client that is no browser.
+/// What happens to what the visitor carries: cookies, or the headers of a client that is no
+/// browser.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CookieChange {
     /// New tokens replace the old.

@@ -88,8 +88,8 @@ impl From<&Identity> for User {
 }
 
 impl HandedTokens {
-    /// `issued` as they stand in a body; `kept` is the refresh token that the client goes on with where it was given no
-    /// new one.
+    /// `issued` as they stand in a body; `kept` is the refresh token that the client goes on with
+    /// where it was given no new one.
     #[must_use]
     pub fn new(issued: &IssuedTokens, expires: Moment, kept: Option<&str>) -> Self {
         Self {
@@ -122,25 +122,56 @@ mod tests {
         let user = json!({
             "id": "u1", "email": "ann@example.com", "emailVerified": true, "username": null, "roles": ["admin"],
         });
-        let current = ApiAnswer::Current(CurrentUser { user: ann(), expires_instant: 7 });
-        assert_eq!(serde_json::to_value(current).unwrap(), json!({ "user": user, "expiresInstant": 7 }));
-        let signed_in = SignedInUser { user: ann(), tokens: None };
-        assert_eq!(serde_json::to_value(ApiAnswer::SignedIn(signed_in)).unwrap(), json!({ "user": user }));
+        let current = ApiAnswer::Current(CurrentUser {
+            user: ann(),
+            expires_instant: 7,
+        });
+        assert_eq!(
+            serde_json::to_value(current).unwrap(),
+            json!({ "user": user, "expiresInstant": 7 })
+        );
+        let signed_in = SignedInUser {
+            user: ann(),
+            tokens: None,
+        };
+        assert_eq!(
+            serde_json::to_value(ApiAnswer::SignedIn(signed_in)).unwrap(),
+            json!({ "user": user })
+        );
         let kind = CredentialKind::Bearer;
-        let issued = IssuedTokens { kind, proof: "A".into(), refresh: Some("R".into()), remember: true };
+        let issued = IssuedTokens {
+            kind,
+            proof: "A".into(),
+            refresh: Some("R".into()),
+            remember: true,
+        };
         let tokens = HandedTokens::new(&issued, Moment::from_secs(2), None);
         let fields = json!({ "token": "A", "refreshToken": "R", "tokenExpirationInstant": 2000 });
-        assert_eq!(serde_json::to_value(ApiAnswer::Tokens(tokens.clone())).unwrap(), fields);
-        let signed_in = SignedInUser { user: ann(), tokens: Some(tokens) };
+        assert_eq!(
+            serde_json::to_value(ApiAnswer::Tokens(tokens.clone())).unwrap(),
+            fields
+        );
+        let signed_in = SignedInUser {
+            user: ann(),
+            tokens: Some(tokens),
+        };
         let mut all = fields;
         all["user"] = user;
-        assert_eq!(serde_json::to_value(ApiAnswer::SignedIn(signed_in)).unwrap(), all);
+        assert_eq!(
+            serde_json::to_value(ApiAnswer::SignedIn(signed_in)).unwrap(),
+            all
+        );
     }
 
     #[test]
     fn a_refresh_token_that_did_not_change_is_told_again() {
         let kind = CredentialKind::Bearer;
-        let issued = IssuedTokens { kind, proof: "leaky".into(), refresh: None, remember: true };
+        let issued = IssuedTokens {
+            kind,
+            proof: "leaky".into(),
+            refresh: None,
+            remember: true,
+        };
         let tokens = HandedTokens::new(&issued, Moment::from_secs(2), Some("leaky R"));
         assert_eq!(tokens.refresh_token.as_deref(), Some("leaky R"));
         assert!(!format!("{tokens:?}").contains("leaky"));

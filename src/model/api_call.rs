@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use super::secret::Secret;
 use super::strict_json;
 
-/// A posted JSON object; a body that is absent is an object without members. `Debug` keeps it to itself: it may hold a
-/// password.
+/// A posted JSON object; a body that is absent is an object without members. `Debug` keeps it to
+/// itself: it may hold a password.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct CallBody(Map<String, Value>);
 
@@ -46,7 +46,8 @@ pub struct CodeCall {
     pub challenge: Secret,
     /// As typed.
     pub code: Secret,
-    /// Whether this device shall not be asked for a code again for a while; no where nothing was said.
+    /// Whether this device shall not be asked for a code again for a while; no where nothing was
+    /// said.
     pub trust: bool,
 }
 
@@ -72,7 +73,11 @@ impl CallBody {
     /// Reads a body; `None` for anything but one JSON object in which no member occurs twice.
     #[must_use]
     pub fn read(body: &[u8]) -> Option<Self> {
-        if body.is_empty() { Some(Self::default()) } else { strict_json::object(body).map(Self) }
+        if body.is_empty() {
+            Some(Self::default())
+        } else {
+            strict_json::object(body).map(Self)
+        }
     }
 
     /// As a sign-in. `None` where a member is missing, unknown or of another type.
@@ -91,7 +96,8 @@ impl CallBody {
         })
     }
 
-    /// As a call that may bring a refresh token. `None` where a member is unknown or of another type.
+    /// As a call that may bring a refresh token. `None` where a member is unknown or of another
+    /// type.
     #[must_use]
     pub fn token(&self) -> Option<TokenCall> {
         self.has_only(&["refreshToken"])?;
@@ -117,14 +123,20 @@ impl CallBody {
     #[must_use]
     pub fn send(&self) -> Option<SendCall> {
         self.has_only(&["challenge", "choice"])?;
-        Some(SendCall { challenge: self.secret("challenge")?, choice: self.secret("choice")? })
+        Some(SendCall {
+            challenge: self.secret("challenge")?,
+            choice: self.secret("choice")?,
+        })
     }
 
     /// As a new password. `None` as for a code.
     #[must_use]
     pub fn new_password(&self) -> Option<PasswordCall> {
         self.has_only(&["challenge", "password"])?;
-        Some(PasswordCall { challenge: self.secret("challenge")?, password: self.secret("password")? })
+        Some(PasswordCall {
+            challenge: self.secret("challenge")?,
+            password: self.secret("password")?,
+        })
     }
 
     fn secret(&self, name: &str) -> Option<Secret> {
@@ -132,7 +144,10 @@ impl CallBody {
     }
 
     fn has_only(&self, known: &[&str]) -> Option<()> {
-        self.0.keys().all(|name| known.contains(&name.as_str())).then_some(())
+        self.0
+            .keys()
+            .all(|name| known.contains(&name.as_str()))
+            .then_some(())
     }
 }
 
@@ -152,18 +167,32 @@ mod tests {
 
     #[test]
     fn a_sign_in_is_read_byte_for_byte() {
-        let call =
-            login(r#"{"loginId":" Ann ","password":" p\u00e9\u0000 ","remember":false,"tokens":"body"}"#).unwrap();
-        assert_eq!((call.login_id.as_str(), call.password.expose()), (" Ann ", " pé\u{0} "));
+        let call = login(
+            r#"{"loginId":" Ann ","password":" p\u00e9\u0000 ","remember":false,"tokens":"body"}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            (call.login_id.as_str(), call.password.expose()),
+            (" Ann ", " pé\u{0} ")
+        );
         assert_eq!((call.remember, call.tokens), (false, TokensIn::Body));
         let call = login(r#"{"password":"p","loginId":"a"}"#).unwrap();
         assert_eq!((call.remember, call.tokens), (true, TokensIn::Cookie));
-        assert_eq!(login(r#"{"loginId":"a","password":"p","tokens":"cookie"}"#).unwrap().tokens, TokensIn::Cookie);
+        assert_eq!(
+            login(r#"{"loginId":"a","password":"p","tokens":"cookie"}"#)
+                .unwrap()
+                .tokens,
+            TokensIn::Cookie
+        );
     }
 
     #[test]
     fn what_is_not_exactly_that_is_not_read() {
-        let deep = format!(r#"{{"loginId":"a","password":"p","x":{}{}}}"#, "[".repeat(4000), "]".repeat(4000));
+        let deep = format!(
+            r#"{{"loginId":"a","password":"p","x":{}{}}}"#,
+            "[".repeat(4000),
+            "]".repeat(4000)
+        );
         for text in [
             "",
             "{}",
@@ -192,17 +221,38 @@ mod tests {
         ] {
             assert_eq!(login(text), None, "{text}");
         }
-        assert_eq!(CallBody::read(b"{\"loginId\":\"\xff\",\"password\":\"p\"}"), None);
+        assert_eq!(
+            CallBody::read(b"{\"loginId\":\"\xff\",\"password\":\"p\"}"),
+            None
+        );
     }
 
     #[test]
     fn a_refresh_token_may_be_absent_but_not_something_else() {
         let token = |text: &str| CallBody::read(text.as_bytes())?.token();
         for nothing in ["", "{}"] {
-            assert_eq!(token(nothing), Some(TokenCall { refresh_token: None }), "{nothing:?}");
+            assert_eq!(
+                token(nothing),
+                Some(TokenCall {
+                    refresh_token: None
+                }),
+                "{nothing:?}"
+            );
         }
-        assert_eq!(token(r#"{"refreshToken":"R"}"#).unwrap().refresh_token.unwrap().expose(), "R");
-        for bad in [r#"{"refreshToken":null}"#, r#"{"refreshToken":1}"#, r#"{"refresh_token":"R"}"#, " "] {
+        assert_eq!(
+            token(r#"{"refreshToken":"R"}"#)
+                .unwrap()
+                .refresh_token
+                .unwrap()
+                .expose(),
+            "R"
+        );
+        for bad in [
+            r#"{"refreshToken":null}"#,
+            r#"{"refreshToken":1}"#,
+            r#"{"refresh_token":"R"}"#,
+            " ",
+        ] {
             assert_eq!(token(bad), None, "{bad}");
         }
     }
@@ -210,13 +260,28 @@ mod tests {
     #[test]
     fn the_steps_after_a_password_are_read_as_strictly() {
         let read = |text: &str| CallBody::read(text.as_bytes()).unwrap();
-        let call = read(r#"{"challenge":"C","code":" 12 34","trust":true}"#).code().unwrap();
-        assert_eq!((call.challenge.expose(), call.code.expose(), call.trust), ("C", " 12 34", true));
-        assert!(!read(r#"{"code":"1","challenge":"C"}"#).code().unwrap().trust);
+        let call = read(r#"{"challenge":"C","code":" 12 34","trust":true}"#)
+            .code()
+            .unwrap();
+        assert_eq!(
+            (call.challenge.expose(), call.code.expose(), call.trust),
+            ("C", " 12 34", true)
+        );
+        assert!(
+            !read(r#"{"code":"1","challenge":"C"}"#)
+                .code()
+                .unwrap()
+                .trust
+        );
         let call = read(r#"{"challenge":"C","choice":"D"}"#).send().unwrap();
         assert_eq!((call.challenge.expose(), call.choice.expose()), ("C", "D"));
-        let call = read(r#"{"challenge":"C","password":" p "}"#).new_password().unwrap();
-        assert_eq!((call.challenge.expose(), call.password.expose()), ("C", " p "));
+        let call = read(r#"{"challenge":"C","password":" p "}"#)
+            .new_password()
+            .unwrap();
+        assert_eq!(
+            (call.challenge.expose(), call.password.expose()),
+            ("C", " p ")
+        );
         for text in [
             "{}",
             r#"{"challenge":"C"}"#,
@@ -229,14 +294,20 @@ mod tests {
             r#"{"challenge":"C","password":"p","code":"1"}"#,
         ] {
             let body = read(text);
-            assert_eq!((body.code(), body.send(), body.new_password()), (None, None, None), "{text}");
+            assert_eq!(
+                (body.code(), body.send(), body.new_password()),
+                (None, None, None),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn nothing_of_a_body_is_printed() {
         let body = CallBody::read(br#"{"loginId":"a","password":"leaky"}"#).unwrap();
-        let token = CallBody::read(br#"{"refreshToken":"leaky"}"#).unwrap().token();
+        let token = CallBody::read(br#"{"refreshToken":"leaky"}"#)
+            .unwrap()
+            .token();
         let shown = format!("{body:?} {:?} {token:?}", body.login());
         assert!(!shown.contains("leaky"), "{shown}");
     }

@@ -1,7 +1,8 @@
 //! The steps that may follow a password: what a client carries from one to the next, sealed.
 //!
-//! A challenge is the provider's id with what the first step chose, bound to one site and one step, good for minutes and
-//! for one success. Whoever has it has proved a password; nobody but the gateway can read or make one.
+//! A challenge is the provider's id with what the first step chose, bound to one site and one step,
+//! good for minutes and for one success. Whoever has it has proved a password; nobody but the
+//! gateway can read or make one.
 
 use std::fmt;
 use std::sync::Arc;
@@ -179,8 +180,8 @@ struct Sealed {
 }
 
 impl Challenge {
-    /// What it is as a client carries it, for one site. `nonce` is random and used once. `None` only if the cipher itself
-    /// fails.
+    /// What it is as a client carries it, for one site. `nonce` is random and used once. `None`
+    /// only if the cipher itself fails.
     #[must_use]
     pub fn seal(&self, keys: &KeyRing, site: &str, nonce: [u8; NONCE_BYTES]) -> Option<Secret> {
         let (id, methods) = match &self.awaited {
@@ -188,7 +189,11 @@ impl Challenge {
             Awaited::NewPassword { id } => (id, [].as_slice()),
         };
         let method = |method: &OfferedMethod| {
-            (method.id.expose().to_owned(), method.kind.as_str().to_owned(), method.label.clone())
+            (
+                method.id.expose().to_owned(),
+                method.kind.as_str().to_owned(),
+                method.label.clone(),
+            )
         };
         let inside = Sealed {
             i: self.id.clone(),
@@ -206,21 +211,29 @@ impl Challenge {
         Some(Secret::new(URL_SAFE_NO_PAD.encode(sealed)))
     }
 
-    /// Opens what [`Challenge::seal`] made for the same site and step; everything else is `None`. Whether it is over by
-    /// now, or spent, is not looked at.
+    /// Opens what [`Challenge::seal`] made for the same site and step; everything else is `None`.
+    /// Whether it is over by now, or spent, is not looked at.
     #[must_use]
     pub fn open(keys: &KeyRing, site: &str, step: Step, text: &str) -> Option<Self> {
         let whole = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let inside: Sealed = serde_json::from_slice(&keys.open_bytes(&purpose(site, step), &whole)?).ok()?;
+        let inside: Sealed =
+            serde_json::from_slice(&keys.open_bytes(&purpose(site, step), &whole)?).ok()?;
         let id = Secret::new(inside.p);
         let awaited = match step {
             Step::NewPassword => Awaited::NewPassword { id },
             Step::TwoFactor => {
                 let method = |(id, kind, label): (String, String, Option<String>)| {
                     let kind = KINDS.into_iter().find(|known| known.as_str() == kind)?;
-                    Some(OfferedMethod { id: Secret::new(id), kind, label })
+                    Some(OfferedMethod {
+                        id: Secret::new(id),
+                        kind,
+                        label,
+                    })
                 };
-                Awaited::SecondFactor { id, methods: inside.m.into_iter().map(method).collect::<Option<_>>()? }
+                Awaited::SecondFactor {
+                    id,
+                    methods: inside.m.into_iter().map(method).collect::<Option<_>>()?,
+                }
             }
         };
         Some(Self {
@@ -230,7 +243,11 @@ impl Challenge {
             chosen: Chosen {
                 login_id: inside.l,
                 remember: inside.r,
-                tokens: if inside.b { TokensIn::Body } else { TokensIn::Cookie },
+                tokens: if inside.b {
+                    TokensIn::Body
+                } else {
+                    TokensIn::Cookie
+                },
                 return_to: inside.g.as_deref().and_then(ReturnPath::parse),
             },
             change_reason: inside.c,
@@ -246,8 +263,8 @@ impl Challenge {
         }
     }
 
-    /// The client's word for one of these ways, good with this challenge only. `nonce` and `None` as for
-    /// [`Challenge::seal`].
+    /// The client's word for one of these ways, good with this challenge only. `nonce` and `None`
+    /// as for [`Challenge::seal`].
     #[must_use]
     pub fn seal_choice(
         &self,
@@ -256,7 +273,11 @@ impl Challenge {
         method: &OfferedMethod,
         nonce: [u8; NONCE_BYTES],
     ) -> Option<Secret> {
-        let sealed = keys.seal_bytes(&self.choice_of(site), method.id.expose().as_bytes().to_vec(), nonce)?;
+        let sealed = keys.seal_bytes(
+            &self.choice_of(site),
+            method.id.expose().as_bytes().to_vec(),
+            nonce,
+        )?;
         Some(Secret::new(URL_SAFE_NO_PAD.encode(sealed)))
     }
 
@@ -264,7 +285,9 @@ impl Challenge {
     #[must_use]
     pub fn open_choice(&self, keys: &KeyRing, site: &str, text: &str) -> Option<usize> {
         let id = keys.open_bytes(&self.choice_of(site), &URL_SAFE_NO_PAD.decode(text).ok()?)?;
-        self.methods().iter().position(|method| method.id.expose().as_bytes() == id)
+        self.methods()
+            .iter()
+            .position(|method| method.id.expose().as_bytes() == id)
     }
 
     fn choice_of(&self, site: &str) -> String {
@@ -272,7 +295,11 @@ impl Challenge {
     }
 }
 
-const KINDS: [FactorKind; 3] = [FactorKind::Authenticator, FactorKind::Email, FactorKind::Sms];
+const KINDS: [FactorKind; 3] = [
+    FactorKind::Authenticator,
+    FactorKind::Email,
+    FactorKind::Sms,
+];
 
 fn purpose(site: &str, step: Step) -> String {
     format!("vestibule challenge\0{}\0{site}", step.as_str())
@@ -320,8 +347,14 @@ mod tests {
     }
 
     fn new_password() -> Challenge {
-        let awaited = Awaited::NewPassword { id: Secret::new("the-providers-id") };
-        Challenge { awaited, change_reason: Some("Expired".into()), ..two_factor("c1") }
+        let awaited = Awaited::NewPassword {
+            id: Secret::new("the-providers-id"),
+        };
+        Challenge {
+            awaited,
+            change_reason: Some("Expired".into()),
+            ..two_factor("c1")
+        }
     }
 
     #[test]
@@ -329,39 +362,66 @@ mod tests {
         for challenge in [two_factor("c1"), new_password()] {
             let sealed = challenge.seal(&ring(), "store", [9; 12]).unwrap();
             let step = challenge.awaited.step();
-            assert_eq!(Challenge::open(&ring(), "store", step, sealed.expose()), Some(challenge));
+            assert_eq!(
+                Challenge::open(&ring(), "store", step, sealed.expose()),
+                Some(challenge)
+            );
         }
     }
 
     #[test]
     fn it_opens_at_its_own_site_and_step_only() {
         let sealed = two_factor("c1").seal(&ring(), "store", [9; 12]).unwrap();
-        assert_eq!(Challenge::open(&ring(), "forum", Step::TwoFactor, sealed.expose()), None);
-        assert_eq!(Challenge::open(&ring(), "store", Step::NewPassword, sealed.expose()), None);
+        assert_eq!(
+            Challenge::open(&ring(), "forum", Step::TwoFactor, sealed.expose()),
+            None
+        );
+        assert_eq!(
+            Challenge::open(&ring(), "store", Step::NewPassword, sealed.expose()),
+            None
+        );
         let other = KeyRing::new(&[[2; 32]]).unwrap();
-        assert_eq!(Challenge::open(&other, "store", Step::TwoFactor, sealed.expose()), None);
+        assert_eq!(
+            Challenge::open(&other, "store", Step::TwoFactor, sealed.expose()),
+            None
+        );
         let sealed = sealed.expose();
         for at in 0..sealed.len() {
             let mut changed = sealed.as_bytes().to_vec();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
-            assert_eq!(Challenge::open(&ring(), "store", Step::TwoFactor, &changed), None, "byte {at}");
+            assert_eq!(
+                Challenge::open(&ring(), "store", Step::TwoFactor, &changed),
+                None,
+                "byte {at}"
+            );
         }
         for junk in ["", "AAAA", "not base64!", &"A".repeat(9000)] {
-            assert_eq!(Challenge::open(&ring(), "store", Step::TwoFactor, junk), None);
+            assert_eq!(
+                Challenge::open(&ring(), "store", Step::TwoFactor, junk),
+                None
+            );
         }
     }
 
     #[test]
     fn a_choice_is_good_with_its_own_challenge_only() {
         let (mine, other) = (two_factor("c1"), two_factor("c2"));
-        let Awaited::SecondFactor { methods, .. } = &mine.awaited else { panic!() };
+        let Awaited::SecondFactor { methods, .. } = &mine.awaited else {
+            panic!()
+        };
         for (at, method) in methods.iter().enumerate() {
             let choice = mine.seal_choice(&ring(), "store", method, [7; 12]).unwrap();
-            assert_eq!(mine.open_choice(&ring(), "store", choice.expose()), Some(at));
+            assert_eq!(
+                mine.open_choice(&ring(), "store", choice.expose()),
+                Some(at)
+            );
             assert_eq!(mine.open_choice(&ring(), "forum", choice.expose()), None);
             assert_eq!(other.open_choice(&ring(), "store", choice.expose()), None);
-            assert_eq!(new_password().open_choice(&ring(), "store", choice.expose()), None);
+            assert_eq!(
+                new_password().open_choice(&ring(), "store", choice.expose()),
+                None
+            );
         }
         assert_eq!(mine.open_choice(&ring(), "store", "m-2"), None);
     }
@@ -371,7 +431,11 @@ mod tests {
         let challenge = two_factor("c1");
         let sealed = challenge.seal(&ring(), "store", [9; 12]).unwrap();
         let clear = URL_SAFE_NO_PAD.decode(sealed.expose()).unwrap();
-        let holds = |what: &str| clear.windows(what.len()).any(|part| part == what.as_bytes());
+        let holds = |what: &str| {
+            clear
+                .windows(what.len())
+                .any(|part| part == what.as_bytes())
+        };
         assert!(!holds("the-providers-id") && !holds("Ann") && !holds("TOTP"));
         assert!(!format!("{challenge:?} {sealed:?}").contains("the-providers-id"));
     }

@@ -5,7 +5,8 @@ use std::fmt;
 /// The round that ends a circle, of those within ten seconds.
 pub const LAST_ROUND: u32 = 3;
 
-/// By what the rounds of one visitor are told from those of others. `Debug` keeps the values to itself.
+/// By what the rounds of one visitor are told from those of others. `Debug` keeps the values to
+/// itself.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum GoesRound<'a> {
     /// The form's cookie, which came back.
@@ -31,7 +32,8 @@ impl fmt::Debug for GoesRound<'_> {
 pub enum CircleCause {
     /// No credential came back, although a sign-in sets some.
     NoCookie,
-    /// The same, and the browser was at the site's address with `http`, where it takes none of the site's cookies.
+    /// The same, and the browser was at the site's address with `http`, where it takes none of the
+    /// site's cookies.
     Unencrypted,
     /// These cookies came more than once, so that none counts. Names only.
     Duplicates(Vec<String>),

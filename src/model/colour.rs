@@ -1,4 +1,5 @@
-//! Colours and how well one is read on another (WCAG 2.2, "relative luminance" and "contrast ratio").
+//! Colours and how well one is read on another (WCAG 2.2, "relative luminance" and "contrast
+//! ratio").
 
 /// A colour of the sRGB space, eight bits each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +44,17 @@ impl Colour {
     pub fn luminance(self) -> f64 {
         let linear = |part: u8| {
             let value = f64::from(part) / 255.0;
-            if value <= 0.040_45 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+            if value <= 0.040_45 {
+                value / 12.92
+            } else {
+                ((value + 0.055) / 1.055).powf(2.4)
+            }
         };
         0.2126 * linear(self.red) + 0.7152 * linear(self.green) + 0.0722 * linear(self.blue)
     }
 
-    /// How well one is read on the other, from 1 (not at all) to 21. Text wants [`TEXT`], what is no text [`SIGNS`].
+    /// How well one is read on the other, from 1 (not at all) to 21. Text wants [`TEXT`], what is
+    /// no text [`SIGNS`].
     #[must_use]
     pub fn contrast(self, other: Self) -> f64 {
         let (one, two) = (self.luminance(), other.luminance());
@@ -63,7 +69,11 @@ impl Colour {
             let sum = u16::from(a) * (100 - share) + u16::from(b) * share;
             u8::try_from((sum + 50) / 100).unwrap_or(u8::MAX)
         };
-        Self::new(mix(self.red, other.red), mix(self.green, other.green), mix(self.blue, other.blue))
+        Self::new(
+            mix(self.red, other.red),
+            mix(self.green, other.green),
+            mix(self.blue, other.blue),
+        )
     }
 }
 
@@ -91,7 +101,9 @@ mod tests {
     fn colours_are_read_and_written() {
         assert_eq!(colour("#0b6").to_string(), "#00bb66");
         assert_eq!(colour("#1F5f4F").to_string(), "#1f5f4f");
-        for wrong in ["", "#", "0b6", "#0b", "#0b66", "#0b666", "#0b66666", "#xyz", "red", "#é1", "# bb"] {
+        for wrong in [
+            "", "#", "0b6", "#0b", "#0b66", "#0b666", "#0b66666", "#xyz", "red", "#é1", "# bb",
+        ] {
             assert_eq!(Colour::parse(wrong), None, "{wrong}");
         }
     }
@@ -110,7 +122,13 @@ mod tests {
     #[test]
     fn mixing_goes_from_one_to_the_other() {
         let (one, two) = (colour("#204060"), Colour::WHITE);
-        assert_eq!((one.mixed(two, 0), one.mixed(two, 100), one.mixed(two, 200)), (one, two, two));
-        assert_eq!(Colour::BLACK.mixed(Colour::WHITE, 50).to_string(), "#808080");
+        assert_eq!(
+            (one.mixed(two, 0), one.mixed(two, 100), one.mixed(two, 200)),
+            (one, two, two)
+        );
+        assert_eq!(
+            Colour::BLACK.mixed(Colour::WHITE, 50).to_string(),
+            "#808080"
+        );
     }
 }

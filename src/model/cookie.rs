@@ -33,7 +33,13 @@ pub enum CookieKind {
 
 impl CookieKind {
     /// All five, in the order of [`CookieNames`].
-    pub const ALL: [Self; 5] = [Self::Access, Self::Refresh, Self::Session, Self::Form, Self::Device];
+    pub const ALL: [Self; 5] = [
+        Self::Access,
+        Self::Refresh,
+        Self::Session,
+        Self::Form,
+        Self::Device,
+    ];
 }
 
 /// The cookie names of one site and whether they are `Secure`.
@@ -68,13 +74,26 @@ impl CookieNames {
         let name = |what: &str| format!("{prefix}vestibule-{what}");
         let (access, refresh) = (name("access"), name("refresh"));
         let (session, form, device) = (name("session"), name("form"), name("device"));
-        Self { access, refresh, session, form, device, secure, hosted: false }
+        Self {
+            access,
+            refresh,
+            session,
+            form,
+            device,
+            secure,
+            hosted: false,
+        }
     }
 
     /// The names at a site with a hosted backend: two of them FusionAuth's.
     #[must_use]
     pub fn hosted(secure: bool) -> Self {
-        Self { access: "app.at".into(), refresh: "app.rt".into(), hosted: true, ..Self::defaults(secure) }
+        Self {
+            access: "app.at".into(),
+            refresh: "app.rt".into(),
+            hosted: true,
+            ..Self::defaults(secure)
+        }
     }
 
     /// The name of one of them.
@@ -89,20 +108,25 @@ impl CookieNames {
         }
     }
 
-    /// Whose cookie `name` is, and which piece of it; `None` for a cookie that is not the gateway's.
+    /// Whose cookie `name` is, and which piece of it; `None` for a cookie that is not the
+    /// gateway's.
     fn owner(&self, name: &[u8]) -> Option<(CookieKind, Option<usize>)> {
-        // Names are told apart by their length first: most are neither of the two that one of ours can have.
-        let of_length = |kind: &CookieKind| matches!(name.len().wrapping_sub(self.of(*kind).len()), 0 | 2);
-        CookieKind::ALL.into_iter().filter(of_length).find_map(|kind| {
-            match name.strip_prefix(self.of(kind).as_bytes())? {
+        // Names are told apart by their length first: most are neither of the two that one of ours
+        // can have.
+        let of_length =
+            |kind: &CookieKind| matches!(name.len().wrapping_sub(self.of(*kind).len()), 0 | 2);
+        CookieKind::ALL
+            .into_iter()
+            .filter(of_length)
+            .find_map(|kind| match name.strip_prefix(self.of(kind).as_bytes())? {
                 [] => Some((kind, None)),
                 [b'.', digit @ b'0'..=b'9'] => Some((kind, Some(usize::from(digit - b'0')))),
                 _ => None,
-            }
-        })
+            })
     }
 
-    /// Whether the gateway manages a cookie of this name: such a one is not sent upstream, nor taken from there.
+    /// Whether the gateway manages a cookie of this name: such a one is not sent upstream, nor
+    /// taken from there.
     #[must_use]
     pub fn manages(&self, name: &str) -> bool {
         is_managed(self, name.as_bytes())
@@ -110,7 +134,9 @@ impl CookieNames {
 
     /// The name, where it is one of those that stand beside the five and prove nothing.
     fn companion(&self, name: &[u8]) -> Option<&'static str> {
-        [EXPIRY, ID_TOKEN].into_iter().find(|companion| self.hosted && companion.as_bytes() == name)
+        [EXPIRY, ID_TOKEN]
+            .into_iter()
+            .find(|companion| self.hosted && companion.as_bytes() == name)
     }
 }
 
@@ -162,8 +188,9 @@ pub struct PresentedCookies<'a> {
     pub device: Presented<'a>,
     /// Names of all gateway cookies that arrived, for clearing stale pieces.
     pub names: Vec<&'a str>,
-    /// What the application is sent in place of the fields: the cookies that are not the gateway's joined into one,
-    /// byte for byte, UTF-8 or not; empty when nothing is left. `None` where the fields go on as they are.
+    /// What the application is sent in place of the fields: the cookies that are not the gateway's
+    /// joined into one, byte for byte, UTF-8 or not; empty when nothing is left. `None` where the
+    /// fields go on as they are.
     pub rest: Option<Vec<u8>>,
 }
 
@@ -193,18 +220,27 @@ impl<'a> Found<'a> {
             return Presented::Once(Cow::Borrowed(value));
         }
         self.pieces.sort_unstable_by_key(|(index, _)| *index);
-        let gapless = self.pieces.iter().enumerate().all(|(at, (index, _))| at == *index);
+        let gapless = self
+            .pieces
+            .iter()
+            .enumerate()
+            .all(|(at, (index, _))| at == *index);
         if self.pieces.is_empty() || !gapless {
             return Presented::Absent;
         }
-        Presented::Once(Cow::Owned(self.pieces.iter().map(|(_, value)| *value).collect()))
+        Presented::Once(Cow::Owned(
+            self.pieces.iter().map(|(_, value)| *value).collect(),
+        ))
     }
 }
 
 /// The name and value of one piece; what has no `=` has an empty name.
 fn split(piece: &[u8]) -> (&[u8], &[u8]) {
     let (name, value) = piece.split_at(memchr::memchr(b'=', piece).unwrap_or_default());
-    (name.trim_ascii(), value.strip_prefix(b"=").unwrap_or(value).trim_ascii())
+    (
+        name.trim_ascii(),
+        value.strip_prefix(b"=").unwrap_or(value).trim_ascii(),
+    )
 }
 
 /// What stands between the semicolons of one `Cookie` field, without what is empty.
@@ -219,10 +255,13 @@ fn pieces(field: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 impl<'a> PresentedCookies<'a> {
-    /// Reads the gateway's cookies out of all `Cookie` fields of a request, in their order. One that is no UTF-8 counts
-    /// as absent, and does not hide those beside it in its field.
+    /// Reads the gateway's cookies out of all `Cookie` fields of a request, in their order. One
+    /// that is no UTF-8 counts as absent, and does not hide those beside it in its field.
     #[must_use]
-    pub fn read<F: AsRef<[u8]> + ?Sized + 'a>(names: &'a CookieNames, fields: impl Iterator<Item = &'a F>) -> Self {
+    pub fn read<F: AsRef<[u8]> + ?Sized + 'a>(
+        names: &'a CookieNames,
+        fields: impl Iterator<Item = &'a F>,
+    ) -> Self {
         let mut found: [Found<'a>; 5] = Default::default();
         let (mut arrived, mut rest, mut of_ours, mut read) = (Vec::new(), Vec::new(), false, 0);
         for field in fields.map(AsRef::as_ref) {
@@ -231,11 +270,23 @@ impl<'a> PresentedCookies<'a> {
                 let (name, value) = split(piece);
                 if let Some((kind, part)) = names.owner(name) {
                     of_ours = true;
-                    let name = if part.is_none() { Ok(names.of(kind)) } else { std::str::from_utf8(name) };
-                    let (Ok(name), Ok(value)) = (name, std::str::from_utf8(value)) else { continue };
+                    let name = if part.is_none() {
+                        Ok(names.of(kind))
+                    } else {
+                        std::str::from_utf8(name)
+                    };
+                    let (Ok(name), Ok(value)) = (name, std::str::from_utf8(value)) else {
+                        continue;
+                    };
                     arrived.push(name);
                     if let Some(slot) = found.get_mut(kind as usize) {
-                        slot.add(part, value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value));
+                        slot.add(
+                            part,
+                            value
+                                .strip_prefix('"')
+                                .and_then(|v| v.strip_suffix('"'))
+                                .unwrap_or(value),
+                        );
                     }
                 } else if let Some(name) = names.companion(name) {
                     of_ours = true;
@@ -252,23 +303,36 @@ impl<'a> PresentedCookies<'a> {
         }
         let [access, refresh, session, form, device] = found.map(Found::assemble);
         let rest = (of_ours || read > 1).then_some(rest);
-        Self { access, refresh, session, form, device, names: arrived, rest }
+        Self {
+            access,
+            refresh,
+            session,
+            form,
+            device,
+            names: arrived,
+            rest,
+        }
     }
 
     /// Whether any credential arrived, usable or not.
     #[must_use]
     pub fn any_credential(&self) -> bool {
-        [&self.access, &self.refresh, &self.session].into_iter().any(|cookie| *cookie != Presented::Absent)
+        [&self.access, &self.refresh, &self.session]
+            .into_iter()
+            .any(|cookie| *cookie != Presented::Absent)
     }
 }
 
-/// Whether an upstream's `Set-Cookie` value would set one of the gateway's cookies, or one that comes back as such:
-/// of `=name=value` browsers keep a cookie without a name and send its bare value, `name=value` (RFC 6265bis,
-/// section 5.7).
+/// Whether an upstream's `Set-Cookie` value would set one of the gateway's cookies, or one that
+/// comes back as such: of `=name=value` browsers keep a cookie without a name and send its bare
+/// value, `name=value` (RFC 6265bis, section 5.7).
 #[must_use]
 pub fn sets_managed(names: &CookieNames, set_cookie: &[u8]) -> bool {
     let pair = set_cookie.split(|b| *b == b';').next().unwrap_or_default();
-    let signs = pair.iter().take_while(|b| **b == b'=' || b.is_ascii_whitespace()).count();
+    let signs = pair
+        .iter()
+        .take_while(|b| **b == b'=' || b.is_ascii_whitespace())
+        .count();
     let kept = pair.get(signs..).unwrap_or_default();
     is_managed(names, kept.split(|b| *b == b'=').next().unwrap_or_default())
 }
@@ -304,18 +368,25 @@ pub fn set(names: &CookieNames, kind: CookieKind, value: &str, lifetime: Lifetim
     if value.len() <= MAX_PIECE {
         return vec![line(names, name, value, age)];
     }
-    let pieces = value.as_bytes().chunks(MAX_PIECE).filter_map(|piece| std::str::from_utf8(piece).ok());
-    pieces.enumerate().map(|(at, piece)| line(names, &format!("{name}.{at}"), piece, age)).collect()
+    let pieces = value
+        .as_bytes()
+        .chunks(MAX_PIECE)
+        .filter_map(|piece| std::str::from_utf8(piece).ok());
+    pieces
+        .enumerate()
+        .map(|(at, piece)| line(names, &format!("{name}.{at}"), piece, age))
+        .collect()
 }
 
-/// The `Set-Cookie` value that makes a browser forget the cookie of this name: every attribute repeated, or some
-/// browsers keep it.
+/// The `Set-Cookie` value that makes a browser forget the cookie of this name: every attribute
+/// repeated, or some browsers keep it.
 #[must_use]
 pub fn clear(names: &CookieNames, name: &str) -> String {
     line(names, name, "", Some(Duration::ZERO))
 }
 
-/// The `Set-Cookie` value that tells scripts when the access token ends, in seconds since the Unix epoch.
+/// The `Set-Cookie` value that tells scripts when the access token ends, in seconds since the Unix
+/// epoch.
 #[must_use]
 pub fn expiry(names: &CookieNames, at: Moment, lifetime: Lifetime) -> String {
     line(names, EXPIRY, &at.secs().to_string(), lifetime.max_age())
@@ -323,7 +394,10 @@ pub fn expiry(names: &CookieNames, at: Moment, lifetime: Lifetime) -> String {
 
 fn line(names: &CookieNames, name: &str, value: &str, age: Option<Duration>) -> String {
     let hidden = name != EXPIRY;
-    let mut cookie = Cookie::build((name, value)).path("/").http_only(hidden).same_site(SameSite::Lax);
+    let mut cookie = Cookie::build((name, value))
+        .path("/")
+        .http_only(hidden)
+        .same_site(SameSite::Lax);
     if names.secure {
         cookie = cookie.secure(true);
     }
@@ -334,15 +408,27 @@ fn line(names: &CookieNames, name: &str, value: &str, age: Option<Duration>) -> 
     cookie.build().to_string()
 }
 
-/// The names under which `kind` was presented but that writing `value` does not overwrite: the stale pieces.
+/// The names under which `kind` was presented but that writing `value` does not overwrite: the
+/// stale pieces.
 #[must_use]
-pub fn stale<'a>(names: &CookieNames, kind: CookieKind, presented: &[&'a str], value: &str) -> Vec<&'a str> {
-    let pieces = if value.len() <= MAX_PIECE { 0 } else { value.len().div_ceil(MAX_PIECE).min(MAX_PIECES) };
+pub fn stale<'a>(
+    names: &CookieNames,
+    kind: CookieKind,
+    presented: &[&'a str],
+    value: &str,
+) -> Vec<&'a str> {
+    let pieces = if value.len() <= MAX_PIECE {
+        0
+    } else {
+        value.len().div_ceil(MAX_PIECE).min(MAX_PIECES)
+    };
     let mut stale: Vec<&str> = presented
         .iter()
         .copied()
         .filter(|name| match names.owner(name.as_bytes()) {
-            Some((owner, piece)) => owner == kind && piece.map_or(pieces > 0, |index| index >= pieces),
+            Some((owner, piece)) => {
+                owner == kind && piece.map_or(pieces > 0, |index| index >= pieces)
+            }
             None => false,
         })
         .collect();

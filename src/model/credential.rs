@@ -1,4 +1,5 @@
-//! How a client carries its proof, and how the refresh token is sealed on its way through the client.
+//! How a client carries its proof, and how the refresh token is sealed on its way through the
+//! client.
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -58,7 +59,11 @@ impl<'a> Carried<'a> {
     /// What a client that is no browser posts.
     #[must_use]
     pub fn posted(access: Option<&'a str>, refresh: &'a Secret) -> Self {
-        Self { kind: CredentialKind::Bearer, proof: access, refresh: Some(refresh.expose()) }
+        Self {
+            kind: CredentialKind::Bearer,
+            proof: access,
+            refresh: Some(refresh.expose()),
+        }
     }
 }
 
@@ -66,7 +71,11 @@ impl<'a> Renewable<'a> {
     /// What a client that is no browser posts.
     #[must_use]
     pub fn posted(refresh: &'a Secret) -> Self {
-        Self { kind: CredentialKind::Bearer, refresh: refresh.expose(), session: None }
+        Self {
+            kind: CredentialKind::Bearer,
+            refresh: refresh.expose(),
+            session: None,
+        }
     }
 }
 
@@ -110,11 +119,12 @@ struct Sealed {
     b: Option<String>,
 }
 
-/// Seals and opens what the client must carry but not read: AES-256-GCM-SIV, so that even a repeated nonce
-/// gives nothing away but equality.
+/// Seals and opens what the client must carry but not read: AES-256-GCM-SIV, so that even a
+/// repeated nonce gives nothing away but equality.
 ///
-/// A seal is `key id (4 bytes), nonce (12), ciphertext and tag`, for clients in base64url. The associated data is what it
-/// is for: a refresh token of the store does not open at the forum, nor one of a cookie as a bearer's.
+/// A seal is `key id (4 bytes), nonce (12), ciphertext and tag`, for clients in base64url. The
+/// associated data is what it is for: a refresh token of the store does not open at the forum, nor
+/// one of a cookie as a bearer's.
 pub struct KeyRing {
     keys: Vec<SealingKey>,
 }
@@ -138,7 +148,8 @@ impl KeyRing {
         (!keys.is_empty()).then_some(Self { keys })
     }
 
-    /// Seals `ticket` for one site. `nonce` is random and used once. `None` only if the cipher itself fails.
+    /// Seals `ticket` for one site. `nonce` is random and used once. `None` only if the cipher
+    /// itself fails.
     #[must_use]
     pub fn seal(
         &self,
@@ -163,7 +174,8 @@ impl KeyRing {
     #[must_use]
     pub fn open(&self, site: &str, kind: CredentialKind, text: &str) -> Option<RefreshTicket> {
         let whole = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let inside: Sealed = serde_json::from_slice(&self.open_bytes(&refresh_of(site, kind), &whole)?).ok()?;
+        let inside: Sealed =
+            serde_json::from_slice(&self.open_bytes(&refresh_of(site, kind), &whole)?).ok()?;
         Some(RefreshTicket {
             refresh: Secret::new(inside.r),
             sub: inside.s,
@@ -174,13 +186,21 @@ impl KeyRing {
         })
     }
 
-    /// Seals `body` for one `purpose`, which tells apart whatever must not be taken for each other. `nonce` is random and
-    /// used once. `None` only if the cipher itself fails.
+    /// Seals `body` for one `purpose`, which tells apart whatever must not be taken for each other.
+    /// `nonce` is random and used once. `None` only if the cipher itself fails.
     #[must_use]
-    pub fn seal_bytes(&self, purpose: &str, mut body: Vec<u8>, nonce: [u8; NONCE_BYTES]) -> Option<Vec<u8>> {
+    pub fn seal_bytes(
+        &self,
+        purpose: &str,
+        mut body: Vec<u8>,
+        nonce: [u8; NONCE_BYTES],
+    ) -> Option<Vec<u8>> {
         let sealing = self.keys.first()?;
         let bound_to = Aad::from(purpose.as_bytes());
-        sealing.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), bound_to, &mut body).ok()?;
+        sealing
+            .key
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), bound_to, &mut body)
+            .ok()?;
         let mut whole = Vec::with_capacity(KEY_ID + NONCE_BYTES + body.len());
         whole.extend_from_slice(&sealing.id);
         whole.extend_from_slice(&nonce);
@@ -194,13 +214,20 @@ impl KeyRing {
         let (id, rest) = sealed.split_first_chunk::<KEY_ID>()?;
         let (nonce, body) = rest.split_first_chunk::<NONCE_BYTES>()?;
         // Two keys may share an id by chance: each is tried.
-        self.keys.iter().filter(|key| key.id == *id).find_map(|key| {
-            let mut body = body.to_vec();
-            let nonce = Nonce::assume_unique_for_key(*nonce);
-            let length = key.key.open_in_place(nonce, Aad::from(purpose.as_bytes()), &mut body).ok()?.len();
-            body.truncate(length);
-            Some(body)
-        })
+        self.keys
+            .iter()
+            .filter(|key| key.id == *id)
+            .find_map(|key| {
+                let mut body = body.to_vec();
+                let nonce = Nonce::assume_unique_for_key(*nonce);
+                let length = key
+                    .key
+                    .open_in_place(nonce, Aad::from(purpose.as_bytes()), &mut body)
+                    .ok()?
+                    .len();
+                body.truncate(length);
+                Some(body)
+            })
     }
 }
 
@@ -213,7 +240,10 @@ impl std::fmt::Debug for KeyRing {
 impl SealingKey {
     fn new(bytes: &[u8; KEY_BYTES]) -> Option<Self> {
         let id = *digest(&SHA256, bytes).as_ref().first_chunk::<KEY_ID>()?;
-        Some(Self { id, key: LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, bytes).ok()?) })
+        Some(Self {
+            id,
+            key: LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, bytes).ok()?),
+        })
     }
 }
 
@@ -239,8 +269,13 @@ mod tests {
     #[test]
     fn a_seal_opens_at_its_own_site_only() {
         let ring = KeyRing::new(&[[1; 32]]).unwrap();
-        let sealed = ring.seal("store", CredentialKind::Jwt, &ticket(), [9; 12]).unwrap();
-        assert_eq!(ring.open("store", CredentialKind::Jwt, &sealed), Some(ticket()));
+        let sealed = ring
+            .seal("store", CredentialKind::Jwt, &ticket(), [9; 12])
+            .unwrap();
+        assert_eq!(
+            ring.open("store", CredentialKind::Jwt, &sealed),
+            Some(ticket())
+        );
         assert_eq!(ring.open("forum", CredentialKind::Jwt, &sealed), None);
         for other in [CredentialKind::Session, CredentialKind::Bearer] {
             assert_eq!(ring.open("store", other, &sealed), None, "{other:?}");
@@ -251,22 +286,36 @@ mod tests {
     fn the_first_key_seals_and_all_open() {
         let old = KeyRing::new(&[[1; 32]]).unwrap();
         let rotated = KeyRing::new(&[[2; 32], [1; 32]]).unwrap();
-        let sealed = old.seal("store", CredentialKind::Jwt, &ticket(), [9; 12]).unwrap();
-        assert!(rotated.open("store", CredentialKind::Jwt, &sealed).is_some());
-        let sealed = rotated.seal("store", CredentialKind::Jwt, &ticket(), [9; 12]).unwrap();
+        let sealed = old
+            .seal("store", CredentialKind::Jwt, &ticket(), [9; 12])
+            .unwrap();
+        assert!(
+            rotated
+                .open("store", CredentialKind::Jwt, &sealed)
+                .is_some()
+        );
+        let sealed = rotated
+            .seal("store", CredentialKind::Jwt, &ticket(), [9; 12])
+            .unwrap();
         assert_eq!(old.open("store", CredentialKind::Jwt, &sealed), None);
     }
 
     #[test]
     fn no_changed_byte_opens() {
         let ring = KeyRing::new(&[[1; 32]]).unwrap();
-        let sealed = ring.seal("store", CredentialKind::Jwt, &ticket(), [9; 12]).unwrap();
+        let sealed = ring
+            .seal("store", CredentialKind::Jwt, &ticket(), [9; 12])
+            .unwrap();
         for at in 0..sealed.len() {
             let mut changed = sealed.clone().into_bytes();
             let byte = changed.get_mut(at).unwrap();
             *byte = if *byte == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
-            assert_eq!(ring.open("store", CredentialKind::Jwt, &changed), None, "byte {at}");
+            assert_eq!(
+                ring.open("store", CredentialKind::Jwt, &changed),
+                None,
+                "byte {at}"
+            );
         }
         for junk in ["", "AAAA", "not base64!", &"A".repeat(5000)] {
             assert_eq!(ring.open("store", CredentialKind::Jwt, junk), None);

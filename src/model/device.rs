@@ -1,8 +1,8 @@
 //! What a browser is known by where accounts signed in before: the inside of the device cookie.
 //!
-//! It proves nobody. Who types the password of an account that signed in from this very browser before is more likely
-//! its owner than a stranger: their attempts are counted apart from the stranger's. Where the owner trusts the browser,
-//! the provider's word for it rests here too.
+//! It proves nobody. Who types the password of an account that signed in from this very browser
+//! before is more likely its owner than a stranger: their attempts are counted apart from the
+//! stranger's. Where the owner trusts the browser, the provider's word for it rests here too.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,11 +16,13 @@ use super::cookie::MAX_PIECE;
 use super::credential::{KeyRing, NONCE_BYTES};
 use super::secret::Secret;
 
-/// Accounts one device remembers. Beyond them the one that did not sign in for the longest time goes.
+/// Accounts one device remembers. Beyond them the one that did not sign in for the longest time
+/// goes.
 pub const MAX_ACCOUNTS: usize = 8;
 /// The longest trust id kept, in bytes. FusionAuth's have 43.
 pub const MAX_TRUST: usize = 200;
-/// How long a browser keeps the cookie after the last sign-in: as long as browsers keep any (RFC 6265bis, section 5.5).
+/// How long a browser keeps the cookie after the last sign-in: as long as browsers keep any (RFC
+/// 6265bis, section 5.5).
 pub const DEVICE_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// One device, told from all others.
@@ -37,7 +39,8 @@ pub struct KnownDevice {
     id: DeviceId,
     /// The one that signed in last first; at most [`MAX_ACCOUNTS`].
     accounts: Vec<Remembered>,
-    /// Whether anybody wished to be kept in mind here: then the cookie outlives the browser, from then on.
+    /// Whether anybody wished to be kept in mind here: then the cookie outlives the browser, from
+    /// then on.
     lasting: bool,
 }
 
@@ -73,7 +76,11 @@ impl KnownDevice {
     /// A browser from which nobody signed in yet.
     #[must_use]
     pub const fn new(id: DeviceId) -> Self {
-        Self { id, accounts: Vec::new(), lasting: false }
+        Self {
+            id,
+            accounts: Vec::new(),
+            lasting: false,
+        }
     }
 
     /// Which.
@@ -88,7 +95,8 @@ impl KnownDevice {
         self.accounts.first().map(|known| known.account)
     }
 
-    /// Whether an account signed in from here before. `marks` are its marks under every key there is.
+    /// Whether an account signed in from here before. `marks` are its marks under every key there
+    /// is.
     #[must_use]
     pub fn knows(&self, marks: &[AccountMark]) -> bool {
         self.find(marks).is_some()
@@ -100,36 +108,55 @@ impl KnownDevice {
         self.find(marks)?.trust.as_ref()
     }
 
-    /// An account signed in: it is the last to be forgotten. `marks` are its marks under every key there is; the first is
-    /// kept. `trust` replaces what was kept of the provider's, nothing leaves that as it is. One longer than
-    /// [`MAX_TRUST`] is not kept.
+    /// An account signed in: it is the last to be forgotten. `marks` are its marks under every key
+    /// there is; the first is kept. `trust` replaces what was kept of the provider's, nothing
+    /// leaves that as it is. One longer than [`MAX_TRUST`] is not kept.
     pub fn put(&mut self, marks: &[AccountMark], trust: Option<Secret>) {
-        let Some(account) = marks.first().copied() else { return };
-        let trust = trust.or_else(|| self.trust(marks).cloned()).filter(|trust| trust.expose().len() <= MAX_TRUST);
-        self.accounts.retain(|known| !marks.contains(&known.account));
+        let Some(account) = marks.first().copied() else {
+            return;
+        };
+        let trust = trust
+            .or_else(|| self.trust(marks).cloned())
+            .filter(|trust| trust.expose().len() <= MAX_TRUST);
+        self.accounts
+            .retain(|known| !marks.contains(&known.account));
         self.accounts.insert(0, Remembered { account, trust });
         self.accounts.truncate(MAX_ACCOUNTS);
     }
 
-    /// Somebody wishes to be kept in mind here ("keep me signed in", "do not ask again on this device").
+    /// Somebody wishes to be kept in mind here ("keep me signed in", "do not ask again on this
+    /// device").
     pub fn make_lasting(&mut self) {
         self.lasting = true;
     }
 
-    /// Forgets the provider's word for an account, for instance because the provider takes it no more.
+    /// Forgets the provider's word for an account, for instance because the provider takes it no
+    /// more.
     pub fn distrust(&mut self, marks: &[AccountMark]) {
-        for known in self.accounts.iter_mut().filter(|known| marks.contains(&known.account)) {
+        for known in self
+            .accounts
+            .iter_mut()
+            .filter(|known| marks.contains(&known.account))
+        {
             known.trust = None;
         }
     }
 
     fn find(&self, marks: &[AccountMark]) -> Option<&Remembered> {
-        self.accounts.iter().find(|known| marks.contains(&known.account))
+        self.accounts
+            .iter()
+            .find(|known| marks.contains(&known.account))
     }
 
-    /// Seals it for one site. `nonce` is random and used once. `None` only if the cipher itself fails.
+    /// Seals it for one site. `nonce` is random and used once. `None` only if the cipher itself
+    /// fails.
     #[must_use]
-    pub fn seal(&self, ring: &KeyRing, site: &str, nonce: [u8; NONCE_BYTES]) -> Option<SealedDevice> {
+    pub fn seal(
+        &self,
+        ring: &KeyRing,
+        site: &str,
+        nonce: [u8; NONCE_BYTES],
+    ) -> Option<SealedDevice> {
         let account = |known: &Remembered| SealedAccount {
             h: URL_SAFE_NO_PAD.encode(known.account.0),
             t: known.trust.as_ref().map(|trust| trust.expose().to_owned()),
@@ -140,7 +167,10 @@ impl KnownDevice {
             l: self.lasting,
         };
         let sealed = ring.seal_bytes(&purpose(site), serde_json::to_vec(&inside).ok()?, nonce)?;
-        Some(SealedDevice { text: URL_SAFE_NO_PAD.encode(sealed).into(), lasting: self.lasting })
+        Some(SealedDevice {
+            text: URL_SAFE_NO_PAD.encode(sealed).into(),
+            lasting: self.lasting,
+        })
     }
 
     /// Opens what [`KnownDevice::seal`] made for the same site; everything else is `None`.
@@ -150,10 +180,14 @@ impl KnownDevice {
             return None;
         }
         let whole = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let inside: Sealed = serde_json::from_slice(&ring.open_bytes(&purpose(site), &whole)?).ok()?;
+        let inside: Sealed =
+            serde_json::from_slice(&ring.open_bytes(&purpose(site), &whole)?).ok()?;
         let bytes = |text: &str| <[u8; 16]>::try_from(URL_SAFE_NO_PAD.decode(text).ok()?).ok();
         let accounts = inside.a.into_iter().filter_map(|sealed| {
-            Some(Remembered { account: AccountMark(bytes(&sealed.h)?), trust: sealed.t.map(Secret::new) })
+            Some(Remembered {
+                account: AccountMark(bytes(&sealed.h)?),
+                trust: sealed.t.map(Secret::new),
+            })
         });
         Some(Self {
             id: DeviceId(bytes(&inside.i)?),
@@ -219,11 +253,20 @@ mod tests {
         device.make_lasting();
         let sealed = device.seal(&ring(), "store", [7; 12]).unwrap();
         assert!(sealed.is_lasting());
-        assert_eq!(KnownDevice::open(&ring(), "store", sealed.as_str()), Some(device.clone()));
+        assert_eq!(
+            KnownDevice::open(&ring(), "store", sealed.as_str()),
+            Some(device.clone())
+        );
         assert_eq!(KnownDevice::open(&ring(), "forum", sealed.as_str()), None);
-        assert_eq!(KnownDevice::open(&KeyRing::new(&[[2; 32]]).unwrap(), "store", sealed.as_str()), None);
+        assert_eq!(
+            KnownDevice::open(&KeyRing::new(&[[2; 32]]).unwrap(), "store", sealed.as_str()),
+            None
+        );
         let rotated = KeyRing::new(&[[2; 32], [1; 32]]).unwrap();
-        assert_eq!(KnownDevice::open(&rotated, "store", sealed.as_str()), Some(device));
+        assert_eq!(
+            KnownDevice::open(&rotated, "store", sealed.as_str()),
+            Some(device)
+        );
         for junk in ["", "AAAA", "no base64!", &"A".repeat(9000)] {
             assert_eq!(KnownDevice::open(&ring(), "store", junk), None);
         }
@@ -240,22 +283,42 @@ mod tests {
         device.put(&marks(8), None);
         assert!(!device.knows(&marks(1)));
         assert_eq!(device.trust(&marks(0)).map(Secret::expose), Some("t0"));
-        assert_eq!((device.knows(&marks(8)), device.trust(&marks(8))), (true, None));
+        assert_eq!(
+            (device.knows(&marks(8)), device.trust(&marks(8))),
+            (true, None)
+        );
         device.distrust(&marks(0));
-        assert_eq!((device.knows(&marks(0)), device.trust(&marks(0))), (true, None));
+        assert_eq!(
+            (device.knows(&marks(0)), device.trust(&marks(0))),
+            (true, None)
+        );
     }
 
     #[test]
     fn the_fullest_is_one_cookie() {
         let mut device = KnownDevice::new(DeviceId([9; 16]));
         for number in 0..20 {
-            device.put(&marks(number), Some(Secret::new("\u{e9}".repeat(MAX_TRUST / 2))));
+            device.put(
+                &marks(number),
+                Some(Secret::new("\u{e9}".repeat(MAX_TRUST / 2))),
+            );
         }
         let sealed = device.seal(&ring(), "store", [7; 12]).unwrap();
-        assert!(sealed.as_str().len() <= MAX_PIECE, "{}", sealed.as_str().len());
-        assert_eq!(KnownDevice::open(&ring(), "store", sealed.as_str()), Some(device.clone()));
+        assert!(
+            sealed.as_str().len() <= MAX_PIECE,
+            "{}",
+            sealed.as_str().len()
+        );
+        assert_eq!(
+            KnownDevice::open(&ring(), "store", sealed.as_str()),
+            Some(device.clone())
+        );
         device.put(&marks(1), Some(Secret::new("x".repeat(MAX_TRUST + 1))));
-        assert_eq!((device.knows(&marks(1)), device.trust(&marks(1))), (true, None), "too long to be kept");
+        assert_eq!(
+            (device.knows(&marks(1)), device.trust(&marks(1))),
+            (true, None),
+            "too long to be kept"
+        );
     }
 
     #[test]

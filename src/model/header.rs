@@ -59,8 +59,12 @@ impl Template {
             if !before.is_empty() {
                 pieces.push(Piece::Text(before.to_owned()));
             }
-            let inner = from.strip_prefix('{').ok_or(TemplateFault::UnbalancedBrace)?;
-            let (name, after) = inner.split_once('}').ok_or(TemplateFault::UnbalancedBrace)?;
+            let inner = from
+                .strip_prefix('{')
+                .ok_or(TemplateFault::UnbalancedBrace)?;
+            let (name, after) = inner
+                .split_once('}')
+                .ok_or(TemplateFault::UnbalancedBrace)?;
             pieces.push(match name {
                 "sub" => Piece::Sub,
                 "email" => Piece::Email,
@@ -88,7 +92,9 @@ impl Template {
                 Piece::Sub => value.push_str(&identity.sub),
                 Piece::Email => value.push_str(identity.email.as_deref()?),
                 Piece::Username => value.push_str(identity.username.as_deref()?),
-                Piece::UsernameOrEmail => value.push_str(identity.username.as_deref().or(identity.email.as_deref())?),
+                Piece::UsernameOrEmail => {
+                    value.push_str(identity.username.as_deref().or(identity.email.as_deref())?);
+                }
                 Piece::Roles => {
                     // No role is "no such claim": the header is left out rather than sent empty.
                     if identity.roles.is_empty() {
@@ -137,7 +143,8 @@ fn push_claim(value: &mut String, claim: &Value) -> Option<()> {
     Some(())
 }
 
-/// Bytes outside printable ASCII are percent-encoded as UTF-8. `None` when there is a control character.
+/// Bytes outside printable ASCII are percent-encoded as UTF-8. `None` when there is a control
+/// character.
 fn encode(value: &str) -> Option<Cow<'_, str>> {
     if value.chars().any(char::is_control) {
         return None;
@@ -171,10 +178,22 @@ impl IdentityHeaders {
     #[must_use]
     pub fn x_auth() -> Self {
         Self(vec![
-            (HeaderName::from_static("x-auth-user-id"), Template(vec![Piece::Sub])),
-            (HeaderName::from_static("x-auth-email"), Template(vec![Piece::Email])),
-            (HeaderName::from_static("x-auth-username"), Template(vec![Piece::Username])),
-            (HeaderName::from_static("x-auth-roles"), Template(vec![Piece::Roles])),
+            (
+                HeaderName::from_static("x-auth-user-id"),
+                Template(vec![Piece::Sub]),
+            ),
+            (
+                HeaderName::from_static("x-auth-email"),
+                Template(vec![Piece::Email]),
+            ),
+            (
+                HeaderName::from_static("x-auth-username"),
+                Template(vec![Piece::Username]),
+            ),
+            (
+                HeaderName::from_static("x-auth-roles"),
+                Template(vec![Piece::Roles]),
+            ),
         ])
     }
 
@@ -183,15 +202,36 @@ impl IdentityHeaders {
     pub fn preset(name: &str) -> Option<Self> {
         let headers = match name {
             "remote-user" => vec![
-                (HeaderName::from_static("remote-user"), Template(vec![Piece::UsernameOrEmail])),
-                (HeaderName::from_static("remote-email"), Template(vec![Piece::Email])),
-                (HeaderName::from_static("remote-groups"), Template(vec![Piece::Roles])),
+                (
+                    HeaderName::from_static("remote-user"),
+                    Template(vec![Piece::UsernameOrEmail]),
+                ),
+                (
+                    HeaderName::from_static("remote-email"),
+                    Template(vec![Piece::Email]),
+                ),
+                (
+                    HeaderName::from_static("remote-groups"),
+                    Template(vec![Piece::Roles]),
+                ),
             ],
             "x-forwarded-user" => vec![
-                (HeaderName::from_static("x-forwarded-user"), Template(vec![Piece::Sub])),
-                (HeaderName::from_static("x-forwarded-email"), Template(vec![Piece::Email])),
-                (HeaderName::from_static("x-forwarded-preferred-username"), Template(vec![Piece::Username])),
-                (HeaderName::from_static("x-forwarded-groups"), Template(vec![Piece::Roles])),
+                (
+                    HeaderName::from_static("x-forwarded-user"),
+                    Template(vec![Piece::Sub]),
+                ),
+                (
+                    HeaderName::from_static("x-forwarded-email"),
+                    Template(vec![Piece::Email]),
+                ),
+                (
+                    HeaderName::from_static("x-forwarded-preferred-username"),
+                    Template(vec![Piece::Username]),
+                ),
+                (
+                    HeaderName::from_static("x-forwarded-groups"),
+                    Template(vec![Piece::Roles]),
+                ),
             ],
             _ => return None,
         };
@@ -207,13 +247,20 @@ impl IdentityHeaders {
     ///
     /// # Errors
     /// [`ControlCharacter`] when a claim would smuggle one into a header.
-    pub fn render(&self, identity: &Identity) -> Result<Vec<(HeaderName, HeaderValue)>, ControlCharacter> {
+    pub fn render(
+        &self,
+        identity: &Identity,
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, ControlCharacter> {
         let mut headers = Vec::with_capacity(self.0.len());
         for (name, template) in &self.0 {
-            let Some(value) = template.fill(identity) else { continue };
+            let Some(value) = template.fill(identity) else {
+                continue;
+            };
             let value = encode(&value)
                 .and_then(|value| HeaderValue::from_str(&value).ok())
-                .ok_or_else(|| ControlCharacter { header: name.clone() })?;
+                .ok_or_else(|| ControlCharacter {
+                    header: name.clone(),
+                })?;
             headers.push((name.clone(), value));
         }
         Ok(headers)
@@ -231,13 +278,19 @@ mod tests {
 
     fn shown(headers: &IdentityHeaders, identity: &Identity) -> Vec<String> {
         let rendered = headers.render(identity).unwrap();
-        rendered.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
+        rendered
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect()
     }
 
     #[test]
     fn the_default_set_leaves_absent_claims_out() {
         let identity = somebody(&json!({"sub": "u1", "email": "a@b.c"}));
-        assert_eq!(shown(&IdentityHeaders::x_auth(), &identity), ["x-auth-user-id: u1", "x-auth-email: a@b.c"]);
+        assert_eq!(
+            shown(&IdentityHeaders::x_auth(), &identity),
+            ["x-auth-user-id: u1", "x-auth-email: a@b.c"]
+        );
     }
 
     #[test]
@@ -250,7 +303,10 @@ mod tests {
     #[test]
     fn names_beyond_ascii_arrive_percent_encoded() {
         let identity = somebody(&json!({"sub": "u1", "preferred_username": "Zoë"}));
-        assert!(shown(&IdentityHeaders::x_auth(), &identity).contains(&"x-auth-username: Zo%C3%AB".to_owned()));
+        assert!(
+            shown(&IdentityHeaders::x_auth(), &identity)
+                .contains(&"x-auth-username: Zo%C3%AB".to_owned())
+        );
     }
 
     #[test]
@@ -269,14 +325,26 @@ mod tests {
             "sub": "u", "email": "e", "preferred_username": "n", "level": 3, "tags": ["x,y", "z"]
         }));
         assert_eq!(template.fill(&identity).unwrap(), "n <e> 3 x%2Cy,z");
-        assert_eq!(Template::parse("{claim.absent}").unwrap().fill(&identity), None);
+        assert_eq!(
+            Template::parse("{claim.absent}").unwrap().fill(&identity),
+            None
+        );
     }
 
     #[test]
     fn faulty_templates_are_named() {
-        assert_eq!(Template::parse("{mail}"), Err(TemplateFault::UnknownPlaceholder("mail".into())));
-        assert_eq!(Template::parse("{email"), Err(TemplateFault::UnbalancedBrace));
-        assert_eq!(Template::parse("email}"), Err(TemplateFault::UnbalancedBrace));
+        assert_eq!(
+            Template::parse("{mail}"),
+            Err(TemplateFault::UnknownPlaceholder("mail".into()))
+        );
+        assert_eq!(
+            Template::parse("{email"),
+            Err(TemplateFault::UnbalancedBrace)
+        );
+        assert_eq!(
+            Template::parse("email}"),
+            Err(TemplateFault::UnbalancedBrace)
+        );
         assert_eq!(Template::parse("a\nb"), Err(TemplateFault::UnprintableText));
     }
 
@@ -284,6 +352,9 @@ mod tests {
     fn remote_user_falls_back_to_the_e_mail_address() {
         let identity = somebody(&json!({"sub": "u", "email": "e@x"}));
         let set = IdentityHeaders::preset("remote-user").unwrap();
-        assert_eq!(shown(&set, &identity), ["remote-user: e@x", "remote-email: e@x"]);
+        assert_eq!(
+            shown(&set, &identity),
+            ["remote-user: e@x", "remote-email: e@x"]
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! What FusionAuth's single-page SDKs want of a "hosted backend": a client, and the addresses it may be led back to.
+//! What FusionAuth's single-page SDKs want of a "hosted backend": a client, and the addresses it
+//! may be led back to.
 //!
-//! Those addresses may be of other origins, and they are the only ones the gateway ever sends a browser to. So they have
-//! a type of their own: a [`Departure`] comes out of the operator's list and from nowhere else.
+//! Those addresses may be of other origins, and they are the only ones the gateway ever sends a
+//! browser to. So they have a type of their own: a [`Departure`] comes out of the operator's list
+//! and from nowhere else.
 
 use serde_json::{Map, Value};
 use url::Url;
@@ -47,7 +49,8 @@ pub const HOSTED_PAGES: [(&str, HostedPage); 6] = [
     ("logout", HostedPage::Logout),
 ];
 
-/// The longest address of the list, in bytes: with a `state` it must still fit into the form's own address.
+/// The longest address of the list, in bytes: with a `state` it must still fit into the form's own
+/// address.
 const MAX_URI: usize = 1000;
 
 /// A site's hosted backend.
@@ -65,13 +68,14 @@ pub struct RedirectUri {
     origin: Origin,
 }
 
-/// Where a browser is led: one of the operator's addresses, with what the client wants to be told again.
+/// Where a browser is led: one of the operator's addresses, with what the client wants to be told
+/// again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Departure(String);
 
 impl HostedCall {
-    /// `/app/NAME`, `/app/NAME/CLIENT`, each with or without a slash at the end. Everything else beneath is the
-    /// application's. `path` is decoded.
+    /// `/app/NAME`, `/app/NAME/CLIENT`, each with or without a slash at the end. Everything else
+    /// beneath is the application's. `path` is decoded.
     #[must_use]
     pub fn read(path: &[u8]) -> Option<Self> {
         let rest = std::str::from_utf8(path.strip_prefix(HOSTED.as_bytes())?).ok()?;
@@ -83,24 +87,35 @@ impl HostedCall {
             return None;
         }
         let (_, page) = HOSTED_PAGES.iter().find(|(have, _)| *have == name)?;
-        Some(Self { page: *page, client: client.map(str::to_owned) })
+        Some(Self {
+            page: *page,
+            client: client.map(str::to_owned),
+        })
     }
 }
 
 impl RedirectUri {
-    /// Reads an `http` or `https` address as browsers write it, where that is how it is written: what two programs
-    /// could read differently is none. Without a name, a password or a fragment.
+    /// Reads an `http` or `https` address as browsers write it, where that is how it is written:
+    /// what two programs could read differently is none. Without a name, a password or a fragment.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let url = Url::parse(text).ok()?;
-        let plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+        let plain =
+            url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
         // A bare origin may go without the `/`, as `window.location.origin` does.
         let as_written = url.as_str() == text || url.as_str().strip_suffix('/') == Some(text);
-        if !plain || !as_written || text.len() > MAX_URI || !text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') {
+        if !plain
+            || !as_written
+            || text.len() > MAX_URI
+            || !text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
+        {
             return None;
         }
         let origin = Origin::parse(&url.origin().ascii_serialization())?;
-        Some(Self { text: text.to_owned(), origin })
+        Some(Self {
+            text: text.to_owned(),
+            origin,
+        })
     }
 
     /// The address as it was written.
@@ -130,7 +145,11 @@ impl HostedBackend {
     pub fn new(client_id: String, list: Vec<RedirectUri>) -> Option<Self> {
         let mut list = list.into_iter();
         let first = list.next()?;
-        Some(Self { client_id, first, others: list.collect() })
+        Some(Self {
+            client_id,
+            first,
+            others: list.collect(),
+        })
     }
 
     /// Whether `id` is the client's.
@@ -150,8 +169,8 @@ impl HostedBackend {
         self.uris().map(RedirectUri::origin)
     }
 
-    /// To the address that is `wanted`, the first where none is; `None` where the list does not have it, letter for
-    /// letter. `state` goes along as the client gave it.
+    /// To the address that is `wanted`, the first where none is; `None` where the list does not
+    /// have it, letter for letter. `state` goes along as the client gave it.
     #[must_use]
     pub fn departure(&self, wanted: Option<&str>, state: Option<&str>) -> Option<Departure> {
         let uri = match wanted {
@@ -174,7 +193,9 @@ impl HostedBackend {
 
 impl RedirectUri {
     fn leave(&self, state: Option<&str>) -> Departure {
-        let Some(state) = state.filter(|state| !state.is_empty()) else { return Departure(self.text.clone()) };
+        let Some(state) = state.filter(|state| !state.is_empty()) else {
+            return Departure(self.text.clone());
+        };
         let sign = match self.text.split_once('?') {
             None => "?",
             Some((_, "")) => "",
@@ -215,8 +236,12 @@ const TOLD: &[&str] = &[
 /// What `/app/me` tells: those of the person's claims that the SDKs know, as the token has them.
 #[must_use]
 pub fn told(identity: &Identity) -> Map<String, Value> {
-    let claims = TOLD.iter().filter_map(|name| identity.claims.get_key_value(*name));
-    claims.map(|(name, value)| (name.clone(), value.clone())).collect()
+    let claims = TOLD
+        .iter()
+        .filter_map(|name| identity.claims.get_key_value(*name));
+    claims
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -225,8 +250,18 @@ mod tests {
     use serde_json::json;
 
     fn backend() -> HostedBackend {
-        let list = ["https://store.example.com/app", "http://localhost:5173", "https://a.example/x?y=1"];
-        HostedBackend::new("c1".into(), list.iter().filter_map(|uri| RedirectUri::parse(uri)).collect()).unwrap()
+        let list = [
+            "https://store.example.com/app",
+            "http://localhost:5173",
+            "https://a.example/x?y=1",
+        ];
+        HostedBackend::new(
+            "c1".into(),
+            list.iter()
+                .filter_map(|uri| RedirectUri::parse(uri))
+                .collect(),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -273,9 +308,19 @@ mod tests {
     #[test]
     fn nobody_is_led_to_what_is_not_in_the_list() {
         let backend = backend();
-        let to = |wanted, state| backend.departure(wanted, state).map(|to| to.as_str().to_owned());
-        assert_eq!(to(None, None).as_deref(), Some("https://store.example.com/app"));
-        assert_eq!(to(Some("http://localhost:5173"), None).as_deref(), Some("http://localhost:5173"));
+        let to = |wanted, state| {
+            backend
+                .departure(wanted, state)
+                .map(|to| to.as_str().to_owned())
+        };
+        assert_eq!(
+            to(None, None).as_deref(),
+            Some("https://store.example.com/app")
+        );
+        assert_eq!(
+            to(Some("http://localhost:5173"), None).as_deref(),
+            Some("http://localhost:5173")
+        );
         for not in [
             "",
             "http://localhost:5173/",
@@ -294,12 +339,31 @@ mod tests {
     #[test]
     fn the_state_comes_back_as_it_was_given() {
         let backend = backend();
-        let to = |wanted, state| backend.departure(wanted, Some(state)).unwrap().as_str().to_owned();
-        assert_eq!(to(None, "a b&c=d#é"), "https://store.example.com/app?state=a+b%26c%3Dd%23%C3%A9");
-        assert_eq!(to(Some("https://a.example/x?y=1"), "s"), "https://a.example/x?y=1&state=s");
-        assert_eq!(to(Some("http://localhost:5173"), "s"), "http://localhost:5173?state=s");
+        let to = |wanted, state| {
+            backend
+                .departure(wanted, Some(state))
+                .unwrap()
+                .as_str()
+                .to_owned()
+        };
+        assert_eq!(
+            to(None, "a b&c=d#é"),
+            "https://store.example.com/app?state=a+b%26c%3Dd%23%C3%A9"
+        );
+        assert_eq!(
+            to(Some("https://a.example/x?y=1"), "s"),
+            "https://a.example/x?y=1&state=s"
+        );
+        assert_eq!(
+            to(Some("http://localhost:5173"), "s"),
+            "http://localhost:5173?state=s"
+        );
         assert_eq!(to(None, ""), "https://store.example.com/app");
-        assert!(to(None, "\r\nSet-Cookie: x\u{0}").bytes().all(|b| b.is_ascii_graphic()));
+        assert!(
+            to(None, "\r\nSet-Cookie: x\u{0}")
+                .bytes()
+                .all(|b| b.is_ascii_graphic())
+        );
     }
 
     #[test]

@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 /// A person, as the provider's verified access token describes them.
 ///
-/// The stable identifier is the provider's issuer together with `sub`, never the e-mail address, which
-/// people change and providers hand to somebody else (security requirement R-12).
+/// The stable identifier is the provider's issuer together with `sub`, never the e-mail address,
+/// which people change and providers hand to somebody else (security requirement R-12).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
     /// The provider's identifier of the person: the `sub` claim.
@@ -28,13 +28,20 @@ impl Identity {
     pub fn from_claims(claims: Map<String, Value>) -> Option<Self> {
         let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
         let roles = match claims.get("roles") {
-            Some(Value::Array(roles)) => roles.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            Some(Value::Array(roles)) => roles
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
             _ => Vec::new(),
         };
         Some(Self {
             sub: text("sub")?,
             email: text("email"),
-            email_verified: claims.get("email_verified").and_then(Value::as_bool).unwrap_or(false),
+            email_verified: claims
+                .get("email_verified")
+                .and_then(Value::as_bool)
+                .unwrap_or(false),
             username: text("preferred_username"),
             roles,
             claims,

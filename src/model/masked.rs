@@ -1,10 +1,11 @@
-//! Addresses as a screen may show them: enough for their owner to know them by, too little for anybody else.
+//! Addresses as a screen may show them: enough for their owner to know them by, too little for
+//! anybody else.
 
 /// More than an address has in practice; what is longer is not shown.
 const LONGEST: usize = 100;
 
-/// An e-mail address with its first letter and its host: `d***@example.com`. `None` where it is no address or cannot
-/// be shown.
+/// An e-mail address with its first letter and its host: `d***@example.com`. `None` where it is no
+/// address or cannot be shown.
 #[must_use]
 pub fn email(address: &str) -> Option<String> {
     let (name, host) = address.rsplit_once('@')?;
@@ -12,21 +13,33 @@ pub fn email(address: &str) -> Option<String> {
         return None;
     }
     // The first of two letters is half of the name; a star is masked already.
-    let first = name.chars().next().filter(|first| *first != '*' && name.chars().count() > 2);
-    shown(format!("{}***@{host}", first.map(String::from).unwrap_or_default()))
+    let first = name
+        .chars()
+        .next()
+        .filter(|first| *first != '*' && name.chars().count() > 2);
+    shown(format!(
+        "{}***@{host}",
+        first.map(String::from).unwrap_or_default()
+    ))
 }
 
-/// A telephone number with its last two digits: `***55`. `None` where it has fewer than four, stars included.
+/// A telephone number with its last two digits: `***55`. `None` where it has fewer than four, stars
+/// included.
 #[must_use]
 pub fn telephone(number: &str) -> Option<String> {
-    let digits: Vec<char> = number.chars().filter(|letter| letter.is_ascii_digit() || *letter == '*').collect();
+    let digits: Vec<char> = number
+        .chars()
+        .filter(|letter| letter.is_ascii_digit() || *letter == '*')
+        .collect();
     let (hidden, last) = digits.split_at_checked(digits.len().checked_sub(2)?)?;
     (hidden.len() >= 2).then(|| format!("***{}", last.iter().collect::<String>()))
 }
 
 fn shown(text: String) -> Option<String> {
-    let fit =
-        text.chars().count() <= LONGEST && !text.chars().any(|letter| letter.is_control() || letter.is_whitespace());
+    let fit = text.chars().count() <= LONGEST
+        && !text
+            .chars()
+            .any(|letter| letter.is_control() || letter.is_whitespace());
     fit.then_some(text)
 }
 

@@ -1,7 +1,7 @@
 //! A point in time, handed in by whoever has a clock.
 //!
-//! The pure rooms never ask what time it is: one request sees one `Moment` from start to end, and a test
-//! moves time by making another one.
+//! The pure rooms never ask what time it is: one request sees one `Moment` from start to end, and a
+//! test moves time by making another one.
 
 use std::time::Duration;
 
@@ -37,7 +37,10 @@ impl Moment {
     /// This moment and `span` more; stops at the end of time instead of wrapping.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
+        )
     }
 
     /// How long from this moment until `later`; zero when `later` is not later.

@@ -42,7 +42,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// Reads the value of a `Host` field (RFC 9110, section 7.2): name or address, optional port, nothing else.
+    /// Reads the value of a `Host` field (RFC 9110, section 7.2): name or address, optional port,
+    /// nothing else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (name, port) = match text.strip_prefix('[') {
@@ -74,25 +75,34 @@ impl Host {
                 }
             }
         };
-        Some(Self { name: name.to_ascii_lowercase(), port })
+        Some(Self {
+            name: name.to_ascii_lowercase(),
+            port,
+        })
     }
 
-    /// Whether the name is loopback: `localhost`, `*.localhost`, `127.0.0.0/8` or `[::1]` (contract, section 10).
+    /// Whether the name is loopback: `localhost`, `*.localhost`, `127.0.0.0/8` or `[::1]`
+    /// (contract, section 10).
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         let name = self.name.as_str();
         if name == "localhost" || name.ends_with(".localhost") {
             return true;
         }
-        name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        name.trim_matches(['[', ']'])
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
     }
 }
 
 fn is_name(name: &str) -> bool {
-    // A stricter reading than RFC 3986's reg-name: what DNS and browsers use. `_` occurs in the wild.
+    // A stricter reading than RFC 3986's reg-name: what DNS and browsers use. `_` occurs in the
+    // wild.
     !name.is_empty()
         && name.len() <= 253
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
 }
 
 impl fmt::Display for Host {
@@ -104,7 +114,8 @@ impl fmt::Display for Host {
     }
 }
 
-/// Scheme, host and port (RFC 6454). The port is always present: the scheme's default where none was written.
+/// Scheme, host and port (RFC 6454). The port is always present: the scheme's default where none
+/// was written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// `http` or `https`.
@@ -116,7 +127,8 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Reads `scheme://host[:port]`, with nothing behind it. `null` and every other scheme are no origin.
+    /// Reads `scheme://host[:port]`, with nothing behind it. `null` and every other scheme are no
+    /// origin.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = if let Some(rest) = text.strip_prefix("https://") {
@@ -125,7 +137,11 @@ impl Origin {
             (Scheme::Http, text.strip_prefix("http://")?)
         };
         let host = Host::parse(rest)?;
-        Some(Self { scheme, port: host.port.unwrap_or(scheme.default_port()), name: host.name })
+        Some(Self {
+            scheme,
+            port: host.port.unwrap_or(scheme.default_port()),
+            name: host.name,
+        })
     }
 
     /// Whether a `Host` field names this origin; the default port equals none.
@@ -137,7 +153,11 @@ impl Origin {
     /// `host` or `host:port`, the default port left out: the form of a `Host` field.
     #[must_use]
     pub fn authority(&self) -> String {
-        if self.port == self.scheme.default_port() { self.name.clone() } else { format!("{}:{}", self.name, self.port) }
+        if self.port == self.scheme.default_port() {
+            self.name.clone()
+        } else {
+            format!("{}:{}", self.name, self.port)
+        }
     }
 
     /// Whether cookies of this origin can be `Secure`.
@@ -159,10 +179,16 @@ mod tests {
 
     #[test]
     fn hosts_are_read_strictly() {
-        assert_eq!(Host::parse("Store.Example.com").unwrap().to_string(), "store.example.com");
+        assert_eq!(
+            Host::parse("Store.Example.com").unwrap().to_string(),
+            "store.example.com"
+        );
         assert_eq!(Host::parse("a:8080").unwrap().port, Some(8080));
         assert_eq!(Host::parse("[::1]:80").unwrap().name, "[::1]");
-        for bad in ["", ":80", "a b", "a/b", "user@a", "a:", "a:x", "a:99999", "a:+80", "[::1", "[zz]", "a,b", "ä"] {
+        for bad in [
+            "", ":80", "a b", "a/b", "user@a", "a:", "a:x", "a:99999", "a:+80", "[::1", "[zz]",
+            "a,b", "ä",
+        ] {
             let parsed = Host::parse(bad);
             assert!(parsed.is_none() || bad == "a:", "{bad:?} gave {parsed:?}");
         }
@@ -171,7 +197,10 @@ mod tests {
     #[test]
     fn the_default_port_equals_none() {
         let origin = Origin::parse("https://store.example.com").unwrap();
-        assert_eq!(origin, Origin::parse("https://STORE.example.com:443").unwrap());
+        assert_eq!(
+            origin,
+            Origin::parse("https://STORE.example.com:443").unwrap()
+        );
         assert!(origin.is_named_by(&Host::parse("store.example.com:443").unwrap()));
         assert!(origin.is_named_by(&Host::parse("store.example.com").unwrap()));
         assert!(!origin.is_named_by(&Host::parse("store.example.com:80").unwrap()));
@@ -180,7 +209,15 @@ mod tests {
 
     #[test]
     fn what_is_no_origin_is_none() {
-        for bad in ["null", "ftp://a", "https://a/", "https://a/b", "https://u@a", "//a", "https://"] {
+        for bad in [
+            "null",
+            "ftp://a",
+            "https://a/",
+            "https://a/b",
+            "https://u@a",
+            "//a",
+            "https://",
+        ] {
             assert!(Origin::parse(bad).is_none(), "{bad}");
         }
     }

@@ -1,7 +1,7 @@
 //! The closed list of whys (contract, section 10).
 //!
-//! One word for one cause, the same in problem documents, logs, metrics and `explain`. Adding a word is a
-//! documented change, renaming one is not done.
+//! One word for one cause, the same in problem documents, logs, metrics and `explain`. Adding a
+//! word is a documented change, renaming one is not done.
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $word:literal, $status:literal, $title:literal;)+) => {
@@ -19,14 +19,15 @@ macro_rules! reasons {
                 match self { $(Self::$name => $word,)+ }
             }
 
-            /// One short line for people: the `title` of a problem document (RFC 9457, section 3.1.4).
+            /// One short line for people: the `title` of a problem document (RFC 9457, section
+            /// 3.1.4).
             #[must_use]
             pub const fn title(self) -> &'static str {
                 match self { $(Self::$name => $title,)+ }
             }
 
-            /// The status code of an answer for this reason where nothing else decides; `request_too_large` is
-            /// 413, 414 or 431 by what is too large.
+            /// The status code of an answer for this reason where nothing else decides;
+            /// `request_too_large` is 413, 414 or 431 by what is too large.
             #[must_use]
             pub const fn status(self) -> u16 {
                 match self { $(Self::$name => $status,)+ }
@@ -46,7 +47,8 @@ reasons! {
     Renewed = "renewed", 200, "Session renewed";
     /// The access token was about to expire and was renewed beside the upstream call.
     RenewedAhead = "renewed_ahead", 200, "Session renewed ahead of time";
-    /// The access token was invalid, yet the refresh token renewed it: worth a look when it is frequent.
+    /// The access token was invalid, yet the refresh token renewed it: worth a look when it is
+    /// frequent.
     RenewedFromInvalid = "renewed_from_invalid", 200, "Session renewed from an invalid token";
     /// One of the gateway's own endpoints answered.
     OwnEndpoint = "own_endpoint", 200, "Answered by the gateway";
@@ -84,7 +86,8 @@ reasons! {
     BrowserTokensRefused = "browser_tokens_refused", 403, "Tokens are not handed to browsers";
     /// The form's token does not match its cookie.
     CsrfFailed = "csrf_failed", 403, "The form was out of date";
-    /// The visitor was sent to sign in, or on from there, for the third time within ten seconds: the page says why.
+    /// The visitor was sent to sign in, or on from there, for the third time within ten seconds:
+    /// the page says why.
     RedirectLoop = "redirect_loop", 403, "Signing in goes round in circles";
     /// Too many attempts.
     Throttled = "throttled", 429, "Too many attempts";
@@ -119,13 +122,19 @@ reasons! {
 }
 
 impl Reason {
-    /// The reason as a client may see it: whether a token was revoked or merely absent is nobody's business.
+    /// The reason as a client may see it: whether a token was revoked or merely absent is nobody's
+    /// business.
     #[must_use]
     pub const fn told_to_client(self) -> Self {
-        if matches!(self, Self::Revoked) { Self::SignedOut } else { self }
+        if matches!(self, Self::Revoked) {
+            Self::SignedOut
+        } else {
+            self
+        }
     }
 
-    /// Whether this is what became of an attempt to sign in, told to whoever tried (contract, section 4).
+    /// Whether this is what became of an attempt to sign in, told to whoever tried (contract,
+    /// section 4).
     #[must_use]
     pub const fn answers_a_sign_in(self) -> bool {
         matches!(

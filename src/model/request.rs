@@ -34,14 +34,22 @@ pub struct BearerTokens<'a> {
 
 impl std::fmt::Debug for BearerTokens<'_> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "BearerTokens(access: {}, refresh: {})", self.access.is_some(), self.refresh.is_some())
+        write!(
+            out,
+            "BearerTokens(access: {}, refresh: {})",
+            self.access.is_some(),
+            self.refresh.is_some()
+        )
     }
 }
 
-/// Header fields by which a client shows what kind of request it makes. Fields that are not text count as absent,
-/// except [`Marks::origin`], where such a field is a foreign origin.
+/// Header fields by which a client shows what kind of request it makes. Fields that are not text
+/// count as absent, except [`Marks::origin`], where such a field is a foreign origin.
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts about one request, not a state")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts about one request, not a state"
+)]
 pub struct Marks<'a> {
     /// `Accept`.
     pub accept: Option<&'a str>,
@@ -59,10 +67,11 @@ pub struct Marks<'a> {
     pub requested_with: bool,
     /// Whether this is a WebSocket handshake.
     pub websocket: bool,
-    /// Whether this only asks what another origin's page may send (`OPTIONS` with `Access-Control-Request-Method`):
-    /// then what `Access-Control-Request-Headers` names.
+    /// Whether this only asks what another origin's page may send (`OPTIONS` with
+    /// `Access-Control-Request-Method`): then what `Access-Control-Request-Headers` names.
     pub preflight: Option<&'a str>,
-    /// Whether there is an `Origin` or any `Sec-Fetch-*` field: scripts in browsers cannot leave them out.
+    /// Whether there is an `Origin` or any `Sec-Fetch-*` field: scripts in browsers cannot leave
+    /// them out.
     pub browser: bool,
 }
 
@@ -80,10 +89,13 @@ pub enum Provenance {
 }
 
 impl RequestView<'_> {
-    /// Whether a person is looking at a page, as opposed to a script fetching data (contract, section 3, step 7).
+    /// Whether a person is looking at a page, as opposed to a script fetching data (contract,
+    /// section 3, step 7).
     #[must_use]
     pub fn is_navigation(&self) -> bool {
-        if !matches!(*self.method, Method::GET | Method::HEAD) || self.marks.authorization || self.marks.requested_with
+        if !matches!(*self.method, Method::GET | Method::HEAD)
+            || self.marks.authorization
+            || self.marks.requested_with
         {
             return false;
         }
@@ -93,8 +105,8 @@ impl RequestView<'_> {
         }
     }
 
-    /// Whether this is a form that a person sends, and whose answer they will look at: a navigation too, except that it
-    /// cannot be led elsewhere and back without losing what was written.
+    /// Whether this is a form that a person sends, and whose answer they will look at: a navigation
+    /// too, except that it cannot be led elsewhere and back without losing what was written.
     #[must_use]
     pub fn is_form_post(&self) -> bool {
         *self.method == Method::POST
@@ -123,8 +135,8 @@ impl RequestView<'_> {
         !matches!(*self.method, Method::GET | Method::HEAD | Method::OPTIONS)
     }
 
-    /// The origin of the page that sent this request: by `Origin`, else `Referer`. A page can keep its own quiet, and
-    /// cannot name another's.
+    /// The origin of the page that sent this request: by `Origin`, else `Referer`. A page can keep
+    /// its own quiet, and cannot name another's.
     #[must_use]
     pub fn sender(&self) -> Option<Origin> {
         match self.marks.origin {
@@ -141,7 +153,8 @@ impl RequestView<'_> {
         ReturnPath::parse(path_of(referer).filter(|_| is_own)?)
     }
 
-    /// Who sent this request: by `Origin`, else `Sec-Fetch-Site`, else `Referer` (contract, section 4).
+    /// Who sent this request: by `Origin`, else `Sec-Fetch-Site`, else `Referer` (contract, section
+    /// 4).
     #[must_use]
     pub fn provenance(&self, site: &Site) -> Provenance {
         let judge = |origin: &Origin| {
@@ -165,7 +178,9 @@ impl RequestView<'_> {
         }
         match self.marks.referer {
             None => Provenance::Unsaid,
-            Some(referer) => origin_of(referer).map_or(Provenance::Foreign, |origin| judge(&origin)),
+            Some(referer) => {
+                origin_of(referer).map_or(Provenance::Foreign, |origin| judge(&origin))
+            }
         }
     }
 }

@@ -7,8 +7,8 @@ const MAX_RETURN: usize = 4 * 1024;
 
 /// A path of the same site with optional query and fragment, safe to put into `Location`.
 ///
-/// Anything a browser could resolve to another origin is no `ReturnPath`: another scheme or host, `//`, `/\`,
-/// control bytes, white space (security requirement R-47).
+/// Anything a browser could resolve to another origin is no `ReturnPath`: another scheme or host,
+/// `//`, `/\`, control bytes, white space (security requirement R-47).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnPath(String);
 
@@ -20,17 +20,23 @@ impl ReturnPath {
         if bytes.len() > MAX_RETURN || bytes.first() != Some(&b'/') {
             return None;
         }
-        if matches!(bytes.get(1), Some(b'/' | b'\\')) || bytes.iter().any(|b| !(0x21..0x7f).contains(b) || *b == b'\\')
+        if matches!(bytes.get(1), Some(b'/' | b'\\'))
+            || bytes
+                .iter()
+                .any(|b| !(0x21..0x7f).contains(b) || *b == b'\\')
         {
             return None;
         }
-        // Browsers resolve dot segments before they look at the slashes: `/.//host` becomes `//host`.
+        // Browsers resolve dot segments before they look at the slashes: `/.//host` becomes
+        // `//host`.
         let path = text.split(['?', '#']).next().unwrap_or_default();
         let lower = path.to_ascii_lowercase().replace("%2e", ".");
         let ambiguous = lower.contains("//")
             || lower.contains("%5c")
             || lower.contains("%2f")
-            || lower.split('/').any(|segment| segment == "." || segment == "..");
+            || lower
+                .split('/')
+                .any(|segment| segment == "." || segment == "..");
         (!ambiguous).then(|| Self(text.to_owned()))
     }
 
@@ -53,8 +59,20 @@ mod tests {
 
     #[test]
     fn paths_of_this_site_are_kept_with_query_and_fragment() {
-        for good in ["/", "/cart", "/cart?x=1&u=http://elsewhere/", "/cart?x#part-2", "/a/b;c", "/?next=//x"] {
-            assert_eq!(ReturnPath::parse(good).map(|path| path.to_string()).as_deref(), Some(good));
+        for good in [
+            "/",
+            "/cart",
+            "/cart?x=1&u=http://elsewhere/",
+            "/cart?x#part-2",
+            "/a/b;c",
+            "/?next=//x",
+        ] {
+            assert_eq!(
+                ReturnPath::parse(good)
+                    .map(|path| path.to_string())
+                    .as_deref(),
+                Some(good)
+            );
         }
     }
 

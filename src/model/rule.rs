@@ -39,8 +39,8 @@ pub enum SignedOut {
     Status,
 }
 
-/// A path pattern: `/a` matches only itself, `/a/*` matches `/a`, `/a/` and all beneath. Case-sensitive,
-/// compared with the once-percent-decoded path.
+/// A path pattern: `/a` matches only itself, `/a/*` matches `/a`, `/a/` and all beneath.
+/// Case-sensitive, compared with the once-percent-decoded path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     text: Arc<str>,
@@ -74,12 +74,19 @@ impl Pattern {
             return Err(PatternFault::MisplacedStar);
         }
         let unreachable = body.contains("//")
-            || body.split('/').any(|segment| segment == "." || segment == "..")
-            || body.chars().any(|c| c.is_control() || matches!(c, '?' | '#' | '\\'));
+            || body
+                .split('/')
+                .any(|segment| segment == "." || segment == "..")
+            || body
+                .chars()
+                .any(|c| c.is_control() || matches!(c, '?' | '#' | '\\'));
         if unreachable {
             return Err(PatternFault::NeverMatches);
         }
-        Ok(Self { text: text.into(), stem: stem.map(str::to_owned) })
+        Ok(Self {
+            text: text.into(),
+            stem: stem.map(str::to_owned),
+        })
     }
 
     /// The pattern as written.
@@ -167,7 +174,11 @@ mod tests {
         assert_eq!(Pattern::parse("/a*"), Err(PatternFault::MisplacedStar));
         assert_eq!(Pattern::parse("/*/b"), Err(PatternFault::MisplacedStar));
         for text in ["//a", "/a/../b", "/a?b", "/a#b", "/a\\b", "/."] {
-            assert_eq!(Pattern::parse(text), Err(PatternFault::NeverMatches), "{text}");
+            assert_eq!(
+                Pattern::parse(text),
+                Err(PatternFault::NeverMatches),
+                "{text}"
+            );
         }
     }
 

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-/// A password, token, key or cookie value. `Debug` and `Display` show `[secret]`, so that no log line,
-/// error or panic message can carry it; whoever needs the text says so with [`Secret::expose`].
+/// A password, token, key or cookie value. `Debug` and `Display` show `[secret]`, so that no log
+/// line, error or panic message can carry it; whoever needs the text says so with
+/// [`Secret::expose`].
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(String);
 

@@ -46,11 +46,14 @@ pub struct SignInRefused {
     pub retry_after: Option<u32>,
     /// The provider's word for why a password must be changed.
     pub change_reason: Option<String>,
-    /// What the provider waits for: with `two_factor_required` and `password_change_required` alone.
+    /// What the provider waits for: with `two_factor_required` and `password_change_required`
+    /// alone.
     pub awaited: Option<Awaited>,
-    /// Which rules a new password breaks: with `rejected_input` alone, and empty where the provider does not say.
+    /// Which rules a new password breaks: with `rejected_input` alone, and empty where the provider
+    /// does not say.
     pub faults: Vec<PasswordFault>,
-    /// What is awaited as the client may know it: sealed by the gateway, which then keeps `awaited` to itself.
+    /// What is awaited as the client may know it: sealed by the gateway, which then keeps `awaited`
+    /// to itself.
     pub next: Option<Box<NextStep>>,
 }
 
@@ -58,19 +61,27 @@ impl SignInRefused {
     /// A refusal that says no more than its reason.
     #[must_use]
     pub const fn because(reason: Reason) -> Self {
-        Self { reason, retry_after: None, change_reason: None, awaited: None, faults: Vec::new(), next: None }
+        Self {
+            reason,
+            retry_after: None,
+            change_reason: None,
+            awaited: None,
+            faults: Vec::new(),
+            next: None,
+        }
     }
 }
 
-/// What the provider waits for before it lets a person in. Ids are the provider's own: they never reach a client
-/// unsealed.
+/// What the provider waits for before it lets a person in. Ids are the provider's own: they never
+/// reach a client unsealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Awaited {
     /// A code.
     SecondFactor {
         /// Names the sign-in that waits.
         id: Secret,
-        /// Where the code may come from. Empty where the provider does not say: then only who has a code goes on.
+        /// Where the code may come from. Empty where the provider does not say: then only who has a
+        /// code goes on.
         methods: Vec<OfferedMethod>,
     },
     /// A new password.

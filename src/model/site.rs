@@ -16,8 +16,8 @@ use super::rule::{Access, Rule, SignedOut};
 use super::target::{EncodedSlashes, Target};
 use super::theme::Theme;
 
-/// A guarded application: an external origin, its upstreams, its rules, its cookies. Made by the configuration,
-/// checked, and never changed.
+/// A guarded application: an external origin, its upstreams, its rules, its cookies. Made by the
+/// configuration, checked, and never changed.
 #[derive(Clone, Debug)]
 pub struct Site {
     /// The name in logs, metrics and `X-Auth-Site`; part of what cookies are sealed to.
@@ -96,7 +96,11 @@ pub struct OwnPaths {
 
 impl Default for OwnPaths {
     fn default() -> Self {
-        Self { login: "/login".into(), logout: "/logout".into(), api: "/api".into() }
+        Self {
+            login: "/login".into(),
+            logout: "/logout".into(),
+            api: "/api".into(),
+        }
     }
 }
 
@@ -163,13 +167,15 @@ impl Demand<'_> {
             Access::Optional => 1,
             Access::Required => 2,
         };
-        let roles = self.access == Access::Required && !self.roles.is_empty() && self.roles != other.roles;
+        let roles =
+            self.access == Access::Required && !self.roles.is_empty() && self.roles != other.roles;
         rank(self.access) > rank(other.access) || roles
     }
 }
 
 impl Site {
-    /// The first rule that speaks of `method` on `path` (once percent-decoded), or the site's default.
+    /// The first rule that speaks of `method` on `path` (once percent-decoded), or the site's
+    /// default.
     #[must_use]
     pub fn demand(&self, method: &Method, path: &[u8]) -> Demand<'_> {
         match self.rules.iter().find(|rule| rule.matches(method, path)) {
@@ -179,12 +185,17 @@ impl Site {
                 roles: &rule.roles,
                 signed_out: rule.signed_out,
             },
-            None => Demand { pattern: None, access: self.default_access, roles: &[], signed_out: SignedOut::Auto },
+            None => Demand {
+                pattern: None,
+                access: self.default_access,
+                roles: &[],
+                signed_out: SignedOut::Auto,
+            },
         }
     }
 
-    /// Whether an application that reads the path more freely than the gateway would take it for one that asks more
-    /// of its visitor: then the request says two things and is malformed.
+    /// Whether an application that reads the path more freely than the gateway would take it for
+    /// one that asks more of its visitor: then the request says two things and is malformed.
     #[must_use]
     pub fn is_evaded_by(&self, method: &Method, target: &Target<'_>) -> bool {
         let readings = target.other_readings();
@@ -192,26 +203,31 @@ impl Site {
             return false;
         }
         let judged = self.demand(method, target.decoded_path());
-        readings.iter().any(|path| self.demand(method, path).asks_more_than(&judged))
+        readings
+            .iter()
+            .any(|path| self.demand(method, path).asks_more_than(&judged))
     }
 
     /// Whether a page of `origin` is this site's own.
     #[must_use]
     pub fn is_own_origin(&self, origin: &Origin) -> bool {
         *origin == self.origin
-            || (origin.scheme == self.origin.scheme && self.aliases.iter().any(|alias| origin.is_named_by(alias)))
+            || (origin.scheme == self.origin.scheme
+                && self.aliases.iter().any(|alias| origin.is_named_by(alias)))
     }
 
-    /// Whether the gateway sets this header itself, so that a client's copy must go: case and every sign between
-    /// letters alike.
+    /// Whether the gateway sets this header itself, so that a client's copy must go: case and every
+    /// sign between letters alike.
     #[must_use]
     pub fn manages_header(&self, name: &HeaderName) -> bool {
         let text = name.as_str();
         if text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
             return self.manages_plain_name(text);
         }
-        // Applications behind CGI, WSGI and PHP read `_` and `-` as the same letter, some of them any sign at all.
-        text.contains('_') || self.manages_plain_name(&text.replace(|c: char| !c.is_ascii_alphanumeric(), "-"))
+        // Applications behind CGI, WSGI and PHP read `_` and `-` as the same letter, some of them
+        // any sign at all.
+        text.contains('_')
+            || self.manages_plain_name(&text.replace(|c: char| !c.is_ascii_alphanumeric(), "-"))
     }
 
     fn manages_plain_name(&self, name: &str) -> bool {
@@ -222,7 +238,8 @@ impl Site {
     }
 }
 
-/// Set by the gateway whatever the configuration, see `decide::forward`, or never anybody's to send.
+/// Set by the gateway whatever the configuration, see `decide::forward`, or never anybody's to
+/// send.
 const ALWAYS_MANAGED: &[&str] = &[
     "forwarded",
     "x-real-ip",

@@ -1,7 +1,7 @@
 //! JSON in which a member's name occurs once.
 //!
-//! Where two programs read one text and each keeps another of two equal members, a token means two things.
-//! RFC 7519, section 4, lets a reader refuse such claims or take the last; this refuses.
+//! Where two programs read one text and each keeps another of two equal members, a token means two
+//! things. RFC 7519, section 4, lets a reader refuse such claims or take the last; this refuses.
 
 use std::fmt;
 
@@ -52,7 +52,9 @@ impl<'de> Visitor<'de> for Reader {
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number that is not finite"))
+        Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("a number that is not finite"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -86,14 +88,28 @@ mod tests {
     #[test]
     fn what_is_unambiguous_is_read_as_it_stands() {
         let text = r#"{"a":null,"b":[true,-1,1.5,"x\n",{"a":{}}],"c":18446744073709551615}"#;
-        assert_eq!(object(text.as_bytes()).map(Value::Object), serde_json::from_str(text).ok());
+        assert_eq!(
+            object(text.as_bytes()).map(Value::Object),
+            serde_json::from_str(text).ok()
+        );
     }
 
     #[test]
     fn repeated_members_are_refused_at_any_depth_and_spelling() {
-        for text in [r#"{"a":1,"a":1}"#, r#"{"x":[{"a":1,"a":2}]}"#, r#"{"a":1,"\u0061":2}"#, "[]", "", "{} {}", "1"] {
+        for text in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"x":[{"a":1,"a":2}]}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            "[]",
+            "",
+            "{} {}",
+            "1",
+        ] {
             assert!(object(text.as_bytes()).is_none(), "{text}");
         }
-        assert!(object(format!("{{\"a\":{}{}}}", "[".repeat(4000), "]".repeat(4000)).as_bytes()).is_none());
+        assert!(
+            object(format!("{{\"a\":{}{}}}", "[".repeat(4000), "]".repeat(4000)).as_bytes())
+                .is_none()
+        );
     }
 }

@@ -1,7 +1,8 @@
-//! The target of a request, judged once and forwarded as it was judged (contract, section 3, step 1).
+//! The target of a request, judged once and forwarded as it was judged (contract, section 3, step
+//! 1).
 //!
-//! Every bypass of a path rule lives on two programs reading one path differently. So whatever two programs
-//! could read differently is refused here, and what passes is sent on byte for byte.
+//! Every bypass of a path rule lives on two programs reading one path differently. So whatever two
+//! programs could read differently is refused here, and what passes is sent on byte for byte.
 
 use std::borrow::Cow;
 
@@ -41,13 +42,15 @@ impl<'a> Target<'a> {
     /// Judges the raw bytes of a request line's target.
     ///
     /// # Errors
-    /// [`TargetFault`] for everything the contract lists: not starting with `/`, bytes outside printable ASCII,
-    /// bad escapes, `\`, `//`, `#`, dot segments in any spelling, encoded NUL, CR, LF, `/` or `\`.
+    /// [`TargetFault`] for everything the contract lists: not starting with `/`, bytes outside
+    /// printable ASCII, bad escapes, `\`, `//`, `#`, dot segments in any spelling, encoded NUL, CR,
+    /// LF, `/` or `\`.
     pub fn parse(raw: &'a [u8], slashes: EncodedSlashes) -> Result<Self, TargetFault> {
         if raw.len() > MAX_TARGET {
             return Err(TargetFault::TooLong);
         }
-        if raw.first() != Some(&b'/') || raw.iter().any(|b| !(0x21..0x7f).contains(b) || *b == b'#') {
+        if raw.first() != Some(&b'/') || raw.iter().any(|b| !(0x21..0x7f).contains(b) || *b == b'#')
+        {
             return Err(TargetFault::Malformed);
         }
         let raw = std::str::from_utf8(raw).map_err(|_| TargetFault::Malformed)?;
@@ -59,7 +62,13 @@ impl<'a> Target<'a> {
             return Err(TargetFault::Malformed);
         }
         let decoded = decode_path(path, slashes)?;
-        Ok(Self { raw, path, query, decoded, slashes })
+        Ok(Self {
+            raw,
+            path,
+            query,
+            decoded,
+            slashes,
+        })
     }
 
     /// Path and query as received: what is forwarded.
@@ -80,27 +89,32 @@ impl<'a> Target<'a> {
         self.query
     }
 
-    /// The path, once percent-decoded: what rules are matched with. An encoded slash that a site lets pass
-    /// stays `%2F` here, so that it is no separator.
+    /// The path, once percent-decoded: what rules are matched with. An encoded slash that a site
+    /// lets pass stays `%2F` here, so that it is no separator.
     #[must_use]
     pub fn decoded_path(&self) -> &[u8] {
         &self.decoded
     }
 
-    /// What an application might take the path for that decodes more than once or cuts `;parameters` off, as Java
-    /// containers do: each such reading with slashes collapsed and dots resolved. Empty for nearly every path.
+    /// What an application might take the path for that decodes more than once or cuts
+    /// `;parameters` off, as Java containers do: each such reading with slashes collapsed and dots
+    /// resolved. Empty for nearly every path.
     #[must_use]
     pub fn other_readings(&self) -> Vec<Vec<u8>> {
         let mut readings = Vec::new();
         let mut path = Cow::Borrowed(&*self.decoded);
         for depth in 0..MAX_DECODINGS {
             if path.contains(&b';') {
-                readings.push(resolved(&path, |segment| segment.split(|b| *b == b';').next().unwrap_or_default()));
+                readings.push(resolved(&path, |segment| {
+                    segment.split(|b| *b == b';').next().unwrap_or_default()
+                }));
             }
             if depth > 0 {
                 readings.push(resolved(&path, |segment| segment));
             }
-            let Some(again) = decoded_again(&path, self.slashes) else { break };
+            let Some(again) = decoded_again(&path, self.slashes) else {
+                break;
+            };
             path = Cow::Owned(again);
         }
         readings
@@ -120,7 +134,9 @@ fn decoded_again(path: &[u8], slashes: EncodedSlashes) -> Option<Vec<u8>> {
     let mut changed = false;
     while let Some((&first, after)) = rest.split_first() {
         match (first, after) {
-            (b'%', [high, low, after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+            (b'%', [high, low, after @ ..])
+                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
                 match hex(*high) << 4 | hex(*low) {
                     b'/' if slashes == EncodedSlashes::Pass => decoded.extend_from_slice(b"%2F"),
                     byte => {
@@ -139,7 +155,8 @@ fn decoded_again(path: &[u8], slashes: EncodedSlashes) -> Option<Vec<u8>> {
     changed.then_some(decoded)
 }
 
-/// The path without empty segments and dots, each segment seen through `name`. A slash at the end stays.
+/// The path without empty segments and dots, each segment seen through `name`. A slash at the end
+/// stays.
 fn resolved(path: &[u8], name: impl Fn(&[u8]) -> &[u8]) -> Vec<u8> {
     let mut segments: Vec<&[u8]> = Vec::new();
     let mut open_end = true;
@@ -165,7 +182,8 @@ fn resolved(path: &[u8], name: impl Fn(&[u8]) -> &[u8]) -> Vec<u8> {
 fn decode_path(path: &str, slashes: EncodedSlashes) -> Result<Cow<'_, [u8]>, TargetFault> {
     let bytes = path.as_bytes();
     if !bytes.contains(&b'%') {
-        // `//` and `\` are looked for in the raw path, dot segments in the decoded one: here they are the same.
+        // `//` and `\` are looked for in the raw path, dot segments in the decoded one: here they
+        // are the same.
         if path.contains("//") || bytes.contains(&b'\\') || has_dot_segment(bytes) {
             return Err(TargetFault::Malformed);
         }
@@ -175,7 +193,8 @@ fn decode_path(path: &str, slashes: EncodedSlashes) -> Result<Cow<'_, [u8]>, Tar
         return Err(TargetFault::Malformed);
     }
     let mut decoded = Vec::with_capacity(bytes.len());
-    // For the dot check an encoded slash separates: `..%2Fadmin` must not slip through where slashes pass.
+    // For the dot check an encoded slash separates: `..%2Fadmin` must not slip through where
+    // slashes pass.
     let mut separated = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((&first, after)) = rest.split_first() {
@@ -201,7 +220,8 @@ fn decode_path(path: &str, slashes: EncodedSlashes) -> Result<Cow<'_, [u8]>, Tar
     Ok(Cow::Owned(decoded))
 }
 
-/// Whether a segment is `.` or `..`, also with `;parameters` behind it, which Java containers cut off.
+/// Whether a segment is `.` or `..`, also with `;parameters` behind it, which Java containers cut
+/// off.
 fn has_dot_segment(path: &[u8]) -> bool {
     path.split(|b| *b == b'/').any(|segment| {
         let name = segment.split(|b| *b == b';').next().unwrap_or_default();
@@ -242,10 +262,22 @@ mod tests {
 
     #[test]
     fn plain_targets_pass_unchanged() {
-        for raw in ["/", "/a/b/", "/a;v=1/b", "/caf%C3%A9", "/a?next=//x&d=../y%2F", "/a.b/..c/...", "/%ff", "/a|b"] {
+        for raw in [
+            "/",
+            "/a/b/",
+            "/a;v=1/b",
+            "/caf%C3%A9",
+            "/a?next=//x&d=../y%2F",
+            "/a.b/..c/...",
+            "/%ff",
+            "/a|b",
+        ] {
             assert_eq!(judge(raw).map(|target| target.raw()), Ok(raw), "{raw}");
         }
-        assert_eq!(judge("/caf%C3%A9?q").unwrap().decoded_path(), "/café".as_bytes());
+        assert_eq!(
+            judge("/caf%C3%A9?q").unwrap().decoded_path(),
+            "/café".as_bytes()
+        );
         assert_eq!(judge("/a?b?c").unwrap().query(), Some("b?c"));
     }
 
@@ -303,7 +335,10 @@ mod tests {
     fn other_readings_are_those_of_careless_applications() {
         let readings = |raw: &str| {
             let readings = judge(raw).unwrap().other_readings();
-            readings.into_iter().map(|path| String::from_utf8(path).unwrap()).collect::<Vec<_>>()
+            readings
+                .into_iter()
+                .map(|path| String::from_utf8(path).unwrap())
+                .collect::<Vec<_>>()
         };
         for plain in ["/", "/a/b/", "/caf%C3%A9", "/100%25", "/50%25off"] {
             assert!(readings(plain).is_empty(), "{plain}");
@@ -311,7 +346,10 @@ mod tests {
         assert_eq!(readings("/admin;x/s"), ["/admin/s"]);
         assert_eq!(readings("/%2561dmin/"), ["/admin/"]);
         assert_eq!(readings("/x/%252e%252e/a"), ["/a"]);
-        assert_eq!(readings("/x%252f..%255c/a;%2562"), ["/x%2f..%5c/a", "/a", "/a;b"]);
+        assert_eq!(
+            readings("/x%252f..%255c/a;%2562"),
+            ["/x%2f..%5c/a", "/a", "/a;b"]
+        );
     }
 
     #[test]

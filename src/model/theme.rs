@@ -60,8 +60,12 @@ impl LogoKind {
         if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") {
             return Some(Self::Webp);
         }
-        let text = std::str::from_utf8(bytes).ok()?.trim_start_matches('\u{feff}').trim_start();
-        let markup = text.starts_with("<svg") || text.starts_with("<?xml") || text.starts_with("<!--");
+        let text = std::str::from_utf8(bytes)
+            .ok()?
+            .trim_start_matches('\u{feff}')
+            .trim_start();
+        let markup =
+            text.starts_with("<svg") || text.starts_with("<?xml") || text.starts_with("<!--");
         (markup && text.contains("<svg")).then_some(Self::Svg)
     }
 
@@ -131,8 +135,14 @@ mod tests {
         for (bytes, kind) in [
             (&b"\x89PNG\r\n\x1a\n\0\0"[..], Some(LogoKind::Png)),
             (b"RIFF\x10\0\0\0WEBPVP8 ", Some(LogoKind::Webp)),
-            (b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>", Some(LogoKind::Svg)),
-            ("\u{feff}\n<?xml version=\"1.0\"?><svg/>".as_bytes(), Some(LogoKind::Svg)),
+            (
+                b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>",
+                Some(LogoKind::Svg),
+            ),
+            (
+                "\u{feff}\n<?xml version=\"1.0\"?><svg/>".as_bytes(),
+                Some(LogoKind::Svg),
+            ),
             (b"<html><svg/></html>", None),
             (b"<?xml version=\"1.0\"?><html/>", None),
             (b"GIF89a", None),
@@ -146,7 +156,12 @@ mod tests {
 
     #[test]
     fn a_link_is_a_path_or_an_https_address() {
-        for good in ["/privacy", "/help?topic=sign-in#top", "https://example.com", "https://example.com:8443/a?b=c"] {
+        for good in [
+            "/privacy",
+            "/help?topic=sign-in#top",
+            "https://example.com",
+            "https://example.com:8443/a?b=c",
+        ] {
             assert_eq!(Link::parse(good).unwrap().as_str(), good);
         }
         for bad in [

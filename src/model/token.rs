@@ -25,17 +25,20 @@ pub struct TokenPair {
 pub enum TokenFault {
     /// It was good until its `exp`; a session that is over, or that nobody knows any more.
     Expired,
-    /// It is not a token of this provider for this application, or is malformed; no session id at all.
+    /// It is not a token of this provider for this application, or is malformed; no session id at
+    /// all.
     Invalid,
     /// It was signed out or revoked before its `exp`.
     Revoked,
 }
 
-/// What revocation speaks of: one sign-in, known by the token's `sid`, else its `jti`, else a hash of the token.
+/// What revocation speaks of: one sign-in, known by the token's `sid`, else its `jti`, else a hash
+/// of the token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionKey(pub String);
 
-/// A person with a verified access token: everything the request path needs, worked out once per token.
+/// A person with a verified access token: everything the request path needs, worked out once per
+/// token.
 #[derive(Clone, Debug)]
 pub struct Visitor {
     /// Who.
@@ -57,8 +60,8 @@ impl Visitor {
         self.expires <= now
     }
 
-    /// Whether the token ends within `ahead` of `now`; `ahead` counts for at most a third of the token's life,
-    /// or a short-lived token would be renewed on every request.
+    /// Whether the token ends within `ahead` of `now`; `ahead` counts for at most a third of the
+    /// token's life, or a short-lived token would be renewed on every request.
     #[must_use]
     pub fn ends_within(&self, ahead: Duration, now: Moment) -> bool {
         let third = self.issued.until(self.expires) / 3;
@@ -100,18 +103,28 @@ impl IssuedTokens {
     pub fn ends(&self) -> Option<Moment> {
         use base64::Engine as _;
         let payload = self.proof.split('.').nth(1)?;
-        let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).ok()?;
+        let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD
+            .decode(payload)
+            .ok()?;
         let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
         let end = claims.get("exp")?;
         // A date may have a fraction (RFC 7519, section 2).
-        let whole = || Duration::try_from_secs_f64(end.as_f64()?).ok().map(|end| end.as_secs());
+        let whole = || {
+            Duration::try_from_secs_f64(end.as_f64()?)
+                .ok()
+                .map(|end| end.as_secs())
+        };
         end.as_u64().or_else(whole).map(Moment::from_secs)
     }
 }
 
 impl std::fmt::Debug for IssuedTokens {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "IssuedTokens({:?}, remember: {})", self.kind, self.remember)
+        write!(
+            out,
+            "IssuedTokens({:?}, remember: {})",
+            self.kind, self.remember
+        )
     }
 }
 
@@ -128,7 +141,11 @@ pub struct Renewed {
 
 impl std::fmt::Debug for Renewed {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "Renewed({:?}, {:?})", self.tokens, self.visitor.session)
+        write!(
+            out,
+            "Renewed({:?}, {:?})",
+            self.tokens, self.visitor.session
+        )
     }
 }
 
@@ -139,6 +156,7 @@ pub struct SignedIn {
     pub tokens: IssuedTokens,
     /// Who signed in.
     pub visitor: Arc<Visitor>,
-    /// The sealed device that the browser keeps from now on; `None` for clients that keep no cookies.
+    /// The sealed device that the browser keeps from now on; `None` for clients that keep no
+    /// cookies.
     pub device: Option<SealedDevice>,
 }

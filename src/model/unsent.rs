@@ -1,6 +1,7 @@
 //! A form that met a session which had ended: what was written, on its way through the sign-in.
 //!
-//! The browser carries it, sealed, in the sign-in form itself: the gateway keeps nothing, and a restart loses nothing.
+//! The browser carries it, sealed, in the sign-in form itself: the gateway keeps nothing, and a
+//! restart loses nothing.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,8 @@ use super::return_path::ReturnPath;
 
 /// The largest body that is carried, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
-/// The largest sealed form, in bytes of its text. A body at its largest fits, unless it is all quotes and line ends.
+/// The largest sealed form, in bytes of its text. A body at its largest fits, unless it is all
+/// quotes and line ends.
 pub const MAX_SEALED: usize = 128 * 1024;
 
 /// How a form was encoded (HTML, `enctype`).
@@ -131,12 +133,26 @@ mod tests {
 
     #[test]
     fn nothing_of_what_was_written_is_printed() {
-        let form = PostedForm { encoding: FormEncoding::UrlEncoded, fields: vec![("text".into(), "leaky".into())] };
-        let unsent = UnsentForm { id: "i".into(), author: None, target: "/posts".into(), form, until: 5 };
+        let form = PostedForm {
+            encoding: FormEncoding::UrlEncoded,
+            fields: vec![("text".into(), "leaky".into())],
+        };
+        let unsent = UnsentForm {
+            id: "i".into(),
+            author: None,
+            target: "/posts".into(),
+            form,
+            until: 5,
+        };
         assert!(!format!("{unsent:?} {:?}", unsent.form).contains("leaky"));
-        assert!(unsent.has_ended(Moment::from_millis(5)) && !unsent.has_ended(Moment::from_millis(4)));
+        assert!(
+            unsent.has_ended(Moment::from_millis(5)) && !unsent.has_ended(Moment::from_millis(4))
+        );
         assert!(!unsent.is_of("", &[]) && !unsent.is_of("i", &[AccountMark([0; 16])]));
-        let by = |author| UnsentForm { author: Some(author), ..unsent.clone() };
+        let by = |author| UnsentForm {
+            author: Some(author),
+            ..unsent.clone()
+        };
         let ann = by(Author::Person("ann".into()));
         assert!(ann.is_of("ann", &[]) && !ann.is_of("bob", &[AccountMark([1; 16])]));
         let last = by(Author::LastHere([1; 16]));

@@ -1,7 +1,8 @@
-//! From one colour of the operator's to all that buttons, links and rings need, in the light and in the dark.
+//! From one colour of the operator's to all that buttons, links and rings need, in the light and in
+//! the dark.
 //!
-//! Whatever the colour, text is read and signs are seen as WCAG 2.2 asks on level AA. The fill of buttons stays what
-//! was given; what it is too pale or too dark for is done by shades of it.
+//! Whatever the colour, text is read and signs are seen as WCAG 2.2 asks on level AA. The fill of
+//! buttons stays what was given; what it is too pale or too dark for is done by shades of it.
 
 use crate::model::colour::{Colour, SIGNS, TEXT};
 
@@ -38,10 +39,18 @@ pub fn style(accent: Colour) -> String {
     let rules = |shades: Shades| {
         format!(
             "--accent:{};--accent-strong:{};--on-accent:{};--accent-edge:{};--accent-ink:{};--accent-ink-strong:{}",
-            shades.fill, shades.fill_strong, shades.on_fill, shades.edge, shades.ink, shades.ink_strong
+            shades.fill,
+            shades.fill_strong,
+            shades.on_fill,
+            shades.edge,
+            shades.ink,
+            shades.ink_strong
         )
     };
-    let (light, dark) = (rules(shades(accent, LIGHT, Colour::BLACK)), rules(shades(accent, DARK, Colour::WHITE)));
+    let (light, dark) = (
+        rules(shades(accent, LIGHT, Colour::BLACK)),
+        rules(shades(accent, DARK, Colour::WHITE)),
+    );
     format!(":root{{{light}}}\n@media (prefers-color-scheme: dark){{:root{{{dark}}}}}\n")
 }
 
@@ -58,7 +67,11 @@ fn shades(accent: Colour, grounds: [Colour; 2], far: Colour) -> Shades {
         fill: accent,
         fill_strong: accent.mixed(away, HOVER),
         on_fill,
-        edge: if is_seen(accent, grounds, SIGNS) { accent } else { ink },
+        edge: if is_seen(accent, grounds, SIGNS) {
+            accent
+        } else {
+            ink
+        },
         ink,
         ink_strong: ink.mixed(far, 2 * HOVER),
     }
@@ -66,11 +79,16 @@ fn shades(accent: Colour, grounds: [Colour; 2], far: Colour) -> Shades {
 
 /// The first colour on the way from `colour` to `far` that is seen on all of `grounds`.
 fn towards(colour: Colour, far: Colour, grounds: [Colour; 2], wanted: f64) -> Colour {
-    (0..=100).map(|share| colour.mixed(far, share)).find(|shade| is_seen(*shade, grounds, wanted)).unwrap_or(far)
+    (0..=100)
+        .map(|share| colour.mixed(far, share))
+        .find(|shade| is_seen(*shade, grounds, wanted))
+        .unwrap_or(far)
 }
 
 fn is_seen(colour: Colour, grounds: [Colour; 2], wanted: f64) -> bool {
-    grounds.iter().all(|ground| colour.contrast(*ground) >= wanted)
+    grounds
+        .iter()
+        .all(|ground| colour.contrast(*ground) >= wanted)
 }
 
 #[cfg(test)]
@@ -84,14 +102,19 @@ mod tests {
         let steps = (0..=255u8).step_by(17);
         let colours = steps.clone().flat_map(|r| {
             let blues = steps.clone();
-            blues.clone().flat_map(move |g| blues.clone().map(move |b| Colour::new(r, g, b)))
+            blues
+                .clone()
+                .flat_map(move |g| blues.clone().map(move |b| Colour::new(r, g, b)))
         });
         for accent in colours {
             for (grounds, far) in [(LIGHT, Colour::BLACK), (DARK, Colour::WHITE)] {
                 let all = shades(accent, grounds, far);
                 assert_eq!(all.fill, accent);
                 assert!(all.on_fill.contrast(all.fill) >= TEXT, "text on {accent}");
-                assert!(all.on_fill.contrast(all.fill_strong) >= TEXT, "text on {accent} under the pointer");
+                assert!(
+                    all.on_fill.contrast(all.fill_strong) >= TEXT,
+                    "text on {accent} under the pointer"
+                );
                 for ink in [all.ink, all.ink_strong] {
                     assert!(is_seen(ink, grounds, TEXT), "links of {accent}");
                 }
@@ -104,7 +127,10 @@ mod tests {
     fn a_colour_that_serves_is_left_alone() {
         let blue = Colour::parse("#1a4fa0").unwrap();
         let light = shades(blue, LIGHT, Colour::BLACK);
-        assert_eq!((light.fill, light.ink, light.edge, light.on_fill), (blue, blue, blue, Colour::WHITE));
+        assert_eq!(
+            (light.fill, light.ink, light.edge, light.on_fill),
+            (blue, blue, blue, Colour::WHITE)
+        );
         let dark = shades(blue, DARK, Colour::WHITE);
         assert_eq!(dark.fill, blue);
         assert_ne!(dark.ink, blue);
@@ -116,7 +142,15 @@ mod tests {
     fn the_grounds_are_those_of_the_style_sheet() {
         let (light, dark) = STYLE.split_once("prefers-color-scheme: dark").unwrap();
         let value = |part: &str, name: &str| {
-            let text = part.split_once(&format!("--{name}:")).unwrap().1.split_once(';').unwrap().0.trim().to_owned();
+            let text = part
+                .split_once(&format!("--{name}:"))
+                .unwrap()
+                .1
+                .split_once(';')
+                .unwrap()
+                .0
+                .trim()
+                .to_owned();
             Colour::parse(&text).unwrap_or_else(|| panic!("{name} is {text}"))
         };
         for (part, grounds) in [(light, LIGHT), (dark, DARK)] {
@@ -130,7 +164,11 @@ mod tests {
                 assert!(is_seen(value(part, sign), grounds, SIGNS), "{sign}");
             }
             for tone in ["alert", "calm"] {
-                assert!(value(part, &format!("{tone}-ink")).contrast(value(part, &format!("{tone}-ground"))) >= TEXT);
+                assert!(
+                    value(part, &format!("{tone}-ink"))
+                        .contrast(value(part, &format!("{tone}-ground")))
+                        >= TEXT
+                );
             }
         }
     }

@@ -1,4 +1,5 @@
-//! The pages' own files. Their names carry a hash of what is in them, so that browsers may keep them for ever.
+//! The pages' own files. Their names carry a hash of what is in them, so that browsers may keep
+//! them for ever.
 
 use std::fmt::Write as _;
 use std::sync::OnceLock;
@@ -15,7 +16,8 @@ pub const PREFIX: &str = "/_vestibule/";
 /// How long a file may be kept: its name changes when it does.
 pub const CACHE_CONTROL: &str = "public, max-age=31536000, immutable";
 
-/// What a picture may do when somebody opens it by itself: an SVG is a document, and may hold a script.
+/// What a picture may do when somebody opens it by itself: an SVG is a document, and may hold a
+/// script.
 const PICTURE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
 
 /// One file, ready to be sent.
@@ -50,7 +52,10 @@ static OURS: OnceLock<(Addresses, Vec<(String, Asset)>)> = OnceLock::new();
 #[must_use]
 pub fn asset(name: &str) -> Option<&'static Asset> {
     let files = &ours().1;
-    files.iter().find(|(address, _)| address.strip_prefix(PREFIX) == Some(name)).map(|(_, asset)| asset)
+    files
+        .iter()
+        .find(|(address, _)| address.strip_prefix(PREFIX) == Some(name))
+        .map(|(_, asset)| asset)
 }
 
 /// The addresses on a site without a theme.
@@ -91,14 +96,22 @@ fn ours() -> &'static (Addresses, Vec<(String, Asset)>) {
 
 /// A style sheet.
 pub fn style(text: impl Into<Bytes>) -> Asset {
-    Asset { body: text.into(), content_type: "text/css; charset=utf-8", policy: None }
+    Asset {
+        body: text.into(),
+        content_type: "text/css; charset=utf-8",
+        policy: None,
+    }
 }
 
 /// A site's logo.
 #[must_use]
 pub fn picture(logo: &Logo) -> Asset {
     let body = Bytes::copy_from_slice(&logo.bytes);
-    Asset { body, content_type: logo.kind.names().1, policy: Some(PICTURE_POLICY) }
+    Asset {
+        body,
+        content_type: logo.kind.names().1,
+        policy: Some(PICTURE_POLICY),
+    }
 }
 
 /// The address of a file, by what it is called and what is in it.

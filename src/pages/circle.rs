@@ -15,7 +15,9 @@ pub(super) fn in_words(words: &Words, circle: &Circle) -> [String; 3] {
     };
     ["text", "visitor", "operator"].map(|part| {
         let key = format!("circle.{}.{part}", stem(&circle.cause));
-        words.say_with(&key, "address", &circle.address).replace("{names}", &names)
+        words
+            .say_with(&key, "address", &circle.address)
+            .replace("{names}", &names)
     })
 }
 

@@ -1,7 +1,8 @@
 //! Which language a page speaks: the visitor's, else the site's, else English.
 //!
-//! `Accept-Language` is read as RFC 9110, section 12.5.4 has it, and looked up as RFC 4647, section 3.4: the range
-//! the visitor likes best whose beginning is a language of ours. Only where a page is made.
+//! `Accept-Language` is read as RFC 9110, section 12.5.4 has it, and looked up as RFC 4647, section
+//! 3.4: the range the visitor likes best whose beginning is a language of ours. Only where a page
+//! is made.
 
 use super::words::Words;
 
@@ -14,14 +15,25 @@ struct Range<'a> {
     weight: u16,
 }
 
-/// The language of a page. `accepted` are the values of the `Accept-Language` fields, `preferred` is the site's.
+/// The language of a page. `accepted` are the values of the `Accept-Language` fields, `preferred`
+/// is the site's.
 #[must_use]
-pub fn choose<'a>(accepted: impl Iterator<Item = &'a str>, preferred: Option<&'static Words>) -> &'static Words {
-    let mut ranges: Vec<Range<'_>> =
-        accepted.flat_map(|value| value.split(',')).take(MAX_RANGES).filter_map(range).collect();
+pub fn choose<'a>(
+    accepted: impl Iterator<Item = &'a str>,
+    preferred: Option<&'static Words>,
+) -> &'static Words {
+    let mut ranges: Vec<Range<'_>> = accepted
+        .flat_map(|value| value.split(','))
+        .take(MAX_RANGES)
+        .filter_map(range)
+        .collect();
     // Stable: of two that are wanted alike the first counts.
     ranges.sort_by_key(|range| std::cmp::Reverse(range.weight));
-    let refused = |words: &Words| ranges.iter().any(|range| range.weight == 0 && begins(words.tag, range.tag));
+    let refused = |words: &Words| {
+        ranges
+            .iter()
+            .any(|range| range.weight == 0 && begins(words.tag, range.tag))
+    };
     let wanted = ranges
         .iter()
         .filter(|range| range.weight > 0)
@@ -30,16 +42,28 @@ pub fn choose<'a>(accepted: impl Iterator<Item = &'a str>, preferred: Option<&'s
         .find_map(|tag| lookup(tag).filter(|words| !refused(words)));
     let fallbacks = [preferred, Some(Words::english())];
     wanted
-        .or_else(|| fallbacks.into_iter().flatten().find(|words| !refused(words)))
+        .or_else(|| {
+            fallbacks
+                .into_iter()
+                .flatten()
+                .find(|words| !refused(words))
+        })
         .or(preferred)
         .unwrap_or_else(Words::english)
 }
 
 /// Reads `de-AT;q=0.8`. What cannot be read is left out.
 fn range(text: &str) -> Option<Range<'_>> {
-    let (tag, parameter) = text.split_once(';').map_or((text, None), |(tag, rest)| (tag, Some(rest)));
+    let (tag, parameter) = text
+        .split_once(';')
+        .map_or((text, None), |(tag, rest)| (tag, Some(rest)));
     let tag = tag.trim_ascii();
-    if tag.is_empty() || tag.len() > 35 || !tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'*') {
+    if tag.is_empty()
+        || tag.len() > 35
+        || !tag
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'*')
+    {
         return None;
     }
     let weight = parameter.map_or(Some(1000), weight)?;
@@ -52,7 +76,10 @@ fn weight(parameter: &str) -> Option<u16> {
     if !name.trim_ascii().eq_ignore_ascii_case("q") {
         return None;
     }
-    let (whole, part) = value.trim_ascii().split_once('.').unwrap_or((value.trim_ascii(), ""));
+    let (whole, part) = value
+        .trim_ascii()
+        .split_once('.')
+        .unwrap_or((value.trim_ascii(), ""));
     if part.len() > 3 || !part.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
@@ -84,8 +111,11 @@ pub fn lookup(range: &str) -> Option<&'static Words> {
 
 /// Whether `tag` is the range or lies within it.
 fn begins(tag: &str, range: &str) -> bool {
-    tag.get(..range.len()).is_some_and(|start| start.eq_ignore_ascii_case(range))
-        && tag.get(range.len()..).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    tag.get(..range.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(range))
+        && tag
+            .get(range.len()..)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 #[cfg(test)]
@@ -93,7 +123,11 @@ mod tests {
     use super::*;
 
     fn chosen(accept: &str, site: Option<&str>) -> &'static str {
-        choose([accept].into_iter(), site.map(|tag| Words::of(tag).unwrap())).tag
+        choose(
+            [accept].into_iter(),
+            site.map(|tag| Words::of(tag).unwrap()),
+        )
+        .tag
     }
 
     #[test]
@@ -136,7 +170,17 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_left_out_and_work_is_bounded() {
-        for accept in ["de;q=2", "de;q=0.1234", "de;q=x", "de;x=1", "d e", "de;q", "ä", ";q=1", "de;q=1.001"] {
+        for accept in [
+            "de;q=2",
+            "de;q=0.1234",
+            "de;q=x",
+            "de;x=1",
+            "d e",
+            "de;q",
+            "ä",
+            ";q=1",
+            "de;q=1.001",
+        ] {
             assert_eq!(chosen(accept, None), "en", "{accept}");
         }
         let many = format!("{}de", "xx,".repeat(MAX_RANGES));

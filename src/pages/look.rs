@@ -1,5 +1,5 @@
-//! How a site's pages look: its templates, parsed, and its files. Made when the configuration is read, then shared by
-//! every page of the site.
+//! How a site's pages look: its templates, parsed, and its files. Made when the configuration is
+//! read, then shared by every page of the site.
 
 use std::sync::{Arc, OnceLock};
 
@@ -37,7 +37,12 @@ impl Look {
             asset.content_type.clone_into(&mut addresses.mark_type);
             files.push((addresses.mark.clone(), asset));
         }
-        let style: String = theme.accent.map(accent::style).into_iter().chain(theme.style.clone()).collect();
+        let style: String = theme
+            .accent
+            .map(accent::style)
+            .into_iter()
+            .chain(theme.style.clone())
+            .collect();
         if !style.is_empty() {
             let asset = assets::style(style);
             let address = assets::address("theme", &asset, "css");
@@ -59,7 +64,8 @@ impl Look {
         static PLAIN: OnceLock<Look> = OnceLock::new();
         PLAIN.get_or_init(|| {
             Self::of(&Theme::default()).unwrap_or_else(|_| Self {
-                // Tests hold that ours can be parsed. If not, every page is the sentence that is shown in its place.
+                // Tests hold that ours can be parsed. If not, every page is the sentence that is
+                // shown in its place.
                 templates: Arc::new(Environment::empty()),
                 addresses: assets::addresses().clone(),
                 links: Links::default(),
@@ -72,7 +78,10 @@ impl Look {
     /// The file of that name beneath [`assets::PREFIX`].
     #[must_use]
     pub fn asset(&self, name: &str) -> Option<&Asset> {
-        let own = self.files.iter().find(|(address, _)| address.strip_prefix(assets::PREFIX) == Some(name));
+        let own = self
+            .files
+            .iter()
+            .find(|(address, _)| address.strip_prefix(assets::PREFIX) == Some(name));
         own.map(|(_, asset)| asset).or_else(|| assets::asset(name))
     }
 }

@@ -1,8 +1,8 @@
 //! The pages the gateway shows by itself: the forms and the problems, as HTML from `static/`, in
 //! the languages of `static/words/`.
 //!
-//! Pure: a page follows from what it is given. Templates escape whatever they are filled with, and no page holds
-//! inline style or script, so that [`CONTENT_SECURITY_POLICY`] needs no exception.
+//! Pure: a page follows from what it is given. Templates escape whatever they are filled with, and
+//! no page holds inline style or script, so that [`CONTENT_SECURITY_POLICY`] needs no exception.
 
 mod accent;
 pub mod assets;
@@ -44,8 +44,8 @@ pub const CONTENT_TYPE: &str = "text/html; charset=utf-8";
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'";
 
-/// [`CONTENT_SECURITY_POLICY`] where a sign-in may lead on to pages of these origins: browsers hold the whole way from a
-/// form to its last redirect against `form-action`.
+/// [`CONTENT_SECURITY_POLICY`] where a sign-in may lead on to pages of these origins: browsers hold
+/// the whole way from a form to its last redirect against `form-action`.
 #[must_use]
 pub fn policy_leading_to<'a>(origins: impl Iterator<Item = &'a Origin>) -> String {
     let mut forms = "form-action 'self'".to_owned();
@@ -57,18 +57,22 @@ pub fn policy_leading_to<'a>(origins: impl Iterator<Item = &'a Origin>) -> Strin
     CONTENT_SECURITY_POLICY.replace("form-action 'self'", &forms)
 }
 
-/// The headers of every page. `Strict-Transport-Security` and `Cache-Control` depend on the site and the answer
-/// and are not among them.
+/// The headers of every page. `Strict-Transport-Security` and `Cache-Control` depend on the site
+/// and the answer and are not among them.
 pub const HEADERS: &[(&str, &str)] = &[
     ("content-security-policy", CONTENT_SECURITY_POLICY),
     ("x-content-type-options", "nosniff"),
-    // Not `no-referrer`: under it browsers post a form with `Origin: null`, which the gateway refuses.
+    // Not `no-referrer`: under it browsers post a form with `Origin: null`, which the gateway
+    // refuses.
     ("referrer-policy", "same-origin"),
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
     // For browsers that do not know `frame-ancestors`.
     ("x-frame-options", "DENY"),
-    ("permissions-policy", "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    (
+        "permissions-policy",
+        "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+    ),
 ];
 
 #[cfg(test)]

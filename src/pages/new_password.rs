@@ -1,4 +1,5 @@
-//! The form for a new password that the provider demands: why, and what is wrong with the one that was tried.
+//! The form for a new password that the provider demands: why, and what is wrong with the one that
+//! was tried.
 
 use serde::Serialize;
 
@@ -55,17 +56,24 @@ pub fn new_password(view: &NewPasswordView<'_>) -> Rendered {
         challenge: form.next.challenge.expose(),
         unsent: form.unsent.as_deref(),
         login_id: &form.login_id,
-        request_id: form.trouble.is_some_and(Reason::is_failure).then_some(view.frame.request_id),
+        request_id: form
+            .trouble
+            .is_some_and(Reason::is_failure)
+            .then_some(view.frame.request_id),
         why: why(words, form.next.change_reason.as_deref()),
         trouble: Trouble::of_step(words, form),
         doubtful: form.trouble == Some(Reason::RejectedInput),
-        rules: form.violations.iter().map(|fault| rule(words, *fault)).collect(),
+        rules: form
+            .violations
+            .iter()
+            .map(|fault| rule(words, *fault))
+            .collect(),
     };
     templates::render("new-password.html", view.frame, page)
 }
 
-/// Why a new password is asked for: the provider's word in ours; words it may invent later are not repeated to the
-/// visitor.
+/// Why a new password is asked for: the provider's word in ours; words it may invent later are not
+/// repeated to the visitor.
 fn why(words: &Words, word: Option<&str>) -> &'static str {
     words.say(match word {
         Some("Administrative") => "why_new_password.administrative",
@@ -79,7 +87,9 @@ fn why(words: &Words, word: Option<&str>) -> &'static str {
 /// A rule that the password breaks, in words.
 fn rule(words: &Words, fault: PasswordFault) -> String {
     let key = match fault {
-        PasswordFault::TooShort(Some(limit)) => return words.count("password_rule.at_least", limit),
+        PasswordFault::TooShort(Some(limit)) => {
+            return words.count("password_rule.at_least", limit);
+        }
         PasswordFault::TooLong(Some(limit)) => return words.count("password_rule.at_most", limit),
         PasswordFault::TooShort(None) => "password_rule.too_short",
         PasswordFault::TooLong(None) => "password_rule.too_long",

@@ -41,8 +41,17 @@ pub struct Way<'a> {
 /// What is wrong with its template; tests hold that nothing is wrong with ours.
 pub fn problem(view: &ProblemView<'_>) -> Rendered {
     let (words, reason) = (view.frame.words, view.problem.reason);
-    let mut paragraphs = vec![words.say(&format!("problem.{}.text", stem(reason))).to_owned()];
-    paragraphs.extend(view.problem.circle.iter().flat_map(|what| circle::in_words(words, what)));
+    let mut paragraphs = vec![
+        words
+            .say(&format!("problem.{}.text", stem(reason)))
+            .to_owned(),
+    ];
+    paragraphs.extend(
+        view.problem
+            .circle
+            .iter()
+            .flat_map(|what| circle::in_words(words, what)),
+    );
     if let Some(seconds) = view.problem.retry_after {
         paragraphs.push(words.say_with("problem.wait", "wait", &waiting::in_words(words, seconds)));
     }
@@ -57,13 +66,28 @@ pub fn problem(view: &ProblemView<'_>) -> Rendered {
 
 fn ways<'a>(view: &ProblemView<'a>, reason: Reason) -> Vec<Way<'a>> {
     let words = view.frame.words;
-    // An empty address means this very page, whatever its query. Nothing reloads by itself: a page that does,
-    // while the trouble lasts, only adds to it.
-    let again = Way { href: "", label: words.say("way.try_again") };
-    let front = Way { href: "/", label: words.say("way.front_page") };
-    let sign_in = view.login_path.map(|href| Way { href, label: words.say("way.sign_in") });
+    // An empty address means this very page, whatever its query. Nothing reloads by itself: a page
+    // that does, while the trouble lasts, only adds to it.
+    let again = Way {
+        href: "",
+        label: words.say("way.try_again"),
+    };
+    let front = Way {
+        href: "/",
+        label: words.say("way.front_page"),
+    };
+    let sign_in = view.login_path.map(|href| Way {
+        href,
+        label: words.say("way.sign_in"),
+    });
     if let Some(circle) = &view.problem.circle {
-        return vec![Way { href: &circle.onward, label: words.say("way.try_again") }, front];
+        return vec![
+            Way {
+                href: &circle.onward,
+                label: words.say("way.try_again"),
+            },
+            front,
+        ];
     }
     match (view.problem.status, reason) {
         (_, Reason::UnknownSite) => Vec::new(),

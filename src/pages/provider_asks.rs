@@ -1,4 +1,5 @@
-//! The provider knows the person but asks for something that happens elsewhere: what it is, and what to do.
+//! The provider knows the person but asks for something that happens elsewhere: what it is, and
+//! what to do.
 
 use super::Frame;
 use super::problem::{Message, Way};
@@ -23,22 +24,33 @@ pub struct ProviderAsksView<'a> {
 /// What is wrong with its template; tests hold that nothing is wrong with ours.
 pub fn provider_asks(view: &ProviderAsksView<'_>) -> Rendered {
     let (words, reason) = (view.frame.words, view.asks.reason);
-    let wish = |part: &str| words.say(&format!("asks.{}.{part}", stem(reason))).to_owned();
+    let wish = |part: &str| {
+        words
+            .say(&format!("asks.{}.{part}", stem(reason)))
+            .to_owned()
+    };
     let page = Message {
         heading: wish("heading"),
         paragraphs: vec![wish("text"), wish("help")],
-        ways: vec![Way { href: view.login_path, label: words.say("way.back_to_sign_in") }],
+        ways: vec![Way {
+            href: view.login_path,
+            label: words.say("way.back_to_sign_in"),
+        }],
         request_id: Some(view.frame.request_id),
     };
     templates::render("message.html", view.frame, page)
 }
 
-/// The messages beneath `asks` for what a provider may wish: what it is called, how it came to be, what to do about it.
+/// The messages beneath `asks` for what a provider may wish: what it is called, how it came to be,
+/// what to do about it.
 fn stem(reason: Reason) -> &'static str {
     const WISHES: [(Reason, &str); 3] = [
         (Reason::EmailUnverified, "email_unverified"),
         (Reason::RegistrationUnverified, "registration_unverified"),
         (Reason::NotRegistered, "not_registered"),
     ];
-    WISHES.iter().find(|(wish, _)| *wish == reason).map_or("other", |(_, stem)| stem)
+    WISHES
+        .iter()
+        .find(|(wish, _)| *wish == reason)
+        .map_or("other", |(_, stem)| stem)
 }

@@ -1,10 +1,10 @@
-//! Every page in every state, with values as they occur: an operator's templates are tried with them before anybody
-//! meets one, and people and programs that judge the pages look at these.
+//! Every page in every state, with values as they occur: an operator's templates are tried with
+//! them before anybody meets one, and people and programs that judge the pages look at these.
 
 use super::templates::Rendered;
 use super::{
-    Frame, NewPasswordView, ProblemView, ProviderAsksView, SignInView, SignOutView, TwoFactorView, UnsentView,
-    new_password, problem, provider_asks, sign_in, sign_out, two_factor, unsent,
+    Frame, NewPasswordView, ProblemView, ProviderAsksView, SignInView, SignOutView, TwoFactorView,
+    UnsentView, new_password, problem, provider_asks, sign_in, sign_out, two_factor, unsent,
 };
 use crate::model::answer::{Offer, Problem, ProviderAsks, SignInForm, StepForm, UnsentPage};
 use crate::model::challenge::{MethodChoice, NextStep, Step};
@@ -24,7 +24,11 @@ pub type Sample = (String, Rendered);
 /// Every page in every state. A new page, or a new state of one, is added here.
 #[must_use]
 pub fn samples(frame: Frame<'_>) -> Vec<Sample> {
-    let sign_out_view = SignOutView { frame, action: "/logout", back: "/shopping-cart" };
+    let sign_out_view = SignOutView {
+        frame,
+        action: "/logout",
+        back: "/shopping-cart",
+    };
     let mut pages = sign_in_pages(frame);
     pages.push(("sign-out".to_owned(), sign_out(&sign_out_view)));
     pages.extend(two_factor_pages(frame));
@@ -39,8 +43,18 @@ pub fn samples(frame: Frame<'_>) -> Vec<Sample> {
 fn sign_in_pages(frame: Frame<'_>) -> Vec<Sample> {
     [
         ("fresh", 200, None, ""),
-        ("wrong-password", 401, Some(Reason::InvalidCredentials), LOGIN_ID),
-        ("unavailable", 503, Some(Reason::ProviderUnavailable), LOGIN_ID),
+        (
+            "wrong-password",
+            401,
+            Some(Reason::InvalidCredentials),
+            LOGIN_ID,
+        ),
+        (
+            "unavailable",
+            503,
+            Some(Reason::ProviderUnavailable),
+            LOGIN_ID,
+        ),
         ("throttled", 429, Some(Reason::Throttled), LOGIN_ID),
         ("stale", 403, Some(Reason::CsrfFailed), LOGIN_ID),
         ("rejected", 400, Some(Reason::RejectedInput), ""),
@@ -62,7 +76,12 @@ fn sign_in_pages(frame: Frame<'_>) -> Vec<Sample> {
             unsent: None,
             retry_after: (status == 429).then_some(290),
         };
-        let view = SignInView { frame, action: "/login", form: &form, csrf: "sample" };
+        let view = SignInView {
+            frame,
+            action: "/login",
+            form: &form,
+            csrf: "sample",
+        };
         (format!("sign-in-{name}"), sign_in(&view))
     })
     .collect()
@@ -74,7 +93,10 @@ fn step(step: Step, trouble: Option<Reason>) -> StepForm {
         label: label.map(str::to_owned),
         choice: Secret::new("sample"),
     };
-    let (mail, phone) = (method(FactorKind::Email, Some("z***@example.com")), method(FactorKind::Sms, Some("***55")));
+    let (mail, phone) = (
+        method(FactorKind::Email, Some("z***@example.com")),
+        method(FactorKind::Sms, Some("***55")),
+    );
     StepForm {
         status: trouble.map_or(401, Reason::status),
         next: NextStep {
@@ -107,9 +129,22 @@ fn two_factor_pages(frame: Frame<'_>) -> Vec<Sample> {
     let forms = [
         ("fresh", form(None)),
         ("send", without_app(form(None))),
-        ("sent", StepForm { status: 200, sent: Some(1), ..form(None) }),
+        (
+            "sent",
+            StepForm {
+                status: 200,
+                sent: Some(1),
+                ..form(None)
+            },
+        ),
         ("bare", nothing(form(None))),
-        ("wrong", StepForm { trust: true, ..form(Some(Reason::WrongCode)) }),
+        (
+            "wrong",
+            StepForm {
+                trust: true,
+                ..form(Some(Reason::WrongCode))
+            },
+        ),
         ("throttled", without_app(form(Some(Reason::Throttled)))),
         ("rejected", form(Some(Reason::RejectedInput))),
         ("stale", form(Some(Reason::CsrfFailed))),
@@ -117,9 +152,19 @@ fn two_factor_pages(frame: Frame<'_>) -> Vec<Sample> {
     ];
     let page = |form: &StepForm| {
         let (action, send) = ("/login/two-factor", "/login/two-factor/send");
-        two_factor(&TwoFactorView { frame, action, send, back: "/login", form, csrf: "sample" })
+        two_factor(&TwoFactorView {
+            frame,
+            action,
+            send,
+            back: "/login",
+            form,
+            csrf: "sample",
+        })
     };
-    forms.iter().map(|(name, form)| (format!("two-factor-{name}"), page(form))).collect()
+    forms
+        .iter()
+        .map(|(name, form)| (format!("two-factor-{name}"), page(form)))
+        .collect()
 }
 
 fn new_password_pages(frame: Frame<'_>) -> Vec<Sample> {
@@ -138,28 +183,60 @@ fn new_password_pages(frame: Frame<'_>) -> Vec<Sample> {
     ];
     let forms = [
         ("fresh", form(None)),
-        ("rejected", StepForm { violations, ..form(Some(Reason::RejectedInput)) }),
+        (
+            "rejected",
+            StepForm {
+                violations,
+                ..form(Some(Reason::RejectedInput))
+            },
+        ),
         ("throttled", form(Some(Reason::Throttled))),
     ];
     let page = |form: &StepForm| {
-        new_password(&NewPasswordView { frame, action: "/login/password", back: "/login", form, csrf: "sample" })
-    };
-    forms.iter().map(|(name, form)| (format!("new-password-{name}"), page(form))).collect()
-}
-
-fn asks_pages(frame: Frame<'_>) -> Vec<Sample> {
-    [Reason::EmailUnverified, Reason::RegistrationUnverified, Reason::NotRegistered]
-        .into_iter()
-        .map(|reason| {
-            let asks = ProviderAsks { status: reason.status(), reason };
-            let view = ProviderAsksView { frame, login_path: "/login", asks: &asks };
-            (format!("asks-{}", reason.as_str().replace('_', "-")), provider_asks(&view))
+        new_password(&NewPasswordView {
+            frame,
+            action: "/login/password",
+            back: "/login",
+            form,
+            csrf: "sample",
         })
+    };
+    forms
+        .iter()
+        .map(|(name, form)| (format!("new-password-{name}"), page(form)))
         .collect()
 }
 
+fn asks_pages(frame: Frame<'_>) -> Vec<Sample> {
+    [
+        Reason::EmailUnverified,
+        Reason::RegistrationUnverified,
+        Reason::NotRegistered,
+    ]
+    .into_iter()
+    .map(|reason| {
+        let asks = ProviderAsks {
+            status: reason.status(),
+            reason,
+        };
+        let view = ProviderAsksView {
+            frame,
+            login_path: "/login",
+            asks: &asks,
+        };
+        (
+            format!("asks-{}", reason.as_str().replace('_', "-")),
+            provider_asks(&view),
+        )
+    })
+    .collect()
+}
+
 fn circle_pages(frame: Frame<'_>) -> Vec<Sample> {
-    let twice = vec!["__Host-vestibule-access".to_owned(), "__Host-vestibule-refresh".to_owned()];
+    let twice = vec![
+        "__Host-vestibule-access".to_owned(),
+        "__Host-vestibule-refresh".to_owned(),
+    ];
     [
         ("no-cookie", CircleCause::NoCookie),
         ("unencrypted", CircleCause::Unencrypted),
@@ -170,10 +247,24 @@ fn circle_pages(frame: Frame<'_>) -> Vec<Sample> {
     ]
     .into_iter()
     .map(|(name, cause)| {
-        let (address, onward) = ("https://store.example.com".into(), "/login?return_to=/orders".into());
-        let circle = Some(Circle { cause, address, onward });
-        let problem_shown = Problem { circle, ..Problem::new(Reason::RedirectLoop) };
-        let view = ProblemView { frame, problem: &problem_shown, login_path: Some("/login") };
+        let (address, onward) = (
+            "https://store.example.com".into(),
+            "/login?return_to=/orders".into(),
+        );
+        let circle = Some(Circle {
+            cause,
+            address,
+            onward,
+        });
+        let problem_shown = Problem {
+            circle,
+            ..Problem::new(Reason::RedirectLoop)
+        };
+        let view = ProblemView {
+            frame,
+            problem: &problem_shown,
+            login_path: Some("/login"),
+        };
         (format!("circle-{name}"), problem(&view))
     })
     .collect()
@@ -197,21 +288,38 @@ fn problem_pages(frame: Frame<'_>) -> Vec<Sample> {
     ]
     .into_iter()
     .map(|(status, reason)| {
-        let problem_shown =
-            Problem { retry_after: matches!(status, 429 | 503).then_some(30), ..Problem::new(reason).under(status) };
+        let problem_shown = Problem {
+            retry_after: matches!(status, 429 | 503).then_some(30),
+            ..Problem::new(reason).under(status)
+        };
         let site_name = frame.site_name.filter(|_| reason != Reason::UnknownSite);
         let frame = Frame { site_name, ..frame };
-        let view = ProblemView { frame, problem: &problem_shown, login_path: Some("/login?return_to=/orders") };
+        let view = ProblemView {
+            frame,
+            problem: &problem_shown,
+            login_path: Some("/login?return_to=/orders"),
+        };
         (format!("problem-{status}"), problem(&view))
     })
     .collect()
 }
 
 fn unsent_pages(frame: Frame<'_>) -> Vec<Sample> {
-    let text = "Dear all,\n\nI have two lanterns to give away, and a basket that nobody wants.\n\nZoe";
-    let fields = [("title", "Two lanterns"), ("text", text)].map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let form = PostedForm { encoding: FormEncoding::UrlEncoded, fields: fields.to_vec() };
-    let posted = UnsentForm { id: "sample".into(), author: None, target: "/posts".into(), form, until: 0 };
+    let text =
+        "Dear all,\n\nI have two lanterns to give away, and a basket that nobody wants.\n\nZoe";
+    let fields = [("title", "Two lanterns"), ("text", text)]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let form = PostedForm {
+        encoding: FormEncoding::UrlEncoded,
+        fields: fields.to_vec(),
+    };
+    let posted = UnsentForm {
+        id: "sample".into(),
+        author: None,
+        target: "/posts".into(),
+        form,
+        until: 0,
+    };
     let sign_in_form = SignInForm {
         status: 401,
         trouble: None,
@@ -222,12 +330,28 @@ fn unsent_pages(frame: Frame<'_>) -> Vec<Sample> {
         unsent: Some("sample".into()),
         retry_after: None,
     };
-    let view = SignInView { frame, action: "/login?unsent", form: &sign_in_form, csrf: "sample" };
+    let view = SignInView {
+        frame,
+        action: "/login?unsent",
+        form: &sign_in_form,
+        csrf: "sample",
+    };
     let mut pages = vec![("sign-in-unsent".to_owned(), sign_in(&view))];
     let send = ReturnPath::parse("/posts").map_or(Offer::CopyAgain, Offer::Send);
-    for (name, offer) in [("offer", send), ("again", Offer::CopyAgain), ("another", Offer::CopyOfAnother)] {
-        let page = UnsentPage { unsent: posted.clone(), offer, onward: "/posts".into() };
-        pages.push((format!("unsent-{name}"), unsent(&UnsentView { frame, page: &page })));
+    for (name, offer) in [
+        ("offer", send),
+        ("again", Offer::CopyAgain),
+        ("another", Offer::CopyOfAnother),
+    ] {
+        let page = UnsentPage {
+            unsent: posted.clone(),
+            offer,
+            onward: "/posts".into(),
+        };
+        pages.push((
+            format!("unsent-{name}"),
+            unsent(&UnsentView { frame, page: &page }),
+        ));
     }
     pages
 }

@@ -38,14 +38,18 @@ struct Page<'a> {
     focus: &'static str,
 }
 
-/// The form as HTML. The typed name is kept, a password is never shown again (security requirement R-40).
+/// The form as HTML. The typed name is kept, a password is never shown again (security requirement
+///
 ///
 /// # Errors
 /// What is wrong with its template; tests hold that nothing is wrong with ours.
 pub fn sign_in(view: &SignInView<'_>) -> Rendered {
     let form = view.form;
     let faulty = form.trouble.is_some_and(Reason::is_failure);
-    let doubtful = matches!(form.trouble, Some(Reason::InvalidCredentials | Reason::RejectedInput));
+    let doubtful = matches!(
+        form.trouble,
+        Some(Reason::InvalidCredentials | Reason::RejectedInput)
+    );
     let page = Page {
         action: view.action,
         csrf: view.csrf,
@@ -55,11 +59,19 @@ pub fn sign_in(view: &SignInView<'_>) -> Rendered {
         unsent: form.unsent.as_deref(),
         request_id: faulty.then_some(view.frame.request_id),
         trouble: form.trouble.map(|reason| {
-            let stem = if form.cookieless { "no_cookie" } else { stem(reason) };
+            let stem = if form.cookieless {
+                "no_cookie"
+            } else {
+                stem(reason)
+            };
             Trouble::told(view.frame.words, stem, reason, form.retry_after)
         }),
         doubtful,
-        focus: if form.login_id.is_empty() { "login_id" } else { "password" },
+        focus: if form.login_id.is_empty() {
+            "login_id"
+        } else {
+            "password"
+        },
     };
     templates::render("sign-in.html", view.frame, page)
 }

@@ -28,6 +28,10 @@ struct Page<'a> {
 /// # Errors
 /// What is wrong with its template; tests hold that nothing is wrong with ours.
 pub fn sign_out(view: &SignOutView<'_>) -> Rendered {
-    let page = Page { action: view.action, back: view.back, request_id: None };
+    let page = Page {
+        action: view.action,
+        back: view.back,
+        request_id: None,
+    };
     templates::render("sign-out.html", view.frame, page)
 }

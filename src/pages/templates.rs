@@ -16,12 +16,18 @@ use crate::model::theme::{Link, Links, TemplateText};
 pub const SOURCES: &[(&str, &str)] = &[
     ("layout.html", include_str!("../../static/layout.html")),
     ("message.html", include_str!("../../static/message.html")),
-    ("new-password.html", include_str!("../../static/new-password.html")),
+    (
+        "new-password.html",
+        include_str!("../../static/new-password.html"),
+    ),
     ("sign-in.html", include_str!("../../static/sign-in.html")),
     ("sign-out.html", include_str!("../../static/sign-out.html")),
     ("unsent.html", include_str!("../../static/unsent.html")),
     ("trouble.html", include_str!("../../static/trouble.html")),
-    ("two-factor.html", include_str!("../../static/two-factor.html")),
+    (
+        "two-factor.html",
+        include_str!("../../static/two-factor.html"),
+    ),
 ];
 
 /// The names of our templates.
@@ -58,12 +64,20 @@ impl TemplateFault {
     fn of(error: &Error, template: &str) -> Self {
         // Where templates call each other, the innermost knows the place.
         let mut innermost = error;
-        while let Some(inner) = std::error::Error::source(innermost).and_then(|source| source.downcast_ref()) {
+        while let Some(inner) =
+            std::error::Error::source(innermost).and_then(|source| source.downcast_ref())
+        {
             innermost = inner;
         }
         let kind = innermost.kind().to_string();
-        let what = innermost.detail().map_or(kind.clone(), |detail| format!("{kind}: {detail}"));
-        Self { template: innermost.name().unwrap_or(template).to_owned(), line: innermost.line(), what }
+        let what = innermost
+            .detail()
+            .map_or(kind.clone(), |detail| format!("{kind}: {detail}"));
+        Self {
+            template: innermost.name().unwrap_or(template).to_owned(),
+            line: innermost.line(),
+            what,
+        }
     }
 }
 
@@ -79,14 +93,23 @@ pub fn render(name: &str, frame: Frame<'_>, page: impl Serialize) -> Rendered {
         direction => Value::from(Serde(words.direction)),
         words => Value::from_object(Branch { words, path: String::new() }),
     };
-    let template = look.templates.get_template(name).map_err(|error| TemplateFault::of(&error, name))?;
-    template.render(filling).map_err(|error| TemplateFault::of(&error, name))
+    let template = look
+        .templates
+        .get_template(name)
+        .map_err(|error| TemplateFault::of(&error, name))?;
+    template
+        .render(filling)
+        .map_err(|error| TemplateFault::of(&error, name))
 }
 
 /// What is shown should a template fail: a sentence is better than an empty window.
 #[must_use]
 pub fn fallback(words: &Words) -> String {
-    let (language, title, text) = (words.tag, words.say("fallback.title"), words.say("fallback.text"));
+    let (language, title, text) = (
+        words.tag,
+        words.say("fallback.title"),
+        words.say("fallback.text"),
+    );
     format!(
         "<!doctype html><html lang=\"{language}\"><meta charset=\"utf-8\"><title>{title}</title><p>{text}</p></html>"
     )
@@ -106,19 +129,31 @@ pub fn parsed(theirs: &[TemplateText]) -> Result<Arc<Environment<'static>>, Temp
         return Ok(Arc::clone(ours));
     }
     let mut templates = Environment::new();
-    // A name that the view does not have is a mistake in the template, not an empty place on the page.
+    // A name that the view does not have is a mistake in the template, not an empty place on the
+    // page.
     templates.set_undefined_behavior(UndefinedBehavior::Strict);
     templates.set_auto_escape_callback(|_| AutoEscape::Html);
-    templates.set_syntax(SyntaxConfig::builder().trim_blocks(true).build().map_err(fault(""))?);
+    templates.set_syntax(
+        SyntaxConfig::builder()
+            .trim_blocks(true)
+            .build()
+            .map_err(fault(""))?,
+    );
     templates.add_filter("fill", fill);
     for (name, text) in SOURCES {
         templates.add_template(name, text).map_err(fault(name))?;
     }
     for theirs in theirs {
-        templates.add_template_owned(theirs.name.clone(), theirs.text.clone()).map_err(fault(&theirs.name))?;
+        templates
+            .add_template_owned(theirs.name.clone(), theirs.text.clone())
+            .map_err(fault(&theirs.name))?;
     }
     let templates = Arc::new(templates);
-    Ok(if theirs.is_empty() { Arc::clone(OURS.get_or_init(|| templates)) } else { templates })
+    Ok(if theirs.is_empty() {
+        Arc::clone(OURS.get_or_init(|| templates))
+    } else {
+        templates
+    })
 }
 
 /// The addresses of a theme's links.
@@ -151,22 +186,37 @@ struct Branch {
 impl Object for Branch {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let key = key.as_str()?;
-        let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+        let path = if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        };
         match self.words.find(&path) {
             Some(text) => Some(Value::from(text)),
-            None if self.words.has_beneath(&path) => Some(Value::from_object(Self { words: self.words, path })),
+            None if self.words.has_beneath(&path) => Some(Value::from_object(Self {
+                words: self.words,
+                path,
+            })),
             None => None,
         }
     }
 }
 
-/// The filter that puts values, which may be markup of the template's own, into a message's placeholders.
-#[expect(clippy::needless_pass_by_value, reason = "the form minijinja asks of a filter")]
+/// The filter that puts values, which may be markup of the template's own, into a message's
+/// placeholders.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the form minijinja asks of a filter"
+)]
 fn fill(text: &str, values: Kwargs) -> Result<Value, Error> {
     let mut filled = HtmlEscape(text).to_string();
     for name in values.args() {
         let value: Value = values.get(name)?;
-        let shown = if value.is_safe() { value.to_string() } else { HtmlEscape(&value.to_string()).to_string() };
+        let shown = if value.is_safe() {
+            value.to_string()
+        } else {
+            HtmlEscape(&value.to_string()).to_string()
+        };
         filled = filled.replace(&format!("{{{name}}}"), &shown);
     }
     values.assert_all_used()?;

@@ -18,7 +18,8 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// The messages beneath `trouble` that `stem` names. Where there is a wait it stands in the text.
+    /// The messages beneath `trouble` that `stem` names. Where there is a wait it stands in the
+    /// text.
     pub fn told(words: &Words, stem: &str, reason: Reason, retry_after: Option<u32>) -> Self {
         let text = match (reason, retry_after) {
             (Reason::Throttled, Some(seconds)) => {
@@ -29,7 +30,11 @@ impl Trouble {
         };
         let calm = reason.is_failure() || matches!(reason, Reason::CsrfFailed | Reason::Throttled);
         let title = words.say(&format!("trouble.{stem}.title")).to_owned();
-        Self { title, text, tone: if calm { "calm" } else { "alert" } }
+        Self {
+            title,
+            text,
+            tone: if calm { "calm" } else { "alert" },
+        }
     }
 
     /// What went wrong with a step that follows the password.

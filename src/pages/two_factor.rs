@@ -80,7 +80,10 @@ pub fn two_factor(view: &TwoFactorView<'_>) -> Rendered {
         (None, false, true) => "two_factor.text_app",
         (None, false, false) => "two_factor.text_code",
     };
-    let ways = methods.iter().enumerate().filter(|(_, method)| method.is_sent());
+    let ways = methods
+        .iter()
+        .enumerate()
+        .filter(|(_, method)| method.is_sent());
     let page = Page {
         action: view.action,
         send: view.send,
@@ -89,10 +92,18 @@ pub fn two_factor(view: &TwoFactorView<'_>) -> Rendered {
         challenge: form.next.challenge.expose(),
         unsent: form.unsent.as_deref(),
         trust: form.trust,
-        request_id: form.trouble.is_some_and(Reason::is_failure).then_some(view.frame.request_id),
+        request_id: form
+            .trouble
+            .is_some_and(Reason::is_failure)
+            .then_some(view.frame.request_id),
         trouble: Trouble::of_step(words, form),
-        doubtful: matches!(form.trouble, Some(Reason::WrongCode | Reason::RejectedInput)),
-        sent: sent.map(|way| Sent { address: way.label.as_deref() }),
+        doubtful: matches!(
+            form.trouble,
+            Some(Reason::WrongCode | Reason::RejectedInput)
+        ),
+        sent: sent.map(|way| Sent {
+            address: way.label.as_deref(),
+        }),
         text: words.say(text),
         asks_first,
         ways: ways

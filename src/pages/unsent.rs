@@ -51,19 +51,40 @@ struct Field<'a> {
 /// # Errors
 /// What is wrong with its template; tests hold that nothing is wrong with ours.
 pub fn unsent(view: &UnsentView<'_>) -> Rendered {
-    let UnsentPage { unsent, offer, onward } = view.page;
-    let fields = || unsent.form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let UnsentPage {
+        unsent,
+        offer,
+        onward,
+    } = view.page;
+    let fields = || {
+        unsent
+            .form
+            .fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    };
     let words = view.frame.words;
     let (heading, text) = match offer {
-        Offer::Send(_) => (words.say("unsent.offer.heading"), words.say("unsent.offer.text")),
-        Offer::CopyAgain => (words.say("unsent.again.heading"), words.say("unsent.again.text")),
-        Offer::CopyOfAnother => (words.say("unsent.another.heading"), words.say("unsent.another.text")),
+        Offer::Send(_) => (
+            words.say("unsent.offer.heading"),
+            words.say("unsent.offer.text"),
+        ),
+        Offer::CopyAgain => (
+            words.say("unsent.again.heading"),
+            words.say("unsent.again.text"),
+        ),
+        Offer::CopyOfAnother => (
+            words.say("unsent.another.heading"),
+            words.say("unsent.another.text"),
+        ),
     };
     let send = match offer {
         Offer::Send(path) => Some(Send {
             action: path.as_str(),
             enctype: unsent.form.encoding.as_str(),
-            fields: fields().map(|(name, value)| Field { name, value }).collect(),
+            fields: fields()
+                .map(|(name, value)| Field { name, value })
+                .collect(),
         }),
         Offer::CopyAgain | Offer::CopyOfAnother => None,
     };
@@ -71,16 +92,29 @@ pub fn unsent(view: &UnsentView<'_>) -> Rendered {
         request_id: None,
         heading,
         text,
-        shown: fields().filter(|(name, value)| is_writing(name, value)).map(shown).collect(),
+        shown: fields()
+            .filter(|(name, value)| is_writing(name, value))
+            .map(shown)
+            .collect(),
         send,
         onward,
     };
     templates::render("unsent.html", view.frame, page)
 }
 
-/// Whether a person may have written it. What the application put there for itself is sent along and not shown.
+/// Whether a person may have written it. What the application put there for itself is sent along
+/// and not shown.
 fn is_writing(name: &str, value: &str) -> bool {
-    const THEIRS: [&str; 8] = ["pass", "pwd", "secret", "token", "csrf", "nonce", "viewstate", "sess"];
+    const THEIRS: [&str; 8] = [
+        "pass",
+        "pwd",
+        "secret",
+        "token",
+        "csrf",
+        "nonce",
+        "viewstate",
+        "sess",
+    ];
     let name = name.to_ascii_lowercase();
     !value.trim().is_empty() && !THEIRS.iter().any(|word| name.contains(word))
 }
@@ -88,6 +122,13 @@ fn is_writing(name: &str, value: &str) -> bool {
 fn shown<'a>((name, value): (&'a str, &'a str)) -> Shown<'a> {
     /// In characters, about what a line of the page holds.
     const LINE: usize = 48;
-    let rows: usize = value.lines().map(|line| 1 + line.chars().count() / LINE).sum();
-    Shown { name, value, rows: rows.clamp(1, 12) }
+    let rows: usize = value
+        .lines()
+        .map(|line| 1 + line.chars().count() / LINE)
+        .sum();
+    Shown {
+        name,
+        value,
+        rows: rows.clamp(1, 12),
+    }
 }

@@ -1,7 +1,8 @@
-//! What the pages say: one catalogue of messages for each language, from `static/words/`, compiled in by `build.rs`.
+//! What the pages say: one catalogue of messages for each language, from `static/words/`, compiled
+//! in by `build.rs`.
 //!
-//! A message has a name with dots, like `sign_in.heading`, and may hold placeholders, like `{wait}`. What a
-//! catalogue lacks is said in English; tests hold that none lacks anything.
+//! A message has a name with dots, like `sign_in.heading`, and may hold placeholders, like
+//! `{wait}`. What a catalogue lacks is said in English; tests hold that none lacks anything.
 
 use icu_locale_core::Locale;
 use icu_plurals::{PluralCategory, PluralRules};
@@ -53,7 +54,12 @@ impl Words {
     /// English.
     #[must_use]
     pub fn english() -> &'static Self {
-        const NONE: &Words = &Words { tag: ENGLISH, name: "", direction: Direction::LeftToRight, messages: &[] };
+        const NONE: &Words = &Words {
+            tag: ENGLISH,
+            name: "",
+            direction: Direction::LeftToRight,
+            messages: &[],
+        };
         Self::of(ENGLISH).unwrap_or(NONE)
     }
 
@@ -81,27 +87,40 @@ impl Words {
         let form = self
             .own(&format!("{key}.{}", category(self.tag, count)))
             .or_else(|| self.own(&format!("{key}.other")))
-            .unwrap_or_else(|| Self::english().own(&format!("{key}.other")).unwrap_or_default());
+            .unwrap_or_else(|| {
+                Self::english()
+                    .own(&format!("{key}.other"))
+                    .unwrap_or_default()
+            });
         form.replace("{count}", &count.to_string())
     }
 
     /// Whether there are messages beneath `prefix`.
     pub(super) fn has_beneath(&self, prefix: &str) -> bool {
         let beneath = |words: &Self| {
-            words.messages.iter().any(|(key, _)| key.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.')))
+            words.messages.iter().any(|(key, _)| {
+                key.strip_prefix(prefix)
+                    .is_some_and(|rest| rest.starts_with('.'))
+            })
         };
         beneath(self) || beneath(Self::english())
     }
 
     fn own(&self, key: &str) -> Option<&'static str> {
-        let at = self.messages.binary_search_by_key(&key, |(name, _)| name).ok()?;
+        let at = self
+            .messages
+            .binary_search_by_key(&key, |(name, _)| name)
+            .ok()?;
         self.messages.get(at).map(|(_, text)| *text)
     }
 }
 
 /// The word of the Unicode CLDR for the form a number asks for in a language.
 fn category(tag: &str, count: u32) -> &'static str {
-    let rules = tag.parse::<Locale>().ok().and_then(|locale| PluralRules::try_new_cardinal((&locale).into()).ok());
+    let rules = tag
+        .parse::<Locale>()
+        .ok()
+        .and_then(|locale| PluralRules::try_new_cardinal((&locale).into()).ok());
     match rules.map_or(PluralCategory::Other, |rules| rules.category_for(count)) {
         PluralCategory::Zero => "zero",
         PluralCategory::One => "one",

@@ -55,7 +55,10 @@ impl Algorithm {
     /// The algorithm spelled exactly so; names are case-sensitive (RFC 7515, section 4.1.1).
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|algorithm| algorithm.name() == name)
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|algorithm| algorithm.name() == name)
     }
 
     /// The `alg` value.
@@ -89,7 +92,9 @@ mod tests {
         for algorithm in Algorithm::ALL {
             assert_eq!(Algorithm::named(algorithm.name()), Some(*algorithm));
         }
-        for name in ["", "none", "None", "NONE", "nOnE", "rs256", "RS256 ", "EDDSA", "HS1", "ES521"] {
+        for name in [
+            "", "none", "None", "NONE", "nOnE", "rs256", "RS256 ", "EDDSA", "HS1", "ES521",
+        ] {
             assert_eq!(Algorithm::named(name), None, "{name}");
         }
     }

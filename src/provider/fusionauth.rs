@@ -13,7 +13,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::outbound::{Call, Outbound, Purpose, Received};
-use super::{Abilities, Admitted, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt, SignInAttempt};
+use super::{
+    Abilities, Admitted, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt,
+    SignInAttempt,
+};
 use crate::config::settings;
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
@@ -29,7 +32,8 @@ mod statuses;
 mod tests;
 
 use sign_in::{
-    ChangePasswordRequest, LoginRequest, SendRequest, TwoFactorRequest, admitted, one_time_password, succeeded,
+    ChangePasswordRequest, LoginRequest, SendRequest, TwoFactorRequest, admitted,
+    one_time_password, succeeded,
 };
 use statuses::{AccountState, Step};
 
@@ -65,14 +69,16 @@ impl Fusionauth {
     /// The server at `endpoint`, with the time-out and the manners of `settings`. Opens nothing.
     ///
     /// # Errors
-    /// [`ProviderError::Misconfigured`] when the URL is none, or the key or the tenant cannot stand in a header.
+    /// [`ProviderError::Misconfigured`] when the URL is none, or the key or the tenant cannot stand
+    /// in a header.
     pub fn new(
         endpoint: &Endpoint,
         settings: &settings::Provider,
         outbound: Arc<Outbound>,
     ) -> Result<Self, ProviderError> {
         let at = |path: &str| {
-            Url::parse(&format!("{}{path}", endpoint.url)).map_err(|_| misconfigured("the URL is not one"))
+            Url::parse(&format!("{}{path}", endpoint.url))
+                .map_err(|_| misconfigured("the URL is not one"))
         };
         let mut headers = HeaderMap::from_iter([
             (CONTENT_TYPE, HeaderValue::from_static("application/json")),
@@ -81,7 +87,8 @@ impl Fusionauth {
         if let Some(tenant) = &endpoint.tenant_id {
             headers.insert(
                 HeaderName::from_static("x-fusionauth-tenantid"),
-                HeaderValue::from_str(tenant).map_err(|_| misconfigured("the tenant id cannot stand in a header"))?,
+                HeaderValue::from_str(tenant)
+                    .map_err(|_| misconfigured("the tenant id cannot stand in a header"))?,
             );
         }
         let api_key = endpoint.api_key.as_ref().map(sensitive).transpose()?;
@@ -96,7 +103,11 @@ impl Fusionauth {
             headers,
             api_key,
             timeout: settings.timeout,
-            account_state: if settings.reveal_account_state { AccountState::Revealed } else { AccountState::Hidden },
+            account_state: if settings.reveal_account_state {
+                AccountState::Revealed
+            } else {
+                AccountState::Hidden
+            },
             outbound,
         })
     }
@@ -115,11 +126,18 @@ impl Fusionauth {
 
     /// A call of a sign-in.
     fn step(&self, url: &Url, body: &impl Serialize) -> Result<Call, ProviderError> {
-        Ok(Call { purpose: Purpose::SignIn, ..self.call(url, json(body)?) })
+        Ok(Call {
+            purpose: Purpose::SignIn,
+            ..self.call(url, json(body)?)
+        })
     }
 
     /// `POST /api/login`, the one call that needs the key.
-    async fn log_in(&self, request: &LoginRequest<'_>, step: Step) -> Result<Admitted, ProviderError> {
+    async fn log_in(
+        &self,
+        request: &LoginRequest<'_>,
+        step: Step,
+    ) -> Result<Admitted, ProviderError> {
         let mut call = self.step(&self.login, request)?;
         if let Some(key) = &self.api_key {
             call.headers.insert(AUTHORIZATION, key.clone());
@@ -128,68 +146,110 @@ impl Fusionauth {
     }
 
     async fn make(&self, call: Call) -> Result<Received, ProviderError> {
-        self.outbound.make(call).await.map_err(|error| ProviderError::Unavailable(error.to_string()))
+        self.outbound
+            .make(call)
+            .await
+            .map_err(|error| ProviderError::Unavailable(error.to_string()))
     }
 }
 
 #[async_trait]
 impl Provider for Fusionauth {
     fn abilities(&self) -> Abilities {
-        Abilities { form_sign_in: true, second_factor: true, change_password: true }
+        Abilities {
+            form_sign_in: true,
+            second_factor: true,
+            change_password: true,
+        }
     }
 
     async fn sign_in(&self, attempt: SignInAttempt<'_>) -> Result<Admitted, ProviderError> {
-        self.log_in(&LoginRequest::with_password(attempt), Step::Password).await
+        self.log_in(&LoginRequest::with_password(attempt), Step::Password)
+            .await
     }
 
-    async fn second_factor(&self, attempt: SecondFactorAttempt<'_>) -> Result<Admitted, ProviderError> {
+    async fn second_factor(
+        &self,
+        attempt: SecondFactorAttempt<'_>,
+    ) -> Result<Admitted, ProviderError> {
         let call = self.step(&self.two_factor_login, &TwoFactorRequest::new(attempt))?;
-        admitted(Step::SecondFactor, &self.make(call).await?, self.account_state)
+        admitted(
+            Step::SecondFactor,
+            &self.make(call).await?,
+            self.account_state,
+        )
     }
 
     async fn send_code(&self, id: &Secret, method: &Secret) -> Result<(), ProviderError> {
         let url = beneath(&self.two_factor_send, id)?;
-        let call = self.step(&url, &SendRequest { method_id: method.expose() })?;
+        let call = self.step(
+            &url,
+            &SendRequest {
+                method_id: method.expose(),
+            },
+        )?;
         let received = self.make(call).await?;
         match received.status.as_u16() {
             // Without a code nobody is let in, so any documented yes will do.
             200 | 202 | 204 => Ok(()),
-            400 => Err(ProviderError::Refused(SignInRefused::because(Reason::RejectedInput))),
+            400 => Err(ProviderError::Refused(SignInRefused::because(
+                Reason::RejectedInput,
+            ))),
             401 => Err(misconfigured("the gateway may not have codes sent")),
-            404 => Err(ProviderError::Refused(SignInRefused::because(Reason::ChallengeExpired))),
+            404 => Err(ProviderError::Refused(SignInRefused::because(
+                Reason::ChallengeExpired,
+            ))),
             status => Err(unexpected(status)),
         }
     }
 
-    async fn change_password(&self, attempt: NewPasswordAttempt<'_>) -> Result<Admitted, ProviderError> {
-        let request =
-            ChangePasswordRequest { change_password_id: attempt.id.expose(), password: attempt.password.expose() };
-        let received = self.make(self.step(&self.change_password, &request)?).await?;
+    async fn change_password(
+        &self,
+        attempt: NewPasswordAttempt<'_>,
+    ) -> Result<Admitted, ProviderError> {
+        let request = ChangePasswordRequest {
+            change_password_id: attempt.id.expose(),
+            password: attempt.password.expose(),
+        };
+        let received = self
+            .make(self.step(&self.change_password, &request)?)
+            .await?;
         succeeded(Step::NewPassword, &received, self.account_state)?;
         let once = one_time_password(&received)?;
-        self.log_in(&LoginRequest::with_one_time_password(attempt, &once), Step::OneTimePassword).await
+        self.log_in(
+            &LoginRequest::with_one_time_password(attempt, &once),
+            Step::OneTimePassword,
+        )
+        .await
     }
 
     async fn refresh(&self, refresh: &Secret) -> Result<TokenPair, ProviderError> {
-        let body = json(&RefreshRequest { refresh_token: refresh.expose() })?;
+        let body = json(&RefreshRequest {
+            refresh_token: refresh.expose(),
+        })?;
         let received = self.make(self.call(&self.refresh, body)).await?;
         match received.status.as_u16() {
             200 => read_tokens(&received)?.pair(Some(refresh)),
             // The one 400 that says nothing about the token.
-            400 if complains_of_lifetime(&received.body) => {
-                Err(misconfigured("a renewal is refused for its timeToLiveInSeconds"))
-            }
+            400 if complains_of_lifetime(&received.body) => Err(misconfigured(
+                "a renewal is refused for its timeToLiveInSeconds",
+            )),
             // The documentation has 404, the server 400 for a token that has ended.
-            400 | 401 | 404 => Err(ProviderError::Refused(SignInRefused::because(Reason::SignedOut))),
+            400 | 401 | 404 => Err(ProviderError::Refused(SignInRefused::because(
+                Reason::SignedOut,
+            ))),
             status => Err(unexpected(status)),
         }
     }
 
-    /// By the logout call: it needs no key, ends this one token and no other, answers alike when there is nothing
-    /// to end, and carries the token in its body. `DELETE /api/jwt/refresh` needs a key or the JWT, and takes the
-    /// token in its address, where logs keep it.
+    /// By the logout call: it needs no key, ends this one token and no other, answers alike when
+    /// there is nothing to end, and carries the token in its body. `DELETE /api/jwt/refresh` needs
+    /// a key or the JWT, and takes the token in its address, where logs keep it.
     async fn revoke(&self, refresh: &Secret) -> Result<(), ProviderError> {
-        let body = json(&LogoutRequest { global: false, refresh_token: refresh.expose() })?;
+        let body = json(&LogoutRequest {
+            global: false,
+            refresh_token: refresh.expose(),
+        })?;
         let received = self.make(self.call(&self.logout, body)).await?;
         match received.status.as_u16() {
             200 | 204 => Ok(()),
@@ -199,7 +259,12 @@ impl Provider for Fusionauth {
     }
 
     async fn published_keys(&self) -> Result<Vec<u8>, ProviderError> {
-        let received = self.make(Call { method: Method::GET, ..self.call(&self.keys, Vec::new()) }).await?;
+        let received = self
+            .make(Call {
+                method: Method::GET,
+                ..self.call(&self.keys, Vec::new())
+            })
+            .await?;
         match received.status.as_u16() {
             200 => Ok(received.body),
             status => Err(unexpected(status)),
@@ -231,9 +296,15 @@ struct Tokens {
 
 impl Tokens {
     fn pair(self, old: Option<&Secret>) -> Result<TokenPair, ProviderError> {
-        let access = self.token.and_then(non_empty).ok_or_else(|| misconfigured("a success without a token"))?;
+        let access = self
+            .token
+            .and_then(non_empty)
+            .ok_or_else(|| misconfigured("a success without a token"))?;
         let new = self.refresh_token.and_then(non_empty);
-        Ok(TokenPair { access, refresh: new.or_else(|| old.cloned()) })
+        Ok(TokenPair {
+            access,
+            refresh: new.or_else(|| old.cloned()),
+        })
     }
 }
 
@@ -266,17 +337,22 @@ fn complains_of_lifetime(body: &[u8]) -> bool {
         match value {
             Value::String(text) => text.contains(FIELD),
             Value::Array(values) => values.iter().any(mentions),
-            Value::Object(members) => members.iter().any(|(name, value)| name.contains(FIELD) || mentions(value)),
+            Value::Object(members) => members
+                .iter()
+                .any(|(name, value)| name.contains(FIELD) || mentions(value)),
             Value::Null | Value::Bool(_) | Value::Number(_) => false,
         }
     }
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    ["fieldErrors", "generalErrors"].iter().filter_map(|name| body.get(name)).any(mentions)
+    ["fieldErrors", "generalErrors"]
+        .iter()
+        .filter_map(|name| body.get(name))
+        .any(mentions)
 }
 
 fn sensitive(key: &Secret) -> Result<HeaderValue, ProviderError> {
-    let mut value =
-        HeaderValue::from_str(key.expose()).map_err(|_| misconfigured("the API key cannot stand in a header"))?;
+    let mut value = HeaderValue::from_str(key.expose())
+        .map_err(|_| misconfigured("the API key cannot stand in a header"))?;
     value.set_sensitive(true);
     Ok(value)
 }

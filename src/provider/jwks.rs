@@ -1,4 +1,5 @@
-//! Reading a JWKS document (RFC 7517): lenient about entries that are not for us, strict about the rest.
+//! Reading a JWKS document (RFC 7517): lenient about entries that are not for us, strict about the
+//! rest.
 
 use aws_lc_rs::rsa::PublicKeyComponents;
 use aws_lc_rs::signature::{self, ParsedPublicKey};
@@ -14,12 +15,16 @@ const MIN_RSA_BITS: usize = 2048;
 
 /// The usable keys of `document`, in its order; may be none.
 pub(super) fn read(document: &[u8], allowed: &[Algorithm]) -> Result<Vec<Key>, KeysFault> {
-    let document: Map<String, Value> =
-        serde_json::from_slice(document).map_err(|_| KeysFault("the key document is not a JSON object".into()))?;
+    let document: Map<String, Value> = serde_json::from_slice(document)
+        .map_err(|_| KeysFault("the key document is not a JSON object".into()))?;
     let Some(Value::Array(entries)) = document.get("keys") else {
         return Err(KeysFault("the key document has no array `keys`".into()));
     };
-    Ok(entries.iter().filter_map(Value::as_object).filter_map(|entry| read_key(entry, allowed)).collect())
+    Ok(entries
+        .iter()
+        .filter_map(Value::as_object)
+        .filter_map(|entry| read_key(entry, allowed))
+        .collect())
 }
 
 fn read_key(entry: &Map<String, Value>, allowed: &[Algorithm]) -> Option<Key> {
@@ -40,17 +45,29 @@ fn read_key(entry: &Map<String, Value>, allowed: &[Algorithm]) -> Option<Key> {
     let uses: Vec<_> = allowed
         .iter()
         .filter(|algorithm| bound.is_none_or(|bound| bound == **algorithm))
-        .filter_map(|&algorithm| Some((algorithm, Check::Signature(material.for_algorithm(algorithm)?))))
+        .filter_map(|&algorithm| {
+            Some((
+                algorithm,
+                Check::Signature(material.for_algorithm(algorithm)?),
+            ))
+        })
         .collect();
-    (!uses.is_empty()).then(|| Key { name, material: material.fingerprint(), uses })
+    (!uses.is_empty()).then(|| Key {
+        name,
+        material: material.fingerprint(),
+        uses,
+    })
 }
 
-/// `use` and `key_ops` (RFC 7517, sections 4.2 and 4.3), where there are any, must speak of signatures.
+/// `use` and `key_ops` (RFC 7517, sections 4.2 and 4.3), where there are any, must speak of
+/// signatures.
 fn is_for_signatures(entry: &Map<String, Value>) -> bool {
     let right_use = entry.get("use").is_none_or(|word| word == "sig");
-    let right_operations = entry
-        .get("key_ops")
-        .is_none_or(|words| words.as_array().is_some_and(|words| words.iter().any(|word| word == "verify")));
+    let right_operations = entry.get("key_ops").is_none_or(|words| {
+        words
+            .as_array()
+            .is_some_and(|words| words.iter().any(|word| word == "verify"))
+    });
     right_use && right_operations
 }
 
@@ -69,7 +86,8 @@ impl Material {
                 // Some libraries write the sign byte of a two's complement number in front.
                 let n = without_leading_zeros(&bytes("n")?);
                 let e = without_leading_zeros(&bytes("e")?);
-                // With 1 for an exponent every text is its own signature; an even one is no exponent.
+                // With 1 for an exponent every text is its own signature; an even one is no
+                // exponent.
                 let is_exponent = bits(&e) >= 2 && e.last().is_some_and(|byte| byte % 2 == 1);
                 (bits(&n) >= MIN_RSA_BITS && is_exponent).then_some(Self::Rsa { n, e })
             }
@@ -79,9 +97,15 @@ impl Material {
                     return None;
                 }
                 // Uncompressed form: SEC 1, section 2.3.3.
-                Some(Self::Curve { name: text("crv")?.to_owned(), point: [&[4], x.as_slice(), y.as_slice()].concat() })
+                Some(Self::Curve {
+                    name: text("crv")?.to_owned(),
+                    point: [&[4], x.as_slice(), y.as_slice()].concat(),
+                })
             }
-            "OKP" => Some(Self::Curve { name: text("crv")?.to_owned(), point: bytes("x")? }),
+            "OKP" => Some(Self::Curve {
+                name: text("crv")?.to_owned(),
+                point: bytes("x")?,
+            }),
             _ => None,
         }
     }
@@ -94,10 +118,13 @@ impl Material {
         [&first.len().to_be_bytes(), first, second].concat()
     }
 
-    /// The key ready for `algorithm`; `None` where they do not belong together or it is no such key.
+    /// The key ready for `algorithm`; `None` where they do not belong together or it is no such
+    /// key.
     fn for_algorithm(&self, algorithm: Algorithm) -> Option<ParsedPublicKey> {
         match self {
-            Self::Rsa { n, e } => PublicKeyComponents { n, e }.to_parsed_public_key(rsa_parameters(algorithm)?).ok(),
+            Self::Rsa { n, e } => PublicKeyComponents { n, e }
+                .to_parsed_public_key(rsa_parameters(algorithm)?)
+                .ok(),
             Self::Curve { name, point } => {
                 let (curve, parameters) = curve_parameters(algorithm)?;
                 if curve != name {
@@ -129,7 +156,9 @@ fn rsa_parameters(algorithm: Algorithm) -> Option<&'static signature::RsaParamet
 }
 
 /// The `crv` an algorithm is bound to, and how its signatures are checked.
-fn curve_parameters(algorithm: Algorithm) -> Option<(&'static str, &'static dyn signature::VerificationAlgorithm)> {
+fn curve_parameters(
+    algorithm: Algorithm,
+) -> Option<(&'static str, &'static dyn signature::VerificationAlgorithm)> {
     match algorithm {
         Algorithm::Es256 => Some(("P-256", &signature::ECDSA_P256_SHA256_FIXED)),
         Algorithm::Es384 => Some(("P-384", &signature::ECDSA_P384_SHA384_FIXED)),
@@ -148,10 +177,16 @@ fn curve_parameters(algorithm: Algorithm) -> Option<(&'static str, &'static dyn 
 }
 
 fn without_leading_zeros(number: &[u8]) -> Vec<u8> {
-    number.iter().copied().skip_while(|byte| *byte == 0).collect()
+    number
+        .iter()
+        .copied()
+        .skip_while(|byte| *byte == 0)
+        .collect()
 }
 
 fn bits(number: &[u8]) -> usize {
-    let unused = number.first().map_or(0, |byte| byte.leading_zeros() as usize);
+    let unused = number
+        .first()
+        .map_or(0, |byte| byte.leading_zeros() as usize);
     number.len() * 8 - unused
 }

@@ -1,6 +1,7 @@
 //! The keys of one provider as they are now, and when they may be asked for again.
 //!
-//! Whoever has a clock and can wait drives it: on start, in the background, and when a token names an unknown key.
+//! Whoever has a clock and can wait drives it: on start, in the background, and when a token names
+//! an unknown key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,35 +42,49 @@ impl KeyRing {
     /// Keys that the provider publishes, none yet; `allowed` is what they may be used with.
     #[must_use]
     pub fn published(allowed: Vec<Algorithm>) -> Self {
-        Self { current: ArcSwapOption::empty(), published_for: Some(allowed), asked: Mutex::new(None) }
+        Self {
+            current: ArcSwapOption::empty(),
+            published_for: Some(allowed),
+            asked: Mutex::new(None),
+        }
     }
 
     /// Keys that are known from the configuration and do not change.
     #[must_use]
     pub fn fixed(keys: KeySet) -> Self {
         let keys = Arc::new(keys.with_generation(1));
-        Self { current: ArcSwapOption::new(Some(keys)), published_for: None, asked: Mutex::new(None) }
+        Self {
+            current: ArcSwapOption::new(Some(keys)),
+            published_for: None,
+            asked: Mutex::new(None),
+        }
     }
 
-    /// The keys in force, `None` before the first good answer. [`KeySet::generation`] tells sets apart, from 1.
+    /// The keys in force, `None` before the first good answer. [`KeySet::generation`] tells sets
+    /// apart, from 1.
     #[must_use]
     pub fn current(&self) -> Option<Arc<KeySet>> {
         self.current.load_full()
     }
 
-    /// Fetches the keys now, after a fetch under way: for the start and the background, at the caller's pace.
+    /// Fetches the keys now, after a fetch under way: for the start and the background, at the
+    /// caller's pace.
     ///
     /// # Errors
     /// When the provider does not give usable keys; those in force stay.
-    pub async fn refresh(&self, provider: &dyn Provider, now: Moment) -> Result<Refreshed, ProviderError> {
+    pub async fn refresh(
+        &self,
+        provider: &dyn Provider,
+        now: Moment,
+    ) -> Result<Refreshed, ProviderError> {
         let mut asked = self.asked.lock().await;
         *asked = Some(now);
         self.fetch(provider).await
     }
 
-    /// Fetches the keys because a token names one that is not known, unless they were asked for less than
-    /// [`UNKNOWN_KEY_PAUSE`] ago. Whoever comes while a fetch is under way waits for it and gets `TooSoon`: the
-    /// next step is the same, look at [`KeyRing::current`] again.
+    /// Fetches the keys because a token names one that is not known, unless they were asked for
+    /// less than [`UNKNOWN_KEY_PAUSE`] ago. Whoever comes while a fetch is under way waits for it
+    /// and gets `TooSoon`: the next step is the same, look at [`KeyRing::current`] again.
     ///
     /// # Errors
     /// As [`KeyRing::refresh`].
@@ -90,15 +105,22 @@ impl KeyRing {
 
     /// Only called with `asked` held.
     async fn fetch(&self, provider: &dyn Provider) -> Result<Refreshed, ProviderError> {
-        let Some(allowed) = &self.published_for else { return Ok(Refreshed::Unchanged) };
+        let Some(allowed) = &self.published_for else {
+            return Ok(Refreshed::Unchanged);
+        };
         let document = provider.published_keys().await?;
-        let keys = KeySet::from_jwks(&document, allowed).map_err(|fault| ProviderError::Unavailable(fault.0))?;
+        let keys = KeySet::from_jwks(&document, allowed)
+            .map_err(|fault| ProviderError::Unavailable(fault.0))?;
         let before = self.current.load_full();
-        if before.as_ref().is_some_and(|before| before.same_keys(&keys)) {
+        if before
+            .as_ref()
+            .is_some_and(|before| before.same_keys(&keys))
+        {
             return Ok(Refreshed::Unchanged);
         }
         let generation = before.map_or(0, |before| before.generation()) + 1;
-        self.current.store(Some(Arc::new(keys.with_generation(generation))));
+        self.current
+            .store(Some(Arc::new(keys.with_generation(generation))));
         Ok(Refreshed::Changed)
     }
 }
@@ -115,7 +137,9 @@ mod tests {
     use crate::model::secret::Secret;
     use crate::model::token::TokenPair;
     use crate::provider::test_keys::TestKey;
-    use crate::provider::{Abilities, Admitted, NewPasswordAttempt, SecondFactorAttempt, SignInAttempt};
+    use crate::provider::{
+        Abilities, Admitted, NewPasswordAttempt, SecondFactorAttempt, SignInAttempt,
+    };
 
     /// Publishes what it is given, once for each permit.
     struct Publisher {
@@ -155,7 +179,10 @@ mod tests {
             unreachable!()
         }
 
-        async fn second_factor(&self, _: SecondFactorAttempt<'_>) -> Result<Admitted, ProviderError> {
+        async fn second_factor(
+            &self,
+            _: SecondFactorAttempt<'_>,
+        ) -> Result<Admitted, ProviderError> {
             unreachable!()
         }
 
@@ -163,7 +190,10 @@ mod tests {
             unreachable!()
         }
 
-        async fn change_password(&self, _: NewPasswordAttempt<'_>) -> Result<Admitted, ProviderError> {
+        async fn change_password(
+            &self,
+            _: NewPasswordAttempt<'_>,
+        ) -> Result<Admitted, ProviderError> {
             unreachable!()
         }
 
@@ -196,22 +226,37 @@ mod tests {
         let publisher = Publisher::of(&[&first, &second]);
         let ring = KeyRing::published(vec![Algorithm::Es256, Algorithm::EdDsa]);
         assert!(ring.current().is_none());
-        assert_eq!(ring.refresh(&publisher, at(0)).await, Ok(Refreshed::Changed));
+        assert_eq!(
+            ring.refresh(&publisher, at(0)).await,
+            Ok(Refreshed::Changed)
+        );
         assert_eq!(generation(&ring), Some(1));
 
         publisher.publish(&[&second, &first]);
-        assert_eq!(ring.refresh(&publisher, at(1)).await, Ok(Refreshed::Unchanged), "order means nothing");
+        assert_eq!(
+            ring.refresh(&publisher, at(1)).await,
+            Ok(Refreshed::Unchanged),
+            "order means nothing"
+        );
 
-        for trouble in
-            [Ok(b"<html>".to_vec()), Ok(b"{\"keys\":[]}".to_vec()), Err(ProviderError::Unavailable("x".into()))]
-        {
+        for trouble in [
+            Ok(b"<html>".to_vec()),
+            Ok(b"{\"keys\":[]}".to_vec()),
+            Err(ProviderError::Unavailable("x".into())),
+        ] {
             publisher.answer(trouble);
-            assert!(matches!(ring.refresh(&publisher, at(2)).await, Err(ProviderError::Unavailable(_))));
+            assert!(matches!(
+                ring.refresh(&publisher, at(2)).await,
+                Err(ProviderError::Unavailable(_))
+            ));
             assert_eq!(generation(&ring), Some(1));
         }
 
         publisher.publish(&[&second]);
-        assert_eq!(ring.refresh(&publisher, at(3)).await, Ok(Refreshed::Changed));
+        assert_eq!(
+            ring.refresh(&publisher, at(3)).await,
+            Ok(Refreshed::Changed)
+        );
         assert_eq!(generation(&ring), Some(2));
     }
 
@@ -221,14 +266,30 @@ mod tests {
         let publisher = Publisher::of(&[&key]);
         let ring = KeyRing::published(vec![Algorithm::Es256]);
         publisher.answer(Err(ProviderError::Unavailable("down".into())));
-        assert!(ring.refresh_for_unknown_key(&publisher, at(0)).await.is_err());
+        assert!(
+            ring.refresh_for_unknown_key(&publisher, at(0))
+                .await
+                .is_err()
+        );
         publisher.publish(&[&key]);
-        assert_eq!(ring.refresh_for_unknown_key(&publisher, at(9)).await, Ok(Refreshed::TooSoon));
-        assert_eq!(ring.refresh_for_unknown_key(&publisher, at(10)).await, Ok(Refreshed::Changed));
-        assert_eq!(ring.refresh_for_unknown_key(&publisher, at(11)).await, Ok(Refreshed::TooSoon));
+        assert_eq!(
+            ring.refresh_for_unknown_key(&publisher, at(9)).await,
+            Ok(Refreshed::TooSoon)
+        );
+        assert_eq!(
+            ring.refresh_for_unknown_key(&publisher, at(10)).await,
+            Ok(Refreshed::Changed)
+        );
+        assert_eq!(
+            ring.refresh_for_unknown_key(&publisher, at(11)).await,
+            Ok(Refreshed::TooSoon)
+        );
         // The clock was set back by an hour.
         let earlier = Moment::from_secs(at(0).secs() - 3600);
-        assert_eq!(ring.refresh_for_unknown_key(&publisher, earlier).await, Ok(Refreshed::Unchanged));
+        assert_eq!(
+            ring.refresh_for_unknown_key(&publisher, earlier).await,
+            Ok(Refreshed::Unchanged)
+        );
         assert_eq!(publisher.asked.load(Ordering::SeqCst), 3);
     }
 
@@ -241,7 +302,14 @@ mod tests {
         let ask = || ring.refresh_for_unknown_key(&publisher, at(0));
         let let_it_answer = async { publisher.permits.add_permits(1000) };
         let (a, b, c, ()) = tokio::join!(ask(), ask(), ask(), let_it_answer);
-        assert_eq!((a, b, c), (Ok(Refreshed::Changed), Ok(Refreshed::TooSoon), Ok(Refreshed::TooSoon)));
+        assert_eq!(
+            (a, b, c),
+            (
+                Ok(Refreshed::Changed),
+                Ok(Refreshed::TooSoon),
+                Ok(Refreshed::TooSoon)
+            )
+        );
         assert_eq!(publisher.asked.load(Ordering::SeqCst), 1);
     }
 
@@ -250,7 +318,10 @@ mod tests {
         let publisher = Publisher::of(&[]);
         let secret = b"a secret of at least 32 bytes in all";
         let ring = KeyRing::fixed(KeySet::from_hmac_secret(secret, &[Algorithm::Hs256]).unwrap());
-        assert_eq!(ring.refresh(&publisher, at(0)).await, Ok(Refreshed::Unchanged));
+        assert_eq!(
+            ring.refresh(&publisher, at(0)).await,
+            Ok(Refreshed::Unchanged)
+        );
         assert_eq!(generation(&ring), Some(1));
         assert_eq!(publisher.asked.load(Ordering::SeqCst), 0);
     }

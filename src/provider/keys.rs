@@ -20,8 +20,8 @@ impl std::fmt::Display for KeysFault {
 
 /// Keys that may vouch for tokens; never empty.
 ///
-/// Each key is bound to its algorithms when the set is made, so that no token can talk a public key into being
-/// an HMAC secret.
+/// Each key is bound to its algorithms when the set is made, so that no token can talk a public key
+/// into being an HMAC secret.
 #[derive(Debug)]
 pub struct KeySet {
     keys: Vec<Key>,
@@ -83,11 +83,12 @@ pub(super) enum NoKey {
 }
 
 impl KeySet {
-    /// The keys of a JWKS document (RFC 7517, section 5) that fit `allowed`. Entries that cannot be used are
-    /// passed over, as section 5 asks.
+    /// The keys of a JWKS document (RFC 7517, section 5) that fit `allowed`. Entries that cannot be
+    /// used are passed over, as section 5 asks.
     ///
     /// # Errors
-    /// When it is no such document, or no entry can be used: a set without keys would sign everybody out.
+    /// When it is no such document, or no entry can be used: a set without keys would sign
+    /// everybody out.
     pub fn from_jwks(document: &[u8], allowed: &[Algorithm]) -> Result<Self, KeysFault> {
         Self::new(super::jwks::read(document, allowed)?)
     }
@@ -98,18 +99,32 @@ impl KeySet {
     /// When it is shorter than [`MIN_HMAC_SECRET`], or `allowed` has no HMAC algorithm.
     pub fn from_hmac_secret(secret: &[u8], allowed: &[Algorithm]) -> Result<Self, KeysFault> {
         if secret.len() < MIN_HMAC_SECRET {
-            return Err(KeysFault(format!("the HMAC secret is shorter than {MIN_HMAC_SECRET} bytes")));
+            return Err(KeysFault(format!(
+                "the HMAC secret is shorter than {MIN_HMAC_SECRET} bytes"
+            )));
         }
         let uses: Vec<_> = allowed
             .iter()
             .filter_map(|&algorithm| {
-                Some((algorithm, Check::Mac(Box::new(hmac::Key::new(hmac_parameters(algorithm)?, secret)))))
+                Some((
+                    algorithm,
+                    Check::Mac(Box::new(hmac::Key::new(
+                        hmac_parameters(algorithm)?,
+                        secret,
+                    ))),
+                ))
             })
             .collect();
         if uses.is_empty() {
-            return Err(KeysFault("an HMAC secret is of no use without an HS algorithm".into()));
+            return Err(KeysFault(
+                "an HMAC secret is of no use without an HS algorithm".into(),
+            ));
         }
-        Self::new(vec![Key { name: KeyName::Any, material: Vec::new(), uses }])
+        Self::new(vec![Key {
+            name: KeyName::Any,
+            material: Vec::new(),
+            uses,
+        }])
     }
 
     fn new(mut keys: Vec<Key>) -> Result<Self, KeysFault> {
@@ -117,12 +132,18 @@ impl KeySet {
         keys.sort_by(|a, b| (&a.name, &a.material).cmp(&(&b.name, &b.material)));
         keys.dedup_by(|a, b| a.same_as(b));
         if keys.is_empty() {
-            return Err(KeysFault("no key that can be used with the configured algorithms".into()));
+            return Err(KeysFault(
+                "no key that can be used with the configured algorithms".into(),
+            ));
         }
-        Ok(Self { keys, generation: 0 })
+        Ok(Self {
+            keys,
+            generation: 0,
+        })
     }
 
-    /// Grows with every change of a provider's keys: what was verified under another generation is verified anew.
+    /// Grows with every change of a provider's keys: what was verified under another generation is
+    /// verified anew.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
@@ -135,13 +156,14 @@ impl KeySet {
 
     /// Whether both sets hold the same keys for the same algorithms, whatever the generation.
     pub(super) fn same_keys(&self, other: &Self) -> bool {
-        self.keys.len() == other.keys.len() && self.keys.iter().zip(&other.keys).all(|(a, b)| a.same_as(b))
+        self.keys.len() == other.keys.len()
+            && self.keys.iter().zip(&other.keys).all(|(a, b)| a.same_as(b))
     }
 
     /// The key for a token with this `kid` and algorithm (contract, section 8).
     ///
-    /// Two keys that both fit are none: trying one after the other would let whoever can place a key beside
-    /// another choose between them.
+    /// Two keys that both fit are none: trying one after the other would let whoever can place a
+    /// key beside another choose between them.
     pub(super) fn choose(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Check, NoKey> {
         let named = |key: &&Key| match (&key.name, kid) {
             (KeyName::Any, _) | (_, None) => true,
@@ -151,7 +173,11 @@ impl KeySet {
         if kid.is_some() && !self.keys.iter().any(|key| named(&key)) {
             return Err(NoKey::Unknown);
         }
-        let mut fitting = self.keys.iter().filter(named).filter_map(|key| key.check_for(algorithm));
+        let mut fitting = self
+            .keys
+            .iter()
+            .filter(named)
+            .filter_map(|key| key.check_for(algorithm));
         match (fitting.next(), fitting.next()) {
             (Some(check), None) => Ok(check),
             (None, _) if kid.is_none() => Err(NoKey::Unknown),
@@ -162,13 +188,20 @@ impl KeySet {
 
 impl Key {
     fn check_for(&self, algorithm: Algorithm) -> Option<&Check> {
-        self.uses.iter().find(|(of, _)| *of == algorithm).map(|(_, check)| check)
+        self.uses
+            .iter()
+            .find(|(of, _)| *of == algorithm)
+            .map(|(_, check)| check)
     }
 
     fn same_as(&self, other: &Self) -> bool {
         self.name == other.name
             && self.material == other.material
-            && self.uses.iter().map(|(of, _)| of).eq(other.uses.iter().map(|(of, _)| of))
+            && self
+                .uses
+                .iter()
+                .map(|(of, _)| of)
+                .eq(other.uses.iter().map(|(of, _)| of))
     }
 }
 

@@ -105,7 +105,8 @@ pub struct NewPasswordAttempt<'a> {
 pub struct Admitted {
     /// Their tokens.
     pub tokens: TokenPair,
-    /// The proof that this device is trusted, where the provider gave one: for the next attempt's `trust`.
+    /// The proof that this device is trusted, where the provider gave one: for the next attempt's
+    /// `trust`.
     pub trust: Option<Secret>,
 }
 
@@ -114,9 +115,11 @@ pub struct Admitted {
 pub enum ProviderError {
     /// A definite no about this person or token: tell the visitor.
     Refused(SignInRefused),
-    /// No usable answer: keep what there is and try again later. The text says what happened, without secrets.
+    /// No usable answer: keep what there is and try again later. The text says what happened,
+    /// without secrets.
     Unavailable(String),
-    /// The provider refuses the gateway itself, or means something by its answer that only an operator can mend.
+    /// The provider refuses the gateway itself, or means something by its answer that only an
+    /// operator can mend.
     Misconfigured(String),
 }
 
@@ -138,24 +141,34 @@ pub trait Provider: Send + Sync {
     /// Goes on with a sign-in that waits for a code.
     ///
     /// # Errors
-    /// As [`Provider::sign_in`]; `wrong_code` leaves it waiting, after `challenge_expired` it begins again.
-    async fn second_factor(&self, attempt: SecondFactorAttempt<'_>) -> Result<Admitted, ProviderError>;
+    /// As [`Provider::sign_in`]; `wrong_code` leaves it waiting, after `challenge_expired` it
+    /// begins again.
+    async fn second_factor(
+        &self,
+        attempt: SecondFactorAttempt<'_>,
+    ) -> Result<Admitted, ProviderError>;
 
-    /// Sends a code for the sign-in `id` by one of the methods that were offered; earlier codes are void then.
+    /// Sends a code for the sign-in `id` by one of the methods that were offered; earlier codes are
+    /// void then.
     ///
     /// # Errors
-    /// [`ProviderError::Refused`] with `challenge_expired`, or with `rejected_input` for a method that sends nothing.
+    /// [`ProviderError::Refused`] with `challenge_expired`, or with `rejected_input` for a method
+    /// that sends nothing.
     async fn send_code(&self, id: &Secret, method: &Secret) -> Result<(), ProviderError>;
 
     /// Changes the password and signs in with it, so that nothing is typed twice.
     ///
     /// # Errors
-    /// As [`Provider::sign_in`]; `rejected_input` with the [faults](SignInRefused::faults) of the password leaves the
-    /// change waiting, after `challenge_expired` the sign-in begins again. With something awaited the password is changed.
-    async fn change_password(&self, attempt: NewPasswordAttempt<'_>) -> Result<Admitted, ProviderError>;
+    /// As [`Provider::sign_in`]; `rejected_input` with the [faults](SignInRefused::faults) of the
+    /// password leaves the change waiting, after `challenge_expired` the sign-in begins again. With
+    /// something awaited the password is changed.
+    async fn change_password(
+        &self,
+        attempt: NewPasswordAttempt<'_>,
+    ) -> Result<Admitted, ProviderError>;
 
-    /// Exchanges a refresh token for a new pair. Where the provider sends no new refresh token the pair carries
-    /// the old one.
+    /// Exchanges a refresh token for a new pair. Where the provider sends no new refresh token the
+    /// pair carries the old one.
     ///
     /// # Errors
     /// [`ProviderError::Refused`] with `signed_out` only for a definite no.

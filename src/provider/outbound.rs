@@ -1,4 +1,5 @@
-//! Calls to providers: bounded in time, size and number, and never anywhere but where the configuration says.
+//! Calls to providers: bounded in time, size and number, and never anywhere but where the
+//! configuration says.
 
 use std::error::Error as _;
 use std::fmt;
@@ -15,7 +16,8 @@ pub const MAX_ANSWER: usize = 256 * 1024;
 /// For the TCP and TLS handshakes; counts against the time of the call, too.
 const CONNECT: Duration = Duration::from_secs(3);
 
-/// Shorter than the 20 s after which FusionAuth closes an idle connection, so that none is reused as it closes.
+/// Shorter than the 20 s after which FusionAuth closes an idle connection, so that none is reused
+/// as it closes.
 const IDLE: Duration = Duration::from_secs(15);
 
 /// All calls under way.
@@ -24,8 +26,8 @@ const CALLS: usize = 64;
 /// The sign-ins among them: a flood of passwords leaves room for renewals.
 const SIGN_INS: usize = 32;
 
-/// How long a sign-in waits for its place among them: whoever floods the provider with passwords makes others try again,
-/// not wait until their browser gives up.
+/// How long a sign-in waits for its place among them: whoever floods the provider with passwords
+/// makes others try again, not wait until their browser gives up.
 const SIGN_IN_WAIT: Duration = Duration::from_secs(2);
 
 /// What a call is for.
@@ -80,15 +82,23 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    /// Opens nothing yet. Certificates are verified against the system's roots; `SSL_CERT_FILE` and `SSL_CERT_DIR`
-    /// name others. On a system without any, `https` calls fail and `http` ones work.
+    /// Opens nothing yet. Certificates are verified against the system's roots; `SSL_CERT_FILE` and
+    /// `SSL_CERT_DIR` name others. On a system without any, `https` calls fail and `http` ones
+    /// work.
     ///
     /// # Errors
     /// When TLS cannot be set up at all.
     pub fn new() -> Result<Self, OutboundError> {
-        let client = builder().build().or_else(|_| builder().tls_certs_only([]).build());
-        let client = client.map_err(|error| OutboundError(format!("TLS cannot be set up: {}", causes(&error))))?;
-        Ok(Self { client, calls: Semaphore::new(CALLS), sign_ins: Semaphore::new(SIGN_INS) })
+        let client = builder()
+            .build()
+            .or_else(|_| builder().tls_certs_only([]).build());
+        let client = client
+            .map_err(|error| OutboundError(format!("TLS cannot be set up: {}", causes(&error))))?;
+        Ok(Self {
+            client,
+            calls: Semaphore::new(CALLS),
+            sign_ins: Semaphore::new(SIGN_INS),
+        })
     }
 
     /// Makes `call` once. Redirects are not followed, cookies neither kept nor sent.
@@ -104,16 +114,33 @@ impl Outbound {
 
     async fn make_in_turn(&self, call: Call) -> Result<Received, OutboundError> {
         let _places = self.places(call.purpose).await?;
-        let request = self.client.request(call.method, call.url).headers(call.headers).body(call.body);
-        let mut response = request.send().await.map_err(|error| said(error, "the call failed"))?;
+        let request = self
+            .client
+            .request(call.method, call.url)
+            .headers(call.headers)
+            .body(call.body);
+        let mut response = request
+            .send()
+            .await
+            .map_err(|error| said(error, "the call failed"))?;
         let mut body = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| said(error, "the answer broke off"))? {
+        while let Some(piece) = response
+            .chunk()
+            .await
+            .map_err(|error| said(error, "the answer broke off"))?
+        {
             if body.len() + piece.len() > MAX_ANSWER {
-                return Err(OutboundError(format!("the answer is larger than {} KiB", MAX_ANSWER / 1024)));
+                return Err(OutboundError(format!(
+                    "the answer is larger than {} KiB",
+                    MAX_ANSWER / 1024
+                )));
             }
             body.extend_from_slice(&piece);
         }
-        Ok(Received { status: response.status(), body })
+        Ok(Received {
+            status: response.status(),
+            body,
+        })
     }
 
     /// The sign-in's own place comes first: one that waits for it holds up nobody else.
@@ -124,16 +151,25 @@ impl Outbound {
         let own = match purpose {
             Purpose::SignIn => {
                 let place = tokio::time::timeout(SIGN_IN_WAIT, self.sign_ins.acquire()).await;
-                Some(place.map_err(|_| OutboundError(format!("{SIGN_INS} sign-ins are under way")))?)
+                Some(
+                    place
+                        .map_err(|_| OutboundError(format!("{SIGN_INS} sign-ins are under way")))?,
+                )
             }
             Purpose::Upkeep => None,
         };
         let shutting_down = |_: AcquireError| OutboundError("shutting down".into());
-        Ok((own.transpose().map_err(shutting_down)?, self.calls.acquire().await.map_err(shutting_down)?))
+        Ok((
+            own.transpose().map_err(shutting_down)?,
+            self.calls.acquire().await.map_err(shutting_down)?,
+        ))
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that makes calls, with every limit set")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that makes calls, with every limit set"
+)]
 fn builder() -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("vestibule/", env!("CARGO_PKG_VERSION")))
@@ -146,7 +182,8 @@ fn builder() -> ClientBuilder {
 }
 
 fn said(error: reqwest::Error, what: &str) -> OutboundError {
-    // An error without a cause is shown whole, and its address may hold what the operator wrote into it.
+    // An error without a cause is shown whole, and its address may hold what the operator wrote
+    // into it.
     let error = error.without_url();
     if error.is_connect() && error.is_timeout() {
         return OutboundError(format!("no connection within {CONNECT:?}"));
@@ -162,7 +199,11 @@ fn causes(error: &reqwest::Error) -> String {
         causes.push(next.to_string());
         cause = next.source();
     }
-    if causes.is_empty() { error.to_string() } else { causes.join(": ") }
+    if causes.is_empty() {
+        error.to_string()
+    } else {
+        causes.join(": ")
+    }
 }
 
 #[cfg(test)]
@@ -185,18 +226,28 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serve = axum::serve(listener, axum::Router::new().fallback(|| async { "hello" }));
-        let without_roots =
-            Outbound { client: builder().tls_certs_only([]).build().unwrap(), ..Outbound::new().unwrap() };
-        let ask = without_roots.make(Call { timeout: Duration::from_secs(10), ..call(&format!("http://{address}/")) });
-        let received =
-            tokio::select! { received = ask => received.unwrap(), _ = serve.into_future() => unreachable!() };
-        assert_eq!((received.status, received.body), (StatusCode::OK, b"hello".to_vec()));
+        let without_roots = Outbound {
+            client: builder().tls_certs_only([]).build().unwrap(),
+            ..Outbound::new().unwrap()
+        };
+        let ask = without_roots.make(Call {
+            timeout: Duration::from_secs(10),
+            ..call(&format!("http://{address}/"))
+        });
+        let received = tokio::select! { received = ask => received.unwrap(), _ = serve.into_future() => unreachable!() };
+        assert_eq!(
+            (received.status, received.body),
+            (StatusCode::OK, b"hello".to_vec())
+        );
     }
 
     #[tokio::test]
     async fn an_error_names_no_address() {
         let outbound = Outbound::new().unwrap();
-        for url in ["ftp://leaky:leaky@127.0.0.1/leaky", "http://leaky:leaky@127.0.0.1:1/leaky"] {
+        for url in [
+            "ftp://leaky:leaky@127.0.0.1/leaky",
+            "http://leaky:leaky@127.0.0.1:1/leaky",
+        ] {
             let error = outbound.make(call(url)).await.err().unwrap();
             assert!(!error.to_string().contains("leaky"), "{error}");
         }
@@ -209,16 +260,34 @@ mod tests {
         for _ in 0..SIGN_INS {
             held.push(outbound.places(Purpose::SignIn).await.unwrap());
         }
-        let waiting = outbound.make(Call { purpose: Purpose::SignIn, ..call("http://127.0.0.1:1/") }).await;
-        assert_eq!(waiting.err(), Some(OutboundError("no answer within 100ms".into())));
-        let patient = Call { timeout: SIGN_IN_WAIT * 10, purpose: Purpose::SignIn, ..call("http://127.0.0.1:1/") };
+        let waiting = outbound
+            .make(Call {
+                purpose: Purpose::SignIn,
+                ..call("http://127.0.0.1:1/")
+            })
+            .await;
+        assert_eq!(
+            waiting.err(),
+            Some(OutboundError("no answer within 100ms".into()))
+        );
+        let patient = Call {
+            timeout: SIGN_IN_WAIT * 10,
+            purpose: Purpose::SignIn,
+            ..call("http://127.0.0.1:1/")
+        };
         let waiting = outbound.make(patient).await;
-        assert_eq!(waiting.err(), Some(OutboundError("32 sign-ins are under way".into())));
+        assert_eq!(
+            waiting.err(),
+            Some(OutboundError("32 sign-ins are under way".into()))
+        );
         for _ in SIGN_INS..CALLS {
             held.push(outbound.places(Purpose::Upkeep).await.unwrap());
         }
         let waiting = outbound.make(call("http://127.0.0.1:1/")).await;
-        assert_eq!(waiting.err(), Some(OutboundError("no answer within 100ms".into())));
+        assert_eq!(
+            waiting.err(),
+            Some(OutboundError("no answer within 100ms".into()))
+        );
         held.clear();
         assert!(outbound.places(Purpose::SignIn).await.is_ok());
     }

@@ -2,7 +2,8 @@
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+    RsaKeyPair,
 };
 use aws_lc_rs::{hmac, rsa};
 use base64::Engine as _;
@@ -27,7 +28,10 @@ pub struct TestKey {
 
 impl TestKey {
     pub fn es256(kid: &str) -> Self {
-        Self::new(kid, Signer::Es256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap()))
+        Self::new(
+            kid,
+            Signer::Es256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap()),
+        )
     }
 
     pub fn ed25519(kid: &str) -> Self {
@@ -44,7 +48,10 @@ impl TestKey {
     }
 
     fn new(kid: &str, signer: Signer) -> Self {
-        Self { kid: kid.into(), signer }
+        Self {
+            kid: kid.into(),
+            signer,
+        }
     }
 
     pub fn algorithm(&self) -> &'static str {
@@ -64,7 +71,9 @@ impl TestKey {
                 let point = pair.public_key().as_ref();
                 json!({ "kty": "EC", "crv": "P-256", "x": text(&point[1..33]), "y": text(&point[33..]) })
             }
-            Signer::Ed25519(pair) => json!({ "kty": "OKP", "crv": "Ed25519", "x": text(pair.public_key().as_ref()) }),
+            Signer::Ed25519(pair) => {
+                json!({ "kty": "OKP", "crv": "Ed25519", "x": text(pair.public_key().as_ref()) })
+            }
             Signer::Rs256(pair) => {
                 let public = rsa::PublicKeyComponents::<Vec<u8>>::from(pair.public_key());
                 json!({ "kty": "RSA", "n": text(&public.n), "e": text(&public.e) })
@@ -88,8 +97,15 @@ impl TestKey {
 
     /// A token of whatever texts.
     pub fn sign(&self, header: &str, payload: &str) -> String {
-        let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
-        format!("{input}.{}", URL_SAFE_NO_PAD.encode(self.signature(input.as_bytes())))
+        let input = format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(header),
+            URL_SAFE_NO_PAD.encode(payload)
+        );
+        format!(
+            "{input}.{}",
+            URL_SAFE_NO_PAD.encode(self.signature(input.as_bytes()))
+        )
     }
 
     fn signature(&self, message: &[u8]) -> Vec<u8> {
@@ -99,10 +115,15 @@ impl TestKey {
             Signer::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
             Signer::Rs256(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).unwrap();
+                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
+                    .unwrap();
                 signature
             }
-            Signer::Hs256(secret) => hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message).as_ref().to_vec(),
+            Signer::Hs256(secret) => {
+                hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message)
+                    .as_ref()
+                    .to_vec()
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Whether a token is the provider's, for this application, now (contract, section 8).
 //!
-//! The order is the point: nothing of a token is looked into before its size and form are right, no claim is
-//! believed before the signature is, and `Expired` is said only of a token that is perfect otherwise, because an
-//! expired token is renewed while an invalid one is suspicious.
+//! The order is the point: nothing of a token is looked into before its size and form are right, no
+//! claim is believed before the signature is, and `Expired` is said only of a token that is perfect
+//! otherwise, because an expired token is renewed while an invalid one is suspicious.
 
 use std::time::Duration;
 
@@ -49,12 +49,13 @@ pub struct VerifiedClaims {
 /// Why a token proves nobody.
 #[derive(Clone, Debug, PartialEq)]
 pub enum VerifyFault {
-    /// Nothing is wrong with it but its age: what it says was true, so a sign-out may still act on it.
+    /// Nothing is wrong with it but its age: what it says was true, so a sign-out may still act on
+    /// it.
     Expired(Box<VerifiedClaims>),
     /// Not a token of this provider for this application, or malformed.
     Invalid,
-    /// Well-formed, but signed with a key that is not known (yet): fetch the keys and ask again. Nothing that
-    /// it says was checked.
+    /// Well-formed, but signed with a key that is not known (yet): fetch the keys and ask again.
+    /// Nothing that it says was checked.
     UnknownKey,
 }
 
@@ -62,7 +63,12 @@ pub enum VerifyFault {
 ///
 /// # Errors
 /// [`VerifyFault`]; a caller that gets `UnknownKey` twice treats it as `Invalid`.
-pub fn verify(token: &str, keys: &KeySet, expect: &Expectations, now: Moment) -> Result<VerifiedClaims, VerifyFault> {
+pub fn verify(
+    token: &str,
+    keys: &KeySet,
+    expect: &Expectations,
+    now: Moment,
+) -> Result<VerifiedClaims, VerifyFault> {
     let signed = signed_payload(token, keys, &expect.algorithms)?;
     let claims = strict_json::object(&signed.payload).ok_or(VerifyFault::Invalid)?;
     let verified = checked_claims(claims, signed.input, expect, now).ok_or(VerifyFault::Invalid)?;
@@ -81,7 +87,11 @@ struct Signed<'a> {
 }
 
 /// Form, header and signature; what the payload says is not looked at.
-fn signed_payload<'a>(token: &'a str, keys: &KeySet, allowed: &[Algorithm]) -> Result<Signed<'a>, VerifyFault> {
+fn signed_payload<'a>(
+    token: &'a str,
+    keys: &KeySet,
+    allowed: &[Algorithm],
+) -> Result<Signed<'a>, VerifyFault> {
     let parts = split(token).ok_or(VerifyFault::Invalid)?;
     let header = strict_json::object(&parts.header).ok_or(VerifyFault::Invalid)?;
     let (algorithm, kid) = read_header(&header, allowed).ok_or(VerifyFault::Invalid)?;
@@ -92,7 +102,10 @@ fn signed_payload<'a>(token: &'a str, keys: &KeySet, allowed: &[Algorithm]) -> R
     if !check.passes(parts.input.as_bytes(), &parts.signature) {
         return Err(VerifyFault::Invalid);
     }
-    Ok(Signed { input: parts.input, payload: parts.payload })
+    Ok(Signed {
+        input: parts.input,
+        payload: parts.payload,
+    })
 }
 
 /// A token taken apart.
@@ -111,17 +124,31 @@ fn split(token: &str) -> Option<Parts<'_>> {
     }
     let (input, signature) = token.rsplit_once('.')?;
     let (header, payload) = input.split_once('.')?;
-    // A second dot in the payload is outside the base64url alphabet, so five-part JWEs fail here. The decoder also
-    // refuses padding and stray bits in the last character, so that one token has one spelling.
-    let part = |text: &str| URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| !bytes.is_empty());
-    Some(Parts { input, header: part(header)?, payload: part(payload)?, signature: part(signature)? })
+    // A second dot in the payload is outside the base64url alphabet, so five-part JWEs fail here.
+    // The decoder also refuses padding and stray bits in the last character, so that one token has
+    // one spelling.
+    let part = |text: &str| {
+        URL_SAFE_NO_PAD
+            .decode(text)
+            .ok()
+            .filter(|bytes| !bytes.is_empty())
+    };
+    Some(Parts {
+        input,
+        header: part(header)?,
+        payload: part(payload)?,
+        signature: part(signature)?,
+    })
 }
 
-/// The algorithm and the `kid`. `jku`, `x5u`, `jwk` and `x5c` are not looked at: a token does not bring the key
-/// it is checked with.
-fn read_header<'a>(header: &'a Map<String, Value>, allowed: &[Algorithm]) -> Option<(Algorithm, Option<&'a str>)> {
-    // No extension is understood here, so whatever is critical is too much (RFC 7515, section 4.1.11). `b64`
-    // changes what is signed (RFC 7797).
+/// The algorithm and the `kid`. `jku`, `x5u`, `jwk` and `x5c` are not looked at: a token does not
+/// bring the key it is checked with.
+fn read_header<'a>(
+    header: &'a Map<String, Value>,
+    allowed: &[Algorithm],
+) -> Option<(Algorithm, Option<&'a str>)> {
+    // No extension is understood here, so whatever is critical is too much (RFC 7515, section
+    // 4.1.11). `b64` changes what is signed (RFC 7797).
     if header.contains_key("crit") || header.contains_key("b64") {
         return None;
     }
@@ -138,10 +165,14 @@ fn read_header<'a>(header: &'a Map<String, Value>, allowed: &[Algorithm]) -> Opt
     allowed.contains(&algorithm).then_some((algorithm, kid))
 }
 
-/// RFC 8725, section 3.11: `application/` may be left out; logout and other special tokens say so here.
+/// RFC 8725, section 3.11: `application/` may be left out; logout and other special tokens say so
+/// here.
 fn is_access_token_type(typ: &str) -> bool {
     let typ = typ.to_ascii_lowercase();
-    matches!(typ.strip_prefix("application/").unwrap_or(&typ), "jwt" | "at+jwt")
+    matches!(
+        typ.strip_prefix("application/").unwrap_or(&typ),
+        "jwt" | "at+jwt"
+    )
 }
 
 /// Everything about the claims but expiry. A claim of the wrong type is a fault, never an absence.
@@ -154,20 +185,29 @@ fn checked_claims(
     let issuer_is_right = claims.get("iss")?.as_str()? == expect.issuer;
     let is_for_us = names_audience(claims.get("aud")?, &expect.audience);
     let has_subject = !claims.get("sub")?.as_str()?.is_empty();
-    // `events` marks a logout or other event token, the hashes mark an ID token: neither is for access.
-    let is_of_another_kind = ["events", "at_hash", "c_hash"].iter().any(|name| claims.contains_key(*name));
+    // `events` marks a logout or other event token, the hashes mark an ID token: neither is for
+    // access.
+    let is_of_another_kind = ["events", "at_hash", "c_hash"]
+        .iter()
+        .any(|name| claims.contains_key(*name));
     if !issuer_is_right || !is_for_us || !has_subject || is_of_another_kind {
         return None;
     }
     let issued = moment(&claims, "iat").ok()?;
     let starts = moment(&claims, "nbf").ok()?;
     let latest = now.plus(expect.leeway);
-    if issued.is_some_and(|issued| issued > latest) || starts.is_some_and(|starts| starts > latest) {
+    if issued.is_some_and(|issued| issued > latest) || starts.is_some_and(|starts| starts > latest)
+    {
         return None;
     }
     let expires = moment(&claims, "exp").ok()??;
     let session = session_of(&claims, input)?;
-    Some(VerifiedClaims { claims, issued, expires, session })
+    Some(VerifiedClaims {
+        claims,
+        issued,
+        expires,
+        session,
+    })
 }
 
 /// `aud` is text or a list of texts (RFC 7519, section 4.1.3).
@@ -175,7 +215,8 @@ fn names_audience(aud: &Value, wanted: &str) -> bool {
     match aud {
         Value::String(audience) => audience == wanted,
         Value::Array(audiences) => {
-            audiences.iter().all(Value::is_string) && audiences.iter().any(|audience| audience == wanted)
+            audiences.iter().all(Value::is_string)
+                && audiences.iter().any(|audience| audience == wanted)
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
     }
@@ -184,18 +225,23 @@ fn names_audience(aud: &Value, wanted: &str) -> bool {
 /// Not a `NumericDate`, or one before 1970.
 struct NoDate;
 
-/// A `NumericDate` (RFC 7519, section 2), which may have a fraction; `None` where there is no such claim.
+/// A `NumericDate` (RFC 7519, section 2), which may have a fraction; `None` where there is no such
+/// claim.
 fn moment(claims: &Map<String, Value>, name: &str) -> Result<Option<Moment>, NoDate> {
-    let Some(value) = claims.get(name) else { return Ok(None) };
+    let Some(value) = claims.get(name) else {
+        return Ok(None);
+    };
     if let Some(seconds) = value.as_u64() {
         return Ok(Some(Moment::from_secs(seconds)));
     }
     let since = Duration::try_from_secs_f64(value.as_f64().ok_or(NoDate)?).map_err(|_| NoDate)?;
-    Ok(Some(Moment::from_millis(u64::try_from(since.as_millis()).map_err(|_| NoDate)?)))
+    Ok(Some(Moment::from_millis(
+        u64::try_from(since.as_millis()).map_err(|_| NoDate)?,
+    )))
 }
 
-/// The `sid`, else the `jti`, else a hash. The hash is over what is signed, not over the whole token: an ECDSA
-/// signature has a second valid form, which would be a way around a revocation.
+/// The `sid`, else the `jti`, else a hash. The hash is over what is signed, not over the whole
+/// token: an ECDSA signature has a second valid form, which would be a way around a revocation.
 fn session_of(claims: &Map<String, Value>, input: &str) -> Option<SessionKey> {
     for name in ["sid", "jti"] {
         let id = claims.get(name).map_or(Some(""), Value::as_str)?;

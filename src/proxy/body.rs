@@ -17,7 +17,8 @@ const READ_WITHIN: Duration = Duration::from_secs(20);
 /// Reads the posted form, at most `limit` bytes; `read` makes of it what it is.
 ///
 /// # Errors
-/// `unsupported_media_type`, `request_too_large`, or `rejected_input` for what cannot be read in one way only.
+/// `unsupported_media_type`, `request_too_large`, or `rejected_input` for what cannot be read in
+/// one way only.
 pub(super) async fn form<T>(
     session: &mut Session,
     limit: usize,
@@ -30,8 +31,9 @@ pub(super) async fn form<T>(
     read(&within_limits(session, limit).await?).ok_or(Reason::RejectedInput)
 }
 
-/// Reads a form of the application's, as long as it holds no file; `None` where it is none, or too large to be carried, or
-/// not in UTF-8. Nothing is read of a body that is seen to be unfit by its head.
+/// Reads a form of the application's, as long as it holds no file; `None` where it is none, or too
+/// large to be carried, or not in UTF-8. Nothing is read of a body that is seen to be unfit by its
+/// head.
 pub(super) async fn posted(session: &mut Session) -> Option<PostedForm> {
     let kind = field(&session.req_header().headers, &header::CONTENT_TYPE)?;
     let boundary = match essence(kind).to_ascii_lowercase().as_str() {
@@ -41,13 +43,19 @@ pub(super) async fn posted(session: &mut Session) -> Option<PostedForm> {
     };
     let body = within_limits(session, unsent::MAX_BODY).await.ok()?;
     match boundary {
-        None => Some(PostedForm { encoding: FormEncoding::UrlEncoded, fields: form::pairs(&body)? }),
-        Some(boundary) => Some(PostedForm { encoding: FormEncoding::Multipart, fields: parts(&body, boundary).await? }),
+        None => Some(PostedForm {
+            encoding: FormEncoding::UrlEncoded,
+            fields: form::pairs(&body)?,
+        }),
+        Some(boundary) => Some(PostedForm {
+            encoding: FormEncoding::Multipart,
+            fields: parts(&body, boundary).await?,
+        }),
     }
 }
 
-/// The fields of a `multipart/form-data` body (RFC 7578). A file that was not chosen is sent as an empty one, and is no
-/// file.
+/// The fields of a `multipart/form-data` body (RFC 7578). A file that was not chosen is sent as an
+/// empty one, and is no file.
 async fn parts(body: &[u8], boundary: String) -> Option<Vec<(String, String)>> {
     let mut parts = multer::Multipart::with_reader(body, boundary);
     let mut fields = Vec::new();
@@ -95,28 +103,41 @@ fn essence(kind: &str) -> &str {
 }
 
 fn is_json(kind: &str) -> bool {
-    let charset = kind.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let charset = kind
+        .split(';')
+        .skip(1)
+        .filter_map(|parameter| parameter.split_once('='));
     let utf8 = charset.filter(|(name, _)| name.trim_ascii().eq_ignore_ascii_case("charset"));
     essence(kind).eq_ignore_ascii_case("application/json")
-        && utf8.map(|(_, value)| value.trim_ascii().trim_matches('"')).all(|value| value.eq_ignore_ascii_case("utf-8"))
+        && utf8
+            .map(|(_, value)| value.trim_ascii().trim_matches('"'))
+            .all(|value| value.eq_ignore_ascii_case("utf-8"))
 }
 
 async fn within_limits(session: &mut Session, limit: usize) -> Result<Vec<u8>, Reason> {
-    let announced = session.get_header(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let announced = session
+        .get_header(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: usize| length > limit) {
         return Err(Reason::RequestTooLarge);
     }
-    tokio::time::timeout(READ_WITHIN, whole(session, limit)).await.unwrap_or(Err(Reason::RejectedInput))
+    tokio::time::timeout(READ_WITHIN, whole(session, limit))
+        .await
+        .unwrap_or(Err(Reason::RejectedInput))
 }
 
 async fn whole(session: &mut Session, limit: usize) -> Result<Vec<u8>, Reason> {
-    if session.get_header(header::EXPECT).is_some() && session.write_continue_response().await.is_err() {
+    if session.get_header(header::EXPECT).is_some()
+        && session.write_continue_response().await.is_err()
+    {
         return Err(Reason::RejectedInput);
     }
     let mut body = Vec::new();
     loop {
         match session.read_request_body().await {
-            Ok(Some(part)) if body.len() + part.len() > limit => return Err(Reason::RequestTooLarge),
+            Ok(Some(part)) if body.len() + part.len() > limit => {
+                return Err(Reason::RequestTooLarge);
+            }
             Ok(Some(part)) => body.extend_from_slice(&part),
             Ok(None) => return Ok(body),
             Err(_) => return Err(Reason::RejectedInput),
@@ -130,26 +151,43 @@ mod tests {
 
     #[test]
     fn json_is_json_in_utf_8() {
-        for yes in ["application/json", "Application/JSON ; charset=UTF-8", "application/json;charset=\"utf-8\""] {
+        for yes in [
+            "application/json",
+            "Application/JSON ; charset=UTF-8",
+            "application/json;charset=\"utf-8\"",
+        ] {
             assert!(is_json(yes), "{yes}");
         }
-        for no in
-            ["", "text/plain", "application/jsonp", "application/json;charset=latin1", "text/plain;application/json"]
-        {
+        for no in [
+            "",
+            "text/plain",
+            "application/jsonp",
+            "application/json;charset=latin1",
+            "text/plain;application/json",
+        ] {
             assert!(!is_json(no), "{no}");
         }
     }
 
     #[tokio::test]
     async fn a_form_in_parts_is_carried_without_files() {
-        let part =
-            |head: &str, value: &str| format!("--x\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n");
-        let fields = |body: String| async move { parts(format!("{body}--x--\r\n").as_bytes(), "x".into()).await };
+        let part = |head: &str, value: &str| {
+            format!("--x\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n")
+        };
+        let fields = |body: String| async move {
+            parts(format!("{body}--x--\r\n").as_bytes(), "x".into()).await
+        };
         let text = part("name=\"text\"", "two\r\nlines \u{e9}");
         let unchosen = part("name=\"file\"; filename=\"\"", "");
         let found = fields(text.clone() + &unchosen + &part("name=\"text\"", "")).await;
-        assert_eq!(found.unwrap(), [("text", "two\r\nlines \u{e9}"), ("text", "")].map(|(n, v)| (n.into(), v.into())));
-        assert_eq!(fields(text.clone() + &part("name=\"file\"; filename=\"a.txt\"", "a")).await, None);
+        assert_eq!(
+            found.unwrap(),
+            [("text", "two\r\nlines \u{e9}"), ("text", "")].map(|(n, v)| (n.into(), v.into()))
+        );
+        assert_eq!(
+            fields(text.clone() + &part("name=\"file\"; filename=\"a.txt\"", "a")).await,
+            None
+        );
         assert_eq!(fields(text + "--x\r\n\r\nno name\r\n").await, None);
     }
 
@@ -157,7 +195,10 @@ mod tests {
     fn a_field_that_is_there_twice_is_none() {
         let mut headers = HeaderMap::new();
         headers.append("content-type", "application/json".parse().unwrap());
-        assert_eq!(field(&headers, &header::CONTENT_TYPE), Some("application/json"));
+        assert_eq!(
+            field(&headers, &header::CONTENT_TYPE),
+            Some("application/json")
+        );
         headers.append("content-type", "application/json".parse().unwrap());
         assert_eq!(field(&headers, &header::CONTENT_TYPE), None);
     }

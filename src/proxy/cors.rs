@@ -14,14 +14,19 @@ const EXPOSED: &str = "X-Request-Id, Retry-After";
 /// How long a browser need not ask again, in seconds.
 const MAX_AGE: u32 = 600;
 
-/// Names the listed origin that the request came from, and says that answers differ by origin where any is listed.
+/// Names the listed origin that the request came from, and says that answers differ by origin where
+/// any is listed.
 pub(super) fn allow(passage: &Passage, answer: &Answer, head: &mut ResponseHeader) -> Result<()> {
-    let listing = passage.site().is_some_and(|site| !site.allowed_origins.is_empty() || site.hosted.is_some());
+    let listing = passage
+        .site()
+        .is_some_and(|site| !site.allowed_origins.is_empty() || site.hosted.is_some());
     if !listing || !cors::may_be_read(answer) {
         return Ok(());
     }
     head.append_header(header::VARY, "Origin")?;
-    let Some(reader) = &passage.reader else { return Ok(()) };
+    let Some(reader) = &passage.reader else {
+        return Ok(());
+    };
     head.insert_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, reader.as_str())?;
     head.insert_header(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true")?;
     if let Answer::Preflight(Preflight { methods, headers }) = answer {

@@ -72,19 +72,29 @@ impl<'a> From<&'a NextStep> for Continued<'a> {
     fn from(next: &'a NextStep) -> Self {
         let methods = || next.methods.iter().map(Offered::from).collect();
         let methods = (next.step == Step::TwoFactor).then(methods);
-        Self { challenge: next.challenge.expose(), methods }
+        Self {
+            challenge: next.challenge.expose(),
+            methods,
+        }
     }
 }
 
 impl<'a> From<&'a MethodChoice> for Offered<'a> {
     fn from(method: &'a MethodChoice) -> Self {
-        Self { method: method.kind.as_str(), label: method.label.as_deref(), choice: method.choice.expose() }
+        Self {
+            method: method.kind.as_str(),
+            label: method.label.as_deref(),
+            choice: method.choice.expose(),
+        }
     }
 }
 
 impl From<&PasswordFault> for Violation {
     fn from(fault: &PasswordFault) -> Self {
-        Self { rule: fault.as_str(), limit: fault.limit() }
+        Self {
+            rule: fault.as_str(),
+            limit: fault.limit(),
+        }
     }
 }
 
@@ -118,8 +128,16 @@ mod tests {
             choice: Secret::new("D"),
         };
         let mut problem = Problem::new(Reason::TwoFactorRequired);
-        let methods = vec![method(FactorKind::Authenticator, None), method(FactorKind::Sms, Some("***12"))];
-        let next = NextStep { step: Step::TwoFactor, challenge: Secret::new("C"), methods, change_reason: None };
+        let methods = vec![
+            method(FactorKind::Authenticator, None),
+            method(FactorKind::Sms, Some("***12")),
+        ];
+        let next = NextStep {
+            step: Step::TwoFactor,
+            challenge: Secret::new("C"),
+            methods,
+            change_reason: None,
+        };
         problem.next = Some(Box::new(next.clone()));
         let told = document(&problem);
         assert_eq!(told["challenge"], "C");
@@ -129,13 +147,23 @@ mod tests {
         ]);
         assert_eq!(told["methods"], methods);
         let mut problem = Problem::new(Reason::PasswordChangeRequired);
-        problem.next = Some(Box::new(NextStep { step: Step::NewPassword, methods: Vec::new(), ..next }));
+        problem.next = Some(Box::new(NextStep {
+            step: Step::NewPassword,
+            methods: Vec::new(),
+            ..next
+        }));
         problem.change_reason = Some("Expired".into());
         let told = document(&problem);
-        assert_eq!((&told["challenge"], &told["changeReason"]), (&json!("C"), &json!("Expired")));
+        assert_eq!(
+            (&told["challenge"], &told["changeReason"]),
+            (&json!("C"), &json!("Expired"))
+        );
         assert_eq!(told.get("methods"), None);
         let mut problem = Problem::new(Reason::RejectedInput);
-        problem.violations = vec![PasswordFault::TooShort(Some(8)), PasswordFault::PreviouslyUsed];
+        problem.violations = vec![
+            PasswordFault::TooShort(Some(8)),
+            PasswordFault::PreviouslyUsed,
+        ];
         let violations = json!([{ "rule": "tooShort", "limit": 8 }, { "rule": "previouslyUsed" }]);
         assert_eq!(document(&problem)["violations"], violations);
     }

@@ -26,8 +26,15 @@ use super::form;
 use super::passage::Passage;
 
 /// Finds out one thing.
-pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mut Session, passage: &mut Passage) {
-    let Some(guarded) = &passage.guarded else { return };
+pub(super) async fn fill(
+    question: Question<'_>,
+    facts: &mut Facts,
+    session: &mut Session,
+    passage: &mut Passage,
+) {
+    let Some(guarded) = &passage.guarded else {
+        return;
+    };
     let runtime = &passage.runtime;
     let plain = runtime.settings().server.limits.max_login_body;
     let caller = Caller {
@@ -39,55 +46,119 @@ pub(super) async fn fill(question: Question<'_>, facts: &mut Facts, session: &mu
     match question {
         Question::Verify(token) => facts.token = checked(runtime.check(caller, token).await),
         Question::LoadSession(id) => facts.session = checked(runtime.session(caller, id).await),
-        Question::Renew(renewable) => facts.renewal = rare(renewal(runtime, caller, renewable)).await,
+        Question::Renew(renewable) => {
+            facts.renewal = rare(renewal(runtime, caller, renewable)).await;
+        }
         Question::RenewPosted(refresh) => {
             facts.renewal = rare(renewal(runtime, caller, Renewable::posted(&refresh))).await;
         }
         Question::ReadForm(size) => {
-            facts.form = rare(read(session, limit_of(size, plain), form::login, &mut passage.close)).await;
+            facts.form = rare(read(
+                session,
+                limit_of(size, plain),
+                form::login,
+                &mut passage.close,
+            ))
+            .await;
         }
         Question::ReadStepForm(size) => {
-            facts.step_form = rare(read(session, limit_of(size, plain), form::step, &mut passage.close)).await;
+            facts.step_form = rare(read(
+                session,
+                limit_of(size, plain),
+                form::step,
+                &mut passage.close,
+            ))
+            .await;
         }
-        Question::KeepForm { target, refresh, device } => {
+        Question::KeepForm {
+            target,
+            refresh,
+            device,
+        } => {
             let carried = (refresh, device);
-            facts.kept = rare(kept_form((runtime, caller), session, target, carried, &mut passage.close)).await;
+            facts.kept = rare(kept_form(
+                (runtime, caller),
+                session,
+                target,
+                carried,
+                &mut passage.close,
+            ))
+            .await;
         }
-        Question::ReturnForm { sealed, sub, login_id } => {
-            facts.returned =
-                found(rare(runtime.return_form(caller, &sealed, (&sub, &login_id))).await, Reason::RejectedInput);
+        Question::ReturnForm {
+            sealed,
+            sub,
+            login_id,
+        } => {
+            facts.returned = found(
+                rare(runtime.return_form(caller, &sealed, (&sub, &login_id))).await,
+                Reason::RejectedInput,
+            );
         }
         Question::ReadBody => {
-            facts.body = rare(body::call(session, plain)).await.map_or_else(Known::Absent, Known::Found);
+            facts.body = rare(body::call(session, plain))
+                .await
+                .map_or_else(Known::Absent, Known::Found);
             passage.close |= !session.is_body_done();
         }
-        Question::SignIn { credentials, kind, session: replaced, device: known_as } => {
+        Question::SignIn {
+            credentials,
+            kind,
+            session: replaced,
+            device: known_as,
+        } => {
             let device = device(session);
-            let attempt = Attempt { credentials: &credentials, kind, session: replaced, device, known_as };
+            let attempt = Attempt {
+                credentials: &credentials,
+                kind,
+                session: replaced,
+                device,
+                known_as,
+            };
             facts.sign_in = tried(rare(runtime.sign_in(caller, attempt)).await);
         }
         Question::OpenChallenge { step, challenge } => {
-            let opened = runtime.open_challenge(guarded, step, &challenge).map(Arc::new);
+            let opened = runtime
+                .open_challenge(guarded, step, &challenge)
+                .map(Arc::new);
             facts.challenge = found(opened, Reason::ChallengeExpired);
         }
-        Question::Continue { opened, answer, kind, session: replaced, device: known_as } => {
+        Question::Continue {
+            opened,
+            answer,
+            kind,
+            session: replaced,
+            device: known_as,
+        } => {
             let (challenge, device) = (&opened.challenge, device(session));
-            let next = Continuation { challenge, answer: &answer, kind, session: replaced, device, known_as };
+            let next = Continuation {
+                challenge,
+                answer: &answer,
+                kind,
+                session: replaced,
+                device,
+                known_as,
+            };
             facts.sign_in = tried(rare(runtime.go_on(caller, next)).await);
         }
         Question::SendCode { opened, choice } => {
             facts.sent = rare(sent(runtime, caller, (&opened.challenge, &choice))).await;
         }
-        Question::CountRound { by, target } => facts.rounds = rounds((runtime, caller), (by, target), session),
-        Question::SignOut(carried) => facts.sign_out = rare(sign_out(runtime, caller, carried)).await,
+        Question::CountRound { by, target } => {
+            facts.rounds = rounds((runtime, caller), (by, target), session);
+        }
+        Question::SignOut(carried) => {
+            facts.sign_out = rare(sign_out(runtime, caller, carried)).await;
+        }
         Question::SignOutPosted { access, refresh } => {
-            facts.sign_out = rare(sign_out(runtime, caller, Carried::posted(access, &refresh))).await;
+            facts.sign_out =
+                rare(sign_out(runtime, caller, Carried::posted(access, &refresh))).await;
         }
     }
 }
 
-/// What few requests wait for. A future is as large as the largest that it may wait for, and is moved whole: this one is
-/// not to be carried along by every request.
+/// What few requests wait for. A future is as large as the largest that it may wait for, and is
+/// moved whole: this one is not to be carried along by every request.
 fn rare<F: Future>(work: F) -> Pin<Box<F>> {
     Box::pin(work)
 }
@@ -102,14 +173,22 @@ async fn kept_form(
     let posted = body::posted(session).await;
     // Of a body that was not for carrying some may be left on the wire.
     *close |= !session.is_body_done();
-    let Some(form) = posted else { return Known::Absent(Reason::UnsupportedMediaType) };
+    let Some(form) = posted else {
+        return Known::Absent(Reason::UnsupportedMediaType);
+    };
     let sealed = runtime.keep_form(caller, target, form, carried);
     found(sealed, Reason::RequestTooLarge)
 }
 
 /// What the visitor signs in with, as far as they tell.
 fn device(session: &Session) -> Device<'_> {
-    Device { user_agent: session.req_header().headers.get(USER_AGENT).and_then(|value| value.to_str().ok()) }
+    Device {
+        user_agent: session
+            .req_header()
+            .headers
+            .get(USER_AGENT)
+            .and_then(|value| value.to_str().ok()),
+    }
 }
 
 fn rounds(
@@ -141,7 +220,10 @@ async fn read<T>(
     close: &mut bool,
 ) -> Known<T, Reason> {
     let read = body::form(session, limit, parse).await;
-    *close |= read.as_ref().is_err_and(|reason| *reason != Reason::UnsupportedMediaType) || !session.is_body_done();
+    *close |= read
+        .as_ref()
+        .is_err_and(|reason| *reason != Reason::UnsupportedMediaType)
+        || !session.is_body_done();
     read.map_or_else(Known::Absent, Known::Found)
 }
 
@@ -173,12 +255,20 @@ fn checked<T>(result: Result<T, CheckFault>) -> Known<T, TokenFault> {
     }
 }
 
-async fn sign_out(runtime: &Arc<Runtime>, caller: Caller<'_>, carried: Carried<'_>) -> Known<(), Reason> {
+async fn sign_out(
+    runtime: &Arc<Runtime>,
+    caller: Caller<'_>,
+    carried: Carried<'_>,
+) -> Known<(), Reason> {
     runtime.sign_out(caller, carried).await;
     Known::Found(())
 }
 
-async fn renewal(runtime: &Arc<Runtime>, caller: Caller<'_>, presented: Renewable<'_>) -> Known<Renewed, Reason> {
+async fn renewal(
+    runtime: &Arc<Runtime>,
+    caller: Caller<'_>,
+    presented: Renewable<'_>,
+) -> Known<Renewed, Reason> {
     match runtime.renew(caller, presented).await {
         Ok(renewed) => Known::Found(renewed),
         Err(RenewFault::Refused(reason)) => Known::Absent(reason),

@@ -47,8 +47,9 @@ fn is_ticked(value: &str) -> bool {
     !matches!(value, "" | "0" | "false" | "off")
 }
 
-/// Reads `application/x-www-form-urlencoded`. A field that stands twice has no one meaning, and text that
-/// is no UTF-8 would reach the provider as something else than was typed: both are refused.
+/// Reads `application/x-www-form-urlencoded`. A field that stands twice has no one meaning,
+/// and text that is no UTF-8 would reach the provider as something else than was typed: both
+/// are refused.
 fn fields(body: &[u8]) -> Option<HashMap<String, String>> {
     let mut fields = HashMap::new();
     for (name, value) in pairs(body)? {
@@ -66,13 +67,19 @@ pub(super) fn pairs(body: &[u8]) -> Option<Vec<(String, String)>> {
         .map(|pair| {
             let at = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
             let (name, value) = pair.split_at(at);
-            Some((decode(name)?, decode(value.strip_prefix(b"=").unwrap_or_default())?))
+            Some((
+                decode(name)?,
+                decode(value.strip_prefix(b"=").unwrap_or_default())?,
+            ))
         })
         .collect()
 }
 
 fn decode(text: &[u8]) -> Option<String> {
-    let spaced: Vec<u8> = text.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+    let spaced: Vec<u8> = text
+        .iter()
+        .map(|b| if *b == b'+' { b' ' } else { *b })
+        .collect();
     String::from_utf8(percent_decode(&spaced).collect()).ok()
 }
 
@@ -82,9 +89,15 @@ mod tests {
 
     #[test]
     fn a_form_is_read_byte_for_byte() {
-        let form = login("loginId=a%40b.c&password=+p%C3%A9%26+&return_to=%2Fcart%23x&remember=on&csrf=t".as_bytes());
+        let form = login(
+            "loginId=a%40b.c&password=+p%C3%A9%26+&return_to=%2Fcart%23x&remember=on&csrf=t"
+                .as_bytes(),
+        );
         let form = form.unwrap();
-        assert_eq!((form.login_id.as_str(), form.password.expose()), ("a@b.c", " pé& "));
+        assert_eq!(
+            (form.login_id.as_str(), form.password.expose()),
+            ("a@b.c", " pé& ")
+        );
         assert_eq!(form.return_to.unwrap().as_str(), "/cart#x");
         assert!(form.remember);
         assert_eq!(form.csrf, "t");
@@ -92,9 +105,21 @@ mod tests {
 
     #[test]
     fn the_form_of_a_step_is_read_byte_for_byte() {
-        let form = step("challenge=C&code=12+34&trust=on&choice=D&password=+p%C3%A9&csrf=t".as_bytes()).unwrap();
-        assert_eq!((form.challenge.expose(), form.code.expose(), form.trust), ("C", "12 34", true));
-        assert_eq!((form.choice.expose(), form.password.expose(), form.csrf.as_str()), ("D", " pé", "t"));
+        let form =
+            step("challenge=C&code=12+34&trust=on&choice=D&password=+p%C3%A9&csrf=t".as_bytes())
+                .unwrap();
+        assert_eq!(
+            (form.challenge.expose(), form.code.expose(), form.trust),
+            ("C", "12 34", true)
+        );
+        assert_eq!(
+            (
+                form.choice.expose(),
+                form.password.expose(),
+                form.csrf.as_str()
+            ),
+            ("D", " pé", "t")
+        );
         let empty = step(b"").unwrap();
         assert_eq!((empty.challenge.expose(), empty.trust), ("", false));
         assert_eq!(step(b"code=1&code=2"), None);
@@ -108,6 +133,11 @@ mod tests {
 
     #[test]
     fn a_foreign_return_address_is_dropped() {
-        assert_eq!(login(b"return_to=https%3A%2F%2Fevil.example").unwrap().return_to, None);
+        assert_eq!(
+            login(b"return_to=https%3A%2F%2Fevil.example")
+                .unwrap()
+                .return_to,
+            None
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! The only room that knows Pingora. This file is the table of contents: each of Pingora's phases in a few lines.
+//! The only room that knows Pingora. This file is the table of contents: each of Pingora's phases
+//! in a few lines.
 //!
-//! Where Pingora's phases do not run, the gateway does not look away: answers of our own and the pages of errors go
-//! through `reply::finish` by hand, because `response_filter` sees only what an upstream sent.
+//! Where Pingora's phases do not run, the gateway does not look away: answers of our own and the
+//! pages of errors go through `reply::finish` by hand, because `response_filter` sees only what an
+//! upstream sent.
 
 use std::sync::Arc;
 
@@ -47,7 +49,8 @@ impl Gateway {
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    // In a box: Pingora moves it from one state of a request to the next, which costs more than the box.
+    // In a box: Pingora moves it from one state of a request to the next, which costs more than the
+    // box.
     type CTX = Box<Passage>;
 
     fn new_ctx(&self) -> Box<Passage> {
@@ -55,10 +58,15 @@ impl ProxyHttp for Gateway {
     }
 
     fn init_downstream_modules(&self, _: &mut pingora::modules::http::HttpModules) {
-        // No compression: the application knows what of its answers may be compressed beside a secret.
+        // No compression: the application knows what of its answers may be compressed beside a
+        // secret.
     }
 
-    async fn request_filter(&self, session: &mut Session, passage: &mut Box<Passage>) -> Result<bool> {
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        passage: &mut Box<Passage>,
+    ) -> Result<bool> {
         let settled = if server::head_has_arrived(session) {
             request::settle_or_fail(session, passage).await
         } else {
@@ -74,7 +82,11 @@ impl ProxyHttp for Gateway {
         }
     }
 
-    async fn upstream_peer(&self, _: &mut Session, passage: &mut Box<Passage>) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        _: &mut Session,
+        passage: &mut Box<Passage>,
+    ) -> Result<Box<HttpPeer>> {
         upstream::pick(passage).await
     }
 
@@ -118,7 +130,10 @@ impl ProxyHttp for Gateway {
     ) -> Box<Error> {
         // Only what may be repeated (RFC 9110, section 9.2.2), and only while its body is at hand.
         let method = &session.req_header().method;
-        if !method.is_idempotent() || session.as_ref().retry_buffer_truncated() || response::has_begun(session) {
+        if !method.is_idempotent()
+            || session.as_ref().retry_buffer_truncated()
+            || response::has_begun(session)
+        {
             error.set_retry(false);
         } else {
             error.retry.decide_reuse(reused);
@@ -129,15 +144,27 @@ impl ProxyHttp for Gateway {
         error
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, passage: &mut Box<Passage>) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        passage: &mut Box<Passage>,
+    ) -> FailToProxy {
         let Some(reason) = response::blame(error) else {
-            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+            return FailToProxy {
+                error_code: 0,
+                can_reuse_downstream: false,
+            };
         };
         if response::has_begun(session) {
             passage.failed(reason);
         } else {
             response::settle_ahead(passage).await;
-            let status = if reason == crate::model::reason::Reason::MalformedRequest { 400 } else { reason.status() };
+            let status = if reason == crate::model::reason::Reason::MalformedRequest {
+                400
+            } else {
+                reason.status()
+            };
             passage.failed(reason);
             passage.close = true;
             let answer = Answer::Problem(Problem::new(reason).under(status));
@@ -145,7 +172,10 @@ impl ProxyHttp for Gateway {
                 tracing::debug!("the client went away before the error could be told");
             }
         }
-        FailToProxy { error_code: passage.status, can_reuse_downstream: false }
+        FailToProxy {
+            error_code: passage.status,
+            can_reuse_downstream: false,
+        }
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, passage: &mut Box<Passage>) {
@@ -153,11 +183,18 @@ impl ProxyHttp for Gateway {
     }
 
     fn suppress_error_log(&self, _: &Session, _: &Box<Passage>, _: &Error) -> bool {
-        // The access record says it, without the query and the headers that Pingora's own line would carry.
+        // The access record says it, without the query and the headers that Pingora's own line
+        // would carry.
         true
     }
 
-    fn suppress_proxy_warn_log(&self, _: &Session, _: &Box<Passage>, _: &Error, _: ProxyWarnLogContext) -> bool {
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Box<Passage>,
+        _: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
         true
     }
 

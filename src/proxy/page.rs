@@ -1,4 +1,5 @@
-//! The gateway's own pages as answers: in the visitor's language, with every header that keeps them safe.
+//! The gateway's own pages as answers: in the visitor's language, with every header that keeps them
+//! safe.
 
 use http::header;
 use pingora::Result;
@@ -25,15 +26,23 @@ fn frame<'a>(passage: &'a Passage, request: &RequestHeader) -> Frame<'a> {
     let look = look(passage);
     Frame {
         look,
-        site_name: passage.site().map(|site| site.theme.name.as_deref().unwrap_or(&site.origin.name)),
-        words: pages::language::choose(fields.filter_map(|value| value.to_str().ok()), look.language),
+        site_name: passage
+            .site()
+            .map(|site| site.theme.name.as_deref().unwrap_or(&site.origin.name)),
+        words: pages::language::choose(
+            fields.filter_map(|value| value.to_str().ok()),
+            look.language,
+        ),
         request_id: &passage.request_id,
     }
 }
 
 /// How the site's pages look, or ours.
 pub(super) fn look(passage: &Passage) -> &Look {
-    passage.guarded.as_ref().map_or_else(|| Look::plain(), |guarded| &guarded.look)
+    passage
+        .guarded
+        .as_ref()
+        .map_or_else(|| Look::plain(), |guarded| &guarded.look)
 }
 
 /// A page with every header that keeps it safe.
@@ -43,47 +52,81 @@ fn page(passage: &Passage, frame: Frame<'_>, (status, html): (u16, Rendered)) ->
         pages::fallback(frame.words)
     });
     let mut ready = Ready::new(status, pages::CONTENT_TYPE, html)?;
-    ready.head.insert_header(header::CONTENT_LANGUAGE, frame.words.tag)?;
+    ready
+        .head
+        .insert_header(header::CONTENT_LANGUAGE, frame.words.tag)?;
     ready.head.insert_header(header::VARY, "Accept-Language")?;
     for (name, value) in pages::HEADERS {
         ready.head.insert_header(*name, *value)?;
     }
     if let Some(hosted) = passage.site().and_then(|site| site.hosted.as_ref()) {
-        ready.head.insert_header(header::CONTENT_SECURITY_POLICY, pages::policy_leading_to(hosted.origins()))?;
+        ready.head.insert_header(
+            header::CONTENT_SECURITY_POLICY,
+            pages::policy_leading_to(hosted.origins()),
+        )?;
     }
     if passage.site().is_some_and(|site| site.origin.is_https()) {
-        ready.head.insert_header(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000")?;
+        ready
+            .head
+            .insert_header(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000")?;
     }
     Ok(ready)
 }
 
 /// A refusal or failure for somebody who looks at a page.
-pub(super) fn problem_page(passage: &Passage, request: &RequestHeader, what: &Problem) -> Result<Ready> {
+pub(super) fn problem_page(
+    passage: &Passage,
+    request: &RequestHeader,
+    what: &Problem,
+) -> Result<Ready> {
     let frame = frame(passage, request);
     let login_path = passage.site().map(|site| site.paths.login.as_str());
-    let html = pages::problem(&pages::ProblemView { frame, problem: what, login_path });
+    let html = pages::problem(&pages::ProblemView {
+        frame,
+        problem: what,
+        login_path,
+    });
     page(passage, frame, (what.status, html))
 }
 
 /// The sign-in form.
-pub(super) fn sign_in_form(passage: &Passage, request: &RequestHeader, form: &SignInForm) -> Result<Ready> {
-    let Some(site) = passage.site() else { return problem(passage, request, &Problem::new(Reason::Internal)) };
+pub(super) fn sign_in_form(
+    passage: &Passage,
+    request: &RequestHeader,
+    form: &SignInForm,
+) -> Result<Ready> {
+    let Some(site) = passage.site() else {
+        return problem(passage, request, &Problem::new(Reason::Internal));
+    };
     let (frame, cookie) = (frame(passage, request), form_cookie(passage));
     let csrf = csrf_token(&site.name, &cookie);
     let action = unsent::action(&site.paths.login, form.unsent.is_some());
-    let html = pages::sign_in(&pages::SignInView { frame, action: &action, form, csrf: &csrf });
+    let html = pages::sign_in(&pages::SignInView {
+        frame,
+        action: &action,
+        form,
+        csrf: &csrf,
+    });
     let ready = page(passage, frame, (form.status, html))?;
     bound(passage, site, ready, (&cookie, form.retry_after))
 }
 
 /// The form of a step that follows the password.
-pub(super) fn step_form(passage: &Passage, request: &RequestHeader, form: &StepForm) -> Result<Ready> {
-    let Some(site) = passage.site() else { return problem(passage, request, &Problem::new(Reason::Internal)) };
+pub(super) fn step_form(
+    passage: &Passage,
+    request: &RequestHeader,
+    form: &StepForm,
+) -> Result<Ready> {
+    let Some(site) = passage.site() else {
+        return problem(passage, request, &Problem::new(Reason::Internal));
+    };
     let (frame, cookie) = (frame(passage, request), form_cookie(passage));
     let csrf = csrf_token(&site.name, &cookie);
     let back = form_address(site, form.return_to.as_ref());
     let has_unsent = form.unsent.is_some();
-    let path = |call: StepCall| unsent::action(&format!("{}{}", site.paths.login, call.path()), has_unsent);
+    let path = |call: StepCall| {
+        unsent::action(&format!("{}{}", site.paths.login, call.path()), has_unsent)
+    };
     let html = match form.next.step {
         Step::TwoFactor => pages::two_factor(&pages::TwoFactorView {
             frame,
@@ -105,7 +148,8 @@ pub(super) fn step_form(passage: &Passage, request: &RequestHeader, form: &StepF
     bound(passage, site, ready, (&cookie, form.retry_after))
 }
 
-/// The pre-session cookie that forms are bound to; the visitor's own is kept, so that many tabs work at once.
+/// The pre-session cookie that forms are bound to; the visitor's own is kept, so that many tabs
+/// work at once.
 fn form_cookie(passage: &Passage) -> String {
     passage.form_cookie.clone().unwrap_or_else(|| {
         use base64::Engine as _;
@@ -132,23 +176,53 @@ fn bound(
 }
 
 /// What the visitor had written when their session ended.
-pub(super) fn unsent(passage: &Passage, request: &RequestHeader, unsent: &UnsentPage) -> Result<Ready> {
+pub(super) fn unsent(
+    passage: &Passage,
+    request: &RequestHeader,
+    unsent: &UnsentPage,
+) -> Result<Ready> {
     let frame = frame(passage, request);
-    page(passage, frame, (200, pages::unsent(&pages::UnsentView { frame, page: unsent })))
+    page(
+        passage,
+        frame,
+        (
+            200,
+            pages::unsent(&pages::UnsentView {
+                frame,
+                page: unsent,
+            }),
+        ),
+    )
 }
 
 /// The page with the one button.
 pub(super) fn sign_out_page(passage: &Passage, request: &RequestHeader) -> Result<Ready> {
-    let Some(site) = passage.site() else { return problem(passage, request, &Problem::new(Reason::Internal)) };
+    let Some(site) = passage.site() else {
+        return problem(passage, request, &Problem::new(Reason::Internal));
+    };
     let frame = frame(passage, request);
-    let view = pages::SignOutView { frame, action: &site.paths.logout, back: site.landing.as_str() };
+    let view = pages::SignOutView {
+        frame,
+        action: &site.paths.logout,
+        back: site.landing.as_str(),
+    };
     page(passage, frame, (200, pages::sign_out(&view)))
 }
 
 /// What the provider asks for before it lets somebody in.
-pub(super) fn provider_asks(passage: &Passage, request: &RequestHeader, asks: &ProviderAsks) -> Result<Ready> {
-    let Some(site) = passage.site() else { return problem(passage, request, &Problem::new(Reason::Internal)) };
+pub(super) fn provider_asks(
+    passage: &Passage,
+    request: &RequestHeader,
+    asks: &ProviderAsks,
+) -> Result<Ready> {
+    let Some(site) = passage.site() else {
+        return problem(passage, request, &Problem::new(Reason::Internal));
+    };
     let frame = frame(passage, request);
-    let view = pages::ProviderAsksView { frame, login_path: &site.paths.login, asks };
+    let view = pages::ProviderAsksView {
+        frame,
+        login_path: &site.paths.login,
+        asks,
+    };
     page(passage, frame, (asks.status, pages::provider_asks(&view)))
 }

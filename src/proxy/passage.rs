@@ -20,7 +20,10 @@ use crate::telemetry::labels::OutcomeLabel;
 use super::server::ClosingGuard;
 
 /// What Pingora calls the context of a request.
-#[expect(clippy::struct_excessive_bools, reason = "independent facts about one request, not a state")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts about one request, not a state"
+)]
 pub struct Passage {
     /// The configuration this request sees from start to end.
     pub(super) runtime: Arc<Runtime>,

@@ -1,4 +1,5 @@
-//! The answer to a head that Pingora cannot read: it would speak for itself, with its name, and tell nobody.
+//! The answer to a head that Pingora cannot read: it would speak for itself, with its name, and
+//! tell nobody.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -38,13 +39,23 @@ impl Refusal {
 
     fn new(reason: Reason, status: u16) -> Self {
         // Whatever id the client gave stands in what could not be read.
-        Self { reason, status, request_id: request::request_id(None), since: system::stopwatch() }
+        Self {
+            reason,
+            status,
+            request_id: request::request_id(None),
+            since: system::stopwatch(),
+        }
     }
 
     /// The whole answer as it goes over the wire; the connection ends with it.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let document = problem_document(&Problem::new(self.reason).under(self.status), &self.request_id);
-        let phrase = StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason());
+        let document = problem_document(
+            &Problem::new(self.reason).under(self.status),
+            &self.request_id,
+        );
+        let phrase = StatusCode::from_u16(self.status)
+            .ok()
+            .and_then(|status| status.canonical_reason());
         let head = format!(
             "HTTP/1.1 {} {}\r\nContent-Type: {PROBLEM_TYPE}\r\nCache-Control: no-store\r\nX-Request-Id: {}\r\n\
              Content-Length: {}\r\nDate: {}\r\nConnection: close\r\n\r\n",
@@ -57,10 +68,13 @@ impl Refusal {
         [head, document].concat().into_bytes()
     }
 
-    /// The line in the log and the count. The peer stands for the client: no header was read that could name another.
+    /// The line in the log and the count. The peer stands for the client: no header was read that
+    /// could name another.
     pub(super) fn record(&self, runtime: &Runtime, peer: IpAddr) {
         let took = self.since.elapsed();
-        runtime.site_metrics(None).request(OutcomeLabel::Refused, self.reason, took);
+        runtime
+            .site_metrics(None)
+            .request(OutcomeLabel::Refused, self.reason, took);
         AccessRecord {
             request_id: &self.request_id,
             site: "",

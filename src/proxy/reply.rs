@@ -23,9 +23,13 @@ use super::document::{PROBLEM_TYPE, problem_document};
 use super::page;
 use super::passage::Passage;
 
-/// Sends an answer of the gateway's own. What the request body still holds is read and thrown away by Pingora, or
-/// the connection ends with the answer.
-pub(super) async fn send(session: &mut Session, passage: &mut Passage, answer: &Answer) -> Result<()> {
+/// Sends an answer of the gateway's own. What the request body still holds is read and thrown away
+/// by Pingora, or the connection ends with the answer.
+pub(super) async fn send(
+    session: &mut Session,
+    passage: &mut Passage,
+    answer: &Answer,
+) -> Result<()> {
     let mut ready = compose(passage, session.req_header(), answer)?;
     cors::allow(passage, answer, &mut ready.head)?;
     finish(passage, &mut ready.head)?;
@@ -33,13 +37,17 @@ pub(super) async fn send(session: &mut Session, passage: &mut Passage, answer: &
     let head_only = session.req_header().method == http::Method::HEAD;
     // A 204 has no length (RFC 9110, section 8.6).
     if passage.status != 204 {
-        ready.head.insert_header(header::CONTENT_LENGTH, ready.body.len())?;
+        ready
+            .head
+            .insert_header(header::CONTENT_LENGTH, ready.body.len())?;
     }
     if passage.close {
         session.set_keepalive(None);
     }
     let empty = head_only || ready.body.is_empty();
-    session.write_response_header(Box::new(ready.head), empty).await?;
+    session
+        .write_response_header(Box::new(ready.head), empty)
+        .await?;
     if !empty {
         session.write_response_body(Some(ready.body), true).await?;
     }
@@ -54,13 +62,17 @@ const LINGER: usize = 16 * 1024 * 1024;
 /// For how long, all in all, and for how long nothing may come.
 const LINGER_FOR: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(500));
 
-/// Reads on for a while and throws away: a client that sends its whole body before it looks for an answer would else
-/// find the connection broken instead of the reason.
+/// Reads on for a while and throws away: a client that sends its whole body before it looks for an
+/// answer would else find the connection broken instead of the reason.
 async fn linger(session: &mut Session) {
     let read = async {
         let mut left = LINGER;
-        while let Ok(Ok(Some(part))) = tokio::time::timeout(LINGER_FOR.1, session.read_request_body()).await {
-            let Some(rest) = left.checked_sub(part.len()) else { return };
+        while let Ok(Ok(Some(part))) =
+            tokio::time::timeout(LINGER_FOR.1, session.read_request_body()).await
+        {
+            let Some(rest) = left.checked_sub(part.len()) else {
+                return;
+            };
             left = rest;
         }
     };
@@ -79,20 +91,29 @@ impl Ready {
         let mut head = ResponseHeader::build(status, Some(12))?;
         head.insert_header(header::CONTENT_TYPE, kind)?;
         head.insert_header(header::CACHE_CONTROL, "no-store")?;
-        Ok(Self { head, body: body.into() })
+        Ok(Self {
+            head,
+            body: body.into(),
+        })
     }
 
     fn empty(status: u16) -> Result<Self> {
         let mut head = ResponseHeader::build(status, Some(8))?;
         head.insert_header(header::CACHE_CONTROL, "no-store")?;
-        Ok(Self { head, body: Bytes::new() })
+        Ok(Self {
+            head,
+            body: Bytes::new(),
+        })
     }
 }
 
 fn compose(passage: &Passage, request: &RequestHeader, answer: &Answer) -> Result<Ready> {
     match answer {
         Answer::Redirect(to) => redirect((to.status, &to.location), to.clear_site_data),
-        Answer::Leave { to, clear_site_data } => redirect((302, to.as_str()), *clear_site_data),
+        Answer::Leave {
+            to,
+            clear_site_data,
+        } => redirect((302, to.as_str()), *clear_site_data),
         Answer::Problem(what) => problem(passage, request, what),
         Answer::SignInForm(form) => page::sign_in_form(passage, request, form),
         Answer::Unsent(unsent) => page::unsent(passage, request, unsent),
@@ -111,9 +132,14 @@ fn compose(passage: &Passage, request: &RequestHeader, answer: &Answer) -> Resul
 
 fn json(answer: &ApiAnswer) -> Result<Ready> {
     let body = serde_json::to_vec(answer);
-    let body = body.or_err(pingora::ErrorType::InternalError, "an answer that is no JSON")?;
+    let body = body.or_err(
+        pingora::ErrorType::InternalError,
+        "an answer that is no JSON",
+    )?;
     let mut ready = Ready::new(200, "application/json", body)?;
-    ready.head.insert_header("x-content-type-options", "nosniff")?;
+    ready
+        .head
+        .insert_header("x-content-type-options", "nosniff")?;
     Ok(ready)
 }
 
@@ -121,7 +147,9 @@ fn redirect((status, location): (u16, &str), clear_site_data: bool) -> Result<Re
     let mut ready = Ready::empty(status)?;
     ready.head.insert_header(header::LOCATION, location)?;
     if clear_site_data {
-        ready.head.insert_header("clear-site-data", "\"cache\", \"storage\"")?;
+        ready
+            .head
+            .insert_header("clear-site-data", "\"cache\", \"storage\"")?;
     }
     Ok(ready)
 }
@@ -131,7 +159,11 @@ pub(super) fn problem(passage: &Passage, request: &RequestHeader, what: &Problem
     let mut ready = if passage.navigation && !what.for_programs {
         page::problem_page(passage, request, what)?
     } else {
-        Ready::new(what.status, PROBLEM_TYPE, problem_document(what, &passage.request_id))?
+        Ready::new(
+            what.status,
+            PROBLEM_TYPE,
+            problem_document(what, &passage.request_id),
+        )?
     };
     if let Some(seconds) = what.retry_after {
         ready.head.insert_header(header::RETRY_AFTER, seconds)?;
@@ -140,20 +172,32 @@ pub(super) fn problem(passage: &Passage, request: &RequestHeader, what: &Problem
         ready.head.insert_header(header::ALLOW, methods)?;
     }
     if let Some(challenge) = what.challenge {
-        ready.head.insert_header(header::WWW_AUTHENTICATE, challenge)?;
+        ready
+            .head
+            .insert_header(header::WWW_AUTHENTICATE, challenge)?;
     }
     Ok(ready)
 }
 
 fn asset(passage: &Passage, request: &RequestHeader, name: &str) -> Result<Ready> {
     let Some(asset) = page::look(passage).asset(name) else {
-        return problem(passage, request, &Problem::new(Reason::OwnEndpoint).under(404));
+        return problem(
+            passage,
+            request,
+            &Problem::new(Reason::OwnEndpoint).under(404),
+        );
     };
     let mut ready = Ready::new(200, asset.content_type, asset.body.clone())?;
-    ready.head.insert_header(header::CACHE_CONTROL, pages::assets::CACHE_CONTROL)?;
-    ready.head.insert_header("x-content-type-options", "nosniff")?;
+    ready
+        .head
+        .insert_header(header::CACHE_CONTROL, pages::assets::CACHE_CONTROL)?;
+    ready
+        .head
+        .insert_header("x-content-type-options", "nosniff")?;
     if let Some(policy) = asset.policy {
-        ready.head.insert_header(header::CONTENT_SECURITY_POLICY, policy)?;
+        ready
+            .head
+            .insert_header(header::CONTENT_SECURITY_POLICY, policy)?;
     }
     Ok(ready)
 }
@@ -161,13 +205,15 @@ fn asset(passage: &Passage, request: &RequestHeader, name: &str) -> Result<Ready
 const ACCESS_TOKEN: HeaderName = HeaderName::from_static("vestibule-access-token");
 const REFRESH_TOKEN: HeaderName = HeaderName::from_static("vestibule-refresh-token");
 
-/// The one door: every response passes it, ours, the application's, and the page of an error after a rotation.
-/// Adds the visitor's new cookies and keeps caches away from them.
+/// The one door: every response passes it, ours, the application's, and the page of an error after
+/// a rotation. Adds the visitor's new cookies and keeps caches away from them.
 pub(super) fn finish(passage: &Passage, head: &mut ResponseHeader) -> Result<()> {
     if !passage.forwarded_response {
         head.insert_header("x-request-id", passage.request_id.as_str())?;
     }
-    let Some(site) = passage.site() else { return Ok(()) };
+    let Some(site) = passage.site() else {
+        return Ok(());
+    };
     if site.bearer && passage.forwarded_response {
         // A client would take an application's for the gateway's.
         for name in [ACCESS_TOKEN, REFRESH_TOKEN] {
@@ -196,8 +242,12 @@ pub(super) fn finish(passage: &Passage, head: &mut ResponseHeader) -> Result<()>
 }
 
 fn value_of(text: &str) -> Result<HeaderValue> {
-    HeaderValue::from_str(text)
-        .map_err(|_| pingora::Error::explain(pingora::ErrorType::InternalError, "a credential that is no header value"))
+    HeaderValue::from_str(text).map_err(|_| {
+        pingora::Error::explain(
+            pingora::ErrorType::InternalError,
+            "a credential that is no header value",
+        )
+    })
 }
 
 /// The `Set-Cookie` values of one change.
@@ -206,39 +256,65 @@ fn lines(site: &Site, change: &CookieChange, presented: &[String]) -> Vec<String
     let arrived: Vec<&str> = presented.iter().map(String::as_str).collect();
     match change {
         CookieChange::SetTokens(tokens) => set_tokens(site, tokens, &arrived),
-        CookieChange::ClearCredentials => [CookieKind::Access, CookieKind::Refresh, CookieKind::Session]
-            .into_iter()
-            .flat_map(|kind| {
-                // The other kind's cookie is cleared only where one came.
-                let of_the_site = kind == CookieKind::Refresh || kind == main_cookie(site.credential);
-                cleared(names, kind, of_the_site.then_some(names.of(kind)), &arrived)
-            })
-            .chain(names.hosted.then(|| cookie::clear(names, cookie::EXPIRY)))
-            .collect(),
+        CookieChange::ClearCredentials => {
+            [CookieKind::Access, CookieKind::Refresh, CookieKind::Session]
+                .into_iter()
+                .flat_map(|kind| {
+                    // The other kind's cookie is cleared only where one came.
+                    let of_the_site =
+                        kind == CookieKind::Refresh || kind == main_cookie(site.credential);
+                    cleared(names, kind, of_the_site.then_some(names.of(kind)), &arrived)
+                })
+                .chain(names.hosted.then(|| cookie::clear(names, cookie::EXPIRY)))
+                .collect()
+        }
         CookieChange::ClearRefresh => {
             let kind = CookieKind::Refresh;
             cleared(names, kind, Some(names.of(kind)), &arrived)
         }
         CookieChange::SetDevice(device) => {
             let (kind, value) = (CookieKind::Device, device.as_str());
-            let stale = cookie::stale(names, kind, &arrived, value).into_iter().map(|name| cookie::clear(names, name));
-            let lifetime = if device.is_lasting() { Lifetime::For(DEVICE_AGE) } else { Lifetime::Browser };
-            stale.chain(cookie::set(names, kind, value, lifetime)).collect()
+            let stale = cookie::stale(names, kind, &arrived, value)
+                .into_iter()
+                .map(|name| cookie::clear(names, name));
+            let lifetime = if device.is_lasting() {
+                Lifetime::For(DEVICE_AGE)
+            } else {
+                Lifetime::Browser
+            };
+            stale
+                .chain(cookie::set(names, kind, value, lifetime))
+                .collect()
         }
     }
 }
 
 fn set_tokens(site: &Site, tokens: &IssuedTokens, arrived: &[&str]) -> Vec<String> {
     let names = &site.cookies;
-    let lifetime = if tokens.remember { Lifetime::For(site.cookie_max_age) } else { Lifetime::Browser };
+    let lifetime = if tokens.remember {
+        Lifetime::For(site.cookie_max_age)
+    } else {
+        Lifetime::Browser
+    };
     let main = main_cookie(tokens.kind);
     // Whatever the site's configuration was when it came: one proof is enough.
-    let other = if main == CookieKind::Session { CookieKind::Access } else { CookieKind::Session };
+    let other = if main == CookieKind::Session {
+        CookieKind::Access
+    } else {
+        CookieKind::Session
+    };
     let mut lines = cleared(names, other, None, arrived);
-    let values = [(main, Some(&tokens.proof)), (CookieKind::Refresh, tokens.refresh.as_ref())];
+    let values = [
+        (main, Some(&tokens.proof)),
+        (CookieKind::Refresh, tokens.refresh.as_ref()),
+    ];
     for (kind, value) in values {
         let Some(value) = value else { continue };
-        lines.extend(cookie::stale(names, kind, arrived, value).into_iter().map(|name| cookie::clear(names, name)));
+        lines.extend(
+            cookie::stale(names, kind, arrived, value)
+                .into_iter()
+                .map(|name| cookie::clear(names, name)),
+        );
         lines.extend(cookie::set(names, kind, value, lifetime));
     }
     if names.hosted
@@ -258,16 +334,23 @@ fn main_cookie(kind: CredentialKind) -> CookieKind {
 }
 
 /// What makes a browser forget `always` and every piece of this kind that arrived.
-fn cleared(names: &CookieNames, kind: CookieKind, always: Option<&str>, arrived: &[&str]) -> Vec<String> {
+fn cleared(
+    names: &CookieNames,
+    kind: CookieKind,
+    always: Option<&str>,
+    arrived: &[&str],
+) -> Vec<String> {
     let own = names.of(kind);
     let mut gone: Vec<&str> = always.into_iter().collect();
-    for name in arrived
-        .iter()
-        .filter(|name| name.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
-    {
+    for name in arrived.iter().filter(|name| {
+        name.strip_prefix(own)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }) {
         if !gone.contains(name) {
             gone.push(name);
         }
     }
-    gone.into_iter().map(|name| cookie::clear(names, name)).collect()
+    gone.into_iter()
+        .map(|name| cookie::clear(names, name))
+        .collect()
 }

@@ -26,14 +26,18 @@ use super::server;
 use super::upstream;
 use super::view::{self, Head, Unfit};
 
-/// [`settle`], and the answer where it panics: one request's fault is not the connection's, nor the program's.
+/// [`settle`], and the answer where it panics: one request's fault is not the connection's, nor the
+/// program's.
 pub(super) async fn settle_or_fail(session: &mut Session, passage: &mut Passage) -> Option<Answer> {
     let settled = caught(pin!(settle(session, passage))).await;
     match settled {
         Ok(settled) => settled,
         Err(Panicked) => {
             // What it said may hold what the request said: it is not repeated.
-            tracing::error!(request_id = passage.request_id, "a request failed inside the gateway");
+            tracing::error!(
+                request_id = passage.request_id,
+                "a request failed inside the gateway"
+            );
             passage.failed(Reason::Internal);
             // How far its body was read nobody knows.
             passage.close = true;
@@ -46,13 +50,17 @@ pub(super) async fn settle_or_fail(session: &mut Session, passage: &mut Passage)
 #[derive(Debug, PartialEq)]
 struct Panicked;
 
-/// Runs `work`, which is thrown away where it panics. It is borrowed: this future would be twice as large if it owned it.
+/// Runs `work`, which is thrown away where it panics. It is borrowed: this future would be twice as
+/// large if it owned it.
 async fn caught<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Result<T, Panicked> {
-    // Whatever it left half done, it is not asked again, and the request's own data is all it borrowed.
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
-        Ok(polled) => polled.map(Ok),
-        Err(_) => Poll::Ready(Err(Panicked)),
-    })
+    // Whatever it left half done, it is not asked again, and the request's own data is all it
+    // borrowed.
+    poll_fn(
+        |cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+            Ok(polled) => polled.map(Ok),
+            Err(_) => Poll::Ready(Err(Panicked)),
+        },
+    )
     .await
 }
 
@@ -81,8 +89,14 @@ pub(super) fn decided(passage: &Passage) -> Instant {
 }
 
 /// Hygiene, then the site.
-fn enter(session: &mut Session, passage: &mut Passage, head: &mut Head) -> Result<Arc<Guarded>, Unfit> {
-    let raw = session.as_http1().map(pingora::protocols::http::v1::server::HttpSession::get_headers_raw_bytes);
+fn enter(
+    session: &mut Session,
+    passage: &mut Passage,
+    head: &mut Head,
+) -> Result<Arc<Guarded>, Unfit> {
+    let raw = session
+        .as_http1()
+        .map(pingora::protocols::http::v1::server::HttpSession::get_headers_raw_bytes);
     view::judge_head(head, session.req_header(), &raw.unwrap_or_default())?;
     if let Some(guarded) = named_plainly(&passage.runtime, head) {
         passage.guarded = Some(Arc::clone(guarded));
@@ -92,7 +106,10 @@ fn enter(session: &mut Session, passage: &mut Passage, head: &mut Head) -> Resul
     if let Some(target) = view::origin_form(&head.target, &host)? {
         // What was judged is what is sent on.
         if session.req_header_mut().set_raw_path(&target).is_err() {
-            return Err(Unfit { reason: Reason::MalformedRequest, status: 400 });
+            return Err(Unfit {
+                reason: Reason::MalformedRequest,
+                status: 400,
+            });
         }
         head.target = target;
     }
@@ -100,13 +117,17 @@ fn enter(session: &mut Session, passage: &mut Passage, head: &mut Head) -> Resul
     let Some(guarded) = found.cloned() else {
         // An ambiguous target is malformed at every host.
         view::judge_target(head, crate::model::target::EncodedSlashes::Pass)?;
-        return Err(Unfit { reason: Reason::UnknownSite, status: Reason::UnknownSite.status() });
+        return Err(Unfit {
+            reason: Reason::UnknownSite,
+            status: Reason::UnknownSite.status(),
+        });
     };
     passage.guarded = Some(Arc::clone(&guarded));
     Ok(guarded)
 }
 
-/// The site of a request like most: its `Host` is written as the configuration has it, its target in origin-form.
+/// The site of a request like most: its `Host` is written as the configuration has it, its target
+/// in origin-form.
 fn named_plainly<'a>(runtime: &'a Runtime, head: &Head) -> Option<&'a Arc<Guarded>> {
     let host = head.host().filter(|_| head.target.first() == Some(&b'/'))?;
     runtime.site_called(host.to_str().ok()?)
@@ -122,7 +143,15 @@ async fn ask_and_fetch(
     let site = &guarded.site;
     let target = match view::judge_target(head, site.encoded_slashes) {
         Ok(target) if site.is_evaded_by(&head.method, &target) => {
-            return Some(turn_down(session, passage, head, Unfit { reason: Reason::MalformedRequest, status: 400 }));
+            return Some(turn_down(
+                session,
+                passage,
+                head,
+                Unfit {
+                    reason: Reason::MalformedRequest,
+                    status: 400,
+                },
+            ));
         }
         Ok(target) => target,
         Err(unfit) => return Some(turn_down(session, passage, head, unfit)),
@@ -140,24 +169,48 @@ async fn ask_and_fetch(
     };
     passage.outcome = label(verdict.label());
     passage.reason = verdict.reason;
-    passage.rule = site.demand(request.method, target.decoded_path()).pattern.cloned();
+    passage.rule = site
+        .demand(request.method, target.decoded_path())
+        .pattern
+        .cloned();
     passage.cookies = verdict.cookies;
-    let ahead = matches!(&verdict.outcome, Outcome::Forward(grant) if grant.renew_ahead().is_some());
+    let ahead =
+        matches!(&verdict.outcome, Outcome::Forward(grant) if grant.renew_ahead().is_some());
     if ahead || !passage.cookies.is_empty() {
-        passage.presented = cookies.names.iter().map(|name| (*name).to_owned()).collect();
+        passage.presented = cookies
+            .names
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect();
     }
     match verdict.outcome {
         Outcome::Reply(answer) => Some(answer),
         Outcome::Forward(grant) => {
             let used_authorization = grant.used_authorization();
-            let carried = if used_authorization { request.bearer.access } else { request.cookies.access.value() };
-            let token = site.forward_token.then(|| token_of(&facts, carried)).flatten();
+            let carried = if used_authorization {
+                request.bearer.access
+            } else {
+                request.cookies.access.value()
+            };
+            let token = site
+                .forward_token
+                .then(|| token_of(&facts, carried))
+                .flatten();
             if let Some(renewable) = grant.renew_ahead() {
                 let client = passage.client;
-                passage.ahead = Some(passage.runtime.renew_ahead(guarded, renewable, client, &passage.request_id));
+                passage.ahead = Some(passage.runtime.renew_ahead(
+                    guarded,
+                    renewable,
+                    client,
+                    &passage.request_id,
+                ));
             }
             upstream::leave_behind(session.req_header_mut(), rest);
-            passage.granted = Some(Granted { visitor: grant.visitor().cloned(), token, used_authorization });
+            passage.granted = Some(Granted {
+                visitor: grant.visitor().cloned(),
+                token,
+                used_authorization,
+            });
             passage.asked_upstream = Some(decided(passage));
             None
         }
@@ -172,7 +225,8 @@ fn note(passage: &mut Passage, request: &RequestView<'_>, site: &Site) {
     passage.form_cookie = request.cookies.form.value().map(str::to_owned);
 }
 
-/// The access token that goes along: the renewed one, else the one that was verified or that the session keeps.
+/// The access token that goes along: the renewed one, else the one that was verified or that the
+/// session keeps.
 fn token_of(facts: &Facts, carried: Option<&str>) -> Option<Arc<str>> {
     if let Known::Found(renewed) = &facts.renewal {
         return Some(Arc::clone(&renewed.access));
@@ -180,22 +234,36 @@ fn token_of(facts: &Facts, carried: Option<&str>) -> Option<Arc<str>> {
     if let Known::Found(open) = &facts.session {
         return open.access.clone();
     }
-    carried.filter(|_| matches!(facts.token, Known::Found(_))).map(Arc::from)
+    carried
+        .filter(|_| matches!(facts.token, Known::Found(_)))
+        .map(Arc::from)
 }
 
-/// Pingora escapes what has no place in a request line and goes on; the gateway does not (RFC 9112, section 3.2).
+/// Pingora escapes what has no place in a request line and goes on; the gateway does not (RFC 9112,
+/// section 3.2).
 pub(super) fn refuse_mended_line(session: &mut Session, passage: &mut Passage) -> Answer {
     let head = Head::of(session.req_header());
     passage.request_id = request_id(None);
     believe(session, passage, &head);
-    turn_down(session, passage, &head, Unfit { reason: Reason::MalformedRequest, status: 400 })
+    turn_down(
+        session,
+        passage,
+        &head,
+        Unfit {
+            reason: Reason::MalformedRequest,
+            status: 400,
+        },
+    )
 }
 
 /// An answer to what never became a request.
 fn turn_down(session: &mut Session, passage: &mut Passage, head: &Head, unfit: Unfit) -> Answer {
     let marks = head.marks();
     passage.navigation = marks.fetch_mode == Some("navigate")
-        || (marks.fetch_mode.is_none() && marks.accept.is_some_and(|accept| accept.contains("text/html")));
+        || (marks.fetch_mode.is_none()
+            && marks
+                .accept
+                .is_some_and(|accept| accept.contains("text/html")));
     passage.reason = unfit.reason;
     passage.outcome = OutcomeLabel::Refused;
     // Whatever follows on this connection may be the other half of an attempt to smuggle.
@@ -214,22 +282,30 @@ fn limit(session: &mut Session, passage: &Passage, head: &Head) {
     session.set_write_timeout(Some(limits.upstream_idle));
     session.set_total_drain_timeout(Some(limits.header_timeout));
     if head.is_chunked() {
-        // Pingora takes an empty chunk size for the end of the body, others pass over the line: what is left on the
-        // wire then is for neither to read as a request.
+        // Pingora takes an empty chunk size for the end of the body, others pass over the line:
+        // what is left on the wire then is for neither to read as a request.
         session.set_keepalive(None);
     }
 }
 
 /// Whom we believe to be the client.
 fn believe(session: &Session, passage: &mut Passage, head: &Head) {
-    let Some(peer) = server::peer(session) else { return };
-    let chain =
-        forward::chain(peer.address, texts(&head.forwarded_for), &passage.runtime.settings().server.trusted_proxies);
+    let Some(peer) = server::peer(session) else {
+        return;
+    };
+    let chain = forward::chain(
+        peer.address,
+        texts(&head.forwarded_for),
+        &passage.runtime.settings().server.trusted_proxies,
+    );
     if chain.peer_is_trusted && !head.forwarded.is_empty() {
         let earlier: Vec<&str> = texts(&head.forwarded).collect();
         passage.forwarded_before = (!earlier.is_empty()).then(|| earlier.join(", "));
     }
-    let told = |text: Option<String>| text.and_then(|text| text.try_into().ok()).or_else(|| Some(peer.text.clone()));
+    let told = |text: Option<String>| {
+        text.and_then(|text| text.try_into().ok())
+            .or_else(|| Some(peer.text.clone()))
+    };
     passage.forwarded_for = told(chain.forwarded_for);
     passage.real_ip = told((chain.client != peer.address).then(|| forward::address(chain.client)));
     passage.peer = Some(peer.address);
@@ -242,14 +318,21 @@ fn texts(fields: &[HeaderValue]) -> impl DoubleEndedIterator<Item = &str> {
 
 /// Theirs, where it is fit to be kept, else a new one.
 pub(super) fn request_id(theirs: Option<&HeaderValue>) -> String {
-    match theirs.and_then(|value| value.to_str().ok()).filter(|id| forward::keeps_request_id(id)) {
+    match theirs
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| forward::keeps_request_id(id))
+    {
         Some(id) => id.to_owned(),
         None => system::fresh_name(),
     }
 }
 
 fn label(word: &str) -> OutcomeLabel {
-    OutcomeLabel::ALL.iter().copied().find(|label| label.as_str() == word).unwrap_or(OutcomeLabel::Failed)
+    OutcomeLabel::ALL
+        .iter()
+        .copied()
+        .find(|label| label.as_str() == word)
+        .unwrap_or(OutcomeLabel::Failed)
 }
 
 #[cfg(test)]

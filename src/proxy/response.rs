@@ -18,8 +18,13 @@ use super::reply;
 use super::server;
 use super::view;
 
-/// What the application's response becomes. Runs for informational responses too, which carry nothing of ours.
-pub(super) async fn adapt(session: &mut Session, response: &mut ResponseHeader, passage: &mut Passage) -> Result<()> {
+/// What the application's response becomes. Runs for informational responses too, which carry
+/// nothing of ours.
+pub(super) async fn adapt(
+    session: &mut Session,
+    response: &mut ResponseHeader,
+    passage: &mut Passage,
+) -> Result<()> {
     drop_managed_cookies(response, passage);
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
@@ -35,7 +40,9 @@ pub(super) async fn adapt(session: &mut Session, response: &mut ResponseHeader, 
 /// Whether the client has been told a final status: nothing can be repeated or replaced any more.
 pub(super) fn has_begun(session: &Session) -> bool {
     let told = session.response_written().map(|head| head.status);
-    told.is_some_and(|status| !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS)
+    told.is_some_and(|status| {
+        !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS
+    })
 }
 
 /// An application must not set the gateway's cookies.
@@ -56,7 +63,9 @@ fn drop_managed_cookies(response: &mut ResponseHeader, passage: &Passage) {
 
 /// Waits for the renewal that runs beside the upstream call, and takes its cookies along.
 pub(super) async fn settle_ahead(passage: &mut Passage) {
-    let Some(ahead) = passage.ahead.take() else { return };
+    let Some(ahead) = passage.ahead.take() else {
+        return;
+    };
     match ahead.await {
         Ok(RenewedAhead::Renewed(tokens)) => {
             passage.cookies.push(CookieChange::SetTokens(tokens));
@@ -74,15 +83,28 @@ const EVENTS: &[u8] = b"text/event-stream";
 /// A response that may stay open for hours is counted, and ends with the visitor's session.
 async fn watch_stream(session: &Session, response: &ResponseHeader, passage: &mut Passage) {
     let upgraded = response.status == StatusCode::SWITCHING_PROTOCOLS;
-    let kind = response.headers.get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
-    let events = kind.get(..EVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENTS));
+    let kind = response
+        .headers
+        .get(header::CONTENT_TYPE)
+        .map(http::HeaderValue::as_bytes)
+        .unwrap_or_default();
+    let events = kind
+        .get(..EVENTS.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(EVENTS));
     if !(upgraded || events) || session.response_written().is_some() {
         return;
     }
-    let Some(guarded) = &passage.guarded else { return };
+    let Some(guarded) = &passage.guarded else {
+        return;
+    };
     passage.stream = Some(guarded.metrics.stream_opened());
-    if let Some(visitor) = passage.granted.as_ref().and_then(|granted| granted.visitor.as_ref()) {
-        passage.closing = server::close_with(session, guarded.streams.opened(&visitor.session)).await;
+    if let Some(visitor) = passage
+        .granted
+        .as_ref()
+        .and_then(|granted| granted.visitor.as_ref())
+    {
+        passage.closing =
+            server::close_with(session, guarded.streams.opened(&visitor.session)).await;
         // Signed out between the decision and the application's answer: nobody will say it again.
         if passage.runtime.has_ended(guarded, &visitor.session) {
             guarded.streams.end(&visitor.session);
@@ -98,8 +120,10 @@ pub(super) fn blame(error: &Error) -> Option<Reason> {
     }
     match error.esource() {
         ErrorSource::Downstream => {
-            let gone = matches!(kind, ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed)
-                || is_timeout(kind);
+            let gone = matches!(
+                kind,
+                ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed
+            ) || is_timeout(kind);
             (!gone).then_some(Reason::MalformedRequest)
         }
         ErrorSource::Upstream if is_timeout(kind) => Some(Reason::UpstreamTimeout),
@@ -125,13 +149,32 @@ fn is_timeout(kind: &ErrorType) -> bool {
 /// One line, one counter, both with the same reason.
 pub(super) fn record(session: &Session, passage: &Passage) {
     let took = passage.started.elapsed();
-    let status = session.response_written().map_or(passage.status, |head| head.status.as_u16());
-    let site = passage.site().map(|site| site.name.as_str()).unwrap_or_default();
-    passage.runtime.site_metrics(passage.guarded.as_deref()).request(passage.outcome, passage.reason, took);
-    let user = passage.granted.as_ref().and_then(|granted| granted.visitor.as_ref());
+    let status = session
+        .response_written()
+        .map_or(passage.status, |head| head.status.as_u16());
+    let site = passage
+        .site()
+        .map(|site| site.name.as_str())
+        .unwrap_or_default();
+    passage
+        .runtime
+        .site_metrics(passage.guarded.as_deref())
+        .request(passage.outcome, passage.reason, took);
+    let user = passage
+        .granted
+        .as_ref()
+        .and_then(|granted| granted.visitor.as_ref());
     if let (Some(client), true) = (passage.client, is_for_the_audit(passage.reason)) {
-        let at = Occasion { site, request_id: &passage.request_id, client };
-        audit::refused(at, user.map(|visitor| visitor.identity.sub.as_str()), passage.reason);
+        let at = Occasion {
+            site,
+            request_id: &passage.request_id,
+            client,
+        };
+        audit::refused(
+            at,
+            user.map(|visitor| visitor.identity.sub.as_str()),
+            passage.reason,
+        );
     }
     if !access_log::is_on() {
         return;
@@ -154,8 +197,8 @@ pub(super) fn record(session: &Session, passage: &Passage) {
     .write();
 }
 
-/// Refusals that an honest browser of somebody with every right does not meet; that nobody is signed in is no event,
-/// and refused sign-ins have records of their own.
+/// Refusals that an honest browser of somebody with every right does not meet; that nobody is
+/// signed in is no event, and refused sign-ins have records of their own.
 fn is_for_the_audit(reason: Reason) -> bool {
     matches!(
         reason,
@@ -172,7 +215,11 @@ impl Passage {
     /// The request came to nothing, for this reason.
     pub(super) fn failed(&mut self, reason: Reason) {
         self.reason = reason;
-        self.outcome = if reason.is_failure() { OutcomeLabel::Failed } else { OutcomeLabel::Refused };
+        self.outcome = if reason.is_failure() {
+            OutcomeLabel::Failed
+        } else {
+            OutcomeLabel::Refused
+        };
         self.status = reason.status();
     }
 }

@@ -1,7 +1,8 @@
 //! Listening, connection by connection, until it is time to stop.
 //!
-//! Pingora's own server makes a runtime per service, panics when an address is taken and sleeps through its grace
-//! period; the gateway accepts connections itself and hands each to Pingora's proxy.
+//! Pingora's own server makes a runtime per service, panics when an address is taken and sleeps
+//! through its grace period; the gateway accepts connections itself and hands each to Pingora's
+//! proxy.
 
 use std::future::{Future, poll_fn};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -28,7 +29,8 @@ use crate::system;
 use super::Gateway;
 use super::wire::{Peer, WatchedStream, Wire};
 
-/// Tells the connection that a request's head was read; `false` when its first line was not well-formed.
+/// Tells the connection that a request's head was read; `false` when its first line was not
+/// well-formed.
 pub(super) fn head_has_arrived(session: &Session) -> bool {
     wire_of(session).is_none_or(|wire| wire.head_read())
 }
@@ -59,8 +61,8 @@ pub(super) async fn close_with(
     })))
 }
 
-/// Dropped with the request: the next one on the same connection is not closed in its place, and nobody goes on
-/// waiting for a session to end that may last for weeks.
+/// Dropped with the request: the next one on the same connection is not closed in its place, and
+/// nobody goes on waiting for a session to end that may last for weeks.
 pub(super) struct ClosingGuard(JoinHandle<()>);
 
 impl Drop for ClosingGuard {
@@ -79,7 +81,10 @@ pub async fn serve(
     stop: watch::Receiver<bool>,
     drain: Duration,
 ) -> std::io::Result<()> {
-    let mut proxy = HttpProxy::new(Gateway::new(Arc::clone(&living)), Arc::new(ServerConf::default()));
+    let mut proxy = HttpProxy::new(
+        Gateway::new(Arc::clone(&living)),
+        Arc::new(ServerConf::default()),
+    );
     // No tunnel is ever opened: with this it is the gateway that says so, and not Pingora.
     let mut options = HttpServerOptions::default();
     options.allow_connect_method_proxying = true;
@@ -91,7 +96,13 @@ pub async fn serve(
     for listener in listeners {
         listener.set_nonblocking(true)?;
         let listener = Listener::from(tokio::net::TcpListener::from_std(listener)?);
-        let work = accept(Arc::clone(&proxy), Arc::clone(&living), listener, stop.clone(), busy.clone());
+        let work = accept(
+            Arc::clone(&proxy),
+            Arc::clone(&living),
+            listener,
+            stop.clone(),
+            busy.clone(),
+        );
         accepting.push(system::detach(work));
     }
     drop(busy);
@@ -122,7 +133,12 @@ async fn accept(
         };
         match accepted {
             Ok(stream) => {
-                let (proxy, living, stop, busy) = (Arc::clone(&proxy), Arc::clone(&living), stop.clone(), busy.clone());
+                let (proxy, living, stop, busy) = (
+                    Arc::clone(&proxy),
+                    Arc::clone(&living),
+                    stop.clone(),
+                    busy.clone(),
+                );
                 drop(system::detach(async move {
                     connection(proxy, &living, stream, stop).await;
                     drop(busy);
@@ -138,16 +154,27 @@ async fn accept(
 }
 
 /// One connection, request after request.
-async fn connection(proxy: Arc<HttpProxy<Gateway>>, living: &Living, mut stream: Stream, stop: watch::Receiver<bool>) {
+async fn connection(
+    proxy: Arc<HttpProxy<Gateway>>,
+    living: &Living,
+    mut stream: Stream,
+    stop: watch::Receiver<bool>,
+) {
     if stream.set_nodelay().is_err() {
         return;
     }
     let ends = stream.get_socket_digest();
-    let peer = ends.as_deref().and_then(SocketDigest::peer_addr).and_then(|peer| peer.as_inet());
+    let peer = ends
+        .as_deref()
+        .and_then(SocketDigest::peer_addr)
+        .and_then(|peer| peer.as_inet());
     // A client without an address came over a local socket.
-    let wire = Arc::new(Wire::new(peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), SocketAddr::ip)));
+    let wire = Arc::new(Wire::new(
+        peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), SocketAddr::ip),
+    ));
     let limits = living.current().settings().server.limits;
-    let mut session = ServerSession::new_http1(Box::new(WatchedStream::new(stream, Arc::clone(&wire))));
+    let mut session =
+        ServerSession::new_http1(Box::new(WatchedStream::new(stream, Arc::clone(&wire))));
     let mut rest = Rest::new(limits.keep_alive.max(Duration::from_secs(1)));
     loop {
         // For as long as it likes, says this; how long that is, `rest` knows.
@@ -164,7 +191,9 @@ async fn connection(proxy: Arc<HttpProxy<Gateway>>, living: &Living, mut stream:
         if let Some(refusal) = wire.refusal() {
             refusal.record(&living.current(), wire.peer().address);
         }
-        let Some((stream, settings)) = reused.map(pingora::apps::ReusedHttpStream::consume) else { return };
+        let Some((stream, settings)) = reused.map(pingora::apps::ReusedHttpStream::consume) else {
+            return;
+        };
         session = ServerSession::new_http1(stream);
         if let Some(settings) = settings {
             settings.apply_to_session(&mut session);
@@ -172,8 +201,8 @@ async fn connection(proxy: Arc<HttpProxy<Gateway>>, living: &Living, mut stream:
     }
 }
 
-/// How long a connection rests before its next request. One timer for all of them, put off only when it has rung:
-/// Pingora would make one for each request, and throw it away.
+/// How long a connection rests before its next request. One timer for all of them, put off only
+/// when it has rung: Pingora would make one for each request, and throw it away.
 struct Rest {
     most: Duration,
     timer: Pin<Box<Sleep>>,
@@ -183,7 +212,11 @@ struct Rest {
 
 impl Rest {
     fn new(most: Duration) -> Self {
-        Self { most, timer: Box::pin(tokio::time::sleep(most)), is_set: false }
+        Self {
+            most,
+            timer: Box::pin(tokio::time::sleep(most)),
+            is_set: false,
+        }
     }
 
     /// Ends when nothing of a request has come for too long. Always asked by the same task.
@@ -230,15 +263,22 @@ pub fn check_trusted_certificates() -> Result<(), String> {
 /// # Errors
 /// The address and what the system says of it.
 pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketAddr, std::io::Error)> {
-    addresses.iter().map(|address| listener(*address).map_err(|error| (*address, error))).collect()
+    addresses
+        .iter()
+        .map(|address| listener(*address).map_err(|error| (*address, error)))
+        .collect()
 }
 
-/// Connections that wait to be accepted; the system may allow fewer. The standard library asks for 128, and whoever
-/// comes in a crowd larger than that tries again only after a second.
+/// Connections that wait to be accepted; the system may allow fewer. The standard library asks for
+/// 128, and whoever comes in a crowd larger than that tries again only after a second.
 const BACKLOG: i32 = 4096;
 
 fn listener(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     // What is left of the connections of a process before this one is no reason not to start.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;

@@ -37,22 +37,34 @@ const STILL_THERE: TcpKeepalive = TcpKeepalive {
 /// The next upstream of the round that has not been tried for this request.
 pub(super) async fn pick(passage: &mut Passage) -> Result<Box<HttpPeer>> {
     let unavailable = || Error::explain(ErrorType::ConnectError, "no upstream is left");
-    // The proof is asked for here too: whatever path Pingora took to get here, nothing goes on without it.
+    // The proof is asked for here too: whatever path Pingora took to get here, nothing goes on
+    // without it.
     let (Some(guarded), Some(_)) = (&passage.guarded, &passage.granted) else {
         return Err(Error::explain(ErrorType::InternalError, "no grant"));
     };
-    let index = guarded.upstreams.pick(&passage.tried).ok_or_else(unavailable)?;
+    let index = guarded
+        .upstreams
+        .pick(&passage.tried)
+        .ok_or_else(unavailable)?;
     passage.tried.push(index);
     let upstream = guarded.upstreams.at(index).ok_or_else(unavailable)?;
     let mut peer = match upstream {
-        Upstream::Http { .. } => HttpPeer::new(resolved(guarded, index).await?, false, String::new()),
+        Upstream::Http { .. } => {
+            HttpPeer::new(resolved(guarded, index).await?, false, String::new())
+        }
         Upstream::Https { host, .. } => {
             let mut peer = HttpPeer::new(resolved(guarded, index).await?, true, host.clone());
             // A WebSocket handshake is HTTP/1.1.
-            peer.options.alpn = if passage.websocket { ALPN::H1 } else { ALPN::H2H1 };
+            peer.options.alpn = if passage.websocket {
+                ALPN::H1
+            } else {
+                ALPN::H2H1
+            };
             peer
         }
-        Upstream::Unix { path } => HttpPeer::new_uds(&path.to_string_lossy(), false, String::new())?,
+        Upstream::Unix { path } => {
+            HttpPeer::new_uds(&path.to_string_lossy(), false, String::new())?
+        }
     };
     let limits = passage.runtime.settings().server.limits;
     peer.options.connection_timeout = Some(limits.upstream_connect);
@@ -60,30 +72,40 @@ pub(super) async fn pick(passage: &mut Passage) -> Result<Box<HttpPeer>> {
     peer.options.read_timeout = Some(limits.upstream_idle);
     // A head alone is never too much for what the system takes at once.
     peer.options.write_timeout = passage.sends.then_some(limits.upstream_idle);
-    // A kept connection lasts until the application ends it, and a timer for each would cost every request: whether the
-    // other end is still there at all, the system finds out.
-    peer.options.tcp_keepalive = (!matches!(upstream, Upstream::Unix { .. })).then_some(STILL_THERE);
+    // A kept connection lasts until the application ends it, and a timer for each would cost every
+    // request: whether the other end is still there at all, the system finds out.
+    peer.options.tcp_keepalive =
+        (!matches!(upstream, Upstream::Unix { .. })).then_some(STILL_THERE);
     Ok(Box::new(peer))
 }
 
 async fn resolved(guarded: &Guarded, index: usize) -> Result<SocketAddr> {
     let address = guarded.upstreams.address(index).await;
-    address.ok_or_else(|| Error::explain(ErrorType::ConnectError, "the upstream's name has no address"))
+    address.ok_or_else(|| {
+        Error::explain(
+            ErrorType::ConnectError,
+            "the upstream's name has no address",
+        )
+    })
 }
 
 /// Whether a connection that failed before anything was sent may be tried elsewhere.
 pub(super) fn another_is_left(passage: &Passage) -> bool {
-    passage.guarded.as_ref().is_some_and(|guarded| guarded.upstreams.pick(&passage.tried).is_some())
+    passage
+        .guarded
+        .as_ref()
+        .is_some_and(|guarded| guarded.upstreams.pick(&passage.tried).is_some())
 }
 
-/// An upstream may close a kept connection just as a request goes out on it, which says nothing about the next
-/// connection: the same place may be asked again.
+/// An upstream may close a kept connection just as a request goes out on it, which says nothing
+/// about the next connection: the same place may be asked again.
 pub(super) fn forget_last_try(passage: &mut Passage) {
     passage.tried.pop();
 }
 
-/// Makes the upstream's request of the client's: theirs removed first, then ours *set*, never appended, because a
-/// retry repeats it. Runs after Pingora has removed the hop-by-hop fields, so that no `Connection` takes ours away.
+/// Makes the upstream's request of the client's: theirs removed first, then ours *set*, never
+/// appended, because a retry repeats it. Runs after Pingora has removed the hop-by-hop fields, so
+/// that no `Connection` takes ours away.
 pub(super) fn edit(request: &mut RequestHeader, passage: &Passage) -> Result<()> {
     let (Some(guarded), Some(granted)) = (&passage.guarded, &passage.granted) else {
         return Err(Error::explain(ErrorType::InternalError, "no grant"));
@@ -94,9 +116,10 @@ pub(super) fn edit(request: &mut RequestHeader, passage: &Passage) -> Result<()>
     Ok(())
 }
 
-/// What a request that goes on leaves behind, whichever upstream is asked: the gateway's cookies, of which `cookies` is
-/// the rest, and the letter case of field names. Pingora keeps that in a second map, copied, changed and dropped beside
-/// the first; names mean the same in any case (RFC 9110, section 5.1).
+/// What a request that goes on leaves behind, whichever upstream is asked: the gateway's cookies,
+/// of which `cookies` is the rest, and the letter case of field names. Pingora keeps that in a
+/// second map, copied, changed and dropped beside the first; names mean the same in any case (RFC
+/// 9110, section 5.1).
 pub(super) fn leave_behind(request: &mut RequestHeader, cookies: Option<Vec<u8>>) {
     let mut parts = parts_of(request);
     if let Some(rest) = cookies {
@@ -109,14 +132,19 @@ pub(super) fn leave_behind(request: &mut RequestHeader, cookies: Option<Vec<u8>>
     *request = RequestHeader::from(parts);
 }
 
-/// The request without what Pingora adds to it. Its target has been judged by now, and is one that the URI gives back
-/// byte for byte.
+/// The request without what Pingora adds to it. Its target has been judged by now, and is one that
+/// the URI gives back byte for byte.
 fn parts_of(request: &mut RequestHeader) -> Parts {
     let blank = RequestHeader::from(http::Request::new(()).into_parts().0);
     Parts::from(std::mem::replace(request, blank))
 }
 
-fn edit_fields(fields: &mut HeaderMap, passage: &Passage, guarded: &Guarded, granted: &Granted) -> Result<()> {
+fn edit_fields(
+    fields: &mut HeaderMap,
+    passage: &Passage,
+    guarded: &Guarded,
+    granted: &Granted,
+) -> Result<()> {
     let site = &guarded.site;
     for name in forward::removals(site, fields) {
         fields.remove(name);
@@ -127,7 +155,10 @@ fn edit_fields(fields: &mut HeaderMap, passage: &Passage, guarded: &Guarded, gra
     }
     fields.insert(X_AUTH_SITE, guarded.fixed.site.clone());
     if let (Some(visitor), true) = (&granted.visitor, site.assertion) {
-        fields.insert(X_AUTH_ASSERTION, passage.runtime.assertion(site, visitor, passage.now));
+        fields.insert(
+            X_AUTH_ASSERTION,
+            passage.runtime.assertion(site, visitor, passage.now),
+        );
     }
     if granted.used_authorization {
         fields.remove(header::AUTHORIZATION);
@@ -146,7 +177,8 @@ fn edit_fields(fields: &mut HeaderMap, passage: &Passage, guarded: &Guarded, gra
 const MOST_SET: usize = 16;
 
 fn value(text: impl TryInto<HeaderValue>) -> Result<HeaderValue> {
-    text.try_into().map_err(|_| Error::explain(ErrorType::InternalError, "text that is no header value"))
+    text.try_into()
+        .map_err(|_| Error::explain(ErrorType::InternalError, "text that is no header value"))
 }
 
 /// Who asks, and by which name: the same for every route.
@@ -157,15 +189,22 @@ fn forwarded(fields: &mut HeaderMap, passage: &Passage, fixed: &FixedHeaders) ->
     fields.insert(X_FORWARDED_PORT, fixed.port.clone());
     if let Some(peer) = passage.peer {
         let before = passage.forwarded_before.as_deref();
-        fields.insert(header::FORWARDED, value(forward::forwarded(before, peer, &fixed.forwarded))?);
+        fields.insert(
+            header::FORWARDED,
+            value(forward::forwarded(before, peer, &fixed.forwarded))?,
+        );
     }
-    for (name, known) in [(X_FORWARDED_FOR, &passage.forwarded_for), (X_REAL_IP, &passage.real_ip)] {
+    for (name, known) in [
+        (X_FORWARDED_FOR, &passage.forwarded_for),
+        (X_REAL_IP, &passage.real_ip),
+    ] {
         if let Some(value) = known {
             fields.insert(name, value.clone());
         }
     }
-    // A line of its own is the same as the end of a list (RFC 9110, section 5.3), and no earlier line is lost. Pingora
-    // makes each try's request anew of the client's, so a retry does not name the gateway twice.
+    // A line of its own is the same as the end of a list (RFC 9110, section 5.3), and no earlier
+    // line is lost. Pingora makes each try's request anew of the client's, so a retry does not name
+    // the gateway twice.
     fields.append(header::VIA, HeaderValue::from_static("1.1 vestibule"));
     Ok(())
 }

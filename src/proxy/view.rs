@@ -1,7 +1,8 @@
-//! From bytes to a view: the parts of a request's head that policy looks at, and the hygiene before it.
+//! From bytes to a view: the parts of a request's head that policy looks at, and the hygiene before
+//! it.
 //!
-//! A [`Head`] owns what it needs (header values are shared, not copied), so that the loop of questions and answers
-//! can go on reading the body meanwhile.
+//! A [`Head`] owns what it needs (header values are shared, not copied), so that the loop of
+//! questions and answers can go on reading the body meanwhile.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use pingora::http::RequestHeader;
@@ -26,13 +27,19 @@ pub(super) struct Unfit {
     pub(super) status: u16,
 }
 
-const MALFORMED: Unfit = Unfit { reason: Reason::MalformedRequest, status: 400 };
+const MALFORMED: Unfit = Unfit {
+    reason: Reason::MalformedRequest,
+    status: 400,
+};
 
 impl From<TargetFault> for Unfit {
     fn from(fault: TargetFault) -> Self {
         match fault {
             TargetFault::Malformed => MALFORMED,
-            TargetFault::TooLong => Self { reason: Reason::RequestTooLarge, status: 414 },
+            TargetFault::TooLong => Self {
+                reason: Reason::RequestTooLarge,
+                status: 414,
+            },
         }
     }
 }
@@ -77,7 +84,11 @@ const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with")
 impl Head {
     /// Copies out what is needed; refuses nothing yet.
     pub(super) fn of(request: &RequestHeader) -> Self {
-        let mut head = Self { method: request.method.clone(), target: request.raw_path().to_vec(), ..Self::default() };
+        let mut head = Self {
+            method: request.method.clone(),
+            target: request.raw_path().to_vec(),
+            ..Self::default()
+        };
         for (name, value) in &request.headers {
             let slot = match *name {
                 header::COOKIE => {
@@ -151,16 +162,30 @@ impl Head {
             accept: self.accept.as_ref().and_then(|value| value.to_str().ok()),
             authorization: self.authorization.is_some(),
             // An `Origin` that is no text is nobody's own.
-            origin: self.origin.as_ref().map(|value| value.to_str().unwrap_or("null")),
-            referer: self.referer.as_ref().and_then(|value| value.to_str().ok()),
-            fetch_mode: self.fetch_mode.as_ref().and_then(|value| value.to_str().ok()),
-            fetch_site: self.fetch_site.as_ref().and_then(|value| value.to_str().ok()),
-            requested_with: self.requested_with,
-            websocket: self
-                .upgrade
+            origin: self
+                .origin
                 .as_ref()
-                .is_some_and(|value| value.as_bytes().windows(9).any(|part| part.eq_ignore_ascii_case(b"websocket"))),
-            preflight: self.preflight.as_ref().map(|value| value.to_str().unwrap_or_default()),
+                .map(|value| value.to_str().unwrap_or("null")),
+            referer: self.referer.as_ref().and_then(|value| value.to_str().ok()),
+            fetch_mode: self
+                .fetch_mode
+                .as_ref()
+                .and_then(|value| value.to_str().ok()),
+            fetch_site: self
+                .fetch_site
+                .as_ref()
+                .and_then(|value| value.to_str().ok()),
+            requested_with: self.requested_with,
+            websocket: self.upgrade.as_ref().is_some_and(|value| {
+                value
+                    .as_bytes()
+                    .windows(9)
+                    .any(|part| part.eq_ignore_ascii_case(b"websocket"))
+            }),
+            preflight: self
+                .preflight
+                .as_ref()
+                .map(|value| value.to_str().unwrap_or_default()),
             browser: self.fetch || self.origin.is_some(),
         }
     }
@@ -181,13 +206,26 @@ impl Head {
     }
 
     /// The view that policy sees.
-    pub(super) fn view<'a>(&'a self, target: &'a Target<'a>, cookies: &'a PresentedCookies<'a>) -> RequestView<'a> {
-        RequestView { method: &self.method, target, cookies, bearer: self.bearer(), marks: self.marks() }
+    pub(super) fn view<'a>(
+        &'a self,
+        target: &'a Target<'a>,
+        cookies: &'a PresentedCookies<'a>,
+    ) -> RequestView<'a> {
+        RequestView {
+            method: &self.method,
+            target,
+            cookies,
+            bearer: self.bearer(),
+            marks: self.marks(),
+        }
     }
 
     fn bearer(&self) -> BearerTokens<'_> {
         BearerTokens {
-            access: self.authorization.as_ref().and_then(|value| bearer_of(value.to_str().ok()?)),
+            access: self
+                .authorization
+                .as_ref()
+                .and_then(|value| bearer_of(value.to_str().ok()?)),
             refresh: match &*self.refresh_tokens {
                 [one] => one.to_str().ok(),
                 // Nobody can say which of two is the client's.
@@ -207,32 +245,62 @@ fn preflight(headers: &HeaderMap) -> Option<HeaderValue> {
 /// The token of `Bearer TOKEN`; the scheme in any case (RFC 9110, section 11.1).
 fn bearer_of(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_ascii())
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.trim_ascii())
 }
 
 /// The path without its query, for logs; what is not printable ASCII becomes `?`.
 pub(super) fn path_for_logs(request: &RequestHeader) -> String {
-    let path = request.raw_path().split(|b| *b == b'?').next().unwrap_or_default();
-    path.iter().take(512).map(|b| if (0x21..0x7f).contains(b) { char::from(*b) } else { '?' }).collect()
+    let path = request
+        .raw_path()
+        .split(|b| *b == b'?')
+        .next()
+        .unwrap_or_default();
+    path.iter()
+        .take(512)
+        .map(|b| {
+            if (0x21..0x7f).contains(b) {
+                char::from(*b)
+            } else {
+                '?'
+            }
+        })
+        .collect()
 }
 
 /// Everything about the head that does not depend on the site, but for what its host is.
-pub(super) fn judge_head(head: &Head, request: &RequestHeader, raw_head: &[u8]) -> Result<(), Unfit> {
+pub(super) fn judge_head(
+    head: &Head,
+    request: &RequestHeader,
+    raw_head: &[u8],
+) -> Result<(), Unfit> {
     if matches!(head.method, Method::TRACE | Method::CONNECT) {
-        return Err(Unfit { reason: Reason::MethodNotAllowed, status: 405 });
+        return Err(Unfit {
+            reason: Reason::MethodNotAllowed,
+            status: 405,
+        });
     }
     if head.target.len() > crate::model::target::MAX_TARGET {
         return Err(TargetFault::TooLong.into());
     }
     let field_bytes = raw_head.len().saturating_sub(head.target.len());
     if request.headers.len() > MAX_FIELDS || field_bytes > MAX_FIELD_BYTES {
-        return Err(Unfit { reason: Reason::RequestTooLarge, status: 431 });
+        return Err(Unfit {
+            reason: Reason::RequestTooLarge,
+            status: 431,
+        });
     }
     judge_framing(&head.codings, raw_head)?;
-    if head.authorizations > 1 || head.hosts != 1 { Err(MALFORMED) } else { Ok(()) }
+    if head.authorizations > 1 || head.hosts != 1 {
+        Err(MALFORMED)
+    } else {
+        Ok(())
+    }
 }
 
-/// Where a body ends must be beyond doubt: two programs that disagree about it see two different requests.
+/// Where a body ends must be beyond doubt: two programs that disagree about it see two different
+/// requests.
 fn judge_framing(codings: &[HeaderValue], raw_head: &[u8]) -> Result<(), Unfit> {
     let coding = match codings {
         [] => return Ok(()),
@@ -240,25 +308,43 @@ fn judge_framing(codings: &[HeaderValue], raw_head: &[u8]) -> Result<(), Unfit> 
         _ => return Err(MALFORMED),
     };
     // Pingora has dropped `Content-Length` from the parsed head by now: the bytes still tell.
-    let both = raw_head
-        .split(|b| *b == b'\n')
-        .any(|line| line.get(..15).is_some_and(|name| name.eq_ignore_ascii_case(b"content-length:")));
-    if both || coding.as_bytes() != b"chunked" { Err(MALFORMED) } else { Ok(()) }
+    let both = raw_head.split(|b| *b == b'\n').any(|line| {
+        line.get(..15)
+            .is_some_and(|name| name.eq_ignore_ascii_case(b"content-length:"))
+    });
+    if both || coding.as_bytes() != b"chunked" {
+        Err(MALFORMED)
+    } else {
+        Ok(())
+    }
 }
 
 /// What the `Host` field says.
 pub(super) fn judge_host(head: &Head) -> Result<Host, Unfit> {
-    head.host().and_then(|host| host.to_str().ok()).and_then(Host::parse).ok_or(MALFORMED)
+    head.host()
+        .and_then(|host| host.to_str().ok())
+        .and_then(Host::parse)
+        .ok_or(MALFORMED)
 }
 
-/// `http://authority/path` as origin-form, when the authority is the host's; other targets as they are.
+/// `http://authority/path` as origin-form, when the authority is the host's; other targets as they
+/// are.
 pub(super) fn origin_form(target: &[u8], host: &Host) -> Result<Option<Vec<u8>>, Unfit> {
-    let Some(rest) = target.strip_prefix(b"http://").or_else(|| target.strip_prefix(b"https://")) else {
+    let Some(rest) = target
+        .strip_prefix(b"http://")
+        .or_else(|| target.strip_prefix(b"https://"))
+    else {
         return Ok(None);
     };
-    let at = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
+    let at = rest
+        .iter()
+        .position(|b| matches!(b, b'/' | b'?'))
+        .unwrap_or(rest.len());
     let (authority, path) = rest.split_at(at);
-    let authority = std::str::from_utf8(authority).ok().and_then(Host::parse).ok_or(MALFORMED)?;
+    let authority = std::str::from_utf8(authority)
+        .ok()
+        .and_then(Host::parse)
+        .ok_or(MALFORMED)?;
     if authority != *host {
         return Err(MALFORMED);
     }

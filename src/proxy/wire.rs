@@ -1,8 +1,10 @@
-//! A client's connection, watched from below: what Pingora's parser forgives or forgets, the bytes still tell.
+//! A client's connection, watched from below: what Pingora's parser forgives or forgets, the bytes
+//! still tell.
 //!
-//! Pingora escapes what has no place in a request line and goes on, and it waits for the rest of a head for as long
-//! as single bytes keep arriving. Here the request line is looked at before it is mended, and the first byte of a
-//! head starts a deadline for the last. What Pingora says of a head that it cannot read is replaced by a [`Refusal`].
+//! Pingora escapes what has no place in a request line and goes on, and it waits for the rest of a
+//! head for as long as single bytes keep arriving. Here the request line is looked at before it is
+//! mended, and the first byte of a head starts a deadline for the last. What Pingora says of a head
+//! that it cannot read is replaced by a [`Refusal`].
 
 use std::future::{Future as _, poll_fn};
 use std::net::IpAddr;
@@ -16,8 +18,8 @@ use async_trait::async_trait;
 use http::HeaderValue;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
-    UniqueIDType,
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter, ReadBuf};
 
@@ -38,7 +40,10 @@ impl Peer {
         let address = address.to_canonical();
         let text = HeaderValue::try_from(forward::address(address));
         // No address has a letter that may not stand in a field.
-        Self { address, text: text.unwrap_or(HeaderValue::from_static("unknown")) }
+        Self {
+            address,
+            text: text.unwrap_or(HeaderValue::from_static("unknown")),
+        }
     }
 }
 
@@ -70,8 +75,8 @@ const BEHIND: u8 = 5;
 /// How long Pingora has to notice that a stream has ended.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// More lines than this in a head, or more bytes, and Pingora gives up on it unread, with a `400`; the room of the
-/// request line and the longest target is added to what `view` allows.
+/// More lines than this in a head, or more bytes, and Pingora gives up on it unread, with a `400`;
+/// the room of the request line and the longest target is added to what `view` allows.
 const MOST_LINES: usize = 102;
 const MOST_BYTES: usize = 32 * 1024;
 
@@ -112,14 +117,23 @@ impl Wire {
         !self.malformed.load(Ordering::Relaxed)
     }
 
-    /// Ends when the first byte of a request has come and `within` has passed without the rest of its head.
+    /// Ends when the first byte of a request has come and `within` has passed without the rest of
+    /// its head.
     ///
-    /// Nobody is woken by that byte: it comes while the request is polled, and whoever does that polls this after it.
+    /// Nobody is woken by that byte: it comes while the request is polled, and whoever does that
+    /// polls this after it.
     pub(super) async fn head_overdue(&self, within: Duration) {
         poll_fn(|_| ready_when(self.is_amid_head())).await;
         let mut due = pin!(tokio::time::sleep(within));
         // Whole in time, it costs one look at a flag for as long as the request takes.
-        poll_fn(|cx| if self.is_amid_head() { due.as_mut().poll(cx) } else { Poll::Pending }).await;
+        poll_fn(|cx| {
+            if self.is_amid_head() {
+                due.as_mut().poll(cx)
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 
     /// Whether nothing of a next request has come yet.
@@ -131,8 +145,9 @@ impl Wire {
         !self.head_read.load(Ordering::Relaxed) && !self.is_resting()
     }
 
-    /// Ends when the session behind an open stream has, and Pingora still has not noticed: one that can neither be
-    /// read nor written sees nothing of [`Self::end`]. Whoever calls that wakes the task.
+    /// Ends when the session behind an open stream has, and Pingora still has not noticed: one that
+    /// can neither be read nor written sees nothing of [`Self::end`]. Whoever calls that wakes the
+    /// task.
     pub(super) async fn stuck_after_its_end(&self) {
         poll_fn(|_| ready_when(self.ended.load(Ordering::Acquire))).await;
         tokio::time::sleep(PATIENCE).await;
@@ -144,7 +159,11 @@ impl Wire {
     }
 
     fn check_not_ended(&self) -> std::io::Result<()> {
-        if self.ended.load(Ordering::Acquire) { Err(std::io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+        if self.ended.load(Ordering::Acquire) {
+            Err(std::io::ErrorKind::ConnectionAborted.into())
+        } else {
+            Ok(())
+        }
     }
 
     /// Takes in bytes of a head. Of its fields only their number counts here, and their size.
@@ -162,9 +181,10 @@ impl Wire {
                 (TARGET, b' ') => VERSION,
                 (VERSION, b'\r') => CARRIAGE_RETURN,
                 (METHOD | VERSION | CARRIAGE_RETURN, b'\n') => BEHIND,
-                // What has no place in a request's target (RFC 3986, appendix A), and Pingora would escape or, with `#`,
-                // cut off; then a second space.
-                (TARGET, b'"' | b'#' | b'<' | b'>' | b'\\' | 0..=0x20 | 0x7f..) | (VERSION | CARRIAGE_RETURN, b' ') => {
+                // What has no place in a request's target (RFC 3986, appendix A), and Pingora would
+                // escape or, with `#`, cut off; then a second space.
+                (TARGET, b'"' | b'#' | b'<' | b'>' | b'\\' | 0..=0x20 | 0x7f..)
+                | (VERSION | CARRIAGE_RETURN, b' ') => {
                     self.malformed.store(true, Ordering::Relaxed);
                     BEHIND
                 }
@@ -182,8 +202,14 @@ impl Wire {
 
     fn count(&self, bytes: &[u8]) {
         // Whoever polls the connection is the only one to write here: no need to add in one step.
-        self.head_lines.store(self.head_lines.load(Ordering::Relaxed) + lines(bytes), Ordering::Relaxed);
-        self.head_bytes.store(self.head_bytes.load(Ordering::Relaxed) + bytes.len(), Ordering::Relaxed);
+        self.head_lines.store(
+            self.head_lines.load(Ordering::Relaxed) + lines(bytes),
+            Ordering::Relaxed,
+        );
+        self.head_bytes.store(
+            self.head_bytes.load(Ordering::Relaxed) + bytes.len(),
+            Ordering::Relaxed,
+        );
     }
 
     fn uncount(&self, bytes: &[u8]) {
@@ -196,16 +222,23 @@ impl Wire {
         self.refusal.get()
     }
 
-    /// Something is about to be said: where no head was read, the gateway has no part in it, and it is Pingora that
-    /// will not read this one.
+    /// Something is about to be said: where no head was read, the gateway has no part in it, and it
+    /// is Pingora that will not read this one.
     fn refuse_unread(&self) -> Option<&Refusal> {
-        let refused = || if self.is_overfull() { Refusal::too_large() } else { Refusal::malformed() };
+        let refused = || {
+            if self.is_overfull() {
+                Refusal::too_large()
+            } else {
+                Refusal::malformed()
+            }
+        };
         (!self.head_read.load(Ordering::Relaxed)).then(|| self.refusal.get_or_init(refused))
     }
 
     /// Whether a head that could not be read is larger than any that is taken.
     fn is_overfull(&self) -> bool {
-        self.head_lines.load(Ordering::Relaxed) > MOST_LINES || self.head_bytes.load(Ordering::Relaxed) > MOST_BYTES
+        self.head_lines.load(Ordering::Relaxed) > MOST_LINES
+            || self.head_bytes.load(Ordering::Relaxed) > MOST_BYTES
     }
 }
 
@@ -216,7 +249,10 @@ fn lines(bytes: &[u8]) -> usize {
 /// What follows the empty line that ends a head, if that is here.
 fn past_the_head(bytes: &[u8]) -> &[u8] {
     let ends = memchr::memchr_iter(b'\n', bytes).filter_map(|at| bytes.get(at + 1..));
-    let mut past = ends.filter_map(|next| next.strip_prefix(b"\r\n").or_else(|| next.strip_prefix(b"\n")));
+    let mut past = ends.filter_map(|next| {
+        next.strip_prefix(b"\r\n")
+            .or_else(|| next.strip_prefix(b"\n"))
+    });
     past.next().unwrap_or_default()
 }
 
@@ -224,8 +260,9 @@ fn ready_when(so: bool) -> Poll<()> {
     if so { Poll::Ready(()) } else { Poll::Pending }
 }
 
-/// Bytes of an answer that are gathered before they are sent: its head goes out together with a short body, in one
-/// call to the system instead of two. Pingora asks for a flush wherever something must not wait.
+/// Bytes of an answer that are gathered before they are sent: its head goes out together with a
+/// short body, in one call to the system instead of two. Pingora asks for a flush wherever
+/// something must not wait.
 const GATHERED: usize = 4096;
 
 /// A connection and its watch.
@@ -239,7 +276,11 @@ pub(super) struct WatchedStream {
 
 impl WatchedStream {
     pub(super) fn new(stream: Stream, wire: Arc<Wire>) -> Self {
-        Self { stream: BufWriter::with_capacity(GATHERED, stream), wire, refused: false }
+        Self {
+            stream: BufWriter::with_capacity(GATHERED, stream),
+            wire,
+            refused: false,
+        }
     }
 
     pub(super) fn wire(&self) -> &Arc<Wire> {
@@ -247,7 +288,11 @@ impl WatchedStream {
     }
 
     /// Takes `length` bytes of Pingora's own refusal for said, after saying ours in their place.
-    fn poll_refuse(&mut self, cx: &mut Context<'_>, length: usize) -> Option<Poll<std::io::Result<usize>>> {
+    fn poll_refuse(
+        &mut self,
+        cx: &mut Context<'_>,
+        length: usize,
+    ) -> Option<Poll<std::io::Result<usize>>> {
         let refusal = self.wire.refuse_unread()?;
         if !self.refused {
             // Taken whole: there is room for it in what is gathered.
@@ -261,19 +306,28 @@ impl WatchedStream {
 }
 
 impl AsyncRead for WatchedStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
         self.wire.check_not_ended()?;
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         if let Poll::Ready(Ok(())) = result {
-            self.wire.look_at(buf.filled().get(before..).unwrap_or_default());
+            self.wire
+                .look_at(buf.filled().get(before..).unwrap_or_default());
         }
         result
     }
 }
 
 impl AsyncWrite for WatchedStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         self.wire.check_not_ended()?;
         if let Some(refused) = self.poll_refuse(cx, buf.len()) {
             return refused;
@@ -386,9 +440,19 @@ mod tests {
         wire.look_at(b"GET / HTTP/1.1\r\n\r\n");
         wire.head_read();
         wire.begin();
-        assert!(tokio::time::timeout(within * 10, wire.head_overdue(within)).await.is_err(), "nothing has come");
+        assert!(
+            tokio::time::timeout(within * 10, wire.head_overdue(within))
+                .await
+                .is_err(),
+            "nothing has come"
+        );
         wire.look_at(b"GET /");
-        assert!(tokio::time::timeout(within * 1000, wire.head_overdue(within)).await.is_ok(), "half a head has come");
+        assert!(
+            tokio::time::timeout(within * 1000, wire.head_overdue(within))
+                .await
+                .is_ok(),
+            "half a head has come"
+        );
     }
 
     #[test]
@@ -406,9 +470,21 @@ mod tests {
             assert!(!overfull(&format!("{}{body}", bad.replace('\r', "")), 0));
         }
         for cut in [0, 9, 400] {
-            assert!(overfull(&format!("GET / HTTP/1.1\r\n{}\r\n", fields(101)), cut), "{cut}");
-            assert!(!overfull(&format!("GET / HTTP/1.1\r\n{}\r\n", fields(100)), cut), "{cut}");
-            assert!(overfull(&format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "x".repeat(33_000)), cut), "{cut}");
+            assert!(
+                overfull(&format!("GET / HTTP/1.1\r\n{}\r\n", fields(101)), cut),
+                "{cut}"
+            );
+            assert!(
+                !overfull(&format!("GET / HTTP/1.1\r\n{}\r\n", fields(100)), cut),
+                "{cut}"
+            );
+            assert!(
+                overfull(
+                    &format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "x".repeat(33_000)),
+                    cut
+                ),
+                "{cut}"
+            );
         }
     }
 

@@ -1,5 +1,5 @@
-//! The signed assertion: a short-lived JWT by the gateway, for applications that want proof instead of trust in
-//! the network (contract, section 6).
+//! The signed assertion: a short-lived JWT by the gateway, for applications that want proof instead
+//! of trust in the network (contract, section 6).
 
 use std::time::Duration;
 
@@ -34,16 +34,24 @@ impl Assertions {
     /// With this ES256 key, PKCS #8. `None` when it is none.
     pub(super) fn new(pkcs8: &[u8]) -> Option<Self> {
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).ok()?;
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.public_key().as_ref());
+        let digest =
+            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.public_key().as_ref());
         let kid = URL_SAFE_NO_PAD.encode(digest.as_ref().get(..16)?);
-        Some(Self { key, kid, remembered: Cache::new(REMEMBERED) })
+        Some(Self {
+            key,
+            kid,
+            remembered: Cache::new(REMEMBERED),
+        })
     }
 
     /// The public key as a JWKS document (RFC 7517).
     pub(super) fn public(&self) -> String {
         // An uncompressed point: 4, x, y.
         let point = self.key.public_key().as_ref();
-        let (x, y) = (point.get(1..33).unwrap_or_default(), point.get(33..65).unwrap_or_default());
+        let (x, y) = (
+            point.get(1..33).unwrap_or_default(),
+            point.get(33..65).unwrap_or_default(),
+        );
         json!({"keys": [{
             "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": self.kid,
             "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
@@ -54,14 +62,19 @@ impl Assertions {
     /// The assertion about `visitor` for the application of `site`, as a header value.
     pub(super) fn about(&self, visitor: &Visitor, site: &Site, now: Moment) -> HeaderValue {
         // A renewed token may carry other roles: it gets an assertion of its own.
-        let key = (site.name.clone(), visitor.session.0.clone(), visitor.expires.millis());
+        let key = (
+            site.name.clone(),
+            visitor.session.0.clone(),
+            visitor.expires.millis(),
+        );
         if let Some((value, until)) = self.remembered.get(&key)
             && now < until
         {
             return value;
         }
         let value = self.sign(visitor, site, now);
-        self.remembered.insert(key, (value.clone(), now.plus(HANDED_OUT_FOR)));
+        self.remembered
+            .insert(key, (value.clone(), now.plus(HANDED_OUT_FOR)));
         value
     }
 

@@ -1,5 +1,5 @@
-//! From settings to a runtime: opens no socket, spawns nothing, and takes over from the previous one what did not
-//! change.
+//! From settings to a runtime: opens no socket, spawns nothing, and takes over from the previous
+//! one what did not change.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -38,11 +38,16 @@ impl std::fmt::Display for BuildFault {
 
 impl std::error::Error for BuildFault {}
 
-/// Builds a runtime from `settings`, beside `previous` where there is one; then `clock` is the previous one's.
+/// Builds a runtime from `settings`, beside `previous` where there is one; then `clock` is the
+/// previous one's.
 ///
 /// # Errors
 /// [`BuildFault`] when keys cannot be made or read, or TLS cannot be set up.
-pub fn build(settings: Settings, previous: Option<&Runtime>, clock: Clock) -> Result<Runtime, BuildFault> {
+pub fn build(
+    settings: Settings,
+    previous: Option<&Runtime>,
+    clock: Clock,
+) -> Result<Runtime, BuildFault> {
     let shared = match previous {
         Some(previous) => Arc::clone(&previous.shared),
         None => Arc::new(shared(&settings, clock)?),
@@ -51,8 +56,9 @@ pub fn build(settings: Settings, previous: Option<&Runtime>, clock: Clock) -> Re
     let outbound = Arc::new(outbound()?);
     let mut providers = HashMap::new();
     for (name, wanted) in &settings.providers {
-        let kept =
-            previous.and_then(|runtime| runtime.providers.get(name)).filter(|vouching| vouching.settings == *wanted);
+        let kept = previous
+            .and_then(|runtime| runtime.providers.get(name))
+            .filter(|vouching| vouching.settings == *wanted);
         let vouching = match kept {
             Some(vouching) => Arc::clone(vouching),
             None => Arc::new(vouching(name, wanted, &outbound, &shared)?),
@@ -62,17 +68,25 @@ pub fn build(settings: Settings, previous: Option<&Runtime>, clock: Clock) -> Re
     let mut sites = Vec::with_capacity(settings.sites.len());
     let mut by_host = BTreeMap::new();
     for site in &settings.sites {
-        let provider =
-            providers.get(&site.provider).ok_or_else(|| BuildFault(format!("site {} names no provider", site.name)))?;
+        let provider = providers
+            .get(&site.provider)
+            .ok_or_else(|| BuildFault(format!("site {} names no provider", site.name)))?;
         let guarded = Arc::new(guarded(site, provider, &shared, previous)?);
-        by_host.extend(hosts(site).into_iter().map(|host| (host.to_string(), Arc::clone(&guarded))));
+        by_host.extend(
+            hosts(site)
+                .into_iter()
+                .map(|host| (host.to_string(), Arc::clone(&guarded))),
+        );
         sites.push(guarded);
     }
     let assertions = assertions(&settings, previous)?;
     let (cookie_keys, sealing_since) = cookie_keys(&settings, shared.clock.now())?;
     let no_key = || BuildFault("no key to seal cookies with".into());
     let sealing = SealingKeys::new(&cookie_keys).ok_or_else(no_key)?;
-    let device_marks = cookie_keys.iter().map(|key| ThrottleKeys::shared(key)).collect();
+    let device_marks = cookie_keys
+        .iter()
+        .map(|key| ThrottleKeys::shared(key))
+        .collect();
     let no_site = shared.metrics.site("");
     Ok(Runtime {
         settings,
@@ -98,13 +112,22 @@ fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildFault> {
         );
     }
     let throttle_keys = if store.is_some() {
-        // Replicas count together, so they need the same keys: what they share already are those of the cookies.
+        // Replicas count together, so they need the same keys: what they share already are those of
+        // the cookies.
         let (keys, _) = cookie_keys(settings, clock.now())?;
         ThrottleKeys::shared(keys.first().map_or(&[], <[u8; 32]>::as_slice))
     } else {
         ThrottleKeys::new(system::random())
     };
-    Ok(Shared::new(clock, outbound()?, Storage { near, store, throttle_keys }))
+    Ok(Shared::new(
+        clock,
+        outbound()?,
+        Storage {
+            near,
+            store,
+            throttle_keys,
+        },
+    ))
 }
 
 fn outbound() -> Result<Outbound, BuildFault> {
@@ -119,14 +142,26 @@ fn vouching(
 ) -> Result<Vouching, BuildFault> {
     let fault = |what: String| BuildFault(format!("provider {name}: {what}"));
     let endpoint = match &wanted.kind {
-        ProviderKind::Fusionauth { url, api_key, tenant_id } => {
-            Endpoint { url: url.clone(), api_key: Some(api_key.clone()), tenant_id: tenant_id.clone() }
+        ProviderKind::Fusionauth {
+            url,
+            api_key,
+            tenant_id,
+        } => Endpoint {
+            url: url.clone(),
+            api_key: Some(api_key.clone()),
+            tenant_id: tenant_id.clone(),
+        },
+        ProviderKind::Embedded { .. } => {
+            return Err(fault("the embedded identity server was not started".into()));
         }
-        ProviderKind::Embedded { .. } => return Err(fault("the embedded identity server was not started".into())),
     };
-    let provider =
-        Fusionauth::new(&endpoint, wanted, Arc::clone(outbound)).map_err(|error| fault(format!("{error:?}")))?;
-    let algorithms: Vec<Algorithm> = wanted.algorithms.iter().filter_map(|name| Algorithm::named(name)).collect();
+    let provider = Fusionauth::new(&endpoint, wanted, Arc::clone(outbound))
+        .map_err(|error| fault(format!("{error:?}")))?;
+    let algorithms: Vec<Algorithm> = wanted
+        .algorithms
+        .iter()
+        .filter_map(|name| Algorithm::named(name))
+        .collect();
     let keys = match &wanted.hmac_secret {
         None => KeyRing::published(algorithms.clone()),
         Some(secret) => {
@@ -156,11 +191,17 @@ fn guarded(
     };
     let origin = &site.origin;
     let streams = previous
-        .and_then(|runtime| runtime.sites.iter().find(|guarded| guarded.site.name == site.name))
+        .and_then(|runtime| {
+            runtime
+                .sites
+                .iter()
+                .find(|guarded| guarded.site.name == site.name)
+        })
         .map_or_else(Arc::default, |guarded| Arc::clone(&guarded.streams));
     Ok(Guarded {
         site: Arc::clone(site),
-        look: Look::of(&site.theme).map_err(|fault| BuildFault(format!("site {}: {fault}", site.name)))?,
+        look: Look::of(&site.theme)
+            .map_err(|fault| BuildFault(format!("site {}: {fault}", site.name)))?,
         metrics: shared.metrics.site(&site.name),
         upstreams: Upstreams::new(&site.upstreams),
         streams,
@@ -169,7 +210,11 @@ fn guarded(
             proto: text(origin.scheme.as_str())?,
             host: text(&origin.authority())?,
             port: text(&origin.port.to_string())?,
-            forwarded: format!(";host=\"{}\";proto={}", origin.authority(), origin.scheme.as_str()),
+            forwarded: format!(
+                ";host=\"{}\";proto={}",
+                origin.authority(),
+                origin.scheme.as_str()
+            ),
         },
         provider: Arc::clone(provider),
         tokens: RememberedTokens::new(),
@@ -180,30 +225,51 @@ fn guarded(
 /// Every `Host` that names the site: with its port, and without where that is the default.
 fn hosts(site: &Site) -> Vec<Host> {
     let origin = &site.origin;
-    let own = Host { name: origin.name.clone(), port: Some(origin.port) };
+    let own = Host {
+        name: origin.name.clone(),
+        port: Some(origin.port),
+    };
     std::iter::once(&own)
         .chain(&site.aliases)
         .flat_map(|host| {
             let port = host.port.unwrap_or(origin.scheme.default_port());
-            let bare = (port == origin.scheme.default_port()).then(|| Host { name: host.name.clone(), port: None });
-            std::iter::once(Host { name: host.name.clone(), port: Some(port) }).chain(bare)
+            let bare = (port == origin.scheme.default_port()).then(|| Host {
+                name: host.name.clone(),
+                port: None,
+            });
+            std::iter::once(Host {
+                name: host.name.clone(),
+                port: Some(port),
+            })
+            .chain(bare)
         })
         .collect()
 }
 
 /// The keys, and when the first of them was made.
-fn cookie_keys(settings: &Settings, now: Moment) -> Result<(Vec<[u8; 32]>, Option<Moment>), BuildFault> {
+fn cookie_keys(
+    settings: &Settings,
+    now: Moment,
+) -> Result<(Vec<[u8; 32]>, Option<Moment>), BuildFault> {
     if settings.cookie_keys.is_empty() {
-        let kept = cookie_keys::read(&settings.state_dir, now).map_err(|error| no_state(settings, &error))?;
+        let kept = cookie_keys::read(&settings.state_dir, now)
+            .map_err(|error| no_state(settings, &error))?;
         return Ok((kept.keys, kept.made));
     }
-    Ok((settings.cookie_keys.iter().map(|key| key.0).collect(), settings.cookie_key_made))
+    Ok((
+        settings.cookie_keys.iter().map(|key| key.0).collect(),
+        settings.cookie_key_made,
+    ))
 }
 
-fn assertions(settings: &Settings, previous: Option<&Runtime>) -> Result<Arc<Assertions>, BuildFault> {
+fn assertions(
+    settings: &Settings,
+    previous: Option<&Runtime>,
+) -> Result<Arc<Assertions>, BuildFault> {
     let wanted = |settings: &Settings| settings.sites.iter().any(|site| site.assertion);
     let same = |previous: &&Runtime| {
-        previous.settings.state_dir == settings.state_dir && wanted(&previous.settings) == wanted(settings)
+        previous.settings.state_dir == settings.state_dir
+            && wanted(&previous.settings) == wanted(settings)
     };
     if let Some(previous) = previous.filter(same) {
         return Ok(Arc::clone(&previous.assertions));
@@ -213,7 +279,9 @@ fn assertions(settings: &Settings, previous: Option<&Runtime>) -> Result<Arc<Ass
     } else {
         state::new_assertion_key().map_err(|error| BuildFault(error.to_string()))?
     };
-    Assertions::new(&key).map(Arc::new).ok_or_else(|| BuildFault("assertion.key is not an ES256 key".into()))
+    Assertions::new(&key)
+        .map(Arc::new)
+        .ok_or_else(|| BuildFault("assertion.key is not an ES256 key".into()))
 }
 
 fn no_state(settings: &Settings, error: &std::io::Error) -> BuildFault {

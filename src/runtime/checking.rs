@@ -32,7 +32,10 @@ impl Runtime {
     }
 
     /// Counts a look at a token or a session.
-    pub(super) fn counted<T>(&self, result: Result<(T, TokenCheck), CheckFault>) -> Result<T, CheckFault> {
+    pub(super) fn counted<T>(
+        &self,
+        result: Result<(T, TokenCheck), CheckFault>,
+    ) -> Result<T, CheckFault> {
         let label = match &result {
             Ok((_, label)) => *label,
             Err(CheckFault::Token(TokenFault::Expired)) => TokenCheck::Expired,
@@ -48,19 +51,36 @@ impl Runtime {
     /// Whether the sign-in known as `session` has been ended by now.
     #[must_use]
     pub fn has_ended(&self, guarded: &Guarded, session: &SessionKey) -> bool {
-        self.shared.store.is_revoked(guarded.provider.realm(), session, self.shared.clock.now())
+        self.shared
+            .store
+            .is_revoked(guarded.provider.realm(), session, self.shared.clock.now())
     }
 
-    async fn look(&self, caller: Caller<'_>, token: &str) -> Result<(Arc<Visitor>, TokenCheck), CheckFault> {
+    async fn look(
+        &self,
+        caller: Caller<'_>,
+        token: &str,
+    ) -> Result<(Arc<Visitor>, TokenCheck), CheckFault> {
         let Caller { guarded, now, .. } = caller;
-        let generation = guarded.provider.keys.current().map_or(0, |keys| keys.generation());
+        let generation = guarded
+            .provider
+            .keys
+            .current()
+            .map_or(0, |keys| keys.generation());
         let (visitor, label) = match guarded.tokens.get(token, generation, now) {
             Some(visitor) => (visitor, TokenCheck::Remembered),
             // In a box: a remembered token is not to carry this along.
-            None => (Box::pin(self.verify_and_remember(guarded, token, now)).await?, TokenCheck::Valid),
+            None => (
+                Box::pin(self.verify_and_remember(guarded, token, now)).await?,
+                TokenCheck::Valid,
+            ),
         };
         // Asked at every look, so that a sign-out needs to find nothing in any cache.
-        if self.shared.store.is_revoked(guarded.provider.realm(), &visitor.session, now) {
+        if self
+            .shared
+            .store
+            .is_revoked(guarded.provider.realm(), &visitor.session, now)
+        {
             return Err(CheckFault::Token(TokenFault::Revoked));
         }
         Ok((visitor, label))
@@ -72,17 +92,29 @@ impl Runtime {
         token: &str,
         now: Moment,
     ) -> Result<Arc<Visitor>, CheckFault> {
-        match guarded.provider.verify(token, &guarded.site.application_id, now).await {
+        match guarded
+            .provider
+            .verify(token, &guarded.site.application_id, now)
+            .await
+        {
             Ok(verified) => {
-                let visitor = visitor(guarded, verified.claims, now).ok_or(CheckFault::Token(TokenFault::Invalid))?;
+                let visitor = visitor(guarded, verified.claims, now)
+                    .ok_or(CheckFault::Token(TokenFault::Invalid))?;
                 let visitor = Arc::new(visitor);
                 guarded.tokens.put(token, verified.generation, &visitor);
                 Ok(visitor)
             }
             Err(Unverified::Expired(claims)) => {
                 // A signed-out token does not become a merely expired one when its time is over.
-                let revoked = self.shared.store.is_revoked(guarded.provider.realm(), &claims.session, now);
-                Err(CheckFault::Token(if revoked { TokenFault::Revoked } else { TokenFault::Expired }))
+                let revoked =
+                    self.shared
+                        .store
+                        .is_revoked(guarded.provider.realm(), &claims.session, now);
+                Err(CheckFault::Token(if revoked {
+                    TokenFault::Revoked
+                } else {
+                    TokenFault::Expired
+                }))
             }
             Err(Unverified::Invalid) => Err(CheckFault::Token(TokenFault::Invalid)),
             Err(Unverified::NoKeys) => Err(CheckFault::Trouble(Reason::ProviderUnavailable)),

@@ -1,5 +1,5 @@
-//! The sealing keys that this program makes itself: one a line in `state_dir`, the newest first. The first seals, all
-//! open, so that a new one signs nobody out.
+//! The sealing keys that this program makes itself: one a line in `state_dir`, the newest first.
+//! The first seals, all open, so that a new one signs nobody out.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -34,7 +34,11 @@ pub struct CookieKeys {
 /// # Errors
 /// When `state_dir` cannot be used, or holds something else than keys.
 pub fn read(state_dir: &Path, now: Moment) -> io::Result<CookieKeys> {
-    parse(&state::kept(state_dir, FILE, || Ok(line(now).into_bytes()))?)
+    parse(&state::kept(
+        state_dir,
+        FILE,
+        || Ok(line(now).into_bytes()),
+    )?)
 }
 
 /// Puts a new key before the others; how many there are then.
@@ -48,12 +52,21 @@ pub fn rotate(state_dir: &Path, now: Moment) -> io::Result<usize> {
         return Ok(parse(&before)?.keys.len());
     }
     // Two that rotate at once must not lose each other's key.
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(state_dir.join(LOCK))?;
+    let lock = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(state_dir.join(LOCK))?;
     lock.lock()?;
     let before = std::fs::read(state_dir.join(FILE)).unwrap_or(before);
     parse(&before)?;
     let mut text = line(now);
-    for line in String::from_utf8_lossy(&before).lines().filter(|line| !line.trim().is_empty()).take(MOST - 1) {
+    for line in String::from_utf8_lossy(&before)
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .take(MOST - 1)
+    {
         text.push_str(line);
         text.push('\n');
     }
@@ -65,23 +78,40 @@ const LOCK: &str = ".cookie.key.lock";
 
 /// A new key and the second it was made in.
 fn line(now: Moment) -> String {
-    format!("{} {}\n", STANDARD.encode(system::random::<KEY_BYTES>()), now.secs())
+    format!(
+        "{} {}\n",
+        STANDARD.encode(system::random::<KEY_BYTES>()),
+        now.secs()
+    )
 }
 
 fn parse(content: &[u8]) -> io::Result<CookieKeys> {
-    let no_key = || io::Error::new(io::ErrorKind::InvalidData, "cookie.key holds something else than keys, one a line");
+    let no_key = || {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "cookie.key holds something else than keys, one a line",
+        )
+    };
     let text = std::str::from_utf8(content).map_err(|_| no_key())?;
     let mut keys = Vec::new();
     let mut made = None;
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (key, since) = line.split_once(' ').unwrap_or((line, ""));
-        let key = STANDARD.decode(key).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(no_key)?;
+        let key = STANDARD
+            .decode(key)
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(no_key)?;
         if keys.is_empty() {
             made = since.trim().parse().ok().map(Moment::from_secs);
         }
         keys.push(key);
     }
-    if keys.is_empty() { Err(no_key()) } else { Ok(CookieKeys { keys, made }) }
+    if keys.is_empty() {
+        Err(no_key())
+    } else {
+        Ok(CookieKeys { keys, made })
+    }
 }
 
 impl std::fmt::Debug for CookieKeys {
@@ -107,9 +137,15 @@ mod tests {
         assert_eq!(read(&state, LATER).unwrap(), first);
         assert_eq!(rotate(&state, LATER).unwrap(), 2);
         let second = read(&state, LATER).unwrap();
-        assert_eq!((&second.keys[1..], second.made), (&first.keys[..], Some(LATER)));
+        assert_eq!(
+            (&second.keys[1..], second.made),
+            (&first.keys[..], Some(LATER))
+        );
         assert_ne!(second.keys[0], first.keys[0]);
-        let mode = std::fs::metadata(state.join(FILE)).unwrap().permissions().mode();
+        let mode = std::fs::metadata(state.join(FILE))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
@@ -117,7 +153,13 @@ mod tests {
     fn a_key_of_before_there_were_lines_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(FILE), STANDARD.encode([7; KEY_BYTES])).unwrap();
-        assert_eq!(read(dir.path(), NOW).unwrap(), CookieKeys { keys: vec![[7; KEY_BYTES]], made: None });
+        assert_eq!(
+            read(dir.path(), NOW).unwrap(),
+            CookieKeys {
+                keys: vec![[7; KEY_BYTES]],
+                made: None
+            }
+        );
         assert_eq!(rotate(dir.path(), NOW).unwrap(), 2);
         assert_eq!(read(dir.path(), NOW).unwrap().keys[1], [7; KEY_BYTES]);
     }
@@ -142,8 +184,17 @@ mod tests {
     fn something_else_than_a_key_is_said_so_and_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(FILE), "hello").unwrap();
-        assert_eq!(read(dir.path(), NOW).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        assert_eq!(rotate(dir.path(), NOW).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        assert_eq!(std::fs::read_to_string(dir.path().join(FILE)).unwrap(), "hello");
+        assert_eq!(
+            read(dir.path(), NOW).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
+        assert_eq!(
+            rotate(dir.path(), NOW).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
+        assert_eq!(
+            std::fs::read_to_string(dir.path().join(FILE)).unwrap(),
+            "hello"
+        );
     }
 }

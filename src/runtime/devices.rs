@@ -1,4 +1,5 @@
-//! The browser that an attempt to sign in comes from, and whether the account signed in from it before.
+//! The browser that an attempt to sign in comes from, and whether the account signed in from it
+//! before.
 
 use crate::model::device::{AccountMark, DeviceId, KnownDevice, SealedDevice};
 use crate::model::secret::Secret;
@@ -24,7 +25,8 @@ impl Browser {
         self.device.trust(&self.marks)
     }
 
-    /// The account signed in; `trust` is the provider's new word for this browser, where it gave one.
+    /// The account signed in; `trust` is the provider's new word for this browser, where it gave
+    /// one.
     pub(super) fn signed_in(&mut self, trust: Option<Secret>) {
         if trust.is_some() {
             self.device.make_lasting();
@@ -40,20 +42,40 @@ impl Browser {
 
 impl Runtime {
     /// The browser that came with `presented`; a new one where that is nothing, or does not open.
-    pub(super) fn browser(&self, guarded: &Guarded, presented: Option<&str>, login_id: &str) -> Browser {
-        let opened = presented.and_then(|text| KnownDevice::open(&self.sealing, &guarded.site.name, text));
+    pub(super) fn browser(
+        &self,
+        guarded: &Guarded,
+        presented: Option<&str>,
+        login_id: &str,
+    ) -> Browser {
+        let opened =
+            presented.and_then(|text| KnownDevice::open(&self.sealing, &guarded.site.name, text));
         let device = opened.unwrap_or_else(|| KnownDevice::new(DeviceId(system::random())));
-        Browser { device, marks: self.marks(guarded, login_id) }
+        Browser {
+            device,
+            marks: self.marks(guarded, login_id),
+        }
     }
 
-    /// What the account of this name is known by on devices, under every key there is, the newest first.
+    /// What the account of this name is known by on devices, under every key there is, the newest
+    /// first.
     pub(super) fn marks(&self, guarded: &Guarded, login_id: &str) -> Vec<AccountMark> {
         let scope = &guarded.provider.name;
-        self.device_marks.iter().map(|keys| AccountMark(keys.account(scope, login_id).bytes())).collect()
+        self.device_marks
+            .iter()
+            .map(|keys| AccountMark(keys.account(scope, login_id).bytes()))
+            .collect()
     }
 
-    /// The value of the device cookie from now on. Without one the browser stays a stranger, which keeps nobody out.
-    pub(super) fn sealed_device(&self, guarded: &Guarded, browser: &Browser) -> Option<SealedDevice> {
-        browser.device.seal(&self.sealing, &guarded.site.name, system::random())
+    /// The value of the device cookie from now on. Without one the browser stays a stranger, which
+    /// keeps nobody out.
+    pub(super) fn sealed_device(
+        &self,
+        guarded: &Guarded,
+        browser: &Browser,
+    ) -> Option<SealedDevice> {
+        browser
+            .device
+            .seal(&self.sealing, &guarded.site.name, system::random())
     }
 }

@@ -1,5 +1,5 @@
-//! One renewal from the lease to the landing: whoever holds the lease calls the provider, all others are given what that
-//! brought.
+//! One renewal from the lease to the landing: whoever holds the lease calls the provider, all
+//! others are given what that brought.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -42,7 +42,11 @@ impl Flight {
     pub(super) async fn run(self, takeoff: Takeoff) -> Landed {
         let (renewal, share) = self.renewal().await;
         if share == Share::Own {
-            let at = Occasion { site: &self.guarded.site.name, request_id: &self.request_id, client: self.client };
+            let at = Occasion {
+                site: &self.guarded.site.name,
+                request_id: &self.request_id,
+                client: self.client,
+            };
             match &renewal {
                 Renewal::Renewed(_) | Renewal::Ended(_) => audit::renewed(at, &self.ticket.sub),
                 Renewal::Refused(reason) | Renewal::Trouble(reason) => {
@@ -62,8 +66,11 @@ impl Flight {
         let mut share = Share::Remembered;
         loop {
             match leases.take(self.key, self.now()).await {
-                Turn::Ours(held) if self.kind == CredentialKind::Session && !leases.is_everybodys(&held) => {
-                    // A session could not be kept: the provider is not asked for what would be lost.
+                Turn::Ours(held)
+                    if self.kind == CredentialKind::Session && !leases.is_everybodys(&held) =>
+                {
+                    // A session could not be kept: the provider is not asked for what would be
+                    // lost.
                     leases.release(held).await;
                     return (Renewal::Trouble(Reason::StoreUnavailable), Share::Own);
                 }
@@ -91,12 +98,23 @@ impl Flight {
         let (renewal, outcome) = match self.ask(&held).await {
             Ok(pair) => self.used(pair).await,
             Err(ProviderError::Refused(_)) => refused(Reason::SignedOut),
-            Err(ProviderError::Unavailable(_)) => (Renewal::Trouble(Reason::ProviderUnavailable), None),
-            Err(ProviderError::Misconfigured(_)) => (Renewal::Trouble(Reason::ProviderMisconfigured), None),
+            Err(ProviderError::Unavailable(_)) => {
+                (Renewal::Trouble(Reason::ProviderUnavailable), None)
+            }
+            Err(ProviderError::Misconfigured(_)) => {
+                (Renewal::Trouble(Reason::ProviderMisconfigured), None)
+            }
         };
-        let sealed = outcome.and_then(|outcome| self.runtime.seal_outcome(&self.guarded, self.kind, &outcome));
+        let sealed = outcome.and_then(|outcome| {
+            self.runtime
+                .seal_outcome(&self.guarded, self.kind, &outcome)
+        });
         match sealed {
-            Some(sealed) => leases.land(held, self.landing(sealed, &renewal), self.now()).await,
+            Some(sealed) => {
+                leases
+                    .land(held, self.landing(sealed, &renewal), self.now())
+                    .await;
+            }
             None => leases.release(held).await,
         }
         renewal
@@ -104,22 +122,34 @@ impl Flight {
 
     async fn ask(&self, held: &Held) -> Result<TokenPair, ProviderError> {
         let call = self.guarded.provider.refresh(&self.ticket.refresh);
-        self.runtime.shared.leases.during(held, self.runtime.clock(), call).await
+        self.runtime
+            .shared
+            .leases
+            .during(held, self.runtime.clock(), call)
+            .await
     }
 
     fn landing(&self, sealed: Arc<[u8]>, renewal: &Renewal) -> Landing {
         let now = self.now();
         let until = now.plus(self.runtime.settings.reuse_window);
         match renewal {
-            Renewal::Renewed(renewed) if renewed.1.refresh != self.ticket.refresh => {
-                Landing { sealed, until, spent_until: Some(until.plus(SPENT_FOR)) }
-            }
+            Renewal::Renewed(renewed) if renewed.1.refresh != self.ticket.refresh => Landing {
+                sealed,
+                until,
+                spent_until: Some(until.plus(SPENT_FOR)),
+            },
             // A token that the provider reuses is renewed afresh once what it brought has ended.
-            Renewal::Renewed(renewed) => {
-                Landing { sealed, until: until.min(renewed.0.visitor.expires), spent_until: None }
-            }
+            Renewal::Renewed(renewed) => Landing {
+                sealed,
+                until: until.min(renewed.0.visitor.expires),
+                spent_until: None,
+            },
             Renewal::Ended(_) | Renewal::Refused(_) | Renewal::Replayed | Renewal::Trouble(_) => {
-                Landing { sealed, until, spent_until: None }
+                Landing {
+                    sealed,
+                    until,
+                    spent_until: None,
+                }
             }
         }
     }
@@ -129,7 +159,8 @@ impl Flight {
         let (runtime, guarded) = (&self.runtime, &self.guarded);
         match runtime.open_outcome(guarded, (self.kind, &self.ticket), sealed) {
             Some(Outcome::Issued { tokens, access }) => {
-                let open = |sealed: &str| runtime.sealing.open(&guarded.site.name, self.kind, sealed);
+                let open =
+                    |sealed: &str| runtime.sealing.open(&guarded.site.name, self.kind, sealed);
                 let ticket = match tokens.refresh.as_deref().map(open) {
                     None => self.ticket.clone(),
                     Some(Some(ticket)) => ticket,
@@ -137,8 +168,17 @@ impl Flight {
                     Some(None) => return Renewal::Trouble(Reason::Internal),
                 };
                 match self.visitor(&access).await {
-                    Ok(visitor) if visitor.has_ended(self.now()) => Renewal::Ended(Box::new(ticket)),
-                    Ok(visitor) => Renewal::Renewed(Box::new((Renewed { tokens, visitor, access }, ticket))),
+                    Ok(visitor) if visitor.has_ended(self.now()) => {
+                        Renewal::Ended(Box::new(ticket))
+                    }
+                    Ok(visitor) => Renewal::Renewed(Box::new((
+                        Renewed {
+                            tokens,
+                            visitor,
+                            access,
+                        },
+                        ticket,
+                    ))),
                     Err(NoVisitor::Ended) => Renewal::Ended(Box::new(ticket)),
                     Err(fault) => fault.told(),
                 }
@@ -153,7 +193,10 @@ impl Flight {
     async fn used(&self, pair: TokenPair) -> (Renewal, Option<Outcome>) {
         let (runtime, guarded, now) = (&self.runtime, &self.guarded, self.now());
         let ticket = RefreshTicket {
-            refresh: pair.refresh.clone().unwrap_or_else(|| self.ticket.refresh.clone()),
+            refresh: pair
+                .refresh
+                .clone()
+                .unwrap_or_else(|| self.ticket.refresh.clone()),
             begun: None,
             ..self.ticket.clone()
         };
@@ -170,11 +213,18 @@ impl Flight {
             Err(fault @ (NoVisitor::Ended | NoVisitor::Unusable)) => return (fault.told(), None),
         };
         let mut pair = pair;
-        if self.kind == CredentialKind::Bearer && pair.refresh.as_ref() == Some(&self.ticket.refresh) {
+        if self.kind == CredentialKind::Bearer
+            && pair.refresh.as_ref() == Some(&self.ticket.refresh)
+        {
             // A client that keeps its tokens itself is told of what changed.
             pair.refresh = None;
         }
-        let fresh = Fresh { pair: &pair, ticket: &ticket, visitor: &visitor, now };
+        let fresh = Fresh {
+            pair: &pair,
+            ticket: &ticket,
+            visitor: &visitor,
+            now,
+        };
         match runtime.issue(guarded, self.kind, fresh).await {
             Ok(tokens) => {
                 // Also where another id was presented with this token, or none.
@@ -182,11 +232,26 @@ impl Flight {
                     runtime.end_session_known_as(session).await;
                 }
                 let access: Arc<str> = Arc::from(pair.access.expose());
-                let outcome = Outcome::Issued { tokens: tokens.clone(), access: Arc::clone(&access) };
-                (Renewal::Renewed(Box::new((Renewed { tokens, visitor, access }, ticket))), Some(outcome))
+                let outcome = Outcome::Issued {
+                    tokens: tokens.clone(),
+                    access: Arc::clone(&access),
+                };
+                (
+                    Renewal::Renewed(Box::new((
+                        Renewed {
+                            tokens,
+                            visitor,
+                            access,
+                        },
+                        ticket,
+                    ))),
+                    Some(outcome),
+                )
             }
             // The next request may find a store that answers.
-            Err(reason @ Reason::StoreUnavailable) => (Renewal::Trouble(reason), Some(Outcome::Unused(pair))),
+            Err(reason @ Reason::StoreUnavailable) => {
+                (Renewal::Trouble(reason), Some(Outcome::Unused(pair)))
+            }
             Err(reason) => (Renewal::Trouble(reason), None),
         }
     }
@@ -194,13 +259,18 @@ impl Flight {
     /// Whom a new access token proves: it must be the person of the ticket.
     async fn visitor(&self, access: &str) -> Result<Arc<Visitor>, NoVisitor> {
         let (guarded, now) = (&self.guarded, self.now());
-        let verified = match guarded.provider.verify(access, &guarded.site.application_id, now).await {
+        let verified = match guarded
+            .provider
+            .verify(access, &guarded.site.application_id, now)
+            .await
+        {
             Ok(verified) => verified,
             Err(Unverified::NoKeys) => return Err(NoVisitor::NoKeys),
             Err(Unverified::Expired(_)) => return Err(NoVisitor::Ended),
             Err(Unverified::Invalid) => return Err(NoVisitor::Another),
         };
-        let visitor = checking::visitor(guarded, verified.claims, now).ok_or(NoVisitor::Unusable)?;
+        let visitor =
+            checking::visitor(guarded, verified.claims, now).ok_or(NoVisitor::Unusable)?;
         if visitor.identity.sub != self.ticket.sub {
             return Err(NoVisitor::Another);
         }

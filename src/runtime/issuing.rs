@@ -28,11 +28,18 @@ impl Runtime {
         kind: CredentialKind,
         fresh: Fresh<'_>,
     ) -> Result<IssuedTokens, Reason> {
-        let Fresh { pair, ticket, visitor, now } = fresh;
+        let Fresh {
+            pair,
+            ticket,
+            visitor,
+            now,
+        } = fresh;
         let site = &guarded.site;
         let (proof, begun) = match kind {
             CredentialKind::Session => {
-                let begun = self.begin_session(guarded, (pair, ticket), visitor, now).await?;
+                let begun = self
+                    .begin_session(guarded, (pair, ticket), visitor, now)
+                    .await?;
                 (begun.id, Some(begun.known_as))
             }
             CredentialKind::Jwt | CredentialKind::Bearer => (Arc::from(pair.access.expose()), None),
@@ -40,15 +47,28 @@ impl Runtime {
         let refresh: Option<Arc<str>> = match &pair.refresh {
             None => None,
             Some(_) => {
-                let ticket = RefreshTicket { begun, ..ticket.clone() };
-                let sealed = self.sealing.seal(&site.name, kind, &ticket, system::random());
+                let ticket = RefreshTicket {
+                    begun,
+                    ..ticket.clone()
+                };
+                let sealed = self
+                    .sealing
+                    .seal(&site.name, kind, &ticket, system::random());
                 Some(Arc::from(sealed.ok_or(Reason::Internal)?))
             }
         };
         if kind != CredentialKind::Bearer {
-            fits_cookies(guarded, proof.len() + refresh.as_ref().map_or(0, |text| text.len()))?;
+            fits_cookies(
+                guarded,
+                proof.len() + refresh.as_ref().map_or(0, |text| text.len()),
+            )?;
         }
-        Ok(IssuedTokens { kind, proof, refresh, remember: ticket.remember })
+        Ok(IssuedTokens {
+            kind,
+            proof,
+            refresh,
+            remember: ticket.remember,
+        })
     }
 }
 

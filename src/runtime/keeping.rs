@@ -47,17 +47,26 @@ async fn keep_keys(living: &Living) {
     let mut since = KEYS_EVERY;
     loop {
         let runtime = living.current();
-        let missing: Vec<&Arc<Vouching>> =
-            runtime.providers().filter(|vouching| vouching.keys.current().is_none()).collect();
+        let missing: Vec<&Arc<Vouching>> = runtime
+            .providers()
+            .filter(|vouching| vouching.keys.current().is_none())
+            .collect();
         let due = since >= KEYS_EVERY;
         let mut asking = JoinSet::new();
-        for vouching in runtime.providers().filter(|vouching| due || vouching.keys.current().is_none()) {
+        for vouching in runtime
+            .providers()
+            .filter(|vouching| due || vouching.keys.current().is_none())
+        {
             let (vouching, now) = (Arc::clone(vouching), runtime.clock().now());
             // Said in the log by whoever counts it; the next round tries again.
             asking.spawn(async move { drop(vouching.refresh_keys(now).await) });
         }
         asking.join_all().await;
-        pause = if missing.is_empty() { Duration::from_secs(1) } else { (pause * 2).min(KEYS_RETRY.1) };
+        pause = if missing.is_empty() {
+            Duration::from_secs(1)
+        } else {
+            (pause * 2).min(KEYS_RETRY.1)
+        };
         since = if due { Duration::ZERO } else { since + pause };
         drop(missing);
         drop(runtime);
@@ -89,7 +98,9 @@ async fn keep_watch(living: &Living) {
         let runtime = living.current();
         let mut checks = JoinSet::new();
         for guarded in runtime.sites() {
-            let Some(health) = &guarded.site.health else { continue };
+            let Some(health) = &guarded.site.health else {
+                continue;
+            };
             let next = due.entry(guarded.site.name.clone()).or_default();
             if started.elapsed() < *next {
                 continue;
@@ -109,26 +120,44 @@ async fn keep_watch(living: &Living) {
 /// How long an upstream may take to answer a check.
 const CHECK_WITHIN: Duration = Duration::from_secs(3);
 
-/// Asks one upstream whether it lives: 2xx or 3xx is yes. Behind a local socket it is enough that somebody listens.
+/// Asks one upstream whether it lives: 2xx or 3xx is yes. Behind a local socket it is enough that
+/// somebody listens.
 async fn check(runtime: &Runtime, guarded: &Guarded, index: usize) {
-    let (Some(upstream), Some(health)) = (guarded.upstreams.at(index), &guarded.site.health) else { return };
+    let (Some(upstream), Some(health)) = (guarded.upstreams.at(index), &guarded.site.health) else {
+        return;
+    };
     let healthy = match upstream {
         Upstream::Unix { path } => tokio::net::UnixStream::connect(path).await.is_ok(),
-        Upstream::Http { .. } | Upstream::Https { .. } => match format!("{upstream}{}", health.path).parse() {
-            Ok(url) => answers(&runtime.shared.probes, url, guarded).await,
-            Err(_) => false,
-        },
+        Upstream::Http { .. } | Upstream::Https { .. } => {
+            match format!("{upstream}{}", health.path).parse() {
+                Ok(url) => answers(&runtime.shared.probes, url, guarded).await,
+                Err(_) => false,
+            }
+        }
     };
     if guarded.upstreams.record(index, healthy) {
         let upstream = upstream.to_string();
-        tracing::warn!(site = guarded.site.name, upstream, healthy, "the health of an upstream changed");
+        tracing::warn!(
+            site = guarded.site.name,
+            upstream,
+            healthy,
+            "the health of an upstream changed"
+        );
     }
-    let word = if healthy { UpstreamHealth::Up } else { UpstreamHealth::Down };
+    let word = if healthy {
+        UpstreamHealth::Up
+    } else {
+        UpstreamHealth::Down
+    };
     guarded.metrics.upstream_health(&upstream.to_string(), word);
 }
 
 async fn answers(probes: &Outbound, url: reqwest::Url, guarded: &Guarded) -> bool {
-    let host = guarded.site.upstream_host.clone().unwrap_or_else(|| guarded.site.origin.authority());
+    let host = guarded
+        .site
+        .upstream_host
+        .clone()
+        .unwrap_or_else(|| guarded.site.origin.authority());
     let mut headers = http::HeaderMap::new();
     if let Ok(host) = http::HeaderValue::from_str(&host) {
         headers.insert(http::header::HOST, host);
@@ -141,5 +170,8 @@ async fn answers(probes: &Outbound, url: reqwest::Url, guarded: &Guarded) -> boo
         timeout: CHECK_WITHIN,
         purpose: Purpose::Upkeep,
     };
-    probes.make(call).await.is_ok_and(|answer| answer.status.is_success() || answer.status.is_redirection())
+    probes
+        .make(call)
+        .await
+        .is_ok_and(|answer| answer.status.is_success() || answer.status.is_redirection())
 }

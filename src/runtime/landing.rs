@@ -1,4 +1,5 @@
-//! The result of a renewal as it rests in a store: sealed, for this process, its successor and its replicas to open.
+//! The result of a renewal as it rests in a store: sealed, for this process, its successor and its
+//! replicas to open.
 
 use std::sync::Arc;
 
@@ -15,8 +16,12 @@ use super::{Guarded, Runtime};
 /// What a flight brought home.
 pub(super) enum Outcome {
     /// New tokens as the visitor carries them, and the access token itself.
-    Issued { tokens: IssuedTokens, access: Arc<str> },
-    /// The provider's pair, which could not be used yet: it is kept, so that no rotated token is lost.
+    Issued {
+        tokens: IssuedTokens,
+        access: Arc<str>,
+    },
+    /// The provider's pair, which could not be used yet: it is kept, so that no rotated token is
+    /// lost.
     Unused(TokenPair),
     /// A definite no: `signed_out` or `revoked`.
     Refused(Reason),
@@ -24,15 +29,28 @@ pub(super) enum Outcome {
 
 #[derive(Serialize, Deserialize)]
 enum Resting {
-    Issued { access: String, refresh: Option<String>, session: Option<String> },
-    Unused { access: String, refresh: Option<String> },
+    Issued {
+        access: String,
+        refresh: Option<String>,
+        session: Option<String>,
+    },
+    Unused {
+        access: String,
+        refresh: Option<String>,
+    },
     SignedOut,
     Revoked,
 }
 
 impl Runtime {
-    /// Seals `outcome` for the renewals of one site's clients of one kind. `None` only if the cipher itself fails.
-    pub(super) fn seal_outcome(&self, guarded: &Guarded, kind: CredentialKind, outcome: &Outcome) -> Option<Arc<[u8]>> {
+    /// Seals `outcome` for the renewals of one site's clients of one kind. `None` only if the
+    /// cipher itself fails.
+    pub(super) fn seal_outcome(
+        &self,
+        guarded: &Guarded,
+        kind: CredentialKind,
+        outcome: &Outcome,
+    ) -> Option<Arc<[u8]>> {
         let resting = match outcome {
             Outcome::Issued { tokens, access } => Resting::Issued {
                 access: access.to_string(),
@@ -41,16 +59,22 @@ impl Runtime {
             },
             Outcome::Unused(pair) => Resting::Unused {
                 access: pair.access.expose().to_owned(),
-                refresh: pair.refresh.as_ref().map(|refresh| refresh.expose().to_owned()),
+                refresh: pair
+                    .refresh
+                    .as_ref()
+                    .map(|refresh| refresh.expose().to_owned()),
             },
             Outcome::Refused(Reason::Revoked) => Resting::Revoked,
             Outcome::Refused(_) => Resting::SignedOut,
         };
         let body = serde_json::to_vec(&resting).ok()?;
-        self.sealing.seal_bytes(&purpose(guarded, kind), body, system::random()).map(Arc::from)
+        self.sealing
+            .seal_bytes(&purpose(guarded, kind), body, system::random())
+            .map(Arc::from)
     }
 
-    /// Opens what [`Runtime::seal_outcome`] made for the same site and kind; `ticket` is that of the old token.
+    /// Opens what [`Runtime::seal_outcome`] made for the same site and kind; `ticket` is that of
+    /// the old token.
     pub(super) fn open_outcome(
         &self,
         guarded: &Guarded,
@@ -59,16 +83,26 @@ impl Runtime {
     ) -> Option<Outcome> {
         let body = self.sealing.open_bytes(&purpose(guarded, kind), sealed)?;
         Some(match serde_json::from_slice(&body).ok()? {
-            Resting::Issued { access, refresh, session } => {
+            Resting::Issued {
+                access,
+                refresh,
+                session,
+            } => {
                 let access: Arc<str> = access.into();
                 let proof = session.map_or_else(|| Arc::clone(&access), Arc::from);
                 let refresh = refresh.map(Arc::from);
-                let tokens = IssuedTokens { kind, proof, refresh, remember: ticket.remember };
+                let tokens = IssuedTokens {
+                    kind,
+                    proof,
+                    refresh,
+                    remember: ticket.remember,
+                };
                 Outcome::Issued { tokens, access }
             }
-            Resting::Unused { access, refresh } => {
-                Outcome::Unused(TokenPair { access: Secret::new(access), refresh: refresh.map(Secret::new) })
-            }
+            Resting::Unused { access, refresh } => Outcome::Unused(TokenPair {
+                access: Secret::new(access),
+                refresh: refresh.map(Secret::new),
+            }),
             Resting::SignedOut => Outcome::Refused(Reason::SignedOut),
             Resting::Revoked => Outcome::Refused(Reason::Revoked),
         })
@@ -76,5 +110,9 @@ impl Runtime {
 }
 
 fn purpose(guarded: &Guarded, kind: CredentialKind) -> String {
-    format!("vestibule renewal\0{}\0{}", kind.as_str(), guarded.site.name)
+    format!(
+        "vestibule renewal\0{}\0{}",
+        kind.as_str(),
+        guarded.site.name
+    )
 }

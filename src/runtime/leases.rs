@@ -1,5 +1,5 @@
-//! Who renews a refresh token: asked here first, then of the replicas that share the store. While the store is away
-//! each replica decides for itself, and whoever watches is told.
+//! Who renews a refresh token: asked here first, then of the replicas that share the store. While
+//! the store is away each replica decides for itself, and whoever watches is told.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use crate::store::{Fence, Landing, Lease, MemoryStore, RenewalKey, Store, StoreE
 use crate::system::Clock;
 use crate::telemetry::audit;
 
-/// How long a holder is believed to be at work without a word. One that dies costs the others this long.
+/// How long a holder is believed to be at work without a word. One that dies costs the others this
+/// long.
 pub(super) const SPAN: Duration = Duration::from_secs(3);
 
 /// The leases of this process and, where replicas share a store, of all of them.
@@ -36,7 +37,8 @@ pub(super) enum Turn {
 pub(super) struct Held {
     key: RenewalKey,
     near: Fence,
-    /// `None` where the store was away: then this is a lease among the requests of this replica only.
+    /// `None` where the store was away: then this is a lease among the requests of this replica
+    /// only.
     shared: Option<Fence>,
 }
 
@@ -52,12 +54,28 @@ impl Leases {
             Ok(Lease::Landed(sealed)) => return Turn::Done(sealed),
             Ok(Lease::Spent) => return Turn::Spent,
         };
-        let Some(store) = &self.shared else { return Turn::Ours(Held { key, near, shared: None }) };
+        let Some(store) = &self.shared else {
+            return Turn::Ours(Held {
+                key,
+                near,
+                shared: None,
+            });
+        };
         let turn = match store.lease(key, SPAN, now).await {
-            Ok(Lease::Held(fence)) => return Turn::Ours(Held { key, near, shared: Some(fence) }),
+            Ok(Lease::Held(fence)) => {
+                return Turn::Ours(Held {
+                    key,
+                    near,
+                    shared: Some(fence),
+                });
+            }
             Err(error) => {
                 degraded(&error);
-                return Turn::Ours(Held { key, near, shared: None });
+                return Turn::Ours(Held {
+                    key,
+                    near,
+                    shared: None,
+                });
             }
             Ok(Lease::Busy) => Turn::Busy,
             Ok(Lease::Landed(sealed)) => Turn::Done(sealed),
@@ -73,7 +91,12 @@ impl Leases {
     }
 
     /// Does `work`, and says meanwhile that the holder is at it.
-    pub(super) async fn during<T>(&self, held: &Held, clock: &Clock, work: impl Future<Output = T>) -> T {
+    pub(super) async fn during<T>(
+        &self,
+        held: &Held,
+        clock: &Clock,
+        work: impl Future<Output = T>,
+    ) -> T {
         let mut work = pin!(work);
         loop {
             match tokio::time::timeout(SPAN / 3, work.as_mut()).await {
@@ -84,9 +107,15 @@ impl Leases {
     }
 
     async fn extend(&self, held: &Held, now: Moment) {
-        told(self.near.extend(held.key, held.near, SPAN, now).await.map(|_| ()));
+        told(
+            self.near
+                .extend(held.key, held.near, SPAN, now)
+                .await
+                .map(|_| ()),
+        );
         if let (Some(store), Some(fence)) = (&self.shared, held.shared) {
-            // A lease that was lost meanwhile: the call is on its way all the same, and its result is good.
+            // A lease that was lost meanwhile: the call is on its way all the same, and its result
+            // is good.
             told(store.extend(held.key, fence, SPAN, now).await.map(|_| ()));
         }
     }
@@ -94,9 +123,19 @@ impl Leases {
     /// Ends a lease with its result.
     pub(super) async fn land(&self, held: Held, landing: Landing, now: Moment) {
         if let (Some(store), Some(fence)) = (&self.shared, held.shared) {
-            told(store.land(held.key, fence, landing.clone(), now).await.map(|_| ()));
+            told(
+                store
+                    .land(held.key, fence, landing.clone(), now)
+                    .await
+                    .map(|_| ()),
+            );
         }
-        told(self.near.land(held.key, held.near, landing, now).await.map(|_| ()));
+        told(
+            self.near
+                .land(held.key, held.near, landing, now)
+                .await
+                .map(|_| ()),
+        );
     }
 
     /// Gives a lease back without a result.

@@ -1,8 +1,9 @@
-//! Everything one request needs, built from settings, opened by nobody yet, swapped whole on reload.
+//! Everything one request needs, built from settings, opened by nobody yet, swapped whole on
+//! reload.
 //!
-//! [`build()`] makes a [`Runtime`] beside the living one; what did not change (a provider with its keys, the store,
-//! the numbers, the renewals in flight) is carried over. A request takes one `Arc<Runtime>` and sees one
-//! configuration from start to end.
+//! [`build()`] makes a [`Runtime`] beside the living one; what did not change (a provider with its
+//! keys, the store, the numbers, the renewals in flight) is carried over. A request takes one
+//! `Arc<Runtime>` and sees one configuration from start to end.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -118,7 +119,11 @@ struct Shared {
 
 impl Shared {
     fn new(clock: Clock, probes: Outbound, storage: Storage) -> Self {
-        let Storage { near, store, throttle_keys } = storage;
+        let Storage {
+            near,
+            store,
+            throttle_keys,
+        } = storage;
         let shared = store.clone().unwrap_or_else(|| Arc::clone(&near) as _);
         let leases = Leases::new(near, store);
         Self {
@@ -192,7 +197,11 @@ pub struct Caller<'a> {
 
 impl<'a> Caller<'a> {
     fn occasion(&self) -> Occasion<'a> {
-        Occasion { site: &self.guarded.site.name, request_id: self.request_id, client: self.client }
+        Occasion {
+            site: &self.guarded.site.name,
+            request_id: self.request_id,
+            client: self.client,
+        }
     }
 }
 
@@ -215,7 +224,8 @@ impl Runtime {
         self.site_called(&host.to_string())
     }
 
-    /// The site of a host that is written as [`Host`] writes it; spelled otherwise it has to be read first.
+    /// The site of a host that is written as [`Host`] writes it; spelled otherwise it has to be
+    /// read first.
     #[must_use]
     pub fn site_called(&self, host: &str) -> Option<&Arc<Guarded>> {
         self.by_host.get(host)
@@ -243,7 +253,9 @@ impl Runtime {
     pub fn render_metrics(&self) -> String {
         self.shared.metrics.sessions(self.shared.store.sessions());
         if let Some(since) = self.sealing_since {
-            self.shared.metrics.cookie_key_age(since.until(self.shared.clock.now()));
+            self.shared
+                .metrics
+                .cookie_key_age(since.until(self.shared.clock.now()));
         }
         self.shared.metrics.render()
     }
@@ -260,8 +272,9 @@ impl Runtime {
         self.assertions.public()
     }
 
-    /// Counts one more round of this visitor at this address; how many there were lately, this one included. Whoever shows
-    /// no cookie is told from others by the believed address and `user_agent`.
+    /// Counts one more round of this visitor at this address; how many there were lately, this one
+    /// included. Whoever shows no cookie is told from others by the believed address and
+    /// `user_agent`.
     #[must_use]
     pub fn count_round(
         &self,
@@ -270,7 +283,9 @@ impl Runtime {
         user_agent: Option<&[u8]>,
     ) -> u32 {
         let client = (by == GoesRound::Client).then_some((caller.client, user_agent));
-        self.shared.rounds.count((&caller.guarded.site.name, by, client, target), caller.now)
+        self.shared
+            .rounds
+            .count((&caller.guarded.site.name, by, client, target), caller.now)
     }
 
     /// The signed assertion about `visitor` for the application of `site`.
@@ -286,9 +301,16 @@ impl Runtime {
     pub async fn ready(&self) -> Result<(), String> {
         for provider in self.providers.values() {
             if provider.keys.current().is_none() {
-                return Err(format!("the keys of provider {} are not loaded yet", provider.name));
+                return Err(format!(
+                    "the keys of provider {} are not loaded yet",
+                    provider.name
+                ));
             }
         }
-        self.shared.store.ready().await.map_err(|error| error.to_string())
+        self.shared
+            .store
+            .ready()
+            .await
+            .map_err(|error| error.to_string())
     }
 }

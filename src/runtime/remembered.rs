@@ -1,8 +1,8 @@
 //! Access tokens that were verified a moment ago: the one look-up a signed-in request costs.
 //!
-//! Keyed by the whole text of the token: nothing that differs in a single byte is taken for it. Bounded in bytes,
-//! never past the token's end, emptied when the provider's keys change; a revoked sign-in is asked for separately
-//! at every look.
+//! Keyed by the whole text of the token: nothing that differs in a single byte is taken for it.
+//! Bounded in bytes, never past the token's end, emptied when the provider's keys change; a revoked
+//! sign-in is asked for separately at every look.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,7 +44,10 @@ impl RememberedTokens {
     /// Nothing remembered yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { cache: Cache::with_weighter(EXPECTED, MOST_BYTES, Weight), keys: AtomicU64::new(0) }
+        Self {
+            cache: Cache::with_weighter(EXPECTED, MOST_BYTES, Weight),
+            keys: AtomicU64::new(0),
+        }
     }
 
     /// Whom `token` proves, if it was verified with the keys of `generation` and has not ended.
@@ -59,7 +62,13 @@ impl RememberedTokens {
             // Tokens verified with other keys are never handed out again: make room at once.
             self.cache.clear();
         }
-        self.cache.insert(token.into(), Entry { visitor: Arc::clone(visitor), keys: generation });
+        self.cache.insert(
+            token.into(),
+            Entry {
+                visitor: Arc::clone(visitor),
+                keys: generation,
+            },
+        );
     }
 }
 

@@ -1,11 +1,11 @@
 //! Renewal: one provider call per refresh token at a time, whoever asks and whoever hangs up
 //! (contract, section 7).
 //!
-//! Parallel tabs, retries and late requests present the same old refresh token. The first of them starts a flight,
-//! detached from its own connection; all others of this process wait for the same flight. Over processes the store
-//! decides who makes the call, and for the length of the reuse window it hands the result to whoever still comes with
-//! the old token. Behind the window a token that was rotated away is a replay: whoever presents it has a copy, and the
-//! whole sign-in ends.
+//! Parallel tabs, retries and late requests present the same old refresh token. The first of them
+//! starts a flight, detached from its own connection; all others of this process wait for the same
+//! flight. Over processes the store decides who makes the call, and for the length of the reuse
+//! window it hands the result to whoever still comes with the old token. Behind the window a token
+//! that was rotated away is a replay: whoever presents it has a copy, and the whole sign-in ends.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,8 @@ use crate::store::RenewalKey;
 pub enum Renewal {
     /// New tokens, and the ticket inside the refresh token that goes with them.
     Renewed(Box<(Renewed, RefreshTicket)>),
-    /// What it brought a moment ago has ended by now: the refresh token that came with it is renewed in turn.
+    /// What it brought a moment ago has ended by now: the refresh token that came with it is
+    /// renewed in turn.
     Ended(Box<RefreshTicket>),
     /// A definite no: `signed_out` or `revoked`.
     Refused(Reason),
@@ -63,7 +64,8 @@ pub enum Boarding {
     Wait(Arrival),
 }
 
-/// The duty to land a flight. Dropped without landing (a panic), the waiters are told and the way is free again.
+/// The duty to land a flight. Dropped without landing (a panic), the waiters are told and the way
+/// is free again.
 pub struct Takeoff {
     flights: Arc<Flights>,
     key: RenewalKey,
@@ -79,11 +81,17 @@ impl Flights {
         }
         let (sender, arrival) = watch::channel(None);
         under_way.insert(key, arrival);
-        Boarding::Fly(Takeoff { flights: Arc::clone(self), key, sender })
+        Boarding::Fly(Takeoff {
+            flights: Arc::clone(self),
+            key,
+            sender,
+        })
     }
 
     fn under_way(&self) -> MutexGuard<'_, HashMap<RenewalKey, Arrival>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,7 +113,11 @@ impl Drop for Takeoff {
 
 /// Waits for a flight to land. A flight that fell over is trouble, never a no.
 pub async fn wait(mut arrival: Arrival) -> Landed {
-    let landed = arrival.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone());
+    let landed = arrival
+        .wait_for(Option::is_some)
+        .await
+        .ok()
+        .and_then(|landed| landed.clone());
     landed.unwrap_or_else(|| Arc::new((Renewal::Trouble(Reason::Internal), Share::Waited)))
 }
 
@@ -125,11 +137,16 @@ mod tests {
     #[tokio::test]
     async fn all_wait_for_the_one_that_flies() {
         let flights = Arc::new(Flights::default());
-        let Boarding::Fly(takeoff) = flights.board(KEY) else { panic!("nobody flew yet") };
+        let Boarding::Fly(takeoff) = flights.board(KEY) else {
+            panic!("nobody flew yet")
+        };
         let waiters = [waiting(flights.board(KEY)), waiting(flights.board(KEY))];
         takeoff.land(Renewal::Refused(Reason::SignedOut), Share::Own);
         for waiter in waiters {
-            assert!(matches!(wait(waiter).await.0, Renewal::Refused(Reason::SignedOut)));
+            assert!(matches!(
+                wait(waiter).await.0,
+                Renewal::Refused(Reason::SignedOut)
+            ));
         }
         assert!(matches!(flights.board(KEY), Boarding::Fly(_)));
     }
@@ -137,10 +154,15 @@ mod tests {
     #[tokio::test]
     async fn a_flight_that_falls_over_is_trouble_and_frees_the_way() {
         let flights = Arc::new(Flights::default());
-        let Boarding::Fly(takeoff) = flights.board(KEY) else { panic!("nobody flew yet") };
+        let Boarding::Fly(takeoff) = flights.board(KEY) else {
+            panic!("nobody flew yet")
+        };
         let waiter = waiting(flights.board(KEY));
         drop(takeoff);
-        assert!(matches!(wait(waiter).await.0, Renewal::Trouble(Reason::Internal)));
+        assert!(matches!(
+            wait(waiter).await.0,
+            Renewal::Trouble(Reason::Internal)
+        ));
         assert!(matches!(flights.board(KEY), Boarding::Fly(_)));
     }
 }

@@ -1,5 +1,5 @@
-//! What does the provider give for this refresh token? One flight for however many ask, and the next one where what it
-//! brought has ended by now.
+//! What does the provider give for this refresh token? One flight for however many ask, and the
+//! next one where what it brought has ended by now.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -43,7 +43,8 @@ pub enum RenewedAhead {
     NotNow,
 }
 
-/// A pair whose token had ended is renewed in turn, but a chain of such pairs is no chain of good faith.
+/// A pair whose token had ended is renewed in turn, but a chain of such pairs is no chain of good
+/// faith.
 const MOST_IN_TURN: usize = 4;
 
 impl Runtime {
@@ -51,9 +52,16 @@ impl Runtime {
     ///
     /// # Errors
     /// [`RenewFault`].
-    pub async fn renew(self: &Arc<Self>, caller: Caller<'_>, presented: Renewable<'_>) -> Result<Renewed, RenewFault> {
+    pub async fn renew(
+        self: &Arc<Self>,
+        caller: Caller<'_>,
+        presented: Renewable<'_>,
+    ) -> Result<Renewed, RenewFault> {
         let Caller { guarded, .. } = caller;
-        let result = match self.sealing.open(&guarded.site.name, presented.kind, presented.refresh) {
+        let result = match self
+            .sealing
+            .open(&guarded.site.name, presented.kind, presented.refresh)
+        {
             Some(ticket) => self.renew_in_turn(caller, presented.kind, ticket).await,
             None => Err(RenewFault::Refused(Reason::SignedOut)),
         };
@@ -64,7 +72,8 @@ impl Runtime {
             Err(RenewFault::Refused(_)) => RenewalResult::Refused,
             Err(RenewFault::Trouble(_)) => RenewalResult::Unavailable,
         });
-        // The old session is dead at once, whoever else presented it; one that could not be renewed now lives on.
+        // The old session is dead at once, whoever else presented it; one that could not be renewed
+        // now lives on.
         if let (Some(session), Ok(_) | Err(RenewFault::Refused(_))) = (presented.session, &result) {
             self.end_session(session).await;
         }
@@ -108,13 +117,26 @@ impl Runtime {
         request_id: &str,
     ) -> JoinHandle<RenewedAhead> {
         let (runtime, guarded) = (Arc::clone(self), Arc::clone(guarded));
-        let (kind, refresh, request_id) = (presented.kind, presented.refresh.to_owned(), request_id.to_owned());
+        let (kind, refresh, request_id) = (
+            presented.kind,
+            presented.refresh.to_owned(),
+            request_id.to_owned(),
+        );
         let session = presented.session.map(str::to_owned);
         let client = client.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
         system::detach(async move {
             let now = runtime.clock().now();
-            let caller = Caller { guarded: &guarded, client, request_id: &request_id, now };
-            let presented = Renewable { kind, refresh: &refresh, session: session.as_deref() };
+            let caller = Caller {
+                guarded: &guarded,
+                client,
+                request_id: &request_id,
+                now,
+            };
+            let presented = Renewable {
+                kind,
+                refresh: &refresh,
+                session: session.as_deref(),
+            };
             match runtime.renew(caller, presented).await {
                 Ok(renewed) => RenewedAhead::Renewed(renewed.tokens),
                 Err(RenewFault::Refused(_)) => RenewedAhead::Refused,
@@ -123,8 +145,17 @@ impl Runtime {
         })
     }
 
-    pub(super) fn is_revoked(&self, guarded: &Guarded, ticket: &RefreshTicket, now: Moment) -> bool {
-        self.shared.store.is_revoked(guarded.provider.realm(), &SessionKey(ticket.session.clone()), now)
+    pub(super) fn is_revoked(
+        &self,
+        guarded: &Guarded,
+        ticket: &RefreshTicket,
+        now: Moment,
+    ) -> bool {
+        self.shared.store.is_revoked(
+            guarded.provider.realm(),
+            &SessionKey(ticket.session.clone()),
+            now,
+        )
     }
 
     /// Joins the flight for this refresh token, or starts it.
@@ -156,16 +187,19 @@ impl Runtime {
                 };
                 // Detached: a client that goes away does not cancel what everybody else waits for.
                 let landed = system::detach(flight.run(takeoff)).await;
-                Ok(landed.unwrap_or_else(|_| Arc::new((Renewal::Trouble(Reason::Internal), Share::Own))))
+                Ok(landed
+                    .unwrap_or_else(|_| Arc::new((Renewal::Trouble(Reason::Internal), Share::Own))))
             }
         }
     }
 
-    /// A copy of a token that was rotated away long ago: somebody has a copy of this sign-in, so it ends.
+    /// A copy of a token that was rotated away long ago: somebody has a copy of this sign-in, so it
+    /// ends.
     async fn end_replayed(&self, caller: Caller<'_>, ticket: &RefreshTicket) {
         let Caller { guarded, now, .. } = caller;
         let session = SessionKey(ticket.session.clone());
-        self.revoke_here(guarded, &session, now.plus(guarded.site.cookie_max_age)).await;
+        self.revoke_here(guarded, &session, now.plus(guarded.site.cookie_max_age))
+            .await;
         audit::revoked(caller.occasion(), Some(&ticket.sub));
         audit::renewal_refused(caller.occasion(), &ticket.sub, Reason::Revoked);
     }
@@ -181,7 +215,9 @@ impl Runtime {
         match self.shared.leases.take(key, self.clock().now()).await {
             Turn::Done(sealed) => match self.open_outcome(guarded, (kind, ticket), &sealed)? {
                 Outcome::Issued { tokens, .. } => {
-                    let next = self.sealing.open(&guarded.site.name, kind, tokens.refresh.as_deref()?)?;
+                    let next =
+                        self.sealing
+                            .open(&guarded.site.name, kind, tokens.refresh.as_deref()?)?;
                     (next.refresh != ticket.refresh).then_some(next)
                 }
                 Outcome::Unused(_) | Outcome::Refused(_) => None,
@@ -196,11 +232,16 @@ impl Runtime {
 }
 
 impl Guarded {
-    /// What keeps apart the renewals of sites, of kinds of clients, and of one site before and after a reload that
-    /// changes whose tokens it takes.
+    /// What keeps apart the renewals of sites, of kinds of clients, and of one site before and
+    /// after a reload that changes whose tokens it takes.
     fn renewal_key(&self, kind: CredentialKind, refresh: &Secret) -> RenewalKey {
-        let parts =
-            [self.provider.realm(), &self.site.application_id, &self.site.name, kind.as_str(), refresh.expose()];
+        let parts = [
+            self.provider.realm(),
+            &self.site.application_id,
+            &self.site.name,
+            kind.as_str(),
+            refresh.expose(),
+        ];
         let mut key = [0; 32];
         key.copy_from_slice(digest(&SHA256, parts.join("\0").as_bytes()).as_ref());
         RenewalKey(key)

@@ -1,5 +1,6 @@
-//! How often a visitor was sent to sign in from one address, lately. In this process only: a circle is quicker than any
-//! balancer forgets, and a replica that counts fewer of its rounds ends it a little later.
+//! How often a visitor was sent to sign in from one address, lately. In this process only: a circle
+//! is quicker than any balancer forgets, and a replica that counts fewer of its rounds ends it a
+//! little later.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -11,7 +12,8 @@ use crate::model::moment::Moment;
 
 /// Rounds count for so long.
 pub const WITHIN: Duration = Duration::from_secs(10);
-/// Visitors and addresses remembered, each for [`WITHIN`]; beyond them the oldest go. About 100 bytes each.
+/// Visitors and addresses remembered, each for [`WITHIN`]; beyond them the oldest go. About 100
+/// bytes each.
 const MOST: usize = 10_000;
 
 /// The rounds of all visitors of this process.
@@ -30,11 +32,14 @@ struct Counted {
 
 impl Rounds {
     pub(super) fn new() -> Self {
-        Self { hasher: RandomState::new(), counted: Mutex::default() }
+        Self {
+            hasher: RandomState::new(),
+            counted: Mutex::default(),
+        }
     }
 
-    /// One more round of whoever `whose` is; how many there were within [`WITHIN`], this one included. After the last they
-    /// begin anew.
+    /// One more round of whoever `whose` is; how many there were within [`WITHIN`], this one
+    /// included. After the last they begin anew.
     pub(super) fn count(&self, whose: impl std::hash::Hash, now: Moment) -> u32 {
         let key = self.hasher.hash_one(whose);
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -61,7 +66,11 @@ impl Counted {
             }
             self.begun.pop_front();
             // It may have ended and begun anew since.
-            if self.rounds.get(&key).is_some_and(|(since, _)| *since == begun) {
+            if self
+                .rounds
+                .get(&key)
+                .is_some_and(|(since, _)| *since == begun)
+            {
                 self.rounds.remove(&key);
             }
         }
@@ -77,9 +86,14 @@ mod tests {
     #[test]
     fn three_within_ten_seconds_are_a_circle() {
         let rounds = Rounds::new();
-        let at = |millis: u64| rounds.count(("ann", "/orders"), NOW.plus(Duration::from_millis(millis)));
+        let at =
+            |millis: u64| rounds.count(("ann", "/orders"), NOW.plus(Duration::from_millis(millis)));
         assert_eq!([at(0), at(4_000), at(9_999)], [1, 2, 3]);
-        assert_eq!([at(10_000), at(19_999)], [1, 2], "after the last they begin anew");
+        assert_eq!(
+            [at(10_000), at(19_999)],
+            [1, 2],
+            "after the last they begin anew"
+        );
         assert_eq!(at(20_000), 1, "the first is ten seconds old");
         assert_eq!(rounds.count(("ann", "/posts"), NOW), 1);
         assert_eq!(rounds.count(("bob", "/orders"), NOW), 1);
@@ -93,6 +107,10 @@ mod tests {
             rounds.count(number, NOW);
         }
         let counted = rounds.counted.lock().unwrap();
-        assert!(counted.rounds.len() <= MOST && counted.begun.len() <= MOST, "{}", counted.begun.len());
+        assert!(
+            counted.rounds.len() <= MOST && counted.begun.len() <= MOST,
+            "{}",
+            counted.begun.len()
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! Server-side sessions: opened, looked at, ended (contract, section 2.2).
 //!
-//! The visitor carries 256 random bits; the store keeps their hash and, sealed to the site, what they stand for. A
-//! session of the store never opens the forum, and who reads the store reads nothing.
+//! The visitor carries 256 random bits; the store keeps their hash and, sealed to the site, what
+//! they stand for. A session of the store never opens the forum, and who reads the store reads
+//! nothing.
 
 use std::io::Read as _;
 use std::sync::Arc;
@@ -66,8 +67,8 @@ pub(super) struct EndedSession {
     pub(super) refresh: Option<Secret>,
 }
 
-/// Sessions of one site that were opened a moment ago: what the store gives is compared with what was opened, byte for
-/// byte, so that nothing is served that the store does not hold any more.
+/// Sessions of one site that were opened a moment ago: what the store gives is compared with what
+/// was opened, byte for byte, so that nothing is served that the store does not hold any more.
 pub(super) struct RememberedSessions(Cache<SessionHash, (Arc<[u8]>, OpenSession), Weight>);
 
 #[derive(Clone)]
@@ -91,7 +92,10 @@ impl RememberedSessions {
     }
 
     fn get(&self, id: SessionHash, sealed: &[u8]) -> Option<OpenSession> {
-        self.0.get(&id).filter(|(opened, _)| **opened == *sealed).map(|(_, open)| open)
+        self.0
+            .get(&id)
+            .filter(|(opened, _)| **opened == *sealed)
+            .map(|(_, open)| open)
     }
 }
 
@@ -105,10 +109,19 @@ impl Runtime {
         self.counted(result)
     }
 
-    async fn look_into(&self, caller: Caller<'_>, id: &str) -> Result<(OpenSession, TokenCheck), CheckFault> {
+    async fn look_into(
+        &self,
+        caller: Caller<'_>,
+        id: &str,
+    ) -> Result<(OpenSession, TokenCheck), CheckFault> {
         let Caller { guarded, now, .. } = caller;
         let hash = hash(id).ok_or(CheckFault::Token(TokenFault::Invalid))?;
-        let stored = match self.shared.store.session(hash, guarded.site.session.idle, now).await {
+        let stored = match self
+            .shared
+            .store
+            .session(hash, guarded.site.session.idle, now)
+            .await
+        {
             Ok(stored) => stored.ok_or(CheckFault::Token(TokenFault::Expired))?,
             Err(error) => {
                 audit::store_failed(&error.0);
@@ -118,12 +131,21 @@ impl Runtime {
         let (open, label) = match guarded.sessions.get(hash, &stored.sealed) {
             Some(open) => (open, TokenCheck::Remembered),
             None => {
-                let open = self.open(guarded, &stored.sealed).ok_or(CheckFault::Token(TokenFault::Expired))?;
-                guarded.sessions.0.insert(hash, (stored.sealed, open.clone()));
+                let open = self
+                    .open(guarded, &stored.sealed)
+                    .ok_or(CheckFault::Token(TokenFault::Expired))?;
+                guarded
+                    .sessions
+                    .0
+                    .insert(hash, (stored.sealed, open.clone()));
                 (open, TokenCheck::Valid)
             }
         };
-        if self.shared.store.is_revoked(guarded.provider.realm(), &open.visitor.session, now) {
+        if self
+            .shared
+            .store
+            .is_revoked(guarded.provider.realm(), &open.visitor.session, now)
+        {
             return Err(CheckFault::Token(TokenFault::Revoked));
         }
         Ok((open, label))
@@ -138,8 +160,14 @@ impl Runtime {
             session: SessionKey(record.k),
         };
         let visitor = checking::visitor(guarded, claims, Moment::from_millis(record.i))?;
-        let access = record.a.filter(|_| guarded.site.forward_token).map(Arc::from);
-        Some(OpenSession { visitor: Arc::new(visitor), access })
+        let access = record
+            .a
+            .filter(|_| guarded.site.forward_token)
+            .map(Arc::from);
+        Some(OpenSession {
+            visitor: Arc::new(visitor),
+            access,
+        })
     }
 
     fn record(&self, guarded: &Guarded, sealed: &[u8]) -> Option<Record> {
@@ -159,17 +187,34 @@ impl Runtime {
             i: visitor.issued.millis(),
             e: visitor.expires.millis(),
             k: visitor.session.0.clone(),
-            a: guarded.site.forward_token.then(|| pair.access.expose().to_owned()),
+            a: guarded
+                .site
+                .forward_token
+                .then(|| pair.access.expose().to_owned()),
             r: Some(ticket.refresh.expose().to_owned()).filter(|refresh| !refresh.is_empty()),
         };
         let body = packed(&record).ok_or(Reason::Internal)?;
-        let sealed = self.sealing.seal_bytes(&purpose(guarded), body, system::random()).ok_or(Reason::Internal)?;
+        let sealed = self
+            .sealing
+            .seal_bytes(&purpose(guarded), body, system::random())
+            .ok_or(Reason::Internal)?;
         let id = URL_SAFE_NO_PAD.encode(system::random::<ID_BYTES>());
         let life = guarded.site.session;
-        let session = StoredSession { sealed: sealed.into(), ends: now.plus(life.absolute) };
+        let session = StoredSession {
+            sealed: sealed.into(),
+            ends: now.plus(life.absolute),
+        };
         let hash = hash(&id).ok_or(Reason::Internal)?;
-        match self.shared.store.put_session(hash, session, life.idle, now).await {
-            Ok(()) => Ok(BegunSession { id: Arc::from(id), known_as: URL_SAFE_NO_PAD.encode(hash.0) }),
+        match self
+            .shared
+            .store
+            .put_session(hash, session, life.idle, now)
+            .await
+        {
+            Ok(()) => Ok(BegunSession {
+                id: Arc::from(id),
+                known_as: URL_SAFE_NO_PAD.encode(hash.0),
+            }),
             Err(error) => {
                 audit::store_failed(&error.0);
                 Err(Reason::StoreUnavailable)
@@ -186,7 +231,11 @@ impl Runtime {
 
     /// The same for [`BegunSession::known_as`].
     pub(super) async fn end_session_known_as(&self, name: &str) {
-        if let Some(hash) = URL_SAFE_NO_PAD.decode(name).ok().and_then(|bytes| bytes.try_into().ok()) {
+        if let Some(hash) = URL_SAFE_NO_PAD
+            .decode(name)
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+        {
             self.end_session_at(SessionHash(hash)).await;
         }
     }
@@ -198,9 +247,18 @@ impl Runtime {
     }
 
     /// What a sign-out with this id ends; `None` where the id is nobody's.
-    pub(super) async fn session_to_end(&self, caller: Caller<'_>, id: &str) -> Option<EndedSession> {
+    pub(super) async fn session_to_end(
+        &self,
+        caller: Caller<'_>,
+        id: &str,
+    ) -> Option<EndedSession> {
         let Caller { guarded, now, .. } = caller;
-        let stored = match self.shared.store.session(hash(id)?, guarded.site.session.idle, now).await {
+        let stored = match self
+            .shared
+            .store
+            .session(hash(id)?, guarded.site.session.idle, now)
+            .await
+        {
             Ok(stored) => stored?,
             Err(error) => {
                 audit::store_failed(&error.0);
@@ -210,7 +268,11 @@ impl Runtime {
         let record = self.record(guarded, &stored.sealed)?;
         Some(EndedSession {
             session: SessionKey(record.k),
-            sub: record.c.get("sub").and_then(Value::as_str).map(str::to_owned),
+            sub: record
+                .c
+                .get("sub")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
             refresh: record.r.map(Secret::new),
         })
     }
@@ -218,13 +280,17 @@ impl Runtime {
 
 /// What a session is kept under; `None` for what no session was ever called.
 fn hash(id: &str) -> Option<SessionHash> {
-    let bytes = URL_SAFE_NO_PAD.decode(id).ok().filter(|bytes| bytes.len() == ID_BYTES)?;
+    let bytes = URL_SAFE_NO_PAD
+        .decode(id)
+        .ok()
+        .filter(|bytes| bytes.len() == ID_BYTES)?;
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, &bytes).as_ref());
     Some(SessionHash(hash))
 }
 
-/// A million sessions are to fit into memory: claims are mostly words that every token has, and hexadecimal digits.
+/// A million sessions are to fit into memory: claims are mostly words that every token has, and
+/// hexadecimal digits.
 fn packed(record: &Record) -> Option<Vec<u8>> {
     let mut packer = DeflateEncoder::new(Vec::with_capacity(512), Compression::default());
     serde_json::to_writer(&mut packer, record).ok()?;

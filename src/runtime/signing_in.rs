@@ -84,12 +84,30 @@ impl Runtime {
     ///
     /// # Errors
     /// [`SignInFault`].
-    pub async fn sign_in(&self, caller: Caller<'_>, attempt: Attempt<'_>) -> Result<SignedIn, SignInFault> {
-        let Credentials { login_id, remember, return_to, .. } = attempt.credentials;
-        let tokens = if attempt.kind == CredentialKind::Bearer { TokensIn::Body } else { TokensIn::Cookie };
+    pub async fn sign_in(
+        &self,
+        caller: Caller<'_>,
+        attempt: Attempt<'_>,
+    ) -> Result<SignedIn, SignInFault> {
+        let Credentials {
+            login_id,
+            remember,
+            return_to,
+            ..
+        } = attempt.credentials;
+        let tokens = if attempt.kind == CredentialKind::Bearer {
+            TokensIn::Body
+        } else {
+            TokensIn::Cookie
+        };
         let result = self.attempt(caller, attempt).await.map_err(|fault| {
             let (login_id, return_to) = (login_id.clone(), return_to.clone());
-            let chosen = Chosen { login_id, remember: *remember, tokens, return_to };
+            let chosen = Chosen {
+                login_id,
+                remember: *remember,
+                tokens,
+                return_to,
+            };
             self.with_next_step(caller.guarded, chosen, fault)
         });
         self.tell(caller, login_id, attempt.session, &result).await;
@@ -122,10 +140,21 @@ impl Runtime {
         }
     }
 
-    async fn attempt(&self, caller: Caller<'_>, attempt: Attempt<'_>) -> Result<SignedIn, SignInFault> {
-        let Attempt { credentials, kind, known_as, .. } = attempt;
+    async fn attempt(
+        &self,
+        caller: Caller<'_>,
+        attempt: Attempt<'_>,
+    ) -> Result<SignedIn, SignInFault> {
+        let Attempt {
+            credentials,
+            kind,
+            known_as,
+            ..
+        } = attempt;
         let browser = self.browser(caller.guarded, known_as, &credentials.login_id);
-        let places = self.take_places(caller, &credentials.login_id, browser.known()).await?;
+        let places = self
+            .take_places(caller, &credentials.login_id, browser.known())
+            .await?;
         let question = SignInAttempt {
             login_id: &credentials.login_id,
             password: &credentials.password,
@@ -136,7 +165,16 @@ impl Runtime {
         };
         let answer = caller.guarded.provider.sign_in(question).await;
         self.settle(places, &answer).await;
-        self.admit(caller, answer?, Carrier { kind, remember: credentials.remember, browser }).await
+        self.admit(
+            caller,
+            answer?,
+            Carrier {
+                kind,
+                remember: credentials.remember,
+                browser,
+            },
+        )
+        .await
     }
 
     /// From what the provider gave to what the visitor carries.
@@ -147,28 +185,49 @@ impl Runtime {
         carrier: Carrier,
     ) -> Result<SignedIn, SignInFault> {
         let Caller { guarded, .. } = caller;
-        let Carrier { kind, remember, mut browser } = carrier;
+        let Carrier {
+            kind,
+            remember,
+            mut browser,
+        } = carrier;
         let pair = admitted.tokens;
         // The provider took its time: its token may have been issued after the request came.
         let now = self.clock().now();
-        let verified = guarded.provider.verify(pair.access.expose(), &guarded.site.application_id, now).await;
-        let verified = verified.map_err(|unverified| SignInFault::Trouble(unusable(caller, &unverified)))?;
+        let verified = guarded
+            .provider
+            .verify(pair.access.expose(), &guarded.site.application_id, now)
+            .await;
+        let verified =
+            verified.map_err(|unverified| SignInFault::Trouble(unusable(caller, &unverified)))?;
         let generation = verified.generation;
         let visitor = checking::visitor(guarded, verified.claims, now)
             .ok_or(SignInFault::Trouble(Reason::ProviderMisconfigured))?;
         let ticket = RefreshTicket {
             // Without a refresh token nothing is sealed, see `Runtime::issue`.
-            refresh: pair.refresh.clone().unwrap_or_else(|| crate::model::secret::Secret::new("")),
+            refresh: pair
+                .refresh
+                .clone()
+                .unwrap_or_else(|| crate::model::secret::Secret::new("")),
             sub: visitor.identity.sub.clone(),
             session: visitor.session.0.clone(),
             started: now,
             remember,
             begun: None,
         };
-        let fresh = Fresh { pair: &pair, ticket: &ticket, visitor: &visitor, now };
-        let tokens = self.issue(guarded, kind, fresh).await.map_err(SignInFault::Trouble)?;
+        let fresh = Fresh {
+            pair: &pair,
+            ticket: &ticket,
+            visitor: &visitor,
+            now,
+        };
+        let tokens = self
+            .issue(guarded, kind, fresh)
+            .await
+            .map_err(SignInFault::Trouble)?;
         let visitor = Arc::new(visitor);
-        guarded.tokens.put(pair.access.expose(), generation, &visitor);
+        guarded
+            .tokens
+            .put(pair.access.expose(), generation, &visitor);
         let device = match kind {
             CredentialKind::Bearer => None,
             CredentialKind::Jwt | CredentialKind::Session => {
@@ -179,11 +238,15 @@ impl Runtime {
                 self.sealed_device(guarded, &browser)
             }
         };
-        Ok(SignedIn { tokens, visitor, device })
+        Ok(SignedIn {
+            tokens,
+            visitor,
+            device,
+        })
     }
 
-    /// An account that signed in from this very browser before has a count of its own there: strangers who guess at it
-    /// elsewhere cannot use that up.
+    /// An account that signed in from this very browser before has a count of its own there:
+    /// strangers who guess at it elsewhere cannot use that up.
     pub(super) async fn take_places(
         &self,
         caller: Caller<'_>,
@@ -192,13 +255,26 @@ impl Runtime {
     ) -> Result<Places, SignInFault> {
         let login = self.settings.login;
         let keys = &self.shared.throttle_keys;
-        let address = self.place(caller, keys.address(caller.client), login.address_limit, Limit::Address).await?;
+        let address = self
+            .place(
+                caller,
+                keys.address(caller.client),
+                login.address_limit,
+                Limit::Address,
+            )
+            .await?;
         let scope = &caller.guarded.provider.name;
-        let account_key =
-            known.map_or_else(|| keys.account(scope, login_id), |device| keys.account_on(scope, login_id, device));
-        match self.place(caller, account_key, login.account_limit, Limit::Account).await {
+        let account_key = known.map_or_else(
+            || keys.account(scope, login_id),
+            |device| keys.account_on(scope, login_id, device),
+        );
+        match self
+            .place(caller, account_key, login.account_limit, Limit::Account)
+            .await
+        {
             Ok(account) => Ok(Places { account, address }),
-            // The place of the address stays taken: whoever tries locked names goes on counting as one address.
+            // The place of the address stays taken: whoever tries locked names goes on counting as
+            // one address.
             Err(fault) => Err(fault),
         }
     }
@@ -231,20 +307,30 @@ impl Runtime {
             Ok(_) => (Succeeded, Released),
             // Right password, but: nobody guessed.
             Err(ProviderError::Refused(refused))
-                if !matches!(refused.reason, Reason::InvalidCredentials | Reason::WrongCode) =>
+                if !matches!(
+                    refused.reason,
+                    Reason::InvalidCredentials | Reason::WrongCode
+                ) =>
             {
                 (Released, Released)
             }
             Err(ProviderError::Refused(_)) => (Failed, Failed),
-            Err(ProviderError::Unavailable(_) | ProviderError::Misconfigured(_)) => (Released, Released),
+            Err(ProviderError::Unavailable(_) | ProviderError::Misconfigured(_)) => {
+                (Released, Released)
+            }
         };
-        self.settle_each([(places.account, account), (places.address, address)]).await;
+        self.settle_each([(places.account, account), (places.address, address)])
+            .await;
     }
 
     /// Gives places back: nothing was attempted.
     pub(super) async fn give_back(&self, places: Places) {
         let Places { account, address } = places;
-        self.settle_each([(account, Settlement::Released), (address, Settlement::Released)]).await;
+        self.settle_each([
+            (account, Settlement::Released),
+            (address, Settlement::Released),
+        ])
+        .await;
     }
 
     /// Tells what became of the attempts that hold these places.
@@ -262,7 +348,9 @@ fn unusable(caller: Caller<'_>, unverified: &Unverified) -> Reason {
     let why = match unverified {
         Unverified::NoKeys => return Reason::ProviderUnavailable,
         Unverified::Expired(_) => "it has expired: compare the clocks",
-        Unverified::Invalid => "it does not verify: compare issuer, application_id and algorithms with the provider's",
+        Unverified::Invalid => {
+            "it does not verify: compare issuer, application_id and algorithms with the provider's"
+        }
     };
     tracing::error!(
         site = caller.guarded.site.name,

@@ -24,31 +24,49 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const MOST_SUCCESSORS: usize = 16;
 
 impl Runtime {
-    /// Ends the sign-in that these belong to. What does not hold ends nothing: a made-up token must not sign
-    /// somebody else out.
+    /// Ends the sign-in that these belong to. What does not hold ends nothing: a made-up token must
+    /// not sign somebody else out.
     pub async fn sign_out(self: &Arc<Self>, caller: Caller<'_>, ending: Carried<'_>) {
         let Caller { guarded, now, .. } = caller;
         let site = &guarded.site;
         let by_proof = match (ending.kind, ending.proof) {
             (CredentialKind::Session, Some(id)) => self.end_by_session(caller, id).await,
-            (CredentialKind::Jwt | CredentialKind::Bearer, Some(token)) => self.end_by_token(caller, token).await,
+            (CredentialKind::Jwt | CredentialKind::Bearer, Some(token)) => {
+                self.end_by_token(caller, token).await
+            }
             (_, None) => None,
         };
-        let ticket = ending.refresh.and_then(|sealed| self.sealing.open(&site.name, ending.kind, sealed));
+        let ticket = ending
+            .refresh
+            .and_then(|sealed| self.sealing.open(&site.name, ending.kind, sealed));
         let user = match (by_proof, ticket) {
             (by_proof, Some(ticket)) => {
-                self.revoke_here(guarded, &SessionKey(ticket.session.clone()), now.plus(site.cookie_max_age)).await;
+                self.revoke_here(
+                    guarded,
+                    &SessionKey(ticket.session.clone()),
+                    now.plus(site.cookie_max_age),
+                )
+                .await;
                 let user = by_proof.map_or_else(|| ticket.sub.clone(), |ended| ended.user);
-                // Another tab may have had it renewed a moment ago: then the newer one is what still lives there.
+                // Another tab may have had it renewed a moment ago: then the newer one is what
+                // still lives there.
                 let mut newest = ticket;
                 for _ in 0..MOST_SUCCESSORS {
-                    let Some(next) = self.successor(guarded, ending.kind, &newest).await else { break };
+                    let Some(next) = self.successor(guarded, ending.kind, &newest).await else {
+                        break;
+                    };
                     newest = next;
                 }
                 revoke_at_provider(guarded, newest.refresh, newest.sub);
                 Some(user)
             }
-            (Some(Ended { user, refresh: Some(refresh) }), None) => {
+            (
+                Some(Ended {
+                    user,
+                    refresh: Some(refresh),
+                }),
+                None,
+            ) => {
                 revoke_at_provider(guarded, refresh, user.clone());
                 Some(user)
             }
@@ -59,30 +77,60 @@ impl Runtime {
 
     async fn end_by_token(&self, caller: Caller<'_>, token: &str) -> Option<Ended> {
         let Caller { guarded, now, .. } = caller;
-        let claims = match guarded.provider.verify(token, &guarded.site.application_id, now).await {
+        let claims = match guarded
+            .provider
+            .verify(token, &guarded.site.application_id, now)
+            .await
+        {
             Ok(verified) => verified.claims,
             Err(Unverified::Expired(claims)) => *claims,
             Err(Unverified::Invalid | Unverified::NoKeys) => return None,
         };
-        // Renewed tokens of the same sign-in may live longer than this one, and this one longer than cookies.
+        // Renewed tokens of the same sign-in may live longer than this one, and this one longer
+        // than cookies.
         let accepted = claims.expires.plus(guarded.provider.settings.leeway);
-        self.revoke_here(guarded, &claims.session, now.plus(guarded.site.cookie_max_age).max(accepted)).await;
-        let user = claims.claims.get("sub").and_then(|sub| sub.as_str()).map(str::to_owned)?;
-        Some(Ended { user, refresh: None })
+        self.revoke_here(
+            guarded,
+            &claims.session,
+            now.plus(guarded.site.cookie_max_age).max(accepted),
+        )
+        .await;
+        let user = claims
+            .claims
+            .get("sub")
+            .and_then(|sub| sub.as_str())
+            .map(str::to_owned)?;
+        Some(Ended {
+            user,
+            refresh: None,
+        })
     }
 
     async fn end_by_session(&self, caller: Caller<'_>, id: &str) -> Option<Ended> {
         let Caller { guarded, now, .. } = caller;
         let ended = self.session_to_end(caller, id).await?;
-        self.revoke_here(guarded, &ended.session, now.plus(guarded.site.cookie_max_age)).await;
+        self.revoke_here(
+            guarded,
+            &ended.session,
+            now.plus(guarded.site.cookie_max_age),
+        )
+        .await;
         self.end_session(id).await;
-        Some(Ended { user: ended.sub.unwrap_or_default(), refresh: ended.refresh })
+        Some(Ended {
+            user: ended.sub.unwrap_or_default(),
+            refresh: ended.refresh,
+        })
     }
 
     /// Refuses everything of this sign-in from now on, and closes its open streams.
     pub(super) async fn revoke_here(&self, guarded: &Guarded, session: &SessionKey, until: Moment) {
         let now = self.clock().now();
-        if let Err(error) = self.shared.store.revoke(guarded.provider.realm(), session, until, now).await {
+        if let Err(error) = self
+            .shared
+            .store
+            .revoke(guarded.provider.realm(), session, until, now)
+            .await
+        {
             audit::store_failed(&error.0);
         }
         for site in &self.sites {
@@ -110,7 +158,8 @@ pub(super) fn revoke_at_provider(guarded: &Arc<Guarded>, refresh: Secret, user: 
         loop {
             let result = provider.revoke(&refresh).await;
             let label = result.as_ref().map_or_else(result_of, |()| CallResult::Ok);
-            let again = matches!(result, Err(ProviderError::Unavailable(_))) && watch.elapsed() + pause < RETRY_FOR;
+            let again = matches!(result, Err(ProviderError::Unavailable(_)))
+                && watch.elapsed() + pause < RETRY_FOR;
             if !again {
                 audit::revoked_at_provider(&provider.name, &user, label);
                 return;

@@ -1,4 +1,5 @@
-//! What must survive a restart: the keys made on first start, in `state_dir`, for nobody else to read.
+//! What must survive a restart: the keys made on first start, in `state_dir`, for nobody else to
+//! read.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
@@ -17,10 +18,15 @@ use crate::system;
 /// # Errors
 /// When `state_dir` cannot be used.
 pub fn assertion_key(state_dir: &Path) -> io::Result<Vec<u8>> {
-    let text = kept(state_dir, "assertion.key", || Ok(STANDARD.encode(new_assertion_key()?).into_bytes()))?;
-    STANDARD
-        .decode(text.trim_ascii())
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "assertion.key is not a key in base64"))
+    let text = kept(state_dir, "assertion.key", || {
+        Ok(STANDARD.encode(new_assertion_key()?).into_bytes())
+    })?;
+    STANDARD.decode(text.trim_ascii()).map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "assertion.key is not a key in base64",
+        )
+    })
 }
 
 /// A key to sign assertions with (PKCS #8), kept nowhere.
@@ -29,18 +35,28 @@ pub fn assertion_key(state_dir: &Path) -> io::Result<Vec<u8>> {
 /// When none can be made.
 pub fn new_assertion_key() -> io::Result<Vec<u8>> {
     let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
-    Ok(key.map_err(|_| io::Error::other("no key could be made"))?.as_ref().to_vec())
+    Ok(key
+        .map_err(|_| io::Error::other("no key could be made"))?
+        .as_ref()
+        .to_vec())
 }
 
-/// The content of a file in `state_dir`, made by `make` when it is not there. Written beside and linked into place,
-/// so that two that start at once agree on one.
-pub(super) fn kept(state_dir: &Path, name: &str, make: impl FnOnce() -> io::Result<Vec<u8>>) -> io::Result<Vec<u8>> {
+/// The content of a file in `state_dir`, made by `make` when it is not there. Written beside and
+/// linked into place, so that two that start at once agree on one.
+pub(super) fn kept(
+    state_dir: &Path,
+    name: &str,
+    make: impl FnOnce() -> io::Result<Vec<u8>>,
+) -> io::Result<Vec<u8>> {
     let path = state_dir.join(name);
     match std::fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         other => return other,
     }
-    DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(state_dir)?;
     let draft = draft(state_dir, name, &make()?)?;
     let linked = std::fs::hard_link(&draft, &path);
     std::fs::remove_file(&draft)?;
@@ -50,7 +66,8 @@ pub(super) fn kept(state_dir: &Path, name: &str, make: impl FnOnce() -> io::Resu
     }
 }
 
-/// Puts `content` in the place of a file in `state_dir`: who reads it meanwhile gets the old or the new, whole.
+/// Puts `content` in the place of a file in `state_dir`: who reads it meanwhile gets the old or the
+/// new, whole.
 pub(super) fn replace(state_dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     std::fs::rename(draft(state_dir, name, content)?, state_dir.join(name))
 }
@@ -58,7 +75,12 @@ pub(super) fn replace(state_dir: &Path, name: &str, content: &[u8]) -> io::Resul
 /// Writes `content` beside its place, for nobody else to read.
 fn draft(state_dir: &Path, name: &str, content: &[u8]) -> io::Result<PathBuf> {
     let draft = state_dir.join(format!(".{name}.{}", system::fresh_name()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&draft)?;
     file.write_all(content)?;
     file.sync_all()?;
     Ok(draft)
@@ -75,7 +97,10 @@ mod tests {
         let state = dir.path().join("deep/state");
         let first = assertion_key(&state).unwrap();
         assert_eq!(assertion_key(&state).unwrap(), first);
-        let mode = std::fs::metadata(state.join("assertion.key")).unwrap().permissions().mode();
+        let mode = std::fs::metadata(state.join("assertion.key"))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 }

@@ -1,5 +1,5 @@
-//! What does the provider say to the step that follows a password? A challenge is opened, held by one request at a time,
-//! and spent by what it led to.
+//! What does the provider say to the step that follows a password? A challenge is opened, held by
+//! one request at a time, and spent by what it led to.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +9,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::config::settings::{Rate, Waits};
-use crate::model::challenge::{Challenge, Chosen, MethodChoice, NextStep, Opened, Step, StepAnswer};
+use crate::model::challenge::{
+    Challenge, Chosen, MethodChoice, NextStep, Opened, Step, StepAnswer,
+};
 use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
 use crate::model::sign_in::{Awaited, FactorKind, SignInRefused};
 use crate::model::token::SignedIn;
-use crate::provider::{Admitted, Device, NewPasswordAttempt, ProviderError, SecondFactorAttempt, Trust};
+use crate::provider::{
+    Admitted, Device, NewPasswordAttempt, ProviderError, SecondFactorAttempt, Trust,
+};
 use crate::store::{Landing, RenewalKey, Reservation, Settlement};
 use crate::system;
 use crate::telemetry::audit::{self, AccountHash};
@@ -26,9 +30,17 @@ use super::signing_in::{Carrier, SignInFault};
 use super::{Caller, Guarded, Runtime};
 
 /// One code in this time for one account: who presses the button twice is sent one.
-const ONE_CODE: Rate = Rate { attempts: 1, per: Duration::from_secs(30), waits: Waits::Even };
+const ONE_CODE: Rate = Rate {
+    attempts: 1,
+    per: Duration::from_secs(30),
+    waits: Waits::Even,
+};
 /// So many in this time: nobody's telephone is flooded.
-const FEW_CODES: Rate = Rate { attempts: 5, per: Duration::from_secs(10 * 60), waits: Waits::Even };
+const FEW_CODES: Rate = Rate {
+    attempts: 5,
+    per: Duration::from_secs(10 * 60),
+    waits: Waits::Even,
+};
 /// A step that another request takes at the moment is looked at this often.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -50,30 +62,55 @@ pub struct Continuation<'a> {
 }
 
 impl Runtime {
-    /// What is in a challenge that was brought back, where it is one of this site and step. Whether it is over is for
-    /// others to say.
+    /// What is in a challenge that was brought back, where it is one of this site and step. Whether
+    /// it is over is for others to say.
     #[must_use]
-    pub fn open_challenge(&self, guarded: &Guarded, step: Step, challenge: &Secret) -> Option<Opened> {
+    pub fn open_challenge(
+        &self,
+        guarded: &Guarded,
+        step: Step,
+        challenge: &Secret,
+    ) -> Option<Opened> {
         let opened = Challenge::open(&self.sealing, &guarded.site.name, step, challenge.expose())?;
         let shown = self.shown(guarded, &opened, challenge.clone())?;
-        Some(Opened { challenge: opened, shown })
+        Some(Opened {
+            challenge: opened,
+            shown,
+        })
     }
 
     /// Asks the provider, within the limits on attempts.
     ///
     /// # Errors
     /// [`SignInFault`].
-    pub async fn go_on(&self, caller: Caller<'_>, next: Continuation<'_>) -> Result<SignedIn, SignInFault> {
+    pub async fn go_on(
+        &self,
+        caller: Caller<'_>,
+        next: Continuation<'_>,
+    ) -> Result<SignedIn, SignInFault> {
         let chosen = &next.challenge.chosen;
         let result = self.step(caller, next).await;
-        let result = result.map_err(|fault| self.with_next_step(caller.guarded, chosen.clone(), fault));
-        self.tell(caller, &chosen.login_id, next.session, &result).await;
+        let result =
+            result.map_err(|fault| self.with_next_step(caller.guarded, chosen.clone(), fault));
+        self.tell(caller, &chosen.login_id, next.session, &result)
+            .await;
         result
     }
 
-    async fn step(&self, caller: Caller<'_>, next: Continuation<'_>) -> Result<SignedIn, SignInFault> {
-        let Continuation { challenge, kind, known_as, .. } = next;
-        let Chosen { login_id, remember, .. } = &challenge.chosen;
+    async fn step(
+        &self,
+        caller: Caller<'_>,
+        next: Continuation<'_>,
+    ) -> Result<SignedIn, SignInFault> {
+        let Continuation {
+            challenge,
+            kind,
+            known_as,
+            ..
+        } = next;
+        let Chosen {
+            login_id, remember, ..
+        } = &challenge.chosen;
         let browser = self.browser(caller.guarded, known_as, login_id);
         let places = self.take_places(caller, login_id, browser.known()).await?;
         let held = match self.hold(caller, challenge).await {
@@ -83,10 +120,23 @@ impl Runtime {
                 return Err(fault);
             }
         };
-        let answer = self.shared.leases.during(&held, self.clock(), ask(caller, next, browser.trust())).await;
+        let answer = self
+            .shared
+            .leases
+            .during(&held, self.clock(), ask(caller, next, browser.trust()))
+            .await;
         self.settle(places, &answer).await;
         self.let_go(held, challenge, answer.as_ref().err()).await;
-        self.admit(caller, answer?, Carrier { kind, remember: *remember, browser }).await
+        self.admit(
+            caller,
+            answer?,
+            Carrier {
+                kind,
+                remember: *remember,
+                browser,
+            },
+        )
+        .await
     }
 
     /// Sends a code by the way that `choice` means; its position among the ways.
@@ -100,7 +150,10 @@ impl Runtime {
         choice: &Secret,
     ) -> Result<usize, SignInFault> {
         let result = self.send(caller, challenge, choice).await;
-        let (at, account) = (caller.occasion(), AccountHash::of(&challenge.chosen.login_id));
+        let (at, account) = (
+            caller.occasion(),
+            AccountHash::of(&challenge.chosen.login_id),
+        );
         match &result {
             Ok(_) => audit::code_sent(at, account),
             Err(fault) => audit::code_not_sent(at, account, fault.reason()),
@@ -108,7 +161,12 @@ impl Runtime {
         result
     }
 
-    async fn send(&self, caller: Caller<'_>, challenge: &Challenge, choice: &Secret) -> Result<usize, SignInFault> {
+    async fn send(
+        &self,
+        caller: Caller<'_>,
+        challenge: &Challenge,
+        choice: &Secret,
+    ) -> Result<usize, SignInFault> {
         let refused = |reason| SignInFault::Refused(SignInRefused::because(reason));
         let way = challenge.open_choice(&self.sealing, &caller.guarded.site.name, choice.expose());
         let chosen = way.and_then(|way| Some((way, challenge.methods().get(way)?)));
@@ -116,7 +174,10 @@ impl Runtime {
         let (way, method) = chosen.ok_or_else(|| refused(Reason::RejectedInput))?;
         let (Awaited::SecondFactor { id, .. } | Awaited::NewPassword { id }) = &challenge.awaited;
         let held = self.hold(caller, challenge).await?;
-        let places = match self.places_of_codes(caller, &challenge.chosen.login_id).await {
+        let places = match self
+            .places_of_codes(caller, &challenge.chosen.login_id)
+            .await
+        {
             Ok(places) => places,
             Err(fault) => {
                 self.shared.leases.release(held).await;
@@ -125,7 +186,11 @@ impl Runtime {
         };
         let call = caller.guarded.provider.send_code(id, &method.id);
         let answer = self.shared.leases.during(&held, self.clock(), call).await;
-        let how = if answer.is_ok() { Settlement::Failed } else { Settlement::Released };
+        let how = if answer.is_ok() {
+            Settlement::Failed
+        } else {
+            Settlement::Released
+        };
         self.settle_each(places.map(|place| (place, how))).await;
         match &answer {
             // A code that is on its way ends nothing.
@@ -136,12 +201,27 @@ impl Runtime {
         Ok(way)
     }
 
-    /// The places of one code among those that may be sent for an account. What is sent stays counted.
-    async fn places_of_codes(&self, caller: Caller<'_>, login_id: &str) -> Result<[Reservation; 2], SignInFault> {
+    /// The places of one code among those that may be sent for an account. What is sent stays
+    /// counted.
+    async fn places_of_codes(
+        &self,
+        caller: Caller<'_>,
+        login_id: &str,
+    ) -> Result<[Reservation; 2], SignInFault> {
         let keys = &self.shared.throttle_keys;
-        let key = |what: &str| keys.account(&format!("{what}\0{}", caller.guarded.provider.name), login_id);
-        let few = self.place(caller, key("codes"), FEW_CODES, Limit::Account).await?;
-        match self.place(caller, key("a code"), ONE_CODE, Limit::Account).await {
+        let key = |what: &str| {
+            keys.account(
+                &format!("{what}\0{}", caller.guarded.provider.name),
+                login_id,
+            )
+        };
+        let few = self
+            .place(caller, key("codes"), FEW_CODES, Limit::Account)
+            .await?;
+        match self
+            .place(caller, key("a code"), ONE_CODE, Limit::Account)
+            .await
+        {
             Ok(one) => Ok([few, one]),
             Err(fault) => {
                 if let Err(error) = self.shared.store.settle(few, Settlement::Released).await {
@@ -152,7 +232,8 @@ impl Runtime {
         }
     }
 
-    /// Holds a challenge, so that it is answered once at a time, over all replicas, and leads to one success.
+    /// Holds a challenge, so that it is answered once at a time, over all replicas, and leads to
+    /// one success.
     async fn hold(&self, caller: Caller<'_>, challenge: &Challenge) -> Result<Held, SignInFault> {
         let leases = &self.shared.leases;
         let key = key_of(caller.guarded, challenge);
@@ -167,7 +248,9 @@ impl Runtime {
                     return Err(SignInFault::Trouble(Reason::StoreUnavailable));
                 }
                 Turn::Done(_) | Turn::Spent => {
-                    return Err(SignInFault::Refused(SignInRefused::because(Reason::ChallengeExpired)));
+                    return Err(SignInFault::Refused(SignInRefused::because(
+                        Reason::ChallengeExpired,
+                    )));
                 }
                 Turn::Busy if watch.elapsed() > patience => {
                     return Err(SignInFault::Trouble(Reason::ProviderUnavailable));
@@ -177,21 +260,35 @@ impl Runtime {
         }
     }
 
-    /// Lets a challenge go: for another attempt, or for good where it led anywhere. A mark outlives the challenge.
+    /// Lets a challenge go: for another attempt, or for good where it led anywhere. A mark outlives
+    /// the challenge.
     async fn let_go(&self, held: Held, challenge: &Challenge, error: Option<&ProviderError>) {
         if error.is_some_and(stays_usable) {
             self.shared.leases.release(held).await;
             return;
         }
         let now = self.clock().now();
-        let landing = Landing { sealed: Arc::default(), until: now, spent_until: Some(challenge.ends) };
+        let landing = Landing {
+            sealed: Arc::default(),
+            until: now,
+            spent_until: Some(challenge.ends),
+        };
         self.shared.leases.land(held, landing, now).await;
     }
 
     /// A refusal with what is awaited sealed for the client; the provider's own ids go no further.
-    pub(super) fn with_next_step(&self, guarded: &Guarded, chosen: Chosen, fault: SignInFault) -> SignInFault {
-        let SignInFault::Refused(mut refused) = fault else { return fault };
-        let Some(awaited) = refused.awaited.take() else { return SignInFault::Refused(refused) };
+    pub(super) fn with_next_step(
+        &self,
+        guarded: &Guarded,
+        chosen: Chosen,
+        fault: SignInFault,
+    ) -> SignInFault {
+        let SignInFault::Refused(mut refused) = fault else {
+            return fault;
+        };
+        let Some(awaited) = refused.awaited.take() else {
+            return SignInFault::Refused(refused);
+        };
         let challenge = Challenge {
             id: URL_SAFE_NO_PAD.encode(system::random::<16>()),
             ends: self.clock().now().plus(awaited.step().lifetime()),
@@ -211,9 +308,15 @@ impl Runtime {
 
     /// A challenge as its client knows it. `None` only if the cipher itself fails.
     fn shown(&self, guarded: &Guarded, challenge: &Challenge, sealed: Secret) -> Option<NextStep> {
-        let choice = |method| challenge.seal_choice(&self.sealing, &guarded.site.name, method, system::random());
+        let choice = |method| {
+            challenge.seal_choice(&self.sealing, &guarded.site.name, method, system::random())
+        };
         let methods = challenge.methods().iter().map(|method| {
-            Some(MethodChoice { kind: method.kind, label: method.label.clone(), choice: choice(method)? })
+            Some(MethodChoice {
+                kind: method.kind,
+                label: method.label.clone(),
+                choice: choice(method)?,
+            })
         });
         Some(NextStep {
             step: challenge.awaited.step(),
@@ -224,21 +327,48 @@ impl Runtime {
     }
 }
 
-async fn ask(caller: Caller<'_>, next: Continuation<'_>, trust: Option<&Secret>) -> Result<Admitted, ProviderError> {
-    let Continuation { challenge, answer, kind, device, .. } = next;
+async fn ask(
+    caller: Caller<'_>,
+    next: Continuation<'_>,
+    trust: Option<&Secret>,
+) -> Result<Admitted, ProviderError> {
+    let Continuation {
+        challenge,
+        answer,
+        kind,
+        device,
+        ..
+    } = next;
     let (Awaited::SecondFactor { id, .. } | Awaited::NewPassword { id }) = &challenge.awaited;
-    let (provider, application_id) = (&caller.guarded.provider, caller.guarded.site.application_id.as_str());
+    let (provider, application_id) = (
+        &caller.guarded.provider,
+        caller.guarded.site.application_id.as_str(),
+    );
     let client_address = caller.client;
     match answer {
         StepAnswer::Code { code, trust } => {
             // A client without cookies keeps no device.
             let kept = *trust && kind != CredentialKind::Bearer;
             let trust_device = if kept { Trust::Yes } else { Trust::No };
-            let attempt = SecondFactorAttempt { id, code, application_id, client_address, device, trust_device };
+            let attempt = SecondFactorAttempt {
+                id,
+                code,
+                application_id,
+                client_address,
+                device,
+                trust_device,
+            };
             provider.second_factor(attempt).await
         }
         StepAnswer::Password(password) => {
-            let attempt = NewPasswordAttempt { id, password, application_id, client_address, device, trust };
+            let attempt = NewPasswordAttempt {
+                id,
+                password,
+                application_id,
+                client_address,
+                device,
+                trust,
+            };
             provider.change_password(attempt).await
         }
     }
@@ -247,7 +377,9 @@ async fn ask(caller: Caller<'_>, next: Continuation<'_>, trust: Option<&Secret>)
 /// Whether the provider goes on waiting after this.
 fn stays_usable(error: &ProviderError) -> bool {
     match error {
-        ProviderError::Refused(refused) => matches!(refused.reason, Reason::WrongCode | Reason::RejectedInput),
+        ProviderError::Refused(refused) => {
+            matches!(refused.reason, Reason::WrongCode | Reason::RejectedInput)
+        }
         ProviderError::Unavailable(_) | ProviderError::Misconfigured(_) => true,
     }
 }
@@ -255,7 +387,12 @@ fn stays_usable(error: &ProviderError) -> bool {
 fn key_of(guarded: &Guarded, challenge: &Challenge) -> RenewalKey {
     let mut hash = Context::new(&SHA256);
     // The id is our own and of one length: nothing runs together.
-    for part in ["vestibule challenge\0", &challenge.id, "\0", &guarded.site.name] {
+    for part in [
+        "vestibule challenge\0",
+        &challenge.id,
+        "\0",
+        &guarded.site.name,
+    ] {
         hash.update(part.as_bytes());
     }
     RenewalKey(hash.finish().as_ref().try_into().unwrap_or_default())

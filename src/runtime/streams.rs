@@ -16,9 +16,15 @@ pub struct Streams {
 
 impl Streams {
     /// Registers one that has just been opened; the future completes when the sign-in ends.
-    pub fn opened(&self, session: &SessionKey) -> impl Future<Output = ()> + Send + 'static + use<> {
+    pub fn opened(
+        &self,
+        session: &SessionKey,
+    ) -> impl Future<Output = ()> + Send + 'static + use<> {
         let notify = {
-            let mut by_session = self.by_session.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut by_session = self
+                .by_session
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             if let Some(notify) = by_session.get(session).and_then(Weak::upgrade) {
                 notify
             } else {
@@ -38,7 +44,11 @@ impl Streams {
 
     /// Ends every stream of this sign-in.
     pub fn end(&self, session: &SessionKey) {
-        let gone = self.by_session.lock().unwrap_or_else(PoisonError::into_inner).remove(session);
+        let gone = self
+            .by_session
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(session);
         if let Some(notify) = gone.and_then(|notify| notify.upgrade()) {
             notify.notify_waiters();
         }

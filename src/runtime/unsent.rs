@@ -15,13 +15,15 @@ use crate::telemetry::audit;
 
 use super::{Caller, Runtime};
 
-/// How long after it was written a form may be sent: a person looks for their password, or for their telephone.
+/// How long after it was written a form may be sent: a person looks for their password, or for
+/// their telephone.
 const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
 
 impl Runtime {
-    /// Seals `form`, which was posted to `target`. Who wrote it is told by the refresh token that came with it, whether or
-    /// not the provider still takes it, and where none came (somebody signed out in another tab) by the device, which
-    /// knows who signed in last. `None` where it is too large to be carried.
+    /// Seals `form`, which was posted to `target`. Who wrote it is told by the refresh token that
+    /// came with it, whether or not the provider still takes it, and where none came (somebody
+    /// signed out in another tab) by the device, which knows who signed in last. `None` where it is
+    /// too large to be carried.
     #[must_use]
     pub fn keep_form(
         &self,
@@ -45,12 +47,16 @@ impl Runtime {
             until: caller.now.plus(KEPT_FOR).millis(),
         };
         let inside = serde_json::to_vec(&unsent).ok()?;
-        let sealed = URL_SAFE_NO_PAD.encode(self.sealing.seal_bytes(&purpose(site), inside, system::random())?);
+        let sealed = URL_SAFE_NO_PAD.encode(self.sealing.seal_bytes(
+            &purpose(site),
+            inside,
+            system::random(),
+        )?);
         (sealed.len() <= MAX_SEALED).then(|| sealed.into())
     }
 
-    /// Opens a form that came back with the sign-in of `sub`, who typed `login_id`. `None` where it is none of this site's,
-    /// or too old.
+    /// Opens a form that came back with the sign-in of `sub`, who typed `login_id`. `None` where it
+    /// is none of this site's, or too old.
     pub async fn return_form(
         &self,
         caller: Caller<'_>,
@@ -58,7 +64,9 @@ impl Runtime {
         (sub, login_id): (&str, &str),
     ) -> Option<Returned> {
         let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
-        let inside = self.sealing.open_bytes(&purpose(&caller.guarded.site.name), &sealed)?;
+        let inside = self
+            .sealing
+            .open_bytes(&purpose(&caller.guarded.site.name), &sealed)?;
         let unsent: UnsentForm = serde_json::from_slice(&inside).ok()?;
         if unsent.has_ended(caller.now) {
             return None;
@@ -66,15 +74,26 @@ impl Runtime {
         // Only what may be sent is used up: of what can only be copied no harm comes.
         let by_same_person = unsent.is_of(sub, &self.marks(caller.guarded, login_id));
         let first_time = by_same_person && self.is_first_time(caller, &unsent).await;
-        Some(Returned { unsent, by_same_person, first_time })
+        Some(Returned {
+            unsent,
+            by_same_person,
+            first_time,
+        })
     }
 
     /// Whoever takes the lease on it is the first, on whatever replica: it is never given back.
     async fn is_first_time(&self, caller: Caller<'_>, unsent: &UnsentForm) -> bool {
         let name = format!("vestibule unsent form\0{}", unsent.id);
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
-        let Some(key) = digest.as_ref().first_chunk() else { return false };
-        match self.shared.store.lease(RenewalKey(*key), KEPT_FOR, caller.now).await {
+        let Some(key) = digest.as_ref().first_chunk() else {
+            return false;
+        };
+        match self
+            .shared
+            .store
+            .lease(RenewalKey(*key), KEPT_FOR, caller.now)
+            .await
+        {
             Ok(Lease::Held(_)) => true,
             Ok(Lease::Busy | Lease::Landed(_) | Lease::Spent) => false,
             Err(error) => {

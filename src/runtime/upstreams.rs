@@ -1,4 +1,5 @@
-//! Where a site's application listens: which place is next, which answers, what its name resolves to.
+//! Where a site's application listens: which place is next, which answers, what its name resolves
+//! to.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -34,11 +35,14 @@ impl Upstreams {
             healthy: AtomicBool::new(true),
             address: ArcSwapOption::from(literal(upstream).map(Arc::new)),
         };
-        Self { places: upstreams.iter().map(place).collect(), next: AtomicUsize::new(0) }
+        Self {
+            places: upstreams.iter().map(place).collect(),
+            next: AtomicUsize::new(0),
+        }
     }
 
-    /// The next place in the round that is healthy and not among `tried`; when none is healthy, one that is not:
-    /// a check may be wrong, and a refusal would be certain.
+    /// The next place in the round that is healthy and not among `tried`; when none is healthy, one
+    /// that is not: a check may be wrong, and a refusal would be certain.
     #[must_use]
     pub fn pick(&self, tried: &[usize]) -> Option<usize> {
         if let [_] = *self.places {
@@ -46,10 +50,15 @@ impl Upstreams {
         }
         let start = self.next.fetch_add(1, Ordering::Relaxed);
         let round = |want_healthy: bool| {
-            (0..self.places.len()).map(|step| start.wrapping_add(step) % self.places.len()).find(|index| {
-                let healthy = self.places.get(*index).is_some_and(|place| place.healthy.load(Ordering::Relaxed));
-                healthy == want_healthy && !tried.contains(index)
-            })
+            (0..self.places.len())
+                .map(|step| start.wrapping_add(step) % self.places.len())
+                .find(|index| {
+                    let healthy = self
+                        .places
+                        .get(*index)
+                        .is_some_and(|place| place.healthy.load(Ordering::Relaxed));
+                    healthy == want_healthy && !tried.contains(index)
+                })
         };
         round(true).or_else(|| round(false))
     }
@@ -75,12 +84,16 @@ impl Upstreams {
     /// Whether the last check of a place went well.
     #[must_use]
     pub fn is_healthy(&self, index: usize) -> bool {
-        self.places.get(index).is_some_and(|place| place.healthy.load(Ordering::Relaxed))
+        self.places
+            .get(index)
+            .is_some_and(|place| place.healthy.load(Ordering::Relaxed))
     }
 
     /// Records a check; tells whether it changed anything.
     pub fn record(&self, index: usize, healthy: bool) -> bool {
-        self.places.get(index).is_some_and(|place| place.healthy.swap(healthy, Ordering::Relaxed) != healthy)
+        self.places
+            .get(index)
+            .is_some_and(|place| place.healthy.swap(healthy, Ordering::Relaxed) != healthy)
     }
 
     /// Where to connect to; resolves the name where that has not happened yet.
@@ -95,11 +108,17 @@ impl Upstreams {
     /// Resolves the name anew; the old address stays when that fails.
     pub async fn resolve(&self, index: usize) -> Option<SocketAddr> {
         let place = self.places.get(index)?;
-        let (Upstream::Http { host, port } | Upstream::Https { host, port }) = &place.upstream else { return None };
+        let (Upstream::Http { host, port } | Upstream::Https { host, port }) = &place.upstream
+        else {
+            return None;
+        };
         if literal(&place.upstream).is_some() {
             return place.address.load_full().map(|address| *address);
         }
-        let looked_up = tokio::time::timeout(RESOLVE_WITHIN, tokio::net::lookup_host((host.as_str(), *port)));
+        let looked_up = tokio::time::timeout(
+            RESOLVE_WITHIN,
+            tokio::net::lookup_host((host.as_str(), *port)),
+        );
         let found: Vec<SocketAddr> = looked_up.await.ok()?.ok()?.collect();
         // The address in use stays as long as the name has it, so that connections are reused.
         let current = place.address.load_full();
@@ -126,7 +145,10 @@ mod tests {
     use super::*;
 
     fn three() -> Upstreams {
-        let at = |port| Upstream::Http { host: "127.0.0.1".into(), port };
+        let at = |port| Upstream::Http {
+            host: "127.0.0.1".into(),
+            port,
+        };
         Upstreams::new(&[at(1), at(2), at(3)])
     }
 

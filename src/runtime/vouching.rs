@@ -9,7 +9,9 @@ use crate::model::token::TokenPair;
 use crate::provider::algorithm::Algorithm;
 use crate::provider::key_ring::{KeyRing, Refreshed};
 use crate::provider::verify::{Expectations, VerifiedClaims, VerifyFault, verify};
-use crate::provider::{Admitted, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt, SignInAttempt};
+use crate::provider::{
+    Admitted, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt, SignInAttempt,
+};
 use crate::system;
 use crate::telemetry::ProviderMetrics;
 use crate::telemetry::labels::{CallResult, ProviderOperation};
@@ -27,13 +29,19 @@ pub struct Vouching {
 }
 
 impl Vouching {
-    /// Whose people these are: what a sign-out is filed under, whatever the operator calls the provider.
+    /// Whose people these are: what a sign-out is filed under, whatever the operator calls the
+    /// provider.
     pub(super) fn realm(&self) -> &str {
         &self.settings.issuer
     }
 
     /// Verifies `token` for `audience`. A key that is not known is asked for once.
-    pub(super) async fn verify(&self, token: &str, audience: &str, now: Moment) -> Result<Verified, Unverified> {
+    pub(super) async fn verify(
+        &self,
+        token: &str,
+        audience: &str,
+        now: Moment,
+    ) -> Result<Verified, Unverified> {
         let expect = Expectations {
             issuer: self.settings.issuer.clone(),
             audience: audience.to_owned(),
@@ -43,12 +51,18 @@ impl Vouching {
         let mut asked = false;
         loop {
             let keys = self.keys.current();
-            let outcome = keys.as_ref().map(|keys| (verify(token, keys, &expect, now), keys.generation()));
+            let outcome = keys
+                .as_ref()
+                .map(|keys| (verify(token, keys, &expect, now), keys.generation()));
             match outcome {
                 Some((Ok(claims), generation)) => return Ok(Verified { claims, generation }),
-                Some((Err(VerifyFault::Expired(claims)), _)) => return Err(Unverified::Expired(claims)),
+                Some((Err(VerifyFault::Expired(claims)), _)) => {
+                    return Err(Unverified::Expired(claims));
+                }
                 Some((Err(VerifyFault::Invalid), _)) => return Err(Unverified::Invalid),
-                Some((Err(VerifyFault::UnknownKey), _)) if asked => return Err(Unverified::Invalid),
+                Some((Err(VerifyFault::UnknownKey), _)) if asked => {
+                    return Err(Unverified::Invalid);
+                }
                 None if asked => return Err(Unverified::NoKeys),
                 Some((Err(VerifyFault::UnknownKey), _)) | None => {
                     asked = true;
@@ -61,7 +75,10 @@ impl Vouching {
     /// Asks for the keys because one is missing, at most every ten seconds.
     async fn ask_for_keys(&self, now: Moment) {
         let watch = system::stopwatch();
-        let refreshed = self.keys.refresh_for_unknown_key(&*self.provider, now).await;
+        let refreshed = self
+            .keys
+            .refresh_for_unknown_key(&*self.provider, now)
+            .await;
         self.count_keys(&refreshed, watch);
     }
 
@@ -77,16 +94,21 @@ impl Vouching {
         match refreshed {
             Ok(Refreshed::TooSoon) => {}
             Ok(Refreshed::Changed | Refreshed::Unchanged) => {
-                self.metrics.call(ProviderOperation::Keys, CallResult::Ok, watch.elapsed());
+                self.metrics
+                    .call(ProviderOperation::Keys, CallResult::Ok, watch.elapsed());
             }
             Err(error) => {
                 tracing::warn!(provider = self.name, error = %cause(error), "the provider's keys could not be fetched");
-                self.metrics.call(ProviderOperation::Keys, result_of(error), watch.elapsed());
+                self.metrics
+                    .call(ProviderOperation::Keys, result_of(error), watch.elapsed());
             }
         }
     }
 
-    pub(super) async fn sign_in(&self, attempt: SignInAttempt<'_>) -> Result<Admitted, ProviderError> {
+    pub(super) async fn sign_in(
+        &self,
+        attempt: SignInAttempt<'_>,
+    ) -> Result<Admitted, ProviderError> {
         let watch = system::stopwatch();
         let result = self.provider.sign_in(attempt).await;
         self.count(ProviderOperation::SignIn, &result, watch);
@@ -97,7 +119,10 @@ impl Vouching {
     ///
     /// # Errors
     /// The provider's.
-    pub async fn second_factor(&self, attempt: SecondFactorAttempt<'_>) -> Result<Admitted, ProviderError> {
+    pub async fn second_factor(
+        &self,
+        attempt: SecondFactorAttempt<'_>,
+    ) -> Result<Admitted, ProviderError> {
         let watch = system::stopwatch();
         let result = self.provider.second_factor(attempt).await;
         self.count(ProviderOperation::SignIn, &result, watch);
@@ -119,7 +144,10 @@ impl Vouching {
     ///
     /// # Errors
     /// The provider's.
-    pub async fn change_password(&self, attempt: NewPasswordAttempt<'_>) -> Result<Admitted, ProviderError> {
+    pub async fn change_password(
+        &self,
+        attempt: NewPasswordAttempt<'_>,
+    ) -> Result<Admitted, ProviderError> {
         let watch = system::stopwatch();
         let result = self.provider.change_password(attempt).await;
         self.count(ProviderOperation::SignIn, &result, watch);
@@ -140,7 +168,12 @@ impl Vouching {
         result
     }
 
-    fn count<T>(&self, operation: ProviderOperation, result: &Result<T, ProviderError>, watch: std::time::Instant) {
+    fn count<T>(
+        &self,
+        operation: ProviderOperation,
+        result: &Result<T, ProviderError>,
+        watch: std::time::Instant,
+    ) {
         let label = match result {
             Ok(_) => CallResult::Ok,
             Err(error) => result_of(error),

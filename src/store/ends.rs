@@ -15,7 +15,10 @@ pub(super) struct Ends<K> {
 
 impl<K> Default for Ends<K> {
     fn default() -> Self {
-        Self { by_key: HashMap::new(), order: BTreeSet::new() }
+        Self {
+            by_key: HashMap::new(),
+            order: BTreeSet::new(),
+        }
     }
 }
 
@@ -49,7 +52,10 @@ impl<K: Copy + Eq + Hash + Ord> Ends<K> {
 
     /// What ends first, if it has ended by `now`.
     pub(super) fn first_ended(&self, now: Moment) -> Option<K> {
-        self.order.first().filter(|(end, _)| *end <= now).map(|(_, key)| *key)
+        self.order
+            .first()
+            .filter(|(end, _)| *end <= now)
+            .map(|(_, key)| *key)
     }
 
     /// Takes out what ends first.

@@ -45,12 +45,19 @@ struct Slots {
 #[derive(Debug)]
 enum Slot {
     Leased(Fence),
-    Landed { sealed: Arc<[u8]>, spent_until: Option<Moment> },
+    Landed {
+        sealed: Arc<[u8]>,
+        spent_until: Option<Moment>,
+    },
 }
 
 impl Landings {
     pub(super) fn new(room: Room) -> Self {
-        Self { slots: Mutex::default(), room, waiting: Waiting::new() }
+        Self {
+            slots: Mutex::default(),
+            room,
+            waiting: Waiting::new(),
+        }
     }
 
     pub(super) fn lease(&self, key: RenewalKey, span: Duration, now: Moment) -> Lease {
@@ -77,7 +84,13 @@ impl Landings {
         Lease::Held(fence)
     }
 
-    pub(super) fn extend(&self, key: RenewalKey, fence: Fence, span: Duration, now: Moment) -> bool {
+    pub(super) fn extend(
+        &self,
+        key: RenewalKey,
+        fence: Fence,
+        span: Duration,
+        now: Moment,
+    ) -> bool {
         let mut slots = self.slots();
         let held = slots.is_held(key, fence);
         if held {
@@ -92,7 +105,14 @@ impl Landings {
             if !slots.is_held(key, fence) {
                 return false;
             }
-            slots.put(key, Slot::Landed { sealed: landing.sealed, spent_until: landing.spent_until }, landing.until);
+            slots.put(
+                key,
+                Slot::Landed {
+                    sealed: landing.sealed,
+                    spent_until: landing.spent_until,
+                },
+                landing.until,
+            );
             slots.make_room(self.room);
         }
         self.waiting.wake(key);
@@ -153,7 +173,13 @@ impl Slots {
 
     /// A lease whose time is over is free, a landing whose time is over leaves its mark.
     fn retire(&mut self, key: RenewalKey, now: Moment, room: Room) {
-        let Some(Slot::Landed { spent_until: Some(until), .. }) = self.take(key) else { return };
+        let Some(Slot::Landed {
+            spent_until: Some(until),
+            ..
+        }) = self.take(key)
+        else {
+            return;
+        };
         if now < until {
             self.spent.set(half(key), until);
             while self.spent.len() > room.spent {
@@ -170,7 +196,8 @@ impl Slots {
         first.is_some()
     }
 
-    /// What is forgotten for want of room leaves no mark: whoever comes with that token in time is no thief.
+    /// What is forgotten for want of room leaves no mark: whoever comes with that token in time is
+    /// no thief.
     fn make_room(&mut self, room: Room) {
         while self.live.len() > room.landings.max(1) || self.bytes > room.bytes {
             let Some(key) = self.ends.first() else { return };

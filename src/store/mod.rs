@@ -1,7 +1,7 @@
 //! Where sessions, shared renewals, revocations and throttles rest.
 //!
-//! One trait, one contract suite (`contract.rs`, for tests) that every store passes. Time comes in as a
-//! [`Moment`], so that a suite can make years pass.
+//! One trait, one contract suite (`contract.rs`, for tests) that every store passes. Time comes in
+//! as a [`Moment`], so that a suite can make years pass.
 
 #[cfg(test)]
 mod contract;
@@ -28,7 +28,8 @@ pub use memory::MemoryStore;
 pub use redis::RedisStore;
 pub use throttle::{Reservation, RetryAfter, Settlement, ThrottleKey, ThrottleKeys};
 
-/// The store that replicas share, where `wanted` asks for one. Connects to nothing yet: that is [`Store::keep`]'s to do.
+/// The store that replicas share, where `wanted` asks for one. Connects to nothing yet: that is
+/// [`Store::keep`]'s to do.
 ///
 /// # Errors
 /// When there is no way to connect as it is wanted.
@@ -41,27 +42,40 @@ pub fn shared(wanted: &settings::Store) -> Result<Option<Arc<dyn Store>>, StoreE
 
 /// What must outlive a request.
 ///
-/// Methods that a store beyond the network would have to ask for are `async`; the question every request asks,
-/// [`Store::is_revoked`], is answered from memory.
+/// Methods that a store beyond the network would have to ask for are `async`; the question every
+/// request asks, [`Store::is_revoked`], is answered from memory.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
-    /// Refuses the tokens of `session` at `provider` until `until`, the `exp` of the longest-lived of them. Said
-    /// twice, the later end holds.
+    /// Refuses the tokens of `session` at `provider` until `until`, the `exp` of the longest-lived
+    /// of them. Said twice, the later end holds.
     ///
     /// # Errors
     /// When the store cannot promise it.
-    async fn revoke(&self, provider: &str, session: &SessionKey, until: Moment, now: Moment) -> Result<(), StoreError>;
+    async fn revoke(
+        &self,
+        provider: &str,
+        session: &SessionKey,
+        until: Moment,
+        now: Moment,
+    ) -> Result<(), StoreError>;
 
     /// Whether the tokens of `session` at `provider` are refused.
     fn is_revoked(&self, provider: &str, session: &SessionKey, now: Moment) -> bool;
 
-    /// Takes a place for an attempt that is about to be made. The place is held from now on, so that attempts in
-    /// flight count; it is given back only by [`Store::settle`], and an attempt nobody settles has failed.
+    /// Takes a place for an attempt that is about to be made. The place is held from now on, so
+    /// that attempts in flight count; it is given back only by [`Store::settle`], and an attempt
+    /// nobody settles has failed.
     ///
     /// # Errors
-    /// [`NoPlace::Throttled`] when `rate.attempts` places were taken within `rate.per`: until the first of them is that old,
-    /// and where waits grow, each further time twice as long, see [`throttle`]. [`NoPlace::Store`] when the store does not answer.
-    async fn reserve(&self, key: ThrottleKey, rate: Rate, now: Moment) -> Result<Reservation, NoPlace>;
+    /// [`NoPlace::Throttled`] when `rate.attempts` places were taken within `rate.per`: until the
+    /// first of them is that old, and where waits grow, each further time twice as long, see
+    /// [`throttle`]. [`NoPlace::Store`] when the store does not answer.
+    async fn reserve(
+        &self,
+        key: ThrottleKey,
+        rate: Rate,
+        now: Moment,
+    ) -> Result<Reservation, NoPlace>;
 
     /// Tells what became of an attempt.
     ///
@@ -69,8 +83,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// When the store does not answer: the place stays taken.
     async fn settle(&self, reservation: Reservation, how: Settlement) -> Result<(), StoreError>;
 
-    /// Keeps `session` under the hash of its id; it lives for `idle` from `now` on unless it is used, and never past its
-    /// own end. A store may forget it earlier when it is full.
+    /// Keeps `session` under the hash of its id; it lives for `idle` from `now` on unless it is
+    /// used, and never past its own end. A store may forget it earlier when it is full.
     ///
     /// # Errors
     /// When the store cannot promise it.
@@ -82,43 +96,68 @@ pub trait Store: Send + Sync + fmt::Debug {
         now: Moment,
     ) -> Result<(), StoreError>;
 
-    /// The session of this id, whose life goes on for `idle` from `now`, never past its end. `None` when it is over or
-    /// never was. A store beyond the network may answer from what it read less than a second ago; the life then goes on from
-    /// that earlier reading.
+    /// The session of this id, whose life goes on for `idle` from `now`, never past its end. `None`
+    /// when it is over or never was. A store beyond the network may answer from what it read less
+    /// than a second ago; the life then goes on from that earlier reading.
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn session(&self, id: SessionHash, idle: Duration, now: Moment) -> Result<Option<StoredSession>, StoreError>;
+    async fn session(
+        &self,
+        id: SessionHash,
+        idle: Duration,
+        now: Moment,
+    ) -> Result<Option<StoredSession>, StoreError>;
 
-    /// Ends a session: no reader gets it any more, on other replicas within a second. Ending what is over is a success.
+    /// Ends a session: no reader gets it any more, on other replicas within a second. Ending what
+    /// is over is a success.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn end_session(&self, id: SessionHash) -> Result<(), StoreError>;
 
-    /// How many sessions are alive, as far as this process knows, for a metric: beyond the network those that were
-    /// lately used here.
+    /// How many sessions are alive, as far as this process knows, for a metric: beyond the network
+    /// those that were lately used here.
     fn sessions(&self) -> usize;
 
-    /// Asks to be the one that renews a refresh token: one holder at a time, over all that share the store. The lease
-    /// ends `span` after `now` unless it is extended.
+    /// Asks to be the one that renews a refresh token: one holder at a time, over all that share
+    /// the store. The lease ends `span` after `now` unless it is extended.
     ///
     /// # Errors
     /// When the store does not answer: nobody knows whether somebody else renews.
-    async fn lease(&self, key: RenewalKey, span: Duration, now: Moment) -> Result<Lease, StoreError>;
+    async fn lease(
+        &self,
+        key: RenewalKey,
+        span: Duration,
+        now: Moment,
+    ) -> Result<Lease, StoreError>;
 
-    /// Keeps a lease until `span` after `now`; `false` when it was lost: somebody else may renew by now.
+    /// Keeps a lease until `span` after `now`; `false` when it was lost: somebody else may renew by
+    /// now.
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn extend(&self, key: RenewalKey, fence: Fence, span: Duration, now: Moment) -> Result<bool, StoreError>;
+    async fn extend(
+        &self,
+        key: RenewalKey,
+        fence: Fence,
+        span: Duration,
+        now: Moment,
+    ) -> Result<bool, StoreError>;
 
-    /// Ends a lease with its result, for everybody who comes with the old token until the landing's end, and wakes
-    /// those who wait. `false`, and nothing is kept, when the lease was lost and somebody else holds or landed it.
+    /// Ends a lease with its result, for everybody who comes with the old token until the landing's
+    /// end, and wakes those who wait. `false`, and nothing is kept, when the lease was lost and
+    /// somebody else holds or landed it.
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn land(&self, key: RenewalKey, fence: Fence, landing: Landing, now: Moment) -> Result<bool, StoreError>;
+    async fn land(
+        &self,
+        key: RenewalKey,
+        fence: Fence,
+        landing: Landing,
+        now: Moment,
+    ) -> Result<bool, StoreError>;
 
     /// Gives a lease back without a result; somebody else may try.
     ///
@@ -129,11 +168,13 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Waits until the lease of `key` may have ended, for `at_most` this long. May return early.
     async fn landing(&self, key: RenewalKey, at_most: Duration);
 
-    /// Forgets what is over. Never needed for right answers or bounded memory: it gives memory back early.
+    /// Forgets what is over. Never needed for right answers or bounded memory: it gives memory back
+    /// early.
     fn sweep(&self, now: Moment);
 
-    /// Keeps in touch with what is beyond the network, for ever: connects, connects again, hears what other replicas
-    /// say. Without it such a store does not answer. A store that has nothing beyond the network waits.
+    /// Keeps in touch with what is beyond the network, for ever: connects, connects again, hears
+    /// what other replicas say. Without it such a store does not answer. A store that has nothing
+    /// beyond the network waits.
     async fn keep(&self);
 
     /// Whether the store answers.
@@ -143,7 +184,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn ready(&self) -> Result<(), StoreError>;
 }
 
-/// What a session is kept under: the SHA-256 of its id, so that who reads the store cannot present anything.
+/// What a session is kept under: the SHA-256 of its id, so that who reads the store cannot present
+/// anything.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionHash(pub [u8; 32]);
 
@@ -173,7 +215,8 @@ pub enum Lease {
     Busy,
     /// It was done: the sealed result.
     Landed(Arc<[u8]>),
-    /// It was done, the token was replaced, and the time for late comers is over: who presents it has a copy.
+    /// It was done, the token was replaced, and the time for late comers is over: who presents it
+    /// has a copy.
     Spent,
 }
 
@@ -184,7 +227,8 @@ pub struct Landing {
     pub sealed: Arc<[u8]>,
     /// Until when whoever comes with the old token gets it.
     pub until: Moment,
-    /// Until when after that the old token is known as [`Lease::Spent`]; `None` where it was not replaced.
+    /// Until when after that the old token is known as [`Lease::Spent`]; `None` where it was not
+    /// replaced.
     pub spent_until: Option<Moment>,
 }
 
@@ -240,6 +284,10 @@ impl fmt::Debug for Lease {
 
 impl fmt::Debug for Landing {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Landing(until: {:?}, spent_until: {:?})", self.until, self.spent_until)
+        write!(
+            out,
+            "Landing(until: {:?}, spent_until: {:?})",
+            self.until, self.spent_until
+        )
     }
 }

@@ -23,8 +23,8 @@ pub(super) struct Revocations {
     count: AtomicUsize,
 }
 
-/// A session of a provider, the same on all replicas: 128 bits of a SHA-256, so that no store holds a session's name
-/// and a provider cannot aim at another one's.
+/// A session of a provider, the same on all replicas: 128 bits of a SHA-256, so that no store holds
+/// a session's name and a provider cannot aim at another one's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Mark(pub(super) [u8; 16]);
 
@@ -35,7 +35,13 @@ impl Mark {
         hash.update(&(provider.len() as u64).to_le_bytes());
         hash.update(provider.as_bytes());
         hash.update(session.0.as_bytes());
-        Self(hash.finish().as_ref().first_chunk().copied().unwrap_or_default())
+        Self(
+            hash.finish()
+                .as_ref()
+                .first_chunk()
+                .copied()
+                .unwrap_or_default(),
+        )
     }
 }
 
@@ -49,13 +55,15 @@ impl Revocations {
         }
     }
 
-    /// Remembers `mark` until `until`, or longer where that was said before. `now` is `None` where nobody says what
-    /// time it is: then nothing is forgotten for its age.
+    /// Remembers `mark` until `until`, or longer where that was said before. `now` is `None` where
+    /// nobody says what time it is: then nothing is forgotten for its age.
     pub(super) fn add(&self, mark: Mark, until: Moment, now: Option<Moment>) {
         if now.is_some_and(|now| until <= now) {
             return;
         }
-        let Some(shard) = self.shard(mark) else { return };
+        let Some(shard) = self.shard(mark) else {
+            return;
+        };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
         let before = shard.len();
         for _ in 0..SWEPT_AT_ONCE {

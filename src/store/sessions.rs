@@ -9,19 +9,19 @@ use std::time::Duration;
 use super::{SessionHash, StoredSession};
 use crate::model::moment::Moment;
 
-/// Requests of different sessions rarely meet. Not a power of two: a million sessions fill these tables to four
-/// fifths, where 64 of them would have doubled just before.
+/// Requests of different sessions rarely meet. Not a power of two: a million sessions fill these
+/// tables to four fifths, where 64 of them would have doubled just before.
 const SHARDS: usize = 75;
 /// Looked at with each new one: two for one, so that what is over cannot pile up.
 const SWEPT_AT_ONCE: usize = 2;
 /// A session is filed by the ten seconds its end falls into.
 const FILED_BY: u64 = 10_000;
-/// Filings of sessions that were signed out wait for their time; beyond this many and as many as there are sessions,
-/// they are thrown away earlier.
+/// Filings of sessions that were signed out wait for their time; beyond this many and as many as
+/// there are sessions, they are thrown away earlier.
 const STALE_FILINGS: usize = 256;
 
-/// Sessions within bounds: beyond them those that would end first are forgotten, and their visitors renewed into new
-/// ones by their refresh cookies.
+/// Sessions within bounds: beyond them those that would end first are forgotten, and their visitors
+/// renewed into new ones by their refresh cookies.
 #[derive(Debug)]
 pub(super) struct Sessions {
     shards: Box<[Mutex<Shard>]>,
@@ -43,8 +43,8 @@ struct AsItIs(u64);
 #[derive(Debug, Default)]
 struct Shard {
     by_id: HashMap<Id, Row, BuildHasherDefault<AsItIs>>,
-    /// Ids by the end they had when they were filed. One whose end has moved on is filed anew when its old place
-    /// comes up, so that using a session moves nothing.
+    /// Ids by the end they had when they were filed. One whose end has moved on is filed anew when
+    /// its old place comes up, so that using a session moves nothing.
     filings: BTreeMap<u32, VecDeque<Id>>,
     filed: usize,
 }
@@ -71,9 +71,14 @@ impl Sessions {
     }
 
     pub(super) fn put(&self, id: SessionHash, session: StoredSession, idle: Duration, now: Moment) {
-        let (Some(mut shard), id) = (self.shard(id), Id::from(id)) else { return };
+        let (Some(mut shard), id) = (self.shard(id), Id::from(id)) else {
+            return;
+        };
         for _ in 0..SWEPT_AT_ONCE {
-            if shard.soonest().is_none_or(|soonest| now <= latest_of(soonest)) {
+            if shard
+                .soonest()
+                .is_none_or(|soonest| now <= latest_of(soonest))
+            {
                 break;
             }
             self.look_at_first(&mut shard, now);
@@ -84,14 +89,28 @@ impl Sessions {
             return;
         }
         self.count.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(session.sealed.len(), Ordering::Relaxed);
+        self.bytes
+            .fetch_add(session.sealed.len(), Ordering::Relaxed);
         let filed = filing_of(idle_end);
-        shard.by_id.insert(id, Row { sealed: session.sealed, ends: session.ends, idle_end, filed });
+        shard.by_id.insert(
+            id,
+            Row {
+                sealed: session.sealed,
+                ends: session.ends,
+                idle_end,
+                filed,
+            },
+        );
         shard.file(filed, id);
         while self.is_overfull() && self.forget_first(&mut shard) {}
     }
 
-    pub(super) fn get(&self, id: SessionHash, idle: Duration, now: Moment) -> Option<StoredSession> {
+    pub(super) fn get(
+        &self,
+        id: SessionHash,
+        idle: Duration,
+        now: Moment,
+    ) -> Option<StoredSession> {
         let (mut shard, id) = (self.shard(id)?, Id::from(id));
         let row = shard.by_id.get_mut(&id)?;
         if row.idle_end <= now {
@@ -100,7 +119,10 @@ impl Sessions {
         }
         // May be sooner than before: a reload to a shorter life counts from the next request on.
         row.idle_end = now.plus(idle).min(row.ends);
-        Some(StoredSession { sealed: Arc::clone(&row.sealed), ends: row.ends })
+        Some(StoredSession {
+            sealed: Arc::clone(&row.sealed),
+            ends: row.ends,
+        })
     }
 
     pub(super) fn end(&self, id: SessionHash) {
@@ -112,7 +134,10 @@ impl Sessions {
     pub(super) fn sweep(&self, now: Moment) {
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            while shard.soonest().is_some_and(|soonest| latest_of(soonest) < now) {
+            while shard
+                .soonest()
+                .is_some_and(|soonest| latest_of(soonest) < now)
+            {
                 self.look_at_first(&mut shard, now);
             }
         }
@@ -125,13 +150,18 @@ impl Sessions {
 
     #[cfg(test)]
     pub(super) fn filings(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().unwrap().filed).sum()
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().unwrap().filed)
+            .sum()
     }
 
     fn shard(&self, id: SessionHash) -> Option<MutexGuard<'_, Shard>> {
         // Bytes that are no part of the [`Id`].
         let [.., low, high] = id.0;
-        let shard = self.shards.get(usize::from(u16::from_le_bytes([low, high])) % SHARDS)?;
+        let shard = self
+            .shards
+            .get(usize::from(u16::from_le_bytes([low, high])) % SHARDS)?;
         Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -149,8 +179,12 @@ impl Sessions {
 
     /// Takes the first filing out: the session is over, or filed anew, or no longer there.
     fn look_at_first(&self, shard: &mut Shard, now: Moment) {
-        let Some((filed, id)) = shard.take_first() else { return };
-        let Some(row) = shard.by_id.get_mut(&id).filter(|row| row.filed == filed) else { return };
+        let Some((filed, id)) = shard.take_first() else {
+            return;
+        };
+        let Some(row) = shard.by_id.get_mut(&id).filter(|row| row.filed == filed) else {
+            return;
+        };
         if row.idle_end <= now {
             self.remove(shard, id);
         } else {
@@ -161,7 +195,9 @@ impl Sessions {
     /// Forgets the session that would end first; `false` when there is none.
     fn forget_first(&self, shard: &mut Shard) -> bool {
         while let Some((filed, id)) = shard.take_first() {
-            let Some(row) = shard.by_id.get(&id).filter(|row| row.filed == filed) else { continue };
+            let Some(row) = shard.by_id.get(&id).filter(|row| row.filed == filed) else {
+                continue;
+            };
             if filing_of(row.idle_end) <= filed {
                 self.remove(shard, id);
                 return true;
@@ -232,7 +268,9 @@ impl From<SessionHash> for Id {
 
 impl Hash for Id {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(u64::from_le_bytes(self.0.first_chunk().copied().unwrap_or_default()));
+        state.write_u64(u64::from_le_bytes(
+            self.0.first_chunk().copied().unwrap_or_default(),
+        ));
     }
 }
 

@@ -1,11 +1,12 @@
 //! So many attempts in a span of time, per account and per address.
 //!
-//! A place is taken before the attempt and stays taken unless somebody says otherwise: attempts in flight count,
-//! and a crash between question and answer costs the attacker, not the account.
+//! A place is taken before the attempt and stays taken unless somebody says otherwise: attempts in
+//! flight count, and a crash between question and answer costs the attacker, not the account.
 //!
-//! When all places are taken, the next attempt waits until the first of them is `per` old. Where waits grow, each further
-//! one is twice as long, to [`LONGEST_WAIT`]; a success ends that, and so does [`FADES_AFTER`] without another. Attempts that are
-//! refused change nothing: whoever keeps trying waits no longer than who does not.
+//! When all places are taken, the next attempt waits until the first of them is `per` old. Where
+//! waits grow, each further one is twice as long, to [`LONGEST_WAIT`]; a success ends that, and so
+//! does [`FADES_AFTER`] without another. Attempts that are refused change nothing: whoever keeps
+//! trying waits no longer than who does not.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
@@ -35,7 +36,8 @@ pub struct ThrottleKey(pub(super) [u8; 16]);
 /// Makes [`ThrottleKey`]s under a key that only this process knows (or that its twins share).
 pub struct ThrottleKeys(Key);
 
-/// A place taken by one attempt. Settle it; dropping it without a word counts the attempt as failed.
+/// A place taken by one attempt. Settle it; dropping it without a word counts the attempt as
+/// failed.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "an attempt nobody settles counts as failed"]
 pub struct Reservation {
@@ -60,7 +62,8 @@ pub enum Settlement {
 pub struct RetryAfter(pub u32);
 
 impl ThrottleKey {
-    /// The key itself, to be kept and compared where a sealed cookie remembers whose attempts these were.
+    /// The key itself, to be kept and compared where a sealed cookie remembers whose attempts these
+    /// were.
     #[must_use]
     pub const fn bytes(&self) -> [u8; 16] {
         self.0
@@ -74,19 +77,24 @@ impl ThrottleKeys {
         Self(Key::new(HMAC_SHA256, &secret))
     }
 
-    /// A maker of keys that other holders of `secret` make too: replicas count together. Nothing of the secret, which
-    /// may have another use, can be told from the keys.
+    /// A maker of keys that other holders of `secret` make too: replicas count together. Nothing of
+    /// the secret, which may have another use, can be told from the keys.
     #[must_use]
     pub fn shared(secret: &[u8]) -> Self {
-        let derived = aws_lc_rs::hmac::sign(&Key::new(HMAC_SHA256, secret), b"vestibule throttle keys");
+        let derived =
+            aws_lc_rs::hmac::sign(&Key::new(HMAC_SHA256, secret), b"vestibule throttle keys");
         Self(Key::new(HMAC_SHA256, derived.as_ref()))
     }
 
-    /// The key of an account, whatever the spelling: outer space and case do not count. `scope` keeps apart what
-    /// is counted apart, such as the accounts of two providers.
+    /// The key of an account, whatever the spelling: outer space and case do not count. `scope`
+    /// keeps apart what is counted apart, such as the accounts of two providers.
     #[must_use]
     pub fn account(&self, scope: &str, login_id: &str) -> ThrottleKey {
-        self.key(b"account", scope.as_bytes(), login_id.trim().to_lowercase().as_bytes())
+        self.key(
+            b"account",
+            scope.as_bytes(),
+            login_id.trim().to_lowercase().as_bytes(),
+        )
     }
 
     /// The key of an account at one device that it signed in from before.
@@ -96,8 +104,8 @@ impl ThrottleKeys {
         self.key(b"device", &device.0, &account.0)
     }
 
-    /// The key of a client address. An IPv6 client has its whole /64 to choose from, so that is what counts;
-    /// IPv4 in IPv6's clothes is IPv4.
+    /// The key of a client address. An IPv6 client has its whole /64 to choose from, so that is
+    /// what counts; IPv4 in IPv6's clothes is IPv4.
     #[must_use]
     pub fn address(&self, address: IpAddr) -> ThrottleKey {
         match address.to_canonical() {
@@ -116,7 +124,13 @@ impl ThrottleKeys {
             hash.update(&part.len().to_le_bytes());
             hash.update(part);
         }
-        ThrottleKey(hash.sign().as_ref().first_chunk().copied().unwrap_or_default())
+        ThrottleKey(
+            hash.sign()
+                .as_ref()
+                .first_chunk()
+                .copied()
+                .unwrap_or_default(),
+        )
     }
 }
 
@@ -132,8 +146,8 @@ impl fmt::Debug for ThrottleKey {
     }
 }
 
-/// The places taken, name by name: an exact log, because a bucket that refills lets nearly twice the limit through
-/// in some windows.
+/// The places taken, name by name: an exact log, because a bucket that refills lets nearly twice
+/// the limit through in some windows.
 #[derive(Debug)]
 pub(super) struct Places {
     names: HashMap<ThrottleKey, Name>,
@@ -159,7 +173,12 @@ struct Name {
 
 impl Name {
     const fn new(now: Moment) -> Self {
-        Self { taken: VecDeque::new(), end: now, waits: 0, fades: now }
+        Self {
+            taken: VecDeque::new(),
+            end: now,
+            waits: 0,
+            fades: now,
+        }
     }
 
     /// When the wait ends that begins when all places are taken; `None` while one is free.
@@ -178,7 +197,9 @@ impl Name {
 
 /// The wait after `waits` others.
 fn longer(rate: Rate, waits: u32) -> Duration {
-    rate.per.saturating_mul(1 << waits.min(MOST_WAITS)).min(longest(rate).max(rate.per))
+    rate.per
+        .saturating_mul(1 << waits.min(MOST_WAITS))
+        .min(longest(rate).max(rate.per))
 }
 
 /// No wait is longer, unless `per` itself is.
@@ -190,8 +211,9 @@ pub(super) const fn longest(rate: Rate) -> Duration {
 }
 
 impl Places {
-    /// Room for `capacity` names. Beyond it those that are over go first, then those with the fewest places and waits: who
-    /// floods with names evicts that flood, not the count of the account under attack.
+    /// Room for `capacity` names. Beyond it those that are over go first, then those with the
+    /// fewest places and waits: who floods with names evicts that flood, not the count of the
+    /// account under attack.
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             names: HashMap::new(),
@@ -202,7 +224,12 @@ impl Places {
         }
     }
 
-    pub(super) fn reserve(&mut self, key: ThrottleKey, rate: Rate, now: Moment) -> Result<Reservation, RetryAfter> {
+    pub(super) fn reserve(
+        &mut self,
+        key: ThrottleKey,
+        rate: Rate,
+        now: Moment,
+    ) -> Result<Reservation, RetryAfter> {
         self.forget_over(now, SWEPT_AT_ONCE);
         if rate.attempts == 0 {
             return Err(RetryAfter::from(rate.per));
@@ -216,7 +243,11 @@ impl Places {
             name.waits += 1;
             name.fades = ends.plus(FADES_AFTER);
         }
-        while name.taken.front().is_some_and(|(taken, _)| taken.plus(rate.per) <= now) {
+        while name
+            .taken
+            .front()
+            .is_some_and(|(taken, _)| taken.plus(rate.per) <= now)
+        {
             name.taken.pop_front();
         }
         if name.fades <= now {
@@ -225,7 +256,9 @@ impl Places {
         let place = self.next_place;
         self.next_place = self.next_place.wrapping_add(1);
         name.taken.push_back((now, place));
-        let remembered = name.wait_ends(rate).map_or(now.plus(rate.per), |ends| ends.plus(FADES_AFTER));
+        let remembered = name
+            .wait_ends(rate)
+            .map_or(now.plus(rate.per), |ends| ends.plus(FADES_AFTER));
         name.end = name.end.max(remembered).max(name.fades);
         self.make_room();
         self.put_back(key, name);
@@ -253,7 +286,10 @@ impl Places {
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        assert_eq!((self.names.len(), self.names.len()), (self.by_end.len(), self.by_weight.len()));
+        assert_eq!(
+            (self.names.len(), self.names.len()),
+            (self.by_end.len(), self.by_weight.len())
+        );
         self.names.len()
     }
 
@@ -272,7 +308,9 @@ impl Places {
     /// Called before one is put in.
     fn make_room(&mut self) {
         while self.names.len() >= self.capacity {
-            let Some((_, _, key)) = self.by_weight.first().copied() else { return };
+            let Some((_, _, key)) = self.by_weight.first().copied() else {
+                return;
+            };
             self.take_out(key);
         }
     }
@@ -314,10 +352,16 @@ mod tests {
         assert_ne!(keys.account("main", "zoe@example.com"), plain);
         assert_ne!(keys.account("mai", "nzo\u{e9}@example.com"), plain);
         let on = |name: &str, device: u8| keys.account_on("main", name, DeviceId([device; 16]));
-        assert_eq!(on(" Zo\u{e9}@example.com", 1), on("zo\u{e9}@example.com", 1));
+        assert_eq!(
+            on(" Zo\u{e9}@example.com", 1),
+            on("zo\u{e9}@example.com", 1)
+        );
         assert_ne!(on("zo\u{e9}@example.com", 1), on("zo\u{e9}@example.com", 2));
         assert_ne!(on("zo\u{e9}@example.com", 1), plain);
-        assert_ne!(ThrottleKeys::new([2; 32]).account("main", "zo\u{e9}@example.com"), plain);
+        assert_ne!(
+            ThrottleKeys::new([2; 32]).account("main", "zo\u{e9}@example.com"),
+            plain
+        );
     }
 
     #[test]
@@ -334,14 +378,26 @@ mod tests {
     #[test]
     fn who_shares_a_secret_shares_keys() {
         let of = |keys: &ThrottleKeys| keys.account("main", "ann");
-        assert_eq!(of(&ThrottleKeys::shared(&[1; 32])), of(&ThrottleKeys::shared(&[1; 32])));
-        assert_ne!(of(&ThrottleKeys::shared(&[1; 32])), of(&ThrottleKeys::shared(&[2; 32])));
-        assert_ne!(of(&ThrottleKeys::shared(&[1; 32])), of(&ThrottleKeys::new([1; 32])));
+        assert_eq!(
+            of(&ThrottleKeys::shared(&[1; 32])),
+            of(&ThrottleKeys::shared(&[1; 32]))
+        );
+        assert_ne!(
+            of(&ThrottleKeys::shared(&[1; 32])),
+            of(&ThrottleKeys::shared(&[2; 32]))
+        );
+        assert_ne!(
+            of(&ThrottleKeys::shared(&[1; 32])),
+            of(&ThrottleKeys::new([1; 32]))
+        );
     }
 
     #[test]
     fn nothing_of_a_key_is_printed() {
         let keys = ThrottleKeys::new([1; 32]);
-        assert_eq!(format!("{keys:?} {:?}", keys.account("main", "ann")), "ThrottleKeys ThrottleKey");
+        assert_eq!(
+            format!("{keys:?} {:?}", keys.account("main", "ann")),
+            "ThrottleKeys ThrottleKey"
+        );
     }
 }

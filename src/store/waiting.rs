@@ -25,8 +25,14 @@ impl Waiting {
         }
     }
 
-    /// Waits for the bell of `key`, `at_most` this long, unless `is_leased` says that there is nothing to wait for.
-    pub(super) async fn wait(&self, key: RenewalKey, is_leased: impl FnOnce() -> bool, at_most: Duration) {
+    /// Waits for the bell of `key`, `at_most` this long, unless `is_leased` says that there is
+    /// nothing to wait for.
+    pub(super) async fn wait(
+        &self,
+        key: RenewalKey,
+        is_leased: impl FnOnce() -> bool,
+        at_most: Duration,
+    ) {
         let Some(bell) = self.bell(key) else { return };
         let mut rung = std::pin::pin!(bell.notified());
         // Listens first and looks then: a bell rung in between is heard.

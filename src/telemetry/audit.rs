@@ -1,7 +1,8 @@
 //! One record per event of security, with the target `audit` (security requirement R-43).
 //!
-//! People are named by the provider's id; where none is known yet, by a hash of what they typed: enough to see
-//! that one account is under attack, without writing down what may be a password typed into the wrong field.
+//! People are named by the provider's id; where none is known yet, by a hash of what they typed:
+//! enough to see that one account is under attack, without writing down what may be a password
+//! typed into the wrong field.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -22,7 +23,8 @@ pub struct Occasion<'a> {
     pub client: IpAddr,
 }
 
-/// The name somebody signs in with, beyond recognition: equal for spellings that differ in case or outer space.
+/// The name somebody signs in with, beyond recognition: equal for spellings that differ in case or
+/// outer space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccountHash([u8; 8]);
 
@@ -99,7 +101,8 @@ pub fn revoked(at: Occasion<'_>, user: Option<&str>) {
     audit!(info, "revoked", at, user);
 }
 
-/// The provider was told to end a refresh token; anything but `ok` means it may still be good there.
+/// The provider was told to end a refresh token; anything but `ok` means it may still be good
+/// there.
 pub fn revoked_at_provider(provider: &str, user: &str, result: CallResult) {
     let result_word = result.as_str();
     match result {

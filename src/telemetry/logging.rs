@@ -1,10 +1,10 @@
 //! Where log lines go and which are written.
 //!
-//! Only what this program writes follows the configured level. Everything else stays at `warn`: at `trace` an
-//! HTTP library prints header fields, and so cookies and tokens (security requirement R-89). Three parts of
-//! Pingora are silent altogether: their errors quote the request line with its query and, when a request's or a
-//! response's head is malformed, its raw bytes with `Cookie` and `Set-Cookie`. What a watcher needs of such a
-//! request is in its access record.
+//! Only what this program writes follows the configured level. Everything else stays at `warn`: at
+//! `trace` an HTTP library prints header fields, and so cookies and tokens (security requirement
+//! Three parts of Pingora are silent altogether: their errors quote the request line with
+//! its query and, when a request's or a response's head is malformed, its raw bytes with `Cookie`
+//! and `Set-Cookie`. What a watcher needs of such a request is in its access record.
 
 use std::io::{self, Write};
 
@@ -43,14 +43,17 @@ impl std::fmt::Display for LoggingFault {
 
 impl std::error::Error for LoggingFault {}
 
-/// Starts logging to stdout, for the whole process and once. Records of the `log` crate, which Pingora uses, pass
-/// the same filter. Audit records are written at every level.
+/// Starts logging to stdout, for the whole process and once. Records of the `log` crate, which
+/// Pingora uses, pass the same filter. Audit records are written at every level.
 ///
 /// # Errors
 /// When `level` is no level, or logging has started before.
 pub fn init(form: LogForm, level: &str) -> Result<(), LoggingFault> {
-    to(form, parse(level)?, io::stdout).try_init().map_err(|_| LoggingFault::AlreadyStarted)?;
-    // The standard words of a panic quote what was being worked on, which may be a token: the place is enough.
+    to(form, parse(level)?, io::stdout)
+        .try_init()
+        .map_err(|_| LoggingFault::AlreadyStarted)?;
+    // The standard words of a panic quote what was being worked on, which may be a token: the place
+    // is enough.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
         tracing::error!(place, "a panic");
@@ -69,16 +72,29 @@ fn parse(level: &str) -> Result<LevelFilter, LoggingFault> {
     }
 }
 
-fn to<W: Write + 'static>(form: LogForm, level: LevelFilter, open: impl Fn() -> W + Send + Sync + 'static) -> Dispatch {
+fn to<W: Write + 'static>(
+    form: LogForm,
+    level: LevelFilter,
+    open: impl Fn() -> W + Send + Sync + 'static,
+) -> Dispatch {
     let registry = tracing_subscriber::registry().with(filter(level));
     match form {
         LogForm::Json => {
             let lines = tracing_subscriber::fmt::layer().json().flatten_event(true);
-            registry.with(lines.with_current_span(false).with_span_list(false).with_writer(open)).into()
+            registry
+                .with(
+                    lines
+                        .with_current_span(false)
+                        .with_span_list(false)
+                        .with_writer(open),
+                )
+                .into()
         }
         LogForm::Text => {
             let lines = tracing_subscriber::fmt::layer().with_ansi(false);
-            registry.with(lines.with_writer(move || OneLine(open()))).into()
+            registry
+                .with(lines.with_writer(move || OneLine(open())))
+                .into()
         }
     }
 }
@@ -94,8 +110,8 @@ fn filter(level: LevelFilter) -> Targets {
         .with_target("audit", level.max(LevelFilter::INFO))
 }
 
-/// Keeps each record on its one line and away from the terminal's controls: JSON escapes by itself, the form for
-/// people does not, and a path or a message may hold what a client chose.
+/// Keeps each record on its one line and away from the terminal's controls: JSON escapes by itself,
+/// the form for people does not, and a path or a message may hold what a client chose.
 struct OneLine<W>(W);
 
 impl<W: Write> Write for OneLine<W> {
@@ -173,12 +189,18 @@ mod tests {
     }
 
     fn occasion() -> Occasion<'static> {
-        Occasion { site: "store", request_id: "r1", client: "192.0.2.1".parse().unwrap() }
+        Occasion {
+            site: "store",
+            request_id: "r1",
+            client: "192.0.2.1".parse().unwrap(),
+        }
     }
 
     #[test]
     fn an_access_record_is_one_object_with_its_fields() {
-        let text = logged(LogForm::Json, "info", || record("/orders?token=hush").write());
+        let text = logged(LogForm::Json, "info", || {
+            record("/orders?token=hush").write();
+        });
         let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
         assert_eq!(line["target"], "access");
         assert_eq!(line["path"], "/orders");
@@ -198,11 +220,18 @@ mod tests {
         for level in ["error", "warn"] {
             let text = logged(LogForm::Json, level, || {
                 record("/").write();
-                audit::sign_in_refused(occasion(), AccountHash::of(" Ann@Example.com"), Reason::InvalidCredentials);
+                audit::sign_in_refused(
+                    occasion(),
+                    AccountHash::of(" Ann@Example.com"),
+                    Reason::InvalidCredentials,
+                );
             });
             let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
             assert_eq!(line["event"], "sign_in_refused", "{text}");
-            assert_eq!(line["account"], AccountHash::of("ann@example.com").to_string());
+            assert_eq!(
+                line["account"],
+                AccountHash::of("ann@example.com").to_string()
+            );
             assert!(!text.to_lowercase().contains("ann@"), "{text}");
         }
     }
@@ -221,8 +250,14 @@ mod tests {
             audit::reload_refused(3);
             audit::store_failed("connection refused");
         });
-        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let events: Vec<&str> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let events: Vec<&str> = lines
+            .iter()
+            .map(|line| line["event"].as_str().unwrap())
+            .collect();
         assert_eq!(
             events,
             [
@@ -278,14 +313,21 @@ mod tests {
                 tracing::warn!(target: "rustls", "worth knowing");
             });
             assert!(!text.contains("hush"), "{text}");
-            assert!(text.contains("[secret]") && text.contains("worth knowing"), "{text}");
+            assert!(
+                text.contains("[secret]") && text.contains("worth knowing"),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn a_level_is_one_of_five_words() {
         for level in ["", "INFO", "verbose", "info,hyper=trace"] {
-            assert_eq!(parse(level).err(), Some(LoggingFault::UnknownLevel), "{level}");
+            assert_eq!(
+                parse(level).err(),
+                Some(LoggingFault::UnknownLevel),
+                "{level}"
+            );
         }
     }
 }

@@ -1,7 +1,9 @@
-//! What the watchers are told: numbers for Prometheus, one line per request, one line per event of security.
+//! What the watchers are told: numbers for Prometheus, one line per request, one line per event of
+//! security.
 //!
-//! Nothing here takes a [`Secret`](crate::model::secret::Secret) or a whole request: every function names the few
-//! values it writes, so that a log cannot grow a password (security requirement R-89).
+//! Nothing here takes a [`Secret`](crate::model::secret::Secret) or a whole request: every function
+//! names the few values it writes, so that a log cannot grow a password (security requirement
+//!
 
 pub mod access_log;
 pub mod audit;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use prometheus::{Histogram, IntCounter, IntGauge};
 
-use super::labels::{CallResult, Limit, OutcomeLabel, ProviderOperation, RenewalResult, UpstreamHealth};
+use super::labels::{
+    CallResult, Limit, OutcomeLabel, ProviderOperation, RenewalResult, UpstreamHealth,
+};
 use super::metrics::Families;
 use crate::model::reason::Reason;
 
@@ -58,53 +60,86 @@ impl SiteMetrics {
 
     /// Counts a request that took `took` from its first byte to the last of the answer.
     pub fn request(&self, outcome: OutcomeLabel, reason: Reason, took: Duration) {
-        if let Some(slot) = self.requests.get(outcome as usize * Reason::ALL.len() + reason as usize) {
+        if let Some(slot) = self
+            .requests
+            .get(outcome as usize * Reason::ALL.len() + reason as usize)
+        {
             let labels = [self.name.as_str(), outcome.as_str(), reason.as_str()];
-            slot.get_or_init(|| self.families.requests.with_label_values(&labels)).inc();
+            slot.get_or_init(|| self.families.requests.with_label_values(&labels))
+                .inc();
         }
         self.request_seconds
-            .get_or_init(|| self.families.request_seconds.with_label_values(&[&self.name]))
+            .get_or_init(|| {
+                self.families
+                    .request_seconds
+                    .with_label_values(&[&self.name])
+            })
             .observe(took.as_secs_f64());
     }
 
     /// Records the gateway's own time before the upstream is asked or the answer is given.
     pub fn decided(&self, took: Duration) {
         self.decision_seconds
-            .get_or_init(|| self.families.decision_seconds.with_label_values(&[&self.name]))
+            .get_or_init(|| {
+                self.families
+                    .decision_seconds
+                    .with_label_values(&[&self.name])
+            })
             .observe(took.as_secs_f64());
     }
 
     /// Counts a sign-in that led to a session.
     pub fn signed_in(&self) {
         self.login_success
-            .get_or_init(|| self.families.logins.with_label_values(&[self.name.as_str(), "success"]))
+            .get_or_init(|| {
+                self.families
+                    .logins
+                    .with_label_values(&[self.name.as_str(), "success"])
+            })
             .inc();
     }
 
     /// Counts an attempt to sign in that did not.
     pub fn sign_in_refused(&self, reason: Reason) {
         if let Some(slot) = self.login_refusals.get(reason as usize) {
-            slot.get_or_init(|| self.families.logins.with_label_values(&[self.name.as_str(), reason.as_str()])).inc();
+            slot.get_or_init(|| {
+                self.families
+                    .logins
+                    .with_label_values(&[self.name.as_str(), reason.as_str()])
+            })
+            .inc();
         }
     }
 
     /// Counts a wish for new tokens.
     pub fn renewal(&self, result: RenewalResult) {
         if let Some(slot) = self.renewals.get(result as usize) {
-            slot.get_or_init(|| self.families.renewals.with_label_values(&[self.name.as_str(), result.as_str()])).inc();
+            slot.get_or_init(|| {
+                self.families
+                    .renewals
+                    .with_label_values(&[self.name.as_str(), result.as_str()])
+            })
+            .inc();
         }
     }
 
     /// Counts an attempt to sign in that a limit refused.
     pub fn throttled(&self, limit: Limit) {
         if let Some(slot) = self.throttled.get(limit as usize) {
-            slot.get_or_init(|| self.families.throttled.with_label_values(&[self.name.as_str(), limit.as_str()])).inc();
+            slot.get_or_init(|| {
+                self.families
+                    .throttled
+                    .with_label_values(&[self.name.as_str(), limit.as_str()])
+            })
+            .inc();
         }
     }
 
     /// Counts an open WebSocket or event stream for as long as the guard lives.
     pub fn stream_opened(&self) -> StreamGuard {
-        let gauge = self.open_streams.get_or_init(|| self.families.open_streams.with_label_values(&[&self.name]));
+        let gauge = self
+            .open_streams
+            .get_or_init(|| self.families.open_streams.with_label_values(&[&self.name]));
         gauge.inc();
         StreamGuard(gauge.clone())
     }
@@ -115,13 +150,19 @@ impl SiteMetrics {
             UpstreamHealth::Up => 1,
             UpstreamHealth::Down => 0,
         };
-        self.families.upstream_healthy.with_label_values(&[self.name.as_str(), upstream]).set(value);
+        self.families
+            .upstream_healthy
+            .with_label_values(&[self.name.as_str(), upstream])
+            .set(value);
     }
 
     /// Drops the number of an upstream that a reload took out of the configuration.
     pub fn forget_upstream(&self, upstream: &str) {
         // One that was never checked has no number to drop.
-        let _ = self.families.upstream_healthy.remove_label_values(&[self.name.as_str(), upstream]);
+        let _ = self
+            .families
+            .upstream_healthy
+            .remove_label_values(&[self.name.as_str(), upstream]);
     }
 }
 
@@ -143,13 +184,18 @@ impl ProviderMetrics {
 
     /// Counts a call that took `took`, all in all.
     pub fn call(&self, operation: ProviderOperation, result: CallResult, took: Duration) {
-        if let Some(slot) = self.calls.get(operation as usize * CallResult::ALL.len() + result as usize) {
+        if let Some(slot) = self
+            .calls
+            .get(operation as usize * CallResult::ALL.len() + result as usize)
+        {
             let labels = [self.name.as_str(), operation.as_str(), result.as_str()];
-            slot.get_or_init(|| self.families.provider_requests.with_label_values(&labels)).inc();
+            slot.get_or_init(|| self.families.provider_requests.with_label_values(&labels))
+                .inc();
         }
         if let Some(slot) = self.seconds.get(operation as usize) {
             let labels = [self.name.as_str(), operation.as_str()];
-            slot.get_or_init(|| self.families.provider_seconds.with_label_values(&labels)).observe(took.as_secs_f64());
+            slot.get_or_init(|| self.families.provider_seconds.with_label_values(&labels))
+                .observe(took.as_secs_f64());
         }
     }
 }

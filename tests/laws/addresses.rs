@@ -6,13 +6,32 @@ use url::Url;
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::target::{EncodedSlashes, Target};
 
-/// Text made of the pieces that URL parsers disagree about, rarely with what no parser of ours takes.
+/// Text made of the pieces that URL parsers disagree about, rarely with what no parser of ours
+/// takes.
 fn tricky() -> impl Strategy<Value = String> {
-    let doubtful =
-        ["/", "//", "/", ".", "..", "%2e", "%2E%2e", "%2f", "%5c", ";", ":", "@", "?", "#", "a", "b;x=1", "|"];
-    let hosts =
-        ["evil.example", "http:", "https://", "javascript:", "[::1]", "&=", "^", "\"", "<", "{", "%41", "%00", "%0a"];
-    let refused = ["\\", "%", "%2", "\t", "\n", "\r", " ", "\u{0}", "\u{7f}", "é", "\u{3002}", "\u{ff0f}", "\u{2028}"];
+    let doubtful = [
+        "/", "//", "/", ".", "..", "%2e", "%2E%2e", "%2f", "%5c", ";", ":", "@", "?", "#", "a",
+        "b;x=1", "|",
+    ];
+    let hosts = [
+        "evil.example",
+        "http:",
+        "https://",
+        "javascript:",
+        "[::1]",
+        "&=",
+        "^",
+        "\"",
+        "<",
+        "{",
+        "%41",
+        "%00",
+        "%0a",
+    ];
+    let refused = [
+        "\\", "%", "%2", "\t", "\n", "\r", " ", "\u{0}", "\u{7f}", "é", "\u{3002}", "\u{ff0f}",
+        "\u{2028}",
+    ];
     let piece = prop_oneof![
         16 => select(doubtful.to_vec()).prop_map(str::to_owned),
         4 => select(hosts.to_vec()).prop_map(str::to_owned),
@@ -20,7 +39,8 @@ fn tricky() -> impl Strategy<Value = String> {
         1 => any::<char>().prop_map(String::from),
     ];
     let start = prop_oneof![5 => Just("/"), 1 => Just("")];
-    (start, proptest::collection::vec(piece, 0..7)).prop_map(|(start, pieces)| start.to_owned() + &pieces.concat())
+    (start, proptest::collection::vec(piece, 0..7))
+        .prop_map(|(start, pieces)| start.to_owned() + &pieces.concat())
 }
 
 proptest! {
@@ -35,7 +55,8 @@ proptest! {
             let there = base.join(path.as_str()).unwrap();
             prop_assert_eq!(there.origin(), base.origin());
             prop_assert!(there.username().is_empty() && there.password().is_none());
-            // What it resolves to is resolved again by who reads `location.pathname`, or by a second redirect.
+            // What it resolves to is resolved again by who reads `location.pathname`, or by a
+            // second redirect.
             let again = &there[url::Position::BeforePath..];
             prop_assert_eq!(base.join(again).unwrap().origin(), base.origin(), "{}", again);
             prop_assert!(!again.starts_with("//") && !again.starts_with("/\\"));

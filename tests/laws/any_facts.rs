@@ -16,14 +16,17 @@ use vestibule::model::reason::Reason;
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::secret::Secret;
 use vestibule::model::sign_in::{Awaited, LoginForm, SignInRefused};
-use vestibule::model::token::{IssuedTokens, OpenSession, Renewed, SessionKey, SignedIn, TokenFault, Visitor};
+use vestibule::model::token::{
+    IssuedTokens, OpenSession, Renewed, SessionKey, SignedIn, TokenFault, Visitor,
+};
 use vestibule::model::unsent::{FormEncoding, PostedForm, Returned, UnsentForm};
 
 use super::any_scene::{FORM_COOKIE, roles};
 use super::scene::NOW;
 
 fn visitor() -> impl Strategy<Value = Arc<Visitor>> {
-    (roles(), 1_u64..1000, 0_u64..1000).prop_map(|(roles, age, left)| Arc::new(somebody(&roles, age, left)))
+    (roles(), 1_u64..1000, 0_u64..1000)
+        .prop_map(|(roles, age, left)| Arc::new(somebody(&roles, age, left)))
 }
 
 /// Whose token is `age` seconds old and has `left` seconds to go.
@@ -47,15 +50,29 @@ pub fn somebody(roles: &[&str], age: u64, left: u64) -> Visitor {
 
 fn tokens(proof: &str, remember: bool) -> IssuedTokens {
     let refresh = Some(format!("{proof}, sealed").into());
-    IssuedTokens { kind: CredentialKind::Jwt, proof: proof.into(), refresh, remember }
+    IssuedTokens {
+        kind: CredentialKind::Jwt,
+        proof: proof.into(),
+        refresh,
+        remember,
+    }
 }
 
 /// What is found out, whichever question is asked.
 pub fn oracle() -> impl Strategy<Value = Facts> {
-    let faults = &[TokenFault::Expired, TokenFault::Invalid, TokenFault::Revoked][..];
+    let faults = &[
+        TokenFault::Expired,
+        TokenFault::Invalid,
+        TokenFault::Revoked,
+    ][..];
     let token = known(visitor(), select(faults));
-    let open = (visitor(), proptest::option::of(Just("access-token")))
-        .prop_map(|(visitor, access)| OpenSession { visitor, access: access.map(Arc::from) });
+    let open =
+        (visitor(), proptest::option::of(Just("access-token"))).prop_map(|(visitor, access)| {
+            OpenSession {
+                visitor,
+                access: access.map(Arc::from),
+            }
+        });
     let session = known(open, select(faults));
     let renewed = (visitor(), any::<bool>()).prop_map(|(visitor, remember)| Renewed {
         tokens: tokens("renewed", remember),
@@ -63,7 +80,11 @@ pub fn oracle() -> impl Strategy<Value = Facts> {
         access: "renewed".into(),
     });
     let renewal = known(renewed, select(&[Reason::SignedOut, Reason::Revoked][..]));
-    let unread = &[Reason::RejectedInput, Reason::RequestTooLarge, Reason::UnsupportedMediaType][..];
+    let unread = &[
+        Reason::RejectedInput,
+        Reason::RequestTooLarge,
+        Reason::UnsupportedMediaType,
+    ][..];
     let form = known(login_form(), select(unread));
     let body = known(body(), select(unread));
     let signed_in = (visitor(), any::<bool>()).prop_map(|(visitor, remember)| SignedIn {
@@ -71,65 +92,95 @@ pub fn oracle() -> impl Strategy<Value = Facts> {
         visitor,
         device: None,
     });
-    let refused = (select(REFUSALS), proptest::option::of(1_u32..99)).prop_map(|(reason, retry_after)| {
-        let mut refused = SignInRefused::because(reason);
-        refused.retry_after = retry_after;
-        refused
-    });
+    let refused =
+        (select(REFUSALS), proptest::option::of(1_u32..99)).prop_map(|(reason, retry_after)| {
+            let mut refused = SignInRefused::because(reason);
+            refused.retry_after = retry_after;
+            refused
+        });
     let sign_in = known(signed_in, refused);
     let sign_out = known(Just(()), Just(Reason::SignedOut));
     let proofs = (token, session, renewal);
-    let steps = (known(step_fields(), select(unread)), challenge(), known(0_usize..3, not_sent()));
+    let steps = (
+        known(step_fields(), select(unread)),
+        challenge(),
+        known(0_usize..3, not_sent()),
+    );
     let unsent = (
         known(Just("sealed".into()), Just(Reason::UnsupportedMediaType)),
         known(returned(), Just(Reason::RejectedInput)),
     );
     let rounds = (1_u32..4).prop_map(Known::Found);
-    (proofs, form, body, sign_in, (sign_out, rounds), unsent, steps).prop_map(
-        |(proofs, form, body, sign_in, (sign_out, rounds), (kept, returned), steps)| {
-            let ((token, session, renewal), (step_form, challenge, sent)) = (proofs, steps);
-            Facts {
-                token,
-                session,
-                renewal,
-                form,
-                kept,
-                returned,
-                body,
-                step_form,
-                challenge,
-                sent,
-                sign_in,
-                sign_out,
-                rounds,
-            }
-        },
+    (
+        proofs,
+        form,
+        body,
+        sign_in,
+        (sign_out, rounds),
+        unsent,
+        steps,
     )
+        .prop_map(
+            |(proofs, form, body, sign_in, (sign_out, rounds), (kept, returned), steps)| {
+                let ((token, session, renewal), (step_form, challenge, sent)) = (proofs, steps);
+                Facts {
+                    token,
+                    session,
+                    renewal,
+                    form,
+                    kept,
+                    returned,
+                    body,
+                    step_form,
+                    challenge,
+                    sent,
+                    sign_in,
+                    sign_out,
+                    rounds,
+                }
+            },
+        )
 }
 
 fn returned() -> impl Strategy<Value = Returned> {
     let target = select(vec!["/posts?x=1", "//evil.example/"]);
     (target, any::<bool>(), any::<bool>()).prop_map(|(target, by_same_person, first_time)| {
-        let form = PostedForm { encoding: FormEncoding::UrlEncoded, fields: vec![("text".into(), "hello".into())] };
-        let unsent = UnsentForm { id: "i".into(), author: None, target: target.into(), form, until: u64::MAX };
-        Returned { unsent, by_same_person, first_time }
+        let form = PostedForm {
+            encoding: FormEncoding::UrlEncoded,
+            fields: vec![("text".into(), "hello".into())],
+        };
+        let unsent = UnsentForm {
+            id: "i".into(),
+            author: None,
+            target: target.into(),
+            form,
+            until: u64::MAX,
+        };
+        Returned {
+            unsent,
+            by_same_person,
+            first_time,
+        }
     })
 }
 
 fn step_fields() -> impl Strategy<Value = Box<StepFields>> {
-    let typed = || prop_oneof![4 => Just("123 456"), 1 => Just(" "), 1 => Just("")].prop_map(Secret::new);
+    let typed =
+        || prop_oneof![4 => Just("123 456"), 1 => Just(" "), 1 => Just("")].prop_map(Secret::new);
     let unsent = prop_oneof![Just(None), Just(Some(Arc::from("sealed")))];
-    (typed(), typed(), csrf(), any::<bool>(), unsent).prop_map(|(code, password, csrf, trust, unsent)| {
-        Box::new(StepFields {
-            challenge: Secret::new("posted-challenge"),
-            code,
-            trust,
-            choice: Secret::new("posted-choice"),
-            password,
-            csrf,
-            unsent,
-        })
-    })
+    (typed(), typed(), csrf(), any::<bool>(), unsent).prop_map(
+        |(code, password, csrf, trust, unsent)| {
+            Box::new(StepFields {
+                challenge: Secret::new("posted-challenge"),
+                code,
+                trust,
+                choice: Secret::new("posted-choice"),
+                password,
+                csrf,
+                unsent,
+            })
+        },
+    )
 }
 
 /// One that was opened: some are over, some are an app's.
@@ -137,25 +188,57 @@ fn challenge() -> impl Strategy<Value = Known<Arc<Opened>, Reason>> {
     let tokens = select(&[TokensIn::Cookie, TokensIn::Cookie, TokensIn::Body][..]);
     let left = prop_oneof![4 => 1_u64..300, 1 => Just(0)];
     let return_to = "/[!-~]{0,12}".prop_map(|text| ReturnPath::parse(&text));
-    let opened = (tokens, left, return_to, any::<bool>()).prop_map(|(tokens, left, return_to, two_factor)| {
-        let id = Secret::new("theirs");
-        let (awaited, step) = if two_factor {
-            (Awaited::SecondFactor { id, methods: Vec::new() }, Step::TwoFactor)
-        } else {
-            (Awaited::NewPassword { id }, Step::NewPassword)
-        };
-        let chosen = Chosen { login_id: "ann@example.com".into(), remember: two_factor, tokens, return_to };
-        let ends = NOW.plus(Duration::from_secs(left));
-        let shown =
-            NextStep { step, challenge: Secret::new("posted-challenge"), methods: Vec::new(), change_reason: None };
-        Arc::new(Opened { challenge: Challenge { id: "c".into(), awaited, ends, chosen, change_reason: None }, shown })
-    });
+    let opened = (tokens, left, return_to, any::<bool>()).prop_map(
+        |(tokens, left, return_to, two_factor)| {
+            let id = Secret::new("theirs");
+            let (awaited, step) = if two_factor {
+                (
+                    Awaited::SecondFactor {
+                        id,
+                        methods: Vec::new(),
+                    },
+                    Step::TwoFactor,
+                )
+            } else {
+                (Awaited::NewPassword { id }, Step::NewPassword)
+            };
+            let chosen = Chosen {
+                login_id: "ann@example.com".into(),
+                remember: two_factor,
+                tokens,
+                return_to,
+            };
+            let ends = NOW.plus(Duration::from_secs(left));
+            let shown = NextStep {
+                step,
+                challenge: Secret::new("posted-challenge"),
+                methods: Vec::new(),
+                change_reason: None,
+            };
+            Arc::new(Opened {
+                challenge: Challenge {
+                    id: "c".into(),
+                    awaited,
+                    ends,
+                    chosen,
+                    change_reason: None,
+                },
+                shown,
+            })
+        },
+    );
     // No key is far away: opening does not fail.
     prop_oneof![4 => opened.prop_map(Known::Found), 1 => Just(Known::Absent(Reason::ChallengeExpired))]
 }
 
 fn not_sent() -> impl Strategy<Value = Box<SignInRefused>> {
-    let reasons = select(&[Reason::ChallengeExpired, Reason::RejectedInput, Reason::Throttled][..]);
+    let reasons = select(
+        &[
+            Reason::ChallengeExpired,
+            Reason::RejectedInput,
+            Reason::Throttled,
+        ][..],
+    );
     reasons.prop_map(|reason| Box::new(SignInRefused::because(reason)))
 }
 
@@ -176,8 +259,12 @@ pub const REFUSALS: &[Reason] = &[
     Reason::ChallengeExpired,
 ];
 
-const FAILURES: &[Reason] =
-    &[Reason::ProviderUnavailable, Reason::ProviderMisconfigured, Reason::StoreUnavailable, Reason::TokensTooLarge];
+const FAILURES: &[Reason] = &[
+    Reason::ProviderUnavailable,
+    Reason::ProviderMisconfigured,
+    Reason::StoreUnavailable,
+    Reason::TokensTooLarge,
+];
 
 fn known<T, No>(
     found: impl Strategy<Value = T>,

@@ -22,35 +22,68 @@ pub const FORM_COOKIE: &str = "form-cookie";
 
 pub fn scene() -> impl Strategy<Value = Scene> {
     let request = (any_site(), method(), target(), cookies(), bearer(), marks());
-    let posted =
-        select(&[None, None, None, None, Some("in"), Some("out"), Some("call"), Some("step"), Some("preflight")][..]);
+    let posted = select(
+        &[
+            None,
+            None,
+            None,
+            None,
+            Some("in"),
+            Some("out"),
+            Some("call"),
+            Some("step"),
+            Some("preflight"),
+        ][..],
+    );
     let by_the_sdk = proptest::option::weighted(0.4, (select(SDK_CALLS), select(SDK_WISHES)));
     let chosen = (posted, by_the_sdk);
-    (request, oracle(), chosen).prop_map(|((site, method, target, cookies, bearer, marks), oracle, (posted, sdk))| {
-        let mut scene = Scene { site, method, target, cookies, bearer, marks, oracle };
-        scene.marks.authorization |= bearer.access.is_some();
-        scene.marks.preflight = scene.marks.preflight.filter(|_| scene.method == Method::OPTIONS);
-        // By chance alone a browser would rarely ask what it may send, or post a form from the site's own page.
-        if posted == Some("preflight") {
-            (scene.method, scene.marks.preflight) = (Method::OPTIONS, Some("x-csrf-token"));
-        } else if let Some(form) = posted {
-            let paths = &scene.site.paths;
-            scene.target = match form {
-                "in" => paths.login.clone(),
-                "out" => paths.logout.clone(),
-                "step" => format!("{}{}", paths.login, StepCall::ALL[scene.target.len() % StepCall::ALL.len()].path()),
-                _ => format!("{}{}", paths.api, CALLS[scene.target.len() % CALLS.len()]),
+    (request, oracle(), chosen).prop_map(
+        |((site, method, target, cookies, bearer, marks), oracle, (posted, sdk))| {
+            let mut scene = Scene {
+                site,
+                method,
+                target,
+                cookies,
+                bearer,
+                marks,
+                oracle,
             };
-            (scene.method, scene.marks.preflight) = (Method::POST, None);
-            scene.marks.origin = scene.marks.origin.map(|_| OWN_OR_LISTED[0]);
-        } else if let Some((call, wish)) = sdk {
-            scene.target = format!("{call}?client_id=sdk{wish}");
-            scene.method = if call == "/app/refresh" { Method::POST } else { Method::GET };
-            scene.marks.preflight = None;
-            (scene.site.credential, scene.site.hosted) = (CredentialKind::Jwt, Some(backend()));
-        }
-        scene
-    })
+            scene.marks.authorization |= bearer.access.is_some();
+            scene.marks.preflight = scene
+                .marks
+                .preflight
+                .filter(|_| scene.method == Method::OPTIONS);
+            // By chance alone a browser would rarely ask what it may send, or post a form from the
+            // site's own page.
+            if posted == Some("preflight") {
+                (scene.method, scene.marks.preflight) = (Method::OPTIONS, Some("x-csrf-token"));
+            } else if let Some(form) = posted {
+                let paths = &scene.site.paths;
+                scene.target = match form {
+                    "in" => paths.login.clone(),
+                    "out" => paths.logout.clone(),
+                    "step" => format!(
+                        "{}{}",
+                        paths.login,
+                        StepCall::ALL[scene.target.len() % StepCall::ALL.len()].path()
+                    ),
+                    _ => format!("{}{}", paths.api, CALLS[scene.target.len() % CALLS.len()]),
+                };
+                (scene.method, scene.marks.preflight) = (Method::POST, None);
+                scene.marks.origin = scene.marks.origin.map(|_| OWN_OR_LISTED[0]);
+            } else if let Some((call, wish)) = sdk {
+                scene.target = format!("{call}?client_id=sdk{wish}");
+                scene.method = if call == "/app/refresh" {
+                    Method::POST
+                } else {
+                    Method::GET
+                };
+                scene.marks.preflight = None;
+                (scene.site.credential, scene.site.hosted) = (CredentialKind::Jwt, Some(backend()));
+            }
+            scene
+        },
+    )
 }
 
 /// A hosted backend that leads to the site's own page and to one of another origin.
@@ -60,10 +93,19 @@ pub fn backend() -> HostedBackend {
 }
 
 /// Where that backend leads.
-pub const LISTED: &[&str] = &["https://store.example.com/shop", "https://sdk.example/done?x"];
+pub const LISTED: &[&str] = &[
+    "https://store.example.com/shop",
+    "https://sdk.example/done?x",
+];
 
-const SDK_CALLS: &[&str] =
-    &["/app/login", "/app/register/sdk", "/app/me/", "/app/refresh", "/app/logout/", "/app/logout"];
+const SDK_CALLS: &[&str] = &[
+    "/app/login",
+    "/app/register/sdk",
+    "/app/me/",
+    "/app/refresh",
+    "/app/logout/",
+    "/app/logout",
+];
 const SDK_WISHES: &[&str] = &[
     "",
     "&redirect_uri=https%3A%2F%2Fsdk.example%2Fdone%3Fx&state=s",
@@ -72,21 +114,36 @@ const SDK_WISHES: &[&str] = &[
 ];
 
 fn any_site() -> impl Strategy<Value = Site> {
-    let rule = (pattern(), subsequence(METHODS, 0..3), access(), roles(), signed_out());
+    let rule = (
+        pattern(),
+        subsequence(METHODS, 0..3),
+        access(),
+        roles(),
+        signed_out(),
+    );
     let policy = proptest::collection::vec(rule, 0..6);
     let paths = prop_oneof![
         3 => Just(OwnPaths::default()),
         1 => Just(OwnPaths { login: "/a/in".into(), logout: "/a/out".into(), api: "/a/api".into() }),
     ];
-    let kinds = (select(&[CredentialKind::Jwt, CredentialKind::Session][..]), any::<bool>(), any::<bool>());
+    let kinds = (
+        select(&[CredentialKind::Jwt, CredentialKind::Session][..]),
+        any::<bool>(),
+        any::<bool>(),
+    );
     (policy, access(), paths, kinds, 0_u64..400).prop_map(
         |(policy, default_access, paths, (credential, bearer, forward_token), ahead)| {
             let mut site = site::store();
-            (site.credential, site.bearer, site.forward_token) = (credential, bearer, forward_token);
+            (site.credential, site.bearer, site.forward_token) =
+                (credential, bearer, forward_token);
             site.rules = policy
                 .into_iter()
                 .map(|(pattern, methods, access, roles, signed_out)| {
-                    let roles: Vec<&str> = if access == Access::Required { roles } else { Vec::new() };
+                    let roles: Vec<&str> = if access == Access::Required {
+                        roles
+                    } else {
+                        Vec::new()
+                    };
                     let mut rule = site::rule(&pattern, &methods, access, &roles);
                     rule.signed_out = signed_out;
                     rule
@@ -102,19 +159,40 @@ fn any_site() -> impl Strategy<Value = Site> {
     )
 }
 
-const METHODS: &[Method] =
-    &[Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+const METHODS: &[Method] = &[
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+];
 
 fn method() -> impl Strategy<Value = Method> {
     prop_oneof![2 => Just(Method::GET), 1 => Just(Method::POST), 2 => select(METHODS)]
 }
 
 fn access() -> impl Strategy<Value = Access> {
-    select(&[Access::Public, Access::Optional, Access::Required, Access::Required][..])
+    select(
+        &[
+            Access::Public,
+            Access::Optional,
+            Access::Required,
+            Access::Required,
+        ][..],
+    )
 }
 
 fn signed_out() -> impl Strategy<Value = SignedOut> {
-    select(&[SignedOut::Auto, SignedOut::Auto, SignedOut::Redirect, SignedOut::Status][..])
+    select(
+        &[
+            SignedOut::Auto,
+            SignedOut::Auto,
+            SignedOut::Redirect,
+            SignedOut::Status,
+        ][..],
+    )
 }
 
 pub fn roles() -> impl Strategy<Value = Vec<&'static str>> {
@@ -122,7 +200,13 @@ pub fn roles() -> impl Strategy<Value = Vec<&'static str>> {
 }
 
 fn pattern() -> impl Strategy<Value = String> {
-    (path(), any::<bool>()).prop_map(|(path, all)| if all { format!("{}/*", path.trim_end_matches('/')) } else { path })
+    (path(), any::<bool>()).prop_map(|(path, all)| {
+        if all {
+            format!("{}/*", path.trim_end_matches('/'))
+        } else {
+            path
+        }
+    })
 }
 
 /// Few words, so that rules and requests meet.
@@ -135,14 +219,41 @@ fn path() -> impl Strategy<Value = String> {
 }
 
 fn target() -> impl Strategy<Value = String> {
-    let own = ["/login", "/logout", "/a/in", "/a/out", "/_vestibule/style.css", "/_vestibule/"];
-    let calls = ["/api/user", "/api/user", "/a/api/user", "/api/login", "/api", "/api/login/two-factor/other"];
-    let hosted = ["/app/login", "/app/register/sdk", "/app/callback/", "/app/me/", "/app/refresh", "/app/logout/sdk/"];
+    let own = [
+        "/login",
+        "/logout",
+        "/a/in",
+        "/a/out",
+        "/_vestibule/style.css",
+        "/_vestibule/",
+    ];
+    let calls = [
+        "/api/user",
+        "/api/user",
+        "/a/api/user",
+        "/api/login",
+        "/api",
+        "/api/login/two-factor/other",
+    ];
+    let hosted = [
+        "/app/login",
+        "/app/register/sdk",
+        "/app/callback/",
+        "/app/me/",
+        "/app/refresh",
+        "/app/logout/sdk/",
+    ];
     let own = select([own, calls, hosted].concat());
     let keys = Just("/.well-known/vestibule/jwks.json");
     let path = prop_oneof![6 => path(), 3 => own.prop_map(str::to_owned), 1 => keys.prop_map(str::to_owned)];
     // `%61` is `a`: rules speak of the decoded path.
-    let path = (path, any::<bool>()).prop_map(|(path, odd)| if odd { path.replace("/a", "/%61") } else { path });
+    let path = (path, any::<bool>()).prop_map(|(path, odd)| {
+        if odd {
+            path.replace("/a", "/%61")
+        } else {
+            path
+        }
+    });
     let wishes = [
         "return_to=/orders%23last",
         "return_to=%2F%2Fevil.example",
@@ -177,16 +288,22 @@ fn presented(value: &'static str) -> impl Strategy<Value = Presented<'static>> {
 }
 
 fn cookies() -> impl Strategy<Value = PresentedCookies<'static>> {
-    let all = (presented("access-cookie"), presented("refresh-cookie"), presented("session-cookie"));
+    let all = (
+        presented("access-cookie"),
+        presented("refresh-cookie"),
+        presented("session-cookie"),
+    );
     let others = (presented(FORM_COOKIE), presented("device-cookie"));
-    (all, others).prop_map(|((access, refresh, session), (form, device))| PresentedCookies {
-        access,
-        refresh,
-        session,
-        form,
-        device,
-        ..PresentedCookies::default()
-    })
+    (all, others).prop_map(
+        |((access, refresh, session), (form, device))| PresentedCookies {
+            access,
+            refresh,
+            session,
+            form,
+            device,
+            ..PresentedCookies::default()
+        },
+    )
 }
 
 fn bearer() -> impl Strategy<Value = BearerTokens<'static>> {
@@ -200,29 +317,53 @@ fn bearer() -> impl Strategy<Value = BearerTokens<'static>> {
 }
 
 fn marks() -> impl Strategy<Value = Marks<'static>> {
-    let origins = OWN_OR_LISTED.iter().chain(&["https://evil.example", "http://store.example.com", "null", ""]);
+    let origins = OWN_OR_LISTED.iter().chain(&[
+        "https://evil.example",
+        "http://store.example.com",
+        "null",
+        "",
+    ]);
     let origins: Vec<&str> = origins.copied().collect();
-    let referers = &["https://store.example.com/a", "https://evil.example/https://store.example.com/", "x"][..];
-    let sites = &["same-origin", "none", "same-site", "cross-site", "SAME-ORIGIN"][..];
+    let referers = &[
+        "https://store.example.com/a",
+        "https://evil.example/https://store.example.com/",
+        "x",
+    ][..];
+    let sites = &[
+        "same-origin",
+        "none",
+        "same-site",
+        "cross-site",
+        "SAME-ORIGIN",
+    ][..];
     let modes = &["navigate", "cors", "no-cors", "websocket"][..];
     let accepts = &["text/html,*/*;q=0.8", "application/json", "*/*"][..];
-    let texts = (perhaps(accepts), perhaps(&origins), perhaps(referers), perhaps(modes), perhaps(sites));
-    let flags = [1_u8, 1, 1, 1].map(|weight| prop_oneof![4 => Just(false), u32::from(weight) => Just(true)]);
-    (texts, flags).prop_map(|((accept, origin, referer, fetch_mode, fetch_site), flags)| {
-        let [authorization, requested_with, websocket, preflight] = flags;
-        Marks {
-            accept,
-            authorization,
-            origin,
-            referer,
-            fetch_mode,
-            fetch_site,
-            requested_with,
-            websocket,
-            preflight: preflight.then_some("x-csrf-token"),
-            browser: origin.is_some() || fetch_mode.is_some() || fetch_site.is_some(),
-        }
-    })
+    let texts = (
+        perhaps(accepts),
+        perhaps(&origins),
+        perhaps(referers),
+        perhaps(modes),
+        perhaps(sites),
+    );
+    let flags = [1_u8, 1, 1, 1]
+        .map(|weight| prop_oneof![4 => Just(false), u32::from(weight) => Just(true)]);
+    (texts, flags).prop_map(
+        |((accept, origin, referer, fetch_mode, fetch_site), flags)| {
+            let [authorization, requested_with, websocket, preflight] = flags;
+            Marks {
+                accept,
+                authorization,
+                origin,
+                referer,
+                fetch_mode,
+                fetch_site,
+                requested_with,
+                websocket,
+                preflight: preflight.then_some("x-csrf-token"),
+                browser: origin.is_some() || fetch_mode.is_some() || fetch_site.is_some(),
+            }
+        },
+    )
 }
 
 fn perhaps(words: &[&'static str]) -> impl Strategy<Value = Option<&'static str>> + use<> {

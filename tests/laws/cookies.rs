@@ -19,7 +19,11 @@ fn names() -> impl Strategy<Value = CookieNames> {
         hosted: false,
     };
     let hosted = [CookieNames::hosted(true), CookieNames::hosted(false)];
-    let any = [CookieNames::defaults(true), CookieNames::defaults(false), renamed];
+    let any = [
+        CookieNames::defaults(true),
+        CookieNames::defaults(false),
+        renamed,
+    ];
     select([&any[..], &hosted[..]].concat())
 }
 
@@ -30,7 +34,14 @@ fn kind() -> impl Strategy<Value = CookieKind> {
 /// A pair as applications and browsers write it, and as nobody should.
 fn pair() -> impl Strategy<Value = String> {
     let near = select(
-        &["vestibule-accessory", "vestibule-access.10", "vestibule-access.x", "Vestibule-Access", "ac", "a."][..],
+        &[
+            "vestibule-accessory",
+            "vestibule-access.10",
+            "vestibule-access.x",
+            "Vestibule-Access",
+            "ac",
+            "a.",
+        ][..],
     );
     prop_oneof![
         4 => ("[!#$%&'*+.^_`|~0-9A-Za-z-]{1,8}", "[!-:<-~ é]{0,12}").prop_map(|(name, value)| format!("{name}={value}")),
@@ -44,23 +55,37 @@ fn pair() -> impl Strategy<Value = String> {
 /// Pairs of the gateway's own names.
 fn managed(names: &CookieNames) -> impl Strategy<Value = String> + use<> {
     let names = names.clone();
-    (kind(), proptest::option::of(0..10), "[ \t]{0,2}", "[a-z]{0,4}").prop_map(move |(kind, piece, blank, value)| {
-        let piece = piece.map(|piece| format!(".{piece}")).unwrap_or_default();
-        format!("{}{piece}{blank}={value}", names.of(kind))
-    })
+    (
+        kind(),
+        proptest::option::of(0..10),
+        "[ \t]{0,2}",
+        "[a-z]{0,4}",
+    )
+        .prop_map(move |(kind, piece, blank, value)| {
+            let piece = piece.map(|piece| format!(".{piece}")).unwrap_or_default();
+            format!("{}{piece}{blank}={value}", names.of(kind))
+        })
 }
 
 fn name_of(pair: &str) -> &str {
-    pair.split_once('=').map_or("", |(name, _)| name.trim_ascii())
+    pair.split_once('=')
+        .map_or("", |(name, _)| name.trim_ascii())
 }
 
-/// What a browser sends after this `Set-Cookie`, by RFC 6265bis, section 5.6: a cookie without a name comes back
-/// as its bare value.
+/// What a browser sends after this `Set-Cookie`, by RFC 6265bis, section 5.6: a cookie without a
+/// name comes back as its bare value.
 fn sent_back(set_cookie: &str) -> String {
     let pair = set_cookie.split(';').next().unwrap();
     let (name, value) = pair.split_once('=').unwrap_or(("", pair));
-    let (name, value) = (name.trim_matches([' ', '\t']), value.trim_matches([' ', '\t']));
-    if name.is_empty() { value.to_owned() } else { format!("{name}={value}") }
+    let (name, value) = (
+        name.trim_matches([' ', '\t']),
+        value.trim_matches([' ', '\t']),
+    );
+    if name.is_empty() {
+        value.to_owned()
+    } else {
+        format!("{name}={value}")
+    }
 }
 
 proptest! {

@@ -10,7 +10,12 @@ fn range() -> impl Strategy<Value = String> {
         "[a-zA-Z]{1,3}(-[a-zA-Z0-9]{1,8}){0,3}",
         Just("*".to_owned()),
     ];
-    let weight = prop_oneof![Just(String::new()), "; ?q=(0|1|0\\.[0-9]{1,3})", Just(";q=0".to_owned()), "\\PC{0,8}"];
+    let weight = prop_oneof![
+        Just(String::new()),
+        "; ?q=(0|1|0\\.[0-9]{1,3})",
+        Just(";q=0".to_owned()),
+        "\\PC{0,8}"
+    ];
     (tag, weight).prop_map(|(tag, weight)| tag + &weight)
 }
 

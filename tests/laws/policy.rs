@@ -29,7 +29,11 @@ pub fn status(played: &Played) -> Option<u16> {
         Answer::SignInForm(form) => form.status,
         Answer::StepForm(form) => form.status,
         Answer::ProviderAsks(asks) => asks.status,
-        Answer::SignOutPage | Answer::Unsent(_) | Answer::Asset(_) | Answer::AssertionKeys | Answer::Json(_) => 200,
+        Answer::SignOutPage
+        | Answer::Unsent(_)
+        | Answer::Asset(_)
+        | Answer::AssertionKeys
+        | Answer::Json(_) => 200,
         Answer::Done | Answer::Preflight(_) => 204,
     })
 }
@@ -43,7 +47,10 @@ fn location(played: &Played) -> Option<&str> {
 }
 
 fn identity_goes_along(played: &Played) -> bool {
-    played.forwarded.as_ref().is_some_and(|forwarded| forwarded.visitor.is_some())
+    played
+        .forwarded
+        .as_ref()
+        .is_some_and(|forwarded| forwarded.visitor.is_some())
 }
 
 fn something_failed(played: &Played) -> bool {
@@ -64,10 +71,22 @@ fn only_definite_noes(played: &Played) -> bool {
     matches!(facts.token, Known::NotAsked | Known::Absent(_))
         && matches!(facts.session, Known::NotAsked | Known::Absent(_))
         && matches!(facts.renewal, Known::NotAsked | Known::Absent(_))
-        && matches!(facts.form, Known::NotAsked | Known::Absent(_) | Known::Found(_))
-        && matches!(facts.body, Known::NotAsked | Known::Absent(_) | Known::Found(_))
-        && matches!(facts.step_form, Known::NotAsked | Known::Absent(_) | Known::Found(_))
-        && matches!(facts.sent, Known::NotAsked | Known::Absent(_) | Known::Found(_))
+        && matches!(
+            facts.form,
+            Known::NotAsked | Known::Absent(_) | Known::Found(_)
+        )
+        && matches!(
+            facts.body,
+            Known::NotAsked | Known::Absent(_) | Known::Found(_)
+        )
+        && matches!(
+            facts.step_form,
+            Known::NotAsked | Known::Absent(_) | Known::Found(_)
+        )
+        && matches!(
+            facts.sent,
+            Known::NotAsked | Known::Absent(_) | Known::Found(_)
+        )
         && matches!(facts.sign_in, Known::NotAsked | Known::Absent(_))
 }
 
@@ -85,7 +104,11 @@ fn clears(played: &Played) -> bool {
 
 /// Whom the visitor's proof stands for in the end.
 fn proven(played: &Played) -> Option<Vec<String>> {
-    let visitor = match (&played.facts.token, &played.facts.session, &played.facts.renewal) {
+    let visitor = match (
+        &played.facts.token,
+        &played.facts.session,
+        &played.facts.renewal,
+    ) {
         (_, _, Known::Found(renewed)) => &renewed.visitor,
         (_, _, Known::Absent(_)) => return None,
         (Known::Found(visitor), ..) => visitor,
@@ -97,7 +120,10 @@ fn proven(played: &Played) -> Option<Vec<String>> {
 
 /// A session whose token has ended and could not be renewed now lives on.
 fn lives_on(played: &Played) -> bool {
-    matches!((&played.facts.session, &played.facts.renewal), (Known::Found(_), Known::Failed(_)))
+    matches!(
+        (&played.facts.session, &played.facts.renewal),
+        (Known::Found(_), Known::Failed(_))
+    )
 }
 
 proptest! {
@@ -107,8 +133,8 @@ proptest! {
     #[test]
     fn it_is_settled_after_three_questions_at_most_and_a_step_after_four(scene in scene()) {
         let played = scene.play();
-        // Form, password, and what was written before. A step has a challenge besides, which is opened before the
-        // provider hears of anything.
+        // Form, password, and what was written before. A step has a challenge besides, which is
+        // opened before the provider hears of anything.
         let most = if scene.step().is_some() { 4 } else { 3 };
         prop_assert!(played.asked.len() <= most, "{:?}", played.asked);
         let post = scene.method == Method::POST;
@@ -231,7 +257,8 @@ proptest! {
             let signed_in = matches!(&played.facts.sign_in, Known::Found(signed_in) if signed_in.tokens == *tokens);
             prop_assert!(renewed || signed_in);
         }
-        // What was issued must reach the visitor, whatever became of the request: the old ones may be spent.
+        // What was issued must reach the visitor, whatever became of the request: the old ones may
+        // be spent.
         if matches!(played.facts.renewal, Known::Found(_)) || matches!(played.facts.sign_in, Known::Found(_)) {
             let set = played.cookies.iter().any(|change| matches!(change, CookieChange::SetTokens(_)));
             prop_assert!(set != played.hands_tokens());

@@ -92,7 +92,13 @@ impl Scene {
     pub fn play(&self) -> Played {
         let target = self.target();
         let (cookies, bearer, marks) = (&self.cookies, self.bearer, self.marks);
-        let request = RequestView { method: &self.method, target: &target, cookies, bearer, marks };
+        let request = RequestView {
+            method: &self.method,
+            target: &target,
+            cookies,
+            bearer,
+            marks,
+        };
         let mut facts = Facts::default();
         let mut asked = Vec::new();
         loop {
@@ -102,13 +108,29 @@ impl Scene {
                     let label = verdict.label();
                     let (forwarded, answer) = match verdict.outcome {
                         Outcome::Forward(grant) => {
-                            let renew_ahead = grant.renew_ahead().map(|renewable| renewable.refresh.to_owned());
-                            (Some(Forwarded { visitor: grant.visitor().cloned(), renew_ahead }), None)
+                            let renew_ahead = grant
+                                .renew_ahead()
+                                .map(|renewable| renewable.refresh.to_owned());
+                            (
+                                Some(Forwarded {
+                                    visitor: grant.visitor().cloned(),
+                                    renew_ahead,
+                                }),
+                                None,
+                            )
                         }
                         Outcome::Reply(answer) => (None, Some(answer)),
                     };
                     let (cookies, reason) = (verdict.cookies, verdict.reason);
-                    return Played { asked, facts, forwarded, answer, cookies, reason, label };
+                    return Played {
+                        asked,
+                        facts,
+                        forwarded,
+                        answer,
+                        cookies,
+                        reason,
+                        label,
+                    };
                 }
             }
         }
@@ -118,30 +140,56 @@ impl Scene {
         match question {
             Question::Verify(token) => {
                 assert_eq!(
-                    (self.carried().kind == CredentialKind::Session, self.carried().proof),
+                    (
+                        self.carried().kind == CredentialKind::Session,
+                        self.carried().proof
+                    ),
                     (false, Some(*token))
                 );
                 once(&mut facts.token, &self.oracle.token, Asked::Verify)
             }
             Question::LoadSession(id) => {
-                assert_eq!((self.carried().kind, self.carried().proof), (CredentialKind::Session, Some(*id)));
+                assert_eq!(
+                    (self.carried().kind, self.carried().proof),
+                    (CredentialKind::Session, Some(*id))
+                );
                 once(&mut facts.session, &self.oracle.session, Asked::LoadSession)
             }
             Question::Renew(renewable) => {
-                let Carried { kind, proof, refresh } = self.carried();
+                let Carried {
+                    kind,
+                    proof,
+                    refresh,
+                } = self.carried();
                 let session = proof.filter(|_| kind == CredentialKind::Session);
-                assert_eq!((kind, refresh, session), (renewable.kind, Some(renewable.refresh), renewable.session));
+                assert_eq!(
+                    (kind, refresh, session),
+                    (renewable.kind, Some(renewable.refresh), renewable.session)
+                );
                 once(&mut facts.renewal, &self.oracle.renewal, Asked::Renew)
             }
-            Question::KeepForm { target, refresh, device } => self.keeps(target, (*refresh, *device), facts),
-            Question::ReturnForm { sealed, sub, login_id } => self.returns(sealed, (sub, login_id), facts),
+            Question::KeepForm {
+                target,
+                refresh,
+                device,
+            } => self.keeps(target, (*refresh, *device), facts),
+            Question::ReturnForm {
+                sealed,
+                sub,
+                login_id,
+            } => self.returns(sealed, (sub, login_id), facts),
             Question::ReadForm(_) => once(&mut facts.form, &self.oracle.form, Asked::ReadForm),
             Question::RenewPosted(token) => {
                 assert!(self.site.bearer && posts_token(facts, token));
                 once(&mut facts.renewal, &self.oracle.renewal, Asked::Renew)
             }
             Question::ReadBody => once(&mut facts.body, &self.oracle.body, Asked::ReadBody),
-            Question::SignIn { credentials, kind, session, device } => {
+            Question::SignIn {
+                credentials,
+                kind,
+                session,
+                device,
+            } => {
                 self.looks_at(credentials, (*kind, [*session, *device]), facts);
                 let asked = once(&mut facts.sign_in, &self.oracle.sign_in, Asked::SignIn);
                 if let Known::Found(signed_in) = &mut facts.sign_in {
@@ -153,7 +201,9 @@ impl Scene {
             | Question::OpenChallenge { .. }
             | Question::Continue { .. }
             | Question::SendCode { .. } => self.step_on(question, facts),
-            Question::CountRound { .. } => once(&mut facts.rounds, &self.oracle.rounds, Asked::CountRound),
+            Question::CountRound { .. } => {
+                once(&mut facts.rounds, &self.oracle.rounds, Asked::CountRound)
+            }
             Question::SignOut(carried) => {
                 assert_eq!(*carried, self.carried());
                 once(&mut facts.sign_out, &self.oracle.sign_out, Asked::SignOut)
@@ -174,38 +224,74 @@ impl Scene {
         facts: &mut Facts,
     ) -> Asked {
         assert_eq!(device, self.cookies.device.value());
-        let Carried { kind, refresh: carried, .. } = self.carried();
-        assert_eq!((target, refresh), (self.target.as_str(), carried.map(|token| (kind, token))));
+        let Carried {
+            kind,
+            refresh: carried,
+            ..
+        } = self.carried();
+        assert_eq!(
+            (target, refresh),
+            (self.target.as_str(), carried.map(|token| (kind, token)))
+        );
         once(&mut facts.kept, &self.oracle.kept, Asked::KeepForm)
     }
 
     /// What was written comes back.
-    fn returns(&self, sealed: &Arc<str>, (sub, login_id): (&str, &str), facts: &mut Facts) -> Asked {
-        let in_form = matches!(&facts.form, Known::Found(form) if form.unsent.as_ref() == Some(sealed));
-        let in_step = matches!(&facts.step_form, Known::Found(form) if form.unsent.as_ref() == Some(sealed));
+    fn returns(
+        &self,
+        sealed: &Arc<str>,
+        (sub, login_id): (&str, &str),
+        facts: &mut Facts,
+    ) -> Asked {
+        let in_form =
+            matches!(&facts.form, Known::Found(form) if form.unsent.as_ref() == Some(sealed));
+        let in_step =
+            matches!(&facts.step_form, Known::Found(form) if form.unsent.as_ref() == Some(sealed));
         assert!(in_form || in_step);
         let typed = matches!(&facts.form, Known::Found(form) if form.login_id == login_id);
         let chosen = matches!(&facts.challenge, Known::Found(it) if it.challenge.chosen.login_id == login_id);
         assert!(typed || chosen);
         assert!(matches!(&facts.sign_in, Known::Found(new) if new.visitor.identity.sub == sub));
-        once(&mut facts.returned, &self.oracle.returned, Asked::ReturnForm)
+        once(
+            &mut facts.returned,
+            &self.oracle.returned,
+            Asked::ReturnForm,
+        )
     }
 
     /// That a sign-in is for what was typed, and for a client that carries what it gets as it said.
-    fn looks_at(&self, typed: &Credentials, (kind, known): (CredentialKind, [Option<&str>; 2]), facts: &Facts) {
+    fn looks_at(
+        &self,
+        typed: &Credentials,
+        (kind, known): (CredentialKind, [Option<&str>; 2]),
+        facts: &Facts,
+    ) {
         let in_cookies = match (&facts.form, &facts.body) {
             (Known::Found(form), _) => {
-                assert_eq!((&typed.login_id, &typed.password), (&form.login_id, &form.password));
+                assert_eq!(
+                    (&typed.login_id, &typed.password),
+                    (&form.login_id, &form.password)
+                );
                 true
             }
             (_, Known::Found(body)) => {
                 let call = body.login().expect("a sign-in");
-                assert_eq!((&typed.login_id, &typed.password), (&call.login_id, &call.password));
+                assert_eq!(
+                    (&typed.login_id, &typed.password),
+                    (&call.login_id, &call.password)
+                );
                 call.tokens == TokensIn::Cookie
             }
             _ => panic!("a sign-in without a form or body"),
         };
-        assert_eq!(kind, if in_cookies { self.site.credential } else { CredentialKind::Bearer });
+        assert_eq!(
+            kind,
+            if in_cookies {
+                self.site.credential
+            } else {
+                CredentialKind::Bearer
+            }
+        );
         let presented = [self.cookies.session.value(), self.cookies.device.value()];
         assert_eq!(known, presented.map(|value| value.filter(|_| in_cookies)));
     }
@@ -213,15 +299,42 @@ impl Scene {
     /// The questions of the steps that follow a password.
     fn step_on(&self, question: &Question<'_>, facts: &mut Facts) -> Asked {
         match question {
-            Question::ReadStepForm(_) => once(&mut facts.step_form, &self.oracle.step_form, Asked::ReadStepForm),
+            Question::ReadStepForm(_) => once(
+                &mut facts.step_form,
+                &self.oracle.step_form,
+                Asked::ReadStepForm,
+            ),
             Question::OpenChallenge { step, challenge } => {
-                assert_eq!((Some(*step), Some(challenge.clone())), (self.step().map(StepCall::step), posted(facts)));
-                once(&mut facts.challenge, &self.oracle.challenge, Asked::OpenChallenge)
+                assert_eq!(
+                    (Some(*step), Some(challenge.clone())),
+                    (self.step().map(StepCall::step), posted(facts))
+                );
+                once(
+                    &mut facts.challenge,
+                    &self.oracle.challenge,
+                    Asked::OpenChallenge,
+                )
             }
-            Question::Continue { opened, kind, session, device, .. } => {
+            Question::Continue {
+                opened,
+                kind,
+                session,
+                device,
+                ..
+            } => {
                 let in_cookies = self.holds(opened, facts);
-                assert_eq!(*kind, if in_cookies { self.site.credential } else { CredentialKind::Bearer });
-                assert_eq!(*session, self.cookies.session.value().filter(|_| in_cookies));
+                assert_eq!(
+                    *kind,
+                    if in_cookies {
+                        self.site.credential
+                    } else {
+                        CredentialKind::Bearer
+                    }
+                );
+                assert_eq!(
+                    *session,
+                    self.cookies.session.value().filter(|_| in_cookies)
+                );
                 assert_eq!(*device, self.cookies.device.value().filter(|_| in_cookies));
                 let asked = once(&mut facts.sign_in, &self.oracle.sign_in, Asked::Continue);
                 if let Known::Found(signed_in) = &mut facts.sign_in {
@@ -248,10 +361,12 @@ impl Scene {
         }
     }
 
-    /// That the provider hears only of the challenge that was opened and still holds, and of one whose tokens the client
-    /// may have as was chosen; whether they go into cookies.
+    /// That the provider hears only of the challenge that was opened and still holds, and of one
+    /// whose tokens the client may have as was chosen; whether they go into cookies.
     fn holds(&self, opened: &Opened, facts: &Facts) -> bool {
-        let Known::Found(found) = &facts.challenge else { panic!("no challenge") };
+        let Known::Found(found) = &facts.challenge else {
+            panic!("no challenge")
+        };
         assert!(opened == &**found && NOW < opened.challenge.ends);
         let in_cookies = opened.challenge.chosen.tokens == TokensIn::Cookie;
         assert!(in_cookies || self.site.bearer && !self.marks.browser && self.call().is_some());
@@ -262,7 +377,11 @@ impl Scene {
     pub fn step(&self) -> Option<StepCall> {
         let paths = &self.site.paths;
         let places = [paths.login.clone(), format!("{}/login", paths.api)];
-        let is = |call: &StepCall| places.iter().any(|place| self.is(&format!("{place}{}", call.path())));
+        let is = |call: &StepCall| {
+            places
+                .iter()
+                .any(|place| self.is(&format!("{place}{}", call.path())))
+        };
         StepCall::ALL.into_iter().find(is)
     }
 
@@ -273,11 +392,23 @@ impl Scene {
             Presented::Once(_) | Presented::Ambiguous | Presented::Absent => None,
         };
         if self.site.bearer && self.bearer != BearerTokens::default() {
-            return Carried { kind: CredentialKind::Bearer, proof: self.bearer.access, refresh: self.bearer.refresh };
+            return Carried {
+                kind: CredentialKind::Bearer,
+                proof: self.bearer.access,
+                refresh: self.bearer.refresh,
+            };
         }
         let kind = self.site.credential;
-        let main = if kind == CredentialKind::Session { &self.cookies.session } else { &self.cookies.access };
-        Carried { kind, proof: value(main), refresh: value(&self.cookies.refresh) }
+        let main = if kind == CredentialKind::Session {
+            &self.cookies.session
+        } else {
+            &self.cookies.access
+        };
+        Carried {
+            kind,
+            proof: value(main),
+            refresh: value(&self.cookies.refresh),
+        }
     }
 
     pub fn target(&self) -> Target<'_> {
@@ -287,7 +418,11 @@ impl Scene {
     /// Whether the path is the application's: then what its rule asks for, and of whom.
     pub fn demand(&self) -> Option<(Access, Vec<String>)> {
         let target = self.target();
-        let own = [self.site.paths.login.as_str(), &self.site.paths.logout, "/.well-known/vestibule/jwks.json"];
+        let own = [
+            self.site.paths.login.as_str(),
+            &self.site.paths.logout,
+            "/.well-known/vestibule/jwks.json",
+        ];
         let own = own.map(str::as_bytes).contains(&target.decoded_path())
             || self.call().is_some()
             || self.step().is_some()
@@ -299,7 +434,10 @@ impl Scene {
 
     /// Which of the JSON endpoints is called.
     pub fn call(&self) -> Option<&'static str> {
-        CALLS.iter().copied().find(|call| self.is(&format!("{}{call}", self.site.paths.api)))
+        CALLS
+            .iter()
+            .copied()
+            .find(|call| self.is(&format!("{}{call}", self.site.paths.api)))
     }
 
     /// Which endpoint of the hosted backend is called, where the site has one.
@@ -312,7 +450,8 @@ impl Scene {
         self.target().decoded_path() == path.as_bytes()
     }
 
-    /// Whether another site's page made the browser send this, told by the two fields that scripts cannot forge.
+    /// Whether another site's page made the browser send this, told by the two fields that scripts
+    /// cannot forge.
     pub fn is_cross_site(&self) -> bool {
         match (self.marks.origin, self.marks.fetch_site) {
             (Some(origin), _) => !OWN_OR_LISTED.contains(&origin),
@@ -323,8 +462,15 @@ impl Scene {
 }
 
 /// The JSON endpoints, behind the site's own name for where they are.
-pub const CALLS: &[&str] =
-    &["/user", "/login", "/login/two-factor", "/refresh", "/login/two-factor/send", "/logout", "/login/password"];
+pub const CALLS: &[&str] = &[
+    "/user",
+    "/login",
+    "/login/two-factor",
+    "/refresh",
+    "/login/two-factor/send",
+    "/logout",
+    "/login/password",
+];
 
 pub const OWN_OR_LISTED: &[&str] = &[
     "https://store.example.com",
@@ -347,13 +493,16 @@ fn posted(facts: &Facts) -> Option<Secret> {
         (_, Known::Found(body)) => {
             let code = body.code().map(|call| call.challenge);
             let sent = body.send().map(|call| call.challenge);
-            code.or(sent).or(body.new_password().map(|call| call.challenge))
+            code.or(sent)
+                .or(body.new_password().map(|call| call.challenge))
         }
         _ => None,
     }
 }
 
 fn posts_token(facts: &Facts, token: &Secret) -> bool {
-    let Known::Found(body) = &facts.body else { return false };
+    let Known::Found(body) = &facts.body else {
+        return false;
+    };
     body.token().and_then(|call| call.refresh_token).as_ref() == Some(token)
 }

@@ -10,16 +10,21 @@ use vestibule::model::secret::Secret;
 const JWT: CredentialKind = CredentialKind::Jwt;
 
 fn ticket() -> impl Strategy<Value = RefreshTicket> {
-    (any::<String>(), any::<String>(), any::<String>(), any::<u64>(), any::<bool>()).prop_map(
-        |(refresh, sub, session, started, remember)| RefreshTicket {
+    (
+        any::<String>(),
+        any::<String>(),
+        any::<String>(),
+        any::<u64>(),
+        any::<bool>(),
+    )
+        .prop_map(|(refresh, sub, session, started, remember)| RefreshTicket {
             begun: remember.then(|| "begun".to_owned()),
             refresh: Secret::new(refresh),
             sub,
             session,
             started: Moment::from_millis(started),
             remember,
-        },
-    )
+        })
 }
 
 proptest! {

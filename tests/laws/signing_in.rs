@@ -1,4 +1,5 @@
-//! The laws of signing in: the form, the steps that may follow it, what goes along, and where it goes round in circles.
+//! The laws of signing in: the form, the steps that may follow it, what goes along, and where it
+//! goes round in circles.
 
 use http::Method;
 use proptest::prelude::*;

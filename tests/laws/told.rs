@@ -24,24 +24,38 @@ fn value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(2, 8, 4, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            proptest::collection::btree_map(any::<String>(), inner, 0..3).prop_map(|map| json!(map)),
+            proptest::collection::btree_map(any::<String>(), inner, 0..3)
+                .prop_map(|map| json!(map)),
         ]
     })
 }
 
 fn claims() -> impl Strategy<Value = Map<String, Value>> {
     let name = select(&["email", "preferred_username", "roles", "tags"][..]);
-    (any::<String>(), proptest::collection::vec((name, value()), 0..6)).prop_map(|(sub, claims)| {
-        let mut all: Map<String, Value> = claims.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        all.insert("sub".into(), sub.into());
-        all
-    })
+    (
+        any::<String>(),
+        proptest::collection::vec((name, value()), 0..6),
+    )
+        .prop_map(|(sub, claims)| {
+            let mut all: Map<String, Value> = claims
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect();
+            all.insert("sub".into(), sub.into());
+            all
+        })
 }
 
 fn sets() -> impl Strategy<Value = IdentityHeaders> {
     let custom = IdentityHeaders::custom(vec![
-        (HeaderName::from_static("x-who"), Template::parse("{username} <{email}> {claim.tags}").unwrap()),
-        (HeaderName::from_static("x-tags"), Template::parse("{claim.tags}").unwrap()),
+        (
+            HeaderName::from_static("x-who"),
+            Template::parse("{username} <{email}> {claim.tags}").unwrap(),
+        ),
+        (
+            HeaderName::from_static("x-tags"),
+            Template::parse("{claim.tags}").unwrap(),
+        ),
     ]);
     select(vec![
         IdentityHeaders::x_auth(),
@@ -66,14 +80,32 @@ fn entry() -> impl Strategy<Value = String> {
         ][..],
     );
     let others = select(
-        &["1.1.1.1", "2.2.2.2:80", "fe80::1", "[fe80::2]:1", "unknown", "_hidden", "", "10.0.0", "10.0.0.1:x"][..],
+        &[
+            "1.1.1.1",
+            "2.2.2.2:80",
+            "fe80::1",
+            "[fe80::2]:1",
+            "unknown",
+            "_hidden",
+            "",
+            "10.0.0",
+            "10.0.0.1:x",
+        ][..],
     );
     prop_oneof![3 => trusted.prop_map(str::to_owned), 3 => others.prop_map(str::to_owned), 1 => "[!-+.-~]{0,8}"]
 }
 
 fn peer() -> impl Strategy<Value = IpAddr> {
-    select(&["10.0.0.9", "::ffff:10.0.0.9", "2001:db8::9", "9.9.9.9", "fe80::9"][..])
-        .prop_map(|peer| peer.parse().unwrap())
+    select(
+        &[
+            "10.0.0.9",
+            "::ffff:10.0.0.9",
+            "2001:db8::9",
+            "9.9.9.9",
+            "fe80::9",
+        ][..],
+    )
+    .prop_map(|peer| peer.parse().unwrap())
 }
 
 proptest! {
@@ -177,7 +209,20 @@ proptest! {
 /// An entry of `X-Forwarded-For`, read with nothing but the standard library.
 fn address(entry: &str) -> Option<IpAddr> {
     let bare = entry.parse::<IpAddr>().ok();
-    let with_port = || entry.parse::<std::net::SocketAddr>().ok().map(|address| address.ip());
-    let bracketed = || entry.strip_prefix('[')?.strip_suffix(']')?.parse::<IpAddr>().ok();
-    bare.or_else(with_port).or_else(bracketed).map(|address| address.to_canonical())
+    let with_port = || {
+        entry
+            .parse::<std::net::SocketAddr>()
+            .ok()
+            .map(|address| address.ip())
+    };
+    let bracketed = || {
+        entry
+            .strip_prefix('[')?
+            .strip_suffix(']')?
+            .parse::<IpAddr>()
+            .ok()
+    };
+    bare.or_else(with_port)
+        .or_else(bracketed)
+        .map(|address| address.to_canonical())
 }

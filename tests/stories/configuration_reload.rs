@@ -8,10 +8,13 @@ use std::time::Duration;
 use vestibule::embedded::passwords::Passwords;
 use vestibule::model::secret::Secret;
 
-use super::support::{Application, Browser, Process, USERS, ask, free, run, store_alone, vestibule};
+use super::support::{
+    Application, Browser, Process, USERS, ask, free, run, store_alone, vestibule,
+};
 
 fn config(application: &Application) -> String {
-    store_alone(application, USERS, "") + "\n[[sites.rules]]\npath = \"/news/*\"\naccess = \"public\"\n"
+    store_alone(application, USERS, "")
+        + "\n[[sites.rules]]\npath = \"/news/*\"\naccess = \"public\"\n"
 }
 
 fn opened(config: &str) -> String {
@@ -38,14 +41,21 @@ async fn a_hangup_swaps_the_rules_and_requests_in_flight_end_as_they_began() {
     let mut slow = browser.clone();
     let in_flight = vestibule::system::detach(async move { slow.get("/news/slow").await });
     waiting.recv().await.unwrap();
-    gateway.rewrite(|text| opened(&text).replace("access = \"public\"", "access = \"public\"\n\n# Edited."));
+    gateway.rewrite(|text| {
+        opened(&text).replace("access = \"public\"", "access = \"public\"\n\n# Edited.")
+    });
     gateway.signal("HUP");
     gateway.until_printed("\"event\":\"reloaded\"", 1).await;
     assert_eq!(browser.get("/orders").await.status, 200);
     go.send(()).unwrap();
     let reply = in_flight.await.unwrap();
     assert_eq!((reply.status, reply.body.as_str()), (200, "done"));
-    assert!(gateway.metric("vestibule_config_reloads_total{result=\"ok\"}").await >= 1.0);
+    assert!(
+        gateway
+            .metric("vestibule_config_reloads_total{result=\"ok\"}")
+            .await
+            >= 1.0
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,22 +69,42 @@ async fn a_bad_file_changes_nothing_and_says_why() {
         ("access = \"public\"\nroles = [", ""),
         ("access = \"public\"\n[[sites]]\nname = \"store\"", "store"),
     ] {
-        let before = gateway.metric("vestibule_config_reloads_total{result=\"refused\"}").await;
-        let printed = gateway.printed().matches("\"event\":\"reload_refused\"").count();
+        let before = gateway
+            .metric("vestibule_config_reloads_total{result=\"refused\"}")
+            .await;
+        let printed = gateway
+            .printed()
+            .matches("\"event\":\"reload_refused\"")
+            .count();
         gateway.rewrite(|text| opened(&text).replace("access = \"public\"", bad));
         gateway.signal("HUP");
-        gateway.until_printed("\"event\":\"reload_refused\"", printed + 1).await;
-        assert!(gateway.metric("vestibule_config_reloads_total{result=\"refused\"}").await > before);
+        gateway
+            .until_printed("\"event\":\"reload_refused\"", printed + 1)
+            .await;
+        assert!(
+            gateway
+                .metric("vestibule_config_reloads_total{result=\"refused\"}")
+                .await
+                > before
+        );
         let log = gateway.printed();
-        assert!(log.contains("a problem in the new configuration") && log.contains(words), "{log}");
+        assert!(
+            log.contains("a problem in the new configuration") && log.contains(words),
+            "{log}"
+        );
         assert_eq!(browser.get("/orders").await.status, 401, "{bad}");
         assert_eq!(browser.get("/news/today").await.status, 200, "{bad}");
         gateway.rewrite(|_| config(&application).replace("{admin}", &gateway.admin.to_string()));
     }
     fs::remove_file(gateway.config()).unwrap();
-    let printed = gateway.printed().matches("\"event\":\"reload_refused\"").count();
+    let printed = gateway
+        .printed()
+        .matches("\"event\":\"reload_refused\"")
+        .count();
     gateway.signal("HUP");
-    gateway.until_printed("\"event\":\"reload_refused\"", printed + 1).await;
+    gateway
+        .until_printed("\"event\":\"reload_refused\"", printed + 1)
+        .await;
     assert_eq!(browser.get("/news/today").await.status, 200);
     assert!(gateway.is_running());
 }
@@ -87,7 +117,9 @@ async fn a_changed_file_is_noticed_without_a_signal() {
     assert_eq!(browser.get("/orders").await.status, 401);
     gateway.rewrite(|text| opened(&text));
     let noticed = gateway.until_printed("\"event\":\"reloaded\"", 1);
-    tokio::time::timeout(Duration::from_secs(5), noticed).await.expect("noticed within five seconds");
+    tokio::time::timeout(Duration::from_secs(5), noticed)
+        .await
+        .expect("noticed within five seconds");
     assert_eq!(browser.get("/orders").await.status, 200);
 }
 
@@ -109,7 +141,9 @@ async fn termination_waits_for_a_slow_answer_and_takes_nothing_new() {
     gateway.signal("TERM");
     gateway.until_printed("SIGTERM", 1).await;
     let address = gateway.address;
-    gateway.until(|_| std::net::TcpStream::connect(address).is_err().then_some(())).await;
+    gateway
+        .until(|_| std::net::TcpStream::connect(address).is_err().then_some(()))
+        .await;
     assert!(gateway.is_running());
     go.send(()).unwrap();
     let reply = in_flight.await.unwrap();
@@ -122,7 +156,8 @@ async fn an_idle_visitor_does_not_hold_up_the_end() {
     let application = Application::open().await;
     let mut gateway = Process::serve(&config(&application)).await;
     let mut line = super::support::Line::to(gateway.address).await;
-    line.send("GET /news/x HTTP/1.1\r\nHost: store.localhost:8080\r\n\r\n").await;
+    line.send("GET /news/x HTTP/1.1\r\nHost: store.localhost:8080\r\n\r\n")
+        .await;
     assert_eq!(line.reply().await.unwrap().status, 200);
     let silent = super::support::Line::to(gateway.address).await;
     gateway.signal("TERM");
@@ -142,13 +177,17 @@ async fn a_taken_address_is_told() {
         let text = if taken == gateway.admin {
             text.replace("{admin}", &taken.to_string())
         } else {
-            text.replace("{admin}", &other).replace("127.0.0.1:0", &taken.to_string())
+            text.replace("{admin}", &other)
+                .replace("127.0.0.1:0", &taken.to_string())
         };
         fs::write(&path, text).unwrap();
         let output = run(&["serve", "--config", path.to_str().unwrap()]);
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{told}");
-        assert!(told.contains(&format!("cannot listen on {taken}")) && told.lines().count() == 1, "{told}");
+        assert!(
+            told.contains(&format!("cannot listen on {taken}")) && told.lines().count() == 1,
+            "{told}"
+        );
     }
 }
 
@@ -182,17 +221,34 @@ access = "public"
     assert_eq!(output.status.code(), Some(78), "{told}");
     assert!(output.stdout.is_empty());
     for line in [3, 4, 7, 11, 14, 15, 17] {
-        assert!(told.lines().any(|told| told.starts_with(&format!("{file}:{line}:"))), "line {line}: {told}");
+        assert!(
+            told.lines()
+                .any(|told| told.starts_with(&format!("{file}:{line}:"))),
+            "line {line}: {told}"
+        );
     }
     assert!(!told.contains("hush"), "{told}");
-    for command in [&["serve"][..], &["health"], &["explain", "--host", "a", "--path", "/"]] {
+    for command in [
+        &["serve"][..],
+        &["health"],
+        &["explain", "--host", "a", "--path", "/"],
+    ] {
         let output = run(&[command, &["--config", file]].concat());
         assert_eq!(output.status.code(), Some(78), "{command:?}");
     }
     let missing = run(&["check", "--config", "/nowhere/at/all.toml"]);
     assert_eq!(missing.status.code(), Some(78));
-    let good = run(&["check", "--config", concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/embedded.toml")]);
-    assert_eq!(good.status.code(), Some(0), "{}", String::from_utf8_lossy(&good.stderr));
+    let good = run(&[
+        "check",
+        "--config",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/embedded.toml"),
+    ]);
+    assert_eq!(
+        good.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&good.stderr)
+    );
 }
 
 #[test]
@@ -218,35 +274,83 @@ roles = ["admin"]
     fs::write(&path, text).unwrap();
     let (file, host) = (path.to_str().unwrap(), "store.example");
     let explain = |path: &str, more: &[&str]| {
-        let output = run(&[&["explain", "--config", file, "--host", host, "--path", path], more].concat());
-        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+        let output = run(&[
+            &["explain", "--config", file, "--host", host, "--path", path],
+            more,
+        ]
+        .concat());
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
     };
     let (code, json, problem) = explain("/admin/users?page=2", &["--json"]);
     assert_eq!(code, Some(0), "{problem}");
     let told: serde_json::Value = serde_json::from_str(&json).expect("JSON");
-    for key in ["site", "rule", "access", "signed_out", "signed_in", "without_role"] {
+    for key in [
+        "site",
+        "rule",
+        "access",
+        "signed_out",
+        "signed_in",
+        "without_role",
+    ] {
         assert!(!told[key].is_null(), "{key} in {json}");
     }
     assert_eq!(
         (&told["site"], &told["rule"], &told["access"]),
         (&"store".into(), &"/admin/*".into(), &"required".into())
     );
-    let fate = |who: &str| ["outcome", "reason", "status", "location"].map(|key| told[who][key].to_string());
+    let fate = |who: &str| {
+        ["outcome", "reason", "status", "location"].map(|key| told[who][key].to_string())
+    };
     let login = "\"/login?return_to=/admin/users%3Fpage%3D2\"";
-    assert_eq!(fate("signed_out"), ["\"redirected\"", "\"signed_out\"", "302", login]);
-    assert_eq!(fate("signed_in"), ["\"forwarded\"", "\"signed_in\"", "null", "null"]);
-    assert_eq!(fate("without_role"), ["\"refused\"", "\"role_missing\"", "403", "null"]);
+    assert_eq!(
+        fate("signed_out"),
+        ["\"redirected\"", "\"signed_out\"", "302", login]
+    );
+    assert_eq!(
+        fate("signed_in"),
+        ["\"forwarded\"", "\"signed_in\"", "null", "null"]
+    );
+    assert_eq!(
+        fate("without_role"),
+        ["\"refused\"", "\"role_missing\"", "403", "null"]
+    );
     let (code, told, _) = explain("/admin", &["--role", "nobody", "--method", "POST"]);
     assert_eq!(code, Some(0));
-    assert!(told.contains("signed out") && told.contains("without role"), "{told}");
+    assert!(
+        told.contains("signed out") && told.contains("without role"),
+        "{told}"
+    );
     // What visitors are refused is not explained as if they were not.
-    for path in ["/a/../b", "a", "//a", "/%00", "/admin;x/users", "/%2561dmin/users"] {
+    for path in [
+        "/a/../b",
+        "a",
+        "//a",
+        "/%00",
+        "/admin;x/users",
+        "/%2561dmin/users",
+    ] {
         let (code, told, problem) = explain(path, &[]);
         assert_eq!((code, told.as_str()), (Some(1), ""), "{path}");
         assert!(problem.contains("malformed_request"), "{problem}");
     }
-    let output = run(&["explain", "--config", file, "--host", "nobody.example", "--path", "/"]);
-    assert!(String::from_utf8(output.stderr).unwrap().contains("unknown_site"));
+    let output = run(&[
+        "explain",
+        "--config",
+        file,
+        "--host",
+        "nobody.example",
+        "--path",
+        "/",
+    ]);
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("unknown_site")
+    );
 }
 
 #[test]
@@ -267,7 +371,12 @@ async fn a_hashed_password_verifies_and_is_not_shown() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(typed.as_bytes())
+            .unwrap();
         let output = child.wait_with_output().unwrap();
         let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         (output.status.code(), told.trim().to_owned())
@@ -281,9 +390,21 @@ async fn a_hashed_password_verifies_and_is_not_shown() {
     ] {
         let (code, told) = hash(typed);
         assert_eq!(code, Some(0), "{told}");
-        assert!(told.starts_with("$argon2id$") && !told.contains(password.trim()), "{told}");
-        assert!(passwords.matches(Some(told.clone()), Secret::new(password)).await, "{typed:?}");
-        assert!(!passwords.matches(Some(told), Secret::new(format!("{password}x"))).await);
+        assert!(
+            told.starts_with("$argon2id$") && !told.contains(password.trim()),
+            "{told}"
+        );
+        assert!(
+            passwords
+                .matches(Some(told.clone()), Secret::new(password))
+                .await,
+            "{typed:?}"
+        );
+        assert!(
+            !passwords
+                .matches(Some(told), Secret::new(format!("{password}x")))
+                .await
+        );
     }
     assert_eq!(hash("\n").0, Some(1));
     assert_ne!(hash("a\n").1, hash("a\n").1);
@@ -292,19 +413,36 @@ async fn a_hashed_password_verifies_and_is_not_shown() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_watchers_door_is_not_on_a_site() {
     let application = Application::open().await;
-    let gateway = Process::serve(&config(&application).replace("access = \"public\"", "access = \"public\"\n")).await;
+    let gateway = Process::serve(
+        &config(&application).replace("access = \"public\"", "access = \"public\"\n"),
+    )
+    .await;
     let file = gateway.config();
     let health = run(&["health", "--config", file.to_str().unwrap()]);
     assert_eq!(health.status.code(), Some(0));
     let mut watcher = Browser::new(gateway.admin, "admin");
-    for (path, words) in [("/metrics", "vestibule_build_info"), ("/healthz", ""), ("/readyz", "")] {
+    for (path, words) in [
+        ("/metrics", "vestibule_build_info"),
+        ("/healthz", ""),
+        ("/readyz", ""),
+    ] {
         let reply = watcher.get(path).await;
-        assert!(reply.status == 200 && reply.body.contains(words), "{path}: {reply:?}");
+        assert!(
+            reply.status == 200 && reply.body.contains(words),
+            "{path}: {reply:?}"
+        );
         // At the site it is the application's, under the site's rules; at no site it is nobody's.
         let mut visitor = Browser::new(gateway.address, "store.localhost:8080").fetching();
         assert_eq!(visitor.get(path).await.code(), "signed_out", "{path}");
-        let bare = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", gateway.admin);
-        assert_eq!(ask(gateway.address, bare).await.unwrap().code(), "unknown_site", "{path}");
+        let bare = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            gateway.admin
+        );
+        assert_eq!(
+            ask(gateway.address, bare).await.unwrap().code(),
+            "unknown_site",
+            "{path}"
+        );
     }
     assert_eq!(watcher.get("/login").await.status, 404);
     gateway.signal("TERM");

@@ -15,11 +15,22 @@ async fn a_guarded_page_leads_to_the_form_and_back() {
     let stage = Stage::set().await;
     let mut browser = stage.browser();
     let reply = browser.get("/orders?page=2").await;
-    assert_eq!((reply.status, reply.header("location")), (302, Some("/login?return_to=/orders%3Fpage%3D2")));
+    assert_eq!(
+        (reply.status, reply.header("location")),
+        (302, Some("/login?return_to=/orders%3Fpage%3D2"))
+    );
     let csrf = browser.csrf().await;
-    let fields = [("loginId", SHOPPER), ("password", PASSWORD), ("csrf", &csrf), ("return_to", "/orders?page=2#total")];
+    let fields = [
+        ("loginId", SHOPPER),
+        ("password", PASSWORD),
+        ("csrf", &csrf),
+        ("return_to", "/orders?page=2#total"),
+    ];
     let reply = browser.post("/login", &fields).await;
-    assert_eq!((reply.status, reply.header("location")), (303, Some("/orders?page=2#total")));
+    assert_eq!(
+        (reply.status, reply.header("location")),
+        (303, Some("/orders?page=2#total"))
+    );
     let reply = browser.get("/orders?page=2").await;
     assert_eq!(reply.status, 200);
     assert_eq!(stage.store.last().header("x-auth-email"), Some(SHOPPER));

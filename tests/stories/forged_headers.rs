@@ -45,7 +45,11 @@ fn spellings(name: &str) -> Vec<String> {
     let mut last = true;
     let mixed = |c: char| {
         last = !last;
-        if last { c.to_ascii_lowercase() } else { c.to_ascii_uppercase() }
+        if last {
+            c.to_ascii_lowercase()
+        } else {
+            c.to_ascii_uppercase()
+        }
     };
     vec![
         name.to_owned(),
@@ -64,10 +68,19 @@ fn spellings(name: &str) -> Vec<String> {
 /// Every managed name in every spelling, twice each.
 fn forgeries(names: &[&str]) -> Vec<String> {
     let all = names.iter().flat_map(|name| spellings(name));
-    let lines: Vec<String> =
-        all.flat_map(|name| [format!("{name}: {FORGED}"), format!("{name}:\t {FORGED} \t")]).collect();
+    let lines: Vec<String> = all
+        .flat_map(|name| {
+            [
+                format!("{name}: {FORGED}"),
+                format!("{name}:\t {FORGED} \t"),
+            ]
+        })
+        .collect();
     // Below the limits of one request.
-    lines.chunks(80).map(|lines| lines.join("\r\n") + "\r\n").collect()
+    lines
+        .chunks(80)
+        .map(|lines| lines.join("\r\n") + "\r\n")
+        .collect()
 }
 
 /// One line of each header that says who somebody is, and none of the client's words.
@@ -77,7 +90,10 @@ fn assert_clean(siege: &Siege, told: &str) {
     for name in MANAGED {
         seen.one(name);
     }
-    assert!(seen.fields.iter().all(|(name, _)| !name.contains('_')), "{told}: {seen:?}");
+    assert!(
+        seen.fields.iter().all(|(name, _)| !name.contains('_')),
+        "{told}: {seen:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,8 +101,7 @@ async fn no_spelling_reaches_the_application_on_any_route() {
     let siege = Siege::lay().await;
     let cookies = siege.shopper().await;
     let signed_in = format!("Cookie: {cookies}\r\n");
-    let upgrade =
-        "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n";
+    let upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n";
     let routes: &[(&str, &str, &str)] = &[
         ("GET", "/", ""),
         ("GET", "/", &signed_in),
@@ -104,14 +119,33 @@ async fn no_spelling_reaches_the_application_on_any_route() {
     for (method, target, fields) in routes {
         for forged in forgeries(MANAGED) {
             let before = siege.witness.count();
-            let request = Siege::request(method, target, &format!("{forged}{fields}Connection: close\r\n"));
-            let request = if fields == &upgrade { request.replace("Connection: close\r\n", "") } else { request };
+            let request = Siege::request(
+                method,
+                target,
+                &format!("{forged}{fields}Connection: close\r\n"),
+            );
+            let request = if fields == &upgrade {
+                request.replace("Connection: close\r\n", "")
+            } else {
+                request
+            };
             let reply = ask(siege.stage.address, request).await.expect("an answer");
-            assert_eq!((reply.status, siege.witness.count()), (200, before + 1), "{method} {target}");
+            assert_eq!(
+                (reply.status, siege.witness.count()),
+                (200, before + 1),
+                "{method} {target}"
+            );
             assert_clean(&siege, &format!("{method} {target} {fields}"));
             let anonymous = !fields.starts_with("Cookie") || *target == "/";
-            assert_eq!(siege.witness.last().one("x-auth-user-id").is_none(), anonymous, "{method} {target}");
-            assert_eq!(siege.witness.last().one("x-auth-site").as_deref(), Some("store"));
+            assert_eq!(
+                siege.witness.last().one("x-auth-user-id").is_none(),
+                anonymous,
+                "{method} {target}"
+            );
+            assert_eq!(
+                siege.witness.last().one("x-auth-site").as_deref(),
+                Some("store")
+            );
         }
     }
 }
@@ -119,11 +153,22 @@ async fn no_spelling_reaches_the_application_on_any_route() {
 #[tokio::test(flavor = "multi_thread")]
 async fn own_endpoints_and_refusals_believe_none_of_it() {
     let siege = Siege::lay().await;
-    for target in ["/login", "/logout", "/orders", "/admin/x", "/_vestibule/none"] {
+    for target in [
+        "/login",
+        "/logout",
+        "/orders",
+        "/admin/x",
+        "/_vestibule/none",
+    ] {
         for forged in forgeries(MANAGED) {
-            let reply = ask(siege.stage.address, Siege::request("GET", target, &forged)).await.expect("an answer");
+            let reply = ask(siege.stage.address, Siege::request("GET", target, &forged))
+                .await
+                .expect("an answer");
             assert_ne!(reply.status, 500, "{target}");
-            assert!(!format!("{reply:?}").contains(FORGED), "{target}: {reply:?}");
+            assert!(
+                !format!("{reply:?}").contains(FORGED),
+                "{target}: {reply:?}"
+            );
         }
     }
     assert_eq!(siege.witness.count(), 0);
@@ -132,7 +177,11 @@ async fn own_endpoints_and_refusals_believe_none_of_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn presets_and_headers_of_the_operators_choice_are_managed_too() {
     let chosen = "[sites.headers]\n\"X-Who\" = \"{email}\"\n\"X-Forwarded-User\" = \"{sub}\"\n\"Webauth-Level\" = \"{claim.none}\"\n\n[[sites.rules]]";
-    for headers in [None, Some("headers = \"remote-user\"\n"), Some("headers = \"x-forwarded-user\"\n")] {
+    for headers in [
+        None,
+        Some("headers = \"remote-user\"\n"),
+        Some("headers = \"x-forwarded-user\"\n"),
+    ] {
         let siege = Siege::lay_with(
             |config| match headers {
                 None => config.replacen("[[sites.rules]]", chosen, 1),
@@ -141,13 +190,23 @@ async fn presets_and_headers_of_the_operators_choice_are_managed_too() {
             |_| {},
         )
         .await;
-        let names: Vec<&str> = MANAGED.iter().copied().chain(["X-Who", "Webauth-Level"]).collect();
-        let names = if headers.is_none() { &names[..] } else { MANAGED };
+        let names: Vec<&str> = MANAGED
+            .iter()
+            .copied()
+            .chain(["X-Who", "Webauth-Level"])
+            .collect();
+        let names = if headers.is_none() {
+            &names[..]
+        } else {
+            MANAGED
+        };
         let cookies = siege.shopper().await;
         for forged in forgeries(names) {
             for (target, signed_in) in [("/", false), ("/products/1", true), ("/orders", true)] {
                 let fields = format!("Cookie: {cookies}\r\n{forged}");
-                let reply = ask(siege.stage.address, Siege::request("GET", target, &fields)).await.expect("an answer");
+                let reply = ask(siege.stage.address, Siege::request("GET", target, &fields))
+                    .await
+                    .expect("an answer");
                 assert_eq!(reply.status, 200, "{target}");
                 assert_clean(&siege, &format!("{headers:?} {target}"));
                 let own = match headers {
@@ -155,7 +214,11 @@ async fn presets_and_headers_of_the_operators_choice_are_managed_too() {
                     Some(preset) if preset.contains("remote") => "remote-user",
                     Some(_) => "x-forwarded-user",
                 };
-                assert_eq!(siege.witness.last().one(own).is_some(), signed_in, "{headers:?} {target}");
+                assert_eq!(
+                    siege.witness.last().one(own).is_some(),
+                    signed_in,
+                    "{headers:?} {target}"
+                );
                 assert_eq!(siege.witness.last().one("webauth-level"), None);
             }
         }
@@ -181,7 +244,8 @@ async fn no_connection_field_takes_anything_away() {
         "keep-alive, cookie",
     ] {
         let before = siege.witness.count();
-        let fields = format!("Cookie: {cookies}\r\nConnection: {nominated}\r\nContent-Length: 5\r\n");
+        let fields =
+            format!("Cookie: {cookies}\r\nConnection: {nominated}\r\nContent-Length: 5\r\n");
         let request = Siege::request("POST", "/orders", &fields) + "hello";
         let reply = ask(siege.stage.address, request).await.expect("an answer");
         if siege.witness.count() == before {
@@ -190,11 +254,23 @@ async fn no_connection_field_takes_anything_away() {
             continue;
         }
         let seen = siege.witness.last();
-        for name in ["x-auth-user-id", "x-auth-email", "x-auth-site", "x-forwarded-for", "x-forwarded-host"] {
-            assert!(seen.one(name).is_some(), "{nominated}: {name} is gone: {seen:?}");
+        for name in [
+            "x-auth-user-id",
+            "x-auth-email",
+            "x-auth-site",
+            "x-forwarded-for",
+            "x-forwarded-host",
+        ] {
+            assert!(
+                seen.one(name).is_some(),
+                "{nominated}: {name} is gone: {seen:?}"
+            );
         }
         for name in ["x-real-ip", "forwarded", "via", "x-request-id", "host"] {
-            assert!(seen.one(name).is_some(), "{nominated}: {name} is gone: {seen:?}");
+            assert!(
+                seen.one(name).is_some(),
+                "{nominated}: {name} is gone: {seen:?}"
+            );
         }
         assert_eq!(seen.body, b"hello", "{nominated}: {seen:?}");
     }
@@ -204,12 +280,23 @@ async fn no_connection_field_takes_anything_away() {
 async fn request_ids_of_clients_are_kept_when_harmless_and_once() {
     let siege = Siege::lay().await;
     let long = "a".repeat(129);
-    for (theirs, kept) in
-        [("abc-1_2.3", true), ("a b", false), ("a,b", false), (long.as_str(), false), ("", false), ("\u{e9}", false)]
-    {
+    for (theirs, kept) in [
+        ("abc-1_2.3", true),
+        ("a b", false),
+        ("a,b", false),
+        (long.as_str(), false),
+        ("", false),
+        ("\u{e9}", false),
+    ] {
         let fields = format!("X-Request-Id: {theirs}\r\nx-request-id: second\r\n");
-        ask(siege.stage.address, Siege::request("GET", "/", &fields)).await.expect("an answer");
-        let told = siege.witness.last().one("x-request-id").expect("a request id");
+        ask(siege.stage.address, Siege::request("GET", "/", &fields))
+            .await
+            .expect("an answer");
+        let told = siege
+            .witness
+            .last()
+            .one("x-request-id")
+            .expect("a request id");
         assert_eq!(told == theirs, kept, "{theirs:?} became {told:?}");
         assert_ne!(told, "second");
     }
@@ -223,26 +310,49 @@ async fn the_gateway_s_cookies_are_its_own() {
     let variants: Vec<Vec<u8>> = vec![
         format!("Cookie: a=1; {cookies}; b=2\r\n").into_bytes(),
         format!("Cookie: a=1\r\nCookie: {form}\r\ncookie: {rest}; b=2\r\n").into_bytes(),
-        format!("Cookie: a=1; {cookies}\r\nCOOKIE: b=2; vestibule-session=x; vestibule-access.3=y\r\n").into_bytes(),
+        format!(
+            "Cookie: a=1; {cookies}\r\nCOOKIE: b=2; vestibule-session=x; vestibule-access.3=y\r\n"
+        )
+        .into_bytes(),
         // A cookie that is no UTF-8, of an application older than that.
-        [format!("Cookie: a=1; {cookies}; ").as_bytes(), b"b=2\xff\r\n"].concat(),
-        [format!("Cookie: a=1; {cookies}\r\nCookie: ").as_bytes(), b"b=2\xff\r\n"].concat(),
+        [
+            format!("Cookie: a=1; {cookies}; ").as_bytes(),
+            b"b=2\xff\r\n",
+        ]
+        .concat(),
+        [
+            format!("Cookie: a=1; {cookies}\r\nCookie: ").as_bytes(),
+            b"b=2\xff\r\n",
+        ]
+        .concat(),
     ];
     for fields in variants {
         let told = String::from_utf8_lossy(&fields).into_owned();
         for target in ["/", "/products/1", "/orders"] {
             let head = format!("GET {target} HTTP/1.1\r\nHost: store.localhost:8080\r\n");
-            let reply =
-                ask(siege.stage.address, [head.as_bytes(), &fields, b"\r\n"].concat()).await.expect("an answer");
+            let reply = ask(
+                siege.stage.address,
+                [head.as_bytes(), &fields, b"\r\n"].concat(),
+            )
+            .await
+            .expect("an answer");
             assert_eq!(reply.status, 200, "{target} {told}");
             let seen = siege.witness.last();
             assert!(!seen.mentions("vestibule-"), "{target}: {seen:?}");
             let sent = seen.one("cookie").expect("the application's own cookies");
             assert_eq!(sent.replace('\u{fffd}', ""), "a=1; b=2", "{target}: {told}");
-            assert_eq!(seen.one("x-auth-user-id").is_some(), target != "/", "{target}: {told}");
+            assert_eq!(
+                seen.one("x-auth-user-id").is_some(),
+                target != "/",
+                "{target}: {told}"
+            );
         }
     }
-    ask(siege.stage.address, Siege::request("GET", "/", &format!("Cookie: {cookies}\r\n"))).await;
+    ask(
+        siege.stage.address,
+        Siege::request("GET", "/", &format!("Cookie: {cookies}\r\n")),
+    )
+    .await;
     assert_eq!(siege.witness.last().one("cookie"), None);
 }
 
@@ -266,44 +376,87 @@ async fn an_application_cannot_set_the_gateway_s_cookies() {
     }
     answer.extend(b"\r\n");
     siege.witness.answers(&answer);
-    let reply = ask(siege.stage.address, Siege::request("GET", "/", "")).await.expect("an answer");
+    let reply = ask(siege.stage.address, Siege::request("GET", "/", ""))
+        .await
+        .expect("an answer");
     let set = reply.all("set-cookie");
-    assert_eq!(set, ["cart=7; Path=/", "vestibule-accessory=kept", "caf\u{fffd}=kept", "theme=dark"]);
+    assert_eq!(
+        set,
+        [
+            "cart=7; Path=/",
+            "vestibule-accessory=kept",
+            "caf\u{fffd}=kept",
+            "theme=dark"
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_authorization_is_the_application_s_own() {
     let siege = Siege::lay().await;
     let cookies = siege.shopper().await;
-    for value in ["Basic dXNlcjpwYXNz", "Bearer not-for-the-gateway", "Digest a=\"b\""] {
+    for value in [
+        "Basic dXNlcjpwYXNz",
+        "Bearer not-for-the-gateway",
+        "Digest a=\"b\"",
+    ] {
         for target in ["/", "/products/1", "/orders"] {
             let fields = format!("Cookie: {cookies}\r\nAuthorization: {value}\r\n");
-            let reply = ask(siege.stage.address, Siege::request("GET", target, &fields)).await.expect("an answer");
+            let reply = ask(siege.stage.address, Siege::request("GET", target, &fields))
+                .await
+                .expect("an answer");
             assert_eq!(reply.status, 200);
-            assert_eq!(siege.witness.last().one("authorization").as_deref(), Some(value));
+            assert_eq!(
+                siege.witness.last().one("authorization").as_deref(),
+                Some(value)
+            );
         }
     }
     let before = siege.witness.count();
-    for twice in ["Authorization: a\r\nAuthorization: b\r\n", "authorization: a\r\nAUTHORIZATION: a\r\n"] {
-        let reply = ask(siege.stage.address, Siege::request("GET", "/", twice)).await.expect("an answer");
-        assert_eq!((reply.status, reply.code().as_str()), (400, "malformed_request"));
+    for twice in [
+        "Authorization: a\r\nAuthorization: b\r\n",
+        "authorization: a\r\nAUTHORIZATION: a\r\n",
+    ] {
+        let reply = ask(siege.stage.address, Siege::request("GET", "/", twice))
+            .await
+            .expect("an answer");
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (400, "malformed_request")
+        );
     }
     assert_eq!(siege.witness.count(), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_that_forwards_tokens_forwards_the_visitor_s() {
-    let siege =
-        Siege::lay_with(|config| config.replacen("landing =", "forward_token = true\nlanding =", 1), |_| {}).await;
+    let siege = Siege::lay_with(
+        |config| config.replacen("landing =", "forward_token = true\nlanding =", 1),
+        |_| {},
+    )
+    .await;
     let cookies = siege.shopper().await;
-    let token =
-        cookies.split("; ").find_map(|pair| pair.strip_prefix("vestibule-access=")).expect("a token").to_owned();
+    let token = cookies
+        .split("; ")
+        .find_map(|pair| pair.strip_prefix("vestibule-access="))
+        .expect("a token")
+        .to_owned();
     let fields = format!("Cookie: {cookies}\r\nAuthorization: Bearer {FORGED}\r\n");
     for target in ["/orders", "/products/1"] {
-        ask(siege.stage.address, Siege::request("GET", target, &fields)).await.expect("an answer");
-        assert_eq!(siege.witness.last().one("authorization"), Some(format!("Bearer {token}")));
+        ask(siege.stage.address, Siege::request("GET", target, &fields))
+            .await
+            .expect("an answer");
+        assert_eq!(
+            siege.witness.last().one("authorization"),
+            Some(format!("Bearer {token}"))
+        );
     }
-    ask(siege.stage.address, Siege::request("GET", "/", &format!("Cookie: {cookies}\r\n"))).await.expect("an answer");
+    ask(
+        siege.stage.address,
+        Siege::request("GET", "/", &format!("Cookie: {cookies}\r\n")),
+    )
+    .await
+    .expect("an answer");
     assert_eq!(siege.witness.last().one("authorization"), None);
 }
 
@@ -317,47 +470,105 @@ async fn awkward_claims_stay_in_their_header() {
             zoe.id = "5b0e6f7e-0d0c-4a5b-8f3e-000000000001".into();
             zoe.email = "zoe@example.com".into();
             zoe.username = Some("Zoë, \"Z\" 100%".into());
-            zoe.roles.insert("*".into(), vec!["a,admin".into(), "100%".into(), "größe".into()]);
+            zoe.roles.insert(
+                "*".into(),
+                vec!["a,admin".into(), "100%".into(), "größe".into()],
+            );
             users.add(zoe).unwrap();
         },
     )
     .await;
     let fields = format!("Cookie: {}\r\n", siege.cookies_of("zoe@example.com").await);
-    ask(siege.stage.address, Siege::request("GET", "/orders", &fields)).await.expect("an answer");
+    ask(
+        siege.stage.address,
+        Siege::request("GET", "/orders", &fields),
+    )
+    .await
+    .expect("an answer");
     let seen = siege.witness.last();
-    assert_eq!(seen.one("x-who").as_deref(), Some("Zo%C3%AB, \"Z\" 100% <zoe@example.com>"));
+    assert_eq!(
+        seen.one("x-who").as_deref(),
+        Some("Zo%C3%AB, \"Z\" 100% <zoe@example.com>")
+    );
     let groups = seen.one("x-groups").unwrap();
-    assert!(groups.starts_with("a%2Cadmin,100%25,gr%C3%B6%C3%9Fe"), "{groups}");
+    assert!(
+        groups.starts_with("a%2Cadmin,100%25,gr%C3%B6%C3%9Fe"),
+        "{groups}"
+    );
     assert!(!groups.split(',').any(|role| role == "admin"), "{groups}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_assertion_is_proof() {
-    let siege = Siege::lay_with(|config| config.replacen("landing =", "assertion = true\nlanding =", 1), |_| {}).await;
-    let fields = format!("Cookie: {}\r\nX-Auth-Assertion: {FORGED}\r\n", siege.shopper().await);
-    ask(siege.stage.address, Siege::request("GET", "/orders", &fields)).await.expect("an answer");
+    let siege = Siege::lay_with(
+        |config| config.replacen("landing =", "assertion = true\nlanding =", 1),
+        |_| {},
+    )
+    .await;
+    let fields = format!(
+        "Cookie: {}\r\nX-Auth-Assertion: {FORGED}\r\n",
+        siege.shopper().await
+    );
+    ask(
+        siege.stage.address,
+        Siege::request("GET", "/orders", &fields),
+    )
+    .await
+    .expect("an answer");
     let seen = siege.witness.last();
     let assertion = seen.one("x-auth-assertion").expect("an assertion");
-    let keys = ask(siege.stage.address, Siege::request("GET", "/.well-known/vestibule/jwks.json", "")).await.unwrap();
+    let keys = ask(
+        siege.stage.address,
+        Siege::request("GET", "/.well-known/vestibule/jwks.json", ""),
+    )
+    .await
+    .unwrap();
     let keys: Value = serde_json::from_str(&keys.body).expect("a JWKS document");
     let key = &keys["keys"][0];
     let bytes = |part: &str| URL_SAFE_NO_PAD.decode(part).expect("base64url");
     let parts: Vec<&str> = assertion.split('.').collect();
     let header: Value = serde_json::from_slice(&bytes(parts[0])).unwrap();
-    assert_eq!((&header["alg"], &header["kid"]), (&Value::from("ES256"), &key["kid"]));
-    let point = [&[4][..], &bytes(key["x"].as_str().unwrap()), &bytes(key["y"].as_str().unwrap())].concat();
-    let public = aws_lc_rs::signature::UnparsedPublicKey::new(&aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED, point);
+    assert_eq!(
+        (&header["alg"], &header["kid"]),
+        (&Value::from("ES256"), &key["kid"])
+    );
+    let point = [
+        &[4][..],
+        &bytes(key["x"].as_str().unwrap()),
+        &bytes(key["y"].as_str().unwrap()),
+    ]
+    .concat();
+    let public = aws_lc_rs::signature::UnparsedPublicKey::new(
+        &aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED,
+        point,
+    );
     let signed = format!("{}.{}", parts[0], parts[1]);
-    public.verify(signed.as_bytes(), &bytes(parts[2])).expect("a good signature");
+    public
+        .verify(signed.as_bytes(), &bytes(parts[2]))
+        .expect("a good signature");
     let claims: Value = serde_json::from_slice(&bytes(parts[1])).unwrap();
     assert_eq!(claims["iss"], "http://store.localhost:8080");
     assert_eq!(claims["aud"], "store");
-    assert_eq!(claims["sub"].as_str(), seen.one("x-auth-user-id").as_deref());
+    assert_eq!(
+        claims["sub"].as_str(),
+        seen.one("x-auth-user-id").as_deref()
+    );
     assert_eq!(claims["email"], "shopper@example.com");
-    assert!(claims["roles"].is_array() && claims["jti"].as_str().is_some_and(|jti| jti.len() >= 16), "{claims}");
-    assert!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap() <= 300, "{claims}");
-    for (target, fields) in [("/", fields.as_str()), ("/products/1", "X-Auth-Assertion: FORGED-7f3a\r\n")] {
-        ask(siege.stage.address, Siege::request("GET", target, fields)).await.expect("an answer");
+    assert!(
+        claims["roles"].is_array() && claims["jti"].as_str().is_some_and(|jti| jti.len() >= 16),
+        "{claims}"
+    );
+    assert!(
+        claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap() <= 300,
+        "{claims}"
+    );
+    for (target, fields) in [
+        ("/", fields.as_str()),
+        ("/products/1", "X-Auth-Assertion: FORGED-7f3a\r\n"),
+    ] {
+        ask(siege.stage.address, Siege::request("GET", target, fields))
+            .await
+            .expect("an answer");
         assert_eq!(siege.witness.last().one("x-auth-assertion"), None);
     }
 }
@@ -367,21 +578,38 @@ async fn the_chain_of_proxies_is_believed_only_behind_one() {
     let fields = "X-Forwarded-For: 203.0.113.9, 198.51.100.7\r\nX-Forwarded-For: 10.1.2.3\r\nForwarded: for=203.0.113.9\r\n\
                   X-Real-IP: 203.0.113.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.example\r\n";
     let siege = Siege::lay().await;
-    ask(siege.stage.address, Siege::request("GET", "/", fields)).await.expect("an answer");
+    ask(siege.stage.address, Siege::request("GET", "/", fields))
+        .await
+        .expect("an answer");
     let seen = siege.witness.last();
     assert_eq!(seen.one("x-forwarded-for").as_deref(), Some("127.0.0.1"));
     assert_eq!(seen.one("x-real-ip").as_deref(), Some("127.0.0.1"));
-    assert!(seen.one("forwarded").unwrap().starts_with("for=127.0.0.1;"), "{seen:?}");
+    assert!(
+        seen.one("forwarded").unwrap().starts_with("for=127.0.0.1;"),
+        "{seen:?}"
+    );
     let trusting = "[server]\ntrusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]";
     let siege = Siege::lay_with(|config| config.replacen("[server]", trusting, 1), |_| {}).await;
-    ask(siege.stage.address, Siege::request("GET", "/", fields)).await.expect("an answer");
+    ask(siege.stage.address, Siege::request("GET", "/", fields))
+        .await
+        .expect("an answer");
     let seen = siege.witness.last();
-    assert_eq!(seen.one("x-forwarded-for").as_deref(), Some("203.0.113.9, 198.51.100.7, 10.1.2.3, 127.0.0.1"));
+    assert_eq!(
+        seen.one("x-forwarded-for").as_deref(),
+        Some("203.0.113.9, 198.51.100.7, 10.1.2.3, 127.0.0.1")
+    );
     assert_eq!(seen.one("x-real-ip").as_deref(), Some("198.51.100.7"));
-    assert!(seen.one("forwarded").unwrap().starts_with("for=203.0.113.9, for=127.0.0.1;"), "{seen:?}");
-    for (name, value) in
-        [("x-forwarded-proto", "http"), ("x-forwarded-host", "store.localhost:8080"), ("x-forwarded-port", "8080")]
-    {
+    assert!(
+        seen.one("forwarded")
+            .unwrap()
+            .starts_with("for=203.0.113.9, for=127.0.0.1;"),
+        "{seen:?}"
+    );
+    for (name, value) in [
+        ("x-forwarded-proto", "http"),
+        ("x-forwarded-host", "store.localhost:8080"),
+        ("x-forwarded-port", "8080"),
+    ] {
         assert_eq!(seen.one(name).as_deref(), Some(value));
     }
 }
@@ -390,41 +618,80 @@ async fn the_chain_of_proxies_is_believed_only_behind_one() {
 async fn the_gateway_is_named_in_via_and_traces_go_on() {
     let siege = Siege::lay().await;
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let fields = format!("Via: 1.0 fred\r\nVia: 1.1 vestibule\r\ntraceparent: {trace}\r\ntracestate: a=1\r\n");
-    ask(siege.stage.address, Siege::request("GET", "/", &fields)).await.expect("an answer");
+    let fields = format!(
+        "Via: 1.0 fred\r\nVia: 1.1 vestibule\r\ntraceparent: {trace}\r\ntracestate: a=1\r\n"
+    );
+    ask(siege.stage.address, Siege::request("GET", "/", &fields))
+        .await
+        .expect("an answer");
     let seen = siege.witness.last();
-    assert_eq!(seen.all("via").join(", "), "1.0 fred, 1.1 vestibule, 1.1 vestibule");
+    assert_eq!(
+        seen.all("via").join(", "),
+        "1.0 fred, 1.1 vestibule, 1.1 vestibule"
+    );
     assert_eq!(seen.one("traceparent").as_deref(), Some(trace));
     assert_eq!(seen.one("tracestate").as_deref(), Some("a=1"));
-    ask(siege.stage.address, Siege::request("GET", "/", "")).await.expect("an answer");
-    assert_eq!(siege.witness.last().one("via").as_deref(), Some("1.1 vestibule"));
+    ask(siege.stage.address, Siege::request("GET", "/", ""))
+        .await
+        .expect("an answer");
+    assert_eq!(
+        siege.witness.last().one("via").as_deref(),
+        Some("1.1 vestibule")
+    );
 }
 
 /// Of a `Cookie` value, what proves its visitor.
 fn credentials(cookies: &str) -> String {
-    let kept = cookies.split("; ").filter(|pair| ["access", "refresh"].iter().any(|what| pair.contains(what)));
+    let kept = cookies
+        .split("; ")
+        .filter(|pair| ["access", "refresh"].iter().any(|what| pair.contains(what)));
     kept.collect::<Vec<_>>().join("; ")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_connection_many_visitors() {
     let siege = Arc::new(Siege::lay().await);
-    let (shopper, admin) = (siege.shopper().await, siege.cookies_of("admin@example.com").await);
+    let (shopper, admin) = (
+        siege.shopper().await,
+        siege.cookies_of("admin@example.com").await,
+    );
     let (shopper, admin) = (credentials(&shopper), credentials(&admin));
-    let visits = [("/orders", Some(&shopper)), ("/products/1", None), ("/orders", Some(&admin)), ("/", Some(&admin))];
-    let as_fields = |cookies: Option<&String>| cookies.map(|c| format!("Cookie: {c}\r\n")).unwrap_or_default();
-    let expected = [Some("shopper@example.com"), None, Some("admin@example.com"), None];
+    let visits = [
+        ("/orders", Some(&shopper)),
+        ("/products/1", None),
+        ("/orders", Some(&admin)),
+        ("/", Some(&admin)),
+    ];
+    let as_fields = |cookies: Option<&String>| {
+        cookies
+            .map(|c| format!("Cookie: {c}\r\n"))
+            .unwrap_or_default()
+    };
+    let expected = [
+        Some("shopper@example.com"),
+        None,
+        Some("admin@example.com"),
+        None,
+    ];
     let mut line = siege.line().await;
     for ((target, cookies), who) in visits.iter().zip(expected).cycle().take(20) {
-        line.send(Siege::request("GET", target, &as_fields(*cookies))).await;
+        line.send(Siege::request("GET", target, &as_fields(*cookies)))
+            .await;
         assert_eq!(line.reply().await.expect("an answer").status, 200);
-        assert_eq!(siege.witness.last().one("x-auth-email").as_deref(), who, "{target}");
+        assert_eq!(
+            siege.witness.last().one("x-auth-email").as_deref(),
+            who,
+            "{target}"
+        );
     }
     // All at once, without waiting for answers: each that is answered is answered as itself.
     let mut line = siege.line().await;
     let before = siege.witness.count();
     // Few enough bytes for one read: of what comes later Pingora ends the connection.
-    let all: String = visits.iter().map(|(target, who)| Siege::request("GET", target, &as_fields(*who))).collect();
+    let all: String = visits
+        .iter()
+        .map(|(target, who)| Siege::request("GET", target, &as_fields(*who)))
+        .collect();
     assert!(all.len() < 4096, "{}", all.len());
     line.send(all).await;
     while line.reply().await.is_some() {}

@@ -1,5 +1,6 @@
-//! Where one request ends and the next begins: whatever two programs could disagree about. Whoever asks is
-//! answered once, the application hears at most one request, and then the connection is closed or in step.
+//! Where one request ends and the next begins: whatever two programs could disagree about. Whoever
+//! asks is answered once, the application hears at most one request, and then the connection is
+//! closed or in step.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -27,7 +28,8 @@ async fn house(limits: &str) -> Siege {
     .await
 }
 
-/// Sends an odd request and the follow-up in one go and reads what comes back. Gives the first status.
+/// Sends an odd request and the follow-up in one go and reads what comes back. Gives the first
+/// status.
 async fn probe(siege: &Siege, odd: &[u8]) -> u16 {
     let told = odd[..odd.len().min(300)].escape_ascii().to_string();
     let before = siege.witness.count();
@@ -48,11 +50,17 @@ async fn probe(siege: &Siege, odd: &[u8]) -> u16 {
         follow_ups += 1;
     }
     let seen = siege.witness.seen().split_off(before);
-    let others = seen.iter().filter(|seen| seen.target() != "/follow-up").count();
+    let others = seen
+        .iter()
+        .filter(|seen| seen.target() != "/follow-up")
+        .count();
     assert!(others <= 1 && seen.len() - others <= 1, "{told}: {seen:?}");
     assert!(follow_ups <= 1, "{told}");
     for seen in &seen {
-        assert!(!seen.mentions("smuggled") && !seen.mentions("evil"), "{told}: {seen:?}");
+        assert!(
+            !seen.mentions("smuggled") && !seen.mentions("evil"),
+            "{told}: {seen:?}"
+        );
     }
     first.status
 }
@@ -122,7 +130,11 @@ async fn a_body_whose_end_is_in_doubt_is_refused() {
         let before = siege.witness.count();
         let status = probe(&siege, &post(fields, smuggled)).await;
         assert_eq!(status, 400, "{fields:?}");
-        assert_eq!(siege.witness.count(), before, "{fields:?} reached the application");
+        assert_eq!(
+            siege.witness.count(),
+            before,
+            "{fields:?} reached the application"
+        );
     }
 }
 
@@ -139,7 +151,12 @@ async fn chunks_are_read_strictly() {
     ];
     for body in good {
         assert_eq!(probe(&siege, &post(chunked, body)).await, 200, "{body:?}");
-        let seen = siege.witness.seen().into_iter().rfind(|seen| seen.target() == "/x").unwrap();
+        let seen = siege
+            .witness
+            .seen()
+            .into_iter()
+            .rfind(|seen| seen.target() == "/x")
+            .unwrap();
         assert_eq!(seen.body, b"hello", "{body:?}");
     }
     for body in [
@@ -161,14 +178,22 @@ async fn chunks_are_read_strictly() {
         let before = siege.witness.count();
         let status = probe(&siege, &post(chunked, body)).await;
         assert!([0, 400].contains(&status), "{body:?}: {status}");
-        assert_eq!(siege.witness.count(), before, "{body:?} reached the application");
+        assert_eq!(
+            siege.witness.count(),
+            before,
+            "{body:?} reached the application"
+        );
     }
-    // Pingora takes an empty size for the last one and a bare LF for a part of the extension. What it leaves on the
-    // wire, where another would have read on, must not be taken for a request.
+    // Pingora takes an empty size for the last one and a bare LF for a part of the extension. What
+    // it leaves on the wire, where another would have read on, must not be taken for a request.
     for body in ["\r\n5\r\nhello\r\n0\r\n\r\n", "5;\nx\r\nhello\r\n0\r\n\r\n"] {
         let mut line = siege.line().await;
         line.send(post(chunked, body)).await;
-        assert_eq!(line.reply().await.expect("an answer").header("connection"), Some("close"), "{body:?}");
+        assert_eq!(
+            line.reply().await.expect("an answer").header("connection"),
+            Some("close"),
+            "{body:?}"
+        );
         assert!(line.is_closed().await, "{body:?}");
     }
     let extension = format!("5;{}\r\nhello\r\n0\r\n\r\n", "a".repeat(1 << 20));
@@ -212,7 +237,11 @@ async fn heads_are_read_strictly() {
         let before = siege.witness.count();
         let status = probe(&siege, head.as_bytes()).await;
         assert!([0, 400].contains(&status), "{head:?}: {status}");
-        assert_eq!(siege.witness.count(), before, "{head:?} reached the application");
+        assert_eq!(
+            siege.witness.count(),
+            before,
+            "{head:?} reached the application"
+        );
     }
 }
 
@@ -221,7 +250,11 @@ async fn methods_are_forwarded_but_for_two() {
     let siege = open_house().await;
     for method in ["TRACE", "CONNECT"] {
         let before = siege.witness.count();
-        assert_eq!(probe(&siege, Siege::request(method, "/x", "").as_bytes()).await, 405, "{method}");
+        assert_eq!(
+            probe(&siege, Siege::request(method, "/x", "").as_bytes()).await,
+            405,
+            "{method}"
+        );
         assert_eq!(siege.witness.count(), before, "{method}");
     }
     let before = siege.witness.count();
@@ -229,10 +262,22 @@ async fn methods_are_forwarded_but_for_two() {
     let status = probe(&siege, connect.as_bytes()).await;
     assert!([400, 405].contains(&status), "{status}");
     assert_eq!(siege.witness.count(), before);
-    let reply = ask(siege.stage.address, Siege::request("TRACE", "/x", "Cookie: a=evil\r\n")).await.expect("an answer");
-    assert!(reply.header("allow").is_some() && !reply.body.contains("evil"), "{reply:?}");
+    let reply = ask(
+        siege.stage.address,
+        Siege::request("TRACE", "/x", "Cookie: a=evil\r\n"),
+    )
+    .await
+    .expect("an answer");
+    assert!(
+        reply.header("allow").is_some() && !reply.body.contains("evil"),
+        "{reply:?}"
+    );
     for method in ["PROPFIND", "trace", "M-SEARCH"] {
-        assert_eq!(probe(&siege, Siege::request(method, "/x", "").as_bytes()).await, 200, "{method}");
+        assert_eq!(
+            probe(&siege, Siege::request(method, "/x", "").as_bytes()).await,
+            200,
+            "{method}"
+        );
     }
     let huge = Siege::request(&"A".repeat(100_000), "/x", "");
     let before = siege.witness.count();
@@ -252,21 +297,45 @@ async fn a_head_beyond_its_limits_is_431() {
     };
     let many = |count: usize| fields(count, "y");
     // With `Host` it is a hundred.
-    assert_eq!(probe(&siege, Siege::request("GET", "/x", &many(99)).as_bytes()).await, 200);
     assert_eq!(
-        probe(&siege, Siege::request("GET", "/x", &format!("X: {}\r\n", "y".repeat(15_000))).as_bytes()).await,
+        probe(&siege, Siege::request("GET", "/x", &many(99)).as_bytes()).await,
+        200
+    );
+    assert_eq!(
+        probe(
+            &siege,
+            Siege::request("GET", "/x", &format!("X: {}\r\n", "y".repeat(15_000))).as_bytes()
+        )
+        .await,
         200
     );
     let before = siege.witness.count();
     let long = |length: usize| format!("X: {}\r\n", "y".repeat(length));
     let wide = fields(90, &"y".repeat(200));
-    for fields in [many(100), many(300), many(2000), long(17 * 1024), long(60_000), long(200_000), wide] {
+    for fields in [
+        many(100),
+        many(300),
+        many(2000),
+        long(17 * 1024),
+        long(60_000),
+        long(200_000),
+        wide,
+    ] {
         let request = Siege::request("GET", "/x", &fields);
-        assert_eq!(probe(&siege, request.as_bytes()).await, 431, "{} bytes", request.len());
+        assert_eq!(
+            probe(&siege, request.as_bytes()).await,
+            431,
+            "{} bytes",
+            request.len()
+        );
     }
     assert_eq!(siege.witness.count(), before);
     // Two megabytes: whatever is said of it, nobody keeps them.
-    let status = probe(&siege, Siege::request("GET", "/x", &long(2 << 20)).as_bytes()).await;
+    let status = probe(
+        &siege,
+        Siege::request("GET", "/x", &long(2 << 20)).as_bytes(),
+    )
+    .await;
     assert!([0, 400, 431].contains(&status), "{status}");
     assert_eq!(siege.witness.count(), before);
 }
@@ -276,12 +345,19 @@ async fn a_refused_request_leaves_nothing_of_itself_behind() {
     let siege = Siege::lay().await;
     // The body of a request that is not let in is the next request of a careless gateway.
     let inner = "GET /smuggled HTTP/1.1\r\nHost: store.localhost:8080\r\n\r\n";
-    for (method, target) in
-        [("POST", "/orders"), ("POST", "/nowhere"), ("PUT", "/login"), ("POST", "/login"), ("GET", "/orders")]
-    {
+    for (method, target) in [
+        ("POST", "/orders"),
+        ("POST", "/nowhere"),
+        ("PUT", "/login"),
+        ("POST", "/login"),
+        ("GET", "/orders"),
+    ] {
         for fields in [
             format!("Content-Length: {}\r\n", inner.len()),
-            format!("Content-Length: {}\r\nExpect: 100-continue\r\n", inner.len()),
+            format!(
+                "Content-Length: {}\r\nExpect: 100-continue\r\n",
+                inner.len()
+            ),
             "Transfer-Encoding: chunked\r\n".to_owned(),
         ] {
             let body = if fields.starts_with("Transfer") {
@@ -293,31 +369,48 @@ async fn a_refused_request_leaves_nothing_of_itself_behind() {
             let mut line = siege.line().await;
             line.send(request).await;
             let first = line.reply().await.expect("an answer");
-            assert!((100..500).contains(&first.status), "{method} {target}: {first:?}");
+            assert!(
+                (100..500).contains(&first.status),
+                "{method} {target}: {first:?}"
+            );
             line.send(Siege::request("GET", "/", "")).await;
             while let Some(reply) = line.reply().await {
                 if reply.body == "seen /" {
                     break;
                 }
-                assert!(reply.status == 100 || reply.status >= 400, "{method} {target}: {reply:?}");
+                assert!(
+                    reply.status == 100 || reply.status >= 400,
+                    "{method} {target}: {reply:?}"
+                );
             }
         }
     }
-    assert!(siege.witness.seen().iter().all(|seen| seen.target() == "/" && seen.method == "GET"));
+    assert!(
+        siege
+            .witness
+            .seen()
+            .iter()
+            .all(|seen| seen.target() == "/" && seen.method == "GET")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upgrade_that_is_refused_opens_no_tunnel() {
     let siege = Siege::lay().await;
-    let upgrade =
-        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n";
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n";
     for (method, target, fields) in [
         ("GET", "/orders", upgrade.to_owned()),
         ("GET", "/", upgrade.to_owned()),
         ("POST", "/", format!("{upgrade}Content-Length: 0\r\n")),
-        ("GET", "/", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n".to_owned()),
+        (
+            "GET",
+            "/",
+            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+                .to_owned(),
+        ),
     ] {
-        let request = Siege::request(method, target, &fields) + &Siege::request("GET", "/admin/smuggled", "");
+        let request =
+            Siege::request(method, target, &fields) + &Siege::request("GET", "/admin/smuggled", "");
         let mut line = siege.line().await;
         line.send(request).await;
         line.finish().await;
@@ -328,7 +421,8 @@ async fn an_upgrade_that_is_refused_opens_no_tunnel() {
     for seen in siege.witness.seen() {
         assert_eq!(seen.target(), "/");
         assert!(
-            seen.one("http2-settings").is_none() && seen.one("upgrade").is_none_or(|to| to == "websocket"),
+            seen.one("http2-settings").is_none()
+                && seen.one("upgrade").is_none_or(|to| to == "websocket"),
             "{seen:?}"
         );
     }
@@ -342,26 +436,47 @@ async fn slow_heads_are_hung_up_on_and_hold_nobody_up() {
     for n in 0..200 {
         let mut line = siege.line().await;
         slow.push(vestibule::system::detach(async move {
-            for byte in Siege::request("GET", "/x", "X: never-to-be-finished\r\n").bytes().cycle() {
+            for byte in Siege::request("GET", "/x", "X: never-to-be-finished\r\n")
+                .bytes()
+                .cycle()
+            {
                 if !line.send([byte]).await {
                     break;
                 }
-                if tokio::time::timeout(Duration::from_millis(if n % 2 == 0 { 50 } else { 400 }), line.is_closed())
-                    .await
-                    .is_ok()
+                if tokio::time::timeout(
+                    Duration::from_millis(if n % 2 == 0 { 50 } else { 400 }),
+                    line.is_closed(),
+                )
+                .await
+                .is_ok()
                 {
                     break;
                 }
             }
         }));
     }
-    let reply = ask(siege.stage.address, Siege::request("GET", "/meanwhile", "Connection: close\r\n")).await.unwrap();
+    let reply = ask(
+        siege.stage.address,
+        Siege::request("GET", "/meanwhile", "Connection: close\r\n"),
+    )
+    .await
+    .unwrap();
     assert_eq!(reply.body, "seen /meanwhile");
     for line in slow {
         line.await.unwrap();
     }
-    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
-    assert!(siege.witness.seen().iter().all(|seen| seen.target() == "/meanwhile"));
+    assert!(
+        started.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        started.elapsed()
+    );
+    assert!(
+        siege
+            .witness
+            .seen()
+            .iter()
+            .all(|seen| seen.target() == "/meanwhile")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -373,7 +488,11 @@ async fn a_second_head_has_no_more_time_than_the_first() {
     line.send("GET /y HTTP/1.1\r\n").await;
     let started = stopwatch();
     assert!(line.is_closed().await);
-    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -388,7 +507,10 @@ async fn an_idle_connection_lives_as_long_as_it_may() {
         let started = stopwatch();
         assert!(line.is_closed().await);
         let lived = started.elapsed();
-        assert!((Duration::from_millis(1500)..Duration::from_secs(5)).contains(&lived), "{asked_before} {lived:?}");
+        assert!(
+            (Duration::from_millis(1500)..Duration::from_secs(5)).contains(&lived),
+            "{asked_before} {lived:?}"
+        );
     }
 }
 
@@ -399,16 +521,30 @@ async fn a_sign_in_of_ten_megabytes_is_refused_at_once() {
     let length = 10 << 20;
     let too_much = 20 << 20;
     // Announced and not sent: nobody waits for it.
-    let announced = Siege::request("POST", "/login", &format!("{form}Content-Length: {length}\r\n"));
+    let announced = Siege::request(
+        "POST",
+        "/login",
+        &format!("{form}Content-Length: {length}\r\n"),
+    );
     let mut line = siege.line().await;
     let started = stopwatch();
     line.send(&announced).await;
     assert_eq!(line.reply().await.expect("an answer").status, 413);
     assert!(line.is_closed().await);
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
-    // In pieces whose end nobody knows: the answer is there before the end, and what comes is thrown away.
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
+    // In pieces whose end nobody knows: the answer is there before the end, and what comes is
+    // thrown away.
     let mut line = siege.line().await;
-    line.send(Siege::request("POST", "/login", &format!("{form}Transfer-Encoding: chunked\r\n"))).await;
+    line.send(Siege::request(
+        "POST",
+        "/login",
+        &format!("{form}Transfer-Encoding: chunked\r\n"),
+    ))
+    .await;
     let piece = format!("1000\r\n{}\r\n", "a".repeat(0x1000));
     let mut sent = 0;
     while sent < too_much && line.send(&piece).await {
@@ -417,9 +553,14 @@ async fn a_sign_in_of_ten_megabytes_is_refused_at_once() {
     assert!(sent < too_much, "all of it was taken");
     // In one go, before any look at the answer.
     let mut line = siege.line().await;
-    line.send([announced.into_bytes(), vec![b'a'; length]].concat()).await;
+    line.send([announced.into_bytes(), vec![b'a'; length]].concat())
+        .await;
     assert_eq!(line.reply().await.expect("an answer").status, 413);
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -429,7 +570,8 @@ async fn who_leaves_in_the_middle_harms_nobody() {
         for target in ["/x", "/login"] {
             for _ in 0..20 {
                 let mut line = siege.line().await;
-                line.send(Siege::request("POST", target, fields) + "3e8\r\nhalf").await;
+                line.send(Siege::request("POST", target, fields) + "3e8\r\nhalf")
+                    .await;
                 drop(line);
             }
         }
@@ -437,5 +579,11 @@ async fn who_leaves_in_the_middle_harms_nobody() {
     let mut line = Line::to(siege.stage.address).await;
     line.send(Siege::request("GET", "/after", "")).await;
     assert_eq!(line.reply().await.expect("an answer").body, "seen /after");
-    assert!(siege.witness.seen().iter().all(|seen| seen.target() == "/after"));
+    assert!(
+        siege
+            .witness
+            .seen()
+            .iter()
+            .all(|seen| seen.target() == "/after")
+    );
 }

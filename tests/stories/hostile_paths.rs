@@ -1,4 +1,5 @@
-//! Paths that two programs could read as two different ones. What is forwarded is what was judged, byte for byte.
+//! Paths that two programs could read as two different ones. What is forwarded is what was judged,
+//! byte for byte.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -7,12 +8,21 @@ use super::support::{Line, Siege, ask};
 
 /// A site where only `/admin/*` is guarded: whoever gets there unseen has evaded the rule.
 async fn open_house() -> Siege {
-    Siege::lay_with(|config| config.replacen("landing =", "default_access = \"public\"\nlanding =", 1), |_| {}).await
+    Siege::lay_with(
+        |config| config.replacen("landing =", "default_access = \"public\"\nlanding =", 1),
+        |_| {},
+    )
+    .await
 }
 
 /// The bytes of a request for `target`.
 fn request(target: &[u8]) -> Vec<u8> {
-    [b"GET ", target, b" HTTP/1.1\r\nHost: store.localhost:8080\r\nConnection: close\r\n\r\n"].concat()
+    [
+        b"GET ",
+        target,
+        b" HTTP/1.1\r\nHost: store.localhost:8080\r\nConnection: close\r\n\r\n",
+    ]
+    .concat()
 }
 
 /// What two programs could read as two different targets.
@@ -95,9 +105,16 @@ const AMBIGUOUS: &[&[u8]] = &[
 async fn what_could_be_read_in_two_ways_is_refused() {
     let siege = open_house().await;
     for target in AMBIGUOUS {
-        let reply = ask(siege.stage.address, request(target)).await.unwrap_or_default();
+        let reply = ask(siege.stage.address, request(target))
+            .await
+            .unwrap_or_default();
         assert_eq!(reply.status, 400, "{}: {reply:?}", target.escape_ascii());
-        assert_eq!(siege.witness.count(), 0, "{} reached the application", target.escape_ascii());
+        assert_eq!(
+            siege.witness.count(),
+            0,
+            "{} reached the application",
+            target.escape_ascii()
+        );
     }
 }
 
@@ -126,8 +143,13 @@ async fn what_has_one_meaning_is_forwarded_byte_for_byte() {
         "/x%253A",
         "/ADMIN",
     ] {
-        let reply = ask(siege.stage.address, request(target.as_bytes())).await.expect("an answer");
-        assert_eq!((reply.status, reply.body.as_str()), (200, format!("seen {target}").as_str()));
+        let reply = ask(siege.stage.address, request(target.as_bytes()))
+            .await
+            .expect("an answer");
+        assert_eq!(
+            (reply.status, reply.body.as_str()),
+            (200, format!("seen {target}").as_str())
+        );
         assert_eq!(siege.witness.last().target(), target);
     }
 }
@@ -140,17 +162,26 @@ async fn the_absolute_form_of_the_own_authority_becomes_the_origin_form() {
         ("http://store.localhost:8080", "/"),
         ("http://store.localhost:8080?q", "/?q"),
     ] {
-        let reply = ask(siege.stage.address, request(absolute.as_bytes())).await.expect("an answer");
+        let reply = ask(siege.stage.address, request(absolute.as_bytes()))
+            .await
+            .expect("an answer");
         assert_eq!(reply.status, 200, "{absolute}");
         let seen = siege.witness.last();
         assert_eq!(seen.target(), origin, "{absolute}");
         assert_eq!(seen.one("host").as_deref(), Some("store.localhost:8080"));
     }
-    let reply = ask(siege.stage.address, request(b"http://store.localhost:8080/admin/x")).await.expect("an answer");
+    let reply = ask(
+        siege.stage.address,
+        request(b"http://store.localhost:8080/admin/x"),
+    )
+    .await
+    .expect("an answer");
     assert_eq!(reply.code(), "signed_out");
     for hostile in ["/x/../admin/x", "//admin/x", "/x%2fadmin", "/\\admin"] {
         let target = format!("http://store.localhost:8080{hostile}");
-        let reply = ask(siege.stage.address, request(target.as_bytes())).await.expect("an answer");
+        let reply = ask(siege.stage.address, request(target.as_bytes()))
+            .await
+            .expect("an answer");
         assert_eq!(reply.status, 400, "{target}");
     }
 }
@@ -159,10 +190,18 @@ async fn the_absolute_form_of_the_own_authority_becomes_the_origin_form() {
 async fn long_targets_are_414_and_the_longest_passes() {
     let siege = open_house().await;
     let longest = format!("/{}", "a".repeat(8191));
-    assert_eq!(ask(siege.stage.address, request(longest.as_bytes())).await.expect("an answer").status, 200);
+    assert_eq!(
+        ask(siege.stage.address, request(longest.as_bytes()))
+            .await
+            .expect("an answer")
+            .status,
+        200
+    );
     for length in [8192, 9000, 20_000, 60_000] {
         let target = format!("/{}", "a".repeat(length));
-        let reply = ask(siege.stage.address, request(target.as_bytes())).await.unwrap_or_default();
+        let reply = ask(siege.stage.address, request(target.as_bytes()))
+            .await
+            .unwrap_or_default();
         assert_eq!(reply.status, 414, "{length}");
     }
     assert_eq!(siege.witness.count(), 1);
@@ -173,18 +212,35 @@ async fn encoded_slashes_pass_where_a_site_wants_them_and_never_climb() {
     let passing = "default_access = \"public\"\nencoded_slashes = \"pass\"\nlanding =";
     let siege = Siege::lay_with(|config| config.replacen("landing =", passing, 1), |_| {}).await;
     for target in ["/group%2Fname/x", "/group%2fname", "/admin%2Fsecret"] {
-        let reply = ask(siege.stage.address, request(target.as_bytes())).await.expect("an answer");
-        assert_eq!((reply.status, siege.witness.last().target().as_str()), (200, target));
+        let reply = ask(siege.stage.address, request(target.as_bytes()))
+            .await
+            .expect("an answer");
+        assert_eq!(
+            (reply.status, siege.witness.last().target().as_str()),
+            (200, target)
+        );
     }
     let before = siege.witness.count();
-    for target in ["/x/..%2Fadmin", "/x%2F..%2Fadmin", "/x%2f%2e%2e/admin", "/x%5Cadmin", "/%2e%2e%2fadmin"] {
-        assert_eq!(ask(siege.stage.address, request(target.as_bytes())).await.expect("an answer").status, 400);
+    for target in [
+        "/x/..%2Fadmin",
+        "/x%2F..%2Fadmin",
+        "/x%2f%2e%2e/admin",
+        "/x%5Cadmin",
+        "/%2e%2e%2fadmin",
+    ] {
+        assert_eq!(
+            ask(siege.stage.address, request(target.as_bytes()))
+                .await
+                .expect("an answer")
+                .status,
+            400
+        );
     }
     assert_eq!(siege.witness.count(), before);
 }
 
-/// The most generous reading of a path that some application might make: decoded until nothing is left to decode,
-/// parameters cut off, `\` turned, slashes collapsed, dots resolved.
+/// The most generous reading of a path that some application might make: decoded until nothing is
+/// left to decode, parameters cut off, `\` turned, slashes collapsed, dots resolved.
 fn generous(target: &str, decodings: usize, parameters_go: bool) -> String {
     let mut path = target.split(['?', '#']).next().unwrap().as_bytes().to_vec();
     for _ in 0..decodings {
@@ -193,7 +249,11 @@ fn generous(target: &str, decodings: usize, parameters_go: bool) -> String {
     let path = String::from_utf8_lossy(&path).replace('\\', "/");
     let mut segments: Vec<&str> = Vec::new();
     for segment in path.split('/') {
-        let name = if parameters_go { segment.split(';').next().unwrap() } else { segment };
+        let name = if parameters_go {
+            segment.split(';').next().unwrap()
+        } else {
+            segment
+        };
         match name {
             "" | "." => {}
             ".." => drop(segments.pop()),
@@ -213,7 +273,13 @@ fn leads_to_admin(target: &str) -> bool {
 /// One spelling of a letter, encoded up to three times over.
 fn letter(c: char) -> impl Strategy<Value = String> {
     (0..10_u8, any::<bool>()).prop_map(move |(times, upper)| {
-        let hex = |c: char| if upper { format!("%{:02X}", u32::from(c)) } else { format!("%{:02x}", u32::from(c)) };
+        let hex = |c: char| {
+            if upper {
+                format!("%{:02X}", u32::from(c))
+            } else {
+                format!("%{:02x}", u32::from(c))
+            }
+        };
         match times {
             0..=5 => c.to_string(),
             6 | 7 => hex(c),
@@ -226,7 +292,11 @@ fn letter(c: char) -> impl Strategy<Value = String> {
 fn word(text: &'static str) -> BoxedStrategy<String> {
     text.chars()
         .map(letter)
-        .fold(Just(String::new()).boxed(), |whole, next| (whole, next).prop_map(|(whole, next)| whole + &next).boxed())
+        .fold(Just(String::new()).boxed(), |whole, next| {
+            (whole, next)
+                .prop_map(|(whole, next)| whole + &next)
+                .boxed()
+        })
 }
 
 fn separator() -> impl Strategy<Value = String> {
@@ -251,12 +321,23 @@ fn spelling() -> impl Strategy<Value = String> {
             .prop_map(str::to_owned),
     ];
     let end = prop_oneof![3 => Just(String::new()), 1 => prop::sample::select(vec!["?", "?a=/../", ";x", "/", "%253bx"]).prop_map(str::to_owned)];
-    (prefix, up, separator(), word("admin"), separator(), word("secret"), end).prop_map(
-        |(prefix, up, first, admin, second, secret, end)| {
-            let target = format!("{prefix}{up}{first}{admin}{second}{secret}{end}");
-            if target.starts_with('/') { target } else { format!("/{target}") }
-        },
+    (
+        prefix,
+        up,
+        separator(),
+        word("admin"),
+        separator(),
+        word("secret"),
+        end,
     )
+        .prop_map(|(prefix, up, first, admin, second, secret, end)| {
+            let target = format!("{prefix}{up}{first}{admin}{second}{secret}{end}");
+            if target.starts_with('/') {
+                target
+            } else {
+                format!("/{target}")
+            }
+        })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -265,7 +346,11 @@ async fn no_spelling_of_a_guarded_path_passes_unseen() {
     let handle = tokio::runtime::Handle::current();
     let address = siege.stage.address;
     let played = tokio::task::spawn_blocking(move || {
-        let mut runner = TestRunner::new(Config { cases: 1500, failure_persistence: None, ..Config::default() });
+        let mut runner = TestRunner::new(Config {
+            cases: 1500,
+            failure_persistence: None,
+            ..Config::default()
+        });
         let line = std::cell::RefCell::new(None);
         runner.run(&spelling(), |target| {
             let head = Siege::request("GET", &target, "");
@@ -299,7 +384,10 @@ async fn no_spelling_of_a_guarded_path_passes_unseen() {
             Ok(())
         })
     });
-    played.await.unwrap().unwrap_or_else(|failure| panic!("{failure}"));
+    played
+        .await
+        .unwrap()
+        .unwrap_or_else(|failure| panic!("{failure}"));
     assert!(siege.witness.count() > 10, "some are harmless");
 }
 
@@ -319,12 +407,21 @@ async fn the_gateway_s_own_endpoints_win_in_every_spelling() {
         ("/_vestibul%65/x", 404),
         ("/.well-known/vestibule/jwks.json", 200),
     ] {
-        let reply = ask(siege.stage.address, request(target.as_bytes())).await.expect("an answer");
+        let reply = ask(siege.stage.address, request(target.as_bytes()))
+            .await
+            .expect("an answer");
         assert_eq!(reply.status, status, "{target}");
         assert_eq!(siege.witness.count(), 0, "{target} reached the application");
     }
-    for (target, status) in [("/login/x", 200), ("/loginx", 200), ("/_vestibule", 200), ("/Login", 200)] {
-        let reply = ask(siege.stage.address, request(target.as_bytes())).await.expect("an answer");
+    for (target, status) in [
+        ("/login/x", 200),
+        ("/loginx", 200),
+        ("/_vestibule", 200),
+        ("/Login", 200),
+    ] {
+        let reply = ask(siege.stage.address, request(target.as_bytes()))
+            .await
+            .expect("an answer");
         assert_eq!(reply.status, status, "{target}");
     }
     assert_eq!(siege.witness.count(), 4);
@@ -339,22 +436,50 @@ async fn a_host_is_named_once_and_well_or_not_served() {
         (b"HOST: STORE.Localhost:8080\r\n", 200, ""),
         (b"", 400, "malformed_request"),
         (b"Host:\r\n", 400, "malformed_request"),
-        (b"Host: store.localhost:8080\r\nHost: store.localhost:8080\r\n", 400, ""),
-        (b"Host: store.localhost:8080\r\nHost: evil.example\r\n", 400, ""),
-        (b"Host: store.localhost:8080, evil.example\r\n", 400, "malformed_request"),
+        (
+            b"Host: store.localhost:8080\r\nHost: store.localhost:8080\r\n",
+            400,
+            "",
+        ),
+        (
+            b"Host: store.localhost:8080\r\nHost: evil.example\r\n",
+            400,
+            "",
+        ),
+        (
+            b"Host: store.localhost:8080, evil.example\r\n",
+            400,
+            "malformed_request",
+        ),
         (b"Host: user@store.localhost:8080\r\n", 400, ""),
-        (b"Host: store.localhost:8080/x\r\n", 400, "malformed_request"),
-        (b"Host: store.localhost:8080#x\r\n", 400, "malformed_request"),
+        (
+            b"Host: store.localhost:8080/x\r\n",
+            400,
+            "malformed_request",
+        ),
+        (
+            b"Host: store.localhost:8080#x\r\n",
+            400,
+            "malformed_request",
+        ),
         (b"Host: store.localhost:99999\r\n", 400, "malformed_request"),
         (b"Host: store.localhost:+8080\r\n", 400, "malformed_request"),
         (b"Host: [::1\r\n", 400, "malformed_request"),
-        (b"Host: st\xc3\xb6re.localhost\r\n", 400, "malformed_request"),
+        (
+            b"Host: st\xc3\xb6re.localhost\r\n",
+            400,
+            "malformed_request",
+        ),
         (b"Host: store.localhost\r\n", 421, "unknown_site"),
         (b"Host: store.localhost:80\r\n", 421, "unknown_site"),
         (b"Host: evil.example\r\n", 421, "unknown_site"),
         (b"Host: store.localhost.:8080\r\n", 421, "unknown_site"),
         (b"Host: 127.0.0.1:8080\r\n", 421, "unknown_site"),
-        (b"Host: evil.example\r\nX-Forwarded-Host: store.localhost:8080\r\n", 421, "unknown_site"),
+        (
+            b"Host: evil.example\r\nX-Forwarded-Host: store.localhost:8080\r\n",
+            421,
+            "unknown_site",
+        ),
     ];
     for (field, status, code) in hosts {
         let request = [b"GET / HTTP/1.1\r\n", *field, b"Connection: close\r\n\r\n"].concat();
@@ -374,11 +499,13 @@ async fn a_host_is_named_once_and_well_or_not_served() {
 async fn the_default_port_is_the_same_as_none() {
     let siege = Siege::lay_with(
         |config| {
-            config.replace("http://store.localhost:8080", "https://store.example").replacen(
-                "landing =",
-                "default_access = \"public\"\naliases = [\"shop.example\"]\nlanding =",
-                1,
-            )
+            config
+                .replace("http://store.localhost:8080", "https://store.example")
+                .replacen(
+                    "landing =",
+                    "default_access = \"public\"\naliases = [\"shop.example\"]\nlanding =",
+                    1,
+                )
         },
         |_| {},
     )
@@ -392,6 +519,13 @@ async fn the_default_port_is_the_same_as_none() {
         ("store.example:8443", 421),
     ] {
         let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-        assert_eq!(ask(siege.stage.address, request).await.expect("an answer").status, status, "{host}");
+        assert_eq!(
+            ask(siege.stage.address, request)
+                .await
+                .expect("an answer")
+                .status,
+            status,
+            "{host}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Connections that are kept for the next request, on both sides of the gateway, and what must not come of it.
+//! Connections that are kept for the next request, on both sides of the gateway, and what must not
+//! come of it.
 
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ async fn head(stream: &mut TcpStream) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// An application that answers the first request of each connection and closes on the second, as one does whose
-/// patience ends just then.
+/// An application that answers the first request of each connection and closes on the second, as
+/// one does whose patience ends just then.
 async fn impatient() -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -27,7 +28,10 @@ async fn impatient() -> std::net::SocketAddr {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
                 head(&mut stream).await;
-                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+                stream
+                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                    .await
+                    .unwrap();
                 head(&mut stream).await;
             });
         }
@@ -40,7 +44,15 @@ async fn an_application_that_closes_a_kept_connection_costs_no_request() {
     let upstream = impatient().await;
     let stage = Stage::set_with(|config| with_store_at(&config, upstream), |_| {}).await;
     for _ in 0..3 {
-        assert_eq!(raw(stage.address, format!("GET / {HEAD}Connection: close\r\n\r\n").as_bytes()).await.status, 200);
+        assert_eq!(
+            raw(
+                stage.address,
+                format!("GET / {HEAD}Connection: close\r\n\r\n").as_bytes()
+            )
+            .await
+            .status,
+            200
+        );
     }
     // What may have had an effect is not sent a second time.
     let post = format!("POST / {HEAD}Content-Length: 0\r\nConnection: close\r\n\r\n");
@@ -55,14 +67,19 @@ fn with_store_at(config: &str, address: std::net::SocketAddr) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_says_nothing_more_is_let_go() {
-    let limits = "[server.limits]\nheader_timeout = \"30s\"\nkeep_alive = \"1s\"\n\n[providers.main]";
+    let limits =
+        "[server.limits]\nheader_timeout = \"30s\"\nkeep_alive = \"1s\"\n\n[providers.main]";
     let stage = Stage::set_with(|config| config.replace("[providers.main]", limits), |_| {}).await;
     // From the application, then of the gateway's own.
     for path in ["/", "/_vestibule/nothing"] {
         let mut stream = TcpStream::connect(stage.address).await.unwrap();
-        stream.write_all(format!("GET {path} {HEAD}\r\n").as_bytes()).await.unwrap();
+        stream
+            .write_all(format!("GET {path} {HEAD}\r\n").as_bytes())
+            .await
+            .unwrap();
         let mut answer = String::new();
-        let ended = tokio::time::timeout(Duration::from_secs(15), stream.read_to_string(&mut answer)).await;
+        let ended =
+            tokio::time::timeout(Duration::from_secs(15), stream.read_to_string(&mut answer)).await;
         assert!(ended.is_ok(), "{path}: still open");
         assert!(answer.contains("Connection: keep-alive\r\n"), "{answer}");
     }
@@ -74,16 +91,26 @@ async fn a_connection_outlives_the_session_whose_event_stream_it_carried() {
     let mut browser = stage.signed_in().await;
     stage.store.answers(|_| {
         let events = http::Response::builder().header("content-type", "text/event-stream");
-        events.header("content-length", 0).body(axum::body::Body::empty()).unwrap()
+        events
+            .header("content-length", 0)
+            .body(axum::body::Body::empty())
+            .unwrap()
     });
-    let cookies: Vec<String> = browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let cookies: Vec<String> = browser
+        .cookies
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     let mut stream = TcpStream::connect(stage.address).await.unwrap();
     let ask = format!("GET /events {HEAD}Cookie: {}\r\n\r\n", cookies.join("; "));
     stream.write_all(ask.as_bytes()).await.unwrap();
     assert!(head(&mut stream).await.unwrap().starts_with("HTTP/1.1 200"));
     while stage.metric("vestibule_open_streams{site=\"store\"}").await > 0.0 {}
     assert_eq!(browser.post("/logout", &[]).await.status, 303);
-    stream.write_all(format!("GET / {HEAD}\r\n").as_bytes()).await.unwrap();
+    stream
+        .write_all(format!("GET / {HEAD}\r\n").as_bytes())
+        .await
+        .unwrap();
     assert!(head(&mut stream).await.unwrap().starts_with("HTTP/1.1 200"));
 }
 
@@ -96,9 +123,15 @@ async fn a_sign_out_meets_an_event_stream_that_was_still_opening() {
     let mut tab = browser.clone();
     let opening = tokio::spawn(async move { tab.get("/events").await });
     let (mut application, _) = listener.accept().await.unwrap();
-    assert!(head(&mut application).await.unwrap().starts_with("GET /events"));
+    assert!(
+        head(&mut application)
+            .await
+            .unwrap()
+            .starts_with("GET /events")
+    );
     assert_eq!(browser.post("/logout", &[]).await.status, 303);
-    let events = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let events =
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
     application.write_all(events).await.unwrap();
     // The application goes on holding its end open.
     let ended = tokio::time::timeout(Duration::from_secs(10), opening).await;

@@ -27,18 +27,40 @@ async fn every_sign_in_makes_the_browser_known() {
     let mut by_script = stage.browser().fetching();
     let json = by_script.sign_in_by_script(SHOPPER, PASSWORD).await;
     assert_eq!((page.status, json.status), (303, 200));
-    // As with the other cookies, a form without "keep me signed in" leaves nothing that outlives the browser.
+    // As with the other cookies, a form without "keep me signed in" leaves nothing that outlives
+    // the browser.
     for (reply, lifetime) in [(page, ""), (json, "; Max-Age=34560000")] {
-        let set: Vec<&str> = reply.all("set-cookie").into_iter().filter(|line| line.starts_with(DEVICE)).collect();
+        let set: Vec<&str> = reply
+            .all("set-cookie")
+            .into_iter()
+            .filter(|line| line.starts_with(DEVICE))
+            .collect();
         let [line] = set[..] else { panic!("{reply:?}") };
-        assert!(line.ends_with(&format!("; HttpOnly; SameSite=Lax; Path=/{lifetime}")), "{line}");
+        assert!(
+            line.ends_with(&format!("; HttpOnly; SameSite=Lax; Path=/{lifetime}")),
+            "{line}"
+        );
         assert!(!line.contains("shopper"), "{line}");
     }
     let kept = by_form.cookie(DEVICE).unwrap().to_owned();
-    assert_eq!(by_form.get("/orders").await.all("set-cookie"), Vec::<&str>::new());
-    assert!(!stage.store.last().header("cookie").unwrap_or_default().contains(DEVICE));
+    assert_eq!(
+        by_form.get("/orders").await.all("set-cookie"),
+        Vec::<&str>::new()
+    );
+    assert!(
+        !stage
+            .store
+            .last()
+            .header("cookie")
+            .unwrap_or_default()
+            .contains(DEVICE)
+    );
     by_form.post("/logout", &[]).await;
-    assert_eq!(by_form.cookie(DEVICE), Some(kept.as_str()), "a sign-out leaves it");
+    assert_eq!(
+        by_form.cookie(DEVICE),
+        Some(kept.as_str()),
+        "a sign-out leaves it"
+    );
     let refused = by_form.sign_in(SHOPPER, "wrong").await;
     assert_eq!((refused.status, refused.all("set-cookie")), (401, vec![]));
 }
@@ -49,7 +71,11 @@ async fn a_stranger_s_guesses_do_not_keep_the_owner_out() {
     let mut owner = weeks_later(&stage.signed_in().await);
     guess(&stage).await;
     assert_eq!(owner.sign_in(SHOPPER, PASSWORD).await.status, 303);
-    assert_eq!(stage.browser().sign_in(SHOPPER, PASSWORD).await.status, 429, "the stranger gains nothing by it");
+    assert_eq!(
+        stage.browser().sign_in(SHOPPER, PASSWORD).await.status,
+        429,
+        "the stranger gains nothing by it"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,7 +92,14 @@ async fn the_lane_of_the_known_browser_has_the_same_limit() {
         let status = other.sign_in("admin@example.com", "wrong").await.status;
         assert_eq!(status, if attempt < 5 { 401 } else { 429 });
     }
-    assert_eq!(stage.browser().sign_in("admin@example.com", PASSWORD).await.status, 429);
+    assert_eq!(
+        stage
+            .browser()
+            .sign_in("admin@example.com", PASSWORD)
+            .await
+            .status,
+        429
+    );
     stage.clock.advance(Duration::from_secs(60));
     assert_eq!(known.clone().sign_in(SHOPPER, PASSWORD).await.status, 303);
 }
@@ -79,7 +112,9 @@ async fn a_device_that_is_there_twice_or_of_another_site_is_none() {
     assert_eq!(forum.sign_in(SHOPPER, PASSWORD).await.status, 303);
     guess(&stage).await;
     let mut twice = known.clone();
-    twice.cookies.push((DEVICE.to_owned(), known.cookie(DEVICE).unwrap().to_owned()));
+    twice
+        .cookies
+        .push((DEVICE.to_owned(), known.cookie(DEVICE).unwrap().to_owned()));
     let mut foreign = stage.browser();
     foreign.set_cookie(DEVICE, forum.cookie(DEVICE).unwrap());
     let mut forged = stage.browser();
@@ -96,10 +131,22 @@ async fn a_client_that_is_no_browser_is_given_none() {
     let stage = Stage::set_with(bearer, |_| {}).await;
     let mut phone = stage.browser();
     let body = format!(r#"{{"loginId":"{SHOPPER}","password":"{PASSWORD}","tokens":"body"}}"#);
-    let mut request = phone.request("POST", "/api/login", &[("Content-Type", "application/json")], body.as_bytes());
+    let mut request = phone.request(
+        "POST",
+        "/api/login",
+        &[("Content-Type", "application/json")],
+        body.as_bytes(),
+    );
     // Without a browser's marks.
-    let text = String::from_utf8(std::mem::take(&mut request)).unwrap().replace("Sec-Fetch-Mode: navigate\r\n", "");
+    let text = String::from_utf8(std::mem::take(&mut request))
+        .unwrap()
+        .replace("Sec-Fetch-Mode: navigate\r\n", "");
     let reply = super::support::raw(stage.address, text.as_bytes()).await;
     phone.keep(&reply);
-    assert_eq!((reply.status, phone.cookies), (200, vec![]), "{}", reply.body);
+    assert_eq!(
+        (reply.status, phone.cookies),
+        (200, vec![]),
+        "{}",
+        reply.body
+    );
 }

@@ -17,10 +17,21 @@ async fn the_form_speaks_the_language_of_its_reader() {
         ("sv", "en", "ltr", "Sign in"),
     ] {
         let page = reading(&stage, languages).get("/login").await;
-        assert_eq!((page.status, page.header("content-language")), (200, Some(language)), "{languages}");
+        assert_eq!(
+            (page.status, page.header("content-language")),
+            (200, Some(language)),
+            "{languages}"
+        );
         assert_eq!(page.header("vary"), Some("Accept-Language"));
-        assert!(page.body.contains(&format!("<html lang=\"{language}\" dir=\"{direction}\">")), "{languages}");
-        assert!(page.body.contains(&format!("<h1>{heading}</h1>")), "{languages}");
+        assert!(
+            page.body
+                .contains(&format!("<html lang=\"{language}\" dir=\"{direction}\">")),
+            "{languages}"
+        );
+        assert!(
+            page.body.contains(&format!("<h1>{heading}</h1>")),
+            "{languages}"
+        );
     }
 }
 
@@ -29,13 +40,27 @@ async fn what_goes_wrong_is_told_in_their_language_and_to_programs_in_english() 
     let stage = Stage::set().await;
     let mut browser = reading(&stage, "de");
     let csrf = browser.csrf().await;
-    let page = browser.post("/login", &[("loginId", SHOPPER), ("password", "wrong"), ("csrf", &csrf)]).await;
-    assert_eq!((page.status, page.header("content-language")), (401, Some("de")));
+    let page = browser
+        .post(
+            "/login",
+            &[("loginId", SHOPPER), ("password", "wrong"), ("csrf", &csrf)],
+        )
+        .await;
+    assert_eq!(
+        (page.status, page.header("content-language")),
+        (401, Some("de"))
+    );
     assert!(page.body.contains("Diese Angaben passen nicht zusammen."));
     // Hygiene comes before the site; its page has a language all the same.
     let page = browser.get("/a//b").await;
-    assert_eq!((page.status, page.header("content-language")), (400, Some("de")));
+    assert_eq!(
+        (page.status, page.header("content-language")),
+        (400, Some("de"))
+    );
     let document = browser.fetching().get("/orders").await;
-    assert_eq!((document.header("content-language"), document.header("vary")), (None, None));
+    assert_eq!(
+        (document.header("content-language"), document.header("vary")),
+        (None, None)
+    );
     assert_eq!(document.json()["title"], "Sign in to continue");
 }

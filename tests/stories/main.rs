@@ -1,6 +1,10 @@
-//! Stories: people and situations, played against the real gateway in this process. One binary, a module each.
+//! Stories: people and situations, played against the real gateway in this process. One binary, a
+//! module each.
 #![cfg(test)]
-#![expect(clippy::disallowed_methods, reason = "a story is played by many at once")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a story is played by many at once"
+)]
 
 mod circles;
 mod configuration_reload;

@@ -1,5 +1,5 @@
-//! Two hundred phones on a bad network, with refresh tokens that work once: nobody is signed out, and the provider is
-//! asked once for each renewal.
+//! Two hundred phones on a bad network, with refresh tokens that work once: nobody is signed out,
+//! and the provider is asked once for each renewal.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -54,14 +54,22 @@ fn rotating(provider: &Arc<Scripted>, stage: &Stage) -> Arc<Mutex<Tokens>> {
             let mut claims = claims(&clock);
             (claims["sub"], claims["sid"]) = (json!(sub), json!(format!("{sub}-session")));
             let token = provider.upgrade().unwrap().token(&claims);
-            (200, json!({ "token": token, "refreshToken": tokens.lock().unwrap().next(sub) }))
+            (
+                200,
+                json!({ "token": token, "refreshToken": tokens.lock().unwrap().next(sub) }),
+            )
         }
     };
     let first = give.clone();
-    provider.answers(LOGIN, move |received| first(said(received)["loginId"].as_str().unwrap()));
+    provider.answers(LOGIN, move |received| {
+        first(said(received)["loginId"].as_str().unwrap())
+    });
     let book = Arc::clone(&tokens);
     provider.answers(REFRESH, move |received| {
-        let sub = book.lock().unwrap().using(said(received)["refreshToken"].as_str().unwrap());
+        let sub = book
+            .lock()
+            .unwrap()
+            .using(said(received)["refreshToken"].as_str().unwrap());
         sub.map_or((400, json!({})), |sub| give(&sub))
     });
     tokens
@@ -85,9 +93,16 @@ async fn renew(mut phone: Phone, number: usize) -> Phone {
         _ => phone.post("/api/refresh", &json!({})).await,
     };
     assert_eq!(reply.status, 200, "signed out: {}", reply.body);
-    assert!(phone.access != before.access && phone.refresh != before.refresh, "not renewed");
+    assert!(
+        phone.access != before.access && phone.refresh != before.refresh,
+        "not renewed"
+    );
     if let Some(lost) = lost {
-        assert_eq!(phone.tokens(), lost.tokens(), "the same pair, byte for byte");
+        assert_eq!(
+            phone.tokens(),
+            lost.tokens(),
+            "the same pair, byte for byte"
+        );
     }
     phone
 }
@@ -96,7 +111,9 @@ async fn renew(mut phone: Phone, number: usize) -> Phone {
 async fn a_crowd_on_a_bad_network_stays_signed_in() {
     let provider = Arc::new(Scripted::open().await);
     let config = |config: String| {
-        let config = provider.in_place(&config).replace("landing = ", "bearer = true\nlanding = ");
+        let config = provider
+            .in_place(&config)
+            .replace("landing = ", "bearer = true\nlanding = ");
         format!("{config}\n[login]\naddress_limit = {{ attempts = 1000, per = \"1m\" }}\n")
     };
     let stage = Stage::set_with(config, |_| {}).await;
@@ -107,7 +124,8 @@ async fn a_crowd_on_a_bad_network_stays_signed_in() {
         assert_eq!(phone.sign_in(&format!("user-{number}")).await.status, 200);
         phones.push(phone);
     }
-    // The system lets 128 connections wait to be accepted; one more is tried again only after a second.
+    // The system lets 128 connections wait to be accepted; one more is tried again only after a
+    // second.
     let at_once = Arc::new(Semaphore::new(64));
     for round in 0..RENEWALS {
         stage.expire_access_tokens();
@@ -122,6 +140,10 @@ async fn a_crowd_on_a_bad_network_stays_signed_in() {
         phones = crowd.join_all().await;
     }
     assert_eq!(phones.len(), PHONES);
-    assert_eq!(provider.asked(REFRESH), PHONES * RENEWALS, "one call for each renewal");
+    assert_eq!(
+        provider.asked(REFRESH),
+        PHONES * RENEWALS,
+        "one call for each renewal"
+    );
     assert_eq!(tokens.lock().unwrap().replays, 0);
 }

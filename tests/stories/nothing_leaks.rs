@@ -1,4 +1,5 @@
-//! Whoever reads the logs, at the most talkative level, after everything that can go wrong: no secret is in them.
+//! Whoever reads the logs, at the most talkative level, after everything that can go wrong: no
+//! secret is in them.
 
 use std::fs;
 
@@ -69,7 +70,10 @@ struct Secrets(Vec<(String, String)>);
 impl Secrets {
     fn add(&mut self, name: &str, value: impl Into<String>) {
         let value = value.into();
-        assert!(value.len() >= 8, "{name} is too short to be looked for: {value}");
+        assert!(
+            value.len() >= 8,
+            "{name} is too short to be looked for: {value}"
+        );
         self.0.push((name.to_owned(), value));
     }
 
@@ -89,7 +93,10 @@ impl Secrets {
             for form in [value.as_str(), &encoded, &value.escape_debug().to_string()] {
                 if let Some(at) = printed.find(form) {
                     let line = printed[..at].lines().count();
-                    panic!("{name} was printed on line {line}: {}", printed.lines().nth(line - 1).unwrap_or_default());
+                    panic!(
+                        "{name} was printed on line {line}: {}",
+                        printed.lines().nth(line - 1).unwrap_or_default()
+                    );
                 }
             }
         }
@@ -138,13 +145,28 @@ async fn a_busy_day_at_trace_tells_no_secret() {
         secrets.add_cookies(&other);
     }
     // Through to the application, which hears the token and the assertion.
-    assert_eq!(browser.get(&format!("/orders?token={HOSTILE}")).await.status, 200);
+    assert_eq!(
+        browser
+            .get(&format!("/orders?token={HOSTILE}"))
+            .await
+            .status,
+        200
+    );
     let told = store.last();
     secrets.add("the assertion", told.header("x-auth-assertion").unwrap());
-    secrets.add("the forwarded token", told.header("authorization").unwrap().strip_prefix("Bearer ").unwrap());
+    secrets.add(
+        "the forwarded token",
+        told.header("authorization")
+            .unwrap()
+            .strip_prefix("Bearer ")
+            .unwrap(),
+    );
     // Renewal: from an invalid token, from none, refused, and with a provider that is away.
     let mut late = browser.clone();
-    late.set_cookie("vestibule-access", &format!("eyJhbGciOiJFUzI1NiJ9.{HOSTILE}.{HOSTILE}"));
+    late.set_cookie(
+        "vestibule-access",
+        &format!("eyJhbGciOiJFUzI1NiJ9.{HOSTILE}.{HOSTILE}"),
+    );
     assert_eq!(late.get("/orders").await.status, 200);
     secrets.add_cookies(&late);
     late.forget("vestibule-access");
@@ -152,7 +174,10 @@ async fn a_busy_day_at_trace_tells_no_secret() {
     secrets.add_cookies(&late);
     let mut forged = browser.clone();
     forged.forget("vestibule-access");
-    forged.set_cookie("vestibule-refresh", &format!("{HOSTILE}AAAAAAAAAAAAAAAAAAAAAAAA"));
+    forged.set_cookie(
+        "vestibule-refresh",
+        &format!("{HOSTILE}AAAAAAAAAAAAAAAAAAAAAAAA"),
+    );
     assert_eq!(forged.get("/orders").await.status, 302);
     door.shut();
     let mut away = late.clone();
@@ -181,17 +206,34 @@ async fn a_busy_day_at_trace_tells_no_secret() {
 async fn sign_ins(browser: &mut Browser, secrets: &mut Secrets) {
     secrets.add("csrf", browser.csrf().await);
     assert_eq!(browser.sign_in(SHOPPER, WRONG_PASSWORD).await.status, 401);
-    assert_eq!(browser.sign_in(WRONG_PASSWORD, WRONG_PASSWORD).await.status, 401);
-    let stale = [("loginId", SHOPPER), ("password", PASSWORD), ("csrf", HOSTILE)];
+    assert_eq!(
+        browser.sign_in(WRONG_PASSWORD, WRONG_PASSWORD).await.status,
+        401
+    );
+    let stale = [
+        ("loginId", SHOPPER),
+        ("password", PASSWORD),
+        ("csrf", HOSTILE),
+    ];
     assert_eq!(browser.post("/login", &stale).await.status, 403);
-    assert_eq!(browser.clone().with("Origin", "https://evil.example").post("/login", &stale).await.status, 403);
+    assert_eq!(
+        browser
+            .clone()
+            .with("Origin", "https://evil.example")
+            .post("/login", &stale)
+            .await
+            .status,
+        403
+    );
     assert_eq!(browser.sign_in(SHOPPER, PASSWORD).await.status, 303);
 }
 
 /// An application that falls over its own feet, with a cookie in its hand.
 async fn clumsy_answers(gateway: &Process, broken: &Witness) {
     for answer in [
-        format!("HTTP/1.1 200 OK\r\nSet-Cookie: s={APPLICATION_COOKIE}\r\nContent-Length: nonsense\r\n\r\n"),
+        format!(
+            "HTTP/1.1 200 OK\r\nSet-Cookie: s={APPLICATION_COOKIE}\r\nContent-Length: nonsense\r\n\r\n"
+        ),
         format!("HTTP/1.1 2x0 OK\r\nSet-Cookie: s={APPLICATION_COOKIE}\r\n\r\n"),
         format!("Set-Cookie: s={APPLICATION_COOKIE}\r\n\r\n"),
         format!("HTTP/1.1 200 OK\r\nSet Cookie: s={APPLICATION_COOKIE}\r\n\r\n"),
@@ -200,9 +242,14 @@ async fn clumsy_answers(gateway: &Process, broken: &Witness) {
         ),
     ] {
         broken.answers(answer.as_bytes());
-        let request = format!("GET /?{HOSTILE} HTTP/1.1\r\nHost: broken.localhost:8080\r\nConnection: close\r\n\r\n");
+        let request = format!(
+            "GET /?{HOSTILE} HTTP/1.1\r\nHost: broken.localhost:8080\r\nConnection: close\r\n\r\n"
+        );
         let reply = ask(gateway.address, request).await;
-        assert!(reply.is_none_or(|reply| reply.status == 502 || reply.status == 200), "{answer}");
+        assert!(
+            reply.is_none_or(|reply| reply.status == 502 || reply.status == 200),
+            "{answer}"
+        );
     }
 }
 
@@ -211,12 +258,23 @@ async fn reloads(gateway: &Process, secrets: &Secrets) {
     let good = fs::read_to_string(gateway.config()).unwrap();
     gateway.rewrite(|text| text.replace(SEALING_KEY, HOSTILE));
     gateway.signal("HUP");
-    gateway.until_printed("\"event\":\"reload_refused\"", 1).await;
-    gateway.rewrite(|text| text.replace(&format!("api_key = \"{API_KEY}\""), &format!("api_kee = \"{API_KEY}\"")));
+    gateway
+        .until_printed("\"event\":\"reload_refused\"", 1)
+        .await;
+    gateway.rewrite(|text| {
+        text.replace(
+            &format!("api_key = \"{API_KEY}\""),
+            &format!("api_kee = \"{API_KEY}\""),
+        )
+    });
     gateway.signal("HUP");
-    gateway.until_printed("\"event\":\"reload_refused\"", 2).await;
+    gateway
+        .until_printed("\"event\":\"reload_refused\"", 2)
+        .await;
     let check = run(&["check", "--config", gateway.config().to_str().unwrap()]);
-    secrets.assert_absent(&String::from_utf8_lossy(&[check.stdout, check.stderr].concat()));
+    secrets.assert_absent(&String::from_utf8_lossy(
+        &[check.stdout, check.stderr].concat(),
+    ));
     gateway.rewrite(|_| good + "\n");
     gateway.signal("HUP");
     gateway.until_printed("\"event\":\"reloaded\"", 1).await;
@@ -224,7 +282,11 @@ async fn reloads(gateway: &Process, secrets: &Secrets) {
 
 /// What no honest client sends, each time with a word that is looked for.
 async fn hostile_requests(gateway: &Process, browser: &Browser) {
-    let cookies: Vec<String> = browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let cookies: Vec<String> = browser
+        .cookies
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     let cookies = format!("Cookie: {}; other={HOSTILE}", cookies.join("; "));
     let mut answered = 0;
     let host = "Host: store.localhost:8080";
@@ -234,9 +296,15 @@ async fn hostile_requests(gateway: &Process, browser: &Browser) {
         format!("GET /../x?{HOSTILE} HTTP/1.1\r\n{host}\r\n{cookies}\r\n\r\n"),
         format!("G(T /x HTTP/1.1\r\n{host}\r\n{cookies}\r\n\r\n"),
         format!("GET /x HTTP/9.9\r\n{host}\r\n{cookies}\r\n\r\n"),
-        format!("POST /orders HTTP/1.1\r\n{host}\r\n{cookies}\r\nTransfer-Encoding: {HOSTILE}\r\n\r\n"),
-        format!("POST /orders HTTP/1.1\r\n{host}\r\n{cookies}\r\nTransfer-Encoding: chunked\r\n\r\n{HOSTILE}\r\n"),
-        format!("POST /orders HTTP/1.1\r\n{host}\r\n{cookies}\r\nContent-Length: {HOSTILE}\r\n\r\n"),
+        format!(
+            "POST /orders HTTP/1.1\r\n{host}\r\n{cookies}\r\nTransfer-Encoding: {HOSTILE}\r\n\r\n"
+        ),
+        format!(
+            "POST /orders HTTP/1.1\r\n{host}\r\n{cookies}\r\nTransfer-Encoding: chunked\r\n\r\n{HOSTILE}\r\n"
+        ),
+        format!(
+            "POST /orders HTTP/1.1\r\n{host}\r\n{cookies}\r\nContent-Length: {HOSTILE}\r\n\r\n"
+        ),
         format!(
             "POST /login HTTP/1.1\r\n{host}\r\n{cookies}\r\nContent-Type: text/plain\r\nContent-Length: 17\r\n\r\n{HOSTILE}"
         ),
@@ -244,8 +312,13 @@ async fn hostile_requests(gateway: &Process, browser: &Browser) {
             "GET /orders HTTP/1.1\r\n{host}\r\n{cookies}\r\nAuthorization: a\r\nAuthorization: Bearer {HOSTILE}\r\n\r\n"
         ),
         format!("GET /orders HTTP/1.1\r\nHost: {HOSTILE}.example\r\n{cookies}\r\n\r\n"),
-        format!("GET /orders HTTP/1.1\r\n{host}\r\n{cookies}\r\nX-Request-Id: {HOSTILE} x\r\nConnection: host\r\n\r\n"),
-        format!("GET /orders HTTP/1.1\r\n{host}\r\n{cookies}\r\nX: {}\r\n\r\n", HOSTILE.repeat(2000)),
+        format!(
+            "GET /orders HTTP/1.1\r\n{host}\r\n{cookies}\r\nX-Request-Id: {HOSTILE} x\r\nConnection: host\r\n\r\n"
+        ),
+        format!(
+            "GET /orders HTTP/1.1\r\n{host}\r\n{cookies}\r\nX: {}\r\n\r\n",
+            HOSTILE.repeat(2000)
+        ),
         format!("TRACE /orders HTTP/1.1\r\n{host}\r\n{cookies}\r\n\r\n"),
         format!("\x16\x03\x01{HOSTILE}\r\n\r\n"),
         format!("GET /orders HTTP/1.1\r\n{host}\r\n{cookies}\r\nX-Half: "),
@@ -254,8 +327,15 @@ async fn hostile_requests(gateway: &Process, browser: &Browser) {
         line.send(request).await;
         line.finish().await;
         // Whoever was answered is in the log, by the answer's id.
-        if let Some(id) = line.reply().await.as_ref().and_then(|reply| reply.header("x-request-id")) {
-            gateway.until_printed(&format!("\"request_id\":\"{id}\""), 1).await;
+        if let Some(id) = line
+            .reply()
+            .await
+            .as_ref()
+            .and_then(|reply| reply.header("x-request-id"))
+        {
+            gateway
+                .until_printed(&format!("\"request_id\":\"{id}\""), 1)
+                .await;
             answered += 1;
         }
     }

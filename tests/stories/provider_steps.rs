@@ -1,5 +1,5 @@
-//! The gateway's own client of FusionAuth's API against the embedded identity server: every step after the password, and
-//! every answer of the contract's table "Provider's answers".
+//! The gateway's own client of FusionAuth's API against the embedded identity server: every step
+//! after the password, and every answer of the contract's table "Provider's answers".
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use vestibule::model::sign_in::{Awaited, FactorKind, OfferedMethod, PasswordFaul
 use vestibule::provider::fusionauth::{Endpoint, Fusionauth};
 use vestibule::provider::outbound::Outbound;
 use vestibule::provider::{
-    Admitted, Device, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt, SignInAttempt, Trust,
+    Admitted, Device, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt,
+    SignInAttempt, Trust,
 };
 use vestibule::system::Clock;
 
@@ -24,8 +25,9 @@ use super::support::PASSWORD;
 
 const API_KEY: &str = "stories-api-key";
 const APPLICATION: &str = "store-application";
-const FIREFOX: Device<'_> =
-    Device { user_agent: Some("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0") };
+const FIREFOX: Device<'_> = Device {
+    user_agent: Some("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+};
 
 /// An identity server and the gateway's client of it.
 struct Counterparts {
@@ -54,14 +56,24 @@ impl Counterparts {
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(server.serve(listener, std::future::pending()));
         let client = client(&url, false);
-        Self { client, clock, url, folder }
+        Self {
+            client,
+            clock,
+            url,
+            folder,
+        }
     }
 
     async fn sign_in(&self, name: &str, trust: Option<&Secret>) -> Result<Admitted, ProviderError> {
         sign_in(&self.client, name, trust).await
     }
 
-    async fn complete(&self, id: &Secret, code: &str, trust_device: Trust) -> Result<Admitted, ProviderError> {
+    async fn complete(
+        &self,
+        id: &Secret,
+        code: &str,
+        trust_device: Trust,
+    ) -> Result<Admitted, ProviderError> {
         let attempt = SecondFactorAttempt {
             id,
             code: &Secret::new(code),
@@ -87,20 +99,39 @@ impl Counterparts {
 
     /// The code in the message that was sent last, and to whom.
     fn received(&self) -> (String, String) {
-        let mut files: Vec<_> =
-            std::fs::read_dir(self.folder.path().join("outbox")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut files: Vec<_> = std::fs::read_dir(self.folder.path().join("outbox"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         files.sort();
         let message = std::fs::read_to_string(files.last().expect("a message")).unwrap();
-        let to = message.lines().next().unwrap().strip_prefix("To: ").unwrap();
-        let code = message.split("Your code is ").nth(1).unwrap().get(..6).unwrap();
+        let to = message
+            .lines()
+            .next()
+            .unwrap()
+            .strip_prefix("To: ")
+            .unwrap();
+        let code = message
+            .split("Your code is ")
+            .nth(1)
+            .unwrap()
+            .get(..6)
+            .unwrap();
         (code.to_owned(), to.to_owned())
     }
 }
 
 fn client(url: &str, reveal_account_state: bool) -> Fusionauth {
-    let endpoint = Endpoint { url: url.to_owned(), api_key: Some(Secret::new(API_KEY)), tenant_id: None };
-    let kind =
-        settings::ProviderKind::Fusionauth { url: url.to_owned(), api_key: Secret::new(API_KEY), tenant_id: None };
+    let endpoint = Endpoint {
+        url: url.to_owned(),
+        api_key: Some(Secret::new(API_KEY)),
+        tenant_id: None,
+    };
+    let kind = settings::ProviderKind::Fusionauth {
+        url: url.to_owned(),
+        api_key: Secret::new(API_KEY),
+        tenant_id: None,
+    };
     let settings = settings::Provider {
         kind,
         issuer: "stories".into(),
@@ -113,7 +144,11 @@ fn client(url: &str, reveal_account_state: bool) -> Fusionauth {
     Fusionauth::new(&endpoint, &settings, Arc::new(Outbound::new().unwrap())).unwrap()
 }
 
-async fn sign_in(client: &Fusionauth, name: &str, trust: Option<&Secret>) -> Result<Admitted, ProviderError> {
+async fn sign_in(
+    client: &Fusionauth,
+    name: &str,
+    trust: Option<&Secret>,
+) -> Result<Admitted, ProviderError> {
     let attempt = SignInAttempt {
         login_id: &format!("{name}@example.com"),
         password: &Secret::new(PASSWORD),
@@ -143,7 +178,10 @@ fn code_wanted(answer: Result<Admitted, ProviderError>) -> (Secret, Vec<OfferedM
 
 fn password_wanted(answer: Result<Admitted, ProviderError>, why: &str) -> Secret {
     let refused = refused(answer);
-    assert_eq!((refused.reason, refused.change_reason.as_deref()), (Reason::PasswordChangeRequired, Some(why)));
+    assert_eq!(
+        (refused.reason, refused.change_reason.as_deref()),
+        (Reason::PasswordChangeRequired, Some(why))
+    );
     match refused.awaited {
         Some(Awaited::NewPassword { id }) => id,
         other => panic!("{other:?}"),
@@ -162,16 +200,27 @@ fn add(users: &mut Users, name: &str, change: impl FnOnce(&mut User)) {
 
 fn by_message(user: &mut User) {
     let (email, sms) = (Some(user.email.clone()), Some("+1 555 555 5512".to_owned()));
-    user.two_factor = Some(TwoFactor { totp: Some(Secret::new(DEMO_TOTP)), email, sms, ..TwoFactor::default() });
+    user.two_factor = Some(TwoFactor {
+        totp: Some(Secret::new(DEMO_TOTP)),
+        email,
+        sms,
+        ..TwoFactor::default()
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_row_of_the_table_can_be_driven() {
     let stage = Counterparts::open(|users| {
-        add(users, "guest", |user| user.applications = Some(vec!["forum-application".into()]));
+        add(users, "guest", |user| {
+            user.applications = Some(vec!["forum-application".into()]);
+        });
         add(users, "unconfirmed", |user| user.email_verified = false);
-        add(users, "unregistered", |user| user.unverified_applications = vec![APPLICATION.into()]);
-        add(users, "prevented", |user| user.state = AccountState::LoginPrevented);
+        add(users, "unregistered", |user| {
+            user.unverified_applications = vec![APPLICATION.into()];
+        });
+        add(users, "prevented", |user| {
+            user.state = AccountState::LoginPrevented;
+        });
         add(users, "locked", |user| user.state = AccountState::Locked);
         add(users, "expired", |user| user.state = AccountState::Expired);
         for (name, reason) in [
@@ -180,33 +229,70 @@ async fn every_row_of_the_table_can_be_driven() {
             ("Expired", ChangeReason::Expired),
             ("Validation", ChangeReason::Validation),
         ] {
-            add(users, &format!("change-{name}"), |user| user.must_change_password = Some(reason));
+            add(users, &format!("change-{name}"), |user| {
+                user.must_change_password = Some(reason);
+            });
         }
     });
     let open = client(&stage.url, true);
     for (name, quiet, revealed) in [
-        ("nobody", Reason::InvalidCredentials, Reason::InvalidCredentials),
+        (
+            "nobody",
+            Reason::InvalidCredentials,
+            Reason::InvalidCredentials,
+        ),
         ("guest", Reason::NotRegistered, Reason::NotRegistered),
-        ("unconfirmed", Reason::EmailUnverified, Reason::EmailUnverified),
-        ("unregistered", Reason::RegistrationUnverified, Reason::RegistrationUnverified),
+        (
+            "unconfirmed",
+            Reason::EmailUnverified,
+            Reason::EmailUnverified,
+        ),
+        (
+            "unregistered",
+            Reason::RegistrationUnverified,
+            Reason::RegistrationUnverified,
+        ),
         ("prevented", Reason::LoginPrevented, Reason::LoginPrevented),
         ("locked", Reason::InvalidCredentials, Reason::AccountLocked),
-        ("expired", Reason::InvalidCredentials, Reason::AccountExpired),
+        (
+            "expired",
+            Reason::InvalidCredentials,
+            Reason::AccountExpired,
+        ),
     ] {
-        assert_eq!(refused(stage.sign_in(name, None).await), SignInRefused::because(quiet), "{name}");
-        assert_eq!(refused(sign_in(&open, name, None).await), SignInRefused::because(revealed), "{name}");
+        assert_eq!(
+            refused(stage.sign_in(name, None).await),
+            SignInRefused::because(quiet),
+            "{name}"
+        );
+        assert_eq!(
+            refused(sign_in(&open, name, None).await),
+            SignInRefused::because(revealed),
+            "{name}"
+        );
     }
     for why in ["Administrative", "Breached", "Expired", "Validation"] {
         password_wanted(stage.sign_in(&format!("change-{why}"), None).await, why);
     }
-    assert!(stage.sign_in("shopper", None).await.unwrap().tokens.refresh.is_some());
+    assert!(
+        stage
+            .sign_in("shopper", None)
+            .await
+            .unwrap()
+            .tokens
+            .refresh
+            .is_some()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_by_message_lets_in_and_the_device_is_trusted() {
     let stage = Counterparts::open(|users| add(users, "messenger", by_message));
     let (id, methods) = code_wanted(stage.sign_in("messenger", None).await);
-    let shown: Vec<_> = methods.iter().map(|method| (method.kind, method.label.as_deref())).collect();
+    let shown: Vec<_> = methods
+        .iter()
+        .map(|method| (method.kind, method.label.as_deref()))
+        .collect();
     assert_eq!(
         shown,
         [
@@ -221,10 +307,18 @@ async fn a_code_by_message_lets_in_and_the_device_is_trusted() {
         assert_eq!(stage.received().1, address);
     }
     let by_app = stage.client.send_code(&id, &methods[0].id).await;
-    assert_eq!(by_app, Err(ProviderError::Refused(SignInRefused::because(Reason::RejectedInput))));
+    assert_eq!(
+        by_app,
+        Err(ProviderError::Refused(SignInRefused::because(
+            Reason::RejectedInput
+        )))
+    );
     let wrong = refused(stage.complete(&id, "no code", Trust::Yes).await);
     assert_eq!(wrong, SignInRefused::because(Reason::WrongCode));
-    let admitted = stage.complete(&id, &stage.received().0, Trust::Yes).await.unwrap();
+    let admitted = stage
+        .complete(&id, &stage.received().0, Trust::Yes)
+        .await
+        .unwrap();
     let trust = admitted.trust.expect("trust");
     let used = refused(stage.complete(&id, &stage.received().0, Trust::Yes).await);
     assert_eq!(used, SignInRefused::because(Reason::ChallengeExpired));
@@ -234,18 +328,30 @@ async fn a_code_by_message_lets_in_and_the_device_is_trusted() {
     stage.clock.advance(Duration::from_secs(30 * 24 * 60 * 60));
     let (id, _) = code_wanted(stage.sign_in("messenger", Some(&trust)).await);
     let code = totp_code(DEMO_TOTP, stage.clock.now()).unwrap();
-    assert_eq!(stage.complete(&id, &code, Trust::No).await.unwrap().trust, None);
+    assert_eq!(
+        stage.complete(&id, &code, Trust::No).await.unwrap().trust,
+        None
+    );
     let (id, methods) = code_wanted(stage.sign_in("messenger", None).await);
     stage.clock.advance(Duration::from_secs(301));
     let late = stage.client.send_code(&id, &methods[1].id).await;
-    assert_eq!(late, Err(ProviderError::Refused(SignInRefused::because(Reason::ChallengeExpired))));
+    assert_eq!(
+        late,
+        Err(ProviderError::Refused(SignInRefused::because(
+            Reason::ChallengeExpired
+        )))
+    );
 }
 
 /// The code first, then the password, and nothing typed twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_and_a_new_password_in_one_go() {
     let stage = Counterparts::open(|users| {
-        users.password_rules = PasswordRules { min_length: 12, require_number: true, ..PasswordRules::default() };
+        users.password_rules = PasswordRules {
+            min_length: 12,
+            require_number: true,
+            ..PasswordRules::default()
+        };
         add(users, "both", |user| {
             by_message(user);
             user.must_change_password = Some(ChangeReason::Expired);
@@ -253,15 +359,28 @@ async fn a_code_and_a_new_password_in_one_go() {
     });
     let (id, methods) = code_wanted(stage.sign_in("both", None).await);
     stage.client.send_code(&id, &methods[1].id).await.unwrap();
-    let id = password_wanted(stage.complete(&id, &stage.received().0, Trust::Yes).await, "Expired");
+    let id = password_wanted(
+        stage.complete(&id, &stage.received().0, Trust::Yes).await,
+        "Expired",
+    );
     let poor = refused(stage.change(&id, "too poor").await);
     assert_eq!(poor.reason, Reason::RejectedInput);
-    assert_eq!(poor.faults, [PasswordFault::TooShort(Some(12)), PasswordFault::RequireNumber]);
+    assert_eq!(
+        poor.faults,
+        [
+            PasswordFault::TooShort(Some(12)),
+            PasswordFault::RequireNumber
+        ]
+    );
     let long = refused(stage.change(&id, &"1".repeat(257)).await);
     assert_eq!(long.faults, [PasswordFault::TooLong(Some(256))]);
     let admitted = stage.change(&id, "a better passw0rd").await.unwrap();
     assert!(admitted.tokens.refresh.is_some());
     let again = refused(stage.change(&id, "yet another passw0rd").await);
     assert_eq!(again, SignInRefused::because(Reason::ChallengeExpired));
-    assert_eq!(refused(stage.sign_in("both", None).await).reason, Reason::InvalidCredentials, "the old one is over");
+    assert_eq!(
+        refused(stage.sign_in("both", None).await).reason,
+        Reason::InvalidCredentials,
+        "the old one is over"
+    );
 }

@@ -5,13 +5,18 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::support::{Browser, LOGIN, Listening, REFRESH as ASK, Reply, SHOPPER, Scripted, Stage, claims};
+use super::support::{
+    Browser, LOGIN, Listening, REFRESH as ASK, Reply, SHOPPER, Scripted, Stage, claims,
+};
 
 const ACCESS: &str = "vestibule-access";
 const REFRESH: &str = "vestibule-refresh";
 
 fn pair(browser: &Browser) -> (String, String) {
-    (browser.cookie(ACCESS).unwrap().to_owned(), browser.cookie(REFRESH).unwrap().to_owned())
+    (
+        browser.cookie(ACCESS).unwrap().to_owned(),
+        browser.cookie(REFRESH).unwrap().to_owned(),
+    )
 }
 
 /// So many requests of this browser at once; what each got and has then.
@@ -26,7 +31,10 @@ fn at_once(browser: &Browser, many: usize) -> JoinSet<(Reply, Browser)> {
 
 fn all_served_alike(answers: &[(Reply, Browser)]) {
     for (reply, tab) in answers {
-        assert_eq!((reply.status, reply.body.as_str()), (200, "hello from the application"));
+        assert_eq!(
+            (reply.status, reply.body.as_str()),
+            (200, "hello from the application")
+        );
         assert_eq!(pair(tab), pair(&answers[0].1));
     }
 }
@@ -47,7 +55,10 @@ async fn sixty_tabs_and_one_that_hangs_up_make_one_call() {
     all_served_alike(&answers);
     assert_ne!(pair(&answers[0].1), pair(&browser));
     assert_eq!(stage.asked.refreshes.count(), 1);
-    let (shared, replayed) = (stage.renewals("shared").await, stage.renewals("replayed").await);
+    let (shared, replayed) = (
+        stage.renewals("shared").await,
+        stage.renewals("replayed").await,
+    );
     assert_eq!(shared + replayed, 59);
     assert_eq!(answers[0].1.clone().get("/orders").await.status, 200);
     assert_eq!(stage.asked.refreshes.count(), 1);
@@ -90,12 +101,17 @@ async fn a_replay_after_the_window_ends_the_session() {
     stage.clock.advance(Duration::from_secs(61));
     let reply = thief.get("/orders").await;
     assert_eq!((reply.status, thief.cookie(REFRESH)), (302, None));
-    let copies = [&[ACCESS][..], &[REFRESH], &[ACCESS, REFRESH]].map(|names| browser.thief_of(names));
+    let copies =
+        [&[ACCESS][..], &[REFRESH], &[ACCESS, REFRESH]].map(|names| browser.thief_of(names));
     for mut copy in copies {
         assert_eq!(copy.get("/orders").await.status, 302, "{:?}", copy.cookies);
     }
     assert_eq!(stage.requests("revoked").await, 4);
-    assert_eq!(stage.asked.refreshes.count(), 1, "the thief's copy was not shown to the provider");
+    assert_eq!(
+        stage.asked.refreshes.count(),
+        1,
+        "the thief's copy was not shown to the provider"
+    );
     assert_eq!(stage.store.received().len(), 1);
 }
 
@@ -123,10 +139,17 @@ async fn a_token_near_its_end_is_renewed_beside_the_request() {
     let mut browser = stage.signed_in().await;
     let before = pair(&browser);
     stage.clock.advance(Duration::from_secs(35));
-    assert_eq!(browser.get("/orders").await.all("set-cookie").len(), 0, "not yet: a third of its life is left");
+    assert_eq!(
+        browser.get("/orders").await.all("set-cookie").len(),
+        0,
+        "not yet: a third of its life is left"
+    );
     stage.clock.advance(Duration::from_secs(10));
     let reply = browser.get("/orders").await;
-    assert_eq!((reply.status, reply.header("cache-control")), (200, Some("private, no-store")));
+    assert_eq!(
+        (reply.status, reply.header("cache-control")),
+        (200, Some("private, no-store"))
+    );
     let after = pair(&browser);
     assert!(before.0 != after.0 && before.1 != after.1);
     assert_eq!(stage.requests("renewed_ahead").await, 1);
@@ -144,7 +167,13 @@ async fn a_renewal_ahead_that_fails_for_now_costs_nobody_anything() {
     let reply = browser.get("/orders").await;
     assert_eq!((reply.status, reply.all("set-cookie")), (200, vec![]));
     assert_eq!(stage.store.last().header("x-auth-email"), Some(SHOPPER));
-    assert_eq!((stage.requests("signed_in").await, stage.renewals("unavailable").await), (1, 1));
+    assert_eq!(
+        (
+            stage.requests("signed_in").await,
+            stage.renewals("unavailable").await
+        ),
+        (1, 1)
+    );
     stage.provider.open();
     assert_eq!(browser.get("/orders").await.all("set-cookie").len(), 2);
 }
@@ -168,7 +197,11 @@ async fn a_renewal_ahead_that_is_refused_takes_the_refresh_token_only() {
 async fn a_renewed_token_for_somebody_else_is_nobodys() {
     let provider = Scripted::open().await;
     let stage = provider.stage().await;
-    for (claim, value) in [("sub", "another"), ("aud", "forum-application"), ("iss", "elsewhere")] {
+    for (claim, value) in [
+        ("sub", "another"),
+        ("aud", "forum-application"),
+        ("iss", "elsewhere"),
+    ] {
         provider.gives(LOGIN, &claims(&stage.clock), claim);
         let mut browser = stage.browser();
         browser.sign_in("sam", "x").await;
@@ -177,7 +210,15 @@ async fn a_renewed_token_for_somebody_else_is_nobodys() {
         wrong[claim] = json!(value);
         provider.gives(ASK, &wrong, "second");
         let reply = browser.get("/orders").await;
-        assert_eq!((reply.status, browser.cookie(ACCESS), browser.cookie(REFRESH)), (302, None, None), "{claim}");
+        assert_eq!(
+            (
+                reply.status,
+                browser.cookie(ACCESS),
+                browser.cookie(REFRESH)
+            ),
+            (302, None, None),
+            "{claim}"
+        );
     }
     assert_eq!(stage.requests("signed_out").await, 3);
     assert!(stage.store.received().is_empty());
@@ -191,13 +232,20 @@ async fn refresh_tokens_that_do_not_rotate_are_used_again() {
     provider.gives(LOGIN, &claims(&stage.clock), "same");
     let mut browser = stage.browser();
     browser.sign_in("sam", "x").await;
-    for (round, said) in [json!("same"), json!(null), json!("same")].into_iter().enumerate() {
+    for (round, said) in [json!("same"), json!(null), json!("same")]
+        .into_iter()
+        .enumerate()
+    {
         stage.expire_access_tokens();
         let token = provider.token(&claims(&stage.clock));
         let answer = json!({ "token": token, "refreshToken": said });
         provider.answers(ASK, move |received| {
             let same = String::from_utf8_lossy(&received.body).contains("\"same\"");
-            if same { (200, answer.clone()) } else { (400, json!({})) }
+            if same {
+                (200, answer.clone())
+            } else {
+                (400, json!({}))
+            }
         });
         let old = browser.clone();
         for mut tab in [browser.clone(), old] {
@@ -232,13 +280,25 @@ async fn only_a_definite_no_signs_anybody_out() {
         stage.expire_access_tokens();
         provider.says(ASK, says, body.clone());
         let reply = browser.clone().fetching().get("/orders").await;
-        assert_eq!((reply.status, reply.code().as_str()), (status, code), "{says} {body}");
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (status, code),
+            "{says} {body}"
+        );
         browser.keep(&reply);
-        assert_eq!(browser.cookie(REFRESH).is_some(), code != "signed_out", "{says} {body}");
+        assert_eq!(
+            browser.cookie(REFRESH).is_some(),
+            code != "signed_out",
+            "{says} {body}"
+        );
         if code != "signed_out" {
             assert_eq!(pair(&browser), before);
             provider.gives(ASK, &claims(&stage.clock), "second");
-            assert_eq!(browser.get("/orders").await.status, 200, "{says} {body}: it passes");
+            assert_eq!(
+                browser.get("/orders").await.status,
+                200,
+                "{says} {body}: it passes"
+            );
         }
     }
 }

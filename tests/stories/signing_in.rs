@@ -2,29 +2,45 @@
 
 use std::time::Duration;
 
-use super::support::{Browser, LOGIN, PASSWORD, REFRESH, Reply, SHOPPER, Scripted, Stage, claims, field};
+use super::support::{
+    Browser, LOGIN, PASSWORD, REFRESH, Reply, SHOPPER, Scripted, Stage, claims, field,
+};
 
 const DEVICE: &str = "vestibule-device";
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
 fn body(fields: &[(&str, &str)]) -> String {
-    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+    url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(fields)
+        .finish()
 }
 
 /// The shopper's good form, sent with these headers.
 async fn post_with(browser: &mut Browser, headers: &[(&str, &str)]) -> Reply {
     let csrf = browser.csrf().await;
-    let body = body(&[("loginId", SHOPPER), ("password", PASSWORD), ("csrf", &csrf)]);
-    browser.send("POST", "/login", headers, body.as_bytes()).await
+    let body = body(&[
+        ("loginId", SHOPPER),
+        ("password", PASSWORD),
+        ("csrf", &csrf),
+    ]);
+    browser
+        .send("POST", "/login", headers, body.as_bytes())
+        .await
 }
 
 /// What is set beside the device, which is always remembered.
 fn credentials(reply: &Reply) -> Vec<&str> {
-    reply.all("set-cookie").into_iter().filter(|line| !line.starts_with(DEVICE)).collect()
+    reply
+        .all("set-cookie")
+        .into_iter()
+        .filter(|line| !line.starts_with(DEVICE))
+        .collect()
 }
 
 async fn logins(stage: &Stage, result: &str) -> u64 {
-    stage.count("vestibule_logins_total", &["store", result]).await
+    stage
+        .count("vestibule_logins_total", &["store", result])
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,7 +51,11 @@ async fn a_wrong_password_shows_the_form_again_with_the_name() {
     let reply = browser.sign_in(name, "not-the-pässword").await;
     assert_eq!(reply.status, 401);
     assert_eq!(field(&reply.body, "loginId"), name);
-    assert!(!reply.body.contains("<script>\"") && !reply.body.contains("pässword"), "{}", reply.body);
+    assert!(
+        !reply.body.contains("<script>\"") && !reply.body.contains("pässword"),
+        "{}",
+        reply.body
+    );
     assert_eq!(browser.cookie("vestibule-access"), None);
     assert_eq!(logins(&stage, "invalid_credentials").await, 1);
     assert_eq!(stage.requests("invalid_credentials").await, 1);
@@ -48,7 +68,11 @@ async fn an_unknown_account_looks_like_a_wrong_password() {
     for name in [SHOPPER, "nobody@example.com"] {
         let mut browser = stage.browser();
         let csrf = browser.csrf().await;
-        let fields = [("loginId", name), ("password", "wrong"), ("csrf", csrf.as_str())];
+        let fields = [
+            ("loginId", name),
+            ("password", "wrong"),
+            ("csrf", csrf.as_str()),
+        ];
         let reply = browser.post("/login", &fields).await;
         let headers: Vec<String> = reply.headers.iter().map(|(name, _)| name.clone()).collect();
         let page = reply.body.replace(name, "NAME").replace(&csrf, "CSRF");
@@ -64,7 +88,11 @@ async fn a_stale_form_comes_again_and_then_works() {
     for loses_cookie in [false, true] {
         let mut browser = stage.browser();
         let csrf = browser.csrf().await;
-        let mut old = vec![("loginId", SHOPPER), ("password", PASSWORD), ("return_to", "/orders#total")];
+        let mut old = vec![
+            ("loginId", SHOPPER),
+            ("password", PASSWORD),
+            ("return_to", "/orders#total"),
+        ];
         if loses_cookie {
             browser.forget("vestibule-form");
             old.push(("csrf", &csrf));
@@ -74,12 +102,24 @@ async fn a_stale_form_comes_again_and_then_works() {
         assert_eq!(field(&reply.body, "loginId"), SHOPPER);
         assert!(!reply.body.contains(PASSWORD));
         let (csrf, back) = (field(&reply.body, "csrf"), field(&reply.body, "return_to"));
-        let fields = [("loginId", SHOPPER), ("password", PASSWORD), ("csrf", csrf.as_str()), ("return_to", &back)];
+        let fields = [
+            ("loginId", SHOPPER),
+            ("password", PASSWORD),
+            ("csrf", csrf.as_str()),
+            ("return_to", &back),
+        ];
         let reply = browser.post("/login", &fields).await;
-        assert_eq!((reply.status, reply.header("location")), (303, Some("/orders#total")));
+        assert_eq!(
+            (reply.status, reply.header("location")),
+            (303, Some("/orders#total"))
+        );
     }
     assert_eq!(stage.requests("csrf_failed").await, 2);
-    assert_eq!(stage.asked.logins.count(), 2, "the stale forms were not shown to the provider");
+    assert_eq!(
+        stage.asked.logins.count(),
+        2,
+        "the stale forms were not shown to the provider"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,7 +128,16 @@ async fn the_forms_token_of_another_browser_does_not_work() {
     let csrf = stage.browser().csrf().await;
     let mut browser = stage.browser();
     browser.csrf().await;
-    let reply = browser.post("/login", &[("loginId", SHOPPER), ("password", PASSWORD), ("csrf", &csrf)]).await;
+    let reply = browser
+        .post(
+            "/login",
+            &[
+                ("loginId", SHOPPER),
+                ("password", PASSWORD),
+                ("csrf", &csrf),
+            ],
+        )
+        .await;
     assert_eq!(reply.status, 403);
 }
 
@@ -98,7 +147,12 @@ async fn many_tabs_work_at_once() {
     let mut browser = stage.browser();
     let tabs = [browser.csrf().await, browser.csrf().await];
     for csrf in &tabs {
-        let reply = browser.post("/login", &[("loginId", SHOPPER), ("password", PASSWORD), ("csrf", csrf)]).await;
+        let reply = browser
+            .post(
+                "/login",
+                &[("loginId", SHOPPER), ("password", PASSWORD), ("csrf", csrf)],
+            )
+            .await;
         assert_eq!(reply.status, 303);
     }
     assert_eq!(browser.get("/orders").await.status, 200);
@@ -117,11 +171,19 @@ async fn another_sites_form_is_refused_before_it_is_read() {
         ("Referer", "https://evil.example/login"),
     ] {
         let reply = post_with(&mut stage.browser(), &[FORM, foreign]).await;
-        assert_eq!((reply.status, reply.all("set-cookie")), (403, vec![]), "{foreign:?}");
+        assert_eq!(
+            (reply.status, reply.all("set-cookie")),
+            (403, vec![]),
+            "{foreign:?}"
+        );
     }
     assert_eq!(stage.requests("cross_site_request").await, 7);
     assert_eq!(stage.asked.logins.count(), 0);
-    assert_eq!(post_with(&mut stage.browser(), &[FORM]).await.status, 303, "without any mark the form's proof decides");
+    assert_eq!(
+        post_with(&mut stage.browser(), &[FORM]).await.status,
+        303,
+        "without any mark the form's proof decides"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,10 +198,15 @@ async fn bodies_that_are_no_plain_form_are_refused() {
     ] {
         let mut browser = stage.browser();
         browser.csrf().await;
-        let reply = browser.send("POST", "/login", &[("Content-Type", kind)], body.as_bytes()).await;
+        let reply = browser
+            .send("POST", "/login", &[("Content-Type", kind)], body.as_bytes())
+            .await;
         assert_eq!(reply.status, status, "{kind} {body}");
     }
-    let reply = stage.browser().send("POST", "/login", &[FORM], &vec![b'a'; 17 * 1024]).await;
+    let reply = stage
+        .browser()
+        .send("POST", "/login", &[FORM], &vec![b'a'; 17 * 1024])
+        .await;
     assert_eq!(reply.status, 413);
     assert_eq!(stage.asked.logins.count(), 0);
 }
@@ -148,7 +215,13 @@ async fn bodies_that_are_no_plain_form_are_refused() {
 async fn guesses_are_stopped_and_time_opens_again() {
     let stage = Stage::set().await;
     let mut browser = stage.browser();
-    for spelling in ["shopper@example.com", " Shopper@Example.com", "SHOPPER@EXAMPLE.COM ", SHOPPER, SHOPPER] {
+    for spelling in [
+        "shopper@example.com",
+        " Shopper@Example.com",
+        "SHOPPER@EXAMPLE.COM ",
+        SHOPPER,
+        SHOPPER,
+    ] {
         assert_eq!(browser.sign_in(spelling, "wrong").await.status, 401);
     }
     for password in ["wrong", PASSWORD] {
@@ -158,7 +231,12 @@ async fn guesses_are_stopped_and_time_opens_again() {
         assert!((1..=60).contains(&wait), "{wait}");
     }
     assert_eq!(stage.asked.logins.count(), 5);
-    assert_eq!(stage.count("vestibule_throttled_total", &["store", "account"]).await, 2);
+    assert_eq!(
+        stage
+            .count("vestibule_throttled_total", &["store", "account"])
+            .await,
+        2
+    );
     assert_eq!(logins(&stage, "throttled").await, 2);
     stage.clock.advance(Duration::from_secs(61));
     assert_eq!(browser.sign_in(SHOPPER, PASSWORD).await.status, 303);
@@ -180,16 +258,28 @@ async fn guesses_at_many_accounts_are_stopped_by_their_address() {
     let stage = Stage::set().await;
     let mut browser = stage.browser();
     for number in 0..30 {
-        assert_eq!(browser.sign_in(&format!("{number}@example.com"), "wrong").await.status, 401);
+        assert_eq!(
+            browser
+                .sign_in(&format!("{number}@example.com"), "wrong")
+                .await
+                .status,
+            401
+        );
     }
     assert_eq!(browser.sign_in(SHOPPER, PASSWORD).await.status, 429);
-    assert_eq!(stage.count("vestibule_throttled_total", &["store", "address"]).await, 1);
+    assert_eq!(
+        stage
+            .count("vestibule_throttled_total", &["store", "address"])
+            .await,
+        1
+    );
 }
 
 /// Whether a browser that is sent there stays where it is.
 fn stays_here(location: &str) -> bool {
     let here = url::Url::parse("http://store.localhost:8080/login").unwrap();
-    here.join(location).is_ok_and(|there| there.origin() == here.origin())
+    here.join(location)
+        .is_ok_and(|there| there.origin() == here.origin())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -212,33 +302,54 @@ async fn no_return_address_leads_elsewhere() {
         "/login",
         "",
     ];
-    for hostile in own.into_iter().chain(include_str!("../data/open_redirects.txt").lines()) {
+    for hostile in own
+        .into_iter()
+        .chain(include_str!("../data/open_redirects.txt").lines())
+    {
         let query = body(&[("return_to", hostile)]);
         let onward = signed_in.get(&format!("/login?{query}")).await;
         let mut stranger = stage.browser();
         let form = stranger.get(&format!("/login?{query}")).await;
         let csrf = field(&form.body, "csrf");
-        let fields = [("loginId", "sam"), ("password", "x"), ("csrf", csrf.as_str()), ("return_to", hostile)];
+        let fields = [
+            ("loginId", "sam"),
+            ("password", "x"),
+            ("csrf", csrf.as_str()),
+            ("return_to", hostile),
+        ];
         let posted = stranger.post("/login", &fields).await;
         for reply in [onward, posted] {
             let location = reply.header("location").unwrap();
             assert_eq!(reply.status, 303, "{hostile:?}");
-            assert!(location == "/shopping-cart" || location == hostile, "{hostile:?} became {location:?}");
+            assert!(
+                location == "/shopping-cart" || location == hostile,
+                "{hostile:?} became {location:?}"
+            );
             assert!(stays_here(location), "{location:?}");
         }
         let kept = field(&form.body, "return_to");
         assert!(kept.is_empty() || stays_here(&kept), "{kept:?}");
     }
-    assert!(!stays_here("//evil.example") && !stays_here("https:evil.example"), "this test can fail");
+    assert!(
+        !stays_here("//evil.example") && !stays_here("https:evil.example"),
+        "this test can fail"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_wants_to_be_remembered_is_also_after_a_renewal() {
     let stage = Stage::set().await;
-    for (remember, age) in [(None, None), (Some(("remember", "true")), Some("; Max-Age=2592000"))] {
+    for (remember, age) in [
+        (None, None),
+        (Some(("remember", "true")), Some("; Max-Age=2592000")),
+    ] {
         let mut browser = stage.browser();
         let csrf = browser.csrf().await;
-        let mut fields = vec![("loginId", SHOPPER), ("password", PASSWORD), ("csrf", csrf.as_str())];
+        let mut fields = vec![
+            ("loginId", SHOPPER),
+            ("password", PASSWORD),
+            ("csrf", csrf.as_str()),
+        ];
         fields.extend(remember);
         let signed_in = browser.post("/login", &fields).await;
         stage.expire_access_tokens();
@@ -246,7 +357,11 @@ async fn who_wants_to_be_remembered_is_also_after_a_renewal() {
         assert_eq!((signed_in.status, renewed.status), (303, 200));
         let (signed_in, renewed) = (credentials(&signed_in), credentials(&renewed));
         for line in signed_in.iter().chain(&renewed) {
-            assert_eq!(line.find("; Max-Age").map(|at| &line[at..][..17]), age, "{line}");
+            assert_eq!(
+                line.find("; Max-Age").map(|at| &line[at..][..17]),
+                age,
+                "{line}"
+            );
         }
         assert_eq!((signed_in.len(), renewed.len()), (2, 2));
     }
@@ -257,10 +372,16 @@ async fn who_is_signed_in_is_sent_on_from_the_form() {
     let stage = Stage::set().await;
     let mut browser = stage.signed_in().await;
     let reply = browser.get("/login").await;
-    assert_eq!((reply.status, reply.header("location")), (303, Some("/shopping-cart")));
+    assert_eq!(
+        (reply.status, reply.header("location")),
+        (303, Some("/shopping-cart"))
+    );
     stage.expire_access_tokens();
     let reply = browser.get("/login?return_to=/orders%3Fpage%3D2").await;
-    assert_eq!((reply.status, reply.header("location")), (303, Some("/orders?page=2")));
+    assert_eq!(
+        (reply.status, reply.header("location")),
+        (303, Some("/orders?page=2"))
+    );
     assert_eq!(reply.all("set-cookie").len(), 2, "renewed on the way");
 }
 
@@ -286,14 +407,35 @@ async fn a_long_token_is_cut_into_pieces() {
     provider.gives(LOGIN, &long, "first");
     let mut browser = stage.browser();
     assert_eq!(browser.sign_in("sam", "x").await.status, 303);
-    let names: Vec<&str> = browser.cookies.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["vestibule-form", "vestibule-access.0", "vestibule-access.1", "vestibule-refresh", DEVICE]);
+    let names: Vec<&str> = browser
+        .cookies
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "vestibule-form",
+            "vestibule-access.0",
+            "vestibule-access.1",
+            "vestibule-refresh",
+            DEVICE
+        ]
+    );
     assert_eq!(browser.get("/orders").await.status, 200);
-    assert_eq!(stage.store.last().header("x-auth-email"), Some("scripted@example.com"));
+    assert_eq!(
+        stage.store.last().header("x-auth-email"),
+        Some("scripted@example.com")
+    );
     stage.expire_access_tokens();
     provider.gives(REFRESH, &claims(&stage.clock), "second");
     assert_eq!(browser.get("/orders").await.status, 200);
-    assert_eq!(browser.cookie("vestibule-access.0").or(browser.cookie("vestibule-access.1")), None);
+    assert_eq!(
+        browser
+            .cookie("vestibule-access.0")
+            .or(browser.cookie("vestibule-access.1")),
+        None
+    );
     assert!(browser.cookie("vestibule-access").is_some());
     assert_eq!(browser.get("/orders").await.status, 200);
     assert_eq!(provider.asked(REFRESH), 1);

@@ -8,7 +8,8 @@ use vestibule::config::{Imagined, check_text};
 use vestibule::runtime;
 
 use super::support::{
-    Browser, Holding, LOGIN, Listening, PASSWORD, SHOPPER, Scripted, Stage, claims, until, with_line,
+    Browser, Holding, LOGIN, Listening, PASSWORD, SHOPPER, Scripted, Stage, claims, until,
+    with_line,
 };
 
 const ACCESS: &str = "vestibule-access";
@@ -17,9 +18,15 @@ const REFRESH: &str = "vestibule-refresh";
 async fn sign_out(browser: &mut Browser) {
     let reply = browser.post("/logout", &[]).await;
     assert_eq!((reply.status, reply.header("location")), (303, Some("/")));
-    assert_eq!(reply.header("clear-site-data"), Some("\"cache\", \"storage\""));
+    assert_eq!(
+        reply.header("clear-site-data"),
+        Some("\"cache\", \"storage\"")
+    );
     assert_eq!(reply.header("cache-control"), Some("private, no-store"));
-    assert_eq!((browser.cookie(ACCESS), browser.cookie(REFRESH)), (None, None));
+    assert_eq!(
+        (browser.cookie(ACCESS), browser.cookie(REFRESH)),
+        (None, None)
+    );
 }
 
 /// Every saved copy of the cookies, alone and together, is refused.
@@ -28,13 +35,25 @@ async fn copies_are_refused(stage: &Stage, saved: &Browser) {
     let (forwarded, renewed) = (stage.store.received().len(), stage.asked.refreshes.count());
     for copy in [&[ACCESS][..], &[REFRESH], &[ACCESS, REFRESH]] {
         let reply = saved.thief_of(copy).get("/orders").await;
-        assert_eq!((reply.status, reply.header("location")), (302, Some("/login?return_to=/orders")), "{copy:?}");
+        assert_eq!(
+            (reply.status, reply.header("location")),
+            (302, Some("/login?return_to=/orders")),
+            "{copy:?}"
+        );
         let reply = saved.thief_of(copy).fetching().get("/orders").await;
-        assert_eq!((reply.status, reply.code().as_str()), (401, "signed_out"), "{copy:?}");
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (401, "signed_out"),
+            "{copy:?}"
+        );
     }
     assert_eq!(stage.requests("revoked").await, before + 6);
     assert_eq!(stage.store.received().len(), forwarded);
-    assert_eq!(stage.asked.refreshes.count(), renewed, "a copy is not shown to the provider");
+    assert_eq!(
+        stage.asked.refreshes.count(),
+        renewed,
+        "a copy is not shown to the provider"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,8 +65,15 @@ async fn a_saved_copy_of_any_cookie_is_refused_at_once() {
     copies_are_refused(&stage, &saved).await;
     stage.expire_access_tokens();
     copies_are_refused(&stage, &saved).await;
-    until("the word to the provider", || stage.asked.logouts.count() == 1).await;
-    assert_eq!(stage.browser().sign_in(SHOPPER, PASSWORD).await.status, 303, "the account itself is free");
+    until("the word to the provider", || {
+        stage.asked.logouts.count() == 1
+    })
+    .await;
+    assert_eq!(
+        stage.browser().sign_in(SHOPPER, PASSWORD).await.status,
+        303,
+        "the account itself is free"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,11 +112,23 @@ async fn a_reload_forgets_no_sign_out_and_no_sign_in() {
     let (mut gone, mut stays) = (stage.signed_in().await, stage.signed_in().await);
     let saved = gone.clone();
     sign_out(&mut gone).await;
-    let text = stage.config.replace("landing = \"/shopping-cart\"", "landing = \"/welcome\"");
+    let text = stage
+        .config
+        .replace("landing = \"/shopping-cart\"", "landing = \"/welcome\"");
     let settings = check_text("stories.toml", &text, &Imagined::default()).unwrap();
-    let built = runtime::build(settings, Some(&*stage.living.current()), stage.clock.clone());
-    stage.living.replace(built.unwrap_or_else(|fault| panic!("{fault}")));
-    assert_eq!(stays.get("/login").await.header("location"), Some("/welcome"), "the new configuration is in force");
+    let built = runtime::build(
+        settings,
+        Some(&*stage.living.current()),
+        stage.clock.clone(),
+    );
+    stage
+        .living
+        .replace(built.unwrap_or_else(|fault| panic!("{fault}")));
+    assert_eq!(
+        stays.get("/login").await.header("location"),
+        Some("/welcome"),
+        "the new configuration is in force"
+    );
     copies_are_refused(&stage, &saved).await;
 }
 
@@ -101,14 +139,21 @@ async fn the_provider_is_told_which_token_to_end() {
     provider.gives(LOGIN, &claims(&stage.clock), "the-refresh-token");
     let (told, hears) = std::sync::mpsc::channel();
     provider.answers("/api/logout", move |received| {
-        told.send(serde_json::from_slice::<Value>(&received.body).unwrap()).unwrap();
+        told.send(serde_json::from_slice::<Value>(&received.body).unwrap())
+            .unwrap();
         (200, json!({}))
     });
     let mut browser = stage.browser();
     browser.sign_in("sam", "x").await;
     sign_out(&mut browser).await;
-    until("the word to the provider", || provider.asked("/api/logout") == 1).await;
-    assert_eq!(hears.recv().unwrap(), json!({ "global": false, "refreshToken": "the-refresh-token" }));
+    until("the word to the provider", || {
+        provider.asked("/api/logout") == 1
+    })
+    .await;
+    assert_eq!(
+        hears.recv().unwrap(),
+        json!({ "global": false, "refreshToken": "the-refresh-token" })
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,7 +163,8 @@ async fn a_tab_that_missed_a_renewal_ends_the_renewed_token_too() {
     provider.gives(LOGIN, &claims(&stage.clock), "first");
     let (told, hears) = std::sync::mpsc::channel();
     provider.answers("/api/logout", move |received| {
-        told.send(serde_json::from_slice::<Value>(&received.body).unwrap()).unwrap();
+        told.send(serde_json::from_slice::<Value>(&received.body).unwrap())
+            .unwrap();
         (200, json!({}))
     });
     let mut browser = stage.browser();
@@ -128,7 +174,10 @@ async fn a_tab_that_missed_a_renewal_ends_the_renewed_token_too() {
     provider.gives("/api/jwt/refresh", &claims(&stage.clock), "second");
     assert_eq!(browser.get("/orders").await.status, 200);
     sign_out(&mut behind).await;
-    until("the word to the provider", || provider.asked("/api/logout") == 1).await;
+    until("the word to the provider", || {
+        provider.asked("/api/logout") == 1
+    })
+    .await;
     assert_eq!(hears.recv().unwrap()["refreshToken"], "second");
     copies_are_refused(&stage, &browser).await;
 }
@@ -145,7 +194,10 @@ async fn a_provider_that_is_down_is_told_later() {
     stage.provider.knocked_after(knocks).await;
     assert_eq!(stage.asked.logouts.count(), 0);
     stage.provider.open();
-    until("the word to the provider", || stage.asked.logouts.count() == 1).await;
+    until("the word to the provider", || {
+        stage.asked.logouts.count() == 1
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,13 +216,23 @@ async fn a_sign_out_wins_over_a_renewal_in_flight() {
     sign_out(&mut browser).await;
     stage.provider.open();
     let (reply, renewing) = flight.await.unwrap();
-    assert_eq!((reply.status, reply.header("location")), (302, Some("/login?return_to=/orders")));
-    assert_eq!((renewing.cookie(ACCESS), renewing.cookie(REFRESH)), (None, None));
+    assert_eq!(
+        (reply.status, reply.header("location")),
+        (302, Some("/login?return_to=/orders"))
+    );
+    assert_eq!(
+        (renewing.cookie(ACCESS), renewing.cookie(REFRESH)),
+        (None, None)
+    );
     assert_eq!(stage.asked.refreshes.count(), 1);
     assert!(stage.store.received().is_empty());
     copies_are_refused(&stage, &saved).await;
-    // Where the word of the sign-out overtakes the renewal, the provider refuses that and there is one token to end.
-    until("the end of what lives at the provider", || stage.asked.logouts.count() >= 1).await;
+    // Where the word of the sign-out overtakes the renewal, the provider refuses that and there is
+    // one token to end.
+    until("the end of what lives at the provider", || {
+        stage.asked.logouts.count() >= 1
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,7 +244,11 @@ async fn a_sign_out_at_the_store_is_none_at_the_forum() {
     sign_out(&mut store).await;
     assert_eq!(forum.get("/posts").await.status, 200);
     stage.expire_access_tokens();
-    assert_eq!(forum.get("/posts").await.status, 200, "and its refresh token is good");
+    assert_eq!(
+        forum.get("/posts").await.status,
+        200,
+        "and its refresh token is good"
+    );
     let mut other = stage.signed_in().await;
     assert_eq!(other.get("/orders").await.status, 200);
 }
@@ -191,9 +257,17 @@ async fn a_sign_out_at_the_store_is_none_at_the_forum() {
 async fn nobody_is_signed_out_by_another_site_or_by_made_up_cookies() {
     let stage = Stage::set().await;
     let mut browser = stage.signed_in().await;
-    for foreign in [("Origin", "https://evil.example"), ("Origin", "null"), ("Sec-Fetch-Site", "cross-site")] {
+    for foreign in [
+        ("Origin", "https://evil.example"),
+        ("Origin", "null"),
+        ("Sec-Fetch-Site", "cross-site"),
+    ] {
         let reply = browser.send("POST", "/logout", &[foreign], b"").await;
-        assert_eq!((reply.status, reply.all("set-cookie")), (403, vec![]), "{foreign:?}");
+        assert_eq!(
+            (reply.status, reply.all("set-cookie")),
+            (403, vec![]),
+            "{foreign:?}"
+        );
     }
     let mut forger = stage.browser();
     let token = browser.cookie(ACCESS).unwrap();
@@ -208,8 +282,12 @@ const EVENTS: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nhello";
 
-/// A gateway before an application that keeps its connections, and a stream of a signed-in visitor through it.
-async fn stream(says: &'static str, headers: &[(&str, &str)]) -> (Stage, Holding, Browser, Listening) {
+/// A gateway before an application that keeps its connections, and a stream of a signed-in visitor
+/// through it.
+async fn stream(
+    says: &'static str,
+    headers: &[(&str, &str)],
+) -> (Stage, Holding, Browser, Listening) {
     let holding = Holding::saying(says).await;
     let (stage, browser, listening) = stream_before(&holding, headers).await;
     (stage, holding, browser, listening)
@@ -225,10 +303,12 @@ async fn stream_before(holding: &Holding, headers: &[(&str, &str)]) -> (Stage, B
         [..] => request.replace("Connection: close", "Connection: Upgrade"),
     };
     let mut listening = Listening::to(stage.address, request.as_bytes()).await;
-    // Pingora 0.9.1 ends an upgrade whose 101 comes before it has noted that the request has no body: a client of
-    // WebSockets connects again, and so does this one.
+    // Pingora 0.9.1 ends an upgrade whose 101 comes before it has noted that the request has no
+    // body: a client of WebSockets connects again, and so does this one.
     let mut tries = 1;
-    while !listening.hears("hello").await || stage.metric("vestibule_open_streams{site=\"store\"}").await < 1.0 {
+    while !listening.hears("hello").await
+        || stage.metric("vestibule_open_streams{site=\"store\"}").await < 1.0
+    {
         tries += 1;
         assert!(tries < 10, "the stream does not open");
         listening = Listening::to(stage.address, request.as_bytes()).await;
@@ -250,7 +330,11 @@ async fn open_streams_of_the_session_are_closed() {
         let before = stage.requests("signed_in").await;
         sign_out(&mut browser).await;
         assert!(listening.ends().await, "{says}");
-        assert_eq!(stage.requests("signed_in").await, before + 1, "it is logged and counted like any other");
+        assert_eq!(
+            stage.requests("signed_in").await,
+            before + 1,
+            "it is logged and counted like any other"
+        );
     }
 }
 

@@ -7,7 +7,9 @@ use serde_json::json;
 use vestibule::embedded::users::{DEMO_TOTP, User, Users, totp_code};
 use vestibule::model::secret::Secret;
 
-use super::support::{Browser, CHANGE, CODE, LOGIN, PASSWORD, Reply, Scripted, Stage, claims, field};
+use super::support::{
+    Browser, CHANGE, CODE, LOGIN, PASSWORD, Reply, Scripted, Stage, claims, field,
+};
 
 const TWO_FACTOR: &str = "twofactor@example.com";
 const NEW_PASSWORD: &str = "newpassword@example.com";
@@ -21,16 +23,32 @@ fn code(stage: &Stage) -> String {
 
 /// The sign-in form, opened on the way to a page and posted.
 async fn first_step(browser: &mut Browser, login_id: &str) -> Reply {
-    let form = browser.get("/login?return_to=%2Forders%3Fpage%3D2%23last").await;
+    let form = browser
+        .get("/login?return_to=%2Forders%3Fpage%3D2%23last")
+        .await;
     let (csrf, return_to) = (field(&form.body, "csrf"), field(&form.body, "return_to"));
-    let fields = [("loginId", login_id), ("password", PASSWORD), ("csrf", &csrf), ("return_to", &return_to)];
+    let fields = [
+        ("loginId", login_id),
+        ("password", PASSWORD),
+        ("csrf", &csrf),
+        ("return_to", &return_to),
+    ];
     browser.post("/login", &fields).await
 }
 
 /// Fills in the form of the step that `shown` is.
-async fn fill_in(browser: &mut Browser, shown: &Reply, (path, name, value): (&str, &str, &str)) -> Reply {
+async fn fill_in(
+    browser: &mut Browser,
+    shown: &Reply,
+    (path, name, value): (&str, &str, &str),
+) -> Reply {
     let (csrf, challenge) = (field(&shown.body, "csrf"), field(&shown.body, "challenge"));
-    browser.post(path, &[("csrf", &csrf), ("challenge", &challenge), (name, value)]).await
+    browser
+        .post(
+            path,
+            &[("csrf", &csrf), ("challenge", &challenge), (name, value)],
+        )
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,23 +56,53 @@ async fn a_code_leads_on_to_where_the_visitor_wanted_to_go() {
     let stage = Stage::set().await;
     let mut browser = stage.browser();
     let shown = first_step(&mut browser, TWO_FACTOR).await;
-    assert_eq!((shown.status, shown.header("cache-control")), (401, Some("no-store")));
-    assert!(shown.body.contains("One more step") && shown.body.contains("autocomplete=\"one-time-code\""));
-    assert!(!browser.cookies.iter().any(|(name, _)| name.contains("access") || name.contains("refresh")));
+    assert_eq!(
+        (shown.status, shown.header("cache-control")),
+        (401, Some("no-store"))
+    );
+    assert!(
+        shown.body.contains("One more step")
+            && shown.body.contains("autocomplete=\"one-time-code\"")
+    );
+    assert!(
+        !browser
+            .cookies
+            .iter()
+            .any(|(name, _)| name.contains("access") || name.contains("refresh"))
+    );
     let again = fill_in(&mut browser, &shown, (CODE_FORM, "code", "abc-wrong")).await;
     assert_eq!(again.status, 401);
     assert!(again.body.contains("That code is not right.") && !again.body.contains("abc-wrong"));
     let spaced = code(&stage);
     let (left, right) = spaced.split_at(3);
-    let reply = fill_in(&mut browser, &again, (CODE_FORM, "code", &format!(" {left} {right} "))).await;
-    assert_eq!((reply.status, reply.header("location")), (303, Some("/orders?page=2#last")), "{}", reply.body);
-    let browsers = reply.all("set-cookie").into_iter().filter(|line| line.contains("access"));
-    assert!(browsers.into_iter().all(|line| !line.contains("Max-Age")), "as long as the browser, as was chosen");
+    let reply = fill_in(
+        &mut browser,
+        &again,
+        (CODE_FORM, "code", &format!(" {left} {right} ")),
+    )
+    .await;
+    assert_eq!(
+        (reply.status, reply.header("location")),
+        (303, Some("/orders?page=2#last")),
+        "{}",
+        reply.body
+    );
+    let browsers = reply
+        .all("set-cookie")
+        .into_iter()
+        .filter(|line| line.contains("access"));
+    assert!(
+        browsers.into_iter().all(|line| !line.contains("Max-Age")),
+        "as long as the browser, as was chosen"
+    );
     assert_eq!(browser.get("/orders").await.status, 200);
     // The back button brings the form back, but not the step.
     let reply = fill_in(&mut browser, &again, (CODE_FORM, "code", &code(&stage))).await;
     assert_eq!(reply.status, 401);
-    assert!(reply.body.contains("That step took too long.") && reply.body.contains(&format!("value=\"{TWO_FACTOR}\"")));
+    assert!(
+        reply.body.contains("That step took too long.")
+            && reply.body.contains(&format!("value=\"{TWO_FACTOR}\""))
+    );
     assert_eq!(field(&reply.body, "return_to"), "/orders?page=2#last");
 }
 
@@ -67,32 +115,73 @@ async fn a_step_cannot_be_forged_or_carried_elsewhere() {
     let asked = stage.asked.two_factor_logins.count();
     let mut forum = stage.forum_browser();
     let csrf = forum.csrf().await;
-    let there = [("csrf", csrf.as_str()), ("challenge", &challenge), ("code", &code(&stage))];
+    let there = [
+        ("csrf", csrf.as_str()),
+        ("challenge", &challenge),
+        ("code", &code(&stage)),
+    ];
     let reply = forum.post(CODE_FORM, &there).await;
     assert_eq!(reply.status, 401);
     assert!(reply.body.contains("That step took too long.") && !reply.body.contains(TWO_FACTOR));
     let csrf = field(&shown.body, "csrf");
-    let elsewhere = [("csrf", csrf.as_str()), ("challenge", &challenge), ("password", "quite another")];
+    let elsewhere = [
+        ("csrf", csrf.as_str()),
+        ("challenge", &challenge),
+        ("password", "quite another"),
+    ];
     assert_eq!(browser.post(PASSWORD_FORM, &elsewhere).await.status, 401);
     // Without the form's own proof, the same form again.
     let mut stranger = stage.browser();
-    let fields = [("csrf", csrf.as_str()), ("challenge", &challenge), ("code", &code(&stage))];
+    let fields = [
+        ("csrf", csrf.as_str()),
+        ("challenge", &challenge),
+        ("code", &code(&stage)),
+    ];
     let reply = stranger.post(CODE_FORM, &fields).await;
     assert_eq!(reply.status, 403);
     let reply = fill_in(&mut stranger, &reply, (CODE_FORM, "code", "")).await;
     assert_eq!(reply.status, 400, "with a fresh proof, but nothing typed");
     // From another site's page nothing is looked at.
-    let origin = [("Content-Type", "application/x-www-form-urlencoded"), ("Origin", "http://evil.example")];
-    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-    let reply = browser.send("POST", CODE_FORM, &origin, body.as_bytes()).await;
-    assert_eq!((reply.status, stage.requests("cross_site_request").await), (403, 1));
+    let origin = [
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        ("Origin", "http://evil.example"),
+    ];
+    let body = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(fields)
+        .finish();
+    let reply = browser
+        .send("POST", CODE_FORM, &origin, body.as_bytes())
+        .await;
+    assert_eq!(
+        (reply.status, stage.requests("cross_site_request").await),
+        (403, 1)
+    );
     let twice = format!("{body}&code=1");
-    let own = [("Content-Type", "application/x-www-form-urlencoded"), ("Origin", "http://store.localhost:8080")];
-    assert_eq!(browser.send("POST", CODE_FORM, &own, twice.as_bytes()).await.status, 400);
-    assert_eq!(browser.send("POST", CODE_FORM, &[own[1]], body.as_bytes()).await.status, 415);
+    let own = [
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        ("Origin", "http://store.localhost:8080"),
+    ];
+    assert_eq!(
+        browser
+            .send("POST", CODE_FORM, &own, twice.as_bytes())
+            .await
+            .status,
+        400
+    );
+    assert_eq!(
+        browser
+            .send("POST", CODE_FORM, &[own[1]], body.as_bytes())
+            .await
+            .status,
+        415
+    );
     stage.clock.advance(Duration::from_secs(5 * 60));
     assert_eq!(browser.post(CODE_FORM, &fields).await.status, 401);
-    assert_eq!(stage.asked.two_factor_logins.count(), asked, "none of these cost the provider a call");
+    assert_eq!(
+        stage.asked.two_factor_logins.count(),
+        asked,
+        "none of these cost the provider a call"
+    );
     let get = browser.get(CODE_FORM).await;
     assert_eq!((get.status, get.header("allow")), (405, Some("POST")));
 }
@@ -111,10 +200,21 @@ async fn a_recovery_code_is_typed_in_the_same_place() {
     let mut browser = stage.browser();
     let shown = first_step(&mut browser, "lost@example.com").await;
     let reply = fill_in(&mut browser, &shown, (CODE_FORM, "code", " JSNK-84QL ")).await;
-    assert_eq!((reply.status, reply.header("location")), (303, Some("/orders?page=2#last")), "{}", reply.body);
+    assert_eq!(
+        (reply.status, reply.header("location")),
+        (303, Some("/orders?page=2#last")),
+        "{}",
+        reply.body
+    );
     let mut browser = stage.browser();
     let shown = first_step(&mut browser, "lost@example.com").await;
-    assert_eq!(fill_in(&mut browser, &shown, (CODE_FORM, "code", "JSNK-84QL")).await.status, 401, "once");
+    assert_eq!(
+        fill_in(&mut browser, &shown, (CODE_FORM, "code", "JSNK-84QL"))
+            .await
+            .status,
+        401,
+        "once"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,17 +223,43 @@ async fn a_new_password_is_asked_for_with_its_reason_and_its_rules() {
     let mut browser = stage.browser();
     let shown = first_step(&mut browser, NEW_PASSWORD).await;
     assert_eq!(shown.status, 401);
-    assert!(shown.body.contains("The people who look after your account ask you to choose a new password."));
+    assert!(
+        shown
+            .body
+            .contains("The people who look after your account ask you to choose a new password.")
+    );
     assert!(shown.body.contains("autocomplete=\"new-password\""));
     let again = fill_in(&mut browser, &shown, (PASSWORD_FORM, "password", "short")).await;
     assert_eq!(again.status, 400);
-    assert!(again.body.contains("<li>It ") && !again.body.contains("short\""), "{}", again.body);
+    assert!(
+        again.body.contains("<li>It ") && !again.body.contains("short\""),
+        "{}",
+        again.body
+    );
     let again = fill_in(&mut browser, &again, (PASSWORD_FORM, "password", PASSWORD)).await;
     assert!(again.body.contains("<li>It was in use before.</li>"));
-    let reply = fill_in(&mut browser, &again, (PASSWORD_FORM, "password", " quite another ")).await;
-    assert_eq!((reply.status, reply.header("location")), (303, Some("/orders?page=2#last")), "{}", reply.body);
+    let reply = fill_in(
+        &mut browser,
+        &again,
+        (PASSWORD_FORM, "password", " quite another "),
+    )
+    .await;
+    assert_eq!(
+        (reply.status, reply.header("location")),
+        (303, Some("/orders?page=2#last")),
+        "{}",
+        reply.body
+    );
     assert_eq!(browser.get("/orders").await.status, 200);
-    assert_eq!(stage.browser().sign_in(NEW_PASSWORD, " quite another ").await.status, 303, "byte for byte");
+    assert_eq!(
+        stage
+            .browser()
+            .sign_in(NEW_PASSWORD, " quite another ")
+            .await
+            .status,
+        303,
+        "byte for byte"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,7 +270,11 @@ async fn a_code_is_sent_where_the_visitor_chooses() {
         { "id": "E-1", "method": "email", "email": "zoe@example.com" },
         { "id": "S-1", "method": "sms", "mobilePhone": "+1 555 555 5512" },
     ]);
-    provider.says(LOGIN, 242, json!({ "twoFactorId": "the-id", "methods": methods }));
+    provider.says(
+        LOGIN,
+        242,
+        json!({ "twoFactorId": "the-id", "methods": methods }),
+    );
     provider.answers("/api/two-factor/send/the-id", |received| {
         let said: serde_json::Value = serde_json::from_slice(&received.body).unwrap();
         (if said["methodId"] == "E-1" { 200 } else { 500 }, json!({}))
@@ -157,12 +287,23 @@ async fn a_code_is_sent_where_the_visitor_chooses() {
     let sent = fill_in(&mut browser, &shown, (SEND_FORM, "choice", &choice)).await;
     assert_eq!(sent.status, 200, "{}", sent.body);
     assert!(sent.body.contains("A code is on its way to") && sent.body.contains("Send it again"));
-    let again = fill_in(&mut browser, &sent, (SEND_FORM, "choice", &field(&sent.body, "choice"))).await;
-    assert_eq!((again.status, again.header("retry-after")), (429, Some("30")));
+    let again = fill_in(
+        &mut browser,
+        &sent,
+        (SEND_FORM, "choice", &field(&sent.body, "choice")),
+    )
+    .await;
+    assert_eq!(
+        (again.status, again.header("retry-after")),
+        (429, Some("30"))
+    );
     assert!(again.body.contains("Please try again in 30 seconds."));
     provider.gives(CODE, &claims(&stage.clock), "r");
     let reply = fill_in(&mut browser, &again, (CODE_FORM, "code", "123456")).await;
-    assert_eq!((reply.status, reply.header("location")), (303, Some("/orders?page=2#last")));
+    assert_eq!(
+        (reply.status, reply.header("location")),
+        (303, Some("/orders?page=2#last"))
+    );
     assert_eq!(provider.asked("/api/two-factor/send/the-id"), 1);
     let after = fill_in(&mut browser, &shown, (SEND_FORM, "choice", &choice)).await;
     assert_eq!(after.status, 401, "a spent challenge sends nothing");
@@ -193,15 +334,26 @@ async fn every_status_of_the_provider_has_its_page() {
         provider.says(LOGIN, 242, json!({ "twoFactorId": "tf-0d8f" }));
         let shown = first_step(&mut browser, &format!("{says}@example.com")).await;
         let token = provider.token(&claims(&stage.clock));
-        provider.says(CODE, says, json!({ "token": token, "refreshToken": "r", "changePasswordId": "cp-1" }));
+        provider.says(
+            CODE,
+            says,
+            json!({ "token": token, "refreshToken": "r", "changePasswordId": "cp-1" }),
+        );
         let before = browser.cookies.clone();
         let reply = fill_in(&mut browser, &shown, (CODE_FORM, "code", "123456")).await;
         assert_eq!(reply.status, status, "{says}");
         assert!(reply.body.contains(words), "{says}: {}", reply.body);
         assert_eq!(browser.cookies, before, "{says}: nobody is signed in");
-        assert!(!reply.body.contains("cp-1") && !reply.body.contains("123456"), "{says}");
+        assert!(
+            !reply.body.contains("cp-1") && !reply.body.contains("123456"),
+            "{says}"
+        );
     }
-    provider.says(LOGIN, 203, json!({ "changePasswordId": "cp-1", "changePasswordReason": "Expired" }));
+    provider.says(
+        LOGIN,
+        203,
+        json!({ "changePasswordId": "cp-1", "changePasswordReason": "Expired" }),
+    );
     let mut browser = stage.browser();
     let shown = first_step(&mut browser, "zoe@example.com").await;
     for (says, status, words) in [
@@ -210,7 +362,12 @@ async fn every_status_of_the_provider_has_its_page() {
         (404, 401, "That step took too long."),
     ] {
         provider.says(CHANGE, says, json!({}));
-        let reply = fill_in(&mut browser, &shown, (PASSWORD_FORM, "password", "quite another")).await;
+        let reply = fill_in(
+            &mut browser,
+            &shown,
+            (PASSWORD_FORM, "password", "quite another"),
+        )
+        .await;
         assert_eq!(reply.status, status, "{says}");
         assert!(reply.body.contains(words), "{says}: {}", reply.body);
     }
@@ -218,7 +375,12 @@ async fn every_status_of_the_provider_has_its_page() {
 
 async fn with_trust(browser: &mut Browser, shown: &Reply, code: &str) -> Reply {
     let (csrf, challenge) = (field(&shown.body, "csrf"), field(&shown.body, "challenge"));
-    let fields = [("csrf", csrf.as_str()), ("challenge", &challenge), ("code", code), ("trust", "true")];
+    let fields = [
+        ("csrf", csrf.as_str()),
+        ("challenge", &challenge),
+        ("code", code),
+        ("trust", "true"),
+    ];
     browser.post(CODE_FORM, &fields).await
 }
 
@@ -229,19 +391,41 @@ async fn a_trusted_device_is_not_asked_again_and_nobody_elses_is_trusted() {
     let shown = first_step(&mut browser, TWO_FACTOR).await;
     let again = with_trust(&mut browser, &shown, "000000").await;
     assert!(again.status == 401 && again.body.contains("name=\"trust\" value=\"true\" checked"));
-    assert_eq!(browser.cookie("vestibule-device"), None, "a wrong code earns no trust");
-    assert_eq!(with_trust(&mut browser, &again, &code(&stage)).await.status, 303);
+    assert_eq!(
+        browser.cookie("vestibule-device"),
+        None,
+        "a wrong code earns no trust"
+    );
+    assert_eq!(
+        with_trust(&mut browser, &again, &code(&stage)).await.status,
+        303
+    );
     assert!(browser.cookie("vestibule-device").is_some());
     assert_eq!(browser.post("/logout", &[]).await.status, 303);
     let reply = first_step(&mut browser, TWO_FACTOR).await;
-    assert_eq!((reply.status, reply.header("location")), (303, Some("/orders?page=2#last")), "{}", reply.body);
+    assert_eq!(
+        (reply.status, reply.header("location")),
+        (303, Some("/orders?page=2#last")),
+        "{}",
+        reply.body
+    );
     // At another browser, with another name at this one, and at another site a code is asked for.
-    assert_eq!(first_step(&mut stage.browser(), TWO_FACTOR).await.status, 401);
+    assert_eq!(
+        first_step(&mut stage.browser(), TWO_FACTOR).await.status,
+        401
+    );
     let mut forum = stage.forum_browser();
-    forum.set_cookie("vestibule-device", browser.cookie("vestibule-device").unwrap());
+    forum.set_cookie(
+        "vestibule-device",
+        browser.cookie("vestibule-device").unwrap(),
+    );
     assert_eq!(forum.sign_in(TWO_FACTOR, PASSWORD).await.status, 401);
     assert_eq!(browser.post("/logout", &[]).await.status, 303);
-    assert_eq!(browser.sign_in(TWO_FACTOR, "wrong").await.status, 401, "a password it takes all the same");
+    assert_eq!(
+        browser.sign_in(TWO_FACTOR, "wrong").await.status,
+        401,
+        "a password it takes all the same"
+    );
 }
 
 /// What was written when the session ended comes through the second step as well.
@@ -250,20 +434,41 @@ async fn lost_work_comes_along() {
     let stage = Stage::set().await;
     let mut browser = stage.browser();
     let shown = first_step(&mut browser, TWO_FACTOR).await;
-    assert_eq!(fill_in(&mut browser, &shown, (CODE_FORM, "code", &code(&stage))).await.status, 303);
+    assert_eq!(
+        fill_in(&mut browser, &shown, (CODE_FORM, "code", &code(&stage)))
+            .await
+            .status,
+        303
+    );
     browser.forget("vestibule-access");
     browser.forget("vestibule-refresh");
     let form = browser.post("/posts", &[("text", "hours of work")]).await;
     assert_eq!(form.status, 401, "{}", form.body);
     let (csrf, unsent) = (field(&form.body, "csrf"), field(&form.body, "unsent"));
-    let fields = [("loginId", TWO_FACTOR), ("password", PASSWORD), ("csrf", &csrf), ("unsent", &unsent)];
+    let fields = [
+        ("loginId", TWO_FACTOR),
+        ("password", PASSWORD),
+        ("csrf", &csrf),
+        ("unsent", &unsent),
+    ];
     let shown = browser.post("/login?unsent", &fields).await;
-    assert!(shown.body.contains("action=\"&#x2f;login&#x2f;two-factor?unsent\""), "{}", shown.body);
+    assert!(
+        shown
+            .body
+            .contains("action=\"&#x2f;login&#x2f;two-factor?unsent\""),
+        "{}",
+        shown.body
+    );
     // The next code of the app: each is good once.
     stage.clock.advance(Duration::from_secs(30));
     let (csrf, challenge) = (field(&shown.body, "csrf"), field(&shown.body, "challenge"));
     let (code, unsent) = (code(&stage), field(&shown.body, "unsent"));
-    let fields = [("csrf", csrf.as_str()), ("challenge", &challenge), ("code", &code), ("unsent", &unsent)];
+    let fields = [
+        ("csrf", csrf.as_str()),
+        ("challenge", &challenge),
+        ("code", &code),
+        ("unsent", &unsent),
+    ];
     let page = browser.post("/login/two-factor?unsent", &fields).await;
     assert_eq!(page.status, 200, "{}", page.body);
     assert!(page.body.contains("hours of work"));

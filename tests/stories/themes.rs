@@ -9,7 +9,11 @@ const SVG: &str = "<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</scr
 fn config(application: &Application, folder: &std::path::Path) -> String {
     fs::create_dir_all(folder.join("pages")).unwrap();
     fs::write(folder.join("logo.svg"), SVG).unwrap();
-    fs::write(folder.join("pages/style.css"), "h1 { text-transform: none }").unwrap();
+    fs::write(
+        folder.join("pages/style.css"),
+        "h1 { text-transform: none }",
+    )
+    .unwrap();
     let theme = format!(
         r##"
 [sites.theme]
@@ -33,7 +37,11 @@ async fn the_pages_wear_the_theme_and_a_changed_template_is_noticed() {
     let page = browser.get("/login").await;
     assert_eq!(page.header("content-language"), Some("de"));
     let body = page.body.replace("&#x2f;", "/");
-    for part in ["Lantern &amp; Loom", "href=\"/privacy\"", "href=\"https://id.example.com/forgot\""] {
+    for part in [
+        "Lantern &amp; Loom",
+        "href=\"/privacy\"",
+        "href=\"https://id.example.com/forgot\"",
+    ] {
         assert!(body.contains(part), "{part}");
     }
     let address = |stem: &str| {
@@ -41,40 +49,76 @@ async fn the_pages_wear_the_theme_and_a_changed_template_is_noticed() {
         body[start..].split('"').next().unwrap().to_owned()
     };
     let logo = browser.get(&address("logo")).await;
-    assert_eq!((logo.status, logo.body.as_str(), logo.header("content-type")), (200, SVG, Some("image/svg+xml")));
+    assert_eq!(
+        (logo.status, logo.body.as_str(), logo.header("content-type")),
+        (200, SVG, Some("image/svg+xml"))
+    );
     assert_eq!(logo.header("x-content-type-options"), Some("nosniff"));
     assert_eq!(
         logo.header("content-security-policy"),
         Some("default-src 'none'; style-src 'unsafe-inline'; sandbox"),
         "a script inside does nothing"
     );
-    assert_eq!(logo.header("cache-control"), Some("public, max-age=31536000, immutable"));
+    assert_eq!(
+        logo.header("cache-control"),
+        Some("public, max-age=31536000, immutable")
+    );
     let style = browser.get(&address("theme")).await;
     assert!(style.body.contains("--accent:#00bb66") && style.body.contains("text-transform: none"));
-    fs::write(folder.path().join("pages/sign-out.html"), "<h1>{{ words.sign_out.heading }} – {{ site_name }}").unwrap();
+    fs::write(
+        folder.path().join("pages/sign-out.html"),
+        "<h1>{{ words.sign_out.heading }} – {{ site_name }}",
+    )
+    .unwrap();
     gateway.until_printed("\"event\":\"reloaded\"", 1).await;
-    assert_eq!(browser.get("/logout").await.body, "<h1>Abmelden? – Lantern &amp; Loom");
+    assert_eq!(
+        browser.get("/logout").await.body,
+        "<h1>Abmelden? – Lantern &amp; Loom"
+    );
     // One that fails is refused while it is not shown to anybody.
-    fs::write(folder.path().join("pages/sign-out.html"), "<h1>{{ words.sign_out.haeding }}").unwrap();
-    gateway.until_printed("\"event\":\"reload_refused\"", 1).await;
-    assert!(gateway.printed().contains("sign-out.html:1: undefined value"), "{}", gateway.printed());
-    assert_eq!(browser.get("/logout").await.body, "<h1>Abmelden? – Lantern &amp; Loom");
+    fs::write(
+        folder.path().join("pages/sign-out.html"),
+        "<h1>{{ words.sign_out.haeding }}",
+    )
+    .unwrap();
+    gateway
+        .until_printed("\"event\":\"reload_refused\"", 1)
+        .await;
+    assert!(
+        gateway
+            .printed()
+            .contains("sign-out.html:1: undefined value"),
+        "{}",
+        gateway.printed()
+    );
+    assert_eq!(
+        browser.get("/logout").await.body,
+        "<h1>Abmelden? – Lantern &amp; Loom"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_template_is_told_by_check() {
     let (application, folder) = (Application::open().await, tempfile::tempdir().unwrap());
-    let text = config(&application, folder.path()).replace("{state}", "state").replace("{admin}", "127.0.0.1:9");
+    let text = config(&application, folder.path())
+        .replace("{state}", "state")
+        .replace("{admin}", "127.0.0.1:9");
     let path = folder.path().join("vestibule.toml");
     fs::write(&path, text).unwrap();
     let check = || run(&["check", "--config", path.to_str().unwrap()]);
     assert_eq!(check().status.code(), Some(0), "{:?}", check());
-    fs::write(folder.path().join("pages/sign-in.html"), "one\n{% if page.trouble %}{{ page.truoble }}{% endif %}")
-        .unwrap();
+    fs::write(
+        folder.path().join("pages/sign-in.html"),
+        "one\n{% if page.trouble %}{{ page.truoble }}{% endif %}",
+    )
+    .unwrap();
     let told = check();
     assert_eq!(told.status.code(), Some(78));
     let said = String::from_utf8(told.stderr).unwrap();
-    let place =
-        format!("{}:23:13: {}:2: undefined value", path.display(), folder.path().join("pages/sign-in.html").display());
+    let place = format!(
+        "{}:23:13: {}:2: undefined value",
+        path.display(),
+        folder.path().join("pages/sign-in.html").display()
+    );
     assert!(said.contains(&place), "{said}");
 }

@@ -1,18 +1,22 @@
 //! Something behind the gateway is down: nobody is signed out for it, and it heals by itself.
 
 use super::support::{
-    Application, Browser, Holding, KEYS, LOGIN, Listening, Nobody, PASSWORD, SHOPPER, Scripted, Stage, claims, field,
-    with_line,
+    Application, Browser, Holding, KEYS, LOGIN, Listening, Nobody, PASSWORD, SHOPPER, Scripted,
+    Stage, claims, field, with_line,
 };
 
 const ACCESS: &str = "vestibule-access";
 
 /// A stage whose store has these upstreams, asked within 300 ms.
 async fn stage_before(upstreams: &[std::net::SocketAddr]) -> Stage {
-    let urls: Vec<String> = upstreams.iter().map(|address| format!("\"http://{address}\"")).collect();
+    let urls: Vec<String> = upstreams
+        .iter()
+        .map(|address| format!("\"http://{address}\""))
+        .collect();
     let line = format!("upstreams = [{}]", urls.join(", "));
     let limits = "[server.limits]\nupstream_idle = \"300ms\"\n\n[providers.main]";
-    let config = |text: String| with_line(&text, "upstreams", &line).replace("[providers.main]", limits);
+    let config =
+        |text: String| with_line(&text, "upstreams", &line).replace("[providers.main]", limits);
     Stage::set_with(config, |_| {}).await
 }
 
@@ -24,16 +28,33 @@ async fn a_provider_that_is_down_signs_nobody_out() {
     stage.expire_access_tokens();
     stage.provider.shut();
     let page = browser.get("/orders").await;
-    assert_eq!((page.status, page.header("content-type")), (503, Some("text/html; charset=utf-8")));
+    assert_eq!(
+        (page.status, page.header("content-type")),
+        (503, Some("text/html; charset=utf-8"))
+    );
     let problem = browser.clone().fetching().get("/orders").await;
-    assert_eq!((problem.status, problem.code().as_str()), (503, "provider_unavailable"));
+    assert_eq!(
+        (problem.status, problem.code().as_str()),
+        (503, "provider_unavailable")
+    );
     for reply in [&page, &problem] {
         assert!(reply.header("retry-after").unwrap().parse::<u32>().unwrap() > 0);
-        assert_eq!((reply.all("set-cookie"), reply.header("cache-control")), (vec![], Some("no-store")));
+        assert_eq!(
+            (reply.all("set-cookie"), reply.header("cache-control")),
+            (vec![], Some("no-store"))
+        );
     }
     assert_eq!(browser.cookies, before);
     assert!(stage.store.received().is_empty());
-    assert_eq!(stage.count("vestibule_requests_total", &["failed", "provider_unavailable"]).await, 2);
+    assert_eq!(
+        stage
+            .count(
+                "vestibule_requests_total",
+                &["failed", "provider_unavailable"]
+            )
+            .await,
+        2
+    );
     stage.provider.open();
     assert_eq!(browser.get("/orders").await.status, 200);
     assert_eq!(stage.asked.refreshes.count(), 1);
@@ -72,7 +93,10 @@ async fn a_sign_in_meanwhile_keeps_what_was_typed() {
     // More often than anybody may guess: no password was judged.
     for _ in 0..7 {
         let reply = browser.sign_in(SHOPPER, PASSWORD).await;
-        assert_eq!((reply.status, field(&reply.body, "loginId").as_str()), (503, SHOPPER));
+        assert_eq!(
+            (reply.status, field(&reply.body, "loginId").as_str()),
+            (503, SHOPPER)
+        );
         assert!(reply.header("retry-after").is_some() && !reply.body.contains(PASSWORD));
     }
     stage.provider.open();
@@ -82,9 +106,10 @@ async fn a_sign_in_meanwhile_keeps_what_was_typed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_application_that_is_down_does_not_cost_the_new_cookies() {
     let (nobody, silent) = (Nobody::there(), Holding::saying("").await);
-    for (upstream, status, code) in
-        [(nobody.address(), 502, "upstream_unavailable"), (silent.address(), 504, "upstream_timeout")]
-    {
+    for (upstream, status, code) in [
+        (nobody.address(), 502, "upstream_unavailable"),
+        (silent.address(), 504, "upstream_timeout"),
+    ] {
         let stage = stage_before(&[upstream]).await;
         let mut browser = stage.signed_in().await;
         let before = browser.clone();
@@ -95,7 +120,10 @@ async fn an_application_that_is_down_does_not_cost_the_new_cookies() {
         assert_eq!(reply.header("cache-control"), Some("private, no-store"));
         assert_ne!(browser.cookie(ACCESS), before.cookie(ACCESS));
         let reply = browser.get("/orders").await;
-        assert_eq!((reply.status, reply.header("content-type")), (status, Some("text/html; charset=utf-8")));
+        assert_eq!(
+            (reply.status, reply.header("content-type")),
+            (status, Some("text/html; charset=utf-8"))
+        );
         assert_eq!(reply.all("set-cookie"), Vec::<&str>::new());
         assert_eq!(stage.asked.refreshes.count(), 1);
         assert_eq!(stage.requests(code).await, 2);
@@ -117,14 +145,27 @@ async fn nor_those_of_a_renewal_ahead() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_upstream_is_tried_when_one_refuses() {
-    let (there, nobody) = (Application::open().await, [Nobody::there(), Nobody::there()]);
+    let (there, nobody) = (
+        Application::open().await,
+        [Nobody::there(), Nobody::there()],
+    );
     let stage = stage_before(&[nobody[0].address(), there.address(), nobody[1].address()]).await;
     let mut browser = stage.signed_in().await;
     for round in 1..=6 {
-        let body = browser.send("POST", "/orders", &[("Origin", "http://store.localhost:8080")], b"one order").await;
+        let body = browser
+            .send(
+                "POST",
+                "/orders",
+                &[("Origin", "http://store.localhost:8080")],
+                b"one order",
+            )
+            .await;
         assert_eq!(body.status, 200);
         assert_eq!(there.received().len(), round);
-        assert_eq!((there.last().method.as_str(), there.last().body.as_slice()), ("POST", &b"one order"[..]));
+        assert_eq!(
+            (there.last().method.as_str(), there.last().body.as_slice()),
+            ("POST", &b"one order"[..])
+        );
         assert_eq!(there.last().all("x-auth-email"), [SHOPPER]);
         assert_eq!(there.last().all("via").len(), 1);
     }
@@ -171,10 +212,23 @@ async fn an_answer_that_breaks_off_is_counted_as_a_failure() {
         let mut listening = Listening::to(stage.address, request).await;
         // What comes before the break may be lost with it.
         assert!(listening.hears("hello").await || broken_off > 0, "{says}");
-        assert!(!listening.hears("\r\n0\r\n\r\n").await, "{says}: it must not look whole");
+        assert!(
+            !listening.hears("\r\n0\r\n\r\n").await,
+            "{says}: it must not look whole"
+        );
         let counted = ["store", "failed", "upstream_unavailable"];
-        assert_eq!(stage.count("vestibule_requests_total", &counted).await, broken_off, "{says}");
-        assert_eq!(stage.count("vestibule_requests_total", &["store", "forwarded"]).await, 1 - broken_off, "{says}");
+        assert_eq!(
+            stage.count("vestibule_requests_total", &counted).await,
+            broken_off,
+            "{says}"
+        );
+        assert_eq!(
+            stage
+                .count("vestibule_requests_total", &["store", "forwarded"])
+                .await,
+            1 - broken_off,
+            "{says}"
+        );
     }
 }
 
@@ -182,7 +236,13 @@ async fn an_answer_that_breaks_off_is_counted_as_a_failure() {
 async fn the_gateway_starts_before_its_provider() {
     let stage = Stage::begin(|config| config, |_| {}, super::support::Door::shut).await;
     let mut watcher = Browser::new(stage.admin, "admin");
-    assert_eq!((watcher.get("/healthz").await.status, watcher.get("/readyz").await.status), (200, 503));
+    assert_eq!(
+        (
+            watcher.get("/healthz").await.status,
+            watcher.get("/readyz").await.status
+        ),
+        (200, 503)
+    );
     let mut browser = stage.browser();
     assert_eq!(browser.get("/").await.status, 200);
     assert_eq!(browser.sign_in(SHOPPER, PASSWORD).await.status, 503);
@@ -215,6 +275,9 @@ async fn who_is_being_served_when_the_gateway_stops_is_served() {
     assert!(early.is_err(), "it stops only when everybody is served");
     go_on.send(()).unwrap();
     let reply = served.await.unwrap();
-    assert_eq!((reply.status, reply.body.as_str()), (200, "late, but whole"));
+    assert_eq!(
+        (reply.status, reply.body.as_str()),
+        (200, "late, but whole")
+    );
     assert_eq!(stopped.await.unwrap(), Ok(()));
 }

@@ -17,19 +17,32 @@ use crate::model::cookie::{CookieNames, EXPIRY, ID_TOKEN};
 const FEWEST_BYTES: usize = 12;
 const MAKE_ONE: &str = "make one with `openssl rand -base64 32`";
 
-pub(super) fn sealing_keys(written: &[At<SecretSource>], review: &mut Review<'_>) -> Option<Vec<SealingKeyBytes>> {
+pub(super) fn sealing_keys(
+    written: &[At<SecretSource>],
+    review: &mut Review<'_>,
+) -> Option<Vec<SealingKeyBytes>> {
     let mut keys: Vec<SealingKeyBytes> = Vec::new();
     for source in written {
-        let Some(secret) = review.secret(source) else { continue };
+        let Some(secret) = review.secret(source) else {
+            continue;
+        };
         let Some(bytes) = decode(secret.expose().trim_ascii()) else {
-            review.refuse(&source.span, "a cookie key is not 32 bytes in base64", MAKE_ONE);
+            review.refuse(
+                &source.span,
+                "a cookie key is not 32 bytes in base64",
+                MAKE_ONE,
+            );
             continue;
         };
         let key = SealingKeyBytes(bytes);
         if bytes.iter().collect::<BTreeSet<_>>().len() < FEWEST_BYTES {
             review.refuse(&source.span, "a cookie key can be guessed", MAKE_ONE);
         } else if keys.contains(&key) {
-            review.refuse(&source.span, "a cookie key is there twice", "keep one of them");
+            review.refuse(
+                &source.span,
+                "a cookie key is there twice",
+                "keep one of them",
+            );
         } else {
             keys.push(key);
         }
@@ -38,7 +51,8 @@ pub(super) fn sealing_keys(written: &[At<SecretSource>], review: &mut Review<'_>
 }
 
 fn decode(text: &str) -> Option<[u8; 32]> {
-    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let config =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     [alphabet::STANDARD, alphabet::URL_SAFE]
         .iter()
         .find_map(|alphabet| GeneralPurpose::new(alphabet, config).decode(text).ok())
@@ -46,10 +60,18 @@ fn decode(text: &str) -> Option<[u8; 32]> {
 }
 
 /// The cookie names of a site on https (`secure`) or http.
-pub(super) fn names(written: &Written, secure: bool, review: &mut Review<'_>) -> Option<CookieNames> {
+pub(super) fn names(
+    written: &Written,
+    secure: bool,
+    review: &mut Review<'_>,
+) -> Option<CookieNames> {
     let hosted = written.hosted_backend.is_some();
     let written = &written.cookies;
-    let mut names = if hosted { CookieNames::hosted(secure) } else { CookieNames::defaults(secure) };
+    let mut names = if hosted {
+        CookieNames::hosted(secure)
+    } else {
+        CookieNames::defaults(secure)
+    };
     let mut fits = true;
     let slots = [
         (&written.access, &mut names.access),
@@ -61,21 +83,44 @@ pub(super) fn names(written: &Written, secure: bool, review: &mut Review<'_>) ->
     for (at, (written, slot)) in slots.into_iter().enumerate() {
         let Some(written) = written else { continue };
         if hosted && at < 2 {
-            review.refuse_text(written, "a hosted backend has this cookie's name fixed", "leave it out");
+            review.refuse_text(
+                written,
+                "a hosted backend has this cookie's name fixed",
+                "leave it out",
+            );
             fits = false;
             continue;
         }
         fits &= name(written, secure, review);
         slot.clone_from(written);
     }
-    let all = [&names.access, &names.refresh, &names.session, &names.form, &names.device];
-    let written = [&written.access, &written.refresh, &written.session, &written.form, &written.device];
+    let all = [
+        &names.access,
+        &names.refresh,
+        &names.session,
+        &names.form,
+        &names.device,
+    ];
+    let written = [
+        &written.access,
+        &written.refresh,
+        &written.session,
+        &written.form,
+        &written.device,
+    ];
     for (at, (name, text)) in all.iter().zip(written).enumerate() {
         let Some(text) = text else { continue };
-        let clash = all.iter().enumerate().any(|(other_at, other)| other_at != at && is_piece_of(name, other))
+        let clash = all
+            .iter()
+            .enumerate()
+            .any(|(other_at, other)| other_at != at && is_piece_of(name, other))
             || (hosted && [EXPIRY, ID_TOKEN].contains(&name.as_str()));
         if clash {
-            review.refuse_text(text, "two cookies of this site share a name", "give each a name of its own");
+            review.refuse_text(
+                text,
+                "two cookies of this site share a name",
+                "give each a name of its own",
+            );
             fits = false;
         }
     }
@@ -85,30 +130,42 @@ pub(super) fn names(written: &Written, secure: bool, review: &mut Review<'_>) ->
 fn name(written: &At<String>, secure: bool, review: &mut Review<'_>) -> bool {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if written.is_empty() || written.len() > 100 || !written.bytes().all(token) {
-        review.refuse_text(written, "a cookie cannot have this name", "use letters, digits, `-` and `_`");
+        review.refuse_text(
+            written,
+            "a cookie cannot have this name",
+            "use letters, digits, `-` and `_`",
+        );
         return false;
     }
     let lower = written.to_ascii_lowercase();
     if secure && !written.starts_with("__Host-") {
-        let hint = format!("write \"__Host-{}\": else other hosts of the domain can set it", **written);
+        let hint = format!(
+            "write \"__Host-{}\": else other hosts of the domain can set it",
+            **written
+        );
         review.refuse_text(written, "a cookie of an https site lacks `__Host-`", hint);
         return false;
     }
     if !secure && (lower.starts_with("__host-") || lower.starts_with("__secure-")) {
         let hint = "leave the prefix out: browsers take it on https only";
-        review.refuse_text(written, "a cookie of an http site cannot have this prefix", hint);
+        review.refuse_text(
+            written,
+            "a cookie of an http site cannot have this prefix",
+            hint,
+        );
         return false;
     }
     true
 }
 
-/// Whether `name` is `other`, or one of the pieces `other.0`, `other.1` into which a long value is cut.
+/// Whether `name` is `other`, or one of the pieces `other.0`, `other.1` into which a long value is
+/// cut.
 fn is_piece_of(name: &str, other: &str) -> bool {
     match name.strip_prefix(other) {
         Some("") => true,
-        Some(rest) => {
-            rest.strip_prefix('.').is_some_and(|piece| !piece.is_empty() && piece.bytes().all(|b| b.is_ascii_digit()))
-        }
+        Some(rest) => rest
+            .strip_prefix('.')
+            .is_some_and(|piece| !piece.is_empty() && piece.bytes().all(|b| b.is_ascii_digit())),
         None => false,
     }
 }

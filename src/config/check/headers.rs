@@ -7,7 +7,8 @@ use super::super::spans::At;
 use super::Review;
 use crate::model::header::{IdentityHeaders, Template, TemplateFault};
 
-/// Headers that steer the connection, the message or the client's proof: an identity cannot be told in them.
+/// Headers that steer the connection, the message or the client's proof: an identity cannot be told
+/// in them.
 const RESERVED: &[&str] = &[
     "authorization",
     "connection",
@@ -49,7 +50,10 @@ const MANAGED: &[&str] = &[
     "x-request-id",
 ];
 
-pub(super) fn headers(written: Option<&At<Headers>>, review: &mut Review<'_>) -> Option<IdentityHeaders> {
+pub(super) fn headers(
+    written: Option<&At<Headers>>,
+    review: &mut Review<'_>,
+) -> Option<IdentityHeaders> {
     match written.map(|written| (written, &**written)) {
         None => Some(IdentityHeaders::x_auth()),
         Some((_, Headers::Preset(name))) => IdentityHeaders::preset(name),
@@ -61,9 +65,15 @@ fn custom(table: &[(At<String>, At<String>)], review: &mut Review<'_>) -> Option
     let mut headers: Vec<(HeaderName, Template)> = Vec::new();
     for (name, template) in table {
         let template = parse_template(template, review);
-        let Some(parsed) = parse_name(name, review) else { continue };
+        let Some(parsed) = parse_name(name, review) else {
+            continue;
+        };
         if headers.iter().any(|(other, _)| *other == parsed) {
-            review.refuse_text(name, "this header is there twice", "case makes no difference, keep one of them");
+            review.refuse_text(
+                name,
+                "this header is there twice",
+                "case makes no difference, keep one of them",
+            );
         }
         if let Some(template) = template {
             headers.push((parsed, template));
@@ -75,7 +85,11 @@ fn custom(table: &[(At<String>, At<String>)], review: &mut Review<'_>) -> Option
 fn parse_name(name: &At<String>, review: &mut Review<'_>) -> Option<HeaderName> {
     let parsed = HeaderName::from_bytes(name.as_bytes()).ok();
     let Some(parsed) = parsed else {
-        review.refuse_text(name, "this is no header name", "use letters, digits and `-`, like \"Remote-User\"");
+        review.refuse_text(
+            name,
+            "this is no header name",
+            "use letters, digits and `-`, like \"Remote-User\"",
+        );
         return None;
     };
     if parsed.as_str().contains('_') {
@@ -92,7 +106,11 @@ fn parse_name(name: &At<String>, review: &mut Review<'_>) -> Option<HeaderName> 
         return None;
     }
     if MANAGED.contains(&parsed.as_str()) {
-        review.refuse_text(name, "the gateway sets this header itself", "choose another, like \"Remote-User\"");
+        review.refuse_text(
+            name,
+            "the gateway sets this header itself",
+            "choose another, like \"Remote-User\"",
+        );
         return None;
     }
     Some(parsed)
@@ -106,10 +124,18 @@ fn parse_template(text: &At<String>, review: &mut Review<'_>) -> Option<Template
             review.refuse_text(text, "a template has an unbalanced brace", known);
         }
         Err(TemplateFault::UnknownPlaceholder(name)) => {
-            review.refuse(&text.span, format!("a template has the unknown placeholder {name:?}"), known);
+            review.refuse(
+                &text.span,
+                format!("a template has the unknown placeholder {name:?}"),
+                known,
+            );
         }
         Err(TemplateFault::UnprintableText) => {
-            review.refuse_text(text, "a template has text that no header can carry", "use printable ASCII");
+            review.refuse_text(
+                text,
+                "a template has text that no header can carry",
+                "use printable ASCII",
+            );
         }
     }
     None

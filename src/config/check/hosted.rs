@@ -8,7 +8,8 @@ use crate::model::hosted::{HOSTED, HOSTED_PAGES, HostedBackend, RedirectUri};
 use crate::model::origin::{Host, Origin, Scheme};
 use crate::model::site::OwnPaths;
 
-const URI_FORM: &str = "write the whole address as browsers show it, like \"https://store.example.com/\"";
+const URI_FORM: &str =
+    "write the whole address as browsers show it, like \"https://store.example.com/\"";
 
 /// The site's origin, its paths, and whether it may send cookies in the clear.
 type Own<'a> = (Option<&'a Origin>, Option<&'a OwnPaths>, bool);
@@ -22,12 +23,22 @@ pub(super) fn backend(
     let mut fits = true;
     if matches!(credential, Credential::Session) {
         let hint = "write credential = \"jwt\", or leave `hosted_backend` out";
-        review.refuse(&written.span, "`hosted_backend` needs the tokens in cookies", hint);
+        review.refuse(
+            &written.span,
+            "`hosted_backend` needs the tokens in cookies",
+            hint,
+        );
         fits = false;
     }
     fits &= paths_are_free(written, own.1, review);
-    let client_id = written.client_id.as_ref().and_then(|id| client_id(id, review));
-    let list = written.redirect_uris.as_ref().and_then(|list| redirect_uris(written, list, own, review));
+    let client_id = written
+        .client_id
+        .as_ref()
+        .and_then(|id| client_id(id, review));
+    let list = written
+        .redirect_uris
+        .as_ref()
+        .and_then(|list| redirect_uris(written, list, own, review));
     HostedBackend::new(client_id?, list?).filter(|_| fits)
 }
 
@@ -35,14 +46,22 @@ pub(super) fn backend(
 fn client_id(written: &At<String>, review: &mut Review<'_>) -> Option<String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     if written.is_empty() || !written.bytes().all(plain) || written.bytes().all(|b| b == b'.') {
-        review.refuse_text(written, "`client_id` cannot stand in a path", "use letters, digits, `-`, `_` and `.`");
+        review.refuse_text(
+            written,
+            "`client_id` cannot stand in a path",
+            "use letters, digits, `-`, `_` and `.`",
+        );
         return None;
     }
     Some((**written).clone())
 }
 
 /// What the SDKs call must not be another of the gateway's paths.
-fn paths_are_free(written: &At<Written>, paths: Option<&OwnPaths>, review: &mut Review<'_>) -> bool {
+fn paths_are_free(
+    written: &At<Written>,
+    paths: Option<&OwnPaths>,
+    review: &mut Review<'_>,
+) -> bool {
     let Some(paths) = paths else { return true };
     let own = [&paths.login, &paths.logout, &paths.api];
     let clash = own.into_iter().find(|path| {
@@ -53,7 +72,11 @@ fn paths_are_free(written: &At<Written>, paths: Option<&OwnPaths>, review: &mut 
     });
     if let Some(path) = clash {
         let what = format!("`hosted_backend` and the gateway's path {path:?} overlap");
-        review.refuse(&written.span, what, "give that path another name in `paths`");
+        review.refuse(
+            &written.span,
+            what,
+            "give that path another name in `paths`",
+        );
     }
     clash.is_none()
 }
@@ -65,11 +88,17 @@ fn redirect_uris(
     review: &mut Review<'_>,
 ) -> Option<Vec<RedirectUri>> {
     if list.is_empty() && !review.notes.was_taken_out(&written.span, "redirect_uris") {
-        review.refuse(&list.span, "`redirect_uris` is empty", "add the address of the application");
+        review.refuse(
+            &list.span,
+            "`redirect_uris` is empty",
+            "add the address of the application",
+        );
     }
     let mut uris: Vec<RedirectUri> = Vec::new();
     for text in list.iter() {
-        let Some(uri) = redirect_uri(text, own, review) else { continue };
+        let Some(uri) = redirect_uri(text, own, review) else {
+            continue;
+        };
         if uris.contains(&uri) {
             review.refuse_text(text, "a redirect URI is there twice", "keep one of them");
         }
@@ -78,26 +107,43 @@ fn redirect_uris(
     (!uris.is_empty() && uris.len() == list.len()).then_some(uris)
 }
 
-fn redirect_uri(text: &At<String>, (origin, paths, insecure): Own<'_>, review: &mut Review<'_>) -> Option<RedirectUri> {
+fn redirect_uri(
+    text: &At<String>,
+    (origin, paths, insecure): Own<'_>,
+    review: &mut Review<'_>,
+) -> Option<RedirectUri> {
     let Some(uri) = RedirectUri::parse(text) else {
         // Not quoted where a password may be in it.
         if text.contains('@') {
-            review.refuse(&text.span, "a redirect URI has a name or password in it", URI_FORM);
+            review.refuse(
+                &text.span,
+                "a redirect URI has a name or password in it",
+                URI_FORM,
+            );
         } else {
             review.refuse_text(text, "a redirect URI is no plain address", URI_FORM);
         }
         return None;
     };
-    let host = Host { name: uri.origin().name.clone(), port: None };
+    let host = Host {
+        name: uri.origin().name.clone(),
+        port: None,
+    };
     if uri.origin().scheme == Scheme::Http && !host.is_loopback() && !insecure {
         let hint = "write https, or insecure = true if nobody can listen on the way";
         review.refuse_text(text, "a redirect URI leads out of https", hint);
         return None;
     }
-    let hosted = HOSTED_PAGES.iter().any(|(name, _)| beneath(uri.path(), &format!("{HOSTED}{name}")));
+    let hosted = HOSTED_PAGES
+        .iter()
+        .any(|(name, _)| beneath(uri.path(), &format!("{HOSTED}{name}")));
     let form = paths.is_some_and(|paths| uri.path() == paths.login || uri.path() == paths.logout);
     if origin == Some(uri.origin()) && (hosted || form) {
-        review.refuse_text(text, "a redirect URI leads round in a circle", "name a page of the application");
+        review.refuse_text(
+            text,
+            "a redirect URI leads round in a circle",
+            "name a page of the application",
+        );
         return None;
     }
     Some(uri)

@@ -41,7 +41,8 @@ impl Review<'_> {
 
     /// Refuses a text that is no secret, quoting it.
     fn refuse_text(&mut self, text: &At<String>, what: &str, hint: impl Into<String>) {
-        self.notes.add(&text.span, format!("{what}: {}", quoted(text)), hint);
+        self.notes
+            .add(&text.span, format!("{what}: {}", quoted(text)), hint);
     }
 
     fn secret(&mut self, source: &At<SecretSource>) -> Option<Secret> {
@@ -71,14 +72,27 @@ pub(super) fn settings(
     surroundings: &dyn Surroundings,
     notes: &mut Notes,
 ) -> Option<Settings> {
-    let mut review = Review { folder, surroundings, notes };
+    let mut review = Review {
+        folder,
+        surroundings,
+        notes,
+    };
     let state_dir = state_dir(&file.state_dir, &mut review);
     let server = server::server(&file.server, &mut review);
     let providers = providers::providers(file, &mut review);
     let store = store::store(&file.store, &mut review);
     let session = store::session(&file.session, &mut review);
-    let cookie_keys = cookies::sealing_keys(file.cookies.keys.as_deref().unwrap_or_default(), &mut review);
-    let cookie_key_made = file.cookies.keys.iter().flatten().next().and_then(|key| review.written_at(key));
+    let cookie_keys = cookies::sealing_keys(
+        file.cookies.keys.as_deref().unwrap_or_default(),
+        &mut review,
+    );
+    let cookie_key_made = file
+        .cookies
+        .keys
+        .iter()
+        .flatten()
+        .next()
+        .and_then(|key| review.written_at(key));
     let login = login(&file.login);
     let sites = sites::sites((file, session), &mut review);
     Some(Settings {
@@ -97,7 +111,11 @@ pub(super) fn settings(
 
 fn state_dir(written: &At<String>, review: &mut Review<'_>) -> Option<PathBuf> {
     if written.is_empty() {
-        review.refuse(&written.span, "`state_dir` is empty", "name a folder, like \"/var/lib/vestibule\"");
+        review.refuse(
+            &written.span,
+            "`state_dir` is empty",
+            "name a folder, like \"/var/lib/vestibule\"",
+        );
         return None;
     }
     Some(review.path(written))
@@ -106,9 +124,16 @@ fn state_dir(written: &At<String>, review: &mut Review<'_>) -> Option<PathBuf> {
 fn login(login: &super::file::Login) -> Option<settings::Login> {
     let rate = |rate: &Rate| {
         let (attempts, per) = (rate.attempts.as_ref()?, rate.per.as_ref()?);
-        Some(settings::Rate { attempts: **attempts, per: per.0, waits: settings::Waits::Growing })
+        Some(settings::Rate {
+            attempts: **attempts,
+            per: per.0,
+            waits: settings::Waits::Growing,
+        })
     };
-    Some(settings::Login { account_limit: rate(&login.account_limit)?, address_limit: rate(&login.address_limit)? })
+    Some(settings::Login {
+        account_limit: rate(&login.account_limit)?,
+        address_limit: rate(&login.address_limit)?,
+    })
 }
 
 fn log(log: &Log) -> settings::Log {
@@ -123,5 +148,8 @@ fn log(log: &Log) -> settings::Log {
         Level::Debug => "debug",
         Level::Trace => "trace",
     };
-    settings::Log { format, level: level.to_owned() }
+    settings::Log {
+        format,
+        level: level.to_owned(),
+    }
 }

@@ -17,7 +17,10 @@ use crate::model::secret::Secret;
 /// The issuer of the embedded identity server unless another is written.
 const EMBEDDED_ISSUER: &str = "vestibule.local";
 
-pub(super) fn providers(file: &File, review: &mut Review<'_>) -> Option<BTreeMap<String, Provider>> {
+pub(super) fn providers(
+    file: &File,
+    review: &mut Review<'_>,
+) -> Option<BTreeMap<String, Provider>> {
     let written = file.providers.as_ref()?;
     if written.is_empty() {
         if review.notes.is_empty() {
@@ -43,7 +46,9 @@ pub(super) fn providers(file: &File, review: &mut Review<'_>) -> Option<BTreeMap
 pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 63
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 fn provider(written: &At<Written>, review: &mut Review<'_>) -> Option<Provider> {
@@ -51,8 +56,14 @@ fn provider(written: &At<Written>, review: &mut Review<'_>) -> Option<Provider> 
     let hmac_secret = hmac_secret(written, review);
     // Looked at whatever the kind: it may be misspelt.
     let insecure = written.insecure || review.notes.was_taken_out(&written.span, "insecure");
-    let url = written.url.as_ref().and_then(|url| self::url(url, insecure, review));
-    let api_key = written.api_key.as_ref().and_then(|source| api_key(source, review));
+    let url = written
+        .url
+        .as_ref()
+        .and_then(|url| self::url(url, insecure, review));
+    let api_key = written
+        .api_key
+        .as_ref()
+        .and_then(|source| api_key(source, review));
     let kind = match written.kind {
         Some(Kind::Fusionauth) => fusionauth(written, (url, api_key), review),
         Some(Kind::Embedded) => embedded(written, review),
@@ -74,13 +85,21 @@ fn provider(written: &At<Written>, review: &mut Review<'_>) -> Option<Provider> 
 fn issuer(written: &At<Written>, review: &mut Review<'_>) -> Option<String> {
     match (&written.issuer, written.kind) {
         (Some(issuer), _) if issuer.trim().is_empty() => {
-            review.refuse(&issuer.span, "`issuer` is empty", "write the `iss` of the provider's tokens, exactly");
+            review.refuse(
+                &issuer.span,
+                "`issuer` is empty",
+                "write the `iss` of the provider's tokens, exactly",
+            );
             None
         }
         (Some(issuer), _) => Some((**issuer).clone()),
         (None, Some(Kind::Embedded)) => Some(EMBEDDED_ISSUER.to_owned()),
         (None, Some(Kind::Fusionauth | Kind::Oidc)) => {
-            review.notes.missing(&written.span, "issuer", "add it: the `iss` of the provider's tokens, exactly");
+            review.notes.missing(
+                &written.span,
+                "issuer",
+                "add it: the `iss` of the provider's tokens, exactly",
+            );
             None
         }
         (None, None) => None,
@@ -90,7 +109,11 @@ fn issuer(written: &At<Written>, review: &mut Review<'_>) -> Option<String> {
 fn api_key(source: &At<SecretSource>, review: &mut Review<'_>) -> Option<Secret> {
     let key = review.secret(source)?;
     if key.expose().is_empty() || !key.expose().bytes().all(|b| b.is_ascii_graphic()) {
-        review.refuse(&source.span, "`api_key` is empty or has characters that no key has", "copy it again");
+        review.refuse(
+            &source.span,
+            "`api_key` is empty or has characters that no key has",
+            "copy it again",
+        );
         return None;
     }
     Some(key)
@@ -102,22 +125,44 @@ fn fusionauth(
     review: &mut Review<'_>,
 ) -> Option<ProviderKind> {
     if let Some(users) = &written.users {
-        review.refuse(&users.span, "`users` has no use here", "it belongs to kind = \"embedded\"");
+        review.refuse(
+            &users.span,
+            "`users` has no use here",
+            "it belongs to kind = \"embedded\"",
+        );
     }
     if written.url.is_none() {
-        review.notes.missing(&written.span, "url", "add it: where FusionAuth answers, like \"https://id.example.com\"");
+        review.notes.missing(
+            &written.span,
+            "url",
+            "add it: where FusionAuth answers, like \"https://id.example.com\"",
+        );
     }
     if written.api_key.is_none() {
-        review.notes.missing(&written.span, "api_key", "add it, like { env = \"FUSIONAUTH_API_KEY\" }");
+        review.notes.missing(
+            &written.span,
+            "api_key",
+            "add it, like { env = \"FUSIONAUTH_API_KEY\" }",
+        );
     }
     let tenant_id = match &written.tenant_id {
-        Some(id) if id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => {
-            review.refuse_text(id, "`tenant_id` is no id", "copy it from FusionAuth, or leave it out");
+        Some(id)
+            if id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') =>
+        {
+            review.refuse_text(
+                id,
+                "`tenant_id` is no id",
+                "copy it from FusionAuth, or leave it out",
+            );
             None
         }
         other => Some(other.as_ref().map(|id| (**id).clone())),
     };
-    Some(ProviderKind::Fusionauth { url: url?, api_key: api_key?, tenant_id: tenant_id? })
+    Some(ProviderKind::Fusionauth {
+        url: url?,
+        api_key: api_key?,
+        tenant_id: tenant_id?,
+    })
 }
 
 fn embedded(written: &At<Written>, review: &mut Review<'_>) -> Option<ProviderKind> {
@@ -128,11 +173,19 @@ fn embedded(written: &At<Written>, review: &mut Review<'_>) -> Option<ProviderKi
     ];
     for (key, span) in strangers {
         if let Some(span) = span {
-            review.refuse(span, format!("`{key}` has no use here"), "it belongs to kind = \"fusionauth\"");
+            review.refuse(
+                span,
+                format!("`{key}` has no use here"),
+                "it belongs to kind = \"fusionauth\"",
+            );
         }
     }
     let Some(users) = &written.users else {
-        review.notes.missing(&written.span, "users", "add it: the TOML file of the users, like \"users.toml\"");
+        review.notes.missing(
+            &written.span,
+            "users",
+            "add it: the TOML file of the users, like \"users.toml\"",
+        );
         return None;
     };
     readable(users, review).map(|users| ProviderKind::Embedded { users })
@@ -142,7 +195,11 @@ fn readable(users: &At<String>, review: &mut Review<'_>) -> Option<PathBuf> {
     let path = review.path(users);
     if let Err(error) = review.surroundings.file(&path) {
         let what = format!("the file \"{}\" cannot be read: {error}", path.display());
-        review.refuse(&users.span, what, "relative paths start from the folder of the configuration");
+        review.refuse(
+            &users.span,
+            what,
+            "relative paths start from the folder of the configuration",
+        );
         return None;
     }
     Some(path)
@@ -151,21 +208,30 @@ fn readable(users: &At<String>, review: &mut Review<'_>) -> Option<PathBuf> {
 /// The URL without a slash at its end.
 fn url(written: &At<String>, insecure: bool, review: &mut Review<'_>) -> Option<String> {
     let hint = "write it like \"https://id.example.com\"";
-    let Some(url) = Url::parse(written).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    let Some(url) = Url::parse(written)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
     else {
         // Not quoted: a password may be in it.
         review.refuse(&written.span, "`url` is no http or https address", hint);
         return None;
     };
     if !url.username().is_empty() || url.password().is_some() {
-        review.refuse(&written.span, "`url` has a name or password in it", "take it out: `api_key` is the proof");
+        review.refuse(
+            &written.span,
+            "`url` has a name or password in it",
+            "take it out: `api_key` is the proof",
+        );
         return None;
     }
     if url.query().is_some() || url.fragment().is_some() {
         review.refuse(&written.span, "`url` has a `?` or `#` in it", hint);
         return None;
     }
-    let loopback = url.host_str().and_then(Host::parse).is_some_and(|host| host.is_loopback());
+    let loopback = url
+        .host_str()
+        .and_then(Host::parse)
+        .is_some_and(|host| host.is_loopback());
     if url.scheme() == "http" && !loopback && !insecure {
         let hint = "write https, or insecure = true if nobody can listen on the way";
         review.refuse_text(written, "`url` would send passwords in the clear", hint);
@@ -178,22 +244,42 @@ fn algorithms(written: &At<Written>, review: &mut Review<'_>) -> Option<Vec<Stri
     let algorithms = &written.algorithms;
     if algorithms.is_empty() {
         if !review.notes.was_taken_out(&written.span, "algorithms") {
-            review.refuse(&algorithms.span, "`algorithms` is empty", "name those of the provider, like [\"RS256\"]");
+            review.refuse(
+                &algorithms.span,
+                "`algorithms` is empty",
+                "name those of the provider, like [\"RS256\"]",
+            );
         }
         return None;
     }
-    let hmac = algorithms.iter().filter(|algorithm| algorithm.hmac_bytes().is_some()).count();
+    let hmac = algorithms
+        .iter()
+        .filter(|algorithm| algorithm.hmac_bytes().is_some())
+        .count();
     if hmac > 0 && hmac < algorithms.len() {
         // A public key that everybody has must never be taken as an HMAC secret.
         let hint = "keep one family: HS256 and kin, or the others";
-        review.refuse(&algorithms.span, "`algorithms` mixes HS with asymmetric ones", hint);
+        review.refuse(
+            &algorithms.span,
+            "`algorithms` mixes HS with asymmetric ones",
+            hint,
+        );
         return None;
     }
-    Some(algorithms.iter().map(|algorithm| algorithm.name().to_owned()).collect())
+    Some(
+        algorithms
+            .iter()
+            .map(|algorithm| algorithm.name().to_owned())
+            .collect(),
+    )
 }
 
 fn hmac_secret(written: &At<Written>, review: &mut Review<'_>) -> Result<Option<Secret>, Noted> {
-    let needed = written.algorithms.iter().filter_map(|algorithm: &At<Algorithm>| algorithm.hmac_bytes()).max();
+    let needed = written
+        .algorithms
+        .iter()
+        .filter_map(|algorithm: &At<Algorithm>| algorithm.hmac_bytes())
+        .max();
     match (&written.hmac_secret, needed) {
         (None, None) => Ok(None),
         (None, Some(bytes)) => {
@@ -204,7 +290,11 @@ fn hmac_secret(written: &At<Written>, review: &mut Review<'_>) -> Result<Option<
         (Some(source), None) => {
             if !review.notes.was_taken_out(&written.span, "algorithms") {
                 let hint = "take it away, or write algorithms = [\"HS256\"]";
-                review.refuse(&source.span, "`hmac_secret` has no use without HS256 or kin", hint);
+                review.refuse(
+                    &source.span,
+                    "`hmac_secret` has no use without HS256 or kin",
+                    hint,
+                );
             }
             Err(Noted)
         }
@@ -216,7 +306,11 @@ fn hmac_secret(written: &At<Written>, review: &mut Review<'_>) -> Result<Option<
                 return Err(Noted);
             }
             if is_guessable(secret.expose()) {
-                review.refuse(&source.span, "`hmac_secret` can be guessed", make_one(bytes));
+                review.refuse(
+                    &source.span,
+                    "`hmac_secret` can be guessed",
+                    make_one(bytes),
+                );
                 return Err(Noted);
             }
             Ok(Some(secret))
@@ -231,8 +325,16 @@ fn make_one(bytes: usize) -> String {
 /// Words, or a few characters over and over (RFC 8725, section 3.5).
 fn is_guessable(secret: &str) -> bool {
     let different = secret.chars().collect::<BTreeSet<_>>().len();
-    let words = secret.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || matches!(c, '-' | '_' | '.' | ','));
-    let one_case = secret.chars().filter(|c| c.is_alphabetic()).all(char::is_lowercase)
-        || secret.chars().filter(|c| c.is_alphabetic()).all(char::is_uppercase);
+    let words = secret
+        .chars()
+        .all(|c| c.is_alphabetic() || c.is_whitespace() || matches!(c, '-' | '_' | '.' | ','));
+    let one_case = secret
+        .chars()
+        .filter(|c| c.is_alphabetic())
+        .all(char::is_lowercase)
+        || secret
+            .chars()
+            .filter(|c| c.is_alphabetic())
+            .all(char::is_uppercase);
     different < 8 || (words && (one_case || secret.contains(' ')))
 }

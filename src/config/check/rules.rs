@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use http::Method;
 
-use super::super::file::site::{Access as WrittenAccess, Rule as Written, SignedOut as WrittenSignedOut};
+use super::super::file::site::{
+    Access as WrittenAccess, Rule as Written, SignedOut as WrittenSignedOut,
+};
 use super::super::problems::quoted;
 use super::super::spans::At;
 use super::Review;
@@ -13,7 +15,9 @@ use crate::model::rule::{Access, Pattern, PatternFault, Rule, SignedOut};
 pub(super) fn rules(written: &[At<Written>], review: &mut Review<'_>) -> Option<Vec<Rule>> {
     let parsed: Vec<Option<Rule>> = written.iter().map(|rule| parse(rule, review)).collect();
     for (at, (rule, place)) in parsed.iter().zip(written).enumerate() {
-        let (Some(rule), Some(path)) = (rule, &place.path) else { continue };
+        let (Some(rule), Some(path)) = (rule, &place.path) else {
+            continue;
+        };
         let before = parsed
             .iter()
             .take(at)
@@ -23,13 +27,23 @@ pub(super) fn rules(written: &[At<Written>], review: &mut Review<'_>) -> Option<
             let earlier = before.pattern.text();
             let what = match (before.access, rule.access) {
                 (Access::Public, Access::Optional | Access::Required) => {
-                    format!("{} stays public: the rule {earlier:?} before it covers it", quoted(path))
+                    format!(
+                        "{} stays public: the rule {earlier:?} before it covers it",
+                        quoted(path)
+                    )
                 }
                 (Access::Public, Access::Public) | (Access::Optional | Access::Required, _) => {
-                    format!("{} never matches: the rule {earlier:?} before it covers it", quoted(path))
+                    format!(
+                        "{} never matches: the rule {earlier:?} before it covers it",
+                        quoted(path)
+                    )
                 }
             };
-            review.refuse(&path.span, what, "put the narrower rule first, or take one away");
+            review.refuse(
+                &path.span,
+                what,
+                "put the narrower rule first, or take one away",
+            );
         }
     }
     parsed.into_iter().collect()
@@ -37,7 +51,11 @@ pub(super) fn rules(written: &[At<Written>], review: &mut Review<'_>) -> Option<
 
 /// Whether `before` speaks of every method that `rule` speaks of.
 fn speaks_for(before: &Rule, rule: &Rule) -> bool {
-    let subset = !rule.methods.is_empty() && rule.methods.iter().all(|method| before.methods.contains(method));
+    let subset = !rule.methods.is_empty()
+        && rule
+            .methods
+            .iter()
+            .all(|method| before.methods.contains(method));
     before.methods.is_empty() || subset
 }
 
@@ -49,9 +67,14 @@ fn parse(rule: &At<Written>, review: &mut Review<'_>) -> Option<Rule> {
     };
     let access = rule.access.map(access);
     let roles = roles(rule, access, review);
-    if let (Some(signed_out), Some(Access::Public | Access::Optional)) = (&rule.signed_out, access) {
+    if let (Some(signed_out), Some(Access::Public | Access::Optional)) = (&rule.signed_out, access)
+    {
         let hint = "take it away, or write access = \"required\"";
-        review.refuse(&signed_out.span, "`signed_out` says nothing on a rule that lets everybody pass", hint);
+        review.refuse(
+            &signed_out.span,
+            "`signed_out` says nothing on a rule that lets everybody pass",
+            hint,
+        );
         return None;
     }
     let signed_out = match rule.signed_out.as_deref() {
@@ -59,14 +82,30 @@ fn parse(rule: &At<Written>, review: &mut Review<'_>) -> Option<Rule> {
         Some(WrittenSignedOut::Redirect) => SignedOut::Redirect,
         Some(WrittenSignedOut::Status) => SignedOut::Status,
     };
-    Some(Rule { pattern: pattern?, methods: methods?, access: access?, roles: roles?, signed_out })
+    Some(Rule {
+        pattern: pattern?,
+        methods: methods?,
+        access: access?,
+        roles: roles?,
+        signed_out,
+    })
 }
 
-fn roles(rule: &At<Written>, access: Option<Access>, review: &mut Review<'_>) -> Option<Vec<String>> {
-    let Some(roles) = &rule.roles else { return Some(Vec::new()) };
+fn roles(
+    rule: &At<Written>,
+    access: Option<Access>,
+    review: &mut Review<'_>,
+) -> Option<Vec<String>> {
+    let Some(roles) = &rule.roles else {
+        return Some(Vec::new());
+    };
     if let Some(Access::Public | Access::Optional) = access {
         let hint = "take it away, or write access = \"required\"";
-        review.refuse(&roles.span, "`roles` says nothing on a rule that lets everybody pass", hint);
+        review.refuse(
+            &roles.span,
+            "`roles` says nothing on a rule that lets everybody pass",
+            hint,
+        );
         return None;
     }
     if roles.is_empty() && !review.notes.was_taken_out(&rule.span, "roles") {
@@ -78,7 +117,11 @@ fn roles(rule: &At<Written>, access: Option<Access>, review: &mut Review<'_>) ->
         return None;
     }
     if let Some(empty) = roles.iter().find(|role| role.trim().is_empty()) {
-        review.refuse(&empty.span, "a role has no name", "write it as the provider does");
+        review.refuse(
+            &empty.span,
+            "a role has no name",
+            "write it as the provider does",
+        );
         return None;
     }
     Some(roles.iter().map(|role| (**role).clone()).collect())
@@ -95,15 +138,18 @@ pub(super) fn access(written: WrittenAccess) -> Access {
 fn pattern(path: &At<String>, review: &mut Review<'_>) -> Option<Pattern> {
     let (what, hint) = match Pattern::parse(path) {
         Ok(pattern) => return Some(pattern),
-        Err(PatternFault::NotAbsolute) => {
-            ("a path does not begin with `/`", format!("write \"/{}\"", path.escape_debug()))
-        }
-        Err(PatternFault::MisplacedStar) => {
-            ("`*` stands only at the end, behind a `/`", "write \"/a/*\" for /a and all beneath".to_owned())
-        }
-        Err(PatternFault::NeverMatches) => {
-            ("no request can have this path", "leave out `//`, dot segments, `?`, `#`, `\\`".to_owned())
-        }
+        Err(PatternFault::NotAbsolute) => (
+            "a path does not begin with `/`",
+            format!("write \"/{}\"", path.escape_debug()),
+        ),
+        Err(PatternFault::MisplacedStar) => (
+            "`*` stands only at the end, behind a `/`",
+            "write \"/a/*\" for /a and all beneath".to_owned(),
+        ),
+        Err(PatternFault::NeverMatches) => (
+            "no request can have this path",
+            "leave out `//`, dot segments, `?`, `#`, `\\`".to_owned(),
+        ),
     };
     review.refuse_text(path, what, hint);
     None
@@ -111,7 +157,11 @@ fn pattern(path: &At<String>, review: &mut Review<'_>) -> Option<Pattern> {
 
 fn methods(written: &At<Vec<At<String>>>, review: &mut Review<'_>) -> Option<Vec<Method>> {
     if written.is_empty() {
-        review.refuse(&written.span, "`methods` is empty", "leave it out: the rule then speaks of all methods");
+        review.refuse(
+            &written.span,
+            "`methods` is empty",
+            "leave it out: the rule then speaks of all methods",
+        );
         return None;
     }
     let mut seen = BTreeSet::new();
@@ -133,7 +183,8 @@ fn methods(written: &At<Vec<At<String>>>, review: &mut Review<'_>) -> Option<Vec
     if methods.len() != written.len() {
         return None;
     }
-    // HEAD is GET without the content (RFC 9110, section 9.3.2): a guarded page is not open to who asks for its head.
+    // HEAD is GET without the content (RFC 9110, section 9.3.2): a guarded page is not open to who
+    // asks for its head.
     if methods.contains(&Method::GET) && !methods.contains(&Method::HEAD) {
         methods.push(Method::HEAD);
     }

@@ -37,14 +37,24 @@ pub(super) fn server(server: &Server, review: &mut Review<'_>) -> Option<setting
 fn listeners(server: &Server, review: &mut Review<'_>) -> Option<Vec<SocketAddr>> {
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for written in server.listen.iter() {
-        let Some(address) = address(written, "listen", review) else { continue };
+        let Some(address) = address(written, "listen", review) else {
+            continue;
+        };
         if addresses.iter().any(|other| overlap(*other, address)) {
-            review.refuse_text(written, "`listen` has this address twice", "keep one of them");
+            review.refuse_text(
+                written,
+                "`listen` has this address twice",
+                "keep one of them",
+            );
         }
         addresses.push(address);
     }
     if server.listen.is_empty() {
-        review.refuse(&server.listen.span, "`listen` is empty", "add an address, like \"127.0.0.1:8080\"");
+        review.refuse(
+            &server.listen.span,
+            "`listen` is empty",
+            "add an address, like \"127.0.0.1:8080\"",
+        );
     }
     (!addresses.is_empty() && addresses.len() == server.listen.len()).then_some(addresses)
 }
@@ -53,7 +63,11 @@ fn address(written: &At<String>, key: &str, review: &mut Review<'_>) -> Option<S
     let parsed = written.parse().ok();
     if parsed.is_none() {
         let what = format!("`{key}` is no address with port");
-        review.refuse_text(written, &what, "write it like \"127.0.0.1:8080\" or \"[::1]:8080\"");
+        review.refuse_text(
+            written,
+            &what,
+            "write it like \"127.0.0.1:8080\" or \"[::1]:8080\"",
+        );
     }
     parsed
 }
@@ -66,17 +80,33 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
 
 /// The admin listener answers whoever reaches it, so no site may share its address.
 fn keep_apart(server: &Server, listen: &[SocketAddr], admin: SocketAddr, review: &mut Review<'_>) {
-    let Some(at) = listen.iter().position(|listen| overlap(*listen, admin)) else { return };
-    let listener = server.listen.get(at).map_or(0..0, |written| written.span.clone());
-    let span: &Range<usize> = if server.admin.is_written() { &server.admin.span } else { &listener };
+    let Some(at) = listen.iter().position(|listen| overlap(*listen, admin)) else {
+        return;
+    };
+    let listener = server
+        .listen
+        .get(at)
+        .map_or(0..0, |written| written.span.clone());
+    let span: &Range<usize> = if server.admin.is_written() {
+        &server.admin.span
+    } else {
+        &listener
+    };
     let what = format!("`admin` and `listen` share the address \"{admin}\"");
-    review.refuse(span, what, "give `admin` a port of its own, like \"127.0.0.1:9090\"");
+    review.refuse(
+        span,
+        what,
+        "give `admin` a port of its own, like \"127.0.0.1:9090\"",
+    );
 }
 
 fn trusted_proxies(written: &At<Vec<At<String>>>, review: &mut Review<'_>) -> Option<Vec<IpNet>> {
     let mut nets = Vec::new();
     for text in written.iter() {
-        let net = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        let net = text
+            .parse()
+            .ok()
+            .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
         match net {
             Some(net) if everybody(&net) => review.refuse_text(
                 text,
@@ -84,13 +114,21 @@ fn trusted_proxies(written: &At<Vec<At<String>>>, review: &mut Review<'_>) -> Op
                 "name the networks of your proxies only, like \"10.0.0.0/24\"",
             ),
             Some(net) => nets.push(net),
-            None => review.refuse_text(text, "`trusted_proxies` has no such network", "write it like \"10.0.0.0/24\""),
+            None => review.refuse_text(
+                text,
+                "`trusted_proxies` has no such network",
+                "write it like \"10.0.0.0/24\"",
+            ),
         }
     }
     // Two halves make a whole.
     if IpNet::aggregate(&nets).iter().any(everybody) {
         let hint = "name the networks of your proxies only, like \"10.0.0.0/24\"";
-        review.refuse(&written.span, "`trusted_proxies` together believe everybody", hint);
+        review.refuse(
+            &written.span,
+            "`trusted_proxies` together believe everybody",
+            hint,
+        );
         return None;
     }
     (nets.len() == written.len()).then_some(nets)

@@ -28,18 +28,27 @@ struct Taken {
     hosts: BTreeSet<(String, Option<u16>)>,
 }
 
-pub(super) fn sites((file, session): (&File, Option<SessionLife>), review: &mut Review<'_>) -> Option<Vec<Arc<Site>>> {
+pub(super) fn sites(
+    (file, session): (&File, Option<SessionLife>),
+    review: &mut Review<'_>,
+) -> Option<Vec<Arc<Site>>> {
     let written = file.sites.as_ref()?;
     if written.is_empty() {
         // A list of what did not fit is not empty to the operator.
         if !review.notes.was_taken_out(&(0..0), "sites") {
-            review.refuse(&written.span, "`sites` is empty", "add one [[sites]] for each application");
+            review.refuse(
+                &written.span,
+                "`sites` is empty",
+                "add one [[sites]] for each application",
+            );
         }
         return None;
     }
     let mut taken = Taken::default();
-    let sites: Vec<Option<Site>> =
-        written.iter().map(|site| self::site(site, (file, session), &mut taken, review)).collect();
+    let sites: Vec<Option<Site>> = written
+        .iter()
+        .map(|site| self::site(site, (file, session), &mut taken, review))
+        .collect();
     sites.into_iter().map(|site| site.map(Arc::new)).collect()
 }
 
@@ -49,9 +58,15 @@ fn site(
     taken: &mut Taken,
     review: &mut Review<'_>,
 ) -> Option<Site> {
-    let name = written.name.as_ref().and_then(|name| self::name(name, taken, review));
+    let name = written
+        .name
+        .as_ref()
+        .and_then(|name| self::name(name, taken, review));
     let insecure = written.insecure || review.notes.was_taken_out(&written.span, "insecure");
-    let origin = written.origin.as_ref().and_then(|text| origin(text, insecure, review));
+    let origin = written
+        .origin
+        .as_ref()
+        .and_then(|text| origin(text, insecure, review));
     let aliases = aliases((written, insecure), origin.as_ref(), taken, review);
     let provider = provider(written, file, review);
     let application_id = application_id(written, review);
@@ -63,9 +78,15 @@ fn site(
     };
     let paths = own_paths(&written.paths, review);
     let landing = return_path(&written.landing, ("landing", paths.as_ref()), review);
-    let after_logout = return_path(&written.after_logout, ("after_logout", paths.as_ref()), review);
+    let after_logout = return_path(
+        &written.after_logout,
+        ("after_logout", paths.as_ref()),
+        review,
+    );
     let allowed_origins = allowed_origins(&written.allowed_origins, review);
-    let cookies = origin.as_ref().and_then(|origin| cookies::names(written, origin.is_https(), review));
+    let cookies = origin
+        .as_ref()
+        .and_then(|origin| cookies::names(written, origin.is_https(), review));
     let own = (origin.as_ref(), paths.as_ref(), insecure);
     let hosted = match &written.hosted_backend {
         Some(backend) => hosted::backend(backend, written.credential, own, review).map(Some),
@@ -112,11 +133,19 @@ fn site(
 
 fn name(written: &At<String>, taken: &mut Taken, review: &mut Review<'_>) -> Option<String> {
     if !is_name(written) {
-        review.refuse_text(written, "a site cannot have this name", "use a-z, 0-9 and `-`");
+        review.refuse_text(
+            written,
+            "a site cannot have this name",
+            "use a-z, 0-9 and `-`",
+        );
         return None;
     }
     if !taken.names.insert((**written).clone()) {
-        review.refuse_text(written, "two sites have this name", "give each a name of its own");
+        review.refuse_text(
+            written,
+            "two sites have this name",
+            "give each a name of its own",
+        );
         return None;
     }
     Some((**written).clone())
@@ -132,7 +161,10 @@ fn origin(written: &At<String>, insecure: bool, review: &mut Review<'_>) -> Opti
         }
         return None;
     };
-    let host = Host { name: origin.name.clone(), port: None };
+    let host = Host {
+        name: origin.name.clone(),
+        port: None,
+    };
     if origin.scheme == Scheme::Http && !host.is_loopback() && !insecure {
         let hint = "write https, or insecure = true if nobody can listen on the way";
         review.refuse_text(written, "`origin` would send cookies in the clear", hint);
@@ -150,13 +182,20 @@ fn aliases(
 ) -> Option<Vec<Host>> {
     let scheme = origin.map_or(Scheme::Https, |origin| origin.scheme);
     if let (Some(origin), Some(text)) = (origin, &written.origin) {
-        let host = Host { name: origin.name.clone(), port: Some(origin.port) };
+        let host = Host {
+            name: origin.name.clone(),
+            port: Some(origin.port),
+        };
         claim(text, (&host, scheme), taken, review);
     }
     let mut aliases = Vec::new();
     for text in &written.aliases {
         let Some(host) = Host::parse(text).filter(|host| host.port != Some(0)) else {
-            review.refuse_text(text, "an alias is no host", "write host and port only, like \"www.example.com\"");
+            review.refuse_text(
+                text,
+                "an alias is no host",
+                "write host and port only, like \"www.example.com\"",
+            );
             continue;
         };
         if scheme == Scheme::Http && !host.is_loopback() && !insecure {
@@ -169,18 +208,30 @@ fn aliases(
     (aliases.len() == written.aliases.len()).then_some(aliases)
 }
 
-/// A request finds its site by `Host` alone, so a host belongs to one site, whatever the scheme. The default port
-/// equals none.
-fn claim(text: &At<String>, (host, scheme): (&Host, Scheme), taken: &mut Taken, review: &mut Review<'_>) {
+/// A request finds its site by `Host` alone, so a host belongs to one site, whatever the scheme.
+/// The default port equals none.
+fn claim(
+    text: &At<String>,
+    (host, scheme): (&Host, Scheme),
+    taken: &mut Taken,
+    review: &mut Review<'_>,
+) {
     let mut ports = vec![host.port];
     match host.port {
         None => ports.push(Some(scheme.default_port())),
         Some(port) if port == scheme.default_port() => ports.push(None),
         Some(_) => {}
     }
-    let keys: Vec<_> = ports.into_iter().map(|port| (host.name.clone(), port)).collect();
+    let keys: Vec<_> = ports
+        .into_iter()
+        .map(|port| (host.name.clone(), port))
+        .collect();
     if keys.iter().any(|key| taken.hosts.contains(key)) {
-        review.refuse_text(text, "this host is there twice", "a request finds its site by its host: keep one of them");
+        review.refuse_text(
+            text,
+            "this host is there twice",
+            "a request finds its site by its host: keep one of them",
+        );
     }
     taken.hosts.extend(keys);
 }
@@ -192,8 +243,14 @@ fn provider(written: &At<Written>, file: &File, review: &mut Review<'_>) -> Opti
         return match (names.next(), names.next()) {
             (Some(only), None) => Some(only.clone()),
             _ => {
-                let names = known.keys().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
-                review.notes.missing(&written.span, "provider", format!("add it: one of {names}"));
+                let names = known
+                    .keys()
+                    .map(|name| format!("{name:?}"))
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                review
+                    .notes
+                    .missing(&written.span, "provider", format!("add it: one of {names}"));
                 None
             }
         };
@@ -213,7 +270,11 @@ fn provider(written: &At<Written>, file: &File, review: &mut Review<'_>) -> Opti
 fn application_id(written: &Written, review: &mut Review<'_>) -> Option<String> {
     let id = written.application_id.as_ref()?;
     if id.trim().is_empty() {
-        review.refuse(&id.span, "`application_id` is empty", "write the audience of the tokens");
+        review.refuse(
+            &id.span,
+            "`application_id` is empty",
+            "write the audience of the tokens",
+        );
         return None;
     }
     Some((**id).clone())
@@ -228,7 +289,11 @@ fn upstreams(written: &At<Written>, review: &mut Review<'_>) -> Option<Vec<Upstr
     for text in list.iter() {
         let Some(upstream) = upstream(text) else {
             if text.contains('@') {
-                review.refuse(&text.span, "an upstream has a name or password in it", UPSTREAM_FORM);
+                review.refuse(
+                    &text.span,
+                    "an upstream has a name or password in it",
+                    UPSTREAM_FORM,
+                );
             } else {
                 review.refuse_text(text, "an upstream is no address", UPSTREAM_FORM);
             }
@@ -245,19 +310,32 @@ fn upstreams(written: &At<Written>, review: &mut Review<'_>) -> Option<Vec<Upstr
 fn upstream(text: &str) -> Option<Upstream> {
     if let Some(path) = text.strip_prefix("unix://") {
         let fits = path.len() > 1 && path.starts_with('/') && !path.contains(char::is_control);
-        return fits.then(|| Upstream::Unix { path: PathBuf::from(path) });
+        return fits.then(|| Upstream::Unix {
+            path: PathBuf::from(path),
+        });
     }
-    let Origin { scheme, name: host, port } = Origin::parse(text).filter(|origin| origin.port != 0)?;
+    let Origin {
+        scheme,
+        name: host,
+        port,
+    } = Origin::parse(text).filter(|origin| origin.port != 0)?;
     Some(match scheme {
         Scheme::Http => Upstream::Http { host, port },
         Scheme::Https => Upstream::Https { host, port },
     })
 }
 
-fn upstream_host(written: Option<&At<String>>, review: &mut Review<'_>) -> Result<Option<String>, Noted> {
+fn upstream_host(
+    written: Option<&At<String>>,
+    review: &mut Review<'_>,
+) -> Result<Option<String>, Noted> {
     let Some(text) = written else { return Ok(None) };
     if Host::parse(text).is_none() {
-        review.refuse_text(text, "`upstream_host` is no host", "write it like \"shop.internal\"");
+        review.refuse_text(
+            text,
+            "`upstream_host` is no host",
+            "write it like \"shop.internal\"",
+        );
         return Err(Noted);
     }
     Ok(Some((**text).clone()))
@@ -266,46 +344,80 @@ fn upstream_host(written: Option<&At<String>>, review: &mut Review<'_>) -> Resul
 fn health(written: &Health, review: &mut Review<'_>) -> Option<HealthCheck> {
     let path = written.path.as_ref()?;
     if !path.starts_with('/') || path.contains('#') || !path.bytes().all(|b| b.is_ascii_graphic()) {
-        review.refuse_text(path, "`path` of `health` is no path", "write it like \"/healthz\"");
+        review.refuse_text(
+            path,
+            "`path` of `health` is no path",
+            "write it like \"/healthz\"",
+        );
         return None;
     }
-    Some(HealthCheck { path: (**path).clone(), interval: written.interval.0 })
+    Some(HealthCheck {
+        path: (**path).clone(),
+        interval: written.interval.0,
+    })
 }
 
 fn own_paths(written: &Paths, review: &mut Review<'_>) -> Option<OwnPaths> {
     let all = [&written.login, &written.logout, &written.api];
     let mut fits = true;
     for (at, path) in all.iter().enumerate() {
-        let odd = path.ends_with('/') || path.bytes().any(|b| !b.is_ascii_graphic() || b"*%;\"<>{}|^`".contains(&b));
+        let odd = path.ends_with('/')
+            || path
+                .bytes()
+                .any(|b| !b.is_ascii_graphic() || b"*%;\"<>{}|^`".contains(&b));
         if odd || Pattern::parse(path).is_err() {
-            review.refuse_text(path, "this cannot be a path of the gateway", "write it like \"/sign-in\"");
+            review.refuse_text(
+                path,
+                "this cannot be a path of the gateway",
+                "write it like \"/sign-in\"",
+            );
             fits = false;
             continue;
         }
         if beneath(path, "/_vestibule") || beneath(path, "/.well-known/vestibule") {
-            review.refuse_text(path, "this path is the gateway's already", "write it like \"/sign-in\"");
+            review.refuse_text(
+                path,
+                "this path is the gateway's already",
+                "write it like \"/sign-in\"",
+            );
             fits = false;
         }
         let clash = all.iter().enumerate().find(|(other_at, other)| {
             // Two that share a path are told once, at the one that was written.
             let turn = *other_at < at || !other.is_written();
-            *other_at != at && path.is_written() && turn && (beneath(path, other) || beneath(other, path))
+            *other_at != at
+                && path.is_written()
+                && turn
+                && (beneath(path, other) || beneath(other, path))
         });
         if let Some((_, other)) = clash {
-            let what = format!("the gateway's paths {:?} and {:?} overlap", ***path, ***other);
-            review.refuse(&path.span, what, "none may be the same as another or beneath it");
+            let what = format!(
+                "the gateway's paths {:?} and {:?} overlap",
+                ***path, ***other
+            );
+            review.refuse(
+                &path.span,
+                what,
+                "none may be the same as another or beneath it",
+            );
             fits = false;
         }
     }
     let text = |path: &At<String>| (**path).clone();
-    fits.then(|| OwnPaths { login: text(&written.login), logout: text(&written.logout), api: text(&written.api) })
+    fits.then(|| OwnPaths {
+        login: text(&written.login),
+        logout: text(&written.logout),
+        api: text(&written.api),
+    })
 }
 
 pub(super) fn beneath(path: &str, above: &str) -> bool {
-    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(above)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// An address of this site that is not one of the gateway's own: those would lead round in a circle.
+/// An address of this site that is not one of the gateway's own: those would lead round in a
+/// circle.
 fn return_path(
     written: &At<String>,
     (key, paths): (&str, Option<&OwnPaths>),
@@ -317,7 +429,9 @@ fn return_path(
         return None;
     };
     let target = written.split(['?', '#']).next().unwrap_or_default();
-    if key == "landing" && paths.is_some_and(|paths| target == paths.login || target == paths.logout) {
+    if key == "landing"
+        && paths.is_some_and(|paths| target == paths.login || target == paths.logout)
+    {
         review.refuse_text(
             written,
             "`landing` leads back to the sign-in or sign-out",
@@ -333,7 +447,9 @@ fn allowed_origins(written: &[At<String>], review: &mut Review<'_>) -> Option<Ve
     for text in written {
         match Origin::parse(text).filter(|origin| origin.port != 0) {
             Some(origin) => origins.push(origin),
-            None => review.refuse_text(text, "`allowed_origins` has what is no origin", ORIGIN_FORM),
+            None => {
+                review.refuse_text(text, "`allowed_origins` has what is no origin", ORIGIN_FORM);
+            }
         }
     }
     (origins.len() == written.len()).then_some(origins)

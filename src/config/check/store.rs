@@ -26,7 +26,11 @@ pub(super) fn store(written: &At<Written>, review: &mut Review<'_>) -> Option<St
             None
         }
         (Backend::Redis, None) => {
-            review.notes.missing(&written.span, "url", "add it: where Redis answers, like \"redis://127.0.0.1:6379\"");
+            review.notes.missing(
+                &written.span,
+                "url",
+                "add it: where Redis answers, like \"redis://127.0.0.1:6379\"",
+            );
             None
         }
         (Backend::Redis, Some(url)) => {
@@ -36,10 +40,19 @@ pub(super) fn store(written: &At<Written>, review: &mut Review<'_>) -> Option<St
                 review.refuse(&url.span, "`url` is no address of Redis", FORM);
                 return None;
             };
-            let insecure = written.insecure || review.notes.was_taken_out(&written.span, "insecure");
-            if redis.password.is_some() && !redis.tls && !insecure && !redis.nodes.iter().all(is_loopback) {
+            let insecure =
+                written.insecure || review.notes.was_taken_out(&written.span, "insecure");
+            if redis.password.is_some()
+                && !redis.tls
+                && !insecure
+                && !redis.nodes.iter().all(is_loopback)
+            {
                 let hint = "write rediss, or insecure = true if nobody can listen on the way";
-                review.refuse(&url.span, "`url` would send its password in the clear", hint);
+                review.refuse(
+                    &url.span,
+                    "`url` would send its password in the clear",
+                    hint,
+                );
                 return None;
             }
             Some(Store::Redis(redis))
@@ -54,11 +67,18 @@ pub(super) fn session(written: &WrittenSession, review: &mut Review<'_>) -> Opti
         review.refuse(&written.idle.span, "`idle` is longer than `absolute`", hint);
         return None;
     }
-    Some(SessionLife { idle: idle.min(absolute), absolute })
+    Some(SessionLife {
+        idle: idle.min(absolute),
+        absolute,
+    })
 }
 
 fn is_loopback((name, _): &(String, u16)) -> bool {
-    Host { name: name.clone(), port: None }.is_loopback()
+    Host {
+        name: name.clone(),
+        port: None,
+    }
+    .is_loopback()
 }
 
 /// Reads `SCHEME://[[USER]:PASSWORD@]HOST[:PORT][,…][/MASTER][/DATABASE]`.
@@ -88,7 +108,10 @@ fn parse(url: &str) -> Option<Redis> {
         }
         _ => return None,
     };
-    let nodes: Vec<(String, u16)> = hosts.split(',').map(|host| node(host, port)).collect::<Option<_>>()?;
+    let nodes: Vec<(String, u16)> = hosts
+        .split(',')
+        .map(|host| node(host, port))
+        .collect::<Option<_>>()?;
     if form == RedisForm::One && nodes.len() > 1 {
         return None;
     }
@@ -99,7 +122,14 @@ fn parse(url: &str) -> Option<Redis> {
         }
         _ => return None,
     };
-    Some(Redis { form, nodes, tls, user, password, database })
+    Some(Redis {
+        form,
+        nodes,
+        tls,
+        user,
+        password,
+        database,
+    })
 }
 
 /// User and password before the `@`.
@@ -126,7 +156,12 @@ mod tests {
     use super::*;
 
     fn nodes(redis: &Redis) -> String {
-        redis.nodes.iter().map(|(host, port)| format!("{host} {port}")).collect::<Vec<_>>().join(", ")
+        redis
+            .nodes
+            .iter()
+            .map(|(host, port)| format!("{host} {port}"))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     #[test]
@@ -138,13 +173,28 @@ mod tests {
         );
         assert_eq!((one.user, one.password), (None, None));
         let tls = parse("rediss://gate:p%40ss:w@[::1]:7000/3").unwrap();
-        assert_eq!((nodes(&tls).as_str(), tls.tls, tls.database), ("::1 7000", true, 3));
-        assert_eq!((tls.user.as_deref(), tls.password), (Some("gate"), Some(Secret::new("p@ss:w"))));
+        assert_eq!(
+            (nodes(&tls).as_str(), tls.tls, tls.database),
+            ("::1 7000", true, 3)
+        );
+        assert_eq!(
+            (tls.user.as_deref(), tls.password),
+            (Some("gate"), Some(Secret::new("p@ss:w")))
+        );
         let sentinel = parse("redis+sentinel://:hush@a,b:1/my%20master/2").unwrap();
-        assert_eq!((nodes(&sentinel).as_str(), sentinel.database), ("a 26379, b 1", 2));
-        assert_eq!((sentinel.form, sentinel.user), (RedisForm::Sentinel("my master".into()), None));
+        assert_eq!(
+            (nodes(&sentinel).as_str(), sentinel.database),
+            ("a 26379, b 1", 2)
+        );
+        assert_eq!(
+            (sentinel.form, sentinel.user),
+            (RedisForm::Sentinel("my master".into()), None)
+        );
         let cluster = parse("rediss+cluster://a:1,b,10.0.0.1:3").unwrap();
-        assert_eq!((nodes(&cluster).as_str(), cluster.form), ("a 1, b 6379, 10.0.0.1 3", RedisForm::Cluster));
+        assert_eq!(
+            (nodes(&cluster).as_str(), cluster.form),
+            ("a 1, b 6379, 10.0.0.1 3", RedisForm::Cluster)
+        );
         assert!(parse("redis://a/").is_some());
     }
 

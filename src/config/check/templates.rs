@@ -1,4 +1,5 @@
-//! `templates` of a theme: read, parsed, and tried with every page in every state before anybody meets one.
+//! `templates` of a theme: read, parsed, and tried with every page in every state before anybody
+//! meets one.
 
 use std::path::Path;
 
@@ -20,14 +21,20 @@ pub(super) fn read(folder: &At<String>, theme: &mut Theme, review: &mut Review<'
         Ok(names) => names,
         Err(error) => {
             let what = format!("the folder \"{}\" cannot be read: {error}", path.display());
-            review.refuse(&folder.span, what, "relative paths start from the folder of the configuration");
+            review.refuse(
+                &folder.span,
+                what,
+                "relative paths start from the folder of the configuration",
+            );
             return None;
         }
     };
     let mut whole = true;
     for name in names.into_iter().filter(|name| !name.starts_with('.')) {
         let file = path.join(&name);
-        let is_template = file.extension().is_some_and(|extension| extension == "html");
+        let is_template = file
+            .extension()
+            .is_some_and(|extension| extension == "html");
         if is_template && !is_known(&name) {
             refuse_unknown(&name, folder, review);
             whole = false;
@@ -41,8 +48,15 @@ pub(super) fn read(folder: &At<String>, theme: &mut Theme, review: &mut Review<'
         }
     }
     if whole && theme.templates.is_empty() && theme.style.is_none() {
-        let what = format!("the folder \"{}\" has no template and no {STYLE}", path.display());
-        review.refuse(&folder.span, what, "leave `templates` out to have our pages");
+        let what = format!(
+            "the folder \"{}\" has no template and no {STYLE}",
+            path.display()
+        );
+        review.refuse(
+            &folder.span,
+            what,
+            "leave `templates` out to have our pages",
+        );
         whole = false;
     }
     theme.read_from.push(path);
@@ -57,13 +71,22 @@ fn is_known(name: &str) -> bool {
 fn refuse_unknown(name: &str, folder: &At<String>, review: &mut Review<'_>) {
     let hint = match nearest(name, template_names()) {
         Some(known) => format!("did you mean `{known}`? Let parts of your own begin with `_`"),
-        None => "the guide to themes names them all; let parts of your own begin with `_`".to_owned(),
+        None => {
+            "the guide to themes names them all; let parts of your own begin with `_`".to_owned()
+        }
     };
-    review.refuse(&folder.span, format!("no page has the template `{name}`"), hint);
+    review.refuse(
+        &folder.span,
+        format!("no page has the template `{name}`"),
+        hint,
+    );
 }
 
 fn text(file: &Path, folder: &At<String>, review: &mut Review<'_>) -> Option<String> {
-    let read = review.surroundings.bytes(file, MAX_TEXT + 1).map_err(|error| error.to_string());
+    let read = review
+        .surroundings
+        .bytes(file, MAX_TEXT + 1)
+        .map_err(|error| error.to_string());
     let fitting = read.and_then(|bytes| {
         if bytes.len() > MAX_TEXT {
             return Err("it is larger than 256 KiB".to_owned());
@@ -73,7 +96,11 @@ fn text(file: &Path, folder: &At<String>, review: &mut Review<'_>) -> Option<Str
     fitting
         .map_err(|error| {
             let what = format!("\"{}\" cannot be used: {error}", file.display());
-            review.refuse(&folder.span, what, "give it text that can be read, or take it away");
+            review.refuse(
+                &folder.span,
+                what,
+                "give it text that can be read, or take it away",
+            );
         })
         .ok()
 }
@@ -83,9 +110,16 @@ pub(super) fn try_all(theme: &Theme, folder: &At<String>, review: &mut Review<'_
     let path = review.path(folder);
     let mut refuse = |fault: &TemplateFault, state: &str| {
         let file = path.join(&fault.template);
-        let line = fault.line.map(|line| format!(":{line}")).unwrap_or_default();
+        let line = fault
+            .line
+            .map(|line| format!(":{line}"))
+            .unwrap_or_default();
         let what = format!("{}{line}: {}{state}", file.display(), fault.what);
-        review.refuse(&folder.span, what, "mend the template; the guide to themes names what it may use");
+        review.refuse(
+            &folder.span,
+            what,
+            "mend the template; the guide to themes names what it may use",
+        );
     };
     let look = match Look::of(theme) {
         Ok(look) => look,

@@ -1,8 +1,8 @@
 //! The file as it is written: one struct for each table, whose comments are the manual.
 //!
-//! `x-not-yet` marks what the contract names but this version does not do: it is refused with these words, never
-//! ignored. `x-from` and `x-to` are the bounds of a duration or size. A `default` stands in wherever a key is left
-//! out, so a field with one is not optional here.
+//! `x-not-yet` marks what the contract names but this version does not do: it is refused with these
+//! words, never ignored. `x-from` and `x-to` are the bounds of a duration or size. A `default`
+//! stands in wherever a key is left out, so a field with one is not optional here.
 
 pub(super) mod provider;
 pub(super) mod site;
@@ -18,9 +18,10 @@ use super::units::{Size, Time};
 use provider::Provider;
 use site::Site;
 
-/// The configuration of Vestibule. Unknown keys are errors. Secrets are a string, `{ env = "NAME" }` or
-/// `{ file = "PATH" }` (one newline at the end is cut). Durations are written `"500ms"`, `"30s"`, `"5m"`, `"12h"`,
-/// `"30d"`, sizes `"16KiB"`. Relative paths start from the folder of the configuration.
+/// The configuration of Vestibule. Unknown keys are errors. Secrets are a string, `{ env = "NAME"
+/// }` or `{ file = "PATH" }` (one newline at the end is cut). Durations are written `"500ms"`,
+/// `"30s"`, `"5m"`, `"12h"`, `"30d"`, sizes `"16KiB"`. Relative paths start from the folder of the
+/// configuration.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
@@ -135,13 +136,15 @@ pub(super) struct Store {
     /// The kind of store.
     #[schemars(extend("default" = "memory"))]
     pub backend: Backend,
-    /// Where Redis or Valkey answers, with `backend = "redis"`: `redis://USER:PASSWORD@HOST:PORT/DATABASE` or `rediss://…` for
-    /// TLS, all but the host optional. Behind sentinels `redis+sentinel://…@HOST:PORT,HOST:PORT/MASTER/DATABASE`, a cluster
-    /// `redis+cluster://…@HOST:PORT,HOST:PORT`; both also with `rediss+`. Name and password are those of the servers,
-    /// percent-encoded where needed; sentinels are asked without.
+    /// Where Redis or Valkey answers, with `backend = "redis"`:
+    /// `redis://USER:PASSWORD@HOST:PORT/DATABASE` or `rediss://…` for TLS, all but the host
+    /// optional. Behind sentinels `redis+sentinel://…@HOST:PORT,HOST:PORT/MASTER/DATABASE`, a
+    /// cluster `redis+cluster://…@HOST:PORT,HOST:PORT`; both also with `rediss+`. Name and password
+    /// are those of the servers, percent-encoded where needed; sentinels are asked without.
     #[serde(default)]
     pub url: Option<At<SecretSource>>,
-    /// Allows a password in a URL without TLS whose host is not loopback: it then travels in the clear.
+    /// Allows a password in a URL without TLS whose host is not loopback: it then travels in the
+    /// clear.
     #[schemars(extend("default" = false))]
     pub insecure: bool,
 }
@@ -172,7 +175,8 @@ pub(super) struct Session {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Cookies {
-    /// The sealing keys, 32 bytes in base64 each: the first seals, all open. Left out, one is made in `state_dir`.
+    /// The sealing keys, 32 bytes in base64 each: the first seals, all open. Left out, one is made
+    /// in `state_dir`.
     #[serde(default)]
     pub keys: Option<Vec<At<SecretSource>>>,
     /// How long cookies live that are to outlive the browser.
@@ -184,10 +188,12 @@ pub(super) struct Cookies {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Refresh {
-    /// Renewal starts this long before the access token ends, and at most a third of its life before.
+    /// Renewal starts this long before the access token ends, and at most a third of its life
+    /// before.
     #[schemars(extend("default" = "60s", "x-from" = "0s", "x-to" = "1h"))]
     pub ahead: At<Time>,
-    /// How long the result of a renewal is remembered for other requests with the old refresh token.
+    /// How long the result of a renewal is remembered for other requests with the old refresh
+    /// token.
     #[schemars(extend("default" = "60s", "x-from" = "1s", "x-to" = "10m"))]
     pub reuse_window: At<Time>,
 }
@@ -196,7 +202,8 @@ pub(super) struct Refresh {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Login {
-    /// For one account. Each further time all are used up the wait is twice as long, to 15 minutes or `per`.
+    /// For one account. Each further time all are used up the wait is twice as long, to 15 minutes
+    /// or `per`.
     #[schemars(extend("default" = { "attempts": 5, "per": "1m" }))]
     pub account_limit: Rate,
     /// For one client address (IPv6: one /64), likewise.

@@ -14,7 +14,8 @@ pub(in crate::config) struct Provider {
     /// Which API it speaks.
     #[schemars(required)]
     pub kind: Option<Kind>,
-    /// Where the FusionAuth server answers, like `https://id.example.com`. Needed with `kind = "fusionauth"`.
+    /// Where the FusionAuth server answers, like `https://id.example.com`. Needed with `kind =
+    /// "fusionauth"`.
     #[serde(default)]
     pub url: Option<At<String>>,
     /// FusionAuth's API key. Needed with `kind = "fusionauth"`.
@@ -23,7 +24,8 @@ pub(in crate::config) struct Provider {
     /// FusionAuth's tenant, where the server has several.
     #[serde(default)]
     pub tenant_id: Option<At<String>>,
-    /// The `iss` of its tokens, exactly. Needed with `kind = "fusionauth"`; `vestibule.local` with `kind = "embedded"`.
+    /// The `iss` of its tokens, exactly. Needed with `kind = "fusionauth"`; `vestibule.local` with
+    /// `kind = "embedded"`.
     #[serde(default)]
     pub issuer: Option<At<String>>,
     /// The signatures taken. `HS256` and kin need `hmac_secret` and stand alone.
@@ -135,7 +137,13 @@ impl Algorithm {
             Self::HS256 => Some(32),
             Self::HS384 => Some(48),
             Self::HS512 => Some(64),
-            Self::RS256 | Self::RS384 | Self::RS512 | Self::ES256 | Self::ES384 | Self::ES512 | Self::EdDSA => None,
+            Self::RS256
+            | Self::RS384
+            | Self::RS512
+            | Self::ES256
+            | Self::ES384
+            | Self::ES512
+            | Self::EdDSA => None,
         }
     }
 }

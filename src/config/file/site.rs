@@ -17,20 +17,22 @@ pub(in crate::config) struct Site {
     /// Its name in logs, metrics and `X-Auth-Site`: `a-z`, `0-9` and `-`. Cookies are sealed to it.
     #[schemars(required)]
     pub name: Option<At<String>>,
-    /// What the visitor types, like `https://store.example.com`. Decides `Host`, `Secure` and origin checks.
+    /// What the visitor types, like `https://store.example.com`. Decides `Host`, `Secure` and
+    /// origin checks.
     #[schemars(required)]
     pub origin: Option<At<String>>,
     /// Further hosts that mean the same site.
     #[schemars(extend("default" = []))]
     pub aliases: Vec<At<String>>,
-    /// Who vouches for its visitors: a name from `[providers]`. May be left out while there is only one.
+    /// Who vouches for its visitors: a name from `[providers]`. May be left out while there is only
+    /// one.
     #[serde(default)]
     pub provider: Option<At<String>>,
     /// The audience its tokens must name; with FusionAuth the id of the application.
     #[schemars(required)]
     pub application_id: Option<At<String>>,
-    /// Where the application listens: `http://host:port`, `https://host:port` (the certificate is verified) or
-    /// `unix:///path`. Several take turns.
+    /// Where the application listens: `http://host:port`, `https://host:port` (the certificate is
+    /// verified) or `unix:///path`. Several take turns.
     #[schemars(required)]
     pub upstreams: Option<At<Vec<At<String>>>>,
     /// The protocol spoken with `http://` upstreams.
@@ -46,7 +48,8 @@ pub(in crate::config) struct Site {
     /// How clients carry their proof.
     #[schemars(extend("default" = "jwt"))]
     pub credential: Credential,
-    /// Whether clients that are no browsers may carry their tokens themselves, in headers and JSON bodies.
+    /// Whether clients that are no browsers may carry their tokens themselves, in headers and JSON
+    /// bodies.
     #[schemars(extend("default" = false))]
     pub bearer: At<bool>,
     /// Where a sign-in leads without a return address.
@@ -70,16 +73,17 @@ pub(in crate::config) struct Site {
     /// The gateway's own paths.
     #[schemars(extend("default" = {}))]
     pub paths: Paths,
-    /// The names of the gateway's cookies. Left out, `__Host-vestibule-access` and so on; without `__Host-` on http.
+    /// The names of the gateway's cookies. Left out, `__Host-vestibule-access` and so on; without
+    /// `__Host-` on http.
     #[schemars(extend("default" = {}))]
     pub cookies: CookieNames,
-    /// What the application is told about its visitor: a preset, or headers and their templates over `{sub}`,
-    /// `{email}`, `{username}`, `{roles}` and `{claim.NAME}`. Left out, `X-Auth-User-Id`, `X-Auth-Email`,
-    /// `X-Auth-Username` and `X-Auth-Roles`.
+    /// What the application is told about its visitor: a preset, or headers and their templates
+    /// over `{sub}`, `{email}`, `{username}`, `{roles}` and `{claim.NAME}`. Left out,
+    /// `X-Auth-User-Id`, `X-Auth-Email`, `X-Auth-Username` and `X-Auth-Roles`.
     #[serde(default)]
     pub headers: Option<At<Headers>>,
-    /// The endpoints and cookies that FusionAuth's single-page SDKs expect of a hosted backend, with
-    /// `credential = "jwt"`.
+    /// The endpoints and cookies that FusionAuth's single-page SDKs expect of a hosted backend,
+    /// with `credential = "jwt"`.
     #[serde(default)]
     pub hosted_backend: Option<At<HostedBackend>>,
     /// Whether a signed `X-Auth-Assertion` goes along.
@@ -247,8 +251,8 @@ pub(in crate::config) struct HostedBackend {
     /// The client it serves: the `clientId` of the SDK.
     #[schemars(required)]
     pub client_id: Option<At<String>>,
-    /// The only addresses it leads back to, compared letter for letter; the first where none is asked for. Their origins
-    /// may read who is signed in.
+    /// The only addresses it leads back to, compared letter for letter; the first where none is
+    /// asked for. Their origins may read who is signed in.
     #[schemars(required)]
     pub redirect_uris: Option<At<Vec<At<String>>>>,
 }
@@ -263,16 +267,19 @@ pub(in crate::config) struct Theme {
     /// The mark beside it, 40 pixels high: an SVG, PNG or WebP file of at most 64 KiB.
     #[serde(default)]
     pub logo: Option<At<String>>,
-    /// The colour of buttons and links, `#rgb` or `#rrggbb`. Text stays readable on it, whatever it is.
+    /// The colour of buttons and links, `#rgb` or `#rrggbb`. Text stays readable on it, whatever it
+    /// is.
     #[serde(default)]
     pub accent: Option<At<String>>,
-    /// The language of visitors whose browsers ask for none that the pages speak. Left out, English.
+    /// The language of visitors whose browsers ask for none that the pages speak. Left out,
+    /// English.
     #[serde(default)]
     pub language: Option<At<String>>,
     /// Where else visitors may go.
     #[serde(default)]
     pub links: Option<Links>,
-    /// A folder with templates (`.html`) in place of ours and a style sheet (`style.css`) after ours.
+    /// A folder with templates (`.html`) in place of ours and a style sheet (`style.css`) after
+    /// ours.
     #[serde(default)]
     pub templates: Option<At<String>>,
 }
@@ -299,10 +306,12 @@ pub(in crate::config) struct Links {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Rule {
-    /// `/a` is only itself; `/a/*` is `/a`, `/a/` and all beneath. Compared with the percent-decoded path.
+    /// `/a` is only itself; `/a/*` is `/a`, `/a/` and all beneath. Compared with the
+    /// percent-decoded path.
     #[schemars(required)]
     pub path: Option<At<String>>,
-    /// The methods it speaks of; other methods fall through to later rules. `GET` speaks of `HEAD` too. Left out: all.
+    /// The methods it speaks of; other methods fall through to later rules. `GET` speaks of `HEAD`
+    /// too. Left out: all.
     #[serde(default)]
     pub methods: Option<At<Vec<At<String>>>>,
     /// What it asks for.
@@ -320,7 +329,8 @@ pub(in crate::config) struct Rule {
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum SignedOut {
-    /// The sign-in form for navigations, 401 for everything else. What a rule without this key does.
+    /// The sign-in form for navigations, 401 for everything else. What a rule without this key
+    /// does.
     Auto,
     /// The sign-in form.
     Redirect,

@@ -1,6 +1,7 @@
 //! Every refusal: `refusals.txt` holds changes to `base.toml` and what is then said about it.
 //!
-//! A block is the text taken out (`-`), the text put in (`+`), and the problems (`!`), without the file's name.
+//! A block is the text taken out (`-`), the text put in (`+`), and the problems (`!`), without the
+//! file's name.
 
 use std::fmt::Write as _;
 
@@ -12,7 +13,10 @@ const BASE: &str = include_str!("base.toml");
 /// The lines of a block that begin with `mark`, without it.
 fn lines(block: &str, mark: &str) -> String {
     let lines = block.lines().filter_map(|line| line.strip_prefix(mark));
-    lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")
+    lines
+        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]
@@ -29,15 +33,26 @@ fn every_refusal_is_told_with_its_place_and_hint() {
     assert!(blocks.len() > 100, "only {} blocks", blocks.len());
     for block in blocks {
         let (out, into) = (lines(block, "-"), lines(block, "+"));
-        assert!(!out.is_empty() && BASE.contains(&out), "{out:?} is not in the base");
+        assert!(
+            !out.is_empty() && BASE.contains(&out),
+            "{out:?} is not in the base"
+        );
         let told = match check_text("base.toml", &BASE.replacen(&out, &into, 1), &surroundings()) {
             Ok(_) => "nothing".to_owned(),
             Err(problems) => problems.to_string().replace("base.toml:", ""),
         };
         assert!(!told.contains("hush"), "a secret is told: {told}");
         if told != lines(block, "!") {
-            let changes = block.lines().filter(|line| !line.starts_with('!')).collect::<Vec<_>>().join("\n");
-            let told = told.lines().map(|line| format!("! {line}")).collect::<Vec<_>>().join("\n");
+            let changes = block
+                .lines()
+                .filter(|line| !line.starts_with('!'))
+                .collect::<Vec<_>>()
+                .join("\n");
+            let told = told
+                .lines()
+                .map(|line| format!("! {line}"))
+                .collect::<Vec<_>>()
+                .join("\n");
             writeln!(wrong, "{changes}\n{told}\n").unwrap();
         }
     }

@@ -1,4 +1,5 @@
-//! Contract, section 4: the JSON endpoints, for scripts with cookies and for clients that are no browsers.
+//! Contract, section 4: the JSON endpoints, for scripts with cookies and for clients that are no
+//! browsers.
 
 use http::Method;
 
@@ -24,13 +25,23 @@ fn posts(target: &'static str) -> Ask {
 
 /// A script of the site's own page.
 fn script(marks: &mut Marks<'static>) {
-    (marks.origin, marks.fetch_mode, marks.browser) = (Some("https://store.example.com"), Some("cors"), true);
+    (marks.origin, marks.fetch_mode, marks.browser) =
+        (Some("https://store.example.com"), Some("cors"), true);
 }
 
 fn issued(kind: CredentialKind) -> Known<SignedIn, SignInRefused> {
-    let tokens = IssuedTokens { kind, proof: "A1".into(), refresh: Some("R1".into()), remember: true };
+    let tokens = IssuedTokens {
+        kind,
+        proof: "A1".into(),
+        refresh: Some("R1".into()),
+        remember: true,
+    };
     let device = (kind != CredentialKind::Bearer).then(sealed_device);
-    Known::Found(SignedIn { tokens, visitor: somebody("ann", &[], 600), device })
+    Known::Found(SignedIn {
+        tokens,
+        visitor: somebody("ann", &[], 600),
+        device,
+    })
 }
 
 #[test]
@@ -45,12 +56,28 @@ fn who_is_signed_in_is_told_with_the_end_of_the_token() {
     let expired = || asks().access(Known::Absent(TokenFault::Expired));
     assert_eq!(expired().told(), "404 signed_out, clear");
     assert_eq!(expired().refresh(Known::NotAsked).told(), "ask renew R");
-    assert_eq!(expired().refresh(renews(&[])).told(), format!("{told}, set A2"));
-    assert_eq!(expired().refresh(Known::Absent(Reason::SignedOut)).told(), "404 signed_out, clear");
+    assert_eq!(
+        expired().refresh(renews(&[])).told(),
+        format!("{told}, set A2")
+    );
+    assert_eq!(
+        expired().refresh(Known::Absent(Reason::SignedOut)).told(),
+        "404 signed_out, clear"
+    );
     let trouble = expired().refresh(Known::Failed(Reason::ProviderUnavailable));
-    assert_eq!(trouble.told(), "503 retry 5 provider_unavailable", "a hiccup is no sign-out");
-    assert_eq!(asks().access(Known::Absent(TokenFault::Revoked)).told(), "404 revoked, clear");
-    let refused = asks().bearer(Known::Absent(TokenFault::Expired)).bearer_refresh(Known::NotAsked).marked(script);
+    assert_eq!(
+        trouble.told(),
+        "503 retry 5 provider_unavailable",
+        "a hiccup is no sign-out"
+    );
+    assert_eq!(
+        asks().access(Known::Absent(TokenFault::Revoked)).told(),
+        "404 revoked, clear"
+    );
+    let refused = asks()
+        .bearer(Known::Absent(TokenFault::Expired))
+        .bearer_refresh(Known::NotAsked)
+        .marked(script);
     assert_eq!(refused.told(), "403 browser_tokens_refused");
 }
 
@@ -72,14 +99,26 @@ fn a_program_is_told_as_a_program() {
 fn a_sign_in_sets_cookies_and_tells_who() {
     let login = || posts("/api/login").marked(script);
     assert_eq!(login().told(), "ask body");
-    assert_eq!(login().posting(LOGIN).told(), "ask sign-in ann remember=true");
+    assert_eq!(
+        login().posting(LOGIN).told(),
+        "ask sign-in ann remember=true"
+    );
     let short = r#"{"loginId":"ann","password":"p","remember":false,"tokens":"cookie"}"#;
-    assert_eq!(login().posting(short).told(), "ask sign-in ann remember=false");
+    assert_eq!(
+        login().posting(short).told(),
+        "ask sign-in ann remember=false"
+    );
     let replaced = login().posting(LOGIN).session(Known::NotAsked);
-    assert_eq!(replaced.told(), "ask sign-in session ann remember=true for S");
+    assert_eq!(
+        replaced.told(),
+        "ask sign-in session ann remember=true for S"
+    );
     let mut done = login().posting(LOGIN);
     done.facts.sign_in = issued(CredentialKind::Jwt);
-    assert_eq!(done.told(), format!("200 {ANN}}} own_endpoint, set A1, device"));
+    assert_eq!(
+        done.told(),
+        format!("200 {ANN}}} own_endpoint, set A1, device")
+    );
 }
 
 #[test]
@@ -90,12 +129,23 @@ fn tokens_leave_in_bodies_only_where_they_may_and_to_no_browser() {
         ask.site.bearer = true;
         ask
     };
-    assert_eq!(mobile(login()).told(), "ask sign-in bearer ann remember=true");
-    assert_eq!(mobile(login()).marked(script).told(), "403 browser_tokens_refused", "nobody asks the provider");
+    assert_eq!(
+        mobile(login()).told(),
+        "ask sign-in bearer ann remember=true"
+    );
+    assert_eq!(
+        mobile(login()).marked(script).told(),
+        "403 browser_tokens_refused",
+        "nobody asks the provider"
+    );
     let fetched = mobile(login()).marked(|marks| marks.browser = true);
     assert_eq!(fetched.told(), "403 browser_tokens_refused");
     let with_cookie = mobile(login()).session(Known::NotAsked);
-    assert_eq!(with_cookie.told(), "ask sign-in bearer ann remember=true", "the session is another client's");
+    assert_eq!(
+        with_cookie.told(),
+        "ask sign-in bearer ann remember=true",
+        "the session is another client's"
+    );
     let mut done = mobile(login());
     done.facts.sign_in = issued(CredentialKind::Bearer);
     let tokens = "token:A1,refreshToken:R1,tokenExpirationInstant:1700000600000";
@@ -114,11 +164,21 @@ fn a_body_that_cannot_be_read_is_told_before_anybody_is_asked() {
             ask.facts.body = Known::Absent(reason);
             assert_eq!(ask.told(), expected, "{path}");
         }
-        let unknown = posts(path).refresh(Known::NotAsked).posting(r#"{"loginId":"a","password":"p","x":1}"#);
+        let unknown = posts(path)
+            .refresh(Known::NotAsked)
+            .posting(r#"{"loginId":"a","password":"p","x":1}"#);
         assert_eq!(unknown.told(), "400 rejected_input", "{path}");
     }
-    for nothing in ["{}", r#"{"loginId":" ","password":"p"}"#, r#"{"loginId":"a","password":""}"#] {
-        assert_eq!(posts("/api/login").posting(nothing).told(), "400 rejected_input", "{nothing}");
+    for nothing in [
+        "{}",
+        r#"{"loginId":" ","password":"p"}"#,
+        r#"{"loginId":"a","password":""}"#,
+    ] {
+        assert_eq!(
+            posts("/api/login").posting(nothing).told(),
+            "400 rejected_input",
+            "{nothing}"
+        );
     }
 }
 
@@ -144,16 +204,27 @@ fn every_answer_of_the_provider_has_its_status() {
         let refused = Known::Absent(SignInRefused::because(reason));
         assert_eq!(answered(refused), format!("{status} {}", reason.as_str()));
     }
-    let throttled = SignInRefused { retry_after: Some(30), ..SignInRefused::because(Reason::Throttled) };
+    let throttled = SignInRefused {
+        retry_after: Some(30),
+        ..SignInRefused::because(Reason::Throttled)
+    };
     assert_eq!(answered(Known::Absent(throttled)), "429 retry 30 throttled");
     let breached = Some("Breached".to_owned());
-    let must_change =
-        SignInRefused { change_reason: breached, ..SignInRefused::because(Reason::PasswordChangeRequired) };
-    assert_eq!(answered(Known::Absent(must_change)), "401 for Breached password_change_required");
+    let must_change = SignInRefused {
+        change_reason: breached,
+        ..SignInRefused::because(Reason::PasswordChangeRequired)
+    };
+    assert_eq!(
+        answered(Known::Absent(must_change)),
+        "401 for Breached password_change_required"
+    );
     for (reason, expected) in [
         (Reason::ProviderMisconfigured, "500 provider_misconfigured"),
         (Reason::TokensTooLarge, "500 tokens_too_large"),
-        (Reason::ProviderUnavailable, "503 retry 5 provider_unavailable"),
+        (
+            Reason::ProviderUnavailable,
+            "503 retry 5 provider_unavailable",
+        ),
         (Reason::StoreUnavailable, "503 retry 5 store_unavailable"),
     ] {
         assert_eq!(answered(Known::Failed(reason)), expected);
@@ -165,38 +236,92 @@ fn calls_come_from_the_sites_own_pages_from_listed_ones_or_from_no_browser() {
     for path in ["/api/login", "/api/refresh", "/api/logout"] {
         let from = |origin, fetch_site, referer| {
             let ask = posts(path).refresh(Known::NotAsked);
-            ask.marked(|marks| (marks.origin, marks.fetch_site, marks.referer) = (origin, fetch_site, referer)).told()
+            ask.marked(|marks| {
+                (marks.origin, marks.fetch_site, marks.referer) = (origin, fetch_site, referer);
+            })
+            .told()
         };
         let (read, refused) = ("ask body", "403 cross_site_request");
         assert_eq!(from(None, None, None), read, "{path}");
-        assert_eq!(from(Some("https://store.example.com"), Some("same-origin"), None), read, "{path}");
-        assert_eq!(from(Some("https://app.example.com"), Some("same-site"), None), read, "{path}");
+        assert_eq!(
+            from(Some("https://store.example.com"), Some("same-origin"), None),
+            read,
+            "{path}"
+        );
+        assert_eq!(
+            from(Some("https://app.example.com"), Some("same-site"), None),
+            read,
+            "{path}"
+        );
         assert_eq!(from(None, Some("same-origin"), None), read, "{path}");
-        assert_eq!(from(None, None, Some("https://store.example.com/cart")), read, "{path}");
-        for foreign in
-            ["https://evil.example", "null", "http://store.example.com", "https://app.example.com.evil.example"]
-        {
-            assert_eq!(from(Some(foreign), Some("same-origin"), None), refused, "{path} {foreign}");
+        assert_eq!(
+            from(None, None, Some("https://store.example.com/cart")),
+            read,
+            "{path}"
+        );
+        for foreign in [
+            "https://evil.example",
+            "null",
+            "http://store.example.com",
+            "https://app.example.com.evil.example",
+        ] {
+            assert_eq!(
+                from(Some(foreign), Some("same-origin"), None),
+                refused,
+                "{path} {foreign}"
+            );
         }
         assert_eq!(from(None, Some("cross-site"), None), refused, "{path}");
         assert_eq!(from(None, Some("same-site"), None), refused, "{path}");
-        assert_eq!(from(None, None, Some("https://evil.example/")), refused, "{path}");
+        assert_eq!(
+            from(None, None, Some("https://evil.example/")),
+            refused,
+            "{path}"
+        );
     }
 }
 
 #[test]
 fn a_renewal_is_had_for_the_asking() {
-    let asks = |ask: Ask| ask.posting("").refresh(Known::NotAsked).marked(script).told();
-    assert_eq!(asks(posts("/api/refresh").access(proves(&[]))), "ask renew R", "also while the token holds");
-    assert_eq!(asks(posts("/api/refresh").session(Known::NotAsked)), "ask renew R for S");
-    let came = |renewal| posts("/api/refresh").posting("{}").refresh(renewal).marked(script).told();
+    let asks = |ask: Ask| {
+        ask.posting("")
+            .refresh(Known::NotAsked)
+            .marked(script)
+            .told()
+    };
+    assert_eq!(
+        asks(posts("/api/refresh").access(proves(&[]))),
+        "ask renew R",
+        "also while the token holds"
+    );
+    assert_eq!(
+        asks(posts("/api/refresh").session(Known::NotAsked)),
+        "ask renew R for S"
+    );
+    let came = |renewal| {
+        posts("/api/refresh")
+            .posting("{}")
+            .refresh(renewal)
+            .marked(script)
+            .told()
+    };
     assert_eq!(came(renews(&[])), "204 own_endpoint, set A2");
-    assert_eq!(came(Known::Absent(Reason::SignedOut)), "401 signed_out, clear");
+    assert_eq!(
+        came(Known::Absent(Reason::SignedOut)),
+        "401 signed_out, clear"
+    );
     assert_eq!(came(Known::Absent(Reason::Revoked)), "401 revoked, clear");
-    assert_eq!(came(Known::Failed(Reason::ProviderUnavailable)), "503 retry 5 provider_unavailable");
+    assert_eq!(
+        came(Known::Failed(Reason::ProviderUnavailable)),
+        "503 retry 5 provider_unavailable"
+    );
     let nothing = posts("/api/refresh").posting("");
     assert_eq!(nothing.told(), "401 signed_out");
-    assert_eq!(nothing.access(proves(&[])).told(), "401 signed_out", "the token lives out its time");
+    assert_eq!(
+        nothing.access(proves(&[])).told(),
+        "401 signed_out",
+        "the token lives out its time"
+    );
     let mut twice = posts("/api/refresh").posting("");
     twice.cookies.refresh = Presented::Ambiguous;
     assert_eq!(twice.told(), "401 signed_out");
@@ -215,25 +340,51 @@ fn a_client_without_cookies_renews_by_body_or_header() {
     renewed.facts.renewal = renews(&[]);
     assert_eq!(renewed.told(), told);
     assert_eq!(renewed.marked(script).told(), "403 browser_tokens_refused");
-    let header = || posts("/api/refresh").posting("").bearer_refresh(Known::NotAsked);
+    let header = || {
+        posts("/api/refresh")
+            .posting("")
+            .bearer_refresh(Known::NotAsked)
+    };
     assert_eq!(header().told(), "ask renew R");
     assert_eq!(header().bearer_refresh(renews(&[])).told(), told);
-    assert_eq!(header().bearer_refresh(Known::Absent(Reason::SignedOut)).told(), "401 signed_out");
+    assert_eq!(
+        header()
+            .bearer_refresh(Known::Absent(Reason::SignedOut))
+            .told(),
+        "401 signed_out"
+    );
     assert_eq!(header().marked(script).told(), "403 browser_tokens_refused");
-    assert_eq!(header().posting(POSTED).told(), "ask renew posted R", "the same twice is the same");
+    assert_eq!(
+        header().posting(POSTED).told(),
+        "ask renew posted R",
+        "the same twice is the same"
+    );
     let another = r#"{"refreshToken":"another"}"#;
-    assert_eq!(header().posting(another).told(), "400 rejected_input", "who can say which?");
-    assert_eq!(posts("/api/refresh").posting(POSTED).told(), "403 bearer_not_enabled");
+    assert_eq!(
+        header().posting(another).told(),
+        "400 rejected_input",
+        "who can say which?"
+    );
+    assert_eq!(
+        posts("/api/refresh").posting(POSTED).told(),
+        "403 bearer_not_enabled"
+    );
     let without = posts("/api/refresh").posting("").bearer(proves(&[]));
     assert_eq!(without.told(), "401 signed_out", "nothing to renew with");
-    assert_eq!(without.refresh(Known::NotAsked).told(), "401 signed_out", "cookies are ignored, and kept");
+    assert_eq!(
+        without.refresh(Known::NotAsked).told(),
+        "401 signed_out",
+        "cookies are ignored, and kept"
+    );
 }
 
 #[test]
 fn a_refresh_token_that_stays_the_same_is_told_again() {
     let mut kept = posts("/api/refresh").posting(POSTED);
     kept.site.bearer = true;
-    let Known::Found(mut renewed) = renews(&[]) else { panic!() };
+    let Known::Found(mut renewed) = renews(&[]) else {
+        panic!()
+    };
     renewed.tokens.refresh = None;
     kept.facts.renewal = Known::Found(renewed);
     assert!(kept.told().contains("refreshToken:R,"), "{}", kept.told());
@@ -246,30 +397,56 @@ fn a_sign_out_is_204_whatever_there_was() {
     let both = || logout().access(Known::NotAsked).refresh(Known::NotAsked);
     assert_eq!(both().told(), "ask sign-out A R");
     assert_eq!(logout().session(Known::NotAsked).told(), "ask sign-out S -");
-    for outcome in [Known::Found(()), Known::Absent(Reason::SignedOut), Known::Failed(Reason::ProviderUnavailable)] {
+    for outcome in [
+        Known::Found(()),
+        Known::Absent(Reason::SignedOut),
+        Known::Failed(Reason::ProviderUnavailable),
+    ] {
         let mut ask = both();
         ask.facts.sign_out = outcome;
-        assert_eq!(ask.told(), "204 own_endpoint, clear", "the sign-out here stands");
+        assert_eq!(
+            ask.told(),
+            "204 own_endpoint, clear",
+            "the sign-out here stands"
+        );
     }
     let mut twice = logout();
     twice.cookies.refresh = Presented::Ambiguous;
-    assert_eq!(twice.told(), "204 own_endpoint, clear", "nobody's, and in the way");
+    assert_eq!(
+        twice.told(),
+        "204 own_endpoint, clear",
+        "nobody's, and in the way"
+    );
 }
 
 #[test]
 fn a_client_without_cookies_signs_out_by_body_or_headers() {
     let logout = || posts("/api/logout").posting("");
     assert_eq!(logout().bearer(Known::NotAsked).told(), "ask sign-out A -");
-    let headers = || logout().bearer(Known::NotAsked).bearer_refresh(Known::NotAsked);
+    let headers = || {
+        logout()
+            .bearer(Known::NotAsked)
+            .bearer_refresh(Known::NotAsked)
+    };
     assert_eq!(headers().told(), "ask sign-out A R");
-    assert_eq!(logout().bearer(Known::NotAsked).posting(POSTED).told(), "ask sign-out posted A R");
+    assert_eq!(
+        logout().bearer(Known::NotAsked).posting(POSTED).told(),
+        "ask sign-out posted A R"
+    );
     let mut over = logout().bearer(Known::NotAsked).posting(POSTED);
     over.facts.sign_out = Known::Found(());
     assert_eq!(over.told(), "204 own_endpoint");
     let another = r#"{"refreshToken":"another"}"#;
     assert_eq!(headers().posting(another).told(), "400 rejected_input");
-    assert_eq!(logout().posting(POSTED).told(), "204 own_endpoint", "not taken here, so there is nothing to end");
-    assert_eq!(logout().posting(POSTED).access(Known::NotAsked).told(), "ask sign-out A -");
+    assert_eq!(
+        logout().posting(POSTED).told(),
+        "204 own_endpoint",
+        "not taken here, so there is nothing to end"
+    );
+    assert_eq!(
+        logout().posting(POSTED).access(Known::NotAsked).told(),
+        "ask sign-out A -"
+    );
 }
 
 #[test]

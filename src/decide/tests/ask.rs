@@ -43,8 +43,15 @@ pub(super) struct Ask {
 
 /// A person opens a page.
 pub(super) fn opens(target: &'static str) -> Ask {
-    let marks = Marks { accept: Some("text/html,*/*;q=0.8"), fetch_mode: Some("navigate"), ..Marks::default() };
-    Ask { marks, ..calls(&Method::GET, target) }
+    let marks = Marks {
+        accept: Some("text/html,*/*;q=0.8"),
+        fetch_mode: Some("navigate"),
+        ..Marks::default()
+    };
+    Ask {
+        marks,
+        ..calls(&Method::GET, target)
+    }
 }
 
 /// A program that is no browser calls.
@@ -57,7 +64,10 @@ pub(super) fn calls(method: &Method, target: &'static str) -> Ask {
         bearer: BearerTokens::default(),
         marks: Marks::default(),
         // For the first time.
-        facts: Facts { rounds: Known::Found(1), ..Facts::default() },
+        facts: Facts {
+            rounds: Known::Found(1),
+            ..Facts::default()
+        },
     }
 }
 
@@ -116,9 +126,18 @@ impl Ask {
     pub(super) fn answer(&self) -> Option<Answer> {
         let target = Target::parse(self.target.as_bytes(), EncodedSlashes::Reject).unwrap();
         let (cookies, bearer, marks) = (&self.cookies, self.bearer, self.marks);
-        let request = RequestView { method: &self.method, target: &target, cookies, bearer, marks };
+        let request = RequestView {
+            method: &self.method,
+            target: &target,
+            cookies,
+            bearer,
+            marks,
+        };
         match decide(&request, &self.site, &self.facts, NOW) {
-            Decision::Settled(Verdict { outcome: Outcome::Reply(answer), .. }) => Some(answer),
+            Decision::Settled(Verdict {
+                outcome: Outcome::Reply(answer),
+                ..
+            }) => Some(answer),
             Decision::Settled(_) | Decision::Needs(_) => None,
         }
     }
@@ -127,7 +146,13 @@ impl Ask {
     pub(super) fn told(&self) -> String {
         let target = Target::parse(self.target.as_bytes(), EncodedSlashes::Reject).unwrap();
         let (cookies, bearer, marks) = (&self.cookies, self.bearer, self.marks);
-        let request = RequestView { method: &self.method, target: &target, cookies, bearer, marks };
+        let request = RequestView {
+            method: &self.method,
+            target: &target,
+            cookies,
+            bearer,
+            marks,
+        };
         match decide(&request, &self.site, &self.facts, NOW) {
             Decision::Needs(question) => format!("ask {}", asked(&question)),
             Decision::Settled(verdict) => settled(&verdict),
@@ -140,43 +165,96 @@ fn asked(question: &Question<'_>) -> String {
         Question::Verify(token) => format!("verify {token}"),
         Question::LoadSession(id) => format!("load {id}"),
         Question::Renew(renewable) => {
-            let session = renewable.session.map_or(String::new(), |id| format!(" for {id}"));
+            let session = renewable
+                .session
+                .map_or(String::new(), |id| format!(" for {id}"));
             format!("renew {}{session}", renewable.refresh)
         }
         Question::RenewPosted(token) => format!("renew posted {}", token.expose()),
         Question::ReadForm(FormSize::Plain) => "form".into(),
         Question::ReadForm(FormSize::WithUnsent) => "large form".into(),
-        Question::KeepForm { target, refresh, device: _ } => {
-            format!("keep for {target} {}", refresh.map_or("-", |(_, token)| token))
+        Question::KeepForm {
+            target,
+            refresh,
+            device: _,
+        } => {
+            format!(
+                "keep for {target} {}",
+                refresh.map_or("-", |(_, token)| token)
+            )
         }
-        Question::ReturnForm { sealed, sub, login_id } => format!("return {sealed} to {sub} as {login_id}"),
+        Question::ReturnForm {
+            sealed,
+            sub,
+            login_id,
+        } => format!("return {sealed} to {sub} as {login_id}"),
         Question::ReadBody => "body".into(),
-        Question::SignIn { credentials, kind, session, device } => {
+        Question::SignIn {
+            credentials,
+            kind,
+            session,
+            device,
+        } => {
             let session = session.map_or(String::new(), |id| format!(" for {id}"));
             let device = device.map_or(String::new(), |device| format!(" on {device}"));
-            let kind = if *kind == CredentialKind::Jwt { "" } else { kind.as_str() };
-            format!("sign-in {kind} {} remember={}{session}{device}", credentials.login_id, credentials.remember)
-                .replace("  ", " ")
+            let kind = if *kind == CredentialKind::Jwt {
+                ""
+            } else {
+                kind.as_str()
+            };
+            format!(
+                "sign-in {kind} {} remember={}{session}{device}",
+                credentials.login_id, credentials.remember
+            )
+            .replace("  ", " ")
         }
         Question::ReadStepForm(_) => "step form".into(),
-        Question::OpenChallenge { step, challenge } => format!("open {step} {}", challenge.expose()),
-        Question::Continue { opened, answer, kind, session, device } => {
+        Question::OpenChallenge { step, challenge } => {
+            format!("open {step} {}", challenge.expose())
+        }
+        Question::Continue {
+            opened,
+            answer,
+            kind,
+            session,
+            device,
+        } => {
             let session = session.map_or(String::new(), |id| format!(" for {id}"));
             let device = device.map_or(String::new(), |device| format!(" on {device}"));
-            let kind = if *kind == CredentialKind::Jwt { "" } else { kind.as_str() };
+            let kind = if *kind == CredentialKind::Jwt {
+                ""
+            } else {
+                kind.as_str()
+            };
             let answer = match answer {
-                StepAnswer::Code { code, trust } => format!("code {:?} trust={trust}", code.expose()),
+                StepAnswer::Code { code, trust } => {
+                    format!("code {:?} trust={trust}", code.expose())
+                }
                 StepAnswer::Password(password) => format!("password {:?}", password.expose()),
             };
-            format!("continue {kind} {} {answer}{session}{device}", opened.challenge.id).replace("  ", " ")
+            format!(
+                "continue {kind} {} {answer}{session}{device}",
+                opened.challenge.id
+            )
+            .replace("  ", " ")
         }
-        Question::SendCode { opened, choice } => format!("send {} {}", opened.challenge.id, choice.expose()),
+        Question::SendCode { opened, choice } => {
+            format!("send {} {}", opened.challenge.id, choice.expose())
+        }
         Question::CountRound { by, target } => format!("rounds of {by:?} at {target}"),
         Question::SignOut(carried) => {
-            format!("sign-out {} {}", carried.proof.unwrap_or("-"), carried.refresh.unwrap_or("-"))
+            format!(
+                "sign-out {} {}",
+                carried.proof.unwrap_or("-"),
+                carried.refresh.unwrap_or("-")
+            )
         }
         Question::SignOutPosted { access, refresh } => {
-            format!("sign-out posted {} {}", access.unwrap_or("-"), refresh.expose())
+            format!(
+                "sign-out posted {} {}",
+                access.unwrap_or("-"),
+                refresh.expose()
+            )
         }
     }
 }
@@ -184,8 +262,12 @@ fn asked(question: &Question<'_>) -> String {
 fn settled(verdict: &Verdict<'_>) -> String {
     let told = match &verdict.outcome {
         Outcome::Forward(grant) => {
-            let name = grant.visitor().map_or(String::new(), |visitor| format!(" as {}", visitor.identity.sub));
-            let ahead = grant.renew_ahead().map_or(String::new(), |renewable| format!(" ahead {}", renewable.refresh));
+            let name = grant.visitor().map_or(String::new(), |visitor| {
+                format!(" as {}", visitor.identity.sub)
+            });
+            let ahead = grant.renew_ahead().map_or(String::new(), |renewable| {
+                format!(" ahead {}", renewable.refresh)
+            });
             format!("forward {}{name}{ahead}", verdict.reason.as_str())
         }
         Outcome::Reply(answer) => format!("{} {}", answered(answer), verdict.reason.as_str()),
@@ -202,42 +284,82 @@ fn settled(verdict: &Verdict<'_>) -> String {
 fn answered(answer: &Answer) -> String {
     match answer {
         Answer::Redirect(to) => {
-            let clear = if to.clear_site_data { " Clear-Site-Data" } else { "" };
+            let clear = if to.clear_site_data {
+                " Clear-Site-Data"
+            } else {
+                ""
+            };
             format!("{} {}{clear}", to.status, to.location)
         }
-        Answer::Leave { to, clear_site_data } => {
-            let clear = if *clear_site_data { " Clear-Site-Data" } else { "" };
+        Answer::Leave {
+            to,
+            clear_site_data,
+        } => {
+            let clear = if *clear_site_data {
+                " Clear-Site-Data"
+            } else {
+                ""
+            };
             format!("leave for {}{clear}", to.as_str())
         }
         Answer::Problem(problem) => {
             // Asking who is signed in is not refused where nobody is.
             assert!(
                 problem.status == problem.reason.status()
-                    || [(404, 401), (400, 401)].contains(&(problem.status, problem.reason.status()))
+                    || [(404, 401), (400, 401)]
+                        .contains(&(problem.status, problem.reason.status()))
             );
-            let retry = problem.retry_after.map_or(String::new(), |seconds| format!(" retry {seconds}"));
-            let allow = problem.allow.map_or(String::new(), |methods| format!(" allow {methods}"));
-            let why = problem.change_reason.as_ref().map_or(String::new(), |why| format!(" for {why}"));
-            let next = problem.next.as_ref().map_or(String::new(), |next| format!(" then {}", next.challenge.expose()));
+            let retry = problem
+                .retry_after
+                .map_or(String::new(), |seconds| format!(" retry {seconds}"));
+            let allow = problem
+                .allow
+                .map_or(String::new(), |methods| format!(" allow {methods}"));
+            let why = problem
+                .change_reason
+                .as_ref()
+                .map_or(String::new(), |why| format!(" for {why}"));
+            let next = problem.next.as_ref().map_or(String::new(), |next| {
+                format!(" then {}", next.challenge.expose())
+            });
             let rules = rules(&problem.violations);
             format!("{}{retry}{allow}{why}{next}{rules}", problem.status)
         }
         Answer::SignInForm(form) => {
-            let name = if form.login_id.is_empty() { String::new() } else { format!(" {}", form.login_id) };
-            let to = form.return_to.as_ref().map_or(String::new(), |to| format!(" to {to}"));
-            let retry = form.retry_after.map_or(String::new(), |seconds| format!(" retry {seconds}"));
+            let name = if form.login_id.is_empty() {
+                String::new()
+            } else {
+                format!(" {}", form.login_id)
+            };
+            let to = form
+                .return_to
+                .as_ref()
+                .map_or(String::new(), |to| format!(" to {to}"));
+            let retry = form
+                .retry_after
+                .map_or(String::new(), |seconds| format!(" retry {seconds}"));
             let keep = if form.remember { " remember" } else { "" };
-            let unsent = form.unsent.as_ref().map_or(String::new(), |sealed| format!(" with {sealed}"));
+            let unsent = form
+                .unsent
+                .as_ref()
+                .map_or(String::new(), |sealed| format!(" with {sealed}"));
             format!("{} form{name}{keep}{to}{retry}{unsent}", form.status)
         }
         Answer::StepForm(form) => {
-            let retry = form.retry_after.map_or(String::new(), |seconds| format!(" retry {seconds}"));
-            let sent = form.sent.map_or(String::new(), |way| format!(" sent by {way}"));
+            let retry = form
+                .retry_after
+                .map_or(String::new(), |seconds| format!(" retry {seconds}"));
+            let sent = form
+                .sent
+                .map_or(String::new(), |way| format!(" sent by {way}"));
             let rules = rules(&form.violations);
             let trust = if form.trust { " trust" } else { "" };
             let again = if form.trouble.is_some() { " again" } else { "" };
             let (step, challenge) = (form.next.step, form.next.challenge.expose());
-            format!("{} {step} form {challenge} of {}{again}{trust}{sent}{rules}{retry}", form.status, form.login_id)
+            format!(
+                "{} {step} form {challenge} of {}{again}{trust}{sent}{rules}{retry}",
+                form.status, form.login_id
+            )
         }
         Answer::SignOutPage => "200 sign-out page".into(),
         Answer::Unsent(page) => match &page.offer {
@@ -248,14 +370,22 @@ fn answered(answer: &Answer) -> String {
         Answer::ProviderAsks(asks) => format!("{} page", asks.status),
         Answer::Asset(name) => format!("asset {name}"),
         Answer::AssertionKeys => "keys".into(),
-        Answer::Json(answer) => format!("200 {}", serde_json::to_string(answer).unwrap().replace('"', "")),
+        Answer::Json(answer) => format!(
+            "200 {}",
+            serde_json::to_string(answer).unwrap().replace('"', "")
+        ),
         Answer::Done => "204".into(),
-        Answer::Preflight(Preflight { methods, headers }) => format!("204 may {methods} with {headers}"),
+        Answer::Preflight(Preflight { methods, headers }) => {
+            format!("204 may {methods} with {headers}")
+        }
     }
 }
 
 fn rules(broken: &[PasswordFault]) -> String {
-    broken.iter().flat_map(|rule| [" ", rule.as_str()]).collect()
+    broken
+        .iter()
+        .flat_map(|rule| [" ", rule.as_str()])
+        .collect()
 }
 
 /// A token that proves somebody with these roles for another ten minutes.
@@ -265,19 +395,33 @@ pub(super) fn proves(roles: &[&str]) -> Known<Arc<Visitor>, TokenFault> {
 
 /// A session of a shopper whose token has `left` seconds to go.
 pub(super) fn keeps(left: u64) -> Known<OpenSession, TokenFault> {
-    Known::Found(OpenSession { visitor: somebody("ann", &[], left), access: None })
+    Known::Found(OpenSession {
+        visitor: somebody("ann", &[], left),
+        access: None,
+    })
 }
 
 /// A renewal that brought a token which proves somebody with these roles.
 pub(super) fn renews(roles: &[&str]) -> Known<Renewed, Reason> {
     let kind = CredentialKind::Jwt;
-    let tokens = IssuedTokens { kind, proof: "A2".into(), refresh: Some("R2".into()), remember: true };
-    Known::Found(Renewed { tokens, visitor: somebody("ann", roles, 600), access: "A2".into() })
+    let tokens = IssuedTokens {
+        kind,
+        proof: "A2".into(),
+        refresh: Some("R2".into()),
+        remember: true,
+    };
+    Known::Found(Renewed {
+        tokens,
+        visitor: somebody("ann", roles, 600),
+        access: "A2".into(),
+    })
 }
 
 /// Whose token was issued ten minutes ago and has `left` seconds to go.
 pub(super) fn sealed_device() -> SealedDevice {
-    KnownDevice::new(DeviceId([1; 16])).seal(&KeyRing::new(&[[1; 32]]).unwrap(), "store", [1; 12]).unwrap()
+    KnownDevice::new(DeviceId([1; 16]))
+        .seal(&KeyRing::new(&[[1; 32]]).unwrap(), "store", [1; 12])
+        .unwrap()
 }
 
 pub(super) fn somebody(sub: &str, roles: &[&str], left: u64) -> Arc<Visitor> {
@@ -308,8 +452,8 @@ fn rule(pattern: &str, access: Access, roles: &[&str]) -> Rule {
     }
 }
 
-/// `/public`, `/maybe`, `/mine` ask for what their names say, `/staff` for one of two roles, everything else for
-/// a sign-in.
+/// `/public`, `/maybe`, `/mine` ask for what their names say, `/staff` for one of two roles,
+/// everything else for a sign-in.
 pub(super) fn store() -> Site {
     Site {
         name: "store".into(),
@@ -317,11 +461,17 @@ pub(super) fn store() -> Site {
         aliases: Vec::new(),
         provider: "main".into(),
         application_id: "store-app".into(),
-        upstreams: vec![Upstream::Http { host: "127.0.0.1".into(), port: 9 }],
+        upstreams: vec![Upstream::Http {
+            host: "127.0.0.1".into(),
+            port: 9,
+        }],
         upstream_host: None,
         health: None,
         credential: CredentialKind::Jwt,
-        session: SessionLife { idle: Duration::from_secs(1800), absolute: Duration::from_secs(43_200) },
+        session: SessionLife {
+            idle: Duration::from_secs(1800),
+            absolute: Duration::from_secs(43_200),
+        },
         bearer: false,
         landing: ReturnPath::parse("/landing").unwrap(),
         after_logout: ReturnPath::parse("/bye").unwrap(),
@@ -341,10 +491,19 @@ pub(super) fn store() -> Site {
             rule("/public/*", Access::Public, &[]),
             rule("/maybe/*", Access::Optional, &[]),
             rule("/staff/*", Access::Required, &["admin", "editor"]),
-            Rule { methods: vec![Method::GET], ..rule("/mixed", Access::Public, &[]) },
+            Rule {
+                methods: vec![Method::GET],
+                ..rule("/mixed", Access::Public, &[])
+            },
             rule("/mixed", Access::Required, &["admin"]),
-            Rule { signed_out: SignedOut::Redirect, ..rule("/page", Access::Required, &[]) },
-            Rule { signed_out: SignedOut::Status, ..rule("/data", Access::Required, &[]) },
+            Rule {
+                signed_out: SignedOut::Redirect,
+                ..rule("/page", Access::Required, &[])
+            },
+            Rule {
+                signed_out: SignedOut::Status,
+                ..rule("/data", Access::Required, &[])
+            },
         ],
     }
 }

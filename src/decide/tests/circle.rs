@@ -35,32 +35,56 @@ fn cause(mut ask: Ask) -> CircleCause {
 
 #[test]
 fn a_round_counts_where_somebody_came_back() {
-    assert_eq!(uncounted(with_form(opens("/orders"))), "ask rounds of Form at /orders");
-    assert_eq!(uncounted(returns("/orders")), "ask rounds of Client at /orders");
+    assert_eq!(
+        uncounted(with_form(opens("/orders"))),
+        "ask rounds of Form at /orders"
+    );
+    assert_eq!(
+        uncounted(returns("/orders")),
+        "ask rounds of Client at /orders"
+    );
     let by_credential = opens("/orders").access(Known::Absent(TokenFault::Expired));
-    assert_eq!(uncounted(by_credential), "ask rounds of Credential at /orders");
+    assert_eq!(
+        uncounted(by_credential),
+        "ask rounds of Credential at /orders"
+    );
     let away = "302 /login?return_to=/orders signed_out";
-    assert_eq!(uncounted(opens("/orders")), away, "without a cookie nobody is known");
+    assert_eq!(
+        uncounted(opens("/orders")),
+        away,
+        "without a cookie nobody is known"
+    );
     for elsewhere in ["none", "cross-site", "same-site"] {
         let marked = |marks: &mut Marks<'static>| marks.fetch_site = Some(elsewhere);
         assert_eq!(uncounted(with_form(opens("/orders").marked(marked))), away);
     }
     let linked = |marks: &mut Marks<'static>| marks.referer = Some("https://elsewhere.example/");
     assert_eq!(uncounted(with_form(opens("/orders").marked(linked))), away);
-    let from_the_form = |marks: &mut Marks<'static>| marks.referer = Some("https://store.example.com/login");
-    assert_eq!(uncounted(opens("/orders").marked(from_the_form)), "ask rounds of Client at /orders");
+    let from_the_form =
+        |marks: &mut Marks<'static>| marks.referer = Some("https://store.example.com/login");
+    assert_eq!(
+        uncounted(opens("/orders").marked(from_the_form)),
+        "ask rounds of Client at /orders"
+    );
 }
 
 #[test]
 fn the_third_round_is_the_last() {
-    for (rounds, told) in [(2, "302 /login?return_to=/orders signed_out"), (3, "403 redirect_loop")] {
+    for (rounds, told) in [
+        (2, "302 /login?return_to=/orders signed_out"),
+        (3, "403 redirect_loop"),
+    ] {
         let mut ask = with_form(returns("/orders"));
         ask.facts.rounds = Known::Found(rounds);
         assert_eq!(ask.told(), told);
     }
     let mut expired = returns("/orders").access(Known::Absent(TokenFault::Expired));
     expired.facts.rounds = Known::Found(3);
-    assert_eq!(expired.told(), "403 redirect_loop, clear", "what is no good goes all the same");
+    assert_eq!(
+        expired.told(),
+        "403 redirect_loop, clear",
+        "what is no good goes all the same"
+    );
     let mut signed_in = opens("/login?return_to=/orders").access(proves(&[]));
     signed_in.facts.rounds = Known::Found(3);
     assert_eq!(signed_in.told(), "403 redirect_loop");
@@ -69,18 +93,32 @@ fn the_third_round_is_the_last() {
 #[test]
 fn the_cause_is_told_from_the_request() {
     assert_eq!(cause(with_form(returns("/orders"))), CircleCause::NoCookie);
-    assert_eq!(cause(returns("/orders").access(Known::Absent(TokenFault::Expired))), CircleCause::Clock);
-    assert_eq!(cause(returns("/orders").access(Known::Absent(TokenFault::Invalid))), CircleCause::Refused);
-    assert_eq!(cause(opens("/login").access(proves(&[]))), CircleCause::Application);
+    assert_eq!(
+        cause(returns("/orders").access(Known::Absent(TokenFault::Expired))),
+        CircleCause::Clock
+    );
+    assert_eq!(
+        cause(returns("/orders").access(Known::Absent(TokenFault::Invalid))),
+        CircleCause::Refused
+    );
+    assert_eq!(
+        cause(opens("/login").access(proves(&[]))),
+        CircleCause::Application
+    );
     let mut twins = returns("/orders");
     twins.cookies.refresh = Presented::Ambiguous;
     let names = vec![twins.site.cookies.refresh.clone()];
     assert_eq!(cause(twins), CircleCause::Duplicates(names));
     let mut in_the_clear = opens("/orders").marked(|marks: &mut Marks<'static>| {
-        (marks.fetch_site, marks.referer) = (Some("cross-site"), Some("http://store.example.com/login"));
+        (marks.fetch_site, marks.referer) =
+            (Some("cross-site"), Some("http://store.example.com/login"));
     });
     assert_eq!(cause(in_the_clear.clone()), CircleCause::Unencrypted);
     in_the_clear.site.origin = Origin::parse("http://store.example.com").unwrap();
     in_the_clear.marks.fetch_site = Some("same-origin");
-    assert_eq!(cause(in_the_clear), CircleCause::NoCookie, "where the site itself is not encrypted");
+    assert_eq!(
+        cause(in_the_clear),
+        CircleCause::NoCookie,
+        "where the site itself is not encrypted"
+    );
 }

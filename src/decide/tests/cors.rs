@@ -21,20 +21,40 @@ fn preflight(target: &'static str, origin: &'static str, headers: &'static str) 
 
 #[test]
 fn a_listed_page_may_call_the_gateways_own_endpoints() {
-    for (target, methods) in
-        [("/api/login", "POST"), ("/api/user", "GET, HEAD"), ("/api/refresh", "POST"), ("/api/logout", "POST")]
-    {
+    for (target, methods) in [
+        ("/api/login", "POST"),
+        ("/api/user", "GET, HEAD"),
+        ("/api/refresh", "POST"),
+        ("/api/logout", "POST"),
+    ] {
         let expected = format!("204 may {methods} with {OWN} own_endpoint");
-        assert_eq!(preflight(target, "https://app.example.com", "x-odd").told(), expected);
-        for origin in ["https://evil.example", "https://store.example.com", "null", "https://app.example.com:444"] {
+        assert_eq!(
+            preflight(target, "https://app.example.com", "x-odd").told(),
+            expected
+        );
+        for origin in [
+            "https://evil.example",
+            "https://store.example.com",
+            "null",
+            "https://app.example.com:444",
+        ] {
             let refused = format!("405 allow {methods} method_not_allowed");
             assert_eq!(preflight(target, origin, "").told(), refused, "{origin}");
         }
     }
-    let plain = calls(&Method::OPTIONS, "/api/login").marked(|marks| marks.origin = Some("https://app.example.com"));
-    assert_eq!(plain.told(), "405 allow POST method_not_allowed", "no preflight");
+    let plain = calls(&Method::OPTIONS, "/api/login")
+        .marked(|marks| marks.origin = Some("https://app.example.com"));
+    assert_eq!(
+        plain.told(),
+        "405 allow POST method_not_allowed",
+        "no preflight"
+    );
     let form = preflight("/login", "https://app.example.com", "");
-    assert_eq!(form.told(), "405 allow GET, HEAD, POST method_not_allowed", "not the form");
+    assert_eq!(
+        form.told(),
+        "405 allow GET, HEAD, POST method_not_allowed",
+        "not the form"
+    );
 }
 
 /// Browsers send no cookies along with a preflight, so it cannot be signed in.
@@ -46,11 +66,25 @@ fn a_listed_page_may_call_what_asks_for_a_sign_in() {
         listed("/mine", "x-csrf-token, if-match"),
         format!("204 may {any} with x-csrf-token, if-match own_endpoint")
     );
-    assert_eq!(listed("/staff", ""), format!("204 may {any} with {OWN} own_endpoint"));
-    assert_eq!(listed("/mine", "a\"b"), format!("204 may {any} with {OWN} own_endpoint"), "no list of names");
-    assert_eq!(listed("/public", ""), "forward public", "the application says what it takes");
+    assert_eq!(
+        listed("/staff", ""),
+        format!("204 may {any} with {OWN} own_endpoint")
+    );
+    assert_eq!(
+        listed("/mine", "a\"b"),
+        format!("204 may {any} with {OWN} own_endpoint"),
+        "no list of names"
+    );
+    assert_eq!(
+        listed("/public", ""),
+        "forward public",
+        "the application says what it takes"
+    );
     assert_eq!(listed("/maybe", ""), "forward anonymous");
-    assert_eq!(preflight("/mine", "https://evil.example", "").told(), "401 signed_out");
+    assert_eq!(
+        preflight("/mine", "https://evil.example", "").told(),
+        "401 signed_out"
+    );
     let own = preflight("/mine", "https://app.example.com", "").access(proves(&[]));
     assert!(own.told().starts_with("204"), "whatever it carries");
 }
@@ -61,26 +95,45 @@ fn only_a_listed_origin_reads_and_only_what_programs_are_told() {
     let target = Target::parse(b"/", EncodedSlashes::Reject).unwrap();
     let cookies = PresentedCookies::default();
     let reads = |origin| {
-        let marks = Marks { origin, ..Marks::default() };
+        let marks = Marks {
+            origin,
+            ..Marks::default()
+        };
         let (method, bearer) = (&Method::GET, BearerTokens::default());
-        let request = RequestView { method, target: &target, cookies: &cookies, bearer, marks };
+        let request = RequestView {
+            method,
+            target: &target,
+            cookies: &cookies,
+            bearer,
+            marks,
+        };
         reader(&request, &site).map(ToString::to_string)
     };
-    assert_eq!(reads(Some("https://app.example.com")).as_deref(), Some("https://app.example.com"));
+    assert_eq!(
+        reads(Some("https://app.example.com")).as_deref(),
+        Some("https://app.example.com")
+    );
     assert_eq!(
         reads(Some("https://APP.example.com:443")).as_deref(),
         Some("https://app.example.com"),
         "as it is listed"
     );
-    for other in
-        [None, Some("null"), Some(""), Some("https://evil.example"), Some("https://app.example.com.evil.example")]
-    {
+    for other in [
+        None,
+        Some("null"),
+        Some(""),
+        Some("https://evil.example"),
+        Some("https://app.example.com.evil.example"),
+    ] {
         assert_eq!(reads(other), None, "{other:?}");
     }
     let answer = |ask: Ask| ask.answer().unwrap();
     assert!(may_be_read(&answer(calls(&Method::GET, "/api/user"))));
     assert!(may_be_read(&answer(calls(&Method::GET, "/mine"))));
-    assert!(!may_be_read(&answer(opens("/login"))), "the form holds a csrf token");
+    assert!(
+        !may_be_read(&answer(opens("/login"))),
+        "the form holds a csrf token"
+    );
     assert!(!may_be_read(&answer(opens("/mine"))));
     assert!(
         matches!(answer(calls(&Method::GET, "/mine")), Answer::Problem(problem) if problem.reason == Reason::SignedOut)

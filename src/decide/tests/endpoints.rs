@@ -1,4 +1,5 @@
-//! Contract, section 4: which paths are the gateway's own, the sign-out, and `explain` of section 10.
+//! Contract, section 4: which paths are the gateway's own, the sign-out, and `explain` of section
+//! 10.
 
 use http::Method;
 
@@ -18,7 +19,10 @@ fn own_endpoints_win_over_the_application() {
         ("/.well-known/vestibule/jwks.json", "keys own_endpoint"),
         ("/%6cogin", "200 form own_endpoint"),
         ("/login/two-factor", "405 allow POST method_not_allowed"),
-        ("/login/two-factor/send", "405 allow POST method_not_allowed"),
+        (
+            "/login/two-factor/send",
+            "405 allow POST method_not_allowed",
+        ),
         ("/login/password", "405 allow POST method_not_allowed"),
         ("/login/two-factor/", "401 signed_out"),
         ("/login/", "401 signed_out"),
@@ -34,7 +38,11 @@ fn own_endpoints_win_over_the_application() {
     assert_eq!(renamed.told(), "405 allow POST method_not_allowed");
     let mut unsigned = calls(&Method::GET, "/.well-known/vestibule/jwks.json");
     unsigned.site.assertion = false;
-    assert_eq!(unsigned.told(), "keys own_endpoint", "never the application's, signed or not");
+    assert_eq!(
+        unsigned.told(),
+        "keys own_endpoint",
+        "never the application's, signed or not"
+    );
 }
 
 #[test]
@@ -42,46 +50,77 @@ fn another_method_is_405_with_allow() {
     for (target, expected) in [
         ("/login", "405 allow GET, HEAD, POST method_not_allowed"),
         ("/logout", "405 allow GET, HEAD, POST method_not_allowed"),
-        ("/_vestibule/style.css", "405 allow GET, HEAD method_not_allowed"),
-        ("/.well-known/vestibule/jwks.json", "405 allow GET, HEAD method_not_allowed"),
+        (
+            "/_vestibule/style.css",
+            "405 allow GET, HEAD method_not_allowed",
+        ),
+        (
+            "/.well-known/vestibule/jwks.json",
+            "405 allow GET, HEAD method_not_allowed",
+        ),
     ] {
         assert_eq!(calls(&Method::DELETE, target).told(), expected, "{target}");
     }
-    assert_eq!(calls(&Method::HEAD, "/login").told(), "200 form own_endpoint");
+    assert_eq!(
+        calls(&Method::HEAD, "/login").told(),
+        "200 form own_endpoint"
+    );
 }
 
 #[test]
 fn the_sign_out_ends_everything_and_leads_to_its_page() {
     let done = "303 /bye Clear-Site-Data own_endpoint, clear";
-    let post = || calls(&Method::POST, "/logout").marked(|marks| marks.origin = Some("https://store.example.com"));
+    let post = || {
+        calls(&Method::POST, "/logout")
+            .marked(|marks| marks.origin = Some("https://store.example.com"))
+    };
     assert_eq!(post().told(), done, "nothing to end");
     assert_eq!(post().access(Known::NotAsked).told(), "ask sign-out A -");
     let both = post().access(Known::NotAsked).refresh(Known::NotAsked);
     assert_eq!(both.told(), "ask sign-out A R");
-    for outcome in [Known::Found(()), Known::Absent(Reason::SignedOut), Known::Failed(Reason::ProviderUnavailable)] {
+    for outcome in [
+        Known::Found(()),
+        Known::Absent(Reason::SignedOut),
+        Known::Failed(Reason::ProviderUnavailable),
+    ] {
         let mut ask = both.clone();
         ask.facts.sign_out = outcome;
         assert_eq!(ask.told(), done, "the sign-out here stands");
     }
-    assert_eq!(opens("/logout").access(proves(&[])).told(), "200 sign-out page own_endpoint");
+    assert_eq!(
+        opens("/logout").access(proves(&[])).told(),
+        "200 sign-out page own_endpoint"
+    );
 }
 
 #[test]
 fn no_other_origin_signs_anybody_out() {
     for origin in ["https://evil.example", "https://app.example.com", "null"] {
-        let ask = calls(&Method::POST, "/logout").access(Known::NotAsked).marked(|marks| marks.origin = Some(origin));
+        let ask = calls(&Method::POST, "/logout")
+            .access(Known::NotAsked)
+            .marked(|marks| marks.origin = Some(origin));
         assert_eq!(ask.told(), "403 cross_site_request", "{origin}");
     }
 }
 
 fn explained(method: &Method, target: &'static str, roles: &[&str]) -> Explanation {
     let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
-    explain(&store(), &Target::parse(target.as_bytes(), EncodedSlashes::Reject).unwrap(), method, &roles)
+    explain(
+        &store(),
+        &Target::parse(target.as_bytes(), EncodedSlashes::Reject).unwrap(),
+        method,
+        &roles,
+    )
 }
 
 fn in_words(fate: &Fate) -> String {
-    let status = fate.status.map_or(String::new(), |status| format!(" {status}"));
-    let location = fate.location.as_ref().map_or(String::new(), |location| format!(" {location}"));
+    let status = fate
+        .status
+        .map_or(String::new(), |status| format!(" {status}"));
+    let location = fate
+        .location
+        .as_ref()
+        .map_or(String::new(), |location| format!(" {location}"));
     format!("{} {}{status}{location}", fate.outcome, fate.reason)
 }
 
@@ -93,11 +132,36 @@ fn explain_tells_the_rule_and_three_visitors_fates() {
     let lacks = "refused role_missing 403";
     let public = "forwarded public";
     for (told, rule, access, fates) in [
-        (explained(get, "/public", &[]), "/public/*", "public", [public, public, public]),
-        (explained(get, "/maybe", &[]), "/maybe/*", "optional", ["forwarded anonymous", forwarded, forwarded]),
-        (explained(get, "/x", &[]), "default_access", "required", [&form("/x"), forwarded, forwarded]),
-        (explained(get, "/staff", &[]), "/staff/*", "required", [&form("/staff"), forwarded, lacks]),
-        (explained(get, "/staff", &["shopper"]), "/staff/*", "required", [&form("/staff"), lacks, lacks]),
+        (
+            explained(get, "/public", &[]),
+            "/public/*",
+            "public",
+            [public, public, public],
+        ),
+        (
+            explained(get, "/maybe", &[]),
+            "/maybe/*",
+            "optional",
+            ["forwarded anonymous", forwarded, forwarded],
+        ),
+        (
+            explained(get, "/x", &[]),
+            "default_access",
+            "required",
+            [&form("/x"), forwarded, forwarded],
+        ),
+        (
+            explained(get, "/staff", &[]),
+            "/staff/*",
+            "required",
+            [&form("/staff"), forwarded, lacks],
+        ),
+        (
+            explained(get, "/staff", &["shopper"]),
+            "/staff/*",
+            "required",
+            [&form("/staff"), lacks, lacks],
+        ),
         (
             explained(&Method::PUT, "/mixed", &["admin"]),
             "/mixed",
@@ -115,7 +179,14 @@ fn explain_tells_the_rule_and_three_visitors_fates() {
             ],
         ),
     ] {
-        assert_eq!((told.site.as_str(), told.rule.as_str(), told.access), ("store", rule, access));
-        assert_eq!([told.signed_out, told.signed_in, told.without_role].map(|fate| in_words(&fate)), fates, "{rule}");
+        assert_eq!(
+            (told.site.as_str(), told.rule.as_str(), told.access),
+            ("store", rule, access)
+        );
+        assert_eq!(
+            [told.signed_out, told.signed_in, told.without_role].map(|fate| in_words(&fate)),
+            fates,
+            "{rule}"
+        );
     }
 }

@@ -19,7 +19,10 @@ const FRESH: &str = "200 form own_endpoint";
 fn the_form_remembers_where_to_go_when_that_is_here() {
     for (target, expected) in [
         ("/login", FRESH),
-        ("/login?return_to=/orders%3Fpage%3D2%23last", "200 form to /orders?page=2#last own_endpoint"),
+        (
+            "/login?return_to=/orders%3Fpage%3D2%23last",
+            "200 form to /orders?page=2#last own_endpoint",
+        ),
         ("/login?return_to=https%3A%2F%2Fevil.example%2F", FRESH),
         ("/login?return_to=%2F%2Fevil.example", FRESH),
         ("/login?return_to=%2F%5Cevil.example", FRESH),
@@ -35,21 +38,47 @@ fn the_form_remembers_where_to_go_when_that_is_here() {
 fn who_is_signed_in_goes_on() {
     let signed_in = |target| opens(target).access(proves(&[])).told();
     assert_eq!(signed_in("/login"), "303 /landing own_endpoint");
-    assert_eq!(signed_in("/login?return_to=/orders"), "303 /orders own_endpoint");
-    assert_eq!(signed_in("/login?return_to=//evil.example"), "303 /landing own_endpoint");
-    assert_eq!(signed_in("/login?return_to=/login?x"), "303 /landing own_endpoint", "no circle");
-    assert_eq!(signed_in("/login?return_to=/logout"), "303 /landing own_endpoint");
-    assert_eq!(opens("/login").refresh(Known::NotAsked).told(), "ask renew R");
-    assert_eq!(opens("/login").refresh(renews(&[])).told(), "303 /landing own_endpoint, set A2");
+    assert_eq!(
+        signed_in("/login?return_to=/orders"),
+        "303 /orders own_endpoint"
+    );
+    assert_eq!(
+        signed_in("/login?return_to=//evil.example"),
+        "303 /landing own_endpoint"
+    );
+    assert_eq!(
+        signed_in("/login?return_to=/login?x"),
+        "303 /landing own_endpoint",
+        "no circle"
+    );
+    assert_eq!(
+        signed_in("/login?return_to=/logout"),
+        "303 /landing own_endpoint"
+    );
+    assert_eq!(
+        opens("/login").refresh(Known::NotAsked).told(),
+        "ask renew R"
+    );
+    assert_eq!(
+        opens("/login").refresh(renews(&[])).told(),
+        "303 /landing own_endpoint, set A2"
+    );
 }
 
 #[test]
 fn who_is_not_gets_the_form_and_keeps_cookies_through_a_hiccup() {
     let refused = opens("/login").refresh(Known::Absent(Reason::SignedOut));
     assert_eq!(refused.told(), format!("{FRESH}, clear"));
-    let revoked = opens("/login").access(Known::Absent(TokenFault::Revoked)).refresh(Known::NotAsked);
+    let revoked = opens("/login")
+        .access(Known::Absent(TokenFault::Revoked))
+        .refresh(Known::NotAsked);
     assert_eq!(revoked.told(), format!("{FRESH}, clear"));
-    assert_eq!(opens("/login").refresh(Known::Failed(Reason::ProviderUnavailable)).told(), FRESH);
+    assert_eq!(
+        opens("/login")
+            .refresh(Known::Failed(Reason::ProviderUnavailable))
+            .told(),
+        FRESH
+    );
 }
 
 /// The form as Ann posts it.
@@ -65,7 +94,8 @@ fn form() -> LoginForm {
 }
 
 fn posts(form: LoginForm) -> Ask {
-    let mut ask = calls(&Method::POST, "/login").marked(|marks| marks.origin = Some("https://store.example.com"));
+    let mut ask = calls(&Method::POST, "/login")
+        .marked(|marks| marks.origin = Some("https://store.example.com"));
     ask.cookies.form = Presented::Once("F".into());
     ask.facts.form = Known::Found(form);
     ask
@@ -81,14 +111,28 @@ fn a_form_from_another_origin_is_not_even_read() {
     };
     let refused = "403 cross_site_request";
     assert_eq!(unread(|_| ()), "ask form");
-    assert_eq!(unread(|ask| ask.marks.origin = Some("https://evil.example")), refused);
-    assert_eq!(unread(|ask| ask.marks.origin = Some("https://app.example.com")), refused, "listed, but not our own");
+    assert_eq!(
+        unread(|ask| ask.marks.origin = Some("https://evil.example")),
+        refused
+    );
+    assert_eq!(
+        unread(|ask| ask.marks.origin = Some("https://app.example.com")),
+        refused,
+        "listed, but not our own"
+    );
     assert_eq!(unread(|ask| ask.marks.origin = Some("null")), refused);
-    assert_eq!(unread(|ask| (ask.marks.origin, ask.marks.fetch_site) = (None, Some("cross-site"))), refused);
-    assert_eq!(unread(|ask| (ask.marks.origin, ask.marks.fetch_site) = (None, Some("same-origin"))), "ask form");
+    assert_eq!(
+        unread(|ask| (ask.marks.origin, ask.marks.fetch_site) = (None, Some("cross-site"))),
+        refused
+    );
+    assert_eq!(
+        unread(|ask| (ask.marks.origin, ask.marks.fetch_site) = (None, Some("same-origin"))),
+        "ask form"
+    );
     let referer = "https://evil.example/https://store.example.com/";
     assert_eq!(
-        unread(|ask| (ask.marks.origin, ask.marks.referer) = (None, Some("https://store.example.com/login"))),
+        unread(|ask| (ask.marks.origin, ask.marks.referer) =
+            (None, Some("https://store.example.com/login"))),
         "ask form"
     );
     let mut foreign = posts(form());
@@ -112,7 +156,11 @@ fn a_body_that_is_no_form_is_told() {
 #[test]
 fn a_form_without_its_proof_comes_again_as_it_was_typed() {
     let again = "403 form ann remember to /orders#last csrf_failed";
-    for csrf in [String::new(), csrf_token("forum", "F"), csrf_token("store", "G")] {
+    for csrf in [
+        String::new(),
+        csrf_token("forum", "F"),
+        csrf_token("store", "G"),
+    ] {
         assert_eq!(posts(LoginForm { csrf, ..form() }).told(), again);
     }
     let mut without_cookie = posts(form());
@@ -124,10 +172,23 @@ fn a_form_without_its_proof_comes_again_as_it_was_typed() {
 
 #[test]
 fn nothing_typed_is_not_asked_about() {
-    let nobody = LoginForm { login_id: " ".into(), remember: false, ..form() };
-    assert_eq!(posts(nobody).told(), "400 form   to /orders#last rejected_input");
-    let no_password = LoginForm { password: Secret::new(""), ..form() };
-    assert_eq!(posts(no_password).told(), "400 form ann remember to /orders#last rejected_input");
+    let nobody = LoginForm {
+        login_id: " ".into(),
+        remember: false,
+        ..form()
+    };
+    assert_eq!(
+        posts(nobody).told(),
+        "400 form   to /orders#last rejected_input"
+    );
+    let no_password = LoginForm {
+        password: Secret::new(""),
+        ..form()
+    };
+    assert_eq!(
+        posts(no_password).told(),
+        "400 form ann remember to /orders#last rejected_input"
+    );
     assert_eq!(posts(form()).told(), "ask sign-in ann remember=true");
 }
 
@@ -148,12 +209,26 @@ fn answered(sign_in: Known<SignedIn, SignInRefused>) -> String {
 
 #[test]
 fn a_sign_in_sets_the_cookies_and_leads_on() {
-    let tokens =
-        IssuedTokens { kind: CredentialKind::Jwt, proof: "A1".into(), refresh: Some("R1".into()), remember: true };
+    let tokens = IssuedTokens {
+        kind: CredentialKind::Jwt,
+        proof: "A1".into(),
+        refresh: Some("R1".into()),
+        remember: true,
+    };
     let device = Some(sealed_device());
-    let signed_in = Known::Found(SignedIn { tokens, visitor: somebody("ann", &[], 600), device });
-    assert_eq!(answered(signed_in.clone()), "303 /orders#last own_endpoint, set A1, device");
-    let mut nowhere = posts(LoginForm { return_to: None, ..form() });
+    let signed_in = Known::Found(SignedIn {
+        tokens,
+        visitor: somebody("ann", &[], 600),
+        device,
+    });
+    assert_eq!(
+        answered(signed_in.clone()),
+        "303 /orders#last own_endpoint, set A1, device"
+    );
+    let mut nowhere = posts(LoginForm {
+        return_to: None,
+        ..form()
+    });
     nowhere.facts.sign_in = signed_in;
     assert_eq!(nowhere.told(), "303 /landing own_endpoint, set A1, device");
 }
@@ -163,24 +238,63 @@ fn every_answer_of_the_provider_has_its_status() {
     let form = "form ann remember to /orders#last";
     for (reason, expected) in [
         (Reason::NotRegistered, "403 page not_registered".to_owned()),
-        (Reason::PasswordChangeRequired, "401 page password_change_required".to_owned()),
-        (Reason::EmailUnverified, "403 page email_unverified".to_owned()),
-        (Reason::RegistrationUnverified, "403 page registration_unverified".to_owned()),
-        (Reason::TwoFactorRequired, "401 page two_factor_required".to_owned()),
-        (Reason::InvalidCredentials, format!("401 {form} invalid_credentials")),
-        (Reason::LoginPrevented, format!("403 {form} login_prevented")),
-        (Reason::AccountExpired, format!("403 {form} account_expired")),
+        (
+            Reason::PasswordChangeRequired,
+            "401 page password_change_required".to_owned(),
+        ),
+        (
+            Reason::EmailUnverified,
+            "403 page email_unverified".to_owned(),
+        ),
+        (
+            Reason::RegistrationUnverified,
+            "403 page registration_unverified".to_owned(),
+        ),
+        (
+            Reason::TwoFactorRequired,
+            "401 page two_factor_required".to_owned(),
+        ),
+        (
+            Reason::InvalidCredentials,
+            format!("401 {form} invalid_credentials"),
+        ),
+        (
+            Reason::LoginPrevented,
+            format!("403 {form} login_prevented"),
+        ),
+        (
+            Reason::AccountExpired,
+            format!("403 {form} account_expired"),
+        ),
         (Reason::AccountLocked, format!("403 {form} account_locked")),
         (Reason::RejectedInput, format!("400 {form} rejected_input")),
     ] {
-        assert_eq!(answered(Known::Absent(SignInRefused::because(reason))), expected);
+        assert_eq!(
+            answered(Known::Absent(SignInRefused::because(reason))),
+            expected
+        );
     }
-    let throttled = SignInRefused { retry_after: Some(30), ..SignInRefused::because(Reason::Throttled) };
-    assert_eq!(answered(Known::Absent(throttled)), format!("429 {form} retry 30 throttled"));
+    let throttled = SignInRefused {
+        retry_after: Some(30),
+        ..SignInRefused::because(Reason::Throttled)
+    };
+    assert_eq!(
+        answered(Known::Absent(throttled)),
+        format!("429 {form} retry 30 throttled")
+    );
     for (reason, expected) in [
-        (Reason::ProviderMisconfigured, format!("500 {form} provider_misconfigured")),
-        (Reason::TokensTooLarge, format!("500 {form} tokens_too_large")),
-        (Reason::ProviderUnavailable, format!("503 {form} retry 5 provider_unavailable")),
+        (
+            Reason::ProviderMisconfigured,
+            format!("500 {form} provider_misconfigured"),
+        ),
+        (
+            Reason::TokensTooLarge,
+            format!("500 {form} tokens_too_large"),
+        ),
+        (
+            Reason::ProviderUnavailable,
+            format!("503 {form} retry 5 provider_unavailable"),
+        ),
     ] {
         assert_eq!(answered(Known::Failed(reason)), expected);
     }

@@ -18,11 +18,24 @@ use crate::model::secret::Secret;
 use crate::model::sign_in::{Awaited, PasswordFault, SignInRefused};
 use crate::model::token::{IssuedTokens, SignedIn};
 
-const PATHS: [&str; 3] = ["/login/two-factor", "/login/two-factor/send", "/login/password"];
+const PATHS: [&str; 3] = [
+    "/login/two-factor",
+    "/login/two-factor/send",
+    "/login/password",
+];
 const CALLS: [(&str, &str); 3] = [
-    ("/api/login/two-factor", r#"{"challenge":"C","code":"123456"}"#),
-    ("/api/login/two-factor/send", r#"{"challenge":"C","choice":"D"}"#),
-    ("/api/login/password", r#"{"challenge":"C","password":" new "}"#),
+    (
+        "/api/login/two-factor",
+        r#"{"challenge":"C","code":"123456"}"#,
+    ),
+    (
+        "/api/login/two-factor/send",
+        r#"{"challenge":"C","choice":"D"}"#,
+    ),
+    (
+        "/api/login/password",
+        r#"{"challenge":"C","password":" new "}"#,
+    ),
 ];
 
 fn opened(tokens: TokensIn) -> Opened {
@@ -30,9 +43,17 @@ fn opened(tokens: TokensIn) -> Opened {
     Opened {
         challenge: Challenge {
             id: "c1".into(),
-            awaited: Awaited::SecondFactor { id: Secret::new("theirs"), methods: Vec::new() },
+            awaited: Awaited::SecondFactor {
+                id: Secret::new("theirs"),
+                methods: Vec::new(),
+            },
             ends: NOW.plus(std::time::Duration::from_millis(1)),
-            chosen: Chosen { login_id: "ann".into(), remember: true, tokens, return_to },
+            chosen: Chosen {
+                login_id: "ann".into(),
+                remember: true,
+                tokens,
+                return_to,
+            },
             change_reason: None,
         },
         shown: next("C"),
@@ -40,12 +61,18 @@ fn opened(tokens: TokensIn) -> Opened {
 }
 
 fn next(challenge: &str) -> NextStep {
-    NextStep { step: Step::TwoFactor, challenge: Secret::new(challenge), methods: Vec::new(), change_reason: None }
+    NextStep {
+        step: Step::TwoFactor,
+        challenge: Secret::new(challenge),
+        methods: Vec::new(),
+        change_reason: None,
+    }
 }
 
 /// Ann posts the form of a step.
 fn posts(target: &'static str) -> Ask {
-    let mut ask = calls(&Method::POST, target).marked(|marks| marks.origin = Some("https://store.example.com"));
+    let mut ask = calls(&Method::POST, target)
+        .marked(|marks| marks.origin = Some("https://store.example.com"));
     ask.cookies.form = Presented::Once("F".into());
     ask.facts.step_form = Known::Found(Box::new(StepFields {
         challenge: Secret::new("C"),
@@ -67,9 +94,18 @@ fn program(target: &'static str, body: &str, tokens: TokensIn) -> Ask {
 }
 
 fn issued(kind: CredentialKind) -> Known<SignedIn, SignInRefused> {
-    let tokens = IssuedTokens { kind, proof: "A1".into(), refresh: Some("R1".into()), remember: true };
+    let tokens = IssuedTokens {
+        kind,
+        proof: "A1".into(),
+        refresh: Some("R1".into()),
+        remember: true,
+    };
     let device = (kind != CredentialKind::Bearer).then(sealed_device);
-    Known::Found(SignedIn { tokens, visitor: somebody("ann", &[], 600), device })
+    Known::Found(SignedIn {
+        tokens,
+        visitor: somebody("ann", &[], 600),
+        device,
+    })
 }
 
 fn refused(reason: Reason) -> SignInRefused {
@@ -79,7 +115,11 @@ fn refused(reason: Reason) -> SignInRefused {
 #[test]
 fn one_thing_is_asked_after_the_other() {
     for (target, step, last) in [
-        (PATHS[0], "two-factor", "continue c1 code \"123456\" trust=true"),
+        (
+            PATHS[0],
+            "two-factor",
+            "continue c1 code \"123456\" trust=true",
+        ),
         (PATHS[1], "two-factor", "send c1 D"),
         (PATHS[2], "password", "continue c1 password \" new \""),
     ] {
@@ -106,7 +146,10 @@ fn one_thing_is_asked_after_the_other() {
     session.site.credential = CredentialKind::Session;
     session.cookies.session = Presented::Once("S".into());
     session.cookies.device = Presented::Once("D".into());
-    assert_eq!(session.told(), "ask continue session c1 code \"123456\" trust=true for S on D");
+    assert_eq!(
+        session.told(),
+        "ask continue session c1 code \"123456\" trust=true for S on D"
+    );
 }
 
 #[test]
@@ -116,7 +159,11 @@ fn a_challenge_that_does_not_hold_is_answered_without_the_provider() {
         let mut over = opened(TokensIn::Cookie);
         over.challenge.ends = NOW;
         ask.facts.challenge = Known::Found(Arc::new(over));
-        assert_eq!(ask.told(), "401 form ann remember to /orders#last challenge_expired", "{target}");
+        assert_eq!(
+            ask.told(),
+            "401 form ann remember to /orders#last challenge_expired",
+            "{target}"
+        );
         ask.facts.challenge = Known::Absent(Reason::ChallengeExpired);
         assert_eq!(ask.told(), "401 form challenge_expired", "{target}");
     }
@@ -140,10 +187,15 @@ fn a_form_comes_from_here_with_its_own_proof() {
         }
         let mut ask = posts(target);
         ask.cookies.form = Presented::Once("G".into());
-        assert_eq!(ask.told(), "403 two-factor form C of ann again trust csrf_failed", "{target}");
+        assert_eq!(
+            ask.told(),
+            "403 two-factor form C of ann again trust csrf_failed",
+            "{target}"
+        );
     }
     for (target, body) in CALLS {
-        let ask = program(target, body, TokensIn::Cookie).marked(|marks| marks.origin = Some("https://evil.example"));
+        let ask = program(target, body, TokensIn::Cookie)
+            .marked(|marks| marks.origin = Some("https://evil.example"));
         assert_eq!(ask.told(), "403 cross_site_request", "{target}");
     }
 }
@@ -158,11 +210,20 @@ fn nothing_typed_is_not_asked_about() {
         ask.told()
     };
     let again = "400 two-factor form C of ann again trust rejected_input";
-    assert_eq!(blank(PATHS[0], |fields| fields.code = Secret::new(" \t")), again);
-    assert_eq!(blank(PATHS[2], |fields| fields.password = Secret::new("")), again);
+    assert_eq!(
+        blank(PATHS[0], |fields| fields.code = Secret::new(" \t")),
+        again
+    );
+    assert_eq!(
+        blank(PATHS[2], |fields| fields.password = Secret::new("")),
+        again
+    );
     let recovery = blank(PATHS[0], |fields| fields.code = Secret::new(" abcd 1234 "));
     assert_eq!(recovery, "ask continue c1 code \"abcd 1234\" trust=true");
-    assert_eq!(blank(PATHS[2], |fields| fields.password = Secret::new(" ")), "ask continue c1 password \" \"");
+    assert_eq!(
+        blank(PATHS[2], |fields| fields.password = Secret::new(" ")),
+        "ask continue c1 password \" \""
+    );
     for (target, body) in [
         (CALLS[0].0, r#"{"challenge":"C","code":" "}"#),
         (CALLS[0].0, r#"{"challenge":"C"}"#),
@@ -171,7 +232,11 @@ fn nothing_typed_is_not_asked_about() {
         (CALLS[2].0, r#"{"challenge":"C","password":""}"#),
         (CALLS[2].0, r#"{"challenge":"C","password":"p","code":"1"}"#),
     ] {
-        assert_eq!(program(target, body, TokensIn::Cookie).told(), "400 rejected_input", "{body}");
+        assert_eq!(
+            program(target, body, TokensIn::Cookie).told(),
+            "400 rejected_input",
+            "{body}"
+        );
     }
 }
 
@@ -182,7 +247,9 @@ fn tokens_in_a_body_are_for_clients_that_are_no_browsers() {
         assert_eq!(ask.told(), "403 bearer_not_enabled", "{target}");
         ask.site.bearer = true;
         assert!(ask.told().starts_with("ask "), "{target}");
-        let script = ask.marked(|marks| (marks.origin, marks.browser) = (Some("https://store.example.com"), true));
+        let script = ask.marked(|marks| {
+            (marks.origin, marks.browser) = (Some("https://store.example.com"), true);
+        });
         assert_eq!(script.told(), "403 browser_tokens_refused", "{target}");
     }
     for target in PATHS {
@@ -193,11 +260,18 @@ fn tokens_in_a_body_are_for_clients_that_are_no_browsers() {
     }
     let mut app = program(CALLS[0].0, CALLS[0].1, TokensIn::Body);
     app.site.bearer = true;
-    (app.cookies.session, app.cookies.device) = (Presented::Once("S".into()), Presented::Once("D".into()));
-    assert_eq!(app.told(), "ask continue bearer c1 code \"123456\" trust=false");
+    (app.cookies.session, app.cookies.device) =
+        (Presented::Once("S".into()), Presented::Once("D".into()));
+    assert_eq!(
+        app.told(),
+        "ask continue bearer c1 code \"123456\" trust=false"
+    );
     app.facts.sign_in = issued(CredentialKind::Bearer);
     let told = app.told();
-    assert!(told.contains("token:A1") && told.contains("refreshToken:R1") && !told.contains("set"), "{told}");
+    assert!(
+        told.contains("token:A1") && told.contains("refreshToken:R1") && !told.contains("set"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -205,18 +279,29 @@ fn a_success_is_that_of_a_sign_in() {
     for target in [PATHS[0], PATHS[2]] {
         let mut ask = posts(target);
         ask.facts.sign_in = issued(CredentialKind::Jwt);
-        assert_eq!(ask.told(), "303 /orders#last own_endpoint, set A1, device", "{target}");
+        assert_eq!(
+            ask.told(),
+            "303 /orders#last own_endpoint, set A1, device",
+            "{target}"
+        );
     }
     for (target, body) in [CALLS[0], CALLS[2]] {
         let mut ask = program(target, body, TokensIn::Cookie);
         ask.facts.sign_in = issued(CredentialKind::Jwt);
         let told = ask.told();
-        assert!(told.starts_with("200 {user:{id:ann,") && told.ends_with("own_endpoint, set A1, device"), "{told}");
+        assert!(
+            told.starts_with("200 {user:{id:ann,")
+                && told.ends_with("own_endpoint, set A1, device"),
+            "{told}"
+        );
         assert!(!told.contains("token"), "{told}");
     }
     let mut sent = posts(PATHS[1]);
     sent.facts.sent = Known::Found(1);
-    assert_eq!(sent.told(), "200 two-factor form C of ann trust sent by 1 own_endpoint");
+    assert_eq!(
+        sent.told(),
+        "200 two-factor form C of ann trust sent by 1 own_endpoint"
+    );
     let mut sent = program(CALLS[1].0, CALLS[1].1, TokensIn::Cookie);
     sent.facts.sent = Known::Found(1);
     assert_eq!(sent.told(), "204 own_endpoint");
@@ -235,12 +320,16 @@ fn what_was_written_comes_along() {
         let mut ask = carrying(target);
         ask.facts.sign_in = Known::Absent(refused(Reason::WrongCode));
         match ask.answer() {
-            Some(Answer::StepForm(form)) => assert_eq!(form.unsent.as_deref(), Some("sealed"), "{target}"),
+            Some(Answer::StepForm(form)) => {
+                assert_eq!(form.unsent.as_deref(), Some("sealed"), "{target}");
+            }
             other => panic!("{other:?}"),
         }
         ask.facts.sign_in = Known::Absent(refused(Reason::ChallengeExpired));
         match ask.answer() {
-            Some(Answer::SignInForm(form)) => assert_eq!(form.unsent.as_deref(), Some("sealed"), "{target}"),
+            Some(Answer::SignInForm(form)) => {
+                assert_eq!(form.unsent.as_deref(), Some("sealed"), "{target}");
+            }
             other => panic!("{other:?}"),
         }
         ask.facts.sign_in = issued(CredentialKind::Jwt);
@@ -250,12 +339,29 @@ fn what_was_written_comes_along() {
 
 #[test]
 fn what_can_be_mended_shows_the_step_again() {
-    let throttled = SignInRefused { retry_after: Some(30), ..refused(Reason::Throttled) };
-    let faults = vec![PasswordFault::TooShort(Some(8)), PasswordFault::PreviouslyUsed];
-    let rejected = SignInRefused { faults, ..refused(Reason::RejectedInput) };
+    let throttled = SignInRefused {
+        retry_after: Some(30),
+        ..refused(Reason::Throttled)
+    };
+    let faults = vec![
+        PasswordFault::TooShort(Some(8)),
+        PasswordFault::PreviouslyUsed,
+    ];
+    let rejected = SignInRefused {
+        faults,
+        ..refused(Reason::RejectedInput)
+    };
     for (no, form, document) in [
-        (refused(Reason::WrongCode), "401 two-factor form C of ann again trust wrong_code", "401 wrong_code"),
-        (throttled, "429 two-factor form C of ann again trust retry 30 throttled", "429 retry 30 throttled"),
+        (
+            refused(Reason::WrongCode),
+            "401 two-factor form C of ann again trust wrong_code",
+            "401 wrong_code",
+        ),
+        (
+            throttled,
+            "429 two-factor form C of ann again trust retry 30 throttled",
+            "429 retry 30 throttled",
+        ),
         (
             rejected,
             "400 two-factor form C of ann again trust tooShort previouslyUsed rejected_input",
@@ -264,12 +370,18 @@ fn what_can_be_mended_shows_the_step_again() {
     ] {
         for target in PATHS {
             let mut ask = posts(target);
-            (ask.facts.sign_in, ask.facts.sent) = (Known::Absent(no.clone()), Known::Absent(Box::new(no.clone())));
+            (ask.facts.sign_in, ask.facts.sent) = (
+                Known::Absent(no.clone()),
+                Known::Absent(Box::new(no.clone())),
+            );
             assert_eq!(ask.told(), form, "{target}");
         }
         for (target, body) in CALLS {
             let mut ask = program(target, body, TokensIn::Cookie);
-            (ask.facts.sign_in, ask.facts.sent) = (Known::Absent(no.clone()), Known::Absent(Box::new(no.clone())));
+            (ask.facts.sign_in, ask.facts.sent) = (
+                Known::Absent(no.clone()),
+                Known::Absent(Box::new(no.clone())),
+            );
             assert_eq!(ask.told(), document, "{target}");
         }
     }
@@ -278,24 +390,45 @@ fn what_can_be_mended_shows_the_step_again() {
 #[test]
 fn what_cannot_leads_back_or_on() {
     for (reason, expected) in [
-        (Reason::ChallengeExpired, "401 form ann remember to /orders#last challenge_expired"),
-        (Reason::LoginPrevented, "403 form ann remember to /orders#last login_prevented"),
-        (Reason::InvalidCredentials, "401 form ann remember to /orders#last invalid_credentials"),
+        (
+            Reason::ChallengeExpired,
+            "401 form ann remember to /orders#last challenge_expired",
+        ),
+        (
+            Reason::LoginPrevented,
+            "403 form ann remember to /orders#last login_prevented",
+        ),
+        (
+            Reason::InvalidCredentials,
+            "401 form ann remember to /orders#last invalid_credentials",
+        ),
         (Reason::NotRegistered, "403 page not_registered"),
         (Reason::EmailUnverified, "403 page email_unverified"),
-        (Reason::RegistrationUnverified, "403 page registration_unverified"),
+        (
+            Reason::RegistrationUnverified,
+            "403 page registration_unverified",
+        ),
     ] {
         let mut ask = posts(PATHS[0]);
         ask.facts.sign_in = Known::Absent(refused(reason));
         assert_eq!(ask.told(), expected);
         let mut ask = program(CALLS[0].0, CALLS[0].1, TokensIn::Cookie);
         ask.facts.sign_in = Known::Absent(refused(reason));
-        assert_eq!(ask.told(), format!("{} {}", reason.status(), reason.as_str()));
+        assert_eq!(
+            ask.told(),
+            format!("{} {}", reason.status(), reason.as_str())
+        );
     }
-    let another = SignInRefused { next: Some(Box::new(next("C2"))), ..refused(Reason::TwoFactorRequired) };
+    let another = SignInRefused {
+        next: Some(Box::new(next("C2"))),
+        ..refused(Reason::TwoFactorRequired)
+    };
     let mut ask = posts(PATHS[2]);
     ask.facts.sign_in = Known::Absent(another.clone());
-    assert_eq!(ask.told(), "401 two-factor form C2 of ann two_factor_required");
+    assert_eq!(
+        ask.told(),
+        "401 two-factor form C2 of ann two_factor_required"
+    );
     let mut ask = program(CALLS[2].0, CALLS[2].1, TokensIn::Cookie);
     ask.facts.sign_in = Known::Absent(another);
     assert_eq!(ask.told(), "401 then C2 two_factor_required");
@@ -307,7 +440,11 @@ fn a_failure_is_told_and_the_step_stays() {
         let mut ask = posts(target);
         let reason = Reason::ProviderUnavailable;
         (ask.facts.sign_in, ask.facts.sent) = (Known::Failed(reason), Known::Failed(reason));
-        assert_eq!(ask.told(), "503 two-factor form C of ann again trust retry 5 provider_unavailable", "{target}");
+        assert_eq!(
+            ask.told(),
+            "503 two-factor form C of ann again trust retry 5 provider_unavailable",
+            "{target}"
+        );
         ask.facts.challenge = Known::Failed(Reason::StoreUnavailable);
         assert_eq!(ask.told(), "503 retry 5 store_unavailable", "{target}");
     }

@@ -1,4 +1,5 @@
-//! What becomes of somebody who proved who they are: the steps that may still stand between them and their tokens.
+//! What becomes of somebody who proved who they are: the steps that may still stand between them
+//! and their tokens.
 
 use std::sync::Arc;
 
@@ -43,7 +44,11 @@ pub(super) enum Tokens {
 impl Tokens {
     /// From the API's `noJWT`.
     pub(super) fn unless(no_jwt: Option<bool>) -> Self {
-        if no_jwt == Some(true) { Self::Unwanted } else { Self::Wanted }
+        if no_jwt == Some(true) {
+            Self::Unwanted
+        } else {
+            Self::Wanted
+        }
     }
 }
 
@@ -62,7 +67,10 @@ pub(super) fn application(named: Option<String>) -> Result<Option<String>, Refus
     let Some(name) = named else { return Ok(None) };
     let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if name.is_empty() || name.len() > 128 || !name.bytes().all(good) {
-        return Err(Refusal::Invalid("applicationId", super::answer::Fault::Invalid));
+        return Err(Refusal::Invalid(
+            "applicationId",
+            super::answer::Fault::Invalid,
+        ));
     }
     Ok(Some(name))
 }
@@ -70,24 +78,39 @@ pub(super) fn application(named: Option<String>) -> Result<Option<String>, Refus
 /// The last steps, in FusionAuth's order: 203, 212, 213, 202, 200.
 pub(super) async fn admit(identity: &Arc<Identity>, proved: Proved) -> Answer {
     let user = Arc::clone(&proved.user);
-    let (password, must_change) = with_database(identity, move |identity| identity.accounts.password_of(&user)).await?;
+    let (password, must_change) = with_database(identity, move |identity| {
+        identity.accounts.password_of(&user)
+    })
+    .await?;
     let user = &proved.user;
     if let Some(reason) = must_change {
-        let id = identity.password_changes.put(user.id.clone(), identity.clock.now());
+        let id = identity
+            .password_changes
+            .put(user.id.clone(), identity.clock.now());
         let body = json!({ "changePasswordId": id, "changePasswordReason": reason });
         return Ok(json_with(StatusCode::NON_AUTHORITATIVE_INFORMATION, &body));
     }
     let mut body = Map::from_iter([("user".to_owned(), described(identity, user))]);
     if !user.email_verified {
-        body.insert("emailVerificationId".to_owned(), ids::random_secret().into());
+        body.insert(
+            "emailVerificationId".to_owned(),
+            ids::random_secret().into(),
+        );
         return Ok(json_with(coded(212), &body));
     }
     let Some(application) = proved.application.as_deref() else {
         trust(identity, &proved, password, &mut body).await?;
         return with_tokens(identity, &proved, None, (StatusCode::OK, body));
     };
-    if user.unverified_applications.iter().any(|one| one == application) {
-        body.insert("registrationVerificationId".to_owned(), ids::random_secret().into());
+    if user
+        .unverified_applications
+        .iter()
+        .any(|one| one == application)
+    {
+        body.insert(
+            "registrationVerificationId".to_owned(),
+            ids::random_secret().into(),
+        );
         return Ok(json_with(coded(213), &body));
     }
     if !user.is_registered(application) {
@@ -97,10 +120,16 @@ pub(super) async fn admit(identity: &Arc<Identity>, proved: Proved) -> Answer {
     if proved.tokens == Tokens::Unwanted {
         return Ok(json_with(StatusCode::OK, &body));
     }
-    let (id, application, now) = (user.id.clone(), application.to_owned(), identity.clock.now());
+    let (id, application, now) = (
+        user.id.clone(),
+        application.to_owned(),
+        identity.clock.now(),
+    );
     let from = proved.from.clone();
-    let (session, refresh) =
-        with_database(identity, move |identity| identity.sessions.begin(&id, &application, from, now)).await?;
+    let (session, refresh) = with_database(identity, move |identity| {
+        identity.sessions.begin(&id, &application, from, now)
+    })
+    .await?;
     body.insert("refreshToken".to_owned(), refresh.expose().into());
     body.insert("refreshTokenId".to_owned(), session.id.clone().into());
     with_tokens(identity, &proved, Some(&session.id), (StatusCode::OK, body))
@@ -115,7 +144,10 @@ async fn trust(
 ) -> Result<(), Refusal> {
     if proved.trust == Trust::Wanted {
         let (id, now) = (proved.user.id.clone(), identity.clock.now());
-        let trusted = with_database(identity, move |identity| identity.trusts.begin(&id, &password, now)).await?;
+        let trusted = with_database(identity, move |identity| {
+            identity.trusts.begin(&id, &password, now)
+        })
+        .await?;
         body.insert("twoFactorTrustId".to_owned(), trusted.expose().into());
     }
     Ok(())

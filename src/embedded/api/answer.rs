@@ -65,7 +65,8 @@ impl IntoResponse for Refusal {
             Self::Invalid(field, fault) => {
                 let code = format!("[{}]{field}", fault.word());
                 let message = format!("The field {field} is refused: {}.", fault.word());
-                let errors = json!({ "fieldErrors": { field: [{ "code": code, "message": message }] } });
+                let errors =
+                    json!({ "fieldErrors": { field: [{ "code": code, "message": message }] } });
                 json_with(StatusCode::BAD_REQUEST, &errors)
             }
             Self::Unfit(broken) => {
@@ -73,11 +74,17 @@ impl IntoResponse for Refusal {
                     .iter()
                     .map(|rule| json!({ "code": format!("[{}]password", rule.word()), "message": rule.message() }))
                     .collect();
-                json_with(StatusCode::BAD_REQUEST, &json!({ "fieldErrors": { "password": errors } }))
+                json_with(
+                    StatusCode::BAD_REQUEST,
+                    &json!({ "fieldErrors": { "password": errors } }),
+                )
             }
             Self::Malformed => {
                 let error = json!({ "code": "[invalidJSON]", "message": "The request body is no such JSON object." });
-                json_with(StatusCode::BAD_REQUEST, &json!({ "generalErrors": [error] }))
+                json_with(
+                    StatusCode::BAD_REQUEST,
+                    &json!({ "generalErrors": [error] }),
+                )
             }
             Self::LoginPrevented => {
                 let action = json!({ "name": "Prevent login", "localizedName": "Prevent login" });
@@ -109,9 +116,14 @@ impl From<std::io::Error> for Refusal {
 
 /// `body` as JSON that no cache may keep.
 pub(super) fn json_with(status: StatusCode, body: &impl Serialize) -> Response {
-    let Ok(text) = serde_json::to_vec(body) else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    let Ok(text) = serde_json::to_vec(body) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
     let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static("application/json;charset=UTF-8")),
+        (
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/json;charset=UTF-8"),
+        ),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     (status, headers, text).into_response()
@@ -124,7 +136,11 @@ pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
 
 /// As [`read`], where the body may be left out.
 pub(super) fn read_or_default<T: DeserializeOwned + Default>(body: &Bytes) -> Result<T, Refusal> {
-    if body.is_empty() { Ok(T::default()) } else { read(body) }
+    if body.is_empty() {
+        Ok(T::default())
+    } else {
+        read(body)
+    }
 }
 
 /// [`apart`], for the database.

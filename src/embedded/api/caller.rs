@@ -19,14 +19,20 @@ pub(super) enum Caller {
 }
 
 impl Caller {
-    /// From `Authorization` (the bare API key, or `Bearer` and a token) or the `access_token` cookie.
+    /// From `Authorization` (the bare API key, or `Bearer` and a token) or the `access_token`
+    /// cookie.
     pub(super) fn of(headers: &HeaderMap, identity: &Identity) -> Self {
         if require_key(headers, identity).is_ok() {
             return Self::Program;
         }
-        let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let bearer = authorization.and_then(|value| value.strip_prefix("Bearer ").or(value.strip_prefix("JWT ")));
-        let token = bearer.map(ToOwned::to_owned).or_else(|| cookie(headers, "access_token"));
+        let authorization = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        let bearer = authorization
+            .and_then(|value| value.strip_prefix("Bearer ").or(value.strip_prefix("JWT ")));
+        let token = bearer
+            .map(ToOwned::to_owned)
+            .or_else(|| cookie(headers, "access_token"));
         let claims = token.and_then(|token| identity.issuer.verified(&token, identity.clock.now()));
         claims.map_or(Self::Anybody, |claims| Self::Person(Box::new(claims)))
     }
@@ -43,15 +49,25 @@ impl Caller {
 
 /// The API key stands bare in `Authorization`.
 pub(super) fn require_key(headers: &HeaderMap, identity: &Identity) -> Result<(), Refusal> {
-    let sent = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let sent = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     // Compared as hashes, so that the time it takes says nothing about the key.
     let right = !sent.is_empty() && ids::hashed(sent) == ids::hashed(identity.api_key.expose());
-    if right { Ok(()) } else { Err(Refusal::Unauthorized) }
+    if right {
+        Ok(())
+    } else {
+        Err(Refusal::Unauthorized)
+    }
 }
 
 /// The first cookie called `name`.
 pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
-    let fields = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let fields = headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     fields
         .flat_map(|field| field.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))

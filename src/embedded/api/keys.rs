@@ -14,10 +14,14 @@ use crate::embedded::server::Identity;
 /// `GET /.well-known/jwks.json`.
 pub(super) async fn published(State(identity): State<Arc<Identity>>) -> Response {
     identity.statistics.key_fetches.one_more();
-    json_with(StatusCode::OK, &json!({ "keys": [identity.issuer.key().public()] }))
+    json_with(
+        StatusCode::OK,
+        &json!({ "keys": [identity.issuer.key().public()] }),
+    )
 }
 
-/// `GET /api/jwt/public-key`: as PEM, by `kid` (its documented name) or `keyId` (its name in the OpenAPI description).
+/// `GET /api/jwt/public-key`: as PEM, by `kid` (its documented name) or `keyId` (its name in the
+/// OpenAPI description).
 pub(super) async fn public_key(
     State(identity): State<Arc<Identity>>,
     Query(query): Query<HashMap<String, String>>,
@@ -28,7 +32,11 @@ pub(super) async fn public_key(
         return Err(Refusal::NotFound);
     }
     let one = asked.is_some() || query.contains_key("applicationId");
-    let body = if one { json!({ "publicKey": key.pem() }) } else { json!({ "publicKeys": { &key.kid: key.pem() } }) };
+    let body = if one {
+        json!({ "publicKey": key.pem() })
+    } else {
+        json!({ "publicKeys": { &key.kid: key.pem() } })
+    };
     Ok(json_with(StatusCode::OK, &body))
 }
 

@@ -32,19 +32,41 @@ struct LoginRequest {
 }
 
 /// Checks a password, or the one-time password that follows a change of password.
-pub(super) async fn login(State(identity): State<Arc<Identity>>, headers: HeaderMap, body: Bytes) -> Answer {
+pub(super) async fn login(
+    State(identity): State<Arc<Identity>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
     identity.statistics.logins.one_more();
     require_key(&headers, &identity)?;
     let request: LoginRequest = read(&body)?;
     let application = application(request.application_id)?;
-    let (tokens, trust, from) = (Tokens::unless(request.no_jwt), Trust::Unwanted, request.from.bounded());
+    let (tokens, trust, from) = (
+        Tokens::unless(request.no_jwt),
+        Trust::Unwanted,
+        request.from.bounded(),
+    );
     if let Some(once) = request.one_time_password {
         let now = identity.clock.now();
-        let id = identity.one_time_passwords.take(&once, now).ok_or(Refusal::NotFound)?;
+        let id = identity
+            .one_time_passwords
+            .take(&once, now)
+            .ok_or(Refusal::NotFound)?;
         let user = Arc::clone(identity.users.by_id(&id).ok_or(Refusal::NotFound)?);
         require_active(&user)?;
         let authentication = Authentication::OneTimePassword;
-        return admit(&identity, Proved { user, application, authentication, tokens, trust, from }).await;
+        return admit(
+            &identity,
+            Proved {
+                user,
+                application,
+                authentication,
+                tokens,
+                trust,
+                from,
+            },
+        )
+        .await;
     }
     let login_id = request.login_id.filter(|id| !id.trim().is_empty());
     let login_id = login_id.ok_or(Refusal::Invalid("loginId", Fault::Blank))?;
@@ -59,11 +81,26 @@ pub(super) async fn login(State(identity): State<Arc<Identity>>, headers: Header
         return Ok(two_factor::ask(&identity, &user, application));
     }
     let authentication = Authentication::Password;
-    admit(&identity, Proved { user, application, authentication, tokens, trust, from }).await
+    admit(
+        &identity,
+        Proved {
+            user,
+            application,
+            authentication,
+            tokens,
+            trust,
+            from,
+        },
+    )
+    .await
 }
 
 /// Whether `proof` says that this device of `user` is trusted.
-async fn is_trusted(identity: &Arc<Identity>, user: &Arc<User>, proof: Option<String>) -> Result<bool, Refusal> {
+async fn is_trusted(
+    identity: &Arc<Identity>,
+    user: &Arc<User>,
+    proof: Option<String>,
+) -> Result<bool, Refusal> {
     let Some(proof) = proof else { return Ok(false) };
     let (user, now) = (Arc::clone(user), identity.clock.now());
     with_database(identity, move |identity| {
@@ -73,7 +110,8 @@ async fn is_trusted(identity: &Arc<Identity>, user: &Arc<User>, proof: Option<St
     .await
 }
 
-/// The user with this name and password. A hash is computed in every case: the time says nothing about who exists.
+/// The user with this name and password. A hash is computed in every case: the time says nothing
+/// about who exists.
 pub(super) async fn with_password(
     identity: &Arc<Identity>,
     login_id: &str,
@@ -81,8 +119,11 @@ pub(super) async fn with_password(
 ) -> Result<Arc<User>, Refusal> {
     let known = identity.users.by_login(login_id).cloned();
     let asked = known.clone();
-    let hash =
-        with_database(identity, move |identity| asked.map(|user| identity.accounts.password_of(&user)).transpose());
+    let hash = with_database(identity, move |identity| {
+        asked
+            .map(|user| identity.accounts.password_of(&user))
+            .transpose()
+    });
     let hash = hash.await?.map(|(hash, _)| hash);
     let right = identity.passwords.matches(hash, password).await;
     known.filter(|_| right).ok_or(Refusal::NotFound)

@@ -20,8 +20,8 @@ pub(super) struct LogoutRequest {
     refresh_token: Option<String>,
 }
 
-/// Ends the session of the refresh token, with `global` all of its owner's. The body wins over the query, and both
-/// over the cookie. Ending nothing is a success.
+/// Ends the session of the refresh token, with `global` all of its owner's. The body wins over the
+/// query, and both over the cookie. Ending nothing is a success.
 pub(super) async fn logout(
     State(identity): State<Arc<Identity>>,
     Query(query): Query<LogoutRequest>,
@@ -30,14 +30,22 @@ pub(super) async fn logout(
 ) -> Answer {
     identity.statistics.logouts.one_more();
     let request: LogoutRequest = read_or_default(&body)?;
-    let token = request.refresh_token.or(query.refresh_token).or_else(|| cookie(&headers, "refresh_token"));
+    let token = request
+        .refresh_token
+        .or(query.refresh_token)
+        .or_else(|| cookie(&headers, "refresh_token"));
     let everywhere = request.global.or(query.global).unwrap_or(false);
     let now = identity.clock.now();
     if let Some(token) = token {
         with_database(&identity, move |identity| {
-            let Some(session) = identity.sessions.of_token(&token, now)? else { return Ok(()) };
+            let Some(session) = identity.sessions.of_token(&token, now)? else {
+                return Ok(());
+            };
             if everywhere {
-                identity.sessions.end_all(&Selection { user: Some(session.user), application: None })
+                identity.sessions.end_all(&Selection {
+                    user: Some(session.user),
+                    application: None,
+                })
             } else {
                 identity.sessions.end(&session.id)
             }

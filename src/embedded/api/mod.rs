@@ -28,15 +28,28 @@ const MOST_BODY: usize = 64 * 1024;
 
 /// The whole API; `url` is where it is reached.
 pub(super) fn router(identity: Arc<Identity>, url: String) -> Router {
-    let discovery = async move |State(identity): State<Arc<Identity>>| keys::openid_configuration(&identity, &url);
+    let discovery = async move |State(identity): State<Arc<Identity>>| {
+        keys::openid_configuration(&identity, &url)
+    };
     Router::new()
         .route("/api/login", post(login::login))
         .route("/api/two-factor/login", post(two_factor::login))
         .route("/api/two-factor/send/{id}", post(two_factor::send))
         .route("/api/user/change-password", post(password::change))
-        .route("/api/user/change-password/{id}", post(password::change_by_id).get(password::check))
-        .route("/api/jwt/refresh", post(refresh::refresh).delete(revoke::revoke).get(refresh::list))
-        .route("/api/jwt/refresh/{id}", delete(revoke::revoke_by_id).get(refresh::by_id))
+        .route(
+            "/api/user/change-password/{id}",
+            post(password::change_by_id).get(password::check),
+        )
+        .route(
+            "/api/jwt/refresh",
+            post(refresh::refresh)
+                .delete(revoke::revoke)
+                .get(refresh::list),
+        )
+        .route(
+            "/api/jwt/refresh/{id}",
+            delete(revoke::revoke_by_id).get(refresh::by_id),
+        )
         .route("/oauth2/token", post(refresh::token))
         .route("/api/logout", post(logout::logout))
         .route("/api/jwt/validate", get(user::validate))

@@ -28,60 +28,103 @@ struct ChangePasswordRequest {
 pub(super) async fn change(State(identity): State<Arc<Identity>>, body: Bytes) -> Answer {
     identity.statistics.password_changes.one_more();
     let request: ChangePasswordRequest = read(&body)?;
-    let id = request.change_password_id.clone().ok_or(Refusal::Invalid("changePasswordId", Fault::Blank))?;
+    let id = request
+        .change_password_id
+        .clone()
+        .ok_or(Refusal::Invalid("changePasswordId", Fault::Blank))?;
     replace(&identity, id, request).await
 }
 
 /// The id stands in the path.
-pub(super) async fn change_by_id(State(identity): State<Arc<Identity>>, Path(id): Path<String>, body: Bytes) -> Answer {
+pub(super) async fn change_by_id(
+    State(identity): State<Arc<Identity>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Answer {
     identity.statistics.password_changes.one_more();
     replace(&identity, id, read(&body)?).await
 }
 
 /// Whether the id is good.
 pub(super) async fn check(State(identity): State<Arc<Identity>>, Path(id): Path<String>) -> Answer {
-    let waiting = identity.password_changes.look(&id, identity.clock.now(), |_| {});
-    waiting.map(|_| StatusCode::OK.into_response()).ok_or(Refusal::NotFound)
+    let waiting = identity
+        .password_changes
+        .look(&id, identity.clock.now(), |_| {});
+    waiting
+        .map(|_| StatusCode::OK.into_response())
+        .ok_or(Refusal::NotFound)
 }
 
 async fn replace(identity: &Arc<Identity>, id: String, request: ChangePasswordRequest) -> Answer {
     let now = identity.clock.now();
-    let waiting = identity.password_changes.look(&id, now, |_| {}).ok_or(Refusal::NotFound)?;
+    let waiting = identity
+        .password_changes
+        .look(&id, now, |_| {})
+        .ok_or(Refusal::NotFound)?;
     let user = Arc::clone(identity.users.by_id(&waiting).ok_or(Refusal::NotFound)?);
     let password = acceptable(identity, request.password)?;
     let current = current_hash(identity, &user).await?;
     if let Some(claimed) = request.current_password
-        && !identity.passwords.matches(Some(current.clone()), Secret::new(claimed)).await
+        && !identity
+            .passwords
+            .matches(Some(current.clone()), Secret::new(claimed))
+            .await
     {
         return Err(Refusal::NotFound);
     }
-    if identity.passwords.matches(Some(current), password.clone()).await {
+    if identity
+        .passwords
+        .matches(Some(current), password.clone())
+        .await
+    {
         return Err(Refusal::Unfit(vec![Broken::PreviouslyUsed]));
     }
-    let hash = identity.passwords.hash(password).await.map_err(|_| Refusal::Internal)?;
+    let hash = identity
+        .passwords
+        .hash(password)
+        .await
+        .map_err(|_| Refusal::Internal)?;
     // Taken only now: a refused password leaves the way open for a better one.
-    identity.password_changes.take(&id, now).ok_or(Refusal::NotFound)?;
+    identity
+        .password_changes
+        .take(&id, now)
+        .ok_or(Refusal::NotFound)?;
     let changed = Arc::clone(&user);
     with_database(identity, move |identity| {
         identity.accounts.set_password(&changed, hash)?;
-        identity.sessions.end_all(&Selection { user: Some(changed.id.clone()), application: None })
+        identity.sessions.end_all(&Selection {
+            user: Some(changed.id.clone()),
+            application: None,
+        })
     })
     .await?;
     identity.password_changes.forget(|other| *other == user.id);
-    identity.one_time_passwords.forget(|other| *other == user.id);
+    identity
+        .one_time_passwords
+        .forget(|other| *other == user.id);
     identity.codes.forget(|awaited| awaited.user == user.id);
     let once = identity.one_time_passwords.put(user.id.clone(), now);
-    Ok(json_with(StatusCode::OK, &json!({ "oneTimePassword": once })))
+    Ok(json_with(
+        StatusCode::OK,
+        &json!({ "oneTimePassword": once }),
+    ))
 }
 
 fn acceptable(identity: &Identity, password: Option<String>) -> Result<Secret, Refusal> {
     let password = password.unwrap_or_default();
     let broken = identity.users.password_rules.broken_by(&password);
-    if broken.is_empty() { Ok(Secret::new(password)) } else { Err(Refusal::Unfit(broken)) }
+    if broken.is_empty() {
+        Ok(Secret::new(password))
+    } else {
+        Err(Refusal::Unfit(broken))
+    }
 }
 
 async fn current_hash(identity: &Arc<Identity>, user: &Arc<User>) -> Result<String, Refusal> {
     let user = Arc::clone(user);
-    let (hash, _) = with_database(identity, move |identity| identity.accounts.password_of(&user)).await?;
+    let (hash, _) = with_database(identity, move |identity| {
+        identity.accounts.password_of(&user)
+    })
+    .await?;
     Ok(hash)
 }

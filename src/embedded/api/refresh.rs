@@ -30,11 +30,16 @@ struct RefreshRequest {
 }
 
 /// Exchanges a refresh token for an access token and its successor. A cookie wins over the body.
-pub(super) async fn refresh(State(identity): State<Arc<Identity>>, headers: HeaderMap, body: Bytes) -> Answer {
+pub(super) async fn refresh(
+    State(identity): State<Arc<Identity>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
     identity.statistics.refreshes.one_more();
     let request: RefreshRequest = read_or_default(&body)?;
     let lifetime = request.time_to_live_in_seconds.map(Duration::from_secs);
-    if lifetime.is_some_and(|lifetime| lifetime.is_zero() || lifetime >= identity.issuer.lifetime()) {
+    if lifetime.is_some_and(|lifetime| lifetime.is_zero() || lifetime >= identity.issuer.lifetime())
+    {
         return Err(Refusal::Invalid("timeToLiveInSeconds", Fault::Invalid));
     }
     let presented = cookie(&headers, "refresh_token").or(request.refresh_token);
@@ -76,7 +81,10 @@ pub(super) async fn token(
         return Ok(oauth_error("invalid_request", "missing_client_id"));
     };
     let (asked, now) = (presented.clone(), identity.clock.now());
-    let session = with_database(&identity, move |identity| identity.sessions.of_token(&asked, now)).await?;
+    let session = with_database(&identity, move |identity| {
+        identity.sessions.of_token(&asked, now)
+    })
+    .await?;
     // Before it is used up: a client that presents another one's token must not end it.
     if session.is_some_and(|session| session.application != client) {
         return Ok(oauth_error("invalid_grant", "client_id_mismatch"));
@@ -107,26 +115,46 @@ pub(super) async fn list(
     headers: HeaderMap,
     Query(query): Query<ListQuery>,
 ) -> Answer {
-    let user = query.user_id.ok_or(Refusal::Invalid("userId", Fault::Blank))?;
+    let user = query
+        .user_id
+        .ok_or(Refusal::Invalid("userId", Fault::Blank))?;
     if !Caller::of(&headers, &identity).may_act_on(&user) {
         return Err(Refusal::Unauthorized);
     }
-    let selection = Selection { user: Some(user), application: None };
+    let selection = Selection {
+        user: Some(user),
+        application: None,
+    };
     let now = identity.clock.now();
-    let sessions = with_database(&identity, move |identity| identity.sessions.list(&selection, now)).await?;
-    let described: Vec<Value> = sessions.iter().map(|session| described(&identity, session)).collect();
-    Ok(json_with(StatusCode::OK, &json!({ "refreshTokens": described })))
+    let sessions = with_database(&identity, move |identity| {
+        identity.sessions.list(&selection, now)
+    })
+    .await?;
+    let described: Vec<Value> = sessions
+        .iter()
+        .map(|session| described(&identity, session))
+        .collect();
+    Ok(json_with(
+        StatusCode::OK,
+        &json!({ "refreshTokens": described }),
+    ))
 }
 
 /// `GET /api/jwt/refresh/{tokenId}`: whether a session lives.
-pub(super) async fn by_id(State(identity): State<Arc<Identity>>, headers: HeaderMap, Path(id): Path<String>) -> Answer {
+pub(super) async fn by_id(
+    State(identity): State<Arc<Identity>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Answer {
     let now = identity.clock.now();
-    let session = with_database(&identity, move |identity| identity.sessions.by_id(&id, now)).await?;
+    let session =
+        with_database(&identity, move |identity| identity.sessions.by_id(&id, now)).await?;
     let caller = Caller::of(&headers, &identity);
     match session {
-        Some(session) if caller.may_act_on(&session.user) => {
-            Ok(json_with(StatusCode::OK, &json!({ "refreshToken": described(&identity, &session) })))
-        }
+        Some(session) if caller.may_act_on(&session.user) => Ok(json_with(
+            StatusCode::OK,
+            &json!({ "refreshToken": described(&identity, &session) }),
+        )),
         None if matches!(caller, Caller::Program | Caller::Person(_)) => Err(Refusal::NotFound),
         Some(_) | None => Err(Refusal::Unauthorized),
     }
@@ -145,16 +173,26 @@ async fn renew(
     lifetime: Option<Duration>,
 ) -> Result<Option<Renewed>, Refusal> {
     let now = identity.clock.now();
-    let renewal = with_database(identity, move |identity| identity.sessions.renew(&presented, now)).await?;
+    let renewal = with_database(identity, move |identity| {
+        identity.sessions.renew(&presented, now)
+    })
+    .await?;
     let (session, refresh) = match renewal {
         Renewal::Renewed(session, refresh) => (session, refresh),
         Renewal::Reused(user) => {
-            tracing::warn!(user, "a used refresh token was presented again; its session is over");
+            tracing::warn!(
+                user,
+                "a used refresh token was presented again; its session is over"
+            );
             return Ok(None);
         }
         Renewal::Dead => return Ok(None),
     };
-    let Some(user) = identity.users.by_id(&session.user).filter(|user| require_active(user).is_ok()) else {
+    let Some(user) = identity
+        .users
+        .by_id(&session.user)
+        .filter(|user| require_active(user).is_ok())
+    else {
         with_database(identity, move |identity| identity.sessions.end(&session.id)).await?;
         return Ok(None);
     };
@@ -166,11 +204,19 @@ async fn renew(
         authentication: Authentication::RefreshToken,
     };
     let (access, expires) = identity.issuer.issue(&subject, lifetime, now)?;
-    Ok(Some(Renewed { session, refresh, access, expires }))
+    Ok(Some(Renewed {
+        session,
+        refresh,
+        access,
+        expires,
+    }))
 }
 
 fn described(identity: &Identity, session: &Session) -> Value {
-    let mut device = session.from.device().map_or_else(|| json!({}), |device| json!(device));
+    let mut device = session
+        .from
+        .device()
+        .map_or_else(|| json!({}), |device| json!(device));
     if let (Some(address), Some(members)) = (&session.from.ip_address, device.as_object_mut()) {
         members.insert("lastAccessedAddress".to_owned(), address.as_str().into());
         members.insert("lastAccessedInstant".to_owned(), session.started.into());
@@ -194,7 +240,14 @@ fn oauth_error(error: &str, reason: &str) -> Response {
 
 /// The client's id where it authenticates with HTTP Basic (RFC 6749, section 2.3.1).
 fn basic_user(headers: &HeaderMap) -> Option<String> {
-    let encoded = headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
+    let encoded = headers
+        .get(AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .strip_prefix("Basic ")?;
     let decoded = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
-    decoded.split_once(':').map(|(user, _)| user.to_owned()).filter(|user| !user.is_empty())
+    decoded
+        .split_once(':')
+        .map(|(user, _)| user.to_owned())
+        .filter(|user| !user.is_empty())
 }

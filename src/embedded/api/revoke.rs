@@ -40,8 +40,16 @@ pub(super) async fn revoke(
     let caller = Caller::of(&headers, &identity);
     if let Some(token) = request.token {
         let now = identity.clock.now();
-        let session = with_database(&identity, move |identity| identity.sessions.of_token(&token, now)).await?;
-        return end(&identity, &caller, session.map(|session| (session.id, session.user))).await;
+        let session = with_database(&identity, move |identity| {
+            identity.sessions.of_token(&token, now)
+        })
+        .await?;
+        return end(
+            &identity,
+            &caller,
+            session.map(|session| (session.id, session.user)),
+        )
+        .await;
     }
     if request.user_id.is_none() && request.application_id.is_none() {
         return Err(Refusal::Invalid("token", Fault::Blank));
@@ -53,8 +61,14 @@ pub(super) async fn revoke(
     if !allowed {
         return Err(Refusal::Unauthorized);
     }
-    let selection = Selection { user: request.user_id, application: request.application_id };
-    with_database(&identity, move |identity| identity.sessions.end_all(&selection)).await?;
+    let selection = Selection {
+        user: request.user_id,
+        application: request.application_id,
+    };
+    with_database(&identity, move |identity| {
+        identity.sessions.end_all(&selection)
+    })
+    .await?;
     Ok(StatusCode::OK.into_response())
 }
 
@@ -67,11 +81,21 @@ pub(super) async fn revoke_by_id(
     identity.statistics.revocations.one_more();
     let caller = Caller::of(&headers, &identity);
     let now = identity.clock.now();
-    let session = with_database(&identity, move |identity| identity.sessions.by_id(&id, now)).await?;
-    end(&identity, &caller, session.map(|session| (session.id, session.user))).await
+    let session =
+        with_database(&identity, move |identity| identity.sessions.by_id(&id, now)).await?;
+    end(
+        &identity,
+        &caller,
+        session.map(|session| (session.id, session.user)),
+    )
+    .await
 }
 
-async fn end(identity: &Arc<Identity>, caller: &Caller, session: Option<(String, String)>) -> Answer {
+async fn end(
+    identity: &Arc<Identity>,
+    caller: &Caller,
+    session: Option<(String, String)>,
+) -> Answer {
     if matches!(caller, Caller::Anybody) {
         return Err(Refusal::Unauthorized);
     }
@@ -84,7 +108,10 @@ async fn end(identity: &Arc<Identity>, caller: &Caller, session: Option<(String,
 }
 
 fn in_body(headers: &HeaderMap, body: &Bytes) -> Result<RevokeRequest, Refusal> {
-    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     if !kind.starts_with("application/x-www-form-urlencoded") {
         return read_or_default(body);
     }

@@ -10,7 +10,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::admission::{Proved, Tokens, Trust, admit, application, coded, require_active};
-use super::answer::{Answer, Fault, Refusal, apart, json_with, read, read_or_default, with_database};
+use super::answer::{
+    Answer, Fault, Refusal, apart, json_with, read, read_or_default, with_database,
+};
 use crate::embedded::ids;
 use crate::embedded::outbox::Message;
 use crate::embedded::seen_from::SeenFrom;
@@ -29,11 +31,27 @@ const MOST_MESSAGES: u32 = 5;
 
 /// 242: asks for a code, and says where it may come from.
 pub(super) fn ask(identity: &Identity, user: &User, application: Option<String>) -> Response {
-    let awaited = CodeAwaited { user: user.id.clone(), application, attempts: 0, sent: None, messages: 0 };
+    let awaited = CodeAwaited {
+        user: user.id.clone(),
+        application,
+        attempts: 0,
+        sent: None,
+        messages: 0,
+    };
     let id = identity.codes.put(awaited, identity.clock.now());
-    let offered = user.two_factor.iter().flat_map(TwoFactor::methods).filter(|method| can_be_had(identity, *method));
-    let methods: Vec<Value> = offered.enumerate().map(|(at, method)| described(method, at == 0)).collect();
-    json_with(coded(242), &json!({ "twoFactorId": id, "methods": methods }))
+    let offered = user
+        .two_factor
+        .iter()
+        .flat_map(TwoFactor::methods)
+        .filter(|method| can_be_had(identity, *method));
+    let methods: Vec<Value> = offered
+        .enumerate()
+        .map(|(at, method)| described(method, at == 0))
+        .collect();
+    json_with(
+        coded(242),
+        &json!({ "twoFactorId": id, "methods": methods }),
+    )
 }
 
 fn can_be_had(identity: &Identity, method: Method<'_>) -> bool {
@@ -47,8 +65,12 @@ fn described(method: Method<'_>, last_used: bool) -> Value {
             let authenticator = json!({ "algorithm": "HmacSHA1", "codeLength": 6, "timeStep": 30 });
             json!({ "id": id, "method": kind, "lastUsed": last_used, "authenticator": authenticator })
         }
-        FactorKind::Email => json!({ "id": id, "method": kind, "lastUsed": last_used, "email": method.masked() }),
-        FactorKind::Sms => json!({ "id": id, "method": kind, "lastUsed": last_used, "mobilePhone": method.masked() }),
+        FactorKind::Email => {
+            json!({ "id": id, "method": kind, "lastUsed": last_used, "email": method.masked() })
+        }
+        FactorKind::Sms => {
+            json!({ "id": id, "method": kind, "lastUsed": last_used, "mobilePhone": method.masked() })
+        }
     }
 }
 
@@ -65,22 +87,33 @@ struct TwoFactorLoginRequest {
     from: SeenFrom,
 }
 
-/// Completes a sign-in with a code of the authenticator app, a code that was sent, or a recovery code.
+/// Completes a sign-in with a code of the authenticator app, a code that was sent, or a recovery
+/// code.
 pub(super) async fn login(State(identity): State<Arc<Identity>>, body: Bytes) -> Answer {
     identity.statistics.two_factor_logins.one_more();
     let request: TwoFactorLoginRequest = read(&body)?;
     let code = request.code.filter(|code| !code.trim().is_empty());
     let code = code.ok_or(Refusal::Invalid("code", Fault::Blank))?;
-    let id = request.two_factor_id.ok_or(Refusal::Invalid("twoFactorId", Fault::Blank))?;
+    let id = request
+        .two_factor_id
+        .ok_or(Refusal::Invalid("twoFactorId", Fault::Blank))?;
     let named = application(request.application_id)?;
     let now = identity.clock.now();
     // Counted before the code is looked at, so that many at once are not more than many in turn.
-    let awaited = identity.codes.look(&id, now, |awaited| awaited.attempts += 1).ok_or(Refusal::NotFound)?;
+    let awaited = identity
+        .codes
+        .look(&id, now, |awaited| awaited.attempts += 1)
+        .ok_or(Refusal::NotFound)?;
     if awaited.attempts > MOST_ATTEMPTS {
         identity.codes.take(&id, now);
         return Err(Refusal::NotFound);
     }
-    let user = Arc::clone(identity.users.by_id(&awaited.user).ok_or(Refusal::NotFound)?);
+    let user = Arc::clone(
+        identity
+            .users
+            .by_id(&awaited.user)
+            .ok_or(Refusal::NotFound)?,
+    );
     require_active(&user)?;
     if !was_sent(&awaited, &code) && !is_of_theirs(&identity, &user, code).await? {
         return Err(Refusal::WrongCode);
@@ -91,7 +124,11 @@ pub(super) async fn login(State(identity): State<Arc<Identity>>, body: Bytes) ->
         application: named.or(awaited.application),
         authentication: Authentication::Password,
         tokens: Tokens::unless(request.no_jwt),
-        trust: if request.trust_computer == Some(true) { Trust::Wanted } else { Trust::Unwanted },
+        trust: if request.trust_computer == Some(true) {
+            Trust::Wanted
+        } else {
+            Trust::Unwanted
+        },
         from: request.from.bounded(),
     };
     admit(&identity, proved).await
@@ -99,12 +136,21 @@ pub(super) async fn login(State(identity): State<Arc<Identity>>, body: Bytes) ->
 
 /// Compared as hashes, so that the time it takes says nothing about the code.
 fn was_sent(awaited: &CodeAwaited, code: &str) -> bool {
-    awaited.sent.as_ref().is_some_and(|sent| ids::hashed(sent.expose()) == ids::hashed(code.trim()))
+    awaited
+        .sent
+        .as_ref()
+        .is_some_and(|sent| ids::hashed(sent.expose()) == ids::hashed(code.trim()))
 }
 
 /// A code that nobody sent: of the app, or kept for a lost phone. It is used up by this.
-async fn is_of_theirs(identity: &Arc<Identity>, user: &Arc<User>, code: String) -> Result<bool, Refusal> {
-    let Some(two_factor) = &user.two_factor else { return Ok(false) };
+async fn is_of_theirs(
+    identity: &Arc<Identity>,
+    user: &Arc<User>,
+    code: String,
+) -> Result<bool, Refusal> {
+    let Some(two_factor) = &user.two_factor else {
+        return Ok(false);
+    };
     let secret = two_factor.totp.as_ref().map(Secret::expose);
     let step = secret.and_then(|secret| totp_step(secret, code.trim(), identity.clock.now()));
     let user = Arc::clone(user);
@@ -121,17 +167,36 @@ struct SendRequest {
     method_id: Option<String>,
 }
 
-/// Sends a new code; the ones before it are void. An app is asked for none, and FusionAuth refuses this as well.
-pub(super) async fn send(State(identity): State<Arc<Identity>>, Path(id): Path<String>, body: Bytes) -> Answer {
+/// Sends a new code; the ones before it are void. An app is asked for none, and FusionAuth refuses
+/// this as well.
+pub(super) async fn send(
+    State(identity): State<Arc<Identity>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Answer {
     identity.statistics.code_requests.one_more();
     let request: SendRequest = read_or_default(&body)?;
     let now = identity.clock.now();
-    let awaited = identity.codes.look(&id, now, |_| {}).ok_or(Refusal::NotFound)?;
-    let user = Arc::clone(identity.users.by_id(&awaited.user).ok_or(Refusal::NotFound)?);
-    let wanted = request.method_id.ok_or(Refusal::Invalid("methodId", Fault::Blank))?;
+    let awaited = identity
+        .codes
+        .look(&id, now, |_| {})
+        .ok_or(Refusal::NotFound)?;
+    let user = Arc::clone(
+        identity
+            .users
+            .by_id(&awaited.user)
+            .ok_or(Refusal::NotFound)?,
+    );
+    let wanted = request
+        .method_id
+        .ok_or(Refusal::Invalid("methodId", Fault::Blank))?;
     let mut theirs = user.two_factor.iter().flat_map(TwoFactor::methods);
-    let method = theirs.find(|method| method.id == wanted && method.is_sent() && can_be_had(&identity, *method));
-    let address = method.ok_or(Refusal::Invalid("methodId", Fault::Invalid))?.address.to_owned();
+    let method = theirs
+        .find(|method| method.id == wanted && method.is_sent() && can_be_had(&identity, *method));
+    let address = method
+        .ok_or(Refusal::Invalid("methodId", Fault::Invalid))?
+        .address
+        .to_owned();
     let code = six_digits();
     let awaited = identity.codes.look(&id, now, |awaited| {
         awaited.messages += 1;
@@ -156,5 +221,8 @@ pub(super) async fn send(State(identity): State<Arc<Identity>>, Path(id): Path<S
 
 fn six_digits() -> Secret {
     // Of 2^64 numbers no code has a millionth of a millionth more than another.
-    Secret::new(format!("{:06}", u64::from_be_bytes(system::random::<8>()) % 1_000_000))
+    Secret::new(format!(
+        "{:06}",
+        u64::from_be_bytes(system::random::<8>()) % 1_000_000
+    ))
 }

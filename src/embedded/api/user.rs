@@ -21,26 +21,46 @@ pub(super) async fn find(
 ) -> Answer {
     let user = match Caller::of(&headers, &identity) {
         Caller::Program => {
-            let login = ["loginId", "email", "username"].iter().find_map(|name| query.get(*name));
-            identity.users.by_login(login.ok_or(Refusal::Invalid("loginId", Fault::Blank))?)
+            let login = ["loginId", "email", "username"]
+                .iter()
+                .find_map(|name| query.get(*name));
+            identity
+                .users
+                .by_login(login.ok_or(Refusal::Invalid("loginId", Fault::Blank))?)
         }
         Caller::Person(claims) => identity.users.by_id(&claims.sub),
         Caller::Anybody => return Err(Refusal::Unauthorized),
     };
     let user = user.ok_or(Refusal::NotFound)?;
-    Ok(json_with(StatusCode::OK, &json!({ "user": described(&identity, user) })))
+    Ok(json_with(
+        StatusCode::OK,
+        &json!({ "user": described(&identity, user) }),
+    ))
 }
 
 /// By API key and id.
-pub(super) async fn by_id(State(identity): State<Arc<Identity>>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
+pub(super) async fn by_id(
+    State(identity): State<Arc<Identity>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
     require_key(&headers, &identity)?;
-    let user = identity.users.by_id(&id.to_ascii_lowercase()).ok_or(Refusal::NotFound)?;
-    Ok(json_with(StatusCode::OK, &json!({ "user": described(&identity, user) })))
+    let user = identity
+        .users
+        .by_id(&id.to_ascii_lowercase())
+        .ok_or(Refusal::NotFound)?;
+    Ok(json_with(
+        StatusCode::OK,
+        &json!({ "user": described(&identity, user) }),
+    ))
 }
 
-/// The claims of an access token that is good now. It does not know of revocations, as FusionAuth does not.
+/// The claims of an access token that is good now. It does not know of revocations, as FusionAuth
+/// does not.
 pub(super) async fn validate(State(identity): State<Arc<Identity>>, headers: HeaderMap) -> Answer {
-    let Caller::Person(claims) = Caller::of(&headers, &identity) else { return Err(Refusal::Unauthorized) };
+    let Caller::Person(claims) = Caller::of(&headers, &identity) else {
+        return Err(Refusal::Unauthorized);
+    };
     let mut shown = serde_json::to_value(&*claims).map_err(|_| Refusal::Internal)?;
     // Milliseconds here, unlike in the token: that is how FusionAuth documents it.
     for (name, seconds) in [("exp", claims.exp), ("iat", claims.iat)] {

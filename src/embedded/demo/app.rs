@@ -1,4 +1,5 @@
-//! The store once more, as a single page that drives the sign-in by itself: its files, from `static/demo/app/`.
+//! The store once more, as a single page that drives the sign-in by itself: its files, from
+//! `static/demo/app/`.
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};

@@ -27,10 +27,14 @@ const MAX_TEXT: usize = 2_000;
 /// Of a form, in bytes: the longest post, percent-encoded.
 const MAX_BODY: usize = 32 * 1024;
 
-const FULL: Notice =
-    Notice { heading: "It is getting late", text: "This conversation has become too long. Begin another one." };
-const UNREADABLE: Notice =
-    Notice { heading: "Nothing was said", text: "A post needs a few words, and not more than a page of them." };
+const FULL: Notice = Notice {
+    heading: "It is getting late",
+    text: "This conversation has become too long. Begin another one.",
+};
+const UNREADABLE: Notice = Notice {
+    heading: "Nothing was said",
+    text: "A post needs a few words, and not more than a page of them.",
+};
 
 #[derive(Clone, Serialize)]
 struct Thread {
@@ -66,28 +70,47 @@ impl Talk {
         if self.threads.len() >= MAX_THREADS {
             self.threads.remove(0);
         }
-        self.threads.push(Thread { id, title, posts: vec![post] });
+        self.threads.push(Thread {
+            id,
+            title,
+            posts: vec![post],
+        });
         id
     }
 
     fn so_far() -> Self {
-        let mut talk = Self { threads: Vec::new(), next_id: 1 };
-        let said = |author: &str, text: &str| Post { author: author.to_owned(), text: text.to_owned() };
+        let mut talk = Self {
+            threads: Vec::new(),
+            next_id: 1,
+        };
+        let said = |author: &str, text: &str| Post {
+            author: author.to_owned(),
+            text: text.to_owned(),
+        };
         talk.begin(
             "What do you keep by the front door?".to_owned(),
             said("Odile", "A bowl for keys, an umbrella nobody admits to owning, and a stone from every holiday."),
         );
         talk.begin(
             "The kettle or the pan?".to_owned(),
-            said("Bram", "My neighbour boils water in a pan and says it tastes rounder. I have no words."),
+            said(
+                "Bram",
+                "My neighbour boils water in a pan and says it tastes rounder. I have no words.",
+            ),
         );
         talk.begin(
             "Swifts are back".to_owned(),
-            said("Ines", "Counted eleven over the square at half past eight. Summer may begin."),
+            said(
+                "Ines",
+                "Counted eleven over the square at half past eight. Summer may begin.",
+            ),
         );
         let answers = [
             said("Bram", "A lantern. Even in June."),
-            said("Ines", "Shoes. Far too many shoes.\nAnd the letter I have meant to post since March."),
+            said(
+                "Ines",
+                "Shoes. Far too many shoes.\nAnd the letter I have meant to post since March.",
+            ),
         ];
         if let Some(first) = talk.threads.first_mut() {
             first.posts.extend(answers);
@@ -122,7 +145,10 @@ struct Home {
 async fn home(State(porch): State<Porch>, told: Told) -> Response {
     let counted = {
         let talk = porch.talk();
-        Home { threads: talk.threads.len(), voices: talk.threads.iter().map(|thread| thread.posts.len()).sum() }
+        Home {
+            threads: talk.threads.len(),
+            voices: talk.threads.iter().map(|thread| thread.posts.len()).sum(),
+        }
     };
     page("forum-home.html", &told, counted)
 }
@@ -144,7 +170,11 @@ async fn posts(State(porch): State<Porch>, told: Told) -> Response {
     let line = |thread: &Thread| Line {
         id: thread.id,
         title: thread.title.clone(),
-        author: thread.posts.first().map(|post| post.author.clone()).unwrap_or_default(),
+        author: thread
+            .posts
+            .first()
+            .map(|post| post.author.clone())
+            .unwrap_or_default(),
         replies: thread.posts.len().saturating_sub(1),
     };
     let threads = porch.talk().threads.iter().rev().map(line).collect();
@@ -152,7 +182,12 @@ async fn posts(State(porch): State<Porch>, told: Told) -> Response {
 }
 
 async fn thread(State(porch): State<Porch>, Path(id): Path<u64>, told: Told) -> Response {
-    let found = porch.talk().threads.iter().find(|thread| thread.id == id).cloned();
+    let found = porch
+        .talk()
+        .threads
+        .iter()
+        .find(|thread| thread.id == id)
+        .cloned();
     match found {
         Some(thread) => page("forum-thread.html", &told, thread),
         None => notice(StatusCode::NOT_FOUND, &told, NOTHING),
@@ -166,11 +201,20 @@ struct Beginning {
 }
 
 async fn begin(State(porch): State<Porch>, told: Told, Form(form): Form<Beginning>) -> Response {
-    let Some(visitor) = &told.visitor else { return notice(StatusCode::FORBIDDEN, &told, NOBODY) };
-    let (Some(title), Some(text)) = (worded(&form.title, MAX_TITLE), worded(&form.text, MAX_TEXT)) else {
+    let Some(visitor) = &told.visitor else {
+        return notice(StatusCode::FORBIDDEN, &told, NOBODY);
+    };
+    let (Some(title), Some(text)) = (worded(&form.title, MAX_TITLE), worded(&form.text, MAX_TEXT))
+    else {
         return notice(StatusCode::BAD_REQUEST, &told, UNREADABLE);
     };
-    let id = porch.talk().begin(title, Post { author: visitor.name.clone(), text });
+    let id = porch.talk().begin(
+        title,
+        Post {
+            author: visitor.name.clone(),
+            text,
+        },
+    );
     Redirect::to(&format!("/posts/{id}")).into_response()
 }
 
@@ -179,8 +223,15 @@ struct Reply {
     text: String,
 }
 
-async fn reply(State(porch): State<Porch>, Path(id): Path<u64>, told: Told, Form(form): Form<Reply>) -> Response {
-    let Some(visitor) = &told.visitor else { return notice(StatusCode::FORBIDDEN, &told, NOBODY) };
+async fn reply(
+    State(porch): State<Porch>,
+    Path(id): Path<u64>,
+    told: Told,
+    Form(form): Form<Reply>,
+) -> Response {
+    let Some(visitor) = &told.visitor else {
+        return notice(StatusCode::FORBIDDEN, &told, NOBODY);
+    };
     let Some(text) = worded(&form.text, MAX_TEXT) else {
         return notice(StatusCode::BAD_REQUEST, &told, UNREADABLE);
     };
@@ -191,7 +242,10 @@ async fn reply(State(porch): State<Porch>, Path(id): Path<u64>, told: Told, Form
     if thread.posts.len() >= MAX_POSTS {
         return notice(StatusCode::CONFLICT, &told, FULL);
     }
-    thread.posts.push(Post { author: visitor.name.clone(), text });
+    thread.posts.push(Post {
+        author: visitor.name.clone(),
+        text,
+    });
     Redirect::to(&format!("/posts/{id}#post-{}", thread.posts.len())).into_response()
 }
 

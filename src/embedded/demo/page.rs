@@ -51,8 +51,10 @@ pub const NOBODY: Notice = Notice {
 };
 
 /// There is nothing at this address.
-pub const NOTHING: Notice =
-    Notice { heading: "Nothing here", text: "Whatever stood at this address is gone, or never was." };
+pub const NOTHING: Notice = Notice {
+    heading: "Nothing here",
+    text: "Whatever stood at this address is gone, or never was.",
+};
 
 /// Fills the template `name`; what is typed by visitors is escaped.
 pub fn page(name: &str, told: &Told, page: impl Serialize) -> Response {
@@ -60,11 +62,19 @@ pub fn page(name: &str, told: &Told, page: impl Serialize) -> Response {
         .get_or_init(parse)
         .as_ref()
         .and_then(|templates| templates.get_template(name).ok())
-        .and_then(|template| template.render(Value::from(Serde(Filling { told, page }))).ok());
+        .and_then(|template| {
+            template
+                .render(Value::from(Serde(Filling { told, page })))
+                .ok()
+        });
     match filled {
         // It shows one visitor's headers: nobody may keep it for another.
         Some(html) => ([(header::CACHE_CONTROL, "no-store")], Html(html)).into_response(),
-        None => (StatusCode::INTERNAL_SERVER_ERROR, "This page could not be made.").into_response(),
+        None => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "This page could not be made.",
+        )
+            .into_response(),
     }
 }
 
@@ -79,12 +89,24 @@ fn parse() -> Option<Environment<'static>> {
 
 /// A file by its name: `GET /static/{name}`.
 pub async fn file(Path(name): Path<String>) -> Response {
-    let art = || ART.iter().find(|(path, _)| path.strip_prefix("art/") == Some(&name)).map(|(_, text)| *text);
-    let style = STYLES.iter().find(|(path, _)| *path == name).map(|(_, text)| ("text/css; charset=utf-8", *text));
+    let art = || {
+        ART.iter()
+            .find(|(path, _)| path.strip_prefix("art/") == Some(&name))
+            .map(|(_, text)| *text)
+    };
+    let style = STYLES
+        .iter()
+        .find(|(path, _)| *path == name)
+        .map(|(_, text)| ("text/css; charset=utf-8", *text));
     match style.or_else(|| art().map(|text| ("image/svg+xml", text))) {
-        Some((kind, text)) => {
-            ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=300")], text).into_response()
-        }
+        Some((kind, text)) => (
+            [
+                (header::CONTENT_TYPE, kind),
+                (header::CACHE_CONTROL, "public, max-age=300"),
+            ],
+            text,
+        )
+            .into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }

@@ -118,16 +118,31 @@ struct Shop {
 
 impl Shop {
     fn held_by(&self, visitor: &str) -> Held {
-        let cart = self.carts.lock().unwrap_or_else(PoisonError::into_inner).of(visitor).clone();
-        let lines: Vec<Line> =
-            cart.into_iter().filter_map(|(id, count)| product(id).map(|product| Line { product, count })).collect();
-        let total: u32 = lines.iter().map(|line| line.product.euros * line.count).sum();
-        Held { lines, total: format!("€ {total}") }
+        let cart = self
+            .carts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .of(visitor)
+            .clone();
+        let lines: Vec<Line> = cart
+            .into_iter()
+            .filter_map(|(id, count)| product(id).map(|product| Line { product, count }))
+            .collect();
+        let total: u32 = lines
+            .iter()
+            .map(|line| line.product.euros * line.count)
+            .sum();
+        Held {
+            lines,
+            total: format!("€ {total}"),
+        }
     }
 
     /// Whether there is such a product.
     fn change(&self, visitor: &str, change: &Change) -> bool {
-        let Some(product) = product(&change.product) else { return false };
+        let Some(product) = product(&change.product) else {
+            return false;
+        };
         let mut carts = self.carts.lock().unwrap_or_else(PoisonError::into_inner);
         let cart = carts.of(visitor);
         let count = cart.get(product.id).copied().unwrap_or(0);
@@ -152,11 +167,19 @@ pub fn store() -> Router {
         .route("/shopping-cart", get(cart).post(change_cart))
         .route("/admin/", get(stock))
         .route("/app-demo/", get(async || app::file("index.html")))
-        .route("/app-demo/{name}", get(async |Path(name): Path<String>| app::file(&name)))
+        .route(
+            "/app-demo/{name}",
+            get(async |Path(name): Path<String>| app::file(&name)),
+        )
         .route("/app-demo/data/cart", get(cart_data).post(change_cart_data))
         .route("/static/{name}", get(file))
         .route("/healthz", get(async || "ok"))
-        .fallback(async |told: Told| (StatusCode::NOT_FOUND, page("store-notice.html", &told, NOTHING)))
+        .fallback(async |told: Told| {
+            (
+                StatusCode::NOT_FOUND,
+                page("store-notice.html", &told, NOTHING),
+            )
+        })
         .with_state(Shop::default())
 }
 
@@ -166,11 +189,23 @@ struct Shelf {
 }
 
 async fn home(told: Told) -> Response {
-    page("store-home.html", &told, Shelf { products: &PRODUCTS })
+    page(
+        "store-home.html",
+        &told,
+        Shelf {
+            products: &PRODUCTS,
+        },
+    )
 }
 
 async fn stock(told: Told) -> Response {
-    page("store-stock.html", &told, Shelf { products: &PRODUCTS })
+    page(
+        "store-stock.html",
+        &told,
+        Shelf {
+            products: &PRODUCTS,
+        },
+    )
 }
 
 #[derive(Serialize)]
@@ -181,7 +216,11 @@ struct OneProduct {
 async fn one_product(Path(id): Path<String>, told: Told) -> Response {
     match product(&id) {
         Some(product) => page("store-product.html", &told, OneProduct { product }),
-        None => (StatusCode::NOT_FOUND, page("store-notice.html", &told, NOTHING)).into_response(),
+        None => (
+            StatusCode::NOT_FOUND,
+            page("store-notice.html", &told, NOTHING),
+        )
+            .into_response(),
     }
 }
 
@@ -207,7 +246,11 @@ struct Line {
 
 async fn cart(State(shop): State<Shop>, told: Told) -> Response {
     let Some(visitor) = &told.visitor else {
-        return (StatusCode::FORBIDDEN, page("store-notice.html", &told, NOBODY)).into_response();
+        return (
+            StatusCode::FORBIDDEN,
+            page("store-notice.html", &told, NOBODY),
+        )
+            .into_response();
     };
     let held = shop.held_by(&visitor.id);
     let time = time_of_day(shop.clock.now().secs());
@@ -229,10 +272,18 @@ enum Direction {
 
 async fn change_cart(State(shop): State<Shop>, told: Told, Form(change): Form<Change>) -> Response {
     let Some(visitor) = &told.visitor else {
-        return (StatusCode::FORBIDDEN, page("store-notice.html", &told, NOBODY)).into_response();
+        return (
+            StatusCode::FORBIDDEN,
+            page("store-notice.html", &told, NOBODY),
+        )
+            .into_response();
     };
     if !shop.change(&visitor.id, &change) {
-        return (StatusCode::NOT_FOUND, page("store-notice.html", &told, NOTHING)).into_response();
+        return (
+            StatusCode::NOT_FOUND,
+            page("store-notice.html", &told, NOTHING),
+        )
+            .into_response();
     }
     Redirect::to("/shopping-cart").into_response()
 }
@@ -247,18 +298,40 @@ struct CartData {
 }
 
 async fn cart_data(State(shop): State<Shop>, told: Told) -> Response {
-    let Some(visitor) = told.visitor else { return StatusCode::FORBIDDEN.into_response() };
+    let Some(visitor) = told.visitor else {
+        return StatusCode::FORBIDDEN.into_response();
+    };
     let held = shop.held_by(&visitor.id);
-    let data = Json(CartData { name: visitor.name, held, shelf: &PRODUCTS });
+    let data = Json(CartData {
+        name: visitor.name,
+        held,
+        shelf: &PRODUCTS,
+    });
     ([(header::CACHE_CONTROL, "no-store")], data).into_response()
 }
 
-async fn change_cart_data(State(shop): State<Shop>, told: Told, Json(change): Json<Change>) -> Response {
-    let changed = told.visitor.as_ref().is_none_or(|visitor| shop.change(&visitor.id, &change));
-    if changed { cart_data(State(shop), told).await } else { StatusCode::NOT_FOUND.into_response() }
+async fn change_cart_data(
+    State(shop): State<Shop>,
+    told: Told,
+    Json(change): Json<Change>,
+) -> Response {
+    let changed = told
+        .visitor
+        .as_ref()
+        .is_none_or(|visitor| shop.change(&visitor.id, &change));
+    if changed {
+        cart_data(State(shop), told).await
+    } else {
+        StatusCode::NOT_FOUND.into_response()
+    }
 }
 
 /// Hours, minutes and seconds, UTC.
 fn time_of_day(secs: u64) -> String {
-    format!("{:02}:{:02}:{:02}", secs / 3_600 % 24, secs / 60 % 60, secs % 60)
+    format!(
+        "{:02}:{:02}:{:02}",
+        secs / 3_600 % 24,
+        secs / 60 % 60,
+        secs % 60
+    )
 }

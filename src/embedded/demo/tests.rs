@@ -9,7 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::system::detach;
 
-const SHOPPER: &str = "X-Auth-User-Id: u1\r\nX-Auth-Email: shopper@example.com\r\nX-Auth-Site: store\r\n";
+const SHOPPER: &str =
+    "X-Auth-User-Id: u1\r\nX-Auth-Email: shopper@example.com\r\nX-Auth-Site: store\r\n";
 
 async fn serve(app: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -19,7 +20,11 @@ async fn serve(app: Router) -> SocketAddr {
 }
 
 async fn send(to: SocketAddr, head: &str, headers: &str, form: &str) -> String {
-    let kind = if form.is_empty() { "" } else { "Content-Type: application/x-www-form-urlencoded\r\n" };
+    let kind = if form.is_empty() {
+        ""
+    } else {
+        "Content-Type: application/x-www-form-urlencoded\r\n"
+    };
     let length = form.len();
     let request = format!(
         "{head} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}{kind}Content-Length: {length}\r\n\r\n{form}"
@@ -40,27 +45,50 @@ async fn every_page_and_every_file_it_names_is_there() {
     let pages = [
         (
             serve(store()).await,
-            vec!["/", "/products/moss-blanket", "/shopping-cart", "/admin/", "/healthz", "/app-demo/"],
+            vec![
+                "/",
+                "/products/moss-blanket",
+                "/shopping-cart",
+                "/admin/",
+                "/healthz",
+                "/app-demo/",
+            ],
         ),
-        (serve(forum()).await, vec!["/", "/posts", "/posts/1", "/healthz"]),
+        (
+            serve(forum()).await,
+            vec!["/", "/posts", "/posts/1", "/healthz"],
+        ),
     ];
     for (app, paths) in pages {
         for path in paths {
             let page = send(app, &format!("GET {path}"), SHOPPER, "").await;
             assert!(page.starts_with("HTTP/1.1 200"), "{path}: {page}");
-            for file in page.split('"').filter(|text| text.starts_with("/static/") || text.starts_with("/app-demo/")) {
+            for file in page
+                .split('"')
+                .filter(|text| text.starts_with("/static/") || text.starts_with("/app-demo/"))
+            {
                 let found = send(app, &format!("GET {file}"), "", "").await;
                 assert!(found.starts_with("HTTP/1.1 200"), "{file}");
             }
         }
-        assert!(send(app, "GET /elsewhere", "", "").await.starts_with("HTTP/1.1 404"));
+        assert!(
+            send(app, "GET /elsewhere", "", "")
+                .await
+                .starts_with("HTTP/1.1 404")
+        );
     }
 }
 
 #[tokio::test]
 async fn pages_show_what_they_were_told_and_escape_it() {
     for (app, path) in [(serve(store()).await, "/"), (serve(forum()).await, "/")] {
-        let page = send(app, &format!("GET {path}"), "X-Auth-User-Id: u1\r\nX-Odd: <b>x</b>\r\n", "").await;
+        let page = send(
+            app,
+            &format!("GET {path}"),
+            "X-Auth-User-Id: u1\r\nX-Odd: <b>x</b>\r\n",
+            "",
+        )
+        .await;
         assert!(page.contains("x-auth-user-id</th><td>u1"));
         assert!(page.contains("&lt;b&gt;x") && !page.contains("<b>x"));
         assert!(page.contains("/logout"));
@@ -78,37 +106,77 @@ async fn each_visitor_has_a_cart() {
         assert!(added.starts_with("HTTP/1.1 303") && added.contains("location: /shopping-cart"));
     }
     let cart = send(app, "GET /shopping-cart", SHOPPER, "").await;
-    assert!(cart.contains("<output>9</output>") && cart.contains("€ 576"), "nine at most");
+    assert!(
+        cart.contains("<output>9</output>") && cart.contains("€ 576"),
+        "nine at most"
+    );
     let others = send(app, "GET /shopping-cart", "X-Auth-User-Id: u2\r\n", "").await;
     assert!(!others.contains("Night Kettle"));
-    send(app, "POST /shopping-cart", SHOPPER, "product=night-kettle&change=remove").await;
-    assert!(send(app, "GET /shopping-cart", SHOPPER, "").await.contains("<output>8</output>"));
+    send(
+        app,
+        "POST /shopping-cart",
+        SHOPPER,
+        "product=night-kettle&change=remove",
+    )
+    .await;
+    assert!(
+        send(app, "GET /shopping-cart", SHOPPER, "")
+            .await
+            .contains("<output>8</output>")
+    );
 }
 
 #[tokio::test]
 async fn the_single_page_shows_the_same_cart() {
     let app = serve(store()).await;
-    send(app, "POST /shopping-cart", SHOPPER, "product=night-kettle&change=add").await;
+    send(
+        app,
+        "POST /shopping-cart",
+        SHOPPER,
+        "product=night-kettle&change=add",
+    )
+    .await;
     let cart = send(app, "GET /app-demo/data/cart", SHOPPER, "").await;
     assert!(
-        cart.contains("cache-control: no-store") && cart.contains("\"count\":1") && cart.contains("€ 64"),
+        cart.contains("cache-control: no-store")
+            && cart.contains("\"count\":1")
+            && cart.contains("€ 64"),
         "{cart}"
     );
     let change = async |body: &str| {
-        let head = format!("POST /app-demo/data/cart HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{SHOPPER}");
-        let kind = format!("Content-Type: application/json\r\nContent-Length: {}", body.len());
+        let head = format!(
+            "POST /app-demo/data/cart HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{SHOPPER}"
+        );
+        let kind = format!(
+            "Content-Type: application/json\r\nContent-Length: {}",
+            body.len()
+        );
         let request = format!("{head}{kind}\r\n\r\n{body}");
         exchange(app, &request).await
     };
     let changed = change("{\"product\":\"felt-boots\",\"change\":\"add\"}").await;
     assert!(changed.contains("€ 106"), "{changed}");
-    assert!(change("{\"product\":\"none\",\"change\":\"add\"}").await.starts_with("HTTP/1.1 404"));
-    assert!(send(app, "GET /shopping-cart", SHOPPER, "").await.contains("€ 106"));
-    assert!(send(app, "GET /app-demo/data/cart", "", "").await.starts_with("HTTP/1.1 403"));
+    assert!(
+        change("{\"product\":\"none\",\"change\":\"add\"}")
+            .await
+            .starts_with("HTTP/1.1 404")
+    );
+    assert!(
+        send(app, "GET /shopping-cart", SHOPPER, "")
+            .await
+            .contains("€ 106")
+    );
+    assert!(
+        send(app, "GET /app-demo/data/cart", "", "")
+            .await
+            .starts_with("HTTP/1.1 403")
+    );
     let page = send(app, "GET /app-demo/", "", "").await;
     assert!(page.contains("content-security-policy: default-src 'none'; script-src 'self'"));
     assert!(
-        !page.contains("<style") && !page.contains(" style=") && page.matches("<script").count() == 1,
+        !page.contains("<style")
+            && !page.contains(" style=")
+            && page.matches("<script").count() == 1,
         "nothing inline"
     );
 }
@@ -117,33 +185,78 @@ async fn the_single_page_shows_the_same_cart() {
 async fn what_belongs_to_somebody_asks_who() {
     let shop = serve(store()).await;
     let porch = serve(forum()).await;
-    assert!(send(shop, "GET /shopping-cart", "", "").await.starts_with("HTTP/1.1 403"));
-    assert!(send(shop, "POST /shopping-cart", "", "product=night-kettle&change=add").await.starts_with("HTTP/1.1 403"));
-    assert!(send(porch, "POST /posts/1", "", "text=hello").await.starts_with("HTTP/1.1 403"));
+    assert!(
+        send(shop, "GET /shopping-cart", "", "")
+            .await
+            .starts_with("HTTP/1.1 403")
+    );
+    assert!(
+        send(
+            shop,
+            "POST /shopping-cart",
+            "",
+            "product=night-kettle&change=add"
+        )
+        .await
+        .starts_with("HTTP/1.1 403")
+    );
+    assert!(
+        send(porch, "POST /posts/1", "", "text=hello")
+            .await
+            .starts_with("HTTP/1.1 403")
+    );
 }
 
 #[tokio::test]
 async fn posts_carry_the_name_the_gateway_gave_and_run_nothing() {
     let app = serve(forum()).await;
     let named = "X-Auth-User-Id: u3\r\nX-Auth-Username: Zo%C3%AB\r\n";
-    let begun = send(app, "POST /posts", named, "title=Doors&text=%3Cscript%3E1%3C%2Fscript%3E").await;
+    let begun = send(
+        app,
+        "POST /posts",
+        named,
+        "title=Doors&text=%3Cscript%3E1%3C%2Fscript%3E",
+    )
+    .await;
     assert!(begun.contains("location: /posts/4"));
     let replied = send(app, "POST /posts/4", named, "text=Indeed").await;
     assert!(replied.contains("location: /posts/4#post-2"));
     let page = send(app, "GET /posts/4", named, "").await;
     assert!(page.contains("<p class=\"author\">Zoë</p>") && page.contains("&lt;script&gt;1"));
     assert!(!page.contains("<script>"));
-    assert!(send(app, "POST /posts/4", named, "text=+").await.starts_with("HTTP/1.1 400"));
+    assert!(
+        send(app, "POST /posts/4", named, "text=+")
+            .await
+            .starts_with("HTTP/1.1 400")
+    );
 }
 
 #[tokio::test]
 async fn the_forum_forgets_the_oldest() {
     let app = serve(forum()).await;
     for number in 0..100 {
-        send(app, "POST /posts", SHOPPER, &format!("title=t{number}&text=x")).await;
+        send(
+            app,
+            "POST /posts",
+            SHOPPER,
+            &format!("title=t{number}&text=x"),
+        )
+        .await;
     }
-    assert!(send(app, "GET /posts/1", SHOPPER, "").await.starts_with("HTTP/1.1 404"));
-    assert!(send(app, "GET /posts/103", SHOPPER, "").await.starts_with("HTTP/1.1 200"));
+    assert!(
+        send(app, "GET /posts/1", SHOPPER, "")
+            .await
+            .starts_with("HTTP/1.1 404")
+    );
+    assert!(
+        send(app, "GET /posts/103", SHOPPER, "")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
     let long = format!("title=t&text={}", "x".repeat(2_001));
-    assert!(send(app, "POST /posts", SHOPPER, &long).await.starts_with("HTTP/1.1 400"));
+    assert!(
+        send(app, "POST /posts", SHOPPER, &long)
+            .await
+            .starts_with("HTTP/1.1 400")
+    );
 }

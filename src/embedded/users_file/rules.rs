@@ -26,7 +26,10 @@ impl PasswordEntry {
         let usual = PasswordRules::default();
         let min_length = self.min_length.map_or(usual.min_length, |written| {
             if !(LEAST..=usual.max_length).contains(written.get_ref()) {
-                faults.note(&written.span(), format!("not from {LEAST} to {}", usual.max_length));
+                faults.note(
+                    &written.span(),
+                    format!("not from {LEAST} to {}", usual.max_length),
+                );
             }
             written.into_inner()
         });

@@ -32,21 +32,42 @@ pub(super) enum Messages {
 impl TwoFactorEntry {
     /// As it counts, after noting what is wrong; `None` where there is no way to get a code.
     pub(super) fn checked(self, messages: Messages, faults: &mut Faults) -> Option<TwoFactor> {
-        if let Some(totp) = self.totp.as_ref().filter(|totp| totp_code(totp.get_ref(), Moment::from_secs(0)).is_none())
+        if let Some(totp) = self
+            .totp
+            .as_ref()
+            .filter(|totp| totp_code(totp.get_ref(), Moment::from_secs(0)).is_none())
         {
-            faults.note(&totp.span(), "no base32 secret of at least 128 bits (26 letters)");
+            faults.note(
+                &totp.span(),
+                "no base32 secret of at least 128 bits (26 letters)",
+            );
         }
-        if let Some(email) = self.email.as_ref().filter(|email| !is_email(email.get_ref())) {
+        if let Some(email) = self
+            .email
+            .as_ref()
+            .filter(|email| !is_email(email.get_ref()))
+        {
             faults.note(&email.span(), "no e-mail address");
         }
         if let Some(sms) = self.sms.as_ref().filter(|sms| !is_telephone(sms.get_ref())) {
             faults.note(&sms.span(), "no telephone number like \"+1 555 555 5512\"");
         }
-        for sent in [&self.email, &self.sms].into_iter().flatten().filter(|_| messages == Messages::Nowhere) {
+        for sent in [&self.email, &self.sms]
+            .into_iter()
+            .flatten()
+            .filter(|_| messages == Messages::Nowhere)
+        {
             let hint = "add `outbox = \"outbox\"` at the top of the file: the directory that messages are put into";
-            faults.note(&sent.span(), format!("codes cannot be sent: there is no outbox; {hint}"));
+            faults.note(
+                &sent.span(),
+                format!("codes cannot be sent: there is no outbox; {hint}"),
+            );
         }
-        for code in self.recovery_codes.iter().filter(|code| code.get_ref().trim().len() < 10) {
+        for code in self
+            .recovery_codes
+            .iter()
+            .filter(|code| code.get_ref().trim().len() < 10)
+        {
             faults.note(&code.span(), "a recovery code has at least 10 characters");
         }
         if self.totp.is_none() && self.email.is_none() && self.sms.is_none() {
@@ -56,13 +77,19 @@ impl TwoFactorEntry {
             totp: self.totp.map(|totp| Secret::new(totp.into_inner())),
             email: self.email.map(Spanned::into_inner),
             sms: self.sms.map(Spanned::into_inner),
-            recovery_codes: self.recovery_codes.into_iter().map(|code| Secret::new(code.into_inner())).collect(),
+            recovery_codes: self
+                .recovery_codes
+                .into_iter()
+                .map(|code| Secret::new(code.into_inner()))
+                .collect(),
         })
     }
 }
 
 fn is_telephone(text: &str) -> bool {
     let digits = text.chars().filter(char::is_ascii_digit).count();
-    let signs = text.chars().all(|letter| letter.is_ascii_digit() || "+-() ".contains(letter));
+    let signs = text
+        .chars()
+        .all(|letter| letter.is_ascii_digit() || "+-() ".contains(letter));
     printable(text) && signs && digits >= 4 && text.len() <= LONGEST_NUMBER
 }

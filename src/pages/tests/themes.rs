@@ -13,7 +13,10 @@ fn themed(theme: &Theme) -> Look {
 fn a_theme_shows_its_name_logo_colour_and_links() {
     let svg: &[u8] = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>";
     let look = themed(&Theme {
-        logo: Some(Logo { kind: LogoKind::Svg, bytes: svg.into() }),
+        logo: Some(Logo {
+            kind: LogoKind::Svg,
+            bytes: svg.into(),
+        }),
         accent: Colour::parse("#0b6"),
         style: Some("h1{color:red}".to_owned()),
         links: Links {
@@ -24,26 +27,55 @@ fn a_theme_shows_its_name_logo_colour_and_links() {
         },
         ..Theme::default()
     });
-    let page = shown_in(Frame { look: &look, site_name: Some("The <Store>"), ..frame() }, &form(None));
+    let page = shown_in(
+        Frame {
+            look: &look,
+            site_name: Some("The <Store>"),
+            ..frame()
+        },
+        &form(None),
+    );
     assert!(page.contains(">The &lt;Store&gt;<"));
-    for href in
-        ["&#x2f;privacy?x=1&amp;y=2", "https:&#x2f;&#x2f;help.example.com&#x2f;", "&#x2f;register", "&#x2f;forgot"]
-    {
+    for href in [
+        "&#x2f;privacy?x=1&amp;y=2",
+        "https:&#x2f;&#x2f;help.example.com&#x2f;",
+        "&#x2f;register",
+        "&#x2f;forgot",
+    ] {
         assert!(page.contains(&format!("href=\"{href}\"")), "{href}");
     }
     let page = page.replace("&#x2f;", "/");
-    let names: Vec<_> = page.split('"').filter_map(|text| text.strip_prefix(assets::PREFIX)).collect();
-    let asset = |stem: &str| look.asset(names.iter().find(|name| name.starts_with(stem)).unwrap()).unwrap();
-    assert_eq!((&asset("logo.").body[..], asset("logo.").content_type), (svg, "image/svg+xml"));
+    let names: Vec<_> = page
+        .split('"')
+        .filter_map(|text| text.strip_prefix(assets::PREFIX))
+        .collect();
+    let asset = |stem: &str| {
+        look.asset(names.iter().find(|name| name.starts_with(stem)).unwrap())
+            .unwrap()
+    };
+    assert_eq!(
+        (&asset("logo.").body[..], asset("logo.").content_type),
+        (svg, "image/svg+xml")
+    );
     assert!(
-        asset("logo.").policy.unwrap().contains("default-src 'none'")
+        asset("logo.")
+            .policy
+            .unwrap()
+            .contains("default-src 'none'")
             && asset("logo.").policy.unwrap().ends_with("sandbox")
     );
     let style = std::str::from_utf8(&asset("theme.").body).unwrap();
     assert!(style.starts_with(":root{--accent:#00bb66;") && style.ends_with("h1{color:red}"));
     assert!(asset("style.").policy.is_none());
-    for name in names.iter().filter(|name| name.starts_with("logo.") || name.starts_with("theme.")) {
-        assert_eq!(Look::plain().asset(name), None, "another site has no such file");
+    for name in names
+        .iter()
+        .filter(|name| name.starts_with("logo.") || name.starts_with("theme."))
+    {
+        assert_eq!(
+            Look::plain().asset(name),
+            None,
+            "another site has no such file"
+        );
     }
 }
 
@@ -57,15 +89,28 @@ fn without_a_theme_there_are_no_links() {
 
 #[test]
 fn templates_of_an_operator_stand_in_place_of_ours() {
-    let template = |name: &str, text: &str| TemplateText { name: name.to_owned(), text: text.to_owned() };
+    let template = |name: &str, text: &str| TemplateText {
+        name: name.to_owned(),
+        text: text.to_owned(),
+    };
     let look = themed(&Theme {
         templates: vec![
             template("_hello.html", "Hello {{ site_name }}"),
-            template("sign-out.html", "{% include \"_hello.html\" %}<h1>{{ words.sign_out.heading }}</h1>"),
+            template(
+                "sign-out.html",
+                "{% include \"_hello.html\" %}<h1>{{ words.sign_out.heading }}</h1>",
+            ),
         ],
         ..Theme::default()
     });
-    let page = sign_out(&SignOutView { frame: Frame { look: &look, ..frame() }, action: "/logout", back: "/" });
+    let page = sign_out(&SignOutView {
+        frame: Frame {
+            look: &look,
+            ..frame()
+        },
+        action: "/logout",
+        back: "/",
+    });
     assert_eq!(page.unwrap(), "Hello Lantern &amp; Loom<h1>Sign out?</h1>");
 }
 
@@ -73,36 +118,62 @@ fn templates_of_an_operator_stand_in_place_of_ours() {
 fn a_template_that_fails_says_where() {
     let fault = |name: &str, text: &str| {
         let theme = Theme {
-            templates: vec![TemplateText { name: name.to_owned(), text: text.to_owned() }],
+            templates: vec![TemplateText {
+                name: name.to_owned(),
+                text: text.to_owned(),
+            }],
             ..Theme::default()
         };
         match Look::of(&theme) {
             Err(fault) => fault,
             Ok(look) => {
-                let pages = samples::samples(Frame { look: &look, ..frame() });
+                let pages = samples::samples(Frame {
+                    look: &look,
+                    ..frame()
+                });
                 pages.into_iter().find_map(|(_, page)| page.err()).unwrap()
             }
         }
         .to_string()
     };
     assert!(fault("sign-in.html", "a\n{% if %}").starts_with("sign-in.html:2: syntax error"));
-    assert!(fault("message.html", "a\nb\n{{ page.nothing }}").starts_with("message.html:3: undefined value"));
     assert!(
-        fault("layout.html", "{% block body %}{% endblock %}\n{{ words.layout.nothing }}")
-            .starts_with("layout.html:2: ")
+        fault("message.html", "a\nb\n{{ page.nothing }}")
+            .starts_with("message.html:3: undefined value")
     );
-    assert!(fault("sign-out.html", "{% include \"_gone.html\" %}").starts_with("sign-out.html:1: template not found"));
+    assert!(
+        fault(
+            "layout.html",
+            "{% block body %}{% endblock %}\n{{ words.layout.nothing }}"
+        )
+        .starts_with("layout.html:2: ")
+    );
+    assert!(
+        fault("sign-out.html", "{% include \"_gone.html\" %}")
+            .starts_with("sign-out.html:1: template not found")
+    );
 }
 
 /// What is no sample is tried by nobody before a visitor meets it, and judged by nobody.
 #[test]
 fn every_template_is_tried_by_a_sample() {
     for name in template_names() {
-        let marked = TemplateText { name: name.to_owned(), text: "<mark>it was here</mark>".to_owned() };
-        let look = themed(&Theme { templates: vec![marked], ..Theme::default() });
-        let pages = samples::samples(Frame { look: &look, ..frame() });
+        let marked = TemplateText {
+            name: name.to_owned(),
+            text: "<mark>it was here</mark>".to_owned(),
+        };
+        let look = themed(&Theme {
+            templates: vec![marked],
+            ..Theme::default()
+        });
+        let pages = samples::samples(Frame {
+            look: &look,
+            ..frame()
+        });
         assert!(
-            pages.into_iter().any(|(_, page)| page.is_ok_and(|page| page.contains("<mark>it was here"))),
+            pages
+                .into_iter()
+                .any(|(_, page)| page.is_ok_and(|page| page.contains("<mark>it was here"))),
             "{name} has no sample"
         );
     }
@@ -110,7 +181,10 @@ fn every_template_is_tried_by_a_sample() {
 
 #[test]
 fn samples_have_names_of_their_own() {
-    let mut names: Vec<String> = samples::samples(frame()).into_iter().map(|(name, _)| name).collect();
+    let mut names: Vec<String> = samples::samples(frame())
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
     let all = names.len();
     names.sort();
     names.dedup();

@@ -26,17 +26,26 @@ struct PasswordWanted {
 /// 203: a new password is wanted. Without its id nobody could give one.
 pub(super) fn new_password(body: &[u8]) -> Result<SignInRefused, ProviderError> {
     let wanted: PasswordWanted = serde_json::from_slice(body).map_err(|_| unreadable())?;
-    let id = wanted.change_password_id.and_then(id).ok_or_else(|| no_id("changePasswordId"))?;
+    let id = wanted
+        .change_password_id
+        .and_then(id)
+        .ok_or_else(|| no_id("changePasswordId"))?;
     Ok(SignInRefused {
-        change_reason: wanted.change_password_reason.as_ref().and_then(Value::as_str).and_then(word),
+        change_reason: wanted
+            .change_password_reason
+            .as_ref()
+            .and_then(Value::as_str)
+            .and_then(word),
         awaited: Some(Awaited::NewPassword { id }),
         ..SignInRefused::because(Reason::PasswordChangeRequired)
     })
 }
 
-/// FusionAuth's word for why (`Administrative`, `Breached`, `Expired`, `Validation`), if it is a word.
+/// FusionAuth's word for why (`Administrative`, `Breached`, `Expired`, `Validation`), if it is a
+/// word.
 fn word(text: &str) -> Option<String> {
-    let is_word = (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_word =
+        (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     is_word.then(|| text.to_owned())
 }
 
@@ -57,17 +66,27 @@ struct Method {
     mobile_phone: Option<String>,
 }
 
-/// 242: a code is wanted. Methods of a later day are left out; where nothing else is offered, nobody can go on.
+/// 242: a code is wanted. Methods of a later day are left out; where nothing else is offered,
+/// nobody can go on.
 pub(super) fn second_factor(body: &[u8]) -> Result<SignInRefused, ProviderError> {
     let wanted: CodeWanted = serde_json::from_slice(body).map_err(|_| unreadable())?;
-    let id = wanted.two_factor_id.and_then(id).ok_or_else(|| no_id("twoFactorId"))?;
+    let id = wanted
+        .two_factor_id
+        .and_then(id)
+        .ok_or_else(|| no_id("twoFactorId"))?;
     let methods = match wanted.methods {
         // Servers of old name none: it is the app.
         None => Vec::new(),
         Some(methods) => {
-            let known: Vec<OfferedMethod> = methods.into_iter().filter_map(offered).take(MOST_METHODS).collect();
+            let known: Vec<OfferedMethod> = methods
+                .into_iter()
+                .filter_map(offered)
+                .take(MOST_METHODS)
+                .collect();
             if known.is_empty() {
-                return Err(misconfigured("a second factor is wanted, and none of its methods is known here"));
+                return Err(misconfigured(
+                    "a second factor is wanted, and none of its methods is known here",
+                ));
             }
             known
         }
@@ -81,16 +100,29 @@ pub(super) fn second_factor(body: &[u8]) -> Result<SignInRefused, ProviderError>
 fn offered(method: Method) -> Option<OfferedMethod> {
     let (kind, label) = match method.kind?.as_str() {
         "authenticator" => (FactorKind::Authenticator, None),
-        "email" => (FactorKind::Email, method.email.and_then(|address| masked::email(&address))),
-        "sms" => (FactorKind::Sms, method.mobile_phone.and_then(|number| masked::telephone(&number))),
+        "email" => (
+            FactorKind::Email,
+            method.email.and_then(|address| masked::email(&address)),
+        ),
+        "sms" => (
+            FactorKind::Sms,
+            method
+                .mobile_phone
+                .and_then(|number| masked::telephone(&number)),
+        ),
         _ => return None,
     };
-    Some(OfferedMethod { id: method.id.and_then(id)?, kind, label })
+    Some(OfferedMethod {
+        id: method.id.and_then(id)?,
+        kind,
+        label,
+    })
 }
 
 /// Visible ASCII of a fair length: it goes into an address.
 fn id(text: String) -> Option<Secret> {
-    let fit = (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let fit =
+        (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     fit.then(|| Secret::new(text))
 }
 

@@ -1,4 +1,5 @@
-//! What FusionAuth shall call the device of a session: read from the user agent, honestly and no further.
+//! What FusionAuth shall call the device of a session: read from the user agent, honestly and no
+//! further.
 
 use serde::Serialize;
 
@@ -53,12 +54,19 @@ impl DeviceInfo {
         if agent.is_empty() {
             return None;
         }
-        let found =
-            |marks: &[(&str, &'static str)]| marks.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name);
+        let found = |marks: &[(&str, &'static str)]| {
+            marks
+                .iter()
+                .find(|(mark, _)| agent.contains(mark))
+                .map(|(_, name)| *name)
+        };
         let system = found(&SYSTEMS);
         let browser = found(&BROWSERS).filter(|_| agent.starts_with("Mozilla/"));
         let product = browser.map_or_else(|| product(&agent), ToOwned::to_owned);
-        let name = system.map_or_else(|| product.clone(), |system| format!("{product} on {system}"));
+        let name = system.map_or_else(
+            || product.clone(),
+            |system| format!("{product} on {system}"),
+        );
         let kind = match system {
             Some("iPad") => "TABLET",
             Some("Android") if browser.is_some() && !agent.contains("Mobile") => "TABLET",
@@ -66,18 +74,29 @@ impl DeviceInfo {
             Some(_) | None if browser.is_some() => "BROWSER",
             Some(_) | None => "OTHER",
         };
-        Some(Self { name, description: agent, kind })
+        Some(Self {
+            name,
+            description: agent,
+            kind,
+        })
     }
 }
 
 /// What a program that is no browser calls itself: the first word, up to its version.
 fn product(agent: &str) -> String {
-    let word = agent.split([' ', '/', '(']).find(|word| !word.is_empty()).unwrap_or("Unknown");
+    let word = agent
+        .split([' ', '/', '('])
+        .find(|word| !word.is_empty())
+        .unwrap_or("Unknown");
     cleaned(word, LONGEST_NAME)
 }
 
 fn cleaned(text: &str, longest: usize) -> String {
-    let printable: String = text.chars().filter(|letter| !letter.is_control()).take(longest).collect();
+    let printable: String = text
+        .chars()
+        .filter(|letter| !letter.is_control())
+        .take(longest)
+        .collect();
     printable.trim().to_owned()
 }
 
@@ -86,13 +105,19 @@ mod tests {
     use super::*;
 
     fn read(agent: &str) -> Option<DeviceInfo> {
-        DeviceInfo::of(Device { user_agent: Some(agent) })
+        DeviceInfo::of(Device {
+            user_agent: Some(agent),
+        })
     }
 
     #[test]
     fn people_know_their_devices_by_the_names() {
         for (agent, name, kind) in [
-            ("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0", "Firefox on Linux", "BROWSER"),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+                "Firefox on Linux",
+                "BROWSER",
+            ),
             (
                 "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 \
                  Safari/537.36 Edg/126.0.0.0",

@@ -10,11 +10,17 @@ const FIELDS: [&str; 2] = ["password", "user.password"];
 /// Numbers beyond this are no length of a password.
 const LONGEST: u32 = 10_000;
 
-/// The faults of the password in `body`, each once, in the order told; none where the body tells none.
+/// The faults of the password in `body`, each once, in the order told; none where the body tells
+/// none.
 pub(super) fn password_faults(body: &[u8]) -> Vec<PasswordFault> {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let Some(fields) = body.get("fieldErrors") else { return Vec::new() };
-    let errors = FIELDS.iter().filter_map(|name| fields.get(name)?.as_array()).flatten();
+    let Some(fields) = body.get("fieldErrors") else {
+        return Vec::new();
+    };
+    let errors = FIELDS
+        .iter()
+        .filter_map(|name| fields.get(name)?.as_array())
+        .flatten();
     let mut faults = Vec::new();
     for fault in errors.filter_map(fault) {
         if !faults.contains(&fault) {
@@ -26,8 +32,19 @@ pub(super) fn password_faults(body: &[u8]) -> Vec<PasswordFault> {
 
 /// A code is a word in brackets before the name of its field: `[tooShort]password`.
 fn fault(error: &Value) -> Option<PasswordFault> {
-    let (word, _) = error.get("code")?.as_str()?.strip_prefix('[')?.split_once(']')?;
-    let numbers = || numbers(error.get("message").and_then(Value::as_str).unwrap_or_default());
+    let (word, _) = error
+        .get("code")?
+        .as_str()?
+        .strip_prefix('[')?
+        .split_once(']')?;
+    let numbers = || {
+        numbers(
+            error
+                .get("message")
+                .and_then(Value::as_str)
+                .unwrap_or_default(),
+        )
+    };
     Some(match word {
         // "between 8 and 256": the first is the least, the last the most.
         "tooShort" => PasswordFault::TooShort(numbers().first().copied()),
@@ -43,10 +60,13 @@ fn fault(error: &Value) -> Option<PasswordFault> {
     })
 }
 
-/// Of the message only numbers are taken: its words are the provider's, in a language of its choice.
+/// Of the message only numbers are taken: its words are the provider's, in a language of its
+/// choice.
 fn numbers(message: &str) -> Vec<u32> {
     let runs = message.split(|letter: char| !letter.is_ascii_digit());
-    runs.filter_map(|run| run.parse().ok()).filter(|number| (1..=LONGEST).contains(number)).collect()
+    runs.filter_map(|run| run.parse().ok())
+        .filter(|number| (1..=LONGEST).contains(number))
+        .collect()
 }
 
 #[cfg(test)]
@@ -56,17 +76,37 @@ mod tests {
     use super::*;
 
     fn read(errors: &Value) -> Vec<PasswordFault> {
-        password_faults(json!({ "fieldErrors": { "password": errors } }).to_string().as_bytes())
+        password_faults(
+            json!({ "fieldErrors": { "password": errors } })
+                .to_string()
+                .as_bytes(),
+        )
     }
 
     #[test]
     fn each_code_is_a_rule() {
         for (code, message, fault) in [
-            ("tooShort", "at least [8] characters", PasswordFault::TooShort(Some(8))),
-            ("tooShort", "between 12 and 256 characters", PasswordFault::TooShort(Some(12))),
-            ("tooLong", "between 12 and 256 characters", PasswordFault::TooLong(Some(256))),
+            (
+                "tooShort",
+                "at least [8] characters",
+                PasswordFault::TooShort(Some(8)),
+            ),
+            (
+                "tooShort",
+                "between 12 and 256 characters",
+                PasswordFault::TooShort(Some(12)),
+            ),
+            (
+                "tooLong",
+                "between 12 and 256 characters",
+                PasswordFault::TooLong(Some(256)),
+            ),
             ("tooShort", "too short", PasswordFault::TooShort(None)),
-            ("tooLong", "99999999999999999999", PasswordFault::TooLong(None)),
+            (
+                "tooLong",
+                "99999999999999999999",
+                PasswordFault::TooLong(None),
+            ),
             ("requireNumber", "", PasswordFault::RequireNumber),
             ("singleCase", "", PasswordFault::RequireMixedCase),
             ("onlyAlpha", "", PasswordFault::RequireNonAlpha),
@@ -88,10 +128,26 @@ mod tests {
             { "code": "[requireNumber]password" }, { "code": "[singleCase]password" }, { "code": "[requireNumber]x" },
             { "code": 1 }, "text", { "message": "8" }, { "code": "tooShort" },
         ]);
-        assert_eq!(read(&errors), [PasswordFault::RequireNumber, PasswordFault::RequireMixedCase]);
-        let path = json!({ "fieldErrors": { "user.password": [{ "code": "[onlyAlpha]user.password" }] } });
-        assert_eq!(password_faults(path.to_string().as_bytes()), [PasswordFault::RequireNonAlpha]);
-        for body in ["", "[]", "{\"fieldErrors\":[]}", "{\"fieldErrors\":{\"password\":1}}", "{\"generalErrors\":[]}"] {
+        assert_eq!(
+            read(&errors),
+            [
+                PasswordFault::RequireNumber,
+                PasswordFault::RequireMixedCase
+            ]
+        );
+        let path =
+            json!({ "fieldErrors": { "user.password": [{ "code": "[onlyAlpha]user.password" }] } });
+        assert_eq!(
+            password_faults(path.to_string().as_bytes()),
+            [PasswordFault::RequireNonAlpha]
+        );
+        for body in [
+            "",
+            "[]",
+            "{\"fieldErrors\":[]}",
+            "{\"fieldErrors\":{\"password\":1}}",
+            "{\"generalErrors\":[]}",
+        ] {
             assert_eq!(password_faults(body.as_bytes()), [], "{body}");
         }
     }

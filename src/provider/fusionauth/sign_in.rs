@@ -10,7 +10,9 @@ use crate::model::reason::Reason;
 use crate::model::secret::Secret;
 use crate::model::sign_in::SignInRefused;
 use crate::provider::outbound::Received;
-use crate::provider::{Admitted, Device, NewPasswordAttempt, ProviderError, SecondFactorAttempt, SignInAttempt, Trust};
+use crate::provider::{
+    Admitted, Device, NewPasswordAttempt, ProviderError, SecondFactorAttempt, SignInAttempt, Trust,
+};
 
 /// `POST /api/login`.
 #[derive(Serialize)]
@@ -35,17 +37,28 @@ impl<'a> LoginRequest<'a> {
             password: Some(attempt.password.expose()),
             one_time_password: None,
             two_factor_trust_id: attempt.trust.map(Secret::expose),
-            occasion: Occasion::new(attempt.application_id, attempt.client_address, attempt.device),
+            occasion: Occasion::new(
+                attempt.application_id,
+                attempt.client_address,
+                attempt.device,
+            ),
         }
     }
 
-    pub(super) fn with_one_time_password(attempt: NewPasswordAttempt<'a>, password: &'a Secret) -> Self {
+    pub(super) fn with_one_time_password(
+        attempt: NewPasswordAttempt<'a>,
+        password: &'a Secret,
+    ) -> Self {
         Self {
             login_id: None,
             password: None,
             one_time_password: Some(password.expose()),
             two_factor_trust_id: attempt.trust.map(Secret::expose),
-            occasion: Occasion::new(attempt.application_id, attempt.client_address, attempt.device),
+            occasion: Occasion::new(
+                attempt.application_id,
+                attempt.client_address,
+                attempt.device,
+            ),
         }
     }
 }
@@ -67,7 +80,11 @@ impl<'a> TwoFactorRequest<'a> {
             code: attempt.code.expose(),
             two_factor_id: attempt.id.expose(),
             trust_computer: attempt.trust_device == Trust::Yes,
-            occasion: Occasion::new(attempt.application_id, attempt.client_address, attempt.device),
+            occasion: Occasion::new(
+                attempt.application_id,
+                attempt.client_address,
+                attempt.device,
+            ),
         }
     }
 }
@@ -105,20 +122,35 @@ struct MetaData {
 impl<'a> Occasion<'a> {
     fn new(application_id: &'a str, client: std::net::IpAddr, device: Device<'_>) -> Self {
         let meta_data = DeviceInfo::of(device).map(|device| MetaData { device });
-        Self { application_id, ip_address: client.to_canonical().to_string(), meta_data }
+        Self {
+            application_id,
+            ip_address: client.to_canonical().to_string(),
+            meta_data,
+        }
     }
 }
 
 /// Whether somebody is let in.
-pub(super) fn admitted(step: Step, received: &Received, state: AccountState) -> Result<Admitted, ProviderError> {
+pub(super) fn admitted(
+    step: Step,
+    received: &Received,
+    state: AccountState,
+) -> Result<Admitted, ProviderError> {
     succeeded(step, received, state)?;
     let mut tokens = read_tokens(received)?;
     let trust = tokens.two_factor_trust_id.take().and_then(non_empty);
-    Ok(Admitted { tokens: tokens.pair(None)?, trust })
+    Ok(Admitted {
+        tokens: tokens.pair(None)?,
+        trust,
+    })
 }
 
 /// Whether the answer is a yes, whatever it says beside that.
-pub(super) fn succeeded(step: Step, received: &Received, state: AccountState) -> Result<(), ProviderError> {
+pub(super) fn succeeded(
+    step: Step,
+    received: &Received,
+    state: AccountState,
+) -> Result<(), ProviderError> {
     let status = received.status.as_u16();
     let refused = match meaning(step, status, state) {
         Meaning::Done => return Ok(()),
@@ -145,6 +177,10 @@ struct PasswordChanged {
 
 /// What signs in once after a change of password.
 pub(super) fn one_time_password(received: &Received) -> Result<Secret, ProviderError> {
-    let changed: PasswordChanged = serde_json::from_slice(&received.body).map_err(|_| unreadable())?;
-    changed.one_time_password.and_then(non_empty).ok_or_else(unreadable)
+    let changed: PasswordChanged =
+        serde_json::from_slice(&received.body).map_err(|_| unreadable())?;
+    changed
+        .one_time_password
+        .and_then(non_empty)
+        .ok_or_else(unreadable)
 }

@@ -1,7 +1,7 @@
 //! What each status means for a sign-in: the contract's table "Provider's answers", in one place.
 //!
-//! The rule above all others is that only `200` is a sign-in: FusionAuth says "right password, but …" with other codes
-//! from 202 to 242.
+//! The rule above all others is that only `200` is a sign-in: FusionAuth says "right password, but
+//! …" with other codes from 202 to 242.
 
 use crate::model::reason::Reason;
 
@@ -52,7 +52,9 @@ pub(super) fn meaning(step: Step, status: u16, state: AccountState) -> Meaning {
         (401, _) => Meaning::KeyRefused,
         // The wrong password and the unknown name; for a later step the id that is known no more.
         (404, Password) => Meaning::Refused(Reason::InvalidCredentials),
-        (404, SecondFactor | NewPassword | OneTimePassword) => Meaning::Refused(Reason::ChallengeExpired),
+        (404, SecondFactor | NewPassword | OneTimePassword) => {
+            Meaning::Refused(Reason::ChallengeExpired)
+        }
         (421, SecondFactor) => Meaning::Refused(Reason::WrongCode),
         // A change of password only says whether it was made.
         (202..=242 | 409 | 410 | 423, NewPassword) => Meaning::Unexpected,
@@ -81,15 +83,28 @@ mod tests {
     /// The contract's table, row by row, in the order of the steps.
     #[test]
     fn every_status_of_every_step_has_one_meaning() {
-        const STEPS: [Step; 4] = [Step::Password, Step::SecondFactor, Step::NewPassword, Step::OneTimePassword];
+        const STEPS: [Step; 4] = [
+            Step::Password,
+            Step::SecondFactor,
+            Step::NewPassword,
+            Step::OneTimePassword,
+        ];
         let all = |meaning| [meaning; 4];
         let but_for_a_change = |meaning| [meaning, meaning, Meaning::Unexpected, meaning];
         let no = Meaning::Refused;
         let expired = no(Reason::ChallengeExpired);
         for status in 100..=599 {
             for (state, ended, locked) in [
-                (AccountState::Hidden, Reason::InvalidCredentials, Reason::InvalidCredentials),
-                (AccountState::Revealed, Reason::AccountExpired, Reason::AccountLocked),
+                (
+                    AccountState::Hidden,
+                    Reason::InvalidCredentials,
+                    Reason::InvalidCredentials,
+                ),
+                (
+                    AccountState::Revealed,
+                    Reason::AccountExpired,
+                    Reason::AccountLocked,
+                ),
             ] {
                 let wanted = match status {
                     200 => all(Meaning::Done),
@@ -110,7 +125,11 @@ mod tests {
                     423 => but_for_a_change(no(locked)),
                     _ => all(Meaning::Unexpected),
                 };
-                assert_eq!(STEPS.map(|step| meaning(step, status, state)), wanted, "{status}");
+                assert_eq!(
+                    STEPS.map(|step| meaning(step, status, state)),
+                    wanted,
+                    "{status}"
+                );
             }
         }
     }

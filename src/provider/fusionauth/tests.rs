@@ -43,16 +43,27 @@ async fn answer(State(script): State<Arc<Script>>, request: axum::extract::Reque
     }
     let mut response = Response::new(Body::from(script.body.clone()));
     *response.status_mut() = StatusCode::from_u16(script.status).unwrap();
-    response.headers_mut().insert("set-cookie", "refresh_token=theirs; Path=/".parse().unwrap());
+    response.headers_mut().insert(
+        "set-cookie",
+        "refresh_token=theirs; Path=/".parse().unwrap(),
+    );
     if let Some(location) = &script.location {
-        response.headers_mut().insert("location", location.parse().unwrap());
+        response
+            .headers_mut()
+            .insert("location", location.parse().unwrap());
     }
     response
 }
 
 impl Script {
     fn saying(status: u16, body: impl Into<String>) -> Self {
-        Self { status, location: None, body: body.into(), silent: false, asked: Mutex::default() }
+        Self {
+            status,
+            location: None,
+            body: body.into(),
+            silent: false,
+            asked: Mutex::default(),
+        }
     }
 }
 
@@ -60,7 +71,8 @@ impl Script {
 async fn serve(router: Router) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::runtime::Handle::current().spawn(async move { axum::serve(listener, router).await.unwrap() });
+    tokio::runtime::Handle::current()
+        .spawn(async move { axum::serve(listener, router).await.unwrap() });
     address
 }
 
@@ -76,7 +88,12 @@ fn server_at(address: SocketAddr, reveal_account_state: bool) -> Fusionauth {
         api_key: Some(Secret::new(API_KEY)),
         tenant_id: Some("tenant-1".into()),
     };
-    Fusionauth::new(&endpoint, &settings(&endpoint, reveal_account_state), Arc::new(Outbound::new().unwrap())).unwrap()
+    Fusionauth::new(
+        &endpoint,
+        &settings(&endpoint, reveal_account_state),
+        Arc::new(Outbound::new().unwrap()),
+    )
+    .unwrap()
 }
 
 fn settings(endpoint: &Endpoint, reveal_account_state: bool) -> settings::Provider {
@@ -96,7 +113,9 @@ fn settings(endpoint: &Endpoint, reveal_account_state: bool) -> settings::Provid
 }
 
 async fn sign_in(server: &Fusionauth) -> Result<TokenPair, ProviderError> {
-    sign_in_with(server, Device::default(), None).await.map(|admitted| admitted.tokens)
+    sign_in_with(server, Device::default(), None)
+        .await
+        .map(|admitted| admitted.tokens)
 }
 
 async fn sign_in_with(
@@ -134,17 +153,33 @@ fn is_misconfigured<T: std::fmt::Debug>(answer: &Result<T, ProviderError>) -> bo
 
 #[tokio::test]
 async fn a_sign_in_is_asked_for_as_documented() {
-    let (server, script) = scripted(Script::saying(200, r#"{"token":"A","refreshToken":"R","user":{}}"#)).await;
+    let (server, script) = scripted(Script::saying(
+        200,
+        r#"{"token":"A","refreshToken":"R","user":{}}"#,
+    ))
+    .await;
     let pair = sign_in(&server).await.unwrap();
-    assert_eq!(pair, TokenPair { access: Secret::new("A"), refresh: Some(Secret::new("R")) });
+    assert_eq!(
+        pair,
+        TokenPair {
+            access: Secret::new("A"),
+            refresh: Some(Secret::new("R"))
+        }
+    );
     // The second call would carry the server's cookie if any were kept.
     sign_in(&server).await.unwrap();
     for (head, body) in script.asked.lock().unwrap().iter() {
-        assert_eq!((head.method.as_str(), head.uri.to_string()), ("POST", "/api/login".to_owned()));
+        assert_eq!(
+            (head.method.as_str(), head.uri.to_string()),
+            ("POST", "/api/login".to_owned())
+        );
         assert_eq!(head.headers["authorization"], API_KEY);
         assert_eq!(head.headers["x-fusionauth-tenantid"], "tenant-1");
         assert_eq!(head.headers["content-type"], "application/json");
-        assert_eq!(head.headers["user-agent"], concat!("vestibule/", env!("CARGO_PKG_VERSION")));
+        assert_eq!(
+            head.headers["user-agent"],
+            concat!("vestibule/", env!("CARGO_PKG_VERSION"))
+        );
         assert!(!head.headers.contains_key("cookie"));
         let body: Value = serde_json::from_slice(body).unwrap();
         let wanted = json!({
@@ -160,7 +195,11 @@ async fn every_status_of_a_sign_in_means_what_the_contract_says() {
     for (status, quiet, open) in [
         (202, Reason::NotRegistered, Reason::NotRegistered),
         (212, Reason::EmailUnverified, Reason::EmailUnverified),
-        (213, Reason::RegistrationUnverified, Reason::RegistrationUnverified),
+        (
+            213,
+            Reason::RegistrationUnverified,
+            Reason::RegistrationUnverified,
+        ),
         (400, Reason::RejectedInput, Reason::RejectedInput),
         (404, Reason::InvalidCredentials, Reason::InvalidCredentials),
         (409, Reason::LoginPrevented, Reason::LoginPrevented),
@@ -171,14 +210,26 @@ async fn every_status_of_a_sign_in_means_what_the_contract_says() {
         for (reveal, reason) in [(false, quiet), (true, open)] {
             let script = Arc::new(Script::saying(status, tokens));
             let address = serve(Router::new().fallback(answer).with_state(script)).await;
-            assert_eq!(sign_in(&server_at(address, reveal)).await, refused(reason), "{status}");
+            assert_eq!(
+                sign_in(&server_at(address, reveal)).await,
+                refused(reason),
+                "{status}"
+            );
         }
     }
-    for status in
-        [201, 203, 204, 206, 242, 226, 300, 304, 402, 403, 405, 408, 418, 421, 429, 499, 500, 502, 503, 504, 599]
-    {
-        let (server, _) =
-            scripted(Script::saying(status, if status == 204 || status == 304 { "" } else { tokens })).await;
+    for status in [
+        201, 203, 204, 206, 242, 226, 300, 304, 402, 403, 405, 408, 418, 421, 429, 499, 500, 502,
+        503, 504, 599,
+    ] {
+        let (server, _) = scripted(Script::saying(
+            status,
+            if status == 204 || status == 304 {
+                ""
+            } else {
+                tokens
+            },
+        ))
+        .await;
         assert!(is_trouble(&sign_in(&server).await), "{status}");
     }
     let (server, _) = scripted(Script::saying(401, "")).await;
@@ -187,14 +238,28 @@ async fn every_status_of_a_sign_in_means_what_the_contract_says() {
 
 #[tokio::test]
 async fn a_success_without_tokens_is_none() {
-    for body in ["{}", r#"{"token":""}"#, r#"{"token":null,"refreshToken":"leaky"}"#] {
+    for body in [
+        "{}",
+        r#"{"token":""}"#,
+        r#"{"token":null,"refreshToken":"leaky"}"#,
+    ] {
         let (server, _) = scripted(Script::saying(200, body)).await;
         assert!(is_misconfigured(&sign_in(&server).await), "{body}");
     }
-    for body in ["", "leaky", "[\"leaky\"]", r#"{"token":{"leaky":1}}"#, r#"{"token":"leaky","token":"B"}"#, "<html>"] {
+    for body in [
+        "",
+        "leaky",
+        "[\"leaky\"]",
+        r#"{"token":{"leaky":1}}"#,
+        r#"{"token":"leaky","token":"B"}"#,
+        "<html>",
+    ] {
         let (server, _) = scripted(Script::saying(200, body)).await;
         assert!(is_trouble(&sign_in(&server).await), "{body}");
-        assert!(is_trouble(&server.refresh(&Secret::new(REFRESH)).await), "{body}");
+        assert!(
+            is_trouble(&server.refresh(&Secret::new(REFRESH)).await),
+            "{body}"
+        );
     }
     let (server, _) = scripted(Script::saying(200, r#"{"token":"A"}"#)).await;
     assert_eq!(sign_in(&server).await.unwrap().refresh, None);
@@ -205,7 +270,10 @@ async fn trouble_on_the_way_is_trouble() {
     let refresh = Secret::new(REFRESH);
     let big = format!("{{\"token\":\"{}\"}}", "a".repeat(MAX_ANSWER));
     let (elsewhere, other) = scripted(Script::saying(200, r#"{"token":"A"}"#)).await;
-    let redirect = Script { location: Some(elsewhere.login.to_string()), ..Script::saying(307, "leaky") };
+    let redirect = Script {
+        location: Some(elsewhere.login.to_string()),
+        ..Script::saying(307, "leaky")
+    };
     for script in [Script::saying(200, big), redirect] {
         let (server, _) = scripted(script).await;
         assert!(is_trouble(&sign_in(&server).await));
@@ -213,15 +281,35 @@ async fn trouble_on_the_way_is_trouble() {
         assert!(is_trouble(&server.revoke(&refresh).await));
         assert!(is_trouble(&server.published_keys().await));
     }
-    assert!(other.asked.lock().unwrap().is_empty(), "a redirect was followed");
+    assert!(
+        other.asked.lock().unwrap().is_empty(),
+        "a redirect was followed"
+    );
 
-    let (mut server, script) = scripted(Script { silent: true, ..Script::saying(200, "{}") }).await;
+    let (mut server, script) = scripted(Script {
+        silent: true,
+        ..Script::saying(200, "{}")
+    })
+    .await;
     server.timeout = Duration::from_millis(200);
-    let answer = tokio::time::timeout(Duration::from_secs(10), sign_in(&server)).await.expect("an answer in time");
-    assert_eq!(answer, Err(ProviderError::Unavailable("no answer within 200ms".into())));
-    assert_eq!(script.asked.lock().unwrap().len(), 1, "asked once, not again");
+    let answer = tokio::time::timeout(Duration::from_secs(10), sign_in(&server))
+        .await
+        .expect("an answer in time");
+    assert_eq!(
+        answer,
+        Err(ProviderError::Unavailable("no answer within 200ms".into()))
+    );
+    assert_eq!(
+        script.asked.lock().unwrap().len(),
+        1,
+        "asked once, not again"
+    );
 
-    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let answer = sign_in(&server_at(closed, false)).await;
     assert!(is_trouble(&answer));
     assert!(format!("{answer:?}").contains("refused"), "{answer:?}");
@@ -231,29 +319,57 @@ async fn trouble_on_the_way_is_trouble() {
 async fn a_renewal_carries_the_token_and_nothing_else() {
     let (server, script) = scripted(Script::saying(200, r#"{"token":"A"}"#)).await;
     let pair = server.refresh(&Secret::new(REFRESH)).await.unwrap();
-    assert_eq!(pair, TokenPair { access: Secret::new("A"), refresh: Some(Secret::new(REFRESH)) });
+    assert_eq!(
+        pair,
+        TokenPair {
+            access: Secret::new("A"),
+            refresh: Some(Secret::new(REFRESH))
+        }
+    );
     server.revoke(&Secret::new(REFRESH)).await.unwrap();
     let asked = std::mem::take(&mut *script.asked.lock().unwrap());
     assert_eq!(asked.len(), 2);
     for ((head, body), (path, wanted)) in asked.iter().zip([
         ("/api/jwt/refresh", json!({ "refreshToken": REFRESH })),
-        ("/api/logout", json!({ "global": false, "refreshToken": REFRESH })),
+        (
+            "/api/logout",
+            json!({ "global": false, "refreshToken": REFRESH }),
+        ),
     ]) {
-        assert_eq!((head.method.as_str(), head.uri.to_string().as_str()), ("POST", path));
-        assert!(!head.headers.contains_key("authorization") && !head.headers.contains_key("cookie"));
+        assert_eq!(
+            (head.method.as_str(), head.uri.to_string().as_str()),
+            ("POST", path)
+        );
+        assert!(
+            !head.headers.contains_key("authorization") && !head.headers.contains_key("cookie")
+        );
         assert_eq!(serde_json::from_slice::<Value>(body).unwrap(), wanted);
     }
     let (server, _) = scripted(Script::saying(200, r#"{"token":"A","refreshToken":"R2"}"#)).await;
-    assert_eq!(server.refresh(&Secret::new(REFRESH)).await.unwrap().refresh, Some(Secret::new("R2")));
+    assert_eq!(
+        server.refresh(&Secret::new(REFRESH)).await.unwrap().refresh,
+        Some(Secret::new("R2"))
+    );
 }
 
 #[tokio::test]
 async fn only_a_definite_no_ends_a_session() {
     let refresh = Secret::new(REFRESH);
-    let dead = r#"{"fieldErrors":{"refreshToken":[{"code":"[invalid]refreshToken","message":"leaky"}]}}"#;
-    for (status, body) in [(400, dead), (400, ""), (400, "<html>"), (401, ""), (404, "")] {
+    let dead =
+        r#"{"fieldErrors":{"refreshToken":[{"code":"[invalid]refreshToken","message":"leaky"}]}}"#;
+    for (status, body) in [
+        (400, dead),
+        (400, ""),
+        (400, "<html>"),
+        (401, ""),
+        (404, ""),
+    ] {
         let (server, _) = scripted(Script::saying(status, body)).await;
-        assert_eq!(server.refresh(&refresh).await, refused(Reason::SignedOut), "{status} {body}");
+        assert_eq!(
+            server.refresh(&refresh).await,
+            refused(Reason::SignedOut),
+            "{status} {body}"
+        );
     }
     for body in [
         r#"{"fieldErrors":{"timeToLiveInSeconds":[{"code":"[tooBig]"}]}}"#,
@@ -262,7 +378,9 @@ async fn only_a_definite_no_ends_a_session() {
         let (server, _) = scripted(Script::saying(400, body)).await;
         assert!(is_misconfigured(&server.refresh(&refresh).await), "{body}");
     }
-    for status in [201, 202, 203, 242, 302, 402, 403, 409, 410, 423, 429, 500, 503] {
+    for status in [
+        201, 202, 203, 242, 302, 402, 403, 409, 410, 423, 429, 500, 503,
+    ] {
         let (server, _) = scripted(Script::saying(status, r#"{"token":"leaky"}"#)).await;
         assert!(is_trouble(&server.refresh(&refresh).await), "{status}");
     }
@@ -275,15 +393,33 @@ async fn only_a_definite_no_ends_a_session() {
 
 #[test]
 fn what_cannot_be_sent_is_told_at_the_start() {
-    let good = Endpoint { url: "http://localhost:9011".into(), api_key: None, tenant_id: None };
+    let good = Endpoint {
+        url: "http://localhost:9011".into(),
+        api_key: None,
+        tenant_id: None,
+    };
     for bad in [
-        Endpoint { url: "no url".into(), ..good.clone() },
-        Endpoint { api_key: Some(Secret::new("leaky\n")), ..good.clone() },
-        Endpoint { tenant_id: Some("a\r\nb".into()), ..good.clone() },
+        Endpoint {
+            url: "no url".into(),
+            ..good.clone()
+        },
+        Endpoint {
+            api_key: Some(Secret::new("leaky\n")),
+            ..good.clone()
+        },
+        Endpoint {
+            tenant_id: Some("a\r\nb".into()),
+            ..good.clone()
+        },
     ] {
         let outbound = Arc::new(Outbound::new().unwrap());
-        let fault = Fusionauth::new(&bad, &settings(&good, false), outbound).err().unwrap();
-        assert!(matches!(&fault, ProviderError::Misconfigured(what) if !what.contains("leaky")), "{fault:?}");
+        let fault = Fusionauth::new(&bad, &settings(&good, false), outbound)
+            .err()
+            .unwrap();
+        assert!(
+            matches!(&fault, ProviderError::Misconfigured(what) if !what.contains("leaky")),
+            "{fault:?}"
+        );
     }
 }
 
@@ -313,14 +449,21 @@ impl Documented {
     }
 }
 
-async fn documented(State(server): State<Arc<Documented>>, uri: Uri, body: Bytes) -> (StatusCode, String) {
+async fn documented(
+    State(server): State<Arc<Documented>>,
+    uri: Uri,
+    body: Bytes,
+) -> (StatusCode, String) {
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let (status, answer) = match uri.path() {
-        "/api/login" if body["loginId"] == "a@b.example" && body["password"] == PASSWORD => (200, server.tokens()),
-        // Nobody waits for a step here.
-        "/api/login" | "/api/two-factor/login" | "/api/two-factor/send/made-up" | "/api/user/change-password" => {
-            (404, Value::Null)
+        "/api/login" if body["loginId"] == "a@b.example" && body["password"] == PASSWORD => {
+            (200, server.tokens())
         }
+        // Nobody waits for a step here.
+        "/api/login"
+        | "/api/two-factor/login"
+        | "/api/two-factor/send/made-up"
+        | "/api/user/change-password" => (404, Value::Null),
         "/api/jwt/refresh" if server.end(&body["refreshToken"]) => (200, server.tokens()),
         "/api/jwt/refresh" => (400, json!({ "fieldErrors": {} })),
         "/api/logout" => {
@@ -335,14 +478,28 @@ async fn documented(State(server): State<Arc<Documented>>, uri: Uri, body: Bytes
 
 #[tokio::test]
 async fn it_keeps_to_the_contract_of_providers() {
-    let server = Documented { key: TestKey::es256("k"), alive: Mutex::default(), issued: Mutex::default() };
-    let address = serve(Router::new().fallback(documented).with_state(Arc::new(server))).await;
+    let server = Documented {
+        key: TestKey::es256("k"),
+        alive: Mutex::default(),
+        issued: Mutex::default(),
+    };
+    let address = serve(
+        Router::new()
+            .fallback(documented)
+            .with_state(Arc::new(server)),
+    )
+    .await;
     let expect = Expectations {
         issuer: "https://id.example.com".into(),
         audience: "store".into(),
         algorithms: vec![Algorithm::Es256],
         leeway: Duration::from_secs(30),
     };
-    let known = Known { login_id: "a@b.example", password: PASSWORD, expect, now: Moment::from_secs(1_800_000_000) };
+    let known = Known {
+        login_id: "a@b.example",
+        password: PASSWORD,
+        expect,
+        now: Moment::from_secs(1_800_000_000),
+    };
     holds(&server_at(address, false), &known).await;
 }

@@ -3,7 +3,12 @@ use serde_json::{Value, json};
 use super::*;
 use crate::provider::test_keys::TestKey;
 
-const ALLOWED: &[Algorithm] = &[Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::EdDsa];
+const ALLOWED: &[Algorithm] = &[
+    Algorithm::Rs256,
+    Algorithm::Ps256,
+    Algorithm::Es256,
+    Algorithm::EdDsa,
+];
 
 fn read(keys: &[Value]) -> Result<KeySet, KeysFault> {
     KeySet::from_jwks(json!({ "keys": keys }).to_string().as_bytes(), ALLOWED)
@@ -47,15 +52,30 @@ fn entries_that_are_not_for_us_are_passed_over() {
     ] {
         assert!(read(std::slice::from_ref(&odd)).is_err(), "{odd}");
         let keys = read(&[odd.clone(), good.jwk()]).unwrap();
-        assert_eq!(keys.choose(Some("other"), Algorithm::Es256).err(), Some(NoKey::Unknown), "{odd}");
+        assert_eq!(
+            keys.choose(Some("other"), Algorithm::Es256).err(),
+            Some(NoKey::Unknown),
+            "{odd}"
+        );
         assert!(keys.choose(Some("good"), Algorithm::Es256).is_ok(), "{odd}");
     }
 }
 
 #[test]
 fn a_document_that_is_none_is_an_error() {
-    for text in ["", "[]", "{}", "<html>", r#"{"keys":{}}"#, r#"{"keys":null}"#, r#"{"keys":[]}"#] {
-        assert!(KeySet::from_jwks(text.as_bytes(), ALLOWED).is_err(), "{text}");
+    for text in [
+        "",
+        "[]",
+        "{}",
+        "<html>",
+        r#"{"keys":{}}"#,
+        r#"{"keys":null}"#,
+        r#"{"keys":[]}"#,
+    ] {
+        assert!(
+            KeySet::from_jwks(text.as_bytes(), ALLOWED).is_err(),
+            "{text}"
+        );
     }
 }
 
@@ -67,9 +87,15 @@ fn weak_rsa_keys_are_refused() {
     assert!(read(std::slice::from_ref(&strong)).is_ok());
     assert!(read(&[changed(strong.clone(), "n", json!(weak))]).is_err());
     for exponent in ["AQ", "AAE", "AA", "", "Ag", "AQAA"] {
-        assert!(read(&[changed(strong.clone(), "e", json!(exponent))]).is_err(), "{exponent}");
+        assert!(
+            read(&[changed(strong.clone(), "e", json!(exponent))]).is_err(),
+            "{exponent}"
+        );
     }
-    assert!(read(&[changed(strong, "e", json!("AAEAAQ"))]).is_ok(), "a sign byte in front");
+    assert!(
+        read(&[changed(strong, "e", json!("AAEAAQ"))]).is_ok(),
+        "a sign byte in front"
+    );
 }
 
 #[test]
@@ -77,14 +103,26 @@ fn the_kid_picks_the_key_and_the_keys_algorithm_binds_it() {
     let (one, two) = (TestKey::es256("one"), TestKey::ed25519("two"));
     let keys = read(&[one.jwk(), two.jwk()]).unwrap();
     assert!(keys.choose(Some("one"), Algorithm::Es256).is_ok());
-    assert_eq!(keys.choose(Some("one"), Algorithm::EdDsa).err(), Some(NoKey::Unfit));
-    assert_eq!(keys.choose(Some("ONE"), Algorithm::Es256).err(), Some(NoKey::Unknown));
+    assert_eq!(
+        keys.choose(Some("one"), Algorithm::EdDsa).err(),
+        Some(NoKey::Unfit)
+    );
+    assert_eq!(
+        keys.choose(Some("ONE"), Algorithm::Es256).err(),
+        Some(NoKey::Unknown)
+    );
 
     let rsa = TestKey::rs256("r").jwk();
     let bound = read(std::slice::from_ref(&rsa)).unwrap();
-    assert_eq!(bound.choose(Some("r"), Algorithm::Ps256).err(), Some(NoKey::Unfit));
+    assert_eq!(
+        bound.choose(Some("r"), Algorithm::Ps256).err(),
+        Some(NoKey::Unfit)
+    );
     let free = read(&[without(rsa, "alg")]).unwrap();
-    assert!(free.choose(Some("r"), Algorithm::Ps256).is_ok() && free.choose(Some("r"), Algorithm::Rs256).is_ok());
+    assert!(
+        free.choose(Some("r"), Algorithm::Ps256).is_ok()
+            && free.choose(Some("r"), Algorithm::Rs256).is_ok()
+    );
 }
 
 #[test]
@@ -92,22 +130,40 @@ fn without_a_kid_only_the_one_that_fits() {
     let (one, two) = (TestKey::es256("one"), TestKey::ed25519("two"));
     let keys = read(&[one.jwk(), two.jwk()]).unwrap();
     assert!(keys.choose(None, Algorithm::Es256).is_ok());
-    assert_eq!(keys.choose(None, Algorithm::Rs256).err(), Some(NoKey::Unknown));
+    assert_eq!(
+        keys.choose(None, Algorithm::Rs256).err(),
+        Some(NoKey::Unknown)
+    );
     let crowd = read(&[one.jwk(), TestKey::es256("three").jwk()]).unwrap();
-    assert_eq!(crowd.choose(None, Algorithm::Es256).err(), Some(NoKey::Unfit));
+    assert_eq!(
+        crowd.choose(None, Algorithm::Es256).err(),
+        Some(NoKey::Unfit)
+    );
 
     let nameless = read(&[without(one.jwk(), "kid")]).unwrap();
     assert!(nameless.choose(None, Algorithm::Es256).is_ok());
-    assert_eq!(nameless.choose(Some("one"), Algorithm::Es256).err(), Some(NoKey::Unknown));
+    assert_eq!(
+        nameless.choose(Some("one"), Algorithm::Es256).err(),
+        Some(NoKey::Unknown)
+    );
 }
 
 #[test]
 fn one_name_for_two_keys_is_no_name() {
     let (one, two) = (TestKey::es256("k"), TestKey::es256("k"));
     let keys = read(&[one.jwk(), two.jwk(), TestKey::es256("fine").jwk()]).unwrap();
-    assert_eq!(keys.choose(Some("k"), Algorithm::Es256).err(), Some(NoKey::Unfit));
+    assert_eq!(
+        keys.choose(Some("k"), Algorithm::Es256).err(),
+        Some(NoKey::Unfit)
+    );
     assert!(keys.choose(Some("fine"), Algorithm::Es256).is_ok());
-    assert!(read(&[one.jwk(), one.jwk()]).unwrap().choose(Some("k"), Algorithm::Es256).is_ok(), "the same key twice");
+    assert!(
+        read(&[one.jwk(), one.jwk()])
+            .unwrap()
+            .choose(Some("k"), Algorithm::Es256)
+            .is_ok(),
+        "the same key twice"
+    );
     // RFC 7517, section 4.5: keys of different types may share a name.
     let mixed = read(&[one.jwk(), TestKey::ed25519("k").jwk()]).unwrap();
     assert!(mixed.choose(Some("k"), Algorithm::Es256).is_ok());
@@ -120,7 +176,9 @@ fn sets_are_the_same_when_their_keys_are() {
     assert!(set.same_keys(&read(&[two.jwk(), one.jwk()]).unwrap().with_generation(7)));
     assert!(!set.same_keys(&read(&[one.jwk()]).unwrap()));
     assert!(!set.same_keys(&read(&[one.jwk(), TestKey::es256("two").jwk()]).unwrap()));
-    assert!(!set.same_keys(&read(&[one.jwk(), changed(two.jwk(), "kid", json!("three"))]).unwrap()));
+    assert!(
+        !set.same_keys(&read(&[one.jwk(), changed(two.jwk(), "kid", json!("three"))]).unwrap())
+    );
 }
 
 #[test]

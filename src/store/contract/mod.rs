@@ -1,6 +1,7 @@
 //! What every store promises, whatever it is made of.
 //!
-//! The promises are functions that take a store and a time they move; where replicas share a store they take two.
+//! The promises are functions that take a store and a time they move; where replicas share a store
+//! they take two.
 
 pub(super) mod renewals;
 mod revocations;
@@ -37,10 +38,15 @@ pub(super) async fn holds(open: &impl Open) {
 }
 
 pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(work)
 }
 
-/// Whether `question` is answered with yes within the second that a store beyond the network is given to tell.
+/// Whether `question` is answered with yes within the second that a store beyond the network is
+/// given to tell.
 async fn within_a_second(mut question: impl AsyncFnMut() -> bool) -> bool {
     tokio::time::timeout(secs(1), async {
         while !question().await {
@@ -60,5 +66,8 @@ fn millis(count: u64) -> Duration {
 }
 
 fn hash(name: &str) -> [u8; 32] {
-    digest(&SHA256, name.as_bytes()).as_ref().try_into().unwrap()
+    digest(&SHA256, name.as_bytes())
+        .as_ref()
+        .try_into()
+        .unwrap()
 }

@@ -14,11 +14,18 @@ fn key(name: &str) -> RenewalKey {
 /// At 60 seconds everybody may come with the old token, at 600 it is known as spent.
 fn landing(sealed: &str) -> Landing {
     let (until, spent_until) = (NOW.plus(secs(60)), Some(NOW.plus(secs(600))));
-    Landing { sealed: sealed.as_bytes().into(), until, spent_until }
+    Landing {
+        sealed: sealed.as_bytes().into(),
+        until,
+        spent_until,
+    }
 }
 
 async fn lease(store: &dyn Store, name: &str, second: u64) -> Lease {
-    store.lease(key(name), SPAN, NOW.plus(secs(second))).await.unwrap()
+    store
+        .lease(key(name), SPAN, NOW.plus(secs(second)))
+        .await
+        .unwrap()
 }
 
 async fn held(store: &dyn Store, name: &str, second: u64) -> Fence {
@@ -29,7 +36,10 @@ async fn held(store: &dyn Store, name: &str, second: u64) -> Fence {
 }
 
 async fn land(store: &dyn Store, name: &str, fence: Fence, second: u64) -> bool {
-    store.land(key(name), fence, landing(name), NOW.plus(secs(second))).await.unwrap()
+    store
+        .land(key(name), fence, landing(name), NOW.plus(secs(second)))
+        .await
+        .unwrap()
 }
 
 fn landed(sealed: &str) -> Lease {
@@ -52,14 +62,21 @@ async fn one_holds_it_at_a_time(open: &impl Open) {
     let (here, there) = open.two().await;
     held(&*here, "a", 0).await;
     assert_eq!(lease(&*there, "a", 0).await, Lease::Busy);
-    assert_eq!(lease(&*here, "a", 9).await, Lease::Busy, "also to who holds it");
+    assert_eq!(
+        lease(&*here, "a", 9).await,
+        Lease::Busy,
+        "also to who holds it"
+    );
     held(&*there, "b", 0).await;
 }
 
 async fn a_lease_runs_out_unless_it_is_extended(open: &impl Open) {
     let (here, there) = open.two().await;
     let fence = held(&*here, "a", 0).await;
-    assert_eq!(here.extend(key("a"), fence, SPAN, NOW.plus(secs(8))).await, Ok(true));
+    assert_eq!(
+        here.extend(key("a"), fence, SPAN, NOW.plus(secs(8))).await,
+        Ok(true)
+    );
     assert_eq!(lease(&*there, "a", 17).await, Lease::Busy);
     assert!(held(&*there, "a", 18).await > fence);
     assert_eq!(here.extend(key("never"), fence, SPAN, NOW).await, Ok(false));
@@ -69,15 +86,35 @@ async fn a_lost_lease_is_good_for_nothing(open: &impl Open) {
     let (here, there) = open.two().await;
     let lost = held(&*here, "a", 0).await;
     let fence = held(&*there, "a", 10).await;
-    assert_eq!(here.extend(key("a"), lost, SPAN, NOW.plus(secs(11))).await, Ok(false));
+    assert_eq!(
+        here.extend(key("a"), lost, SPAN, NOW.plus(secs(11))).await,
+        Ok(false)
+    );
     assert_eq!(here.release(key("a"), lost).await, Ok(()));
     assert!(!land(&*here, "a", lost, 11).await);
-    assert_eq!(lease(&*here, "a", 12).await, Lease::Busy, "untouched by all of that");
-    let result = Landing { sealed: b"theirs".as_slice().into(), ..landing("a") };
-    assert_eq!(there.land(key("a"), fence, result, NOW.plus(secs(12))).await, Ok(true));
+    assert_eq!(
+        lease(&*here, "a", 12).await,
+        Lease::Busy,
+        "untouched by all of that"
+    );
+    let result = Landing {
+        sealed: b"theirs".as_slice().into(),
+        ..landing("a")
+    };
+    assert_eq!(
+        there
+            .land(key("a"), fence, result, NOW.plus(secs(12)))
+            .await,
+        Ok(true)
+    );
     assert!(!land(&*here, "a", lost, 13).await);
     assert!(!land(&*there, "a", fence, 13).await, "once");
-    assert_eq!(there.extend(key("a"), fence, SPAN, NOW.plus(secs(13))).await, Ok(false));
+    assert_eq!(
+        there
+            .extend(key("a"), fence, SPAN, NOW.plus(secs(13)))
+            .await,
+        Ok(false)
+    );
     assert_eq!(there.release(key("a"), fence).await, Ok(()));
     assert_eq!(lease(&*here, "a", 14).await, landed("theirs"));
 }
@@ -102,7 +139,10 @@ async fn a_result_is_there_for_its_time_and_then_spent(open: &impl Open) {
 
 async fn what_was_not_replaced_is_never_spent(store: &dyn Store) {
     let fence = held(store, "a", 0).await;
-    let result = Landing { spent_until: None, ..landing("a") };
+    let result = Landing {
+        spent_until: None,
+        ..landing("a")
+    };
     assert_eq!(store.land(key("a"), fence, result, NOW).await, Ok(true));
     assert_eq!(lease(store, "a", 59).await, landed("a"));
     assert!(held(store, "a", 60).await > fence);
@@ -112,7 +152,11 @@ async fn what_was_not_replaced_is_never_spent(store: &dyn Store) {
 async fn what_leaves_no_result_is_spent_at_once(open: &impl Open) {
     let (here, there) = open.two().await;
     let fence = held(&*here, "step", 0).await;
-    let nothing = Landing { sealed: Arc::default(), until: NOW, spent_until: Some(NOW.plus(secs(300))) };
+    let nothing = Landing {
+        sealed: Arc::default(),
+        until: NOW,
+        spent_until: Some(NOW.plus(secs(300))),
+    };
     assert_eq!(here.land(key("step"), fence, nothing, NOW).await, Ok(true));
     for second in [0, 1, 299] {
         assert_eq!(lease(&*there, "step", second).await, Lease::Spent);
@@ -153,15 +197,26 @@ async fn whoever_waits_is_woken(open: &impl Open) {
             }
         };
         let both = async { tokio::join!(waits, ends) };
-        assert!(tokio::time::timeout(secs(5), both).await.is_ok(), "nobody woke who waited for {name}");
+        assert!(
+            tokio::time::timeout(secs(5), both).await.is_ok(),
+            "nobody woke who waited for {name}"
+        );
     }
 }
 
 async fn nobody_waits_for_what_is_done(store: &dyn Store) {
     let fence = held(store, "a", 0).await;
     assert!(land(store, "a", fence, 1).await);
-    assert!(tokio::time::timeout(secs(5), store.landing(key("a"), secs(20))).await.is_ok());
-    assert!(tokio::time::timeout(secs(5), store.landing(key("never"), secs(20))).await.is_ok());
+    assert!(
+        tokio::time::timeout(secs(5), store.landing(key("a"), secs(20)))
+            .await
+            .is_ok()
+    );
+    assert!(
+        tokio::time::timeout(secs(5), store.landing(key("never"), secs(20)))
+            .await
+            .is_ok()
+    );
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -187,7 +242,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..60)
 }
 
-/// What the law expects, kept beside the store: who holds it until when, or what is known of the landing.
+/// What the law expects, kept beside the store: who holds it until when, or what is known of the
+/// landing.
 #[derive(Default)]
 struct Expected {
     holder: Option<(Fence, Moment)>,
@@ -198,11 +254,19 @@ struct Expected {
 impl Expected {
     fn lease(&mut self, now: Moment, answer: &Lease) {
         let held = self.holder.is_some_and(|(_, until)| now < until);
-        let (landed, spent) = self.landed.map_or((false, false), |(until, spent)| (now < until, now < spent));
+        let (landed, spent) = self
+            .landed
+            .map_or((false, false), |(until, spent)| (now < until, now < spent));
         match answer {
             Lease::Held(fence) => {
-                assert!(!held && !landed && !spent, "two holders, or a second renewal");
-                assert!(self.given.iter().all(|earlier| earlier < fence), "fences grow");
+                assert!(
+                    !held && !landed && !spent,
+                    "two holders, or a second renewal"
+                );
+                assert!(
+                    self.given.iter().all(|earlier| earlier < fence),
+                    "fences grow"
+                );
                 self.given.push(*fence);
                 self.holder = Some((*fence, now.plus(SPAN)));
                 self.landed = None;
@@ -218,8 +282,8 @@ impl Expected {
         self.given.iter().rev().nth(back).copied()
     }
 
-    /// Whether `fence` must, or must not, be good for something. A lease that has run out and that nobody else took
-    /// may be either.
+    /// Whether `fence` must, or must not, be good for something. A lease that has run out and that
+    /// nobody else took may be either.
     fn good(&self, fence: Fence, now: Moment, answer: bool) -> bool {
         match self.holder {
             Some((holder, until)) if holder == fence => {
@@ -231,7 +295,8 @@ impl Expected {
     }
 }
 
-/// However leases, results and time interleave: one holder at a time, fences that grow, lost leases good for nothing.
+/// However leases, results and time interleave: one holder at a time, fences that grow, lost leases
+/// good for nothing.
 pub(in super::super) fn never_two_holders(open: &impl Open, cases: u32) {
     proptest!(ProptestConfig::with_cases(cases), |(steps in steps())| {
         block_on(interleaved(open, &steps));
@@ -249,23 +314,33 @@ async fn interleaved(open: &impl Open, steps: &[Step]) {
                 expected.lease(now, &store.lease(key, SPAN, now).await.unwrap());
             }
             Step::Extend(back) => {
-                let Some(fence) = expected.fence(back) else { continue };
+                let Some(fence) = expected.fence(back) else {
+                    continue;
+                };
                 let answer = here.extend(key, fence, SPAN, now).await.unwrap();
                 if expected.good(fence, now, answer) {
                     expected.holder = Some((fence, now.plus(SPAN)));
                 }
             }
             Step::Land(back) => {
-                let Some(fence) = expected.fence(back) else { continue };
+                let Some(fence) = expected.fence(back) else {
+                    continue;
+                };
                 let (until, spent) = (now.plus(secs(5)), now.plus(secs(20)));
-                let landing = Landing { sealed: b"x".as_slice().into(), until, spent_until: Some(spent) };
+                let landing = Landing {
+                    sealed: b"x".as_slice().into(),
+                    until,
+                    spent_until: Some(spent),
+                };
                 let answer = there.land(key, fence, landing, now).await.unwrap();
                 if expected.good(fence, now, answer) {
                     (expected.holder, expected.landed) = (None, Some((until, spent)));
                 }
             }
             Step::Release(back) => {
-                let Some(fence) = expected.fence(back) else { continue };
+                let Some(fence) = expected.fence(back) else {
+                    continue;
+                };
                 here.release(key, fence).await.unwrap();
                 if expected.holder.is_some_and(|(holder, _)| holder == fence) {
                     expected.holder = None;

@@ -8,7 +8,11 @@ use super::super::*;
 use super::{NOW, Open, block_on, secs};
 use crate::config::settings::Waits;
 
-const FIVE_A_MINUTE: Rate = Rate { attempts: 5, per: Duration::from_secs(60), waits: Waits::Growing };
+const FIVE_A_MINUTE: Rate = Rate {
+    attempts: 5,
+    per: Duration::from_secs(60),
+    waits: Waits::Growing,
+};
 
 fn key(name: &str) -> ThrottleKey {
     ThrottleKeys::new([7; 32]).account("main", name)
@@ -35,9 +39,14 @@ async fn replicas_count_together(open: &impl Open) {
     let (here, there) = open.two().await;
     let mut taken = fill(&*here, "ann", NOW).await;
     assert_eq!(wait(&*there, "ann", NOW).await, Some(60));
-    here.settle(taken.pop().unwrap(), Settlement::Released).await.unwrap();
+    here.settle(taken.pop().unwrap(), Settlement::Released)
+        .await
+        .unwrap();
     assert_eq!(wait(&*there, "ann", NOW).await, None);
-    there.settle(taken.pop().unwrap(), Settlement::Succeeded).await.unwrap();
+    there
+        .settle(taken.pop().unwrap(), Settlement::Succeeded)
+        .await
+        .unwrap();
     fill(&*here, "ann", NOW).await;
 }
 
@@ -61,7 +70,11 @@ async fn attempts_in_flight_hold_their_place(store: &dyn Store) {
     let in_flight = fill(store, "ann", NOW).await;
     assert_eq!(wait(store, "ann", NOW).await, Some(60));
     drop(in_flight);
-    assert_eq!(wait(store, "ann", NOW).await, Some(60), "an attempt nobody settled has failed");
+    assert_eq!(
+        wait(store, "ann", NOW).await,
+        Some(60),
+        "an attempt nobody settled has failed"
+    );
     assert_eq!(wait(store, "ann", NOW.plus(secs(60))).await, None);
 }
 
@@ -79,13 +92,22 @@ async fn a_success_frees_the_account(store: &dyn Store) {
 
 async fn a_released_place_is_free_and_no_other(store: &dyn Store) {
     let mut taken = fill(store, "ann", NOW).await;
-    store.settle(taken.pop().unwrap(), Settlement::Released).await.unwrap();
+    store
+        .settle(taken.pop().unwrap(), Settlement::Released)
+        .await
+        .unwrap();
     assert_eq!(wait(store, "ann", NOW).await, None);
     assert_eq!(wait(store, "ann", NOW).await, Some(60));
     // A success freed this place before its holder gave it back: nobody else's goes.
-    store.settle(taken.pop().unwrap(), Settlement::Succeeded).await.unwrap();
+    store
+        .settle(taken.pop().unwrap(), Settlement::Succeeded)
+        .await
+        .unwrap();
     fill(store, "ann", NOW).await;
-    store.settle(taken.pop().unwrap(), Settlement::Released).await.unwrap();
+    store
+        .settle(taken.pop().unwrap(), Settlement::Released)
+        .await
+        .unwrap();
     assert_eq!(wait(store, "ann", NOW).await, Some(60));
 }
 
@@ -94,8 +116,15 @@ async fn the_wait_is_exact(store: &dyn Store) {
         assert_eq!(wait(store, "ann", NOW.plus(secs(second * 10))).await, None);
     }
     assert_eq!(wait(store, "ann", NOW.plus(secs(45))).await, Some(15));
-    assert_eq!(wait(store, "ann", NOW.plus(Duration::from_millis(45_500))).await, Some(15), "rounded up");
-    assert_eq!(wait(store, "ann", NOW.plus(Duration::from_millis(59_999))).await, Some(1));
+    assert_eq!(
+        wait(store, "ann", NOW.plus(Duration::from_millis(45_500))).await,
+        Some(15),
+        "rounded up"
+    );
+    assert_eq!(
+        wait(store, "ann", NOW.plus(Duration::from_millis(59_999))).await,
+        Some(1)
+    );
     assert_eq!(wait(store, "ann", NOW.plus(secs(60))).await, None);
     assert_eq!(
         wait(store, "ann", NOW.plus(secs(60))).await,
@@ -105,12 +134,22 @@ async fn the_wait_is_exact(store: &dyn Store) {
 }
 
 async fn even_waits_do_not_grow(store: &dyn Store) {
-    let even = Rate { waits: Waits::Even, ..FIVE_A_MINUTE };
+    let even = Rate {
+        waits: Waits::Even,
+        ..FIVE_A_MINUTE
+    };
     for minute in 0..4 {
         for _ in 0..5 {
-            assert!(store.reserve(key("ann"), even, NOW.plus(secs(60 * minute))).await.is_ok());
+            assert!(
+                store
+                    .reserve(key("ann"), even, NOW.plus(secs(60 * minute)))
+                    .await
+                    .is_ok()
+            );
         }
-        let refused = store.reserve(key("ann"), even, NOW.plus(secs(60 * minute + 1))).await;
+        let refused = store
+            .reserve(key("ann"), even, NOW.plus(secs(60 * minute + 1)))
+            .await;
         assert_eq!(refused, Err(NoPlace::Throttled(RetryAfter(59))));
     }
 }
@@ -123,7 +162,10 @@ async fn waits(store: &dyn Store, mut now: Moment, times: usize) -> Vec<u32> {
         let told = wait(store, "ann", now).await.unwrap();
         // Whoever keeps trying waits no longer.
         for second in 1..told.min(50) {
-            assert_eq!(wait(store, "ann", now.plus(secs(second.into()))).await, Some(told - second));
+            assert_eq!(
+                wait(store, "ann", now.plus(secs(second.into()))).await,
+                Some(told - second)
+            );
         }
         waits.push(told);
         now = now.plus(secs(told.into()));
@@ -132,14 +174,20 @@ async fn waits(store: &dyn Store, mut now: Moment, times: usize) -> Vec<u32> {
 }
 
 async fn each_wait_is_twice_the_last_up_to_the_longest(store: &dyn Store) {
-    assert_eq!(waits(store, NOW, 7).await, [60, 120, 240, 480, 900, 900, 900]);
+    assert_eq!(
+        waits(store, NOW, 7).await,
+        [60, 120, 240, 480, 900, 900, 900]
+    );
     assert_eq!(wait(store, "bob", NOW).await, None, "nobody else waits");
 }
 
 async fn a_success_ends_the_doubling(store: &dyn Store) {
     assert_eq!(waits(store, NOW, 3).await, [60, 120, 240]);
     let later = NOW.plus(secs(60 + 120 + 240));
-    let place = store.reserve(key("ann"), FIVE_A_MINUTE, later).await.unwrap();
+    let place = store
+        .reserve(key("ann"), FIVE_A_MINUTE, later)
+        .await
+        .unwrap();
     store.settle(place, Settlement::Succeeded).await.unwrap();
     assert_eq!(waits(store, later, 2).await, [60, 120]);
 }
@@ -149,28 +197,44 @@ async fn an_hour_without_a_wait_ends_the_doubling(store: &dyn Store) {
     let ended = NOW.plus(secs(60 + 120));
     let almost = ended.plus(secs(3599));
     assert_eq!(waits(store, almost, 1).await, [240]);
-    assert_eq!(waits(store, almost.plus(secs(240 + 3600)), 2).await, [60, 120]);
+    assert_eq!(
+        waits(store, almost.plus(secs(240 + 3600)), 2).await,
+        [60, 120]
+    );
 }
 
 async fn a_place_that_was_given_back_makes_no_wait(store: &dyn Store) {
     let mut taken = fill(store, "ann", NOW).await;
-    store.settle(taken.pop().unwrap(), Settlement::Released).await.unwrap();
+    store
+        .settle(taken.pop().unwrap(), Settlement::Released)
+        .await
+        .unwrap();
     assert_eq!(waits(store, NOW.plus(secs(60)), 2).await, [60, 120]);
 }
 
 async fn a_long_span_is_not_cut_short(store: &dyn Store) {
-    let hourly = Rate { attempts: 1, per: secs(3600), waits: Waits::Growing };
+    let hourly = Rate {
+        attempts: 1,
+        per: secs(3600),
+        waits: Waits::Growing,
+    };
     for hour in 0..3 {
         let now = NOW.plus(secs(hour * 3600));
         assert!(store.reserve(key("ann"), hourly, now).await.is_ok());
-        assert_eq!(store.reserve(key("ann"), hourly, now).await, Err(NoPlace::Throttled(RetryAfter(3600))));
+        assert_eq!(
+            store.reserve(key("ann"), hourly, now).await,
+            Err(NoPlace::Throttled(RetryAfter(3600)))
+        );
     }
 }
 
 async fn a_refusal_does_not_prolong_the_wait(store: &dyn Store) {
     fill(store, "ann", NOW).await;
     for second in 1..60 {
-        assert_eq!(wait(store, "ann", NOW.plus(secs(second))).await, u32::try_from(60 - second).ok());
+        assert_eq!(
+            wait(store, "ann", NOW.plus(secs(second))).await,
+            u32::try_from(60 - second).ok()
+        );
     }
     assert_eq!(wait(store, "ann", NOW.plus(secs(60))).await, None);
 }
@@ -179,17 +243,33 @@ async fn a_lower_limit_after_a_reload_holds_at_once(store: &dyn Store) {
     for second in 0..5 {
         assert_eq!(wait(store, "ann", NOW.plus(secs(second))).await, None);
     }
-    let two = Rate { attempts: 2, per: Duration::from_secs(60), waits: Waits::Growing };
+    let two = Rate {
+        attempts: 2,
+        per: Duration::from_secs(60),
+        waits: Waits::Growing,
+    };
     let refused = store.reserve(key("ann"), two, NOW.plus(secs(5))).await;
-    assert_eq!(refused, Err(NoPlace::Throttled(RetryAfter(58))), "until the fourth is over");
-    let none = Rate { attempts: 0, per: Duration::from_secs(60), waits: Waits::Growing };
+    assert_eq!(
+        refused,
+        Err(NoPlace::Throttled(RetryAfter(58))),
+        "until the fourth is over"
+    );
+    let none = Rate {
+        attempts: 0,
+        per: Duration::from_secs(60),
+        waits: Waits::Growing,
+    };
     assert!(store.reserve(key("bob"), none, NOW).await.is_err());
 }
 
 async fn names_do_not_share_places(store: &dyn Store) {
     fill(store, "ann", NOW).await;
     assert_eq!(wait(store, "bob", NOW).await, None);
-    assert_eq!(wait(store, " ANN\t", NOW).await, Some(60), "spelling does not make a new account");
+    assert_eq!(
+        wait(store, " ANN\t", NOW).await,
+        Some(60),
+        "spelling does not make a new account"
+    );
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -250,7 +330,8 @@ fn admitted(open: &impl Open, steps: &[Step], rate: Rate) -> Vec<Moment> {
     })
 }
 
-/// In no window of `rate.per` are there more attempts than `rate.attempts`, however they are spread.
+/// In no window of `rate.per` are there more attempts than `rate.attempts`, however they are
+/// spread.
 pub(in super::super) fn no_window_holds_more_than_the_limit(open: &impl Open, cases: u32) {
     let settled = vec![Step::Fail, Step::Release];
     proptest!(ProptestConfig::with_cases(cases), |(steps in steps(settled), attempts in 1_u32..7)| {

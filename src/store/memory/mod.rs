@@ -9,7 +9,9 @@ use super::landings::{Landings, Room};
 use super::revocations::{Mark, Revocations};
 use super::sessions::Sessions;
 use super::throttle::{Places, Reservation, Settlement, ThrottleKey};
-use super::{Fence, Landing, Lease, NoPlace, RenewalKey, SessionHash, Store, StoreError, StoredSession};
+use super::{
+    Fence, Landing, Lease, NoPlace, RenewalKey, SessionHash, Store, StoreError, StoredSession,
+};
 use crate::config::settings::Rate;
 use crate::model::moment::Moment;
 use crate::model::token::SessionKey;
@@ -21,17 +23,24 @@ const NAMES: usize = 100_000;
 
 /// Server-side sessions, and bytes of what they hold.
 const SESSIONS: (usize, usize) = (1_000_000, 1024 * 1024 * 1024);
-/// Refresh tokens that are being renewed or were lately, bytes of the results, and refresh tokens known as spent.
-const RENEWALS: Room = Room { landings: 200_000, bytes: 256 * 1024 * 1024, spent: 500_000 };
+/// Refresh tokens that are being renewed or were lately, bytes of the results, and refresh tokens
+/// known as spent.
+const RENEWALS: Room = Room {
+    landings: 200_000,
+    bytes: 256 * 1024 * 1024,
+    spent: 500_000,
+};
 
-/// Keeps everything in memory, within bounds: a million sessions and a million revocations, two hundred thousand
-/// renewals, half a million spent refresh tokens, a hundred thousand throttled names.
+/// Keeps everything in memory, within bounds: a million sessions and a million revocations, two
+/// hundred thousand renewals, half a million spent refresh tokens, a hundred thousand throttled
+/// names.
 #[derive(Debug)]
 pub struct MemoryStore {
     revocations: Revocations,
     sessions: Sessions,
     landings: Landings,
-    /// One lock for all: it is held for microseconds, around attempts that cost the provider a password hash.
+    /// One lock for all: it is held for microseconds, around attempts that cost the provider a
+    /// password hash.
     places: Mutex<Places>,
 }
 
@@ -60,8 +69,15 @@ impl Default for MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn revoke(&self, provider: &str, session: &SessionKey, until: Moment, now: Moment) -> Result<(), StoreError> {
-        self.revocations.add(Mark::of(provider, session), until, Some(now));
+    async fn revoke(
+        &self,
+        provider: &str,
+        session: &SessionKey,
+        until: Moment,
+        now: Moment,
+    ) -> Result<(), StoreError> {
+        self.revocations
+            .add(Mark::of(provider, session), until, Some(now));
         Ok(())
     }
 
@@ -69,8 +85,15 @@ impl Store for MemoryStore {
         self.revocations.contains(provider, session, now)
     }
 
-    async fn reserve(&self, key: ThrottleKey, rate: Rate, now: Moment) -> Result<Reservation, NoPlace> {
-        self.places().reserve(key, rate, now).map_err(NoPlace::Throttled)
+    async fn reserve(
+        &self,
+        key: ThrottleKey,
+        rate: Rate,
+        now: Moment,
+    ) -> Result<Reservation, NoPlace> {
+        self.places()
+            .reserve(key, rate, now)
+            .map_err(NoPlace::Throttled)
     }
 
     async fn settle(&self, reservation: Reservation, how: Settlement) -> Result<(), StoreError> {
@@ -89,7 +112,12 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn session(&self, id: SessionHash, idle: Duration, now: Moment) -> Result<Option<StoredSession>, StoreError> {
+    async fn session(
+        &self,
+        id: SessionHash,
+        idle: Duration,
+        now: Moment,
+    ) -> Result<Option<StoredSession>, StoreError> {
         Ok(self.sessions.get(id, idle, now))
     }
 
@@ -102,15 +130,32 @@ impl Store for MemoryStore {
         self.sessions.len()
     }
 
-    async fn lease(&self, key: RenewalKey, span: Duration, now: Moment) -> Result<Lease, StoreError> {
+    async fn lease(
+        &self,
+        key: RenewalKey,
+        span: Duration,
+        now: Moment,
+    ) -> Result<Lease, StoreError> {
         Ok(self.landings.lease(key, span, now))
     }
 
-    async fn extend(&self, key: RenewalKey, fence: Fence, span: Duration, now: Moment) -> Result<bool, StoreError> {
+    async fn extend(
+        &self,
+        key: RenewalKey,
+        fence: Fence,
+        span: Duration,
+        now: Moment,
+    ) -> Result<bool, StoreError> {
         Ok(self.landings.extend(key, fence, span, now))
     }
 
-    async fn land(&self, key: RenewalKey, fence: Fence, landing: Landing, _: Moment) -> Result<bool, StoreError> {
+    async fn land(
+        &self,
+        key: RenewalKey,
+        fence: Fence,
+        landing: Landing,
+        _: Moment,
+    ) -> Result<bool, StoreError> {
         Ok(self.landings.land(key, fence, landing))
     }
 

@@ -8,7 +8,11 @@ use super::*;
 use crate::config::settings::Waits;
 
 const NOW: Moment = Moment::from_secs(1_700_000_000);
-const RATE: Rate = Rate { attempts: 5, per: Duration::from_secs(60), waits: Waits::Growing };
+const RATE: Rate = Rate {
+    attempts: 5,
+    per: Duration::from_secs(60),
+    waits: Waits::Growing,
+};
 
 struct Memory;
 
@@ -46,7 +50,10 @@ fn hash(number: u64) -> [u8; 32] {
 }
 
 fn session(bytes: usize, ends: Moment) -> StoredSession {
-    StoredSession { sealed: vec![0; bytes].into(), ends }
+    StoredSession {
+        sealed: vec![0; bytes].into(),
+        ends,
+    }
 }
 
 #[test]
@@ -55,7 +62,12 @@ fn sign_ins_that_never_return_are_forgotten_as_new_ones_come() {
     let (idle, far) = (Duration::from_secs(60), Duration::from_secs(3600));
     for number in 0..100_000 {
         let now = NOW.plus(Duration::from_millis(number * 100));
-        sessions.put(SessionHash(hash(number)), session(10, now.plus(far)), idle, now);
+        sessions.put(
+            SessionHash(hash(number)),
+            session(10, now.plus(far)),
+            idle,
+            now,
+        );
     }
     // 600 are alive at a time; their ends are filed by ten seconds.
     assert!(sessions.len() < 1_500, "{}", sessions.len());
@@ -86,13 +98,24 @@ fn sessions_stay_in_bounds_and_the_soonest_to_end_go_first() {
     sessions.put(used, session(10, NOW.plus(idle * 100)), idle, NOW);
     for number in 0..30_000 {
         let now = NOW.plus(Duration::from_secs(number));
-        sessions.put(SessionHash(hash(number)), session(10, NOW.plus(idle * 100)), idle * 20, now);
+        sessions.put(
+            SessionHash(hash(number)),
+            session(10, NOW.plus(idle * 100)),
+            idle * 20,
+            now,
+        );
         assert!(sessions.get(used, idle * 20, now).is_some(), "at {number}");
     }
     assert_eq!(sessions.len(), 3_000);
     let now = NOW.plus(Duration::from_secs(30_000));
     let kept = |numbers: std::ops::Range<u64>| {
-        numbers.filter(|number| sessions.get(SessionHash(hash(*number)), idle, now).is_some()).count()
+        numbers
+            .filter(|number| {
+                sessions
+                    .get(SessionHash(hash(*number)), idle, now)
+                    .is_some()
+            })
+            .count()
     };
     assert_eq!(kept(0..10_000), 0);
     assert!(kept(28_500..30_000) > 1_300, "{}", kept(28_500..30_000));
@@ -103,32 +126,61 @@ fn sessions_stay_in_bounds_in_bytes() {
     let sessions = Sessions::new(1_000_000, 1_000_000);
     let idle = Duration::from_secs(60);
     for number in 0..10_000 {
-        sessions.put(SessionHash(hash(number)), session(1_000, NOW.plus(idle)), idle, NOW);
+        sessions.put(
+            SessionHash(hash(number)),
+            session(1_000, NOW.plus(idle)),
+            idle,
+            NOW,
+        );
     }
     assert_eq!(sessions.len(), 1_000);
-    sessions.put(SessionHash(hash(0)), session(2_000_000, NOW.plus(idle)), idle, NOW);
+    sessions.put(
+        SessionHash(hash(0)),
+        session(2_000_000, NOW.plus(idle)),
+        idle,
+        NOW,
+    );
     assert!(sessions.len() < 1_000);
 }
 
 #[test]
 fn a_million_renewals_stay_in_bounds() {
-    let room = Room { landings: 10_000, bytes: 500_000, spent: 5_000 };
+    let room = Room {
+        landings: 10_000,
+        bytes: 500_000,
+        spent: 5_000,
+    };
     let landings = Landings::new(room);
     for number in 0..1_000_000 {
-        let (key, now) = (RenewalKey(hash(number)), NOW.plus(Duration::from_millis(number)));
-        let Lease::Held(fence) = landings.lease(key, Duration::from_secs(30), now) else { panic!("{number}") };
+        let (key, now) = (
+            RenewalKey(hash(number)),
+            NOW.plus(Duration::from_millis(number)),
+        );
+        let Lease::Held(fence) = landings.lease(key, Duration::from_secs(30), now) else {
+            panic!("{number}")
+        };
         match number % 4 {
             0 => landings.release(key, fence),
             1 => {}
             _ => {
-                let (until, spent_until) = (now.plus(Duration::from_millis(400)), now.plus(Duration::from_secs(900)));
-                let landing = Landing { sealed: vec![0; 1_000].into(), until, spent_until: Some(spent_until) };
+                let (until, spent_until) = (
+                    now.plus(Duration::from_millis(400)),
+                    now.plus(Duration::from_secs(900)),
+                );
+                let landing = Landing {
+                    sealed: vec![0; 1_000].into(),
+                    until,
+                    spent_until: Some(spent_until),
+                };
                 assert!(landings.land(key, fence, landing));
             }
         }
     }
     let (live, bytes, spent) = landings.sizes();
-    assert!(live <= 10_000 && bytes <= 500_000 && spent <= 5_000, "{live} {bytes} {spent}");
+    assert!(
+        live <= 10_000 && bytes <= 500_000 && spent <= 5_000,
+        "{live} {bytes} {spent}"
+    );
     assert!(spent > 4_000, "{spent}");
     landings.sweep(NOW.plus(Duration::from_secs(10_000)));
     assert_eq!(landings.sizes(), (0, 0, 0));
@@ -137,12 +189,22 @@ fn a_million_renewals_stay_in_bounds() {
 /// A flood of renewals must not make thieves of honest late comers.
 #[test]
 fn what_is_forgotten_for_want_of_room_is_not_spent() {
-    let landings = Landings::new(Room { landings: 10, bytes: usize::MAX, spent: 10 });
+    let landings = Landings::new(Room {
+        landings: 10,
+        bytes: usize::MAX,
+        spent: 10,
+    });
     let lease = |number| landings.lease(RenewalKey(hash(number)), Duration::from_secs(60), NOW);
     for number in 0..11 {
-        let Lease::Held(fence) = lease(number) else { panic!("{number}") };
+        let Lease::Held(fence) = lease(number) else {
+            panic!("{number}")
+        };
         let until = NOW.plus(Duration::from_secs(10 + number));
-        let landing = Landing { sealed: Arc::from([]), until, spent_until: Some(until.plus(Duration::from_secs(60))) };
+        let landing = Landing {
+            sealed: Arc::from([]),
+            until,
+            spent_until: Some(until.plus(Duration::from_secs(60))),
+        };
         assert!(landings.land(RenewalKey(hash(number)), fence, landing));
     }
     assert!(matches!(lease(1), Lease::Landed(_)));
@@ -165,9 +227,19 @@ fn a_million_names_stay_in_bounds_and_do_not_free_the_one_under_attack() {
     assert!(places.reserve(victim, RATE, NOW).is_err());
     let later = NOW.plus(Duration::from_secs(60));
     for number in 0..600_u32 {
-        let _ = places.reserve(keys.address(std::net::Ipv4Addr::from(number).into()), RATE, later).unwrap();
+        let _ = places
+            .reserve(
+                keys.address(std::net::Ipv4Addr::from(number).into()),
+                RATE,
+                later,
+            )
+            .unwrap();
     }
-    assert_eq!(places.len(), 601, "what is over goes as new ones come; the one that had to wait is remembered");
+    assert_eq!(
+        places.len(),
+        601,
+        "what is over goes as new ones come; the one that had to wait is remembered"
+    );
     places.sweep(later.plus(RATE.per));
     assert_eq!(places.len(), 1);
     places.sweep(later.plus(super::super::throttle::FADES_AFTER));
@@ -175,17 +247,27 @@ fn a_million_names_stay_in_bounds_and_do_not_free_the_one_under_attack() {
 }
 
 fn add(revocations: &Revocations, number: u64, end: Moment, now: Moment) {
-    revocations.add(Mark::of("main", &SessionKey(number.to_string())), end, Some(now));
+    revocations.add(
+        Mark::of("main", &SessionKey(number.to_string())),
+        end,
+        Some(now),
+    );
 }
 
 #[test]
 fn revocations_stay_in_bounds_and_the_soonest_to_end_go_first() {
     let revocations = Revocations::new(1_600);
     for number in 0..100_000 {
-        add(&revocations, number, NOW.plus(Duration::from_secs(1 + number)), NOW);
+        add(
+            &revocations,
+            number,
+            NOW.plus(Duration::from_secs(1 + number)),
+            NOW,
+        );
     }
     assert_eq!(revocations.len(), 1_600);
-    let is_revoked = |number: u64| revocations.contains("main", &SessionKey(number.to_string()), NOW);
+    let is_revoked =
+        |number: u64| revocations.contains("main", &SessionKey(number.to_string()), NOW);
     assert!((99_000..100_000).all(is_revoked));
     assert!(!(0..1_000).any(is_revoked));
     revocations.sweep(NOW.plus(Duration::from_secs(100_001)));

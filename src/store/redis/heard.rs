@@ -33,12 +33,18 @@ pub(super) fn landed(key: RenewalKey) -> Vec<u8> {
 
 impl Heard {
     pub(super) fn new() -> Self {
-        Self { revocations: Revocations::new(REVOCATIONS), near: Near::new(), waiting: Waiting::new() }
+        Self {
+            revocations: Revocations::new(REVOCATIONS),
+            near: Near::new(),
+            waiting: Waiting::new(),
+        }
     }
 
     /// Takes in what a connection was told; `false` when it was told that it is over.
     pub(super) fn hear(&self, push: &PushInfo) -> bool {
-        if let (PushKind::Message, [_, Value::BulkString(message)]) = (&push.kind, push.data.as_slice()) {
+        if let (PushKind::Message, [_, Value::BulkString(message)]) =
+            (&push.kind, push.data.as_slice())
+        {
             self.take_in(message);
         }
         push.kind != PushKind::Disconnection
@@ -91,7 +97,15 @@ mod tests {
         let session = SessionKey("a".into());
         let mark = Mark::of("main", &session);
         heard.take_in(&[b"R0000000000001000".as_slice(), &mark.0, b"cut"].concat());
-        assert!(heard.revocations.contains("main", &session, Moment::from_millis(999)));
-        assert!(!heard.revocations.contains("main", &session, Moment::from_millis(1_000)));
+        assert!(
+            heard
+                .revocations
+                .contains("main", &session, Moment::from_millis(999))
+        );
+        assert!(
+            !heard
+                .revocations
+                .contains("main", &session, Moment::from_millis(1_000))
+        );
     }
 }

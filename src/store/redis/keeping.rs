@@ -23,7 +23,11 @@ impl RedisStore {
             if self.link.down(&words) {
                 tracing::warn!(error = words, "the store does not answer");
             }
-            pause = if came_up { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
+            pause = if came_up {
+                PAUSE.0
+            } else {
+                (pause * 2).min(PAUSE.1)
+            };
             tokio::time::sleep(self.about(pause)).await;
         }
     }

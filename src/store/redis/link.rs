@@ -1,4 +1,5 @@
-//! The connection that questions go over: made and watched by [`super::keeping`], used by everybody.
+//! The connection that questions go over: made and watched by [`super::keeping`], used by
+//! everybody.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,8 +9,9 @@ use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo as _,
-    ProtocolVersion, RedisConnectionInfo, RedisError, ServerErrorKind, TlsMode,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue,
+    IntoConnectionInfo as _, ProtocolVersion, RedisConnectionInfo, RedisError, ServerErrorKind,
+    TlsMode,
 };
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -55,10 +57,14 @@ enum State {
 impl Plan {
     pub(super) fn new(wanted: &Redis) -> Result<Self, StoreError> {
         if wanted.tls {
-            // Two libraries are built in, so one must be chosen before the first connection. Whoever chose first is heard.
+            // Two libraries are built in, so one must be chosen before the first connection.
+            // Whoever chose first is heard.
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         }
-        let plan = Self { wanted: wanted.clone(), cluster: None };
+        let plan = Self {
+            wanted: wanted.clone(),
+            cluster: None,
+        };
         let cluster = match wanted.form {
             RedisForm::One | RedisForm::Sentinel(_) => None,
             RedisForm::Cluster => Some(plan.cluster().map_err(|error| StoreError(words(&error)))?),
@@ -69,7 +75,12 @@ impl Plan {
     fn address(&self, (host, port): &(String, u16)) -> ConnectionAddr {
         let (host, port) = (host.clone(), *port);
         if self.wanted.tls {
-            ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+            ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure: false,
+                tls_params: None,
+            }
         } else {
             ConnectionAddr::Tcp(host, port)
         }
@@ -77,7 +88,9 @@ impl Plan {
 
     /// Who we are, in the newer protocol where a connection is to be told things unasked.
     fn proof(&self, protocol: ProtocolVersion) -> RedisConnectionInfo {
-        let mut proof = RedisConnectionInfo::default().set_protocol(protocol).set_db(i64::from(self.wanted.database));
+        let mut proof = RedisConnectionInfo::default()
+            .set_protocol(protocol)
+            .set_db(i64::from(self.wanted.database));
         if let Some(user) = &self.wanted.user {
             proof = proof.set_username(user);
         }
@@ -88,7 +101,11 @@ impl Plan {
     }
 
     fn cluster(&self) -> Result<ClusterClient, RedisError> {
-        let nodes = self.wanted.nodes.iter().map(|node| self.address(node).into_connection_info());
+        let nodes = self
+            .wanted
+            .nodes
+            .iter()
+            .map(|node| self.address(node).into_connection_info());
         let mut builder = ClusterClientBuilder::new(nodes.collect::<Result<Vec<_>, _>>()?)
             .connection_timeout(CONNECT_WITHIN)
             .response_timeout(ANSWER_WITHIN)
@@ -105,17 +122,25 @@ impl Plan {
         builder.build()
     }
 
-    /// The node to hear from and, unless it is a cluster, to ask. With each `turn` another one is tried.
+    /// The node to hear from and, unless it is a cluster, to ask. With each `turn` another one is
+    /// tried.
     async fn node(&self, turn: usize, protocol: ProtocolVersion) -> Result<Client, RedisError> {
         let RedisForm::Sentinel(master) = &self.wanted.form else {
             let node = self.wanted.nodes.get(turn % self.wanted.nodes.len().max(1));
-            let address = node.map(|node| self.address(node)).ok_or((ErrorKind::InvalidClientConfig, "no node"))?;
-            return Client::open(address.into_connection_info()?.set_redis_settings(self.proof(protocol)));
+            let address = node
+                .map(|node| self.address(node))
+                .ok_or((ErrorKind::InvalidClientConfig, "no node"))?;
+            return Client::open(
+                address
+                    .into_connection_info()?
+                    .set_redis_settings(self.proof(protocol)),
+            );
         };
         let sentinels = self.wanted.nodes.iter().map(|node| self.address(node));
-        let mut builder = SentinelClientBuilder::new(sentinels, master, SentinelServerType::Master)?
-            .set_client_to_redis_db(i64::from(self.wanted.database))
-            .set_client_to_redis_protocol(protocol);
+        let mut builder =
+            SentinelClientBuilder::new(sentinels, master, SentinelServerType::Master)?
+                .set_client_to_redis_db(i64::from(self.wanted.database))
+                .set_client_to_redis_protocol(protocol);
         if let Some(user) = &self.wanted.user {
             builder = builder.set_client_to_redis_username(user);
         }
@@ -124,7 +149,9 @@ impl Plan {
         }
         if self.wanted.tls {
             let (redis, sentinel) = (TlsMode::Secure, TlsMode::Secure);
-            builder = builder.set_client_to_redis_tls_mode(redis).set_client_to_sentinel_tls_mode(sentinel);
+            builder = builder
+                .set_client_to_redis_tls_mode(redis)
+                .set_client_to_sentinel_tls_mode(sentinel);
         }
         builder.build()?.async_get_client().await
     }
@@ -133,10 +160,15 @@ impl Plan {
     pub(super) async fn connect(&self, turn: usize) -> Result<Connection, String> {
         let connecting = async {
             if let Some(cluster) = &self.cluster {
-                return cluster.get_async_connection().await.map(Connection::Cluster);
+                return cluster
+                    .get_async_connection()
+                    .await
+                    .map(Connection::Cluster);
             }
             let node = self.node(turn, ProtocolVersion::RESP2).await?;
-            node.get_multiplexed_async_connection_with_config(&limits()).await.map(Connection::Node)
+            node.get_multiplexed_async_connection_with_config(&limits())
+                .await
+                .map(Connection::Node)
         };
         in_time(connecting, CONNECT_WITHIN * 2).await
     }
@@ -151,7 +183,9 @@ impl Plan {
         let connecting = async {
             let node = self.node(turn, ProtocolVersion::RESP3).await?;
             let config = limits().set_push_sender(hear);
-            let mut connection = node.get_multiplexed_async_connection_with_config(&config).await?;
+            let mut connection = node
+                .get_multiplexed_async_connection_with_config(&config)
+                .await?;
             connection.subscribe(channel).await?;
             Ok(Connection::Node(connection))
         };
@@ -173,7 +207,10 @@ fn limits() -> AsyncConnectionConfig {
         .set_pipeline_buffer_size(1_024)
 }
 
-async fn in_time<T>(work: impl Future<Output = Result<T, RedisError>>, limit: Duration) -> Result<T, String> {
+async fn in_time<T>(
+    work: impl Future<Output = Result<T, RedisError>>,
+    limit: Duration,
+) -> Result<T, String> {
     match timeout(limit, work).await {
         Ok(result) => result.map_err(|error| words(&error)),
         Err(_) => Err("no connection in time".to_owned()),
@@ -184,7 +221,9 @@ impl Connection {
     pub(super) async fn ask<T: FromRedisValue>(&self, question: &Cmd) -> Result<T, RedisError> {
         let answer = match self.clone() {
             Self::Node(mut node) => timeout(ANSWER_WITHIN, question.query_async(&mut node)).await,
-            Self::Cluster(mut cluster) => timeout(ANSWER_WITHIN, question.query_async(&mut cluster)).await,
+            Self::Cluster(mut cluster) => {
+                timeout(ANSWER_WITHIN, question.query_async(&mut cluster)).await
+            }
         };
         answer.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
     }
@@ -192,18 +231,29 @@ impl Connection {
 
 impl Link {
     pub(super) fn new() -> Self {
-        Self { state: watch::Sender::new(State::New), lost: watch::Sender::new(0) }
+        Self {
+            state: watch::Sender::new(State::New),
+            lost: watch::Sender::new(0),
+        }
     }
 
-    /// Asks over the connection there is. Only before the first attempt to connect is there anything to wait for.
+    /// Asks over the connection there is. Only before the first attempt to connect is there
+    /// anything to wait for.
     pub(super) async fn ask<T: FromRedisValue>(&self, question: &Cmd) -> Result<T, StoreError> {
         let (connection, number) = self.connection().await?;
-        connection.ask(question).await.map_err(|error| self.failed(&error, number))
+        connection
+            .ask(question)
+            .await
+            .map_err(|error| self.failed(&error, number))
     }
 
     pub(super) async fn connection(&self) -> Result<(Connection, u64), StoreError> {
         let mut watching = self.state.subscribe();
-        let tried = timeout(CONNECT_WITHIN, watching.wait_for(|state| !matches!(state, State::New))).await;
+        let tried = timeout(
+            CONNECT_WITHIN,
+            watching.wait_for(|state| !matches!(state, State::New)),
+        )
+        .await;
         match tried.as_ref().map(|state| state.as_deref()) {
             Ok(Ok(State::Up { connection, number })) => Ok((connection.clone(), *number)),
             Ok(Ok(State::Down(words))) => Err(StoreError(words.clone())),
@@ -211,10 +261,13 @@ impl Link {
         }
     }
 
-    /// What to say of `error`, after which nobody may use that connection again if it is not good for anything.
+    /// What to say of `error`, after which nobody may use that connection again if it is not good
+    /// for anything.
     pub(super) fn failed(&self, error: &RedisError, number: u64) -> StoreError {
-        let no_master =
-            matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown));
+        let no_master = matches!(
+            error.kind(),
+            ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
+        );
         if error.is_unrecoverable_error() || no_master {
             self.lost.send_if_modified(|lost| {
                 let news = *lost < number;
@@ -235,7 +288,10 @@ impl Link {
     /// From now on questions fail at once, with these words. Whether that is news.
     pub(super) fn down(&self, words: &str) -> bool {
         self.lost.send_modify(|lost| *lost += 1);
-        !matches!(self.state.send_replace(State::Down(words.to_owned())), State::Down(_))
+        !matches!(
+            self.state.send_replace(State::Down(words.to_owned())),
+            State::Down(_)
+        )
     }
 
     /// Waits until somebody finds the connection of this number to be good for nothing.
@@ -256,7 +312,8 @@ impl fmt::Debug for Link {
     }
 }
 
-/// What an operator may read. Of a server's answer only its first word: the rest may repeat what was sent.
+/// What an operator may read. Of a server's answer only its first word: the rest may repeat what
+/// was sent.
 pub(super) fn words(error: &RedisError) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();

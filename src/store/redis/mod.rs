@@ -1,8 +1,9 @@
 //! The store of many replicas: Redis or Valkey; one node, sentinels or a cluster.
 //!
-//! Whatever ends keeps its end in its value and is compared with the caller's time; the time to live that Redis knows
-//! only clears up. Every script touches the keys of one hash slot. Revocations are known here and answered from memory;
-//! `keeping.rs` hears what other replicas say and catches up after every silence.
+//! Whatever ends keeps its end in its value and is compared with the caller's time; the time to
+//! live that Redis knows only clears up. Every script touches the keys of one hash slot.
+//! Revocations are known here and answered from memory; `keeping.rs` hears what other replicas say
+//! and catches up after every silence.
 
 mod heard;
 mod keeping;
@@ -27,14 +28,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::sync::Notify;
 
 use super::throttle::{Reservation, Settlement, ThrottleKey};
-use super::{Fence, Landing, Lease, NoPlace, RenewalKey, SessionHash, Store, StoreError, StoredSession};
+use super::{
+    Fence, Landing, Lease, NoPlace, RenewalKey, SessionHash, Store, StoreError, StoredSession,
+};
 use crate::config::settings::{Rate, Redis};
 use crate::model::moment::Moment;
 use crate::model::token::SessionKey;
 use heard::Heard;
 use link::{Link, Plan};
 
-/// Redis forgets what is over this long after its end: replicas' clocks differ, and a lease's number must outlive it.
+/// Redis forgets what is over this long after its end: replicas' clocks differ, and a lease's
+/// number must outlive it.
 const GRACE: Duration = Duration::from_secs(60);
 /// Lua counts in doubles: the largest whole number they hold, in 16 digits. The year 287,396.
 const LAST_MILLI: u64 = 9_007_199_254_740_991;
@@ -76,10 +80,12 @@ impl RedisStore {
 
     /// A number no replica makes twice.
     fn dice(&self) -> u64 {
-        self.dice.hash_one(self.thrown.fetch_add(1, Ordering::Relaxed))
+        self.dice
+            .hash_one(self.thrown.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// A little more or less than `span`: from half of it to one and a half, so that replicas do not march in step.
+    /// A little more or less than `span`: from half of it to one and a half, so that replicas do
+    /// not march in step.
     fn about(&self, span: Duration) -> Duration {
         let thousandths = u32::try_from(self.dice() % 1_000).unwrap_or_default();
         span / 2 + span * thousandths / 1_000
@@ -110,7 +116,13 @@ fn strange() -> StoreError {
 
 #[async_trait]
 impl Store for RedisStore {
-    async fn revoke(&self, provider: &str, session: &SessionKey, until: Moment, now: Moment) -> Result<(), StoreError> {
+    async fn revoke(
+        &self,
+        provider: &str,
+        session: &SessionKey,
+        until: Moment,
+        now: Moment,
+    ) -> Result<(), StoreError> {
         self.tell_revoked(provider, session, until, now).await
     }
 
@@ -118,7 +130,12 @@ impl Store for RedisStore {
         self.heard.revocations.contains(provider, session, now)
     }
 
-    async fn reserve(&self, key: ThrottleKey, rate: Rate, now: Moment) -> Result<Reservation, NoPlace> {
+    async fn reserve(
+        &self,
+        key: ThrottleKey,
+        rate: Rate,
+        now: Moment,
+    ) -> Result<Reservation, NoPlace> {
         self.take_place(key, rate, now).await
     }
 
@@ -136,7 +153,12 @@ impl Store for RedisStore {
         self.write_session(id, session, idle, now).await
     }
 
-    async fn session(&self, id: SessionHash, idle: Duration, now: Moment) -> Result<Option<StoredSession>, StoreError> {
+    async fn session(
+        &self,
+        id: SessionHash,
+        idle: Duration,
+        now: Moment,
+    ) -> Result<Option<StoredSession>, StoreError> {
         match self.heard.near.get(id, idle, now) {
             Some(session) => Ok(Some(session)),
             None => self.read_session(id, idle, now).await,
@@ -151,15 +173,32 @@ impl Store for RedisStore {
         self.heard.near.len()
     }
 
-    async fn lease(&self, key: RenewalKey, span: Duration, now: Moment) -> Result<Lease, StoreError> {
+    async fn lease(
+        &self,
+        key: RenewalKey,
+        span: Duration,
+        now: Moment,
+    ) -> Result<Lease, StoreError> {
         self.ask_for_lease(key, span, now).await
     }
 
-    async fn extend(&self, key: RenewalKey, fence: Fence, span: Duration, now: Moment) -> Result<bool, StoreError> {
+    async fn extend(
+        &self,
+        key: RenewalKey,
+        fence: Fence,
+        span: Duration,
+        now: Moment,
+    ) -> Result<bool, StoreError> {
         self.extend_lease(key, fence, span, now).await
     }
 
-    async fn land(&self, key: RenewalKey, fence: Fence, landing: Landing, now: Moment) -> Result<bool, StoreError> {
+    async fn land(
+        &self,
+        key: RenewalKey,
+        fence: Fence,
+        landing: Landing,
+        now: Moment,
+    ) -> Result<bool, StoreError> {
         self.keep_landing(key, fence, landing, now).await
     }
 
@@ -181,7 +220,11 @@ impl Store for RedisStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        let () = self.link.ask(&redis::cmd("PING")).await.map(|_: redis::Value| ())?;
+        let () = self
+            .link
+            .ask(&redis::cmd("PING"))
+            .await
+            .map(|_: redis::Value| ())?;
         if self.in_step.load(Ordering::Acquire) {
             Ok(())
         } else {

@@ -19,7 +19,8 @@ const EPOCHS: usize = 256;
 
 pub(super) struct Near {
     cache: Cache<SessionHash, Entry, Weight>,
-    /// Grow whenever a session of that first byte is forgotten, so that an answer under way then is not kept.
+    /// Grow whenever a session of that first byte is forgotten, so that an answer under way then is
+    /// not kept.
     epochs: Box<[AtomicU64]>,
 }
 
@@ -50,7 +51,12 @@ impl Near {
         }
     }
 
-    pub(super) fn get(&self, id: SessionHash, idle: Duration, now: Moment) -> Option<StoredSession> {
+    pub(super) fn get(
+        &self,
+        id: SessionHash,
+        idle: Duration,
+        now: Moment,
+    ) -> Option<StoredSession> {
         let Entry { session, read } = self.cache.get(&id)?;
         let fresh = read <= now && now < read.plus(FRESH_FOR.min(idle)).min(session.ends);
         fresh.then_some(session)
@@ -58,7 +64,10 @@ impl Near {
 
     /// Before the question.
     pub(super) fn epoch(&self, id: SessionHash) -> Epoch {
-        Epoch(self.epoch_of(id).map_or(0, |epoch| epoch.load(Ordering::SeqCst)))
+        Epoch(
+            self.epoch_of(id)
+                .map_or(0, |epoch| epoch.load(Ordering::SeqCst)),
+        )
     }
 
     /// Keeps what was read at `read`, unless the session was ended since `before`.
@@ -106,17 +115,34 @@ mod tests {
     const IDLE: Duration = Duration::from_secs(60);
 
     fn session(bytes: usize) -> StoredSession {
-        StoredSession { sealed: vec![0; bytes].into(), ends: NOW.plus(IDLE) }
+        StoredSession {
+            sealed: vec![0; bytes].into(),
+            ends: NOW.plus(IDLE),
+        }
     }
 
     #[test]
     fn an_answer_is_good_for_a_second() {
         let near = Near::new();
         near.put(ID, session(1), NOW, near.epoch(ID));
-        assert!(near.get(ID, IDLE, NOW.plus(Duration::from_millis(999))).is_some());
+        assert!(
+            near.get(ID, IDLE, NOW.plus(Duration::from_millis(999)))
+                .is_some()
+        );
         assert!(near.get(ID, IDLE, NOW.plus(FRESH_FOR)).is_none());
-        assert!(near.get(ID, IDLE, Moment::from_millis(NOW.millis() - 1)).is_none(), "clocks may go back");
-        assert!(near.get(ID, Duration::from_millis(10), NOW.plus(Duration::from_millis(10))).is_none());
+        assert!(
+            near.get(ID, IDLE, Moment::from_millis(NOW.millis() - 1))
+                .is_none(),
+            "clocks may go back"
+        );
+        assert!(
+            near.get(
+                ID,
+                Duration::from_millis(10),
+                NOW.plus(Duration::from_millis(10))
+            )
+            .is_none()
+        );
     }
 
     #[test]
@@ -134,7 +160,12 @@ mod tests {
         for number in 0..20_000_u32 {
             let mut id = [0; 32];
             id[..4].copy_from_slice(&number.to_le_bytes());
-            near.put(SessionHash(id), session(20_000), NOW, near.epoch(SessionHash(id)));
+            near.put(
+                SessionHash(id),
+                session(20_000),
+                NOW,
+                near.epoch(SessionHash(id)),
+            );
         }
         assert!(near.len() < 4_000, "{}", near.len());
         near.sweep(NOW.plus(IDLE));

@@ -1,5 +1,5 @@
-//! Renewals: `vestibule:renewal:{KEY}`, a hash that tells who holds the lease or until when the result is there, and
-//! `vestibule:renewal:{KEY}:result`. The braces keep both in one hash slot.
+//! Renewals: `vestibule:renewal:{KEY}`, a hash that tells who holds the lease or until when the
+//! result is there, and `vestibule:renewal:{KEY}:result`. The braces keep both in one hash slot.
 
 use std::time::Duration;
 
@@ -28,7 +28,11 @@ impl RedisStore {
         wanted: Duration,
         now: Moment,
     ) -> Result<Lease, StoreError> {
-        let lease = LEASE.on([known(key), result(key)]).with(moment(now)).with(span(wanted)).with(span(GRACE));
+        let lease = LEASE
+            .on([known(key), result(key)])
+            .with(moment(now))
+            .with(span(wanted))
+            .with(span(GRACE));
         let answer: Vec<Value> = lease.over(&self.link).await?;
         understood(&answer).ok_or_else(strange)
     }
@@ -40,8 +44,15 @@ impl RedisStore {
         wanted: Duration,
         now: Moment,
     ) -> Result<bool, StoreError> {
-        let extend = EXTEND.on([known(key)]).with(fence.0.to_string()).with(moment(now));
-        extend.with(span(wanted)).with(span(GRACE)).over(&self.link).await
+        let extend = EXTEND
+            .on([known(key)])
+            .with(fence.0.to_string())
+            .with(moment(now));
+        extend
+            .with(span(wanted))
+            .with(span(GRACE))
+            .over(&self.link)
+            .await
     }
 
     pub(super) async fn keep_landing(
@@ -51,23 +62,44 @@ impl RedisStore {
         landing: Landing,
         now: Moment,
     ) -> Result<bool, StoreError> {
-        let land = LAND.on([known(key), result(key)]).with(fence.0.to_string()).with(moment(now)).with(span(GRACE));
+        let land = LAND
+            .on([known(key), result(key)])
+            .with(fence.0.to_string())
+            .with(moment(now))
+            .with(span(GRACE));
         let spent = landing.spent_until.map_or_else(String::new, moment);
-        let land = land.with(moment(landing.until)).with(spent).with(&*landing.sealed);
-        let landed = land.with(self.channel.as_str()).with(heard::landed(key)).over(&self.link).await?;
+        let land = land
+            .with(moment(landing.until))
+            .with(spent)
+            .with(&*landing.sealed);
+        let landed = land
+            .with(self.channel.as_str())
+            .with(heard::landed(key))
+            .over(&self.link)
+            .await?;
         self.heard.waiting.wake(key);
         Ok(landed)
     }
 
     pub(super) async fn give_back(&self, key: RenewalKey, fence: Fence) -> Result<(), StoreError> {
-        let release = RELEASE.on([known(key)]).with(fence.0.to_string()).with(span(GRACE));
-        release.with(self.channel.as_str()).with(heard::landed(key)).over::<()>(&self.link).await?;
+        let release = RELEASE
+            .on([known(key)])
+            .with(fence.0.to_string())
+            .with(span(GRACE));
+        release
+            .with(self.channel.as_str())
+            .with(heard::landed(key))
+            .over::<()>(&self.link)
+            .await?;
         self.heard.waiting.wake(key);
         Ok(())
     }
 
     pub(super) async fn wait_for_landing(&self, key: RenewalKey, at_most: Duration) {
-        self.heard.waiting.wait(key, || true, at_most.min(self.about(ASK_AGAIN))).await;
+        self.heard
+            .waiting
+            .wait(key, || true, at_most.min(self.about(ASK_AGAIN)))
+            .await;
     }
 }
 
@@ -78,9 +110,9 @@ fn understood(answer: &[Value]) -> Option<Lease> {
         [Value::BulkString(word), Value::BulkString(sealed)] if word == b"landed" => {
             Some(Lease::Landed(sealed.as_slice().into()))
         }
-        [Value::BulkString(word), Value::BulkString(fence)] if word == b"held" => {
-            Some(Lease::Held(Fence(std::str::from_utf8(fence).ok()?.parse().ok()?)))
-        }
+        [Value::BulkString(word), Value::BulkString(fence)] if word == b"held" => Some(
+            Lease::Held(Fence(std::str::from_utf8(fence).ok()?.parse().ok()?)),
+        ),
         _ => None,
     }
 }

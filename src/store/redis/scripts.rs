@@ -40,11 +40,18 @@ scripts! {
 
 impl Script {
     fn new(code: &'static str) -> Self {
-        Self { code, hash: redis::Script::new(code).get_hash().to_owned() }
+        Self {
+            code,
+            hash: redis::Script::new(code).get_hash().to_owned(),
+        }
     }
 
     pub(super) fn on(&self, keys: impl Into<Vec<String>>) -> Run<'_> {
-        Run { script: self, keys: keys.into(), arguments: Vec::new() }
+        Run {
+            script: self,
+            keys: keys.into(),
+            arguments: Vec::new(),
+        }
     }
 }
 
@@ -57,13 +64,20 @@ impl Run<'_> {
     /// One round trip, and a second one where the server does not know the script yet.
     pub(super) async fn over<T: FromRedisValue>(&self, link: &Link) -> Result<T, StoreError> {
         let (connection, number) = link.connection().await?;
-        self.ask(&connection).await.map_err(|error| link.failed(&error, number))
+        self.ask(&connection)
+            .await
+            .map_err(|error| link.failed(&error, number))
     }
 
     async fn ask<T: FromRedisValue>(&self, connection: &Connection) -> Result<T, RedisError> {
-        match connection.ask(&self.command("EVALSHA", &self.script.hash)).await {
+        match connection
+            .ask(&self.command("EVALSHA", &self.script.hash))
+            .await
+        {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                connection.ask(&self.command("EVAL", self.script.code)).await
+                connection
+                    .ask(&self.command("EVAL", self.script.code))
+                    .await
             }
             answer => answer,
         }
@@ -71,7 +85,11 @@ impl Run<'_> {
 
     fn command(&self, name: &str, script: &str) -> Cmd {
         let mut command = redis::cmd(name);
-        command.arg(script).arg(self.keys.len()).arg(&self.keys).arg(&self.arguments);
+        command
+            .arg(script)
+            .arg(self.keys.len())
+            .arg(&self.keys)
+            .arg(&self.arguments);
         command
     }
 }

@@ -29,7 +29,10 @@ impl RedisStore {
         let mut value = format!("{}{}", moment(session.ends), moment(idle_end)).into_bytes();
         value.extend_from_slice(&session.sealed);
         let mut set = redis::cmd("SET");
-        set.arg(key(id)).arg(value).arg("PX").arg(now.until(idle_end.plus(GRACE)).as_millis().to_string());
+        set.arg(key(id))
+            .arg(value)
+            .arg("PX")
+            .arg(now.until(idle_end.plus(GRACE)).as_millis().to_string());
         // What was read of it before is not the session any more.
         self.heard.near.forget(id);
         let before = self.heard.near.epoch(id);
@@ -45,7 +48,11 @@ impl RedisStore {
         now: Moment,
     ) -> Result<Option<StoredSession>, StoreError> {
         let before = self.heard.near.epoch(id);
-        let read = READ_SESSION.on([key(id)]).with(moment(now)).with(span(idle)).with(span(GRACE));
+        let read = READ_SESSION
+            .on([key(id)])
+            .with(moment(now))
+            .with(span(idle))
+            .with(span(GRACE));
         let Some(value) = read.over::<Option<Vec<u8>>>(&self.link).await? else {
             self.heard.near.forget(id);
             return Ok(None);
@@ -57,7 +64,10 @@ impl RedisStore {
 
     pub(super) async fn delete_session(&self, id: SessionHash) -> Result<(), StoreError> {
         self.heard.near.forget(id);
-        let end = END_SESSION.on([key(id)]).with(self.channel.as_str()).with(heard::ended(id));
+        let end = END_SESSION
+            .on([key(id)])
+            .with(self.channel.as_str())
+            .with(heard::ended(id));
         let ended = end.over::<()>(&self.link).await;
         // Whoever read it in the meantime was answered before it ended.
         self.heard.near.forget(id);
@@ -67,6 +77,12 @@ impl RedisStore {
 
 fn stored(value: &[u8]) -> Option<StoredSession> {
     let (head, sealed) = value.split_at_checked(HEAD)?;
-    let ends = std::str::from_utf8(head.get(..HEAD / 2)?).ok()?.parse().ok()?;
-    Some(StoredSession { sealed: sealed.into(), ends: Moment::from_millis(ends) })
+    let ends = std::str::from_utf8(head.get(..HEAD / 2)?)
+        .ok()?
+        .parse()
+        .ok()?;
+    Some(StoredSession {
+        sealed: sealed.into(),
+        ends: Moment::from_millis(ends),
+    })
 }

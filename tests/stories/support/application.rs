@@ -23,7 +23,11 @@ pub struct Received {
 impl Received {
     /// The values of a header; its name in lower case.
     pub fn all(&self, name: &str) -> Vec<&str> {
-        self.headers.iter().filter(|(have, _)| have == name).map(|(_, value)| value.as_str()).collect()
+        self.headers
+            .iter()
+            .filter(|(have, _)| have == name)
+            .map(|(_, value)| value.as_str())
+            .collect()
     }
 
     /// The one value of a header.
@@ -56,10 +60,17 @@ impl Application {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let answer: Answer = Arc::new(|_| Response::new(Body::from("hello from the application")));
-        let shared = Shared { received: Arc::default(), answer: Arc::new(Mutex::new(answer)) };
+        let shared = Shared {
+            received: Arc::default(),
+            answer: Arc::new(Mutex::new(answer)),
+        };
         let app = Router::new().fallback(record).with_state(shared.clone());
         let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { address, shared, task }
+        Self {
+            address,
+            shared,
+            task,
+        }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -73,7 +84,9 @@ impl Application {
 
     /// The last request that arrived.
     pub fn last(&self) -> Received {
-        self.received().pop().expect("the application got a request")
+        self.received()
+            .pop()
+            .expect("the application got a request")
     }
 
     /// From now on every request is answered so.
@@ -99,8 +112,15 @@ async fn record(State(shared): State<Shared>, request: Request) -> Response {
     let received = Received {
         method: head.method.to_string(),
         target: head.uri.to_string(),
-        headers: head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
-        body: axum::body::to_bytes(body, 64 * 1024 * 1024).await.unwrap_or_default().to_vec(),
+        headers: head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), text(value)))
+            .collect(),
+        body: axum::body::to_bytes(body, 64 * 1024 * 1024)
+            .await
+            .unwrap_or_default()
+            .to_vec(),
     };
     let answer = Arc::clone(&shared.answer.lock().unwrap());
     let response = answer(&received);

@@ -21,7 +21,10 @@ pub fn vestibule() -> Command {
 
 /// Runs one command to its end.
 pub fn run(arguments: &[&str]) -> Output {
-    vestibule().args(arguments).output().expect("the program runs")
+    vestibule()
+        .args(arguments)
+        .output()
+        .expect("the program runs")
 }
 
 /// A gateway in a process of its own. Dropped, it is killed.
@@ -33,14 +36,15 @@ pub struct Process {
 }
 
 impl Process {
-    /// `{admin}` and `{state}` in the configuration are filled in; `listen` should be `127.0.0.1:0`. Waits until it is
-    /// ready.
+    /// `{admin}` and `{state}` in the configuration are filled in; `listen` should be
+    /// `127.0.0.1:0`. Waits until it is ready.
     pub async fn serve(config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let admin = free();
-        let text = config
-            .replace("{admin}", &admin.to_string())
-            .replace("{state}", &folder.path().join("state").display().to_string());
+        let text = config.replace("{admin}", &admin.to_string()).replace(
+            "{state}",
+            &folder.path().join("state").display().to_string(),
+        );
         let path = folder.path().join("vestibule.toml");
         fs::write(&path, text).unwrap();
         let print = |name: &str| Stdio::from(File::create(folder.path().join(name)).unwrap());
@@ -51,7 +55,12 @@ impl Process {
             .stderr(print("stderr"))
             .spawn()
             .unwrap();
-        let mut process = Self { child, folder, address: admin, admin };
+        let mut process = Self {
+            child,
+            folder,
+            address: admin,
+            admin,
+        };
         process.address = process.until(Self::serving).await;
         let mut watcher = Browser::new(admin, "admin");
         let deadline = stopwatch() + LONG;
@@ -83,12 +92,15 @@ impl Process {
 
     /// Waits until these words were printed so many times.
     pub async fn until_printed(&self, words: &str, times: usize) {
-        self.until(|process| (process.printed().matches(words).count() >= times).then_some(())).await;
+        self.until(|process| (process.printed().matches(words).count() >= times).then_some(()))
+            .await;
     }
 
     /// Everything on stdout and stderr so far.
     pub fn printed(&self) -> String {
-        ["stdout", "stderr"].map(|name| fs::read_to_string(self.folder.path().join(name)).unwrap()).concat()
+        ["stdout", "stderr"]
+            .map(|name| fs::read_to_string(self.folder.path().join(name)).unwrap())
+            .concat()
     }
 
     pub fn config(&self) -> PathBuf {
@@ -105,7 +117,10 @@ impl Process {
     }
 
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(status.success());
     }
 
@@ -116,7 +131,11 @@ impl Process {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(stopwatch() < deadline, "it does not end: {}", self.printed());
+            assert!(
+                stopwatch() < deadline,
+                "it does not end: {}",
+                self.printed()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -128,8 +147,12 @@ impl Process {
     /// One number of `/metrics`.
     pub async fn metric(&self, sample: &str) -> f64 {
         let text = Browser::new(self.admin, "admin").get("/metrics").await.body;
-        let line = text.lines().find(|line| line.strip_prefix(sample).is_some_and(|rest| rest.starts_with(' ')));
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+        let line = text.lines().find(|line| {
+            line.strip_prefix(sample)
+                .is_some_and(|rest| rest.starts_with(' '))
+        });
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+            .unwrap_or(0.0)
     }
 }
 
@@ -142,14 +165,18 @@ impl Drop for Process {
 
 /// A port that nobody has at the moment.
 pub fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
 /// The people of the shipped users file.
 pub const USERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/users.toml");
 
-/// A configuration for [`Process::serve`]: one store before `application`, an identity server of its own with the people of
-/// the file `users`, and `further` tables. It ends in the site, for more of it.
+/// A configuration for [`Process::serve`]: one store before `application`, an identity server of
+/// its own with the people of the file `users`, and `further` tables. It ends in the site, for more
+/// of it.
 pub fn store_alone(application: &Application, users: &str, further: &str) -> String {
     format!(
         r#"

@@ -1,4 +1,5 @@
-//! A browser small enough to be read: one connection per request, a cookie jar, and the raw socket beneath.
+//! A browser small enough to be read: one connection per request, a cookie jar, and the raw socket
+//! beneath.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,12 +20,19 @@ pub struct Reply {
 impl Reply {
     /// The first value of a header; its name in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(have, _)| have == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Every value of a header.
     pub fn all(&self, name: &str) -> Vec<&str> {
-        self.headers.iter().filter(|(have, _)| have == name).map(|(_, value)| value.as_str()).collect()
+        self.headers
+            .iter()
+            .filter(|(have, _)| have == name)
+            .map(|(_, value)| value.as_str())
+            .collect()
     }
 
     /// The body as JSON.
@@ -34,7 +42,11 @@ impl Reply {
 
     /// The `code` of a problem document.
     pub fn code(&self) -> String {
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
         self.json()["code"].as_str().expect("a code").to_owned()
     }
 
@@ -44,9 +56,14 @@ impl Reply {
         // Informational heads come before the one that counts.
         let mut rest: &str = &text;
         loop {
-            let Some((head, body)) = rest.split_once("\r\n\r\n") else { return Self::default() };
+            let Some((head, body)) = rest.split_once("\r\n\r\n") else {
+                return Self::default();
+            };
             let mut lines = head.lines();
-            let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or(0);
+            let status = lines
+                .next()
+                .and_then(|line| line.split(' ').nth(1)?.parse().ok())
+                .unwrap_or(0);
             if (100..200).contains(&status) && status != 101 {
                 rest = body;
                 continue;
@@ -55,9 +72,19 @@ impl Reply {
                 .filter_map(|line| line.split_once(':'))
                 .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
                 .collect();
-            let chunked = headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked");
-            let body = if chunked { dechunk(body) } else { body.to_owned() };
-            return Self { status, headers, body };
+            let chunked = headers
+                .iter()
+                .any(|(name, value)| name == "transfer-encoding" && value == "chunked");
+            let body = if chunked {
+                dechunk(body)
+            } else {
+                body.to_owned()
+            };
+            return Self {
+                status,
+                headers,
+                body,
+            };
         }
     }
 }
@@ -75,7 +102,8 @@ fn dechunk(body: &str) -> String {
     whole
 }
 
-/// Sends these bytes over a new connection and reads until the other side is done with it, at most 20 s.
+/// Sends these bytes over a new connection and reads until the other side is done with it, at most
+/// 20 s.
 pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Reply {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     // The other side may answer and close before everything is sent.
@@ -100,7 +128,13 @@ pub struct Browser {
 
 impl Browser {
     pub fn new(address: SocketAddr, host: &str) -> Self {
-        Self { address, host: host.to_owned(), cookies: Vec::new(), extra: Vec::new(), navigates: true }
+        Self {
+            address,
+            host: host.to_owned(),
+            cookies: Vec::new(),
+            extra: Vec::new(),
+            navigates: true,
+        }
     }
 
     /// The same browser making a script's calls.
@@ -116,12 +150,19 @@ impl Browser {
 
     /// The value of a cookie.
     pub fn cookie(&self, name: &str) -> Option<&str> {
-        self.cookies.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
+        self.cookies
+            .iter()
+            .find(|(have, _)| have == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The names of the cookies that are left, but for the device's, which a sign-out leaves.
     pub fn kept(&self) -> Vec<&str> {
-        self.cookies.iter().map(|(name, _)| name.as_str()).filter(|name| !name.ends_with("vestibule-device")).collect()
+        self.cookies
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .filter(|name| !name.ends_with("vestibule-device"))
+            .collect()
     }
 
     pub fn set_cookie(&mut self, name: &str, value: &str) {
@@ -140,34 +181,61 @@ impl Browser {
     /// A browser that has a copy of this one's cookies of these names and nothing else.
     pub fn thief_of(&self, names: &[&str]) -> Self {
         let mut thief = Self::new(self.address, &self.host);
-        thief.cookies = self.cookies.iter().filter(|(name, _)| names.contains(&name.as_str())).cloned().collect();
+        thief.cookies = self
+            .cookies
+            .iter()
+            .filter(|(name, _)| names.contains(&name.as_str()))
+            .cloned()
+            .collect();
         thief
     }
 
     /// Posts a form of this site's own page.
     pub async fn post(&mut self, target: &str, fields: &[(&str, &str)]) -> Reply {
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
         let origin = format!("http://{}", self.host);
-        let headers = [("Content-Type", "application/x-www-form-urlencoded"), ("Origin", &origin)];
+        let headers = [
+            ("Content-Type", "application/x-www-form-urlencoded"),
+            ("Origin", &origin),
+        ];
         self.send("POST", target, &headers, body.as_bytes()).await
     }
 
     /// Posts JSON as a script of this site's own page does.
     pub async fn call(&mut self, target: &str, body: &Value) -> Reply {
         let origin = format!("http://{}", self.host);
-        let headers = [("Content-Type", "application/json"), ("Origin", &origin), ("Sec-Fetch-Site", "same-origin")];
-        self.send("POST", target, &headers, body.to_string().as_bytes()).await
+        let headers = [
+            ("Content-Type", "application/json"),
+            ("Origin", &origin),
+            ("Sec-Fetch-Site", "same-origin"),
+        ];
+        self.send("POST", target, &headers, body.to_string().as_bytes())
+            .await
     }
 
     /// Signs in as a script of this site's own page does.
     pub async fn sign_in_by_script(&mut self, login_id: &str, password: &str) -> Reply {
-        self.call("/api/login", &json!({ "loginId": login_id, "password": password })).await
+        self.call(
+            "/api/login",
+            &json!({ "loginId": login_id, "password": password }),
+        )
+        .await
     }
 
     /// Opens the form and posts it.
     pub async fn sign_in(&mut self, login_id: &str, password: &str) -> Reply {
         let csrf = self.csrf().await;
-        self.post("/login", &[("loginId", login_id), ("password", password), ("csrf", &csrf)]).await
+        self.post(
+            "/login",
+            &[
+                ("loginId", login_id),
+                ("password", password),
+                ("csrf", &csrf),
+            ],
+        )
+        .await
     }
 
     /// The token of a freshly opened form.
@@ -177,7 +245,13 @@ impl Browser {
     }
 
     /// Sends a request and keeps the cookies of the answer.
-    pub async fn send(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    pub async fn send(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Reply {
         let request = self.request(method, target, headers, body);
         let reply = raw(self.address, &request).await;
         self.keep(&reply);
@@ -185,19 +259,35 @@ impl Browser {
     }
 
     /// The bytes of a request.
-    pub fn request(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-        let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.host);
+    pub fn request(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Vec<u8> {
+        let mut head = format!(
+            "{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n",
+            self.host
+        );
         if self.navigates {
             head.push_str("Accept: text/html,*/*;q=0.8\r\nSec-Fetch-Mode: navigate\r\n");
         } else {
             head.push_str("Accept: application/json\r\nSec-Fetch-Mode: cors\r\n");
         }
-        let own = self.extra.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let own = self
+            .extra
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in own.chain(headers.iter().copied()) {
             head.extend([name, ": ", value, "\r\n"]);
         }
         if !self.cookies.is_empty() {
-            let pairs: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let pairs: Vec<String> = self
+                .cookies
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
             head.extend(["Cookie: ", &pairs.join("; "), "\r\n"]);
         }
         if !body.is_empty() || method == "POST" {
@@ -227,6 +317,17 @@ pub fn field(html: &str, name: &str) -> String {
     let rest = &html[from..];
     let value = rest.split("value=\"").nth(1).expect("a value");
     let escaped = value.split('"').next().unwrap_or_default();
-    let signs = [("&#x2f;", "/"), ("&quot;", "\""), ("&#x27;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")];
-    signs.iter().fold(escaped.to_owned(), |text, (sign, plain)| text.replace(sign, plain))
+    let signs = [
+        ("&#x2f;", "/"),
+        ("&quot;", "\""),
+        ("&#x27;", "'"),
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&amp;", "&"),
+    ];
+    signs
+        .iter()
+        .fold(escaped.to_owned(), |text, (sign, plain)| {
+            text.replace(sign, plain)
+        })
 }

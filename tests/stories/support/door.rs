@@ -1,4 +1,5 @@
-//! A door between the gateway and the identity server: open, shut, or held so that whoever knocks waits.
+//! A door between the gateway and the identity server: open, shut, or held so that whoever knocks
+//! waits.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,15 +32,24 @@ impl Door {
         let (state, _) = watch::channel(State::Open);
         let state = Arc::new(state);
         let (count, knocks) = watch::channel(0);
-        let door = Knocking { state: Arc::clone(&state), count: Arc::new(count) };
+        let door = Knocking {
+            state: Arc::clone(&state),
+            count: Arc::new(count),
+        };
         tokio::spawn(async move {
             loop {
-                let Ok((stream, _)) = listener.accept().await else { return };
+                let Ok((stream, _)) = listener.accept().await else {
+                    return;
+                };
                 door.count.send_modify(|count| *count += 1);
                 tokio::spawn(pass(stream, behind, door.clone()));
             }
         });
-        Self { address, state, knocks }
+        Self {
+            address,
+            state,
+            knocks,
+        }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -62,7 +72,11 @@ impl Door {
 
     /// Waits until somebody has knocked after this many knocks.
     pub async fn knocked_after(&self, before: usize) {
-        self.knocks.clone().wait_for(|count| *count > before).await.unwrap();
+        self.knocks
+            .clone()
+            .wait_for(|count| *count > before)
+            .await
+            .unwrap();
     }
 
     /// How often somebody has knocked: came anew, or said something while it was not open.
@@ -71,12 +85,14 @@ impl Door {
     }
 }
 
-/// Passes on what arrives while the door is open. The state is asked for each piece, so that from the moment the door
-/// is shut or held nothing gets through on a connection that stood before.
+/// Passes on what arrives while the door is open. The state is asked for each piece, so that from
+/// the moment the door is shut or held nothing gets through on a connection that stood before.
 async fn pass(stream: TcpStream, behind: SocketAddr, door: Knocking) {
     let mut state = door.state.subscribe();
     if door.admits(&mut state).await {
-        let Ok(onward) = TcpStream::connect(behind).await else { return };
+        let Ok(onward) = TcpStream::connect(behind).await else {
+            return;
+        };
         let (mut from, mut back) = stream.into_split();
         let (mut answers, mut onward) = onward.into_split();
         let mut piece = vec![0; 64 * 1024];
@@ -85,7 +101,9 @@ async fn pass(stream: TcpStream, behind: SocketAddr, door: Knocking) {
                 if *state.borrow() != State::Open {
                     door.count.send_modify(|count| *count += 1);
                 }
-                if !door.admits(&mut state).await || onward.write_all(&piece[..length]).await.is_err() {
+                if !door.admits(&mut state).await
+                    || onward.write_all(&piece[..length]).await.is_err()
+                {
                     return;
                 }
             }
@@ -108,6 +126,12 @@ struct Knocking {
 impl Knocking {
     /// Waits while the door is held; whether it is open then.
     async fn admits(&self, state: &mut watch::Receiver<State>) -> bool {
-        matches!(state.wait_for(|state| *state != State::Held).await.as_deref(), Ok(State::Open))
+        matches!(
+            state
+                .wait_for(|state| *state != State::Held)
+                .await
+                .as_deref(),
+            Ok(State::Open)
+        )
     }
 }

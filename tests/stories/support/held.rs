@@ -85,13 +85,20 @@ impl Listening {
     pub async fn to(address: SocketAddr, request: &[u8]) -> Self {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
         stream.write_all(request).await.unwrap();
-        Self { stream, heard: Vec::new() }
+        Self {
+            stream,
+            heard: Vec::new(),
+        }
     }
 
     /// Waits until this was said; `false` when the other side ends it before.
     pub async fn hears(&mut self, text: &str) -> bool {
         while !String::from_utf8_lossy(&self.heard).contains(text) {
-            let read = tokio::time::timeout(Duration::from_secs(20), self.stream.read_buf(&mut self.heard)).await;
+            let read = tokio::time::timeout(
+                Duration::from_secs(20),
+                self.stream.read_buf(&mut self.heard),
+            )
+            .await;
             if !matches!(read.expect("a word"), Ok(1..)) {
                 return false;
             }
@@ -102,7 +109,9 @@ impl Listening {
     /// Speaks on until nobody has taken anything for half a second.
     pub async fn speaks_until_stuck(&mut self) {
         let words = vec![b'x'; 64 * 1024];
-        while let Ok(said) = tokio::time::timeout(Duration::from_millis(500), self.stream.write(&words)).await {
+        while let Ok(said) =
+            tokio::time::timeout(Duration::from_millis(500), self.stream.write(&words)).await
+        {
             said.expect("the other side still listens");
         }
     }
@@ -110,7 +119,9 @@ impl Listening {
     /// Whether the other side ends it within five seconds.
     pub async fn ends(mut self) -> bool {
         let end = async { while matches!(self.stream.read_buf(&mut self.heard).await, Ok(1..)) {} };
-        tokio::time::timeout(Duration::from_secs(5), end).await.is_ok()
+        tokio::time::timeout(Duration::from_secs(5), end)
+            .await
+            .is_ok()
     }
 }
 

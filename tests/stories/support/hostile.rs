@@ -16,12 +16,19 @@ impl Siege {
     }
 
     /// With a changed configuration or changed people.
-    pub async fn lay_with(config: impl FnOnce(String) -> String, people: impl FnOnce(&mut Users)) -> Self {
+    pub async fn lay_with(
+        config: impl FnOnce(String) -> String,
+        people: impl FnOnce(&mut Users),
+    ) -> Self {
         let witness = Witness::open().await;
         let address = witness.address();
         let stage = Stage::set_with(
             |text| {
-                let upstream = text.lines().find(|line| line.starts_with("upstreams")).unwrap().to_owned();
+                let upstream = text
+                    .lines()
+                    .find(|line| line.starts_with("upstreams"))
+                    .unwrap()
+                    .to_owned();
                 config(text.replacen(&upstream, &format!("upstreams = [\"http://{address}\"]"), 1))
             },
             people,
@@ -39,7 +46,11 @@ impl Siege {
         let mut browser = self.stage.browser();
         let reply = browser.sign_in(login_id, PASSWORD).await;
         assert_eq!(reply.status, 303, "{}", reply.body);
-        let pairs: Vec<String> = browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let pairs: Vec<String> = browser
+            .cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         pairs.join("; ")
     }
 
@@ -48,8 +59,8 @@ impl Siege {
         Line::to(self.stage.address).await
     }
 
-    /// A request at the store: what stands after the request line and `Host` is the caller's, each field with its
-    /// line end.
+    /// A request at the store: what stands after the request line and `Host` is the caller's, each
+    /// field with its line end.
     pub fn request(method: &str, target: &str, fields: &str) -> String {
         format!("{method} {target} HTTP/1.1\r\nHost: store.localhost:8080\r\n{fields}\r\n")
     }

@@ -1,5 +1,5 @@
-//! The stage: a gateway, an identity server behind a door that can be shut, and applications that write down what
-//! they were sent.
+//! The stage: a gateway, an identity server behind a door that can be shut, and applications that
+//! write down what they were sent.
 
 mod application;
 mod binary;

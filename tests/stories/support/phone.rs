@@ -20,7 +20,12 @@ pub struct Phone {
 
 impl Phone {
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, access: None, refresh: None, extra: Vec::new() }
+        Self {
+            address,
+            access: None,
+            refresh: None,
+            extra: Vec::new(),
+        }
     }
 
     pub fn with(mut self, name: &str, value: &str) -> Self {
@@ -31,11 +36,19 @@ impl Phone {
     /// The same with these tokens.
     pub fn holding(&self, access: Option<&str>, refresh: Option<&str>) -> Self {
         let (access, refresh) = (access.map(str::to_owned), refresh.map(str::to_owned));
-        Self { access, refresh, ..self.clone() }
+        Self {
+            access,
+            refresh,
+            ..self.clone()
+        }
     }
 
     pub async fn sign_in(&mut self, login_id: &str) -> Reply {
-        self.post("/api/login", &json!({ "loginId": login_id, "password": PASSWORD, "tokens": "body" })).await
+        self.post(
+            "/api/login",
+            &json!({ "loginId": login_id, "password": PASSWORD, "tokens": "body" }),
+        )
+        .await
     }
 
     pub async fn get(&mut self, target: &str) -> Reply {
@@ -43,11 +56,23 @@ impl Phone {
     }
 
     pub async fn post(&mut self, target: &str, body: &Value) -> Reply {
-        self.send("POST", target, &[("Content-Type", "application/json")], &body.to_string()).await
+        self.send(
+            "POST",
+            target,
+            &[("Content-Type", "application/json")],
+            &body.to_string(),
+        )
+        .await
     }
 
     /// Sends a request and keeps the tokens of the answer.
-    pub async fn send(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+    pub async fn send(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Reply {
         let reply = raw(self.address, &self.request(method, target, headers, body)).await;
         self.keep(&reply);
         reply
@@ -55,16 +80,29 @@ impl Phone {
 
     /// Sends a request and hears no answer: the network is gone.
     pub async fn send_in_vain(&self, target: &str) {
-        let Ok(mut stream) = TcpStream::connect(self.address).await else { return };
-        let _ = stream.write_all(&self.request("GET", target, &[], "")).await;
+        let Ok(mut stream) = TcpStream::connect(self.address).await else {
+            return;
+        };
+        let _ = stream
+            .write_all(&self.request("GET", target, &[], ""))
+            .await;
     }
 
-    pub fn request(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
+    pub fn request(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Vec<u8> {
         let mut head = format!("{method} {target} HTTP/1.1\r\nHost: store.localhost:8080\r\n");
         if !headers.iter().any(|(name, _)| *name == "Upgrade") {
             head.push_str("Connection: close\r\n");
         }
-        let own = self.extra.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let own = self
+            .extra
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in own.chain(headers.iter().copied()) {
             head.extend([name, ": ", value, "\r\n"]);
         }
@@ -83,8 +121,12 @@ impl Phone {
     /// Keeps what came in headers or in the body.
     pub fn keep(&mut self, reply: &Reply) {
         let body: Value = serde_json::from_str(&reply.body).unwrap_or_default();
-        let came =
-            |header: &str, member: &str| reply.header(header).or_else(|| body[member].as_str()).map(str::to_owned);
+        let came = |header: &str, member: &str| {
+            reply
+                .header(header)
+                .or_else(|| body[member].as_str())
+                .map(str::to_owned)
+        };
         self.access = came("vestibule-access-token", "token").or(self.access.take());
         self.refresh = came("vestibule-refresh-token", "refreshToken").or(self.refresh.take());
     }

@@ -50,14 +50,21 @@ impl Scripted {
             *response.status_mut() = StatusCode::from_u16(status).unwrap();
             response
         });
-        let scripted = Self { application, key, sayings };
+        let scripted = Self {
+            application,
+            key,
+            sayings,
+        };
         scripted.publishes_its_key();
         scripted
     }
 
     pub fn publishes_its_key(&self) {
         let point = self.key.public_key().as_ref();
-        let (x, y) = (URL_SAFE_NO_PAD.encode(&point[1..33]), URL_SAFE_NO_PAD.encode(&point[33..]));
+        let (x, y) = (
+            URL_SAFE_NO_PAD.encode(&point[1..33]),
+            URL_SAFE_NO_PAD.encode(&point[33..]),
+        );
         let jwk = json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": "one", "alg": "ES256", "use": "sig" });
         self.says(KEYS, 200, json!({ "keys": [jwk] }));
     }
@@ -68,31 +75,57 @@ impl Scripted {
     }
 
     /// From now on it answers what this makes of the request.
-    pub fn answers(&self, path: &str, saying: impl Fn(&Received) -> (u16, Value) + Send + Sync + 'static) {
-        self.sayings.lock().unwrap().insert(path.to_owned(), Arc::new(saying));
+    pub fn answers(
+        &self,
+        path: &str,
+        saying: impl Fn(&Received) -> (u16, Value) + Send + Sync + 'static,
+    ) {
+        self.sayings
+            .lock()
+            .unwrap()
+            .insert(path.to_owned(), Arc::new(saying));
     }
 
     /// From now on it gives these claims and this refresh token.
     pub fn gives(&self, path: &str, claims: &Value, refresh: &str) {
-        self.says(path, 200, json!({ "token": self.token(claims), "refreshToken": refresh }));
+        self.says(
+            path,
+            200,
+            json!({ "token": self.token(claims), "refreshToken": refresh }),
+        );
     }
 
     /// How often it was asked this.
     pub fn asked(&self, path: &str) -> usize {
-        self.application.received().iter().filter(|received| received.target == path).count()
+        self.application
+            .received()
+            .iter()
+            .filter(|received| received.target == path)
+            .count()
     }
 
     /// A token with these claims.
     pub fn token(&self, claims: &Value) -> String {
         let header = json!({ "alg": "ES256", "typ": "JWT", "kid": "one" }).to_string();
-        let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims.to_string()));
-        let signature = self.key.sign(&SystemRandom::new(), input.as_bytes()).unwrap();
+        let input = format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(header),
+            URL_SAFE_NO_PAD.encode(claims.to_string())
+        );
+        let signature = self
+            .key
+            .sign(&SystemRandom::new(), input.as_bytes())
+            .unwrap();
         format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
     /// A configuration that has this provider in the place of the identity server.
     pub fn in_place(&self, config: &str) -> String {
-        with_line(config, "url", &format!("url = \"http://{}\"", self.application.address()))
+        with_line(
+            config,
+            "url",
+            &format!("url = \"http://{}\"", self.application.address()),
+        )
     }
 
     /// A stage whose people this provider vouches for.

@@ -50,19 +50,24 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// The reference stage: store and forum, one-time refresh tokens, access tokens of 60 s, no health checks.
+    /// The reference stage: store and forum, one-time refresh tokens, access tokens of 60 s, no
+    /// health checks.
     pub async fn set() -> Self {
         Self::set_with(|config| config, |_| {}).await
     }
 
     /// The same with a changed configuration text or changed people and token policy.
-    pub async fn set_with(config: impl FnOnce(String) -> String, people: impl FnOnce(&mut Users)) -> Self {
+    pub async fn set_with(
+        config: impl FnOnce(String) -> String,
+        people: impl FnOnce(&mut Users),
+    ) -> Self {
         let stage = Self::begin(config, people, |_| {}).await;
         stage.until_ready().await;
         stage
     }
 
-    /// The same, not waited for; `before` sees the door to the identity server before the gateway starts.
+    /// The same, not waited for; `before` sees the door to the identity server before the gateway
+    /// starts.
     pub async fn begin(
         config: impl FnOnce(String) -> String,
         people: impl FnOnce(&mut Users),
@@ -87,7 +92,8 @@ impl Stage {
         before(&provider);
         let (store, forum) = (Application::open().await, Application::open().await);
         let text = config(reference(&provider, &store, &forum, state.path()));
-        let settings = check_text("stories.toml", &text, &Imagined::default()).unwrap_or_else(|e| panic!("{e}"));
+        let settings = check_text("stories.toml", &text, &Imagined::default())
+            .unwrap_or_else(|e| panic!("{e}"));
         let opened = Opened::open(settings, clock.clone()).unwrap();
         let (address, admin) = (opened.addresses()[0], opened.admin_address().unwrap());
         let living = opened.living();
@@ -135,28 +141,40 @@ impl Stage {
     /// One number of `/metrics`: the whole sample name with its labels.
     pub async fn metric(&self, sample: &str) -> f64 {
         let text = Browser::new(self.admin, "admin").get("/metrics").await.body;
-        let line = text.lines().find(|line| line.strip_prefix(sample).is_some_and(|rest| rest.starts_with(' ')));
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+        let line = text.lines().find(|line| {
+            line.strip_prefix(sample)
+                .is_some_and(|rest| rest.starts_with(' '))
+        });
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+            .unwrap_or(0.0)
     }
 
     /// The sum of a family's samples that have all these label values.
     pub async fn count(&self, family: &str, values: &[&str]) -> u64 {
         let text = Browser::new(self.admin, "admin").get("/metrics").await.body;
         let ours = |line: &&str| {
-            line.strip_prefix(family).is_some_and(|rest| rest.starts_with('{'))
-                && values.iter().all(|value| line.contains(&format!("\"{value}\"")))
+            line.strip_prefix(family)
+                .is_some_and(|rest| rest.starts_with('{'))
+                && values
+                    .iter()
+                    .all(|value| line.contains(&format!("\"{value}\"")))
         };
-        text.lines().filter(ours).filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+        text.lines()
+            .filter(ours)
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+            .sum()
     }
 
     /// How many requests of the store ended for this reason.
     pub async fn requests(&self, reason: &str) -> u64 {
-        self.count("vestibule_requests_total", &["store", reason]).await
+        self.count("vestibule_requests_total", &["store", reason])
+            .await
     }
 
     /// How many renewals of the store ended so.
     pub async fn renewals(&self, result: &str) -> u64 {
-        self.count("vestibule_renewals_total", &["store", result]).await
+        self.count("vestibule_renewals_total", &["store", result])
+            .await
     }
 
     /// Stops and waits: requests in flight finish.
@@ -169,7 +187,10 @@ impl Stage {
     pub async fn until_ready(&self) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
         while self.living.current().ready().await.is_err() {
-            assert!(tokio::time::Instant::now() < deadline, "the gateway does not become ready");
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "the gateway does not become ready"
+            );
             tokio::task::yield_now().await;
         }
     }
@@ -179,7 +200,10 @@ impl Stage {
 pub async fn until(what: &str, happened: impl Fn() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while !happened() {
-        assert!(tokio::time::Instant::now() < deadline, "{what} does not happen");
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{what} does not happen"
+        );
         tokio::task::yield_now().await;
     }
 }
@@ -187,7 +211,10 @@ pub async fn until(what: &str, happened: impl Fn() -> bool) {
 /// A configuration with its first line for `key` replaced.
 pub fn with_line(config: &str, key: &str, line: &str) -> String {
     let start = format!("{key} = ");
-    let old = config.lines().find(|line| line.starts_with(&start)).expect("the key");
+    let old = config
+        .lines()
+        .find(|line| line.starts_with(&start))
+        .expect("the key");
     config.replacen(old, line, 1)
 }
 
@@ -197,7 +224,12 @@ impl Drop for Stage {
     }
 }
 
-fn reference(provider: &Door, store: &Application, forum: &Application, state: &std::path::Path) -> String {
+fn reference(
+    provider: &Door,
+    store: &Application,
+    forum: &Application,
+    state: &std::path::Path,
+) -> String {
     format!(
         r#"
 state_dir = "{}"

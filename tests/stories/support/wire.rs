@@ -1,5 +1,5 @@
-//! The bare wire on both sides of the gateway: a client that sends exactly these bytes, and an application that
-//! writes down exactly which bytes came.
+//! The bare wire on both sides of the gateway: a client that sends exactly these bytes, and an
+//! application that writes down exactly which bytes came.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -28,8 +28,12 @@ pub struct Seen {
 impl Seen {
     /// Every value of a header, whatever the case of its name.
     pub fn all(&self, name: &str) -> Vec<String> {
-        let same = self.fields.iter().filter(|(have, _)| have.eq_ignore_ascii_case(name));
-        same.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
+        let same = self
+            .fields
+            .iter()
+            .filter(|(have, _)| have.eq_ignore_ascii_case(name));
+        same.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+            .collect()
     }
 
     /// The one value of a header.
@@ -46,7 +50,11 @@ impl Seen {
     /// Whether these letters stand anywhere in the head.
     pub fn mentions(&self, text: &str) -> bool {
         let inside = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(text);
-        inside(&self.target) || self.fields.iter().any(|(name, value)| name.contains(text) || inside(value))
+        inside(&self.target)
+            || self
+                .fields
+                .iter()
+                .any(|(name, value)| name.contains(text) || inside(value))
     }
 }
 
@@ -77,18 +85,26 @@ impl Witness {
         let (book, words) = (Arc::clone(&seen), Arc::clone(&answer));
         let task = vestibule::system::detach(async move {
             loop {
-                let Ok((stream, _)) = listener.accept().await else { return };
+                let Ok((stream, _)) = listener.accept().await else {
+                    return;
+                };
                 vestibule::system::detach(listen_to(stream, Arc::clone(&book), Arc::clone(&words)));
             }
         });
-        Self { address, seen, answer, task }
+        Self {
+            address,
+            seen,
+            answer,
+            task,
+        }
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on every request is answered with these bytes; with nothing, with `200` and the target.
+    /// From now on every request is answered with these bytes; with nothing, with `200` and the
+    /// target.
     pub fn answers(&self, bytes: &[u8]) {
         *self.answer.lock().unwrap() = bytes.to_vec();
     }
@@ -113,15 +129,25 @@ impl Drop for Witness {
     }
 }
 
-async fn listen_to(mut stream: TcpStream, book: Arc<Mutex<Vec<Seen>>>, answer: Arc<Mutex<Vec<u8>>>) {
+async fn listen_to(
+    mut stream: TcpStream,
+    book: Arc<Mutex<Vec<Seen>>>,
+    answer: Arc<Mutex<Vec<u8>>>,
+) {
     let mut bytes = Vec::new();
     loop {
-        let Some(seen) = request(&mut stream, &mut bytes).await else { return };
+        let Some(seen) = request(&mut stream, &mut bytes).await else {
+            return;
+        };
         let body = format!("seen {}", seen.target());
         book.lock().unwrap().push(seen);
         let mut reply = answer.lock().unwrap().clone();
         if reply.is_empty() {
-            reply = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes();
+            reply = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
+            .into_bytes();
         }
         if stream.write_all(&reply).await.is_err() {
             return;
@@ -133,7 +159,9 @@ async fn listen_to(mut stream: TcpStream, book: Arc<Mutex<Vec<Seen>>>, answer: A
 async fn request(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<Seen> {
     let end = until(stream, bytes, b"\r\n\r\n").await?;
     let head: Vec<u8> = bytes.drain(..end).collect();
-    let mut lines = head.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut lines = head
+        .split(|b| *b == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let first = lines.next()?;
     let mut words = first.split(|b| *b == b' ');
     let method = String::from_utf8_lossy(words.next()?).into_owned();
@@ -141,15 +169,24 @@ async fn request(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<Seen> {
     let fields: Vec<(String, Vec<u8>)> = lines
         .filter_map(|line| {
             let colon = line.iter().position(|b| *b == b':')?;
-            Some((String::from_utf8_lossy(&line[..colon]).into_owned(), line[colon + 1..].trim_ascii().to_vec()))
+            Some((
+                String::from_utf8_lossy(&line[..colon]).into_owned(),
+                line[colon + 1..].trim_ascii().to_vec(),
+            ))
         })
         .collect();
-    let mut seen = Seen { method, target, fields, body: Vec::new() };
+    let mut seen = Seen {
+        method,
+        target,
+        fields,
+        body: Vec::new(),
+    };
     if seen.one("transfer-encoding").is_some() {
         loop {
             let end = until(stream, bytes, b"\r\n").await?;
             let line: Vec<u8> = bytes.drain(..end).collect();
-            let size = usize::from_str_radix(String::from_utf8_lossy(&line).trim(), 16).expect("a chunk's size");
+            let size = usize::from_str_radix(String::from_utf8_lossy(&line).trim(), 16)
+                .expect("a chunk's size");
             fill(stream, bytes, size + 2).await?;
             seen.body.extend(bytes.drain(..size + 2).take(size));
             if size == 0 {
@@ -157,7 +194,9 @@ async fn request(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<Seen> {
             }
         }
     }
-    let length = seen.one("content-length").map_or(0, |length| length.parse().expect("a length"));
+    let length = seen
+        .one("content-length")
+        .map_or(0, |length| length.parse().expect("a length"));
     fill(stream, bytes, length).await?;
     seen.body = bytes.drain(..length).collect();
     Some(seen)
@@ -191,7 +230,10 @@ pub struct Line {
 
 impl Line {
     pub async fn to(address: SocketAddr) -> Self {
-        Self { stream: TcpStream::connect(address).await.expect("a connection"), bytes: Vec::new() }
+        Self {
+            stream: TcpStream::connect(address).await.expect("a connection"),
+            bytes: Vec::new(),
+        }
     }
 
     /// Sends; the other side may have hung up already.
@@ -201,7 +243,9 @@ impl Line {
 
     /// The next response, whole; `None` when the connection ends instead.
     pub async fn reply(&mut self) -> Option<Reply> {
-        timeout(LONG, self.read_reply()).await.expect("an answer in time")
+        timeout(LONG, self.read_reply())
+            .await
+            .expect("an answer in time")
     }
 
     async fn read_reply(&mut self) -> Option<Reply> {
@@ -209,7 +253,13 @@ impl Line {
         let mut whole: Vec<u8> = self.bytes.drain(..end).collect();
         let head = String::from_utf8_lossy(&whole).to_lowercase();
         if let Some((_, rest)) = head.split_once("content-length:") {
-            let length: usize = rest.lines().next().unwrap_or_default().trim().parse().expect("a length");
+            let length: usize = rest
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .parse()
+                .expect("a length");
             fill(&mut self.stream, &mut self.bytes, length).await?;
             whole.extend(self.bytes.drain(..length));
         } else if head.contains("transfer-encoding: chunked") {
@@ -225,7 +275,9 @@ impl Line {
             return false;
         }
         // A reset is an end too.
-        timeout(LONG, self.stream.read_buf(&mut self.bytes)).await.is_ok_and(|read| read.unwrap_or(0) == 0)
+        timeout(LONG, self.stream.read_buf(&mut self.bytes))
+            .await
+            .is_ok_and(|read| read.unwrap_or(0) == 0)
     }
 
     /// Nothing more will be sent.

@@ -9,12 +9,26 @@ async fn a_demanded_password_is_changed_and_stays_changed() {
     let users = Users::demo().unwrap();
     let server = Running::start(directory.path(), users.clone());
     let (status, body) = server.login("newpassword@example.com", DEMO_PASSWORD).await;
-    assert_eq!((status, &body["changePasswordReason"]), (203, &json!("Administrative")));
+    assert_eq!(
+        (status, &body["changePasswordReason"]),
+        (203, &json!("Administrative"))
+    );
     let id = body["changePasswordId"].as_str().unwrap();
     let change = async |password: &str| {
-        server.post("/api/user/change-password", json!({ "changePasswordId": id, "password": password })).await
+        server
+            .post(
+                "/api/user/change-password",
+                json!({ "changePasswordId": id, "password": password }),
+            )
+            .await
     };
-    assert_eq!(server.call(&format!("GET /api/user/change-password/{id}"), &[], "").await.0, 200);
+    assert_eq!(
+        server
+            .call(&format!("GET /api/user/change-password/{id}"), &[], "")
+            .await
+            .0,
+        200
+    );
     for (password, code) in [
         ("", "[blank]password"),
         ("short", "[tooShort]password"),
@@ -22,23 +36,48 @@ async fn a_demanded_password_is_changed_and_stays_changed() {
         (&"x".repeat(257), "[tooLong]password"),
     ] {
         let (status, refused) = change(password).await;
-        assert_eq!((status, &refused["fieldErrors"]["password"][0]["code"]), (400, &json!(code)));
+        assert_eq!(
+            (status, &refused["fieldErrors"]["password"][0]["code"]),
+            (400, &json!(code))
+        );
     }
     let (status, changed) = change("a new password").await;
     assert_eq!(status, 200, "{changed}");
     assert_eq!(change("another password").await.0, 404);
-    let once = json!({ "oneTimePassword": changed["oneTimePassword"], "applicationId": STORE }).to_string();
+    let once = json!({ "oneTimePassword": changed["oneTimePassword"], "applicationId": STORE })
+        .to_string();
     let (status, body) = server.call("POST /api/login", &[KEY], &once).await;
-    assert_eq!((status, &claims(&body["token"])["authenticationType"]), (200, &json!("ONE_TIME_PASSWORD")));
+    assert_eq!(
+        (status, &claims(&body["token"])["authenticationType"]),
+        (200, &json!("ONE_TIME_PASSWORD"))
+    );
     assert_eq!(server.call("POST /api/login", &[KEY], &once).await.0, 404);
     server.stop().await;
     let server = Running::start(directory.path(), users);
-    assert_eq!(server.login("newpassword@example.com", DEMO_PASSWORD).await.0, 404);
-    assert_eq!(server.login("newpassword@example.com", "a new password").await.0, 200);
+    assert_eq!(
+        server
+            .login("newpassword@example.com", DEMO_PASSWORD)
+            .await
+            .0,
+        404
+    );
+    assert_eq!(
+        server
+            .login("newpassword@example.com", "a new password")
+            .await
+            .0,
+        200
+    );
     server.stop().await;
     // Hashed anew: the entry in the users file changed, and counts.
     let server = Running::start(directory.path(), Users::demo().unwrap());
-    assert_eq!(server.login("newpassword@example.com", DEMO_PASSWORD).await.0, 203);
+    assert_eq!(
+        server
+            .login("newpassword@example.com", DEMO_PASSWORD)
+            .await
+            .0,
+        203
+    );
 }
 
 #[tokio::test]
@@ -50,8 +89,17 @@ async fn changing_the_password_ends_every_session() {
     let demanded = with_shopper(|user| user.must_change_password = Some(ChangeReason::Breached));
     let server = Running::start(directory.path(), demanded);
     let (_, body) = server.login("shopper@example.com", DEMO_PASSWORD).await;
-    let path = format!("/api/user/change-password/{}", body["changePasswordId"].as_str().unwrap());
-    assert_eq!(server.post(&path, json!({ "password": "a new password" })).await.0, 200);
+    let path = format!(
+        "/api/user/change-password/{}",
+        body["changePasswordId"].as_str().unwrap()
+    );
+    assert_eq!(
+        server
+            .post(&path, json!({ "password": "a new password" }))
+            .await
+            .0,
+        200
+    );
     assert_eq!(server.refresh(&before["refreshToken"]).await.0, 400);
 }
 
@@ -59,9 +107,15 @@ async fn changing_the_password_ends_every_session() {
 async fn every_rule_that_is_broken_is_told_with_its_number() {
     let directory = tempfile::tempdir().unwrap();
     let mut users = Users::demo().unwrap();
-    let (min_length, require_number, require_mixed_case, require_non_alpha) = (12, true, true, true);
-    users.password_rules =
-        PasswordRules { min_length, require_number, require_mixed_case, require_non_alpha, ..PasswordRules::default() };
+    let (min_length, require_number, require_mixed_case, require_non_alpha) =
+        (12, true, true, true);
+    users.password_rules = PasswordRules {
+        min_length,
+        require_number,
+        require_mixed_case,
+        require_non_alpha,
+        ..PasswordRules::default()
+    };
     let server = Running::start(directory.path(), users);
     let (_, body) = server.login("newpassword@example.com", DEMO_PASSWORD).await;
     let change = async |password: &str| {
@@ -70,9 +124,27 @@ async fn every_rule_that_is_broken_is_told_with_its_number() {
     };
     let (status, refused) = change("password").await;
     let errors = refused["fieldErrors"]["password"].as_array().unwrap();
-    let codes: Vec<_> = errors.iter().map(|error| error["code"].as_str().unwrap()).collect();
+    let codes: Vec<_> = errors
+        .iter()
+        .map(|error| error["code"].as_str().unwrap())
+        .collect();
     assert_eq!(status, 400);
-    assert_eq!(codes, ["[tooShort]password", "[requireNumber]password", "[singleCase]password", "[onlyAlpha]password"]);
-    assert!(errors[0]["message"].as_str().unwrap().contains("12"), "{refused}");
-    assert_eq!(change("a Better passw0rd").await.0, 200, "the way stayed open");
+    assert_eq!(
+        codes,
+        [
+            "[tooShort]password",
+            "[requireNumber]password",
+            "[singleCase]password",
+            "[onlyAlpha]password"
+        ]
+    );
+    assert!(
+        errors[0]["message"].as_str().unwrap().contains("12"),
+        "{refused}"
+    );
+    assert_eq!(
+        change("a Better passw0rd").await.0,
+        200,
+        "the way stayed open"
+    );
 }

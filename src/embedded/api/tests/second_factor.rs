@@ -7,11 +7,19 @@ use crate::embedded::two_factor::TwoFactor;
 
 const SEND: &str = "/api/two-factor/send/";
 
-/// The demo's accounts, with two ways to send a code to the shopper, and `directory` for what is sent.
+/// The demo's accounts, with two ways to send a code to the shopper, and `directory` for what is
+/// sent.
 fn with_messages(directory: &Path, change: impl Fn(&mut User)) -> Users {
     let mut users = with_shopper(|user| {
-        let (email, sms) = ("sam@shopper.example".to_owned(), "+1 555 555 5512".to_owned());
-        user.two_factor = Some(TwoFactor { email: Some(email), sms: Some(sms), ..TwoFactor::default() });
+        let (email, sms) = (
+            "sam@shopper.example".to_owned(),
+            "+1 555 555 5512".to_owned(),
+        );
+        user.two_factor = Some(TwoFactor {
+            email: Some(email),
+            sms: Some(sms),
+            ..TwoFactor::default()
+        });
         change(user);
     });
     users.outbox = Some(directory.join("outbox"));
@@ -20,16 +28,26 @@ fn with_messages(directory: &Path, change: impl Fn(&mut User)) -> Users {
 
 /// What was sent, in order.
 fn sent(directory: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(directory.join("outbox")) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(directory.join("outbox")) else {
+        return Vec::new();
+    };
     let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    files.iter().map(|file| fs::read_to_string(file).unwrap()).collect()
+    files
+        .iter()
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect()
 }
 
 /// The code of the message that was sent last.
 fn last_code(directory: &Path) -> String {
     let message = sent(directory).pop().expect("a message");
-    let code = message.split("Your code is ").nth(1).unwrap().get(..6).unwrap();
+    let code = message
+        .split("Your code is ")
+        .nth(1)
+        .unwrap()
+        .get(..6)
+        .unwrap();
     assert!(code.bytes().all(|byte| byte.is_ascii_digit()), "{message}");
     code.to_owned()
 }
@@ -46,7 +64,8 @@ impl Running {
     }
 
     async fn send(&self, id: &str, method: &str) -> (u16, Value) {
-        self.post(&format!("{SEND}{id}"), json!({ "methodId": method })).await
+        self.post(&format!("{SEND}{id}"), json!({ "methodId": method }))
+            .await
     }
 
     async fn complete(&self, id: &str, code: &str) -> (u16, Value) {
@@ -58,7 +77,9 @@ impl Running {
         let body = json!({
             "loginId": name, "password": DEMO_PASSWORD, "applicationId": STORE, "twoFactorTrustId": trust,
         });
-        self.call("POST /api/login", &[KEY], &body.to_string()).await.0
+        self.call("POST /api/login", &[KEY], &body.to_string())
+            .await
+            .0
     }
 }
 
@@ -73,12 +94,18 @@ async fn a_code_is_sent_and_completes_the_sign_in() {
     ]);
     assert_eq!((status, &body["methods"]), (242, &methods));
     let id = body["twoFactorId"].as_str().unwrap();
-    assert!(sent(directory.path()).is_empty(), "nobody asked for a code yet");
+    assert!(
+        sent(directory.path()).is_empty(),
+        "nobody asked for a code yet"
+    );
 
     for (method, address) in [("EMAIL", "sam@shopper.example"), ("SMS", "+1 555 555 5512")] {
         assert_eq!(server.send(id, method).await, (200, Value::Null));
         let message = sent(directory.path()).pop().unwrap();
-        assert!(message.starts_with(&format!("To: {address}\nSubject: Your sign-in code\n\n")), "{message}");
+        assert!(
+            message.starts_with(&format!("To: {address}\nSubject: Your sign-in code\n\n")),
+            "{message}"
+        );
     }
     let code = last_code(directory.path());
     assert_eq!(server.complete(id, &another(&code)).await.0, 421);
@@ -92,7 +119,10 @@ async fn a_code_is_sent_and_completes_the_sign_in() {
 async fn only_the_last_code_of_this_very_sign_in_counts() {
     let directory = tempfile::tempdir().unwrap();
     let server = Running::start(directory.path(), with_messages(directory.path(), |_| {}));
-    let (one, other) = (server.asked_for_a_code().await, server.asked_for_a_code().await);
+    let (one, other) = (
+        server.asked_for_a_code().await,
+        server.asked_for_a_code().await,
+    );
     server.send(&one, "EMAIL").await;
     let first = last_code(directory.path());
     assert_eq!(server.complete(&other, &first).await.0, 421);
@@ -125,7 +155,10 @@ async fn codes_are_sent_by_what_was_offered_and_not_without_end() {
         (json!({}), "[blank]methodId"),
     ] {
         let (status, refused) = server.post(&format!("{SEND}{id}"), body).await;
-        assert_eq!((status, &refused["fieldErrors"]["methodId"][0]["code"]), (400, &json!(code)));
+        assert_eq!(
+            (status, &refused["fieldErrors"]["methodId"][0]["code"]),
+            (400, &json!(code))
+        );
     }
     assert_eq!(server.send("made-up", "EMAIL").await, (404, Value::Null));
     for _ in 0..5 {
@@ -134,7 +167,11 @@ async fn codes_are_sent_by_what_was_offered_and_not_without_end() {
     let code = last_code(directory.path());
     assert_eq!(server.send(&id, "EMAIL").await.0, 404);
     assert_eq!(sent(directory.path()).len(), 5);
-    assert_eq!(server.complete(&id, &code).await.0, 404, "the sign-in begins again");
+    assert_eq!(
+        server.complete(&id, &code).await.0,
+        404,
+        "the sign-in begins again"
+    );
     // The app is as good as ever.
     let id = server.asked_for_a_code().await;
     let code = totp_code(DEMO_TOTP, server.clock.now()).unwrap();
@@ -149,7 +186,13 @@ async fn without_an_outbox_no_message_is_offered() {
     let server = Running::start(directory.path(), users);
     let (status, body) = server.login("shopper@example.com", DEMO_PASSWORD).await;
     assert_eq!((status, &body["methods"]), (242, &json!([])));
-    assert_eq!(server.send(body["twoFactorId"].as_str().unwrap(), "EMAIL").await.0, 400);
+    assert_eq!(
+        server
+            .send(body["twoFactorId"].as_str().unwrap(), "EMAIL")
+            .await
+            .0,
+        400
+    );
 }
 
 #[tokio::test]
@@ -161,23 +204,48 @@ async fn a_trusted_device_is_not_asked_again_until_the_password_changes() {
     server.send(&id, "EMAIL").await;
     let (status, body) = server.complete(&id, &last_code(directory.path())).await;
     let trust = body["twoFactorTrustId"].clone();
-    assert_eq!((status, trust.as_str().is_some_and(|id| id.len() > 40)), (200, true));
-    assert_eq!(server.login_trusted("shopper@example.com", &trust).await, 200);
-    assert_eq!(server.login_trusted("shopper@example.com", &json!("made up")).await, 242);
-    assert_eq!(server.login_trusted("twofactor@example.com", &trust).await, 242, "another person's device");
+    assert_eq!(
+        (status, trust.as_str().is_some_and(|id| id.len() > 40)),
+        (200, true)
+    );
+    assert_eq!(
+        server.login_trusted("shopper@example.com", &trust).await,
+        200
+    );
+    assert_eq!(
+        server
+            .login_trusted("shopper@example.com", &json!("made up"))
+            .await,
+        242
+    );
+    assert_eq!(
+        server.login_trusted("twofactor@example.com", &trust).await,
+        242,
+        "another person's device"
+    );
     server.stop().await;
 
     let server = Running::start(directory.path(), users);
-    assert_eq!(server.login_trusted("shopper@example.com", &trust).await, 200, "a restart changes nothing");
+    assert_eq!(
+        server.login_trusted("shopper@example.com", &trust).await,
+        200,
+        "a restart changes nothing"
+    );
     server.clock.advance(Duration::from_secs(30 * 24 * 60 * 60));
-    assert_eq!(server.login_trusted("shopper@example.com", &trust).await, 242);
+    assert_eq!(
+        server.login_trusted("shopper@example.com", &trust).await,
+        242
+    );
     server.stop().await;
 
     // A new hash in the users file is a new password.
     let rehashed = Secret::new(crate::embedded::passwords::hash_password(DEMO_PASSWORD).unwrap());
     let users = with_messages(directory.path(), |user| user.password = rehashed.clone());
     let server = Running::start(directory.path(), users);
-    assert_eq!(server.login_trusted("shopper@example.com", &trust).await, 242);
+    assert_eq!(
+        server.login_trusted("shopper@example.com", &trust).await,
+        242
+    );
 }
 
 #[tokio::test]
@@ -197,17 +265,31 @@ async fn a_code_may_lead_to_a_new_password() {
     for reason in ["Administrative", "Breached", "Expired", "Validation"] {
         let directory = tempfile::tempdir().unwrap();
         let wanted: ChangeReason = serde_json::from_value(json!(reason)).unwrap();
-        let users = with_messages(directory.path(), |user| user.must_change_password = Some(wanted));
+        let users = with_messages(directory.path(), |user| {
+            user.must_change_password = Some(wanted);
+        });
         let server = Running::start(directory.path(), users);
         let id = server.asked_for_a_code().await;
         server.send(&id, "EMAIL").await;
         let (status, body) = server.complete(&id, &last_code(directory.path())).await;
-        assert_eq!((status, &body["changePasswordReason"]), (203, &json!(reason)));
-        assert!(body.get("token").is_none() && body.get("twoFactorTrustId").is_none(), "{body}");
-        let change = json!({ "changePasswordId": body["changePasswordId"], "password": "a new password" });
+        assert_eq!(
+            (status, &body["changePasswordReason"]),
+            (203, &json!(reason))
+        );
+        assert!(
+            body.get("token").is_none() && body.get("twoFactorTrustId").is_none(),
+            "{body}"
+        );
+        let change =
+            json!({ "changePasswordId": body["changePasswordId"], "password": "a new password" });
         let (_, changed) = server.post("/api/user/change-password", change).await;
-        let once = json!({ "oneTimePassword": changed["oneTimePassword"], "applicationId": STORE }).to_string();
-        assert_eq!(server.call("POST /api/login", &[KEY], &once).await.0, 200, "{changed}");
+        let once = json!({ "oneTimePassword": changed["oneTimePassword"], "applicationId": STORE })
+            .to_string();
+        assert_eq!(
+            server.call("POST /api/login", &[KEY], &once).await.0,
+            200,
+            "{changed}"
+        );
     }
 }
 
@@ -215,18 +297,27 @@ async fn a_code_may_lead_to_a_new_password() {
 async fn a_session_is_shown_with_the_device_it_was_begun_on() {
     let directory = tempfile::tempdir().unwrap();
     let server = Running::start(directory.path(), Users::demo().unwrap());
-    let device = json!({ "name": "Firefox on Linux", "description": "Mozilla/5.0", "type": "BROWSER" });
+    let device =
+        json!({ "name": "Firefox on Linux", "description": "Mozilla/5.0", "type": "BROWSER" });
     let body = json!({
         "loginId": "shopper", "password": DEMO_PASSWORD, "applicationId": STORE, "ipAddress": "192.0.2.7",
         "metaData": { "device": device },
     });
-    let (_, signed_in) = server.call("POST /api/login", &[KEY], &body.to_string()).await;
+    let (_, signed_in) = server
+        .call("POST /api/login", &[KEY], &body.to_string())
+        .await;
     let (_, renewed) = server.refresh(&signed_in["refreshToken"]).await;
-    let path = format!("GET /api/jwt/refresh?userId={}", signed_in["user"]["id"].as_str().unwrap());
+    let path = format!(
+        "GET /api/jwt/refresh?userId={}",
+        signed_in["user"]["id"].as_str().unwrap()
+    );
     assert_eq!(server.call(&path, &[], "").await.0, 401);
     let (status, listed) = server.call(&path, &[KEY], "").await;
     let shown = &listed["refreshTokens"][0]["metaData"]["device"];
-    assert_eq!((status, &listed["refreshTokens"][0]["id"]), (200, &renewed["refreshTokenId"]));
+    assert_eq!(
+        (status, &listed["refreshTokens"][0]["id"]),
+        (200, &renewed["refreshTokenId"])
+    );
     for (member, value) in device.as_object().unwrap() {
         assert_eq!(&shown[member], value);
     }

@@ -8,27 +8,38 @@ const ID: &str = "two/factor?id";
 const CODE: &str = "123456";
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
 
-async fn second_factor(server: &Fusionauth, trust_device: Trust) -> Result<Admitted, ProviderError> {
+async fn second_factor(
+    server: &Fusionauth,
+    trust_device: Trust,
+) -> Result<Admitted, ProviderError> {
     let (id, code) = (Secret::new(ID), Secret::new(CODE));
     let attempt = SecondFactorAttempt {
         id: &id,
         code: &code,
         application_id: "store",
         client_address: CLIENT.parse().unwrap(),
-        device: Device { user_agent: Some(FIREFOX) },
+        device: Device {
+            user_agent: Some(FIREFOX),
+        },
         trust_device,
     };
     server.second_factor(attempt).await
 }
 
 async fn change_password(server: &Fusionauth) -> Result<Admitted, ProviderError> {
-    let (id, password, trust) = (Secret::new(ID), Secret::new(PASSWORD), Secret::new("trusted"));
+    let (id, password, trust) = (
+        Secret::new(ID),
+        Secret::new(PASSWORD),
+        Secret::new("trusted"),
+    );
     let attempt = NewPasswordAttempt {
         id: &id,
         password: &password,
         application_id: "store",
         client_address: CLIENT.parse().unwrap(),
-        device: Device { user_agent: Some(FIREFOX) },
+        device: Device {
+            user_agent: Some(FIREFOX),
+        },
         trust: Some(&trust),
     };
     server.change_password(attempt).await
@@ -37,14 +48,29 @@ async fn change_password(server: &Fusionauth) -> Result<Admitted, ProviderError>
 fn refusal<T: std::fmt::Debug>(answer: Result<T, ProviderError>) -> SignInRefused {
     match answer {
         Err(ProviderError::Refused(refused)) => refused,
-        Ok(_) | Err(ProviderError::Unavailable(_) | ProviderError::Misconfigured(_)) => panic!("{answer:?}"),
+        Ok(_) | Err(ProviderError::Unavailable(_) | ProviderError::Misconfigured(_)) => {
+            panic!("{answer:?}")
+        }
     }
 }
 
 fn asked(script: &Script) -> Vec<(String, Option<String>, Value)> {
     let asked = std::mem::take(&mut *script.asked.lock().unwrap());
-    let key = |head: &Parts| head.headers.get("authorization").map(|key| key.to_str().unwrap().to_owned());
-    asked.iter().map(|(head, body)| (head.uri.to_string(), key(head), serde_json::from_slice(body).unwrap())).collect()
+    let key = |head: &Parts| {
+        head.headers
+            .get("authorization")
+            .map(|key| key.to_str().unwrap().to_owned())
+    };
+    asked
+        .iter()
+        .map(|(head, body)| {
+            (
+                head.uri.to_string(),
+                key(head),
+                serde_json::from_slice(body).unwrap(),
+            )
+        })
+        .collect()
 }
 
 fn device() -> Value {
@@ -56,60 +82,133 @@ async fn a_sign_in_tells_the_device_and_its_trust() {
     let answer = r#"{"token":"A","twoFactorTrustId":"newly trusted"}"#;
     let (server, script) = scripted(Script::saying(200, answer)).await;
     let trust = Secret::new("trusted");
-    let admitted = sign_in_with(&server, Device { user_agent: Some(FIREFOX) }, Some(&trust)).await.unwrap();
+    let admitted = sign_in_with(
+        &server,
+        Device {
+            user_agent: Some(FIREFOX),
+        },
+        Some(&trust),
+    )
+    .await
+    .unwrap();
     assert_eq!(admitted.trust, Some(Secret::new("newly trusted")));
     let wanted = json!({
         "loginId": "a@b.example", "password": PASSWORD, "applicationId": "store", "ipAddress": "192.0.2.7",
         "twoFactorTrustId": "trusted", "metaData": device(),
     });
-    assert_eq!(asked(&script), [("/api/login".into(), Some(API_KEY.into()), wanted)]);
+    assert_eq!(
+        asked(&script),
+        [("/api/login".into(), Some(API_KEY.into()), wanted)]
+    );
 }
 
 #[tokio::test]
 async fn a_code_is_sent_as_documented() {
     for (trust, said) in [(Trust::Yes, true), (Trust::No, false)] {
-        let (server, script) = scripted(Script::saying(200, r#"{"token":"A","refreshToken":"R"}"#)).await;
+        let (server, script) =
+            scripted(Script::saying(200, r#"{"token":"A","refreshToken":"R"}"#)).await;
         let admitted = second_factor(&server, trust).await.unwrap();
-        let tokens = TokenPair { access: Secret::new("A"), refresh: Some(Secret::new("R")) };
-        assert_eq!(admitted, Admitted { tokens, trust: None });
+        let tokens = TokenPair {
+            access: Secret::new("A"),
+            refresh: Some(Secret::new("R")),
+        };
+        assert_eq!(
+            admitted,
+            Admitted {
+                tokens,
+                trust: None
+            }
+        );
         let wanted = json!({
             "code": CODE, "twoFactorId": ID, "applicationId": "store", "ipAddress": "192.0.2.7",
             "metaData": device(), "trustComputer": said,
         });
-        assert_eq!(asked(&script), [("/api/two-factor/login".into(), None, wanted)]);
+        assert_eq!(
+            asked(&script),
+            [("/api/two-factor/login".into(), None, wanted)]
+        );
     }
-    let (server, _) = scripted(Script::saying(200, r#"{"token":"A","twoFactorTrustId":"trusted"}"#)).await;
-    assert_eq!(second_factor(&server, Trust::Yes).await.unwrap().trust, Some(Secret::new("trusted")));
+    let (server, _) = scripted(Script::saying(
+        200,
+        r#"{"token":"A","twoFactorTrustId":"trusted"}"#,
+    ))
+    .await;
+    assert_eq!(
+        second_factor(&server, Trust::Yes).await.unwrap().trust,
+        Some(Secret::new("trusted"))
+    );
 }
 
 #[tokio::test]
 async fn a_code_is_asked_for_with_the_id_as_one_segment() {
     let (server, script) = scripted(Script::saying(200, "")).await;
-    server.send_code(&Secret::new(ID), &Secret::new("R2D2")).await.unwrap();
-    let wanted = ("/api/two-factor/send/two%2Ffactor%3Fid".into(), None, json!({ "methodId": "R2D2" }));
+    server
+        .send_code(&Secret::new(ID), &Secret::new("R2D2"))
+        .await
+        .unwrap();
+    let wanted = (
+        "/api/two-factor/send/two%2Ffactor%3Fid".into(),
+        None,
+        json!({ "methodId": "R2D2" }),
+    );
     assert_eq!(asked(&script), [wanted]);
     for id in ["", ".", ".."] {
-        assert!(is_misconfigured(&server.send_code(&Secret::new(id), &Secret::new("R2D2")).await), "{id}");
+        assert!(
+            is_misconfigured(
+                &server
+                    .send_code(&Secret::new(id), &Secret::new("R2D2"))
+                    .await
+            ),
+            "{id}"
+        );
     }
     assert!(asked(&script).is_empty());
-    for (status, reason) in [(400, Reason::RejectedInput), (404, Reason::ChallengeExpired)] {
+    for (status, reason) in [
+        (400, Reason::RejectedInput),
+        (404, Reason::ChallengeExpired),
+    ] {
         let (server, _) = scripted(Script::saying(status, "")).await;
-        assert_eq!(server.send_code(&Secret::new(ID), &Secret::new("R2D2")).await, refused(reason), "{status}");
+        assert_eq!(
+            server
+                .send_code(&Secret::new(ID), &Secret::new("R2D2"))
+                .await,
+            refused(reason),
+            "{status}"
+        );
     }
     for status in [201, 203, 242, 302, 403, 421, 429, 500, 503] {
         let (server, _) = scripted(Script::saying(status, "")).await;
-        assert!(is_trouble(&server.send_code(&Secret::new(ID), &Secret::new("R2D2")).await), "{status}");
+        assert!(
+            is_trouble(
+                &server
+                    .send_code(&Secret::new(ID), &Secret::new("R2D2"))
+                    .await
+            ),
+            "{status}"
+        );
     }
     let (server, _) = scripted(Script::saying(401, "")).await;
-    assert!(is_misconfigured(&server.send_code(&Secret::new(ID), &Secret::new("R2D2")).await));
+    assert!(is_misconfigured(
+        &server
+            .send_code(&Secret::new(ID), &Secret::new("R2D2"))
+            .await
+    ));
 }
 
 #[tokio::test]
 async fn each_step_has_its_own_refusals() {
     for (status, code, password) in [
-        (404, Some(Reason::ChallengeExpired), Some(Reason::ChallengeExpired)),
+        (
+            404,
+            Some(Reason::ChallengeExpired),
+            Some(Reason::ChallengeExpired),
+        ),
         (421, Some(Reason::WrongCode), None),
-        (400, Some(Reason::RejectedInput), Some(Reason::RejectedInput)),
+        (
+            400,
+            Some(Reason::RejectedInput),
+            Some(Reason::RejectedInput),
+        ),
         (409, Some(Reason::LoginPrevented), None),
         (410, Some(Reason::InvalidCredentials), None),
         (202, Some(Reason::NotRegistered), None),
@@ -120,16 +219,25 @@ async fn each_step_has_its_own_refusals() {
         (503, None, None),
     ] {
         // With what a success has in it, so that a status that was taken for 200 shows.
-        let (server, script) = scripted(Script::saying(status, r#"{"token":"A","oneTimePassword":"once"}"#)).await;
-        for (answer, reason) in
-            [(second_factor(&server, Trust::No).await, code), (change_password(&server).await, password)]
-        {
+        let (server, script) = scripted(Script::saying(
+            status,
+            r#"{"token":"A","oneTimePassword":"once"}"#,
+        ))
+        .await;
+        for (answer, reason) in [
+            (second_factor(&server, Trust::No).await, code),
+            (change_password(&server).await, password),
+        ] {
             match reason {
                 Some(reason) => assert_eq!(answer, refused(reason), "{status}"),
                 None => assert!(is_trouble(&answer), "{status}"),
             }
         }
-        assert_eq!(asked(&script).len(), 2, "{status}: nobody signs in after a refusal");
+        assert_eq!(
+            asked(&script).len(),
+            2,
+            "{status}: nobody signs in after a refusal"
+        );
     }
     let (server, _) = scripted(Script::saying(401, "")).await;
     assert!(is_misconfigured(&second_factor(&server, Trust::No).await));
@@ -146,7 +254,10 @@ async fn a_code_that_is_wanted_comes_with_the_ways_to_get_it() {
     ] });
     let (server, _) = scripted(Script::saying(242, body.to_string())).await;
     let refused = refusal(sign_in(&server).await);
-    assert!(!format!("{refused:?}").contains("leaky") && !format!("{refused:?}").contains("R2D2"), "{refused:?}");
+    assert!(
+        !format!("{refused:?}").contains("leaky") && !format!("{refused:?}").contains("R2D2"),
+        "{refused:?}"
+    );
     let method = |id: &str, kind, label: Option<&str>| OfferedMethod {
         id: Secret::new(id),
         kind,
@@ -157,19 +268,40 @@ async fn a_code_that_is_wanted_comes_with_the_ways_to_get_it() {
         method("R2D2", FactorKind::Email, Some("d***@fusionauth.io")),
         method("C3PO", FactorKind::Sms, Some("***12")),
     ];
-    let awaited = Awaited::SecondFactor { id: Secret::new("leaky"), methods };
-    assert_eq!((refused.reason, refused.awaited), (Reason::TwoFactorRequired, Some(awaited)));
+    let awaited = Awaited::SecondFactor {
+        id: Secret::new("leaky"),
+        methods,
+    };
+    assert_eq!(
+        (refused.reason, refused.awaited),
+        (Reason::TwoFactorRequired, Some(awaited))
+    );
 
     let (server, _) = scripted(Script::saying(242, r#"{"twoFactorId":"leaky"}"#)).await;
-    let awaited = Awaited::SecondFactor { id: Secret::new("leaky"), methods: Vec::new() };
-    assert_eq!(refusal(sign_in(&server).await).awaited, Some(awaited), "a server of old");
-    for body in
-        [r#"{"twoFactorId":"x","methods":[]}"#, r#"{"twoFactorId":"x","methods":[{"id":"1","method":"pigeon"}]}"#]
-    {
+    let awaited = Awaited::SecondFactor {
+        id: Secret::new("leaky"),
+        methods: Vec::new(),
+    };
+    assert_eq!(
+        refusal(sign_in(&server).await).awaited,
+        Some(awaited),
+        "a server of old"
+    );
+    for body in [
+        r#"{"twoFactorId":"x","methods":[]}"#,
+        r#"{"twoFactorId":"x","methods":[{"id":"1","method":"pigeon"}]}"#,
+    ] {
         let (server, _) = scripted(Script::saying(242, body)).await;
         assert!(is_misconfigured(&sign_in(&server).await), "{body}");
     }
-    for body in ["", "{}", r#"{"twoFactorId":""}"#, r#"{"twoFactorId":1}"#, r#"{"twoFactorId":"a b"}"#, "leaky"] {
+    for body in [
+        "",
+        "{}",
+        r#"{"twoFactorId":""}"#,
+        r#"{"twoFactorId":1}"#,
+        r#"{"twoFactorId":"a b"}"#,
+        "leaky",
+    ] {
         let (server, _) = scripted(Script::saying(242, body)).await;
         assert!(is_trouble(&sign_in(&server).await), "{body}");
     }
@@ -178,21 +310,43 @@ async fn a_code_that_is_wanted_comes_with_the_ways_to_get_it() {
 #[tokio::test]
 async fn a_password_that_is_wanted_comes_with_its_id_and_the_word_for_why() {
     for (body, word) in [
-        (r#"{"changePasswordId":"leaky","changePasswordReason":"Breached"}"#, Some("Breached")),
-        (r#"{"changePasswordId":"leaky","changePasswordReason":"<script>"}"#, None),
-        (r#"{"changePasswordId":"leaky","changePasswordReason":1}"#, None),
+        (
+            r#"{"changePasswordId":"leaky","changePasswordReason":"Breached"}"#,
+            Some("Breached"),
+        ),
+        (
+            r#"{"changePasswordId":"leaky","changePasswordReason":"<script>"}"#,
+            None,
+        ),
+        (
+            r#"{"changePasswordId":"leaky","changePasswordReason":1}"#,
+            None,
+        ),
         (r#"{"changePasswordId":"leaky"}"#, None),
     ] {
         let (server, _) = scripted(Script::saying(203, body)).await;
         // A code that is right leads here as well.
-        for answer in [sign_in(&server).await.map(drop), second_factor(&server, Trust::No).await.map(drop)] {
+        for answer in [
+            sign_in(&server).await.map(drop),
+            second_factor(&server, Trust::No).await.map(drop),
+        ] {
             let refused = refusal(answer);
             assert_eq!(refused.reason, Reason::PasswordChangeRequired);
             assert_eq!(refused.change_reason.as_deref(), word, "{body}");
-            assert_eq!(refused.awaited, Some(Awaited::NewPassword { id: Secret::new("leaky") }));
+            assert_eq!(
+                refused.awaited,
+                Some(Awaited::NewPassword {
+                    id: Secret::new("leaky")
+                })
+            );
         }
     }
-    for body in ["", "{}", r#"{"changePasswordReason":"Breached"}"#, r#"{"changePasswordId":""}"#] {
+    for body in [
+        "",
+        "{}",
+        r#"{"changePasswordReason":"Breached"}"#,
+        r#"{"changePasswordId":""}"#,
+    ] {
         let (server, _) = scripted(Script::saying(203, body)).await;
         assert!(is_trouble(&sign_in(&server).await), "{body}");
     }
@@ -203,7 +357,13 @@ async fn a_new_password_signs_in_without_being_typed_again() {
     let body = r#"{"oneTimePassword":"once","token":"A","refreshToken":"R"}"#;
     let (server, script) = scripted(Script::saying(200, body)).await;
     let admitted = change_password(&server).await.unwrap();
-    assert_eq!(admitted.tokens, TokenPair { access: Secret::new("A"), refresh: Some(Secret::new("R")) });
+    assert_eq!(
+        admitted.tokens,
+        TokenPair {
+            access: Secret::new("A"),
+            refresh: Some(Secret::new("R"))
+        }
+    );
     let change = json!({ "changePasswordId": ID, "password": PASSWORD });
     let login = json!({
         "oneTimePassword": "once", "applicationId": "store", "ipAddress": "192.0.2.7", "twoFactorTrustId": "trusted",
@@ -224,11 +384,24 @@ async fn a_new_password_signs_in_without_being_typed_again() {
 #[tokio::test]
 async fn the_rules_a_password_breaks_are_told() {
     let error = |code: &str, message: &str| json!({ "code": format!("[{code}]password"), "message": message });
-    let errors = [error("tooShort", "must be at least 12 characters"), error("requireNumber", "leaky")];
+    let errors = [
+        error("tooShort", "must be at least 12 characters"),
+        error("requireNumber", "leaky"),
+    ];
     let body = json!({ "fieldErrors": { "password": errors } }).to_string();
     let (server, _) = scripted(Script::saying(400, body)).await;
     let refused = refusal(change_password(&server).await);
     assert_eq!(refused.reason, Reason::RejectedInput);
-    assert_eq!(refused.faults, [PasswordFault::TooShort(Some(12)), PasswordFault::RequireNumber]);
-    assert_eq!(refusal(sign_in(&server).await).faults, [], "what is wrong with a known password is nobody's business");
+    assert_eq!(
+        refused.faults,
+        [
+            PasswordFault::TooShort(Some(12)),
+            PasswordFault::RequireNumber
+        ]
+    );
+    assert_eq!(
+        refusal(sign_in(&server).await).faults,
+        [],
+        "what is wrong with a known password is nobody's business"
+    );
 }

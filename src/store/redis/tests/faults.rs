@@ -12,7 +12,9 @@ fn session(name: &str) -> SessionKey {
 }
 
 async fn revoke(store: &RedisStore, name: &str) -> Result<(), StoreError> {
-    store.revoke("main", &session(name), NOW.plus(MINUTE), NOW).await
+    store
+        .revoke("main", &session(name), NOW.plus(MINUTE), NOW)
+        .await
 }
 
 async fn knows(store: &RedisStore, name: &str) -> bool {
@@ -21,36 +23,66 @@ async fn knows(store: &RedisStore, name: &str) -> bool {
 
 #[test]
 fn a_server_that_lost_its_memory_is_told_who_was_signed_out() {
-    let Some(mut server) = Server::start(LINES) else { return };
+    let Some(mut server) = Server::start(LINES) else {
+        return;
+    };
     block_on(async {
         let wanted = server.settings(RedisForm::One);
         let (here, there) = (ready_replica(&wanted).await, ready_replica(&wanted).await);
-        let (key, rate) = (RenewalKey([7; 32]), Rate { attempts: 1, per: MINUTE, waits: Waits::Growing });
+        let (key, rate) = (
+            RenewalKey([7; 32]),
+            Rate {
+                attempts: 1,
+                per: MINUTE,
+                waits: Waits::Growing,
+            },
+        );
         let name = ThrottleKeys::new([1; 32]).account("main", "ann");
         revoke(&here, "a").await.unwrap();
         assert!(knows(&there, "a").await);
-        let Lease::Held(lost) = here.lease(key, MINUTE, NOW).await.unwrap() else { panic!() };
+        let Lease::Held(lost) = here.lease(key, MINUTE, NOW).await.unwrap() else {
+            panic!()
+        };
         let _ = here.reserve(name, rate, NOW).await.unwrap();
         assert!(there.reserve(name, rate, NOW).await.is_err());
 
         server.kill();
         assert!(within(async || here.ready().await.is_err() && there.ready().await.is_err()).await);
         assert!(revoke(&here, "b").await.is_err(), "the others do not know");
-        assert!(here.is_revoked("main", &session("b"), NOW), "but here it stands");
-        assert!(here.session(SessionHash([1; 32]), MINUTE, NOW).await.is_err());
+        assert!(
+            here.is_revoked("main", &session("b"), NOW),
+            "but here it stands"
+        );
+        assert!(
+            here.session(SessionHash([1; 32]), MINUTE, NOW)
+                .await
+                .is_err()
+        );
         assert!(here.lease(key, MINUTE, NOW).await.is_err());
-        assert!(matches!(here.reserve(name, rate, NOW).await, Err(NoPlace::Store(_))));
+        assert!(matches!(
+            here.reserve(name, rate, NOW).await,
+            Err(NoPlace::Store(_))
+        ));
 
         assert!(server.run());
         assert!(becomes_ready(&here).await && becomes_ready(&there).await);
         assert!(knows(&there, "b").await, "told as soon as it could be");
         let newcomer = ready_replica(&wanted).await;
         for name in ["a", "b"] {
-            assert!(newcomer.is_revoked("main", &session(name), NOW), "{name} was signed out");
+            assert!(
+                newcomer.is_revoked("main", &session(name), NOW),
+                "{name} was signed out"
+            );
         }
-        let Lease::Held(fence) = there.lease(key, MINUTE, NOW).await.unwrap() else { panic!("leases start anew") };
+        let Lease::Held(fence) = there.lease(key, MINUTE, NOW).await.unwrap() else {
+            panic!("leases start anew")
+        };
         assert!(fence > lost, "and their numbers go on");
-        let landing = Landing { sealed: Arc::from([]), until: NOW.plus(MINUTE), spent_until: None };
+        let landing = Landing {
+            sealed: Arc::from([]),
+            until: NOW.plus(MINUTE),
+            spent_until: None,
+        };
         assert_eq!(here.land(key, lost, landing, NOW).await, Ok(false));
         let _ = here.reserve(name, rate, NOW).await.unwrap();
     });
@@ -58,7 +90,9 @@ fn a_server_that_lost_its_memory_is_told_who_was_signed_out() {
 
 #[test]
 fn whoever_missed_a_word_catches_up() {
-    let Some(server) = Server::start(LINES) else { return };
+    let Some(server) = Server::start(LINES) else {
+        return;
+    };
     block_on(async {
         let wanted = server.settings(RedisForm::One);
         let (here, there) = (ready_replica(&wanted).await, ready_replica(&wanted).await);
@@ -75,7 +109,9 @@ fn whoever_missed_a_word_catches_up() {
 
 #[test]
 fn more_than_one_page_is_read_and_told() {
-    let Some(mut server) = Server::start(LINES) else { return };
+    let Some(mut server) = Server::start(LINES) else {
+        return;
+    };
     block_on(async {
         let wanted = server.settings(RedisForm::One);
         let here = ready_replica(&wanted).await;
@@ -83,26 +119,45 @@ fn more_than_one_page_is_read_and_told() {
         assert!(within(async || here.ready().await.is_err()).await);
         for number in 0..4_500_u64 {
             let until = NOW.plus(MINUTE + Duration::from_millis(number % 100));
-            assert!(here.revoke("main", &session(&number.to_string()), until, NOW).await.is_err());
+            assert!(
+                here.revoke("main", &session(&number.to_string()), until, NOW)
+                    .await
+                    .is_err()
+            );
         }
         assert!(server.run());
         assert!(becomes_ready(&here).await);
         let newcomer = ready_replica(&wanted).await;
-        assert!((0..4_500).all(|number| newcomer.is_revoked("main", &session(&number.to_string()), NOW)));
+        assert!((0..4_500).all(|number| newcomer.is_revoked(
+            "main",
+            &session(&number.to_string()),
+            NOW
+        )));
     });
 }
 
 #[test]
 fn a_server_that_hangs_holds_nobody_up_for_long() {
-    let Some(server) = Server::start(LINES) else { return };
+    let Some(server) = Server::start(LINES) else {
+        return;
+    };
     block_on(async {
         let store = ready_replica(&server.settings(RedisForm::One)).await;
         let signal = |name: &str| {
-            assert!(Command::new("kill").args([name, &server.id().to_string()]).status().unwrap().success());
+            assert!(
+                Command::new("kill")
+                    .args([name, &server.id().to_string()])
+                    .status()
+                    .unwrap()
+                    .success()
+            );
         };
         signal("-STOP");
-        let asked =
-            tokio::time::timeout(Duration::from_secs(5), store.session(SessionHash([1; 32]), MINUTE, NOW)).await;
+        let asked = tokio::time::timeout(
+            Duration::from_secs(5),
+            store.session(SessionHash([1; 32]), MINUTE, NOW),
+        )
+        .await;
         assert!(asked.expect("an answer").is_err());
         assert!(within(async || store.ready().await.is_err()).await);
         signal("-CONT");
@@ -113,7 +168,9 @@ fn a_server_that_hangs_holds_nobody_up_for_long() {
 /// A server that refuses to be written to is no master any more.
 #[test]
 fn a_master_that_became_a_replica_is_left() {
-    let Some(server) = Server::start(LINES) else { return };
+    let Some(server) = Server::start(LINES) else {
+        return;
+    };
     block_on(async {
         let store = ready_replica(&server.settings(RedisForm::One)).await;
         server.tell(&["REPLICAOF", "127.0.0.1", "1"]);
@@ -121,7 +178,10 @@ fn a_master_that_became_a_replica_is_left() {
         assert!(store.is_revoked("main", &session("a"), NOW));
         server.tell(&["REPLICAOF", "NO", "ONE"]);
         assert!(becomes_ready(&store).await);
-        assert!(within(async || server.tell(&["ZCARD", "vestibule:revoked"]).contains('1')).await, "told in the end");
+        assert!(
+            within(async || server.tell(&["ZCARD", "vestibule:revoked"]).contains('1')).await,
+            "told in the end"
+        );
     });
 }
 
@@ -140,6 +200,12 @@ fn before_it_is_kept_a_store_does_not_answer() {
         let store = replica(&wanted);
         let answer = store.ready().await.unwrap_err();
         assert!(answer.0.contains("refused"), "{answer}");
-        assert!(RedisStore::new(&Redis { tls: true, ..wanted }).is_ok());
+        assert!(
+            RedisStore::new(&Redis {
+                tls: true,
+                ..wanted
+            })
+            .is_ok()
+        );
     });
 }

@@ -56,7 +56,11 @@ struct At<'a> {
 
 impl At<'_> {
     fn new(server: &Server, form: RedisForm) -> At<'_> {
-        At { server, form, database: AtomicU32::new(0) }
+        At {
+            server,
+            form,
+            database: AtomicU32::new(0),
+        }
     }
 }
 
@@ -67,8 +71,13 @@ impl Open for At<'_> {
             self.server.tell(&["FLUSHALL"]);
         } else {
             wanted.database = self.database.fetch_add(1, Ordering::Relaxed) % 64;
-            let client = redis::Client::open(format!("redis://127.0.0.1:{}/{}", self.server.port, wanted.database));
-            let () = redis::cmd("FLUSHDB").query(&mut client.unwrap().get_connection().unwrap()).unwrap();
+            let client = redis::Client::open(format!(
+                "redis://127.0.0.1:{}/{}",
+                self.server.port, wanted.database
+            ));
+            let () = redis::cmd("FLUSHDB")
+                .query(&mut client.unwrap().get_connection().unwrap())
+                .unwrap();
         }
         (ready_replica(&wanted).await, ready_replica(&wanted).await)
     }
@@ -76,24 +85,32 @@ impl Open for At<'_> {
 
 #[test]
 fn keeps_the_contract() {
-    let Some(server) = Server::start(LINES) else { return };
+    let Some(server) = Server::start(LINES) else {
+        return;
+    };
     block_on(contract::holds(&At::new(&server, RedisForm::One)));
 }
 
 #[test]
 fn never_two_holders() {
-    let Some(server) = Server::start(LINES) else { return };
+    let Some(server) = Server::start(LINES) else {
+        return;
+    };
     contract::renewals::never_two_holders(&At::new(&server, RedisForm::One), 48);
 }
 
 #[test]
 fn no_window_holds_more_than_the_limit() {
-    let Some(server) = Server::start(LINES) else { return };
+    let Some(server) = Server::start(LINES) else {
+        return;
+    };
     contract::throttles::no_window_holds_more_than_the_limit(&At::new(&server, RedisForm::One), 32);
 }
 
 #[test]
 fn a_success_always_frees() {
-    let Some(server) = Server::start(LINES) else { return };
+    let Some(server) = Server::start(LINES) else {
+        return;
+    };
     contract::throttles::a_success_always_frees(&At::new(&server, RedisForm::One), 32);
 }

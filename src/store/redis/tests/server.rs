@@ -23,10 +23,18 @@ pub(super) struct Server {
 
 /// Whether the program is here. In CI it has to be.
 pub(super) fn is_here(program: &str) -> bool {
-    let here = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    let here = Command::new(program)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok();
     if !here {
         println!("skipped: redis store: {program} is not installed");
-        assert!(option_env!("CI") != Some("true"), "{program} is not installed");
+        assert!(
+            option_env!("CI") != Some("true"),
+            "{program} is not installed"
+        );
     }
     here
 }
@@ -42,9 +50,19 @@ impl Server {
         }
         // Somebody may take a free port before the server does.
         for _ in 0..20 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let port = TcpListener::bind("127.0.0.1:0")
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port();
             let folder = TempDir::new().unwrap();
-            let mut server = Self { program, extra: extra.to_owned(), port, folder, child: None };
+            let mut server = Self {
+                program,
+                extra: extra.to_owned(),
+                port,
+                folder,
+                child: None,
+            };
             if server.run() {
                 return Some(server);
             }
@@ -63,13 +81,20 @@ impl Server {
         );
         std::fs::write(&file, lines).unwrap();
         let errors = File::create(self.folder.path().join("errors")).unwrap();
-        let mut child = Command::new(self.program).arg(file).stdout(Stdio::null()).stderr(errors).spawn().unwrap();
+        let mut child = Command::new(self.program)
+            .arg(file)
+            .stdout(Stdio::null())
+            .stderr(errors)
+            .spawn()
+            .unwrap();
         // Says so in its log when it listens.
         for _ in 0..500 {
             if child.try_wait().unwrap().is_some() {
                 return false;
             }
-            if self.log().contains("eady to accept connections") || self.log().contains("Sentinel ID is") {
+            if self.log().contains("eady to accept connections")
+                || self.log().contains("Sentinel ID is")
+            {
                 self.child = Some(child);
                 return true;
             }
@@ -116,7 +141,9 @@ impl Server {
         let mut command = redis::cmd(words[0]);
         command.arg(&words[1..]);
         let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap();
-        let answer: redis::Value = command.query(&mut client.get_connection().unwrap()).unwrap();
+        let answer: redis::Value = command
+            .query(&mut client.get_connection().unwrap())
+            .unwrap();
         format!("{answer:?}")
     }
 }
