@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One catalogue as the literal of a `Words`.
+/// One catalogue as the literal of a `Catalog`.
 fn catalogue(file: &Path) -> Result<String, Box<dyn Error>> {
     let mut table: toml::Table = fs::read_to_string(file)?.parse()?;
     let Some(toml::Value::Table(meta)) = table.remove("meta") else {
@@ -66,7 +66,7 @@ fn catalogue(file: &Path) -> Result<String, Box<dyn Error>> {
     let mut code = String::new();
     write!(
         code,
-        "Words {{ tag: {tag:?}, name: {:?}, direction: Direction::{direction}, messages: &[",
+        "Catalog {{ tag: {tag:?}, name: {:?}, direction: Direction::{direction}, messages: &[",
         of("name")?
     )?;
     for (key, text) in messages {

@@ -11,20 +11,20 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use vestibule::decide::{Decision, Facts, Known, Question, Verdict, decide, forward};
+use vestibule::decide::{Decision, Facts, Known, Question, Verdict, decide, upstream_headers};
 use vestibule::model::cookie::PresentedCookies;
 use vestibule::model::identity::Identity;
-use vestibule::model::moment::Moment;
-use vestibule::model::request::{BearerTokens, Marks, RequestView};
+use vestibule::model::request::{BearerTokens, FetchMetadata, RequestView};
 use vestibule::model::rule::Access;
 use vestibule::model::site::Site;
 use vestibule::model::target::{EncodedSlashes, Target};
-use vestibule::model::token::{SessionKey, Visitor};
+use vestibule::model::timestamp::Timestamp;
+use vestibule::model::token::{Principal, RevocationKey};
 
 #[path = "../tests/laws/site.rs"]
 mod site;
 
-const NOW: Moment = Moment::from_secs(1_700_000_000);
+const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 const TARGET: &[u8] = b"/account/orders/2024?page=2";
 
 /// Fifty rules of which the last one speaks of [`TARGET`].
@@ -42,13 +42,13 @@ fn guarded() -> Site {
     site
 }
 
-fn ann() -> Arc<Visitor> {
+fn ann() -> Arc<Principal> {
     let claims = serde_json::json!({ "sub": "u1", "email": "ann@example.com", "roles": ["editor", "shopper"] });
-    Arc::new(Visitor {
+    Arc::new(Principal {
         identity: Identity::from_claims(claims.as_object().unwrap().clone()).unwrap(),
         issued: NOW,
-        expires: Moment::from_secs(NOW.secs() + 3600),
-        session: SessionKey("sid".into()),
+        expires: Timestamp::from_secs(NOW.secs() + 3600),
+        session: RevocationKey("sid".into()),
         headers: Vec::new(),
     })
 }
@@ -63,11 +63,13 @@ fn cookie_field() -> String {
     )
 }
 
-fn settle<'a>(request: &RequestView<'a>, site: &Site, visitor: &Arc<Visitor>) -> Verdict<'a> {
+fn settle<'a>(request: &RequestView<'a>, site: &Site, principal: &Arc<Principal>) -> Verdict<'a> {
     let mut facts = Facts::default();
     loop {
         match decide(request, site, &facts, NOW) {
-            Decision::Needs(Question::Verify(_)) => facts.token = Known::Found(Arc::clone(visitor)),
+            Decision::Needs(Question::Verify(_)) => {
+                facts.token = Known::Found(Arc::clone(principal));
+            }
             Decision::Needs(other) => panic!("{other:?}"),
             Decision::Settled(verdict) => return verdict,
         }
@@ -75,13 +77,13 @@ fn settle<'a>(request: &RequestView<'a>, site: &Site, visitor: &Arc<Visitor>) ->
 }
 
 fn decisions(bench: &mut Criterion) {
-    let (site, visitor, field) = (guarded(), ann(), cookie_field());
+    let (site, principal, field) = (guarded(), ann(), cookie_field());
     let cookies = PresentedCookies::read(&site.cookies, std::iter::once(field.as_str()));
     let target = Target::parse(TARGET, EncodedSlashes::Reject).unwrap();
-    let marks = Marks {
+    let marks = FetchMetadata {
         accept: Some("text/html"),
         fetch_mode: Some("navigate"),
-        ..Marks::default()
+        ..FetchMetadata::default()
     };
     let request = RequestView {
         method: &Method::GET,
@@ -91,14 +93,14 @@ fn decisions(bench: &mut Criterion) {
         marks,
     };
     let known = Facts {
-        token: Known::Found(Arc::clone(&visitor)),
+        token: Known::Found(Arc::clone(&principal)),
         ..Facts::default()
     };
     bench.bench_function("decide, one call, 50 rules, signed in", |timer| {
         timer.iter(|| decide(black_box(&request), &site, &known, NOW));
     });
     bench.bench_function("decide, all questions, 50 rules, signed in", |timer| {
-        timer.iter(|| settle(black_box(&request), &site, &visitor));
+        timer.iter(|| settle(black_box(&request), &site, &principal));
     });
 }
 
@@ -120,7 +122,7 @@ fn heads(bench: &mut Criterion) {
         .map(|name| (HeaderName::from_static(name), HeaderValue::from_static("x")))
         .collect();
     bench.bench_function("headers, removals among 20", |timer| {
-        timer.iter(|| forward::removals(&site, black_box(&headers)));
+        timer.iter(|| upstream_headers::removals(&site, black_box(&headers)));
     });
 }
 

@@ -19,15 +19,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
-use vestibule::config::{Imagined, check_text};
-use vestibule::model::credential::{CredentialKind, KeyRing, RefreshTicket};
-use vestibule::model::header::IdentityHeaders;
+use vestibule::config::{FakeEnvironment, check_text};
+use vestibule::model::credential::{CredentialKind, RefreshTicket, SealingKeys};
 use vestibule::model::identity::Identity;
-use vestibule::model::moment::Moment;
+use vestibule::model::identity_headers::IdentityHeaders;
 use vestibule::model::origin::Host;
 use vestibule::model::secret::Secret;
+use vestibule::model::timestamp::Timestamp;
 use vestibule::provider::algorithm::Algorithm;
-use vestibule::provider::keys::KeySet;
+use vestibule::provider::key_set::KeySet;
 use vestibule::provider::verify::{Expectations, verify};
 use vestibule::runtime::{Caller, Runtime, build};
 use vestibule::system::Clock;
@@ -35,7 +35,7 @@ use vestibule::system::Clock;
 const HMAC_SECRET: &str = "0123456789abcdefghijklmnopqrstuv";
 
 /// The claims of a FusionAuth access token.
-fn claims(now: Moment) -> Value {
+fn claims(now: Timestamp) -> Value {
     json!({
         "aud": "store-application", "iss": "bench", "sub": "e1f2b3c4-0000-4000-8000-000000000001",
         "exp": now.secs() + 3600, "iat": now.secs(), "jti": "d4c3b2a1-0000-4000-8000-000000000002",
@@ -77,7 +77,7 @@ landing = "/"
 "#,
         state_dir.display()
     );
-    let settings = check_text("bench.toml", &text, &Imagined::default())
+    let settings = check_text("bench.toml", &text, &FakeEnvironment::default())
         .unwrap_or_else(|problems| panic!("{problems}"));
     build(settings, None, Clock::new()).unwrap()
 }
@@ -123,7 +123,7 @@ fn verified(bench: &mut Criterion) {
     );
     let jwks = json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": "k", "alg": "ES256", "use": "sig", "x": x, "y": y }] });
     let keys = KeySet::from_jwks(jwks.to_string().as_bytes(), &[Algorithm::Es256]).unwrap();
-    let now = Moment::from_secs(1_700_000_000);
+    let now = Timestamp::from_secs(1_700_000_000);
     let sign = |input: &[u8]| {
         pair.sign(&SystemRandom::new(), input)
             .unwrap()
@@ -153,13 +153,13 @@ fn verified(bench: &mut Criterion) {
 }
 
 fn sealed(bench: &mut Criterion) {
-    let ring = KeyRing::new(&[[7; 32]]).unwrap();
+    let ring = SealingKeys::new(&[[7; 32]]).unwrap();
     let ticket = RefreshTicket {
         begun: None,
         refresh: Secret::new("r".repeat(86)),
         sub: "e1f2b3c4-0000-4000-8000-000000000001".into(),
         session: "a1b2c3d4-0000-4000-8000-000000000003".into(),
-        started: Moment::from_secs(1_700_000_000),
+        started: Timestamp::from_secs(1_700_000_000),
         remember: true,
     };
     let sealed = ring

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use vestibule::model::colour::Colour;
 use vestibule::model::theme::{Link, Links, Theme};
-use vestibule::pages::{Frame, Look, Words, assets, samples};
+use vestibule::pages::{Catalog, Layout, PageTheme, assets, samples};
 
 const SITE: &str = "Lantern & Loom";
 const REQUEST_ID: &str = "01JD3K8Q5W9X2Y7Z";
@@ -17,10 +17,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .nth(1)
         .map_or_else(|| PathBuf::from("target/pages"), PathBuf::from);
     fs::create_dir_all(folder.join("_vestibule"))?;
-    let themed = Look::of(&theme())?;
-    for words in Words::all() {
-        for (prefix, look) in [("", Look::plain()), ("themed.", &themed)] {
-            let frame = Frame {
+    let themed = PageTheme::of(&theme())?;
+    for words in Catalog::all() {
+        for (prefix, look) in [("", PageTheme::plain()), ("themed.", &themed)] {
+            let frame = Layout {
                 look,
                 site_name: Some(SITE),
                 words,
@@ -54,7 +54,7 @@ fn theme() -> Theme {
 }
 
 /// Addresses are escaped in the pages; the files are found by reading them as a browser does.
-fn write_assets(folder: &Path, look: &Look, html: &str) -> std::io::Result<()> {
+fn write_assets(folder: &Path, look: &PageTheme, html: &str) -> std::io::Result<()> {
     for address in html
         .replace("&#x2f;", "/")
         .split('"')

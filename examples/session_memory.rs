@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use vestibule::model::moment::Moment;
+use vestibule::model::timestamp::Timestamp;
 use vestibule::store::{MemoryStore, SessionHash, Store, StoredSession};
 
 #[global_allocator]
@@ -20,7 +20,7 @@ const SESSIONS: u64 = 1_000_000;
 /// A visitor and a refresh token, sealed.
 const BYTES: usize = 450;
 const AT_MOST_MIB: u64 = 600;
-const NOW: Moment = Moment::from_secs(1_700_000_000);
+const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 const IDLE: Duration = Duration::from_secs(30 * 60);
 
 fn id(number: u64) -> SessionHash {

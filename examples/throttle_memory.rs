@@ -8,8 +8,8 @@
 
 use std::time::Duration;
 
-use vestibule::config::settings::{Rate, Waits};
-use vestibule::model::moment::Moment;
+use vestibule::config::settings::{Backoff, Rate};
+use vestibule::model::timestamp::Timestamp;
 use vestibule::store::{MemoryStore, Store, ThrottleKeys};
 
 #[global_allocator]
@@ -18,12 +18,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const NAMES: u32 = 1_000_000;
 const ACCOUNTS: u32 = 100_000;
 const AT_MOST_MIB: u64 = 100;
-const NOW: Moment = Moment::from_secs(1_700_000_000);
+const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 /// As many as an address has where nothing is configured: accounts have fewer.
 const RATE: Rate = Rate {
     attempts: 30,
     per: Duration::from_secs(60),
-    waits: Waits::Growing,
+    waits: Backoff::Exponential,
 };
 
 /// The resident memory of this process in MiB.

@@ -9,16 +9,16 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-use crate::runtime::Living;
+use crate::runtime::RuntimeHandle;
 
 /// Answers `/metrics`, `/healthz` and `/readyz` for as long as the process lives, also while it
 /// drains.
-pub async fn serve(listener: TcpListener, living: Arc<Living>) {
+pub async fn serve(listener: TcpListener, runtime_handle: Arc<RuntimeHandle>) {
     let routes = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
-        .with_state(living);
+        .with_state(runtime_handle);
     let served = match listener
         .set_nonblocking(true)
         .and_then(|()| tokio::net::TcpListener::from_std(listener))
@@ -31,16 +31,16 @@ pub async fn serve(listener: TcpListener, living: Arc<Living>) {
     }
 }
 
-async fn metrics(State(living): State<Arc<Living>>) -> impl IntoResponse {
+async fn metrics(State(runtime_handle): State<Arc<RuntimeHandle>>) -> impl IntoResponse {
     let kind = [(
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",
     )];
-    (kind, living.current().render_metrics())
+    (kind, runtime_handle.current().render_metrics())
 }
 
-async fn ready(State(living): State<Arc<Living>>) -> impl IntoResponse {
-    match living.current().ready().await {
+async fn ready(State(runtime_handle): State<Arc<RuntimeHandle>>) -> impl IntoResponse {
+    match runtime_handle.current().ready().await {
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
         Err(missing) => (StatusCode::SERVICE_UNAVAILABLE, format!("{missing}\n")),
     }

@@ -1,7 +1,7 @@
 //! What the machine gives and no test can repeat: the time, randomness, and work that outlives its
 //! caller.
 //!
-//! The only place that asks for them. Pure rooms get a [`Moment`] and random bytes handed in.
+//! The only place that asks for them. Pure rooms get a [`Timestamp`] and random bytes handed in.
 
 use std::future::Future;
 use std::hash::{BuildHasher as _, RandomState};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::model::moment::Moment;
+use crate::model::timestamp::Timestamp;
 
 /// Tells the time. Clones tell the same time, also after one of them was moved.
 #[derive(Clone, Debug, Default)]
@@ -33,12 +33,12 @@ impl Clock {
         clippy::disallowed_methods,
         reason = "the one place that asks for the time"
     )]
-    pub fn now(&self) -> Moment {
+    pub fn now(&self) -> Timestamp {
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        Moment::from_millis(millis.saturating_add(self.ahead_millis.load(Ordering::Relaxed)))
+        Timestamp::from_millis(millis.saturating_add(self.ahead_millis.load(Ordering::Relaxed)))
     }
 
     /// Moves this clock and its clones ahead, so that a test need not wait.

@@ -145,7 +145,8 @@ const EMPTY_NAMES: &[&str] = &[
 const MAX_LINES: usize = 550;
 const MAX_LINES_WITH_TESTS: usize = 600;
 
-/// Words and signs of a source without comments, strings and character literals. `::` is one sign.
+/// Catalog and signs of a source without comments, strings and character literals. `::` is one
+/// sign.
 fn tokens(source: &str) -> Vec<String> {
     let chars: Vec<char> = source.chars().collect();
     let at = |index: usize| chars.get(index).copied().unwrap_or('\0');

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use vestibule::model::cookie::{CookieKind, CookieNames, MAX_PIECE, MAX_TOGETHER};
-use vestibule::model::header::IdentityHeaders;
+use vestibule::model::cookie::{CookieKind, CookieNames, MAX_CHUNK, MAX_CHUNKED_TOTAL};
+use vestibule::model::identity_headers::IdentityHeaders;
 use vestibule::model::site::OwnPaths;
 
 fn root() -> &'static Path {
@@ -61,7 +61,7 @@ fn the_endpoints_page_knows_our_paths_and_cookies() {
             );
         }
     }
-    for limit in [MAX_PIECE, MAX_TOGETHER] {
+    for limit in [MAX_CHUNK, MAX_CHUNKED_TOTAL] {
         assert!(
             text.contains(&format!("{limit} bytes")),
             "endpoints.md does not tell of {limit} bytes"
@@ -130,7 +130,7 @@ fn the_guide_to_themes_knows_every_template_and_language() {
         "Spanish",
     ];
     assert_eq!(
-        vestibule::pages::Words::all().len(),
+        vestibule::pages::Catalog::all().len(),
         languages.len(),
         "themes.md tells of other languages"
     );

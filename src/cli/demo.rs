@@ -12,11 +12,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
 use tokio::sync::watch;
 
-use crate::config::Imagined;
+use crate::config::FakeEnvironment;
 use crate::embedded::demo as apps;
 use crate::embedded::server as identity;
 use crate::embedded::users::{DEMO_PASSWORD, Users};
-use crate::model::hosted::RedirectUri;
+use crate::model::hosted_backend::RedirectUri;
 use crate::model::secret::Secret;
 use crate::system::{self, Clock};
 
@@ -132,8 +132,8 @@ fn prepare(arguments: &Arguments, state: &PathBuf) -> Result<Demo, String> {
 }
 
 /// The files of the sites' themes, which stand in the program.
-fn logos() -> Imagined {
-    let mut there = Imagined::default();
+fn logos() -> FakeEnvironment {
+    let mut there = FakeEnvironment::default();
     for (name, text) in [
         (
             "lantern.svg",

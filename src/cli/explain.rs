@@ -6,7 +6,7 @@ use clap::Args;
 use http::Method;
 
 use crate::config::settings::Settings;
-use crate::decide::explain::{Explanation, Fate, explain};
+use crate::decide::explain::{ExplainedOutcome, Explanation, explain};
 use crate::model::origin::Host;
 use crate::model::site::Site;
 use crate::model::target::Target;
@@ -85,7 +85,7 @@ fn is_named_by(site: &Site, host: &Host) -> bool {
 }
 
 fn narrate(explanation: &Explanation, arguments: &Arguments) -> String {
-    let line = |who: &str, fate: &Fate| {
+    let line = |who: &str, fate: &ExplainedOutcome| {
         let answer = match (fate.status, &fate.location) {
             (Some(status), Some(location)) => format!("{status} to {location}"),
             (Some(status), None) => status.to_string(),

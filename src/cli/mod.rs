@@ -9,10 +9,10 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::settings::Settings;
 
 mod demo;
+mod embedded_servers;
 mod explain;
 mod health;
 mod keys;
-mod lodgers;
 pub mod openapi;
 mod password;
 mod reload;

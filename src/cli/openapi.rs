@@ -8,7 +8,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use crate::decide::endpoint::{ApiCall, Endpoint, StepCall};
-use crate::model::api_answer::{CurrentUser, HandedTokens, SignedInUser};
+use crate::model::api_response::{CurrentUser, SignedInUser, TokenResponse};
 use crate::model::reason::Reason;
 use crate::model::site::OwnPaths;
 
@@ -107,7 +107,7 @@ fn operation(call: ApiCall) -> (String, &'static str, Value) {
             (
                 "/refresh".into(),
                 "Renew now",
-                ("200", Some(schema::<HandedTokens>())),
+                ("200", Some(schema::<TokenResponse>())),
                 Some(token_body()),
                 reasons,
             )

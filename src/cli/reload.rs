@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::runtime::{self, Living, cookie_keys};
+use crate::runtime::{self, RuntimeHandle, cookie_keys};
 use crate::telemetry::audit;
 use crate::telemetry::labels::ReloadResult;
 
-use super::lodgers::Lodgers;
+use super::embedded_servers::EmbeddedServers;
 
 /// How often the file is looked at; the contract promises five seconds.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -22,28 +22,28 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// `state_dir` change, until `stop` turns true.
 pub(super) async fn watch(
     path: PathBuf,
-    living: Arc<Living>,
-    mut lodgers: Lodgers,
+    runtime_handle: Arc<RuntimeHandle>,
+    mut lodgers: EmbeddedServers,
     mut stop: watch::Receiver<bool>,
 ) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
         tracing::error!("SIGHUP cannot be heard");
         return;
     };
-    let mut seen = stamps(&path, &living);
+    let mut seen = stamps(&path, &runtime_handle);
     loop {
         let asked = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             _ = hangup.recv() => true,
             () = tokio::time::sleep(LOOK_EVERY) => false,
         };
-        let now = stamps(&path, &living);
+        let now = stamps(&path, &runtime_handle);
         // A file that is gone for a moment is being replaced.
         if !asked && (now == seen || now.get(&path).is_none_or(Option::is_none)) {
             continue;
         }
-        reload(&path, &living, &mut lodgers);
-        seen = stamps(&path, &living);
+        reload(&path, &runtime_handle, &mut lodgers);
+        seen = stamps(&path, &runtime_handle);
         // What changed while it was read is seen the next time; files that only the new one names
         // are known as of now.
         for (file, stamp) in now {
@@ -56,8 +56,8 @@ pub(super) async fn watch(
 type Stamp = Option<(SystemTime, u64)>;
 
 /// Everything the running configuration was read from, and its keys.
-fn stamps(path: &Path, living: &Living) -> BTreeMap<PathBuf, Stamp> {
-    let current = living.current();
+fn stamps(path: &Path, runtime_handle: &RuntimeHandle) -> BTreeMap<PathBuf, Stamp> {
+    let current = runtime_handle.current();
     let settings = current.settings();
     let themes = settings
         .sites
@@ -77,8 +77,8 @@ fn stamp(path: &Path) -> Stamp {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-fn reload(path: &Path, living: &Living, lodgers: &mut Lodgers) {
-    let current = living.current();
+fn reload(path: &Path, runtime_handle: &RuntimeHandle, lodgers: &mut EmbeddedServers) {
+    let current = runtime_handle.current();
     let before = current.settings();
     let (count, result) = match crate::config::load(path) {
         Err(problems) => {
@@ -111,7 +111,7 @@ fn reload(path: &Path, living: &Living, lodgers: &mut Lodgers) {
     };
     match result {
         Some(runtime) => {
-            living.replace(runtime);
+            runtime_handle.replace(runtime);
             current.metrics().reloaded(ReloadResult::Ok);
             audit::reloaded();
         }

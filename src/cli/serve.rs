@@ -16,11 +16,11 @@ use crate::admin;
 use crate::config::settings::{LogFormat, Settings};
 use crate::embedded::server::Statistics;
 use crate::proxy::server;
-use crate::runtime::{self, Living, keeping};
+use crate::runtime::{self, RuntimeHandle, keeping};
 use crate::system::{self, Clock};
-use crate::telemetry::logging::{self, LogForm};
+use crate::telemetry::logging;
 
-use super::lodgers::Lodgers;
+use super::embedded_servers::EmbeddedServers;
 use super::{complain, loaded, reload};
 
 /// Guards the sites of the configuration in `path`.
@@ -44,11 +44,11 @@ pub(super) fn command(path: &Path) -> ExitCode {
 }
 
 pub(super) fn log(settings: &Settings) -> Result<(), String> {
-    let form = match settings.log.format {
-        LogFormat::Json => LogForm::Json,
-        LogFormat::Text => LogForm::Text,
+    let format = match settings.log.format {
+        LogFormat::Json => logging::LogFormat::Json,
+        LogFormat::Text => logging::LogFormat::Text,
     };
-    logging::init(form, &settings.log.level).map_err(|fault| fault.to_string())
+    logging::init(format, &settings.log.level).map_err(|error| error.to_string())
 }
 
 /// Runs `work` on a runtime of its own until `SIGTERM` or `SIGINT`, then until it has stopped.
@@ -121,10 +121,10 @@ async fn signalled(stop: watch::Sender<bool>) {
 /// Everything that can fail at the start has succeeded: sockets are open, keys are read, nothing
 /// runs yet.
 pub struct Opened {
-    living: Arc<Living>,
+    runtime_handle: Arc<RuntimeHandle>,
     listeners: Vec<TcpListener>,
     admin: Option<TcpListener>,
-    lodgers: Lodgers,
+    lodgers: EmbeddedServers,
     drain: Duration,
 }
 
@@ -142,12 +142,12 @@ impl Opened {
         let admin = server::bind(settings.server.admin.as_slice())
             .map_err(taken)?
             .pop();
-        let mut lodgers = Lodgers::default();
+        let mut lodgers = EmbeddedServers::default();
         let drain = settings.server.drain;
         let settings = lodgers.settle(settings, &clock)?;
         let runtime = runtime::build(settings, None, clock).map_err(|fault| fault.to_string())?;
         Ok(Self {
-            living: Living::new(runtime),
+            runtime_handle: RuntimeHandle::new(runtime),
             listeners,
             admin,
             lodgers,
@@ -174,8 +174,8 @@ impl Opened {
 
     /// The configuration in force, also later.
     #[must_use]
-    pub fn living(&self) -> Arc<Living> {
-        Arc::clone(&self.living)
+    pub fn runtime_handle(&self) -> Arc<RuntimeHandle> {
+        Arc::clone(&self.runtime_handle)
     }
 
     /// How often each embedded identity server was called, by the provider's name.
@@ -199,7 +199,7 @@ impl Opened {
         stop: watch::Receiver<bool>,
     ) -> Result<(), String> {
         let Self {
-            living,
+            runtime_handle,
             listeners,
             admin,
             mut lodgers,
@@ -211,16 +211,19 @@ impl Opened {
             ));
         }
         drop(system::detach(keeping::keep(
-            Arc::clone(&living),
+            Arc::clone(&runtime_handle),
             stop.clone(),
         )));
         if let Some(listener) = admin {
-            drop(system::detach(admin::serve(listener, Arc::clone(&living))));
+            drop(system::detach(admin::serve(
+                listener,
+                Arc::clone(&runtime_handle),
+            )));
         }
         if let Some(path) = config {
             drop(system::detach(reload::watch(
                 path,
-                Arc::clone(&living),
+                Arc::clone(&runtime_handle),
                 lodgers,
                 stop.clone(),
             )));
@@ -234,7 +237,7 @@ impl Opened {
             listen = addresses.join(" "),
             "serving"
         );
-        server::serve(living, listeners, stop, drain)
+        server::serve(runtime_handle, listeners, stop, drain)
             .await
             .map_err(|error| error.to_string())
     }

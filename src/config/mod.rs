@@ -23,7 +23,7 @@ mod words;
 
 pub use problems::{Problem, Problems};
 pub use reference::{reference, schema};
-pub use secret::{Imagined, Machine, Surroundings};
+pub use secret::{Environment, FakeEnvironment, SystemEnvironment};
 use settings::Settings;
 
 /// Reads and checks the configuration in `path`.
@@ -32,8 +32,8 @@ use settings::Settings;
 /// All [`Problems`] at once, in the order of the file.
 pub fn load(path: &Path) -> Result<Settings, Problems> {
     let name = path.display().to_string();
-    match Machine.file(path) {
-        Ok(text) => check_text(&name, &text, &Machine),
+    match SystemEnvironment.file(path) {
+        Ok(text) => check_text(&name, &text, &SystemEnvironment),
         Err(error) => {
             let hint = "give the path of a readable file with --config FILE".to_owned();
             let what = format!("the file cannot be read: {error}");
@@ -57,9 +57,9 @@ pub fn load(path: &Path) -> Result<Settings, Problems> {
 pub fn check_text(
     name: &str,
     text: &str,
-    surroundings: &dyn Surroundings,
+    surroundings: &dyn Environment,
 ) -> Result<Settings, Problems> {
-    let mut notes = problems::Notes::default();
+    let mut notes = problems::Diagnostics::default();
     let file = outline::read(text, &mut notes);
     let folder = Path::new(name).parent().unwrap_or(Path::new(""));
     let settings = file.and_then(|file| check::settings(&file, folder, surroundings, &mut notes));

@@ -10,14 +10,14 @@ use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 use super::defaults::{OUTLINE, fill};
 use super::file::File;
 use super::keys::{branch, entry_of, expected, kind_of, required, summary, words};
-use super::problems::{Notes, quoted};
+use super::problems::{Diagnostics, quoted};
 use super::syntax;
 use super::units::{DURATION, SIZE, Unit};
 use super::words::nearest;
 
 /// Reads the text as far as it fits; the rest is noted. `None` when too little is left to look
 /// further.
-pub(super) fn read(text: &str, notes: &mut Notes) -> Option<File> {
+pub(super) fn read(text: &str, notes: &mut Diagnostics) -> Option<File> {
     let readable = syntax::without_errors(text, notes)?;
     let (mut root, _) = DeTable::parse_recoverable(&readable);
     let span = root.span();
@@ -67,7 +67,7 @@ impl Place {
 }
 
 struct Walk<'n> {
-    notes: &'n mut Notes,
+    notes: &'n mut Diagnostics,
 }
 
 impl Walk<'_> {

@@ -63,7 +63,7 @@ impl std::error::Error for Problems {}
 
 /// What was noticed so far, by byte position.
 #[derive(Default)]
-pub(super) struct Notes {
+pub(super) struct Diagnostics {
     noted: Vec<(Range<usize>, String, String)>,
     /// Start of a table and the key in it that was taken out.
     taken_out: BTreeSet<(usize, String)>,
@@ -71,12 +71,12 @@ pub(super) struct Notes {
     pub(super) incomplete: bool,
 }
 
-impl Notes {
+impl Diagnostics {
     pub(super) fn is_empty(&self) -> bool {
         self.noted.is_empty()
     }
 
-    /// Notes a problem at `span`.
+    /// Diagnostics a problem at `span`.
     pub(super) fn add(
         &mut self,
         span: &Range<usize>,
@@ -96,7 +96,8 @@ impl Notes {
         self.incomplete || self.taken_out.contains(&(table.start, key.to_owned()))
     }
 
-    /// Notes that `key` is missing from the table at `table`, unless it was there and did not fit.
+    /// Diagnostics that `key` is missing from the table at `table`, unless it was there and did not
+    /// fit.
     pub(super) fn missing(&mut self, table: &Range<usize>, key: &str, hint: impl Into<String>) {
         if !self.was_taken_out(table, key) {
             self.add(table, format!("`{key}` is missing"), hint);

@@ -12,11 +12,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::model::moment::Moment;
 use crate::model::secret::Secret;
+use crate::model::timestamp::Timestamp;
 
 /// Where variables and files come from.
-pub trait Surroundings {
+pub trait Environment {
     /// The value of an environment variable; `None` when it is not set or not UTF-8.
     fn variable(&self, name: &str) -> Option<String>;
 
@@ -39,14 +39,14 @@ pub trait Surroundings {
     fn names(&self, folder: &Path) -> io::Result<Vec<String>>;
 
     /// When a file was written last; `None` where nobody knows.
-    fn written_at(&self, path: &Path) -> Option<Moment>;
+    fn written_at(&self, path: &Path) -> Option<Timestamp>;
 }
 
 /// The machine this program runs on.
 #[derive(Clone, Copy, Debug)]
-pub struct Machine;
+pub struct SystemEnvironment;
 
-impl Surroundings for Machine {
+impl Environment for SystemEnvironment {
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that reads variables"
@@ -80,27 +80,27 @@ impl Surroundings for Machine {
         Ok(names)
     }
 
-    fn written_at(&self, path: &Path) -> Option<Moment> {
+    fn written_at(&self, path: &Path) -> Option<Timestamp> {
         let since = std::fs::metadata(path)
             .ok()?
             .modified()
             .ok()?
             .duration_since(UNIX_EPOCH)
             .ok()?;
-        Some(Moment::from_secs(since.as_secs()))
+        Some(Timestamp::from_secs(since.as_secs()))
     }
 }
 
-/// Surroundings for tests and rehearsals: only what was put in.
+/// Environment for tests and rehearsals: only what was put in.
 #[derive(Clone, Default)]
-pub struct Imagined {
+pub struct FakeEnvironment {
     /// By name.
     pub variables: BTreeMap<String, String>,
     /// By path, as the configuration's folder and the written path make it.
     pub files: BTreeMap<PathBuf, String>,
 }
 
-impl Surroundings for Imagined {
+impl Environment for FakeEnvironment {
     fn variable(&self, name: &str) -> Option<String> {
         self.variables.get(name).cloned()
     }
@@ -132,7 +132,7 @@ impl Surroundings for Imagined {
         }
     }
 
-    fn written_at(&self, _: &Path) -> Option<Moment> {
+    fn written_at(&self, _: &Path) -> Option<Timestamp> {
         None
     }
 }
@@ -153,7 +153,7 @@ impl SecretSource {
     pub(super) fn read(
         &self,
         folder: &Path,
-        surroundings: &dyn Surroundings,
+        surroundings: &dyn Environment,
     ) -> Result<Secret, (String, String)> {
         match self {
             Self::Text(secret) => Ok(secret.clone()),
@@ -188,8 +188,8 @@ impl SecretSource {
     pub(super) fn written_at(
         &self,
         folder: &Path,
-        surroundings: &dyn Surroundings,
-    ) -> Option<Moment> {
+        surroundings: &dyn Environment,
+    ) -> Option<Timestamp> {
         match self {
             Self::File(path) => surroundings.written_at(&folder.join(path)),
             Self::Text(_) | Self::Env(_) => None,

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::model::moment::Moment;
 use crate::model::secret::Secret;
 use crate::model::site::Site;
+use crate::model::timestamp::Timestamp;
 
 /// Everything the operator wrote.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ pub struct Settings {
     /// The sealing keys, decoded, the first seals; empty: one is made in `state_dir`.
     pub cookie_keys: Vec<SealingKeyBytes>,
     /// When the first of them was written, where it stands in a file of its own.
-    pub cookie_key_made: Option<Moment>,
+    pub cookie_key_made: Option<Timestamp>,
     /// How long the result of a renewal is remembered under the old refresh token.
     pub reuse_window: Duration,
     /// Attempts to sign in.
@@ -132,9 +132,9 @@ pub enum Store {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redis {
     /// What listens at the nodes.
-    pub form: RedisForm,
+    pub form: RedisTopology,
     /// Names or addresses (IPv6 without brackets) with ports; never empty, one for
-    /// [`RedisForm::One`].
+    /// [`RedisTopology::One`].
     pub nodes: Vec<(String, u16)>,
     /// Whether TLS is spoken, verified.
     pub tls: bool,
@@ -148,7 +148,7 @@ pub struct Redis {
 
 /// How several servers are one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RedisForm {
+pub enum RedisTopology {
     /// There is one.
     One,
     /// The nodes are sentinels; they know which server is the master of this name.
@@ -174,16 +174,16 @@ pub struct Rate {
     /// In what time.
     pub per: Duration,
     /// How long the next one waits, each further time.
-    pub waits: Waits,
+    pub waits: Backoff,
 }
 
 /// How waits follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waits {
+pub enum Backoff {
     /// All alike: for what somebody wants often and may have, at this rate.
-    Even,
+    Fixed,
     /// Each is twice the last: for guesses.
-    Growing,
+    Exponential,
 }
 
 /// Where and how much is logged.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use toml::de::{DeTable, Error};
 
-use super::problems::Notes;
+use super::problems::Diagnostics;
 
 /// What the parser says of a key that is there twice.
 const TWICE: &str = "duplicate key";
@@ -13,7 +13,7 @@ const MAX_SYNTAX_ERRORS: usize = 32;
 
 /// The text with the lines of syntax errors blanked. `None` when what is left could not be
 /// understood rightly.
-pub(super) fn without_errors(text: &str, notes: &mut Notes) -> Option<String> {
+pub(super) fn without_errors(text: &str, notes: &mut Diagnostics) -> Option<String> {
     let mut readable = text.to_owned();
     for round in 0..MAX_SYNTAX_ERRORS {
         let (_, errors) = DeTable::parse_recoverable(&readable);

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::*;
 
-/// Surroundings in which every secret and file of the shipped configurations is there.
-fn surroundings() -> Imagined {
-    let mut there = Imagined::default();
+/// Environment in which every secret and file of the shipped configurations is there.
+fn surroundings() -> FakeEnvironment {
+    let mut there = FakeEnvironment::default();
     there
         .variables
         .insert("FUSIONAUTH_API_KEY".into(), "a-key-of-fusionauth".into());
@@ -217,7 +217,7 @@ fn no_secret_is_in_settings_or_problems() {
 fn one_newline_at_the_end_of_a_secret_file_is_cut() {
     let text = include_str!("tests/base.toml").replace("\"the-api-key\"", "{ file = \"key\" }");
     for (written, read) in [("k\n", "k"), ("k\r\n", "k"), ("k", "k")] {
-        let mut there = Imagined::default();
+        let mut there = FakeEnvironment::default();
         there
             .files
             .insert("/etc/vestibule/key".into(), written.to_owned());

@@ -4,24 +4,24 @@
 //! Cookies for scripts in browsers, which never see a token; tokens in bodies for clients that are
 //! no browsers.
 
-use crate::model::answer::{Answer, CookieChange, Problem};
-use crate::model::api_answer::{ApiAnswer, CurrentUser, HandedTokens, SignedInUser, User};
-use crate::model::api_call::{CallBody, LoginCall, TokensIn};
-use crate::model::credential::{Carried, CredentialKind, Renewable};
-use crate::model::moment::Moment;
+use crate::model::api_call::{CallBody, LoginCall, TokenDelivery};
+use crate::model::api_response::{ApiResponse, CurrentUser, SignedInUser, TokenResponse, User};
+use crate::model::credential::{CredentialKind, PresentedCredential, RefreshRequest};
+use crate::model::local_response::{CookieChange, LocalResponse, Problem};
+use crate::model::login::{Credentials, LoginRefused};
 use crate::model::reason::Reason;
 use crate::model::request::{Provenance, RequestView};
 use crate::model::secret::Secret;
-use crate::model::sign_in::{Credentials, SignInRefused};
 use crate::model::site::Site;
+use crate::model::timestamp::Timestamp;
 use crate::model::token::SignedIn;
 
-use super::api_steps;
+use super::api_mfa;
+use super::authorize::{AuthStatus, auth_status, challenge};
+use super::credentials::{self, RequestCredentials};
 use super::endpoint::ApiCall;
 use super::facts::{Facts, Known, Question};
-use super::proof::{self, Proof};
-use super::sign_in::kept;
-use super::visitor::{Standing, challenge, standing};
+use super::login::kept;
 use super::{Decision, Verdict, trouble};
 
 /// Where a call ends before its own question is asked.
@@ -46,12 +46,12 @@ pub(super) fn decide<'a>(
     request: &RequestView<'a>,
     site: &Site,
     facts: &Facts,
-    now: Moment,
+    now: Timestamp,
 ) -> Decision<'a> {
     let decided = match call {
         ApiCall::User => return user(request, site, facts, now),
         ApiCall::Login => login(request, site, facts),
-        ApiCall::Step(call) => api_steps::decide(call, request, site, facts, now),
+        ApiCall::Step(call) => api_mfa::decide(call, request, site, facts, now),
         ApiCall::Refresh => refresh(request, site, facts),
         ApiCall::Logout => logout(request, site, facts),
     };
@@ -60,23 +60,25 @@ pub(super) fn decide<'a>(
 
 /// `GET /api/user`: asked when a program starts, so that nobody being signed in is `404` and no
 /// failure.
-fn user<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Moment) -> Decision<'a> {
-    Decision::Settled(match standing(request, site, facts, now) {
-        Standing::Ask(question) => return Decision::Needs(question),
-        Standing::In(somebody) => {
-            let visitor = somebody.visitor();
-            let user = User::from(&visitor.identity);
+fn user<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Timestamp) -> Decision<'a> {
+    Decision::Settled(match auth_status(request, site, facts, now) {
+        AuthStatus::Ask(question) => return Decision::Needs(question),
+        AuthStatus::Authenticated(somebody) => {
+            let principal = somebody.principal();
+            let user = User::from(&principal.identity);
             let current = CurrentUser {
                 user,
-                expires_instant: visitor.expires.millis(),
+                expires_instant: principal.expires.millis(),
             };
-            json(ApiAnswer::Current(current)).with(somebody.cookies())
+            json(ApiResponse::Current(current)).with(somebody.cookies())
         }
-        Standing::Out(reason, cookies) => {
-            Verdict::reply(Answer::Problem(Problem::new(reason).under(404)), reason).with(cookies)
-        }
-        Standing::Trouble(reason) => trouble(reason),
-        Standing::Refused(reason) => Verdict::problem(reason),
+        AuthStatus::Anonymous(reason, cookies) => Verdict::reply(
+            LocalResponse::Problem(Problem::new(reason).with_status(404)),
+            reason,
+        )
+        .with(cookies),
+        AuthStatus::Unavailable(reason) => trouble(reason),
+        AuthStatus::Refused(reason) => Verdict::problem(reason),
     })
 }
 
@@ -87,7 +89,7 @@ pub(super) fn body<'f>(
     site: &Site,
     facts: &'f Facts,
 ) -> Result<&'f CallBody, Stop> {
-    if request.provenance(site) == Provenance::Foreign {
+    if request.provenance(site) == Provenance::CrossOrigin {
         return Err(Stop::Refused(Reason::CrossSiteRequest));
     }
     match &facts.body {
@@ -104,8 +106,8 @@ fn login<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Result<De
         .login()
         .ok_or(Stop::Refused(Reason::RejectedInput))?;
     let kind = match call.tokens {
-        TokensIn::Cookie => site.credential,
-        TokensIn::Body => in_bodies(request, site)?,
+        TokenDelivery::Cookie => site.credential,
+        TokenDelivery::Body => in_bodies(request, site)?,
     };
     if call.login_id.trim().is_empty() || call.password.expose().is_empty() {
         return Err(Stop::Refused(Reason::RejectedInput));
@@ -155,23 +157,23 @@ pub(super) fn in_bodies(request: &RequestView<'_>, site: &Site) -> Result<Creden
 
 pub(super) fn welcome<'a>(signed_in: &SignedIn) -> Verdict<'a> {
     let SignedIn {
-        tokens, visitor, ..
+        tokens, principal, ..
     } = signed_in;
-    let user = User::from(&visitor.identity);
+    let user = User::from(&principal.identity);
     if tokens.kind == CredentialKind::Bearer {
-        let tokens = Some(HandedTokens::new(tokens, visitor.expires, None));
-        return json(ApiAnswer::SignedIn(SignedInUser { user, tokens }));
+        let tokens = Some(TokenResponse::new(tokens, principal.expires, None));
+        return json(ApiResponse::SignedIn(SignedInUser { user, tokens }));
     }
-    json(ApiAnswer::SignedIn(SignedInUser { user, tokens: None })).with(kept(signed_in))
+    json(ApiResponse::SignedIn(SignedInUser { user, tokens: None })).with(kept(signed_in))
 }
 
-pub(super) fn refusal<'a>(refused: &SignInRefused) -> Verdict<'a> {
+pub(super) fn refusal<'a>(refused: &LoginRefused) -> Verdict<'a> {
     let mut problem = Problem::new(refused.reason);
     problem.retry_after = refused.retry_after;
     problem.change_reason.clone_from(&refused.change_reason);
     problem.next.clone_from(&refused.next);
     problem.violations.clone_from(&refused.faults);
-    Verdict::reply(Answer::Problem(problem), refused.reason)
+    Verdict::reply(LocalResponse::Problem(problem), refused.reason)
 }
 
 /// `POST /api/refresh`: also while the access token still holds.
@@ -181,7 +183,7 @@ fn refresh<'a>(
     facts: &Facts,
 ) -> Result<Decision<'a>, Stop> {
     let posted = posted_token(request, site, facts)?;
-    let proof = proof::of(request, site);
+    let proof = credentials::of(request, site);
     let kind = match &posted {
         Some(_) => in_bodies(request, site)?,
         None if proof.kind == CredentialKind::Bearer => in_bodies(request, site)?,
@@ -191,7 +193,7 @@ fn refresh<'a>(
         (Some(token), _) => Question::RenewPosted(token.clone()),
         (None, Some(refresh)) => {
             let session = proof.main.filter(|_| kind == CredentialKind::Session);
-            Question::Renew(Renewable {
+            Question::Renew(RefreshRequest {
                 kind,
                 refresh,
                 session,
@@ -210,9 +212,9 @@ fn refresh<'a>(
         Known::NotAsked => return Ok(Decision::Needs(question)),
         Known::Found(renewed) if kind == CredentialKind::Bearer => {
             let kept = posted.as_ref().map(Secret::expose).or(proof.refresh);
-            json(ApiAnswer::Tokens(HandedTokens::new(
+            json(ApiResponse::Tokens(TokenResponse::new(
                 &renewed.tokens,
-                renewed.visitor.expires,
+                renewed.principal.expires,
                 kept,
             )))
         }
@@ -244,20 +246,20 @@ fn posted_token(
 fn signed_out<'a>(request: &RequestView<'a>, site: &Site, reason: Reason) -> Verdict<'a> {
     let mut problem = Problem::new(reason);
     problem.challenge = site.bearer.then(|| challenge(request));
-    Verdict::reply(Answer::Problem(problem), reason)
+    Verdict::reply(LocalResponse::Problem(problem), reason)
 }
 
 /// `POST /api/logout`: whatever there was, it is over.
 fn logout<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Result<Decision<'a>, Stop> {
     // Where the site takes no tokens from clients, there is none to end.
     let posted = posted_token(request, site, facts)?.filter(|_| site.bearer);
-    let Proof {
+    let RequestCredentials {
         kind,
         main,
         refresh,
         any,
         ..
-    } = proof::of(request, site);
+    } = credentials::of(request, site);
     let kind = if posted.is_some() {
         CredentialKind::Bearer
     } else {
@@ -271,7 +273,7 @@ fn logout<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Result<D
             }));
         }
         if main.is_some() || refresh.is_some() {
-            return Ok(Decision::Needs(Question::SignOut(Carried {
+            return Ok(Decision::Needs(Question::SignOut(PresentedCredential {
                 kind,
                 proof: main,
                 refresh,
@@ -294,9 +296,9 @@ fn cleared(kind: CredentialKind) -> Vec<CookieChange> {
 }
 
 pub(super) fn done<'a>() -> Verdict<'a> {
-    Verdict::reply(Answer::Done, Reason::OwnEndpoint)
+    Verdict::reply(LocalResponse::NoContent, Reason::OwnEndpoint)
 }
 
-fn json<'a>(answer: ApiAnswer) -> Verdict<'a> {
-    Verdict::reply(Answer::Json(answer), Reason::OwnEndpoint)
+fn json<'a>(answer: ApiResponse) -> Verdict<'a> {
+    Verdict::reply(LocalResponse::Json(answer), Reason::OwnEndpoint)
 }

@@ -4,7 +4,7 @@
 //! Only origins of the site's own list, spelled out one by one, and only what programs are
 //! answered: the sign-in form, read by another origin's script, would give its `csrf` token away.
 
-use crate::model::answer::{Answer, Preflight};
+use crate::model::local_response::{LocalResponse, Preflight};
 use crate::model::origin::Origin;
 use crate::model::reason::Reason;
 use crate::model::request::RequestView;
@@ -44,18 +44,21 @@ pub fn reader<'s>(request: &RequestView<'_>, site: &'s Site) -> Option<&'s Origi
 
 /// Whether pages of listed origins may read `answer`.
 #[must_use]
-pub fn may_be_read(answer: &Answer) -> bool {
+pub fn may_be_read(answer: &LocalResponse) -> bool {
     match answer {
-        Answer::Problem(_) | Answer::Json(_) | Answer::Done | Answer::Preflight(_) => true,
-        Answer::Redirect(_)
-        | Answer::Leave { .. }
-        | Answer::SignInForm(_)
-        | Answer::StepForm(_)
-        | Answer::SignOutPage
-        | Answer::Unsent(_)
-        | Answer::ProviderAsks(_)
-        | Answer::Asset(_)
-        | Answer::AssertionKeys => false,
+        LocalResponse::Problem(_)
+        | LocalResponse::Json(_)
+        | LocalResponse::NoContent
+        | LocalResponse::Preflight(_) => true,
+        LocalResponse::Redirect(_)
+        | LocalResponse::AllowedRedirect { .. }
+        | LocalResponse::LoginPage(_)
+        | LocalResponse::StepPage(_)
+        | LocalResponse::LogoutPage
+        | LocalResponse::Unsent(_)
+        | LocalResponse::ActionRequired(_)
+        | LocalResponse::Asset(_)
+        | LocalResponse::AssertionKeys => false,
     }
 }
 
@@ -78,7 +81,7 @@ pub(super) fn preflight<'a>(
         wanted.to_owned()
     };
     Some(Verdict::reply(
-        Answer::Preflight(Preflight { methods, headers }),
+        LocalResponse::Preflight(Preflight { methods, headers }),
         Reason::OwnEndpoint,
     ))
 }

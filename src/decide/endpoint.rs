@@ -4,7 +4,7 @@
 use http::Method;
 
 use crate::model::challenge::Step;
-use crate::model::hosted::{HostedCall, HostedPage};
+use crate::model::hosted_backend::{HostedCall, HostedPage};
 use crate::model::site::Site;
 use crate::model::target::Target;
 

@@ -8,16 +8,16 @@ use http::Method;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::model::answer::Answer;
 use crate::model::cookie::{Presented, PresentedCookies};
 use crate::model::credential::CredentialKind;
 use crate::model::identity::Identity;
-use crate::model::moment::Moment;
-use crate::model::request::{BearerTokens, Marks, RequestView};
+use crate::model::local_response::LocalResponse;
+use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
 use crate::model::rule::Access;
 use crate::model::site::Site;
 use crate::model::target::Target;
-use crate::model::token::{OpenSession, SessionKey, Visitor};
+use crate::model::timestamp::Timestamp;
+use crate::model::token::{Principal, RevocationKey, Session};
 
 use super::endpoint;
 use super::facts::{Facts, Known};
@@ -34,17 +34,17 @@ pub struct Explanation {
     /// What it asks for.
     pub access: &'static str,
     /// For a person's navigation without any credential.
-    pub signed_out: Fate,
+    pub signed_out: ExplainedOutcome,
     /// For somebody signed in with the given roles, or with the rule's first role where none was
     /// given.
-    pub signed_in: Fate,
+    pub signed_in: ExplainedOutcome,
     /// For somebody signed in without any role.
-    pub without_role: Fate,
+    pub without_role: ExplainedOutcome,
 }
 
 /// What one visitor would get.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Fate {
+pub struct ExplainedOutcome {
     /// `forwarded`, `answered`, `redirected`, `refused` or `failed`.
     pub outcome: &'static str,
     /// The reason.
@@ -58,10 +58,10 @@ pub struct Fate {
 /// Explains `method` on `target` at `site`.
 #[must_use]
 pub fn explain(site: &Site, target: &Target<'_>, method: &Method, roles: &[String]) -> Explanation {
-    let demand = site.demand(method, target.decoded_path());
+    let requirement = site.match_rule(method, target.decoded_path());
     let own = endpoint::find(site, target).is_some();
     let with_role = if roles.is_empty() {
-        demand.roles.iter().take(1).cloned().collect()
+        requirement.roles.iter().take(1).cloned().collect()
     } else {
         roles.to_vec()
     };
@@ -70,7 +70,7 @@ pub fn explain(site: &Site, target: &Target<'_>, method: &Method, roles: &[Strin
         rule: if own {
             "own endpoint".into()
         } else {
-            demand
+            requirement
                 .pattern
                 .map_or("default_access", |pattern| pattern)
                 .into()
@@ -78,7 +78,7 @@ pub fn explain(site: &Site, target: &Target<'_>, method: &Method, roles: &[Strin
         access: if own {
             Access::Public.as_str()
         } else {
-            demand.access.as_str()
+            requirement.access.as_str()
         },
         signed_out: fate(site, target, method, None),
         signed_in: fate(site, target, method, Some(with_role)),
@@ -86,7 +86,12 @@ pub fn explain(site: &Site, target: &Target<'_>, method: &Method, roles: &[Strin
     }
 }
 
-fn fate(site: &Site, target: &Target<'_>, method: &Method, roles: Option<Vec<String>>) -> Fate {
+fn fate(
+    site: &Site,
+    target: &Target<'_>,
+    method: &Method,
+    roles: Option<Vec<String>>,
+) -> ExplainedOutcome {
     let mut cookies = PresentedCookies::default();
     // Whoever comes for the first time.
     let mut facts = Facts {
@@ -94,29 +99,29 @@ fn fate(site: &Site, target: &Target<'_>, method: &Method, roles: Option<Vec<Str
         ..Facts::default()
     };
     if let Some(roles) = roles {
-        let (explained, visitor) = (
-            Presented::Once("explained".into()),
+        let (explained, principal) = (
+            Presented::Single("explained".into()),
             Arc::new(somebody(roles)),
         );
         match site.credential {
             CredentialKind::Session => {
                 cookies.session = explained;
-                facts.session = Known::Found(OpenSession {
-                    visitor,
+                facts.session = Known::Found(Session {
+                    principal,
                     access: None,
                 });
             }
             CredentialKind::Jwt | CredentialKind::Bearer => {
                 cookies.access = explained;
-                facts.token = Known::Found(visitor);
+                facts.token = Known::Found(principal);
             }
         }
         facts.sign_out = Known::Found(());
     }
-    let marks = Marks {
+    let marks = FetchMetadata {
         accept: Some("text/html"),
         fetch_mode: Some("navigate"),
-        ..Marks::default()
+        ..FetchMetadata::default()
     };
     let request = RequestView {
         method,
@@ -125,9 +130,9 @@ fn fate(site: &Site, target: &Target<'_>, method: &Method, roles: Option<Vec<Str
         bearer: BearerTokens::default(),
         marks,
     };
-    match decide(&request, site, &facts, Moment::from_secs(0)) {
+    match decide(&request, site, &facts, Timestamp::from_secs(0)) {
         // A posted sign-in form: what comes of it is the provider's to say.
-        Decision::Needs(_) => Fate {
+        Decision::Needs(_) => ExplainedOutcome {
             outcome: "answered",
             reason: "own_endpoint",
             status: None,
@@ -138,7 +143,7 @@ fn fate(site: &Site, target: &Target<'_>, method: &Method, roles: Option<Vec<Str
                 Outcome::Forward(_) => (None, None),
                 Outcome::Reply(answer) => told(answer),
             };
-            Fate {
+            ExplainedOutcome {
                 outcome: verdict.label(),
                 reason: verdict.reason.as_str(),
                 status,
@@ -148,24 +153,26 @@ fn fate(site: &Site, target: &Target<'_>, method: &Method, roles: Option<Vec<Str
     }
 }
 
-fn told(answer: &Answer) -> (Option<u16>, Option<String>) {
+fn told(answer: &LocalResponse) -> (Option<u16>, Option<String>) {
     match answer {
-        Answer::Redirect(redirect) => (Some(redirect.status), Some(redirect.location.clone())),
-        Answer::Leave { to, .. } => (Some(302), Some(to.as_str().to_owned())),
-        Answer::Problem(problem) => (Some(problem.status), None),
-        Answer::SignInForm(form) => (Some(form.status), None),
-        Answer::StepForm(form) => (Some(form.status), None),
-        Answer::ProviderAsks(asks) => (Some(asks.status), None),
-        Answer::SignOutPage
-        | Answer::Unsent(_)
-        | Answer::Asset(_)
-        | Answer::AssertionKeys
-        | Answer::Json(_) => (Some(200), None),
-        Answer::Done | Answer::Preflight(_) => (Some(204), None),
+        LocalResponse::Redirect(redirect) => {
+            (Some(redirect.status), Some(redirect.location.clone()))
+        }
+        LocalResponse::AllowedRedirect { to, .. } => (Some(302), Some(to.as_str().to_owned())),
+        LocalResponse::Problem(problem) => (Some(problem.status), None),
+        LocalResponse::LoginPage(form) => (Some(form.status), None),
+        LocalResponse::StepPage(form) => (Some(form.status), None),
+        LocalResponse::ActionRequired(asks) => (Some(asks.status), None),
+        LocalResponse::LogoutPage
+        | LocalResponse::Unsent(_)
+        | LocalResponse::Asset(_)
+        | LocalResponse::AssertionKeys
+        | LocalResponse::Json(_) => (Some(200), None),
+        LocalResponse::NoContent | LocalResponse::Preflight(_) => (Some(204), None),
     }
 }
 
-fn somebody(roles: Vec<String>) -> Visitor {
+fn somebody(roles: Vec<String>) -> Principal {
     let identity = Identity {
         sub: "somebody".into(),
         email: None,
@@ -174,11 +181,11 @@ fn somebody(roles: Vec<String>) -> Visitor {
         roles,
         claims: Map::<String, Value>::new(),
     };
-    Visitor {
+    Principal {
         identity,
-        issued: Moment::from_secs(0),
-        expires: Moment::from_secs(0).plus(Duration::from_secs(3600)),
-        session: SessionKey("explained".into()),
+        issued: Timestamp::from_secs(0),
+        expires: Timestamp::from_secs(0).plus(Duration::from_secs(3600)),
+        session: RevocationKey("explained".into()),
         headers: Vec::new(),
     }
 }

@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::model::api_call::CallBody;
-use crate::model::challenge::{Opened, Step, StepAnswer, StepFields};
-use crate::model::circle::GoesRound;
-use crate::model::credential::{Carried, CredentialKind, Renewable};
+use crate::model::challenge::{OpenedChallenge, Step, StepFields, StepSubmission};
+use crate::model::credential::{CredentialKind, PresentedCredential, RefreshRequest};
+use crate::model::login::{Credentials, LoginForm, LoginRefused};
+use crate::model::preserved_post::RestoredPost;
 use crate::model::reason::Reason;
+use crate::model::redirect_loop::LoopIdentity;
 use crate::model::secret::Secret;
-use crate::model::sign_in::{Credentials, LoginForm, SignInRefused};
-use crate::model::token::{OpenSession, Renewed, SignedIn, TokenFault, Visitor};
-use crate::model::unsent::Returned;
+use crate::model::token::{Principal, Renewed, Session, SignedIn, TokenError};
 
 /// The answer to one question, or that it was not asked. A filled slot is never asked again, so the
 /// loop ends.
@@ -32,9 +32,9 @@ pub enum Known<T, No> {
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// Whom the access token proves.
-    pub token: Known<Arc<Visitor>, TokenFault>,
+    pub token: Known<Arc<Principal>, TokenError>,
     /// What the session of the presented id keeps.
-    pub session: Known<OpenSession, TokenFault>,
+    pub session: Known<Session, TokenError>,
     /// What the refresh token brought. The `No` is `signed_out`, or `revoked` where the gateway
     /// itself refused.
     pub renewal: Known<Renewed, Reason>,
@@ -44,17 +44,17 @@ pub struct Facts {
     /// carried.
     pub kept: Known<Arc<str>, Reason>,
     /// The form that comes back with a sign-in. The `No`: it does not open, or its time is over.
-    pub returned: Known<Returned, Reason>,
+    pub returned: Known<RestoredPost, Reason>,
     /// The body of a program's call.
     pub body: Known<CallBody, Reason>,
     /// The fields of a step's form.
     pub step_form: Known<Box<StepFields>, Reason>,
     /// What is in the challenge that was brought back. The `No` is `challenge_expired`.
-    pub challenge: Known<Arc<Opened>, Reason>,
+    pub challenge: Known<Arc<OpenedChallenge>, Reason>,
     /// The way by which a code was sent, by its position.
-    pub sent: Known<usize, Box<SignInRefused>>,
+    pub sent: Known<usize, Box<LoginRefused>>,
     /// What the provider said to the password, or to the step that followed it.
-    pub sign_in: Known<SignedIn, SignInRefused>,
+    pub sign_in: Known<SignedIn, LoginRefused>,
     /// Whether the sign-out was carried out.
     pub sign_out: Known<(), Reason>,
     /// How often this visitor was about to be sent to sign in, or on from there, at this address
@@ -80,7 +80,7 @@ pub enum Question<'a> {
     /// [`Facts::session`].
     LoadSession(&'a str),
     /// What does the provider give for a refresh token? Fills [`Facts::renewal`].
-    Renew(Renewable<'a>),
+    Renew(RefreshRequest<'a>),
     /// The same for a refresh token that stood in a body, of a client that is no browser.
     RenewPosted(Secret),
     /// What does the posted form say? Fills [`Facts::form`].
@@ -129,9 +129,9 @@ pub enum Question<'a> {
     /// What does the provider say to this code or new password? Fills [`Facts::sign_in`].
     Continue {
         /// What is continued.
-        opened: Arc<Opened>,
+        opened: Arc<OpenedChallenge>,
         /// With what.
-        answer: StepAnswer,
+        answer: StepSubmission,
         /// How the client will carry what it gets.
         kind: CredentialKind,
         /// The id of a session that this sign-in replaces, whoever it belonged to.
@@ -142,19 +142,19 @@ pub enum Question<'a> {
     /// Send a code. Fills [`Facts::sent`].
     SendCode {
         /// For which sign-in.
-        opened: Arc<Opened>,
+        opened: Arc<OpenedChallenge>,
         /// By which way, sealed.
         choice: Secret,
     },
     /// How often was this visitor sent round here? Fills [`Facts::rounds`].
     CountRound {
         /// Who.
-        by: GoesRound<'a>,
+        by: LoopIdentity<'a>,
         /// Path and query.
         target: &'a str,
     },
     /// End what these belong to, here and at the provider. Fills [`Facts::sign_out`].
-    SignOut(Carried<'a>),
+    SignOut(PresentedCredential<'a>),
     /// The same for a refresh token that stood in a body, of a client that is no browser.
     SignOutPosted {
         /// The access token that came beside it.
@@ -195,18 +195,18 @@ mod tests {
     #[test]
     fn nothing_of_a_credential_is_printed() {
         let kind = CredentialKind::Session;
-        let carried = Carried {
+        let carried = PresentedCredential {
             kind,
             proof: Some("leaky"),
             refresh: Some("leaky"),
         };
         let sign_out = Question::SignOut(carried);
-        let renewable = Renewable {
+        let renewable = RefreshRequest {
             kind,
             refresh: "leaky",
             session: Some("leaky"),
         };
-        let presented = Presented::Once("leaky".into());
+        let presented = Presented::Single("leaky".into());
         let load = Question::LoadSession("leaky");
         let shown = format!(
             "{:?} {load:?} {renewable:?} {carried:?} {sign_out:?} {presented:?}",
@@ -214,7 +214,7 @@ mod tests {
         );
         assert_eq!(
             shown,
-            "Verify LoadSession Renewable(session) Carried(session) SignOut Once"
+            "Verify LoadSession RefreshRequest(session) PresentedCredential(session) SignOut Single"
         );
     }
 }

@@ -18,29 +18,29 @@
 
 use std::sync::Arc;
 
-use crate::model::answer::{Answer, CookieChange, Problem};
-use crate::model::credential::{CredentialKind, Renewable};
-use crate::model::moment::Moment;
+use crate::model::credential::{CredentialKind, RefreshRequest};
+use crate::model::local_response::{CookieChange, LocalResponse, Problem};
 use crate::model::reason::Reason;
 use crate::model::request::RequestView;
 use crate::model::site::Site;
-use crate::model::token::Visitor;
+use crate::model::timestamp::Timestamp;
+use crate::model::token::Principal;
 
 pub mod api;
-mod api_steps;
-mod circle;
+mod api_mfa;
+pub mod authorize;
 pub mod cors;
+mod credentials;
 pub mod endpoint;
 pub mod explain;
 pub mod facts;
-pub mod forward;
-pub mod hosted;
-mod proof;
-pub mod sign_in;
-pub mod sign_out;
-mod steps;
-pub mod unsent;
-pub mod visitor;
+pub mod hosted_backend;
+pub mod login;
+pub mod logout;
+mod mfa;
+pub mod preserved_post;
+mod redirect_loop;
+pub mod upstream_headers;
 
 pub use facts::{Facts, Known, Question};
 
@@ -72,15 +72,15 @@ pub enum Outcome<'a> {
     /// The application may see this request.
     Forward(Grant<'a>),
     /// The gateway answers.
-    Reply(Answer),
+    Reply(LocalResponse),
 }
 
 /// The proof that a request may be forwarded: only this room can make one, and nothing is forwarded
 /// without it.
 #[derive(Clone, Debug)]
 pub struct Grant<'a> {
-    visitor: Option<Arc<Visitor>>,
-    renew_ahead: Option<Renewable<'a>>,
+    principal: Option<Arc<Principal>>,
+    renew_ahead: Option<RefreshRequest<'a>>,
     /// How the proof was carried that was looked at; `None` where none was.
     kind: Option<CredentialKind>,
 }
@@ -88,13 +88,13 @@ pub struct Grant<'a> {
 impl<'a> Grant<'a> {
     /// Whose identity goes along.
     #[must_use]
-    pub fn visitor(&self) -> Option<&Arc<Visitor>> {
-        self.visitor.as_ref()
+    pub fn principal(&self) -> Option<&Arc<Principal>> {
+        self.principal.as_ref()
     }
 
     /// What to renew with beside the upstream call.
     #[must_use]
-    pub fn renew_ahead(&self) -> Option<Renewable<'a>> {
+    pub fn renew_ahead(&self) -> Option<RefreshRequest<'a>> {
         self.renew_ahead
     }
 
@@ -107,7 +107,7 @@ impl<'a> Grant<'a> {
 }
 
 impl<'a> Verdict<'a> {
-    fn reply(answer: Answer, reason: Reason) -> Self {
+    fn reply(answer: LocalResponse, reason: Reason) -> Self {
         Self {
             outcome: Outcome::Reply(answer),
             cookies: Vec::new(),
@@ -116,7 +116,7 @@ impl<'a> Verdict<'a> {
     }
 
     fn problem(reason: Reason) -> Self {
-        Self::reply(Answer::Problem(Problem::new(reason)), reason)
+        Self::reply(LocalResponse::Problem(Problem::new(reason)), reason)
     }
 
     fn forward(grant: Grant<'a>, reason: Reason) -> Self {
@@ -134,9 +134,13 @@ impl<'a> Verdict<'a> {
         match &self.outcome {
             Outcome::Forward(_) => "forwarded",
             Outcome::Reply(_) if self.reason.is_failure() => "failed",
-            Outcome::Reply(Answer::Redirect(_) | Answer::Leave { .. }) => "redirected",
-            Outcome::Reply(Answer::Problem(_)) if !self.reason.answers_a_sign_in() => "refused",
-            Outcome::Reply(Answer::SignInForm(_))
+            Outcome::Reply(LocalResponse::Redirect(_) | LocalResponse::AllowedRedirect { .. }) => {
+                "redirected"
+            }
+            Outcome::Reply(LocalResponse::Problem(_)) if !self.reason.answers_a_sign_in() => {
+                "refused"
+            }
+            Outcome::Reply(LocalResponse::LoginPage(_))
                 if matches!(
                     self.reason,
                     Reason::CsrfFailed | Reason::Throttled | Reason::SignedOut | Reason::Revoked
@@ -144,23 +148,23 @@ impl<'a> Verdict<'a> {
             {
                 "refused"
             }
-            Outcome::Reply(Answer::StepForm(_))
+            Outcome::Reply(LocalResponse::StepPage(_))
                 if matches!(self.reason, Reason::CsrfFailed | Reason::Throttled) =>
             {
                 "refused"
             }
             Outcome::Reply(
-                Answer::Problem(_)
-                | Answer::SignInForm(_)
-                | Answer::StepForm(_)
-                | Answer::SignOutPage
-                | Answer::Unsent(_)
-                | Answer::ProviderAsks(_)
-                | Answer::Asset(_)
-                | Answer::AssertionKeys
-                | Answer::Json(_)
-                | Answer::Done
-                | Answer::Preflight(_),
+                LocalResponse::Problem(_)
+                | LocalResponse::LoginPage(_)
+                | LocalResponse::StepPage(_)
+                | LocalResponse::LogoutPage
+                | LocalResponse::Unsent(_)
+                | LocalResponse::ActionRequired(_)
+                | LocalResponse::Asset(_)
+                | LocalResponse::AssertionKeys
+                | LocalResponse::Json(_)
+                | LocalResponse::NoContent
+                | LocalResponse::Preflight(_),
             ) => "answered",
         }
     }
@@ -178,7 +182,7 @@ const RETRY_AFTER_TROUBLE: u32 = 5;
 fn trouble<'a>(reason: Reason) -> Verdict<'a> {
     let mut problem = Problem::new(reason);
     problem.retry_after = (problem.status == 503).then_some(RETRY_AFTER_TROUBLE);
-    Verdict::reply(Answer::Problem(problem), reason)
+    Verdict::reply(LocalResponse::Problem(problem), reason)
 }
 
 /// Decides about a request that passed the hygiene, at the site its host names. Never blocks, never
@@ -188,11 +192,11 @@ pub fn decide<'a>(
     request: &RequestView<'a>,
     site: &Site,
     facts: &Facts,
-    now: Moment,
+    now: Timestamp,
 ) -> Decision<'a> {
     match endpoint::find(site, request.target) {
         Some(endpoint) => decide_endpoint(endpoint, request, site, facts, now),
-        None => visitor::decide(request, site, facts, now),
+        None => authorize::decide(request, site, facts, now),
     }
 }
 
@@ -200,7 +204,7 @@ impl Decision<'_> {
     /// A program called: what went wrong it is told as a program.
     fn for_programs(mut self) -> Self {
         if let Self::Settled(Verdict {
-            outcome: Outcome::Reply(Answer::Problem(problem)),
+            outcome: Outcome::Reply(LocalResponse::Problem(problem)),
             ..
         }) = &mut self
         {
@@ -215,7 +219,7 @@ fn decide_endpoint<'a>(
     request: &RequestView<'a>,
     site: &Site,
     facts: &Facts,
-    now: Moment,
+    now: Timestamp,
 ) -> Decision<'a> {
     let for_programs = endpoint.is_for_programs();
     if for_programs && let Some(verdict) = cors::preflight(request, site, endpoint.methods()) {
@@ -232,18 +236,20 @@ fn decide_endpoint<'a>(
     match endpoint {
         Endpoint::Api(call) => api::decide(call, request, site, facts, now).for_programs(),
         Endpoint::Hosted(call) if for_programs => {
-            hosted::decide(&call, request, site, facts, now).for_programs()
+            hosted_backend::decide(&call, request, site, facts, now).for_programs()
         }
-        Endpoint::Hosted(call) => hosted::decide(&call, request, site, facts, now),
-        Endpoint::Login => sign_in::decide(request, site, facts, now),
-        Endpoint::Step(call) => steps::decide(call, request, site, facts, now),
-        Endpoint::Logout => sign_out::decide(request, site, facts),
-        Endpoint::Asset(name) => {
-            Decision::Settled(Verdict::reply(Answer::Asset(name), Reason::OwnEndpoint))
-        }
-        Endpoint::AssertionKeys => {
-            Decision::Settled(Verdict::reply(Answer::AssertionKeys, Reason::OwnEndpoint))
-        }
+        Endpoint::Hosted(call) => hosted_backend::decide(&call, request, site, facts, now),
+        Endpoint::Login => login::decide(request, site, facts, now),
+        Endpoint::Step(call) => mfa::decide(call, request, site, facts, now),
+        Endpoint::Logout => logout::decide(request, site, facts),
+        Endpoint::Asset(name) => Decision::Settled(Verdict::reply(
+            LocalResponse::Asset(name),
+            Reason::OwnEndpoint,
+        )),
+        Endpoint::AssertionKeys => Decision::Settled(Verdict::reply(
+            LocalResponse::AssertionKeys,
+            Reason::OwnEndpoint,
+        )),
     }
 }
 
@@ -252,7 +258,7 @@ fn wrong_method<'a>(endpoint: &Endpoint, request: &RequestView<'a>) -> Option<Ve
     let mut problem = Problem::new(Reason::MethodNotAllowed);
     problem.allow = Some(endpoint.refuses(request.method)?);
     Some(Verdict::reply(
-        Answer::Problem(problem),
+        LocalResponse::Problem(problem),
         Reason::MethodNotAllowed,
     ))
 }

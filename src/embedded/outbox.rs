@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ids;
-use crate::model::moment::Moment;
+use crate::model::timestamp::Timestamp;
 
 /// A message to a person. `Debug` keeps it to itself: it holds a code.
 pub struct Message<'a> {
@@ -49,7 +49,7 @@ impl Outbox {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn put(&self, message: &Message<'_>, now: Moment) -> io::Result<()> {
+    pub fn put(&self, message: &Message<'_>, now: Timestamp) -> io::Result<()> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -101,7 +101,7 @@ mod tests {
                 body: format!("number {number}"),
             };
             assert!(!format!("{message:?}").contains("number"));
-            outbox.put(&message, Moment::from_secs(moment)).unwrap();
+            outbox.put(&message, Timestamp::from_secs(moment)).unwrap();
         }
         let mut files: Vec<PathBuf> = fs::read_dir(&place)
             .unwrap()
@@ -131,6 +131,6 @@ mod tests {
             subject: "Hello",
             body: String::new(),
         };
-        assert!(outbox.put(&message, Moment::from_secs(1)).is_err());
+        assert!(outbox.put(&message, Timestamp::from_secs(1)).is_err());
     }
 }

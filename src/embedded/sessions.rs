@@ -16,8 +16,8 @@ use super::database::{self, JsonTable};
 use super::ids;
 use super::seen_from::SeenFrom;
 use super::successor::{opened, sealed};
-use crate::model::moment::Moment;
 use crate::model::secret::Secret;
+use crate::model::timestamp::Timestamp;
 
 /// By session id.
 pub const SESSIONS: JsonTable = JsonTable::new("sessions");
@@ -115,7 +115,7 @@ impl Sessions {
         user: &str,
         application: &str,
         from: SeenFrom,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<(Session, Secret), Error> {
         let session = Session {
             id: ids::random_uuid(),
@@ -145,7 +145,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn renew(&self, token: &str, now: Moment) -> Result<Renewal, Error> {
+    pub fn renew(&self, token: &str, now: Timestamp) -> Result<Renewal, Error> {
         let write = self.database.begin_write()?;
         let renewal = {
             let mut sessions = write.open_table(SESSIONS)?;
@@ -155,7 +155,7 @@ impl Sessions {
             };
             match row.used {
                 None => Renewal::Renewed(session, replace(&mut tokens, token, &row.session, now)?),
-                Some(used) if now <= Moment::from_millis(used.at).plus(self.grace) => {
+                Some(used) if now <= Timestamp::from_millis(used.at).plus(self.grace) => {
                     match newest(&tokens, token, used)? {
                         Some(current) => Renewal::Renewed(session, current),
                         None => Renewal::Dead,
@@ -175,7 +175,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn of_token(&self, token: &str, now: Moment) -> Result<Option<Session>, Error> {
+    pub fn of_token(&self, token: &str, now: Timestamp) -> Result<Option<Session>, Error> {
         let read = self.database.begin_read()?;
         let found = living(
             &read.open_table(SESSIONS)?,
@@ -190,7 +190,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn by_id(&self, id: &str, now: Moment) -> Result<Option<Session>, Error> {
+    pub fn by_id(&self, id: &str, now: Timestamp) -> Result<Option<Session>, Error> {
         let read = self.database.begin_read()?;
         let session: Option<Session> = database::get(&read.open_table(SESSIONS)?, id)?;
         Ok(session.filter(|session| session.expires > now.millis()))
@@ -200,7 +200,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn list(&self, selection: &Selection, now: Moment) -> Result<Vec<Session>, Error> {
+    pub fn list(&self, selection: &Selection, now: Timestamp) -> Result<Vec<Session>, Error> {
         let read = self.database.begin_read()?;
         let mut found = Vec::new();
         for entry in read.open_table(SESSIONS)?.iter()? {
@@ -236,7 +236,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn purge(&self, now: Moment) -> Result<(), Error> {
+    pub fn purge(&self, now: Timestamp) -> Result<(), Error> {
         self.keep(|session| session.expires > now.millis())?;
         let write = self.database.begin_write()?;
         {
@@ -253,7 +253,7 @@ impl Sessions {
                     at,
                     successor: Some(_),
                 }) = row.used
-                    && Moment::from_millis(at).plus(self.grace) < now
+                    && Timestamp::from_millis(at).plus(self.grace) < now
                 {
                     let row = TokenRow {
                         session: row.session,
@@ -291,7 +291,7 @@ fn living(
     sessions: &impl ReadableTable<&'static str, &'static [u8]>,
     tokens: &impl ReadableTable<&'static str, &'static [u8]>,
     token: &str,
-    now: Moment,
+    now: Timestamp,
 ) -> Result<Option<(TokenRow, Session)>, Error> {
     let Some(row) = database::get::<TokenRow>(tokens, &ids::hashed(token))? else {
         return Ok(None);
@@ -306,7 +306,7 @@ fn replace(
     tokens: &mut Rows<'_>,
     token: &str,
     session: &str,
-    now: Moment,
+    now: Timestamp,
 ) -> Result<Secret, Error> {
     let successor = ids::random_secret();
     let used = Use {
@@ -390,29 +390,34 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let sessions = sessions(&directory);
         let (session, first) = sessions
-            .begin("ada", "store", SeenFrom::default(), Moment::from_secs(100))
+            .begin(
+                "ada",
+                "store",
+                SeenFrom::default(),
+                Timestamp::from_secs(100),
+            )
             .unwrap();
         let second = successor(
             sessions
-                .renew(first.expose(), Moment::from_secs(101))
+                .renew(first.expose(), Timestamp::from_secs(101))
                 .unwrap(),
         );
         let third = successor(
             sessions
-                .renew(second.expose(), Moment::from_secs(102))
+                .renew(second.expose(), Timestamp::from_secs(102))
                 .unwrap(),
         );
         let again = sessions
-            .renew(first.expose(), Moment::from_secs(111))
+            .renew(first.expose(), Timestamp::from_secs(111))
             .unwrap();
         assert_eq!(again, Renewal::Renewed(session, third.clone()));
         let late = sessions
-            .renew(first.expose(), Moment::from_millis(111_001))
+            .renew(first.expose(), Timestamp::from_millis(111_001))
             .unwrap();
         assert_eq!(late, Renewal::Reused("ada".to_owned()));
         assert_eq!(
             sessions
-                .renew(third.expose(), Moment::from_secs(112))
+                .renew(third.expose(), Timestamp::from_secs(112))
                 .unwrap(),
             Renewal::Dead
         );
@@ -423,24 +428,24 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let sessions = sessions(&directory);
         let (_, mut token) = sessions
-            .begin("ada", "store", SeenFrom::default(), Moment::from_secs(0))
+            .begin("ada", "store", SeenFrom::default(), Timestamp::from_secs(0))
             .unwrap();
         for second in [300, 600, 999] {
             token = successor(
                 sessions
-                    .renew(token.expose(), Moment::from_secs(second))
+                    .renew(token.expose(), Timestamp::from_secs(second))
                     .unwrap(),
             );
         }
         assert_eq!(
             sessions
-                .renew(token.expose(), Moment::from_secs(1000))
+                .renew(token.expose(), Timestamp::from_secs(1000))
                 .unwrap(),
             Renewal::Dead
         );
         assert_eq!(
             sessions
-                .of_token(token.expose(), Moment::from_secs(1000))
+                .of_token(token.expose(), Timestamp::from_secs(1000))
                 .unwrap(),
             None
         );
@@ -451,11 +456,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let sessions = sessions(&directory);
         let (_, first) = sessions
-            .begin("ada", "store", SeenFrom::default(), Moment::from_secs(0))
+            .begin("ada", "store", SeenFrom::default(), Timestamp::from_secs(0))
             .unwrap();
         let second = successor(
             sessions
-                .renew(first.expose(), Moment::from_secs(1))
+                .renew(first.expose(), Timestamp::from_secs(1))
                 .unwrap(),
         );
         let rows = rows(&sessions);
@@ -472,14 +477,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let sessions = sessions(&directory);
         let (_, first) = sessions
-            .begin("ada", "store", SeenFrom::default(), Moment::from_secs(0))
+            .begin("ada", "store", SeenFrom::default(), Timestamp::from_secs(0))
             .unwrap();
         let second = successor(
             sessions
-                .renew(first.expose(), Moment::from_secs(1))
+                .renew(first.expose(), Timestamp::from_secs(1))
                 .unwrap(),
         );
-        sessions.purge(Moment::from_secs(11)).unwrap();
+        sessions.purge(Timestamp::from_secs(11)).unwrap();
         assert_eq!(
             rows(&sessions)
                 .iter()
@@ -487,7 +492,7 @@ mod tests {
                 .count(),
             1
         );
-        sessions.purge(Moment::from_secs(12)).unwrap();
+        sessions.purge(Timestamp::from_secs(12)).unwrap();
         assert_eq!(
             rows(&sessions)
                 .iter()
@@ -497,11 +502,11 @@ mod tests {
         );
         // The used token is still known for what it is.
         assert_eq!(rows(&sessions).len(), 2);
-        sessions.purge(Moment::from_secs(1000)).unwrap();
+        sessions.purge(Timestamp::from_secs(1000)).unwrap();
         assert!(rows(&sessions).is_empty());
         assert_eq!(
             sessions
-                .renew(second.expose(), Moment::from_secs(12))
+                .renew(second.expose(), Timestamp::from_secs(12))
                 .unwrap(),
             Renewal::Dead
         );
@@ -511,7 +516,7 @@ mod tests {
     fn only_the_selected_end() {
         let directory = tempfile::tempdir().unwrap();
         let sessions = sessions(&directory);
-        let now = Moment::from_secs(0);
+        let now = Timestamp::from_secs(0);
         for (user, application) in [
             ("ada", "store"),
             ("ada", "forum"),

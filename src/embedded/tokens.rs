@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::ids;
 use super::signing::SigningKey;
 use super::users::User;
-use crate::model::moment::Moment;
+use crate::model::timestamp::Timestamp;
 
 /// How somebody proved who they are; FusionAuth's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ pub struct Subject<'a> {
     /// The session it belongs to.
     pub session: Option<&'a str>,
     /// When they signed in.
-    pub signed_in: Moment,
+    pub signed_in: Timestamp,
     /// How they proved themselves now.
     pub authentication: Authentication,
 }
@@ -131,8 +131,8 @@ impl Issuer {
         &self,
         subject: &Subject<'_>,
         lifetime: Option<Duration>,
-        now: Moment,
-    ) -> std::io::Result<(String, Moment)> {
+        now: Timestamp,
+    ) -> std::io::Result<(String, Timestamp)> {
         let expires = now.plus(lifetime.unwrap_or(self.lifetime).min(self.lifetime));
         let user = subject.user;
         let registered = subject
@@ -157,13 +157,13 @@ impl Issuer {
         };
         Ok((
             self.key.sign(&serde_json::to_vec(&claims)?)?,
-            Moment::from_secs(expires.secs()),
+            Timestamp::from_secs(expires.secs()),
         ))
     }
 
     /// The claims of a token that was made here and has not expired.
     #[must_use]
-    pub fn verified(&self, token: &str, now: Moment) -> Option<Claims> {
+    pub fn verified(&self, token: &str, now: Timestamp) -> Option<Claims> {
         let claims: Claims = serde_json::from_slice(&self.key.verified(token)?).ok()?;
         (claims.iss == self.name && claims.exp > now.secs()).then_some(claims)
     }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::database::{self, JsonTable};
 use super::ids;
-use crate::model::moment::Moment;
 use crate::model::secret::Secret;
+use crate::model::timestamp::Timestamp;
 
 /// By the hash of a trust id.
 pub const TRUSTS: JsonTable = JsonTable::new("trusts");
@@ -45,7 +45,7 @@ impl Trusts {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn begin(&self, user: &str, password: &str, now: Moment) -> Result<Secret, Error> {
+    pub fn begin(&self, user: &str, password: &str, now: Timestamp) -> Result<Secret, Error> {
         let id = Secret::new(ids::random_secret());
         let expires = now.plus(LIFETIME).millis();
         let row = TrustRow {
@@ -68,7 +68,13 @@ impl Trusts {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn holds(&self, id: &str, user: &str, password: &str, now: Moment) -> Result<bool, Error> {
+    pub fn holds(
+        &self,
+        id: &str,
+        user: &str,
+        password: &str,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
         let read = self.database.begin_read()?;
         let row: Option<TrustRow> = database::get(&read.open_table(TRUSTS)?, &ids::hashed(id))?;
         Ok(row.is_some_and(|row| {
@@ -80,7 +86,7 @@ impl Trusts {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn purge(&self, now: Moment) -> Result<(), Error> {
+    pub fn purge(&self, now: Timestamp) -> Result<(), Error> {
         let write = self.database.begin_write()?;
         // What cannot be read proves nothing and goes.
         write.open_table(TRUSTS)?.retain(|_, bytes| {
@@ -104,8 +110,8 @@ mod tests {
             Arc::new(database::open(&directory.path().join("test.redb"), &[TRUSTS]).unwrap());
         let trusts = Trusts::new(Arc::clone(&database));
         let (start, end) = (
-            Moment::from_secs(100),
-            Moment::from_secs(100 + 30 * 24 * 60 * 60),
+            Timestamp::from_secs(100),
+            Timestamp::from_secs(100 + 30 * 24 * 60 * 60),
         );
         let id = trusts.begin("ada", "a hash", start).unwrap();
         let holds = |id: &str, user: &str, password: &str, now| {
@@ -116,7 +122,7 @@ mod tests {
             id.expose(),
             "ada",
             "a hash",
-            Moment::from_millis(end.millis() - 1)
+            Timestamp::from_millis(end.millis() - 1)
         ));
         assert!(!holds(id.expose(), "ada", "a hash", end));
         assert!(!holds(id.expose(), "bob", "a hash", start));

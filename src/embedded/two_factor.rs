@@ -1,8 +1,8 @@
 //! What is asked for after the password: a code, and where it may come from.
 
-use crate::model::masked;
+use crate::model::login::FactorKind;
+use crate::model::masking;
 use crate::model::secret::Secret;
-use crate::model::sign_in::FactorKind;
 
 /// What is asked for after the password. There is at least one way to get a code.
 #[derive(Clone, Debug, Default)]
@@ -65,8 +65,8 @@ impl Method<'_> {
     pub fn masked(&self) -> Option<String> {
         match self.kind {
             FactorKind::Authenticator => None,
-            FactorKind::Email => masked::email(self.address),
-            FactorKind::Sms => masked::telephone(self.address),
+            FactorKind::Email => masking::email(self.address),
+            FactorKind::Sms => masking::telephone(self.address),
         }
     }
 }

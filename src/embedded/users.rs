@@ -11,8 +11,8 @@ use super::ids;
 use super::password_rules::PasswordRules;
 use super::passwords::{PasswordError, hash_password};
 use super::two_factor::TwoFactor;
-use crate::model::moment::Moment;
 use crate::model::secret::Secret;
+use crate::model::timestamp::Timestamp;
 
 /// The password of every account of [`Users::demo`].
 pub const DEMO_PASSWORD: &str = "vestibule demo";
@@ -263,13 +263,13 @@ impl Users {
 /// The code an authenticator app with this base32 secret shows at `now`; `None` where it is no such
 /// secret.
 #[must_use]
-pub fn totp_code(secret: &str, now: Moment) -> Option<String> {
+pub fn totp_code(secret: &str, now: Timestamp) -> Option<String> {
     Some(totp(secret)?.generate(now.secs()).to_string())
 }
 
 /// The time step (RFC 6238) that `code` belongs to, where it is right at `now` or 30 s around it.
 #[must_use]
-pub fn totp_step(secret: &str, code: &str, now: Moment) -> Option<u64> {
+pub fn totp_step(secret: &str, code: &str, now: Timestamp) -> Option<u64> {
     totp(secret)?.check(code, now.secs())
 }
 
@@ -326,12 +326,18 @@ mod tests {
         // Appendix B: 94287082 at 59 s with the ASCII secret 12345678901234567890; here six digits.
         let secret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
         assert_eq!(
-            totp_code(secret, Moment::from_secs(59)).as_deref(),
+            totp_code(secret, Timestamp::from_secs(59)).as_deref(),
             Some("287082")
         );
-        assert_eq!(totp_step(secret, "287082", Moment::from_secs(59)), Some(1));
-        assert_eq!(totp_step(secret, "287082", Moment::from_secs(89)), Some(1));
-        assert_eq!(totp_step(secret, "287082", Moment::from_secs(120)), None);
-        assert!(totp_code(DEMO_TOTP, Moment::from_secs(59)).is_some());
+        assert_eq!(
+            totp_step(secret, "287082", Timestamp::from_secs(59)),
+            Some(1)
+        );
+        assert_eq!(
+            totp_step(secret, "287082", Timestamp::from_secs(89)),
+            Some(1)
+        );
+        assert_eq!(totp_step(secret, "287082", Timestamp::from_secs(120)), None);
+        assert!(totp_code(DEMO_TOTP, Timestamp::from_secs(59)).is_some());
     }
 }

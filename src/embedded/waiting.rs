@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::ids;
-use crate::model::moment::Moment;
+use crate::model::timestamp::Timestamp;
 
 /// A guess at every id is a guess at 256 bits; this bounds the memory of the many who never come
 /// back.
@@ -15,7 +15,7 @@ const MOST: usize = 10_000;
 
 /// Values under ids nobody can guess, each for a limited time.
 pub struct Waiting<T> {
-    entries: Mutex<HashMap<String, (Moment, T)>>,
+    entries: Mutex<HashMap<String, (Timestamp, T)>>,
     lifetime: Duration,
 }
 
@@ -30,7 +30,7 @@ impl<T: Clone> Waiting<T> {
     }
 
     /// Keeps `value`; its id.
-    pub fn put(&self, value: T, now: Moment) -> String {
+    pub fn put(&self, value: T, now: Timestamp) -> String {
         let id = ids::random_secret();
         let mut entries = self.locked();
         entries.retain(|_, (until, _)| *until > now);
@@ -48,7 +48,7 @@ impl<T: Clone> Waiting<T> {
     }
 
     /// The value under `id`, after `change` was made to it; it goes on waiting.
-    pub fn look(&self, id: &str, now: Moment, change: impl FnOnce(&mut T)) -> Option<T> {
+    pub fn look(&self, id: &str, now: Timestamp, change: impl FnOnce(&mut T)) -> Option<T> {
         let mut entries = self.locked();
         let (until, value) = entries.get_mut(id)?;
         if *until <= now {
@@ -59,7 +59,7 @@ impl<T: Clone> Waiting<T> {
     }
 
     /// The value under `id`, which is good no more.
-    pub fn take(&self, id: &str, now: Moment) -> Option<T> {
+    pub fn take(&self, id: &str, now: Timestamp) -> Option<T> {
         let (until, value) = self.locked().remove(id)?;
         (until > now).then_some(value)
     }
@@ -69,7 +69,7 @@ impl<T: Clone> Waiting<T> {
         self.locked().retain(|_, (_, value)| !which(value));
     }
 
-    fn locked(&self) -> MutexGuard<'_, HashMap<String, (Moment, T)>> {
+    fn locked(&self) -> MutexGuard<'_, HashMap<String, (Timestamp, T)>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -81,25 +81,25 @@ mod tests {
     #[test]
     fn a_value_waits_its_time_and_is_taken_once() {
         let waiting = Waiting::new(Duration::from_secs(10));
-        let start = Moment::from_secs(100);
+        let start = Timestamp::from_secs(100);
         let id = waiting.put(1, start);
         assert_eq!(waiting.look(&id, start, |value| *value += 1), Some(2));
-        assert_eq!(waiting.take(&id, Moment::from_millis(109_999)), Some(2));
+        assert_eq!(waiting.take(&id, Timestamp::from_millis(109_999)), Some(2));
         assert_eq!(waiting.take(&id, start), None);
         let id = waiting.put(3, start);
-        assert_eq!(waiting.look(&id, Moment::from_secs(110), |_| {}), None);
-        assert_eq!(waiting.take(&id, Moment::from_secs(110)), None);
+        assert_eq!(waiting.look(&id, Timestamp::from_secs(110), |_| {}), None);
+        assert_eq!(waiting.take(&id, Timestamp::from_secs(110)), None);
     }
 
     #[test]
     fn some_are_forgotten_and_the_oldest_makes_room() {
         let waiting = Waiting::new(Duration::from_secs(60));
-        let first = waiting.put(0, Moment::from_secs(1));
+        let first = waiting.put(0, Timestamp::from_secs(1));
         for number in 1..=MOST {
-            waiting.put(number, Moment::from_secs(2));
+            waiting.put(number, Timestamp::from_secs(2));
         }
         assert_eq!(waiting.locked().len(), MOST);
-        assert_eq!(waiting.take(&first, Moment::from_secs(2)), None);
+        assert_eq!(waiting.take(&first, Timestamp::from_secs(2)), None);
         waiting.forget(|number| number % 2 == 0);
         assert_eq!(waiting.locked().len(), MOST / 2);
     }

@@ -20,12 +20,12 @@ pub struct LoginCall {
     /// Whether the cookies shall outlive the browser; yes where nothing was said.
     pub remember: bool,
     /// Where the tokens are wanted.
-    pub tokens: TokensIn,
+    pub tokens: TokenDelivery,
 }
 
 /// Where a program wants its tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokensIn {
+pub enum TokenDelivery {
     /// In cookies, out of every script's reach.
     Cookie,
     /// In the body, for clients that are no browsers.
@@ -89,8 +89,8 @@ impl CallBody {
             password: Secret::new(self.0.get("password")?.as_str()?),
             remember: self.0.get("remember").map_or(Some(true), Value::as_bool)?,
             tokens: match self.0.get("tokens").map(Value::as_str) {
-                None | Some(Some("cookie")) => TokensIn::Cookie,
-                Some(Some("body")) => TokensIn::Body,
+                None | Some(Some("cookie")) => TokenDelivery::Cookie,
+                Some(Some("body")) => TokenDelivery::Body,
                 Some(_) => return None,
             },
         })
@@ -175,14 +175,14 @@ mod tests {
             (call.login_id.as_str(), call.password.expose()),
             (" Ann ", " pé\u{0} ")
         );
-        assert_eq!((call.remember, call.tokens), (false, TokensIn::Body));
+        assert_eq!((call.remember, call.tokens), (false, TokenDelivery::Body));
         let call = login(r#"{"password":"p","loginId":"a"}"#).unwrap();
-        assert_eq!((call.remember, call.tokens), (true, TokensIn::Cookie));
+        assert_eq!((call.remember, call.tokens), (true, TokenDelivery::Cookie));
         assert_eq!(
             login(r#"{"loginId":"a","password":"p","tokens":"cookie"}"#)
                 .unwrap()
                 .tokens,
-            TokensIn::Cookie
+            TokenDelivery::Cookie
         );
     }
 

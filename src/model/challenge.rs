@@ -12,12 +12,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::api_call::TokensIn;
-use super::credential::{KeyRing, NONCE_BYTES};
-use super::moment::Moment;
+use super::api_call::TokenDelivery;
+use super::credential::{NONCE_BYTES, SealingKeys};
+use super::login::{FactorKind, OfferedMethod, PendingStep};
 use super::return_path::ReturnPath;
 use super::secret::Secret;
-use super::sign_in::{Awaited, FactorKind, OfferedMethod};
+use super::timestamp::Timestamp;
 
 /// A step that may follow a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Step {
     }
 }
 
-impl Awaited {
+impl PendingStep {
     /// The step that ends the waiting.
     #[must_use]
     pub const fn step(&self) -> Step {
@@ -60,13 +60,13 @@ impl Awaited {
 
 /// What was chosen when the password was typed, and holds for the steps that follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chosen {
+pub struct LoginOptions {
     /// What the person calls themselves, byte for byte as typed: attempts count for it.
     pub login_id: String,
     /// Whether the cookies shall outlive the browser.
     pub remember: bool,
     /// Where the tokens are wanted.
-    pub tokens: TokensIn,
+    pub tokens: TokenDelivery,
     /// Where to go afterwards.
     pub return_to: Option<ReturnPath>,
 }
@@ -77,11 +77,11 @@ pub struct Challenge {
     /// Tells it from every other, so that it is good for one success.
     pub id: String,
     /// What the provider waits for, with the provider's own ids.
-    pub awaited: Awaited,
+    pub awaited: PendingStep,
     /// When it is over.
-    pub ends: Moment,
+    pub ends: Timestamp,
     /// What was chosen with the password.
-    pub chosen: Chosen,
+    pub chosen: LoginOptions,
     /// The provider's word for why a password must be changed.
     pub change_reason: Option<String>,
 }
@@ -137,12 +137,12 @@ pub struct StepFields {
     /// The form's proof that it was served to this browser.
     pub csrf: String,
     /// What the visitor wanted to send when their session had ended, sealed.
-    pub unsent: Option<Arc<str>>,
+    pub preserved_post: Option<Arc<str>>,
 }
 
 /// What a person answers to a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StepAnswer {
+pub enum StepSubmission {
     /// The code of a second factor, or a recovery code.
     Code {
         /// Without the blanks that people type along.
@@ -156,7 +156,7 @@ pub enum StepAnswer {
 
 /// A challenge that came back and was opened, with what its step's form shows again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opened {
+pub struct OpenedChallenge {
     /// What was in it.
     pub challenge: Challenge,
     /// The same step, as the client knows it.
@@ -183,10 +183,10 @@ impl Challenge {
     /// What it is as a client carries it, for one site. `nonce` is random and used once. `None`
     /// only if the cipher itself fails.
     #[must_use]
-    pub fn seal(&self, keys: &KeyRing, site: &str, nonce: [u8; NONCE_BYTES]) -> Option<Secret> {
+    pub fn seal(&self, keys: &SealingKeys, site: &str, nonce: [u8; NONCE_BYTES]) -> Option<Secret> {
         let (id, methods) = match &self.awaited {
-            Awaited::SecondFactor { id, methods } => (id, methods.as_slice()),
-            Awaited::NewPassword { id } => (id, [].as_slice()),
+            PendingStep::SecondFactor { id, methods } => (id, methods.as_slice()),
+            PendingStep::NewPassword { id } => (id, [].as_slice()),
         };
         let method = |method: &OfferedMethod| {
             (
@@ -202,7 +202,7 @@ impl Challenge {
             e: self.ends.millis(),
             l: self.chosen.login_id.clone(),
             r: self.chosen.remember,
-            b: self.chosen.tokens == TokensIn::Body,
+            b: self.chosen.tokens == TokenDelivery::Body,
             g: self.chosen.return_to.as_ref().map(ToString::to_string),
             c: self.change_reason.clone(),
         };
@@ -214,13 +214,13 @@ impl Challenge {
     /// Opens what [`Challenge::seal`] made for the same site and step; everything else is `None`.
     /// Whether it is over by now, or spent, is not looked at.
     #[must_use]
-    pub fn open(keys: &KeyRing, site: &str, step: Step, text: &str) -> Option<Self> {
+    pub fn open(keys: &SealingKeys, site: &str, step: Step, text: &str) -> Option<Self> {
         let whole = URL_SAFE_NO_PAD.decode(text).ok()?;
         let inside: Sealed =
             serde_json::from_slice(&keys.open_bytes(&purpose(site, step), &whole)?).ok()?;
         let id = Secret::new(inside.p);
         let awaited = match step {
-            Step::NewPassword => Awaited::NewPassword { id },
+            Step::NewPassword => PendingStep::NewPassword { id },
             Step::TwoFactor => {
                 let method = |(id, kind, label): (String, String, Option<String>)| {
                     let kind = KINDS.into_iter().find(|known| known.as_str() == kind)?;
@@ -230,7 +230,7 @@ impl Challenge {
                         label,
                     })
                 };
-                Awaited::SecondFactor {
+                PendingStep::SecondFactor {
                     id,
                     methods: inside.m.into_iter().map(method).collect::<Option<_>>()?,
                 }
@@ -239,14 +239,14 @@ impl Challenge {
         Some(Self {
             id: inside.i,
             awaited,
-            ends: Moment::from_millis(inside.e),
-            chosen: Chosen {
+            ends: Timestamp::from_millis(inside.e),
+            chosen: LoginOptions {
                 login_id: inside.l,
                 remember: inside.r,
                 tokens: if inside.b {
-                    TokensIn::Body
+                    TokenDelivery::Body
                 } else {
-                    TokensIn::Cookie
+                    TokenDelivery::Cookie
                 },
                 return_to: inside.g.as_deref().and_then(ReturnPath::parse),
             },
@@ -258,8 +258,8 @@ impl Challenge {
     #[must_use]
     pub fn methods(&self) -> &[OfferedMethod] {
         match &self.awaited {
-            Awaited::SecondFactor { methods, .. } => methods,
-            Awaited::NewPassword { .. } => &[],
+            PendingStep::SecondFactor { methods, .. } => methods,
+            PendingStep::NewPassword { .. } => &[],
         }
     }
 
@@ -268,7 +268,7 @@ impl Challenge {
     #[must_use]
     pub fn seal_choice(
         &self,
-        keys: &KeyRing,
+        keys: &SealingKeys,
         site: &str,
         method: &OfferedMethod,
         nonce: [u8; NONCE_BYTES],
@@ -283,7 +283,7 @@ impl Challenge {
 
     /// The position of the way that `text` chooses, where this challenge offers it.
     #[must_use]
-    pub fn open_choice(&self, keys: &KeyRing, site: &str, text: &str) -> Option<usize> {
+    pub fn open_choice(&self, keys: &SealingKeys, site: &str, text: &str) -> Option<usize> {
         let id = keys.open_bytes(&self.choice_of(site), &URL_SAFE_NO_PAD.decode(text).ok()?)?;
         self.methods()
             .iter()
@@ -315,8 +315,8 @@ impl fmt::Display for Step {
 mod tests {
     use super::*;
 
-    fn ring() -> KeyRing {
-        KeyRing::new(&[[1; 32]]).unwrap()
+    fn ring() -> SealingKeys {
+        SealingKeys::new(&[[1; 32]]).unwrap()
     }
 
     fn two_factor(id: &str) -> Challenge {
@@ -327,7 +327,7 @@ mod tests {
         };
         Challenge {
             id: id.into(),
-            awaited: Awaited::SecondFactor {
+            awaited: PendingStep::SecondFactor {
                 id: Secret::new("the-providers-id"),
                 methods: vec![
                     method("TOTP", FactorKind::Authenticator, None),
@@ -335,11 +335,11 @@ mod tests {
                     method("m-3", FactorKind::Sms, Some("•••12")),
                 ],
             },
-            ends: Moment::from_secs(1_700_000_300),
-            chosen: Chosen {
+            ends: Timestamp::from_secs(1_700_000_300),
+            chosen: LoginOptions {
                 login_id: " Ann ".into(),
                 remember: true,
-                tokens: TokensIn::Body,
+                tokens: TokenDelivery::Body,
                 return_to: ReturnPath::parse("/cart#x"),
             },
             change_reason: None,
@@ -347,7 +347,7 @@ mod tests {
     }
 
     fn new_password() -> Challenge {
-        let awaited = Awaited::NewPassword {
+        let awaited = PendingStep::NewPassword {
             id: Secret::new("the-providers-id"),
         };
         Challenge {
@@ -380,7 +380,7 @@ mod tests {
             Challenge::open(&ring(), "store", Step::NewPassword, sealed.expose()),
             None
         );
-        let other = KeyRing::new(&[[2; 32]]).unwrap();
+        let other = SealingKeys::new(&[[2; 32]]).unwrap();
         assert_eq!(
             Challenge::open(&other, "store", Step::TwoFactor, sealed.expose()),
             None
@@ -407,7 +407,7 @@ mod tests {
     #[test]
     fn a_choice_is_good_with_its_own_challenge_only() {
         let (mine, other) = (two_factor("c1"), two_factor("c2"));
-        let Awaited::SecondFactor { methods, .. } = &mine.awaited else {
+        let PendingStep::SecondFactor { methods, .. } = &mine.awaited else {
             panic!()
         };
         for (at, method) in methods.iter().enumerate() {

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use cookie::{Cookie, SameSite};
 
-use super::moment::Moment;
+use super::timestamp::Timestamp;
 
 /// The longest value one cookie carries, in bytes; browsers stop at 4096 with name and attributes.
-pub const MAX_PIECE: usize = 3900;
+pub const MAX_CHUNK: usize = 3900;
 /// The most that the access and refresh values may take together, in bytes.
-pub const MAX_TOGETHER: usize = 7500;
+pub const MAX_CHUNKED_TOTAL: usize = 7500;
 /// More pieces than the budget can fill are not ours.
 const MAX_PIECES: usize = 8;
 
@@ -147,17 +147,17 @@ pub enum Presented<'a> {
     #[default]
     Absent,
     /// There, once.
-    Once(Cow<'a, str>),
+    Single(Cow<'a, str>),
     /// There more than once: nobody can say which is the visitor's, so it counts as none.
-    Ambiguous,
+    Duplicate,
 }
 
 impl fmt::Debug for Presented<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::Absent => "Absent",
-            Self::Once(_) => "Once",
-            Self::Ambiguous => "Ambiguous",
+            Self::Single(_) => "Single",
+            Self::Duplicate => "Duplicate",
         })
     }
 }
@@ -167,8 +167,8 @@ impl Presented<'_> {
     #[must_use]
     pub fn value(&self) -> Option<&str> {
         match self {
-            Self::Once(value) => Some(value),
-            Self::Absent | Self::Ambiguous => None,
+            Self::Single(value) => Some(value),
+            Self::Absent | Self::Duplicate => None,
         }
     }
 }
@@ -214,10 +214,10 @@ impl<'a> Found<'a> {
 
     fn assemble(mut self) -> Presented<'a> {
         if self.ambiguous || (self.whole.is_some() && !self.pieces.is_empty()) {
-            return Presented::Ambiguous;
+            return Presented::Duplicate;
         }
         if let Some(value) = self.whole {
-            return Presented::Once(Cow::Borrowed(value));
+            return Presented::Single(Cow::Borrowed(value));
         }
         self.pieces.sort_unstable_by_key(|(index, _)| *index);
         let gapless = self
@@ -228,7 +228,7 @@ impl<'a> Found<'a> {
         if self.pieces.is_empty() || !gapless {
             return Presented::Absent;
         }
-        Presented::Once(Cow::Owned(
+        Presented::Single(Cow::Owned(
             self.pieces.iter().map(|(_, value)| *value).collect(),
         ))
     }
@@ -365,12 +365,12 @@ impl Lifetime {
 pub fn set(names: &CookieNames, kind: CookieKind, value: &str, lifetime: Lifetime) -> Vec<String> {
     let name = names.of(kind);
     let age = lifetime.max_age();
-    if value.len() <= MAX_PIECE {
+    if value.len() <= MAX_CHUNK {
         return vec![line(names, name, value, age)];
     }
     let pieces = value
         .as_bytes()
-        .chunks(MAX_PIECE)
+        .chunks(MAX_CHUNK)
         .filter_map(|piece| std::str::from_utf8(piece).ok());
     pieces
         .enumerate()
@@ -388,7 +388,7 @@ pub fn clear(names: &CookieNames, name: &str) -> String {
 /// The `Set-Cookie` value that tells scripts when the access token ends, in seconds since the Unix
 /// epoch.
 #[must_use]
-pub fn expiry(names: &CookieNames, at: Moment, lifetime: Lifetime) -> String {
+pub fn expiry(names: &CookieNames, at: Timestamp, lifetime: Lifetime) -> String {
     line(names, EXPIRY, &at.secs().to_string(), lifetime.max_age())
 }
 
@@ -417,10 +417,10 @@ pub fn stale<'a>(
     presented: &[&'a str],
     value: &str,
 ) -> Vec<&'a str> {
-    let pieces = if value.len() <= MAX_PIECE {
+    let pieces = if value.len() <= MAX_CHUNK {
         0
     } else {
-        value.len().div_ceil(MAX_PIECE).min(MAX_PIECES)
+        value.len().div_ceil(MAX_CHUNK).min(MAX_PIECES)
     };
     let mut stale: Vec<&str> = presented
         .iter()

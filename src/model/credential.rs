@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::moment::Moment;
 use super::secret::Secret;
+use super::timestamp::Timestamp;
 
 /// How a site's clients carry their proof (contract, section 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl CredentialKind {
 
 /// What a client carries of a sign-in. `Debug` keeps it to itself.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Carried<'a> {
+pub struct PresentedCredential<'a> {
     /// How.
     pub kind: CredentialKind,
     /// The access token, or the session id.
@@ -46,7 +46,7 @@ pub struct Carried<'a> {
 
 /// A refresh token and what goes when it is used. `Debug` keeps them to itself.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Renewable<'a> {
+pub struct RefreshRequest<'a> {
     /// How it was carried, and how the new tokens will be.
     pub kind: CredentialKind,
     /// The sealed refresh token.
@@ -55,7 +55,7 @@ pub struct Renewable<'a> {
     pub session: Option<&'a str>,
 }
 
-impl<'a> Carried<'a> {
+impl<'a> PresentedCredential<'a> {
     /// What a client that is no browser posts.
     #[must_use]
     pub fn posted(access: Option<&'a str>, refresh: &'a Secret) -> Self {
@@ -67,7 +67,7 @@ impl<'a> Carried<'a> {
     }
 }
 
-impl<'a> Renewable<'a> {
+impl<'a> RefreshRequest<'a> {
     /// What a client that is no browser posts.
     #[must_use]
     pub fn posted(refresh: &'a Secret) -> Self {
@@ -79,15 +79,15 @@ impl<'a> Renewable<'a> {
     }
 }
 
-impl std::fmt::Debug for Carried<'_> {
+impl std::fmt::Debug for PresentedCredential<'_> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "Carried({})", self.kind.as_str())
+        write!(out, "PresentedCredential({})", self.kind.as_str())
     }
 }
 
-impl std::fmt::Debug for Renewable<'_> {
+impl std::fmt::Debug for RefreshRequest<'_> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "Renewable({})", self.kind.as_str())
+        write!(out, "RefreshRequest({})", self.kind.as_str())
     }
 }
 
@@ -101,11 +101,11 @@ pub struct RefreshTicket {
     /// The sign-in it descends from, for revocation: the first token's session key.
     pub session: String,
     /// When that sign-in was.
-    pub started: Moment,
+    pub started: Timestamp,
     /// Whether the cookies outlive the browser.
     pub remember: bool,
     /// What the session is known as that was begun with it and ends with it.
-    pub begun: Option<String>,
+    pub session_hash: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -125,7 +125,7 @@ struct Sealed {
 /// A seal is `key id (4 bytes), nonce (12), ciphertext and tag`, for clients in base64url. The
 /// associated data is what it is for: a refresh token of the store does not open at the forum, nor
 /// one of a cookie as a bearer's.
-pub struct KeyRing {
+pub struct SealingKeys {
     keys: Vec<SealingKey>,
 }
 
@@ -140,7 +140,7 @@ pub const KEY_BYTES: usize = 32;
 pub const NONCE_BYTES: usize = NONCE_LEN;
 const KEY_ID: usize = 4;
 
-impl KeyRing {
+impl SealingKeys {
     /// A ring of these keys: the first seals, all open. `None` when there is no key at all.
     #[must_use]
     pub fn new(keys: &[[u8; KEY_BYTES]]) -> Option<Self> {
@@ -164,13 +164,13 @@ impl KeyRing {
             k: ticket.session.clone(),
             t: ticket.started.millis(),
             m: ticket.remember,
-            b: ticket.begun.clone(),
+            b: ticket.session_hash.clone(),
         };
         let body = serde_json::to_vec(&inside).ok()?;
         Some(URL_SAFE_NO_PAD.encode(self.seal_bytes(&refresh_of(site, kind), body, nonce)?))
     }
 
-    /// Opens what [`KeyRing::seal`] made for the same site and kind; everything else is `None`.
+    /// Opens what [`SealingKeys::seal`] made for the same site and kind; everything else is `None`.
     #[must_use]
     pub fn open(&self, site: &str, kind: CredentialKind, text: &str) -> Option<RefreshTicket> {
         let whole = URL_SAFE_NO_PAD.decode(text).ok()?;
@@ -180,9 +180,9 @@ impl KeyRing {
             refresh: Secret::new(inside.r),
             sub: inside.s,
             session: inside.k,
-            started: Moment::from_millis(inside.t),
+            started: Timestamp::from_millis(inside.t),
             remember: inside.m,
-            begun: inside.b,
+            session_hash: inside.b,
         })
     }
 
@@ -208,7 +208,7 @@ impl KeyRing {
         Some(whole)
     }
 
-    /// Opens what [`KeyRing::seal_bytes`] made for the same purpose; everything else is `None`.
+    /// Opens what [`SealingKeys::seal_bytes`] made for the same purpose; everything else is `None`.
     #[must_use]
     pub fn open_bytes(&self, purpose: &str, sealed: &[u8]) -> Option<Vec<u8>> {
         let (id, rest) = sealed.split_first_chunk::<KEY_ID>()?;
@@ -231,9 +231,9 @@ impl KeyRing {
     }
 }
 
-impl std::fmt::Debug for KeyRing {
+impl std::fmt::Debug for SealingKeys {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "KeyRing({} keys)", self.keys.len())
+        write!(out, "SealingKeys({} keys)", self.keys.len())
     }
 }
 
@@ -260,15 +260,15 @@ mod tests {
             refresh: Secret::new("the-refresh-token"),
             sub: "u1".into(),
             session: "sid-1".into(),
-            started: Moment::from_secs(7),
+            started: Timestamp::from_secs(7),
             remember: true,
-            begun: Some("a-hash".into()),
+            session_hash: Some("a-hash".into()),
         }
     }
 
     #[test]
     fn a_seal_opens_at_its_own_site_only() {
-        let ring = KeyRing::new(&[[1; 32]]).unwrap();
+        let ring = SealingKeys::new(&[[1; 32]]).unwrap();
         let sealed = ring
             .seal("store", CredentialKind::Jwt, &ticket(), [9; 12])
             .unwrap();
@@ -284,8 +284,8 @@ mod tests {
 
     #[test]
     fn the_first_key_seals_and_all_open() {
-        let old = KeyRing::new(&[[1; 32]]).unwrap();
-        let rotated = KeyRing::new(&[[2; 32], [1; 32]]).unwrap();
+        let old = SealingKeys::new(&[[1; 32]]).unwrap();
+        let rotated = SealingKeys::new(&[[2; 32], [1; 32]]).unwrap();
         let sealed = old
             .seal("store", CredentialKind::Jwt, &ticket(), [9; 12])
             .unwrap();
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn no_changed_byte_opens() {
-        let ring = KeyRing::new(&[[1; 32]]).unwrap();
+        let ring = SealingKeys::new(&[[1; 32]]).unwrap();
         let sealed = ring
             .seal("store", CredentialKind::Jwt, &ticket(), [9; 12])
             .unwrap();
@@ -324,7 +324,7 @@ mod tests {
 
     #[test]
     fn nothing_of_a_ticket_is_printed() {
-        let shown = format!("{:?} {:?}", ticket(), KeyRing::new(&[[1; 32]]));
+        let shown = format!("{:?} {:?}", ticket(), SealingKeys::new(&[[1; 32]]));
         assert!(!shown.contains("the-refresh-token"), "{shown}");
     }
 }

@@ -12,8 +12,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::cookie::MAX_PIECE;
-use super::credential::{KeyRing, NONCE_BYTES};
+use super::cookie::MAX_CHUNK;
+use super::credential::{NONCE_BYTES, SealingKeys};
 use super::secret::Secret;
 
 /// Accounts one device remembers. Beyond them the one that did not sign in for the longest time
@@ -31,7 +31,7 @@ pub struct DeviceId(pub [u8; 16]);
 
 /// An account beyond recognition: the throttle's keyed hash of its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct AccountMark(pub [u8; 16]);
+pub struct AccountHash(pub [u8; 16]);
 
 /// A browser and who signed in from it. `Debug` keeps them to itself.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct KnownDevice {
 
 #[derive(Clone, PartialEq, Eq)]
 struct Remembered {
-    account: AccountMark,
+    account: AccountHash,
     trust: Option<Secret>,
 }
 
@@ -91,27 +91,27 @@ impl KnownDevice {
 
     /// The account that signed in last.
     #[must_use]
-    pub fn last(&self) -> Option<AccountMark> {
+    pub fn last(&self) -> Option<AccountHash> {
         self.accounts.first().map(|known| known.account)
     }
 
     /// Whether an account signed in from here before. `marks` are its marks under every key there
     /// is.
     #[must_use]
-    pub fn knows(&self, marks: &[AccountMark]) -> bool {
+    pub fn knows(&self, marks: &[AccountHash]) -> bool {
         self.find(marks).is_some()
     }
 
     /// The provider's word that it may leave out the second factor of an account here.
     #[must_use]
-    pub fn trust(&self, marks: &[AccountMark]) -> Option<&Secret> {
+    pub fn trust(&self, marks: &[AccountHash]) -> Option<&Secret> {
         self.find(marks)?.trust.as_ref()
     }
 
     /// An account signed in: it is the last to be forgotten. `marks` are its marks under every key
     /// there is; the first is kept. `trust` replaces what was kept of the provider's, nothing
     /// leaves that as it is. One longer than [`MAX_TRUST`] is not kept.
-    pub fn put(&mut self, marks: &[AccountMark], trust: Option<Secret>) {
+    pub fn put(&mut self, marks: &[AccountHash], trust: Option<Secret>) {
         let Some(account) = marks.first().copied() else {
             return;
         };
@@ -126,13 +126,13 @@ impl KnownDevice {
 
     /// Somebody wishes to be kept in mind here ("keep me signed in", "do not ask again on this
     /// device").
-    pub fn make_lasting(&mut self) {
+    pub fn persist(&mut self) {
         self.lasting = true;
     }
 
     /// Forgets the provider's word for an account, for instance because the provider takes it no
     /// more.
-    pub fn distrust(&mut self, marks: &[AccountMark]) {
+    pub fn clear_trust(&mut self, marks: &[AccountHash]) {
         for known in self
             .accounts
             .iter_mut()
@@ -142,7 +142,7 @@ impl KnownDevice {
         }
     }
 
-    fn find(&self, marks: &[AccountMark]) -> Option<&Remembered> {
+    fn find(&self, marks: &[AccountHash]) -> Option<&Remembered> {
         self.accounts
             .iter()
             .find(|known| marks.contains(&known.account))
@@ -153,7 +153,7 @@ impl KnownDevice {
     #[must_use]
     pub fn seal(
         &self,
-        ring: &KeyRing,
+        ring: &SealingKeys,
         site: &str,
         nonce: [u8; NONCE_BYTES],
     ) -> Option<SealedDevice> {
@@ -175,8 +175,8 @@ impl KnownDevice {
 
     /// Opens what [`KnownDevice::seal`] made for the same site; everything else is `None`.
     #[must_use]
-    pub fn open(ring: &KeyRing, site: &str, text: &str) -> Option<Self> {
-        if text.len() > MAX_PIECE {
+    pub fn open(ring: &SealingKeys, site: &str, text: &str) -> Option<Self> {
+        if text.len() > MAX_CHUNK {
             return None;
         }
         let whole = URL_SAFE_NO_PAD.decode(text).ok()?;
@@ -185,7 +185,7 @@ impl KnownDevice {
         let bytes = |text: &str| <[u8; 16]>::try_from(URL_SAFE_NO_PAD.decode(text).ok()?).ok();
         let accounts = inside.a.into_iter().filter_map(|sealed| {
             Some(Remembered {
-                account: AccountMark(bytes(&sealed.h)?),
+                account: AccountHash(bytes(&sealed.h)?),
                 trust: sealed.t.map(Secret::new),
             })
         });
@@ -217,9 +217,9 @@ impl fmt::Debug for KnownDevice {
     }
 }
 
-impl fmt::Debug for AccountMark {
+impl fmt::Debug for AccountHash {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("AccountMark")
+        out.write_str("AccountHash")
     }
 }
 
@@ -237,12 +237,12 @@ fn purpose(site: &str) -> String {
 mod tests {
     use super::*;
 
-    fn ring() -> KeyRing {
-        KeyRing::new(&[[1; 32]]).unwrap()
+    fn ring() -> SealingKeys {
+        SealingKeys::new(&[[1; 32]]).unwrap()
     }
 
-    fn marks(number: u8) -> [AccountMark; 1] {
-        [AccountMark([number; 16])]
+    fn marks(number: u8) -> [AccountHash; 1] {
+        [AccountHash([number; 16])]
     }
 
     #[test]
@@ -250,7 +250,7 @@ mod tests {
         let mut device = KnownDevice::new(DeviceId([9; 16]));
         device.put(&marks(1), Some(Secret::new("t")));
         assert!(!device.seal(&ring(), "store", [7; 12]).unwrap().is_lasting());
-        device.make_lasting();
+        device.persist();
         let sealed = device.seal(&ring(), "store", [7; 12]).unwrap();
         assert!(sealed.is_lasting());
         assert_eq!(
@@ -259,10 +259,14 @@ mod tests {
         );
         assert_eq!(KnownDevice::open(&ring(), "forum", sealed.as_str()), None);
         assert_eq!(
-            KnownDevice::open(&KeyRing::new(&[[2; 32]]).unwrap(), "store", sealed.as_str()),
+            KnownDevice::open(
+                &SealingKeys::new(&[[2; 32]]).unwrap(),
+                "store",
+                sealed.as_str()
+            ),
             None
         );
-        let rotated = KeyRing::new(&[[2; 32], [1; 32]]).unwrap();
+        let rotated = SealingKeys::new(&[[2; 32], [1; 32]]).unwrap();
         assert_eq!(
             KnownDevice::open(&rotated, "store", sealed.as_str()),
             Some(device)
@@ -287,7 +291,7 @@ mod tests {
             (device.knows(&marks(8)), device.trust(&marks(8))),
             (true, None)
         );
-        device.distrust(&marks(0));
+        device.clear_trust(&marks(0));
         assert_eq!(
             (device.knows(&marks(0)), device.trust(&marks(0))),
             (true, None)
@@ -305,7 +309,7 @@ mod tests {
         }
         let sealed = device.seal(&ring(), "store", [7; 12]).unwrap();
         assert!(
-            sealed.as_str().len() <= MAX_PIECE,
+            sealed.as_str().len() <= MAX_CHUNK,
             "{}",
             sealed.as_str().len()
         );
@@ -324,7 +328,7 @@ mod tests {
     #[test]
     fn an_account_is_known_by_the_mark_of_an_older_key() {
         let mut device = KnownDevice::new(DeviceId([9; 16]));
-        let (old, new) = (AccountMark([1; 16]), AccountMark([2; 16]));
+        let (old, new) = (AccountHash([1; 16]), AccountHash([2; 16]));
         device.put(&[old], Some(Secret::new("t")));
         assert!(device.knows(&[new, old]));
         device.put(&[new, old], None);
@@ -339,7 +343,7 @@ mod tests {
         let sealed = device.seal(&ring(), "store", [7; 12]).unwrap();
         assert_eq!(
             format!("{device:?} {sealed:?} {:?}", marks(1)),
-            "KnownDevice(1 accounts) SealedDevice [AccountMark]"
+            "KnownDevice(1 accounts) SealedDevice [AccountHash]"
         );
     }
 }

@@ -46,7 +46,7 @@ reasons! {
     /// The access token had expired or was missing and was renewed on this request.
     Renewed = "renewed", 200, "Session renewed";
     /// The access token was about to expire and was renewed beside the upstream call.
-    RenewedAhead = "renewed_ahead", 200, "Session renewed ahead of time";
+    EarlyRefresh = "renewed_ahead", 200, "Session renewed ahead of time";
     /// The access token was invalid, yet the refresh token renewed it: worth a look when it is
     /// frequent.
     RenewedFromInvalid = "renewed_from_invalid", 200, "Session renewed from an invalid token";

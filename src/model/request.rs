@@ -20,7 +20,7 @@ pub struct RequestView<'a> {
     /// What a client that is no browser carries in headers.
     pub bearer: BearerTokens<'a>,
     /// What tells a browser's navigation from a script's call and from another site's form.
-    pub marks: Marks<'a>,
+    pub marks: FetchMetadata<'a>,
 }
 
 /// The tokens of a client that is no browser. `Debug` keeps them to itself.
@@ -44,13 +44,13 @@ impl std::fmt::Debug for BearerTokens<'_> {
 }
 
 /// Header fields by which a client shows what kind of request it makes. Fields that are not text
-/// count as absent, except [`Marks::origin`], where such a field is a foreign origin.
+/// count as absent, except [`FetchMetadata::origin`], where such a field is a foreign origin.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "independent facts about one request, not a state"
 )]
-pub struct Marks<'a> {
+pub struct FetchMetadata<'a> {
     /// `Accept`.
     pub accept: Option<&'a str>,
     /// Whether there is an `Authorization` field.
@@ -79,13 +79,13 @@ pub struct Marks<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provenance {
     /// A page of the site itself, or the user typed the address.
-    Own,
+    SameOrigin,
     /// A page of an origin the site lists.
-    Listed,
+    Allowed,
     /// Any other page.
-    Foreign,
+    CrossOrigin,
     /// The client does not say: no browser of this decade.
-    Unsaid,
+    Unknown,
 }
 
 impl RequestView<'_> {
@@ -138,7 +138,7 @@ impl RequestView<'_> {
     /// The origin of the page that sent this request: by `Origin`, else `Referer`. A page can keep
     /// its own quiet, and cannot name another's.
     #[must_use]
-    pub fn sender(&self) -> Option<Origin> {
+    pub fn source_origin(&self) -> Option<Origin> {
         match self.marks.origin {
             Some(origin) => Origin::parse(origin),
             None => origin_of(self.marks.referer?),
@@ -147,7 +147,7 @@ impl RequestView<'_> {
 
     /// The page of this site that sent this request, where it says so.
     #[must_use]
-    pub fn page_before(&self, site: &Site) -> Option<ReturnPath> {
+    pub fn referring_page(&self, site: &Site) -> Option<ReturnPath> {
         let referer = self.marks.referer?;
         let is_own = origin_of(referer).is_some_and(|origin| site.is_own_origin(&origin));
         ReturnPath::parse(path_of(referer).filter(|_| is_own)?)
@@ -159,27 +159,27 @@ impl RequestView<'_> {
     pub fn provenance(&self, site: &Site) -> Provenance {
         let judge = |origin: &Origin| {
             if site.is_own_origin(origin) {
-                Provenance::Own
+                Provenance::SameOrigin
             } else if site.allowed_origins.contains(origin) {
-                Provenance::Listed
+                Provenance::Allowed
             } else {
-                Provenance::Foreign
+                Provenance::CrossOrigin
             }
         };
         if let Some(origin) = self.marks.origin {
-            return Origin::parse(origin).map_or(Provenance::Foreign, |origin| judge(&origin));
+            return Origin::parse(origin).map_or(Provenance::CrossOrigin, |origin| judge(&origin));
         }
         if let Some(fetch_site) = self.marks.fetch_site {
             return match fetch_site {
                 // `none`: the user, by typing or a bookmark.
-                "same-origin" | "none" => Provenance::Own,
-                _ => Provenance::Foreign,
+                "same-origin" | "none" => Provenance::SameOrigin,
+                _ => Provenance::CrossOrigin,
             };
         }
         match self.marks.referer {
-            None => Provenance::Unsaid,
+            None => Provenance::Unknown,
             Some(referer) => {
-                origin_of(referer).map_or(Provenance::Foreign, |origin| judge(&origin))
+                origin_of(referer).map_or(Provenance::CrossOrigin, |origin| judge(&origin))
             }
         }
     }

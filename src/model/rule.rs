@@ -29,7 +29,7 @@ impl Access {
 
 /// What the signed-out visitor of a `required` path gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum SignedOut {
+pub enum UnauthenticatedAction {
     /// A redirect for navigations, a status for everything else.
     #[default]
     Auto,
@@ -50,7 +50,7 @@ pub struct Pattern {
 
 /// What is wrong with the text of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PatternFault {
+pub enum PatternError {
     /// It does not start with `/`.
     NotAbsolute,
     /// A `*` stands elsewhere than as the last segment.
@@ -63,15 +63,15 @@ impl Pattern {
     /// Reads a pattern as written in the configuration.
     ///
     /// # Errors
-    /// The [`PatternFault`] when the text is not a pattern, or one that no request could ever meet.
-    pub fn parse(text: &str) -> Result<Self, PatternFault> {
+    /// The [`PatternError`] when the text is not a pattern, or one that no request could ever meet.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
         if !text.starts_with('/') {
-            return Err(PatternFault::NotAbsolute);
+            return Err(PatternError::NotAbsolute);
         }
         let stem = text.strip_suffix("/*");
         let body = stem.unwrap_or(text);
         if body.contains('*') {
-            return Err(PatternFault::MisplacedStar);
+            return Err(PatternError::MisplacedStar);
         }
         let unreachable = body.contains("//")
             || body
@@ -81,7 +81,7 @@ impl Pattern {
                 .chars()
                 .any(|c| c.is_control() || matches!(c, '?' | '#' | '\\'));
         if unreachable {
-            return Err(PatternFault::NeverMatches);
+            return Err(PatternError::NeverMatches);
         }
         Ok(Self {
             text: text.into(),
@@ -131,7 +131,7 @@ pub struct Rule {
     /// With `required`: at least one of these; empty asks for no role.
     pub roles: Vec<String>,
     /// What the signed-out visitor gets.
-    pub signed_out: SignedOut,
+    pub signed_out: UnauthenticatedAction,
 }
 
 impl Rule {
@@ -170,13 +170,13 @@ mod tests {
 
     #[test]
     fn what_no_request_could_meet_is_no_pattern() {
-        assert_eq!(Pattern::parse("a"), Err(PatternFault::NotAbsolute));
-        assert_eq!(Pattern::parse("/a*"), Err(PatternFault::MisplacedStar));
-        assert_eq!(Pattern::parse("/*/b"), Err(PatternFault::MisplacedStar));
+        assert_eq!(Pattern::parse("a"), Err(PatternError::NotAbsolute));
+        assert_eq!(Pattern::parse("/a*"), Err(PatternError::MisplacedStar));
+        assert_eq!(Pattern::parse("/*/b"), Err(PatternError::MisplacedStar));
         for text in ["//a", "/a/../b", "/a?b", "/a#b", "/a\\b", "/."] {
             assert_eq!(
                 Pattern::parse(text),
-                Err(PatternFault::NeverMatches),
+                Err(PatternError::NeverMatches),
                 "{text}"
             );
         }

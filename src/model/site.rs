@@ -8,11 +8,11 @@ use http::{HeaderName, Method};
 
 use super::cookie::CookieNames;
 use super::credential::CredentialKind;
-use super::header::IdentityHeaders;
-use super::hosted::HostedBackend;
+use super::hosted_backend::HostedBackend;
+use super::identity_headers::IdentityHeaders;
 use super::origin::{Host, Origin};
 use super::return_path::ReturnPath;
-use super::rule::{Access, Rule, SignedOut};
+use super::rule::{Access, Rule, UnauthenticatedAction};
 use super::target::{EncodedSlashes, Target};
 use super::theme::Theme;
 
@@ -149,7 +149,7 @@ pub struct HealthCheck {
 
 /// What the rules say about one request.
 #[derive(Clone, Copy, Debug)]
-pub struct Demand<'a> {
+pub struct Requirement<'a> {
     /// The pattern that matched; `None`: the site's default.
     pub pattern: Option<&'a Arc<str>>,
     /// What it asks for.
@@ -157,10 +157,10 @@ pub struct Demand<'a> {
     /// At least one of these; empty asks for none.
     pub roles: &'a [String],
     /// What the signed-out visitor gets.
-    pub signed_out: SignedOut,
+    pub signed_out: UnauthenticatedAction,
 }
 
-impl Demand<'_> {
+impl Requirement<'_> {
     fn asks_more_than(&self, other: &Self) -> bool {
         let rank = |access: Access| match access {
             Access::Public => 0,
@@ -177,19 +177,19 @@ impl Site {
     /// The first rule that speaks of `method` on `path` (once percent-decoded), or the site's
     /// default.
     #[must_use]
-    pub fn demand(&self, method: &Method, path: &[u8]) -> Demand<'_> {
+    pub fn match_rule(&self, method: &Method, path: &[u8]) -> Requirement<'_> {
         match self.rules.iter().find(|rule| rule.matches(method, path)) {
-            Some(rule) => Demand {
+            Some(rule) => Requirement {
                 pattern: Some(rule.pattern.text()),
                 access: rule.access,
                 roles: &rule.roles,
                 signed_out: rule.signed_out,
             },
-            None => Demand {
+            None => Requirement {
                 pattern: None,
                 access: self.default_access,
                 roles: &[],
-                signed_out: SignedOut::Auto,
+                signed_out: UnauthenticatedAction::Auto,
             },
         }
     }
@@ -198,14 +198,14 @@ impl Site {
     /// one that asks more of its visitor: then the request says two things and is malformed.
     #[must_use]
     pub fn is_evaded_by(&self, method: &Method, target: &Target<'_>) -> bool {
-        let readings = target.other_readings();
+        let readings = target.alternate_decodings();
         if readings.is_empty() {
             return false;
         }
-        let judged = self.demand(method, target.decoded_path());
+        let judged = self.match_rule(method, target.decoded_path());
         readings
             .iter()
-            .any(|path| self.demand(method, path).asks_more_than(&judged))
+            .any(|path| self.match_rule(method, path).asks_more_than(&judged))
     }
 
     /// Whether a page of `origin` is this site's own.
@@ -238,8 +238,8 @@ impl Site {
     }
 }
 
-/// Set by the gateway whatever the configuration, see `decide::forward`, or never anybody's to
-/// send.
+/// Set by the gateway whatever the configuration, see `decide::upstream_headers`, or never
+/// anybody's to send.
 const ALWAYS_MANAGED: &[&str] = &[
     "forwarded",
     "x-real-ip",

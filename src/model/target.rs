@@ -21,7 +21,7 @@ pub enum EncodedSlashes {
 
 /// Why a target is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TargetFault {
+pub enum TargetError {
     /// Ambiguous or not well-formed: `400`.
     Malformed,
     /// Longer than [`MAX_TARGET`]: `414`.
@@ -42,24 +42,24 @@ impl<'a> Target<'a> {
     /// Judges the raw bytes of a request line's target.
     ///
     /// # Errors
-    /// [`TargetFault`] for everything the contract lists: not starting with `/`, bytes outside
+    /// [`TargetError`] for everything the contract lists: not starting with `/`, bytes outside
     /// printable ASCII, bad escapes, `\`, `//`, `#`, dot segments in any spelling, encoded NUL, CR,
     /// LF, `/` or `\`.
-    pub fn parse(raw: &'a [u8], slashes: EncodedSlashes) -> Result<Self, TargetFault> {
+    pub fn parse(raw: &'a [u8], slashes: EncodedSlashes) -> Result<Self, TargetError> {
         if raw.len() > MAX_TARGET {
-            return Err(TargetFault::TooLong);
+            return Err(TargetError::TooLong);
         }
         if raw.first() != Some(&b'/') || raw.iter().any(|b| !(0x21..0x7f).contains(b) || *b == b'#')
         {
-            return Err(TargetFault::Malformed);
+            return Err(TargetError::Malformed);
         }
-        let raw = std::str::from_utf8(raw).map_err(|_| TargetFault::Malformed)?;
+        let raw = std::str::from_utf8(raw).map_err(|_| TargetError::Malformed)?;
         let (path, query) = match raw.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (raw, None),
         };
         if query.is_some_and(|query| !escapes_are_whole(query)) {
-            return Err(TargetFault::Malformed);
+            return Err(TargetError::Malformed);
         }
         let decoded = decode_path(path, slashes)?;
         Ok(Self {
@@ -100,7 +100,7 @@ impl<'a> Target<'a> {
     /// `;parameters` off, as Java containers do: each such reading with slashes collapsed and dots
     /// resolved. Empty for nearly every path.
     #[must_use]
-    pub fn other_readings(&self) -> Vec<Vec<u8>> {
+    pub fn alternate_decodings(&self) -> Vec<Vec<u8>> {
         let mut readings = Vec::new();
         let mut path = Cow::Borrowed(&*self.decoded);
         for depth in 0..MAX_DECODINGS {
@@ -179,18 +179,18 @@ fn resolved(path: &[u8], name: impl Fn(&[u8]) -> &[u8]) -> Vec<u8> {
     path
 }
 
-fn decode_path(path: &str, slashes: EncodedSlashes) -> Result<Cow<'_, [u8]>, TargetFault> {
+fn decode_path(path: &str, slashes: EncodedSlashes) -> Result<Cow<'_, [u8]>, TargetError> {
     let bytes = path.as_bytes();
     if !bytes.contains(&b'%') {
         // `//` and `\` are looked for in the raw path, dot segments in the decoded one: here they
         // are the same.
         if path.contains("//") || bytes.contains(&b'\\') || has_dot_segment(bytes) {
-            return Err(TargetFault::Malformed);
+            return Err(TargetError::Malformed);
         }
         return Ok(Cow::Borrowed(bytes));
     }
     if path.contains("//") || bytes.contains(&b'\\') || !escapes_are_whole(path) {
-        return Err(TargetFault::Malformed);
+        return Err(TargetError::Malformed);
     }
     let mut decoded = Vec::with_capacity(bytes.len());
     // For the dot check an encoded slash separates: `..%2Fadmin` must not slip through where
@@ -206,8 +206,8 @@ fn decode_path(path: &str, slashes: EncodedSlashes) -> Result<Cow<'_, [u8]>, Tar
         };
         let byte = hex(*high) << 4 | hex(*low);
         match byte {
-            0 | b'\r' | b'\n' | b'\\' => return Err(TargetFault::Malformed),
-            b'/' if slashes == EncodedSlashes::Reject => return Err(TargetFault::Malformed),
+            0 | b'\r' | b'\n' | b'\\' => return Err(TargetError::Malformed),
+            b'/' if slashes == EncodedSlashes::Reject => return Err(TargetError::Malformed),
             b'/' => decoded.extend_from_slice(b"%2F"),
             other => decoded.push(other),
         }
@@ -215,7 +215,7 @@ fn decode_path(path: &str, slashes: EncodedSlashes) -> Result<Cow<'_, [u8]>, Tar
         rest = after;
     }
     if has_dot_segment(&separated) {
-        return Err(TargetFault::Malformed);
+        return Err(TargetError::Malformed);
     }
     Ok(Cow::Owned(decoded))
 }
@@ -256,7 +256,7 @@ fn hex(digit: u8) -> u8 {
 mod tests {
     use super::*;
 
-    fn judge(raw: &str) -> Result<Target<'_>, TargetFault> {
+    fn judge(raw: &str) -> Result<Target<'_>, TargetError> {
         Target::parse(raw.as_bytes(), EncodedSlashes::Reject)
     }
 
@@ -318,7 +318,7 @@ mod tests {
             "/a?\u{1}",
             "/a?é",
         ] {
-            assert_eq!(judge(raw), Err(TargetFault::Malformed), "{raw:?}");
+            assert_eq!(judge(raw), Err(TargetError::Malformed), "{raw:?}");
         }
     }
 
@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn other_readings_are_those_of_careless_applications() {
         let readings = |raw: &str| {
-            let readings = judge(raw).unwrap().other_readings();
+            let readings = judge(raw).unwrap().alternate_decodings();
             readings
                 .into_iter()
                 .map(|path| String::from_utf8(path).unwrap())
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn the_length_is_bounded() {
         let long = format!("/{}", "a".repeat(MAX_TARGET));
-        assert_eq!(judge(&long), Err(TargetFault::TooLong));
+        assert_eq!(judge(&long), Err(TargetError::TooLong));
         assert!(judge(long.get(..MAX_TARGET).unwrap()).is_ok());
     }
 }

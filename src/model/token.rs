@@ -8,8 +8,8 @@ use http::{HeaderName, HeaderValue};
 use super::credential::CredentialKind;
 use super::device::SealedDevice;
 use super::identity::Identity;
-use super::moment::Moment;
 use super::secret::Secret;
+use super::timestamp::Timestamp;
 
 /// What the provider hands out at a sign-in or a renewal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct TokenPair {
 
 /// Why an access token, or the session that keeps one, proves nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenFault {
+pub enum TokenError {
     /// It was good until its `exp`; a session that is over, or that nobody knows any more.
     Expired,
     /// It is not a token of this provider for this application, or is malformed; no session id at
@@ -35,35 +35,35 @@ pub enum TokenFault {
 /// What revocation speaks of: one sign-in, known by the token's `sid`, else its `jti`, else a hash
 /// of the token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct SessionKey(pub String);
+pub struct RevocationKey(pub String);
 
 /// A person with a verified access token: everything the request path needs, worked out once per
 /// token.
 #[derive(Clone, Debug)]
-pub struct Visitor {
+pub struct Principal {
     /// Who.
     pub identity: Identity,
     /// The token's `iat`; the moment of verification where the token has none.
-    pub issued: Moment,
+    pub issued: Timestamp,
     /// The token's `exp`.
-    pub expires: Moment,
+    pub expires: Timestamp,
     /// What a sign-out of this visitor revokes.
-    pub session: SessionKey,
+    pub session: RevocationKey,
     /// The identity headers for the token's site, rendered.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-impl Visitor {
+impl Principal {
     /// Whether the token has ended by `now`.
     #[must_use]
-    pub fn has_ended(&self, now: Moment) -> bool {
+    pub fn has_ended(&self, now: Timestamp) -> bool {
         self.expires <= now
     }
 
     /// Whether the token ends within `ahead` of `now`; `ahead` counts for at most a third of the
     /// token's life, or a short-lived token would be renewed on every request.
     #[must_use]
-    pub fn ends_within(&self, ahead: Duration, now: Moment) -> bool {
+    pub fn ends_within(&self, ahead: Duration, now: Timestamp) -> bool {
         let third = self.issued.until(self.expires) / 3;
         now.until(self.expires) <= ahead.min(third)
     }
@@ -71,16 +71,16 @@ impl Visitor {
 
 /// A server-side session that is alive.
 #[derive(Clone)]
-pub struct OpenSession {
+pub struct Session {
     /// Whom it belongs to.
-    pub visitor: Arc<Visitor>,
+    pub principal: Arc<Principal>,
     /// The access token, where the application is to have it.
     pub access: Option<Arc<str>>,
 }
 
-impl std::fmt::Debug for OpenSession {
+impl std::fmt::Debug for Session {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "OpenSession({:?})", self.visitor.session)
+        write!(out, "Session({:?})", self.principal.session)
     }
 }
 
@@ -100,7 +100,7 @@ pub struct IssuedTokens {
 impl IssuedTokens {
     /// When the JWT among them ends, as it says itself: it was verified before it was issued.
     #[must_use]
-    pub fn ends(&self) -> Option<Moment> {
+    pub fn ends(&self) -> Option<Timestamp> {
         use base64::Engine as _;
         let payload = self.proof.split('.').nth(1)?;
         let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD
@@ -114,7 +114,7 @@ impl IssuedTokens {
                 .ok()
                 .map(|end| end.as_secs())
         };
-        end.as_u64().or_else(whole).map(Moment::from_secs)
+        end.as_u64().or_else(whole).map(Timestamp::from_secs)
     }
 }
 
@@ -134,7 +134,7 @@ pub struct Renewed {
     /// What the visitor carries from now on.
     pub tokens: IssuedTokens,
     /// Whom the new access token proves.
-    pub visitor: Arc<Visitor>,
+    pub principal: Arc<Principal>,
     /// The new access token, however it is carried.
     pub access: Arc<str>,
 }
@@ -144,7 +144,7 @@ impl std::fmt::Debug for Renewed {
         write!(
             out,
             "Renewed({:?}, {:?})",
-            self.tokens, self.visitor.session
+            self.tokens, self.principal.session
         )
     }
 }
@@ -155,7 +155,7 @@ pub struct SignedIn {
     /// What the visitor carries from now on.
     pub tokens: IssuedTokens,
     /// Who signed in.
-    pub visitor: Arc<Visitor>,
+    pub principal: Arc<Principal>,
     /// The sealed device that the browser keeps from now on; `None` for clients that keep no
     /// cookies.
     pub device: Option<SealedDevice>,

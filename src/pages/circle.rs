@@ -1,17 +1,17 @@
 //! Why signing in goes round in circles, and who can end it.
 
-use super::words::Words;
-use crate::model::circle::{Circle, CircleCause};
+use super::words::Catalog;
+use crate::model::redirect_loop::{LoopCause, RedirectLoop};
 
 /// What happens, what the visitor can do about it, and what the people who run the site can.
-pub(super) fn in_words(words: &Words, circle: &Circle) -> [String; 3] {
+pub(super) fn in_words(words: &Catalog, circle: &RedirectLoop) -> [String; 3] {
     let names = match &circle.cause {
-        CircleCause::Duplicates(names) => names.join(", "),
-        CircleCause::NoCookie
-        | CircleCause::Unencrypted
-        | CircleCause::Clock
-        | CircleCause::Application
-        | CircleCause::Refused => String::new(),
+        LoopCause::Duplicates(names) => names.join(", "),
+        LoopCause::NoCookie
+        | LoopCause::Unencrypted
+        | LoopCause::Clock
+        | LoopCause::Application
+        | LoopCause::Refused => String::new(),
     };
     ["text", "visitor", "operator"].map(|part| {
         let key = format!("circle.{}.{part}", stem(&circle.cause));
@@ -22,13 +22,13 @@ pub(super) fn in_words(words: &Words, circle: &Circle) -> [String; 3] {
 }
 
 /// The messages beneath `circle` that say it.
-const fn stem(cause: &CircleCause) -> &'static str {
+const fn stem(cause: &LoopCause) -> &'static str {
     match cause {
-        CircleCause::NoCookie => "no_cookie",
-        CircleCause::Unencrypted => "unencrypted",
-        CircleCause::Duplicates(_) => "duplicates",
-        CircleCause::Clock => "clock",
-        CircleCause::Application => "application",
-        CircleCause::Refused => "refused",
+        LoopCause::NoCookie => "no_cookie",
+        LoopCause::Unencrypted => "unencrypted",
+        LoopCause::Duplicates(_) => "duplicates",
+        LoopCause::Clock => "clock",
+        LoopCause::Application => "application",
+        LoopCause::Refused => "refused",
     }
 }

@@ -1,17 +1,17 @@
 //! What stands around every page: whose it is, how it looks and in which language it speaks.
 
-use super::look::Look;
-use super::words::Words;
+use super::look::PageTheme;
+use super::words::Catalog;
 
 /// What every page is made of, whatever it says.
 #[derive(Clone, Copy, Debug)]
-pub struct Frame<'a> {
+pub struct Layout<'a> {
     /// How it looks.
-    pub look: &'a Look,
+    pub look: &'a PageTheme,
     /// The name visitors know the site by; `None` where no site answers to the host.
     pub site_name: Option<&'a str>,
     /// The language.
-    pub words: &'static Words,
+    pub words: &'static Catalog,
     /// Shown where the fault is not the visitor's, for whoever writes to the site's people.
     pub request_id: &'a str,
 }

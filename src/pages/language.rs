@@ -4,7 +4,7 @@
 //! 3.4: the range the visitor likes best whose beginning is a language of ours. Only where a page
 //! is made.
 
-use super::words::Words;
+use super::words::Catalog;
 
 /// The most ranges that are looked at. People list a handful.
 const MAX_RANGES: usize = 32;
@@ -20,8 +20,8 @@ struct Range<'a> {
 #[must_use]
 pub fn choose<'a>(
     accepted: impl Iterator<Item = &'a str>,
-    preferred: Option<&'static Words>,
-) -> &'static Words {
+    preferred: Option<&'static Catalog>,
+) -> &'static Catalog {
     let mut ranges: Vec<Range<'_>> = accepted
         .flat_map(|value| value.split(','))
         .take(MAX_RANGES)
@@ -29,7 +29,7 @@ pub fn choose<'a>(
         .collect();
     // Stable: of two that are wanted alike the first counts.
     ranges.sort_by_key(|range| std::cmp::Reverse(range.weight));
-    let refused = |words: &Words| {
+    let refused = |words: &Catalog| {
         ranges
             .iter()
             .any(|range| range.weight == 0 && begins(words.tag, range.tag))
@@ -40,7 +40,7 @@ pub fn choose<'a>(
         // Whoever takes any language takes the site's.
         .map_while(|range| (range.tag != "*").then_some(range.tag))
         .find_map(|tag| lookup(tag).filter(|words| !refused(words)));
-    let fallbacks = [preferred, Some(Words::english())];
+    let fallbacks = [preferred, Some(Catalog::english())];
     wanted
         .or_else(|| {
             fallbacks
@@ -49,7 +49,7 @@ pub fn choose<'a>(
                 .find(|words| !refused(words))
         })
         .or(preferred)
-        .unwrap_or_else(Words::english)
+        .unwrap_or_else(Catalog::english)
 }
 
 /// Reads `de-AT;q=0.8`. What cannot be read is left out.
@@ -93,10 +93,10 @@ fn weight(parameter: &str) -> Option<u16> {
 
 /// The language whose tag is the range, or its beginning.
 #[must_use]
-pub fn lookup(range: &str) -> Option<&'static Words> {
+pub fn lookup(range: &str) -> Option<&'static Catalog> {
     let mut tag = range;
     loop {
-        if let Some(words) = Words::of(tag) {
+        if let Some(words) = Catalog::of(tag) {
             return Some(words);
         }
         tag = tag.rsplit_once('-')?.0;
@@ -125,7 +125,7 @@ mod tests {
     fn chosen(accept: &str, site: Option<&str>) -> &'static str {
         choose(
             [accept].into_iter(),
-            site.map(|tag| Words::of(tag).unwrap()),
+            site.map(|tag| Catalog::of(tag).unwrap()),
         )
         .tag
     }

@@ -6,29 +6,29 @@ use std::sync::{Arc, OnceLock};
 use minijinja::Environment;
 
 use super::assets::{self, Addresses, Asset};
-use super::templates::{self, TemplateFault};
-use super::words::Words;
+use super::templates::{self, TemplateError};
+use super::words::Catalog;
 use super::{accent, language};
 use crate::model::theme::{Links, Theme};
 
 /// The look of one site.
 #[derive(Debug)]
-pub struct Look {
+pub struct PageTheme {
     pub(super) templates: Arc<Environment<'static>>,
     pub(super) addresses: Addresses,
     pub(super) links: Links,
     /// The language of visitors who ask for none of ours.
-    pub language: Option<&'static Words>,
+    pub language: Option<&'static Catalog>,
     /// What this site has beside the files of every site, by address.
     files: Vec<(String, Asset)>,
 }
 
-impl Look {
+impl PageTheme {
     /// The look of a theme.
     ///
     /// # Errors
     /// The first template that cannot be parsed.
-    pub fn of(theme: &Theme) -> Result<Self, TemplateFault> {
+    pub fn of(theme: &Theme) -> Result<Self, TemplateError> {
         let mut files = Vec::new();
         let mut addresses = assets::addresses().clone();
         if let Some(logo) = &theme.logo {
@@ -61,7 +61,7 @@ impl Look {
     /// Ours, where there is no site.
     #[must_use]
     pub fn plain() -> &'static Self {
-        static PLAIN: OnceLock<Look> = OnceLock::new();
+        static PLAIN: OnceLock<PageTheme> = OnceLock::new();
         PLAIN.get_or_init(|| {
             Self::of(&Theme::default()).unwrap_or_else(|_| Self {
                 // Tests hold that ours can be parsed. If not, every page is the sentence that is

@@ -23,17 +23,17 @@ mod unsent;
 mod waiting;
 mod words;
 
-pub use frame::Frame;
-pub use look::Look;
+pub use frame::Layout;
+pub use look::PageTheme;
 pub use new_password::{NewPasswordView, new_password};
 pub use problem::{ProblemView, problem};
 pub use provider_asks::{ProviderAsksView, provider_asks};
 pub use sign_in::{SignInView, sign_in};
 pub use sign_out::{SignOutView, sign_out};
-pub use templates::{Rendered, TemplateFault, fallback, names as template_names};
+pub use templates::{Rendered, TemplateError, fallback, names as template_names};
 pub use two_factor::{TwoFactorView, two_factor};
 pub use unsent::{UnsentView, unsent};
-pub use words::{Direction, Words};
+pub use words::{Catalog, Direction};
 
 use crate::model::origin::Origin;
 

@@ -3,25 +3,25 @@
 
 use serde::Serialize;
 
-use super::Frame;
+use super::Layout;
 use super::templates::{self, Rendered};
 use super::trouble::Trouble;
-use super::words::Words;
-use crate::model::answer::StepForm;
+use super::words::Catalog;
+use crate::model::local_response::StepPage;
+use crate::model::login::PasswordViolation;
 use crate::model::reason::Reason;
-use crate::model::sign_in::PasswordFault;
 
 /// What the form is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct NewPasswordView<'a> {
     /// What stands around it.
-    pub frame: Frame<'a>,
+    pub frame: Layout<'a>,
     /// The path the form is posted to.
     pub action: &'a str,
     /// The address of the sign-in form.
     pub back: &'a str,
     /// What it shows.
-    pub form: &'a StepForm,
+    pub form: &'a StepPage,
     /// The proof that it was served to this browser.
     pub csrf: &'a str,
 }
@@ -54,7 +54,7 @@ pub fn new_password(view: &NewPasswordView<'_>) -> Rendered {
         back: view.back,
         csrf: view.csrf,
         challenge: form.next.challenge.expose(),
-        unsent: form.unsent.as_deref(),
+        unsent: form.preserved_post.as_deref(),
         login_id: &form.login_id,
         request_id: form
             .trouble
@@ -74,7 +74,7 @@ pub fn new_password(view: &NewPasswordView<'_>) -> Rendered {
 
 /// Why a new password is asked for: the provider's word in ours; words it may invent later are not
 /// repeated to the visitor.
-fn why(words: &Words, word: Option<&str>) -> &'static str {
+fn why(words: &Catalog, word: Option<&str>) -> &'static str {
     words.say(match word {
         Some("Administrative") => "why_new_password.administrative",
         Some("Breached") => "why_new_password.breached",
@@ -85,22 +85,24 @@ fn why(words: &Words, word: Option<&str>) -> &'static str {
 }
 
 /// A rule that the password breaks, in words.
-fn rule(words: &Words, fault: PasswordFault) -> String {
+fn rule(words: &Catalog, fault: PasswordViolation) -> String {
     let key = match fault {
-        PasswordFault::TooShort(Some(limit)) => {
+        PasswordViolation::TooShort(Some(limit)) => {
             return words.count("password_rule.at_least", limit);
         }
-        PasswordFault::TooLong(Some(limit)) => return words.count("password_rule.at_most", limit),
-        PasswordFault::TooShort(None) => "password_rule.too_short",
-        PasswordFault::TooLong(None) => "password_rule.too_long",
-        PasswordFault::RequireNumber => "password_rule.number",
-        PasswordFault::RequireMixedCase => "password_rule.mixed_case",
-        PasswordFault::RequireNonAlpha => "password_rule.non_alpha",
-        PasswordFault::PreviouslyUsed => "password_rule.previously_used",
-        PasswordFault::TooYoung => "password_rule.too_young",
-        PasswordFault::Breached => "password_rule.breached",
-        PasswordFault::MatchesLoginId => "password_rule.matches_login_id",
-        PasswordFault::Other => "password_rule.unnamed",
+        PasswordViolation::TooLong(Some(limit)) => {
+            return words.count("password_rule.at_most", limit);
+        }
+        PasswordViolation::TooShort(None) => "password_rule.too_short",
+        PasswordViolation::TooLong(None) => "password_rule.too_long",
+        PasswordViolation::RequireNumber => "password_rule.number",
+        PasswordViolation::RequireMixedCase => "password_rule.mixed_case",
+        PasswordViolation::RequireNonAlpha => "password_rule.non_alpha",
+        PasswordViolation::PreviouslyUsed => "password_rule.previously_used",
+        PasswordViolation::TooYoung => "password_rule.too_young",
+        PasswordViolation::Breached => "password_rule.breached",
+        PasswordViolation::MatchesLoginId => "password_rule.matches_login_id",
+        PasswordViolation::Other => "password_rule.unnamed",
     };
     words.say(key).to_owned()
 }

@@ -3,16 +3,16 @@
 use serde::Serialize;
 
 use super::templates::{self, Rendered};
-use super::words::Words;
-use super::{Frame, circle, waiting};
-use crate::model::answer::Problem;
+use super::words::Catalog;
+use super::{Layout, circle, waiting};
+use crate::model::local_response::Problem;
 use crate::model::reason::Reason;
 
 /// What the page is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct ProblemView<'a> {
     /// What stands around it.
-    pub frame: Frame<'a>,
+    pub frame: Layout<'a>,
     /// What went wrong.
     pub problem: &'a Problem,
     /// The path of the sign-in form with its return address, offered where signing in helps.
@@ -48,7 +48,7 @@ pub fn problem(view: &ProblemView<'_>) -> Rendered {
     ];
     paragraphs.extend(
         view.problem
-            .circle
+            .redirect_loop
             .iter()
             .flat_map(|what| circle::in_words(words, what)),
     );
@@ -80,7 +80,7 @@ fn ways<'a>(view: &ProblemView<'a>, reason: Reason) -> Vec<Way<'a>> {
         href,
         label: words.say("way.sign_in"),
     });
-    if let Some(circle) = &view.problem.circle {
+    if let Some(circle) = &view.problem.redirect_loop {
         return vec![
             Way {
                 href: &circle.onward,
@@ -98,7 +98,7 @@ fn ways<'a>(view: &ProblemView<'a>, reason: Reason) -> Vec<Way<'a>> {
 }
 
 /// The heading of the reason, except where only the status tells what happened.
-fn heading(words: &Words, status: u16, reason: Reason) -> String {
+fn heading(words: &Catalog, status: u16, reason: Reason) -> String {
     let key = match status {
         404 => "problem.not_found.heading".to_owned(),
         414 => "problem.request_too_large.heading_address".to_owned(),
@@ -132,7 +132,7 @@ fn stem(reason: Reason) -> &'static str {
         | Reason::Anonymous
         | Reason::SignedIn
         | Reason::Renewed
-        | Reason::RenewedAhead
+        | Reason::EarlyRefresh
         | Reason::RenewedFromInvalid
         | Reason::NotRegistered
         | Reason::PasswordChangeRequired

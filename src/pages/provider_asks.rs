@@ -1,21 +1,21 @@
 //! The provider knows the person but asks for something that happens elsewhere: what it is, and
 //! what to do.
 
-use super::Frame;
+use super::Layout;
 use super::problem::{Message, Way};
 use super::templates::{self, Rendered};
-use crate::model::answer::ProviderAsks;
+use crate::model::local_response::ActionRequired;
 use crate::model::reason::Reason;
 
 /// What the page is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct ProviderAsksView<'a> {
     /// What stands around it.
-    pub frame: Frame<'a>,
+    pub frame: Layout<'a>,
     /// The path of the sign-in form.
     pub login_path: &'a str,
     /// What is asked for.
-    pub asks: &'a ProviderAsks,
+    pub asks: &'a ActionRequired,
 }
 
 /// The page as HTML.

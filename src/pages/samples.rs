@@ -3,17 +3,19 @@
 
 use super::templates::Rendered;
 use super::{
-    Frame, NewPasswordView, ProblemView, ProviderAsksView, SignInView, SignOutView, TwoFactorView,
+    Layout, NewPasswordView, ProblemView, ProviderAsksView, SignInView, SignOutView, TwoFactorView,
     UnsentView, new_password, problem, provider_asks, sign_in, sign_out, two_factor, unsent,
 };
-use crate::model::answer::{Offer, Problem, ProviderAsks, SignInForm, StepForm, UnsentPage};
 use crate::model::challenge::{MethodChoice, NextStep, Step};
-use crate::model::circle::{Circle, CircleCause};
+use crate::model::local_response::{
+    ActionRequired, LoginPage, PreservedPostPage, Problem, Resubmission, StepPage,
+};
+use crate::model::login::{FactorKind, PasswordViolation};
+use crate::model::preserved_post::{FormEncoding, PostedForm, PreservedPost};
 use crate::model::reason::Reason;
+use crate::model::redirect_loop::{LoopCause, RedirectLoop};
 use crate::model::return_path::ReturnPath;
 use crate::model::secret::Secret;
-use crate::model::sign_in::{FactorKind, PasswordFault};
-use crate::model::unsent::{FormEncoding, PostedForm, UnsentForm};
 
 /// An account that somebody typed.
 const LOGIN_ID: &str = "zoe@example.com";
@@ -23,7 +25,7 @@ pub type Sample = (String, Rendered);
 
 /// Every page in every state. A new page, or a new state of one, is added here.
 #[must_use]
-pub fn samples(frame: Frame<'_>) -> Vec<Sample> {
+pub fn samples(frame: Layout<'_>) -> Vec<Sample> {
     let sign_out_view = SignOutView {
         frame,
         action: "/logout",
@@ -40,7 +42,7 @@ pub fn samples(frame: Frame<'_>) -> Vec<Sample> {
     pages
 }
 
-fn sign_in_pages(frame: Frame<'_>) -> Vec<Sample> {
+fn sign_in_pages(frame: Layout<'_>) -> Vec<Sample> {
     [
         ("fresh", 200, None, ""),
         (
@@ -66,14 +68,14 @@ fn sign_in_pages(frame: Frame<'_>) -> Vec<Sample> {
     ]
     .into_iter()
     .map(|(name, status, trouble, login_id)| {
-        let form = SignInForm {
+        let form = LoginPage {
             status,
             trouble,
             cookieless: name == "cookieless",
             login_id: login_id.to_owned(),
             return_to: ReturnPath::parse("/shopping-cart"),
             remember: trouble.is_some(),
-            unsent: None,
+            preserved_post: None,
             retry_after: (status == 429).then_some(290),
         };
         let view = SignInView {
@@ -87,7 +89,7 @@ fn sign_in_pages(frame: Frame<'_>) -> Vec<Sample> {
     .collect()
 }
 
-fn step(step: Step, trouble: Option<Reason>) -> StepForm {
+fn step(step: Step, trouble: Option<Reason>) -> StepPage {
     let method = |kind, label: Option<&str>| MethodChoice {
         kind,
         label: label.map(str::to_owned),
@@ -97,7 +99,7 @@ fn step(step: Step, trouble: Option<Reason>) -> StepForm {
         method(FactorKind::Email, Some("z***@example.com")),
         method(FactorKind::Sms, Some("***55")),
     );
-    StepForm {
+    StepPage {
         status: trouble.map_or(401, Reason::status),
         next: NextStep {
             step,
@@ -112,17 +114,17 @@ fn step(step: Step, trouble: Option<Reason>) -> StepForm {
         trust: false,
         login_id: LOGIN_ID.to_owned(),
         return_to: ReturnPath::parse("/shopping-cart"),
-        unsent: None,
+        preserved_post: None,
     }
 }
 
-fn two_factor_pages(frame: Frame<'_>) -> Vec<Sample> {
+fn two_factor_pages(frame: Layout<'_>) -> Vec<Sample> {
     let form = |trouble| step(Step::TwoFactor, trouble);
-    let without_app = |mut form: StepForm| {
+    let without_app = |mut form: StepPage| {
         form.next.methods.remove(0);
         form
     };
-    let nothing = |mut form: StepForm| {
+    let nothing = |mut form: StepPage| {
         form.next.methods.clear();
         form
     };
@@ -131,7 +133,7 @@ fn two_factor_pages(frame: Frame<'_>) -> Vec<Sample> {
         ("send", without_app(form(None))),
         (
             "sent",
-            StepForm {
+            StepPage {
                 status: 200,
                 sent: Some(1),
                 ..form(None)
@@ -140,7 +142,7 @@ fn two_factor_pages(frame: Frame<'_>) -> Vec<Sample> {
         ("bare", nothing(form(None))),
         (
             "wrong",
-            StepForm {
+            StepPage {
                 trust: true,
                 ..form(Some(Reason::WrongCode))
             },
@@ -150,7 +152,7 @@ fn two_factor_pages(frame: Frame<'_>) -> Vec<Sample> {
         ("stale", form(Some(Reason::CsrfFailed))),
         ("unavailable", form(Some(Reason::ProviderUnavailable))),
     ];
-    let page = |form: &StepForm| {
+    let page = |form: &StepPage| {
         let (action, send) = ("/login/two-factor", "/login/two-factor/send");
         two_factor(&TwoFactorView {
             frame,
@@ -167,32 +169,32 @@ fn two_factor_pages(frame: Frame<'_>) -> Vec<Sample> {
         .collect()
 }
 
-fn new_password_pages(frame: Frame<'_>) -> Vec<Sample> {
+fn new_password_pages(frame: Layout<'_>) -> Vec<Sample> {
     let form = |trouble| step(Step::NewPassword, trouble);
     let violations = vec![
-        PasswordFault::TooShort(Some(8)),
-        PasswordFault::TooLong(Some(256)),
-        PasswordFault::RequireNumber,
-        PasswordFault::RequireMixedCase,
-        PasswordFault::RequireNonAlpha,
-        PasswordFault::PreviouslyUsed,
-        PasswordFault::TooYoung,
-        PasswordFault::Breached,
-        PasswordFault::MatchesLoginId,
-        PasswordFault::Other,
+        PasswordViolation::TooShort(Some(8)),
+        PasswordViolation::TooLong(Some(256)),
+        PasswordViolation::RequireNumber,
+        PasswordViolation::RequireMixedCase,
+        PasswordViolation::RequireNonAlpha,
+        PasswordViolation::PreviouslyUsed,
+        PasswordViolation::TooYoung,
+        PasswordViolation::Breached,
+        PasswordViolation::MatchesLoginId,
+        PasswordViolation::Other,
     ];
     let forms = [
         ("fresh", form(None)),
         (
             "rejected",
-            StepForm {
+            StepPage {
                 violations,
                 ..form(Some(Reason::RejectedInput))
             },
         ),
         ("throttled", form(Some(Reason::Throttled))),
     ];
-    let page = |form: &StepForm| {
+    let page = |form: &StepPage| {
         new_password(&NewPasswordView {
             frame,
             action: "/login/password",
@@ -207,7 +209,7 @@ fn new_password_pages(frame: Frame<'_>) -> Vec<Sample> {
         .collect()
 }
 
-fn asks_pages(frame: Frame<'_>) -> Vec<Sample> {
+fn asks_pages(frame: Layout<'_>) -> Vec<Sample> {
     [
         Reason::EmailUnverified,
         Reason::RegistrationUnverified,
@@ -215,7 +217,7 @@ fn asks_pages(frame: Frame<'_>) -> Vec<Sample> {
     ]
     .into_iter()
     .map(|reason| {
-        let asks = ProviderAsks {
+        let asks = ActionRequired {
             status: reason.status(),
             reason,
         };
@@ -232,18 +234,18 @@ fn asks_pages(frame: Frame<'_>) -> Vec<Sample> {
     .collect()
 }
 
-fn circle_pages(frame: Frame<'_>) -> Vec<Sample> {
+fn circle_pages(frame: Layout<'_>) -> Vec<Sample> {
     let twice = vec![
         "__Host-vestibule-access".to_owned(),
         "__Host-vestibule-refresh".to_owned(),
     ];
     [
-        ("no-cookie", CircleCause::NoCookie),
-        ("unencrypted", CircleCause::Unencrypted),
-        ("duplicates", CircleCause::Duplicates(twice)),
-        ("clock", CircleCause::Clock),
-        ("application", CircleCause::Application),
-        ("refused", CircleCause::Refused),
+        ("no-cookie", LoopCause::NoCookie),
+        ("unencrypted", LoopCause::Unencrypted),
+        ("duplicates", LoopCause::Duplicates(twice)),
+        ("clock", LoopCause::Clock),
+        ("application", LoopCause::Application),
+        ("refused", LoopCause::Refused),
     ]
     .into_iter()
     .map(|(name, cause)| {
@@ -251,13 +253,13 @@ fn circle_pages(frame: Frame<'_>) -> Vec<Sample> {
             "https://store.example.com".into(),
             "/login?return_to=/orders".into(),
         );
-        let circle = Some(Circle {
+        let circle = Some(RedirectLoop {
             cause,
             address,
             onward,
         });
         let problem_shown = Problem {
-            circle,
+            redirect_loop: circle,
             ..Problem::new(Reason::RedirectLoop)
         };
         let view = ProblemView {
@@ -270,7 +272,7 @@ fn circle_pages(frame: Frame<'_>) -> Vec<Sample> {
     .collect()
 }
 
-fn problem_pages(frame: Frame<'_>) -> Vec<Sample> {
+fn problem_pages(frame: Layout<'_>) -> Vec<Sample> {
     [
         (400, Reason::MalformedRequest),
         (401, Reason::SignedOut),
@@ -290,10 +292,10 @@ fn problem_pages(frame: Frame<'_>) -> Vec<Sample> {
     .map(|(status, reason)| {
         let problem_shown = Problem {
             retry_after: matches!(status, 429 | 503).then_some(30),
-            ..Problem::new(reason).under(status)
+            ..Problem::new(reason).with_status(status)
         };
         let site_name = frame.site_name.filter(|_| reason != Reason::UnknownSite);
-        let frame = Frame { site_name, ..frame };
+        let frame = Layout { site_name, ..frame };
         let view = ProblemView {
             frame,
             problem: &problem_shown,
@@ -304,7 +306,7 @@ fn problem_pages(frame: Frame<'_>) -> Vec<Sample> {
     .collect()
 }
 
-fn unsent_pages(frame: Frame<'_>) -> Vec<Sample> {
+fn unsent_pages(frame: Layout<'_>) -> Vec<Sample> {
     let text =
         "Dear all,\n\nI have two lanterns to give away, and a basket that nobody wants.\n\nZoe";
     let fields = [("title", "Two lanterns"), ("text", text)]
@@ -313,21 +315,21 @@ fn unsent_pages(frame: Frame<'_>) -> Vec<Sample> {
         encoding: FormEncoding::UrlEncoded,
         fields: fields.to_vec(),
     };
-    let posted = UnsentForm {
+    let posted = PreservedPost {
         id: "sample".into(),
         author: None,
         target: "/posts".into(),
         form,
         until: 0,
     };
-    let sign_in_form = SignInForm {
+    let sign_in_form = LoginPage {
         status: 401,
         trouble: None,
         cookieless: false,
         login_id: String::new(),
         return_to: None,
         remember: false,
-        unsent: Some("sample".into()),
+        preserved_post: Some("sample".into()),
         retry_after: None,
     };
     let view = SignInView {
@@ -337,14 +339,14 @@ fn unsent_pages(frame: Frame<'_>) -> Vec<Sample> {
         csrf: "sample",
     };
     let mut pages = vec![("sign-in-unsent".to_owned(), sign_in(&view))];
-    let send = ReturnPath::parse("/posts").map_or(Offer::CopyAgain, Offer::Send);
+    let send = ReturnPath::parse("/posts").map_or(Resubmission::CopyAgain, Resubmission::Send);
     for (name, offer) in [
         ("offer", send),
-        ("again", Offer::CopyAgain),
-        ("another", Offer::CopyOfAnother),
+        ("again", Resubmission::CopyAgain),
+        ("another", Resubmission::CopyOfAnother),
     ] {
-        let page = UnsentPage {
-            unsent: posted.clone(),
+        let page = PreservedPostPage {
+            preserved_post: posted.clone(),
             offer,
             onward: "/posts".into(),
         };

@@ -2,21 +2,21 @@
 
 use serde::Serialize;
 
-use super::Frame;
+use super::Layout;
 use super::templates::{self, Rendered};
 use super::trouble::Trouble;
-use crate::model::answer::SignInForm;
+use crate::model::local_response::LoginPage;
 use crate::model::reason::Reason;
 
 /// What the form is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct SignInView<'a> {
     /// What stands around it.
-    pub frame: Frame<'a>,
+    pub frame: Layout<'a>,
     /// The path the form is posted to.
     pub action: &'a str,
     /// What it shows.
-    pub form: &'a SignInForm,
+    pub form: &'a LoginPage,
     /// The proof that it was served to this browser.
     pub csrf: &'a str,
 }
@@ -56,7 +56,7 @@ pub fn sign_in(view: &SignInView<'_>) -> Rendered {
         login_id: &form.login_id,
         return_to: form.return_to.as_ref().map_or("", |path| path.as_str()),
         remember: form.remember,
-        unsent: form.unsent.as_deref(),
+        unsent: form.preserved_post.as_deref(),
         request_id: faulty.then_some(view.frame.request_id),
         trouble: form.trouble.map(|reason| {
             let stem = if form.cookieless {
@@ -113,7 +113,7 @@ fn stem(reason: Reason) -> &'static str {
         | Reason::Anonymous
         | Reason::SignedIn
         | Reason::Renewed
-        | Reason::RenewedAhead
+        | Reason::EarlyRefresh
         | Reason::RenewedFromInvalid
         | Reason::OwnEndpoint => "other",
     }

@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 
-use super::Frame;
+use super::Layout;
 use super::templates::{self, Rendered};
 
 /// What the page is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct SignOutView<'a> {
     /// What stands around it.
-    pub frame: Frame<'a>,
+    pub frame: Layout<'a>,
     /// The path the button posts to.
     pub action: &'a str,
     /// The way back for those who would rather stay: the site's landing page.

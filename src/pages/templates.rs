@@ -8,8 +8,8 @@ use minijinja::value::{Kwargs, Object, Serde};
 use minijinja::{AutoEscape, Environment, Error, HtmlEscape, UndefinedBehavior, Value, context};
 use serde::Serialize;
 
-use super::Frame;
-use super::words::Words;
+use super::Layout;
+use super::words::Catalog;
 use crate::model::theme::{Link, Links, TemplateText};
 
 /// Every template of ours: its name and its text.
@@ -36,11 +36,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// A page, or why there is none: then [`fallback`] is shown.
-pub type Rendered = Result<String, TemplateFault>;
+pub type Rendered = Result<String, TemplateError>;
 
 /// What is wrong with a template, in words for an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TemplateFault {
+pub struct TemplateError {
     /// Its name.
     pub template: String,
     /// The line, from 1, where it is known.
@@ -49,7 +49,7 @@ pub struct TemplateFault {
     pub what: String,
 }
 
-impl fmt::Display for TemplateFault {
+impl fmt::Display for TemplateError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
             Some(line) => write!(out, "{}:{line}: {}", self.template, self.what),
@@ -58,9 +58,9 @@ impl fmt::Display for TemplateFault {
     }
 }
 
-impl std::error::Error for TemplateFault {}
+impl std::error::Error for TemplateError {}
 
-impl TemplateFault {
+impl TemplateError {
     fn of(error: &Error, template: &str) -> Self {
         // Where templates call each other, the innermost knows the place.
         let mut innermost = error;
@@ -82,7 +82,7 @@ impl TemplateFault {
 }
 
 /// Fills the template `name` with `page`.
-pub fn render(name: &str, frame: Frame<'_>, page: impl Serialize) -> Rendered {
+pub fn render(name: &str, frame: Layout<'_>, page: impl Serialize) -> Rendered {
     let (look, words) = (frame.look, frame.words);
     let filling = context! {
         page => Value::from(Serde(page)),
@@ -96,15 +96,15 @@ pub fn render(name: &str, frame: Frame<'_>, page: impl Serialize) -> Rendered {
     let template = look
         .templates
         .get_template(name)
-        .map_err(|error| TemplateFault::of(&error, name))?;
+        .map_err(|error| TemplateError::of(&error, name))?;
     template
         .render(filling)
-        .map_err(|error| TemplateFault::of(&error, name))
+        .map_err(|error| TemplateError::of(&error, name))
 }
 
 /// What is shown should a template fail: a sentence is better than an empty window.
 #[must_use]
-pub fn fallback(words: &Words) -> String {
+pub fn fallback(words: &Catalog) -> String {
     let (language, title, text) = (
         words.tag,
         words.say("fallback.title"),
@@ -119,11 +119,11 @@ pub fn fallback(words: &Words) -> String {
 ///
 /// # Errors
 /// The first one that cannot be parsed.
-pub fn parsed(theirs: &[TemplateText]) -> Result<Arc<Environment<'static>>, TemplateFault> {
+pub fn parsed(theirs: &[TemplateText]) -> Result<Arc<Environment<'static>>, TemplateError> {
     static OURS: OnceLock<Arc<Environment<'static>>> = OnceLock::new();
     let fault = |name: &str| {
         let name = name.to_owned();
-        move |error: Error| TemplateFault::of(&error, &name)
+        move |error: Error| TemplateError::of(&error, &name)
     };
     if let (Some(ours), true) = (OURS.get(), theirs.is_empty()) {
         return Ok(Arc::clone(ours));
@@ -179,7 +179,7 @@ impl<'a> Ways<'a> {
 /// Messages in a template, by name: `words.sign_in.heading`.
 #[derive(Debug)]
 struct Branch {
-    words: &'static Words,
+    words: &'static Catalog,
     path: String,
 }
 

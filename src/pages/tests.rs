@@ -2,47 +2,49 @@
 
 use super::unsent as unsent_page;
 use super::*;
-use crate::model::answer::{Offer, Problem, ProviderAsks, SignInForm, UnsentPage};
+use crate::model::local_response::{
+    ActionRequired, LoginPage, PreservedPostPage, Problem, Resubmission,
+};
+use crate::model::preserved_post::{FormEncoding, PostedForm, PreservedPost};
 use crate::model::reason::Reason;
 use crate::model::return_path::ReturnPath;
-use crate::model::unsent::{FormEncoding, PostedForm, UnsentForm};
 
 mod steps;
 
 const SITE: &str = "Lantern & Loom";
 const REQUEST_ID: &str = "req-4711";
 
-fn form(trouble: Option<Reason>) -> SignInForm {
-    SignInForm {
+fn form(trouble: Option<Reason>) -> LoginPage {
+    LoginPage {
         cookieless: false,
         status: 200,
         trouble,
         login_id: "zoe@example.com".to_owned(),
         return_to: ReturnPath::parse("/cart?a=1&b=2#part"),
         remember: true,
-        unsent: None,
+        preserved_post: None,
         retry_after: None,
     }
 }
 
-fn frame_in(words: &'static Words) -> Frame<'static> {
-    Frame {
-        look: Look::plain(),
+fn frame_in(words: &'static Catalog) -> Layout<'static> {
+    Layout {
+        look: PageTheme::plain(),
         site_name: Some(SITE),
         words,
         request_id: REQUEST_ID,
     }
 }
 
-fn frame() -> Frame<'static> {
-    frame_in(Words::english())
+fn frame() -> Layout<'static> {
+    frame_in(Catalog::english())
 }
 
-fn shown(form: &SignInForm) -> String {
+fn shown(form: &LoginPage) -> String {
     shown_in(frame(), form)
 }
 
-fn shown_in(frame: Frame<'_>, form: &SignInForm) -> String {
+fn shown_in(frame: Layout<'_>, form: &LoginPage) -> String {
     sign_in(&SignInView {
         frame,
         action: "/login",
@@ -56,17 +58,17 @@ fn shown_problem(status: u16, reason: Reason) -> String {
     shown_problem_in(frame(), status, reason)
 }
 
-fn shown_problem_in(frame: Frame<'_>, status: u16, reason: Reason) -> String {
+fn shown_problem_in(frame: Layout<'_>, status: u16, reason: Reason) -> String {
     problem(&ProblemView {
         frame,
-        problem: &Problem::new(reason).under(status),
+        problem: &Problem::new(reason).with_status(status),
         login_path: Some("/login"),
     })
     .unwrap()
 }
 
-fn shown_asks_in(frame: Frame<'_>, reason: Reason) -> String {
-    let asks = ProviderAsks {
+fn shown_asks_in(frame: Layout<'_>, reason: Reason) -> String {
+    let asks = ActionRequired {
         status: 401,
         reason,
     };
@@ -78,7 +80,7 @@ fn shown_asks_in(frame: Frame<'_>, reason: Reason) -> String {
     .unwrap()
 }
 
-fn shown_unsent(frame: Frame<'_>, offer: Offer) -> String {
+fn shown_unsent(frame: Layout<'_>, offer: Resubmission) -> String {
     let fields = [
         ("1", "\n2\r\n3 4"),
         ("csrf_token", "5"),
@@ -92,7 +94,7 @@ fn shown_unsent(frame: Frame<'_>, offer: Offer) -> String {
         encoding: FormEncoding::UrlEncoded,
         fields,
     };
-    let unsent = UnsentForm {
+    let unsent = PreservedPost {
         id: "8".into(),
         author: None,
         target: "/1".into(),
@@ -101,8 +103,8 @@ fn shown_unsent(frame: Frame<'_>, offer: Offer) -> String {
     };
     unsent_page(&UnsentView {
         frame,
-        page: &UnsentPage {
-            unsent,
+        page: &PreservedPostPage {
+            preserved_post: unsent,
             offer,
             onward: "/9".into(),
         },
@@ -113,7 +115,10 @@ fn shown_unsent(frame: Frame<'_>, offer: Offer) -> String {
 /// What the application put into its form for itself is sent again, and shown to nobody.
 #[test]
 fn what_was_written_is_shown_and_the_rest_only_sent() {
-    let offered = shown_unsent(frame(), ReturnPath::parse("/1").map(Offer::Send).unwrap());
+    let offered = shown_unsent(
+        frame(),
+        ReturnPath::parse("/1").map(Resubmission::Send).unwrap(),
+    );
     let (shown, sent) = offered.split_once("<form").unwrap();
     // The parser drops the first line end of a `textarea`.
     assert!(
@@ -129,7 +134,7 @@ fn what_was_written_is_shown_and_the_rest_only_sent() {
     ] {
         assert!(sent.contains(field), "{field} in {sent}");
     }
-    for offer in [Offer::CopyAgain, Offer::CopyOfAnother] {
+    for offer in [Resubmission::CopyAgain, Resubmission::CopyOfAnother] {
         let copied = shown_unsent(frame(), offer);
         assert!(
             !copied.contains("<form")
@@ -140,24 +145,24 @@ fn what_was_written_is_shown_and_the_rest_only_sent() {
     }
 }
 
-fn every_page(words: &'static Words) -> Vec<String> {
+fn every_page(words: &'static Catalog) -> Vec<String> {
     let frame = frame_in(words);
-    let fresh = SignInForm {
+    let fresh = LoginPage {
         login_id: String::new(),
         ..form(None)
     };
     let mut pages = vec![shown_in(frame, &form(None)), shown_in(frame, &fresh)];
     pages.push(shown_in(
         frame,
-        &SignInForm {
-            unsent: Some("1".into()),
+        &LoginPage {
+            preserved_post: Some("1".into()),
             ..form(None)
         },
     ));
     for offer in [
-        ReturnPath::parse("/1").map_or(Offer::CopyAgain, Offer::Send),
-        Offer::CopyAgain,
-        Offer::CopyOfAnother,
+        ReturnPath::parse("/1").map_or(Resubmission::CopyAgain, Resubmission::Send),
+        Resubmission::CopyAgain,
+        Resubmission::CopyOfAnother,
     ] {
         pages.push(shown_unsent(frame, offer));
     }
@@ -202,7 +207,7 @@ fn between<'a>(page: &'a str, open: &str, close: &str) -> &'a str {
 
 #[test]
 fn every_page_is_whole_and_says_something() {
-    for words in Words::all() {
+    for words in Catalog::all() {
         let direction = if words.tag == "ar" { "rtl" } else { "ltr" };
         let root = format!("<html lang=\"{}\" dir=\"{direction}\">", words.tag);
         for page in every_page(words) {
@@ -230,7 +235,7 @@ fn every_page_is_whole_and_says_something() {
 /// nobody translated.
 #[test]
 fn every_page_speaks_one_language() {
-    let words = Words::of("ar").unwrap();
+    let words = Catalog::of("ar").unwrap();
     for page in every_page(words) {
         let text = visible_text(&page).replace("Caps Lock", "");
         assert!(!text.contains(|c: char| c.is_ascii_alphabetic()), "{text}");
@@ -382,7 +387,7 @@ fn the_first_field_to_fill_has_the_focus() {
     let begun = shown(&form(Some(Reason::InvalidCredentials)));
     assert!(between(&begun, "<input id=\"password\"", ">").contains("autofocus"));
     assert!(!between(&begun, "<input id=\"loginId\"", ">").contains("autofocus"));
-    let fresh = shown(&SignInForm {
+    let fresh = shown(&LoginPage {
         login_id: String::new(),
         ..form(None)
     });
@@ -403,16 +408,16 @@ fn fields_are_marked_only_when_they_may_be_wrong() {
 
 #[test]
 fn a_wait_is_told() {
-    let throttled = SignInForm {
+    let throttled = LoginPage {
         retry_after: Some(300),
         ..form(Some(Reason::Throttled))
     };
     assert!(shown(&throttled).contains("in 5 minutes"));
     let told = Problem {
         retry_after: Some(30),
-        ..Problem::new(Reason::ProviderUnavailable).under(503)
+        ..Problem::new(Reason::ProviderUnavailable).with_status(503)
     };
-    let nowhere = Frame {
+    let nowhere = Layout {
         site_name: None,
         ..frame()
     };
@@ -454,7 +459,7 @@ fn files_are_found_by_the_names_pages_use() {
     assert_eq!(names.len(), 4, "style, icon, mark, script");
     for name in names {
         assert!(
-            Look::plain()
+            PageTheme::plain()
                 .asset(name)
                 .is_some_and(|asset| !asset.body.is_empty()),
             "{name}"
@@ -466,7 +471,7 @@ fn files_are_found_by_the_names_pages_use() {
         "style.0000000000000000.css",
         "../style.css",
     ] {
-        assert_eq!(Look::plain().asset(other), None);
+        assert_eq!(PageTheme::plain().asset(other), None);
     }
 }
 

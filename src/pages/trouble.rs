@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::waiting;
-use super::words::Words;
-use crate::model::answer::StepForm;
+use super::words::Catalog;
 use crate::model::challenge::Step;
+use crate::model::local_response::StepPage;
 use crate::model::reason::Reason;
 
 /// What went wrong, in words.
@@ -20,7 +20,7 @@ pub struct Trouble {
 impl Trouble {
     /// The messages beneath `trouble` that `stem` names. Where there is a wait it stands in the
     /// text.
-    pub fn told(words: &Words, stem: &str, reason: Reason, retry_after: Option<u32>) -> Self {
+    pub fn told(words: &Catalog, stem: &str, reason: Reason, retry_after: Option<u32>) -> Self {
         let text = match (reason, retry_after) {
             (Reason::Throttled, Some(seconds)) => {
                 let wait = waiting::in_words(words, seconds);
@@ -38,7 +38,7 @@ impl Trouble {
     }
 
     /// What went wrong with a step that follows the password.
-    pub fn of_step(words: &Words, form: &StepForm) -> Option<Self> {
+    pub fn of_step(words: &Catalog, form: &StepPage) -> Option<Self> {
         let reason = form.trouble?;
         let stem = match (reason, form.next.step) {
             (Reason::WrongCode, _) => "wrong_code",

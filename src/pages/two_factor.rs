@@ -2,18 +2,18 @@
 
 use serde::Serialize;
 
-use super::Frame;
+use super::Layout;
 use super::templates::{self, Rendered};
 use super::trouble::Trouble;
-use crate::model::answer::StepForm;
+use crate::model::local_response::StepPage;
+use crate::model::login::FactorKind;
 use crate::model::reason::Reason;
-use crate::model::sign_in::FactorKind;
 
 /// What the form is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct TwoFactorView<'a> {
     /// What stands around it.
-    pub frame: Frame<'a>,
+    pub frame: Layout<'a>,
     /// The path the code is posted to.
     pub action: &'a str,
     /// The path the wish for a code is posted to.
@@ -21,7 +21,7 @@ pub struct TwoFactorView<'a> {
     /// The address of the sign-in form.
     pub back: &'a str,
     /// What it shows.
-    pub form: &'a StepForm,
+    pub form: &'a StepPage,
     /// The proof that it was served to this browser.
     pub csrf: &'a str,
 }
@@ -90,7 +90,7 @@ pub fn two_factor(view: &TwoFactorView<'_>) -> Rendered {
         back: view.back,
         csrf: view.csrf,
         challenge: form.next.challenge.expose(),
-        unsent: form.unsent.as_deref(),
+        unsent: form.preserved_post.as_deref(),
         trust: form.trust,
         request_id: form
             .trouble

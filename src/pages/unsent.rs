@@ -2,17 +2,17 @@
 
 use serde::Serialize;
 
-use super::Frame;
+use super::Layout;
 use super::templates::{self, Rendered};
-use crate::model::answer::{Offer, UnsentPage};
+use crate::model::local_response::{PreservedPostPage, Resubmission};
 
 /// What the page is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct UnsentView<'a> {
     /// What stands around it.
-    pub frame: Frame<'a>,
+    pub frame: Layout<'a>,
     /// What it shows.
-    pub page: &'a UnsentPage,
+    pub page: &'a PreservedPostPage,
 }
 
 #[derive(Serialize)]
@@ -51,8 +51,8 @@ struct Field<'a> {
 /// # Errors
 /// What is wrong with its template; tests hold that nothing is wrong with ours.
 pub fn unsent(view: &UnsentView<'_>) -> Rendered {
-    let UnsentPage {
-        unsent,
+    let PreservedPostPage {
+        preserved_post: unsent,
         offer,
         onward,
     } = view.page;
@@ -65,28 +65,28 @@ pub fn unsent(view: &UnsentView<'_>) -> Rendered {
     };
     let words = view.frame.words;
     let (heading, text) = match offer {
-        Offer::Send(_) => (
+        Resubmission::Send(_) => (
             words.say("unsent.offer.heading"),
             words.say("unsent.offer.text"),
         ),
-        Offer::CopyAgain => (
+        Resubmission::CopyAgain => (
             words.say("unsent.again.heading"),
             words.say("unsent.again.text"),
         ),
-        Offer::CopyOfAnother => (
+        Resubmission::CopyOfAnother => (
             words.say("unsent.another.heading"),
             words.say("unsent.another.text"),
         ),
     };
     let send = match offer {
-        Offer::Send(path) => Some(Send {
+        Resubmission::Send(path) => Some(Send {
             action: path.as_str(),
             enctype: unsent.form.encoding.as_str(),
             fields: fields()
                 .map(|(name, value)| Field { name, value })
                 .collect(),
         }),
-        Offer::CopyAgain | Offer::CopyOfAnother => None,
+        Resubmission::CopyAgain | Resubmission::CopyOfAnother => None,
     };
     let page = Page {
         request_id: None,

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 /// The messages of one language.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Words {
+pub struct Catalog {
     /// The language (BCP 47), as in `lang` and `Content-Language`.
     pub tag: &'static str,
     /// Its name in itself.
@@ -33,12 +33,12 @@ pub enum Direction {
 }
 
 /// Every language, by tag.
-const ALL: &[Words] = include!(concat!(env!("OUT_DIR"), "/words.rs"));
+const ALL: &[Catalog] = include!(concat!(env!("OUT_DIR"), "/words.rs"));
 
 /// The language of last resort, which `static/words/en.toml` is never missing from.
 const ENGLISH: &str = "en";
 
-impl Words {
+impl Catalog {
     /// Every language the pages speak, by tag.
     #[must_use]
     pub const fn all() -> &'static [Self] {
@@ -54,7 +54,7 @@ impl Words {
     /// English.
     #[must_use]
     pub fn english() -> &'static Self {
-        const NONE: &Words = &Words {
+        const NONE: &Catalog = &Catalog {
             tag: ENGLISH,
             name: "",
             direction: Direction::LeftToRight,

@@ -1,15 +1,15 @@
 //! What every provider keeps to, whatever it speaks. Each implementation's tests run [`holds`].
 
-use super::keys::KeySet;
+use super::key_set::KeySet;
 use super::verify::{Expectations, verify};
 use super::{
-    Admitted, Device, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt,
+    Device, LoginSuccess, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt,
     SignInAttempt, Trust,
 };
-use crate::model::moment::Moment;
+use crate::model::login::LoginRefused;
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
-use crate::model::sign_in::SignInRefused;
+use crate::model::timestamp::Timestamp;
 
 /// A person whom the provider under test knows, registered for the application of
 /// `expect.audience`, which hands out refresh tokens.
@@ -21,7 +21,7 @@ pub struct Known<'a> {
     /// What their tokens say.
     pub expect: Expectations,
     /// When their tokens are looked at.
-    pub now: Moment,
+    pub now: Timestamp,
 }
 
 /// Signs in, renews and signs out, rightly and wrongly.
@@ -36,7 +36,7 @@ pub async fn holds(provider: &dyn Provider, known: &Known<'_>) {
         verify(token.expose(), &keys, &known.expect, known.now).expect("a good token")
     };
 
-    let refused = |reason| Some(ProviderError::Refused(SignInRefused::because(reason)));
+    let refused = |reason| Some(ProviderError::Refused(LoginRefused::because(reason)));
     let wrong = format!("{} ", known.password);
     for (login_id, password) in [
         (known.login_id, wrong.as_str()),
@@ -91,7 +91,7 @@ async fn no_step_without_a_sign_in(provider: &dyn Provider, known: &Known<'_>) {
         known.expect.audience.as_str(),
         std::net::Ipv4Addr::LOCALHOST.into(),
     );
-    let expired = ProviderError::Refused(SignInRefused::because(Reason::ChallengeExpired));
+    let expired = ProviderError::Refused(LoginRefused::because(Reason::ChallengeExpired));
     if provider.abilities().second_factor {
         let attempt = SecondFactorAttempt {
             id: &id,
@@ -128,7 +128,7 @@ async fn sign_in(
     known: &Known<'_>,
     login_id: &str,
     password: &str,
-) -> Result<Admitted, ProviderError> {
+) -> Result<LoginSuccess, ProviderError> {
     let attempt = SignInAttempt {
         login_id,
         password: &Secret::new(password),

@@ -12,15 +12,15 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::outbound::{Call, Outbound, Purpose, Received};
+use super::http_client::{Call, HttpClient, Purpose, Response};
 use super::{
-    Abilities, Admitted, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt,
+    Capabilities, LoginSuccess, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt,
     SignInAttempt,
 };
 use crate::config::settings;
+use crate::model::login::LoginRefused;
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
-use crate::model::sign_in::SignInRefused;
 use crate::model::token::TokenPair;
 
 mod awaited;
@@ -62,7 +62,7 @@ pub struct Fusionauth {
     api_key: Option<HeaderValue>,
     timeout: Duration,
     account_state: AccountState,
-    outbound: Arc<Outbound>,
+    outbound: Arc<HttpClient>,
 }
 
 impl Fusionauth {
@@ -74,7 +74,7 @@ impl Fusionauth {
     pub fn new(
         endpoint: &Endpoint,
         settings: &settings::Provider,
-        outbound: Arc<Outbound>,
+        outbound: Arc<HttpClient>,
     ) -> Result<Self, ProviderError> {
         let at = |path: &str| {
             Url::parse(&format!("{}{path}", endpoint.url))
@@ -120,7 +120,7 @@ impl Fusionauth {
             headers: self.headers.clone(),
             body,
             timeout: self.timeout,
-            purpose: Purpose::Upkeep,
+            purpose: Purpose::Background,
         }
     }
 
@@ -137,7 +137,7 @@ impl Fusionauth {
         &self,
         request: &LoginRequest<'_>,
         step: Step,
-    ) -> Result<Admitted, ProviderError> {
+    ) -> Result<LoginSuccess, ProviderError> {
         let mut call = self.step(&self.login, request)?;
         if let Some(key) = &self.api_key {
             call.headers.insert(AUTHORIZATION, key.clone());
@@ -145,7 +145,7 @@ impl Fusionauth {
         admitted(step, &self.make(call).await?, self.account_state)
     }
 
-    async fn make(&self, call: Call) -> Result<Received, ProviderError> {
+    async fn make(&self, call: Call) -> Result<Response, ProviderError> {
         self.outbound
             .make(call)
             .await
@@ -155,15 +155,15 @@ impl Fusionauth {
 
 #[async_trait]
 impl Provider for Fusionauth {
-    fn abilities(&self) -> Abilities {
-        Abilities {
+    fn abilities(&self) -> Capabilities {
+        Capabilities {
             form_sign_in: true,
             second_factor: true,
             change_password: true,
         }
     }
 
-    async fn sign_in(&self, attempt: SignInAttempt<'_>) -> Result<Admitted, ProviderError> {
+    async fn sign_in(&self, attempt: SignInAttempt<'_>) -> Result<LoginSuccess, ProviderError> {
         self.log_in(&LoginRequest::with_password(attempt), Step::Password)
             .await
     }
@@ -171,7 +171,7 @@ impl Provider for Fusionauth {
     async fn second_factor(
         &self,
         attempt: SecondFactorAttempt<'_>,
-    ) -> Result<Admitted, ProviderError> {
+    ) -> Result<LoginSuccess, ProviderError> {
         let call = self.step(&self.two_factor_login, &TwoFactorRequest::new(attempt))?;
         admitted(
             Step::SecondFactor,
@@ -192,11 +192,11 @@ impl Provider for Fusionauth {
         match received.status.as_u16() {
             // Without a code nobody is let in, so any documented yes will do.
             200 | 202 | 204 => Ok(()),
-            400 => Err(ProviderError::Refused(SignInRefused::because(
+            400 => Err(ProviderError::Refused(LoginRefused::because(
                 Reason::RejectedInput,
             ))),
             401 => Err(misconfigured("the gateway may not have codes sent")),
-            404 => Err(ProviderError::Refused(SignInRefused::because(
+            404 => Err(ProviderError::Refused(LoginRefused::because(
                 Reason::ChallengeExpired,
             ))),
             status => Err(unexpected(status)),
@@ -206,7 +206,7 @@ impl Provider for Fusionauth {
     async fn change_password(
         &self,
         attempt: NewPasswordAttempt<'_>,
-    ) -> Result<Admitted, ProviderError> {
+    ) -> Result<LoginSuccess, ProviderError> {
         let request = ChangePasswordRequest {
             change_password_id: attempt.id.expose(),
             password: attempt.password.expose(),
@@ -235,7 +235,7 @@ impl Provider for Fusionauth {
                 "a renewal is refused for its timeToLiveInSeconds",
             )),
             // The documentation has 404, the server 400 for a token that has ended.
-            400 | 401 | 404 => Err(ProviderError::Refused(SignInRefused::because(
+            400 | 401 | 404 => Err(ProviderError::Refused(LoginRefused::because(
                 Reason::SignedOut,
             ))),
             status => Err(unexpected(status)),
@@ -308,7 +308,7 @@ impl Tokens {
     }
 }
 
-fn read_tokens(received: &Received) -> Result<Tokens, ProviderError> {
+fn read_tokens(received: &Response) -> Result<Tokens, ProviderError> {
     // The error of the parser quotes what it read.
     serde_json::from_slice(&received.body).map_err(|_| unreadable())
 }

@@ -8,17 +8,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
-use super::keys::{Check, Key, KeyName, KeysFault};
+use super::key_set::{Check, Key, KeyName, KeySetError};
 
 /// The weakest RSA key taken, in bits (RFC 7518, section 3.3).
 const MIN_RSA_BITS: usize = 2048;
 
 /// The usable keys of `document`, in its order; may be none.
-pub(super) fn read(document: &[u8], allowed: &[Algorithm]) -> Result<Vec<Key>, KeysFault> {
+pub(super) fn read(document: &[u8], allowed: &[Algorithm]) -> Result<Vec<Key>, KeySetError> {
     let document: Map<String, Value> = serde_json::from_slice(document)
-        .map_err(|_| KeysFault("the key document is not a JSON object".into()))?;
+        .map_err(|_| KeySetError("the key document is not a JSON object".into()))?;
     let Some(Value::Array(entries)) = document.get("keys") else {
-        return Err(KeysFault("the key document has no array `keys`".into()));
+        return Err(KeySetError("the key document has no array `keys`".into()));
     };
     Ok(entries
         .iter()

@@ -6,25 +6,25 @@ use std::net::IpAddr;
 
 use async_trait::async_trait;
 
+use crate::model::login::LoginRefused;
 use crate::model::secret::Secret;
-use crate::model::sign_in::SignInRefused;
 use crate::model::token::TokenPair;
 
 pub mod algorithm;
 #[cfg(test)]
 pub mod contract;
 pub mod fusionauth;
+pub mod http_client;
 mod jwks;
-pub mod key_ring;
-pub mod keys;
-pub mod outbound;
+pub mod jwks_cache;
+pub mod key_set;
 #[cfg(test)]
 mod test_keys;
 pub mod verify;
 
 /// What a provider can do, as data: nobody has to call and fail to find out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Abilities {
+pub struct Capabilities {
     /// Takes a name and a password.
     pub form_sign_in: bool,
     /// Takes the code it asked for.
@@ -62,14 +62,14 @@ pub struct SignInAttempt<'a> {
     pub client_address: IpAddr,
     /// What the visitor signs in with.
     pub device: Device<'a>,
-    /// The proof from an earlier [`Admitted`] that this device is trusted.
+    /// The proof from an earlier [`LoginSuccess`] that this device is trusted.
     pub trust: Option<&'a Secret>,
 }
 
 /// A code, for a sign-in that waits for it.
 #[derive(Clone, Copy, Debug)]
 pub struct SecondFactorAttempt<'a> {
-    /// The id of [`Awaited::SecondFactor`](crate::model::sign_in::Awaited).
+    /// The id of [`PendingStep::SecondFactor`](crate::model::login::PendingStep).
     pub id: &'a Secret,
     /// The code, as typed.
     pub code: &'a Secret,
@@ -86,7 +86,7 @@ pub struct SecondFactorAttempt<'a> {
 /// A new password, for a sign-in that waits for it.
 #[derive(Clone, Copy, Debug)]
 pub struct NewPasswordAttempt<'a> {
-    /// The id of [`Awaited::NewPassword`](crate::model::sign_in::Awaited).
+    /// The id of [`PendingStep::NewPassword`](crate::model::login::PendingStep).
     pub id: &'a Secret,
     /// The password, byte for byte as typed.
     pub password: &'a Secret,
@@ -96,13 +96,13 @@ pub struct NewPasswordAttempt<'a> {
     pub client_address: IpAddr,
     /// What the visitor signs in with.
     pub device: Device<'a>,
-    /// The proof from an earlier [`Admitted`] that this device is trusted.
+    /// The proof from an earlier [`LoginSuccess`] that this device is trusted.
     pub trust: Option<&'a Secret>,
 }
 
 /// Somebody whom the provider lets in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Admitted {
+pub struct LoginSuccess {
     /// Their tokens.
     pub tokens: TokenPair,
     /// The proof that this device is trusted, where the provider gave one: for the next attempt's
@@ -114,7 +114,7 @@ pub struct Admitted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProviderError {
     /// A definite no about this person or token: tell the visitor.
-    Refused(SignInRefused),
+    Refused(LoginRefused),
     /// No usable answer: keep what there is and try again later. The text says what happened,
     /// without secrets.
     Unavailable(String),
@@ -129,14 +129,14 @@ pub enum ProviderError {
 #[async_trait]
 pub trait Provider: Send + Sync {
     /// What it can do.
-    fn abilities(&self) -> Abilities;
+    fn abilities(&self) -> Capabilities;
 
     /// Checks a password.
     ///
     /// # Errors
     /// [`ProviderError::Refused`] with a reason of the contract's section 4, and with what is
-    /// [awaited](SignInRefused::awaited) where the password was right and something is missing.
-    async fn sign_in(&self, attempt: SignInAttempt<'_>) -> Result<Admitted, ProviderError>;
+    /// [awaited](LoginRefused::awaited) where the password was right and something is missing.
+    async fn sign_in(&self, attempt: SignInAttempt<'_>) -> Result<LoginSuccess, ProviderError>;
 
     /// Goes on with a sign-in that waits for a code.
     ///
@@ -146,7 +146,7 @@ pub trait Provider: Send + Sync {
     async fn second_factor(
         &self,
         attempt: SecondFactorAttempt<'_>,
-    ) -> Result<Admitted, ProviderError>;
+    ) -> Result<LoginSuccess, ProviderError>;
 
     /// Sends a code for the sign-in `id` by one of the methods that were offered; earlier codes are
     /// void then.
@@ -159,13 +159,13 @@ pub trait Provider: Send + Sync {
     /// Changes the password and signs in with it, so that nothing is typed twice.
     ///
     /// # Errors
-    /// As [`Provider::sign_in`]; `rejected_input` with the [faults](SignInRefused::faults) of the
+    /// As [`Provider::sign_in`]; `rejected_input` with the [faults](LoginRefused::faults) of the
     /// password leaves the change waiting, after `challenge_expired` the sign-in begins again. With
     /// something awaited the password is changed.
     async fn change_password(
         &self,
         attempt: NewPasswordAttempt<'_>,
-    ) -> Result<Admitted, ProviderError>;
+    ) -> Result<LoginSuccess, ProviderError>;
 
     /// Exchanges a refresh token for a new pair. Where the provider sends no new refresh token the
     /// pair carries the old one.

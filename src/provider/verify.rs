@@ -12,10 +12,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
-use super::keys::{KeySet, NoKey};
-use crate::model::moment::Moment;
+use super::key_set::{KeySet, NoKey};
 use crate::model::strict_json;
-use crate::model::token::SessionKey;
+use crate::model::timestamp::Timestamp;
+use crate::model::token::RevocationKey;
 
 /// The longest token looked at, in bytes.
 pub const MAX_TOKEN: usize = 8 * 1024;
@@ -39,16 +39,16 @@ pub struct VerifiedClaims {
     /// All of them, as signed; `sub` is text and not empty.
     pub claims: Map<String, Value>,
     /// `iat`.
-    pub issued: Option<Moment>,
+    pub issued: Option<Timestamp>,
     /// `exp`, without leeway.
-    pub expires: Moment,
+    pub expires: Timestamp,
     /// What a sign-out of this token's session revokes.
-    pub session: SessionKey,
+    pub session: RevocationKey,
 }
 
 /// Why a token proves nobody.
 #[derive(Clone, Debug, PartialEq)]
-pub enum VerifyFault {
+pub enum VerifyError {
     /// Nothing is wrong with it but its age: what it says was true, so a sign-out may still act on
     /// it.
     Expired(Box<VerifiedClaims>),
@@ -62,18 +62,18 @@ pub enum VerifyFault {
 /// Checks `token` against `keys` and what is expected of it.
 ///
 /// # Errors
-/// [`VerifyFault`]; a caller that gets `UnknownKey` twice treats it as `Invalid`.
+/// [`VerifyError`]; a caller that gets `UnknownKey` twice treats it as `Invalid`.
 pub fn verify(
     token: &str,
     keys: &KeySet,
     expect: &Expectations,
-    now: Moment,
-) -> Result<VerifiedClaims, VerifyFault> {
+    now: Timestamp,
+) -> Result<VerifiedClaims, VerifyError> {
     let signed = signed_payload(token, keys, &expect.algorithms)?;
-    let claims = strict_json::object(&signed.payload).ok_or(VerifyFault::Invalid)?;
-    let verified = checked_claims(claims, signed.input, expect, now).ok_or(VerifyFault::Invalid)?;
+    let claims = strict_json::object(&signed.payload).ok_or(VerifyError::Invalid)?;
+    let verified = checked_claims(claims, signed.input, expect, now).ok_or(VerifyError::Invalid)?;
     if now >= verified.expires.plus(expect.leeway) {
-        return Err(VerifyFault::Expired(Box::new(verified)));
+        return Err(VerifyError::Expired(Box::new(verified)));
     }
     Ok(verified)
 }
@@ -91,16 +91,16 @@ fn signed_payload<'a>(
     token: &'a str,
     keys: &KeySet,
     allowed: &[Algorithm],
-) -> Result<Signed<'a>, VerifyFault> {
-    let parts = split(token).ok_or(VerifyFault::Invalid)?;
-    let header = strict_json::object(&parts.header).ok_or(VerifyFault::Invalid)?;
-    let (algorithm, kid) = read_header(&header, allowed).ok_or(VerifyFault::Invalid)?;
+) -> Result<Signed<'a>, VerifyError> {
+    let parts = split(token).ok_or(VerifyError::Invalid)?;
+    let header = strict_json::object(&parts.header).ok_or(VerifyError::Invalid)?;
+    let (algorithm, kid) = read_header(&header, allowed).ok_or(VerifyError::Invalid)?;
     let check = keys.choose(kid, algorithm).map_err(|none| match none {
-        NoKey::Unknown => VerifyFault::UnknownKey,
-        NoKey::Unfit => VerifyFault::Invalid,
+        NoKey::Unknown => VerifyError::UnknownKey,
+        NoKey::Unfit => VerifyError::Invalid,
     })?;
     if !check.passes(parts.input.as_bytes(), &parts.signature) {
-        return Err(VerifyFault::Invalid);
+        return Err(VerifyError::Invalid);
     }
     Ok(Signed {
         input: parts.input,
@@ -180,7 +180,7 @@ fn checked_claims(
     claims: Map<String, Value>,
     input: &str,
     expect: &Expectations,
-    now: Moment,
+    now: Timestamp,
 ) -> Option<VerifiedClaims> {
     let issuer_is_right = claims.get("iss")?.as_str()? == expect.issuer;
     let is_for_us = names_audience(claims.get("aud")?, &expect.audience);
@@ -227,30 +227,30 @@ struct NoDate;
 
 /// A `NumericDate` (RFC 7519, section 2), which may have a fraction; `None` where there is no such
 /// claim.
-fn moment(claims: &Map<String, Value>, name: &str) -> Result<Option<Moment>, NoDate> {
+fn moment(claims: &Map<String, Value>, name: &str) -> Result<Option<Timestamp>, NoDate> {
     let Some(value) = claims.get(name) else {
         return Ok(None);
     };
     if let Some(seconds) = value.as_u64() {
-        return Ok(Some(Moment::from_secs(seconds)));
+        return Ok(Some(Timestamp::from_secs(seconds)));
     }
     let since = Duration::try_from_secs_f64(value.as_f64().ok_or(NoDate)?).map_err(|_| NoDate)?;
-    Ok(Some(Moment::from_millis(
+    Ok(Some(Timestamp::from_millis(
         u64::try_from(since.as_millis()).map_err(|_| NoDate)?,
     )))
 }
 
 /// The `sid`, else the `jti`, else a hash. The hash is over what is signed, not over the whole
 /// token: an ECDSA signature has a second valid form, which would be a way around a revocation.
-fn session_of(claims: &Map<String, Value>, input: &str) -> Option<SessionKey> {
+fn session_of(claims: &Map<String, Value>, input: &str) -> Option<RevocationKey> {
     for name in ["sid", "jti"] {
         let id = claims.get(name).map_or(Some(""), Value::as_str)?;
         if !id.is_empty() {
-            return Some(SessionKey(id.to_owned()));
+            return Some(RevocationKey(id.to_owned()));
         }
     }
     let hash = digest::digest(&digest::SHA256, input.as_bytes());
-    Some(SessionKey(URL_SAFE_NO_PAD.encode(hash)))
+    Some(RevocationKey(URL_SAFE_NO_PAD.encode(hash)))
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderName, header};
 use pingora::proxy::Session;
 
 use crate::model::api_call::CallBody;
+use crate::model::preserved_post::{self, FormEncoding, PostedForm};
 use crate::model::reason::Reason;
-use crate::model::unsent::{self, FormEncoding, PostedForm};
 
 use super::form;
 
@@ -41,7 +41,9 @@ pub(super) async fn posted(session: &mut Session) -> Option<PostedForm> {
         "multipart/form-data" => Some(multer::parse_boundary(kind).ok()?),
         _ => return None,
     };
-    let body = within_limits(session, unsent::MAX_BODY).await.ok()?;
+    let body = within_limits(session, preserved_post::MAX_BODY)
+        .await
+        .ok()?;
     match boundary {
         None => Some(PostedForm {
             encoding: FormEncoding::UrlEncoded,

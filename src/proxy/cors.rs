@@ -5,9 +5,9 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 
 use crate::decide::cors;
-use crate::model::answer::{Answer, Preflight};
+use crate::model::local_response::{LocalResponse, Preflight};
 
-use super::passage::Passage;
+use super::context::ProxyContext;
 
 /// What a page may read beside the status and the body. Never a token.
 const EXPOSED: &str = "X-Request-Id, Retry-After";
@@ -16,20 +16,24 @@ const MAX_AGE: u32 = 600;
 
 /// Names the listed origin that the request came from, and says that answers differ by origin where
 /// any is listed.
-pub(super) fn allow(passage: &Passage, answer: &Answer, head: &mut ResponseHeader) -> Result<()> {
-    let listing = passage
+pub(super) fn allow(
+    ctx: &ProxyContext,
+    answer: &LocalResponse,
+    head: &mut ResponseHeader,
+) -> Result<()> {
+    let listing = ctx
         .site()
         .is_some_and(|site| !site.allowed_origins.is_empty() || site.hosted.is_some());
     if !listing || !cors::may_be_read(answer) {
         return Ok(());
     }
     head.append_header(header::VARY, "Origin")?;
-    let Some(reader) = &passage.reader else {
+    let Some(reader) = &ctx.reader else {
         return Ok(());
     };
     head.insert_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, reader.as_str())?;
     head.insert_header(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true")?;
-    if let Answer::Preflight(Preflight { methods, headers }) = answer {
+    if let LocalResponse::Preflight(Preflight { methods, headers }) = answer {
         head.insert_header(header::ACCESS_CONTROL_ALLOW_METHODS, *methods)?;
         head.insert_header(header::ACCESS_CONTROL_ALLOW_HEADERS, headers.as_str())?;
         head.insert_header(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE)?;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use percent_encoding::percent_decode;
 
 use crate::model::challenge::StepFields;
+use crate::model::login::LoginForm;
 use crate::model::return_path::ReturnPath;
 use crate::model::secret::Secret;
-use crate::model::sign_in::LoginForm;
 
 /// Reads the sign-in form.
 pub(super) fn login(body: &[u8]) -> Option<LoginForm> {
@@ -20,7 +20,7 @@ pub(super) fn login(body: &[u8]) -> Option<LoginForm> {
         return_to: ReturnPath::parse(&take("return_to")),
         remember: is_ticked(&take("remember")),
         csrf: take("csrf"),
-        unsent: some(take("unsent")),
+        preserved_post: some(take("unsent")),
     })
 }
 
@@ -35,7 +35,7 @@ pub(super) fn step(body: &[u8]) -> Option<Box<StepFields>> {
         choice: Secret::new(take("choice")),
         password: Secret::new(take("password")),
         csrf: take("csrf"),
-        unsent: some(take("unsent")),
+        preserved_post: some(take("unsent")),
     }))
 }
 

@@ -13,37 +13,37 @@ use pingora::prelude::HttpPeer;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::{Error, Result};
 
-use crate::model::answer::{Answer, Problem};
-use crate::runtime::Living;
+use crate::model::local_response::{LocalResponse, Problem};
+use crate::runtime::RuntimeHandle;
 
 mod body;
+mod context;
 mod cors;
-mod document;
-mod fetch;
+mod early_error;
 mod form;
 mod page;
-mod passage;
-mod refusal;
+mod problem_json;
 mod reply;
 mod request;
+mod request_head;
+mod resolve;
 mod response;
 pub mod server;
 mod upstream;
-mod view;
 mod wire;
 
-pub use passage::Passage;
+pub use context::ProxyContext;
 
 /// The gateway as Pingora sees it.
 pub struct Gateway {
-    living: Arc<Living>,
+    runtime_handle: Arc<RuntimeHandle>,
 }
 
 impl Gateway {
     /// A gateway over the configuration that lives at the time of each request.
     #[must_use]
-    pub fn new(living: Arc<Living>) -> Self {
-        Self { living }
+    pub fn new(runtime_handle: Arc<RuntimeHandle>) -> Self {
+        Self { runtime_handle }
     }
 }
 
@@ -51,10 +51,10 @@ impl Gateway {
 impl ProxyHttp for Gateway {
     // In a box: Pingora moves it from one state of a request to the next, which costs more than the
     // box.
-    type CTX = Box<Passage>;
+    type CTX = Box<ProxyContext>;
 
-    fn new_ctx(&self) -> Box<Passage> {
-        Box::new(Passage::new(self.living.current()))
+    fn new_ctx(&self) -> Box<ProxyContext> {
+        Box::new(ProxyContext::new(self.runtime_handle.current()))
     }
 
     fn init_downstream_modules(&self, _: &mut pingora::modules::http::HttpModules) {
@@ -65,18 +65,18 @@ impl ProxyHttp for Gateway {
     async fn request_filter(
         &self,
         session: &mut Session,
-        passage: &mut Box<Passage>,
+        ctx: &mut Box<ProxyContext>,
     ) -> Result<bool> {
         let settled = if server::head_has_arrived(session) {
-            request::settle_or_fail(session, passage).await
+            request::decide_or_fail(session, ctx).await
         } else {
-            Some(request::refuse_mended_line(session, passage))
+            Some(request::refuse_mended_line(session, ctx))
         };
         match settled {
             None => Ok(false),
             Some(answer) => {
-                request::decided(passage);
-                reply::send(session, passage, &answer).await?;
+                request::decided(ctx);
+                reply::send(session, ctx, &answer).await?;
                 Ok(true)
             }
         }
@@ -85,38 +85,38 @@ impl ProxyHttp for Gateway {
     async fn upstream_peer(
         &self,
         _: &mut Session,
-        passage: &mut Box<Passage>,
+        ctx: &mut Box<ProxyContext>,
     ) -> Result<Box<HttpPeer>> {
-        upstream::pick(passage).await
+        upstream::pick(ctx).await
     }
 
     async fn upstream_request_filter(
         &self,
         _: &mut Session,
         request: &mut RequestHeader,
-        passage: &mut Box<Passage>,
+        ctx: &mut Box<ProxyContext>,
     ) -> Result<()> {
-        upstream::edit(request, passage)
+        upstream::edit(request, ctx)
     }
 
     async fn response_filter(
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        passage: &mut Box<Passage>,
+        ctx: &mut Box<ProxyContext>,
     ) -> Result<()> {
-        response::adapt(session, response, passage).await
+        response::adapt(session, response, ctx).await
     }
 
     fn fail_to_connect(
         &self,
         _: &mut Session,
         _: &HttpPeer,
-        passage: &mut Box<Passage>,
+        ctx: &mut Box<ProxyContext>,
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing was sent yet: the next upstream may be asked.
-        error.set_retry(upstream::another_is_left(passage));
+        error.set_retry(upstream::another_is_left(ctx));
         error
     }
 
@@ -125,7 +125,7 @@ impl ProxyHttp for Gateway {
         _: &HttpPeer,
         session: &mut Session,
         mut error: Box<Error>,
-        passage: &mut Box<Passage>,
+        ctx: &mut Box<ProxyContext>,
         reused: bool,
     ) -> Box<Error> {
         // Only what may be repeated (RFC 9110, section 9.2.2), and only while its body is at hand.
@@ -139,7 +139,7 @@ impl ProxyHttp for Gateway {
             error.retry.decide_reuse(reused);
         }
         if reused && error.retry() {
-            upstream::forget_last_try(passage);
+            upstream::forget_last_try(ctx);
         }
         error
     }
@@ -148,7 +148,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         error: &Error,
-        passage: &mut Box<Passage>,
+        ctx: &mut Box<ProxyContext>,
     ) -> FailToProxy {
         let Some(reason) = response::blame(error) else {
             return FailToProxy {
@@ -157,32 +157,32 @@ impl ProxyHttp for Gateway {
             };
         };
         if response::has_begun(session) {
-            passage.failed(reason);
+            ctx.failed(reason);
         } else {
-            response::settle_ahead(passage).await;
+            response::settle_ahead(ctx).await;
             let status = if reason == crate::model::reason::Reason::MalformedRequest {
                 400
             } else {
                 reason.status()
             };
-            passage.failed(reason);
-            passage.close = true;
-            let answer = Answer::Problem(Problem::new(reason).under(status));
-            if reply::send(session, passage, &answer).await.is_err() {
+            ctx.failed(reason);
+            ctx.close = true;
+            let answer = LocalResponse::Problem(Problem::new(reason).with_status(status));
+            if reply::send(session, ctx, &answer).await.is_err() {
                 tracing::debug!("the client went away before the error could be told");
             }
         }
         FailToProxy {
-            error_code: passage.status,
+            error_code: ctx.status,
             can_reuse_downstream: false,
         }
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, passage: &mut Box<Passage>) {
-        response::record(session, passage);
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Box<ProxyContext>) {
+        response::record(session, ctx);
     }
 
-    fn suppress_error_log(&self, _: &Session, _: &Box<Passage>, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Box<ProxyContext>, _: &Error) -> bool {
         // The access record says it, without the query and the headers that Pingora's own line
         // would carry.
         true
@@ -191,15 +191,19 @@ impl ProxyHttp for Gateway {
     fn suppress_proxy_warn_log(
         &self,
         _: &Session,
-        _: &Box<Passage>,
+        _: &Box<ProxyContext>,
         _: &Error,
         _: ProxyWarnLogContext,
     ) -> bool {
         true
     }
 
-    fn request_summary(&self, session: &Session, _: &Box<Passage>) -> String {
+    fn request_summary(&self, session: &Session, _: &Box<ProxyContext>) -> String {
         let request = session.req_header();
-        format!("{} {}", request.method, view::path_for_logs(request))
+        format!(
+            "{} {}",
+            request.method,
+            request_head::path_for_logs(request)
+        )
     }
 }

@@ -8,40 +8,40 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{OrErr, Result};
 
-use crate::model::answer::{Answer, CookieChange, Problem};
-use crate::model::api_answer::ApiAnswer;
+use crate::model::api_response::ApiResponse;
 use crate::model::cookie::{self, CookieKind, CookieNames, Lifetime};
 use crate::model::credential::CredentialKind;
 use crate::model::device::DEVICE_AGE;
+use crate::model::local_response::{CookieChange, LocalResponse, Problem};
 use crate::model::reason::Reason;
 use crate::model::site::Site;
 use crate::model::token::IssuedTokens;
 use crate::pages;
 
+use super::context::ProxyContext;
 use super::cors;
-use super::document::{PROBLEM_TYPE, problem_document};
 use super::page;
-use super::passage::Passage;
+use super::problem_json::{PROBLEM_TYPE, problem_document};
 
 /// Sends an answer of the gateway's own. What the request body still holds is read and thrown away
 /// by Pingora, or the connection ends with the answer.
 pub(super) async fn send(
     session: &mut Session,
-    passage: &mut Passage,
-    answer: &Answer,
+    ctx: &mut ProxyContext,
+    answer: &LocalResponse,
 ) -> Result<()> {
-    let mut ready = compose(passage, session.req_header(), answer)?;
-    cors::allow(passage, answer, &mut ready.head)?;
-    finish(passage, &mut ready.head)?;
-    passage.status = ready.head.status.as_u16();
+    let mut ready = compose(ctx, session.req_header(), answer)?;
+    cors::allow(ctx, answer, &mut ready.head)?;
+    finish(ctx, &mut ready.head)?;
+    ctx.status = ready.head.status.as_u16();
     let head_only = session.req_header().method == http::Method::HEAD;
     // A 204 has no length (RFC 9110, section 8.6).
-    if passage.status != 204 {
+    if ctx.status != 204 {
         ready
             .head
             .insert_header(header::CONTENT_LENGTH, ready.body.len())?;
     }
-    if passage.close {
+    if ctx.close {
         session.set_keepalive(None);
     }
     let empty = head_only || ready.body.is_empty();
@@ -51,7 +51,7 @@ pub(super) async fn send(
     if !empty {
         session.write_response_body(Some(ready.body), true).await?;
     }
-    if passage.status == 413 {
+    if ctx.status == 413 {
         linger(session).await;
     }
     Ok(())
@@ -107,30 +107,30 @@ impl Ready {
     }
 }
 
-fn compose(passage: &Passage, request: &RequestHeader, answer: &Answer) -> Result<Ready> {
+fn compose(ctx: &ProxyContext, request: &RequestHeader, answer: &LocalResponse) -> Result<Ready> {
     match answer {
-        Answer::Redirect(to) => redirect((to.status, &to.location), to.clear_site_data),
-        Answer::Leave {
+        LocalResponse::Redirect(to) => redirect((to.status, &to.location), to.clear_site_data),
+        LocalResponse::AllowedRedirect {
             to,
             clear_site_data,
         } => redirect((302, to.as_str()), *clear_site_data),
-        Answer::Problem(what) => problem(passage, request, what),
-        Answer::SignInForm(form) => page::sign_in_form(passage, request, form),
-        Answer::Unsent(unsent) => page::unsent(passage, request, unsent),
-        Answer::StepForm(form) => page::step_form(passage, request, form),
-        Answer::SignOutPage => page::sign_out_page(passage, request),
-        Answer::ProviderAsks(asks) => page::provider_asks(passage, request, asks),
-        Answer::Asset(name) => asset(passage, request, name),
-        Answer::AssertionKeys => {
-            let keys = passage.runtime.assertion_keys();
+        LocalResponse::Problem(what) => problem(ctx, request, what),
+        LocalResponse::LoginPage(form) => page::sign_in_form(ctx, request, form),
+        LocalResponse::Unsent(preserved_post) => page::preserved_post(ctx, request, preserved_post),
+        LocalResponse::StepPage(form) => page::step_form(ctx, request, form),
+        LocalResponse::LogoutPage => page::sign_out_page(ctx, request),
+        LocalResponse::ActionRequired(asks) => page::provider_asks(ctx, request, asks),
+        LocalResponse::Asset(name) => asset(ctx, request, name),
+        LocalResponse::AssertionKeys => {
+            let keys = ctx.runtime.assertion_keys();
             Ready::new(200, "application/json", keys)
         }
-        Answer::Json(answer) => json(answer),
-        Answer::Done | Answer::Preflight(_) => Ready::empty(204),
+        LocalResponse::Json(answer) => json(answer),
+        LocalResponse::NoContent | LocalResponse::Preflight(_) => Ready::empty(204),
     }
 }
 
-fn json(answer: &ApiAnswer) -> Result<Ready> {
+fn json(answer: &ApiResponse) -> Result<Ready> {
     let body = serde_json::to_vec(answer);
     let body = body.or_err(
         pingora::ErrorType::InternalError,
@@ -155,14 +155,18 @@ fn redirect((status, location): (u16, &str), clear_site_data: bool) -> Result<Re
 }
 
 /// A problem as a page or as a document.
-pub(super) fn problem(passage: &Passage, request: &RequestHeader, what: &Problem) -> Result<Ready> {
-    let mut ready = if passage.navigation && !what.for_programs {
-        page::problem_page(passage, request, what)?
+pub(super) fn problem(
+    ctx: &ProxyContext,
+    request: &RequestHeader,
+    what: &Problem,
+) -> Result<Ready> {
+    let mut ready = if ctx.navigation && !what.for_programs {
+        page::problem_page(ctx, request, what)?
     } else {
         Ready::new(
             what.status,
             PROBLEM_TYPE,
-            problem_document(what, &passage.request_id),
+            problem_document(what, &ctx.request_id),
         )?
     };
     if let Some(seconds) = what.retry_after {
@@ -179,12 +183,12 @@ pub(super) fn problem(passage: &Passage, request: &RequestHeader, what: &Problem
     Ok(ready)
 }
 
-fn asset(passage: &Passage, request: &RequestHeader, name: &str) -> Result<Ready> {
-    let Some(asset) = page::look(passage).asset(name) else {
+fn asset(ctx: &ProxyContext, request: &RequestHeader, name: &str) -> Result<Ready> {
+    let Some(asset) = page::look(ctx).asset(name) else {
         return problem(
-            passage,
+            ctx,
             request,
-            &Problem::new(Reason::OwnEndpoint).under(404),
+            &Problem::new(Reason::OwnEndpoint).with_status(404),
         );
     };
     let mut ready = Ready::new(200, asset.content_type, asset.body.clone())?;
@@ -207,23 +211,23 @@ const REFRESH_TOKEN: HeaderName = HeaderName::from_static("vestibule-refresh-tok
 
 /// The one door: every response passes it, ours, the application's, and the page of an error after
 /// a rotation. Adds the visitor's new cookies and keeps caches away from them.
-pub(super) fn finish(passage: &Passage, head: &mut ResponseHeader) -> Result<()> {
-    if !passage.forwarded_response {
-        head.insert_header("x-request-id", passage.request_id.as_str())?;
+pub(super) fn finish(ctx: &ProxyContext, head: &mut ResponseHeader) -> Result<()> {
+    if !ctx.forwarded_response {
+        head.insert_header("x-request-id", ctx.request_id.as_str())?;
     }
-    let Some(site) = passage.site() else {
+    let Some(site) = ctx.site() else {
         return Ok(());
     };
-    if site.bearer && passage.forwarded_response {
+    if site.bearer && ctx.forwarded_response {
         // A client would take an application's for the gateway's.
         for name in [ACCESS_TOKEN, REFRESH_TOKEN] {
             head.remove_header(&name);
         }
     }
-    if passage.cookies.is_empty() {
+    if ctx.cookies.is_empty() {
         return Ok(());
     }
-    for change in &passage.cookies {
+    for change in &ctx.cookies {
         if let CookieChange::SetTokens(tokens) = change
             && tokens.kind == CredentialKind::Bearer
         {
@@ -233,7 +237,7 @@ pub(super) fn finish(passage: &Passage, head: &mut ResponseHeader) -> Result<()>
             }
             continue;
         }
-        for line in lines(site, change, &passage.presented) {
+        for line in lines(site, change, &ctx.presented) {
             head.append_header(header::SET_COOKIE, value_of(&line)?)?;
         }
     }

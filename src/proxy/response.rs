@@ -5,36 +5,36 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
-use crate::model::answer::CookieChange;
 use crate::model::cookie;
+use crate::model::local_response::CookieChange;
 use crate::model::reason::Reason;
-use crate::runtime::RenewedAhead;
+use crate::runtime::EarlyRefresh;
 use crate::telemetry::access_log::{self, AccessRecord};
-use crate::telemetry::audit::{self, Occasion};
+use crate::telemetry::audit::{self, AuditContext};
 use crate::telemetry::labels::OutcomeLabel;
 
-use super::passage::Passage;
+use super::context::ProxyContext;
 use super::reply;
+use super::request_head;
 use super::server;
-use super::view;
 
 /// What the application's response becomes. Runs for informational responses too, which carry
 /// nothing of ours.
 pub(super) async fn adapt(
     session: &mut Session,
     response: &mut ResponseHeader,
-    passage: &mut Passage,
+    ctx: &mut ProxyContext,
 ) -> Result<()> {
-    drop_managed_cookies(response, passage);
+    drop_managed_cookies(response, ctx);
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
-    passage.upstream_took = passage.asked_upstream.map(|asked| asked.elapsed());
-    passage.forwarded_response = true;
-    passage.status = response.status.as_u16();
-    settle_ahead(passage).await;
-    watch_stream(session, response, passage).await;
-    reply::finish(passage, response)
+    ctx.upstream_took = ctx.asked_upstream.map(|asked| asked.elapsed());
+    ctx.forwarded_response = true;
+    ctx.status = response.status.as_u16();
+    settle_ahead(ctx).await;
+    watch_stream(session, response, ctx).await;
+    reply::finish(ctx, response)
 }
 
 /// Whether the client has been told a final status: nothing can be repeated or replaced any more.
@@ -46,8 +46,8 @@ pub(super) fn has_begun(session: &Session) -> bool {
 }
 
 /// An application must not set the gateway's cookies.
-fn drop_managed_cookies(response: &mut ResponseHeader, passage: &Passage) {
-    let Some(site) = passage.site() else { return };
+fn drop_managed_cookies(response: &mut ResponseHeader, ctx: &ProxyContext) {
+    let Some(site) = ctx.site() else { return };
     let set = response.headers.get_all(header::SET_COOKIE);
     let theirs = |value: &http::HeaderValue| !cookie::sets_managed(&site.cookies, value.as_bytes());
     if set.iter().all(theirs) {
@@ -61,19 +61,19 @@ fn drop_managed_cookies(response: &mut ResponseHeader, passage: &Passage) {
     }
 }
 
-/// Waits for the renewal that runs beside the upstream call, and takes its cookies along.
-pub(super) async fn settle_ahead(passage: &mut Passage) {
-    let Some(ahead) = passage.ahead.take() else {
+/// Backoff for the renewal that runs beside the upstream call, and takes its cookies along.
+pub(super) async fn settle_ahead(ctx: &mut ProxyContext) {
+    let Some(ahead) = ctx.ahead.take() else {
         return;
     };
     match ahead.await {
-        Ok(RenewedAhead::Renewed(tokens)) => {
-            passage.cookies.push(CookieChange::SetTokens(tokens));
-            passage.reason = Reason::RenewedAhead;
+        Ok(EarlyRefresh::Renewed(tokens)) => {
+            ctx.cookies.push(CookieChange::SetTokens(tokens));
+            ctx.reason = Reason::EarlyRefresh;
         }
         // The access token lives out its time; nothing renews it any more.
-        Ok(RenewedAhead::Refused) => passage.cookies.push(CookieChange::ClearRefresh),
-        Ok(RenewedAhead::NotNow) | Err(_) => {}
+        Ok(EarlyRefresh::Refused) => ctx.cookies.push(CookieChange::ClearRefresh),
+        Ok(EarlyRefresh::NotNow) | Err(_) => {}
     }
 }
 
@@ -81,7 +81,7 @@ pub(super) async fn settle_ahead(passage: &mut Passage) {
 const EVENTS: &[u8] = b"text/event-stream";
 
 /// A response that may stay open for hours is counted, and ends with the visitor's session.
-async fn watch_stream(session: &Session, response: &ResponseHeader, passage: &mut Passage) {
+async fn watch_stream(session: &Session, response: &ResponseHeader, ctx: &mut ProxyContext) {
     let upgraded = response.status == StatusCode::SWITCHING_PROTOCOLS;
     let kind = response
         .headers
@@ -94,20 +94,20 @@ async fn watch_stream(session: &Session, response: &ResponseHeader, passage: &mu
     if !(upgraded || events) || session.response_written().is_some() {
         return;
     }
-    let Some(guarded) = &passage.guarded else {
+    let Some(site_runtime) = &ctx.site_runtime else {
         return;
     };
-    passage.stream = Some(guarded.metrics.stream_opened());
-    if let Some(visitor) = passage
+    ctx.stream = Some(site_runtime.metrics.stream_opened());
+    if let Some(principal) = ctx
         .granted
         .as_ref()
-        .and_then(|granted| granted.visitor.as_ref())
+        .and_then(|granted| granted.principal.as_ref())
     {
-        passage.closing =
-            server::close_with(session, guarded.streams.opened(&visitor.session)).await;
+        ctx.closing =
+            server::close_with(session, site_runtime.streams.opened(&principal.session)).await;
         // Signed out between the decision and the application's answer: nobody will say it again.
-        if passage.runtime.has_ended(guarded, &visitor.session) {
-            guarded.streams.end(&visitor.session);
+        if ctx.runtime.has_ended(site_runtime, &principal.session) {
+            site_runtime.streams.end(&principal.session);
         }
     }
 }
@@ -147,33 +147,32 @@ fn is_timeout(kind: &ErrorType) -> bool {
 }
 
 /// One line, one counter, both with the same reason.
-pub(super) fn record(session: &Session, passage: &Passage) {
-    let took = passage.started.elapsed();
+pub(super) fn record(session: &Session, ctx: &ProxyContext) {
+    let took = ctx.started.elapsed();
     let status = session
         .response_written()
-        .map_or(passage.status, |head| head.status.as_u16());
-    let site = passage
+        .map_or(ctx.status, |head| head.status.as_u16());
+    let site = ctx
         .site()
         .map(|site| site.name.as_str())
         .unwrap_or_default();
-    passage
-        .runtime
-        .site_metrics(passage.guarded.as_deref())
-        .request(passage.outcome, passage.reason, took);
-    let user = passage
+    ctx.runtime
+        .site_metrics(ctx.site_runtime.as_deref())
+        .request(ctx.outcome, ctx.reason, took);
+    let user = ctx
         .granted
         .as_ref()
-        .and_then(|granted| granted.visitor.as_ref());
-    if let (Some(client), true) = (passage.client, is_for_the_audit(passage.reason)) {
-        let at = Occasion {
+        .and_then(|granted| granted.principal.as_ref());
+    if let (Some(client), true) = (ctx.client, is_for_the_audit(ctx.reason)) {
+        let at = AuditContext {
             site,
-            request_id: &passage.request_id,
+            request_id: &ctx.request_id,
             client,
         };
         audit::refused(
             at,
-            user.map(|visitor| visitor.identity.sub.as_str()),
-            passage.reason,
+            user.map(|principal| principal.identity.sub.as_str()),
+            ctx.reason,
         );
     }
     if !access_log::is_on() {
@@ -181,18 +180,18 @@ pub(super) fn record(session: &Session, passage: &Passage) {
     }
     let request = session.req_header();
     AccessRecord {
-        request_id: &passage.request_id,
+        request_id: &ctx.request_id,
         site,
         method: request.method.as_str(),
-        path: &view::path_for_logs(request),
+        path: &request_head::path_for_logs(request),
         status,
-        outcome: passage.outcome,
-        rule: passage.rule.as_deref(),
-        reason: passage.reason,
+        outcome: ctx.outcome,
+        rule: ctx.rule.as_deref(),
+        reason: ctx.reason,
         duration: took,
-        upstream: passage.upstream_took,
-        user: user.map(|visitor| visitor.identity.sub.as_str()),
-        client: passage.client,
+        upstream: ctx.upstream_took,
+        user: user.map(|principal| principal.identity.sub.as_str()),
+        client: ctx.client,
     }
     .write();
 }
@@ -211,7 +210,7 @@ fn is_for_the_audit(reason: Reason) -> bool {
     )
 }
 
-impl Passage {
+impl ProxyContext {
     /// The request came to nothing, for this reason.
     pub(super) fn failed(&mut self, reason: Reason) {
         self.reason = reason;

@@ -23,11 +23,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 
-use crate::runtime::Living;
+use crate::runtime::RuntimeHandle;
 use crate::system;
 
 use super::Gateway;
-use super::wire::{Peer, WatchedStream, Wire};
+use super::wire::{GuardedStream, HeadGuard, Peer};
 
 /// Tells the connection that a request's head was read; `false` when its first line was not
 /// well-formed.
@@ -41,20 +41,20 @@ pub(super) fn peer(session: &Session) -> Option<&Peer> {
 }
 
 /// The watch of the connection the request came over.
-fn wire_of(session: &Session) -> Option<&Arc<Wire>> {
+fn wire_of(session: &Session) -> Option<&Arc<HeadGuard>> {
     let stream: &dyn IO = &**session.stream()?;
-    stream.as_any().downcast_ref().map(WatchedStream::wire)
+    stream.as_any().downcast_ref().map(GuardedStream::wire)
 }
 
 /// Closes the request's connection when `ended` does, for as long as the guard lives.
 pub(super) async fn close_with(
     session: &Session,
     ended: impl Future<Output = ()> + Send + 'static,
-) -> Option<ClosingGuard> {
+) -> Option<StreamCloseGuard> {
     let wire = Arc::clone(wire_of(session)?);
     // The connection's task: it may be waiting for bytes that never come.
     let task = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
-    Some(ClosingGuard(system::detach(async move {
+    Some(StreamCloseGuard(system::detach(async move {
         ended.await;
         wire.end();
         task.wake();
@@ -63,9 +63,9 @@ pub(super) async fn close_with(
 
 /// Dropped with the request: the next one on the same connection is not closed in its place, and
 /// nobody goes on waiting for a session to end that may last for weeks.
-pub(super) struct ClosingGuard(JoinHandle<()>);
+pub(super) struct StreamCloseGuard(JoinHandle<()>);
 
-impl Drop for ClosingGuard {
+impl Drop for StreamCloseGuard {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -76,13 +76,13 @@ impl Drop for ClosingGuard {
 /// # Errors
 /// When a listener cannot be used.
 pub async fn serve(
-    living: Arc<Living>,
+    runtime_handle: Arc<RuntimeHandle>,
     listeners: Vec<TcpListener>,
     stop: watch::Receiver<bool>,
     drain: Duration,
 ) -> std::io::Result<()> {
     let mut proxy = HttpProxy::new(
-        Gateway::new(Arc::clone(&living)),
+        Gateway::new(Arc::clone(&runtime_handle)),
         Arc::new(ServerConf::default()),
     );
     // No tunnel is ever opened: with this it is the gateway that says so, and not Pingora.
@@ -98,7 +98,7 @@ pub async fn serve(
         let listener = Listener::from(tokio::net::TcpListener::from_std(listener)?);
         let work = accept(
             Arc::clone(&proxy),
-            Arc::clone(&living),
+            Arc::clone(&runtime_handle),
             listener,
             stop.clone(),
             busy.clone(),
@@ -121,7 +121,7 @@ pub async fn serve(
 
 async fn accept(
     proxy: Arc<HttpProxy<Gateway>>,
-    living: Arc<Living>,
+    runtime_handle: Arc<RuntimeHandle>,
     listener: Listener,
     mut stop: watch::Receiver<bool>,
     busy: mpsc::Sender<()>,
@@ -133,14 +133,14 @@ async fn accept(
         };
         match accepted {
             Ok(stream) => {
-                let (proxy, living, stop, busy) = (
+                let (proxy, runtime_handle, stop, busy) = (
                     Arc::clone(&proxy),
-                    Arc::clone(&living),
+                    Arc::clone(&runtime_handle),
                     stop.clone(),
                     busy.clone(),
                 );
                 drop(system::detach(async move {
-                    connection(proxy, &living, stream, stop).await;
+                    connection(proxy, &runtime_handle, stream, stop).await;
                     drop(busy);
                 }));
             }
@@ -156,7 +156,7 @@ async fn accept(
 /// One connection, request after request.
 async fn connection(
     proxy: Arc<HttpProxy<Gateway>>,
-    living: &Living,
+    runtime_handle: &RuntimeHandle,
     mut stream: Stream,
     stop: watch::Receiver<bool>,
 ) {
@@ -169,13 +169,13 @@ async fn connection(
         .and_then(SocketDigest::peer_addr)
         .and_then(|peer| peer.as_inet());
     // A client without an address came over a local socket.
-    let wire = Arc::new(Wire::new(
+    let wire = Arc::new(HeadGuard::new(
         peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), SocketAddr::ip),
     ));
-    let limits = living.current().settings().server.limits;
+    let limits = runtime_handle.current().settings().server.limits;
     let mut session =
-        ServerSession::new_http1(Box::new(WatchedStream::new(stream, Arc::clone(&wire))));
-    let mut rest = Rest::new(limits.keep_alive.max(Duration::from_secs(1)));
+        ServerSession::new_http1(Box::new(GuardedStream::new(stream, Arc::clone(&wire))));
+    let mut rest = KeepAliveTimer::new(limits.keep_alive.max(Duration::from_secs(1)));
     loop {
         // For as long as it likes, says this; how long that is, `rest` knows.
         session.set_keepalive(Some(0));
@@ -189,7 +189,7 @@ async fn connection(
             () = wire.stuck_after_its_end() => None,
         };
         if let Some(refusal) = wire.refusal() {
-            refusal.record(&living.current(), wire.peer().address);
+            refusal.record(&runtime_handle.current(), wire.peer().address);
         }
         let Some((stream, settings)) = reused.map(pingora::apps::ReusedHttpStream::consume) else {
             return;
@@ -203,14 +203,14 @@ async fn connection(
 
 /// How long a connection rests before its next request. One timer for all of them, put off only
 /// when it has rung: Pingora would make one for each request, and throw it away.
-struct Rest {
+struct KeepAliveTimer {
     most: Duration,
     timer: Pin<Box<Sleep>>,
     /// Whether the timer knows whom to wake.
     is_set: bool,
 }
 
-impl Rest {
+impl KeepAliveTimer {
     fn new(most: Duration) -> Self {
         Self {
             most,
@@ -220,7 +220,7 @@ impl Rest {
     }
 
     /// Ends when nothing of a request has come for too long. Always asked by the same task.
-    async fn is_over(&mut self, wire: &Wire) {
+    async fn is_over(&mut self, wire: &HeadGuard) {
         let due = Instant::from_std(system::stopwatch()) + self.most;
         poll_fn(|cx| {
             if self.is_set && !self.timer.is_elapsed() {

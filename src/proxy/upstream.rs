@@ -10,11 +10,11 @@ use pingora::prelude::HttpPeer;
 use pingora::protocols::{ALPN, TcpKeepalive};
 use pingora::{Error, ErrorType, Result};
 
-use crate::decide::forward;
+use crate::decide::upstream_headers;
 use crate::model::site::Upstream;
-use crate::runtime::{FixedHeaders, Guarded};
+use crate::runtime::{FixedHeaders, SiteRuntime};
 
-use super::passage::{Granted, Passage};
+use super::context::{Granted, ProxyContext};
 
 const X_AUTH_SITE: HeaderName = HeaderName::from_static("x-auth-site");
 const X_AUTH_ASSERTION: HeaderName = HeaderName::from_static("x-auth-assertion");
@@ -35,43 +35,39 @@ const STILL_THERE: TcpKeepalive = TcpKeepalive {
 };
 
 /// The next upstream of the round that has not been tried for this request.
-pub(super) async fn pick(passage: &mut Passage) -> Result<Box<HttpPeer>> {
+pub(super) async fn pick(ctx: &mut ProxyContext) -> Result<Box<HttpPeer>> {
     let unavailable = || Error::explain(ErrorType::ConnectError, "no upstream is left");
     // The proof is asked for here too: whatever path Pingora took to get here, nothing goes on
     // without it.
-    let (Some(guarded), Some(_)) = (&passage.guarded, &passage.granted) else {
+    let (Some(site_runtime), Some(_)) = (&ctx.site_runtime, &ctx.granted) else {
         return Err(Error::explain(ErrorType::InternalError, "no grant"));
     };
-    let index = guarded
+    let index = site_runtime
         .upstreams
-        .pick(&passage.tried)
+        .pick(&ctx.tried)
         .ok_or_else(unavailable)?;
-    passage.tried.push(index);
-    let upstream = guarded.upstreams.at(index).ok_or_else(unavailable)?;
+    ctx.tried.push(index);
+    let upstream = site_runtime.upstreams.at(index).ok_or_else(unavailable)?;
     let mut peer = match upstream {
         Upstream::Http { .. } => {
-            HttpPeer::new(resolved(guarded, index).await?, false, String::new())
+            HttpPeer::new(resolved(site_runtime, index).await?, false, String::new())
         }
         Upstream::Https { host, .. } => {
-            let mut peer = HttpPeer::new(resolved(guarded, index).await?, true, host.clone());
+            let mut peer = HttpPeer::new(resolved(site_runtime, index).await?, true, host.clone());
             // A WebSocket handshake is HTTP/1.1.
-            peer.options.alpn = if passage.websocket {
-                ALPN::H1
-            } else {
-                ALPN::H2H1
-            };
+            peer.options.alpn = if ctx.websocket { ALPN::H1 } else { ALPN::H2H1 };
             peer
         }
         Upstream::Unix { path } => {
             HttpPeer::new_uds(&path.to_string_lossy(), false, String::new())?
         }
     };
-    let limits = passage.runtime.settings().server.limits;
+    let limits = ctx.runtime.settings().server.limits;
     peer.options.connection_timeout = Some(limits.upstream_connect);
     peer.options.total_connection_timeout = Some(limits.upstream_connect);
     peer.options.read_timeout = Some(limits.upstream_idle);
     // A head alone is never too much for what the system takes at once.
-    peer.options.write_timeout = passage.sends.then_some(limits.upstream_idle);
+    peer.options.write_timeout = ctx.sends.then_some(limits.upstream_idle);
     // A kept connection lasts until the application ends it, and a timer for each would cost every
     // request: whether the other end is still there at all, the system finds out.
     peer.options.tcp_keepalive =
@@ -79,8 +75,8 @@ pub(super) async fn pick(passage: &mut Passage) -> Result<Box<HttpPeer>> {
     Ok(Box::new(peer))
 }
 
-async fn resolved(guarded: &Guarded, index: usize) -> Result<SocketAddr> {
-    let address = guarded.upstreams.address(index).await;
+async fn resolved(site_runtime: &SiteRuntime, index: usize) -> Result<SocketAddr> {
+    let address = site_runtime.upstreams.address(index).await;
     address.ok_or_else(|| {
         Error::explain(
             ErrorType::ConnectError,
@@ -90,28 +86,27 @@ async fn resolved(guarded: &Guarded, index: usize) -> Result<SocketAddr> {
 }
 
 /// Whether a connection that failed before anything was sent may be tried elsewhere.
-pub(super) fn another_is_left(passage: &Passage) -> bool {
-    passage
-        .guarded
+pub(super) fn another_is_left(ctx: &ProxyContext) -> bool {
+    ctx.site_runtime
         .as_ref()
-        .is_some_and(|guarded| guarded.upstreams.pick(&passage.tried).is_some())
+        .is_some_and(|site_runtime| site_runtime.upstreams.pick(&ctx.tried).is_some())
 }
 
 /// An upstream may close a kept connection just as a request goes out on it, which says nothing
 /// about the next connection: the same place may be asked again.
-pub(super) fn forget_last_try(passage: &mut Passage) {
-    passage.tried.pop();
+pub(super) fn forget_last_try(ctx: &mut ProxyContext) {
+    ctx.tried.pop();
 }
 
 /// Makes the upstream's request of the client's: theirs removed first, then ours *set*, never
 /// appended, because a retry repeats it. Runs after Pingora has removed the hop-by-hop fields, so
 /// that no `Connection` takes ours away.
-pub(super) fn edit(request: &mut RequestHeader, passage: &Passage) -> Result<()> {
-    let (Some(guarded), Some(granted)) = (&passage.guarded, &passage.granted) else {
+pub(super) fn edit(request: &mut RequestHeader, ctx: &ProxyContext) -> Result<()> {
+    let (Some(site_runtime), Some(granted)) = (&ctx.site_runtime, &ctx.granted) else {
         return Err(Error::explain(ErrorType::InternalError, "no grant"));
     };
     let mut parts = parts_of(request);
-    edit_fields(&mut parts.headers, passage, guarded, granted)?;
+    edit_fields(&mut parts.headers, ctx, site_runtime, granted)?;
     *request = RequestHeader::from(parts);
     Ok(())
 }
@@ -141,23 +136,27 @@ fn parts_of(request: &mut RequestHeader) -> Parts {
 
 fn edit_fields(
     fields: &mut HeaderMap,
-    passage: &Passage,
-    guarded: &Guarded,
+    ctx: &ProxyContext,
+    site_runtime: &SiteRuntime,
     granted: &Granted,
 ) -> Result<()> {
-    let site = &guarded.site;
-    for name in forward::removals(site, fields) {
+    let site = &site_runtime.site;
+    for name in upstream_headers::removals(site, fields) {
         fields.remove(name);
     }
     fields.reserve(MOST_SET);
-    for (name, value) in granted.visitor.iter().flat_map(|visitor| &visitor.headers) {
+    for (name, value) in granted
+        .principal
+        .iter()
+        .flat_map(|principal| &principal.headers)
+    {
         fields.insert(name.clone(), value.clone());
     }
-    fields.insert(X_AUTH_SITE, guarded.fixed.site.clone());
-    if let (Some(visitor), true) = (&granted.visitor, site.assertion) {
+    fields.insert(X_AUTH_SITE, site_runtime.fixed.site.clone());
+    if let (Some(principal), true) = (&granted.principal, site.assertion) {
         fields.insert(
             X_AUTH_ASSERTION,
-            passage.runtime.assertion(site, visitor, passage.now),
+            ctx.runtime.assertion(site, principal, ctx.now),
         );
     }
     if granted.used_authorization {
@@ -166,7 +165,7 @@ fn edit_fields(
     if let Some(token) = &granted.token {
         fields.insert(header::AUTHORIZATION, value(format!("Bearer {token}"))?);
     }
-    forwarded(fields, passage, &guarded.fixed)?;
+    forwarded(fields, ctx, &site_runtime.fixed)?;
     if let Some(host) = &site.upstream_host {
         fields.insert(header::HOST, value(host.as_str())?);
     }
@@ -182,21 +181,21 @@ fn value(text: impl TryInto<HeaderValue>) -> Result<HeaderValue> {
 }
 
 /// Who asks, and by which name: the same for every route.
-fn forwarded(fields: &mut HeaderMap, passage: &Passage, fixed: &FixedHeaders) -> Result<()> {
-    fields.insert(X_REQUEST_ID, value(passage.request_id.as_str())?);
+fn forwarded(fields: &mut HeaderMap, ctx: &ProxyContext, fixed: &FixedHeaders) -> Result<()> {
+    fields.insert(X_REQUEST_ID, value(ctx.request_id.as_str())?);
     fields.insert(X_FORWARDED_PROTO, fixed.proto.clone());
     fields.insert(X_FORWARDED_HOST, fixed.host.clone());
     fields.insert(X_FORWARDED_PORT, fixed.port.clone());
-    if let Some(peer) = passage.peer {
-        let before = passage.forwarded_before.as_deref();
+    if let Some(peer) = ctx.peer {
+        let before = ctx.forwarded_before.as_deref();
         fields.insert(
             header::FORWARDED,
-            value(forward::forwarded(before, peer, &fixed.forwarded))?,
+            value(upstream_headers::forwarded(before, peer, &fixed.forwarded))?,
         );
     }
     for (name, known) in [
-        (X_FORWARDED_FOR, &passage.forwarded_for),
-        (X_REAL_IP, &passage.real_ip),
+        (X_FORWARDED_FOR, &ctx.forwarded_for),
+        (X_REAL_IP, &ctx.real_ip),
     ] {
         if let Some(value) = known {
             fields.insert(name, value.clone());

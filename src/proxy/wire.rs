@@ -4,7 +4,7 @@
 //! Pingora escapes what has no place in a request line and goes on, and it waits for the rest of a
 //! head for as long as single bytes keep arriving. Here the request line is looked at before it is
 //! mended, and the first byte of a head starts a deadline for the last. What Pingora says of a head
-//! that it cannot read is replaced by a [`Refusal`].
+//! that it cannot read is replaced by a [`EarlyError`].
 
 use std::future::{Future as _, poll_fn};
 use std::net::IpAddr;
@@ -23,9 +23,9 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter, ReadBuf};
 
-use crate::decide::forward;
+use crate::decide::upstream_headers;
 
-use super::refusal::Refusal;
+use super::early_error::EarlyError;
 
 /// Who is at the other end of a connection, found out once.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) struct Peer {
 impl Peer {
     fn new(address: IpAddr) -> Self {
         let address = address.to_canonical();
-        let text = HeaderValue::try_from(forward::address(address));
+        let text = HeaderValue::try_from(upstream_headers::address(address));
         // No address has a letter that may not stand in a field.
         Self {
             address,
@@ -49,7 +49,7 @@ impl Peer {
 
 /// What is known of a connection, and of the request that is being read from it.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct HeadGuard {
     peer: Peer,
     /// Where in the request line the next byte belongs.
     state: AtomicU8,
@@ -61,7 +61,7 @@ pub(super) struct Wire {
     /// The session behind an open stream has ended: nothing more is read or written.
     ended: AtomicBool,
     /// The end of a connection whose last head could not be read.
-    refusal: OnceLock<Refusal>,
+    refusal: OnceLock<EarlyError>,
 }
 
 const BEFORE: u8 = 0;
@@ -80,7 +80,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const MOST_LINES: usize = 102;
 const MOST_BYTES: usize = 32 * 1024;
 
-impl Wire {
+impl HeadGuard {
     /// The watch over a connection from this address.
     pub(super) fn new(peer: IpAddr) -> Self {
         Self {
@@ -218,18 +218,18 @@ impl Wire {
     }
 
     /// How the last head was refused unread, if it was.
-    pub(super) fn refusal(&self) -> Option<&Refusal> {
+    pub(super) fn refusal(&self) -> Option<&EarlyError> {
         self.refusal.get()
     }
 
     /// Something is about to be said: where no head was read, the gateway has no part in it, and it
     /// is Pingora that will not read this one.
-    fn refuse_unread(&self) -> Option<&Refusal> {
+    fn refuse_unread(&self) -> Option<&EarlyError> {
         let refused = || {
             if self.is_overfull() {
-                Refusal::too_large()
+                EarlyError::too_large()
             } else {
-                Refusal::malformed()
+                EarlyError::malformed()
             }
         };
         (!self.head_read.load(Ordering::Relaxed)).then(|| self.refusal.get_or_init(refused))
@@ -267,15 +267,15 @@ const GATHERED: usize = 4096;
 
 /// A connection and its watch.
 #[derive(Debug)]
-pub(super) struct WatchedStream {
+pub(super) struct GuardedStream {
     stream: BufWriter<Stream>,
-    wire: Arc<Wire>,
+    wire: Arc<HeadGuard>,
     /// Whether the client was told of the refusal.
     refused: bool,
 }
 
-impl WatchedStream {
-    pub(super) fn new(stream: Stream, wire: Arc<Wire>) -> Self {
+impl GuardedStream {
+    pub(super) fn new(stream: Stream, wire: Arc<HeadGuard>) -> Self {
         Self {
             stream: BufWriter::with_capacity(GATHERED, stream),
             wire,
@@ -283,7 +283,7 @@ impl WatchedStream {
         }
     }
 
-    pub(super) fn wire(&self) -> &Arc<Wire> {
+    pub(super) fn wire(&self) -> &Arc<HeadGuard> {
         &self.wire
     }
 
@@ -305,7 +305,7 @@ impl WatchedStream {
     }
 }
 
-impl AsyncRead for WatchedStream {
+impl AsyncRead for GuardedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -322,7 +322,7 @@ impl AsyncRead for WatchedStream {
     }
 }
 
-impl AsyncWrite for WatchedStream {
+impl AsyncWrite for GuardedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -362,25 +362,25 @@ impl AsyncWrite for WatchedStream {
 }
 
 #[async_trait]
-impl Shutdown for WatchedStream {
+impl Shutdown for GuardedStream {
     async fn shutdown(&mut self) {
         // Whoever has gone away needs no farewell.
         let _ = self.stream.shutdown().await;
     }
 }
 
-impl UniqueID for WatchedStream {
+impl UniqueID for GuardedStream {
     fn id(&self) -> UniqueIDType {
         self.stream.get_ref().id()
     }
 }
 
-impl Ssl for WatchedStream {}
+impl Ssl for GuardedStream {}
 
 #[async_trait]
-impl Peek for WatchedStream {}
+impl Peek for GuardedStream {}
 
-impl GetTimingDigest for WatchedStream {
+impl GetTimingDigest for GuardedStream {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         self.stream.get_ref().get_timing_digest()
     }
@@ -394,13 +394,13 @@ impl GetTimingDigest for WatchedStream {
     }
 }
 
-impl GetProxyDigest for WatchedStream {
+impl GetProxyDigest for GuardedStream {
     fn get_proxy_digest(&self) -> Option<Arc<pingora::protocols::raw_connect::ProxyDigest>> {
         self.stream.get_ref().get_proxy_digest()
     }
 }
 
-impl GetSocketDigest for WatchedStream {
+impl GetSocketDigest for GuardedStream {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         self.stream.get_ref().get_socket_digest()
     }
@@ -413,7 +413,7 @@ mod tests {
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     fn well_formed(parts: &[&[u8]]) -> bool {
-        let wire = Wire::new(HERE);
+        let wire = HeadGuard::new(HERE);
         wire.begin();
         for part in parts {
             wire.look_at(part);
@@ -433,7 +433,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_deadline_of_a_head_starts_with_its_own_first_byte() {
-        let wire = Wire::new(HERE);
+        let wire = HeadGuard::new(HERE);
         let within = Duration::from_millis(5);
         wire.begin();
         // Answered before anybody looked at the deadline.
@@ -458,7 +458,7 @@ mod tests {
     #[test]
     fn a_head_is_overfull_by_its_own_lines_only() {
         let overfull = |head: &str, cut: usize| {
-            let (wire, (left, right)) = (Wire::new(HERE), head.as_bytes().split_at(cut));
+            let (wire, (left, right)) = (HeadGuard::new(HERE), head.as_bytes().split_at(cut));
             wire.look_at(left);
             wire.look_at(right);
             wire.is_overfull()

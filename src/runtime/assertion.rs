@@ -11,9 +11,9 @@ use http::HeaderValue;
 use quick_cache::sync::Cache;
 use serde_json::json;
 
-use crate::model::moment::Moment;
 use crate::model::site::Site;
-use crate::model::token::Visitor;
+use crate::model::timestamp::Timestamp;
+use crate::model::token::Principal;
 use crate::system;
 
 /// How long an assertion holds.
@@ -27,7 +27,7 @@ const REMEMBERED: usize = 10_000;
 pub(super) struct Assertions {
     key: EcdsaKeyPair,
     kid: String,
-    remembered: Cache<(String, String, u64), (HeaderValue, Moment)>,
+    remembered: Cache<(String, String, u64), (HeaderValue, Timestamp)>,
 }
 
 impl Assertions {
@@ -60,36 +60,36 @@ impl Assertions {
     }
 
     /// The assertion about `visitor` for the application of `site`, as a header value.
-    pub(super) fn about(&self, visitor: &Visitor, site: &Site, now: Moment) -> HeaderValue {
+    pub(super) fn about(&self, principal: &Principal, site: &Site, now: Timestamp) -> HeaderValue {
         // A renewed token may carry other roles: it gets an assertion of its own.
         let key = (
             site.name.clone(),
-            visitor.session.0.clone(),
-            visitor.expires.millis(),
+            principal.session.0.clone(),
+            principal.expires.millis(),
         );
         if let Some((value, until)) = self.remembered.get(&key)
             && now < until
         {
             return value;
         }
-        let value = self.sign(visitor, site, now);
+        let value = self.sign(principal, site, now);
         self.remembered
             .insert(key, (value.clone(), now.plus(HANDED_OUT_FOR)));
         value
     }
 
-    fn sign(&self, visitor: &Visitor, site: &Site, now: Moment) -> HeaderValue {
+    fn sign(&self, principal: &Principal, site: &Site, now: Timestamp) -> HeaderValue {
         let header = json!({"alg": "ES256", "typ": "JWT", "kid": self.kid});
         let mut claims = json!({
             "iss": site.origin.to_string(),
             "aud": site.name,
-            "sub": visitor.identity.sub,
-            "roles": visitor.identity.roles,
+            "sub": principal.identity.sub,
+            "roles": principal.identity.roles,
             "iat": now.secs(),
             "exp": now.plus(LIFETIME).secs(),
             "jti": URL_SAFE_NO_PAD.encode(system::random::<16>()),
         });
-        if let (Some(email), Some(claims)) = (&visitor.identity.email, claims.as_object_mut()) {
+        if let (Some(email), Some(claims)) = (&principal.identity.email, claims.as_object_mut()) {
             claims.insert("email".into(), email.clone().into());
         }
         let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use crate::config::settings::{self, ProviderKind, Settings};
-use crate::model::credential::KeyRing as SealingKeys;
-use crate::model::moment::Moment;
+use crate::model::credential::SealingKeys;
 use crate::model::origin::Host;
 use crate::model::site::Site;
-use crate::pages::Look;
+use crate::model::timestamp::Timestamp;
+use crate::pages::PageTheme;
 use crate::provider::algorithm::Algorithm;
 use crate::provider::fusionauth::{Endpoint, Fusionauth};
-use crate::provider::key_ring::KeyRing;
-use crate::provider::keys::KeySet;
-use crate::provider::outbound::Outbound;
+use crate::provider::http_client::HttpClient;
+use crate::provider::jwks_cache::JwksCache;
+use crate::provider::key_set::KeySet;
 use crate::store::{self, MemoryStore, ThrottleKeys};
 use crate::system::{self, Clock};
 
@@ -24,30 +24,32 @@ use super::assertion::Assertions;
 use super::remembered::RememberedTokens;
 use super::sessions::RememberedSessions;
 use super::upstreams::Upstreams;
-use super::{FixedHeaders, Guarded, Runtime, Shared, Storage, Vouching, cookie_keys, state};
+use super::{
+    FixedHeaders, ProviderClient, Runtime, Shared, SiteRuntime, Storage, cookie_keys, state,
+};
 
 /// Why settings that were checked cannot be brought to life here; in words for an operator.
 #[derive(Debug)]
-pub struct BuildFault(pub String);
+pub struct BuildError(pub String);
 
-impl std::fmt::Display for BuildFault {
+impl std::fmt::Display for BuildError {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(&self.0)
     }
 }
 
-impl std::error::Error for BuildFault {}
+impl std::error::Error for BuildError {}
 
 /// Builds a runtime from `settings`, beside `previous` where there is one; then `clock` is the
 /// previous one's.
 ///
 /// # Errors
-/// [`BuildFault`] when keys cannot be made or read, or TLS cannot be set up.
+/// [`BuildError`] when keys cannot be made or read, or TLS cannot be set up.
 pub fn build(
     settings: Settings,
     previous: Option<&Runtime>,
     clock: Clock,
-) -> Result<Runtime, BuildFault> {
+) -> Result<Runtime, BuildError> {
     let shared = match previous {
         Some(previous) => Arc::clone(&previous.shared),
         None => Arc::new(shared(&settings, clock)?),
@@ -58,30 +60,30 @@ pub fn build(
     for (name, wanted) in &settings.providers {
         let kept = previous
             .and_then(|runtime| runtime.providers.get(name))
-            .filter(|vouching| vouching.settings == *wanted);
-        let vouching = match kept {
-            Some(vouching) => Arc::clone(vouching),
-            None => Arc::new(vouching(name, wanted, &outbound, &shared)?),
+            .filter(|provider_client| provider_client.settings == *wanted);
+        let provider_client = match kept {
+            Some(provider_client) => Arc::clone(provider_client),
+            None => Arc::new(provider_client(name, wanted, &outbound, &shared)?),
         };
-        providers.insert(name.clone(), vouching);
+        providers.insert(name.clone(), provider_client);
     }
     let mut sites = Vec::with_capacity(settings.sites.len());
     let mut by_host = BTreeMap::new();
     for site in &settings.sites {
         let provider = providers
             .get(&site.provider)
-            .ok_or_else(|| BuildFault(format!("site {} names no provider", site.name)))?;
-        let guarded = Arc::new(guarded(site, provider, &shared, previous)?);
+            .ok_or_else(|| BuildError(format!("site {} names no provider", site.name)))?;
+        let site_runtime = Arc::new(site_runtime(site, provider, &shared, previous)?);
         by_host.extend(
             hosts(site)
                 .into_iter()
-                .map(|host| (host.to_string(), Arc::clone(&guarded))),
+                .map(|host| (host.to_string(), Arc::clone(&site_runtime))),
         );
-        sites.push(guarded);
+        sites.push(site_runtime);
     }
     let assertions = assertions(&settings, previous)?;
     let (cookie_keys, sealing_since) = cookie_keys(&settings, shared.clock.now())?;
-    let no_key = || BuildFault("no key to seal cookies with".into());
+    let no_key = || BuildError("no key to seal cookies with".into());
     let sealing = SealingKeys::new(&cookie_keys).ok_or_else(no_key)?;
     let device_marks = cookie_keys
         .iter()
@@ -102,9 +104,9 @@ pub fn build(
     })
 }
 
-fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildFault> {
+fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
     let near = Arc::new(MemoryStore::new());
-    let store = store::shared(&settings.store).map_err(|error| BuildFault(error.to_string()))?;
+    let store = store::shared(&settings.store).map_err(|error| BuildError(error.to_string()))?;
     if store.is_some() && settings.cookie_keys.is_empty() {
         tracing::warn!(
             state_dir = %settings.state_dir.display(),
@@ -130,17 +132,17 @@ fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildFault> {
     ))
 }
 
-fn outbound() -> Result<Outbound, BuildFault> {
-    Outbound::new().map_err(|error| BuildFault(error.to_string()))
+fn outbound() -> Result<HttpClient, BuildError> {
+    HttpClient::new().map_err(|error| BuildError(error.to_string()))
 }
 
-fn vouching(
+fn provider_client(
     name: &str,
     wanted: &settings::Provider,
-    outbound: &Arc<Outbound>,
+    outbound: &Arc<HttpClient>,
     shared: &Shared,
-) -> Result<Vouching, BuildFault> {
-    let fault = |what: String| BuildFault(format!("provider {name}: {what}"));
+) -> Result<ProviderClient, BuildError> {
+    let fault = |what: String| BuildError(format!("provider {name}: {what}"));
     let endpoint = match &wanted.kind {
         ProviderKind::Fusionauth {
             url,
@@ -163,13 +165,13 @@ fn vouching(
         .filter_map(|name| Algorithm::named(name))
         .collect();
     let keys = match &wanted.hmac_secret {
-        None => KeyRing::published(algorithms.clone()),
+        None => JwksCache::published(algorithms.clone()),
         Some(secret) => {
             let set = KeySet::from_hmac_secret(secret.expose().as_bytes(), &algorithms);
-            KeyRing::fixed(set.map_err(|error| fault(error.to_string()))?)
+            JwksCache::fixed(set.map_err(|error| fault(error.to_string()))?)
         }
     };
-    Ok(Vouching {
+    Ok(ProviderClient {
         name: name.to_owned(),
         keys,
         settings: wanted.clone(),
@@ -179,15 +181,15 @@ fn vouching(
     })
 }
 
-fn guarded(
+fn site_runtime(
     site: &Arc<Site>,
-    provider: &Arc<Vouching>,
+    provider: &Arc<ProviderClient>,
     shared: &Shared,
     previous: Option<&Runtime>,
-) -> Result<Guarded, BuildFault> {
+) -> Result<SiteRuntime, BuildError> {
     let text = |value: &str| {
         HeaderValue::from_str(value)
-            .map_err(|_| BuildFault(format!("site {}: {value:?} is no header value", site.name)))
+            .map_err(|_| BuildError(format!("site {}: {value:?} is no header value", site.name)))
     };
     let origin = &site.origin;
     let streams = previous
@@ -195,13 +197,15 @@ fn guarded(
             runtime
                 .sites
                 .iter()
-                .find(|guarded| guarded.site.name == site.name)
+                .find(|site_runtime| site_runtime.site.name == site.name)
         })
-        .map_or_else(Arc::default, |guarded| Arc::clone(&guarded.streams));
-    Ok(Guarded {
+        .map_or_else(Arc::default, |site_runtime| {
+            Arc::clone(&site_runtime.streams)
+        });
+    Ok(SiteRuntime {
         site: Arc::clone(site),
-        look: Look::of(&site.theme)
-            .map_err(|fault| BuildFault(format!("site {}: {fault}", site.name)))?,
+        look: PageTheme::of(&site.theme)
+            .map_err(|fault| BuildError(format!("site {}: {fault}", site.name)))?,
         metrics: shared.metrics.site(&site.name),
         upstreams: Upstreams::new(&site.upstreams),
         streams,
@@ -249,8 +253,8 @@ fn hosts(site: &Site) -> Vec<Host> {
 /// The keys, and when the first of them was made.
 fn cookie_keys(
     settings: &Settings,
-    now: Moment,
-) -> Result<(Vec<[u8; 32]>, Option<Moment>), BuildFault> {
+    now: Timestamp,
+) -> Result<(Vec<[u8; 32]>, Option<Timestamp>), BuildError> {
     if settings.cookie_keys.is_empty() {
         let kept = cookie_keys::read(&settings.state_dir, now)
             .map_err(|error| no_state(settings, &error))?;
@@ -265,7 +269,7 @@ fn cookie_keys(
 fn assertions(
     settings: &Settings,
     previous: Option<&Runtime>,
-) -> Result<Arc<Assertions>, BuildFault> {
+) -> Result<Arc<Assertions>, BuildError> {
     let wanted = |settings: &Settings| settings.sites.iter().any(|site| site.assertion);
     let same = |previous: &&Runtime| {
         previous.settings.state_dir == settings.state_dir
@@ -277,15 +281,15 @@ fn assertions(
     let key = if wanted(settings) {
         state::assertion_key(&settings.state_dir).map_err(|error| no_state(settings, &error))?
     } else {
-        state::new_assertion_key().map_err(|error| BuildFault(error.to_string()))?
+        state::new_assertion_key().map_err(|error| BuildError(error.to_string()))?
     };
     Assertions::new(&key)
         .map(Arc::new)
-        .ok_or_else(|| BuildFault("assertion.key is not an ES256 key".into()))
+        .ok_or_else(|| BuildError("assertion.key is not an ES256 key".into()))
 }
 
-fn no_state(settings: &Settings, error: &std::io::Error) -> BuildFault {
-    BuildFault(format!(
+fn no_state(settings: &Settings, error: &std::io::Error) -> BuildError {
+    BuildError(format!(
         "state_dir {}: {error}; make it writable, or set another state_dir",
         settings.state_dir.display()
     ))

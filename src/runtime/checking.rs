@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 use crate::model::identity::Identity;
-use crate::model::moment::Moment;
 use crate::model::reason::Reason;
-use crate::model::token::{SessionKey, TokenFault, Visitor};
+use crate::model::timestamp::Timestamp;
+use crate::model::token::{Principal, RevocationKey, TokenError};
 use crate::provider::verify::VerifiedClaims;
 use crate::telemetry::labels::TokenCheck;
 
-use super::vouching::Unverified;
-use super::{Caller, Guarded, Runtime};
+use super::provider_client::Unverified;
+use super::{RequestContext, Runtime, SiteRuntime};
 
 /// Why a token proves nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CheckFault {
+pub enum CredentialError {
     /// It is not good.
-    Token(TokenFault),
+    Token(TokenError),
     /// Nobody can say: the provider's keys are not there.
     Trouble(Reason),
 }
@@ -25,24 +25,28 @@ impl Runtime {
     /// Whom `token` proves at the caller's site: remembered, or verified now.
     ///
     /// # Errors
-    /// [`CheckFault`].
-    pub async fn check(&self, caller: Caller<'_>, token: &str) -> Result<Arc<Visitor>, CheckFault> {
-        let result = self.look(caller, token).await;
+    /// [`CredentialError`].
+    pub async fn check(
+        &self,
+        context: RequestContext<'_>,
+        token: &str,
+    ) -> Result<Arc<Principal>, CredentialError> {
+        let result = self.look(context, token).await;
         self.counted(result)
     }
 
     /// Counts a look at a token or a session.
     pub(super) fn counted<T>(
         &self,
-        result: Result<(T, TokenCheck), CheckFault>,
-    ) -> Result<T, CheckFault> {
+        result: Result<(T, TokenCheck), CredentialError>,
+    ) -> Result<T, CredentialError> {
         let label = match &result {
             Ok((_, label)) => *label,
-            Err(CheckFault::Token(TokenFault::Expired)) => TokenCheck::Expired,
-            Err(CheckFault::Token(TokenFault::Revoked)) => TokenCheck::Revoked,
-            Err(CheckFault::Token(TokenFault::Invalid)) => TokenCheck::Invalid,
+            Err(CredentialError::Token(TokenError::Expired)) => TokenCheck::Expired,
+            Err(CredentialError::Token(TokenError::Revoked)) => TokenCheck::Revoked,
+            Err(CredentialError::Token(TokenError::Invalid)) => TokenCheck::Invalid,
             // Not looked at: nothing to count.
-            Err(CheckFault::Trouble(reason)) => return Err(CheckFault::Trouble(*reason)),
+            Err(CredentialError::Trouble(reason)) => return Err(CredentialError::Trouble(*reason)),
         };
         self.shared.metrics.token_checked(label);
         result.map(|(proven, _)| proven)
@@ -50,28 +54,32 @@ impl Runtime {
 
     /// Whether the sign-in known as `session` has been ended by now.
     #[must_use]
-    pub fn has_ended(&self, guarded: &Guarded, session: &SessionKey) -> bool {
-        self.shared
-            .store
-            .is_revoked(guarded.provider.realm(), session, self.shared.clock.now())
+    pub fn has_ended(&self, site_runtime: &SiteRuntime, session: &RevocationKey) -> bool {
+        self.shared.store.is_revoked(
+            site_runtime.provider.realm(),
+            session,
+            self.shared.clock.now(),
+        )
     }
 
     async fn look(
         &self,
-        caller: Caller<'_>,
+        context: RequestContext<'_>,
         token: &str,
-    ) -> Result<(Arc<Visitor>, TokenCheck), CheckFault> {
-        let Caller { guarded, now, .. } = caller;
-        let generation = guarded
+    ) -> Result<(Arc<Principal>, TokenCheck), CredentialError> {
+        let RequestContext {
+            site_runtime, now, ..
+        } = context;
+        let generation = site_runtime
             .provider
             .keys
             .current()
             .map_or(0, |keys| keys.generation());
-        let (visitor, label) = match guarded.tokens.get(token, generation, now) {
-            Some(visitor) => (visitor, TokenCheck::Remembered),
+        let (principal, label) = match site_runtime.tokens.get(token, generation, now) {
+            Some(principal) => (principal, TokenCheck::Remembered),
             // In a box: a remembered token is not to carry this along.
             None => (
-                Box::pin(self.verify_and_remember(guarded, token, now)).await?,
+                Box::pin(self.verify_and_remember(site_runtime, token, now)).await?,
                 TokenCheck::Valid,
             ),
         };
@@ -79,60 +87,67 @@ impl Runtime {
         if self
             .shared
             .store
-            .is_revoked(guarded.provider.realm(), &visitor.session, now)
+            .is_revoked(site_runtime.provider.realm(), &principal.session, now)
         {
-            return Err(CheckFault::Token(TokenFault::Revoked));
+            return Err(CredentialError::Token(TokenError::Revoked));
         }
-        Ok((visitor, label))
+        Ok((principal, label))
     }
 
     async fn verify_and_remember(
         &self,
-        guarded: &Guarded,
+        site_runtime: &SiteRuntime,
         token: &str,
-        now: Moment,
-    ) -> Result<Arc<Visitor>, CheckFault> {
-        match guarded
+        now: Timestamp,
+    ) -> Result<Arc<Principal>, CredentialError> {
+        match site_runtime
             .provider
-            .verify(token, &guarded.site.application_id, now)
+            .verify(token, &site_runtime.site.application_id, now)
             .await
         {
             Ok(verified) => {
-                let visitor = visitor(guarded, verified.claims, now)
-                    .ok_or(CheckFault::Token(TokenFault::Invalid))?;
-                let visitor = Arc::new(visitor);
-                guarded.tokens.put(token, verified.generation, &visitor);
-                Ok(visitor)
+                let principal = principal(site_runtime, verified.claims, now)
+                    .ok_or(CredentialError::Token(TokenError::Invalid))?;
+                let principal = Arc::new(principal);
+                site_runtime
+                    .tokens
+                    .put(token, verified.generation, &principal);
+                Ok(principal)
             }
             Err(Unverified::Expired(claims)) => {
                 // A signed-out token does not become a merely expired one when its time is over.
-                let revoked =
-                    self.shared
-                        .store
-                        .is_revoked(guarded.provider.realm(), &claims.session, now);
-                Err(CheckFault::Token(if revoked {
-                    TokenFault::Revoked
+                let revoked = self.shared.store.is_revoked(
+                    site_runtime.provider.realm(),
+                    &claims.session,
+                    now,
+                );
+                Err(CredentialError::Token(if revoked {
+                    TokenError::Revoked
                 } else {
-                    TokenFault::Expired
+                    TokenError::Expired
                 }))
             }
-            Err(Unverified::Invalid) => Err(CheckFault::Token(TokenFault::Invalid)),
-            Err(Unverified::NoKeys) => Err(CheckFault::Trouble(Reason::ProviderUnavailable)),
+            Err(Unverified::Invalid) => Err(CredentialError::Token(TokenError::Invalid)),
+            Err(Unverified::NoKeys) => Err(CredentialError::Trouble(Reason::ProviderUnavailable)),
         }
     }
 }
 
 /// The person behind verified claims; `None` when a forwarded claim holds control characters.
-pub(super) fn visitor(guarded: &Guarded, claims: VerifiedClaims, now: Moment) -> Option<Visitor> {
+pub(super) fn principal(
+    site_runtime: &SiteRuntime,
+    claims: VerifiedClaims,
+    now: Timestamp,
+) -> Option<Principal> {
     let identity = Identity::from_claims(claims.claims)?;
-    let headers = match guarded.site.headers.render(&identity) {
+    let headers = match site_runtime.site.headers.render(&identity) {
         Ok(headers) => headers,
         Err(fault) => {
-            tracing::warn!(site = guarded.site.name, header = %fault.header, "a claim holds control characters");
+            tracing::warn!(site = site_runtime.site.name, header = %fault.header, "a claim holds control characters");
             return None;
         }
     };
-    Some(Visitor {
+    Some(Principal {
         identity,
         issued: claims.issued.unwrap_or(now),
         expires: claims.expires,

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::model::credential::KEY_BYTES;
-use crate::model::moment::Moment;
+use crate::model::timestamp::Timestamp;
 use crate::system;
 
 use super::state;
@@ -26,14 +26,14 @@ pub struct CookieKeys {
     /// The first seals; never empty.
     pub keys: Vec<[u8; KEY_BYTES]>,
     /// When the first was made.
-    pub made: Option<Moment>,
+    pub made: Option<Timestamp>,
 }
 
 /// The sealing keys of cookies; the first is made on first start.
 ///
 /// # Errors
 /// When `state_dir` cannot be used, or holds something else than keys.
-pub fn read(state_dir: &Path, now: Moment) -> io::Result<CookieKeys> {
+pub fn read(state_dir: &Path, now: Timestamp) -> io::Result<CookieKeys> {
     parse(&state::kept(
         state_dir,
         FILE,
@@ -45,7 +45,7 @@ pub fn read(state_dir: &Path, now: Moment) -> io::Result<CookieKeys> {
 ///
 /// # Errors
 /// When `state_dir` cannot be used, or holds something else than keys.
-pub fn rotate(state_dir: &Path, now: Moment) -> io::Result<usize> {
+pub fn rotate(state_dir: &Path, now: Timestamp) -> io::Result<usize> {
     let is_first = !state_dir.join(FILE).exists();
     let before = state::kept(state_dir, FILE, || Ok(line(now).into_bytes()))?;
     if is_first {
@@ -77,7 +77,7 @@ pub fn rotate(state_dir: &Path, now: Moment) -> io::Result<usize> {
 const LOCK: &str = ".cookie.key.lock";
 
 /// A new key and the second it was made in.
-fn line(now: Moment) -> String {
+fn line(now: Timestamp) -> String {
     format!(
         "{} {}\n",
         STANDARD.encode(system::random::<KEY_BYTES>()),
@@ -103,7 +103,7 @@ fn parse(content: &[u8]) -> io::Result<CookieKeys> {
             .and_then(|bytes| bytes.try_into().ok())
             .ok_or_else(no_key)?;
         if keys.is_empty() {
-            made = since.trim().parse().ok().map(Moment::from_secs);
+            made = since.trim().parse().ok().map(Timestamp::from_secs);
         }
         keys.push(key);
     }
@@ -125,8 +125,8 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
 
-    const NOW: Moment = Moment::from_secs(1_700_000_000);
-    const LATER: Moment = Moment::from_secs(1_700_000_060);
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+    const LATER: Timestamp = Timestamp::from_secs(1_700_000_060);
 
     #[test]
     fn the_first_is_made_once_and_a_new_one_stands_before_it() {

@@ -1,17 +1,17 @@
 //! The browser that an attempt to sign in comes from, and whether the account signed in from it
 //! before.
 
-use crate::model::device::{AccountMark, DeviceId, KnownDevice, SealedDevice};
+use crate::model::device::{AccountHash, DeviceId, KnownDevice, SealedDevice};
 use crate::model::secret::Secret;
 use crate::system;
 
-use super::{Guarded, Runtime};
+use super::{Runtime, SiteRuntime};
 
 /// The browser of one attempt, and the account that was typed.
 pub(super) struct Browser {
     device: KnownDevice,
     /// The account's marks, the newest key's first.
-    marks: Vec<AccountMark>,
+    marks: Vec<AccountHash>,
 }
 
 impl Browser {
@@ -29,14 +29,14 @@ impl Browser {
     /// one.
     pub(super) fn signed_in(&mut self, trust: Option<Secret>) {
         if trust.is_some() {
-            self.device.make_lasting();
+            self.device.persist();
         }
         self.device.put(&self.marks, trust);
     }
 
     /// The person wishes to stay signed in here.
     pub(super) fn is_to_stay(&mut self) {
-        self.device.make_lasting();
+        self.device.persist();
     }
 }
 
@@ -44,26 +44,26 @@ impl Runtime {
     /// The browser that came with `presented`; a new one where that is nothing, or does not open.
     pub(super) fn browser(
         &self,
-        guarded: &Guarded,
+        site_runtime: &SiteRuntime,
         presented: Option<&str>,
         login_id: &str,
     ) -> Browser {
-        let opened =
-            presented.and_then(|text| KnownDevice::open(&self.sealing, &guarded.site.name, text));
+        let opened = presented
+            .and_then(|text| KnownDevice::open(&self.sealing, &site_runtime.site.name, text));
         let device = opened.unwrap_or_else(|| KnownDevice::new(DeviceId(system::random())));
         Browser {
             device,
-            marks: self.marks(guarded, login_id),
+            marks: self.marks(site_runtime, login_id),
         }
     }
 
     /// What the account of this name is known by on devices, under every key there is, the newest
     /// first.
-    pub(super) fn marks(&self, guarded: &Guarded, login_id: &str) -> Vec<AccountMark> {
-        let scope = &guarded.provider.name;
+    pub(super) fn marks(&self, site_runtime: &SiteRuntime, login_id: &str) -> Vec<AccountHash> {
+        let scope = &site_runtime.provider.name;
         self.device_marks
             .iter()
-            .map(|keys| AccountMark(keys.account(scope, login_id).bytes()))
+            .map(|keys| AccountHash(keys.account(scope, login_id).bytes()))
             .collect()
     }
 
@@ -71,11 +71,11 @@ impl Runtime {
     /// keeps nobody out.
     pub(super) fn sealed_device(
         &self,
-        guarded: &Guarded,
+        site_runtime: &SiteRuntime,
         browser: &Browser,
     ) -> Option<SealedDevice> {
         browser
             .device
-            .seal(&self.sealing, &guarded.site.name, system::random())
+            .seal(&self.sealing, &site_runtime.site.name, system::random())
     }
 }

@@ -6,21 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::credential::{CredentialKind, RefreshTicket};
-use crate::model::moment::Moment;
 use crate::model::reason::Reason;
-use crate::model::token::{Renewed, TokenPair, Visitor};
+use crate::model::timestamp::Timestamp;
+use crate::model::token::{Principal, Renewed, TokenPair};
 use crate::provider::ProviderError;
-use crate::store::{Landing, RenewalKey};
+use crate::store::{LeaseKey, LeaseResult};
 use crate::system;
-use crate::telemetry::audit::{self, Occasion};
+use crate::telemetry::audit::{self, AuditContext};
 
 use super::issuing::Fresh;
 use super::landing::Outcome;
 use super::leases::{self, Held, Turn};
+use super::provider_client::Unverified;
 use super::renewal::{Landed, Renewal, Share, Takeoff};
 use super::signing_out::revoke_at_provider;
-use super::vouching::Unverified;
-use super::{Guarded, Runtime, checking};
+use super::{Runtime, SiteRuntime, checking};
 
 /// How long a rotated token is known as spent after its window.
 const SPENT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -30,9 +30,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// One renewal, on its own feet.
 pub(super) struct Flight {
     pub(super) runtime: Arc<Runtime>,
-    pub(super) guarded: Arc<Guarded>,
+    pub(super) site_runtime: Arc<SiteRuntime>,
     pub(super) kind: CredentialKind,
-    pub(super) key: RenewalKey,
+    pub(super) key: LeaseKey,
     pub(super) ticket: RefreshTicket,
     pub(super) client: IpAddr,
     pub(super) request_id: String,
@@ -42,8 +42,8 @@ impl Flight {
     pub(super) async fn run(self, takeoff: Takeoff) -> Landed {
         let (renewal, share) = self.renewal().await;
         if share == Share::Own {
-            let at = Occasion {
-                site: &self.guarded.site.name,
+            let at = AuditContext {
+                site: &self.site_runtime.site.name,
                 request_id: &self.request_id,
                 client: self.client,
             };
@@ -90,7 +90,7 @@ impl Flight {
 
     /// The holder's call, and one by whoever takes over from a holder that died.
     fn patience(&self) -> Duration {
-        self.guarded.provider.settings.timeout * 2 + leases::SPAN
+        self.site_runtime.provider.settings.timeout * 2 + leases::SPAN
     }
 
     async fn call(&self, held: Held) -> Renewal {
@@ -107,7 +107,7 @@ impl Flight {
         };
         let sealed = outcome.and_then(|outcome| {
             self.runtime
-                .seal_outcome(&self.guarded, self.kind, &outcome)
+                .seal_outcome(&self.site_runtime, self.kind, &outcome)
         });
         match sealed {
             Some(sealed) => {
@@ -121,7 +121,7 @@ impl Flight {
     }
 
     async fn ask(&self, held: &Held) -> Result<TokenPair, ProviderError> {
-        let call = self.guarded.provider.refresh(&self.ticket.refresh);
+        let call = self.site_runtime.provider.refresh(&self.ticket.refresh);
         self.runtime
             .shared
             .leases
@@ -129,23 +129,23 @@ impl Flight {
             .await
     }
 
-    fn landing(&self, sealed: Arc<[u8]>, renewal: &Renewal) -> Landing {
+    fn landing(&self, sealed: Arc<[u8]>, renewal: &Renewal) -> LeaseResult {
         let now = self.now();
         let until = now.plus(self.runtime.settings.reuse_window);
         match renewal {
-            Renewal::Renewed(renewed) if renewed.1.refresh != self.ticket.refresh => Landing {
+            Renewal::Renewed(renewed) if renewed.1.refresh != self.ticket.refresh => LeaseResult {
                 sealed,
                 until,
                 spent_until: Some(until.plus(SPENT_FOR)),
             },
             // A token that the provider reuses is renewed afresh once what it brought has ended.
-            Renewal::Renewed(renewed) => Landing {
+            Renewal::Renewed(renewed) => LeaseResult {
                 sealed,
-                until: until.min(renewed.0.visitor.expires),
+                until: until.min(renewed.0.principal.expires),
                 spent_until: None,
             },
             Renewal::Ended(_) | Renewal::Refused(_) | Renewal::Replayed | Renewal::Trouble(_) => {
-                Landing {
+                LeaseResult {
                     sealed,
                     until,
                     spent_until: None,
@@ -156,30 +156,33 @@ impl Flight {
 
     /// What another request's renewal brought.
     async fn done(&self, sealed: &[u8]) -> Renewal {
-        let (runtime, guarded) = (&self.runtime, &self.guarded);
-        match runtime.open_outcome(guarded, (self.kind, &self.ticket), sealed) {
+        let (runtime, site_runtime) = (&self.runtime, &self.site_runtime);
+        match runtime.open_outcome(site_runtime, (self.kind, &self.ticket), sealed) {
             Some(Outcome::Issued { tokens, access }) => {
-                let open =
-                    |sealed: &str| runtime.sealing.open(&guarded.site.name, self.kind, sealed);
+                let open = |sealed: &str| {
+                    runtime
+                        .sealing
+                        .open(&site_runtime.site.name, self.kind, sealed)
+                };
                 let ticket = match tokens.refresh.as_deref().map(open) {
                     None => self.ticket.clone(),
                     Some(Some(ticket)) => ticket,
                     // Sealed with a key that is gone.
                     Some(None) => return Renewal::Trouble(Reason::Internal),
                 };
-                match self.visitor(&access).await {
-                    Ok(visitor) if visitor.has_ended(self.now()) => {
+                match self.principal(&access).await {
+                    Ok(principal) if principal.has_ended(self.now()) => {
                         Renewal::Ended(Box::new(ticket))
                     }
-                    Ok(visitor) => Renewal::Renewed(Box::new((
+                    Ok(principal) => Renewal::Renewed(Box::new((
                         Renewed {
                             tokens,
-                            visitor,
+                            principal,
                             access,
                         },
                         ticket,
                     ))),
-                    Err(NoVisitor::Ended) => Renewal::Ended(Box::new(ticket)),
+                    Err(PrincipalError::Ended) => Renewal::Ended(Box::new(ticket)),
                     Err(fault) => fault.told(),
                 }
             }
@@ -191,26 +194,30 @@ impl Flight {
 
     /// What becomes of the provider's pair, and what is kept of it.
     async fn used(&self, pair: TokenPair) -> (Renewal, Option<Outcome>) {
-        let (runtime, guarded, now) = (&self.runtime, &self.guarded, self.now());
+        let (runtime, site_runtime, now) = (&self.runtime, &self.site_runtime, self.now());
         let ticket = RefreshTicket {
             refresh: pair
                 .refresh
                 .clone()
                 .unwrap_or_else(|| self.ticket.refresh.clone()),
-            begun: None,
+            session_hash: None,
             ..self.ticket.clone()
         };
         // A sign-out that came in between wins, and what the provider has just issued is ended too.
-        if runtime.is_revoked(guarded, &ticket, now) {
-            revoke_at_provider(guarded, ticket.refresh.clone(), ticket.sub.clone());
+        if runtime.is_revoked(site_runtime, &ticket, now) {
+            revoke_at_provider(site_runtime, ticket.refresh.clone(), ticket.sub.clone());
             return refused(Reason::Revoked);
         }
-        let visitor = match self.visitor(pair.access.expose()).await {
-            Ok(visitor) => visitor,
+        let principal = match self.principal(pair.access.expose()).await {
+            Ok(principal) => principal,
             // It may prove somebody in a moment.
-            Err(fault @ NoVisitor::NoKeys) => return (fault.told(), Some(Outcome::Unused(pair))),
-            Err(NoVisitor::Another) => return refused(Reason::SignedOut),
-            Err(fault @ (NoVisitor::Ended | NoVisitor::Unusable)) => return (fault.told(), None),
+            Err(fault @ PrincipalError::NoKeys) => {
+                return (fault.told(), Some(Outcome::Unused(pair)));
+            }
+            Err(PrincipalError::Another) => return refused(Reason::SignedOut),
+            Err(fault @ (PrincipalError::Ended | PrincipalError::Unusable)) => {
+                return (fault.told(), None);
+            }
         };
         let mut pair = pair;
         if self.kind == CredentialKind::Bearer
@@ -222,13 +229,13 @@ impl Flight {
         let fresh = Fresh {
             pair: &pair,
             ticket: &ticket,
-            visitor: &visitor,
+            principal: &principal,
             now,
         };
-        match runtime.issue(guarded, self.kind, fresh).await {
+        match runtime.issue(site_runtime, self.kind, fresh).await {
             Ok(tokens) => {
                 // Also where another id was presented with this token, or none.
-                if let Some(session) = &self.ticket.begun {
+                if let Some(session) = &self.ticket.session_hash {
                     runtime.end_session_known_as(session).await;
                 }
                 let access: Arc<str> = Arc::from(pair.access.expose());
@@ -240,7 +247,7 @@ impl Flight {
                     Renewal::Renewed(Box::new((
                         Renewed {
                             tokens,
-                            visitor,
+                            principal,
                             access,
                         },
                         ticket,
@@ -257,35 +264,37 @@ impl Flight {
     }
 
     /// Whom a new access token proves: it must be the person of the ticket.
-    async fn visitor(&self, access: &str) -> Result<Arc<Visitor>, NoVisitor> {
-        let (guarded, now) = (&self.guarded, self.now());
-        let verified = match guarded
+    async fn principal(&self, access: &str) -> Result<Arc<Principal>, PrincipalError> {
+        let (site_runtime, now) = (&self.site_runtime, self.now());
+        let verified = match site_runtime
             .provider
-            .verify(access, &guarded.site.application_id, now)
+            .verify(access, &site_runtime.site.application_id, now)
             .await
         {
             Ok(verified) => verified,
-            Err(Unverified::NoKeys) => return Err(NoVisitor::NoKeys),
-            Err(Unverified::Expired(_)) => return Err(NoVisitor::Ended),
-            Err(Unverified::Invalid) => return Err(NoVisitor::Another),
+            Err(Unverified::NoKeys) => return Err(PrincipalError::NoKeys),
+            Err(Unverified::Expired(_)) => return Err(PrincipalError::Ended),
+            Err(Unverified::Invalid) => return Err(PrincipalError::Another),
         };
-        let visitor =
-            checking::visitor(guarded, verified.claims, now).ok_or(NoVisitor::Unusable)?;
-        if visitor.identity.sub != self.ticket.sub {
-            return Err(NoVisitor::Another);
+        let principal = checking::principal(site_runtime, verified.claims, now)
+            .ok_or(PrincipalError::Unusable)?;
+        if principal.identity.sub != self.ticket.sub {
+            return Err(PrincipalError::Another);
         }
-        let visitor = Arc::new(visitor);
-        guarded.tokens.put(access, verified.generation, &visitor);
-        Ok(visitor)
+        let principal = Arc::new(principal);
+        site_runtime
+            .tokens
+            .put(access, verified.generation, &principal);
+        Ok(principal)
     }
 
-    fn now(&self) -> Moment {
+    fn now(&self) -> Timestamp {
         self.runtime.clock().now()
     }
 }
 
 /// Why a new access token proves nobody.
-enum NoVisitor {
+enum PrincipalError {
     /// Its time is over; where it is new, the clocks disagree.
     Ended,
     /// The provider's keys are not there.
@@ -296,7 +305,7 @@ enum NoVisitor {
     Unusable,
 }
 
-impl NoVisitor {
+impl PrincipalError {
     /// What visitors are told: what an operator must mend signs nobody out.
     fn told(&self) -> Renewal {
         match self {

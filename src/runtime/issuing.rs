@@ -2,45 +2,45 @@
 
 use std::sync::Arc;
 
-use crate::model::cookie::MAX_TOGETHER;
+use crate::model::cookie::MAX_CHUNKED_TOTAL;
 use crate::model::credential::{CredentialKind, RefreshTicket};
-use crate::model::moment::Moment;
 use crate::model::reason::Reason;
-use crate::model::token::{IssuedTokens, TokenPair, Visitor};
+use crate::model::timestamp::Timestamp;
+use crate::model::token::{IssuedTokens, Principal, TokenPair};
 use crate::system;
 
-use super::{Guarded, Runtime};
+use super::{Runtime, SiteRuntime};
 
 /// A pair whose access token was verified.
 pub(super) struct Fresh<'a> {
     pub(super) pair: &'a TokenPair,
     /// What is sealed with the refresh token.
     pub(super) ticket: &'a RefreshTicket,
-    pub(super) visitor: &'a Visitor,
-    pub(super) now: Moment,
+    pub(super) principal: &'a Principal,
+    pub(super) now: Timestamp,
 }
 
 impl Runtime {
     /// The pair as clients of `kind` carry it; for sessions one is begun.
     pub(super) async fn issue(
         &self,
-        guarded: &Guarded,
+        site_runtime: &SiteRuntime,
         kind: CredentialKind,
         fresh: Fresh<'_>,
     ) -> Result<IssuedTokens, Reason> {
         let Fresh {
             pair,
             ticket,
-            visitor,
+            principal,
             now,
         } = fresh;
-        let site = &guarded.site;
-        let (proof, begun) = match kind {
+        let site = &site_runtime.site;
+        let (proof, session_hash) = match kind {
             CredentialKind::Session => {
-                let begun = self
-                    .begin_session(guarded, (pair, ticket), visitor, now)
+                let session_hash = self
+                    .begin_session(site_runtime, (pair, ticket), principal, now)
                     .await?;
-                (begun.id, Some(begun.known_as))
+                (session_hash.id, Some(session_hash.known_as))
             }
             CredentialKind::Jwt | CredentialKind::Bearer => (Arc::from(pair.access.expose()), None),
         };
@@ -48,7 +48,7 @@ impl Runtime {
             None => None,
             Some(_) => {
                 let ticket = RefreshTicket {
-                    begun,
+                    session_hash,
                     ..ticket.clone()
                 };
                 let sealed = self
@@ -59,7 +59,7 @@ impl Runtime {
         };
         if kind != CredentialKind::Bearer {
             fits_cookies(
-                guarded,
+                site_runtime,
                 proof.len() + refresh.as_ref().map_or(0, |text| text.len()),
             )?;
         }
@@ -72,12 +72,12 @@ impl Runtime {
     }
 }
 
-fn fits_cookies(guarded: &Guarded, bytes: usize) -> Result<(), Reason> {
-    if bytes <= MAX_TOGETHER {
+fn fits_cookies(site_runtime: &SiteRuntime, bytes: usize) -> Result<(), Reason> {
+    if bytes <= MAX_CHUNKED_TOTAL {
         return Ok(());
     }
     tracing::error!(
-        site = guarded.site.name,
+        site = site_runtime.site.name,
         bytes,
         "the provider's tokens are too large for cookies: use credential = \"session\", or fewer claims"
     );

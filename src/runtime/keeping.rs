@@ -7,11 +7,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::model::site::Upstream;
-use crate::provider::outbound::{Call, Outbound, Purpose};
+use crate::provider::http_client::{Call, HttpClient, Purpose};
 use crate::system;
 use crate::telemetry::labels::UpstreamHealth;
 
-use super::{Guarded, Living, Runtime, Vouching};
+use super::{ProviderClient, Runtime, RuntimeHandle, SiteRuntime};
 
 /// Keys in force are looked at this often.
 const KEYS_EVERY: Duration = Duration::from_secs(5 * 60);
@@ -21,45 +21,45 @@ const KEYS_RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::
 const TIDY_EVERY: Duration = Duration::from_secs(10);
 
 /// Keeps house until `stop` turns true.
-pub async fn keep(living: Arc<Living>, stop: watch::Receiver<bool>) {
+pub async fn keep(runtime_handle: Arc<RuntimeHandle>, stop: watch::Receiver<bool>) {
     let ended = |mut stop: watch::Receiver<bool>| async move {
         // A sender that is gone has stopped too.
         let _ = stop.wait_for(|stop| *stop).await;
     };
     tokio::select! {
         () = ended(stop) => {}
-        () = keep_keys(&living) => {}
-        () = keep_tidy(&living) => {}
-        () = keep_watch(&living) => {}
-        () = keep_store(&living) => {}
+        () = keep_keys(&runtime_handle) => {}
+        () = keep_tidy(&runtime_handle) => {}
+        () = keep_watch(&runtime_handle) => {}
+        () = keep_store(&runtime_handle) => {}
     }
 }
 
 /// The store outlives every configuration.
-async fn keep_store(living: &Living) {
-    let store = Arc::clone(&living.current().shared.store);
+async fn keep_store(runtime_handle: &RuntimeHandle) {
+    let store = Arc::clone(&runtime_handle.current().shared.store);
     store.keep().await;
 }
 
 /// Fetches every provider's keys at start and from time to time, quickly while there are none.
-async fn keep_keys(living: &Living) {
+async fn keep_keys(runtime_handle: &RuntimeHandle) {
     let mut pause = KEYS_RETRY.0;
     let mut since = KEYS_EVERY;
     loop {
-        let runtime = living.current();
-        let missing: Vec<&Arc<Vouching>> = runtime
+        let runtime = runtime_handle.current();
+        let missing: Vec<&Arc<ProviderClient>> = runtime
             .providers()
-            .filter(|vouching| vouching.keys.current().is_none())
+            .filter(|provider_client| provider_client.keys.current().is_none())
             .collect();
         let due = since >= KEYS_EVERY;
         let mut asking = JoinSet::new();
-        for vouching in runtime
+        for provider_client in runtime
             .providers()
-            .filter(|vouching| due || vouching.keys.current().is_none())
+            .filter(|provider_client| due || provider_client.keys.current().is_none())
         {
-            let (vouching, now) = (Arc::clone(vouching), runtime.clock().now());
+            let (provider_client, now) = (Arc::clone(provider_client), runtime.clock().now());
             // Said in the log by whoever counts it; the next round tries again.
-            asking.spawn(async move { drop(vouching.refresh_keys(now).await) });
+            asking.spawn(async move { drop(provider_client.refresh_keys(now).await) });
         }
         asking.join_all().await;
         pause = if missing.is_empty() {
@@ -74,15 +74,15 @@ async fn keep_keys(living: &Living) {
     }
 }
 
-async fn keep_tidy(living: &Living) {
+async fn keep_tidy(runtime_handle: &RuntimeHandle) {
     loop {
-        let runtime = living.current();
+        let runtime = runtime_handle.current();
         let now = runtime.clock().now();
         runtime.shared.store.sweep(now);
         runtime.shared.leases.sweep(now);
-        for guarded in runtime.sites() {
-            for index in 0..guarded.upstreams.len() {
-                guarded.upstreams.resolve(index).await;
+        for site_runtime in runtime.sites() {
+            for index in 0..site_runtime.upstreams.len() {
+                site_runtime.upstreams.resolve(index).await;
             }
         }
         drop(runtime);
@@ -91,24 +91,24 @@ async fn keep_tidy(living: &Living) {
 }
 
 /// Checks each upstream of each site with a health check at its interval.
-async fn keep_watch(living: &Living) {
+async fn keep_watch(runtime_handle: &RuntimeHandle) {
     let started = system::stopwatch();
     let mut due: std::collections::HashMap<String, Duration> = std::collections::HashMap::new();
     loop {
-        let runtime = living.current();
+        let runtime = runtime_handle.current();
         let mut checks = JoinSet::new();
-        for guarded in runtime.sites() {
-            let Some(health) = &guarded.site.health else {
+        for site_runtime in runtime.sites() {
+            let Some(health) = &site_runtime.site.health else {
                 continue;
             };
-            let next = due.entry(guarded.site.name.clone()).or_default();
+            let next = due.entry(site_runtime.site.name.clone()).or_default();
             if started.elapsed() < *next {
                 continue;
             }
             *next = started.elapsed() + health.interval;
-            for index in 0..guarded.upstreams.len() {
-                let (runtime, guarded) = (Arc::clone(&runtime), Arc::clone(guarded));
-                checks.spawn(async move { check(&runtime, &guarded, index).await });
+            for index in 0..site_runtime.upstreams.len() {
+                let (runtime, site_runtime) = (Arc::clone(&runtime), Arc::clone(site_runtime));
+                checks.spawn(async move { check(&runtime, &site_runtime, index).await });
             }
         }
         drop(runtime);
@@ -122,23 +122,25 @@ const CHECK_WITHIN: Duration = Duration::from_secs(3);
 
 /// Asks one upstream whether it lives: 2xx or 3xx is yes. Behind a local socket it is enough that
 /// somebody listens.
-async fn check(runtime: &Runtime, guarded: &Guarded, index: usize) {
-    let (Some(upstream), Some(health)) = (guarded.upstreams.at(index), &guarded.site.health) else {
+async fn check(runtime: &Runtime, site_runtime: &SiteRuntime, index: usize) {
+    let (Some(upstream), Some(health)) =
+        (site_runtime.upstreams.at(index), &site_runtime.site.health)
+    else {
         return;
     };
     let healthy = match upstream {
         Upstream::Unix { path } => tokio::net::UnixStream::connect(path).await.is_ok(),
         Upstream::Http { .. } | Upstream::Https { .. } => {
             match format!("{upstream}{}", health.path).parse() {
-                Ok(url) => answers(&runtime.shared.probes, url, guarded).await,
+                Ok(url) => answers(&runtime.shared.probes, url, site_runtime).await,
                 Err(_) => false,
             }
         }
     };
-    if guarded.upstreams.record(index, healthy) {
+    if site_runtime.upstreams.record(index, healthy) {
         let upstream = upstream.to_string();
         tracing::warn!(
-            site = guarded.site.name,
+            site = site_runtime.site.name,
             upstream,
             healthy,
             "the health of an upstream changed"
@@ -149,15 +151,17 @@ async fn check(runtime: &Runtime, guarded: &Guarded, index: usize) {
     } else {
         UpstreamHealth::Down
     };
-    guarded.metrics.upstream_health(&upstream.to_string(), word);
+    site_runtime
+        .metrics
+        .upstream_health(&upstream.to_string(), word);
 }
 
-async fn answers(probes: &Outbound, url: reqwest::Url, guarded: &Guarded) -> bool {
-    let host = guarded
+async fn answers(probes: &HttpClient, url: reqwest::Url, site_runtime: &SiteRuntime) -> bool {
+    let host = site_runtime
         .site
         .upstream_host
         .clone()
-        .unwrap_or_else(|| guarded.site.origin.authority());
+        .unwrap_or_else(|| site_runtime.site.origin.authority());
     let mut headers = http::HeaderMap::new();
     if let Ok(host) = http::HeaderValue::from_str(&host) {
         headers.insert(http::header::HOST, host);
@@ -168,7 +172,7 @@ async fn answers(probes: &Outbound, url: reqwest::Url, guarded: &Guarded) -> boo
         headers,
         body: Vec::new(),
         timeout: CHECK_WITHIN,
-        purpose: Purpose::Upkeep,
+        purpose: Purpose::Background,
     };
     probes
         .make(call)

@@ -11,7 +11,7 @@ use crate::model::secret::Secret;
 use crate::model::token::{IssuedTokens, TokenPair};
 use crate::system;
 
-use super::{Guarded, Runtime};
+use super::{Runtime, SiteRuntime};
 
 /// What a flight brought home.
 pub(super) enum Outcome {
@@ -47,7 +47,7 @@ impl Runtime {
     /// cipher itself fails.
     pub(super) fn seal_outcome(
         &self,
-        guarded: &Guarded,
+        site_runtime: &SiteRuntime,
         kind: CredentialKind,
         outcome: &Outcome,
     ) -> Option<Arc<[u8]>> {
@@ -69,7 +69,7 @@ impl Runtime {
         };
         let body = serde_json::to_vec(&resting).ok()?;
         self.sealing
-            .seal_bytes(&purpose(guarded, kind), body, system::random())
+            .seal_bytes(&purpose(site_runtime, kind), body, system::random())
             .map(Arc::from)
     }
 
@@ -77,11 +77,13 @@ impl Runtime {
     /// the old token.
     pub(super) fn open_outcome(
         &self,
-        guarded: &Guarded,
+        site_runtime: &SiteRuntime,
         (kind, ticket): (CredentialKind, &RefreshTicket),
         sealed: &[u8],
     ) -> Option<Outcome> {
-        let body = self.sealing.open_bytes(&purpose(guarded, kind), sealed)?;
+        let body = self
+            .sealing
+            .open_bytes(&purpose(site_runtime, kind), sealed)?;
         Some(match serde_json::from_slice(&body).ok()? {
             Resting::Issued {
                 access,
@@ -109,10 +111,10 @@ impl Runtime {
     }
 }
 
-fn purpose(guarded: &Guarded, kind: CredentialKind) -> String {
+fn purpose(site_runtime: &SiteRuntime, kind: CredentialKind) -> String {
     format!(
         "vestibule renewal\0{}\0{}",
         kind.as_str(),
-        guarded.site.name
+        site_runtime.site.name
     )
 }

@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::moment::Moment;
-use crate::store::{Fence, Landing, Lease, MemoryStore, RenewalKey, Store, StoreError};
+use crate::model::timestamp::Timestamp;
+use crate::store::{Acquire, Fence, LeaseKey, LeaseResult, MemoryStore, Store, StoreError};
 use crate::system::Clock;
 use crate::telemetry::audit;
 
@@ -35,7 +35,7 @@ pub(super) enum Turn {
 
 /// A lease, near and shared.
 pub(super) struct Held {
-    key: RenewalKey,
+    key: LeaseKey,
     near: Fence,
     /// `None` where the store was away: then this is a lease among the requests of this replica
     /// only.
@@ -47,12 +47,12 @@ impl Leases {
         Self { near, shared }
     }
 
-    pub(super) async fn take(&self, key: RenewalKey, now: Moment) -> Turn {
+    pub(super) async fn take(&self, key: LeaseKey, now: Timestamp) -> Turn {
         let near = match self.near.lease(key, SPAN, now).await {
-            Ok(Lease::Held(fence)) => fence,
-            Ok(Lease::Busy) | Err(_) => return Turn::Busy,
-            Ok(Lease::Landed(sealed)) => return Turn::Done(sealed),
-            Ok(Lease::Spent) => return Turn::Spent,
+            Ok(Acquire::Acquired(fence)) => fence,
+            Ok(Acquire::Contended) | Err(_) => return Turn::Busy,
+            Ok(Acquire::Completed(sealed)) => return Turn::Done(sealed),
+            Ok(Acquire::Reused) => return Turn::Spent,
         };
         let Some(store) = &self.shared else {
             return Turn::Ours(Held {
@@ -62,7 +62,7 @@ impl Leases {
             });
         };
         let turn = match store.lease(key, SPAN, now).await {
-            Ok(Lease::Held(fence)) => {
+            Ok(Acquire::Acquired(fence)) => {
                 return Turn::Ours(Held {
                     key,
                     near,
@@ -77,9 +77,9 @@ impl Leases {
                     shared: None,
                 });
             }
-            Ok(Lease::Busy) => Turn::Busy,
-            Ok(Lease::Landed(sealed)) => Turn::Done(sealed),
-            Ok(Lease::Spent) => Turn::Spent,
+            Ok(Acquire::Contended) => Turn::Busy,
+            Ok(Acquire::Completed(sealed)) => Turn::Done(sealed),
+            Ok(Acquire::Reused) => Turn::Spent,
         };
         told(self.near.release(key, near).await);
         turn
@@ -106,7 +106,7 @@ impl Leases {
         }
     }
 
-    async fn extend(&self, held: &Held, now: Moment) {
+    async fn extend(&self, held: &Held, now: Timestamp) {
         told(
             self.near
                 .extend(held.key, held.near, SPAN, now)
@@ -121,7 +121,7 @@ impl Leases {
     }
 
     /// Ends a lease with its result.
-    pub(super) async fn land(&self, held: Held, landing: Landing, now: Moment) {
+    pub(super) async fn land(&self, held: Held, landing: LeaseResult, now: Timestamp) {
         if let (Some(store), Some(fence)) = (&self.shared, held.shared) {
             told(
                 store
@@ -147,12 +147,12 @@ impl Leases {
     }
 
     /// Forgets what is over here.
-    pub(super) fn sweep(&self, now: Moment) {
+    pub(super) fn sweep(&self, now: Timestamp) {
         self.near.sweep(now);
     }
 
-    /// Waits until it may be worth asking again, for `at_most` this long.
-    pub(super) async fn changed(&self, key: RenewalKey, at_most: Duration) {
+    /// Backoff until it may be worth asking again, for `at_most` this long.
+    pub(super) async fn changed(&self, key: LeaseKey, at_most: Duration) {
         match &self.shared {
             Some(store) => store.landing(key, at_most).await,
             None => self.near.landing(key, at_most).await,

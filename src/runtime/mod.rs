@@ -12,17 +12,17 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 
 use crate::config::settings::Settings;
-use crate::model::circle::GoesRound;
-use crate::model::credential::KeyRing as SealingKeys;
-use crate::model::moment::Moment;
+use crate::model::credential::SealingKeys;
 use crate::model::origin::Host;
+use crate::model::redirect_loop::LoopIdentity;
 use crate::model::site::Site;
-use crate::model::token::Visitor;
-use crate::pages::Look;
-use crate::provider::outbound::Outbound;
+use crate::model::timestamp::Timestamp;
+use crate::model::token::Principal;
+use crate::pages::PageTheme;
+use crate::provider::http_client::HttpClient;
 use crate::store::{MemoryStore, Store, ThrottleKeys};
 use crate::system::Clock;
-use crate::telemetry::audit::Occasion;
+use crate::telemetry::audit::AuditContext;
 use crate::telemetry::{Metrics, SiteMetrics};
 
 mod assertion;
@@ -35,6 +35,7 @@ mod issuing;
 pub mod keeping;
 mod landing;
 mod leases;
+mod provider_client;
 mod remembered;
 mod renewal;
 mod renewing;
@@ -47,16 +48,15 @@ mod stepping;
 mod streams;
 mod unsent;
 mod upstreams;
-mod vouching;
 
-pub use build::{BuildFault, build};
-pub use checking::CheckFault;
-pub use renewing::{RenewFault, RenewedAhead};
-pub use signing_in::{Attempt, SignInFault};
+pub use build::{BuildError, build};
+pub use checking::CredentialError;
+pub use provider_client::ProviderClient;
+pub use renewing::{EarlyRefresh, RefreshError};
+pub use signing_in::{Attempt, LoginError};
 pub use stepping::Continuation;
 pub use streams::Streams;
 pub use upstreams::Upstreams;
-pub use vouching::Vouching;
 
 use assertion::Assertions;
 use leases::Leases;
@@ -66,9 +66,9 @@ use rounds::Rounds;
 use sessions::RememberedSessions;
 
 /// The configuration in force; replaced whole.
-pub struct Living(ArcSwap<Runtime>);
+pub struct RuntimeHandle(ArcSwap<Runtime>);
 
-impl Living {
+impl RuntimeHandle {
     /// Starts with `runtime`.
     #[must_use]
     pub fn new(runtime: Runtime) -> Arc<Self> {
@@ -91,15 +91,15 @@ impl Living {
 pub struct Runtime {
     settings: Arc<Settings>,
     shared: Arc<Shared>,
-    providers: HashMap<String, Arc<Vouching>>,
-    sites: Vec<Arc<Guarded>>,
+    providers: HashMap<String, Arc<ProviderClient>>,
+    sites: Vec<Arc<SiteRuntime>>,
     /// By the text of each [`Host`].
-    by_host: BTreeMap<String, Arc<Guarded>>,
+    by_host: BTreeMap<String, Arc<SiteRuntime>>,
     sealing: SealingKeys,
     /// Makes the marks of accounts on devices, one for each key that seals, in their order.
     device_marks: Vec<ThrottleKeys>,
     /// When the key that seals was made, where that is known.
-    sealing_since: Option<Moment>,
+    sealing_since: Option<Timestamp>,
     assertions: Arc<Assertions>,
     no_site: Arc<SiteMetrics>,
 }
@@ -114,11 +114,11 @@ struct Shared {
     rounds: Rounds,
     throttle_keys: ThrottleKeys,
     /// Asks upstreams whether they live, beside the calls to providers.
-    probes: Outbound,
+    probes: HttpClient,
 }
 
 impl Shared {
-    fn new(clock: Clock, probes: Outbound, storage: Storage) -> Self {
+    fn new(clock: Clock, probes: HttpClient, storage: Storage) -> Self {
         let Storage {
             near,
             store,
@@ -149,11 +149,11 @@ struct Storage {
 }
 
 /// A site with everything that serves it.
-pub struct Guarded {
+pub struct SiteRuntime {
     /// What the operator wrote.
     pub site: Arc<Site>,
     /// How its pages look.
-    pub look: Look,
+    pub look: PageTheme,
     /// Its numbers.
     pub metrics: Arc<SiteMetrics>,
     /// Where its application listens.
@@ -162,7 +162,7 @@ pub struct Guarded {
     pub streams: Arc<Streams>,
     /// Headers that are the same for every request.
     pub fixed: FixedHeaders,
-    provider: Arc<Vouching>,
+    provider: Arc<ProviderClient>,
     tokens: RememberedTokens,
     sessions: RememberedSessions,
 }
@@ -184,21 +184,21 @@ pub struct FixedHeaders {
 
 /// On whose behalf something is found out.
 #[derive(Clone, Copy)]
-pub struct Caller<'a> {
+pub struct RequestContext<'a> {
     /// The site.
-    pub guarded: &'a Arc<Guarded>,
+    pub site_runtime: &'a Arc<SiteRuntime>,
     /// The believed client address.
     pub client: std::net::IpAddr,
     /// The request's id.
     pub request_id: &'a str,
     /// The request's one reading of the clock.
-    pub now: Moment,
+    pub now: Timestamp,
 }
 
-impl<'a> Caller<'a> {
-    fn occasion(&self) -> Occasion<'a> {
-        Occasion {
-            site: &self.guarded.site.name,
+impl<'a> RequestContext<'a> {
+    fn audit_context(&self) -> AuditContext<'a> {
+        AuditContext {
+            site: &self.site_runtime.site.name,
             request_id: self.request_id,
             client: self.client,
         }
@@ -220,25 +220,25 @@ impl Runtime {
 
     /// The site that `host` names.
     #[must_use]
-    pub fn site_for(&self, host: &Host) -> Option<&Arc<Guarded>> {
+    pub fn site_for(&self, host: &Host) -> Option<&Arc<SiteRuntime>> {
         self.site_called(&host.to_string())
     }
 
     /// The site of a host that is written as [`Host`] writes it; spelled otherwise it has to be
     /// read first.
     #[must_use]
-    pub fn site_called(&self, host: &str) -> Option<&Arc<Guarded>> {
+    pub fn site_called(&self, host: &str) -> Option<&Arc<SiteRuntime>> {
         self.by_host.get(host)
     }
 
     /// Every site, in written order.
     #[must_use]
-    pub fn sites(&self) -> &[Arc<Guarded>] {
+    pub fn sites(&self) -> &[Arc<SiteRuntime>] {
         &self.sites
     }
 
     /// Every provider.
-    pub fn providers(&self) -> impl Iterator<Item = &Arc<Vouching>> {
+    pub fn providers(&self) -> impl Iterator<Item = &Arc<ProviderClient>> {
         self.providers.values()
     }
 
@@ -262,8 +262,8 @@ impl Runtime {
 
     /// The numbers of a request's site, or of requests that belong to none.
     #[must_use]
-    pub fn site_metrics<'a>(&'a self, guarded: Option<&'a Guarded>) -> &'a SiteMetrics {
-        guarded.map_or(&*self.no_site, |guarded| &*guarded.metrics)
+    pub fn site_metrics<'a>(&'a self, site_runtime: Option<&'a SiteRuntime>) -> &'a SiteMetrics {
+        site_runtime.map_or(&*self.no_site, |site_runtime| &*site_runtime.metrics)
     }
 
     /// The public keys of the signed assertion, a JWKS document.
@@ -278,20 +278,21 @@ impl Runtime {
     #[must_use]
     pub fn count_round(
         &self,
-        caller: Caller<'_>,
-        (by, target): (GoesRound<'_>, &str),
+        context: RequestContext<'_>,
+        (by, target): (LoopIdentity<'_>, &str),
         user_agent: Option<&[u8]>,
     ) -> u32 {
-        let client = (by == GoesRound::Client).then_some((caller.client, user_agent));
-        self.shared
-            .rounds
-            .count((&caller.guarded.site.name, by, client, target), caller.now)
+        let client = (by == LoopIdentity::Client).then_some((context.client, user_agent));
+        self.shared.rounds.count(
+            (&context.site_runtime.site.name, by, client, target),
+            context.now,
+        )
     }
 
     /// The signed assertion about `visitor` for the application of `site`.
     #[must_use]
-    pub fn assertion(&self, site: &Site, visitor: &Visitor, now: Moment) -> HeaderValue {
-        self.assertions.about(visitor, site, now)
+    pub fn assertion(&self, site: &Site, principal: &Principal, now: Timestamp) -> HeaderValue {
+        self.assertions.about(principal, site, now)
     }
 
     /// Whether every provider's keys are loaded and the store answers.

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use crate::model::moment::Moment;
-use crate::model::token::Visitor;
+use crate::model::timestamp::Timestamp;
+use crate::model::token::Principal;
 
 /// The tokens of one site.
 pub struct RememberedTokens {
@@ -21,7 +21,7 @@ pub struct RememberedTokens {
 
 #[derive(Clone)]
 struct Entry {
-    visitor: Arc<Visitor>,
+    principal: Arc<Principal>,
     keys: u64,
 }
 
@@ -51,13 +51,13 @@ impl RememberedTokens {
     }
 
     /// Whom `token` proves, if it was verified with the keys of `generation` and has not ended.
-    pub fn get(&self, token: &str, generation: u64, now: Moment) -> Option<Arc<Visitor>> {
+    pub fn get(&self, token: &str, generation: u64, now: Timestamp) -> Option<Arc<Principal>> {
         let entry = self.cache.get(token)?;
-        (entry.keys == generation && now < entry.visitor.expires).then_some(entry.visitor)
+        (entry.keys == generation && now < entry.principal.expires).then_some(entry.principal)
     }
 
     /// Remembers what was just verified with the keys of `generation`.
-    pub fn put(&self, token: &str, generation: u64, visitor: &Arc<Visitor>) {
+    pub fn put(&self, token: &str, generation: u64, principal: &Arc<Principal>) {
         if self.keys.swap(generation, Ordering::Relaxed) != generation {
             // Tokens verified with other keys are never handed out again: make room at once.
             self.cache.clear();
@@ -65,7 +65,7 @@ impl RememberedTokens {
         self.cache.insert(
             token.into(),
             Entry {
-                visitor: Arc::clone(visitor),
+                principal: Arc::clone(principal),
                 keys: generation,
             },
         );

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::model::credential::RefreshTicket;
 use crate::model::reason::Reason;
 use crate::model::token::Renewed;
-use crate::store::RenewalKey;
+use crate::store::LeaseKey;
 
 /// What a renewal came to.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ pub type Arrival = watch::Receiver<Option<Landed>>;
 /// The flights of this process.
 #[derive(Default)]
 pub struct Flights {
-    under_way: Mutex<HashMap<RenewalKey, Arrival>>,
+    under_way: Mutex<HashMap<LeaseKey, Arrival>>,
 }
 
 /// How a caller may go on.
@@ -68,13 +68,13 @@ pub enum Boarding {
 /// is free again.
 pub struct Takeoff {
     flights: Arc<Flights>,
-    key: RenewalKey,
+    key: LeaseKey,
     sender: watch::Sender<Option<Landed>>,
 }
 
 impl Flights {
     /// Boards the flight for `key`, starting it if nobody did.
-    pub fn board(self: &Arc<Self>, key: RenewalKey) -> Boarding {
+    pub fn board(self: &Arc<Self>, key: LeaseKey) -> Boarding {
         let mut under_way = self.under_way();
         if let Some(arrival) = under_way.get(&key) {
             return Boarding::Wait(arrival.clone());
@@ -88,7 +88,7 @@ impl Flights {
         })
     }
 
-    fn under_way(&self) -> MutexGuard<'_, HashMap<RenewalKey, Arrival>> {
+    fn under_way(&self) -> MutexGuard<'_, HashMap<LeaseKey, Arrival>> {
         self.under_way
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -111,7 +111,7 @@ impl Drop for Takeoff {
     }
 }
 
-/// Waits for a flight to land. A flight that fell over is trouble, never a no.
+/// Backoff for a flight to land. A flight that fell over is trouble, never a no.
 pub async fn wait(mut arrival: Arrival) -> Landed {
     let landed = arrival
         .wait_for(Option::is_some)
@@ -125,7 +125,7 @@ pub async fn wait(mut arrival: Arrival) -> Landed {
 mod tests {
     use super::*;
 
-    const KEY: RenewalKey = RenewalKey([7; 32]);
+    const KEY: LeaseKey = LeaseKey([7; 32]);
 
     fn waiting(boarding: Boarding) -> Arrival {
         match boarding {

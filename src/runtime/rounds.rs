@@ -7,8 +7,8 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::model::circle::LAST_ROUND;
-use crate::model::moment::Moment;
+use crate::model::redirect_loop::MAX_REDIRECTS;
+use crate::model::timestamp::Timestamp;
 
 /// Rounds count for so long.
 pub const WITHIN: Duration = Duration::from_secs(10);
@@ -25,9 +25,9 @@ pub(super) struct Rounds {
 #[derive(Default)]
 struct Counted {
     /// How many since the first, by whose.
-    rounds: HashMap<u64, (Moment, u32)>,
+    rounds: HashMap<u64, (Timestamp, u32)>,
     /// Whose, by when they began.
-    begun: VecDeque<(Moment, u64)>,
+    session_hash: VecDeque<(Timestamp, u64)>,
 }
 
 impl Rounds {
@@ -40,36 +40,36 @@ impl Rounds {
 
     /// One more round of whoever `whose` is; how many there were within [`WITHIN`], this one
     /// included. After the last they begin anew.
-    pub(super) fn count(&self, whose: impl std::hash::Hash, now: Moment) -> u32 {
+    pub(super) fn count(&self, whose: impl std::hash::Hash, now: Timestamp) -> u32 {
         let key = self.hasher.hash_one(whose);
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         counted.forget(now);
-        let (begun, rounds) = counted.rounds.get(&key).copied().unwrap_or((now, 0));
+        let (session_hash, rounds) = counted.rounds.get(&key).copied().unwrap_or((now, 0));
         let rounds = rounds + 1;
         if rounds == 1 {
-            counted.begun.push_back((now, key));
+            counted.session_hash.push_back((now, key));
         }
-        if rounds >= LAST_ROUND {
+        if rounds >= MAX_REDIRECTS {
             counted.rounds.remove(&key);
         } else {
-            counted.rounds.insert(key, (begun, rounds));
+            counted.rounds.insert(key, (session_hash, rounds));
         }
         rounds
     }
 }
 
 impl Counted {
-    fn forget(&mut self, now: Moment) {
-        while let Some((begun, key)) = self.begun.front().copied() {
-            if begun.plus(WITHIN) > now && self.begun.len() < MOST {
+    fn forget(&mut self, now: Timestamp) {
+        while let Some((session_hash, key)) = self.session_hash.front().copied() {
+            if session_hash.plus(WITHIN) > now && self.session_hash.len() < MOST {
                 return;
             }
-            self.begun.pop_front();
+            self.session_hash.pop_front();
             // It may have ended and begun anew since.
             if self
                 .rounds
                 .get(&key)
-                .is_some_and(|(since, _)| *since == begun)
+                .is_some_and(|(since, _)| *since == session_hash)
             {
                 self.rounds.remove(&key);
             }
@@ -81,7 +81,7 @@ impl Counted {
 mod tests {
     use super::*;
 
-    const NOW: Moment = Moment::from_secs(1_700_000_000);
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
     #[test]
     fn three_within_ten_seconds_are_a_circle() {
@@ -108,9 +108,9 @@ mod tests {
         }
         let counted = rounds.counted.lock().unwrap();
         assert!(
-            counted.rounds.len() <= MOST && counted.begun.len() <= MOST,
+            counted.rounds.len() <= MOST && counted.session_hash.len() <= MOST,
             "{}",
-            counted.begun.len()
+            counted.session_hash.len()
         );
     }
 }

@@ -19,17 +19,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::model::credential::RefreshTicket;
-use crate::model::moment::Moment;
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
-use crate::model::token::{OpenSession, SessionKey, TokenFault, TokenPair, Visitor};
+use crate::model::timestamp::Timestamp;
+use crate::model::token::{Principal, RevocationKey, Session, TokenError, TokenPair};
 use crate::provider::verify::VerifiedClaims;
 use crate::store::{SessionHash, StoredSession};
 use crate::system;
 use crate::telemetry::audit;
 use crate::telemetry::labels::TokenCheck;
 
-use super::{Caller, CheckFault, Guarded, Runtime, checking};
+use super::{CredentialError, RequestContext, Runtime, SiteRuntime, checking};
 
 /// Bytes of randomness in an id.
 const ID_BYTES: usize = 32;
@@ -62,20 +62,20 @@ pub(super) struct BegunSession {
 
 /// What a sign-out needs to know of a session.
 pub(super) struct EndedSession {
-    pub(super) session: SessionKey,
+    pub(super) session: RevocationKey,
     pub(super) sub: Option<String>,
     pub(super) refresh: Option<Secret>,
 }
 
 /// Sessions of one site that were opened a moment ago: what the store gives is compared with what
 /// was opened, byte for byte, so that nothing is served that the store does not hold any more.
-pub(super) struct RememberedSessions(Cache<SessionHash, (Arc<[u8]>, OpenSession), Weight>);
+pub(super) struct RememberedSessions(Cache<SessionHash, (Arc<[u8]>, Session), Weight>);
 
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<SessionHash, (Arc<[u8]>, OpenSession)> for Weight {
-    fn weight(&self, _: &SessionHash, (sealed, _): &(Arc<[u8]>, OpenSession)) -> u64 {
+impl Weighter<SessionHash, (Arc<[u8]>, Session)> for Weight {
+    fn weight(&self, _: &SessionHash, (sealed, _): &(Arc<[u8]>, Session)) -> u64 {
         // The sealed text stands for the claims too: they are about as long.
         (sealed.len() as u64) * 3 + 512
     }
@@ -91,7 +91,7 @@ impl RememberedSessions {
         Self(Cache::with_weighter(EXPECTED, MOST_BYTES, Weight))
     }
 
-    fn get(&self, id: SessionHash, sealed: &[u8]) -> Option<OpenSession> {
+    fn get(&self, id: SessionHash, sealed: &[u8]) -> Option<Session> {
         self.0
             .get(&id)
             .filter(|(opened, _)| **opened == *sealed)
@@ -103,38 +103,44 @@ impl Runtime {
     /// What the session of this id keeps; its life goes on.
     ///
     /// # Errors
-    /// [`CheckFault`]: `expired` for one that is over or that nobody knows.
-    pub async fn session(&self, caller: Caller<'_>, id: &str) -> Result<OpenSession, CheckFault> {
-        let result = self.look_into(caller, id).await;
+    /// [`CredentialError`]: `expired` for one that is over or that nobody knows.
+    pub async fn session(
+        &self,
+        context: RequestContext<'_>,
+        id: &str,
+    ) -> Result<Session, CredentialError> {
+        let result = self.look_into(context, id).await;
         self.counted(result)
     }
 
     async fn look_into(
         &self,
-        caller: Caller<'_>,
+        context: RequestContext<'_>,
         id: &str,
-    ) -> Result<(OpenSession, TokenCheck), CheckFault> {
-        let Caller { guarded, now, .. } = caller;
-        let hash = hash(id).ok_or(CheckFault::Token(TokenFault::Invalid))?;
+    ) -> Result<(Session, TokenCheck), CredentialError> {
+        let RequestContext {
+            site_runtime, now, ..
+        } = context;
+        let hash = hash(id).ok_or(CredentialError::Token(TokenError::Invalid))?;
         let stored = match self
             .shared
             .store
-            .session(hash, guarded.site.session.idle, now)
+            .session(hash, site_runtime.site.session.idle, now)
             .await
         {
-            Ok(stored) => stored.ok_or(CheckFault::Token(TokenFault::Expired))?,
+            Ok(stored) => stored.ok_or(CredentialError::Token(TokenError::Expired))?,
             Err(error) => {
                 audit::store_failed(&error.0);
-                return Err(CheckFault::Trouble(Reason::StoreUnavailable));
+                return Err(CredentialError::Trouble(Reason::StoreUnavailable));
             }
         };
-        let (open, label) = match guarded.sessions.get(hash, &stored.sealed) {
+        let (open, label) = match site_runtime.sessions.get(hash, &stored.sealed) {
             Some(open) => (open, TokenCheck::Remembered),
             None => {
                 let open = self
-                    .open(guarded, &stored.sealed)
-                    .ok_or(CheckFault::Token(TokenFault::Expired))?;
-                guarded
+                    .open(site_runtime, &stored.sealed)
+                    .ok_or(CredentialError::Token(TokenError::Expired))?;
+                site_runtime
                     .sessions
                     .0
                     .insert(hash, (stored.sealed, open.clone()));
@@ -144,50 +150,51 @@ impl Runtime {
         if self
             .shared
             .store
-            .is_revoked(guarded.provider.realm(), &open.visitor.session, now)
+            .is_revoked(site_runtime.provider.realm(), &open.principal.session, now)
         {
-            return Err(CheckFault::Token(TokenFault::Revoked));
+            return Err(CredentialError::Token(TokenError::Revoked));
         }
         Ok((open, label))
     }
 
-    fn open(&self, guarded: &Guarded, sealed: &[u8]) -> Option<OpenSession> {
-        let record = self.record(guarded, sealed)?;
+    fn open(&self, site_runtime: &SiteRuntime, sealed: &[u8]) -> Option<Session> {
+        let record = self.record(site_runtime, sealed)?;
         let claims = VerifiedClaims {
             claims: record.c,
-            issued: Some(Moment::from_millis(record.i)),
-            expires: Moment::from_millis(record.e),
-            session: SessionKey(record.k),
+            issued: Some(Timestamp::from_millis(record.i)),
+            expires: Timestamp::from_millis(record.e),
+            session: RevocationKey(record.k),
         };
-        let visitor = checking::visitor(guarded, claims, Moment::from_millis(record.i))?;
+        let principal =
+            checking::principal(site_runtime, claims, Timestamp::from_millis(record.i))?;
         let access = record
             .a
-            .filter(|_| guarded.site.forward_token)
+            .filter(|_| site_runtime.site.forward_token)
             .map(Arc::from);
-        Some(OpenSession {
-            visitor: Arc::new(visitor),
+        Some(Session {
+            principal: Arc::new(principal),
             access,
         })
     }
 
-    fn record(&self, guarded: &Guarded, sealed: &[u8]) -> Option<Record> {
-        unpacked(&self.sealing.open_bytes(&purpose(guarded), sealed)?)
+    fn record(&self, site_runtime: &SiteRuntime, sealed: &[u8]) -> Option<Record> {
+        unpacked(&self.sealing.open_bytes(&purpose(site_runtime), sealed)?)
     }
 
     /// Begins a session.
     pub(super) async fn begin_session(
         &self,
-        guarded: &Guarded,
+        site_runtime: &SiteRuntime,
         (pair, ticket): (&TokenPair, &RefreshTicket),
-        visitor: &Visitor,
-        now: Moment,
+        principal: &Principal,
+        now: Timestamp,
     ) -> Result<BegunSession, Reason> {
         let record = Record {
-            c: visitor.identity.claims.clone(),
-            i: visitor.issued.millis(),
-            e: visitor.expires.millis(),
-            k: visitor.session.0.clone(),
-            a: guarded
+            c: principal.identity.claims.clone(),
+            i: principal.issued.millis(),
+            e: principal.expires.millis(),
+            k: principal.session.0.clone(),
+            a: site_runtime
                 .site
                 .forward_token
                 .then(|| pair.access.expose().to_owned()),
@@ -196,10 +203,10 @@ impl Runtime {
         let body = packed(&record).ok_or(Reason::Internal)?;
         let sealed = self
             .sealing
-            .seal_bytes(&purpose(guarded), body, system::random())
+            .seal_bytes(&purpose(site_runtime), body, system::random())
             .ok_or(Reason::Internal)?;
         let id = URL_SAFE_NO_PAD.encode(system::random::<ID_BYTES>());
-        let life = guarded.site.session;
+        let life = site_runtime.site.session;
         let session = StoredSession {
             sealed: sealed.into(),
             ends: now.plus(life.absolute),
@@ -249,14 +256,16 @@ impl Runtime {
     /// What a sign-out with this id ends; `None` where the id is nobody's.
     pub(super) async fn session_to_end(
         &self,
-        caller: Caller<'_>,
+        context: RequestContext<'_>,
         id: &str,
     ) -> Option<EndedSession> {
-        let Caller { guarded, now, .. } = caller;
+        let RequestContext {
+            site_runtime, now, ..
+        } = context;
         let stored = match self
             .shared
             .store
-            .session(hash(id)?, guarded.site.session.idle, now)
+            .session(hash(id)?, site_runtime.site.session.idle, now)
             .await
         {
             Ok(stored) => stored?,
@@ -265,9 +274,9 @@ impl Runtime {
                 return None;
             }
         };
-        let record = self.record(guarded, &stored.sealed)?;
+        let record = self.record(site_runtime, &stored.sealed)?;
         Some(EndedSession {
-            session: SessionKey(record.k),
+            session: RevocationKey(record.k),
             sub: record
                 .c
                 .get("sub")
@@ -303,6 +312,6 @@ fn unpacked(body: &[u8]) -> Option<Record> {
     serde_json::from_slice(&text).ok()
 }
 
-fn purpose(guarded: &Guarded) -> String {
-    format!("vestibule session\0{}", guarded.site.name)
+fn purpose(site_runtime: &SiteRuntime) -> String {
+    format!("vestibule session\0{}", site_runtime.site.name)
 }

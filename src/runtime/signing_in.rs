@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use crate::config::settings::Rate;
-use crate::model::api_call::TokensIn;
-use crate::model::challenge::Chosen;
+use crate::model::api_call::TokenDelivery;
+use crate::model::challenge::LoginOptions;
 use crate::model::credential::{CredentialKind, RefreshTicket};
 use crate::model::device::DeviceId;
+use crate::model::login::{Credentials, LoginRefused};
 use crate::model::reason::Reason;
-use crate::model::sign_in::{Credentials, SignInRefused};
 use crate::model::token::SignedIn;
-use crate::provider::{Admitted, Device, ProviderError, SignInAttempt};
-use crate::store::{NoPlace, Reservation, Settlement, ThrottleKey};
-use crate::telemetry::audit::{self, AccountHash};
+use crate::provider::{Device, LoginSuccess, ProviderError, SignInAttempt};
+use crate::store::{Reservation, ReserveError, Settlement, ThrottleKey};
+use crate::telemetry::audit::{self, LoginIdHash};
 use crate::telemetry::labels::Limit;
 
 use super::devices::Browser;
 use super::issuing::Fresh;
-use super::vouching::Unverified;
-use super::{Caller, Runtime, checking};
+use super::provider_client::Unverified;
+use super::{RequestContext, Runtime, checking};
 
 /// One attempt to sign in.
 #[derive(Clone, Copy)]
@@ -37,14 +37,14 @@ pub struct Attempt<'a> {
 
 /// Why nobody is signed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SignInFault {
+pub enum LoginError {
     /// A definite answer for the person at the form.
-    Refused(SignInRefused),
+    Refused(LoginRefused),
     /// No answer, or one that cannot be used.
     Trouble(Reason),
 }
 
-impl SignInFault {
+impl LoginError {
     /// Why, in one word.
     #[must_use]
     pub const fn reason(&self) -> Reason {
@@ -55,7 +55,7 @@ impl SignInFault {
     }
 }
 
-impl From<ProviderError> for SignInFault {
+impl From<ProviderError> for LoginError {
     fn from(error: ProviderError) -> Self {
         match error {
             ProviderError::Refused(refused) => Self::Refused(refused),
@@ -83,12 +83,12 @@ impl Runtime {
     /// Asks the provider, within the limits on attempts.
     ///
     /// # Errors
-    /// [`SignInFault`].
+    /// [`LoginError`].
     pub async fn sign_in(
         &self,
-        caller: Caller<'_>,
+        context: RequestContext<'_>,
         attempt: Attempt<'_>,
-    ) -> Result<SignedIn, SignInFault> {
+    ) -> Result<SignedIn, LoginError> {
         let Credentials {
             login_id,
             remember,
@@ -96,45 +96,45 @@ impl Runtime {
             ..
         } = attempt.credentials;
         let tokens = if attempt.kind == CredentialKind::Bearer {
-            TokensIn::Body
+            TokenDelivery::Body
         } else {
-            TokensIn::Cookie
+            TokenDelivery::Cookie
         };
-        let result = self.attempt(caller, attempt).await.map_err(|fault| {
+        let result = self.attempt(context, attempt).await.map_err(|fault| {
             let (login_id, return_to) = (login_id.clone(), return_to.clone());
-            let chosen = Chosen {
+            let chosen = LoginOptions {
                 login_id,
                 remember: *remember,
                 tokens,
                 return_to,
             };
-            self.with_next_step(caller.guarded, chosen, fault)
+            self.with_next_step(context.site_runtime, chosen, fault)
         });
-        self.tell(caller, login_id, attempt.session, &result).await;
+        self.tell(context, login_id, attempt.session, &result).await;
         result
     }
 
     /// Tells the watchers what came of an attempt, and ends the session that a success replaces.
     pub(super) async fn tell(
         &self,
-        caller: Caller<'_>,
+        context: RequestContext<'_>,
         login_id: &str,
         session: Option<&str>,
-        result: &Result<SignedIn, SignInFault>,
+        result: &Result<SignedIn, LoginError>,
     ) {
-        let (at, account) = (caller.occasion(), AccountHash::of(login_id));
+        let (at, account) = (context.audit_context(), LoginIdHash::of(login_id));
         match result {
             Ok(signed_in) => {
                 // Whoever knows the old id does not come along into the new session.
                 if let Some(session) = session {
                     self.end_session(session).await;
                 }
-                caller.guarded.metrics.signed_in();
-                audit::signed_in(at, &signed_in.visitor.identity.sub, account);
+                context.site_runtime.metrics.signed_in();
+                audit::signed_in(at, &signed_in.principal.identity.sub, account);
             }
             Err(fault) => {
                 let reason = fault.reason();
-                caller.guarded.metrics.sign_in_refused(reason);
+                context.site_runtime.metrics.sign_in_refused(reason);
                 audit::sign_in_refused(at, account, reason);
             }
         }
@@ -142,31 +142,31 @@ impl Runtime {
 
     async fn attempt(
         &self,
-        caller: Caller<'_>,
+        context: RequestContext<'_>,
         attempt: Attempt<'_>,
-    ) -> Result<SignedIn, SignInFault> {
+    ) -> Result<SignedIn, LoginError> {
         let Attempt {
             credentials,
             kind,
             known_as,
             ..
         } = attempt;
-        let browser = self.browser(caller.guarded, known_as, &credentials.login_id);
+        let browser = self.browser(context.site_runtime, known_as, &credentials.login_id);
         let places = self
-            .take_places(caller, &credentials.login_id, browser.known())
+            .take_places(context, &credentials.login_id, browser.known())
             .await?;
         let question = SignInAttempt {
             login_id: &credentials.login_id,
             password: &credentials.password,
-            application_id: &caller.guarded.site.application_id,
-            client_address: caller.client,
+            application_id: &context.site_runtime.site.application_id,
+            client_address: context.client,
             device: attempt.device,
             trust: browser.trust(),
         };
-        let answer = caller.guarded.provider.sign_in(question).await;
+        let answer = context.site_runtime.provider.sign_in(question).await;
         self.settle(places, &answer).await;
         self.admit(
-            caller,
+            context,
             answer?,
             Carrier {
                 kind,
@@ -180,11 +180,11 @@ impl Runtime {
     /// From what the provider gave to what the visitor carries.
     pub(super) async fn admit(
         &self,
-        caller: Caller<'_>,
-        admitted: Admitted,
+        context: RequestContext<'_>,
+        admitted: LoginSuccess,
         carrier: Carrier,
-    ) -> Result<SignedIn, SignInFault> {
-        let Caller { guarded, .. } = caller;
+    ) -> Result<SignedIn, LoginError> {
+        let RequestContext { site_runtime, .. } = context;
         let Carrier {
             kind,
             remember,
@@ -193,41 +193,41 @@ impl Runtime {
         let pair = admitted.tokens;
         // The provider took its time: its token may have been issued after the request came.
         let now = self.clock().now();
-        let verified = guarded
+        let verified = site_runtime
             .provider
-            .verify(pair.access.expose(), &guarded.site.application_id, now)
+            .verify(pair.access.expose(), &site_runtime.site.application_id, now)
             .await;
         let verified =
-            verified.map_err(|unverified| SignInFault::Trouble(unusable(caller, &unverified)))?;
+            verified.map_err(|unverified| LoginError::Trouble(unusable(context, &unverified)))?;
         let generation = verified.generation;
-        let visitor = checking::visitor(guarded, verified.claims, now)
-            .ok_or(SignInFault::Trouble(Reason::ProviderMisconfigured))?;
+        let principal = checking::principal(site_runtime, verified.claims, now)
+            .ok_or(LoginError::Trouble(Reason::ProviderMisconfigured))?;
         let ticket = RefreshTicket {
             // Without a refresh token nothing is sealed, see `Runtime::issue`.
             refresh: pair
                 .refresh
                 .clone()
                 .unwrap_or_else(|| crate::model::secret::Secret::new("")),
-            sub: visitor.identity.sub.clone(),
-            session: visitor.session.0.clone(),
+            sub: principal.identity.sub.clone(),
+            session: principal.session.0.clone(),
             started: now,
             remember,
-            begun: None,
+            session_hash: None,
         };
         let fresh = Fresh {
             pair: &pair,
             ticket: &ticket,
-            visitor: &visitor,
+            principal: &principal,
             now,
         };
         let tokens = self
-            .issue(guarded, kind, fresh)
+            .issue(site_runtime, kind, fresh)
             .await
-            .map_err(SignInFault::Trouble)?;
-        let visitor = Arc::new(visitor);
-        guarded
+            .map_err(LoginError::Trouble)?;
+        let principal = Arc::new(principal);
+        site_runtime
             .tokens
-            .put(pair.access.expose(), generation, &visitor);
+            .put(pair.access.expose(), generation, &principal);
         let device = match kind {
             CredentialKind::Bearer => None,
             CredentialKind::Jwt | CredentialKind::Session => {
@@ -235,12 +235,12 @@ impl Runtime {
                     browser.is_to_stay();
                 }
                 browser.signed_in(admitted.trust);
-                self.sealed_device(guarded, &browser)
+                self.sealed_device(site_runtime, &browser)
             }
         };
         Ok(SignedIn {
             tokens,
-            visitor,
+            principal,
             device,
         })
     }
@@ -249,27 +249,27 @@ impl Runtime {
     /// strangers who guess at it elsewhere cannot use that up.
     pub(super) async fn take_places(
         &self,
-        caller: Caller<'_>,
+        context: RequestContext<'_>,
         login_id: &str,
         known: Option<DeviceId>,
-    ) -> Result<Places, SignInFault> {
+    ) -> Result<Places, LoginError> {
         let login = self.settings.login;
         let keys = &self.shared.throttle_keys;
         let address = self
             .place(
-                caller,
-                keys.address(caller.client),
+                context,
+                keys.address(context.client),
                 login.address_limit,
                 Limit::Address,
             )
             .await?;
-        let scope = &caller.guarded.provider.name;
+        let scope = &context.site_runtime.provider.name;
         let account_key = known.map_or_else(
             || keys.account(scope, login_id),
             |device| keys.account_on(scope, login_id, device),
         );
         match self
-            .place(caller, account_key, login.account_limit, Limit::Account)
+            .place(context, account_key, login.account_limit, Limit::Account)
             .await
         {
             Ok(account) => Ok(Places { account, address }),
@@ -281,27 +281,31 @@ impl Runtime {
 
     pub(super) async fn place(
         &self,
-        caller: Caller<'_>,
+        context: RequestContext<'_>,
         key: ThrottleKey,
         rate: Rate,
         limit: Limit,
-    ) -> Result<Reservation, SignInFault> {
-        match self.shared.store.reserve(key, rate, caller.now).await {
+    ) -> Result<Reservation, LoginError> {
+        match self.shared.store.reserve(key, rate, context.now).await {
             Ok(place) => Ok(place),
-            Err(NoPlace::Throttled(wait)) => {
-                caller.guarded.metrics.throttled(limit);
-                let mut refused = SignInRefused::because(Reason::Throttled);
+            Err(ReserveError::Throttled(wait)) => {
+                context.site_runtime.metrics.throttled(limit);
+                let mut refused = LoginRefused::because(Reason::Throttled);
                 refused.retry_after = Some(wait.0);
-                Err(SignInFault::Refused(refused))
+                Err(LoginError::Refused(refused))
             }
-            Err(NoPlace::Store(error)) => {
+            Err(ReserveError::Store(error)) => {
                 audit::store_failed(&error.0);
-                Err(SignInFault::Trouble(Reason::StoreUnavailable))
+                Err(LoginError::Trouble(Reason::StoreUnavailable))
             }
         }
     }
 
-    pub(super) async fn settle(&self, places: Places, answer: &Result<Admitted, ProviderError>) {
+    pub(super) async fn settle(
+        &self,
+        places: Places,
+        answer: &Result<LoginSuccess, ProviderError>,
+    ) {
         use Settlement::{Failed, Released, Succeeded};
         let (account, address) = match answer {
             Ok(_) => (Succeeded, Released),
@@ -344,7 +348,7 @@ impl Runtime {
 }
 
 /// A token that the provider has just issued and that does not hold.
-fn unusable(caller: Caller<'_>, unverified: &Unverified) -> Reason {
+fn unusable(context: RequestContext<'_>, unverified: &Unverified) -> Reason {
     let why = match unverified {
         Unverified::NoKeys => return Reason::ProviderUnavailable,
         Unverified::Expired(_) => "it has expired: compare the clocks",
@@ -353,8 +357,8 @@ fn unusable(caller: Caller<'_>, unverified: &Unverified) -> Reason {
         }
     };
     tracing::error!(
-        site = caller.guarded.site.name,
-        provider = caller.guarded.provider.name,
+        site = context.site_runtime.site.name,
+        provider = context.site_runtime.provider.name,
         why,
         "the provider's fresh token cannot be used"
     );

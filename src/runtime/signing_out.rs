@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::credential::{Carried, CredentialKind};
-use crate::model::moment::Moment;
+use crate::model::credential::{CredentialKind, PresentedCredential};
 use crate::model::secret::Secret;
-use crate::model::token::SessionKey;
+use crate::model::timestamp::Timestamp;
+use crate::model::token::RevocationKey;
 use crate::provider::ProviderError;
 use crate::system;
 use crate::telemetry::audit;
 use crate::telemetry::labels::CallResult;
 
-use super::vouching::{Unverified, result_of};
-use super::{Caller, Guarded, Runtime};
+use super::provider_client::{Unverified, result_of};
+use super::{RequestContext, Runtime, SiteRuntime};
 
 /// How long the provider is asked again.
 const RETRY_FOR: Duration = Duration::from_secs(5 * 60);
@@ -26,13 +26,19 @@ const MOST_SUCCESSORS: usize = 16;
 impl Runtime {
     /// Ends the sign-in that these belong to. What does not hold ends nothing: a made-up token must
     /// not sign somebody else out.
-    pub async fn sign_out(self: &Arc<Self>, caller: Caller<'_>, ending: Carried<'_>) {
-        let Caller { guarded, now, .. } = caller;
-        let site = &guarded.site;
+    pub async fn sign_out(
+        self: &Arc<Self>,
+        context: RequestContext<'_>,
+        ending: PresentedCredential<'_>,
+    ) {
+        let RequestContext {
+            site_runtime, now, ..
+        } = context;
+        let site = &site_runtime.site;
         let by_proof = match (ending.kind, ending.proof) {
-            (CredentialKind::Session, Some(id)) => self.end_by_session(caller, id).await,
+            (CredentialKind::Session, Some(id)) => self.end_by_session(context, id).await,
             (CredentialKind::Jwt | CredentialKind::Bearer, Some(token)) => {
-                self.end_by_token(caller, token).await
+                self.end_by_token(context, token).await
             }
             (_, None) => None,
         };
@@ -42,8 +48,8 @@ impl Runtime {
         let user = match (by_proof, ticket) {
             (by_proof, Some(ticket)) => {
                 self.revoke_here(
-                    guarded,
-                    &SessionKey(ticket.session.clone()),
+                    site_runtime,
+                    &RevocationKey(ticket.session.clone()),
                     now.plus(site.cookie_max_age),
                 )
                 .await;
@@ -52,12 +58,13 @@ impl Runtime {
                 // still lives there.
                 let mut newest = ticket;
                 for _ in 0..MOST_SUCCESSORS {
-                    let Some(next) = self.successor(guarded, ending.kind, &newest).await else {
+                    let Some(next) = self.successor(site_runtime, ending.kind, &newest).await
+                    else {
                         break;
                     };
                     newest = next;
                 }
-                revoke_at_provider(guarded, newest.refresh, newest.sub);
+                revoke_at_provider(site_runtime, newest.refresh, newest.sub);
                 Some(user)
             }
             (
@@ -67,19 +74,21 @@ impl Runtime {
                 }),
                 None,
             ) => {
-                revoke_at_provider(guarded, refresh, user.clone());
+                revoke_at_provider(site_runtime, refresh, user.clone());
                 Some(user)
             }
             (by_proof, None) => by_proof.map(|ended| ended.user),
         };
-        audit::signed_out(caller.occasion(), user.as_deref());
+        audit::signed_out(context.audit_context(), user.as_deref());
     }
 
-    async fn end_by_token(&self, caller: Caller<'_>, token: &str) -> Option<Ended> {
-        let Caller { guarded, now, .. } = caller;
-        let claims = match guarded
+    async fn end_by_token(&self, context: RequestContext<'_>, token: &str) -> Option<Ended> {
+        let RequestContext {
+            site_runtime, now, ..
+        } = context;
+        let claims = match site_runtime
             .provider
-            .verify(token, &guarded.site.application_id, now)
+            .verify(token, &site_runtime.site.application_id, now)
             .await
         {
             Ok(verified) => verified.claims,
@@ -88,11 +97,11 @@ impl Runtime {
         };
         // Renewed tokens of the same sign-in may live longer than this one, and this one longer
         // than cookies.
-        let accepted = claims.expires.plus(guarded.provider.settings.leeway);
+        let accepted = claims.expires.plus(site_runtime.provider.settings.leeway);
         self.revoke_here(
-            guarded,
+            site_runtime,
             &claims.session,
-            now.plus(guarded.site.cookie_max_age).max(accepted),
+            now.plus(site_runtime.site.cookie_max_age).max(accepted),
         )
         .await;
         let user = claims
@@ -106,13 +115,15 @@ impl Runtime {
         })
     }
 
-    async fn end_by_session(&self, caller: Caller<'_>, id: &str) -> Option<Ended> {
-        let Caller { guarded, now, .. } = caller;
-        let ended = self.session_to_end(caller, id).await?;
+    async fn end_by_session(&self, context: RequestContext<'_>, id: &str) -> Option<Ended> {
+        let RequestContext {
+            site_runtime, now, ..
+        } = context;
+        let ended = self.session_to_end(context, id).await?;
         self.revoke_here(
-            guarded,
+            site_runtime,
             &ended.session,
-            now.plus(guarded.site.cookie_max_age),
+            now.plus(site_runtime.site.cookie_max_age),
         )
         .await;
         self.end_session(id).await;
@@ -123,18 +134,23 @@ impl Runtime {
     }
 
     /// Refuses everything of this sign-in from now on, and closes its open streams.
-    pub(super) async fn revoke_here(&self, guarded: &Guarded, session: &SessionKey, until: Moment) {
+    pub(super) async fn revoke_here(
+        &self,
+        site_runtime: &SiteRuntime,
+        session: &RevocationKey,
+        until: Timestamp,
+    ) {
         let now = self.clock().now();
         if let Err(error) = self
             .shared
             .store
-            .revoke(guarded.provider.realm(), session, until, now)
+            .revoke(site_runtime.provider.realm(), session, until, now)
             .await
         {
             audit::store_failed(&error.0);
         }
         for site in &self.sites {
-            if site.provider.realm() == guarded.provider.realm() {
+            if site.provider.realm() == site_runtime.provider.realm() {
                 site.streams.end(session);
             }
         }
@@ -149,10 +165,10 @@ struct Ended {
 }
 
 /// Tells the provider, as often as it takes within five minutes.
-pub(super) fn revoke_at_provider(guarded: &Arc<Guarded>, refresh: Secret, user: String) {
-    let guarded = Arc::clone(guarded);
+pub(super) fn revoke_at_provider(site_runtime: &Arc<SiteRuntime>, refresh: Secret, user: String) {
+    let site_runtime = Arc::clone(site_runtime);
     drop(system::detach(async move {
-        let provider = &guarded.provider;
+        let provider = &site_runtime.provider;
         let watch = system::stopwatch();
         let mut pause = FIRST_PAUSE;
         loop {

@@ -8,38 +8,38 @@ use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::config::settings::{Rate, Waits};
+use crate::config::settings::{Backoff, Rate};
 use crate::model::challenge::{
-    Challenge, Chosen, MethodChoice, NextStep, Opened, Step, StepAnswer,
+    Challenge, LoginOptions, MethodChoice, NextStep, OpenedChallenge, Step, StepSubmission,
 };
 use crate::model::credential::CredentialKind;
+use crate::model::login::{FactorKind, LoginRefused, PendingStep};
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
-use crate::model::sign_in::{Awaited, FactorKind, SignInRefused};
 use crate::model::token::SignedIn;
 use crate::provider::{
-    Admitted, Device, NewPasswordAttempt, ProviderError, SecondFactorAttempt, Trust,
+    Device, LoginSuccess, NewPasswordAttempt, ProviderError, SecondFactorAttempt, Trust,
 };
-use crate::store::{Landing, RenewalKey, Reservation, Settlement};
+use crate::store::{LeaseKey, LeaseResult, Reservation, Settlement};
 use crate::system;
-use crate::telemetry::audit::{self, AccountHash};
+use crate::telemetry::audit::{self, LoginIdHash};
 use crate::telemetry::labels::Limit;
 
 use super::leases::{self, Held, Turn};
-use super::signing_in::{Carrier, SignInFault};
-use super::{Caller, Guarded, Runtime};
+use super::signing_in::{Carrier, LoginError};
+use super::{RequestContext, Runtime, SiteRuntime};
 
 /// One code in this time for one account: who presses the button twice is sent one.
 const ONE_CODE: Rate = Rate {
     attempts: 1,
     per: Duration::from_secs(30),
-    waits: Waits::Even,
+    waits: Backoff::Fixed,
 };
 /// So many in this time: nobody's telephone is flooded.
 const FEW_CODES: Rate = Rate {
     attempts: 5,
     per: Duration::from_secs(10 * 60),
-    waits: Waits::Even,
+    waits: Backoff::Fixed,
 };
 /// A step that another request takes at the moment is looked at this often.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -50,7 +50,7 @@ pub struct Continuation<'a> {
     /// The sign-in.
     pub challenge: &'a Challenge,
     /// What was typed.
-    pub answer: &'a StepAnswer,
+    pub answer: &'a StepSubmission,
     /// How the client will carry what it gets.
     pub kind: CredentialKind,
     /// The id of a session that a success replaces.
@@ -67,13 +67,18 @@ impl Runtime {
     #[must_use]
     pub fn open_challenge(
         &self,
-        guarded: &Guarded,
+        site_runtime: &SiteRuntime,
         step: Step,
         challenge: &Secret,
-    ) -> Option<Opened> {
-        let opened = Challenge::open(&self.sealing, &guarded.site.name, step, challenge.expose())?;
-        let shown = self.shown(guarded, &opened, challenge.clone())?;
-        Some(Opened {
+    ) -> Option<OpenedChallenge> {
+        let opened = Challenge::open(
+            &self.sealing,
+            &site_runtime.site.name,
+            step,
+            challenge.expose(),
+        )?;
+        let shown = self.shown(site_runtime, &opened, challenge.clone())?;
+        Some(OpenedChallenge {
             challenge: opened,
             shown,
         })
@@ -82,38 +87,38 @@ impl Runtime {
     /// Asks the provider, within the limits on attempts.
     ///
     /// # Errors
-    /// [`SignInFault`].
+    /// [`LoginError`].
     pub async fn go_on(
         &self,
-        caller: Caller<'_>,
+        context: RequestContext<'_>,
         next: Continuation<'_>,
-    ) -> Result<SignedIn, SignInFault> {
+    ) -> Result<SignedIn, LoginError> {
         let chosen = &next.challenge.chosen;
-        let result = self.step(caller, next).await;
-        let result =
-            result.map_err(|fault| self.with_next_step(caller.guarded, chosen.clone(), fault));
-        self.tell(caller, &chosen.login_id, next.session, &result)
+        let result = self.step(context, next).await;
+        let result = result
+            .map_err(|fault| self.with_next_step(context.site_runtime, chosen.clone(), fault));
+        self.tell(context, &chosen.login_id, next.session, &result)
             .await;
         result
     }
 
     async fn step(
         &self,
-        caller: Caller<'_>,
+        context: RequestContext<'_>,
         next: Continuation<'_>,
-    ) -> Result<SignedIn, SignInFault> {
+    ) -> Result<SignedIn, LoginError> {
         let Continuation {
             challenge,
             kind,
             known_as,
             ..
         } = next;
-        let Chosen {
+        let LoginOptions {
             login_id, remember, ..
         } = &challenge.chosen;
-        let browser = self.browser(caller.guarded, known_as, login_id);
-        let places = self.take_places(caller, login_id, browser.known()).await?;
-        let held = match self.hold(caller, challenge).await {
+        let browser = self.browser(context.site_runtime, known_as, login_id);
+        let places = self.take_places(context, login_id, browser.known()).await?;
+        let held = match self.hold(context, challenge).await {
             Ok(held) => held,
             Err(fault) => {
                 self.give_back(places).await;
@@ -123,12 +128,12 @@ impl Runtime {
         let answer = self
             .shared
             .leases
-            .during(&held, self.clock(), ask(caller, next, browser.trust()))
+            .during(&held, self.clock(), ask(context, next, browser.trust()))
             .await;
         self.settle(places, &answer).await;
         self.let_go(held, challenge, answer.as_ref().err()).await;
         self.admit(
-            caller,
+            context,
             answer?,
             Carrier {
                 kind,
@@ -142,17 +147,17 @@ impl Runtime {
     /// Sends a code by the way that `choice` means; its position among the ways.
     ///
     /// # Errors
-    /// [`SignInFault`]: `rejected_input` for a choice that is none of this challenge's.
+    /// [`LoginError`]: `rejected_input` for a choice that is none of this challenge's.
     pub async fn send_code(
         &self,
-        caller: Caller<'_>,
+        context: RequestContext<'_>,
         challenge: &Challenge,
         choice: &Secret,
-    ) -> Result<usize, SignInFault> {
-        let result = self.send(caller, challenge, choice).await;
+    ) -> Result<usize, LoginError> {
+        let result = self.send(context, challenge, choice).await;
         let (at, account) = (
-            caller.occasion(),
-            AccountHash::of(&challenge.chosen.login_id),
+            context.audit_context(),
+            LoginIdHash::of(&challenge.chosen.login_id),
         );
         match &result {
             Ok(_) => audit::code_sent(at, account),
@@ -163,19 +168,24 @@ impl Runtime {
 
     async fn send(
         &self,
-        caller: Caller<'_>,
+        context: RequestContext<'_>,
         challenge: &Challenge,
         choice: &Secret,
-    ) -> Result<usize, SignInFault> {
-        let refused = |reason| SignInFault::Refused(SignInRefused::because(reason));
-        let way = challenge.open_choice(&self.sealing, &caller.guarded.site.name, choice.expose());
+    ) -> Result<usize, LoginError> {
+        let refused = |reason| LoginError::Refused(LoginRefused::because(reason));
+        let way = challenge.open_choice(
+            &self.sealing,
+            &context.site_runtime.site.name,
+            choice.expose(),
+        );
         let chosen = way.and_then(|way| Some((way, challenge.methods().get(way)?)));
         let chosen = chosen.filter(|(_, method)| method.kind != FactorKind::Authenticator);
         let (way, method) = chosen.ok_or_else(|| refused(Reason::RejectedInput))?;
-        let (Awaited::SecondFactor { id, .. } | Awaited::NewPassword { id }) = &challenge.awaited;
-        let held = self.hold(caller, challenge).await?;
+        let (PendingStep::SecondFactor { id, .. } | PendingStep::NewPassword { id }) =
+            &challenge.awaited;
+        let held = self.hold(context, challenge).await?;
         let places = match self
-            .places_of_codes(caller, &challenge.chosen.login_id)
+            .places_of_codes(context, &challenge.chosen.login_id)
             .await
         {
             Ok(places) => places,
@@ -184,7 +194,7 @@ impl Runtime {
                 return Err(fault);
             }
         };
-        let call = caller.guarded.provider.send_code(id, &method.id);
+        let call = context.site_runtime.provider.send_code(id, &method.id);
         let answer = self.shared.leases.during(&held, self.clock(), call).await;
         let how = if answer.is_ok() {
             Settlement::Failed
@@ -205,21 +215,21 @@ impl Runtime {
     /// counted.
     async fn places_of_codes(
         &self,
-        caller: Caller<'_>,
+        context: RequestContext<'_>,
         login_id: &str,
-    ) -> Result<[Reservation; 2], SignInFault> {
+    ) -> Result<[Reservation; 2], LoginError> {
         let keys = &self.shared.throttle_keys;
         let key = |what: &str| {
             keys.account(
-                &format!("{what}\0{}", caller.guarded.provider.name),
+                &format!("{what}\0{}", context.site_runtime.provider.name),
                 login_id,
             )
         };
         let few = self
-            .place(caller, key("codes"), FEW_CODES, Limit::Account)
+            .place(context, key("codes"), FEW_CODES, Limit::Account)
             .await?;
         match self
-            .place(caller, key("a code"), ONE_CODE, Limit::Account)
+            .place(context, key("a code"), ONE_CODE, Limit::Account)
             .await
         {
             Ok(one) => Ok([few, one]),
@@ -234,26 +244,30 @@ impl Runtime {
 
     /// Holds a challenge, so that it is answered once at a time, over all replicas, and leads to
     /// one success.
-    async fn hold(&self, caller: Caller<'_>, challenge: &Challenge) -> Result<Held, SignInFault> {
+    async fn hold(
+        &self,
+        context: RequestContext<'_>,
+        challenge: &Challenge,
+    ) -> Result<Held, LoginError> {
         let leases = &self.shared.leases;
-        let key = key_of(caller.guarded, challenge);
+        let key = key_of(context.site_runtime, challenge);
         // The holder's calls, and those of one that takes over from a holder that died.
-        let patience = caller.guarded.provider.settings.timeout * 4 + leases::SPAN;
+        let patience = context.site_runtime.provider.settings.timeout * 4 + leases::SPAN;
         let watch = system::stopwatch();
         loop {
             match leases.take(key, self.clock().now()).await {
                 Turn::Ours(held) if leases.is_everybodys(&held) => return Ok(held),
                 Turn::Ours(held) => {
                     leases.release(held).await;
-                    return Err(SignInFault::Trouble(Reason::StoreUnavailable));
+                    return Err(LoginError::Trouble(Reason::StoreUnavailable));
                 }
                 Turn::Done(_) | Turn::Spent => {
-                    return Err(SignInFault::Refused(SignInRefused::because(
+                    return Err(LoginError::Refused(LoginRefused::because(
                         Reason::ChallengeExpired,
                     )));
                 }
                 Turn::Busy if watch.elapsed() > patience => {
-                    return Err(SignInFault::Trouble(Reason::ProviderUnavailable));
+                    return Err(LoginError::Trouble(Reason::ProviderUnavailable));
                 }
                 Turn::Busy => leases.changed(key, LOOK_EVERY).await,
             }
@@ -268,7 +282,7 @@ impl Runtime {
             return;
         }
         let now = self.clock().now();
-        let landing = Landing {
+        let landing = LeaseResult {
             sealed: Arc::default(),
             until: now,
             spent_until: Some(challenge.ends),
@@ -279,15 +293,15 @@ impl Runtime {
     /// A refusal with what is awaited sealed for the client; the provider's own ids go no further.
     pub(super) fn with_next_step(
         &self,
-        guarded: &Guarded,
-        chosen: Chosen,
-        fault: SignInFault,
-    ) -> SignInFault {
-        let SignInFault::Refused(mut refused) = fault else {
+        site_runtime: &SiteRuntime,
+        chosen: LoginOptions,
+        fault: LoginError,
+    ) -> LoginError {
+        let LoginError::Refused(mut refused) = fault else {
             return fault;
         };
         let Some(awaited) = refused.awaited.take() else {
-            return SignInFault::Refused(refused);
+            return LoginError::Refused(refused);
         };
         let challenge = Challenge {
             id: URL_SAFE_NO_PAD.encode(system::random::<16>()),
@@ -296,20 +310,30 @@ impl Runtime {
             chosen,
             change_reason: refused.change_reason.clone(),
         };
-        let sealed = challenge.seal(&self.sealing, &guarded.site.name, system::random());
-        match sealed.and_then(|sealed| self.shown(guarded, &challenge, sealed)) {
+        let sealed = challenge.seal(&self.sealing, &site_runtime.site.name, system::random());
+        match sealed.and_then(|sealed| self.shown(site_runtime, &challenge, sealed)) {
             Some(next) => {
                 refused.next = Some(Box::new(next));
-                SignInFault::Refused(refused)
+                LoginError::Refused(refused)
             }
-            None => SignInFault::Trouble(Reason::Internal),
+            None => LoginError::Trouble(Reason::Internal),
         }
     }
 
     /// A challenge as its client knows it. `None` only if the cipher itself fails.
-    fn shown(&self, guarded: &Guarded, challenge: &Challenge, sealed: Secret) -> Option<NextStep> {
+    fn shown(
+        &self,
+        site_runtime: &SiteRuntime,
+        challenge: &Challenge,
+        sealed: Secret,
+    ) -> Option<NextStep> {
         let choice = |method| {
-            challenge.seal_choice(&self.sealing, &guarded.site.name, method, system::random())
+            challenge.seal_choice(
+                &self.sealing,
+                &site_runtime.site.name,
+                method,
+                system::random(),
+            )
         };
         let methods = challenge.methods().iter().map(|method| {
             Some(MethodChoice {
@@ -328,10 +352,10 @@ impl Runtime {
 }
 
 async fn ask(
-    caller: Caller<'_>,
+    context: RequestContext<'_>,
     next: Continuation<'_>,
     trust: Option<&Secret>,
-) -> Result<Admitted, ProviderError> {
+) -> Result<LoginSuccess, ProviderError> {
     let Continuation {
         challenge,
         answer,
@@ -339,14 +363,15 @@ async fn ask(
         device,
         ..
     } = next;
-    let (Awaited::SecondFactor { id, .. } | Awaited::NewPassword { id }) = &challenge.awaited;
+    let (PendingStep::SecondFactor { id, .. } | PendingStep::NewPassword { id }) =
+        &challenge.awaited;
     let (provider, application_id) = (
-        &caller.guarded.provider,
-        caller.guarded.site.application_id.as_str(),
+        &context.site_runtime.provider,
+        context.site_runtime.site.application_id.as_str(),
     );
-    let client_address = caller.client;
+    let client_address = context.client;
     match answer {
-        StepAnswer::Code { code, trust } => {
+        StepSubmission::Code { code, trust } => {
             // A client without cookies keeps no device.
             let kept = *trust && kind != CredentialKind::Bearer;
             let trust_device = if kept { Trust::Yes } else { Trust::No };
@@ -360,7 +385,7 @@ async fn ask(
             };
             provider.second_factor(attempt).await
         }
-        StepAnswer::Password(password) => {
+        StepSubmission::Password(password) => {
             let attempt = NewPasswordAttempt {
                 id,
                 password,
@@ -384,16 +409,16 @@ fn stays_usable(error: &ProviderError) -> bool {
     }
 }
 
-fn key_of(guarded: &Guarded, challenge: &Challenge) -> RenewalKey {
+fn key_of(site_runtime: &SiteRuntime, challenge: &Challenge) -> LeaseKey {
     let mut hash = Context::new(&SHA256);
     // The id is our own and of one length: nothing runs together.
     for part in [
         "vestibule challenge\0",
         &challenge.id,
         "\0",
-        &guarded.site.name,
+        &site_runtime.site.name,
     ] {
         hash.update(part.as_bytes());
     }
-    RenewalKey(hash.finish().as_ref().try_into().unwrap_or_default())
+    LeaseKey(hash.finish().as_ref().try_into().unwrap_or_default())
 }

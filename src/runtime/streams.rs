@@ -6,19 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
-use crate::model::token::SessionKey;
+use crate::model::token::RevocationKey;
 
 /// The open streams of one site.
 #[derive(Default)]
 pub struct Streams {
-    by_session: Mutex<HashMap<SessionKey, Weak<Notify>>>,
+    by_session: Mutex<HashMap<RevocationKey, Weak<Notify>>>,
 }
 
 impl Streams {
     /// Registers one that has just been opened; the future completes when the sign-in ends.
     pub fn opened(
         &self,
-        session: &SessionKey,
+        session: &RevocationKey,
     ) -> impl Future<Output = ()> + Send + 'static + use<> {
         let notify = {
             let mut by_session = self
@@ -43,7 +43,7 @@ impl Streams {
     }
 
     /// Ends every stream of this sign-in.
-    pub fn end(&self, session: &SessionKey) {
+    pub fn end(&self, session: &RevocationKey) {
         let gone = self
             .by_session
             .lock()

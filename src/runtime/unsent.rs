@@ -8,12 +8,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::model::credential::CredentialKind;
 use crate::model::device::KnownDevice;
-use crate::model::unsent::{Author, MAX_SEALED, PostedForm, Returned, UnsentForm, purpose};
-use crate::store::{Lease, RenewalKey};
+use crate::model::preserved_post::{
+    Author, MAX_SEALED, PostedForm, PreservedPost, RestoredPost, purpose,
+};
+use crate::store::{Acquire, LeaseKey};
 use crate::system;
 use crate::telemetry::audit;
 
-use super::{Caller, Runtime};
+use super::{RequestContext, Runtime};
 
 /// How long after it was written a form may be sent: a person looks for their password, or for
 /// their telephone.
@@ -27,24 +29,24 @@ impl Runtime {
     #[must_use]
     pub fn keep_form(
         &self,
-        caller: Caller<'_>,
+        context: RequestContext<'_>,
         target: &str,
         form: PostedForm,
         (refresh, device): (Option<(CredentialKind, &str)>, Option<&str>),
     ) -> Option<Arc<str>> {
-        let site = &caller.guarded.site.name;
+        let site = &context.site_runtime.site.name;
         let ticket = refresh.and_then(|(kind, sealed)| self.sealing.open(site, kind, sealed));
         let last_here = || KnownDevice::open(&self.sealing, site, device?)?.last();
         let author = match ticket {
             Some(ticket) => Some(Author::Person(ticket.sub)),
             None => last_here().map(|account| Author::LastHere(account.0)),
         };
-        let unsent = UnsentForm {
+        let unsent = PreservedPost {
             id: system::fresh_name(),
             author,
             target: target.to_owned(),
             form,
-            until: caller.now.plus(KEPT_FOR).millis(),
+            until: context.now.plus(KEPT_FOR).millis(),
         };
         let inside = serde_json::to_vec(&unsent).ok()?;
         let sealed = URL_SAFE_NO_PAD.encode(self.sealing.seal_bytes(
@@ -59,30 +61,30 @@ impl Runtime {
     /// is none of this site's, or too old.
     pub async fn return_form(
         &self,
-        caller: Caller<'_>,
+        context: RequestContext<'_>,
         sealed: &str,
         (sub, login_id): (&str, &str),
-    ) -> Option<Returned> {
+    ) -> Option<RestoredPost> {
         let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let inside = self
             .sealing
-            .open_bytes(&purpose(&caller.guarded.site.name), &sealed)?;
-        let unsent: UnsentForm = serde_json::from_slice(&inside).ok()?;
-        if unsent.has_ended(caller.now) {
+            .open_bytes(&purpose(&context.site_runtime.site.name), &sealed)?;
+        let unsent: PreservedPost = serde_json::from_slice(&inside).ok()?;
+        if unsent.has_ended(context.now) {
             return None;
         }
         // Only what may be sent is used up: of what can only be copied no harm comes.
-        let by_same_person = unsent.is_of(sub, &self.marks(caller.guarded, login_id));
-        let first_time = by_same_person && self.is_first_time(caller, &unsent).await;
-        Some(Returned {
-            unsent,
+        let by_same_person = unsent.is_of(sub, &self.marks(context.site_runtime, login_id));
+        let first_time = by_same_person && self.is_first_time(context, &unsent).await;
+        Some(RestoredPost {
+            preserved_post: unsent,
             by_same_person,
             first_time,
         })
     }
 
     /// Whoever takes the lease on it is the first, on whatever replica: it is never given back.
-    async fn is_first_time(&self, caller: Caller<'_>, unsent: &UnsentForm) -> bool {
+    async fn is_first_time(&self, context: RequestContext<'_>, unsent: &PreservedPost) -> bool {
         let name = format!("vestibule unsent form\0{}", unsent.id);
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
         let Some(key) = digest.as_ref().first_chunk() else {
@@ -91,11 +93,11 @@ impl Runtime {
         match self
             .shared
             .store
-            .lease(RenewalKey(*key), KEPT_FOR, caller.now)
+            .lease(LeaseKey(*key), KEPT_FOR, context.now)
             .await
         {
-            Ok(Lease::Held(_)) => true,
-            Ok(Lease::Busy | Lease::Landed(_) | Lease::Spent) => false,
+            Ok(Acquire::Acquired(_)) => true,
+            Ok(Acquire::Contended | Acquire::Completed(_) | Acquire::Reused) => false,
             Err(error) => {
                 audit::store_failed(&error.0);
                 false

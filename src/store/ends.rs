@@ -3,14 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
-use crate::model::moment::Moment;
+use crate::model::timestamp::Timestamp;
 
 /// When each ends.
 #[derive(Debug)]
 pub(super) struct Ends<K> {
-    by_key: HashMap<K, Moment>,
+    by_key: HashMap<K, Timestamp>,
     /// The same, the soonest to end first.
-    order: BTreeSet<(Moment, K)>,
+    order: BTreeSet<(Timestamp, K)>,
 }
 
 impl<K> Default for Ends<K> {
@@ -27,12 +27,12 @@ impl<K: Copy + Eq + Hash + Ord> Ends<K> {
         self.by_key.len()
     }
 
-    pub(super) fn of(&self, key: &K) -> Option<Moment> {
+    pub(super) fn of(&self, key: &K) -> Option<Timestamp> {
         self.by_key.get(key).copied()
     }
 
     /// Lets `key` end at `end`, whatever was said before.
-    pub(super) fn set(&mut self, key: K, end: Moment) {
+    pub(super) fn set(&mut self, key: K, end: Timestamp) {
         if let Some(before) = self.by_key.insert(key, end) {
             self.order.remove(&(before, key));
         }
@@ -51,7 +51,7 @@ impl<K: Copy + Eq + Hash + Ord> Ends<K> {
     }
 
     /// What ends first, if it has ended by `now`.
-    pub(super) fn first_ended(&self, now: Moment) -> Option<K> {
+    pub(super) fn first_ended(&self, now: Timestamp) -> Option<K> {
         self.order
             .first()
             .filter(|(end, _)| *end <= now)
@@ -66,13 +66,13 @@ impl<K: Copy + Eq + Hash + Ord> Ends<K> {
     }
 
     /// Takes out what ends first, if it has ended by `now`.
-    pub(super) fn take_ended(&mut self, now: Moment) -> Option<K> {
+    pub(super) fn take_ended(&mut self, now: Timestamp) -> Option<K> {
         self.first_ended(now)?;
         self.take_first()
     }
 
     /// All, in no order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (K, Moment)> + '_ {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (K, Timestamp)> + '_ {
         self.by_key.iter().map(|(key, end)| (*key, *end))
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::ends::Ends;
 use super::waiting::Waiting;
-use super::{Fence, Landing, Lease, RenewalKey};
-use crate::model::moment::Moment;
+use super::{Acquire, Fence, LeaseKey, LeaseResult};
+use crate::model::timestamp::Timestamp;
 
 /// Looked at with each new lease: two for one, so that what is over cannot pile up.
 const SWEPT_AT_ONCE: usize = 2;
@@ -33,9 +33,9 @@ pub(super) struct Landings {
 
 #[derive(Debug, Default)]
 struct Slots {
-    live: HashMap<RenewalKey, Slot>,
+    live: HashMap<LeaseKey, Slot>,
     /// When each of `live` is over.
-    ends: Ends<RenewalKey>,
+    ends: Ends<LeaseKey>,
     bytes: usize,
     /// What is left of a landing after its time, by half of its key: only that it was.
     spent: Ends<[u8; 16]>,
@@ -47,7 +47,7 @@ enum Slot {
     Leased(Fence),
     Landed {
         sealed: Arc<[u8]>,
-        spent_until: Option<Moment>,
+        spent_until: Option<Timestamp>,
     },
 }
 
@@ -60,7 +60,7 @@ impl Landings {
         }
     }
 
-    pub(super) fn lease(&self, key: RenewalKey, span: Duration, now: Moment) -> Lease {
+    pub(super) fn lease(&self, key: LeaseKey, span: Duration, now: Timestamp) -> Acquire {
         let mut slots = self.slots();
         for _ in 0..SWEPT_AT_ONCE {
             slots.retire_first(now, self.room);
@@ -70,26 +70,26 @@ impl Landings {
             slots.retire(key, now, self.room);
         }
         match slots.live.get(&key) {
-            Some(Slot::Leased(_)) => return Lease::Busy,
-            Some(Slot::Landed { sealed, .. }) => return Lease::Landed(Arc::clone(sealed)),
+            Some(Slot::Leased(_)) => return Acquire::Contended,
+            Some(Slot::Landed { sealed, .. }) => return Acquire::Completed(Arc::clone(sealed)),
             None => {}
         }
         if slots.spent.of(&half(key)).is_some_and(|until| now < until) {
-            return Lease::Spent;
+            return Acquire::Reused;
         }
         slots.last_fence += 1;
         let fence = Fence(slots.last_fence);
         slots.put(key, Slot::Leased(fence), now.plus(span));
         slots.make_room(self.room);
-        Lease::Held(fence)
+        Acquire::Acquired(fence)
     }
 
     pub(super) fn extend(
         &self,
-        key: RenewalKey,
+        key: LeaseKey,
         fence: Fence,
         span: Duration,
-        now: Moment,
+        now: Timestamp,
     ) -> bool {
         let mut slots = self.slots();
         let held = slots.is_held(key, fence);
@@ -99,7 +99,7 @@ impl Landings {
         held
     }
 
-    pub(super) fn land(&self, key: RenewalKey, fence: Fence, landing: Landing) -> bool {
+    pub(super) fn land(&self, key: LeaseKey, fence: Fence, landing: LeaseResult) -> bool {
         {
             let mut slots = self.slots();
             if !slots.is_held(key, fence) {
@@ -119,7 +119,7 @@ impl Landings {
         true
     }
 
-    pub(super) fn release(&self, key: RenewalKey, fence: Fence) {
+    pub(super) fn release(&self, key: LeaseKey, fence: Fence) {
         {
             let mut slots = self.slots();
             if slots.is_held(key, fence) {
@@ -129,12 +129,12 @@ impl Landings {
         self.waiting.wake(key);
     }
 
-    pub(super) async fn landing(&self, key: RenewalKey, at_most: Duration) {
+    pub(super) async fn landing(&self, key: LeaseKey, at_most: Duration) {
         let is_leased = || matches!(self.slots().live.get(&key), Some(Slot::Leased(_)));
         self.waiting.wait(key, is_leased, at_most).await;
     }
 
-    pub(super) fn sweep(&self, now: Moment) {
+    pub(super) fn sweep(&self, now: Timestamp) {
         let mut slots = self.slots();
         while slots.retire_first(now, self.room) {}
         while slots.spent.take_ended(now).is_some() {}
@@ -153,18 +153,18 @@ impl Landings {
 }
 
 impl Slots {
-    fn is_held(&self, key: RenewalKey, by: Fence) -> bool {
+    fn is_held(&self, key: LeaseKey, by: Fence) -> bool {
         matches!(self.live.get(&key), Some(Slot::Leased(fence)) if *fence == by)
     }
 
-    fn put(&mut self, key: RenewalKey, slot: Slot, end: Moment) {
+    fn put(&mut self, key: LeaseKey, slot: Slot, end: Timestamp) {
         self.take(key);
         self.bytes += slot.bytes();
         self.live.insert(key, slot);
         self.ends.set(key, end);
     }
 
-    fn take(&mut self, key: RenewalKey) -> Option<Slot> {
+    fn take(&mut self, key: LeaseKey) -> Option<Slot> {
         self.ends.remove(&key);
         let slot = self.live.remove(&key)?;
         self.bytes -= slot.bytes();
@@ -172,7 +172,7 @@ impl Slots {
     }
 
     /// A lease whose time is over is free, a landing whose time is over leaves its mark.
-    fn retire(&mut self, key: RenewalKey, now: Moment, room: Room) {
+    fn retire(&mut self, key: LeaseKey, now: Timestamp, room: Room) {
         let Some(Slot::Landed {
             spent_until: Some(until),
             ..
@@ -188,7 +188,7 @@ impl Slots {
         }
     }
 
-    fn retire_first(&mut self, now: Moment, room: Room) -> bool {
+    fn retire_first(&mut self, now: Timestamp, room: Room) -> bool {
         let first = self.ends.first_ended(now);
         if let Some(key) = first {
             self.retire(key, now, room);
@@ -216,6 +216,6 @@ impl Slot {
 }
 
 /// 128 bits of a hash tell any number apart.
-fn half(key: RenewalKey) -> [u8; 16] {
+fn half(key: LeaseKey) -> [u8; 16] {
     key.0.first_chunk().copied().unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! Where sessions, shared renewals, revocations and throttles rest.
 //!
 //! One trait, one contract suite (`contract.rs`, for tests) that every store passes. Time comes in
-//! as a [`Moment`], so that a suite can make years pass.
+//! as a [`Timestamp`], so that a suite can make years pass.
 
 #[cfg(test)]
 mod contract;
@@ -21,8 +21,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::config::settings::{self, Rate};
-use crate::model::moment::Moment;
-use crate::model::token::SessionKey;
+use crate::model::timestamp::Timestamp;
+use crate::model::token::RevocationKey;
 
 pub use memory::MemoryStore;
 pub use redis::RedisStore;
@@ -54,28 +54,28 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn revoke(
         &self,
         provider: &str,
-        session: &SessionKey,
-        until: Moment,
-        now: Moment,
+        session: &RevocationKey,
+        until: Timestamp,
+        now: Timestamp,
     ) -> Result<(), StoreError>;
 
     /// Whether the tokens of `session` at `provider` are refused.
-    fn is_revoked(&self, provider: &str, session: &SessionKey, now: Moment) -> bool;
+    fn is_revoked(&self, provider: &str, session: &RevocationKey, now: Timestamp) -> bool;
 
     /// Takes a place for an attempt that is about to be made. The place is held from now on, so
     /// that attempts in flight count; it is given back only by [`Store::settle`], and an attempt
     /// nobody settles has failed.
     ///
     /// # Errors
-    /// [`NoPlace::Throttled`] when `rate.attempts` places were taken within `rate.per`: until the
-    /// first of them is that old, and where waits grow, each further time twice as long, see
-    /// [`throttle`]. [`NoPlace::Store`] when the store does not answer.
+    /// [`ReserveError::Throttled`] when `rate.attempts` places were taken within `rate.per`: until
+    /// the first of them is that old, and where waits grow, each further time twice as long, see
+    /// [`throttle`]. [`ReserveError::Store`] when the store does not answer.
     async fn reserve(
         &self,
         key: ThrottleKey,
         rate: Rate,
-        now: Moment,
-    ) -> Result<Reservation, NoPlace>;
+        now: Timestamp,
+    ) -> Result<Reservation, ReserveError>;
 
     /// Tells what became of an attempt.
     ///
@@ -93,7 +93,7 @@ pub trait Store: Send + Sync + fmt::Debug {
         id: SessionHash,
         session: StoredSession,
         idle: Duration,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<(), StoreError>;
 
     /// The session of this id, whose life goes on for `idle` from `now`, never past its end. `None`
@@ -106,7 +106,7 @@ pub trait Store: Send + Sync + fmt::Debug {
         &self,
         id: SessionHash,
         idle: Duration,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Option<StoredSession>, StoreError>;
 
     /// Ends a session: no reader gets it any more, on other replicas within a second. Ending what
@@ -127,10 +127,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// When the store does not answer: nobody knows whether somebody else renews.
     async fn lease(
         &self,
-        key: RenewalKey,
+        key: LeaseKey,
         span: Duration,
-        now: Moment,
-    ) -> Result<Lease, StoreError>;
+        now: Timestamp,
+    ) -> Result<Acquire, StoreError>;
 
     /// Keeps a lease until `span` after `now`; `false` when it was lost: somebody else may renew by
     /// now.
@@ -139,10 +139,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// When the store does not answer.
     async fn extend(
         &self,
-        key: RenewalKey,
+        key: LeaseKey,
         fence: Fence,
         span: Duration,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<bool, StoreError>;
 
     /// Ends a lease with its result, for everybody who comes with the old token until the landing's
@@ -153,24 +153,24 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// When the store does not answer.
     async fn land(
         &self,
-        key: RenewalKey,
+        key: LeaseKey,
         fence: Fence,
-        landing: Landing,
-        now: Moment,
+        landing: LeaseResult,
+        now: Timestamp,
     ) -> Result<bool, StoreError>;
 
     /// Gives a lease back without a result; somebody else may try.
     ///
     /// # Errors
     /// When the store does not answer: the lease runs out by itself.
-    async fn release(&self, key: RenewalKey, fence: Fence) -> Result<(), StoreError>;
+    async fn release(&self, key: LeaseKey, fence: Fence) -> Result<(), StoreError>;
 
-    /// Waits until the lease of `key` may have ended, for `at_most` this long. May return early.
-    async fn landing(&self, key: RenewalKey, at_most: Duration);
+    /// Backoff until the lease of `key` may have ended, for `at_most` this long. May return early.
+    async fn landing(&self, key: LeaseKey, at_most: Duration);
 
     /// Forgets what is over. Never needed for right answers or bounded memory: it gives memory back
     /// early.
-    fn sweep(&self, now: Moment);
+    fn sweep(&self, now: Timestamp);
 
     /// Keeps in touch with what is beyond the network, for ever: connects, connects again, hears
     /// what other replicas say. Without it such a store does not answer. A store that has nothing
@@ -195,12 +195,12 @@ pub struct StoredSession {
     /// What it holds, sealed: nothing a store or its operator can read.
     pub sealed: Arc<[u8]>,
     /// When it is over however much it is used.
-    pub ends: Moment,
+    pub ends: Timestamp,
 }
 
 /// One refresh token of one site, beyond recognition.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RenewalKey(pub [u8; 32]);
+pub struct LeaseKey(pub [u8; 32]);
 
 /// Tells one holder of a lease from the next: grows with each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -208,33 +208,33 @@ pub struct Fence(pub u64);
 
 /// How somebody who wants to renew may go on.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Lease {
+pub enum Acquire {
     /// It is theirs to renew.
-    Held(Fence),
+    Acquired(Fence),
     /// Somebody else renews: wait and ask again.
-    Busy,
+    Contended,
     /// It was done: the sealed result.
-    Landed(Arc<[u8]>),
+    Completed(Arc<[u8]>),
     /// It was done, the token was replaced, and the time for late comers is over: who presents it
     /// has a copy.
-    Spent,
+    Reused,
 }
 
 /// The result of a renewal.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Landing {
+pub struct LeaseResult {
     /// The result, sealed.
     pub sealed: Arc<[u8]>,
     /// Until when whoever comes with the old token gets it.
-    pub until: Moment,
-    /// Until when after that the old token is known as [`Lease::Spent`]; `None` where it was not
+    pub until: Timestamp,
+    /// Until when after that the old token is known as [`Acquire::Reused`]; `None` where it was not
     /// replaced.
-    pub spent_until: Option<Moment>,
+    pub spent_until: Option<Timestamp>,
 }
 
 /// Why an attempt got no place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NoPlace {
+pub enum ReserveError {
     /// All are taken.
     Throttled(RetryAfter),
     /// Nobody knows.
@@ -265,28 +265,28 @@ impl fmt::Debug for StoredSession {
     }
 }
 
-impl fmt::Debug for RenewalKey {
+impl fmt::Debug for LeaseKey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("RenewalKey")
+        out.write_str("LeaseKey")
     }
 }
 
-impl fmt::Debug for Lease {
+impl fmt::Debug for Acquire {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Held(fence) => write!(out, "Held({fence:?})"),
-            Self::Busy => out.write_str("Busy"),
-            Self::Landed(_) => out.write_str("Landed"),
-            Self::Spent => out.write_str("Spent"),
+            Self::Acquired(fence) => write!(out, "Acquired({fence:?})"),
+            Self::Contended => out.write_str("Contended"),
+            Self::Completed(_) => out.write_str("Completed"),
+            Self::Reused => out.write_str("Reused"),
         }
     }
 }
 
-impl fmt::Debug for Landing {
+impl fmt::Debug for LeaseResult {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             out,
-            "Landing(until: {:?}, spent_until: {:?})",
+            "LeaseResult(until: {:?}, spent_until: {:?})",
             self.until, self.spent_until
         )
     }

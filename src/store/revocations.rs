@@ -6,8 +6,8 @@ use std::sync::{PoisonError, RwLock};
 use aws_lc_rs::digest::{Context, SHA256};
 
 use super::ends::Ends;
-use crate::model::moment::Moment;
-use crate::model::token::SessionKey;
+use crate::model::timestamp::Timestamp;
+use crate::model::token::RevocationKey;
 
 /// Readers of different sessions rarely meet.
 const SHARDS: usize = 16;
@@ -17,7 +17,7 @@ const SWEPT_AT_ONCE: usize = 2;
 /// Sessions by their marks.
 #[derive(Debug)]
 pub(super) struct Revocations {
-    shards: [RwLock<Ends<Mark>>; SHARDS],
+    shards: [RwLock<Ends<RevocationId>>; SHARDS],
     per_shard: usize,
     /// All shards together; a request in a gateway nobody signed out of touches nothing else.
     count: AtomicUsize,
@@ -26,10 +26,10 @@ pub(super) struct Revocations {
 /// A session of a provider, the same on all replicas: 128 bits of a SHA-256, so that no store holds
 /// a session's name and a provider cannot aim at another one's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Mark(pub(super) [u8; 16]);
+pub(super) struct RevocationId(pub(super) [u8; 16]);
 
-impl Mark {
-    pub(super) fn of(provider: &str, session: &SessionKey) -> Self {
+impl RevocationId {
+    pub(super) fn of(provider: &str, session: &RevocationKey) -> Self {
         let mut hash = Context::new(&SHA256);
         // The length first: no two pairs run together to the same bytes.
         hash.update(&(provider.len() as u64).to_le_bytes());
@@ -57,7 +57,7 @@ impl Revocations {
 
     /// Remembers `mark` until `until`, or longer where that was said before. `now` is `None` where
     /// nobody says what time it is: then nothing is forgotten for its age.
-    pub(super) fn add(&self, mark: Mark, until: Moment, now: Option<Moment>) {
+    pub(super) fn add(&self, mark: RevocationId, until: Timestamp, now: Option<Timestamp>) {
         if now.is_some_and(|now| until <= now) {
             return;
         }
@@ -77,12 +77,12 @@ impl Revocations {
         self.recount(before, shard.len());
     }
 
-    pub(super) fn contains(&self, provider: &str, session: &SessionKey, now: Moment) -> bool {
+    pub(super) fn contains(&self, provider: &str, session: &RevocationKey, now: Timestamp) -> bool {
         // The mark is made only where there is anything to compare it with.
         if self.count.load(Ordering::Acquire) == 0 {
             return false;
         }
-        let mark = Mark::of(provider, session);
+        let mark = RevocationId::of(provider, session);
         self.shard(mark).is_some_and(|shard| {
             let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
             shard.of(&mark).is_some_and(|end| now < end)
@@ -90,7 +90,7 @@ impl Revocations {
     }
 
     /// Everything that is remembered.
-    pub(super) fn all(&self) -> Vec<(Mark, Moment)> {
+    pub(super) fn all(&self) -> Vec<(RevocationId, Timestamp)> {
         let mut all = Vec::new();
         for shard in &self.shards {
             all.extend(shard.read().unwrap_or_else(PoisonError::into_inner).iter());
@@ -98,7 +98,7 @@ impl Revocations {
         all
     }
 
-    pub(super) fn sweep(&self, now: Moment) {
+    pub(super) fn sweep(&self, now: Timestamp) {
         for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
             let before = shard.len();
@@ -122,7 +122,7 @@ impl Revocations {
         }
     }
 
-    fn shard(&self, mark: Mark) -> Option<&RwLock<Ends<Mark>>> {
+    fn shard(&self, mark: RevocationId) -> Option<&RwLock<Ends<RevocationId>>> {
         let [first, ..] = mark.0;
         self.shards.get(usize::from(first) % SHARDS)
     }

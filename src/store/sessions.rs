@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{SessionHash, StoredSession};
-use crate::model::moment::Moment;
+use crate::model::timestamp::Timestamp;
 
 /// Requests of different sessions rarely meet. Not a power of two: a million sessions fill these
 /// tables to four fifths, where 64 of them would have doubled just before.
@@ -52,8 +52,8 @@ struct Shard {
 #[derive(Debug)]
 struct Row {
     sealed: Arc<[u8]>,
-    ends: Moment,
-    idle_end: Moment,
+    ends: Timestamp,
+    idle_end: Timestamp,
     /// Where in the filings it stands; a filing elsewhere is of an earlier session of this id.
     filed: u32,
 }
@@ -70,7 +70,13 @@ impl Sessions {
         }
     }
 
-    pub(super) fn put(&self, id: SessionHash, session: StoredSession, idle: Duration, now: Moment) {
+    pub(super) fn put(
+        &self,
+        id: SessionHash,
+        session: StoredSession,
+        idle: Duration,
+        now: Timestamp,
+    ) {
         let (Some(mut shard), id) = (self.shard(id), Id::from(id)) else {
             return;
         };
@@ -109,7 +115,7 @@ impl Sessions {
         &self,
         id: SessionHash,
         idle: Duration,
-        now: Moment,
+        now: Timestamp,
     ) -> Option<StoredSession> {
         let (mut shard, id) = (self.shard(id)?, Id::from(id));
         let row = shard.by_id.get_mut(&id)?;
@@ -131,7 +137,7 @@ impl Sessions {
         }
     }
 
-    pub(super) fn sweep(&self, now: Moment) {
+    pub(super) fn sweep(&self, now: Timestamp) {
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             while shard
@@ -178,7 +184,7 @@ impl Sessions {
     }
 
     /// Takes the first filing out: the session is over, or filed anew, or no longer there.
-    fn look_at_first(&self, shard: &mut Shard, now: Moment) {
+    fn look_at_first(&self, shard: &mut Shard, now: Timestamp) {
         let Some((filed, id)) = shard.take_first() else {
             return;
         };
@@ -251,13 +257,13 @@ impl Shard {
     }
 }
 
-fn filing_of(end: Moment) -> u32 {
+fn filing_of(end: Timestamp) -> u32 {
     u32::try_from(end.millis() / FILED_BY).unwrap_or(u32::MAX)
 }
 
 /// The last moment that is filed there.
-fn latest_of(filed: u32) -> Moment {
-    Moment::from_millis(u64::from(filed).saturating_add(1) * FILED_BY - 1)
+fn latest_of(filed: u32) -> Timestamp {
+    Timestamp::from_millis(u64::from(filed).saturating_add(1) * FILED_BY - 1)
 }
 
 impl From<SessionHash> for Id {

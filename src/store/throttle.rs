@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
 
-use crate::config::settings::{Rate, Waits};
+use crate::config::settings::{Backoff, Rate};
 use crate::model::device::DeviceId;
-use crate::model::moment::Moment;
+use crate::model::timestamp::Timestamp;
 
 /// No wait is longer, unless `per` itself is.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
@@ -152,9 +152,9 @@ impl fmt::Debug for ThrottleKey {
 pub(super) struct Places {
     names: HashMap<ThrottleKey, Name>,
     /// Names, the soonest to be over first.
-    by_end: BTreeSet<(Moment, ThrottleKey)>,
+    by_end: BTreeSet<(Timestamp, ThrottleKey)>,
     /// Names, the lightest first, of these the soonest to be over.
-    by_weight: BTreeSet<(usize, Moment, ThrottleKey)>,
+    by_weight: BTreeSet<(usize, Timestamp, ThrottleKey)>,
     capacity: usize,
     next_place: u64,
 }
@@ -162,17 +162,17 @@ pub(super) struct Places {
 #[derive(Debug)]
 struct Name {
     /// When each was taken, and its number; the oldest first, at most `attempts` long.
-    taken: VecDeque<(Moment, u64)>,
+    taken: VecDeque<(Timestamp, u64)>,
     /// When there is nothing left to remember.
-    end: Moment,
+    end: Timestamp,
     /// How often all places were taken, without a success in between.
     waits: u32,
     /// When that is forgotten.
-    fades: Moment,
+    fades: Timestamp,
 }
 
 impl Name {
-    const fn new(now: Moment) -> Self {
+    const fn new(now: Timestamp) -> Self {
         Self {
             taken: VecDeque::new(),
             end: now,
@@ -182,7 +182,7 @@ impl Name {
     }
 
     /// When the wait ends that begins when all places are taken; `None` while one is free.
-    fn wait_ends(&self, rate: Rate) -> Option<Moment> {
+    fn wait_ends(&self, rate: Rate) -> Option<Timestamp> {
         let limit = usize::try_from(rate.attempts).unwrap_or(usize::MAX);
         // Normally the oldest; after a reload to a lower limit, the one that makes room.
         let (taken, _) = self.taken.get(self.taken.len().checked_sub(limit)?)?;
@@ -205,8 +205,8 @@ fn longer(rate: Rate, waits: u32) -> Duration {
 /// No wait is longer, unless `per` itself is.
 pub(super) const fn longest(rate: Rate) -> Duration {
     match rate.waits {
-        Waits::Even => rate.per,
-        Waits::Growing => LONGEST_WAIT,
+        Backoff::Fixed => rate.per,
+        Backoff::Exponential => LONGEST_WAIT,
     }
 }
 
@@ -228,7 +228,7 @@ impl Places {
         &mut self,
         key: ThrottleKey,
         rate: Rate,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Reservation, RetryAfter> {
         self.forget_over(now, SWEPT_AT_ONCE);
         if rate.attempts == 0 {
@@ -280,7 +280,7 @@ impl Places {
         }
     }
 
-    pub(super) fn sweep(&mut self, now: Moment) {
+    pub(super) fn sweep(&mut self, now: Timestamp) {
         self.forget_over(now, usize::MAX);
     }
 
@@ -293,7 +293,7 @@ impl Places {
         self.names.len()
     }
 
-    fn forget_over(&mut self, now: Moment, at_most: usize) {
+    fn forget_over(&mut self, now: Timestamp, at_most: usize) {
         for _ in 0..at_most {
             match self.by_end.first() {
                 Some((end, key)) if *end <= now => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::RenewalKey;
+use super::LeaseKey;
 
 /// Whoever waits is woken with some that wait for another token: a few, and each looks for itself.
 const BELLS: usize = 256;
@@ -19,17 +19,17 @@ impl Waiting {
     }
 
     /// Wakes who waits for `key`.
-    pub(super) fn wake(&self, key: RenewalKey) {
+    pub(super) fn wake(&self, key: LeaseKey) {
         if let Some(bell) = self.bell(key) {
             bell.notify_waiters();
         }
     }
 
-    /// Waits for the bell of `key`, `at_most` this long, unless `is_leased` says that there is
+    /// Backoff for the bell of `key`, `at_most` this long, unless `is_leased` says that there is
     /// nothing to wait for.
     pub(super) async fn wait(
         &self,
-        key: RenewalKey,
+        key: LeaseKey,
         is_leased: impl FnOnce() -> bool,
         at_most: Duration,
     ) {
@@ -43,7 +43,7 @@ impl Waiting {
         }
     }
 
-    fn bell(&self, key: RenewalKey) -> Option<&Notify> {
+    fn bell(&self, key: LeaseKey) -> Option<&Notify> {
         let [first, ..] = key.0;
         self.0.get(usize::from(first) % BELLS)
     }

@@ -14,7 +14,7 @@ use crate::model::reason::Reason;
 
 /// The request an event belongs to.
 #[derive(Clone, Copy, Debug)]
-pub struct Occasion<'a> {
+pub struct AuditContext<'a> {
     /// The site's name.
     pub site: &'a str,
     /// The request's id.
@@ -26,9 +26,9 @@ pub struct Occasion<'a> {
 /// The name somebody signs in with, beyond recognition: equal for spellings that differ in case or
 /// outer space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AccountHash([u8; 8]);
+pub struct LoginIdHash([u8; 8]);
 
-impl AccountHash {
+impl LoginIdHash {
     /// The hash of a sign-in name as typed.
     #[must_use]
     pub fn of(login_id: &str) -> Self {
@@ -37,7 +37,7 @@ impl AccountHash {
     }
 }
 
-impl fmt::Display for AccountHash {
+impl fmt::Display for LoginIdHash {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
     }
@@ -57,47 +57,47 @@ macro_rules! audit {
 }
 
 /// Somebody signed in.
-pub fn signed_in(at: Occasion<'_>, user: &str, account: AccountHash) {
+pub fn signed_in(at: AuditContext<'_>, user: &str, account: LoginIdHash) {
     audit!(info, "signed_in", at, user, account = %account);
 }
 
 /// An attempt to sign in did not lead to a session.
-pub fn sign_in_refused(at: Occasion<'_>, account: AccountHash, reason: Reason) {
+pub fn sign_in_refused(at: AuditContext<'_>, account: LoginIdHash, reason: Reason) {
     audit!(info, "sign_in_refused", at, account = %account, reason = reason.as_str());
 }
 
 /// A sign-in that waits for a code was sent one.
-pub fn code_sent(at: Occasion<'_>, account: AccountHash) {
+pub fn code_sent(at: AuditContext<'_>, account: LoginIdHash) {
     audit!(info, "code_sent", at, account = %account);
 }
 
 /// No code was sent.
-pub fn code_not_sent(at: Occasion<'_>, account: AccountHash, reason: Reason) {
+pub fn code_not_sent(at: AuditContext<'_>, account: LoginIdHash, reason: Reason) {
     audit!(info, "code_not_sent", at, account = %account, reason = reason.as_str());
 }
 
 /// A request was refused that an honest browser would not send, or that lacks a role.
-pub fn refused(at: Occasion<'_>, user: Option<&str>, reason: Reason) {
+pub fn refused(at: AuditContext<'_>, user: Option<&str>, reason: Reason) {
     audit!(info, "refused", at, user, reason = reason.as_str());
 }
 
 /// A session got new tokens.
-pub fn renewed(at: Occasion<'_>, user: &str) {
+pub fn renewed(at: AuditContext<'_>, user: &str) {
     audit!(info, "renewed", at, user);
 }
 
 /// The provider would not renew a session, or did not answer.
-pub fn renewal_refused(at: Occasion<'_>, user: &str, reason: Reason) {
+pub fn renewal_refused(at: AuditContext<'_>, user: &str, reason: Reason) {
     audit!(info, "renewal_refused", at, user, reason = reason.as_str());
 }
 
 /// Somebody signed out; `user` where the credentials still told who.
-pub fn signed_out(at: Occasion<'_>, user: Option<&str>) {
+pub fn signed_out(at: AuditContext<'_>, user: Option<&str>) {
     audit!(info, "signed_out", at, user);
 }
 
 /// A session's tokens are refused from now on.
-pub fn revoked(at: Occasion<'_>, user: Option<&str>) {
+pub fn revoked(at: AuditContext<'_>, user: Option<&str>) {
     audit!(info, "revoked", at, user);
 }
 

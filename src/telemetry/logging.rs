@@ -16,7 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The form of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogForm {
+pub enum LogFormat {
     /// One JSON object a line.
     Json,
     /// For people.
@@ -25,14 +25,14 @@ pub enum LogForm {
 
 /// Why logging could not start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LoggingFault {
+pub enum LoggingError {
     /// Not one of `error`, `warn`, `info`, `debug`, `trace`.
     UnknownLevel,
     /// Somebody in this process has started logging before.
     AlreadyStarted,
 }
 
-impl std::fmt::Display for LoggingFault {
+impl std::fmt::Display for LoggingError {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(match self {
             Self::UnknownLevel => "the log level is not one of error, warn, info, debug, trace",
@@ -41,17 +41,17 @@ impl std::fmt::Display for LoggingFault {
     }
 }
 
-impl std::error::Error for LoggingFault {}
+impl std::error::Error for LoggingError {}
 
 /// Starts logging to stdout, for the whole process and once. Records of the `log` crate, which
 /// Pingora uses, pass the same filter. Audit records are written at every level.
 ///
 /// # Errors
 /// When `level` is no level, or logging has started before.
-pub fn init(form: LogForm, level: &str) -> Result<(), LoggingFault> {
+pub fn init(form: LogFormat, level: &str) -> Result<(), LoggingError> {
     to(form, parse(level)?, io::stdout)
         .try_init()
-        .map_err(|_| LoggingFault::AlreadyStarted)?;
+        .map_err(|_| LoggingError::AlreadyStarted)?;
     // The standard words of a panic quote what was being worked on, which may be a token: the place
     // is enough.
     std::panic::set_hook(Box::new(|panic| {
@@ -61,25 +61,25 @@ pub fn init(form: LogForm, level: &str) -> Result<(), LoggingFault> {
     Ok(())
 }
 
-fn parse(level: &str) -> Result<LevelFilter, LoggingFault> {
+fn parse(level: &str) -> Result<LevelFilter, LoggingError> {
     match level {
         "error" => Ok(LevelFilter::ERROR),
         "warn" => Ok(LevelFilter::WARN),
         "info" => Ok(LevelFilter::INFO),
         "debug" => Ok(LevelFilter::DEBUG),
         "trace" => Ok(LevelFilter::TRACE),
-        _ => Err(LoggingFault::UnknownLevel),
+        _ => Err(LoggingError::UnknownLevel),
     }
 }
 
 fn to<W: Write + 'static>(
-    form: LogForm,
+    form: LogFormat,
     level: LevelFilter,
     open: impl Fn() -> W + Send + Sync + 'static,
 ) -> Dispatch {
     let registry = tracing_subscriber::registry().with(filter(level));
     match form {
-        LogForm::Json => {
+        LogFormat::Json => {
             let lines = tracing_subscriber::fmt::layer().json().flatten_event(true);
             registry
                 .with(
@@ -90,7 +90,7 @@ fn to<W: Write + 'static>(
                 )
                 .into()
         }
-        LogForm::Text => {
+        LogFormat::Text => {
             let lines = tracing_subscriber::fmt::layer().with_ansi(false);
             registry
                 .with(lines.with_writer(move || OneLine(open())))
@@ -142,12 +142,12 @@ mod tests {
     use std::time::Duration;
 
     use super::super::access_log::AccessRecord;
-    use super::super::audit::{self, AccountHash, Occasion};
+    use super::super::audit::{self, AuditContext, LoginIdHash};
     use super::super::labels::{CallResult, OutcomeLabel};
     use super::*;
+    use crate::model::login::Credentials;
     use crate::model::reason::Reason;
     use crate::model::secret::Secret;
-    use crate::model::sign_in::Credentials;
 
     #[derive(Clone, Default)]
     struct Page(Arc<Mutex<Vec<u8>>>);
@@ -162,7 +162,7 @@ mod tests {
         }
     }
 
-    fn logged(form: LogForm, level: &str, work: impl FnOnce()) -> String {
+    fn logged(form: LogFormat, level: &str, work: impl FnOnce()) -> String {
         let page = Page::default();
         let open = page.clone();
         let dispatch = to(form, parse(level).unwrap(), move || open.clone());
@@ -188,8 +188,8 @@ mod tests {
         }
     }
 
-    fn occasion() -> Occasion<'static> {
-        Occasion {
+    fn audit_context() -> AuditContext<'static> {
+        AuditContext {
             site: "store",
             request_id: "r1",
             client: "192.0.2.1".parse().unwrap(),
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn an_access_record_is_one_object_with_its_fields() {
-        let text = logged(LogForm::Json, "info", || {
+        let text = logged(LogFormat::Json, "info", || {
             record("/orders?token=hush").write();
         });
         let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
@@ -218,11 +218,11 @@ mod tests {
     #[test]
     fn audit_records_are_written_at_every_level_and_access_records_are_not() {
         for level in ["error", "warn"] {
-            let text = logged(LogForm::Json, level, || {
+            let text = logged(LogFormat::Json, level, || {
                 record("/").write();
                 audit::sign_in_refused(
-                    occasion(),
-                    AccountHash::of(" Ann@Example.com"),
+                    audit_context(),
+                    LoginIdHash::of(" Ann@Example.com"),
                     Reason::InvalidCredentials,
                 );
             });
@@ -230,7 +230,7 @@ mod tests {
             assert_eq!(line["event"], "sign_in_refused", "{text}");
             assert_eq!(
                 line["account"],
-                AccountHash::of("ann@example.com").to_string()
+                LoginIdHash::of("ann@example.com").to_string()
             );
             assert!(!text.to_lowercase().contains("ann@"), "{text}");
         }
@@ -238,13 +238,13 @@ mod tests {
 
     #[test]
     fn each_audit_event_is_one_line_with_its_name() {
-        let text = logged(LogForm::Json, "info", || {
-            audit::signed_in(occasion(), "u1", AccountHash::of("ann"));
-            audit::refused(occasion(), None, Reason::CrossSiteRequest);
-            audit::renewed(occasion(), "u1");
-            audit::renewal_refused(occasion(), "u1", Reason::SignedOut);
-            audit::signed_out(occasion(), Some("u1"));
-            audit::revoked(occasion(), Some("u1"));
+        let text = logged(LogFormat::Json, "info", || {
+            audit::signed_in(audit_context(), "u1", LoginIdHash::of("ann"));
+            audit::refused(audit_context(), None, Reason::CrossSiteRequest);
+            audit::renewed(audit_context(), "u1");
+            audit::renewal_refused(audit_context(), "u1", Reason::SignedOut);
+            audit::signed_out(audit_context(), Some("u1"));
+            audit::revoked(audit_context(), Some("u1"));
             audit::revoked_at_provider("main", "u1", CallResult::Unavailable);
             audit::reloaded();
             audit::reload_refused(3);
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn no_client_can_start_a_line_or_steer_a_terminal() {
-        for form in [LogForm::Json, LogForm::Text] {
+        for form in [LogFormat::Json, LogFormat::Text] {
             let text = logged(form, "info", || {
                 record("/a\nadmin signed in\r\u{1b}[2J\u{9b}2J\u{2028}").write();
                 tracing::info!(target: "vestibule", "message\n{}", "\u{1b}]0;title\u{7}");
@@ -286,14 +286,17 @@ mod tests {
             });
             assert_eq!(text.lines().count(), 3, "{text}");
             let foreign = |letter: char| letter.is_control() && letter != '\n';
-            assert!(form == LogForm::Json || !text.contains(foreign), "{text:?}");
+            assert!(
+                form == LogFormat::Json || !text.contains(foreign),
+                "{text:?}"
+            );
             assert!(!text.contains('\u{1b}') && !text.contains('\r'), "{text:?}");
         }
     }
 
     #[test]
     fn no_secret_is_printed_at_trace() {
-        for form in [LogForm::Json, LogForm::Text] {
+        for form in [LogFormat::Json, LogFormat::Text] {
             let text = logged(form, "trace", || {
                 let password = Secret::new("hush-hush");
                 let typed = Credentials {
@@ -325,7 +328,7 @@ mod tests {
         for level in ["", "INFO", "verbose", "info,hyper=trace"] {
             assert_eq!(
                 parse(level).err(),
-                Some(LoggingFault::UnknownLevel),
+                Some(LoggingError::UnknownLevel),
                 "{level}"
             );
         }

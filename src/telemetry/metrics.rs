@@ -15,7 +15,7 @@ use prometheus::{
 };
 
 use super::labels::{ReloadResult, TokenCheck};
-use super::sites::{ProviderMetrics, SiteMetrics};
+use super::site_metrics::{ProviderMetrics, SiteMetrics};
 
 /// Seconds: our own work, from a remembered token to a provider that dawdles.
 const DECISION_BUCKETS: &[f64] = &[

@@ -10,7 +10,7 @@ pub mod audit;
 pub mod labels;
 pub mod logging;
 pub mod metrics;
-mod sites;
+mod site_metrics;
 
 pub use metrics::Metrics;
-pub use sites::{ProviderMetrics, SiteMetrics, StreamGuard};
+pub use site_metrics::{ProviderMetrics, SiteMetrics, StreamGuard};

@@ -5,32 +5,34 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use vestibule::decide::sign_in::csrf_token;
+use vestibule::decide::login::csrf_token;
 use vestibule::decide::{Facts, Known};
-use vestibule::model::api_call::{CallBody, TokensIn};
-use vestibule::model::challenge::{Challenge, Chosen, NextStep, Opened, Step, StepFields};
+use vestibule::model::api_call::{CallBody, TokenDelivery};
+use vestibule::model::challenge::{
+    Challenge, LoginOptions, NextStep, OpenedChallenge, Step, StepFields,
+};
 use vestibule::model::credential::CredentialKind;
 use vestibule::model::identity::Identity;
-use vestibule::model::moment::Moment;
+use vestibule::model::login::{LoginForm, LoginRefused, PendingStep};
+use vestibule::model::preserved_post::{FormEncoding, PostedForm, PreservedPost, RestoredPost};
 use vestibule::model::reason::Reason;
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::secret::Secret;
-use vestibule::model::sign_in::{Awaited, LoginForm, SignInRefused};
+use vestibule::model::timestamp::Timestamp;
 use vestibule::model::token::{
-    IssuedTokens, OpenSession, Renewed, SessionKey, SignedIn, TokenFault, Visitor,
+    IssuedTokens, Principal, Renewed, RevocationKey, Session, SignedIn, TokenError,
 };
-use vestibule::model::unsent::{FormEncoding, PostedForm, Returned, UnsentForm};
 
 use super::any_scene::{FORM_COOKIE, roles};
 use super::scene::NOW;
 
-fn visitor() -> impl Strategy<Value = Arc<Visitor>> {
+fn principal() -> impl Strategy<Value = Arc<Principal>> {
     (roles(), 1_u64..1000, 0_u64..1000)
         .prop_map(|(roles, age, left)| Arc::new(somebody(&roles, age, left)))
 }
 
 /// Whose token is `age` seconds old and has `left` seconds to go.
-pub fn somebody(roles: &[&str], age: u64, left: u64) -> Visitor {
+pub fn somebody(roles: &[&str], age: u64, left: u64) -> Principal {
     let identity = Identity {
         sub: "u1".into(),
         email: None,
@@ -39,11 +41,11 @@ pub fn somebody(roles: &[&str], age: u64, left: u64) -> Visitor {
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         claims: serde_json::Map::new(),
     };
-    Visitor {
+    Principal {
         identity,
-        issued: Moment::from_secs(NOW.secs() - age),
-        expires: Moment::from_secs(NOW.secs() + left),
-        session: SessionKey("sid".into()),
+        issued: Timestamp::from_secs(NOW.secs() - age),
+        expires: Timestamp::from_secs(NOW.secs() + left),
+        session: RevocationKey("sid".into()),
         headers: Vec::new(),
     }
 }
@@ -61,22 +63,21 @@ fn tokens(proof: &str, remember: bool) -> IssuedTokens {
 /// What is found out, whichever question is asked.
 pub fn oracle() -> impl Strategy<Value = Facts> {
     let faults = &[
-        TokenFault::Expired,
-        TokenFault::Invalid,
-        TokenFault::Revoked,
+        TokenError::Expired,
+        TokenError::Invalid,
+        TokenError::Revoked,
     ][..];
-    let token = known(visitor(), select(faults));
-    let open =
-        (visitor(), proptest::option::of(Just("access-token"))).prop_map(|(visitor, access)| {
-            OpenSession {
-                visitor,
-                access: access.map(Arc::from),
-            }
-        });
+    let token = known(principal(), select(faults));
+    let open = (principal(), proptest::option::of(Just("access-token"))).prop_map(
+        |(principal, access)| Session {
+            principal,
+            access: access.map(Arc::from),
+        },
+    );
     let session = known(open, select(faults));
-    let renewed = (visitor(), any::<bool>()).prop_map(|(visitor, remember)| Renewed {
+    let renewed = (principal(), any::<bool>()).prop_map(|(principal, remember)| Renewed {
         tokens: tokens("renewed", remember),
-        visitor,
+        principal,
         access: "renewed".into(),
     });
     let renewal = known(renewed, select(&[Reason::SignedOut, Reason::Revoked][..]));
@@ -87,14 +88,14 @@ pub fn oracle() -> impl Strategy<Value = Facts> {
     ][..];
     let form = known(login_form(), select(unread));
     let body = known(body(), select(unread));
-    let signed_in = (visitor(), any::<bool>()).prop_map(|(visitor, remember)| SignedIn {
+    let signed_in = (principal(), any::<bool>()).prop_map(|(principal, remember)| SignedIn {
         tokens: tokens("issued", remember),
-        visitor,
+        principal,
         device: None,
     });
     let refused =
         (select(REFUSALS), proptest::option::of(1_u32..99)).prop_map(|(reason, retry_after)| {
-            let mut refused = SignInRefused::because(reason);
+            let mut refused = LoginRefused::because(reason);
             refused.retry_after = retry_after;
             refused
         });
@@ -106,7 +107,7 @@ pub fn oracle() -> impl Strategy<Value = Facts> {
         challenge(),
         known(0_usize..3, not_sent()),
     );
-    let unsent = (
+    let preserved_post = (
         known(Just("sealed".into()), Just(Reason::UnsupportedMediaType)),
         known(returned(), Just(Reason::RejectedInput)),
     );
@@ -117,7 +118,7 @@ pub fn oracle() -> impl Strategy<Value = Facts> {
         body,
         sign_in,
         (sign_out, rounds),
-        unsent,
+        preserved_post,
         steps,
     )
         .prop_map(
@@ -142,22 +143,22 @@ pub fn oracle() -> impl Strategy<Value = Facts> {
         )
 }
 
-fn returned() -> impl Strategy<Value = Returned> {
+fn returned() -> impl Strategy<Value = RestoredPost> {
     let target = select(vec!["/posts?x=1", "//evil.example/"]);
     (target, any::<bool>(), any::<bool>()).prop_map(|(target, by_same_person, first_time)| {
         let form = PostedForm {
             encoding: FormEncoding::UrlEncoded,
             fields: vec![("text".into(), "hello".into())],
         };
-        let unsent = UnsentForm {
+        let preserved_post = PreservedPost {
             id: "i".into(),
             author: None,
             target: target.into(),
             form,
             until: u64::MAX,
         };
-        Returned {
-            unsent,
+        RestoredPost {
+            preserved_post,
             by_same_person,
             first_time,
         }
@@ -167,9 +168,9 @@ fn returned() -> impl Strategy<Value = Returned> {
 fn step_fields() -> impl Strategy<Value = Box<StepFields>> {
     let typed =
         || prop_oneof![4 => Just("123 456"), 1 => Just(" "), 1 => Just("")].prop_map(Secret::new);
-    let unsent = prop_oneof![Just(None), Just(Some(Arc::from("sealed")))];
-    (typed(), typed(), csrf(), any::<bool>(), unsent).prop_map(
-        |(code, password, csrf, trust, unsent)| {
+    let preserved_post = prop_oneof![Just(None), Just(Some(Arc::from("sealed")))];
+    (typed(), typed(), csrf(), any::<bool>(), preserved_post).prop_map(
+        |(code, password, csrf, trust, preserved_post)| {
             Box::new(StepFields {
                 challenge: Secret::new("posted-challenge"),
                 code,
@@ -177,15 +178,21 @@ fn step_fields() -> impl Strategy<Value = Box<StepFields>> {
                 choice: Secret::new("posted-choice"),
                 password,
                 csrf,
-                unsent,
+                preserved_post,
             })
         },
     )
 }
 
 /// One that was opened: some are over, some are an app's.
-fn challenge() -> impl Strategy<Value = Known<Arc<Opened>, Reason>> {
-    let tokens = select(&[TokensIn::Cookie, TokensIn::Cookie, TokensIn::Body][..]);
+fn challenge() -> impl Strategy<Value = Known<Arc<OpenedChallenge>, Reason>> {
+    let tokens = select(
+        &[
+            TokenDelivery::Cookie,
+            TokenDelivery::Cookie,
+            TokenDelivery::Body,
+        ][..],
+    );
     let left = prop_oneof![4 => 1_u64..300, 1 => Just(0)];
     let return_to = "/[!-~]{0,12}".prop_map(|text| ReturnPath::parse(&text));
     let opened = (tokens, left, return_to, any::<bool>()).prop_map(
@@ -193,16 +200,16 @@ fn challenge() -> impl Strategy<Value = Known<Arc<Opened>, Reason>> {
             let id = Secret::new("theirs");
             let (awaited, step) = if two_factor {
                 (
-                    Awaited::SecondFactor {
+                    PendingStep::SecondFactor {
                         id,
                         methods: Vec::new(),
                     },
                     Step::TwoFactor,
                 )
             } else {
-                (Awaited::NewPassword { id }, Step::NewPassword)
+                (PendingStep::NewPassword { id }, Step::NewPassword)
             };
-            let chosen = Chosen {
+            let chosen = LoginOptions {
                 login_id: "ann@example.com".into(),
                 remember: two_factor,
                 tokens,
@@ -215,7 +222,7 @@ fn challenge() -> impl Strategy<Value = Known<Arc<Opened>, Reason>> {
                 methods: Vec::new(),
                 change_reason: None,
             };
-            Arc::new(Opened {
+            Arc::new(OpenedChallenge {
                 challenge: Challenge {
                     id: "c".into(),
                     awaited,
@@ -231,7 +238,7 @@ fn challenge() -> impl Strategy<Value = Known<Arc<Opened>, Reason>> {
     prop_oneof![4 => opened.prop_map(Known::Found), 1 => Just(Known::Absent(Reason::ChallengeExpired))]
 }
 
-fn not_sent() -> impl Strategy<Value = Box<SignInRefused>> {
+fn not_sent() -> impl Strategy<Value = Box<LoginRefused>> {
     let reasons = select(
         &[
             Reason::ChallengeExpired,
@@ -239,7 +246,7 @@ fn not_sent() -> impl Strategy<Value = Box<SignInRefused>> {
             Reason::Throttled,
         ][..],
     );
-    reasons.prop_map(|reason| Box::new(SignInRefused::because(reason)))
+    reasons.prop_map(|reason| Box::new(LoginRefused::because(reason)))
 }
 
 /// What a provider, or the throttle, may say to a password or to the step that follows it.
@@ -304,17 +311,25 @@ fn login_form() -> impl Strategy<Value = LoginForm> {
     let name = prop_oneof![4 => Just("ann@example.com"), 1 => Just(" ")];
     let password = prop_oneof![4 => Just("correct horse"), 1 => Just("")];
     let return_to = "/[!-~]{0,12}".prop_map(|text| ReturnPath::parse(&text));
-    let unsent = prop_oneof![Just(None), Just(Some(Arc::from("sealed")))];
-    (name, password, csrf(), return_to, any::<bool>(), unsent).prop_map(
-        |(login_id, password, csrf, return_to, remember, unsent)| LoginForm {
-            login_id: login_id.into(),
-            password: Secret::new(password),
-            return_to,
-            remember,
-            csrf,
-            unsent,
-        },
+    let preserved_post = prop_oneof![Just(None), Just(Some(Arc::from("sealed")))];
+    (
+        name,
+        password,
+        csrf(),
+        return_to,
+        any::<bool>(),
+        preserved_post,
     )
+        .prop_map(
+            |(login_id, password, csrf, return_to, remember, preserved_post)| LoginForm {
+                login_id: login_id.into(),
+                password: Secret::new(password),
+                return_to,
+                remember,
+                csrf,
+                preserved_post,
+            },
+        )
 }
 
 fn csrf() -> impl Strategy<Value = String> {

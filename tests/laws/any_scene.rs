@@ -8,9 +8,9 @@ use proptest::sample::{select, subsequence};
 use vestibule::decide::endpoint::StepCall;
 use vestibule::model::cookie::{Presented, PresentedCookies};
 use vestibule::model::credential::CredentialKind;
-use vestibule::model::hosted::{HostedBackend, RedirectUri};
-use vestibule::model::request::{BearerTokens, Marks};
-use vestibule::model::rule::{Access, SignedOut};
+use vestibule::model::hosted_backend::{HostedBackend, RedirectUri};
+use vestibule::model::request::{BearerTokens, FetchMetadata};
+use vestibule::model::rule::{Access, UnauthenticatedAction};
 use vestibule::model::site::{OwnPaths, Site};
 
 use super::any_facts::oracle;
@@ -184,13 +184,13 @@ fn access() -> impl Strategy<Value = Access> {
     )
 }
 
-fn signed_out() -> impl Strategy<Value = SignedOut> {
+fn signed_out() -> impl Strategy<Value = UnauthenticatedAction> {
     select(
         &[
-            SignedOut::Auto,
-            SignedOut::Auto,
-            SignedOut::Redirect,
-            SignedOut::Status,
+            UnauthenticatedAction::Auto,
+            UnauthenticatedAction::Auto,
+            UnauthenticatedAction::Redirect,
+            UnauthenticatedAction::Status,
         ][..],
     )
 }
@@ -281,9 +281,9 @@ fn escaped(text: &str) -> String {
 
 fn presented(value: &'static str) -> impl Strategy<Value = Presented<'static>> {
     prop_oneof![
-        4 => Just(Presented::Once(value.into())),
+        4 => Just(Presented::Single(value.into())),
         2 => Just(Presented::Absent),
-        1 => Just(Presented::Ambiguous),
+        1 => Just(Presented::Duplicate),
     ]
 }
 
@@ -316,7 +316,7 @@ fn bearer() -> impl Strategy<Value = BearerTokens<'static>> {
     carried.prop_map(|(access, refresh)| BearerTokens { access, refresh })
 }
 
-fn marks() -> impl Strategy<Value = Marks<'static>> {
+fn marks() -> impl Strategy<Value = FetchMetadata<'static>> {
     let origins = OWN_OR_LISTED.iter().chain(&[
         "https://evil.example",
         "http://store.example.com",
@@ -350,7 +350,7 @@ fn marks() -> impl Strategy<Value = Marks<'static>> {
     (texts, flags).prop_map(
         |((accept, origin, referer, fetch_mode, fetch_site), flags)| {
             let [authorization, requested_with, websocket, preflight] = flags;
-            Marks {
+            FetchMetadata {
                 accept,
                 authorization,
                 origin,

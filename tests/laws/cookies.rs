@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::select;
 use vestibule::model::cookie::{
-    self, CookieKind, CookieNames, Lifetime, MAX_PIECE, Presented, PresentedCookies, sets_managed,
+    self, CookieKind, CookieNames, Lifetime, MAX_CHUNK, Presented, PresentedCookies, sets_managed,
 };
 
 fn names() -> impl Strategy<Value = CookieNames> {
@@ -126,7 +126,7 @@ proptest! {
             (CookieKind::Session, &read.session), (CookieKind::Form, &read.form),
             (CookieKind::Device, &read.device)];
         for (slot, presented) in slots {
-            let expected = if slot == kind { Presented::Once(value.as_str().into()) } else { Presented::Absent };
+            let expected = if slot == kind { Presented::Single(value.as_str().into()) } else { Presented::Absent };
             prop_assert_eq!(presented, &expected);
         }
         prop_assert_eq!(read.names.len(), lines.len());
@@ -149,7 +149,7 @@ proptest! {
         let read = PresentedCookies::read(&names, std::iter::once(sent.as_str()));
         prop_assert_eq!(&read, &PresentedCookies::default());
         let between = if as_they_came { separator } else { "; " };
-        let kept: Vec<&str> = sent.split(between).filter(|pair| !pair.is_empty()).collect();
+        let kept: Vec<&str> = sent.split(between).map(str::trim_ascii).filter(|pair| !pair.is_empty()).collect();
         let written = fields.iter().flat_map(|field| field.split(';')).map(str::trim_ascii).filter(|pair| !pair.is_empty());
         let expected: Vec<&str> = written.filter(|pair| !names.manages(name_of(pair))).collect();
         prop_assert_eq!(kept, expected);
@@ -191,7 +191,7 @@ proptest! {
         kept.extend(after);
         let header = kept.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
         let read = PresentedCookies::read(&names, std::iter::once(header.as_str()));
-        prop_assert_eq!(&read.names.len(), &new.div_ceil(MAX_PIECE).max(1));
+        prop_assert_eq!(&read.names.len(), &new.div_ceil(MAX_CHUNK).max(1));
         let found = [&read.access, &read.refresh, &read.session, &read.form, &read.device][kind as usize];
         prop_assert_eq!(found.value(), Some(value.as_str()));
     }

@@ -1,7 +1,7 @@
 //! The laws of the language a page speaks.
 
 use proptest::prelude::*;
-use vestibule::pages::{Words, language};
+use vestibule::pages::{Catalog, language};
 
 /// What browsers send, and what nobody should.
 fn range() -> impl Strategy<Value = String> {
@@ -19,11 +19,11 @@ fn range() -> impl Strategy<Value = String> {
     (tag, weight).prop_map(|(tag, weight)| tag + &weight)
 }
 
-fn spoken() -> impl Strategy<Value = &'static Words> {
-    (0..Words::all().len()).prop_map(|place| &Words::all()[place])
+fn spoken() -> impl Strategy<Value = &'static Catalog> {
+    (0..Catalog::all().len()).prop_map(|place| &Catalog::all()[place])
 }
 
-fn site() -> impl Strategy<Value = Option<&'static Words>> {
+fn site() -> impl Strategy<Value = Option<&'static Catalog>> {
     prop::option::of(spoken())
 }
 
@@ -33,7 +33,7 @@ proptest! {
     #[test]
     fn whatever_is_asked_for_something_is_spoken(text in "\\PC{0,200}", site in site()) {
         let chosen = language::choose([text.as_str()].into_iter(), site);
-        prop_assert!(Words::all().contains(chosen));
+        prop_assert!(Catalog::all().contains(chosen));
     }
 
     /// A language that nobody asked for is the site's or English.

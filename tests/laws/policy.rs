@@ -7,14 +7,14 @@ use proptest::prelude::*;
 use vestibule::decide::Known;
 use vestibule::decide::endpoint::StepCall;
 use vestibule::decide::explain::explain;
-use vestibule::model::answer::{Answer, CookieChange, Redirect};
 use vestibule::model::cookie::{Presented, PresentedCookies};
 use vestibule::model::credential::CredentialKind;
-use vestibule::model::hosted::HostedPage;
+use vestibule::model::hosted_backend::HostedPage;
+use vestibule::model::local_response::{CookieChange, LocalResponse, Redirect};
 use vestibule::model::reason::Reason;
-use vestibule::model::request::{BearerTokens, Marks};
+use vestibule::model::request::{BearerTokens, FetchMetadata};
 use vestibule::model::rule::Access;
-use vestibule::model::token::{OpenSession, TokenFault};
+use vestibule::model::token::{Session, TokenError};
 
 use super::any_facts::somebody;
 use super::any_scene::{LISTED, scene};
@@ -23,25 +23,25 @@ use super::scene::{Asked, Played};
 /// The status of an answer of our own.
 pub fn status(played: &Played) -> Option<u16> {
     played.answer.as_ref().map(|answer| match answer {
-        Answer::Redirect(redirect) => redirect.status,
-        Answer::Leave { .. } => 302,
-        Answer::Problem(problem) => problem.status,
-        Answer::SignInForm(form) => form.status,
-        Answer::StepForm(form) => form.status,
-        Answer::ProviderAsks(asks) => asks.status,
-        Answer::SignOutPage
-        | Answer::Unsent(_)
-        | Answer::Asset(_)
-        | Answer::AssertionKeys
-        | Answer::Json(_) => 200,
-        Answer::Done | Answer::Preflight(_) => 204,
+        LocalResponse::Redirect(redirect) => redirect.status,
+        LocalResponse::AllowedRedirect { .. } => 302,
+        LocalResponse::Problem(problem) => problem.status,
+        LocalResponse::LoginPage(form) => form.status,
+        LocalResponse::StepPage(form) => form.status,
+        LocalResponse::ActionRequired(asks) => asks.status,
+        LocalResponse::LogoutPage
+        | LocalResponse::Unsent(_)
+        | LocalResponse::Asset(_)
+        | LocalResponse::AssertionKeys
+        | LocalResponse::Json(_) => 200,
+        LocalResponse::NoContent | LocalResponse::Preflight(_) => 204,
     })
 }
 
 fn location(played: &Played) -> Option<&str> {
     match &played.answer {
-        Some(Answer::Redirect(redirect)) => Some(&redirect.location),
-        Some(Answer::Leave { to, .. }) => Some(to.as_str()),
+        Some(LocalResponse::Redirect(redirect)) => Some(&redirect.location),
+        Some(LocalResponse::AllowedRedirect { to, .. }) => Some(to.as_str()),
         _ => None,
     }
 }
@@ -50,7 +50,7 @@ fn identity_goes_along(played: &Played) -> bool {
     played
         .forwarded
         .as_ref()
-        .is_some_and(|forwarded| forwarded.visitor.is_some())
+        .is_some_and(|forwarded| forwarded.principal.is_some())
 }
 
 fn something_failed(played: &Played) -> bool {
@@ -91,8 +91,8 @@ fn only_definite_noes(played: &Played) -> bool {
 }
 
 fn is_revoked(played: &Played) -> bool {
-    matches!(played.facts.token, Known::Absent(TokenFault::Revoked))
-        || matches!(played.facts.session, Known::Absent(TokenFault::Revoked))
+    matches!(played.facts.token, Known::Absent(TokenError::Revoked))
+        || matches!(played.facts.session, Known::Absent(TokenError::Revoked))
 }
 
 fn clears(played: &Played) -> bool {
@@ -104,18 +104,18 @@ fn clears(played: &Played) -> bool {
 
 /// Whom the visitor's proof stands for in the end.
 fn proven(played: &Played) -> Option<Vec<String>> {
-    let visitor = match (
+    let principal = match (
         &played.facts.token,
         &played.facts.session,
         &played.facts.renewal,
     ) {
-        (_, _, Known::Found(renewed)) => &renewed.visitor,
+        (_, _, Known::Found(renewed)) => &renewed.principal,
         (_, _, Known::Absent(_)) => return None,
-        (Known::Found(visitor), ..) => visitor,
-        (_, Known::Found(open), _) => &open.visitor,
+        (Known::Found(principal), ..) => principal,
+        (_, Known::Found(open), _) => &open.principal,
         _ => return None,
     };
-    Some(visitor.identity.roles.clone())
+    Some(principal.identity.roles.clone())
 }
 
 /// A session whose token has ended and could not be renewed now lives on.
@@ -142,7 +142,7 @@ proptest! {
             Asked::Verify | Asked::LoadSession | Asked::Renew => true,
             Asked::ReadForm => post && scene.is(&scene.site.paths.login),
             Asked::ReturnForm => post && (scene.is(&scene.site.paths.login) || scene.step().is_some()),
-            Asked::KeepForm => post && scene.demand().is_some_and(|(access, _)| access == Access::Required),
+            Asked::KeepForm => post && scene.match_rule().is_some_and(|(access, _)| access == Access::Required),
             Asked::ReadStepForm => post && scene.step().is_some() && scene.call().is_none(),
             Asked::OpenChallenge => post && scene.step().is_some(),
             Asked::Continue => post && scene.step().is_some_and(|call| call != StepCall::SendCode),
@@ -158,10 +158,10 @@ proptest! {
     #[test]
     fn an_identity_goes_along_only_when_a_token_or_a_renewal_proved_it(scene in scene()) {
         let played = scene.play();
-        if let Some(visitor) = played.forwarded.as_ref().and_then(|forwarded| forwarded.visitor.as_ref()) {
-            let by_token = matches!(&played.facts.token, Known::Found(proven) if Arc::ptr_eq(proven, visitor));
-            let by_session = matches!(&played.facts.session, Known::Found(open) if Arc::ptr_eq(&open.visitor, visitor));
-            let by_renewal = matches!(&played.facts.renewal, Known::Found(renewed) if Arc::ptr_eq(&renewed.visitor, visitor));
+        if let Some(principal) = played.forwarded.as_ref().and_then(|forwarded| forwarded.principal.as_ref()) {
+            let by_token = matches!(&played.facts.token, Known::Found(proven) if Arc::ptr_eq(proven, principal));
+            let by_session = matches!(&played.facts.session, Known::Found(open) if Arc::ptr_eq(&open.principal, principal));
+            let by_renewal = matches!(&played.facts.renewal, Known::Found(renewed) if Arc::ptr_eq(&renewed.principal, principal));
             prop_assert_eq!([by_token, by_session, by_renewal].iter().filter(|by| **by).count(), 1);
             prop_assert!(!by_renewal || played.cookies.iter().any(|change| matches!(change, CookieChange::SetTokens(_))));
         }
@@ -170,7 +170,7 @@ proptest! {
     #[test]
     fn a_required_path_is_never_forwarded_without_an_identity(scene in scene()) {
         let played = scene.play();
-        if scene.demand().is_some_and(|(access, _)| access == Access::Required) {
+        if scene.match_rule().is_some_and(|(access, _)| access == Access::Required) {
             prop_assert!(played.forwarded.is_none() || identity_goes_along(&played));
         }
     }
@@ -178,7 +178,7 @@ proptest! {
     #[test]
     fn a_public_path_asks_nothing_and_tells_nothing(scene in scene()) {
         let played = scene.play();
-        if scene.demand().is_some_and(|(access, _)| access == Access::Public) {
+        if scene.match_rule().is_some_and(|(access, _)| access == Access::Public) {
             prop_assert_eq!(&played.asked, &[]);
             prop_assert_eq!(&played.cookies, &[]);
             prop_assert_eq!(played.reason, Reason::Public);
@@ -198,7 +198,7 @@ proptest! {
             prop_assert_eq!(&played.cookies, &[]);
             prop_assert_eq!(location(&played), None);
         }
-        if let Some((Access::Required, _)) = scene.demand().filter(|_| something_failed(&played)) {
+        if let Some((Access::Required, _)) = scene.match_rule().filter(|_| something_failed(&played)) {
             prop_assert!(played.reason.is_failure() && played.label == "failed");
             prop_assert_eq!(status(&played), Some(played.reason.status()));
         }
@@ -216,7 +216,7 @@ proptest! {
     #[test]
     fn without_one_of_the_roles_nobody_passes(scene in scene()) {
         let played = scene.play();
-        let Some((Access::Required, wanted)) = scene.demand() else { return Ok(()) };
+        let Some((Access::Required, wanted)) = scene.match_rule() else { return Ok(()) };
         let Some(roles) = proven(&played) else { return Ok(()) };
         if !wanted.is_empty() && !wanted.iter().any(|role| roles.contains(role)) {
             prop_assert_eq!(played.reason, Reason::RoleMissing);
@@ -229,7 +229,7 @@ proptest! {
     #[test]
     fn an_optional_path_turns_nobody_away_but_another_sites_write(scene in scene()) {
         let played = scene.play();
-        if scene.demand().is_some_and(|(access, _)| access == Access::Optional) {
+        if scene.match_rule().is_some_and(|(access, _)| access == Access::Optional) {
             let refused = [Reason::CrossSiteRequest, Reason::BrowserTokensRefused].contains(&played.reason);
             prop_assert!(played.forwarded.is_some() || refused);
         }
@@ -239,11 +239,11 @@ proptest! {
     fn no_other_site_writes_in_a_visitors_name(scene in scene()) {
         let played = scene.play();
         let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&scene.method) && !scene.marks.websocket;
-        let by_itself = scene.carried().kind != CredentialKind::Bearer || scene.demand().is_none();
+        let by_itself = scene.carried().kind != CredentialKind::Bearer || scene.match_rule().is_none();
         if scene.is_cross_site() && !reads && by_itself {
             prop_assert!(!identity_goes_along(&played));
             prop_assert!(!played.asked.iter().any(|asked| matches!(asked, Asked::SignIn | Asked::Continue | Asked::SendCode | Asked::SignOut)));
-        } else if scene.demand().is_some() {
+        } else if scene.match_rule().is_some() {
             prop_assert_ne!(played.reason, Reason::CrossSiteRequest);
         }
     }
@@ -318,7 +318,7 @@ proptest! {
     #[test]
     fn every_redirect_stays_on_the_site(scene in scene()) {
         let played = scene.play();
-        let Some(Answer::Redirect(Redirect { location, .. })) = &played.answer else { return Ok(()) };
+        let Some(LocalResponse::Redirect(Redirect { location, .. })) = &played.answer else { return Ok(()) };
         prop_assert!(location.starts_with('/') && !location.starts_with("//") && !location.starts_with("/\\"));
         prop_assert!(location.bytes().all(|byte| (0x21..0x7f).contains(&byte)), "{}", location);
         let base = url::Url::parse("https://store.example.com/a/b?c").unwrap();
@@ -335,7 +335,7 @@ proptest! {
     #[test]
     fn off_the_site_leads_only_the_operators_list(scene in scene()) {
         let played = scene.play();
-        let Some(Answer::Leave { to, .. }) = &played.answer else { return Ok(()) };
+        let Some(LocalResponse::AllowedRedirect { to, .. }) = &played.answer else { return Ok(()) };
         let to = to.as_str();
         prop_assert!(scene.hosted_call().is_some());
         prop_assert!(to.bytes().all(|byte| (0x21..0x7f).contains(&byte)), "{}", to);
@@ -360,12 +360,12 @@ proptest! {
     #[test]
     fn a_script_is_never_sent_to_a_form(scene in scene()) {
         let played = scene.play();
-        let forced = scene.site.demand(&scene.method, scene.target().decoded_path()).signed_out;
+        let forced = scene.site.match_rule(&scene.method, scene.target().decoded_path()).signed_out;
         let script = scene.marks.requested_with || scene.marks.authorization
             || scene.marks.fetch_mode.is_some_and(|mode| mode != "navigate")
             || ![Method::GET, Method::HEAD].contains(&scene.method);
         let by_the_sdk = scene.hosted_call().is_some();
-        if script && !by_the_sdk && forced == vestibule::model::rule::SignedOut::Auto {
+        if script && !by_the_sdk && forced == vestibule::model::rule::UnauthenticatedAction::Auto {
             prop_assert_ne!(status(&played), Some(302));
         }
     }
@@ -381,7 +381,7 @@ proptest! {
     #[test]
     fn a_preflight_is_answered_for_a_listed_page_and_nobody_else(scene in scene()) {
         let played = scene.play();
-        if let Some(Answer::Preflight(_)) = &played.answer {
+        if let Some(LocalResponse::Preflight(_)) = &played.answer {
             // The client has pages at the site itself too, in either spelling of its origin.
             let clients = ["https://sdk.example", "https://store.example.com", "https://STORE.example.com:443"];
             let by_the_client = scene.marks.origin.is_some_and(|origin| clients.contains(&origin));
@@ -390,14 +390,14 @@ proptest! {
             prop_assert_eq!(&scene.method, &Method::OPTIONS);
             prop_assert!(scene.marks.preflight.is_some());
             prop_assert_eq!((&played.asked[..], &played.cookies[..]), (&[][..], &[][..]));
-            prop_assert!(scene.demand().is_none_or(|(access, _)| access == Access::Required));
+            prop_assert!(scene.match_rule().is_none_or(|(access, _)| access == Access::Required));
         }
     }
 
     #[test]
     fn a_client_is_told_only_what_its_reason_says(scene in scene()) {
         let played = scene.play();
-        if let Some(Answer::Problem(problem)) = &played.answer {
+        if let Some(LocalResponse::Problem(problem)) = &played.answer {
             prop_assert_eq!(problem.reason, played.reason);
             let asked_who = scene.call() == Some("/user") && problem.reason.status() == 401;
             let renews = scene.hosted_call() == Some(HostedPage::Refresh) && problem.reason.status() == 401;
@@ -415,7 +415,7 @@ proptest! {
     #[test]
     fn what_is_explained_is_what_is_decided(mut scene in scene()) {
         scene.bearer = BearerTokens::default();
-        scene.marks = Marks { accept: Some("text/html"), fetch_mode: Some("navigate"), ..Marks::default() };
+        scene.marks = FetchMetadata { accept: Some("text/html"), fetch_mode: Some("navigate"), ..FetchMetadata::default() };
         let told_by_others = scene.is(&scene.site.paths.login) || scene.step().is_some() || scene.call().is_some() || scene.hosted_call().is_some();
         if told_by_others && scene.method == Method::POST {
             return Ok(());
@@ -428,11 +428,11 @@ proptest! {
         for (fate, roles) in [(&told.signed_out, None), (&told.signed_in, Some(&["editor"][..])), (&told.without_role, Some(&[]))] {
             scene.cookies = PresentedCookies::default();
             if let Some(roles) = roles {
-                let visitor = Arc::new(somebody(roles, 1, 1000));
-                scene.cookies.access = Presented::Once("access-cookie".into());
-                scene.cookies.session = Presented::Once("session-cookie".into());
-                scene.oracle.session = Known::Found(OpenSession { visitor: Arc::clone(&visitor), access: None });
-                scene.oracle.token = Known::Found(visitor);
+                let principal = Arc::new(somebody(roles, 1, 1000));
+                scene.cookies.access = Presented::Single("access-cookie".into());
+                scene.cookies.session = Presented::Single("session-cookie".into());
+                scene.oracle.session = Known::Found(Session { principal: Arc::clone(&principal), access: None });
+                scene.oracle.token = Known::Found(principal);
             }
             let played = scene.play();
             prop_assert_eq!(fate.outcome, played.label);
@@ -440,7 +440,7 @@ proptest! {
             prop_assert_eq!(fate.status, status(&played));
             prop_assert_eq!(fate.location.as_deref(), location(&played));
         }
-        match scene.demand() {
+        match scene.match_rule() {
             Some((access, _)) => prop_assert_eq!(told.access, access.as_str()),
             None => prop_assert_eq!(told.rule, "own endpoint"),
         }

@@ -5,24 +5,24 @@ use std::sync::Arc;
 use http::Method;
 use vestibule::decide::endpoint::StepCall;
 use vestibule::decide::{Decision, Facts, Known, Outcome, Question, decide};
-use vestibule::model::answer::{Answer, CookieChange};
-use vestibule::model::api_answer::ApiAnswer;
-use vestibule::model::api_call::TokensIn;
-use vestibule::model::challenge::Opened;
+use vestibule::model::api_call::TokenDelivery;
+use vestibule::model::api_response::ApiResponse;
+use vestibule::model::challenge::OpenedChallenge;
 use vestibule::model::cookie::{Presented, PresentedCookies};
-use vestibule::model::credential::{Carried, CredentialKind};
-use vestibule::model::hosted::{HostedCall, HostedPage};
-use vestibule::model::moment::Moment;
+use vestibule::model::credential::{CredentialKind, PresentedCredential};
+use vestibule::model::hosted_backend::{HostedCall, HostedPage};
+use vestibule::model::local_response::{CookieChange, LocalResponse};
+use vestibule::model::login::Credentials;
 use vestibule::model::reason::Reason;
-use vestibule::model::request::{BearerTokens, Marks, RequestView};
+use vestibule::model::request::{BearerTokens, FetchMetadata, RequestView};
 use vestibule::model::rule::Access;
 use vestibule::model::secret::Secret;
-use vestibule::model::sign_in::Credentials;
 use vestibule::model::site::Site;
 use vestibule::model::target::Target;
-use vestibule::model::token::Visitor;
+use vestibule::model::timestamp::Timestamp;
+use vestibule::model::token::Principal;
 
-pub const NOW: Moment = Moment::from_secs(1_700_000_000);
+pub const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 /// Everything that decides about one request.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub struct Scene {
     pub target: String,
     pub cookies: PresentedCookies<'static>,
     pub bearer: BearerTokens<'static>,
-    pub marks: Marks<'static>,
+    pub marks: FetchMetadata<'static>,
     /// What comes of every question, should it be asked. No slot is empty.
     pub oracle: Facts,
 }
@@ -63,7 +63,7 @@ pub struct Played {
     /// What had been found out in the end.
     pub facts: Facts,
     pub forwarded: Option<Forwarded>,
-    pub answer: Option<Answer>,
+    pub answer: Option<LocalResponse>,
     pub cookies: Vec<CookieChange>,
     pub reason: Reason,
     pub label: &'static str,
@@ -72,7 +72,7 @@ pub struct Played {
 /// What a grant says.
 #[derive(Clone, Debug)]
 pub struct Forwarded {
-    pub visitor: Option<Arc<Visitor>>,
+    pub principal: Option<Arc<Principal>>,
     pub renew_ahead: Option<String>,
 }
 
@@ -80,8 +80,10 @@ impl Played {
     /// Whether tokens stand in the answer's body.
     pub fn hands_tokens(&self) -> bool {
         match &self.answer {
-            Some(Answer::Json(ApiAnswer::Tokens(_))) => true,
-            Some(Answer::Json(ApiAnswer::SignedIn(signed_in))) => signed_in.tokens.is_some(),
+            Some(LocalResponse::Json(ApiResponse::Tokens(_))) => true,
+            Some(LocalResponse::Json(ApiResponse::SignedIn(signed_in))) => {
+                signed_in.tokens.is_some()
+            }
             _ => false,
         }
     }
@@ -113,7 +115,7 @@ impl Scene {
                                 .map(|renewable| renewable.refresh.to_owned());
                             (
                                 Some(Forwarded {
-                                    visitor: grant.visitor().cloned(),
+                                    principal: grant.principal().cloned(),
                                     renew_ahead,
                                 }),
                                 None,
@@ -156,7 +158,7 @@ impl Scene {
                 once(&mut facts.session, &self.oracle.session, Asked::LoadSession)
             }
             Question::Renew(renewable) => {
-                let Carried {
+                let PresentedCredential {
                     kind,
                     proof,
                     refresh,
@@ -224,7 +226,7 @@ impl Scene {
         facts: &mut Facts,
     ) -> Asked {
         assert_eq!(device, self.cookies.device.value());
-        let Carried {
+        let PresentedCredential {
             kind,
             refresh: carried,
             ..
@@ -243,15 +245,13 @@ impl Scene {
         (sub, login_id): (&str, &str),
         facts: &mut Facts,
     ) -> Asked {
-        let in_form =
-            matches!(&facts.form, Known::Found(form) if form.unsent.as_ref() == Some(sealed));
-        let in_step =
-            matches!(&facts.step_form, Known::Found(form) if form.unsent.as_ref() == Some(sealed));
+        let in_form = matches!(&facts.form, Known::Found(form) if form.preserved_post.as_ref() == Some(sealed));
+        let in_step = matches!(&facts.step_form, Known::Found(form) if form.preserved_post.as_ref() == Some(sealed));
         assert!(in_form || in_step);
         let typed = matches!(&facts.form, Known::Found(form) if form.login_id == login_id);
         let chosen = matches!(&facts.challenge, Known::Found(it) if it.challenge.chosen.login_id == login_id);
         assert!(typed || chosen);
-        assert!(matches!(&facts.sign_in, Known::Found(new) if new.visitor.identity.sub == sub));
+        assert!(matches!(&facts.sign_in, Known::Found(new) if new.principal.identity.sub == sub));
         once(
             &mut facts.returned,
             &self.oracle.returned,
@@ -280,7 +280,7 @@ impl Scene {
                     (&typed.login_id, &typed.password),
                     (&call.login_id, &call.password)
                 );
-                call.tokens == TokensIn::Cookie
+                call.tokens == TokenDelivery::Cookie
             }
             _ => panic!("a sign-in without a form or body"),
         };
@@ -363,12 +363,12 @@ impl Scene {
 
     /// That the provider hears only of the challenge that was opened and still holds, and of one
     /// whose tokens the client may have as was chosen; whether they go into cookies.
-    fn holds(&self, opened: &Opened, facts: &Facts) -> bool {
+    fn holds(&self, opened: &OpenedChallenge, facts: &Facts) -> bool {
         let Known::Found(found) = &facts.challenge else {
             panic!("no challenge")
         };
         assert!(opened == &**found && NOW < opened.challenge.ends);
-        let in_cookies = opened.challenge.chosen.tokens == TokensIn::Cookie;
+        let in_cookies = opened.challenge.chosen.tokens == TokenDelivery::Cookie;
         assert!(in_cookies || self.site.bearer && !self.marks.browser && self.call().is_some());
         in_cookies
     }
@@ -386,13 +386,13 @@ impl Scene {
     }
 
     /// What counts of all that the request carries.
-    pub fn carried(&self) -> Carried<'static> {
+    pub fn carried(&self) -> PresentedCredential<'static> {
         let value = |cookie: &Presented<'static>| match cookie {
-            Presented::Once(std::borrow::Cow::Borrowed(value)) => Some(*value),
-            Presented::Once(_) | Presented::Ambiguous | Presented::Absent => None,
+            Presented::Single(std::borrow::Cow::Borrowed(value)) => Some(*value),
+            Presented::Single(_) | Presented::Duplicate | Presented::Absent => None,
         };
         if self.site.bearer && self.bearer != BearerTokens::default() {
-            return Carried {
+            return PresentedCredential {
                 kind: CredentialKind::Bearer,
                 proof: self.bearer.access,
                 refresh: self.bearer.refresh,
@@ -404,7 +404,7 @@ impl Scene {
         } else {
             &self.cookies.access
         };
-        Carried {
+        PresentedCredential {
             kind,
             proof: value(main),
             refresh: value(&self.cookies.refresh),
@@ -416,7 +416,7 @@ impl Scene {
     }
 
     /// Whether the path is the application's: then what its rule asks for, and of whom.
-    pub fn demand(&self) -> Option<(Access, Vec<String>)> {
+    pub fn match_rule(&self) -> Option<(Access, Vec<String>)> {
         let target = self.target();
         let own = [
             self.site.paths.login.as_str(),
@@ -428,8 +428,8 @@ impl Scene {
             || self.step().is_some()
             || self.hosted_call().is_some()
             || target.decoded_path().starts_with(b"/_vestibule/");
-        let demand = self.site.demand(&self.method, target.decoded_path());
-        (!own).then(|| (demand.access, demand.roles.to_vec()))
+        let requirement = self.site.match_rule(&self.method, target.decoded_path());
+        (!own).then(|| (requirement.access, requirement.roles.to_vec()))
     }
 
     /// Which of the JSON endpoints is called.

@@ -3,9 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
-use vestibule::model::credential::{CredentialKind, KeyRing, RefreshTicket};
-use vestibule::model::moment::Moment;
+use vestibule::model::credential::{CredentialKind, RefreshTicket, SealingKeys};
 use vestibule::model::secret::Secret;
+use vestibule::model::timestamp::Timestamp;
 
 const JWT: CredentialKind = CredentialKind::Jwt;
 
@@ -18,11 +18,11 @@ fn ticket() -> impl Strategy<Value = RefreshTicket> {
         any::<bool>(),
     )
         .prop_map(|(refresh, sub, session, started, remember)| RefreshTicket {
-            begun: remember.then(|| "begun".to_owned()),
+            session_hash: remember.then(|| "begun".to_owned()),
             refresh: Secret::new(refresh),
             sub,
             session,
-            started: Moment::from_millis(started),
+            started: Timestamp::from_millis(started),
             remember,
         })
 }
@@ -37,21 +37,21 @@ proptest! {
         nonce in any::<[u8; 12]>(),
         (site, other_site) in ("[a-z0-9-]{1,12}", "[a-z0-9-]{1,12}"),
     ) {
-        let ring = KeyRing::new(&[key]).unwrap();
+        let ring = SealingKeys::new(&[key]).unwrap();
         let sealed = ring.seal(&site, JWT, &ticket, nonce).unwrap();
         let opened = ring.open(&site, JWT, &sealed);
         prop_assert_eq!(opened.as_ref(), Some(&ticket));
-        let rotated = KeyRing::new(&[other_key, key]).unwrap();
+        let rotated = SealingKeys::new(&[other_key, key]).unwrap();
         prop_assert_eq!(rotated.open(&site, JWT, &sealed), Some(ticket));
         prop_assert!(site == other_site || ring.open(&other_site, JWT, &sealed).is_none());
-        prop_assert!(key == other_key || KeyRing::new(&[other_key]).unwrap().open(&site, JWT, &sealed).is_none());
+        prop_assert!(key == other_key || SealingKeys::new(&[other_key]).unwrap().open(&site, JWT, &sealed).is_none());
     }
 
     #[test]
     fn nothing_changed_opens(
         ticket in ticket(), at in any::<prop::sample::Index>(), flip in 1_u8..=255, cut in any::<prop::sample::Index>(),
     ) {
-        let ring = KeyRing::new(&[[7; 32]]).unwrap();
+        let ring = SealingKeys::new(&[[7; 32]]).unwrap();
         let sealed = ring.seal("store", JWT, &ticket, [9; 12]).unwrap();
         let mut bytes = URL_SAFE_NO_PAD.decode(&sealed).unwrap();
         let at = at.index(bytes.len());
@@ -64,14 +64,14 @@ proptest! {
 
     #[test]
     fn any_text_is_tried_without_a_panic(text in any::<String>(), bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-        let ring = KeyRing::new(&[[7; 32]]).unwrap();
+        let ring = SealingKeys::new(&[[7; 32]]).unwrap();
         prop_assert_eq!(ring.open("store", JWT, &text), None);
         prop_assert_eq!(ring.open("store", JWT, &URL_SAFE_NO_PAD.encode(bytes)), None);
     }
 
     #[test]
     fn a_seal_fits_into_a_cookie(ticket in ticket()) {
-        let sealed = KeyRing::new(&[[7; 32]]).unwrap().seal("store", JWT, &ticket, [9; 12]).unwrap();
+        let sealed = SealingKeys::new(&[[7; 32]]).unwrap().seal("store", JWT, &ticket, [9; 12]).unwrap();
         prop_assert!(sealed.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));
     }
 }

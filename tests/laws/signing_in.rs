@@ -5,8 +5,8 @@ use http::Method;
 use proptest::prelude::*;
 use vestibule::decide::Known;
 use vestibule::decide::endpoint::StepCall;
-use vestibule::decide::sign_in::csrf_token;
-use vestibule::model::answer::{Answer, Offer};
+use vestibule::decide::login::csrf_token;
+use vestibule::model::local_response::{LocalResponse, Resubmission};
 use vestibule::model::reason::Reason;
 
 use super::any_scene::scene;
@@ -42,17 +42,17 @@ proptest! {
     fn what_was_written_is_sent_by_its_author_alone(scene in scene()) {
         let played = scene.play();
         let page = match &played.answer {
-            Some(Answer::Unsent(page)) => page,
-            Some(Answer::SignInForm(form)) if form.unsent.is_some() => {
-                prop_assert!(!scene.is_cross_site() && (scene.demand().is_none() || !scene.marks.authorization));
+            Some(LocalResponse::Unsent(page)) => page,
+            Some(LocalResponse::LoginPage(form)) if form.preserved_post.is_some() => {
+                prop_assert!(!scene.is_cross_site() && (scene.match_rule().is_none() || !scene.marks.authorization));
                 return Ok(());
             }
             Some(_) | None => return Ok(()),
         };
         prop_assert!(matches!(played.facts.sign_in, Known::Found(_)));
         let Known::Found(returned) = &played.facts.returned else { return Err(TestCaseError::fail("nothing")) };
-        if let Offer::Send(path) = &page.offer {
-            prop_assert!(returned.by_same_person && returned.first_time && path.as_str() == returned.unsent.target);
+        if let Resubmission::Send(path) = &page.offer {
+            prop_assert!(returned.by_same_person && returned.first_time && path.as_str() == returned.preserved_post.target);
         }
     }
 

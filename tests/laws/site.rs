@@ -5,10 +5,10 @@ use std::time::Duration;
 use http::Method;
 use vestibule::model::cookie::CookieNames;
 use vestibule::model::credential::CredentialKind;
-use vestibule::model::header::IdentityHeaders;
+use vestibule::model::identity_headers::IdentityHeaders;
 use vestibule::model::origin::{Host, Origin};
 use vestibule::model::return_path::ReturnPath;
-use vestibule::model::rule::{Access, Pattern, Rule, SignedOut};
+use vestibule::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
 use vestibule::model::site::{OwnPaths, SessionLife, Site, Upstream};
 use vestibule::model::target::EncodedSlashes;
 
@@ -55,6 +55,6 @@ pub fn rule(pattern: &str, methods: &[Method], access: Access, roles: &[&str]) -
         methods: methods.to_vec(),
         access,
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-        signed_out: SignedOut::Auto,
+        signed_out: UnauthenticatedAction::Auto,
     }
 }

@@ -7,9 +7,9 @@ use ipnet::IpNet;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
-use vestibule::decide::forward::{chain, forwarded, keeps_request_id, removals};
-use vestibule::model::header::{IdentityHeaders, Template};
+use vestibule::decide::upstream_headers::{chain, forwarded, keeps_request_id, removals};
 use vestibule::model::identity::Identity;
+use vestibule::model::identity_headers::{IdentityHeaders, Template};
 
 use super::site;
 

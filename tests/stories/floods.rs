@@ -136,15 +136,18 @@ async fn signed_in_elsewhere(stage: &Stage) -> Browser {
         "url",
         &format!("url = \"http://{}\"", stage.provider.address()),
     );
-    let settings =
-        vestibule::config::check_text("s.toml", &text, &vestibule::config::Imagined::default())
-            .unwrap();
+    let settings = vestibule::config::check_text(
+        "s.toml",
+        &text,
+        &vestibule::config::FakeEnvironment::default(),
+    )
+    .unwrap();
     let opened = vestibule::cli::serve::Opened::open(settings, stage.clock.clone()).unwrap();
     let address = opened.addresses()[0];
-    let living = opened.living();
+    let runtime_handle = opened.runtime_handle();
     let (stop, stopped) = watch::channel(false);
     let running = tokio::spawn(opened.run(None, stopped));
-    while living.current().ready().await.is_err() {
+    while runtime_handle.current().ready().await.is_err() {
         tokio::task::yield_now().await;
     }
     let mut browser = Browser::new(address, "store.localhost:8080");

@@ -10,13 +10,15 @@ use vestibule::embedded::password_rules::PasswordRules;
 use vestibule::embedded::server as identity;
 use vestibule::embedded::two_factor::TwoFactor;
 use vestibule::embedded::users::{AccountState, ChangeReason, DEMO_TOTP, User, Users, totp_code};
+use vestibule::model::login::{
+    FactorKind, LoginRefused, OfferedMethod, PasswordViolation, PendingStep,
+};
 use vestibule::model::reason::Reason;
 use vestibule::model::secret::Secret;
-use vestibule::model::sign_in::{Awaited, FactorKind, OfferedMethod, PasswordFault, SignInRefused};
 use vestibule::provider::fusionauth::{Endpoint, Fusionauth};
-use vestibule::provider::outbound::Outbound;
+use vestibule::provider::http_client::HttpClient;
 use vestibule::provider::{
-    Admitted, Device, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt,
+    Device, LoginSuccess, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt,
     SignInAttempt, Trust,
 };
 use vestibule::system::Clock;
@@ -64,7 +66,11 @@ impl Counterparts {
         }
     }
 
-    async fn sign_in(&self, name: &str, trust: Option<&Secret>) -> Result<Admitted, ProviderError> {
+    async fn sign_in(
+        &self,
+        name: &str,
+        trust: Option<&Secret>,
+    ) -> Result<LoginSuccess, ProviderError> {
         sign_in(&self.client, name, trust).await
     }
 
@@ -73,7 +79,7 @@ impl Counterparts {
         id: &Secret,
         code: &str,
         trust_device: Trust,
-    ) -> Result<Admitted, ProviderError> {
+    ) -> Result<LoginSuccess, ProviderError> {
         let attempt = SecondFactorAttempt {
             id,
             code: &Secret::new(code),
@@ -85,7 +91,7 @@ impl Counterparts {
         self.client.second_factor(attempt).await
     }
 
-    async fn change(&self, id: &Secret, password: &str) -> Result<Admitted, ProviderError> {
+    async fn change(&self, id: &Secret, password: &str) -> Result<LoginSuccess, ProviderError> {
         let attempt = NewPasswordAttempt {
             id,
             password: &Secret::new(password),
@@ -141,14 +147,14 @@ fn client(url: &str, reveal_account_state: bool) -> Fusionauth {
         leeway: Duration::ZERO,
         reveal_account_state,
     };
-    Fusionauth::new(&endpoint, &settings, Arc::new(Outbound::new().unwrap())).unwrap()
+    Fusionauth::new(&endpoint, &settings, Arc::new(HttpClient::new().unwrap())).unwrap()
 }
 
 async fn sign_in(
     client: &Fusionauth,
     name: &str,
     trust: Option<&Secret>,
-) -> Result<Admitted, ProviderError> {
+) -> Result<LoginSuccess, ProviderError> {
     let attempt = SignInAttempt {
         login_id: &format!("{name}@example.com"),
         password: &Secret::new(PASSWORD),
@@ -160,30 +166,30 @@ async fn sign_in(
     client.sign_in(attempt).await
 }
 
-fn refused(answer: Result<Admitted, ProviderError>) -> SignInRefused {
+fn refused(answer: Result<LoginSuccess, ProviderError>) -> LoginRefused {
     match answer {
         Err(ProviderError::Refused(refused)) => refused,
         other => panic!("{other:?}"),
     }
 }
 
-fn code_wanted(answer: Result<Admitted, ProviderError>) -> (Secret, Vec<OfferedMethod>) {
+fn code_wanted(answer: Result<LoginSuccess, ProviderError>) -> (Secret, Vec<OfferedMethod>) {
     let refused = refused(answer);
     assert_eq!(refused.reason, Reason::TwoFactorRequired);
     match refused.awaited {
-        Some(Awaited::SecondFactor { id, methods }) => (id, methods),
+        Some(PendingStep::SecondFactor { id, methods }) => (id, methods),
         other => panic!("{other:?}"),
     }
 }
 
-fn password_wanted(answer: Result<Admitted, ProviderError>, why: &str) -> Secret {
+fn password_wanted(answer: Result<LoginSuccess, ProviderError>, why: &str) -> Secret {
     let refused = refused(answer);
     assert_eq!(
         (refused.reason, refused.change_reason.as_deref()),
         (Reason::PasswordChangeRequired, Some(why))
     );
     match refused.awaited {
-        Some(Awaited::NewPassword { id }) => id,
+        Some(PendingStep::NewPassword { id }) => id,
         other => panic!("{other:?}"),
     }
 }
@@ -262,12 +268,12 @@ async fn every_row_of_the_table_can_be_driven() {
     ] {
         assert_eq!(
             refused(stage.sign_in(name, None).await),
-            SignInRefused::because(quiet),
+            LoginRefused::because(quiet),
             "{name}"
         );
         assert_eq!(
             refused(sign_in(&open, name, None).await),
-            SignInRefused::because(revealed),
+            LoginRefused::because(revealed),
             "{name}"
         );
     }
@@ -309,19 +315,19 @@ async fn a_code_by_message_lets_in_and_the_device_is_trusted() {
     let by_app = stage.client.send_code(&id, &methods[0].id).await;
     assert_eq!(
         by_app,
-        Err(ProviderError::Refused(SignInRefused::because(
+        Err(ProviderError::Refused(LoginRefused::because(
             Reason::RejectedInput
         )))
     );
     let wrong = refused(stage.complete(&id, "no code", Trust::Yes).await);
-    assert_eq!(wrong, SignInRefused::because(Reason::WrongCode));
+    assert_eq!(wrong, LoginRefused::because(Reason::WrongCode));
     let admitted = stage
         .complete(&id, &stage.received().0, Trust::Yes)
         .await
         .unwrap();
     let trust = admitted.trust.expect("trust");
     let used = refused(stage.complete(&id, &stage.received().0, Trust::Yes).await);
-    assert_eq!(used, SignInRefused::because(Reason::ChallengeExpired));
+    assert_eq!(used, LoginRefused::because(Reason::ChallengeExpired));
 
     assert!(stage.sign_in("messenger", Some(&trust)).await.is_ok());
     code_wanted(stage.sign_in("twofactor", Some(&trust)).await);
@@ -337,7 +343,7 @@ async fn a_code_by_message_lets_in_and_the_device_is_trusted() {
     let late = stage.client.send_code(&id, &methods[1].id).await;
     assert_eq!(
         late,
-        Err(ProviderError::Refused(SignInRefused::because(
+        Err(ProviderError::Refused(LoginRefused::because(
             Reason::ChallengeExpired
         )))
     );
@@ -368,16 +374,16 @@ async fn a_code_and_a_new_password_in_one_go() {
     assert_eq!(
         poor.faults,
         [
-            PasswordFault::TooShort(Some(12)),
-            PasswordFault::RequireNumber
+            PasswordViolation::TooShort(Some(12)),
+            PasswordViolation::RequireNumber
         ]
     );
     let long = refused(stage.change(&id, &"1".repeat(257)).await);
-    assert_eq!(long.faults, [PasswordFault::TooLong(Some(256))]);
+    assert_eq!(long.faults, [PasswordViolation::TooLong(Some(256))]);
     let admitted = stage.change(&id, "a better passw0rd").await.unwrap();
     assert!(admitted.tokens.refresh.is_some());
     let again = refused(stage.change(&id, "yet another passw0rd").await);
-    assert_eq!(again, SignInRefused::because(Reason::ChallengeExpired));
+    assert_eq!(again, LoginRefused::because(Reason::ChallengeExpired));
     assert_eq!(
         refused(stage.sign_in("both", None).await).reason,
         Reason::InvalidCredentials,

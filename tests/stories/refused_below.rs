@@ -34,7 +34,7 @@ fn is_ours(reply: &Reply, code: &str, told: &str) {
     );
 }
 
-/// Waits for the count: it is taken once the client has been let go.
+/// Backoff for the count: it is taken once the client has been let go.
 async fn counted(siege: &Siege, code: &str, times: u64) {
     let deadline = stopwatch() + Duration::from_secs(20);
     loop {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use vestibule::config::{Imagined, check_text};
+use vestibule::config::{FakeEnvironment, check_text};
 use vestibule::runtime;
 
 use super::support::{
@@ -115,14 +115,14 @@ async fn a_reload_forgets_no_sign_out_and_no_sign_in() {
     let text = stage
         .config
         .replace("landing = \"/shopping-cart\"", "landing = \"/welcome\"");
-    let settings = check_text("stories.toml", &text, &Imagined::default()).unwrap();
+    let settings = check_text("stories.toml", &text, &FakeEnvironment::default()).unwrap();
     let built = runtime::build(
         settings,
-        Some(&*stage.living.current()),
+        Some(&*stage.runtime_handle.current()),
         stage.clock.clone(),
     );
     stage
-        .living
+        .runtime_handle
         .replace(built.unwrap_or_else(|fault| panic!("{fault}")));
     assert_eq!(
         stays.get("/login").await.header("location"),

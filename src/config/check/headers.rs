@@ -5,7 +5,7 @@ use http::HeaderName;
 use super::super::file::site::Headers;
 use super::super::spans::At;
 use super::Review;
-use crate::model::header::{IdentityHeaders, Template, TemplateFault};
+use crate::model::identity_headers::{IdentityHeaders, Template, TemplateError};
 
 /// Headers that steer the connection, the message or the client's proof: an identity cannot be told
 /// in them.
@@ -120,17 +120,17 @@ fn parse_template(text: &At<String>, review: &mut Review<'_>) -> Option<Template
     let known = "known are {sub}, {email}, {username}, {roles} and {claim.NAME}";
     match Template::parse(text) {
         Ok(template) => return Some(template),
-        Err(TemplateFault::UnbalancedBrace) => {
+        Err(TemplateError::UnbalancedBrace) => {
             review.refuse_text(text, "a template has an unbalanced brace", known);
         }
-        Err(TemplateFault::UnknownPlaceholder(name)) => {
+        Err(TemplateError::UnknownPlaceholder(name)) => {
             review.refuse(
                 &text.span,
                 format!("a template has the unknown placeholder {name:?}"),
                 known,
             );
         }
-        Err(TemplateFault::UnprintableText) => {
+        Err(TemplateError::UnprintableText) => {
             review.refuse_text(
                 text,
                 "a template has text that no header can carry",

@@ -4,7 +4,7 @@ use super::super::file::site::{Credential, HostedBackend as Written};
 use super::super::spans::At;
 use super::Review;
 use super::sites::beneath;
-use crate::model::hosted::{HOSTED, HOSTED_PAGES, HostedBackend, RedirectUri};
+use crate::model::hosted_backend::{HOSTED, HOSTED_PAGES, HostedBackend, RedirectUri};
 use crate::model::origin::{Host, Origin, Scheme};
 use crate::model::site::OwnPaths;
 

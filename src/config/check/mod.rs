@@ -17,12 +17,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::file::{File, Format, Level, Log, Rate};
-use super::problems::{Notes, quoted};
-use super::secret::{SecretSource, Surroundings};
+use super::problems::{Diagnostics, quoted};
+use super::secret::{Environment, SecretSource};
 use super::settings::{self, Settings};
 use super::spans::At;
-use crate::model::moment::Moment;
 use crate::model::secret::Secret;
+use crate::model::timestamp::Timestamp;
 
 /// A problem was noted, where `None` has another meaning.
 struct Noted;
@@ -30,8 +30,8 @@ struct Noted;
 /// What a check looks at besides the file, and where it writes.
 struct Review<'a> {
     folder: &'a Path,
-    surroundings: &'a dyn Surroundings,
-    notes: &'a mut Notes,
+    surroundings: &'a dyn Environment,
+    notes: &'a mut Diagnostics,
 }
 
 impl Review<'_> {
@@ -56,7 +56,7 @@ impl Review<'_> {
     }
 
     /// When the file of a secret was written; `None` for one that stands elsewhere.
-    fn written_at(&self, source: &SecretSource) -> Option<Moment> {
+    fn written_at(&self, source: &SecretSource) -> Option<Timestamp> {
         source.written_at(self.folder, self.surroundings)
     }
 
@@ -69,8 +69,8 @@ impl Review<'_> {
 pub(super) fn settings(
     file: &File,
     folder: &Path,
-    surroundings: &dyn Surroundings,
-    notes: &mut Notes,
+    surroundings: &dyn Environment,
+    notes: &mut Diagnostics,
 ) -> Option<Settings> {
     let mut review = Review {
         folder,
@@ -127,7 +127,7 @@ fn login(login: &super::file::Login) -> Option<settings::Login> {
         Some(settings::Rate {
             attempts: **attempts,
             per: per.0,
-            waits: settings::Waits::Growing,
+            waits: settings::Backoff::Exponential,
         })
     };
     Some(settings::Login {

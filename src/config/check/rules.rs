@@ -10,7 +10,7 @@ use super::super::file::site::{
 use super::super::problems::quoted;
 use super::super::spans::At;
 use super::Review;
-use crate::model::rule::{Access, Pattern, PatternFault, Rule, SignedOut};
+use crate::model::rule::{Access, Pattern, PatternError, Rule, UnauthenticatedAction};
 
 pub(super) fn rules(written: &[At<Written>], review: &mut Review<'_>) -> Option<Vec<Rule>> {
     let parsed: Vec<Option<Rule>> = written.iter().map(|rule| parse(rule, review)).collect();
@@ -78,9 +78,9 @@ fn parse(rule: &At<Written>, review: &mut Review<'_>) -> Option<Rule> {
         return None;
     }
     let signed_out = match rule.signed_out.as_deref() {
-        None | Some(WrittenSignedOut::Auto) => SignedOut::Auto,
-        Some(WrittenSignedOut::Redirect) => SignedOut::Redirect,
-        Some(WrittenSignedOut::Status) => SignedOut::Status,
+        None | Some(WrittenSignedOut::Auto) => UnauthenticatedAction::Auto,
+        Some(WrittenSignedOut::Redirect) => UnauthenticatedAction::Redirect,
+        Some(WrittenSignedOut::Status) => UnauthenticatedAction::Status,
     };
     Some(Rule {
         pattern: pattern?,
@@ -138,15 +138,15 @@ pub(super) fn access(written: WrittenAccess) -> Access {
 fn pattern(path: &At<String>, review: &mut Review<'_>) -> Option<Pattern> {
     let (what, hint) = match Pattern::parse(path) {
         Ok(pattern) => return Some(pattern),
-        Err(PatternFault::NotAbsolute) => (
+        Err(PatternError::NotAbsolute) => (
             "a path does not begin with `/`",
             format!("write \"/{}\"", path.escape_debug()),
         ),
-        Err(PatternFault::MisplacedStar) => (
+        Err(PatternError::MisplacedStar) => (
             "`*` stands only at the end, behind a `/`",
             "write \"/a/*\" for /a and all beneath".to_owned(),
         ),
-        Err(PatternFault::NeverMatches) => (
+        Err(PatternError::NeverMatches) => (
             "no request can have this path",
             "leave out `//`, dot segments, `?`, `#`, `\\`".to_owned(),
         ),

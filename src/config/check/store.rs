@@ -3,7 +3,7 @@
 use percent_encoding::percent_decode_str;
 
 use super::super::file::{Backend, Session as WrittenSession, Store as Written};
-use super::super::settings::{Redis, RedisForm, Store};
+use super::super::settings::{Redis, RedisTopology, Store};
 use super::super::spans::At;
 use super::Review;
 use crate::model::origin::Host;
@@ -99,12 +99,12 @@ fn parse(url: &str) -> Option<Redis> {
     };
     let (user, password) = proof.map_or(Some((None, None)), proof_of)?;
     let (form, port, database) = match form {
-        "" => (RedisForm::One, REDIS_PORT, path),
-        "+cluster" if path.is_empty() => (RedisForm::Cluster, REDIS_PORT, ""),
+        "" => (RedisTopology::One, REDIS_PORT, path),
+        "+cluster" if path.is_empty() => (RedisTopology::Cluster, REDIS_PORT, ""),
         "+sentinel" => {
             let (master, database) = path.split_once('/').unwrap_or((path, ""));
             let master = decoded(master).filter(|master| !master.is_empty())?;
-            (RedisForm::Sentinel(master), SENTINEL_PORT, database)
+            (RedisTopology::Sentinel(master), SENTINEL_PORT, database)
         }
         _ => return None,
     };
@@ -112,7 +112,7 @@ fn parse(url: &str) -> Option<Redis> {
         .split(',')
         .map(|host| node(host, port))
         .collect::<Option<_>>()?;
-    if form == RedisForm::One && nodes.len() > 1 {
+    if form == RedisTopology::One && nodes.len() > 1 {
         return None;
     }
     let database = match database {
@@ -169,7 +169,7 @@ mod tests {
         let one = parse("redis://localhost").unwrap();
         assert_eq!(
             (nodes(&one).as_str(), one.tls, one.database, &one.form),
-            ("localhost 6379", false, 0, &RedisForm::One)
+            ("localhost 6379", false, 0, &RedisTopology::One)
         );
         assert_eq!((one.user, one.password), (None, None));
         let tls = parse("rediss://gate:p%40ss:w@[::1]:7000/3").unwrap();
@@ -188,12 +188,12 @@ mod tests {
         );
         assert_eq!(
             (sentinel.form, sentinel.user),
-            (RedisForm::Sentinel("my master".into()), None)
+            (RedisTopology::Sentinel("my master".into()), None)
         );
         let cluster = parse("rediss+cluster://a:1,b,10.0.0.1:3").unwrap();
         assert_eq!(
             (nodes(&cluster).as_str(), cluster.form),
-            ("a 1, b 6379, 10.0.0.1 3", RedisForm::Cluster)
+            ("a 1, b 6379, 10.0.0.1 3", RedisTopology::Cluster)
         );
         assert!(parse("redis://a/").is_some());
     }

@@ -7,7 +7,7 @@ use super::super::spans::At;
 use super::super::words::nearest;
 use super::Review;
 use crate::model::theme::{TemplateText, Theme};
-use crate::pages::{Frame, Look, TemplateFault, Words, samples, template_names};
+use crate::pages::{Catalog, Layout, PageTheme, TemplateError, samples, template_names};
 
 /// The largest template or style sheet, in bytes.
 const MAX_TEXT: usize = 256 * 1024;
@@ -108,7 +108,7 @@ fn text(file: &Path, folder: &At<String>, review: &mut Review<'_>) -> Option<Str
 /// Whether every page in every state can be made of the theme's templates.
 pub(super) fn try_all(theme: &Theme, folder: &At<String>, review: &mut Review<'_>) -> bool {
     let path = review.path(folder);
-    let mut refuse = |fault: &TemplateFault, state: &str| {
+    let mut refuse = |fault: &TemplateError, state: &str| {
         let file = path.join(&fault.template);
         let line = fault
             .line
@@ -121,20 +121,20 @@ pub(super) fn try_all(theme: &Theme, folder: &At<String>, review: &mut Review<'_
             "mend the template; the guide to themes names what it may use",
         );
     };
-    let look = match Look::of(theme) {
+    let look = match PageTheme::of(theme) {
         Ok(look) => look,
         Err(fault) => {
             refuse(&fault, "");
             return false;
         }
     };
-    let frame = Frame {
+    let frame = Layout {
         look: &look,
         site_name: Some(theme.name.as_deref().unwrap_or("store.example.com")),
-        words: Words::english(),
+        words: Catalog::english(),
         request_id: "01JD3K8Q5W9X2Y7Z",
     };
-    let mut told: Vec<TemplateFault> = Vec::new();
+    let mut told: Vec<TemplateError> = Vec::new();
     for (name, page) in samples::samples(frame) {
         if let Err(fault) = page
             && !told.contains(&fault)

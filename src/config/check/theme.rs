@@ -5,7 +5,7 @@ use super::super::spans::At;
 use super::{Noted, Review, templates};
 use crate::model::colour::Colour;
 use crate::model::theme::{Link, Links, Logo, LogoKind, MAX_LOGO, Theme};
-use crate::pages::{Words, language};
+use crate::pages::{Catalog, language};
 
 const LINK_FORM: &str = "write a path of the site, like \"/privacy\", or an https address";
 
@@ -112,7 +112,7 @@ fn accent(text: &At<String>, review: &mut Review<'_>) -> Option<Colour> {
 fn known_language(text: &At<String>, review: &mut Review<'_>) -> Option<String> {
     let found = language::lookup(text).map(|words| words.tag.to_owned());
     if found.is_none() {
-        let tags: Vec<String> = Words::all()
+        let tags: Vec<String> = Catalog::all()
             .iter()
             .map(|words| format!("\"{}\"", words.tag))
             .collect();

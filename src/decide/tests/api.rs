@@ -5,14 +5,14 @@ use http::Method;
 
 use super::ask::{Ask, calls, keeps, opens, proves, renews, sealed_device, somebody};
 use crate::decide::Known;
-use crate::model::answer::Answer;
 use crate::model::api_call::CallBody;
 use crate::model::cookie::Presented;
 use crate::model::credential::CredentialKind;
+use crate::model::local_response::LocalResponse;
+use crate::model::login::LoginRefused;
 use crate::model::reason::Reason;
-use crate::model::request::Marks;
-use crate::model::sign_in::SignInRefused;
-use crate::model::token::{IssuedTokens, SignedIn, TokenFault};
+use crate::model::request::FetchMetadata;
+use crate::model::token::{IssuedTokens, SignedIn, TokenError};
 
 const ANN: &str = "{user:{id:ann,email:null,emailVerified:false,username:null,roles:[]}";
 const LOGIN: &str = r#"{"loginId":"ann","password":"correct horse"}"#;
@@ -24,12 +24,12 @@ fn posts(target: &'static str) -> Ask {
 }
 
 /// A script of the site's own page.
-fn script(marks: &mut Marks<'static>) {
+fn script(marks: &mut FetchMetadata<'static>) {
     (marks.origin, marks.fetch_mode, marks.browser) =
         (Some("https://store.example.com"), Some("cors"), true);
 }
 
-fn issued(kind: CredentialKind) -> Known<SignedIn, SignInRefused> {
+fn issued(kind: CredentialKind) -> Known<SignedIn, LoginRefused> {
     let tokens = IssuedTokens {
         kind,
         proof: "A1".into(),
@@ -39,7 +39,7 @@ fn issued(kind: CredentialKind) -> Known<SignedIn, SignInRefused> {
     let device = (kind != CredentialKind::Bearer).then(sealed_device);
     Known::Found(SignedIn {
         tokens,
-        visitor: somebody("ann", &[], 600),
+        principal: somebody("ann", &[], 600),
         device,
     })
 }
@@ -53,7 +53,7 @@ fn who_is_signed_in_is_told_with_the_end_of_the_token() {
     assert_eq!(asks().access(proves(&[])).told(), told);
     assert_eq!(asks().session(keeps(600)).told(), told);
     assert_eq!(asks().bearer(proves(&[])).told(), told);
-    let expired = || asks().access(Known::Absent(TokenFault::Expired));
+    let expired = || asks().access(Known::Absent(TokenError::Expired));
     assert_eq!(expired().told(), "404 signed_out, clear");
     assert_eq!(expired().refresh(Known::NotAsked).told(), "ask renew R");
     assert_eq!(
@@ -71,11 +71,11 @@ fn who_is_signed_in_is_told_with_the_end_of_the_token() {
         "a hiccup is no sign-out"
     );
     assert_eq!(
-        asks().access(Known::Absent(TokenFault::Revoked)).told(),
+        asks().access(Known::Absent(TokenError::Revoked)).told(),
         "404 revoked, clear"
     );
     let refused = asks()
-        .bearer(Known::Absent(TokenFault::Expired))
+        .bearer(Known::Absent(TokenError::Expired))
         .bearer_refresh(Known::NotAsked)
         .marked(script);
     assert_eq!(refused.told(), "403 browser_tokens_refused");
@@ -84,11 +84,12 @@ fn who_is_signed_in_is_told_with_the_end_of_the_token() {
 #[test]
 fn a_program_is_told_as_a_program() {
     let for_programs = |ask: &Ask| match ask.answer() {
-        Some(Answer::Problem(problem)) => problem.for_programs,
+        Some(LocalResponse::Problem(problem)) => problem.for_programs,
         other => panic!("{other:?}"),
     };
     // Java's own client names HTML too.
-    let java = |marks: &mut Marks<'static>| marks.accept = Some("text/html, image/gif, *; q=.2");
+    let java =
+        |marks: &mut FetchMetadata<'static>| marks.accept = Some("text/html, image/gif, *; q=.2");
     assert!(for_programs(&opens("/api/user").marked(java)));
     assert!(for_programs(&calls(&Method::PUT, "/api/user")));
     assert!(for_programs(&posts("/api/login").posting("{}")));
@@ -201,18 +202,18 @@ fn every_answer_of_the_provider_has_its_status() {
         (Reason::AccountLocked, 403),
         (Reason::RejectedInput, 400),
     ] {
-        let refused = Known::Absent(SignInRefused::because(reason));
+        let refused = Known::Absent(LoginRefused::because(reason));
         assert_eq!(answered(refused), format!("{status} {}", reason.as_str()));
     }
-    let throttled = SignInRefused {
+    let throttled = LoginRefused {
         retry_after: Some(30),
-        ..SignInRefused::because(Reason::Throttled)
+        ..LoginRefused::because(Reason::Throttled)
     };
     assert_eq!(answered(Known::Absent(throttled)), "429 retry 30 throttled");
     let breached = Some("Breached".to_owned());
-    let must_change = SignInRefused {
+    let must_change = LoginRefused {
         change_reason: breached,
-        ..SignInRefused::because(Reason::PasswordChangeRequired)
+        ..LoginRefused::because(Reason::PasswordChangeRequired)
     };
     assert_eq!(
         answered(Known::Absent(must_change)),
@@ -323,7 +324,7 @@ fn a_renewal_is_had_for_the_asking() {
         "the token lives out its time"
     );
     let mut twice = posts("/api/refresh").posting("");
-    twice.cookies.refresh = Presented::Ambiguous;
+    twice.cookies.refresh = Presented::Duplicate;
     assert_eq!(twice.told(), "401 signed_out");
 }
 
@@ -411,7 +412,7 @@ fn a_sign_out_is_204_whatever_there_was() {
         );
     }
     let mut twice = logout();
-    twice.cookies.refresh = Presented::Ambiguous;
+    twice.cookies.refresh = Presented::Duplicate;
     assert_eq!(
         twice.told(),
         "204 own_endpoint, clear",

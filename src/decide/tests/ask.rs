@@ -8,26 +8,26 @@ use serde_json::Map;
 
 use crate::decide::facts::FormSize;
 use crate::decide::{Decision, Facts, Known, Outcome, Question, Verdict, decide};
-use crate::model::answer::{Answer, CookieChange, Offer, Preflight};
 use crate::model::api_call::CallBody;
-use crate::model::challenge::StepAnswer;
+use crate::model::challenge::StepSubmission;
 use crate::model::cookie::{CookieNames, Presented, PresentedCookies};
-use crate::model::credential::{CredentialKind, KeyRing};
+use crate::model::credential::{CredentialKind, SealingKeys};
 use crate::model::device::{DeviceId, KnownDevice, SealedDevice};
-use crate::model::header::IdentityHeaders;
 use crate::model::identity::Identity;
-use crate::model::moment::Moment;
+use crate::model::identity_headers::IdentityHeaders;
+use crate::model::local_response::{CookieChange, LocalResponse, Preflight, Resubmission};
+use crate::model::login::PasswordViolation;
 use crate::model::origin::Origin;
 use crate::model::reason::Reason;
-use crate::model::request::{BearerTokens, Marks, RequestView};
+use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
 use crate::model::return_path::ReturnPath;
-use crate::model::rule::{Access, Pattern, Rule, SignedOut};
-use crate::model::sign_in::PasswordFault;
+use crate::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
 use crate::model::site::{OwnPaths, SessionLife, Site, Upstream};
 use crate::model::target::{EncodedSlashes, Target};
-use crate::model::token::{IssuedTokens, OpenSession, Renewed, SessionKey, TokenFault, Visitor};
+use crate::model::timestamp::Timestamp;
+use crate::model::token::{IssuedTokens, Principal, Renewed, RevocationKey, Session, TokenError};
 
-pub(super) const NOW: Moment = Moment::from_secs(1_700_000_000);
+pub(super) const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 /// One request with the facts known so far.
 #[derive(Clone)]
@@ -37,16 +37,16 @@ pub(super) struct Ask {
     pub(super) target: &'static str,
     pub(super) cookies: PresentedCookies<'static>,
     pub(super) bearer: BearerTokens<'static>,
-    pub(super) marks: Marks<'static>,
+    pub(super) marks: FetchMetadata<'static>,
     pub(super) facts: Facts,
 }
 
 /// A person opens a page.
 pub(super) fn opens(target: &'static str) -> Ask {
-    let marks = Marks {
+    let marks = FetchMetadata {
         accept: Some("text/html,*/*;q=0.8"),
         fetch_mode: Some("navigate"),
-        ..Marks::default()
+        ..FetchMetadata::default()
     };
     Ask {
         marks,
@@ -62,7 +62,7 @@ pub(super) fn calls(method: &Method, target: &'static str) -> Ask {
         target,
         cookies: PresentedCookies::default(),
         bearer: BearerTokens::default(),
-        marks: Marks::default(),
+        marks: FetchMetadata::default(),
         // For the first time.
         facts: Facts {
             rounds: Known::Found(1),
@@ -73,22 +73,22 @@ pub(super) fn calls(method: &Method, target: &'static str) -> Ask {
 
 impl Ask {
     /// With the access cookie `A`.
-    pub(super) fn access(mut self, token: Known<Arc<Visitor>, TokenFault>) -> Self {
-        self.cookies.access = Presented::Once("A".into());
+    pub(super) fn access(mut self, token: Known<Arc<Principal>, TokenError>) -> Self {
+        self.cookies.access = Presented::Single("A".into());
         self.facts.token = token;
         self
     }
 
     /// At a site with server-side sessions, with the session cookie `S`.
-    pub(super) fn session(mut self, session: Known<OpenSession, TokenFault>) -> Self {
+    pub(super) fn session(mut self, session: Known<Session, TokenError>) -> Self {
         self.site.credential = CredentialKind::Session;
-        self.cookies.session = Presented::Once("S".into());
+        self.cookies.session = Presented::Single("S".into());
         self.facts.session = session;
         self
     }
 
     /// At a site that takes them, with the access token `A` in `Authorization`.
-    pub(super) fn bearer(mut self, token: Known<Arc<Visitor>, TokenFault>) -> Self {
+    pub(super) fn bearer(mut self, token: Known<Arc<Principal>, TokenError>) -> Self {
         self.site.bearer = true;
         self.bearer.access = Some("A");
         self.marks.authorization = true;
@@ -112,18 +112,18 @@ impl Ask {
 
     /// With the refresh cookie `R`.
     pub(super) fn refresh(mut self, renewal: Known<Renewed, Reason>) -> Self {
-        self.cookies.refresh = Presented::Once("R".into());
+        self.cookies.refresh = Presented::Single("R".into());
         self.facts.renewal = renewal;
         self
     }
 
-    pub(super) fn marked(mut self, change: impl FnOnce(&mut Marks<'static>)) -> Self {
+    pub(super) fn marked(mut self, change: impl FnOnce(&mut FetchMetadata<'static>)) -> Self {
         change(&mut self.marks);
         self
     }
 
     /// The answer, where it is one of our own.
-    pub(super) fn answer(&self) -> Option<Answer> {
+    pub(super) fn answer(&self) -> Option<LocalResponse> {
         let target = Target::parse(self.target.as_bytes(), EncodedSlashes::Reject).unwrap();
         let (cookies, bearer, marks) = (&self.cookies, self.bearer, self.marks);
         let request = RequestView {
@@ -227,10 +227,10 @@ fn asked(question: &Question<'_>) -> String {
                 kind.as_str()
             };
             let answer = match answer {
-                StepAnswer::Code { code, trust } => {
+                StepSubmission::Code { code, trust } => {
                     format!("code {:?} trust={trust}", code.expose())
                 }
-                StepAnswer::Password(password) => format!("password {:?}", password.expose()),
+                StepSubmission::Password(password) => format!("password {:?}", password.expose()),
             };
             format!(
                 "continue {kind} {} {answer}{session}{device}",
@@ -262,8 +262,8 @@ fn asked(question: &Question<'_>) -> String {
 fn settled(verdict: &Verdict<'_>) -> String {
     let told = match &verdict.outcome {
         Outcome::Forward(grant) => {
-            let name = grant.visitor().map_or(String::new(), |visitor| {
-                format!(" as {}", visitor.identity.sub)
+            let name = grant.principal().map_or(String::new(), |principal| {
+                format!(" as {}", principal.identity.sub)
             });
             let ahead = grant.renew_ahead().map_or(String::new(), |renewable| {
                 format!(" ahead {}", renewable.refresh)
@@ -281,9 +281,9 @@ fn settled(verdict: &Verdict<'_>) -> String {
     told + &cookies.collect::<Vec<_>>().concat()
 }
 
-fn answered(answer: &Answer) -> String {
+fn answered(answer: &LocalResponse) -> String {
     match answer {
-        Answer::Redirect(to) => {
+        LocalResponse::Redirect(to) => {
             let clear = if to.clear_site_data {
                 " Clear-Site-Data"
             } else {
@@ -291,7 +291,7 @@ fn answered(answer: &Answer) -> String {
             };
             format!("{} {}{clear}", to.status, to.location)
         }
-        Answer::Leave {
+        LocalResponse::AllowedRedirect {
             to,
             clear_site_data,
         } => {
@@ -302,7 +302,7 @@ fn answered(answer: &Answer) -> String {
             };
             format!("leave for {}{clear}", to.as_str())
         }
-        Answer::Problem(problem) => {
+        LocalResponse::Problem(problem) => {
             // Asking who is signed in is not refused where nobody is.
             assert!(
                 problem.status == problem.reason.status()
@@ -325,7 +325,7 @@ fn answered(answer: &Answer) -> String {
             let rules = rules(&problem.violations);
             format!("{}{retry}{allow}{why}{next}{rules}", problem.status)
         }
-        Answer::SignInForm(form) => {
+        LocalResponse::LoginPage(form) => {
             let name = if form.login_id.is_empty() {
                 String::new()
             } else {
@@ -339,13 +339,16 @@ fn answered(answer: &Answer) -> String {
                 .retry_after
                 .map_or(String::new(), |seconds| format!(" retry {seconds}"));
             let keep = if form.remember { " remember" } else { "" };
-            let unsent = form
-                .unsent
+            let preserved_post = form
+                .preserved_post
                 .as_ref()
                 .map_or(String::new(), |sealed| format!(" with {sealed}"));
-            format!("{} form{name}{keep}{to}{retry}{unsent}", form.status)
+            format!(
+                "{} form{name}{keep}{to}{retry}{preserved_post}",
+                form.status
+            )
         }
-        Answer::StepForm(form) => {
+        LocalResponse::StepPage(form) => {
             let retry = form
                 .retry_after
                 .map_or(String::new(), |seconds| format!(" retry {seconds}"));
@@ -361,27 +364,27 @@ fn answered(answer: &Answer) -> String {
                 form.status, form.login_id
             )
         }
-        Answer::SignOutPage => "200 sign-out page".into(),
-        Answer::Unsent(page) => match &page.offer {
-            Offer::Send(path) => format!("200 send to {path} or go to {}", page.onward),
-            Offer::CopyAgain => "200 copy again".into(),
-            Offer::CopyOfAnother => "200 copy of another".into(),
+        LocalResponse::LogoutPage => "200 sign-out page".into(),
+        LocalResponse::Unsent(page) => match &page.offer {
+            Resubmission::Send(path) => format!("200 send to {path} or go to {}", page.onward),
+            Resubmission::CopyAgain => "200 copy again".into(),
+            Resubmission::CopyOfAnother => "200 copy of another".into(),
         },
-        Answer::ProviderAsks(asks) => format!("{} page", asks.status),
-        Answer::Asset(name) => format!("asset {name}"),
-        Answer::AssertionKeys => "keys".into(),
-        Answer::Json(answer) => format!(
+        LocalResponse::ActionRequired(asks) => format!("{} page", asks.status),
+        LocalResponse::Asset(name) => format!("asset {name}"),
+        LocalResponse::AssertionKeys => "keys".into(),
+        LocalResponse::Json(answer) => format!(
             "200 {}",
             serde_json::to_string(answer).unwrap().replace('"', "")
         ),
-        Answer::Done => "204".into(),
-        Answer::Preflight(Preflight { methods, headers }) => {
+        LocalResponse::NoContent => "204".into(),
+        LocalResponse::Preflight(Preflight { methods, headers }) => {
             format!("204 may {methods} with {headers}")
         }
     }
 }
 
-fn rules(broken: &[PasswordFault]) -> String {
+fn rules(broken: &[PasswordViolation]) -> String {
     broken
         .iter()
         .flat_map(|rule| [" ", rule.as_str()])
@@ -389,14 +392,14 @@ fn rules(broken: &[PasswordFault]) -> String {
 }
 
 /// A token that proves somebody with these roles for another ten minutes.
-pub(super) fn proves(roles: &[&str]) -> Known<Arc<Visitor>, TokenFault> {
+pub(super) fn proves(roles: &[&str]) -> Known<Arc<Principal>, TokenError> {
     Known::Found(somebody("ann", roles, 600))
 }
 
 /// A session of a shopper whose token has `left` seconds to go.
-pub(super) fn keeps(left: u64) -> Known<OpenSession, TokenFault> {
-    Known::Found(OpenSession {
-        visitor: somebody("ann", &[], left),
+pub(super) fn keeps(left: u64) -> Known<Session, TokenError> {
+    Known::Found(Session {
+        principal: somebody("ann", &[], left),
         access: None,
     })
 }
@@ -412,7 +415,7 @@ pub(super) fn renews(roles: &[&str]) -> Known<Renewed, Reason> {
     };
     Known::Found(Renewed {
         tokens,
-        visitor: somebody("ann", roles, 600),
+        principal: somebody("ann", roles, 600),
         access: "A2".into(),
     })
 }
@@ -420,11 +423,11 @@ pub(super) fn renews(roles: &[&str]) -> Known<Renewed, Reason> {
 /// Whose token was issued ten minutes ago and has `left` seconds to go.
 pub(super) fn sealed_device() -> SealedDevice {
     KnownDevice::new(DeviceId([1; 16]))
-        .seal(&KeyRing::new(&[[1; 32]]).unwrap(), "store", [1; 12])
+        .seal(&SealingKeys::new(&[[1; 32]]).unwrap(), "store", [1; 12])
         .unwrap()
 }
 
-pub(super) fn somebody(sub: &str, roles: &[&str], left: u64) -> Arc<Visitor> {
+pub(super) fn somebody(sub: &str, roles: &[&str], left: u64) -> Arc<Principal> {
     let identity = Identity {
         sub: sub.into(),
         email: None,
@@ -433,11 +436,11 @@ pub(super) fn somebody(sub: &str, roles: &[&str], left: u64) -> Arc<Visitor> {
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         claims: Map::new(),
     };
-    Arc::new(Visitor {
+    Arc::new(Principal {
         identity,
-        issued: Moment::from_secs(NOW.secs() - 600),
-        expires: Moment::from_secs(NOW.secs() + left),
-        session: SessionKey("sid".into()),
+        issued: Timestamp::from_secs(NOW.secs() - 600),
+        expires: Timestamp::from_secs(NOW.secs() + left),
+        session: RevocationKey("sid".into()),
         headers: Vec::new(),
     })
 }
@@ -448,7 +451,7 @@ fn rule(pattern: &str, access: Access, roles: &[&str]) -> Rule {
         methods: Vec::new(),
         access,
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-        signed_out: SignedOut::Auto,
+        signed_out: UnauthenticatedAction::Auto,
     }
 }
 
@@ -497,11 +500,11 @@ pub(super) fn store() -> Site {
             },
             rule("/mixed", Access::Required, &["admin"]),
             Rule {
-                signed_out: SignedOut::Redirect,
+                signed_out: UnauthenticatedAction::Redirect,
                 ..rule("/page", Access::Required, &[])
             },
             Rule {
-                signed_out: SignedOut::Status,
+                signed_out: UnauthenticatedAction::Status,
                 ..rule("/data", Access::Required, &[])
             },
         ],

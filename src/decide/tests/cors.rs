@@ -4,10 +4,10 @@ use http::Method;
 
 use super::ask::{Ask, calls, opens, proves, store};
 use crate::decide::cors::{may_be_read, reader};
-use crate::model::answer::Answer;
 use crate::model::cookie::PresentedCookies;
+use crate::model::local_response::LocalResponse;
 use crate::model::reason::Reason;
-use crate::model::request::{BearerTokens, Marks, RequestView};
+use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
 use crate::model::target::{EncodedSlashes, Target};
 
 const OWN: &str = "content-type, authorization, vestibule-refresh-token, x-requested-with";
@@ -95,9 +95,9 @@ fn only_a_listed_origin_reads_and_only_what_programs_are_told() {
     let target = Target::parse(b"/", EncodedSlashes::Reject).unwrap();
     let cookies = PresentedCookies::default();
     let reads = |origin| {
-        let marks = Marks {
+        let marks = FetchMetadata {
             origin,
-            ..Marks::default()
+            ..FetchMetadata::default()
         };
         let (method, bearer) = (&Method::GET, BearerTokens::default());
         let request = RequestView {
@@ -136,6 +136,6 @@ fn only_a_listed_origin_reads_and_only_what_programs_are_told() {
     );
     assert!(!may_be_read(&answer(opens("/mine"))));
     assert!(
-        matches!(answer(calls(&Method::GET, "/mine")), Answer::Problem(problem) if problem.reason == Reason::SignedOut)
+        matches!(answer(calls(&Method::GET, "/mine")), LocalResponse::Problem(problem) if problem.reason == Reason::SignedOut)
     );
 }

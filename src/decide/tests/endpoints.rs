@@ -5,7 +5,7 @@ use http::Method;
 
 use super::ask::{calls, opens, proves, store};
 use crate::decide::Known;
-use crate::decide::explain::{Explanation, Fate, explain};
+use crate::decide::explain::{ExplainedOutcome, Explanation, explain};
 use crate::model::reason::Reason;
 use crate::model::target::{EncodedSlashes, Target};
 
@@ -113,7 +113,7 @@ fn explained(method: &Method, target: &'static str, roles: &[&str]) -> Explanati
     )
 }
 
-fn in_words(fate: &Fate) -> String {
+fn in_words(fate: &ExplainedOutcome) -> String {
     let status = fate
         .status
         .map_or(String::new(), |status| format!(" {status}"));

@@ -2,12 +2,12 @@
 
 mod api;
 mod ask;
-mod carried;
-mod circle;
+mod authorize;
+mod bearer;
 mod cors;
 mod endpoints;
-mod guarded;
-mod hosted;
-mod sign_in;
-mod steps;
-mod unsent;
+mod hosted_backend;
+mod login;
+mod mfa;
+mod preserved_post;
+mod redirect_loop;

@@ -19,8 +19,8 @@ use super::caller::{Caller, cookie};
 use crate::embedded::server::Identity;
 use crate::embedded::sessions::{Renewal, Selection, Session};
 use crate::embedded::tokens::{Authentication, Subject};
-use crate::model::moment::Moment;
 use crate::model::secret::Secret;
+use crate::model::timestamp::Timestamp;
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -164,7 +164,7 @@ struct Renewed {
     session: Session,
     refresh: Secret,
     access: String,
-    expires: Moment,
+    expires: Timestamp,
 }
 
 async fn renew(
@@ -200,7 +200,7 @@ async fn renew(
         user,
         application: Some(&session.application),
         session: Some(&session.id),
-        signed_in: Moment::from_millis(session.started),
+        signed_in: Timestamp::from_millis(session.started),
         authentication: Authentication::RefreshToken,
     };
     let (access, expires) = identity.issuer.issue(&subject, lifetime, now)?;

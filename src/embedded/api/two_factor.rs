@@ -20,8 +20,8 @@ use crate::embedded::server::{CodeAwaited, Identity};
 use crate::embedded::tokens::Authentication;
 use crate::embedded::two_factor::{Method, TwoFactor};
 use crate::embedded::users::{User, totp_step};
+use crate::model::login::FactorKind;
 use crate::model::secret::Secret;
-use crate::model::sign_in::FactorKind;
 use crate::system;
 
 /// Wrong codes before the sign-in must begin again: at most that many in a million are guessed.

@@ -6,8 +6,8 @@ use toml::Spanned;
 use super::{Faults, is_email, printable};
 use crate::embedded::two_factor::TwoFactor;
 use crate::embedded::users::totp_code;
-use crate::model::moment::Moment;
 use crate::model::secret::Secret;
+use crate::model::timestamp::Timestamp;
 
 /// A telephone number is no longer than this, signs and blanks included.
 const LONGEST_NUMBER: usize = 32;
@@ -35,7 +35,7 @@ impl TwoFactorEntry {
         if let Some(totp) = self
             .totp
             .as_ref()
-            .filter(|totp| totp_code(totp.get_ref(), Moment::from_secs(0)).is_none())
+            .filter(|totp| totp_code(totp.get_ref(), Timestamp::from_secs(0)).is_none())
         {
             faults.note(
                 &totp.span(),

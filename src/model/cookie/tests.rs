@@ -30,12 +30,12 @@ fn a_duplicate_counts_as_none() {
         &names,
         &["__Host-vestibule-access=A; __Host-vestibule-access=B"],
     );
-    assert_eq!(twice.access, Presented::Ambiguous);
+    assert_eq!(twice.access, Presented::Duplicate);
     let mixed = read(
         &names,
         &["__Host-vestibule-access=A; __Host-vestibule-access.0=B"],
     );
-    assert_eq!(mixed.access, Presented::Ambiguous);
+    assert_eq!(mixed.access, Presented::Duplicate);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn pieces_are_joined_in_their_order_and_only_whole() {
 #[test]
 fn a_long_value_survives_the_round_trip() {
     let names = names();
-    let value = "x".repeat(MAX_PIECE * 2 - 5);
+    let value = "x".repeat(MAX_CHUNK * 2 - 5);
     let lines = set(&names, CookieKind::Access, &value, Lifetime::Browser);
     assert_eq!(lines.len(), 2);
     let sent: Vec<&str> = lines
@@ -186,7 +186,7 @@ fn the_cookies_of_a_hosted_backend_are_fusionauths() {
             "{theirs}"
         );
     }
-    let end = Moment::from_millis(1_700_000_000_999);
+    let end = Timestamp::from_millis(1_700_000_000_999);
     let told = expiry(&names, end, Lifetime::For(Duration::from_secs(60)));
     assert_eq!(
         told,
@@ -218,7 +218,7 @@ fn stale_pieces_are_found() {
         stale(&names(), CookieKind::Access, &presented, "short"),
         presented.get(1..).unwrap()
     );
-    let long = "x".repeat(MAX_PIECE + 1);
+    let long = "x".repeat(MAX_CHUNK + 1);
     let expected = ["__Host-vestibule-access", "__Host-vestibule-access.2"];
     assert_eq!(
         stale(&names(), CookieKind::Access, &presented, &long),

@@ -1,10 +1,10 @@
 //! The forms of the steps that follow a password.
 
 use super::*;
-use crate::model::answer::StepForm;
 use crate::model::challenge::{MethodChoice, NextStep, Step};
+use crate::model::local_response::StepPage;
+use crate::model::login::{FactorKind, PasswordViolation};
 use crate::model::secret::Secret;
-use crate::model::sign_in::{FactorKind, PasswordFault};
 
 fn method(kind: FactorKind, label: Option<&str>) -> MethodChoice {
     MethodChoice {
@@ -14,9 +14,9 @@ fn method(kind: FactorKind, label: Option<&str>) -> MethodChoice {
     }
 }
 
-fn step(step: Step, kinds: &[FactorKind]) -> StepForm {
+fn step(step: Step, kinds: &[FactorKind]) -> StepPage {
     let label = |kind: FactorKind| (kind == FactorKind::Email).then_some("z***@example.com");
-    StepForm {
+    StepPage {
         status: 401,
         next: NextStep {
             step,
@@ -34,7 +34,7 @@ fn step(step: Step, kinds: &[FactorKind]) -> StepForm {
         trust: false,
         login_id: "zoe@example.com".to_owned(),
         return_to: None,
-        unsent: None,
+        preserved_post: None,
     }
 }
 
@@ -44,11 +44,11 @@ const ALL_KINDS: [FactorKind; 3] = [
     FactorKind::Sms,
 ];
 
-fn shown(form: &StepForm) -> String {
+fn shown(form: &StepPage) -> String {
     shown_in(frame(), form)
 }
 
-fn shown_in(frame: Frame<'_>, form: &StepForm) -> String {
+fn shown_in(frame: Layout<'_>, form: &StepPage) -> String {
     let (action, send, back, csrf) = (
         "/login/two-factor",
         "/login/two-factor/send",
@@ -77,20 +77,20 @@ fn shown_in(frame: Frame<'_>, form: &StepForm) -> String {
 }
 
 /// Every state of both forms.
-pub(super) fn every_step(frame: Frame<'_>) -> Vec<String> {
+pub(super) fn every_step(frame: Layout<'_>) -> Vec<String> {
     let mut forms = Vec::new();
     for kinds in [&ALL_KINDS[..], &ALL_KINDS[1..], &ALL_KINDS[2..], &[]] {
         let fresh = step(Step::TwoFactor, kinds);
-        forms.extend((0..kinds.len()).map(|way| StepForm {
+        forms.extend((0..kinds.len()).map(|way| StepPage {
             sent: Some(way),
             ..fresh.clone()
         }));
-        let in_trouble = Reason::ALL.iter().map(|reason| StepForm {
+        let in_trouble = Reason::ALL.iter().map(|reason| StepPage {
             trouble: Some(*reason),
             ..fresh.clone()
         });
         forms.extend(in_trouble);
-        forms.push(StepForm {
+        forms.push(StepPage {
             trouble: Some(Reason::Throttled),
             retry_after: Some(30),
             ..fresh.clone()
@@ -99,7 +99,7 @@ pub(super) fn every_step(frame: Frame<'_>) -> Vec<String> {
     }
     for reason in Reason::ALL.iter().copied() {
         let violations = EVERY_FAULT.to_vec();
-        forms.push(StepForm {
+        forms.push(StepPage {
             trouble: Some(reason),
             violations,
             ..step(Step::NewPassword, &[])
@@ -120,19 +120,19 @@ pub(super) fn every_step(frame: Frame<'_>) -> Vec<String> {
     forms.iter().map(|form| shown_in(frame, form)).collect()
 }
 
-const EVERY_FAULT: &[PasswordFault] = &[
-    PasswordFault::TooShort(Some(8)),
-    PasswordFault::TooShort(None),
-    PasswordFault::TooLong(Some(256)),
-    PasswordFault::TooLong(None),
-    PasswordFault::RequireNumber,
-    PasswordFault::RequireMixedCase,
-    PasswordFault::RequireNonAlpha,
-    PasswordFault::PreviouslyUsed,
-    PasswordFault::TooYoung,
-    PasswordFault::Breached,
-    PasswordFault::MatchesLoginId,
-    PasswordFault::Other,
+const EVERY_FAULT: &[PasswordViolation] = &[
+    PasswordViolation::TooShort(Some(8)),
+    PasswordViolation::TooShort(None),
+    PasswordViolation::TooLong(Some(256)),
+    PasswordViolation::TooLong(None),
+    PasswordViolation::RequireNumber,
+    PasswordViolation::RequireMixedCase,
+    PasswordViolation::RequireNonAlpha,
+    PasswordViolation::PreviouslyUsed,
+    PasswordViolation::TooYoung,
+    PasswordViolation::Breached,
+    PasswordViolation::MatchesLoginId,
+    PasswordViolation::Other,
 ];
 
 #[test]
@@ -155,7 +155,7 @@ fn a_code_is_typed_where_browsers_offer_it() {
     );
     // Recovery codes have letters.
     assert!(!page.contains("pattern="));
-    let ticked = shown(&StepForm {
+    let ticked = shown(&StepPage {
         trust: true,
         ..step(Step::TwoFactor, &ALL_KINDS)
     });
@@ -190,8 +190,8 @@ fn a_code_can_be_asked_for_by_each_way_that_sends_one() {
         1,
         "whoever has one may type it"
     );
-    let carried = shown(&StepForm {
-        unsent: Some("sealed-work".into()),
+    let carried = shown(&StepPage {
+        preserved_post: Some("sealed-work".into()),
         ..step(Step::TwoFactor, &ALL_KINDS)
     });
     assert_eq!(
@@ -201,7 +201,7 @@ fn a_code_can_be_asked_for_by_each_way_that_sends_one() {
         3,
         "by each of the forms"
     );
-    let sent = shown(&StepForm {
+    let sent = shown(&StepPage {
         sent: Some(0),
         ..step(Step::TwoFactor, &ALL_KINDS[1..])
     });
@@ -234,11 +234,11 @@ fn a_new_password_is_asked_for_with_its_reason_and_its_rules() {
         "a word of the provider's that we do not know is not repeated"
     );
     let violations = vec![
-        PasswordFault::TooShort(Some(8)),
-        PasswordFault::PreviouslyUsed,
+        PasswordViolation::TooShort(Some(8)),
+        PasswordViolation::PreviouslyUsed,
     ];
     let trouble = Some(Reason::RejectedInput);
-    let page = shown(&StepForm {
+    let page = shown(&StepPage {
         trouble,
         violations,
         ..step(Step::NewPassword, &[])
@@ -256,7 +256,7 @@ fn a_new_password_is_asked_for_with_its_reason_and_its_rules() {
 #[test]
 fn a_pause_is_told_with_its_length() {
     let trouble = Some(Reason::Throttled);
-    let page = shown(&StepForm {
+    let page = shown(&StepPage {
         trouble,
         retry_after: Some(30),
         ..step(Step::TwoFactor, &ALL_KINDS)

@@ -5,8 +5,8 @@ use super::{form, frame, shown_in};
 use crate::model::colour::Colour;
 use crate::model::theme::{Link, Links, Logo, LogoKind, TemplateText, Theme};
 
-fn themed(theme: &Theme) -> Look {
-    Look::of(theme).unwrap()
+fn themed(theme: &Theme) -> PageTheme {
+    PageTheme::of(theme).unwrap()
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn a_theme_shows_its_name_logo_colour_and_links() {
         ..Theme::default()
     });
     let page = shown_in(
-        Frame {
+        Layout {
             look: &look,
             site_name: Some("The <Store>"),
             ..frame()
@@ -72,7 +72,7 @@ fn a_theme_shows_its_name_logo_colour_and_links() {
         .filter(|name| name.starts_with("logo.") || name.starts_with("theme."))
     {
         assert_eq!(
-            Look::plain().asset(name),
+            PageTheme::plain().asset(name),
             None,
             "another site has no such file"
         );
@@ -104,7 +104,7 @@ fn templates_of_an_operator_stand_in_place_of_ours() {
         ..Theme::default()
     });
     let page = sign_out(&SignOutView {
-        frame: Frame {
+        frame: Layout {
             look: &look,
             ..frame()
         },
@@ -124,10 +124,10 @@ fn a_template_that_fails_says_where() {
             }],
             ..Theme::default()
         };
-        match Look::of(&theme) {
+        match PageTheme::of(&theme) {
             Err(fault) => fault,
             Ok(look) => {
-                let pages = samples::samples(Frame {
+                let pages = samples::samples(Layout {
                     look: &look,
                     ..frame()
                 });
@@ -166,7 +166,7 @@ fn every_template_is_tried_by_a_sample() {
             templates: vec![marked],
             ..Theme::default()
         });
-        let pages = samples::samples(Frame {
+        let pages = samples::samples(Layout {
             look: &look,
             ..frame()
         });

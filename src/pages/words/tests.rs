@@ -17,7 +17,7 @@ fn placeholders(text: &str) -> BTreeSet<&str> {
 type Messages<'a> = BTreeMap<&'a str, &'a str>;
 
 /// The messages without the counted ones, and these by key and form.
-fn sorted(words: &Words) -> (Messages<'_>, BTreeMap<&str, Messages<'_>>) {
+fn sorted(words: &Catalog) -> (Messages<'_>, BTreeMap<&str, Messages<'_>>) {
     let (mut plain, mut counted) = (BTreeMap::new(), BTreeMap::<_, BTreeMap<_, _>>::new());
     for (key, text) in words.messages {
         match key
@@ -37,12 +37,12 @@ fn sorted(words: &Words) -> (Messages<'_>, BTreeMap<&str, Messages<'_>>) {
 
 #[test]
 fn every_language_has_the_messages_and_placeholders_of_english() {
-    let (plain, counted) = sorted(Words::english());
+    let (plain, counted) = sorted(Catalog::english());
     assert!(
         plain.len() > 100 && counted.len() >= 3,
         "the catalogues were not read"
     );
-    for words in Words::all() {
+    for words in Catalog::all() {
         let (own_plain, own_counted) = sorted(words);
         let keys = |map: &Messages<'_>| map.keys().map(|key| (*key).to_owned()).collect::<Vec<_>>();
         assert_eq!(keys(&own_plain), keys(&plain), "messages of {}", words.tag);
@@ -64,7 +64,7 @@ fn every_language_has_the_messages_and_placeholders_of_english() {
 
 #[test]
 fn a_counted_message_has_the_forms_its_language_asks_for() {
-    for words in Words::all() {
+    for words in Catalog::all() {
         let numbers = (0..=200).chain([1_000, 1_000_000]);
         let asked: BTreeSet<_> = numbers.map(|count| category(words.tag, count)).collect();
         for (key, forms) in sorted(words).1 {
@@ -94,7 +94,7 @@ fn a_counted_message_has_the_forms_its_language_asks_for() {
 
 #[test]
 fn messages_are_plain_text_and_different_from_english() {
-    for words in Words::all() {
+    for words in Catalog::all() {
         assert!(!words.name.is_empty());
         let mut same = 0;
         for (key, text) in words.messages {
@@ -104,7 +104,7 @@ fn messages_are_plain_text_and_different_from_english() {
                 "{key} in {}",
                 words.tag
             );
-            same += usize::from(Words::english().own(key) == Some(text));
+            same += usize::from(Catalog::english().own(key) == Some(text));
         }
         assert!(
             words.tag == ENGLISH || same < 3,
@@ -116,7 +116,7 @@ fn messages_are_plain_text_and_different_from_english() {
 
 #[test]
 fn numbers_take_their_form() {
-    let minutes = |tag: &str, count| Words::of(tag).unwrap().count("wait.minutes", count);
+    let minutes = |tag: &str, count| Catalog::of(tag).unwrap().count("wait.minutes", count);
     assert_eq!(
         [minutes("en", 1), minutes("en", 2)],
         ["in 1 minute", "in 2 minutes"]
@@ -140,7 +140,7 @@ fn numbers_take_their_form() {
 
 #[test]
 fn what_is_missing_is_said_in_english_and_what_is_nothing_by_its_name() {
-    let poor = Words {
+    let poor = Catalog {
         tag: "xx",
         name: "x",
         direction: Direction::LeftToRight,
@@ -149,8 +149,8 @@ fn what_is_missing_is_said_in_english_and_what_is_nothing_by_its_name() {
     assert_eq!(poor.say("sign_in.heading"), "Sign in");
     assert_eq!(poor.count("wait.hours", 1), "in 1 hours");
     assert_eq!(poor.say("no.such.message"), "no.such.message");
-    assert_eq!(Words::of("DE").map(|words| words.tag), Some("de"));
-    assert_eq!(Words::of("d"), None);
+    assert_eq!(Catalog::of("DE").map(|words| words.tag), Some("de"));
+    assert_eq!(Catalog::of("d"), None);
 }
 
 /// A message nobody asks for is dead weight in seven languages. Keys are written whole, or as
@@ -170,7 +170,7 @@ fn every_message_is_asked_for() {
             }
         }
     }
-    let (plain, counted) = sorted(Words::english());
+    let (plain, counted) = sorted(Catalog::english());
     for key in plain.keys().chain(counted.keys()) {
         let (group, last) = key.rsplit_once('.').unwrap();
         let deeper = group.split_once('.');

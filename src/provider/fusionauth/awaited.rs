@@ -4,10 +4,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{misconfigured, unreadable};
-use crate::model::masked;
+use crate::model::login::{FactorKind, LoginRefused, OfferedMethod, PendingStep};
+use crate::model::masking;
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
-use crate::model::sign_in::{Awaited, FactorKind, OfferedMethod, SignInRefused};
 use crate::provider::ProviderError;
 
 /// The longest id taken, in bytes: it is carried in sealed cookies and form fields.
@@ -24,20 +24,20 @@ struct PasswordWanted {
 }
 
 /// 203: a new password is wanted. Without its id nobody could give one.
-pub(super) fn new_password(body: &[u8]) -> Result<SignInRefused, ProviderError> {
+pub(super) fn new_password(body: &[u8]) -> Result<LoginRefused, ProviderError> {
     let wanted: PasswordWanted = serde_json::from_slice(body).map_err(|_| unreadable())?;
     let id = wanted
         .change_password_id
         .and_then(id)
         .ok_or_else(|| no_id("changePasswordId"))?;
-    Ok(SignInRefused {
+    Ok(LoginRefused {
         change_reason: wanted
             .change_password_reason
             .as_ref()
             .and_then(Value::as_str)
             .and_then(word),
-        awaited: Some(Awaited::NewPassword { id }),
-        ..SignInRefused::because(Reason::PasswordChangeRequired)
+        awaited: Some(PendingStep::NewPassword { id }),
+        ..LoginRefused::because(Reason::PasswordChangeRequired)
     })
 }
 
@@ -68,7 +68,7 @@ struct Method {
 
 /// 242: a code is wanted. Methods of a later day are left out; where nothing else is offered,
 /// nobody can go on.
-pub(super) fn second_factor(body: &[u8]) -> Result<SignInRefused, ProviderError> {
+pub(super) fn second_factor(body: &[u8]) -> Result<LoginRefused, ProviderError> {
     let wanted: CodeWanted = serde_json::from_slice(body).map_err(|_| unreadable())?;
     let id = wanted
         .two_factor_id
@@ -91,9 +91,9 @@ pub(super) fn second_factor(body: &[u8]) -> Result<SignInRefused, ProviderError>
             known
         }
     };
-    Ok(SignInRefused {
-        awaited: Some(Awaited::SecondFactor { id, methods }),
-        ..SignInRefused::because(Reason::TwoFactorRequired)
+    Ok(LoginRefused {
+        awaited: Some(PendingStep::SecondFactor { id, methods }),
+        ..LoginRefused::because(Reason::TwoFactorRequired)
     })
 }
 
@@ -102,13 +102,13 @@ fn offered(method: Method) -> Option<OfferedMethod> {
         "authenticator" => (FactorKind::Authenticator, None),
         "email" => (
             FactorKind::Email,
-            method.email.and_then(|address| masked::email(&address)),
+            method.email.and_then(|address| masking::email(&address)),
         ),
         "sms" => (
             FactorKind::Sms,
             method
                 .mobile_phone
-                .and_then(|number| masked::telephone(&number)),
+                .and_then(|number| masking::telephone(&number)),
         ),
         _ => return None,
     };

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::model::sign_in::PasswordFault;
+use crate::model::login::PasswordViolation;
 
 /// What FusionAuth's codes are put before: the field may be named by its path.
 const FIELDS: [&str; 2] = ["password", "user.password"];
@@ -12,7 +12,7 @@ const LONGEST: u32 = 10_000;
 
 /// The faults of the password in `body`, each once, in the order told; none where the body tells
 /// none.
-pub(super) fn password_faults(body: &[u8]) -> Vec<PasswordFault> {
+pub(super) fn password_faults(body: &[u8]) -> Vec<PasswordViolation> {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let Some(fields) = body.get("fieldErrors") else {
         return Vec::new();
@@ -31,7 +31,7 @@ pub(super) fn password_faults(body: &[u8]) -> Vec<PasswordFault> {
 }
 
 /// A code is a word in brackets before the name of its field: `[tooShort]password`.
-fn fault(error: &Value) -> Option<PasswordFault> {
+fn fault(error: &Value) -> Option<PasswordViolation> {
     let (word, _) = error
         .get("code")?
         .as_str()?
@@ -47,16 +47,16 @@ fn fault(error: &Value) -> Option<PasswordFault> {
     };
     Some(match word {
         // "between 8 and 256": the first is the least, the last the most.
-        "tooShort" => PasswordFault::TooShort(numbers().first().copied()),
-        "tooLong" => PasswordFault::TooLong(numbers().last().copied()),
-        "requireNumber" => PasswordFault::RequireNumber,
-        "singleCase" => PasswordFault::RequireMixedCase,
-        "onlyAlpha" => PasswordFault::RequireNonAlpha,
-        "previouslyUsed" => PasswordFault::PreviouslyUsed,
-        "tooYoung" => PasswordFault::TooYoung,
-        "matchesLoginId" => PasswordFault::MatchesLoginId,
-        word if word.starts_with("breached") => PasswordFault::Breached,
-        _ => PasswordFault::Other,
+        "tooShort" => PasswordViolation::TooShort(numbers().first().copied()),
+        "tooLong" => PasswordViolation::TooLong(numbers().last().copied()),
+        "requireNumber" => PasswordViolation::RequireNumber,
+        "singleCase" => PasswordViolation::RequireMixedCase,
+        "onlyAlpha" => PasswordViolation::RequireNonAlpha,
+        "previouslyUsed" => PasswordViolation::PreviouslyUsed,
+        "tooYoung" => PasswordViolation::TooYoung,
+        "matchesLoginId" => PasswordViolation::MatchesLoginId,
+        word if word.starts_with("breached") => PasswordViolation::Breached,
+        _ => PasswordViolation::Other,
     })
 }
 
@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
 
-    fn read(errors: &Value) -> Vec<PasswordFault> {
+    fn read(errors: &Value) -> Vec<PasswordViolation> {
         password_faults(
             json!({ "fieldErrors": { "password": errors } })
                 .to_string()
@@ -89,33 +89,33 @@ mod tests {
             (
                 "tooShort",
                 "at least [8] characters",
-                PasswordFault::TooShort(Some(8)),
+                PasswordViolation::TooShort(Some(8)),
             ),
             (
                 "tooShort",
                 "between 12 and 256 characters",
-                PasswordFault::TooShort(Some(12)),
+                PasswordViolation::TooShort(Some(12)),
             ),
             (
                 "tooLong",
                 "between 12 and 256 characters",
-                PasswordFault::TooLong(Some(256)),
+                PasswordViolation::TooLong(Some(256)),
             ),
-            ("tooShort", "too short", PasswordFault::TooShort(None)),
+            ("tooShort", "too short", PasswordViolation::TooShort(None)),
             (
                 "tooLong",
                 "99999999999999999999",
-                PasswordFault::TooLong(None),
+                PasswordViolation::TooLong(None),
             ),
-            ("requireNumber", "", PasswordFault::RequireNumber),
-            ("singleCase", "", PasswordFault::RequireMixedCase),
-            ("onlyAlpha", "", PasswordFault::RequireNonAlpha),
-            ("previouslyUsed", "", PasswordFault::PreviouslyUsed),
-            ("tooYoung", "", PasswordFault::TooYoung),
-            ("breachedCommonPassword", "", PasswordFault::Breached),
-            ("breachedExactMatch", "", PasswordFault::Breached),
-            ("matchesLoginId", "", PasswordFault::MatchesLoginId),
-            ("ofALaterDay", "", PasswordFault::Other),
+            ("requireNumber", "", PasswordViolation::RequireNumber),
+            ("singleCase", "", PasswordViolation::RequireMixedCase),
+            ("onlyAlpha", "", PasswordViolation::RequireNonAlpha),
+            ("previouslyUsed", "", PasswordViolation::PreviouslyUsed),
+            ("tooYoung", "", PasswordViolation::TooYoung),
+            ("breachedCommonPassword", "", PasswordViolation::Breached),
+            ("breachedExactMatch", "", PasswordViolation::Breached),
+            ("matchesLoginId", "", PasswordViolation::MatchesLoginId),
+            ("ofALaterDay", "", PasswordViolation::Other),
         ] {
             let errors = json!([{ "code": format!("[{code}]password"), "message": message }]);
             assert_eq!(read(&errors), [fault], "{code}: {message}");
@@ -131,15 +131,15 @@ mod tests {
         assert_eq!(
             read(&errors),
             [
-                PasswordFault::RequireNumber,
-                PasswordFault::RequireMixedCase
+                PasswordViolation::RequireNumber,
+                PasswordViolation::RequireMixedCase
             ]
         );
         let path =
             json!({ "fieldErrors": { "user.password": [{ "code": "[onlyAlpha]user.password" }] } });
         assert_eq!(
             password_faults(path.to_string().as_bytes()),
-            [PasswordFault::RequireNonAlpha]
+            [PasswordViolation::RequireNonAlpha]
         );
         for body in [
             "",

@@ -6,12 +6,13 @@ use super::device::DeviceInfo;
 use super::password_faults::password_faults;
 use super::statuses::{AccountState, Meaning, Step, meaning};
 use super::{awaited, misconfigured, non_empty, read_tokens, unexpected, unreadable};
+use crate::model::login::LoginRefused;
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
-use crate::model::sign_in::SignInRefused;
-use crate::provider::outbound::Received;
+use crate::provider::http_client::Response;
 use crate::provider::{
-    Admitted, Device, NewPasswordAttempt, ProviderError, SecondFactorAttempt, SignInAttempt, Trust,
+    Device, LoginSuccess, NewPasswordAttempt, ProviderError, SecondFactorAttempt, SignInAttempt,
+    Trust,
 };
 
 /// `POST /api/login`.
@@ -27,7 +28,7 @@ pub(super) struct LoginRequest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     two_factor_trust_id: Option<&'a str>,
     #[serde(flatten)]
-    occasion: Occasion<'a>,
+    audit_context: AuditContext<'a>,
 }
 
 impl<'a> LoginRequest<'a> {
@@ -37,7 +38,7 @@ impl<'a> LoginRequest<'a> {
             password: Some(attempt.password.expose()),
             one_time_password: None,
             two_factor_trust_id: attempt.trust.map(Secret::expose),
-            occasion: Occasion::new(
+            audit_context: AuditContext::new(
                 attempt.application_id,
                 attempt.client_address,
                 attempt.device,
@@ -54,7 +55,7 @@ impl<'a> LoginRequest<'a> {
             password: None,
             one_time_password: Some(password.expose()),
             two_factor_trust_id: attempt.trust.map(Secret::expose),
-            occasion: Occasion::new(
+            audit_context: AuditContext::new(
                 attempt.application_id,
                 attempt.client_address,
                 attempt.device,
@@ -71,7 +72,7 @@ pub(super) struct TwoFactorRequest<'a> {
     two_factor_id: &'a str,
     trust_computer: bool,
     #[serde(flatten)]
-    occasion: Occasion<'a>,
+    audit_context: AuditContext<'a>,
 }
 
 impl<'a> TwoFactorRequest<'a> {
@@ -80,7 +81,7 @@ impl<'a> TwoFactorRequest<'a> {
             code: attempt.code.expose(),
             two_factor_id: attempt.id.expose(),
             trust_computer: attempt.trust_device == Trust::Yes,
-            occasion: Occasion::new(
+            audit_context: AuditContext::new(
                 attempt.application_id,
                 attempt.client_address,
                 attempt.device,
@@ -107,7 +108,7 @@ pub(super) struct ChangePasswordRequest<'a> {
 /// Where a sign-in leads and where it comes from.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Occasion<'a> {
+struct AuditContext<'a> {
     application_id: &'a str,
     ip_address: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,7 +120,7 @@ struct MetaData {
     device: DeviceInfo,
 }
 
-impl<'a> Occasion<'a> {
+impl<'a> AuditContext<'a> {
     fn new(application_id: &'a str, client: std::net::IpAddr, device: Device<'_>) -> Self {
         let meta_data = DeviceInfo::of(device).map(|device| MetaData { device });
         Self {
@@ -133,13 +134,13 @@ impl<'a> Occasion<'a> {
 /// Whether somebody is let in.
 pub(super) fn admitted(
     step: Step,
-    received: &Received,
+    received: &Response,
     state: AccountState,
-) -> Result<Admitted, ProviderError> {
+) -> Result<LoginSuccess, ProviderError> {
     succeeded(step, received, state)?;
     let mut tokens = read_tokens(received)?;
     let trust = tokens.two_factor_trust_id.take().and_then(non_empty);
-    Ok(Admitted {
+    Ok(LoginSuccess {
         tokens: tokens.pair(None)?,
         trust,
     })
@@ -148,7 +149,7 @@ pub(super) fn admitted(
 /// Whether the answer is a yes, whatever it says beside that.
 pub(super) fn succeeded(
     step: Step,
-    received: &Received,
+    received: &Response,
     state: AccountState,
 ) -> Result<(), ProviderError> {
     let status = received.status.as_u16();
@@ -156,12 +157,12 @@ pub(super) fn succeeded(
         Meaning::Done => return Ok(()),
         Meaning::WantsNewPassword => awaited::new_password(&received.body)?,
         Meaning::WantsSecondFactor => awaited::second_factor(&received.body)?,
-        Meaning::Refused(reason) => SignInRefused {
+        Meaning::Refused(reason) => LoginRefused {
             faults: match (reason, step) {
                 (Reason::RejectedInput, Step::NewPassword) => password_faults(&received.body),
                 _ => Vec::new(),
             },
-            ..SignInRefused::because(reason)
+            ..LoginRefused::because(reason)
         },
         Meaning::KeyRefused => return Err(misconfigured("the API key is not accepted")),
         Meaning::Unexpected => return Err(unexpected(status)),
@@ -176,7 +177,7 @@ struct PasswordChanged {
 }
 
 /// What signs in once after a change of password.
-pub(super) fn one_time_password(received: &Received) -> Result<Secret, ProviderError> {
+pub(super) fn one_time_password(received: &Response) -> Result<Secret, ProviderError> {
     let changed: PasswordChanged =
         serde_json::from_slice(&received.body).map_err(|_| unreadable())?;
     changed

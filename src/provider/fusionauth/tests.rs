@@ -10,11 +10,11 @@ use http::{StatusCode, Uri};
 use serde_json::json;
 
 use super::*;
-use crate::model::moment::Moment;
+use crate::model::timestamp::Timestamp;
 use crate::provider::Device;
 use crate::provider::algorithm::Algorithm;
 use crate::provider::contract::{Known, holds};
-use crate::provider::outbound::MAX_ANSWER;
+use crate::provider::http_client::MAX_ANSWER;
 use crate::provider::test_keys::TestKey;
 use crate::provider::verify::Expectations;
 
@@ -91,7 +91,7 @@ fn server_at(address: SocketAddr, reveal_account_state: bool) -> Fusionauth {
     Fusionauth::new(
         &endpoint,
         &settings(&endpoint, reveal_account_state),
-        Arc::new(Outbound::new().unwrap()),
+        Arc::new(HttpClient::new().unwrap()),
     )
     .unwrap()
 }
@@ -122,7 +122,7 @@ async fn sign_in_with(
     server: &Fusionauth,
     device: Device<'_>,
     trust: Option<&Secret>,
-) -> Result<Admitted, ProviderError> {
+) -> Result<LoginSuccess, ProviderError> {
     let password = Secret::new(PASSWORD);
     let attempt = SignInAttempt {
         login_id: "a@b.example",
@@ -136,7 +136,7 @@ async fn sign_in_with(
 }
 
 fn refused<T>(reason: Reason) -> Result<T, ProviderError> {
-    Err(ProviderError::Refused(SignInRefused::because(reason)))
+    Err(ProviderError::Refused(LoginRefused::because(reason)))
 }
 
 fn is_trouble<T: std::fmt::Debug>(answer: &Result<T, ProviderError>) -> bool {
@@ -412,7 +412,7 @@ fn what_cannot_be_sent_is_told_at_the_start() {
             ..good.clone()
         },
     ] {
-        let outbound = Arc::new(Outbound::new().unwrap());
+        let outbound = Arc::new(HttpClient::new().unwrap());
         let fault = Fusionauth::new(&bad, &settings(&good, false), outbound)
             .err()
             .unwrap();
@@ -499,7 +499,7 @@ async fn it_keeps_to_the_contract_of_providers() {
         login_id: "a@b.example",
         password: PASSWORD,
         expect,
-        now: Moment::from_secs(1_800_000_000),
+        now: Timestamp::from_secs(1_800_000_000),
     };
     holds(&server_at(address, false), &known).await;
 }

@@ -6,8 +6,8 @@ use crate::provider::test_keys::{RSA_PUBLIC_PEM, TestKey};
 
 const NOW: u64 = 1_800_000_000;
 
-fn now() -> Moment {
-    Moment::from_secs(NOW)
+fn now() -> Timestamp {
+    Timestamp::from_secs(NOW)
 }
 
 fn expect() -> Expectations {
@@ -45,11 +45,11 @@ fn claims_with(name: &str, value: Value) -> Value {
     claims
 }
 
-fn judge(key: &TestKey, token: &str) -> Result<VerifiedClaims, VerifyFault> {
+fn judge(key: &TestKey, token: &str) -> Result<VerifiedClaims, VerifyError> {
     verify(token, &keys(&[key]), &expect(), now())
 }
 
-fn judge_claims(claims: &Value) -> Result<VerifiedClaims, VerifyFault> {
+fn judge_claims(claims: &Value) -> Result<VerifiedClaims, VerifyError> {
     let key = TestKey::ed25519("k");
     judge(&key, &key.token(claims))
 }
@@ -63,9 +63,9 @@ fn a_good_token_of_each_kind_is_taken() {
     ] {
         let verified = judge(&key, &key.token(&claims())).unwrap();
         assert_eq!(Value::Object(verified.claims), claims());
-        assert_eq!(verified.issued, Some(Moment::from_secs(NOW - 1)));
-        assert_eq!(verified.expires, Moment::from_secs(NOW + 60));
-        assert_eq!(verified.session, SessionKey("s1".into()));
+        assert_eq!(verified.issued, Some(Timestamp::from_secs(NOW - 1)));
+        assert_eq!(verified.expires, Timestamp::from_secs(NOW + 60));
+        assert_eq!(verified.session, RevocationKey("s1".into()));
     }
 }
 
@@ -78,7 +78,7 @@ fn only_listed_algorithms_in_their_exact_spelling() {
         let header = json!({ "alg": alg, "kid": "k" }).to_string();
         assert_eq!(
             judge(&key, &key.sign(&header, &claims().to_string())),
-            Err(VerifyFault::Invalid),
+            Err(VerifyError::Invalid),
             "{alg}"
         );
     }
@@ -89,7 +89,7 @@ fn only_listed_algorithms_in_their_exact_spelling() {
     ] {
         assert_eq!(
             judge(&key, &key.sign(header, &claims().to_string())),
-            Err(VerifyFault::Invalid),
+            Err(VerifyError::Invalid),
             "{header}"
         );
     }
@@ -99,7 +99,7 @@ fn only_listed_algorithms_in_their_exact_spelling() {
     };
     assert_eq!(
         verify(&key.token(&claims()), &keys(&[&key]), &narrow, now()),
-        Err(VerifyFault::Invalid)
+        Err(VerifyError::Invalid)
     );
 }
 
@@ -119,7 +119,7 @@ fn the_algorithm_is_the_keys_own() {
     let renamed = key.sign(r#"{"alg":"Ed25519","kid":"k"}"#, &claims().to_string());
     assert_eq!(
         verify(&renamed, &set, &both, now()),
-        Err(VerifyFault::Invalid)
+        Err(VerifyError::Invalid)
     );
     assert!(verify(&key.token(&claims()), &set, &both, now()).is_ok());
 }
@@ -135,7 +135,7 @@ fn an_unsigned_token_is_refused() {
         format!("{input}.AA"),
         format!("{input}.{}", "A".repeat(86)),
     ] {
-        assert_eq!(judge(&key, &token), Err(VerifyFault::Invalid));
+        assert_eq!(judge(&key, &token), Err(VerifyError::Invalid));
     }
 }
 
@@ -173,11 +173,11 @@ fn a_public_key_is_never_an_hmac_secret() {
         let forged = TestKey::hs256("k", secret).token(&claims());
         assert_eq!(
             verify(&forged, &set, &all, now()),
-            Err(VerifyFault::Invalid)
+            Err(VerifyError::Invalid)
         );
         assert_eq!(
             verify(&forged, &set, &expect(), now()),
-            Err(VerifyFault::Invalid)
+            Err(VerifyError::Invalid)
         );
     }
     assert!(verify(&rsa.token(&claims()), &set, &all, now()).is_ok());
@@ -196,7 +196,7 @@ fn keys_in_the_header_are_not_looked_at() {
             &ours,
             &theirs.sign(&header.to_string(), &claims().to_string())
         ),
-        Err(VerifyFault::Invalid)
+        Err(VerifyError::Invalid)
     );
     assert!(
         judge(
@@ -227,7 +227,7 @@ fn header_members_that_change_the_meaning_are_refused() {
         let token = key.sign(&header.to_string(), &claims().to_string());
         assert_eq!(
             judge(&key, &token),
-            Err(VerifyFault::Invalid),
+            Err(VerifyError::Invalid),
             "{name} {value}"
         );
     }
@@ -249,12 +249,12 @@ fn header_members_that_change_the_meaning_are_refused() {
     let twice = r#"{"alg":"ES256","kid":"k","alg":"ES256"}"#;
     assert_eq!(
         judge(&key, &key.sign(twice, &claims().to_string())),
-        Err(VerifyFault::Invalid)
+        Err(VerifyError::Invalid)
     );
     for header in ["[]", "1", "", "{", "null"] {
         assert_eq!(
             judge(&key, &key.sign(header, &claims().to_string())),
-            Err(VerifyFault::Invalid),
+            Err(VerifyError::Invalid),
             "{header}"
         );
     }
@@ -282,10 +282,10 @@ fn only_the_compact_form() {
         String::new(),
         json!({ "payload": "", "signatures": [] }).to_string(),
     ] {
-        assert_eq!(judge(&key, &form), Err(VerifyFault::Invalid), "{form}");
+        assert_eq!(judge(&key, &form), Err(VerifyError::Invalid), "{form}");
     }
     let long = key.token(&claims_with("more", json!("x".repeat(MAX_TOKEN))));
-    assert_eq!(judge(&key, &long), Err(VerifyFault::Invalid));
+    assert_eq!(judge(&key, &long), Err(VerifyError::Invalid));
     assert!(
         judge(
             &key,
@@ -300,15 +300,15 @@ fn an_unknown_key_is_told_apart_from_a_bad_signature() {
     let (old, new) = (TestKey::es256("old"), TestKey::es256("new"));
     assert_eq!(
         judge(&old, &new.token(&claims())),
-        Err(VerifyFault::UnknownKey)
+        Err(VerifyError::UnknownKey)
     );
     assert_eq!(
         judge(&old, &TestKey::es256("old").token(&claims())),
-        Err(VerifyFault::Invalid)
+        Err(VerifyError::Invalid)
     );
     assert_eq!(
         judge(&old, &TestKey::ed25519("old").token(&claims())),
-        Err(VerifyFault::Invalid)
+        Err(VerifyError::Invalid)
     );
 }
 
@@ -361,7 +361,7 @@ fn claims_must_be_there_and_rightly_typed() {
         for value in bad {
             assert_eq!(
                 judge_claims(&claims_with(name, value.clone())),
-                Err(VerifyFault::Invalid),
+                Err(VerifyError::Invalid),
                 "{name} {value}"
             );
         }
@@ -406,7 +406,7 @@ fn a_payload_that_is_no_unambiguous_object_is_refused() {
     ] {
         assert_eq!(
             judge(&key, &key.sign(&key.header().to_string(), payload)),
-            Err(VerifyFault::Invalid),
+            Err(VerifyError::Invalid),
             "{payload}"
         );
     }
@@ -415,14 +415,14 @@ fn a_payload_that_is_no_unambiguous_object_is_refused() {
 #[test]
 fn expired_is_said_only_of_a_token_that_is_good_otherwise() {
     let old = claims_with("exp", json!(NOW - 30));
-    let Err(VerifyFault::Expired(verified)) = judge_claims(&old) else {
+    let Err(VerifyError::Expired(verified)) = judge_claims(&old) else {
         panic!("not expired")
     };
     assert_eq!(Value::Object(verified.claims), old);
-    assert_eq!(verified.session, SessionKey("s1".into()));
+    assert_eq!(verified.session, RevocationKey("s1".into()));
 
     let (key, other) = (TestKey::ed25519("k"), TestKey::ed25519("k"));
-    assert_eq!(judge(&key, &other.token(&old)), Err(VerifyFault::Invalid));
+    assert_eq!(judge(&key, &other.token(&old)), Err(VerifyError::Invalid));
     for (name, value) in [
         ("iss", json!("x")),
         ("aud", json!("x")),
@@ -431,7 +431,7 @@ fn expired_is_said_only_of_a_token_that_is_good_otherwise() {
     ] {
         let mut claims = old.clone();
         claims[name] = value;
-        assert_eq!(judge_claims(&claims), Err(VerifyFault::Invalid), "{name}");
+        assert_eq!(judge_claims(&claims), Err(VerifyError::Invalid), "{name}");
     }
 }
 

@@ -15,7 +15,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::*;
 
-const NOW: Moment = Moment::from_secs(1_700_000_000);
+const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 /// Makes stores to try.
 pub(super) trait Open {

@@ -7,21 +7,21 @@ use super::{NOW, Open, block_on, hash, millis, secs};
 
 const SPAN: Duration = Duration::from_secs(10);
 
-fn key(name: &str) -> RenewalKey {
-    RenewalKey(hash(name))
+fn key(name: &str) -> LeaseKey {
+    LeaseKey(hash(name))
 }
 
 /// At 60 seconds everybody may come with the old token, at 600 it is known as spent.
-fn landing(sealed: &str) -> Landing {
+fn landing(sealed: &str) -> LeaseResult {
     let (until, spent_until) = (NOW.plus(secs(60)), Some(NOW.plus(secs(600))));
-    Landing {
+    LeaseResult {
         sealed: sealed.as_bytes().into(),
         until,
         spent_until,
     }
 }
 
-async fn lease(store: &dyn Store, name: &str, second: u64) -> Lease {
+async fn lease(store: &dyn Store, name: &str, second: u64) -> Acquire {
     store
         .lease(key(name), SPAN, NOW.plus(secs(second)))
         .await
@@ -30,8 +30,10 @@ async fn lease(store: &dyn Store, name: &str, second: u64) -> Lease {
 
 async fn held(store: &dyn Store, name: &str, second: u64) -> Fence {
     match lease(store, name, second).await {
-        Lease::Held(fence) => fence,
-        other @ (Lease::Busy | Lease::Landed(_) | Lease::Spent) => panic!("{other:?}"),
+        Acquire::Acquired(fence) => fence,
+        other @ (Acquire::Contended | Acquire::Completed(_) | Acquire::Reused) => {
+            panic!("{other:?}")
+        }
     }
 }
 
@@ -42,8 +44,8 @@ async fn land(store: &dyn Store, name: &str, fence: Fence, second: u64) -> bool 
         .unwrap()
 }
 
-fn landed(sealed: &str) -> Lease {
-    Lease::Landed(sealed.as_bytes().into())
+fn landed(sealed: &str) -> Acquire {
+    Acquire::Completed(sealed.as_bytes().into())
 }
 
 pub(super) async fn hold(open: &impl Open) {
@@ -61,10 +63,10 @@ pub(super) async fn hold(open: &impl Open) {
 async fn one_holds_it_at_a_time(open: &impl Open) {
     let (here, there) = open.two().await;
     held(&*here, "a", 0).await;
-    assert_eq!(lease(&*there, "a", 0).await, Lease::Busy);
+    assert_eq!(lease(&*there, "a", 0).await, Acquire::Contended);
     assert_eq!(
         lease(&*here, "a", 9).await,
-        Lease::Busy,
+        Acquire::Contended,
         "also to who holds it"
     );
     held(&*there, "b", 0).await;
@@ -77,7 +79,7 @@ async fn a_lease_runs_out_unless_it_is_extended(open: &impl Open) {
         here.extend(key("a"), fence, SPAN, NOW.plus(secs(8))).await,
         Ok(true)
     );
-    assert_eq!(lease(&*there, "a", 17).await, Lease::Busy);
+    assert_eq!(lease(&*there, "a", 17).await, Acquire::Contended);
     assert!(held(&*there, "a", 18).await > fence);
     assert_eq!(here.extend(key("never"), fence, SPAN, NOW).await, Ok(false));
 }
@@ -94,10 +96,10 @@ async fn a_lost_lease_is_good_for_nothing(open: &impl Open) {
     assert!(!land(&*here, "a", lost, 11).await);
     assert_eq!(
         lease(&*here, "a", 12).await,
-        Lease::Busy,
+        Acquire::Contended,
         "untouched by all of that"
     );
-    let result = Landing {
+    let result = LeaseResult {
         sealed: b"theirs".as_slice().into(),
         ..landing("a")
     };
@@ -130,8 +132,8 @@ async fn a_result_is_there_for_its_time_and_then_spent(open: &impl Open) {
     }
     for second in [60, 61, 599] {
         here.sweep(NOW.plus(secs(second)));
-        assert_eq!(lease(&*here, "a", second).await, Lease::Spent);
-        assert_eq!(lease(&*there, "a", second).await, Lease::Spent);
+        assert_eq!(lease(&*here, "a", second).await, Acquire::Reused);
+        assert_eq!(lease(&*there, "a", second).await, Acquire::Reused);
     }
     assert!(!land(&*here, "a", fence, 599).await);
     assert!(held(&*there, "a", 600).await > fence);
@@ -139,7 +141,7 @@ async fn a_result_is_there_for_its_time_and_then_spent(open: &impl Open) {
 
 async fn what_was_not_replaced_is_never_spent(store: &dyn Store) {
     let fence = held(store, "a", 0).await;
-    let result = Landing {
+    let result = LeaseResult {
         spent_until: None,
         ..landing("a")
     };
@@ -152,15 +154,15 @@ async fn what_was_not_replaced_is_never_spent(store: &dyn Store) {
 async fn what_leaves_no_result_is_spent_at_once(open: &impl Open) {
     let (here, there) = open.two().await;
     let fence = held(&*here, "step", 0).await;
-    let nothing = Landing {
+    let nothing = LeaseResult {
         sealed: Arc::default(),
         until: NOW,
         spent_until: Some(NOW.plus(secs(300))),
     };
     assert_eq!(here.land(key("step"), fence, nothing, NOW).await, Ok(true));
     for second in [0, 1, 299] {
-        assert_eq!(lease(&*there, "step", second).await, Lease::Spent);
-        assert_eq!(lease(&*here, "step", second).await, Lease::Spent);
+        assert_eq!(lease(&*there, "step", second).await, Acquire::Reused);
+        assert_eq!(lease(&*here, "step", second).await, Acquire::Reused);
     }
     held(&*there, "step", 300).await;
 }
@@ -184,7 +186,7 @@ async fn whoever_waits_is_woken(open: &impl Open) {
     for (name, lands) in [("a", true), ("b", false)] {
         let fence = held(&*here, name, 0).await;
         let waits = async {
-            while lease(&*there, name, 1).await == Lease::Busy {
+            while lease(&*there, name, 1).await == Acquire::Contended {
                 there.landing(key(name), secs(20)).await;
             }
         };
@@ -223,7 +225,7 @@ async fn nobody_waits_for_what_is_done(store: &dyn Store) {
 enum Step {
     Wait(u64),
     /// By one of the replicas.
-    Lease(bool),
+    Acquire(bool),
     /// With one of the fences that were ever given.
     Extend(usize),
     Land(usize),
@@ -233,8 +235,8 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         (0_u64..9_000).prop_map(Step::Wait),
-        any::<bool>().prop_map(Step::Lease),
-        any::<bool>().prop_map(Step::Lease),
+        any::<bool>().prop_map(Step::Acquire),
+        any::<bool>().prop_map(Step::Acquire),
         (0_usize..4).prop_map(Step::Extend),
         (0_usize..4).prop_map(Step::Land),
         (0_usize..4).prop_map(Step::Release),
@@ -246,19 +248,19 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// landing.
 #[derive(Default)]
 struct Expected {
-    holder: Option<(Fence, Moment)>,
-    landed: Option<(Moment, Moment)>,
+    holder: Option<(Fence, Timestamp)>,
+    landed: Option<(Timestamp, Timestamp)>,
     given: Vec<Fence>,
 }
 
 impl Expected {
-    fn lease(&mut self, now: Moment, answer: &Lease) {
+    fn lease(&mut self, now: Timestamp, answer: &Acquire) {
         let held = self.holder.is_some_and(|(_, until)| now < until);
         let (landed, spent) = self
             .landed
             .map_or((false, false), |(until, spent)| (now < until, now < spent));
         match answer {
-            Lease::Held(fence) => {
+            Acquire::Acquired(fence) => {
                 assert!(
                     !held && !landed && !spent,
                     "two holders, or a second renewal"
@@ -271,9 +273,9 @@ impl Expected {
                 self.holder = Some((*fence, now.plus(SPAN)));
                 self.landed = None;
             }
-            Lease::Busy => assert!(held, "nobody holds it"),
-            Lease::Landed(_) => assert!(landed, "nothing landed"),
-            Lease::Spent => assert!(!landed && spent, "not spent"),
+            Acquire::Contended => assert!(held, "nobody holds it"),
+            Acquire::Completed(_) => assert!(landed, "nothing landed"),
+            Acquire::Reused => assert!(!landed && spent, "not spent"),
         }
     }
 
@@ -284,7 +286,7 @@ impl Expected {
 
     /// Whether `fence` must, or must not, be good for something. A lease that has run out and that
     /// nobody else took may be either.
-    fn good(&self, fence: Fence, now: Moment, answer: bool) -> bool {
+    fn good(&self, fence: Fence, now: Timestamp, answer: bool) -> bool {
         match self.holder {
             Some((holder, until)) if holder == fence => {
                 assert!(answer || until <= now, "a lease was lost before its time");
@@ -309,7 +311,7 @@ async fn interleaved(open: &impl Open, steps: &[Step]) {
     for step in steps {
         match *step {
             Step::Wait(span) => now = now.plus(millis(span)),
-            Step::Lease(elsewhere) => {
+            Step::Acquire(elsewhere) => {
                 let store = if elsewhere { &there } else { &here };
                 expected.lease(now, &store.lease(key, SPAN, now).await.unwrap());
             }
@@ -327,7 +329,7 @@ async fn interleaved(open: &impl Open, steps: &[Step]) {
                     continue;
                 };
                 let (until, spent) = (now.plus(secs(5)), now.plus(secs(20)));
-                let landing = Landing {
+                let landing = LeaseResult {
                     sealed: b"x".as_slice().into(),
                     until,
                     spent_until: Some(spent),

@@ -3,8 +3,8 @@
 use super::super::*;
 use super::{NOW, Open, millis, secs, within_a_second};
 
-fn session(name: &str) -> SessionKey {
-    SessionKey(name.to_owned())
+fn session(name: &str) -> RevocationKey {
+    RevocationKey(name.to_owned())
 }
 
 pub(super) async fn hold(open: &impl Open) {

@@ -16,7 +16,7 @@ fn session(sealed: &str, seconds: u64) -> StoredSession {
     }
 }
 
-async fn read(store: &dyn Store, name: &str, now: Moment) -> Option<StoredSession> {
+async fn read(store: &dyn Store, name: &str, now: Timestamp) -> Option<StoredSession> {
     store.session(id(name), IDLE, now).await.unwrap()
 }
 

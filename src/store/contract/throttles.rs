@@ -6,12 +6,12 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::{NOW, Open, block_on, secs};
-use crate::config::settings::Waits;
+use crate::config::settings::Backoff;
 
 const FIVE_A_MINUTE: Rate = Rate {
     attempts: 5,
     per: Duration::from_secs(60),
-    waits: Waits::Growing,
+    waits: Backoff::Exponential,
 };
 
 fn key(name: &str) -> ThrottleKey {
@@ -50,7 +50,7 @@ async fn replicas_count_together(open: &impl Open) {
     fill(&*here, "ann", NOW).await;
 }
 
-async fn fill(store: &dyn Store, name: &str, at: Moment) -> Vec<Reservation> {
+async fn fill(store: &dyn Store, name: &str, at: Timestamp) -> Vec<Reservation> {
     let mut taken = Vec::new();
     for _ in 0..5 {
         taken.push(store.reserve(key(name), FIVE_A_MINUTE, at).await.unwrap());
@@ -58,11 +58,11 @@ async fn fill(store: &dyn Store, name: &str, at: Moment) -> Vec<Reservation> {
     taken
 }
 
-async fn wait(store: &dyn Store, name: &str, at: Moment) -> Option<u32> {
+async fn wait(store: &dyn Store, name: &str, at: Timestamp) -> Option<u32> {
     match store.reserve(key(name), FIVE_A_MINUTE, at).await {
         Ok(_) => None,
-        Err(NoPlace::Throttled(RetryAfter(seconds))) => Some(seconds),
-        Err(NoPlace::Store(error)) => panic!("{error}"),
+        Err(ReserveError::Throttled(RetryAfter(seconds))) => Some(seconds),
+        Err(ReserveError::Store(error)) => panic!("{error}"),
     }
 }
 
@@ -135,7 +135,7 @@ async fn the_wait_is_exact(store: &dyn Store) {
 
 async fn even_waits_do_not_grow(store: &dyn Store) {
     let even = Rate {
-        waits: Waits::Even,
+        waits: Backoff::Fixed,
         ..FIVE_A_MINUTE
     };
     for minute in 0..4 {
@@ -150,12 +150,12 @@ async fn even_waits_do_not_grow(store: &dyn Store) {
         let refused = store
             .reserve(key("ann"), even, NOW.plus(secs(60 * minute + 1)))
             .await;
-        assert_eq!(refused, Err(NoPlace::Throttled(RetryAfter(59))));
+        assert_eq!(refused, Err(ReserveError::Throttled(RetryAfter(59))));
     }
 }
 
 /// All places are taken again as soon as that can be; each wait, in seconds.
-async fn waits(store: &dyn Store, mut now: Moment, times: usize) -> Vec<u32> {
+async fn waits(store: &dyn Store, mut now: Timestamp, times: usize) -> Vec<u32> {
     let mut waits = Vec::new();
     for _ in 0..times {
         fill(store, "ann", now).await;
@@ -216,14 +216,14 @@ async fn a_long_span_is_not_cut_short(store: &dyn Store) {
     let hourly = Rate {
         attempts: 1,
         per: secs(3600),
-        waits: Waits::Growing,
+        waits: Backoff::Exponential,
     };
     for hour in 0..3 {
         let now = NOW.plus(secs(hour * 3600));
         assert!(store.reserve(key("ann"), hourly, now).await.is_ok());
         assert_eq!(
             store.reserve(key("ann"), hourly, now).await,
-            Err(NoPlace::Throttled(RetryAfter(3600)))
+            Err(ReserveError::Throttled(RetryAfter(3600)))
         );
     }
 }
@@ -246,18 +246,18 @@ async fn a_lower_limit_after_a_reload_holds_at_once(store: &dyn Store) {
     let two = Rate {
         attempts: 2,
         per: Duration::from_secs(60),
-        waits: Waits::Growing,
+        waits: Backoff::Exponential,
     };
     let refused = store.reserve(key("ann"), two, NOW.plus(secs(5))).await;
     assert_eq!(
         refused,
-        Err(NoPlace::Throttled(RetryAfter(58))),
+        Err(ReserveError::Throttled(RetryAfter(58))),
         "until the fourth is over"
     );
     let none = Rate {
         attempts: 0,
         per: Duration::from_secs(60),
-        waits: Waits::Growing,
+        waits: Backoff::Exponential,
     };
     assert!(store.reserve(key("bob"), none, NOW).await.is_err());
 }
@@ -293,7 +293,7 @@ fn steps(settled: Vec<Step>) -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// Runs `steps` and gives back the moments of the attempts that got a place and never gave it back.
-fn admitted(open: &impl Open, steps: &[Step], rate: Rate) -> Vec<Moment> {
+fn admitted(open: &impl Open, steps: &[Step], rate: Rate) -> Vec<Timestamp> {
     block_on(async {
         let store = open.one().await;
         let (mut now, mut kept, mut in_flight) = (NOW, Vec::new(), Vec::new());
@@ -335,7 +335,7 @@ fn admitted(open: &impl Open, steps: &[Step], rate: Rate) -> Vec<Moment> {
 pub(in super::super) fn no_window_holds_more_than_the_limit(open: &impl Open, cases: u32) {
     let settled = vec![Step::Fail, Step::Release];
     proptest!(ProptestConfig::with_cases(cases), |(steps in steps(settled), attempts in 1_u32..7)| {
-        let rate = Rate { attempts, per: Duration::from_secs(60), waits: Waits::Growing };
+        let rate = Rate { attempts, per: Duration::from_secs(60), waits: Backoff::Exponential };
         let admitted = admitted(open, &steps, rate);
         for pair in admitted.windows(attempts as usize + 1) {
             prop_assert!(pair[0].until(pair[attempts as usize]) >= rate.per, "{:?}", admitted);
@@ -347,6 +347,6 @@ pub(in super::super) fn no_window_holds_more_than_the_limit(open: &impl Open, ca
 pub(in super::super) fn a_success_always_frees(open: &impl Open, cases: u32) {
     let settled = vec![Step::Fail, Step::Release, Step::Succeed];
     proptest!(ProptestConfig::with_cases(cases), |(steps in steps(settled), attempts in 1_u32..7)| {
-        admitted(open, &steps, Rate { attempts, per: Duration::from_secs(60), waits: Waits::Growing });
+        admitted(open, &steps, Rate { attempts, per: Duration::from_secs(60), waits: Backoff::Exponential });
     });
 }

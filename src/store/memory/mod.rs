@@ -6,15 +6,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::landings::{Landings, Room};
-use super::revocations::{Mark, Revocations};
+use super::revocations::{RevocationId, Revocations};
 use super::sessions::Sessions;
 use super::throttle::{Places, Reservation, Settlement, ThrottleKey};
 use super::{
-    Fence, Landing, Lease, NoPlace, RenewalKey, SessionHash, Store, StoreError, StoredSession,
+    Acquire, Fence, LeaseKey, LeaseResult, ReserveError, SessionHash, Store, StoreError,
+    StoredSession,
 };
 use crate::config::settings::Rate;
-use crate::model::moment::Moment;
-use crate::model::token::SessionKey;
+use crate::model::timestamp::Timestamp;
+use crate::model::token::RevocationKey;
 
 /// Sessions remembered as revoked.
 const REVOCATIONS: usize = 1_000_000;
@@ -72,16 +73,16 @@ impl Store for MemoryStore {
     async fn revoke(
         &self,
         provider: &str,
-        session: &SessionKey,
-        until: Moment,
-        now: Moment,
+        session: &RevocationKey,
+        until: Timestamp,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
         self.revocations
-            .add(Mark::of(provider, session), until, Some(now));
+            .add(RevocationId::of(provider, session), until, Some(now));
         Ok(())
     }
 
-    fn is_revoked(&self, provider: &str, session: &SessionKey, now: Moment) -> bool {
+    fn is_revoked(&self, provider: &str, session: &RevocationKey, now: Timestamp) -> bool {
         self.revocations.contains(provider, session, now)
     }
 
@@ -89,11 +90,11 @@ impl Store for MemoryStore {
         &self,
         key: ThrottleKey,
         rate: Rate,
-        now: Moment,
-    ) -> Result<Reservation, NoPlace> {
+        now: Timestamp,
+    ) -> Result<Reservation, ReserveError> {
         self.places()
             .reserve(key, rate, now)
-            .map_err(NoPlace::Throttled)
+            .map_err(ReserveError::Throttled)
     }
 
     async fn settle(&self, reservation: Reservation, how: Settlement) -> Result<(), StoreError> {
@@ -106,7 +107,7 @@ impl Store for MemoryStore {
         id: SessionHash,
         session: StoredSession,
         idle: Duration,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
         self.sessions.put(id, session, idle, now);
         Ok(())
@@ -116,7 +117,7 @@ impl Store for MemoryStore {
         &self,
         id: SessionHash,
         idle: Duration,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Option<StoredSession>, StoreError> {
         Ok(self.sessions.get(id, idle, now))
     }
@@ -132,39 +133,39 @@ impl Store for MemoryStore {
 
     async fn lease(
         &self,
-        key: RenewalKey,
+        key: LeaseKey,
         span: Duration,
-        now: Moment,
-    ) -> Result<Lease, StoreError> {
+        now: Timestamp,
+    ) -> Result<Acquire, StoreError> {
         Ok(self.landings.lease(key, span, now))
     }
 
     async fn extend(
         &self,
-        key: RenewalKey,
+        key: LeaseKey,
         fence: Fence,
         span: Duration,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<bool, StoreError> {
         Ok(self.landings.extend(key, fence, span, now))
     }
 
     async fn land(
         &self,
-        key: RenewalKey,
+        key: LeaseKey,
         fence: Fence,
-        landing: Landing,
-        _: Moment,
+        landing: LeaseResult,
+        _: Timestamp,
     ) -> Result<bool, StoreError> {
         Ok(self.landings.land(key, fence, landing))
     }
 
-    async fn release(&self, key: RenewalKey, fence: Fence) -> Result<(), StoreError> {
+    async fn release(&self, key: LeaseKey, fence: Fence) -> Result<(), StoreError> {
         self.landings.release(key, fence);
         Ok(())
     }
 
-    async fn landing(&self, key: RenewalKey, at_most: Duration) {
+    async fn landing(&self, key: LeaseKey, at_most: Duration) {
         self.landings.landing(key, at_most).await;
     }
 
@@ -172,7 +173,7 @@ impl Store for MemoryStore {
         std::future::pending::<()>().await;
     }
 
-    fn sweep(&self, now: Moment) {
+    fn sweep(&self, now: Timestamp) {
         self.revocations.sweep(now);
         self.sessions.sweep(now);
         self.landings.sweep(now);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use super::super::contract::{self, Open, block_on};
 use super::super::throttle::ThrottleKeys;
 use super::*;
-use crate::config::settings::Waits;
+use crate::config::settings::Backoff;
 
-const NOW: Moment = Moment::from_secs(1_700_000_000);
+const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 const RATE: Rate = Rate {
     attempts: 5,
     per: Duration::from_secs(60),
-    waits: Waits::Growing,
+    waits: Backoff::Exponential,
 };
 
 struct Memory;
@@ -49,7 +49,7 @@ fn hash(number: u64) -> [u8; 32] {
     digest.as_ref().try_into().unwrap()
 }
 
-fn session(bytes: usize, ends: Moment) -> StoredSession {
+fn session(bytes: usize, ends: Timestamp) -> StoredSession {
     StoredSession {
         sealed: vec![0; bytes].into(),
         ends,
@@ -153,10 +153,10 @@ fn a_million_renewals_stay_in_bounds() {
     let landings = Landings::new(room);
     for number in 0..1_000_000 {
         let (key, now) = (
-            RenewalKey(hash(number)),
+            LeaseKey(hash(number)),
             NOW.plus(Duration::from_millis(number)),
         );
-        let Lease::Held(fence) = landings.lease(key, Duration::from_secs(30), now) else {
+        let Acquire::Acquired(fence) = landings.lease(key, Duration::from_secs(30), now) else {
             panic!("{number}")
         };
         match number % 4 {
@@ -167,7 +167,7 @@ fn a_million_renewals_stay_in_bounds() {
                     now.plus(Duration::from_millis(400)),
                     now.plus(Duration::from_secs(900)),
                 );
-                let landing = Landing {
+                let landing = LeaseResult {
                     sealed: vec![0; 1_000].into(),
                     until,
                     spent_until: Some(spent_until),
@@ -194,21 +194,21 @@ fn what_is_forgotten_for_want_of_room_is_not_spent() {
         bytes: usize::MAX,
         spent: 10,
     });
-    let lease = |number| landings.lease(RenewalKey(hash(number)), Duration::from_secs(60), NOW);
+    let lease = |number| landings.lease(LeaseKey(hash(number)), Duration::from_secs(60), NOW);
     for number in 0..11 {
-        let Lease::Held(fence) = lease(number) else {
+        let Acquire::Acquired(fence) = lease(number) else {
             panic!("{number}")
         };
         let until = NOW.plus(Duration::from_secs(10 + number));
-        let landing = Landing {
+        let landing = LeaseResult {
             sealed: Arc::from([]),
             until,
             spent_until: Some(until.plus(Duration::from_secs(60))),
         };
-        assert!(landings.land(RenewalKey(hash(number)), fence, landing));
+        assert!(landings.land(LeaseKey(hash(number)), fence, landing));
     }
-    assert!(matches!(lease(1), Lease::Landed(_)));
-    assert!(matches!(lease(0), Lease::Held(_)));
+    assert!(matches!(lease(1), Acquire::Completed(_)));
+    assert!(matches!(lease(0), Acquire::Acquired(_)));
 }
 
 #[test]
@@ -246,9 +246,9 @@ fn a_million_names_stay_in_bounds_and_do_not_free_the_one_under_attack() {
     assert_eq!(places.len(), 0);
 }
 
-fn add(revocations: &Revocations, number: u64, end: Moment, now: Moment) {
+fn add(revocations: &Revocations, number: u64, end: Timestamp, now: Timestamp) {
     revocations.add(
-        Mark::of("main", &SessionKey(number.to_string())),
+        RevocationId::of("main", &RevocationKey(number.to_string())),
         end,
         Some(now),
     );
@@ -267,7 +267,7 @@ fn revocations_stay_in_bounds_and_the_soonest_to_end_go_first() {
     }
     assert_eq!(revocations.len(), 1_600);
     let is_revoked =
-        |number: u64| revocations.contains("main", &SessionKey(number.to_string()), NOW);
+        |number: u64| revocations.contains("main", &RevocationKey(number.to_string()), NOW);
     assert!((99_000..100_000).all(is_revoked));
     assert!(!(0..1_000).any(is_revoked));
     revocations.sweep(NOW.plus(Duration::from_secs(100_001)));

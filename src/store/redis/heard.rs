@@ -2,11 +2,11 @@
 
 use redis::{PushInfo, PushKind, Value};
 
-use super::super::revocations::{Mark, Revocations};
+use super::super::revocations::{RevocationId, Revocations};
 use super::super::waiting::Waiting;
-use super::super::{RenewalKey, SessionHash};
+use super::super::{LeaseKey, SessionHash};
 use super::near::Near;
-use crate::model::moment::Moment;
+use crate::model::timestamp::Timestamp;
 
 /// Sessions remembered as revoked.
 pub(super) const REVOCATIONS: usize = 1_000_000;
@@ -27,7 +27,7 @@ pub(super) fn ended(id: SessionHash) -> Vec<u8> {
 }
 
 /// That somebody need not wait for a renewal any more.
-pub(super) fn landed(key: RenewalKey) -> Vec<u8> {
+pub(super) fn landed(key: LeaseKey) -> Vec<u8> {
     [b"L".as_slice(), &key.0].concat()
 }
 
@@ -59,7 +59,7 @@ impl Heard {
             }
             Some((b'L', key)) => {
                 if let Ok(key) = key.try_into() {
-                    self.waiting.wake(RenewalKey(key));
+                    self.waiting.wake(LeaseKey(key));
                 }
             }
             // The scripts make these.
@@ -74,16 +74,19 @@ impl Heard {
     }
 }
 
-fn record(bytes: &[u8]) -> Option<(Mark, Moment)> {
+fn record(bytes: &[u8]) -> Option<(RevocationId, Timestamp)> {
     let (digits, mark) = bytes.split_at_checked(RECORD / 2)?;
     let until = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    Some((Mark(mark.try_into().ok()?), Moment::from_millis(until)))
+    Some((
+        RevocationId(mark.try_into().ok()?),
+        Timestamp::from_millis(until),
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::token::SessionKey;
+    use crate::model::token::RevocationKey;
 
     #[test]
     fn what_makes_no_sense_is_passed_over() {
@@ -94,18 +97,18 @@ mod tests {
         }
         heard.take_in(&[b'R'; 33]);
         assert_eq!(heard.revocations.len(), 0);
-        let session = SessionKey("a".into());
-        let mark = Mark::of("main", &session);
+        let session = RevocationKey("a".into());
+        let mark = RevocationId::of("main", &session);
         heard.take_in(&[b"R0000000000001000".as_slice(), &mark.0, b"cut"].concat());
         assert!(
             heard
                 .revocations
-                .contains("main", &session, Moment::from_millis(999))
+                .contains("main", &session, Timestamp::from_millis(999))
         );
         assert!(
             !heard
                 .revocations
-                .contains("main", &session, Moment::from_millis(1_000))
+                .contains("main", &session, Timestamp::from_millis(1_000))
         );
     }
 }

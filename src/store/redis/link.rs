@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::super::StoreError;
-use crate::config::settings::{Redis, RedisForm};
+use crate::config::settings::{Redis, RedisTopology};
 
 /// For a connection.
 pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(1);
@@ -66,8 +66,10 @@ impl Plan {
             cluster: None,
         };
         let cluster = match wanted.form {
-            RedisForm::One | RedisForm::Sentinel(_) => None,
-            RedisForm::Cluster => Some(plan.cluster().map_err(|error| StoreError(words(&error)))?),
+            RedisTopology::One | RedisTopology::Sentinel(_) => None,
+            RedisTopology::Cluster => {
+                Some(plan.cluster().map_err(|error| StoreError(words(&error)))?)
+            }
         };
         Ok(Self { cluster, ..plan })
     }
@@ -125,7 +127,7 @@ impl Plan {
     /// The node to hear from and, unless it is a cluster, to ask. With each `turn` another one is
     /// tried.
     async fn node(&self, turn: usize, protocol: ProtocolVersion) -> Result<Client, RedisError> {
-        let RedisForm::Sentinel(master) = &self.wanted.form else {
+        let RedisTopology::Sentinel(master) = &self.wanted.form else {
             let node = self.wanted.nodes.get(turn % self.wanted.nodes.len().max(1));
             let address = node
                 .map(|node| self.address(node))
@@ -294,7 +296,7 @@ impl Link {
         )
     }
 
-    /// Waits until somebody finds the connection of this number to be good for nothing.
+    /// Backoff until somebody finds the connection of this number to be good for nothing.
     pub(super) async fn lost(&self, number: u64) {
         // The sender lives as long as we do.
         let _ = self.lost.subscribe().wait_for(|lost| number <= *lost).await;

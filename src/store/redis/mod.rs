@@ -29,11 +29,12 @@ use tokio::sync::Notify;
 
 use super::throttle::{Reservation, Settlement, ThrottleKey};
 use super::{
-    Fence, Landing, Lease, NoPlace, RenewalKey, SessionHash, Store, StoreError, StoredSession,
+    Acquire, Fence, LeaseKey, LeaseResult, ReserveError, SessionHash, Store, StoreError,
+    StoredSession,
 };
 use crate::config::settings::{Rate, Redis};
-use crate::model::moment::Moment;
-use crate::model::token::SessionKey;
+use crate::model::timestamp::Timestamp;
+use crate::model::token::RevocationKey;
 use heard::Heard;
 use link::{Link, Plan};
 
@@ -97,7 +98,7 @@ fn digits(millis: u64) -> String {
     format!("{:016}", millis.min(LAST_MILLI))
 }
 
-fn moment(at: Moment) -> String {
+fn moment(at: Timestamp) -> String {
     digits(at.millis())
 }
 
@@ -119,14 +120,14 @@ impl Store for RedisStore {
     async fn revoke(
         &self,
         provider: &str,
-        session: &SessionKey,
-        until: Moment,
-        now: Moment,
+        session: &RevocationKey,
+        until: Timestamp,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
         self.tell_revoked(provider, session, until, now).await
     }
 
-    fn is_revoked(&self, provider: &str, session: &SessionKey, now: Moment) -> bool {
+    fn is_revoked(&self, provider: &str, session: &RevocationKey, now: Timestamp) -> bool {
         self.heard.revocations.contains(provider, session, now)
     }
 
@@ -134,8 +135,8 @@ impl Store for RedisStore {
         &self,
         key: ThrottleKey,
         rate: Rate,
-        now: Moment,
-    ) -> Result<Reservation, NoPlace> {
+        now: Timestamp,
+    ) -> Result<Reservation, ReserveError> {
         self.take_place(key, rate, now).await
     }
 
@@ -148,7 +149,7 @@ impl Store for RedisStore {
         id: SessionHash,
         session: StoredSession,
         idle: Duration,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
         self.write_session(id, session, idle, now).await
     }
@@ -157,7 +158,7 @@ impl Store for RedisStore {
         &self,
         id: SessionHash,
         idle: Duration,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Option<StoredSession>, StoreError> {
         match self.heard.near.get(id, idle, now) {
             Some(session) => Ok(Some(session)),
@@ -175,42 +176,42 @@ impl Store for RedisStore {
 
     async fn lease(
         &self,
-        key: RenewalKey,
+        key: LeaseKey,
         span: Duration,
-        now: Moment,
-    ) -> Result<Lease, StoreError> {
+        now: Timestamp,
+    ) -> Result<Acquire, StoreError> {
         self.ask_for_lease(key, span, now).await
     }
 
     async fn extend(
         &self,
-        key: RenewalKey,
+        key: LeaseKey,
         fence: Fence,
         span: Duration,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<bool, StoreError> {
         self.extend_lease(key, fence, span, now).await
     }
 
     async fn land(
         &self,
-        key: RenewalKey,
+        key: LeaseKey,
         fence: Fence,
-        landing: Landing,
-        now: Moment,
+        landing: LeaseResult,
+        now: Timestamp,
     ) -> Result<bool, StoreError> {
         self.keep_landing(key, fence, landing, now).await
     }
 
-    async fn release(&self, key: RenewalKey, fence: Fence) -> Result<(), StoreError> {
+    async fn release(&self, key: LeaseKey, fence: Fence) -> Result<(), StoreError> {
         self.give_back(key, fence).await
     }
 
-    async fn landing(&self, key: RenewalKey, at_most: Duration) {
+    async fn landing(&self, key: LeaseKey, at_most: Duration) {
         self.wait_for_landing(key, at_most).await;
     }
 
-    fn sweep(&self, now: Moment) {
+    fn sweep(&self, now: Timestamp) {
         self.heard.revocations.sweep(now);
         self.heard.near.sweep(now);
     }

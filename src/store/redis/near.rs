@@ -7,7 +7,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::super::{SessionHash, StoredSession};
-use crate::model::moment::Moment;
+use crate::model::timestamp::Timestamp;
 
 /// How long an answer is good.
 const FRESH_FOR: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ pub(super) struct Epoch(u64);
 #[derive(Clone)]
 struct Entry {
     session: StoredSession,
-    read: Moment,
+    read: Timestamp,
 }
 
 #[derive(Clone)]
@@ -55,7 +55,7 @@ impl Near {
         &self,
         id: SessionHash,
         idle: Duration,
-        now: Moment,
+        now: Timestamp,
     ) -> Option<StoredSession> {
         let Entry { session, read } = self.cache.get(&id)?;
         let fresh = read <= now && now < read.plus(FRESH_FOR.min(idle)).min(session.ends);
@@ -71,7 +71,13 @@ impl Near {
     }
 
     /// Keeps what was read at `read`, unless the session was ended since `before`.
-    pub(super) fn put(&self, id: SessionHash, session: StoredSession, read: Moment, before: Epoch) {
+    pub(super) fn put(
+        &self,
+        id: SessionHash,
+        session: StoredSession,
+        read: Timestamp,
+        before: Epoch,
+    ) {
         self.cache.insert(id, Entry { session, read });
         // Put in first and looked at then: an end that comes in between finds it, or is seen.
         if self.epoch(id).0 != before.0 {
@@ -86,7 +92,7 @@ impl Near {
         self.cache.remove(&id);
     }
 
-    pub(super) fn sweep(&self, now: Moment) {
+    pub(super) fn sweep(&self, now: Timestamp) {
         self.cache.retain(|_, entry| now < entry.session.ends);
     }
 
@@ -111,7 +117,7 @@ mod tests {
     use super::*;
 
     const ID: SessionHash = SessionHash([7; 32]);
-    const NOW: Moment = Moment::from_secs(1_700_000_000);
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
     const IDLE: Duration = Duration::from_secs(60);
 
     fn session(bytes: usize) -> StoredSession {
@@ -131,7 +137,7 @@ mod tests {
         );
         assert!(near.get(ID, IDLE, NOW.plus(FRESH_FOR)).is_none());
         assert!(
-            near.get(ID, IDLE, Moment::from_millis(NOW.millis() - 1))
+            near.get(ID, IDLE, Timestamp::from_millis(NOW.millis() - 1))
                 .is_none(),
             "clocks may go back"
         );

@@ -5,29 +5,29 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::super::{Fence, Landing, Lease, RenewalKey, StoreError};
+use super::super::{Acquire, Fence, LeaseKey, LeaseResult, StoreError};
 use super::scripts::{EXTEND, LAND, LEASE, RELEASE};
 use super::{GRACE, RedisStore, heard, moment, readable, span, strange};
-use crate::model::moment::Moment;
+use crate::model::timestamp::Timestamp;
 
 /// Who waits and is not told asks again after about this long.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-fn known(key: RenewalKey) -> String {
+fn known(key: LeaseKey) -> String {
     format!("vestibule:renewal:{{{}}}", readable(&key.0))
 }
 
-fn result(key: RenewalKey) -> String {
+fn result(key: LeaseKey) -> String {
     format!("{}:result", known(key))
 }
 
 impl RedisStore {
     pub(super) async fn ask_for_lease(
         &self,
-        key: RenewalKey,
+        key: LeaseKey,
         wanted: Duration,
-        now: Moment,
-    ) -> Result<Lease, StoreError> {
+        now: Timestamp,
+    ) -> Result<Acquire, StoreError> {
         let lease = LEASE
             .on([known(key), result(key)])
             .with(moment(now))
@@ -39,10 +39,10 @@ impl RedisStore {
 
     pub(super) async fn extend_lease(
         &self,
-        key: RenewalKey,
+        key: LeaseKey,
         fence: Fence,
         wanted: Duration,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<bool, StoreError> {
         let extend = EXTEND
             .on([known(key)])
@@ -57,10 +57,10 @@ impl RedisStore {
 
     pub(super) async fn keep_landing(
         &self,
-        key: RenewalKey,
+        key: LeaseKey,
         fence: Fence,
-        landing: Landing,
-        now: Moment,
+        landing: LeaseResult,
+        now: Timestamp,
     ) -> Result<bool, StoreError> {
         let land = LAND
             .on([known(key), result(key)])
@@ -81,7 +81,7 @@ impl RedisStore {
         Ok(landed)
     }
 
-    pub(super) async fn give_back(&self, key: RenewalKey, fence: Fence) -> Result<(), StoreError> {
+    pub(super) async fn give_back(&self, key: LeaseKey, fence: Fence) -> Result<(), StoreError> {
         let release = RELEASE
             .on([known(key)])
             .with(fence.0.to_string())
@@ -95,7 +95,7 @@ impl RedisStore {
         Ok(())
     }
 
-    pub(super) async fn wait_for_landing(&self, key: RenewalKey, at_most: Duration) {
+    pub(super) async fn wait_for_landing(&self, key: LeaseKey, at_most: Duration) {
         self.heard
             .waiting
             .wait(key, || true, at_most.min(self.about(ASK_AGAIN)))
@@ -103,15 +103,15 @@ impl RedisStore {
     }
 }
 
-fn understood(answer: &[Value]) -> Option<Lease> {
+fn understood(answer: &[Value]) -> Option<Acquire> {
     match answer {
-        [Value::BulkString(word)] if word == b"busy" => Some(Lease::Busy),
-        [Value::BulkString(word)] if word == b"spent" => Some(Lease::Spent),
+        [Value::BulkString(word)] if word == b"busy" => Some(Acquire::Contended),
+        [Value::BulkString(word)] if word == b"spent" => Some(Acquire::Reused),
         [Value::BulkString(word), Value::BulkString(sealed)] if word == b"landed" => {
-            Some(Lease::Landed(sealed.as_slice().into()))
+            Some(Acquire::Completed(sealed.as_slice().into()))
         }
         [Value::BulkString(word), Value::BulkString(fence)] if word == b"held" => Some(
-            Lease::Held(Fence(std::str::from_utf8(fence).ok()?.parse().ok()?)),
+            Acquire::Acquired(Fence(std::str::from_utf8(fence).ok()?.parse().ok()?)),
         ),
         _ => None,
     }

@@ -8,17 +8,17 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::super::StoreError;
-use super::super::revocations::Mark;
+use super::super::revocations::RevocationId;
 use super::heard::REVOCATIONS;
 use super::scripts::REVOKE;
 use super::{RedisStore, moment};
-use crate::model::moment::Moment;
-use crate::model::token::SessionKey;
+use crate::model::timestamp::Timestamp;
+use crate::model::token::RevocationKey;
 
 const KEY: &str = "vestibule:revoked";
 /// What ended this long ago goes: longer than any two clocks differ.
 const OVER_FOR: Duration = Duration::from_secs(3600);
-/// Marks read at a time, and told at a time.
+/// Entries read at a time, and published at a time.
 const PAGE: usize = 2_000;
 
 impl RedisStore {
@@ -27,16 +27,16 @@ impl RedisStore {
     pub(super) async fn tell_revoked(
         &self,
         provider: &str,
-        session: &SessionKey,
-        until: Moment,
-        now: Moment,
+        session: &RevocationKey,
+        until: Timestamp,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
         if until <= now {
             return Ok(());
         }
-        let mark = Mark::of(provider, session);
+        let mark = RevocationId::of(provider, session);
         self.heard.revocations.add(mark, until, Some(now));
-        let over = Moment::from_millis(
+        let over = Timestamp::from_millis(
             now.millis()
                 .saturating_sub(OVER_FOR.as_millis().try_into().unwrap_or(u64::MAX)),
         );
@@ -64,16 +64,16 @@ impl RedisStore {
             }
             read += marks.len();
             for (mark, until) in marks {
-                let Ok(mark) = mark.try_into().map(Mark) else {
+                let Ok(mark) = mark.try_into().map(RevocationId) else {
                     continue;
                 };
-                let until = Moment::from_millis(whole(until));
+                let until = Timestamp::from_millis(whole(until));
                 self.heard.revocations.add(mark, until, None);
                 there.insert(mark, until);
             }
         }
         let ours = self.heard.revocations.all();
-        let untold: Vec<(Mark, Moment)> = ours
+        let untold: Vec<(RevocationId, Timestamp)> = ours
             .into_iter()
             .filter(|(mark, until)| there.get(mark).is_none_or(|known| known < until))
             .collect();
@@ -83,7 +83,11 @@ impl RedisStore {
         Ok(())
     }
 
-    async fn tell(&self, marks: &[(Mark, Moment)], over: &str) -> Result<(), StoreError> {
+    async fn tell(
+        &self,
+        marks: &[(RevocationId, Timestamp)],
+        over: &str,
+    ) -> Result<(), StoreError> {
         let mut revoke = REVOKE
             .on([KEY.to_owned()])
             .with(self.channel.as_str())

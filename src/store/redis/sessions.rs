@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::{SessionHash, StoreError, StoredSession};
 use super::scripts::{END_SESSION, READ_SESSION};
 use super::{GRACE, RedisStore, heard, moment, readable, span, strange};
-use crate::model::moment::Moment;
+use crate::model::timestamp::Timestamp;
 
 /// The two ends.
 const HEAD: usize = 32;
@@ -20,7 +20,7 @@ impl RedisStore {
         id: SessionHash,
         session: StoredSession,
         idle: Duration,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
         let idle_end = now.plus(idle).min(session.ends);
         if idle_end <= now {
@@ -45,7 +45,7 @@ impl RedisStore {
         &self,
         id: SessionHash,
         idle: Duration,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Option<StoredSession>, StoreError> {
         let before = self.heard.near.epoch(id);
         let read = READ_SESSION
@@ -83,6 +83,6 @@ fn stored(value: &[u8]) -> Option<StoredSession> {
         .ok()?;
     Some(StoredSession {
         sealed: sealed.into(),
-        ends: Moment::from_millis(ends),
+        ends: Timestamp::from_millis(ends),
     })
 }

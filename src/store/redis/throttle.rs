@@ -4,11 +4,11 @@
 use super::super::throttle::{
     FADES_AFTER, Reservation, RetryAfter, Settlement, ThrottleKey, longest,
 };
-use super::super::{NoPlace, StoreError};
+use super::super::{ReserveError, StoreError};
 use super::scripts::RESERVE;
 use super::{GRACE, RedisStore, moment, readable, span, strange};
 use crate::config::settings::Rate;
-use crate::model::moment::Moment;
+use crate::model::timestamp::Timestamp;
 
 /// The places and the waits, in one hash slot.
 fn names(key: ThrottleKey) -> [String; 2] {
@@ -22,8 +22,8 @@ impl RedisStore {
         &self,
         key: ThrottleKey,
         rate: Rate,
-        now: Moment,
-    ) -> Result<Reservation, NoPlace> {
+        now: Timestamp,
+    ) -> Result<Reservation, ReserveError> {
         let place = self.dice();
         let reserve = RESERVE
             .on(names(key))
@@ -35,13 +35,13 @@ impl RedisStore {
         match reserve
             .over::<Option<String>>(&self.link)
             .await
-            .map_err(NoPlace::Store)?
+            .map_err(ReserveError::Store)?
         {
             None => Ok(Reservation { key, place }),
             Some(ends) => {
-                let ends = ends.parse().map_err(|_| NoPlace::Store(strange()))?;
-                Err(NoPlace::Throttled(RetryAfter::from(
-                    now.until(Moment::from_millis(ends)),
+                let ends = ends.parse().map_err(|_| ReserveError::Store(strange()))?;
+                Err(ReserveError::Throttled(RetryAfter::from(
+                    now.until(Timestamp::from_millis(ends)),
                 )))
             }
         }

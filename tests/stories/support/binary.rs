@@ -37,7 +37,7 @@ pub struct Process {
 
 impl Process {
     /// `{admin}` and `{state}` in the configuration are filled in; `listen` should be
-    /// `127.0.0.1:0`. Waits until it is ready.
+    /// `127.0.0.1:0`. Backoff until it is ready.
     pub async fn serve(config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let admin = free();
@@ -90,7 +90,7 @@ impl Process {
         }
     }
 
-    /// Waits until these words were printed so many times.
+    /// Backoff until these words were printed so many times.
     pub async fn until_printed(&self, words: &str, times: usize) {
         self.until(|process| (process.printed().matches(words).count() >= times).then_some(()))
             .await;

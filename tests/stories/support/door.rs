@@ -12,7 +12,7 @@ use tokio::sync::watch;
 enum State {
     Open,
     /// Connections are cut, new ones too.
-    Shut,
+    ChallengeError,
     /// What arrives waits until the door opens.
     Held,
 }
@@ -58,7 +58,7 @@ impl Door {
 
     /// Nobody gets through, and connections that stand are cut.
     pub fn shut(&self) {
-        self.state.send_replace(State::Shut);
+        self.state.send_replace(State::ChallengeError);
     }
 
     /// What arrives from now on waits until the door is opened.
@@ -70,7 +70,7 @@ impl Door {
         self.state.send_replace(State::Open);
     }
 
-    /// Waits until somebody has knocked after this many knocks.
+    /// Backoff until somebody has knocked after this many knocks.
     pub async fn knocked_after(&self, before: usize) {
         self.knocks
             .clone()
@@ -112,7 +112,7 @@ async fn pass(stream: TcpStream, behind: SocketAddr, door: Knocking) {
         tokio::select! {
             () = forth => {}
             _ = tokio::io::copy(&mut answers, &mut back) => {}
-            _ = cut.wait_for(|state| *state == State::Shut) => {}
+            _ = cut.wait_for(|state| *state == State::ChallengeError) => {}
         }
     }
 }
@@ -124,7 +124,7 @@ struct Knocking {
 }
 
 impl Knocking {
-    /// Waits while the door is held; whether it is open then.
+    /// Backoff while the door is held; whether it is open then.
     async fn admits(&self, state: &mut watch::Receiver<State>) -> bool {
         matches!(
             state

@@ -20,7 +20,7 @@ impl Holding {
 
     /// Hears nothing of what follows the request.
     pub async fn deaf(bytes: &'static str) -> Self {
-        Self::open(bytes, Ears::Shut).await
+        Self::open(bytes, Ears::ChallengeError).await
     }
 
     /// Hangs up as soon as it has spoken.
@@ -53,7 +53,7 @@ impl Drop for Holding {
 #[derive(Clone, Copy)]
 enum Ears {
     Open,
-    Shut,
+    ChallengeError,
     Gone,
 }
 
@@ -69,7 +69,7 @@ async fn hold(mut stream: TcpStream, bytes: &'static str, ears: Ears) {
         match ears {
             // Until the other side ends it.
             Ears::Open => drop(tokio::io::copy(&mut stream, &mut tokio::io::sink()).await),
-            Ears::Shut => std::future::pending().await,
+            Ears::ChallengeError => std::future::pending().await,
             Ears::Gone => {}
         }
     }
@@ -91,7 +91,7 @@ impl Listening {
         }
     }
 
-    /// Waits until this was said; `false` when the other side ends it before.
+    /// Backoff until this was said; `false` when the other side ends it before.
     pub async fn hears(&mut self, text: &str) -> bool {
         while !String::from_utf8_lossy(&self.heard).contains(text) {
             let read = tokio::time::timeout(

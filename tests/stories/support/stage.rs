@@ -8,11 +8,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use vestibule::cli::serve::Opened;
-use vestibule::config::{Imagined, check_text};
+use vestibule::config::{FakeEnvironment, check_text};
 use vestibule::embedded::server::{self as identity, Statistics};
 use vestibule::embedded::users::Users;
 use vestibule::model::secret::Secret;
-use vestibule::runtime::Living;
+use vestibule::runtime::RuntimeHandle;
 use vestibule::system::Clock;
 
 use super::{Application, Browser, Door};
@@ -41,7 +41,7 @@ pub struct Stage {
     /// Where metrics and health are.
     pub admin: SocketAddr,
     /// The configuration in force.
-    pub living: Arc<Living>,
+    pub runtime_handle: Arc<RuntimeHandle>,
     /// The configuration as text, to be changed and built again.
     pub config: String,
     stop: watch::Sender<bool>,
@@ -92,11 +92,11 @@ impl Stage {
         before(&provider);
         let (store, forum) = (Application::open().await, Application::open().await);
         let text = config(reference(&provider, &store, &forum, state.path()));
-        let settings = check_text("stories.toml", &text, &Imagined::default())
+        let settings = check_text("stories.toml", &text, &FakeEnvironment::default())
             .unwrap_or_else(|e| panic!("{e}"));
         let opened = Opened::open(settings, clock.clone()).unwrap();
         let (address, admin) = (opened.addresses()[0], opened.admin_address().unwrap());
-        let living = opened.living();
+        let runtime_handle = opened.runtime_handle();
         let (stop, stopped) = watch::channel(false);
         let running = Some(tokio::spawn(opened.run(None, stopped)));
         Self {
@@ -107,7 +107,7 @@ impl Stage {
             forum,
             address,
             admin,
-            living,
+            runtime_handle,
             config: text,
             stop,
             running,
@@ -183,10 +183,10 @@ impl Stage {
         self.running.take().unwrap().await.unwrap()
     }
 
-    /// Waits until the gateway has the provider's keys.
+    /// Backoff until the gateway has the provider's keys.
     pub async fn until_ready(&self) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-        while self.living.current().ready().await.is_err() {
+        while self.runtime_handle.current().ready().await.is_err() {
             assert!(
                 tokio::time::Instant::now() < deadline,
                 "the gateway does not become ready"
@@ -196,7 +196,7 @@ impl Stage {
     }
 }
 
-/// Waits for something that happens by itself, 20 s at most.
+/// Backoff for something that happens by itself, 20 s at most.
 pub async fn until(what: &str, happened: impl Fn() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while !happened() {

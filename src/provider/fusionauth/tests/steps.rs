@@ -1,7 +1,7 @@
 //! The steps after the password, answered from a script.
 
 use super::*;
-use crate::model::sign_in::{Awaited, FactorKind, OfferedMethod, PasswordFault};
+use crate::model::login::{FactorKind, OfferedMethod, PasswordViolation, PendingStep};
 use crate::provider::Trust;
 
 const ID: &str = "two/factor?id";
@@ -11,7 +11,7 @@ const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 
 async fn second_factor(
     server: &Fusionauth,
     trust_device: Trust,
-) -> Result<Admitted, ProviderError> {
+) -> Result<LoginSuccess, ProviderError> {
     let (id, code) = (Secret::new(ID), Secret::new(CODE));
     let attempt = SecondFactorAttempt {
         id: &id,
@@ -26,7 +26,7 @@ async fn second_factor(
     server.second_factor(attempt).await
 }
 
-async fn change_password(server: &Fusionauth) -> Result<Admitted, ProviderError> {
+async fn change_password(server: &Fusionauth) -> Result<LoginSuccess, ProviderError> {
     let (id, password, trust) = (
         Secret::new(ID),
         Secret::new(PASSWORD),
@@ -45,7 +45,7 @@ async fn change_password(server: &Fusionauth) -> Result<Admitted, ProviderError>
     server.change_password(attempt).await
 }
 
-fn refusal<T: std::fmt::Debug>(answer: Result<T, ProviderError>) -> SignInRefused {
+fn refusal<T: std::fmt::Debug>(answer: Result<T, ProviderError>) -> LoginRefused {
     match answer {
         Err(ProviderError::Refused(refused)) => refused,
         Ok(_) | Err(ProviderError::Unavailable(_) | ProviderError::Misconfigured(_)) => {
@@ -114,7 +114,7 @@ async fn a_code_is_sent_as_documented() {
         };
         assert_eq!(
             admitted,
-            Admitted {
+            LoginSuccess {
                 tokens,
                 trust: None
             }
@@ -268,7 +268,7 @@ async fn a_code_that_is_wanted_comes_with_the_ways_to_get_it() {
         method("R2D2", FactorKind::Email, Some("d***@fusionauth.io")),
         method("C3PO", FactorKind::Sms, Some("***12")),
     ];
-    let awaited = Awaited::SecondFactor {
+    let awaited = PendingStep::SecondFactor {
         id: Secret::new("leaky"),
         methods,
     };
@@ -278,7 +278,7 @@ async fn a_code_that_is_wanted_comes_with_the_ways_to_get_it() {
     );
 
     let (server, _) = scripted(Script::saying(242, r#"{"twoFactorId":"leaky"}"#)).await;
-    let awaited = Awaited::SecondFactor {
+    let awaited = PendingStep::SecondFactor {
         id: Secret::new("leaky"),
         methods: Vec::new(),
     };
@@ -335,7 +335,7 @@ async fn a_password_that_is_wanted_comes_with_its_id_and_the_word_for_why() {
             assert_eq!(refused.change_reason.as_deref(), word, "{body}");
             assert_eq!(
                 refused.awaited,
-                Some(Awaited::NewPassword {
+                Some(PendingStep::NewPassword {
                     id: Secret::new("leaky")
                 })
             );
@@ -395,8 +395,8 @@ async fn the_rules_a_password_breaks_are_told() {
     assert_eq!(
         refused.faults,
         [
-            PasswordFault::TooShort(Some(12)),
-            PasswordFault::RequireNumber
+            PasswordViolation::TooShort(Some(12)),
+            PasswordViolation::RequireNumber
         ]
     );
     assert_eq!(

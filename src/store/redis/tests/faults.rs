@@ -7,8 +7,8 @@ use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn session(name: &str) -> SessionKey {
-    SessionKey(name.to_owned())
+fn session(name: &str) -> RevocationKey {
+    RevocationKey(name.to_owned())
 }
 
 async fn revoke(store: &RedisStore, name: &str) -> Result<(), StoreError> {
@@ -27,20 +27,20 @@ fn a_server_that_lost_its_memory_is_told_who_was_signed_out() {
         return;
     };
     block_on(async {
-        let wanted = server.settings(RedisForm::One);
+        let wanted = server.settings(RedisTopology::One);
         let (here, there) = (ready_replica(&wanted).await, ready_replica(&wanted).await);
         let (key, rate) = (
-            RenewalKey([7; 32]),
+            LeaseKey([7; 32]),
             Rate {
                 attempts: 1,
                 per: MINUTE,
-                waits: Waits::Growing,
+                waits: Backoff::Exponential,
             },
         );
         let name = ThrottleKeys::new([1; 32]).account("main", "ann");
         revoke(&here, "a").await.unwrap();
         assert!(knows(&there, "a").await);
-        let Lease::Held(lost) = here.lease(key, MINUTE, NOW).await.unwrap() else {
+        let Acquire::Acquired(lost) = here.lease(key, MINUTE, NOW).await.unwrap() else {
             panic!()
         };
         let _ = here.reserve(name, rate, NOW).await.unwrap();
@@ -61,7 +61,7 @@ fn a_server_that_lost_its_memory_is_told_who_was_signed_out() {
         assert!(here.lease(key, MINUTE, NOW).await.is_err());
         assert!(matches!(
             here.reserve(name, rate, NOW).await,
-            Err(NoPlace::Store(_))
+            Err(ReserveError::Store(_))
         ));
 
         assert!(server.run());
@@ -74,11 +74,11 @@ fn a_server_that_lost_its_memory_is_told_who_was_signed_out() {
                 "{name} was signed out"
             );
         }
-        let Lease::Held(fence) = there.lease(key, MINUTE, NOW).await.unwrap() else {
+        let Acquire::Acquired(fence) = there.lease(key, MINUTE, NOW).await.unwrap() else {
             panic!("leases start anew")
         };
         assert!(fence > lost, "and their numbers go on");
-        let landing = Landing {
+        let landing = LeaseResult {
             sealed: Arc::from([]),
             until: NOW.plus(MINUTE),
             spent_until: None,
@@ -94,7 +94,7 @@ fn whoever_missed_a_word_catches_up() {
         return;
     };
     block_on(async {
-        let wanted = server.settings(RedisForm::One);
+        let wanted = server.settings(RedisTopology::One);
         let (here, there) = (ready_replica(&wanted).await, ready_replica(&wanted).await);
         for round in 0..5 {
             server.tell(&["CLIENT", "KILL", "TYPE", "pubsub"]);
@@ -113,7 +113,7 @@ fn more_than_one_page_is_read_and_told() {
         return;
     };
     block_on(async {
-        let wanted = server.settings(RedisForm::One);
+        let wanted = server.settings(RedisTopology::One);
         let here = ready_replica(&wanted).await;
         server.kill();
         assert!(within(async || here.ready().await.is_err()).await);
@@ -142,7 +142,7 @@ fn a_server_that_hangs_holds_nobody_up_for_long() {
         return;
     };
     block_on(async {
-        let store = ready_replica(&server.settings(RedisForm::One)).await;
+        let store = ready_replica(&server.settings(RedisTopology::One)).await;
         let signal = |name: &str| {
             assert!(
                 Command::new("kill")
@@ -172,7 +172,7 @@ fn a_master_that_became_a_replica_is_left() {
         return;
     };
     block_on(async {
-        let store = ready_replica(&server.settings(RedisForm::One)).await;
+        let store = ready_replica(&server.settings(RedisTopology::One)).await;
         server.tell(&["REPLICAOF", "127.0.0.1", "1"]);
         assert!(revoke(&store, "a").await.is_err());
         assert!(store.is_revoked("main", &session("a"), NOW));
@@ -188,7 +188,7 @@ fn a_master_that_became_a_replica_is_left() {
 #[test]
 fn before_it_is_kept_a_store_does_not_answer() {
     let wanted = Redis {
-        form: RedisForm::One,
+        form: RedisTopology::One,
         nodes: vec![("127.0.0.1".to_owned(), 1)],
         tls: false,
         user: None,

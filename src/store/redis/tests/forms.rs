@@ -16,7 +16,7 @@ fn keeps_the_contract_in_a_cluster() {
                 .contains("cluster_state:ok"))
             .await
         );
-        contract::holds(&At::new(&server, RedisForm::Cluster)).await;
+        contract::holds(&At::new(&server, RedisTopology::Cluster)).await;
     });
 }
 
@@ -30,9 +30,9 @@ fn a_master_is_found_behind_a_sentinel_and_found_again() {
         return;
     };
     block_on(async {
-        let wanted = sentinel.settings(RedisForm::Sentinel("main".to_owned()));
+        let wanted = sentinel.settings(RedisTopology::Sentinel("main".to_owned()));
         let (here, there) = (ready_replica(&wanted).await, ready_replica(&wanted).await);
-        let session = SessionKey("a".to_owned());
+        let session = RevocationKey("a".to_owned());
         here.revoke("main", &session, NOW.plus(Duration::from_secs(60)), NOW)
             .await
             .unwrap();
@@ -45,7 +45,7 @@ fn a_master_is_found_behind_a_sentinel_and_found_again() {
         assert!(within(async || here.ready().await.is_err()).await);
         assert!(master.run());
         assert!(becomes_ready(&here).await, "{:?}", here.ready().await);
-        let unknown = replica(&sentinel.settings(RedisForm::Sentinel("another".to_owned())));
+        let unknown = replica(&sentinel.settings(RedisTopology::Sentinel("another".to_owned())));
         assert!(
             within(async || unknown.ready().await.unwrap_err().0.contains("master name")).await
         );
@@ -64,7 +64,7 @@ fn a_password_is_used_and_never_told() {
             user: user.map(str::to_owned),
             password: password.map(Secret::new),
             database: 3,
-            ..server.settings(RedisForm::One)
+            ..server.settings(RedisTopology::One)
         };
         for right in [
             with(None, Some("hush-hush")),
@@ -108,7 +108,7 @@ fn what_was_read_less_than_a_second_ago_is_not_asked_for() {
         return;
     };
     block_on(async {
-        let store = ready_replica(&server.settings(RedisForm::One)).await;
+        let store = ready_replica(&server.settings(RedisTopology::One)).await;
         let (id, idle) = (SessionHash([7; 32]), Duration::from_secs(60));
         let session = StoredSession {
             sealed: b"sealed".as_slice().into(),
@@ -141,8 +141,8 @@ fn nothing_stays_for_ever() {
         return;
     };
     block_on(async {
-        let store = ready_replica(&server.settings(RedisForm::One)).await;
-        let (key, span) = (RenewalKey([7; 32]), Duration::from_secs(10));
+        let store = ready_replica(&server.settings(RedisTopology::One)).await;
+        let (key, span) = (LeaseKey([7; 32]), Duration::from_secs(10));
         let session = StoredSession {
             sealed: b"sealed".as_slice().into(),
             ends: NOW.plus(span),
@@ -158,7 +158,7 @@ fn nothing_stays_for_ever() {
         let rate = Rate {
             attempts: 5,
             per: span,
-            waits: Waits::Growing,
+            waits: Backoff::Exponential,
         };
         let _ = store
             .reserve(
@@ -168,11 +168,11 @@ fn nothing_stays_for_ever() {
             )
             .await
             .unwrap();
-        let Lease::Held(fence) = store.lease(key, span, NOW).await.unwrap() else {
+        let Acquire::Acquired(fence) = store.lease(key, span, NOW).await.unwrap() else {
             panic!()
         };
         let (until, spent_until) = (NOW.plus(span), Some(NOW.plus(span * 2)));
-        let landing = Landing {
+        let landing = LeaseResult {
             sealed: b"sealed".as_slice().into(),
             until,
             spent_until,

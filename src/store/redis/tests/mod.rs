@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use super::super::contract::{self, Open, block_on};
 use super::*;
-use crate::config::settings::{RedisForm, Waits};
+use crate::config::settings::{Backoff, RedisTopology};
 use server::Server;
 
-const NOW: Moment = Moment::from_secs(1_700_000_000);
+const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 /// What every server here is told.
 const LINES: &str = "save ''\ndatabases 64";
@@ -50,12 +50,12 @@ async fn within(mut question: impl AsyncFnMut() -> bool) -> bool {
 /// Replicas at one server; each pair has an empty database.
 struct At<'a> {
     server: &'a Server,
-    form: RedisForm,
+    form: RedisTopology,
     database: AtomicU32,
 }
 
 impl At<'_> {
-    fn new(server: &Server, form: RedisForm) -> At<'_> {
+    fn new(server: &Server, form: RedisTopology) -> At<'_> {
         At {
             server,
             form,
@@ -67,7 +67,7 @@ impl At<'_> {
 impl Open for At<'_> {
     async fn two(&self) -> (Arc<dyn Store>, Arc<dyn Store>) {
         let mut wanted = self.server.settings(self.form.clone());
-        if self.form == RedisForm::Cluster {
+        if self.form == RedisTopology::Cluster {
             self.server.tell(&["FLUSHALL"]);
         } else {
             wanted.database = self.database.fetch_add(1, Ordering::Relaxed) % 64;
@@ -88,7 +88,7 @@ fn keeps_the_contract() {
     let Some(server) = Server::start(LINES) else {
         return;
     };
-    block_on(contract::holds(&At::new(&server, RedisForm::One)));
+    block_on(contract::holds(&At::new(&server, RedisTopology::One)));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn never_two_holders() {
     let Some(server) = Server::start(LINES) else {
         return;
     };
-    contract::renewals::never_two_holders(&At::new(&server, RedisForm::One), 48);
+    contract::renewals::never_two_holders(&At::new(&server, RedisTopology::One), 48);
 }
 
 #[test]
@@ -104,7 +104,10 @@ fn no_window_holds_more_than_the_limit() {
     let Some(server) = Server::start(LINES) else {
         return;
     };
-    contract::throttles::no_window_holds_more_than_the_limit(&At::new(&server, RedisForm::One), 32);
+    contract::throttles::no_window_holds_more_than_the_limit(
+        &At::new(&server, RedisTopology::One),
+        32,
+    );
 }
 
 #[test]
@@ -112,5 +115,5 @@ fn a_success_always_frees() {
     let Some(server) = Server::start(LINES) else {
         return;
     };
-    contract::throttles::a_success_always_frees(&At::new(&server, RedisForm::One), 32);
+    contract::throttles::a_success_always_frees(&At::new(&server, RedisTopology::One), 32);
 }

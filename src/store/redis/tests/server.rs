@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::config::settings::{Redis, RedisForm};
+use crate::config::settings::{Redis, RedisTopology};
 use crate::model::secret::Secret;
 
 /// A program that listens on a port of its own.
@@ -125,7 +125,7 @@ impl Server {
         self.child.as_ref().unwrap().id()
     }
 
-    pub(super) fn settings(&self, form: RedisForm) -> Redis {
+    pub(super) fn settings(&self, form: RedisTopology) -> Redis {
         Redis {
             form,
             nodes: vec![("127.0.0.1".to_owned(), self.port)],

@@ -1,0 +1,382 @@
+//! Guarded pages: who may pass, who is renewed on the way, who is sent to sign in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::model::credential::{CredentialKind, RefreshRequest};
+use crate::model::local_response::{CookieChange, LocalResponse, Problem, Redirect};
+use crate::model::reason::Reason;
+use crate::model::request::{Provenance, RequestView};
+use crate::model::return_path::ReturnPath;
+use crate::model::rule::{Access, UnauthenticatedAction};
+use crate::model::site::{Requirement, Site};
+use crate::model::timestamp::Timestamp;
+use crate::model::token::{Principal, TokenError};
+
+use super::credentials::{self, RequestCredentials};
+use super::facts::{Facts, Known, Question};
+use super::preserved_post::{self, Keep};
+use super::{Decision, Grant, Outcome, Verdict, cors, redirect_loop, trouble};
+
+/// What a request's proof amounts to.
+pub(super) enum AuthStatus<'a> {
+    /// Something must be found out first.
+    Ask(Question<'a>),
+    /// Signed in.
+    Authenticated(AuthenticatedPrincipal<'a>),
+    /// Nobody; `Reason` says whether a token was revoked or just not there.
+    Anonymous(Reason, Vec<CookieChange>),
+    /// Nobody can say: the visitor keeps what they have.
+    Unavailable(Reason),
+    /// What would have to be done is not done for such a client.
+    Refused(Reason),
+}
+
+/// A visitor with what happened on the way to know them.
+pub(super) struct AuthenticatedPrincipal<'a> {
+    principal: Arc<Principal>,
+    kind: CredentialKind,
+    cookies: Vec<CookieChange>,
+    reason: Reason,
+    /// What was not used yet to renew with.
+    spare: Option<RefreshRequest<'a>>,
+}
+
+/// Steps 4 to 9 of the contract's section 3.
+pub(super) fn decide<'a>(
+    request: &RequestView<'a>,
+    site: &Site,
+    facts: &Facts,
+    now: Timestamp,
+) -> Decision<'a> {
+    let requirement = site.match_rule(request.method, request.target.decoded_path());
+    if requirement.access == Access::Public {
+        return Decision::Settled(Verdict::forward(nobody(None), Reason::Public));
+    }
+    // A preflight carries no proof of its own: refused, the request it asks for would never come.
+    if requirement.access == Access::Required
+        && let Some(verdict) = cors::preflight(request, site, cors::ANY_METHOD)
+    {
+        return Decision::Settled(verdict);
+    }
+    let looked_at = Some(credentials::of(request, site).kind);
+    let verdict = match auth_status(request, site, facts, now) {
+        AuthStatus::Ask(question) => return Decision::Needs(question),
+        AuthStatus::Authenticated(somebody) => admit(request, site, &requirement, somebody, now),
+        AuthStatus::Anonymous(_, cookies) if requirement.access == Access::Optional => {
+            Verdict::forward(nobody(looked_at), Reason::Anonymous).with(cookies)
+        }
+        AuthStatus::Anonymous(reason, cookies) => {
+            match preserved_post::keep(request, site, &requirement, facts) {
+                Keep::Ask(question) => return Decision::Needs(question),
+                Keep::Form(form) => {
+                    Verdict::reply(LocalResponse::LoginPage(form), reason).with(cookies)
+                }
+                Keep::Nothing => {
+                    let verdict = turn_away(request, site, &requirement, reason).with(cookies);
+                    return match &verdict.outcome {
+                        Outcome::Reply(LocalResponse::Redirect(_)) => {
+                            redirect_loop::to_the_form(request, site, facts, verdict)
+                        }
+                        Outcome::Reply(_) | Outcome::Forward(_) => Decision::Settled(verdict),
+                    };
+                }
+            }
+        }
+        // An optional page goes on without a name rather than not at all.
+        AuthStatus::Unavailable(_) if requirement.access == Access::Optional => {
+            Verdict::forward(nobody(looked_at), Reason::Anonymous)
+        }
+        AuthStatus::Unavailable(reason) => trouble(reason),
+        AuthStatus::Refused(reason) => Verdict::problem(reason),
+    };
+    Decision::Settled(verdict)
+}
+
+/// The grant of a request that goes on without an identity.
+fn nobody<'a>(looked_at: Option<CredentialKind>) -> Grant<'a> {
+    Grant {
+        principal: None,
+        renew_ahead: None,
+        kind: looked_at,
+    }
+}
+
+/// Who the request's proof stands for, asking for what is not known yet.
+pub(super) fn auth_status<'a>(
+    request: &RequestView<'a>,
+    site: &Site,
+    facts: &Facts,
+    now: Timestamp,
+) -> AuthStatus<'a> {
+    let proof = credentials::of(request, site);
+    let renewable = proof.refresh.map(|refresh| RefreshRequest {
+        kind: proof.kind,
+        refresh,
+        session: proof.main.filter(|_| proof.kind == CredentialKind::Session),
+    });
+    let known = match proof.kind {
+        CredentialKind::Session => session(proof.main, site, facts, now, renewable),
+        CredentialKind::Jwt | CredentialKind::Bearer => token(&proof, facts, renewable),
+    };
+    match known {
+        Ok(auth_status) => auth_status,
+        Err(Some(TokenError::Revoked)) => {
+            // Its refresh token belongs to the same ended sign-in: asking the provider could only
+            // bring it back.
+            AuthStatus::Anonymous(Reason::Revoked, cleared(&proof))
+        }
+        Err(fault) => renewed(request, &proof, fault, facts, renewable),
+    }
+}
+
+/// What an access token amounts to; `Err` where it proves nobody, with what is wrong if there is
+/// one.
+fn token<'a>(
+    proof: &RequestCredentials<'a>,
+    facts: &Facts,
+    spare: Option<RefreshRequest<'a>>,
+) -> Result<AuthStatus<'a>, Option<TokenError>> {
+    match (proof.main, &facts.token) {
+        (Some(token), Known::NotAsked) => Ok(AuthStatus::Ask(Question::Verify(token))),
+        (Some(_), Known::Found(principal)) => Ok(signed_in(principal, proof.kind, spare)),
+        (Some(_), Known::Absent(fault)) => Err(Some(*fault)),
+        (Some(_), Known::Failed(reason)) => Ok(AuthStatus::Unavailable(*reason)),
+        (None, _) => Err(None),
+    }
+}
+
+/// What a session amounts to. One whose access token has ended is renewed where that can be done,
+/// so that nobody keeps for hours a role that was taken from them; where it cannot be done now, the
+/// session lives out its life.
+fn session<'a>(
+    id: Option<&'a str>,
+    site: &Site,
+    facts: &Facts,
+    now: Timestamp,
+    spare: Option<RefreshRequest<'a>>,
+) -> Result<AuthStatus<'a>, Option<TokenError>> {
+    match (id, &facts.session) {
+        (Some(id), Known::NotAsked) => Ok(AuthStatus::Ask(Question::LoadSession(id))),
+        (Some(_), Known::Found(open)) => {
+            let stale =
+                open.principal.has_ended(now) || (site.forward_token && open.access.is_none());
+            if stale && spare.is_some() && !matches!(facts.renewal, Known::Failed(_)) {
+                return Err(Some(TokenError::Expired));
+            }
+            Ok(signed_in(
+                &open.principal,
+                CredentialKind::Session,
+                spare.filter(|_| !stale),
+            ))
+        }
+        (Some(_), Known::Absent(fault)) => Err(Some(*fault)),
+        (Some(_), Known::Failed(reason)) => Ok(AuthStatus::Unavailable(*reason)),
+        (None, _) => Err(None),
+    }
+}
+
+fn signed_in<'a>(
+    principal: &Arc<Principal>,
+    kind: CredentialKind,
+    spare: Option<RefreshRequest<'a>>,
+) -> AuthStatus<'a> {
+    let principal = Arc::clone(principal);
+    AuthStatus::Authenticated(AuthenticatedPrincipal {
+        principal,
+        kind,
+        cookies: Vec::new(),
+        reason: Reason::SignedIn,
+        spare,
+    })
+}
+
+/// What the refresh token amounts to, where the proof itself does not hold.
+fn renewed<'a>(
+    request: &RequestView<'a>,
+    proof: &RequestCredentials<'a>,
+    fault: Option<TokenError>,
+    facts: &Facts,
+    renewable: Option<RefreshRequest<'a>>,
+) -> AuthStatus<'a> {
+    let Some(renewable) = renewable else {
+        return AuthStatus::Anonymous(Reason::SignedOut, cleared(proof));
+    };
+    match &facts.renewal {
+        // A script injected into a page could read what comes back in a header.
+        Known::NotAsked if proof.kind == CredentialKind::Bearer && request.marks.browser => {
+            AuthStatus::Refused(Reason::BrowserTokensRefused)
+        }
+        Known::NotAsked => AuthStatus::Ask(Question::Renew(renewable)),
+        Known::Found(renewed) => AuthStatus::Authenticated(AuthenticatedPrincipal {
+            principal: Arc::clone(&renewed.principal),
+            kind: proof.kind,
+            cookies: vec![CookieChange::SetTokens(renewed.tokens.clone())],
+            reason: match fault {
+                Some(TokenError::Invalid | TokenError::Revoked) => Reason::RenewedFromInvalid,
+                // A duplicate is not "missing": somebody put it there.
+                None if proof.ambiguous => Reason::RenewedFromInvalid,
+                Some(TokenError::Expired) | None => Reason::Renewed,
+            },
+            spare: None,
+        }),
+        Known::Absent(reason) => AuthStatus::Anonymous(*reason, cleared(proof)),
+        Known::Failed(reason) => AuthStatus::Unavailable(*reason),
+    }
+}
+
+/// What goes with a proof that is no good: cookies, where any came.
+fn cleared(proof: &RequestCredentials<'_>) -> Vec<CookieChange> {
+    let cookies = proof.any && proof.kind != CredentialKind::Bearer;
+    cookies
+        .then_some(CookieChange::ClearCredentials)
+        .into_iter()
+        .collect()
+}
+
+fn admit<'a>(
+    request: &RequestView<'a>,
+    site: &Site,
+    requirement: &Requirement<'_>,
+    somebody: AuthenticatedPrincipal<'a>,
+    now: Timestamp,
+) -> Verdict<'a> {
+    let AuthenticatedPrincipal {
+        principal,
+        kind,
+        cookies,
+        reason,
+        spare,
+    } = somebody;
+    // The role first, as the contract orders it; both refusals carry the cookies of a renewal that
+    // took place.
+    if requirement.access == Access::Required && !principal.identity.has_any_role(requirement.roles)
+    {
+        return Verdict::problem(Reason::RoleMissing).with(cookies);
+    }
+    // Browsers send cookies by themselves, headers they do not.
+    if kind != CredentialKind::Bearer && is_cross_site_write(request, site) {
+        return Verdict::problem(Reason::CrossSiteRequest).with(cookies);
+    }
+    let to_a_script = kind == CredentialKind::Bearer && request.marks.browser;
+    let renew_ahead =
+        spare.filter(|_| !to_a_script && principal.ends_within(ahead(request, site), now));
+    Verdict::forward(
+        Grant {
+            principal: Some(principal),
+            renew_ahead,
+            kind: Some(kind),
+        },
+        reason,
+    )
+    .with(cookies)
+}
+
+/// How long before its end a token is renewed: earlier for what changes something, so that what
+/// people write seldom meets a session that has ended. The length of the token's life bounds both,
+/// see [`Principal::ends_within`].
+fn ahead(request: &RequestView<'_>, site: &Site) -> Duration {
+    if request.is_unsafe() {
+        site.refresh_ahead.saturating_mul(2)
+    } else {
+        site.refresh_ahead
+    }
+}
+
+/// Whether another site makes this visitor's browser write, or open a WebSocket, in the visitor's
+/// name.
+fn is_cross_site_write(request: &RequestView<'_>, site: &Site) -> bool {
+    if !request.is_unsafe() && !request.marks.websocket {
+        return false;
+    }
+    // `Referer` is not asked here: contract, section 3, step 8 names `Origin` and `Sec-Fetch-Site`.
+    if request.marks.origin.is_none() && request.marks.fetch_site.is_none() {
+        return false;
+    }
+    request.provenance(site) == Provenance::CrossOrigin
+}
+
+/// The signed-out visitor of a page that asks for more.
+fn turn_away<'a>(
+    request: &RequestView<'a>,
+    site: &Site,
+    requirement: &Requirement<'_>,
+    reason: Reason,
+) -> Verdict<'a> {
+    let redirect = match requirement.signed_out {
+        UnauthenticatedAction::Auto => request.is_navigation(),
+        UnauthenticatedAction::Redirect => true,
+        UnauthenticatedAction::Status => false,
+    };
+    if !redirect {
+        let mut problem = Problem::new(reason);
+        problem.challenge = site.bearer.then(|| challenge(request));
+        return Verdict::reply(LocalResponse::Problem(problem), reason);
+    }
+    Verdict::reply(
+        LocalResponse::Redirect(to_the_form(site, return_address(request).as_ref())),
+        reason,
+    )
+}
+
+/// To the sign-in form, and from there to `return_to`.
+pub(super) fn to_the_form(site: &Site, return_to: Option<&ReturnPath>) -> Redirect {
+    Redirect {
+        status: 302,
+        location: form_address(site, return_to),
+        clear_site_data: false,
+    }
+}
+
+/// The address of the sign-in form that leads on to `return_to`.
+#[must_use]
+pub fn form_address(site: &Site, return_to: Option<&ReturnPath>) -> String {
+    match return_to {
+        Some(path) => format!(
+            "{}?return_to={}",
+            site.paths.login,
+            utf8_percent_encode(path.as_str(), IN_QUERY)
+        ),
+        None => site.paths.login.clone(),
+    }
+}
+
+/// What a client that is no browser is told to come with (RFC 6750, section 3).
+pub(super) fn challenge(request: &RequestView<'_>) -> &'static str {
+    if request.bearer.access.is_some() {
+        "Bearer error=\"invalid_token\""
+    } else {
+        "Bearer"
+    }
+}
+
+/// The address to come back to: only of a page that a person was opening, so that nobody lands on
+/// an icon.
+fn return_address(request: &RequestView<'_>) -> Option<ReturnPath> {
+    (request.method == Method::GET && request.is_navigation() && request.accepts_html())
+        .then(|| ReturnPath::parse(request.target.raw()))
+        .flatten()
+}
+
+/// What may stand unescaped in a query parameter's value.
+const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+impl AuthenticatedPrincipal<'_> {
+    /// Who.
+    pub(super) fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// What happened to the cookies on the way.
+    pub(super) fn cookies(self) -> Vec<CookieChange> {
+        self.cookies
+    }
+}

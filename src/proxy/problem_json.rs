@@ -1,0 +1,170 @@
+//! A problem as programs read it (RFC 9457), with what leads on from it.
+
+use serde::Serialize;
+
+use crate::model::challenge::{MethodChoice, NextStep, Step};
+use crate::model::local_response::Problem;
+use crate::model::login::PasswordViolation;
+
+/// The media type of [`problem_document`].
+pub(super) const PROBLEM_TYPE: &str = "application/problem+json";
+
+/// A problem for programs (RFC 9457).
+pub(super) fn problem_document(what: &Problem, request_id: &str) -> String {
+    let reason = what.reason.told_to_client();
+    let document = Document {
+        kind: "about:blank",
+        title: reason.title(),
+        status: what.status,
+        code: reason.as_str(),
+        request_id,
+        change_reason: what.change_reason.as_deref(),
+        next: what.next.as_deref().map(Continued::from),
+        violations: what.violations.iter().map(Violation::from).collect(),
+    };
+    // Text and numbers: that this cannot be written does not happen.
+    serde_json::to_string(&document).unwrap_or_default()
+}
+
+/// The members of a problem document.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change_reason: Option<&'a str>,
+    #[serde(flatten)]
+    next: Option<Continued<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    violations: Vec<Violation>,
+}
+
+/// What a program goes on with.
+#[derive(Serialize)]
+struct Continued<'a> {
+    challenge: &'a str,
+    /// Of a second factor: there may be none that the provider names, and a code all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    methods: Option<Vec<Offered<'a>>>,
+}
+
+#[derive(Serialize)]
+struct Offered<'a> {
+    method: &'static str,
+    label: Option<&'a str>,
+    choice: &'a str,
+}
+
+/// A rule that a new password breaks.
+#[derive(Serialize)]
+struct Violation {
+    rule: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u32>,
+}
+
+impl<'a> From<&'a NextStep> for Continued<'a> {
+    fn from(next: &'a NextStep) -> Self {
+        let methods = || next.methods.iter().map(Offered::from).collect();
+        let methods = (next.step == Step::TwoFactor).then(methods);
+        Self {
+            challenge: next.challenge.expose(),
+            methods,
+        }
+    }
+}
+
+impl<'a> From<&'a MethodChoice> for Offered<'a> {
+    fn from(method: &'a MethodChoice) -> Self {
+        Self {
+            method: method.kind.as_str(),
+            label: method.label.as_deref(),
+            choice: method.choice.expose(),
+        }
+    }
+}
+
+impl From<&PasswordViolation> for Violation {
+    fn from(fault: &PasswordViolation) -> Self {
+        Self {
+            rule: fault.as_str(),
+            limit: fault.limit(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::login::FactorKind;
+    use crate::model::reason::Reason;
+    use crate::model::secret::Secret;
+    use serde_json::{Value, json};
+
+    fn document(problem: &Problem) -> Value {
+        serde_json::from_str(&problem_document(problem, "r1")).unwrap()
+    }
+
+    #[test]
+    fn a_problem_says_no_more_than_it_must() {
+        let told = document(&Problem::new(Reason::Revoked));
+        let title = Reason::SignedOut.title();
+        let plain = json!({
+            "type": "about:blank", "title": title, "status": 401, "code": "signed_out", "requestId": "r1",
+        });
+        assert_eq!(told, plain);
+    }
+
+    #[test]
+    fn what_leads_on_stands_beside_the_code() {
+        let method = |kind, label: Option<&str>| MethodChoice {
+            kind,
+            label: label.map(str::to_owned),
+            choice: Secret::new("D"),
+        };
+        let mut problem = Problem::new(Reason::TwoFactorRequired);
+        let methods = vec![
+            method(FactorKind::Authenticator, None),
+            method(FactorKind::Sms, Some("***12")),
+        ];
+        let next = NextStep {
+            step: Step::TwoFactor,
+            challenge: Secret::new("C"),
+            methods,
+            change_reason: None,
+        };
+        problem.next = Some(Box::new(next.clone()));
+        let told = document(&problem);
+        assert_eq!(told["challenge"], "C");
+        let methods = json!([
+            { "method": "authenticator", "label": null, "choice": "D" },
+            { "method": "sms", "label": "***12", "choice": "D" },
+        ]);
+        assert_eq!(told["methods"], methods);
+        let mut problem = Problem::new(Reason::PasswordChangeRequired);
+        problem.next = Some(Box::new(NextStep {
+            step: Step::NewPassword,
+            methods: Vec::new(),
+            ..next
+        }));
+        problem.change_reason = Some("Expired".into());
+        let told = document(&problem);
+        assert_eq!(
+            (&told["challenge"], &told["changeReason"]),
+            (&json!("C"), &json!("Expired"))
+        );
+        assert_eq!(told.get("methods"), None);
+        let mut problem = Problem::new(Reason::RejectedInput);
+        problem.violations = vec![
+            PasswordViolation::TooShort(Some(8)),
+            PasswordViolation::PreviouslyUsed,
+        ];
+        let violations = json!([{ "rule": "tooShort", "limit": 8 }, { "rule": "previouslyUsed" }]);
+        assert_eq!(document(&problem)["violations"], violations);
+    }
+}
