@@ -29,7 +29,7 @@ use vestibule::model::timestamp::Timestamp;
 use vestibule::provider::algorithm::Algorithm;
 use vestibule::provider::key_set::KeySet;
 use vestibule::provider::verify::{Expectations, verify};
-use vestibule::runtime::{Caller, Runtime, build};
+use vestibule::runtime::{RequestContext, Runtime, build};
 use vestibule::system::Clock;
 
 const HMAC_SECRET: &str = "0123456789abcdefghijklmnopqrstuv";
@@ -93,7 +93,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 fn remembered(bench: &mut Criterion) {
     let state = tempfile::tempdir().unwrap();
     let runtime = runtime(state.path());
-    let guarded = runtime
+    let site_runtime = runtime
         .site_for(&Host::parse("store.localhost:8080").unwrap())
         .unwrap();
     let now = runtime.clock().now();
@@ -102,15 +102,15 @@ fn remembered(bench: &mut Criterion) {
     let token = signed(&header, &claims(now), |input| {
         hmac::sign(&key, input).as_ref().to_vec()
     });
-    let caller = Caller {
-        guarded,
+    let context = RequestContext {
+        site_runtime,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         request_id: "bench",
         now,
     };
-    at_once(runtime.check(caller, &token)).unwrap();
+    at_once(runtime.check(context, &token)).unwrap();
     bench.bench_function("token, remembered", |timer| {
-        timer.iter(|| at_once(runtime.check(caller, black_box(&token))));
+        timer.iter(|| at_once(runtime.check(context, black_box(&token))));
     });
 }
 
@@ -155,7 +155,7 @@ fn verified(bench: &mut Criterion) {
 fn sealed(bench: &mut Criterion) {
     let ring = SealingKeys::new(&[[7; 32]]).unwrap();
     let ticket = RefreshTicket {
-        begun: None,
+        session_hash: None,
         refresh: Secret::new("r".repeat(86)),
         sub: "e1f2b3c4-0000-4000-8000-000000000001".into(),
         session: "a1b2c3d4-0000-4000-8000-000000000003".into(),
