@@ -20,8 +20,8 @@ use crate::model::hosted_backend::RedirectUri;
 use crate::model::secret::Secret;
 use crate::system::{self, Clock};
 
-use super::serve::{Opened, log, until_signalled};
-use super::{complain, say};
+use super::serve::{BoundServer, log, run_until_signal};
+use super::{print, print_error};
 
 /// The configuration the demo runs on, with the addresses left open.
 const CONFIG: &str = include_str!("../../config/demo.toml");
@@ -54,11 +54,11 @@ pub(super) fn command(arguments: &Arguments) -> ExitCode {
     ));
     let outcome = match prepare(arguments, &state) {
         Ok(demo) => {
-            say(&demo.welcome);
-            until_signalled(0, |stop| demo.run(stop))
+            print(&demo.welcome);
+            run_until_signal(0, |stop| demo.run(stop))
         }
         Err(error) => {
-            complain(&format!("demo: {error}"));
+            print_error(&format!("demo: {error}"));
             ExitCode::FAILURE
         }
     };
@@ -69,7 +69,7 @@ pub(super) fn command(arguments: &Arguments) -> ExitCode {
 
 /// A demo with every socket open.
 struct Demo {
-    opened: Opened,
+    opened: BoundServer,
     identity: (identity::IdentityServer, TcpListener),
     store: TcpListener,
     forum: TcpListener,
@@ -120,7 +120,7 @@ fn prepare(arguments: &Arguments, state: &PathBuf) -> Result<Demo, String> {
         clock: clock.clone(),
     })
     .map_err(|error| error.to_string())?;
-    let opened = Opened::open(settings, clock)?;
+    let opened = BoundServer::open(settings, clock)?;
     let welcome = welcome((port, admin), &arguments.sdk_page, &outbox);
     Ok(Demo {
         opened,

@@ -18,13 +18,13 @@ use crate::system::{self, Clock};
 #[derive(Default)]
 pub(super) struct EmbeddedServers {
     known: HashMap<String, (Provider, ProviderKind)>,
-    /// Opened and not running yet, by the provider's name.
+    /// BoundServer and not running yet, by the provider's name.
     pub(super) servers: Vec<(String, IdentityServer, TcpListener)>,
 }
 
 impl EmbeddedServers {
     /// Gives every embedded provider of `settings` its address, opening the server on first sight.
-    pub(super) fn settle(
+    pub(super) fn start(
         &mut self,
         mut settings: Settings,
         clock: &Clock,

@@ -11,7 +11,7 @@ use crate::model::origin::Host;
 use crate::model::site::Site;
 use crate::model::target::Target;
 
-use super::{WithConfig, complain, loaded, say};
+use super::{WithConfig, loaded, print, print_error};
 
 /// Which address, for whom.
 #[derive(Args)]
@@ -42,11 +42,11 @@ pub(super) fn command(arguments: &Arguments) -> ExitCode {
     };
     match tell(&settings, arguments) {
         Ok(text) => {
-            say(&text);
+            print(&text);
             ExitCode::SUCCESS
         }
         Err(error) => {
-            complain(&format!("explain: {error}"));
+            print_error(&format!("explain: {error}"));
             ExitCode::FAILURE
         }
     }

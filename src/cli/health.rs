@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{BAD_CONFIG, complain, loaded, say};
+use super::{BAD_CONFIG, loaded, print, print_error};
 
 const WITHIN: Duration = Duration::from_secs(3);
 
@@ -16,20 +16,20 @@ pub(super) fn command(path: &Path) -> ExitCode {
         Err(status) => return status,
     };
     let Some(admin) = settings.server.admin else {
-        complain("health: server.admin is not set, so there is nobody to ask");
+        print_error("health: server.admin is not set, so there is nobody to ask");
         return ExitCode::from(BAD_CONFIG);
     };
     match ask(admin) {
         Ok(true) => {
-            say("alive");
+            print("alive");
             ExitCode::SUCCESS
         }
         Ok(false) => {
-            complain("health: the gateway answers, but not that it lives");
+            print_error("health: the gateway answers, but not that it lives");
             ExitCode::FAILURE
         }
         Err(error) => {
-            complain(&format!("health: {admin}: {error}"));
+            print_error(&format!("health: {admin}: {error}"));
             ExitCode::FAILURE
         }
     }

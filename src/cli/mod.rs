@@ -11,11 +11,11 @@ use crate::config::settings::Settings;
 mod demo;
 mod embedded_servers;
 mod explain;
+mod hash_password;
 mod health;
-mod keys;
 pub mod openapi;
-mod password;
 mod reload;
+mod rotate_keys;
 pub mod serve;
 
 /// What a configuration with problems exits with: `EX_CONFIG` of sysexits.h.
@@ -92,15 +92,15 @@ pub fn run() -> ExitCode {
                     crate::config::schema()
                 }
             };
-            say(&if markdown {
+            print(&if markdown {
                 crate::config::reference().trim_end().to_owned()
             } else {
                 serde_json::to_string_pretty(&schema()).unwrap_or_default()
             });
             ExitCode::SUCCESS
         }
-        Command::Keys(Keys::Rotate(with)) => keys::rotate(&with.config),
-        Command::HashPassword => password::command(),
+        Command::Keys(Keys::Rotate(with)) => rotate_keys::command(&with.config),
+        Command::HashPassword => hash_password::command(),
         Command::Health(with) => health::command(&with.config),
     }
 }
@@ -113,7 +113,7 @@ fn check(path: &Path) -> ExitCode {
                 .iter()
                 .map(|site| site.name.as_str())
                 .collect();
-            say(&format!(
+            print(&format!(
                 "{}: no problem found; sites: {}",
                 path.display(),
                 names.join(", ")
@@ -127,18 +127,18 @@ fn check(path: &Path) -> ExitCode {
 /// The checked configuration, or the exit status after every problem was told.
 fn loaded(path: &Path) -> Result<Settings, ExitCode> {
     crate::config::load(path).map_err(|problems| {
-        complain(&problems.to_string());
+        print_error(&problems.to_string());
         ExitCode::from(BAD_CONFIG)
     })
 }
 
 /// Writes to standard output. A reader that went away (`vestibule schema | head`) is no fault of
 /// ours.
-fn say(text: &str) {
+fn print(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// Writes to standard error.
-fn complain(text: &str) {
+fn print_error(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -16,47 +16,47 @@ use crate::telemetry::labels::ReloadResult;
 use super::embedded_servers::EmbeddedServers;
 
 /// How often the file is looked at; the contract promises five seconds.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Reloads on `SIGHUP` and when the file, the files of a theme or the keys in
 /// `state_dir` change, until `stop` turns true.
 pub(super) async fn watch(
     path: PathBuf,
     runtime_handle: Arc<RuntimeHandle>,
-    mut lodgers: EmbeddedServers,
+    mut embedded_servers: EmbeddedServers,
     mut stop: watch::Receiver<bool>,
 ) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
         tracing::error!("SIGHUP cannot be heard");
         return;
     };
-    let mut seen = stamps(&path, &runtime_handle);
+    let mut seen = fingerprints(&path, &runtime_handle);
     loop {
         let asked = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             _ = hangup.recv() => true,
-            () = tokio::time::sleep(LOOK_EVERY) => false,
+            () = tokio::time::sleep(POLL_INTERVAL) => false,
         };
-        let now = stamps(&path, &runtime_handle);
+        let now = fingerprints(&path, &runtime_handle);
         // A file that is gone for a moment is being replaced.
         if !asked && (now == seen || now.get(&path).is_none_or(Option::is_none)) {
             continue;
         }
-        reload(&path, &runtime_handle, &mut lodgers);
-        seen = stamps(&path, &runtime_handle);
+        reload(&path, &runtime_handle, &mut embedded_servers);
+        seen = fingerprints(&path, &runtime_handle);
         // What changed while it was read is seen the next time; files that only the new one names
         // are known as of now.
-        for (file, stamp) in now {
-            seen.entry(file).and_modify(|seen| *seen = stamp);
+        for (file, fingerprint) in now {
+            seen.entry(file).and_modify(|seen| *seen = fingerprint);
         }
     }
 }
 
 /// A file's time and length; `None` where there is none.
-type Stamp = Option<(SystemTime, u64)>;
+type Fingerprint = Option<(SystemTime, u64)>;
 
 /// Everything the running configuration was read from, and its keys.
-fn stamps(path: &Path, runtime_handle: &RuntimeHandle) -> BTreeMap<PathBuf, Stamp> {
+fn fingerprints(path: &Path, runtime_handle: &RuntimeHandle) -> BTreeMap<PathBuf, Fingerprint> {
     let current = runtime_handle.current();
     let settings = current.settings();
     let themes = settings
@@ -67,17 +67,17 @@ fn stamps(path: &Path, runtime_handle: &RuntimeHandle) -> BTreeMap<PathBuf, Stam
         .into_iter()
         .chain(themes);
     files
-        .map(|file| (stamp(&file), file))
-        .map(|(stamp, file)| (file, stamp))
+        .map(|file| (fingerprint(&file), file))
+        .map(|(fingerprint, file)| (file, fingerprint))
         .collect()
 }
 
-fn stamp(path: &Path) -> Stamp {
+fn fingerprint(path: &Path) -> Fingerprint {
     let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-fn reload(path: &Path, runtime_handle: &RuntimeHandle, lodgers: &mut EmbeddedServers) {
+fn reload(path: &Path, runtime_handle: &RuntimeHandle, embedded_servers: &mut EmbeddedServers) {
     let current = runtime_handle.current();
     let before = current.settings();
     let (count, result) = match crate::config::load(path) {
@@ -97,9 +97,12 @@ fn reload(path: &Path, runtime_handle: &RuntimeHandle, lodgers: &mut EmbeddedSer
                 tracing::warn!("the store has changed: that part takes a restart");
             }
             let clock = current.clock().clone();
-            let built = lodgers.settle(settings, &clock).and_then(|settings| {
-                runtime::build(settings, Some(&current), clock).map_err(|fault| fault.to_string())
-            });
+            let built = embedded_servers
+                .start(settings, &clock)
+                .and_then(|settings| {
+                    runtime::build(settings, Some(&current), clock)
+                        .map_err(|fault| fault.to_string())
+                });
             match built {
                 Ok(runtime) => (0, Some(runtime)),
                 Err(problem) => {

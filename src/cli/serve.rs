@@ -21,7 +21,7 @@ use crate::system::{self, Clock};
 use crate::telemetry::logging;
 
 use super::embedded_servers::EmbeddedServers;
-use super::{complain, loaded, reload};
+use super::{loaded, print_error, reload};
 
 /// Guards the sites of the configuration in `path`.
 pub(super) fn command(path: &Path) -> ExitCode {
@@ -30,14 +30,14 @@ pub(super) fn command(path: &Path) -> ExitCode {
         Err(status) => return status,
     };
     if let Err(error) = log(&settings) {
-        complain(&error);
+        print_error(&error);
         return ExitCode::FAILURE;
     }
     let workers = settings.server.workers;
-    match Opened::open(settings, Clock::new()) {
-        Ok(opened) => until_signalled(workers, |stop| opened.run(Some(path.to_owned()), stop)),
+    match BoundServer::open(settings, Clock::new()) {
+        Ok(opened) => run_until_signal(workers, |stop| opened.run(Some(path.to_owned()), stop)),
         Err(error) => {
-            complain(&format!("vestibule: {error}"));
+            print_error(&format!("vestibule: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -52,18 +52,18 @@ pub(super) fn log(settings: &Settings) -> Result<(), String> {
 }
 
 /// Runs `work` on a runtime of its own until `SIGTERM` or `SIGINT`, then until it has stopped.
-pub(super) fn until_signalled<W>(
+pub(super) fn run_until_signal<W>(
     workers: usize,
     work: impl FnOnce(watch::Receiver<bool>) -> W,
 ) -> ExitCode
 where
     W: Future<Output = Result<(), String>>,
 {
-    let outcome = match executor(workers) {
+    let outcome = match build_executor(workers) {
         Ok(runtime) => {
             let (stop, stopped) = watch::channel(false);
             let outcome = runtime.block_on(async {
-                drop(system::detach(signalled(stop)));
+                drop(system::detach(wait_for_signal(stop)));
                 work(stopped).await
             });
             // What is still detached (a sign-out the provider has not heard of) does not hold up
@@ -76,14 +76,14 @@ where
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("vestibule: {error}"));
+            print_error(&format!("vestibule: {error}"));
             ExitCode::FAILURE
         }
     }
 }
 
 /// A runtime of so many threads; of one for each core where that is 0.
-fn executor(workers: usize) -> std::io::Result<Runtime> {
+fn build_executor(workers: usize) -> std::io::Result<Runtime> {
     let workers = if workers > 0 {
         workers
     } else {
@@ -100,7 +100,7 @@ fn executor(workers: usize) -> std::io::Result<Runtime> {
     builder.enable_all().build()
 }
 
-async fn signalled(stop: watch::Sender<bool>) {
+async fn wait_for_signal(stop: watch::Sender<bool>) {
     let (Ok(mut terminate), Ok(mut interrupt)) = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
@@ -120,15 +120,15 @@ async fn signalled(stop: watch::Sender<bool>) {
 
 /// Everything that can fail at the start has succeeded: sockets are open, keys are read, nothing
 /// runs yet.
-pub struct Opened {
+pub struct BoundServer {
     runtime_handle: Arc<RuntimeHandle>,
     listeners: Vec<TcpListener>,
     admin: Option<TcpListener>,
-    lodgers: EmbeddedServers,
+    embedded_servers: EmbeddedServers,
     drain: Duration,
 }
 
-impl Opened {
+impl BoundServer {
     /// Opens what `settings` name.
     ///
     /// # Errors
@@ -142,15 +142,15 @@ impl Opened {
         let admin = server::bind(settings.server.admin.as_slice())
             .map_err(taken)?
             .pop();
-        let mut lodgers = EmbeddedServers::default();
+        let mut embedded_servers = EmbeddedServers::default();
         let drain = settings.server.drain;
-        let settings = lodgers.settle(settings, &clock)?;
+        let settings = embedded_servers.start(settings, &clock)?;
         let runtime = runtime::build(settings, None, clock).map_err(|fault| fault.to_string())?;
         Ok(Self {
             runtime_handle: RuntimeHandle::new(runtime),
             listeners,
             admin,
-            lodgers,
+            embedded_servers,
             drain,
         })
     }
@@ -181,7 +181,7 @@ impl Opened {
     /// How often each embedded identity server was called, by the provider's name.
     #[must_use]
     pub fn statistics(&self, provider: &str) -> Option<Arc<Statistics>> {
-        self.lodgers
+        self.embedded_servers
             .servers
             .iter()
             .find(|(name, ..)| name == provider)
@@ -202,10 +202,10 @@ impl Opened {
             runtime_handle,
             listeners,
             admin,
-            mut lodgers,
+            mut embedded_servers,
             drain,
         } = self;
-        for (_, server, listener) in lodgers.servers.drain(..) {
+        for (_, server, listener) in embedded_servers.servers.drain(..) {
             drop(system::detach(
                 server.serve(listener, stopped(stop.clone())),
             ));
@@ -224,7 +224,7 @@ impl Opened {
             drop(system::detach(reload::watch(
                 path,
                 Arc::clone(&runtime_handle),
-                lodgers,
+                embedded_servers,
                 stop.clone(),
             )));
         }

@@ -9,17 +9,17 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 /// The schema, and the whole numbers among its defaults as text: a TOML number can only be made
 /// from text.
-pub(super) struct Outline {
+pub(super) struct DefaultedSchema {
     pub(super) schema: Value,
     numbers: BTreeMap<u64, String>,
 }
 
 /// Made once.
-pub(super) static OUTLINE: LazyLock<Outline> = LazyLock::new(|| {
+pub(super) static SCHEMA: LazyLock<DefaultedSchema> = LazyLock::new(|| {
     let schema = super::reference::schema();
     let mut numbers = BTreeMap::new();
     collect_numbers(&schema, &mut numbers);
-    Outline { schema, numbers }
+    DefaultedSchema { schema, numbers }
 });
 
 fn collect_numbers(value: &Value, numbers: &mut BTreeMap<u64, String>) {
@@ -67,7 +67,7 @@ fn from_json(default: &Value) -> Option<DeValue<'static>> {
         Value::Bool(value) => DeValue::Boolean(*value),
         Value::String(text) => DeValue::String(text.clone().into()),
         Value::Number(number) => {
-            let text = OUTLINE.numbers.get(&number.as_u64()?)?;
+            let text = SCHEMA.numbers.get(&number.as_u64()?)?;
             DeValue::parse(text).ok()?.into_inner()
         }
         Value::Array(items) => {

@@ -1,6 +1,6 @@
 //! What the operator wrote, checked: a file becomes [`Settings`], or every problem in it at once.
 //!
-//! The way of a text: `outline` lays it against the schema of the `file` structs and takes out what
+//! The way of a text: `validate` lays it against the schema of the `file` structs and takes out what
 //! does not fit; what is left becomes those structs; `check` looks for contradictions and makes the
 //! settings. Nothing stops at the first problem, and what was taken out is not complained about a
 //! second time.
@@ -9,21 +9,22 @@ use std::path::Path;
 
 mod check;
 mod defaults;
+mod environment;
 mod file;
-mod keys;
-mod outline;
 mod problems;
 mod reference;
-mod secret;
+mod schema;
+mod secret_source;
 pub mod settings;
 mod spans;
 mod syntax;
 mod units;
+mod validate;
 mod words;
 
+pub use environment::{Environment, FakeEnvironment, SystemEnvironment};
 pub use problems::{Problem, Problems};
 pub use reference::{reference, schema};
-pub use secret::{Environment, FakeEnvironment, SystemEnvironment};
 use settings::Settings;
 
 /// Reads and checks the configuration in `path`.
@@ -50,22 +51,23 @@ pub fn load(path: &Path) -> Result<Settings, Problems> {
 
 /// Checks a configuration that was read already. `name` is its path: problems are told under it,
 /// and relative paths in the text start from its folder. Variables and files come from
-/// `surroundings`.
+/// `environment`.
 ///
 /// # Errors
 /// All [`Problems`] at once, in the order of the text.
 pub fn check_text(
     name: &str,
     text: &str,
-    surroundings: &dyn Environment,
+    environment: &dyn Environment,
 ) -> Result<Settings, Problems> {
-    let mut notes = problems::Diagnostics::default();
-    let file = outline::read(text, &mut notes);
+    let mut diagnostics = problems::Diagnostics::default();
+    let file = validate::read(text, &mut diagnostics);
     let folder = Path::new(name).parent().unwrap_or(Path::new(""));
-    let settings = file.and_then(|file| check::settings(&file, folder, surroundings, &mut notes));
+    let settings =
+        file.and_then(|file| check::settings(&file, folder, environment, &mut diagnostics));
     match settings {
-        Some(settings) if notes.is_empty() => Ok(settings),
-        Some(_) | None => Err(notes.finish(name, text)),
+        Some(settings) if diagnostics.is_empty() => Ok(settings),
+        Some(_) | None => Err(diagnostics.finish(name, text)),
     }
 }
 

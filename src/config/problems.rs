@@ -64,49 +64,49 @@ impl std::error::Error for Problems {}
 /// What was noticed so far, by byte position.
 #[derive(Default)]
 pub(super) struct Diagnostics {
-    noted: Vec<(Range<usize>, String, String)>,
+    entries: Vec<(Range<usize>, String, String)>,
     /// Start of a table and the key in it that was taken out.
-    taken_out: BTreeSet<(usize, String)>,
+    removed: BTreeSet<(usize, String)>,
     /// Whether text was lost to syntax errors: nothing can be called missing then.
     pub(super) incomplete: bool,
 }
 
 impl Diagnostics {
     pub(super) fn is_empty(&self) -> bool {
-        self.noted.is_empty()
+        self.entries.is_empty()
     }
 
-    /// Diagnostics a problem at `span`.
+    /// Records a problem at `span`.
     pub(super) fn add(
         &mut self,
         span: &Range<usize>,
         what: impl Into<String>,
         hint: impl Into<String>,
     ) {
-        self.noted.push((span.clone(), what.into(), hint.into()));
+        self.entries.push((span.clone(), what.into(), hint.into()));
     }
 
     /// Remembers that `key` of the table at `table` was there but did not fit.
-    pub(super) fn take_out(&mut self, table: &Range<usize>, key: &str) {
-        self.taken_out.insert((table.start, key.to_owned()));
+    pub(super) fn mark_removed(&mut self, table: &Range<usize>, key: &str) {
+        self.removed.insert((table.start, key.to_owned()));
     }
 
     /// Whether `key` of the table at `table` was there but did not fit.
-    pub(super) fn was_taken_out(&self, table: &Range<usize>, key: &str) -> bool {
-        self.incomplete || self.taken_out.contains(&(table.start, key.to_owned()))
+    pub(super) fn was_removed(&self, table: &Range<usize>, key: &str) -> bool {
+        self.incomplete || self.removed.contains(&(table.start, key.to_owned()))
     }
 
-    /// Diagnostics that `key` is missing from the table at `table`, unless it was there and did not
+    /// Records that `key` is missing from the table at `table`, unless it was there and did not
     /// fit.
     pub(super) fn missing(&mut self, table: &Range<usize>, key: &str, hint: impl Into<String>) {
-        if !self.was_taken_out(table, key) {
+        if !self.was_removed(table, key) {
             self.add(table, format!("`{key}` is missing"), hint);
         }
     }
 
     /// The notes as problems of the file `name` with this text.
     pub(super) fn finish(mut self, name: &str, text: &str) -> Problems {
-        if self.noted.is_empty() {
+        if self.entries.is_empty() {
             // Nothing is taken without having been understood.
             self.add(
                 &(0..0),
@@ -124,7 +124,7 @@ impl Diagnostics {
                 hint,
             }
         };
-        Problems::new(self.noted.into_iter().map(problem).collect())
+        Problems::new(self.entries.into_iter().map(problem).collect())
     }
 }
 

@@ -6,7 +6,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use super::file::File;
-use super::keys::{expected, words};
+use super::schema::{expected, words};
 
 /// The JSON Schema of the configuration.
 #[must_use]

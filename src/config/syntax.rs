@@ -13,14 +13,14 @@ const MAX_SYNTAX_ERRORS: usize = 32;
 
 /// The text with the lines of syntax errors blanked. `None` when what is left could not be
 /// understood rightly.
-pub(super) fn without_errors(text: &str, notes: &mut Diagnostics) -> Option<String> {
+pub(super) fn without_errors(text: &str, diagnostics: &mut Diagnostics) -> Option<String> {
     let mut readable = text.to_owned();
     for round in 0..MAX_SYNTAX_ERRORS {
         let (_, errors) = DeTable::parse_recoverable(&readable);
         if errors.is_empty() {
             return Some(readable);
         }
-        notes.incomplete = true;
+        diagnostics.incomplete = true;
         // Keys may seem to be there twice only because something between them is broken: that is
         // mended first.
         let (twice, malformed): (Vec<&Error>, Vec<&Error>) =
@@ -36,7 +36,7 @@ pub(super) fn without_errors(text: &str, notes: &mut Diagnostics) -> Option<Stri
             .filter(|error| round == 0 || error.message() == TWICE)
         {
             let what = error.message().replace('\n', " ");
-            notes.add(
+            diagnostics.add(
                 &error.span().unwrap_or_default(),
                 what,
                 hint(error.message()),

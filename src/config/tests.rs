@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 
 /// Environment in which every secret and file of the shipped configurations is there.
-fn surroundings() -> FakeEnvironment {
+fn environment() -> FakeEnvironment {
     let mut there = FakeEnvironment::default();
     there
         .variables
@@ -88,7 +88,7 @@ fn shipped() -> Vec<std::path::PathBuf> {
 fn every_shipped_configuration_loads() {
     for path in shipped() {
         let text = std::fs::read_to_string(&path).unwrap();
-        if let Err(problems) = check_text(path.to_str().unwrap(), &text, &surroundings()) {
+        if let Err(problems) = check_text(path.to_str().unwrap(), &text, &environment()) {
             panic!("{problems}");
         }
     }
@@ -96,7 +96,7 @@ fn every_shipped_configuration_loads() {
 
 /// What is said about `text`.
 fn told(text: &str) -> String {
-    check_text("vestibule.toml", text, &surroundings())
+    check_text("vestibule.toml", text, &environment())
         .unwrap_err()
         .to_string()
 }
@@ -190,7 +190,7 @@ fn a_file_that_is_not_there_is_a_problem() {
 #[test]
 fn no_secret_is_in_settings_or_problems() {
     let text = std::fs::read_to_string("config/examples/behind-a-load-balancer.toml").unwrap();
-    let mut there = surroundings();
+    let mut there = environment();
     let settings = check_text("x.toml", &text, &there).unwrap();
     let shown = format!("{settings:?} {settings:#?}");
     for value in there
@@ -233,7 +233,7 @@ fn one_newline_at_the_end_of_a_secret_file_is_cut() {
 #[test]
 fn what_is_left_out_has_its_default() {
     let text = std::fs::read_to_string("config/examples/minimal-store.toml").unwrap();
-    let settings = check_text("/etc/vestibule/vestibule.toml", &text, &surroundings()).unwrap();
+    let settings = check_text("/etc/vestibule/vestibule.toml", &text, &environment()).unwrap();
     let (server, provider) = (&settings.server, &settings.providers["main"]);
     assert_eq!(settings.state_dir, Path::new("/var/lib/vestibule"));
     assert_eq!(server.listen, ["127.0.0.1:8080".parse().unwrap()]);
@@ -289,7 +289,7 @@ fn the_url_of_a_provider_has_no_slash_at_its_end() {
         ("http://[::1]:9/a/", "http://[::1]:9/a"),
     ] {
         let text = base.replace("\"https://id.example.com\"", &format!("{written:?}"));
-        let settings = check_text("x.toml", &text, &surroundings()).unwrap();
+        let settings = check_text("x.toml", &text, &environment()).unwrap();
         let settings::ProviderKind::Fusionauth { url, .. } = &settings.providers["main"].kind
         else {
             panic!("another kind")
@@ -302,8 +302,8 @@ fn the_url_of_a_provider_has_no_slash_at_its_end() {
 fn a_theme_is_read_with_its_files() {
     let theme = r##"theme = { name = "The Store", logo = "/etc/vestibule/store.svg", accent = "#0b6", language = "de-AT", templates = "good", links = { help = "/help" } }"##;
     let text = include_str!("tests/base.toml").replace("bearer = false", theme);
-    let settings = check_text("x.toml", &text, &surroundings())
-        .unwrap_or_else(|problems| panic!("{problems}"));
+    let settings =
+        check_text("x.toml", &text, &environment()).unwrap_or_else(|problems| panic!("{problems}"));
     let theme = &settings.sites[0].theme;
     assert_eq!(
         (theme.name.as_deref(), theme.language.as_deref()),
@@ -368,26 +368,26 @@ mod refusals;
 mod no_text_panics {
     use proptest::prelude::*;
 
-    use super::{check_text, surroundings};
+    use super::{check_text, environment};
 
     const WHOLE: &str = include_str!("tests/base.toml");
 
     proptest! {
         #[test]
         fn anything(text in "\\PC{0,80}") {
-            let _ = check_text("x.toml", &text, &surroundings());
+            let _ = check_text("x.toml", &text, &environment());
         }
 
         #[test]
         fn what_looks_like_toml(text in "([a-z\\[\\]{}=\"'.#, \n0-9-]|sites|server|\\[\\[sites\\]\\]\n|rules|é){0,60}") {
-            let _ = check_text("x.toml", &text, &surroundings());
+            let _ = check_text("x.toml", &text, &environment());
         }
 
         #[test]
         fn a_mangled_file(at in 0..WHOLE.len(), gone in 0..40_usize, put in "[\\[\\]{}=\"',.\n0a#é-]{0,6}") {
             let end = (at + gone).min(WHOLE.len());
             let text = format!("{}{put}{}", &WHOLE[..at], &WHOLE[end..]);
-            if let Err(problems) = check_text("x.toml", &text, &surroundings()) {
+            if let Err(problems) = check_text("x.toml", &text, &environment()) {
                 let lines = text.lines().count() + 1;
                 prop_assert!(problems.iter().all(|problem| problem.line <= lines && problem.column > 0));
             }

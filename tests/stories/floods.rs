@@ -142,7 +142,7 @@ async fn signed_in_elsewhere(stage: &Stage) -> Browser {
         &vestibule::config::FakeEnvironment::default(),
     )
     .unwrap();
-    let opened = vestibule::cli::serve::Opened::open(settings, stage.clock.clone()).unwrap();
+    let opened = vestibule::cli::serve::BoundServer::open(settings, stage.clock.clone()).unwrap();
     let address = opened.addresses()[0];
     let runtime_handle = opened.runtime_handle();
     let (stop, stopped) = watch::channel(false);

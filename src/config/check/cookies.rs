@@ -7,7 +7,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::super::file::site::Site as Written;
-use super::super::secret::SecretSource;
+use super::super::secret_source::SecretSource;
 use super::super::settings::SealingKeyBytes;
 use super::super::spans::At;
 use super::Review;

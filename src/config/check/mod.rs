@@ -4,7 +4,7 @@
 
 mod cookies;
 mod headers;
-mod hosted;
+mod hosted_backend;
 mod providers;
 mod rules;
 mod server;
@@ -16,37 +16,38 @@ mod theme;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::environment::Environment;
 use super::file::{File, Format, Level, Log, Rate};
 use super::problems::{Diagnostics, quoted};
-use super::secret::{Environment, SecretSource};
+use super::secret_source::SecretSource;
 use super::settings::{self, Settings};
 use super::spans::At;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 
 /// A problem was noted, where `None` has another meaning.
-struct Noted;
+struct Reported;
 
 /// What a check looks at besides the file, and where it writes.
 struct Review<'a> {
     folder: &'a Path,
-    surroundings: &'a dyn Environment,
-    notes: &'a mut Diagnostics,
+    environment: &'a dyn Environment,
+    diagnostics: &'a mut Diagnostics,
 }
 
 impl Review<'_> {
     fn refuse(&mut self, span: &Range<usize>, what: impl Into<String>, hint: impl Into<String>) {
-        self.notes.add(span, what, hint);
+        self.diagnostics.add(span, what, hint);
     }
 
     /// Refuses a text that is no secret, quoting it.
     fn refuse_text(&mut self, text: &At<String>, what: &str, hint: impl Into<String>) {
-        self.notes
+        self.diagnostics
             .add(&text.span, format!("{what}: {}", quoted(text)), hint);
     }
 
     fn secret(&mut self, source: &At<SecretSource>) -> Option<Secret> {
-        match source.read(self.folder, self.surroundings) {
+        match source.read(self.folder, self.environment) {
             Ok(secret) => Some(secret),
             Err((what, hint)) => {
                 self.refuse(&source.span, what, hint);
@@ -57,7 +58,7 @@ impl Review<'_> {
 
     /// When the file of a secret was written; `None` for one that stands elsewhere.
     fn written_at(&self, source: &SecretSource) -> Option<Timestamp> {
-        source.written_at(self.folder, self.surroundings)
+        source.written_at(self.folder, self.environment)
     }
 
     fn path(&self, written: &str) -> PathBuf {
@@ -69,13 +70,13 @@ impl Review<'_> {
 pub(super) fn settings(
     file: &File,
     folder: &Path,
-    surroundings: &dyn Environment,
-    notes: &mut Diagnostics,
+    environment: &dyn Environment,
+    diagnostics: &mut Diagnostics,
 ) -> Option<Settings> {
     let mut review = Review {
         folder,
-        surroundings,
-        notes,
+        environment,
+        diagnostics,
     };
     let state_dir = state_dir(&file.state_dir, &mut review);
     let server = server::server(&file.server, &mut review);

@@ -7,10 +7,10 @@ use url::Url;
 
 use super::super::file::File;
 use super::super::file::provider::{Algorithm, Kind, Provider as Written};
-use super::super::secret::SecretSource;
+use super::super::secret_source::SecretSource;
 use super::super::settings::{Provider, ProviderKind};
 use super::super::spans::At;
-use super::{Noted, Review};
+use super::{Reported, Review};
 use crate::model::origin::Host;
 use crate::model::secret::Secret;
 
@@ -23,7 +23,7 @@ pub(super) fn providers(
 ) -> Option<BTreeMap<String, Provider>> {
     let written = file.providers.as_ref()?;
     if written.is_empty() {
-        if review.notes.is_empty() {
+        if review.diagnostics.is_empty() {
             let hint = "add [providers.main] with `kind` and what belongs to it";
             review.refuse(&written.span, "`providers` is empty", hint);
         }
@@ -55,7 +55,7 @@ fn provider(written: &At<Written>, review: &mut Review<'_>) -> Option<Provider> 
     let algorithms = algorithms(written, review);
     let hmac_secret = hmac_secret(written, review);
     // Looked at whatever the kind: it may be misspelt.
-    let insecure = written.insecure || review.notes.was_taken_out(&written.span, "insecure");
+    let insecure = written.insecure || review.diagnostics.was_removed(&written.span, "insecure");
     let url = written
         .url
         .as_ref()
@@ -95,7 +95,7 @@ fn issuer(written: &At<Written>, review: &mut Review<'_>) -> Option<String> {
         (Some(issuer), _) => Some((**issuer).clone()),
         (None, Some(Kind::Embedded)) => Some(EMBEDDED_ISSUER.to_owned()),
         (None, Some(Kind::Fusionauth | Kind::Oidc)) => {
-            review.notes.missing(
+            review.diagnostics.missing(
                 &written.span,
                 "issuer",
                 "add it: the `iss` of the provider's tokens, exactly",
@@ -132,14 +132,14 @@ fn fusionauth(
         );
     }
     if written.url.is_none() {
-        review.notes.missing(
+        review.diagnostics.missing(
             &written.span,
             "url",
             "add it: where FusionAuth answers, like \"https://id.example.com\"",
         );
     }
     if written.api_key.is_none() {
-        review.notes.missing(
+        review.diagnostics.missing(
             &written.span,
             "api_key",
             "add it, like { env = \"FUSIONAUTH_API_KEY\" }",
@@ -181,7 +181,7 @@ fn embedded(written: &At<Written>, review: &mut Review<'_>) -> Option<ProviderKi
         }
     }
     let Some(users) = &written.users else {
-        review.notes.missing(
+        review.diagnostics.missing(
             &written.span,
             "users",
             "add it: the TOML file of the users, like \"users.toml\"",
@@ -193,7 +193,7 @@ fn embedded(written: &At<Written>, review: &mut Review<'_>) -> Option<ProviderKi
 
 fn readable(users: &At<String>, review: &mut Review<'_>) -> Option<PathBuf> {
     let path = review.path(users);
-    if let Err(error) = review.surroundings.file(&path) {
+    if let Err(error) = review.environment.file(&path) {
         let what = format!("the file \"{}\" cannot be read: {error}", path.display());
         review.refuse(
             &users.span,
@@ -243,7 +243,7 @@ fn url(written: &At<String>, insecure: bool, review: &mut Review<'_>) -> Option<
 fn algorithms(written: &At<Written>, review: &mut Review<'_>) -> Option<Vec<String>> {
     let algorithms = &written.algorithms;
     if algorithms.is_empty() {
-        if !review.notes.was_taken_out(&written.span, "algorithms") {
+        if !review.diagnostics.was_removed(&written.span, "algorithms") {
             review.refuse(
                 &algorithms.span,
                 "`algorithms` is empty",
@@ -274,7 +274,7 @@ fn algorithms(written: &At<Written>, review: &mut Review<'_>) -> Option<Vec<Stri
     )
 }
 
-fn hmac_secret(written: &At<Written>, review: &mut Review<'_>) -> Result<Option<Secret>, Noted> {
+fn hmac_secret(written: &At<Written>, review: &mut Review<'_>) -> Result<Option<Secret>, Reported> {
     let needed = written
         .algorithms
         .iter()
@@ -284,11 +284,13 @@ fn hmac_secret(written: &At<Written>, review: &mut Review<'_>) -> Result<Option<
         (None, None) => Ok(None),
         (None, Some(bytes)) => {
             let hint = format!("add it, {bytes} bytes or more, {}", make_one(bytes));
-            review.notes.missing(&written.span, "hmac_secret", hint);
-            Err(Noted)
+            review
+                .diagnostics
+                .missing(&written.span, "hmac_secret", hint);
+            Err(Reported)
         }
         (Some(source), None) => {
-            if !review.notes.was_taken_out(&written.span, "algorithms") {
+            if !review.diagnostics.was_removed(&written.span, "algorithms") {
                 let hint = "take it away, or write algorithms = [\"HS256\"]";
                 review.refuse(
                     &source.span,
@@ -296,14 +298,14 @@ fn hmac_secret(written: &At<Written>, review: &mut Review<'_>) -> Result<Option<
                     hint,
                 );
             }
-            Err(Noted)
+            Err(Reported)
         }
         (Some(source), Some(bytes)) => {
-            let secret = review.secret(source).ok_or(Noted)?;
+            let secret = review.secret(source).ok_or(Reported)?;
             if secret.expose().len() < bytes {
                 let what = format!("`hmac_secret` is shorter than its hash of {bytes} bytes");
                 review.refuse(&source.span, what, make_one(bytes));
-                return Err(Noted);
+                return Err(Reported);
             }
             if is_guessable(secret.expose()) {
                 review.refuse(
@@ -311,7 +313,7 @@ fn hmac_secret(written: &At<Written>, review: &mut Review<'_>) -> Result<Option<
                     "`hmac_secret` can be guessed",
                     make_one(bytes),
                 );
-                return Err(Noted);
+                return Err(Reported);
             }
             Ok(Some(secret))
         }

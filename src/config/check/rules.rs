@@ -63,7 +63,7 @@ fn parse(rule: &At<Written>, review: &mut Review<'_>) -> Option<Rule> {
     let pattern = rule.path.as_ref().and_then(|path| pattern(path, review));
     let methods = match &rule.methods {
         Some(methods) => self::methods(methods, review),
-        None => (!review.notes.was_taken_out(&rule.span, "methods")).then(Vec::new),
+        None => (!review.diagnostics.was_removed(&rule.span, "methods")).then(Vec::new),
     };
     let access = rule.access.map(access);
     let roles = roles(rule, access, review);
@@ -108,7 +108,7 @@ fn roles(
         );
         return None;
     }
-    if roles.is_empty() && !review.notes.was_taken_out(&rule.span, "roles") {
+    if roles.is_empty() && !review.diagnostics.was_removed(&rule.span, "roles") {
         review.refuse(
             &roles.span,
             "`roles` is empty",

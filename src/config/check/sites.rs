@@ -9,7 +9,7 @@ use super::super::file::site::{Credential, Health, Paths, Site as Written, Slash
 use super::super::spans::At;
 use super::super::words::nearest;
 use super::providers::is_name;
-use super::{Noted, Review, cookies, headers, hosted, rules, theme};
+use super::{Reported, Review, cookies, headers, hosted_backend, rules, theme};
 use crate::model::credential::CredentialKind;
 use crate::model::origin::{Host, Origin, Scheme};
 use crate::model::return_path::ReturnPath;
@@ -35,7 +35,7 @@ pub(super) fn sites(
     let written = file.sites.as_ref()?;
     if written.is_empty() {
         // A list of what did not fit is not empty to the operator.
-        if !review.notes.was_taken_out(&(0..0), "sites") {
+        if !review.diagnostics.was_removed(&(0..0), "sites") {
             review.refuse(
                 &written.span,
                 "`sites` is empty",
@@ -62,7 +62,7 @@ fn site(
         .name
         .as_ref()
         .and_then(|name| self::name(name, taken, review));
-    let insecure = written.insecure || review.notes.was_taken_out(&written.span, "insecure");
+    let insecure = written.insecure || review.diagnostics.was_removed(&written.span, "insecure");
     let origin = written
         .origin
         .as_ref()
@@ -89,7 +89,9 @@ fn site(
         .and_then(|origin| cookies::names(written, origin.is_https(), review));
     let own = (origin.as_ref(), paths.as_ref(), insecure);
     let hosted = match &written.hosted_backend {
-        Some(backend) => hosted::backend(backend, written.credential, own, review).map(Some),
+        Some(backend) => {
+            hosted_backend::backend(backend, written.credential, own, review).map(Some)
+        }
         None => Some(None),
     };
     let headers = headers::headers(written.headers.as_ref(), review);
@@ -248,15 +250,17 @@ fn provider(written: &At<Written>, file: &File, review: &mut Review<'_>) -> Opti
                     .map(|name| format!("{name:?}"))
                     .collect::<Vec<_>>()
                     .join(", ");
-                review
-                    .notes
-                    .missing(&written.span, "provider", format!("add it: one of {names}"));
+                review.diagnostics.missing(
+                    &written.span,
+                    "provider",
+                    format!("add it: one of {names}"),
+                );
                 None
             }
         };
     };
     // A provider whose table did not fit is there all the same.
-    if known.contains_key(&**name) || review.notes.was_taken_out(&known.span, name) {
+    if known.contains_key(&**name) || review.diagnostics.was_removed(&known.span, name) {
         return Some((**name).clone());
     }
     let hint = match nearest(name, known.keys().map(String::as_str)) {
@@ -282,7 +286,7 @@ fn application_id(written: &Written, review: &mut Review<'_>) -> Option<String> 
 
 fn upstreams(written: &At<Written>, review: &mut Review<'_>) -> Option<Vec<Upstream>> {
     let list = written.upstreams.as_ref()?;
-    if list.is_empty() && !review.notes.was_taken_out(&written.span, "upstreams") {
+    if list.is_empty() && !review.diagnostics.was_removed(&written.span, "upstreams") {
         review.refuse(&list.span, "`upstreams` is empty", UPSTREAM_FORM);
     }
     let mut upstreams = Vec::new();
@@ -328,7 +332,7 @@ fn upstream(text: &str) -> Option<Upstream> {
 fn upstream_host(
     written: Option<&At<String>>,
     review: &mut Review<'_>,
-) -> Result<Option<String>, Noted> {
+) -> Result<Option<String>, Reported> {
     let Some(text) = written else { return Ok(None) };
     if Host::parse(text).is_none() {
         review.refuse_text(
@@ -336,7 +340,7 @@ fn upstream_host(
             "`upstream_host` is no host",
             "write it like \"shop.internal\"",
         );
-        return Err(Noted);
+        return Err(Reported);
     }
     Ok(Some((**text).clone()))
 }

@@ -20,13 +20,13 @@ pub(super) fn store(written: &At<Written>, review: &mut Review<'_>) -> Option<St
         (Backend::Memory, None) => Some(Store::Memory),
         (Backend::Memory, Some(url)) => {
             let hint = "take it away, or write backend = \"redis\"";
-            if !review.notes.was_taken_out(&written.span, "backend") {
+            if !review.diagnostics.was_removed(&written.span, "backend") {
                 review.refuse(&url.span, "`url` has no use with a store in memory", hint);
             }
             None
         }
         (Backend::Redis, None) => {
-            review.notes.missing(
+            review.diagnostics.missing(
                 &written.span,
                 "url",
                 "add it: where Redis answers, like \"redis://127.0.0.1:6379\"",
@@ -41,7 +41,7 @@ pub(super) fn store(written: &At<Written>, review: &mut Review<'_>) -> Option<St
                 return None;
             };
             let insecure =
-                written.insecure || review.notes.was_taken_out(&written.span, "insecure");
+                written.insecure || review.diagnostics.was_removed(&written.span, "insecure");
             if redis.password.is_some()
                 && !redis.tls
                 && !insecure
@@ -93,11 +93,11 @@ fn parse(url: &str) -> Option<Redis> {
     }
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     // The last: a password may have one in it that was not encoded.
-    let (proof, hosts) = match authority.rsplit_once('@') {
-        Some((proof, hosts)) => (Some(proof), hosts),
+    let (credentials, hosts) = match authority.rsplit_once('@') {
+        Some((credentials, hosts)) => (Some(credentials), hosts),
         None => (None, authority),
     };
-    let (user, password) = proof.map_or(Some((None, None)), proof_of)?;
+    let (user, password) = credentials.map_or(Some((None, None)), credentials_of)?;
     let (form, port, database) = match form {
         "" => (RedisTopology::One, REDIS_PORT, path),
         "+cluster" if path.is_empty() => (RedisTopology::Cluster, REDIS_PORT, ""),
@@ -133,7 +133,7 @@ fn parse(url: &str) -> Option<Redis> {
 }
 
 /// User and password before the `@`.
-fn proof_of(text: &str) -> Option<(Option<String>, Option<Secret>)> {
+fn credentials_of(text: &str) -> Option<(Option<String>, Option<Secret>)> {
     let (user, password) = text.split_once(':')?;
     let some = |text: String| (!text.is_empty()).then_some(text);
     let (user, password) = (some(decoded(user)?), some(decoded(password)?));

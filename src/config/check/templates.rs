@@ -17,7 +17,7 @@ const STYLE: &str = "style.css";
 /// Reads the templates and the style sheet of a folder into `theme`. What is neither is left alone.
 pub(super) fn read(folder: &At<String>, theme: &mut Theme, review: &mut Review<'_>) -> Option<()> {
     let path = review.path(folder);
-    let names = match review.surroundings.names(&path) {
+    let names = match review.environment.names(&path) {
         Ok(names) => names,
         Err(error) => {
             let what = format!("the folder \"{}\" cannot be read: {error}", path.display());
@@ -84,7 +84,7 @@ fn refuse_unknown(name: &str, folder: &At<String>, review: &mut Review<'_>) {
 
 fn text(file: &Path, folder: &At<String>, review: &mut Review<'_>) -> Option<String> {
     let read = review
-        .surroundings
+        .environment
         .bytes(file, MAX_TEXT + 1)
         .map_err(|error| error.to_string());
     let fitting = read.and_then(|bytes| {

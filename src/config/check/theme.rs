@@ -2,7 +2,7 @@
 
 use super::super::file::site::{Links as WrittenLinks, Theme as Written};
 use super::super::spans::At;
-use super::{Noted, Review, templates};
+use super::{Reported, Review, templates};
 use crate::model::colour::Colour;
 use crate::model::theme::{Link, Links, Logo, LogoKind, MAX_LOGO, Theme};
 use crate::pages::{Catalog, language};
@@ -44,8 +44,8 @@ pub(super) fn theme(written: Option<&At<Written>>, review: &mut Review<'_>) -> O
 fn optional<T>(
     written: Option<&At<String>>,
     check: impl FnOnce(&At<String>) -> Option<T>,
-) -> Result<Option<T>, Noted> {
-    written.map_or(Ok(None), |text| check(text).map(Some).ok_or(Noted))
+) -> Result<Option<T>, Reported> {
+    written.map_or(Ok(None), |text| check(text).map(Some).ok_or(Reported))
 }
 
 fn name(text: &At<String>, review: &mut Review<'_>) -> Option<String> {
@@ -62,7 +62,7 @@ fn name(text: &At<String>, review: &mut Review<'_>) -> Option<String> {
 
 fn logo(text: &At<String>, theme: &mut Theme, review: &mut Review<'_>) -> Option<Logo> {
     let path = review.path(text);
-    let bytes = match review.surroundings.bytes(&path, MAX_LOGO + 1) {
+    let bytes = match review.environment.bytes(&path, MAX_LOGO + 1) {
         Ok(bytes) => bytes,
         Err(error) => {
             let what = format!("the logo \"{}\" cannot be read: {error}", path.display());

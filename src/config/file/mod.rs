@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::secret::SecretSource;
+use super::secret_source::SecretSource;
 use super::spans::At;
 use super::units::{Size, Time};
 use provider::Provider;

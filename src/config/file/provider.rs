@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::super::secret::SecretSource;
+use super::super::secret_source::SecretSource;
 use super::super::spans::At;
 use super::super::units::Time;
 

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::super::check_text;
-use super::surroundings;
+use super::environment;
 
 const BASE: &str = include_str!("base.toml");
 
@@ -21,7 +21,7 @@ fn lines(block: &str, mark: &str) -> String {
 
 #[test]
 fn the_base_has_no_problem() {
-    if let Err(problems) = check_text("base.toml", BASE, &surroundings()) {
+    if let Err(problems) = check_text("base.toml", BASE, &environment()) {
         panic!("{problems}");
     }
 }
@@ -37,7 +37,7 @@ fn every_refusal_is_told_with_its_place_and_hint() {
             !out.is_empty() && BASE.contains(&out),
             "{out:?} is not in the base"
         );
-        let told = match check_text("base.toml", &BASE.replacen(&out, &into, 1), &surroundings()) {
+        let told = match check_text("base.toml", &BASE.replacen(&out, &into, 1), &environment()) {
             Ok(_) => "nothing".to_owned(),
             Err(problems) => problems.to_string().replace("base.toml:", ""),
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use vestibule::cli::serve::Opened;
+use vestibule::cli::serve::BoundServer;
 use vestibule::config::{FakeEnvironment, check_text};
 use vestibule::embedded::server::{self as identity, Statistics};
 use vestibule::embedded::users::Users;
@@ -94,7 +94,7 @@ impl Stage {
         let text = config(reference(&provider, &store, &forum, state.path()));
         let settings = check_text("stories.toml", &text, &FakeEnvironment::default())
             .unwrap_or_else(|e| panic!("{e}"));
-        let opened = Opened::open(settings, clock.clone()).unwrap();
+        let opened = BoundServer::open(settings, clock.clone()).unwrap();
         let (address, admin) = (opened.addresses()[0], opened.admin_address().unwrap());
         let runtime_handle = opened.runtime_handle();
         let (stop, stopped) = watch::channel(false);

@@ -6,15 +6,15 @@ use std::process::ExitCode;
 use crate::runtime::cookie_keys;
 use crate::system::Clock;
 
-use super::{BAD_CONFIG, complain, loaded, say};
+use super::{BAD_CONFIG, loaded, print, print_error};
 
-pub(super) fn rotate(path: &Path) -> ExitCode {
+pub(super) fn command(path: &Path) -> ExitCode {
     let settings = match loaded(path) {
         Ok(settings) => settings,
         Err(status) => return status,
     };
     if !settings.cookie_keys.is_empty() {
-        complain(&format!(
+        print_error(&format!(
             "keys rotate: the keys stand in `cookies.keys` of {}, not in state_dir: make one with `openssl rand \
              -base64 32`, put it at the end of the list on every replica, then at its start, and take the last one \
              away once `cookies.max_age` has passed",
@@ -25,7 +25,7 @@ pub(super) fn rotate(path: &Path) -> ExitCode {
     let file = settings.state_dir.join(cookie_keys::FILE);
     match cookie_keys::rotate(&settings.state_dir, Clock::new().now()) {
         Ok(count) => {
-            say(&format!(
+            print(&format!(
                 "{}: a new key seals from now on, {} open; a running gateway takes it within 5 seconds",
                 file.display(),
                 if count == 1 {
@@ -37,7 +37,7 @@ pub(super) fn rotate(path: &Path) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            complain(&format!("keys rotate: {}: {error}", file.display()));
+            print_error(&format!("keys rotate: {}: {error}", file.display()));
             ExitCode::FAILURE
         }
     }

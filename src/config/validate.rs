@@ -7,32 +7,32 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
-use super::defaults::{OUTLINE, fill};
+use super::defaults::{SCHEMA, fill};
 use super::file::File;
-use super::keys::{branch, entry_of, expected, kind_of, required, summary, words};
 use super::problems::{Diagnostics, quoted};
+use super::schema::{branch, entry_of, expected, kind_of, required, summary, words};
 use super::syntax;
 use super::units::{DURATION, SIZE, Unit};
 use super::words::nearest;
 
 /// Reads the text as far as it fits; the rest is noted. `None` when too little is left to look
 /// further.
-pub(super) fn read(text: &str, notes: &mut Diagnostics) -> Option<File> {
-    let readable = syntax::without_errors(text, notes)?;
+pub(super) fn read(text: &str, diagnostics: &mut Diagnostics) -> Option<File> {
+    let readable = syntax::without_errors(text, diagnostics)?;
     let (mut root, _) = DeTable::parse_recoverable(&readable);
     let span = root.span();
-    let mut walk = Walk { notes };
+    let mut validator = Validator { diagnostics };
     let place = Place {
         span: span.clone(),
         label: String::new(),
     };
-    walk.table(root.get_mut(), &place, &OUTLINE.schema);
+    validator.table(root.get_mut(), &place, &SCHEMA.schema);
     let table = toml::de::Deserializer::from(root);
     File::deserialize(table)
         .map_err(|error| {
             // The walk lets nothing through that does not fit; should it err, nothing is taken on
             // trust.
-            notes.add(
+            diagnostics.add(
                 &error.span().unwrap_or(span),
                 error.message().to_owned(),
                 "compare it with the reference",
@@ -66,11 +66,18 @@ impl Place {
     }
 }
 
-struct Walk<'n> {
-    notes: &'n mut Diagnostics,
+/// A key and the schema of its value.
+#[derive(Clone, Copy)]
+struct Entry<'s> {
+    key: &'s str,
+    schema: &'s Value,
 }
 
-impl Walk<'_> {
+struct Validator<'n> {
+    diagnostics: &'n mut Diagnostics,
+}
+
+impl Validator<'_> {
     /// Takes out of `table` what does not fit `schema`, and puts the defaults in.
     fn table(&mut self, table: &mut DeTable<'_>, place: &Place, schema: &Value) {
         let keys: Vec<(String, Range<usize>)> = table
@@ -84,24 +91,31 @@ impl Walk<'_> {
                 continue;
             };
             let fits = if let Some(why) = entry.get("x-not-yet").and_then(Value::as_str) {
-                self.notes
+                self.diagnostics
                     .add(&span, format!("`{key}` is not supported yet"), why);
                 false
             } else {
-                table
-                    .get_mut(key.as_str())
-                    .is_some_and(|value| self.value(value, place, (&key, entry)))
+                table.get_mut(key.as_str()).is_some_and(|value| {
+                    self.value(
+                        value,
+                        place,
+                        Entry {
+                            key: &key,
+                            schema: entry,
+                        },
+                    )
+                })
             };
             if !fits {
                 table.remove(key.as_str());
-                self.notes.take_out(&place.span, &key);
+                self.diagnostics.mark_removed(&place.span, &key);
             }
         }
         for key in required(schema) {
             if !table.contains_key(key) {
                 let hint = entry_of(schema, key)
                     .map_or_else(String::new, |entry| format!("add it: {}", summary(entry)));
-                self.notes.missing(&place.span, key, hint);
+                self.diagnostics.missing(&place.span, key, hint);
             }
         }
         fill(table, schema);
@@ -125,7 +139,7 @@ impl Walk<'_> {
                     .join(", ")
             ),
         };
-        self.notes.add(
+        self.diagnostics.add(
             span,
             format!("unknown key `{}` {}", key.escape_debug(), place.shown()),
             hint,
@@ -133,12 +147,8 @@ impl Walk<'_> {
     }
 
     /// Whether `value` fits; what does not is noted.
-    fn value(
-        &mut self,
-        value: &mut Spanned<DeValue<'_>>,
-        place: &Place,
-        (key, schema): (&str, &Value),
-    ) -> bool {
+    fn value(&mut self, value: &mut Spanned<DeValue<'_>>, place: &Place, entry: Entry<'_>) -> bool {
+        let Entry { key, schema } = entry;
         let span = value.span();
         let written = schema.get("x-written").and_then(Value::as_str);
         if written == Some("secret") {
@@ -146,14 +156,14 @@ impl Walk<'_> {
         }
         let Some(schema) = branch(schema, value.get_ref()) else {
             let what = format!("`{key}` is {}", kind_of(value.get_ref()));
-            self.notes
+            self.diagnostics
                 .add(&span, what, format!("write {}", expected(schema)));
             return false;
         };
         match value.get_mut() {
-            DeValue::String(text) => self.text(text, &span, (key, schema)),
-            DeValue::Integer(number) => self.number(number, &span, (key, schema)),
-            DeValue::Array(items) => self.array(items, place, (key, schema)),
+            DeValue::String(text) => self.text(text, &span, Entry { key, schema }),
+            DeValue::Integer(number) => self.number(number, &span, Entry { key, schema }),
+            DeValue::Array(items) => self.array(items, place, Entry { key, schema }),
             DeValue::Table(table) => {
                 self.table(table, &place.beneath(key, span), schema);
                 true
@@ -162,14 +172,15 @@ impl Walk<'_> {
         }
     }
 
-    fn text(&mut self, text: &str, span: &Range<usize>, (key, schema): (&str, &Value)) -> bool {
+    fn text(&mut self, text: &str, span: &Range<usize>, entry: Entry<'_>) -> bool {
+        let Entry { key, schema } = entry;
         let known = words(schema);
         if !known.is_empty() {
-            return self.word(text, span, (key, &known));
+            return self.word(text, span, key, &known);
         }
         match schema.get("x-written").and_then(Value::as_str) {
-            Some("duration") => self.measured(text, span, (key, schema), &DURATION),
-            Some("size") => self.measured(text, span, (key, schema), &SIZE),
+            Some("duration") => self.measured(text, span, Entry { key, schema }, &DURATION),
+            Some("size") => self.measured(text, span, Entry { key, schema }, &SIZE),
             Some(_) | None => true,
         }
     }
@@ -178,12 +189,13 @@ impl Walk<'_> {
         &mut self,
         text: &str,
         span: &Range<usize>,
-        (key, known): (&str, &[(&str, &Value)]),
+        key: &str,
+        known: &[(&str, &Value)],
     ) -> bool {
         if let Some((_, schema)) = known.iter().find(|(word, _)| *word == text) {
             let why = schema.get("x-not-yet").and_then(Value::as_str);
             if let Some(why) = why {
-                self.notes.add(
+                self.diagnostics.add(
                     span,
                     format!("`{key}` = {text:?} is not supported yet"),
                     why,
@@ -209,7 +221,7 @@ impl Walk<'_> {
                 )
             }
         };
-        self.notes.add(
+        self.diagnostics.add(
             span,
             format!("`{key}` does not know {}", quoted(text)),
             hint,
@@ -221,12 +233,13 @@ impl Walk<'_> {
         &mut self,
         text: &str,
         span: &Range<usize>,
-        (key, schema): (&str, &Value),
+        entry: Entry<'_>,
         unit: &Unit<T>,
     ) -> bool {
+        let Entry { key, schema } = entry;
         let read = unit.read;
         let Some(amount) = read(text) else {
-            self.notes.add(
+            self.diagnostics.add(
                 span,
                 format!("`{key}` cannot be {}", quoted(text)),
                 unit.examples,
@@ -248,18 +261,14 @@ impl Walk<'_> {
                 from.map_or("0s", |from| from.0),
                 to.map_or("30d", |to| to.0)
             );
-            self.notes
+            self.diagnostics
                 .add(span, format!("`{key}` is out of bounds: {text:?}"), hint);
         }
         fits
     }
 
-    fn number(
-        &mut self,
-        number: &DeInteger<'_>,
-        span: &Range<usize>,
-        (key, schema): (&str, &Value),
-    ) -> bool {
+    fn number(&mut self, number: &DeInteger<'_>, span: &Range<usize>, entry: Entry<'_>) -> bool {
+        let Entry { key, schema } = entry;
         let bound = |name| schema.get(name).and_then(Value::as_i64);
         let (from, to) = (
             bound("minimum").unwrap_or(0),
@@ -268,7 +277,7 @@ impl Walk<'_> {
         let fits = i64::from_str_radix(number.as_str(), number.radix())
             .is_ok_and(|number| (from..=to).contains(&number));
         if !fits {
-            self.notes.add(
+            self.diagnostics.add(
                 span,
                 format!("`{key}` is out of bounds: {number}"),
                 format!("from {from} to {to}"),
@@ -277,21 +286,19 @@ impl Walk<'_> {
         fits
     }
 
-    fn array(
-        &mut self,
-        items: &mut DeArray<'_>,
-        place: &Place,
-        (key, schema): (&str, &Value),
-    ) -> bool {
+    fn array(&mut self, items: &mut DeArray<'_>, place: &Place, entry: Entry<'_>) -> bool {
+        let Entry { key, schema } = entry;
         let Some(of) = schema.get("items") else {
             return true;
         };
         let mut kept = DeArray::new();
         for item in items.iter_mut() {
-            if self.is_entry(item, (key, of)) && self.value(item, place, (key, of)) {
+            if self.is_entry(item, Entry { key, schema: of })
+                && self.value(item, place, Entry { key, schema: of })
+            {
                 kept.push(item.clone());
             } else {
-                self.notes.take_out(&place.span, key);
+                self.diagnostics.mark_removed(&place.span, key);
             }
         }
         *items = kept;
@@ -299,11 +306,12 @@ impl Walk<'_> {
     }
 
     /// Whether an entry of the list `key` has the right type.
-    fn is_entry(&mut self, item: &Spanned<DeValue<'_>>, (key, of): (&str, &Value)) -> bool {
+    fn is_entry(&mut self, item: &Spanned<DeValue<'_>>, entry: Entry<'_>) -> bool {
+        let Entry { key, schema: of } = entry;
         let fits = of.get("x-written").is_some() || branch(of, item.get_ref()).is_some();
         if !fits {
             let what = format!("`{key}` has {} in it", kind_of(item.get_ref()));
-            self.notes.add(
+            self.diagnostics.add(
                 &item.span(),
                 what,
                 format!("each entry is {}", expected(of)),
@@ -331,7 +339,7 @@ impl Walk<'_> {
         };
         if !fits {
             let hint = r#"write a string, { env = "NAME" } or { file = "PATH" }"#;
-            self.notes
+            self.diagnostics
                 .add(&value.span(), format!("`{key}` is no secret"), hint);
         }
         fits

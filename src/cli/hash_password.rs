@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
 
-use super::{complain, say};
+use super::{print, print_error};
 
 pub(super) fn command() -> ExitCode {
     let password = if std::io::stdin().is_terminal() {
@@ -15,11 +15,11 @@ pub(super) fn command() -> ExitCode {
         crate::embedded::passwords::hash_password(&password).map_err(|e| e.to_string())
     }) {
         Ok(hash) => {
-            say(&hash);
+            print(&hash);
             ExitCode::SUCCESS
         }
         Err(error) => {
-            complain(&format!("hash-password: {error}"));
+            print_error(&format!("hash-password: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -87,7 +87,11 @@ fn redirect_uris(
     own: Own<'_>,
     review: &mut Review<'_>,
 ) -> Option<Vec<RedirectUri>> {
-    if list.is_empty() && !review.notes.was_taken_out(&written.span, "redirect_uris") {
+    if list.is_empty()
+        && !review
+            .diagnostics
+            .was_removed(&written.span, "redirect_uris")
+    {
         review.refuse(
             &list.span,
             "`redirect_uris` is empty",

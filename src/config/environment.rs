@@ -1,0 +1,133 @@
+//! Environment variables and files, as the configuration reads them.
+//!
+//! This is the one file that reads the process environment, so that a test or a rehearsal
+//! (`explain`, `check`) can replace all of it by [`FakeEnvironment`].
+
+use std::collections::BTreeMap;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use crate::model::timestamp::Timestamp;
+
+/// Where variables and files come from.
+pub trait Environment {
+    /// The value of an environment variable; `None` when it is not set or not UTF-8.
+    fn variable(&self, name: &str) -> Option<String>;
+
+    /// The content of a file.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being read as UTF-8.
+    fn file(&self, path: &Path) -> io::Result<String>;
+
+    /// At most so many bytes of a file, from its beginning.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being read.
+    fn bytes(&self, path: &Path, most: usize) -> io::Result<Vec<u8>>;
+
+    /// The names in a folder, in order. What is not UTF-8 is left out.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being read.
+    fn names(&self, folder: &Path) -> io::Result<Vec<String>>;
+
+    /// When a file was written last; `None` where nobody knows.
+    fn written_at(&self, path: &Path) -> Option<Timestamp>;
+}
+
+/// The machine this program runs on.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemEnvironment;
+
+impl Environment for SystemEnvironment {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads variables"
+    )]
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    fn file(&self, path: &Path) -> io::Result<String> {
+        std::fs::read_to_string(path)
+    }
+
+    fn bytes(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        std::fs::File::open(path)?
+            .take(most)
+            .read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let mut names: Vec<String> = std::fs::read_dir(folder)?
+            .filter_map(|entry| {
+                entry
+                    .map(|entry| entry.file_name().into_string().ok())
+                    .transpose()
+            })
+            .collect::<io::Result<_>>()?;
+        names.sort();
+        Ok(names)
+    }
+
+    fn written_at(&self, path: &Path) -> Option<Timestamp> {
+        let since = std::fs::metadata(path)
+            .ok()?
+            .modified()
+            .ok()?
+            .duration_since(UNIX_EPOCH)
+            .ok()?;
+        Some(Timestamp::from_secs(since.as_secs()))
+    }
+}
+
+/// Environment for tests and rehearsals: only what was put in.
+#[derive(Clone, Default)]
+pub struct FakeEnvironment {
+    /// By name.
+    pub variables: BTreeMap<String, String>,
+    /// By path, as the configuration's folder and the written path make it.
+    pub files: BTreeMap<PathBuf, String>,
+}
+
+impl Environment for FakeEnvironment {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.variables.get(name).cloned()
+    }
+
+    fn file(&self, path: &Path) -> io::Result<String> {
+        self.files
+            .get(path)
+            .cloned()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn bytes(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        self.file(path)
+            .map(|text| text.bytes().take(most).collect())
+    }
+
+    fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let beneath = |path: &PathBuf| Some(path.strip_prefix(folder).ok()?.to_str()?.to_owned());
+        let names: Vec<String> = self
+            .files
+            .keys()
+            .filter_map(beneath)
+            .filter(|name| !name.contains('/'))
+            .collect();
+        if names.is_empty() {
+            Err(io::ErrorKind::NotFound.into())
+        } else {
+            Ok(names)
+        }
+    }
+
+    fn written_at(&self, _: &Path) -> Option<Timestamp> {
+        None
+    }
+}
