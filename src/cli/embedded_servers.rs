@@ -18,7 +18,7 @@ use crate::system::{self, Clock};
 #[derive(Default)]
 pub(super) struct EmbeddedServers {
     known: HashMap<String, (Provider, ProviderKind)>,
-    /// BoundServer and not running yet, by the provider's name.
+    /// Opened and not running yet, by the provider's name.
     pub(super) servers: Vec<(String, IdentityServer, TcpListener)>,
 }
 

@@ -16,12 +16,12 @@ use super::api;
 use super::database;
 use super::outbox::Outbox;
 use super::passwords::Passwords;
-use super::sessions::{self, Sessions};
+use super::pending_logins::PendingLogins;
+use super::refresh_sessions::{self, Sessions};
 use super::signing::SigningKey;
 use super::tokens::Issuer;
-use super::trusts::{self, Trusts};
+use super::trusted_devices::{self, TrustedDevices};
 use super::users::Users;
-use super::waiting::Waiting;
 use crate::model::secret::Secret;
 use crate::system::Clock;
 
@@ -116,14 +116,14 @@ pub struct CodeAwaited {
 pub struct Identity {
     pub(super) users: Users,
     pub(super) accounts: Accounts,
-    pub(super) trusts: Trusts,
+    pub(super) trusts: TrustedDevices,
     pub(super) outbox: Option<Outbox>,
     pub(super) passwords: Passwords,
     pub(super) sessions: Sessions,
     pub(super) issuer: Issuer,
-    pub(super) codes: Waiting<CodeAwaited>,
-    pub(super) password_changes: Waiting<String>,
-    pub(super) one_time_passwords: Waiting<String>,
+    pub(super) codes: PendingLogins<CodeAwaited>,
+    pub(super) password_changes: PendingLogins<String>,
+    pub(super) one_time_passwords: PendingLogins<String>,
     pub(super) api_key: Secret,
     pub(super) clock: Clock,
     pub(super) statistics: Arc<Statistics>,
@@ -156,12 +156,12 @@ pub fn open(options: Options) -> Result<IdentityServer, OpenError> {
     let key = SigningKey::open(&directory, users.policy.algorithm).map_err(state)?;
     let path = directory.join("identity.redb");
     let tables = [
-        sessions::SESSIONS,
-        sessions::REFRESH_TOKENS,
+        refresh_sessions::SESSIONS,
+        refresh_sessions::REFRESH_TOKENS,
         accounts::PASSWORDS,
         accounts::TIME_STEPS,
         accounts::RECOVERY_CODES,
-        trusts::TRUSTS,
+        trusted_devices::TRUSTS,
     ];
     let failed = |error: redb::Error| OpenError::Database(path.clone(), Box::new(error));
     let database: Arc<Database> = Arc::new(database::open(&path, &tables).map_err(failed)?);
@@ -171,7 +171,7 @@ pub fn open(options: Options) -> Result<IdentityServer, OpenError> {
         policy.refresh_token_lifetime,
         policy.grace,
     );
-    let trusts = Trusts::new(Arc::clone(&database));
+    let trusts = TrustedDevices::new(Arc::clone(&database));
     let now = clock.now();
     sessions
         .purge(now)
@@ -186,9 +186,9 @@ pub fn open(options: Options) -> Result<IdentityServer, OpenError> {
         passwords,
         sessions,
         issuer: Issuer::new(key, issuer, policy.access_token_lifetime),
-        codes: Waiting::new(Duration::from_secs(300)),
-        password_changes: Waiting::new(Duration::from_secs(600)),
-        one_time_passwords: Waiting::new(Duration::from_secs(60)),
+        codes: PendingLogins::new(Duration::from_secs(300)),
+        password_changes: PendingLogins::new(Duration::from_secs(600)),
+        one_time_passwords: PendingLogins::new(Duration::from_secs(60)),
         api_key,
         clock,
         statistics: Arc::default(),

@@ -94,7 +94,7 @@ pub fn parse(text: &str) -> Result<Users, Vec<Problem>> {
             &without_value(error.message()),
         )]
     })?;
-    let mut faults = Faults::default();
+    let mut faults = Diagnostics::default();
     let mut users = Users::new(file.policy(&mut faults));
     users.password_rules = file.password.unwrap_or_default().checked(&mut faults);
     if let Some(outbox) = file.outbox {
@@ -147,9 +147,9 @@ impl Problem {
 }
 
 #[derive(Default)]
-struct Faults(Vec<(Range<usize>, String)>);
+struct Diagnostics(Vec<(Range<usize>, String)>);
 
-impl Faults {
+impl Diagnostics {
     fn note(&mut self, span: &Range<usize>, what: impl Into<String>) {
         self.0.push((span.clone(), what.into()));
     }
@@ -197,7 +197,7 @@ struct UserEntry {
 }
 
 impl UsersFile {
-    fn policy(&self, faults: &mut Faults) -> TokenPolicy {
+    fn policy(&self, faults: &mut Diagnostics) -> TokenPolicy {
         let usual = TokenPolicy::default();
         let minute = Duration::from_secs(60);
         let mut span_of =
@@ -237,7 +237,7 @@ impl UsersFile {
 
 impl UserEntry {
     /// The user, or `None` after noting why there is none.
-    fn checked(self, messages: Messages, faults: &mut Faults) -> Option<User> {
+    fn checked(self, messages: Messages, faults: &mut Diagnostics) -> Option<User> {
         let before = faults.0.len();
         let email = self.email.get_ref();
         if !is_email(email) {

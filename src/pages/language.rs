@@ -4,7 +4,7 @@
 //! 3.4: the range the visitor likes best whose beginning is a language of ours. Only where a page
 //! is made.
 
-use super::words::Catalog;
+use super::catalog::Catalog;
 
 /// The most ranges that are looked at. People list a handful.
 const MAX_RANGES: usize = 32;

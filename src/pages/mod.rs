@@ -5,35 +5,35 @@
 //! no page holds inline style or script, so that [`CONTENT_SECURITY_POLICY`] needs no exception.
 
 mod accent;
+mod action_required;
 pub mod assets;
-mod circle;
-mod frame;
+mod catalog;
+mod duration_text;
+mod error_page;
+mod form_alert;
 pub mod language;
-mod look;
+mod layout;
+mod login;
+mod logout;
 mod new_password;
-mod problem;
-mod provider_asks;
+mod preserved_post;
+mod redirect_loop;
 pub mod samples;
-mod sign_in;
-mod sign_out;
 mod templates;
-mod trouble;
+mod theme;
 mod two_factor;
-mod unsent;
-mod waiting;
-mod words;
 
-pub use frame::Layout;
-pub use look::PageTheme;
+pub use action_required::{ActionRequiredView, action_required};
+pub use catalog::{Catalog, Direction};
+pub use error_page::{ProblemView, problem};
+pub use layout::Layout;
+pub use login::{LoginView, login};
+pub use logout::{LogoutView, logout};
 pub use new_password::{NewPasswordView, new_password};
-pub use problem::{ProblemView, problem};
-pub use provider_asks::{ProviderAsksView, provider_asks};
-pub use sign_in::{SignInView, sign_in};
-pub use sign_out::{SignOutView, sign_out};
+pub use preserved_post::{PreservedPostView, preserved_post};
 pub use templates::{Rendered, TemplateError, fallback, names as template_names};
+pub use theme::PageTheme;
 pub use two_factor::{TwoFactorView, two_factor};
-pub use unsent::{UnsentView, unsent};
-pub use words::{Catalog, Direction};
 
 use crate::model::origin::Origin;
 

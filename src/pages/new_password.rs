@@ -4,9 +4,9 @@
 use serde::Serialize;
 
 use super::Layout;
+use super::catalog::Catalog;
+use super::form_alert::FormAlert;
 use super::templates::{self, Rendered};
-use super::trouble::Trouble;
-use super::words::Catalog;
 use crate::model::local_response::StepPage;
 use crate::model::login::PasswordViolation;
 use crate::model::reason::Reason;
@@ -37,7 +37,7 @@ struct Page<'a> {
     login_id: &'a str,
     request_id: Option<&'a str>,
     why: &'a str,
-    trouble: Option<Trouble>,
+    trouble: Option<FormAlert>,
     /// Whether what was typed may be what is wrong.
     doubtful: bool,
     rules: Vec<String>,
@@ -61,7 +61,7 @@ pub fn new_password(view: &NewPasswordView<'_>) -> Rendered {
             .is_some_and(Reason::is_failure)
             .then_some(view.frame.request_id),
         why: why(words, form.next.change_reason.as_deref()),
-        trouble: Trouble::of_step(words, form),
+        trouble: FormAlert::of_step(words, form),
         doubtful: form.trouble == Some(Reason::RejectedInput),
         rules: form
             .violations
@@ -75,7 +75,7 @@ pub fn new_password(view: &NewPasswordView<'_>) -> Rendered {
 /// Why a new password is asked for: the provider's word in ours; words it may invent later are not
 /// repeated to the visitor.
 fn why(words: &Catalog, word: Option<&str>) -> &'static str {
-    words.say(match word {
+    words.text(match word {
         Some("Administrative") => "why_new_password.administrative",
         Some("Breached") => "why_new_password.breached",
         Some("Expired") => "why_new_password.expired",
@@ -104,5 +104,5 @@ fn rule(words: &Catalog, fault: PasswordViolation) -> String {
         PasswordViolation::MatchesLoginId => "password_rule.matches_login_id",
         PasswordViolation::Other => "password_rule.unnamed",
     };
-    words.say(key).to_owned()
+    words.text(key).to_owned()
 }

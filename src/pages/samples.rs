@@ -3,8 +3,9 @@
 
 use super::templates::Rendered;
 use super::{
-    Layout, NewPasswordView, ProblemView, ProviderAsksView, SignInView, SignOutView, TwoFactorView,
-    UnsentView, new_password, problem, provider_asks, sign_in, sign_out, two_factor, unsent,
+    ActionRequiredView, Layout, LoginView, LogoutView, NewPasswordView, PreservedPostView,
+    ProblemView, TwoFactorView, action_required, login, logout, new_password, preserved_post,
+    problem, two_factor,
 };
 use crate::model::challenge::{MethodChoice, NextStep, Step};
 use crate::model::local_response::{
@@ -26,13 +27,13 @@ pub type Sample = (String, Rendered);
 /// Every page in every state. A new page, or a new state of one, is added here.
 #[must_use]
 pub fn samples(frame: Layout<'_>) -> Vec<Sample> {
-    let sign_out_view = SignOutView {
+    let sign_out_view = LogoutView {
         frame,
         action: "/logout",
         back: "/shopping-cart",
     };
     let mut pages = sign_in_pages(frame);
-    pages.push(("sign-out".to_owned(), sign_out(&sign_out_view)));
+    pages.push(("sign-out".to_owned(), logout(&sign_out_view)));
     pages.extend(two_factor_pages(frame));
     pages.extend(new_password_pages(frame));
     pages.extend(asks_pages(frame));
@@ -78,13 +79,13 @@ fn sign_in_pages(frame: Layout<'_>) -> Vec<Sample> {
             preserved_post: None,
             retry_after: (status == 429).then_some(290),
         };
-        let view = SignInView {
+        let view = LoginView {
             frame,
             action: "/login",
             form: &form,
             csrf: "sample",
         };
-        (format!("sign-in-{name}"), sign_in(&view))
+        (format!("sign-in-{name}"), login(&view))
     })
     .collect()
 }
@@ -221,14 +222,14 @@ fn asks_pages(frame: Layout<'_>) -> Vec<Sample> {
             status: reason.status(),
             reason,
         };
-        let view = ProviderAsksView {
+        let view = ActionRequiredView {
             frame,
             login_path: "/login",
             asks: &asks,
         };
         (
             format!("asks-{}", reason.as_str().replace('_', "-")),
-            provider_asks(&view),
+            action_required(&view),
         )
     })
     .collect()
@@ -332,13 +333,13 @@ fn unsent_pages(frame: Layout<'_>) -> Vec<Sample> {
         preserved_post: Some("sample".into()),
         retry_after: None,
     };
-    let view = SignInView {
+    let view = LoginView {
         frame,
         action: "/login?unsent",
         form: &sign_in_form,
         csrf: "sample",
     };
-    let mut pages = vec![("sign-in-unsent".to_owned(), sign_in(&view))];
+    let mut pages = vec![("sign-in-unsent".to_owned(), login(&view))];
     let send = ReturnPath::parse("/posts").map_or(Resubmission::CopyAgain, Resubmission::Send);
     for (name, offer) in [
         ("offer", send),
@@ -352,7 +353,7 @@ fn unsent_pages(frame: Layout<'_>) -> Vec<Sample> {
         };
         pages.push((
             format!("unsent-{name}"),
-            unsent(&UnsentView { frame, page: &page }),
+            preserved_post(&PreservedPostView { frame, page: &page }),
         ));
     }
     pages

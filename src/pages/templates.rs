@@ -9,7 +9,7 @@ use minijinja::{AutoEscape, Environment, Error, HtmlEscape, UndefinedBehavior, V
 use serde::Serialize;
 
 use super::Layout;
-use super::words::Catalog;
+use super::catalog::Catalog;
 use crate::model::theme::{Link, Links, TemplateText};
 
 /// Every template of ours: its name and its text.
@@ -107,8 +107,8 @@ pub fn render(name: &str, frame: Layout<'_>, page: impl Serialize) -> Rendered {
 pub fn fallback(words: &Catalog) -> String {
     let (language, title, text) = (
         words.tag,
-        words.say("fallback.title"),
-        words.say("fallback.text"),
+        words.text("fallback.title"),
+        words.text("fallback.text"),
     );
     format!(
         "<!doctype html><html lang=\"{language}\"><meta charset=\"utf-8\"><title>{title}</title><p>{text}</p></html>"

@@ -1,6 +1,6 @@
 //! What holds for every page at once.
 
-use super::unsent as unsent_page;
+use super::preserved_post as preserved_post_page;
 use super::*;
 use crate::model::local_response::{
     ActionRequired, LoginPage, PreservedPostPage, Problem, Resubmission,
@@ -45,7 +45,7 @@ fn shown(form: &LoginPage) -> String {
 }
 
 fn shown_in(frame: Layout<'_>, form: &LoginPage) -> String {
-    sign_in(&SignInView {
+    login(&LoginView {
         frame,
         action: "/login",
         form,
@@ -72,7 +72,7 @@ fn shown_asks_in(frame: Layout<'_>, reason: Reason) -> String {
         status: 401,
         reason,
     };
-    provider_asks(&ProviderAsksView {
+    action_required(&ActionRequiredView {
         frame,
         login_path: "/login",
         asks: &asks,
@@ -101,7 +101,7 @@ fn shown_unsent(frame: Layout<'_>, offer: Resubmission) -> String {
         form,
         until: 0,
     };
-    unsent_page(&UnsentView {
+    preserved_post_page(&PreservedPostView {
         frame,
         page: &PreservedPostPage {
             preserved_post: unsent,
@@ -167,7 +167,7 @@ fn every_page(words: &'static Catalog) -> Vec<String> {
         pages.push(shown_unsent(frame, offer));
     }
     pages.push(
-        sign_out(&SignOutView {
+        logout(&LogoutView {
             frame,
             action: "/logout",
             back: "/cart",

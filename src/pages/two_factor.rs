@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::Layout;
+use super::form_alert::FormAlert;
 use super::templates::{self, Rendered};
-use super::trouble::Trouble;
 use crate::model::local_response::StepPage;
 use crate::model::login::FactorKind;
 use crate::model::reason::Reason;
@@ -37,7 +37,7 @@ struct Page<'a> {
     unsent: Option<&'a str>,
     trust: bool,
     request_id: Option<&'a str>,
-    trouble: Option<Trouble>,
+    trouble: Option<FormAlert>,
     /// Whether what was typed may be what is wrong.
     doubtful: bool,
     /// That a code was just sent.
@@ -96,7 +96,7 @@ pub fn two_factor(view: &TwoFactorView<'_>) -> Rendered {
             .trouble
             .is_some_and(Reason::is_failure)
             .then_some(view.frame.request_id),
-        trouble: Trouble::of_step(words, form),
+        trouble: FormAlert::of_step(words, form),
         doubtful: matches!(
             form.trouble,
             Some(Reason::WrongCode | Reason::RejectedInput)
@@ -104,7 +104,7 @@ pub fn two_factor(view: &TwoFactorView<'_>) -> Rendered {
         sent: sent.map(|way| Sent {
             address: way.label.as_deref(),
         }),
-        text: words.say(text),
+        text: words.text(text),
         asks_first,
         ways: ways
             .map(|(at, way)| Way {

@@ -102,7 +102,7 @@ pub(super) fn sign_in_form(
     let (frame, cookie) = (frame(ctx, request), form_cookie(ctx));
     let csrf = csrf_token(&site.name, &cookie);
     let action = preserved_post::action(&site.paths.login, form.preserved_post.is_some());
-    let html = pages::sign_in(&pages::SignInView {
+    let html = pages::login(&pages::LoginView {
         frame,
         action: &action,
         form,
@@ -188,7 +188,7 @@ pub(super) fn preserved_post(
         frame,
         (
             200,
-            pages::unsent(&pages::UnsentView {
+            pages::preserved_post(&pages::PreservedPostView {
                 frame,
                 page: preserved_post,
             }),
@@ -202,12 +202,12 @@ pub(super) fn sign_out_page(ctx: &ProxyContext, request: &RequestHeader) -> Resu
         return problem(ctx, request, &Problem::new(Reason::Internal));
     };
     let frame = frame(ctx, request);
-    let view = pages::SignOutView {
+    let view = pages::LogoutView {
         frame,
         action: &site.paths.logout,
         back: site.landing.as_str(),
     };
-    page(ctx, frame, (200, pages::sign_out(&view)))
+    page(ctx, frame, (200, pages::logout(&view)))
 }
 
 /// What the provider asks for before it lets somebody in.
@@ -220,10 +220,10 @@ pub(super) fn provider_asks(
         return problem(ctx, request, &Problem::new(Reason::Internal));
     };
     let frame = frame(ctx, request);
-    let view = pages::ProviderAsksView {
+    let view = pages::ActionRequiredView {
         frame,
         login_path: &site.paths.login,
         asks,
     };
-    page(ctx, frame, (asks.status, pages::provider_asks(&view)))
+    page(ctx, frame, (asks.status, pages::action_required(&view)))
 }

@@ -7,11 +7,11 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use serde::Deserialize;
 
-use super::admission::{Proved, Tokens, Trust, admit, application, require_active};
-use super::answer::{Answer, Fault, Refusal, read, with_database};
-use super::caller::{cookie, require_key};
+use super::api_auth::{cookie, require_key};
+use super::login_flow::{LoginFlow, Tokens, Trust, admit, application, require_active};
+use super::response::{Answer, ApiError, ApiRefusal, read, with_database};
 use super::two_factor;
-use crate::embedded::seen_from::SeenFrom;
+use crate::embedded::client_metadata::ClientMetadata;
 use crate::embedded::server::Identity;
 use crate::embedded::tokens::Authentication;
 use crate::embedded::users::User;
@@ -28,7 +28,7 @@ struct LoginRequest {
     #[serde(rename = "noJWT")]
     no_jwt: Option<bool>,
     #[serde(flatten)]
-    from: SeenFrom,
+    from: ClientMetadata,
 }
 
 /// Checks a password, or the one-time password that follows a change of password.
@@ -51,13 +51,13 @@ pub(super) async fn login(
         let id = identity
             .one_time_passwords
             .take(&once, now)
-            .ok_or(Refusal::NotFound)?;
-        let user = Arc::clone(identity.users.by_id(&id).ok_or(Refusal::NotFound)?);
+            .ok_or(ApiRefusal::NotFound)?;
+        let user = Arc::clone(identity.users.by_id(&id).ok_or(ApiRefusal::NotFound)?);
         require_active(&user)?;
         let authentication = Authentication::OneTimePassword;
         return admit(
             &identity,
-            Proved {
+            LoginFlow {
                 user,
                 application,
                 authentication,
@@ -69,9 +69,9 @@ pub(super) async fn login(
         .await;
     }
     let login_id = request.login_id.filter(|id| !id.trim().is_empty());
-    let login_id = login_id.ok_or(Refusal::Invalid("loginId", Fault::Blank))?;
+    let login_id = login_id.ok_or(ApiRefusal::Invalid("loginId", ApiError::Blank))?;
     let password = request.password.filter(|password| !password.is_empty());
-    let password = password.ok_or(Refusal::Invalid("password", Fault::Blank))?;
+    let password = password.ok_or(ApiRefusal::Invalid("password", ApiError::Blank))?;
     let user = with_password(&identity, &login_id, Secret::new(password)).await?;
     // Only who knows the password learns the state of the account.
     require_active(&user)?;
@@ -83,7 +83,7 @@ pub(super) async fn login(
     let authentication = Authentication::Password;
     admit(
         &identity,
-        Proved {
+        LoginFlow {
             user,
             application,
             authentication,
@@ -100,7 +100,7 @@ async fn is_trusted(
     identity: &Arc<Identity>,
     user: &Arc<User>,
     proof: Option<String>,
-) -> Result<bool, Refusal> {
+) -> Result<bool, ApiRefusal> {
     let Some(proof) = proof else { return Ok(false) };
     let (user, now) = (Arc::clone(user), identity.clock.now());
     with_database(identity, move |identity| {
@@ -116,7 +116,7 @@ pub(super) async fn with_password(
     identity: &Arc<Identity>,
     login_id: &str,
     password: Secret,
-) -> Result<Arc<User>, Refusal> {
+) -> Result<Arc<User>, ApiRefusal> {
     let known = identity.users.by_login(login_id).cloned();
     let asked = known.clone();
     let hash = with_database(identity, move |identity| {
@@ -126,5 +126,5 @@ pub(super) async fn with_password(
     });
     let hash = hash.await?.map(|(hash, _)| hash);
     let right = identity.passwords.matches(hash, password).await;
-    known.filter(|_| right).ok_or(Refusal::NotFound)
+    known.filter(|_| right).ok_or(ApiRefusal::NotFound)
 }

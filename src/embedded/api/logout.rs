@@ -8,10 +8,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 
-use super::answer::{Answer, read_or_default, with_database};
-use super::caller::cookie;
+use super::api_auth::cookie;
+use super::response::{Answer, read_or_default, with_database};
+use crate::embedded::refresh_sessions::Selection;
 use crate::embedded::server::Identity;
-use crate::embedded::sessions::Selection;
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]

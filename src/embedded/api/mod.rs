@@ -9,14 +9,14 @@ use axum::routing::{delete, get, post};
 
 use super::server::Identity;
 
-mod admission;
-mod answer;
-mod caller;
-mod keys;
+mod api_auth;
+mod jwks;
 mod login;
+mod login_flow;
 mod logout;
 mod password;
 mod refresh;
+mod response;
 mod revoke;
 #[cfg(test)]
 mod tests;
@@ -29,7 +29,7 @@ const MOST_BODY: usize = 64 * 1024;
 /// The whole API; `url` is where it is reached.
 pub(super) fn router(identity: Arc<Identity>, url: String) -> Router {
     let discovery = async move |State(identity): State<Arc<Identity>>| {
-        keys::openid_configuration(&identity, &url)
+        jwks::openid_configuration(&identity, &url)
     };
     Router::new()
         .route("/api/login", post(login::login))
@@ -55,8 +55,8 @@ pub(super) fn router(identity: Arc<Identity>, url: String) -> Router {
         .route("/api/jwt/validate", get(user::validate))
         .route("/api/user", get(user::find))
         .route("/api/user/{id}", get(user::by_id))
-        .route("/api/jwt/public-key", get(keys::public_key))
-        .route("/.well-known/jwks.json", get(keys::published))
+        .route("/api/jwt/public-key", get(jwks::public_key))
+        .route("/.well-known/jwks.json", get(jwks::published))
         .route("/.well-known/openid-configuration", get(discovery))
         .route("/api/status", get(|| async { StatusCode::OK }))
         .layer(DefaultBodyLimit::max(MOST_BODY))

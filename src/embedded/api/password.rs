@@ -9,10 +9,10 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::answer::{Answer, Fault, Refusal, json_with, read, with_database};
+use super::response::{Answer, ApiError, ApiRefusal, json_with, read, with_database};
 use crate::embedded::password_rules::Broken;
+use crate::embedded::refresh_sessions::Selection;
 use crate::embedded::server::Identity;
-use crate::embedded::sessions::Selection;
 use crate::embedded::users::User;
 use crate::model::secret::Secret;
 
@@ -31,7 +31,7 @@ pub(super) async fn change(State(identity): State<Arc<Identity>>, body: Bytes) -
     let id = request
         .change_password_id
         .clone()
-        .ok_or(Refusal::Invalid("changePasswordId", Fault::Blank))?;
+        .ok_or(ApiRefusal::Invalid("changePasswordId", ApiError::Blank))?;
     replace(&identity, id, request).await
 }
 
@@ -52,7 +52,7 @@ pub(super) async fn check(State(identity): State<Arc<Identity>>, Path(id): Path<
         .look(&id, identity.clock.now(), |_| {});
     waiting
         .map(|_| StatusCode::OK.into_response())
-        .ok_or(Refusal::NotFound)
+        .ok_or(ApiRefusal::NotFound)
 }
 
 async fn replace(identity: &Arc<Identity>, id: String, request: ChangePasswordRequest) -> Answer {
@@ -60,8 +60,8 @@ async fn replace(identity: &Arc<Identity>, id: String, request: ChangePasswordRe
     let waiting = identity
         .password_changes
         .look(&id, now, |_| {})
-        .ok_or(Refusal::NotFound)?;
-    let user = Arc::clone(identity.users.by_id(&waiting).ok_or(Refusal::NotFound)?);
+        .ok_or(ApiRefusal::NotFound)?;
+    let user = Arc::clone(identity.users.by_id(&waiting).ok_or(ApiRefusal::NotFound)?);
     let password = acceptable(identity, request.password)?;
     let current = current_hash(identity, &user).await?;
     if let Some(claimed) = request.current_password
@@ -70,25 +70,25 @@ async fn replace(identity: &Arc<Identity>, id: String, request: ChangePasswordRe
             .matches(Some(current.clone()), Secret::new(claimed))
             .await
     {
-        return Err(Refusal::NotFound);
+        return Err(ApiRefusal::NotFound);
     }
     if identity
         .passwords
         .matches(Some(current), password.clone())
         .await
     {
-        return Err(Refusal::Unfit(vec![Broken::PreviouslyUsed]));
+        return Err(ApiRefusal::Unfit(vec![Broken::PreviouslyUsed]));
     }
     let hash = identity
         .passwords
         .hash(password)
         .await
-        .map_err(|_| Refusal::Internal)?;
+        .map_err(|_| ApiRefusal::Internal)?;
     // Taken only now: a refused password leaves the way open for a better one.
     identity
         .password_changes
         .take(&id, now)
-        .ok_or(Refusal::NotFound)?;
+        .ok_or(ApiRefusal::NotFound)?;
     let changed = Arc::clone(&user);
     with_database(identity, move |identity| {
         identity.accounts.set_password(&changed, hash)?;
@@ -110,17 +110,17 @@ async fn replace(identity: &Arc<Identity>, id: String, request: ChangePasswordRe
     ))
 }
 
-fn acceptable(identity: &Identity, password: Option<String>) -> Result<Secret, Refusal> {
+fn acceptable(identity: &Identity, password: Option<String>) -> Result<Secret, ApiRefusal> {
     let password = password.unwrap_or_default();
     let broken = identity.users.password_rules.broken_by(&password);
     if broken.is_empty() {
         Ok(Secret::new(password))
     } else {
-        Err(Refusal::Unfit(broken))
+        Err(ApiRefusal::Unfit(broken))
     }
 }
 
-async fn current_hash(identity: &Arc<Identity>, user: &Arc<User>) -> Result<String, Refusal> {
+async fn current_hash(identity: &Arc<Identity>, user: &Arc<User>) -> Result<String, ApiRefusal> {
     let user = Arc::clone(user);
     let (hash, _) = with_database(identity, move |identity| {
         identity.accounts.password_of(&user)

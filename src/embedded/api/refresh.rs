@@ -13,11 +13,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::admission::require_active;
-use super::answer::{Answer, Fault, Refusal, json_with, read_or_default, with_database};
-use super::caller::{Caller, cookie};
+use super::api_auth::{ApiAuth, cookie};
+use super::login_flow::require_active;
+use super::response::{Answer, ApiError, ApiRefusal, json_with, read_or_default, with_database};
+use crate::embedded::refresh_sessions::{Renewal, Selection, Session};
 use crate::embedded::server::Identity;
-use crate::embedded::sessions::{Renewal, Selection, Session};
 use crate::embedded::tokens::{Authentication, Subject};
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
@@ -40,13 +40,16 @@ pub(super) async fn refresh(
     let lifetime = request.time_to_live_in_seconds.map(Duration::from_secs);
     if lifetime.is_some_and(|lifetime| lifetime.is_zero() || lifetime >= identity.issuer.lifetime())
     {
-        return Err(Refusal::Invalid("timeToLiveInSeconds", Fault::Invalid));
+        return Err(ApiRefusal::Invalid(
+            "timeToLiveInSeconds",
+            ApiError::Invalid,
+        ));
     }
     let presented = cookie(&headers, "refresh_token").or(request.refresh_token);
     let presented = presented.filter(|token| !token.is_empty());
-    let presented = presented.ok_or(Refusal::Invalid("refreshToken", Fault::Blank))?;
+    let presented = presented.ok_or(ApiRefusal::Invalid("refreshToken", ApiError::Blank))?;
     let renewed = renew(&identity, presented, lifetime).await?;
-    let renewed = renewed.ok_or(Refusal::Invalid("refreshToken", Fault::Invalid))?;
+    let renewed = renewed.ok_or(ApiRefusal::Invalid("refreshToken", ApiError::Invalid))?;
     let body = json!({
         "token": renewed.access,
         "refreshToken": renewed.refresh.expose(),
@@ -117,9 +120,9 @@ pub(super) async fn list(
 ) -> Answer {
     let user = query
         .user_id
-        .ok_or(Refusal::Invalid("userId", Fault::Blank))?;
-    if !Caller::of(&headers, &identity).may_act_on(&user) {
-        return Err(Refusal::Unauthorized);
+        .ok_or(ApiRefusal::Invalid("userId", ApiError::Blank))?;
+    if !ApiAuth::of(&headers, &identity).may_act_on(&user) {
+        return Err(ApiRefusal::Unauthorized);
     }
     let selection = Selection {
         user: Some(user),
@@ -149,14 +152,16 @@ pub(super) async fn by_id(
     let now = identity.clock.now();
     let session =
         with_database(&identity, move |identity| identity.sessions.by_id(&id, now)).await?;
-    let caller = Caller::of(&headers, &identity);
+    let caller = ApiAuth::of(&headers, &identity);
     match session {
         Some(session) if caller.may_act_on(&session.user) => Ok(json_with(
             StatusCode::OK,
             &json!({ "refreshToken": described(&identity, &session) }),
         )),
-        None if matches!(caller, Caller::Program | Caller::Person(_)) => Err(Refusal::NotFound),
-        Some(_) | None => Err(Refusal::Unauthorized),
+        None if matches!(caller, ApiAuth::Program | ApiAuth::Person(_)) => {
+            Err(ApiRefusal::NotFound)
+        }
+        Some(_) | None => Err(ApiRefusal::Unauthorized),
     }
 }
 
@@ -171,7 +176,7 @@ async fn renew(
     identity: &Arc<Identity>,
     presented: String,
     lifetime: Option<Duration>,
-) -> Result<Option<Renewed>, Refusal> {
+) -> Result<Option<Renewed>, ApiRefusal> {
     let now = identity.clock.now();
     let renewal = with_database(identity, move |identity| {
         identity.sessions.renew(&presented, now)

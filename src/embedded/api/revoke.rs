@@ -9,10 +9,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 
-use super::answer::{Answer, Fault, Refusal, read_or_default, with_database};
-use super::caller::Caller;
+use super::api_auth::ApiAuth;
+use super::response::{Answer, ApiError, ApiRefusal, read_or_default, with_database};
+use crate::embedded::refresh_sessions::Selection;
 use crate::embedded::server::Identity;
-use crate::embedded::sessions::Selection;
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -37,7 +37,7 @@ pub(super) async fn revoke(
         user_id: query.user_id.or(sent.user_id),
         application_id: query.application_id.or(sent.application_id),
     };
-    let caller = Caller::of(&headers, &identity);
+    let caller = ApiAuth::of(&headers, &identity);
     if let Some(token) = request.token {
         let now = identity.clock.now();
         let session = with_database(&identity, move |identity| {
@@ -52,14 +52,14 @@ pub(super) async fn revoke(
         .await;
     }
     if request.user_id.is_none() && request.application_id.is_none() {
-        return Err(Refusal::Invalid("token", Fault::Blank));
+        return Err(ApiRefusal::Invalid("token", ApiError::Blank));
     }
     let allowed = match &request.user_id {
         Some(user) => caller.may_act_on(user),
-        None => matches!(caller, Caller::Program),
+        None => matches!(caller, ApiAuth::Program),
     };
     if !allowed {
-        return Err(Refusal::Unauthorized);
+        return Err(ApiRefusal::Unauthorized);
     }
     let selection = Selection {
         user: request.user_id,
@@ -79,7 +79,7 @@ pub(super) async fn revoke_by_id(
     headers: HeaderMap,
 ) -> Answer {
     identity.statistics.revocations.one_more();
-    let caller = Caller::of(&headers, &identity);
+    let caller = ApiAuth::of(&headers, &identity);
     let now = identity.clock.now();
     let session =
         with_database(&identity, move |identity| identity.sessions.by_id(&id, now)).await?;
@@ -93,21 +93,21 @@ pub(super) async fn revoke_by_id(
 
 async fn end(
     identity: &Arc<Identity>,
-    caller: &Caller,
+    caller: &ApiAuth,
     session: Option<(String, String)>,
 ) -> Answer {
-    if matches!(caller, Caller::Anybody) {
-        return Err(Refusal::Unauthorized);
+    if matches!(caller, ApiAuth::Anybody) {
+        return Err(ApiRefusal::Unauthorized);
     }
-    let (id, user) = session.ok_or(Refusal::NotFound)?;
+    let (id, user) = session.ok_or(ApiRefusal::NotFound)?;
     if !caller.may_act_on(&user) {
-        return Err(Refusal::Unauthorized);
+        return Err(ApiRefusal::Unauthorized);
     }
     with_database(identity, move |identity| identity.sessions.end(&id)).await?;
     Ok(StatusCode::OK.into_response())
 }
 
-fn in_body(headers: &HeaderMap, body: &Bytes) -> Result<RevokeRequest, Refusal> {
+fn in_body(headers: &HeaderMap, body: &Bytes) -> Result<RevokeRequest, ApiRefusal> {
     let kind = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())

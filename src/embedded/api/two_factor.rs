@@ -9,13 +9,13 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::admission::{Proved, Tokens, Trust, admit, application, coded, require_active};
-use super::answer::{
-    Answer, Fault, Refusal, apart, json_with, read, read_or_default, with_database,
+use super::login_flow::{LoginFlow, Tokens, Trust, admit, application, coded, require_active};
+use super::response::{
+    Answer, ApiError, ApiRefusal, apart, json_with, read, read_or_default, with_database,
 };
+use crate::embedded::client_metadata::ClientMetadata;
 use crate::embedded::ids;
 use crate::embedded::outbox::Message;
-use crate::embedded::seen_from::SeenFrom;
 use crate::embedded::server::{CodeAwaited, Identity};
 use crate::embedded::tokens::Authentication;
 use crate::embedded::two_factor::{Method, TwoFactor};
@@ -84,7 +84,7 @@ struct TwoFactorLoginRequest {
     #[serde(rename = "noJWT")]
     no_jwt: Option<bool>,
     #[serde(flatten)]
-    from: SeenFrom,
+    from: ClientMetadata,
 }
 
 /// Completes a sign-in with a code of the authenticator app, a code that was sent, or a recovery
@@ -93,33 +93,33 @@ pub(super) async fn login(State(identity): State<Arc<Identity>>, body: Bytes) ->
     identity.statistics.two_factor_logins.one_more();
     let request: TwoFactorLoginRequest = read(&body)?;
     let code = request.code.filter(|code| !code.trim().is_empty());
-    let code = code.ok_or(Refusal::Invalid("code", Fault::Blank))?;
+    let code = code.ok_or(ApiRefusal::Invalid("code", ApiError::Blank))?;
     let id = request
         .two_factor_id
-        .ok_or(Refusal::Invalid("twoFactorId", Fault::Blank))?;
+        .ok_or(ApiRefusal::Invalid("twoFactorId", ApiError::Blank))?;
     let named = application(request.application_id)?;
     let now = identity.clock.now();
     // Counted before the code is looked at, so that many at once are not more than many in turn.
     let awaited = identity
         .codes
         .look(&id, now, |awaited| awaited.attempts += 1)
-        .ok_or(Refusal::NotFound)?;
+        .ok_or(ApiRefusal::NotFound)?;
     if awaited.attempts > MOST_ATTEMPTS {
         identity.codes.take(&id, now);
-        return Err(Refusal::NotFound);
+        return Err(ApiRefusal::NotFound);
     }
     let user = Arc::clone(
         identity
             .users
             .by_id(&awaited.user)
-            .ok_or(Refusal::NotFound)?,
+            .ok_or(ApiRefusal::NotFound)?,
     );
     require_active(&user)?;
     if !was_sent(&awaited, &code) && !is_of_theirs(&identity, &user, code).await? {
-        return Err(Refusal::WrongCode);
+        return Err(ApiRefusal::WrongCode);
     }
-    identity.codes.take(&id, now).ok_or(Refusal::NotFound)?;
-    let proved = Proved {
+    identity.codes.take(&id, now).ok_or(ApiRefusal::NotFound)?;
+    let proved = LoginFlow {
         user,
         application: named.or(awaited.application),
         authentication: Authentication::Password,
@@ -147,7 +147,7 @@ async fn is_of_theirs(
     identity: &Arc<Identity>,
     user: &Arc<User>,
     code: String,
-) -> Result<bool, Refusal> {
+) -> Result<bool, ApiRefusal> {
     let Some(two_factor) = &user.two_factor else {
         return Ok(false);
     };
@@ -180,21 +180,21 @@ pub(super) async fn send(
     let awaited = identity
         .codes
         .look(&id, now, |_| {})
-        .ok_or(Refusal::NotFound)?;
+        .ok_or(ApiRefusal::NotFound)?;
     let user = Arc::clone(
         identity
             .users
             .by_id(&awaited.user)
-            .ok_or(Refusal::NotFound)?,
+            .ok_or(ApiRefusal::NotFound)?,
     );
     let wanted = request
         .method_id
-        .ok_or(Refusal::Invalid("methodId", Fault::Blank))?;
+        .ok_or(ApiRefusal::Invalid("methodId", ApiError::Blank))?;
     let mut theirs = user.two_factor.iter().flat_map(TwoFactor::methods);
     let method = theirs
         .find(|method| method.id == wanted && method.is_sent() && can_be_had(&identity, *method));
     let address = method
-        .ok_or(Refusal::Invalid("methodId", Fault::Invalid))?
+        .ok_or(ApiRefusal::Invalid("methodId", ApiError::Invalid))?
         .address
         .to_owned();
     let code = six_digits();
@@ -202,9 +202,9 @@ pub(super) async fn send(
         awaited.messages += 1;
         awaited.sent = Some(code.clone());
     });
-    if awaited.ok_or(Refusal::NotFound)?.messages > MOST_MESSAGES {
+    if awaited.ok_or(ApiRefusal::NotFound)?.messages > MOST_MESSAGES {
         identity.codes.take(&id, now);
-        return Err(Refusal::NotFound);
+        return Err(ApiRefusal::NotFound);
     }
     apart(&identity, move |identity| {
         let Some(outbox) = &identity.outbox else { return Ok(()) };

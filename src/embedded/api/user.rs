@@ -7,8 +7,8 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Fault, Refusal, json_with};
-use super::caller::{Caller, require_key};
+use super::api_auth::{ApiAuth, require_key};
+use super::response::{Answer, ApiError, ApiRefusal, json_with};
 use crate::embedded::ids;
 use crate::embedded::server::Identity;
 use crate::embedded::users::{AccountState, User};
@@ -19,19 +19,19 @@ pub(super) async fn find(
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Answer {
-    let user = match Caller::of(&headers, &identity) {
-        Caller::Program => {
+    let user = match ApiAuth::of(&headers, &identity) {
+        ApiAuth::Program => {
             let login = ["loginId", "email", "username"]
                 .iter()
                 .find_map(|name| query.get(*name));
             identity
                 .users
-                .by_login(login.ok_or(Refusal::Invalid("loginId", Fault::Blank))?)
+                .by_login(login.ok_or(ApiRefusal::Invalid("loginId", ApiError::Blank))?)
         }
-        Caller::Person(claims) => identity.users.by_id(&claims.sub),
-        Caller::Anybody => return Err(Refusal::Unauthorized),
+        ApiAuth::Person(claims) => identity.users.by_id(&claims.sub),
+        ApiAuth::Anybody => return Err(ApiRefusal::Unauthorized),
     };
-    let user = user.ok_or(Refusal::NotFound)?;
+    let user = user.ok_or(ApiRefusal::NotFound)?;
     Ok(json_with(
         StatusCode::OK,
         &json!({ "user": described(&identity, user) }),
@@ -48,7 +48,7 @@ pub(super) async fn by_id(
     let user = identity
         .users
         .by_id(&id.to_ascii_lowercase())
-        .ok_or(Refusal::NotFound)?;
+        .ok_or(ApiRefusal::NotFound)?;
     Ok(json_with(
         StatusCode::OK,
         &json!({ "user": described(&identity, user) }),
@@ -58,10 +58,10 @@ pub(super) async fn by_id(
 /// The claims of an access token that is good now. It does not know of revocations, as FusionAuth
 /// does not.
 pub(super) async fn validate(State(identity): State<Arc<Identity>>, headers: HeaderMap) -> Answer {
-    let Caller::Person(claims) = Caller::of(&headers, &identity) else {
-        return Err(Refusal::Unauthorized);
+    let ApiAuth::Person(claims) = ApiAuth::of(&headers, &identity) else {
+        return Err(ApiRefusal::Unauthorized);
     };
-    let mut shown = serde_json::to_value(&*claims).map_err(|_| Refusal::Internal)?;
+    let mut shown = serde_json::to_value(&*claims).map_err(|_| ApiRefusal::Internal)?;
     // Milliseconds here, unlike in the token: that is how FusionAuth documents it.
     for (name, seconds) in [("exp", claims.exp), ("iat", claims.iat)] {
         if let Some(time) = shown.get_mut(name) {

@@ -10,7 +10,7 @@ use axum::routing::get;
 use serde::{Deserialize, Serialize};
 
 use super::page::{NOBODY, NOTHING, Notice, file, page};
-use super::told::Told;
+use super::request_info::RequestInfo;
 
 /// Conversations beyond this push out the oldest.
 const MAX_THREADS: usize = 100;
@@ -127,12 +127,12 @@ pub fn forum() -> Router {
         .route("/posts/{id}", get(thread).post(reply))
         .route("/static/{name}", get(file))
         .route("/healthz", get(async || "ok"))
-        .fallback(async |told: Told| notice(StatusCode::NOT_FOUND, &told, NOTHING))
+        .fallback(async |told: RequestInfo| notice(StatusCode::NOT_FOUND, &told, NOTHING))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(Porch(Arc::new(Mutex::new(Talk::so_far()))))
 }
 
-fn notice(status: StatusCode, told: &Told, notice: Notice) -> Response {
+fn notice(status: StatusCode, told: &RequestInfo, notice: Notice) -> Response {
     (status, page("forum-notice.html", told, notice)).into_response()
 }
 
@@ -142,7 +142,7 @@ struct Home {
     voices: usize,
 }
 
-async fn home(State(porch): State<Porch>, told: Told) -> Response {
+async fn home(State(porch): State<Porch>, told: RequestInfo) -> Response {
     let counted = {
         let talk = porch.talk();
         Home {
@@ -166,7 +166,7 @@ struct Line {
     replies: usize,
 }
 
-async fn posts(State(porch): State<Porch>, told: Told) -> Response {
+async fn posts(State(porch): State<Porch>, told: RequestInfo) -> Response {
     let line = |thread: &Thread| Line {
         id: thread.id,
         title: thread.title.clone(),
@@ -181,7 +181,7 @@ async fn posts(State(porch): State<Porch>, told: Told) -> Response {
     page("forum-posts.html", &told, Posts { threads })
 }
 
-async fn thread(State(porch): State<Porch>, Path(id): Path<u64>, told: Told) -> Response {
+async fn thread(State(porch): State<Porch>, Path(id): Path<u64>, told: RequestInfo) -> Response {
     let found = porch
         .talk()
         .threads
@@ -200,7 +200,11 @@ struct Beginning {
     text: String,
 }
 
-async fn begin(State(porch): State<Porch>, told: Told, Form(form): Form<Beginning>) -> Response {
+async fn begin(
+    State(porch): State<Porch>,
+    told: RequestInfo,
+    Form(form): Form<Beginning>,
+) -> Response {
     let Some(visitor) = &told.visitor else {
         return notice(StatusCode::FORBIDDEN, &told, NOBODY);
     };
@@ -226,7 +230,7 @@ struct Reply {
 async fn reply(
     State(porch): State<Porch>,
     Path(id): Path<u64>,
-    told: Told,
+    told: RequestInfo,
     Form(form): Form<Reply>,
 ) -> Response {
     let Some(visitor) = &told.visitor else {

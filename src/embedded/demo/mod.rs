@@ -7,8 +7,8 @@
 mod app;
 mod forum;
 mod page;
+mod request_info;
 mod store;
-mod told;
 
 pub use forum::forum;
 pub use store::store;

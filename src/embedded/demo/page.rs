@@ -9,7 +9,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value};
 use serde::Serialize;
 
-use super::told::Told;
+use super::request_info::RequestInfo;
 
 macro_rules! from_folder {
     ($($name:literal)+) => { &[$(($name, include_str!(concat!("../../../static/demo/", $name)))),+] };
@@ -32,7 +32,7 @@ static PARSED: OnceLock<Option<Environment<'static>>> = OnceLock::new();
 
 #[derive(Serialize)]
 struct Filling<'a, P> {
-    told: &'a Told,
+    told: &'a RequestInfo,
     page: P,
 }
 
@@ -57,7 +57,7 @@ pub const NOTHING: Notice = Notice {
 };
 
 /// Fills the template `name`; what is typed by visitors is escaped.
-pub fn page(name: &str, told: &Told, page: impl Serialize) -> Response {
+pub fn page(name: &str, told: &RequestInfo, page: impl Serialize) -> Response {
     let filled = PARSED
         .get_or_init(parse)
         .as_ref()

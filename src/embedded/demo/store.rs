@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::app;
 use super::page::{NOBODY, NOTHING, file, page};
-use super::told::Told;
+use super::request_info::RequestInfo;
 use crate::system::Clock;
 
 /// Carts beyond this push out the oldest.
@@ -174,7 +174,7 @@ pub fn store() -> Router {
         .route("/app-demo/data/cart", get(cart_data).post(change_cart_data))
         .route("/static/{name}", get(file))
         .route("/healthz", get(async || "ok"))
-        .fallback(async |told: Told| {
+        .fallback(async |told: RequestInfo| {
             (
                 StatusCode::NOT_FOUND,
                 page("store-notice.html", &told, NOTHING),
@@ -188,7 +188,7 @@ struct Shelf {
     products: &'static [Product],
 }
 
-async fn home(told: Told) -> Response {
+async fn home(told: RequestInfo) -> Response {
     page(
         "store-home.html",
         &told,
@@ -198,7 +198,7 @@ async fn home(told: Told) -> Response {
     )
 }
 
-async fn stock(told: Told) -> Response {
+async fn stock(told: RequestInfo) -> Response {
     page(
         "store-stock.html",
         &told,
@@ -213,7 +213,7 @@ struct OneProduct {
     product: &'static Product,
 }
 
-async fn one_product(Path(id): Path<String>, told: Told) -> Response {
+async fn one_product(Path(id): Path<String>, told: RequestInfo) -> Response {
     match product(&id) {
         Some(product) => page("store-product.html", &told, OneProduct { product }),
         None => (
@@ -244,7 +244,7 @@ struct Line {
     count: u32,
 }
 
-async fn cart(State(shop): State<Shop>, told: Told) -> Response {
+async fn cart(State(shop): State<Shop>, told: RequestInfo) -> Response {
     let Some(visitor) = &told.visitor else {
         return (
             StatusCode::FORBIDDEN,
@@ -270,7 +270,11 @@ enum Direction {
     Remove,
 }
 
-async fn change_cart(State(shop): State<Shop>, told: Told, Form(change): Form<Change>) -> Response {
+async fn change_cart(
+    State(shop): State<Shop>,
+    told: RequestInfo,
+    Form(change): Form<Change>,
+) -> Response {
     let Some(visitor) = &told.visitor else {
         return (
             StatusCode::FORBIDDEN,
@@ -297,7 +301,7 @@ struct CartData {
     shelf: &'static [Product],
 }
 
-async fn cart_data(State(shop): State<Shop>, told: Told) -> Response {
+async fn cart_data(State(shop): State<Shop>, told: RequestInfo) -> Response {
     let Some(visitor) = told.visitor else {
         return StatusCode::FORBIDDEN.into_response();
     };
@@ -312,7 +316,7 @@ async fn cart_data(State(shop): State<Shop>, told: Told) -> Response {
 
 async fn change_cart_data(
     State(shop): State<Shop>,
-    told: Told,
+    told: RequestInfo,
     Json(change): Json<Change>,
 ) -> Response {
     let changed = told

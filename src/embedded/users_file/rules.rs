@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Faults;
+use super::Diagnostics;
 use crate::embedded::password_rules::PasswordRules;
 
 /// Less than this is no password (NIST SP 800-63B, section 5.1.1.2, asks for 8).
@@ -22,7 +22,7 @@ pub(super) struct PasswordEntry {
 }
 
 impl PasswordEntry {
-    pub(super) fn checked(self, faults: &mut Faults) -> PasswordRules {
+    pub(super) fn checked(self, faults: &mut Diagnostics) -> PasswordRules {
         let usual = PasswordRules::default();
         let min_length = self.min_length.map_or(usual.min_length, |written| {
             if !(LEAST..=usual.max_length).contains(written.get_ref()) {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Faults, is_email, printable};
+use super::{Diagnostics, is_email, printable};
 use crate::embedded::two_factor::TwoFactor;
 use crate::embedded::users::totp_code;
 use crate::model::secret::Secret;
@@ -31,7 +31,7 @@ pub(super) enum Messages {
 
 impl TwoFactorEntry {
     /// As it counts, after noting what is wrong; `None` where there is no way to get a code.
-    pub(super) fn checked(self, messages: Messages, faults: &mut Faults) -> Option<TwoFactor> {
+    pub(super) fn checked(self, messages: Messages, faults: &mut Diagnostics) -> Option<TwoFactor> {
         if let Some(totp) = self
             .totp
             .as_ref()

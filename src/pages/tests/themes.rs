@@ -103,7 +103,7 @@ fn templates_of_an_operator_stand_in_place_of_ours() {
         ],
         ..Theme::default()
     });
-    let page = sign_out(&SignOutView {
+    let page = logout(&LogoutView {
         frame: Layout {
             look: &look,
             ..frame()

@@ -2,14 +2,14 @@
 //! what to do.
 
 use super::Layout;
-use super::problem::{Message, Way};
+use super::error_page::{Message, Way};
 use super::templates::{self, Rendered};
 use crate::model::local_response::ActionRequired;
 use crate::model::reason::Reason;
 
 /// What the page is made of.
 #[derive(Clone, Copy, Debug)]
-pub struct ProviderAsksView<'a> {
+pub struct ActionRequiredView<'a> {
     /// What stands around it.
     pub frame: Layout<'a>,
     /// The path of the sign-in form.
@@ -22,11 +22,11 @@ pub struct ProviderAsksView<'a> {
 ///
 /// # Errors
 /// What is wrong with its template; tests hold that nothing is wrong with ours.
-pub fn provider_asks(view: &ProviderAsksView<'_>) -> Rendered {
+pub fn action_required(view: &ActionRequiredView<'_>) -> Rendered {
     let (words, reason) = (view.frame.words, view.asks.reason);
     let wish = |part: &str| {
         words
-            .say(&format!("asks.{}.{part}", stem(reason)))
+            .text(&format!("asks.{}.{part}", stem(reason)))
             .to_owned()
     };
     let page = Message {
@@ -34,7 +34,7 @@ pub fn provider_asks(view: &ProviderAsksView<'_>) -> Rendered {
         paragraphs: vec![wish("text"), wish("help")],
         ways: vec![Way {
             href: view.login_path,
-            label: words.say("way.back_to_sign_in"),
+            label: words.text("way.back_to_sign_in"),
         }],
         request_id: Some(view.frame.request_id),
     };

@@ -146,9 +146,9 @@ fn what_is_missing_is_said_in_english_and_what_is_nothing_by_its_name() {
         direction: Direction::LeftToRight,
         messages: &[],
     };
-    assert_eq!(poor.say("sign_in.heading"), "Sign in");
+    assert_eq!(poor.text("sign_in.heading"), "Sign in");
     assert_eq!(poor.count("wait.hours", 1), "in 1 hours");
-    assert_eq!(poor.say("no.such.message"), "no.such.message");
+    assert_eq!(poor.text("no.such.message"), "no.such.message");
     assert_eq!(Catalog::of("DE").map(|words| words.tag), Some("de"));
     assert_eq!(Catalog::of("d"), None);
 }

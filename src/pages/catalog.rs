@@ -71,14 +71,14 @@ impl Catalog {
 
     /// The message `key`. A key that is none is shown itself: better than nothing.
     #[must_use]
-    pub fn say<'k>(&self, key: &'k str) -> &'k str {
+    pub fn text<'k>(&self, key: &'k str) -> &'k str {
         self.find(key).unwrap_or(key)
     }
 
     /// The message `key` with its placeholder `{name}` filled.
     #[must_use]
-    pub fn say_with(&self, key: &str, name: &str, value: &str) -> String {
-        self.say(key).replace(&format!("{{{name}}}"), value)
+    pub fn text_with(&self, key: &str, name: &str, value: &str) -> String {
+        self.text(key).replace(&format!("{{{name}}}"), value)
     }
 
     /// The message `key` in the form that fits `count`, which also fills `{count}`.

@@ -1,7 +1,7 @@
 //! What stands around every page: whose it is, how it looks and in which language it speaks.
 
-use super::look::PageTheme;
-use super::words::Catalog;
+use super::catalog::Catalog;
+use super::theme::PageTheme;
 
 /// What every page is made of, whatever it says.
 #[derive(Clone, Copy, Debug)]

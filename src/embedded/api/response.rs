@@ -14,13 +14,13 @@ use crate::embedded::password_rules::Broken;
 use crate::embedded::server::Identity;
 
 /// What an endpoint comes to.
-pub(super) type Answer = Result<Response, Refusal>;
+pub(super) type Answer = Result<Response, ApiRefusal>;
 
 /// Why an endpoint does not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum ApiRefusal {
     /// 400 with an Errors object about this field.
-    Invalid(&'static str, Fault),
+    Invalid(&'static str, ApiError),
     /// 400 with an Errors object about the new password.
     Unfit(Vec<Broken>),
     /// 400 with an Errors object about the body as a whole.
@@ -43,14 +43,14 @@ pub(super) enum Refusal {
 
 /// What is wrong with a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum ApiError {
     /// Missing or empty.
     Blank,
     /// Not what it must be.
     Invalid,
 }
 
-impl Fault {
+impl ApiError {
     const fn word(self) -> &'static str {
         match self {
             Self::Blank => "blank",
@@ -59,7 +59,7 @@ impl Fault {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiRefusal {
     fn into_response(self) -> Response {
         match self {
             Self::Invalid(field, fault) => {
@@ -100,14 +100,14 @@ impl IntoResponse for Refusal {
     }
 }
 
-impl From<redb::Error> for Refusal {
+impl From<redb::Error> for ApiRefusal {
     fn from(error: redb::Error) -> Self {
         tracing::error!(%error, "the identity database failed");
         Self::Internal
     }
 }
 
-impl From<std::io::Error> for Refusal {
+impl From<std::io::Error> for ApiRefusal {
     fn from(error: std::io::Error) -> Self {
         tracing::error!(%error, "the identity server failed");
         Self::Internal
@@ -130,12 +130,14 @@ pub(super) fn json_with(status: StatusCode, body: &impl Serialize) -> Response {
 }
 
 /// The body, read; members the API does not use are passed over.
-pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|_| Refusal::Malformed)
+pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiRefusal> {
+    serde_json::from_slice(body).map_err(|_| ApiRefusal::Malformed)
 }
 
 /// As [`read`], where the body may be left out.
-pub(super) fn read_or_default<T: DeserializeOwned + Default>(body: &Bytes) -> Result<T, Refusal> {
+pub(super) fn read_or_default<T: DeserializeOwned + Default>(
+    body: &Bytes,
+) -> Result<T, ApiRefusal> {
     if body.is_empty() {
         Ok(T::default())
     } else {
@@ -147,18 +149,18 @@ pub(super) fn read_or_default<T: DeserializeOwned + Default>(body: &Bytes) -> Re
 pub(super) async fn with_database<T: Send + 'static>(
     identity: &Arc<Identity>,
     work: impl FnOnce(&Identity) -> Result<T, redb::Error> + Send + 'static,
-) -> Result<T, Refusal> {
+) -> Result<T, ApiRefusal> {
     apart(identity, work).await
 }
 
 /// Runs what waits for the disk away from the threads that serve requests.
-pub(super) async fn apart<T: Send + 'static, E: Into<Refusal> + Send + 'static>(
+pub(super) async fn apart<T: Send + 'static, E: Into<ApiRefusal> + Send + 'static>(
     identity: &Arc<Identity>,
     work: impl FnOnce(&Identity) -> Result<T, E> + Send + 'static,
-) -> Result<T, Refusal> {
+) -> Result<T, ApiRefusal> {
     let identity = Arc::clone(identity);
     match tokio::task::spawn_blocking(move || work(&identity)).await {
         Ok(result) => result.map_err(E::into),
-        Err(_) => Err(Refusal::Internal),
+        Err(_) => Err(ApiRefusal::Internal),
     }
 }

@@ -8,7 +8,7 @@ use crate::model::local_response::{PreservedPostPage, Resubmission};
 
 /// What the page is made of.
 #[derive(Clone, Copy, Debug)]
-pub struct UnsentView<'a> {
+pub struct PreservedPostView<'a> {
     /// What stands around it.
     pub frame: Layout<'a>,
     /// What it shows.
@@ -50,7 +50,7 @@ struct Field<'a> {
 ///
 /// # Errors
 /// What is wrong with its template; tests hold that nothing is wrong with ours.
-pub fn unsent(view: &UnsentView<'_>) -> Rendered {
+pub fn preserved_post(view: &PreservedPostView<'_>) -> Rendered {
     let PreservedPostPage {
         preserved_post: unsent,
         offer,
@@ -66,16 +66,16 @@ pub fn unsent(view: &UnsentView<'_>) -> Rendered {
     let words = view.frame.words;
     let (heading, text) = match offer {
         Resubmission::Send(_) => (
-            words.say("unsent.offer.heading"),
-            words.say("unsent.offer.text"),
+            words.text("unsent.offer.heading"),
+            words.text("unsent.offer.text"),
         ),
         Resubmission::CopyAgain => (
-            words.say("unsent.again.heading"),
-            words.say("unsent.again.text"),
+            words.text("unsent.again.heading"),
+            words.text("unsent.again.text"),
         ),
         Resubmission::CopyOfAnother => (
-            words.say("unsent.another.heading"),
-            words.say("unsent.another.text"),
+            words.text("unsent.another.heading"),
+            words.text("unsent.another.text"),
         ),
     };
     let send = match offer {

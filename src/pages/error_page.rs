@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
+use super::catalog::Catalog;
 use super::templates::{self, Rendered};
-use super::words::Catalog;
-use super::{Layout, circle, waiting};
+use super::{Layout, duration_text, redirect_loop};
 use crate::model::local_response::Problem;
 use crate::model::reason::Reason;
 
@@ -43,17 +43,21 @@ pub fn problem(view: &ProblemView<'_>) -> Rendered {
     let (words, reason) = (view.frame.words, view.problem.reason);
     let mut paragraphs = vec![
         words
-            .say(&format!("problem.{}.text", stem(reason)))
+            .text(&format!("problem.{}.text", stem(reason)))
             .to_owned(),
     ];
     paragraphs.extend(
         view.problem
             .redirect_loop
             .iter()
-            .flat_map(|what| circle::in_words(words, what)),
+            .flat_map(|what| redirect_loop::describe(words, what)),
     );
     if let Some(seconds) = view.problem.retry_after {
-        paragraphs.push(words.say_with("problem.wait", "wait", &waiting::in_words(words, seconds)));
+        paragraphs.push(words.text_with(
+            "problem.wait",
+            "wait",
+            &duration_text::describe(words, seconds),
+        ));
     }
     let page = Message {
         heading: heading(words, view.problem.status, reason),
@@ -70,21 +74,21 @@ fn ways<'a>(view: &ProblemView<'a>, reason: Reason) -> Vec<Way<'a>> {
     // that does, while the trouble lasts, only adds to it.
     let again = Way {
         href: "",
-        label: words.say("way.try_again"),
+        label: words.text("way.try_again"),
     };
     let front = Way {
         href: "/",
-        label: words.say("way.front_page"),
+        label: words.text("way.front_page"),
     };
     let sign_in = view.login_path.map(|href| Way {
         href,
-        label: words.say("way.sign_in"),
+        label: words.text("way.sign_in"),
     });
     if let Some(circle) = &view.problem.redirect_loop {
         return vec![
             Way {
                 href: &circle.onward,
-                label: words.say("way.try_again"),
+                label: words.text("way.try_again"),
             },
             front,
         ];
@@ -104,7 +108,7 @@ fn heading(words: &Catalog, status: u16, reason: Reason) -> String {
         414 => "problem.request_too_large.heading_address".to_owned(),
         _ => format!("problem.{}.heading", stem(reason)),
     };
-    words.say(&key).to_owned()
+    words.text(&key).to_owned()
 }
 
 /// The messages beneath `problem` that say it.

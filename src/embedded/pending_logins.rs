@@ -14,12 +14,12 @@ use crate::model::timestamp::Timestamp;
 const MOST: usize = 10_000;
 
 /// Values under ids nobody can guess, each for a limited time.
-pub struct Waiting<T> {
+pub struct PendingLogins<T> {
     entries: Mutex<HashMap<String, (Timestamp, T)>>,
     lifetime: Duration,
 }
 
-impl<T: Clone> Waiting<T> {
+impl<T: Clone> PendingLogins<T> {
     /// Nobody waits yet; each may for `lifetime`.
     #[must_use]
     pub fn new(lifetime: Duration) -> Self {
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_value_waits_its_time_and_is_taken_once() {
-        let waiting = Waiting::new(Duration::from_secs(10));
+        let waiting = PendingLogins::new(Duration::from_secs(10));
         let start = Timestamp::from_secs(100);
         let id = waiting.put(1, start);
         assert_eq!(waiting.look(&id, start, |value| *value += 1), Some(2));
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn some_are_forgotten_and_the_oldest_makes_room() {
-        let waiting = Waiting::new(Duration::from_secs(60));
+        let waiting = PendingLogins::new(Duration::from_secs(60));
         let first = waiting.put(0, Timestamp::from_secs(1));
         for number in 1..=MOST {
             waiting.put(number, Timestamp::from_secs(2));

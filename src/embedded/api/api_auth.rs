@@ -3,13 +3,13 @@
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, COOKIE};
 
-use super::answer::Refusal;
+use super::response::ApiRefusal;
 use crate::embedded::ids;
 use crate::embedded::server::Identity;
 use crate::embedded::tokens::Claims;
 
 /// Who calls.
-pub(super) enum Caller {
+pub(super) enum ApiAuth {
     /// A program that has the API key.
     Program,
     /// A person with an access token that is good now.
@@ -18,7 +18,7 @@ pub(super) enum Caller {
     Anybody,
 }
 
-impl Caller {
+impl ApiAuth {
     /// From `Authorization` (the bare API key, or `Bearer` and a token) or the `access_token`
     /// cookie.
     pub(super) fn of(headers: &HeaderMap, identity: &Identity) -> Self {
@@ -48,7 +48,7 @@ impl Caller {
 }
 
 /// The API key stands bare in `Authorization`.
-pub(super) fn require_key(headers: &HeaderMap, identity: &Identity) -> Result<(), Refusal> {
+pub(super) fn require_key(headers: &HeaderMap, identity: &Identity) -> Result<(), ApiRefusal> {
     let sent = headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
@@ -58,7 +58,7 @@ pub(super) fn require_key(headers: &HeaderMap, identity: &Identity) -> Result<()
     if right {
         Ok(())
     } else {
-        Err(Refusal::Unauthorized)
+        Err(ApiRefusal::Unauthorized)
     }
 }
 

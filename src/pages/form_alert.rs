@@ -2,34 +2,34 @@
 
 use serde::Serialize;
 
-use super::waiting;
-use super::words::Catalog;
+use super::catalog::Catalog;
+use super::duration_text;
 use crate::model::challenge::Step;
 use crate::model::local_response::StepPage;
 use crate::model::reason::Reason;
 
 /// What went wrong, in words.
 #[derive(Serialize)]
-pub struct Trouble {
+pub struct FormAlert {
     pub title: String,
     pub text: String,
     /// `calm`: no fault of the visitor's, nothing to correct.
     pub tone: &'static str,
 }
 
-impl Trouble {
+impl FormAlert {
     /// The messages beneath `trouble` that `stem` names. Where there is a wait it stands in the
     /// text.
     pub fn told(words: &Catalog, stem: &str, reason: Reason, retry_after: Option<u32>) -> Self {
         let text = match (reason, retry_after) {
             (Reason::Throttled, Some(seconds)) => {
-                let wait = waiting::in_words(words, seconds);
-                words.say_with(&format!("trouble.{stem}.text_wait"), "wait", &wait)
+                let wait = duration_text::describe(words, seconds);
+                words.text_with(&format!("trouble.{stem}.text_wait"), "wait", &wait)
             }
-            _ => words.say(&format!("trouble.{stem}.text")).to_owned(),
+            _ => words.text(&format!("trouble.{stem}.text")).to_owned(),
         };
         let calm = reason.is_failure() || matches!(reason, Reason::CsrfFailed | Reason::Throttled);
-        let title = words.say(&format!("trouble.{stem}.title")).to_owned();
+        let title = words.text(&format!("trouble.{stem}.title")).to_owned();
         Self {
             title,
             text,

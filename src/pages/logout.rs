@@ -7,7 +7,7 @@ use super::templates::{self, Rendered};
 
 /// What the page is made of.
 #[derive(Clone, Copy, Debug)]
-pub struct SignOutView<'a> {
+pub struct LogoutView<'a> {
     /// What stands around it.
     pub frame: Layout<'a>,
     /// The path the button posts to.
@@ -27,7 +27,7 @@ struct Page<'a> {
 ///
 /// # Errors
 /// What is wrong with its template; tests hold that nothing is wrong with ours.
-pub fn sign_out(view: &SignOutView<'_>) -> Rendered {
+pub fn logout(view: &LogoutView<'_>) -> Rendered {
     let page = Page {
         action: view.action,
         back: view.back,

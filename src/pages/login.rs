@@ -3,14 +3,14 @@
 use serde::Serialize;
 
 use super::Layout;
+use super::form_alert::FormAlert;
 use super::templates::{self, Rendered};
-use super::trouble::Trouble;
 use crate::model::local_response::LoginPage;
 use crate::model::reason::Reason;
 
 /// What the form is made of.
 #[derive(Clone, Copy, Debug)]
-pub struct SignInView<'a> {
+pub struct LoginView<'a> {
     /// What stands around it.
     pub frame: Layout<'a>,
     /// The path the form is posted to.
@@ -31,7 +31,7 @@ struct Page<'a> {
     /// What the visitor wanted to send, sealed.
     unsent: Option<&'a str>,
     request_id: Option<&'a str>,
-    trouble: Option<Trouble>,
+    trouble: Option<FormAlert>,
     /// Whether what was typed may be what is wrong.
     doubtful: bool,
     /// The field to begin with.
@@ -43,7 +43,7 @@ struct Page<'a> {
 ///
 /// # Errors
 /// What is wrong with its template; tests hold that nothing is wrong with ours.
-pub fn sign_in(view: &SignInView<'_>) -> Rendered {
+pub fn login(view: &LoginView<'_>) -> Rendered {
     let form = view.form;
     let faulty = form.trouble.is_some_and(Reason::is_failure);
     let doubtful = matches!(
@@ -64,7 +64,7 @@ pub fn sign_in(view: &SignInView<'_>) -> Rendered {
             } else {
                 stem(reason)
             };
-            Trouble::told(view.frame.words, stem, reason, form.retry_after)
+            FormAlert::told(view.frame.words, stem, reason, form.retry_after)
         }),
         doubtful,
         focus: if form.login_id.is_empty() {

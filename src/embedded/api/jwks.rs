@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json;
 
-use super::answer::{Answer, Refusal, json_with};
+use super::response::{Answer, ApiRefusal, json_with};
 use crate::embedded::server::Identity;
 
 /// `GET /.well-known/jwks.json`.
@@ -29,7 +29,7 @@ pub(super) async fn public_key(
     let key = identity.issuer.key().public();
     let asked = query.get("kid").or(query.get("keyId"));
     if asked.is_some_and(|kid| *kid != key.kid) {
-        return Err(Refusal::NotFound);
+        return Err(ApiRefusal::NotFound);
     }
     let one = asked.is_some() || query.contains_key("applicationId");
     let body = if one {

@@ -12,10 +12,10 @@ use std::time::Duration;
 use redb::{Database, Error, ReadableDatabase, ReadableTable, Table};
 use serde::{Deserialize, Serialize};
 
+use super::client_metadata::ClientMetadata;
 use super::database::{self, JsonTable};
 use super::ids;
-use super::seen_from::SeenFrom;
-use super::successor::{opened, sealed};
+use super::rotated_token::{opened, sealed};
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 
@@ -39,7 +39,7 @@ pub struct Session {
     pub expires: u64,
     /// Where it was begun.
     #[serde(default)]
-    pub from: SeenFrom,
+    pub from: ClientMetadata,
 }
 
 /// What came of presenting a refresh token.
@@ -114,7 +114,7 @@ impl Sessions {
         &self,
         user: &str,
         application: &str,
-        from: SeenFrom,
+        from: ClientMetadata,
         now: Timestamp,
     ) -> Result<(Session, Secret), Error> {
         let session = Session {
@@ -393,7 +393,7 @@ mod tests {
             .begin(
                 "ada",
                 "store",
-                SeenFrom::default(),
+                ClientMetadata::default(),
                 Timestamp::from_secs(100),
             )
             .unwrap();
@@ -428,7 +428,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let sessions = sessions(&directory);
         let (_, mut token) = sessions
-            .begin("ada", "store", SeenFrom::default(), Timestamp::from_secs(0))
+            .begin(
+                "ada",
+                "store",
+                ClientMetadata::default(),
+                Timestamp::from_secs(0),
+            )
             .unwrap();
         for second in [300, 600, 999] {
             token = successor(
@@ -456,7 +461,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let sessions = sessions(&directory);
         let (_, first) = sessions
-            .begin("ada", "store", SeenFrom::default(), Timestamp::from_secs(0))
+            .begin(
+                "ada",
+                "store",
+                ClientMetadata::default(),
+                Timestamp::from_secs(0),
+            )
             .unwrap();
         let second = successor(
             sessions
@@ -477,7 +487,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let sessions = sessions(&directory);
         let (_, first) = sessions
-            .begin("ada", "store", SeenFrom::default(), Timestamp::from_secs(0))
+            .begin(
+                "ada",
+                "store",
+                ClientMetadata::default(),
+                Timestamp::from_secs(0),
+            )
             .unwrap();
         let second = successor(
             sessions
@@ -524,7 +539,7 @@ mod tests {
             ("bob", "forum"),
         ] {
             sessions
-                .begin(user, application, SeenFrom::default(), now)
+                .begin(user, application, ClientMetadata::default(), now)
                 .unwrap();
         }
         let selection = |user: Option<&str>, application: Option<&str>| Selection {

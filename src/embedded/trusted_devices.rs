@@ -29,11 +29,11 @@ struct TrustRow {
 
 /// Where trust rests.
 #[derive(Clone)]
-pub struct Trusts {
+pub struct TrustedDevices {
     database: Arc<Database>,
 }
 
-impl Trusts {
+impl TrustedDevices {
     /// In `database`.
     #[must_use]
     pub fn new(database: Arc<Database>) -> Self {
@@ -108,7 +108,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let database =
             Arc::new(database::open(&directory.path().join("test.redb"), &[TRUSTS]).unwrap());
-        let trusts = Trusts::new(Arc::clone(&database));
+        let trusts = TrustedDevices::new(Arc::clone(&database));
         let (start, end) = (
             Timestamp::from_secs(100),
             Timestamp::from_secs(100 + 30 * 24 * 60 * 60),

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use minijinja::Environment;
 
 use super::assets::{self, Addresses, Asset};
+use super::catalog::Catalog;
 use super::templates::{self, TemplateError};
-use super::words::Catalog;
 use super::{accent, language};
 use crate::model::theme::{Links, Theme};
 

@@ -1,10 +1,10 @@
 //! Why signing in goes round in circles, and who can end it.
 
-use super::words::Catalog;
+use super::catalog::Catalog;
 use crate::model::redirect_loop::{LoopCause, RedirectLoop};
 
 /// What happens, what the visitor can do about it, and what the people who run the site can.
-pub(super) fn in_words(words: &Catalog, circle: &RedirectLoop) -> [String; 3] {
+pub(super) fn describe(words: &Catalog, circle: &RedirectLoop) -> [String; 3] {
     let names = match &circle.cause {
         LoopCause::Duplicates(names) => names.join(", "),
         LoopCause::NoCookie
@@ -16,7 +16,7 @@ pub(super) fn in_words(words: &Catalog, circle: &RedirectLoop) -> [String; 3] {
     ["text", "visitor", "operator"].map(|part| {
         let key = format!("circle.{}.{part}", stem(&circle.cause));
         words
-            .say_with(&key, "address", &circle.address)
+            .text_with(&key, "address", &circle.address)
             .replace("{names}", &names)
     })
 }

@@ -9,7 +9,7 @@ const LONGEST: usize = 256;
 /// Where a session was begun. What a caller leaves out is not made up.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct SeenFrom {
+pub struct ClientMetadata {
     /// The address of the person's machine.
     pub ip_address: Option<String>,
     /// FusionAuth's `metaData`.
@@ -39,7 +39,7 @@ pub struct Device {
     pub kind: Option<String>,
 }
 
-impl SeenFrom {
+impl ClientMetadata {
     /// The same with every text at most 256 characters long and printable.
     #[must_use]
     pub fn bounded(self) -> Self {
@@ -84,7 +84,9 @@ mod tests {
             "ipAddress": "192.0.2.7\n", "loginId": "passed over",
             "metaData": { "device": { "name": "x".repeat(1000), "type": "BROWSER", "colour": 1 }, "scopes": [] },
         });
-        let seen = serde_json::from_value::<SeenFrom>(told).unwrap().bounded();
+        let seen = serde_json::from_value::<ClientMetadata>(told)
+            .unwrap()
+            .bounded();
         assert_eq!(seen.ip_address.as_deref(), Some("192.0.2.7"));
         let device = seen.device().unwrap();
         assert_eq!(device.name.as_ref().unwrap().len(), LONGEST);
@@ -93,7 +95,7 @@ mod tests {
             (Some("BROWSER"), None)
         );
         assert_eq!(
-            serde_json::from_value::<SeenFrom>(json!({}))
+            serde_json::from_value::<ClientMetadata>(json!({}))
                 .unwrap()
                 .bounded()
                 .device(),

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 /// Everything the application was told with one request.
 #[derive(Debug, Serialize)]
-pub struct Told {
+pub struct RequestInfo {
     /// Who is there, where the gateway says so.
     pub visitor: Option<Visitor>,
     /// The gateway's name for this application.
@@ -40,7 +40,7 @@ struct Header {
     identity: bool,
 }
 
-impl<S: Sync> FromRequestParts<S> for Told {
+impl<S: Sync> FromRequestParts<S> for RequestInfo {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {

@@ -7,16 +7,16 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, Refusal, json_with, with_database};
+use super::response::{Answer, ApiRefusal, json_with, with_database};
 use super::user::described;
+use crate::embedded::client_metadata::ClientMetadata;
 use crate::embedded::ids;
-use crate::embedded::seen_from::SeenFrom;
 use crate::embedded::server::Identity;
 use crate::embedded::tokens::{Authentication, Subject};
 use crate::embedded::users::{AccountState, User};
 
 /// Somebody who proved who they are.
-pub(super) struct Proved {
+pub(super) struct LoginFlow {
     pub(super) user: Arc<User>,
     pub(super) application: Option<String>,
     pub(super) authentication: Authentication,
@@ -24,7 +24,7 @@ pub(super) struct Proved {
     /// Whether their device shall not be asked for a code again for a while.
     pub(super) trust: Trust,
     /// Where they are.
-    pub(super) from: SeenFrom,
+    pub(super) from: ClientMetadata,
 }
 
 /// Whether a device shall be trusted.
@@ -53,30 +53,30 @@ impl Tokens {
 }
 
 /// Whether the account may be used at all.
-pub(super) fn require_active(user: &User) -> Result<(), Refusal> {
+pub(super) fn require_active(user: &User) -> Result<(), ApiRefusal> {
     match user.state {
         AccountState::Active => Ok(()),
-        AccountState::Locked => Err(Refusal::AccountLocked),
-        AccountState::Expired => Err(Refusal::AccountExpired),
-        AccountState::LoginPrevented => Err(Refusal::LoginPrevented),
+        AccountState::Locked => Err(ApiRefusal::AccountLocked),
+        AccountState::Expired => Err(ApiRefusal::AccountExpired),
+        AccountState::LoginPrevented => Err(ApiRefusal::LoginPrevented),
     }
 }
 
 /// An application's id as it may be named: normally a UUID.
-pub(super) fn application(named: Option<String>) -> Result<Option<String>, Refusal> {
+pub(super) fn application(named: Option<String>) -> Result<Option<String>, ApiRefusal> {
     let Some(name) = named else { return Ok(None) };
     let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if name.is_empty() || name.len() > 128 || !name.bytes().all(good) {
-        return Err(Refusal::Invalid(
+        return Err(ApiRefusal::Invalid(
             "applicationId",
-            super::answer::Fault::Invalid,
+            super::response::ApiError::Invalid,
         ));
     }
     Ok(Some(name))
 }
 
 /// The last steps, in FusionAuth's order: 203, 212, 213, 202, 200.
-pub(super) async fn admit(identity: &Arc<Identity>, proved: Proved) -> Answer {
+pub(super) async fn admit(identity: &Arc<Identity>, proved: LoginFlow) -> Answer {
     let user = Arc::clone(&proved.user);
     let (password, must_change) = with_database(identity, move |identity| {
         identity.accounts.password_of(&user)
@@ -138,10 +138,10 @@ pub(super) async fn admit(identity: &Arc<Identity>, proved: Proved) -> Answer {
 /// Gives the proof that this device is trusted, where that is wished.
 async fn trust(
     identity: &Arc<Identity>,
-    proved: &Proved,
+    proved: &LoginFlow,
     password: String,
     body: &mut Map<String, Value>,
-) -> Result<(), Refusal> {
+) -> Result<(), ApiRefusal> {
     if proved.trust == Trust::Wanted {
         let (id, now) = (proved.user.id.clone(), identity.clock.now());
         let trusted = with_database(identity, move |identity| {
@@ -155,10 +155,10 @@ async fn trust(
 
 fn with_tokens(
     identity: &Identity,
-    proved: &Proved,
+    proved: &LoginFlow,
     session: Option<&str>,
     (status, mut body): (StatusCode, Map<String, Value>),
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiRefusal> {
     if proved.tokens == Tokens::Wanted {
         let now = identity.clock.now();
         let subject = Subject {
