@@ -22,7 +22,7 @@
 //!
 //! `model`, `decide` and `pages` are pure: they compile with `--no-default-features`, without
 //! tokio, Pingora, a clock or randomness in reach. The table of who may import whom is held by
-//! `tests/architecture.rs` and told in `docs/development/structure.md`.
+//! `tests/architecture` and told in `docs/development/structure.md`.
 
 pub mod decide;
 pub mod model;

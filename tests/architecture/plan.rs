@@ -1,0 +1,148 @@
+//! The plan: the rooms with their doors, names that are shared, names that say nothing, lengths.
+
+/// What one room may reach.
+pub struct Room {
+    pub name: &'static str,
+    /// Rooms it may import; `room::module` for one module of it, `room::Item` for what stands in
+    /// its `mod.rs`.
+    pub imports: &'static [&'static str],
+    /// Crates it must not name, each with its family: `tokio` is `tokio_util` too.
+    pub shuns: &'static [&'static str],
+}
+
+const PURE: &[&str] = &[
+    "pingora",
+    "prometheus",
+    "redis",
+    "reqwest",
+    "tokio",
+    "toml",
+    "tracing",
+];
+
+pub const ROOMS: &[Room] = &[
+    Room {
+        name: "model",
+        imports: &[],
+        shuns: PURE,
+    },
+    Room {
+        name: "decide",
+        imports: &["model"],
+        shuns: PURE,
+    },
+    Room {
+        name: "pages",
+        imports: &["model"],
+        shuns: PURE,
+    },
+    Room {
+        name: "system",
+        imports: &["model"],
+        shuns: &["pingora", "reqwest"],
+    },
+    Room {
+        name: "config",
+        imports: &["model", "pages"],
+        shuns: &["pingora", "reqwest", "tokio"],
+    },
+    Room {
+        name: "provider",
+        imports: &["config::settings", "model"],
+        shuns: &["pingora"],
+    },
+    Room {
+        name: "store",
+        imports: &["config::settings", "model"],
+        shuns: &["pingora"],
+    },
+    Room {
+        name: "telemetry",
+        imports: &["model"],
+        shuns: &["pingora"],
+    },
+    Room {
+        name: "runtime",
+        imports: &[
+            "config",
+            "model",
+            "pages",
+            "provider",
+            "store",
+            "system",
+            "telemetry",
+        ],
+        shuns: &["pingora"],
+    },
+    Room {
+        name: "proxy",
+        imports: &[
+            "decide",
+            "model",
+            "pages",
+            "provider::Item",
+            "runtime",
+            "system",
+            "telemetry",
+        ],
+        shuns: &["redis", "reqwest", "toml"],
+    },
+    Room {
+        name: "admin",
+        imports: &["runtime"],
+        shuns: &["pingora", "redis", "reqwest", "toml"],
+    },
+    Room {
+        name: "embedded",
+        imports: &["model", "system"],
+        shuns: &["pingora"],
+    },
+    Room {
+        name: "cli",
+        imports: &[
+            "admin",
+            "config",
+            "decide",
+            "embedded",
+            "model",
+            "proxy",
+            "runtime",
+            "system",
+            "telemetry",
+        ],
+        shuns: &["pingora"],
+    },
+    Room {
+        name: "main",
+        imports: &["cli"],
+        shuns: &["pingora"],
+    },
+];
+
+/// Names that several modules have, each with the one meaning that it has in all of them.
+pub const SHARED_NAMES: &[&str] = &[
+    "cors: what pages of other origins may read and send.",
+    "demo: the demonstration: its sites, and the command that starts them.",
+    "explain: why a request is answered as it is: the reasons, and the command that prints them.",
+    "hosted_backend: the hosted backend of FusionAuth's single-page SDKs.",
+    "login: signing in with a password, and what may be asked for after it.",
+    "logout: ending a session.",
+    "preserved_post: a form that was posted when its session had ended.",
+    "provider: who signs people in and issues their tokens.",
+    "redirect_loop: a sign-in that leads back to itself.",
+    "request: a request of a visitor, and what the proxy does with it.",
+    "revocations: which tokens and sessions are no longer accepted.",
+    "site: one guarded application.",
+    "templates: the HTML templates of the pages.",
+    "theme: the look of a site's pages.",
+    "throttle: how many attempts are allowed in a span of time.",
+    "two_factor: the code that is asked for after the password.",
+];
+
+/// Names that say nothing about what stands in a file.
+pub const EMPTY_NAMES: &[&str] = &[
+    "common", "helper", "helpers", "manager", "misc", "types", "util", "utils",
+];
+
+pub const MAX_LINES: usize = 400;
+pub const MAX_LINES_WITH_TESTS: usize = 450;
