@@ -1,4 +1,5 @@
-//! The watchers' door: metrics and health, on an address of its own, never on a site.
+//! The admin listener: metrics and health checks for operators, on an address of its own, never on a
+//! site.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -11,8 +12,7 @@ use axum::routing::get;
 
 use crate::runtime::RuntimeHandle;
 
-/// Answers `/metrics`, `/healthz` and `/readyz` for as long as the process lives, also while it
-/// drains.
+/// Answers `/metrics`, `/healthz` and `/readyz` until the process ends, also while it drains.
 pub async fn serve(listener: TcpListener, runtime_handle: Arc<RuntimeHandle>) {
     let routes = Router::new()
         .route("/metrics", get(metrics))

@@ -1,5 +1,5 @@
-//! `demo`: a store, a forum and an identity server on this machine, guarded; no file, no network,
-//! no other program.
+//! The `demo` command: the gateway in front of a sample store and forum, with an identity server,
+//! all in this process. It needs no file, no network and no other program.
 
 use std::fs::DirBuilder;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -23,10 +23,10 @@ use crate::system::{self, Clock};
 use super::serve::{BoundServer, log, run_until_signal};
 use super::{print, print_error};
 
-/// The configuration the demo runs on, with the addresses left open.
+/// The configuration of the demo, with placeholders for addresses.
 const CONFIG: &str = include_str!("../../config/demo.toml");
 
-/// Where the demo listens.
+/// Where the demo listens, and where a page with FusionAuth's SDK is served.
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The port of both sites; 0 takes any free one
@@ -40,7 +40,8 @@ pub(super) struct Arguments {
     sdk_page: RedirectUri,
 }
 
-/// The demo has no certificate, and its cookies reach no other host.
+/// Takes addresses on `localhost` only: the demo has no certificate, and its cookies reach no other
+/// host.
 fn on_loopback(text: &str) -> Result<RedirectUri, String> {
     RedirectUri::parse(text)
         .filter(|page| page.origin().name == "localhost")
@@ -62,14 +63,14 @@ pub(super) fn command(arguments: &Arguments) -> ExitCode {
             ExitCode::FAILURE
         }
     };
-    // Keys and sessions of a demo are worth nothing afterwards.
+    // The keys and sessions of a demo are of no use afterwards.
     let _ = std::fs::remove_dir_all(&state);
     outcome
 }
 
-/// A demo with every socket open.
+/// The demo with every socket open.
 struct Demo {
-    opened: BoundServer,
+    server: BoundServer,
     identity: (identity::IdentityServer, TcpListener),
     store: TcpListener,
     forum: TcpListener,
@@ -113,17 +114,17 @@ fn prepare(arguments: &Arguments, state: &PathBuf) -> Result<Demo, String> {
         .unwrap_or_default();
     let outbox = state.join("outbox");
     let server = identity::open(identity::Options {
-        users: people(&outbox)?,
+        users: demo_users(&outbox)?,
         state_dir: state.clone(),
         issuer,
         api_key: Secret::new(api_key),
         clock: clock.clone(),
     })
     .map_err(|error| error.to_string())?;
-    let opened = BoundServer::open(settings, clock)?;
-    let welcome = welcome((port, admin), &arguments.sdk_page, &outbox);
+    let gateway = BoundServer::open(settings, clock)?;
+    let welcome = welcome(port, admin, &arguments.sdk_page, &outbox);
     Ok(Demo {
-        opened,
+        server: gateway,
         identity: (server, identity),
         store,
         forum,
@@ -131,9 +132,9 @@ fn prepare(arguments: &Arguments, state: &PathBuf) -> Result<Demo, String> {
     })
 }
 
-/// The files of the sites' themes, which stand in the program.
+/// The logos of the demo's themes, compiled into the program.
 fn logos() -> FakeEnvironment {
-    let mut there = FakeEnvironment::default();
+    let mut environment = FakeEnvironment::default();
     for (name, text) in [
         (
             "lantern.svg",
@@ -141,9 +142,9 @@ fn logos() -> FakeEnvironment {
         ),
         ("porch.svg", include_str!("../../static/demo/art/porch.svg")),
     ] {
-        there.files.insert(name.into(), text.to_owned());
+        environment.files.insert(name.into(), text.to_owned());
     }
-    there
+    environment
 }
 
 /// `port`, or any free one for 0.
@@ -172,9 +173,9 @@ fn listen(port: u16) -> String {
     quoted.join(", ")
 }
 
-/// The accounts, and where their codes are sent. The directory is made now, so that it can be
-/// watched.
-fn people(outbox: &Path) -> Result<Users, String> {
+/// The demo's accounts. Codes for them are written to the directory `outbox`, which is created now
+/// so that a user can watch it.
+fn demo_users(outbox: &Path) -> Result<Users, String> {
     DirBuilder::new()
         .mode(0o700)
         .create(outbox)
@@ -184,7 +185,7 @@ fn people(outbox: &Path) -> Result<Users, String> {
     Ok(users)
 }
 
-fn welcome((port, admin): (u16, u16), sdk_page: &RedirectUri, outbox: &Path) -> String {
+fn welcome(port: u16, admin: u16, sdk_page: &RedirectUri, outbox: &Path) -> String {
     let (sdk_page, outbox) = (sdk_page.as_str(), outbox.display());
     format!(
         "
@@ -213,20 +214,20 @@ fn welcome((port, admin): (u16, u16), sdk_page: &RedirectUri, outbox: &Path) -> 
 impl Demo {
     async fn run(self, stop: watch::Receiver<bool>) -> Result<(), String> {
         let Self {
-            opened,
-            identity: (server, at),
+            server: gateway,
+            identity: (server, listener),
             store,
             forum,
             ..
         } = self;
         let ended = |mut stop: watch::Receiver<bool>| async move {
-            // A sender that is gone has stopped too.
+            // A dropped sender counts as a stop.
             let _ = stop.wait_for(|stop| *stop).await;
         };
-        drop(system::detach(server.serve(at, ended(stop.clone()))));
+        drop(system::detach(server.serve(listener, ended(stop.clone()))));
         drop(system::detach(serve(store, apps::store())));
         drop(system::detach(serve(forum, apps::forum())));
-        opened.run(None, stop).await
+        gateway.run(None, stop).await
     }
 }
 

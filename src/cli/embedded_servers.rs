@@ -1,20 +1,19 @@
-//! The embedded identity servers that live in this process beside the gateway.
+//! The embedded identity servers that run in this process beside the gateway.
 
 use std::collections::HashMap;
 use std::net::TcpListener;
-use std::path::Path;
 
 use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::config::settings::{Provider, ProviderKind, Settings};
 use crate::embedded::server::{self as identity, IdentityServer};
-use crate::embedded::users::Users;
 use crate::embedded::users_file;
 use crate::model::secret::Secret;
 use crate::system::{self, Clock};
 
-/// The embedded identity servers of this process, each behind a loopback address and a key that
-/// only we know.
+/// The embedded identity servers of this process. Each listens on a loopback address and takes an
+/// API key that is made at random when it starts.
 #[derive(Default)]
 pub(super) struct EmbeddedServers {
     known: HashMap<String, (Provider, ProviderKind)>,
@@ -43,7 +42,16 @@ impl EmbeddedServers {
                 continue;
             }
             let users = users_file::load(users).map_err(|error| error.to_string())?;
-            let found = self.open(name, users, (&settings.state_dir, &provider.issuer), clock)?;
+            let found = {
+                let options = identity::Options {
+                    users,
+                    state_dir: settings.state_dir.join(name),
+                    issuer: provider.issuer.clone(),
+                    api_key: Secret::new(URL_SAFE_NO_PAD.encode(system::random::<32>())),
+                    clock: clock.clone(),
+                };
+                self.open(name, options)?
+            };
             self.known
                 .insert(name.clone(), (provider.clone(), found.clone()));
             provider.kind = found;
@@ -51,22 +59,9 @@ impl EmbeddedServers {
         Ok(settings)
     }
 
-    fn open(
-        &mut self,
-        name: &str,
-        users: Users,
-        settings: (&Path, &str),
-        clock: &Clock,
-    ) -> Result<ProviderKind, String> {
-        let (state_dir, issuer) = settings;
-        let key = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(system::random::<32>());
-        let options = identity::Options {
-            users,
-            state_dir: state_dir.join(name),
-            issuer: issuer.to_owned(),
-            api_key: Secret::new(key.as_str()),
-            clock: clock.clone(),
-        };
+    /// Opens one server on a loopback port; gives the provider that reaches it.
+    fn open(&mut self, name: &str, options: identity::Options) -> Result<ProviderKind, String> {
+        let api_key = options.api_key.clone();
         let server =
             identity::open(options).map_err(|error| format!("provider {name}: {error}"))?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|error| error.to_string())?;
@@ -74,7 +69,7 @@ impl EmbeddedServers {
         self.servers.push((name.to_owned(), server, listener));
         Ok(ProviderKind::Fusionauth {
             url: format!("http://{address}"),
-            api_key: Secret::new(key),
+            api_key,
             tenant_id: None,
         })
     }

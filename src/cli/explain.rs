@@ -1,4 +1,5 @@
-//! `explain`: what signed-out and signed-in visitors get at an address, told by the policy itself.
+//! The `explain` command: what signed-out and signed-in visitors get at an address, found by
+//! running the policy itself.
 
 use std::process::ExitCode;
 
@@ -13,7 +14,7 @@ use crate::model::target::Target;
 
 use super::{WithConfig, loaded, print, print_error};
 
-/// Which address, for whom.
+/// The address, and the roles of the visitor.
 #[derive(Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -40,7 +41,7 @@ pub(super) fn command(arguments: &Arguments) -> ExitCode {
         Ok(settings) => settings,
         Err(status) => return status,
     };
-    match tell(&settings, arguments) {
+    match explanation(&settings, arguments) {
         Ok(text) => {
             print(&text);
             ExitCode::SUCCESS
@@ -52,7 +53,7 @@ pub(super) fn command(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn tell(settings: &Settings, arguments: &Arguments) -> Result<String, String> {
+fn explanation(settings: &Settings, arguments: &Arguments) -> Result<String, String> {
     let host = Host::parse(&arguments.host)
         .ok_or("--host is no host: write it as a browser sends it, like a.example:8080")?;
     let site = settings
@@ -70,7 +71,7 @@ fn tell(settings: &Settings, arguments: &Arguments) -> Result<String, String> {
     if arguments.json {
         return serde_json::to_string_pretty(&explanation).map_err(|error| error.to_string());
     }
-    Ok(narrate(&explanation, arguments))
+    Ok(to_text(&explanation, arguments))
 }
 
 fn is_named_by(site: &Site, host: &Host) -> bool {
@@ -78,13 +79,13 @@ fn is_named_by(site: &Site, host: &Host) -> bool {
         let default = site.origin.scheme.default_port();
         alias.name == host.name && alias.port.unwrap_or(default) == host.port.unwrap_or(default)
     };
-    // A host without a port is taken for the site's, so that nobody has to look the port up first.
+    // A host without a port is taken for the site's, so that the operator need not look it up.
     site.origin.is_named_by(host)
         || site.aliases.iter().any(alias)
         || (host.port.is_none() && site.origin.name == host.name)
 }
 
-fn narrate(explanation: &Explanation, arguments: &Arguments) -> String {
+fn to_text(explanation: &Explanation, arguments: &Arguments) -> String {
     let line = |who: &str, fate: &ExplainedOutcome| {
         let answer = match (fate.status, &fate.location) {
             (Some(status), Some(location)) => format!("{status} to {location}"),

@@ -1,4 +1,5 @@
-//! `hash-password`: from the terminal without echo, or from standard input.
+//! The `hash-password` command: reads a password from the terminal without echo, or from standard
+//! input, and prints its argon2id hash.
 
 use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
@@ -31,7 +32,7 @@ fn typed() -> Result<String, String> {
     if first == again {
         not_empty(first)
     } else {
-        Err("the two are not the same".into())
+        Err("the two passwords differ".into())
     }
 }
 
@@ -41,7 +42,7 @@ fn piped() -> Result<String, String> {
         .lock()
         .read_line(&mut line)
         .map_err(|error| error.to_string())?;
-    // One line end is the shell's, everything else is the password's.
+    // One line end comes from the shell; everything else belongs to the password.
     let line = line.strip_suffix('\n').unwrap_or(&line);
     not_empty(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }

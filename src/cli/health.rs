@@ -1,4 +1,5 @@
-//! `health`: asks the running gateway's admin listener, so that a container needs no curl.
+//! The `health` command: asks the admin listener of the running gateway, so that a container image
+//! needs no curl.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -8,7 +9,8 @@ use std::time::Duration;
 
 use super::{BAD_CONFIG, loaded, print, print_error};
 
-const WITHIN: Duration = Duration::from_secs(3);
+/// How long to wait for a connection, and for the answer.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) fn command(path: &Path) -> ExitCode {
     let settings = match loaded(path) {
@@ -16,7 +18,7 @@ pub(super) fn command(path: &Path) -> ExitCode {
         Err(status) => return status,
     };
     let Some(admin) = settings.server.admin else {
-        print_error("health: server.admin is not set, so there is nobody to ask");
+        print_error("health: `server.admin` is not set: the gateway has no admin listener to ask");
         return ExitCode::from(BAD_CONFIG);
     };
     match ask(admin) {
@@ -25,7 +27,7 @@ pub(super) fn command(path: &Path) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(false) => {
-            print_error("health: the gateway answers, but not that it lives");
+            print_error("health: the gateway answers, but not that it is alive");
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -43,8 +45,8 @@ fn ask(mut admin: SocketAddr) -> std::io::Result<bool> {
             std::net::Ipv6Addr::LOCALHOST.into()
         });
     }
-    let mut stream = TcpStream::connect_timeout(&admin, WITHIN)?;
-    stream.set_read_timeout(Some(WITHIN))?;
+    let mut stream = TcpStream::connect_timeout(&admin, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(
         format!("GET /healthz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n").as_bytes(),
     )?;

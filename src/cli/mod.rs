@@ -1,4 +1,5 @@
-//! The commands. Each reads its arguments, calls one room, and says in the exit status how it went.
+//! The commands of the program. Each reads its arguments, calls one module, and reports success or
+//! failure by its exit status.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ mod reload;
 mod rotate_keys;
 pub mod serve;
 
-/// What a configuration with problems exits with: `EX_CONFIG` of sysexits.h.
+/// The exit status for a configuration with problems: `EX_CONFIG` of sysexits.h.
 const BAD_CONFIG: u8 = 78;
 
 /// A signing-in reverse proxy for web applications that were never changed for it.
@@ -31,42 +32,43 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Guard the sites of a configuration
+    /// Run the gateway
     Serve(WithConfig),
-    /// Look for problems in a configuration, all at once
+    /// Check a configuration and report every problem in it
     Check(WithConfig),
-    /// Tell what signed-out and signed-in visitors get at an address
+    /// Show what signed-out and signed-in visitors get at an address
     Explain(explain::Arguments),
-    /// Run a store, a forum and an identity server on this machine, guarded
+    /// Run the demo: a store, a forum and an identity server on this machine, behind the gateway
     Demo(demo::Arguments),
     /// Print the JSON Schema of the configuration
     Schema {
-        /// Print the manual of every key instead, as Markdown
+        /// Print the reference of all keys instead, as Markdown
         #[arg(long)]
         markdown: bool,
         /// Print the description of the JSON endpoints instead (OpenAPI 3.1)
         #[arg(long, conflicts_with = "markdown")]
         openapi: bool,
     },
-    /// Look after the keys that seal cookies
+    /// Manage the keys that seal cookies
     #[command(subcommand)]
     Keys(Keys),
     /// Hash a password for the users file of the embedded identity server
     HashPassword,
-    /// Ask a running gateway whether it lives; for container health checks
+    /// Check whether a running gateway is alive (for container health checks)
     Health(WithConfig),
 }
 
 #[derive(Subcommand)]
 enum Keys {
-    /// Put a new key before those in `state_dir`: it seals, all open, nobody is signed out
+    /// Add a new first key to those in `state_dir`: it seals, all of them open; nobody is signed
+    /// out
     Rotate(WithConfig),
 }
 
-/// Which configuration.
+/// The option that names the configuration.
 #[derive(Args)]
 struct WithConfig {
-    /// The configuration
+    /// The configuration file
     #[arg(
         long,
         value_name = "FILE",
@@ -124,7 +126,7 @@ fn check(path: &Path) -> ExitCode {
     }
 }
 
-/// The checked configuration, or the exit status after every problem was told.
+/// The checked configuration, or the exit status after every problem was printed.
 fn loaded(path: &Path) -> Result<Settings, ExitCode> {
     crate::config::load(path).map_err(|problems| {
         print_error(&problems.to_string());
@@ -132,8 +134,8 @@ fn loaded(path: &Path) -> Result<Settings, ExitCode> {
     })
 }
 
-/// Writes to standard output. A reader that went away (`vestibule schema | head`) is no fault of
-/// ours.
+/// Writes to standard output. A reader that closed the pipe (`vestibule schema | head`) is not an
+/// error.
 fn print(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -21,13 +21,13 @@ const POSTED: &[Reason] = &[
     Reason::RequestTooLarge,
     Reason::UnsupportedMediaType,
 ];
-/// What may be the matter with those that are asked.
-const TROUBLE: &[Reason] = &[
+/// The reason codes of every call that asks the provider or the store.
+const UNAVAILABLE: &[Reason] = &[
     Reason::ProviderUnavailable,
     Reason::ProviderMisconfigured,
     Reason::StoreUnavailable,
 ];
-/// What is the matter with clients that want tokens.
+/// The reason codes of calls that ask for tokens in the body.
 const TOKENS: &[Reason] = &[Reason::BearerNotEnabled, Reason::BrowserTokensRefused];
 
 /// The whole document.
@@ -68,147 +68,164 @@ pub fn document() -> Value {
     })
 }
 
+/// What is described of one call.
+struct Call {
+    /// Beneath the path of `[sites.paths] api`.
+    path: String,
+    summary: &'static str,
+    success: Success,
+    /// The schema of the request's body; `None` where there is none.
+    body: Option<Value>,
+    /// The reason codes of its refusals, besides those that every call has.
+    reasons: Vec<Reason>,
+}
+
+/// The status of a success, and the schema of its body.
+struct Success {
+    status: &'static str,
+    schema: Option<Value>,
+}
+
+impl Success {
+    fn ok(schema: Value) -> Self {
+        Self {
+            status: "200",
+            schema: Some(schema),
+        }
+    }
+
+    const fn no_content() -> Self {
+        Self {
+            status: "204",
+            schema: None,
+        }
+    }
+}
+
 /// Path, method and description of one call.
 fn operation(call: ApiCall) -> (String, &'static str, Value) {
-    let (path, summary, good, body, reasons) = match call {
-        ApiCall::Login => {
-            // The first step asks for no code yet.
-            let reasons = sign_in_answers(&[Reason::WrongCode, Reason::ChallengeExpired]);
-            (
-                "/login".into(),
-                "Sign in",
-                ("200", Some(schema::<SignedInUser>())),
-                Some(login_body()),
-                reasons,
-            )
-        }
-        ApiCall::Step(call) => {
-            let (summary, good, body, reasons) = step(call);
-            (
-                format!("/login{}", call.path()),
-                summary,
-                good,
-                Some(body),
-                reasons,
-            )
-        }
-        ApiCall::User => {
-            let reasons = vec![Reason::BrowserTokensRefused];
-            (
-                "/user".into(),
-                "Who is signed in",
-                ("200", Some(schema::<CurrentUser>())),
-                None,
-                reasons,
-            )
-        }
-        ApiCall::Refresh => {
-            let reasons = [&[Reason::SignedOut], TOKENS].concat();
-            (
-                "/refresh".into(),
-                "Renew now",
-                ("200", Some(schema::<TokenResponse>())),
-                Some(token_body()),
-                reasons,
-            )
-        }
-        ApiCall::Logout => (
-            "/logout".into(),
-            "Sign out",
-            ("204", None),
-            Some(token_body()),
-            Vec::new(),
-        ),
-    };
-    let posted = body.is_some();
-    let mut told: BTreeMap<String, Vec<Reason>> = BTreeMap::new();
-    let trouble = if call == ApiCall::Logout {
-        &[][..]
+    let described = describe(call);
+    let responses = responses(call, &described);
+    let mut operation = json!({ "summary": described.summary, "responses": responses });
+    let begins_a_login = matches!(call, ApiCall::Login | ApiCall::Step(_));
+    if let (Some(operation), Some(body)) = (operation.as_object_mut(), described.body) {
+        let content = json!({ "application/json": { "schema": body } });
+        let body = json!({ "required": begins_a_login, "content": content });
+        operation.insert("requestBody".into(), body);
+    }
+    if let (Some(operation), false) = (operation.as_object_mut(), begins_a_login) {
+        let security = json!([{ "cookies": [] }, { "bearer": [] }, {}]);
+        operation.insert("security".into(), security);
+    }
+    let method = if Endpoint::Api(call).methods() == "POST" {
+        "post"
     } else {
-        TROUBLE
+        "get"
     };
-    for reason in reasons
-        .into_iter()
-        .chain([ALWAYS, if posted { POSTED } else { &[] }, trouble].concat())
-    {
-        let same = told.entry(reason.status().to_string()).or_default();
-        if !same.contains(&reason) {
-            same.push(reason);
+    (described.path, method, operation)
+}
+
+fn describe(call: ApiCall) -> Call {
+    match call {
+        ApiCall::Login => Call {
+            path: "/login".into(),
+            summary: "Sign in",
+            success: Success::ok(schema::<SignedInUser>()),
+            body: Some(login_body()),
+            // The first step asks for no code yet.
+            reasons: sign_in_answers(&[Reason::WrongCode, Reason::ChallengeExpired]),
+        },
+        ApiCall::Step(call) => describe_step(call),
+        ApiCall::User => Call {
+            path: "/user".into(),
+            summary: "Who is signed in",
+            success: Success::ok(schema::<CurrentUser>()),
+            body: None,
+            reasons: vec![Reason::BrowserTokensRefused],
+        },
+        ApiCall::Refresh => Call {
+            path: "/refresh".into(),
+            summary: "Renew now",
+            success: Success::ok(schema::<TokenResponse>()),
+            body: Some(token_body()),
+            reasons: [&[Reason::SignedOut], TOKENS].concat(),
+        },
+        ApiCall::Logout => Call {
+            path: "/logout".into(),
+            summary: "Sign out",
+            success: Success::no_content(),
+            body: Some(token_body()),
+            reasons: Vec::new(),
+        },
+    }
+}
+
+/// A step that follows the password.
+fn describe_step(call: StepCall) -> Call {
+    let path = format!("/login{}", call.path());
+    match call {
+        StepCall::TwoFactor => Call {
+            path,
+            summary: "Go on with a code",
+            success: Success::ok(schema::<SignedInUser>()),
+            body: Some(code_body()),
+            reasons: sign_in_answers(&[Reason::TwoFactorRequired]),
+        },
+        StepCall::NewPassword => Call {
+            path,
+            summary: "Go on with a new password",
+            success: Success::ok(schema::<SignedInUser>()),
+            body: Some(new_password_body()),
+            reasons: sign_in_answers(&[Reason::WrongCode]),
+        },
+        StepCall::SendCode => Call {
+            path,
+            summary: "Be sent a code",
+            success: Success::no_content(),
+            body: Some(send_body()),
+            reasons: [&[Reason::ChallengeExpired, Reason::Throttled], TOKENS].concat(),
+        },
+    }
+}
+
+/// The answers of a call by their status.
+fn responses(call: ApiCall, described: &Call) -> Map<String, Value> {
+    let posted = if described.body.is_some() {
+        POSTED
+    } else {
+        &[]
+    };
+    let unavailable = if call == ApiCall::Logout {
+        &[]
+    } else {
+        UNAVAILABLE
+    };
+    let mut by_status: BTreeMap<String, Vec<Reason>> = BTreeMap::new();
+    let reasons = described.reasons.iter();
+    for reason in reasons.chain(ALWAYS).chain(posted).chain(unavailable) {
+        let same = by_status.entry(reason.status().to_string()).or_default();
+        if !same.contains(reason) {
+            same.push(*reason);
         }
     }
     if call == ApiCall::User {
-        // Asked when a program starts: that nobody is signed in is nobody's fault.
-        told.insert("404".into(), vec![Reason::SignedOut]);
+        // Single-page applications ask this when they start: signed out is no error there.
+        by_status.insert("404".into(), vec![Reason::SignedOut]);
     }
-    let mut responses: Map<String, Value> = told
+    let mut responses: Map<String, Value> = by_status
         .into_iter()
         .map(|(status, reasons)| (status, refused(&reasons)))
         .collect();
-    responses.insert(good.0.into(), answered(good.1));
+    let success = &described.success;
+    responses.insert(success.status.into(), answered(success.schema.as_ref()));
     if call == ApiCall::Refresh {
-        responses.insert(
-            "204".into(),
-            json!({ "description": "Renewed; the cookies are new." }),
-        );
+        let renewed = json!({ "description": "Renewed; the cookies are new." });
+        responses.insert("204".into(), renewed);
     }
-    let mut operation = json!({ "summary": summary, "responses": responses });
-    if let (Some(operation), Some(body)) = (operation.as_object_mut(), body) {
-        let required = matches!(call, ApiCall::Login | ApiCall::Step(_));
-        let body =
-            json!({ "required": required, "content": { "application/json": { "schema": body } } });
-        operation.insert("requestBody".into(), body);
-    }
-    if let (Some(operation), false) = (
-        operation.as_object_mut(),
-        matches!(call, ApiCall::Login | ApiCall::Step(_)),
-    ) {
-        operation.insert(
-            "security".into(),
-            json!([{ "cookies": [] }, { "bearer": [] }, {}]),
-        );
-    }
-    (
-        path,
-        if Endpoint::Api(call).methods() == "POST" {
-            "post"
-        } else {
-            "get"
-        },
-        operation,
-    )
+    responses
 }
 
-/// Summary, status and schema of a success, body and reasons of one step after a password.
-fn step(
-    call: StepCall,
-) -> (
-    &'static str,
-    (&'static str, Option<Value>),
-    Value,
-    Vec<Reason>,
-) {
-    let signed_in = ("200", Some(schema::<SignedInUser>()));
-    match call {
-        StepCall::TwoFactor => (
-            "Go on with a code",
-            signed_in,
-            code_body(),
-            sign_in_answers(&[Reason::TwoFactorRequired]),
-        ),
-        StepCall::NewPassword => (
-            "Go on with a new password",
-            signed_in,
-            new_password_body(),
-            sign_in_answers(&[Reason::WrongCode]),
-        ),
-        StepCall::SendCode => {
-            let reasons = [&[Reason::ChallengeExpired, Reason::Throttled], TOKENS].concat();
-            ("Be sent a code", ("204", None), send_body(), reasons)
-        }
-    }
-}
-
-fn answered(schema: Option<Value>) -> Value {
+fn answered(schema: Option<&Value>) -> Value {
     match schema {
         Some(schema) => {
             json!({ "description": "Good.", "content": { "application/json": { "schema": schema } } })

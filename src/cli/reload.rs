@@ -1,5 +1,5 @@
-//! A changed configuration: built aside, swapped whole, or refused with its problems while the old
-//! one stays.
+//! Configuration reload: the new configuration is built beside the running one and swapped in as a
+//! whole. One with problems is refused, and the running one stays.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::telemetry::labels::ReloadResult;
 
 use super::embedded_servers::EmbeddedServers;
 
-/// How often the file is looked at; the contract promises five seconds.
+/// How often files are looked at: a change takes effect within five seconds.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Reloads on `SIGHUP` and when the file, the files of a theme or the keys in
@@ -27,7 +27,7 @@ pub(super) async fn watch(
     mut stop: watch::Receiver<bool>,
 ) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-        tracing::error!("SIGHUP cannot be heard");
+        tracing::error!("cannot listen for SIGHUP");
         return;
     };
     let mut seen = fingerprints(&path, &runtime_handle);
@@ -44,8 +44,8 @@ pub(super) async fn watch(
         }
         reload(&path, &runtime_handle, &mut embedded_servers);
         seen = fingerprints(&path, &runtime_handle);
-        // What changed while it was read is seen the next time; files that only the new one names
-        // are known as of now.
+        // A change during the reload is noticed in the next round. Files that only the new
+        // configuration names count from now.
         for (file, fingerprint) in now {
             seen.entry(file).and_modify(|seen| *seen = fingerprint);
         }
@@ -91,10 +91,10 @@ fn reload(path: &Path, runtime_handle: &RuntimeHandle, embedded_servers: &mut Em
             if settings.server.listen != before.server.listen
                 || settings.server.admin != before.server.admin
             {
-                tracing::warn!("listening addresses have changed: that part takes a restart");
+                tracing::warn!("listening addresses have changed: restart to apply that");
             }
             if settings.store != before.store {
-                tracing::warn!("the store has changed: that part takes a restart");
+                tracing::warn!("the store has changed: restart to apply that");
             }
             let clock = current.clock().clone();
             let built = embedded_servers
@@ -106,7 +106,7 @@ fn reload(path: &Path, runtime_handle: &RuntimeHandle, embedded_servers: &mut Em
             match built {
                 Ok(runtime) => (0, Some(runtime)),
                 Err(problem) => {
-                    tracing::error!(problem, "the new configuration cannot be brought to life");
+                    tracing::error!(problem, "the new configuration cannot be used");
                     (1, None)
                 }
             }

@@ -1,4 +1,5 @@
-//! `keys rotate`: a new key that seals cookies, before those that go on opening them.
+//! The `keys rotate` command: makes a new key that seals cookies. The keys before it go on opening
+//! them.
 
 use std::path::Path;
 use std::process::ExitCode;

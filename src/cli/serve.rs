@@ -1,4 +1,4 @@
-//! `serve`: everything opened first, then everything run, until a signal says stop.
+//! The `serve` command: opens everything first, then runs it until a signal ends it.
 
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZero;
@@ -23,7 +23,7 @@ use crate::telemetry::logging;
 use super::embedded_servers::EmbeddedServers;
 use super::{loaded, print_error, reload};
 
-/// Guards the sites of the configuration in `path`.
+/// Runs the gateway with the configuration in `path`.
 pub(super) fn command(path: &Path) -> ExitCode {
     let settings = match loaded(path) {
         Ok(settings) => settings,
@@ -66,8 +66,8 @@ where
                 drop(system::detach(wait_for_signal(stop)));
                 work(stopped).await
             });
-            // What is still detached (a sign-out the provider has not heard of) does not hold up
-            // the exit.
+            // Detached tasks (a sign-out that the provider was not told of yet) do not delay the
+            // exit.
             runtime.shutdown_timeout(Duration::from_secs(1));
             outcome
         }
@@ -82,7 +82,7 @@ where
     }
 }
 
-/// A runtime of so many threads; of one for each core where that is 0.
+/// A tokio runtime with `workers` threads; 0 is one for each core.
 fn build_executor(workers: usize) -> std::io::Result<Runtime> {
     let workers = if workers > 0 {
         workers
@@ -90,7 +90,7 @@ fn build_executor(workers: usize) -> std::io::Result<Runtime> {
         thread::available_parallelism().map_or(1, NonZero::get)
     };
     let mut builder = if workers == 1 {
-        // A thread that is alone needs no locks to hand tasks to others.
+        // A single thread needs no locks to hand tasks to others.
         Builder::new_current_thread()
     } else {
         let mut several = Builder::new_multi_thread();
@@ -105,7 +105,7 @@ async fn wait_for_signal(stop: watch::Sender<bool>) {
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
     ) else {
-        tracing::error!("signals cannot be heard: only SIGKILL will stop this process");
+        tracing::error!("cannot listen for signals: only SIGKILL will stop this process");
         return;
     };
     tokio::select! {
@@ -113,13 +113,13 @@ async fn wait_for_signal(stop: watch::Sender<bool>) {
         _ = interrupt.recv() => tracing::info!("SIGINT: no new connections, requests in flight finish"),
     }
     stop.send_replace(true);
-    // Whoever presses Ctrl-C twice means it.
+    // A second Ctrl-C ends the process at once.
     interrupt.recv().await;
     std::process::exit(130);
 }
 
-/// Everything that can fail at the start has succeeded: sockets are open, keys are read, nothing
-/// runs yet.
+/// The gateway with everything done that can fail at the start: sockets are bound, keys are read.
+/// Nothing runs yet.
 pub struct BoundServer {
     runtime_handle: Arc<RuntimeHandle>,
     listeners: Vec<TcpListener>,
@@ -129,18 +129,18 @@ pub struct BoundServer {
 }
 
 impl BoundServer {
-    /// Opens what `settings` name.
+    /// Binds the sockets and reads the keys that `settings` name.
     ///
     /// # Errors
-    /// In words for an operator, what could not be opened and what to do.
+    /// A message for the operator: what could not be opened, and what to do.
     pub fn open(settings: Settings, clock: Clock) -> Result<Self, String> {
-        let taken = |(address, error): (SocketAddr, std::io::Error)| {
+        let bind_error = |(address, error): (SocketAddr, std::io::Error)| {
             format!("cannot listen on {address}: {error}; is another program listening there?")
         };
         server::check_trusted_certificates()?;
-        let listeners = server::bind(&settings.server.listen).map_err(taken)?;
+        let listeners = server::bind(&settings.server.listen).map_err(bind_error)?;
         let admin = server::bind(settings.server.admin.as_slice())
-            .map_err(taken)?
+            .map_err(bind_error)?
             .pop();
         let mut embedded_servers = EmbeddedServers::default();
         let drain = settings.server.drain;
@@ -155,7 +155,7 @@ impl BoundServer {
         })
     }
 
-    /// Where the sites listen.
+    /// The addresses of the sites' listeners.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners
@@ -164,7 +164,7 @@ impl BoundServer {
             .collect()
     }
 
-    /// Where the watchers are listened to.
+    /// The address of the admin listener.
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin
@@ -172,7 +172,7 @@ impl BoundServer {
             .and_then(|listener| listener.local_addr().ok())
     }
 
-    /// The configuration in force, also later.
+    /// The handle that always gives the configuration in force.
     #[must_use]
     pub fn runtime_handle(&self) -> Arc<RuntimeHandle> {
         Arc::clone(&self.runtime_handle)
@@ -192,7 +192,7 @@ impl BoundServer {
     /// is read again on `SIGHUP` and when it changes.
     ///
     /// # Errors
-    /// When a listener falls over.
+    /// When a listener fails.
     pub async fn run(
         self,
         config: Option<PathBuf>,
@@ -244,6 +244,6 @@ impl BoundServer {
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {
-    // A sender that is gone has stopped too.
+    // A dropped sender counts as a stop.
     let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -131,7 +131,7 @@ roles = ["admin"]
         vestibule.toml:3:1: unknown key `lisen` in `server`, did you mean `listen`?\n\
         vestibule.toml:4:9: `drain` cannot be \"30 sec\", write it like \"500ms\", \"30s\", \"5m\", \"12h\" or \"30d\"\n\
         vestibule.toml:7:8: `kind` does not know \"fusionauht\", did you mean \"fusionauth\"?\n\
-        vestibule.toml:11:1: `application_id` is missing, add it: The audience its tokens must name; with FusionAuth \
+        vestibule.toml:11:1: `application_id` is missing, add it: The audience (`aud`) of its tokens; with FusionAuth \
         the id of the application\n\
         vestibule.toml:13:10: `origin` would send cookies in the clear: \"http://store.example.com\", write https, or \
         insecure = true if nobody can listen on the way\n\
@@ -171,7 +171,7 @@ fn what_did_not_fit_is_not_missed_as_well() {
 #[test]
 fn an_empty_file_is_told_what_it_needs() {
     let expected = "\
-        vestibule.toml:1:1: `providers` is missing, add it: The identity providers, each under a name of its own\n\
+        vestibule.toml:1:1: `providers` is missing, add it: The identity providers, one `[providers.NAME]` each\n\
         vestibule.toml:1:1: `sites` is missing, add it: The guarded applications, one `[[sites]]` each";
     assert_eq!(told(""), expected);
 }

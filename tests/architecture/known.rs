@@ -3,7 +3,6 @@
 
 /// `room: file, file`
 pub const CIRCLES: &[&str] = &[
-    "config: check::hosted_backend, check::sites",
     "decide: api, api_mfa",
     "decide: hosted_backend, login, mfa",
     "embedded: api::api_auth, api::jwks, api::login, api::login_flow, api::logout, api, api::password, api::refresh, api::response, api::revoke, api::two_factor, api::user, server",
@@ -39,16 +38,6 @@ pub const IMPLS_ELSEWHERE: &[&str] = &[
 
 /// `module::Type::function: parameters`
 pub const TUPLE_PARAMETERS: &[&str] = &[
-    "cli::demo::welcome: port, admin",
-    "cli::embedded_servers::EmbeddedServers::open: settings",
-    "config::check::hosted_backend::redirect_uri: origin, paths, insecure",
-    "config::check::providers::fusionauth: url, api_key",
-    "config::check::sites::aliases: written, insecure",
-    "config::check::sites::claim: host, scheme",
-    "config::check::sites::return_path: key, paths",
-    "config::check::sites::site: file, session",
-    "config::check::sites::sites: file, session",
-    "config::check::store::is_loopback: name",
     "decide::hosted_backend::refresh: site, backend",
     "decide::hosted_backend::sign_in: site, backend",
     "decide::hosted_backend::sign_out: site, backend",
@@ -75,10 +64,6 @@ pub const TUPLE_PARAMETERS: &[&str] = &[
 
 /// `module::Type::function: parameter`
 pub const BOOLEAN_PARAMETERS: &[&str] = &[
-    "config::check::cookies::name: secure",
-    "config::check::cookies::names: secure",
-    "config::check::providers::url: insecure",
-    "config::check::sites::origin: insecure",
     "decide::hosted_backend::leave: clear_site_data",
     "decide::mfa::code: trust",
     "decide::preserved_post::action: has_unsent",
@@ -104,11 +89,11 @@ pub const NAMES_WITH_TWO_MEANINGS: &[&str] = &[
     "server: config::check::server, embedded::server, proxy::server",
     "sessions: runtime::sessions, store::redis::sessions, store::sessions",
     "store: config::check::store, embedded::demo::store, store",
+    "upstreams: config::check::upstreams, runtime::upstreams",
 ];
 
 /// `module`
 pub const LONG_FILES: &[&str] = &[
-    "config::check::sites",
     "decide::tests::api",
     "decide::tests::ask",
     "decide::tests::hosted_backend",

@@ -6,12 +6,13 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::super::file::site::Site as Written;
+use super::super::file::site::{CookieNames as WrittenNames, Site as Written};
 use super::super::secret_source::SecretSource;
 use super::super::settings::SealingKeyBytes;
 use super::super::spans::At;
 use super::Review;
 use crate::model::cookie::{CookieNames, EXPIRY, ID_TOKEN};
+use crate::model::origin::Scheme;
 
 /// Fewer different bytes than this in 32 are no chance: random ones have about 30.
 const FEWEST_BYTES: usize = 12;
@@ -59,12 +60,13 @@ fn decode(text: &str) -> Option<[u8; 32]> {
         .and_then(|bytes| bytes.try_into().ok())
 }
 
-/// The cookie names of a site on https (`secure`) or http.
+/// The cookie names of a site; on https they are `__Host-` names.
 pub(super) fn names(
     written: &Written,
-    secure: bool,
+    scheme: Scheme,
     review: &mut Review<'_>,
 ) -> Option<CookieNames> {
+    let secure = scheme == Scheme::Https;
     let hosted = written.hosted_backend.is_some();
     let written = &written.cookies;
     let mut names = if hosted {
@@ -82,6 +84,7 @@ pub(super) fn names(
     ];
     for (at, (written, slot)) in slots.into_iter().enumerate() {
         let Some(written) = written else { continue };
+        // The SDKs read the first two under names of their own.
         if hosted && at < 2 {
             review.refuse_text(
                 written,
@@ -91,43 +94,49 @@ pub(super) fn names(
             fits = false;
             continue;
         }
-        fits &= name(written, secure, review);
+        fits &= name(written, scheme, review);
         slot.clone_from(written);
     }
+    fits &= are_distinct(written, &names, review);
+    fits.then_some(names)
+}
+
+/// Whether no written name, nor a chunk of its value, could be taken for another cookie of the site.
+fn are_distinct(written: &WrittenNames, names: &CookieNames, review: &mut Review<'_>) -> bool {
     let all = [
-        &names.access,
-        &names.refresh,
-        &names.session,
-        &names.form,
-        &names.device,
+        (&names.access, &written.access),
+        (&names.refresh, &written.refresh),
+        (&names.session, &written.session),
+        (&names.form, &written.form),
+        (&names.device, &written.device),
     ];
-    let written = [
-        &written.access,
-        &written.refresh,
-        &written.session,
-        &written.form,
-        &written.device,
-    ];
-    for (at, (name, text)) in all.iter().zip(written).enumerate() {
+    let fixed = if names.hosted {
+        &[EXPIRY, ID_TOKEN][..]
+    } else {
+        &[]
+    };
+    let mut distinct = true;
+    for (at, (name, text)) in all.iter().enumerate() {
         let Some(text) = text else { continue };
         let clash = all
             .iter()
             .enumerate()
-            .any(|(other_at, other)| other_at != at && is_piece_of(name, other))
-            || (hosted && [EXPIRY, ID_TOKEN].contains(&name.as_str()));
+            .any(|(other_at, (other, _))| other_at != at && is_chunk_of(name, other))
+            || fixed.contains(&name.as_str());
         if clash {
             review.refuse_text(
                 text,
                 "two cookies of this site share a name",
                 "give each a name of its own",
             );
-            fits = false;
+            distinct = false;
         }
     }
-    fits.then_some(names)
+    distinct
 }
 
-fn name(written: &At<String>, secure: bool, review: &mut Review<'_>) -> bool {
+fn name(written: &At<String>, scheme: Scheme, review: &mut Review<'_>) -> bool {
+    let secure = scheme == Scheme::Https;
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if written.is_empty() || written.len() > 100 || !written.bytes().all(token) {
         review.refuse_text(
@@ -158,14 +167,13 @@ fn name(written: &At<String>, secure: bool, review: &mut Review<'_>) -> bool {
     true
 }
 
-/// Whether `name` is `other`, or one of the pieces `other.0`, `other.1` into which a long value is
-/// cut.
-fn is_piece_of(name: &str, other: &str) -> bool {
+/// Whether `name` is `other`, or one of the chunks `other.0`, `other.1` of a long value.
+fn is_chunk_of(name: &str, other: &str) -> bool {
     match name.strip_prefix(other) {
         Some("") => true,
         Some(rest) => rest
             .strip_prefix('.')
-            .is_some_and(|piece| !piece.is_empty() && piece.bytes().all(|b| b.is_ascii_digit())),
+            .is_some_and(|chunk| !chunk.is_empty() && chunk.bytes().all(|b| b.is_ascii_digit())),
         None => false,
     }
 }

@@ -1,9 +1,9 @@
 //! `hosted_backend` of a site.
 
-use super::super::file::site::{Credential, HostedBackend as Written};
+use super::super::file::site::{Credential, HostedBackend as Written, Site as WrittenSite};
 use super::super::spans::At;
-use super::Review;
-use super::sites::beneath;
+use super::own_paths::beneath;
+use super::{Cleartext, Reported, Review};
 use crate::model::hosted_backend::{HOSTED, HOSTED_PAGES, HostedBackend, RedirectUri};
 use crate::model::origin::{Host, Origin, Scheme};
 use crate::model::site::OwnPaths;
@@ -11,15 +11,31 @@ use crate::model::site::OwnPaths;
 const URI_FORM: &str =
     "write the whole address as browsers show it, like \"https://store.example.com/\"";
 
-/// The site's origin, its paths, and whether it may send cookies in the clear.
-type Own<'a> = (Option<&'a Origin>, Option<&'a OwnPaths>, bool);
+/// What a hosted backend is checked against: the rest of its site.
+#[derive(Clone, Copy)]
+struct SiteContext<'a> {
+    origin: Option<&'a Origin>,
+    paths: Option<&'a OwnPaths>,
+    cleartext: Cleartext,
+}
 
+/// The hosted backend of `site`, where it has one. `origin` and `paths` are `None` where they have
+/// a problem of their own.
 pub(super) fn backend(
-    written: &At<Written>,
-    credential: Credential,
-    own: Own<'_>,
+    site: &At<WrittenSite>,
+    origin: Option<&Origin>,
+    paths: Option<&OwnPaths>,
     review: &mut Review<'_>,
-) -> Option<HostedBackend> {
+) -> Result<Option<HostedBackend>, Reported> {
+    let Some(written) = &site.hosted_backend else {
+        return Ok(None);
+    };
+    let own = SiteContext {
+        origin,
+        paths,
+        cleartext: review.cleartext(&site.span, site.insecure.into()),
+    };
+    let credential = site.credential;
     let mut fits = true;
     if matches!(credential, Credential::Session) {
         let hint = "write credential = \"jwt\", or leave `hosted_backend` out";
@@ -30,7 +46,7 @@ pub(super) fn backend(
         );
         fits = false;
     }
-    fits &= paths_are_free(written, own.1, review);
+    fits &= paths_are_free(written, own.paths, review);
     let client_id = written
         .client_id
         .as_ref()
@@ -39,7 +55,11 @@ pub(super) fn backend(
         .redirect_uris
         .as_ref()
         .and_then(|list| redirect_uris(written, list, own, review));
-    HostedBackend::new(client_id?, list?).filter(|_| fits)
+    let backend = client_id.zip(list).filter(|_| fits);
+    backend
+        .and_then(|(client_id, list)| HostedBackend::new(client_id, list))
+        .map(Some)
+        .ok_or(Reported)
 }
 
 /// It stands in paths and is compared with what stands there.
@@ -84,7 +104,7 @@ fn paths_are_free(
 fn redirect_uris(
     written: &At<Written>,
     list: &At<Vec<At<String>>>,
-    own: Own<'_>,
+    own: SiteContext<'_>,
     review: &mut Review<'_>,
 ) -> Option<Vec<RedirectUri>> {
     if list.is_empty()
@@ -113,7 +133,7 @@ fn redirect_uris(
 
 fn redirect_uri(
     text: &At<String>,
-    (origin, paths, insecure): Own<'_>,
+    own: SiteContext<'_>,
     review: &mut Review<'_>,
 ) -> Option<RedirectUri> {
     let Some(uri) = RedirectUri::parse(text) else {
@@ -133,7 +153,10 @@ fn redirect_uri(
         name: uri.origin().name.clone(),
         port: None,
     };
-    if uri.origin().scheme == Scheme::Http && !host.is_loopback() && !insecure {
+    if uri.origin().scheme == Scheme::Http
+        && !host.is_loopback()
+        && own.cleartext == Cleartext::Refused
+    {
         let hint = "write https, or insecure = true if nobody can listen on the way";
         review.refuse_text(text, "a redirect URI leads out of https", hint);
         return None;
@@ -141,8 +164,10 @@ fn redirect_uri(
     let hosted = HOSTED_PAGES
         .iter()
         .any(|(name, _)| beneath(uri.path(), &format!("{HOSTED}{name}")));
-    let form = paths.is_some_and(|paths| uri.path() == paths.login || uri.path() == paths.logout);
-    if origin == Some(uri.origin()) && (hosted || form) {
+    let form = own
+        .paths
+        .is_some_and(|paths| uri.path() == paths.login || uri.path() == paths.logout);
+    if own.origin == Some(uri.origin()) && (hosted || form) {
         review.refuse_text(
             text,
             "a redirect URI leads round in a circle",

@@ -5,6 +5,8 @@
 mod cookies;
 mod headers;
 mod hosted_backend;
+mod hosts;
+mod own_paths;
 mod providers;
 mod rules;
 mod server;
@@ -12,6 +14,7 @@ mod sites;
 mod store;
 mod templates;
 mod theme;
+mod upstreams;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -25,8 +28,26 @@ use super::spans::At;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 
-/// A problem was noted, where `None` has another meaning.
+/// A problem was reported, where `None` has another meaning.
 struct Reported;
+
+/// Whether cookies and passwords may cross a network in the clear (`insecure = true`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cleartext {
+    Refused,
+    Accepted,
+}
+
+impl From<bool> for Cleartext {
+    /// From the value of an `insecure` key.
+    fn from(insecure: bool) -> Self {
+        if insecure {
+            Self::Accepted
+        } else {
+            Self::Refused
+        }
+    }
+}
 
 /// What a check looks at besides the file, and where it writes.
 struct Review<'a> {
@@ -59,6 +80,16 @@ impl Review<'_> {
     /// When the file of a secret was written; `None` for one that stands elsewhere.
     fn written_at(&self, source: &SecretSource) -> Option<Timestamp> {
         source.written_at(self.folder, self.environment)
+    }
+
+    /// What the `insecure` key of the table at `table` says. A value that did not fit counts as
+    /// `true`: one mistake is reported once.
+    fn cleartext(&self, table: &Range<usize>, written: Cleartext) -> Cleartext {
+        if self.diagnostics.was_removed(table, "insecure") {
+            Cleartext::Accepted
+        } else {
+            written
+        }
     }
 
     fn path(&self, written: &str) -> PathBuf {
@@ -95,7 +126,7 @@ pub(super) fn settings(
         .next()
         .and_then(|key| review.written_at(key));
     let login = login(&file.login);
-    let sites = sites::sites((file, session), &mut review);
+    let sites = sites::sites(file, session, &mut review);
     Some(Settings {
         state_dir: state_dir?,
         server: server?,

@@ -10,7 +10,7 @@ use super::super::file::provider::{Algorithm, Kind, Provider as Written};
 use super::super::secret_source::SecretSource;
 use super::super::settings::{Provider, ProviderKind};
 use super::super::spans::At;
-use super::{Reported, Review};
+use super::{Cleartext, Reported, Review};
 use crate::model::origin::Host;
 use crate::model::secret::Secret;
 
@@ -55,17 +55,17 @@ fn provider(written: &At<Written>, review: &mut Review<'_>) -> Option<Provider> 
     let algorithms = algorithms(written, review);
     let hmac_secret = hmac_secret(written, review);
     // Looked at whatever the kind: it may be misspelt.
-    let insecure = written.insecure || review.diagnostics.was_removed(&written.span, "insecure");
+    let cleartext = review.cleartext(&written.span, written.insecure.into());
     let url = written
         .url
         .as_ref()
-        .and_then(|url| self::url(url, insecure, review));
+        .and_then(|url| self::url(url, cleartext, review));
     let api_key = written
         .api_key
         .as_ref()
         .and_then(|source| api_key(source, review));
     let kind = match written.kind {
-        Some(Kind::Fusionauth) => fusionauth(written, (url, api_key), review),
+        Some(Kind::Fusionauth) => fusionauth(written, url, api_key, review),
         Some(Kind::Embedded) => embedded(written, review),
         // Refused before.
         Some(Kind::Oidc) | None => None,
@@ -121,7 +121,8 @@ fn api_key(source: &At<SecretSource>, review: &mut Review<'_>) -> Option<Secret>
 
 fn fusionauth(
     written: &At<Written>,
-    (url, api_key): (Option<String>, Option<Secret>),
+    url: Option<String>,
+    api_key: Option<Secret>,
     review: &mut Review<'_>,
 ) -> Option<ProviderKind> {
     if let Some(users) = &written.users {
@@ -206,7 +207,7 @@ fn readable(users: &At<String>, review: &mut Review<'_>) -> Option<PathBuf> {
 }
 
 /// The URL without a slash at its end.
-fn url(written: &At<String>, insecure: bool, review: &mut Review<'_>) -> Option<String> {
+fn url(written: &At<String>, cleartext: Cleartext, review: &mut Review<'_>) -> Option<String> {
     let hint = "write it like \"https://id.example.com\"";
     let Some(url) = Url::parse(written)
         .ok()
@@ -232,7 +233,7 @@ fn url(written: &At<String>, insecure: bool, review: &mut Review<'_>) -> Option<
         .host_str()
         .and_then(Host::parse)
         .is_some_and(|host| host.is_loopback());
-    if url.scheme() == "http" && !loopback && !insecure {
+    if url.scheme() == "http" && !loopback && cleartext == Cleartext::Refused {
         let hint = "write https, or insecure = true if nobody can listen on the way";
         review.refuse_text(written, "`url` would send passwords in the clear", hint);
         return None;

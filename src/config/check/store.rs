@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 use super::super::file::{Backend, Session as WrittenSession, Store as Written};
 use super::super::settings::{Redis, RedisTopology, Store};
 use super::super::spans::At;
-use super::Review;
+use super::{Cleartext, Review};
 use crate::model::origin::Host;
 use crate::model::secret::Secret;
 use crate::model::site::SessionLife;
@@ -40,12 +40,11 @@ pub(super) fn store(written: &At<Written>, review: &mut Review<'_>) -> Option<St
                 review.refuse(&url.span, "`url` is no address of Redis", FORM);
                 return None;
             };
-            let insecure =
-                written.insecure || review.diagnostics.was_removed(&written.span, "insecure");
+            let cleartext = review.cleartext(&written.span, written.insecure.into());
             if redis.password.is_some()
                 && !redis.tls
-                && !insecure
-                && !redis.nodes.iter().all(is_loopback)
+                && cleartext == Cleartext::Refused
+                && !redis.nodes.iter().all(|(name, _)| is_loopback(name))
             {
                 let hint = "write rediss, or insecure = true if nobody can listen on the way";
                 review.refuse(
@@ -73,9 +72,9 @@ pub(super) fn session(written: &WrittenSession, review: &mut Review<'_>) -> Opti
     })
 }
 
-fn is_loopback((name, _): &(String, u16)) -> bool {
+fn is_loopback(name: &str) -> bool {
     Host {
-        name: name.clone(),
+        name: name.to_owned(),
         port: None,
     }
     .is_loopback()

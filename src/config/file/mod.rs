@@ -25,28 +25,28 @@ use site::Site;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
-    /// Where generated keys and the data of the embedded identity server rest.
+    /// The directory for generated keys and the data of the embedded identity server.
     #[schemars(extend("default" = "/var/lib/vestibule"))]
     pub state_dir: At<String>,
     /// Listeners and limits.
     #[schemars(extend("default" = {}))]
     pub server: Server,
-    /// The identity providers, each under a name of its own.
+    /// The identity providers, one `[providers.NAME]` each.
     #[schemars(required)]
     pub providers: Option<At<BTreeMap<String, At<Provider>>>>,
-    /// Where sessions, shared renewals, revocations and throttles rest. A change takes a restart.
+    /// The store of sessions, refresh leases, revocations and throttles. A change needs a restart.
     #[schemars(extend("default" = {}))]
     pub store: At<Store>,
     /// Server-side sessions.
     #[schemars(extend("default" = {}))]
     pub session: Session,
-    /// The gateway's cookies at all sites.
+    /// The gateway's cookies, for all sites.
     #[schemars(extend("default" = {}))]
     pub cookies: Cookies,
-    /// Renewal of access tokens.
+    /// Refresh of access tokens.
     #[schemars(extend("default" = {}))]
     pub refresh: Refresh,
-    /// Attempts to sign in.
+    /// Limits on attempts to sign in.
     #[schemars(extend("default" = {}))]
     pub login: Login,
     /// The log on standard output.
@@ -61,32 +61,32 @@ pub(super) struct File {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Server {
-    /// Addresses that take plain HTTP.
+    /// The addresses that accept plain HTTP.
     #[schemars(extend("default" = ["127.0.0.1:8080"]))]
     pub listen: At<Vec<At<String>>>,
-    /// The address of metrics and health; never a site.
+    /// The address of the admin listener: metrics and health checks. It serves no site.
     #[schemars(extend("default" = "127.0.0.1:9090"))]
     pub admin: At<String>,
-    /// CIDRs of the peers whose `X-Forwarded-*` are believed; empty: nobody's.
+    /// The CIDRs of proxies whose `X-Forwarded-*` and `Forwarded` headers are trusted. Empty: none.
     #[schemars(extend("default" = []))]
     pub trusted_proxies: At<Vec<At<String>>>,
-    /// Threads; 0 is one for each core.
+    /// The number of worker threads; 0 is one for each core.
     #[schemars(range(min = 0, max = 1024), extend("default" = 0))]
     pub workers: At<usize>,
-    /// How long requests in flight may take after `SIGTERM`.
+    /// How long requests in flight may take to finish after `SIGTERM`.
     #[schemars(extend("default" = "30s", "x-from" = "0s", "x-to" = "1d"))]
     pub drain: At<Time>,
-    /// Listeners that speak TLS.
+    /// TLS listeners.
     #[serde(default)]
     #[schemars(extend("x-not-yet" = "end TLS in front of vestibule and list that proxy in `trusted_proxies`"))]
     #[expect(dead_code, reason = "refused before it is read")]
     pub tls: Option<Vec<Tls>>,
-    /// The limits of one connection.
+    /// Limits of one connection.
     #[schemars(extend("default" = {}))]
     pub limits: Limits,
 }
 
-/// A listener that speaks TLS.
+/// A TLS listener.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "refused before it is read")]
@@ -112,24 +112,24 @@ pub(super) struct Certificate {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Limits {
-    /// For the whole request head.
+    /// The time limit for receiving a whole request head.
     #[schemars(extend("default" = "10s", "x-from" = "1ms", "x-to" = "10m"))]
     pub header_timeout: At<Time>,
     /// How long an idle client connection is kept.
     #[schemars(extend("default" = "75s", "x-from" = "1ms", "x-to" = "1d"))]
     pub keep_alive: At<Time>,
-    /// For connecting to an upstream.
+    /// The time limit for connecting to an upstream.
     #[schemars(extend("default" = "5s", "x-from" = "1ms", "x-to" = "10m"))]
     pub upstream_connect: At<Time>,
-    /// Between two reads from an upstream; streams may be silent this long.
+    /// The time limit between two reads from an upstream. A stream may be silent for this long.
     #[schemars(extend("default" = "60s", "x-from" = "1ms", "x-to" = "1d"))]
     pub upstream_idle: At<Time>,
-    /// The largest body of a sign-in.
+    /// The largest accepted body of a sign-in request.
     #[schemars(extend("default" = "16KiB", "x-from" = "1KiB", "x-to" = "1MiB"))]
     pub max_login_body: At<Size>,
 }
 
-/// Where sessions, shared renewals, revocations and throttles rest. A change takes a restart.
+/// The store of sessions, refresh leases, revocations and throttles. A change needs a restart.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Store {
@@ -153,7 +153,7 @@ pub(super) struct Store {
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Backend {
-    /// In this process; gone with it.
+    /// In the memory of this process. Sessions are lost when it ends.
     Memory,
     /// Redis (6.2 or later) or Valkey, shared by all replicas; they need the same `cookies.keys`.
     Redis,
@@ -171,54 +171,53 @@ pub(super) struct Session {
     pub absolute: At<Time>,
 }
 
-/// The gateway's cookies at all sites.
+/// The gateway's cookies, for all sites.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Cookies {
-    /// The sealing keys, 32 bytes in base64 each: the first seals, all open. Left out, one is made
-    /// in `state_dir`.
+    /// The sealing keys, 32 bytes in base64 each. The first seals new cookies, all open existing
+    /// ones. Left out, a key is generated in `state_dir`.
     #[serde(default)]
     pub keys: Option<Vec<At<SecretSource>>>,
-    /// How long cookies live that are to outlive the browser.
+    /// The lifetime of cookies that outlive the browser ("keep me signed in").
     #[schemars(extend("default" = "30d", "x-from" = "1s", "x-to" = "400d"))]
     pub max_age: At<Time>,
 }
 
-/// Renewal of access tokens.
+/// Refresh of access tokens.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Refresh {
-    /// Renewal starts this long before the access token ends, and at most a third of its life
-    /// before.
+    /// How long before an access token expires it is refreshed early; at most a third of its
+    /// lifetime.
     #[schemars(extend("default" = "60s", "x-from" = "0s", "x-to" = "1h"))]
     pub ahead: At<Time>,
-    /// How long the result of a renewal is remembered for other requests with the old refresh
-    /// token.
+    /// How long the result of a refresh is kept for other requests with the old refresh token.
     #[schemars(extend("default" = "60s", "x-from" = "1s", "x-to" = "10m"))]
     pub reuse_window: At<Time>,
 }
 
-/// Attempts to sign in.
+/// Limits on attempts to sign in.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Login {
-    /// For one account. Each further time all are used up the wait is twice as long, to 15 minutes
-    /// or `per`.
+    /// Attempts for one account. Each further time the limit is reached the wait doubles, up to 15
+    /// minutes or `per`, whichever is longer.
     #[schemars(extend("default" = { "attempts": 5, "per": "1m" }))]
     pub account_limit: Rate,
-    /// For one client address (IPv6: one /64), likewise.
+    /// Attempts from one client address (IPv6: one /64), with the same growing wait.
     #[schemars(extend("default" = { "attempts": 30, "per": "1m" }))]
     pub address_limit: Rate,
 }
 
-/// So many in a span of time.
+/// A number of attempts in a span of time.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rate {
-    /// How many.
+    /// The number of attempts.
     #[schemars(required, range(min = 1, max = 1_000_000))]
     pub attempts: Option<At<u32>>,
-    /// In what time.
+    /// The span of time.
     #[schemars(required, extend("x-from" = "1ms", "x-to" = "1d"))]
     pub per: Option<At<Time>>,
 }
@@ -227,7 +226,7 @@ pub(super) struct Rate {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Log {
-    /// The form of a line.
+    /// The format of a line.
     #[schemars(extend("default" = "json"))]
     pub format: Format,
     /// The least important level that is logged.
@@ -235,28 +234,28 @@ pub(super) struct Log {
     pub level: Level,
 }
 
-/// The form of a log line.
+/// The format of a log line.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Format {
     /// One JSON object.
     Json,
-    /// For people.
+    /// A line for people to read.
     Text,
 }
 
-/// A level of the log.
+/// A log level.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Level {
-    /// What must be mended.
+    /// Something an operator must fix.
     Error,
-    /// What should be looked at.
+    /// Something an operator should look at.
     Warn,
-    /// What happens.
+    /// Normal events: requests, sign-ins, reloads.
     Info,
-    /// How it happens.
+    /// Details for debugging.
     Debug,
-    /// Every step.
+    /// The most detailed level.
     Trace,
 }

@@ -11,80 +11,82 @@ use super::super::units::Time;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Provider {
-    /// Which API it speaks.
+    /// The kind of provider.
     #[schemars(required)]
     pub kind: Option<Kind>,
-    /// Where the FusionAuth server answers, like `https://id.example.com`. Needed with `kind =
+    /// The URL of the FusionAuth server, like `https://id.example.com`. Required with `kind =
     /// "fusionauth"`.
     #[serde(default)]
     pub url: Option<At<String>>,
-    /// FusionAuth's API key. Needed with `kind = "fusionauth"`.
+    /// An API key of FusionAuth. Required with `kind = "fusionauth"`.
     #[serde(default)]
     pub api_key: Option<At<SecretSource>>,
-    /// FusionAuth's tenant, where the server has several.
+    /// The id of FusionAuth's tenant, where the server has several.
     #[serde(default)]
     pub tenant_id: Option<At<String>>,
-    /// The `iss` of its tokens, exactly. Needed with `kind = "fusionauth"`; `vestibule.local` with
-    /// `kind = "embedded"`.
+    /// The exact `iss` of its tokens. Required with `kind = "fusionauth"`; `vestibule.local` by
+    /// default with `kind = "embedded"`.
     #[serde(default)]
     pub issuer: Option<At<String>>,
-    /// The signatures taken. `HS256` and kin need `hmac_secret` and stand alone.
+    /// The accepted signature algorithms. `HS256`, `HS384` and `HS512` need `hmac_secret` and
+    /// cannot be mixed with others.
     #[schemars(extend("default" = ["RS256", "ES256", "EdDSA"]))]
     pub algorithms: At<Vec<At<Algorithm>>>,
-    /// The key of `HS256` and kin, at least as long as the hash: 32, 48 or 64 bytes.
+    /// The key of `HS256`, `HS384` or `HS512`, at least as long as the hash: 32, 48 or 64 bytes.
     #[serde(default)]
     pub hmac_secret: Option<At<SecretSource>>,
-    /// For one call to it, all in all.
+    /// The time limit for one call to the provider, from start to end.
     #[schemars(extend("default" = "5s", "x-from" = "1ms", "x-to" = "2m"))]
     pub timeout: At<Time>,
-    /// How far its clock and ours may differ.
+    /// How far the provider's clock and the gateway's may differ.
     #[schemars(extend("default" = "30s", "x-from" = "0s", "x-to" = "5m"))]
     pub leeway: At<Time>,
-    /// Whether visitors with expired or locked accounts are told so, once their password was right.
+    /// Whether visitors with an expired or locked account are told so after a correct password.
     #[schemars(extend("default" = false))]
     pub reveal_account_state: bool,
     /// Allows an `http` URL that is not loopback: passwords and tokens then travel in the clear.
     #[schemars(extend("default" = false))]
     pub insecure: bool,
-    /// The users of the embedded identity server, a TOML file. Needed with `kind = "embedded"`.
+    /// The TOML file with the users of the embedded identity server. Required with `kind =
+    /// "embedded"`.
     #[serde(default)]
     pub users: Option<At<String>>,
-    /// A shared secret of FusionAuth's webhooks, beside their signature.
+    /// The shared secret of FusionAuth's webhooks, in addition to their signature.
     #[serde(default)]
-    #[schemars(extend("x-not-yet" = "leave it out: webhooks are not taken"))]
+    #[schemars(extend("x-not-yet" = "leave it out: webhooks are not accepted"))]
     #[expect(dead_code, reason = "refused before it is read")]
     pub webhook_secret: Option<SecretSource>,
-    /// The client at an OIDC server.
+    /// The client id at an OIDC provider.
     #[serde(default)]
-    #[schemars(extend("x-not-yet" = "OIDC servers cannot be used"))]
+    #[schemars(extend("x-not-yet" = "OIDC providers are not supported"))]
     #[expect(dead_code, reason = "refused before it is read")]
     pub client_id: Option<String>,
-    /// The client's secret at an OIDC server.
+    /// The client secret at an OIDC provider.
     #[serde(default)]
-    #[schemars(extend("x-not-yet" = "OIDC servers cannot be used"))]
+    #[schemars(extend("x-not-yet" = "OIDC providers are not supported"))]
     #[expect(dead_code, reason = "refused before it is read")]
     pub client_secret: Option<SecretSource>,
-    /// How visitors sign in at an OIDC server: `redirect` or `form`.
+    /// How visitors sign in at an OIDC provider: `redirect` or `form`.
     #[serde(default)]
-    #[schemars(extend("x-not-yet" = "OIDC servers cannot be used"))]
+    #[schemars(extend("x-not-yet" = "OIDC providers are not supported"))]
     #[expect(dead_code, reason = "refused before it is read")]
     pub sign_in: Option<String>,
-    /// The claim with the roles in tokens of an OIDC server.
+    /// The claim that holds the roles in tokens of an OIDC provider.
     #[serde(default)]
-    #[schemars(extend("x-not-yet" = "OIDC servers cannot be used"))]
+    #[schemars(extend("x-not-yet" = "OIDC providers are not supported"))]
     #[expect(dead_code, reason = "refused before it is read")]
     pub roles_claim: Option<String>,
 }
 
-/// Which API a provider speaks.
+/// A kind of provider.
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Kind {
-    /// FusionAuth's.
+    /// A FusionAuth server.
     Fusionauth,
     /// The identity server inside this program, for development and small sites.
     Embedded,
-    /// An OIDC server's.
+    /// An OpenID Connect provider.
     #[schemars(extend("x-not-yet" = "use \"fusionauth\" or \"embedded\""))]
     Oidc,
 }

@@ -14,93 +14,94 @@ use super::super::units::Time;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Site {
-    /// Its name in logs, metrics and `X-Auth-Site`: `a-z`, `0-9` and `-`. Cookies are sealed to it.
+    /// The name of the site in logs, metrics and `X-Auth-Site`: `a-z`, `0-9` and `-`. Cookies are
+    /// sealed to it.
     #[schemars(required)]
     pub name: Option<At<String>>,
-    /// What the visitor types, like `https://store.example.com`. Decides `Host`, `Secure` and
-    /// origin checks.
+    /// The external origin, like `https://store.example.com`. It decides the `Host` that the site
+    /// answers, `Secure` on its cookies, and origin checks.
     #[schemars(required)]
     pub origin: Option<At<String>>,
-    /// Further hosts that mean the same site.
+    /// Further hosts of the same site.
     #[schemars(extend("default" = []))]
     pub aliases: Vec<At<String>>,
-    /// Who vouches for its visitors: a name from `[providers]`. May be left out while there is only
-    /// one.
+    /// The identity provider of its visitors: a name from `[providers]`. May be left out while
+    /// there is only one.
     #[serde(default)]
     pub provider: Option<At<String>>,
-    /// The audience its tokens must name; with FusionAuth the id of the application.
+    /// The audience (`aud`) of its tokens; with FusionAuth the id of the application.
     #[schemars(required)]
     pub application_id: Option<At<String>>,
-    /// Where the application listens: `http://host:port`, `https://host:port` (the certificate is
-    /// verified) or `unix:///path`. Several take turns.
+    /// The addresses of the application: `http://host:port`, `https://host:port` (the certificate
+    /// is verified) or `unix:///path`. Several are used in turn (round robin).
     #[schemars(required)]
     pub upstreams: Option<At<Vec<At<String>>>>,
-    /// The protocol spoken with `http://` upstreams.
+    /// The protocol of `http://` upstreams.
     #[schemars(extend("default" = "http1"))]
     #[expect(dead_code, reason = "there is one protocol as yet")]
     pub upstream_protocol: Protocol,
-    /// The `Host` sent upstream. Left out, the client's is.
+    /// The `Host` header sent to the upstream. Left out, the client's.
     #[serde(default)]
     pub upstream_host: Option<At<String>>,
-    /// Watches the upstreams: one that does not answer is left out of the turns.
+    /// Health checks: an upstream that fails them gets no requests.
     #[serde(default)]
     pub health: Option<Health>,
-    /// How clients carry their proof.
+    /// How browsers carry their credential.
     #[schemars(extend("default" = "jwt"))]
     pub credential: Credential,
-    /// Whether clients that are no browsers may carry their tokens themselves, in headers and JSON
-    /// bodies.
+    /// Whether API clients and mobile apps may carry tokens themselves, in headers and JSON bodies.
     #[schemars(extend("default" = false))]
     pub bearer: At<bool>,
-    /// Where a sign-in leads without a return address.
+    /// The path after a sign-in without a return address.
     #[schemars(extend("default" = "/"))]
     pub landing: At<String>,
-    /// Where a sign-out leads.
+    /// The path after a sign-out.
     #[schemars(extend("default" = "/"))]
     pub after_logout: At<String>,
-    /// What a path without a rule asks for.
+    /// The access of paths without a matching rule.
     #[schemars(extend("default" = "required"))]
     pub default_access: Access,
-    /// Other origins whose pages may call the JSON endpoints and write here, in the visitor's name.
+    /// Other origins whose pages may call the JSON endpoints and send unsafe requests with the
+    /// visitor's cookies.
     #[schemars(extend("default" = []))]
     pub allowed_origins: Vec<At<String>>,
-    /// What happens to `%2F` in paths.
+    /// What to do with `%2F` in paths.
     #[schemars(extend("default" = "reject"))]
     pub encoded_slashes: Slashes,
     /// Allows an `http` origin that is not loopback: cookies then travel in the clear.
     #[schemars(extend("default" = false))]
     pub insecure: bool,
-    /// The gateway's own paths.
+    /// The paths of the gateway's own endpoints.
     #[schemars(extend("default" = {}))]
     pub paths: Paths,
     /// The names of the gateway's cookies. Left out, `__Host-vestibule-access` and so on; without
     /// `__Host-` on http.
     #[schemars(extend("default" = {}))]
     pub cookies: CookieNames,
-    /// What the application is told about its visitor: a preset, or headers and their templates
-    /// over `{sub}`, `{email}`, `{username}`, `{roles}` and `{claim.NAME}`. Left out,
+    /// The identity headers for the application: the name of a preset, or a table of header names
+    /// and templates over `{sub}`, `{email}`, `{username}`, `{roles}` and `{claim.NAME}`. Left out,
     /// `X-Auth-User-Id`, `X-Auth-Email`, `X-Auth-Username` and `X-Auth-Roles`.
     #[serde(default)]
     pub headers: Option<At<Headers>>,
-    /// The endpoints and cookies that FusionAuth's single-page SDKs expect of a hosted backend,
-    /// with `credential = "jwt"`.
+    /// Serves the endpoints and cookies of FusionAuth's hosted backend, for its single-page SDKs.
+    /// Needs `credential = "jwt"`.
     #[serde(default)]
     pub hosted_backend: Option<At<HostedBackend>>,
-    /// Whether a signed `X-Auth-Assertion` goes along.
+    /// Whether the application gets a signed `X-Auth-Assertion`.
     #[schemars(extend("default" = false))]
     pub assertion: bool,
-    /// Whether the access token itself goes along, as `Authorization: Bearer`.
+    /// Whether the application gets the access token, as `Authorization: Bearer`.
     #[schemars(extend("default" = false))]
     pub forward_token: bool,
-    /// What the gateway's own pages look like here.
+    /// The look of the gateway's own pages on this site.
     #[serde(default)]
     pub theme: Option<At<Theme>>,
-    /// What paths ask of visitors, one `[[sites.rules]]` each; the first that matches counts.
+    /// The access rules, one `[[sites.rules]]` each. The first match counts.
     #[schemars(extend("default" = []))]
     pub rules: Vec<At<Rule>>,
 }
 
-/// The protocol spoken with upstreams.
+/// A protocol for upstreams.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Protocol {
@@ -111,61 +112,61 @@ pub(in crate::config) enum Protocol {
     H2,
 }
 
-/// Watches the upstreams.
+/// Health checks of upstreams.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Health {
-    /// The path asked for; a 2xx or 3xx is health.
+    /// The path to request. A 2xx or 3xx response is healthy.
     #[schemars(required)]
     pub path: Option<At<String>>,
-    /// From one check to the next.
+    /// The time between two checks.
     #[schemars(extend("default" = "5s", "x-from" = "10ms", "x-to" = "1h"))]
     pub interval: At<Time>,
 }
 
-/// How clients carry their proof.
+/// How browsers carry their credential.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Credential {
-    /// The access token and the sealed refresh token in cookies.
+    /// The access token (a JWT) and the sealed refresh token in cookies.
     Jwt,
-    /// A session id in a cookie, the tokens in the store.
+    /// A session id in a cookie; the tokens stay in the store.
     Session,
 }
 
-/// What a path asks of its visitors.
+/// The access that a path requires.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Access {
-    /// Nothing; no identity is forwarded.
+    /// Everybody. No identity is forwarded.
     Public,
-    /// Nothing; an identity is forwarded when there is one.
+    /// Everybody. The identity of a signed-in visitor is forwarded.
     Optional,
-    /// To be signed in.
+    /// Signed-in visitors only.
     Required,
 }
 
-/// What happens to `%2F` in paths.
+/// What to do with `%2F` in paths.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Slashes {
-    /// The request is refused.
+    /// Refuse the request.
     Reject,
-    /// It is an ordinary byte.
+    /// Treat it as an ordinary byte, in rules and upstream.
     Pass,
 }
 
-/// The gateway's own paths.
+/// The paths of the gateway's own endpoints.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Paths {
-    /// The sign-in form.
+    /// The path of the sign-in form.
     #[schemars(extend("default" = "/login"))]
     pub login: At<String>,
-    /// The sign-out.
+    /// The path of the sign-out page.
     #[schemars(extend("default" = "/logout"))]
     pub logout: At<String>,
-    /// What stands before the JSON endpoints.
+    /// The prefix of the JSON endpoints.
     #[schemars(extend("default" = "/api"))]
     pub api: At<String>,
 }
@@ -174,26 +175,26 @@ pub(in crate::config) struct Paths {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct CookieNames {
-    /// The access token's.
+    /// The name of the cookie with the access token.
     #[serde(default)]
     pub access: Option<At<String>>,
-    /// The sealed refresh token's.
+    /// The name of the cookie with the sealed refresh token.
     #[serde(default)]
     pub refresh: Option<At<String>>,
-    /// The session id's.
+    /// The name of the cookie with the session id.
     #[serde(default)]
     pub session: Option<At<String>>,
-    /// The sign-in form's.
+    /// The name of the cookie that protects the sign-in form against CSRF.
     #[serde(default)]
     pub form: Option<At<String>>,
-    /// The device's: by it a browser is known where an account signed in before.
+    /// The name of the cookie that recognises a browser in which an account signed in before.
     #[serde(default)]
     pub device: Option<At<String>>,
 }
 
-/// What the application is told about its visitor.
+/// The identity headers for the application.
 pub(in crate::config) enum Headers {
-    /// The name of a preset.
+    /// A preset by its name.
     Preset(String),
     /// Header names and templates.
     Table(Vec<(At<String>, At<String>)>),
@@ -244,96 +245,95 @@ impl JsonSchema for Headers {
     }
 }
 
-/// What FusionAuth's single-page SDKs expect of a hosted backend.
+/// FusionAuth's hosted backend, for its single-page SDKs.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct HostedBackend {
-    /// The client it serves: the `clientId` of the SDK.
+    /// The `clientId` of the SDK.
     #[schemars(required)]
     pub client_id: Option<At<String>>,
-    /// The only addresses it leads back to, compared letter for letter; the first where none is
-    /// asked for. Their origins may read who is signed in.
+    /// The allowed redirect URIs, compared exactly. The first is used where the SDK asks for none.
+    /// Pages of their origins may read who is signed in.
     #[schemars(required)]
     pub redirect_uris: Option<At<Vec<At<String>>>>,
 }
 
-/// What the gateway's own pages look like.
+/// The look of the gateway's own pages.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Theme {
-    /// The name above the pages. Left out, the host.
+    /// The name at the top of the pages. Left out, the host.
     #[serde(default)]
     pub name: Option<At<String>>,
-    /// The mark beside it, 40 pixels high: an SVG, PNG or WebP file of at most 64 KiB.
+    /// The logo beside the name, shown 40 pixels high: an SVG, PNG or WebP file of at most 64 KiB.
     #[serde(default)]
     pub logo: Option<At<String>>,
-    /// The colour of buttons and links, `#rgb` or `#rrggbb`. Text stays readable on it, whatever it
-    /// is.
+    /// The colour of buttons and links, `#rgb` or `#rrggbb`. Shades are adjusted so that text stays
+    /// readable.
     #[serde(default)]
     pub accent: Option<At<String>>,
-    /// The language of visitors whose browsers ask for none that the pages speak. Left out,
+    /// The fallback language, for browsers that ask for none of the available ones. Left out,
     /// English.
     #[serde(default)]
     pub language: Option<At<String>>,
-    /// Where else visitors may go.
+    /// Links on the pages.
     #[serde(default)]
     pub links: Option<Links>,
-    /// A folder with templates (`.html`) in place of ours and a style sheet (`style.css`) after
-    /// ours.
+    /// A folder with templates (`.html`) that replace the built-in ones, and a style sheet
+    /// (`style.css`) that is loaded after the built-in one.
     #[serde(default)]
     pub templates: Option<At<String>>,
 }
 
-/// Where else visitors may go: a path of the site or an `https` address each.
+/// Links on the pages: each a path of the site or an `https` address.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Links {
-    /// What happens to what they tell; at the foot of every page.
+    /// The privacy policy, at the foot of every page.
     #[serde(default)]
     pub privacy: Option<At<String>>,
-    /// Who helps; at the foot of every page.
+    /// Help, at the foot of every page.
     #[serde(default)]
     pub help: Option<At<String>>,
-    /// Where accounts are made; below the sign-in form.
+    /// Registration, below the sign-in form.
     #[serde(default)]
     pub register: Option<At<String>>,
-    /// Where a password that was forgotten is replaced; below the sign-in form.
+    /// Reset of a forgotten password, below the sign-in form.
     #[serde(default)]
     pub forgot_password: Option<At<String>>,
 }
 
-/// What a path asks of visitors.
+/// An access rule.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Rule {
-    /// `/a` is only itself; `/a/*` is `/a`, `/a/` and all beneath. Compared with the
-    /// percent-decoded path.
+    /// The path pattern: `/a` matches only itself; `/a/*` matches `/a`, `/a/` and everything
+    /// beneath. Matched against the percent-decoded path, case-sensitive.
     #[schemars(required)]
     pub path: Option<At<String>>,
-    /// The methods it speaks of; other methods fall through to later rules. `GET` speaks of `HEAD`
-    /// too. Left out: all.
+    /// The methods that the rule matches; `GET` includes `HEAD`. Other methods go on to later
+    /// rules. Left out: all.
     #[serde(default)]
     pub methods: Option<At<Vec<At<String>>>>,
-    /// What it asks for.
+    /// The required access.
     #[schemars(required)]
     pub access: Option<Access>,
-    /// With `required`: the visitor has at least one of these roles.
+    /// With `required`: the visitor must have at least one of these roles.
     #[serde(default)]
     pub roles: Option<At<Vec<At<String>>>>,
-    /// With `required`: what signed-out visitors get.
+    /// With `required`: the answer to signed-out visitors.
     #[serde(default)]
     pub signed_out: Option<At<SignedOut>>,
 }
 
-/// What the signed-out visitor of a required path gets.
+/// The answer to a signed-out visitor on a required path.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum SignedOut {
-    /// The sign-in form for navigations, 401 for everything else. What a rule without this key
-    /// does.
+    /// A redirect to the sign-in form for navigations, `401` for everything else. The default.
     Auto,
-    /// The sign-in form.
+    /// Always a redirect to the sign-in form.
     Redirect,
-    /// 401.
+    /// Always `401`.
     Status,
 }
