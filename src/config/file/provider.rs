@@ -86,7 +86,7 @@ pub(in crate::config) enum Kind {
     Fusionauth,
     /// The identity server inside this program, for development and small sites.
     Embedded,
-    /// An OpenID Connect provider.
+    /// An OIDC provider.
     #[schemars(extend("x-not-yet" = "use \"fusionauth\" or \"embedded\""))]
     Oidc,
 }
