@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::super::{StoreConnection, StoreError};
 use super::Server;
-use super::connection::{self, ConnectOptions, Connection};
+use super::connection_manager::{ConnectOptions, Connection, describe};
 use super::pubsub::Subscriber;
 use super::random::Random;
 use super::revocations::RedisRevocations;
@@ -154,7 +154,7 @@ async fn check(connections: [&Connection; 2]) -> String {
         tokio::time::sleep(CHECK_EVERY).await;
         for connection in connections {
             if let Err(error) = connection.query::<redis::Value>(&ping).await {
-                return connection::describe(&error);
+                return describe(&error);
             }
         }
     }

@@ -8,7 +8,7 @@
 //! Each replica keeps a copy of all revocations and answers from it. [`connection_task`] receives
 //! what other replicas publish and synchronises after every interruption.
 
-mod connection;
+mod connection_manager;
 mod connection_task;
 mod encoding;
 mod leases;
@@ -28,7 +28,7 @@ use std::time::Duration;
 use super::wait_queue::WaitQueue;
 use super::{MemoryLeases, MemoryRevocations, Scope, StoreError, Stores};
 use crate::config::settings::Redis;
-use connection::{ConnectOptions, ConnectionManager};
+use connection_manager::{ConnectOptions, ConnectionManager};
 use connection_task::ConnectionTask;
 use leases::RedisLeases;
 use near_cache::NearCache;

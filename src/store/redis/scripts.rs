@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 
 use super::super::StoreError;
-use super::connection::{Connection, ConnectionManager};
+use super::connection_manager::{Connection, ConnectionManager};
 
 /// A script, and its SHA-1, which names it once the server has seen it.
 pub(super) struct Script {
