@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use vestibule::model::timestamp::Timestamp;
-use vestibule::store::{MemoryStore, SessionHash, Store, StoredSession};
+use vestibule::store::{MemorySessions, SessionHash, SessionStore, StoredSession, Sweep};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -49,24 +49,21 @@ fn resident() -> u64 {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let store = MemoryStore::new();
+    let store = MemorySessions::new();
     let before = resident();
     for number in 0..SESSIONS {
         // A thousand sign-ins a second.
         let now = NOW.plus(Duration::from_millis(number));
         let session = StoredSession {
             sealed: vec![7; BYTES].into(),
-            ends: now.plus(IDLE * 24),
+            expires_at: now.plus(IDLE * 24),
         };
-        store
-            .put_session(id(number), session, IDLE, now)
-            .await
-            .unwrap();
+        store.put(id(number), session, IDLE, now).await.unwrap();
     }
     let after = resident();
     println!(
         "{} sessions of {BYTES} bytes: {after} MiB resident, {before} MiB before",
-        store.sessions()
+        store.count()
     );
     // As visitors come back: everybody's end moves on.
     let later = NOW.plus(Duration::from_secs(1_000));
@@ -74,13 +71,7 @@ async fn main() {
     let found = {
         let mut found = 0;
         for number in 0..SESSIONS {
-            found += u64::from(
-                store
-                    .session(id(number), IDLE, later)
-                    .await
-                    .unwrap()
-                    .is_some(),
-            );
+            found += u64::from(store.get(id(number), IDLE, later).await.unwrap().is_some());
         }
         found
     };

@@ -1,5 +1,5 @@
-//! How much memory a million names take that are tried once, and then as many accounts as there is
-//! room for, each with all of its places taken. Fails above 100 MiB. Linux only: it asks `/proc`.
+//! How much memory a million client addresses take that try once, and then as many accounts as
+//! the store holds, each with a full window. Fails above 100 MiB. Linux only: it asks `/proc`.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use vestibule::config::settings::{Backoff, Rate};
 use vestibule::model::timestamp::Timestamp;
-use vestibule::store::{MemoryStore, Store, ThrottleKeys};
+use vestibule::store::{MemoryThrottles, ThrottleKeys, ThrottleStore};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const NAMES: u32 = 1_000_000;
+const ADDRESSES: u32 = 1_000_000;
 const ACCOUNTS: u32 = 100_000;
 const AT_MOST_MIB: u64 = 100;
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
@@ -43,9 +43,9 @@ fn resident() -> u64 {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let (store, keys) = (MemoryStore::new(), ThrottleKeys::new([7; 32]));
+    let (store, keys) = (MemoryThrottles::new(), ThrottleKeys::new([7; 32]));
     let before = resident();
-    for number in 0..NAMES {
+    for number in 0..ADDRESSES {
         let address = std::net::Ipv4Addr::from(number).into();
         let _ = store
             .reserve(keys.address(address), RATE, NOW)
@@ -53,7 +53,7 @@ async fn main() {
             .unwrap();
     }
     let many = resident();
-    println!("{NAMES} names tried once: {many} MiB resident, {before} MiB before");
+    println!("{ADDRESSES} addresses that tried once: {many} MiB resident, {before} MiB before");
     for number in 0..ACCOUNTS {
         let account = keys.account("main", &number.to_string());
         for _ in 0..RATE.attempts {
@@ -62,7 +62,7 @@ async fn main() {
     }
     let full = resident();
     println!(
-        "{ACCOUNTS} names with {} places taken: {full} MiB resident",
+        "{ACCOUNTS} accounts with {} attempts each: {full} MiB resident",
         RATE.attempts
     );
     assert!(many.max(full) <= AT_MOST_MIB, "more than {AT_MOST_MIB} MiB");

@@ -17,7 +17,7 @@ use crate::provider::fusionauth::{Endpoint, Fusionauth};
 use crate::provider::http_client::HttpClient;
 use crate::provider::jwks_cache::JwksCache;
 use crate::provider::key_set::KeySet;
-use crate::store::{self, MemoryStore, ThrottleKeys};
+use crate::store::{self, Scope, ThrottleKeys};
 use crate::system::{self, Clock};
 
 use super::assertion::Assertions;
@@ -105,15 +105,15 @@ pub fn build(
 }
 
 fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
-    let near = Arc::new(MemoryStore::new());
-    let store = store::shared(&settings.store).map_err(|error| BuildError(error.to_string()))?;
-    if store.is_some() && settings.cookie_keys.is_empty() {
+    let stores = store::open(&settings.store).map_err(|error| BuildError(error.to_string()))?;
+    let is_shared = stores.scope == Scope::Replicas;
+    if is_shared && settings.cookie_keys.is_empty() {
         tracing::warn!(
             state_dir = %settings.state_dir.display(),
             "replicas open what others sealed only with the same keys: set `cookies.keys`, or share this folder"
         );
     }
-    let throttle_keys = if store.is_some() {
+    let throttle_keys = if is_shared {
         // Replicas count together, so they need the same keys: what they share already are those of
         // the cookies.
         let (keys, _) = cookie_keys(settings, clock.now())?;
@@ -125,8 +125,7 @@ fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
         clock,
         outbound()?,
         Storage {
-            near,
-            store,
+            stores,
             throttle_keys,
         },
     ))

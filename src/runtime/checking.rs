@@ -55,7 +55,7 @@ impl Runtime {
     /// Whether the sign-in known as `session` has been ended by now.
     #[must_use]
     pub fn has_ended(&self, site_runtime: &SiteRuntime, session: &RevocationKey) -> bool {
-        self.shared.store.is_revoked(
+        self.shared.stores.revocations.is_revoked(
             site_runtime.provider.realm(),
             session,
             self.shared.clock.now(),
@@ -84,11 +84,11 @@ impl Runtime {
             ),
         };
         // Asked at every look, so that a sign-out needs to find nothing in any cache.
-        if self
-            .shared
-            .store
-            .is_revoked(site_runtime.provider.realm(), &principal.session, now)
-        {
+        if self.shared.stores.revocations.is_revoked(
+            site_runtime.provider.realm(),
+            &principal.session,
+            now,
+        ) {
             return Err(CredentialError::Token(TokenError::Revoked));
         }
         Ok((principal, label))
@@ -116,7 +116,7 @@ impl Runtime {
             }
             Err(Unverified::Expired(claims)) => {
                 // A signed-out token does not become a merely expired one when its time is over.
-                let revoked = self.shared.store.is_revoked(
+                let revoked = self.shared.stores.revocations.is_revoked(
                     site_runtime.provider.realm(),
                     &claims.session,
                     now,

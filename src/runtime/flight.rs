@@ -135,20 +135,20 @@ impl Flight {
         match renewal {
             Renewal::Renewed(renewed) if renewed.1.refresh != self.ticket.refresh => LeaseResult {
                 sealed,
-                until,
-                spent_until: Some(until.plus(SPENT_FOR)),
+                expires_at: until,
+                reused_until: Some(until.plus(SPENT_FOR)),
             },
             // A token that the provider reuses is renewed afresh once what it brought has ended.
             Renewal::Renewed(renewed) => LeaseResult {
                 sealed,
-                until: until.min(renewed.0.principal.expires),
-                spent_until: None,
+                expires_at: until.min(renewed.0.principal.expires),
+                reused_until: None,
             },
             Renewal::Ended(_) | Renewal::Refused(_) | Renewal::Replayed | Renewal::Trouble(_) => {
                 LeaseResult {
                     sealed,
-                    until,
-                    spent_until: None,
+                    expires_at: until,
+                    reused_until: None,
                 }
             }
         }

@@ -37,8 +37,8 @@ pub async fn keep(runtime_handle: Arc<RuntimeHandle>, stop: watch::Receiver<bool
 
 /// The store outlives every configuration.
 async fn keep_store(runtime_handle: &RuntimeHandle) {
-    let store = Arc::clone(&runtime_handle.current().shared.store);
-    store.keep().await;
+    let connection = Arc::clone(&runtime_handle.current().shared.stores.connection);
+    connection.run().await;
 }
 
 /// Fetches every provider's keys at start and from time to time, quickly while there are none.
@@ -78,8 +78,7 @@ async fn keep_tidy(runtime_handle: &RuntimeHandle) {
     loop {
         let runtime = runtime_handle.current();
         let now = runtime.clock().now();
-        runtime.shared.store.sweep(now);
-        runtime.shared.leases.sweep(now);
+        runtime.shared.stores.sweep(now);
         for site_runtime in runtime.sites() {
             for index in 0..site_runtime.upstreams.len() {
                 site_runtime.upstreams.resolve(index).await;

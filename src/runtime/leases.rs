@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::timestamp::Timestamp;
-use crate::store::{Acquire, Fence, LeaseKey, LeaseResult, MemoryStore, Store, StoreError};
+use crate::store::{Acquire, Fence, LeaseKey, LeaseResult, LeaseStore, Scope, StoreError, Stores};
 use crate::system::Clock;
 use crate::telemetry::audit;
 
@@ -17,8 +17,8 @@ pub(super) const SPAN: Duration = Duration::from_secs(3);
 /// The leases of this process and, where replicas share a store, of all of them.
 pub(super) struct Leases {
     /// Results rest here too: a store that goes away takes none of them along.
-    near: Arc<MemoryStore>,
-    shared: Option<Arc<dyn Store>>,
+    near: Arc<dyn LeaseStore>,
+    shared: Option<Arc<dyn LeaseStore>>,
 }
 
 /// How somebody who wants to renew may go on.
@@ -43,12 +43,15 @@ pub(super) struct Held {
 }
 
 impl Leases {
-    pub(super) fn new(near: Arc<MemoryStore>, shared: Option<Arc<dyn Store>>) -> Self {
-        Self { near, shared }
+    pub(super) fn new(stores: &Stores) -> Self {
+        Self {
+            near: Arc::clone(&stores.local_leases),
+            shared: (stores.scope == Scope::Replicas).then(|| Arc::clone(&stores.leases)),
+        }
     }
 
     pub(super) async fn take(&self, key: LeaseKey, now: Timestamp) -> Turn {
-        let near = match self.near.lease(key, SPAN, now).await {
+        let near = match self.near.acquire(key, SPAN, now).await {
             Ok(Acquire::Acquired(fence)) => fence,
             Ok(Acquire::Contended) | Err(_) => return Turn::Busy,
             Ok(Acquire::Completed(sealed)) => return Turn::Done(sealed),
@@ -61,7 +64,7 @@ impl Leases {
                 shared: None,
             });
         };
-        let turn = match store.lease(key, SPAN, now).await {
+        let turn = match store.acquire(key, SPAN, now).await {
             Ok(Acquire::Acquired(fence)) => {
                 return Turn::Ours(Held {
                     key,
@@ -125,14 +128,14 @@ impl Leases {
         if let (Some(store), Some(fence)) = (&self.shared, held.shared) {
             told(
                 store
-                    .land(held.key, fence, landing.clone(), now)
+                    .complete(held.key, fence, landing.clone(), now)
                     .await
                     .map(|_| ()),
             );
         }
         told(
             self.near
-                .land(held.key, held.near, landing, now)
+                .complete(held.key, held.near, landing, now)
                 .await
                 .map(|_| ()),
         );
@@ -146,16 +149,11 @@ impl Leases {
         told(self.near.release(held.key, held.near).await);
     }
 
-    /// Forgets what is over here.
-    pub(super) fn sweep(&self, now: Timestamp) {
-        self.near.sweep(now);
-    }
-
     /// Backoff until it may be worth asking again, for `at_most` this long.
     pub(super) async fn changed(&self, key: LeaseKey, at_most: Duration) {
         match &self.shared {
-            Some(store) => store.landing(key, at_most).await,
-            None => self.near.landing(key, at_most).await,
+            Some(store) => store.wait_for_change(key, at_most).await,
+            None => self.near.wait_for_change(key, at_most).await,
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::model::timestamp::Timestamp;
 use crate::model::token::Principal;
 use crate::pages::PageTheme;
 use crate::provider::http_client::HttpClient;
-use crate::store::{MemoryStore, Store, ThrottleKeys};
+use crate::store::{Stores, ThrottleKeys};
 use crate::system::Clock;
 use crate::telemetry::audit::AuditContext;
 use crate::telemetry::{Metrics, SiteMetrics};
@@ -108,7 +108,7 @@ pub struct Runtime {
 struct Shared {
     clock: Clock,
     metrics: Metrics,
-    store: Arc<dyn Store>,
+    stores: Stores,
     flights: Arc<Flights>,
     leases: Leases,
     rounds: Rounds,
@@ -120,16 +120,14 @@ struct Shared {
 impl Shared {
     fn new(clock: Clock, probes: HttpClient, storage: Storage) -> Self {
         let Storage {
-            near,
-            store,
+            stores,
             throttle_keys,
         } = storage;
-        let shared = store.clone().unwrap_or_else(|| Arc::clone(&near) as _);
-        let leases = Leases::new(near, store);
+        let leases = Leases::new(&stores);
         Self {
             clock,
             metrics: Metrics::new(),
-            store: shared,
+            stores,
             flights: Arc::default(),
             leases,
             rounds: Rounds::new(),
@@ -141,10 +139,7 @@ impl Shared {
 
 /// Where things rest.
 struct Storage {
-    /// In this process.
-    near: Arc<MemoryStore>,
-    /// Where replicas share, if they do.
-    store: Option<Arc<dyn Store>>,
+    stores: Stores,
     throttle_keys: ThrottleKeys,
 }
 
@@ -251,7 +246,9 @@ impl Runtime {
     /// All numbers in Prometheus's text format, those that are looked up for it included.
     #[must_use]
     pub fn render_metrics(&self) -> String {
-        self.shared.metrics.sessions(self.shared.store.sessions());
+        self.shared
+            .metrics
+            .sessions(self.shared.stores.sessions.count());
         if let Some(since) = self.sealing_since {
             self.shared
                 .metrics
@@ -309,7 +306,8 @@ impl Runtime {
             }
         }
         self.shared
-            .store
+            .stores
+            .connection
             .ready()
             .await
             .map_err(|error| error.to_string())

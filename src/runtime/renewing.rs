@@ -155,7 +155,7 @@ impl Runtime {
         ticket: &RefreshTicket,
         now: Timestamp,
     ) -> bool {
-        self.shared.store.is_revoked(
+        self.shared.stores.revocations.is_revoked(
             site_runtime.provider.realm(),
             &RevocationKey(ticket.session.clone()),
             now,

@@ -124,8 +124,9 @@ impl Runtime {
         let hash = hash(id).ok_or(CredentialError::Token(TokenError::Invalid))?;
         let stored = match self
             .shared
-            .store
-            .session(hash, site_runtime.site.session.idle, now)
+            .stores
+            .sessions
+            .get(hash, site_runtime.site.session.idle, now)
             .await
         {
             Ok(stored) => stored.ok_or(CredentialError::Token(TokenError::Expired))?,
@@ -147,11 +148,11 @@ impl Runtime {
                 (open, TokenCheck::Valid)
             }
         };
-        if self
-            .shared
-            .store
-            .is_revoked(site_runtime.provider.realm(), &open.principal.session, now)
-        {
+        if self.shared.stores.revocations.is_revoked(
+            site_runtime.provider.realm(),
+            &open.principal.session,
+            now,
+        ) {
             return Err(CredentialError::Token(TokenError::Revoked));
         }
         Ok((open, label))
@@ -209,13 +210,14 @@ impl Runtime {
         let life = site_runtime.site.session;
         let session = StoredSession {
             sealed: sealed.into(),
-            ends: now.plus(life.absolute),
+            expires_at: now.plus(life.absolute),
         };
         let hash = hash(&id).ok_or(Reason::Internal)?;
         match self
             .shared
-            .store
-            .put_session(hash, session, life.idle, now)
+            .stores
+            .sessions
+            .put(hash, session, life.idle, now)
             .await
         {
             Ok(()) => Ok(BegunSession {
@@ -248,7 +250,7 @@ impl Runtime {
     }
 
     async fn end_session_at(&self, hash: SessionHash) {
-        if let Err(error) = self.shared.store.end_session(hash).await {
+        if let Err(error) = self.shared.stores.sessions.delete(hash).await {
             audit::store_failed(&error.0);
         }
     }
@@ -264,8 +266,9 @@ impl Runtime {
         } = context;
         let stored = match self
             .shared
-            .store
-            .session(hash(id)?, site_runtime.site.session.idle, now)
+            .stores
+            .sessions
+            .get(hash(id)?, site_runtime.site.session.idle, now)
             .await
         {
             Ok(stored) => stored?,

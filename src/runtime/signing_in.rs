@@ -286,7 +286,13 @@ impl Runtime {
         rate: Rate,
         limit: Limit,
     ) -> Result<Reservation, LoginError> {
-        match self.shared.store.reserve(key, rate, context.now).await {
+        match self
+            .shared
+            .stores
+            .throttles
+            .reserve(key, rate, context.now)
+            .await
+        {
             Ok(place) => Ok(place),
             Err(ReserveError::Throttled(wait)) => {
                 context.site_runtime.metrics.throttled(limit);
@@ -340,7 +346,7 @@ impl Runtime {
     /// Tells what became of the attempts that hold these places.
     pub(super) async fn settle_each(&self, places: [(Reservation, Settlement); 2]) {
         for (place, how) in places {
-            if let Err(error) = self.shared.store.settle(place, how).await {
+            if let Err(error) = self.shared.stores.throttles.settle(place, how).await {
                 audit::store_failed(&error.0);
             }
         }

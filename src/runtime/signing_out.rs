@@ -143,7 +143,8 @@ impl Runtime {
         let now = self.clock().now();
         if let Err(error) = self
             .shared
-            .store
+            .stores
+            .revocations
             .revoke(site_runtime.provider.realm(), session, until, now)
             .await
         {

@@ -234,7 +234,13 @@ impl Runtime {
         {
             Ok(one) => Ok([few, one]),
             Err(fault) => {
-                if let Err(error) = self.shared.store.settle(few, Settlement::Released).await {
+                if let Err(error) = self
+                    .shared
+                    .stores
+                    .throttles
+                    .settle(few, Settlement::Released)
+                    .await
+                {
                     audit::store_failed(&error.0);
                 }
                 Err(fault)
@@ -284,8 +290,8 @@ impl Runtime {
         let now = self.clock().now();
         let landing = LeaseResult {
             sealed: Arc::default(),
-            until: now,
-            spent_until: Some(challenge.ends),
+            expires_at: now,
+            reused_until: Some(challenge.ends),
         };
         self.shared.leases.land(held, landing, now).await;
     }

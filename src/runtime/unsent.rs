@@ -92,8 +92,9 @@ impl Runtime {
         };
         match self
             .shared
-            .store
-            .lease(LeaseKey(*key), KEPT_FOR, context.now)
+            .stores
+            .leases
+            .acquire(LeaseKey(*key), KEPT_FOR, context.now)
             .await
         {
             Ok(Acquire::Acquired(_)) => true,

@@ -29,11 +29,6 @@ pub const IMPLS_ELSEWHERE: &[&str] = &[
     "runtime::signing_out: impl Runtime",
     "runtime::stepping: impl Runtime",
     "runtime::unsent: impl Runtime",
-    "store::redis::keeping: impl RedisStore",
-    "store::redis::renewals: impl RedisStore",
-    "store::redis::revocations: impl RedisStore",
-    "store::redis::sessions: impl RedisStore",
-    "store::redis::throttle: impl RedisStore",
 ];
 
 /// `module::Type::function: parameters`
@@ -58,7 +53,6 @@ pub const TUPLE_PARAMETERS: &[&str] = &[
     "runtime::sessions::Runtime::begin_session: pair, ticket",
     "runtime::unsent::Runtime::keep_form: refresh, device",
     "runtime::unsent::Runtime::return_form: sub, login_id",
-    "store::redis::link::Plan::address: host, port",
     "telemetry::metrics::histogram: name, help",
 ];
 
@@ -82,12 +76,10 @@ pub const NAMES_WITH_TWO_MEANINGS: &[&str] = &[
     "api: decide::api, embedded::api",
     "device: model::device, provider::fusionauth::device",
     "jwks: embedded::api::jwks, provider::jwks",
-    "keeping: runtime::keeping, store::redis::keeping",
     "page: embedded::demo::page, proxy::page",
     "response: embedded::api::response, proxy::response",
     "rules: config::check::rules, embedded::users_file::rules",
     "server: config::check::server, embedded::server, proxy::server",
-    "sessions: runtime::sessions, store::redis::sessions, store::sessions",
     "store: config::check::store, embedded::demo::store, store",
     "upstreams: config::check::upstreams, runtime::upstreams",
 ];

@@ -125,6 +125,7 @@ pub const SHARED_NAMES: &[&str] = &[
     "demo: the demonstration: its sites, and the command that starts them.",
     "explain: why a request is answered as it is: the reasons, and the command that prints them.",
     "hosted_backend: the hosted backend of FusionAuth's single-page SDKs.",
+    "leases: who may do something that must happen once, and its result.",
     "login: signing in with a password, and what may be asked for after it.",
     "logout: ending a session.",
     "preserved_post: a form that was posted when its session had ended.",
@@ -132,10 +133,11 @@ pub const SHARED_NAMES: &[&str] = &[
     "redirect_loop: a sign-in that leads back to itself.",
     "request: a request of a visitor, and what the proxy does with it.",
     "revocations: which tokens and sessions are no longer accepted.",
+    "sessions: server-side sessions.",
     "site: one guarded application.",
     "templates: the HTML templates of the pages.",
     "theme: the look of a site's pages.",
-    "throttle: how many attempts are allowed in a span of time.",
+    "throttles: how many attempts are allowed in a span of time.",
     "two_factor: the code that is asked for after the password.",
 ];
 

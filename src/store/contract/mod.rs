@@ -1,14 +1,12 @@
-//! What every store promises, whatever it is made of.
+//! What every store promises, one suite per trait.
 //!
-//! The promises are functions that take a store and a time they move; where replicas share a store
-//! they take two.
+//! Each test of a suite takes one store, or two replicas that share one, and moves the time.
 
-pub(super) mod renewals;
-mod revocations;
-mod sessions;
+pub(super) mod leases;
+pub(super) mod revocations;
+pub(super) mod sessions;
 pub(super) mod throttles;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -17,24 +15,25 @@ use super::*;
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
-/// Makes stores to try.
-pub(super) trait Open {
-    /// Two replicas of an empty store. Those of a store of one process are one.
-    async fn two(&self) -> (Arc<dyn Store>, Arc<dyn Store>);
+/// Opens the stores that a suite tests.
+pub(super) trait Fixture {
+    /// The stores of two replicas, which share their state. All are empty. Where stores belong to
+    /// one process, the two are the same.
+    async fn replicas(&self) -> (Stores, Stores);
 
-    /// An empty store.
-    async fn one(&self) -> Arc<dyn Store> {
-        self.two().await.0
+    /// Empty stores.
+    async fn stores(&self) -> Stores {
+        self.replicas().await.0
     }
 }
 
-/// The suite.
-pub(super) async fn holds(open: &impl Open) {
-    revocations::hold(open).await;
-    sessions::hold(open).await;
-    renewals::hold(open).await;
-    throttles::hold(open).await;
-    assert_eq!(open.one().await.ready().await, Ok(()));
+/// All suites.
+pub(super) async fn check_all(fixture: &impl Fixture) {
+    sessions::check(fixture).await;
+    leases::check(fixture).await;
+    revocations::check(fixture).await;
+    throttles::check(fixture).await;
+    assert_eq!(fixture.stores().await.connection.ready().await, Ok(()));
 }
 
 pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
@@ -45,11 +44,11 @@ pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
         .block_on(work)
 }
 
-/// Whether `question` is answered with yes within the second that a store beyond the network is
-/// given to tell.
-async fn within_a_second(mut question: impl AsyncFnMut() -> bool) -> bool {
+/// Whether `condition` becomes true within the second that a change may take to reach another
+/// replica.
+async fn within_a_second(mut condition: impl AsyncFnMut() -> bool) -> bool {
     tokio::time::timeout(secs(1), async {
-        while !question().await {
+        while !condition().await {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     })

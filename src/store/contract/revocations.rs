@@ -1,19 +1,26 @@
-//! Who was signed out stays signed out, everywhere.
+//! A revoked sign-in is revoked on all replicas until its tokens expire.
 
-use super::super::*;
-use super::{NOW, Open, millis, secs, within_a_second};
+use std::sync::Arc;
+
+use super::super::RevocationStore;
+use super::{Fixture, NOW, millis, secs, within_a_second};
+use crate::model::token::RevocationKey;
 
 fn session(name: &str) -> RevocationKey {
     RevocationKey(name.to_owned())
 }
 
-pub(super) async fn hold(open: &impl Open) {
-    a_revocation_holds_until_its_end(&*open.one().await).await;
-    the_later_end_holds(&*open.one().await).await;
-    every_replica_hears_within_a_second(open).await;
+async fn one(fixture: &impl Fixture) -> Arc<dyn RevocationStore> {
+    fixture.stores().await.revocations
 }
 
-async fn a_revocation_holds_until_its_end(store: &dyn Store) {
+pub(in crate::store) async fn check(fixture: &impl Fixture) {
+    a_revocation_holds_until_its_end(&*one(fixture).await).await;
+    the_later_end_counts(&*one(fixture).await).await;
+    every_replica_knows_within_a_second(fixture).await;
+}
+
+async fn a_revocation_holds_until_its_end(store: &dyn RevocationStore) {
     let end = NOW.plus(secs(60));
     assert!(!store.is_revoked("main", &session("a"), NOW));
     store.revoke("main", &session("a"), end, NOW).await.unwrap();
@@ -27,16 +34,16 @@ async fn a_revocation_holds_until_its_end(store: &dyn Store) {
     );
     assert!(
         !store.is_revoked("mai", &session("na"), NOW),
-        "names do not run together"
+        "the parts of a key are kept apart"
     );
     store.sweep(NOW);
     assert!(
         store.is_revoked("main", &session("a"), NOW),
-        "a sweep takes only what is over"
+        "a sweep removes only expired revocations"
     );
 }
 
-async fn the_later_end_holds(store: &dyn Store) {
+async fn the_later_end_counts(store: &dyn RevocationStore) {
     for seconds in [60, 30, 90, 10] {
         store
             .revoke("main", &session("a"), NOW.plus(secs(seconds)), NOW)
@@ -49,14 +56,15 @@ async fn the_later_end_holds(store: &dyn Store) {
     assert!(!store.is_revoked("main", &session("a"), NOW.plus(secs(90))));
 }
 
-async fn every_replica_hears_within_a_second(open: &impl Open) {
-    let (here, there) = open.two().await;
+async fn every_replica_knows_within_a_second(fixture: &impl Fixture) {
+    let (here, there) = fixture.replicas().await;
+    let (here, there) = (here.revocations, there.revocations);
     for (seconds, last) in [(60, 59), (90, 89), (30, 89)] {
         here.revoke("main", &session("a"), NOW.plus(secs(seconds)), NOW)
             .await
             .unwrap();
-        let heard = async || there.is_revoked("main", &session("a"), NOW.plus(secs(last)));
-        assert!(within_a_second(heard).await, "until {seconds}");
+        let is_revoked = async || there.is_revoked("main", &session("a"), NOW.plus(secs(last)));
+        assert!(within_a_second(is_revoked).await, "until {seconds}");
     }
     assert!(!there.is_revoked("main", &session("a"), NOW.plus(secs(90))));
 }

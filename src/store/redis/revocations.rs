@@ -1,30 +1,120 @@
-//! Revocations: `vestibule:revoked`, a sorted set of marks by their ends, and a copy of it in each
-//! replica.
+//! Revocations on the server, with a copy of all of them in each replica.
 //!
-//! What a replica knows and the servers do not, it tells them: a server that lost its memory gets
-//! it back from whoever is still there.
+//! `vestibule:revoked` is a sorted set of revocation ids, scored by the end of the revocation. A
+//! replica publishes those that the server does not know: a server that lost its data gets it back
+//! from any replica.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::StoreError;
-use super::super::revocations::RevocationId;
-use super::heard::REVOCATIONS;
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use super::super::memory::MAX_REVOCATIONS;
+use super::super::revocations::{Revocation, RevocationId};
+use super::super::{MemoryRevocations, RevocationStore, StoreError, Sweep};
 use super::scripts::REVOKE;
-use super::{RedisStore, moment};
+use super::{Server, encoding};
 use crate::model::timestamp::Timestamp;
 use crate::model::token::RevocationKey;
 
 const KEY: &str = "vestibule:revoked";
-/// What ended this long ago goes: longer than any two clocks differ.
-const OVER_FOR: Duration = Duration::from_secs(3600);
-/// Entries read at a time, and published at a time.
+/// Revocations that ended this long ago are removed from the server. No two clocks differ by more.
+const KEPT_AFTER_END: Duration = Duration::from_secs(3600);
+/// The number of revocations that one command reads or publishes.
 const PAGE: usize = 2_000;
 
-impl RedisStore {
-    /// Revokes here at once; an error says that the others do not know yet. They will as soon as
-    /// they can be told.
-    pub(super) async fn tell_revoked(
+#[derive(Debug)]
+pub(super) struct RedisRevocations {
+    server: Server,
+    /// The copy in this replica.
+    known: Arc<MemoryRevocations>,
+    /// Something was revoked here that the server does not know.
+    pending_publish: Notify,
+}
+
+impl RedisRevocations {
+    pub(super) fn new(server: Server, known: Arc<MemoryRevocations>) -> Self {
+        Self {
+            server,
+            known,
+            pending_publish: Notify::new(),
+        }
+    }
+
+    /// Reads all revocations from the server, then publishes those of this replica that are not
+    /// among them.
+    pub(super) async fn sync(&self) -> Result<(), StoreError> {
+        let on_server = self.read_all().await?;
+        let mut missing = self.known.all();
+        missing.retain(|revocation| {
+            on_server
+                .get(&revocation.id)
+                .is_none_or(|until| *until < revocation.until)
+        });
+        for page in missing.chunks(PAGE) {
+            self.publish(page, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until a revocation could not be published.
+    pub(super) async fn pending_publish(&self) {
+        self.pending_publish.notified().await;
+    }
+
+    /// Reads all revocations from the server into the copy.
+    async fn read_all(&self) -> Result<HashMap<RevocationId, Timestamp>, StoreError> {
+        let (mut found, mut read) = (HashMap::new(), 0);
+        loop {
+            // In descending order of their ends: revocations that are removed meanwhile are at the
+            // other end and shift no rank. New ones are published to this replica as well.
+            let mut page = redis::cmd("ZREVRANGE");
+            page.arg(KEY)
+                .arg(read)
+                .arg(read + PAGE - 1)
+                .arg("WITHSCORES");
+            let members: Vec<(Vec<u8>, f64)> = self.server.connections.query(&page).await?;
+            if members.is_empty() {
+                return Ok(found);
+            }
+            read += members.len();
+            for (member, score) in members {
+                let Ok(id) = member.try_into().map(RevocationId) else {
+                    continue;
+                };
+                let until = Timestamp::from_millis(millis(score));
+                self.known.add(Revocation { id, until }, None);
+                found.insert(id, until);
+            }
+        }
+    }
+
+    /// Adds revocations on the server, which tells the other replicas about those it did not know.
+    /// Removes those that ended before `ended_before`.
+    async fn publish(
+        &self,
+        revocations: &[Revocation],
+        ended_before: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        let mut revoke = REVOKE
+            .keys([KEY.to_owned()])
+            .arg(&*self.server.channel)
+            .arg(ended_before.map(encoding::timestamp).unwrap_or_default())
+            .arg(MAX_REVOCATIONS.to_string());
+        for Revocation { id, until } in revocations {
+            revoke = revoke.arg(encoding::timestamp(*until)).arg(id.0);
+        }
+        revoke.invoke::<()>(&self.server.connections).await
+    }
+}
+
+#[async_trait]
+impl RevocationStore for RedisRevocations {
+    /// Revokes in this replica at once. Where the server does not answer, the revocation is
+    /// published as soon as it does.
+    async fn revoke(
         &self,
         provider: &str,
         session: &RevocationKey,
@@ -34,78 +124,35 @@ impl RedisStore {
         if until <= now {
             return Ok(());
         }
-        let mark = RevocationId::of(provider, session);
-        self.heard.revocations.add(mark, until, Some(now));
-        let over = Timestamp::from_millis(
-            now.millis()
-                .saturating_sub(OVER_FOR.as_millis().try_into().unwrap_or(u64::MAX)),
-        );
-        let told = self.tell(&[(mark, until)], &moment(over)).await;
-        if told.is_err() {
-            self.untold.notify_one();
+        let id = RevocationId::of(provider, session);
+        let revocation = Revocation { id, until };
+        self.known.add(revocation, Some(now));
+        let kept = u64::try_from(KEPT_AFTER_END.as_millis()).unwrap_or(u64::MAX);
+        let ended_before = Timestamp::from_millis(now.millis().saturating_sub(kept));
+        let published = self.publish(&[revocation], Some(ended_before)).await;
+        if published.is_err() {
+            self.pending_publish.notify_one();
         }
-        told
+        published
     }
 
-    /// Reads every revocation there is, then tells those of ours that are not among them.
-    pub(super) async fn catch_up(&self) -> Result<(), StoreError> {
-        let (mut there, mut read) = (HashMap::new(), 0);
-        loop {
-            // From the latest end down: what goes meanwhile goes at the other end and moves no
-            // rank, and what comes is also heard.
-            let mut page = redis::cmd("ZREVRANGE");
-            page.arg(KEY)
-                .arg(read)
-                .arg(read + PAGE - 1)
-                .arg("WITHSCORES");
-            let marks: Vec<(Vec<u8>, f64)> = self.link.ask(&page).await?;
-            if marks.is_empty() {
-                break;
-            }
-            read += marks.len();
-            for (mark, until) in marks {
-                let Ok(mark) = mark.try_into().map(RevocationId) else {
-                    continue;
-                };
-                let until = Timestamp::from_millis(whole(until));
-                self.heard.revocations.add(mark, until, None);
-                there.insert(mark, until);
-            }
-        }
-        let ours = self.heard.revocations.all();
-        let untold: Vec<(RevocationId, Timestamp)> = ours
-            .into_iter()
-            .filter(|(mark, until)| there.get(mark).is_none_or(|known| known < until))
-            .collect();
-        for page in untold.chunks(PAGE) {
-            self.tell(page, "").await?;
-        }
-        Ok(())
-    }
-
-    async fn tell(
-        &self,
-        marks: &[(RevocationId, Timestamp)],
-        over: &str,
-    ) -> Result<(), StoreError> {
-        let mut revoke = REVOKE
-            .on([KEY.to_owned()])
-            .with(self.channel.as_str())
-            .with(over);
-        revoke = revoke.with(REVOCATIONS.to_string());
-        for (mark, until) in marks {
-            revoke = revoke.with(moment(*until)).with(mark.0);
-        }
-        revoke.over::<()>(&self.link).await
+    fn is_revoked(&self, provider: &str, session: &RevocationKey, now: Timestamp) -> bool {
+        self.known.is_revoked(provider, session, now)
     }
 }
 
-/// A score as it was given.
+impl Sweep for RedisRevocations {
+    fn sweep(&self, now: Timestamp) {
+        self.known.sweep(now);
+    }
+}
+
+/// The milliseconds in a score, as they were written.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "scores are whole and fit a double"
 )]
-fn whole(score: f64) -> u64 {
+fn millis(score: f64) -> u64 {
     score.max(0.0) as u64
 }

@@ -1,28 +1,28 @@
-//! What is done on the server in one go.
+//! The Lua scripts that the server runs atomically.
 
 use std::sync::LazyLock;
 
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 
 use super::super::StoreError;
-use super::link::{Connection, Link};
+use super::connection_manager::{Connection, ConnectionManager};
 
-/// A script and its hash, by which a server knows it from the second time on.
+/// A script, and its SHA-1, which names it once the server has seen it.
 pub(super) struct Script {
     code: &'static str,
     hash: String,
 }
 
-/// The keys and arguments of one run.
-pub(super) struct Run<'a> {
+/// A script with its keys and arguments.
+pub(super) struct Invocation<'a> {
     script: &'a Script,
     keys: Vec<String>,
-    arguments: Vec<Vec<u8>>,
+    args: Vec<Vec<u8>>,
 }
 
 macro_rules! scripts {
-    ($($(#[$about:meta])* $name:ident = $file:literal;)*) => {
-        $($(#[$about])* pub(super) static $name: LazyLock<Script> =
+    ($($name:ident = $file:literal;)*) => {
+        $(pub(super) static $name: LazyLock<Script> =
             LazyLock::new(|| Script::new(include_str!($file)));)*
     };
 }
@@ -30,12 +30,17 @@ macro_rules! scripts {
 scripts! {
     READ_SESSION = "scripts/read_session.lua";
     END_SESSION = "scripts/end_session.lua";
-    LEASE = "scripts/lease.lua";
+    ACQUIRE = "scripts/acquire.lua";
     EXTEND = "scripts/extend.lua";
-    LAND = "scripts/land.lua";
+    COMPLETE = "scripts/complete.lua";
     RELEASE = "scripts/release.lua";
     REVOKE = "scripts/revoke.lua";
     RESERVE = "scripts/reserve.lua";
+}
+
+/// The error for a reply that none of these scripts returns.
+pub(super) fn unexpected_reply() -> StoreError {
+    StoreError("unexpected reply".to_owned())
 }
 
 impl Script {
@@ -46,40 +51,43 @@ impl Script {
         }
     }
 
-    pub(super) fn on(&self, keys: impl Into<Vec<String>>) -> Run<'_> {
-        Run {
+    /// Starts an invocation with its keys, which must be in one hash slot.
+    pub(super) fn keys(&self, keys: impl Into<Vec<String>>) -> Invocation<'_> {
+        Invocation {
             script: self,
             keys: keys.into(),
-            arguments: Vec::new(),
+            args: Vec::new(),
         }
     }
 }
 
-impl Run<'_> {
-    pub(super) fn with(mut self, argument: impl Into<Vec<u8>>) -> Self {
-        self.arguments.push(argument.into());
+impl Invocation<'_> {
+    /// Appends an argument.
+    pub(super) fn arg(mut self, arg: impl Into<Vec<u8>>) -> Self {
+        self.args.push(arg.into());
         self
     }
 
-    /// One round trip, and a second one where the server does not know the script yet.
-    pub(super) async fn over<T: FromRedisValue>(&self, link: &Link) -> Result<T, StoreError> {
-        let (connection, number) = link.connection().await?;
-        self.ask(&connection)
+    /// Runs the script: one round trip, or two where the server does not know the script yet.
+    pub(super) async fn invoke<T: FromRedisValue>(
+        &self,
+        connections: &ConnectionManager,
+    ) -> Result<T, StoreError> {
+        let active = connections.active().await?;
+        self.invoke_on(&active.connection)
             .await
-            .map_err(|error| link.failed(&error, number))
+            .map_err(|error| connections.report(&error, active.generation))
     }
 
-    async fn ask<T: FromRedisValue>(&self, connection: &Connection) -> Result<T, RedisError> {
-        match connection
-            .ask(&self.command("EVALSHA", &self.script.hash))
-            .await
-        {
+    async fn invoke_on<T: FromRedisValue>(&self, connection: &Connection) -> Result<T, RedisError> {
+        let by_hash = self.command("EVALSHA", &self.script.hash);
+        match connection.query(&by_hash).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 connection
-                    .ask(&self.command("EVAL", self.script.code))
+                    .query(&self.command("EVAL", self.script.code))
                     .await
             }
-            answer => answer,
+            result => result,
         }
     }
 
@@ -89,7 +97,7 @@ impl Run<'_> {
             .arg(script)
             .arg(self.keys.len())
             .arg(&self.keys)
-            .arg(&self.arguments);
+            .arg(&self.args);
         command
     }
 }

@@ -1,88 +1,117 @@
-//! Sessions: `vestibule:session:HASH`, a string of two ends in 16 digits each and the sealed bytes.
+//! Sessions on the server, with a near cache.
+//!
+//! `vestibule:session:HASH` is a string: the end and the idle end of the session in 16 digits each,
+//! then the sealed record.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{SessionHash, StoreError, StoredSession};
-use super::scripts::{END_SESSION, READ_SESSION};
-use super::{GRACE, RedisStore, heard, moment, readable, span, strange};
+use async_trait::async_trait;
+
+use super::super::{SessionHash, SessionStore, StoreError, StoredSession, Sweep};
+use super::near_cache::NearCache;
+use super::scripts::{END_SESSION, READ_SESSION, unexpected_reply};
+use super::{EXPIRY_GRACE, Server, encoding, pubsub};
 use crate::model::timestamp::Timestamp;
 
-/// The two ends.
-const HEAD: usize = 32;
+/// The length of the two expiry times in front of the record.
+const HEADER: usize = 32;
 
-fn key(id: SessionHash) -> String {
-    format!("vestibule:session:{}", readable(&id.0))
+#[derive(Debug)]
+pub(super) struct RedisSessions {
+    server: Server,
+    near_cache: Arc<NearCache>,
 }
 
-impl RedisStore {
-    pub(super) async fn write_session(
+fn key(id: SessionHash) -> String {
+    format!("vestibule:session:{}", encoding::to_base64(&id.0))
+}
+
+impl RedisSessions {
+    pub(super) fn new(server: Server, near_cache: Arc<NearCache>) -> Self {
+        Self { server, near_cache }
+    }
+}
+
+#[async_trait]
+impl SessionStore for RedisSessions {
+    async fn put(
         &self,
         id: SessionHash,
         session: StoredSession,
         idle: Duration,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let idle_end = now.plus(idle).min(session.ends);
-        if idle_end <= now {
-            return self.delete_session(id).await;
+        let idle_until = now.plus(idle).min(session.expires_at);
+        if idle_until <= now {
+            return self.delete(id).await;
         }
-        let mut value = format!("{}{}", moment(session.ends), moment(idle_end)).into_bytes();
+        let times = [session.expires_at, idle_until].map(encoding::timestamp);
+        let mut value = times.concat().into_bytes();
         value.extend_from_slice(&session.sealed);
+        let ttl = now.until(idle_until.plus(EXPIRY_GRACE)).as_millis();
         let mut set = redis::cmd("SET");
-        set.arg(key(id))
-            .arg(value)
-            .arg("PX")
-            .arg(now.until(idle_end.plus(GRACE)).as_millis().to_string());
-        // What was read of it before is not the session any more.
-        self.heard.near.forget(id);
-        let before = self.heard.near.epoch(id);
-        let () = self.link.ask(&set).await?;
-        self.heard.near.put(id, session, now, before);
+        set.arg(key(id)).arg(value).arg("PX").arg(ttl.to_string());
+        // A cached session with this id is out of date.
+        self.near_cache.forget(id);
+        let before = self.near_cache.epoch(id);
+        let () = self.server.connections.query(&set).await?;
+        self.near_cache.put(id, session, now, before);
         Ok(())
     }
 
-    pub(super) async fn read_session(
+    async fn get(
         &self,
         id: SessionHash,
         idle: Duration,
         now: Timestamp,
     ) -> Result<Option<StoredSession>, StoreError> {
-        let before = self.heard.near.epoch(id);
+        if let Some(session) = self.near_cache.get(id, idle, now) {
+            return Ok(Some(session));
+        }
+        let before = self.near_cache.epoch(id);
         let read = READ_SESSION
-            .on([key(id)])
-            .with(moment(now))
-            .with(span(idle))
-            .with(span(GRACE));
-        let Some(value) = read.over::<Option<Vec<u8>>>(&self.link).await? else {
-            self.heard.near.forget(id);
+            .keys([key(id)])
+            .arg(encoding::timestamp(now))
+            .arg(encoding::duration(idle))
+            .arg(encoding::duration(EXPIRY_GRACE));
+        let reply: Option<Vec<u8>> = read.invoke(&self.server.connections).await?;
+        let Some(value) = reply else {
+            self.near_cache.forget(id);
             return Ok(None);
         };
-        let session = stored(&value).ok_or_else(strange)?;
-        self.heard.near.put(id, session.clone(), now, before);
+        let session = parse(&value).ok_or_else(unexpected_reply)?;
+        self.near_cache.put(id, session.clone(), now, before);
         Ok(Some(session))
     }
 
-    pub(super) async fn delete_session(&self, id: SessionHash) -> Result<(), StoreError> {
-        self.heard.near.forget(id);
+    async fn delete(&self, id: SessionHash) -> Result<(), StoreError> {
+        self.near_cache.forget(id);
         let end = END_SESSION
-            .on([key(id)])
-            .with(self.channel.as_str())
-            .with(heard::ended(id));
-        let ended = end.over::<()>(&self.link).await;
-        // Whoever read it in the meantime was answered before it ended.
-        self.heard.near.forget(id);
+            .keys([key(id)])
+            .arg(&*self.server.channel)
+            .arg(pubsub::session_ended(id));
+        let ended = end.invoke::<()>(&self.server.connections).await;
+        // Another request may have read and cached the session before the server deleted it.
+        self.near_cache.forget(id);
         ended
+    }
+
+    fn count(&self) -> usize {
+        self.near_cache.len()
     }
 }
 
-fn stored(value: &[u8]) -> Option<StoredSession> {
-    let (head, sealed) = value.split_at_checked(HEAD)?;
-    let ends = std::str::from_utf8(head.get(..HEAD / 2)?)
-        .ok()?
-        .parse()
-        .ok()?;
+impl Sweep for RedisSessions {
+    fn sweep(&self, now: Timestamp) {
+        self.near_cache.sweep(now);
+    }
+}
+
+fn parse(value: &[u8]) -> Option<StoredSession> {
+    let (header, sealed) = value.split_at_checked(HEADER)?;
     Some(StoredSession {
         sealed: sealed.into(),
-        ends: Timestamp::from_millis(ends),
+        expires_at: encoding::parse_timestamp(header.get(..HEADER / 2)?)?,
     })
 }

@@ -1,4 +1,4 @@
--- ARGV: fence, now, span, grace
+-- Extends a lease. Returns 0 when it was lost. KEYS: state of the lease. ARGV: fence, now, ttl, grace
 local known = redis.call('HMGET', KEYS[1], 'fence', 'held')
 if known[1] ~= ARGV[1] or not known[2] then
   return 0

@@ -1,5 +1,5 @@
--- A session's value: its end and its idle end in 16 digits each, then what it holds.
--- ARGV: now, idle, grace
+-- Reads a session and extends its life. Its value is its end and its idle end in 16 digits each, then the record.
+-- KEYS: the session. ARGV: now, idle time, grace
 local value = redis.call('GET', KEYS[1])
 if not value then
   return false

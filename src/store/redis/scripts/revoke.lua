@@ -1,4 +1,7 @@
--- Marks by their ends. ARGV: channel, what ended before this goes (or ''), most, then ends in 16 digits and marks
+-- Adds revocations and publishes those that were not known. Returns their number.
+-- KEYS: revocation ids by their ends.
+-- ARGV: channel, time before which ended revocations are removed (or ''), most revocations, then an end in 16 digits
+-- and an id for each
 if ARGV[2] ~= '' then
   redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[2])
 end

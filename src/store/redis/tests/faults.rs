@@ -1,144 +1,166 @@
-//! Servers that die, hang, forget and hang up.
+//! Servers that die, hang, lose their data and close connections.
 
 use std::process::Command;
 
-use super::super::super::ThrottleKeys;
+use super::super::super::{ThrottleKey, ThrottleKeys};
 use super::*;
 
-const MINUTE: Duration = Duration::from_secs(60);
+const ONE_A_MINUTE: Rate = Rate {
+    attempts: 1,
+    per: MINUTE,
+    waits: Backoff::Exponential,
+};
 
 fn session(name: &str) -> RevocationKey {
     RevocationKey(name.to_owned())
 }
 
-async fn revoke(store: &RedisStore, name: &str) -> Result<(), StoreError> {
-    store
-        .revoke("main", &session(name), NOW.plus(MINUTE), NOW)
+async fn revoke(stores: &Stores, name: &str) -> Result<(), StoreError> {
+    let until = NOW.plus(MINUTE);
+    stores
+        .revocations
+        .revoke("main", &session(name), until, NOW)
         .await
 }
 
-async fn knows(store: &RedisStore, name: &str) -> bool {
-    within(async || store.is_revoked("main", &session(name), NOW)).await
+fn is_revoked(stores: &Stores, name: &str) -> bool {
+    stores.revocations.is_revoked("main", &session(name), NOW)
+}
+
+async fn becomes_revoked(stores: &Stores, name: &str) -> bool {
+    eventually(async || is_revoked(stores, name)).await
+}
+
+/// Everything but revocations, which are known in this process.
+async fn every_store_fails(stores: &Stores, lease: LeaseKey, account: ThrottleKey) {
+    let id = SessionHash([1; 32]);
+    assert!(stores.sessions.get(id, MINUTE, NOW).await.is_err());
+    assert!(stores.leases.acquire(lease, MINUTE, NOW).await.is_err());
+    let reserved = stores.throttles.reserve(account, ONE_A_MINUTE, NOW).await;
+    assert!(matches!(reserved, Err(ReserveError::Store(_))));
+}
+
+fn result() -> LeaseResult {
+    LeaseResult {
+        sealed: Arc::from([]),
+        expires_at: NOW.plus(MINUTE),
+        reused_until: None,
+    }
 }
 
 #[test]
-fn a_server_that_lost_its_memory_is_told_who_was_signed_out() {
-    let Some(mut server) = Server::start(LINES) else {
+fn a_server_that_lost_its_data_gets_the_revocations_back() {
+    let Some(mut server) = TestServer::start(CONFIG) else {
         return;
     };
     block_on(async {
-        let wanted = server.settings(RedisTopology::One);
-        let (here, there) = (ready_replica(&wanted).await, ready_replica(&wanted).await);
-        let (key, rate) = (
-            LeaseKey([7; 32]),
-            Rate {
-                attempts: 1,
-                per: MINUTE,
-                waits: Backoff::Exponential,
-            },
+        let settings = server.settings(RedisTopology::One);
+        let (here, there) = (
+            ready_replica(&settings).await,
+            ready_replica(&settings).await,
         );
-        let name = ThrottleKeys::new([1; 32]).account("main", "ann");
+        let lease = LeaseKey([7; 32]);
+        let account = ThrottleKeys::new([1; 32]).account("main", "ann");
         revoke(&here, "a").await.unwrap();
-        assert!(knows(&there, "a").await);
-        let Acquire::Acquired(lost) = here.lease(key, MINUTE, NOW).await.unwrap() else {
+        assert!(becomes_revoked(&there, "a").await);
+        let Acquire::Acquired(lost) = here.leases.acquire(lease, MINUTE, NOW).await.unwrap() else {
             panic!()
         };
-        let _ = here.reserve(name, rate, NOW).await.unwrap();
-        assert!(there.reserve(name, rate, NOW).await.is_err());
-
-        server.kill();
-        assert!(within(async || here.ready().await.is_err() && there.ready().await.is_err()).await);
-        assert!(revoke(&here, "b").await.is_err(), "the others do not know");
+        let _ = here
+            .throttles
+            .reserve(account, ONE_A_MINUTE, NOW)
+            .await
+            .unwrap();
         assert!(
-            here.is_revoked("main", &session("b"), NOW),
-            "but here it stands"
-        );
-        assert!(
-            here.session(SessionHash([1; 32]), MINUTE, NOW)
+            there
+                .throttles
+                .reserve(account, ONE_A_MINUTE, NOW)
                 .await
                 .is_err()
         );
-        assert!(here.lease(key, MINUTE, NOW).await.is_err());
-        assert!(matches!(
-            here.reserve(name, rate, NOW).await,
-            Err(ReserveError::Store(_))
-        ));
+
+        server.kill();
+        assert!(eventually(async || !is_ready(&here).await && !is_ready(&there).await).await);
+        assert!(revoke(&here, "b").await.is_err());
+        assert!(is_revoked(&here, "b"), "in this replica");
+        every_store_fails(&here, lease, account).await;
 
         assert!(server.run());
         assert!(becomes_ready(&here).await && becomes_ready(&there).await);
-        assert!(knows(&there, "b").await, "told as soon as it could be");
-        let newcomer = ready_replica(&wanted).await;
+        assert!(
+            becomes_revoked(&there, "b").await,
+            "published as soon as possible"
+        );
+        let newcomer = ready_replica(&settings).await;
         for name in ["a", "b"] {
-            assert!(
-                newcomer.is_revoked("main", &session(name), NOW),
-                "{name} was signed out"
-            );
+            assert!(is_revoked(&newcomer, name), "{name} was revoked");
         }
-        let Acquire::Acquired(fence) = there.lease(key, MINUTE, NOW).await.unwrap() else {
-            panic!("leases start anew")
+        let Acquire::Acquired(fence) = there.leases.acquire(lease, MINUTE, NOW).await.unwrap()
+        else {
+            panic!("the lease is free")
         };
-        assert!(fence > lost, "and their numbers go on");
-        let landing = LeaseResult {
-            sealed: Arc::from([]),
-            until: NOW.plus(MINUTE),
-            spent_until: None,
-        };
-        assert_eq!(here.land(key, lost, landing, NOW).await, Ok(false));
-        let _ = here.reserve(name, rate, NOW).await.unwrap();
+        assert!(fence > lost, "fences still grow");
+        let completed = here.leases.complete(lease, lost, result(), NOW).await;
+        assert_eq!(completed, Ok(false));
+        let _ = here
+            .throttles
+            .reserve(account, ONE_A_MINUTE, NOW)
+            .await
+            .unwrap();
     });
 }
 
 #[test]
-fn whoever_missed_a_word_catches_up() {
-    let Some(server) = Server::start(LINES) else {
+fn a_replica_that_missed_a_message_catches_up() {
+    let Some(server) = TestServer::start(CONFIG) else {
         return;
     };
     block_on(async {
-        let wanted = server.settings(RedisTopology::One);
-        let (here, there) = (ready_replica(&wanted).await, ready_replica(&wanted).await);
+        let settings = server.settings(RedisTopology::One);
+        let (here, there) = (
+            ready_replica(&settings).await,
+            ready_replica(&settings).await,
+        );
         for round in 0..5 {
-            server.tell(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+            server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
             let name = round.to_string();
-            // Its own line to the server is whole, unless it has noticed already.
-            assert!(within(async || revoke(&here, &name).await.is_ok()).await);
-            assert!(knows(&there, &name).await, "round {round}");
+            // Its connection for commands works, unless it is reconnecting already.
+            assert!(eventually(async || revoke(&here, &name).await.is_ok()).await);
+            assert!(becomes_revoked(&there, &name).await, "round {round}");
             assert!(becomes_ready(&here).await && becomes_ready(&there).await);
         }
     });
 }
 
 #[test]
-fn more_than_one_page_is_read_and_told() {
-    let Some(mut server) = Server::start(LINES) else {
+fn more_than_one_page_is_read_and_published() {
+    let Some(mut server) = TestServer::start(CONFIG) else {
         return;
     };
     block_on(async {
-        let wanted = server.settings(RedisTopology::One);
-        let here = ready_replica(&wanted).await;
+        let settings = server.settings(RedisTopology::One);
+        let here = ready_replica(&settings).await;
         server.kill();
-        assert!(within(async || here.ready().await.is_err()).await);
+        assert!(eventually(async || !is_ready(&here).await).await);
         for number in 0..4_500_u64 {
             let until = NOW.plus(MINUTE + Duration::from_millis(number % 100));
             assert!(
-                here.revoke("main", &session(&number.to_string()), until, NOW)
+                here.revocations
+                    .revoke("main", &session(&number.to_string()), until, NOW)
                     .await
                     .is_err()
             );
         }
         assert!(server.run());
         assert!(becomes_ready(&here).await);
-        let newcomer = ready_replica(&wanted).await;
-        assert!((0..4_500).all(|number| newcomer.is_revoked(
-            "main",
-            &session(&number.to_string()),
-            NOW
-        )));
+        let newcomer = ready_replica(&settings).await;
+        assert!((0..4_500).all(|number| is_revoked(&newcomer, &number.to_string())));
     });
 }
 
 #[test]
-fn a_server_that_hangs_holds_nobody_up_for_long() {
-    let Some(server) = Server::start(LINES) else {
+fn a_server_that_hangs_blocks_nobody_for_long() {
+    let Some(server) = TestServer::start(CONFIG) else {
         return;
     };
     block_on(async {
@@ -155,39 +177,42 @@ fn a_server_that_hangs_holds_nobody_up_for_long() {
         signal("-STOP");
         let asked = tokio::time::timeout(
             Duration::from_secs(5),
-            store.session(SessionHash([1; 32]), MINUTE, NOW),
+            store.sessions.get(SessionHash([1; 32]), MINUTE, NOW),
         )
         .await;
         assert!(asked.expect("an answer").is_err());
-        assert!(within(async || store.ready().await.is_err()).await);
+        assert!(eventually(async || !is_ready(&store).await).await);
         signal("-CONT");
         assert!(becomes_ready(&store).await);
     });
 }
 
-/// A server that refuses to be written to is no master any more.
+/// A server that refuses writes is no master any more.
 #[test]
 fn a_master_that_became_a_replica_is_left() {
-    let Some(server) = Server::start(LINES) else {
+    let Some(server) = TestServer::start(CONFIG) else {
         return;
     };
     block_on(async {
         let store = ready_replica(&server.settings(RedisTopology::One)).await;
-        server.tell(&["REPLICAOF", "127.0.0.1", "1"]);
+        server.command(&["REPLICAOF", "127.0.0.1", "1"]);
         assert!(revoke(&store, "a").await.is_err());
-        assert!(store.is_revoked("main", &session("a"), NOW));
-        server.tell(&["REPLICAOF", "NO", "ONE"]);
+        assert!(is_revoked(&store, "a"));
+        server.command(&["REPLICAOF", "NO", "ONE"]);
         assert!(becomes_ready(&store).await);
         assert!(
-            within(async || server.tell(&["ZCARD", "vestibule:revoked"]).contains('1')).await,
-            "told in the end"
+            eventually(async || server
+                .command(&["ZCARD", "vestibule:revoked"])
+                .contains('1'))
+            .await,
+            "published in the end"
         );
     });
 }
 
 #[test]
-fn before_it_is_kept_a_store_does_not_answer() {
-    let wanted = Redis {
+fn before_the_connection_task_runs_stores_do_not_answer() {
+    let settings = Redis {
         form: RedisTopology::One,
         nodes: vec![("127.0.0.1".to_owned(), 1)],
         tls: false,
@@ -196,16 +221,14 @@ fn before_it_is_kept_a_store_does_not_answer() {
         database: 0,
     };
     block_on(async {
-        assert!(RedisStore::new(&wanted).unwrap().ready().await.is_err());
-        let store = replica(&wanted);
-        let answer = store.ready().await.unwrap_err();
-        assert!(answer.0.contains("refused"), "{answer}");
-        assert!(
-            RedisStore::new(&Redis {
-                tls: true,
-                ..wanted
-            })
-            .is_ok()
-        );
+        assert!(!is_ready(&open(&settings).unwrap()).await);
+        let store = replica(&settings);
+        let error = store.connection.ready().await.unwrap_err();
+        assert!(error.0.contains("refused"), "{error}");
+        let with_tls = Redis {
+            tls: true,
+            ..settings
+        };
+        assert!(open(&with_tls).is_ok());
     });
 }

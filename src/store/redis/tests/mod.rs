@@ -1,45 +1,53 @@
-//! The store against real servers.
+//! The stores against real servers.
 
 mod faults;
-mod forms;
 mod server;
+mod topologies;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::super::contract::{self, Open, block_on};
+use super::super::contract::{self, Fixture, block_on};
+use super::super::{Acquire, LeaseKey, LeaseResult, ReserveError, SessionHash, StoredSession};
 use super::*;
-use crate::config::settings::{Backoff, RedisTopology};
-use server::Server;
+use crate::config::settings::{Backoff, Rate, RedisTopology};
+use crate::model::timestamp::Timestamp;
+use crate::model::token::RevocationKey;
+use server::TestServer;
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+const MINUTE: Duration = Duration::from_secs(60);
 
-/// What every server here is told.
-const LINES: &str = "save ''\ndatabases 64";
+/// The configuration of the servers.
+const CONFIG: &str = "save ''\ndatabases 64";
 
-/// A replica, kept until the test's runtime ends.
-fn replica(wanted: &Redis) -> Arc<RedisStore> {
-    let store = Arc::new(RedisStore::new(wanted).unwrap());
-    let kept = Arc::clone(&store);
-    tokio::runtime::Handle::current().spawn(async move { kept.keep().await });
-    store
+/// The stores of a replica. They stay connected until the test's runtime ends.
+fn replica(settings: &Redis) -> Stores {
+    let stores = open(settings).unwrap();
+    let connection = Arc::clone(&stores.connection);
+    tokio::runtime::Handle::current().spawn(async move { connection.run().await });
+    stores
 }
 
-async fn ready_replica(wanted: &Redis) -> Arc<RedisStore> {
-    let store = replica(wanted);
-    assert!(becomes_ready(&store).await, "{:?}", store.ready().await);
-    store
+async fn ready_replica(settings: &Redis) -> Stores {
+    let stores = replica(settings);
+    let is_ready = becomes_ready(&stores).await;
+    assert!(is_ready, "{:?}", stores.connection.ready().await);
+    stores
 }
 
-async fn becomes_ready(store: &RedisStore) -> bool {
-    within(async || store.ready().await.is_ok()).await
+async fn becomes_ready(stores: &Stores) -> bool {
+    eventually(async || is_ready(stores).await).await
 }
 
-/// Whether `question` is answered with yes before anybody loses patience.
-async fn within(mut question: impl AsyncFnMut() -> bool) -> bool {
+async fn is_ready(stores: &Stores) -> bool {
+    stores.connection.ready().await.is_ok()
+}
+
+/// Whether `condition` becomes true within 15 seconds.
+async fn eventually(mut condition: impl AsyncFnMut() -> bool) -> bool {
     tokio::time::timeout(Duration::from_secs(15), async {
-        while !question().await {
+        while !condition().await {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
@@ -47,73 +55,95 @@ async fn within(mut question: impl AsyncFnMut() -> bool) -> bool {
     .is_ok()
 }
 
-/// Replicas at one server; each pair has an empty database.
-struct At<'a> {
-    server: &'a Server,
+/// Replicas of one server; each pair has an empty database.
+struct Replicas {
+    server: TestServer,
     form: RedisTopology,
     database: AtomicU32,
 }
 
-impl At<'_> {
-    fn new(server: &Server, form: RedisTopology) -> At<'_> {
-        At {
+impl Replicas {
+    fn of(server: TestServer, form: RedisTopology) -> Self {
+        Self {
             server,
             form,
             database: AtomicU32::new(0),
         }
     }
+
+    /// `None` where no server is installed.
+    fn of_one_node() -> Option<Self> {
+        Some(Self::of(TestServer::start(CONFIG)?, RedisTopology::One))
+    }
 }
 
-impl Open for At<'_> {
-    async fn two(&self) -> (Arc<dyn Store>, Arc<dyn Store>) {
-        let mut wanted = self.server.settings(self.form.clone());
+impl Fixture for Replicas {
+    async fn replicas(&self) -> (Stores, Stores) {
+        let mut settings = self.server.settings(self.form.clone());
         if self.form == RedisTopology::Cluster {
-            self.server.tell(&["FLUSHALL"]);
+            self.server.command(&["FLUSHALL"]);
         } else {
-            wanted.database = self.database.fetch_add(1, Ordering::Relaxed) % 64;
+            settings.database = self.database.fetch_add(1, Ordering::Relaxed) % 64;
             let client = redis::Client::open(format!(
                 "redis://127.0.0.1:{}/{}",
-                self.server.port, wanted.database
+                self.server.port, settings.database
             ));
             let () = redis::cmd("FLUSHDB")
                 .query(&mut client.unwrap().get_connection().unwrap())
                 .unwrap();
         }
-        (ready_replica(&wanted).await, ready_replica(&wanted).await)
+        (
+            ready_replica(&settings).await,
+            ready_replica(&settings).await,
+        )
     }
 }
 
 #[test]
-fn keeps_the_contract() {
-    let Some(server) = Server::start(LINES) else {
-        return;
-    };
-    block_on(contract::holds(&At::new(&server, RedisTopology::One)));
+fn sessions_keep_the_contract() {
+    if let Some(replicas) = Replicas::of_one_node() {
+        block_on(contract::sessions::check(&replicas));
+    }
+}
+
+#[test]
+fn leases_keep_the_contract() {
+    if let Some(replicas) = Replicas::of_one_node() {
+        block_on(contract::leases::check(&replicas));
+    }
+}
+
+#[test]
+fn revocations_keep_the_contract() {
+    if let Some(replicas) = Replicas::of_one_node() {
+        block_on(contract::revocations::check(&replicas));
+    }
+}
+
+#[test]
+fn throttles_keep_the_contract() {
+    if let Some(replicas) = Replicas::of_one_node() {
+        block_on(contract::throttles::check(&replicas));
+    }
 }
 
 #[test]
 fn never_two_holders() {
-    let Some(server) = Server::start(LINES) else {
-        return;
-    };
-    contract::renewals::never_two_holders(&At::new(&server, RedisTopology::One), 48);
+    if let Some(replicas) = Replicas::of_one_node() {
+        contract::leases::never_two_holders(&replicas, 48);
+    }
 }
 
 #[test]
 fn no_window_holds_more_than_the_limit() {
-    let Some(server) = Server::start(LINES) else {
-        return;
-    };
-    contract::throttles::no_window_holds_more_than_the_limit(
-        &At::new(&server, RedisTopology::One),
-        32,
-    );
+    if let Some(replicas) = Replicas::of_one_node() {
+        contract::throttles::no_window_holds_more_than_the_limit(&replicas, 32);
+    }
 }
 
 #[test]
 fn a_success_always_frees() {
-    let Some(server) = Server::start(LINES) else {
-        return;
-    };
-    contract::throttles::a_success_always_frees(&At::new(&server, RedisTopology::One), 32);
+    if let Some(replicas) = Replicas::of_one_node() {
+        contract::throttles::a_success_always_frees(&replicas, 32);
+    }
 }

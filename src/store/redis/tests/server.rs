@@ -1,4 +1,4 @@
-//! Real servers, started for one test and gone with it.
+//! A real server that a test starts and stops.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -11,56 +11,56 @@ use tempfile::TempDir;
 use crate::config::settings::{Redis, RedisTopology};
 use crate::model::secret::Secret;
 
-/// A program that listens on a port of its own.
-pub(super) struct Server {
+/// A server process on a port of its own; it ends with this value.
+pub(super) struct TestServer {
     program: &'static str,
-    /// Lines for its configuration.
-    extra: String,
+    /// Lines of its configuration, beside port and directory.
+    config: String,
     pub(super) port: u16,
-    folder: TempDir,
+    directory: TempDir,
     child: Option<Child>,
 }
 
-/// Whether the program is here. In CI it has to be.
-pub(super) fn is_here(program: &str) -> bool {
-    let here = Command::new(program)
+/// Whether the program is installed. In CI it has to be.
+fn is_installed(program: &str) -> bool {
+    let is_installed = Command::new(program)
         .arg("--version")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
         .is_ok();
-    if !here {
+    if !is_installed {
         println!("skipped: redis store: {program} is not installed");
         assert!(
             option_env!("CI") != Some("true"),
             "{program} is not installed"
         );
     }
-    here
+    is_installed
 }
 
-impl Server {
-    pub(super) fn start(extra: &str) -> Option<Self> {
-        Self::start_program("redis-server", extra)
+impl TestServer {
+    pub(super) fn start(config: &str) -> Option<Self> {
+        Self::start_program("redis-server", config)
     }
 
-    pub(super) fn start_program(program: &'static str, extra: &str) -> Option<Self> {
-        if !is_here(program) {
+    pub(super) fn start_program(program: &'static str, config: &str) -> Option<Self> {
+        if !is_installed(program) {
             return None;
         }
-        // Somebody may take a free port before the server does.
+        // Another process may take the free port before the server does.
         for _ in 0..20 {
             let port = TcpListener::bind("127.0.0.1:0")
                 .unwrap()
                 .local_addr()
                 .unwrap()
                 .port();
-            let folder = TempDir::new().unwrap();
+            let directory = TempDir::new().unwrap();
             let mut server = Self {
                 program,
-                extra: extra.to_owned(),
+                config: config.to_owned(),
                 port,
-                folder,
+                directory,
                 child: None,
             };
             if server.run() {
@@ -70,24 +70,24 @@ impl Server {
         panic!("{program} does not start");
     }
 
-    /// Starts it, with nothing in it, at the port it had before; `false` when it does not come up.
+    /// Starts the server without data, on the port it had before; `false` when it does not start.
     pub(super) fn run(&mut self) -> bool {
-        let file = self.folder.path().join("redis.conf");
+        let file = self.directory.path().join("redis.conf");
         let lines = format!(
             "port {}\nbind 127.0.0.1\nprotected-mode no\ndir {}\nlogfile log\n{}\n",
             self.port,
-            self.folder.path().display(),
-            self.extra
+            self.directory.path().display(),
+            self.config
         );
         std::fs::write(&file, lines).unwrap();
-        let errors = File::create(self.folder.path().join("errors")).unwrap();
+        let errors = File::create(self.directory.path().join("errors")).unwrap();
         let mut child = Command::new(self.program)
             .arg(file)
             .stdout(Stdio::null())
             .stderr(errors)
             .spawn()
             .unwrap();
-        // Says so in its log when it listens.
+        // The server logs when it listens.
         for _ in 0..500 {
             if child.try_wait().unwrap().is_some() {
                 return false;
@@ -109,10 +109,10 @@ impl Server {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
-    /// As when the machine dies.
+    /// Kills the server, as a power failure would.
     pub(super) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
@@ -136,19 +136,19 @@ impl Server {
         }
     }
 
-    /// What the server is told from outside.
-    pub(super) fn tell(&self, words: &[&str]) -> String {
-        let mut command = redis::cmd(words[0]);
-        command.arg(&words[1..]);
+    /// Sends a command, as an operator would, and returns the reply for a test to search.
+    pub(super) fn command(&self, parts: &[&str]) -> String {
+        let mut command = redis::cmd(parts[0]);
+        command.arg(&parts[1..]);
         let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap();
-        let answer: redis::Value = command
+        let reply: redis::Value = command
             .query(&mut client.get_connection().unwrap())
             .unwrap();
-        format!("{answer:?}")
+        format!("{reply:?}")
     }
 }
 
-impl Drop for Server {
+impl Drop for TestServer {
     fn drop(&mut self) {
         self.kill();
     }

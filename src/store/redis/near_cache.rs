@@ -1,4 +1,4 @@
-//! Sessions this replica has read within the last second.
+//! The near cache: sessions that this replica has read within the last second.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,29 +9,32 @@ use quick_cache::sync::Cache;
 use super::super::{SessionHash, StoredSession};
 use crate::model::timestamp::Timestamp;
 
-/// How long an answer is good.
+/// How long a session is served from the cache.
 const FRESH_FOR: Duration = Duration::from_secs(1);
-/// Sessions and bytes that are kept.
-const ROOM: (usize, u64) = (50_000, 64 * 1024 * 1024);
-/// What an entry takes beside the session's bytes.
+/// About how many sessions the cache holds.
+const CAPACITY: usize = 50_000;
+/// The most bytes the cache holds.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// The bytes of an entry beside the session's record.
 const OVERHEAD: u64 = 160;
+/// Sessions share this many epoch counters.
 const EPOCHS: usize = 256;
 
-pub(super) struct Near {
+pub(super) struct NearCache {
     cache: Cache<SessionHash, Entry, Weight>,
-    /// Grow whenever a session of that first byte is forgotten, so that an answer under way then is
-    /// not kept.
+    /// Counters by the first byte of a session's hash. One grows whenever a session is forgotten,
+    /// so that a reply that was on its way then is not cached.
     epochs: Box<[AtomicU64]>,
 }
 
-/// Kept from before a question until its answer is there.
+/// The value of a session's epoch counter before it was read from the server.
 #[derive(Clone, Copy)]
 pub(super) struct Epoch(u64);
 
 #[derive(Clone)]
 struct Entry {
     session: StoredSession,
-    read: Timestamp,
+    read_at: Timestamp,
 }
 
 #[derive(Clone)]
@@ -43,10 +46,10 @@ impl Weighter<SessionHash, Entry> for Weight {
     }
 }
 
-impl Near {
+impl NearCache {
     pub(super) fn new() -> Self {
         Self {
-            cache: Cache::with_weighter(ROOM.0, ROOM.1, Weight),
+            cache: Cache::with_weighter(CAPACITY, MAX_BYTES, Weight),
             epochs: (0..EPOCHS).map(|_| AtomicU64::new(0)).collect(),
         }
     }
@@ -57,12 +60,12 @@ impl Near {
         idle: Duration,
         now: Timestamp,
     ) -> Option<StoredSession> {
-        let Entry { session, read } = self.cache.get(&id)?;
-        let fresh = read <= now && now < read.plus(FRESH_FOR.min(idle)).min(session.ends);
-        fresh.then_some(session)
+        let Entry { session, read_at } = self.cache.get(&id)?;
+        let stale_at = read_at.plus(FRESH_FOR.min(idle)).min(session.expires_at);
+        (read_at <= now && now < stale_at).then_some(session)
     }
 
-    /// Before the question.
+    /// The epoch to pass to [`NearCache::put`], taken before the session is read from the server.
     pub(super) fn epoch(&self, id: SessionHash) -> Epoch {
         Epoch(
             self.epoch_of(id)
@@ -70,21 +73,23 @@ impl Near {
         )
     }
 
-    /// Keeps what was read at `read`, unless the session was ended since `before`.
+    /// Caches a session that was read at `read_at`, unless it was forgotten since `before`.
     pub(super) fn put(
         &self,
         id: SessionHash,
         session: StoredSession,
-        read: Timestamp,
+        read_at: Timestamp,
         before: Epoch,
     ) {
-        self.cache.insert(id, Entry { session, read });
-        // Put in first and looked at then: an end that comes in between finds it, or is seen.
+        self.cache.insert(id, Entry { session, read_at });
+        // Inserts before it compares: `forget` in between either finds the entry or is noticed
+        // here.
         if self.epoch(id).0 != before.0 {
             self.cache.remove(&id);
         }
     }
 
+    /// Removes a session, also one whose reply is on its way.
     pub(super) fn forget(&self, id: SessionHash) {
         if let Some(epoch) = self.epoch_of(id) {
             epoch.fetch_add(1, Ordering::SeqCst);
@@ -93,7 +98,7 @@ impl Near {
     }
 
     pub(super) fn sweep(&self, now: Timestamp) {
-        self.cache.retain(|_, entry| now < entry.session.ends);
+        self.cache.retain(|_, entry| now < entry.session.expires_at);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -106,9 +111,9 @@ impl Near {
     }
 }
 
-impl std::fmt::Debug for Near {
+impl std::fmt::Debug for NearCache {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "Near({})", self.len())
+        write!(out, "NearCache({})", self.len())
     }
 }
 
@@ -123,58 +128,61 @@ mod tests {
     fn session(bytes: usize) -> StoredSession {
         StoredSession {
             sealed: vec![0; bytes].into(),
-            ends: NOW.plus(IDLE),
+            expires_at: NOW.plus(IDLE),
         }
     }
 
     #[test]
-    fn an_answer_is_good_for_a_second() {
-        let near = Near::new();
-        near.put(ID, session(1), NOW, near.epoch(ID));
+    fn a_session_is_cached_for_a_second() {
+        let cache = NearCache::new();
+        cache.put(ID, session(1), NOW, cache.epoch(ID));
         assert!(
-            near.get(ID, IDLE, NOW.plus(Duration::from_millis(999)))
+            cache
+                .get(ID, IDLE, NOW.plus(Duration::from_millis(999)))
                 .is_some()
         );
-        assert!(near.get(ID, IDLE, NOW.plus(FRESH_FOR)).is_none());
+        assert!(cache.get(ID, IDLE, NOW.plus(FRESH_FOR)).is_none());
         assert!(
-            near.get(ID, IDLE, Timestamp::from_millis(NOW.millis() - 1))
+            cache
+                .get(ID, IDLE, Timestamp::from_millis(NOW.millis() - 1))
                 .is_none(),
             "clocks may go back"
         );
         assert!(
-            near.get(
-                ID,
-                Duration::from_millis(10),
-                NOW.plus(Duration::from_millis(10))
-            )
-            .is_none()
+            cache
+                .get(
+                    ID,
+                    Duration::from_millis(10),
+                    NOW.plus(Duration::from_millis(10))
+                )
+                .is_none()
         );
     }
 
     #[test]
-    fn an_answer_from_before_an_end_is_not_kept() {
-        let near = Near::new();
-        let before = near.epoch(ID);
-        near.forget(ID);
-        near.put(ID, session(1), NOW, before);
-        assert!(near.get(ID, IDLE, NOW).is_none());
+    fn a_reply_from_before_an_end_is_not_cached() {
+        let cache = NearCache::new();
+        let before = cache.epoch(ID);
+        cache.forget(ID);
+        cache.put(ID, session(1), NOW, before);
+        assert!(cache.get(ID, IDLE, NOW).is_none());
     }
 
     #[test]
-    fn it_stays_in_bounds() {
-        let near = Near::new();
+    fn the_cache_stays_within_its_limits() {
+        let cache = NearCache::new();
         for number in 0..20_000_u32 {
             let mut id = [0; 32];
             id[..4].copy_from_slice(&number.to_le_bytes());
-            near.put(
+            cache.put(
                 SessionHash(id),
                 session(20_000),
                 NOW,
-                near.epoch(SessionHash(id)),
+                cache.epoch(SessionHash(id)),
             );
         }
-        assert!(near.len() < 4_000, "{}", near.len());
-        near.sweep(NOW.plus(IDLE));
-        assert_eq!(near.len(), 0);
+        assert!(cache.len() < 4_000, "{}", cache.len());
+        cache.sweep(NOW.plus(IDLE));
+        assert_eq!(cache.len(), 0);
     }
 }

@@ -1,0 +1,143 @@
+//! Revocations in the memory of one process. With Redis, each replica also keeps a copy of all
+//! revocations here.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+use async_trait::async_trait;
+
+use super::super::expiry_set::ExpirySet;
+use super::super::revocations::{Revocation, RevocationId};
+use super::super::{RevocationStore, StoreError, Sweep};
+use crate::model::timestamp::Timestamp;
+use crate::model::token::RevocationKey;
+
+/// The most revocations.
+pub(in crate::store) const MAX_REVOCATIONS: usize = 1_000_000;
+/// Readers of different sign-ins rarely meet in one shard.
+const SHARDS: usize = 16;
+/// Expired entries removed per new revocation: two for one, so that they cannot accumulate.
+const SWEPT_PER_ADD: usize = 2;
+
+/// Revocations within a limit. Beyond it those that expire first are evicted.
+#[derive(Debug)]
+pub struct MemoryRevocations {
+    shards: [RwLock<ExpirySet<RevocationId>>; SHARDS],
+    per_shard: usize,
+    /// Revocations in all shards. As long as there are none, a request reads nothing else.
+    count: AtomicUsize,
+}
+
+impl Default for MemoryRevocations {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryRevocations {
+    /// An empty store for a million revocations.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_capacity(MAX_REVOCATIONS)
+    }
+
+    pub(super) fn with_capacity(capacity: usize) -> Self {
+        Self {
+            shards: std::array::from_fn(|_| RwLock::default()),
+            per_shard: capacity.div_ceil(SHARDS).max(1),
+            count: AtomicUsize::new(0),
+        }
+    }
+
+    /// Adds a revocation, or extends one that is known. `now` is `None` where the caller does not
+    /// know the time: then no expired entry is removed.
+    pub(in crate::store) fn add(&self, revocation: Revocation, now: Option<Timestamp>) {
+        let Revocation { id, until } = revocation;
+        if now.is_some_and(|now| until <= now) {
+            return;
+        }
+        let Some(shard) = self.shard(id) else {
+            return;
+        };
+        let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+        let before = shard.len();
+        for _ in 0..SWEPT_PER_ADD {
+            now.and_then(|now| shard.pop_expired(now));
+        }
+        let until = shard.get(&id).map_or(until, |known| known.max(until));
+        shard.set(id, until);
+        while shard.len() > self.per_shard {
+            shard.pop_first();
+        }
+        self.update_count(before, shard.len());
+    }
+
+    /// All revocations, in no order.
+    pub(in crate::store) fn all(&self) -> Vec<Revocation> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            all.extend(shard.iter().map(|(id, until)| Revocation { id, until }));
+        }
+        all
+    }
+
+    /// The number of revocations, expired ones included until they are swept.
+    #[cfg(test)]
+    pub(in crate::store) fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Must be called under the shard's lock: a reader that sees the new count then finds the
+    /// entry.
+    fn update_count(&self, before: usize, after: usize) {
+        if after >= before {
+            self.count.fetch_add(after - before, Ordering::AcqRel);
+        } else {
+            self.count.fetch_sub(before - after, Ordering::AcqRel);
+        }
+    }
+
+    fn shard(&self, id: RevocationId) -> Option<&RwLock<ExpirySet<RevocationId>>> {
+        let [first, ..] = id.0;
+        self.shards.get(usize::from(first) % SHARDS)
+    }
+}
+
+#[async_trait]
+impl RevocationStore for MemoryRevocations {
+    async fn revoke(
+        &self,
+        provider: &str,
+        session: &RevocationKey,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let id = RevocationId::of(provider, session);
+        self.add(Revocation { id, until }, Some(now));
+        Ok(())
+    }
+
+    fn is_revoked(&self, provider: &str, session: &RevocationKey, now: Timestamp) -> bool {
+        // Computes the hash only where there is something to compare it with.
+        if self.count.load(Ordering::Acquire) == 0 {
+            return false;
+        }
+        let id = RevocationId::of(provider, session);
+        self.shard(id).is_some_and(|shard| {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            shard.get(&id).is_some_and(|until| now < until)
+        })
+    }
+}
+
+impl Sweep for MemoryRevocations {
+    fn sweep(&self, now: Timestamp) {
+        for shard in &self.shards {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            let before = shard.len();
+            while shard.pop_expired(now).is_some() {}
+            self.update_count(before, shard.len());
+        }
+    }
+}

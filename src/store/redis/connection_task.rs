@@ -1,0 +1,161 @@
+//! The background task behind the stores: it connects, subscribes, synchronises, checks the
+//! connection, and starts again when that fails.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::PushKind;
+use tokio::sync::Notify;
+
+use super::super::{StoreConnection, StoreError};
+use super::Server;
+use super::connection_manager::{ConnectOptions, Connection, describe};
+use super::pubsub::Subscriber;
+use super::random::Random;
+use super::revocations::RedisRevocations;
+
+/// The pause before the first attempt to reconnect; it doubles with each further one.
+const FIRST_RECONNECT: Duration = Duration::from_millis(50);
+/// The longest pause between two attempts.
+const MAX_RECONNECT: Duration = Duration::from_secs(1);
+/// The pause between two checks of a connection, and before a failed synchronisation is repeated.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct ConnectionTask {
+    options: ConnectOptions,
+    server: Server,
+    subscriber: Subscriber,
+    revocations: Arc<RedisRevocations>,
+    /// Whether this replica has read all revocations since it connected, and published its own.
+    in_sync: AtomicBool,
+    random: Random,
+}
+
+/// How an attempt to connect, or the connection that it opened, ended.
+enum Ended {
+    /// There was no connection.
+    NotConnected(String),
+    /// There was one until this error.
+    Disconnected(String),
+}
+
+impl ConnectionTask {
+    pub(super) fn new(
+        options: ConnectOptions,
+        server: Server,
+        subscriber: Subscriber,
+        revocations: Arc<RedisRevocations>,
+    ) -> Self {
+        Self {
+            options,
+            server,
+            subscriber,
+            revocations,
+            in_sync: AtomicBool::new(false),
+            random: Random::new(),
+        }
+    }
+
+    /// Connects, and returns when the connection fails. Each `attempt` tries the next node.
+    async fn connect_once(&self, attempt: usize) -> Ended {
+        let closed = Arc::new(Notify::new());
+        // Subscribes before anything is read, so that no message in between is missed.
+        let subscribed = match self.subscribe(attempt, Arc::clone(&closed)).await {
+            Ok(connection) => connection,
+            Err(error) => return Ended::NotConnected(error),
+        };
+        let connection = match self.options.connect(attempt).await {
+            Ok(connection) => connection,
+            Err(error) => return Ended::NotConnected(error),
+        };
+        let generation = self.server.connections.set_up(connection.clone());
+        tracing::info!("the store answers");
+        let error = tokio::select! {
+            error = check([&subscribed, &connection]) => error,
+            () = closed.notified() => "the connection was closed".to_owned(),
+            () = self.server.connections.failed(generation) => "the connection was lost".to_owned(),
+            () = self.keep_in_sync() => String::new(),
+        };
+        Ended::Disconnected(error)
+    }
+
+    /// Opens the connection that receives messages. It notifies `closed` when it is closed.
+    async fn subscribe(&self, attempt: usize, closed: Arc<Notify>) -> Result<Connection, String> {
+        let subscriber = self.subscriber.clone();
+        let on_push = move |push: redis::PushInfo| {
+            subscriber.on_push(&push);
+            if push.kind == PushKind::Disconnection {
+                closed.notify_one();
+            }
+            Ok(())
+        };
+        self.options
+            .subscribe(attempt, &self.server.channel, on_push)
+            .await
+    }
+
+    /// Synchronises the revocations, and again whenever one could not be published. Never returns.
+    async fn keep_in_sync(&self) {
+        loop {
+            match self.revocations.sync().await {
+                Ok(()) => {
+                    self.in_sync.store(true, Ordering::Release);
+                    self.revocations.pending_publish().await;
+                }
+                Err(error) => tracing::warn!(%error, "revocations could not be exchanged"),
+            }
+            tokio::time::sleep(self.random.jitter(CHECK_EVERY)).await;
+        }
+    }
+}
+
+#[async_trait]
+impl StoreConnection for ConnectionTask {
+    async fn run(&self) {
+        let mut pause = FIRST_RECONNECT;
+        for attempt in 0.. {
+            let ended = self.connect_once(attempt).await;
+            self.in_sync.store(false, Ordering::Release);
+            let error = match ended {
+                Ended::NotConnected(error) => {
+                    pause = (pause * 2).min(MAX_RECONNECT);
+                    error
+                }
+                Ended::Disconnected(error) => {
+                    pause = FIRST_RECONNECT;
+                    error
+                }
+            };
+            if self.server.connections.set_down(&error) {
+                tracing::warn!(error, "the store does not answer");
+            }
+            tokio::time::sleep(self.random.jitter(pause)).await;
+        }
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        let ping = redis::cmd("PING");
+        let _: redis::Value = self.server.connections.query(&ping).await?;
+        if self.in_sync.load(Ordering::Acquire) {
+            Ok(())
+        } else {
+            Err(StoreError("revocations are still being read".to_owned()))
+        }
+    }
+}
+
+/// Pings both connections from time to time, and returns the error of the first that fails.
+async fn check(connections: [&Connection; 2]) -> String {
+    let ping = redis::cmd("PING");
+    loop {
+        tokio::time::sleep(CHECK_EVERY).await;
+        for connection in connections {
+            if let Err(error) = connection.query::<redis::Value>(&ping).await {
+                return describe(&error);
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Leases on the server.
+//!
+//! `vestibule:renewal:{KEY}` is a hash: the holder's fence, and until when the lease is held, its
+//! result is there or the key is known as reused. `vestibule:renewal:{KEY}:result` is the sealed
+//! result. The braces keep both keys in one hash slot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::Value;
+
+use super::super::wait_queue::WaitQueue;
+use super::super::{Acquire, Fence, LeaseKey, LeaseResult, LeaseStore, StoreError, Sweep};
+use super::random::Random;
+use super::scripts::{ACQUIRE, COMPLETE, EXTEND, RELEASE, unexpected_reply};
+use super::{EXPIRY_GRACE, Server, encoding, pubsub};
+use crate::model::timestamp::Timestamp;
+
+/// A waiter that is not notified tries again after about this long.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+#[derive(Debug)]
+pub(super) struct RedisLeases {
+    server: Server,
+    wait_queue: Arc<WaitQueue>,
+    random: Random,
+}
+
+fn state_key(key: LeaseKey) -> String {
+    format!("vestibule:renewal:{{{}}}", encoding::to_base64(&key.0))
+}
+
+fn result_key(key: LeaseKey) -> String {
+    format!("{}:result", state_key(key))
+}
+
+impl RedisLeases {
+    pub(super) fn new(server: Server, wait_queue: Arc<WaitQueue>) -> Self {
+        Self {
+            server,
+            wait_queue,
+            random: Random::new(),
+        }
+    }
+}
+
+#[async_trait]
+impl LeaseStore for RedisLeases {
+    async fn acquire(
+        &self,
+        key: LeaseKey,
+        ttl: Duration,
+        now: Timestamp,
+    ) -> Result<Acquire, StoreError> {
+        let acquire = ACQUIRE
+            .keys([state_key(key), result_key(key)])
+            .arg(encoding::timestamp(now))
+            .arg(encoding::duration(ttl))
+            .arg(encoding::duration(EXPIRY_GRACE));
+        let reply: Vec<Value> = acquire.invoke(&self.server.connections).await?;
+        parse_reply(&reply).ok_or_else(unexpected_reply)
+    }
+
+    async fn extend(
+        &self,
+        key: LeaseKey,
+        fence: Fence,
+        ttl: Duration,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        EXTEND
+            .keys([state_key(key)])
+            .arg(fence.0.to_string())
+            .arg(encoding::timestamp(now))
+            .arg(encoding::duration(ttl))
+            .arg(encoding::duration(EXPIRY_GRACE))
+            .invoke(&self.server.connections)
+            .await
+    }
+
+    async fn complete(
+        &self,
+        key: LeaseKey,
+        fence: Fence,
+        result: LeaseResult,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let reused_until = result.reused_until.map(encoding::timestamp);
+        let completed = COMPLETE
+            .keys([state_key(key), result_key(key)])
+            .arg(fence.0.to_string())
+            .arg(encoding::timestamp(now))
+            .arg(encoding::duration(EXPIRY_GRACE))
+            .arg(encoding::timestamp(result.expires_at))
+            .arg(reused_until.unwrap_or_default())
+            .arg(&*result.sealed)
+            .arg(&*self.server.channel)
+            .arg(pubsub::lease_changed(key))
+            .invoke(&self.server.connections)
+            .await?;
+        self.wait_queue.notify(key);
+        Ok(completed)
+    }
+
+    async fn release(&self, key: LeaseKey, fence: Fence) -> Result<(), StoreError> {
+        RELEASE
+            .keys([state_key(key)])
+            .arg(fence.0.to_string())
+            .arg(encoding::duration(EXPIRY_GRACE))
+            .arg(&*self.server.channel)
+            .arg(pubsub::lease_changed(key))
+            .invoke::<()>(&self.server.connections)
+            .await?;
+        self.wait_queue.notify(key);
+        Ok(())
+    }
+
+    async fn wait_for_change(&self, key: LeaseKey, at_most: Duration) {
+        // Only the server knows whether the lease is held, so this always waits.
+        let at_most = at_most.min(self.random.jitter(RETRY_AFTER));
+        self.wait_queue.wait(key, || true, at_most).await;
+    }
+}
+
+impl Sweep for RedisLeases {
+    /// Does nothing: the server removes expired keys.
+    fn sweep(&self, _now: Timestamp) {}
+}
+
+/// What the script `acquire.lua` returned.
+fn parse_reply(reply: &[Value]) -> Option<Acquire> {
+    match reply {
+        [Value::BulkString(word)] if word == b"contended" => Some(Acquire::Contended),
+        [Value::BulkString(word)] if word == b"reused" => Some(Acquire::Reused),
+        [Value::BulkString(word), Value::BulkString(sealed)] if word == b"completed" => {
+            Some(Acquire::Completed(sealed.as_slice().into()))
+        }
+        [Value::BulkString(word), Value::BulkString(fence)] if word == b"acquired" => Some(
+            Acquire::Acquired(Fence(std::str::from_utf8(fence).ok()?.parse().ok()?)),
+        ),
+        _ => None,
+    }
+}

@@ -1,0 +1,110 @@
+//! What replicas publish to each other: ended sessions, changed leases and new revocations.
+//!
+//! The first byte of a message tells its kind: `S` is followed by the 32 bytes of a session hash,
+//! `L` by those of a lease key, and `R` by any number of revocations, each the end in 16 digits and
+//! the 16 bytes of its id.
+
+use std::sync::Arc;
+
+use redis::{PushInfo, PushKind, Value};
+
+use super::super::revocations::{Revocation, RevocationId};
+use super::super::wait_queue::WaitQueue;
+use super::super::{LeaseKey, MemoryRevocations, SessionHash};
+use super::encoding;
+use super::near_cache::NearCache;
+
+/// The length of one revocation in a message.
+const REVOCATION: usize = 32;
+
+/// Applies the messages of other replicas to the state in this one.
+#[derive(Clone, Debug)]
+pub(super) struct Subscriber {
+    pub(super) revocations: Arc<MemoryRevocations>,
+    pub(super) near_cache: Arc<NearCache>,
+    pub(super) wait_queue: Arc<WaitQueue>,
+}
+
+/// The message that a session was ended.
+pub(super) fn session_ended(id: SessionHash) -> Vec<u8> {
+    [b"S".as_slice(), &id.0].concat()
+}
+
+/// The message that a lease was completed or released.
+pub(super) fn lease_changed(key: LeaseKey) -> Vec<u8> {
+    [b"L".as_slice(), &key.0].concat()
+}
+
+impl Subscriber {
+    /// Handles what the subscribed connection received.
+    pub(super) fn on_push(&self, push: &PushInfo) {
+        if let (PushKind::Message, [_, Value::BulkString(message)]) =
+            (&push.kind, push.data.as_slice())
+        {
+            self.on_message(message);
+        }
+    }
+
+    fn on_message(&self, message: &[u8]) {
+        match message.split_first() {
+            Some((b'S', id)) => {
+                if let Ok(id) = id.try_into() {
+                    self.near_cache.forget(SessionHash(id));
+                }
+            }
+            Some((b'L', key)) => {
+                if let Ok(key) = key.try_into() {
+                    self.wait_queue.notify(LeaseKey(key));
+                }
+            }
+            // Written by `revoke.lua`.
+            Some((b'R', revocations)) => {
+                for revocation in revocations.chunks_exact(REVOCATION).filter_map(parse) {
+                    self.revocations.add(revocation, None);
+                }
+            }
+            // Messages that a newer version may send.
+            Some(_) | None => {}
+        }
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<Revocation> {
+    let (digits, id) = bytes.split_at_checked(REVOCATION / 2)?;
+    Some(Revocation {
+        id: RevocationId(id.try_into().ok()?),
+        until: encoding::parse_timestamp(digits)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::RevocationStore as _;
+    use super::*;
+    use crate::model::timestamp::Timestamp;
+    use crate::model::token::RevocationKey;
+
+    #[test]
+    fn malformed_messages_are_ignored() {
+        let subscriber = Subscriber {
+            revocations: Arc::new(MemoryRevocations::new()),
+            near_cache: Arc::new(NearCache::new()),
+            wait_queue: Arc::new(WaitQueue::new()),
+        };
+        let messages: [&[u8]; 7] = [b"", b"S", b"Sxyz", b"L", b"R", b"Rxxxxxxxxxxxxxxxx", b"?1"];
+        for message in messages {
+            subscriber.on_message(message);
+        }
+        subscriber.on_message(&[b'R'; 33]);
+        assert_eq!(subscriber.revocations.count(), 0);
+        let session = RevocationKey("a".into());
+        let id = RevocationId::of("main", &session);
+        subscriber.on_message(&[b"R0000000000001000".as_slice(), &id.0, b"cut"].concat());
+        let is_revoked = |millis| {
+            let now = Timestamp::from_millis(millis);
+            subscriber.revocations.is_revoked("main", &session, now)
+        };
+        assert!(is_revoked(999));
+        assert!(!is_revoked(1_000));
+    }
+}
