@@ -1,4 +1,4 @@
-//! The contract, and that no crowd makes the store grow.
+//! The contract suite, and that no crowd makes the store grow.
 
 use std::sync::Arc;
 
