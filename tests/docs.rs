@@ -317,3 +317,129 @@ fn every_script_that_is_called_is_there() {
         }
     }
 }
+
+/// The comments of a Rust source, each with its first line; lines that follow one another are one
+/// comment, so that a wrapped citation is found.
+fn comments(source: &str) -> Vec<(usize, String)> {
+    let mut comments: Vec<(usize, String)> = Vec::new();
+    let mut goes_on = false;
+    for (number, line) in source.lines().enumerate() {
+        let (code, comment) = match line.trim_start().strip_prefix("//") {
+            Some(comment) => ("", Some(comment)),
+            None => match line.split_once(" // ") {
+                Some((code, comment)) => (code, Some(comment)),
+                None => (line, None),
+            },
+        };
+        if let Some(comment) = comment {
+            let text = comment.trim_start_matches(['/', '!']).trim();
+            match comments.last_mut() {
+                Some((_, before)) if goes_on => {
+                    before.push(' ');
+                    before.push_str(text);
+                }
+                _ => comments.push((number + 1, text.to_owned())),
+            }
+        }
+        goes_on = comment.is_some() && code.is_empty();
+    }
+    comments
+}
+
+/// The ids of requirements in a text, such as those of the threat model.
+fn requirements(text: &str) -> Vec<String> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+        .filter(|word| {
+            word.strip_prefix("R-").is_some_and(|number| {
+                !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
+            })
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The `docs/….md` and `docs/….md#anchor` in a text.
+fn citations(text: &str) -> Vec<String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/' | '.' | '#');
+    text.match_indices("docs/")
+        .map(|(at, _)| {
+            let rest = &text[at..];
+            let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+            rest[..end].trim_end_matches('.').to_owned()
+        })
+        .filter(|citation| citation.contains(".md"))
+        .collect()
+}
+
+const CODE: [&str; 4] = ["src", "tests", "benches", "examples"];
+
+#[test]
+fn every_citation_in_the_code_leads_somewhere() {
+    let known: BTreeSet<String> = first_column(&read("docs/security/threat-model.md"));
+    let (mut followed, mut broken) = (0, Vec::new());
+    let cites = ["rs", "py", "sh", "toml", "yaml", "html", "js", "css", "lua"];
+    for directory in CODE
+        .iter()
+        .chain(&["scripts", "config", "packaging", "static"])
+    {
+        for file in files(directory, &cites) {
+            let text = fs::read_to_string(&file).unwrap();
+            for citation in citations(&text) {
+                followed += 1;
+                let (path, anchor) = match citation.split_once('#') {
+                    Some((path, anchor)) => (path, Some(anchor)),
+                    None => (citation.as_str(), None),
+                };
+                if let Some(why) = dead_end(&root().join(path), anchor) {
+                    broken.push(format!("{}: {citation}: {why}", shown(&file)));
+                }
+            }
+            if file.extension().is_some_and(|extension| extension == "rs") {
+                for (line, comment) in comments(&text) {
+                    for id in requirements(&comment) {
+                        followed += 1;
+                        if !known.contains(&id) {
+                            broken.push(format!(
+                                "{}:{line}: the threat model has no {id}",
+                                shown(&file)
+                            ));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(followed > 30, "the citations were not found");
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// What a comment cites is in this repository or a public standard. A contract suite is neither,
+/// but tests.
+#[test]
+fn no_comment_cites_a_document_from_outside() {
+    const OUTSIDE: [&str; 6] = [
+        "contract, section",
+        "contract's",
+        "security requirement",
+        "architecture.md",
+        "contract.md",
+        "names.md",
+    ];
+    let mut found = Vec::new();
+    for directory in CODE {
+        for file in files(directory, &["rs"]) {
+            for (line, comment) in comments(&fs::read_to_string(&file).unwrap()) {
+                let text = comment.to_lowercase();
+                let of_a_suite =
+                    |rest: &str| rest.starts_with(" suite") || rest.starts_with(" test");
+                let the_contract = text
+                    .match_indices("the contract")
+                    .any(|(at, words)| !of_a_suite(&text[at + words.len()..]));
+                if the_contract || OUTSIDE.iter().any(|words| text.contains(words)) {
+                    found.push(format!("{}:{line}: {comment}", shown(&file)));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
