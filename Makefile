@@ -1,16 +1,17 @@
-# `make demo` and `make test` do all set-up themselves: what they lack they install with apt where they may, else name.
+# `make demo` and `make test` need no setup: they install missing packages with apt if possible, or
+# else name them.
 
 .PHONY: help demo test check bench measure docs build-needs
 
 help:
-	@echo 'make demo     the gateway, an identity server and two sample applications on the embedded defaults'
-	@echo 'make test     every test, also against Chromium and other programs that are here'
-	@echo 'make check    formatting, lints, the pure core alone, licences: what CI asks before the tests'
-	@echo 'make bench    CPU per request beside plain Pingora and nginx'
-	@echo 'make measure  how long, how documented and how entangled the code is'
-	@echo 'make docs     the documentation of the code, in target/doc'
+	@echo 'make demo     run the gateway with an identity server and two sample applications'
+	@echo 'make test     run all tests, also with Chromium and other third-party programs'
+	@echo 'make check    check formatting, lints, the pure modules, licences: what CI runs before the tests'
+	@echo 'make bench    compare the CPU per request with plain Pingora and nginx'
+	@echo 'make measure  measure the length, documentation and coupling of the code'
+	@echo 'make docs     build the API documentation in target/doc'
 
-# aws-lc and zlib-ng are C: a compiler and cmake build them.
+# aws-lc and zlib-ng need a C compiler and cmake.
 build-needs:
 	@sh scripts/need.sh cargo:cargo cc:gcc c++:g++ make:make cmake:cmake
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All that is asked of the code before its tests run. One heading and one time per step.
+# Static checks before the tests. Prints a heading and the duration of each step.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,31 +11,31 @@ step() {
     echo "== $what: $((SECONDS - start)) s"
 }
 
-deny_is_here() {
+install_deny() {
     cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked --quiet
 }
 
-# Advisories live in a database on the network. A finding fails; a database out of reach is said, not hidden.
+# The advisory database is on the network. A finding fails. An unreachable database is reported as skipped.
 advisories() {
-    local said
-    if said=$(cargo deny check advisories 2>&1); then
+    local output
+    if output=$(cargo deny check advisories 2>&1); then
         echo 'advisories ok'
-    elif grep -q 'failed to fetch advisory database' <<<"$said"; then
+    elif grep -q 'failed to fetch advisory database' <<<"$output"; then
         echo 'skipped: advisories: the advisory database cannot be fetched'
     else
-        echo "$said"
+        echo "$output"
         return 1
     fi
 }
 
-document() {
+build_docs() {
     RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items --quiet
 }
 
 step 'formatting' cargo fmt --check
 step 'lints' cargo clippy --locked --all-targets --quiet -- -D warnings
-step 'the pure core alone' cargo check --locked --lib --no-default-features --quiet
-step 'cargo-deny is here' deny_is_here
+step 'pure modules alone' cargo check --locked --lib --no-default-features --quiet
+step 'cargo-deny is installed' install_deny
 step 'licences, bans, sources' cargo deny check bans licenses sources
 step 'advisories' advisories
-step 'documentation' document
+step 'documentation' build_docs

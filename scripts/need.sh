@@ -1,20 +1,20 @@
 #!/bin/sh
-# need.sh PROGRAM:PACKAGE...: installs the Debian package of each program that is missing, with apt where that is
-# allowed (root, or sudo without a password), and names what it could not install. Fails when something is missing.
-# `python3.NAME` is a module that Debian packs apart from Python.
+# need.sh PROGRAM:PACKAGE...: installs the Debian package of each missing program, with apt if that is
+# allowed (root, or sudo without a password), and names those that it cannot install. Fails if a program
+# is still missing. `python3.NAME` is a Python module in a package of its own.
 set -u
 
-is_here() {
+is_installed() {
     case $1 in
     python3.*) python3 -c "import ${1#python3.}" >/dev/null 2>&1 ;;
-    # Debian keeps daemons where ordinary users do not look.
+    # Debian installs daemons outside the PATH of ordinary users.
     *) command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] ;;
     esac
 }
 
 missing=
 for pair in "$@"; do
-    is_here "${pair%%:*}" || missing="$missing $pair"
+    is_installed "${pair%%:*}" || missing="$missing $pair"
 done
 [ -z "$missing" ] && exit 0
 

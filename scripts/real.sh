@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The release binary against programs we did not write. What cannot be had here is printed as skipped, with the reason;
-# in CI (CI=true) that is a failure.
+# Tests the release binary with third-party programs. A test whose program is not available is printed as
+# skipped, with the reason. In CI (CI=true), that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,16 +14,16 @@ skipped() {
 
 # counterpart NAME SCRIPT BINARY PROGRAM:PACKAGE...
 counterpart() {
-    local name=$1 script=$2 binary=$3 said status=0
+    local name=$1 script=$2 binary=$3 output status=0
     shift 3
     echo "== $name"
-    if ! said=$(sh scripts/need.sh "$@" 2>&1); then
-        skipped "$name" "${said##*need: }"
+    if ! output=$(sh scripts/need.sh "$@" 2>&1); then
+        skipped "$name" "${output##*need: }"
         return
     fi
-    [ -z "$said" ] || echo "$said"
+    [ -z "$output" ] || echo "$output"
     python3 "$script" "$binary" || status=$?
-    # 77, as automake has it: the script itself has printed what is missing.
+    # 77, as in automake: the script has printed what is missing.
     case $status in
     0) ;;
     77) [ "${CI:-}" != true ] || failed=1 ;;
@@ -33,7 +33,7 @@ counterpart() {
 
 echo '== release build'
 cargo build --locked --release --bin vestibule
-# What only stands beside it need not be fast, and is quickly built.
+# The programs next to it need not be fast, and build quickly without optimization.
 cargo build --locked --example identity_server --example pages
 export EXAMPLES="$target/debug/examples"
 

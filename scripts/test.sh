@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every test there is: unit and integration tests, the examples in the documentation, then programs we did not write.
-# What cannot run here is printed as `skipped: WHAT: REASON` and told again at the end.
+# Runs all tests: unit and integration tests, the examples in the documentation, then the tests with
+# third-party programs. Skipped tests are printed as `skipped: WHAT: REASON`, and again at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,18 +8,18 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 failed=0
 
-# The store's tests start it themselves, and say so where it is missing.
-said=$(sh scripts/need.sh redis-server:redis-server redis-sentinel:redis-sentinel 2>&1) || true
-[ -z "$said" ] || echo "$said"
+# The tests of the Redis store start the servers themselves, and report missing programs.
+output=$(sh scripts/need.sh redis-server:redis-server redis-sentinel:redis-sentinel 2>&1) || true
+[ -z "$output" ] || echo "$output"
 
-# One failure does not hide what comes after it.
-circle() {
+# A failure does not prevent the tests after it.
+run() {
     "$@" 2>&1 | tee -a "$log" || failed=1
 }
 
-circle cargo test --locked --no-fail-fast --lib --bins --tests --examples
-circle cargo test --locked --doc
-circle bash scripts/real.sh
+run cargo test --locked --no-fail-fast --lib --bins --tests --examples
+run cargo test --locked --doc
+run bash scripts/real.sh
 
 grep '^skipped: ' "$log" || true
 echo "== tests: $SECONDS s"

@@ -1,5 +1,5 @@
-// The pages work without this. With it: the #fragment of the return address survives, the password can be shown,
-// and one form is sent once.
+// Optional enhancements: keeps the #fragment of the return address, can show the password, and prevents
+// that a form is sent twice.
 (() => {
   "use strict";
   for (const form of document.querySelectorAll("form[data-sign-in]")) {
@@ -7,7 +7,7 @@
     const returnTo = form.querySelector("input[name=return_to]");
     const reveal = form.querySelector(".reveal");
     const submit = form.querySelector("button[type=submit]");
-    // Nodes, not text: an address in it may run another way than the words around it.
+    // Nodes and not text: an address in it can have another writing direction than the text around it.
     const label = [...submit.childNodes];
     let sent = false;
 
@@ -30,14 +30,14 @@
         return;
       }
       sent = true;
-      // Browsers offer to save a password only from a field that hides it.
+      // Browsers offer to save a password only from a password field.
       if (reveal) show(false);
       if (returnTo && returnTo.value && location.hash && !returnTo.value.includes("#")) returnTo.value += location.hash;
       submit.textContent = submit.dataset.busy;
       submit.setAttribute("aria-disabled", "true");
     });
 
-    // Coming back with the browser's button finds the page as it was left: make it usable again.
+    // The back button shows the page as it was left: enable the button again.
     window.addEventListener("pageshow", () => {
       sent = false;
       submit.replaceChildren(...label);

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Measures CPU microseconds per request, side by side: side_by_side.py TARGET_DIRECTORY [ROUNDS [SECONDS]].
+"""Compares CPU microseconds per request: side_by_side.py TARGET_DIRECTORY [ROUNDS [SECONDS]].
 
-Every proxy stands before the same nginx and gets the same closed-loop load from wrk, in short interleaved rounds, so that
-what else the machine does meets all of them alike; the proxies share one core, the load and the nginx behind them have
-the others. CPU is the processes' own (user and system, from /proc). What one takes of another is the median over the
-rounds of the two's ratio within a round. Exits 1 when the gateway takes more than its budget allows.
+Every proxy runs in front of the same nginx and gets the same closed-loop load from wrk, in short interleaved rounds, so
+that other load on the machine affects all of them alike. The proxies share one core, and the load and the upstream nginx
+use the others. CPU is the processes' own (user and system, from /proc). A ratio of two programs is the median of their
+ratios within each round. Exits 1 if the gateway exceeds its budget.
 
-Plain Pingora is the smallest program that its guide leads to, on the system's allocator. The gateway has another one, so
-the same program with that allocator runs too: what is left between the two is the gateway's own doing.
+Plain Pingora is the minimal program of its guide, with the system's allocator. The gateway uses another allocator, so
+the same program with that allocator runs too: the remaining difference is the gateway's own work.
 """
 
 import os
@@ -28,10 +28,10 @@ PLAIN, SIGNED_IN, SESSION = "plain Pingora", "vestibule, signed in", "vestibule,
 CONNECTIONS = 16
 WORKERS = 1
 MAX_RATIO = 1.10
-# Of a session to a token.
+# Of a session compared with a token.
 MAX_SESSION_RATIO = 1.10
 MAX_IDLE_MIB = 20.0
-# Where the measured programs run, and where all else does.
+# The measured programs run on the first core, everything else on the others.
 CORES = sorted(os.sched_getaffinity(0))
 ONE_CORE, OTHER_CORES = set(CORES[:1]), set(CORES[1:] or CORES)
 
@@ -72,7 +72,7 @@ class Program:
     def cpu_micros(self):
         ticks = 0
         for pid in self.pids():
-            # The name in brackets may hold blanks; user and system time are the 14th and 15th field.
+            # The name in brackets may contain spaces. User and system time are the 14th and 15th field.
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             ticks += int(fields[11]) + int(fields[12])
         return ticks * 1_000_000 / os.sysconf("SC_CLK_TCK")
@@ -115,14 +115,14 @@ def nginx(directory, name, server):
 
 
 def start_vestibule(binary, directory, upstream):
-    """The gateway's process as three programs: what it spends on the signed in, with a token and with a session, and on
-    public paths."""
+    """The gateway's process as three programs: requests that are signed in with a token, signed in with a session, and
+    public."""
     gateway = Gateway(binary, directory, upstream, "1h", WORKERS)
     host = f"localhost:{gateway.port}"
-    # Every round signs in anew, outside of what is measured: no round meets a renewal.
+    # Every round signs in again before it is measured, so that no round includes a refresh.
     signed_in = Program(SIGNED_IN, gateway.process, gateway.port, host=host, cookie=gateway.sign_in)
-    rooms = f"sessions.localhost:{gateway.port}"
-    session = Program(SESSION, gateway.process, gateway.port, host=rooms, cookie=lambda: gateway.sign_in(rooms))
+    sessions = f"sessions.localhost:{gateway.port}"
+    session = Program(SESSION, gateway.process, gateway.port, host=sessions, cookie=lambda: gateway.sign_in(sessions))
     public = Program("vestibule, public", gateway.process, gateway.port, path="/public", host=host, cookie=gateway.sign_in)
     return signed_in, session, public
 
@@ -144,7 +144,7 @@ def main():
                 'proxy_set_header Connection ""; } }'
             )
             gateway = start_vestibule(target / "vestibule", directory, upstream)
-            # The same request for everybody: a Cookie of a kilobyte costs each of them something.
+            # The same request for all programs: a cookie of a kilobyte costs each of them CPU.
             visit = gateway[0].cookie
             programs.append(Program("nginx", nginx(directory, "proxy", forward), proxy, cookie=visit))
             for name, example in [(PLAIN, "plain_proxy"), (f"{PLAIN}, mimalloc", "plain_proxy_mimalloc")]:
@@ -160,7 +160,7 @@ def main():
             for program in programs:
                 program.keep_to_cores(ONE_CORE)
             for turn in range(rounds):
-                # Nobody is always the first after the others' heat.
+                # Rotate the order, so that no program always runs first.
                 for program in programs[turn % len(programs) :] + programs[: turn % len(programs)]:
                     rate = program.round(seconds)
                     print(f"round {turn + 1}: {program.name}: {program.samples[-1]:.1f} µs, {rate:.0f} requests/s", flush=True)

@@ -1,5 +1,5 @@
 //! The JSON endpoints: the same sign-in, renewal and sign-out as the pages', for programs
-//! (contract, section 4).
+//! (`docs/reference/endpoints.md#json-api`).
 //!
 //! Cookies for scripts in browsers, which never see a token; tokens in bodies for clients that are
 //! no browsers.

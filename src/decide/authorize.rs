@@ -45,7 +45,7 @@ pub(super) struct AuthenticatedPrincipal<'a> {
     spare: Option<RefreshRequest<'a>>,
 }
 
-/// Steps 4 to 9 of the contract's section 3.
+/// The steps of `docs/reference/request-handling.md` from the rules on.
 pub(super) fn decide<'a>(
     request: &RequestView<'a>,
     site: &Site,
@@ -251,8 +251,8 @@ fn admit<'a>(
         reason,
         spare,
     } = somebody;
-    // The role first, as the contract orders it; both refusals carry the cookies of a renewal that
-    // took place.
+    // The role first, in the order of `docs/reference/request-handling.md`; both refusals carry the
+    // cookies of a renewal that took place.
     if requirement.access == Access::Required && !principal.identity.has_any_role(requirement.roles)
     {
         return Verdict::problem(Reason::RoleMissing).with(cookies);
@@ -292,7 +292,8 @@ fn is_cross_site_write(request: &RequestView<'_>, site: &Site) -> bool {
     if !request.is_unsafe() && !request.marks.websocket {
         return false;
     }
-    // `Referer` is not asked here: contract, section 3, step 8 names `Origin` and `Sec-Fetch-Site`.
+    // `Referer` is not asked here: `docs/reference/request-handling.md#cross-site-writes` names
+    // `Origin` and `Sec-Fetch-Site`.
     if request.marks.origin.is_none() && request.marks.fetch_site.is_none() {
         return false;
     }

@@ -1,4 +1,5 @@
-//! Which of the things a request carries counts as its proof (contract, section 3, step 5).
+//! Which of the things a request carries counts as its proof
+//! (`docs/reference/request-handling.md#credentials`).
 
 use crate::model::cookie::Presented;
 use crate::model::credential::CredentialKind;

@@ -1,5 +1,5 @@
-//! The gateway's own endpoints on a site: they win over the application (contract, section 3, step
-//! 3).
+//! The gateway's own endpoints on a site: they win over the application
+//! (`docs/reference/endpoints.md`).
 
 use http::Method;
 

@@ -23,7 +23,7 @@ use super::endpoint;
 use super::facts::{Facts, Known};
 use super::{Decision, Outcome, decide};
 
-/// What would happen to a request (contract, section 10).
+/// What would happen to a request (`docs/reference/commands.md#explain`).
 #[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
     /// The site's name.

@@ -2,7 +2,7 @@
 //!
 //! From whom, then what, then whether the challenge holds, then the form's own proof, and only then
 //! the provider. No step can be begun without a challenge, which only a right password brings
-//! (security requirement R-46).
+//! (threat model, R-46).
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
 //! What the application is sent: which of the client's headers go, which of ours come, whom we
-//! believe (contract, section 6).
+//! believe (`docs/reference/headers.md`).
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -31,9 +31,9 @@ pub struct Chain {
     pub peer_is_trusted: bool,
 }
 
-/// Follows `X-Forwarded-For` from the right as long as the addresses are trusted proxies.
-/// `fields` are the field's values in the order they arrived; they count only when `peer` itself is
-/// trusted.
+/// Follows `X-Forwarded-For` from the right as long as the addresses are trusted proxies (threat
+/// model, R-38). `fields` are the field's values in the order they arrived; they count only when
+/// `peer` itself is trusted.
 pub fn chain<'a>(
     peer: IpAddr,
     fields: impl DoubleEndedIterator<Item = &'a str>,

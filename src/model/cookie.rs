@@ -1,5 +1,5 @@
 //! The gateway's cookies: read from a request, written to a response, kept from the upstream
-//! (contract, section 5).
+//! (`docs/reference/cookies.md`).
 
 use std::borrow::Cow;
 use std::fmt;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::secret::Secret;
 use super::timestamp::Timestamp;
 
-/// How a site's clients carry their proof (contract, section 1).
+/// How a site's clients carry their proof (`docs/reference/request-handling.md#credentials`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialKind {
     /// The JWT itself and the sealed refresh token, in cookies.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 /// A person, as the provider's verified access token describes them.
 ///
 /// The stable identifier is the provider's issuer together with `sub`, never the e-mail address,
-/// which people change and providers hand to somebody else (security requirement R-12).
+/// which people change and providers hand to somebody else (threat model, R-12).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
     /// The provider's identifier of the person: the `sub` claim.

@@ -1,4 +1,5 @@
-//! The headers that tell an application who its visitor is (contract, section 6).
+//! The headers that tell an application who its visitor is
+//! (`docs/reference/headers.md#identity-headers`).
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

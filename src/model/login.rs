@@ -40,7 +40,7 @@ pub struct Credentials {
 /// Why an attempt did not lead to a session, although nothing failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginRefused {
-    /// Why, from the list of the contract's section 4.
+    /// Why: one of the codes of `docs/reference/endpoints.md#fusionauth-responses`.
     pub reason: Reason,
     /// Seconds until another attempt makes sense.
     pub retry_after: Option<u32>,

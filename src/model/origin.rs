@@ -82,7 +82,7 @@ impl Host {
     }
 
     /// Whether the name is loopback: `localhost`, `*.localhost`, `127.0.0.0/8` or `[::1]`
-    /// (contract, section 10).
+    /// (`docs/reference/cookies.md#plain-http-origins`).
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         let name = self.name.as_str();

@@ -1,4 +1,4 @@
-//! The closed list of whys (contract, section 10).
+//! The closed list of whys (`docs/reference/reasons.md`).
 //!
 //! One word for one cause, the same in problem documents, logs, metrics and `explain`. Adding a
 //! word is a documented change, renaming one is not done.
@@ -133,8 +133,8 @@ impl Reason {
         }
     }
 
-    /// Whether this is what became of an attempt to sign in, told to whoever tried (contract,
-    /// section 4).
+    /// Whether this is what became of an attempt to sign in, told to whoever tried
+    /// (`docs/reference/endpoints.md#fusionauth-responses`).
     #[must_use]
     pub const fn answers_a_sign_in(self) -> bool {
         matches!(

@@ -89,8 +89,8 @@ pub enum Provenance {
 }
 
 impl RequestView<'_> {
-    /// Whether a person is looking at a page, as opposed to a script fetching data (contract,
-    /// section 3, step 7).
+    /// Whether a person is looking at a page, as opposed to a script fetching data
+    /// (`docs/reference/request-handling.md#navigations`).
     #[must_use]
     pub fn is_navigation(&self) -> bool {
         if !matches!(*self.method, Method::GET | Method::HEAD)
@@ -153,8 +153,8 @@ impl RequestView<'_> {
         ReturnPath::parse(path_of(referer).filter(|_| is_own)?)
     }
 
-    /// Who sent this request: by `Origin`, else `Sec-Fetch-Site`, else `Referer` (contract, section
-    /// 4).
+    /// Who sent this request: by `Origin`, else `Sec-Fetch-Site`, else `Referer`
+    /// (`docs/reference/request-handling.md#request-origin`).
     #[must_use]
     pub fn provenance(&self, site: &Site) -> Provenance {
         let judge = |origin: &Origin| {

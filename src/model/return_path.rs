@@ -8,7 +8,7 @@ const MAX_RETURN: usize = 4 * 1024;
 /// A path of the same site with optional query and fragment, safe to put into `Location`.
 ///
 /// Anything a browser could resolve to another origin is no `ReturnPath`: another scheme or host,
-/// `//`, `/\`, control bytes, white space (security requirement R-47).
+/// `//`, `/\`, control bytes, white space (threat model, R-47).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnPath(String);
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-/// What a visitor must be to pass (contract, section 3, step 4).
+/// What a visitor must be to pass (`docs/reference/request-handling.md#rules`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Credentials are not looked at, no identity is forwarded.

@@ -1,5 +1,5 @@
-//! The target of a request, judged once and forwarded as it was judged (contract, section 3, step
-//! 1).
+//! The target of a request, judged once and forwarded as it was judged
+//! (`docs/reference/request-handling.md#request-checks`).
 //!
 //! Every bypass of a path rule lives on two programs reading one path differently. So whatever two
 //! programs could read differently is refused here, and what passes is sent on byte for byte.
@@ -42,9 +42,9 @@ impl<'a> Target<'a> {
     /// Judges the raw bytes of a request line's target.
     ///
     /// # Errors
-    /// [`TargetError`] for everything the contract lists: not starting with `/`, bytes outside
-    /// printable ASCII, bad escapes, `\`, `//`, `#`, dot segments in any spelling, encoded NUL, CR,
-    /// LF, `/` or `\`.
+    /// [`TargetError`] for everything that `docs/reference/request-handling.md#request-target`
+    /// lists: not starting with `/`, bytes outside printable ASCII, bad escapes, `\`, `//`, `#`,
+    /// dot segments in any spelling, encoded NUL, CR, LF, `/` or `\`.
     pub fn parse(raw: &'a [u8], slashes: EncodedSlashes) -> Result<Self, TargetError> {
         if raw.len() > MAX_TARGET {
             return Err(TargetError::TooLong);

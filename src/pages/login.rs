@@ -38,8 +38,7 @@ struct Page<'a> {
     focus: &'static str,
 }
 
-/// The form as HTML. The typed name is kept, a password is never shown again (security requirement
-///
+/// The form as HTML. The typed name is kept, a password is never shown again (threat model, R-40).
 ///
 /// # Errors
 /// What is wrong with its template; tests hold that nothing is wrong with ours.

@@ -40,7 +40,7 @@ use crate::model::origin::Origin;
 /// The type of every page.
 pub const CONTENT_TYPE: &str = "text/html; charset=utf-8";
 
-/// What a page may load and where its forms may lead (security requirement R-45).
+/// What a page may load and where its forms may lead (threat model, R-45).
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'";
 

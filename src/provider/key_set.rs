@@ -160,7 +160,7 @@ impl KeySet {
             && self.keys.iter().zip(&other.keys).all(|(a, b)| a.same_as(b))
     }
 
-    /// The key for a token with this `kid` and algorithm (contract, section 8).
+    /// The key for a token with this `kid` and algorithm (`docs/reference/tokens.md#signing-keys`).
     ///
     /// Two keys that both fit are none: trying one after the other would let whoever can place a
     /// key beside another choose between them.

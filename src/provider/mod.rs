@@ -134,7 +134,8 @@ pub trait Provider: Send + Sync {
     /// Checks a password.
     ///
     /// # Errors
-    /// [`ProviderError::Refused`] with a reason of the contract's section 4, and with what is
+    /// [`ProviderError::Refused`] with a reason code of
+    /// `docs/reference/endpoints.md#fusionauth-responses`, and with what is
     /// [awaited](LoginRefused::awaited) where the password was right and something is missing.
     async fn sign_in(&self, attempt: SignInAttempt<'_>) -> Result<LoginSuccess, ProviderError>;
 

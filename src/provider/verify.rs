@@ -1,4 +1,4 @@
-//! Whether a token is the provider's, for this application, now (contract, section 8).
+//! Whether a token is the provider's, for this application, now (`docs/reference/tokens.md`).
 //!
 //! The order is the point: nothing of a token is looked into before its size and form are right, no
 //! claim is believed before the signature is, and `Expired` is said only of a token that is perfect

@@ -80,7 +80,8 @@ async fn parts(body: &[u8], boundary: String) -> Option<Vec<(String, String)>> {
 /// As [`form()`].
 pub(super) async fn call(session: &mut Session, limit: usize) -> Result<CallBody, Reason> {
     let headers = &session.req_header().headers;
-    // A type that no form and no simple request of another site's page can have.
+    // A type that no form and no simple request of another site's page can have (threat model,
+    //
     let named = headers.contains_key(header::CONTENT_TYPE);
     if named && !field(headers, &header::CONTENT_TYPE).is_some_and(is_json) {
         return Err(Reason::UnsupportedMediaType);

@@ -47,9 +47,9 @@ fn is_ticked(value: &str) -> bool {
     !matches!(value, "" | "0" | "false" | "off")
 }
 
-/// Reads `application/x-www-form-urlencoded`. A field that stands twice has no one meaning,
-/// and text that is no UTF-8 would reach the provider as something else than was typed: both
-/// are refused.
+/// Reads `application/x-www-form-urlencoded`. A field that stands twice has no one meaning (threat
+/// model, R-41), and text that is no UTF-8 would reach the provider as something else than was
+/// typed (threat model, R-39): both are refused.
 fn fields(body: &[u8]) -> Option<HashMap<String, String>> {
     let mut fields = HashMap::new();
     for (name, value) in pairs(body)? {

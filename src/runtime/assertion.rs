@@ -1,5 +1,5 @@
 //! The signed assertion: a short-lived JWT by the gateway, for applications that want proof instead
-//! of trust in the network (contract, section 6).
+//! of trust in the network (`docs/reference/headers.md#signed-assertion`).
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! Renewal: one provider call per refresh token at a time, whoever asks and whoever hangs up
-//! (contract, section 7).
+//! (`docs/reference/refresh.md`).
 //!
 //! Parallel tabs, retries and late requests present the same old refresh token. The first of them
 //! starts a flight, detached from its own connection; all others of this process wait for the same

@@ -1,4 +1,4 @@
-//! Server-side sessions: opened, looked at, ended (contract, section 2.2).
+//! Server-side sessions: opened, looked at, ended (`docs/reference/sessions.md`).
 //!
 //! The visitor carries 256 random bits; the store keeps their hash and, sealed to the site, what
 //! they stand for. A session of the store never opens the forum, and who reads the store reads

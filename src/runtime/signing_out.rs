@@ -1,4 +1,4 @@
-//! Ending: here at once, at the provider as soon as it answers (contract, section 9).
+//! Ending: here at once, at the provider as soon as it answers (`docs/reference/sign-out.md`).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! One record per event of security, with the target `audit` (security requirement R-43).
+//! One record per event of security, with the target `audit` (threat model, R-43).
 //!
 //! People are named by the provider's id; where none is known yet, by a hash of what they typed:
 //! enough to see that one account is under attack, without writing down what may be a password

@@ -1,10 +1,10 @@
 //! Where log lines go and which are written.
 //!
 //! Only what this program writes follows the configured level. Everything else stays at `warn`: at
-//! `trace` an HTTP library prints header fields, and so cookies and tokens (security requirement
-//! Three parts of Pingora are silent altogether: their errors quote the request line with
-//! its query and, when a request's or a response's head is malformed, its raw bytes with `Cookie`
-//! and `Set-Cookie`. What a watcher needs of such a request is in its access record.
+//! `trace` an HTTP library prints header fields, and so cookies and tokens (threat model, R-89).
+//! Three parts of Pingora are silent altogether: their errors quote the request line with its query
+//! and, when a request's or a response's head is malformed, its raw bytes with `Cookie` and
+//! `Set-Cookie`. What a watcher needs of such a request is in its access record.
 
 use std::io::{self, Write};
 

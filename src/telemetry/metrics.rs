@@ -1,5 +1,4 @@
-//! The numbers of `GET /metrics` (contract, section 10), each listed in
-//! `docs/reference/metrics.md`.
+//! The numbers of `GET /metrics`, each listed in `docs/reference/metrics.md`.
 //!
 //! The request path never looks a label up: it holds an [`Arc<SiteMetrics>`](SiteMetrics) whose
 //! counters are resolved on first use, so that combinations that never happen never appear.

@@ -2,8 +2,7 @@
 //! security.
 //!
 //! Nothing here takes a [`Secret`](crate::model::secret::Secret) or a whole request: every function
-//! names the few values it writes, so that a log cannot grow a password (security requirement
-//!
+//! names the few values it writes, so that a log cannot grow a password (threat model, R-89).
 
 pub mod access_log;
 pub mod audit;

@@ -22,7 +22,7 @@ fn stops(reply: &Reply, says: &str) {
         "{reply:?}"
     );
     assert!(
-        reply.body.contains("Signing in goes round in circles"),
+        reply.body.contains("Too many redirects to sign in"),
         "{}",
         reply.body
     );
@@ -63,7 +63,7 @@ async fn an_application_that_sends_the_signed_in_to_sign_in() {
         );
         assert!(
             last.body
-                .contains("You are signed in, but the application sends you"),
+                .contains("You are signed in, but the application redirects you"),
             "{}",
             last.body
         );
@@ -96,7 +96,7 @@ async fn a_browser_that_brings_no_credential_back() {
                     (302, Some("/login?return_to=/orders"))
                 );
             } else {
-                stops(&reply, "brought back no cookie of this site");
+                stops(&reply, "returned no cookie of this site");
                 assert!(
                     reply
                         .body

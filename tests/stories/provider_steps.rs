@@ -1,5 +1,5 @@
 //! The gateway's own client of FusionAuth's API against the embedded identity server: every step
-//! after the password, and every answer of the contract's table "Provider's answers".
+//! after the password, and every answer of `docs/reference/endpoints.md#fusionauth-responses`.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;

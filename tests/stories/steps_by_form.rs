@@ -310,7 +310,8 @@ async fn a_code_is_sent_where_the_visitor_chooses() {
     assert_eq!(provider.asked("/api/two-factor/send/the-id"), 1);
 }
 
-/// Every row of the contract's table: the form that is shown and its status.
+/// Every row of `docs/reference/endpoints.md#fusionauth-responses`: the form that is shown and its
+/// status.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_status_of_the_provider_has_its_page() {
     let provider = Scripted::open().await;

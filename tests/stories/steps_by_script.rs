@@ -391,7 +391,7 @@ async fn wrong_codes_count_as_wrong_passwords_do() {
     assert_eq!(stage.asked.two_factor_logins.count(), asked);
 }
 
-/// Every row of the contract's table, for both steps.
+/// Every row of `docs/reference/endpoints.md#fusionauth-responses`, for both steps.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_status_of_the_provider_has_its_answer() {
     let provider = Scripted::open().await;

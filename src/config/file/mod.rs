@@ -1,8 +1,8 @@
 //! The file as it is written: one struct for each table, whose comments are the manual.
 //!
-//! `x-not-yet` marks what the contract names but this version does not do: it is refused with these
-//! words, never ignored. `x-from` and `x-to` are the bounds of a duration or size. A `default`
-//! stands in wherever a key is left out, so a field with one is not optional here.
+//! `x-not-yet` marks what is planned but not supported yet: it is refused with these words, never
+//! ignored. `x-from` and `x-to` are the bounds of a duration or size. A `default` stands in
+//! wherever a key is left out, so a field with one is not optional here.
 
 pub(super) mod provider;
 pub(super) mod site;

@@ -1,5 +1,5 @@
-//! Contract, section 4: the JSON endpoints, for scripts with cookies and for clients that are no
-//! browsers.
+//! `docs/reference/endpoints.md#json-api`: the JSON endpoints, for scripts with cookies and for
+//! clients that are no browsers.
 
 use http::Method;
 

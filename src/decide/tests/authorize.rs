@@ -1,4 +1,4 @@
-//! Contract, section 3, steps 4 to 9.
+//! `docs/reference/request-handling.md`, from the rules on.
 
 use http::Method;
 
@@ -15,7 +15,7 @@ fn foreign(ask: Ask) -> Ask {
     ask.marked(|marks| marks.origin = Some("https://evil.example"))
 }
 
-/// Step 4, the rule.
+/// Rules (`docs/reference/request-handling.md#rules`).
 #[test]
 fn the_first_rule_that_speaks_of_method_and_path_counts() {
     assert_eq!(calls(&Method::GET, "/mixed").told(), "forward public");
@@ -109,7 +109,7 @@ fn required_asks_for_one_of_its_roles() {
     );
 }
 
-/// Step 5, the credential; section 2.1, what becomes of the pair.
+/// Credentials (`docs/reference/request-handling.md#credentials`), and what becomes of the pair.
 #[test]
 fn the_token_is_asked_first_and_the_refresh_token_only_then() {
     let mine = || opens("/mine");
@@ -216,7 +216,7 @@ fn renewal_runs_ahead_within_the_last_minute_and_at_most_a_third_of_the_tokens_l
     }
 }
 
-/// Step 6, trouble.
+/// Failures (`docs/reference/request-handling.md#failures`).
 #[test]
 fn a_hiccup_is_503_with_retry_after_and_signs_nobody_out() {
     let expired = |ask: Ask| ask.access(Known::Absent(TokenError::Expired));
@@ -248,7 +248,7 @@ fn a_hiccup_is_503_with_retry_after_and_signs_nobody_out() {
     }
 }
 
-/// Step 7, refusal.
+/// Unauthenticated requests (`docs/reference/request-handling.md#unauthenticated-requests`).
 #[test]
 fn a_navigation_is_sent_to_the_form_and_everything_else_is_told() {
     let status = "401 signed_out";
@@ -317,7 +317,7 @@ fn a_rule_may_force_the_form_or_the_status() {
     assert_eq!(opens("/data").told(), "401 signed_out");
 }
 
-/// Step 8, cross-site writes.
+/// Cross-site writes (`docs/reference/request-handling.md#cross-site-writes`).
 #[test]
 fn another_sites_write_is_refused() {
     let refused = "403 cross_site_request";

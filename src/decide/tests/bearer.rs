@@ -1,4 +1,5 @@
-//! Contract, sections 2.2 and 2.4: server-side sessions, and clients that are no browsers.
+//! `docs/reference/sessions.md` and `docs/reference/headers.md#bearer-headers`: server-side
+//! sessions, and clients that are no browsers.
 
 use http::Method;
 

@@ -1,5 +1,5 @@
-//! Contract, section 4: which paths are the gateway's own, the sign-out, and `explain` of section
-//! 10.
+//! `docs/reference/endpoints.md` and `docs/reference/commands.md#explain`: which paths are the
+//! gateway's own, the sign-out, and `explain`.
 
 use http::Method;
 

@@ -1,4 +1,4 @@
-//! Contract, section 4: the sign-in form.
+//! `docs/reference/endpoints.md#sign-in-form`: the sign-in form.
 
 use http::Method;
 

@@ -1,4 +1,5 @@
-//! Contract, section 4: the steps that may follow a password, as forms and for programs.
+//! `docs/reference/endpoints.md#multi-step-sign-in`: the steps that may follow a password, as forms
+//! and for programs.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! The contract's sentences about decisions, a line each: what is asked and what follows from it.
+//! The rules of `docs/reference/request-handling.md` about decisions, a line each: what is asked
+//! and what follows from it.
 
 mod api;
 mod ask;

@@ -1,4 +1,5 @@
-//! What each status means for a sign-in: the contract's table "Provider's answers", in one place.
+//! What each status means for a sign-in: `docs/reference/endpoints.md#fusionauth-responses`, in one
+//! place.
 //!
 //! The rule above all others is that only `200` is a sign-in: FusionAuth says "right password, but
 //! …" with other codes from 202 to 242.
@@ -80,7 +81,8 @@ pub(super) fn meaning(step: Step, status: u16, state: AccountState) -> Meaning {
 mod tests {
     use super::*;
 
-    /// The contract's table, row by row, in the order of the steps.
+    /// The table of `docs/reference/endpoints.md#fusionauth-responses`, row by row, in the order of
+    /// the steps.
     #[test]
     fn every_status_of_every_step_has_one_meaning() {
         const STEPS: [Step; 4] = [

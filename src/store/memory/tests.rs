@@ -1,4 +1,4 @@
-//! The contract, and that no flood of requests makes a store grow beyond its limits.
+//! The contract suite, and that no flood of requests makes a store grow beyond its limits.
 
 use std::sync::Arc;
 use std::time::Duration;

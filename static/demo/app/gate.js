@@ -1,13 +1,13 @@
-// What this page asks of the gateway and of the shop. The proof travels in cookies that no script can read, so there is
-// nothing here to keep, to renew or to lose.
+// Calls to the gateway and to the shop. The credentials are in HttpOnly cookies, so this page stores no token and needs
+// no code to refresh one.
 
-/** The gateway will not pass this call without a sign-in. */
+/** The call needs a sign-in. */
 export class SignedOut extends Error {}
 
-/** Another no, in the gateway's words (RFC 9457). */
+/** Any other error, from the problem document (RFC 9457). */
 export class Refused extends Error {
   constructor(problem, status, wait) {
-    super(problem.title ?? `The answer was ${status}.`);
+    super(problem.title ?? `The response was ${status}.`);
     this.code = problem.code ?? "";
     this.wait = wait;
   }
@@ -15,8 +15,8 @@ export class Refused extends Error {
 
 const listeners = [];
 
-/** Calls `heard` with method, path and status of every call. */
-export const onCall = (heard) => listeners.push(heard);
+/** Calls `listener` with method, path and status of every call. */
+export const onCall = (listener) => listeners.push(listener);
 
 const call = async (method, path, body) => {
   const options = { method, headers: { Accept: "application/json" } };
@@ -24,27 +24,27 @@ const call = async (method, path, body) => {
     options.headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(body);
   }
-  const answer = await fetch(path, options);
-  for (const heard of listeners) heard(method, path, answer.status);
-  return answer;
+  const response = await fetch(path, options);
+  for (const listener of listeners) listener(method, path, response.status);
+  return response;
 };
 
-const read = async (answer) => {
-  if (answer.ok) return answer.status === 204 ? null : answer.json();
-  const problem = await answer.json().catch(() => ({}));
-  if (answer.status === 401 && problem.code === "signed_out") throw new SignedOut();
-  throw new Refused(problem, answer.status, answer.headers.get("Retry-After"));
+const read = async (response) => {
+  if (response.ok) return response.status === 204 ? null : response.json();
+  const problem = await response.json().catch(() => ({}));
+  if (response.status === 401 && problem.code === "signed_out") throw new SignedOut();
+  throw new Refused(problem, response.status, response.headers.get("Retry-After"));
 };
 
-/** Who is signed in, and until when without a renewal; `null` for nobody. */
+/** The signed-in user and the expiry of the access token; `null` if nobody is signed in. */
 export const currentUser = async () => {
-  const answer = await call("GET", "/api/user");
-  return answer.status === 404 ? null : read(answer);
+  const response = await call("GET", "/api/user");
+  return response.status === 404 ? null : read(response);
 };
 
 export const signIn = async (loginId, password) => read(await call("POST", "/api/login", { loginId, password }));
 export const signOut = async () => read(await call("POST", "/api/logout"));
 
-/** The cart, as the shop has it. */
+/** The cart at the shop. */
 export const cart = async () => read(await call("GET", "/app-demo/data/cart"));
 export const changeCart = async (product, change) => read(await call("POST", "/app-demo/data/cart", { product, change }));

@@ -1,11 +1,11 @@
-// A shop in one page. It starts by asking who is there, signs people in with a form of its own, and lives through the end
-// of tokens and sessions: a call that comes back with 401 waits until the same person has signed in, and is made again.
+// A single-page shop. It requests the current user, shows its own sign-in form, and handles expired sessions: a call with
+// the response 401 is repeated after the same user has signed in again.
 
 import * as gate from "./gate.js";
 import * as view from "./view.js";
 
 const WHY = "Your cart is kept for you.";
-const WHY_AGAIN = "Your session has ended. Sign in, and you go on where you were.";
+const WHY_AGAIN = "Your session has ended. Sign in to continue where you were.";
 const WORDS = {
   invalid_credentials: "The name or the password is not right.",
   provider_unavailable: "Signing in is not possible for the moment.",
@@ -21,7 +21,7 @@ const inWords = (error) => {
   return (WORDS[error.code] ?? `${error.message}.`) + wait;
 };
 
-/** Makes a call; one that needs a sign-in is made again after it. What was on the screen stays. */
+/** Makes a call, and repeats it after a sign-in if it needs one. The page stays as it is. */
 const attempt = async (work) => {
   try {
     await work();
@@ -52,7 +52,7 @@ const onSignIn = async (loginId, password) => {
   try {
     const { user } = await gate.signIn(loginId, password);
     view.closeDoor();
-    // What one person wanted is not done in another's name, and what they had is not shown to them.
+    // Another user must not repeat the call of the previous one, or see that user's data.
     const isAnother = person !== null && user.id !== person;
     if (isAnother) view.clear();
     const work = isAnother ? look : (waiting ?? look);
@@ -81,8 +81,8 @@ const onChange = (product, change) => attempt(async () => view.showCart(await ga
 const tick = () => {
   const left = Math.ceil((ends - Date.now()) / 1000);
   if (!ends) view.showEnd("Nobody is signed in.");
-  else if (left > 0) view.showEnd(`The access token ends in ${left} s. This page has never seen it.`);
-  else view.showEnd("The access token has ended. The next call renews it on its way, and you will not notice.");
+  else if (left > 0) view.showEnd(`The access token expires in ${left} s. This page has never seen it.`);
+  else view.showEnd("The access token has expired. The next call refreshes it.");
 };
 
 gate.onCall(view.noteCall);

@@ -1,4 +1,4 @@
-// What is on the screen. Texts are set as texts: nothing that somebody typed becomes a tag.
+// The page. Values are set as text, so that no input becomes markup.
 
 const at = (id) => document.getElementById(id);
 const door = at("door");
@@ -11,7 +11,7 @@ const fill = (template, product) => {
 };
 
 const line = ({ product, count }) => {
-  // What is there already is changed, so that it keeps its place under the finger.
+  // Existing items are updated, so that they keep their position and focus.
   const item = at("lines").querySelector(`li[data-id="${product.id}"]`) ?? fill("line", product);
   item.dataset.id = product.id;
   const [less, more] = item.querySelectorAll("button");
@@ -30,9 +30,9 @@ const chip = (product) => {
   return item;
 };
 
-/** The cart of somebody. */
+/** Shows a cart. */
 export const showCart = (cart) => {
-  // Who was pressing a button goes on pressing it.
+  // Restore the focus if its button is replaced.
   const { product, change } = document.activeElement?.dataset ?? {};
   at("heading").textContent = `Your cart, ${cart.name}`;
   const lines = cart.lines.map(line);
@@ -52,7 +52,7 @@ export const showPerson = (user) => {
   for (const id of ["who", "leave", "again"]) at(id).hidden = false;
 };
 
-/** The form: in the page where there is nothing else, before it where there is something to keep. */
+/** Shows the form: within an empty page, or as a dialog in front of existing content. */
 export const askToSignIn = (why) => {
   for (const id of ["looking", "who", "leave", "again"]) at(id).hidden = true;
   at("door-why").textContent = why;
@@ -79,7 +79,7 @@ export const showTrouble = (text) => {
   }
 };
 
-/** After a sign-out nothing of the person stays. */
+/** Removes the user's data after a sign-out. */
 export const clear = () => {
   at("shop").hidden = true;
   for (const id of ["lines", "shelf", "who", "total"]) at(id).replaceChildren();
@@ -88,7 +88,7 @@ export const clear = () => {
 export const busy = (is) => at("sign-in").querySelector("button").toggleAttribute("disabled", is);
 export const showEnd = (text) => (at("end").textContent = text);
 
-/** One line for each of the last calls. */
+/** Lists the last calls. */
 export const noteCall = (method, path, status) => {
   const item = document.createElement("li");
   const [what, came] = ["code", "b"].map((tag) => document.createElement(tag));
@@ -99,13 +99,13 @@ export const noteCall = (method, path, status) => {
   while (at("calls").children.length > 6) at("calls").lastElementChild.remove();
 };
 
-/** The events of the page, by name. */
+/** Registers the event handlers. */
 export const listen = ({ onSignIn, onSignOut, onAgain, onChange }) => {
   at("sign-in").addEventListener("submit", (event) => {
     event.preventDefault();
     onSignIn(at("loginId").value, at("password").value);
   });
-  // Before a shop that nobody may look at the form does not close.
+  // The form cannot be closed, because there is nothing to show without a sign-in.
   door.addEventListener("cancel", (event) => event.preventDefault());
   at("leave").addEventListener("click", onSignOut);
   at("again").addEventListener("click", onAgain);
