@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::admin;
 use crate::config::settings::{LogFormat, Settings};
 use crate::embedded::server::Statistics;
-use crate::proxy::server;
+use crate::proxy::{self, connection};
 use crate::runtime::{self, RuntimeHandle, keeping};
 use crate::system::{self, Clock};
 use crate::telemetry::logging;
@@ -134,14 +134,12 @@ impl BoundServer {
     /// # Errors
     /// A message for the operator: what could not be opened, and what to do.
     pub fn open(settings: Settings, clock: Clock) -> Result<Self, String> {
-        let bind_error = |(address, error): (SocketAddr, std::io::Error)| {
-            format!("cannot listen on {address}: {error}; is another program listening there?")
+        proxy::check_trusted_certificates()?;
+        let bind = |addresses: &[SocketAddr]| {
+            connection::bind(addresses).map_err(|error| error.to_string())
         };
-        server::check_trusted_certificates()?;
-        let listeners = server::bind(&settings.server.listen).map_err(bind_error)?;
-        let admin = server::bind(settings.server.admin.as_slice())
-            .map_err(bind_error)?
-            .pop();
+        let listeners = bind(&settings.server.listen)?;
+        let admin = bind(settings.server.admin.as_slice())?.pop();
         let mut embedded_servers = EmbeddedServers::default();
         let drain = settings.server.drain;
         let settings = embedded_servers.start(settings, &clock)?;
@@ -237,7 +235,7 @@ impl BoundServer {
             listen = addresses.join(" "),
             "serving"
         );
-        server::serve(runtime_handle, listeners, stop, drain)
+        proxy::serve(runtime_handle, listeners, stop, drain)
             .await
             .map_err(|error| error.to_string())
     }

@@ -1,4 +1,4 @@
-//! One request's way through the gateway: what is known of it from its first byte to its log line.
+//! What is known of one request, from its first byte to its access record.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,111 +17,126 @@ use crate::system;
 use crate::telemetry::StreamGuard;
 use crate::telemetry::labels::OutcomeLabel;
 
-use super::server::StreamCloseGuard;
+use super::connection::{Connection, StreamCloseGuard};
 
 /// What Pingora calls the context of a request.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent facts about one request, not a state"
-)]
-pub struct ProxyContext {
-    /// The configuration this request sees from start to end.
+pub(super) struct ProxyContext {
+    /// The configuration of this request, from start to end: a reload does not change it.
     pub(super) runtime: Arc<Runtime>,
+    /// The connection that the request arrived on.
+    pub(super) connection: Arc<Connection>,
+    /// When the request's head was complete, for measuring durations.
     pub(super) started: Instant,
-    /// The one reading of the clock.
+    /// The same moment as a time of day: the one reading of the clock.
     pub(super) now: Timestamp,
+    /// The value of `X-Request-Id`.
     pub(super) request_id: String,
-    /// The site, once found.
+    /// Who sent the request.
+    pub(super) client: Client,
+    /// The site, once its host was looked up.
     pub(super) site_runtime: Option<Arc<SiteRuntime>>,
-    /// The believed client address.
-    pub(super) client: Option<IpAddr>,
-    /// Who is at the other end of the connection.
-    pub(super) peer: Option<IpAddr>,
-    /// The value for `X-Forwarded-For`.
-    pub(super) forwarded_for: Option<HeaderValue>,
-    /// The value for `X-Real-IP`: the client.
-    pub(super) real_ip: Option<HeaderValue>,
-    /// The `Forwarded` field of a trusted proxy.
-    pub(super) forwarded_before: Option<String>,
-    /// The rule that matched, or what stood in its place.
+    /// The pattern of the rule that matched.
     pub(super) rule: Option<Arc<str>>,
-    /// Whether a person looks at a page.
-    pub(super) navigation: bool,
-    /// Whether a body is sent, or whatever comes after a handshake.
-    pub(super) sends: bool,
-    /// The names of the gateway's cookies that arrived, where some of them change.
-    pub(super) presented: Vec<String>,
-    /// The listed origin whose page sent the request.
-    pub(super) reader: Option<String>,
-    /// The value of the form's cookie that arrived.
-    pub(super) form_cookie: Option<String>,
-    /// What happens to the visitor's cookies, whoever answers.
-    pub(super) cookies: Vec<CookieChange>,
     /// Set only by a grant: without it nothing is forwarded.
     pub(super) granted: Option<Granted>,
-    /// A renewal that runs beside the upstream call.
-    pub(super) ahead: Option<JoinHandle<EarlyRefresh>>,
-    pub(super) outcome: OutcomeLabel,
-    pub(super) reason: Reason,
-    pub(super) status: u16,
-    /// Whether the response comes from the application.
-    pub(super) forwarded_response: bool,
-    /// Whether the connection ends with the answer.
-    pub(super) close: bool,
-    /// Upstreams that could not be connected to, by position.
-    pub(super) tried: Vec<usize>,
-    pub(super) asked_upstream: Option<Instant>,
-    pub(super) upstream_took: Option<Duration>,
+    /// A refresh that runs beside the call to the upstream.
+    pub(super) early_refresh: Option<JoinHandle<EarlyRefresh>>,
+    /// What forwarding the request needs and finds out.
+    pub(super) upstream: UpstreamState,
+    /// What the response depends on.
+    pub(super) response: ResponseState,
+    /// Counts the response as open, where it is a stream.
     pub(super) stream: Option<StreamGuard>,
-    /// Closes that stream when the visitor's session ends.
-    pub(super) closing: Option<StreamCloseGuard>,
-    pub(super) websocket: bool,
+    /// Closes that stream when the client's session ends.
+    pub(super) stream_close: Option<StreamCloseGuard>,
+    /// How the request came out, for the metrics and the access record.
+    pub(super) outcome: OutcomeLabel,
+    /// Why.
+    pub(super) reason: Reason,
+    /// The status of the response; 0 before there is one.
+    pub(super) status: u16,
+}
+
+/// Who sent a request.
+pub(super) struct Client {
+    /// The client's address: the peer's, unless a trusted proxy names another.
+    pub(super) address: IpAddr,
+    /// The value of `X-Forwarded-For` for the upstream, where trusted proxies reported a chain;
+    /// otherwise it is the peer alone.
+    pub(super) forwarded_for: Option<HeaderValue>,
+    /// The `Forwarded` fields of a trusted proxy, which the gateway's own element follows.
+    pub(super) forwarded: Option<String>,
+}
+
+/// What forwarding a request needs and finds out.
+#[derive(Default)]
+pub(super) struct UpstreamState {
+    /// Whether a body follows the head, or anything after an upgrade.
+    pub(super) has_body: bool,
+    /// Whether the request is a WebSocket handshake.
+    pub(super) is_websocket: bool,
+    /// The upstreams that were tried, by position.
+    pub(super) tried: Vec<usize>,
+    /// When forwarding began.
+    pub(super) started: Option<Instant>,
+    /// How long the upstream took to begin its response.
+    pub(super) latency: Option<Duration>,
+}
+
+/// What the response to a request depends on.
+#[derive(Default)]
+pub(super) struct ResponseState {
+    /// Whether a browser shows the response as a page.
+    pub(super) is_navigation: bool,
+    /// Whether the response comes from the upstream.
+    pub(super) is_forwarded: bool,
+    /// Whether the connection is closed after the response.
+    pub(super) close: bool,
+    /// The allowed origin whose page sent the request.
+    pub(super) cors_origin: Option<String>,
+    /// The value of the form cookie that arrived.
+    pub(super) form_cookie: Option<String>,
+    /// The names of the gateway's cookies that arrived, where some of them change.
+    pub(super) presented_cookies: Vec<String>,
+    /// What happens to the client's cookies, whoever responds.
+    pub(super) cookie_changes: Vec<CookieChange>,
 }
 
 /// What a grant says, kept for as long as Pingora may try upstreams.
 #[derive(Clone)]
 pub(super) struct Granted {
     pub(super) principal: Option<Arc<Principal>>,
-    /// The access token the visitor came with or was renewed to, for `forward_token`.
+    /// The access token that the client presented or that a refresh issued, for `forward_token`.
     pub(super) token: Option<Arc<str>>,
-    /// Whether the request's `Authorization` was the gateway's to use.
+    /// Whether the request's `Authorization` was meant for the gateway.
     pub(super) used_authorization: bool,
 }
 
 impl ProxyContext {
-    pub(super) fn new(runtime: Arc<Runtime>) -> Self {
+    pub(super) fn new(runtime: Arc<Runtime>, connection: Arc<Connection>) -> Self {
         let now = runtime.clock().now();
         Self {
             runtime,
             started: system::stopwatch(),
             now,
             request_id: String::new(),
+            client: Client {
+                address: connection.peer.address,
+                forwarded_for: None,
+                forwarded: None,
+            },
+            connection,
             site_runtime: None,
-            client: None,
-            forwarded_for: None,
-            real_ip: None,
-            forwarded_before: None,
-            peer: None,
             rule: None,
-            navigation: false,
-            sends: false,
-            presented: Vec::new(),
-            reader: None,
-            form_cookie: None,
-            cookies: Vec::new(),
             granted: None,
-            ahead: None,
+            early_refresh: None,
+            upstream: UpstreamState::default(),
+            response: ResponseState::default(),
+            stream: None,
+            stream_close: None,
             outcome: OutcomeLabel::Failed,
             reason: Reason::Internal,
             status: 0,
-            forwarded_response: false,
-            close: false,
-            tried: Vec::new(),
-            asked_upstream: None,
-            upstream_took: None,
-            stream: None,
-            closing: None,
-            websocket: false,
         }
     }
 
@@ -129,5 +144,16 @@ impl ProxyContext {
         self.site_runtime
             .as_ref()
             .map(|site_runtime| &*site_runtime.site)
+    }
+
+    /// Notes that the request failed or was refused for `reason`.
+    pub(super) fn failed(&mut self, reason: Reason) {
+        self.reason = reason;
+        self.outcome = if reason.is_failure() {
+            OutcomeLabel::Failed
+        } else {
+            OutcomeLabel::Refused
+        };
+        self.status = reason.status();
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn allow(
         return Ok(());
     }
     head.append_header(header::VARY, "Origin")?;
-    let Some(reader) = &ctx.reader else {
+    let Some(reader) = &ctx.response.cors_origin else {
         return Ok(());
     };
     head.insert_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, reader.as_str())?;

@@ -1,25 +1,30 @@
-//! The only room that knows Pingora. This file is the table of contents: each of Pingora's phases
+//! The only module that uses Pingora. This file is its table of contents: each of Pingora's phases
 //! in a few lines.
 //!
-//! Where Pingora's phases do not run, the gateway does not look away: answers of our own and the
-//! pages of errors go through `reply::finish` by hand, because `response_filter` sees only what an
-//! upstream sent.
+//! Pingora calls `response_filter` only for responses of an upstream. The gateway's own responses
+//! and error pages therefore pass `reply::finish` by an explicit call.
 
+use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use pingora::apps::HttpServerOptions;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::HttpPeer;
-use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::server::configuration::ServerConf;
 use pingora::{Error, Result};
+use tokio::sync::watch;
 
 use crate::model::local_response::{LocalResponse, Problem};
+use crate::model::reason::Reason;
 use crate::runtime::RuntimeHandle;
 
 mod body;
+pub mod connection;
 mod context;
 mod cors;
-mod early_error;
 mod form;
 mod page;
 mod problem_json;
@@ -28,38 +33,77 @@ mod request;
 mod request_head;
 mod resolve;
 mod response;
-pub mod server;
 mod upstream;
-mod wire;
 
-pub use context::ProxyContext;
+use connection::{Connection, Service};
+use context::ProxyContext;
 
-/// The gateway as Pingora sees it.
-pub struct Gateway {
+/// The gateway as Pingora sees it. Each request is served by the configuration in force when it
+/// arrives.
+struct Gateway {
     runtime_handle: Arc<RuntimeHandle>,
 }
 
-impl Gateway {
-    /// A gateway over the configuration that lives at the time of each request.
-    #[must_use]
-    pub fn new(runtime_handle: Arc<RuntimeHandle>) -> Self {
-        Self { runtime_handle }
-    }
+/// Serves the sites on `listeners` until `stop` turns true, then waits at most `drain` for requests
+/// in flight.
+///
+/// # Errors
+/// When a listener cannot be used.
+pub async fn serve(
+    runtime_handle: Arc<RuntimeHandle>,
+    listeners: Vec<TcpListener>,
+    stop: watch::Receiver<bool>,
+    drain: Duration,
+) -> std::io::Result<()> {
+    let gateway = Gateway {
+        runtime_handle: Arc::clone(&runtime_handle),
+    };
+    let mut proxy = HttpProxy::new(gateway, Arc::new(ServerConf::default()));
+    // The gateway refuses `CONNECT` itself, in its own words. No tunnel is opened.
+    let mut options = HttpServerOptions::default();
+    options.allow_connect_method_proxying = true;
+    proxy.server_options = Some(options);
+    proxy.handle_init_modules();
+    let service = Service {
+        app: Arc::new(proxy),
+        runtime_handle,
+        stop,
+    };
+    connection::serve(service, listeners, drain).await
+}
+
+/// Checks that the certificates this machine trusts can be read: Pingora panics where they cannot.
+///
+/// # Errors
+/// What is wrong with them, and what to do, for an operator.
+pub fn check_trusted_certificates() -> std::result::Result<(), String> {
+    let mut store = pingora::tls::RootCertStore::empty();
+    pingora::tls::load_platform_certs_incl_env_into_store(&mut store).map_err(|error| {
+        let cause = error
+            .cause
+            .as_ref()
+            .map_or_else(String::new, |cause| format!(": {cause}"));
+        format!(
+            "this machine's trusted certificates cannot be read{cause}; repair them, or \
+             name others with SSL_CERT_FILE"
+        )
+    })
 }
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    // In a box: Pingora moves it from one state of a request to the next, which costs more than the
-    // box.
+    // In a box: Pingora moves the context several times for each request, which costs more than the
+    // allocation.
     type CTX = Box<ProxyContext>;
 
     fn new_ctx(&self) -> Box<ProxyContext> {
-        Box::new(ProxyContext::new(self.runtime_handle.current()))
+        let (runtime, connection) = (self.runtime_handle.current(), Connection::current());
+        Box::new(ProxyContext::new(runtime, connection))
     }
 
     fn init_downstream_modules(&self, _: &mut pingora::modules::http::HttpModules) {
-        // No compression: the application knows what of its answers may be compressed beside a
-        // secret.
+        // No compression: only the application knows which of its responses are safe to compress
+        // together with a secret.
     }
 
     async fn request_filter(
@@ -67,7 +111,7 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         ctx: &mut Box<ProxyContext>,
     ) -> Result<bool> {
-        let settled = if server::head_has_arrived(session) {
+        let settled = if ctx.connection.finish_head() {
             request::decide_or_fail(session, ctx).await
         } else {
             Some(request::refuse_mended_line(session, ctx))
@@ -115,7 +159,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut Box<ProxyContext>,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        // Nothing was sent yet: the next upstream may be asked.
+        // Nothing was sent yet: the request may be sent to another upstream.
         error.set_retry(upstream::another_is_left(ctx));
         error
     }
@@ -128,7 +172,8 @@ impl ProxyHttp for Gateway {
         ctx: &mut Box<ProxyContext>,
         reused: bool,
     ) -> Box<Error> {
-        // Only what may be repeated (RFC 9110, section 9.2.2), and only while its body is at hand.
+        // Only an idempotent request is retried (RFC 9110, section 9.2.2), and only while its body
+        // is buffered.
         let method = &session.req_header().method;
         if !method.is_idempotent()
             || session.as_ref().retry_buffer_truncated()
@@ -160,13 +205,13 @@ impl ProxyHttp for Gateway {
             ctx.failed(reason);
         } else {
             response::settle_ahead(ctx).await;
-            let status = if reason == crate::model::reason::Reason::MalformedRequest {
+            let status = if reason == Reason::MalformedRequest {
                 400
             } else {
                 reason.status()
             };
             ctx.failed(reason);
-            ctx.close = true;
+            ctx.response.close = true;
             let answer = LocalResponse::Problem(Problem::new(reason).with_status(status));
             if reply::send(session, ctx, &answer).await.is_err() {
                 tracing::debug!("the client went away before the error could be told");
@@ -183,8 +228,7 @@ impl ProxyHttp for Gateway {
     }
 
     fn suppress_error_log(&self, _: &Session, _: &Box<ProxyContext>, _: &Error) -> bool {
-        // The access record says it, without the query and the headers that Pingora's own line
-        // would carry.
+        // The access record reports it. Pingora's line would contain the query and headers.
         true
     }
 

@@ -152,7 +152,7 @@ pub(super) fn step_form(
 /// The pre-session cookie that forms are bound to; the visitor's own is kept, so that many tabs
 /// work at once.
 fn form_cookie(ctx: &ProxyContext) -> String {
-    ctx.form_cookie.clone().unwrap_or_else(|| {
+    ctx.response.form_cookie.clone().unwrap_or_else(|| {
         use base64::Engine as _;
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(system::random::<32>())
     })
@@ -165,7 +165,7 @@ fn bound(
     mut ready: Ready,
     (cookie, retry_after): (&str, Option<u32>),
 ) -> Result<Ready> {
-    if ctx.form_cookie.as_deref() != Some(cookie) {
+    if ctx.response.form_cookie.as_deref() != Some(cookie) {
         for line in cookie::set(&site.cookies, CookieKind::Form, cookie, Lifetime::Browser) {
             ready.head.append_header(header::SET_COOKIE, line)?;
         }

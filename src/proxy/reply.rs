@@ -41,7 +41,7 @@ pub(super) async fn send(
             .head
             .insert_header(header::CONTENT_LENGTH, ready.body.len())?;
     }
-    if ctx.close {
+    if ctx.response.close {
         session.set_keepalive(None);
     }
     let empty = head_only || ready.body.is_empty();
@@ -160,7 +160,7 @@ pub(super) fn problem(
     request: &RequestHeader,
     what: &Problem,
 ) -> Result<Ready> {
-    let mut ready = if ctx.navigation && !what.for_programs {
+    let mut ready = if ctx.response.is_navigation && !what.for_programs {
         page::problem_page(ctx, request, what)?
     } else {
         Ready::new(
@@ -212,22 +212,22 @@ const REFRESH_TOKEN: HeaderName = HeaderName::from_static("vestibule-refresh-tok
 /// The one door: every response passes it, ours, the application's, and the page of an error after
 /// a rotation. Adds the visitor's new cookies and keeps caches away from them.
 pub(super) fn finish(ctx: &ProxyContext, head: &mut ResponseHeader) -> Result<()> {
-    if !ctx.forwarded_response {
+    if !ctx.response.is_forwarded {
         head.insert_header("x-request-id", ctx.request_id.as_str())?;
     }
     let Some(site) = ctx.site() else {
         return Ok(());
     };
-    if site.bearer && ctx.forwarded_response {
+    if site.bearer && ctx.response.is_forwarded {
         // A client would take an application's for the gateway's.
         for name in [ACCESS_TOKEN, REFRESH_TOKEN] {
             head.remove_header(&name);
         }
     }
-    if ctx.cookies.is_empty() {
+    if ctx.response.cookie_changes.is_empty() {
         return Ok(());
     }
-    for change in &ctx.cookies {
+    for change in &ctx.response.cookie_changes {
         if let CookieChange::SetTokens(tokens) = change
             && tokens.kind == CredentialKind::Bearer
         {
@@ -237,7 +237,7 @@ pub(super) fn finish(ctx: &ProxyContext, head: &mut ResponseHeader) -> Result<()
             }
             continue;
         }
-        for line in lines(site, change, &ctx.presented) {
+        for line in lines(site, change, &ctx.response.presented_cookies) {
             head.append_header(header::SET_COOKIE, value_of(&line)?)?;
         }
     }

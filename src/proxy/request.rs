@@ -23,7 +23,6 @@ use crate::telemetry::labels::OutcomeLabel;
 use super::context::{Granted, ProxyContext};
 use super::request_head::{self, Rejection, RequestHead};
 use super::resolve;
-use super::server;
 use super::upstream;
 
 /// [`settle`], and the answer where it panics: one request's fault is not the connection's, nor the
@@ -43,7 +42,7 @@ pub(super) async fn decide_or_fail(
             );
             ctx.failed(Reason::Internal);
             // How far its body was read nobody knows.
-            ctx.close = true;
+            ctx.response.close = true;
             ctx.granted = None;
             Some(LocalResponse::Problem(Problem::new(Reason::Internal)))
         }
@@ -71,8 +70,8 @@ async fn catch_panic<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Result<T
 async fn settle(session: &mut Session, ctx: &mut ProxyContext) -> Option<LocalResponse> {
     let mut head = RequestHead::of(session.req_header());
     ctx.request_id = request_id(head.request_id.as_ref());
-    ctx.sends = head.sends();
-    resolve_client_ip(session, ctx, &head);
+    ctx.upstream.has_body = head.sends();
+    resolve_client_ip(ctx, &head);
     match enter(session, ctx, &mut head) {
         Ok(site_runtime) => {
             limit(session, ctx, &head);
@@ -176,11 +175,11 @@ async fn ask_and_fetch(
         .match_rule(request.method, target.decoded_path())
         .pattern
         .cloned();
-    ctx.cookies = verdict.cookies;
+    ctx.response.cookie_changes = verdict.cookies;
     let ahead =
         matches!(&verdict.outcome, Outcome::Forward(grant) if grant.renew_ahead().is_some());
-    if ahead || !ctx.cookies.is_empty() {
-        ctx.presented = cookies
+    if ahead || !ctx.response.cookie_changes.is_empty() {
+        ctx.response.presented_cookies = cookies
             .names
             .iter()
             .map(|name| (*name).to_owned())
@@ -200,8 +199,8 @@ async fn ask_and_fetch(
                 .then(|| token_of(&facts, carried))
                 .flatten();
             if let Some(renewable) = grant.renew_ahead() {
-                let client = ctx.client;
-                ctx.ahead =
+                let client = Some(ctx.client.address);
+                ctx.early_refresh =
                     Some(
                         ctx.runtime
                             .renew_ahead(site_runtime, renewable, client, &ctx.request_id),
@@ -213,7 +212,7 @@ async fn ask_and_fetch(
                 token,
                 used_authorization,
             });
-            ctx.asked_upstream = Some(decided(ctx));
+            ctx.upstream.started = Some(decided(ctx));
             None
         }
     }
@@ -221,10 +220,10 @@ async fn ask_and_fetch(
 
 /// What the answer will need to know of the request.
 fn note(ctx: &mut ProxyContext, request: &RequestView<'_>, site: &Site) {
-    ctx.navigation = request.is_navigation() || request.is_form_post();
-    ctx.websocket = request.marks.websocket;
-    ctx.reader = cors::reader(request, site).map(ToString::to_string);
-    ctx.form_cookie = request.cookies.form.value().map(str::to_owned);
+    ctx.response.is_navigation = request.is_navigation() || request.is_form_post();
+    ctx.upstream.is_websocket = request.marks.websocket;
+    ctx.response.cors_origin = cors::reader(request, site).map(ToString::to_string);
+    ctx.response.form_cookie = request.cookies.form.value().map(str::to_owned);
 }
 
 /// The access token that goes along: the renewed one, else the one that was verified or that the
@@ -246,7 +245,7 @@ fn token_of(facts: &Facts, carried: Option<&str>) -> Option<Arc<str>> {
 pub(super) fn refuse_mended_line(session: &mut Session, ctx: &mut ProxyContext) -> LocalResponse {
     let head = RequestHead::of(session.req_header());
     ctx.request_id = request_id(None);
-    resolve_client_ip(session, ctx, &head);
+    resolve_client_ip(ctx, &head);
     reject(
         session,
         ctx,
@@ -266,7 +265,7 @@ fn reject(
     unfit: Rejection,
 ) -> LocalResponse {
     let marks = head.marks();
-    ctx.navigation = marks.fetch_mode == Some("navigate")
+    ctx.response.is_navigation = marks.fetch_mode == Some("navigate")
         || (marks.fetch_mode.is_none()
             && marks
                 .accept
@@ -274,7 +273,7 @@ fn reject(
     ctx.reason = unfit.reason;
     ctx.outcome = OutcomeLabel::Refused;
     // Whatever follows on this connection may be the other half of an attempt to smuggle.
-    ctx.close = true;
+    ctx.response.close = true;
     limit(session, ctx, head);
     let mut problem = Problem::new(unfit.reason).with_status(unfit.status);
     if unfit.reason == Reason::MethodNotAllowed {
@@ -296,10 +295,8 @@ fn limit(session: &mut Session, ctx: &ProxyContext, head: &RequestHead) {
 }
 
 /// Resolves the client address that is believed.
-fn resolve_client_ip(session: &Session, ctx: &mut ProxyContext, head: &RequestHead) {
-    let Some(peer) = server::peer(session) else {
-        return;
-    };
+fn resolve_client_ip(ctx: &mut ProxyContext, head: &RequestHead) {
+    let peer = &ctx.connection.peer;
     let chain = upstream_headers::chain(
         peer.address,
         texts(&head.forwarded_for),
@@ -307,17 +304,10 @@ fn resolve_client_ip(session: &Session, ctx: &mut ProxyContext, head: &RequestHe
     );
     if chain.peer_is_trusted && !head.forwarded.is_empty() {
         let earlier: Vec<&str> = texts(&head.forwarded).collect();
-        ctx.forwarded_before = (!earlier.is_empty()).then(|| earlier.join(", "));
+        ctx.client.forwarded = (!earlier.is_empty()).then(|| earlier.join(", "));
     }
-    let told = |text: Option<String>| {
-        text.and_then(|text| text.try_into().ok())
-            .or_else(|| Some(peer.text.clone()))
-    };
-    ctx.forwarded_for = told(chain.forwarded_for);
-    ctx.real_ip =
-        told((chain.client != peer.address).then(|| upstream_headers::address(chain.client)));
-    ctx.peer = Some(peer.address);
-    ctx.client = Some(chain.client);
+    ctx.client.forwarded_for = chain.forwarded_for.and_then(|text| text.try_into().ok());
+    ctx.client.address = chain.client;
 }
 
 fn texts(fields: &[HeaderValue]) -> impl DoubleEndedIterator<Item = &str> {

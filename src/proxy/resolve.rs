@@ -1,6 +1,5 @@
 //! The shell's half of the loop: finds out what `decide` asks for and fills the slot.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -41,7 +40,7 @@ pub(super) async fn fill(
     let plain = runtime.settings().server.limits.max_login_body;
     let context = RequestContext {
         site_runtime,
-        client: ctx.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        client: ctx.client.address,
         request_id: &ctx.request_id,
         now: ctx.now,
     };
@@ -59,7 +58,7 @@ pub(super) async fn fill(
                 session,
                 limit_of(size, plain),
                 form::login,
-                &mut ctx.close,
+                &mut ctx.response.close,
             ))
             .await;
         }
@@ -68,7 +67,7 @@ pub(super) async fn fill(
                 session,
                 limit_of(size, plain),
                 form::step,
-                &mut ctx.close,
+                &mut ctx.response.close,
             ))
             .await;
         }
@@ -83,7 +82,7 @@ pub(super) async fn fill(
                 session,
                 target,
                 carried,
-                &mut ctx.close,
+                &mut ctx.response.close,
             ))
             .await;
         }
@@ -101,7 +100,7 @@ pub(super) async fn fill(
             facts.body = rare(body::call(session, plain))
                 .await
                 .map_or_else(Known::Absent, Known::Found);
-            ctx.close |= !session.is_body_done();
+            ctx.response.close |= !session.is_body_done();
         }
         Question::SignIn {
             credentials,

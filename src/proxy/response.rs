@@ -11,12 +11,10 @@ use crate::model::reason::Reason;
 use crate::runtime::EarlyRefresh;
 use crate::telemetry::access_log::{self, AccessRecord};
 use crate::telemetry::audit::{self, AuditContext};
-use crate::telemetry::labels::OutcomeLabel;
 
 use super::context::ProxyContext;
 use super::reply;
 use super::request_head;
-use super::server;
 
 /// What the application's response becomes. Runs for informational responses too, which carry
 /// nothing of ours.
@@ -29,8 +27,8 @@ pub(super) async fn adapt(
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
-    ctx.upstream_took = ctx.asked_upstream.map(|asked| asked.elapsed());
-    ctx.forwarded_response = true;
+    ctx.upstream.latency = ctx.upstream.started.map(|asked| asked.elapsed());
+    ctx.response.is_forwarded = true;
     ctx.status = response.status.as_u16();
     settle_ahead(ctx).await;
     watch_stream(session, response, ctx).await;
@@ -63,16 +61,18 @@ fn drop_managed_cookies(response: &mut ResponseHeader, ctx: &ProxyContext) {
 
 /// Backoff for the renewal that runs beside the upstream call, and takes its cookies along.
 pub(super) async fn settle_ahead(ctx: &mut ProxyContext) {
-    let Some(ahead) = ctx.ahead.take() else {
+    let Some(ahead) = ctx.early_refresh.take() else {
         return;
     };
     match ahead.await {
         Ok(EarlyRefresh::Renewed(tokens)) => {
-            ctx.cookies.push(CookieChange::SetTokens(tokens));
+            ctx.response
+                .cookie_changes
+                .push(CookieChange::SetTokens(tokens));
             ctx.reason = Reason::EarlyRefresh;
         }
         // The access token lives out its time; nothing renews it any more.
-        Ok(EarlyRefresh::Refused) => ctx.cookies.push(CookieChange::ClearRefresh),
+        Ok(EarlyRefresh::Refused) => ctx.response.cookie_changes.push(CookieChange::ClearRefresh),
         Ok(EarlyRefresh::NotNow) | Err(_) => {}
     }
 }
@@ -103,8 +103,8 @@ async fn watch_stream(session: &Session, response: &ResponseHeader, ctx: &mut Pr
         .as_ref()
         .and_then(|granted| granted.principal.as_ref())
     {
-        ctx.closing =
-            server::close_with(session, site_runtime.streams.opened(&principal.session)).await;
+        let ended = site_runtime.streams.opened(&principal.session);
+        ctx.stream_close = Some(ctx.connection.close_stream_after(ended).await);
         // Signed out between the decision and the application's answer: nobody will say it again.
         if ctx.runtime.has_ended(site_runtime, &principal.session) {
             site_runtime.streams.end(&principal.session);
@@ -163,11 +163,11 @@ pub(super) fn record(session: &Session, ctx: &ProxyContext) {
         .granted
         .as_ref()
         .and_then(|granted| granted.principal.as_ref());
-    if let (Some(client), true) = (ctx.client, is_for_the_audit(ctx.reason)) {
+    if is_for_the_audit(ctx.reason) {
         let at = AuditContext {
             site,
             request_id: &ctx.request_id,
-            client,
+            client: ctx.client.address,
         };
         audit::refused(
             at,
@@ -189,9 +189,9 @@ pub(super) fn record(session: &Session, ctx: &ProxyContext) {
         rule: ctx.rule.as_deref(),
         reason: ctx.reason,
         duration: took,
-        upstream: ctx.upstream_took,
+        upstream: ctx.upstream.latency,
         user: user.map(|principal| principal.identity.sub.as_str()),
-        client: ctx.client,
+        client: Some(ctx.client.address),
     }
     .write();
 }
@@ -208,17 +208,4 @@ fn is_for_the_audit(reason: Reason) -> bool {
             | Reason::Revoked
             | Reason::MalformedRequest
     )
-}
-
-impl ProxyContext {
-    /// The request came to nothing, for this reason.
-    pub(super) fn failed(&mut self, reason: Reason) {
-        self.reason = reason;
-        self.outcome = if reason.is_failure() {
-            OutcomeLabel::Failed
-        } else {
-            OutcomeLabel::Refused
-        };
-        self.status = reason.status();
-    }
 }

@@ -44,9 +44,9 @@ pub(super) async fn pick(ctx: &mut ProxyContext) -> Result<Box<HttpPeer>> {
     };
     let index = site_runtime
         .upstreams
-        .pick(&ctx.tried)
+        .pick(&ctx.upstream.tried)
         .ok_or_else(unavailable)?;
-    ctx.tried.push(index);
+    ctx.upstream.tried.push(index);
     let upstream = site_runtime.upstreams.at(index).ok_or_else(unavailable)?;
     let mut peer = match upstream {
         Upstream::Http { .. } => {
@@ -55,7 +55,11 @@ pub(super) async fn pick(ctx: &mut ProxyContext) -> Result<Box<HttpPeer>> {
         Upstream::Https { host, .. } => {
             let mut peer = HttpPeer::new(resolved(site_runtime, index).await?, true, host.clone());
             // A WebSocket handshake is HTTP/1.1.
-            peer.options.alpn = if ctx.websocket { ALPN::H1 } else { ALPN::H2H1 };
+            peer.options.alpn = if ctx.upstream.is_websocket {
+                ALPN::H1
+            } else {
+                ALPN::H2H1
+            };
             peer
         }
         Upstream::Unix { path } => {
@@ -67,7 +71,7 @@ pub(super) async fn pick(ctx: &mut ProxyContext) -> Result<Box<HttpPeer>> {
     peer.options.total_connection_timeout = Some(limits.upstream_connect);
     peer.options.read_timeout = Some(limits.upstream_idle);
     // A head alone is never too much for what the system takes at once.
-    peer.options.write_timeout = ctx.sends.then_some(limits.upstream_idle);
+    peer.options.write_timeout = ctx.upstream.has_body.then_some(limits.upstream_idle);
     // A kept connection lasts until the application ends it, and a timer for each would cost every
     // request: whether the other end is still there at all, the system finds out.
     peer.options.tcp_keepalive =
@@ -89,13 +93,13 @@ async fn resolved(site_runtime: &SiteRuntime, index: usize) -> Result<SocketAddr
 pub(super) fn another_is_left(ctx: &ProxyContext) -> bool {
     ctx.site_runtime
         .as_ref()
-        .is_some_and(|site_runtime| site_runtime.upstreams.pick(&ctx.tried).is_some())
+        .is_some_and(|site_runtime| site_runtime.upstreams.pick(&ctx.upstream.tried).is_some())
 }
 
 /// An upstream may close a kept connection just as a request goes out on it, which says nothing
 /// about the next connection: the same place may be asked again.
 pub(super) fn forget_last_try(ctx: &mut ProxyContext) {
-    ctx.tried.pop();
+    ctx.upstream.tried.pop();
 }
 
 /// Makes the upstream's request of the client's: theirs removed first, then ours *set*, never
@@ -186,21 +190,18 @@ fn forwarded(fields: &mut HeaderMap, ctx: &ProxyContext, fixed: &FixedHeaders) -
     fields.insert(X_FORWARDED_PROTO, fixed.proto.clone());
     fields.insert(X_FORWARDED_HOST, fixed.host.clone());
     fields.insert(X_FORWARDED_PORT, fixed.port.clone());
-    if let Some(peer) = ctx.peer {
-        let before = ctx.forwarded_before.as_deref();
-        fields.insert(
-            header::FORWARDED,
-            value(upstream_headers::forwarded(before, peer, &fixed.forwarded))?,
-        );
-    }
-    for (name, known) in [
-        (X_FORWARDED_FOR, &ctx.forwarded_for),
-        (X_REAL_IP, &ctx.real_ip),
-    ] {
-        if let Some(value) = known {
-            fields.insert(name, value.clone());
-        }
-    }
+    let (client, peer) = (&ctx.client, &ctx.connection.peer);
+    let before = client.forwarded.as_deref();
+    let forwarded = upstream_headers::forwarded(before, peer.address, &fixed.forwarded);
+    fields.insert(header::FORWARDED, value(forwarded)?);
+    let forwarded_for = client.forwarded_for.as_ref().unwrap_or(&peer.text);
+    fields.insert(X_FORWARDED_FOR, forwarded_for.clone());
+    let real_ip = if client.address == peer.address {
+        peer.text.clone()
+    } else {
+        value(upstream_headers::address(client.address))?
+    };
+    fields.insert(X_REAL_IP, real_ip);
     // A line of its own is the same as the end of a list (RFC 9110, section 5.3), and no earlier
     // line is lost. Pingora makes each try's request anew of the client's, so a retry does not name
     // the gateway twice.

@@ -9,7 +9,6 @@ pub const CIRCLES: &[&str] = &[
     "model: challenge, login",
     "pages: layout, templates, theme",
     "provider: jwks, key_set",
-    "proxy: context, early_error, request, request_head, resolve, server, upstream, wire",
     "proxy: page, reply",
     "telemetry: metrics, site_metrics",
 ];
@@ -17,7 +16,6 @@ pub const CIRCLES: &[&str] = &[
 /// `module: impl Type`
 pub const IMPLS_ELSEWHERE: &[&str] = &[
     "model::challenge: impl PendingStep",
-    "proxy::response: impl ProxyContext",
     "runtime::checking: impl Runtime",
     "runtime::devices: impl Runtime",
     "runtime::issuing: impl Runtime",
@@ -67,7 +65,6 @@ pub const BOOLEAN_PARAMETERS: &[&str] = &[
     "proxy::reply::redirect: clear_site_data",
     "proxy::resolve::kept_form: close",
     "proxy::resolve::read: close",
-    "proxy::wire::ready_when: so",
     "runtime::upstreams::Upstreams::record: healthy",
 ];
 
@@ -79,7 +76,8 @@ pub const NAMES_WITH_TWO_MEANINGS: &[&str] = &[
     "page: embedded::demo::page, proxy::page",
     "response: embedded::api::response, proxy::response",
     "rules: config::check::rules, embedded::users_file::rules",
-    "server: config::check::server, embedded::server, proxy::server",
+    "server: config::check::server, embedded::server",
+    "sessions: runtime::sessions, store::redis::sessions, store::sessions",
     "store: config::check::store, embedded::demo::store, store",
     "upstreams: config::check::upstreams, runtime::upstreams",
 ];
@@ -98,7 +96,6 @@ pub const LONG_FILES: &[&str] = &[
     "provider::fusionauth::tests",
     "provider::fusionauth::tests::steps",
     "provider::verify::tests",
-    "proxy::wire",
     "runtime::stepping",
     "telemetry::metrics",
 ];

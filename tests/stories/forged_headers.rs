@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use vestibule::embedded::users::User;
 
-use super::support::{Siege, ask};
+use super::support::{Line, Siege, ask};
 
 const FORGED: &str = "FORGED-7f3a";
 
@@ -611,6 +611,28 @@ async fn the_chain_of_proxies_is_believed_only_behind_one() {
         ("x-forwarded-port", "8080"),
     ] {
         assert_eq!(seen.one(name).as_deref(), Some(value));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_request_is_told_of_the_peer_of_its_own_connection() {
+    let siege = Siege::lay().await;
+    let mut clients = Vec::new();
+    for peer in ["127.0.0.1", "127.0.0.2"] {
+        let line = Line::from(peer.parse().unwrap(), siege.stage.address).await;
+        clients.push((peer, line));
+    }
+    // Two connections that are kept, and take turns.
+    for _ in 0..3 {
+        for (peer, line) in &mut clients {
+            line.send(Siege::request("GET", "/", "")).await;
+            assert_eq!(line.reply().await.expect("an answer").status, 200);
+            let seen = siege.witness.last();
+            assert_eq!(seen.one("x-forwarded-for").as_deref(), Some(*peer));
+            assert_eq!(seen.one("x-real-ip").as_deref(), Some(*peer));
+            let forwarded = seen.one("forwarded").unwrap();
+            assert!(forwarded.starts_with(&format!("for={peer};")), "{seen:?}");
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! The bare wire on both sides of the gateway: a client that sends exactly these bytes, and an
 //! application that writes down exactly which bytes came.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -232,6 +232,16 @@ impl Line {
     pub async fn to(address: SocketAddr) -> Self {
         Self {
             stream: TcpStream::connect(address).await.expect("a connection"),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// A connection of a client with the IPv4 address `source`.
+    pub async fn from(source: IpAddr, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        Self {
+            stream: socket.connect(address).await.expect("a connection"),
             bytes: Vec::new(),
         }
     }

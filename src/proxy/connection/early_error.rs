@@ -1,5 +1,6 @@
-//! The answer to a head that Pingora cannot read: it would speak for itself, with its name, and
-//! tell nobody.
+//! The response to a request head that Pingora cannot parse.
+//!
+//! Pingora would respond with its own name and page, and neither log nor count the request.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -9,45 +10,44 @@ use pingora::protocols::http::date;
 
 use crate::model::local_response::Problem;
 use crate::model::reason::Reason;
+use crate::proxy::problem_json::{PROBLEM_TYPE, problem_document};
 use crate::runtime::Runtime;
 use crate::system;
 use crate::telemetry::access_log::AccessRecord;
 use crate::telemetry::labels::OutcomeLabel;
 
-use super::problem_json::{PROBLEM_TYPE, problem_document};
-use super::request;
-
-/// A head that never became a request.
+/// A request head that never became a request.
 #[derive(Debug)]
 pub(super) struct EarlyError {
     reason: Reason,
     status: u16,
     request_id: String,
+    /// When Pingora gave up on the head.
     since: Instant,
 }
 
 impl EarlyError {
-    /// It is not well-formed.
+    /// `400`: the head is not well-formed.
     pub(super) fn malformed() -> Self {
         Self::new(Reason::MalformedRequest, 400)
     }
 
-    /// It is larger than any that is taken.
+    /// `431`: the head is larger than any that is accepted.
     pub(super) fn too_large() -> Self {
         Self::new(Reason::RequestTooLarge, 431)
     }
 
     fn new(reason: Reason, status: u16) -> Self {
-        // Whatever id the client gave stands in what could not be read.
         Self {
             reason,
             status,
-            request_id: request::request_id(None),
+            // An id that the client sent is part of what could not be parsed.
+            request_id: system::fresh_name(),
             since: system::stopwatch(),
         }
     }
 
-    /// The whole answer as it goes over the wire; the connection ends with it.
+    /// The whole response as bytes. The connection is closed after it.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let document = problem_document(
             &Problem::new(self.reason).with_status(self.status),
@@ -68,13 +68,13 @@ impl EarlyError {
         [head, document].concat().into_bytes()
     }
 
-    /// The line in the log and the count. The peer stands for the client: no header was read that
-    /// could name another.
+    /// Writes the access record and counts the request. The peer counts as the client: no header
+    /// was read that could name another.
     pub(super) fn record(&self, runtime: &Runtime, peer: IpAddr) {
-        let took = self.since.elapsed();
+        let duration = self.since.elapsed();
         runtime
             .site_metrics(None)
-            .request(OutcomeLabel::Refused, self.reason, took);
+            .request(OutcomeLabel::Refused, self.reason, duration);
         AccessRecord {
             request_id: &self.request_id,
             site: "",
@@ -84,7 +84,7 @@ impl EarlyError {
             outcome: OutcomeLabel::Refused,
             rule: None,
             reason: self.reason,
-            duration: took,
+            duration,
             upstream: None,
             user: None,
             client: Some(peer),

@@ -1,0 +1,112 @@
+//! Serving one HTTP/1 connection, request after request.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use pingora::apps::{HttpServerApp, ReusedHttpStream};
+use pingora::protocols::IO;
+use pingora::protocols::http::ServerSession;
+use tokio::time::{Instant, Sleep};
+
+use crate::system;
+
+use super::http1_guard::HeadGuard;
+use super::http1_stream::GuardedStream;
+use super::{Connection, Peer, Protocol, Service, Transport};
+
+/// Serves the connection over `stream` until it is closed.
+pub(super) async fn serve<A, S>(service: &Service<A>, peer: Peer, transport: Transport, stream: S)
+where
+    A: HttpServerApp + Send + Sync + 'static,
+    S: IO + 'static,
+{
+    let guard = Arc::new(HeadGuard::default());
+    let connection = Connection::new(peer, transport, Protocol::Http1(Arc::clone(&guard)));
+    let stream = GuardedStream::new(stream, Arc::clone(&guard));
+    let requests = serve_requests(service, &connection, &guard, stream);
+    Arc::clone(&connection).scope(requests).await;
+}
+
+async fn serve_requests<A, S>(
+    service: &Service<A>,
+    connection: &Connection,
+    guard: &HeadGuard,
+    stream: GuardedStream<S>,
+) where
+    A: HttpServerApp + Send + Sync + 'static,
+    S: IO + 'static,
+{
+    let limits = service.runtime_handle.current().settings().server.limits;
+    let mut keep_alive = KeepAliveTimer::new(limits.keep_alive.max(Duration::from_secs(1)));
+    let mut session = ServerSession::new_http1(Box::new(stream));
+    loop {
+        // Kept without a timeout of Pingora's: `keep_alive` limits the wait.
+        session.set_keepalive(Some(0));
+        guard.begin_request();
+        let request = service.app.process_new_http(session, &service.stop);
+        let reused = tokio::select! {
+            biased;
+            reused = request => reused,
+            () = keep_alive.expired(guard) => None,
+            () = guard.header_timeout(limits.header_timeout) => None,
+            () = guard.close_timeout() => None,
+        };
+        if let Some(error) = guard.early_error() {
+            error.record(&service.runtime_handle.current(), connection.peer.address);
+        }
+        let Some((stream, settings)) = reused.map(ReusedHttpStream::consume) else {
+            return;
+        };
+        session = ServerSession::new_http1(stream);
+        if let Some(settings) = settings {
+            settings.apply_to_session(&mut session);
+        }
+    }
+}
+
+/// Limits how long a connection may wait for its next request. One timer serves all requests of a
+/// connection, and is reset only when it fires; Pingora would create and drop one for each request.
+struct KeepAliveTimer {
+    timeout: Duration,
+    timer: Pin<Box<Sleep>>,
+    /// Whether `timer` was polled, and so knows the task to wake.
+    is_armed: bool,
+}
+
+impl KeepAliveTimer {
+    fn new(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            timer: Box::pin(tokio::time::sleep(timeout)),
+            is_armed: false,
+        }
+    }
+
+    /// Completes when the timeout has passed since the call and no byte of a request has arrived.
+    /// The same task must poll every call.
+    async fn expired(&mut self, guard: &HeadGuard) {
+        let due = Instant::from_std(system::stopwatch()) + self.timeout;
+        poll_fn(|cx| {
+            if self.is_armed && !self.timer.is_elapsed() {
+                return Poll::Pending;
+            }
+            while self.timer.as_mut().poll(cx).is_ready() {
+                let now = Instant::from_std(system::stopwatch());
+                if !guard.is_idle() {
+                    // The next wait starts after now, so it does not end before this.
+                    self.timer.as_mut().reset(now + self.timeout);
+                } else if now < due {
+                    self.timer.as_mut().reset(due);
+                } else {
+                    return Poll::Ready(());
+                }
+            }
+            self.is_armed = true;
+            Poll::Pending
+        })
+        .await;
+    }
+}

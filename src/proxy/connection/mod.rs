@@ -1,0 +1,215 @@
+//! Client connections: listening, accepting, serving, and closing them.
+//!
+//! Pingora's own server creates a runtime for each service, panics when an address is in use, and
+//! sleeps through its whole grace period. The gateway therefore accepts connections itself
+//! ([`bind`]) and passes each of their requests to Pingora.
+//!
+//! This module does not know what a request means: whatever answers requests comes in as a
+//! [`HttpServerApp`](pingora::apps::HttpServerApp), and learns the facts of the connection from
+//! [`Connection`].
+
+use std::future::{Future, poll_fn};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::task::Poll;
+
+use http::HeaderValue;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::runtime::RuntimeHandle;
+use crate::system;
+
+mod early_error;
+mod http1;
+mod http1_guard;
+mod http1_stream;
+mod listen;
+
+pub use listen::{BindError, bind};
+
+pub(super) use listen::serve;
+
+use http1_guard::HeadGuard;
+
+/// What all connections have in common.
+pub(super) struct Service<A> {
+    /// Answers the requests.
+    pub(super) app: Arc<A>,
+    /// The configuration in force, for the limits of new connections.
+    pub(super) runtime_handle: Arc<RuntimeHandle>,
+    /// Turns true when the process stops: no connection is accepted after that, and none is kept
+    /// for another request.
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// The facts of a client's connection. Every request has one.
+#[derive(Debug)]
+pub struct Connection {
+    /// The other end.
+    pub peer: Peer,
+    /// What carries the bytes.
+    pub transport: Transport,
+    protocol: Protocol,
+}
+
+/// The other end of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The address; an IPv4-mapped IPv6 address is written as IPv4.
+    pub address: IpAddr,
+    /// The address as the value of a header field, made once for all requests.
+    pub text: HeaderValue,
+}
+
+/// What carries the bytes of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP without TLS.
+    Plain,
+}
+
+/// The protocol of a connection, with what requests need of it.
+#[derive(Debug)]
+enum Protocol {
+    /// HTTP/1.0 or HTTP/1.1.
+    Http1(Arc<HeadGuard>),
+}
+
+tokio::task_local! {
+    /// The connection whose requests the task serves.
+    static CURRENT: Arc<Connection>;
+}
+
+impl Connection {
+    fn new(peer: Peer, transport: Transport, protocol: Protocol) -> Arc<Self> {
+        Arc::new(Self {
+            peer,
+            transport,
+            protocol,
+        })
+    }
+
+    /// Runs `requests`, to which this connection is the [`Connection::current`] one.
+    ///
+    /// The connection travels with the task because Pingora makes the context of a request
+    /// (`ProxyHttp::new_ctx`) without showing the request or its stream. Only the functions that
+    /// serve connections call this, so every request has a connection.
+    fn scope<F: Future>(self: Arc<Self>, requests: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(self, requests)
+    }
+
+    /// The connection of the request that is being served.
+    ///
+    /// # Panics
+    /// Outside the tasks of this module. No request is served there.
+    pub(super) fn current() -> Arc<Self> {
+        CURRENT.with(Arc::clone)
+    }
+
+    /// Notes that the request's head was read. Returns `false` when its request line was malformed
+    /// before Pingora repaired it.
+    pub(super) fn finish_head(&self) -> bool {
+        match &self.protocol {
+            Protocol::Http1(guard) => guard.finish_head(),
+        }
+    }
+
+    /// Closes the request's stream when `ended` completes, for as long as the guard lives. Over
+    /// HTTP/1 the stream is the connection.
+    pub(super) async fn close_stream_after(
+        self: &Arc<Self>,
+        ended: impl Future<Output = ()> + Send + 'static,
+    ) -> StreamCloseGuard {
+        let connection = Arc::clone(self);
+        // The task that serves the request may be waiting for bytes that never come.
+        let task = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+        StreamCloseGuard(system::detach(async move {
+            ended.await;
+            match &connection.protocol {
+                Protocol::Http1(guard) => guard.end(),
+            }
+            task.wake();
+        }))
+    }
+}
+
+impl Peer {
+    fn new(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        // Every character of an address may stand in a header field.
+        let text = HeaderValue::try_from(address.to_string())
+            .unwrap_or(HeaderValue::from_static("unknown"));
+        Self { address, text }
+    }
+}
+
+/// Cancels [`Connection::close_stream_after`] when it is dropped with its request: the next request
+/// on the connection is not closed, and no task waits for the end of a session that may last for
+/// weeks.
+#[must_use = "the stream is no longer closed when this is dropped"]
+pub(super) struct StreamCloseGuard(JoinHandle<()>);
+
+impl Drop for StreamCloseGuard {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection_from(address: &str) -> (Arc<Connection>, Arc<HeadGuard>) {
+        let guard = Arc::new(HeadGuard::default());
+        let connection = Connection::new(
+            Peer::new(address.parse().unwrap()),
+            Transport::Plain,
+            Protocol::Http1(Arc::clone(&guard)),
+        );
+        (connection, guard)
+    }
+
+    #[tokio::test]
+    async fn each_request_has_the_connection_it_arrived_on() {
+        // Two connections that take turns on one thread.
+        let requests = |address: &'static str| {
+            let (connection, _) = connection_from(address);
+            connection.scope(async move {
+                for _ in 0..3 {
+                    let current = Connection::current();
+                    assert_eq!(current.peer.text, address);
+                    assert_eq!(current.transport, Transport::Plain);
+                    tokio::task::yield_now().await;
+                }
+            })
+        };
+        tokio::join!(requests("192.0.2.1"), requests("2001:db8::2"));
+    }
+
+    #[test]
+    fn a_mapped_address_is_written_as_ipv4() {
+        let peer = Peer::new("::ffff:192.0.2.1".parse().unwrap());
+        assert_eq!(peer.address.to_string(), "192.0.2.1");
+        assert_eq!(peer.text, "192.0.2.1");
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_closed_only_while_its_guard_lives() {
+        for (guard_lives, closed) in [(true, true), (false, false)] {
+            let (connection, http1) = connection_from("192.0.2.1");
+            let (end_session, ended) = tokio::sync::oneshot::channel();
+            let guard = connection
+                .close_stream_after(async move { drop(ended.await) })
+                .await;
+            let guard = guard_lives.then_some(guard);
+            end_session.send(()).ok();
+            // On this one thread, what was spawned or aborted runs meanwhile.
+            for _ in 0..4 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(http1.has_ended(), closed);
+            drop(guard);
+        }
+    }
+}
