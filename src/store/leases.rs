@@ -90,8 +90,8 @@ pub enum Acquire {
     Contended,
     /// The lease was completed with this sealed result.
     Completed(Arc<[u8]>),
-    /// The lease was completed, and its result has expired: the caller presents a copy of a token
-    /// that was replaced.
+    /// The lease was completed, and its result has expired. The caller presents what can be used
+    /// once, for example a copy of a refresh token that was replaced.
     Reused,
 }
 
@@ -113,8 +113,8 @@ pub struct LeaseResult {
     pub sealed: Arc<[u8]>,
     /// Until when [`LeaseStore::acquire`] answers with the result.
     pub expires_at: Timestamp,
-    /// Until when it answers with [`Acquire::Reused`] after that. `None` where the token was not
-    /// replaced: then the lease can be acquired again.
+    /// Until when it answers with [`Acquire::Reused`] after that. `None` where reuse is allowed, for
+    /// example because the refresh token was not replaced: then the lease can be acquired again.
     pub reused_until: Option<Timestamp>,
 }
 
