@@ -17,10 +17,10 @@ mod schema;
 mod secret_source;
 pub mod settings;
 mod spans;
+mod suggest;
 mod syntax;
 mod units;
 mod validate;
-mod words;
 
 pub use environment::{Environment, FakeEnvironment, SystemEnvironment};
 pub use problems::{Problem, Problems};

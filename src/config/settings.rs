@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::model::algorithm::Algorithm;
 use crate::model::secret::Secret;
 use crate::model::site::Site;
 use crate::model::timestamp::Timestamp;
@@ -87,9 +88,8 @@ pub struct Provider {
     pub kind: ProviderKind,
     /// The `iss` its tokens must carry, exactly.
     pub issuer: String,
-    /// The `alg` values taken, spelled as in the tokens; never empty, never HS beside asymmetric
-    /// ones.
-    pub algorithms: Vec<String>,
+    /// The `alg` values that are accepted; never empty, never HS beside asymmetric ones.
+    pub algorithms: Vec<Algorithm>,
     /// The key of HS256 and kin.
     pub hmac_secret: Option<Secret>,
     /// One call, all in all.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::model::algorithm::Algorithm;
 
 /// Environment in which every secret and file of the shipped configurations is there.
 fn environment() -> FakeEnvironment {
@@ -246,7 +247,10 @@ fn what_is_left_out_has_its_default() {
         ),
         (0, 30, 16 * 1024)
     );
-    assert_eq!(provider.algorithms, ["RS256", "ES256", "EdDSA"]);
+    assert_eq!(
+        provider.algorithms,
+        [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa]
+    );
     assert_eq!(
         (provider.timeout.as_secs(), provider.leeway.as_secs()),
         (5, 30)

@@ -11,9 +11,9 @@ use super::defaults::{SCHEMA, fill};
 use super::file::File;
 use super::problems::{Diagnostics, quoted};
 use super::schema::{branch, entry_of, expected, kind_of, required, summary, words};
+use super::suggest::suggest;
 use super::syntax;
 use super::units::{DURATION, SIZE, Unit};
-use super::words::nearest;
 
 /// Reads the text as far as it fits; the rest is noted. `None` when too little is left to look
 /// further.
@@ -129,7 +129,7 @@ impl Validator<'_> {
                 .into_iter()
                 .flat_map(|all| all.keys())
         };
-        let hint = match nearest(key, known().map(String::as_str)) {
+        let hint = match suggest(key, known().map(String::as_str)) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!(
                 "known here: {}",
@@ -209,7 +209,7 @@ impl Validator<'_> {
                 .filter(|(_, schema)| schema.get("x-not-yet").is_none())
                 .map(|(word, _)| *word)
         };
-        let hint = match nearest(text, offered()) {
+        let hint = match suggest(text, offered()) {
             Some(near) => format!("did you mean {near:?}?"),
             None => {
                 format!(

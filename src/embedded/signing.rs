@@ -1,245 +1,187 @@
-//! The key that signs access tokens: made on first start, kept in a file only its owner reads.
+//! The key that signs access tokens. It is made on first start and kept in a file that only its
+//! owner can read.
 
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
-use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RsaKeyPair,
 };
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jsonwebtoken::jwk::{Jwk, PublicKeyUse, ThumbprintHash};
+use jsonwebtoken::{DecodingKey, EncodingKey, Header, crypto};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
-use super::users::Algorithm;
+use crate::model::algorithm::Algorithm;
 
-/// Signs tokens and knows its own signature again.
+/// Signs tokens, and verifies its own signatures.
 pub struct SigningKey {
-    pair: Pair,
+    private: EncodingKey,
     public: PublicKey,
-    header: String,
+    header: Header,
 }
 
 /// A public key as JWKS publishes it (RFC 7517).
 #[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
 pub struct PublicKey {
+    jwk: Jwk,
     /// The thumbprint of RFC 7638.
+    #[serde(skip)]
     pub kid: String,
-    alg: &'static str,
-    #[serde(rename = "use")]
-    purpose: &'static str,
-    #[serde(flatten)]
-    numbers: Numbers,
+    #[serde(skip)]
+    algorithm: Algorithm,
+    #[serde(skip)]
+    verifying: DecodingKey,
+    /// The `SubjectPublicKeyInfo` (RFC 5280, section 4.1).
     #[serde(skip)]
     der: Vec<u8>,
 }
 
 impl PublicKey {
-    /// As in the header of the tokens.
+    /// The `alg` in the header of the tokens.
     #[must_use]
     pub fn alg(&self) -> &'static str {
-        self.alg
+        self.algorithm.name()
     }
 
     /// As PEM, for programs that do not read JWKS.
     #[must_use]
     pub fn pem(&self) -> String {
-        let mut pem = String::from("-----BEGIN PUBLIC KEY-----\n");
-        for (at, letter) in STANDARD.encode(&self.der).chars().enumerate() {
-            if at > 0 && at % 64 == 0 {
-                pem.push('\n');
-            }
-            pem.push(letter);
-        }
-        pem.push_str("\n-----END PUBLIC KEY-----\n");
-        pem
+        pem("PUBLIC KEY", &self.der)
     }
 }
 
-// Fields in the order of the alphabet: the thumbprint is taken over them as written (RFC 7638,
-// section 3).
-#[derive(Clone, Debug, Serialize)]
-#[serde(untagged)]
-enum Numbers {
-    Ec {
-        crv: &'static str,
-        kty: &'static str,
-        x: String,
-        y: String,
-    },
-    Rsa {
-        e: String,
-        kty: &'static str,
-        n: String,
-    },
-}
-
-enum Pair {
-    Es256(EcdsaKeyPair),
-    Rs256(RsaKeyPair),
-}
-
 impl SigningKey {
-    /// The key of `algorithm` in `directory`; made where there is none yet.
+    /// The algorithms that tokens can be signed with.
+    pub const ALGORITHMS: &'static [Algorithm] = &[Algorithm::Es256, Algorithm::Rs256];
+
+    /// The key of `algorithm` in `directory`, made where there is none yet. RSA keys have 2048
+    /// bits.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or holds no such key.
+    /// When `algorithm` is not one of [`Self::ALGORITHMS`], when the file cannot be read or
+    /// written, or when it holds no such key.
     pub fn open(directory: &Path, algorithm: Algorithm) -> io::Result<Self> {
-        let name = match algorithm {
-            Algorithm::Es256 => "signing-es256.pk8",
-            Algorithm::Rs256 => "signing-rs256.pk8",
-        };
-        let path = directory.join(name);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
+        if !Self::ALGORITHMS.contains(&algorithm) {
+            let what = format!("tokens cannot be signed with {}", algorithm.name());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        let name = algorithm.name().to_ascii_lowercase();
+        let path = directory.join(format!("signing-{name}.pk8"));
+        let pkcs8 = match fs::read(&path) {
+            Ok(bytes) => Zeroizing::new(bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let bytes = made(algorithm)?;
+                let bytes = generate(algorithm)?;
                 write_private(&path, &bytes)?;
                 bytes
             }
             Err(error) => return Err(error),
         };
-        Self::from_pkcs8(algorithm, &bytes)
+        Self::from_pkcs8(algorithm, &pkcs8)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the signing key is damaged"))
     }
 
-    /// What others verify with.
+    /// The public half, for others to verify with.
     #[must_use]
     pub fn public(&self) -> &PublicKey {
         &self.public
     }
 
-    /// A JWT in compact form over `claims`, a JSON object.
+    /// A JWT in compact form over `claims`, which must serialize as a JSON object.
     ///
     /// # Errors
     /// When the cryptographic library fails.
-    pub fn sign(&self, claims: &[u8]) -> io::Result<String> {
-        let message = format!("{}.{}", self.header, URL_SAFE_NO_PAD.encode(claims));
-        let random = SystemRandom::new();
-        let signature = match &self.pair {
-            Pair::Es256(pair) => pair
-                .sign(&random, message.as_bytes())
-                .map_err(failed)?
-                .as_ref()
-                .to_vec(),
-            Pair::Rs256(pair) => {
-                let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(
-                    &RSA_PKCS1_SHA256,
-                    &random,
-                    message.as_bytes(),
-                    &mut signature,
-                )
-                .map_err(failed)?;
-                signature
-            }
-        };
-        Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    pub fn sign(&self, claims: &impl Serialize) -> io::Result<String> {
+        jsonwebtoken::encode(&self.header, claims, &self.private).map_err(|_| library_failed())
     }
 
-    /// The claims of a JWT that this key signed; its times are not looked at.
+    /// The claims of a JWT that this key signed; its times are not checked.
     #[must_use]
     pub fn verified(&self, token: &str) -> Option<Vec<u8>> {
         let (message, signature) = token.rsplit_once('.')?;
         // The header chooses nothing: neither the key nor the algorithm.
         let (_, claims) = message.split_once('.')?;
-        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-        match &self.pair {
-            Pair::Es256(pair) => {
-                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key().as_ref())
-                    .verify(message.as_bytes(), &signature)
-            }
-            Pair::Rs256(pair) => {
-                UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, pair.public_key().as_ref())
-                    .verify(message.as_bytes(), &signature)
-            }
+        let key = &self.public.verifying;
+        let is_valid = crypto::verify(signature, message.as_bytes(), key, self.header.alg);
+        if !is_valid.unwrap_or(false) {
+            return None;
         }
-        .ok()?;
         URL_SAFE_NO_PAD.decode(claims).ok()
     }
 
-    fn from_pkcs8(algorithm: Algorithm, bytes: &[u8]) -> io::Result<Self> {
-        let rejected = |_| io::Error::new(io::ErrorKind::InvalidData, "the signing key is damaged");
-        let (pair, numbers, der) = match algorithm {
-            Algorithm::Es256 => {
-                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes)
-                    .map_err(rejected)?;
-                let der = AsDer::<PublicKeyX509Der>::as_der(pair.public_key())
-                    .map_err(failed)?
-                    .as_ref()
-                    .to_vec();
-                // An uncompressed point (SEC 1, section 2.3.3): 4, then x and y.
-                let point = pair.public_key().as_ref().get(1..).unwrap_or_default();
-                let (x, y) = point.split_at_checked(32).unwrap_or_default();
-                let numbers = Numbers::Ec {
-                    crv: "P-256",
-                    kty: "EC",
-                    x: URL_SAFE_NO_PAD.encode(x),
-                    y: URL_SAFE_NO_PAD.encode(y),
-                };
-                (Pair::Es256(pair), numbers, der)
-            }
-            Algorithm::Rs256 => {
-                let pair = RsaKeyPair::from_pkcs8(bytes).map_err(rejected)?;
-                let public = pair.public_key();
-                let der = AsDer::<PublicKeyX509Der>::as_der(public)
-                    .map_err(failed)?
-                    .as_ref()
-                    .to_vec();
-                let numbers = Numbers::Rsa {
-                    e: URL_SAFE_NO_PAD.encode(public.exponent().big_endian_without_leading_zero()),
-                    kty: "RSA",
-                    n: URL_SAFE_NO_PAD.encode(public.modulus().big_endian_without_leading_zero()),
-                };
-                (Pair::Rs256(pair), numbers, der)
-            }
+    fn from_pkcs8(algorithm: Algorithm, pkcs8: &[u8]) -> Option<Self> {
+        let (private, der) = if algorithm == Algorithm::Rs256 {
+            let pair = RsaKeyPair::from_pkcs8(pkcs8).ok()?;
+            // `jsonwebtoken` signs with PKCS #1, which it takes out of PKCS #8 in PEM only.
+            let text = Zeroizing::new(pem("PRIVATE KEY", pkcs8));
+            let private = EncodingKey::from_rsa_pem(text.as_bytes()).ok()?;
+            (private, to_der(pair.public_key())?)
+        } else {
+            let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).ok()?;
+            (EncodingKey::from_ec_der(pkcs8), to_der(pair.public_key())?)
         };
-        let kid = URL_SAFE_NO_PAD.encode(digest(&SHA256, &serde_json::to_vec(&numbers)?));
-        let alg = match algorithm {
-            Algorithm::Es256 => "ES256",
-            Algorithm::Rs256 => "RS256",
-        };
-        let header = serde_json::json!({ "alg": alg, "typ": "JWT", "kid": kid });
-        let header = URL_SAFE_NO_PAD.encode(header.to_string());
-        Ok(Self {
-            pair,
+        let alg = algorithm.name().parse().ok()?;
+        let mut jwk = Jwk::from_encoding_key(&private, alg).ok()?;
+        let kid = jwk.thumbprint(ThumbprintHash::SHA256).ok()?;
+        jwk.common.key_id = Some(kid.clone());
+        jwk.common.public_key_use = Some(PublicKeyUse::Signature);
+        Some(Self {
+            header: Header {
+                kid: Some(kid.clone()),
+                ..Header::new(alg)
+            },
             public: PublicKey {
+                verifying: DecodingKey::from_jwk(&jwk).ok()?,
+                jwk,
                 kid,
-                alg,
-                purpose: "sig",
-                numbers,
+                algorithm,
                 der,
             },
-            header,
+            private,
         })
     }
 }
 
-fn made(algorithm: Algorithm) -> io::Result<Vec<u8>> {
-    match algorithm {
-        Algorithm::Es256 => {
-            let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(failed)?;
-            Ok(pair.to_pkcs8v1().map_err(failed)?.as_ref().to_vec())
-        }
-        Algorithm::Rs256 => {
-            let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(failed)?;
-            Ok(AsDer::<Pkcs8V1Der>::as_der(&pair)
-                .map_err(failed)?
-                .as_ref()
-                .to_vec())
-        }
-    }
+fn to_der(key: &impl AsDer<PublicKeyX509Der<'static>>) -> Option<Vec<u8>> {
+    Some(key.as_der().ok()?.as_ref().to_vec())
 }
 
-/// Written beside and renamed: a crash leaves no half key behind.
+/// `der` in the form of RFC 7468.
+fn pem(label: &str, der: &[u8]) -> String {
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for (at, letter) in STANDARD.encode(der).chars().enumerate() {
+        if at > 0 && at % 64 == 0 {
+            pem.push('\n');
+        }
+        pem.push(letter);
+    }
+    [&pem, "\n-----END ", label, "-----\n"].concat()
+}
+
+/// A new key in PKCS #8.
+fn generate(algorithm: Algorithm) -> io::Result<Zeroizing<Vec<u8>>> {
+    let pkcs8 = if algorithm == Algorithm::Rs256 {
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| library_failed())?;
+        AsDer::<Pkcs8V1Der>::as_der(&pair).map(|der| der.as_ref().to_vec())
+    } else {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
+            .map_err(|_| library_failed())?;
+        pair.to_pkcs8v1().map(|der| der.as_ref().to_vec())
+    };
+    pkcs8.map(Zeroizing::new).map_err(|_| library_failed())
+}
+
+/// Writes beside the file and renames: a crash leaves no half key behind.
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    match fs::remove_file(&beside) {
+    let temporary = path.with_extension("new");
+    match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
@@ -247,19 +189,25 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(&beside)?;
+        .open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&beside, path)
+    fs::rename(&temporary, path)
 }
 
-fn failed(_: aws_lc_rs::error::Unspecified) -> io::Error {
+fn library_failed() -> io::Error {
     io::Error::other("the cryptographic library failed")
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+        UnparsedPublicKey,
+    };
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -268,7 +216,7 @@ mod tests {
         for algorithm in [Algorithm::Es256, Algorithm::Rs256] {
             let directory = tempfile::tempdir().unwrap();
             let first = SigningKey::open(directory.path(), algorithm).unwrap();
-            let token = first.sign(b"{\"sub\":\"x\"}").unwrap();
+            let token = first.sign(&json!({ "sub": "x" })).unwrap();
             let again = SigningKey::open(directory.path(), algorithm).unwrap();
             assert_eq!(again.public().kid, first.public().kid);
             assert_eq!(
@@ -292,29 +240,65 @@ mod tests {
         ] {
             let directory = tempfile::tempdir().unwrap();
             let key = SigningKey::open(directory.path(), algorithm).unwrap();
-            let token = key.sign(b"{\"sub\":\"x\",\"exp\":9999999999}").unwrap();
-            let jwk: jsonwebtoken::jwk::Jwk =
+            let token = key
+                .sign(&json!({ "sub": "x", "exp": 9_999_999_999_u64 }))
+                .unwrap();
+            let jwk: Jwk =
                 serde_json::from_value(serde_json::to_value(key.public()).unwrap()).unwrap();
             assert_eq!(
-                jwk.thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256)
-                    .unwrap(),
+                jwk.thumbprint(ThumbprintHash::SHA256).unwrap(),
                 key.public().kid
             );
-            let read = jsonwebtoken::decode::<serde_json::Value>(
+            let read = jsonwebtoken::decode::<Value>(
                 &token,
-                &jsonwebtoken::DecodingKey::from_jwk(&jwk).unwrap(),
+                &DecodingKey::from_jwk(&jwk).unwrap(),
                 &jsonwebtoken::Validation::new(name),
             );
             assert_eq!(read.unwrap().claims["sub"], "x");
+            assert!(aws_lc_verifies(
+                &token,
+                &serde_json::to_value(key.public()).unwrap()
+            ));
+        }
+    }
+
+    /// Without `jsonwebtoken`, which made the token and the JWK.
+    fn aws_lc_verifies(token: &str, jwk: &Value) -> bool {
+        let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
+        let number = |name: &str| bytes(jwk[name].as_str().unwrap());
+        let (message, signature) = token.rsplit_once('.').unwrap();
+        let (message, signature) = (message.as_bytes(), bytes(signature));
+        match jwk["kty"].as_str() {
+            Some("RSA") => RsaPublicKeyComponents {
+                n: number("n"),
+                e: number("e"),
+            }
+            .verify(&RSA_PKCS1_2048_8192_SHA256, message, &signature)
+            .is_ok(),
+            _ => {
+                let point = [&[4], number("x").as_slice(), &number("y")].concat();
+                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
+                    .verify(message, &signature)
+                    .is_ok()
+            }
         }
     }
 
     #[test]
-    fn what_another_key_signed_or_somebody_changed_is_refused() {
+    fn tokens_are_signed_with_few_algorithms() {
+        let directory = tempfile::tempdir().unwrap();
+        for algorithm in Algorithm::ALL {
+            let is_open = SigningKey::open(directory.path(), *algorithm).is_ok();
+            assert_eq!(is_open, SigningKey::ALGORITHMS.contains(algorithm));
+        }
+    }
+
+    #[test]
+    fn what_another_key_signed_or_was_changed_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let other = tempfile::tempdir().unwrap();
         let key = SigningKey::open(directory.path(), Algorithm::Es256).unwrap();
-        let token = key.sign(b"{}").unwrap();
+        let token = key.sign(&json!({})).unwrap();
         assert!(
             SigningKey::open(other.path(), Algorithm::Es256)
                 .unwrap()

@@ -156,7 +156,7 @@ impl Issuer {
             tid: self.tenant.clone(),
         };
         Ok((
-            self.key.sign(&serde_json::to_vec(&claims)?)?,
+            self.key.sign(&claims)?,
             Timestamp::from_secs(expires.secs()),
         ))
     }

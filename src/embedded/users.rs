@@ -11,6 +11,7 @@ use super::ids;
 use super::password_rules::PasswordRules;
 use super::passwords::{PasswordError, hash_password};
 use super::two_factor::TwoFactor;
+use crate::model::algorithm::Algorithm;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 
@@ -103,18 +104,6 @@ pub enum ChangeReason {
     Validation,
 }
 
-/// The signature of the tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-pub enum Algorithm {
-    /// ECDSA on P-256.
-    #[default]
-    #[serde(rename = "ES256")]
-    Es256,
-    /// RSA PKCS#1 v1.5 with 2048 bits.
-    #[serde(rename = "RS256")]
-    Rs256,
-}
-
 /// How tokens are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenPolicy {
@@ -124,7 +113,7 @@ pub struct TokenPolicy {
     pub refresh_token_lifetime: Duration,
     /// How long a used refresh token still brings the one that replaced it.
     pub grace: Duration,
-    /// How access tokens are signed.
+    /// How access tokens are signed: `ES256` or `RS256`.
     pub algorithm: Algorithm,
 }
 
@@ -134,7 +123,7 @@ impl Default for TokenPolicy {
             access_token_lifetime: Duration::from_secs(300),
             refresh_token_lifetime: Duration::from_secs(30 * 24 * 60 * 60),
             grace: Duration::from_secs(10),
-            algorithm: Algorithm::default(),
+            algorithm: Algorithm::Es256,
         }
     }
 }

@@ -7,12 +7,15 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::ids;
 use super::passwords::cost_of;
-use super::users::{AccountState, Algorithm, ChangeReason, TokenPolicy, User, Users};
+use super::signing::SigningKey;
+use super::users::{AccountState, ChangeReason, TokenPolicy, User, Users};
+use crate::model::algorithm::Algorithm;
 use crate::model::secret::Secret;
 
 mod rules;
@@ -166,6 +169,7 @@ impl Diagnostics {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UsersFile {
+    #[serde(default, deserialize_with = "signing_algorithm")]
     algorithm: Option<Algorithm>,
     access_token_lifetime: Option<Spanned<String>>,
     refresh_token_lifetime: Option<Spanned<String>>,
@@ -174,6 +178,18 @@ struct UsersFile {
     password: Option<PasswordEntry>,
     #[serde(default)]
     users: Vec<UserEntry>,
+}
+
+/// The algorithm of `algorithm = "…"`, one of [`SigningKey::ALGORITHMS`].
+fn signing_algorithm<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Algorithm>, D::Error> {
+    const NAMES: &[&str] = &[Algorithm::Es256.name(), Algorithm::Rs256.name()];
+    let name = String::deserialize(input)?;
+    SigningKey::ALGORITHMS
+        .iter()
+        .copied()
+        .find(|algorithm| algorithm.name() == name)
+        .map(Some)
+        .ok_or_else(|| D::Error::unknown_variant(&name, NAMES))
 }
 
 #[derive(Deserialize)]
@@ -230,7 +246,7 @@ impl UsersFile {
                 usual.refresh_token_lifetime,
             ),
             grace: span_of(&self.grace, Duration::ZERO, usual.grace),
-            algorithm: self.algorithm.unwrap_or_default(),
+            algorithm: self.algorithm.unwrap_or(usual.algorithm),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Types are made at the border and trusted inside: a [`target::Target`] is free of ambiguity, a
 //! [`return_path::ReturnPath`] cannot lead to another site, a [`secret::Secret`] cannot be printed.
 
+pub mod algorithm;
 pub mod api_call;
 pub mod api_response;
 pub mod challenge;

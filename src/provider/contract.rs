@@ -1,38 +1,38 @@
-//! What every provider keeps to, whatever it speaks. Each implementation's tests run [`holds`].
+//! The contract suite of [`Provider`]. The tests of every implementation run [`check`].
 
 use super::key_set::KeySet;
 use super::verify::{Expectations, verify};
 use super::{
-    Device, LoginSuccess, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt,
-    SignInAttempt, Trust,
+    Device, LoginAttempt, LoginSuccess, NewPasswordAttempt, Provider, ProviderError,
+    SecondFactorAttempt, Trust,
 };
 use crate::model::login::LoginRefused;
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 
-/// A person whom the provider under test knows, registered for the application of
-/// `expect.audience`, which hands out refresh tokens.
-pub struct Known<'a> {
-    /// Their name.
+/// A user of the provider under test, registered for the application of `expect.audience`, for
+/// which the provider issues refresh tokens.
+pub struct KnownUser<'a> {
+    /// The name.
     pub login_id: &'a str,
-    /// Their password.
+    /// The password.
     pub password: &'a str,
-    /// What their tokens say.
+    /// What the user's tokens contain.
     pub expect: Expectations,
-    /// When their tokens are looked at.
+    /// When the tokens are verified.
     pub now: Timestamp,
 }
 
-/// Signs in, renews and signs out, rightly and wrongly.
+/// Signs in, refreshes and revokes, with right and wrong credentials and tokens.
 ///
 /// # Panics
-/// When the provider does not keep to it.
-pub async fn holds(provider: &dyn Provider, known: &Known<'_>) {
-    assert!(provider.abilities().form_sign_in);
-    let keys = provider.published_keys().await.expect("keys");
+/// When the provider breaks the contract.
+pub async fn check(provider: &dyn Provider, known: &KnownUser<'_>) {
+    assert!(provider.capabilities().password_login);
+    let keys = provider.fetch_jwks().await.expect("keys");
     let keys = KeySet::from_jwks(&keys, &known.expect.algorithms).expect("usable keys");
-    let proves = |token: &Secret| {
+    let verified = |token: &Secret| {
         verify(token.expose(), &keys, &known.expect, known.now).expect("a good token")
     };
 
@@ -42,30 +42,30 @@ pub async fn holds(provider: &dyn Provider, known: &Known<'_>) {
         (known.login_id, wrong.as_str()),
         ("nobody@example.com", known.password),
     ] {
-        let answer = sign_in(provider, known, login_id, password).await;
+        let result = login(provider, known, login_id, password).await;
         assert_eq!(
-            answer.err(),
+            result.err(),
             refused(Reason::InvalidCredentials),
             "{login_id}"
         );
     }
 
-    no_step_without_a_sign_in(provider, known).await;
+    no_step_without_a_login(provider, known).await;
 
-    let pair = sign_in(provider, known, known.login_id, known.password)
+    let pair = login(provider, known, known.login_id, known.password)
         .await
-        .expect("a sign-in")
+        .expect("a login")
         .tokens;
-    let person = proves(&pair.access).claims["sub"].clone();
+    let subject = verified(&pair.access).claims["sub"].clone();
     let first = pair.refresh.expect("a refresh token");
 
-    let renewed = provider.refresh(&first).await.expect("a renewal");
-    assert_eq!(proves(&renewed.access).claims["sub"], person);
-    let second = renewed.refresh.expect("a refresh token, new or old");
-    let renewed = provider.refresh(&second).await.expect("a second renewal");
-    let last = renewed.refresh.expect("a refresh token, new or old");
+    let refreshed = provider.refresh(&first).await.expect("a refresh");
+    assert_eq!(verified(&refreshed.access).claims["sub"], subject);
+    let second = refreshed.refresh.expect("a refresh token, new or old");
+    let refreshed = provider.refresh(&second).await.expect("a second refresh");
+    let last = refreshed.refresh.expect("a refresh token, new or old");
 
-    provider.revoke(&last).await.expect("a sign-out");
+    provider.revoke(&last).await.expect("a revocation");
     assert_eq!(
         provider.refresh(&last).await.err(),
         refused(Reason::SignedOut)
@@ -73,26 +73,26 @@ pub async fn holds(provider: &dyn Provider, known: &Known<'_>) {
     provider
         .revoke(&last)
         .await
-        .expect("a sign-out of what is ended");
+        .expect("a revocation of an ended token");
     provider
         .revoke(&Secret::new("made-up"))
         .await
-        .expect("a sign-out of nothing");
+        .expect("a revocation of an unknown token");
     assert_eq!(
         provider.refresh(&Secret::new("made-up")).await.err(),
         refused(Reason::SignedOut)
     );
 }
 
-/// Steps of a sign-in that nobody began.
-async fn no_step_without_a_sign_in(provider: &dyn Provider, known: &Known<'_>) {
+/// The later steps are refused for a login that does not exist.
+async fn no_step_without_a_login(provider: &dyn Provider, known: &KnownUser<'_>) {
     let (id, typed) = (Secret::new("made-up"), Secret::new("a new passw0rd"));
     let (application_id, client_address) = (
         known.expect.audience.as_str(),
         std::net::Ipv4Addr::LOCALHOST.into(),
     );
     let expired = ProviderError::Refused(LoginRefused::because(Reason::ChallengeExpired));
-    if provider.abilities().second_factor {
+    if provider.capabilities().second_factor {
         let attempt = SecondFactorAttempt {
             id: &id,
             code: &typed,
@@ -110,7 +110,7 @@ async fn no_step_without_a_sign_in(provider: &dyn Provider, known: &Known<'_>) {
             Some(&expired)
         );
     }
-    if provider.abilities().change_password {
+    if provider.capabilities().change_password {
         let attempt = NewPasswordAttempt {
             id: &id,
             password: &typed,
@@ -123,13 +123,13 @@ async fn no_step_without_a_sign_in(provider: &dyn Provider, known: &Known<'_>) {
     }
 }
 
-async fn sign_in(
+async fn login(
     provider: &dyn Provider,
-    known: &Known<'_>,
+    known: &KnownUser<'_>,
     login_id: &str,
     password: &str,
 ) -> Result<LoginSuccess, ProviderError> {
-    let attempt = SignInAttempt {
+    let attempt = LoginAttempt {
         login_id,
         password: &Secret::new(password),
         application_id: &known.expect.audience,
@@ -137,5 +137,5 @@ async fn sign_in(
         device: Device::default(),
         trust: None,
     };
-    provider.sign_in(attempt).await
+    provider.login(attempt).await
 }

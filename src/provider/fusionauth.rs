@@ -1,6 +1,7 @@
 //! FusionAuth's API, as its public documentation describes it.
 //!
-//! The gateway's whole knowledge of FusionAuth's statuses is here and in `statuses`.
+//! What a response means is read in one place for each call: `login_status` for the steps of a
+//! login, this file for the other calls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +10,12 @@ use async_trait::async_trait;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use reqwest::Url;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 
-use super::http_client::{Call, HttpClient, Purpose, Response};
+use super::http_client::{HttpClient, Purpose, Request, Response};
 use super::{
-    Capabilities, LoginSuccess, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt,
-    SignInAttempt,
+    Capabilities, LoginAttempt, LoginSuccess, NewPasswordAttempt, Provider, ProviderError,
+    SecondFactorAttempt,
 };
 use crate::config::settings;
 use crate::model::login::LoginRefused;
@@ -23,28 +23,27 @@ use crate::model::reason::Reason;
 use crate::model::secret::Secret;
 use crate::model::token::TokenPair;
 
-mod awaited;
-mod device;
-mod password_faults;
-mod sign_in;
-mod statuses;
+mod device_info;
+mod login;
+mod login_status;
+mod password_errors;
+mod pending_step;
+mod response_body;
 #[cfg(test)]
 mod tests;
 
-use sign_in::{
-    ChangePasswordRequest, LoginRequest, SendRequest, TwoFactorRequest, admitted,
-    one_time_password, succeeded,
-};
-use statuses::{AccountState, Step};
+use login::{ChangePasswordRequest, LoginRequest, SendRequest, TwoFactorRequest};
+use login_status::{Disclosure, Step};
+use response_body::{misconfigured, unexpected};
 
-/// Where the server is, and as whom it is spoken to.
+/// The address of a server and the credentials for it.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// Base URL without a trailing slash.
     pub url: String,
-    /// The API key; none where the applications do not ask for one.
+    /// The API key; `None` where no application requires one.
     pub api_key: Option<Secret>,
-    /// Where the server has several tenants.
+    /// The tenant, where the server has several.
     pub tenant_id: Option<String>,
 }
 
@@ -56,27 +55,29 @@ pub struct Fusionauth {
     change_password: Url,
     refresh: Url,
     logout: Url,
-    keys: Url,
-    /// Of every call. Only a sign-in needs the key, and a key that is not sent cannot leak.
+    jwks: Url,
+    /// The headers of every request. The API key is not among them: only a login needs it, and a
+    /// key that is not sent cannot leak.
     headers: HeaderMap,
     api_key: Option<HeaderValue>,
     timeout: Duration,
-    account_state: AccountState,
-    outbound: Arc<HttpClient>,
+    disclosure: Disclosure,
+    http: Arc<HttpClient>,
 }
 
 impl Fusionauth {
-    /// The server at `endpoint`, with the time-out and the manners of `settings`. Opens nothing.
+    /// The server at `endpoint`, with the timeout and the disclosure of account states that
+    /// `settings` name. Opens no connection.
     ///
     /// # Errors
-    /// [`ProviderError::Misconfigured`] when the URL is none, or the key or the tenant cannot stand
-    /// in a header.
+    /// [`ProviderError::Misconfigured`] when the URL is not one, or the API key or the tenant id
+    /// cannot be sent in a header.
     pub fn new(
         endpoint: &Endpoint,
         settings: &settings::Provider,
-        outbound: Arc<HttpClient>,
+        http: Arc<HttpClient>,
     ) -> Result<Self, ProviderError> {
-        let at = |path: &str| {
+        let url = |path: &str| {
             Url::parse(&format!("{}{path}", endpoint.url))
                 .map_err(|_| misconfigured("the URL is not one"))
         };
@@ -88,33 +89,33 @@ impl Fusionauth {
             headers.insert(
                 HeaderName::from_static("x-fusionauth-tenantid"),
                 HeaderValue::from_str(tenant)
-                    .map_err(|_| misconfigured("the tenant id cannot stand in a header"))?,
+                    .map_err(|_| misconfigured("the tenant id cannot be sent in a header"))?,
             );
         }
         let api_key = endpoint.api_key.as_ref().map(sensitive).transpose()?;
         Ok(Self {
-            login: at("/api/login")?,
-            two_factor_login: at("/api/two-factor/login")?,
-            two_factor_send: at("/api/two-factor/send")?,
-            change_password: at("/api/user/change-password")?,
-            refresh: at("/api/jwt/refresh")?,
-            logout: at("/api/logout")?,
-            keys: at("/.well-known/jwks.json")?,
+            login: url("/api/login")?,
+            two_factor_login: url("/api/two-factor/login")?,
+            two_factor_send: url("/api/two-factor/send")?,
+            change_password: url("/api/user/change-password")?,
+            refresh: url("/api/jwt/refresh")?,
+            logout: url("/api/logout")?,
+            jwks: url("/.well-known/jwks.json")?,
             headers,
             api_key,
             timeout: settings.timeout,
-            account_state: if settings.reveal_account_state {
-                AccountState::Revealed
+            disclosure: if settings.reveal_account_state {
+                Disclosure::Revealed
             } else {
-                AccountState::Hidden
+                Disclosure::Hidden
             },
-            outbound,
+            http,
         })
     }
 
-    /// A call as most of them are: `POST`, without the key, and not a sign-in.
-    fn call(&self, url: &Url, body: Vec<u8>) -> Call {
-        Call {
+    /// A `POST` without the API key that is not a step of a login, as most requests are.
+    fn request(&self, url: &Url, body: Vec<u8>) -> Request {
+        Request {
             method: Method::POST,
             url: url.clone(),
             headers: self.headers.clone(),
@@ -124,30 +125,30 @@ impl Fusionauth {
         }
     }
 
-    /// A call of a sign-in.
-    fn step(&self, url: &Url, body: &impl Serialize) -> Result<Call, ProviderError> {
-        Ok(Call {
-            purpose: Purpose::SignIn,
-            ..self.call(url, json(body)?)
+    /// A step of a login.
+    fn login_request(&self, url: &Url, body: &impl Serialize) -> Result<Request, ProviderError> {
+        Ok(Request {
+            purpose: Purpose::Login,
+            ..self.request(url, to_json(body)?)
         })
     }
 
-    /// `POST /api/login`, the one call that needs the key.
-    async fn log_in(
+    /// `POST /api/login`, the only request that needs the API key.
+    async fn send_login(
         &self,
-        request: &LoginRequest<'_>,
+        body: &LoginRequest<'_>,
         step: Step,
     ) -> Result<LoginSuccess, ProviderError> {
-        let mut call = self.step(&self.login, request)?;
+        let mut request = self.login_request(&self.login, body)?;
         if let Some(key) = &self.api_key {
-            call.headers.insert(AUTHORIZATION, key.clone());
+            request.headers.insert(AUTHORIZATION, key.clone());
         }
-        admitted(step, &self.make(call).await?, self.account_state)
+        login::read_success(step, &self.send(request).await?, self.disclosure)
     }
 
-    async fn make(&self, call: Call) -> Result<Response, ProviderError> {
-        self.outbound
-            .make(call)
+    async fn send(&self, request: Request) -> Result<Response, ProviderError> {
+        self.http
+            .send(request)
             .await
             .map_err(|error| ProviderError::Unavailable(error.to_string()))
     }
@@ -155,16 +156,16 @@ impl Fusionauth {
 
 #[async_trait]
 impl Provider for Fusionauth {
-    fn abilities(&self) -> Capabilities {
+    fn capabilities(&self) -> Capabilities {
         Capabilities {
-            form_sign_in: true,
+            password_login: true,
             second_factor: true,
             change_password: true,
         }
     }
 
-    async fn sign_in(&self, attempt: SignInAttempt<'_>) -> Result<LoginSuccess, ProviderError> {
-        self.log_in(&LoginRequest::with_password(attempt), Step::Password)
+    async fn login(&self, attempt: LoginAttempt<'_>) -> Result<LoginSuccess, ProviderError> {
+        self.send_login(&LoginRequest::with_password(attempt), Step::Password)
             .await
     }
 
@@ -172,33 +173,26 @@ impl Provider for Fusionauth {
         &self,
         attempt: SecondFactorAttempt<'_>,
     ) -> Result<LoginSuccess, ProviderError> {
-        let call = self.step(&self.two_factor_login, &TwoFactorRequest::new(attempt))?;
-        admitted(
-            Step::SecondFactor,
-            &self.make(call).await?,
-            self.account_state,
-        )
+        let body = TwoFactorRequest::new(attempt);
+        let request = self.login_request(&self.two_factor_login, &body)?;
+        let response = self.send(request).await?;
+        login::read_success(Step::SecondFactor, &response, self.disclosure)
     }
 
     async fn send_code(&self, id: &Secret, method: &Secret) -> Result<(), ProviderError> {
-        let url = beneath(&self.two_factor_send, id)?;
-        let call = self.step(
-            &url,
-            &SendRequest {
-                method_id: method.expose(),
-            },
-        )?;
-        let received = self.make(call).await?;
-        match received.status.as_u16() {
-            // Without a code nobody is let in, so any documented yes will do.
+        let url = with_segment(&self.two_factor_send, id)?;
+        let body = SendRequest {
+            method_id: method.expose(),
+        };
+        let response = self.send(self.login_request(&url, &body)?).await?;
+        match response.status.as_u16() {
+            // Any documented success will do: without a code nobody is signed in.
             200 | 202 | 204 => Ok(()),
-            400 => Err(ProviderError::Refused(LoginRefused::because(
-                Reason::RejectedInput,
-            ))),
-            401 => Err(misconfigured("the gateway may not have codes sent")),
-            404 => Err(ProviderError::Refused(LoginRefused::because(
-                Reason::ChallengeExpired,
-            ))),
+            400 => Err(refused(Reason::RejectedInput)),
+            401 => Err(misconfigured(
+                "the gateway is not allowed to have codes sent",
+            )),
+            404 => Err(refused(Reason::ChallengeExpired)),
             status => Err(unexpected(status)),
         }
     }
@@ -207,66 +201,64 @@ impl Provider for Fusionauth {
         &self,
         attempt: NewPasswordAttempt<'_>,
     ) -> Result<LoginSuccess, ProviderError> {
-        let request = ChangePasswordRequest {
+        let body = ChangePasswordRequest {
             change_password_id: attempt.id.expose(),
             password: attempt.password.expose(),
         };
-        let received = self
-            .make(self.step(&self.change_password, &request)?)
-            .await?;
-        succeeded(Step::NewPassword, &received, self.account_state)?;
-        let once = one_time_password(&received)?;
-        self.log_in(
-            &LoginRequest::with_one_time_password(attempt, &once),
+        let request = self.login_request(&self.change_password, &body)?;
+        let response = self.send(request).await?;
+        login::check_status(Step::NewPassword, &response, self.disclosure)?;
+        let one_time_password = login::read_one_time_password(&response)?;
+        self.send_login(
+            &LoginRequest::with_one_time_password(attempt, &one_time_password),
             Step::OneTimePassword,
         )
         .await
     }
 
     async fn refresh(&self, refresh: &Secret) -> Result<TokenPair, ProviderError> {
-        let body = json(&RefreshRequest {
+        let body = to_json(&RefreshRequest {
             refresh_token: refresh.expose(),
         })?;
-        let received = self.make(self.call(&self.refresh, body)).await?;
-        match received.status.as_u16() {
-            200 => read_tokens(&received)?.pair(Some(refresh)),
-            // The one 400 that says nothing about the token.
-            400 if complains_of_lifetime(&received.body) => Err(misconfigured(
-                "a renewal is refused for its timeToLiveInSeconds",
+        let response = self.send(self.request(&self.refresh, body)).await?;
+        match response.status.as_u16() {
+            200 => response_body::read_tokens(&response)?.into_pair(Some(refresh)),
+            // The only 400 that says nothing about the token.
+            400 if response_body::names_token_lifetime(&response.body) => Err(misconfigured(
+                "a refresh is refused for its timeToLiveInSeconds",
             )),
-            // The documentation has 404, the server 400 for a token that has ended.
-            400 | 401 | 404 => Err(ProviderError::Refused(LoginRefused::because(
-                Reason::SignedOut,
-            ))),
+            // For a token that has ended the documentation has 404, and the server sends 400.
+            400 | 401 | 404 => Err(refused(Reason::SignedOut)),
             status => Err(unexpected(status)),
         }
     }
 
-    /// By the logout call: it needs no key, ends this one token and no other, answers alike when
-    /// there is nothing to end, and carries the token in its body. `DELETE /api/jwt/refresh` needs
-    /// a key or the JWT, and takes the token in its address, where logs keep it.
+    /// Calls `POST /api/logout`: it needs no API key, ends this one token and no other, responds
+    /// alike when there is nothing to end, and carries the token in its body. `DELETE
+    /// /api/jwt/refresh` needs an API key or the JWT, and has the token in its address, which
+    /// servers log.
     async fn revoke(&self, refresh: &Secret) -> Result<(), ProviderError> {
-        let body = json(&LogoutRequest {
+        let body = to_json(&LogoutRequest {
             global: false,
             refresh_token: refresh.expose(),
         })?;
-        let received = self.make(self.call(&self.logout, body)).await?;
-        match received.status.as_u16() {
+        let response = self.send(self.request(&self.logout, body)).await?;
+        match response.status.as_u16() {
             200 | 204 => Ok(()),
-            401 | 403 => Err(misconfigured("the gateway may not sign anybody out")),
+            401 | 403 => Err(misconfigured("the gateway is not allowed to revoke tokens")),
             status => Err(unexpected(status)),
         }
     }
 
-    async fn published_keys(&self) -> Result<Vec<u8>, ProviderError> {
-        let received = self
-            .make(Call {
+    async fn fetch_jwks(&self) -> Result<Vec<u8>, ProviderError> {
+        let response = self
+            .send(Request {
                 method: Method::GET,
-                ..self.call(&self.keys, Vec::new())
+                ..self.request(&self.jwks, Vec::new())
             })
             .await?;
-        match received.status.as_u16() {
-            200 => Ok(received.body),
+        match response.status.as_u16() {
+            200 => Ok(response.body),
             status => Err(unexpected(status)),
         }
     }
@@ -281,94 +273,39 @@ struct RefreshRequest<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct LogoutRequest<'a> {
-    /// `true` would end every session of the person.
+    /// `true` would end every session of the user.
     global: bool,
     refresh_token: &'a str,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Tokens {
-    token: Option<String>,
-    refresh_token: Option<String>,
-    two_factor_trust_id: Option<String>,
-}
-
-impl Tokens {
-    fn pair(self, old: Option<&Secret>) -> Result<TokenPair, ProviderError> {
-        let access = self
-            .token
-            .and_then(non_empty)
-            .ok_or_else(|| misconfigured("a success without a token"))?;
-        let new = self.refresh_token.and_then(non_empty);
-        Ok(TokenPair {
-            access,
-            refresh: new.or_else(|| old.cloned()),
-        })
-    }
-}
-
-fn read_tokens(received: &Response) -> Result<Tokens, ProviderError> {
-    // The error of the parser quotes what it read.
-    serde_json::from_slice(&received.body).map_err(|_| unreadable())
-}
-
-fn non_empty(text: String) -> Option<Secret> {
-    (!text.is_empty()).then(|| Secret::new(text))
-}
-
-/// `url` with one more segment, which stays one whatever stands in it.
-fn beneath(url: &Url, segment: &Secret) -> Result<Url, ProviderError> {
+/// `url` with one more path segment, which is escaped so that it stays one.
+fn with_segment(url: &Url, segment: &Secret) -> Result<Url, ProviderError> {
     let mut url = url.clone();
-    // A segment of dots would lead to another call.
+    // Dots would lead to another address.
     let name = Some(segment.expose()).filter(|name| !matches!(*name, "" | "." | ".."));
     match (name, url.path_segments_mut()) {
         (Some(name), Ok(mut segments)) => {
             segments.push(name);
         }
-        (None, _) | (_, Err(())) => return Err(misconfigured("the id cannot stand in an address")),
+        (None, _) | (_, Err(())) => {
+            return Err(misconfigured("the id cannot be part of an address"));
+        }
     }
     Ok(url)
 }
 
-fn complains_of_lifetime(body: &[u8]) -> bool {
-    fn mentions(value: &Value) -> bool {
-        const FIELD: &str = "timeToLiveInSeconds";
-        match value {
-            Value::String(text) => text.contains(FIELD),
-            Value::Array(values) => values.iter().any(mentions),
-            Value::Object(members) => members
-                .iter()
-                .any(|(name, value)| name.contains(FIELD) || mentions(value)),
-            Value::Null | Value::Bool(_) | Value::Number(_) => false,
-        }
-    }
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    ["fieldErrors", "generalErrors"]
-        .iter()
-        .filter_map(|name| body.get(name))
-        .any(mentions)
-}
-
+/// The API key as a header value that HTTP/2 does not index and `Debug` does not show.
 fn sensitive(key: &Secret) -> Result<HeaderValue, ProviderError> {
     let mut value = HeaderValue::from_str(key.expose())
-        .map_err(|_| misconfigured("the API key cannot stand in a header"))?;
+        .map_err(|_| misconfigured("the API key cannot be sent in a header"))?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-fn json(body: &impl Serialize) -> Result<Vec<u8>, ProviderError> {
+fn to_json(body: &impl Serialize) -> Result<Vec<u8>, ProviderError> {
     serde_json::to_vec(body).map_err(|_| misconfigured("the call cannot be written as JSON"))
 }
 
-fn misconfigured(what: &str) -> ProviderError {
-    ProviderError::Misconfigured(what.into())
-}
-
-fn unreadable() -> ProviderError {
-    ProviderError::Unavailable("the answer is not the JSON it should be".into())
-}
-
-fn unexpected(status: u16) -> ProviderError {
-    ProviderError::Unavailable(format!("it answered {status}"))
+fn refused(reason: Reason) -> ProviderError {
+    ProviderError::Refused(LoginRefused::because(reason))
 }

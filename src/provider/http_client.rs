@@ -1,5 +1,5 @@
-//! Calls to providers: bounded in time, size and number, and never anywhere but where the
-//! configuration says.
+//! The HTTP client for calls to providers: bounded in time, size and number, and it never leaves the
+//! address that the configuration names.
 
 use std::error::Error as _;
 use std::fmt;
@@ -10,60 +10,61 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Url};
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
-/// The largest answer taken, in bytes.
-pub const MAX_ANSWER: usize = 256 * 1024;
+/// The largest response body that is accepted, in bytes.
+pub const MAX_RESPONSE: usize = 256 * 1024;
 
-/// For the TCP and TLS handshakes; counts against the time of the call, too.
-const CONNECT: Duration = Duration::from_secs(3);
+/// The time limit of the TCP and TLS handshakes. They count against the timeout of the request too.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Shorter than the 20 s after which FusionAuth closes an idle connection, so that none is reused
-/// as it closes.
-const IDLE: Duration = Duration::from_secs(15);
+/// How long an idle connection is kept. FusionAuth closes one after 20 s; closing it earlier here
+/// avoids that a request is sent on a connection that is being closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// All calls under way.
-const CALLS: usize = 64;
+/// The most requests at a time.
+const MAX_REQUESTS: usize = 64;
 
-/// The sign-ins among them: a flood of passwords leaves room for renewals.
-const SIGN_INS: usize = 32;
+/// The most logins among them: a flood of passwords leaves room for refreshes.
+const MAX_LOGINS: usize = 32;
 
-/// How long a sign-in waits for its place among them: whoever floods the provider with passwords
-/// makes others try again, not wait until their browser gives up.
-const SIGN_IN_WAIT: Duration = Duration::from_secs(2);
+/// How long a login waits for its permit. Under a flood of passwords other users see an error that
+/// they can retry, instead of waiting until their browser gives up.
+const LOGIN_PERMIT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a call is for.
+/// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Checks a password: slow at the provider, and anyone may cause it.
-    SignIn,
+    /// A step of a login. It is slow at the provider, and any client may cause it.
+    Login,
     /// Everything else.
     Background,
 }
 
-/// One call.
-pub struct Call {
-    /// How.
+/// A request to a provider.
+pub struct Request {
+    /// The method.
     pub method: Method,
-    /// Where; told to nobody else: it may name a sign-in that waits.
+    /// The address. It is not logged: it may hold the id of a login.
     pub url: Url,
-    /// Sent beside our own.
+    /// Headers in addition to those that the client sets.
     pub headers: HeaderMap,
-    /// Sent as it is.
+    /// The body; empty for none.
     pub body: Vec<u8>,
-    /// From the wait for a free place to the last byte of the answer.
+    /// From the wait for a permit to the last byte of the response.
     pub timeout: Duration,
-    /// What for.
+    /// Decides which permits the request needs.
     pub purpose: Purpose,
 }
 
-/// What came back, whatever its status.
+/// A response, whatever its status.
 pub struct Response {
     /// The status.
     pub status: StatusCode,
-    /// At most [`MAX_ANSWER`] bytes.
+    /// At most [`MAX_RESPONSE`] bytes.
     pub body: Vec<u8>,
 }
 
-/// Why nothing came back, in words; names no address and quotes no content.
+/// Why there is no response: for the log, where the operator reads it. The text names no address
+/// and quotes no content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpError(String);
 
@@ -73,18 +74,26 @@ impl fmt::Display for HttpError {
     }
 }
 
-/// The one way out, shared by all providers.
+impl std::error::Error for HttpError {}
+
+/// The HTTP client that all providers share.
 #[derive(Debug)]
 pub struct HttpClient {
     client: Client,
-    calls: Semaphore,
-    sign_ins: Semaphore,
+    requests: Semaphore,
+    logins: Semaphore,
+}
+
+/// Held while a request is under way.
+struct Permits<'a> {
+    _login: Option<SemaphorePermit<'a>>,
+    _request: SemaphorePermit<'a>,
 }
 
 impl HttpClient {
-    /// Opens nothing yet. Certificates are verified against the system's roots; `SSL_CERT_FILE` and
-    /// `SSL_CERT_DIR` name others. On a system without any, `https` calls fail and `http` ones
-    /// work.
+    /// Opens no connection. Certificates are verified against the system's roots; `SSL_CERT_FILE`
+    /// and `SSL_CERT_DIR` name others. On a system without roots `https` requests fail and `http`
+    /// ones work.
     ///
     /// # Errors
     /// When TLS cannot be set up at all.
@@ -96,46 +105,46 @@ impl HttpClient {
             .map_err(|error| HttpError(format!("TLS cannot be set up: {}", causes(&error))))?;
         Ok(Self {
             client,
-            calls: Semaphore::new(CALLS),
-            sign_ins: Semaphore::new(SIGN_INS),
+            requests: Semaphore::new(MAX_REQUESTS),
+            logins: Semaphore::new(MAX_LOGINS),
         })
     }
 
-    /// Makes `call` once. Redirects are not followed, cookies neither kept nor sent.
+    /// Sends `request` once. Redirects are not followed; cookies are neither stored nor sent.
     ///
     /// # Errors
-    /// When there is no whole answer of a fair size in time.
-    pub async fn make(&self, call: Call) -> Result<Response, HttpError> {
-        let timeout = call.timeout;
-        tokio::time::timeout(timeout, self.make_in_turn(call))
+    /// When there is no complete response within the limits of time and size.
+    pub async fn send(&self, request: Request) -> Result<Response, HttpError> {
+        let timeout = request.timeout;
+        tokio::time::timeout(timeout, self.send_with_permits(request))
             .await
             .unwrap_or_else(|_| Err(HttpError(format!("no answer within {timeout:?}"))))
     }
 
-    async fn make_in_turn(&self, call: Call) -> Result<Response, HttpError> {
-        let _places = self.places(call.purpose).await?;
-        let request = self
+    async fn send_with_permits(&self, request: Request) -> Result<Response, HttpError> {
+        let _permits = self.permits(request.purpose).await?;
+        let builder = self
             .client
-            .request(call.method, call.url)
-            .headers(call.headers)
-            .body(call.body);
-        let mut response = request
+            .request(request.method, request.url)
+            .headers(request.headers)
+            .body(request.body);
+        let mut response = builder
             .send()
             .await
-            .map_err(|error| said(error, "the call failed"))?;
+            .map_err(|error| http_error(error, "the call failed"))?;
         let mut body = Vec::new();
-        while let Some(piece) = response
+        while let Some(chunk) = response
             .chunk()
             .await
-            .map_err(|error| said(error, "the answer broke off"))?
+            .map_err(|error| http_error(error, "the answer broke off"))?
         {
-            if body.len() + piece.len() > MAX_ANSWER {
+            if body.len() + chunk.len() > MAX_RESPONSE {
                 return Err(HttpError(format!(
                     "the answer is larger than {} KiB",
-                    MAX_ANSWER / 1024
+                    MAX_RESPONSE / 1024
                 )));
             }
-            body.extend_from_slice(&piece);
+            body.extend_from_slice(&chunk);
         }
         Ok(Response {
             status: response.status(),
@@ -143,29 +152,29 @@ impl HttpClient {
         })
     }
 
-    /// The sign-in's own place comes first: one that waits for it holds up nobody else.
-    async fn places(
-        &self,
-        purpose: Purpose,
-    ) -> Result<(Option<SemaphorePermit<'_>>, SemaphorePermit<'_>), HttpError> {
-        let own = match purpose {
-            Purpose::SignIn => {
-                let place = tokio::time::timeout(SIGN_IN_WAIT, self.sign_ins.acquire()).await;
-                Some(place.map_err(|_| HttpError(format!("{SIGN_INS} sign-ins are under way")))?)
+    /// The permit of a login is acquired first: a login that waits for it does not hold a permit
+    /// that another request needs.
+    async fn permits(&self, purpose: Purpose) -> Result<Permits<'_>, HttpError> {
+        let shutting_down = |_: AcquireError| HttpError("shutting down".into());
+        let login = match purpose {
+            Purpose::Login => {
+                let permit = tokio::time::timeout(LOGIN_PERMIT_TIMEOUT, self.logins.acquire())
+                    .await
+                    .map_err(|_| HttpError(format!("{MAX_LOGINS} sign-ins are under way")))?;
+                Some(permit.map_err(shutting_down)?)
             }
             Purpose::Background => None,
         };
-        let shutting_down = |_: AcquireError| HttpError("shutting down".into());
-        Ok((
-            own.transpose().map_err(shutting_down)?,
-            self.calls.acquire().await.map_err(shutting_down)?,
-        ))
+        Ok(Permits {
+            _login: login,
+            _request: self.requests.acquire().await.map_err(shutting_down)?,
+        })
     }
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place that makes calls, with every limit set"
+    reason = "the one place that builds a client, with every limit set"
 )]
 fn builder() -> ClientBuilder {
     Client::builder()
@@ -174,21 +183,20 @@ fn builder() -> ClientBuilder {
         .retry(reqwest::retry::never())
         .no_proxy()
         .referer(false)
-        .connect_timeout(CONNECT)
-        .pool_idle_timeout(IDLE)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
 }
 
-fn said(error: reqwest::Error, what: &str) -> HttpError {
-    // An error without a cause is shown whole, and its address may hold what the operator wrote
-    // into it.
+fn http_error(error: reqwest::Error, what: &str) -> HttpError {
+    // An error without a cause displays the address, which may hold a secret of the configuration.
     let error = error.without_url();
     if error.is_connect() && error.is_timeout() {
-        return HttpError(format!("no connection within {CONNECT:?}"));
+        return HttpError(format!("no connection within {CONNECT_TIMEOUT:?}"));
     }
     HttpError(format!("{what}: {}", causes(&error)))
 }
 
-/// What stands under an error, the innermost last: the outermost says only that something failed.
+/// The causes of an error, the innermost last. The outermost error says only that a request failed.
 fn causes(error: &reqwest::Error) -> String {
     let mut causes = Vec::new();
     let mut cause = error.source();
@@ -207,8 +215,8 @@ fn causes(error: &reqwest::Error) -> String {
 mod tests {
     use super::*;
 
-    fn call(url: &str) -> Call {
-        Call {
+    fn request(url: &str) -> Request {
+        Request {
             method: Method::GET,
             url: url.parse().unwrap(),
             headers: HeaderMap::new(),
@@ -227,65 +235,65 @@ mod tests {
             client: builder().tls_certs_only([]).build().unwrap(),
             ..HttpClient::new().unwrap()
         };
-        let ask = without_roots.make(Call {
+        let ask = without_roots.send(Request {
             timeout: Duration::from_secs(10),
-            ..call(&format!("http://{address}/"))
+            ..request(&format!("http://{address}/"))
         });
-        let received = tokio::select! { received = ask => received.unwrap(), _ = serve.into_future() => unreachable!() };
+        let response = tokio::select! { response = ask => response.unwrap(), _ = serve.into_future() => unreachable!() };
         assert_eq!(
-            (received.status, received.body),
+            (response.status, response.body),
             (StatusCode::OK, b"hello".to_vec())
         );
     }
 
     #[tokio::test]
     async fn an_error_names_no_address() {
-        let outbound = HttpClient::new().unwrap();
+        let http = HttpClient::new().unwrap();
         for url in [
             "ftp://leaky:leaky@127.0.0.1/leaky",
             "http://leaky:leaky@127.0.0.1:1/leaky",
         ] {
-            let error = outbound.make(call(url)).await.err().unwrap();
+            let error = http.send(request(url)).await.err().unwrap();
             assert!(!error.to_string().contains("leaky"), "{error}");
         }
     }
 
     #[tokio::test]
-    async fn sign_ins_leave_room_for_the_rest() {
-        let outbound = HttpClient::new().unwrap();
+    async fn logins_leave_room_for_the_rest() {
+        let http = HttpClient::new().unwrap();
         let mut held = Vec::new();
-        for _ in 0..SIGN_INS {
-            held.push(outbound.places(Purpose::SignIn).await.unwrap());
+        for _ in 0..MAX_LOGINS {
+            held.push(http.permits(Purpose::Login).await.unwrap());
         }
-        let waiting = outbound
-            .make(Call {
-                purpose: Purpose::SignIn,
-                ..call("http://127.0.0.1:1/")
+        let waiting = http
+            .send(Request {
+                purpose: Purpose::Login,
+                ..request("http://127.0.0.1:1/")
             })
             .await;
         assert_eq!(
             waiting.err(),
             Some(HttpError("no answer within 100ms".into()))
         );
-        let patient = Call {
-            timeout: SIGN_IN_WAIT * 10,
-            purpose: Purpose::SignIn,
-            ..call("http://127.0.0.1:1/")
+        let patient = Request {
+            timeout: LOGIN_PERMIT_TIMEOUT * 10,
+            purpose: Purpose::Login,
+            ..request("http://127.0.0.1:1/")
         };
-        let waiting = outbound.make(patient).await;
+        let waiting = http.send(patient).await;
         assert_eq!(
             waiting.err(),
             Some(HttpError("32 sign-ins are under way".into()))
         );
-        for _ in SIGN_INS..CALLS {
-            held.push(outbound.places(Purpose::Background).await.unwrap());
+        for _ in MAX_LOGINS..MAX_REQUESTS {
+            held.push(http.permits(Purpose::Background).await.unwrap());
         }
-        let waiting = outbound.make(call("http://127.0.0.1:1/")).await;
+        let waiting = http.send(request("http://127.0.0.1:1/")).await;
         assert_eq!(
             waiting.err(),
             Some(HttpError("no answer within 100ms".into()))
         );
         held.clear();
-        assert!(outbound.places(Purpose::SignIn).await.is_ok());
+        assert!(http.permits(Purpose::Login).await.is_ok());
     }
 }

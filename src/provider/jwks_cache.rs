@@ -1,7 +1,7 @@
-//! The keys of one provider as they are now, and when they may be asked for again.
+//! The keys of one provider in memory, and when they may be fetched again.
 //!
-//! Whoever has a clock and can wait drives it: on start, in the background, and when a token names
-//! an unknown key.
+//! It has no clock and no task of its own: the caller refreshes it at the start, in the background,
+//! and when a token names an unknown key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,82 +9,102 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::sync::Mutex;
 
-use super::algorithm::Algorithm;
-use super::key_set::KeySet;
+use super::key_set::{KeySet, KeySetError};
 use super::{Provider, ProviderError};
+use crate::config::settings;
+use crate::model::algorithm::Algorithm;
 use crate::model::timestamp::Timestamp;
 
-/// The least time between two fetches that unknown keys ask for: anyone can make up a `kid`.
-pub const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(10);
+/// The least time between two fetches that unknown keys cause: any client can make up a `kid`.
+const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What came of asking for newer keys.
+/// The result of a refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refreshed {
-    /// Other keys are in force: what was remembered under the old ones is worth nothing.
+    /// The keys are others now: tokens that were verified with the old ones must be verified again.
     Changed,
-    /// The same keys as before.
+    /// The keys are the same as before.
     Unchanged,
-    /// Not asked: they were asked for a moment ago, perhaps by whoever this call waited for.
+    /// Nothing was fetched, because the last fetch was a moment ago; it may have been one that this
+    /// call waited for.
     TooSoon,
 }
 
-/// The keys of one provider. The last good set stays when a newer one cannot be had.
+/// The keys of one provider. The last good set stays while a newer one cannot be fetched.
 #[derive(Debug)]
 pub struct JwksCache {
     current: ArcSwapOption<KeySet>,
-    /// `None`: the keys are fixed and never asked for.
-    published_for: Option<Vec<Algorithm>>,
-    /// Held while keys are fetched, which makes it one fetch at a time.
-    asked: Mutex<Option<Timestamp>>,
+    /// The algorithms that fetched keys may be used with; `None` for fixed keys, which are never
+    /// fetched.
+    allowed: Option<Vec<Algorithm>>,
+    /// When the last fetch started. It is locked while keys are fetched, so that there is one fetch
+    /// at a time.
+    last_fetch: Mutex<Option<Timestamp>>,
 }
 
 impl JwksCache {
-    /// Keys that the provider publishes, none yet; `allowed` is what they may be used with.
+    /// The keys that `settings` describe: the fixed HMAC secret where there is one, else the keys
+    /// that the provider publishes, none yet.
+    ///
+    /// # Errors
+    /// When the HMAC secret cannot be used.
+    pub fn from_settings(settings: &settings::Provider) -> Result<Self, KeySetError> {
+        let allowed = &settings.algorithms;
+        Ok(match &settings.hmac_secret {
+            None => Self::published(allowed.clone()),
+            Some(secret) => {
+                let secret = secret.expose().as_bytes();
+                Self::fixed(KeySet::from_hmac_secret(secret, allowed)?)
+            }
+        })
+    }
+
+    /// Keys that the provider publishes, none yet. They may be used with the algorithms `allowed`.
     #[must_use]
     pub fn published(allowed: Vec<Algorithm>) -> Self {
         Self {
             current: ArcSwapOption::empty(),
-            published_for: Some(allowed),
-            asked: Mutex::new(None),
+            allowed: Some(allowed),
+            last_fetch: Mutex::new(None),
         }
     }
 
-    /// Keys that are known from the configuration and do not change.
+    /// Keys from the configuration, which do not change.
     #[must_use]
     pub fn fixed(keys: KeySet) -> Self {
         let keys = Arc::new(keys.with_generation(1));
         Self {
             current: ArcSwapOption::new(Some(keys)),
-            published_for: None,
-            asked: Mutex::new(None),
+            allowed: None,
+            last_fetch: Mutex::new(None),
         }
     }
 
-    /// The keys in force, `None` before the first good answer. [`KeySet::generation`] tells sets
-    /// apart, from 1.
+    /// The keys in force; `None` before the first successful fetch. The [`KeySet::generation`] of
+    /// the first set is 1.
     #[must_use]
     pub fn current(&self) -> Option<Arc<KeySet>> {
         self.current.load_full()
     }
 
-    /// Fetches the keys now, after a fetch under way: for the start and the background, at the
-    /// caller's pace.
+    /// Fetches the keys now, or after a fetch that is under way. For the start and the background,
+    /// where the caller sets the pace.
     ///
     /// # Errors
-    /// When the provider does not give usable keys; those in force stay.
+    /// When the provider does not return usable keys; those in force stay.
     pub async fn refresh(
         &self,
         provider: &dyn Provider,
         now: Timestamp,
     ) -> Result<Refreshed, ProviderError> {
-        let mut asked = self.asked.lock().await;
-        *asked = Some(now);
+        let mut last_fetch = self.last_fetch.lock().await;
+        *last_fetch = Some(now);
         self.fetch(provider).await
     }
 
-    /// Fetches the keys because a token names one that is not known, unless they were asked for
-    /// less than [`UNKNOWN_KEY_PAUSE`] ago. Whoever comes while a fetch is under way waits for it
-    /// and gets `TooSoon`: the next step is the same, look at [`JwksCache::current`] again.
+    /// Fetches the keys because a token names an unknown one, unless the last fetch was less than
+    /// ten seconds ago. A caller that comes while a fetch is under way waits for it and gets
+    /// `TooSoon`: it looks at [`JwksCache::current`] again either way.
     ///
     /// # Errors
     /// As [`JwksCache::refresh`].
@@ -93,24 +113,26 @@ impl JwksCache {
         provider: &dyn Provider,
         now: Timestamp,
     ) -> Result<Refreshed, ProviderError> {
-        let mut asked = self.asked.lock().await;
-        // Both ways, so that a clock that was set back does not stop renewal for hours.
-        if asked.is_some_and(|last| last.until(now).max(now.until(last)) < UNKNOWN_KEY_PAUSE) {
+        let mut last_fetch = self.last_fetch.lock().await;
+        // In both directions: a clock that was set back must not prevent fetches for hours.
+        if last_fetch
+            .is_some_and(|last| last.until(now).max(now.until(last)) < UNKNOWN_KEY_INTERVAL)
+        {
             return Ok(Refreshed::TooSoon);
         }
         // Before the call: one that fails, or whose caller goes away, counts too.
-        *asked = Some(now);
+        *last_fetch = Some(now);
         self.fetch(provider).await
     }
 
-    /// Only called with `asked` held.
+    /// Must be called with `last_fetch` locked.
     async fn fetch(&self, provider: &dyn Provider) -> Result<Refreshed, ProviderError> {
-        let Some(allowed) = &self.published_for else {
+        let Some(allowed) = &self.allowed else {
             return Ok(Refreshed::Unchanged);
         };
-        let document = provider.published_keys().await?;
+        let document = provider.fetch_jwks().await?;
         let keys = KeySet::from_jwks(&document, allowed)
-            .map_err(|fault| ProviderError::Unavailable(fault.0))?;
+            .map_err(|error| ProviderError::Unavailable(error.0))?;
         let before = self.current.load_full();
         if before
             .as_ref()
@@ -138,13 +160,13 @@ mod tests {
     use crate::model::token::TokenPair;
     use crate::provider::test_keys::TestKey;
     use crate::provider::{
-        Capabilities, LoginSuccess, NewPasswordAttempt, SecondFactorAttempt, SignInAttempt,
+        Capabilities, LoginAttempt, LoginSuccess, NewPasswordAttempt, SecondFactorAttempt,
     };
 
     /// Publishes what it is given, once for each permit.
     struct Publisher {
         document: std::sync::Mutex<Result<Vec<u8>, ProviderError>>,
-        asked: AtomicUsize,
+        fetches: AtomicUsize,
         permits: Semaphore,
     }
 
@@ -152,7 +174,7 @@ mod tests {
         fn of(keys: &[&TestKey]) -> Self {
             let publisher = Self {
                 document: std::sync::Mutex::new(Ok(Vec::new())),
-                asked: AtomicUsize::new(0),
+                fetches: AtomicUsize::new(0),
                 permits: Semaphore::new(1000),
             };
             publisher.publish(keys);
@@ -161,21 +183,21 @@ mod tests {
 
         fn publish(&self, keys: &[&TestKey]) {
             let keys: Vec<_> = keys.iter().map(|key| key.jwk()).collect();
-            self.answer(Ok(json!({ "keys": keys }).to_string().into_bytes()));
+            self.respond(Ok(json!({ "keys": keys }).to_string().into_bytes()));
         }
 
-        fn answer(&self, answer: Result<Vec<u8>, ProviderError>) {
-            *self.document.lock().unwrap() = answer;
+        fn respond(&self, response: Result<Vec<u8>, ProviderError>) {
+            *self.document.lock().unwrap() = response;
         }
     }
 
     #[async_trait]
     impl Provider for Publisher {
-        fn abilities(&self) -> Capabilities {
+        fn capabilities(&self) -> Capabilities {
             Capabilities::default()
         }
 
-        async fn sign_in(&self, _: SignInAttempt<'_>) -> Result<LoginSuccess, ProviderError> {
+        async fn login(&self, _: LoginAttempt<'_>) -> Result<LoginSuccess, ProviderError> {
             unreachable!()
         }
 
@@ -205,8 +227,8 @@ mod tests {
             unreachable!()
         }
 
-        async fn published_keys(&self) -> Result<Vec<u8>, ProviderError> {
-            self.asked.fetch_add(1, Ordering::SeqCst);
+        async fn fetch_jwks(&self) -> Result<Vec<u8>, ProviderError> {
+            self.fetches.fetch_add(1, Ordering::SeqCst);
             self.permits.acquire().await.unwrap().forget();
             self.document.lock().unwrap().clone()
         }
@@ -216,81 +238,82 @@ mod tests {
         Timestamp::from_secs(1_000_000 + secs)
     }
 
-    fn generation(ring: &JwksCache) -> Option<u64> {
-        ring.current().map(|keys| keys.generation())
+    fn generation(cache: &JwksCache) -> Option<u64> {
+        cache.current().map(|keys| keys.generation())
     }
 
     #[tokio::test]
-    async fn the_last_good_keys_stay_and_changes_are_told() {
+    async fn the_last_good_keys_stay_and_changes_are_reported() {
         let (first, second) = (TestKey::es256("one"), TestKey::ed25519("two"));
         let publisher = Publisher::of(&[&first, &second]);
-        let ring = JwksCache::published(vec![Algorithm::Es256, Algorithm::EdDsa]);
-        assert!(ring.current().is_none());
+        let cache = JwksCache::published(vec![Algorithm::Es256, Algorithm::EdDsa]);
+        assert!(cache.current().is_none());
         assert_eq!(
-            ring.refresh(&publisher, at(0)).await,
+            cache.refresh(&publisher, at(0)).await,
             Ok(Refreshed::Changed)
         );
-        assert_eq!(generation(&ring), Some(1));
+        assert_eq!(generation(&cache), Some(1));
 
         publisher.publish(&[&second, &first]);
         assert_eq!(
-            ring.refresh(&publisher, at(1)).await,
+            cache.refresh(&publisher, at(1)).await,
             Ok(Refreshed::Unchanged),
             "order means nothing"
         );
 
-        for trouble in [
+        for response in [
             Ok(b"<html>".to_vec()),
             Ok(b"{\"keys\":[]}".to_vec()),
             Err(ProviderError::Unavailable("x".into())),
         ] {
-            publisher.answer(trouble);
+            publisher.respond(response);
             assert!(matches!(
-                ring.refresh(&publisher, at(2)).await,
+                cache.refresh(&publisher, at(2)).await,
                 Err(ProviderError::Unavailable(_))
             ));
-            assert_eq!(generation(&ring), Some(1));
+            assert_eq!(generation(&cache), Some(1));
         }
 
         publisher.publish(&[&second]);
         assert_eq!(
-            ring.refresh(&publisher, at(3)).await,
+            cache.refresh(&publisher, at(3)).await,
             Ok(Refreshed::Changed)
         );
-        assert_eq!(generation(&ring), Some(2));
+        assert_eq!(generation(&cache), Some(2));
     }
 
     #[tokio::test]
     async fn unknown_keys_ask_at_most_every_ten_seconds() {
         let key = TestKey::es256("one");
         let publisher = Publisher::of(&[&key]);
-        let ring = JwksCache::published(vec![Algorithm::Es256]);
-        publisher.answer(Err(ProviderError::Unavailable("down".into())));
+        let cache = JwksCache::published(vec![Algorithm::Es256]);
+        publisher.respond(Err(ProviderError::Unavailable("down".into())));
         assert!(
-            ring.refresh_for_unknown_key(&publisher, at(0))
+            cache
+                .refresh_for_unknown_key(&publisher, at(0))
                 .await
                 .is_err()
         );
         publisher.publish(&[&key]);
         assert_eq!(
-            ring.refresh_for_unknown_key(&publisher, at(9)).await,
+            cache.refresh_for_unknown_key(&publisher, at(9)).await,
             Ok(Refreshed::TooSoon)
         );
         assert_eq!(
-            ring.refresh_for_unknown_key(&publisher, at(10)).await,
+            cache.refresh_for_unknown_key(&publisher, at(10)).await,
             Ok(Refreshed::Changed)
         );
         assert_eq!(
-            ring.refresh_for_unknown_key(&publisher, at(11)).await,
+            cache.refresh_for_unknown_key(&publisher, at(11)).await,
             Ok(Refreshed::TooSoon)
         );
         // The clock was set back by an hour.
         let earlier = Timestamp::from_secs(at(0).secs() - 3600);
         assert_eq!(
-            ring.refresh_for_unknown_key(&publisher, earlier).await,
+            cache.refresh_for_unknown_key(&publisher, earlier).await,
             Ok(Refreshed::Unchanged)
         );
-        assert_eq!(publisher.asked.load(Ordering::SeqCst), 3);
+        assert_eq!(publisher.fetches.load(Ordering::SeqCst), 3);
     }
 
     #[tokio::test]
@@ -298,8 +321,8 @@ mod tests {
         let key = TestKey::es256("one");
         let publisher = Publisher::of(&[&key]);
         publisher.permits.forget_permits(1000);
-        let ring = JwksCache::published(vec![Algorithm::Es256]);
-        let ask = || ring.refresh_for_unknown_key(&publisher, at(0));
+        let cache = JwksCache::published(vec![Algorithm::Es256]);
+        let ask = || cache.refresh_for_unknown_key(&publisher, at(0));
         let let_it_answer = async { publisher.permits.add_permits(1000) };
         let (a, b, c, ()) = tokio::join!(ask(), ask(), ask(), let_it_answer);
         assert_eq!(
@@ -310,19 +333,20 @@ mod tests {
                 Ok(Refreshed::TooSoon)
             )
         );
-        assert_eq!(publisher.asked.load(Ordering::SeqCst), 1);
+        assert_eq!(publisher.fetches.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test]
     async fn fixed_keys_are_never_asked_for() {
         let publisher = Publisher::of(&[]);
         let secret = b"a secret of at least 32 bytes in all";
-        let ring = JwksCache::fixed(KeySet::from_hmac_secret(secret, &[Algorithm::Hs256]).unwrap());
+        let cache =
+            JwksCache::fixed(KeySet::from_hmac_secret(secret, &[Algorithm::Hs256]).unwrap());
         assert_eq!(
-            ring.refresh(&publisher, at(0)).await,
+            cache.refresh(&publisher, at(0)).await,
             Ok(Refreshed::Unchanged)
         );
-        assert_eq!(generation(&ring), Some(1));
-        assert_eq!(publisher.asked.load(Ordering::SeqCst), 0);
+        assert_eq!(generation(&cache), Some(1));
+        assert_eq!(publisher.fetches.load(Ordering::SeqCst), 0);
     }
 }

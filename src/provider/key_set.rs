@@ -1,14 +1,21 @@
-//! The keys a provider signs with, and which of them speaks for which token.
+//! The keys that a provider signs with, and the choice of the key for a token.
 
-use aws_lc_rs::hmac;
 use aws_lc_rs::signature::ParsedPublicKey;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{DecodingKey, crypto};
 
-use super::algorithm::Algorithm;
+use crate::model::algorithm::Algorithm;
 
-/// The shortest HMAC secret taken, in bytes (RFC 7518, section 3.2).
+mod jwks_document;
+#[cfg(test)]
+mod tests;
+
+/// The shortest HMAC secret that is accepted, in bytes (RFC 7518, section 3.2).
 pub const MIN_HMAC_SECRET: usize = 32;
 
-/// Why there is no set of keys to be had; the text says what is wrong, without key material.
+/// Why no set of keys can be made: for the operator, who corrects the configuration or the
+/// provider. The text says what is wrong and holds no key material.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySetError(pub String);
 
@@ -18,82 +25,106 @@ impl std::fmt::Display for KeySetError {
     }
 }
 
-/// Keys that may vouch for tokens; never empty.
+impl std::error::Error for KeySetError {}
+
+/// The keys that tokens are verified with; at least one.
 ///
-/// Each key is bound to its algorithms when the set is made, so that no token can talk a public key
-/// into being an HMAC secret.
+/// Each key is bound to its algorithms when the set is made, so that no token can have a public key
+/// used as an HMAC secret.
 #[derive(Debug)]
 pub struct KeySet {
     keys: Vec<Key>,
     generation: u64,
 }
 
-/// One key under the algorithms it may be used with.
+/// One key and the algorithms that it may be used with.
 #[derive(Debug)]
-pub(super) struct Key {
-    pub(super) name: KeyName,
-    /// Tells keys apart; public for a public key, empty for a secret.
-    pub(super) material: Vec<u8>,
-    pub(super) uses: Vec<(Algorithm, Check)>,
+struct Key {
+    name: KeyName,
+    /// Tells keys apart. Made of public numbers for a public key, empty for a secret.
+    fingerprint: Vec<u8>,
+    /// In the order of the configuration; at least one.
+    algorithms: Vec<Algorithm>,
+    verifying: VerifyingKey,
 }
 
-/// Which `kid` a key answers to.
+/// Which `kid` a key belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum KeyName {
-    /// This one, and tokens without.
+enum KeyName {
+    /// This one; tokens without a `kid` may be verified with it too.
     Named(String),
-    /// Only tokens without a `kid`.
+    /// None: only tokens without a `kid` are verified with it.
     Unnamed,
-    /// Every one: the operator said that there is no other key.
+    /// Every one: the configuration has a single secret and no other key.
     Any,
 }
 
-/// A key ready to check signatures of one algorithm.
-pub(super) enum Check {
-    Signature(ParsedPublicKey),
-    Mac(Box<hmac::Key>),
+/// A key that was parsed once, when the set was made.
+#[derive(Debug)]
+pub(super) enum VerifyingKey {
+    /// For every algorithm but `ES512`.
+    Jwt(DecodingKey),
+    /// For `ES512`, which `jsonwebtoken` does not have.
+    P521(ParsedPublicKey),
 }
 
-impl std::fmt::Debug for Check {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(match self {
-            Self::Signature(_) => "Signature",
-            Self::Mac(_) => "Mac",
-        })
-    }
-}
-
-impl Check {
-    /// Whether `signature` is this key's over `message`; secrets are compared in constant time.
-    pub(super) fn passes(&self, message: &[u8], signature: &[u8]) -> bool {
+impl VerifyingKey {
+    /// Whether `signature`, in base64url as it stands in the token, is this key's signature of
+    /// `message`. `algorithm` must be one that [`KeySet::choose`] gave the key for. HMACs are
+    /// compared in constant time.
+    pub(super) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
         match self {
-            Self::Signature(key) => key.verify_sig(message, signature).is_ok(),
-            Self::Mac(key) => hmac::verify(key, message, signature).is_ok(),
+            Self::Jwt(key) => jwt_algorithm(algorithm).is_some_and(|algorithm| {
+                crypto::verify(signature, message, key, algorithm).unwrap_or(false)
+            }),
+            Self::P521(key) => URL_SAFE_NO_PAD
+                .decode(signature)
+                .is_ok_and(|signature| key.verify_sig(message, &signature).is_ok()),
         }
     }
 }
 
-/// Why no key can be tried.
+/// The algorithm in the terms of `jsonwebtoken`; `None` for `ES512`, which it does not have.
+fn jwt_algorithm(algorithm: Algorithm) -> Option<jsonwebtoken::Algorithm> {
+    Some(match algorithm {
+        Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
+        Algorithm::Rs384 => jsonwebtoken::Algorithm::RS384,
+        Algorithm::Rs512 => jsonwebtoken::Algorithm::RS512,
+        Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
+        Algorithm::Es384 => jsonwebtoken::Algorithm::ES384,
+        Algorithm::Es512 => return None,
+        Algorithm::EdDsa | Algorithm::Ed25519 => jsonwebtoken::Algorithm::EdDSA,
+        Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
+        Algorithm::Hs384 => jsonwebtoken::Algorithm::HS384,
+        Algorithm::Hs512 => jsonwebtoken::Algorithm::HS512,
+        Algorithm::Ps256 => jsonwebtoken::Algorithm::PS256,
+        Algorithm::Ps384 => jsonwebtoken::Algorithm::PS384,
+        Algorithm::Ps512 => jsonwebtoken::Algorithm::PS512,
+    })
+}
+
+/// Why the set has no key for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoKey {
-    /// None of that name: newer keys may have it.
+pub(super) enum KeyChoiceError {
+    /// No key has this `kid`, or no key fits a token without one: newer keys of the provider may.
     Unknown,
-    /// There is one of that name, but not for this algorithm, or more than one.
-    Unfit,
+    /// The key of this `kid` is for other algorithms, or more than one key fits: the token is
+    /// invalid.
+    Unsuitable,
 }
 
 impl KeySet {
     /// The keys of a JWKS document (RFC 7517, section 5) that fit `allowed`. Entries that cannot be
-    /// used are passed over, as section 5 asks.
+    /// used are skipped, as section 5 demands.
     ///
     /// # Errors
-    /// When it is no such document, or no entry can be used: a set without keys would sign
+    /// When the document is not a JWKS, or no entry can be used: a set without keys would sign
     /// everybody out.
     pub fn from_jwks(document: &[u8], allowed: &[Algorithm]) -> Result<Self, KeySetError> {
-        Self::new(super::jwks::read(document, allowed)?)
+        Self::new(jwks_document::read(document, allowed)?)
     }
 
-    /// The one secret shared with the provider, for whichever `kid`.
+    /// The one secret that is shared with the provider, for every `kid`.
     ///
     /// # Errors
     /// When it is shorter than [`MIN_HMAC_SECRET`], or `allowed` has no HMAC algorithm.
@@ -103,33 +134,27 @@ impl KeySet {
                 "the HMAC secret is shorter than {MIN_HMAC_SECRET} bytes"
             )));
         }
-        let uses: Vec<_> = allowed
+        let algorithms: Vec<_> = allowed
             .iter()
-            .filter_map(|&algorithm| {
-                Some((
-                    algorithm,
-                    Check::Mac(Box::new(hmac::Key::new(
-                        hmac_parameters(algorithm)?,
-                        secret,
-                    ))),
-                ))
-            })
+            .copied()
+            .filter(|algorithm| algorithm.hmac_bytes().is_some())
             .collect();
-        if uses.is_empty() {
+        if algorithms.is_empty() {
             return Err(KeySetError(
                 "an HMAC secret is of no use without an HS algorithm".into(),
             ));
         }
         Self::new(vec![Key {
             name: KeyName::Any,
-            material: Vec::new(),
-            uses,
+            fingerprint: Vec::new(),
+            algorithms,
+            verifying: VerifyingKey::Jwt(DecodingKey::from_secret(secret)),
         }])
     }
 
     fn new(mut keys: Vec<Key>) -> Result<Self, KeySetError> {
         // The order of a document means nothing; a key that is listed twice is one key.
-        keys.sort_by(|a, b| (&a.name, &a.material).cmp(&(&b.name, &b.material)));
+        keys.sort_by(|a, b| (&a.name, &a.fingerprint).cmp(&(&b.name, &b.fingerprint)));
         keys.dedup_by(|a, b| a.same_as(b));
         if keys.is_empty() {
             return Err(KeySetError(
@@ -142,8 +167,8 @@ impl KeySet {
         })
     }
 
-    /// Grows with every change of a provider's keys: what was verified under another generation is
-    /// verified anew.
+    /// Grows with every change of a provider's keys. A token that was verified under another
+    /// generation is verified again.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
@@ -161,68 +186,40 @@ impl KeySet {
     }
 
     /// The key for a token with this `kid` and algorithm (`docs/reference/tokens.md#signing-keys`).
+    /// A token without a `kid` gets the only key that fits its algorithm.
     ///
-    /// Two keys that both fit are none: trying one after the other would let whoever can place a
+    /// Two keys that both fit are refused: trying one after the other would let whoever can place a
     /// key beside another choose between them.
-    pub(super) fn choose(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Check, NoKey> {
-        let named = |key: &&Key| match (&key.name, kid) {
+    pub(super) fn choose(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<&VerifyingKey, KeyChoiceError> {
+        let is_named = |key: &&Key| match (&key.name, kid) {
             (KeyName::Any, _) | (_, None) => true,
             (KeyName::Named(name), Some(kid)) => name == kid,
             (KeyName::Unnamed, Some(_)) => false,
         };
-        if kid.is_some() && !self.keys.iter().any(|key| named(&key)) {
-            return Err(NoKey::Unknown);
+        if kid.is_some() && !self.keys.iter().any(|key| is_named(&key)) {
+            return Err(KeyChoiceError::Unknown);
         }
         let mut fitting = self
             .keys
             .iter()
-            .filter(named)
-            .filter_map(|key| key.check_for(algorithm));
+            .filter(is_named)
+            .filter(|key| key.algorithms.contains(&algorithm));
         match (fitting.next(), fitting.next()) {
-            (Some(check), None) => Ok(check),
-            (None, _) if kid.is_none() => Err(NoKey::Unknown),
-            _ => Err(NoKey::Unfit),
+            (Some(key), None) => Ok(&key.verifying),
+            (None, _) if kid.is_none() => Err(KeyChoiceError::Unknown),
+            _ => Err(KeyChoiceError::Unsuitable),
         }
     }
 }
 
 impl Key {
-    fn check_for(&self, algorithm: Algorithm) -> Option<&Check> {
-        self.uses
-            .iter()
-            .find(|(of, _)| *of == algorithm)
-            .map(|(_, check)| check)
-    }
-
     fn same_as(&self, other: &Self) -> bool {
         self.name == other.name
-            && self.material == other.material
-            && self
-                .uses
-                .iter()
-                .map(|(of, _)| of)
-                .eq(other.uses.iter().map(|(of, _)| of))
+            && self.fingerprint == other.fingerprint
+            && self.algorithms == other.algorithms
     }
 }
-
-fn hmac_parameters(algorithm: Algorithm) -> Option<hmac::Algorithm> {
-    match algorithm {
-        Algorithm::Hs256 => Some(hmac::HMAC_SHA256),
-        Algorithm::Hs384 => Some(hmac::HMAC_SHA384),
-        Algorithm::Hs512 => Some(hmac::HMAC_SHA512),
-        Algorithm::Rs256
-        | Algorithm::Rs384
-        | Algorithm::Rs512
-        | Algorithm::Ps256
-        | Algorithm::Ps384
-        | Algorithm::Ps512
-        | Algorithm::Es256
-        | Algorithm::Es384
-        | Algorithm::Es512
-        | Algorithm::EdDsa
-        | Algorithm::Ed25519 => None,
-    }
-}
-
-#[cfg(test)]
-mod tests;

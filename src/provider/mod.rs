@@ -1,155 +1,201 @@
-//! Who vouches for people: identity providers, their keys, and the verification of what they sign.
+//! Identity providers: the calls to them, their keys, and the verification of the tokens that they
+//! sign.
 //!
-//! A provider takes values and gives values; it never sees a request or a response.
+//! A provider takes values and returns values; it never sees a request or response of the proxy.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::config::settings::{self, ProviderKind};
 use crate::model::login::LoginRefused;
 use crate::model::secret::Secret;
 use crate::model::token::TokenPair;
 
-pub mod algorithm;
 #[cfg(test)]
 pub mod contract;
 pub mod fusionauth;
 pub mod http_client;
-mod jwks;
 pub mod jwks_cache;
 pub mod key_set;
 #[cfg(test)]
 mod test_keys;
 pub mod verify;
 
-/// What a provider can do, as data: nobody has to call and fail to find out.
+use fusionauth::{Endpoint, Fusionauth};
+use http_client::HttpClient;
+
+/// The provider that `settings` describe, which makes its calls with `http`. Opens no connection.
+///
+/// # Errors
+/// [`ProviderError::Misconfigured`] when the provider cannot be called with these settings. An
+/// embedded identity server is called like FusionAuth: its settings must name the address where it
+/// was started.
+pub fn from_settings(
+    settings: &settings::Provider,
+    http: Arc<HttpClient>,
+) -> Result<Box<dyn Provider>, ProviderError> {
+    match &settings.kind {
+        ProviderKind::Fusionauth {
+            url,
+            api_key,
+            tenant_id,
+        } => {
+            let endpoint = Endpoint {
+                url: url.clone(),
+                api_key: Some(api_key.clone()),
+                tenant_id: tenant_id.clone(),
+            };
+            Ok(Box::new(Fusionauth::new(&endpoint, settings, http)?))
+        }
+        ProviderKind::Embedded { .. } => Err(ProviderError::Misconfigured(
+            "the embedded identity server was not started".into(),
+        )),
+    }
+}
+
+/// What a provider can do, so that no call has to fail to find out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Capabilities {
-    /// Takes a name and a password.
-    pub form_sign_in: bool,
-    /// Takes the code it asked for.
+    /// It checks a name and a password: [`Provider::login`].
+    pub password_login: bool,
+    /// It checks a code: [`Provider::second_factor`] and [`Provider::send_code`].
     pub second_factor: bool,
-    /// Takes the new password it asked for.
+    /// It changes passwords: [`Provider::change_password`].
     pub change_password: bool,
 }
 
-/// What a visitor signs in with, as far as they tell.
+/// The device that a user signs in with, as far as the request tells.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Device<'a> {
-    /// The `User-Agent` as it came.
+    /// The `User-Agent`, unchanged.
     pub user_agent: Option<&'a str>,
 }
 
-/// Whether this device shall not be asked for a code again for a while.
+/// Whether the provider shall skip the second factor on this device for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// The visitor says that it is theirs.
+    /// The user asked for it.
     Yes,
-    /// It is asked every time.
+    /// A code is required every time.
     No,
 }
 
-/// An attempt to sign in, as the provider needs it.
+/// A name and a password.
 #[derive(Clone, Copy, Debug)]
-pub struct SignInAttempt<'a> {
+pub struct LoginAttempt<'a> {
     /// The name, byte for byte as typed.
     pub login_id: &'a str,
     /// The password, byte for byte as typed.
     pub password: &'a Secret,
-    /// Which application the tokens are for.
+    /// The application that the tokens are for.
     pub application_id: &'a str,
-    /// The believed client address.
+    /// The resolved client address.
     pub client_address: IpAddr,
-    /// What the visitor signs in with.
+    /// The device that the user signs in with.
     pub device: Device<'a>,
-    /// The proof from an earlier [`LoginSuccess`] that this device is trusted.
+    /// The trust token from an earlier [`LoginSuccess`] on this device.
     pub trust: Option<&'a Secret>,
 }
 
-/// A code, for a sign-in that waits for it.
+/// A code for a login that requires a second factor.
 #[derive(Clone, Copy, Debug)]
 pub struct SecondFactorAttempt<'a> {
     /// The id of [`PendingStep::SecondFactor`](crate::model::login::PendingStep).
     pub id: &'a Secret,
     /// The code, as typed.
     pub code: &'a Secret,
-    /// Which application the tokens are for.
+    /// The application that the tokens are for.
     pub application_id: &'a str,
-    /// The believed client address.
+    /// The resolved client address.
     pub client_address: IpAddr,
-    /// What the visitor signs in with.
+    /// The device that the user signs in with.
     pub device: Device<'a>,
-    /// Whether this device shall be trusted from now on.
+    /// Whether the provider shall trust this device from now on.
     pub trust_device: Trust,
 }
 
-/// A new password, for a sign-in that waits for it.
+/// A new password for a login that requires one.
 #[derive(Clone, Copy, Debug)]
 pub struct NewPasswordAttempt<'a> {
     /// The id of [`PendingStep::NewPassword`](crate::model::login::PendingStep).
     pub id: &'a Secret,
     /// The password, byte for byte as typed.
     pub password: &'a Secret,
-    /// Which application the tokens are for.
+    /// The application that the tokens are for.
     pub application_id: &'a str,
-    /// The believed client address.
+    /// The resolved client address.
     pub client_address: IpAddr,
-    /// What the visitor signs in with.
+    /// The device that the user signs in with.
     pub device: Device<'a>,
-    /// The proof from an earlier [`LoginSuccess`] that this device is trusted.
+    /// The trust token from an earlier [`LoginSuccess`] on this device.
     pub trust: Option<&'a Secret>,
 }
 
-/// Somebody whom the provider lets in.
+/// The result of a completed login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginSuccess {
-    /// Their tokens.
+    /// The tokens of the new session.
     pub tokens: TokenPair,
-    /// The proof that this device is trusted, where the provider gave one: for the next attempt's
-    /// `trust`.
+    /// The trust token of this device, where the provider issued one: the `trust` of the next
+    /// attempt.
     pub trust: Option<Secret>,
 }
 
-/// Why a call to a provider brought nothing; each names what to do next.
+/// Why a call to a provider failed. Each variant names who can act on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProviderError {
-    /// A definite no about this person or token: tell the visitor.
+    /// The provider refused this user or token: the user may act on the reason.
     Refused(LoginRefused),
-    /// No usable answer: keep what there is and try again later. The text says what happened,
-    /// without secrets.
+    /// The provider gave no usable response: the caller keeps what it has and tries again later.
+    /// The text says what happened and holds no secrets.
     Unavailable(String),
-    /// The provider refuses the gateway itself, or means something by its answer that only an
-    /// operator can mend.
+    /// The provider refused the gateway itself, or its response shows a wrong setting: only the
+    /// operator can correct it. The text says what happened and holds no secrets.
     Misconfigured(String),
 }
 
+impl fmt::Display for ProviderError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Refused(refused) => refused.reason.as_str(),
+            Self::Unavailable(cause) | Self::Misconfigured(cause) => cause,
+        })
+    }
+}
+
+impl std::error::Error for ProviderError {}
+
 /// An identity provider.
 ///
-/// Every implementation passes the same contract suite; every call is bounded in time and size.
+/// Every implementation passes the contract suite in `contract.rs`. Every call is bounded in time
+/// and size.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// What it can do.
-    fn abilities(&self) -> Capabilities;
+    /// What the provider can do.
+    fn capabilities(&self) -> Capabilities;
 
-    /// Checks a password.
+    /// Checks a name and a password.
     ///
     /// # Errors
     /// [`ProviderError::Refused`] with a reason code of
-    /// `docs/reference/endpoints.md#fusionauth-responses`, and with what is
-    /// [awaited](LoginRefused::awaited) where the password was right and something is missing.
-    async fn sign_in(&self, attempt: SignInAttempt<'_>) -> Result<LoginSuccess, ProviderError>;
+    /// `docs/reference/endpoints.md#fusionauth-responses`, and with the [pending
+    /// step](LoginRefused::awaited) where the password was right and a further step is required.
+    async fn login(&self, attempt: LoginAttempt<'_>) -> Result<LoginSuccess, ProviderError>;
 
-    /// Goes on with a sign-in that waits for a code.
+    /// Continues a login that requires a second factor.
     ///
     /// # Errors
-    /// As [`Provider::sign_in`]; `wrong_code` leaves it waiting, after `challenge_expired` it
-    /// begins again.
+    /// As [`Provider::login`]. After `wrong_code` another code may be tried; after
+    /// `challenge_expired` the login starts again.
     async fn second_factor(
         &self,
         attempt: SecondFactorAttempt<'_>,
     ) -> Result<LoginSuccess, ProviderError>;
 
-    /// Sends a code for the sign-in `id` by one of the methods that were offered; earlier codes are
+    /// Sends a code for the login `id` by one of the methods that were offered. Earlier codes are
     /// void then.
     ///
     /// # Errors
@@ -157,33 +203,34 @@ pub trait Provider: Send + Sync {
     /// that sends nothing.
     async fn send_code(&self, id: &Secret, method: &Secret) -> Result<(), ProviderError>;
 
-    /// Changes the password and signs in with it, so that nothing is typed twice.
+    /// Changes the password and completes the login with it, so that nothing is typed twice.
     ///
     /// # Errors
-    /// As [`Provider::sign_in`]; `rejected_input` with the [faults](LoginRefused::faults) of the
-    /// password leaves the change waiting, after `challenge_expired` the sign-in begins again. With
-    /// something awaited the password is changed.
+    /// As [`Provider::login`]. After `rejected_input` with the [violated
+    /// rules](LoginRefused::faults) another password may be tried; after `challenge_expired` the
+    /// login starts again. With a pending step the password was changed.
     async fn change_password(
         &self,
         attempt: NewPasswordAttempt<'_>,
     ) -> Result<LoginSuccess, ProviderError>;
 
-    /// Exchanges a refresh token for a new pair. Where the provider sends no new refresh token the
-    /// pair carries the old one.
+    /// Exchanges a refresh token for a new pair of tokens. Where the provider issues no new refresh
+    /// token the pair holds the old one.
     ///
     /// # Errors
-    /// [`ProviderError::Refused`] with `signed_out` only for a definite no.
+    /// [`ProviderError::Refused`] with `signed_out` only when the provider says that the token has
+    /// ended.
     async fn refresh(&self, refresh: &Secret) -> Result<TokenPair, ProviderError>;
 
-    /// Ends a refresh token. Ending what is ended already is a success.
+    /// Revokes a refresh token. Revoking a token that has ended already succeeds.
     ///
     /// # Errors
     /// Never [`ProviderError::Refused`].
     async fn revoke(&self, refresh: &Secret) -> Result<(), ProviderError>;
 
-    /// The published keys: the body of the JWKS document, at most 256 KiB.
+    /// Fetches the published keys: the body of the JWKS document, at most 256 KiB.
     ///
     /// # Errors
     /// Never [`ProviderError::Refused`].
-    async fn published_keys(&self) -> Result<Vec<u8>, ProviderError>;
+    async fn fetch_jwks(&self) -> Result<Vec<u8>, ProviderError>;
 }

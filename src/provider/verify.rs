@@ -1,8 +1,14 @@
-//! Whether a token is the provider's, for this application, now (`docs/reference/tokens.md`).
+//! Verification of access tokens: signed by the provider, for this application, valid now
+//! (`docs/reference/tokens.md`).
 //!
-//! The order is the point: nothing of a token is looked into before its size and form are right, no
-//! claim is believed before the signature is, and `Expired` is said only of a token that is perfect
-//! otherwise, because an expired token is renewed while an invalid one is suspicious.
+//! The checks are made in a fixed order. Size and form come before anything in the token is parsed.
+//! The signature comes before any claim is used. Expiry comes last, so that
+//! [`VerifyError::Expired`] means that nothing else is wrong: an expired token is refreshed, an
+//! invalid one is not.
+//!
+//! The signature itself is checked by `jsonwebtoken`. What surrounds it is checked here, because
+//! that library treats a claim of the wrong type as absent, accepts any `crit` and `typ`, and reads
+//! the system's clock.
 
 use std::time::Duration;
 
@@ -11,25 +17,25 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::algorithm::Algorithm;
-use super::key_set::{KeySet, NoKey};
+use super::key_set::{KeyChoiceError, KeySet};
+use crate::model::algorithm::Algorithm;
 use crate::model::strict_json;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::RevocationKey;
 
-/// The longest token looked at, in bytes.
+/// The longest token that is verified, in bytes.
 pub const MAX_TOKEN: usize = 8 * 1024;
 
-/// What a token must say.
+/// What a token must contain.
 #[derive(Clone, Debug)]
 pub struct Expectations {
-    /// `iss`, exactly.
+    /// The value of `iss`, exactly.
     pub issuer: String,
-    /// Must be `aud` or one of it.
+    /// The value of `aud`, or one of its values.
     pub audience: String,
-    /// The `alg` values taken.
+    /// The `alg` values that are accepted.
     pub algorithms: Vec<Algorithm>,
-    /// How far the provider's clock may differ from ours.
+    /// How far the provider's clock may differ from that of the gateway.
     pub leeway: Duration,
 }
 
@@ -38,31 +44,32 @@ pub struct Expectations {
 pub struct VerifiedClaims {
     /// All of them, as signed; `sub` is text and not empty.
     pub claims: Map<String, Value>,
-    /// `iat`.
+    /// The time of `iat`, where it is present.
     pub issued: Option<Timestamp>,
-    /// `exp`, without leeway.
+    /// The time of `exp`, without leeway.
     pub expires: Timestamp,
-    /// What a sign-out of this token's session revokes.
+    /// What a logout of this token's session revokes.
     pub session: RevocationKey,
 }
 
-/// Why a token proves nobody.
+/// Why a token is not accepted. The caller acts on it: it refreshes, refuses or fetches keys.
 #[derive(Clone, Debug, PartialEq)]
 pub enum VerifyError {
-    /// Nothing is wrong with it but its age: what it says was true, so a sign-out may still act on
-    /// it.
+    /// It has expired and nothing else is wrong with it. Its claims were verified, so a logout may
+    /// still use them.
     Expired(Box<VerifiedClaims>),
-    /// Not a token of this provider for this application, or malformed.
+    /// It is malformed, or not a token of this provider for this application.
     Invalid,
-    /// Well-formed, but signed with a key that is not known (yet): fetch the keys and ask again.
-    /// Nothing that it says was checked.
+    /// It is well-formed, but the key that it names is unknown: fetch the keys and verify again.
+    /// Nothing in it was checked.
     UnknownKey,
 }
 
-/// Checks `token` against `keys` and what is expected of it.
+/// Verifies `token` with `keys` and compares its claims with `expect`.
 ///
 /// # Errors
-/// [`VerifyError`]; a caller that gets `UnknownKey` twice treats it as `Invalid`.
+/// [`VerifyError`]. A caller that gets `UnknownKey` again after it has fetched the keys treats it
+/// as `Invalid`.
 pub fn verify(
     token: &str,
     keys: &KeySet,
@@ -78,15 +85,15 @@ pub fn verify(
     Ok(verified)
 }
 
-/// What a good signature covers.
+/// The parts of a token whose signature was verified.
 #[derive(Debug)]
 struct Signed<'a> {
-    /// Header and payload as they stand in the token.
+    /// Header and payload as they stand in the token: what was signed.
     input: &'a str,
     payload: Vec<u8>,
 }
 
-/// Form, header and signature; what the payload says is not looked at.
+/// Checks form, header and signature. The payload is decoded and not parsed.
 fn signed_payload<'a>(
     token: &'a str,
     keys: &KeySet,
@@ -95,11 +102,11 @@ fn signed_payload<'a>(
     let parts = split(token).ok_or(VerifyError::Invalid)?;
     let header = strict_json::object(&parts.header).ok_or(VerifyError::Invalid)?;
     let (algorithm, kid) = read_header(&header, allowed).ok_or(VerifyError::Invalid)?;
-    let check = keys.choose(kid, algorithm).map_err(|none| match none {
-        NoKey::Unknown => VerifyError::UnknownKey,
-        NoKey::Unfit => VerifyError::Invalid,
+    let key = keys.choose(kid, algorithm).map_err(|error| match error {
+        KeyChoiceError::Unknown => VerifyError::UnknownKey,
+        KeyChoiceError::Unsuitable => VerifyError::Invalid,
     })?;
-    if !check.passes(parts.input.as_bytes(), &parts.signature) {
+    if !key.verify(algorithm, parts.input.as_bytes(), parts.signature) {
         return Err(VerifyError::Invalid);
     }
     Ok(Signed {
@@ -108,46 +115,50 @@ fn signed_payload<'a>(
     })
 }
 
-/// A token taken apart.
+/// The parts of a token in compact form.
 struct Parts<'a> {
     /// Header and payload as they stand in the token.
     input: &'a str,
     header: Vec<u8>,
     payload: Vec<u8>,
-    signature: Vec<u8>,
+    /// In base64url, as it stands in the token.
+    signature: &'a str,
 }
 
-/// The compact form (RFC 7515, section 7.1) and no other.
+/// Splits a token in compact form (RFC 7515, section 7.1); `None` for any other form.
 fn split(token: &str) -> Option<Parts<'_>> {
     if token.len() > MAX_TOKEN {
         return None;
     }
     let (input, signature) = token.rsplit_once('.')?;
     let (header, payload) = input.split_once('.')?;
-    // A second dot in the payload is outside the base64url alphabet, so five-part JWEs fail here.
-    // The decoder also refuses padding and stray bits in the last character, so that one token has
-    // one spelling.
-    let part = |text: &str| {
+    // A further dot in the payload is outside the base64url alphabet, so encrypted tokens with five
+    // parts are refused here. The decoder also refuses padding and unused bits in the last
+    // character, so that a token has one spelling.
+    let decode = |text: &str| {
         URL_SAFE_NO_PAD
             .decode(text)
             .ok()
             .filter(|bytes| !bytes.is_empty())
     };
+    // `jsonwebtoken` takes the signature as text. A malformed one is refused here all the same,
+    // before a key is looked up and perhaps fetched for it.
+    decode(signature)?;
     Some(Parts {
         input,
-        header: part(header)?,
-        payload: part(payload)?,
-        signature: part(signature)?,
+        header: decode(header)?,
+        payload: decode(payload)?,
+        signature,
     })
 }
 
-/// The algorithm and the `kid`. `jku`, `x5u`, `jwk` and `x5c` are not looked at: a token does not
-/// bring the key it is checked with.
+/// The algorithm and the `kid` of a header. `jku`, `x5u`, `jwk` and `x5c` are not read: a token
+/// cannot bring the key that it is verified with.
 fn read_header<'a>(
     header: &'a Map<String, Value>,
     allowed: &[Algorithm],
 ) -> Option<(Algorithm, Option<&'a str>)> {
-    // No extension is understood here, so whatever is critical is too much (RFC 7515, section
+    // No extension is supported, so any critical one makes the token invalid (RFC 7515, section
     // 4.1.11). `b64` changes what is signed (RFC 7797).
     if header.contains_key("crit") || header.contains_key("b64") {
         return None;
@@ -161,12 +172,12 @@ fn read_header<'a>(
         None => None,
         Some(kid) => Some(kid.as_str()?),
     };
-    let algorithm = Algorithm::named(header.get("alg")?.as_str()?)?;
+    let algorithm = Algorithm::from_name(header.get("alg")?.as_str()?)?;
     allowed.contains(&algorithm).then_some((algorithm, kid))
 }
 
-/// RFC 8725, section 3.11: `application/` may be left out; logout and other special tokens say so
-/// here.
+/// Whether `typ` is that of an access token. `application/` may be left out (RFC 8725, section
+/// 3.11). Logout tokens and others have a `typ` of their own.
 fn is_access_token_type(typ: &str) -> bool {
     let typ = typ.to_ascii_lowercase();
     matches!(
@@ -175,7 +186,8 @@ fn is_access_token_type(typ: &str) -> bool {
     )
 }
 
-/// Everything about the claims but expiry. A claim of the wrong type is a fault, never an absence.
+/// Checks everything about the claims but expiry. A claim of the wrong type makes the token
+/// invalid; it does not count as absent.
 fn checked_claims(
     claims: Map<String, Value>,
     input: &str,
@@ -185,23 +197,23 @@ fn checked_claims(
     let issuer_is_right = claims.get("iss")?.as_str()? == expect.issuer;
     let is_for_us = names_audience(claims.get("aud")?, &expect.audience);
     let has_subject = !claims.get("sub")?.as_str()?.is_empty();
-    // `events` marks a logout or other event token, the hashes mark an ID token: neither is for
-    // access.
+    // `events` marks a logout or other event token, the hashes mark an ID token: neither is an
+    // access token.
     let is_of_another_kind = ["events", "at_hash", "c_hash"]
         .iter()
         .any(|name| claims.contains_key(*name));
     if !issuer_is_right || !is_for_us || !has_subject || is_of_another_kind {
         return None;
     }
-    let issued = moment(&claims, "iat").ok()?;
-    let starts = moment(&claims, "nbf").ok()?;
+    let issued = numeric_date(&claims, "iat").ok()?;
+    let starts = numeric_date(&claims, "nbf").ok()?;
     let latest = now.plus(expect.leeway);
     if issued.is_some_and(|issued| issued > latest) || starts.is_some_and(|starts| starts > latest)
     {
         return None;
     }
-    let expires = moment(&claims, "exp").ok()??;
-    let session = session_of(&claims, input)?;
+    let expires = numeric_date(&claims, "exp").ok()??;
+    let session = revocation_key(&claims, input)?;
     Some(VerifiedClaims {
         claims,
         issued,
@@ -210,7 +222,7 @@ fn checked_claims(
     })
 }
 
-/// `aud` is text or a list of texts (RFC 7519, section 4.1.3).
+/// Whether `aud`, a string or an array of strings (RFC 7519, section 4.1.3), names `wanted`.
 fn names_audience(aud: &Value, wanted: &str) -> bool {
     match aud {
         Value::String(audience) => audience == wanted,
@@ -222,27 +234,31 @@ fn names_audience(aud: &Value, wanted: &str) -> bool {
     }
 }
 
-/// Not a `NumericDate`, or one before 1970.
-struct NoDate;
+/// A claim is not a `NumericDate`, or lies before 1970: the token is invalid.
+struct NumericDateError;
 
-/// A `NumericDate` (RFC 7519, section 2), which may have a fraction; `None` where there is no such
-/// claim.
-fn moment(claims: &Map<String, Value>, name: &str) -> Result<Option<Timestamp>, NoDate> {
+/// The time of a `NumericDate` claim (RFC 7519, section 2), which may have a fraction; `None` where
+/// the claim is absent.
+fn numeric_date(
+    claims: &Map<String, Value>,
+    name: &str,
+) -> Result<Option<Timestamp>, NumericDateError> {
     let Some(value) = claims.get(name) else {
         return Ok(None);
     };
     if let Some(seconds) = value.as_u64() {
         return Ok(Some(Timestamp::from_secs(seconds)));
     }
-    let since = Duration::try_from_secs_f64(value.as_f64().ok_or(NoDate)?).map_err(|_| NoDate)?;
+    let since = Duration::try_from_secs_f64(value.as_f64().ok_or(NumericDateError)?)
+        .map_err(|_| NumericDateError)?;
     Ok(Some(Timestamp::from_millis(
-        u64::try_from(since.as_millis()).map_err(|_| NoDate)?,
+        u64::try_from(since.as_millis()).map_err(|_| NumericDateError)?,
     )))
 }
 
-/// The `sid`, else the `jti`, else a hash. The hash is over what is signed, not over the whole
-/// token: an ECDSA signature has a second valid form, which would be a way around a revocation.
-fn session_of(claims: &Map<String, Value>, input: &str) -> Option<RevocationKey> {
+/// What a logout revokes: the `sid`, else the `jti`, else a hash of what was signed. The signature
+/// is not hashed: one of ECDSA has a second valid form, which would evade a revocation.
+fn revocation_key(claims: &Map<String, Value>, input: &str) -> Option<RevocationKey> {
     for name in ["sid", "jti"] {
         let id = claims.get(name).map_or(Some(""), Value::as_str)?;
         if !id.is_empty() {

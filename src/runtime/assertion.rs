@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
+use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
 use quick_cache::sync::Cache;
 use serde_json::json;
 
@@ -25,41 +26,42 @@ const REMEMBERED: usize = 10_000;
 
 /// Signs assertions, each person's once every few minutes.
 pub(super) struct Assertions {
-    key: EcdsaKeyPair,
-    kid: String,
+    key: EncodingKey,
+    header: Header,
+    /// The public key as a JWKS document (RFC 7517).
+    jwks: String,
     remembered: Cache<(String, String, u64), (HeaderValue, Timestamp)>,
 }
 
 impl Assertions {
-    /// With this ES256 key, PKCS #8. `None` when it is none.
+    /// Signs with an ES256 key in PKCS #8; `None` when `pkcs8` is not one.
     pub(super) fn new(pkcs8: &[u8]) -> Option<Self> {
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).ok()?;
-        let digest =
-            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.public_key().as_ref());
+        let key = EncodingKey::from_ec_der(pkcs8);
+        let mut jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).ok()?;
+        let public = DecodingKey::from_jwk(&jwk).ok()?;
+        // Over the uncompressed point. It must not change while the key stays: applications keep
+        // the public key under this `kid`.
+        let digest = digest(&SHA256, public.try_get_as_bytes().ok()?);
         let kid = URL_SAFE_NO_PAD.encode(digest.as_ref().get(..16)?);
+        jwk.common.key_id = Some(kid.clone());
+        jwk.common.public_key_use = Some(PublicKeyUse::Signature);
         Some(Self {
             key,
-            kid,
+            header: Header {
+                kid: Some(kid),
+                ..Header::new(Algorithm::ES256)
+            },
+            jwks: serde_json::to_string(&JwkSet { keys: vec![jwk] }).ok()?,
             remembered: Cache::new(REMEMBERED),
         })
     }
 
     /// The public key as a JWKS document (RFC 7517).
     pub(super) fn public(&self) -> String {
-        // An uncompressed point: 4, x, y.
-        let point = self.key.public_key().as_ref();
-        let (x, y) = (
-            point.get(1..33).unwrap_or_default(),
-            point.get(33..65).unwrap_or_default(),
-        );
-        json!({"keys": [{
-            "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": self.kid,
-            "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
-        }]})
-        .to_string()
+        self.jwks.clone()
     }
 
-    /// The assertion about `visitor` for the application of `site`, as a header value.
+    /// The assertion about `principal` for the application of `site`, as a header value.
     pub(super) fn about(&self, principal: &Principal, site: &Site, now: Timestamp) -> HeaderValue {
         // A renewed token may carry other roles: it gets an assertion of its own.
         let key = (
@@ -79,7 +81,6 @@ impl Assertions {
     }
 
     fn sign(&self, principal: &Principal, site: &Site, now: Timestamp) -> HeaderValue {
-        let header = json!({"alg": "ES256", "typ": "JWT", "kid": self.kid});
         let mut claims = json!({
             "iss": site.origin.to_string(),
             "aud": site.name,
@@ -92,13 +93,10 @@ impl Assertions {
         if let (Some(email), Some(claims)) = (&principal.identity.email, claims.as_object_mut()) {
             claims.insert("email".into(), email.clone().into());
         }
-        let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let input = format!("{}.{}", part(&header), part(&claims));
-        let signed = self.key.sign(&SystemRandom::new(), input.as_bytes()).ok();
-        let signature = signed.map(|signature| URL_SAFE_NO_PAD.encode(signature));
         // base64url and dots; without a signature the header is empty, which verifies nowhere.
-        signature
-            .and_then(|signature| HeaderValue::from_str(&format!("{input}.{signature}")).ok())
+        jsonwebtoken::encode(&self.header, &claims, &self.key)
+            .ok()
+            .and_then(|token| HeaderValue::from_str(&token).ok())
             .unwrap_or_else(|| HeaderValue::from_static(""))
     }
 }

@@ -6,17 +6,15 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use crate::config::settings::{self, ProviderKind, Settings};
+use crate::config::settings::{self, Settings};
 use crate::model::credential::SealingKeys;
 use crate::model::origin::Host;
 use crate::model::site::Site;
 use crate::model::timestamp::Timestamp;
 use crate::pages::PageTheme;
-use crate::provider::algorithm::Algorithm;
-use crate::provider::fusionauth::{Endpoint, Fusionauth};
+use crate::provider;
 use crate::provider::http_client::HttpClient;
 use crate::provider::jwks_cache::JwksCache;
-use crate::provider::key_set::KeySet;
 use crate::store::{self, Scope, ThrottleKeys};
 use crate::system::{self, Clock};
 
@@ -55,7 +53,7 @@ pub fn build(
         None => Arc::new(shared(&settings, clock)?),
     };
     let settings = Arc::new(settings);
-    let outbound = Arc::new(outbound()?);
+    let http = Arc::new(http_client()?);
     let mut providers = HashMap::new();
     for (name, wanted) in &settings.providers {
         let kept = previous
@@ -63,7 +61,7 @@ pub fn build(
             .filter(|provider_client| provider_client.settings == *wanted);
         let provider_client = match kept {
             Some(provider_client) => Arc::clone(provider_client),
-            None => Arc::new(provider_client(name, wanted, &outbound, &shared)?),
+            None => Arc::new(provider_client(name, wanted, &http, &shared)?),
         };
         providers.insert(name.clone(), provider_client);
     }
@@ -123,7 +121,7 @@ fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
     };
     Ok(Shared::new(
         clock,
-        outbound()?,
+        http_client()?,
         Storage {
             stores,
             throttle_keys,
@@ -131,51 +129,26 @@ fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
     ))
 }
 
-fn outbound() -> Result<HttpClient, BuildError> {
+fn http_client() -> Result<HttpClient, BuildError> {
     HttpClient::new().map_err(|error| BuildError(error.to_string()))
 }
 
 fn provider_client(
     name: &str,
     wanted: &settings::Provider,
-    outbound: &Arc<HttpClient>,
+    http: &Arc<HttpClient>,
     shared: &Shared,
 ) -> Result<ProviderClient, BuildError> {
-    let fault = |what: String| BuildError(format!("provider {name}: {what}"));
-    let endpoint = match &wanted.kind {
-        ProviderKind::Fusionauth {
-            url,
-            api_key,
-            tenant_id,
-        } => Endpoint {
-            url: url.clone(),
-            api_key: Some(api_key.clone()),
-            tenant_id: tenant_id.clone(),
-        },
-        ProviderKind::Embedded { .. } => {
-            return Err(fault("the embedded identity server was not started".into()));
-        }
-    };
-    let provider = Fusionauth::new(&endpoint, wanted, Arc::clone(outbound))
-        .map_err(|error| fault(format!("{error:?}")))?;
-    let algorithms: Vec<Algorithm> = wanted
-        .algorithms
-        .iter()
-        .filter_map(|name| Algorithm::named(name))
-        .collect();
-    let keys = match &wanted.hmac_secret {
-        None => JwksCache::published(algorithms.clone()),
-        Some(secret) => {
-            let set = KeySet::from_hmac_secret(secret.expose().as_bytes(), &algorithms);
-            JwksCache::fixed(set.map_err(|error| fault(error.to_string()))?)
-        }
-    };
+    let build_error = |what: String| BuildError(format!("provider {name}: {what}"));
+    let provider = provider::from_settings(wanted, Arc::clone(http))
+        .map_err(|error| build_error(error.to_string()))?;
+    let keys = JwksCache::from_settings(wanted).map_err(|error| build_error(error.to_string()))?;
     Ok(ProviderClient {
         name: name.to_owned(),
         keys,
         settings: wanted.clone(),
-        algorithms,
-        provider: Box::new(provider),
+        algorithms: wanted.algorithms.clone(),
+        provider,
         metrics: shared.metrics.provider(name),
     })
 }

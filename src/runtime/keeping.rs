@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::model::site::Upstream;
-use crate::provider::http_client::{Call, HttpClient, Purpose};
+use crate::provider::http_client::{HttpClient, Purpose, Request};
 use crate::system;
 use crate::telemetry::labels::UpstreamHealth;
 
@@ -165,7 +165,7 @@ async fn answers(probes: &HttpClient, url: reqwest::Url, site_runtime: &SiteRunt
     if let Ok(host) = http::HeaderValue::from_str(&host) {
         headers.insert(http::header::HOST, host);
     }
-    let call = Call {
+    let request = Request {
         method: http::Method::GET,
         url,
         headers,
@@ -174,7 +174,7 @@ async fn answers(probes: &HttpClient, url: reqwest::Url, site_runtime: &SiteRunt
         purpose: Purpose::Background,
     };
     probes
-        .make(call)
+        .send(request)
         .await
         .is_ok_and(|answer| answer.status.is_success() || answer.status.is_redirection())
 }

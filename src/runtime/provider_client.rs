@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use crate::config::settings;
+use crate::model::algorithm::Algorithm;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::TokenPair;
-use crate::provider::algorithm::Algorithm;
 use crate::provider::jwks_cache::{JwksCache, Refreshed};
 use crate::provider::verify::{Expectations, VerifiedClaims, VerifyError, verify};
 use crate::provider::{
-    LoginSuccess, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt, SignInAttempt,
+    LoginAttempt, LoginSuccess, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt,
 };
 use crate::system;
 use crate::telemetry::ProviderMetrics;
@@ -107,10 +107,10 @@ impl ProviderClient {
 
     pub(super) async fn sign_in(
         &self,
-        attempt: SignInAttempt<'_>,
+        attempt: LoginAttempt<'_>,
     ) -> Result<LoginSuccess, ProviderError> {
         let watch = system::stopwatch();
-        let result = self.provider.sign_in(attempt).await;
+        let result = self.provider.login(attempt).await;
         self.count(ProviderOperation::SignIn, &result, watch);
         result
     }

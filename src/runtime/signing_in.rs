@@ -10,7 +10,7 @@ use crate::model::device::DeviceId;
 use crate::model::login::{Credentials, LoginRefused};
 use crate::model::reason::Reason;
 use crate::model::token::SignedIn;
-use crate::provider::{Device, LoginSuccess, ProviderError, SignInAttempt};
+use crate::provider::{Device, LoginAttempt, LoginSuccess, ProviderError};
 use crate::store::{Reservation, ReserveError, Settlement, ThrottleKey};
 use crate::telemetry::audit::{self, LoginIdHash};
 use crate::telemetry::labels::Limit;
@@ -155,7 +155,7 @@ impl Runtime {
         let places = self
             .take_places(context, &credentials.login_id, browser.known())
             .await?;
-        let question = SignInAttempt {
+        let question = LoginAttempt {
             login_id: &credentials.login_id,
             password: &credentials.password,
             application_id: &context.site_runtime.site.application_id,

@@ -8,6 +8,8 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus::core::Collector;
+#[cfg(target_os = "linux")]
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -65,6 +67,9 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let registry = Registry::new();
+        // It cannot fail: no other name is registered yet.
+        #[cfg(target_os = "linux")]
+        let _ = registry.register(Box::new(ProcessCollector::for_self()));
         let families = Families::registered(&registry);
         families
             .build_info
@@ -479,7 +484,7 @@ mod tests {
             .collect();
         let listed: Vec<&str> = REFERENCE
             .lines()
-            .filter(|line| line.starts_with("| `vestibule_"))
+            .filter(|line| line.starts_with("| `vestibule_") || line.starts_with("| `process_"))
             .collect();
         assert_eq!(listed, rows);
     }

@@ -8,7 +8,6 @@ pub const CIRCLES: &[&str] = &[
     "embedded: api::api_auth, api::jwks, api::login, api::login_flow, api::logout, api, api::password, api::refresh, api::response, api::revoke, api::two_factor, api::user, server",
     "model: challenge, login",
     "pages: layout, templates, theme",
-    "provider: jwks, key_set",
     "proxy: page, reply",
     "telemetry: metrics, site_metrics",
 ];
@@ -71,8 +70,6 @@ pub const BOOLEAN_PARAMETERS: &[&str] = &[
 /// `name: module, module`
 pub const NAMES_WITH_TWO_MEANINGS: &[&str] = &[
     "api: decide::api, embedded::api",
-    "device: model::device, provider::fusionauth::device",
-    "jwks: embedded::api::jwks, provider::jwks",
     "page: embedded::demo::page, proxy::page",
     "response: embedded::api::response, proxy::response",
     "rules: config::check::rules, embedded::users_file::rules",
@@ -93,9 +90,6 @@ pub const LONG_FILES: &[&str] = &[
     "embedded::users_file",
     "model::cookie",
     "pages::tests",
-    "provider::fusionauth::tests",
-    "provider::fusionauth::tests::steps",
-    "provider::verify::tests",
     "runtime::stepping",
     "telemetry::metrics",
 ];

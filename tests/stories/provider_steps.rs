@@ -10,6 +10,7 @@ use vestibule::embedded::password_rules::PasswordRules;
 use vestibule::embedded::server as identity;
 use vestibule::embedded::two_factor::TwoFactor;
 use vestibule::embedded::users::{AccountState, ChangeReason, DEMO_TOTP, User, Users, totp_code};
+use vestibule::model::algorithm::Algorithm;
 use vestibule::model::login::{
     FactorKind, LoginRefused, OfferedMethod, PasswordViolation, PendingStep,
 };
@@ -18,8 +19,8 @@ use vestibule::model::secret::Secret;
 use vestibule::provider::fusionauth::{Endpoint, Fusionauth};
 use vestibule::provider::http_client::HttpClient;
 use vestibule::provider::{
-    Device, LoginSuccess, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt,
-    SignInAttempt, Trust,
+    Device, LoginAttempt, LoginSuccess, NewPasswordAttempt, Provider, ProviderError,
+    SecondFactorAttempt, Trust,
 };
 use vestibule::system::Clock;
 
@@ -141,7 +142,7 @@ fn client(url: &str, reveal_account_state: bool) -> Fusionauth {
     let settings = settings::Provider {
         kind,
         issuer: "stories".into(),
-        algorithms: vec!["ES256".into()],
+        algorithms: vec![Algorithm::Es256],
         hmac_secret: None,
         timeout: Duration::from_secs(30),
         leeway: Duration::ZERO,
@@ -155,7 +156,7 @@ async fn sign_in(
     name: &str,
     trust: Option<&Secret>,
 ) -> Result<LoginSuccess, ProviderError> {
-    let attempt = SignInAttempt {
+    let attempt = LoginAttempt {
         login_id: &format!("{name}@example.com"),
         password: &Secret::new(PASSWORD),
         application_id: APPLICATION,
@@ -163,7 +164,7 @@ async fn sign_in(
         device: FIREFOX,
         trust,
     };
-    client.sign_in(attempt).await
+    client.login(attempt).await
 }
 
 fn refused(answer: Result<LoginSuccess, ProviderError>) -> LoginRefused {

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::super::file::File;
-use super::super::file::provider::{Algorithm, Kind, Provider as Written};
+use super::super::file::provider::{Kind, Provider as Written};
 use super::super::secret_source::SecretSource;
 use super::super::settings::{Provider, ProviderKind};
 use super::super::spans::At;
 use super::{Cleartext, Reported, Review};
+use crate::model::algorithm::Algorithm;
 use crate::model::origin::Host;
 use crate::model::secret::Secret;
 
@@ -241,7 +242,7 @@ fn url(written: &At<String>, cleartext: Cleartext, review: &mut Review<'_>) -> O
     Some(url.as_str().trim_end_matches('/').to_owned())
 }
 
-fn algorithms(written: &At<Written>, review: &mut Review<'_>) -> Option<Vec<String>> {
+fn algorithms(written: &At<Written>, review: &mut Review<'_>) -> Option<Vec<Algorithm>> {
     let algorithms = &written.algorithms;
     if algorithms.is_empty() {
         if !review.diagnostics.was_removed(&written.span, "algorithms") {
@@ -267,12 +268,7 @@ fn algorithms(written: &At<Written>, review: &mut Review<'_>) -> Option<Vec<Stri
         );
         return None;
     }
-    Some(
-        algorithms
-            .iter()
-            .map(|algorithm| algorithm.name().to_owned())
-            .collect(),
-    )
+    Some(algorithms.iter().map(|algorithm| **algorithm).collect())
 }
 
 fn hmac_secret(written: &At<Written>, review: &mut Review<'_>) -> Result<Option<Secret>, Reported> {

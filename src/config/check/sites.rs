@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::file::File;
 use super::super::file::site::{Credential, Site as Written, Slashes};
 use super::super::spans::At;
-use super::super::words::nearest;
+use super::super::suggest::suggest;
 use super::hosts::TakenHosts;
 use super::providers::is_name;
 use super::{Review, cookies, headers, hosted_backend, hosts, own_paths, rules, theme, upstreams};
@@ -168,7 +168,7 @@ fn provider(written: &At<Written>, file: &File, review: &mut Review<'_>) -> Opti
     if known.contains_key(&**name) || review.diagnostics.was_removed(&known.span, name) {
         return Some((**name).clone());
     }
-    let hint = match nearest(name, known.keys().map(String::as_str)) {
+    let hint = match suggest(name, known.keys().map(String::as_str)) {
         Some(near) => format!("did you mean {near:?}?"),
         None => format!("add [providers.{}]", name.escape_debug()),
     };

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::super::spans::At;
-use super::super::words::nearest;
+use super::super::suggest::suggest;
 use super::Review;
 use crate::model::theme::{TemplateText, Theme};
 use crate::pages::{Catalog, Layout, PageTheme, TemplateError, samples, template_names};
@@ -69,7 +69,7 @@ fn is_known(name: &str) -> bool {
 }
 
 fn refuse_unknown(name: &str, folder: &At<String>, review: &mut Review<'_>) {
-    let hint = match nearest(name, template_names()) {
+    let hint = match suggest(name, template_names()) {
         Some(known) => format!("did you mean `{known}`? Let parts of your own begin with `_`"),
         None => {
             "the guide to themes names them all; let parts of your own begin with `_`".to_owned()

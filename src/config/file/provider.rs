@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::super::secret_source::SecretSource;
 use super::super::spans::At;
 use super::super::units::Time;
+use crate::model::algorithm::Algorithm;
 
 /// An identity provider.
 #[derive(Deserialize, JsonSchema)]
@@ -89,63 +90,4 @@ pub(in crate::config) enum Kind {
     /// An OIDC provider.
     #[schemars(extend("x-not-yet" = "use \"fusionauth\" or \"embedded\""))]
     Oidc,
-}
-
-/// A signature algorithm, spelled as in tokens.
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-pub(in crate::config) enum Algorithm {
-    /// RSA with SHA-256.
-    RS256,
-    /// RSA with SHA-384.
-    RS384,
-    /// RSA with SHA-512.
-    RS512,
-    /// P-256 with SHA-256.
-    ES256,
-    /// P-384 with SHA-384.
-    ES384,
-    /// ECDSA on P-521 with SHA-512.
-    ES512,
-    /// Ed25519.
-    EdDSA,
-    /// HMAC with SHA-256.
-    HS256,
-    /// HMAC with SHA-384.
-    HS384,
-    /// HMAC with SHA-512.
-    HS512,
-}
-
-impl Algorithm {
-    /// Its name in tokens.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::RS256 => "RS256",
-            Self::RS384 => "RS384",
-            Self::RS512 => "RS512",
-            Self::ES256 => "ES256",
-            Self::ES384 => "ES384",
-            Self::ES512 => "ES512",
-            Self::EdDSA => "EdDSA",
-            Self::HS256 => "HS256",
-            Self::HS384 => "HS384",
-            Self::HS512 => "HS512",
-        }
-    }
-
-    /// For HMAC the size of the hash in bytes, which its key must have; `None` for the others.
-    pub fn hmac_bytes(self) -> Option<usize> {
-        match self {
-            Self::HS256 => Some(32),
-            Self::HS384 => Some(48),
-            Self::HS512 => Some(64),
-            Self::RS256
-            | Self::RS384
-            | Self::RS512
-            | Self::ES256
-            | Self::ES384
-            | Self::ES512
-            | Self::EdDSA => None,
-        }
-    }
 }

@@ -5,19 +5,18 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::Response;
+use http::StatusCode;
 use http::request::Parts;
-use http::{StatusCode, Uri};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
-use crate::model::timestamp::Timestamp;
+use crate::model::algorithm::Algorithm;
 use crate::provider::Device;
-use crate::provider::algorithm::Algorithm;
-use crate::provider::contract::{Known, holds};
-use crate::provider::http_client::MAX_ANSWER;
-use crate::provider::test_keys::TestKey;
-use crate::provider::verify::Expectations;
+use crate::provider::http_client::MAX_RESPONSE;
 
+mod contract_suite;
+mod new_password;
+mod refresh;
 mod steps;
 
 const PASSWORD: &str = "pa\"ss wörd\\ ";
@@ -25,7 +24,7 @@ const CLIENT: &str = "::ffff:192.0.2.7";
 const API_KEY: &str = "the-api-key";
 const REFRESH: &str = "the-refresh-token";
 
-/// What a server says to everything, and what it was asked.
+/// The response of a server to every request, and the requests that it got.
 struct Script {
     status: u16,
     location: Option<String>,
@@ -79,10 +78,10 @@ async fn serve(router: Router) -> SocketAddr {
 async fn scripted(script: Script) -> (Fusionauth, Arc<Script>) {
     let script = Arc::new(script);
     let address = serve(Router::new().fallback(answer).with_state(script.clone())).await;
-    (server_at(address, false), script)
+    (server_at(address, Disclosure::Hidden), script)
 }
 
-fn server_at(address: SocketAddr, reveal_account_state: bool) -> Fusionauth {
+fn server_at(address: SocketAddr, disclosure: Disclosure) -> Fusionauth {
     let endpoint = Endpoint {
         url: format!("http://{address}"),
         api_key: Some(Secret::new(API_KEY)),
@@ -90,13 +89,13 @@ fn server_at(address: SocketAddr, reveal_account_state: bool) -> Fusionauth {
     };
     Fusionauth::new(
         &endpoint,
-        &settings(&endpoint, reveal_account_state),
+        &settings(&endpoint, disclosure),
         Arc::new(HttpClient::new().unwrap()),
     )
     .unwrap()
 }
 
-fn settings(endpoint: &Endpoint, reveal_account_state: bool) -> settings::Provider {
+fn settings(endpoint: &Endpoint, disclosure: Disclosure) -> settings::Provider {
     settings::Provider {
         kind: settings::ProviderKind::Fusionauth {
             url: endpoint.url.clone(),
@@ -104,27 +103,27 @@ fn settings(endpoint: &Endpoint, reveal_account_state: bool) -> settings::Provid
             tenant_id: None,
         },
         issuer: "https://id.example.com".into(),
-        algorithms: vec!["ES256".into()],
+        algorithms: vec![Algorithm::Es256],
         hmac_secret: None,
         timeout: Duration::from_secs(5),
         leeway: Duration::from_secs(30),
-        reveal_account_state,
+        reveal_account_state: disclosure == Disclosure::Revealed,
     }
 }
 
-async fn sign_in(server: &Fusionauth) -> Result<TokenPair, ProviderError> {
-    sign_in_with(server, Device::default(), None)
+async fn log_in(server: &Fusionauth) -> Result<TokenPair, ProviderError> {
+    log_in_with(server, Device::default(), None)
         .await
-        .map(|admitted| admitted.tokens)
+        .map(|success| success.tokens)
 }
 
-async fn sign_in_with(
+async fn log_in_with(
     server: &Fusionauth,
     device: Device<'_>,
     trust: Option<&Secret>,
 ) -> Result<LoginSuccess, ProviderError> {
     let password = Secret::new(PASSWORD);
-    let attempt = SignInAttempt {
+    let attempt = LoginAttempt {
         login_id: "a@b.example",
         password: &password,
         application_id: "store",
@@ -132,14 +131,14 @@ async fn sign_in_with(
         device,
         trust,
     };
-    server.sign_in(attempt).await
+    server.login(attempt).await
 }
 
 fn refused<T>(reason: Reason) -> Result<T, ProviderError> {
     Err(ProviderError::Refused(LoginRefused::because(reason)))
 }
 
-fn is_trouble<T: std::fmt::Debug>(answer: &Result<T, ProviderError>) -> bool {
+fn is_unavailable<T: std::fmt::Debug>(answer: &Result<T, ProviderError>) -> bool {
     let shown = format!("{answer:?}");
     for secret in [PASSWORD, API_KEY, REFRESH, "leaky", "http://", "127.0.0.1:"] {
         assert!(!shown.contains(secret), "{shown}");
@@ -152,13 +151,13 @@ fn is_misconfigured<T: std::fmt::Debug>(answer: &Result<T, ProviderError>) -> bo
 }
 
 #[tokio::test]
-async fn a_sign_in_is_asked_for_as_documented() {
+async fn a_login_is_sent_as_documented() {
     let (server, script) = scripted(Script::saying(
         200,
         r#"{"token":"A","refreshToken":"R","user":{}}"#,
     ))
     .await;
-    let pair = sign_in(&server).await.unwrap();
+    let pair = log_in(&server).await.unwrap();
     assert_eq!(
         pair,
         TokenPair {
@@ -167,7 +166,7 @@ async fn a_sign_in_is_asked_for_as_documented() {
         }
     );
     // The second call would carry the server's cookie if any were kept.
-    sign_in(&server).await.unwrap();
+    log_in(&server).await.unwrap();
     for (head, body) in script.asked.lock().unwrap().iter() {
         assert_eq!(
             (head.method.as_str(), head.uri.to_string()),
@@ -190,9 +189,9 @@ async fn a_sign_in_is_asked_for_as_documented() {
 }
 
 #[tokio::test]
-async fn every_status_of_a_sign_in_means_what_the_contract_says() {
+async fn every_status_of_a_login_has_its_reason() {
     let tokens = r#"{"token":"A","refreshToken":"R"}"#;
-    for (status, quiet, open) in [
+    for (status, hidden, revealed) in [
         (202, Reason::NotRegistered, Reason::NotRegistered),
         (212, Reason::EmailUnverified, Reason::EmailUnverified),
         (
@@ -207,11 +206,14 @@ async fn every_status_of_a_sign_in_means_what_the_contract_says() {
         (423, Reason::InvalidCredentials, Reason::AccountLocked),
     ] {
         // With tokens in it, so that a status that was taken for 200 shows.
-        for (reveal, reason) in [(false, quiet), (true, open)] {
+        for (disclosure, reason) in [
+            (Disclosure::Hidden, hidden),
+            (Disclosure::Revealed, revealed),
+        ] {
             let script = Arc::new(Script::saying(status, tokens));
             let address = serve(Router::new().fallback(answer).with_state(script)).await;
             assert_eq!(
-                sign_in(&server_at(address, reveal)).await,
+                log_in(&server_at(address, disclosure)).await,
                 refused(reason),
                 "{status}"
             );
@@ -230,10 +232,10 @@ async fn every_status_of_a_sign_in_means_what_the_contract_says() {
             },
         ))
         .await;
-        assert!(is_trouble(&sign_in(&server).await), "{status}");
+        assert!(is_unavailable(&log_in(&server).await), "{status}");
     }
     let (server, _) = scripted(Script::saying(401, "")).await;
-    assert!(is_misconfigured(&sign_in(&server).await));
+    assert!(is_misconfigured(&log_in(&server).await));
 }
 
 #[tokio::test]
@@ -244,7 +246,7 @@ async fn a_success_without_tokens_is_none() {
         r#"{"token":null,"refreshToken":"leaky"}"#,
     ] {
         let (server, _) = scripted(Script::saying(200, body)).await;
-        assert!(is_misconfigured(&sign_in(&server).await), "{body}");
+        assert!(is_misconfigured(&log_in(&server).await), "{body}");
     }
     for body in [
         "",
@@ -255,20 +257,20 @@ async fn a_success_without_tokens_is_none() {
         "<html>",
     ] {
         let (server, _) = scripted(Script::saying(200, body)).await;
-        assert!(is_trouble(&sign_in(&server).await), "{body}");
+        assert!(is_unavailable(&log_in(&server).await), "{body}");
         assert!(
-            is_trouble(&server.refresh(&Secret::new(REFRESH)).await),
+            is_unavailable(&server.refresh(&Secret::new(REFRESH)).await),
             "{body}"
         );
     }
     let (server, _) = scripted(Script::saying(200, r#"{"token":"A"}"#)).await;
-    assert_eq!(sign_in(&server).await.unwrap().refresh, None);
+    assert_eq!(log_in(&server).await.unwrap().refresh, None);
 }
 
 #[tokio::test]
-async fn trouble_on_the_way_is_trouble() {
+async fn failures_on_the_way_are_unavailable() {
     let refresh = Secret::new(REFRESH);
-    let big = format!("{{\"token\":\"{}\"}}", "a".repeat(MAX_ANSWER));
+    let big = format!("{{\"token\":\"{}\"}}", "a".repeat(MAX_RESPONSE));
     let (elsewhere, other) = scripted(Script::saying(200, r#"{"token":"A"}"#)).await;
     let redirect = Script {
         location: Some(elsewhere.login.to_string()),
@@ -276,10 +278,10 @@ async fn trouble_on_the_way_is_trouble() {
     };
     for script in [Script::saying(200, big), redirect] {
         let (server, _) = scripted(script).await;
-        assert!(is_trouble(&sign_in(&server).await));
-        assert!(is_trouble(&server.refresh(&refresh).await));
-        assert!(is_trouble(&server.revoke(&refresh).await));
-        assert!(is_trouble(&server.published_keys().await));
+        assert!(is_unavailable(&log_in(&server).await));
+        assert!(is_unavailable(&server.refresh(&refresh).await));
+        assert!(is_unavailable(&server.revoke(&refresh).await));
+        assert!(is_unavailable(&server.fetch_jwks().await));
     }
     assert!(
         other.asked.lock().unwrap().is_empty(),
@@ -292,7 +294,7 @@ async fn trouble_on_the_way_is_trouble() {
     })
     .await;
     server.timeout = Duration::from_millis(200);
-    let answer = tokio::time::timeout(Duration::from_secs(10), sign_in(&server))
+    let answer = tokio::time::timeout(Duration::from_secs(10), log_in(&server))
         .await
         .expect("an answer in time");
     assert_eq!(
@@ -310,89 +312,13 @@ async fn trouble_on_the_way_is_trouble() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let answer = sign_in(&server_at(closed, false)).await;
-    assert!(is_trouble(&answer));
+    let answer = log_in(&server_at(closed, Disclosure::Hidden)).await;
+    assert!(is_unavailable(&answer));
     assert!(format!("{answer:?}").contains("refused"), "{answer:?}");
 }
 
-#[tokio::test]
-async fn a_renewal_carries_the_token_and_nothing_else() {
-    let (server, script) = scripted(Script::saying(200, r#"{"token":"A"}"#)).await;
-    let pair = server.refresh(&Secret::new(REFRESH)).await.unwrap();
-    assert_eq!(
-        pair,
-        TokenPair {
-            access: Secret::new("A"),
-            refresh: Some(Secret::new(REFRESH))
-        }
-    );
-    server.revoke(&Secret::new(REFRESH)).await.unwrap();
-    let asked = std::mem::take(&mut *script.asked.lock().unwrap());
-    assert_eq!(asked.len(), 2);
-    for ((head, body), (path, wanted)) in asked.iter().zip([
-        ("/api/jwt/refresh", json!({ "refreshToken": REFRESH })),
-        (
-            "/api/logout",
-            json!({ "global": false, "refreshToken": REFRESH }),
-        ),
-    ]) {
-        assert_eq!(
-            (head.method.as_str(), head.uri.to_string().as_str()),
-            ("POST", path)
-        );
-        assert!(
-            !head.headers.contains_key("authorization") && !head.headers.contains_key("cookie")
-        );
-        assert_eq!(serde_json::from_slice::<Value>(body).unwrap(), wanted);
-    }
-    let (server, _) = scripted(Script::saying(200, r#"{"token":"A","refreshToken":"R2"}"#)).await;
-    assert_eq!(
-        server.refresh(&Secret::new(REFRESH)).await.unwrap().refresh,
-        Some(Secret::new("R2"))
-    );
-}
-
-#[tokio::test]
-async fn only_a_definite_no_ends_a_session() {
-    let refresh = Secret::new(REFRESH);
-    let dead =
-        r#"{"fieldErrors":{"refreshToken":[{"code":"[invalid]refreshToken","message":"leaky"}]}}"#;
-    for (status, body) in [
-        (400, dead),
-        (400, ""),
-        (400, "<html>"),
-        (401, ""),
-        (404, ""),
-    ] {
-        let (server, _) = scripted(Script::saying(status, body)).await;
-        assert_eq!(
-            server.refresh(&refresh).await,
-            refused(Reason::SignedOut),
-            "{status} {body}"
-        );
-    }
-    for body in [
-        r#"{"fieldErrors":{"timeToLiveInSeconds":[{"code":"[tooBig]"}]}}"#,
-        r#"{"generalErrors":[{"message":"timeToLiveInSeconds is too large"}]}"#,
-    ] {
-        let (server, _) = scripted(Script::saying(400, body)).await;
-        assert!(is_misconfigured(&server.refresh(&refresh).await), "{body}");
-    }
-    for status in [
-        201, 202, 203, 242, 302, 402, 403, 409, 410, 423, 429, 500, 503,
-    ] {
-        let (server, _) = scripted(Script::saying(status, r#"{"token":"leaky"}"#)).await;
-        assert!(is_trouble(&server.refresh(&refresh).await), "{status}");
-    }
-    for status in [202, 302, 400, 404, 429, 500] {
-        let (server, _) = scripted(Script::saying(status, "")).await;
-        assert!(is_trouble(&server.revoke(&refresh).await), "{status}");
-        assert!(is_trouble(&server.published_keys().await), "{status}");
-    }
-}
-
 #[test]
-fn what_cannot_be_sent_is_told_at_the_start() {
+fn what_cannot_be_sent_is_reported_at_the_start() {
     let good = Endpoint {
         url: "http://localhost:9011".into(),
         api_key: None,
@@ -412,94 +338,13 @@ fn what_cannot_be_sent_is_told_at_the_start() {
             ..good.clone()
         },
     ] {
-        let outbound = Arc::new(HttpClient::new().unwrap());
-        let fault = Fusionauth::new(&bad, &settings(&good, false), outbound)
+        let http = Arc::new(HttpClient::new().unwrap());
+        let error = Fusionauth::new(&bad, &settings(&good, Disclosure::Hidden), http)
             .err()
             .unwrap();
         assert!(
-            matches!(&fault, ProviderError::Misconfigured(what) if !what.contains("leaky")),
-            "{fault:?}"
+            matches!(&error, ProviderError::Misconfigured(what) if !what.contains("leaky")),
+            "{error:?}"
         );
     }
-}
-
-/// A server that keeps to the documentation, with one-time refresh tokens.
-struct Documented {
-    key: TestKey,
-    alive: Mutex<Vec<String>>,
-    issued: Mutex<u32>,
-}
-
-impl Documented {
-    fn tokens(&self) -> Value {
-        let mut issued = self.issued.lock().unwrap();
-        *issued += 1;
-        let refresh = format!("r{issued}");
-        self.alive.lock().unwrap().push(refresh.clone());
-        let claims = json!({ "iss": "https://id.example.com", "aud": "store", "sub": "u1", "exp": 2_000_000_000 });
-        json!({ "token": self.key.token(&claims), "refreshToken": refresh })
-    }
-
-    /// Whether it was alive.
-    fn end(&self, refresh: &Value) -> bool {
-        let mut alive = self.alive.lock().unwrap();
-        let before = alive.len();
-        alive.retain(|token| token != refresh);
-        alive.len() < before
-    }
-}
-
-async fn documented(
-    State(server): State<Arc<Documented>>,
-    uri: Uri,
-    body: Bytes,
-) -> (StatusCode, String) {
-    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let (status, answer) = match uri.path() {
-        "/api/login" if body["loginId"] == "a@b.example" && body["password"] == PASSWORD => {
-            (200, server.tokens())
-        }
-        // Nobody waits for a step here.
-        "/api/login"
-        | "/api/two-factor/login"
-        | "/api/two-factor/send/made-up"
-        | "/api/user/change-password" => (404, Value::Null),
-        "/api/jwt/refresh" if server.end(&body["refreshToken"]) => (200, server.tokens()),
-        "/api/jwt/refresh" => (400, json!({ "fieldErrors": {} })),
-        "/api/logout" => {
-            server.end(&body["refreshToken"]);
-            (200, Value::Null)
-        }
-        "/.well-known/jwks.json" => (200, json!({ "keys": [server.key.jwk()] })),
-        _ => (500, Value::Null),
-    };
-    (StatusCode::from_u16(status).unwrap(), answer.to_string())
-}
-
-#[tokio::test]
-async fn it_keeps_to_the_contract_of_providers() {
-    let server = Documented {
-        key: TestKey::es256("k"),
-        alive: Mutex::default(),
-        issued: Mutex::default(),
-    };
-    let address = serve(
-        Router::new()
-            .fallback(documented)
-            .with_state(Arc::new(server)),
-    )
-    .await;
-    let expect = Expectations {
-        issuer: "https://id.example.com".into(),
-        audience: "store".into(),
-        algorithms: vec![Algorithm::Es256],
-        leeway: Duration::from_secs(30),
-    };
-    let known = Known {
-        login_id: "a@b.example",
-        password: PASSWORD,
-        expect,
-        now: Timestamp::from_secs(1_800_000_000),
-    };
-    holds(&server_at(address, false), &known).await;
 }

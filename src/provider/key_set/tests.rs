@@ -25,7 +25,7 @@ fn without(mut jwk: Value, name: &str) -> Value {
 }
 
 #[test]
-fn entries_that_are_not_for_us_are_passed_over() {
+fn entries_that_cannot_be_used_are_skipped() {
     let good = TestKey::es256("good");
     let other = || TestKey::es256("other").jwk();
     for odd in [
@@ -54,7 +54,7 @@ fn entries_that_are_not_for_us_are_passed_over() {
         let keys = read(&[odd.clone(), good.jwk()]).unwrap();
         assert_eq!(
             keys.choose(Some("other"), Algorithm::Es256).err(),
-            Some(NoKey::Unknown),
+            Some(KeyChoiceError::Unknown),
             "{odd}"
         );
         assert!(keys.choose(Some("good"), Algorithm::Es256).is_ok(), "{odd}");
@@ -62,7 +62,7 @@ fn entries_that_are_not_for_us_are_passed_over() {
 }
 
 #[test]
-fn a_document_that_is_none_is_an_error() {
+fn a_document_that_is_not_a_jwks_is_an_error() {
     for text in [
         "",
         "[]",
@@ -105,18 +105,18 @@ fn the_kid_picks_the_key_and_the_keys_algorithm_binds_it() {
     assert!(keys.choose(Some("one"), Algorithm::Es256).is_ok());
     assert_eq!(
         keys.choose(Some("one"), Algorithm::EdDsa).err(),
-        Some(NoKey::Unfit)
+        Some(KeyChoiceError::Unsuitable)
     );
     assert_eq!(
         keys.choose(Some("ONE"), Algorithm::Es256).err(),
-        Some(NoKey::Unknown)
+        Some(KeyChoiceError::Unknown)
     );
 
     let rsa = TestKey::rs256("r").jwk();
     let bound = read(std::slice::from_ref(&rsa)).unwrap();
     assert_eq!(
         bound.choose(Some("r"), Algorithm::Ps256).err(),
-        Some(NoKey::Unfit)
+        Some(KeyChoiceError::Unsuitable)
     );
     let free = read(&[without(rsa, "alg")]).unwrap();
     assert!(
@@ -132,19 +132,19 @@ fn without_a_kid_only_the_one_that_fits() {
     assert!(keys.choose(None, Algorithm::Es256).is_ok());
     assert_eq!(
         keys.choose(None, Algorithm::Rs256).err(),
-        Some(NoKey::Unknown)
+        Some(KeyChoiceError::Unknown)
     );
     let crowd = read(&[one.jwk(), TestKey::es256("three").jwk()]).unwrap();
     assert_eq!(
         crowd.choose(None, Algorithm::Es256).err(),
-        Some(NoKey::Unfit)
+        Some(KeyChoiceError::Unsuitable)
     );
 
     let nameless = read(&[without(one.jwk(), "kid")]).unwrap();
     assert!(nameless.choose(None, Algorithm::Es256).is_ok());
     assert_eq!(
         nameless.choose(Some("one"), Algorithm::Es256).err(),
-        Some(NoKey::Unknown)
+        Some(KeyChoiceError::Unknown)
     );
 }
 
@@ -154,7 +154,7 @@ fn one_name_for_two_keys_is_no_name() {
     let keys = read(&[one.jwk(), two.jwk(), TestKey::es256("fine").jwk()]).unwrap();
     assert_eq!(
         keys.choose(Some("k"), Algorithm::Es256).err(),
-        Some(NoKey::Unfit)
+        Some(KeyChoiceError::Unsuitable)
     );
     assert!(keys.choose(Some("fine"), Algorithm::Es256).is_ok());
     assert!(
@@ -182,7 +182,7 @@ fn sets_are_the_same_when_their_keys_are() {
 }
 
 #[test]
-fn an_hmac_secret_has_a_least_length_and_answers_to_every_kid() {
+fn an_hmac_secret_has_a_least_length_and_fits_every_kid() {
     assert!(KeySet::from_hmac_secret(&[1; 31], &[Algorithm::Hs256]).is_err());
     assert!(KeySet::from_hmac_secret(&[1; 32], &[Algorithm::Rs256]).is_err());
     let keys = KeySet::from_hmac_secret(&[1; 32], &[Algorithm::Hs256]).unwrap();

@@ -4,6 +4,8 @@ use serde_json::json;
 use super::*;
 use crate::provider::test_keys::{RSA_PUBLIC_PEM, TestKey};
 
+mod claims;
+
 const NOW: u64 = 1_800_000_000;
 
 fn now() -> Timestamp {
@@ -35,7 +37,7 @@ fn claims() -> Value {
     })
 }
 
-/// The usual claims with one replaced, or taken away by `null`.
+/// The usual claims with one replaced, or removed by `null`.
 fn claims_with(name: &str, value: Value) -> Value {
     let mut claims = claims();
     claims[name] = value;
@@ -55,7 +57,7 @@ fn judge_claims(claims: &Value) -> Result<VerifiedClaims, VerifyError> {
 }
 
 #[test]
-fn a_good_token_of_each_kind_is_taken() {
+fn a_good_token_of_each_kind_is_accepted() {
     for key in [
         TestKey::es256("k"),
         TestKey::ed25519("k"),
@@ -184,7 +186,7 @@ fn a_public_key_is_never_an_hmac_secret() {
 }
 
 #[test]
-fn keys_in_the_header_are_not_looked_at() {
+fn keys_in_the_header_are_not_used() {
     let (ours, theirs) = (TestKey::es256("k"), TestKey::es256("k"));
     let mut header = ours.header();
     header["jwk"] = theirs.jwk();
@@ -296,7 +298,7 @@ fn only_the_compact_form() {
 }
 
 #[test]
-fn an_unknown_key_is_told_apart_from_a_bad_signature() {
+fn an_unknown_key_differs_from_a_bad_signature() {
     let (old, new) = (TestKey::es256("old"), TestKey::es256("new"));
     assert_eq!(
         judge(&old, &new.token(&claims())),
@@ -310,147 +312,6 @@ fn an_unknown_key_is_told_apart_from_a_bad_signature() {
         judge(&old, &TestKey::ed25519("old").token(&claims())),
         Err(VerifyError::Invalid)
     );
-}
-
-#[test]
-fn claims_must_be_there_and_rightly_typed() {
-    for (name, bad) in [
-        (
-            "iss",
-            vec![
-                Value::Null,
-                json!(""),
-                json!("https://id.example.com/"),
-                json!(["https://id.example.com"]),
-            ],
-        ),
-        (
-            "aud",
-            vec![
-                Value::Null,
-                json!("forum"),
-                json!(["forum"]),
-                json!([]),
-                json!(1),
-                json!(["store", 1]),
-                json!({}),
-            ],
-        ),
-        ("sub", vec![Value::Null, json!(""), json!(1), json!(["u1"])]),
-        (
-            "exp",
-            vec![
-                Value::Null,
-                json!("1900000000"),
-                json!(true),
-                json!([NOW]),
-                json!(-1),
-                json!(-0.5),
-                json!(1e300),
-            ],
-        ),
-        (
-            "iat",
-            vec![json!("1"), json!(NOW + 31), json!(-1), json!({})],
-        ),
-        ("nbf", vec![json!("1"), json!(NOW + 31), json!(false)]),
-        ("sid", vec![json!(1)]),
-        ("events", vec![json!({})]),
-        ("at_hash", vec![json!("x")]),
-    ] {
-        for value in bad {
-            assert_eq!(
-                judge_claims(&claims_with(name, value.clone())),
-                Err(VerifyError::Invalid),
-                "{name} {value}"
-            );
-        }
-    }
-    for (name, good) in [
-        ("aud", vec![json!(["forum", "store"])]),
-        (
-            "exp",
-            vec![
-                json!(NOW + 1),
-                json!(NOW - 29),
-                json!(1_800_000_000.5),
-                json!(u64::MAX),
-            ],
-        ),
-        ("iat", vec![Value::Null, json!(NOW + 30), json!(1.5)]),
-        ("nbf", vec![json!(NOW + 30), json!(0)]),
-    ] {
-        for value in good {
-            assert!(
-                judge_claims(&claims_with(name, value.clone())).is_ok(),
-                "{name} {value}"
-            );
-        }
-    }
-}
-
-#[test]
-fn a_payload_that_is_no_unambiguous_object_is_refused() {
-    let key = TestKey::ed25519("k");
-    let good = claims().to_string();
-    let twice = good.replacen('{', r#"{"sub":"admin","#, 1);
-    let not_a_number = good.replacen(&(NOW + 60).to_string(), "1e999", 1);
-    for payload in [
-        twice.as_str(),
-        &not_a_number,
-        "[]",
-        "1",
-        "x",
-        "{}",
-        &format!("{good}{good}"),
-    ] {
-        assert_eq!(
-            judge(&key, &key.sign(&key.header().to_string(), payload)),
-            Err(VerifyError::Invalid),
-            "{payload}"
-        );
-    }
-}
-
-#[test]
-fn expired_is_said_only_of_a_token_that_is_good_otherwise() {
-    let old = claims_with("exp", json!(NOW - 30));
-    let Err(VerifyError::Expired(verified)) = judge_claims(&old) else {
-        panic!("not expired")
-    };
-    assert_eq!(Value::Object(verified.claims), old);
-    assert_eq!(verified.session, RevocationKey("s1".into()));
-
-    let (key, other) = (TestKey::ed25519("k"), TestKey::ed25519("k"));
-    assert_eq!(judge(&key, &other.token(&old)), Err(VerifyError::Invalid));
-    for (name, value) in [
-        ("iss", json!("x")),
-        ("aud", json!("x")),
-        ("sub", json!("")),
-        ("nbf", json!(NOW + 99)),
-    ] {
-        let mut claims = old.clone();
-        claims[name] = value;
-        assert_eq!(judge_claims(&claims), Err(VerifyError::Invalid), "{name}");
-    }
-}
-
-#[test]
-fn a_session_is_known_by_sid_then_jti_then_what_was_signed() {
-    let session = |claims: &Value| judge_claims(claims).unwrap().session.0;
-    let mut claims = claims();
-    assert_eq!(session(&claims), "s1");
-    claims["sid"] = json!("");
-    assert_eq!(session(&claims), "j1");
-    claims.as_object_mut().unwrap().remove("jti");
-
-    // ECDSA signatures of one token differ, its session does not.
-    let key = TestKey::es256("k");
-    let (one, two) = (key.token(&claims), key.token(&claims));
-    assert_ne!(one, two);
-    let hash = judge(&key, &one).unwrap().session;
-    assert_eq!(hash.0.len(), 43);
-    assert_eq!(judge(&key, &two).unwrap().session, hash);
 }
 
 /// The vectors carry no claims, so they are about form, header and signature.

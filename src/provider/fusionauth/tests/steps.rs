@@ -1,14 +1,14 @@
-//! The steps after the password, answered from a script.
+//! The steps after the password, with scripted responses.
 
 use super::*;
-use crate::model::login::{FactorKind, OfferedMethod, PasswordViolation, PendingStep};
+use crate::model::login::{FactorKind, OfferedMethod, PendingStep};
 use crate::provider::Trust;
 
-const ID: &str = "two/factor?id";
+pub(super) const ID: &str = "two/factor?id";
 const CODE: &str = "123456";
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
 
-async fn second_factor(
+pub(super) async fn second_factor(
     server: &Fusionauth,
     trust_device: Trust,
 ) -> Result<LoginSuccess, ProviderError> {
@@ -26,7 +26,7 @@ async fn second_factor(
     server.second_factor(attempt).await
 }
 
-async fn change_password(server: &Fusionauth) -> Result<LoginSuccess, ProviderError> {
+pub(super) async fn change_password(server: &Fusionauth) -> Result<LoginSuccess, ProviderError> {
     let (id, password, trust) = (
         Secret::new(ID),
         Secret::new(PASSWORD),
@@ -45,7 +45,7 @@ async fn change_password(server: &Fusionauth) -> Result<LoginSuccess, ProviderEr
     server.change_password(attempt).await
 }
 
-fn refusal<T: std::fmt::Debug>(answer: Result<T, ProviderError>) -> LoginRefused {
+pub(super) fn refusal<T: std::fmt::Debug>(answer: Result<T, ProviderError>) -> LoginRefused {
     match answer {
         Err(ProviderError::Refused(refused)) => refused,
         Ok(_) | Err(ProviderError::Unavailable(_) | ProviderError::Misconfigured(_)) => {
@@ -54,7 +54,7 @@ fn refusal<T: std::fmt::Debug>(answer: Result<T, ProviderError>) -> LoginRefused
     }
 }
 
-fn asked(script: &Script) -> Vec<(String, Option<String>, Value)> {
+pub(super) fn asked(script: &Script) -> Vec<(String, Option<String>, Value)> {
     let asked = std::mem::take(&mut *script.asked.lock().unwrap());
     let key = |head: &Parts| {
         head.headers
@@ -73,16 +73,16 @@ fn asked(script: &Script) -> Vec<(String, Option<String>, Value)> {
         .collect()
 }
 
-fn device() -> Value {
+pub(super) fn device() -> Value {
     json!({ "device": { "name": "Firefox on Linux", "description": FIREFOX, "type": "BROWSER" } })
 }
 
 #[tokio::test]
-async fn a_sign_in_tells_the_device_and_its_trust() {
+async fn a_login_sends_the_device_and_its_trust() {
     let answer = r#"{"token":"A","twoFactorTrustId":"newly trusted"}"#;
     let (server, script) = scripted(Script::saying(200, answer)).await;
     let trust = Secret::new("trusted");
-    let admitted = sign_in_with(
+    let success = log_in_with(
         &server,
         Device {
             user_agent: Some(FIREFOX),
@@ -91,7 +91,7 @@ async fn a_sign_in_tells_the_device_and_its_trust() {
     )
     .await
     .unwrap();
-    assert_eq!(admitted.trust, Some(Secret::new("newly trusted")));
+    assert_eq!(success.trust, Some(Secret::new("newly trusted")));
     let wanted = json!({
         "loginId": "a@b.example", "password": PASSWORD, "applicationId": "store", "ipAddress": "192.0.2.7",
         "twoFactorTrustId": "trusted", "metaData": device(),
@@ -107,13 +107,13 @@ async fn a_code_is_sent_as_documented() {
     for (trust, said) in [(Trust::Yes, true), (Trust::No, false)] {
         let (server, script) =
             scripted(Script::saying(200, r#"{"token":"A","refreshToken":"R"}"#)).await;
-        let admitted = second_factor(&server, trust).await.unwrap();
+        let success = second_factor(&server, trust).await.unwrap();
         let tokens = TokenPair {
             access: Secret::new("A"),
             refresh: Some(Secret::new("R")),
         };
         assert_eq!(
-            admitted,
+            success,
             LoginSuccess {
                 tokens,
                 trust: None
@@ -140,7 +140,7 @@ async fn a_code_is_sent_as_documented() {
 }
 
 #[tokio::test]
-async fn a_code_is_asked_for_with_the_id_as_one_segment() {
+async fn a_code_is_requested_with_the_id_as_one_segment() {
     let (server, script) = scripted(Script::saying(200, "")).await;
     server
         .send_code(&Secret::new(ID), &Secret::new("R2D2"))
@@ -179,7 +179,7 @@ async fn a_code_is_asked_for_with_the_id_as_one_segment() {
     for status in [201, 203, 242, 302, 403, 421, 429, 500, 503] {
         let (server, _) = scripted(Script::saying(status, "")).await;
         assert!(
-            is_trouble(
+            is_unavailable(
                 &server
                     .send_code(&Secret::new(ID), &Secret::new("R2D2"))
                     .await
@@ -230,7 +230,7 @@ async fn each_step_has_its_own_refusals() {
         ] {
             match reason {
                 Some(reason) => assert_eq!(answer, refused(reason), "{status}"),
-                None => assert!(is_trouble(&answer), "{status}"),
+                None => assert!(is_unavailable(&answer), "{status}"),
             }
         }
         assert_eq!(
@@ -245,7 +245,7 @@ async fn each_step_has_its_own_refusals() {
 }
 
 #[tokio::test]
-async fn a_code_that_is_wanted_comes_with_the_ways_to_get_it() {
+async fn a_required_code_comes_with_its_methods() {
     let body = json!({ "twoFactorId": "leaky", "token": "leaky", "methods": [
         { "id": "TOTP", "method": "authenticator", "authenticator": { "codeLength": 6 } },
         { "id": "R2D2", "method": "email", "email": "dinesh@fusionauth.io", "lastUsed": true },
@@ -253,7 +253,7 @@ async fn a_code_that_is_wanted_comes_with_the_ways_to_get_it() {
         { "id": "BB8", "method": "carrier_pigeon" }, { "method": "email" }, { "id": "a\r\nb", "method": "email" },
     ] });
     let (server, _) = scripted(Script::saying(242, body.to_string())).await;
-    let refused = refusal(sign_in(&server).await);
+    let refused = refusal(log_in(&server).await);
     assert!(
         !format!("{refused:?}").contains("leaky") && !format!("{refused:?}").contains("R2D2"),
         "{refused:?}"
@@ -268,23 +268,26 @@ async fn a_code_that_is_wanted_comes_with_the_ways_to_get_it() {
         method("R2D2", FactorKind::Email, Some("d***@fusionauth.io")),
         method("C3PO", FactorKind::Sms, Some("***12")),
     ];
-    let awaited = PendingStep::SecondFactor {
+    let pending = PendingStep::SecondFactor {
         id: Secret::new("leaky"),
         methods,
     };
     assert_eq!(
         (refused.reason, refused.awaited),
-        (Reason::TwoFactorRequired, Some(awaited))
+        (Reason::TwoFactorRequired, Some(pending))
     );
+}
 
+#[tokio::test]
+async fn a_required_code_without_known_methods_is_an_error() {
     let (server, _) = scripted(Script::saying(242, r#"{"twoFactorId":"leaky"}"#)).await;
-    let awaited = PendingStep::SecondFactor {
+    let pending = PendingStep::SecondFactor {
         id: Secret::new("leaky"),
         methods: Vec::new(),
     };
     assert_eq!(
-        refusal(sign_in(&server).await).awaited,
-        Some(awaited),
+        refusal(log_in(&server).await).awaited,
+        Some(pending),
         "a server of old"
     );
     for body in [
@@ -292,7 +295,7 @@ async fn a_code_that_is_wanted_comes_with_the_ways_to_get_it() {
         r#"{"twoFactorId":"x","methods":[{"id":"1","method":"pigeon"}]}"#,
     ] {
         let (server, _) = scripted(Script::saying(242, body)).await;
-        assert!(is_misconfigured(&sign_in(&server).await), "{body}");
+        assert!(is_misconfigured(&log_in(&server).await), "{body}");
     }
     for body in [
         "",
@@ -303,105 +306,6 @@ async fn a_code_that_is_wanted_comes_with_the_ways_to_get_it() {
         "leaky",
     ] {
         let (server, _) = scripted(Script::saying(242, body)).await;
-        assert!(is_trouble(&sign_in(&server).await), "{body}");
+        assert!(is_unavailable(&log_in(&server).await), "{body}");
     }
-}
-
-#[tokio::test]
-async fn a_password_that_is_wanted_comes_with_its_id_and_the_word_for_why() {
-    for (body, word) in [
-        (
-            r#"{"changePasswordId":"leaky","changePasswordReason":"Breached"}"#,
-            Some("Breached"),
-        ),
-        (
-            r#"{"changePasswordId":"leaky","changePasswordReason":"<script>"}"#,
-            None,
-        ),
-        (
-            r#"{"changePasswordId":"leaky","changePasswordReason":1}"#,
-            None,
-        ),
-        (r#"{"changePasswordId":"leaky"}"#, None),
-    ] {
-        let (server, _) = scripted(Script::saying(203, body)).await;
-        // A code that is right leads here as well.
-        for answer in [
-            sign_in(&server).await.map(drop),
-            second_factor(&server, Trust::No).await.map(drop),
-        ] {
-            let refused = refusal(answer);
-            assert_eq!(refused.reason, Reason::PasswordChangeRequired);
-            assert_eq!(refused.change_reason.as_deref(), word, "{body}");
-            assert_eq!(
-                refused.awaited,
-                Some(PendingStep::NewPassword {
-                    id: Secret::new("leaky")
-                })
-            );
-        }
-    }
-    for body in [
-        "",
-        "{}",
-        r#"{"changePasswordReason":"Breached"}"#,
-        r#"{"changePasswordId":""}"#,
-    ] {
-        let (server, _) = scripted(Script::saying(203, body)).await;
-        assert!(is_trouble(&sign_in(&server).await), "{body}");
-    }
-}
-
-#[tokio::test]
-async fn a_new_password_signs_in_without_being_typed_again() {
-    let body = r#"{"oneTimePassword":"once","token":"A","refreshToken":"R"}"#;
-    let (server, script) = scripted(Script::saying(200, body)).await;
-    let admitted = change_password(&server).await.unwrap();
-    assert_eq!(
-        admitted.tokens,
-        TokenPair {
-            access: Secret::new("A"),
-            refresh: Some(Secret::new("R"))
-        }
-    );
-    let change = json!({ "changePasswordId": ID, "password": PASSWORD });
-    let login = json!({
-        "oneTimePassword": "once", "applicationId": "store", "ipAddress": "192.0.2.7", "twoFactorTrustId": "trusted",
-        "metaData": device(),
-    });
-    let wanted = [
-        ("/api/user/change-password".to_owned(), None, change),
-        ("/api/login".to_owned(), Some(API_KEY.to_owned()), login),
-    ];
-    assert_eq!(asked(&script), wanted);
-    for body in ["", "{}", r#"{"oneTimePassword":""}"#] {
-        let (server, script) = scripted(Script::saying(200, body)).await;
-        assert!(is_trouble(&change_password(&server).await), "{body}");
-        assert_eq!(asked(&script).len(), 1);
-    }
-}
-
-#[tokio::test]
-async fn the_rules_a_password_breaks_are_told() {
-    let error = |code: &str, message: &str| json!({ "code": format!("[{code}]password"), "message": message });
-    let errors = [
-        error("tooShort", "must be at least 12 characters"),
-        error("requireNumber", "leaky"),
-    ];
-    let body = json!({ "fieldErrors": { "password": errors } }).to_string();
-    let (server, _) = scripted(Script::saying(400, body)).await;
-    let refused = refusal(change_password(&server).await);
-    assert_eq!(refused.reason, Reason::RejectedInput);
-    assert_eq!(
-        refused.faults,
-        [
-            PasswordViolation::TooShort(Some(12)),
-            PasswordViolation::RequireNumber
-        ]
-    );
-    assert_eq!(
-        refusal(sign_in(&server).await).faults,
-        [],
-        "what is wrong with a known password is nobody's business"
-    );
 }

@@ -1,49 +1,49 @@
-//! What a sign-in waits for, read from the answers 203 and 242.
+//! The step that a login requires next, read from the responses 203 and 242.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{misconfigured, unreadable};
+use super::response_body::{misconfigured, read_json};
 use crate::model::login::{FactorKind, LoginRefused, OfferedMethod, PendingStep};
 use crate::model::masking;
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
 use crate::provider::ProviderError;
 
-/// The longest id taken, in bytes: it is carried in sealed cookies and form fields.
-const LONGEST_ID: usize = 256;
+/// The longest id that is accepted, in bytes: it is sent in sealed cookies and form fields.
+const MAX_ID: usize = 256;
 
-/// The most ways to get a code that are offered.
-const MOST_METHODS: usize = 16;
+/// The most methods that are offered to a user.
+const MAX_METHODS: usize = 16;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct PasswordWanted {
+struct NewPasswordRequired {
     change_password_id: Option<String>,
     change_password_reason: Option<Value>,
 }
 
-/// 203: a new password is wanted. Without its id nobody could give one.
+/// Reads a 203: a new password is required. Without the id it could not be sent.
 pub(super) fn new_password(body: &[u8]) -> Result<LoginRefused, ProviderError> {
-    let wanted: PasswordWanted = serde_json::from_slice(body).map_err(|_| unreadable())?;
-    let id = wanted
+    let required: NewPasswordRequired = read_json(body)?;
+    let id = required
         .change_password_id
         .and_then(id)
-        .ok_or_else(|| no_id("changePasswordId"))?;
+        .ok_or_else(|| missing_id("changePasswordId"))?;
     Ok(LoginRefused {
-        change_reason: wanted
+        change_reason: required
             .change_password_reason
             .as_ref()
             .and_then(Value::as_str)
-            .and_then(word),
+            .and_then(reason_word),
         awaited: Some(PendingStep::NewPassword { id }),
         ..LoginRefused::because(Reason::PasswordChangeRequired)
     })
 }
 
-/// FusionAuth's word for why (`Administrative`, `Breached`, `Expired`, `Validation`), if it is a
+/// FusionAuth's reason (`Administrative`, `Breached`, `Expired`, `Validation`), if it is a single
 /// word.
-fn word(text: &str) -> Option<String> {
+fn reason_word(text: &str) -> Option<String> {
     let is_word =
         (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     is_word.then(|| text.to_owned())
@@ -51,7 +51,7 @@ fn word(text: &str) -> Option<String> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct CodeWanted {
+struct SecondFactorRequired {
     two_factor_id: Option<String>,
     methods: Option<Vec<Method>>,
 }
@@ -66,26 +66,26 @@ struct Method {
     mobile_phone: Option<String>,
 }
 
-/// 242: a code is wanted. Methods of a later day are left out; where nothing else is offered,
-/// nobody can go on.
+/// Reads a 242: a code is required. Unknown methods are left out; where the response offers no
+/// other, the login cannot be continued.
 pub(super) fn second_factor(body: &[u8]) -> Result<LoginRefused, ProviderError> {
-    let wanted: CodeWanted = serde_json::from_slice(body).map_err(|_| unreadable())?;
-    let id = wanted
+    let required: SecondFactorRequired = read_json(body)?;
+    let id = required
         .two_factor_id
         .and_then(id)
-        .ok_or_else(|| no_id("twoFactorId"))?;
-    let methods = match wanted.methods {
-        // Servers of old name none: it is the app.
+        .ok_or_else(|| missing_id("twoFactorId"))?;
+    let methods = match required.methods {
+        // Old servers name no methods: the code is that of an authenticator app.
         None => Vec::new(),
         Some(methods) => {
             let known: Vec<OfferedMethod> = methods
                 .into_iter()
                 .filter_map(offered)
-                .take(MOST_METHODS)
+                .take(MAX_METHODS)
                 .collect();
             if known.is_empty() {
                 return Err(misconfigured(
-                    "a second factor is wanted, and none of its methods is known here",
+                    "a second factor is required, and none of its methods is supported",
                 ));
             }
             known
@@ -119,13 +119,13 @@ fn offered(method: Method) -> Option<OfferedMethod> {
     })
 }
 
-/// Visible ASCII of a fair length: it goes into an address.
+/// An id, if it is visible ASCII of at most [`MAX_ID`] bytes: it becomes a part of an address.
 fn id(text: String) -> Option<Secret> {
-    let fit =
-        (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    fit.then(|| Secret::new(text))
+    let is_id =
+        (1..=MAX_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    is_id.then(|| Secret::new(text))
 }
 
-fn no_id(name: &str) -> ProviderError {
+fn missing_id(name: &str) -> ProviderError {
     ProviderError::Unavailable(format!("its answer has no {name} that can be used"))
 }

@@ -1,17 +1,22 @@
-//! The calls that a sign-in is made of, and what their answers come to.
+//! The requests of a login, and the results of their responses.
+
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::device::DeviceInfo;
-use super::password_faults::password_faults;
-use super::statuses::{AccountState, Meaning, Step, meaning};
-use super::{awaited, misconfigured, non_empty, read_tokens, unexpected, unreadable};
+use super::device_info::DeviceInfo;
+use super::login_status::{Disclosure, Meaning, Step, meaning};
+use super::password_errors::password_errors;
+use super::pending_step;
+use super::response_body::{
+    misconfigured, non_empty, read_json, read_tokens, unexpected, unreadable,
+};
 use crate::model::login::LoginRefused;
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
 use crate::provider::http_client::Response;
 use crate::provider::{
-    Device, LoginSuccess, NewPasswordAttempt, ProviderError, SecondFactorAttempt, SignInAttempt,
+    Device, LoginAttempt, LoginSuccess, NewPasswordAttempt, ProviderError, SecondFactorAttempt,
     Trust,
 };
 
@@ -28,17 +33,17 @@ pub(super) struct LoginRequest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     two_factor_trust_id: Option<&'a str>,
     #[serde(flatten)]
-    audit_context: AuditContext<'a>,
+    context: LoginContext<'a>,
 }
 
 impl<'a> LoginRequest<'a> {
-    pub(super) fn with_password(attempt: SignInAttempt<'a>) -> Self {
+    pub(super) fn with_password(attempt: LoginAttempt<'a>) -> Self {
         Self {
             login_id: Some(attempt.login_id),
             password: Some(attempt.password.expose()),
             one_time_password: None,
             two_factor_trust_id: attempt.trust.map(Secret::expose),
-            audit_context: AuditContext::new(
+            context: LoginContext::new(
                 attempt.application_id,
                 attempt.client_address,
                 attempt.device,
@@ -55,7 +60,7 @@ impl<'a> LoginRequest<'a> {
             password: None,
             one_time_password: Some(password.expose()),
             two_factor_trust_id: attempt.trust.map(Secret::expose),
-            audit_context: AuditContext::new(
+            context: LoginContext::new(
                 attempt.application_id,
                 attempt.client_address,
                 attempt.device,
@@ -72,7 +77,7 @@ pub(super) struct TwoFactorRequest<'a> {
     two_factor_id: &'a str,
     trust_computer: bool,
     #[serde(flatten)]
-    audit_context: AuditContext<'a>,
+    context: LoginContext<'a>,
 }
 
 impl<'a> TwoFactorRequest<'a> {
@@ -81,7 +86,7 @@ impl<'a> TwoFactorRequest<'a> {
             code: attempt.code.expose(),
             two_factor_id: attempt.id.expose(),
             trust_computer: attempt.trust_device == Trust::Yes,
-            audit_context: AuditContext::new(
+            context: LoginContext::new(
                 attempt.application_id,
                 attempt.client_address,
                 attempt.device,
@@ -105,10 +110,10 @@ pub(super) struct ChangePasswordRequest<'a> {
     pub(super) password: &'a str,
 }
 
-/// Where a sign-in leads and where it comes from.
+/// The application of a login and the client it comes from.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct AuditContext<'a> {
+struct LoginContext<'a> {
     application_id: &'a str,
     ip_address: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,8 +125,8 @@ struct MetaData {
     device: DeviceInfo,
 }
 
-impl<'a> AuditContext<'a> {
-    fn new(application_id: &'a str, client: std::net::IpAddr, device: Device<'_>) -> Self {
+impl<'a> LoginContext<'a> {
+    fn new(application_id: &'a str, client: IpAddr, device: Device<'_>) -> Self {
         let meta_data = DeviceInfo::of(device).map(|device| MetaData { device });
         Self {
             application_id,
@@ -131,40 +136,40 @@ impl<'a> AuditContext<'a> {
     }
 }
 
-/// Whether somebody is let in.
-pub(super) fn admitted(
+/// The tokens of a response, when it completes the login.
+pub(super) fn read_success(
     step: Step,
-    received: &Response,
-    state: AccountState,
+    response: &Response,
+    disclosure: Disclosure,
 ) -> Result<LoginSuccess, ProviderError> {
-    succeeded(step, received, state)?;
-    let mut tokens = read_tokens(received)?;
+    check_status(step, response, disclosure)?;
+    let mut tokens = read_tokens(response)?;
     let trust = tokens.two_factor_trust_id.take().and_then(non_empty);
     Ok(LoginSuccess {
-        tokens: tokens.pair(None)?,
+        tokens: tokens.into_pair(None)?,
         trust,
     })
 }
 
-/// Whether the answer is a yes, whatever it says beside that.
-pub(super) fn succeeded(
+/// Whether the status says that the step succeeded; the body of a success is not read.
+pub(super) fn check_status(
     step: Step,
-    received: &Response,
-    state: AccountState,
+    response: &Response,
+    disclosure: Disclosure,
 ) -> Result<(), ProviderError> {
-    let status = received.status.as_u16();
-    let refused = match meaning(step, status, state) {
-        Meaning::Done => return Ok(()),
-        Meaning::WantsNewPassword => awaited::new_password(&received.body)?,
-        Meaning::WantsSecondFactor => awaited::second_factor(&received.body)?,
+    let status = response.status.as_u16();
+    let refused = match meaning(step, status, disclosure) {
+        Meaning::Success => return Ok(()),
+        Meaning::NewPasswordRequired => pending_step::new_password(&response.body)?,
+        Meaning::SecondFactorRequired => pending_step::second_factor(&response.body)?,
         Meaning::Refused(reason) => LoginRefused {
             faults: match (reason, step) {
-                (Reason::RejectedInput, Step::NewPassword) => password_faults(&received.body),
+                (Reason::RejectedInput, Step::NewPassword) => password_errors(&response.body),
                 _ => Vec::new(),
             },
             ..LoginRefused::because(reason)
         },
-        Meaning::KeyRefused => return Err(misconfigured("the API key is not accepted")),
+        Meaning::ApiKeyRejected => return Err(misconfigured("the API key is not accepted")),
         Meaning::Unexpected => return Err(unexpected(status)),
     };
     Err(ProviderError::Refused(refused))
@@ -176,11 +181,9 @@ struct PasswordChanged {
     one_time_password: Option<String>,
 }
 
-/// What signs in once after a change of password.
-pub(super) fn one_time_password(received: &Response) -> Result<Secret, ProviderError> {
-    let changed: PasswordChanged =
-        serde_json::from_slice(&received.body).map_err(|_| unreadable())?;
-    changed
+/// The password that signs in once after a change of password.
+pub(super) fn read_one_time_password(response: &Response) -> Result<Secret, ProviderError> {
+    read_json::<PasswordChanged>(&response.body)?
         .one_time_password
         .and_then(non_empty)
         .ok_or_else(unreadable)

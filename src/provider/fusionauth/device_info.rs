@@ -1,28 +1,28 @@
-//! What FusionAuth shall call the device of a session: read from the user agent, honestly and no
-//! further.
+//! The description of a device that FusionAuth shows with a session, read from the user agent.
 
 use serde::Serialize;
 
 use crate::provider::Device;
 
-/// The most characters of the description.
-const LONGEST_DESCRIPTION: usize = 250;
-/// The most characters of a name.
-const LONGEST_NAME: usize = 60;
+/// The longest description, in characters.
+const MAX_DESCRIPTION: usize = 250;
+/// The longest name, in characters.
+const MAX_NAME: usize = 60;
 
 /// `metaData.device` of FusionAuth's API.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct DeviceInfo {
-    /// For people: "Firefox on Linux".
+    /// A name to show, like "Firefox on Linux".
     name: String,
     /// The user agent itself.
     description: String,
-    /// One of FusionAuth's words.
+    /// One of FusionAuth's types: `BROWSER`, `MOBILE`, `TABLET` or `OTHER`.
     #[serde(rename = "type")]
     kind: &'static str,
 }
 
-/// Browsers that carry others' names come before those others.
+/// What a user agent contains, and the browser's name. A browser whose user agent contains the name
+/// of another comes before that one.
 const BROWSERS: [(&str, &str); 9] = [
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
@@ -35,7 +35,8 @@ const BROWSERS: [(&str, &str); 9] = [
     ("Safari/", "Safari"),
 ];
 
-/// Likewise: a telephone with Android says Linux too, one of Apple's says Mac OS X.
+/// What a user agent contains, and the system's name, in the same order: that of an Android phone
+/// contains `Linux` too, that of an iPhone `Mac OS X`.
 const SYSTEMS: [(&str, &str); 8] = [
     ("Windows", "Windows"),
     ("Android", "Android"),
@@ -48,20 +49,20 @@ const SYSTEMS: [(&str, &str); 8] = [
 ];
 
 impl DeviceInfo {
-    /// Nothing is made up: without a user agent there is no device.
+    /// `None` without a user agent.
     pub(super) fn of(device: Device<'_>) -> Option<Self> {
-        let agent = cleaned(device.user_agent?, LONGEST_DESCRIPTION);
+        let agent = printable(device.user_agent?, MAX_DESCRIPTION);
         if agent.is_empty() {
             return None;
         }
-        let found = |marks: &[(&str, &'static str)]| {
-            marks
+        let find = |names: &[(&str, &'static str)]| {
+            names
                 .iter()
-                .find(|(mark, _)| agent.contains(mark))
+                .find(|(part, _)| agent.contains(part))
                 .map(|(_, name)| *name)
         };
-        let system = found(&SYSTEMS);
-        let browser = found(&BROWSERS).filter(|_| agent.starts_with("Mozilla/"));
+        let system = find(&SYSTEMS);
+        let browser = find(&BROWSERS).filter(|_| agent.starts_with("Mozilla/"));
         let product = browser.map_or_else(|| product(&agent), ToOwned::to_owned);
         let name = system.map_or_else(
             || product.clone(),
@@ -82,22 +83,22 @@ impl DeviceInfo {
     }
 }
 
-/// What a program that is no browser calls itself: the first word, up to its version.
+/// The name of a program that is not a browser: the first word, without its version.
 fn product(agent: &str) -> String {
     let word = agent
         .split([' ', '/', '('])
         .find(|word| !word.is_empty())
         .unwrap_or("Unknown");
-    cleaned(word, LONGEST_NAME)
+    printable(word, MAX_NAME)
 }
 
-fn cleaned(text: &str, longest: usize) -> String {
-    let printable: String = text
+fn printable(text: &str, max: usize) -> String {
+    let kept: String = text
         .chars()
         .filter(|letter| !letter.is_control())
-        .take(longest)
+        .take(max)
         .collect();
-    printable.trim().to_owned()
+    kept.trim().to_owned()
 }
 
 #[cfg(test)]
@@ -161,8 +162,8 @@ mod tests {
     #[test]
     fn what_a_client_sends_is_bounded_and_printable() {
         let device = read(&format!("ä\u{1b}[2J{}", "ö".repeat(1000))).unwrap();
-        assert_eq!(device.description.chars().count(), LONGEST_DESCRIPTION);
-        assert_eq!(device.name.chars().count(), LONGEST_NAME);
+        assert_eq!(device.description.chars().count(), MAX_DESCRIPTION);
+        assert_eq!(device.name.chars().count(), MAX_NAME);
         assert!(!device.description.contains('\u{1b}') && !device.name.contains('\u{1b}'));
         for agent in ["", "  ", "\u{1}\n"] {
             assert_eq!(read(agent), None);

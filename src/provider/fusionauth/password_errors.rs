@@ -1,18 +1,18 @@
-//! Which rules a new password breaks, read from FusionAuth's Errors object.
+//! The rules that a new password violates, read from FusionAuth's Errors object.
 
 use serde_json::Value;
 
 use crate::model::login::PasswordViolation;
 
-/// What FusionAuth's codes are put before: the field may be named by its path.
+/// The names of the field: FusionAuth may write its path.
 const FIELDS: [&str; 2] = ["password", "user.password"];
 
-/// Numbers beyond this are no length of a password.
-const LONGEST: u32 = 10_000;
+/// The largest number that is taken for a length of passwords.
+const MAX_LENGTH: u32 = 10_000;
 
-/// The faults of the password in `body`, each once, in the order told; none where the body tells
-/// none.
-pub(super) fn password_faults(body: &[u8]) -> Vec<PasswordViolation> {
+/// The violated rules that `body` reports, in its order and without duplicates; empty where it
+/// reports none.
+pub(super) fn password_errors(body: &[u8]) -> Vec<PasswordViolation> {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let Some(fields) = body.get("fieldErrors") else {
         return Vec::new();
@@ -21,17 +21,18 @@ pub(super) fn password_faults(body: &[u8]) -> Vec<PasswordViolation> {
         .iter()
         .filter_map(|name| fields.get(name)?.as_array())
         .flatten();
-    let mut faults = Vec::new();
-    for fault in errors.filter_map(fault) {
-        if !faults.contains(&fault) {
-            faults.push(fault);
+    let mut violations = Vec::new();
+    for violation in errors.filter_map(violation) {
+        if !violations.contains(&violation) {
+            violations.push(violation);
         }
     }
-    faults
+    violations
 }
 
-/// A code is a word in brackets before the name of its field: `[tooShort]password`.
-fn fault(error: &Value) -> Option<PasswordViolation> {
+/// The rule that a code stands for. A code is a word in brackets before the name of its field:
+/// `[tooShort]password`.
+fn violation(error: &Value) -> Option<PasswordViolation> {
     let (word, _) = error
         .get("code")?
         .as_str()?
@@ -46,7 +47,7 @@ fn fault(error: &Value) -> Option<PasswordViolation> {
         )
     };
     Some(match word {
-        // "between 8 and 256": the first is the least, the last the most.
+        // "between 8 and 256": the first number is the least length, the last the greatest.
         "tooShort" => PasswordViolation::TooShort(numbers().first().copied()),
         "tooLong" => PasswordViolation::TooLong(numbers().last().copied()),
         "requireNumber" => PasswordViolation::RequireNumber,
@@ -60,12 +61,11 @@ fn fault(error: &Value) -> Option<PasswordViolation> {
     })
 }
 
-/// Of the message only numbers are taken: its words are the provider's, in a language of its
-/// choice.
+/// The numbers in a message. Its words are not used: the provider chooses their language.
 fn numbers(message: &str) -> Vec<u32> {
     let runs = message.split(|letter: char| !letter.is_ascii_digit());
     runs.filter_map(|run| run.parse().ok())
-        .filter(|number| (1..=LONGEST).contains(number))
+        .filter(|number| (1..=MAX_LENGTH).contains(number))
         .collect()
 }
 
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     fn read(errors: &Value) -> Vec<PasswordViolation> {
-        password_faults(
+        password_errors(
             json!({ "fieldErrors": { "password": errors } })
                 .to_string()
                 .as_bytes(),
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn each_code_is_a_rule() {
-        for (code, message, fault) in [
+        for (code, message, violation) in [
             (
                 "tooShort",
                 "at least [8] characters",
@@ -118,12 +118,12 @@ mod tests {
             ("ofALaterDay", "", PasswordViolation::Other),
         ] {
             let errors = json!([{ "code": format!("[{code}]password"), "message": message }]);
-            assert_eq!(read(&errors), [fault], "{code}: {message}");
+            assert_eq!(read(&errors), [violation], "{code}: {message}");
         }
     }
 
     #[test]
-    fn all_are_told_once_and_nonsense_is_none() {
+    fn all_are_reported_once_and_nonsense_is_none() {
         let errors = json!([
             { "code": "[requireNumber]password" }, { "code": "[singleCase]password" }, { "code": "[requireNumber]x" },
             { "code": 1 }, "text", { "message": "8" }, { "code": "tooShort" },
@@ -138,7 +138,7 @@ mod tests {
         let path =
             json!({ "fieldErrors": { "user.password": [{ "code": "[onlyAlpha]user.password" }] } });
         assert_eq!(
-            password_faults(path.to_string().as_bytes()),
+            password_errors(path.to_string().as_bytes()),
             [PasswordViolation::RequireNonAlpha]
         );
         for body in [
@@ -148,7 +148,7 @@ mod tests {
             "{\"fieldErrors\":{\"password\":1}}",
             "{\"generalErrors\":[]}",
         ] {
-            assert_eq!(password_faults(body.as_bytes()), [], "{body}");
+            assert_eq!(password_errors(body.as_bytes()), [], "{body}");
         }
     }
 }
