@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::model::credential::{CredentialKind, RefreshRequest};
+use crate::model::local_path::LocalPath;
 use crate::model::local_response::{CookieChange, LocalResponse, Problem, Redirect};
 use crate::model::reason::Reason;
 use crate::model::request::{Provenance, RequestView};
@@ -334,14 +334,11 @@ pub(super) fn to_the_form(site: &Site, return_to: Option<&ReturnPath>) -> Redire
 
 /// The address of the sign-in form that leads on to `return_to`.
 #[must_use]
-pub fn form_address(site: &Site, return_to: Option<&ReturnPath>) -> String {
+pub fn form_address(site: &Site, return_to: Option<&ReturnPath>) -> LocalPath {
+    let form = LocalPath::endpoint(&site.paths.login);
     match return_to {
-        Some(path) => format!(
-            "{}?return_to={}",
-            site.paths.login,
-            utf8_percent_encode(path.as_str(), IN_QUERY)
-        ),
-        None => site.paths.login.clone(),
+        Some(path) => form.with_parameter("return_to", path.as_str()),
+        None => form,
     }
 }
 
@@ -361,14 +358,6 @@ fn return_address(request: &RequestView<'_>) -> Option<ReturnPath> {
         .then(|| ReturnPath::parse(request.target.raw()))
         .flatten()
 }
-
-/// What may stand unescaped in a query parameter's value.
-const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'/')
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
 
 impl AuthenticatedPrincipal<'_> {
     /// Who.

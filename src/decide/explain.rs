@@ -144,7 +144,7 @@ fn fate(
                 Outcome::Reply(answer) => told(answer),
             };
             ExplainedOutcome {
-                outcome: verdict.label(),
+                outcome: verdict.label().as_str(),
                 reason: verdict.reason.as_str(),
                 status,
                 location,
@@ -156,7 +156,7 @@ fn fate(
 fn told(answer: &LocalResponse) -> (Option<u16>, Option<String>) {
     match answer {
         LocalResponse::Redirect(redirect) => {
-            (Some(redirect.status), Some(redirect.location.clone()))
+            (Some(redirect.status), Some(redirect.location.to_string()))
         }
         LocalResponse::AllowedRedirect { to, .. } => (Some(302), Some(to.as_str().to_owned())),
         LocalResponse::Problem(problem) => (Some(problem.status), None),

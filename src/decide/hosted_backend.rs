@@ -11,6 +11,7 @@ use http::Method;
 use crate::model::api_response::ApiResponse;
 use crate::model::credential::{CredentialKind, PresentedCredential, RefreshRequest};
 use crate::model::hosted_backend::{self, AllowedRedirect, HostedBackend, HostedCall, HostedPage};
+use crate::model::local_path::LocalPath;
 use crate::model::local_response::{CookieChange, LocalResponse, Problem, Redirect};
 use crate::model::reason::Reason;
 use crate::model::request::{Provenance, RequestView};
@@ -205,7 +206,7 @@ fn sign_out<'a>(
         None => {
             let redirect = Redirect {
                 status: 303,
-                location: site.after_logout.to_string(),
+                location: LocalPath::from(&site.after_logout),
                 clear_site_data: true,
             };
             Verdict::reply(LocalResponse::Redirect(redirect), Reason::OwnEndpoint)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Method;
 
 use crate::model::cookie::Presented;
+use crate::model::local_path::LocalPath;
 use crate::model::local_response::{
     ActionRequired, CookieChange, LocalResponse, LoginPage, Redirect,
 };
@@ -206,10 +207,9 @@ pub(super) fn arrived<'a>(
 
 /// On to where the visitor wanted to go; 303, so that no browser posts the password a second time.
 fn onward<'a>(site: &Site, return_to: Option<&ReturnPath>) -> Verdict<'a> {
-    let location = destination(site, return_to).to_string();
     let redirect = Redirect {
         status: 303,
-        location,
+        location: LocalPath::from(destination(site, return_to)),
         clear_site_data: false,
     };
     Verdict::reply(LocalResponse::Redirect(redirect), Reason::OwnEndpoint)

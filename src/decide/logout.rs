@@ -3,6 +3,7 @@
 use http::Method;
 
 use crate::model::credential::PresentedCredential;
+use crate::model::local_path::LocalPath;
 use crate::model::local_response::{CookieChange, LocalResponse, Redirect};
 use crate::model::reason::Reason;
 use crate::model::request::{Provenance, RequestView};
@@ -41,7 +42,7 @@ pub(super) fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) 
     // Whatever came of it elsewhere, the sign-out here stands: the cookies go.
     let redirect = Redirect {
         status: 303,
-        location: site.after_logout.to_string(),
+        location: LocalPath::from(&site.after_logout),
         clear_site_data: true,
     };
     let verdict = Verdict::reply(LocalResponse::Redirect(redirect), Reason::OwnEndpoint);

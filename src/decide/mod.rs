@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use crate::model::credential::{CredentialKind, RefreshRequest};
 use crate::model::local_response::{CookieChange, LocalResponse, Problem};
+use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 use crate::model::request::RequestView;
 use crate::model::site::Site;
@@ -29,7 +30,9 @@ use crate::model::token::Principal;
 pub mod api;
 mod api_mfa;
 pub mod authorize;
+pub mod client_address;
 pub mod cors;
+pub mod credential_headers;
 mod credentials;
 pub mod endpoint;
 pub mod explain;
@@ -40,6 +43,7 @@ pub mod logout;
 mod mfa;
 pub mod preserved_post;
 mod redirect_loop;
+pub mod request_validation;
 pub mod upstream_headers;
 
 pub use facts::{Facts, Known, Question};
@@ -127,18 +131,17 @@ impl<'a> Verdict<'a> {
         }
     }
 
-    /// `forwarded`, `answered`, `redirected`, `refused` or `failed`: the outcome as metrics and
-    /// logs name it.
+    /// The outcome as access records, metrics and `explain` name it.
     #[must_use]
-    pub fn label(&self) -> &'static str {
+    pub fn label(&self) -> OutcomeLabel {
         match &self.outcome {
-            Outcome::Forward(_) => "forwarded",
-            Outcome::Reply(_) if self.reason.is_failure() => "failed",
+            Outcome::Forward(_) => OutcomeLabel::Forwarded,
+            Outcome::Reply(_) if self.reason.is_failure() => OutcomeLabel::Failed,
             Outcome::Reply(LocalResponse::Redirect(_) | LocalResponse::AllowedRedirect { .. }) => {
-                "redirected"
+                OutcomeLabel::Redirected
             }
             Outcome::Reply(LocalResponse::Problem(_)) if !self.reason.answers_a_sign_in() => {
-                "refused"
+                OutcomeLabel::Refused
             }
             Outcome::Reply(LocalResponse::LoginPage(_))
                 if matches!(
@@ -146,12 +149,12 @@ impl<'a> Verdict<'a> {
                     Reason::CsrfFailed | Reason::Throttled | Reason::SignedOut | Reason::Revoked
                 ) =>
             {
-                "refused"
+                OutcomeLabel::Refused
             }
             Outcome::Reply(LocalResponse::StepPage(_))
                 if matches!(self.reason, Reason::CsrfFailed | Reason::Throttled) =>
             {
-                "refused"
+                OutcomeLabel::Refused
             }
             Outcome::Reply(
                 LocalResponse::Problem(_)
@@ -165,7 +168,7 @@ impl<'a> Verdict<'a> {
                 | LocalResponse::Json(_)
                 | LocalResponse::NoContent
                 | LocalResponse::Preflight(_),
-            ) => "answered",
+            ) => OutcomeLabel::Answered,
         }
     }
 

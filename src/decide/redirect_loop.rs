@@ -96,7 +96,7 @@ fn unless_last<'a>(
     problem.redirect_loop = Some(RedirectLoop {
         cause: cause(),
         address: site.origin.to_string(),
-        onward: to.location.clone(),
+        onward: to.location.to_string(),
     });
     Decision::Settled(
         Verdict::reply(LocalResponse::Problem(problem), Reason::RedirectLoop).with(verdict.cookies),

@@ -1,16 +1,165 @@
-//! What the application is sent: which of the client's headers go, which of ours come, whom we
-//! believe (`docs/reference/headers.md`).
+//! The header of a request that goes to the application: what is removed from the client's, and
+//! what the gateway sets. `docs/reference/headers.md` lists it for operators.
+//!
+//! Everything is a value that is set, never appended (but for `Via`), because a retry applies it
+//! again. The identity headers stand apart from the forwarded headers: an answer without an
+//! upstream can carry the former alone.
 
-use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
+use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName};
-use ipnet::IpNet;
+use http::header::{AUTHORIZATION, FORWARDED, HOST, InvalidHeaderValue, VIA};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::model::request::RequestView;
 use crate::model::site::Site;
+use crate::model::site_headers::SiteHeaders;
 
-/// The header names of a client's request that must not reach the application: everything the
-/// gateway manages, in every spelling, on every route.
+use super::Grant;
+use super::client_address::{MAX_IP_LEN, format_ip, push_ip};
+use super::facts::{Facts, Known};
+
+const X_AUTH_SITE: HeaderName = HeaderName::from_static("x-auth-site");
+const X_AUTH_ASSERTION: HeaderName = HeaderName::from_static("x-auth-assertion");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// About as many fields as [`UpstreamHeaders::apply`] sets: room for them is made at once.
+const MAX_SET: usize = 16;
+
+/// What the gateway makes of the header of a client's request before an application sees it.
+pub struct UpstreamHeaders<'a> {
+    /// The site, whose managed names are removed.
+    pub site: &'a Site,
+    /// Who the visitor is.
+    pub identity: IdentityFields<'a>,
+    /// What becomes of `Authorization`.
+    pub authorization: AuthorizationField<'a>,
+    /// Who asks, and under which name.
+    pub forwarded: ForwardedFields<'a>,
+}
+
+/// The fields that tell who the visitor is, and at which site.
+pub struct IdentityFields<'a> {
+    /// The identity headers of the signed-in visitor, rendered; empty for an anonymous one.
+    pub principal: &'a [(HeaderName, HeaderValue)],
+    /// The value of `X-Auth-Site`, which anonymous requests have too: it names nobody.
+    pub site: &'a HeaderValue,
+    /// The value of `X-Auth-Assertion`, where the site sends one.
+    pub assertion: Option<HeaderValue>,
+}
+
+/// What becomes of the client's `Authorization` field.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum AuthorizationField<'a> {
+    /// It was not the gateway's to use and passes on.
+    Keep,
+    /// The gateway used it: the application does not see it.
+    Remove,
+    /// `Bearer` and this access token, whatever the client sent (`forward_token`).
+    SetBearer(&'a str),
+}
+
+/// The fields that tell where a request came from.
+#[derive(Clone, Copy)]
+pub struct ForwardedFields<'a> {
+    /// The value of `X-Request-Id`.
+    pub request_id: &'a str,
+    /// The values that all requests of the site share.
+    pub site: &'a SiteHeaders,
+    /// The peer of the connection.
+    pub peer: IpAddr,
+    /// `peer` as text.
+    pub peer_text: &'a HeaderValue,
+    /// The client: the peer, unless a trusted proxy named another.
+    pub client: IpAddr,
+    /// The value of `X-Forwarded-For`, where that is not the peer alone.
+    pub forwarded_for: Option<&'a HeaderValue>,
+    /// The `Forwarded` value of a trusted proxy, which this hop is added to.
+    pub earlier: Option<&'a str>,
+}
+
+impl IdentityFields<'_> {
+    /// Gives each field to `set`.
+    pub fn for_each(self, mut set: impl FnMut(HeaderName, HeaderValue)) {
+        for (name, value) in self.principal {
+            set(name.clone(), value.clone());
+        }
+        set(X_AUTH_SITE, self.site.clone());
+        if let Some(assertion) = self.assertion {
+            set(X_AUTH_ASSERTION, assertion);
+        }
+    }
+}
+
+impl ForwardedFields<'_> {
+    /// Gives each field to `set`.
+    ///
+    /// # Errors
+    /// Where the request id or `earlier` holds a byte that no header value may hold. Values that
+    /// were read from a header never do.
+    pub fn for_each(
+        self,
+        mut set: impl FnMut(HeaderName, HeaderValue),
+    ) -> Result<(), InvalidHeaderValue> {
+        set(X_REQUEST_ID, HeaderValue::from_str(self.request_id)?);
+        set(X_FORWARDED_PROTO, self.site.proto.clone());
+        set(X_FORWARDED_HOST, self.site.host.clone());
+        set(X_FORWARDED_PORT, self.site.port.clone());
+        let forwarded = forwarded_value(self.earlier, self.peer, &self.site.forwarded);
+        set(FORWARDED, HeaderValue::try_from(forwarded)?);
+        let forwarded_for = self.forwarded_for.unwrap_or(self.peer_text);
+        set(X_FORWARDED_FOR, forwarded_for.clone());
+        let real_ip = if self.client == self.peer {
+            self.peer_text.clone()
+        } else {
+            HeaderValue::try_from(format_ip(self.client))?
+        };
+        set(X_REAL_IP, real_ip);
+        Ok(())
+    }
+}
+
+impl UpstreamHeaders<'_> {
+    /// Changes the client's header into the application's.
+    ///
+    /// # Errors
+    /// Where the access token, the request id or `upstream_host` holds a byte that no header value
+    /// may hold. The header is half changed then, and must not be sent.
+    pub fn apply(self, fields: &mut HeaderMap) -> Result<(), InvalidHeaderValue> {
+        for name in removals(self.site, fields) {
+            fields.remove(name);
+        }
+        fields.reserve(MAX_SET);
+        self.identity
+            .for_each(|name, value| drop(fields.insert(name, value)));
+        match self.authorization {
+            AuthorizationField::Keep => {}
+            AuthorizationField::Remove => drop(fields.remove(AUTHORIZATION)),
+            AuthorizationField::SetBearer(token) => {
+                let value = HeaderValue::try_from(format!("Bearer {token}"))?;
+                fields.insert(AUTHORIZATION, value);
+            }
+        }
+        self.forwarded
+            .for_each(|name, value| drop(fields.insert(name, value)))?;
+        // A line of its own means the same as an element at the end of a list (RFC 9110, section
+        // 5.3), and keeps the lines before it. Each try starts from the client's header, so a
+        // retry does not name the gateway twice.
+        fields.append(VIA, HeaderValue::from_static("1.1 vestibule"));
+        if let Some(host) = &self.site.upstream_host {
+            fields.insert(HOST, HeaderValue::from_str(host)?);
+        }
+        Ok(())
+    }
+}
+
+/// The names in a client's header that must not reach the application: everything the gateway
+/// manages, in every spelling, on every route.
 #[must_use]
 pub fn removals(site: &Site, headers: &HeaderMap) -> Vec<HeaderName> {
     headers
@@ -20,87 +169,42 @@ pub fn removals(site: &Site, headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-/// Who a request comes from, as far as we believe it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chain {
-    /// The rightmost address that is not a trusted proxy.
-    pub client: IpAddr,
-    /// The value of `X-Forwarded-For` for the application; `None` where that is the peer alone.
-    pub forwarded_for: Option<String>,
-    /// Whether the peer's own `Forwarded` chain may be kept.
-    pub peer_is_trusted: bool,
-}
-
-/// Follows `X-Forwarded-For` from the right as long as the addresses are trusted proxies (threat
-/// model, R-38). `fields` are the field's values in the order they arrived; they count only when
-/// `peer` itself is trusted.
-pub fn chain<'a>(
-    peer: IpAddr,
-    fields: impl DoubleEndedIterator<Item = &'a str>,
-    trusted: &[IpNet],
-) -> Chain {
-    let peer = peer.to_canonical();
-    let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
-    if !is_trusted(&peer) {
-        return Chain {
-            client: peer,
-            forwarded_for: None,
-            peer_is_trusted: false,
-        };
-    }
-    let mut client = peer;
-    let mut kept: Vec<&str> = fields
-        .flat_map(|field| field.split(','))
-        .map(str::trim_ascii)
-        .collect();
-    kept.retain(|entry| !entry.is_empty());
-    for entry in kept.iter().rev() {
-        // An entry that is no address ends the chain of belief at the proxy that reported it.
-        let Some(address) = parse_address(entry) else {
-            break;
-        };
-        client = address;
-        if !is_trusted(&address) {
-            break;
-        }
-    }
-    let forwarded_for = (!kept.is_empty()).then(|| {
-        let mut all = kept.join(", ");
-        all.push_str(", ");
-        push_address(&mut all, peer);
-        all
-    });
-    Chain {
-        client,
-        forwarded_for,
-        peer_is_trusted: true,
-    }
-}
-
-/// An address as proxies write it: bare, or with a port, IPv6 with brackets where a port follows.
-fn parse_address(entry: &str) -> Option<IpAddr> {
-    if let Ok(address) = entry.parse::<IpAddr>() {
-        return Some(address.to_canonical());
-    }
-    if let Some(rest) = entry.strip_prefix('[') {
-        let (address, _) = rest.split_once(']')?;
-        return address
-            .parse::<Ipv6Addr>()
-            .ok()
-            .map(|address| IpAddr::V6(address).to_canonical());
-    }
-    let (address, port) = entry.rsplit_once(':')?;
-    port.parse::<u16>().ok()?;
-    address.parse::<Ipv4Addr>().ok().map(IpAddr::V4)
-}
-
-/// The `Forwarded` field's value (RFC 7239): what a trusted proxy said before, then this hop.
-/// `rest` is the part that is the same for every request of a site: `;host=…;proto=…`.
+/// The access token that a site with `forward_token` sends along: the one of a refresh on this
+/// request, else the one that the session keeps, else the one that the client sent, if it was
+/// verified.
 #[must_use]
-pub fn forwarded(before: Option<&str>, peer: IpAddr, rest: &str) -> String {
+pub fn forwarded_token(
+    request: &RequestView<'_>,
+    site: &Site,
+    facts: &Facts,
+    grant: &Grant<'_>,
+) -> Option<Arc<str>> {
+    if !site.forward_token {
+        return None;
+    }
+    if let Known::Found(renewed) = &facts.renewal {
+        return Some(Arc::clone(&renewed.access));
+    }
+    if let Known::Found(session) = &facts.session {
+        return session.access.clone();
+    }
+    let presented = if grant.used_authorization() {
+        request.bearer.access
+    } else {
+        request.cookies.access.value()
+    };
+    presented
+        .filter(|_| matches!(facts.token, Known::Found(_)))
+        .map(Arc::from)
+}
+
+/// The value of `Forwarded` (RFC 7239): what a trusted proxy said before, then this hop. `site` is
+/// the part that is the same for every request of a site, see [`SiteHeaders::forwarded`].
+#[must_use]
+pub fn forwarded_value(earlier: Option<&str>, peer: IpAddr, site: &str) -> String {
     let mut value =
-        String::with_capacity(before.map_or(0, str::len) + rest.len() + MOST_LETTERS + 10);
-    value.extend(before.into_iter().flat_map(|before| [before, ", "]));
+        String::with_capacity(earlier.map_or(0, str::len) + site.len() + MAX_IP_LEN + 10);
+    value.extend(earlier.into_iter().flat_map(|earlier| [earlier, ", "]));
     let peer = peer.to_canonical();
     let (open, close) = if peer.is_ipv4() {
         ("for=", "")
@@ -108,49 +212,15 @@ pub fn forwarded(before: Option<&str>, peer: IpAddr, rest: &str) -> String {
         ("for=\"[", "]\"")
     };
     value.push_str(open);
-    push_address(&mut value, peer);
+    push_ip(&mut value, peer);
     value.push_str(close);
-    value.push_str(rest);
+    value.push_str(site);
     value
 }
 
-/// An address as text.
+/// Whether a client's `X-Request-Id` may be kept: 1 to 128 of `A-Za-z0-9-_.`.
 #[must_use]
-pub fn address(address: IpAddr) -> String {
-    let mut text = String::with_capacity(MOST_LETTERS);
-    push_address(&mut text, address);
-    text
-}
-
-/// The longest address as text.
-const MOST_LETTERS: usize = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255".len();
-
-/// Writes an address as it is always written. The standard library's way takes ten times as long
-/// for IPv4, and each request asks twice.
-fn push_address(text: &mut String, address: IpAddr) {
-    match address {
-        IpAddr::V4(address) => {
-            for (at, octet) in address.octets().into_iter().enumerate() {
-                if at > 0 {
-                    text.push('.');
-                }
-                for (from, unit) in [(100, 100), (10, 10), (0, 1)] {
-                    if octet >= from {
-                        text.push(char::from(b'0' + octet / unit % 10));
-                    }
-                }
-            }
-        }
-        IpAddr::V6(address) => {
-            // Writing into a String does not fail.
-            let _ = write!(text, "{address}");
-        }
-    }
-}
-
-/// Whether a client's request id may be kept: 1 to 128 of `A-Za-z0-9-_.`.
-#[must_use]
-pub fn keeps_request_id(id: &str) -> bool {
+pub fn is_valid_request_id(id: &str) -> bool {
     (1..=128).contains(&id.len())
         && id
             .bytes()
@@ -161,82 +231,21 @@ pub fn keeps_request_id(id: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn believed(peer: &str, fields: &[&str], trusted: &[&str]) -> (String, String) {
-        let trusted: Vec<IpNet> = trusted.iter().map(|net| net.parse().unwrap()).collect();
-        let peer = peer.parse().unwrap();
-        let chain = chain(peer, fields.iter().copied(), &trusted);
-        (
-            chain.client.to_string(),
-            chain.forwarded_for.unwrap_or_else(|| address(peer)),
-        )
-    }
-
     #[test]
-    fn a_stranger_s_chain_is_not_believed() {
-        assert_eq!(
-            believed("9.9.9.9", &["1.1.1.1"], &["10.0.0.0/8"]),
-            ("9.9.9.9".into(), "9.9.9.9".into())
-        );
-    }
-
-    #[test]
-    fn the_rightmost_untrusted_address_is_the_client() {
-        let (client, all) = believed(
-            "10.0.0.1",
-            &["1.1.1.1, 2.2.2.2", "10.0.0.7"],
-            &["10.0.0.0/8"],
-        );
-        assert_eq!(
-            (client.as_str(), all.as_str()),
-            ("2.2.2.2", "1.1.1.1, 2.2.2.2, 10.0.0.7, 10.0.0.1")
-        );
-    }
-
-    #[test]
-    fn ports_and_brackets_are_understood_and_nonsense_ends_the_chain() {
-        assert_eq!(
-            believed("10.0.0.1", &["1.1.1.1:99"], &["10.0.0.0/8"]).0,
-            "1.1.1.1"
-        );
-        assert_eq!(
-            believed("10.0.0.1", &["[2001:db8::1]:99"], &["10.0.0.0/8"]).0,
-            "2001:db8::1"
-        );
-        assert_eq!(
-            believed("10.0.0.1", &["1.1.1.1, unknown, 10.0.0.2"], &["10.0.0.0/8"]).0,
-            "10.0.0.2"
-        );
-        assert_eq!(
-            believed("::ffff:10.0.0.1", &["1.1.1.1"], &["10.0.0.0/8"]).0,
-            "1.1.1.1"
-        );
-        assert_eq!(believed("10.0.0.1", &[], &["10.0.0.0/8"]).0, "10.0.0.1");
-    }
-
-    #[test]
-    fn addresses_are_written_as_everybody_does() {
-        for octet in 0..=255 {
-            for address in [
-                Ipv4Addr::new(octet, 0, 255, octet),
-                Ipv4Addr::new(10, octet, octet, 9),
-            ]
-            .map(IpAddr::V4)
-            {
-                let mut text = String::new();
-                push_address(&mut text, address);
-                assert_eq!(text, address.to_string());
-            }
-        }
-        let at = |peer: &str| forwarded(Some("for=a"), peer.parse().unwrap(), ";proto=http");
+    fn this_hop_is_added_to_what_a_trusted_proxy_said() {
+        let at = |peer: &str| forwarded_value(Some("for=a"), peer.parse().unwrap(), ";proto=http");
         assert_eq!(at("10.0.0.1"), "for=a, for=10.0.0.1;proto=http");
+        assert_eq!(at("::ffff:10.0.0.1"), "for=a, for=10.0.0.1;proto=http");
         assert_eq!(at("2001:db8::1"), "for=a, for=\"[2001:db8::1]\";proto=http");
+        let alone = forwarded_value(None, "10.0.0.1".parse().unwrap(), ";proto=http");
+        assert_eq!(alone, "for=10.0.0.1;proto=http");
     }
 
     #[test]
     fn request_ids_of_clients_are_kept_only_when_harmless() {
-        assert!(keeps_request_id("aZ09-_."));
+        assert!(is_valid_request_id("aZ09-_."));
         for bad in ["", "a b", "a\nb", "é", &"a".repeat(129)] {
-            assert!(!keeps_request_id(bad), "{bad:?}");
+            assert!(!is_valid_request_id(bad), "{bad:?}");
         }
     }
 }

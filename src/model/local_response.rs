@@ -6,6 +6,7 @@ use super::api_response::ApiResponse;
 use super::challenge::NextStep;
 use super::device::SealedDevice;
 use super::hosted_backend::AllowedRedirect;
+use super::local_path::LocalPath;
 use super::login::PasswordViolation;
 use super::preserved_post::PreservedPost;
 use super::reason::Reason;
@@ -65,7 +66,7 @@ pub struct Redirect {
     /// 302 for "sign in first", 303 after a form.
     pub status: u16,
     /// Path, query and fragment.
-    pub location: String,
+    pub location: LocalPath,
     /// Whether the browser is asked to forget what it stored (after a sign-out).
     pub clear_site_data: bool,
 }

@@ -1,4 +1,5 @@
-//! Bodies of requests to the gateway's own endpoints, read with limits.
+//! Request bodies that the gateway reads itself, within limits of size and time: those for its own
+//! endpoints, and forms that are preserved over a sign-in.
 
 use std::time::Duration;
 
@@ -11,39 +12,38 @@ use crate::model::reason::Reason;
 
 use super::form;
 
-/// How long a client may take to send a body, all in all.
-const READ_WITHIN: Duration = Duration::from_secs(20);
+/// How long a client may take to send the whole body.
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Reads the posted form, at most `limit` bytes; `read` makes of it what it is.
+/// Reads a form of the gateway's own, at most `limit` bytes. `parse` returns `None` for fields that
+/// are ambiguous.
 ///
 /// # Errors
-/// `unsupported_media_type`, `request_too_large`, or `rejected_input` for what cannot be read in
-/// one way only.
-pub(super) async fn form<T>(
+/// `unsupported_media_type` for another media type, of which nothing is read; `request_too_large`;
+/// `rejected_input` where the body does not arrive in time or does not parse.
+pub(super) async fn read_form<T>(
     session: &mut Session,
     limit: usize,
-    read: impl FnOnce(&[u8]) -> Option<T>,
+    parse: impl FnOnce(&[u8]) -> Option<T>,
 ) -> Result<T, Reason> {
-    let kind = field(&session.req_header().headers, &header::CONTENT_TYPE).unwrap_or_default();
-    if !essence(kind).eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+    let headers = &session.req_header().headers;
+    let content_type = single_value(headers, &header::CONTENT_TYPE).unwrap_or_default();
+    if !media_type(content_type).eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(Reason::UnsupportedMediaType);
     }
-    read(&within_limits(session, limit).await?).ok_or(Reason::RejectedInput)
+    parse(&read_body(session, limit).await?).ok_or(Reason::RejectedInput)
 }
 
-/// Reads a form of the application's, as long as it holds no file; `None` where it is none, or too
-/// large to be carried, or not in UTF-8. Nothing is read of a body that is seen to be unfit by its
-/// head.
-pub(super) async fn posted(session: &mut Session) -> Option<PostedForm> {
-    let kind = field(&session.req_header().headers, &header::CONTENT_TYPE)?;
-    let boundary = match essence(kind).to_ascii_lowercase().as_str() {
+/// Reads a form of the application's. `None` where the body is no form, holds a file, is larger than
+/// [`preserved_post::MAX_BODY`] or is not UTF-8. Where the head tells so already, nothing is read.
+pub(super) async fn read_application_form(session: &mut Session) -> Option<PostedForm> {
+    let content_type = single_value(&session.req_header().headers, &header::CONTENT_TYPE)?;
+    let boundary = match media_type(content_type).to_ascii_lowercase().as_str() {
         "application/x-www-form-urlencoded" => None,
-        "multipart/form-data" => Some(multer::parse_boundary(kind).ok()?),
+        "multipart/form-data" => Some(multer::parse_boundary(content_type).ok()?),
         _ => return None,
     };
-    let body = within_limits(session, preserved_post::MAX_BODY)
-        .await
-        .ok()?;
+    let body = read_body(session, preserved_post::MAX_BODY).await.ok()?;
     match boundary {
         None => Some(PostedForm {
             encoding: FormEncoding::UrlEncoded,
@@ -51,14 +51,14 @@ pub(super) async fn posted(session: &mut Session) -> Option<PostedForm> {
         }),
         Some(boundary) => Some(PostedForm {
             encoding: FormEncoding::Multipart,
-            fields: parts(&body, boundary).await?,
+            fields: multipart_fields(&body, boundary).await?,
         }),
     }
 }
 
-/// The fields of a `multipart/form-data` body (RFC 7578). A file that was not chosen is sent as an
-/// empty one, and is no file.
-async fn parts(body: &[u8], boundary: String) -> Option<Vec<(String, String)>> {
+/// The fields of a `multipart/form-data` body (RFC 7578). `None` where it holds a file. Browsers send
+/// a file input without a choice as an empty file, which is left out.
+async fn multipart_fields(body: &[u8], boundary: String) -> Option<Vec<(String, String)>> {
     let mut parts = multer::Multipart::with_reader(body, boundary);
     let mut fields = Vec::new();
     while let Some(part) = parts.next_field().await.ok()? {
@@ -74,62 +74,66 @@ async fn parts(body: &[u8], boundary: String) -> Option<Vec<(String, String)>> {
     Some(fields)
 }
 
-/// Reads what a program posted, at most `limit` bytes; a body may be absent.
+/// Reads the JSON body of an API call, at most `limit` bytes. The body may be absent.
 ///
 /// # Errors
-/// As [`form()`].
-pub(super) async fn call(session: &mut Session, limit: usize) -> Result<CallBody, Reason> {
+/// As [`read_form`].
+pub(super) async fn read_call(session: &mut Session, limit: usize) -> Result<CallBody, Reason> {
     let headers = &session.req_header().headers;
-    // A type that no form and no simple request of another site's page can have (threat model,
-    // R-34).
+    // No form has this type, nor any request that a page of another site can send without a
+    // preflight (threat model, R-34).
     let named = headers.contains_key(header::CONTENT_TYPE);
-    if named && !field(headers, &header::CONTENT_TYPE).is_some_and(is_json) {
+    if named && !single_value(headers, &header::CONTENT_TYPE).is_some_and(is_json) {
         return Err(Reason::UnsupportedMediaType);
     }
-    let body = within_limits(session, limit).await?;
+    let body = read_body(session, limit).await?;
     if !named && !body.is_empty() {
         return Err(Reason::UnsupportedMediaType);
     }
     CallBody::read(&body).ok_or(Reason::RejectedInput)
 }
 
-/// The value of a field that is there once.
-fn field<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+/// The value of a field that is there exactly once.
+fn single_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)
 }
 
-/// A media type without its parameters.
-fn essence(kind: &str) -> &str {
-    kind.split(';').next().unwrap_or_default().trim_ascii()
+/// The media type in a `Content-Type` value, without its parameters.
+fn media_type(content_type: &str) -> &str {
+    content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii()
 }
 
-fn is_json(kind: &str) -> bool {
-    let charset = kind
+/// Whether a `Content-Type` value is JSON, in UTF-8 where it names a charset.
+fn is_json(content_type: &str) -> bool {
+    let mut charsets = content_type
         .split(';')
         .skip(1)
-        .filter_map(|parameter| parameter.split_once('='));
-    let utf8 = charset.filter(|(name, _)| name.trim_ascii().eq_ignore_ascii_case("charset"));
-    essence(kind).eq_ignore_ascii_case("application/json")
-        && utf8
-            .map(|(_, value)| value.trim_ascii().trim_matches('"'))
-            .all(|value| value.eq_ignore_ascii_case("utf-8"))
+        .filter_map(|parameter| parameter.split_once('='))
+        .filter(|(name, _)| name.trim_ascii().eq_ignore_ascii_case("charset"))
+        .map(|(_, value)| value.trim_ascii().trim_matches('"'));
+    media_type(content_type).eq_ignore_ascii_case("application/json")
+        && charsets.all(|charset| charset.eq_ignore_ascii_case("utf-8"))
 }
 
-async fn within_limits(session: &mut Session, limit: usize) -> Result<Vec<u8>, Reason> {
-    let announced = session
+async fn read_body(session: &mut Session, limit: usize) -> Result<Vec<u8>, Reason> {
+    let content_length = session
         .get_header(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| length > limit) {
+    if content_length.is_some_and(|length: usize| length > limit) {
         return Err(Reason::RequestTooLarge);
     }
-    tokio::time::timeout(READ_WITHIN, whole(session, limit))
+    tokio::time::timeout(READ_TIMEOUT, read_to_end(session, limit))
         .await
         .unwrap_or(Err(Reason::RejectedInput))
 }
 
-async fn whole(session: &mut Session, limit: usize) -> Result<Vec<u8>, Reason> {
+async fn read_to_end(session: &mut Session, limit: usize) -> Result<Vec<u8>, Reason> {
     if session.get_header(header::EXPECT).is_some()
         && session.write_continue_response().await.is_err()
     {
@@ -138,10 +142,10 @@ async fn whole(session: &mut Session, limit: usize) -> Result<Vec<u8>, Reason> {
     let mut body = Vec::new();
     loop {
         match session.read_request_body().await {
-            Ok(Some(part)) if body.len() + part.len() > limit => {
+            Ok(Some(chunk)) if body.len() + chunk.len() > limit => {
                 return Err(Reason::RequestTooLarge);
             }
-            Ok(Some(part)) => body.extend_from_slice(&part),
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => return Ok(body),
             Err(_) => return Err(Reason::RejectedInput),
         }
@@ -173,12 +177,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_form_in_parts_is_carried_without_files() {
+    async fn a_multipart_form_is_read_without_files() {
         let part = |head: &str, value: &str| {
             format!("--x\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n")
         };
         let fields = |body: String| async move {
-            parts(format!("{body}--x--\r\n").as_bytes(), "x".into()).await
+            multipart_fields(format!("{body}--x--\r\n").as_bytes(), "x".into()).await
         };
         let text = part("name=\"text\"", "two\r\nlines \u{e9}");
         let unchosen = part("name=\"file\"; filename=\"\"", "");
@@ -199,10 +203,10 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append("content-type", "application/json".parse().unwrap());
         assert_eq!(
-            field(&headers, &header::CONTENT_TYPE),
+            single_value(&headers, &header::CONTENT_TYPE),
             Some("application/json")
         );
         headers.append("content-type", "application/json".parse().unwrap());
-        assert_eq!(field(&headers, &header::CONTENT_TYPE), None);
+        assert_eq!(single_value(&headers, &header::CONTENT_TYPE), None);
     }
 }

@@ -8,6 +8,7 @@ use http::HeaderValue;
 use tokio::task::JoinHandle;
 
 use crate::model::local_response::CookieChange;
+use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 use crate::model::site::Site;
 use crate::model::timestamp::Timestamp;
@@ -15,7 +16,6 @@ use crate::model::token::Principal;
 use crate::runtime::{EarlyRefresh, Runtime, SiteRuntime};
 use crate::system;
 use crate::telemetry::StreamGuard;
-use crate::telemetry::labels::OutcomeLabel;
 
 use super::connection::{Connection, StreamCloseGuard};
 

@@ -1,4 +1,4 @@
-//! What pages of other origins may read of the gateway's own answers.
+//! The CORS headers of the gateway's own responses (Fetch, section 3.3).
 
 use http::header;
 use pingora::Result;
@@ -9,22 +9,22 @@ use crate::model::local_response::{LocalResponse, Preflight};
 
 use super::context::ProxyContext;
 
-/// What a page may read beside the status and the body. Never a token.
-const EXPOSED: &str = "X-Request-Id, Retry-After";
-/// How long a browser need not ask again, in seconds.
-const MAX_AGE: u32 = 600;
+/// The headers that a page may read. Never a token.
+const EXPOSED_HEADERS: &str = "X-Request-Id, Retry-After";
+/// How long a browser may keep the answer to a preflight, in seconds.
+const PREFLIGHT_MAX_AGE: u32 = 600;
 
-/// Names the listed origin that the request came from, and says that answers differ by origin where
-/// any is listed.
+/// Allows the page that sent the request to read the response, where its origin is listed and the
+/// response is one for programs. At a site that lists any origin, such responses vary by `Origin`.
 pub(super) fn allow(
     ctx: &ProxyContext,
-    answer: &LocalResponse,
+    response: &LocalResponse,
     head: &mut ResponseHeader,
 ) -> Result<()> {
-    let listing = ctx
+    let lists_origins = ctx
         .site()
         .is_some_and(|site| !site.allowed_origins.is_empty() || site.hosted.is_some());
-    if !listing || !cors::may_be_read(answer) {
+    if !lists_origins || !cors::may_be_read(response) {
         return Ok(());
     }
     head.append_header(header::VARY, "Origin")?;
@@ -33,12 +33,12 @@ pub(super) fn allow(
     };
     head.insert_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, reader.as_str())?;
     head.insert_header(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true")?;
-    if let LocalResponse::Preflight(Preflight { methods, headers }) = answer {
+    if let LocalResponse::Preflight(Preflight { methods, headers }) = response {
         head.insert_header(header::ACCESS_CONTROL_ALLOW_METHODS, *methods)?;
         head.insert_header(header::ACCESS_CONTROL_ALLOW_HEADERS, headers.as_str())?;
-        head.insert_header(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE)?;
+        head.insert_header(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE)?;
     } else {
-        head.insert_header(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED)?;
+        head.insert_header(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS)?;
     }
     Ok(())
 }

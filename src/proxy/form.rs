@@ -1,4 +1,5 @@
-//! The fields of the sign-in form and of what follows it, read without mercy for what is ambiguous.
+//! The fields of the sign-in form and of the forms of the steps that follow it. What is ambiguous is
+//! refused.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use crate::model::login::LoginForm;
 use crate::model::return_path::ReturnPath;
 use crate::model::secret::Secret;
 
-/// Reads the sign-in form.
+/// Reads the sign-in form. `None` as [`fields`].
 pub(super) fn login(body: &[u8]) -> Option<LoginForm> {
     let mut fields = fields(body)?;
     let mut take = |name: &str| fields.remove(name).unwrap_or_default();
@@ -20,11 +21,11 @@ pub(super) fn login(body: &[u8]) -> Option<LoginForm> {
         return_to: ReturnPath::parse(&take("return_to")),
         remember: is_ticked(&take("remember")),
         csrf: take("csrf"),
-        preserved_post: some(take("unsent")),
+        preserved_post: non_empty(take("unsent")),
     })
 }
 
-/// Reads the form of a step that follows it.
+/// Reads the form of a step that follows the password. `None` as [`fields`].
 pub(super) fn step(body: &[u8]) -> Option<Box<StepFields>> {
     let mut fields = fields(body)?;
     let mut take = |name: &str| fields.remove(name).unwrap_or_default();
@@ -35,11 +36,11 @@ pub(super) fn step(body: &[u8]) -> Option<Box<StepFields>> {
         choice: Secret::new(take("choice")),
         password: Secret::new(take("password")),
         csrf: take("csrf"),
-        preserved_post: some(take("unsent")),
+        preserved_post: non_empty(take("unsent")),
     }))
 }
 
-fn some(text: String) -> Option<Arc<str>> {
+fn non_empty(text: String) -> Option<Arc<str>> {
     (!text.is_empty()).then(|| Arc::from(text))
 }
 
@@ -47,9 +48,9 @@ fn is_ticked(value: &str) -> bool {
     !matches!(value, "" | "0" | "false" | "off")
 }
 
-/// Reads `application/x-www-form-urlencoded`. A field that stands twice has no one meaning (threat
-/// model, R-41), and text that is no UTF-8 would reach the provider as something else than was
-/// typed (threat model, R-39): both are refused.
+/// Reads `application/x-www-form-urlencoded`. `None` where a field is there twice, which has no one
+/// meaning (threat model, R-41), or is not UTF-8: the provider would get other text than was typed
+/// (threat model, R-39).
 fn fields(body: &[u8]) -> Option<HashMap<String, String>> {
     let mut fields = HashMap::new();
     for (name, value) in pairs(body)? {
@@ -60,7 +61,7 @@ fn fields(body: &[u8]) -> Option<HashMap<String, String>> {
     Some(fields)
 }
 
-/// The fields in their order; `None` where one is no UTF-8.
+/// The fields of `application/x-www-form-urlencoded` in their order. `None` where one is not UTF-8.
 pub(super) fn pairs(body: &[u8]) -> Option<Vec<(String, String)>> {
     let pairs = body.split(|b| *b == b'&').filter(|pair| !pair.is_empty());
     pairs

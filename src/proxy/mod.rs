@@ -26,13 +26,14 @@ pub mod connection;
 mod context;
 mod cors;
 mod form;
-mod page;
+mod page_response;
 mod problem_json;
+mod rendered_response;
 mod reply;
 mod request;
 mod request_head;
 mod resolve;
-mod response;
+mod response_filter;
 mod upstream;
 
 use connection::{Connection, Service};
@@ -114,12 +115,12 @@ impl ProxyHttp for Gateway {
         let settled = if ctx.connection.finish_head() {
             request::decide_or_fail(session, ctx).await
         } else {
-            Some(request::refuse_mended_line(session, ctx))
+            Some(request::reject_request_line(session, ctx))
         };
         match settled {
             None => Ok(false),
             Some(answer) => {
-                request::decided(ctx);
+                request::record_decision_time(ctx);
                 reply::send(session, ctx, &answer).await?;
                 Ok(true)
             }
@@ -131,7 +132,7 @@ impl ProxyHttp for Gateway {
         _: &mut Session,
         ctx: &mut Box<ProxyContext>,
     ) -> Result<Box<HttpPeer>> {
-        upstream::pick(ctx).await
+        upstream::select_peer(ctx).await
     }
 
     async fn upstream_request_filter(
@@ -140,7 +141,7 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         ctx: &mut Box<ProxyContext>,
     ) -> Result<()> {
-        upstream::edit(request, ctx)
+        upstream::apply_headers(request, ctx)
     }
 
     async fn response_filter(
@@ -149,7 +150,7 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         ctx: &mut Box<ProxyContext>,
     ) -> Result<()> {
-        response::adapt(session, response, ctx).await
+        response_filter::filter_response(session, response, ctx).await
     }
 
     fn fail_to_connect(
@@ -160,7 +161,7 @@ impl ProxyHttp for Gateway {
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing was sent yet: the request may be sent to another upstream.
-        error.set_retry(upstream::another_is_left(ctx));
+        error.set_retry(upstream::has_untried(ctx));
         error
     }
 
@@ -177,7 +178,7 @@ impl ProxyHttp for Gateway {
         let method = &session.req_header().method;
         if !method.is_idempotent()
             || session.as_ref().retry_buffer_truncated()
-            || response::has_begun(session)
+            || response_filter::has_started(session)
         {
             error.set_retry(false);
         } else {
@@ -195,16 +196,16 @@ impl ProxyHttp for Gateway {
         error: &Error,
         ctx: &mut Box<ProxyContext>,
     ) -> FailToProxy {
-        let Some(reason) = response::blame(error) else {
+        let Some(reason) = response_filter::classify_error(error) else {
             return FailToProxy {
                 error_code: 0,
                 can_reuse_downstream: false,
             };
         };
-        if response::has_begun(session) {
+        if response_filter::has_started(session) {
             ctx.failed(reason);
         } else {
-            response::settle_ahead(ctx).await;
+            response_filter::await_early_refresh(ctx).await;
             let status = if reason == Reason::MalformedRequest {
                 400
             } else {
@@ -224,7 +225,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Box<ProxyContext>) {
-        response::record(session, ctx);
+        response_filter::record_request(session, ctx);
     }
 
     fn suppress_error_log(&self, _: &Session, _: &Box<ProxyContext>, _: &Error) -> bool {

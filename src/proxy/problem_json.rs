@@ -1,4 +1,4 @@
-//! A problem as programs read it (RFC 9457), with what leads on from it.
+//! Problem documents (RFC 9457), with the challenge of the step that would lead on.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use crate::model::login::PasswordViolation;
 /// The media type of [`problem_document`].
 pub(super) const PROBLEM_TYPE: &str = "application/problem+json";
 
-/// A problem for programs (RFC 9457).
+/// A problem as a document.
 pub(super) fn problem_document(what: &Problem, request_id: &str) -> String {
     let reason = what.reason.told_to_client();
     let document = Document {
@@ -19,14 +19,14 @@ pub(super) fn problem_document(what: &Problem, request_id: &str) -> String {
         code: reason.as_str(),
         request_id,
         change_reason: what.change_reason.as_deref(),
-        next: what.next.as_deref().map(Continued::from),
+        next: what.next.as_deref().map(NextStepMembers::from),
         violations: what.violations.iter().map(Violation::from).collect(),
     };
-    // Text and numbers: that this cannot be written does not happen.
+    // Text and numbers only: serialization does not fail.
     serde_json::to_string(&document).unwrap_or_default()
 }
 
-/// The members of a problem document.
+/// The members of a problem document. Their names are part of the API.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Document<'a> {
@@ -39,28 +39,30 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     change_reason: Option<&'a str>,
     #[serde(flatten)]
-    next: Option<Continued<'a>>,
+    next: Option<NextStepMembers<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     violations: Vec<Violation>,
 }
 
-/// What a program goes on with.
+/// What a program needs for the next step.
 #[derive(Serialize)]
-struct Continued<'a> {
+struct NextStepMembers<'a> {
     challenge: &'a str,
-    /// Of a second factor: there may be none that the provider names, and a code all the same.
+    /// For a second factor. The list may be empty: a provider may ask for a code without naming a
+    /// method.
     #[serde(skip_serializing_if = "Option::is_none")]
-    methods: Option<Vec<Offered<'a>>>,
+    methods: Option<Vec<OfferedMethod<'a>>>,
 }
 
+/// A method of the second factor.
 #[derive(Serialize)]
-struct Offered<'a> {
+struct OfferedMethod<'a> {
     method: &'static str,
     label: Option<&'a str>,
     choice: &'a str,
 }
 
-/// A rule that a new password breaks.
+/// A rule that a new password breaks, with the limit of that rule where it has one.
 #[derive(Serialize)]
 struct Violation {
     rule: &'static str,
@@ -68,9 +70,9 @@ struct Violation {
     limit: Option<u32>,
 }
 
-impl<'a> From<&'a NextStep> for Continued<'a> {
+impl<'a> From<&'a NextStep> for NextStepMembers<'a> {
     fn from(next: &'a NextStep) -> Self {
-        let methods = || next.methods.iter().map(Offered::from).collect();
+        let methods = || next.methods.iter().map(OfferedMethod::from).collect();
         let methods = (next.step == Step::TwoFactor).then(methods);
         Self {
             challenge: next.challenge.expose(),
@@ -79,7 +81,7 @@ impl<'a> From<&'a NextStep> for Continued<'a> {
     }
 }
 
-impl<'a> From<&'a MethodChoice> for Offered<'a> {
+impl<'a> From<&'a MethodChoice> for OfferedMethod<'a> {
     fn from(method: &'a MethodChoice) -> Self {
         Self {
             method: method.kind.as_str(),
@@ -90,10 +92,10 @@ impl<'a> From<&'a MethodChoice> for Offered<'a> {
 }
 
 impl From<&PasswordViolation> for Violation {
-    fn from(fault: &PasswordViolation) -> Self {
+    fn from(violation: &PasswordViolation) -> Self {
         Self {
-            rule: fault.as_str(),
-            limit: fault.limit(),
+            rule: violation.as_str(),
+            limit: violation.limit(),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The first half of a request's way: hygiene, site, and the loop of questions until it is settled.
+//! The first half of a request's way: validation, the site, and the loop that decides whether it is
+//! forwarded or answered.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,40 +9,43 @@ use std::task::Poll;
 use std::time::Instant;
 
 use http::HeaderValue;
+use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
 
-use crate::decide::{Decision, Facts, Known, Outcome, cors, decide, upstream_headers};
+use crate::decide::request_validation::{self, Rejection};
+use crate::decide::upstream_headers::{forwarded_token, is_valid_request_id};
+use crate::decide::{Decision, Facts, Grant, Outcome, client_address, cors, decide};
 use crate::model::cookie::PresentedCookies;
 use crate::model::local_response::{LocalResponse, Problem};
+use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 use crate::model::request::RequestView;
 use crate::model::site::Site;
 use crate::runtime::{Runtime, SiteRuntime};
 use crate::system;
-use crate::telemetry::labels::OutcomeLabel;
 
 use super::context::{Granted, ProxyContext};
-use super::request_head::{self, Rejection, RequestHead};
+use super::request_head::RequestHead;
 use super::resolve;
 use super::upstream;
 
-/// [`settle`], and the answer where it panics: one request's fault is not the connection's, nor the
-/// program's.
+/// [`decide_request`], with an answer of its own where that panics: the connection and the process
+/// go on.
 pub(super) async fn decide_or_fail(
     session: &mut Session,
     ctx: &mut ProxyContext,
 ) -> Option<LocalResponse> {
-    let settled = catch_panic(pin!(settle(session, ctx))).await;
-    match settled {
-        Ok(settled) => settled,
+    let decided = catch_panic(pin!(decide_request(session, ctx))).await;
+    match decided {
+        Ok(response) => response,
         Err(Panicked) => {
-            // What it said may hold what the request said: it is not repeated.
+            // The panic's message may hold parts of the request: it is not logged.
             tracing::error!(
                 request_id = ctx.request_id,
                 "a request failed inside the gateway"
             );
             ctx.failed(Reason::Internal);
-            // How far its body was read nobody knows.
+            // Nobody knows how much of the body was read.
             ctx.response.close = true;
             ctx.granted = None;
             Some(LocalResponse::Problem(Problem::new(Reason::Internal)))
@@ -52,11 +56,11 @@ pub(super) async fn decide_or_fail(
 #[derive(Debug, PartialEq)]
 struct Panicked;
 
-/// Runs `work`, which is thrown away where it panics. It is borrowed: this future would be twice as
-/// large if it owned it.
+/// Runs `work` and catches a panic in it. `work` is borrowed: this future would be twice as large
+/// if it owned it.
 async fn catch_panic<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Result<T, Panicked> {
-    // Whatever it left half done, it is not asked again, and the request's own data is all it
-    // borrowed.
+    // A future that panicked is not polled again, and it borrowed nothing but the request's own
+    // data: no other request sees what it left half done.
     poll_fn(
         |cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
             Ok(polled) => polled.map(Ok),
@@ -66,23 +70,24 @@ async fn catch_panic<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Result<T
     .await
 }
 
-/// Settles what happens to a request: `None` forwards it, anything else is the answer.
-async fn settle(session: &mut Session, ctx: &mut ProxyContext) -> Option<LocalResponse> {
-    let mut head = RequestHead::of(session.req_header());
-    ctx.request_id = request_id(head.request_id.as_ref());
-    ctx.upstream.has_body = head.sends();
+/// Decides what happens to a request. `None` forwards it, anything else is the answer.
+async fn decide_request(session: &mut Session, ctx: &mut ProxyContext) -> Option<LocalResponse> {
+    let mut head = RequestHead::read(session.req_header());
+    ctx.request_id = choose_request_id(head.request_id.as_ref());
+    ctx.upstream.has_body = head.has_body();
     resolve_client_ip(ctx, &head);
-    match enter(session, ctx, &mut head) {
+    match validate_and_find_site(session, ctx, &mut head) {
         Ok(site_runtime) => {
-            limit(session, ctx, &head);
-            ask_and_fetch(session, ctx, &site_runtime, &head).await
+            apply_timeouts(session, ctx, &head);
+            decide_at_site(session, ctx, &site_runtime, &head).await
         }
-        Err(unfit) => Some(reject(session, ctx, &head, unfit)),
+        Err(rejection) => Some(reject(session, ctx, &head, rejection)),
     }
 }
 
-/// The gateway's own time is over: the rest is the application's, or the wire's. Gives the time.
-pub(super) fn decided(ctx: &ProxyContext) -> Instant {
+/// Records the time until the decision, which is the gateway's own: what follows is the
+/// application's, or the network's. Returns the moment.
+pub(super) fn record_decision_time(ctx: &ProxyContext) -> Instant {
     let now = system::stopwatch();
     if let Some(site_runtime) = &ctx.site_runtime {
         site_runtime.metrics.decided(now - ctx.started);
@@ -90,95 +95,81 @@ pub(super) fn decided(ctx: &ProxyContext) -> Instant {
     now
 }
 
-/// Hygiene, then the site.
-fn enter(
+/// Checks what does not depend on the site, then finds the site by `Host`.
+fn validate_and_find_site(
     session: &mut Session,
     ctx: &mut ProxyContext,
     head: &mut RequestHead,
 ) -> Result<Arc<SiteRuntime>, Rejection> {
-    let raw = session
-        .as_http1()
-        .map(pingora::protocols::http::v1::server::HttpSession::get_headers_raw_bytes);
-    request_head::validate_head(head, session.req_header(), &raw.unwrap_or_default())?;
-    if let Some(site_runtime) = named_plainly(&ctx.runtime, head) {
+    let bytes = session.as_http1().map(HttpSession::get_headers_raw_bytes);
+    request_validation::validate_head(&head.unvalidated(&bytes.unwrap_or_default()))?;
+    if let Some(site_runtime) = site_by_exact_host(&ctx.runtime, head) {
         ctx.site_runtime = Some(Arc::clone(site_runtime));
         return Ok(Arc::clone(site_runtime));
     }
-    let host = request_head::validate_host(head)?;
-    if let Some(target) = request_head::origin_form(&head.target, &host)? {
-        // What was judged is what is sent on.
-        if session.req_header_mut().set_raw_path(&target).is_err() {
-            return Err(Rejection {
-                reason: Reason::MalformedRequest,
-                status: 400,
-            });
-        }
+    let host = request_validation::validate_host(head.host())?;
+    if let Some(target) = request_validation::origin_form(&head.target, &host)? {
+        // The target that was validated is the one that is forwarded.
+        session
+            .req_header_mut()
+            .set_raw_path(&target)
+            .map_err(|_| Rejection::MALFORMED)?;
         head.target = target;
     }
-    let found = ctx.runtime.site_for(&host);
-    let Some(site_runtime) = found.cloned() else {
-        // An ambiguous target is malformed at every host.
-        request_head::validate_target(head, crate::model::target::EncodedSlashes::Pass)?;
-        return Err(Rejection {
-            reason: Reason::UnknownSite,
-            status: Reason::UnknownSite.status(),
-        });
+    let Some(site_runtime) = ctx.runtime.site_for(&host).cloned() else {
+        return Err(request_validation::reject_unknown_host(&head.target));
     };
     ctx.site_runtime = Some(Arc::clone(&site_runtime));
     Ok(site_runtime)
 }
 
-/// The site of a request like most: its `Host` is written as the configuration has it, its target
+/// The site of a request like most: its `Host` is spelled as in the configuration and its target is
 /// in origin-form.
-fn named_plainly<'a>(runtime: &'a Runtime, head: &RequestHead) -> Option<&'a Arc<SiteRuntime>> {
+fn site_by_exact_host<'a>(
+    runtime: &'a Runtime,
+    head: &RequestHead,
+) -> Option<&'a Arc<SiteRuntime>> {
     let host = head.host().filter(|_| head.target.first() == Some(&b'/'))?;
     runtime.site_called(host.to_str().ok()?)
 }
 
-/// Asks `decide` until nothing is left to find out.
-async fn ask_and_fetch(
+/// Asks `decide`, and resolves its questions, until there is a verdict. Then carries the verdict
+/// out, as far as that is possible before the response.
+async fn decide_at_site(
     session: &mut Session,
     ctx: &mut ProxyContext,
     site_runtime: &Arc<SiteRuntime>,
     head: &RequestHead,
 ) -> Option<LocalResponse> {
     let site = &site_runtime.site;
-    let target = match request_head::validate_target(head, site.encoded_slashes) {
-        Ok(target) if site.is_evaded_by(&head.method, &target) => {
-            return Some(reject(
-                session,
-                ctx,
-                head,
-                Rejection {
-                    reason: Reason::MalformedRequest,
-                    status: 400,
-                },
-            ));
-        }
+    let target = match request_validation::validate_target(&head.target, &head.method, site) {
         Ok(target) => target,
-        Err(unfit) => return Some(reject(session, ctx, head, unfit)),
+        Err(rejection) => return Some(reject(session, ctx, head, rejection)),
     };
     let mut cookies = PresentedCookies::read(&site.cookies, head.cookie_fields());
-    let rest = cookies.rest.take();
+    let upstream_cookies = cookies.rest.take();
     let request = head.view(&target, &cookies);
-    note(ctx, &request, site);
+    record_request(ctx, &request, site);
     let mut facts = Facts::default();
     let verdict = loop {
         match decide(&request, site, &facts, ctx.now) {
-            Decision::Needs(question) => resolve::fill(question, &mut facts, session, ctx).await,
+            Decision::Needs(question) => {
+                resolve::resolve(question, &mut facts, session, ctx, site_runtime).await;
+            }
             Decision::Settled(verdict) => break verdict,
         }
     };
-    ctx.outcome = label(verdict.label());
+    ctx.outcome = verdict.label();
     ctx.reason = verdict.reason;
     ctx.rule = site
         .match_rule(request.method, target.decoded_path())
         .pattern
         .cloned();
     ctx.response.cookie_changes = verdict.cookies;
-    let ahead =
+    // Cookies change now, or perhaps when the early refresh is done.
+    let may_refresh =
         matches!(&verdict.outcome, Outcome::Forward(grant) if grant.renew_ahead().is_some());
-    if ahead || !ctx.response.cookie_changes.is_empty() {
+    if may_refresh || !ctx.response.cookie_changes.is_empty() {
         ctx.response.presented_cookies = cookies
             .names
             .iter()
@@ -186,151 +177,107 @@ async fn ask_and_fetch(
             .collect();
     }
     match verdict.outcome {
-        Outcome::Reply(answer) => Some(answer),
+        Outcome::Reply(response) => Some(response),
         Outcome::Forward(grant) => {
-            let used_authorization = grant.used_authorization();
-            let carried = if used_authorization {
-                request.bearer.access
-            } else {
-                request.cookies.access.value()
-            };
-            let token = site
-                .forward_token
-                .then(|| token_of(&facts, carried))
-                .flatten();
-            if let Some(renewable) = grant.renew_ahead() {
-                let client = Some(ctx.client.address);
-                ctx.early_refresh =
-                    Some(
-                        ctx.runtime
-                            .renew_ahead(site_runtime, renewable, client, &ctx.request_id),
-                    );
-            }
-            upstream::leave_behind(session.req_header_mut(), rest);
+            let token = forwarded_token(&request, site, &facts, &grant);
+            start_early_refresh(ctx, site_runtime, &grant);
+            upstream::strip_header(session.req_header_mut(), upstream_cookies);
             ctx.granted = Some(Granted {
                 principal: grant.principal().cloned(),
                 token,
-                used_authorization,
+                used_authorization: grant.used_authorization(),
             });
-            ctx.upstream.started = Some(decided(ctx));
+            ctx.upstream.started = Some(record_decision_time(ctx));
             None
         }
     }
 }
 
-/// What the answer will need to know of the request.
-fn note(ctx: &mut ProxyContext, request: &RequestView<'_>, site: &Site) {
+/// Keeps what the response will need of the request.
+fn record_request(ctx: &mut ProxyContext, request: &RequestView<'_>, site: &Site) {
     ctx.response.is_navigation = request.is_navigation() || request.is_form_post();
     ctx.upstream.is_websocket = request.marks.websocket;
     ctx.response.cors_origin = cors::reader(request, site).map(ToString::to_string);
     ctx.response.form_cookie = request.cookies.form.value().map(str::to_owned);
 }
 
-/// The access token that goes along: the renewed one, else the one that was verified or that the
-/// session keeps.
-fn token_of(facts: &Facts, carried: Option<&str>) -> Option<Arc<str>> {
-    if let Known::Found(renewed) = &facts.renewal {
-        return Some(Arc::clone(&renewed.access));
+/// Starts the refresh that runs beside the upstream call, where the grant asks for one.
+fn start_early_refresh(ctx: &mut ProxyContext, site_runtime: &Arc<SiteRuntime>, grant: &Grant<'_>) {
+    if let Some(refresh) = grant.renew_ahead() {
+        let runtime = &ctx.runtime;
+        ctx.early_refresh = Some(runtime.renew_ahead(
+            site_runtime,
+            refresh,
+            Some(ctx.client.address),
+            &ctx.request_id,
+        ));
     }
-    if let Known::Found(open) = &facts.session {
-        return open.access.clone();
-    }
-    carried
-        .filter(|_| matches!(facts.token, Known::Found(_)))
-        .map(Arc::from)
 }
 
-/// Pingora escapes what has no place in a request line and goes on; the gateway does not (RFC 9112,
-/// section 3.2).
-pub(super) fn refuse_mended_line(session: &mut Session, ctx: &mut ProxyContext) -> LocalResponse {
-    let head = RequestHead::of(session.req_header());
-    ctx.request_id = request_id(None);
+/// Rejects a request line that Pingora would repair: Pingora escapes what has no place in a target
+/// and goes on, the gateway does not (RFC 9112, section 3.2).
+pub(super) fn reject_request_line(session: &mut Session, ctx: &mut ProxyContext) -> LocalResponse {
+    let head = RequestHead::read(session.req_header());
+    ctx.request_id = choose_request_id(None);
     resolve_client_ip(ctx, &head);
-    reject(
-        session,
-        ctx,
-        &head,
-        Rejection {
-            reason: Reason::MalformedRequest,
-            status: 400,
-        },
-    )
+    reject(session, ctx, &head, Rejection::MALFORMED)
 }
 
-/// An answer to what never became a request.
+/// The answer to a request that policy never sees.
 fn reject(
     session: &mut Session,
     ctx: &mut ProxyContext,
     head: &RequestHead,
-    unfit: Rejection,
+    rejection: Rejection,
 ) -> LocalResponse {
-    let marks = head.marks();
-    ctx.response.is_navigation = marks.fetch_mode == Some("navigate")
-        || (marks.fetch_mode.is_none()
-            && marks
-                .accept
-                .is_some_and(|accept| accept.contains("text/html")));
-    ctx.reason = unfit.reason;
+    ctx.response.is_navigation = request_validation::is_shown_as_page(&head.fetch_metadata());
+    ctx.reason = rejection.reason;
     ctx.outcome = OutcomeLabel::Refused;
-    // Whatever follows on this connection may be the other half of an attempt to smuggle.
+    // What follows on this connection may be the other half of a smuggled request.
     ctx.response.close = true;
-    limit(session, ctx, head);
-    let mut problem = Problem::new(unfit.reason).with_status(unfit.status);
-    if unfit.reason == Reason::MethodNotAllowed {
-        problem.allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-    }
-    LocalResponse::Problem(problem)
+    apply_timeouts(session, ctx, head);
+    LocalResponse::Problem(rejection.problem())
 }
 
-fn limit(session: &mut Session, ctx: &ProxyContext, head: &RequestHead) {
+/// Limits how long the client may take to send its body and to read the response.
+fn apply_timeouts(session: &mut Session, ctx: &ProxyContext, head: &RequestHead) {
     let limits = &ctx.runtime.settings().server.limits;
     session.set_read_timeout(Some(limits.upstream_idle));
     session.set_write_timeout(Some(limits.upstream_idle));
     session.set_total_drain_timeout(Some(limits.header_timeout));
     if head.is_chunked() {
-        // Pingora takes an empty chunk size for the end of the body, others pass over the line:
-        // what is left on the wire then is for neither to read as a request.
+        // Pingora takes an empty chunk size for the end of the body, other servers skip the line.
+        // So what follows a chunked body on the connection is not read as a request.
         session.set_keepalive(None);
     }
 }
 
-/// Resolves the client address that is believed.
+/// Finds out the client's address, and what the application is told of the way to it.
 fn resolve_client_ip(ctx: &mut ProxyContext, head: &RequestHead) {
-    let peer = &ctx.connection.peer;
-    let chain = upstream_headers::chain(
-        peer.address,
+    let client = client_address::resolve_client_ip(
+        ctx.connection.peer.address,
         texts(&head.forwarded_for),
         &ctx.runtime.settings().server.trusted_proxies,
     );
-    if chain.peer_is_trusted && !head.forwarded.is_empty() {
-        let earlier: Vec<&str> = texts(&head.forwarded).collect();
-        ctx.client.forwarded = (!earlier.is_empty()).then(|| earlier.join(", "));
-    }
-    ctx.client.forwarded_for = chain.forwarded_for.and_then(|text| text.try_into().ok());
-    ctx.client.address = chain.client;
+    ctx.client.forwarded = client.trusted_forwarded(texts(&head.forwarded));
+    ctx.client.forwarded_for = client.forwarded_for.and_then(|text| text.try_into().ok());
+    ctx.client.address = client.ip;
 }
 
+/// The values that are text, in their order.
 fn texts(fields: &[HeaderValue]) -> impl DoubleEndedIterator<Item = &str> {
     fields.iter().filter_map(|value| value.to_str().ok())
 }
 
-/// Theirs, where it is fit to be kept, else a new one.
-pub(super) fn request_id(theirs: Option<&HeaderValue>) -> String {
-    match theirs
+/// The client's `X-Request-Id` where it may be kept, else a new one.
+fn choose_request_id(presented: Option<&HeaderValue>) -> String {
+    match presented
         .and_then(|value| value.to_str().ok())
-        .filter(|id| upstream_headers::keeps_request_id(id))
+        .filter(|id| is_valid_request_id(id))
     {
         Some(id) => id.to_owned(),
         None => system::fresh_name(),
     }
-}
-
-fn label(word: &str) -> OutcomeLabel {
-    OutcomeLabel::ALL
-        .iter()
-        .copied()
-        .find(|label| label.as_str() == word)
-        .unwrap_or(OutcomeLabel::Failed)
 }
 
 #[cfg(test)]
@@ -348,7 +295,7 @@ mod tests {
             tokio::task::yield_now().await;
             panic!("in the middle");
         });
-        let fallen: Result<(), _> = catch_panic(bad).await;
-        assert_eq!(fallen, Err(Panicked));
+        let panicked: Result<(), _> = catch_panic(bad).await;
+        assert_eq!(panicked, Err(Panicked));
     }
 }

@@ -1,149 +1,63 @@
-//! From bytes to a view: the parts of a request's head that policy looks at, and the hygiene before
+//! The parts of a request's head that validation and policy look at, read from Pingora's form of
 //! it.
 //!
 //! A [`RequestHead`] owns what it needs (header values are shared, not copied), so that the loop of
-//! questions and answers can go on reading the body meanwhile.
+//! questions and answers can read the body meanwhile.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use pingora::http::RequestHeader;
 
+use crate::decide::request_validation::UnvalidatedHead;
 use crate::model::cookie::PresentedCookies;
-use crate::model::origin::Host;
-use crate::model::reason::Reason;
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
-use crate::model::target::{EncodedSlashes, Target, TargetError};
+use crate::model::target::Target;
 
-use super::upstream::{X_FORWARDED_FOR, X_REQUEST_ID};
-
-/// The most header fields taken.
-const MAX_FIELDS: usize = 100;
-/// The most bytes of header fields taken.
-const MAX_FIELD_BYTES: usize = 16 * 1024;
-
-/// Why a request is refused before anybody asks what it wants: the reason and the status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rejection {
-    pub(super) reason: Reason,
-    pub(super) status: u16,
-}
-
-const MALFORMED: Rejection = Rejection {
-    reason: Reason::MalformedRequest,
-    status: 400,
-};
-
-impl From<TargetError> for Rejection {
-    fn from(fault: TargetError) -> Self {
-        match fault {
-            TargetError::Malformed => MALFORMED,
-            TargetError::TooLong => Self {
-                reason: Reason::RequestTooLarge,
-                status: 414,
-            },
-        }
-    }
-}
-
-/// The parts of a request's head that decisions are made of, taken in one walk over its fields.
+/// The parts of a request's head that are looked at, taken in one walk over its fields. Of a field
+/// that is there more than once the first counts, where it is not kept in a list.
 #[derive(Clone, Default)]
 pub(super) struct RequestHead {
     pub(super) method: Method,
-    /// The target in origin-form, as bytes on the wire.
+    /// The target of the request line as received.
     pub(super) target: Vec<u8>,
-    /// The `Cookie` fields.
+    /// The number of header fields.
+    fields: usize,
     cookies: Vec<HeaderValue>,
     accept: Option<HeaderValue>,
     authorization: Option<HeaderValue>,
+    authorizations: usize,
     refresh_tokens: Vec<HeaderValue>,
     origin: Option<HeaderValue>,
     referer: Option<HeaderValue>,
     fetch_mode: Option<HeaderValue>,
     fetch_site: Option<HeaderValue>,
-    requested_with: bool,
+    /// Whether there is any `Sec-Fetch-*` field.
+    has_fetch_metadata: bool,
+    has_requested_with: bool,
     upgrade: Option<HeaderValue>,
     preflight: Option<HeaderValue>,
-    fetch: bool,
     host: Option<HeaderValue>,
     hosts: usize,
     has_length: bool,
-    authorizations: usize,
-    codings: Vec<HeaderValue>,
-    /// Theirs.
+    transfer_encoding: Vec<HeaderValue>,
+    /// The client's `X-Request-Id`.
     pub(super) request_id: Option<HeaderValue>,
-    /// What stands in `X-Forwarded-For`, believed or not.
+    /// The `X-Forwarded-For` fields, trusted or not.
     pub(super) forwarded_for: Vec<HeaderValue>,
-    /// What stands in `Forwarded`.
+    /// The `Forwarded` fields, trusted or not.
     pub(super) forwarded: Vec<HeaderValue>,
 }
 
-const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-const REFRESH_TOKEN: HeaderName = HeaderName::from_static("vestibule-refresh-token");
-const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
-
 impl RequestHead {
-    /// Copies out what is needed; refuses nothing yet.
-    pub(super) fn of(request: &RequestHeader) -> Self {
+    /// Copies out what is needed. It refuses nothing.
+    pub(super) fn read(request: &RequestHeader) -> Self {
         let mut head = Self {
             method: request.method.clone(),
             target: request.raw_path().to_vec(),
+            fields: request.headers.len(),
             ..Self::default()
         };
         for (name, value) in &request.headers {
-            let slot = match *name {
-                header::COOKIE => {
-                    head.cookies.push(value.clone());
-                    continue;
-                }
-                header::TRANSFER_ENCODING => {
-                    head.codings.push(value.clone());
-                    continue;
-                }
-                header::FORWARDED => {
-                    head.forwarded.push(value.clone());
-                    continue;
-                }
-                header::CONTENT_LENGTH => {
-                    head.has_length = true;
-                    continue;
-                }
-                header::HOST => {
-                    head.hosts += 1;
-                    &mut head.host
-                }
-                header::AUTHORIZATION => {
-                    head.authorizations += 1;
-                    &mut head.authorization
-                }
-                header::ACCEPT => &mut head.accept,
-                header::ORIGIN => &mut head.origin,
-                header::REFERER => &mut head.referer,
-                header::UPGRADE => &mut head.upgrade,
-                ref name if name.as_str().starts_with("sec-fetch-") => {
-                    head.fetch = true;
-                    match name {
-                        name if *name == SEC_FETCH_MODE => &mut head.fetch_mode,
-                        name if *name == SEC_FETCH_SITE => &mut head.fetch_site,
-                        _ => continue,
-                    }
-                }
-                ref name if *name == REFRESH_TOKEN => {
-                    head.refresh_tokens.push(value.clone());
-                    continue;
-                }
-                ref name if *name == X_FORWARDED_FOR => {
-                    head.forwarded_for.push(value.clone());
-                    continue;
-                }
-                ref name if *name == X_REQUEST_ID => &mut head.request_id,
-                ref name if *name == X_REQUESTED_WITH => {
-                    head.requested_with = true;
-                    continue;
-                }
-                _ => continue,
-            };
-            // Of a field that stands more than once the first counts.
-            slot.get_or_insert_with(|| value.clone());
+            head.add(name, value);
         }
         if head.method == Method::OPTIONS {
             head.preflight = preflight(&request.headers);
@@ -151,31 +65,82 @@ impl RequestHead {
         head
     }
 
+    fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
+        let slot = match *name {
+            header::COOKIE => return self.cookies.push(value.clone()),
+            header::TRANSFER_ENCODING => return self.transfer_encoding.push(value.clone()),
+            header::FORWARDED => return self.forwarded.push(value.clone()),
+            header::CONTENT_LENGTH => {
+                self.has_length = true;
+                return;
+            }
+            header::HOST => {
+                self.hosts += 1;
+                &mut self.host
+            }
+            header::AUTHORIZATION => {
+                self.authorizations += 1;
+                &mut self.authorization
+            }
+            header::ACCEPT => &mut self.accept,
+            header::ORIGIN => &mut self.origin,
+            header::REFERER => &mut self.referer,
+            header::UPGRADE => &mut self.upgrade,
+            _ => return self.add_by_text(name.as_str(), value),
+        };
+        slot.get_or_insert_with(|| value.clone());
+    }
+
+    /// Adds a field whose name has no constant in `http`.
+    fn add_by_text(&mut self, name: &str, value: &HeaderValue) {
+        self.has_fetch_metadata |= name.starts_with("sec-fetch-");
+        let slot = match name {
+            "vestibule-refresh-token" => return self.refresh_tokens.push(value.clone()),
+            "x-forwarded-for" => return self.forwarded_for.push(value.clone()),
+            "x-requested-with" => {
+                self.has_requested_with = true;
+                return;
+            }
+            "sec-fetch-mode" => &mut self.fetch_mode,
+            "sec-fetch-site" => &mut self.fetch_site,
+            "x-request-id" => &mut self.request_id,
+            _ => return,
+        };
+        slot.get_or_insert_with(|| value.clone());
+    }
+
+    /// What is validated before anything else. `bytes` is the head as received.
+    pub(super) fn unvalidated<'a>(&'a self, bytes: &'a [u8]) -> UnvalidatedHead<'a> {
+        UnvalidatedHead {
+            method: &self.method,
+            target: &self.target,
+            fields: self.fields,
+            bytes,
+            transfer_encoding: &self.transfer_encoding,
+            hosts: self.hosts,
+            authorizations: self.authorizations,
+        }
+    }
+
     /// The request's `Cookie` fields.
     pub(super) fn cookie_fields(&self) -> impl Iterator<Item = &HeaderValue> {
         self.cookies.iter()
     }
 
-    /// The marks by which clients are told apart.
-    pub(super) fn marks(&self) -> FetchMetadata<'_> {
+    /// The fields that tell a browser's navigation from a script's call.
+    pub(super) fn fetch_metadata(&self) -> FetchMetadata<'_> {
         FetchMetadata {
-            accept: self.accept.as_ref().and_then(|value| value.to_str().ok()),
+            accept: text(self.accept.as_ref()),
             authorization: self.authorization.is_some(),
-            // An `Origin` that is no text is nobody's own.
+            // An `Origin` that is no text is no site's own.
             origin: self
                 .origin
                 .as_ref()
                 .map(|value| value.to_str().unwrap_or("null")),
-            referer: self.referer.as_ref().and_then(|value| value.to_str().ok()),
-            fetch_mode: self
-                .fetch_mode
-                .as_ref()
-                .and_then(|value| value.to_str().ok()),
-            fetch_site: self
-                .fetch_site
-                .as_ref()
-                .and_then(|value| value.to_str().ok()),
-            requested_with: self.requested_with,
+            referer: text(self.referer.as_ref()),
+            fetch_mode: text(self.fetch_mode.as_ref()),
+            fetch_site: text(self.fetch_site.as_ref()),
+            requested_with: self.has_requested_with,
             websocket: self.upgrade.as_ref().is_some_and(|value| {
                 value
                     .as_bytes()
@@ -186,22 +151,22 @@ impl RequestHead {
                 .preflight
                 .as_ref()
                 .map(|value| value.to_str().unwrap_or_default()),
-            browser: self.fetch || self.origin.is_some(),
+            browser: self.has_fetch_metadata || self.origin.is_some(),
         }
     }
 
-    /// The `Host` field, as it came.
+    /// The first `Host` field as received.
     pub(super) fn host(&self) -> Option<&HeaderValue> {
         self.host.as_ref()
     }
 
-    /// Whether the body comes in chunks, or the head says so.
+    /// Whether the head says that the body comes in chunks.
     pub(super) fn is_chunked(&self) -> bool {
-        !self.codings.is_empty()
+        !self.transfer_encoding.is_empty()
     }
 
-    /// Whether a body is sent, or may be after an upgrade.
-    pub(super) fn sends(&self) -> bool {
+    /// Whether a body follows, or may follow after an upgrade.
+    pub(super) fn has_body(&self) -> bool {
         self.is_chunked() || self.has_length || self.upgrade.is_some()
     }
 
@@ -216,7 +181,7 @@ impl RequestHead {
             target,
             cookies,
             bearer: self.bearer(),
-            marks: self.marks(),
+            marks: self.fetch_metadata(),
         }
     }
 
@@ -228,18 +193,19 @@ impl RequestHead {
                 .and_then(|value| bearer_of(value.to_str().ok()?)),
             refresh: match &*self.refresh_tokens {
                 [one] => one.to_str().ok(),
-                // Nobody can say which of two is the client's.
+                // Which of two is the client's cannot be told.
                 _ => None,
             },
         }
     }
 }
 
-/// What a preflight wants to send, empty where it names nothing.
+/// The header names that a CORS preflight asks for, empty where it asks for none. `None` where the
+/// request is no preflight.
 fn preflight(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
-    let wanted = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
-    Some(wanted.unwrap_or(HeaderValue::from_static("")))
+    let names = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    Some(names.unwrap_or(HeaderValue::from_static("")))
 }
 
 /// The token of `Bearer TOKEN`; the scheme in any case (RFC 9110, section 11.1).
@@ -250,7 +216,13 @@ fn bearer_of(value: &str) -> Option<&str> {
         .then(|| token.trim_ascii())
 }
 
-/// The path without its query, for logs; what is not printable ASCII becomes `?`.
+/// The value of a field that is text.
+fn text(field: Option<&HeaderValue>) -> Option<&str> {
+    field?.to_str().ok()
+}
+
+/// The path without its query, for logs, at most 512 bytes. What is not printable ASCII becomes
+/// `?`.
 pub(super) fn path_for_logs(request: &RequestHeader) -> String {
     let path = request
         .raw_path()
@@ -269,96 +241,92 @@ pub(super) fn path_for_logs(request: &RequestHeader) -> String {
         .collect()
 }
 
-/// Everything about the head that does not depend on the site, but for what its host is.
-pub(super) fn validate_head(
-    head: &RequestHead,
-    request: &RequestHeader,
-    raw_head: &[u8],
-) -> Result<(), Rejection> {
-    if matches!(head.method, Method::TRACE | Method::CONNECT) {
-        return Err(Rejection {
-            reason: Reason::MethodNotAllowed,
-            status: 405,
-        });
-    }
-    if head.target.len() > crate::model::target::MAX_TARGET {
-        return Err(TargetError::TooLong.into());
-    }
-    let field_bytes = raw_head.len().saturating_sub(head.target.len());
-    if request.headers.len() > MAX_FIELDS || field_bytes > MAX_FIELD_BYTES {
-        return Err(Rejection {
-            reason: Reason::RequestTooLarge,
-            status: 431,
-        });
-    }
-    validate_framing(&head.codings, raw_head)?;
-    if head.authorizations > 1 || head.hosts != 1 {
-        Err(MALFORMED)
-    } else {
-        Ok(())
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::cookie::CookieNames;
+    use crate::model::target::EncodedSlashes;
 
-/// Where a body ends must be beyond doubt: two programs that disagree about it see two different
-/// requests.
-fn validate_framing(codings: &[HeaderValue], raw_head: &[u8]) -> Result<(), Rejection> {
-    let coding = match codings {
-        [] => return Ok(()),
-        [one] => one,
-        _ => return Err(MALFORMED),
-    };
-    // Pingora has dropped `Content-Length` from the parsed head by now: the bytes still tell.
-    let both = raw_head.split(|b| *b == b'\n').any(|line| {
-        line.get(..15)
-            .is_some_and(|name| name.eq_ignore_ascii_case(b"content-length:"))
-    });
-    if both || coding.as_bytes() != b"chunked" {
-        Err(MALFORMED)
-    } else {
-        Ok(())
+    fn read(method: &str, fields: &[(&'static str, &str)]) -> RequestHead {
+        let mut request = RequestHeader::build(method, b"/a?b", None).unwrap();
+        for (name, value) in fields {
+            request.append_header(*name, *value).unwrap();
+        }
+        RequestHead::read(&request)
     }
-}
 
-/// What the `Host` field says.
-pub(super) fn validate_host(head: &RequestHead) -> Result<Host, Rejection> {
-    head.host()
-        .and_then(|host| host.to_str().ok())
-        .and_then(Host::parse)
-        .ok_or(MALFORMED)
-}
-
-/// `http://authority/path` as origin-form, when the authority is the host's; other targets as they
-/// are.
-pub(super) fn origin_form(target: &[u8], host: &Host) -> Result<Option<Vec<u8>>, Rejection> {
-    let Some(rest) = target
-        .strip_prefix(b"http://")
-        .or_else(|| target.strip_prefix(b"https://"))
-    else {
-        return Ok(None);
-    };
-    let at = rest
-        .iter()
-        .position(|b| matches!(b, b'/' | b'?'))
-        .unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(at);
-    let authority = std::str::from_utf8(authority)
-        .ok()
-        .and_then(Host::parse)
-        .ok_or(MALFORMED)?;
-    if authority != *host {
-        return Err(MALFORMED);
+    #[test]
+    fn fields_that_must_stand_once_are_counted() {
+        let head = read(
+            "GET",
+            &[
+                ("host", "a"),
+                ("host", "b"),
+                ("authorization", "Bearer A"),
+                ("transfer-encoding", "gzip"),
+                ("transfer-encoding", "chunked"),
+            ],
+        );
+        let unvalidated = head.unvalidated(b"bytes");
+        assert_eq!(unvalidated.target, b"/a?b");
+        assert_eq!(unvalidated.fields, 5);
+        assert_eq!((unvalidated.hosts, unvalidated.authorizations), (2, 1));
+        assert_eq!(unvalidated.transfer_encoding, ["gzip", "chunked"]);
+        assert_eq!(head.host().unwrap(), "a");
+        assert!(head.is_chunked());
     }
-    Ok(Some(match path.first() {
-        None => b"/".to_vec(),
-        Some(b'?') => [b"/", path].concat(),
-        Some(_) => path.to_vec(),
-    }))
-}
 
-/// The judged target.
-pub(super) fn validate_target(
-    head: &RequestHead,
-    slashes: EncodedSlashes,
-) -> Result<Target<'_>, Rejection> {
-    Target::parse(&head.target, slashes).map_err(Rejection::from)
+    #[test]
+    fn bearer_tokens_are_read_from_headers() {
+        let target = Target::parse(b"/", EncodedSlashes::Reject).unwrap();
+        let names = CookieNames::defaults(true);
+        let cookies = PresentedCookies::read(&names, std::iter::empty::<&str>());
+        let tokens = |fields: &[(&'static str, &str)]| {
+            let head = read("GET", fields);
+            let BearerTokens { access, refresh } = head.view(&target, &cookies).bearer;
+            (access.map(str::to_owned), refresh.map(str::to_owned))
+        };
+        let refresh = ("vestibule-refresh-token", "R");
+        assert_eq!(
+            tokens(&[("authorization", "bEARER  A "), refresh]),
+            (Some("A".into()), Some("R".into()))
+        );
+        assert_eq!(tokens(&[("authorization", "Basic A")]), (None, None));
+        assert_eq!(tokens(&[refresh, refresh]), (None, None));
+    }
+
+    #[test]
+    fn a_browser_shows_itself_by_its_fields() {
+        let browser = |fields: &[(&'static str, &str)]| {
+            let head = read("GET", fields);
+            head.fetch_metadata().browser
+        };
+        assert!(browser(&[("origin", "https://a")]));
+        assert!(browser(&[("sec-fetch-dest", "document")]));
+        assert!(!browser(&[("accept", "text/html"), ("user-agent", "x")]));
+    }
+
+    #[test]
+    fn a_preflight_is_an_options_request_that_names_a_method() {
+        let method = ("access-control-request-method", "PUT");
+        let headers = ("access-control-request-headers", "x-a");
+        let preflight = |name: &str, fields: &[(&'static str, &str)]| {
+            let head = read(name, fields);
+            head.fetch_metadata().preflight.map(str::to_owned)
+        };
+        assert_eq!(preflight("OPTIONS", &[method, headers]), Some("x-a".into()));
+        assert_eq!(preflight("OPTIONS", &[method]), Some(String::new()));
+        assert_eq!(preflight("OPTIONS", &[headers]), None);
+        assert_eq!(preflight("GET", &[method, headers]), None);
+    }
+
+    #[test]
+    fn logs_get_a_path_without_query_in_printable_ascii() {
+        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+        request.set_raw_path(b"/caf\xc3\xa9?token=x").unwrap();
+        assert_eq!(path_for_logs(&request), "/caf??");
+        let long = format!("/{}", "a".repeat(600));
+        request.set_raw_path(long.as_bytes()).unwrap();
+        assert_eq!(path_for_logs(&request).len(), 512);
+    }
 }

@@ -1,6 +1,6 @@
-//! The shell's half of the loop: finds out what `decide` asks for and fills the slot.
+//! The shell's half of the decision loop: finds the answer to a question of `decide` and fills its
+//! slot in the facts.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -9,274 +9,353 @@ use pingora::proxy::Session;
 
 use crate::decide::facts::FormSize;
 use crate::decide::{Facts, Known, Question};
-use crate::model::challenge::Challenge;
+use crate::model::api_call::CallBody;
+use crate::model::challenge::{OpenedChallenge, Step, StepSubmission};
 use crate::model::credential::{CredentialKind, PresentedCredential, RefreshRequest};
-use crate::model::login::LoginRefused;
-use crate::model::preserved_post::MAX_SEALED;
+use crate::model::login::{Credentials, LoginRefused};
+use crate::model::preserved_post::{MAX_SEALED, PostedForm, RestoredPost};
 use crate::model::reason::Reason;
 use crate::model::redirect_loop::LoopIdentity;
 use crate::model::secret::Secret;
-use crate::model::token::{Renewed, TokenError};
+use crate::model::token::{Principal, Renewed, Session as LoadedSession, SignedIn, TokenError};
 use crate::provider::Device;
 use crate::runtime::{
     Attempt, Continuation, CredentialError, LoginError, RefreshError, RequestContext, Runtime,
+    SiteRuntime,
 };
 
 use super::body;
 use super::context::ProxyContext;
 use super::form;
 
-/// Finds out one thing.
-pub(super) async fn fill(
+/// Answers one question. Which slot of the facts it fills, [`Question`] says.
+pub(super) async fn resolve(
     question: Question<'_>,
     facts: &mut Facts,
     session: &mut Session,
     ctx: &mut ProxyContext,
+    site_runtime: &Arc<SiteRuntime>,
 ) {
-    let Some(site_runtime) = &ctx.site_runtime else {
-        return;
-    };
-    let runtime = &ctx.runtime;
-    let plain = runtime.settings().server.limits.max_login_body;
-    let context = RequestContext {
-        site_runtime,
-        client: ctx.client.address,
-        request_id: &ctx.request_id,
-        now: ctx.now,
-    };
+    let resolver = Resolver::new(ctx, site_runtime);
     match question {
-        Question::Verify(token) => facts.token = checked(runtime.check(context, token).await),
-        Question::LoadSession(id) => facts.session = checked(runtime.session(context, id).await),
-        Question::Renew(renewable) => {
-            facts.renewal = rare(renewal(runtime, context, renewable)).await;
+        Question::Verify(token) => facts.token = resolver.verify(token).await,
+        Question::LoadSession(id) => facts.session = resolver.load_session(id).await,
+        Question::Renew(_)
+        | Question::RenewPosted(_)
+        | Question::ReadForm(_)
+        | Question::KeepForm { .. }
+        | Question::ReturnForm { .. }
+        | Question::ReadBody
+        | Question::SignIn { .. }
+        | Question::ReadStepForm(_)
+        | Question::OpenChallenge { .. }
+        | Question::Continue { .. }
+        | Question::SendCode { .. }
+        | Question::CountRound { .. }
+        | Question::SignOut(_)
+        | Question::SignOutPosted { .. } => {
+            // In a box: a future is as large as the largest that it may wait for, and every request
+            // would carry the size of what few wait for.
+            Box::pin(resolve_any(question, facts, session, ctx, site_runtime)).await;
         }
-        Question::RenewPosted(refresh) => {
-            facts.renewal = rare(renewal(runtime, context, RefreshRequest::posted(&refresh))).await;
-        }
-        Question::ReadForm(size) => {
-            facts.form = rare(read(
-                session,
-                limit_of(size, plain),
-                form::login,
-                &mut ctx.response.close,
-            ))
-            .await;
-        }
+    }
+}
+
+async fn resolve_any(
+    question: Question<'_>,
+    facts: &mut Facts,
+    session: &mut Session,
+    ctx: &mut ProxyContext,
+    site_runtime: &Arc<SiteRuntime>,
+) {
+    let resolver = Resolver::new(ctx, site_runtime);
+    match question {
+        Question::Verify(token) => facts.token = resolver.verify(token).await,
+        Question::LoadSession(id) => facts.session = resolver.load_session(id).await,
+        Question::Renew(request) => facts.renewal = resolver.refresh(request).await,
+        Question::RenewPosted(token) => facts.renewal = resolver.refresh_posted(&token).await,
+        Question::ReadForm(size) => facts.form = read_form(session, ctx, size, form::login).await,
         Question::ReadStepForm(size) => {
-            facts.step_form = rare(read(
-                session,
-                limit_of(size, plain),
-                form::step,
-                &mut ctx.response.close,
-            ))
-            .await;
+            facts.step_form = read_form(session, ctx, size, form::step).await;
         }
+        Question::ReadBody => facts.body = read_call(session, ctx).await,
         Question::KeepForm {
             target,
             refresh,
             device,
         } => {
-            let carried = (refresh, device);
-            facts.kept = rare(kept_form(
-                (runtime, context),
-                session,
-                target,
-                carried,
-                &mut ctx.response.close,
-            ))
-            .await;
+            let form = read_application_form(session, ctx).await;
+            let resolver = Resolver::new(ctx, site_runtime);
+            facts.kept = resolver.preserve_post(form, target, refresh, device);
         }
         Question::ReturnForm {
             sealed,
             sub,
             login_id,
-        } => {
-            facts.returned = found(
-                rare(runtime.return_form(context, &sealed, (&sub, &login_id))).await,
-                Reason::RejectedInput,
-            );
-        }
-        Question::ReadBody => {
-            facts.body = rare(body::call(session, plain))
-                .await
-                .map_or_else(Known::Absent, Known::Found);
-            ctx.response.close |= !session.is_body_done();
-        }
+        } => facts.returned = resolver.restore_post(&sealed, &sub, &login_id).await,
         Question::SignIn {
             credentials,
             kind,
             session: replaced,
-            device: known_as,
+            device,
         } => {
-            let device = device(session);
-            let attempt = Attempt {
-                credentials: &credentials,
-                kind,
-                session: replaced,
-                device,
-                known_as,
-            };
-            facts.sign_in = tried(rare(runtime.sign_in(context, attempt)).await);
+            let client = LoginClient::new(session, kind, replaced, device);
+            facts.sign_in = resolver.sign_in(&credentials, client).await;
         }
         Question::OpenChallenge { step, challenge } => {
-            let opened = runtime
-                .open_challenge(site_runtime, step, &challenge)
-                .map(Arc::new);
-            facts.challenge = found(opened, Reason::ChallengeExpired);
+            facts.challenge = resolver.open_challenge(step, &challenge);
         }
         Question::Continue {
             opened,
             answer,
             kind,
             session: replaced,
-            device: known_as,
+            device,
         } => {
-            let (challenge, device) = (&opened.challenge, device(session));
-            let next = Continuation {
-                challenge,
-                answer: &answer,
-                kind,
-                session: replaced,
-                device,
-                known_as,
-            };
-            facts.sign_in = tried(rare(runtime.go_on(context, next)).await);
+            let client = LoginClient::new(session, kind, replaced, device);
+            facts.sign_in = resolver.continue_login(&opened, &answer, client).await;
         }
         Question::SendCode { opened, choice } => {
-            facts.sent = rare(sent(runtime, context, (&opened.challenge, &choice))).await;
+            facts.sent = resolver.send_code(&opened, &choice).await;
         }
         Question::CountRound { by, target } => {
-            facts.rounds = rounds((runtime, context), (by, target), session);
+            facts.rounds = resolver.count_redirect(by, target, session);
         }
-        Question::SignOut(carried) => {
-            facts.sign_out = rare(sign_out(runtime, context, carried)).await;
-        }
+        Question::SignOut(credential) => facts.sign_out = resolver.logout(credential).await,
         Question::SignOutPosted { access, refresh } => {
-            facts.sign_out = rare(sign_out(
-                runtime,
-                context,
-                PresentedCredential::posted(access, &refresh),
-            ))
-            .await;
+            facts.sign_out = resolver.logout_posted(access, &refresh).await;
         }
     }
 }
 
-/// What few requests wait for. A future is as large as the largest that it may wait for, and is
-/// moved whole: this one is not to be carried along by every request.
-fn rare<F: Future>(work: F) -> Pin<Box<F>> {
-    Box::pin(work)
-}
-
-async fn kept_form(
-    (runtime, context): (&Runtime, RequestContext<'_>),
+/// Reads a form of the gateway's own.
+async fn read_form<T>(
     session: &mut Session,
-    target: &str,
-    carried: (Option<(CredentialKind, &str)>, Option<&str>),
-    close: &mut bool,
-) -> Known<Arc<str>, Reason> {
-    let posted = body::posted(session).await;
-    // Of a body that was not for carrying some may be left on the wire.
-    *close |= !session.is_body_done();
-    let Some(form) = posted else {
-        return Known::Absent(Reason::UnsupportedMediaType);
-    };
-    let sealed = runtime.keep_form(context, target, form, carried);
-    found(sealed, Reason::RequestTooLarge)
-}
-
-/// What the visitor signs in with, as far as they tell.
-fn device(session: &Session) -> Device<'_> {
-    Device {
-        user_agent: session
-            .req_header()
-            .headers
-            .get(USER_AGENT)
-            .and_then(|value| value.to_str().ok()),
-    }
-}
-
-fn rounds(
-    (runtime, context): (&Runtime, RequestContext<'_>),
-    visit: (LoopIdentity<'_>, &str),
-    session: &Session,
-) -> Known<u32, Reason> {
-    let user_agent = session.get_header(USER_AGENT).map(HeaderValue::as_bytes);
-    Known::Found(runtime.count_round(context, visit, user_agent))
-}
-
-fn found<T>(found: Option<T>, otherwise: Reason) -> Known<T, Reason> {
-    found.map_or(Known::Absent(otherwise), Known::Found)
-}
-
-fn tried<T>(result: Result<T, LoginError>) -> Known<T, LoginRefused> {
-    match result {
-        Ok(found) => Known::Found(found),
-        Err(LoginError::Refused(refused)) => Known::Absent(refused),
-        Err(LoginError::Trouble(reason)) => Known::Failed(reason),
-    }
-}
-
-/// A form of the gateway's own. Where it is refused half of it may be left on the wire.
-async fn read<T>(
-    session: &mut Session,
-    limit: usize,
+    ctx: &mut ProxyContext,
+    size: FormSize,
     parse: impl FnOnce(&[u8]) -> Option<T>,
-    close: &mut bool,
 ) -> Known<T, Reason> {
-    let read = body::form(session, limit, parse).await;
-    *close |= read
-        .as_ref()
-        .is_err_and(|reason| *reason != Reason::UnsupportedMediaType)
-        || !session.is_body_done();
-    read.map_or_else(Known::Absent, Known::Found)
+    let max = ctx.runtime.settings().server.limits.max_login_body;
+    let limit = match size {
+        FormSize::Plain => max,
+        FormSize::WithUnsent => max + MAX_SEALED,
+    };
+    let form = body::read_form(session, limit, parse).await;
+    // Part of a refused body may be on the connection still.
+    let is_stopped = matches!(form, Err(reason) if reason != Reason::UnsupportedMediaType);
+    ctx.response.close |= is_stopped || !session.is_body_done();
+    form.map_or_else(Known::Absent, Known::Found)
 }
 
-async fn sent(
-    runtime: &Runtime,
-    context: RequestContext<'_>,
-    (challenge, choice): (&Challenge, &Secret),
-) -> Known<usize, Box<LoginRefused>> {
-    match runtime.send_code(context, challenge, choice).await {
-        Ok(way) => Known::Found(way),
-        Err(LoginError::Refused(refused)) => Known::Absent(Box::new(refused)),
-        Err(LoginError::Trouble(reason)) => Known::Failed(reason),
+/// Reads the JSON body of an API call.
+async fn read_call(session: &mut Session, ctx: &mut ProxyContext) -> Known<CallBody, Reason> {
+    let limit = ctx.runtime.settings().server.limits.max_login_body;
+    let body = body::read_call(session, limit).await;
+    ctx.response.close |= !session.is_body_done();
+    body.map_or_else(Known::Absent, Known::Found)
+}
+
+/// Reads a form of the application's, where the body is one.
+async fn read_application_form(
+    session: &mut Session,
+    ctx: &mut ProxyContext,
+) -> Option<PostedForm> {
+    let form = body::read_application_form(session).await;
+    // Part of another body may be on the connection still.
+    ctx.response.close |= !session.is_body_done();
+    form
+}
+
+/// What a client has that signs in, and how it will carry what it gets.
+struct LoginClient<'a> {
+    kind: CredentialKind,
+    /// The id of the session that a sign-in replaces.
+    replaced: Option<&'a str>,
+    /// The value of the device cookie.
+    device_cookie: Option<&'a str>,
+    /// What the provider is told of the device.
+    device: Device<'a>,
+}
+
+impl<'a> LoginClient<'a> {
+    fn new(
+        session: &'a Session,
+        kind: CredentialKind,
+        replaced: Option<&'a str>,
+        device_cookie: Option<&'a str>,
+    ) -> Self {
+        let user_agent = session.get_header(USER_AGENT);
+        Self {
+            kind,
+            replaced,
+            device_cookie,
+            device: Device {
+                user_agent: user_agent.and_then(|value| value.to_str().ok()),
+            },
+        }
     }
 }
 
-/// How large a form of the gateway's own may be.
-fn limit_of(size: FormSize, plain: usize) -> usize {
-    match size {
-        FormSize::Plain => plain,
-        FormSize::WithUnsent => plain + MAX_SEALED,
+/// Answers the questions that the runtime can answer.
+#[derive(Clone, Copy)]
+struct Resolver<'r> {
+    runtime: &'r Arc<Runtime>,
+    context: RequestContext<'r>,
+}
+
+impl<'r> Resolver<'r> {
+    fn new(ctx: &'r ProxyContext, site_runtime: &'r Arc<SiteRuntime>) -> Self {
+        Self {
+            runtime: &ctx.runtime,
+            context: RequestContext {
+                site_runtime,
+                client: ctx.client.address,
+                request_id: &ctx.request_id,
+                now: ctx.now,
+            },
+        }
+    }
+
+    async fn verify(self, token: &str) -> Known<Arc<Principal>, TokenError> {
+        credential_result(self.runtime.check(self.context, token).await)
+    }
+
+    async fn load_session(self, id: &str) -> Known<LoadedSession, TokenError> {
+        credential_result(self.runtime.session(self.context, id).await)
+    }
+
+    async fn refresh(self, request: RefreshRequest<'_>) -> Known<Renewed, Reason> {
+        match self.runtime.renew(self.context, request).await {
+            Ok(renewed) => Known::Found(renewed),
+            Err(RefreshError::Refused(reason)) => Known::Absent(reason),
+            Err(RefreshError::Trouble(reason)) => Known::Failed(reason),
+        }
+    }
+
+    async fn refresh_posted(self, token: &Secret) -> Known<Renewed, Reason> {
+        self.refresh(RefreshRequest::posted(token)).await
+    }
+
+    async fn logout(self, credential: PresentedCredential<'_>) -> Known<(), Reason> {
+        self.runtime.sign_out(self.context, credential).await;
+        Known::Found(())
+    }
+
+    async fn logout_posted(self, access: Option<&str>, refresh: &Secret) -> Known<(), Reason> {
+        self.logout(PresentedCredential::posted(access, refresh))
+            .await
+    }
+
+    async fn sign_in(
+        self,
+        credentials: &Credentials,
+        client: LoginClient<'_>,
+    ) -> Known<SignedIn, LoginRefused> {
+        let attempt = Attempt {
+            credentials,
+            kind: client.kind,
+            session: client.replaced,
+            device: client.device,
+            known_as: client.device_cookie,
+        };
+        login_result(self.runtime.sign_in(self.context, attempt).await)
+    }
+
+    fn open_challenge(self, step: Step, sealed: &Secret) -> Known<Arc<OpenedChallenge>, Reason> {
+        let site_runtime = self.context.site_runtime;
+        let opened = self.runtime.open_challenge(site_runtime, step, sealed);
+        found_or(opened.map(Arc::new), Reason::ChallengeExpired)
+    }
+
+    async fn continue_login(
+        self,
+        opened: &OpenedChallenge,
+        answer: &StepSubmission,
+        client: LoginClient<'_>,
+    ) -> Known<SignedIn, LoginRefused> {
+        let continuation = Continuation {
+            challenge: &opened.challenge,
+            answer,
+            kind: client.kind,
+            session: client.replaced,
+            device: client.device,
+            known_as: client.device_cookie,
+        };
+        login_result(self.runtime.go_on(self.context, continuation).await)
+    }
+
+    async fn send_code(
+        self,
+        opened: &OpenedChallenge,
+        choice: &Secret,
+    ) -> Known<usize, Box<LoginRefused>> {
+        match self
+            .runtime
+            .send_code(self.context, &opened.challenge, choice)
+            .await
+        {
+            Ok(position) => Known::Found(position),
+            Err(LoginError::Refused(refused)) => Known::Absent(Box::new(refused)),
+            Err(LoginError::Trouble(reason)) => Known::Failed(reason),
+        }
+    }
+
+    fn preserve_post(
+        self,
+        form: Option<PostedForm>,
+        target: &str,
+        refresh: Option<(CredentialKind, &str)>,
+        device_cookie: Option<&str>,
+    ) -> Known<Arc<str>, Reason> {
+        let Some(form) = form else {
+            return Known::Absent(Reason::UnsupportedMediaType);
+        };
+        let presented = (refresh, device_cookie);
+        let sealed = self
+            .runtime
+            .keep_form(self.context, target, form, presented);
+        found_or(sealed, Reason::RequestTooLarge)
+    }
+
+    async fn restore_post(
+        self,
+        sealed: &str,
+        sub: &str,
+        login_id: &str,
+    ) -> Known<RestoredPost, Reason> {
+        let author = (sub, login_id);
+        let restored = self.runtime.return_form(self.context, sealed, author).await;
+        found_or(restored, Reason::RejectedInput)
+    }
+
+    fn count_redirect(
+        self,
+        identity: LoopIdentity<'_>,
+        target: &str,
+        session: &Session,
+    ) -> Known<u32, Reason> {
+        let user_agent = session.get_header(USER_AGENT).map(HeaderValue::as_bytes);
+        let visit = (identity, target);
+        Known::Found(self.runtime.count_round(self.context, visit, user_agent))
     }
 }
 
-fn checked<T>(result: Result<T, CredentialError>) -> Known<T, TokenError> {
+fn found_or<T>(found: Option<T>, reason: Reason) -> Known<T, Reason> {
+    found.map_or(Known::Absent(reason), Known::Found)
+}
+
+fn credential_result<T>(result: Result<T, CredentialError>) -> Known<T, TokenError> {
     match result {
         Ok(found) => Known::Found(found),
-        Err(CredentialError::Token(fault)) => Known::Absent(fault),
+        Err(CredentialError::Token(error)) => Known::Absent(error),
         Err(CredentialError::Trouble(reason)) => Known::Failed(reason),
     }
 }
 
-async fn sign_out(
-    runtime: &Arc<Runtime>,
-    context: RequestContext<'_>,
-    carried: PresentedCredential<'_>,
-) -> Known<(), Reason> {
-    runtime.sign_out(context, carried).await;
-    Known::Found(())
-}
-
-async fn renewal(
-    runtime: &Arc<Runtime>,
-    context: RequestContext<'_>,
-    presented: RefreshRequest<'_>,
-) -> Known<Renewed, Reason> {
-    match runtime.renew(context, presented).await {
-        Ok(renewed) => Known::Found(renewed),
-        Err(RefreshError::Refused(reason)) => Known::Absent(reason),
-        Err(RefreshError::Trouble(reason)) => Known::Failed(reason),
+fn login_result<T>(result: Result<T, LoginError>) -> Known<T, LoginRefused> {
+    match result {
+        Ok(found) => Known::Found(found),
+        Err(LoginError::Refused(refused)) => Known::Absent(refused),
+        Err(LoginError::Trouble(reason)) => Known::Failed(reason),
     }
 }

@@ -4,12 +4,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use http::HeaderValue;
-
 use crate::config::settings::{self, Settings};
 use crate::model::credential::SealingKeys;
 use crate::model::origin::Host;
 use crate::model::site::Site;
+use crate::model::site_headers::SiteHeaders;
 use crate::model::timestamp::Timestamp;
 use crate::pages::PageTheme;
 use crate::provider;
@@ -22,9 +21,7 @@ use super::assertion::Assertions;
 use super::remembered::RememberedTokens;
 use super::sessions::RememberedSessions;
 use super::upstreams::Upstreams;
-use super::{
-    FixedHeaders, ProviderClient, Runtime, Shared, SiteRuntime, Storage, cookie_keys, state,
-};
+use super::{ProviderClient, Runtime, Shared, SiteRuntime, Storage, cookie_keys, state};
 
 /// Why settings that were checked cannot be brought to life here; in words for an operator.
 #[derive(Debug)]
@@ -159,11 +156,6 @@ fn site_runtime(
     shared: &Shared,
     previous: Option<&Runtime>,
 ) -> Result<SiteRuntime, BuildError> {
-    let text = |value: &str| {
-        HeaderValue::from_str(value)
-            .map_err(|_| BuildError(format!("site {}: {value:?} is no header value", site.name)))
-    };
-    let origin = &site.origin;
     let streams = previous
         .and_then(|runtime| {
             runtime
@@ -181,17 +173,12 @@ fn site_runtime(
         metrics: shared.metrics.site(&site.name),
         upstreams: Upstreams::new(&site.upstreams),
         streams,
-        fixed: FixedHeaders {
-            site: text(&site.name)?,
-            proto: text(origin.scheme.as_str())?,
-            host: text(&origin.authority())?,
-            port: text(&origin.port.to_string())?,
-            forwarded: format!(
-                ";host=\"{}\";proto={}",
-                origin.authority(),
-                origin.scheme.as_str()
-            ),
-        },
+        headers: SiteHeaders::new(&site.name, &site.origin).map_err(|_| {
+            BuildError(format!(
+                "site {}: its name or origin is no header value",
+                site.name
+            ))
+        })?,
         provider: Arc::clone(provider),
         tokens: RememberedTokens::new(),
         sessions: RememberedSessions::new(),

@@ -16,6 +16,7 @@ use crate::model::credential::SealingKeys;
 use crate::model::origin::Host;
 use crate::model::redirect_loop::LoopIdentity;
 use crate::model::site::Site;
+use crate::model::site_headers::SiteHeaders;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::Principal;
 use crate::pages::PageTheme;
@@ -155,26 +156,11 @@ pub struct SiteRuntime {
     pub upstreams: Upstreams,
     /// Its responses that stay open.
     pub streams: Arc<Streams>,
-    /// Headers that are the same for every request.
-    pub fixed: FixedHeaders,
+    /// Header values that are the same for every request.
+    pub headers: SiteHeaders,
     provider: Arc<ProviderClient>,
     tokens: RememberedTokens,
     sessions: RememberedSessions,
-}
-
-/// Headers that are the same for every request of a site.
-#[derive(Clone, Debug)]
-pub struct FixedHeaders {
-    /// `X-Auth-Site`.
-    pub site: HeaderValue,
-    /// `X-Forwarded-Proto`.
-    pub proto: HeaderValue,
-    /// `X-Forwarded-Host`.
-    pub host: HeaderValue,
-    /// `X-Forwarded-Port`.
-    pub port: HeaderValue,
-    /// The end of `Forwarded`.
-    pub forwarded: String,
 }
 
 /// On whose behalf something is found out.

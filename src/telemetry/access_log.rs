@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::labels::OutcomeLabel;
+use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 
 /// What is told of one request. The path goes without its query, which may carry tokens and names.

@@ -20,22 +20,6 @@ macro_rules! labels {
 }
 
 labels! {
-    /// How a request ended.
-    OutcomeLabel {
-        /// It went to the upstream.
-        Forwarded = "forwarded",
-        /// The gateway answered itself.
-        Answered = "answered",
-        /// The visitor was sent elsewhere, mostly to sign in.
-        Redirected = "redirected",
-        /// The client may not, or not like this.
-        Refused = "refused",
-        /// The gateway or something behind it failed.
-        Failed = "failed",
-    }
-}
-
-labels! {
     /// How the wish for a renewal ended.
     RenewalResult {
         /// The provider gave new tokens.

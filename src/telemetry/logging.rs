@@ -143,9 +143,10 @@ mod tests {
 
     use super::super::access_log::AccessRecord;
     use super::super::audit::{self, AuditContext, LoginIdHash};
-    use super::super::labels::{CallResult, OutcomeLabel};
+    use super::super::labels::CallResult;
     use super::*;
     use crate::model::login::Credentials;
+    use crate::model::outcome_label::OutcomeLabel;
     use crate::model::reason::Reason;
     use crate::model::secret::Secret;
 

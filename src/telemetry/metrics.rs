@@ -344,9 +344,10 @@ fn histogram(
 #[cfg(test)]
 mod tests {
     use super::super::labels::{
-        CallResult, Limit, OutcomeLabel, ProviderOperation, RenewalResult, UpstreamHealth,
+        CallResult, Limit, ProviderOperation, RenewalResult, UpstreamHealth,
     };
     use super::*;
+    use crate::model::outcome_label::OutcomeLabel;
     use crate::model::reason::Reason;
 
     const REFERENCE: &str = include_str!("../../docs/reference/metrics.md");

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use prometheus::{Histogram, IntCounter, IntGauge};
 
-use super::labels::{
-    CallResult, Limit, OutcomeLabel, ProviderOperation, RenewalResult, UpstreamHealth,
-};
+use super::labels::{CallResult, Limit, ProviderOperation, RenewalResult, UpstreamHealth};
 use super::metrics::Families;
+use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 
 /// Counters that come into being when they first count.

@@ -37,14 +37,6 @@ pub const TUPLE_PARAMETERS: &[&str] = &[
     "decide::redirect_loop::unless_last: by, cause",
     "embedded::api::login_flow::with_tokens: status, body",
     "pages::preserved_post::shown: name, value",
-    "proxy::page::bound: cookie, retry_after",
-    "proxy::page::page: status, html",
-    "proxy::reply::redirect: status, location",
-    "proxy::resolve::kept_form: carried",
-    "proxy::resolve::kept_form: runtime, context",
-    "proxy::resolve::rounds: runtime, context",
-    "proxy::resolve::rounds: visit",
-    "proxy::resolve::sent: challenge, choice",
     "runtime::Runtime::count_round: by, target",
     "runtime::landing::Runtime::open_outcome: kind, ticket",
     "runtime::sessions::Runtime::begin_session: pair, ticket",
@@ -61,9 +53,6 @@ pub const BOOLEAN_PARAMETERS: &[&str] = &[
     "embedded::api::two_factor::described: last_used",
     "model::cookie::CookieNames::defaults: secure",
     "model::cookie::CookieNames::hosted: secure",
-    "proxy::reply::redirect: clear_site_data",
-    "proxy::resolve::kept_form: close",
-    "proxy::resolve::read: close",
     "runtime::upstreams::Upstreams::record: healthy",
 ];
 
@@ -74,7 +63,6 @@ pub const NAMES_WITH_TWO_MEANINGS: &[&str] = &[
     "response: embedded::api::response, proxy::response",
     "rules: config::check::rules, embedded::users_file::rules",
     "server: config::check::server, embedded::server",
-    "sessions: runtime::sessions, store::redis::sessions, store::sessions",
     "store: config::check::store, embedded::demo::store, store",
     "upstreams: config::check::upstreams, runtime::upstreams",
 ];

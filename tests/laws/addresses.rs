@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 use url::Url;
+use vestibule::model::local_path::LocalPath;
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::target::{EncodedSlashes, Target};
 
@@ -60,6 +61,28 @@ proptest! {
             let again = &there[url::Position::BeforePath..];
             prop_assert_eq!(base.join(again).unwrap().origin(), base.origin(), "{}", again);
             prop_assert!(!again.starts_with("//") && !again.starts_with("/\\"));
+        }
+    }
+
+    /// Whatever stands in the path or in a parameter.
+    #[test]
+    fn a_local_path_never_leaves_the_origin(text in tricky(), value in tricky()) {
+        let bare = LocalPath::endpoint(&text);
+        let path = bare.clone().with_parameter("return_to", &value);
+        for path in [&bare, &path] {
+            prop_assert!(path.as_str().bytes().all(|byte| (0x21..0x7f).contains(&byte)));
+        }
+        for base in ["https://store.example.com/", "http://localhost:8080/a/b/?c"] {
+            let base = Url::parse(base).unwrap();
+            for path in [&bare, &path] {
+                prop_assert_eq!(base.join(path.as_str()).unwrap().origin(), base.origin());
+            }
+            let (there, bare) = (base.join(path.as_str()).unwrap(), base.join(bare.as_str()).unwrap());
+            prop_assert_eq!(there.path(), bare.path());
+            prop_assert_eq!(there.fragment(), bare.fragment());
+            let before = bare.query_pairs().count();
+            let added: Vec<_> = there.query_pairs().skip(before).collect();
+            prop_assert_eq!(added, [("return_to".into(), value.as_str().into())]);
         }
     }
 

@@ -107,7 +107,7 @@ impl Scene {
             match decide(&request, &self.site, &facts, NOW) {
                 Decision::Needs(question) => asked.push(self.answer(&question, &mut facts)),
                 Decision::Settled(verdict) => {
-                    let label = verdict.label();
+                    let label = verdict.label().as_str();
                     let (forwarded, answer) = match verdict.outcome {
                         Outcome::Forward(grant) => {
                             let renew_ahead = grant

@@ -7,7 +7,8 @@ use ipnet::IpNet;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
-use vestibule::decide::upstream_headers::{chain, forwarded, keeps_request_id, removals};
+use vestibule::decide::client_address::resolve_client_ip;
+use vestibule::decide::upstream_headers::{forwarded_value, is_valid_request_id, removals};
 use vestibule::model::identity::Identity;
 use vestibule::model::identity_headers::{IdentityHeaders, Template};
 
@@ -167,13 +168,13 @@ proptest! {
         let trusted: Vec<IpNet> = TRUSTED.iter().map(|net| net.parse().unwrap()).collect();
         let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(&address.to_canonical()));
         let fields: Vec<String> = fields.iter().map(|entries| entries.join(", ")).collect();
-        let believed = chain(peer, fields.iter().map(String::as_str), &trusted);
+        let believed = resolve_client_ip(peer, fields.iter().map(String::as_str), &trusted);
         prop_assert_eq!(believed.peer_is_trusted, is_trusted(peer));
         let told = believed.forwarded_for.as_ref();
         let end = format!(", {}", peer.to_canonical());
         prop_assert!(told.is_none_or(|told| told.ends_with(&end)));
         if !is_trusted(peer) {
-            prop_assert_eq!(believed.client, peer.to_canonical());
+            prop_assert_eq!(believed.ip, peer.to_canonical());
             prop_assert_eq!(told, None);
             return Ok(());
         }
@@ -183,26 +184,26 @@ proptest! {
         // The first entry from the right that a trusted proxy would not be written as.
         let named = entries.iter().rev().map(|entry| address(entry)).find(|address| !address.is_some_and(is_trusted));
         match named {
-            Some(Some(stranger)) => prop_assert_eq!(believed.client, stranger),
+            Some(Some(stranger)) => prop_assert_eq!(believed.ip, stranger),
             // Nobody, or nonsense: whoever reported it is as far as belief goes.
-            Some(None) | None => prop_assert!(is_trusted(believed.client)),
+            Some(None) | None => prop_assert!(is_trusted(believed.ip)),
         }
-        prop_assert_eq!(believed.client, believed.client.to_canonical());
+        prop_assert_eq!(believed.ip, believed.ip.to_canonical());
     }
 
     #[test]
     fn who_asks_is_told_in_printable_ascii(peer in peer(), fields in proptest::collection::vec("[ -~]{0,30}", 0..3)) {
         let trusted: Vec<IpNet> = TRUSTED.iter().map(|net| net.parse().unwrap()).collect();
-        let believed = chain(peer, fields.iter().map(String::as_str), &trusted);
+        let believed = resolve_client_ip(peer, fields.iter().map(String::as_str), &trusted);
         prop_assert!(believed.forwarded_for.is_none_or(|told| HeaderValue::try_from(told).is_ok()));
-        prop_assert!(HeaderValue::from_str(&forwarded(None, peer, ";proto=http")).is_ok());
+        prop_assert!(HeaderValue::from_str(&forwarded_value(None, peer, ";proto=http")).is_ok());
     }
 
     #[test]
     fn a_request_id_is_kept_exactly_when_it_can_harm_nobody(id in prop_oneof!["[A-Za-z0-9_.-]{0,140}", "[ -~]{0,8}", any::<String>()]) {
         let harmless = !id.is_empty() && id.len() <= 128
             && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.');
-        prop_assert_eq!(keeps_request_id(&id), harmless);
+        prop_assert_eq!(is_valid_request_id(&id), harmless);
     }
 }
 

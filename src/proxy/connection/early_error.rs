@@ -9,12 +9,12 @@ use http::StatusCode;
 use pingora::protocols::http::date;
 
 use crate::model::local_response::Problem;
+use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 use crate::proxy::problem_json::{PROBLEM_TYPE, problem_document};
 use crate::runtime::Runtime;
 use crate::system;
 use crate::telemetry::access_log::AccessRecord;
-use crate::telemetry::labels::OutcomeLabel;
 
 /// A request head that never became a request.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
-//! The way back: the application's answer, the errors of the way there, and the line in the log.
+//! The application's response on its way to the client, the errors of the way there, and the access
+//! record.
 
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -16,9 +17,9 @@ use super::context::ProxyContext;
 use super::reply;
 use super::request_head;
 
-/// What the application's response becomes. Runs for informational responses too, which carry
-/// nothing of ours.
-pub(super) async fn adapt(
+/// Changes the application's response into the client's. Pingora calls this for informational
+/// responses too, which carry nothing of the gateway's.
+pub(super) async fn filter_response(
     session: &mut Session,
     response: &mut ResponseHeader,
     ctx: &mut ProxyContext,
@@ -30,68 +31,75 @@ pub(super) async fn adapt(
     ctx.upstream.latency = ctx.upstream.started.map(|asked| asked.elapsed());
     ctx.response.is_forwarded = true;
     ctx.status = response.status.as_u16();
-    settle_ahead(ctx).await;
+    await_early_refresh(ctx).await;
     watch_stream(session, response, ctx).await;
     reply::finish(ctx, response)
 }
 
-/// Whether the client has been told a final status: nothing can be repeated or replaced any more.
-pub(super) fn has_begun(session: &Session) -> bool {
-    let told = session.response_written().map(|head| head.status);
-    told.is_some_and(|status| {
+/// Whether a final status was sent to the client, so that the response can be neither repeated nor
+/// replaced.
+pub(super) fn has_started(session: &Session) -> bool {
+    let sent = session.response_written().map(|head| head.status);
+    sent.is_some_and(|status| {
         !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS
     })
 }
 
-/// An application must not set the gateway's cookies.
+/// Drops each `Set-Cookie` of the application that would set one of the gateway's cookies.
 fn drop_managed_cookies(response: &mut ResponseHeader, ctx: &ProxyContext) {
     let Some(site) = ctx.site() else { return };
-    let set = response.headers.get_all(header::SET_COOKIE);
-    let theirs = |value: &http::HeaderValue| !cookie::sets_managed(&site.cookies, value.as_bytes());
-    if set.iter().all(theirs) {
+    let fields = response.headers.get_all(header::SET_COOKIE);
+    let passes = |value: &HeaderValue| !cookie::sets_managed(&site.cookies, value.as_bytes());
+    if fields.iter().all(passes) {
         return;
     }
-    let set: Vec<_> = set.iter().cloned().collect();
+    let kept: Vec<HeaderValue> = fields
+        .iter()
+        .filter(|value| passes(value))
+        .cloned()
+        .collect();
     response.remove_header(&header::SET_COOKIE);
-    for value in set.into_iter().filter(|value| theirs(value)) {
-        // It was a header value a moment ago.
+    for value in kept {
+        // What was a header value is one: this does not fail.
         let _ = response.append_header(header::SET_COOKIE, value);
     }
 }
 
-/// Backoff for the renewal that runs beside the upstream call, and takes its cookies along.
-pub(super) async fn settle_ahead(ctx: &mut ProxyContext) {
-    let Some(ahead) = ctx.early_refresh.take() else {
+/// Waits for the refresh that runs beside the upstream call, and takes its cookies into the
+/// response.
+pub(super) async fn await_early_refresh(ctx: &mut ProxyContext) {
+    let Some(refresh) = ctx.early_refresh.take() else {
         return;
     };
-    match ahead.await {
+    match refresh.await {
         Ok(EarlyRefresh::Renewed(tokens)) => {
             ctx.response
                 .cookie_changes
                 .push(CookieChange::SetTokens(tokens));
             ctx.reason = Reason::EarlyRefresh;
         }
-        // The access token lives out its time; nothing renews it any more.
+        // The access token is good until it expires. Nothing can refresh it any more.
         Ok(EarlyRefresh::Refused) => ctx.response.cookie_changes.push(CookieChange::ClearRefresh),
         Ok(EarlyRefresh::NotNow) | Err(_) => {}
     }
 }
 
-/// The media type of a stream of events.
-const EVENTS: &[u8] = b"text/event-stream";
+/// The media type of server-sent events.
+const EVENT_STREAM: &[u8] = b"text/event-stream";
 
-/// A response that may stay open for hours is counted, and ends with the visitor's session.
+/// Counts a response that may stay open for hours (a WebSocket, server-sent events), and has it
+/// closed when the visitor's session ends.
 async fn watch_stream(session: &Session, response: &ResponseHeader, ctx: &mut ProxyContext) {
     let upgraded = response.status == StatusCode::SWITCHING_PROTOCOLS;
-    let kind = response
+    let content_type = response
         .headers
         .get(header::CONTENT_TYPE)
-        .map(http::HeaderValue::as_bytes)
+        .map(HeaderValue::as_bytes)
         .unwrap_or_default();
-    let events = kind
-        .get(..EVENTS.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(EVENTS));
-    if !(upgraded || events) || session.response_written().is_some() {
+    let is_event_stream = content_type
+        .get(..EVENT_STREAM.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM));
+    if !(upgraded || is_event_stream) || session.response_written().is_some() {
         return;
     }
     let Some(site_runtime) = &ctx.site_runtime else {
@@ -105,15 +113,17 @@ async fn watch_stream(session: &Session, response: &ResponseHeader, ctx: &mut Pr
     {
         let ended = site_runtime.streams.opened(&principal.session);
         ctx.stream_close = Some(ctx.connection.close_stream_after(ended).await);
-        // Signed out between the decision and the application's answer: nobody will say it again.
+        // Where the session ended between the decision and the application's response, its streams
+        // were closed before this one was among them.
         if ctx.runtime.has_ended(site_runtime, &principal.session) {
             site_runtime.streams.end(&principal.session);
         }
     }
 }
 
-/// Whose fault an error is; `None` when there is nobody left to tell.
-pub(super) fn blame(error: &Error) -> Option<Reason> {
+/// The reason for an error of Pingora's. `None` where the client went away, so that there is nobody
+/// to answer.
+pub(super) fn classify_error(error: &Error) -> Option<Reason> {
     let kind = error.etype();
     if matches!(kind, ErrorType::HTTPStatus(400)) {
         return Some(Reason::MalformedRequest);
@@ -128,7 +138,7 @@ pub(super) fn blame(error: &Error) -> Option<Reason> {
         }
         ErrorSource::Upstream if is_timeout(kind) => Some(Reason::UpstreamTimeout),
         ErrorSource::Upstream => Some(Reason::UpstreamUnavailable),
-        // Our own words for "no upstream is left", see `upstream::pick`.
+        // No upstream is left, see `upstream::select_peer`.
         ErrorSource::Internal | ErrorSource::Unset if *kind == ErrorType::ConnectError => {
             Some(Reason::UpstreamUnavailable)
         }
@@ -146,8 +156,9 @@ fn is_timeout(kind: &ErrorType) -> bool {
     )
 }
 
-/// One line, one counter, both with the same reason.
-pub(super) fn record(session: &Session, ctx: &ProxyContext) {
+/// Writes the access record and counts the request, both with the same reason. Some refusals get an
+/// audit record too.
+pub(super) fn record_request(session: &Session, ctx: &ProxyContext) {
     let took = ctx.started.elapsed();
     let status = session
         .response_written()
@@ -163,14 +174,14 @@ pub(super) fn record(session: &Session, ctx: &ProxyContext) {
         .granted
         .as_ref()
         .and_then(|granted| granted.principal.as_ref());
-    if is_for_the_audit(ctx.reason) {
-        let at = AuditContext {
+    if is_audited(ctx.reason) {
+        let context = AuditContext {
             site,
             request_id: &ctx.request_id,
             client: ctx.client.address,
         };
         audit::refused(
-            at,
+            context,
             user.map(|principal| principal.identity.sub.as_str()),
             ctx.reason,
         );
@@ -196,9 +207,9 @@ pub(super) fn record(session: &Session, ctx: &ProxyContext) {
     .write();
 }
 
-/// Refusals that an honest browser of somebody with every right does not meet; that nobody is
-/// signed in is no event, and refused sign-ins have records of their own.
-fn is_for_the_audit(reason: Reason) -> bool {
+/// Whether a refusal gets an audit record: those that the browser of an authorized person does not
+/// meet. That nobody is signed in is no event, and refused sign-ins have records of their own.
+fn is_audited(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::RoleMissing

@@ -1,0 +1,223 @@
+//! The address of the client, as far as the proxies in front of the gateway are trusted
+//! (`docs/reference/headers.md#client-address`).
+//!
+//! The peer of a connection is known for certain. What `X-Forwarded-For` says counts only where
+//! the peer is one of `server.trusted_proxies`, and only up to the first address that is none:
+//! everything left of that one may be invented (threat model, R-38).
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+/// The client of a request, and what the application is told of the way to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAddress {
+    /// The rightmost address that is not a trusted proxy. An IPv4 address that was written as an
+    /// IPv6 one is IPv4 here.
+    pub ip: IpAddr,
+    /// The value of `X-Forwarded-For` for the application: the addresses that a trusted peer
+    /// named, then the peer. `None` where that is the peer alone.
+    pub forwarded_for: Option<String>,
+    /// Whether the peer is a trusted proxy.
+    pub peer_is_trusted: bool,
+}
+
+/// Follows `X-Forwarded-For` from the right as long as the addresses are trusted proxies.
+///
+/// `fields` are the values of the field in the order they arrived. They count only when `peer`
+/// itself is trusted. An entry that is no address ends the chain at the proxy that reported it.
+pub fn resolve_client_ip<'a>(
+    peer: IpAddr,
+    fields: impl DoubleEndedIterator<Item = &'a str>,
+    trusted: &[IpNet],
+) -> ClientAddress {
+    let peer = peer.to_canonical();
+    let is_trusted = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
+    if !is_trusted(&peer) {
+        return ClientAddress {
+            ip: peer,
+            forwarded_for: None,
+            peer_is_trusted: false,
+        };
+    }
+    let mut entries: Vec<&str> = fields
+        .flat_map(|field| field.split(','))
+        .map(str::trim_ascii)
+        .collect();
+    entries.retain(|entry| !entry.is_empty());
+    let mut client = peer;
+    for ip in entries.iter().rev().map_while(|entry| parse_ip(entry)) {
+        client = ip;
+        if !is_trusted(&ip) {
+            break;
+        }
+    }
+    let forwarded_for = (!entries.is_empty()).then(|| {
+        let mut chain = entries.join(", ");
+        chain.push_str(", ");
+        push_ip(&mut chain, peer);
+        chain
+    });
+    ClientAddress {
+        ip: client,
+        forwarded_for,
+        peer_is_trusted: true,
+    }
+}
+
+impl ClientAddress {
+    /// The `Forwarded` fields (RFC 7239) of the request as one value. `None` where there are none,
+    /// or where the peer is not trusted to name others.
+    pub fn trusted_forwarded<'a>(&self, fields: impl Iterator<Item = &'a str>) -> Option<String> {
+        if !self.peer_is_trusted {
+            return None;
+        }
+        let mut fields = fields;
+        let mut value = fields.next()?.to_owned();
+        for field in fields {
+            value.push_str(", ");
+            value.push_str(field);
+        }
+        Some(value)
+    }
+}
+
+/// Reads an address as proxies write it: bare, or with a port; IPv6 with brackets where a port
+/// follows.
+fn parse_ip(entry: &str) -> Option<IpAddr> {
+    if let Ok(ip) = entry.parse::<IpAddr>() {
+        return Some(ip.to_canonical());
+    }
+    if let Some(rest) = entry.strip_prefix('[') {
+        let (ip, _) = rest.split_once(']')?;
+        return ip
+            .parse::<Ipv6Addr>()
+            .ok()
+            .map(|ip| IpAddr::V6(ip).to_canonical());
+    }
+    let (ip, port) = entry.rsplit_once(':')?;
+    port.parse::<u16>().ok()?;
+    ip.parse::<Ipv4Addr>().ok().map(IpAddr::V4)
+}
+
+/// The length of the longest address as text, in bytes.
+pub(super) const MAX_IP_LEN: usize = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255".len();
+
+/// An address as text, as the standard library writes it.
+#[must_use]
+pub fn format_ip(ip: IpAddr) -> String {
+    let mut text = String::with_capacity(MAX_IP_LEN);
+    push_ip(&mut text, ip);
+    text
+}
+
+/// Appends an address. The standard library takes ten times as long for IPv4, and every forwarded
+/// request needs the text at least once.
+pub(super) fn push_ip(text: &mut String, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(ip) => {
+            for (at, octet) in ip.octets().into_iter().enumerate() {
+                if at > 0 {
+                    text.push('.');
+                }
+                for (from, unit) in [(100, 100), (10, 10), (0, 1)] {
+                    if octet >= from {
+                        text.push(char::from(b'0' + octet / unit % 10));
+                    }
+                }
+            }
+        }
+        IpAddr::V6(ip) => {
+            // Writing into a String does not fail.
+            let _ = write!(text, "{ip}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(peer: &str, fields: &[&str]) -> ClientAddress {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        resolve_client_ip(peer.parse().unwrap(), fields.iter().copied(), &trusted)
+    }
+
+    fn client(peer: &str, fields: &[&str]) -> String {
+        resolved(peer, fields).ip.to_string()
+    }
+
+    #[test]
+    fn an_untrusted_peer_names_nobody() {
+        let address = resolved("9.9.9.9", &["1.1.1.1"]);
+        assert_eq!(
+            address,
+            ClientAddress {
+                ip: "9.9.9.9".parse().unwrap(),
+                forwarded_for: None,
+                peer_is_trusted: false,
+            }
+        );
+        let fields = ["for=1.1.1.1"].into_iter();
+        assert_eq!(address.trusted_forwarded(fields), None);
+    }
+
+    #[test]
+    fn the_rightmost_untrusted_address_is_the_client() {
+        let address = resolved("10.0.0.1", &["1.1.1.1, 2.2.2.2", "10.0.0.7"]);
+        assert_eq!(address.ip.to_string(), "2.2.2.2");
+        assert_eq!(
+            address.forwarded_for.as_deref(),
+            Some("1.1.1.1, 2.2.2.2, 10.0.0.7, 10.0.0.1")
+        );
+    }
+
+    #[test]
+    fn a_trusted_peer_that_names_nobody_is_the_client() {
+        for fields in [&[][..], &["", " , "][..]] {
+            let address = resolved("10.0.0.1", fields);
+            assert_eq!(address.ip.to_string(), "10.0.0.1");
+            assert_eq!(address.forwarded_for, None);
+            assert!(address.peer_is_trusted);
+        }
+    }
+
+    #[test]
+    fn ports_and_brackets_are_read_and_anything_else_ends_the_chain() {
+        assert_eq!(client("10.0.0.1", &["1.1.1.1:99"]), "1.1.1.1");
+        assert_eq!(client("10.0.0.1", &["[2001:db8::1]:99"]), "2001:db8::1");
+        assert_eq!(
+            client("10.0.0.1", &["1.1.1.1, unknown, 10.0.0.2"]),
+            "10.0.0.2"
+        );
+        assert_eq!(client("::ffff:10.0.0.1", &["1.1.1.1"]), "1.1.1.1");
+    }
+
+    #[test]
+    fn the_forwarded_fields_of_a_trusted_peer_are_joined() {
+        let address = resolved("10.0.0.1", &[]);
+        let fields = ["for=1.1.1.1;proto=https", "for=10.0.0.7"];
+        assert_eq!(
+            address.trusted_forwarded(fields.into_iter()).as_deref(),
+            Some("for=1.1.1.1;proto=https, for=10.0.0.7")
+        );
+        assert_eq!(address.trusted_forwarded(std::iter::empty()), None);
+    }
+
+    #[test]
+    fn addresses_are_written_as_the_standard_library_writes_them() {
+        for octet in 0..=255 {
+            for ip in [
+                Ipv4Addr::new(octet, 0, 255, octet),
+                Ipv4Addr::new(10, octet, octet, 9),
+            ]
+            .map(IpAddr::V4)
+            {
+                assert_eq!(format_ip(ip), ip.to_string());
+            }
+        }
+        let ip: IpAddr = "2001:db8::1".parse().unwrap();
+        assert_eq!(format_ip(ip), "2001:db8::1");
+    }
+}

@@ -1,0 +1,233 @@
+//! The gateway's own pages as responses: in the visitor's language, with every header that keeps
+//! them safe.
+
+use http::header;
+use pingora::Result;
+use pingora::http::RequestHeader;
+
+use crate::decide::authorize::form_address;
+use crate::decide::endpoint::StepCall;
+use crate::decide::login::csrf_token;
+use crate::decide::preserved_post;
+use crate::model::challenge::Step;
+use crate::model::cookie::{self, CookieKind, Lifetime};
+use crate::model::local_response::{
+    ActionRequired, LoginPage, PreservedPostPage, Problem, StepPage,
+};
+use crate::model::site::Site;
+use crate::pages::{self, Layout, PageTheme, Rendered};
+use crate::system;
+
+use super::context::ProxyContext;
+use super::rendered_response::RenderedResponse;
+
+/// What all pages share. This is the only place where the visitor's language is read.
+fn layout<'a>(ctx: &'a ProxyContext, request: &RequestHeader) -> Layout<'a> {
+    let fields = request.headers.get_all(header::ACCEPT_LANGUAGE).iter();
+    let theme = theme(ctx);
+    Layout {
+        look: theme,
+        site_name: ctx
+            .site()
+            .map(|site| site.theme.name.as_deref().unwrap_or(&site.origin.name)),
+        words: pages::language::choose(
+            fields.filter_map(|value| value.to_str().ok()),
+            theme.language,
+        ),
+        request_id: &ctx.request_id,
+    }
+}
+
+/// The theme of the site's pages. Before the site is known, the gateway's own.
+pub(super) fn theme(ctx: &ProxyContext) -> &PageTheme {
+    ctx.site_runtime
+        .as_ref()
+        .map_or_else(|| PageTheme::plain(), |site_runtime| &site_runtime.look)
+}
+
+/// A page as a response. Where its template failed, the body is the fallback page.
+fn respond(
+    ctx: &ProxyContext,
+    layout: Layout<'_>,
+    status: u16,
+    html: Rendered,
+) -> Result<RenderedResponse> {
+    let html = html.unwrap_or_else(|error| {
+        tracing::error!(request_id = ctx.request_id, fault = %error, "a template failed");
+        pages::fallback(layout.words)
+    });
+    let mut response = RenderedResponse::new(status, pages::CONTENT_TYPE, html)?;
+    let head = &mut response.head;
+    head.insert_header(header::CONTENT_LANGUAGE, layout.words.tag)?;
+    head.insert_header(header::VARY, "Accept-Language")?;
+    for (name, value) in pages::HEADERS {
+        head.insert_header(*name, *value)?;
+    }
+    let Some(site) = ctx.site() else {
+        return Ok(response);
+    };
+    if let Some(hosted) = &site.hosted {
+        head.insert_header(
+            header::CONTENT_SECURITY_POLICY,
+            pages::policy_leading_to(hosted.origins()),
+        )?;
+    }
+    if site.origin.is_https() {
+        head.insert_header(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000")?;
+    }
+    Ok(response)
+}
+
+/// A refusal or failure as a page.
+pub(super) fn problem_page(
+    ctx: &ProxyContext,
+    request: &RequestHeader,
+    problem: &Problem,
+) -> Result<RenderedResponse> {
+    let layout = layout(ctx, request);
+    let login_path = ctx.site().map(|site| site.paths.login.as_str());
+    let html = pages::problem(&pages::ProblemView {
+        frame: layout,
+        problem,
+        login_path,
+    });
+    respond(ctx, layout, problem.status, html)
+}
+
+/// The sign-in form.
+pub(super) fn login_page(
+    ctx: &ProxyContext,
+    site: &Site,
+    request: &RequestHeader,
+    form: &LoginPage,
+) -> Result<RenderedResponse> {
+    let (layout, cookie) = (layout(ctx, request), form_cookie(ctx));
+    let csrf = csrf_token(&site.name, &cookie);
+    let action = preserved_post::action(&site.paths.login, form.preserved_post.is_some());
+    let html = pages::login(&pages::LoginView {
+        frame: layout,
+        action: &action,
+        form,
+        csrf: &csrf,
+    });
+    let mut response = respond(ctx, layout, form.status, html)?;
+    set_form_cookie(ctx, site, &mut response, &cookie)?;
+    set_retry_after(&mut response, form.retry_after)?;
+    Ok(response)
+}
+
+/// The form of a step that follows the password.
+pub(super) fn step_page(
+    ctx: &ProxyContext,
+    site: &Site,
+    request: &RequestHeader,
+    form: &StepPage,
+) -> Result<RenderedResponse> {
+    let (layout, cookie) = (layout(ctx, request), form_cookie(ctx));
+    let csrf = csrf_token(&site.name, &cookie);
+    let login = form_address(site, form.return_to.as_ref());
+    let has_preserved_post = form.preserved_post.is_some();
+    let action = |call: StepCall| {
+        preserved_post::action(
+            &format!("{}{}", site.paths.login, call.path()),
+            has_preserved_post,
+        )
+    };
+    let html = match form.next.step {
+        Step::TwoFactor => pages::two_factor(&pages::TwoFactorView {
+            frame: layout,
+            action: &action(StepCall::TwoFactor),
+            send: &action(StepCall::SendCode),
+            back: login.as_str(),
+            form,
+            csrf: &csrf,
+        }),
+        Step::NewPassword => pages::new_password(&pages::NewPasswordView {
+            frame: layout,
+            action: &action(StepCall::NewPassword),
+            back: login.as_str(),
+            form,
+            csrf: &csrf,
+        }),
+    };
+    let mut response = respond(ctx, layout, form.status, html)?;
+    set_form_cookie(ctx, site, &mut response, &cookie)?;
+    set_retry_after(&mut response, form.retry_after)?;
+    Ok(response)
+}
+
+/// The value of the pre-session cookie that the CSRF tokens of forms are bound to. A browser keeps
+/// the one it has, so that many tabs work at once.
+fn form_cookie(ctx: &ProxyContext) -> String {
+    ctx.response.form_cookie.clone().unwrap_or_else(|| {
+        use base64::Engine as _;
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(system::random::<32>())
+    })
+}
+
+/// Sets the pre-session cookie, where the browser does not have it.
+fn set_form_cookie(
+    ctx: &ProxyContext,
+    site: &Site,
+    response: &mut RenderedResponse,
+    value: &str,
+) -> Result<()> {
+    if ctx.response.form_cookie.as_deref() != Some(value) {
+        for line in cookie::set(&site.cookies, CookieKind::Form, value, Lifetime::Browser) {
+            response.head.append_header(header::SET_COOKIE, line)?;
+        }
+    }
+    Ok(())
+}
+
+fn set_retry_after(response: &mut RenderedResponse, seconds: Option<u32>) -> Result<()> {
+    if let Some(seconds) = seconds {
+        response.head.insert_header(header::RETRY_AFTER, seconds)?;
+    }
+    Ok(())
+}
+
+/// The form that was sent after the session had ended, offered again after the sign-in.
+pub(super) fn preserved_post_page(
+    ctx: &ProxyContext,
+    request: &RequestHeader,
+    page: &PreservedPostPage,
+) -> Result<RenderedResponse> {
+    let layout = layout(ctx, request);
+    let view = pages::PreservedPostView {
+        frame: layout,
+        page,
+    };
+    respond(ctx, layout, 200, pages::preserved_post(&view))
+}
+
+/// The page with the sign-out button.
+pub(super) fn logout_page(
+    ctx: &ProxyContext,
+    site: &Site,
+    request: &RequestHeader,
+) -> Result<RenderedResponse> {
+    let layout = layout(ctx, request);
+    let view = pages::LogoutView {
+        frame: layout,
+        action: &site.paths.logout,
+        back: site.landing.as_str(),
+    };
+    respond(ctx, layout, 200, pages::logout(&view))
+}
+
+/// What the provider asks the person to do before it signs them in.
+pub(super) fn action_required_page(
+    ctx: &ProxyContext,
+    site: &Site,
+    request: &RequestHeader,
+    action: &ActionRequired,
+) -> Result<RenderedResponse> {
+    let layout = layout(ctx, request);
+    let view = pages::ActionRequiredView {
+        frame: layout,
+        login_path: &site.paths.login,
+        asks: action,
+    };
+    respond(ctx, layout, action.status, pages::action_required(&view))
+}
