@@ -8,7 +8,6 @@ pub const CIRCLES: &[&str] = &[
     "embedded: api::api_auth, api::jwks, api::login, api::login_flow, api::logout, api, api::password, api::refresh, api::response, api::revoke, api::two_factor, api::user, server",
     "model: challenge, login",
     "pages: layout, templates, theme",
-    "proxy: page, reply",
     "telemetry: metrics, site_metrics",
 ];
 
@@ -59,8 +58,6 @@ pub const BOOLEAN_PARAMETERS: &[&str] = &[
 /// `name: module, module`
 pub const NAMES_WITH_TWO_MEANINGS: &[&str] = &[
     "api: decide::api, embedded::api",
-    "page: embedded::demo::page, proxy::page",
-    "response: embedded::api::response, proxy::response",
     "rules: config::check::rules, embedded::users_file::rules",
     "server: config::check::server, embedded::server",
     "store: config::check::store, embedded::demo::store, store",
