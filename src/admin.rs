@@ -36,11 +36,11 @@ async fn metrics(State(runtime_handle): State<Arc<RuntimeHandle>>) -> impl IntoR
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",
     )];
-    (kind, runtime_handle.current().render_metrics())
+    (kind, runtime_handle.current().status.render_metrics())
 }
 
 async fn ready(State(runtime_handle): State<Arc<RuntimeHandle>>) -> impl IntoResponse {
-    match runtime_handle.current().ready().await {
+    match runtime_handle.current().status.ready().await {
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
         Err(missing) => (StatusCode::SERVICE_UNAVAILABLE, format!("{missing}\n")),
     }

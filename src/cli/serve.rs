@@ -16,7 +16,7 @@ use crate::admin;
 use crate::config::settings::{LogFormat, Settings};
 use crate::embedded::server::Statistics;
 use crate::proxy::{self, connection};
-use crate::runtime::{self, RuntimeHandle, keeping};
+use crate::runtime::{self, RuntimeHandle, background};
 use crate::system::{self, Clock};
 use crate::telemetry::logging;
 
@@ -208,7 +208,7 @@ impl BoundServer {
                 server.serve(listener, stopped(stop.clone())),
             ));
         }
-        drop(system::detach(keeping::keep(
+        drop(system::detach(background::run(
             Arc::clone(&runtime_handle),
             stop.clone(),
         )));

@@ -13,7 +13,8 @@ use crate::model::reason::Reason;
 use crate::model::site::Site;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::Principal;
-use crate::runtime::{EarlyRefresh, Runtime, SiteRuntime};
+use crate::runtime::refresh::RefreshOutcome;
+use crate::runtime::{Runtime, SiteRuntime};
 use crate::system;
 use crate::telemetry::StreamGuard;
 
@@ -40,7 +41,7 @@ pub(super) struct ProxyContext {
     /// Set only by a grant: without it nothing is forwarded.
     pub(super) granted: Option<Granted>,
     /// A refresh that runs beside the call to the upstream.
-    pub(super) early_refresh: Option<JoinHandle<EarlyRefresh>>,
+    pub(super) early_refresh: Option<JoinHandle<RefreshOutcome>>,
     /// What forwarding the request needs and finds out.
     pub(super) upstream: UpstreamState,
     /// What the response depends on.

@@ -42,7 +42,7 @@ fn layout<'a>(ctx: &'a ProxyContext, request: &RequestHeader) -> Layout<'a> {
 pub(super) fn theme(ctx: &ProxyContext) -> &PageTheme {
     ctx.site_runtime
         .as_ref()
-        .map_or_else(|| PageTheme::plain(), |site_runtime| &site_runtime.look)
+        .map_or_else(|| PageTheme::plain(), |site_runtime| &site_runtime.theme)
 }
 
 /// A page as a response. Where its template failed, the body is the fallback page.

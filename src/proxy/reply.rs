@@ -114,7 +114,7 @@ fn render(
         }),
         LocalResponse::Asset(name) => asset(ctx, request, name),
         LocalResponse::AssertionKeys => {
-            RenderedResponse::new(200, "application/json", ctx.runtime.assertion_keys())
+            RenderedResponse::new(200, "application/json", ctx.runtime.assertions.jwks())
         }
         LocalResponse::Json(body) => json(body),
         LocalResponse::NoContent | LocalResponse::Preflight(_) => RenderedResponse::empty(204),

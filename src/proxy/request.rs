@@ -21,7 +21,7 @@ use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 use crate::model::request::RequestView;
 use crate::model::site::Site;
-use crate::runtime::{Runtime, SiteRuntime};
+use crate::runtime::{RequestContext, Runtime, SiteRuntime};
 use crate::system;
 
 use super::context::{Granted, ProxyContext};
@@ -204,13 +204,13 @@ fn record_request(ctx: &mut ProxyContext, request: &RequestView<'_>, site: &Site
 /// Starts the refresh that runs beside the upstream call, where the grant asks for one.
 fn start_early_refresh(ctx: &mut ProxyContext, site_runtime: &Arc<SiteRuntime>, grant: &Grant<'_>) {
     if let Some(refresh) = grant.renew_ahead() {
-        let runtime = &ctx.runtime;
-        ctx.early_refresh = Some(runtime.renew_ahead(
+        let context = RequestContext {
             site_runtime,
-            refresh,
-            Some(ctx.client.address),
-            &ctx.request_id,
-        ));
+            client: ctx.client.address,
+            request_id: &ctx.request_id,
+            now: ctx.now,
+        };
+        ctx.early_refresh = Some(ctx.runtime.early_refresh.start(context, refresh));
     }
 }
 

@@ -19,10 +19,11 @@ use crate::model::redirect_loop::LoopIdentity;
 use crate::model::secret::Secret;
 use crate::model::token::{Principal, Renewed, Session as LoadedSession, SignedIn, TokenError};
 use crate::provider::Device;
-use crate::runtime::{
-    Attempt, Continuation, CredentialError, LoginError, RefreshError, RequestContext, Runtime,
-    SiteRuntime,
-};
+use crate::runtime::login::{LoginError, PasswordAttempt, StepAttempt};
+use crate::runtime::preserved_post::UnauthenticatedPost;
+use crate::runtime::refresh::RefreshOutcome;
+use crate::runtime::tokens::CredentialError;
+use crate::runtime::{RequestContext, Runtime, SiteRuntime};
 
 use super::body;
 use super::context::ProxyContext;
@@ -217,18 +218,23 @@ impl<'r> Resolver<'r> {
     }
 
     async fn verify(self, token: &str) -> Known<Arc<Principal>, TokenError> {
-        credential_result(self.runtime.check(self.context, token).await)
+        credential_result(self.runtime.tokens.verify(self.context, token).await)
     }
 
     async fn load_session(self, id: &str) -> Known<LoadedSession, TokenError> {
-        credential_result(self.runtime.session(self.context, id).await)
+        credential_result(self.runtime.sessions.load(self.context, id).await)
     }
 
     async fn refresh(self, request: RefreshRequest<'_>) -> Known<Renewed, Reason> {
-        match self.runtime.renew(self.context, request).await {
-            Ok(renewed) => Known::Found(renewed),
-            Err(RefreshError::Refused(reason)) => Known::Absent(reason),
-            Err(RefreshError::Trouble(reason)) => Known::Failed(reason),
+        let Self { runtime, context } = self;
+        match runtime.refresh.run(context, request).await {
+            RefreshOutcome::Renewed { renewed, .. } => Known::Found(renewed),
+            RefreshOutcome::Refused(reason) => Known::Absent(reason),
+            RefreshOutcome::Reused(ticket) => {
+                runtime.revocation.revoke_reused(context, &ticket).await;
+                Known::Absent(Reason::Revoked)
+            }
+            RefreshOutcome::Unavailable(reason) => Known::Failed(reason),
         }
     }
 
@@ -237,7 +243,7 @@ impl<'r> Resolver<'r> {
     }
 
     async fn logout(self, credential: PresentedCredential<'_>) -> Known<(), Reason> {
-        self.runtime.sign_out(self.context, credential).await;
+        self.runtime.logout.run(self.context, credential).await;
         Known::Found(())
     }
 
@@ -251,19 +257,22 @@ impl<'r> Resolver<'r> {
         credentials: &Credentials,
         client: LoginClient<'_>,
     ) -> Known<SignedIn, LoginRefused> {
-        let attempt = Attempt {
+        let attempt = PasswordAttempt {
             credentials,
             kind: client.kind,
-            session: client.replaced,
+            replaces: client.replaced,
             device: client.device,
-            known_as: client.device_cookie,
+            device_cookie: client.device_cookie,
         };
-        login_result(self.runtime.sign_in(self.context, attempt).await)
+        login_result(self.runtime.login.password(self.context, attempt).await)
     }
 
     fn open_challenge(self, step: Step, sealed: &Secret) -> Known<Arc<OpenedChallenge>, Reason> {
-        let site_runtime = self.context.site_runtime;
-        let opened = self.runtime.open_challenge(site_runtime, step, sealed);
+        let (challenges, site) = (
+            &self.runtime.login.challenges,
+            &self.context.site_runtime.site,
+        );
+        let opened = challenges.open(site, step, sealed);
         found_or(opened.map(Arc::new), Reason::ChallengeExpired)
     }
 
@@ -273,15 +282,15 @@ impl<'r> Resolver<'r> {
         answer: &StepSubmission,
         client: LoginClient<'_>,
     ) -> Known<SignedIn, LoginRefused> {
-        let continuation = Continuation {
+        let attempt = StepAttempt {
             challenge: &opened.challenge,
             answer,
             kind: client.kind,
-            session: client.replaced,
+            replaces: client.replaced,
             device: client.device,
-            known_as: client.device_cookie,
+            device_cookie: client.device_cookie,
         };
-        login_result(self.runtime.go_on(self.context, continuation).await)
+        login_result(self.runtime.login.second_step(self.context, attempt).await)
     }
 
     async fn send_code(
@@ -291,12 +300,13 @@ impl<'r> Resolver<'r> {
     ) -> Known<usize, Box<LoginRefused>> {
         match self
             .runtime
+            .login
             .send_code(self.context, &opened.challenge, choice)
             .await
         {
             Ok(position) => Known::Found(position),
             Err(LoginError::Refused(refused)) => Known::Absent(Box::new(refused)),
-            Err(LoginError::Trouble(reason)) => Known::Failed(reason),
+            Err(LoginError::Unavailable(reason)) => Known::Failed(reason),
         }
     }
 
@@ -310,10 +320,13 @@ impl<'r> Resolver<'r> {
         let Some(form) = form else {
             return Known::Absent(Reason::UnsupportedMediaType);
         };
-        let presented = (refresh, device_cookie);
-        let sealed = self
-            .runtime
-            .keep_form(self.context, target, form, presented);
+        let post = UnauthenticatedPost {
+            target,
+            form,
+            refresh,
+            device_cookie,
+        };
+        let sealed = self.runtime.preserved_posts.preserve(self.context, post);
         found_or(sealed, Reason::RequestTooLarge)
     }
 
@@ -323,9 +336,11 @@ impl<'r> Resolver<'r> {
         sub: &str,
         login_id: &str,
     ) -> Known<RestoredPost, Reason> {
-        let author = (sub, login_id);
-        let restored = self.runtime.return_form(self.context, sealed, author).await;
-        found_or(restored, Reason::RejectedInput)
+        let restored = self
+            .runtime
+            .preserved_posts
+            .restore(self.context, sealed, sub, login_id);
+        found_or(restored.await, Reason::RejectedInput)
     }
 
     fn count_redirect(
@@ -335,8 +350,8 @@ impl<'r> Resolver<'r> {
         session: &Session,
     ) -> Known<u32, Reason> {
         let user_agent = session.get_header(USER_AGENT).map(HeaderValue::as_bytes);
-        let visit = (identity, target);
-        Known::Found(self.runtime.count_round(self.context, visit, user_agent))
+        let redirects = &self.runtime.redirects;
+        Known::Found(redirects.count(self.context, identity, target, user_agent))
     }
 }
 
@@ -348,7 +363,7 @@ fn credential_result<T>(result: Result<T, CredentialError>) -> Known<T, TokenErr
     match result {
         Ok(found) => Known::Found(found),
         Err(CredentialError::Token(error)) => Known::Absent(error),
-        Err(CredentialError::Trouble(reason)) => Known::Failed(reason),
+        Err(CredentialError::Unavailable(reason)) => Known::Failed(reason),
     }
 }
 
@@ -356,6 +371,6 @@ fn login_result<T>(result: Result<T, LoginError>) -> Known<T, LoginRefused> {
     match result {
         Ok(found) => Known::Found(found),
         Err(LoginError::Refused(refused)) => Known::Absent(refused),
-        Err(LoginError::Trouble(reason)) => Known::Failed(reason),
+        Err(LoginError::Unavailable(reason)) => Known::Failed(reason),
     }
 }

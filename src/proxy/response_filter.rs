@@ -9,7 +9,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use crate::model::cookie;
 use crate::model::local_response::CookieChange;
 use crate::model::reason::Reason;
-use crate::runtime::EarlyRefresh;
+use crate::runtime::refresh::RefreshOutcome;
 use crate::telemetry::access_log::{self, AccessRecord};
 use crate::telemetry::audit::{self, AuditContext};
 
@@ -72,15 +72,17 @@ pub(super) async fn await_early_refresh(ctx: &mut ProxyContext) {
         return;
     };
     match refresh.await {
-        Ok(EarlyRefresh::Renewed(tokens)) => {
+        Ok(RefreshOutcome::Renewed { renewed, .. }) => {
             ctx.response
                 .cookie_changes
-                .push(CookieChange::SetTokens(tokens));
+                .push(CookieChange::SetTokens(renewed.tokens));
             ctx.reason = Reason::EarlyRefresh;
         }
         // The access token is good until it expires. Nothing can refresh it any more.
-        Ok(EarlyRefresh::Refused) => ctx.response.cookie_changes.push(CookieChange::ClearRefresh),
-        Ok(EarlyRefresh::NotNow) | Err(_) => {}
+        Ok(RefreshOutcome::Refused(_) | RefreshOutcome::Reused(_)) => {
+            ctx.response.cookie_changes.push(CookieChange::ClearRefresh);
+        }
+        Ok(RefreshOutcome::Unavailable(_)) | Err(_) => {}
     }
 }
 
@@ -115,7 +117,11 @@ async fn watch_stream(session: &Session, response: &ResponseHeader, ctx: &mut Pr
         ctx.stream_close = Some(ctx.connection.close_stream_after(ended).await);
         // Where the session ended between the decision and the application's response, its streams
         // were closed before this one was among them.
-        if ctx.runtime.has_ended(site_runtime, &principal.session) {
+        if ctx
+            .runtime
+            .revocation
+            .is_revoked_by_now(site_runtime, &principal.session)
+        {
             site_runtime.streams.end(&principal.session);
         }
     }

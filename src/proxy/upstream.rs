@@ -143,7 +143,7 @@ fn upstream_headers<'a>(
     let principal = granted.principal.as_deref();
     let assertion = principal
         .filter(|_| site.assertion)
-        .map(|principal| ctx.runtime.assertion(site, principal, ctx.now));
+        .map(|principal| ctx.runtime.assertions.header(principal, site, ctx.now));
     UpstreamHeaders {
         site,
         identity: IdentityFields {

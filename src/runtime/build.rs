@@ -1,29 +1,42 @@
-//! From settings to a runtime: opens no socket, spawns nothing, and takes over from the previous
-//! one what did not change.
+//! Builds a runtime from settings. It opens no socket, spawns nothing, and takes over from the
+//! previous runtime what did not change.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::config::settings::{self, Settings};
 use crate::model::credential::SealingKeys;
-use crate::model::origin::Host;
 use crate::model::site::Site;
-use crate::model::site_headers::SiteHeaders;
 use crate::model::timestamp::Timestamp;
-use crate::pages::PageTheme;
 use crate::provider;
 use crate::provider::http_client::HttpClient;
 use crate::provider::jwks_cache::JwksCache;
 use crate::store::{self, Scope, ThrottleKeys};
 use crate::system::{self, Clock};
+use crate::telemetry::Metrics;
 
-use super::assertion::Assertions;
-use super::remembered::RememberedTokens;
-use super::sessions::RememberedSessions;
-use super::upstreams::Upstreams;
-use super::{ProviderClient, Runtime, Shared, SiteRuntime, Storage, cookie_keys, state};
+use super::Runtime;
+use super::assertion::{self, Assertions};
+use super::cookie_keys::{self, CookieKeys};
+use super::early_refresh::EarlyRefresh;
+use super::login::{
+    Challenges, Completion, Login, PasswordLogin, RateLimiter, SecondStep, TrustedDevices,
+};
+use super::logout::Logout;
+use super::preserved_post::PreservedPosts;
+use super::provider_client::ProviderClient;
+use super::redirect_loop::RedirectCounter;
+use super::refresh::lock::Leases;
+use super::refresh::{Refresh, RefreshWorker};
+use super::revocation::Revocation;
+use super::sessions::Sessions;
+use super::shared::Shared;
+use super::site::{SiteRuntime, hosts};
+use super::status::Status;
+use super::tokens::Tokens;
+use super::tokens::issue::TokenIssuer;
 
-/// Why settings that were checked cannot be brought to life here; in words for an operator.
+/// Why no runtime can be built from settings that are valid: the message for an operator.
 #[derive(Debug)]
 pub struct BuildError(pub String);
 
@@ -34,6 +47,9 @@ impl std::fmt::Display for BuildError {
 }
 
 impl std::error::Error for BuildError {}
+
+/// The providers by name.
+type Providers = HashMap<String, Arc<ProviderClient>>;
 
 /// Builds a runtime from `settings`, beside `previous` where there is one; then `clock` is the
 /// previous one's.
@@ -50,53 +66,144 @@ pub fn build(
         None => Arc::new(shared(&settings, clock)?),
     };
     let settings = Arc::new(settings);
-    let http = Arc::new(http_client()?);
-    let mut providers = HashMap::new();
-    for (name, wanted) in &settings.providers {
-        let kept = previous
-            .and_then(|runtime| runtime.providers.get(name))
-            .filter(|provider_client| provider_client.settings == *wanted);
-        let provider_client = match kept {
-            Some(provider_client) => Arc::clone(provider_client),
-            None => Arc::new(provider_client(name, wanted, &http, &shared)?),
-        };
-        providers.insert(name.clone(), provider_client);
-    }
-    let mut sites = Vec::with_capacity(settings.sites.len());
-    let mut by_host = BTreeMap::new();
-    for site in &settings.sites {
-        let provider = providers
-            .get(&site.provider)
-            .ok_or_else(|| BuildError(format!("site {} names no provider", site.name)))?;
-        let site_runtime = Arc::new(site_runtime(site, provider, &shared, previous)?);
-        by_host.extend(
-            hosts(site)
-                .into_iter()
-                .map(|host| (host.to_string(), Arc::clone(&site_runtime))),
-        );
-        sites.push(site_runtime);
-    }
+    let providers = providers(&settings, &shared.metrics, previous)?;
+    let sites = sites(&settings, &providers, &shared.metrics, previous)?;
     let assertions = assertions(&settings, previous)?;
-    let (cookie_keys, sealing_since) = cookie_keys(&settings, shared.clock.now())?;
-    let no_key = || BuildError("no key to seal cookies with".into());
-    let sealing = SealingKeys::new(&cookie_keys).ok_or_else(no_key)?;
-    let device_marks = cookie_keys
-        .iter()
-        .map(|key| ThrottleKeys::shared(key))
-        .collect();
-    let no_site = shared.metrics.site("");
+    let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
+    let sealing = SealingKeys::new(&cookie_keys.keys)
+        .map(Arc::new)
+        .ok_or_else(|| BuildError("no key to seal cookies with".into()))?;
+    let core = Core::new(&shared, &settings, &sites, &sealing);
+    let devices = Arc::new(TrustedDevices::new(Arc::clone(&sealing), &cookie_keys.keys));
     Ok(Runtime {
+        tokens: Tokens {
+            revocation: Arc::clone(&core.revocation),
+            metrics: Arc::clone(&shared.metrics),
+        },
+        early_refresh: EarlyRefresh {
+            refresh: Arc::clone(&core.refresh),
+            revocation: Arc::clone(&core.revocation),
+        },
+        login: login(&shared, settings.login, &core, &sealing, &devices),
+        logout: Logout {
+            sealing: Arc::clone(&sealing),
+            sessions: Arc::clone(&core.sessions),
+            refresh: Arc::clone(&core.refresh),
+            revocation: Arc::clone(&core.revocation),
+        },
+        preserved_posts: PreservedPosts {
+            leases: Arc::clone(&shared.stores.leases),
+            sealing,
+            devices,
+        },
+        redirects: Arc::clone(&shared.redirects),
+        no_site: shared.metrics.site(""),
+        by_host: by_host(&sites),
+        status: Status {
+            providers: providers.values().cloned().collect(),
+            sessions: Arc::clone(&shared.stores.sessions),
+            connection: Arc::clone(&shared.stores.connection),
+            metrics: Arc::clone(&shared.metrics),
+            clock: shared.clock.clone(),
+            sealing_since: cookie_keys.made,
+        },
+        sessions: core.sessions,
+        refresh: core.refresh,
+        revocation: core.revocation,
+        assertions,
         settings,
         shared,
         providers,
         sites,
-        by_host,
-        sealing,
-        device_marks,
-        sealing_since,
-        assertions,
-        no_site,
     })
+}
+
+/// The concepts that several others need.
+struct Core {
+    revocation: Arc<Revocation>,
+    sessions: Arc<Sessions>,
+    refresh: Arc<Refresh>,
+}
+
+impl Core {
+    fn new(
+        shared: &Shared,
+        settings: &Settings,
+        sites: &[Arc<SiteRuntime>],
+        sealing: &Arc<SealingKeys>,
+    ) -> Self {
+        let (stores, clock) = (&shared.stores, &shared.clock);
+        let revocation = Revocation::new(Arc::clone(&stores.revocations), clock.clone(), sites);
+        let revocation = Arc::new(revocation);
+        let sessions = Arc::new(Sessions {
+            store: Arc::clone(&stores.sessions),
+            revocation: Arc::clone(&revocation),
+            sealing: Arc::clone(sealing),
+            issuer: TokenIssuer {
+                sealing: Arc::clone(sealing),
+            },
+            metrics: Arc::clone(&shared.metrics),
+        });
+        let worker = Arc::new(RefreshWorker {
+            clock: clock.clone(),
+            sealing: Arc::clone(sealing),
+            sessions: Arc::clone(&sessions),
+            revocation: Arc::clone(&revocation),
+            leases: Arc::clone(&shared.leases),
+            reuse_window: settings.reuse_window,
+        });
+        let refresh = Arc::new(Refresh {
+            in_flight: Arc::clone(&shared.in_flight),
+            worker,
+            sealing: Arc::clone(sealing),
+            leases: Arc::clone(&shared.leases),
+            sessions: Arc::clone(&sessions),
+            revocation: Arc::clone(&revocation),
+            clock: clock.clone(),
+        });
+        Self {
+            revocation,
+            sessions,
+            refresh,
+        }
+    }
+}
+
+fn login(
+    shared: &Shared,
+    limits: settings::Login,
+    core: &Core,
+    sealing: &Arc<SealingKeys>,
+    devices: &Arc<TrustedDevices>,
+) -> Login {
+    let rate_limiter = Arc::new(RateLimiter {
+        store: Arc::clone(&shared.stores.throttles),
+        keys: Arc::clone(&shared.throttle_keys),
+        limits,
+    });
+    Login {
+        challenges: Challenges {
+            sealing: Arc::clone(sealing),
+            clock: shared.clock.clone(),
+        },
+        passwords: PasswordLogin {
+            rate_limiter: Arc::clone(&rate_limiter),
+            devices: Arc::clone(devices),
+        },
+        steps: SecondStep {
+            rate_limiter,
+            devices: Arc::clone(devices),
+            leases: Arc::clone(&shared.leases),
+            sealing: Arc::clone(sealing),
+            clock: shared.clock.clone(),
+        },
+        completion: Completion {
+            clock: shared.clock.clone(),
+            sessions: Arc::clone(&core.sessions),
+            devices: Arc::clone(devices),
+        },
+        sessions: Arc::clone(&core.sessions),
+    }
 }
 
 fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
@@ -109,120 +216,116 @@ fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
         );
     }
     let throttle_keys = if is_shared {
-        // Replicas count together, so they need the same keys: what they share already are those of
-        // the cookies.
-        let (keys, _) = cookie_keys(settings, clock.now())?;
+        // Replicas count together, so they need the same keys. The sealing keys are what they share
+        // already.
+        let keys = cookie_keys(settings, clock.now())?.keys;
         ThrottleKeys::shared(keys.first().map_or(&[], <[u8; 32]>::as_slice))
     } else {
         ThrottleKeys::new(system::random())
     };
-    Ok(Shared::new(
+    Ok(Shared {
         clock,
-        http_client()?,
-        Storage {
-            stores,
-            throttle_keys,
-        },
-    ))
+        metrics: Arc::new(Metrics::new()),
+        leases: Arc::new(Leases::new(&stores)),
+        stores,
+        in_flight: Arc::default(),
+        redirects: Arc::new(RedirectCounter::new()),
+        throttle_keys: Arc::new(throttle_keys),
+        probes: Arc::new(http_client()?),
+    })
 }
 
 fn http_client() -> Result<HttpClient, BuildError> {
     HttpClient::new().map_err(|error| BuildError(error.to_string()))
 }
 
+fn providers(
+    settings: &Settings,
+    metrics: &Metrics,
+    previous: Option<&Runtime>,
+) -> Result<Providers, BuildError> {
+    let client = Arc::new(http_client()?);
+    let mut providers = HashMap::new();
+    for (name, wanted) in &settings.providers {
+        let unchanged = previous
+            .and_then(|runtime| runtime.providers.get(name))
+            .filter(|provider| provider.settings == *wanted);
+        let provider = match unchanged {
+            Some(provider) => Arc::clone(provider),
+            None => Arc::new(provider_client(name, wanted, &client, metrics)?),
+        };
+        providers.insert(name.clone(), provider);
+    }
+    Ok(providers)
+}
+
 fn provider_client(
     name: &str,
     wanted: &settings::Provider,
-    http: &Arc<HttpClient>,
-    shared: &Shared,
+    client: &Arc<HttpClient>,
+    metrics: &Metrics,
 ) -> Result<ProviderClient, BuildError> {
-    let build_error = |what: String| BuildError(format!("provider {name}: {what}"));
-    let provider = provider::from_settings(wanted, Arc::clone(http))
-        .map_err(|error| build_error(error.to_string()))?;
-    let keys = JwksCache::from_settings(wanted).map_err(|error| build_error(error.to_string()))?;
+    let failed = |what: String| BuildError(format!("provider {name}: {what}"));
+    let provider = provider::from_settings(wanted, Arc::clone(client))
+        .map_err(|error| failed(error.to_string()))?;
+    let keys = JwksCache::from_settings(wanted).map_err(|error| failed(error.to_string()))?;
     Ok(ProviderClient {
         name: name.to_owned(),
         keys,
         settings: wanted.clone(),
         algorithms: wanted.algorithms.clone(),
         provider,
-        metrics: shared.metrics.provider(name),
+        metrics: metrics.provider(name),
     })
 }
 
-fn site_runtime(
-    site: &Arc<Site>,
-    provider: &Arc<ProviderClient>,
-    shared: &Shared,
+fn sites(
+    settings: &Settings,
+    providers: &Providers,
+    metrics: &Metrics,
     previous: Option<&Runtime>,
-) -> Result<SiteRuntime, BuildError> {
-    let streams = previous
-        .and_then(|runtime| {
-            runtime
-                .sites
-                .iter()
-                .find(|site_runtime| site_runtime.site.name == site.name)
-        })
-        .map_or_else(Arc::default, |site_runtime| {
-            Arc::clone(&site_runtime.streams)
-        });
-    Ok(SiteRuntime {
-        site: Arc::clone(site),
-        look: PageTheme::of(&site.theme)
-            .map_err(|fault| BuildError(format!("site {}: {fault}", site.name)))?,
-        metrics: shared.metrics.site(&site.name),
-        upstreams: Upstreams::new(&site.upstreams),
-        streams,
-        headers: SiteHeaders::new(&site.name, &site.origin).map_err(|_| {
-            BuildError(format!(
-                "site {}: its name or origin is no header value",
-                site.name
-            ))
-        })?,
-        provider: Arc::clone(provider),
-        tokens: RememberedTokens::new(),
-        sessions: RememberedSessions::new(),
-    })
+) -> Result<Vec<Arc<SiteRuntime>>, BuildError> {
+    let build = |site: &Arc<Site>| {
+        let provider = providers
+            .get(&site.provider)
+            .ok_or_else(|| BuildError(format!("site {} names no provider", site.name)))?;
+        let streams = previous
+            .and_then(|runtime| {
+                let mut sites = runtime.sites.iter();
+                sites.find(|site_runtime| site_runtime.site.name == site.name)
+            })
+            .map_or_else(Arc::default, |site_runtime| {
+                Arc::clone(&site_runtime.streams)
+            });
+        SiteRuntime::new(site, provider, metrics.site(&site.name), streams)
+            .map(Arc::new)
+            .map_err(|what| BuildError(format!("site {}: {what}", site.name)))
+    };
+    settings.sites.iter().map(build).collect()
 }
 
-/// Every `Host` that names the site: with its port, and without where that is the default.
-fn hosts(site: &Site) -> Vec<Host> {
-    let origin = &site.origin;
-    let own = Host {
-        name: origin.name.clone(),
-        port: Some(origin.port),
-    };
-    std::iter::once(&own)
-        .chain(&site.aliases)
-        .flat_map(|host| {
-            let port = host.port.unwrap_or(origin.scheme.default_port());
-            let bare = (port == origin.scheme.default_port()).then(|| Host {
-                name: host.name.clone(),
-                port: None,
-            });
-            std::iter::once(Host {
-                name: host.name.clone(),
-                port: Some(port),
-            })
-            .chain(bare)
+/// The sites by every host that they answer to.
+fn by_host(sites: &[Arc<SiteRuntime>]) -> BTreeMap<String, Arc<SiteRuntime>> {
+    sites
+        .iter()
+        .flat_map(|site_runtime| {
+            hosts(&site_runtime.site)
+                .into_iter()
+                .map(|host| (host.to_string(), Arc::clone(site_runtime)))
         })
         .collect()
 }
 
-/// The keys, and when the first of them was made.
-fn cookie_keys(
-    settings: &Settings,
-    now: Timestamp,
-) -> Result<(Vec<[u8; 32]>, Option<Timestamp>), BuildError> {
+/// The sealing keys: those of the configuration, else those in `state_dir`.
+fn cookie_keys(settings: &Settings, now: Timestamp) -> Result<CookieKeys, BuildError> {
     if settings.cookie_keys.is_empty() {
-        let kept = cookie_keys::read(&settings.state_dir, now)
-            .map_err(|error| no_state(settings, &error))?;
-        return Ok((kept.keys, kept.made));
+        return cookie_keys::read(&settings.state_dir, now)
+            .map_err(|error| no_state(settings, &error));
     }
-    Ok((
-        settings.cookie_keys.iter().map(|key| key.0).collect(),
-        settings.cookie_key_made,
-    ))
+    Ok(CookieKeys {
+        keys: settings.cookie_keys.iter().map(|key| key.0).collect(),
+        made: settings.cookie_key_made,
+    })
 }
 
 fn assertions(
@@ -238,9 +341,10 @@ fn assertions(
         return Ok(Arc::clone(&previous.assertions));
     }
     let key = if wanted(settings) {
-        state::assertion_key(&settings.state_dir).map_err(|error| no_state(settings, &error))?
+        assertion::read_or_create_key(&settings.state_dir)
+            .map_err(|error| no_state(settings, &error))?
     } else {
-        state::new_assertion_key().map_err(|error| BuildError(error.to_string()))?
+        assertion::new_key().map_err(|error| BuildError(error.to_string()))?
     };
     Assertions::new(&key)
         .map(Arc::new)

@@ -1,5 +1,5 @@
-//! The sealing keys that this program makes itself: one a line in `state_dir`, the newest first.
-//! The first seals, all open, so that a new one signs nobody out.
+//! The sealing keys that the gateway generates itself: one a line in a file in `state_dir`, the
+//! newest first. The first one seals and all of them open, so that a new key signs nobody out.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -13,45 +13,43 @@ use crate::model::credential::KEY_BYTES;
 use crate::model::timestamp::Timestamp;
 use crate::system;
 
-use super::state;
+use super::state_dir::{read_or_create, replace};
 
 /// The file of the keys in `state_dir`.
 pub const FILE: &str = "cookie.key";
-/// As many keys are kept; whoever makes more has made the oldest useless long ago.
-const MOST: usize = 8;
+/// How many keys are kept.
+const MAX_KEYS: usize = 8;
 
 /// The keys in `state_dir`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CookieKeys {
     /// The first seals; never empty.
     pub keys: Vec<[u8; KEY_BYTES]>,
-    /// When the first was made.
+    /// When the first was generated, where the file says so.
     pub made: Option<Timestamp>,
 }
 
-/// The sealing keys of cookies; the first is made on first start.
+/// Reads the sealing keys. The first is generated where there is none yet.
 ///
 /// # Errors
-/// When `state_dir` cannot be used, or holds something else than keys.
+/// When `state_dir` cannot be used, or the file holds anything else than keys.
 pub fn read(state_dir: &Path, now: Timestamp) -> io::Result<CookieKeys> {
-    parse(&state::kept(
-        state_dir,
-        FILE,
-        || Ok(line(now).into_bytes()),
-    )?)
+    parse(&read_or_create(state_dir, FILE, || {
+        Ok(line(now).into_bytes())
+    })?)
 }
 
-/// Puts a new key before the others; how many there are then.
+/// Generates a new key, puts it before the others, and returns how many there are.
 ///
 /// # Errors
-/// When `state_dir` cannot be used, or holds something else than keys.
+/// When `state_dir` cannot be used, or the file holds anything else than keys.
 pub fn rotate(state_dir: &Path, now: Timestamp) -> io::Result<usize> {
     let is_first = !state_dir.join(FILE).exists();
-    let before = state::kept(state_dir, FILE, || Ok(line(now).into_bytes()))?;
+    let before = read_or_create(state_dir, FILE, || Ok(line(now).into_bytes()))?;
     if is_first {
         return Ok(parse(&before)?.keys.len());
     }
-    // Two that rotate at once must not lose each other's key.
+    // Two processes that rotate at the same time must not lose each other's key.
     let lock = OpenOptions::new()
         .write(true)
         .create(true)
@@ -65,18 +63,18 @@ pub fn rotate(state_dir: &Path, now: Timestamp) -> io::Result<usize> {
     for line in String::from_utf8_lossy(&before)
         .lines()
         .filter(|line| !line.trim().is_empty())
-        .take(MOST - 1)
+        .take(MAX_KEYS - 1)
     {
         text.push_str(line);
         text.push('\n');
     }
-    state::replace(state_dir, FILE, text.as_bytes())?;
+    replace(state_dir, FILE, text.as_bytes())?;
     Ok(parse(text.as_bytes())?.keys.len())
 }
 
 const LOCK: &str = ".cookie.key.lock";
 
-/// A new key and the second it was made in.
+/// A line with a new key and the time at which it was generated, in seconds since the Unix epoch.
 fn line(now: Timestamp) -> String {
     format!(
         "{} {}\n",
@@ -129,7 +127,7 @@ mod tests {
     const LATER: Timestamp = Timestamp::from_secs(1_700_000_060);
 
     #[test]
-    fn the_first_is_made_once_and_a_new_one_stands_before_it() {
+    fn the_first_key_is_generated_once_and_a_new_one_precedes_it() {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("deep/state");
         let first = read(&state, NOW).unwrap();
@@ -150,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_before_there_were_lines_is_kept() {
+    fn a_file_without_times_is_read() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(FILE), STANDARD.encode([7; KEY_BYTES])).unwrap();
         assert_eq!(
@@ -165,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn many_are_bounded_and_none_of_many_at_once_is_lost() {
+    fn keys_are_bounded_and_none_is_lost_when_many_rotate() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(rotate(dir.path(), NOW).unwrap(), 1, "there was none before");
         std::thread::scope(|scope| {
@@ -177,11 +175,11 @@ mod tests {
         for _ in 0..5 {
             rotate(dir.path(), NOW).unwrap();
         }
-        assert_eq!(read(dir.path(), NOW).unwrap().keys.len(), MOST);
+        assert_eq!(read(dir.path(), NOW).unwrap().keys.len(), MAX_KEYS);
     }
 
     #[test]
-    fn something_else_than_a_key_is_said_so_and_left_alone() {
+    fn a_file_without_keys_is_an_error_and_stays() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(FILE), "hello").unwrap();
         assert_eq!(

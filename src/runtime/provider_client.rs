@@ -1,4 +1,4 @@
-//! A provider at work: its keys, its numbers, and every call timed and counted.
+//! A provider with its keys and metrics. Every call is timed and counted.
 
 use std::sync::Arc;
 
@@ -16,11 +16,11 @@ use crate::system;
 use crate::telemetry::ProviderMetrics;
 use crate::telemetry::labels::{CallResult, ProviderOperation};
 
-/// A provider at work.
+/// A provider with its keys and metrics.
 pub struct ProviderClient {
     /// Its name in the configuration.
     pub name: String,
-    /// Its keys.
+    /// The keys that verify its tokens.
     pub keys: JwksCache,
     pub(super) settings: settings::Provider,
     pub(super) algorithms: Vec<Algorithm>,
@@ -29,19 +29,19 @@ pub struct ProviderClient {
 }
 
 impl ProviderClient {
-    /// Whose people these are: what a sign-out is filed under, whatever the operator calls the
-    /// provider.
+    /// What tells this provider from others in stored revocations and leases: its issuer, whatever
+    /// name the configuration gives it.
     pub(super) fn realm(&self) -> &str {
         &self.settings.issuer
     }
 
-    /// Verifies `token` for `audience`. A key that is not known is asked for once.
+    /// Verifies `token` for `audience`. Where its key is unknown, the keys are refreshed once.
     pub(super) async fn verify(
         &self,
         token: &str,
         audience: &str,
         now: Timestamp,
-    ) -> Result<Verified, Unverified> {
+    ) -> Result<Verified, VerifyTokenError> {
         let expect = Expectations {
             issuer: self.settings.issuer.clone(),
             audience: audience.to_owned(),
@@ -57,23 +57,23 @@ impl ProviderClient {
             match outcome {
                 Some((Ok(claims), generation)) => return Ok(Verified { claims, generation }),
                 Some((Err(VerifyError::Expired(claims)), _)) => {
-                    return Err(Unverified::Expired(claims));
+                    return Err(VerifyTokenError::Expired(claims));
                 }
-                Some((Err(VerifyError::Invalid), _)) => return Err(Unverified::Invalid),
+                Some((Err(VerifyError::Invalid), _)) => return Err(VerifyTokenError::Invalid),
                 Some((Err(VerifyError::UnknownKey), _)) if asked => {
-                    return Err(Unverified::Invalid);
+                    return Err(VerifyTokenError::Invalid);
                 }
-                None if asked => return Err(Unverified::NoKeys),
+                None if asked => return Err(VerifyTokenError::NoKeys),
                 Some((Err(VerifyError::UnknownKey), _)) | None => {
                     asked = true;
-                    self.ask_for_keys(now).await;
+                    self.refresh_for_unknown_key(now).await;
                 }
             }
         }
     }
 
-    /// Asks for the keys because one is missing, at most every ten seconds.
-    async fn ask_for_keys(&self, now: Timestamp) {
+    /// Refreshes the keys because one is unknown, at most every ten seconds.
+    async fn refresh_for_unknown_key(&self, now: Timestamp) {
         let watch = system::stopwatch();
         let refreshed = self
             .keys
@@ -82,7 +82,7 @@ impl ProviderClient {
         self.count_keys(&refreshed, watch);
     }
 
-    /// Asks for the keys at the keeper's pace.
+    /// Refreshes the keys, without a limit on how often.
     pub(super) async fn refresh_keys(&self, now: Timestamp) -> Result<Refreshed, ProviderError> {
         let watch = system::stopwatch();
         let refreshed = self.keys.refresh(&*self.provider, now).await;
@@ -201,21 +201,23 @@ impl ProviderClient {
     }
 }
 
-/// A token that holds, and the generation of the keys that say so.
+/// The claims of a token that verified, and the generation of the keys that verified it.
 pub(super) struct Verified {
     pub(super) claims: VerifiedClaims,
     pub(super) generation: u64,
 }
 
-/// Why a token does not hold.
-pub(super) enum Unverified {
+/// Why a token does not verify.
+pub(super) enum VerifyTokenError {
+    /// It verified until its `exp`.
     Expired(Box<VerifiedClaims>),
+    /// It is malformed, not signed by this provider, or not for this audience.
     Invalid,
-    /// Nobody can say yet.
+    /// The keys of the provider are missing, so nobody can tell.
     NoKeys,
 }
 
-/// The label of a call that brought nothing.
+/// The metric label of a call that failed.
 pub(super) fn result_of(error: &ProviderError) -> CallResult {
     match error {
         ProviderError::Refused(_) => CallResult::Refused,

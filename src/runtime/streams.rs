@@ -1,4 +1,5 @@
-//! Responses that stay open, by the sign-in they were opened with, so that they end with it.
+//! Responses that stay open (WebSockets, event streams), by the sign-in that they belong to, so that
+//! they end with it.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -15,7 +16,7 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Registers one that has just been opened; the future completes when the sign-in ends.
+    /// Registers a stream that has just been opened. The future completes when the sign-in ends.
     pub fn opened(
         &self,
         session: &RevocationKey,
@@ -34,7 +35,7 @@ impl Streams {
                 notify
             }
         };
-        // Registered before it is awaited: a sign-out in between is not missed.
+        // Registered before it is awaited, so that a sign-out in between is not missed.
         let ended = Arc::clone(&notify).notified_owned();
         async move {
             ended.await;

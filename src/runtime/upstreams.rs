@@ -1,5 +1,5 @@
-//! Where a site's application listens: which place is next, which answers, what its name resolves
-//! to.
+//! The backends of a site's application: which is next, which are healthy, and what their names
+//! resolve to.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -9,124 +9,127 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 
 use crate::model::site::Upstream;
+use crate::telemetry::labels::UpstreamHealth;
 
-/// How long a name server may take.
-const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
+/// How long a DNS lookup may take.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// All upstreams of one site.
+/// The backends of one site.
 pub struct Upstreams {
-    places: Vec<Place>,
+    backends: Vec<Backend>,
     next: AtomicUsize,
 }
 
-struct Place {
+struct Backend {
     upstream: Upstream,
     healthy: AtomicBool,
-    /// What the name resolved to last; a literal address never changes.
+    /// What the name resolved to last. A literal address never changes.
     address: ArcSwapOption<SocketAddr>,
 }
 
 impl Upstreams {
-    /// All of them taken for healthy until a check says otherwise.
+    /// Backends that count as healthy until a check fails.
     #[must_use]
     pub fn new(upstreams: &[Upstream]) -> Self {
-        let place = |upstream: &Upstream| Place {
+        let backend = |upstream: &Upstream| Backend {
             upstream: upstream.clone(),
             healthy: AtomicBool::new(true),
             address: ArcSwapOption::from(literal(upstream).map(Arc::new)),
         };
         Self {
-            places: upstreams.iter().map(place).collect(),
+            backends: upstreams.iter().map(backend).collect(),
             next: AtomicUsize::new(0),
         }
     }
 
-    /// The next place in the round that is healthy and not among `tried`; when none is healthy, one
-    /// that is not: a check may be wrong, and a refusal would be certain.
+    /// The next backend, round-robin, that is healthy and not among `tried`. Where none is healthy,
+    /// one that is not: its check may be wrong, while no backend at all is a certain error.
     #[must_use]
     pub fn pick(&self, tried: &[usize]) -> Option<usize> {
-        if let [_] = *self.places {
+        if let [_] = *self.backends {
             return tried.is_empty().then_some(0);
         }
         let start = self.next.fetch_add(1, Ordering::Relaxed);
-        let round = |want_healthy: bool| {
-            (0..self.places.len())
-                .map(|step| start.wrapping_add(step) % self.places.len())
+        let next = |want_healthy: bool| {
+            (0..self.backends.len())
+                .map(|step| start.wrapping_add(step) % self.backends.len())
                 .find(|index| {
                     let healthy = self
-                        .places
+                        .backends
                         .get(*index)
-                        .is_some_and(|place| place.healthy.load(Ordering::Relaxed));
+                        .is_some_and(|backend| backend.healthy.load(Ordering::Relaxed));
                     healthy == want_healthy && !tried.contains(index)
                 })
         };
-        round(true).or_else(|| round(false))
+        next(true).or_else(|| next(false))
     }
 
-    /// The upstream at a place.
+    /// The upstream at a backend.
     #[must_use]
     pub fn at(&self, index: usize) -> Option<&Upstream> {
-        self.places.get(index).map(|place| &place.upstream)
+        self.backends.get(index).map(|backend| &backend.upstream)
     }
 
-    /// How many places there are.
+    /// How many backends there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.places.len()
+        self.backends.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no backend.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.backends.is_empty()
     }
 
-    /// Whether the last check of a place went well.
+    /// Whether the last health check of a backend succeeded.
     #[must_use]
     pub fn is_healthy(&self, index: usize) -> bool {
-        self.places
+        self.backends
             .get(index)
-            .is_some_and(|place| place.healthy.load(Ordering::Relaxed))
+            .is_some_and(|backend| backend.healthy.load(Ordering::Relaxed))
     }
 
-    /// Records a check; tells whether it changed anything.
-    pub fn record(&self, index: usize, healthy: bool) -> bool {
-        self.places
+    /// Records a health check, and returns whether the health of the backend changed.
+    pub fn record(&self, index: usize, health: UpstreamHealth) -> bool {
+        let healthy = health == UpstreamHealth::Up;
+        self.backends
             .get(index)
-            .is_some_and(|place| place.healthy.swap(healthy, Ordering::Relaxed) != healthy)
+            .is_some_and(|backend| backend.healthy.swap(healthy, Ordering::Relaxed) != healthy)
     }
 
-    /// Where to connect to; resolves the name where that has not happened yet.
+    /// The socket address of a backend; its name is resolved where that has not happened yet.
+    /// `None` where it does not resolve, and for a Unix socket.
     pub async fn address(&self, index: usize) -> Option<SocketAddr> {
-        let place = self.places.get(index)?;
-        if let Some(address) = place.address.load_full() {
+        let backend = self.backends.get(index)?;
+        if let Some(address) = backend.address.load_full() {
             return Some(*address);
         }
         self.resolve(index).await
     }
 
-    /// Resolves the name anew; the old address stays when that fails.
+    /// Resolves the name of a backend again. The old address stays where that fails, and where it is
+    /// still among the results, so that connections are reused.
     pub async fn resolve(&self, index: usize) -> Option<SocketAddr> {
-        let place = self.places.get(index)?;
-        let (Upstream::Http { host, port } | Upstream::Https { host, port }) = &place.upstream
+        let backend = self.backends.get(index)?;
+        let (Upstream::Http { host, port } | Upstream::Https { host, port }) = &backend.upstream
         else {
             return None;
         };
-        if literal(&place.upstream).is_some() {
-            return place.address.load_full().map(|address| *address);
+        if literal(&backend.upstream).is_some() {
+            return backend.address.load_full().map(|address| *address);
         }
         let looked_up = tokio::time::timeout(
-            RESOLVE_WITHIN,
+            RESOLVE_TIMEOUT,
             tokio::net::lookup_host((host.as_str(), *port)),
         );
         let found: Vec<SocketAddr> = looked_up.await.ok()?.ok()?.collect();
-        // The address in use stays as long as the name has it, so that connections are reused.
-        let current = place.address.load_full();
+        let current = backend.address.load_full();
         let keep = current.filter(|address| found.contains(address));
         if keep.is_none() {
-            place.address.store(found.first().copied().map(Arc::new));
+            backend.address.store(found.first().copied().map(Arc::new));
         }
-        place.address.load_full().map(|address| *address)
+        backend.address.load_full().map(|address| *address)
     }
 }
 
@@ -153,9 +156,9 @@ mod tests {
     }
 
     #[test]
-    fn the_round_visits_every_healthy_place() {
+    fn round_robin_visits_every_healthy_backend() {
         let upstreams = three();
-        upstreams.record(1, false);
+        upstreams.record(1, UpstreamHealth::Down);
         let mut seen: Vec<usize> = (0..30).filter_map(|_| upstreams.pick(&[])).collect();
         seen.sort_unstable();
         seen.dedup();
@@ -163,17 +166,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_tried_is_not_tried_again() {
+    fn a_backend_that_was_tried_is_not_tried_again() {
         let upstreams = three();
         assert_eq!(upstreams.pick(&[0, 2]), Some(1));
         assert_eq!(upstreams.pick(&[0, 1, 2]), None);
     }
 
     #[test]
-    fn when_nothing_is_healthy_something_is_tried_all_the_same() {
+    fn an_unhealthy_backend_is_tried_where_none_is_healthy() {
         let upstreams = three();
         for index in 0..3 {
-            upstreams.record(index, false);
+            upstreams.record(index, UpstreamHealth::Down);
         }
         assert!(upstreams.pick(&[]).is_some());
     }

@@ -12,20 +12,7 @@ pub const CIRCLES: &[&str] = &[
 ];
 
 /// `module: impl Type`
-pub const IMPLS_ELSEWHERE: &[&str] = &[
-    "model::challenge: impl PendingStep",
-    "runtime::checking: impl Runtime",
-    "runtime::devices: impl Runtime",
-    "runtime::issuing: impl Runtime",
-    "runtime::landing: impl Runtime",
-    "runtime::renewing: impl Runtime",
-    "runtime::renewing: impl SiteRuntime",
-    "runtime::sessions: impl Runtime",
-    "runtime::signing_in: impl Runtime",
-    "runtime::signing_out: impl Runtime",
-    "runtime::stepping: impl Runtime",
-    "runtime::unsent: impl Runtime",
-];
+pub const IMPLS_ELSEWHERE: &[&str] = &["model::challenge: impl PendingStep"];
 
 /// `module::Type::function: parameters`
 pub const TUPLE_PARAMETERS: &[&str] = &[
@@ -36,11 +23,6 @@ pub const TUPLE_PARAMETERS: &[&str] = &[
     "decide::redirect_loop::unless_last: by, cause",
     "embedded::api::login_flow::with_tokens: status, body",
     "pages::preserved_post::shown: name, value",
-    "runtime::Runtime::count_round: by, target",
-    "runtime::landing::Runtime::open_outcome: kind, ticket",
-    "runtime::sessions::Runtime::begin_session: pair, ticket",
-    "runtime::unsent::Runtime::keep_form: refresh, device",
-    "runtime::unsent::Runtime::return_form: sub, login_id",
     "telemetry::metrics::histogram: name, help",
 ];
 
@@ -52,7 +34,6 @@ pub const BOOLEAN_PARAMETERS: &[&str] = &[
     "embedded::api::two_factor::described: last_used",
     "model::cookie::CookieNames::defaults: secure",
     "model::cookie::CookieNames::hosted: secure",
-    "runtime::upstreams::Upstreams::record: healthy",
 ];
 
 /// `name: module, module`
@@ -75,6 +56,5 @@ pub const LONG_FILES: &[&str] = &[
     "embedded::users_file",
     "model::cookie",
     "pages::tests",
-    "runtime::stepping",
     "telemetry::metrics",
 ];

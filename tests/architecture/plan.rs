@@ -121,6 +121,8 @@ pub const ROOMS: &[Room] = &[
 
 /// Names that several modules have, each with the one meaning that it has in all of them.
 pub const SHARED_NAMES: &[&str] = &[
+    "cache: what was verified or opened before, kept in memory.",
+    "challenge: the step that a sign-in waits for, sealed for the client.",
     "cors: what pages of other origins may read and send.",
     "demo: the demonstration: its sites, and the command that starts them.",
     "explain: why a request is answered as it is: the reasons, and the command that prints them.",
@@ -128,17 +130,22 @@ pub const SHARED_NAMES: &[&str] = &[
     "leases: who may do something that must happen once, and its result.",
     "login: signing in with a password, and what may be asked for after it.",
     "logout: ending a session.",
+    "password: the password of an account.",
     "preserved_post: a form that was posted when its session had ended.",
     "provider: who signs people in and issues their tokens.",
     "redirect_loop: a sign-in that leads back to itself.",
+    "refresh: new tokens for a refresh token.",
     "request: a request of a visitor, and what the proxy does with it.",
     "revocations: which tokens and sessions are no longer accepted.",
+    "service: what the rest of the program calls of a concept.",
     "sessions: server-side sessions.",
     "site: one guarded application.",
     "templates: the HTML templates of the pages.",
     "theme: the look of a site's pages.",
     "throttles: how many attempts are allowed in a span of time.",
+    "tokens: access tokens and refresh tokens: issued, verified, cached.",
     "two_factor: the code that is asked for after the password.",
+    "verify: whether an access token is good.",
 ];
 
 /// Names that say nothing about what stands in a file.

@@ -147,7 +147,7 @@ async fn signed_in_elsewhere(stage: &Stage) -> Browser {
     let runtime_handle = opened.runtime_handle();
     let (stop, stopped) = watch::channel(false);
     let running = tokio::spawn(opened.run(None, stopped));
-    while runtime_handle.current().ready().await.is_err() {
+    while runtime_handle.current().status.ready().await.is_err() {
         tokio::task::yield_now().await;
     }
     let mut browser = Browser::new(address, "store.localhost:8080");

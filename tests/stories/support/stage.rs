@@ -186,7 +186,7 @@ impl Stage {
     /// Backoff until the gateway has the provider's keys.
     pub async fn until_ready(&self) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-        while self.runtime_handle.current().ready().await.is_err() {
+        while self.runtime_handle.current().status.ready().await.is_err() {
             assert!(
                 tokio::time::Instant::now() < deadline,
                 "the gateway does not become ready"

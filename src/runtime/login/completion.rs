@@ -1,0 +1,133 @@
+//! The end of a sign-in that the provider accepted: its tokens are verified and issued.
+
+use std::sync::Arc;
+
+use crate::model::credential::{CredentialKind, RefreshTicket};
+use crate::model::device::SealedDevice;
+use crate::model::reason::Reason;
+use crate::model::secret::Secret;
+use crate::model::timestamp::Timestamp;
+use crate::model::token::{Principal, SignedIn};
+use crate::provider::LoginSuccess;
+use crate::runtime::provider_client::VerifyTokenError;
+use crate::runtime::request_context::RequestContext;
+use crate::runtime::sessions::Sessions;
+use crate::runtime::site::SiteRuntime;
+use crate::runtime::tokens::issue::NewTokens;
+use crate::runtime::tokens::verify::principal;
+use crate::system::Clock;
+
+use super::LoginError;
+use super::trusted_device::{LoginDevice, TrustedDevices};
+
+/// A sign-in that the provider accepted.
+pub(super) struct AcceptedLogin {
+    pub success: LoginSuccess,
+    /// How the client will carry its tokens.
+    pub kind: CredentialKind,
+    /// Whether the cookies outlive the browser's session.
+    pub remember: bool,
+    pub device: LoginDevice,
+}
+
+/// Completes sign-ins.
+pub(in crate::runtime) struct Completion {
+    pub clock: Clock,
+    pub sessions: Arc<Sessions>,
+    pub devices: Arc<TrustedDevices>,
+}
+
+impl Completion {
+    /// Verifies the tokens of the provider and issues them to the client.
+    ///
+    /// # Errors
+    /// [`LoginError::Unavailable`] where the tokens cannot be verified, stored or carried.
+    pub(super) async fn complete(
+        &self,
+        context: RequestContext<'_>,
+        login: AcceptedLogin,
+    ) -> Result<SignedIn, LoginError> {
+        let site_runtime = context.site_runtime;
+        let pair = &login.success.tokens;
+        // Not the time of the request: the token may have been issued after it arrived.
+        let now = self.clock.now();
+        let verified = site_runtime
+            .provider
+            .verify(pair.access.expose(), &site_runtime.site.application_id, now)
+            .await
+            .map_err(|error| LoginError::Unavailable(unusable(site_runtime, &error)))?;
+        let principal = principal(site_runtime, verified.claims, now)
+            .ok_or(LoginError::Unavailable(Reason::ProviderMisconfigured))?;
+        let tokens = NewTokens {
+            kind: login.kind,
+            pair,
+            ticket: &ticket(&login, &principal, now),
+            principal: &principal,
+            now,
+        };
+        let tokens = self
+            .sessions
+            .issue(site_runtime, tokens)
+            .await
+            .map_err(LoginError::Unavailable)?;
+        let principal = Arc::new(principal);
+        site_runtime
+            .token_cache
+            .put(pair.access.expose(), verified.generation, &principal);
+        Ok(SignedIn {
+            tokens,
+            principal,
+            device: self.device_cookie(site_runtime, login),
+        })
+    }
+
+    /// The new device cookie; `None` for clients without cookies.
+    fn device_cookie(
+        &self,
+        site_runtime: &SiteRuntime,
+        login: AcceptedLogin,
+    ) -> Option<SealedDevice> {
+        let mut device = login.device;
+        match login.kind {
+            CredentialKind::Bearer => None,
+            CredentialKind::Jwt | CredentialKind::Session => {
+                if login.remember {
+                    device.persist();
+                }
+                device.record_login(login.success.trust);
+                self.devices.seal(site_runtime, &device)
+            }
+        }
+    }
+}
+
+fn ticket(login: &AcceptedLogin, principal: &Principal, now: Timestamp) -> RefreshTicket {
+    let refresh = login.success.tokens.refresh.clone();
+    RefreshTicket {
+        // Without a refresh token nothing is sealed.
+        refresh: refresh.unwrap_or_else(|| Secret::new("")),
+        sub: principal.identity.sub.clone(),
+        session: principal.session.0.clone(),
+        started: now,
+        remember: login.remember,
+        session_hash: None,
+    }
+}
+
+/// Logs why a token that the provider has just issued does not verify.
+fn unusable(site_runtime: &SiteRuntime, error: &VerifyTokenError) -> Reason {
+    let why = match error {
+        VerifyTokenError::NoKeys => return Reason::ProviderUnavailable,
+        VerifyTokenError::Expired(_) => "it has expired: compare the clocks",
+        VerifyTokenError::Invalid => {
+            "it does not verify: compare issuer, application_id and algorithms with the provider's"
+        }
+    };
+    tracing::error!(
+        site = site_runtime.site.name,
+        provider = site_runtime.provider.name,
+        why,
+        "the provider's fresh token cannot be used"
+    );
+    Reason::ProviderMisconfigured
+}

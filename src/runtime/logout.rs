@@ -1,0 +1,132 @@
+//! Sign-outs: refused here at once, and ended at the provider as soon as it answers
+//! (`docs/reference/sign-out.md`).
+
+use std::sync::Arc;
+
+use crate::model::credential::{CredentialKind, PresentedCredential, RefreshTicket, SealingKeys};
+use crate::model::secret::Secret;
+use crate::model::token::RevocationKey;
+use crate::telemetry::audit;
+
+use super::provider_client::VerifyTokenError;
+use super::refresh::Refresh;
+use super::request_context::RequestContext;
+use super::revocation::{Revocation, revoke_at_provider};
+use super::sessions::Sessions;
+
+/// How many refreshes are followed to the refresh token that is valid now.
+const MAX_SUCCESSORS: usize = 16;
+
+/// Signs people out.
+pub struct Logout {
+    pub(super) sealing: Arc<SealingKeys>,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) refresh: Arc<Refresh>,
+    pub(super) revocation: Arc<Revocation>,
+}
+
+/// The sign-in that one credential belongs to.
+struct EndedLogin {
+    user: String,
+    /// The refresh token, where the credential leads to it.
+    refresh: Option<Secret>,
+}
+
+impl Logout {
+    /// Ends the sign-in that the presented tokens belong to. A token that does not verify or open
+    /// ends nothing, or anybody could sign others out with tokens that they made up.
+    pub async fn run(&self, context: RequestContext<'_>, presented: PresentedCredential<'_>) {
+        let (kind, site_runtime) = (presented.kind, context.site_runtime);
+        let by_credential = match (kind, presented.proof) {
+            (CredentialKind::Session, Some(id)) => self.by_session(context, id).await,
+            (CredentialKind::Jwt | CredentialKind::Bearer, Some(token)) => {
+                self.by_token(context, token).await
+            }
+            (_, None) => None,
+        };
+        let ticket = presented
+            .refresh
+            .and_then(|sealed| self.sealing.open(&site_runtime.site.name, kind, sealed));
+        let user = match (by_credential, ticket) {
+            (by_credential, Some(ticket)) => {
+                let sub = ticket.sub.clone();
+                self.by_ticket(context, kind, ticket).await;
+                Some(by_credential.map_or(sub, |ended| ended.user))
+            }
+            (Some(EndedLogin { user, refresh }), None) => {
+                if let Some(refresh) = refresh {
+                    revoke_at_provider(&site_runtime.provider, refresh, user.clone());
+                }
+                Some(user)
+            }
+            (None, None) => None,
+        };
+        audit::signed_out(context.audit_context(), user.as_deref());
+    }
+
+    async fn by_token(&self, context: RequestContext<'_>, token: &str) -> Option<EndedLogin> {
+        let RequestContext {
+            site_runtime, now, ..
+        } = context;
+        let provider = &site_runtime.provider;
+        let claims = match provider
+            .verify(token, &site_runtime.site.application_id, now)
+            .await
+        {
+            Ok(verified) => verified.claims,
+            Err(VerifyTokenError::Expired(claims)) => *claims,
+            Err(VerifyTokenError::Invalid | VerifyTokenError::NoKeys) => return None,
+        };
+        // Refreshed tokens of the same sign-in may outlive this one, and this one the cookies.
+        let accepted_until = claims.expires.plus(provider.settings.leeway);
+        let until = now
+            .plus(site_runtime.site.cookie_max_age)
+            .max(accepted_until);
+        self.revocation
+            .revoke(provider, &claims.session, until)
+            .await;
+        let user = claims.claims.get("sub")?.as_str()?.to_owned();
+        Some(EndedLogin {
+            user,
+            refresh: None,
+        })
+    }
+
+    async fn by_session(&self, context: RequestContext<'_>, id: &str) -> Option<EndedLogin> {
+        let ended = self.sessions.revocable(context, id).await?;
+        self.revoke(context, &ended.key).await;
+        self.sessions.end(id).await;
+        Some(EndedLogin {
+            user: ended.sub.unwrap_or_default(),
+            refresh: ended.refresh,
+        })
+    }
+
+    async fn by_ticket(
+        &self,
+        context: RequestContext<'_>,
+        kind: CredentialKind,
+        ticket: RefreshTicket,
+    ) {
+        let site_runtime = context.site_runtime;
+        self.revoke(context, &RevocationKey(ticket.session.clone()))
+            .await;
+        // Another tab may have refreshed a moment ago: the newest refresh token is the one that is
+        // valid at the provider.
+        let mut newest = ticket;
+        for _ in 0..MAX_SUCCESSORS {
+            let next = self.refresh.successor(site_runtime, kind, &newest).await;
+            let Some(next) = next else { break };
+            newest = next;
+        }
+        revoke_at_provider(&site_runtime.provider, newest.refresh, newest.sub);
+    }
+
+    async fn revoke(&self, context: RequestContext<'_>, key: &RevocationKey) {
+        let site_runtime = context.site_runtime;
+        let until = context.now.plus(site_runtime.site.cookie_max_age);
+        self.revocation
+            .revoke(&site_runtime.provider, key, until)
+            .await;
+    }
+}

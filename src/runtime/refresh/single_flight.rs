@@ -1,0 +1,127 @@
+//! One task per key at a time; whoever comes meanwhile shares its result.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::store::LeaseKey;
+
+/// The tasks of this process that run now.
+pub struct SingleFlight<T> {
+    running: Mutex<HashMap<LeaseKey, SharedResult<T>>>,
+}
+
+/// The part of a caller.
+pub enum Role<T> {
+    /// Nobody works on this key: do it, and complete the guard.
+    Leader(LeaderGuard<T>),
+    /// Somebody does: wait for the result.
+    Follower(SharedResult<T>),
+}
+
+/// The result of a task that somebody else runs.
+pub struct SharedResult<T>(watch::Receiver<Option<T>>);
+
+/// The duty to complete a task. Dropped without a result (the task panicked), it frees the key and
+/// tells the followers.
+pub struct LeaderGuard<T> {
+    single_flight: Arc<SingleFlight<T>>,
+    key: LeaseKey,
+    result: watch::Sender<Option<T>>,
+}
+
+impl<T> SingleFlight<T> {
+    /// Joins the task for `key`, or becomes its leader.
+    pub fn join(self: &Arc<Self>, key: LeaseKey) -> Role<T> {
+        let mut running = self.running();
+        if let Some(SharedResult(receiver)) = running.get(&key) {
+            return Role::Follower(SharedResult(receiver.clone()));
+        }
+        let (sender, receiver) = watch::channel(None);
+        running.insert(key, SharedResult(receiver));
+        Role::Leader(LeaderGuard {
+            single_flight: Arc::clone(self),
+            key,
+            result: sender,
+        })
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<LeaseKey, SharedResult<T>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Default for SingleFlight<T> {
+    fn default() -> Self {
+        Self {
+            running: Mutex::default(),
+        }
+    }
+}
+
+impl<T: Clone> LeaderGuard<T> {
+    /// Gives `result` to every follower, and back.
+    pub fn complete(self, result: T) -> T {
+        // All followers may be gone.
+        let _ = self.result.send(Some(result.clone()));
+        result
+    }
+}
+
+impl<T> Drop for LeaderGuard<T> {
+    fn drop(&mut self) {
+        self.single_flight.running().remove(&self.key);
+    }
+}
+
+impl<T: Clone> SharedResult<T> {
+    /// The result of the leader; `None` where its task ended without one.
+    pub async fn wait(mut self) -> Option<T> {
+        let result = self.0.wait_for(Option::is_some).await;
+        result.ok().and_then(|result| result.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: LeaseKey = LeaseKey([7; 32]);
+
+    fn leader(single_flight: &Arc<SingleFlight<u32>>) -> LeaderGuard<u32> {
+        match single_flight.join(KEY) {
+            Role::Leader(guard) => guard,
+            Role::Follower(_) => panic!("somebody leads already"),
+        }
+    }
+
+    fn follower(single_flight: &Arc<SingleFlight<u32>>) -> SharedResult<u32> {
+        match single_flight.join(KEY) {
+            Role::Follower(result) => result,
+            Role::Leader(_) => panic!("a second leader"),
+        }
+    }
+
+    #[tokio::test]
+    async fn followers_share_the_result_of_the_leader() {
+        let single_flight = Arc::default();
+        let guard = leader(&single_flight);
+        let followers = [follower(&single_flight), follower(&single_flight)];
+        assert_eq!(guard.complete(3), 3);
+        for follower in followers {
+            assert_eq!(follower.wait().await, Some(3));
+        }
+        leader(&single_flight);
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_panics_leaves_no_result_and_frees_the_key() {
+        let single_flight = Arc::default();
+        let guard = leader(&single_flight);
+        let follower = follower(&single_flight);
+        drop(guard);
+        assert_eq!(follower.wait().await, None);
+        leader(&single_flight);
+    }
+}

@@ -1,0 +1,33 @@
+//! The request on whose behalf a concept of the runtime is called.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::model::timestamp::Timestamp;
+use crate::telemetry::audit::AuditContext;
+
+use super::site::SiteRuntime;
+
+/// The request on whose behalf a concept of the runtime is called.
+#[derive(Clone, Copy)]
+pub struct RequestContext<'a> {
+    /// The site of the request.
+    pub site_runtime: &'a Arc<SiteRuntime>,
+    /// The client address after trusted proxies were taken into account.
+    pub client: IpAddr,
+    /// The id of the request.
+    pub request_id: &'a str,
+    /// When the request arrived: its one reading of the clock.
+    pub now: Timestamp,
+}
+
+impl<'a> RequestContext<'a> {
+    /// The fields that every audit record of this request has.
+    pub(super) fn audit_context(&self) -> AuditContext<'a> {
+        AuditContext {
+            site: &self.site_runtime.site.name,
+            request_id: self.request_id,
+            client: self.client,
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What outlives every configuration: a reload carries it over.
+
+use std::sync::Arc;
+
+use crate::provider::http_client::HttpClient;
+use crate::store::{Stores, ThrottleKeys};
+use crate::system::Clock;
+use crate::telemetry::Metrics;
+
+use super::redirect_loop::RedirectCounter;
+use super::refresh::InFlight;
+use super::refresh::lock::Leases;
+
+/// What outlives every configuration.
+pub(super) struct Shared {
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+    pub stores: Stores,
+    pub leases: Arc<Leases>,
+    /// The refreshes of this process that run now.
+    pub in_flight: Arc<InFlight>,
+    pub redirects: Arc<RedirectCounter>,
+    pub throttle_keys: Arc<ThrottleKeys>,
+    /// The client for health checks, apart from the calls to providers.
+    pub probes: Arc<HttpClient>,
+}

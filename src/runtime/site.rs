@@ -1,0 +1,84 @@
+//! A site with everything that serves its requests.
+
+use std::sync::Arc;
+
+use crate::model::origin::Host;
+use crate::model::site::Site;
+use crate::model::site_headers::SiteHeaders;
+use crate::pages::PageTheme;
+use crate::telemetry::SiteMetrics;
+
+use super::provider_client::ProviderClient;
+use super::sessions::cache::SessionCache;
+use super::streams::Streams;
+use super::tokens::cache::TokenCache;
+use super::upstreams::Upstreams;
+
+/// A site with everything that serves its requests.
+pub struct SiteRuntime {
+    /// The site as the operator configured it.
+    pub site: Arc<Site>,
+    /// The theme of its pages.
+    pub theme: PageTheme,
+    /// Its metrics.
+    pub metrics: Arc<SiteMetrics>,
+    /// The backends of its application.
+    pub upstreams: Upstreams,
+    /// Its responses that stay open; kept over reloads.
+    pub streams: Arc<Streams>,
+    /// Header values that are the same for every request.
+    pub headers: SiteHeaders,
+    pub(super) provider: Arc<ProviderClient>,
+    pub(super) token_cache: TokenCache,
+    pub(super) session_cache: SessionCache,
+}
+
+impl SiteRuntime {
+    /// The runtime of `site`, with empty caches.
+    ///
+    /// # Errors
+    /// Why the site cannot be served, in words for an operator.
+    pub(super) fn new(
+        site: &Arc<Site>,
+        provider: &Arc<ProviderClient>,
+        metrics: Arc<SiteMetrics>,
+        streams: Arc<Streams>,
+    ) -> Result<Self, String> {
+        Ok(Self {
+            site: Arc::clone(site),
+            theme: PageTheme::of(&site.theme).map_err(|error| error.to_string())?,
+            metrics,
+            upstreams: Upstreams::new(&site.upstreams),
+            streams,
+            headers: SiteHeaders::new(&site.name, &site.origin)
+                .map_err(|_| "its name or origin is no header value")?,
+            provider: Arc::clone(provider),
+            token_cache: TokenCache::new(),
+            session_cache: SessionCache::new(),
+        })
+    }
+}
+
+/// Every `Host` of a site: with its port, and without it where it is the default.
+pub(super) fn hosts(site: &Site) -> Vec<Host> {
+    let origin = &site.origin;
+    let own = Host {
+        name: origin.name.clone(),
+        port: Some(origin.port),
+    };
+    std::iter::once(&own)
+        .chain(&site.aliases)
+        .flat_map(|host| {
+            let port = host.port.unwrap_or(origin.scheme.default_port());
+            let bare = (port == origin.scheme.default_port()).then(|| Host {
+                name: host.name.clone(),
+                port: None,
+            });
+            std::iter::once(Host {
+                name: host.name.clone(),
+                port: Some(port),
+            })
+            .chain(bare)
+        })
+        .collect()
+}

@@ -1,0 +1,49 @@
+//! What operators ask of a running gateway: its metrics, and whether it is ready.
+
+use std::sync::Arc;
+
+use crate::model::timestamp::Timestamp;
+use crate::store::{SessionStore, StoreConnection};
+use crate::system::Clock;
+use crate::telemetry::Metrics;
+
+use super::provider_client::ProviderClient;
+
+/// The state of the gateway, for operators.
+pub struct Status {
+    pub(super) providers: Vec<Arc<ProviderClient>>,
+    pub(super) sessions: Arc<dyn SessionStore>,
+    pub(super) connection: Arc<dyn StoreConnection>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Clock,
+    /// When the sealing key was generated, where that is known.
+    pub(super) sealing_since: Option<Timestamp>,
+}
+
+impl Status {
+    /// All metrics in Prometheus's text format. Gauges are read now.
+    #[must_use]
+    pub fn render_metrics(&self) -> String {
+        self.metrics.sessions(self.sessions.count());
+        if let Some(since) = self.sealing_since {
+            self.metrics.cookie_key_age(since.until(self.clock.now()));
+        }
+        self.metrics.render()
+    }
+
+    /// Whether the keys of every provider are loaded and the store answers.
+    ///
+    /// # Errors
+    /// What is missing, in words for an operator.
+    pub async fn ready(&self) -> Result<(), String> {
+        let mut providers = self.providers.iter();
+        if let Some(provider) = providers.find(|provider| provider.keys.current().is_none()) {
+            return Err(format!(
+                "the keys of provider {} are not loaded yet",
+                provider.name
+            ));
+        }
+        let answer = self.connection.ready().await;
+        answer.map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,92 @@
+//! What a client is given for the tokens of the provider: its credential, and the refresh token
+//! sealed.
+
+use std::sync::Arc;
+
+use crate::model::cookie::MAX_CHUNKED_TOTAL;
+use crate::model::credential::{CredentialKind, RefreshTicket, SealingKeys};
+use crate::model::reason::Reason;
+use crate::model::site::Site;
+use crate::model::timestamp::Timestamp;
+use crate::model::token::{IssuedTokens, Principal, TokenPair};
+use crate::system;
+
+/// Tokens that the provider has just issued and whose access token was verified.
+#[derive(Clone, Copy)]
+pub(in crate::runtime) struct NewTokens<'a> {
+    /// How the client will present them.
+    pub kind: CredentialKind,
+    pub pair: &'a TokenPair,
+    /// What is sealed with the refresh token.
+    pub ticket: &'a RefreshTicket,
+    pub principal: &'a Principal,
+    pub now: Timestamp,
+}
+
+/// What the client presents with each request.
+pub(in crate::runtime) struct Credential {
+    /// The access token, or the id of a session.
+    pub value: Arc<str>,
+    /// The hash of the session's id, where it is one.
+    pub session_hash: Option<String>,
+}
+
+/// Seals refresh tokens for clients.
+pub(in crate::runtime) struct TokenIssuer {
+    pub sealing: Arc<SealingKeys>,
+}
+
+impl TokenIssuer {
+    /// `tokens` in the form in which a client of their kind carries them.
+    ///
+    /// # Errors
+    /// `tokens_too_large` where they do not fit into cookies, `internal` where the cipher fails.
+    pub fn issue(
+        &self,
+        site: &Site,
+        tokens: NewTokens<'_>,
+        credential: Credential,
+    ) -> Result<IssuedTokens, Reason> {
+        let Credential {
+            value,
+            session_hash,
+        } = credential;
+        let refresh: Option<Arc<str>> = match &tokens.pair.refresh {
+            None => None,
+            Some(_) => {
+                let ticket = RefreshTicket {
+                    session_hash,
+                    ..tokens.ticket.clone()
+                };
+                let sealed = self
+                    .sealing
+                    .seal(&site.name, tokens.kind, &ticket, system::random());
+                Some(Arc::from(sealed.ok_or(Reason::Internal)?))
+            }
+        };
+        if tokens.kind != CredentialKind::Bearer {
+            check_cookie_size(
+                site,
+                value.len() + refresh.as_ref().map_or(0, |text| text.len()),
+            )?;
+        }
+        Ok(IssuedTokens {
+            kind: tokens.kind,
+            proof: value,
+            refresh,
+            remember: tokens.ticket.remember,
+        })
+    }
+}
+
+fn check_cookie_size(site: &Site, bytes: usize) -> Result<(), Reason> {
+    if bytes <= MAX_CHUNKED_TOTAL {
+        return Ok(());
+    }
+    tracing::error!(
+        site = site.name,
+        bytes,
+        "the provider's tokens are too large for cookies: use credential = \"session\", or fewer claims"
+    );
+    Err(Reason::TokensTooLarge)
+}
