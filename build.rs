@@ -1,20 +1,21 @@
-//! Compiles the words of the gateway's own pages in: every `static/words/LANGUAGE.toml` becomes a
-//! table of messages, so that a language is added by adding its file, and nothing is parsed while
-//! the gateway runs.
+//! Compiles the message catalogs of the pages: each `static/words/LANGUAGE.toml` becomes a table of
+//! messages in the program. So a language is added by adding its file, and the gateway parses no
+//! catalogs at run time.
 //!
-//! What may be wrong with a catalogue beside its form is found by tests, in `src/pages/words`.
+//! This script checks only the form of a catalog. Tests in `src/pages/catalog` check the messages.
 
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-const CATALOGUES: &str = "static/words";
+/// The directory with the catalogs.
+const CATALOGS: &str = "static/words";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed={CATALOGUES}");
+    println!("cargo:rerun-if-changed={CATALOGS}");
     println!("cargo:rerun-if-changed=build.rs");
-    let mut files: Vec<PathBuf> = fs::read_dir(CATALOGUES)?
+    let mut files: Vec<PathBuf> = fs::read_dir(CATALOGS)?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<_, Box<dyn Error>>>()?;
     files.retain(|file| {
@@ -25,8 +26,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut code = String::from("&[\n");
     for file in &files {
         println!("cargo:rerun-if-changed={}", file.display());
-        let catalogue = catalogue(file).map_err(|error| format!("{}: {error}", file.display()))?;
-        code.push_str(&catalogue);
+        let literal =
+            catalog_literal(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        code.push_str(&literal);
     }
     code.push_str("]\n");
     fs::write(
@@ -36,30 +38,30 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One catalogue as the literal of a `Catalog`.
-fn catalogue(file: &Path) -> Result<String, Box<dyn Error>> {
+/// The source code of the `Catalog` for one file.
+fn catalog_literal(file: &Path) -> Result<String, Box<dyn Error>> {
     let mut table: toml::Table = fs::read_to_string(file)?.parse()?;
     let Some(toml::Value::Table(meta)) = table.remove("meta") else {
         return Err("`[meta]` is missing".into());
     };
-    let of = |key: &str| {
+    let meta_value = |key: &str| {
         meta.get(key)
             .and_then(toml::Value::as_str)
             .ok_or(format!("`meta.{key}` is missing"))
     };
-    let direction = match of("direction")? {
+    let direction = match meta_value("direction")? {
         "ltr" => "LeftToRight",
         "rtl" => "RightToLeft",
         other => {
             return Err(
-                format!("`meta.direction` is {other:?}, known are \"ltr\" and \"rtl\"").into(),
+                format!("`meta.direction` is {other:?}, expected \"ltr\" or \"rtl\"").into(),
             );
         }
     };
     let tag = file
         .file_stem()
         .and_then(|stem| stem.to_str())
-        .ok_or("its name is no language")?;
+        .ok_or("its name is not a language tag")?;
     let mut messages = Vec::new();
     flatten("", &table, &mut messages)?;
     messages.sort();
@@ -67,7 +69,7 @@ fn catalogue(file: &Path) -> Result<String, Box<dyn Error>> {
     write!(
         code,
         "Catalog {{ tag: {tag:?}, name: {:?}, direction: Direction::{direction}, messages: &[",
-        of("name")?
+        meta_value("name")?
     )?;
     for (key, text) in messages {
         write!(code, "({key:?}, {text:?}),")?;
@@ -76,7 +78,7 @@ fn catalogue(file: &Path) -> Result<String, Box<dyn Error>> {
     Ok(code)
 }
 
-/// The messages beneath `prefix`, each under its path with dots.
+/// Collects the messages of `table`. Their keys are their paths, joined by dots, after `prefix`.
 fn flatten(
     prefix: &str,
     table: &toml::Table,
@@ -90,13 +92,13 @@ fn flatten(
         };
         match value {
             toml::Value::String(text) => messages.push((path, text.clone())),
-            toml::Value::Table(deeper) => flatten(&path, deeper, messages)?,
+            toml::Value::Table(group) => flatten(&path, group, messages)?,
             toml::Value::Integer(_)
             | toml::Value::Float(_)
             | toml::Value::Boolean(_)
             | toml::Value::Datetime(_)
             | toml::Value::Array(_) => {
-                return Err(format!("`{path}` is neither a text nor a table of texts").into());
+                return Err(format!("`{path}` is neither a string nor a table of strings").into());
             }
         }
     }

@@ -1,9 +1,12 @@
-//! The embedded identity server alone, with the demo's accounts, for tests of other programs
-//! against it.
+//! Runs the embedded identity server alone, with the accounts of the demo, so that other programs
+//! can be tested against it.
 //!
-//! `cargo run --example identity_server -- --state DIR [--users FILE] [--grace SECONDS]` prints its
-//! port and serves until it is ended. The API key is `demo`.
-#![expect(clippy::print_stdout, reason = "the port is this program's one output")]
+//! `cargo run --example identity_server -- --state DIR [--users FILE] [--grace SECONDS]` prints the
+//! port and serves until it is stopped. The API key is `demo`.
+#![expect(
+    clippy::print_stdout,
+    reason = "the port is the only output of this program"
+)]
 
 use std::error::Error;
 use std::io::Write;
@@ -11,7 +14,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use vestibule::embedded::server::{self, Options};
+use vestibule::embedded::identity_server::{self, Options};
 use vestibule::embedded::users::Users;
 use vestibule::embedded::users_file;
 use vestibule::model::secret::Secret;
@@ -26,13 +29,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         match name.as_str() {
             "--state" => state_dir = Some(PathBuf::from(value)),
             "--users" => users = users_file::load(&PathBuf::from(value))?,
-            "--grace" => users.policy.grace = Duration::from_secs(value.parse()?),
+            "--grace" => users.token_policy.grace = Duration::from_secs(value.parse()?),
             _ => return Err(format!("unknown argument {name}").into()),
         }
     }
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let port = listener.local_addr()?.port();
-    let server = server::open(Options {
+    let server = identity_server::open(Options {
         users,
         state_dir: state_dir.ok_or("--state DIR is missing")?,
         issuer: "identity.localhost".to_owned(),

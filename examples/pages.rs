@@ -1,6 +1,6 @@
-//! Writes every state of every page in every language to `target/pages/`, or to the folder that is
-//! named, to be looked at. `sign-in-fresh.de.html` is the sign-in form in German, `themed.…` the
-//! same with a theme and its links.
+//! Writes every page in every state and language to `target/pages/` or to the directory given as an
+//! argument. For example, `sign-in-fresh.de.html` is the sign-in form in German, and
+//! `themed.sign-in-fresh.de.html` is the same form with a theme and its links.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,19 +18,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map_or_else(|| PathBuf::from("target/pages"), PathBuf::from);
     fs::create_dir_all(folder.join("_vestibule"))?;
     let themed = PageTheme::of(&theme())?;
-    for words in Catalog::all() {
-        for (prefix, look) in [("", PageTheme::plain()), ("themed.", &themed)] {
-            let frame = Layout {
-                look,
+    for catalog in Catalog::all() {
+        for (prefix, theme) in [("", PageTheme::plain()), ("themed.", &themed)] {
+            let layout = Layout {
+                theme,
                 site_name: Some(SITE),
-                words,
+                catalog,
                 request_id: REQUEST_ID,
             };
-            for (name, html) in samples::samples(frame) {
+            for (name, html) in samples::samples(layout) {
                 let html = html?;
-                write_assets(&folder, look, &html)?;
+                write_assets(&folder, theme, &html)?;
                 fs::write(
-                    folder.join(format!("{prefix}{name}.{}.html", words.tag)),
+                    folder.join(format!("{prefix}{name}.{}.html", catalog.tag)),
                     html,
                 )?;
             }
@@ -53,14 +53,14 @@ fn theme() -> Theme {
     }
 }
 
-/// Addresses are escaped in the pages; the files are found by reading them as a browser does.
-fn write_assets(folder: &Path, look: &PageTheme, html: &str) -> std::io::Result<()> {
+/// Writes the files that a page links to. The slashes of their paths are escaped in HTML.
+fn write_assets(folder: &Path, theme: &PageTheme, html: &str) -> std::io::Result<()> {
     for address in html
         .replace("&#x2f;", "/")
         .split('"')
         .filter_map(|text| text.strip_prefix(assets::PREFIX))
     {
-        if let Some(asset) = look.asset(address) {
+        if let Some(asset) = theme.asset(address) {
             fs::write(folder.join("_vestibule").join(address), &asset.body)?;
         }
     }

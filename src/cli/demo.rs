@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::config::FakeEnvironment;
 use crate::embedded::demo as apps;
-use crate::embedded::server as identity;
+use crate::embedded::identity_server as identity;
 use crate::embedded::users::{DEMO_PASSWORD, Users};
 use crate::model::hosted_backend::RedirectUri;
 use crate::model::secret::Secret;

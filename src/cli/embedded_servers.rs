@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::config::settings::{Provider, ProviderKind, Settings};
-use crate::embedded::server::{self as identity, IdentityServer};
+use crate::embedded::identity_server::{self as identity, IdentityServer};
 use crate::embedded::users_file;
 use crate::model::secret::Secret;
 use crate::system::{self, Clock};

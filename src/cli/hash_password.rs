@@ -13,7 +13,7 @@ pub(super) fn command() -> ExitCode {
         piped()
     };
     match password.and_then(|password| {
-        crate::embedded::passwords::hash_password(&password).map_err(|e| e.to_string())
+        crate::embedded::password_hasher::hash_password(&password).map_err(|e| e.to_string())
     }) {
         Ok(hash) => {
             print(&hash);

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::admin;
 use crate::config::settings::{LogFormat, Settings};
-use crate::embedded::server::Statistics;
+use crate::embedded::statistics::Statistics;
 use crate::proxy::{self, connection};
 use crate::runtime::{self, RuntimeHandle, background};
 use crate::system::{self, Clock};

@@ -1,53 +1,53 @@
-//! Where a session was begun, as the caller tells it: kept for the list that people recognise their
-//! devices by.
+//! The client that started a session, as the caller of the API describes it. It is shown in the list
+//! of sessions, so that users can recognize their devices.
 
 use serde::{Deserialize, Serialize};
 
-/// In characters, of each text.
-const LONGEST: usize = 256;
+/// The maximum length of each text, in characters.
+const MAX_LENGTH: usize = 256;
 
-/// Where a session was begun. What a caller leaves out is not made up.
+/// The client that started a session. Members that the caller leaves out stay empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ClientMetadata {
-    /// The address of the person's machine.
+    /// The IP address of the client.
     pub ip_address: Option<String>,
-    /// FusionAuth's `metaData`.
+    /// FusionAuth's `metaData` of a refresh token.
     pub meta_data: Option<MetaData>,
 }
 
-/// What FusionAuth keeps with a refresh token; of its members only the device is kept here.
+/// FusionAuth's `metaData` of a refresh token. Only its member `device` is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MetaData {
-    /// The device.
+    /// The device of the user.
     pub device: Option<Device>,
 }
 
-/// A device, for people to recognise.
+/// A device as its user recognizes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Device {
-    /// Such as "Firefox on Linux".
+    /// A short name such as "Firefox on Linux".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// At more length.
+    /// A longer description, such as the `User-Agent`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// `BROWSER`, `MOBILE` and the like.
+    /// The type of device: `BROWSER`, `MOBILE` and so on.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
 }
 
 impl ClientMetadata {
-    /// The same with every text at most 256 characters long and printable.
+    /// The same with every text cut to 256 characters and without control characters.
     #[must_use]
-    pub fn bounded(self) -> Self {
-        let bound = |text: Option<String>| {
+    pub fn sanitized(self) -> Self {
+        let sanitize = |text: Option<String>| {
             text.map(|text| {
                 text.chars()
-                    .filter(|letter| !letter.is_control())
-                    .take(LONGEST)
+                    .filter(|character| !character.is_control())
+                    .take(MAX_LENGTH)
                     .collect()
             })
         };
@@ -55,17 +55,17 @@ impl ClientMetadata {
             .meta_data
             .and_then(|data| data.device)
             .map(|device| Device {
-                name: bound(device.name),
-                description: bound(device.description),
-                kind: bound(device.kind),
+                name: sanitize(device.name),
+                description: sanitize(device.description),
+                kind: sanitize(device.kind),
             });
         Self {
-            ip_address: bound(self.ip_address),
+            ip_address: sanitize(self.ip_address),
             meta_data: Some(MetaData { device }),
         }
     }
 
-    /// The device, where it is known.
+    /// The device, if the caller described one.
     #[must_use]
     pub fn device(&self) -> Option<&Device> {
         self.meta_data.as_ref()?.device.as_ref()
@@ -79,17 +79,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_caller_tells_is_bounded() {
-        let told = json!({
-            "ipAddress": "192.0.2.7\n", "loginId": "passed over",
+    fn texts_are_shortened_and_control_characters_removed() {
+        let request = json!({
+            "ipAddress": "192.0.2.7\n", "loginId": "ignored",
             "metaData": { "device": { "name": "x".repeat(1000), "type": "BROWSER", "colour": 1 }, "scopes": [] },
         });
-        let seen = serde_json::from_value::<ClientMetadata>(told)
+        let client = serde_json::from_value::<ClientMetadata>(request)
             .unwrap()
-            .bounded();
-        assert_eq!(seen.ip_address.as_deref(), Some("192.0.2.7"));
-        let device = seen.device().unwrap();
-        assert_eq!(device.name.as_ref().unwrap().len(), LONGEST);
+            .sanitized();
+        assert_eq!(client.ip_address.as_deref(), Some("192.0.2.7"));
+        let device = client.device().unwrap();
+        assert_eq!(device.name.as_ref().unwrap().len(), MAX_LENGTH);
         assert_eq!(
             (device.kind.as_deref(), device.description.as_deref()),
             (Some("BROWSER"), None)
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(
             serde_json::from_value::<ClientMetadata>(json!({}))
                 .unwrap()
-                .bounded()
+                .sanitized()
                 .device(),
             None
         );

@@ -1,4 +1,4 @@
-//! The file that survives a restart: JSON values in tables of an embedded database.
+//! The embedded database: one file with tables of JSON values.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,15 +8,16 @@ use redb::{Database, Error, ReadableTable, Table, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A table of JSON values under text keys.
+/// A table with text keys and JSON values.
 pub type JsonTable = TableDefinition<'static, &'static str, &'static [u8]>;
 
-/// Opens the database at `path`; made where there is none yet.
+/// Opens the database at `path` with `tables`, and creates what does not exist. Only the owner of
+/// the file can read it.
 ///
 /// # Errors
-/// When it is in use by another process, damaged, or out of reach.
+/// If another process uses the database, or if it is damaged or cannot be accessed.
 pub fn open(path: &Path, tables: &[JsonTable]) -> Result<Database, Error> {
-    // Only hashes, but of passwords too: nobody else's business.
+    // The file contains only hashes, but also those of passwords.
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -27,31 +28,31 @@ pub fn open(path: &Path, tables: &[JsonTable]) -> Result<Database, Error> {
     let database = Database::builder().create_file(file.map_err(Error::Io)?)?;
     let write = database.begin_write()?;
     for table in tables {
-        // Made now, so that no reader has to ask whether it exists.
+        // Created here, so that readers can rely on the table.
         write.open_table(*table)?;
     }
     write.commit()?;
     Ok(database)
 }
 
-/// The value under `key`.
+/// The value under `key`, if there is one.
 ///
 /// # Errors
-/// When the database fails or the value is no such JSON.
+/// If the database fails, or if the value is not the JSON of a `T`.
 pub fn get<T: DeserializeOwned>(
     table: &impl ReadableTable<&'static str, &'static [u8]>,
     key: &str,
 ) -> Result<Option<T>, Error> {
     table
         .get(key)?
-        .map(|value| parsed(value.value()))
+        .map(|value| decode(value.value()))
         .transpose()
 }
 
-/// Writes `value` under `key`.
+/// Stores `value` under `key`.
 ///
 /// # Errors
-/// When the database fails.
+/// If the database fails.
 pub fn put<T: Serialize>(
     table: &mut Table<'_, &'static str, &'static [u8]>,
     key: &str,
@@ -62,11 +63,11 @@ pub fn put<T: Serialize>(
     Ok(())
 }
 
-/// A stored value, read.
+/// Decodes a stored value.
 ///
 /// # Errors
-/// When it is no such JSON.
-pub fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+/// If it is not the JSON of a `T`.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(bytes).map_err(|error| Error::Corrupted(error.to_string()))
 }
 
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_is_its_owners_alone_and_one_process_has_it() {
+    fn the_file_is_private_and_one_process_can_open_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("test.redb");
         let database = open(&path, &[]).unwrap();

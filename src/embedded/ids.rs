@@ -1,4 +1,4 @@
-//! Names nobody can guess, and names that stay the same.
+//! Random ids and secrets, ids derived from names, and the hash under which secrets are stored.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -6,54 +6,55 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::system;
 
-/// A random UUID (RFC 9562, version 4), for what is public: session ids, token ids.
+/// A random UUID (RFC 9562, version 4), for public ids such as session ids and token ids.
 #[must_use]
 pub fn random_uuid() -> String {
-    written(system::random::<16>(), 4)
+    format_uuid(system::random::<16>(), 4)
 }
 
-/// A secret of 256 random bits, URL-safe.
+/// A secret of 256 random bits, in base64url.
 #[must_use]
 pub fn random_secret() -> String {
     URL_SAFE_NO_PAD.encode(system::random::<32>())
 }
 
-/// The UUID of a user without a written one: the same for the same e-mail address in
-/// whatever case, so that an upstream's records keep their owner.
+/// The UUID of a user whose entry has no `id`. It depends only on the e-mail address, in any case,
+/// so that the records of upstreams keep their owner.
 #[must_use]
 pub fn uuid_of_email(email: &str) -> String {
-    stable_uuid(&format!("user {}", email.to_lowercase()))
+    uuid_of_name(&format!("user {}", email.to_lowercase()))
 }
 
-/// The UUID (RFC 9562, version 8) that always belongs to `name`.
+/// The UUID (RFC 9562, version 8) that is derived from `name`.
 #[must_use]
-pub fn stable_uuid(name: &str) -> String {
+pub fn uuid_of_name(name: &str) -> String {
     let hash = digest(&SHA256, format!("vestibule {name}").as_bytes());
     let mut bytes = [0; 16];
     for (to, from) in bytes.iter_mut().zip(hash.as_ref()) {
         *to = *from;
     }
-    written(bytes, 8)
+    format_uuid(bytes, 8)
 }
 
-/// `text` in lower case where it is a UUID in the usual 8-4-4-4-12 form.
+/// `text` in lower case if it is a UUID in the form 8-4-4-4-12.
 #[must_use]
-pub fn uuid(text: &str) -> Option<String> {
-    let well_formed = text.len() == 36
-        && text.bytes().enumerate().all(|(at, byte)| match at {
+pub fn parse_uuid(text: &str) -> Option<String> {
+    let is_uuid = text.len() == 36
+        && text.bytes().enumerate().all(|(index, byte)| match index {
             8 | 13 | 18 | 23 => byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         });
-    well_formed.then(|| text.to_ascii_lowercase())
+    is_uuid.then(|| text.to_ascii_lowercase())
 }
 
-/// SHA-256, URL-safe: how secrets rest.
+/// The SHA-256 hash of `secret` in base64url. The database stores secrets in this form only.
+/// Comparing two hashes takes a time that tells nothing about the secrets.
 #[must_use]
-pub fn hashed(secret: &str) -> String {
+pub fn sha256(secret: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, secret.as_bytes()))
 }
 
-fn written(bytes: [u8; 16], version: u128) -> String {
+fn format_uuid(bytes: [u8; 16], version: u128) -> String {
     let number =
         u128::from_be_bytes(bytes) & !(0xf << 76) & !(0x3 << 62) | (version << 76) | (0x2 << 62);
     let hex = format!("{number:032x}");
@@ -71,7 +72,7 @@ mod tests {
     #[test]
     fn uuids_have_their_version_and_form() {
         let random = random_uuid();
-        assert_eq!(uuid(&random), Some(random.clone()));
+        assert_eq!(parse_uuid(&random), Some(random.clone()));
         assert_eq!(&random[14..15], "4");
         assert!(matches!(&random[19..20], "8" | "9" | "a" | "b"), "{random}");
         assert_ne!(random, random_uuid());
@@ -91,17 +92,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_uuid_is_refused() {
+    fn other_texts_are_not_uuids() {
         for text in [
             "",
             "x",
             "3c219e58-ed0e-4b18-ad48-f4f92793ae3",
             "3c219e58-ed0e-4b18-ad48-f4f92793ae3g",
         ] {
-            assert_eq!(uuid(text), None, "{text}");
+            assert_eq!(parse_uuid(text), None, "{text}");
         }
         assert_eq!(
-            uuid("3C219E58-ED0E-4B18-AD48-F4F92793AE32").as_deref(),
+            parse_uuid("3C219E58-ED0E-4B18-AD48-F4F92793AE32").as_deref(),
             Some("3c219e58-ed0e-4b18-ad48-f4f92793ae32")
         );
     }

@@ -1,20 +1,23 @@
-//! An identity server that speaks FusionAuth's API.
+//! An identity server with FusionAuth's API, and the applications of the demo.
 
-pub mod accounts;
-pub mod api;
+pub mod account_changes;
 pub mod client_metadata;
 pub mod database;
 pub mod demo;
+mod fusionauth_api;
+pub mod identity_server;
 pub mod ids;
 pub mod outbox;
-pub mod password_rules;
-pub mod passwords;
+pub mod password_hasher;
+pub mod password_policy;
 pub mod pending_logins;
 pub mod refresh_sessions;
 mod rotated_token;
-pub mod server;
+mod server_state;
 pub mod signing;
-pub mod tokens;
+pub mod statistics;
+pub mod token_issuer;
+pub mod totp;
 pub mod trusted_devices;
 pub mod two_factor;
 pub mod users;

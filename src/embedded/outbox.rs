@@ -1,5 +1,5 @@
-//! The outbox: a pickup directory, where each message is a file until whoever really sends it takes
-//! it away.
+//! The outbox: a pickup directory with one file per message. Another program sends the messages and
+//! removes the files.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::ids;
 use crate::model::timestamp::Timestamp;
 
-/// A message to a person. `Debug` keeps it to itself: it holds a code.
+/// A message to a user. `Debug` shows only the subject, because the body contains a code.
 pub struct Message<'a> {
-    /// An e-mail address or a telephone number, on one line.
+    /// An e-mail address or a telephone number, without line breaks.
     pub to: &'a str,
-    /// On one line.
+    /// The subject, without line breaks.
     pub subject: &'a str,
-    /// The text.
+    /// The text of the message.
     pub body: String,
 }
 
@@ -26,16 +26,16 @@ impl std::fmt::Debug for Message<'_> {
     }
 }
 
-/// A pickup directory.
+/// A pickup directory for messages.
 #[derive(Debug)]
 pub struct Outbox {
     directory: PathBuf,
-    /// Orders the messages of one moment.
+    /// Orders messages that have the same time.
     sequence: AtomicU64,
 }
 
 impl Outbox {
-    /// The outbox at `directory`, which need not be there yet.
+    /// The outbox at `directory`, which is created with the first message.
     #[must_use]
     pub fn new(directory: &Path) -> Self {
         Self {
@@ -44,27 +44,26 @@ impl Outbox {
         }
     }
 
-    /// Puts `message` there as one file, which appears whole. Names sort by time, and end in
-    /// `.txt`. The directory is made, for its owner alone, where there is none.
+    /// Writes `message` to a new file, which appears when it is complete. File names sort by time
+    /// and end in `.txt`. Only the owner can read the directory and the file.
     ///
     /// # Errors
-    /// When the file cannot be written.
-    pub fn put(&self, message: &Message<'_>, now: Timestamp) -> io::Result<()> {
+    /// If the file cannot be written.
+    pub fn deliver(&self, message: &Message<'_>, now: Timestamp) -> io::Result<()> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&self.directory)?;
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
         let name = format!("{:015}-{sequence:06}-{}", now.millis(), ids::random_uuid());
-        // Who looks for `*.txt` does not see it yet.
-        let unfinished = self.directory.join(format!(".{name}.unfinished"));
-        let written = Self::write(&unfinished, message);
-        let placed = written
-            .and_then(|()| fs::rename(&unfinished, self.directory.join(format!("{name}.txt"))));
-        if placed.is_err() {
-            let _ = fs::remove_file(&unfinished);
+        // A program that looks for `*.txt` does not see the file until it is renamed.
+        let temporary = self.directory.join(format!(".{name}.unfinished"));
+        let result = Self::write(&temporary, message)
+            .and_then(|()| fs::rename(&temporary, self.directory.join(format!("{name}.txt"))));
+        if result.is_err() {
+            let _ = fs::remove_file(&temporary);
         }
-        placed
+        result
     }
 
     fn write(path: &Path, message: &Message<'_>) -> io::Result<()> {
@@ -89,26 +88,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_lie_in_order_whole_and_for_their_owner_alone() {
+    fn messages_are_private_complete_files_in_order() {
         let directory = tempfile::tempdir().unwrap();
-        let place = directory.path().join("out/box");
-        let outbox = Outbox::new(&place);
-        let moments = [5, 5, 1_800_000_000];
-        for (number, moment) in moments.into_iter().enumerate() {
+        let path = directory.path().join("out/box");
+        let outbox = Outbox::new(&path);
+        let times = [5, 5, 1_800_000_000];
+        for (number, time) in times.into_iter().enumerate() {
             let message = Message {
                 to: "a@example.com",
                 subject: "Hello",
                 body: format!("number {number}"),
             };
             assert!(!format!("{message:?}").contains("number"));
-            outbox.put(&message, Timestamp::from_secs(moment)).unwrap();
+            outbox
+                .deliver(&message, Timestamp::from_secs(time))
+                .unwrap();
         }
-        let mut files: Vec<PathBuf> = fs::read_dir(&place)
+        let mut files: Vec<PathBuf> = fs::read_dir(&path)
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .collect();
         files.sort();
-        assert_eq!(files.len(), moments.len());
+        assert_eq!(files.len(), times.len());
         for (number, file) in files.iter().enumerate() {
             assert_eq!(
                 fs::read_to_string(file).unwrap(),
@@ -121,16 +122,16 @@ mod tests {
             assert_eq!(file.extension().unwrap(), "txt");
         }
         assert_eq!(
-            fs::metadata(&place).unwrap().permissions().mode() & 0o777,
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o700
         );
-        fs::remove_dir_all(&place).unwrap();
-        fs::write(&place, "in the way").unwrap();
+        fs::remove_dir_all(&path).unwrap();
+        fs::write(&path, "in the way").unwrap();
         let message = Message {
             to: "a@example.com",
             subject: "Hello",
             body: String::new(),
         };
-        assert!(outbox.put(&message, Timestamp::from_secs(1)).is_err());
+        assert!(outbox.deliver(&message, Timestamp::from_secs(1)).is_err());
     }
 }

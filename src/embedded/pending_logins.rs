@@ -1,6 +1,7 @@
-//! Sign-ins that wait for their next step: a code, a new password, the sign-in after it.
+//! Logins that wait for their next step: a second-factor code, a new password, or the login with a
+//! one-time password.
 //!
-//! In memory only: whoever is in the middle of it at a restart begins again.
+//! They are kept in memory only. After a restart a user who was in the middle of one starts again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,18 +10,23 @@ use std::time::Duration;
 use super::ids;
 use crate::model::timestamp::Timestamp;
 
-/// A guess at every id is a guess at 256 bits; this bounds the memory of the many who never come
-/// back.
-const MOST: usize = 10_000;
+/// The most entries at a time. Beyond it a new entry replaces the one that expires first. This
+/// limits the memory that logins take which nobody continues.
+const MAX_ENTRIES: usize = 10_000;
 
-/// Values under ids nobody can guess, each for a limited time.
+/// Values that are kept for a limited time under random ids of 256 bits.
 pub struct PendingLogins<T> {
-    entries: Mutex<HashMap<String, (Timestamp, T)>>,
+    entries: Mutex<HashMap<String, Entry<T>>>,
     lifetime: Duration,
 }
 
+struct Entry<T> {
+    expires: Timestamp,
+    value: T,
+}
+
 impl<T: Clone> PendingLogins<T> {
-    /// Nobody waits yet; each may for `lifetime`.
+    /// An empty map whose entries expire after `lifetime`.
     #[must_use]
     pub fn new(lifetime: Duration) -> Self {
         Self {
@@ -29,47 +35,54 @@ impl<T: Clone> PendingLogins<T> {
         }
     }
 
-    /// Keeps `value`; its id.
-    pub fn put(&self, value: T, now: Timestamp) -> String {
+    /// Stores `value` and returns its id.
+    pub fn insert(&self, value: T, now: Timestamp) -> String {
         let id = ids::random_secret();
-        let mut entries = self.locked();
-        entries.retain(|_, (until, _)| *until > now);
-        if entries.len() >= MOST {
+        let mut entries = self.lock();
+        entries.retain(|_, entry| entry.expires > now);
+        if entries.len() >= MAX_ENTRIES {
             let oldest = entries
                 .iter()
-                .min_by_key(|(_, (until, _))| *until)
+                .min_by_key(|(_, entry)| entry.expires)
                 .map(|(id, _)| id.clone());
             if let Some(oldest) = oldest {
                 entries.remove(&oldest);
             }
         }
-        entries.insert(id.clone(), (now.plus(self.lifetime), value));
+        let expires = now.plus(self.lifetime);
+        entries.insert(id.clone(), Entry { expires, value });
         id
     }
 
-    /// The value under `id`, after `change` was made to it; it goes on waiting.
-    pub fn look(&self, id: &str, now: Timestamp, change: impl FnOnce(&mut T)) -> Option<T> {
-        let mut entries = self.locked();
-        let (until, value) = entries.get_mut(id)?;
-        if *until <= now {
+    /// The value under `id`, which stays. `None` if there is none or it has expired.
+    pub fn get(&self, id: &str, now: Timestamp) -> Option<T> {
+        self.update(id, now, |_| {})
+    }
+
+    /// Applies `change` to the value under `id` and returns the result, which also stays. `None` if
+    /// there is none or it has expired.
+    pub fn update(&self, id: &str, now: Timestamp, change: impl FnOnce(&mut T)) -> Option<T> {
+        let mut entries = self.lock();
+        let entry = entries.get_mut(id)?;
+        if entry.expires <= now {
             return None;
         }
-        change(value);
-        Some(value.clone())
+        change(&mut entry.value);
+        Some(entry.value.clone())
     }
 
-    /// The value under `id`, which is good no more.
+    /// Removes and returns the value under `id`. `None` if there is none or it has expired.
     pub fn take(&self, id: &str, now: Timestamp) -> Option<T> {
-        let (until, value) = self.locked().remove(id)?;
-        (until > now).then_some(value)
+        let entry = self.lock().remove(id)?;
+        (entry.expires > now).then_some(entry.value)
     }
 
-    /// Ends the waiting of all that `which` names.
-    pub fn forget(&self, which: impl Fn(&T) -> bool) {
-        self.locked().retain(|_, (_, value)| !which(value));
+    /// Removes all values that `predicate` selects.
+    pub fn remove_if(&self, predicate: impl Fn(&T) -> bool) {
+        self.lock().retain(|_, entry| !predicate(&entry.value));
     }
 
-    fn locked(&self) -> MutexGuard<'_, HashMap<String, (Timestamp, T)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry<T>>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -79,28 +92,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_waits_its_time_and_is_taken_once() {
-        let waiting = PendingLogins::new(Duration::from_secs(10));
+    fn a_value_is_kept_for_its_lifetime_and_taken_once() {
+        let pending = PendingLogins::new(Duration::from_secs(10));
         let start = Timestamp::from_secs(100);
-        let id = waiting.put(1, start);
-        assert_eq!(waiting.look(&id, start, |value| *value += 1), Some(2));
-        assert_eq!(waiting.take(&id, Timestamp::from_millis(109_999)), Some(2));
-        assert_eq!(waiting.take(&id, start), None);
-        let id = waiting.put(3, start);
-        assert_eq!(waiting.look(&id, Timestamp::from_secs(110), |_| {}), None);
-        assert_eq!(waiting.take(&id, Timestamp::from_secs(110)), None);
+        let id = pending.insert(1, start);
+        assert_eq!(pending.update(&id, start, |value| *value += 1), Some(2));
+        assert_eq!(pending.take(&id, Timestamp::from_millis(109_999)), Some(2));
+        assert_eq!(pending.take(&id, start), None);
+        let id = pending.insert(3, start);
+        assert_eq!(pending.get(&id, Timestamp::from_secs(110)), None);
+        assert_eq!(pending.take(&id, Timestamp::from_secs(110)), None);
     }
 
     #[test]
-    fn some_are_forgotten_and_the_oldest_makes_room() {
-        let waiting = PendingLogins::new(Duration::from_secs(60));
-        let first = waiting.put(0, Timestamp::from_secs(1));
-        for number in 1..=MOST {
-            waiting.put(number, Timestamp::from_secs(2));
+    fn selected_values_are_removed_and_the_oldest_is_replaced() {
+        let pending = PendingLogins::new(Duration::from_secs(60));
+        let first = pending.insert(0, Timestamp::from_secs(1));
+        for number in 1..=MAX_ENTRIES {
+            pending.insert(number, Timestamp::from_secs(2));
         }
-        assert_eq!(waiting.locked().len(), MOST);
-        assert_eq!(waiting.take(&first, Timestamp::from_secs(2)), None);
-        waiting.forget(|number| number % 2 == 0);
-        assert_eq!(waiting.locked().len(), MOST / 2);
+        assert_eq!(pending.lock().len(), MAX_ENTRIES);
+        assert_eq!(pending.take(&first, Timestamp::from_secs(2)), None);
+        pending.remove_if(|number| number % 2 == 0);
+        assert_eq!(pending.lock().len(), MAX_ENTRIES / 2);
     }
 }

@@ -1,4 +1,4 @@
-//! Devices that are not asked for a code again for a while.
+//! Trusted devices, which need no second-factor code for 30 days.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,86 +11,89 @@ use super::ids;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 
-/// By the hash of a trust id.
+/// Device trusts, by the hash of the trust id.
 pub const TRUSTS: JsonTable = JsonTable::new("trusts");
 
-/// FusionAuth's own default.
+/// How long a device stays trusted: FusionAuth's default.
 const LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 #[derive(Serialize, Deserialize)]
 struct TrustRow {
     user: String,
-    /// Of the hash of the password that was right then: a new password ends the trust, wherever it
-    /// was changed.
+    /// The SHA-256 of the password hash at that time. A new password ends the trust, wherever it was
+    /// changed.
     password: String,
-    /// In milliseconds.
+    /// In milliseconds since the Unix epoch.
     expires: u64,
 }
 
-/// Where trust rests.
+/// The trusted devices, stored in the database. A device is identified by a random trust id that
+/// its user presents.
 #[derive(Clone)]
 pub struct TrustedDevices {
     database: Arc<Database>,
 }
 
 impl TrustedDevices {
-    /// In `database`.
+    /// The trusted devices in `database`, which must have the table [`TRUSTS`].
     #[must_use]
     pub fn new(database: Arc<Database>) -> Self {
         Self { database }
     }
 
-    /// Trusts a device of `user`, whose password has the hash `password`, for 30 days; the id that
-    /// proves it.
+    /// Trusts a device of `user`, whose current password hash is `password_hash`, and returns the
+    /// trust id.
     ///
     /// # Errors
-    /// When the database fails.
-    pub fn begin(&self, user: &str, password: &str, now: Timestamp) -> Result<Secret, Error> {
+    /// If the database fails.
+    pub fn trust(&self, user: &str, password_hash: &str, now: Timestamp) -> Result<Secret, Error> {
         let id = Secret::new(ids::random_secret());
         let expires = now.plus(LIFETIME).millis();
         let row = TrustRow {
             user: user.to_owned(),
-            password: ids::hashed(password),
+            password: ids::sha256(password_hash),
             expires,
         };
         let write = self.database.begin_write()?;
         database::put(
             &mut write.open_table(TRUSTS)?,
-            &ids::hashed(id.expose()),
+            &ids::sha256(id.expose()),
             &row,
         )?;
         write.commit()?;
         Ok(id)
     }
 
-    /// Whether `id` proves that a device of `user`, whose password has the hash `password`, is
-    /// trusted.
+    /// Whether the trust id `id` belongs to a trusted device of `user`, whose current password hash
+    /// is `password_hash`.
     ///
     /// # Errors
-    /// When the database fails.
-    pub fn holds(
+    /// If the database fails.
+    pub fn is_trusted(
         &self,
         id: &str,
         user: &str,
-        password: &str,
+        password_hash: &str,
         now: Timestamp,
     ) -> Result<bool, Error> {
         let read = self.database.begin_read()?;
-        let row: Option<TrustRow> = database::get(&read.open_table(TRUSTS)?, &ids::hashed(id))?;
+        let row: Option<TrustRow> = database::get(&read.open_table(TRUSTS)?, &ids::sha256(id))?;
         Ok(row.is_some_and(|row| {
-            row.user == user && row.password == ids::hashed(password) && row.expires > now.millis()
+            row.user == user
+                && row.password == ids::sha256(password_hash)
+                && row.expires > now.millis()
         }))
     }
 
-    /// Forgets what is over.
+    /// Deletes expired trusts.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub fn purge(&self, now: Timestamp) -> Result<(), Error> {
         let write = self.database.begin_write()?;
-        // What cannot be read proves nothing and goes.
+        // Rows that cannot be decoded are deleted as well.
         write.open_table(TRUSTS)?.retain(|_, bytes| {
-            database::parsed::<TrustRow>(bytes).is_ok_and(|row| row.expires > now.millis())
+            database::decode::<TrustRow>(bytes).is_ok_and(|row| row.expires > now.millis())
         })?;
         write.commit()?;
         Ok(())
@@ -104,31 +107,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trust_is_for_one_person_one_password_and_thirty_days() {
+    fn a_trust_applies_to_one_user_with_one_password_for_thirty_days() {
         let directory = tempfile::tempdir().unwrap();
         let database =
             Arc::new(database::open(&directory.path().join("test.redb"), &[TRUSTS]).unwrap());
-        let trusts = TrustedDevices::new(Arc::clone(&database));
+        let devices = TrustedDevices::new(Arc::clone(&database));
         let (start, end) = (
             Timestamp::from_secs(100),
             Timestamp::from_secs(100 + 30 * 24 * 60 * 60),
         );
-        let id = trusts.begin("ada", "a hash", start).unwrap();
-        let holds = |id: &str, user: &str, password: &str, now| {
-            trusts.holds(id, user, password, now).unwrap()
+        let id = devices.trust("ada", "a hash", start).unwrap();
+        let is_trusted = |id: &str, user: &str, password: &str, now| {
+            devices.is_trusted(id, user, password, now).unwrap()
         };
-        assert!(holds(id.expose(), "ada", "a hash", start));
-        assert!(holds(
+        assert!(is_trusted(id.expose(), "ada", "a hash", start));
+        assert!(is_trusted(
             id.expose(),
             "ada",
             "a hash",
             Timestamp::from_millis(end.millis() - 1)
         ));
-        assert!(!holds(id.expose(), "ada", "a hash", end));
-        assert!(!holds(id.expose(), "bob", "a hash", start));
-        assert!(!holds(id.expose(), "ada", "another hash", start));
-        assert!(!holds("made up", "ada", "a hash", start));
-        let kept = || {
+        assert!(!is_trusted(id.expose(), "ada", "a hash", end));
+        assert!(!is_trusted(id.expose(), "bob", "a hash", start));
+        assert!(!is_trusted(id.expose(), "ada", "another hash", start));
+        assert!(!is_trusted("made up", "ada", "a hash", start));
+        let count = || {
             database
                 .begin_read()
                 .unwrap()
@@ -137,9 +140,9 @@ mod tests {
                 .len()
                 .unwrap()
         };
-        trusts.purge(start).unwrap();
-        assert_eq!(kept(), 1);
-        trusts.purge(end).unwrap();
-        assert_eq!(kept(), 0);
+        devices.purge(start).unwrap();
+        assert_eq!(count(), 1);
+        devices.purge(end).unwrap();
+        assert_eq!(count(), 0);
     }
 }

@@ -1,47 +1,48 @@
-//! What is asked for after the password: a code, and where it may come from.
+//! The second factor of a user: a code that is asked for after the password, and the methods to get
+//! one.
 
 use crate::model::login::FactorKind;
 use crate::model::masking;
 use crate::model::secret::Secret;
 
-/// What is asked for after the password. There is at least one way to get a code.
+/// The second factor of a user. It has at least one method: `totp`, `email` or `sms`.
 #[derive(Clone, Debug, Default)]
 pub struct TwoFactor {
-    /// The secret shared with the authenticator app: base32, at least 128 bits.
+    /// The secret that the authenticator app shares: base32, at least 128 bits.
     pub totp: Option<Secret>,
-    /// An address that codes are sent to.
+    /// The e-mail address that codes are sent to.
     pub email: Option<String>,
-    /// A telephone that codes are sent to.
+    /// The telephone number that codes are sent to.
     pub sms: Option<String>,
-    /// Codes that work once each, for a lost phone.
+    /// Codes for a user who has lost the device. Each works once.
     pub recovery_codes: Vec<Secret>,
 }
 
-/// One of the ways to get a code.
+/// A method to get a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Method<'a> {
-    /// What the API calls it.
+pub struct TwoFactorMethod<'a> {
+    /// The method's id in the API.
     pub id: &'static str,
-    /// What it is.
+    /// The kind of method.
     pub kind: FactorKind,
-    /// Where a code is sent to; empty for the app.
+    /// Where codes are sent; empty for the authenticator app.
     pub address: &'a str,
 }
 
 impl TwoFactor {
-    /// Every way, the app first.
-    pub fn methods(&self) -> impl Iterator<Item = Method<'_>> {
-        let app = self.totp.as_ref().map(|_| Method {
+    /// All methods, the authenticator app first.
+    pub fn methods(&self) -> impl Iterator<Item = TwoFactorMethod<'_>> {
+        let app = self.totp.as_ref().map(|_| TwoFactorMethod {
             id: "TOTP",
             kind: FactorKind::Authenticator,
             address: "",
         });
-        let email = self.email.as_ref().map(|address| Method {
+        let email = self.email.as_ref().map(|address| TwoFactorMethod {
             id: "EMAIL",
             kind: FactorKind::Email,
             address,
         });
-        let sms = self.sms.as_ref().map(|address| Method {
+        let sms = self.sms.as_ref().map(|address| TwoFactorMethod {
             id: "SMS",
             kind: FactorKind::Sms,
             address,
@@ -50,8 +51,8 @@ impl TwoFactor {
     }
 }
 
-impl Method<'_> {
-    /// Whether a code is sent.
+impl TwoFactorMethod<'_> {
+    /// Whether codes are sent by message; the authenticator app makes them itself.
     #[must_use]
     pub fn is_sent(&self) -> bool {
         match self.kind {
@@ -60,7 +61,8 @@ impl Method<'_> {
         }
     }
 
-    /// The address as the screen of somebody who knows the password alone may show it.
+    /// The address with most characters hidden, for a client that has proved only the password. `None`
+    /// for the authenticator app.
     #[must_use]
     pub fn masked(&self) -> Option<String> {
         match self.kind {

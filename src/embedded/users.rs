@@ -1,4 +1,4 @@
-//! The people the identity server knows.
+//! The users of the identity server, and the policies for their passwords and tokens.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -8,50 +8,49 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ids;
-use super::password_rules::PasswordRules;
-use super::passwords::{PasswordError, hash_password};
+use super::password_hasher::{PasswordError, hash_password};
+use super::password_policy::PasswordPolicy;
 use super::two_factor::TwoFactor;
 use crate::model::algorithm::Algorithm;
 use crate::model::secret::Secret;
-use crate::model::timestamp::Timestamp;
 
 /// The password of every account of [`Users::demo`].
 pub const DEMO_PASSWORD: &str = "vestibule demo";
 
-/// The TOTP secret of the demo's `twofactor@example.com`, base32 as authenticator apps take it.
+/// The TOTP secret of `twofactor@example.com` in [`Users::demo`], in base32 for authenticator apps.
 pub const DEMO_TOTP: &str = "KZSXG5DJMJ2WYZJAMRSW23ZAORXXI4BB";
 
-/// One person.
+/// A user account.
 #[derive(Clone, Debug)]
 pub struct User {
-    /// A UUID; `sub` of the tokens.
+    /// A UUID: the `sub` claim of the tokens.
     pub id: String,
-    /// Also a name to sign in with, in whatever case.
+    /// The e-mail address. It is also a sign-in name, in any case.
     pub email: String,
-    /// Another name to sign in with.
+    /// Another sign-in name, in any case.
     pub username: Option<String>,
-    /// For people to read.
+    /// The full name for display.
     pub name: Option<String>,
-    /// Whether the address is known to be theirs; if not they are not let in.
+    /// Whether the e-mail address is verified. If not, the user cannot sign in.
     pub email_verified: bool,
     /// An argon2id hash in PHC form.
     pub password: Secret,
-    /// By application id; `*` is every application.
+    /// Roles by application id. `*` stands for every application.
     pub roles: BTreeMap<String, Vec<String>>,
-    /// The applications they may use; `None` is every one.
+    /// The ids of the applications that the user is registered for; `None` for all.
     pub applications: Option<Vec<String>>,
-    /// Applications where their registration waits to be verified.
+    /// The ids of the applications where the registration is not verified yet.
     pub unverified_applications: Vec<String>,
-    /// Whether the account may be used.
+    /// Whether the account can be used.
     pub state: AccountState,
-    /// Asks for a code after the password.
+    /// The second factor, if the user has one.
     pub two_factor: Option<TwoFactor>,
-    /// Demands a new password after the right one.
+    /// Why the user must choose a new password at the next login, if they must.
     pub must_change_password: Option<ChangeReason>,
 }
 
 impl User {
-    /// The roles in `application`, without repetition, those of `*` first.
+    /// The roles in `application` without duplicates, those of `*` first.
     #[must_use]
     pub fn roles_in(&self, application: &str) -> Vec<String> {
         let mut roles: Vec<String> = Vec::new();
@@ -67,53 +66,53 @@ impl User {
         roles
     }
 
-    /// Whether they are registered for `application`.
+    /// Whether the user is registered for `application`.
     #[must_use]
     pub fn is_registered(&self, application: &str) -> bool {
         self.applications
             .as_ref()
-            .is_none_or(|known| known.iter().any(|one| one == application))
+            .is_none_or(|ids| ids.iter().any(|id| id == application))
     }
 }
 
-/// Whether an account may be used.
+/// Whether an account can be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AccountState {
-    /// It may.
+    /// The account can be used.
     #[default]
     Active,
-    /// Nobody may sign in until it is unlocked.
+    /// An administrator has locked the account.
     Locked,
-    /// Its time is over.
+    /// The account has expired.
     Expired,
-    /// An administrator's action stands against it.
+    /// An administrator's action prevents the login.
     LoginPrevented,
 }
 
-/// Why a new password is demanded; FusionAuth's words.
+/// Why a user must choose a new password, in FusionAuth's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChangeReason {
-    /// An administrator wants it.
+    /// An administrator requires it.
     Administrative,
     /// The password is known from a breach.
     Breached,
-    /// It is too old.
+    /// The password is too old.
     Expired,
-    /// It no longer meets the rules.
+    /// The password no longer complies with the policy.
     Validation,
 }
 
-/// How tokens are made.
+/// The policy for access tokens and refresh tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenPolicy {
-    /// From issue to `exp`.
+    /// The time from issue to `exp`.
     pub access_token_lifetime: Duration,
-    /// From sign-in to the end; renewing does not extend it.
+    /// The time from the login to the end of the session. A refresh does not extend it.
     pub refresh_token_lifetime: Duration,
-    /// How long a used refresh token still brings the one that replaced it.
+    /// How long a used refresh token still returns its successor.
     pub grace: Duration,
-    /// How access tokens are signed: `ES256` or `RS256`.
+    /// The signature algorithm of the access tokens: `ES256` or `RS256`.
     pub algorithm: Algorithm,
 }
 
@@ -128,25 +127,25 @@ impl Default for TokenPolicy {
     }
 }
 
-/// Everyone, and how their tokens are made.
+/// All users, with the policies for their passwords and tokens.
 #[derive(Clone, Debug, Default)]
 pub struct Users {
-    /// How tokens are made.
-    pub policy: TokenPolicy,
-    /// What new passwords must be.
-    pub password_rules: PasswordRules,
-    /// The directory that codes by e-mail and SMS are put into; without one there are none.
+    /// The policy for access tokens and refresh tokens.
+    pub token_policy: TokenPolicy,
+    /// The policy for new passwords.
+    pub password_policy: PasswordPolicy,
+    /// The directory for messages with codes. Without it no codes are sent by e-mail or SMS.
     pub outbox: Option<PathBuf>,
     by_id: HashMap<String, Arc<User>>,
     by_login: HashMap<String, Arc<User>>,
 }
 
 impl Users {
-    /// Nobody yet.
+    /// No users yet.
     #[must_use]
-    pub fn new(policy: TokenPolicy) -> Self {
+    pub fn new(token_policy: TokenPolicy) -> Self {
         Self {
-            policy,
+            token_policy,
             ..Self::default()
         }
     }
@@ -154,7 +153,7 @@ impl Users {
     /// Adds a user.
     ///
     /// # Errors
-    /// The name (e-mail, username or id) that somebody else has already; nothing is added then.
+    /// The e-mail address, username or id that another user already has. Nothing is added then.
     pub fn add(&mut self, user: User) -> Result<(), String> {
         if self.by_id.contains_key(&user.id) {
             return Err(user.id);
@@ -176,30 +175,30 @@ impl Users {
         Ok(())
     }
 
-    /// By id.
+    /// The user with this id.
     #[must_use]
     pub fn by_id(&self, id: &str) -> Option<&Arc<User>> {
         self.by_id.get(id)
     }
 
-    /// By e-mail address or username, in whatever case, without the blanks around it.
+    /// The user with this e-mail address or username, in any case. Surrounding white space is ignored.
     #[must_use]
     pub fn by_login(&self, login: &str) -> Option<&Arc<User>> {
         self.by_login.get(&login.trim().to_lowercase())
     }
 
-    /// Everyone, in no order.
+    /// All users, in no particular order.
     pub fn all(&self) -> impl Iterator<Item = &Arc<User>> {
         self.by_id.values()
     }
 
-    /// The demo's accounts, all with [`DEMO_PASSWORD`]: `shopper@example.com`, `admin@example.com`
-    /// (role `admin` everywhere), `twofactor@example.com` ([`DEMO_TOTP`], or by e-mail where there
-    /// is an outbox) and `newpassword@example.com` (must change it). Access tokens live 60 s, so
-    /// that renewal can be watched.
+    /// The accounts of the demo, all with [`DEMO_PASSWORD`]: `shopper@example.com`,
+    /// `admin@example.com` (role `admin` in all applications), `twofactor@example.com` (with
+    /// [`DEMO_TOTP`], and by e-mail if there is an outbox) and `newpassword@example.com` (must change
+    /// the password). Access tokens are valid for 60 s, so that a refresh can be observed.
     ///
     /// # Errors
-    /// When the password cannot be hashed.
+    /// If the password cannot be hashed.
     pub fn demo() -> Result<Self, PasswordError> {
         let password = Secret::new(hash_password(DEMO_PASSWORD)?);
         let policy = TokenPolicy {
@@ -225,7 +224,7 @@ impl Users {
             email: Some("twofactor@example.com".to_owned()),
             ..TwoFactor::default()
         };
-        let people = [
+        let accounts = [
             account("shopper@example.com", "Sam Shopper"),
             User {
                 roles: BTreeMap::from([("*".to_owned(), vec!["admin".to_owned()])]),
@@ -241,32 +240,12 @@ impl Users {
             },
         ];
         let mut users = Self::new(policy);
-        for user in people {
-            // The addresses above differ.
+        for user in accounts {
+            // It cannot fail: the addresses above differ.
             let _ = users.add(user);
         }
         Ok(users)
     }
-}
-
-/// The code an authenticator app with this base32 secret shows at `now`; `None` where it is no such
-/// secret.
-#[must_use]
-pub fn totp_code(secret: &str, now: Timestamp) -> Option<String> {
-    Some(totp(secret)?.generate(now.secs()).to_string())
-}
-
-/// The time step (RFC 6238) that `code` belongs to, where it is right at `now` or 30 s around it.
-#[must_use]
-pub fn totp_step(secret: &str, code: &str, now: Timestamp) -> Option<u64> {
-    totp(secret)?.check(code, now.secs())
-}
-
-fn totp(secret: &str) -> Option<totp_rs::Totp> {
-    totp_rs::Builder::new()
-        .with_secret(totp_rs::Secret::try_from_base32(secret).ok()?)
-        .build()
-        .ok()
 }
 
 #[cfg(test)]
@@ -298,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_users_share_a_name() {
+    fn users_have_different_sign_in_names_and_ids() {
         let mut users = Users::demo().unwrap();
         let shopper = User::clone(users.by_login("shopper").unwrap());
         assert_eq!(users.add(shopper.clone()), Err(shopper.id.clone()));
@@ -308,25 +287,5 @@ mod tests {
         };
         assert_eq!(users.add(twin), Err("shopper@example.com".to_owned()));
         assert_eq!(users.all().count(), 4);
-    }
-
-    #[test]
-    fn codes_follow_rfc_6238() {
-        // Appendix B: 94287082 at 59 s with the ASCII secret 12345678901234567890; here six digits.
-        let secret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
-        assert_eq!(
-            totp_code(secret, Timestamp::from_secs(59)).as_deref(),
-            Some("287082")
-        );
-        assert_eq!(
-            totp_step(secret, "287082", Timestamp::from_secs(59)),
-            Some(1)
-        );
-        assert_eq!(
-            totp_step(secret, "287082", Timestamp::from_secs(89)),
-            Some(1)
-        );
-        assert_eq!(totp_step(secret, "287082", Timestamp::from_secs(120)), None);
-        assert!(totp_code(DEMO_TOTP, Timestamp::from_secs(59)).is_some());
     }
 }

@@ -1,94 +1,104 @@
-//! From one colour of the operator's to all that buttons, links and rings need, in the light and in
-//! the dark.
+//! The shades of a theme's accent colour for buttons, links and focus rings, in the light and in the
+//! dark colour scheme.
 //!
-//! Whatever the colour, text is read and signs are seen as WCAG 2.2 asks on level AA. The fill of
-//! buttons stays what was given; what it is too pale or too dark for is done by shades of it.
+//! For every accent colour, text and graphical objects have the contrast that WCAG 2.2 requires on
+//! level AA. Buttons are filled with the accent colour itself. Where it has too little contrast, a
+//! darker or lighter shade of it is used.
 
 use crate::model::colour::{Colour, SIGNS, TEXT};
 
-/// The grounds of `static/style.css` that text of the accent colour stands on: page and card.
-const LIGHT: [Colour; 2] = [Colour::new(0xf4, 0xf2, 0xed), Colour::new(0xff, 0xfe, 0xfb)];
-const DARK: [Colour; 2] = [Colour::new(0x14, 0x16, 0x13), Colour::new(0x1d, 0x20, 0x1c)];
+/// The backgrounds in `static/style.css` for text in the accent colour: page and card.
+const LIGHT_BACKGROUNDS: [Colour; 2] =
+    [Colour::new(0xf4, 0xf2, 0xed), Colour::new(0xff, 0xfe, 0xfb)];
+const DARK_BACKGROUNDS: [Colour; 2] =
+    [Colour::new(0x14, 0x16, 0x13), Colour::new(0x1d, 0x20, 0x1c)];
 
-/// The contrast of links: more than [`TEXT`], at which thin letters are read but look tired.
-const INK: f64 = 5.5;
+/// The contrast of links. It is above the minimum [`TEXT`], at which thin letters look faint.
+const LINK_CONTRAST: f64 = 5.5;
 
-/// How much of black or white a button takes on under the pointer, in hundredths.
-const HOVER: u8 = 16;
+/// The share of black or white that is mixed into a button under the pointer, in percent.
+const HOVER_PERCENT: u8 = 16;
 
-/// The colours of one ground.
+/// The shades for one colour scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shades {
-    /// Of buttons.
+    /// Buttons.
     fill: Colour,
-    /// Of buttons under the pointer.
-    fill_strong: Colour,
-    /// Of text on both.
+    /// Buttons under the pointer.
+    fill_hover: Colour,
+    /// Text on buttons.
     on_fill: Colour,
-    /// Around buttons: seen even where the fill is not.
+    /// The border of buttons, which is visible even if the fill is not.
     edge: Colour,
-    /// Of links, rings and ticks.
-    ink: Colour,
-    /// Of links under the pointer.
-    ink_strong: Colour,
+    /// Links, focus rings and check marks.
+    link: Colour,
+    /// Links under the pointer.
+    link_hover: Colour,
 }
 
-/// The style sheet that puts `accent` in place of ours.
+/// The style sheet that replaces the built-in accent colour by `accent`.
 #[must_use]
 pub fn style(accent: Colour) -> String {
     let rules = |shades: Shades| {
         format!(
             "--accent:{};--accent-strong:{};--on-accent:{};--accent-edge:{};--accent-ink:{};--accent-ink-strong:{}",
             shades.fill,
-            shades.fill_strong,
+            shades.fill_hover,
             shades.on_fill,
             shades.edge,
-            shades.ink,
-            shades.ink_strong
+            shades.link,
+            shades.link_hover
         )
     };
     let (light, dark) = (
-        rules(shades(accent, LIGHT, Colour::BLACK)),
-        rules(shades(accent, DARK, Colour::WHITE)),
+        rules(shades(accent, LIGHT_BACKGROUNDS, Colour::BLACK)),
+        rules(shades(accent, DARK_BACKGROUNDS, Colour::WHITE)),
     );
     format!(":root{{{light}}}\n@media (prefers-color-scheme: dark){{:root{{{dark}}}}}\n")
 }
 
-/// The shades on `grounds`, which are read from best in `far`.
-fn shades(accent: Colour, grounds: [Colour; 2], far: Colour) -> Shades {
-    // White where it can be read; where it cannot, black can.
-    let (on_fill, away) = if Colour::WHITE.contrast(accent) >= TEXT {
+/// The shades of `accent` on `backgrounds`. `extreme` is black or white, whichever has the most
+/// contrast to them.
+fn shades(accent: Colour, backgrounds: [Colour; 2], extreme: Colour) -> Shades {
+    // White text if it has enough contrast; if it has not, black text has.
+    let (on_fill, hover) = if Colour::WHITE.contrast(accent) >= TEXT {
         (Colour::WHITE, Colour::BLACK)
     } else {
         (Colour::BLACK, Colour::WHITE)
     };
-    let ink = towards(accent, far, grounds, INK);
+    let link = shade_with_contrast(accent, extreme, backgrounds, LINK_CONTRAST);
     Shades {
         fill: accent,
-        fill_strong: accent.mixed(away, HOVER),
+        fill_hover: accent.mixed(hover, HOVER_PERCENT),
         on_fill,
-        edge: if is_seen(accent, grounds, SIGNS) {
+        edge: if has_contrast(accent, backgrounds, SIGNS) {
             accent
         } else {
-            ink
+            link
         },
-        ink,
-        ink_strong: ink.mixed(far, 2 * HOVER),
+        link,
+        link_hover: link.mixed(extreme, 2 * HOVER_PERCENT),
     }
 }
 
-/// The first colour on the way from `colour` to `far` that is seen on all of `grounds`.
-fn towards(colour: Colour, far: Colour, grounds: [Colour; 2], wanted: f64) -> Colour {
+/// The shade nearest to `colour`, mixed with `extreme`, that has at least `contrast` to all of
+/// `backgrounds`.
+fn shade_with_contrast(
+    colour: Colour,
+    extreme: Colour,
+    backgrounds: [Colour; 2],
+    contrast: f64,
+) -> Colour {
     (0..=100)
-        .map(|share| colour.mixed(far, share))
-        .find(|shade| is_seen(*shade, grounds, wanted))
-        .unwrap_or(far)
+        .map(|percent| colour.mixed(extreme, percent))
+        .find(|shade| has_contrast(*shade, backgrounds, contrast))
+        .unwrap_or(extreme)
 }
 
-fn is_seen(colour: Colour, grounds: [Colour; 2], wanted: f64) -> bool {
-    grounds
+fn has_contrast(colour: Colour, backgrounds: [Colour; 2], contrast: f64) -> bool {
+    backgrounds
         .iter()
-        .all(|ground| colour.contrast(*ground) >= wanted)
+        .all(|background| colour.contrast(*background) >= contrast)
 }
 
 #[cfg(test)]
@@ -98,7 +108,7 @@ mod tests {
     const STYLE: &str = include_str!("../../static/style.css");
 
     #[test]
-    fn every_colour_is_read_and_seen_in_the_light_and_in_the_dark() {
+    fn every_accent_colour_has_enough_contrast_in_both_schemes() {
         let steps = (0..=255u8).step_by(17);
         let colours = steps.clone().flat_map(|r| {
             let blues = steps.clone();
@@ -107,39 +117,45 @@ mod tests {
                 .flat_map(move |g| blues.clone().map(move |b| Colour::new(r, g, b)))
         });
         for accent in colours {
-            for (grounds, far) in [(LIGHT, Colour::BLACK), (DARK, Colour::WHITE)] {
-                let all = shades(accent, grounds, far);
+            for (backgrounds, extreme) in [
+                (LIGHT_BACKGROUNDS, Colour::BLACK),
+                (DARK_BACKGROUNDS, Colour::WHITE),
+            ] {
+                let all = shades(accent, backgrounds, extreme);
                 assert_eq!(all.fill, accent);
                 assert!(all.on_fill.contrast(all.fill) >= TEXT, "text on {accent}");
                 assert!(
-                    all.on_fill.contrast(all.fill_strong) >= TEXT,
+                    all.on_fill.contrast(all.fill_hover) >= TEXT,
                     "text on {accent} under the pointer"
                 );
-                for ink in [all.ink, all.ink_strong] {
-                    assert!(is_seen(ink, grounds, TEXT), "links of {accent}");
+                for link in [all.link, all.link_hover] {
+                    assert!(has_contrast(link, backgrounds, TEXT), "links of {accent}");
                 }
-                assert!(is_seen(all.edge, grounds, SIGNS), "the edge of {accent}");
+                assert!(
+                    has_contrast(all.edge, backgrounds, SIGNS),
+                    "the edge of {accent}"
+                );
             }
         }
     }
 
     #[test]
-    fn a_colour_that_serves_is_left_alone() {
+    fn a_colour_with_enough_contrast_is_not_changed() {
         let blue = Colour::parse("#1a4fa0").unwrap();
-        let light = shades(blue, LIGHT, Colour::BLACK);
+        let light = shades(blue, LIGHT_BACKGROUNDS, Colour::BLACK);
         assert_eq!(
-            (light.fill, light.ink, light.edge, light.on_fill),
+            (light.fill, light.link, light.edge, light.on_fill),
             (blue, blue, blue, Colour::WHITE)
         );
-        let dark = shades(blue, DARK, Colour::WHITE);
+        let dark = shades(blue, DARK_BACKGROUNDS, Colour::WHITE);
         assert_eq!(dark.fill, blue);
-        assert_ne!(dark.ink, blue);
+        assert_ne!(dark.link, blue);
         assert!(style(blue).starts_with(":root{--accent:#1a4fa0;"));
     }
 
-    /// The grounds are those of the style sheet, and our own colours hold what is asked of others'.
+    /// The built-in colours must have the same contrast.
     #[test]
-    fn the_grounds_are_those_of_the_style_sheet() {
+    fn the_backgrounds_are_those_of_the_style_sheet() {
         let (light, dark) = STYLE.split_once("prefers-color-scheme: dark").unwrap();
         let value = |part: &str, name: &str| {
             let text = part
@@ -153,15 +169,18 @@ mod tests {
                 .to_owned();
             Colour::parse(&text).unwrap_or_else(|| panic!("{name} is {text}"))
         };
-        for (part, grounds) in [(light, LIGHT), (dark, DARK)] {
-            assert_eq!([value(part, "ground"), value(part, "card")], grounds);
+        for (part, backgrounds) in [(light, LIGHT_BACKGROUNDS), (dark, DARK_BACKGROUNDS)] {
+            assert_eq!([value(part, "ground"), value(part, "card")], backgrounds);
             assert!(value(part, "on-accent").contrast(value(part, "accent")) >= TEXT);
             assert!(value(part, "on-accent").contrast(value(part, "accent-strong")) >= TEXT);
             for ink in ["ink", "soft", "accent-ink", "accent-ink-strong"] {
-                assert!(is_seen(value(part, ink), grounds, TEXT), "{ink}");
+                assert!(has_contrast(value(part, ink), backgrounds, TEXT), "{ink}");
             }
             for sign in ["edge", "accent-edge", "alert-edge"] {
-                assert!(is_seen(value(part, sign), grounds, SIGNS), "{sign}");
+                assert!(
+                    has_contrast(value(part, sign), backgrounds, SIGNS),
+                    "{sign}"
+                );
             }
             for tone in ["alert", "calm"] {
                 assert!(

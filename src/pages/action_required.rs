@@ -1,56 +1,52 @@
-//! The provider knows the person but asks for something that happens elsewhere: what it is, and
-//! what to do.
+//! The page about a login that needs an action elsewhere: the user knows the password, but must, for
+//! example, verify the e-mail address first.
 
 use super::Layout;
-use super::error_page::{Message, Way};
-use super::templates::{self, Rendered};
+use super::error_page::{MessagePage, PageLink};
+use super::render::{Rendered, render};
 use crate::model::local_response::ActionRequired;
 use crate::model::reason::Reason;
 
-/// What the page is made of.
+/// The data of the page.
 #[derive(Clone, Copy, Debug)]
 pub struct ActionRequiredView<'a> {
-    /// What stands around it.
-    pub frame: Layout<'a>,
+    /// The data that all pages have in common.
+    pub layout: Layout<'a>,
     /// The path of the sign-in form.
     pub login_path: &'a str,
-    /// What is asked for.
-    pub asks: &'a ActionRequired,
+    /// The action that the provider requires.
+    pub required: &'a ActionRequired,
 }
 
-/// The page as HTML.
+/// Renders the page as HTML.
 ///
 /// # Errors
-/// What is wrong with its template; tests hold that nothing is wrong with ours.
+/// The error of its template, which can only be an operator's: tests render the built-in ones.
 pub fn action_required(view: &ActionRequiredView<'_>) -> Rendered {
-    let (words, reason) = (view.frame.words, view.asks.reason);
-    let wish = |part: &str| {
-        words
-            .text(&format!("asks.{}.{part}", stem(reason)))
-            .to_owned()
-    };
-    let page = Message {
-        heading: wish("heading"),
-        paragraphs: vec![wish("text"), wish("help")],
-        ways: vec![Way {
+    let catalog = view.layout.catalog;
+    let group = message_group(view.required.reason);
+    let message = |part: &str| catalog.text(&format!("asks.{group}.{part}")).to_owned();
+    let page = MessagePage {
+        heading: message("heading"),
+        paragraphs: vec![message("text"), message("help")],
+        links: vec![PageLink {
             href: view.login_path,
-            label: words.text("way.back_to_sign_in"),
+            label: catalog.text("way.back_to_sign_in"),
         }],
-        request_id: Some(view.frame.request_id),
+        request_id: Some(view.layout.request_id),
     };
-    templates::render("message.html", view.frame, page)
+    render("message.html", view.layout, page)
 }
 
-/// The messages beneath `asks` for what a provider may wish: what it is called, how it came to be,
-/// what to do about it.
-fn stem(reason: Reason) -> &'static str {
-    const WISHES: [(Reason, &str); 3] = [
+/// The group of messages below `asks`: a heading, an explanation, and what to do.
+fn message_group(reason: Reason) -> &'static str {
+    const GROUPS: [(Reason, &str); 3] = [
         (Reason::EmailUnverified, "email_unverified"),
         (Reason::RegistrationUnverified, "registration_unverified"),
         (Reason::NotRegistered, "not_registered"),
     ];
-    WISHES
+    GROUPS
         .iter()
-        .find(|(wish, _)| *wish == reason)
-        .map_or("other", |(_, stem)| stem)
+        .find(|(required, _)| *required == reason)
+        .map_or("other", |(_, group)| group)
 }

@@ -1,5 +1,5 @@
-//! The pages' own files. Their names carry a hash of what is in them, so that browsers may keep
-//! them for ever.
+//! The static files of the pages. Their names contain a hash of their content, so that browsers can
+//! cache them without limit.
 
 use std::fmt::Write as _;
 use std::sync::OnceLock;
@@ -10,20 +10,20 @@ use serde::Serialize;
 
 use crate::model::theme::{Logo, LogoKind};
 
-/// Where the files lie on every site.
+/// The path prefix of the files on every site.
 pub const PREFIX: &str = "/_vestibule/";
 
-/// How long a file may be kept: its name changes when it does.
+/// The value of `Cache-Control`. A file that changes gets a new name.
 pub const CACHE_CONTROL: &str = "public, max-age=31536000, immutable";
 
-/// What a picture may do when somebody opens it by itself: an SVG is a document, and may hold a
-/// script.
-const PICTURE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
+/// The `Content-Security-Policy` of images. An SVG that is opened directly is a document and may
+/// contain scripts.
+const IMAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
 
-/// One file, ready to be sent.
+/// A static file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asset {
-    /// The bytes.
+    /// The content.
     pub body: Bytes,
     /// The value of `Content-Type`.
     pub content_type: &'static str,
@@ -31,42 +31,48 @@ pub struct Asset {
     pub policy: Option<&'static str>,
 }
 
-/// The addresses pages refer to.
+/// The paths of the files that pages link to.
 #[derive(Clone, Debug, Serialize)]
 pub struct Addresses {
-    /// The style sheet.
+    /// The built-in style sheet.
     pub style: String,
-    /// What the site's theme adds to it.
+    /// The style sheet of the site's theme, if it has one.
     pub theme: Option<String>,
-    /// The script of the sign-in form.
+    /// The script of the forms.
     pub sign_in: String,
-    /// The mark above each page, and on its tab.
+    /// The logo above each page and on its tab.
     pub mark: String,
-    /// Its media type.
+    /// The media type of the logo.
     pub mark_type: String,
 }
 
-static OURS: OnceLock<(Addresses, Vec<(String, Asset)>)> = OnceLock::new();
+/// The built-in files.
+struct BuiltIn {
+    addresses: Addresses,
+    /// By path.
+    files: Vec<(String, Asset)>,
+}
 
-/// The file of that name beneath [`PREFIX`] that every site has.
+/// The built-in file with the path `name` below [`PREFIX`]. Every site has it.
 #[must_use]
 pub fn asset(name: &str) -> Option<&'static Asset> {
-    let files = &ours().1;
-    files
+    built_in()
+        .files
         .iter()
         .find(|(address, _)| address.strip_prefix(PREFIX) == Some(name))
         .map(|(_, asset)| asset)
 }
 
-/// The addresses on a site without a theme.
+/// The paths for a site without a theme.
 #[must_use]
 pub fn addresses() -> &'static Addresses {
-    &ours().0
+    &built_in().addresses
 }
 
-/// Every site's files, hashed at first use.
-fn ours() -> &'static (Addresses, Vec<(String, Asset)>) {
-    OURS.get_or_init(|| {
+/// The built-in files, hashed on first use.
+fn built_in() -> &'static BuiltIn {
+    static BUILT_IN: OnceLock<BuiltIn> = OnceLock::new();
+    BUILT_IN.get_or_init(|| {
         let style = style(include_str!("../../static/style.css"));
         let sign_in = Asset {
             body: Bytes::from_static(include_bytes!("../../static/sign-in.js")),
@@ -76,7 +82,7 @@ fn ours() -> &'static (Addresses, Vec<(String, Asset)>) {
         let mark = Asset {
             body: Bytes::from_static(include_bytes!("../../static/mark.svg")),
             content_type: LogoKind::Svg.names().1,
-            policy: Some(PICTURE_POLICY),
+            policy: Some(IMAGE_POLICY),
         };
         let addresses = Addresses {
             style: address("style", &style, "css"),
@@ -90,11 +96,11 @@ fn ours() -> &'static (Addresses, Vec<(String, Asset)>) {
             (addresses.sign_in.clone(), sign_in),
             (addresses.mark.clone(), mark),
         ];
-        (addresses, files)
+        BuiltIn { addresses, files }
     })
 }
 
-/// A style sheet.
+/// A style sheet as a file.
 pub fn style(text: impl Into<Bytes>) -> Asset {
     Asset {
         body: text.into(),
@@ -103,24 +109,24 @@ pub fn style(text: impl Into<Bytes>) -> Asset {
     }
 }
 
-/// A site's logo.
+/// The logo of a theme as a file.
 #[must_use]
-pub fn picture(logo: &Logo) -> Asset {
+pub fn image(logo: &Logo) -> Asset {
     let body = Bytes::copy_from_slice(&logo.bytes);
     Asset {
         body,
         content_type: logo.kind.names().1,
-        policy: Some(PICTURE_POLICY),
+        policy: Some(IMAGE_POLICY),
     }
 }
 
-/// The address of a file, by what it is called and what is in it.
-pub fn address(stem: &str, asset: &Asset, ending: &str) -> String {
+/// The path of a file: its name, a hash of its content, and the extension.
+pub fn address(name: &str, asset: &Asset, extension: &str) -> String {
     let mut hash = String::new();
-    // 64 bits tell versions apart; nobody but the operator makes any.
+    // 64 bits are enough to tell versions apart: all files come from the operator.
     for byte in digest(&SHA256, &asset.body).as_ref().iter().take(8) {
-        // Writing into a String does not fail.
+        // Writing to a string cannot fail.
         let _ = write!(hash, "{byte:02x}");
     }
-    format!("{PREFIX}{stem}.{hash}.{ending}")
+    format!("{PREFIX}{name}.{hash}.{extension}")
 }

@@ -1,87 +1,88 @@
-//! What the pages say: one catalogue of messages for each language, from `static/words/`, compiled
-//! in by `build.rs`.
+//! The message catalogs: one per language, from `static/words/`, compiled in by `build.rs`.
 //!
-//! A message has a name with dots, like `sign_in.heading`, and may hold placeholders, like
-//! `{wait}`. What a catalogue lacks is said in English; tests hold that none lacks anything.
+//! A message has a key with dots, such as `sign_in.heading`, and may contain placeholders, such as
+//! `{wait}`. If a catalog lacks a message, the English one is used. Tests verify that no catalog
+//! lacks one.
 
 use icu_locale_core::Locale;
 use icu_plurals::{PluralCategory, PluralRules};
 use serde::Serialize;
 
-/// The messages of one language.
+/// The messages of a language.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Catalog {
-    /// The language (BCP 47), as in `lang` and `Content-Language`.
+    /// The language tag (BCP 47), for `lang` and `Content-Language`.
     pub tag: &'static str,
-    /// Its name in itself.
+    /// The name of the language, in that language.
     pub name: &'static str,
-    /// Where its lines begin.
+    /// The writing direction.
     pub direction: Direction,
-    /// Name and text, by name.
+    /// Keys and texts, sorted by key.
     messages: &'static [(&'static str, &'static str)],
 }
 
-/// Where the lines of a script begin: the value of `dir`.
+/// The writing direction of a language: the value of the HTML attribute `dir`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Direction {
-    /// Latin, Japanese.
+    /// As in English and Japanese.
     #[serde(rename = "ltr")]
     LeftToRight,
-    /// Arabic.
+    /// As in Arabic.
     #[serde(rename = "rtl")]
     RightToLeft,
 }
 
-/// Every language, by tag.
+/// All catalogs, sorted by tag.
 const ALL: &[Catalog] = include!(concat!(env!("OUT_DIR"), "/words.rs"));
 
-/// The language of last resort, which `static/words/en.toml` is never missing from.
+/// The tag of the fallback language. `static/words/en.toml` always exists.
 const ENGLISH: &str = "en";
 
 impl Catalog {
-    /// Every language the pages speak, by tag.
+    /// All catalogs, sorted by tag.
     #[must_use]
     pub const fn all() -> &'static [Self] {
         ALL
     }
 
-    /// The language of exactly this tag, in any case.
+    /// The catalog with exactly this tag, in any case.
     #[must_use]
     pub fn of(tag: &str) -> Option<&'static Self> {
-        ALL.iter().find(|words| words.tag.eq_ignore_ascii_case(tag))
+        ALL.iter()
+            .find(|catalog| catalog.tag.eq_ignore_ascii_case(tag))
     }
 
-    /// English.
+    /// The English catalog.
     #[must_use]
     pub fn english() -> &'static Self {
-        const NONE: &Catalog = &Catalog {
+        const EMPTY: &Catalog = &Catalog {
             tag: ENGLISH,
             name: "",
             direction: Direction::LeftToRight,
             messages: &[],
         };
-        Self::of(ENGLISH).unwrap_or(NONE)
+        Self::of(ENGLISH).unwrap_or(EMPTY)
     }
 
-    /// The message `key`, `None` where no language has it.
+    /// The message `key`, or `None` if neither this catalog nor the English one has it.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<&'static str> {
         self.own(key).or_else(|| Self::english().own(key))
     }
 
-    /// The message `key`. A key that is none is shown itself: better than nothing.
+    /// The message `key`, or the key itself if there is no such message.
     #[must_use]
     pub fn text<'k>(&self, key: &'k str) -> &'k str {
         self.find(key).unwrap_or(key)
     }
 
-    /// The message `key` with its placeholder `{name}` filled.
+    /// The message `key` with `value` for its placeholder `{name}`.
     #[must_use]
     pub fn text_with(&self, key: &str, name: &str, value: &str) -> String {
         self.text(key).replace(&format!("{{{name}}}"), value)
     }
 
-    /// The message `key` in the form that fits `count`, which also fills `{count}`.
+    /// The message `key` in the plural form for `count`, with `count` for its placeholder `{count}`.
     #[must_use]
     pub fn count(&self, key: &str, count: u32) -> String {
         let form = self
@@ -95,27 +96,27 @@ impl Catalog {
         form.replace("{count}", &count.to_string())
     }
 
-    /// Whether there are messages beneath `prefix`.
-    pub(super) fn has_beneath(&self, prefix: &str) -> bool {
-        let beneath = |words: &Self| {
-            words.messages.iter().any(|(key, _)| {
+    /// Whether there are messages whose keys start with `prefix` and a dot.
+    pub(super) fn has_group(&self, prefix: &str) -> bool {
+        let has_group = |catalog: &Self| {
+            catalog.messages.iter().any(|(key, _)| {
                 key.strip_prefix(prefix)
                     .is_some_and(|rest| rest.starts_with('.'))
             })
         };
-        beneath(self) || beneath(Self::english())
+        has_group(self) || has_group(Self::english())
     }
 
     fn own(&self, key: &str) -> Option<&'static str> {
-        let at = self
+        let index = self
             .messages
             .binary_search_by_key(&key, |(name, _)| name)
             .ok()?;
-        self.messages.get(at).map(|(_, text)| *text)
+        self.messages.get(index).map(|(_, text)| *text)
     }
 }
 
-/// The word of the Unicode CLDR for the form a number asks for in a language.
+/// The plural category (Unicode CLDR) of `count` in the language `tag`.
 fn category(tag: &str, count: u32) -> &'static str {
     let rules = tag
         .parse::<Locale>()

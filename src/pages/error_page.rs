@@ -1,118 +1,119 @@
-//! The pages for refusals and failures: what happened, whose turn it is, where to go.
+//! The error pages: what happened, what to do, and where to go.
 
 use serde::Serialize;
 
 use super::catalog::Catalog;
-use super::templates::{self, Rendered};
+use super::render::{Rendered, render};
 use super::{Layout, duration_text, redirect_loop};
 use crate::model::local_response::Problem;
 use crate::model::reason::Reason;
 
-/// What the page is made of.
+/// The data of the page.
 #[derive(Clone, Copy, Debug)]
 pub struct ProblemView<'a> {
-    /// What stands around it.
-    pub frame: Layout<'a>,
-    /// What went wrong.
+    /// The data that all pages have in common.
+    pub layout: Layout<'a>,
+    /// The error.
     pub problem: &'a Problem,
-    /// The path of the sign-in form with its return address, offered where signing in helps.
+    /// The path of the sign-in form with its return address. It is linked if signing in helps.
     pub login_path: Option<&'a str>,
 }
 
-/// A page of sentences and links.
+/// A page with paragraphs and links.
 #[derive(Serialize)]
-pub struct Message<'a> {
+pub struct MessagePage<'a> {
     pub heading: String,
     pub paragraphs: Vec<String>,
-    pub ways: Vec<Way<'a>>,
+    #[serde(rename = "ways")]
+    pub links: Vec<PageLink<'a>>,
     pub request_id: Option<&'a str>,
 }
 
-/// A link onward; the first one stands out.
+/// A link on a page. The first one is emphasized.
 #[derive(Clone, Copy, Serialize)]
-pub struct Way<'a> {
+pub struct PageLink<'a> {
     pub href: &'a str,
     pub label: &'a str,
 }
 
-/// The page as HTML.
+/// Renders the page as HTML.
 ///
 /// # Errors
-/// What is wrong with its template; tests hold that nothing is wrong with ours.
+/// The error of its template, which can only be an operator's: tests render the built-in ones.
 pub fn problem(view: &ProblemView<'_>) -> Rendered {
-    let (words, reason) = (view.frame.words, view.problem.reason);
+    let (catalog, reason) = (view.layout.catalog, view.problem.reason);
     let mut paragraphs = vec![
-        words
-            .text(&format!("problem.{}.text", stem(reason)))
+        catalog
+            .text(&format!("problem.{}.text", message_group(reason)))
             .to_owned(),
     ];
     paragraphs.extend(
         view.problem
             .redirect_loop
             .iter()
-            .flat_map(|what| redirect_loop::describe(words, what)),
+            .flat_map(|details| redirect_loop::describe(catalog, details)),
     );
     if let Some(seconds) = view.problem.retry_after {
-        paragraphs.push(words.text_with(
+        paragraphs.push(catalog.text_with(
             "problem.wait",
             "wait",
-            &duration_text::describe(words, seconds),
+            &duration_text::describe_wait(catalog, seconds),
         ));
     }
-    let page = Message {
-        heading: heading(words, view.problem.status, reason),
+    let page = MessagePage {
+        heading: heading(catalog, view.problem.status, reason),
         paragraphs,
-        ways: ways(view, reason),
-        request_id: Some(view.frame.request_id),
+        links: links(view, reason),
+        request_id: Some(view.layout.request_id),
     };
-    templates::render("message.html", view.frame, page)
+    render("message.html", view.layout, page)
 }
 
-fn ways<'a>(view: &ProblemView<'a>, reason: Reason) -> Vec<Way<'a>> {
-    let words = view.frame.words;
-    // An empty address means this very page, whatever its query. Nothing reloads by itself: a page
-    // that does, while the trouble lasts, only adds to it.
-    let again = Way {
+fn links<'a>(view: &ProblemView<'a>, reason: Reason) -> Vec<PageLink<'a>> {
+    let catalog = view.layout.catalog;
+    // An empty address is the current page with its query. Pages do not reload by themselves, because
+    // that would add to the load while a failure lasts.
+    let retry = PageLink {
         href: "",
-        label: words.text("way.try_again"),
+        label: catalog.text("way.try_again"),
     };
-    let front = Way {
+    let front_page = PageLink {
         href: "/",
-        label: words.text("way.front_page"),
+        label: catalog.text("way.front_page"),
     };
-    let sign_in = view.login_path.map(|href| Way {
+    let sign_in = view.login_path.map(|href| PageLink {
         href,
-        label: words.text("way.sign_in"),
+        label: catalog.text("way.sign_in"),
     });
-    if let Some(circle) = &view.problem.redirect_loop {
+    if let Some(redirect_loop) = &view.problem.redirect_loop {
         return vec![
-            Way {
-                href: &circle.onward,
-                label: words.text("way.try_again"),
+            PageLink {
+                href: &redirect_loop.onward,
+                label: catalog.text("way.try_again"),
             },
-            front,
+            front_page,
         ];
     }
     match (view.problem.status, reason) {
         (_, Reason::UnknownSite) => Vec::new(),
-        (401, _) | (_, Reason::CsrfFailed) => sign_in.into_iter().chain([front]).collect(),
-        (429 | 500.., _) => vec![again, front],
-        _ => vec![front],
+        (401, _) | (_, Reason::CsrfFailed) => sign_in.into_iter().chain([front_page]).collect(),
+        (429 | 500.., _) => vec![retry, front_page],
+        _ => vec![front_page],
     }
 }
 
-/// The heading of the reason, except where only the status tells what happened.
-fn heading(words: &Catalog, status: u16, reason: Reason) -> String {
+/// The heading for the reason, or for a status that tells more than the reason.
+fn heading(catalog: &Catalog, status: u16, reason: Reason) -> String {
     let key = match status {
         404 => "problem.not_found.heading".to_owned(),
         414 => "problem.request_too_large.heading_address".to_owned(),
-        _ => format!("problem.{}.heading", stem(reason)),
+        _ => format!("problem.{}.heading", message_group(reason)),
     };
-    words.text(&key).to_owned()
+    catalog.text(&key).to_owned()
 }
 
-/// The messages beneath `problem` that say it.
-fn stem(reason: Reason) -> &'static str {
+/// The group of messages below `problem`.
+fn message_group(reason: Reason) -> &'static str {
     match reason {
         Reason::SignedOut | Reason::Revoked => "signed_out",
         Reason::RoleMissing => "role_missing",

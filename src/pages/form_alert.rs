@@ -1,4 +1,4 @@
-//! What went wrong with an attempt, above its form.
+//! The alert above a form after a failed attempt.
 
 use serde::Serialize;
 
@@ -8,39 +8,38 @@ use crate::model::challenge::Step;
 use crate::model::local_response::StepPage;
 use crate::model::reason::Reason;
 
-/// What went wrong, in words.
+/// The alert above a form: what went wrong, and what to do.
 #[derive(Serialize)]
 pub struct FormAlert {
     pub title: String,
     pub text: String,
-    /// `calm`: no fault of the visitor's, nothing to correct.
+    /// `calm` if the user has made no mistake, else `alert`.
     pub tone: &'static str,
 }
 
 impl FormAlert {
-    /// The messages beneath `trouble` that `stem` names. Where there is a wait it stands in the
-    /// text.
-    pub fn told(words: &Catalog, stem: &str, reason: Reason, retry_after: Option<u32>) -> Self {
+    /// The alert with the messages of `group` below `trouble`. `retry_after` is in seconds.
+    pub fn new(catalog: &Catalog, group: &str, reason: Reason, retry_after: Option<u32>) -> Self {
         let text = match (reason, retry_after) {
             (Reason::Throttled, Some(seconds)) => {
-                let wait = duration_text::describe(words, seconds);
-                words.text_with(&format!("trouble.{stem}.text_wait"), "wait", &wait)
+                let wait = duration_text::describe_wait(catalog, seconds);
+                catalog.text_with(&format!("trouble.{group}.text_wait"), "wait", &wait)
             }
-            _ => words.text(&format!("trouble.{stem}.text")).to_owned(),
+            _ => catalog.text(&format!("trouble.{group}.text")).to_owned(),
         };
-        let calm = reason.is_failure() || matches!(reason, Reason::CsrfFailed | Reason::Throttled);
-        let title = words.text(&format!("trouble.{stem}.title")).to_owned();
+        let is_calm =
+            reason.is_failure() || matches!(reason, Reason::CsrfFailed | Reason::Throttled);
         Self {
-            title,
+            title: catalog.text(&format!("trouble.{group}.title")).to_owned(),
             text,
-            tone: if calm { "calm" } else { "alert" },
+            tone: if is_calm { "calm" } else { "alert" },
         }
     }
 
-    /// What went wrong with a step that follows the password.
-    pub fn of_step(words: &Catalog, form: &StepPage) -> Option<Self> {
+    /// The alert of a step after the password, if an attempt has failed.
+    pub fn of_step(catalog: &Catalog, form: &StepPage) -> Option<Self> {
         let reason = form.trouble?;
-        let stem = match (reason, form.next.step) {
+        let group = match (reason, form.next.step) {
             (Reason::WrongCode, _) => "wrong_code",
             (Reason::Throttled, _) => "pause",
             (Reason::CsrfFailed, _) => "stale_step",
@@ -50,6 +49,6 @@ impl FormAlert {
             (Reason::ProviderMisconfigured | Reason::TokensTooLarge, _) => "misconfigured",
             _ => "other",
         };
-        Some(Self::told(words, stem, reason, form.retry_after))
+        Some(Self::new(catalog, group, reason, form.retry_after))
     }
 }

@@ -1,22 +1,21 @@
-//! Which language a page speaks: the visitor's, else the site's, else English.
+//! The choice of a page's language: one that the user accepts, or else the site's, or else English.
 //!
-//! `Accept-Language` is read as RFC 9110, section 12.5.4 has it, and looked up as RFC 4647, section
-//! 3.4: the range the visitor likes best whose beginning is a language of ours. Only where a page
-//! is made.
+//! `Accept-Language` (RFC 9110, section 12.5.4) is matched with the lookup of RFC 4647, section 3.4.
+//! It is parsed only when a page is rendered.
 
 use super::catalog::Catalog;
 
-/// The most ranges that are looked at. People list a handful.
+/// The maximum number of language ranges that are examined. Browsers send a handful.
 const MAX_RANGES: usize = 32;
 
-/// A range of languages with how much it is wanted, in thousandths.
+/// A language range with its weight in thousandths.
 struct Range<'a> {
     tag: &'a str,
     weight: u16,
 }
 
-/// The language of a page. `accepted` are the values of the `Accept-Language` fields, `preferred`
-/// is the site's.
+/// The language of a page. `accepted` has the values of all `Accept-Language` fields, and `preferred`
+/// is the site's language.
 #[must_use]
 pub fn choose<'a>(
     accepted: impl Iterator<Item = &'a str>,
@@ -25,35 +24,35 @@ pub fn choose<'a>(
     let mut ranges: Vec<Range<'_>> = accepted
         .flat_map(|value| value.split(','))
         .take(MAX_RANGES)
-        .filter_map(range)
+        .filter_map(parse_range)
         .collect();
-    // Stable: of two that are wanted alike the first counts.
+    // The sort is stable: of two ranges with the same weight the first one wins.
     ranges.sort_by_key(|range| std::cmp::Reverse(range.weight));
-    let refused = |words: &Catalog| {
+    let is_refused = |catalog: &Catalog| {
         ranges
             .iter()
-            .any(|range| range.weight == 0 && begins(words.tag, range.tag))
+            .any(|range| range.weight == 0 && is_in_range(catalog.tag, range.tag))
     };
-    let wanted = ranges
+    let accepted = ranges
         .iter()
         .filter(|range| range.weight > 0)
-        // Whoever takes any language takes the site's.
+        // With `*` the site's language is as good as any.
         .map_while(|range| (range.tag != "*").then_some(range.tag))
-        .find_map(|tag| lookup(tag).filter(|words| !refused(words)));
+        .find_map(|tag| lookup(tag).filter(|catalog| !is_refused(catalog)));
     let fallbacks = [preferred, Some(Catalog::english())];
-    wanted
+    accepted
         .or_else(|| {
             fallbacks
                 .into_iter()
                 .flatten()
-                .find(|words| !refused(words))
+                .find(|catalog| !is_refused(catalog))
         })
         .or(preferred)
         .unwrap_or_else(Catalog::english)
 }
 
-/// Reads `de-AT;q=0.8`. What cannot be read is left out.
-fn range(text: &str) -> Option<Range<'_>> {
+/// Parses a range such as `de-AT;q=0.8`. Malformed ranges are ignored.
+fn parse_range(text: &str) -> Option<Range<'_>> {
     let (tag, parameter) = text
         .split_once(';')
         .map_or((text, None), |(tag, rest)| (tag, Some(rest)));
@@ -66,41 +65,41 @@ fn range(text: &str) -> Option<Range<'_>> {
     {
         return None;
     }
-    let weight = parameter.map_or(Some(1000), weight)?;
+    let weight = parameter.map_or(Some(1000), parse_weight)?;
     Some(Range { tag, weight })
 }
 
-/// Reads `q=0.8` (RFC 9110, section 12.4.2) as thousandths.
-fn weight(parameter: &str) -> Option<u16> {
+/// Parses a weight such as `q=0.8` (RFC 9110, section 12.4.2) in thousandths.
+fn parse_weight(parameter: &str) -> Option<u16> {
     let (name, value) = parameter.split_once('=')?;
     if !name.trim_ascii().eq_ignore_ascii_case("q") {
         return None;
     }
-    let (whole, part) = value
+    let (integer, fraction) = value
         .trim_ascii()
         .split_once('.')
         .unwrap_or((value.trim_ascii(), ""));
-    if part.len() > 3 || !part.bytes().all(|b| b.is_ascii_digit()) {
+    if fraction.len() > 3 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let thousandths: u16 = format!("{part:0<3}").parse().ok()?;
-    match whole {
+    let thousandths: u16 = format!("{fraction:0<3}").parse().ok()?;
+    match integer {
         "0" => Some(thousandths),
         "1" if thousandths == 0 => Some(1000),
         _ => None,
     }
 }
 
-/// The language whose tag is the range, or its beginning.
+/// The catalog whose tag is `range`, or a prefix of it.
 #[must_use]
 pub fn lookup(range: &str) -> Option<&'static Catalog> {
     let mut tag = range;
     loop {
-        if let Some(words) = Catalog::of(tag) {
-            return Some(words);
+        if let Some(catalog) = Catalog::of(tag) {
+            return Some(catalog);
         }
         tag = tag.rsplit_once('-')?.0;
-        // A single letter begins an extension and says nothing without it.
+        // A single letter starts an extension and has no meaning without it.
         if let Some((before, single)) = tag.rsplit_once('-')
             && single.len() == 1
         {
@@ -109,8 +108,8 @@ pub fn lookup(range: &str) -> Option<&'static Catalog> {
     }
 }
 
-/// Whether `tag` is the range or lies within it.
-fn begins(tag: &str, range: &str) -> bool {
+/// Whether `tag` is `range` or starts with it and a hyphen.
+fn is_in_range(tag: &str, range: &str) -> bool {
     tag.get(..range.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(range))
         && tag
@@ -131,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_visitor_is_answered_in_a_language_of_theirs() {
+    fn an_accepted_language_is_chosen() {
         for (accept, language) in [
             ("de", "de"),
             ("DE-at", "de"),
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_language_is_not_spoken() {
+    fn a_refused_language_is_not_chosen() {
         assert_eq!(chosen("de;q=0, de-AT, fr;q=0.1", None), "fr");
         assert_eq!(chosen("de;q=0", Some("de")), "en");
         assert_eq!(chosen("en;q=0", None), "en");
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_wish_the_site_decides_then_english() {
+    fn without_an_accepted_language_the_site_decides_then_english() {
         for accept in ["", "sv", "*", "*;q=0", "sv;q=1, *;q=0.5"] {
             assert_eq!(chosen(accept, None), "en", "{accept}");
             assert_eq!(chosen(accept, Some("de")), "de", "{accept}");
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_left_out_and_work_is_bounded() {
+    fn malformed_ranges_are_ignored_and_their_number_is_limited() {
         for accept in [
             "de;q=2",
             "de;q=0.1234",

@@ -1,17 +1,17 @@
-//! What stands around every page: whose it is, how it looks and in which language it speaks.
+//! The data that all pages have in common.
 
 use super::catalog::Catalog;
 use super::theme::PageTheme;
 
-/// What every page is made of, whatever it says.
+/// The data that all pages have in common.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout<'a> {
-    /// How it looks.
-    pub look: &'a PageTheme,
-    /// The name visitors know the site by; `None` where no site answers to the host.
+    /// The theme of the site.
+    pub theme: &'a PageTheme,
+    /// The name of the site for its users. `None` if no site has the requested host.
     pub site_name: Option<&'a str>,
-    /// The language.
-    pub words: &'static Catalog,
-    /// Shown where the fault is not the visitor's, for whoever writes to the site's people.
+    /// The messages in the language of the page.
+    pub catalog: &'static Catalog,
+    /// The request id. Pages about failures show it, so that users can mention it to the operator.
     pub request_id: &'a str,
 }

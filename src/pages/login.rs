@@ -1,23 +1,23 @@
-//! The sign-in form, fresh or with what went wrong.
+//! The sign-in form, empty or after a failed attempt.
 
 use serde::Serialize;
 
 use super::Layout;
 use super::form_alert::FormAlert;
-use super::templates::{self, Rendered};
+use super::render::{Rendered, render};
 use crate::model::local_response::LoginPage;
 use crate::model::reason::Reason;
 
-/// What the form is made of.
+/// The data of the form.
 #[derive(Clone, Copy, Debug)]
 pub struct LoginView<'a> {
-    /// What stands around it.
-    pub frame: Layout<'a>,
-    /// The path the form is posted to.
+    /// The data that all pages have in common.
+    pub layout: Layout<'a>,
+    /// The path that the form is posted to.
     pub action: &'a str,
-    /// What it shows.
+    /// The state of the form.
     pub form: &'a LoginPage,
-    /// The proof that it was served to this browser.
+    /// The CSRF token, which binds the form to this browser.
     pub csrf: &'a str,
 }
 
@@ -28,24 +28,27 @@ struct Page<'a> {
     login_id: &'a str,
     return_to: &'a str,
     remember: bool,
-    /// What the visitor wanted to send, sealed.
-    unsent: Option<&'a str>,
+    /// The sealed form post that is preserved until the user has signed in.
+    #[serde(rename = "unsent")]
+    preserved_post: Option<&'a str>,
     request_id: Option<&'a str>,
-    trouble: Option<FormAlert>,
-    /// Whether what was typed may be what is wrong.
-    doubtful: bool,
-    /// The field to begin with.
+    #[serde(rename = "trouble")]
+    alert: Option<FormAlert>,
+    /// Whether the input may be wrong.
+    #[serde(rename = "doubtful")]
+    is_input_invalid: bool,
+    /// The field that gets the focus.
     focus: &'static str,
 }
 
-/// The form as HTML. The typed name is kept, a password is never shown again (threat model, R-40).
+/// Renders the form as HTML. It keeps the sign-in name but never a password (threat model, R-40).
 ///
 /// # Errors
-/// What is wrong with its template; tests hold that nothing is wrong with ours.
+/// The error of its template, which can only be an operator's: tests render the built-in ones.
 pub fn login(view: &LoginView<'_>) -> Rendered {
     let form = view.form;
-    let faulty = form.trouble.is_some_and(Reason::is_failure);
-    let doubtful = matches!(
+    let is_failure = form.trouble.is_some_and(Reason::is_failure);
+    let is_input_invalid = matches!(
         form.trouble,
         Some(Reason::InvalidCredentials | Reason::RejectedInput)
     );
@@ -55,28 +58,28 @@ pub fn login(view: &LoginView<'_>) -> Rendered {
         login_id: &form.login_id,
         return_to: form.return_to.as_ref().map_or("", |path| path.as_str()),
         remember: form.remember,
-        unsent: form.preserved_post.as_deref(),
-        request_id: faulty.then_some(view.frame.request_id),
-        trouble: form.trouble.map(|reason| {
-            let stem = if form.cookieless {
+        preserved_post: form.preserved_post.as_deref(),
+        request_id: is_failure.then_some(view.layout.request_id),
+        alert: form.trouble.map(|reason| {
+            let group = if form.cookieless {
                 "no_cookie"
             } else {
-                stem(reason)
+                message_group(reason)
             };
-            FormAlert::told(view.frame.words, stem, reason, form.retry_after)
+            FormAlert::new(view.layout.catalog, group, reason, form.retry_after)
         }),
-        doubtful,
+        is_input_invalid,
         focus: if form.login_id.is_empty() {
             "login_id"
         } else {
             "password"
         },
     };
-    templates::render("sign-in.html", view.frame, page)
+    render("sign-in.html", view.layout, page)
 }
 
-/// The messages beneath `trouble` that say it: what happened, and what to do about it.
-fn stem(reason: Reason) -> &'static str {
+/// The group of messages below `trouble`: what happened, and what to do.
+fn message_group(reason: Reason) -> &'static str {
     match reason {
         Reason::InvalidCredentials => "invalid_credentials",
         Reason::ProviderUnavailable | Reason::StoreUnavailable => "unavailable",

@@ -1,18 +1,18 @@
-//! The page with the one button: a sign-out is a form, so that no link elsewhere can cause it.
+//! The sign-out page. Signing out takes a form, so that a link on another site cannot cause it.
 
 use serde::Serialize;
 
 use super::Layout;
-use super::templates::{self, Rendered};
+use super::render::{Rendered, render};
 
-/// What the page is made of.
+/// The data of the page.
 #[derive(Clone, Copy, Debug)]
 pub struct LogoutView<'a> {
-    /// What stands around it.
-    pub frame: Layout<'a>,
-    /// The path the button posts to.
+    /// The data that all pages have in common.
+    pub layout: Layout<'a>,
+    /// The path that the form is posted to.
     pub action: &'a str,
-    /// The way back for those who would rather stay: the site's landing page.
+    /// The path of the link for users who want to stay signed in: the site's landing page.
     pub back: &'a str,
 }
 
@@ -23,15 +23,15 @@ struct Page<'a> {
     request_id: Option<&'a str>,
 }
 
-/// The page as HTML.
+/// Renders the page as HTML.
 ///
 /// # Errors
-/// What is wrong with its template; tests hold that nothing is wrong with ours.
+/// The error of its template, which can only be an operator's: tests render the built-in ones.
 pub fn logout(view: &LogoutView<'_>) -> Rendered {
     let page = Page {
         action: view.action,
         back: view.back,
         request_id: None,
     };
-    templates::render("sign-out.html", view.frame, page)
+    render("sign-out.html", view.layout, page)
 }

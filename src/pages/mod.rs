@@ -1,8 +1,8 @@
-//! The pages the gateway shows by itself: the forms and the problems, as HTML from `static/`, in
-//! the languages of `static/words/`.
+//! The HTML pages of the gateway: forms and error pages, with templates from `static/` and messages
+//! from `static/words/`.
 //!
-//! Pure: a page follows from what it is given. Templates escape whatever they are filled with, and
-//! no page holds inline style or script, so that [`CONTENT_SECURITY_POLICY`] needs no exception.
+//! Rendering is pure: the result depends only on the arguments. Templates escape all values, and no
+//! page has inline styles or scripts, so that [`CONTENT_SECURITY_POLICY`] needs no exceptions.
 
 mod accent;
 mod action_required;
@@ -18,6 +18,7 @@ mod logout;
 mod new_password;
 mod preserved_post;
 mod redirect_loop;
+mod render;
 pub mod samples;
 mod templates;
 mod theme;
@@ -31,39 +32,39 @@ pub use login::{LoginView, login};
 pub use logout::{LogoutView, logout};
 pub use new_password::{NewPasswordView, new_password};
 pub use preserved_post::{PreservedPostView, preserved_post};
-pub use templates::{Rendered, TemplateError, fallback, names as template_names};
+pub use render::{Rendered, fallback};
+pub use templates::{TemplateError, names as template_names};
 pub use theme::PageTheme;
 pub use two_factor::{TwoFactorView, two_factor};
 
 use crate::model::origin::Origin;
 
-/// The type of every page.
+/// The `Content-Type` of every page.
 pub const CONTENT_TYPE: &str = "text/html; charset=utf-8";
 
-/// What a page may load and where its forms may lead (threat model, R-45).
+/// What a page may load, and where its forms may be posted (threat model, R-45).
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'";
 
-/// [`CONTENT_SECURITY_POLICY`] where a sign-in may lead on to pages of these origins: browsers hold
-/// the whole way from a form to its last redirect against `form-action`.
+/// [`CONTENT_SECURITY_POLICY`] for sites where a sign-in may redirect to pages of these origins.
+/// Browsers check every redirect after a form post against `form-action`.
 #[must_use]
 pub fn policy_leading_to<'a>(origins: impl Iterator<Item = &'a Origin>) -> String {
-    let mut forms = "form-action 'self'".to_owned();
+    let mut directive = "form-action 'self'".to_owned();
     for origin in origins.map(ToString::to_string) {
-        if !forms.split(' ').any(|have| have == origin) {
-            forms.extend([" ", &origin]);
+        if !directive.split(' ').any(|source| source == origin) {
+            directive.extend([" ", &origin]);
         }
     }
-    CONTENT_SECURITY_POLICY.replace("form-action 'self'", &forms)
+    CONTENT_SECURITY_POLICY.replace("form-action 'self'", &directive)
 }
 
-/// The headers of every page. `Strict-Transport-Security` and `Cache-Control` depend on the site
-/// and the answer and are not among them.
+/// The headers of every page, except `Strict-Transport-Security` and `Cache-Control`, which depend on
+/// the site and the response.
 pub const HEADERS: &[(&str, &str)] = &[
     ("content-security-policy", CONTENT_SECURITY_POLICY),
     ("x-content-type-options", "nosniff"),
-    // Not `no-referrer`: under it browsers post a form with `Origin: null`, which the gateway
-    // refuses.
+    // With `no-referrer` browsers would post forms with `Origin: null`, which the gateway refuses.
     ("referrer-policy", "same-origin"),
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),

@@ -1,28 +1,28 @@
-//! The form for a new password that the provider demands: why, and what is wrong with the one that
-//! was tried.
+//! The form for a new password that the provider requires: why, and which rules a rejected password
+//! violates.
 
 use serde::Serialize;
 
 use super::Layout;
 use super::catalog::Catalog;
 use super::form_alert::FormAlert;
-use super::templates::{self, Rendered};
+use super::render::{Rendered, render};
 use crate::model::local_response::StepPage;
 use crate::model::login::PasswordViolation;
 use crate::model::reason::Reason;
 
-/// What the form is made of.
+/// The data of the form.
 #[derive(Clone, Copy, Debug)]
 pub struct NewPasswordView<'a> {
-    /// What stands around it.
-    pub frame: Layout<'a>,
-    /// The path the form is posted to.
+    /// The data that all pages have in common.
+    pub layout: Layout<'a>,
+    /// The path that the form is posted to.
     pub action: &'a str,
-    /// The address of the sign-in form.
+    /// The path of the sign-in form.
     pub back: &'a str,
-    /// What it shows.
+    /// The state of the form.
     pub form: &'a StepPage,
-    /// The proof that it was served to this browser.
+    /// The CSRF token, which binds the form to this browser.
     pub csrf: &'a str,
 }
 
@@ -32,50 +32,57 @@ struct Page<'a> {
     back: &'a str,
     csrf: &'a str,
     challenge: &'a str,
-    /// What the visitor wanted to send when their session had ended, sealed.
-    unsent: Option<&'a str>,
+    /// The sealed form post that is preserved until the user has signed in.
+    #[serde(rename = "unsent")]
+    preserved_post: Option<&'a str>,
     login_id: &'a str,
     request_id: Option<&'a str>,
-    why: &'a str,
-    trouble: Option<FormAlert>,
-    /// Whether what was typed may be what is wrong.
-    doubtful: bool,
-    rules: Vec<String>,
+    /// Why a new password is required.
+    #[serde(rename = "why")]
+    reason: &'a str,
+    #[serde(rename = "trouble")]
+    alert: Option<FormAlert>,
+    /// Whether the input may be wrong.
+    #[serde(rename = "doubtful")]
+    is_input_invalid: bool,
+    /// The rules that the password violates.
+    #[serde(rename = "rules")]
+    violations: Vec<String>,
 }
 
-/// The form as HTML. A password is never shown again.
+/// Renders the form as HTML. It never contains a password.
 ///
 /// # Errors
-/// What is wrong with its template; tests hold that nothing is wrong with ours.
+/// The error of its template, which can only be an operator's: tests render the built-in ones.
 pub fn new_password(view: &NewPasswordView<'_>) -> Rendered {
-    let (words, form) = (view.frame.words, view.form);
+    let (catalog, form) = (view.layout.catalog, view.form);
     let page = Page {
         action: view.action,
         back: view.back,
         csrf: view.csrf,
         challenge: form.next.challenge.expose(),
-        unsent: form.preserved_post.as_deref(),
+        preserved_post: form.preserved_post.as_deref(),
         login_id: &form.login_id,
         request_id: form
             .trouble
             .is_some_and(Reason::is_failure)
-            .then_some(view.frame.request_id),
-        why: why(words, form.next.change_reason.as_deref()),
-        trouble: FormAlert::of_step(words, form),
-        doubtful: form.trouble == Some(Reason::RejectedInput),
-        rules: form
+            .then_some(view.layout.request_id),
+        reason: describe_reason(catalog, form.next.change_reason.as_deref()),
+        alert: FormAlert::of_step(catalog, form),
+        is_input_invalid: form.trouble == Some(Reason::RejectedInput),
+        violations: form
             .violations
             .iter()
-            .map(|fault| rule(words, *fault))
+            .map(|violation| describe_violation(catalog, *violation))
             .collect(),
     };
-    templates::render("new-password.html", view.frame, page)
+    render("new-password.html", view.layout, page)
 }
 
-/// Why a new password is asked for: the provider's word in ours; words it may invent later are not
-/// repeated to the visitor.
-fn why(words: &Catalog, word: Option<&str>) -> &'static str {
-    words.text(match word {
+/// Why a new password is required, for a reason of the provider. Unknown reasons are not repeated to
+/// the user.
+fn describe_reason(catalog: &Catalog, reason: Option<&str>) -> &'static str {
+    catalog.text(match reason {
         Some("Administrative") => "why_new_password.administrative",
         Some("Breached") => "why_new_password.breached",
         Some("Expired") => "why_new_password.expired",
@@ -84,14 +91,14 @@ fn why(words: &Catalog, word: Option<&str>) -> &'static str {
     })
 }
 
-/// A rule that the password breaks, in words.
-fn rule(words: &Catalog, fault: PasswordViolation) -> String {
-    let key = match fault {
+/// The message about a rule that the password violates.
+fn describe_violation(catalog: &Catalog, violation: PasswordViolation) -> String {
+    let key = match violation {
         PasswordViolation::TooShort(Some(limit)) => {
-            return words.count("password_rule.at_least", limit);
+            return catalog.count("password_rule.at_least", limit);
         }
         PasswordViolation::TooLong(Some(limit)) => {
-            return words.count("password_rule.at_most", limit);
+            return catalog.count("password_rule.at_most", limit);
         }
         PasswordViolation::TooShort(None) => "password_rule.too_short",
         PasswordViolation::TooLong(None) => "password_rule.too_long",
@@ -104,5 +111,5 @@ fn rule(words: &Catalog, fault: PasswordViolation) -> String {
         PasswordViolation::MatchesLoginId => "password_rule.matches_login_id",
         PasswordViolation::Other => "password_rule.unnamed",
     };
-    words.text(key).to_owned()
+    catalog.text(key).to_owned()
 }

@@ -1,17 +1,18 @@
-//! What the visitor had written when their session ended: to send now, or to copy.
+//! The page with a preserved form post: what the user wrote before the session ended, to send now or
+//! to copy.
 
 use serde::Serialize;
 
 use super::Layout;
-use super::templates::{self, Rendered};
+use super::render::{Rendered, render};
 use crate::model::local_response::{PreservedPostPage, Resubmission};
 
-/// What the page is made of.
+/// The data of the page.
 #[derive(Clone, Copy, Debug)]
 pub struct PreservedPostView<'a> {
-    /// What stands around it.
-    pub frame: Layout<'a>,
-    /// What it shows.
+    /// The data that all pages have in common.
+    pub layout: Layout<'a>,
+    /// The form post and what the user can do with it.
     pub page: &'a PreservedPostPage,
 }
 
@@ -20,92 +21,82 @@ struct Page<'a> {
     request_id: Option<&'a str>,
     heading: &'a str,
     text: &'a str,
-    /// What a person has written, as far as that can be told.
-    shown: Vec<Shown<'a>>,
-    send: Option<Send<'a>>,
+    /// The fields that the user has probably written.
+    #[serde(rename = "shown")]
+    visible_fields: Vec<VisibleField<'a>>,
+    /// The form to send the post, if the user may send it.
+    send: Option<SendForm<'a>>,
     onward: &'a str,
 }
 
 #[derive(Serialize)]
-struct Shown<'a> {
+struct VisibleField<'a> {
     name: &'a str,
     value: &'a str,
+    /// The height of the text area in lines.
     rows: usize,
 }
 
 #[derive(Serialize)]
-struct Send<'a> {
+struct SendForm<'a> {
     action: &'a str,
     enctype: &'static str,
-    fields: Vec<Field<'a>>,
+    fields: Vec<FormField<'a>>,
 }
 
-#[derive(Serialize)]
-struct Field<'a> {
+#[derive(Clone, Copy, Serialize)]
+struct FormField<'a> {
     name: &'a str,
     value: &'a str,
 }
 
-/// The page as HTML.
+/// Renders the page as HTML.
 ///
 /// # Errors
-/// What is wrong with its template; tests hold that nothing is wrong with ours.
+/// The error of its template, which can only be an operator's: tests render the built-in ones.
 pub fn preserved_post(view: &PreservedPostView<'_>) -> Rendered {
     let PreservedPostPage {
-        preserved_post: unsent,
+        preserved_post,
         offer,
         onward,
     } = view.page;
+    let form = &preserved_post.form;
     let fields = || {
-        unsent
-            .form
-            .fields
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        let fields = form.fields.iter();
+        fields.map(|(name, value)| FormField { name, value })
     };
-    let words = view.frame.words;
+    let catalog = view.layout.catalog;
     let (heading, text) = match offer {
-        Resubmission::Send(_) => (
-            words.text("unsent.offer.heading"),
-            words.text("unsent.offer.text"),
-        ),
-        Resubmission::CopyAgain => (
-            words.text("unsent.again.heading"),
-            words.text("unsent.again.text"),
-        ),
-        Resubmission::CopyOfAnother => (
-            words.text("unsent.another.heading"),
-            words.text("unsent.another.text"),
-        ),
+        Resubmission::Send(_) => ("unsent.offer.heading", "unsent.offer.text"),
+        Resubmission::CopyAgain => ("unsent.again.heading", "unsent.again.text"),
+        Resubmission::CopyOfAnother => ("unsent.another.heading", "unsent.another.text"),
     };
     let send = match offer {
-        Resubmission::Send(path) => Some(Send {
+        Resubmission::Send(path) => Some(SendForm {
             action: path.as_str(),
-            enctype: unsent.form.encoding.as_str(),
-            fields: fields()
-                .map(|(name, value)| Field { name, value })
-                .collect(),
+            enctype: form.encoding.as_str(),
+            fields: fields().collect(),
         }),
         Resubmission::CopyAgain | Resubmission::CopyOfAnother => None,
     };
     let page = Page {
         request_id: None,
-        heading,
-        text,
-        shown: fields()
-            .filter(|(name, value)| is_writing(name, value))
-            .map(shown)
+        heading: catalog.text(heading),
+        text: catalog.text(text),
+        visible_fields: fields()
+            .filter(|field| is_user_input(*field))
+            .map(visible_field)
             .collect(),
         send,
         onward,
     };
-    templates::render("unsent.html", view.frame, page)
+    render("unsent.html", view.layout, page)
 }
 
-/// Whether a person may have written it. What the application put there for itself is sent along
-/// and not shown.
-fn is_writing(name: &str, value: &str) -> bool {
-    const THEIRS: [&str; 8] = [
+/// Whether the user may have written the field. Fields that the application fills by itself, such as
+/// tokens, and passwords are sent but not shown.
+fn is_user_input(field: FormField<'_>) -> bool {
+    const HIDDEN_NAMES: [&str; 8] = [
         "pass",
         "pwd",
         "secret",
@@ -115,20 +106,22 @@ fn is_writing(name: &str, value: &str) -> bool {
         "viewstate",
         "sess",
     ];
-    let name = name.to_ascii_lowercase();
-    !value.trim().is_empty() && !THEIRS.iter().any(|word| name.contains(word))
+    let name = field.name.to_ascii_lowercase();
+    !field.value.trim().is_empty() && !HIDDEN_NAMES.iter().any(|part| name.contains(part))
 }
 
-fn shown<'a>((name, value): (&'a str, &'a str)) -> Shown<'a> {
-    /// In characters, about what a line of the page holds.
-    const LINE: usize = 48;
-    let rows: usize = value
+fn visible_field(field: FormField<'_>) -> VisibleField<'_> {
+    /// The approximate length of a line on the page, in characters.
+    const LINE_LENGTH: usize = 48;
+    const MAX_ROWS: usize = 12;
+    let rows: usize = field
+        .value
         .lines()
-        .map(|line| 1 + line.chars().count() / LINE)
+        .map(|line| 1 + line.chars().count() / LINE_LENGTH)
         .sum();
-    Shown {
-        name,
-        value,
-        rows: rows.clamp(1, 12),
+    VisibleField {
+        name: field.name,
+        value: field.value,
+        rows: rows.clamp(1, MAX_ROWS),
     }
 }

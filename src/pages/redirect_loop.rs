@@ -1,11 +1,11 @@
-//! Why signing in goes round in circles, and who can end it.
+//! The texts about a redirect loop: its cause, and who can fix it.
 
 use super::catalog::Catalog;
 use crate::model::redirect_loop::{LoopCause, RedirectLoop};
 
-/// What happens, what the visitor can do about it, and what the people who run the site can.
-pub(super) fn describe(words: &Catalog, circle: &RedirectLoop) -> [String; 3] {
-    let names = match &circle.cause {
+/// Three paragraphs: what happened, what the user can do, and what the operator can do.
+pub(super) fn describe(catalog: &Catalog, redirect_loop: &RedirectLoop) -> [String; 3] {
+    let names = match &redirect_loop.cause {
         LoopCause::Duplicates(names) => names.join(", "),
         LoopCause::NoCookie
         | LoopCause::Unencrypted
@@ -14,15 +14,15 @@ pub(super) fn describe(words: &Catalog, circle: &RedirectLoop) -> [String; 3] {
         | LoopCause::Refused => String::new(),
     };
     ["text", "visitor", "operator"].map(|part| {
-        let key = format!("circle.{}.{part}", stem(&circle.cause));
-        words
-            .text_with(&key, "address", &circle.address)
+        let key = format!("circle.{}.{part}", message_group(&redirect_loop.cause));
+        catalog
+            .text_with(&key, "address", &redirect_loop.address)
             .replace("{names}", &names)
     })
 }
 
-/// The messages beneath `circle` that say it.
-const fn stem(cause: &LoopCause) -> &'static str {
+/// The group of messages below `circle`.
+const fn message_group(cause: &LoopCause) -> &'static str {
     match cause {
         LoopCause::NoCookie => "no_cookie",
         LoopCause::Unencrypted => "unencrypted",

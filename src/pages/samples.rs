@@ -1,7 +1,7 @@
-//! Every page in every state, with values as they occur: an operator's templates are tried with
-//! them before anybody meets one, and people and programs that judge the pages look at these.
+//! Samples of every page in every state, with realistic values. They check the templates of an
+//! operator before a user gets a page, and they are what the accessibility tests and people review.
 
-use super::templates::Rendered;
+use super::render::Rendered;
 use super::{
     ActionRequiredView, Layout, LoginView, LogoutView, NewPasswordView, PreservedPostView,
     ProblemView, TwoFactorView, action_required, login, logout, new_password, preserved_post,
@@ -18,32 +18,32 @@ use crate::model::redirect_loop::{LoopCause, RedirectLoop};
 use crate::model::return_path::ReturnPath;
 use crate::model::secret::Secret;
 
-/// An account that somebody typed.
+/// The sign-in name in the samples.
 const LOGIN_ID: &str = "zoe@example.com";
 
-/// A page and what its state is called.
+/// The name of a state of a page, and the page.
 pub type Sample = (String, Rendered);
 
-/// Every page in every state. A new page, or a new state of one, is added here.
+/// Every page in every state. New pages and states must be added here.
 #[must_use]
-pub fn samples(frame: Layout<'_>) -> Vec<Sample> {
-    let sign_out_view = LogoutView {
-        frame,
+pub fn samples(layout: Layout<'_>) -> Vec<Sample> {
+    let logout_view = LogoutView {
+        layout,
         action: "/logout",
         back: "/shopping-cart",
     };
-    let mut pages = sign_in_pages(frame);
-    pages.push(("sign-out".to_owned(), logout(&sign_out_view)));
-    pages.extend(two_factor_pages(frame));
-    pages.extend(new_password_pages(frame));
-    pages.extend(asks_pages(frame));
-    pages.extend(problem_pages(frame));
-    pages.extend(circle_pages(frame));
-    pages.extend(unsent_pages(frame));
+    let mut pages = login_pages(layout);
+    pages.push(("sign-out".to_owned(), logout(&logout_view)));
+    pages.extend(two_factor_pages(layout));
+    pages.extend(new_password_pages(layout));
+    pages.extend(action_required_pages(layout));
+    pages.extend(problem_pages(layout));
+    pages.extend(redirect_loop_pages(layout));
+    pages.extend(preserved_post_pages(layout));
     pages
 }
 
-fn sign_in_pages(frame: Layout<'_>) -> Vec<Sample> {
+fn login_pages(layout: Layout<'_>) -> Vec<Sample> {
     [
         ("fresh", 200, None, ""),
         (
@@ -68,19 +68,19 @@ fn sign_in_pages(frame: Layout<'_>) -> Vec<Sample> {
         ("too-large", 500, Some(Reason::TokensTooLarge), LOGIN_ID),
     ]
     .into_iter()
-    .map(|(name, status, trouble, login_id)| {
+    .map(|(name, status, reason, login_id)| {
         let form = LoginPage {
             status,
-            trouble,
+            trouble: reason,
             cookieless: name == "cookieless",
             login_id: login_id.to_owned(),
             return_to: ReturnPath::parse("/shopping-cart"),
-            remember: trouble.is_some(),
+            remember: reason.is_some(),
             preserved_post: None,
             retry_after: (status == 429).then_some(290),
         };
         let view = LoginView {
-            frame,
+            layout,
             action: "/login",
             form: &form,
             csrf: "sample",
@@ -90,28 +90,28 @@ fn sign_in_pages(frame: Layout<'_>) -> Vec<Sample> {
     .collect()
 }
 
-fn step(step: Step, trouble: Option<Reason>) -> StepPage {
+fn step(step: Step, reason: Option<Reason>) -> StepPage {
     let method = |kind, label: Option<&str>| MethodChoice {
         kind,
         label: label.map(str::to_owned),
         choice: Secret::new("sample"),
     };
-    let (mail, phone) = (
+    let (email, sms) = (
         method(FactorKind::Email, Some("z***@example.com")),
         method(FactorKind::Sms, Some("***55")),
     );
     StepPage {
-        status: trouble.map_or(401, Reason::status),
+        status: reason.map_or(401, Reason::status),
         next: NextStep {
             step,
             challenge: Secret::new("sample"),
-            methods: vec![method(FactorKind::Authenticator, None), mail, phone],
+            methods: vec![method(FactorKind::Authenticator, None), email, sms],
             change_reason: Some("Breached".to_owned()),
         },
-        trouble,
+        trouble: reason,
         violations: Vec::new(),
         sent: None,
-        retry_after: (trouble == Some(Reason::Throttled)).then_some(30),
+        retry_after: (reason == Some(Reason::Throttled)).then_some(30),
         trust: false,
         login_id: LOGIN_ID.to_owned(),
         return_to: ReturnPath::parse("/shopping-cart"),
@@ -119,13 +119,13 @@ fn step(step: Step, trouble: Option<Reason>) -> StepPage {
     }
 }
 
-fn two_factor_pages(frame: Layout<'_>) -> Vec<Sample> {
-    let form = |trouble| step(Step::TwoFactor, trouble);
+fn two_factor_pages(layout: Layout<'_>) -> Vec<Sample> {
+    let form = |reason| step(Step::TwoFactor, reason);
     let without_app = |mut form: StepPage| {
         form.next.methods.remove(0);
         form
     };
-    let nothing = |mut form: StepPage| {
+    let without_methods = |mut form: StepPage| {
         form.next.methods.clear();
         form
     };
@@ -140,7 +140,7 @@ fn two_factor_pages(frame: Layout<'_>) -> Vec<Sample> {
                 ..form(None)
             },
         ),
-        ("bare", nothing(form(None))),
+        ("bare", without_methods(form(None))),
         (
             "wrong",
             StepPage {
@@ -156,7 +156,7 @@ fn two_factor_pages(frame: Layout<'_>) -> Vec<Sample> {
     let page = |form: &StepPage| {
         let (action, send) = ("/login/two-factor", "/login/two-factor/send");
         two_factor(&TwoFactorView {
-            frame,
+            layout,
             action,
             send,
             back: "/login",
@@ -170,8 +170,8 @@ fn two_factor_pages(frame: Layout<'_>) -> Vec<Sample> {
         .collect()
 }
 
-fn new_password_pages(frame: Layout<'_>) -> Vec<Sample> {
-    let form = |trouble| step(Step::NewPassword, trouble);
+fn new_password_pages(layout: Layout<'_>) -> Vec<Sample> {
+    let form = |reason| step(Step::NewPassword, reason);
     let violations = vec![
         PasswordViolation::TooShort(Some(8)),
         PasswordViolation::TooLong(Some(256)),
@@ -197,7 +197,7 @@ fn new_password_pages(frame: Layout<'_>) -> Vec<Sample> {
     ];
     let page = |form: &StepPage| {
         new_password(&NewPasswordView {
-            frame,
+            layout,
             action: "/login/password",
             back: "/login",
             form,
@@ -210,7 +210,7 @@ fn new_password_pages(frame: Layout<'_>) -> Vec<Sample> {
         .collect()
 }
 
-fn asks_pages(frame: Layout<'_>) -> Vec<Sample> {
+fn action_required_pages(layout: Layout<'_>) -> Vec<Sample> {
     [
         Reason::EmailUnverified,
         Reason::RegistrationUnverified,
@@ -218,14 +218,14 @@ fn asks_pages(frame: Layout<'_>) -> Vec<Sample> {
     ]
     .into_iter()
     .map(|reason| {
-        let asks = ActionRequired {
+        let required = ActionRequired {
             status: reason.status(),
             reason,
         };
         let view = ActionRequiredView {
-            frame,
+            layout,
             login_path: "/login",
-            asks: &asks,
+            required: &required,
         };
         (
             format!("asks-{}", reason.as_str().replace('_', "-")),
@@ -235,15 +235,15 @@ fn asks_pages(frame: Layout<'_>) -> Vec<Sample> {
     .collect()
 }
 
-fn circle_pages(frame: Layout<'_>) -> Vec<Sample> {
-    let twice = vec![
+fn redirect_loop_pages(layout: Layout<'_>) -> Vec<Sample> {
+    let duplicates = vec![
         "__Host-vestibule-access".to_owned(),
         "__Host-vestibule-refresh".to_owned(),
     ];
     [
         ("no-cookie", LoopCause::NoCookie),
         ("unencrypted", LoopCause::Unencrypted),
-        ("duplicates", LoopCause::Duplicates(twice)),
+        ("duplicates", LoopCause::Duplicates(duplicates)),
         ("clock", LoopCause::Clock),
         ("application", LoopCause::Application),
         ("refused", LoopCause::Refused),
@@ -254,18 +254,18 @@ fn circle_pages(frame: Layout<'_>) -> Vec<Sample> {
             "https://store.example.com".into(),
             "/login?return_to=/orders".into(),
         );
-        let circle = Some(RedirectLoop {
+        let redirect_loop = Some(RedirectLoop {
             cause,
             address,
             onward,
         });
-        let problem_shown = Problem {
-            redirect_loop: circle,
+        let sample = Problem {
+            redirect_loop,
             ..Problem::new(Reason::RedirectLoop)
         };
         let view = ProblemView {
-            frame,
-            problem: &problem_shown,
+            layout,
+            problem: &sample,
             login_path: Some("/login"),
         };
         (format!("circle-{name}"), problem(&view))
@@ -273,7 +273,7 @@ fn circle_pages(frame: Layout<'_>) -> Vec<Sample> {
     .collect()
 }
 
-fn problem_pages(frame: Layout<'_>) -> Vec<Sample> {
+fn problem_pages(layout: Layout<'_>) -> Vec<Sample> {
     [
         (400, Reason::MalformedRequest),
         (401, Reason::SignedOut),
@@ -291,15 +291,18 @@ fn problem_pages(frame: Layout<'_>) -> Vec<Sample> {
     ]
     .into_iter()
     .map(|(status, reason)| {
-        let problem_shown = Problem {
+        let sample = Problem {
             retry_after: matches!(status, 429 | 503).then_some(30),
             ..Problem::new(reason).with_status(status)
         };
-        let site_name = frame.site_name.filter(|_| reason != Reason::UnknownSite);
-        let frame = Layout { site_name, ..frame };
+        let site_name = layout.site_name.filter(|_| reason != Reason::UnknownSite);
+        let layout = Layout {
+            site_name,
+            ..layout
+        };
         let view = ProblemView {
-            frame,
-            problem: &problem_shown,
+            layout,
+            problem: &sample,
             login_path: Some("/login?return_to=/orders"),
         };
         (format!("problem-{status}"), problem(&view))
@@ -307,7 +310,7 @@ fn problem_pages(frame: Layout<'_>) -> Vec<Sample> {
     .collect()
 }
 
-fn unsent_pages(frame: Layout<'_>) -> Vec<Sample> {
+fn preserved_post_pages(layout: Layout<'_>) -> Vec<Sample> {
     let text =
         "Dear all,\n\nI have two lanterns to give away, and a basket that nobody wants.\n\nZoe";
     let fields = [("title", "Two lanterns"), ("text", text)]
@@ -323,7 +326,7 @@ fn unsent_pages(frame: Layout<'_>) -> Vec<Sample> {
         form,
         until: 0,
     };
-    let sign_in_form = LoginPage {
+    let login_form = LoginPage {
         status: 401,
         trouble: None,
         cookieless: false,
@@ -334,9 +337,9 @@ fn unsent_pages(frame: Layout<'_>) -> Vec<Sample> {
         retry_after: None,
     };
     let view = LoginView {
-        frame,
+        layout,
         action: "/login?unsent",
-        form: &sign_in_form,
+        form: &login_form,
         csrf: "sample",
     };
     let mut pages = vec![("sign-in-unsent".to_owned(), login(&view))];
@@ -353,7 +356,10 @@ fn unsent_pages(frame: Layout<'_>) -> Vec<Sample> {
         };
         pages.push((
             format!("unsent-{name}"),
-            preserved_post(&PreservedPostView { frame, page: &page }),
+            preserved_post(&PreservedPostView {
+                layout,
+                page: &page,
+            }),
         ));
     }
     pages

@@ -1,5 +1,5 @@
-//! How a site's pages look: its templates, parsed, and its files. Made when the configuration is
-//! read, then shared by every page of the site.
+//! The theme of a site: its parsed templates and its files. It is built when the configuration is
+//! read, and all pages of the site share it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,20 +11,20 @@ use super::templates::{self, TemplateError};
 use super::{accent, language};
 use crate::model::theme::{Links, Theme};
 
-/// The look of one site.
+/// The theme of a site, ready to render pages.
 #[derive(Debug)]
 pub struct PageTheme {
     pub(super) templates: Arc<Environment<'static>>,
     pub(super) addresses: Addresses,
     pub(super) links: Links,
-    /// The language of visitors who ask for none of ours.
+    /// The language for users who accept none of the languages that exist.
     pub language: Option<&'static Catalog>,
-    /// What this site has beside the files of every site, by address.
+    /// The files of this site in addition to the built-in ones, by path.
     files: Vec<(String, Asset)>,
 }
 
 impl PageTheme {
-    /// The look of a theme.
+    /// Parses the templates of a theme and hashes its files.
     ///
     /// # Errors
     /// The first template that cannot be parsed.
@@ -32,7 +32,7 @@ impl PageTheme {
         let mut files = Vec::new();
         let mut addresses = assets::addresses().clone();
         if let Some(logo) = &theme.logo {
-            let asset = assets::picture(logo);
+            let asset = assets::image(logo);
             addresses.mark = assets::address("logo", &asset, logo.kind.names().0);
             asset.content_type.clone_into(&mut addresses.mark_type);
             files.push((addresses.mark.clone(), asset));
@@ -50,7 +50,7 @@ impl PageTheme {
             files.push((address, asset));
         }
         Ok(Self {
-            templates: templates::parsed(&theme.templates)?,
+            templates: templates::parse(&theme.templates)?,
             addresses,
             links: theme.links.clone(),
             language: theme.language.as_deref().and_then(language::lookup),
@@ -58,14 +58,14 @@ impl PageTheme {
         })
     }
 
-    /// Ours, where there is no site.
+    /// The built-in theme, for requests that belong to no site.
     #[must_use]
     pub fn plain() -> &'static Self {
         static PLAIN: OnceLock<PageTheme> = OnceLock::new();
         PLAIN.get_or_init(|| {
             Self::of(&Theme::default()).unwrap_or_else(|_| Self {
-                // Tests hold that ours can be parsed. If not, every page is the sentence that is
-                // shown in its place.
+                // Tests verify that the built-in templates can be parsed. If they could not, every
+                // page would be the fallback.
                 templates: Arc::new(Environment::empty()),
                 addresses: assets::addresses().clone(),
                 links: Links::default(),
@@ -75,7 +75,7 @@ impl PageTheme {
         })
     }
 
-    /// The file of that name beneath [`assets::PREFIX`].
+    /// The file with the path `name` below [`assets::PREFIX`].
     #[must_use]
     pub fn asset(&self, name: &str) -> Option<&Asset> {
         let own = self

@@ -1,28 +1,28 @@
-//! The form for the code of a second factor, and the buttons that have one sent.
+//! The form for a second-factor code, and the buttons to send one.
 
 use serde::Serialize;
 
 use super::Layout;
 use super::form_alert::FormAlert;
-use super::templates::{self, Rendered};
+use super::render::{Rendered, render};
 use crate::model::local_response::StepPage;
 use crate::model::login::FactorKind;
 use crate::model::reason::Reason;
 
-/// What the form is made of.
+/// The data of the form.
 #[derive(Clone, Copy, Debug)]
 pub struct TwoFactorView<'a> {
-    /// What stands around it.
-    pub frame: Layout<'a>,
-    /// The path the code is posted to.
+    /// The data that all pages have in common.
+    pub layout: Layout<'a>,
+    /// The path that the code is posted to.
     pub action: &'a str,
-    /// The path the wish for a code is posted to.
+    /// The path that the request for a code is posted to.
     pub send: &'a str,
-    /// The address of the sign-in form.
+    /// The path of the sign-in form.
     pub back: &'a str,
-    /// What it shows.
+    /// The state of the form.
     pub form: &'a StepPage,
-    /// The proof that it was served to this browser.
+    /// The CSRF token, which binds the form to this browser.
     pub csrf: &'a str,
 }
 
@@ -33,87 +33,94 @@ struct Page<'a> {
     back: &'a str,
     csrf: &'a str,
     challenge: &'a str,
-    /// What the visitor wanted to send when their session had ended, sealed.
-    unsent: Option<&'a str>,
+    /// The sealed form post that is preserved until the user has signed in.
+    #[serde(rename = "unsent")]
+    preserved_post: Option<&'a str>,
     trust: bool,
     request_id: Option<&'a str>,
-    trouble: Option<FormAlert>,
-    /// Whether what was typed may be what is wrong.
-    doubtful: bool,
-    /// That a code was just sent.
-    sent: Option<Sent<'a>>,
+    #[serde(rename = "trouble")]
+    alert: Option<FormAlert>,
+    /// Whether the input may be wrong.
+    #[serde(rename = "doubtful")]
+    is_input_invalid: bool,
+    /// The code that was just sent.
+    sent: Option<SentCode<'a>>,
     text: &'a str,
-    /// Whether a code must be asked for before there is one to type.
-    asks_first: bool,
-    ways: Vec<Way<'a>>,
+    /// Whether a code must be sent before the user can have one.
+    #[serde(rename = "asks_first")]
+    is_code_needed: bool,
+    #[serde(rename = "ways")]
+    send_buttons: Vec<SendButton<'a>>,
 }
 
 #[derive(Serialize)]
-struct Sent<'a> {
+struct SentCode<'a> {
     address: Option<&'a str>,
 }
 
-/// A button that has a code sent.
+/// A button to send a code.
 #[derive(Serialize)]
-struct Way<'a> {
+struct SendButton<'a> {
     choice: &'a str,
     address: Option<&'a str>,
-    /// Whether it sends a text message; else it is a mail.
-    texts: bool,
-    /// Whether it was pressed just now.
-    again: bool,
+    /// Whether the code is sent by SMS; if not, it is sent by e-mail.
+    #[serde(rename = "texts")]
+    is_sms: bool,
+    /// Whether the last code was sent by this method.
+    #[serde(rename = "again")]
+    was_sent: bool,
 }
 
-/// The form as HTML. What was typed as a code is never shown again.
+/// Renders the form as HTML. It never contains a code.
 ///
 /// # Errors
-/// What is wrong with its template; tests hold that nothing is wrong with ours.
+/// The error of its template, which can only be an operator's: tests render the built-in ones.
 pub fn two_factor(view: &TwoFactorView<'_>) -> Rendered {
-    let (words, form) = (view.frame.words, view.form);
+    let (catalog, form) = (view.layout.catalog, view.form);
     let methods = &form.next.methods;
     let has_app = methods.iter().any(|method| !method.is_sent());
-    let sent = form.sent.and_then(|way| methods.get(way));
-    let asks_first = !has_app && sent.is_none() && form.trouble.is_none() && !methods.is_empty();
-    let text = match (sent, asks_first, has_app) {
+    let sent = form.sent.and_then(|index| methods.get(index));
+    let is_code_needed =
+        !has_app && sent.is_none() && form.trouble.is_none() && !methods.is_empty();
+    let text = match (sent, is_code_needed, has_app) {
         (Some(_), ..) => "two_factor.text_sent",
         (None, true, _) => "two_factor.text_send",
         (None, false, true) => "two_factor.text_app",
         (None, false, false) => "two_factor.text_code",
     };
-    let ways = methods
+    let send_buttons = methods
         .iter()
         .enumerate()
-        .filter(|(_, method)| method.is_sent());
+        .filter(|(_, method)| method.is_sent())
+        .map(|(index, method)| SendButton {
+            choice: method.choice.expose(),
+            address: method.label.as_deref(),
+            is_sms: method.kind == FactorKind::Sms,
+            was_sent: form.sent == Some(index),
+        });
     let page = Page {
         action: view.action,
         send: view.send,
         back: view.back,
         csrf: view.csrf,
         challenge: form.next.challenge.expose(),
-        unsent: form.preserved_post.as_deref(),
+        preserved_post: form.preserved_post.as_deref(),
         trust: form.trust,
         request_id: form
             .trouble
             .is_some_and(Reason::is_failure)
-            .then_some(view.frame.request_id),
-        trouble: FormAlert::of_step(words, form),
-        doubtful: matches!(
+            .then_some(view.layout.request_id),
+        alert: FormAlert::of_step(catalog, form),
+        is_input_invalid: matches!(
             form.trouble,
             Some(Reason::WrongCode | Reason::RejectedInput)
         ),
-        sent: sent.map(|way| Sent {
-            address: way.label.as_deref(),
+        sent: sent.map(|method| SentCode {
+            address: method.label.as_deref(),
         }),
-        text: words.text(text),
-        asks_first,
-        ways: ways
-            .map(|(at, way)| Way {
-                choice: way.choice.expose(),
-                address: way.label.as_deref(),
-                texts: way.kind == FactorKind::Sms,
-                again: form.sent == Some(at),
-            })
-            .collect(),
+        text: catalog.text(text),
+        is_code_needed,
+        send_buttons: send_buttons.collect(),
     };
-    templates::render("two-factor.html", view.frame, page)
+    render("two-factor.html", view.layout, page)
 }

@@ -26,11 +26,11 @@ fn layout<'a>(ctx: &'a ProxyContext, request: &RequestHeader) -> Layout<'a> {
     let fields = request.headers.get_all(header::ACCEPT_LANGUAGE).iter();
     let theme = theme(ctx);
     Layout {
-        look: theme,
+        theme,
         site_name: ctx
             .site()
             .map(|site| site.theme.name.as_deref().unwrap_or(&site.origin.name)),
-        words: pages::language::choose(
+        catalog: pages::language::choose(
             fields.filter_map(|value| value.to_str().ok()),
             theme.language,
         ),
@@ -54,11 +54,11 @@ fn respond(
 ) -> Result<RenderedResponse> {
     let html = html.unwrap_or_else(|error| {
         tracing::error!(request_id = ctx.request_id, fault = %error, "a template failed");
-        pages::fallback(layout.words)
+        pages::fallback(layout.catalog)
     });
     let mut response = RenderedResponse::new(status, pages::CONTENT_TYPE, html)?;
     let head = &mut response.head;
-    head.insert_header(header::CONTENT_LANGUAGE, layout.words.tag)?;
+    head.insert_header(header::CONTENT_LANGUAGE, layout.catalog.tag)?;
     head.insert_header(header::VARY, "Accept-Language")?;
     for (name, value) in pages::HEADERS {
         head.insert_header(*name, *value)?;
@@ -87,7 +87,7 @@ pub(super) fn problem_page(
     let layout = layout(ctx, request);
     let login_path = ctx.site().map(|site| site.paths.login.as_str());
     let html = pages::problem(&pages::ProblemView {
-        frame: layout,
+        layout,
         problem,
         login_path,
     });
@@ -105,7 +105,7 @@ pub(super) fn login_page(
     let csrf = csrf_token(&site.name, &cookie);
     let action = preserved_post::action(&site.paths.login, form.preserved_post.is_some());
     let html = pages::login(&pages::LoginView {
-        frame: layout,
+        layout,
         action: &action,
         form,
         csrf: &csrf,
@@ -135,7 +135,7 @@ pub(super) fn step_page(
     };
     let html = match form.next.step {
         Step::TwoFactor => pages::two_factor(&pages::TwoFactorView {
-            frame: layout,
+            layout,
             action: &action(StepCall::TwoFactor),
             send: &action(StepCall::SendCode),
             back: login.as_str(),
@@ -143,7 +143,7 @@ pub(super) fn step_page(
             csrf: &csrf,
         }),
         Step::NewPassword => pages::new_password(&pages::NewPasswordView {
-            frame: layout,
+            layout,
             action: &action(StepCall::NewPassword),
             back: login.as_str(),
             form,
@@ -194,10 +194,7 @@ pub(super) fn preserved_post_page(
     page: &PreservedPostPage,
 ) -> Result<RenderedResponse> {
     let layout = layout(ctx, request);
-    let view = pages::PreservedPostView {
-        frame: layout,
-        page,
-    };
+    let view = pages::PreservedPostView { layout, page };
     respond(ctx, layout, 200, pages::preserved_post(&view))
 }
 
@@ -209,7 +206,7 @@ pub(super) fn logout_page(
 ) -> Result<RenderedResponse> {
     let layout = layout(ctx, request);
     let view = pages::LogoutView {
-        frame: layout,
+        layout,
         action: &site.paths.logout,
         back: site.landing.as_str(),
     };
@@ -225,9 +222,9 @@ pub(super) fn action_required_page(
 ) -> Result<RenderedResponse> {
     let layout = layout(ctx, request);
     let view = pages::ActionRequiredView {
-        frame: layout,
+        layout,
         login_path: &site.paths.login,
-        asks: action,
+        required: action,
     };
     respond(ctx, layout, action.status, pages::action_required(&view))
 }

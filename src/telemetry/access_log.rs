@@ -1,4 +1,4 @@
-//! One line per request.
+//! The access log: one line per request.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -6,45 +6,46 @@ use std::time::Duration;
 use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 
-/// What is told of one request. The path goes without its query, which may carry tokens and names.
+/// What the access log records about a request. The query is left out because it may contain
+/// tokens and names.
 #[derive(Clone, Copy, Debug)]
 pub struct AccessRecord<'a> {
-    /// The request's id, as in problem documents.
+    /// The request id, as in problem documents (RFC 9457).
     pub request_id: &'a str,
-    /// The site's name; empty when none was found.
+    /// The site's name; empty if the request belongs to no site.
     pub site: &'a str,
-    /// The method.
+    /// The HTTP method.
     pub method: &'a str,
-    /// The path as the client sent it, without query.
+    /// The path as the client sent it, without the query.
     pub path: &'a str,
-    /// The status code the client got.
+    /// The status code of the response.
     pub status: u16,
-    /// How it ended.
+    /// The outcome: forwarded, refused and so on.
     pub outcome: OutcomeLabel,
-    /// The pattern of the rule that matched.
+    /// The path pattern of the rule that matched.
     pub rule: Option<&'a str>,
-    /// Why it ended so.
+    /// The reason code for the outcome.
     pub reason: Reason,
-    /// From the first byte to the last of the answer.
+    /// From the first byte of the request to the last byte of the response.
     pub duration: Duration,
-    /// From asking the upstream to its response head.
+    /// From the request to the upstream until its response head.
     pub upstream: Option<Duration>,
-    /// The provider's id of the person.
+    /// The user's id at the provider (`sub`).
     pub user: Option<&'a str>,
-    /// The believed client address.
+    /// The client address, from `X-Forwarded-For` if a trusted proxy sent it.
     pub client: Option<IpAddr>,
 }
 
-/// Whether lines are written at all: what they are made of need not be found out otherwise.
+/// Whether the log level includes the access log. If not, the caller need not collect the values.
 #[must_use]
 pub fn is_on() -> bool {
     tracing::enabled!(target: "access", tracing::Level::INFO)
 }
 
 impl AccessRecord<'_> {
-    /// Writes the line, at `info` with the target `access`.
+    /// Writes the line at level `info` with the target `access`.
     pub fn write(&self) {
-        // The query never gets here; should it, it is cut off.
+        // Callers pass no query. If one does, it is cut off here.
         tracing::info!(
             target: "access",
             request_id = self.request_id,
@@ -63,8 +64,8 @@ impl AccessRecord<'_> {
     }
 }
 
-/// Milliseconds with three decimals, the precision worth reading.
-fn millis(span: Duration) -> f64 {
-    let micros = u32::try_from(span.as_micros()).unwrap_or(u32::MAX);
+/// Milliseconds with three decimals.
+fn millis(duration: Duration) -> f64 {
+    let micros = u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
     f64::from(micros) / 1000.0
 }

@@ -1,8 +1,8 @@
-//! One record per event of security, with the target `audit` (threat model, R-43).
+//! The audit log: one record per security event, with the target `audit` (threat model, R-43).
 //!
-//! People are named by the provider's id; where none is known yet, by a hash of what they typed:
-//! enough to see that one account is under attack, without writing down what may be a password
-//! typed into the wrong field.
+//! Users are identified by their id at the provider. Before it is known, records contain a hash of
+//! the sign-in name: enough to see that one account is under attack, without logging what may be a
+//! password typed into the wrong field.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,28 +12,28 @@ use aws_lc_rs::digest::{SHA256, digest};
 use super::labels::CallResult;
 use crate::model::reason::Reason;
 
-/// The request an event belongs to.
+/// The request that caused an event.
 #[derive(Clone, Copy, Debug)]
 pub struct AuditContext<'a> {
     /// The site's name.
     pub site: &'a str,
-    /// The request's id.
+    /// The request id.
     pub request_id: &'a str,
-    /// The believed client address.
+    /// The client address, from `X-Forwarded-For` if a trusted proxy sent it.
     pub client: IpAddr,
 }
 
-/// The name somebody signs in with, beyond recognition: equal for spellings that differ in case or
-/// outer space.
+/// A hash of a sign-in name: the first 64 bits of SHA-256. Names that differ only in case or in
+/// surrounding white space have the same hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoginIdHash([u8; 8]);
 
 impl LoginIdHash {
-    /// The hash of a sign-in name as typed.
+    /// The hash of `login_id` as the user typed it.
     #[must_use]
     pub fn of(login_id: &str) -> Self {
-        let whole = digest(&SHA256, login_id.trim().to_lowercase().as_bytes());
-        Self(whole.as_ref().first_chunk().copied().unwrap_or_default())
+        let hash = digest(&SHA256, login_id.trim().to_lowercase().as_bytes());
+        Self(hash.as_ref().first_chunk().copied().unwrap_or_default())
     }
 }
 
@@ -44,88 +44,94 @@ impl fmt::Display for LoginIdHash {
 }
 
 macro_rules! audit {
-    ($level:ident, $event:literal, $at:expr, $($field:tt)*) => {
+    ($level:ident, $event:literal, $context:expr, $($field:tt)*) => {
         tracing::$level!(
             target: "audit",
             event = $event,
-            site = $at.site,
-            request_id = $at.request_id,
-            client = %$at.client,
+            site = $context.site,
+            request_id = $context.request_id,
+            client = %$context.client,
             $($field)*
         )
     };
 }
 
-/// Somebody signed in.
-pub fn signed_in(at: AuditContext<'_>, user: &str, account: LoginIdHash) {
-    audit!(info, "signed_in", at, user, account = %account);
+/// A user signed in.
+pub fn signed_in(context: AuditContext<'_>, user: &str, account: LoginIdHash) {
+    audit!(info, "signed_in", context, user, account = %account);
 }
 
-/// An attempt to sign in did not lead to a session.
-pub fn sign_in_refused(at: AuditContext<'_>, account: LoginIdHash, reason: Reason) {
-    audit!(info, "sign_in_refused", at, account = %account, reason = reason.as_str());
+/// A sign-in attempt failed.
+pub fn sign_in_refused(context: AuditContext<'_>, account: LoginIdHash, reason: Reason) {
+    audit!(info, "sign_in_refused", context, account = %account, reason = reason.as_str());
 }
 
-/// A sign-in that waits for a code was sent one.
-pub fn code_sent(at: AuditContext<'_>, account: LoginIdHash) {
-    audit!(info, "code_sent", at, account = %account);
+/// A second-factor code was sent for a sign-in.
+pub fn code_sent(context: AuditContext<'_>, account: LoginIdHash) {
+    audit!(info, "code_sent", context, account = %account);
 }
 
-/// No code was sent.
-pub fn code_not_sent(at: AuditContext<'_>, account: LoginIdHash, reason: Reason) {
-    audit!(info, "code_not_sent", at, account = %account, reason = reason.as_str());
+/// A second-factor code was requested but not sent.
+pub fn code_not_sent(context: AuditContext<'_>, account: LoginIdHash, reason: Reason) {
+    audit!(info, "code_not_sent", context, account = %account, reason = reason.as_str());
 }
 
-/// A request was refused that an honest browser would not send, or that lacks a role.
-pub fn refused(at: AuditContext<'_>, user: Option<&str>, reason: Reason) {
-    audit!(info, "refused", at, user, reason = reason.as_str());
+/// A request was refused because the user lacks a role, or because no honest browser sends it.
+pub fn refused(context: AuditContext<'_>, user: Option<&str>, reason: Reason) {
+    audit!(info, "refused", context, user, reason = reason.as_str());
 }
 
-/// A session got new tokens.
-pub fn renewed(at: AuditContext<'_>, user: &str) {
-    audit!(info, "renewed", at, user);
+/// A session was refreshed with new tokens.
+pub fn renewed(context: AuditContext<'_>, user: &str) {
+    audit!(info, "renewed", context, user);
 }
 
-/// The provider would not renew a session, or did not answer.
-pub fn renewal_refused(at: AuditContext<'_>, user: &str, reason: Reason) {
-    audit!(info, "renewal_refused", at, user, reason = reason.as_str());
+/// A session was not refreshed: the provider refused or did not respond.
+pub fn renewal_refused(context: AuditContext<'_>, user: &str, reason: Reason) {
+    audit!(
+        info,
+        "renewal_refused",
+        context,
+        user,
+        reason = reason.as_str()
+    );
 }
 
-/// Somebody signed out; `user` where the credentials still told who.
-pub fn signed_out(at: AuditContext<'_>, user: Option<&str>) {
-    audit!(info, "signed_out", at, user);
+/// A user signed out. `user` is known if the credentials were still readable.
+pub fn signed_out(context: AuditContext<'_>, user: Option<&str>) {
+    audit!(info, "signed_out", context, user);
 }
 
-/// A session's tokens are refused from now on.
-pub fn revoked(at: AuditContext<'_>, user: Option<&str>) {
-    audit!(info, "revoked", at, user);
+/// A session was revoked: its tokens are refused from now on.
+pub fn revoked(context: AuditContext<'_>, user: Option<&str>) {
+    audit!(info, "revoked", context, user);
 }
 
-/// The provider was told to end a refresh token; anything but `ok` means it may still be good
-/// there.
+/// The provider was asked to revoke a refresh token. With a result other than `ok` the token may
+/// still be valid there.
 pub fn revoked_at_provider(provider: &str, user: &str, result: CallResult) {
-    let result_word = result.as_str();
+    let result_label = result.as_str();
     match result {
         CallResult::Ok => {
-            tracing::info!(target: "audit", event = "revoked_at_provider", provider, user, result = result_word);
+            tracing::info!(target: "audit", event = "revoked_at_provider", provider, user, result = result_label);
         }
         CallResult::Refused | CallResult::Unavailable | CallResult::Misconfigured => {
-            tracing::warn!(target: "audit", event = "revoked_at_provider", provider, user, result = result_word);
+            tracing::warn!(target: "audit", event = "revoked_at_provider", provider, user, result = result_label);
         }
     }
 }
 
-/// A new configuration is in force.
+/// A new configuration became active.
 pub fn reloaded() {
     tracing::info!(target: "audit", event = "reloaded");
 }
 
-/// A new configuration was refused for so many problems; the old one stays.
+/// A new configuration was refused because of this number of problems; the old one stays active.
 pub fn reload_refused(problems: usize) {
     tracing::warn!(target: "audit", event = "reload_refused", problems);
 }
 
-/// The store failed. `cause` is the program's own words, never what a client sent.
+/// The store failed. `cause` is an error text of this program and contains no client data.
 pub fn store_failed(cause: &str) {
     tracing::error!(target: "audit", event = "store_failed", cause);
 }

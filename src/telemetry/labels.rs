@@ -1,4 +1,4 @@
-//! The closed lists behind metric labels: a client cannot make a time series by what it sends.
+//! The closed lists of values for metric labels, so that no client can create a time series.
 
 macro_rules! labels {
     ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $variant:ident = $word:literal,)+ }) => {
@@ -7,10 +7,10 @@ macro_rules! labels {
         pub enum $name { $($(#[$word_doc])* $variant,)+ }
 
         impl $name {
-            /// Every value, in the order of the reference.
+            /// Every value, in the order of `docs/reference/metrics.md`.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// The word metrics and logs see.
+            /// The value in metrics and logs.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
@@ -20,90 +20,90 @@ macro_rules! labels {
 }
 
 labels! {
-    /// How the wish for a renewal ended.
+    /// The result of a token refresh.
     RenewalResult {
-        /// The provider gave new tokens.
+        /// The provider issued new tokens.
         Renewed = "renewed",
-        /// Another request with the same refresh token was renewing; this one took its result.
+        /// Another request was refreshing with the same refresh token; this one shared its result.
         Shared = "shared",
-        /// A result from a moment ago was given again.
+        /// A recent result for the same refresh token was returned again.
         Replayed = "replayed",
         /// The provider refused the refresh token.
         Refused = "refused",
-        /// The provider did not answer.
+        /// The provider did not respond.
         Unavailable = "unavailable",
     }
 }
 
 labels! {
-    /// What a look at an access token found.
+    /// The result of checking an access token.
     TokenCheck {
-        /// Verified before and still good.
+        /// Verified before and still valid, as the token cache tells.
         Remembered = "remembered",
-        /// Verified now.
+        /// Verified now, with its signature.
         Valid = "valid",
-        /// Good until its `exp`.
+        /// Authentic, but past its `exp`.
         Expired = "expired",
-        /// Not a token of this provider for this application.
+        /// Not a token that this provider issued for this application.
         Invalid = "invalid",
-        /// Ended before its `exp`.
+        /// Revoked before its `exp`.
         Revoked = "revoked",
     }
 }
 
 labels! {
-    /// What the provider was asked to do.
+    /// An operation of a provider.
     ProviderOperation {
-        /// Any step of signing in.
+        /// A step of signing in.
         SignIn = "sign_in",
-        /// New tokens for a refresh token.
+        /// Exchange of a refresh token for new tokens.
         Refresh = "refresh",
-        /// The end of a refresh token.
+        /// Revocation of a refresh token.
         Revoke = "revoke",
-        /// The public keys.
+        /// Retrieval of the public keys.
         Keys = "keys",
     }
 }
 
 labels! {
-    /// How a call to the provider ended.
+    /// The result of a call to a provider.
     CallResult {
-        /// With what was asked for.
+        /// The provider did what was requested.
         Ok = "ok",
-        /// With a no to the visitor.
+        /// The provider refused the user's request.
         Refused = "refused",
-        /// Not at all, or with a sign of trouble at the provider.
+        /// The provider did not respond, or reported a failure of its own.
         Unavailable = "unavailable",
-        /// With a no to the gateway itself, or with something that cannot be used.
+        /// The provider refused the gateway itself, or its response cannot be used.
         Misconfigured = "misconfigured",
     }
 }
 
 labels! {
-    /// Which limit on attempts to sign in was met.
+    /// The rate limit that refused a sign-in attempt.
     Limit {
-        /// Of one account.
+        /// The limit for one account.
         Account = "account",
-        /// Of one client address.
+        /// The limit for one client address.
         Address = "address",
     }
 }
 
 labels! {
-    /// How a reload ended.
+    /// The result of a configuration reload.
     ReloadResult {
-        /// The new configuration is in force.
+        /// The new configuration is active.
         Ok = "ok",
-        /// The old one stays.
+        /// The new configuration has problems; the old one stays active.
         Refused = "refused",
     }
 }
 
-/// Whether an upstream answers its health check.
+/// The result of an upstream's health check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamHealth {
-    /// It does.
+    /// The upstream passes it.
     Up,
-    /// It does not.
+    /// The upstream fails it.
     Down,
 }

@@ -1,10 +1,10 @@
-//! Where log lines go and which are written.
+//! Logging: the format, the level and the destination of log lines.
 //!
-//! Only what this program writes follows the configured level. Everything else stays at `warn`: at
-//! `trace` an HTTP library prints header fields, and so cookies and tokens (threat model, R-89).
-//! Three parts of Pingora are silent altogether: their errors quote the request line with its query
-//! and, when a request's or a response's head is malformed, its raw bytes with `Cookie` and
-//! `Set-Cookie`. What a watcher needs of such a request is in its access record.
+//! The configured level applies only to this program's own records. Other crates stay at `warn`,
+//! because an HTTP library at `trace` prints header fields, and so cookies and tokens (threat
+//! model, R-89). Three modules of Pingora are silenced completely: their errors quote the request
+//! line with its query and, if the head of a request or response is malformed, its raw bytes with
+//! `Cookie` and `Set-Cookie`. The access log has what operators need to know about such a request.
 
 use std::io::{self, Write};
 
@@ -14,21 +14,21 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// The form of a line.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Plain text for people to read.
     Text,
 }
 
-/// Why logging could not start.
+/// An error that prevents logging from starting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoggingError {
     /// Not one of `error`, `warn`, `info`, `debug`, `trace`.
     UnknownLevel,
-    /// Somebody in this process has started logging before.
+    /// This process has started logging before.
     AlreadyStarted,
 }
 
@@ -43,20 +43,20 @@ impl std::fmt::Display for LoggingError {
 
 impl std::error::Error for LoggingError {}
 
-/// Starts logging to stdout, for the whole process and once. Records of the `log` crate, which
-/// Pingora uses, pass the same filter. Audit records are written at every level.
+/// Starts logging to stdout for the whole process, which works once. Records of the `log` crate,
+/// which Pingora uses, pass the same filter. Audit records are written at every level.
 ///
 /// # Errors
-/// When `level` is no level, or logging has started before.
-pub fn init(form: LogFormat, level: &str) -> Result<(), LoggingError> {
-    to(form, parse(level)?, io::stdout)
+/// If `level` is not a level, or if logging has started before.
+pub fn init(format: LogFormat, level: &str) -> Result<(), LoggingError> {
+    dispatch(format, parse(level)?, io::stdout)
         .try_init()
         .map_err(|_| LoggingError::AlreadyStarted)?;
-    // The standard words of a panic quote what was being worked on, which may be a token: the place
+    // The default panic message may quote the data being processed, such as a token. The location
     // is enough.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
-        tracing::error!(place, "a panic");
+        tracing::error!(place, "panic");
     }));
     Ok(())
 }
@@ -72,13 +72,14 @@ fn parse(level: &str) -> Result<LevelFilter, LoggingError> {
     }
 }
 
-fn to<W: Write + 'static>(
-    form: LogFormat,
+/// A dispatcher that writes records in `format` to what `writer` returns.
+fn dispatch<W: Write + 'static>(
+    format: LogFormat,
     level: LevelFilter,
-    open: impl Fn() -> W + Send + Sync + 'static,
+    writer: impl Fn() -> W + Send + Sync + 'static,
 ) -> Dispatch {
     let registry = tracing_subscriber::registry().with(filter(level));
-    match form {
+    match format {
         LogFormat::Json => {
             let lines = tracing_subscriber::fmt::layer().json().flatten_event(true);
             registry
@@ -86,14 +87,14 @@ fn to<W: Write + 'static>(
                     lines
                         .with_current_span(false)
                         .with_span_list(false)
-                        .with_writer(open),
+                        .with_writer(writer),
                 )
                 .into()
         }
         LogFormat::Text => {
             let lines = tracing_subscriber::fmt::layer().with_ansi(false);
             registry
-                .with(lines.with_writer(move || OneLine(open())))
+                .with(lines.with_writer(move || OneLine(writer())))
                 .into()
         }
     }
@@ -110,12 +111,13 @@ fn filter(level: LevelFilter) -> Targets {
         .with_target("audit", level.max(LevelFilter::INFO))
 }
 
-/// Keeps each record on its one line and away from the terminal's controls: JSON escapes by itself,
-/// the form for people does not, and a path or a message may hold what a client chose.
+/// Escapes control characters, so that each record stays on one line and cannot control a terminal.
+/// The JSON format escapes by itself; the text format does not, and a path or message may contain
+/// text that a client chose.
 struct OneLine<W>(W);
 
 impl<W: Write> Write for OneLine<W> {
-    /// Gets a record whole, with its line end.
+    /// Writes one whole record, which ends with a line feed.
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(record.strip_suffix(b"\n").unwrap_or(record));
         let mut line = String::with_capacity(text.len() + 1);
@@ -151,9 +153,9 @@ mod tests {
     use crate::model::secret::Secret;
 
     #[derive(Clone, Default)]
-    struct Page(Arc<Mutex<Vec<u8>>>);
+    struct Output(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Page {
+    impl Write for Output {
         fn write(&mut self, text: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(text);
             Ok(text.len())
@@ -163,12 +165,12 @@ mod tests {
         }
     }
 
-    fn logged(form: LogFormat, level: &str, work: impl FnOnce()) -> String {
-        let page = Page::default();
-        let open = page.clone();
-        let dispatch = to(form, parse(level).unwrap(), move || open.clone());
+    fn logged(format: LogFormat, level: &str, work: impl FnOnce()) -> String {
+        let output = Output::default();
+        let writer = output.clone();
+        let dispatch = dispatch(format, parse(level).unwrap(), move || writer.clone());
         tracing::dispatcher::with_default(&dispatch, work);
-        let text = page.0.lock().unwrap().clone();
+        let text = output.0.lock().unwrap().clone();
         String::from_utf8(text).unwrap()
     }
 
@@ -279,16 +281,16 @@ mod tests {
 
     #[test]
     fn no_client_can_start_a_line_or_steer_a_terminal() {
-        for form in [LogFormat::Json, LogFormat::Text] {
-            let text = logged(form, "info", || {
+        for format in [LogFormat::Json, LogFormat::Text] {
+            let text = logged(format, "info", || {
                 record("/a\nadmin signed in\r\u{1b}[2J\u{9b}2J\u{2028}").write();
                 tracing::info!(target: "vestibule", "message\n{}", "\u{1b}]0;title\u{7}");
                 tracing::info!(target: "vestibule", shown = %"one\ntwo", "display");
             });
             assert_eq!(text.lines().count(), 3, "{text}");
-            let foreign = |letter: char| letter.is_control() && letter != '\n';
+            let is_control = |letter: char| letter.is_control() && letter != '\n';
             assert!(
-                form == LogFormat::Json || !text.contains(foreign),
+                format == LogFormat::Json || !text.contains(is_control),
                 "{text:?}"
             );
             assert!(!text.contains('\u{1b}') && !text.contains('\r'), "{text:?}");
@@ -297,8 +299,8 @@ mod tests {
 
     #[test]
     fn no_secret_is_printed_at_trace() {
-        for form in [LogFormat::Json, LogFormat::Text] {
-            let text = logged(form, "trace", || {
+        for format in [LogFormat::Json, LogFormat::Text] {
+            let text = logged(format, "trace", || {
                 let password = Secret::new("hush-hush");
                 let typed = Credentials {
                     login_id: "ann".into(),
@@ -325,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_is_one_of_five_words() {
+    fn unknown_levels_are_refused() {
         for level in ["", "INFO", "verbose", "info,hyper=trace"] {
             assert_eq!(
                 parse(level).err(),

@@ -1,15 +1,18 @@
-//! What the watchers are told: numbers for Prometheus, one line per request, one line per event of
-//! security.
+//! Telemetry for operators: Prometheus metrics, the access log with one line per request, and the
+//! audit log with one line per security event.
 //!
-//! Nothing here takes a [`Secret`](crate::model::secret::Secret) or a whole request: every function
-//! names the few values it writes, so that a log cannot grow a password (threat model, R-89).
+//! No function here takes a [`Secret`](crate::model::secret::Secret) or a whole request. Each names
+//! the few values that it writes, so that no password can get into a log (threat model, R-89).
 
 pub mod access_log;
 pub mod audit;
 pub mod labels;
 pub mod logging;
+mod metric_families;
 pub mod metrics;
+mod provider_metrics;
 mod site_metrics;
 
 pub use metrics::Metrics;
-pub use site_metrics::{ProviderMetrics, SiteMetrics, StreamGuard};
+pub use provider_metrics::ProviderMetrics;
+pub use site_metrics::{SiteMetrics, StreamGuard};

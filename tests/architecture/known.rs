@@ -5,10 +5,7 @@
 pub const CIRCLES: &[&str] = &[
     "decide: api, api_mfa",
     "decide: hosted_backend, login, mfa",
-    "embedded: api::api_auth, api::jwks, api::login, api::login_flow, api::logout, api, api::password, api::refresh, api::response, api::revoke, api::two_factor, api::user, server",
     "model: challenge, login",
-    "pages: layout, templates, theme",
-    "telemetry: metrics, site_metrics",
 ];
 
 /// `module: impl Type`
@@ -21,9 +18,6 @@ pub const TUPLE_PARAMETERS: &[&str] = &[
     "decide::hosted_backend::sign_out: site, backend",
     "decide::mfa::begin_again: reason, retry_after",
     "decide::redirect_loop::unless_last: by, cause",
-    "embedded::api::login_flow::with_tokens: status, body",
-    "pages::preserved_post::shown: name, value",
-    "telemetry::metrics::histogram: name, help",
 ];
 
 /// `module::Type::function: parameter`
@@ -31,17 +25,13 @@ pub const BOOLEAN_PARAMETERS: &[&str] = &[
     "decide::hosted_backend::leave: clear_site_data",
     "decide::mfa::code: trust",
     "decide::preserved_post::action: has_unsent",
-    "embedded::api::two_factor::described: last_used",
     "model::cookie::CookieNames::defaults: secure",
     "model::cookie::CookieNames::hosted: secure",
 ];
 
 /// `name: module, module`
 pub const NAMES_WITH_TWO_MEANINGS: &[&str] = &[
-    "api: decide::api, embedded::api",
-    "rules: config::check::rules, embedded::users_file::rules",
-    "server: config::check::server, embedded::server",
-    "store: config::check::store, embedded::demo::store, store",
+    "store: config::check::store, store",
     "upstreams: config::check::upstreams, runtime::upstreams",
 ];
 
@@ -51,10 +41,5 @@ pub const LONG_FILES: &[&str] = &[
     "decide::tests::ask",
     "decide::tests::hosted_backend",
     "decide::tests::mfa",
-    "embedded::api::tests",
-    "embedded::refresh_sessions",
-    "embedded::users_file",
     "model::cookie",
-    "pages::tests",
-    "telemetry::metrics",
 ];

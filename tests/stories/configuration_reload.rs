@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::Stdio;
 use std::time::Duration;
 
-use vestibule::embedded::passwords::Passwords;
+use vestibule::embedded::password_hasher::PasswordHasher;
 use vestibule::model::secret::Secret;
 
 use super::support::{
@@ -381,7 +381,7 @@ async fn a_hashed_password_verifies_and_is_not_shown() {
         let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         (output.status.code(), told.trim().to_owned())
     };
-    let passwords = Passwords::new(std::iter::empty());
+    let hasher = PasswordHasher::new(std::iter::empty());
     for (typed, password) in [
         ("correct horse\n", "correct horse"),
         ("correct horse", "correct horse"),
@@ -395,14 +395,14 @@ async fn a_hashed_password_verifies_and_is_not_shown() {
             "{told}"
         );
         assert!(
-            passwords
-                .matches(Some(told.clone()), Secret::new(password))
+            hasher
+                .verify(Some(told.clone()), Secret::new(password))
                 .await,
             "{typed:?}"
         );
         assert!(
-            !passwords
-                .matches(Some(told), Secret::new(format!("{password}x")))
+            !hasher
+                .verify(Some(told), Secret::new(format!("{password}x")))
                 .await
         );
     }

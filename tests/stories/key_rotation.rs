@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use vestibule::embedded::passwords::hash_password;
+use vestibule::embedded::password_hasher::hash_password;
 
 use super::support::{Application, Browser, PASSWORD, Process, SHOPPER, store_alone, vestibule};
 

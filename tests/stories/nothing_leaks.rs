@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use vestibule::embedded::server::{self as identity};
+use vestibule::embedded::identity_server as identity;
 use vestibule::embedded::users::Users;
 use vestibule::model::secret::Secret;
 use vestibule::system::Clock;

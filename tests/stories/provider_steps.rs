@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vestibule::config::settings;
-use vestibule::embedded::password_rules::PasswordRules;
-use vestibule::embedded::server as identity;
+use vestibule::embedded::identity_server as identity;
+use vestibule::embedded::password_policy::PasswordPolicy;
+use vestibule::embedded::totp::totp_code;
 use vestibule::embedded::two_factor::TwoFactor;
-use vestibule::embedded::users::{AccountState, ChangeReason, DEMO_TOTP, User, Users, totp_code};
+use vestibule::embedded::users::{AccountState, ChangeReason, DEMO_TOTP, User, Users};
 use vestibule::model::algorithm::Algorithm;
 use vestibule::model::login::{
     FactorKind, LoginRefused, OfferedMethod, PasswordViolation, PendingStep,
@@ -354,10 +355,10 @@ async fn a_code_by_message_lets_in_and_the_device_is_trusted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_and_a_new_password_in_one_go() {
     let stage = Counterparts::open(|users| {
-        users.password_rules = PasswordRules {
+        users.password_policy = PasswordPolicy {
             min_length: 12,
             require_number: true,
-            ..PasswordRules::default()
+            ..PasswordPolicy::default()
         };
         add(users, "both", |user| {
             by_message(user);

@@ -181,7 +181,7 @@ async fn a_renewal_ahead_that_fails_for_now_costs_nobody_anything() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_ahead_that_is_refused_takes_the_refresh_token_only() {
     let short = |people: &mut vestibule::embedded::users::Users| {
-        people.policy.refresh_token_lifetime = Duration::from_secs(40);
+        people.token_policy.refresh_token_lifetime = Duration::from_secs(40);
     };
     let stage = Stage::set_with(|config| config, short).await;
     let mut browser = stage.signed_in().await;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use vestibule::embedded::users::{DEMO_TOTP, User, Users, totp_code};
+use vestibule::embedded::totp::totp_code;
+use vestibule::embedded::users::{DEMO_TOTP, User, Users};
 use vestibule::model::secret::Secret;
 
 use super::support::{

@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use vestibule::embedded::users::{DEMO_TOTP, totp_code};
+use vestibule::embedded::totp::totp_code;
+use vestibule::embedded::users::DEMO_TOTP;
 
 use super::support::{
     Browser, CHANGE, CODE, LOGIN, PASSWORD, Phone, Reply, Scripted, Stage, claims,

@@ -114,7 +114,7 @@ pub(super) fn try_all(theme: &Theme, folder: &At<String>, review: &mut Review<'_
             .line
             .map(|line| format!(":{line}"))
             .unwrap_or_default();
-        let what = format!("{}{line}: {}{state}", file.display(), fault.what);
+        let what = format!("{}{line}: {}{state}", file.display(), fault.message);
         review.refuse(
             &folder.span,
             what,
@@ -129,9 +129,9 @@ pub(super) fn try_all(theme: &Theme, folder: &At<String>, review: &mut Review<'_
         }
     };
     let frame = Layout {
-        look: &look,
+        theme: &look,
         site_name: Some(theme.name.as_deref().unwrap_or("store.example.com")),
-        words: Catalog::english(),
+        catalog: Catalog::english(),
         request_id: "01JD3K8Q5W9X2Y7Z",
     };
     let mut told: Vec<TemplateError> = Vec::new();

@@ -1,17 +1,17 @@
-//! The demo's two applications: a store and a forum, as they might have stood for years.
+//! The two applications of the demo: a store and a forum.
 //!
-//! They know nothing of sign-in: no password, no session, no token. They believe the headers they
-//! are sent and show them, so that whoever looks at the demo sees what the gateway does for an
-//! application that was never changed.
+//! They have no sign-in of their own: no passwords, sessions or tokens. They trust the identity
+//! headers of each request and show them on every page. So the demo shows what the gateway does for
+//! an application that was not changed for it.
 
-mod app;
-mod forum;
-mod page;
+mod demo_pages;
 mod request_info;
-mod store;
+mod sample_forum;
+mod sample_store;
+mod single_page_app;
 
-pub use forum::forum;
-pub use store::store;
+pub use sample_forum::forum;
+pub use sample_store::store;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,5 @@
-//! What a request said about its visitor: the headers, believed as they come.
+//! The request as the application received it: its headers, and the user that they identify. The
+//! headers are trusted without verification, because only the gateway can reach the application.
 
 use std::convert::Infallible;
 
@@ -8,27 +9,27 @@ use axum::http::request::Parts;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 
-/// Everything the application was told with one request.
+/// What the pages show about the current request.
 #[derive(Debug, Serialize)]
 pub struct RequestInfo {
-    /// Who is there, where the gateway says so.
+    /// The signed-in user, if the request has identity headers.
     pub visitor: Option<Visitor>,
-    /// The gateway's name for this application.
+    /// The gateway's name for the site (`X-Auth-Site`).
     pub site: String,
-    /// The address of this request, encoded for a query.
+    /// The path of this request, percent-encoded for a query.
     pub here: String,
-    /// Every header as it arrived, those about the visitor first.
+    /// All headers as they arrived, the identity headers first.
     headers: Vec<Header>,
 }
 
-/// Somebody the gateway vouches for.
+/// A user that the gateway has authenticated.
 #[derive(Debug, Serialize)]
 pub struct Visitor {
-    /// Stays the same when everything else about the person changes.
+    /// The user's id (`X-Auth-User-Id`), which never changes.
     pub id: String,
-    /// What to call them.
+    /// The username or else the e-mail address, for display.
     pub name: String,
-    /// Whether the stock list is worth a link.
+    /// Whether the user has the role `admin`, so that the page links to the stock list.
     admin: bool,
 }
 
@@ -36,7 +37,7 @@ pub struct Visitor {
 struct Header {
     name: String,
     value: String,
-    /// Whether it says who the visitor is.
+    /// Whether it is an identity header.
     identity: bool,
 }
 
@@ -53,7 +54,8 @@ impl<S: Sync> FromRequestParts<S> for RequestInfo {
         headers.sort_by_key(|header| !header.identity);
         Ok(Self {
             visitor: visitor(&parts.headers),
-            site: said(&parts.headers, "x-auth-site").unwrap_or_else(|| "nobody named".to_owned()),
+            site: header_text(&parts.headers, "x-auth-site")
+                .unwrap_or_else(|| "unknown".to_owned()),
             here: utf8_percent_encode(parts.uri.path(), NON_ALPHANUMERIC).to_string(),
             headers,
         })
@@ -61,9 +63,10 @@ impl<S: Sync> FromRequestParts<S> for RequestInfo {
 }
 
 fn visitor(headers: &HeaderMap) -> Option<Visitor> {
-    let id = said(headers, "x-auth-user-id")?;
-    let name = said(headers, "x-auth-username").or_else(|| said(headers, "x-auth-email"));
-    let roles = said(headers, "x-auth-roles").unwrap_or_default();
+    let id = header_text(headers, "x-auth-user-id")?;
+    let name =
+        header_text(headers, "x-auth-username").or_else(|| header_text(headers, "x-auth-email"));
+    let roles = header_text(headers, "x-auth-roles").unwrap_or_default();
     Some(Visitor {
         name: name.unwrap_or_else(|| "visitor".to_owned()),
         admin: roles.split(',').any(|role| role == "admin"),
@@ -71,8 +74,8 @@ fn visitor(headers: &HeaderMap) -> Option<Visitor> {
     })
 }
 
-/// A header's text; the gateway percent-encodes what is not ASCII.
-fn said(headers: &HeaderMap, name: &str) -> Option<String> {
+/// The value of a header. The gateway percent-encodes characters that are not ASCII.
+fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
     let value = headers.get(name)?.to_str().ok()?;
     Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
 }

@@ -1,4 +1,4 @@
-//! Both applications over a real connection, as the gateway reaches them.
+//! Both applications over TCP, as the gateway reaches them.
 
 use std::net::SocketAddr;
 
@@ -35,13 +35,13 @@ async fn send(to: SocketAddr, head: &str, headers: &str, form: &str) -> String {
 async fn exchange(to: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(to).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    response
 }
 
 #[tokio::test]
-async fn every_page_and_every_file_it_names_is_there() {
+async fn every_page_and_every_file_it_links_to_is_served() {
     let pages = [
         (
             serve(store()).await,
@@ -80,7 +80,7 @@ async fn every_page_and_every_file_it_names_is_there() {
 }
 
 #[tokio::test]
-async fn pages_show_what_they_were_told_and_escape_it() {
+async fn pages_show_the_request_headers_and_escape_them() {
     for (app, path) in [(serve(store()).await, "/"), (serve(forum()).await, "/")] {
         let page = send(
             app,
@@ -98,7 +98,7 @@ async fn pages_show_what_they_were_told_and_escape_it() {
 }
 
 #[tokio::test]
-async fn each_visitor_has_a_cart() {
+async fn each_user_has_a_cart() {
     let app = serve(store()).await;
     let form = "product=night-kettle&change=add";
     for _ in 0..12 {
@@ -177,22 +177,22 @@ async fn the_single_page_shows_the_same_cart() {
         !page.contains("<style")
             && !page.contains(" style=")
             && page.matches("<script").count() == 1,
-        "nothing inline"
+        "no inline scripts or styles"
     );
 }
 
 #[tokio::test]
-async fn what_belongs_to_somebody_asks_who() {
-    let shop = serve(store()).await;
-    let porch = serve(forum()).await;
+async fn pages_of_a_user_need_identity_headers() {
+    let store = serve(store()).await;
+    let forum = serve(forum()).await;
     assert!(
-        send(shop, "GET /shopping-cart", "", "")
+        send(store, "GET /shopping-cart", "", "")
             .await
             .starts_with("HTTP/1.1 403")
     );
     assert!(
         send(
-            shop,
+            store,
             "POST /shopping-cart",
             "",
             "product=night-kettle&change=add"
@@ -201,24 +201,24 @@ async fn what_belongs_to_somebody_asks_who() {
         .starts_with("HTTP/1.1 403")
     );
     assert!(
-        send(porch, "POST /posts/1", "", "text=hello")
+        send(forum, "POST /posts/1", "", "text=hello")
             .await
             .starts_with("HTTP/1.1 403")
     );
 }
 
 #[tokio::test]
-async fn posts_carry_the_name_the_gateway_gave_and_run_nothing() {
+async fn posts_have_the_name_of_the_user_and_are_escaped() {
     let app = serve(forum()).await;
     let named = "X-Auth-User-Id: u3\r\nX-Auth-Username: Zo%C3%AB\r\n";
-    let begun = send(
+    let created = send(
         app,
         "POST /posts",
         named,
         "title=Doors&text=%3Cscript%3E1%3C%2Fscript%3E",
     )
     .await;
-    assert!(begun.contains("location: /posts/4"));
+    assert!(created.contains("location: /posts/4"));
     let replied = send(app, "POST /posts/4", named, "text=Indeed").await;
     assert!(replied.contains("location: /posts/4#post-2"));
     let page = send(app, "GET /posts/4", named, "").await;
@@ -232,7 +232,7 @@ async fn posts_carry_the_name_the_gateway_gave_and_run_nothing() {
 }
 
 #[tokio::test]
-async fn the_forum_forgets_the_oldest() {
+async fn the_forum_deletes_the_oldest_thread() {
     let app = serve(forum()).await;
     for number in 0..100 {
         send(

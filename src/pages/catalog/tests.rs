@@ -1,4 +1,4 @@
-//! What holds for every catalogue.
+//! Properties of all catalogs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,25 +6,32 @@ use super::*;
 
 const CATEGORIES: [&str; 6] = ["zero", "one", "two", "few", "many", "other"];
 
-/// The placeholders of a text.
+/// The names of the placeholders in a message.
 fn placeholders(text: &str) -> BTreeSet<&str> {
     text.split('{')
         .skip(1)
-        .map(|rest| rest.split_once('}').expect("a brace is left open").0)
+        .map(|rest| rest.split_once('}').expect("a placeholder is not closed").0)
         .collect()
 }
 
 type Messages<'a> = BTreeMap<&'a str, &'a str>;
 
-/// The messages without the counted ones, and these by key and form.
-fn sorted(words: &Catalog) -> (Messages<'_>, BTreeMap<&str, Messages<'_>>) {
+/// The messages of a catalog.
+struct Sorted<'a> {
+    /// Messages without plural forms, by key.
+    plain: Messages<'a>,
+    /// The plural forms of the other messages, by key and plural category.
+    counted: BTreeMap<&'a str, Messages<'a>>,
+}
+
+fn sort(catalog: &Catalog) -> Sorted<'_> {
     let (mut plain, mut counted) = (BTreeMap::new(), BTreeMap::<_, BTreeMap<_, _>>::new());
-    for (key, text) in words.messages {
+    for (key, text) in catalog.messages {
         match key
             .rsplit_once('.')
             .filter(|(_, form)| CATEGORIES.contains(form) && !key.starts_with("why_"))
         {
-            Some((key, form)) if words.own(&format!("{key}.heading")).is_none() => {
+            Some((key, form)) if catalog.own(&format!("{key}.heading")).is_none() => {
                 counted.entry(key).or_default().insert(form, *text);
             }
             _ => {
@@ -32,60 +39,65 @@ fn sorted(words: &Catalog) -> (Messages<'_>, BTreeMap<&str, Messages<'_>>) {
             }
         }
     }
-    (plain, counted)
+    Sorted { plain, counted }
 }
 
 #[test]
 fn every_language_has_the_messages_and_placeholders_of_english() {
-    let (plain, counted) = sorted(Catalog::english());
+    let Sorted { plain, counted } = sort(Catalog::english());
     assert!(
         plain.len() > 100 && counted.len() >= 3,
-        "the catalogues were not read"
+        "the catalogs were not read"
     );
-    for words in Catalog::all() {
-        let (own_plain, own_counted) = sorted(words);
+    for catalog in Catalog::all() {
+        let own = sort(catalog);
         let keys = |map: &Messages<'_>| map.keys().map(|key| (*key).to_owned()).collect::<Vec<_>>();
-        assert_eq!(keys(&own_plain), keys(&plain), "messages of {}", words.tag);
-        for (key, text) in &own_plain {
+        assert_eq!(
+            keys(&own.plain),
+            keys(&plain),
+            "messages of {}",
+            catalog.tag
+        );
+        for (key, text) in &own.plain {
             assert_eq!(
                 placeholders(text),
                 placeholders(plain[key]),
                 "{key} in {}",
-                words.tag
+                catalog.tag
             );
         }
         assert!(
-            own_counted.keys().eq(counted.keys()),
+            own.counted.keys().eq(counted.keys()),
             "counted messages of {}",
-            words.tag
+            catalog.tag
         );
     }
 }
 
 #[test]
-fn a_counted_message_has_the_forms_its_language_asks_for() {
-    for words in Catalog::all() {
+fn a_counted_message_has_the_plural_forms_of_its_language() {
+    for catalog in Catalog::all() {
         let numbers = (0..=200).chain([1_000, 1_000_000]);
-        let asked: BTreeSet<_> = numbers.map(|count| category(words.tag, count)).collect();
-        for (key, forms) in sorted(words).1 {
+        let required: BTreeSet<_> = numbers.map(|count| category(catalog.tag, count)).collect();
+        for (key, forms) in sort(catalog).counted {
             assert_eq!(
                 forms.keys().copied().collect::<BTreeSet<_>>(),
-                asked,
+                required,
                 "forms of {key} in {}",
-                words.tag
+                catalog.tag
             );
             for (form, text) in forms {
-                // One and two of something may be said without a number.
-                let may_lack = ["one", "two"].contains(&form);
+                // The forms for one and two may leave out the number.
+                let is_number_optional = ["one", "two"].contains(&form);
                 assert!(
-                    text.contains("{count}") || may_lack,
+                    text.contains("{count}") || is_number_optional,
                     "{key}.{form} in {}",
-                    words.tag
+                    catalog.tag
                 );
                 assert!(
                     placeholders(text).iter().all(|name| *name == "count"),
                     "{key}.{form} in {}",
-                    words.tag
+                    catalog.tag
                 );
             }
         }
@@ -94,28 +106,28 @@ fn a_counted_message_has_the_forms_its_language_asks_for() {
 
 #[test]
 fn messages_are_plain_text_and_different_from_english() {
-    for words in Catalog::all() {
-        assert!(!words.name.is_empty());
+    for catalog in Catalog::all() {
+        assert!(!catalog.name.is_empty());
         let mut same = 0;
-        for (key, text) in words.messages {
-            assert_eq!(text.trim(), *text, "{key} in {}", words.tag);
+        for (key, text) in catalog.messages {
+            assert_eq!(text.trim(), *text, "{key} in {}", catalog.tag);
             assert!(
                 !text.is_empty() && !text.contains(['<', '>', '&', '"', '\n', '\'']),
                 "{key} in {}",
-                words.tag
+                catalog.tag
             );
             same += usize::from(Catalog::english().own(key) == Some(text));
         }
         assert!(
-            words.tag == ENGLISH || same < 3,
+            catalog.tag == ENGLISH || same < 3,
             "{same} messages of {} are English",
-            words.tag
+            catalog.tag
         );
     }
 }
 
 #[test]
-fn numbers_take_their_form() {
+fn a_number_selects_its_plural_form() {
     let minutes = |tag: &str, count| Catalog::of(tag).unwrap().count("wait.minutes", count);
     assert_eq!(
         [minutes("en", 1), minutes("en", 2)],
@@ -139,24 +151,24 @@ fn numbers_take_their_form() {
 }
 
 #[test]
-fn what_is_missing_is_said_in_english_and_what_is_nothing_by_its_name() {
-    let poor = Catalog {
+fn a_missing_message_is_english_and_an_unknown_one_is_its_key() {
+    let empty = Catalog {
         tag: "xx",
         name: "x",
         direction: Direction::LeftToRight,
         messages: &[],
     };
-    assert_eq!(poor.text("sign_in.heading"), "Sign in");
-    assert_eq!(poor.count("wait.hours", 1), "in 1 hours");
-    assert_eq!(poor.text("no.such.message"), "no.such.message");
-    assert_eq!(Catalog::of("DE").map(|words| words.tag), Some("de"));
+    assert_eq!(empty.text("sign_in.heading"), "Sign in");
+    assert_eq!(empty.count("wait.hours", 1), "in 1 hours");
+    assert_eq!(empty.text("no.such.message"), "no.such.message");
+    assert_eq!(Catalog::of("DE").map(|catalog| catalog.tag), Some("de"));
     assert_eq!(Catalog::of("d"), None);
 }
 
-/// A message nobody asks for is dead weight in seven languages. Keys are written whole, or as
-/// `group.{}`.
+/// An unused message would have to be translated into seven languages for nothing. Sources have the
+/// whole key, or the last part of its group.
 #[test]
-fn every_message_is_asked_for() {
+fn every_message_is_used() {
     let mut sources = String::new();
     for folder in ["src/pages", "static"] {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
@@ -170,15 +182,15 @@ fn every_message_is_asked_for() {
             }
         }
     }
-    let (plain, counted) = sorted(Catalog::english());
+    let Sorted { plain, counted } = sort(Catalog::english());
     for key in plain.keys().chain(counted.keys()) {
         let (group, last) = key.rsplit_once('.').unwrap();
-        let deeper = group.split_once('.');
-        let whole =
+        let subgroup = group.split_once('.');
+        let is_whole =
             sources.contains(&format!("\"{key}\"")) || sources.contains(&format!("words.{key}"));
-        let composed = |stem: &str| sources.contains(&format!("\"{stem}\""));
-        let by_stem = deeper.is_some_and(|(_, stem)| composed(stem))
-            || group == "why_new_password" && composed(last);
-        assert!(whole || by_stem, "nobody says {key}");
+        let is_quoted = |part: &str| sources.contains(&format!("\"{part}\""));
+        let is_composed = subgroup.is_some_and(|(_, name)| is_quoted(name))
+            || group == "why_new_password" && is_quoted(last);
+        assert!(is_whole || is_composed, "the message {key} is not used");
     }
 }

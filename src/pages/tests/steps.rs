@@ -1,4 +1,4 @@
-//! The forms of the steps that follow a password.
+//! The forms of the steps after the password.
 
 use super::*;
 use crate::model::challenge::{MethodChoice, NextStep, Step};
@@ -44,11 +44,11 @@ const ALL_KINDS: [FactorKind; 3] = [
     FactorKind::Sms,
 ];
 
-fn shown(form: &StepPage) -> String {
-    shown_in(frame(), form)
+fn render(form: &StepPage) -> String {
+    render_in(layout(), form)
 }
 
-fn shown_in(frame: Layout<'_>, form: &StepPage) -> String {
+fn render_in(layout: Layout<'_>, form: &StepPage) -> String {
     let (action, send, back, csrf) = (
         "/login/two-factor",
         "/login/two-factor/send",
@@ -57,7 +57,7 @@ fn shown_in(frame: Layout<'_>, form: &StepPage) -> String {
     );
     match form.next.step {
         Step::TwoFactor => two_factor(&TwoFactorView {
-            frame,
+            layout,
             action,
             send,
             back,
@@ -66,7 +66,7 @@ fn shown_in(frame: Layout<'_>, form: &StepPage) -> String {
         })
         .unwrap(),
         Step::NewPassword => new_password(&NewPasswordView {
-            frame,
+            layout,
             action: "/login/password",
             back,
             form,
@@ -77,19 +77,19 @@ fn shown_in(frame: Layout<'_>, form: &StepPage) -> String {
 }
 
 /// Every state of both forms.
-pub(super) fn every_step(frame: Layout<'_>) -> Vec<String> {
+pub(super) fn every_step(layout: Layout<'_>) -> Vec<String> {
     let mut forms = Vec::new();
     for kinds in [&ALL_KINDS[..], &ALL_KINDS[1..], &ALL_KINDS[2..], &[]] {
         let fresh = step(Step::TwoFactor, kinds);
-        forms.extend((0..kinds.len()).map(|way| StepPage {
-            sent: Some(way),
+        forms.extend((0..kinds.len()).map(|method| StepPage {
+            sent: Some(method),
             ..fresh.clone()
         }));
-        let in_trouble = Reason::ALL.iter().map(|reason| StepPage {
+        let after_failures = Reason::ALL.iter().map(|reason| StepPage {
             trouble: Some(*reason),
             ..fresh.clone()
         });
-        forms.extend(in_trouble);
+        forms.extend(after_failures);
         forms.push(StepPage {
             trouble: Some(Reason::Throttled),
             retry_after: Some(30),
@@ -98,14 +98,14 @@ pub(super) fn every_step(frame: Layout<'_>) -> Vec<String> {
         forms.push(fresh);
     }
     for reason in Reason::ALL.iter().copied() {
-        let violations = EVERY_FAULT.to_vec();
+        let violations = ALL_VIOLATIONS.to_vec();
         forms.push(StepPage {
             trouble: Some(reason),
             violations,
             ..step(Step::NewPassword, &[])
         });
     }
-    for word in [
+    for change_reason in [
         None,
         Some("Administrative"),
         Some("Breached"),
@@ -114,13 +114,13 @@ pub(super) fn every_step(frame: Layout<'_>) -> Vec<String> {
         Some("Later"),
     ] {
         let mut form = step(Step::NewPassword, &[]);
-        form.next.change_reason = word.map(str::to_owned);
+        form.next.change_reason = change_reason.map(str::to_owned);
         forms.push(form);
     }
-    forms.iter().map(|form| shown_in(frame, form)).collect()
+    forms.iter().map(|form| render_in(layout, form)).collect()
 }
 
-const EVERY_FAULT: &[PasswordViolation] = &[
+const ALL_VIOLATIONS: &[PasswordViolation] = &[
     PasswordViolation::TooShort(Some(8)),
     PasswordViolation::TooShort(None),
     PasswordViolation::TooLong(Some(256)),
@@ -136,8 +136,8 @@ const EVERY_FAULT: &[PasswordViolation] = &[
 ];
 
 #[test]
-fn a_code_is_typed_where_browsers_offer_it() {
-    let page = shown(&step(Step::TwoFactor, &ALL_KINDS));
+fn the_code_field_works_with_autofill() {
+    let page = render(&step(Step::TwoFactor, &ALL_KINDS));
     for part in [
         "name=\"code\" type=\"text\" class=\"code\" required",
         "autocomplete=\"one-time-code\" inputmode=\"numeric\"",
@@ -151,11 +151,11 @@ fn a_code_is_typed_where_browsers_offer_it() {
     }
     assert!(
         !between(&page, "<input id=\"code\"", ">").contains("value"),
-        "a code is never shown again"
+        "the page never contains a code"
     );
     // Recovery codes have letters.
     assert!(!page.contains("pattern="));
-    let ticked = shown(&StepPage {
+    let ticked = render(&StepPage {
         trust: true,
         ..step(Step::TwoFactor, &ALL_KINDS)
     });
@@ -163,45 +163,48 @@ fn a_code_is_typed_where_browsers_offer_it() {
 }
 
 #[test]
-fn a_code_can_be_asked_for_by_each_way_that_sends_one() {
+fn a_code_can_be_requested_by_each_method_that_sends_one() {
     let sends = |page: &str| {
         page.matches("action=\"&#x2f;login&#x2f;two-factor&#x2f;send\"")
             .count()
     };
-    let page = shown(&step(Step::TwoFactor, &ALL_KINDS));
+    let page = render(&step(Step::TwoFactor, &ALL_KINDS));
     assert_eq!(sends(&page), 2);
     assert!(page.contains("value=\"choice-email\"") && page.contains("value=\"choice-sms\""));
     assert!(
         !page.contains("choice-authenticator"),
-        "an app is sent nothing"
+        "an authenticator app needs no message"
     );
     assert!(
         page.contains("Send a code to <bdi dir=\"ltr\">z***@example.com</bdi>")
             && page.contains("Send a code by text message")
     );
-    assert!(!page.contains("<details"), "whoever has an app has a code");
-    let page = shown(&step(Step::TwoFactor, &ALL_KINDS[1..]));
+    assert!(
+        !page.contains("<details"),
+        "with an app the user has a code already"
+    );
+    let page = render(&step(Step::TwoFactor, &ALL_KINDS[1..]));
     assert!(
         sends(&page) == 2 && page.contains("<details"),
-        "first a code is asked for"
+        "a code must be requested first"
     );
     assert_eq!(
         page.matches("name=\"code\"").count(),
         1,
-        "whoever has one may type it"
+        "a code that the user has already can be entered"
     );
-    let carried = shown(&StepPage {
+    let preserving = render(&StepPage {
         preserved_post: Some("sealed-work".into()),
         ..step(Step::TwoFactor, &ALL_KINDS)
     });
     assert_eq!(
-        carried
+        preserving
             .matches("name=\"unsent\" value=\"sealed-work\"")
             .count(),
         3,
-        "by each of the forms"
+        "in each of the forms"
     );
-    let sent = shown(&StepPage {
+    let sent = render(&StepPage {
         sent: Some(0),
         ..step(Step::TwoFactor, &ALL_KINDS[1..])
     });
@@ -210,14 +213,14 @@ fn a_code_can_be_asked_for_by_each_way_that_sends_one() {
             && sent.contains("on its way to <bdi dir=\"ltr\">z***@example.com</bdi>")
     );
     assert!(sent.contains(">Send it again<") && !sent.contains("<details"));
-    assert_eq!(sends(&shown(&step(Step::TwoFactor, &[]))), 0);
+    assert_eq!(sends(&render(&step(Step::TwoFactor, &[]))), 0);
 }
 
 #[test]
-fn a_new_password_is_asked_for_with_its_reason_and_its_rules() {
+fn the_form_for_a_new_password_has_its_reason_and_violations() {
     let mut fresh = step(Step::NewPassword, &[]);
     fresh.next.change_reason = Some("Breached".into());
-    let page = shown(&fresh);
+    let page = render(&fresh);
     for part in [
         "stolen elsewhere",
         "name=\"password\" type=\"password\" required autocomplete=\"new-password\"",
@@ -230,16 +233,15 @@ fn a_new_password_is_asked_for_with_its_reason_and_its_rules() {
     }
     fresh.next.change_reason = Some("<b>Later</b>".into());
     assert!(
-        !shown(&fresh).contains("Later"),
-        "a word of the provider's that we do not know is not repeated"
+        !render(&fresh).contains("Later"),
+        "an unknown reason of the provider is not repeated"
     );
     let violations = vec![
         PasswordViolation::TooShort(Some(8)),
         PasswordViolation::PreviouslyUsed,
     ];
-    let trouble = Some(Reason::RejectedInput);
-    let page = shown(&StepPage {
-        trouble,
+    let page = render(&StepPage {
+        trouble: Some(Reason::RejectedInput),
         violations,
         ..step(Step::NewPassword, &[])
     });
@@ -254,10 +256,9 @@ fn a_new_password_is_asked_for_with_its_reason_and_its_rules() {
 }
 
 #[test]
-fn a_pause_is_told_with_its_length() {
-    let trouble = Some(Reason::Throttled);
-    let page = shown(&StepPage {
-        trouble,
+fn a_wait_is_shown() {
+    let page = render(&StepPage {
+        trouble: Some(Reason::Throttled),
         retry_after: Some(30),
         ..step(Step::TwoFactor, &ALL_KINDS)
     });

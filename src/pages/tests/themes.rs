@@ -1,7 +1,7 @@
-//! What an operator's theme makes of the pages.
+//! Pages with an operator's theme.
 
 use super::super::*;
-use super::{form, frame, shown_in};
+use super::{form, layout, render_login_in};
 use crate::model::colour::Colour;
 use crate::model::theme::{Link, Links, Logo, LogoKind, TemplateText, Theme};
 
@@ -10,9 +10,9 @@ fn themed(theme: &Theme) -> PageTheme {
 }
 
 #[test]
-fn a_theme_shows_its_name_logo_colour_and_links() {
+fn a_theme_changes_name_logo_colour_and_links() {
     let svg: &[u8] = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>";
-    let look = themed(&Theme {
+    let theme = themed(&Theme {
         logo: Some(Logo {
             kind: LogoKind::Svg,
             bytes: svg.into(),
@@ -27,11 +27,11 @@ fn a_theme_shows_its_name_logo_colour_and_links() {
         },
         ..Theme::default()
     });
-    let page = shown_in(
+    let page = render_login_in(
         Layout {
-            look: &look,
+            theme: &theme,
             site_name: Some("The <Store>"),
-            ..frame()
+            ..layout()
         },
         &form(None),
     );
@@ -50,7 +50,8 @@ fn a_theme_shows_its_name_logo_colour_and_links() {
         .filter_map(|text| text.strip_prefix(assets::PREFIX))
         .collect();
     let asset = |stem: &str| {
-        look.asset(names.iter().find(|name| name.starts_with(stem)).unwrap())
+        theme
+            .asset(names.iter().find(|name| name.starts_with(stem)).unwrap())
             .unwrap()
     };
     assert_eq!(
@@ -74,26 +75,26 @@ fn a_theme_shows_its_name_logo_colour_and_links() {
         assert_eq!(
             PageTheme::plain().asset(name),
             None,
-            "another site has no such file"
+            "the file belongs to one site"
         );
     }
 }
 
 #[test]
 fn without_a_theme_there_are_no_links() {
-    for (_, page) in samples::samples(frame()) {
+    for (_, page) in samples::samples(layout()) {
         let page = page.unwrap();
         assert!(!page.contains("<footer") && !page.contains("theme."));
     }
 }
 
 #[test]
-fn templates_of_an_operator_stand_in_place_of_ours() {
+fn templates_of_an_operator_replace_the_built_in_ones() {
     let template = |name: &str, text: &str| TemplateText {
         name: name.to_owned(),
         text: text.to_owned(),
     };
-    let look = themed(&Theme {
+    let theme = themed(&Theme {
         templates: vec![
             template("_hello.html", "Hello {{ site_name }}"),
             template(
@@ -104,9 +105,9 @@ fn templates_of_an_operator_stand_in_place_of_ours() {
         ..Theme::default()
     });
     let page = logout(&LogoutView {
-        frame: Layout {
-            look: &look,
-            ..frame()
+        layout: Layout {
+            theme: &theme,
+            ..layout()
         },
         action: "/logout",
         back: "/",
@@ -115,8 +116,8 @@ fn templates_of_an_operator_stand_in_place_of_ours() {
 }
 
 #[test]
-fn a_template_that_fails_says_where() {
-    let fault = |name: &str, text: &str| {
+fn an_error_in_a_template_has_its_position() {
+    let error = |name: &str, text: &str| {
         let theme = Theme {
             templates: vec![TemplateText {
                 name: name.to_owned(),
@@ -125,50 +126,50 @@ fn a_template_that_fails_says_where() {
             ..Theme::default()
         };
         match PageTheme::of(&theme) {
-            Err(fault) => fault,
-            Ok(look) => {
+            Err(error) => error,
+            Ok(theme) => {
                 let pages = samples::samples(Layout {
-                    look: &look,
-                    ..frame()
+                    theme: &theme,
+                    ..layout()
                 });
                 pages.into_iter().find_map(|(_, page)| page.err()).unwrap()
             }
         }
         .to_string()
     };
-    assert!(fault("sign-in.html", "a\n{% if %}").starts_with("sign-in.html:2: syntax error"));
+    assert!(error("sign-in.html", "a\n{% if %}").starts_with("sign-in.html:2: syntax error"));
     assert!(
-        fault("message.html", "a\nb\n{{ page.nothing }}")
+        error("message.html", "a\nb\n{{ page.nothing }}")
             .starts_with("message.html:3: undefined value")
     );
     assert!(
-        fault(
+        error(
             "layout.html",
             "{% block body %}{% endblock %}\n{{ words.layout.nothing }}"
         )
         .starts_with("layout.html:2: ")
     );
     assert!(
-        fault("sign-out.html", "{% include \"_gone.html\" %}")
+        error("sign-out.html", "{% include \"_gone.html\" %}")
             .starts_with("sign-out.html:1: template not found")
     );
 }
 
-/// What is no sample is tried by nobody before a visitor meets it, and judged by nobody.
+/// A template without a sample would not be checked before a user gets its page.
 #[test]
-fn every_template_is_tried_by_a_sample() {
+fn every_template_has_a_sample() {
     for name in template_names() {
         let marked = TemplateText {
             name: name.to_owned(),
             text: "<mark>it was here</mark>".to_owned(),
         };
-        let look = themed(&Theme {
+        let theme = themed(&Theme {
             templates: vec![marked],
             ..Theme::default()
         });
         let pages = samples::samples(Layout {
-            look: &look,
-            ..frame()
+            theme: &theme,
+            ..layout()
         });
         assert!(
             pages
@@ -180,8 +181,8 @@ fn every_template_is_tried_by_a_sample() {
 }
 
 #[test]
-fn samples_have_names_of_their_own() {
-    let mut names: Vec<String> = samples::samples(frame())
+fn samples_have_unique_names() {
+    let mut names: Vec<String> = samples::samples(layout())
         .into_iter()
         .map(|(name, _)| name)
         .collect();

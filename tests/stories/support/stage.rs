@@ -9,7 +9,8 @@ use tokio::task::JoinHandle;
 
 use vestibule::cli::serve::BoundServer;
 use vestibule::config::{FakeEnvironment, check_text};
-use vestibule::embedded::server::{self as identity, Statistics};
+use vestibule::embedded::identity_server as identity;
+use vestibule::embedded::statistics::Statistics;
 use vestibule::embedded::users::Users;
 use vestibule::model::secret::Secret;
 use vestibule::runtime::RuntimeHandle;

@@ -1,0 +1,97 @@
+//! The table `[[users]]`: one user.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::two_factor_entry::{Messages, TwoFactorEntry};
+use super::users_file_error::ProblemList;
+use super::{is_email, is_printable};
+use crate::embedded::ids;
+use crate::embedded::password_hasher::parse_cost;
+use crate::embedded::users::{AccountState, ChangeReason, User};
+use crate::model::secret::Secret;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UserEntry {
+    id: Option<Spanned<String>>,
+    pub(super) email: Spanned<String>,
+    username: Option<Spanned<String>>,
+    name: Option<String>,
+    email_verified: Option<bool>,
+    password: Spanned<String>,
+    #[serde(default)]
+    roles: BTreeMap<String, Vec<String>>,
+    applications: Option<Vec<String>>,
+    #[serde(default)]
+    unverified_applications: Vec<String>,
+    #[serde(default)]
+    state: AccountState,
+    two_factor: Option<Spanned<TwoFactorEntry>>,
+    must_change_password: Option<ChangeReason>,
+}
+
+impl UserEntry {
+    /// The user, or `None` after adding to `problems`.
+    pub(super) fn validate(self, messages: Messages, problems: &mut ProblemList) -> Option<User> {
+        let known_problems = problems.len();
+        let email = self.email.get_ref();
+        if !is_email(email) {
+            problems.add(&self.email.span(), "not an e-mail address");
+        }
+        if let Some(username) = self
+            .username
+            .as_ref()
+            .filter(|name| !is_printable(name.get_ref()))
+        {
+            problems.add(
+                &username.span(),
+                "a username must be printable and not empty, without surrounding blanks",
+            );
+        }
+        let id = match &self.id {
+            None => ids::uuid_of_email(email),
+            Some(id) => ids::parse_uuid(id.get_ref()).unwrap_or_else(|| {
+                problems.add(
+                    &id.span(),
+                    "not a UUID; without `id` it is derived from the e-mail address",
+                );
+                String::new()
+            }),
+        };
+        if let Err(why) = parse_cost(self.password.get_ref()) {
+            let hint = "use `vestibule hash-password`";
+            problems.add(
+                &self.password.span(),
+                format!("not a password hash: {why}; {hint}"),
+            );
+        }
+        let two_factor = self.two_factor.and_then(|entry| {
+            let span = entry.span();
+            let two_factor = entry.into_inner().validate(messages, problems);
+            if two_factor.is_none() {
+                problems.add(
+                    &span,
+                    "no method to get a code: add `totp`, `email` or `sms`",
+                );
+            }
+            two_factor
+        });
+        (problems.len() == known_problems).then(|| User {
+            id,
+            email: self.email.into_inner(),
+            username: self.username.map(Spanned::into_inner),
+            name: self.name,
+            email_verified: self.email_verified.unwrap_or(true),
+            password: Secret::new(self.password.into_inner()),
+            roles: self.roles,
+            applications: self.applications,
+            unverified_applications: self.unverified_applications,
+            state: self.state,
+            two_factor,
+            must_change_password: self.must_change_password,
+        })
+    }
+}

@@ -1,0 +1,203 @@
+//! The metric families: their names, help texts, labels and histogram buckets, and their
+//! registration. The help texts also stand in `docs/reference/metrics.md`, which a test compares.
+
+use std::sync::OnceLock;
+
+use prometheus::core::Collector;
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+
+/// The prefix of every metric name.
+const NAMESPACE: &str = "vestibule";
+
+/// Seconds. The time the gateway takes by itself: from a token found in the cache to a slow
+/// provider.
+const DECISION_BUCKETS: &[f64] = &[
+    1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2,
+    5e-2, 0.1,
+];
+/// Seconds. Whole requests, including the upstream and slow clients.
+const REQUEST_BUCKETS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
+/// Seconds. Calls to a provider, up to the longest sensible timeout.
+const PROVIDER_BUCKETS: &[f64] = &[
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// A metric family as it is documented.
+struct Definition {
+    /// Without the namespace.
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+}
+
+const REQUESTS: Definition = Definition {
+    name: "requests_total",
+    help: "Requests, by outcome and reason code.",
+    labels: &["site", "outcome", "reason"],
+};
+const REQUEST_SECONDS: Definition = Definition {
+    name: "request_duration_seconds",
+    help: "Duration of whole requests, including the upstream.",
+    labels: &["site"],
+};
+const DECISION_SECONDS: Definition = Definition {
+    name: "decision_duration_seconds",
+    help: "Time the gateway takes before it contacts the upstream or responds itself.",
+    labels: &["site"],
+};
+const LOGINS: Definition = Definition {
+    name: "logins_total",
+    help: "Sign-in attempts. `result` is `success` or a reason code.",
+    labels: &["site", "result"],
+};
+const RENEWALS: Definition = Definition {
+    name: "renewals_total",
+    help: "Token refreshes, by result.",
+    labels: &["site", "result"],
+};
+const TOKEN_CHECKS: Definition = Definition {
+    name: "token_checks_total",
+    help: "Access token checks, by result.",
+    labels: &["result"],
+};
+const PROVIDER_REQUESTS: Definition = Definition {
+    name: "provider_requests_total",
+    help: "Calls to a provider, by operation and result.",
+    labels: &["provider", "operation", "result"],
+};
+const PROVIDER_SECONDS: Definition = Definition {
+    name: "provider_request_duration_seconds",
+    help: "Duration of calls to a provider.",
+    labels: &["provider", "operation"],
+};
+const OPEN_STREAMS: Definition = Definition {
+    name: "open_streams",
+    help: "Open WebSocket connections and event streams.",
+    labels: &["site"],
+};
+const UPSTREAM_HEALTHY: Definition = Definition {
+    name: "upstream_healthy",
+    help: "1 if the upstream passes its health check, 0 if not.",
+    labels: &["site", "upstream"],
+};
+const THROTTLED: Definition = Definition {
+    name: "throttled_total",
+    help: "Sign-in attempts refused by a rate limit.",
+    labels: &["site", "limit"],
+};
+const RELOADS: Definition = Definition {
+    name: "config_reloads_total",
+    help: "Configuration reloads, by result.",
+    labels: &["result"],
+};
+const COOKIE_KEY_AGE: Definition = Definition {
+    name: "cookie_key_age_seconds",
+    help: "Age of the key that encrypts cookies. Absent if the age is unknown.",
+    labels: &[],
+};
+const SESSIONS: Definition = Definition {
+    name: "sessions",
+    help: "Active server-side sessions that this process knows of.",
+    labels: &[],
+};
+const BUILD_INFO: Definition = Definition {
+    name: "build_info",
+    help: "Always 1. The label contains the version.",
+    labels: &["version"],
+};
+
+/// All metric families. Clones share their values.
+#[derive(Clone)]
+pub(super) struct MetricFamilies {
+    pub(super) requests: IntCounterVec,
+    pub(super) request_seconds: HistogramVec,
+    pub(super) decision_seconds: HistogramVec,
+    pub(super) logins: IntCounterVec,
+    pub(super) renewals: IntCounterVec,
+    pub(super) token_checks: IntCounterVec,
+    pub(super) provider_requests: IntCounterVec,
+    pub(super) provider_seconds: HistogramVec,
+    pub(super) open_streams: IntGaugeVec,
+    pub(super) upstream_healthy: IntGaugeVec,
+    pub(super) throttled: IntCounterVec,
+    pub(super) reloads: IntCounterVec,
+    pub(super) cookie_key_age: IntGaugeVec,
+    pub(super) sessions: IntGauge,
+    pub(super) build_info: IntGaugeVec,
+}
+
+impl MetricFamilies {
+    /// Creates every family and registers it with `registry`.
+    pub(super) fn register(registry: &Registry) -> Self {
+        Self {
+            requests: counter(registry, &REQUESTS),
+            request_seconds: histogram(registry, &REQUEST_SECONDS, REQUEST_BUCKETS),
+            decision_seconds: histogram(registry, &DECISION_SECONDS, DECISION_BUCKETS),
+            logins: counter(registry, &LOGINS),
+            renewals: counter(registry, &RENEWALS),
+            token_checks: counter(registry, &TOKEN_CHECKS),
+            provider_requests: counter(registry, &PROVIDER_REQUESTS),
+            provider_seconds: histogram(registry, &PROVIDER_SECONDS, PROVIDER_BUCKETS),
+            open_streams: gauge(registry, &OPEN_STREAMS),
+            upstream_healthy: gauge(registry, &UPSTREAM_HEALTHY),
+            throttled: counter(registry, &THROTTLED),
+            reloads: counter(registry, &RELOADS),
+            cookie_key_age: gauge(registry, &COOKIE_KEY_AGE),
+            sessions: gauge_without_labels(registry, &SESSIONS),
+            build_info: gauge(registry, &BUILD_INFO),
+        }
+    }
+}
+
+/// Time series that are created when they are first used, each in a fixed position.
+pub(super) type LazySeries<T> = Box<[OnceLock<T>]>;
+
+/// `count` time series, none of them created yet.
+pub(super) fn lazy_series<T>(count: usize) -> LazySeries<T> {
+    std::iter::repeat_with(OnceLock::new).take(count).collect()
+}
+
+fn options(definition: &Definition) -> Opts {
+    Opts::new(definition.name, definition.help).namespace(NAMESPACE)
+}
+
+fn counter(registry: &Registry, definition: &Definition) -> IntCounterVec {
+    let family = IntCounterVec::new(options(definition), definition.labels);
+    registered(registry, family)
+}
+
+fn gauge(registry: &Registry, definition: &Definition) -> IntGaugeVec {
+    let family = IntGaugeVec::new(options(definition), definition.labels);
+    registered(registry, family)
+}
+
+/// A gauge without labels. It is exported from the start, with the value 0.
+fn gauge_without_labels(registry: &Registry, definition: &Definition) -> IntGauge {
+    registered(registry, IntGauge::with_opts(options(definition)))
+}
+
+fn histogram(registry: &Registry, definition: &Definition, buckets: &[f64]) -> HistogramVec {
+    let options = HistogramOpts::new(definition.name, definition.help)
+        .namespace(NAMESPACE)
+        .buckets(buckets.to_vec());
+    registered(registry, HistogramVec::new(options, definition.labels))
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "the definitions are constants of this file, and every test registers them"
+)]
+fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    family: prometheus::Result<C>,
+) -> C {
+    let family = family.expect("the name and labels are well-formed");
+    registry
+        .register(Box::new(family.clone()))
+        .expect("each name is registered once");
+    family
+}

@@ -1,0 +1,209 @@
+//! What is exported, and that the reference documents all of it.
+
+use super::super::labels::{CallResult, Limit, ProviderOperation, RenewalResult, UpstreamHealth};
+use super::*;
+use crate::model::outcome_label::OutcomeLabel;
+use crate::model::reason::Reason;
+
+const REFERENCE: &str = include_str!("../../../docs/reference/metrics.md");
+
+/// Metrics with at least one sample of every family.
+fn one_of_each() -> Metrics {
+    let metrics = Metrics::new();
+    let site = metrics.site("store");
+    site.request(
+        OutcomeLabel::Forwarded,
+        Reason::SignedIn,
+        Duration::from_millis(3),
+    );
+    site.decided(Duration::from_micros(9));
+    site.signed_in();
+    site.sign_in_refused(Reason::InvalidCredentials);
+    site.renewal(RenewalResult::Shared);
+    site.throttled(Limit::Address);
+    site.upstream_health("127.0.0.1:80", UpstreamHealth::Down);
+    std::mem::forget(site.stream_opened());
+    metrics.provider("main").call(
+        ProviderOperation::Keys,
+        CallResult::Ok,
+        Duration::from_millis(20),
+    );
+    metrics.token_checked(TokenCheck::Revoked);
+    metrics.reloaded(ReloadResult::Refused);
+    metrics.cookie_key_age(Duration::from_secs(7));
+    metrics
+}
+
+#[test]
+fn only_what_occurred_is_exported() {
+    let metrics = one_of_each();
+    let text = metrics.render();
+    for line in [
+        r#"vestibule_requests_total{outcome="forwarded",reason="signed_in",site="store"} 1"#,
+        r#"vestibule_request_duration_seconds_count{site="store"} 1"#,
+        r#"vestibule_decision_duration_seconds_bucket{site="store",le="0.00001"} 1"#,
+        r#"vestibule_logins_total{result="success",site="store"} 1"#,
+        r#"vestibule_logins_total{result="invalid_credentials",site="store"} 1"#,
+        r#"vestibule_renewals_total{result="shared",site="store"} 1"#,
+        r#"vestibule_throttled_total{limit="address",site="store"} 1"#,
+        r#"vestibule_upstream_healthy{site="store",upstream="127.0.0.1:80"} 0"#,
+        r#"vestibule_open_streams{site="store"} 1"#,
+        r#"vestibule_provider_requests_total{operation="keys",provider="main",result="ok"} 1"#,
+        r#"vestibule_token_checks_total{result="revoked"} 1"#,
+        r#"vestibule_config_reloads_total{result="refused"} 1"#,
+    ] {
+        assert!(text.contains(line), "{line} is missing in\n{text}");
+    }
+    assert_eq!(
+        text.matches("vestibule_requests_total{").count(),
+        1,
+        "{text}"
+    );
+    assert!(!text.contains(r#"result="renewed""#), "{text}");
+}
+
+#[test]
+fn every_combination_has_its_own_counter() {
+    let metrics = Metrics::new();
+    let site = metrics.site("");
+    for outcome in OutcomeLabel::ALL {
+        for reason in Reason::ALL {
+            site.request(*outcome, *reason, Duration::ZERO);
+        }
+    }
+    let text = metrics.render();
+    for outcome in OutcomeLabel::ALL {
+        for reason in Reason::ALL {
+            let (outcome, reason) = (outcome.as_str(), reason.as_str());
+            let line = format!(
+                "vestibule_requests_total{{outcome=\"{outcome}\",reason=\"{reason}\",site=\"\"}} 1\n"
+            );
+            assert!(text.contains(&line), "{line}");
+        }
+    }
+}
+
+#[test]
+fn every_lookup_of_a_site_returns_the_same_counters() {
+    let metrics = Metrics::new();
+    metrics.site("store").signed_in();
+    metrics.site("store").signed_in();
+    assert!(
+        metrics
+            .render()
+            .contains(r#"vestibule_logins_total{result="success",site="store"} 2"#)
+    );
+}
+
+#[test]
+fn a_closed_stream_and_a_removed_upstream_are_gone() {
+    let metrics = Metrics::new();
+    let site = metrics.site("store");
+    let stream = site.stream_opened();
+    assert!(
+        metrics
+            .render()
+            .contains(r#"vestibule_open_streams{site="store"} 1"#)
+    );
+    drop(stream);
+    assert!(
+        metrics
+            .render()
+            .contains(r#"vestibule_open_streams{site="store"} 0"#)
+    );
+    site.upstream_health("a:1", UpstreamHealth::Up);
+    assert!(metrics.render().contains(r#"upstream="a:1"} 1"#));
+    site.forget_upstream("a:1");
+    assert!(!metrics.render().contains("a:1"));
+}
+
+#[test]
+fn the_reference_lists_every_metric_and_no_other() {
+    let families = one_of_each().registry.gather();
+    let rows: Vec<String> = families
+        .iter()
+        .map(|family| {
+            let sample = &family.get_metric()[0];
+            let mut labels: Vec<_> = sample
+                .get_label()
+                .iter()
+                .map(|label| format!("`{}`", label.name()))
+                .collect();
+            labels.sort();
+            let kind = format!("{:?}", family.get_field_type()).to_lowercase();
+            format!(
+                "| `{}` | {kind} | {} | {} |",
+                family.name(),
+                labels.join(", "),
+                family.help()
+            )
+        })
+        .collect();
+    let listed: Vec<&str> = REFERENCE
+        .lines()
+        .filter(|line| line.starts_with("| `vestibule_") || line.starts_with("| `process_"))
+        .collect();
+    assert_eq!(listed, rows);
+}
+
+#[test]
+fn the_reference_lists_every_value_of_the_closed_labels() {
+    fn row(metric: &str, label: &str, values: impl Iterator<Item = &'static str>) -> String {
+        let values: Vec<_> = values.map(|value| format!("`{value}`")).collect();
+        format!("* `{metric}`, `{label}`: {}", values.join(", "))
+    }
+    let operations = ProviderOperation::ALL.iter().map(|value| value.as_str());
+    let rows = [
+        row(
+            "requests_total",
+            "outcome",
+            OutcomeLabel::ALL.iter().map(|value| value.as_str()),
+        ),
+        row(
+            "renewals_total",
+            "result",
+            RenewalResult::ALL.iter().map(|value| value.as_str()),
+        ),
+        row(
+            "token_checks_total",
+            "result",
+            TokenCheck::ALL.iter().map(|value| value.as_str()),
+        ),
+        row("provider_requests_total", "operation", operations),
+        row(
+            "provider_requests_total",
+            "result",
+            CallResult::ALL.iter().map(|value| value.as_str()),
+        ),
+        row(
+            "throttled_total",
+            "limit",
+            Limit::ALL.iter().map(|value| value.as_str()),
+        ),
+        row(
+            "config_reloads_total",
+            "result",
+            ReloadResult::ALL.iter().map(|value| value.as_str()),
+        ),
+    ];
+    let listed: Vec<&str> = REFERENCE
+        .lines()
+        .filter(|line| line.starts_with("* `"))
+        .collect();
+    assert_eq!(listed, rows);
+}
+
+#[test]
+fn the_reference_of_reasons_lists_every_one_with_its_title() {
+    let reference = include_str!("../../../docs/reference/reasons.md");
+    let listed: Vec<String> = reference
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.split('|').take(3).collect::<Vec<_>>().join("|"))
+        .collect();
+    let rows: Vec<String> = Reason::ALL
+        .iter()
+        .map(|reason| format!("| `{}` | {} ", reason.as_str(), reason.title()))
+        .collect();
+    assert_eq!(listed, rows);
+}
