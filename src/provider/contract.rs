@@ -27,7 +27,7 @@ pub struct KnownUser<'a> {
 /// Signs in, refreshes and revokes, with right and wrong credentials and tokens.
 ///
 /// # Panics
-/// When the provider breaks the contract.
+/// When the provider does not behave as the suite requires.
 pub async fn check(provider: &dyn Provider, known: &KnownUser<'_>) {
     assert!(provider.capabilities().password_login);
     let keys = provider.fetch_jwks().await.expect("keys");

@@ -30,10 +30,7 @@ pub const BOOLEAN_PARAMETERS: &[&str] = &[
 ];
 
 /// `name: module, module`
-pub const NAMES_WITH_TWO_MEANINGS: &[&str] = &[
-    "store: config::check::store, store",
-    "upstreams: config::check::upstreams, runtime::upstreams",
-];
+pub const NAMES_WITH_TWO_MEANINGS: &[&str] = &[];
 
 /// `module`
 pub const LONG_FILES: &[&str] = &[
