@@ -1,4 +1,4 @@
-//! The steps that may follow a password, for programs: the twin of [`super::steps`].
+//! The steps that may follow a password, for programs: the twin of [`super::mfa`].
 
 use std::sync::Arc;
 

@@ -12,9 +12,9 @@
 //! }
 //! ```
 //!
-//! To argue with the policy, read [`visitor`] (guarded pages), [`sign_in`], `steps` (what may
-//! follow a password), [`sign_out`], [`api`] (programs),
-//! [`hosted`] (FusionAuth's SDKs), [`cors`] and [`forward`].
+//! To argue with the policy, read [`authorize`] (guarded pages), [`login`], `steps` (what may
+//! follow a password), [`logout`], [`api`] (programs),
+//! [`hosted_backend`] (FusionAuth's SDKs), [`cors`] and [`upstream_headers`].
 
 use std::sync::Arc;
 
