@@ -1,9 +1,9 @@
 //! The header of a request that goes to the application: what is removed from the client's, and
 //! what the gateway sets. `docs/reference/headers.md` lists it for operators.
 //!
-//! Everything is a value that is set, never appended (but for `Via`), because a retry applies it
-//! again. The identity headers stand apart from the forwarded headers: an answer without an
-//! upstream can carry the former alone.
+//! Fields are set, not appended, except for `Via`: no field of the client's stands beside one of
+//! the gateway's. Identity headers and forwarded headers are separate values, so that a response
+//! without an upstream can carry the identity alone.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -56,9 +56,9 @@ pub struct IdentityFields<'a> {
 /// What becomes of the client's `Authorization` field.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum AuthorizationField<'a> {
-    /// It was not the gateway's to use and passes on.
+    /// It was not meant for the gateway: the application gets it.
     Keep,
-    /// The gateway used it: the application does not see it.
+    /// The gateway used it: the application does not get it.
     Remove,
     /// `Bearer` and this access token, whatever the client sent (`forward_token`).
     SetBearer(&'a str),
@@ -84,7 +84,7 @@ pub struct ForwardedFields<'a> {
 }
 
 impl IdentityFields<'_> {
-    /// Gives each field to `set`.
+    /// Calls `set` with the name and value of each field.
     pub fn for_each(self, mut set: impl FnMut(HeaderName, HeaderValue)) {
         for (name, value) in self.principal {
             set(name.clone(), value.clone());
@@ -97,7 +97,7 @@ impl IdentityFields<'_> {
 }
 
 impl ForwardedFields<'_> {
-    /// Gives each field to `set`.
+    /// Calls `set` with the name and value of each field.
     ///
     /// # Errors
     /// Where the request id or `earlier` holds a byte that no header value may hold. Values that

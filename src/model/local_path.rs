@@ -26,7 +26,7 @@ impl LocalPath {
     /// The address of one of the gateway's own endpoints.
     ///
     /// A text that could lead to another origin becomes `/`. The configuration refuses such paths
-    /// for endpoints, so this is the second lock on the same door.
+    /// for endpoints too, so no endpoint of a running gateway has one.
     #[must_use]
     pub fn endpoint(path: &str) -> Self {
         ReturnPath::parse(path).map_or_else(|| Self("/".to_owned()), Self::from)

@@ -1,5 +1,5 @@
-//! The first half of a request's way: validation, the site, and the loop that decides whether it is
-//! forwarded or answered.
+//! The request phase: validates a request, finds its site, and decides whether it is forwarded or
+//! answered.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,8 +29,8 @@ use super::request_head::RequestHead;
 use super::resolve;
 use super::upstream;
 
-/// [`decide_request`], with an answer of its own where that panics: the connection and the process
-/// go on.
+/// Runs [`decide_request`]. A panic in it is answered with `500`, and ends neither the connection's
+/// task nor the process.
 pub(super) async fn decide_or_fail(
     session: &mut Session,
     ctx: &mut ProxyContext,
@@ -85,8 +85,8 @@ async fn decide_request(session: &mut Session, ctx: &mut ProxyContext) -> Option
     }
 }
 
-/// Records the time until the decision, which is the gateway's own: what follows is the
-/// application's, or the network's. Returns the moment.
+/// Records how long the decision took, which is the gateway's own share of a request's time.
+/// Returns the moment of the decision.
 pub(super) fn record_decision_time(ctx: &ProxyContext) -> Instant {
     let now = system::stopwatch();
     if let Some(site_runtime) = &ctx.site_runtime {
@@ -123,8 +123,8 @@ fn validate_and_find_site(
     Ok(site_runtime)
 }
 
-/// The site of a request like most: its `Host` is spelled as in the configuration and its target is
-/// in origin-form.
+/// The fast path that most requests take: the site whose host is spelled as in the `Host` field,
+/// for a target in origin-form.
 fn site_by_exact_host<'a>(
     runtime: &'a Runtime,
     head: &RequestHead,
@@ -133,8 +133,8 @@ fn site_by_exact_host<'a>(
     runtime.site_called(host.to_str().ok()?)
 }
 
-/// Asks `decide`, and resolves its questions, until there is a verdict. Then carries the verdict
-/// out, as far as that is possible before the response.
+/// Asks `decide` and resolves its questions until there is a verdict. Then prepares what the verdict
+/// asks for: `None` forwards the request, anything else is the answer.
 async fn decide_at_site(
     session: &mut Session,
     ctx: &mut ProxyContext,
@@ -166,7 +166,7 @@ async fn decide_at_site(
         .pattern
         .cloned();
     ctx.response.cookie_changes = verdict.cookies;
-    // Cookies change now, or perhaps when the early refresh is done.
+    // The names are needed where cookies change, now or after an early refresh.
     let may_refresh =
         matches!(&verdict.outcome, Outcome::Forward(grant) if grant.renew_ahead().is_some());
     if may_refresh || !ctx.response.cookie_changes.is_empty() {
@@ -233,7 +233,7 @@ fn reject(
     ctx.response.is_navigation = request_validation::is_shown_as_page(&head.fetch_metadata());
     ctx.reason = rejection.reason;
     ctx.outcome = OutcomeLabel::Refused;
-    // What follows on this connection may be the other half of a smuggled request.
+    // What follows on this connection may be the second half of a smuggled request.
     ctx.response.close = true;
     apply_timeouts(session, ctx, head);
     LocalResponse::Problem(rejection.problem())
@@ -252,7 +252,7 @@ fn apply_timeouts(session: &mut Session, ctx: &ProxyContext, head: &RequestHead)
     }
 }
 
-/// Finds out the client's address, and what the application is told of the way to it.
+/// Resolves the client's address and the forwarded chain for the upstream.
 fn resolve_client_ip(ctx: &mut ProxyContext, head: &RequestHead) {
     let client = client_address::resolve_client_ip(
         ctx.connection.peer.address,

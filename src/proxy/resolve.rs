@@ -62,6 +62,7 @@ pub(super) async fn resolve(
     }
 }
 
+/// Answers any question. [`resolve`] calls it for those that few requests ask.
 async fn resolve_any(
     question: Question<'_>,
     facts: &mut Facts,

@@ -1,5 +1,5 @@
-//! The application's response on its way to the client, the errors of the way there, and the access
-//! record.
+//! The response phase: the upstream's response on its way to the client, the reasons of Pingora's
+//! errors, and the access record.
 
 use http::{HeaderValue, StatusCode, header};
 use pingora::http::ResponseHeader;

@@ -1,4 +1,4 @@
-//! The second half of a request's way: which upstream it goes to, and what header that gets.
+//! The upstream phase: which upstream a request is sent to, and with which header.
 
 use std::net::SocketAddr;
 use std::time::Duration;
