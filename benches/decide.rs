@@ -46,10 +46,10 @@ fn ann() -> Arc<Principal> {
     let claims = serde_json::json!({ "sub": "u1", "email": "ann@example.com", "roles": ["editor", "shopper"] });
     Arc::new(Principal {
         identity: Identity::from_claims(claims.as_object().unwrap().clone()).unwrap(),
-        issued: NOW,
-        expires: Timestamp::from_secs(NOW.secs() + 3600),
-        session: RevocationKey("sid".into()),
-        headers: Vec::new(),
+        issued_at: NOW,
+        expires_at: Timestamp::from_secs(NOW.secs() + 3600),
+        revocation_key: RevocationKey("sid".into()),
+        identity_headers: Vec::new(),
     })
 }
 
@@ -78,7 +78,7 @@ fn settle<'a>(request: &RequestView<'a>, site: &Site, principal: &Arc<Principal>
 
 fn decisions(bench: &mut Criterion) {
     let (site, principal, field) = (guarded(), ann(), cookie_field());
-    let cookies = PresentedCookies::read(&site.cookies, std::iter::once(field.as_str()));
+    let cookies = PresentedCookies::parse(&site.cookies, std::iter::once(field.as_str()));
     let target = Target::parse(TARGET, EncodedSlashes::Reject).unwrap();
     let marks = FetchMetadata {
         accept: Some("text/html"),
@@ -90,7 +90,7 @@ fn decisions(bench: &mut Criterion) {
         target: &target,
         cookies: &cookies,
         bearer: BearerTokens::default(),
-        marks,
+        fetch_metadata: marks,
     };
     let known = Facts {
         token: Known::Found(Arc::clone(&principal)),
@@ -111,7 +111,7 @@ fn heads(bench: &mut Criterion) {
     });
     bench.bench_function("cookies, read", |timer| {
         timer.iter(|| {
-            PresentedCookies::read(&site.cookies, std::iter::once(black_box(field.as_str())))
+            PresentedCookies::parse(&site.cookies, std::iter::once(black_box(field.as_str())))
         });
     });
     let names = "host user-agent accept accept-language accept-encoding cookie referer connection dnt priority \

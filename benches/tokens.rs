@@ -158,8 +158,8 @@ fn sealed(bench: &mut Criterion) {
         session_hash: None,
         refresh: Secret::new("r".repeat(86)),
         sub: "e1f2b3c4-0000-4000-8000-000000000001".into(),
-        session: "a1b2c3d4-0000-4000-8000-000000000003".into(),
-        started: Timestamp::from_secs(1_700_000_000),
+        revocation_key: "a1b2c3d4-0000-4000-8000-000000000003".into(),
+        login_time: Timestamp::from_secs(1_700_000_000),
         remember: true,
     };
     let sealed = ring

@@ -64,7 +64,7 @@ fn the_cookies_page_knows_our_cookies() {
     for kind in CookieKind::ALL {
         for secure in [true, false] {
             let names = CookieNames::defaults(secure);
-            let name = names.of(kind);
+            let name = names.name(kind);
             assert!(
                 text.contains(&format!("`{name}`")),
                 "cookies.md does not name {name}"

@@ -80,7 +80,7 @@ fn is_named_by(site: &Site, host: &Host) -> bool {
         alias.name == host.name && alias.port.unwrap_or(default) == host.port.unwrap_or(default)
     };
     // A host without a port is taken for the site's, so that the operator need not look it up.
-    site.origin.is_named_by(host)
+    site.origin.matches_host(host)
         || site.aliases.iter().any(alias)
         || (host.port.is_none() && site.origin.name == host.name)
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use crate::decide::endpoint::{ApiCall, Endpoint, StepCall};
+use crate::decide::endpoint::{ApiEndpoint, Endpoint, StepEndpoint};
 use crate::model::api_response::{CurrentUser, SignedInUser, TokenResponse};
 use crate::model::reason::Reason;
 use crate::model::site::OwnPaths;
@@ -34,12 +34,12 @@ const TOKENS: &[Reason] = &[Reason::BearerNotEnabled, Reason::BrowserTokensRefus
 #[must_use]
 pub fn document() -> Value {
     let mut paths = Map::new();
-    let steps = StepCall::ALL.into_iter().map(ApiCall::Step);
+    let steps = StepEndpoint::ALL.into_iter().map(ApiEndpoint::Step);
     let calls = [
-        ApiCall::Login,
-        ApiCall::User,
-        ApiCall::Refresh,
-        ApiCall::Logout,
+        ApiEndpoint::Login,
+        ApiEndpoint::User,
+        ApiEndpoint::Refresh,
+        ApiEndpoint::Logout,
     ]
     .into_iter()
     .chain(steps);
@@ -103,11 +103,11 @@ impl Success {
 }
 
 /// Path, method and description of one call.
-fn operation(call: ApiCall) -> (String, &'static str, Value) {
+fn operation(call: ApiEndpoint) -> (String, &'static str, Value) {
     let described = describe(call);
     let responses = responses(call, &described);
     let mut operation = json!({ "summary": described.summary, "responses": responses });
-    let begins_a_login = matches!(call, ApiCall::Login | ApiCall::Step(_));
+    let begins_a_login = matches!(call, ApiEndpoint::Login | ApiEndpoint::Step(_));
     if let (Some(operation), Some(body)) = (operation.as_object_mut(), described.body) {
         let content = json!({ "application/json": { "schema": body } });
         let body = json!({ "required": begins_a_login, "content": content });
@@ -125,9 +125,9 @@ fn operation(call: ApiCall) -> (String, &'static str, Value) {
     (described.path, method, operation)
 }
 
-fn describe(call: ApiCall) -> Call {
+fn describe(call: ApiEndpoint) -> Call {
     match call {
-        ApiCall::Login => Call {
+        ApiEndpoint::Login => Call {
             path: "/login".into(),
             summary: "Sign in",
             success: Success::ok(schema::<SignedInUser>()),
@@ -135,22 +135,22 @@ fn describe(call: ApiCall) -> Call {
             // The first step asks for no code yet.
             reasons: sign_in_answers(&[Reason::WrongCode, Reason::ChallengeExpired]),
         },
-        ApiCall::Step(call) => describe_step(call),
-        ApiCall::User => Call {
+        ApiEndpoint::Step(call) => describe_step(call),
+        ApiEndpoint::User => Call {
             path: "/user".into(),
             summary: "Who is signed in",
             success: Success::ok(schema::<CurrentUser>()),
             body: None,
             reasons: vec![Reason::BrowserTokensRefused],
         },
-        ApiCall::Refresh => Call {
+        ApiEndpoint::Refresh => Call {
             path: "/refresh".into(),
             summary: "Renew now",
             success: Success::ok(schema::<TokenResponse>()),
             body: Some(token_body()),
             reasons: [&[Reason::SignedOut], TOKENS].concat(),
         },
-        ApiCall::Logout => Call {
+        ApiEndpoint::Logout => Call {
             path: "/logout".into(),
             summary: "Sign out",
             success: Success::no_content(),
@@ -161,24 +161,24 @@ fn describe(call: ApiCall) -> Call {
 }
 
 /// A step that follows the password.
-fn describe_step(call: StepCall) -> Call {
-    let path = format!("/login{}", call.path());
+fn describe_step(call: StepEndpoint) -> Call {
+    let path = format!("/login{}", call.suffix());
     match call {
-        StepCall::TwoFactor => Call {
+        StepEndpoint::TwoFactor => Call {
             path,
             summary: "Go on with a code",
             success: Success::ok(schema::<SignedInUser>()),
             body: Some(code_body()),
             reasons: sign_in_answers(&[Reason::TwoFactorRequired]),
         },
-        StepCall::NewPassword => Call {
+        StepEndpoint::NewPassword => Call {
             path,
             summary: "Go on with a new password",
             success: Success::ok(schema::<SignedInUser>()),
             body: Some(new_password_body()),
             reasons: sign_in_answers(&[Reason::WrongCode]),
         },
-        StepCall::SendCode => Call {
+        StepEndpoint::SendCode => Call {
             path,
             summary: "Be sent a code",
             success: Success::no_content(),
@@ -189,13 +189,13 @@ fn describe_step(call: StepCall) -> Call {
 }
 
 /// The answers of a call by their status.
-fn responses(call: ApiCall, described: &Call) -> Map<String, Value> {
+fn responses(call: ApiEndpoint, described: &Call) -> Map<String, Value> {
     let posted = if described.body.is_some() {
         POSTED
     } else {
         &[]
     };
-    let unavailable = if call == ApiCall::Logout {
+    let unavailable = if call == ApiEndpoint::Logout {
         &[]
     } else {
         UNAVAILABLE
@@ -208,7 +208,7 @@ fn responses(call: ApiCall, described: &Call) -> Map<String, Value> {
             same.push(*reason);
         }
     }
-    if call == ApiCall::User {
+    if call == ApiEndpoint::User {
         // Single-page applications ask this when they start: signed out is no error there.
         by_status.insert("404".into(), vec![Reason::SignedOut]);
     }
@@ -218,7 +218,7 @@ fn responses(call: ApiCall, described: &Call) -> Map<String, Value> {
         .collect();
     let success = &described.success;
     responses.insert(success.status.into(), answered(success.schema.as_ref()));
-    if call == ApiCall::Refresh {
+    if call == ApiEndpoint::Refresh {
         let renewed = json!({ "description": "Renewed; the cookies are new." });
         responses.insert("204".into(), renewed);
     }
@@ -263,7 +263,7 @@ fn sign_in_answers(not: &[Reason]) -> Vec<Reason> {
     let answers = Reason::ALL
         .iter()
         .copied()
-        .filter(|reason| reason.answers_a_sign_in() && !not.contains(reason));
+        .filter(|reason| reason.is_login_result() && !not.contains(reason));
     answers
         .chain([Reason::Throttled, Reason::TokensTooLarge])
         .chain(TOKENS.iter().copied())
@@ -367,7 +367,7 @@ fn schema<T: JsonSchema>() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::api_call::CallBody;
+    use crate::model::api_request::ApiRequestBody;
 
     #[test]
     fn the_written_description_is_this_one() {
@@ -410,31 +410,31 @@ mod tests {
             .to_string()
         };
         assert!(
-            CallBody::read(sample(&login_body()).as_bytes())
+            ApiRequestBody::parse(sample(&login_body()).as_bytes())
                 .unwrap()
                 .login()
                 .is_some()
         );
         assert!(
-            CallBody::read(sample(&code_body()).as_bytes())
+            ApiRequestBody::parse(sample(&code_body()).as_bytes())
                 .unwrap()
-                .code()
+                .two_factor()
                 .is_some()
         );
         assert!(
-            CallBody::read(sample(&send_body()).as_bytes())
+            ApiRequestBody::parse(sample(&send_body()).as_bytes())
                 .unwrap()
-                .send()
+                .send_code()
                 .is_some()
         );
         assert!(
-            CallBody::read(sample(&new_password_body()).as_bytes())
+            ApiRequestBody::parse(sample(&new_password_body()).as_bytes())
                 .unwrap()
                 .new_password()
                 .is_some()
         );
         assert!(
-            CallBody::read(sample(&token_body()).as_bytes())
+            ApiRequestBody::parse(sample(&token_body()).as_bytes())
                 .unwrap()
                 .token()
                 .unwrap()

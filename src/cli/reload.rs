@@ -62,7 +62,7 @@ fn fingerprints(path: &Path, runtime_handle: &RuntimeHandle) -> BTreeMap<PathBuf
     let themes = settings
         .sites
         .iter()
-        .flat_map(|site| site.theme.read_from.iter().cloned());
+        .flat_map(|site| site.theme.source_files.iter().cloned());
     let files = [path.to_owned(), settings.state_dir.join(cookie_keys::FILE)]
         .into_iter()
         .chain(themes);

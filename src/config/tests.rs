@@ -330,7 +330,7 @@ fn a_theme_is_read_with_its_files() {
         "good",
     ]
     .map(std::path::PathBuf::from);
-    assert_eq!(theme.read_from, Vec::from(from));
+    assert_eq!(theme.source_files, Vec::from(from));
     assert_eq!(settings.sites[1].theme, Box::default());
 }
 

@@ -4,7 +4,7 @@
 //! Cookies for scripts in browsers, which never see a token; tokens in bodies for clients that are
 //! no browsers.
 
-use crate::model::api_call::{CallBody, LoginCall, TokenDelivery};
+use crate::model::api_request::{ApiRequestBody, LoginRequest, TokenDelivery};
 use crate::model::api_response::{ApiResponse, CurrentUser, SignedInUser, TokenResponse, User};
 use crate::model::credential::{CredentialKind, PresentedCredential, RefreshRequest};
 use crate::model::local_response::{CookieChange, LocalResponse, Problem};
@@ -14,46 +14,46 @@ use crate::model::request::{Provenance, RequestView};
 use crate::model::secret::Secret;
 use crate::model::site::Site;
 use crate::model::timestamp::Timestamp;
-use crate::model::token::SignedIn;
+use crate::model::token::CompletedLogin;
 
 use super::api_mfa;
-use super::authorize::{AuthStatus, auth_status, challenge};
+use super::authorize::{AuthStatus, auth_status, www_authenticate};
 use super::credentials::{self, RequestCredentials};
-use super::endpoint::ApiCall;
+use super::endpoint::ApiEndpoint;
 use super::facts::{Facts, Known, Question};
-use super::login::kept;
-use super::{Decision, Verdict, trouble};
+use super::login::session_cookies;
+use super::{Decision, Verdict, unavailable};
 
 /// Where a call ends before its own question is asked.
-pub(super) enum Stop {
-    Unread,
+pub(super) enum ApiError {
+    BodyNotRead,
     Refused(Reason),
-    Trouble(Reason),
+    Unavailable(Reason),
 }
 
-impl From<Stop> for Decision<'_> {
-    fn from(stop: Stop) -> Self {
+impl From<ApiError> for Decision<'_> {
+    fn from(stop: ApiError) -> Self {
         match stop {
-            Stop::Unread => Self::Needs(Question::ReadBody),
-            Stop::Refused(reason) => Self::Settled(Verdict::problem(reason)),
-            Stop::Trouble(reason) => Self::Settled(trouble(reason)),
+            ApiError::BodyNotRead => Self::Needs(Question::ReadBody),
+            ApiError::Refused(reason) => Self::Settled(Verdict::problem(reason)),
+            ApiError::Unavailable(reason) => Self::Settled(unavailable(reason)),
         }
     }
 }
 
 pub(super) fn decide<'a>(
-    call: ApiCall,
+    call: ApiEndpoint,
     request: &RequestView<'a>,
     site: &Site,
     facts: &Facts,
     now: Timestamp,
 ) -> Decision<'a> {
     let decided = match call {
-        ApiCall::User => return user(request, site, facts, now),
-        ApiCall::Login => login(request, site, facts),
-        ApiCall::Step(call) => api_mfa::decide(call, request, site, facts, now),
-        ApiCall::Refresh => refresh(request, site, facts),
-        ApiCall::Logout => logout(request, site, facts),
+        ApiEndpoint::User => return user(request, site, facts, now),
+        ApiEndpoint::Login => login(request, site, facts),
+        ApiEndpoint::Step(call) => api_mfa::decide(call, request, site, facts, now),
+        ApiEndpoint::Refresh => refresh(request, site, facts),
+        ApiEndpoint::Logout => logout(request, site, facts),
     };
     decided.unwrap_or_else(Decision::from)
 }
@@ -68,16 +68,16 @@ fn user<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Timestam
             let user = User::from(&principal.identity);
             let current = CurrentUser {
                 user,
-                expires_instant: principal.expires.millis(),
+                expires_instant: principal.expires_at.millis(),
             };
-            json(ApiResponse::Current(current)).with(somebody.cookies())
+            json(ApiResponse::CurrentUser(current)).with_cookies(somebody.cookies())
         }
         AuthStatus::Anonymous(reason, cookies) => Verdict::reply(
             LocalResponse::Problem(Problem::new(reason).with_status(404)),
             reason,
         )
-        .with(cookies),
-        AuthStatus::Unavailable(reason) => trouble(reason),
+        .with_cookies(cookies),
+        AuthStatus::Unavailable(reason) => unavailable(reason),
         AuthStatus::Refused(reason) => Verdict::problem(reason),
     })
 }
@@ -88,33 +88,37 @@ pub(super) fn body<'f>(
     request: &RequestView<'_>,
     site: &Site,
     facts: &'f Facts,
-) -> Result<&'f CallBody, Stop> {
+) -> Result<&'f ApiRequestBody, ApiError> {
     if request.provenance(site) == Provenance::CrossOrigin {
-        return Err(Stop::Refused(Reason::CrossSiteRequest));
+        return Err(ApiError::Refused(Reason::CrossSiteRequest));
     }
     match &facts.body {
-        Known::NotAsked => Err(Stop::Unread),
+        Known::NotAsked => Err(ApiError::BodyNotRead),
         Known::Found(body) => Ok(body),
-        Known::Absent(reason) => Err(Stop::Refused(*reason)),
-        Known::Failed(reason) => Err(Stop::Trouble(*reason)),
+        Known::Absent(reason) => Err(ApiError::Refused(*reason)),
+        Known::Failed(reason) => Err(ApiError::Unavailable(*reason)),
     }
 }
 
 /// `POST /api/login`.
-fn login<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Result<Decision<'a>, Stop> {
+fn login<'a>(
+    request: &RequestView<'a>,
+    site: &Site,
+    facts: &Facts,
+) -> Result<Decision<'a>, ApiError> {
     let call = body(request, site, facts)?
         .login()
-        .ok_or(Stop::Refused(Reason::RejectedInput))?;
-    let kind = match call.tokens {
+        .ok_or(ApiError::Refused(Reason::RejectedInput))?;
+    let kind = match call.token_delivery {
         TokenDelivery::Cookie => site.credential,
-        TokenDelivery::Body => in_bodies(request, site)?,
+        TokenDelivery::Body => bearer_kind(request, site)?,
     };
     if call.login_id.trim().is_empty() || call.password.expose().is_empty() {
-        return Err(Stop::Refused(Reason::RejectedInput));
+        return Err(ApiError::Refused(Reason::RejectedInput));
     }
-    Ok(Decision::Settled(match &facts.sign_in {
+    Ok(Decision::Settled(match &facts.login {
         Known::NotAsked => {
-            let LoginCall {
+            let LoginRequest {
                 login_id,
                 password,
                 remember,
@@ -130,49 +134,53 @@ fn login<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Result<De
             let in_cookies = kind != CredentialKind::Bearer;
             let session = request.cookies.session.value().filter(|_| in_cookies);
             let device = request.cookies.device.value().filter(|_| in_cookies);
-            return Ok(Decision::Needs(Question::SignIn {
+            return Ok(Decision::Needs(Question::Login {
                 credentials,
                 kind,
                 session,
                 device,
             }));
         }
-        Known::Found(signed_in) => welcome(signed_in),
-        Known::Absent(refused) => refusal(refused),
-        Known::Failed(reason) => trouble(*reason),
+        Known::Found(signed_in) => login_response(signed_in),
+        Known::Absent(refused) => login_refused(refused),
+        Known::Failed(reason) => unavailable(*reason),
     }))
 }
 
 /// Tokens leave in bodies only where the operator wants it, and never where a script injected into
 /// a page could read them.
-pub(super) fn in_bodies(request: &RequestView<'_>, site: &Site) -> Result<CredentialKind, Stop> {
+pub(super) fn bearer_kind(
+    request: &RequestView<'_>,
+    site: &Site,
+) -> Result<CredentialKind, ApiError> {
     if !site.bearer {
-        return Err(Stop::Refused(Reason::BearerNotEnabled));
+        return Err(ApiError::Refused(Reason::BearerNotEnabled));
     }
-    if request.marks.browser {
-        return Err(Stop::Refused(Reason::BrowserTokensRefused));
+    if request.fetch_metadata.is_browser {
+        return Err(ApiError::Refused(Reason::BrowserTokensRefused));
     }
     Ok(CredentialKind::Bearer)
 }
 
-pub(super) fn welcome<'a>(signed_in: &SignedIn) -> Verdict<'a> {
-    let SignedIn {
+pub(super) fn login_response<'a>(signed_in: &CompletedLogin) -> Verdict<'a> {
+    let CompletedLogin {
         tokens, principal, ..
     } = signed_in;
     let user = User::from(&principal.identity);
     if tokens.kind == CredentialKind::Bearer {
-        let tokens = Some(TokenResponse::new(tokens, principal.expires, None));
-        return json(ApiResponse::SignedIn(SignedInUser { user, tokens }));
+        let tokens = Some(TokenResponse::new(tokens, principal.expires_at, None));
+        return json(ApiResponse::Login(SignedInUser { user, tokens }));
     }
-    json(ApiResponse::SignedIn(SignedInUser { user, tokens: None })).with(kept(signed_in))
+    json(ApiResponse::Login(SignedInUser { user, tokens: None }))
+        .with_cookies(session_cookies(signed_in))
 }
 
-pub(super) fn refusal<'a>(refused: &LoginRefused) -> Verdict<'a> {
+pub(super) fn login_refused<'a>(refused: &LoginRefused) -> Verdict<'a> {
     let mut problem = Problem::new(refused.reason);
     problem.retry_after = refused.retry_after;
     problem.change_reason.clone_from(&refused.change_reason);
-    problem.next.clone_from(&refused.next);
-    problem.violations.clone_from(&refused.faults);
+    problem.next_step.clone_from(&refused.next_step);
+    problem.violations.clone_from(&refused.violations);
     Verdict::reply(LocalResponse::Problem(problem), refused.reason)
 }
 
@@ -181,22 +189,22 @@ fn refresh<'a>(
     request: &RequestView<'a>,
     site: &Site,
     facts: &Facts,
-) -> Result<Decision<'a>, Stop> {
+) -> Result<Decision<'a>, ApiError> {
     let posted = posted_token(request, site, facts)?;
     let proof = credentials::of(request, site);
     let kind = match &posted {
-        Some(_) => in_bodies(request, site)?,
-        None if proof.kind == CredentialKind::Bearer => in_bodies(request, site)?,
+        Some(_) => bearer_kind(request, site)?,
+        None if proof.kind == CredentialKind::Bearer => bearer_kind(request, site)?,
         None => proof.kind,
     };
     let question = match (&posted, proof.refresh) {
-        (Some(token), _) => Question::RenewPosted(token.clone()),
+        (Some(token), _) => Question::RefreshFromBody(token.clone()),
         (None, Some(refresh)) => {
-            let session = proof.main.filter(|_| kind == CredentialKind::Session);
-            Question::Renew(RefreshRequest {
+            let session = proof.token.filter(|_| kind == CredentialKind::Session);
+            Question::Refresh(RefreshRequest {
                 kind,
                 refresh,
-                session,
+                session_id: session,
             })
         }
         // What else the client carries may hold still: nothing of it is cleared.
@@ -208,19 +216,21 @@ fn refresh<'a>(
             )));
         }
     };
-    Ok(Decision::Settled(match &facts.renewal {
+    Ok(Decision::Settled(match &facts.refresh {
         Known::NotAsked => return Ok(Decision::Needs(question)),
         Known::Found(renewed) if kind == CredentialKind::Bearer => {
             let kept = posted.as_ref().map(Secret::expose).or(proof.refresh);
             json(ApiResponse::Tokens(TokenResponse::new(
                 &renewed.tokens,
-                renewed.principal.expires,
+                renewed.principal.expires_at,
                 kept,
             )))
         }
-        Known::Found(renewed) => done().with(vec![CookieChange::SetTokens(renewed.tokens.clone())]),
-        Known::Absent(reason) => signed_out(request, site, *reason).with(cleared(kind)),
-        Known::Failed(reason) => trouble(*reason),
+        Known::Found(renewed) => {
+            no_content().with_cookies(vec![CookieChange::SetTokens(renewed.tokens.clone())])
+        }
+        Known::Absent(reason) => signed_out(request, site, *reason).with_cookies(cleared(kind)),
+        Known::Failed(reason) => unavailable(*reason),
     }))
 }
 
@@ -230,14 +240,14 @@ fn posted_token(
     request: &RequestView<'_>,
     site: &Site,
     facts: &Facts,
-) -> Result<Option<Secret>, Stop> {
+) -> Result<Option<Secret>, ApiError> {
     let call = body(request, site, facts)?
         .token()
-        .ok_or(Stop::Refused(Reason::RejectedInput))?;
+        .ok_or(ApiError::Refused(Reason::RejectedInput))?;
     let in_header = request.bearer.refresh.filter(|_| site.bearer);
     match (&call.refresh_token, in_header) {
         (Some(posted), Some(header)) if posted.expose() != header => {
-            Err(Stop::Refused(Reason::RejectedInput))
+            Err(ApiError::Refused(Reason::RejectedInput))
         }
         _ => Ok(call.refresh_token),
     }
@@ -245,19 +255,23 @@ fn posted_token(
 
 fn signed_out<'a>(request: &RequestView<'a>, site: &Site, reason: Reason) -> Verdict<'a> {
     let mut problem = Problem::new(reason);
-    problem.challenge = site.bearer.then(|| challenge(request));
+    problem.www_authenticate = site.bearer.then(|| www_authenticate(request));
     Verdict::reply(LocalResponse::Problem(problem), reason)
 }
 
 /// `POST /api/logout`: whatever there was, it is over.
-fn logout<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Result<Decision<'a>, Stop> {
+fn logout<'a>(
+    request: &RequestView<'a>,
+    site: &Site,
+    facts: &Facts,
+) -> Result<Decision<'a>, ApiError> {
     // Where the site takes no tokens from clients, there is none to end.
     let posted = posted_token(request, site, facts)?.filter(|_| site.bearer);
     let RequestCredentials {
         kind,
-        main,
+        token: main,
         refresh,
-        any,
+        any_presented: any,
         ..
     } = credentials::of(request, site);
     let kind = if posted.is_some() {
@@ -265,22 +279,22 @@ fn logout<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Result<D
     } else {
         kind
     };
-    if matches!(facts.sign_out, Known::NotAsked) {
+    if matches!(facts.logout, Known::NotAsked) {
         if let Some(refresh) = posted {
-            return Ok(Decision::Needs(Question::SignOutPosted {
+            return Ok(Decision::Needs(Question::LogoutFromBody {
                 access: request.bearer.access,
                 refresh,
             }));
         }
         if main.is_some() || refresh.is_some() {
-            return Ok(Decision::Needs(Question::SignOut(PresentedCredential {
+            return Ok(Decision::Needs(Question::Logout(PresentedCredential {
                 kind,
-                proof: main,
+                token: main,
                 refresh,
             })));
         }
     }
-    Ok(Decision::Settled(done().with(if any {
+    Ok(Decision::Settled(no_content().with_cookies(if any {
         cleared(kind)
     } else {
         Vec::new()
@@ -295,7 +309,7 @@ fn cleared(kind: CredentialKind) -> Vec<CookieChange> {
         .collect()
 }
 
-pub(super) fn done<'a>() -> Verdict<'a> {
+pub(super) fn no_content<'a>() -> Verdict<'a> {
     Verdict::reply(LocalResponse::NoContent, Reason::OwnEndpoint)
 }
 

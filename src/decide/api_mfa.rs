@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::api_call::TokenDelivery;
+use crate::model::api_request::TokenDelivery;
 use crate::model::challenge::{OpenedChallenge, StepSubmission};
 use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
@@ -11,50 +11,50 @@ use crate::model::secret::Secret;
 use crate::model::site::Site;
 use crate::model::timestamp::Timestamp;
 
-use super::api::{Stop, body, done, in_bodies, refusal, welcome};
-use super::endpoint::StepCall;
+use super::api::{ApiError, bearer_kind, body, login_refused, login_response, no_content};
+use super::endpoint::StepEndpoint;
 use super::facts::{Facts, Known, Question};
 use super::mfa::{self, ChallengeError};
-use super::{Decision, Verdict, trouble};
+use super::{Decision, Verdict, unavailable};
 
 pub(super) fn decide<'a>(
-    call: StepCall,
+    call: StepEndpoint,
     request: &RequestView<'a>,
     site: &Site,
     facts: &Facts,
     now: Timestamp,
-) -> Result<Decision<'a>, Stop> {
+) -> Result<Decision<'a>, ApiError> {
     let body = body(request, site, facts)?;
-    let unfit = || Stop::Refused(Reason::RejectedInput);
+    let unfit = || ApiError::Refused(Reason::RejectedInput);
     let (challenge, wanted) = match call {
-        StepCall::TwoFactor => {
-            let call = body.code().ok_or_else(unfit)?;
-            let answer = mfa::code(&call.code, call.trust).ok_or_else(unfit)?;
+        StepEndpoint::TwoFactor => {
+            let call = body.two_factor().ok_or_else(unfit)?;
+            let answer = mfa::code(&call.code, call.trust_device).ok_or_else(unfit)?;
             (call.challenge, Wanted::Tokens(answer))
         }
-        StepCall::NewPassword => {
+        StepEndpoint::NewPassword => {
             let call = body.new_password().ok_or_else(unfit)?;
             let answer = mfa::password(&call.password).ok_or_else(unfit)?;
             (call.challenge, Wanted::Tokens(answer))
         }
-        StepCall::SendCode => {
-            let call = body.send().ok_or_else(unfit)?;
+        StepEndpoint::SendCode => {
+            let call = body.send_code().ok_or_else(unfit)?;
             (call.challenge, Wanted::Code(call.choice))
         }
     };
     let opened = match mfa::open(call, &challenge, facts, now) {
         Ok(opened) => opened,
-        Err(ChallengeError::Unopened(question)) => return Ok(Decision::Needs(question)),
-        Err(ChallengeError::Over(_)) => return Err(Stop::Refused(Reason::ChallengeExpired)),
-        Err(ChallengeError::Trouble(reason)) => return Err(Stop::Trouble(reason)),
+        Err(ChallengeError::NotOpened(question)) => return Ok(Decision::Needs(question)),
+        Err(ChallengeError::Expired(_)) => return Err(ApiError::Refused(Reason::ChallengeExpired)),
+        Err(ChallengeError::Unavailable(reason)) => return Err(ApiError::Unavailable(reason)),
     };
-    let kind = match opened.challenge.chosen.tokens {
+    let kind = match opened.challenge.options.token_delivery {
         TokenDelivery::Cookie => site.credential,
-        TokenDelivery::Body => in_bodies(request, site)?,
+        TokenDelivery::Body => bearer_kind(request, site)?,
     };
     Ok(match wanted {
-        Wanted::Tokens(answer) => proceed(opened, answer, kind, request, facts),
-        Wanted::Code(choice) => send(opened, choice, facts),
+        Wanted::Tokens(answer) => continue_login(opened, answer, kind, request, facts),
+        Wanted::Code(choice) => send_code(opened, choice, facts),
     })
 }
 
@@ -65,44 +65,44 @@ enum Wanted {
     Code(Secret),
 }
 
-fn proceed<'a>(
+fn continue_login<'a>(
     opened: &Arc<OpenedChallenge>,
     answer: StepSubmission,
     kind: CredentialKind,
     request: &RequestView<'a>,
     facts: &Facts,
 ) -> Decision<'a> {
-    Decision::Settled(match &facts.sign_in {
+    Decision::Settled(match &facts.login {
         Known::NotAsked => {
             // A client that keeps its tokens itself has nothing to do with a browser's session.
             let in_cookies = kind != CredentialKind::Bearer;
             let session = request.cookies.session.value().filter(|_| in_cookies);
             let device = request.cookies.device.value().filter(|_| in_cookies);
-            return Decision::Needs(Question::Continue {
+            return Decision::Needs(Question::ContinueLogin {
                 opened: Arc::clone(opened),
-                answer,
+                submission: answer,
                 kind,
                 session,
                 device,
             });
         }
-        Known::Found(signed_in) => welcome(signed_in),
-        Known::Absent(refused) => refusal(refused),
-        Known::Failed(reason) => trouble(*reason),
+        Known::Found(signed_in) => login_response(signed_in),
+        Known::Absent(refused) => login_refused(refused),
+        Known::Failed(reason) => unavailable(*reason),
     })
 }
 
-fn send<'a>(opened: &Arc<OpenedChallenge>, choice: Secret, facts: &Facts) -> Decision<'a> {
-    let verdict: Verdict<'a> = match &facts.sent {
+fn send_code<'a>(opened: &Arc<OpenedChallenge>, choice: Secret, facts: &Facts) -> Decision<'a> {
+    let verdict: Verdict<'a> = match &facts.code_sent {
         Known::NotAsked => {
             return Decision::Needs(Question::SendCode {
                 opened: Arc::clone(opened),
                 choice,
             });
         }
-        Known::Found(_) => done(),
-        Known::Absent(refused) => refusal(refused),
-        Known::Failed(reason) => trouble(*reason),
+        Known::Found(_) => no_content(),
+        Known::Absent(refused) => login_refused(refused),
+        Known::Failed(reason) => unavailable(*reason),
     };
     Decision::Settled(verdict)
 }

@@ -18,8 +18,8 @@ use crate::model::token::{Principal, TokenError};
 
 use super::credentials::{self, RequestCredentials};
 use super::facts::{Facts, Known, Question};
-use super::preserved_post::{self, Keep};
-use super::{Decision, Grant, Outcome, Verdict, cors, redirect_loop, trouble};
+use super::preserved_post::{self, Preserve};
+use super::{Decision, Grant, Outcome, Verdict, cors, redirect_loop, unavailable};
 
 /// What a request's proof amounts to.
 pub(super) enum AuthStatus<'a> {
@@ -42,7 +42,7 @@ pub(super) struct AuthenticatedPrincipal<'a> {
     cookies: Vec<CookieChange>,
     reason: Reason,
     /// What was not used yet to renew with.
-    spare: Option<RefreshRequest<'a>>,
+    refresh: Option<RefreshRequest<'a>>,
 }
 
 /// The steps of `docs/reference/request-handling.md` from the rules on.
@@ -54,7 +54,7 @@ pub(super) fn decide<'a>(
 ) -> Decision<'a> {
     let requirement = site.match_rule(request.method, request.target.decoded_path());
     if requirement.access == Access::Public {
-        return Decision::Settled(Verdict::forward(nobody(None), Reason::Public));
+        return Decision::Settled(Verdict::forward(anonymous_grant(None), Reason::Public));
     }
     // A preflight carries no proof of its own: refused, the request it asks for would never come.
     if requirement.access == Access::Required
@@ -67,19 +67,20 @@ pub(super) fn decide<'a>(
         AuthStatus::Ask(question) => return Decision::Needs(question),
         AuthStatus::Authenticated(somebody) => admit(request, site, &requirement, somebody, now),
         AuthStatus::Anonymous(_, cookies) if requirement.access == Access::Optional => {
-            Verdict::forward(nobody(looked_at), Reason::Anonymous).with(cookies)
+            Verdict::forward(anonymous_grant(looked_at), Reason::Anonymous).with_cookies(cookies)
         }
         AuthStatus::Anonymous(reason, cookies) => {
-            match preserved_post::keep(request, site, &requirement, facts) {
-                Keep::Ask(question) => return Decision::Needs(question),
-                Keep::Form(form) => {
-                    Verdict::reply(LocalResponse::LoginPage(form), reason).with(cookies)
+            match preserved_post::preserve(request, site, &requirement, facts) {
+                Preserve::Ask(question) => return Decision::Needs(question),
+                Preserve::Page(form) => {
+                    Verdict::reply(LocalResponse::LoginPage(form), reason).with_cookies(cookies)
                 }
-                Keep::Nothing => {
-                    let verdict = turn_away(request, site, &requirement, reason).with(cookies);
+                Preserve::Nothing => {
+                    let verdict = deny_unauthenticated(request, site, &requirement, reason)
+                        .with_cookies(cookies);
                     return match &verdict.outcome {
                         Outcome::Reply(LocalResponse::Redirect(_)) => {
-                            redirect_loop::to_the_form(request, site, facts, verdict)
+                            redirect_loop::before_login(request, site, facts, verdict)
                         }
                         Outcome::Reply(_) | Outcome::Forward(_) => Decision::Settled(verdict),
                     };
@@ -88,19 +89,19 @@ pub(super) fn decide<'a>(
         }
         // An optional page goes on without a name rather than not at all.
         AuthStatus::Unavailable(_) if requirement.access == Access::Optional => {
-            Verdict::forward(nobody(looked_at), Reason::Anonymous)
+            Verdict::forward(anonymous_grant(looked_at), Reason::Anonymous)
         }
-        AuthStatus::Unavailable(reason) => trouble(reason),
+        AuthStatus::Unavailable(reason) => unavailable(reason),
         AuthStatus::Refused(reason) => Verdict::problem(reason),
     };
     Decision::Settled(verdict)
 }
 
 /// The grant of a request that goes on without an identity.
-fn nobody<'a>(looked_at: Option<CredentialKind>) -> Grant<'a> {
+fn anonymous_grant<'a>(looked_at: Option<CredentialKind>) -> Grant<'a> {
     Grant {
         principal: None,
-        renew_ahead: None,
+        early_refresh: None,
         kind: looked_at,
     }
 }
@@ -116,10 +117,12 @@ pub(super) fn auth_status<'a>(
     let renewable = proof.refresh.map(|refresh| RefreshRequest {
         kind: proof.kind,
         refresh,
-        session: proof.main.filter(|_| proof.kind == CredentialKind::Session),
+        session_id: proof
+            .token
+            .filter(|_| proof.kind == CredentialKind::Session),
     });
     let known = match proof.kind {
-        CredentialKind::Session => session(proof.main, site, facts, now, renewable),
+        CredentialKind::Session => session(proof.token, site, facts, now, renewable),
         CredentialKind::Jwt | CredentialKind::Bearer => token(&proof, facts, renewable),
     };
     match known {
@@ -129,7 +132,7 @@ pub(super) fn auth_status<'a>(
             // bring it back.
             AuthStatus::Anonymous(Reason::Revoked, cleared(&proof))
         }
-        Err(fault) => renewed(request, &proof, fault, facts, renewable),
+        Err(fault) => refreshed(request, &proof, fault, facts, renewable),
     }
 }
 
@@ -140,7 +143,7 @@ fn token<'a>(
     facts: &Facts,
     spare: Option<RefreshRequest<'a>>,
 ) -> Result<AuthStatus<'a>, Option<TokenError>> {
-    match (proof.main, &facts.token) {
+    match (proof.token, &facts.token) {
         (Some(token), Known::NotAsked) => Ok(AuthStatus::Ask(Question::Verify(token))),
         (Some(_), Known::Found(principal)) => Ok(signed_in(principal, proof.kind, spare)),
         (Some(_), Known::Absent(fault)) => Err(Some(*fault)),
@@ -163,8 +166,8 @@ fn session<'a>(
         (Some(id), Known::NotAsked) => Ok(AuthStatus::Ask(Question::LoadSession(id))),
         (Some(_), Known::Found(open)) => {
             let stale =
-                open.principal.has_ended(now) || (site.forward_token && open.access.is_none());
-            if stale && spare.is_some() && !matches!(facts.renewal, Known::Failed(_)) {
+                open.principal.is_expired(now) || (site.forward_token && open.access.is_none());
+            if stale && spare.is_some() && !matches!(facts.refresh, Known::Failed(_)) {
                 return Err(Some(TokenError::Expired));
             }
             Ok(signed_in(
@@ -190,12 +193,12 @@ fn signed_in<'a>(
         kind,
         cookies: Vec::new(),
         reason: Reason::SignedIn,
-        spare,
+        refresh: spare,
     })
 }
 
 /// What the refresh token amounts to, where the proof itself does not hold.
-fn renewed<'a>(
+fn refreshed<'a>(
     request: &RequestView<'a>,
     proof: &RequestCredentials<'a>,
     fault: Option<TokenError>,
@@ -205,12 +208,14 @@ fn renewed<'a>(
     let Some(renewable) = renewable else {
         return AuthStatus::Anonymous(Reason::SignedOut, cleared(proof));
     };
-    match &facts.renewal {
+    match &facts.refresh {
         // A script injected into a page could read what comes back in a header.
-        Known::NotAsked if proof.kind == CredentialKind::Bearer && request.marks.browser => {
+        Known::NotAsked
+            if proof.kind == CredentialKind::Bearer && request.fetch_metadata.is_browser =>
+        {
             AuthStatus::Refused(Reason::BrowserTokensRefused)
         }
-        Known::NotAsked => AuthStatus::Ask(Question::Renew(renewable)),
+        Known::NotAsked => AuthStatus::Ask(Question::Refresh(renewable)),
         Known::Found(renewed) => AuthStatus::Authenticated(AuthenticatedPrincipal {
             principal: Arc::clone(&renewed.principal),
             kind: proof.kind,
@@ -218,10 +223,10 @@ fn renewed<'a>(
             reason: match fault {
                 Some(TokenError::Invalid | TokenError::Revoked) => Reason::RenewedFromInvalid,
                 // A duplicate is not "missing": somebody put it there.
-                None if proof.ambiguous => Reason::RenewedFromInvalid,
+                None if proof.is_duplicate => Reason::RenewedFromInvalid,
                 Some(TokenError::Expired) | None => Reason::Renewed,
             },
-            spare: None,
+            refresh: None,
         }),
         Known::Absent(reason) => AuthStatus::Anonymous(*reason, cleared(proof)),
         Known::Failed(reason) => AuthStatus::Unavailable(*reason),
@@ -230,7 +235,7 @@ fn renewed<'a>(
 
 /// What goes with a proof that is no good: cookies, where any came.
 fn cleared(proof: &RequestCredentials<'_>) -> Vec<CookieChange> {
-    let cookies = proof.any && proof.kind != CredentialKind::Bearer;
+    let cookies = proof.any_presented && proof.kind != CredentialKind::Bearer;
     cookies
         .then_some(CookieChange::ClearCredentials)
         .into_iter()
@@ -249,36 +254,37 @@ fn admit<'a>(
         kind,
         cookies,
         reason,
-        spare,
+        refresh: spare,
     } = somebody;
     // The role first, in the order of `docs/reference/request-handling.md`; both refusals carry the
     // cookies of a renewal that took place.
     if requirement.access == Access::Required && !principal.identity.has_any_role(requirement.roles)
     {
-        return Verdict::problem(Reason::RoleMissing).with(cookies);
+        return Verdict::problem(Reason::RoleMissing).with_cookies(cookies);
     }
     // Browsers send cookies by themselves, headers they do not.
-    if kind != CredentialKind::Bearer && is_cross_site_write(request, site) {
-        return Verdict::problem(Reason::CrossSiteRequest).with(cookies);
+    if kind != CredentialKind::Bearer && is_csrf(request, site) {
+        return Verdict::problem(Reason::CrossSiteRequest).with_cookies(cookies);
     }
-    let to_a_script = kind == CredentialKind::Bearer && request.marks.browser;
-    let renew_ahead =
-        spare.filter(|_| !to_a_script && principal.ends_within(ahead(request, site), now));
+    let to_a_script = kind == CredentialKind::Bearer && request.fetch_metadata.is_browser;
+    let renew_ahead = spare.filter(|_| {
+        !to_a_script && principal.expires_within(early_refresh_window(request, site), now)
+    });
     Verdict::forward(
         Grant {
             principal: Some(principal),
-            renew_ahead,
+            early_refresh: renew_ahead,
             kind: Some(kind),
         },
         reason,
     )
-    .with(cookies)
+    .with_cookies(cookies)
 }
 
 /// How long before its end a token is renewed: earlier for what changes something, so that what
 /// people write seldom meets a session that has ended. The length of the token's life bounds both,
 /// see [`Principal::ends_within`].
-fn ahead(request: &RequestView<'_>, site: &Site) -> Duration {
+fn early_refresh_window(request: &RequestView<'_>, site: &Site) -> Duration {
     if request.is_unsafe() {
         site.refresh_ahead.saturating_mul(2)
     } else {
@@ -288,53 +294,53 @@ fn ahead(request: &RequestView<'_>, site: &Site) -> Duration {
 
 /// Whether another site makes this visitor's browser write, or open a WebSocket, in the visitor's
 /// name.
-fn is_cross_site_write(request: &RequestView<'_>, site: &Site) -> bool {
-    if !request.is_unsafe() && !request.marks.websocket {
+fn is_csrf(request: &RequestView<'_>, site: &Site) -> bool {
+    if !request.is_unsafe() && !request.fetch_metadata.is_websocket {
         return false;
     }
     // `Referer` is not asked here: `docs/reference/request-handling.md#cross-site-writes` names
     // `Origin` and `Sec-Fetch-Site`.
-    if request.marks.origin.is_none() && request.marks.fetch_site.is_none() {
+    if request.fetch_metadata.origin.is_none() && request.fetch_metadata.fetch_site.is_none() {
         return false;
     }
     request.provenance(site) == Provenance::CrossOrigin
 }
 
 /// The signed-out visitor of a page that asks for more.
-fn turn_away<'a>(
+fn deny_unauthenticated<'a>(
     request: &RequestView<'a>,
     site: &Site,
     requirement: &Requirement<'_>,
     reason: Reason,
 ) -> Verdict<'a> {
-    let redirect = match requirement.signed_out {
+    let redirect = match requirement.unauthenticated {
         UnauthenticatedAction::Auto => request.is_navigation(),
         UnauthenticatedAction::Redirect => true,
         UnauthenticatedAction::Status => false,
     };
     if !redirect {
         let mut problem = Problem::new(reason);
-        problem.challenge = site.bearer.then(|| challenge(request));
+        problem.www_authenticate = site.bearer.then(|| www_authenticate(request));
         return Verdict::reply(LocalResponse::Problem(problem), reason);
     }
     Verdict::reply(
-        LocalResponse::Redirect(to_the_form(site, return_address(request).as_ref())),
+        LocalResponse::Redirect(redirect_to_login(site, return_address(request).as_ref())),
         reason,
     )
 }
 
 /// To the sign-in form, and from there to `return_to`.
-pub(super) fn to_the_form(site: &Site, return_to: Option<&ReturnPath>) -> Redirect {
+pub(super) fn redirect_to_login(site: &Site, return_to: Option<&ReturnPath>) -> Redirect {
     Redirect {
         status: 302,
-        location: form_address(site, return_to),
+        location: login_address(site, return_to),
         clear_site_data: false,
     }
 }
 
 /// The address of the sign-in form that leads on to `return_to`.
 #[must_use]
-pub fn form_address(site: &Site, return_to: Option<&ReturnPath>) -> LocalPath {
+pub fn login_address(site: &Site, return_to: Option<&ReturnPath>) -> LocalPath {
     let form = LocalPath::endpoint(&site.paths.login);
     match return_to {
         Some(path) => form.with_parameter("return_to", path.as_str()),
@@ -343,7 +349,7 @@ pub fn form_address(site: &Site, return_to: Option<&ReturnPath>) -> LocalPath {
 }
 
 /// What a client that is no browser is told to come with (RFC 6750, section 3).
-pub(super) fn challenge(request: &RequestView<'_>) -> &'static str {
+pub(super) fn www_authenticate(request: &RequestView<'_>) -> &'static str {
     if request.bearer.access.is_some() {
         "Bearer error=\"invalid_token\""
     } else {

@@ -25,15 +25,15 @@ const MAX_HEADERS: usize = 1024;
 /// backend's endpoints and nothing else.
 #[must_use]
 pub fn reader<'s>(request: &RequestView<'_>, site: &'s Site) -> Option<&'s Origin> {
-    let lists_any = !site.allowed_origins.is_empty() || site.hosted.is_some();
-    let origin = Origin::parse(request.marks.origin.filter(|_| lists_any)?)?;
+    let lists_any = !site.allowed_origins.is_empty() || site.hosted_backend.is_some();
+    let origin = Origin::parse(request.fetch_metadata.origin.filter(|_| lists_any)?)?;
     let listed = site
         .allowed_origins
         .iter()
         .find(|listed| **listed == origin);
     listed.or_else(|| {
         let of_the_client = site
-            .hosted
+            .hosted_backend
             .as_ref()?
             .origins()
             .find(|listed| **listed == origin)?;
@@ -55,7 +55,7 @@ pub fn may_be_read(answer: &LocalResponse) -> bool {
         | LocalResponse::LoginPage(_)
         | LocalResponse::StepPage(_)
         | LocalResponse::LogoutPage
-        | LocalResponse::Unsent(_)
+        | LocalResponse::PreservedPost(_)
         | LocalResponse::ActionRequired(_)
         | LocalResponse::Asset(_)
         | LocalResponse::AssertionKeys => false,
@@ -68,7 +68,7 @@ pub(super) fn preflight<'a>(
     site: &Site,
     methods: &'static str,
 ) -> Option<Verdict<'a>> {
-    let wanted = request.marks.preflight?;
+    let wanted = request.fetch_metadata.preflight_headers?;
     reader(request, site)?;
     // The application knows which headers it takes; the gateway's own endpoints take these.
     let own = methods != ANY_METHOD

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::model::cookie::{self, CookieKind, CookieNames, Lifetime};
 use crate::model::credential::CredentialKind;
-use crate::model::device::{DEVICE_AGE, SealedDevice};
+use crate::model::known_device::{DEVICE_MAX_AGE, SealedDevice};
 use crate::model::local_response::CookieChange;
 use crate::model::site::Site;
 use crate::model::token::IssuedTokens;
@@ -69,7 +69,7 @@ impl CredentialHeaders {
     }
 
     fn set_bearer(&mut self, tokens: &IssuedTokens) -> Result<(), InvalidHeaderValue> {
-        self.access_token = Some(sensitive(&tokens.proof)?);
+        self.access_token = Some(sensitive(&tokens.token)?);
         if let Some(refresh) = &tokens.refresh {
             self.refresh_token = Some(sensitive(refresh)?);
         }
@@ -88,7 +88,7 @@ fn set_tokens(cookies: &CookieWriter<'_>, site: &Site, tokens: &IssuedTokens) ->
     let lifetime = if tokens.remember {
         Lifetime::For(site.cookie_max_age)
     } else {
-        Lifetime::Browser
+        Lifetime::BrowserSession
     };
     let main = main_cookie(tokens.kind);
     // The site may have had the other kind of credential when its cookie was set. One credential
@@ -99,12 +99,12 @@ fn set_tokens(cookies: &CookieWriter<'_>, site: &Site, tokens: &IssuedTokens) ->
         CookieKind::Session
     };
     let mut lines = cookies.clear_presented(other);
-    lines.extend(cookies.set(main, &tokens.proof, lifetime));
+    lines.extend(cookies.set(main, &tokens.token, lifetime));
     if let Some(refresh) = &tokens.refresh {
         lines.extend(cookies.set(CookieKind::Refresh, refresh, lifetime));
     }
-    if cookies.names.hosted
-        && let Some(end) = tokens.ends()
+    if cookies.names.hosted_backend
+        && let Some(end) = tokens.expires()
     {
         lines.push(cookie::expiry(cookies.names, end, lifetime));
     }
@@ -122,17 +122,17 @@ fn clear_credentials(cookies: &CookieWriter<'_>, credential: CredentialKind) -> 
             lines.extend(cookies.clear_presented(kind));
         }
     }
-    if cookies.names.hosted {
-        lines.push(cookie::clear(cookies.names, cookie::EXPIRY));
+    if cookies.names.hosted_backend {
+        lines.push(cookie::clear(cookies.names, cookie::EXPIRY_COOKIE));
     }
     lines
 }
 
 fn set_device(cookies: &CookieWriter<'_>, device: &SealedDevice) -> Vec<String> {
-    let lifetime = if device.is_lasting() {
-        Lifetime::For(DEVICE_AGE)
+    let lifetime = if device.is_persistent() {
+        Lifetime::For(DEVICE_MAX_AGE)
     } else {
-        Lifetime::Browser
+        Lifetime::BrowserSession
     };
     cookies.set(CookieKind::Device, device.as_str(), lifetime)
 }
@@ -164,7 +164,7 @@ impl CookieWriter<'_> {
 
     /// Clears a cookie, whether it came or not, and each chunk of it that came.
     fn clear(&self, kind: CookieKind) -> Vec<String> {
-        let own = self.names.of(kind);
+        let own = self.names.name(kind);
         let chunks = self.of_kind(kind).filter(|name| *name != own);
         self.clear_names(std::iter::once(own).chain(chunks))
     }
@@ -188,7 +188,7 @@ impl CookieWriter<'_> {
 
     /// The presented names of one cookie: its own, and those of its chunks.
     fn of_kind(&self, kind: CookieKind) -> impl Iterator<Item = &str> {
-        let own = self.names.of(kind);
+        let own = self.names.name(kind);
         self.presented.iter().copied().filter(move |name| {
             name.strip_prefix(own)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))

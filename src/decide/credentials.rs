@@ -1,7 +1,7 @@
 //! Which of the things a request carries counts as its proof
 //! (`docs/reference/request-handling.md#credentials`).
 
-use crate::model::cookie::Presented;
+use crate::model::cookie::PresentedCookie;
 use crate::model::credential::CredentialKind;
 use crate::model::request::RequestView;
 use crate::model::site::Site;
@@ -11,13 +11,13 @@ use crate::model::site::Site;
 pub(super) struct RequestCredentials<'a> {
     pub(super) kind: CredentialKind,
     /// The access token or the session id.
-    pub(super) main: Option<&'a str>,
+    pub(super) token: Option<&'a str>,
     /// The sealed refresh token.
     pub(super) refresh: Option<&'a str>,
     /// The main one was there twice: nobody can say which is the visitor's.
-    pub(super) ambiguous: bool,
+    pub(super) is_duplicate: bool,
     /// Whether any of it arrived, usable or not.
-    pub(super) any: bool,
+    pub(super) any_presented: bool,
 }
 
 /// Headers before cookies, and only where the site takes them; of cookies those of the site's kind.
@@ -26,10 +26,10 @@ pub(super) fn of<'a>(request: &RequestView<'a>, site: &Site) -> RequestCredentia
     if site.bearer && (bearer.access.is_some() || bearer.refresh.is_some()) {
         return RequestCredentials {
             kind: CredentialKind::Bearer,
-            main: bearer.access,
+            token: bearer.access,
             refresh: bearer.refresh,
-            ambiguous: false,
-            any: true,
+            is_duplicate: false,
+            any_presented: true,
         };
     }
     let main = match site.credential {
@@ -38,9 +38,9 @@ pub(super) fn of<'a>(request: &RequestView<'a>, site: &Site) -> RequestCredentia
     };
     RequestCredentials {
         kind: site.credential,
-        main: main.value(),
+        token: main.value(),
         refresh: cookies.refresh.value(),
-        ambiguous: *main == Presented::Duplicate,
-        any: cookies.any_credential(),
+        is_duplicate: *main == PresentedCookie::Duplicate,
+        any_presented: cookies.has_credential(),
     }
 }

@@ -3,8 +3,8 @@
 
 use http::Method;
 
-use crate::model::challenge::Step;
-use crate::model::hosted_backend::{HostedCall, HostedPage};
+use crate::model::challenge::LoginStep;
+use crate::model::hosted_backend::{HostedEndpoint, HostedRequest};
 use crate::model::site::Site;
 use crate::model::target::Target;
 
@@ -19,7 +19,7 @@ pub enum Endpoint {
     /// The sign-in form.
     Login,
     /// A step that follows the sign-in form.
-    Step(StepCall),
+    Step(StepEndpoint),
     /// The sign-out.
     Logout,
     /// A file of the pages, by its name; one that does not exist is `404`.
@@ -27,18 +27,18 @@ pub enum Endpoint {
     /// The public keys of the signed assertion.
     AssertionKeys,
     /// One for programs.
-    Api(ApiCall),
+    Api(ApiEndpoint),
     /// One that FusionAuth's single-page SDKs call.
-    Hosted(HostedCall),
+    Hosted(HostedRequest),
 }
 
 /// What programs may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ApiCall {
+pub enum ApiEndpoint {
     /// Sign in.
     Login,
     /// Go on with a sign-in that waits for more than a password.
-    Step(StepCall),
+    Step(StepEndpoint),
     /// Who is signed in?
     User,
     /// Renew now.
@@ -49,7 +49,7 @@ pub enum ApiCall {
 
 /// What may follow a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StepCall {
+pub enum StepEndpoint {
     /// The code of a second factor.
     TwoFactor,
     /// The wish to be sent such a code.
@@ -58,13 +58,13 @@ pub enum StepCall {
     NewPassword,
 }
 
-impl StepCall {
+impl StepEndpoint {
     /// Each of them.
     pub const ALL: [Self; 3] = [Self::TwoFactor, Self::SendCode, Self::NewPassword];
 
     /// What stands behind the path of the sign-in.
     #[must_use]
-    pub const fn path(self) -> &'static str {
+    pub const fn suffix(self) -> &'static str {
         match self {
             Self::TwoFactor => "/two-factor",
             Self::SendCode => "/two-factor/send",
@@ -74,19 +74,19 @@ impl StepCall {
 
     /// The step whose challenge it continues.
     #[must_use]
-    pub const fn step(self) -> Step {
+    pub const fn step(self) -> LoginStep {
         match self {
-            Self::TwoFactor | Self::SendCode => Step::TwoFactor,
-            Self::NewPassword => Step::NewPassword,
+            Self::TwoFactor | Self::SendCode => LoginStep::TwoFactor,
+            Self::NewPassword => LoginStep::NewPassword,
         }
     }
 
     /// The call whose path stands behind that of the sign-in.
     #[must_use]
-    pub fn read(rest: &[u8]) -> Option<Self> {
+    pub fn from_suffix(rest: &[u8]) -> Option<Self> {
         Self::ALL
             .into_iter()
-            .find(|call| call.path().as_bytes() == rest)
+            .find(|call| call.suffix().as_bytes() == rest)
     }
 }
 
@@ -100,7 +100,7 @@ pub fn find(site: &Site, target: &Target<'_>) -> Option<Endpoint> {
         Some(Endpoint::Logout)
     } else if let Some(call) = path
         .strip_prefix(site.paths.login.as_bytes())
-        .and_then(StepCall::read)
+        .and_then(StepEndpoint::from_suffix)
     {
         Some(Endpoint::Step(call))
     } else if let Some(name) = path.strip_prefix(OWN_FILES.as_bytes()) {
@@ -113,32 +113,32 @@ pub fn find(site: &Site, target: &Target<'_>) -> Option<Endpoint> {
             .and_then(api_call)
             .map(Endpoint::Api);
         api.or_else(|| {
-            site.hosted
+            site.hosted_backend
                 .as_ref()
-                .and_then(|_| HostedCall::read(path))
+                .and_then(|_| HostedRequest::parse(path))
                 .map(Endpoint::Hosted)
         })
     }
 }
 
 /// Everything else beneath is the application's.
-fn api_call(rest: &[u8]) -> Option<ApiCall> {
+fn api_call(rest: &[u8]) -> Option<ApiEndpoint> {
     match rest {
-        b"/login" => Some(ApiCall::Login),
-        b"/user" => Some(ApiCall::User),
-        b"/refresh" => Some(ApiCall::Refresh),
-        b"/logout" => Some(ApiCall::Logout),
+        b"/login" => Some(ApiEndpoint::Login),
+        b"/user" => Some(ApiEndpoint::User),
+        b"/refresh" => Some(ApiEndpoint::Refresh),
+        b"/logout" => Some(ApiEndpoint::Logout),
         _ => rest
             .strip_prefix(b"/login")
-            .and_then(StepCall::read)
-            .map(ApiCall::Step),
+            .and_then(StepEndpoint::from_suffix)
+            .map(ApiEndpoint::Step),
     }
 }
 
 impl Endpoint {
     /// The methods for `Allow`, when `method` is none of them.
     #[must_use]
-    pub fn refuses(&self, method: &Method) -> Option<&'static str> {
+    pub fn disallows(&self, method: &Method) -> Option<&'static str> {
         let allowed = self.methods();
         let taken = allowed.split(", ").any(|taken| taken == method.as_str());
         (!taken).then_some(allowed)
@@ -149,28 +149,33 @@ impl Endpoint {
     pub const fn methods(&self) -> &'static str {
         match self {
             Self::Login | Self::Logout => "GET, HEAD, POST",
-            Self::Asset(_) | Self::AssertionKeys | Self::Api(ApiCall::User) => "GET, HEAD",
+            Self::Asset(_) | Self::AssertionKeys | Self::Api(ApiEndpoint::User) => "GET, HEAD",
             Self::Step(_)
-            | Self::Api(ApiCall::Login | ApiCall::Step(_) | ApiCall::Refresh | ApiCall::Logout) => {
-                "POST"
-            }
-            Self::Hosted(call) => match call.page {
-                HostedPage::Refresh => "POST",
-                HostedPage::Login
-                | HostedPage::Register
-                | HostedPage::Callback
-                | HostedPage::Me
-                | HostedPage::Logout => "GET, HEAD",
+            | Self::Api(
+                ApiEndpoint::Login
+                | ApiEndpoint::Step(_)
+                | ApiEndpoint::Refresh
+                | ApiEndpoint::Logout,
+            ) => "POST",
+            Self::Hosted(call) => match call.endpoint {
+                HostedEndpoint::Refresh => "POST",
+                HostedEndpoint::Login
+                | HostedEndpoint::Register
+                | HostedEndpoint::Callback
+                | HostedEndpoint::Me
+                | HostedEndpoint::Logout => "GET, HEAD",
             },
         }
     }
 
     /// Whether programs call it, which get no page whatever their requests look like.
     #[must_use]
-    pub const fn is_for_programs(&self) -> bool {
+    pub const fn is_for_api_clients(&self) -> bool {
         match self {
             Self::Api(_) => true,
-            Self::Hosted(call) => matches!(call.page, HostedPage::Me | HostedPage::Refresh),
+            Self::Hosted(call) => {
+                matches!(call.endpoint, HostedEndpoint::Me | HostedEndpoint::Refresh)
+            }
             Self::Login | Self::Step(_) | Self::Logout | Self::Asset(_) | Self::AssertionKeys => {
                 false
             }

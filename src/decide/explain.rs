@@ -8,7 +8,7 @@ use http::Method;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::model::cookie::{Presented, PresentedCookies};
+use crate::model::cookie::{PresentedCookie, PresentedCookies};
 use crate::model::credential::CredentialKind;
 use crate::model::identity::Identity;
 use crate::model::local_response::LocalResponse;
@@ -80,13 +80,13 @@ pub fn explain(site: &Site, target: &Target<'_>, method: &Method, roles: &[Strin
         } else {
             requirement.access.as_str()
         },
-        signed_out: fate(site, target, method, None),
-        signed_in: fate(site, target, method, Some(with_role)),
-        without_role: fate(site, target, method, Some(Vec::new())),
+        signed_out: explain_outcome(site, target, method, None),
+        signed_in: explain_outcome(site, target, method, Some(with_role)),
+        without_role: explain_outcome(site, target, method, Some(Vec::new())),
     }
 }
 
-fn fate(
+fn explain_outcome(
     site: &Site,
     target: &Target<'_>,
     method: &Method,
@@ -95,13 +95,13 @@ fn fate(
     let mut cookies = PresentedCookies::default();
     // Whoever comes for the first time.
     let mut facts = Facts {
-        rounds: Known::Found(1),
+        redirects: Known::Found(1),
         ..Facts::default()
     };
     if let Some(roles) = roles {
         let (explained, principal) = (
-            Presented::Single("explained".into()),
-            Arc::new(somebody(roles)),
+            PresentedCookie::Single("explained".into()),
+            Arc::new(explained_principal(roles)),
         );
         match site.credential {
             CredentialKind::Session => {
@@ -116,7 +116,7 @@ fn fate(
                 facts.token = Known::Found(principal);
             }
         }
-        facts.sign_out = Known::Found(());
+        facts.logout = Known::Found(());
     }
     let marks = FetchMetadata {
         accept: Some("text/html"),
@@ -128,7 +128,7 @@ fn fate(
         target,
         cookies: &cookies,
         bearer: BearerTokens::default(),
-        marks,
+        fetch_metadata: marks,
     };
     match decide(&request, site, &facts, Timestamp::from_secs(0)) {
         // A posted sign-in form: what comes of it is the provider's to say.
@@ -141,7 +141,7 @@ fn fate(
         Decision::Settled(verdict) => {
             let (status, location) = match &verdict.outcome {
                 Outcome::Forward(_) => (None, None),
-                Outcome::Reply(answer) => told(answer),
+                Outcome::Reply(answer) => status_and_location(answer),
             };
             ExplainedOutcome {
                 outcome: verdict.label().as_str(),
@@ -153,7 +153,7 @@ fn fate(
     }
 }
 
-fn told(answer: &LocalResponse) -> (Option<u16>, Option<String>) {
+fn status_and_location(answer: &LocalResponse) -> (Option<u16>, Option<String>) {
     match answer {
         LocalResponse::Redirect(redirect) => {
             (Some(redirect.status), Some(redirect.location.to_string()))
@@ -164,7 +164,7 @@ fn told(answer: &LocalResponse) -> (Option<u16>, Option<String>) {
         LocalResponse::StepPage(form) => (Some(form.status), None),
         LocalResponse::ActionRequired(asks) => (Some(asks.status), None),
         LocalResponse::LogoutPage
-        | LocalResponse::Unsent(_)
+        | LocalResponse::PreservedPost(_)
         | LocalResponse::Asset(_)
         | LocalResponse::AssertionKeys
         | LocalResponse::Json(_) => (Some(200), None),
@@ -172,7 +172,7 @@ fn told(answer: &LocalResponse) -> (Option<u16>, Option<String>) {
     }
 }
 
-fn somebody(roles: Vec<String>) -> Principal {
+fn explained_principal(roles: Vec<String>) -> Principal {
     let identity = Identity {
         sub: "somebody".into(),
         email: None,
@@ -183,9 +183,9 @@ fn somebody(roles: Vec<String>) -> Principal {
     };
     Principal {
         identity,
-        issued: Timestamp::from_secs(0),
-        expires: Timestamp::from_secs(0).plus(Duration::from_secs(3600)),
-        session: RevocationKey("explained".into()),
-        headers: Vec::new(),
+        issued_at: Timestamp::from_secs(0),
+        expires_at: Timestamp::from_secs(0).plus(Duration::from_secs(3600)),
+        revocation_key: RevocationKey("explained".into()),
+        identity_headers: Vec::new(),
     }
 }

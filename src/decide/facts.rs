@@ -3,15 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::model::api_call::CallBody;
-use crate::model::challenge::{OpenedChallenge, Step, StepFields, StepSubmission};
+use crate::model::api_request::ApiRequestBody;
+use crate::model::challenge::{LoginStep, OpenedChallenge, StepForm, StepSubmission};
 use crate::model::credential::{CredentialKind, PresentedCredential, RefreshRequest};
 use crate::model::login::{Credentials, LoginForm, LoginRefused};
 use crate::model::preserved_post::RestoredPost;
 use crate::model::reason::Reason;
 use crate::model::redirect_loop::LoopIdentity;
 use crate::model::secret::Secret;
-use crate::model::token::{Principal, Renewed, Session, SignedIn, TokenError};
+use crate::model::token::{CompletedLogin, CompletedRefresh, Principal, Session, TokenError};
 
 /// The answer to one question, or that it was not asked. A filled slot is never asked again, so the
 /// loop ends.
@@ -37,29 +37,29 @@ pub struct Facts {
     pub session: Known<Session, TokenError>,
     /// What the refresh token brought. The `No` is `signed_out`, or `revoked` where the gateway
     /// itself refused.
-    pub renewal: Known<Renewed, Reason>,
+    pub refresh: Known<CompletedRefresh, Reason>,
     /// The sign-in form's fields.
-    pub form: Known<LoginForm, Reason>,
+    pub login_form: Known<LoginForm, Reason>,
     /// The form that the visitor wanted to send, sealed. The `No`: there is none that could be
     /// carried.
-    pub kept: Known<Arc<str>, Reason>,
+    pub preserved_post: Known<Arc<str>, Reason>,
     /// The form that comes back with a sign-in. The `No`: it does not open, or its time is over.
-    pub returned: Known<RestoredPost, Reason>,
+    pub restored_post: Known<RestoredPost, Reason>,
     /// The body of a program's call.
-    pub body: Known<CallBody, Reason>,
+    pub body: Known<ApiRequestBody, Reason>,
     /// The fields of a step's form.
-    pub step_form: Known<Box<StepFields>, Reason>,
+    pub step_form: Known<Box<StepForm>, Reason>,
     /// What is in the challenge that was brought back. The `No` is `challenge_expired`.
     pub challenge: Known<Arc<OpenedChallenge>, Reason>,
     /// The way by which a code was sent, by its position.
-    pub sent: Known<usize, Box<LoginRefused>>,
+    pub code_sent: Known<usize, Box<LoginRefused>>,
     /// What the provider said to the password, or to the step that followed it.
-    pub sign_in: Known<SignedIn, LoginRefused>,
+    pub login: Known<CompletedLogin, LoginRefused>,
     /// Whether the sign-out was carried out.
-    pub sign_out: Known<(), Reason>,
+    pub logout: Known<(), Reason>,
     /// How often this visitor was about to be sent to sign in, or on from there, at this address
     /// lately, now included.
-    pub rounds: Known<u32, Reason>,
+    pub redirects: Known<u32, Reason>,
 }
 
 /// How large the posted form of a sign-in, or of a step after it, may be.
@@ -68,7 +68,7 @@ pub enum FormSize {
     /// As configured.
     Plain,
     /// With an unsent form in it.
-    WithUnsent,
+    WithPreservedPost,
 }
 
 /// Something only the shell can find out. `Debug` keeps the tokens to itself.
@@ -80,14 +80,14 @@ pub enum Question<'a> {
     /// [`Facts::session`].
     LoadSession(&'a str),
     /// What does the provider give for a refresh token? Fills [`Facts::renewal`].
-    Renew(RefreshRequest<'a>),
+    Refresh(RefreshRequest<'a>),
     /// The same for a refresh token that stood in a body, of a client that is no browser.
-    RenewPosted(Secret),
+    RefreshFromBody(Secret),
     /// What does the posted form say? Fills [`Facts::form`].
-    ReadForm(FormSize),
+    ReadLoginForm(FormSize),
     /// What did the visitor want to send, and who were they, as far as what they carry tells? Fills
     /// [`Facts::kept`].
-    KeepForm {
+    PreservePost {
         /// Where it was sent: path and query.
         target: &'a str,
         /// How the refresh token was carried, and the sealed token itself.
@@ -96,7 +96,7 @@ pub enum Question<'a> {
         device: Option<&'a str>,
     },
     /// What did this person, who has just signed in, bring along? Fills [`Facts::returned`].
-    ReturnForm {
+    RestorePost {
         /// The sealed form.
         sealed: Arc<str>,
         /// Who it is now.
@@ -107,7 +107,7 @@ pub enum Question<'a> {
     /// What does a program's call bring along? Fills [`Facts::body`].
     ReadBody,
     /// What does the provider say to this password? Fills [`Facts::sign_in`].
-    SignIn {
+    Login {
         /// What was typed.
         credentials: Credentials,
         /// How the client will carry what it gets.
@@ -122,16 +122,16 @@ pub enum Question<'a> {
     /// What is in this challenge? Fills [`Facts::challenge`].
     OpenChallenge {
         /// The step it must be of.
-        step: Step,
+        step: LoginStep,
         /// As it was posted.
         challenge: Secret,
     },
     /// What does the provider say to this code or new password? Fills [`Facts::sign_in`].
-    Continue {
+    ContinueLogin {
         /// What is continued.
         opened: Arc<OpenedChallenge>,
         /// With what.
-        answer: StepSubmission,
+        submission: StepSubmission,
         /// How the client will carry what it gets.
         kind: CredentialKind,
         /// The id of a session that this sign-in replaces, whoever it belonged to.
@@ -147,16 +147,16 @@ pub enum Question<'a> {
         choice: Secret,
     },
     /// How often was this visitor sent round here? Fills [`Facts::rounds`].
-    CountRound {
+    CountRedirect {
         /// Who.
-        by: LoopIdentity<'a>,
+        identity: LoopIdentity<'a>,
         /// Path and query.
         target: &'a str,
     },
     /// End what these belong to, here and at the provider. Fills [`Facts::sign_out`].
-    SignOut(PresentedCredential<'a>),
+    Logout(PresentedCredential<'a>),
     /// The same for a refresh token that stood in a body, of a client that is no browser.
-    SignOutPosted {
+    LogoutFromBody {
         /// The access token that came beside it.
         access: Option<&'a str>,
         /// The sealed refresh token.
@@ -169,20 +169,20 @@ impl fmt::Debug for Question<'_> {
         out.write_str(match self {
             Self::Verify(_) => "Verify",
             Self::LoadSession(_) => "LoadSession",
-            Self::Renew(_) => "Renew",
-            Self::RenewPosted(_) => "RenewPosted",
-            Self::ReadForm(_) => "ReadForm",
-            Self::KeepForm { .. } => "KeepForm",
-            Self::ReturnForm { .. } => "ReturnForm",
+            Self::Refresh(_) => "Renew",
+            Self::RefreshFromBody(_) => "RenewPosted",
+            Self::ReadLoginForm(_) => "ReadForm",
+            Self::PreservePost { .. } => "KeepForm",
+            Self::RestorePost { .. } => "ReturnForm",
             Self::ReadBody => "ReadBody",
-            Self::SignIn { .. } => "SignIn",
+            Self::Login { .. } => "SignIn",
             Self::ReadStepForm(_) => "ReadStepForm",
             Self::OpenChallenge { .. } => "OpenChallenge",
-            Self::Continue { .. } => "Continue",
+            Self::ContinueLogin { .. } => "Continue",
             Self::SendCode { .. } => "SendCode",
-            Self::SignOut(_) => "SignOut",
-            Self::CountRound { .. } => "CountRound",
-            Self::SignOutPosted { .. } => "SignOutPosted",
+            Self::Logout(_) => "SignOut",
+            Self::CountRedirect { .. } => "CountRound",
+            Self::LogoutFromBody { .. } => "SignOutPosted",
         })
     }
 }
@@ -190,23 +190,23 @@ impl fmt::Debug for Question<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::cookie::Presented;
+    use crate::model::cookie::PresentedCookie;
 
     #[test]
     fn nothing_of_a_credential_is_printed() {
         let kind = CredentialKind::Session;
         let carried = PresentedCredential {
             kind,
-            proof: Some("leaky"),
+            token: Some("leaky"),
             refresh: Some("leaky"),
         };
-        let sign_out = Question::SignOut(carried);
+        let sign_out = Question::Logout(carried);
         let renewable = RefreshRequest {
             kind,
             refresh: "leaky",
-            session: Some("leaky"),
+            session_id: Some("leaky"),
         };
-        let presented = Presented::Single("leaky".into());
+        let presented = PresentedCookie::Single("leaky".into());
         let load = Question::LoadSession("leaky");
         let shown = format!(
             "{:?} {load:?} {renewable:?} {carried:?} {sign_out:?} {presented:?}",

@@ -10,7 +10,9 @@ use http::Method;
 
 use crate::model::api_response::ApiResponse;
 use crate::model::credential::{CredentialKind, PresentedCredential, RefreshRequest};
-use crate::model::hosted_backend::{self, AllowedRedirect, HostedBackend, HostedCall, HostedPage};
+use crate::model::hosted_backend::{
+    self, AllowedRedirect, HostedBackend, HostedEndpoint, HostedRequest,
+};
 use crate::model::local_path::LocalPath;
 use crate::model::local_response::{CookieChange, LocalResponse, Problem, Redirect};
 use crate::model::reason::Reason;
@@ -19,48 +21,56 @@ use crate::model::return_path::ReturnPath;
 use crate::model::site::Site;
 use crate::model::timestamp::Timestamp;
 
-use super::authorize::{AuthStatus, auth_status, to_the_form};
+use super::authorize::{AuthStatus, auth_status, redirect_to_login};
 use super::credentials::{self, RequestCredentials};
 use super::facts::{Facts, Known, Question};
-use super::login::fresh_form;
-use super::{Decision, Verdict, trouble};
+use super::login::login_page;
+use super::{Decision, Verdict, unavailable};
 
 pub(super) fn decide<'a>(
-    call: &HostedCall,
+    call: &HostedRequest,
     request: &RequestView<'a>,
     site: &Site,
     facts: &Facts,
     now: Timestamp,
 ) -> Decision<'a> {
-    let Some(backend) = &site.hosted else {
+    let Some(backend) = &site.hosted_backend else {
         return Decision::Settled(Verdict::problem(Reason::Internal));
     };
     if !client_fits(call, request, backend) {
         return Decision::Settled(Verdict::problem(Reason::RejectedInput));
     }
-    let decided = match call.page {
-        HostedPage::Login | HostedPage::Register => sign_in(request, (site, backend), facts, now),
+    let decided = match call.endpoint {
+        HostedEndpoint::Login | HostedEndpoint::Register => {
+            login(request, (site, backend), facts, now)
+        }
         // The way back from FusionAuth's own pages, which nobody takes here.
-        HostedPage::Callback => Ok(Decision::Settled(leave(backend.home(), false))),
-        HostedPage::Me => Ok(me(request, site, facts, now)),
-        HostedPage::Refresh => Ok(refresh(request, (site, backend), facts)),
-        HostedPage::Logout => sign_out(request, (site, backend), facts),
+        HostedEndpoint::Callback => Ok(Decision::Settled(redirect_to_client(
+            backend.default_redirect(),
+            false,
+        ))),
+        HostedEndpoint::Me => Ok(me(request, site, facts, now)),
+        HostedEndpoint::Refresh => Ok(refresh(request, (site, backend), facts)),
+        HostedEndpoint::Logout => logout(request, (site, backend), facts),
     };
     decided.unwrap_or_else(|reason| Decision::Settled(Verdict::problem(reason)))
 }
 
 /// Whether it is the site's client that calls, in the path or in the query. `/app/me` and
 /// `/app/callback` are called without one.
-fn client_fits(call: &HostedCall, request: &RequestView<'_>, backend: &HostedBackend) -> bool {
+fn client_fits(call: &HostedRequest, request: &RequestView<'_>, backend: &HostedBackend) -> bool {
     let Ok(queried) = parameter(request, "client_id") else {
         return false;
     };
-    let named = [call.client.as_deref(), queried.as_deref()];
-    let needed = match call.page {
-        HostedPage::Login | HostedPage::Register | HostedPage::Refresh | HostedPage::Logout => true,
-        HostedPage::Callback | HostedPage::Me => false,
+    let named = [call.client_id.as_deref(), queried.as_deref()];
+    let needed = match call.endpoint {
+        HostedEndpoint::Login
+        | HostedEndpoint::Register
+        | HostedEndpoint::Refresh
+        | HostedEndpoint::Logout => true,
+        HostedEndpoint::Callback | HostedEndpoint::Me => false,
     };
-    named.iter().flatten().all(|id| backend.serves(id))
+    named.iter().flatten().all(|id| backend.is_client(id))
         && (!needed || named.iter().any(Option::is_some))
 }
 
@@ -78,7 +88,7 @@ fn parameter(request: &RequestView<'_>, name: &str) -> Result<Option<String>, Re
 
 /// `GET /app/login` and `GET /app/register`: to the form and back here, or straight on for whoever
 /// is signed in.
-fn sign_in<'a>(
+fn login<'a>(
     request: &RequestView<'a>,
     (site, backend): (&Site, &HostedBackend),
     facts: &Facts,
@@ -89,20 +99,23 @@ fn sign_in<'a>(
         parameter(request, "state")?,
     );
     let there = backend
-        .departure(wanted.as_deref(), state.as_deref())
+        .redirect_to(wanted.as_deref(), state.as_deref())
         .ok_or(Reason::RejectedInput)?;
     let here = ReturnPath::parse(request.target.raw()).ok_or(Reason::RejectedInput)?;
     Ok(Decision::Settled(
         match auth_status(request, site, facts, now) {
             AuthStatus::Ask(question) => return Ok(Decision::Needs(question)),
-            AuthStatus::Authenticated(somebody) => leave(there, false).with(somebody.cookies()),
+            AuthStatus::Authenticated(somebody) => {
+                redirect_to_client(there, false).with_cookies(somebody.cookies())
+            }
             AuthStatus::Anonymous(_, cookies) => {
-                let redirect = to_the_form(site, Some(&here));
-                Verdict::reply(LocalResponse::Redirect(redirect), Reason::OwnEndpoint).with(cookies)
+                let redirect = redirect_to_login(site, Some(&here));
+                Verdict::reply(LocalResponse::Redirect(redirect), Reason::OwnEndpoint)
+                    .with_cookies(cookies)
             }
             // As at the form's own address: the visitor may be signed in again as soon as the
             // provider is back.
-            AuthStatus::Unavailable(_) => fresh_form(Some(here)),
+            AuthStatus::Unavailable(_) => login_page(Some(here)),
             AuthStatus::Refused(reason) => Verdict::problem(reason),
         },
     ))
@@ -113,11 +126,11 @@ fn me<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Timestamp)
     Decision::Settled(match auth_status(request, site, facts, now) {
         AuthStatus::Ask(question) => return Decision::Needs(question),
         AuthStatus::Authenticated(somebody) => {
-            let claims = hosted_backend::told(&somebody.principal().identity);
-            json(ApiResponse::Claims(claims)).with(somebody.cookies())
+            let claims = hosted_backend::sdk_claims(&somebody.principal().identity);
+            json(ApiResponse::Claims(claims)).with_cookies(somebody.cookies())
         }
-        AuthStatus::Anonymous(reason, cookies) => Verdict::problem(reason).with(cookies),
-        AuthStatus::Unavailable(reason) => trouble(reason),
+        AuthStatus::Anonymous(reason, cookies) => Verdict::problem(reason).with_cookies(cookies),
+        AuthStatus::Unavailable(reason) => unavailable(reason),
         AuthStatus::Refused(reason) => Verdict::problem(reason),
     })
 }
@@ -131,39 +144,41 @@ fn refresh<'a>(
 ) -> Decision<'a> {
     let of_the_client = request
         .source_origin()
-        .is_some_and(|origin| backend.lists(&origin));
+        .is_some_and(|origin| backend.lists_origin(&origin));
     if request.provenance(site) == Provenance::CrossOrigin && !of_the_client {
         return Decision::Settled(Verdict::problem(Reason::CrossSiteRequest));
     }
     let RequestCredentials {
         kind,
-        main,
+        token: main,
         refresh,
         ..
     } = credentials::of(request, site);
     // The SDKs know cookies only, and take a 400 for "sign in again".
     let Some(refresh) = refresh.filter(|_| kind != CredentialKind::Bearer) else {
-        return Decision::Settled(sign_in_again(Reason::SignedOut));
+        return Decision::Settled(login_required(Reason::SignedOut));
     };
     let session = main.filter(|_| kind == CredentialKind::Session);
-    Decision::Settled(match &facts.renewal {
+    Decision::Settled(match &facts.refresh {
         Known::NotAsked => {
-            return Decision::Needs(Question::Renew(RefreshRequest {
+            return Decision::Needs(Question::Refresh(RefreshRequest {
                 kind,
                 refresh,
-                session,
+                session_id: session,
             }));
         }
         Known::Found(renewed) => {
             let cookies = vec![CookieChange::SetTokens(renewed.tokens.clone())];
-            json(ApiResponse::Claims(serde_json::Map::new())).with(cookies)
+            json(ApiResponse::Claims(serde_json::Map::new())).with_cookies(cookies)
         }
-        Known::Absent(reason) => sign_in_again(*reason).with(vec![CookieChange::ClearCredentials]),
-        Known::Failed(reason) => trouble(*reason),
+        Known::Absent(reason) => {
+            login_required(*reason).with_cookies(vec![CookieChange::ClearCredentials])
+        }
+        Known::Failed(reason) => unavailable(*reason),
     })
 }
 
-fn sign_in_again<'a>(reason: Reason) -> Verdict<'a> {
+fn login_required<'a>(reason: Reason) -> Verdict<'a> {
     Verdict::reply(
         LocalResponse::Problem(Problem::new(reason).with_status(400)),
         reason,
@@ -173,7 +188,7 @@ fn sign_in_again<'a>(reason: Reason) -> Verdict<'a> {
 /// `GET /app/logout`: the SDKs navigate here, and a link on another site could too. Whoever comes
 /// from the site or from one of the client's pages is signed out; everybody else finds the page
 /// with the button.
-fn sign_out<'a>(
+fn logout<'a>(
     request: &RequestView<'a>,
     (site, backend): (&Site, &HostedBackend),
     facts: &Facts,
@@ -182,7 +197,7 @@ fn sign_out<'a>(
         Some(wanted) => Some(wanted),
         None => parameter(request, "post_logout_redirect_uri")?,
     };
-    if !means_it(request, site, backend) {
+    if !is_intentional_logout(request, site, backend) {
         return Ok(Decision::Settled(Verdict::reply(
             LocalResponse::LogoutPage,
             Reason::OwnEndpoint,
@@ -190,19 +205,19 @@ fn sign_out<'a>(
     }
     let RequestCredentials {
         kind,
-        main,
+        token: main,
         refresh,
         ..
     } = credentials::of(request, site);
-    if matches!(facts.sign_out, Known::NotAsked) && (main.is_some() || refresh.is_some()) {
-        return Ok(Decision::Needs(Question::SignOut(PresentedCredential {
+    if matches!(facts.logout, Known::NotAsked) && (main.is_some() || refresh.is_some()) {
+        return Ok(Decision::Needs(Question::Logout(PresentedCredential {
             kind,
-            proof: main,
+            token: main,
             refresh,
         })));
     }
-    let verdict = match wanted.and_then(|wanted| backend.departure(Some(&wanted), None)) {
-        Some(there) => leave(there, true),
+    let verdict = match wanted.and_then(|wanted| backend.redirect_to(Some(&wanted), None)) {
+        Some(there) => redirect_to_client(there, true),
         None => {
             let redirect = Redirect {
                 status: 303,
@@ -213,23 +228,28 @@ fn sign_out<'a>(
         }
     };
     Ok(Decision::Settled(
-        verdict.with(vec![CookieChange::ClearCredentials]),
+        verdict.with_cookies(vec![CookieChange::ClearCredentials]),
     ))
 }
 
 /// Whether a person is leaving by a link or script of the site's own or the client's, or by typing
 /// the address: told by what no page can forge for another.
-fn means_it(request: &RequestView<'_>, site: &Site, backend: &HostedBackend) -> bool {
+fn is_intentional_logout(request: &RequestView<'_>, site: &Site, backend: &HostedBackend) -> bool {
     // A handshake is opened by a script, whatever else it says of itself.
-    if *request.method != Method::GET || !request.is_navigation() || request.marks.websocket {
+    if *request.method != Method::GET
+        || !request.is_navigation()
+        || request.fetch_metadata.is_websocket
+    {
         return false;
     }
     let sender = request.source_origin();
     let is_own = sender
         .as_ref()
         .is_some_and(|origin| site.is_own_origin(origin));
-    let is_of_the_client = sender.as_ref().is_some_and(|origin| backend.lists(origin));
-    match request.marks.fetch_site {
+    let is_of_the_client = sender
+        .as_ref()
+        .is_some_and(|origin| backend.lists_origin(origin));
+    match request.fetch_metadata.fetch_site {
         Some("same-origin" | "none") => true,
         // One of the site's own pages began it, and another site's led on.
         Some(_) => is_of_the_client && !is_own,
@@ -238,13 +258,16 @@ fn means_it(request: &RequestView<'_>, site: &Site, backend: &HostedBackend) -> 
 }
 
 /// Whether a path of this site is the sign-out: nobody is led there by a sign-in.
-pub(super) fn is_sign_out(site: &Site, path: &str) -> bool {
+pub(super) fn is_logout(site: &Site, path: &str) -> bool {
     let path: Cow<'_, [u8]> = percent_encoding::percent_decode_str(path).into();
-    let call = site.hosted.as_ref().and_then(|_| HostedCall::read(&path));
-    call.is_some_and(|call| call.page == HostedPage::Logout)
+    let call = site
+        .hosted_backend
+        .as_ref()
+        .and_then(|_| HostedRequest::parse(&path));
+    call.is_some_and(|call| call.endpoint == HostedEndpoint::Logout)
 }
 
-fn leave<'a>(to: AllowedRedirect, clear_site_data: bool) -> Verdict<'a> {
+fn redirect_to_client<'a>(to: AllowedRedirect, clear_site_data: bool) -> Verdict<'a> {
     Verdict::reply(
         LocalResponse::AllowedRedirect {
             to,

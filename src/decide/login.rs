@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use crate::model::cookie::Presented;
+use crate::model::cookie::PresentedCookie;
 use crate::model::local_path::LocalPath;
 use crate::model::local_response::{
     ActionRequired, CookieChange, LocalResponse, LoginPage, Redirect,
@@ -15,12 +15,12 @@ use crate::model::request::{Provenance, RequestView};
 use crate::model::return_path::ReturnPath;
 use crate::model::site::Site;
 use crate::model::timestamp::Timestamp;
-use crate::model::token::SignedIn;
+use crate::model::token::CompletedLogin;
 
 use super::authorize::{AuthStatus, auth_status};
-use super::endpoint::StepCall;
+use super::endpoint::StepEndpoint;
 use super::facts::{Facts, FormSize, Known, Question};
-use super::{Decision, RETRY_AFTER_TROUBLE, Verdict, trouble};
+use super::{Decision, RETRY_AFTER_FAILURE, Verdict, unavailable};
 use super::{hosted_backend, mfa, preserved_post, redirect_loop};
 
 pub(super) fn decide<'a>(
@@ -30,39 +30,37 @@ pub(super) fn decide<'a>(
     now: Timestamp,
 ) -> Decision<'a> {
     if *request.method == Method::POST {
-        posted(request, site, facts)
+        submit(request, site, facts)
     } else {
-        shown(request, site, facts, now)
+        show(request, site, facts, now)
     }
 }
 
 /// `GET /login`: the form, or on to where the visitor wanted to go when they are signed in already.
-fn shown<'a>(
-    request: &RequestView<'a>,
-    site: &Site,
-    facts: &Facts,
-    now: Timestamp,
-) -> Decision<'a> {
+fn show<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Timestamp) -> Decision<'a> {
     let return_to = return_address(request);
     match auth_status(request, site, facts, now) {
         AuthStatus::Ask(question) => Decision::Needs(question),
         AuthStatus::Authenticated(somebody) => {
-            let verdict = onward(site, return_to.as_ref()).with(somebody.cookies());
-            redirect_loop::from_the_form(request, site, facts, verdict)
+            let verdict =
+                redirect_after_login(site, return_to.as_ref()).with_cookies(somebody.cookies());
+            redirect_loop::after_login(request, site, facts, verdict)
         }
-        AuthStatus::Anonymous(_, cookies) => Decision::Settled(fresh_form(return_to).with(cookies)),
+        AuthStatus::Anonymous(_, cookies) => {
+            Decision::Settled(login_page(return_to).with_cookies(cookies))
+        }
         // Cookies stay: the visitor may be signed in again as soon as the provider is back.
-        AuthStatus::Unavailable(_) => Decision::Settled(fresh_form(return_to)),
+        AuthStatus::Unavailable(_) => Decision::Settled(login_page(return_to)),
         AuthStatus::Refused(reason) => Decision::Settled(Verdict::problem(reason)),
     }
 }
 
 /// The form without anything in it.
-pub(super) fn fresh_form<'a>(return_to: Option<ReturnPath>) -> Verdict<'a> {
+pub(super) fn login_page<'a>(return_to: Option<ReturnPath>) -> Verdict<'a> {
     let form = LoginPage {
         status: 200,
-        trouble: None,
-        cookieless: false,
+        error: None,
+        cookie_missing: false,
         login_id: String::new(),
         return_to,
         remember: false,
@@ -86,25 +84,25 @@ fn return_address(request: &RequestView<'_>) -> Option<ReturnPath> {
 }
 
 /// `POST /login`: from whom, then what, then the form's own proof, and only then the password.
-fn posted<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision<'a> {
+fn submit<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision<'a> {
     if request.provenance(site) == Provenance::CrossOrigin
         || request.provenance(site) == Provenance::Allowed
     {
         return Decision::Settled(Verdict::problem(Reason::CrossSiteRequest));
     }
-    let form = match &facts.form {
+    let form = match &facts.login_form {
         Known::NotAsked => {
-            return Decision::Needs(Question::ReadForm(size(request)));
+            return Decision::Needs(Question::ReadLoginForm(form_size(request)));
         }
         Known::Found(form) => form,
         Known::Absent(reason) => return Decision::Settled(Verdict::problem(*reason)),
-        Known::Failed(reason) => return Decision::Settled(trouble(*reason)),
+        Known::Failed(reason) => return Decision::Settled(unavailable(*reason)),
     };
-    if !csrf_holds(request, site, &form.csrf) {
-        let cookieless = request.cookies.form == Presented::Absent;
+    if !csrf_token_matches(request, site, &form.csrf) {
+        let cookieless = request.cookies.form == PresentedCookie::Absent;
         let form = LoginPage {
-            cookieless,
-            ..filled(form, Reason::CsrfFailed, None)
+            cookie_missing: cookieless,
+            ..prefill(form, Reason::CsrfFailed, None)
         };
         return Decision::Settled(Verdict::reply(
             LocalResponse::LoginPage(form),
@@ -112,9 +110,9 @@ fn posted<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision
         ));
     }
     if form.login_id.trim().is_empty() || form.password.expose().is_empty() {
-        return Decision::Settled(again(form, Reason::RejectedInput, None));
+        return Decision::Settled(redisplay(form, Reason::RejectedInput, None));
     }
-    let verdict = match &facts.sign_in {
+    let verdict = match &facts.login {
         Known::NotAsked => {
             let credentials = Credentials {
                 login_id: form.login_id.clone(),
@@ -124,27 +122,29 @@ fn posted<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision
             };
             let (kind, session) = (site.credential, request.cookies.session.value());
             let device = request.cookies.device.value();
-            return Decision::Needs(Question::SignIn {
+            return Decision::Needs(Question::Login {
                 credentials,
                 kind,
                 session,
                 device,
             });
         }
-        Known::Found(signed_in) => return arrived(site, facts, signed_in, brought(form)),
+        Known::Found(signed_in) => {
+            return login_succeeded(site, facts, signed_in, login_context(form));
+        }
         Known::Absent(refused) => refusal(form, refused),
         Known::Failed(reason) => {
-            let wait = (*reason == Reason::ProviderUnavailable).then_some(RETRY_AFTER_TROUBLE);
-            again(form, *reason, wait)
+            let wait = (*reason == Reason::ProviderUnavailable).then_some(RETRY_AFTER_FAILURE);
+            redisplay(form, *reason, wait)
         }
     };
     Decision::Settled(verdict)
 }
 
 /// How large a form may be: it says itself that it holds an unsent one.
-pub(super) fn size(request: &RequestView<'_>) -> FormSize {
-    if preserved_post::comes_along(request) {
-        FormSize::WithUnsent
+pub(super) fn form_size(request: &RequestView<'_>) -> FormSize {
+    if preserved_post::is_carried_by(request) {
+        FormSize::WithPreservedPost
     } else {
         FormSize::Plain
     }
@@ -158,7 +158,7 @@ pub(super) struct LoginContext<'f> {
     pub(super) preserved_post: Option<&'f Arc<str>>,
 }
 
-fn brought(form: &LoginForm) -> LoginContext<'_> {
+fn login_context(form: &LoginForm) -> LoginContext<'_> {
     LoginContext {
         login_id: &form.login_id,
         return_to: form.return_to.as_ref(),
@@ -167,7 +167,7 @@ fn brought(form: &LoginForm) -> LoginContext<'_> {
 }
 
 /// What a browser keeps of a sign-in.
-pub(super) fn kept(signed_in: &SignedIn) -> Vec<CookieChange> {
+pub(super) fn session_cookies(signed_in: &CompletedLogin) -> Vec<CookieChange> {
     let device = signed_in.device.clone().map(CookieChange::SetDevice);
     std::iter::once(CookieChange::SetTokens(signed_in.tokens.clone()))
         .chain(device)
@@ -175,10 +175,10 @@ pub(super) fn kept(signed_in: &SignedIn) -> Vec<CookieChange> {
 }
 
 /// Signed in: on to where the visitor wanted to go, or to what they wanted to send.
-pub(super) fn arrived<'a>(
+pub(super) fn login_succeeded<'a>(
     site: &Site,
     facts: &Facts,
-    signed_in: &SignedIn,
+    signed_in: &CompletedLogin,
     LoginContext {
         login_id,
         return_to,
@@ -186,10 +186,10 @@ pub(super) fn arrived<'a>(
     }: LoginContext<'_>,
 ) -> Decision<'a> {
     let sub = &signed_in.principal.identity.sub;
-    let verdict = match (preserved_post, &facts.returned) {
+    let verdict = match (preserved_post, &facts.restored_post) {
         (Some(sealed), Known::NotAsked) => {
             let (sealed, login_id) = (Arc::clone(sealed), login_id.to_owned());
-            return Decision::Needs(Question::ReturnForm {
+            return Decision::Needs(Question::RestorePost {
                 sealed,
                 sub: sub.clone(),
                 login_id,
@@ -197,16 +197,18 @@ pub(super) fn arrived<'a>(
         }
         (Some(_), Known::Found(returned)) => {
             let page = preserved_post::page(returned, destination(site, return_to).to_string());
-            Verdict::reply(LocalResponse::Unsent(page), Reason::OwnEndpoint)
+            Verdict::reply(LocalResponse::PreservedPost(page), Reason::OwnEndpoint)
         }
         // What does not open was never the gateway's, or is too old for anybody to remember.
-        (Some(_), Known::Absent(_) | Known::Failed(_)) | (None, _) => onward(site, return_to),
+        (Some(_), Known::Absent(_) | Known::Failed(_)) | (None, _) => {
+            redirect_after_login(site, return_to)
+        }
     };
-    Decision::Settled(verdict.with(kept(signed_in)))
+    Decision::Settled(verdict.with_cookies(session_cookies(signed_in)))
 }
 
 /// On to where the visitor wanted to go; 303, so that no browser posts the password a second time.
-fn onward<'a>(site: &Site, return_to: Option<&ReturnPath>) -> Verdict<'a> {
+fn redirect_after_login<'a>(site: &Site, return_to: Option<&ReturnPath>) -> Verdict<'a> {
     let redirect = Redirect {
         status: 303,
         location: LocalPath::from(destination(site, return_to)),
@@ -221,11 +223,11 @@ fn destination<'s>(site: &'s Site, return_to: Option<&'s ReturnPath>) -> &'s Ret
         let bare = path.as_str().split(['?', '#']).next().unwrap_or_default();
         let step = bare
             .strip_prefix(&site.paths.login)
-            .and_then(|rest| StepCall::read(rest.as_bytes()));
+            .and_then(|rest| StepEndpoint::from_suffix(rest.as_bytes()));
         bare == site.paths.login
             || step.is_some()
             || bare == site.paths.logout
-            || hosted_backend::is_sign_out(site, bare)
+            || hosted_backend::is_logout(site, bare)
     };
     return_to
         .filter(|path| !leads_back(path))
@@ -233,15 +235,15 @@ fn destination<'s>(site: &'s Site, return_to: Option<&'s ReturnPath>) -> &'s Ret
 }
 
 fn refusal<'a>(form: &LoginForm, refused: &LoginRefused) -> Verdict<'a> {
-    if asks_for_more(refused.reason) {
-        asks(refused, brought(form))
+    if requires_action(refused.reason) {
+        action_required(refused, login_context(form))
     } else {
-        again(form, refused.reason, refused.retry_after)
+        redisplay(form, refused.reason, refused.retry_after)
     }
 }
 
 /// Whether the password was right and the provider wants something first.
-pub(super) const fn asks_for_more(reason: Reason) -> bool {
+pub(super) const fn requires_action(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::NotRegistered
@@ -254,8 +256,11 @@ pub(super) const fn asks_for_more(reason: Reason) -> bool {
 
 /// What the provider wants first: the form of the next step, else a page that says where it
 /// happens.
-pub(super) fn asks<'a>(refused: &LoginRefused, brought: LoginContext<'_>) -> Verdict<'a> {
-    if let Some(next) = &refused.next {
+pub(super) fn action_required<'a>(
+    refused: &LoginRefused,
+    brought: LoginContext<'_>,
+) -> Verdict<'a> {
+    if let Some(next) = &refused.next_step {
         let page = mfa::page((**next).clone(), brought);
         return Verdict::reply(LocalResponse::StepPage(Box::new(page)), refused.reason);
     }
@@ -267,18 +272,18 @@ pub(super) fn asks<'a>(refused: &LoginRefused, brought: LoginContext<'_>) -> Ver
 }
 
 /// The form again, with what was typed except the password.
-fn again<'a>(form: &LoginForm, trouble: Reason, retry_after: Option<u32>) -> Verdict<'a> {
+fn redisplay<'a>(form: &LoginForm, trouble: Reason, retry_after: Option<u32>) -> Verdict<'a> {
     Verdict::reply(
-        LocalResponse::LoginPage(filled(form, trouble, retry_after)),
+        LocalResponse::LoginPage(prefill(form, trouble, retry_after)),
         trouble,
     )
 }
 
-fn filled(form: &LoginForm, trouble: Reason, retry_after: Option<u32>) -> LoginPage {
+fn prefill(form: &LoginForm, trouble: Reason, retry_after: Option<u32>) -> LoginPage {
     LoginPage {
         status: trouble.status(),
-        trouble: Some(trouble),
-        cookieless: false,
+        error: Some(trouble),
+        cookie_missing: false,
         login_id: form.login_id.clone(),
         return_to: form.return_to.clone(),
         remember: form.remember,
@@ -288,7 +293,7 @@ fn filled(form: &LoginForm, trouble: Reason, retry_after: Option<u32>) -> LoginP
 }
 
 /// Whether the form was served to this very browser: its token is made from the pre-session cookie.
-pub(super) fn csrf_holds(request: &RequestView<'_>, site: &Site, posted: &str) -> bool {
+pub(super) fn csrf_token_matches(request: &RequestView<'_>, site: &Site, posted: &str) -> bool {
     let Some(cookie) = request.cookies.form.value() else {
         return false;
     };

@@ -28,14 +28,14 @@ pub(super) fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) 
     }
     let RequestCredentials {
         kind,
-        main,
+        token: main,
         refresh,
         ..
     } = credentials::of(request, site);
-    if matches!(facts.sign_out, Known::NotAsked) && (main.is_some() || refresh.is_some()) {
-        return Decision::Needs(Question::SignOut(PresentedCredential {
+    if matches!(facts.logout, Known::NotAsked) && (main.is_some() || refresh.is_some()) {
+        return Decision::Needs(Question::Logout(PresentedCredential {
             kind,
-            proof: main,
+            token: main,
             refresh,
         }));
     }
@@ -46,5 +46,5 @@ pub(super) fn decide<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) 
         clear_site_data: true,
     };
     let verdict = Verdict::reply(LocalResponse::Redirect(redirect), Reason::OwnEndpoint);
-    Decision::Settled(verdict.with(vec![CookieChange::ClearCredentials]))
+    Decision::Settled(verdict.with_cookies(vec![CookieChange::ClearCredentials]))
 }

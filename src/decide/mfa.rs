@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use crate::model::api_call::TokenDelivery;
-use crate::model::challenge::{NextStep, OpenedChallenge, StepFields, StepSubmission};
+use crate::model::api_request::TokenDelivery;
+use crate::model::challenge::{NextStep, OpenedChallenge, StepForm, StepSubmission};
 use crate::model::local_response::{LocalResponse, LoginPage, StepPage};
 use crate::model::login::LoginRefused;
 use crate::model::reason::Reason;
@@ -16,13 +16,13 @@ use crate::model::secret::Secret;
 use crate::model::site::Site;
 use crate::model::timestamp::Timestamp;
 
-use super::endpoint::StepCall;
+use super::endpoint::StepEndpoint;
 use super::facts::{Facts, Known, Question};
-use super::login::{self, LoginContext, arrived, csrf_holds, size};
-use super::{Decision, RETRY_AFTER_TROUBLE, Verdict, trouble};
+use super::login::{self, LoginContext, csrf_token_matches, form_size, login_succeeded};
+use super::{Decision, RETRY_AFTER_FAILURE, Verdict, unavailable};
 
 pub(super) fn decide<'a>(
-    call: StepCall,
+    call: StepEndpoint,
     request: &RequestView<'a>,
     site: &Site,
     facts: &Facts,
@@ -35,71 +35,73 @@ pub(super) fn decide<'a>(
         return Decision::Settled(Verdict::problem(Reason::CrossSiteRequest));
     }
     let fields = match &facts.step_form {
-        Known::NotAsked => return Decision::Needs(Question::ReadStepForm(size(request))),
+        Known::NotAsked => return Decision::Needs(Question::ReadStepForm(form_size(request))),
         Known::Found(fields) => fields,
         Known::Absent(reason) => return Decision::Settled(Verdict::problem(*reason)),
-        Known::Failed(reason) => return Decision::Settled(trouble(*reason)),
+        Known::Failed(reason) => return Decision::Settled(unavailable(*reason)),
     };
     let opened = match open(call, &fields.challenge, facts, now) {
         Ok(opened) => opened,
-        Err(ChallengeError::Unopened(question)) => return Decision::Needs(question),
-        Err(ChallengeError::Over(opened)) => {
-            return Decision::Settled(begin_again(
+        Err(ChallengeError::NotOpened(question)) => return Decision::Needs(question),
+        Err(ChallengeError::Expired(opened)) => {
+            return Decision::Settled(restart_login(
                 opened.as_deref(),
                 fields,
                 (Reason::ChallengeExpired, None),
             ));
         }
-        Err(ChallengeError::Trouble(reason)) => return Decision::Settled(trouble(reason)),
+        Err(ChallengeError::Unavailable(reason)) => return Decision::Settled(unavailable(reason)),
     };
     // Whoever asked for tokens in a body is no browser, and fills in no form.
-    if opened.challenge.chosen.tokens == TokenDelivery::Body {
+    if opened.challenge.options.token_delivery == TokenDelivery::Body {
         return Decision::Settled(Verdict::problem(Reason::BrowserTokensRefused));
     }
-    let form = Form { opened, fields };
-    if !csrf_holds(request, site, &fields.csrf) {
+    let form = SubmittedStep { opened, fields };
+    if !csrf_token_matches(request, site, &fields.csrf) {
         return Decision::Settled(form.again(Reason::CsrfFailed, None));
     }
     match call {
-        StepCall::SendCode => send(&form, facts),
-        StepCall::TwoFactor => proceed(
-            code(&fields.code, fields.trust),
+        StepEndpoint::SendCode => send_code(&form, facts),
+        StepEndpoint::TwoFactor => continue_login(
+            code(&fields.code, fields.trust_device),
             &form,
             request,
             site,
             facts,
         ),
-        StepCall::NewPassword => proceed(password(&fields.password), &form, request, site, facts),
+        StepEndpoint::NewPassword => {
+            continue_login(password(&fields.password), &form, request, site, facts)
+        }
     }
 }
 
 /// Why a challenge cannot be gone on with.
 pub(super) enum ChallengeError<'a> {
     /// Nobody has looked into it yet.
-    Unopened(Question<'a>),
+    NotOpened(Question<'a>),
     /// It is over; what was in it, where it could be read.
-    Over(Option<Arc<OpenedChallenge>>),
+    Expired(Option<Arc<OpenedChallenge>>),
     /// Nobody can say.
-    Trouble(Reason),
+    Unavailable(Reason),
 }
 
 /// The challenge that was brought back, while it lasts. Of one that does not hold the provider
 /// hears nothing.
 pub(super) fn open<'a, 'f>(
-    call: StepCall,
+    call: StepEndpoint,
     challenge: &Secret,
     facts: &'f Facts,
     now: Timestamp,
 ) -> Result<&'f Arc<OpenedChallenge>, ChallengeError<'a>> {
     match &facts.challenge {
-        Known::NotAsked => Err(ChallengeError::Unopened(Question::OpenChallenge {
+        Known::NotAsked => Err(ChallengeError::NotOpened(Question::OpenChallenge {
             step: call.step(),
             challenge: challenge.clone(),
         })),
-        Known::Found(opened) if now < opened.challenge.ends => Ok(opened),
-        Known::Found(opened) => Err(ChallengeError::Over(Some(Arc::clone(opened)))),
-        Known::Absent(_) => Err(ChallengeError::Over(None)),
-        Known::Failed(reason) => Err(ChallengeError::Trouble(*reason)),
+        Known::Found(opened) if now < opened.challenge.expires => Ok(opened),
+        Known::Found(opened) => Err(ChallengeError::Expired(Some(Arc::clone(opened)))),
+        Known::Absent(_) => Err(ChallengeError::Expired(None)),
+        Known::Failed(reason) => Err(ChallengeError::Unavailable(*reason)),
     }
 }
 
@@ -108,7 +110,7 @@ pub(super) fn code(typed: &Secret, trust: bool) -> Option<StepSubmission> {
     let code = bare(typed.expose());
     (!code.is_empty()).then(|| StepSubmission::Code {
         code: Secret::new(code),
-        trust,
+        trust_device: trust,
     })
 }
 
@@ -129,9 +131,9 @@ fn bare(typed: &str) -> String {
 }
 
 /// The code or the new password.
-fn proceed<'a>(
+fn continue_login<'a>(
     answer: Option<StepSubmission>,
-    form: &Form<'_>,
+    form: &SubmittedStep<'_>,
     request: &RequestView<'a>,
     site: &Site,
     facts: &Facts,
@@ -139,30 +141,30 @@ fn proceed<'a>(
     let Some(answer) = answer else {
         return Decision::Settled(form.again(Reason::RejectedInput, None));
     };
-    Decision::Settled(match &facts.sign_in {
+    Decision::Settled(match &facts.login {
         Known::NotAsked => {
             let (opened, kind) = (Arc::clone(form.opened), site.credential);
             let (session, device) = (
                 request.cookies.session.value(),
                 request.cookies.device.value(),
             );
-            return Decision::Needs(Question::Continue {
+            return Decision::Needs(Question::ContinueLogin {
                 opened,
-                answer,
+                submission: answer,
                 kind,
                 session,
                 device,
             });
         }
-        Known::Found(signed_in) => return arrived(site, facts, signed_in, form.brought()),
+        Known::Found(signed_in) => return login_succeeded(site, facts, signed_in, form.brought()),
         Known::Absent(refused) => form.refused(refused),
         Known::Failed(reason) => form.failed(*reason),
     })
 }
 
 /// The wish to be sent a code.
-fn send<'a>(form: &Form<'_>, facts: &Facts) -> Decision<'a> {
-    Decision::Settled(match &facts.sent {
+fn send_code<'a>(form: &SubmittedStep<'_>, facts: &Facts) -> Decision<'a> {
+    Decision::Settled(match &facts.code_sent {
         Known::NotAsked => {
             let (opened, choice) = (Arc::clone(form.opened), form.fields.choice.clone());
             return Decision::Needs(Question::SendCode { opened, choice });
@@ -170,7 +172,7 @@ fn send<'a>(form: &Form<'_>, facts: &Facts) -> Decision<'a> {
         Known::Found(way) => {
             let page = StepPage {
                 status: 200,
-                sent: Some(*way),
+                code_sent_by: Some(*way),
                 ..form.page()
             };
             Verdict::reply(LocalResponse::StepPage(Box::new(page)), Reason::OwnEndpoint)
@@ -181,22 +183,22 @@ fn send<'a>(form: &Form<'_>, facts: &Facts) -> Decision<'a> {
 }
 
 /// A form of a step that was posted while its challenge held.
-struct Form<'f> {
+struct SubmittedStep<'f> {
     opened: &'f Arc<OpenedChallenge>,
-    fields: &'f StepFields,
+    fields: &'f StepForm,
 }
 
-impl Form<'_> {
+impl SubmittedStep<'_> {
     /// The same step once more.
     fn page(&self) -> StepPage {
         StepPage {
-            trust: self.fields.trust,
-            ..page(self.opened.shown.clone(), self.brought())
+            trust_device: self.fields.trust_device,
+            ..page(self.opened.next_step.clone(), self.brought())
         }
     }
 
     fn brought(&self) -> LoginContext<'_> {
-        let chosen = &self.opened.challenge.chosen;
+        let chosen = &self.opened.challenge.options;
         LoginContext {
             login_id: &chosen.login_id,
             return_to: chosen.return_to.as_ref(),
@@ -207,7 +209,7 @@ impl Form<'_> {
     fn again<'a>(&self, reason: Reason, retry_after: Option<u32>) -> Verdict<'a> {
         let page = StepPage {
             status: reason.status(),
-            trouble: Some(reason),
+            error: Some(reason),
             retry_after,
             ..self.page()
         };
@@ -217,7 +219,7 @@ impl Form<'_> {
     fn failed<'a>(&self, reason: Reason) -> Verdict<'a> {
         self.again(
             reason,
-            (reason == Reason::ProviderUnavailable).then_some(RETRY_AFTER_TROUBLE),
+            (reason == Reason::ProviderUnavailable).then_some(RETRY_AFTER_FAILURE),
         )
     }
 
@@ -230,17 +232,17 @@ impl Form<'_> {
         ) {
             let page = StepPage {
                 status: reason.status(),
-                trouble: Some(reason),
-                violations: refused.faults.clone(),
+                error: Some(reason),
+                violations: refused.violations.clone(),
                 retry_after: refused.retry_after,
                 ..self.page()
             };
             return Verdict::reply(LocalResponse::StepPage(Box::new(page)), reason);
         }
-        if login::asks_for_more(reason) {
-            return login::asks(refused, self.brought());
+        if login::requires_action(reason) {
+            return login::action_required(refused, self.brought());
         }
-        begin_again(
+        restart_login(
             Some(self.opened),
             self.fields,
             (reason, refused.retry_after),
@@ -252,12 +254,12 @@ impl Form<'_> {
 pub(super) fn page(next: NextStep, brought: LoginContext<'_>) -> StepPage {
     StepPage {
         status: 401,
-        next,
-        trouble: None,
+        next_step: next,
+        error: None,
         violations: Vec::new(),
-        sent: None,
+        code_sent_by: None,
         retry_after: None,
-        trust: false,
+        trust_device: false,
         login_id: brought.login_id.to_owned(),
         return_to: brought.return_to.cloned(),
         preserved_post: brought.preserved_post.cloned(),
@@ -265,16 +267,16 @@ pub(super) fn page(next: NextStep, brought: LoginContext<'_>) -> StepPage {
 }
 
 /// The sign-in form, with what is known from the first time.
-fn begin_again<'a>(
+fn restart_login<'a>(
     opened: Option<&OpenedChallenge>,
-    fields: &StepFields,
+    fields: &StepForm,
     (reason, retry_after): (Reason, Option<u32>),
 ) -> Verdict<'a> {
-    let chosen = opened.map(|opened| &opened.challenge.chosen);
+    let chosen = opened.map(|opened| &opened.challenge.options);
     let form = LoginPage {
         status: reason.status(),
-        trouble: Some(reason),
-        cookieless: false,
+        error: Some(reason),
+        cookie_missing: false,
         login_id: chosen
             .map(|chosen| chosen.login_id.clone())
             .unwrap_or_default(),

@@ -84,7 +84,7 @@ pub enum Outcome<'a> {
 #[derive(Clone, Debug)]
 pub struct Grant<'a> {
     principal: Option<Arc<Principal>>,
-    renew_ahead: Option<RefreshRequest<'a>>,
+    early_refresh: Option<RefreshRequest<'a>>,
     /// How the proof was carried that was looked at; `None` where none was.
     kind: Option<CredentialKind>,
 }
@@ -98,8 +98,8 @@ impl<'a> Grant<'a> {
 
     /// What to renew with beside the upstream call.
     #[must_use]
-    pub fn renew_ahead(&self) -> Option<RefreshRequest<'a>> {
-        self.renew_ahead
+    pub fn early_refresh(&self) -> Option<RefreshRequest<'a>> {
+        self.early_refresh
     }
 
     /// Whether the request's `Authorization` was the gateway's to use, and is not the application's
@@ -140,7 +140,7 @@ impl<'a> Verdict<'a> {
             Outcome::Reply(LocalResponse::Redirect(_) | LocalResponse::AllowedRedirect { .. }) => {
                 OutcomeLabel::Redirected
             }
-            Outcome::Reply(LocalResponse::Problem(_)) if !self.reason.answers_a_sign_in() => {
+            Outcome::Reply(LocalResponse::Problem(_)) if !self.reason.is_login_result() => {
                 OutcomeLabel::Refused
             }
             Outcome::Reply(LocalResponse::LoginPage(_))
@@ -161,7 +161,7 @@ impl<'a> Verdict<'a> {
                 | LocalResponse::LoginPage(_)
                 | LocalResponse::StepPage(_)
                 | LocalResponse::LogoutPage
-                | LocalResponse::Unsent(_)
+                | LocalResponse::PreservedPost(_)
                 | LocalResponse::ActionRequired(_)
                 | LocalResponse::Asset(_)
                 | LocalResponse::AssertionKeys
@@ -172,19 +172,19 @@ impl<'a> Verdict<'a> {
         }
     }
 
-    fn with(mut self, cookies: Vec<CookieChange>) -> Self {
+    fn with_cookies(mut self, cookies: Vec<CookieChange>) -> Self {
         self.cookies = cookies;
         self
     }
 }
 
 /// Seconds a client is asked to wait after a failure that passes.
-const RETRY_AFTER_TROUBLE: u32 = 5;
+const RETRY_AFTER_FAILURE: u32 = 5;
 
 /// A failure that keeps every cookie: a hiccup never signs anyone out.
-fn trouble<'a>(reason: Reason) -> Verdict<'a> {
+fn unavailable<'a>(reason: Reason) -> Verdict<'a> {
     let mut problem = Problem::new(reason);
-    problem.retry_after = (problem.status == 503).then_some(RETRY_AFTER_TROUBLE);
+    problem.retry_after = (problem.status == 503).then_some(RETRY_AFTER_FAILURE);
     Verdict::reply(LocalResponse::Problem(problem), reason)
 }
 
@@ -205,13 +205,13 @@ pub fn decide<'a>(
 
 impl Decision<'_> {
     /// A program called: what went wrong it is told as a program.
-    fn for_programs(mut self) -> Self {
+    fn for_api_client(mut self) -> Self {
         if let Self::Settled(Verdict {
             outcome: Outcome::Reply(LocalResponse::Problem(problem)),
             ..
         }) = &mut self
         {
-            problem.for_programs = true;
+            problem.for_api_client = true;
         }
         self
     }
@@ -224,22 +224,22 @@ fn decide_endpoint<'a>(
     facts: &Facts,
     now: Timestamp,
 ) -> Decision<'a> {
-    let for_programs = endpoint.is_for_programs();
+    let for_programs = endpoint.is_for_api_clients();
     if for_programs && let Some(verdict) = cors::preflight(request, site, endpoint.methods()) {
         return Decision::Settled(verdict);
     }
     if let Some(refusal) = wrong_method(&endpoint, request) {
         let refusal = Decision::Settled(refusal);
         return if for_programs {
-            refusal.for_programs()
+            refusal.for_api_client()
         } else {
             refusal
         };
     }
     match endpoint {
-        Endpoint::Api(call) => api::decide(call, request, site, facts, now).for_programs(),
+        Endpoint::Api(call) => api::decide(call, request, site, facts, now).for_api_client(),
         Endpoint::Hosted(call) if for_programs => {
-            hosted_backend::decide(&call, request, site, facts, now).for_programs()
+            hosted_backend::decide(&call, request, site, facts, now).for_api_client()
         }
         Endpoint::Hosted(call) => hosted_backend::decide(&call, request, site, facts, now),
         Endpoint::Login => login::decide(request, site, facts, now),
@@ -259,7 +259,7 @@ fn decide_endpoint<'a>(
 /// `405`, where the endpoint does not take the request's method.
 fn wrong_method<'a>(endpoint: &Endpoint, request: &RequestView<'a>) -> Option<Verdict<'a>> {
     let mut problem = Problem::new(Reason::MethodNotAllowed);
-    problem.allow = Some(endpoint.refuses(request.method)?);
+    problem.allow = Some(endpoint.disallows(request.method)?);
     Some(Verdict::reply(
         LocalResponse::Problem(problem),
         Reason::MethodNotAllowed,

@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use crate::model::cookie::{CookieKind, Presented};
+use crate::model::cookie::{CookieKind, PresentedCookie};
 use crate::model::local_response::{LocalResponse, Problem};
 use crate::model::reason::Reason;
 use crate::model::redirect_loop::{LoopCause, LoopIdentity, MAX_REDIRECTS, RedirectLoop};
@@ -22,13 +22,13 @@ use super::{Decision, Outcome, Verdict};
 
 /// `verdict`, which sends a visitor who is not signed in to the form, unless they have been sent
 /// there too often.
-pub(super) fn to_the_form<'a>(
+pub(super) fn before_login<'a>(
     request: &RequestView<'a>,
     site: &Site,
     facts: &Facts,
     verdict: Verdict<'a>,
 ) -> Decision<'a> {
-    let Some(by) = who_came_back(request, site) else {
+    let Some(by) = loop_identity(request, site) else {
         return Decision::Settled(verdict);
     };
     let cause = || match &facts.token {
@@ -37,7 +37,7 @@ pub(super) fn to_the_form<'a>(
         }
         Known::Absent(TokenError::Expired) => LoopCause::Clock,
         Known::NotAsked | Known::Found(_) | Known::Absent(_) | Known::Failed(_) => {
-            if credentials::of(request, site).any {
+            if credentials::of(request, site).any_presented {
                 LoopCause::Refused
             } else if is_unencrypted(request, site) {
                 LoopCause::Unencrypted
@@ -46,21 +46,21 @@ pub(super) fn to_the_form<'a>(
             }
         }
     };
-    unless_last(request, site, facts, (by, cause), verdict)
+    break_loop_or(request, site, facts, (by, cause), verdict)
 }
 
 /// `verdict`, which sends a visitor on from the form who is signed in already, unless they come
 /// back and back.
-pub(super) fn from_the_form<'a>(
+pub(super) fn after_login<'a>(
     request: &RequestView<'a>,
     site: &Site,
     facts: &Facts,
     verdict: Verdict<'a>,
 ) -> Decision<'a> {
-    let Some(by) = known_by(request) else {
+    let Some(by) = identity_from_cookies(request) else {
         return Decision::Settled(verdict);
     };
-    unless_last(
+    break_loop_or(
         request,
         site,
         facts,
@@ -69,17 +69,17 @@ pub(super) fn from_the_form<'a>(
     )
 }
 
-fn unless_last<'a>(
+fn break_loop_or<'a>(
     request: &RequestView<'a>,
     site: &Site,
     facts: &Facts,
     (by, cause): (LoopIdentity<'a>, impl FnOnce() -> LoopCause),
     verdict: Verdict<'a>,
 ) -> Decision<'a> {
-    let rounds = match &facts.rounds {
+    let rounds = match &facts.redirects {
         Known::NotAsked => {
-            return Decision::Needs(Question::CountRound {
-                by,
+            return Decision::Needs(Question::CountRedirect {
+                identity: by,
                 target: request.target.raw(),
             });
         }
@@ -95,22 +95,23 @@ fn unless_last<'a>(
     let mut problem = Problem::new(Reason::RedirectLoop);
     problem.redirect_loop = Some(RedirectLoop {
         cause: cause(),
-        address: site.origin.to_string(),
-        onward: to.location.to_string(),
+        site_address: site.origin.to_string(),
+        continue_to: to.location.to_string(),
     });
     Decision::Settled(
-        Verdict::reply(LocalResponse::Problem(problem), Reason::RedirectLoop).with(verdict.cookies),
+        Verdict::reply(LocalResponse::Problem(problem), Reason::RedirectLoop)
+            .with_cookies(verdict.cookies),
     )
 }
 
 /// By what a visitor is known who may have come back from the form; `None` where this is their
 /// first way here, as far as it tells: no person goes from a typed address or another site's link
 /// round in circles.
-fn who_came_back<'a>(request: &RequestView<'a>, site: &Site) -> Option<LoopIdentity<'a>> {
+fn loop_identity<'a>(request: &RequestView<'a>, site: &Site) -> Option<LoopIdentity<'a>> {
     if !request.is_navigation() {
         return None;
     }
-    let from_here = match request.marks.fetch_site {
+    let from_here = match request.fetch_metadata.fetch_site {
         Some("same-origin") => true,
         Some(_) => is_unencrypted(request, site),
         None => {
@@ -120,20 +121,21 @@ fn who_came_back<'a>(request: &RequestView<'a>, site: &Site) -> Option<LoopIdent
                 || is_unencrypted(request, site)
         }
     };
-    let says_nothing = request.marks.fetch_site.is_none() && request.marks.referer.is_none();
-    match known_by(request) {
+    let says_nothing =
+        request.fetch_metadata.fetch_site.is_none() && request.fetch_metadata.referer.is_none();
+    match identity_from_cookies(request) {
         Some(by) => (from_here || says_nothing).then_some(by),
         None => from_here.then_some(LoopIdentity::Client),
     }
 }
 
-fn known_by<'a>(request: &RequestView<'a>) -> Option<LoopIdentity<'a>> {
+fn identity_from_cookies<'a>(request: &RequestView<'a>) -> Option<LoopIdentity<'a>> {
     let cookies = request.cookies;
     let credentials = [&cookies.access, &cookies.session, &cookies.refresh];
-    let value = |cookie: &'a Presented<'a>| match cookie {
-        Presented::Single(Cow::Borrowed(value)) => Some(*value),
-        Presented::Single(Cow::Owned(value)) => Some(value.as_str()),
-        Presented::Absent | Presented::Duplicate => None,
+    let value = |cookie: &'a PresentedCookie<'a>| match cookie {
+        PresentedCookie::Single(Cow::Borrowed(value)) => Some(*value),
+        PresentedCookie::Single(Cow::Owned(value)) => Some(value.as_str()),
+        PresentedCookie::Absent | PresentedCookie::Duplicate => None,
     };
     let by_credential = || {
         credentials
@@ -156,9 +158,9 @@ fn duplicates(request: &RequestView<'_>, site: &Site) -> Vec<String> {
     ];
     let twice = kinds
         .into_iter()
-        .filter(|(_, cookie)| **cookie == Presented::Duplicate);
+        .filter(|(_, cookie)| **cookie == PresentedCookie::Duplicate);
     twice
-        .map(|(kind, _)| site.cookies.of(kind).to_owned())
+        .map(|(kind, _)| site.cookies.name(kind).to_owned())
         .collect()
 }
 

@@ -182,7 +182,7 @@ pub fn forwarded_token(
     if !site.forward_token {
         return None;
     }
-    if let Known::Found(renewed) = &facts.renewal {
+    if let Known::Found(renewed) = &facts.refresh {
         return Some(Arc::clone(&renewed.access));
     }
     if let Known::Found(session) = &facts.session {

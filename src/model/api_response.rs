@@ -12,9 +12,9 @@ use super::token::IssuedTokens;
 #[serde(untagged)]
 pub enum ApiResponse {
     /// `GET /api/user`.
-    Current(CurrentUser),
+    CurrentUser(CurrentUser),
     /// `POST /api/login`.
-    SignedIn(SignedInUser),
+    Login(SignedInUser),
     /// `POST /api/refresh` of a client that is no browser.
     Tokens(TokenResponse),
     /// `GET /app/me`: claims as the token has them. Without any, `POST /app/refresh`.
@@ -93,7 +93,7 @@ impl TokenResponse {
     #[must_use]
     pub fn new(issued: &IssuedTokens, expires: Timestamp, kept: Option<&str>) -> Self {
         Self {
-            token: issued.proof.as_ref().to_owned(),
+            token: issued.token.as_ref().to_owned(),
             refresh_token: issued.refresh.as_deref().or(kept).map(str::to_owned),
             token_expiration_instant: expires.millis(),
         }
@@ -126,7 +126,7 @@ mod tests {
         let user = json!({
             "id": "u1", "email": "ann@example.com", "emailVerified": true, "username": null, "roles": ["admin"],
         });
-        let current = ApiResponse::Current(CurrentUser {
+        let current = ApiResponse::CurrentUser(CurrentUser {
             user: ann(),
             expires_instant: 7,
         });
@@ -139,13 +139,13 @@ mod tests {
             tokens: None,
         };
         assert_eq!(
-            serde_json::to_value(ApiResponse::SignedIn(signed_in)).unwrap(),
+            serde_json::to_value(ApiResponse::Login(signed_in)).unwrap(),
             json!({ "user": user })
         );
         let kind = CredentialKind::Bearer;
         let issued = IssuedTokens {
             kind,
-            proof: "A".into(),
+            token: "A".into(),
             refresh: Some("R".into()),
             remember: true,
         };
@@ -162,7 +162,7 @@ mod tests {
         let mut all = fields;
         all["user"] = user;
         assert_eq!(
-            serde_json::to_value(ApiResponse::SignedIn(signed_in)).unwrap(),
+            serde_json::to_value(ApiResponse::Login(signed_in)).unwrap(),
             all
         );
     }
@@ -172,7 +172,7 @@ mod tests {
         let kind = CredentialKind::Bearer;
         let issued = IssuedTokens {
             kind,
-            proof: "leaky".into(),
+            token: "leaky".into(),
             refresh: None,
             remember: true,
         };

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::api_call::TokenDelivery;
+use super::api_request::TokenDelivery;
 use super::credential::{NONCE_BYTES, SealingKeys};
 use super::login::{FactorKind, OfferedMethod, PendingStep};
 use super::return_path::ReturnPath;
@@ -21,14 +21,14 @@ use super::timestamp::Timestamp;
 
 /// A step that may follow a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum LoginStep {
     /// A code of an app, a message, or a recovery code.
     TwoFactor,
     /// A new password.
     NewPassword,
 }
 
-impl Step {
+impl LoginStep {
     /// How long the provider waits for it: FusionAuth's defaults.
     #[must_use]
     pub const fn lifetime(self) -> Duration {
@@ -50,10 +50,10 @@ impl Step {
 impl PendingStep {
     /// The step that ends the waiting.
     #[must_use]
-    pub const fn step(&self) -> Step {
+    pub const fn step(&self) -> LoginStep {
         match self {
-            Self::SecondFactor { .. } => Step::TwoFactor,
-            Self::NewPassword { .. } => Step::NewPassword,
+            Self::SecondFactor { .. } => LoginStep::TwoFactor,
+            Self::NewPassword { .. } => LoginStep::NewPassword,
         }
     }
 }
@@ -66,7 +66,7 @@ pub struct LoginOptions {
     /// Whether the cookies shall outlive the browser.
     pub remember: bool,
     /// Where the tokens are wanted.
-    pub tokens: TokenDelivery,
+    pub token_delivery: TokenDelivery,
     /// Where to go afterwards.
     pub return_to: Option<ReturnPath>,
 }
@@ -77,11 +77,11 @@ pub struct Challenge {
     /// Tells it from every other, so that it is good for one success.
     pub id: String,
     /// What the provider waits for, with the provider's own ids.
-    pub awaited: PendingStep,
+    pub pending_step: PendingStep,
     /// When it is over.
-    pub ends: Timestamp,
+    pub expires: Timestamp,
     /// What was chosen with the password.
-    pub chosen: LoginOptions,
+    pub options: LoginOptions,
     /// The provider's word for why a password must be changed.
     pub change_reason: Option<String>,
 }
@@ -90,7 +90,7 @@ pub struct Challenge {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NextStep {
     /// Which.
-    pub step: Step,
+    pub step: LoginStep,
     /// The sealed challenge.
     pub challenge: Secret,
     /// The ways to prove it is oneself, in the provider's order; none for a new password.
@@ -113,7 +113,7 @@ pub struct MethodChoice {
 impl MethodChoice {
     /// Whether a code is sent for it on demand.
     #[must_use]
-    pub const fn is_sent(&self) -> bool {
+    pub const fn sends_code(&self) -> bool {
         match self.kind {
             FactorKind::Authenticator => false,
             FactorKind::Email | FactorKind::Sms => true,
@@ -123,13 +123,13 @@ impl MethodChoice {
 
 /// The fields of a step's form, as posted; those of the other steps are empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StepFields {
+pub struct StepForm {
     /// The sealed challenge.
     pub challenge: Secret,
     /// The code, as typed.
     pub code: Secret,
     /// "Do not ask again on this device".
-    pub trust: bool,
+    pub trust_device: bool,
     /// The sealed choice of a way to be sent a code.
     pub choice: Secret,
     /// The new password, byte for byte as typed.
@@ -148,7 +148,7 @@ pub enum StepSubmission {
         /// Without the blanks that people type along.
         code: Secret,
         /// Whether the device shall not be asked again for a while.
-        trust: bool,
+        trust_device: bool,
     },
     /// A new password, byte for byte as typed.
     Password(Secret),
@@ -160,7 +160,7 @@ pub struct OpenedChallenge {
     /// What was in it.
     pub challenge: Challenge,
     /// The same step, as the client knows it.
-    pub shown: NextStep,
+    pub next_step: NextStep,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -184,7 +184,7 @@ impl Challenge {
     /// only if the cipher itself fails.
     #[must_use]
     pub fn seal(&self, keys: &SealingKeys, site: &str, nonce: [u8; NONCE_BYTES]) -> Option<Secret> {
-        let (id, methods) = match &self.awaited {
+        let (id, methods) = match &self.pending_step {
             PendingStep::SecondFactor { id, methods } => (id, methods.as_slice()),
             PendingStep::NewPassword { id } => (id, [].as_slice()),
         };
@@ -199,29 +199,29 @@ impl Challenge {
             i: self.id.clone(),
             p: id.expose().to_owned(),
             m: methods.iter().map(method).collect(),
-            e: self.ends.millis(),
-            l: self.chosen.login_id.clone(),
-            r: self.chosen.remember,
-            b: self.chosen.tokens == TokenDelivery::Body,
-            g: self.chosen.return_to.as_ref().map(ToString::to_string),
+            e: self.expires.millis(),
+            l: self.options.login_id.clone(),
+            r: self.options.remember,
+            b: self.options.token_delivery == TokenDelivery::Body,
+            g: self.options.return_to.as_ref().map(ToString::to_string),
             c: self.change_reason.clone(),
         };
         let body = serde_json::to_vec(&inside).ok()?;
-        let sealed = keys.seal_bytes(&purpose(site, self.awaited.step()), body, nonce)?;
+        let sealed = keys.seal_bytes(&purpose(site, self.pending_step.step()), body, nonce)?;
         Some(Secret::new(URL_SAFE_NO_PAD.encode(sealed)))
     }
 
     /// Opens what [`Challenge::seal`] made for the same site and step; everything else is `None`.
     /// Whether it is over by now, or spent, is not looked at.
     #[must_use]
-    pub fn open(keys: &SealingKeys, site: &str, step: Step, text: &str) -> Option<Self> {
+    pub fn open(keys: &SealingKeys, site: &str, step: LoginStep, text: &str) -> Option<Self> {
         let whole = URL_SAFE_NO_PAD.decode(text).ok()?;
         let inside: Sealed =
             serde_json::from_slice(&keys.open_bytes(&purpose(site, step), &whole)?).ok()?;
         let id = Secret::new(inside.p);
         let awaited = match step {
-            Step::NewPassword => PendingStep::NewPassword { id },
-            Step::TwoFactor => {
+            LoginStep::NewPassword => PendingStep::NewPassword { id },
+            LoginStep::TwoFactor => {
                 let method = |(id, kind, label): (String, String, Option<String>)| {
                     let kind = KINDS.into_iter().find(|known| known.as_str() == kind)?;
                     Some(OfferedMethod {
@@ -238,12 +238,12 @@ impl Challenge {
         };
         Some(Self {
             id: inside.i,
-            awaited,
-            ends: Timestamp::from_millis(inside.e),
-            chosen: LoginOptions {
+            pending_step: awaited,
+            expires: Timestamp::from_millis(inside.e),
+            options: LoginOptions {
                 login_id: inside.l,
                 remember: inside.r,
-                tokens: if inside.b {
+                token_delivery: if inside.b {
                     TokenDelivery::Body
                 } else {
                     TokenDelivery::Cookie
@@ -257,7 +257,7 @@ impl Challenge {
     /// The ways that were offered.
     #[must_use]
     pub fn methods(&self) -> &[OfferedMethod] {
-        match &self.awaited {
+        match &self.pending_step {
             PendingStep::SecondFactor { methods, .. } => methods,
             PendingStep::NewPassword { .. } => &[],
         }
@@ -274,7 +274,7 @@ impl Challenge {
         nonce: [u8; NONCE_BYTES],
     ) -> Option<Secret> {
         let sealed = keys.seal_bytes(
-            &self.choice_of(site),
+            &self.choice_purpose(site),
             method.id.expose().as_bytes().to_vec(),
             nonce,
         )?;
@@ -284,13 +284,16 @@ impl Challenge {
     /// The position of the way that `text` chooses, where this challenge offers it.
     #[must_use]
     pub fn open_choice(&self, keys: &SealingKeys, site: &str, text: &str) -> Option<usize> {
-        let id = keys.open_bytes(&self.choice_of(site), &URL_SAFE_NO_PAD.decode(text).ok()?)?;
+        let id = keys.open_bytes(
+            &self.choice_purpose(site),
+            &URL_SAFE_NO_PAD.decode(text).ok()?,
+        )?;
         self.methods()
             .iter()
             .position(|method| method.id.expose().as_bytes() == id)
     }
 
-    fn choice_of(&self, site: &str) -> String {
+    fn choice_purpose(&self, site: &str) -> String {
         format!("vestibule choice\0{}\0{site}", self.id)
     }
 }
@@ -301,11 +304,11 @@ const KINDS: [FactorKind; 3] = [
     FactorKind::Sms,
 ];
 
-fn purpose(site: &str, step: Step) -> String {
+fn purpose(site: &str, step: LoginStep) -> String {
     format!("vestibule challenge\0{}\0{site}", step.as_str())
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for LoginStep {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(self.as_str())
     }
@@ -327,7 +330,7 @@ mod tests {
         };
         Challenge {
             id: id.into(),
-            awaited: PendingStep::SecondFactor {
+            pending_step: PendingStep::SecondFactor {
                 id: Secret::new("the-providers-id"),
                 methods: vec![
                     method("TOTP", FactorKind::Authenticator, None),
@@ -335,11 +338,11 @@ mod tests {
                     method("m-3", FactorKind::Sms, Some("•••12")),
                 ],
             },
-            ends: Timestamp::from_secs(1_700_000_300),
-            chosen: LoginOptions {
+            expires: Timestamp::from_secs(1_700_000_300),
+            options: LoginOptions {
                 login_id: " Ann ".into(),
                 remember: true,
-                tokens: TokenDelivery::Body,
+                token_delivery: TokenDelivery::Body,
                 return_to: ReturnPath::parse("/cart#x"),
             },
             change_reason: None,
@@ -351,7 +354,7 @@ mod tests {
             id: Secret::new("the-providers-id"),
         };
         Challenge {
-            awaited,
+            pending_step: awaited,
             change_reason: Some("Expired".into()),
             ..two_factor("c1")
         }
@@ -361,7 +364,7 @@ mod tests {
     fn it_comes_back_as_it_was() {
         for challenge in [two_factor("c1"), new_password()] {
             let sealed = challenge.seal(&ring(), "store", [9; 12]).unwrap();
-            let step = challenge.awaited.step();
+            let step = challenge.pending_step.step();
             assert_eq!(
                 Challenge::open(&ring(), "store", step, sealed.expose()),
                 Some(challenge)
@@ -373,16 +376,16 @@ mod tests {
     fn it_opens_at_its_own_site_and_step_only() {
         let sealed = two_factor("c1").seal(&ring(), "store", [9; 12]).unwrap();
         assert_eq!(
-            Challenge::open(&ring(), "forum", Step::TwoFactor, sealed.expose()),
+            Challenge::open(&ring(), "forum", LoginStep::TwoFactor, sealed.expose()),
             None
         );
         assert_eq!(
-            Challenge::open(&ring(), "store", Step::NewPassword, sealed.expose()),
+            Challenge::open(&ring(), "store", LoginStep::NewPassword, sealed.expose()),
             None
         );
         let other = SealingKeys::new(&[[2; 32]]).unwrap();
         assert_eq!(
-            Challenge::open(&other, "store", Step::TwoFactor, sealed.expose()),
+            Challenge::open(&other, "store", LoginStep::TwoFactor, sealed.expose()),
             None
         );
         let sealed = sealed.expose();
@@ -391,14 +394,14 @@ mod tests {
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
             assert_eq!(
-                Challenge::open(&ring(), "store", Step::TwoFactor, &changed),
+                Challenge::open(&ring(), "store", LoginStep::TwoFactor, &changed),
                 None,
                 "byte {at}"
             );
         }
         for junk in ["", "AAAA", "not base64!", &"A".repeat(9000)] {
             assert_eq!(
-                Challenge::open(&ring(), "store", Step::TwoFactor, junk),
+                Challenge::open(&ring(), "store", LoginStep::TwoFactor, junk),
                 None
             );
         }
@@ -407,7 +410,7 @@ mod tests {
     #[test]
     fn a_choice_is_good_with_its_own_challenge_only() {
         let (mine, other) = (two_factor("c1"), two_factor("c2"));
-        let PendingStep::SecondFactor { methods, .. } = &mine.awaited else {
+        let PendingStep::SecondFactor { methods, .. } = &mine.pending_step else {
             panic!()
         };
         for (at, method) in methods.iter().enumerate() {

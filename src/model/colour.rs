@@ -63,7 +63,7 @@ impl Colour {
 
     /// This colour with so many hundredths of `other` in it.
     #[must_use]
-    pub fn mixed(self, other: Self, hundredths: u8) -> Self {
+    pub fn mix(self, other: Self, hundredths: u8) -> Self {
         let share = u16::from(hundredths.min(100));
         let mix = |a: u8, b: u8| {
             let sum = u16::from(a) * (100 - share) + u16::from(b) * share;
@@ -78,10 +78,10 @@ impl Colour {
 }
 
 /// The contrast that text needs (WCAG 2.2, success criterion 1.4.3, level AA).
-pub const TEXT: f64 = 4.5;
+pub const TEXT_CONTRAST: f64 = 4.5;
 
 /// The contrast that borders, signs and focus rings need (WCAG 2.2, success criterion 1.4.11).
-pub const SIGNS: f64 = 3.0;
+pub const NON_TEXT_CONTRAST: f64 = 3.0;
 
 impl std::fmt::Display for Colour {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -123,12 +123,9 @@ mod tests {
     fn mixing_goes_from_one_to_the_other() {
         let (one, two) = (colour("#204060"), Colour::WHITE);
         assert_eq!(
-            (one.mixed(two, 0), one.mixed(two, 100), one.mixed(two, 200)),
+            (one.mix(two, 0), one.mix(two, 100), one.mix(two, 200)),
             (one, two, two)
         );
-        assert_eq!(
-            Colour::BLACK.mixed(Colour::WHITE, 50).to_string(),
-            "#808080"
-        );
+        assert_eq!(Colour::BLACK.mix(Colour::WHITE, 50).to_string(), "#808080");
     }
 }

@@ -14,7 +14,7 @@ pub const MAX_CHUNK: usize = 3900;
 /// The most that the access and refresh values may take together, in bytes.
 pub const MAX_CHUNKED_TOTAL: usize = 7500;
 /// More pieces than the budget can fill are not ours.
-const MAX_PIECES: usize = 8;
+const MAX_CHUNKS: usize = 8;
 
 /// Which of the gateway's cookies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,13 +58,13 @@ pub struct CookieNames {
     /// Whether the site's origin is https.
     pub secure: bool,
     /// Whether FusionAuth's single-page SDKs read them: then [`EXPIRY`] goes with the access token.
-    pub hosted: bool,
+    pub hosted_backend: bool,
 }
 
 /// For scripts to read, at a site with a hosted backend: the second in which the access token ends.
-pub const EXPIRY: &str = "app.at_exp";
+pub const EXPIRY_COOKIE: &str = "app.at_exp";
 /// The gateway's name at such a site too, although it never sets it: no sign-in brings an id token.
-pub const ID_TOKEN: &str = "app.idt";
+pub const ID_TOKEN_COOKIE: &str = "app.idt";
 
 impl CookieNames {
     /// The names where the operator chose none.
@@ -81,24 +81,24 @@ impl CookieNames {
             form,
             device,
             secure,
-            hosted: false,
+            hosted_backend: false,
         }
     }
 
     /// The names at a site with a hosted backend: two of them FusionAuth's.
     #[must_use]
-    pub fn hosted(secure: bool) -> Self {
+    pub fn for_hosted_backend(secure: bool) -> Self {
         Self {
             access: "app.at".into(),
             refresh: "app.rt".into(),
-            hosted: true,
+            hosted_backend: true,
             ..Self::defaults(secure)
         }
     }
 
     /// The name of one of them.
     #[must_use]
-    pub fn of(&self, kind: CookieKind) -> &str {
+    pub fn name(&self, kind: CookieKind) -> &str {
         match kind {
             CookieKind::Access => &self.access,
             CookieKind::Refresh => &self.refresh,
@@ -110,19 +110,21 @@ impl CookieNames {
 
     /// Whose cookie `name` is, and which piece of it; `None` for a cookie that is not the
     /// gateway's.
-    fn owner(&self, name: &[u8]) -> Option<(CookieKind, Option<usize>)> {
+    fn classify(&self, name: &[u8]) -> Option<(CookieKind, Option<usize>)> {
         // Names are told apart by their length first: most are neither of the two that one of ours
         // can have.
         let of_length =
-            |kind: &CookieKind| matches!(name.len().wrapping_sub(self.of(*kind).len()), 0 | 2);
+            |kind: &CookieKind| matches!(name.len().wrapping_sub(self.name(*kind).len()), 0 | 2);
         CookieKind::ALL
             .into_iter()
             .filter(of_length)
-            .find_map(|kind| match name.strip_prefix(self.of(kind).as_bytes())? {
-                [] => Some((kind, None)),
-                [b'.', digit @ b'0'..=b'9'] => Some((kind, Some(usize::from(digit - b'0')))),
-                _ => None,
-            })
+            .find_map(
+                |kind| match name.strip_prefix(self.name(kind).as_bytes())? {
+                    [] => Some((kind, None)),
+                    [b'.', digit @ b'0'..=b'9'] => Some((kind, Some(usize::from(digit - b'0')))),
+                    _ => None,
+                },
+            )
     }
 
     /// Whether the gateway manages a cookie of this name: such a one is not sent upstream, nor
@@ -133,16 +135,16 @@ impl CookieNames {
     }
 
     /// The name, where it is one of those that stand beside the five and prove nothing.
-    fn companion(&self, name: &[u8]) -> Option<&'static str> {
-        [EXPIRY, ID_TOKEN]
+    fn sdk_cookie(&self, name: &[u8]) -> Option<&'static str> {
+        [EXPIRY_COOKIE, ID_TOKEN_COOKIE]
             .into_iter()
-            .find(|companion| self.hosted && companion.as_bytes() == name)
+            .find(|companion| self.hosted_backend && companion.as_bytes() == name)
     }
 }
 
 /// One of the gateway's cookies as a request carries it. `Debug` keeps the value to itself.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub enum Presented<'a> {
+pub enum PresentedCookie<'a> {
     /// Not there, or not usable.
     #[default]
     Absent,
@@ -152,7 +154,7 @@ pub enum Presented<'a> {
     Duplicate,
 }
 
-impl fmt::Debug for Presented<'_> {
+impl fmt::Debug for PresentedCookie<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::Absent => "Absent",
@@ -162,7 +164,7 @@ impl fmt::Debug for Presented<'_> {
     }
 }
 
-impl Presented<'_> {
+impl PresentedCookie<'_> {
     /// The value, where there is exactly one.
     #[must_use]
     pub fn value(&self) -> Option<&str> {
@@ -177,21 +179,21 @@ impl Presented<'_> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PresentedCookies<'a> {
     /// The JWT.
-    pub access: Presented<'a>,
+    pub access: PresentedCookie<'a>,
     /// The sealed refresh token.
-    pub refresh: Presented<'a>,
+    pub refresh: PresentedCookie<'a>,
     /// The session id.
-    pub session: Presented<'a>,
+    pub session: PresentedCookie<'a>,
     /// The sign-in form's binding.
-    pub form: Presented<'a>,
+    pub form: PresentedCookie<'a>,
     /// The sealed device: no credential, and opened by sign-ins only.
-    pub device: Presented<'a>,
+    pub device: PresentedCookie<'a>,
     /// Names of all gateway cookies that arrived, for clearing stale pieces.
-    pub names: Vec<&'a str>,
+    pub managed_names: Vec<&'a str>,
     /// What the application is sent in place of the fields: the cookies that are not the gateway's
     /// joined into one, byte for byte, UTF-8 or not; empty when nothing is left. `None` where the
     /// fields go on as they are.
-    pub rest: Option<Vec<u8>>,
+    pub upstream_cookies: Option<Vec<u8>>,
 }
 
 #[derive(Default)]
@@ -212,12 +214,12 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn assemble(mut self) -> Presented<'a> {
+    fn assemble(mut self) -> PresentedCookie<'a> {
         if self.ambiguous || (self.whole.is_some() && !self.pieces.is_empty()) {
-            return Presented::Duplicate;
+            return PresentedCookie::Duplicate;
         }
         if let Some(value) = self.whole {
-            return Presented::Single(Cow::Borrowed(value));
+            return PresentedCookie::Single(Cow::Borrowed(value));
         }
         self.pieces.sort_unstable_by_key(|(index, _)| *index);
         let gapless = self
@@ -226,9 +228,9 @@ impl<'a> Found<'a> {
             .enumerate()
             .all(|(at, (index, _))| at == *index);
         if self.pieces.is_empty() || !gapless {
-            return Presented::Absent;
+            return PresentedCookie::Absent;
         }
-        Presented::Single(Cow::Owned(
+        PresentedCookie::Single(Cow::Owned(
             self.pieces.iter().map(|(_, value)| *value).collect(),
         ))
     }
@@ -258,7 +260,7 @@ impl<'a> PresentedCookies<'a> {
     /// Reads the gateway's cookies out of all `Cookie` fields of a request, in their order. One
     /// that is no UTF-8 counts as absent, and does not hide those beside it in its field.
     #[must_use]
-    pub fn read<F: AsRef<[u8]> + ?Sized + 'a>(
+    pub fn parse<F: AsRef<[u8]> + ?Sized + 'a>(
         names: &'a CookieNames,
         fields: impl Iterator<Item = &'a F>,
     ) -> Self {
@@ -268,10 +270,10 @@ impl<'a> PresentedCookies<'a> {
             read += 1;
             for piece in pieces(field) {
                 let (name, value) = split(piece);
-                if let Some((kind, part)) = names.owner(name) {
+                if let Some((kind, part)) = names.classify(name) {
                     of_ours = true;
                     let name = if part.is_none() {
-                        Ok(names.of(kind))
+                        Ok(names.name(kind))
                     } else {
                         std::str::from_utf8(name)
                     };
@@ -288,7 +290,7 @@ impl<'a> PresentedCookies<'a> {
                                 .unwrap_or(value),
                         );
                     }
-                } else if let Some(name) = names.companion(name) {
+                } else if let Some(name) = names.sdk_cookie(name) {
                     of_ours = true;
                     arrived.push(name);
                 } else {
@@ -309,17 +311,17 @@ impl<'a> PresentedCookies<'a> {
             session,
             form,
             device,
-            names: arrived,
-            rest,
+            managed_names: arrived,
+            upstream_cookies: rest,
         }
     }
 
     /// Whether any credential arrived, usable or not.
     #[must_use]
-    pub fn any_credential(&self) -> bool {
+    pub fn has_credential(&self) -> bool {
         [&self.access, &self.refresh, &self.session]
             .into_iter()
-            .any(|cookie| *cookie != Presented::Absent)
+            .any(|cookie| *cookie != PresentedCookie::Absent)
     }
 }
 
@@ -339,14 +341,14 @@ pub fn sets_managed(names: &CookieNames, set_cookie: &[u8]) -> bool {
 
 fn is_managed(names: &CookieNames, name: &[u8]) -> bool {
     let name = name.trim_ascii();
-    names.owner(name).is_some() || names.companion(name).is_some()
+    names.classify(name).is_some() || names.sdk_cookie(name).is_some()
 }
 
 /// How long a cookie lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
     /// Until the browser ends.
-    Browser,
+    BrowserSession,
     /// This long.
     For(Duration),
 }
@@ -354,7 +356,7 @@ pub enum Lifetime {
 impl Lifetime {
     const fn max_age(self) -> Option<Duration> {
         match self {
-            Self::Browser => None,
+            Self::BrowserSession => None,
             Self::For(span) => Some(span),
         }
     }
@@ -363,7 +365,7 @@ impl Lifetime {
 /// The `Set-Cookie` values that give a cookie its new value: one, or one for each piece.
 #[must_use]
 pub fn set(names: &CookieNames, kind: CookieKind, value: &str, lifetime: Lifetime) -> Vec<String> {
-    let name = names.of(kind);
+    let name = names.name(kind);
     let age = lifetime.max_age();
     if value.len() <= MAX_CHUNK {
         return vec![line(names, name, value, age)];
@@ -389,11 +391,16 @@ pub fn clear(names: &CookieNames, name: &str) -> String {
 /// epoch.
 #[must_use]
 pub fn expiry(names: &CookieNames, at: Timestamp, lifetime: Lifetime) -> String {
-    line(names, EXPIRY, &at.secs().to_string(), lifetime.max_age())
+    line(
+        names,
+        EXPIRY_COOKIE,
+        &at.secs().to_string(),
+        lifetime.max_age(),
+    )
 }
 
 fn line(names: &CookieNames, name: &str, value: &str, age: Option<Duration>) -> String {
-    let hidden = name != EXPIRY;
+    let hidden = name != EXPIRY_COOKIE;
     let mut cookie = Cookie::build((name, value))
         .path("/")
         .http_only(hidden)
@@ -420,12 +427,12 @@ pub fn stale<'a>(
     let pieces = if value.len() <= MAX_CHUNK {
         0
     } else {
-        value.len().div_ceil(MAX_CHUNK).min(MAX_PIECES)
+        value.len().div_ceil(MAX_CHUNK).min(MAX_CHUNKS)
     };
     let mut stale: Vec<&str> = presented
         .iter()
         .copied()
-        .filter(|name| match names.owner(name.as_bytes()) {
+        .filter(|name| match names.classify(name.as_bytes()) {
             Some((owner, piece)) => {
                 owner == kind && piece.map_or(pieces > 0, |index| index >= pieces)
             }

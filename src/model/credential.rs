@@ -39,7 +39,7 @@ pub struct PresentedCredential<'a> {
     /// How.
     pub kind: CredentialKind,
     /// The access token, or the session id.
-    pub proof: Option<&'a str>,
+    pub token: Option<&'a str>,
     /// The sealed refresh token.
     pub refresh: Option<&'a str>,
 }
@@ -52,16 +52,16 @@ pub struct RefreshRequest<'a> {
     /// The sealed refresh token.
     pub refresh: &'a str,
     /// The id of the session that a new one replaces.
-    pub session: Option<&'a str>,
+    pub session_id: Option<&'a str>,
 }
 
 impl<'a> PresentedCredential<'a> {
     /// What a client that is no browser posts.
     #[must_use]
-    pub fn posted(access: Option<&'a str>, refresh: &'a Secret) -> Self {
+    pub fn from_body(access: Option<&'a str>, refresh: &'a Secret) -> Self {
         Self {
             kind: CredentialKind::Bearer,
-            proof: access,
+            token: access,
             refresh: Some(refresh.expose()),
         }
     }
@@ -70,11 +70,11 @@ impl<'a> PresentedCredential<'a> {
 impl<'a> RefreshRequest<'a> {
     /// What a client that is no browser posts.
     #[must_use]
-    pub fn posted(refresh: &'a Secret) -> Self {
+    pub fn from_body(refresh: &'a Secret) -> Self {
         Self {
             kind: CredentialKind::Bearer,
             refresh: refresh.expose(),
-            session: None,
+            session_id: None,
         }
     }
 }
@@ -99,9 +99,9 @@ pub struct RefreshTicket {
     /// Whom it was issued to; a renewed token must be for the same person.
     pub sub: String,
     /// The sign-in it descends from, for revocation: the first token's session key.
-    pub session: String,
+    pub revocation_key: String,
     /// When that sign-in was.
-    pub started: Timestamp,
+    pub login_time: Timestamp,
     /// Whether the cookies outlive the browser.
     pub remember: bool,
     /// What the session is known as that was begun with it and ends with it.
@@ -161,8 +161,8 @@ impl SealingKeys {
         let inside = Sealed {
             r: ticket.refresh.expose().to_owned(),
             s: ticket.sub.clone(),
-            k: ticket.session.clone(),
-            t: ticket.started.millis(),
+            k: ticket.revocation_key.clone(),
+            t: ticket.login_time.millis(),
             m: ticket.remember,
             b: ticket.session_hash.clone(),
         };
@@ -179,8 +179,8 @@ impl SealingKeys {
         Some(RefreshTicket {
             refresh: Secret::new(inside.r),
             sub: inside.s,
-            session: inside.k,
-            started: Timestamp::from_millis(inside.t),
+            revocation_key: inside.k,
+            login_time: Timestamp::from_millis(inside.t),
             remember: inside.m,
             session_hash: inside.b,
         })
@@ -259,8 +259,8 @@ mod tests {
         RefreshTicket {
             refresh: Secret::new("the-refresh-token"),
             sub: "u1".into(),
-            session: "sid-1".into(),
-            started: Timestamp::from_secs(7),
+            revocation_key: "sid-1".into(),
+            login_time: Timestamp::from_secs(7),
             remember: true,
             session_hash: Some("a-hash".into()),
         }

@@ -13,16 +13,16 @@ use super::origin::Origin;
 
 /// A call of one of FusionAuth's single-page SDKs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostedCall {
+pub struct HostedRequest {
     /// What is called.
-    pub page: HostedPage,
+    pub endpoint: HostedEndpoint,
     /// The client, where the path names one.
-    pub client: Option<String>,
+    pub client_id: Option<String>,
 }
 
 /// What FusionAuth's single-page SDKs call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HostedPage {
+pub enum HostedEndpoint {
     /// Sign in.
     Login,
     /// Make an account; as yet the same.
@@ -38,15 +38,15 @@ pub enum HostedPage {
 }
 
 /// What stands before the endpoints of a hosted backend.
-pub const HOSTED: &str = "/app/";
+pub const HOSTED_PREFIX: &str = "/app/";
 /// Their names.
-pub const HOSTED_PAGES: [(&str, HostedPage); 6] = [
-    ("login", HostedPage::Login),
-    ("register", HostedPage::Register),
-    ("callback", HostedPage::Callback),
-    ("me", HostedPage::Me),
-    ("refresh", HostedPage::Refresh),
-    ("logout", HostedPage::Logout),
+pub const HOSTED_ENDPOINTS: [(&str, HostedEndpoint); 6] = [
+    ("login", HostedEndpoint::Login),
+    ("register", HostedEndpoint::Register),
+    ("callback", HostedEndpoint::Callback),
+    ("me", HostedEndpoint::Me),
+    ("refresh", HostedEndpoint::Refresh),
+    ("logout", HostedEndpoint::Logout),
 ];
 
 /// The longest address of the list, in bytes: with a `state` it must still fit into the form's own
@@ -57,7 +57,7 @@ const MAX_URI: usize = 1000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostedBackend {
     client_id: String,
-    first: RedirectUri,
+    default: RedirectUri,
     others: Vec<RedirectUri>,
 }
 
@@ -73,12 +73,12 @@ pub struct RedirectUri {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedRedirect(String);
 
-impl HostedCall {
+impl HostedRequest {
     /// `/app/NAME`, `/app/NAME/CLIENT`, each with or without a slash at the end. Everything else
     /// beneath is the application's. `path` is decoded.
     #[must_use]
-    pub fn read(path: &[u8]) -> Option<Self> {
-        let rest = std::str::from_utf8(path.strip_prefix(HOSTED.as_bytes())?).ok()?;
+    pub fn parse(path: &[u8]) -> Option<Self> {
+        let rest = std::str::from_utf8(path.strip_prefix(HOSTED_PREFIX.as_bytes())?).ok()?;
         let (name, client) = match rest.strip_suffix('/').unwrap_or(rest).split_once('/') {
             Some((name, client)) => (name, Some(client)),
             None => (rest.strip_suffix('/').unwrap_or(rest), None),
@@ -86,10 +86,10 @@ impl HostedCall {
         if client.is_some_and(|client| client.contains('/')) {
             return None;
         }
-        let (_, page) = HOSTED_PAGES.iter().find(|(have, _)| *have == name)?;
+        let (_, page) = HOSTED_ENDPOINTS.iter().find(|(have, _)| *have == name)?;
         Some(Self {
-            page: *page,
-            client: client.map(str::to_owned),
+            endpoint: *page,
+            client_id: client.map(str::to_owned),
         })
     }
 }
@@ -147,20 +147,20 @@ impl HostedBackend {
         let first = list.next()?;
         Some(Self {
             client_id,
-            first,
+            default: first,
             others: list.collect(),
         })
     }
 
     /// Whether `id` is the client's.
     #[must_use]
-    pub fn serves(&self, id: &str) -> bool {
+    pub fn is_client(&self, id: &str) -> bool {
         self.client_id == id
     }
 
     /// Whether a page of `origin` is one of the client's.
     #[must_use]
-    pub fn lists(&self, origin: &Origin) -> bool {
+    pub fn lists_origin(&self, origin: &Origin) -> bool {
         self.uris().any(|uri| uri.origin == *origin)
     }
 
@@ -172,27 +172,31 @@ impl HostedBackend {
     /// To the address that is `wanted`, the first where none is; `None` where the list does not
     /// have it, letter for letter. `state` goes along as the client gave it.
     #[must_use]
-    pub fn departure(&self, wanted: Option<&str>, state: Option<&str>) -> Option<AllowedRedirect> {
+    pub fn redirect_to(
+        &self,
+        wanted: Option<&str>,
+        state: Option<&str>,
+    ) -> Option<AllowedRedirect> {
         let uri = match wanted {
-            None => &self.first,
+            None => &self.default,
             Some(wanted) => self.uris().find(|uri| uri.text == wanted)?,
         };
-        Some(uri.leave(state))
+        Some(uri.with_state(state))
     }
 
     /// To the first address.
     #[must_use]
-    pub fn home(&self) -> AllowedRedirect {
-        self.first.leave(None)
+    pub fn default_redirect(&self) -> AllowedRedirect {
+        self.default.with_state(None)
     }
 
     fn uris(&self) -> impl Iterator<Item = &RedirectUri> {
-        std::iter::once(&self.first).chain(&self.others)
+        std::iter::once(&self.default).chain(&self.others)
     }
 }
 
 impl RedirectUri {
-    fn leave(&self, state: Option<&str>) -> AllowedRedirect {
+    fn with_state(&self, state: Option<&str>) -> AllowedRedirect {
         let Some(state) = state.filter(|state| !state.is_empty()) else {
             return AllowedRedirect(self.text.clone());
         };
@@ -215,7 +219,7 @@ impl AllowedRedirect {
 }
 
 /// The claims that FusionAuth tells of a person when it is asked who they are.
-const TOLD: &[&str] = &[
+const SDK_CLAIMS: &[&str] = &[
     "applicationId",
     "birthdate",
     "email",
@@ -235,8 +239,8 @@ const TOLD: &[&str] = &[
 
 /// What `/app/me` tells: those of the person's claims that the SDKs know, as the token has them.
 #[must_use]
-pub fn told(identity: &Identity) -> Map<String, Value> {
-    let claims = TOLD
+pub fn sdk_claims(identity: &Identity) -> Map<String, Value> {
+    let claims = SDK_CLAIMS
         .iter()
         .filter_map(|name| identity.claims.get_key_value(*name));
     claims
@@ -310,7 +314,7 @@ mod tests {
         let backend = backend();
         let to = |wanted, state| {
             backend
-                .departure(wanted, state)
+                .redirect_to(wanted, state)
                 .map(|to| to.as_str().to_owned())
         };
         assert_eq!(
@@ -341,7 +345,7 @@ mod tests {
         let backend = backend();
         let to = |wanted, state| {
             backend
-                .departure(wanted, Some(state))
+                .redirect_to(wanted, Some(state))
                 .unwrap()
                 .as_str()
                 .to_owned()
@@ -376,6 +380,6 @@ mod tests {
         let expected = json!({
             "sub": "u1", "email": "ann@example.com", "roles": ["admin"], "applicationId": "a1", "tid": "t1",
         });
-        assert_eq!(Value::Object(told(&identity)), expected);
+        assert_eq!(Value::Object(sdk_claims(&identity)), expected);
     }
 }

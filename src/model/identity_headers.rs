@@ -11,7 +11,7 @@ use super::identity::Identity;
 
 /// One piece of a header template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
+enum Segment {
     Text(String),
     Sub,
     Email,
@@ -24,7 +24,7 @@ enum Piece {
 
 /// A value with placeholders: `{sub} {email} {username} {roles} {claim.NAME}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template(Vec<Piece>);
+pub struct Template(Vec<Segment>);
 
 /// What is wrong with a template's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Template {
         while let Some(open) = rest.find(['{', '}']) {
             let (before, from) = rest.split_at(open);
             if !before.is_empty() {
-                pieces.push(Piece::Text(before.to_owned()));
+                pieces.push(Segment::Text(before.to_owned()));
             }
             let inner = from
                 .strip_prefix('{')
@@ -67,19 +67,19 @@ impl Template {
                 .split_once('}')
                 .ok_or(TemplateError::UnbalancedBrace)?;
             pieces.push(match name {
-                "sub" => Piece::Sub,
-                "email" => Piece::Email,
-                "username" => Piece::Username,
-                "roles" => Piece::Roles,
+                "sub" => Segment::Sub,
+                "email" => Segment::Email,
+                "username" => Segment::Username,
+                "roles" => Segment::Roles,
                 other => match other.strip_prefix("claim.") {
-                    Some(claim) if !claim.is_empty() => Piece::Claim(claim.to_owned()),
+                    Some(claim) if !claim.is_empty() => Segment::Claim(claim.to_owned()),
                     _ => return Err(TemplateError::UnknownPlaceholder(other.to_owned())),
                 },
             });
             rest = after;
         }
         if !rest.is_empty() {
-            pieces.push(Piece::Text(rest.to_owned()));
+            pieces.push(Segment::Text(rest.to_owned()));
         }
         Ok(Self(pieces))
     }
@@ -89,21 +89,21 @@ impl Template {
         let mut value = String::new();
         for piece in &self.0 {
             match piece {
-                Piece::Text(text) => value.push_str(text),
-                Piece::Sub => value.push_str(&identity.sub),
-                Piece::Email => value.push_str(identity.email.as_deref()?),
-                Piece::Username => value.push_str(identity.username.as_deref()?),
-                Piece::UsernameOrEmail => {
+                Segment::Text(text) => value.push_str(text),
+                Segment::Sub => value.push_str(&identity.sub),
+                Segment::Email => value.push_str(identity.email.as_deref()?),
+                Segment::Username => value.push_str(identity.username.as_deref()?),
+                Segment::UsernameOrEmail => {
                     value.push_str(identity.username.as_deref().or(identity.email.as_deref())?);
                 }
-                Piece::Roles => {
+                Segment::Roles => {
                     // No role is "no such claim": the header is left out rather than sent empty.
                     if identity.roles.is_empty() {
                         return None;
                     }
                     push_list(&mut value, identity.roles.iter().map(String::as_str));
                 }
-                Piece::Claim(name) => push_claim(&mut value, identity.claims.get(name)?)?,
+                Segment::Claim(name) => push_claim(&mut value, identity.claims.get(name)?)?,
             }
         }
         Some(value)
@@ -181,19 +181,19 @@ impl IdentityHeaders {
         Self(vec![
             (
                 HeaderName::from_static("x-auth-user-id"),
-                Template(vec![Piece::Sub]),
+                Template(vec![Segment::Sub]),
             ),
             (
                 HeaderName::from_static("x-auth-email"),
-                Template(vec![Piece::Email]),
+                Template(vec![Segment::Email]),
             ),
             (
                 HeaderName::from_static("x-auth-username"),
-                Template(vec![Piece::Username]),
+                Template(vec![Segment::Username]),
             ),
             (
                 HeaderName::from_static("x-auth-roles"),
-                Template(vec![Piece::Roles]),
+                Template(vec![Segment::Roles]),
             ),
         ])
     }
@@ -205,33 +205,33 @@ impl IdentityHeaders {
             "remote-user" => vec![
                 (
                     HeaderName::from_static("remote-user"),
-                    Template(vec![Piece::UsernameOrEmail]),
+                    Template(vec![Segment::UsernameOrEmail]),
                 ),
                 (
                     HeaderName::from_static("remote-email"),
-                    Template(vec![Piece::Email]),
+                    Template(vec![Segment::Email]),
                 ),
                 (
                     HeaderName::from_static("remote-groups"),
-                    Template(vec![Piece::Roles]),
+                    Template(vec![Segment::Roles]),
                 ),
             ],
             "x-forwarded-user" => vec![
                 (
                     HeaderName::from_static("x-forwarded-user"),
-                    Template(vec![Piece::Sub]),
+                    Template(vec![Segment::Sub]),
                 ),
                 (
                     HeaderName::from_static("x-forwarded-email"),
-                    Template(vec![Piece::Email]),
+                    Template(vec![Segment::Email]),
                 ),
                 (
                     HeaderName::from_static("x-forwarded-preferred-username"),
-                    Template(vec![Piece::Username]),
+                    Template(vec![Segment::Username]),
                 ),
                 (
                     HeaderName::from_static("x-forwarded-groups"),
-                    Template(vec![Piece::Roles]),
+                    Template(vec![Segment::Roles]),
                 ),
             ],
             _ => return None,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::api_response::ApiResponse;
 use super::challenge::NextStep;
-use super::device::SealedDevice;
 use super::hosted_backend::AllowedRedirect;
+use super::known_device::SealedDevice;
 use super::local_path::LocalPath;
 use super::login::PasswordViolation;
 use super::preserved_post::PreservedPost;
@@ -24,7 +24,7 @@ pub enum LocalResponse {
     /// The sign-in form.
     LoginPage(LoginPage),
     /// What the visitor wanted to send when their session had ended.
-    Unsent(PreservedPostPage),
+    PreservedPost(PreservedPostPage),
     /// The form of a step that follows the password.
     StepPage(Box<StepPage>),
     /// The page with the one button.
@@ -83,15 +83,15 @@ pub struct Problem {
     /// The methods for `Allow`.
     pub allow: Option<&'static str>,
     /// The value for `WWW-Authenticate`.
-    pub challenge: Option<&'static str>,
+    pub www_authenticate: Option<&'static str>,
     /// The provider's word for why a password must be changed.
     pub change_reason: Option<String>,
     /// The step that would lead on.
-    pub next: Option<Box<NextStep>>,
+    pub next_step: Option<Box<NextStep>>,
     /// The rules that a new password breaks.
     pub violations: Vec<PasswordViolation>,
     /// Whether a program asked for it, which gets no page whatever its request looks like.
-    pub for_programs: bool,
+    pub for_api_client: bool,
     /// With `redirect_loop`: what goes round, and the way on.
     pub redirect_loop: Option<RedirectLoop>,
 }
@@ -105,11 +105,11 @@ impl Problem {
             reason,
             retry_after: None,
             allow: None,
-            challenge: None,
+            www_authenticate: None,
             change_reason: None,
-            next: None,
+            next_step: None,
             violations: Vec::new(),
-            for_programs: false,
+            for_api_client: false,
             redirect_loop: None,
         }
     }
@@ -128,9 +128,9 @@ pub struct LoginPage {
     /// 200 for a fresh one, else the status of what went wrong.
     pub status: u16,
     /// What went wrong with the last attempt.
-    pub trouble: Option<Reason>,
+    pub error: Option<Reason>,
     /// Whether the browser returned no cookie with it.
-    pub cookieless: bool,
+    pub cookie_missing: bool,
     /// What the visitor typed as their name. Never the password.
     pub login_id: String,
     /// Where to go afterwards.
@@ -149,20 +149,20 @@ pub struct PreservedPostPage {
     /// What was written.
     pub preserved_post: PreservedPost,
     /// Whether it can be sent from here, or only be copied.
-    pub offer: Resubmission,
+    pub resubmission: Resubmission,
     /// Where to go on without it.
-    pub onward: String,
+    pub continue_to: String,
 }
 
 /// What may be done with an unsent form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resubmission {
     /// Its author sends it, to this path.
-    Send(ReturnPath),
+    Allowed(ReturnPath),
     /// It was offered before, or nobody can say whether: sending might send it twice.
-    CopyAgain,
+    AlreadyOffered,
     /// Somebody else wrote it, or nobody knows who.
-    CopyOfAnother,
+    OtherAuthor,
 }
 
 /// The form of a step that follows the password, with what it shows.
@@ -171,17 +171,17 @@ pub struct StepPage {
     /// The status code.
     pub status: u16,
     /// Which step, and what its form carries.
-    pub next: NextStep,
+    pub next_step: NextStep,
     /// What went wrong with the last attempt; `None` where there was none yet.
-    pub trouble: Option<Reason>,
+    pub error: Option<Reason>,
     /// The rules that the new password breaks.
     pub violations: Vec<PasswordViolation>,
     /// The position among the ways of the one by which a code was just sent.
-    pub sent: Option<usize>,
+    pub code_sent_by: Option<usize>,
     /// Seconds until another attempt makes sense.
     pub retry_after: Option<u32>,
     /// Whether "do not ask again on this device" is ticked.
-    pub trust: bool,
+    pub trust_device: bool,
     /// What the visitor calls themselves, for password managers.
     pub login_id: String,
     /// Where to go afterwards, for who begins again.

@@ -48,26 +48,26 @@ pub struct LoginRefused {
     pub change_reason: Option<String>,
     /// What the provider waits for: with `two_factor_required` and `password_change_required`
     /// alone.
-    pub awaited: Option<PendingStep>,
+    pub pending_step: Option<PendingStep>,
     /// Which rules a new password breaks: with `rejected_input` alone, and empty where the provider
     /// does not say.
-    pub faults: Vec<PasswordViolation>,
+    pub violations: Vec<PasswordViolation>,
     /// What is awaited as the client may know it: sealed by the gateway, which then keeps `awaited`
     /// to itself.
-    pub next: Option<Box<NextStep>>,
+    pub next_step: Option<Box<NextStep>>,
 }
 
 impl LoginRefused {
     /// A refusal that says no more than its reason.
     #[must_use]
-    pub const fn because(reason: Reason) -> Self {
+    pub const fn new(reason: Reason) -> Self {
         Self {
             reason,
             retry_after: None,
             change_reason: None,
-            awaited: None,
-            faults: Vec::new(),
-            next: None,
+            pending_step: None,
+            violations: Vec::new(),
+            next_step: None,
         }
     }
 }

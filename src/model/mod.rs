@@ -4,16 +4,16 @@
 //! [`return_path::ReturnPath`] cannot lead to another site, a [`secret::Secret`] cannot be printed.
 
 pub mod algorithm;
-pub mod api_call;
+pub mod api_request;
 pub mod api_response;
 pub mod challenge;
 pub mod colour;
 pub mod cookie;
 pub mod credential;
-pub mod device;
 pub mod hosted_backend;
 pub mod identity;
 pub mod identity_headers;
+pub mod known_device;
 pub mod local_path;
 pub mod local_response;
 pub mod login;

@@ -146,7 +146,7 @@ impl Origin {
 
     /// Whether a `Host` field names this origin; the default port equals none.
     #[must_use]
-    pub fn is_named_by(&self, host: &Host) -> bool {
+    pub fn matches_host(&self, host: &Host) -> bool {
         self.name == host.name && self.port == host.port.unwrap_or(self.scheme.default_port())
     }
 
@@ -201,9 +201,9 @@ mod tests {
             origin,
             Origin::parse("https://STORE.example.com:443").unwrap()
         );
-        assert!(origin.is_named_by(&Host::parse("store.example.com:443").unwrap()));
-        assert!(origin.is_named_by(&Host::parse("store.example.com").unwrap()));
-        assert!(!origin.is_named_by(&Host::parse("store.example.com:80").unwrap()));
+        assert!(origin.matches_host(&Host::parse("store.example.com:443").unwrap()));
+        assert!(origin.matches_host(&Host::parse("store.example.com").unwrap()));
+        assert!(!origin.matches_host(&Host::parse("store.example.com:80").unwrap()));
         assert_eq!(origin.to_string(), "https://store.example.com");
     }
 

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::device::AccountHash;
+use super::known_device::AccountHash;
 use super::return_path::ReturnPath;
 use super::timestamp::Timestamp;
 
@@ -72,9 +72,9 @@ pub enum Author {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestoredPost {
     /// What was written.
-    pub preserved_post: PreservedPost,
+    pub post: PreservedPost,
     /// Whether it was written by who has just signed in.
-    pub by_same_person: bool,
+    pub by_author: bool,
     /// Whether it comes back for the first time, as far as anybody can tell.
     pub first_time: bool,
 }
@@ -88,13 +88,13 @@ impl PreservedPost {
 
     /// Whether it may no longer be sent.
     #[must_use]
-    pub fn has_ended(&self, now: Timestamp) -> bool {
+    pub fn is_expired(&self, now: Timestamp) -> bool {
         self.until <= now.millis()
     }
 
     /// Whether the person of `sub`, whose name is marked so on devices, wrote it.
     #[must_use]
-    pub fn is_of(&self, sub: &str, marks: &[AccountHash]) -> bool {
+    pub fn is_by(&self, sub: &str, marks: &[AccountHash]) -> bool {
         match &self.author {
             Some(Author::Person(author)) => author == sub,
             Some(Author::LastHere(author)) => marks.contains(&AccountHash(*author)),
@@ -105,7 +105,7 @@ impl PreservedPost {
 
 /// What a seal of a site's unsent forms is bound to.
 #[must_use]
-pub fn purpose(site: &str) -> String {
+pub fn seal_purpose(site: &str) -> String {
     format!("vestibule unsent form\0{site}")
 }
 
@@ -146,20 +146,20 @@ mod tests {
         };
         assert!(!format!("{preserved_post:?} {:?}", preserved_post.form).contains("leaky"));
         assert!(
-            preserved_post.has_ended(Timestamp::from_millis(5))
-                && !preserved_post.has_ended(Timestamp::from_millis(4))
+            preserved_post.is_expired(Timestamp::from_millis(5))
+                && !preserved_post.is_expired(Timestamp::from_millis(4))
         );
         assert!(
-            !preserved_post.is_of("", &[]) && !preserved_post.is_of("i", &[AccountHash([0; 16])])
+            !preserved_post.is_by("", &[]) && !preserved_post.is_by("i", &[AccountHash([0; 16])])
         );
         let by = |author| PreservedPost {
             author: Some(author),
             ..preserved_post.clone()
         };
         let ann = by(Author::Person("ann".into()));
-        assert!(ann.is_of("ann", &[]) && !ann.is_of("bob", &[AccountHash([1; 16])]));
+        assert!(ann.is_by("ann", &[]) && !ann.is_by("bob", &[AccountHash([1; 16])]));
         let last = by(Author::LastHere([1; 16]));
-        assert!(last.is_of("ann", &[AccountHash([2; 16]), AccountHash([1; 16])]));
-        assert!(!last.is_of("ann", &[AccountHash([2; 16])]) && !last.is_of("ann", &[]));
+        assert!(last.is_by("ann", &[AccountHash([2; 16]), AccountHash([1; 16])]));
+        assert!(!last.is_by("ann", &[AccountHash([2; 16])]) && !last.is_by("ann", &[]));
     }
 }

@@ -125,7 +125,7 @@ impl Reason {
     /// The reason as a client may see it: whether a token was revoked or merely absent is nobody's
     /// business.
     #[must_use]
-    pub const fn told_to_client(self) -> Self {
+    pub const fn for_client(self) -> Self {
         if matches!(self, Self::Revoked) {
             Self::SignedOut
         } else {
@@ -136,7 +136,7 @@ impl Reason {
     /// Whether this is what became of an attempt to sign in, told to whoever tried
     /// (`docs/reference/endpoints.md#fusionauth-responses`).
     #[must_use]
-    pub const fn answers_a_sign_in(self) -> bool {
+    pub const fn is_login_result(self) -> bool {
         matches!(
             self,
             Self::NotRegistered

@@ -51,7 +51,7 @@ pub struct RedirectLoop {
     /// What may be behind it.
     pub cause: LoopCause,
     /// The site's own address.
-    pub address: String,
+    pub site_address: String,
     /// Where the visitor was about to be sent: the way on, by their own choice.
-    pub onward: String,
+    pub continue_to: String,
 }

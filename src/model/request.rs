@@ -20,7 +20,7 @@ pub struct RequestView<'a> {
     /// What a client that is no browser carries in headers.
     pub bearer: BearerTokens<'a>,
     /// What tells a browser's navigation from a script's call and from another site's form.
-    pub marks: FetchMetadata<'a>,
+    pub fetch_metadata: FetchMetadata<'a>,
 }
 
 /// The tokens of a client that is no browser. `Debug` keeps them to itself.
@@ -54,7 +54,7 @@ pub struct FetchMetadata<'a> {
     /// `Accept`.
     pub accept: Option<&'a str>,
     /// Whether there is an `Authorization` field.
-    pub authorization: bool,
+    pub has_authorization: bool,
     /// `Origin`.
     pub origin: Option<&'a str>,
     /// `Referer`.
@@ -64,15 +64,15 @@ pub struct FetchMetadata<'a> {
     /// `Sec-Fetch-Site`.
     pub fetch_site: Option<&'a str>,
     /// Whether there is an `X-Requested-With` field.
-    pub requested_with: bool,
+    pub has_requested_with: bool,
     /// Whether this is a WebSocket handshake.
-    pub websocket: bool,
+    pub is_websocket: bool,
     /// Whether this only asks what another origin's page may send (`OPTIONS` with
     /// `Access-Control-Request-Method`): then what `Access-Control-Request-Headers` names.
-    pub preflight: Option<&'a str>,
+    pub preflight_headers: Option<&'a str>,
     /// Whether there is an `Origin` or any `Sec-Fetch-*` field: scripts in browsers cannot leave
     /// them out.
-    pub browser: bool,
+    pub is_browser: bool,
 }
 
 /// Where a request comes from, seen from one site.
@@ -94,12 +94,12 @@ impl RequestView<'_> {
     #[must_use]
     pub fn is_navigation(&self) -> bool {
         if !matches!(*self.method, Method::GET | Method::HEAD)
-            || self.marks.authorization
-            || self.marks.requested_with
+            || self.fetch_metadata.has_authorization
+            || self.fetch_metadata.has_requested_with
         {
             return false;
         }
-        match self.marks.fetch_mode {
+        match self.fetch_metadata.fetch_mode {
             Some(mode) => mode == "navigate",
             None => self.accepts_html(),
         }
@@ -110,9 +110,9 @@ impl RequestView<'_> {
     #[must_use]
     pub fn is_form_post(&self) -> bool {
         *self.method == Method::POST
-            && !self.marks.authorization
-            && !self.marks.requested_with
-            && match self.marks.fetch_mode {
+            && !self.fetch_metadata.has_authorization
+            && !self.fetch_metadata.has_requested_with
+            && match self.fetch_metadata.fetch_mode {
                 Some(mode) => mode == "navigate",
                 None => self.accepts_html(),
             }
@@ -121,7 +121,7 @@ impl RequestView<'_> {
     /// Whether `Accept` names `text/html`.
     #[must_use]
     pub fn accepts_html(&self) -> bool {
-        self.marks.accept.is_some_and(|accept| {
+        self.fetch_metadata.accept.is_some_and(|accept| {
             accept.split(',').any(|range| {
                 let kind = range.split(';').next().unwrap_or_default().trim_ascii();
                 kind.eq_ignore_ascii_case("text/html")
@@ -139,16 +139,16 @@ impl RequestView<'_> {
     /// its own quiet, and cannot name another's.
     #[must_use]
     pub fn source_origin(&self) -> Option<Origin> {
-        match self.marks.origin {
+        match self.fetch_metadata.origin {
             Some(origin) => Origin::parse(origin),
-            None => origin_of(self.marks.referer?),
+            None => origin_of(self.fetch_metadata.referer?),
         }
     }
 
     /// The page of this site that sent this request, where it says so.
     #[must_use]
     pub fn referring_page(&self, site: &Site) -> Option<ReturnPath> {
-        let referer = self.marks.referer?;
+        let referer = self.fetch_metadata.referer?;
         let is_own = origin_of(referer).is_some_and(|origin| site.is_own_origin(&origin));
         ReturnPath::parse(path_of(referer).filter(|_| is_own)?)
     }
@@ -166,17 +166,17 @@ impl RequestView<'_> {
                 Provenance::CrossOrigin
             }
         };
-        if let Some(origin) = self.marks.origin {
+        if let Some(origin) = self.fetch_metadata.origin {
             return Origin::parse(origin).map_or(Provenance::CrossOrigin, |origin| judge(&origin));
         }
-        if let Some(fetch_site) = self.marks.fetch_site {
+        if let Some(fetch_site) = self.fetch_metadata.fetch_site {
             return match fetch_site {
                 // `none`: the user, by typing or a bookmark.
                 "same-origin" | "none" => Provenance::SameOrigin,
                 _ => Provenance::CrossOrigin,
             };
         }
-        match self.marks.referer {
+        match self.fetch_metadata.referer {
             None => Provenance::Unknown,
             Some(referer) => {
                 origin_of(referer).map_or(Provenance::CrossOrigin, |origin| judge(&origin))

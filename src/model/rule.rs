@@ -131,7 +131,7 @@ pub struct Rule {
     /// With `required`: at least one of these; empty asks for no role.
     pub roles: Vec<String>,
     /// What the signed-out visitor gets.
-    pub signed_out: UnauthenticatedAction,
+    pub unauthenticated: UnauthenticatedAction,
 }
 
 impl Rule {

@@ -39,7 +39,7 @@ pub struct Site {
     /// How its browsers carry their proof: [`CredentialKind::Jwt`] or [`CredentialKind::Session`].
     pub credential: CredentialKind,
     /// How long its server-side sessions live.
-    pub session: SessionLife,
+    pub session_lifetime: SessionLifetime,
     /// Whether clients that are no browsers may carry tokens in headers.
     pub bearer: bool,
     /// Where a sign-in leads without a return address.
@@ -51,7 +51,7 @@ pub struct Site {
     /// Other origins whose pages may write here.
     pub allowed_origins: Vec<Origin>,
     /// The endpoints that FusionAuth's single-page SDKs call, where the operator wants them.
-    pub hosted: Option<HostedBackend>,
+    pub hosted_backend: Option<HostedBackend>,
     /// What happens to `%2F` in paths.
     pub encoded_slashes: EncodedSlashes,
     /// The gateway's own paths.
@@ -61,7 +61,7 @@ pub struct Site {
     /// How long remembered cookies live.
     pub cookie_max_age: Duration,
     /// What the application is told about its visitor.
-    pub headers: IdentityHeaders,
+    pub identity_headers: IdentityHeaders,
     /// Whether a signed assertion goes along.
     pub assertion: bool,
     /// Whether the access token itself goes along.
@@ -76,7 +76,7 @@ pub struct Site {
 
 /// How long a server-side session lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionLife {
+pub struct SessionLifetime {
     /// Without a request.
     pub idle: Duration,
     /// However much it is used.
@@ -157,11 +157,11 @@ pub struct Requirement<'a> {
     /// At least one of these; empty asks for none.
     pub roles: &'a [String],
     /// What the signed-out visitor gets.
-    pub signed_out: UnauthenticatedAction,
+    pub unauthenticated: UnauthenticatedAction,
 }
 
 impl Requirement<'_> {
-    fn asks_more_than(&self, other: &Self) -> bool {
+    fn is_stricter_than(&self, other: &Self) -> bool {
         let rank = |access: Access| match access {
             Access::Public => 0,
             Access::Optional => 1,
@@ -183,13 +183,13 @@ impl Site {
                 pattern: Some(rule.pattern.text()),
                 access: rule.access,
                 roles: &rule.roles,
-                signed_out: rule.signed_out,
+                unauthenticated: rule.unauthenticated,
             },
             None => Requirement {
                 pattern: None,
                 access: self.default_access,
                 roles: &[],
-                signed_out: UnauthenticatedAction::Auto,
+                unauthenticated: UnauthenticatedAction::Auto,
             },
         }
     }
@@ -205,7 +205,7 @@ impl Site {
         let judged = self.match_rule(method, target.decoded_path());
         readings
             .iter()
-            .any(|path| self.match_rule(method, path).asks_more_than(&judged))
+            .any(|path| self.match_rule(method, path).is_stricter_than(&judged))
     }
 
     /// Whether a page of `origin` is this site's own.
@@ -213,7 +213,7 @@ impl Site {
     pub fn is_own_origin(&self, origin: &Origin) -> bool {
         *origin == self.origin
             || (origin.scheme == self.origin.scheme
-                && self.aliases.iter().any(|alias| origin.is_named_by(alias)))
+                && self.aliases.iter().any(|alias| origin.matches_host(alias)))
     }
 
     /// Whether the gateway sets this header itself, so that a client's copy must go: case and every
@@ -234,7 +234,7 @@ impl Site {
         name.starts_with("x-auth-")
             || name.starts_with("x-forwarded-")
             || ALWAYS_MANAGED.contains(&name)
-            || self.headers.names().any(|managed| managed == name)
+            || self.identity_headers.names().any(|managed| managed == name)
     }
 }
 

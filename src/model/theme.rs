@@ -27,7 +27,7 @@ pub struct Theme {
     /// A style sheet after ours.
     pub style: Option<String>,
     /// Every file and folder it was read from: when one of them changes, it is read again.
-    pub read_from: Vec<PathBuf>,
+    pub source_files: Vec<PathBuf>,
 }
 
 /// A picture, up to [`MAX_LOGO`] bytes.

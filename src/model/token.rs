@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 
 use super::credential::CredentialKind;
-use super::device::SealedDevice;
 use super::identity::Identity;
+use super::known_device::SealedDevice;
 use super::secret::Secret;
 use super::timestamp::Timestamp;
 
@@ -44,28 +44,28 @@ pub struct Principal {
     /// Who.
     pub identity: Identity,
     /// The token's `iat`; the moment of verification where the token has none.
-    pub issued: Timestamp,
+    pub issued_at: Timestamp,
     /// The token's `exp`.
-    pub expires: Timestamp,
+    pub expires_at: Timestamp,
     /// What a sign-out of this visitor revokes.
-    pub session: RevocationKey,
+    pub revocation_key: RevocationKey,
     /// The identity headers for the token's site, rendered.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub identity_headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Principal {
     /// Whether the token has ended by `now`.
     #[must_use]
-    pub fn has_ended(&self, now: Timestamp) -> bool {
-        self.expires <= now
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at <= now
     }
 
     /// Whether the token ends within `ahead` of `now`; `ahead` counts for at most a third of the
     /// token's life, or a short-lived token would be renewed on every request.
     #[must_use]
-    pub fn ends_within(&self, ahead: Duration, now: Timestamp) -> bool {
-        let third = self.issued.until(self.expires) / 3;
-        now.until(self.expires) <= ahead.min(third)
+    pub fn expires_within(&self, ahead: Duration, now: Timestamp) -> bool {
+        let third = self.issued_at.until(self.expires_at) / 3;
+        now.until(self.expires_at) <= ahead.min(third)
     }
 }
 
@@ -80,7 +80,7 @@ pub struct Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "Session({:?})", self.principal.session)
+        write!(out, "Session({:?})", self.principal.revocation_key)
     }
 }
 
@@ -90,7 +90,7 @@ pub struct IssuedTokens {
     /// How it is carried.
     pub kind: CredentialKind,
     /// The JWT, as issued; for [`CredentialKind::Session`] the id of the session that keeps it.
-    pub proof: Arc<str>,
+    pub token: Arc<str>,
     /// The sealed refresh token; `None` where the visitor keeps the one they have.
     pub refresh: Option<Arc<str>>,
     /// Whether the cookies outlive the browser.
@@ -100,9 +100,9 @@ pub struct IssuedTokens {
 impl IssuedTokens {
     /// When the JWT among them ends, as it says itself: it was verified before it was issued.
     #[must_use]
-    pub fn ends(&self) -> Option<Timestamp> {
+    pub fn expires(&self) -> Option<Timestamp> {
         use base64::Engine as _;
-        let payload = self.proof.split('.').nth(1)?;
+        let payload = self.token.split('.').nth(1)?;
         let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD
             .decode(payload)
             .ok()?;
@@ -130,7 +130,7 @@ impl std::fmt::Debug for IssuedTokens {
 
 /// A renewal that succeeded, now or a moment ago for another request.
 #[derive(Clone)]
-pub struct Renewed {
+pub struct CompletedRefresh {
     /// What the visitor carries from now on.
     pub tokens: IssuedTokens,
     /// Whom the new access token proves.
@@ -139,19 +139,19 @@ pub struct Renewed {
     pub access: Arc<str>,
 }
 
-impl std::fmt::Debug for Renewed {
+impl std::fmt::Debug for CompletedRefresh {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             out,
             "Renewed({:?}, {:?})",
-            self.tokens, self.principal.session
+            self.tokens, self.principal.revocation_key
         )
     }
 }
 
 /// A sign-in that succeeded.
 #[derive(Clone, Debug)]
-pub struct SignedIn {
+pub struct CompletedLogin {
     /// What the visitor carries from now on.
     pub tokens: IssuedTokens,
     /// Who signed in.

@@ -5,7 +5,7 @@
 //! level AA. Buttons are filled with the accent colour itself. Where it has too little contrast, a
 //! darker or lighter shade of it is used.
 
-use crate::model::colour::{Colour, SIGNS, TEXT};
+use crate::model::colour::{Colour, NON_TEXT_CONTRAST, TEXT_CONTRAST};
 
 /// The backgrounds in `static/style.css` for text in the accent colour: page and card.
 const LIGHT_BACKGROUNDS: [Colour; 2] =
@@ -61,7 +61,7 @@ pub fn style(accent: Colour) -> String {
 /// contrast to them.
 fn shades(accent: Colour, backgrounds: [Colour; 2], extreme: Colour) -> Shades {
     // White text if it has enough contrast; if it has not, black text has.
-    let (on_fill, hover) = if Colour::WHITE.contrast(accent) >= TEXT {
+    let (on_fill, hover) = if Colour::WHITE.contrast(accent) >= TEXT_CONTRAST {
         (Colour::WHITE, Colour::BLACK)
     } else {
         (Colour::BLACK, Colour::WHITE)
@@ -69,15 +69,15 @@ fn shades(accent: Colour, backgrounds: [Colour; 2], extreme: Colour) -> Shades {
     let link = shade_with_contrast(accent, extreme, backgrounds, LINK_CONTRAST);
     Shades {
         fill: accent,
-        fill_hover: accent.mixed(hover, HOVER_PERCENT),
+        fill_hover: accent.mix(hover, HOVER_PERCENT),
         on_fill,
-        edge: if has_contrast(accent, backgrounds, SIGNS) {
+        edge: if has_contrast(accent, backgrounds, NON_TEXT_CONTRAST) {
             accent
         } else {
             link
         },
         link,
-        link_hover: link.mixed(extreme, 2 * HOVER_PERCENT),
+        link_hover: link.mix(extreme, 2 * HOVER_PERCENT),
     }
 }
 
@@ -90,7 +90,7 @@ fn shade_with_contrast(
     contrast: f64,
 ) -> Colour {
     (0..=100)
-        .map(|percent| colour.mixed(extreme, percent))
+        .map(|percent| colour.mix(extreme, percent))
         .find(|shade| has_contrast(*shade, backgrounds, contrast))
         .unwrap_or(extreme)
 }
@@ -123,16 +123,22 @@ mod tests {
             ] {
                 let all = shades(accent, backgrounds, extreme);
                 assert_eq!(all.fill, accent);
-                assert!(all.on_fill.contrast(all.fill) >= TEXT, "text on {accent}");
                 assert!(
-                    all.on_fill.contrast(all.fill_hover) >= TEXT,
+                    all.on_fill.contrast(all.fill) >= TEXT_CONTRAST,
+                    "text on {accent}"
+                );
+                assert!(
+                    all.on_fill.contrast(all.fill_hover) >= TEXT_CONTRAST,
                     "text on {accent} under the pointer"
                 );
                 for link in [all.link, all.link_hover] {
-                    assert!(has_contrast(link, backgrounds, TEXT), "links of {accent}");
+                    assert!(
+                        has_contrast(link, backgrounds, TEXT_CONTRAST),
+                        "links of {accent}"
+                    );
                 }
                 assert!(
-                    has_contrast(all.edge, backgrounds, SIGNS),
+                    has_contrast(all.edge, backgrounds, NON_TEXT_CONTRAST),
                     "the edge of {accent}"
                 );
             }
@@ -171,14 +177,19 @@ mod tests {
         };
         for (part, backgrounds) in [(light, LIGHT_BACKGROUNDS), (dark, DARK_BACKGROUNDS)] {
             assert_eq!([value(part, "ground"), value(part, "card")], backgrounds);
-            assert!(value(part, "on-accent").contrast(value(part, "accent")) >= TEXT);
-            assert!(value(part, "on-accent").contrast(value(part, "accent-strong")) >= TEXT);
+            assert!(value(part, "on-accent").contrast(value(part, "accent")) >= TEXT_CONTRAST);
+            assert!(
+                value(part, "on-accent").contrast(value(part, "accent-strong")) >= TEXT_CONTRAST
+            );
             for ink in ["ink", "soft", "accent-ink", "accent-ink-strong"] {
-                assert!(has_contrast(value(part, ink), backgrounds, TEXT), "{ink}");
+                assert!(
+                    has_contrast(value(part, ink), backgrounds, TEXT_CONTRAST),
+                    "{ink}"
+                );
             }
             for sign in ["edge", "accent-edge", "alert-edge"] {
                 assert!(
-                    has_contrast(value(part, sign), backgrounds, SIGNS),
+                    has_contrast(value(part, sign), backgrounds, NON_TEXT_CONTRAST),
                     "{sign}"
                 );
             }
@@ -186,7 +197,7 @@ mod tests {
                 assert!(
                     value(part, &format!("{tone}-ink"))
                         .contrast(value(part, &format!("{tone}-ground")))
-                        >= TEXT
+                        >= TEXT_CONTRAST
                 );
             }
         }

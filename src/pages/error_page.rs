@@ -88,7 +88,7 @@ fn links<'a>(view: &ProblemView<'a>, reason: Reason) -> Vec<PageLink<'a>> {
     if let Some(redirect_loop) = &view.problem.redirect_loop {
         return vec![
             PageLink {
-                href: &redirect_loop.onward,
+                href: &redirect_loop.continue_to,
                 label: catalog.text("way.try_again"),
             },
             front_page,

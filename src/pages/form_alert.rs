@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::catalog::Catalog;
 use super::duration_text;
-use crate::model::challenge::Step;
+use crate::model::challenge::LoginStep;
 use crate::model::local_response::StepPage;
 use crate::model::reason::Reason;
 
@@ -38,13 +38,13 @@ impl FormAlert {
 
     /// The alert of a step after the password, if an attempt has failed.
     pub fn of_step(catalog: &Catalog, form: &StepPage) -> Option<Self> {
-        let reason = form.trouble?;
-        let group = match (reason, form.next.step) {
+        let reason = form.error?;
+        let group = match (reason, form.next_step.step) {
             (Reason::WrongCode, _) => "wrong_code",
             (Reason::Throttled, _) => "pause",
             (Reason::CsrfFailed, _) => "stale_step",
-            (Reason::RejectedInput, Step::TwoFactor) => "rejected_code",
-            (Reason::RejectedInput, Step::NewPassword) => "rejected_password",
+            (Reason::RejectedInput, LoginStep::TwoFactor) => "rejected_code",
+            (Reason::RejectedInput, LoginStep::NewPassword) => "rejected_password",
             (Reason::ProviderUnavailable | Reason::StoreUnavailable, _) => "unavailable_step",
             (Reason::ProviderMisconfigured | Reason::TokensTooLarge, _) => "misconfigured",
             _ => "other",

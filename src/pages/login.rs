@@ -47,9 +47,9 @@ struct Page<'a> {
 /// The error of its template, which can only be an operator's: tests render the built-in ones.
 pub fn login(view: &LoginView<'_>) -> Rendered {
     let form = view.form;
-    let is_failure = form.trouble.is_some_and(Reason::is_failure);
+    let is_failure = form.error.is_some_and(Reason::is_failure);
     let is_input_invalid = matches!(
-        form.trouble,
+        form.error,
         Some(Reason::InvalidCredentials | Reason::RejectedInput)
     );
     let page = Page {
@@ -60,8 +60,8 @@ pub fn login(view: &LoginView<'_>) -> Rendered {
         remember: form.remember,
         preserved_post: form.preserved_post.as_deref(),
         request_id: is_failure.then_some(view.layout.request_id),
-        alert: form.trouble.map(|reason| {
-            let group = if form.cookieless {
+        alert: form.error.map(|reason| {
+            let group = if form.cookie_missing {
                 "no_cookie"
             } else {
                 message_group(reason)

@@ -60,16 +60,16 @@ pub fn new_password(view: &NewPasswordView<'_>) -> Rendered {
         action: view.action,
         back: view.back,
         csrf: view.csrf,
-        challenge: form.next.challenge.expose(),
+        challenge: form.next_step.challenge.expose(),
         preserved_post: form.preserved_post.as_deref(),
         login_id: &form.login_id,
         request_id: form
-            .trouble
+            .error
             .is_some_and(Reason::is_failure)
             .then_some(view.layout.request_id),
-        reason: describe_reason(catalog, form.next.change_reason.as_deref()),
+        reason: describe_reason(catalog, form.next_step.change_reason.as_deref()),
         alert: FormAlert::of_step(catalog, form),
-        is_input_invalid: form.trouble == Some(Reason::RejectedInput),
+        is_input_invalid: form.error == Some(Reason::RejectedInput),
         violations: form
             .violations
             .iter()

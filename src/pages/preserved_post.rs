@@ -57,8 +57,8 @@ struct FormField<'a> {
 pub fn preserved_post(view: &PreservedPostView<'_>) -> Rendered {
     let PreservedPostPage {
         preserved_post,
-        offer,
-        onward,
+        resubmission: offer,
+        continue_to: onward,
     } = view.page;
     let form = &preserved_post.form;
     let fields = || {
@@ -67,17 +67,17 @@ pub fn preserved_post(view: &PreservedPostView<'_>) -> Rendered {
     };
     let catalog = view.layout.catalog;
     let (heading, text) = match offer {
-        Resubmission::Send(_) => ("unsent.offer.heading", "unsent.offer.text"),
-        Resubmission::CopyAgain => ("unsent.again.heading", "unsent.again.text"),
-        Resubmission::CopyOfAnother => ("unsent.another.heading", "unsent.another.text"),
+        Resubmission::Allowed(_) => ("unsent.offer.heading", "unsent.offer.text"),
+        Resubmission::AlreadyOffered => ("unsent.again.heading", "unsent.again.text"),
+        Resubmission::OtherAuthor => ("unsent.another.heading", "unsent.another.text"),
     };
     let send = match offer {
-        Resubmission::Send(path) => Some(SendForm {
+        Resubmission::Allowed(path) => Some(SendForm {
             action: path.as_str(),
             enctype: form.encoding.as_str(),
             fields: fields().collect(),
         }),
-        Resubmission::CopyAgain | Resubmission::CopyOfAnother => None,
+        Resubmission::AlreadyOffered | Resubmission::OtherAuthor => None,
     };
     let page = Page {
         request_id: None,

@@ -16,7 +16,7 @@ pub(super) fn describe(catalog: &Catalog, redirect_loop: &RedirectLoop) -> [Stri
     ["text", "visitor", "operator"].map(|part| {
         let key = format!("circle.{}.{part}", message_group(&redirect_loop.cause));
         catalog
-            .text_with(&key, "address", &redirect_loop.address)
+            .text_with(&key, "address", &redirect_loop.site_address)
             .replace("{names}", &names)
     })
 }

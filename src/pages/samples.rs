@@ -7,7 +7,7 @@ use super::{
     ProblemView, TwoFactorView, action_required, login, logout, new_password, preserved_post,
     problem, two_factor,
 };
-use crate::model::challenge::{MethodChoice, NextStep, Step};
+use crate::model::challenge::{LoginStep, MethodChoice, NextStep};
 use crate::model::local_response::{
     ActionRequired, LoginPage, PreservedPostPage, Problem, Resubmission, StepPage,
 };
@@ -71,8 +71,8 @@ fn login_pages(layout: Layout<'_>) -> Vec<Sample> {
     .map(|(name, status, reason, login_id)| {
         let form = LoginPage {
             status,
-            trouble: reason,
-            cookieless: name == "cookieless",
+            error: reason,
+            cookie_missing: name == "cookieless",
             login_id: login_id.to_owned(),
             return_to: ReturnPath::parse("/shopping-cart"),
             remember: reason.is_some(),
@@ -90,7 +90,7 @@ fn login_pages(layout: Layout<'_>) -> Vec<Sample> {
     .collect()
 }
 
-fn step(step: Step, reason: Option<Reason>) -> StepPage {
+fn step(step: LoginStep, reason: Option<Reason>) -> StepPage {
     let method = |kind, label: Option<&str>| MethodChoice {
         kind,
         label: label.map(str::to_owned),
@@ -102,17 +102,17 @@ fn step(step: Step, reason: Option<Reason>) -> StepPage {
     );
     StepPage {
         status: reason.map_or(401, Reason::status),
-        next: NextStep {
+        next_step: NextStep {
             step,
             challenge: Secret::new("sample"),
             methods: vec![method(FactorKind::Authenticator, None), email, sms],
             change_reason: Some("Breached".to_owned()),
         },
-        trouble: reason,
+        error: reason,
         violations: Vec::new(),
-        sent: None,
+        code_sent_by: None,
         retry_after: (reason == Some(Reason::Throttled)).then_some(30),
-        trust: false,
+        trust_device: false,
         login_id: LOGIN_ID.to_owned(),
         return_to: ReturnPath::parse("/shopping-cart"),
         preserved_post: None,
@@ -120,13 +120,13 @@ fn step(step: Step, reason: Option<Reason>) -> StepPage {
 }
 
 fn two_factor_pages(layout: Layout<'_>) -> Vec<Sample> {
-    let form = |reason| step(Step::TwoFactor, reason);
+    let form = |reason| step(LoginStep::TwoFactor, reason);
     let without_app = |mut form: StepPage| {
-        form.next.methods.remove(0);
+        form.next_step.methods.remove(0);
         form
     };
     let without_methods = |mut form: StepPage| {
-        form.next.methods.clear();
+        form.next_step.methods.clear();
         form
     };
     let forms = [
@@ -136,7 +136,7 @@ fn two_factor_pages(layout: Layout<'_>) -> Vec<Sample> {
             "sent",
             StepPage {
                 status: 200,
-                sent: Some(1),
+                code_sent_by: Some(1),
                 ..form(None)
             },
         ),
@@ -144,7 +144,7 @@ fn two_factor_pages(layout: Layout<'_>) -> Vec<Sample> {
         (
             "wrong",
             StepPage {
-                trust: true,
+                trust_device: true,
                 ..form(Some(Reason::WrongCode))
             },
         ),
@@ -171,7 +171,7 @@ fn two_factor_pages(layout: Layout<'_>) -> Vec<Sample> {
 }
 
 fn new_password_pages(layout: Layout<'_>) -> Vec<Sample> {
-    let form = |reason| step(Step::NewPassword, reason);
+    let form = |reason| step(LoginStep::NewPassword, reason);
     let violations = vec![
         PasswordViolation::TooShort(Some(8)),
         PasswordViolation::TooLong(Some(256)),
@@ -256,8 +256,8 @@ fn redirect_loop_pages(layout: Layout<'_>) -> Vec<Sample> {
         );
         let redirect_loop = Some(RedirectLoop {
             cause,
-            address,
-            onward,
+            site_address: address,
+            continue_to: onward,
         });
         let sample = Problem {
             redirect_loop,
@@ -328,8 +328,8 @@ fn preserved_post_pages(layout: Layout<'_>) -> Vec<Sample> {
     };
     let login_form = LoginPage {
         status: 401,
-        trouble: None,
-        cookieless: false,
+        error: None,
+        cookie_missing: false,
         login_id: String::new(),
         return_to: None,
         remember: false,
@@ -343,16 +343,17 @@ fn preserved_post_pages(layout: Layout<'_>) -> Vec<Sample> {
         csrf: "sample",
     };
     let mut pages = vec![("sign-in-unsent".to_owned(), login(&view))];
-    let send = ReturnPath::parse("/posts").map_or(Resubmission::CopyAgain, Resubmission::Send);
+    let send =
+        ReturnPath::parse("/posts").map_or(Resubmission::AlreadyOffered, Resubmission::Allowed);
     for (name, offer) in [
         ("offer", send),
-        ("again", Resubmission::CopyAgain),
-        ("another", Resubmission::CopyOfAnother),
+        ("again", Resubmission::AlreadyOffered),
+        ("another", Resubmission::OtherAuthor),
     ] {
         let page = PreservedPostPage {
             preserved_post: posted.clone(),
-            offer,
-            onward: "/posts".into(),
+            resubmission: offer,
+            continue_to: "/posts".into(),
         };
         pages.push((
             format!("unsent-{name}"),

@@ -21,9 +21,9 @@ const REQUEST_ID: &str = "req-4711";
 /// The state of a sign-in form, after a failed attempt if there is a reason.
 fn form(reason: Option<Reason>) -> LoginPage {
     LoginPage {
-        cookieless: false,
+        cookie_missing: false,
         status: 200,
-        trouble: reason,
+        error: reason,
         login_id: "zoe@example.com".to_owned(),
         return_to: ReturnPath::parse("/cart?a=1&b=2#part"),
         remember: true,
@@ -110,8 +110,8 @@ fn render_preserved_post(layout: Layout<'_>, offer: Resubmission) -> String {
         layout,
         page: &PreservedPostPage {
             preserved_post,
-            offer,
-            onward: "/9".into(),
+            resubmission: offer,
+            continue_to: "/9".into(),
         },
     })
     .unwrap()
@@ -134,9 +134,9 @@ fn every_page(catalog: &'static Catalog) -> Vec<String> {
         render_login_in(layout, &preserving),
     ];
     for offer in [
-        ReturnPath::parse("/1").map_or(Resubmission::CopyAgain, Resubmission::Send),
-        Resubmission::CopyAgain,
-        Resubmission::CopyOfAnother,
+        ReturnPath::parse("/1").map_or(Resubmission::AlreadyOffered, Resubmission::Allowed),
+        Resubmission::AlreadyOffered,
+        Resubmission::OtherAuthor,
     ] {
         pages.push(render_preserved_post(layout, offer));
     }

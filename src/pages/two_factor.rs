@@ -77,11 +77,10 @@ struct SendButton<'a> {
 /// The error of its template, which can only be an operator's: tests render the built-in ones.
 pub fn two_factor(view: &TwoFactorView<'_>) -> Rendered {
     let (catalog, form) = (view.layout.catalog, view.form);
-    let methods = &form.next.methods;
-    let has_app = methods.iter().any(|method| !method.is_sent());
-    let sent = form.sent.and_then(|index| methods.get(index));
-    let is_code_needed =
-        !has_app && sent.is_none() && form.trouble.is_none() && !methods.is_empty();
+    let methods = &form.next_step.methods;
+    let has_app = methods.iter().any(|method| !method.sends_code());
+    let sent = form.code_sent_by.and_then(|index| methods.get(index));
+    let is_code_needed = !has_app && sent.is_none() && form.error.is_none() && !methods.is_empty();
     let text = match (sent, is_code_needed, has_app) {
         (Some(_), ..) => "two_factor.text_sent",
         (None, true, _) => "two_factor.text_send",
@@ -91,30 +90,27 @@ pub fn two_factor(view: &TwoFactorView<'_>) -> Rendered {
     let send_buttons = methods
         .iter()
         .enumerate()
-        .filter(|(_, method)| method.is_sent())
+        .filter(|(_, method)| method.sends_code())
         .map(|(index, method)| SendButton {
             choice: method.choice.expose(),
             address: method.label.as_deref(),
             is_sms: method.kind == FactorKind::Sms,
-            was_sent: form.sent == Some(index),
+            was_sent: form.code_sent_by == Some(index),
         });
     let page = Page {
         action: view.action,
         send: view.send,
         back: view.back,
         csrf: view.csrf,
-        challenge: form.next.challenge.expose(),
+        challenge: form.next_step.challenge.expose(),
         preserved_post: form.preserved_post.as_deref(),
-        trust: form.trust,
+        trust: form.trust_device,
         request_id: form
-            .trouble
+            .error
             .is_some_and(Reason::is_failure)
             .then_some(view.layout.request_id),
         alert: FormAlert::of_step(catalog, form),
-        is_input_invalid: matches!(
-            form.trouble,
-            Some(Reason::WrongCode | Reason::RejectedInput)
-        ),
+        is_input_invalid: matches!(form.error, Some(Reason::WrongCode | Reason::RejectedInput)),
         sent: sent.map(|method| SentCode {
             address: method.label.as_deref(),
         }),

@@ -36,7 +36,7 @@ pub async fn check(provider: &dyn Provider, known: &KnownUser<'_>) {
         verify(token.expose(), &keys, &known.expect, known.now).expect("a good token")
     };
 
-    let refused = |reason| Some(ProviderError::Refused(LoginRefused::because(reason)));
+    let refused = |reason| Some(ProviderError::Refused(LoginRefused::new(reason)));
     let wrong = format!("{} ", known.password);
     for (login_id, password) in [
         (known.login_id, wrong.as_str()),
@@ -91,7 +91,7 @@ async fn no_step_without_a_login(provider: &dyn Provider, known: &KnownUser<'_>)
         known.expect.audience.as_str(),
         std::net::Ipv4Addr::LOCALHOST.into(),
     );
-    let expired = ProviderError::Refused(LoginRefused::because(Reason::ChallengeExpired));
+    let expired = ProviderError::Refused(LoginRefused::new(Reason::ChallengeExpired));
     if provider.capabilities().second_factor {
         let attempt = SecondFactorAttempt {
             id: &id,

@@ -307,5 +307,5 @@ fn to_json(body: &impl Serialize) -> Result<Vec<u8>, ProviderError> {
 }
 
 fn refused(reason: Reason) -> ProviderError {
-    ProviderError::Refused(LoginRefused::because(reason))
+    ProviderError::Refused(LoginRefused::new(reason))
 }

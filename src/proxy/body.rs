@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, header};
 use pingora::proxy::Session;
 
-use crate::model::api_call::CallBody;
+use crate::model::api_request::ApiRequestBody;
 use crate::model::preserved_post::{self, FormEncoding, PostedForm};
 use crate::model::reason::Reason;
 
@@ -78,7 +78,10 @@ async fn multipart_fields(body: &[u8], boundary: String) -> Option<Vec<(String, 
 ///
 /// # Errors
 /// As [`read_form`].
-pub(super) async fn read_call(session: &mut Session, limit: usize) -> Result<CallBody, Reason> {
+pub(super) async fn read_call(
+    session: &mut Session,
+    limit: usize,
+) -> Result<ApiRequestBody, Reason> {
     let headers = &session.req_header().headers;
     // No form has this type, nor any request that a page of another site can send without a
     // preflight (threat model, R-34).
@@ -90,7 +93,7 @@ pub(super) async fn read_call(session: &mut Session, limit: usize) -> Result<Cal
     if !named && !body.is_empty() {
         return Err(Reason::UnsupportedMediaType);
     }
-    CallBody::read(&body).ok_or(Reason::RejectedInput)
+    ApiRequestBody::parse(&body).ok_or(Reason::RejectedInput)
 }
 
 /// The value of a field that is there exactly once.

@@ -23,7 +23,7 @@ pub(super) fn allow(
 ) -> Result<()> {
     let lists_origins = ctx
         .site()
-        .is_some_and(|site| !site.allowed_origins.is_empty() || site.hosted.is_some());
+        .is_some_and(|site| !site.allowed_origins.is_empty() || site.hosted_backend.is_some());
     if !lists_origins || !cors::may_be_read(response) {
         return Ok(());
     }

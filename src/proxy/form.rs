@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode;
 
-use crate::model::challenge::StepFields;
+use crate::model::challenge::StepForm;
 use crate::model::login::LoginForm;
 use crate::model::return_path::ReturnPath;
 use crate::model::secret::Secret;
@@ -26,13 +26,13 @@ pub(super) fn login(body: &[u8]) -> Option<LoginForm> {
 }
 
 /// Reads the form of a step that follows the password. `None` as [`fields`].
-pub(super) fn step(body: &[u8]) -> Option<Box<StepFields>> {
+pub(super) fn step(body: &[u8]) -> Option<Box<StepForm>> {
     let mut fields = fields(body)?;
     let mut take = |name: &str| fields.remove(name).unwrap_or_default();
-    Some(Box::new(StepFields {
+    Some(Box::new(StepForm {
         challenge: Secret::new(take("challenge")),
         code: Secret::new(take("code")),
-        trust: is_ticked(&take("trust")),
+        trust_device: is_ticked(&take("trust")),
         choice: Secret::new(take("choice")),
         password: Secret::new(take("password")),
         csrf: take("csrf"),
@@ -110,7 +110,11 @@ mod tests {
             step("challenge=C&code=12+34&trust=on&choice=D&password=+p%C3%A9&csrf=t".as_bytes())
                 .unwrap();
         assert_eq!(
-            (form.challenge.expose(), form.code.expose(), form.trust),
+            (
+                form.challenge.expose(),
+                form.code.expose(),
+                form.trust_device
+            ),
             ("C", "12 34", true)
         );
         assert_eq!(
@@ -122,7 +126,7 @@ mod tests {
             ("D", " pé", "t")
         );
         let empty = step(b"").unwrap();
-        assert_eq!((empty.challenge.expose(), empty.trust), ("", false));
+        assert_eq!((empty.challenge.expose(), empty.trust_device), ("", false));
         assert_eq!(step(b"code=1&code=2"), None);
     }
 

@@ -5,11 +5,11 @@ use http::header;
 use pingora::Result;
 use pingora::http::RequestHeader;
 
-use crate::decide::authorize::form_address;
-use crate::decide::endpoint::StepCall;
+use crate::decide::authorize::login_address;
+use crate::decide::endpoint::StepEndpoint;
 use crate::decide::login::csrf_token;
 use crate::decide::preserved_post;
-use crate::model::challenge::Step;
+use crate::model::challenge::LoginStep;
 use crate::model::cookie::{self, CookieKind, Lifetime};
 use crate::model::local_response::{
     ActionRequired, LoginPage, PreservedPostPage, Problem, StepPage,
@@ -66,7 +66,7 @@ fn respond(
     let Some(site) = ctx.site() else {
         return Ok(response);
     };
-    if let Some(hosted) = &site.hosted {
+    if let Some(hosted) = &site.hosted_backend {
         head.insert_header(
             header::CONTENT_SECURITY_POLICY,
             pages::policy_leading_to(hosted.origins()),
@@ -103,7 +103,7 @@ pub(super) fn login_page(
 ) -> Result<RenderedResponse> {
     let (layout, cookie) = (layout(ctx, request), form_cookie(ctx));
     let csrf = csrf_token(&site.name, &cookie);
-    let action = preserved_post::action(&site.paths.login, form.preserved_post.is_some());
+    let action = preserved_post::form_action(&site.paths.login, form.preserved_post.is_some());
     let html = pages::login(&pages::LoginView {
         layout,
         action: &action,
@@ -125,26 +125,26 @@ pub(super) fn step_page(
 ) -> Result<RenderedResponse> {
     let (layout, cookie) = (layout(ctx, request), form_cookie(ctx));
     let csrf = csrf_token(&site.name, &cookie);
-    let login = form_address(site, form.return_to.as_ref());
+    let login = login_address(site, form.return_to.as_ref());
     let has_preserved_post = form.preserved_post.is_some();
-    let action = |call: StepCall| {
-        preserved_post::action(
-            &format!("{}{}", site.paths.login, call.path()),
+    let action = |call: StepEndpoint| {
+        preserved_post::form_action(
+            &format!("{}{}", site.paths.login, call.suffix()),
             has_preserved_post,
         )
     };
-    let html = match form.next.step {
-        Step::TwoFactor => pages::two_factor(&pages::TwoFactorView {
+    let html = match form.next_step.step {
+        LoginStep::TwoFactor => pages::two_factor(&pages::TwoFactorView {
             layout,
-            action: &action(StepCall::TwoFactor),
-            send: &action(StepCall::SendCode),
+            action: &action(StepEndpoint::TwoFactor),
+            send: &action(StepEndpoint::SendCode),
             back: login.as_str(),
             form,
             csrf: &csrf,
         }),
-        Step::NewPassword => pages::new_password(&pages::NewPasswordView {
+        LoginStep::NewPassword => pages::new_password(&pages::NewPasswordView {
             layout,
-            action: &action(StepCall::NewPassword),
+            action: &action(StepEndpoint::NewPassword),
             back: login.as_str(),
             form,
             csrf: &csrf,
@@ -173,7 +173,12 @@ fn set_form_cookie(
     value: &str,
 ) -> Result<()> {
     if ctx.response.form_cookie.as_deref() != Some(value) {
-        for line in cookie::set(&site.cookies, CookieKind::Form, value, Lifetime::Browser) {
+        for line in cookie::set(
+            &site.cookies,
+            CookieKind::Form,
+            value,
+            Lifetime::BrowserSession,
+        ) {
             response.head.append_header(header::SET_COOKIE, line)?;
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::challenge::{MethodChoice, NextStep, Step};
+use crate::model::challenge::{LoginStep, MethodChoice, NextStep};
 use crate::model::local_response::Problem;
 use crate::model::login::PasswordViolation;
 
@@ -11,7 +11,7 @@ pub(super) const PROBLEM_TYPE: &str = "application/problem+json";
 
 /// A problem as a document.
 pub(super) fn problem_document(what: &Problem, request_id: &str) -> String {
-    let reason = what.reason.told_to_client();
+    let reason = what.reason.for_client();
     let document = Document {
         kind: "about:blank",
         title: reason.title(),
@@ -19,7 +19,7 @@ pub(super) fn problem_document(what: &Problem, request_id: &str) -> String {
         code: reason.as_str(),
         request_id,
         change_reason: what.change_reason.as_deref(),
-        next: what.next.as_deref().map(NextStepMembers::from),
+        next: what.next_step.as_deref().map(NextStepMembers::from),
         violations: what.violations.iter().map(Violation::from).collect(),
     };
     // Text and numbers only: serialization does not fail.
@@ -73,7 +73,7 @@ struct Violation {
 impl<'a> From<&'a NextStep> for NextStepMembers<'a> {
     fn from(next: &'a NextStep) -> Self {
         let methods = || next.methods.iter().map(OfferedMethod::from).collect();
-        let methods = (next.step == Step::TwoFactor).then(methods);
+        let methods = (next.step == LoginStep::TwoFactor).then(methods);
         Self {
             challenge: next.challenge.expose(),
             methods,
@@ -135,12 +135,12 @@ mod tests {
             method(FactorKind::Sms, Some("***12")),
         ];
         let next = NextStep {
-            step: Step::TwoFactor,
+            step: LoginStep::TwoFactor,
             challenge: Secret::new("C"),
             methods,
             change_reason: None,
         };
-        problem.next = Some(Box::new(next.clone()));
+        problem.next_step = Some(Box::new(next.clone()));
         let told = document(&problem);
         assert_eq!(told["challenge"], "C");
         let methods = json!([
@@ -149,8 +149,8 @@ mod tests {
         ]);
         assert_eq!(told["methods"], methods);
         let mut problem = Problem::new(Reason::PasswordChangeRequired);
-        problem.next = Some(Box::new(NextStep {
-            step: Step::NewPassword,
+        problem.next_step = Some(Box::new(NextStep {
+            step: LoginStep::NewPassword,
             methods: Vec::new(),
             ..next
         }));

@@ -100,7 +100,7 @@ fn render(
         LocalResponse::LoginPage(form) => ctx.site().map_or_else(without_site, |site| {
             page_response::login_page(ctx, site, request, form)
         }),
-        LocalResponse::Unsent(preserved) => {
+        LocalResponse::PreservedPost(preserved) => {
             page_response::preserved_post_page(ctx, request, preserved)
         }
         LocalResponse::StepPage(form) => ctx.site().map_or_else(without_site, |site| {
@@ -150,7 +150,7 @@ fn problem(
     request: &RequestHeader,
     what: &Problem,
 ) -> Result<RenderedResponse> {
-    let mut response = if ctx.response.is_navigation && !what.for_programs {
+    let mut response = if ctx.response.is_navigation && !what.for_api_client {
         page_response::problem_page(ctx, request, what)?
     } else {
         let document = problem_document(what, &ctx.request_id);
@@ -163,7 +163,7 @@ fn problem(
     if let Some(methods) = what.allow {
         head.insert_header(header::ALLOW, methods)?;
     }
-    if let Some(challenge) = what.challenge {
+    if let Some(challenge) = what.www_authenticate {
         head.insert_header(header::WWW_AUTHENTICATE, challenge)?;
     }
     Ok(response)

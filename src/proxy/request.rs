@@ -146,8 +146,8 @@ async fn decide_at_site(
         Ok(target) => target,
         Err(rejection) => return Some(reject(session, ctx, head, rejection)),
     };
-    let mut cookies = PresentedCookies::read(&site.cookies, head.cookie_fields());
-    let upstream_cookies = cookies.rest.take();
+    let mut cookies = PresentedCookies::parse(&site.cookies, head.cookie_fields());
+    let upstream_cookies = cookies.upstream_cookies.take();
     let request = head.view(&target, &cookies);
     record_request(ctx, &request, site);
     let mut facts = Facts::default();
@@ -168,10 +168,10 @@ async fn decide_at_site(
     ctx.response.cookie_changes = verdict.cookies;
     // The names are needed where cookies change, now or after an early refresh.
     let may_refresh =
-        matches!(&verdict.outcome, Outcome::Forward(grant) if grant.renew_ahead().is_some());
+        matches!(&verdict.outcome, Outcome::Forward(grant) if grant.early_refresh().is_some());
     if may_refresh || !ctx.response.cookie_changes.is_empty() {
         ctx.response.presented_cookies = cookies
-            .names
+            .managed_names
             .iter()
             .map(|name| (*name).to_owned())
             .collect();
@@ -196,14 +196,14 @@ async fn decide_at_site(
 /// Keeps what the response will need of the request.
 fn record_request(ctx: &mut ProxyContext, request: &RequestView<'_>, site: &Site) {
     ctx.response.is_navigation = request.is_navigation() || request.is_form_post();
-    ctx.upstream.is_websocket = request.marks.websocket;
+    ctx.upstream.is_websocket = request.fetch_metadata.is_websocket;
     ctx.response.cors_origin = cors::reader(request, site).map(ToString::to_string);
     ctx.response.form_cookie = request.cookies.form.value().map(str::to_owned);
 }
 
 /// Starts the refresh that runs beside the upstream call, where the grant asks for one.
 fn start_early_refresh(ctx: &mut ProxyContext, site_runtime: &Arc<SiteRuntime>, grant: &Grant<'_>) {
-    if let Some(refresh) = grant.renew_ahead() {
+    if let Some(refresh) = grant.early_refresh() {
         let context = RequestContext {
             site_runtime,
             client: ctx.client.address,

@@ -131,7 +131,7 @@ impl RequestHead {
     pub(super) fn fetch_metadata(&self) -> FetchMetadata<'_> {
         FetchMetadata {
             accept: text(self.accept.as_ref()),
-            authorization: self.authorization.is_some(),
+            has_authorization: self.authorization.is_some(),
             // An `Origin` that is no text is no site's own.
             origin: self
                 .origin
@@ -140,18 +140,18 @@ impl RequestHead {
             referer: text(self.referer.as_ref()),
             fetch_mode: text(self.fetch_mode.as_ref()),
             fetch_site: text(self.fetch_site.as_ref()),
-            requested_with: self.has_requested_with,
-            websocket: self.upgrade.as_ref().is_some_and(|value| {
+            has_requested_with: self.has_requested_with,
+            is_websocket: self.upgrade.as_ref().is_some_and(|value| {
                 value
                     .as_bytes()
                     .windows(9)
                     .any(|part| part.eq_ignore_ascii_case(b"websocket"))
             }),
-            preflight: self
+            preflight_headers: self
                 .preflight
                 .as_ref()
                 .map(|value| value.to_str().unwrap_or_default()),
-            browser: self.has_fetch_metadata || self.origin.is_some(),
+            is_browser: self.has_fetch_metadata || self.origin.is_some(),
         }
     }
 
@@ -181,7 +181,7 @@ impl RequestHead {
             target,
             cookies,
             bearer: self.bearer(),
-            marks: self.fetch_metadata(),
+            fetch_metadata: self.fetch_metadata(),
         }
     }
 
@@ -280,7 +280,7 @@ mod tests {
     fn bearer_tokens_are_read_from_headers() {
         let target = Target::parse(b"/", EncodedSlashes::Reject).unwrap();
         let names = CookieNames::defaults(true);
-        let cookies = PresentedCookies::read(&names, std::iter::empty::<&str>());
+        let cookies = PresentedCookies::parse(&names, std::iter::empty::<&str>());
         let tokens = |fields: &[(&'static str, &str)]| {
             let head = read("GET", fields);
             let BearerTokens { access, refresh } = head.view(&target, &cookies).bearer;
@@ -299,7 +299,7 @@ mod tests {
     fn a_browser_shows_itself_by_its_fields() {
         let browser = |fields: &[(&'static str, &str)]| {
             let head = read("GET", fields);
-            head.fetch_metadata().browser
+            head.fetch_metadata().is_browser
         };
         assert!(browser(&[("origin", "https://a")]));
         assert!(browser(&[("sec-fetch-dest", "document")]));
@@ -312,7 +312,7 @@ mod tests {
         let headers = ("access-control-request-headers", "x-a");
         let preflight = |name: &str, fields: &[(&'static str, &str)]| {
             let head = read(name, fields);
-            head.fetch_metadata().preflight.map(str::to_owned)
+            head.fetch_metadata().preflight_headers.map(str::to_owned)
         };
         assert_eq!(preflight("OPTIONS", &[method, headers]), Some("x-a".into()));
         assert_eq!(preflight("OPTIONS", &[method]), Some(String::new()));

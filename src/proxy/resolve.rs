@@ -9,15 +9,17 @@ use pingora::proxy::Session;
 
 use crate::decide::facts::FormSize;
 use crate::decide::{Facts, Known, Question};
-use crate::model::api_call::CallBody;
-use crate::model::challenge::{OpenedChallenge, Step, StepSubmission};
+use crate::model::api_request::ApiRequestBody;
+use crate::model::challenge::{LoginStep, OpenedChallenge, StepSubmission};
 use crate::model::credential::{CredentialKind, PresentedCredential, RefreshRequest};
 use crate::model::login::{Credentials, LoginRefused};
 use crate::model::preserved_post::{MAX_SEALED, PostedForm, RestoredPost};
 use crate::model::reason::Reason;
 use crate::model::redirect_loop::LoopIdentity;
 use crate::model::secret::Secret;
-use crate::model::token::{Principal, Renewed, Session as LoadedSession, SignedIn, TokenError};
+use crate::model::token::{
+    CompletedLogin, CompletedRefresh, Principal, Session as LoadedSession, TokenError,
+};
 use crate::provider::Device;
 use crate::runtime::login::{LoginError, PasswordAttempt, StepAttempt};
 use crate::runtime::preserved_post::UnauthenticatedPost;
@@ -41,20 +43,20 @@ pub(super) async fn resolve(
     match question {
         Question::Verify(token) => facts.token = resolver.verify(token).await,
         Question::LoadSession(id) => facts.session = resolver.load_session(id).await,
-        Question::Renew(_)
-        | Question::RenewPosted(_)
-        | Question::ReadForm(_)
-        | Question::KeepForm { .. }
-        | Question::ReturnForm { .. }
+        Question::Refresh(_)
+        | Question::RefreshFromBody(_)
+        | Question::ReadLoginForm(_)
+        | Question::PreservePost { .. }
+        | Question::RestorePost { .. }
         | Question::ReadBody
-        | Question::SignIn { .. }
+        | Question::Login { .. }
         | Question::ReadStepForm(_)
         | Question::OpenChallenge { .. }
-        | Question::Continue { .. }
+        | Question::ContinueLogin { .. }
         | Question::SendCode { .. }
-        | Question::CountRound { .. }
-        | Question::SignOut(_)
-        | Question::SignOutPosted { .. } => {
+        | Question::CountRedirect { .. }
+        | Question::Logout(_)
+        | Question::LogoutFromBody { .. } => {
             // In a box: a future is as large as the largest that it may wait for, and every request
             // would carry the size of what few wait for.
             Box::pin(resolve_any(question, facts, session, ctx, site_runtime)).await;
@@ -74,58 +76,63 @@ async fn resolve_any(
     match question {
         Question::Verify(token) => facts.token = resolver.verify(token).await,
         Question::LoadSession(id) => facts.session = resolver.load_session(id).await,
-        Question::Renew(request) => facts.renewal = resolver.refresh(request).await,
-        Question::RenewPosted(token) => facts.renewal = resolver.refresh_posted(&token).await,
-        Question::ReadForm(size) => facts.form = read_form(session, ctx, size, form::login).await,
+        Question::Refresh(request) => facts.refresh = resolver.refresh(request).await,
+        Question::RefreshFromBody(token) => facts.refresh = resolver.refresh_posted(&token).await,
+        Question::ReadLoginForm(size) => {
+            facts.login_form = read_form(session, ctx, size, form::login).await;
+        }
         Question::ReadStepForm(size) => {
             facts.step_form = read_form(session, ctx, size, form::step).await;
         }
         Question::ReadBody => facts.body = read_call(session, ctx).await,
-        Question::KeepForm {
+        Question::PreservePost {
             target,
             refresh,
             device,
         } => {
             let form = read_application_form(session, ctx).await;
             let resolver = Resolver::new(ctx, site_runtime);
-            facts.kept = resolver.preserve_post(form, target, refresh, device);
+            facts.preserved_post = resolver.preserve_post(form, target, refresh, device);
         }
-        Question::ReturnForm {
+        Question::RestorePost {
             sealed,
             sub,
             login_id,
-        } => facts.returned = resolver.restore_post(&sealed, &sub, &login_id).await,
-        Question::SignIn {
+        } => facts.restored_post = resolver.restore_post(&sealed, &sub, &login_id).await,
+        Question::Login {
             credentials,
             kind,
             session: replaced,
             device,
         } => {
             let client = LoginClient::new(session, kind, replaced, device);
-            facts.sign_in = resolver.sign_in(&credentials, client).await;
+            facts.login = resolver.sign_in(&credentials, client).await;
         }
         Question::OpenChallenge { step, challenge } => {
             facts.challenge = resolver.open_challenge(step, &challenge);
         }
-        Question::Continue {
+        Question::ContinueLogin {
             opened,
-            answer,
+            submission: answer,
             kind,
             session: replaced,
             device,
         } => {
             let client = LoginClient::new(session, kind, replaced, device);
-            facts.sign_in = resolver.continue_login(&opened, &answer, client).await;
+            facts.login = resolver.continue_login(&opened, &answer, client).await;
         }
         Question::SendCode { opened, choice } => {
-            facts.sent = resolver.send_code(&opened, &choice).await;
+            facts.code_sent = resolver.send_code(&opened, &choice).await;
         }
-        Question::CountRound { by, target } => {
-            facts.rounds = resolver.count_redirect(by, target, session);
+        Question::CountRedirect {
+            identity: by,
+            target,
+        } => {
+            facts.redirects = resolver.count_redirect(by, target, session);
         }
-        Question::SignOut(credential) => facts.sign_out = resolver.logout(credential).await,
-        Question::SignOutPosted { access, refresh } => {
-            facts.sign_out = resolver.logout_posted(access, &refresh).await;
+        Question::Logout(credential) => facts.logout = resolver.logout(credential).await,
+        Question::LogoutFromBody { access, refresh } => {
+            facts.logout = resolver.logout_posted(access, &refresh).await;
         }
     }
 }
@@ -140,7 +147,7 @@ async fn read_form<T>(
     let max = ctx.runtime.settings().server.limits.max_login_body;
     let limit = match size {
         FormSize::Plain => max,
-        FormSize::WithUnsent => max + MAX_SEALED,
+        FormSize::WithPreservedPost => max + MAX_SEALED,
     };
     let form = body::read_form(session, limit, parse).await;
     // Part of a refused body may be on the connection still.
@@ -150,7 +157,7 @@ async fn read_form<T>(
 }
 
 /// Reads the JSON body of an API call.
-async fn read_call(session: &mut Session, ctx: &mut ProxyContext) -> Known<CallBody, Reason> {
+async fn read_call(session: &mut Session, ctx: &mut ProxyContext) -> Known<ApiRequestBody, Reason> {
     let limit = ctx.runtime.settings().server.limits.max_login_body;
     let body = body::read_call(session, limit).await;
     ctx.response.close |= !session.is_body_done();
@@ -226,7 +233,7 @@ impl<'r> Resolver<'r> {
         credential_result(self.runtime.sessions.load(self.context, id).await)
     }
 
-    async fn refresh(self, request: RefreshRequest<'_>) -> Known<Renewed, Reason> {
+    async fn refresh(self, request: RefreshRequest<'_>) -> Known<CompletedRefresh, Reason> {
         let Self { runtime, context } = self;
         match runtime.refresh.run(context, request).await {
             RefreshOutcome::Renewed { renewed, .. } => Known::Found(renewed),
@@ -239,8 +246,8 @@ impl<'r> Resolver<'r> {
         }
     }
 
-    async fn refresh_posted(self, token: &Secret) -> Known<Renewed, Reason> {
-        self.refresh(RefreshRequest::posted(token)).await
+    async fn refresh_posted(self, token: &Secret) -> Known<CompletedRefresh, Reason> {
+        self.refresh(RefreshRequest::from_body(token)).await
     }
 
     async fn logout(self, credential: PresentedCredential<'_>) -> Known<(), Reason> {
@@ -249,7 +256,7 @@ impl<'r> Resolver<'r> {
     }
 
     async fn logout_posted(self, access: Option<&str>, refresh: &Secret) -> Known<(), Reason> {
-        self.logout(PresentedCredential::posted(access, refresh))
+        self.logout(PresentedCredential::from_body(access, refresh))
             .await
     }
 
@@ -257,7 +264,7 @@ impl<'r> Resolver<'r> {
         self,
         credentials: &Credentials,
         client: LoginClient<'_>,
-    ) -> Known<SignedIn, LoginRefused> {
+    ) -> Known<CompletedLogin, LoginRefused> {
         let attempt = PasswordAttempt {
             credentials,
             kind: client.kind,
@@ -268,7 +275,11 @@ impl<'r> Resolver<'r> {
         login_result(self.runtime.login.password(self.context, attempt).await)
     }
 
-    fn open_challenge(self, step: Step, sealed: &Secret) -> Known<Arc<OpenedChallenge>, Reason> {
+    fn open_challenge(
+        self,
+        step: LoginStep,
+        sealed: &Secret,
+    ) -> Known<Arc<OpenedChallenge>, Reason> {
         let (challenges, site) = (
             &self.runtime.login.challenges,
             &self.context.site_runtime.site,
@@ -282,7 +293,7 @@ impl<'r> Resolver<'r> {
         opened: &OpenedChallenge,
         answer: &StepSubmission,
         client: LoginClient<'_>,
-    ) -> Known<SignedIn, LoginRefused> {
+    ) -> Known<CompletedLogin, LoginRefused> {
         let attempt = StepAttempt {
             challenge: &opened.challenge,
             answer,

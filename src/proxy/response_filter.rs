@@ -113,16 +113,16 @@ async fn watch_stream(session: &Session, response: &ResponseHeader, ctx: &mut Pr
         .as_ref()
         .and_then(|granted| granted.principal.as_ref())
     {
-        let ended = site_runtime.streams.opened(&principal.session);
+        let ended = site_runtime.streams.opened(&principal.revocation_key);
         ctx.stream_close = Some(ctx.connection.close_stream_after(ended).await);
         // Where the session ended between the decision and the application's response, its streams
         // were closed before this one was among them.
         if ctx
             .runtime
             .revocation
-            .is_revoked_by_now(site_runtime, &principal.session)
+            .is_revoked_by_now(site_runtime, &principal.revocation_key)
         {
-            site_runtime.streams.end(&principal.session);
+            site_runtime.streams.end(&principal.revocation_key);
         }
     }
 }

@@ -147,7 +147,7 @@ fn upstream_headers<'a>(
     UpstreamHeaders {
         site,
         identity: IdentityFields {
-            principal: principal.map_or(&[], |principal| &principal.headers),
+            principal: principal.map_or(&[], |principal| &principal.identity_headers),
             site: &headers.site,
             assertion,
         },

@@ -90,8 +90,8 @@ impl Assertions {
     pub fn header(&self, principal: &Principal, site: &Site, now: Timestamp) -> HeaderValue {
         let key = CacheKey {
             site: site.name.clone(),
-            session: principal.session.0.clone(),
-            expires_millis: principal.expires.millis(),
+            session: principal.revocation_key.0.clone(),
+            expires_millis: principal.expires_at.millis(),
         };
         if let Some(cached) = self.cache.get(&key)
             && now < cached.until

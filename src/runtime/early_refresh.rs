@@ -30,7 +30,7 @@ impl EarlyRefresh {
         let site_runtime = Arc::clone(context.site_runtime);
         let request_id = context.request_id.to_owned();
         let (kind, token) = (presented.kind, presented.refresh.to_owned());
-        let session = presented.session.map(str::to_owned);
+        let session = presented.session_id.map(str::to_owned);
         system::detach(async move {
             let context = RequestContext {
                 site_runtime: &site_runtime,
@@ -41,7 +41,7 @@ impl EarlyRefresh {
             let presented = RefreshRequest {
                 kind,
                 refresh: &token,
-                session: session.as_deref(),
+                session_id: session.as_deref(),
             };
             let outcome = refresh.run(context, presented).await;
             if let RefreshOutcome::Reused(ticket) = &outcome {

@@ -37,7 +37,7 @@ impl Logout {
     /// ends nothing, or anybody could sign others out with tokens that they made up.
     pub async fn run(&self, context: RequestContext<'_>, presented: PresentedCredential<'_>) {
         let (kind, site_runtime) = (presented.kind, context.site_runtime);
-        let by_credential = match (kind, presented.proof) {
+        let by_credential = match (kind, presented.token) {
             (CredentialKind::Session, Some(id)) => self.by_session(context, id).await,
             (CredentialKind::Jwt | CredentialKind::Bearer, Some(token)) => {
                 self.by_token(context, token).await
@@ -109,7 +109,7 @@ impl Logout {
         ticket: RefreshTicket,
     ) {
         let site_runtime = context.site_runtime;
-        self.revoke(context, &RevocationKey(ticket.session.clone()))
+        self.revoke(context, &RevocationKey(ticket.revocation_key.clone()))
             .await;
         // Another tab may have refreshed a moment ago: the newest refresh token is the one that is
         // valid at the provider.

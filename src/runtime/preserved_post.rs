@@ -9,9 +9,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::model::credential::{CredentialKind, SealingKeys};
-use crate::model::device::KnownDevice;
+use crate::model::known_device::KnownDevice;
 use crate::model::preserved_post::{
-    Author, MAX_SEALED, PostedForm, PreservedPost, RestoredPost, purpose,
+    Author, MAX_SEALED, PostedForm, PreservedPost, RestoredPost, seal_purpose,
 };
 use crate::store::{Acquire, LeaseKey, LeaseStore};
 use crate::system;
@@ -66,7 +66,7 @@ impl PreservedPosts {
         let body = serde_json::to_vec(&preserved).ok()?;
         let sealed = self
             .sealing
-            .seal_bytes(&purpose(site), body, system::random())?;
+            .seal_bytes(&seal_purpose(site), body, system::random())?;
         let sealed = URL_SAFE_NO_PAD.encode(sealed);
         (sealed.len() <= MAX_SEALED).then(|| sealed.into())
     }
@@ -79,7 +79,7 @@ impl PreservedPosts {
             return Some(Author::Person(ticket.sub));
         }
         let device = KnownDevice::open(&self.sealing, site, post.device_cookie?)?;
-        Some(Author::LastHere(device.last()?.0))
+        Some(Author::LastHere(device.last_account()?.0))
     }
 
     /// Opens a form that came back with the sign-in of the person `sub`, who typed `login_id`.
@@ -95,18 +95,18 @@ impl PreservedPosts {
         let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let body = self
             .sealing
-            .open_bytes(&purpose(&site_runtime.site.name), &sealed)?;
+            .open_bytes(&seal_purpose(&site_runtime.site.name), &sealed)?;
         let preserved_post: PreservedPost = serde_json::from_slice(&body).ok()?;
-        if preserved_post.has_ended(context.now) {
+        if preserved_post.is_expired(context.now) {
             return None;
         }
         let account = self.devices.account_hashes(site_runtime, login_id);
-        let by_same_person = preserved_post.is_of(sub, &account);
+        let by_same_person = preserved_post.is_by(sub, &account);
         // A form of another person is only shown, never sent: that does not use it up.
         let first_time = by_same_person && self.is_first_time(context, &preserved_post).await;
         Some(RestoredPost {
-            preserved_post,
-            by_same_person,
+            post: preserved_post,
+            by_author: by_same_person,
             first_time,
         })
     }

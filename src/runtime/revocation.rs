@@ -74,7 +74,7 @@ impl Revocation {
         ticket: &RefreshTicket,
         now: Timestamp,
     ) -> bool {
-        self.is_revoked(provider, &RevocationKey(ticket.session.clone()), now)
+        self.is_revoked(provider, &RevocationKey(ticket.revocation_key.clone()), now)
     }
 
     /// Whether the sign-in `key` was revoked by now, by a reading of the clock of its own: for
@@ -109,7 +109,7 @@ impl Revocation {
         let RequestContext {
             site_runtime, now, ..
         } = context;
-        let key = RevocationKey(ticket.session.clone());
+        let key = RevocationKey(ticket.revocation_key.clone());
         let until = now.plus(site_runtime.site.cookie_max_age);
         self.revoke(&site_runtime.provider, &key, until).await;
         audit::revoked(context.audit_context(), Some(&ticket.sub));

@@ -18,7 +18,7 @@ use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
 
 use super::{StoreError, Sweep};
 use crate::config::settings::{Backoff, Rate};
-use crate::model::device::DeviceId;
+use crate::model::known_device::DeviceId;
 use crate::model::timestamp::Timestamp;
 
 /// The longest wait, unless [`Rate::per`] is longer.

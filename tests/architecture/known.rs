@@ -13,20 +13,20 @@ pub const IMPLS_ELSEWHERE: &[&str] = &["model::challenge: impl PendingStep"];
 
 /// `module::Type::function: parameters`
 pub const TUPLE_PARAMETERS: &[&str] = &[
+    "decide::hosted_backend::login: site, backend",
+    "decide::hosted_backend::logout: site, backend",
     "decide::hosted_backend::refresh: site, backend",
-    "decide::hosted_backend::sign_in: site, backend",
-    "decide::hosted_backend::sign_out: site, backend",
-    "decide::mfa::begin_again: reason, retry_after",
-    "decide::redirect_loop::unless_last: by, cause",
+    "decide::mfa::restart_login: reason, retry_after",
+    "decide::redirect_loop::break_loop_or: by, cause",
 ];
 
 /// `module::Type::function: parameter`
 pub const BOOLEAN_PARAMETERS: &[&str] = &[
-    "decide::hosted_backend::leave: clear_site_data",
+    "decide::hosted_backend::redirect_to_client: clear_site_data",
     "decide::mfa::code: trust",
-    "decide::preserved_post::action: has_unsent",
+    "decide::preserved_post::form_action: has_unsent",
     "model::cookie::CookieNames::defaults: secure",
-    "model::cookie::CookieNames::hosted: secure",
+    "model::cookie::CookieNames::for_hosted_backend: secure",
 ];
 
 /// `name: module, module`
@@ -35,7 +35,7 @@ pub const NAMES_WITH_TWO_MEANINGS: &[&str] = &[];
 /// `module`
 pub const LONG_FILES: &[&str] = &[
     "decide::tests::api",
-    "decide::tests::ask",
+    "decide::tests::case",
     "decide::tests::hosted_backend",
     "decide::tests::mfa",
     "model::cookie",

@@ -5,7 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::select;
 use vestibule::model::cookie::{
-    self, CookieKind, CookieNames, Lifetime, MAX_CHUNK, Presented, PresentedCookies, sets_managed,
+    self, CookieKind, CookieNames, Lifetime, MAX_CHUNK, PresentedCookie, PresentedCookies,
+    sets_managed,
 };
 
 fn names() -> impl Strategy<Value = CookieNames> {
@@ -16,9 +17,12 @@ fn names() -> impl Strategy<Value = CookieNames> {
         form: "a-b".into(),
         device: "a-c".into(),
         secure: false,
-        hosted: false,
+        hosted_backend: false,
     };
-    let hosted = [CookieNames::hosted(true), CookieNames::hosted(false)];
+    let hosted = [
+        CookieNames::for_hosted_backend(true),
+        CookieNames::for_hosted_backend(false),
+    ];
     let any = [
         CookieNames::defaults(true),
         CookieNames::defaults(false),
@@ -63,7 +67,7 @@ fn managed(names: &CookieNames) -> impl Strategy<Value = String> + use<> {
     )
         .prop_map(move |(kind, piece, blank, value)| {
             let piece = piece.map(|piece| format!(".{piece}")).unwrap_or_default();
-            format!("{}{piece}{blank}={value}", names.of(kind))
+            format!("{}{piece}{blank}={value}", names.name(kind))
         })
 }
 
@@ -121,15 +125,15 @@ proptest! {
                 fields.push(String::new());
             }
         }
-        let read = PresentedCookies::read(&names, fields.iter().map(String::as_str));
+        let read = PresentedCookies::parse(&names, fields.iter().map(String::as_str));
         let slots = [(CookieKind::Access, &read.access), (CookieKind::Refresh, &read.refresh),
             (CookieKind::Session, &read.session), (CookieKind::Form, &read.form),
             (CookieKind::Device, &read.device)];
         for (slot, presented) in slots {
-            let expected = if slot == kind { Presented::Single(value.as_str().into()) } else { Presented::Absent };
+            let expected = if slot == kind { PresentedCookie::Single(value.as_str().into()) } else { PresentedCookie::Absent };
             prop_assert_eq!(presented, &expected);
         }
-        prop_assert_eq!(read.names.len(), lines.len());
+        prop_assert_eq!(read.managed_names.len(), lines.len());
         prop_assert!(lines.iter().all(|line| line.len() <= 4096));
         prop_assert!(lines.iter().all(|line| sets_managed(&names, line.as_bytes())));
     }
@@ -143,10 +147,10 @@ proptest! {
         separator in select(&["; ", ";", " ;\t", ";;"][..]),
     ) {
         let fields: Vec<String> = mixed.iter().map(|pairs| pairs.join(separator)).collect();
-        let rest = PresentedCookies::read(&names, fields.iter().map(String::as_str)).rest;
+        let rest = PresentedCookies::parse(&names, fields.iter().map(String::as_str)).upstream_cookies;
         let as_they_came = rest.is_none();
         let sent = rest.map_or_else(|| fields.concat(), |rest| String::from_utf8(rest).unwrap());
-        let read = PresentedCookies::read(&names, std::iter::once(sent.as_str()));
+        let read = PresentedCookies::parse(&names, std::iter::once(sent.as_str()));
         prop_assert_eq!(&read, &PresentedCookies::default());
         let between = if as_they_came { separator } else { "; " };
         let kept: Vec<&str> = sent.split(between).map(str::trim_ascii).filter(|pair| !pair.is_empty()).collect();
@@ -166,7 +170,7 @@ proptest! {
     ) {
         if !sets_managed(&names, line.as_bytes()) {
             let back = sent_back(&line);
-            let read = PresentedCookies::read(&names, std::iter::once(back.as_str()));
+            let read = PresentedCookies::parse(&names, std::iter::once(back.as_str()));
             prop_assert_eq!(read, PresentedCookies::default(), "{} came back as {}", line, back);
         }
     }
@@ -177,7 +181,7 @@ proptest! {
         names in names(), kind in kind(), old in 0_usize..=8192, new in 0_usize..=8192,
     ) {
         let jar = |length: usize, byte: &str| -> Vec<(String, String)> {
-            let lines = cookie::set(&names, kind, &byte.repeat(length), Lifetime::Browser);
+            let lines = cookie::set(&names, kind, &byte.repeat(length), Lifetime::BrowserSession);
             let pairs = lines.iter().map(|line| line.split("; ").next().unwrap().split_once('=').unwrap());
             pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
         };
@@ -190,15 +194,15 @@ proptest! {
         kept.retain(|(name, _)| !after.iter().any(|(fresh, _)| fresh == name));
         kept.extend(after);
         let header = kept.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
-        let read = PresentedCookies::read(&names, std::iter::once(header.as_str()));
-        prop_assert_eq!(&read.names.len(), &new.div_ceil(MAX_CHUNK).max(1));
+        let read = PresentedCookies::parse(&names, std::iter::once(header.as_str()));
+        prop_assert_eq!(&read.managed_names.len(), &new.div_ceil(MAX_CHUNK).max(1));
         let found = [&read.access, &read.refresh, &read.session, &read.form, &read.device][kind as usize];
         prop_assert_eq!(found.value(), Some(value.as_str()));
     }
 
     #[test]
     fn any_text_is_read_without_a_panic(names in names(), fields in proptest::collection::vec(any::<String>(), 0..3)) {
-        let read = PresentedCookies::read(&names, fields.iter().map(String::as_str));
-        prop_assert!(read.names.iter().all(|name| names.manages(name)));
+        let read = PresentedCookies::parse(&names, fields.iter().map(String::as_str));
+        prop_assert!(read.managed_names.iter().all(|name| names.manages(name)));
     }
 }

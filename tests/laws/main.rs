@@ -4,14 +4,14 @@
 //! `cargo test --test laws --no-default-features`.
 #![cfg(test)]
 
-mod addresses;
-mod any_facts;
-mod any_scene;
+mod arbitrary_facts;
+mod arbitrary_scenario;
 mod cookies;
-mod languages;
+mod language_choice;
+mod login;
+mod paths;
 mod policy;
-mod scene;
-mod seals;
-mod signing_in;
+mod scenario;
+mod sealing;
 mod site;
-mod told;
+mod upstream_headers;

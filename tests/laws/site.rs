@@ -9,7 +9,7 @@ use vestibule::model::identity_headers::IdentityHeaders;
 use vestibule::model::origin::{Host, Origin};
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
-use vestibule::model::site::{OwnPaths, SessionLife, Site, Upstream};
+use vestibule::model::site::{OwnPaths, SessionLifetime, Site, Upstream};
 use vestibule::model::target::EncodedSlashes;
 
 pub fn store() -> Site {
@@ -26,7 +26,7 @@ pub fn store() -> Site {
         upstream_host: None,
         health: None,
         credential: CredentialKind::Jwt,
-        session: SessionLife {
+        session_lifetime: SessionLifetime {
             idle: Duration::from_secs(1800),
             absolute: Duration::from_secs(43_200),
         },
@@ -35,12 +35,12 @@ pub fn store() -> Site {
         after_logout: ReturnPath::parse("/bye").unwrap(),
         default_access: Access::Required,
         allowed_origins: vec![Origin::parse("https://app.example.com").unwrap()],
-        hosted: None,
+        hosted_backend: None,
         encoded_slashes: EncodedSlashes::Reject,
         paths: OwnPaths::default(),
         cookies: CookieNames::defaults(true),
         cookie_max_age: Duration::from_secs(3600),
-        headers: IdentityHeaders::x_auth(),
+        identity_headers: IdentityHeaders::x_auth(),
         assertion: true,
         forward_token: false,
         refresh_ahead: Duration::from_secs(60),
@@ -55,6 +55,6 @@ pub fn rule(pattern: &str, methods: &[Method], access: Access, roles: &[&str]) -
         methods: methods.to_vec(),
         access,
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-        signed_out: UnauthenticatedAction::Auto,
+        unauthenticated: UnauthenticatedAction::Auto,
     }
 }

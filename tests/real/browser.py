@@ -79,7 +79,7 @@ def only_an_admin_sees_the_stock(browser, demo):
     sign_in(browser, site)
     browser.goto(site + "/admin/")
     assert (path_of(browser), status_of_page(browser)) == ("/admin/", 403)
-    assert "this page is for others" in browser.text()
+    assert "your account has no access to this page" in browser.text()
     browser.goto(site + "/logout")
     browser.leave(SUBMIT)
     until(lambda: path_of(browser) == "/", what="the page after signing out")

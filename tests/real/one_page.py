@@ -95,7 +95,7 @@ def a_call_meets_the_end(browser, site):
 def an_app_lives_through_the_end_of_its_token(browser, demo):
     sign_in_at_the_app(browser, demo.sites["store"])
     old = browser.cookies()[ACCESS]["value"]
-    until(lambda: "has ended" in browser.text("#end"), 75, "the end of the access token")
+    until(lambda: "has expired" in browser.text("#end"), 75, "the end of the access token")
     browser.click("#shelf [data-product=felt-boots]")
     until(lambda: "Felt Boots" in browser.text("#lines"), what="boots in the cart")
     assert browser.cookies()[ACCESS]["value"] != old, "the token is still the old one"

@@ -178,7 +178,7 @@ fn refused(answer: Result<LoginSuccess, ProviderError>) -> LoginRefused {
 fn code_wanted(answer: Result<LoginSuccess, ProviderError>) -> (Secret, Vec<OfferedMethod>) {
     let refused = refused(answer);
     assert_eq!(refused.reason, Reason::TwoFactorRequired);
-    match refused.awaited {
+    match refused.pending_step {
         Some(PendingStep::SecondFactor { id, methods }) => (id, methods),
         other => panic!("{other:?}"),
     }
@@ -190,7 +190,7 @@ fn password_wanted(answer: Result<LoginSuccess, ProviderError>, why: &str) -> Se
         (refused.reason, refused.change_reason.as_deref()),
         (Reason::PasswordChangeRequired, Some(why))
     );
-    match refused.awaited {
+    match refused.pending_step {
         Some(PendingStep::NewPassword { id }) => id,
         other => panic!("{other:?}"),
     }
@@ -270,12 +270,12 @@ async fn every_row_of_the_table_can_be_driven() {
     ] {
         assert_eq!(
             refused(stage.sign_in(name, None).await),
-            LoginRefused::because(quiet),
+            LoginRefused::new(quiet),
             "{name}"
         );
         assert_eq!(
             refused(sign_in(&open, name, None).await),
-            LoginRefused::because(revealed),
+            LoginRefused::new(revealed),
             "{name}"
         );
     }
@@ -317,19 +317,19 @@ async fn a_code_by_message_lets_in_and_the_device_is_trusted() {
     let by_app = stage.client.send_code(&id, &methods[0].id).await;
     assert_eq!(
         by_app,
-        Err(ProviderError::Refused(LoginRefused::because(
+        Err(ProviderError::Refused(LoginRefused::new(
             Reason::RejectedInput
         )))
     );
     let wrong = refused(stage.complete(&id, "no code", Trust::Yes).await);
-    assert_eq!(wrong, LoginRefused::because(Reason::WrongCode));
+    assert_eq!(wrong, LoginRefused::new(Reason::WrongCode));
     let admitted = stage
         .complete(&id, &stage.received().0, Trust::Yes)
         .await
         .unwrap();
     let trust = admitted.trust.expect("trust");
     let used = refused(stage.complete(&id, &stage.received().0, Trust::Yes).await);
-    assert_eq!(used, LoginRefused::because(Reason::ChallengeExpired));
+    assert_eq!(used, LoginRefused::new(Reason::ChallengeExpired));
 
     assert!(stage.sign_in("messenger", Some(&trust)).await.is_ok());
     code_wanted(stage.sign_in("twofactor", Some(&trust)).await);
@@ -345,7 +345,7 @@ async fn a_code_by_message_lets_in_and_the_device_is_trusted() {
     let late = stage.client.send_code(&id, &methods[1].id).await;
     assert_eq!(
         late,
-        Err(ProviderError::Refused(LoginRefused::because(
+        Err(ProviderError::Refused(LoginRefused::new(
             Reason::ChallengeExpired
         )))
     );
@@ -374,18 +374,18 @@ async fn a_code_and_a_new_password_in_one_go() {
     let poor = refused(stage.change(&id, "too poor").await);
     assert_eq!(poor.reason, Reason::RejectedInput);
     assert_eq!(
-        poor.faults,
+        poor.violations,
         [
             PasswordViolation::TooShort(Some(12)),
             PasswordViolation::RequireNumber
         ]
     );
     let long = refused(stage.change(&id, &"1".repeat(257)).await);
-    assert_eq!(long.faults, [PasswordViolation::TooLong(Some(256))]);
+    assert_eq!(long.violations, [PasswordViolation::TooLong(Some(256))]);
     let admitted = stage.change(&id, "a better passw0rd").await.unwrap();
     assert!(admitted.tokens.refresh.is_some());
     let again = refused(stage.change(&id, "yet another passw0rd").await);
-    assert_eq!(again, LoginRefused::because(Reason::ChallengeExpired));
+    assert_eq!(again, LoginRefused::new(Reason::ChallengeExpired));
     assert_eq!(
         refused(stage.sign_in("both", None).await).reason,
         Reason::InvalidCredentials,

@@ -11,7 +11,7 @@ use super::super::secret_source::SecretSource;
 use super::super::settings::SealingKeyBytes;
 use super::super::spans::At;
 use super::Review;
-use crate::model::cookie::{CookieNames, EXPIRY, ID_TOKEN};
+use crate::model::cookie::{CookieNames, EXPIRY_COOKIE, ID_TOKEN_COOKIE};
 use crate::model::origin::Scheme;
 
 /// Fewer different bytes than this in 32 are no chance: random ones have about 30.
@@ -70,7 +70,7 @@ pub(super) fn names(
     let hosted = written.hosted_backend.is_some();
     let written = &written.cookies;
     let mut names = if hosted {
-        CookieNames::hosted(secure)
+        CookieNames::for_hosted_backend(secure)
     } else {
         CookieNames::defaults(secure)
     };
@@ -110,8 +110,8 @@ fn are_distinct(written: &WrittenNames, names: &CookieNames, review: &mut Review
         (&names.form, &written.form),
         (&names.device, &written.device),
     ];
-    let fixed = if names.hosted {
-        &[EXPIRY, ID_TOKEN][..]
+    let fixed = if names.hosted_backend {
+        &[EXPIRY_COOKIE, ID_TOKEN_COOKIE][..]
     } else {
         &[]
     };

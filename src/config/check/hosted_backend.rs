@@ -4,7 +4,7 @@ use super::super::file::site::{Credential, HostedBackend as Written, Site as Wri
 use super::super::spans::At;
 use super::own_paths::beneath;
 use super::{Cleartext, Reported, Review};
-use crate::model::hosted_backend::{HOSTED, HOSTED_PAGES, HostedBackend, RedirectUri};
+use crate::model::hosted_backend::{HOSTED_ENDPOINTS, HOSTED_PREFIX, HostedBackend, RedirectUri};
 use crate::model::origin::{Host, Origin, Scheme};
 use crate::model::site::OwnPaths;
 
@@ -85,8 +85,8 @@ fn paths_are_free(
     let Some(paths) = paths else { return true };
     let own = [&paths.login, &paths.logout, &paths.api];
     let clash = own.into_iter().find(|path| {
-        HOSTED_PAGES.iter().any(|(name, _)| {
-            let hosted = format!("{HOSTED}{name}");
+        HOSTED_ENDPOINTS.iter().any(|(name, _)| {
+            let hosted = format!("{HOSTED_PREFIX}{name}");
             beneath(path, &hosted) || beneath(&hosted, path)
         })
     });
@@ -161,9 +161,9 @@ fn redirect_uri(
         review.refuse_text(text, "a redirect URI leads out of https", hint);
         return None;
     }
-    let hosted = HOSTED_PAGES
+    let hosted = HOSTED_ENDPOINTS
         .iter()
-        .any(|(name, _)| beneath(uri.path(), &format!("{HOSTED}{name}")));
+        .any(|(name, _)| beneath(uri.path(), &format!("{HOSTED_PREFIX}{name}")));
     let form = own
         .paths
         .is_some_and(|paths| uri.path() == paths.login || uri.path() == paths.logout);

@@ -87,7 +87,7 @@ fn parse(rule: &At<Written>, review: &mut Review<'_>) -> Option<Rule> {
         methods: methods?,
         access: access?,
         roles: roles?,
-        signed_out,
+        unauthenticated: signed_out,
     })
 }
 

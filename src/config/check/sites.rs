@@ -11,14 +11,14 @@ use super::hosts::TakenHosts;
 use super::providers::is_name;
 use super::{Review, cookies, headers, hosted_backend, hosts, own_paths, rules, theme, upstreams};
 use crate::model::credential::CredentialKind;
-use crate::model::site::{SessionLife, Site};
+use crate::model::site::{SessionLifetime, Site};
 use crate::model::target::EncodedSlashes;
 
 /// What all sites have in common: settings outside of their tables.
 #[derive(Clone, Copy)]
 struct Common<'a> {
     file: &'a File,
-    session: Option<SessionLife>,
+    session: Option<SessionLifetime>,
 }
 
 /// What no two sites may share.
@@ -30,7 +30,7 @@ struct Taken {
 
 pub(super) fn sites(
     file: &File,
-    session: Option<SessionLife>,
+    session: Option<SessionLifetime>,
     review: &mut Review<'_>,
 ) -> Option<Vec<Arc<Site>>> {
     let written = file.sites.as_ref()?;
@@ -89,18 +89,18 @@ fn site(
         upstream_host: application.upstream_host,
         health: application.health,
         credential: credential(written.credential),
-        session: session?,
+        session_lifetime: session?,
         bearer: *written.bearer,
         landing: paths.landing?,
         after_logout: paths.after_logout?,
         default_access: rules::access(written.default_access),
         allowed_origins: allowed_origins?,
-        hosted: hosted.ok()?,
+        hosted_backend: hosted.ok()?,
         encoded_slashes: encoded_slashes(written.encoded_slashes),
         paths: paths.own?,
         cookies: cookies?,
         cookie_max_age: file.cookies.max_age.0,
-        headers: headers?,
+        identity_headers: headers?,
         assertion: written.assertion,
         forward_token: written.forward_token,
         refresh_ahead: file.refresh.ahead.0,

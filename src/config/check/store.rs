@@ -8,7 +8,7 @@ use super::super::spans::At;
 use super::{Cleartext, Review};
 use crate::model::origin::Host;
 use crate::model::secret::Secret;
-use crate::model::site::SessionLife;
+use crate::model::site::SessionLifetime;
 
 const FORM: &str = "write it like \"redis://:PASSWORD@127.0.0.1:6379/0\", \"rediss://HOST\", \
                     \"redis+sentinel://HOST,HOST/MASTER\" or \"redis+cluster://HOST,HOST\"";
@@ -59,14 +59,17 @@ pub(super) fn store(written: &At<Written>, review: &mut Review<'_>) -> Option<St
     }
 }
 
-pub(super) fn session(written: &WrittenSession, review: &mut Review<'_>) -> Option<SessionLife> {
+pub(super) fn session(
+    written: &WrittenSession,
+    review: &mut Review<'_>,
+) -> Option<SessionLifetime> {
     let (idle, absolute) = (written.idle.0, written.absolute.0);
     if idle > absolute && written.idle.is_written() {
         let hint = "no session lives longer than `absolute`";
         review.refuse(&written.idle.span, "`idle` is longer than `absolute`", hint);
         return None;
     }
-    Some(SessionLife {
+    Some(SessionLifetime {
         idle: idle.min(absolute),
         absolute,
     })

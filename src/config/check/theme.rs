@@ -74,7 +74,7 @@ fn logo(text: &At<String>, theme: &mut Theme, review: &mut Review<'_>) -> Option
             return None;
         }
     };
-    theme.read_from.push(path);
+    theme.source_files.push(path);
     if bytes.len() > MAX_LOGO {
         review.refuse_text(
             text,

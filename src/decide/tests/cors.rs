@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::ask::{Ask, calls, opens, proves, store};
+use super::case::{Case, navigation, request, store, valid_token};
 use crate::decide::cors::{may_be_read, reader};
 use crate::model::cookie::PresentedCookies;
 use crate::model::local_response::LocalResponse;
@@ -13,9 +13,10 @@ use crate::model::target::{EncodedSlashes, Target};
 const OWN: &str = "content-type, authorization, vestibule-refresh-token, x-requested-with";
 
 /// A browser asks whether a page of `origin` may send what it wants to.
-fn preflight(target: &'static str, origin: &'static str, headers: &'static str) -> Ask {
-    calls(&Method::OPTIONS, target).marked(|marks| {
-        (marks.origin, marks.preflight, marks.browser) = (Some(origin), Some(headers), true);
+fn preflight(target: &'static str, origin: &'static str, headers: &'static str) -> Case {
+    request(&Method::OPTIONS, target).with_metadata(|marks| {
+        (marks.origin, marks.preflight_headers, marks.is_browser) =
+            (Some(origin), Some(headers), true);
     })
 }
 
@@ -29,7 +30,7 @@ fn a_listed_page_may_call_the_gateways_own_endpoints() {
     ] {
         let expected = format!("204 may {methods} with {OWN} own_endpoint");
         assert_eq!(
-            preflight(target, "https://app.example.com", "x-odd").told(),
+            preflight(target, "https://app.example.com", "x-odd").decision(),
             expected
         );
         for origin in [
@@ -39,19 +40,23 @@ fn a_listed_page_may_call_the_gateways_own_endpoints() {
             "https://app.example.com:444",
         ] {
             let refused = format!("405 allow {methods} method_not_allowed");
-            assert_eq!(preflight(target, origin, "").told(), refused, "{origin}");
+            assert_eq!(
+                preflight(target, origin, "").decision(),
+                refused,
+                "{origin}"
+            );
         }
     }
-    let plain = calls(&Method::OPTIONS, "/api/login")
-        .marked(|marks| marks.origin = Some("https://app.example.com"));
+    let plain = request(&Method::OPTIONS, "/api/login")
+        .with_metadata(|marks| marks.origin = Some("https://app.example.com"));
     assert_eq!(
-        plain.told(),
+        plain.decision(),
         "405 allow POST method_not_allowed",
         "no preflight"
     );
     let form = preflight("/login", "https://app.example.com", "");
     assert_eq!(
-        form.told(),
+        form.decision(),
         "405 allow GET, HEAD, POST method_not_allowed",
         "not the form"
     );
@@ -60,7 +65,7 @@ fn a_listed_page_may_call_the_gateways_own_endpoints() {
 /// Browsers send no cookies along with a preflight, so it cannot be signed in.
 #[test]
 fn a_listed_page_may_call_what_asks_for_a_sign_in() {
-    let listed = |target, headers| preflight(target, "https://app.example.com", headers).told();
+    let listed = |target, headers| preflight(target, "https://app.example.com", headers).decision();
     let any = "GET, HEAD, POST, PUT, PATCH, DELETE";
     assert_eq!(
         listed("/mine", "x-csrf-token, if-match"),
@@ -82,11 +87,11 @@ fn a_listed_page_may_call_what_asks_for_a_sign_in() {
     );
     assert_eq!(listed("/maybe", ""), "forward anonymous");
     assert_eq!(
-        preflight("/mine", "https://evil.example", "").told(),
+        preflight("/mine", "https://evil.example", "").decision(),
         "401 signed_out"
     );
-    let own = preflight("/mine", "https://app.example.com", "").access(proves(&[]));
-    assert!(own.told().starts_with("204"), "whatever it carries");
+    let own = preflight("/mine", "https://app.example.com", "").access(valid_token(&[]));
+    assert!(own.decision().starts_with("204"), "whatever it carries");
 }
 
 #[test]
@@ -105,7 +110,7 @@ fn only_a_listed_origin_reads_and_only_what_programs_are_told() {
             target: &target,
             cookies: &cookies,
             bearer,
-            marks,
+            fetch_metadata: marks,
         };
         reader(&request, &site).map(ToString::to_string)
     };
@@ -127,15 +132,15 @@ fn only_a_listed_origin_reads_and_only_what_programs_are_told() {
     ] {
         assert_eq!(reads(other), None, "{other:?}");
     }
-    let answer = |ask: Ask| ask.answer().unwrap();
-    assert!(may_be_read(&answer(calls(&Method::GET, "/api/user"))));
-    assert!(may_be_read(&answer(calls(&Method::GET, "/mine"))));
+    let answer = |ask: Case| ask.response().unwrap();
+    assert!(may_be_read(&answer(request(&Method::GET, "/api/user"))));
+    assert!(may_be_read(&answer(request(&Method::GET, "/mine"))));
     assert!(
-        !may_be_read(&answer(opens("/login"))),
+        !may_be_read(&answer(navigation("/login"))),
         "the form holds a csrf token"
     );
-    assert!(!may_be_read(&answer(opens("/mine"))));
+    assert!(!may_be_read(&answer(navigation("/mine"))));
     assert!(
-        matches!(answer(calls(&Method::GET, "/mine")), LocalResponse::Problem(problem) if problem.reason == Reason::SignedOut)
+        matches!(answer(request(&Method::GET, "/mine")), LocalResponse::Problem(problem) if problem.reason == Reason::SignedOut)
     );
 }

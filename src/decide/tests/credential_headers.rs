@@ -7,7 +7,7 @@ use crate::model::local_response::CookieChange;
 use crate::model::site::Site;
 use crate::model::token::IssuedTokens;
 
-use super::ask::{sealed_device, store};
+use super::case::{sealed_device, store};
 
 /// The store with development's cookie names.
 fn plain_store() -> Site {
@@ -20,7 +20,7 @@ fn plain_store() -> Site {
 fn tokens(kind: CredentialKind) -> IssuedTokens {
     IssuedTokens {
         kind,
-        proof: "A".into(),
+        token: "A".into(),
         refresh: Some("R".into()),
         remember: true,
     }
@@ -116,7 +116,7 @@ fn chunks_of_an_older_value_are_cleared() {
         ]
     );
     let long = CookieChange::SetTokens(IssuedTokens {
-        proof: "A".repeat(MAX_CHUNK + 1).into(),
+        token: "A".repeat(MAX_CHUNK + 1).into(),
         refresh: None,
         ..tokens(CredentialKind::Jwt)
     });
@@ -178,12 +178,12 @@ fn clearing_takes_what_came_and_the_site_s_own() {
 fn a_hosted_backend_s_expiry_goes_with_the_access_token() {
     use base64::Engine as _;
     let site = Site {
-        cookies: CookieNames::hosted(false),
+        cookies: CookieNames::for_hosted_backend(false),
         ..store()
     };
     let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(r#"{"exp":7}"#);
     let change = CookieChange::SetTokens(IssuedTokens {
-        proof: format!("h.{claims}.s").into(),
+        token: format!("h.{claims}.s").into(),
         refresh: None,
         ..tokens(CredentialKind::Jwt)
     });
@@ -223,7 +223,7 @@ fn several_changes_are_carried_out_in_their_order() {
 #[test]
 fn a_token_that_is_no_header_value_is_an_error() {
     let change = CookieChange::SetTokens(IssuedTokens {
-        proof: "A\nB".into(),
+        token: "A\nB".into(),
         ..tokens(CredentialKind::Bearer)
     });
     assert!(CredentialHeaders::new(&plain_store(), &[change], &[]).is_err());

@@ -3,7 +3,7 @@
 
 use http::Method;
 
-use super::ask::{calls, opens, proves, store};
+use super::case::{navigation, request, store, valid_token};
 use crate::decide::Known;
 use crate::decide::explain::{ExplainedOutcome, Explanation, explain};
 use crate::model::reason::Reason;
@@ -29,17 +29,21 @@ fn own_endpoints_win_over_the_application() {
         ("/Login", "401 signed_out"),
         ("/_vestibule", "401 signed_out"),
     ] {
-        assert_eq!(calls(&Method::GET, target).told(), expected, "{target}");
+        assert_eq!(
+            request(&Method::GET, target).decision(),
+            expected,
+            "{target}"
+        );
     }
-    let mut renamed = calls(&Method::GET, "/login");
+    let mut renamed = request(&Method::GET, "/login");
     renamed.site.paths.login = "/in".into();
-    assert_eq!(renamed.told(), "401 signed_out");
+    assert_eq!(renamed.decision(), "401 signed_out");
     renamed.target = "/in/two-factor/send";
-    assert_eq!(renamed.told(), "405 allow POST method_not_allowed");
-    let mut unsigned = calls(&Method::GET, "/.well-known/vestibule/jwks.json");
+    assert_eq!(renamed.decision(), "405 allow POST method_not_allowed");
+    let mut unsigned = request(&Method::GET, "/.well-known/vestibule/jwks.json");
     unsigned.site.assertion = false;
     assert_eq!(
-        unsigned.told(),
+        unsigned.decision(),
         "keys own_endpoint",
         "never the application's, signed or not"
     );
@@ -59,10 +63,14 @@ fn another_method_is_405_with_allow() {
             "405 allow GET, HEAD method_not_allowed",
         ),
     ] {
-        assert_eq!(calls(&Method::DELETE, target).told(), expected, "{target}");
+        assert_eq!(
+            request(&Method::DELETE, target).decision(),
+            expected,
+            "{target}"
+        );
     }
     assert_eq!(
-        calls(&Method::HEAD, "/login").told(),
+        request(&Method::HEAD, "/login").decision(),
         "200 form own_endpoint"
     );
 }
@@ -71,24 +79,27 @@ fn another_method_is_405_with_allow() {
 fn the_sign_out_ends_everything_and_leads_to_its_page() {
     let done = "303 /bye Clear-Site-Data own_endpoint, clear";
     let post = || {
-        calls(&Method::POST, "/logout")
-            .marked(|marks| marks.origin = Some("https://store.example.com"))
+        request(&Method::POST, "/logout")
+            .with_metadata(|marks| marks.origin = Some("https://store.example.com"))
     };
-    assert_eq!(post().told(), done, "nothing to end");
-    assert_eq!(post().access(Known::NotAsked).told(), "ask sign-out A -");
+    assert_eq!(post().decision(), done, "nothing to end");
+    assert_eq!(
+        post().access(Known::NotAsked).decision(),
+        "ask sign-out A -"
+    );
     let both = post().access(Known::NotAsked).refresh(Known::NotAsked);
-    assert_eq!(both.told(), "ask sign-out A R");
+    assert_eq!(both.decision(), "ask sign-out A R");
     for outcome in [
         Known::Found(()),
         Known::Absent(Reason::SignedOut),
         Known::Failed(Reason::ProviderUnavailable),
     ] {
         let mut ask = both.clone();
-        ask.facts.sign_out = outcome;
-        assert_eq!(ask.told(), done, "the sign-out here stands");
+        ask.facts.logout = outcome;
+        assert_eq!(ask.decision(), done, "the sign-out here stands");
     }
     assert_eq!(
-        opens("/logout").access(proves(&[])).told(),
+        navigation("/logout").access(valid_token(&[])).decision(),
         "200 sign-out page own_endpoint"
     );
 }
@@ -96,10 +107,10 @@ fn the_sign_out_ends_everything_and_leads_to_its_page() {
 #[test]
 fn no_other_origin_signs_anybody_out() {
     for origin in ["https://evil.example", "https://app.example.com", "null"] {
-        let ask = calls(&Method::POST, "/logout")
+        let ask = request(&Method::POST, "/logout")
             .access(Known::NotAsked)
-            .marked(|marks| marks.origin = Some(origin));
-        assert_eq!(ask.told(), "403 cross_site_request", "{origin}");
+            .with_metadata(|marks| marks.origin = Some(origin));
+        assert_eq!(ask.decision(), "403 cross_site_request", "{origin}");
     }
 }
 

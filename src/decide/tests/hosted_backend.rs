@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::ask::{Ask, calls, opens, proves, renews, somebody};
+use super::case::{Case, navigation, principal, refreshed, request, valid_token};
 use crate::decide::Known;
 use crate::model::cookie::CookieNames;
 use crate::model::hosted_backend::{HostedBackend, RedirectUri};
@@ -14,20 +14,20 @@ use crate::model::token::{Principal, TokenError};
 const HERE: &str = "https://store.example.com/shop";
 const FORM: &str = "302 /login?return_to=";
 
-fn hosted(mut ask: Ask) -> Ask {
+fn hosted(mut ask: Case) -> Case {
     let list = [HERE, "http://localhost:5173"].map(|uri| RedirectUri::parse(uri).unwrap());
-    ask.site.hosted = HostedBackend::new("c1".into(), list.to_vec());
-    ask.site.cookies = CookieNames::hosted(true);
+    ask.site.hosted_backend = HostedBackend::new("c1".into(), list.to_vec());
+    ask.site.cookies = CookieNames::for_hosted_backend(true);
     ask
 }
 
-fn at(target: &'static str) -> Ask {
-    hosted(opens(target))
+fn at(target: &'static str) -> Case {
+    hosted(navigation(target))
 }
 
-fn posts(target: &'static str) -> Ask {
-    hosted(calls(&Method::POST, target))
-        .marked(|marks| marks.origin = Some("https://store.example.com"))
+fn posts(target: &'static str) -> Case {
+    hosted(request(&Method::POST, target))
+        .with_metadata(|marks| marks.origin = Some("https://store.example.com"))
 }
 
 /// Whoever wrote the page that led here.
@@ -48,7 +48,11 @@ fn the_endpoints_are_there_only_where_the_operator_wants_them() {
         "/app/logout",
         "/app/refresh",
     ] {
-        assert_eq!(calls(&Method::GET, path).told(), "401 signed_out", "{path}");
+        assert_eq!(
+            request(&Method::GET, path).decision(),
+            "401 signed_out",
+            "{path}"
+        );
     }
     for theirs in [
         "/app",
@@ -66,17 +70,17 @@ fn the_endpoints_are_there_only_where_the_operator_wants_them() {
             continue;
         };
         assert_eq!(
-            hosted(calls(&Method::GET, theirs)).told(),
+            hosted(request(&Method::GET, theirs)).decision(),
             "401 signed_out",
             "{theirs}"
         );
     }
     assert_eq!(
-        at("/app/refresh?client_id=c1").told(),
+        at("/app/refresh?client_id=c1").decision(),
         "405 allow POST method_not_allowed"
     );
     assert_eq!(
-        posts("/app/me").told(),
+        posts("/app/me").decision(),
         "405 allow GET, HEAD method_not_allowed"
     );
 }
@@ -96,7 +100,7 @@ fn the_form_leads_back_to_the_very_address() {
         ),
     ] {
         assert_eq!(
-            at(target).told(),
+            at(target).decision(),
             format!("{FORM}{return_to} own_endpoint"),
             "{target}"
         );
@@ -118,31 +122,31 @@ fn whoever_is_signed_in_goes_straight_back_with_the_state() {
             "http://localhost:5173?state=7",
         ),
     ] {
-        let known = at(target).access(proves(&[]));
+        let known = at(target).access(valid_token(&[]));
         assert_eq!(
-            known.told(),
+            known.decision(),
             format!("leave for {there} own_endpoint"),
             "{target}"
         );
     }
     let renewed = at("/app/login/c1")
         .access(Known::Absent(TokenError::Expired))
-        .refresh(renews(&[]));
+        .refresh(refreshed(&[]));
     assert_eq!(
-        renewed.told(),
+        renewed.decision(),
         format!("leave for {HERE} own_endpoint, set A2")
     );
     let refused = at("/app/login/c1")
         .access(Known::Absent(TokenError::Expired))
         .refresh(Known::Absent(Reason::SignedOut));
     assert_eq!(
-        refused.told(),
+        refused.decision(),
         format!("{FORM}/app/login/c1 own_endpoint, clear")
     );
     let trouble = at("/app/login/c1").access(Known::Failed(Reason::ProviderUnavailable));
-    assert_eq!(trouble.told(), "200 form to /app/login/c1 own_endpoint");
+    assert_eq!(trouble.decision(), "200 form to /app/login/c1 own_endpoint");
     assert_eq!(
-        at("/app/callback?code=x&state=evil").told(),
+        at("/app/callback?code=x&state=evil").decision(),
         format!("leave for {HERE} own_endpoint")
     );
 }
@@ -159,8 +163,8 @@ fn what_is_not_in_the_list_leads_nowhere() {
         "https%3A%2F%2Fstore.example.com%2Fshop&state=1&state=2",
     ] {
         let target: &'static str = format!("/app/login/c1?redirect_uri={uri}").leak();
-        for ask in [at(target), at(target).access(proves(&[]))] {
-            assert_eq!(ask.told(), "400 rejected_input", "{uri}");
+        for ask in [at(target), at(target).access(valid_token(&[]))] {
+            assert_eq!(ask.decision(), "400 rejected_input", "{uri}");
         }
     }
 }
@@ -174,7 +178,7 @@ fn only_the_sites_client_is_served() {
         "/app/login/c1?client_id=c2",
     ] {
         assert_eq!(
-            at(target).access(proves(&[])).told(),
+            at(target).access(valid_token(&[])).decision(),
             "400 rejected_input",
             "{target}"
         );
@@ -185,7 +189,7 @@ fn only_the_sites_client_is_served() {
         "/app/logout?client_id=c1&client_id=c1",
     ] {
         assert_eq!(
-            at(target).marked(from("none", None)).told(),
+            at(target).with_metadata(from("none", None)).decision(),
             "400 rejected_input",
             "{target}"
         );
@@ -196,13 +200,15 @@ fn only_the_sites_client_is_served() {
         "/app/refresh?client_id=",
     ] {
         assert_eq!(
-            posts(target).refresh(Known::NotAsked).told(),
+            posts(target).refresh(Known::NotAsked).decision(),
             "400 rejected_input",
             "{target}"
         );
     }
     assert_eq!(
-        at("/app/me?client_id=c2").access(proves(&[])).told(),
+        at("/app/me?client_id=c2")
+            .access(valid_token(&[]))
+            .decision(),
         "400 rejected_input"
     );
 }
@@ -210,28 +216,28 @@ fn only_the_sites_client_is_served() {
 #[test]
 fn who_is_signed_in_is_told_by_claims() {
     let known = |claims: serde_json::Value| {
-        let mut principal = Principal::clone(&somebody("ann", &[], 600));
+        let mut principal = Principal::clone(&principal("ann", &[], 600));
         principal.identity.claims = claims.as_object().unwrap().clone();
         Known::Found(std::sync::Arc::new(principal))
     };
     let claims = serde_json::json!({ "sub": "ann", "email": "a@b", "exp": 7, "roles": [] });
     let asks = || at("/app/me/");
     assert_eq!(
-        asks().access(known(claims)).told(),
+        asks().access(known(claims)).decision(),
         "200 {email:a@b,roles:[],sub:ann} own_endpoint"
     );
-    assert_eq!(asks().told(), "401 signed_out");
+    assert_eq!(asks().decision(), "401 signed_out");
     let expired = || asks().access(Known::Absent(TokenError::Expired));
-    assert_eq!(expired().told(), "401 signed_out, clear");
-    assert_eq!(expired().refresh(Known::NotAsked).told(), "ask renew R");
+    assert_eq!(expired().decision(), "401 signed_out, clear");
+    assert_eq!(expired().refresh(Known::NotAsked).decision(), "ask renew R");
     assert_eq!(
-        expired().refresh(renews(&[])).told(),
+        expired().refresh(refreshed(&[])).decision(),
         "200 {} own_endpoint, set A2"
     );
     let trouble = expired().refresh(Known::Failed(Reason::ProviderUnavailable));
-    assert_eq!(trouble.told(), "503 retry 5 provider_unavailable");
-    match asks().answer() {
-        Some(LocalResponse::Problem(problem)) => assert!(problem.for_programs),
+    assert_eq!(trouble.decision(), "503 retry 5 provider_unavailable");
+    match asks().response() {
+        Some(LocalResponse::Problem(problem)) => assert!(problem.for_api_client),
         other => panic!("{other:?}"),
     }
 }
@@ -239,24 +245,24 @@ fn who_is_signed_in_is_told_by_claims() {
 #[test]
 fn a_renewal_is_had_without_a_body() {
     let asks = || posts("/app/refresh/?client_id=c1");
-    assert_eq!(asks().told(), "400 signed_out", "nothing to renew with");
+    assert_eq!(asks().decision(), "400 signed_out", "nothing to renew with");
     assert_eq!(
-        asks().access(proves(&[])).told(),
+        asks().access(valid_token(&[])).decision(),
         "400 signed_out",
         "what holds is kept"
     );
-    assert_eq!(asks().refresh(Known::NotAsked).told(), "ask renew R");
+    assert_eq!(asks().refresh(Known::NotAsked).decision(), "ask renew R");
     assert_eq!(
-        asks().refresh(renews(&[])).told(),
+        asks().refresh(refreshed(&[])).decision(),
         "200 {} own_endpoint, set A2"
     );
     assert_eq!(
-        asks().refresh(Known::Absent(Reason::Revoked)).told(),
+        asks().refresh(Known::Absent(Reason::Revoked)).decision(),
         "400 revoked, clear"
     );
     let trouble = asks().refresh(Known::Failed(Reason::ProviderUnavailable));
     assert_eq!(
-        trouble.told(),
+        trouble.decision(),
         "503 retry 5 provider_unavailable",
         "a hiccup is no sign-out"
     );
@@ -267,8 +273,8 @@ fn a_renewal_is_had_without_a_body() {
     ] {
         let listed = asks()
             .refresh(Known::NotAsked)
-            .marked(|marks| marks.origin = Some(origin));
-        assert_eq!(listed.told(), "ask renew R", "{origin}");
+            .with_metadata(|marks| marks.origin = Some(origin));
+        assert_eq!(listed.decision(), "ask renew R", "{origin}");
     }
     for origin in [
         "https://evil.example",
@@ -278,15 +284,15 @@ fn a_renewal_is_had_without_a_body() {
     ] {
         let foreign = asks()
             .refresh(Known::NotAsked)
-            .marked(|marks| marks.origin = Some(origin));
-        assert_eq!(foreign.told(), "403 cross_site_request", "{origin}");
+            .with_metadata(|marks| marks.origin = Some(origin));
+        assert_eq!(foreign.decision(), "403 cross_site_request", "{origin}");
     }
 }
 
 #[test]
 fn a_sign_out_is_for_those_who_come_from_the_site_or_its_client() {
     let there = "/app/logout/?client_id=c1&post_logout_redirect_uri=http%3A%2F%2Flocalhost%3A5173";
-    let leaves = || at(there).access(proves(&[]));
+    let leaves = || at(there).access(valid_token(&[]));
     let done = "leave for http://localhost:5173 Clear-Site-Data own_endpoint, clear";
     let page = "200 sign-out page own_endpoint";
     for mark in [
@@ -294,14 +300,14 @@ fn a_sign_out_is_for_those_who_come_from_the_site_or_its_client() {
         from("none", None),
         from("same-origin", Some("https://store.example.com/shop")),
     ] {
-        assert_eq!(leaves().marked(mark).told(), "ask sign-out A -");
+        assert_eq!(leaves().with_metadata(mark).decision(), "ask sign-out A -");
     }
-    let mut carried_out = leaves().marked(from("same-site", Some("http://localhost:5173/")));
-    assert_eq!(carried_out.told(), "ask sign-out A -");
-    carried_out.facts.sign_out = Known::Found(());
-    assert_eq!(carried_out.told(), done);
+    let mut carried_out = leaves().with_metadata(from("same-site", Some("http://localhost:5173/")));
+    assert_eq!(carried_out.decision(), "ask sign-out A -");
+    carried_out.facts.logout = Known::Found(());
+    assert_eq!(carried_out.decision(), done);
     assert_eq!(
-        at(there).marked(from("none", None)).told(),
+        at(there).with_metadata(from("none", None)).decision(),
         done,
         "nothing to end"
     );
@@ -316,7 +322,7 @@ fn a_sign_out_is_for_those_who_come_from_the_site_or_its_client() {
         ("same-site", Some("https://app.example.com/")),
     ] {
         assert_eq!(
-            leaves().marked(from(site, referer)).told(),
+            leaves().with_metadata(from(site, referer)).decision(),
             page,
             "{site} {referer:?}"
         );
@@ -328,28 +334,30 @@ fn a_sign_out_is_for_those_who_come_from_the_site_or_its_client() {
         (Some("http://localhost:5173/"), "ask sign-out A -"),
     ] {
         assert_eq!(
-            leaves().marked(|marks| marks.referer = referer).told(),
+            leaves()
+                .with_metadata(|marks| marks.referer = referer)
+                .decision(),
             expected,
             "without Sec-Fetch-Site: {referer:?}"
         );
     }
     for mode in ["cors", "no-cors"] {
         let script = leaves()
-            .marked(from("same-origin", None))
-            .marked(|marks| marks.fetch_mode = Some(mode));
+            .with_metadata(from("same-origin", None))
+            .with_metadata(|marks| marks.fetch_mode = Some(mode));
         assert_eq!(
-            script.told(),
+            script.decision(),
             page,
             "a script or an image is nobody leaving"
         );
     }
     let handshake = leaves()
-        .marked(from("same-origin", None))
-        .marked(|marks| marks.websocket = true);
-    assert_eq!(handshake.told(), page);
-    let mut head = leaves().marked(from("none", None));
+        .with_metadata(from("same-origin", None))
+        .with_metadata(|marks| marks.is_websocket = true);
+    assert_eq!(handshake.decision(), page);
+    let mut head = leaves().with_metadata(from("none", None));
     head.method = Method::HEAD;
-    assert_eq!(head.told(), page);
+    assert_eq!(head.decision(), page);
 }
 
 #[test]
@@ -370,7 +378,7 @@ fn a_sign_out_leads_to_the_list_or_to_the_sites_own_page() {
         ),
     ] {
         let target: &'static str = format!("/app/logout?client_id=c1{query}").leak();
-        let told = at(target).marked(from("none", None)).told();
+        let told = at(target).with_metadata(from("none", None)).decision();
         assert_eq!(told, format!("{there} own_endpoint, clear"), "{query}");
     }
 }
@@ -384,35 +392,36 @@ fn a_sign_in_never_leads_to_a_sign_out() {
     ] {
         let target: &'static str = format!("/login?return_to={path}").leak();
         assert_eq!(
-            at(target).access(proves(&[])).told(),
+            at(target).access(valid_token(&[])).decision(),
             "303 /landing own_endpoint",
             "{path}"
         );
     }
-    let login = at("/login?return_to=/app/login%3Fclient_id%3Dc1").access(proves(&[]));
-    assert_eq!(login.told(), "303 /app/login?client_id=c1 own_endpoint");
+    let login = at("/login?return_to=/app/login%3Fclient_id%3Dc1").access(valid_token(&[]));
+    assert_eq!(login.decision(), "303 /app/login?client_id=c1 own_endpoint");
 }
 
 #[test]
 fn the_clients_pages_read_its_endpoints_and_no_others() {
     let asks = |target, headers: &'static str| {
-        hosted(calls(&Method::OPTIONS, target)).marked(|marks| {
-            (marks.origin, marks.preflight) = (Some("http://localhost:5173"), Some(headers));
+        hosted(request(&Method::OPTIONS, target)).with_metadata(|marks| {
+            (marks.origin, marks.preflight_headers) =
+                (Some("http://localhost:5173"), Some(headers));
         })
     };
     let may = "204 may GET, HEAD with content-type, authorization, vestibule-refresh-token, x-requested-with own_endpoint";
-    assert_eq!(asks("/app/me/", "").told(), may);
+    assert_eq!(asks("/app/me/", "").decision(), may);
     assert_eq!(
-        asks("/app/refresh/?client_id=c1", "").told(),
+        asks("/app/refresh/?client_id=c1", "").decision(),
         may.replace("GET, HEAD", "POST")
     );
     assert_eq!(
-        asks("/app/login/", "").told(),
+        asks("/app/login/", "").decision(),
         "405 allow GET, HEAD method_not_allowed"
     );
     assert_eq!(
-        asks("/api/user", "").told(),
+        asks("/api/user", "").decision(),
         "405 allow GET, HEAD method_not_allowed"
     );
-    assert_eq!(asks("/mine", "").told(), "401 signed_out");
+    assert_eq!(asks("/mine", "").decision(), "401 signed_out");
 }

@@ -2,16 +2,16 @@
 
 use http::Method;
 
-use super::ask::{Ask, calls, opens, proves, renews, sealed_device, somebody};
+use super::case::{Case, navigation, principal, refreshed, request, sealed_device, valid_token};
 use crate::decide::Known;
 use crate::decide::login::csrf_token;
-use crate::model::cookie::Presented;
+use crate::model::cookie::PresentedCookie;
 use crate::model::credential::CredentialKind;
 use crate::model::login::{LoginForm, LoginRefused};
 use crate::model::reason::Reason;
 use crate::model::return_path::ReturnPath;
 use crate::model::secret::Secret;
-use crate::model::token::{IssuedTokens, SignedIn, TokenError};
+use crate::model::token::{CompletedLogin, IssuedTokens, TokenError};
 
 const FRESH: &str = "200 form own_endpoint";
 
@@ -30,13 +30,13 @@ fn the_form_remembers_where_to_go_when_that_is_here() {
         ("/login?return_to=javascript%3Aalert(1)", FRESH),
         ("/login?return_to=/a&return_to=/b", FRESH),
     ] {
-        assert_eq!(opens(target).told(), expected, "{target}");
+        assert_eq!(navigation(target).decision(), expected, "{target}");
     }
 }
 
 #[test]
 fn who_is_signed_in_goes_on() {
-    let signed_in = |target| opens(target).access(proves(&[])).told();
+    let signed_in = |target| navigation(target).access(valid_token(&[])).decision();
     assert_eq!(signed_in("/login"), "303 /landing own_endpoint");
     assert_eq!(
         signed_in("/login?return_to=/orders"),
@@ -56,27 +56,27 @@ fn who_is_signed_in_goes_on() {
         "303 /landing own_endpoint"
     );
     assert_eq!(
-        opens("/login").refresh(Known::NotAsked).told(),
+        navigation("/login").refresh(Known::NotAsked).decision(),
         "ask renew R"
     );
     assert_eq!(
-        opens("/login").refresh(renews(&[])).told(),
+        navigation("/login").refresh(refreshed(&[])).decision(),
         "303 /landing own_endpoint, set A2"
     );
 }
 
 #[test]
 fn who_is_not_gets_the_form_and_keeps_cookies_through_a_hiccup() {
-    let refused = opens("/login").refresh(Known::Absent(Reason::SignedOut));
-    assert_eq!(refused.told(), format!("{FRESH}, clear"));
-    let revoked = opens("/login")
+    let refused = navigation("/login").refresh(Known::Absent(Reason::SignedOut));
+    assert_eq!(refused.decision(), format!("{FRESH}, clear"));
+    let revoked = navigation("/login")
         .access(Known::Absent(TokenError::Revoked))
         .refresh(Known::NotAsked);
-    assert_eq!(revoked.told(), format!("{FRESH}, clear"));
+    assert_eq!(revoked.decision(), format!("{FRESH}, clear"));
     assert_eq!(
-        opens("/login")
+        navigation("/login")
             .refresh(Known::Failed(Reason::ProviderUnavailable))
-            .told(),
+            .decision(),
         FRESH
     );
 }
@@ -93,51 +93,65 @@ fn form() -> LoginForm {
     }
 }
 
-fn posts(form: LoginForm) -> Ask {
-    let mut ask = calls(&Method::POST, "/login")
-        .marked(|marks| marks.origin = Some("https://store.example.com"));
-    ask.cookies.form = Presented::Single("F".into());
-    ask.facts.form = Known::Found(form);
+fn posts(form: LoginForm) -> Case {
+    let mut ask = request(&Method::POST, "/login")
+        .with_metadata(|marks| marks.origin = Some("https://store.example.com"));
+    ask.cookies.form = PresentedCookie::Single("F".into());
+    ask.facts.login_form = Known::Found(form);
     ask
 }
 
 #[test]
 fn a_form_from_another_origin_is_not_even_read() {
-    let unread = |change: fn(&mut Ask)| {
+    let unread = |change: fn(&mut Case)| {
         let mut ask = posts(form());
-        ask.facts.form = Known::NotAsked;
+        ask.facts.login_form = Known::NotAsked;
         change(&mut ask);
-        ask.told()
+        ask.decision()
     };
     let refused = "403 cross_site_request";
     assert_eq!(unread(|_| ()), "ask form");
     assert_eq!(
-        unread(|ask| ask.marks.origin = Some("https://evil.example")),
+        unread(|ask| ask.fetch_metadata.origin = Some("https://evil.example")),
         refused
     );
     assert_eq!(
-        unread(|ask| ask.marks.origin = Some("https://app.example.com")),
+        unread(|ask| ask.fetch_metadata.origin = Some("https://app.example.com")),
         refused,
         "listed, but not our own"
     );
-    assert_eq!(unread(|ask| ask.marks.origin = Some("null")), refused);
     assert_eq!(
-        unread(|ask| (ask.marks.origin, ask.marks.fetch_site) = (None, Some("cross-site"))),
+        unread(|ask| ask.fetch_metadata.origin = Some("null")),
         refused
     );
     assert_eq!(
-        unread(|ask| (ask.marks.origin, ask.marks.fetch_site) = (None, Some("same-origin"))),
+        unread(
+            |ask| (ask.fetch_metadata.origin, ask.fetch_metadata.fetch_site) =
+                (None, Some("cross-site"))
+        ),
+        refused
+    );
+    assert_eq!(
+        unread(
+            |ask| (ask.fetch_metadata.origin, ask.fetch_metadata.fetch_site) =
+                (None, Some("same-origin"))
+        ),
         "ask form"
     );
     let referer = "https://evil.example/https://store.example.com/";
     assert_eq!(
-        unread(|ask| (ask.marks.origin, ask.marks.referer) =
-            (None, Some("https://store.example.com/login"))),
+        unread(
+            |ask| (ask.fetch_metadata.origin, ask.fetch_metadata.referer) =
+                (None, Some("https://store.example.com/login"))
+        ),
         "ask form"
     );
     let mut foreign = posts(form());
-    (foreign.marks.origin, foreign.marks.referer) = (None, Some(referer));
-    assert_eq!(foreign.told(), refused);
+    (
+        foreign.fetch_metadata.origin,
+        foreign.fetch_metadata.referer,
+    ) = (None, Some(referer));
+    assert_eq!(foreign.decision(), refused);
 }
 
 #[test]
@@ -148,8 +162,8 @@ fn a_body_that_is_no_form_is_told() {
         (Reason::UnsupportedMediaType, "415 unsupported_media_type"),
     ] {
         let mut ask = posts(form());
-        ask.facts.form = Known::Absent(reason);
-        assert_eq!(ask.told(), expected);
+        ask.facts.login_form = Known::Absent(reason);
+        assert_eq!(ask.decision(), expected);
     }
 }
 
@@ -161,13 +175,13 @@ fn a_form_without_its_proof_comes_again_as_it_was_typed() {
         csrf_token("forum", "F"),
         csrf_token("store", "G"),
     ] {
-        assert_eq!(posts(LoginForm { csrf, ..form() }).told(), again);
+        assert_eq!(posts(LoginForm { csrf, ..form() }).decision(), again);
     }
     let mut without_cookie = posts(form());
-    without_cookie.cookies.form = Presented::Absent;
-    assert_eq!(without_cookie.told(), again);
-    without_cookie.cookies.form = Presented::Duplicate;
-    assert_eq!(without_cookie.told(), again);
+    without_cookie.cookies.form = PresentedCookie::Absent;
+    assert_eq!(without_cookie.decision(), again);
+    without_cookie.cookies.form = PresentedCookie::Duplicate;
+    assert_eq!(without_cookie.decision(), again);
 }
 
 #[test]
@@ -178,7 +192,7 @@ fn nothing_typed_is_not_asked_about() {
         ..form()
     };
     assert_eq!(
-        posts(nobody).told(),
+        posts(nobody).decision(),
         "400 form   to /orders#last rejected_input"
     );
     let no_password = LoginForm {
@@ -186,39 +200,39 @@ fn nothing_typed_is_not_asked_about() {
         ..form()
     };
     assert_eq!(
-        posts(no_password).told(),
+        posts(no_password).decision(),
         "400 form ann remember to /orders#last rejected_input"
     );
-    assert_eq!(posts(form()).told(), "ask sign-in ann remember=true");
+    assert_eq!(posts(form()).decision(), "ask sign-in ann remember=true");
 }
 
 #[test]
 fn the_browser_s_device_is_shown_where_there_is_one_of_it() {
     let mut ask = posts(form());
-    ask.cookies.device = Presented::Single("D".into());
-    assert_eq!(ask.told(), "ask sign-in ann remember=true on D");
-    ask.cookies.device = Presented::Duplicate;
-    assert_eq!(ask.told(), "ask sign-in ann remember=true");
+    ask.cookies.device = PresentedCookie::Single("D".into());
+    assert_eq!(ask.decision(), "ask sign-in ann remember=true on D");
+    ask.cookies.device = PresentedCookie::Duplicate;
+    assert_eq!(ask.decision(), "ask sign-in ann remember=true");
 }
 
-fn answered(sign_in: Known<SignedIn, LoginRefused>) -> String {
+fn answered(sign_in: Known<CompletedLogin, LoginRefused>) -> String {
     let mut ask = posts(form());
-    ask.facts.sign_in = sign_in;
-    ask.told()
+    ask.facts.login = sign_in;
+    ask.decision()
 }
 
 #[test]
 fn a_sign_in_sets_the_cookies_and_leads_on() {
     let tokens = IssuedTokens {
         kind: CredentialKind::Jwt,
-        proof: "A1".into(),
+        token: "A1".into(),
         refresh: Some("R1".into()),
         remember: true,
     };
     let device = Some(sealed_device());
-    let signed_in = Known::Found(SignedIn {
+    let signed_in = Known::Found(CompletedLogin {
         tokens,
-        principal: somebody("ann", &[], 600),
+        principal: principal("ann", &[], 600),
         device,
     });
     assert_eq!(
@@ -229,8 +243,11 @@ fn a_sign_in_sets_the_cookies_and_leads_on() {
         return_to: None,
         ..form()
     });
-    nowhere.facts.sign_in = signed_in;
-    assert_eq!(nowhere.told(), "303 /landing own_endpoint, set A1, device");
+    nowhere.facts.login = signed_in;
+    assert_eq!(
+        nowhere.decision(),
+        "303 /landing own_endpoint, set A1, device"
+    );
 }
 
 #[test]
@@ -269,14 +286,11 @@ fn every_answer_of_the_provider_has_its_status() {
         (Reason::AccountLocked, format!("403 {form} account_locked")),
         (Reason::RejectedInput, format!("400 {form} rejected_input")),
     ] {
-        assert_eq!(
-            answered(Known::Absent(LoginRefused::because(reason))),
-            expected
-        );
+        assert_eq!(answered(Known::Absent(LoginRefused::new(reason))), expected);
     }
     let throttled = LoginRefused {
         retry_after: Some(30),
-        ..LoginRefused::because(Reason::Throttled)
+        ..LoginRefused::new(Reason::Throttled)
     };
     assert_eq!(
         answered(Known::Absent(throttled)),

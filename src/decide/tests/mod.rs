@@ -2,9 +2,9 @@
 //! and what follows from it.
 
 mod api;
-mod ask;
 mod authorize;
 mod bearer;
+mod case;
 mod cors;
 mod credential_headers;
 mod endpoints;

@@ -1,8 +1,8 @@
 //! Who is sent to sign in for the third time within seconds is stopped, and told why.
 
-use super::ask::{Ask, opens, proves};
+use super::case::{Case, navigation, valid_token};
 use crate::decide::Known;
-use crate::model::cookie::Presented;
+use crate::model::cookie::PresentedCookie;
 use crate::model::local_response::LocalResponse;
 use crate::model::origin::Origin;
 use crate::model::redirect_loop::LoopCause;
@@ -10,25 +10,25 @@ use crate::model::request::FetchMetadata;
 use crate::model::token::TokenError;
 
 /// A browser that comes back from the form.
-fn returns(target: &'static str) -> Ask {
-    opens(target)
-        .marked(|marks: &mut FetchMetadata<'static>| marks.fetch_site = Some("same-origin"))
+fn returns(target: &'static str) -> Case {
+    navigation(target)
+        .with_metadata(|marks: &mut FetchMetadata<'static>| marks.fetch_site = Some("same-origin"))
 }
 
-fn uncounted(mut ask: Ask) -> String {
-    ask.facts.rounds = Known::NotAsked;
-    ask.told()
+fn uncounted(mut ask: Case) -> String {
+    ask.facts.redirects = Known::NotAsked;
+    ask.decision()
 }
 
-fn with_form(mut ask: Ask) -> Ask {
-    ask.cookies.form = Presented::Single("F".into());
+fn with_form(mut ask: Case) -> Case {
+    ask.cookies.form = PresentedCookie::Single("F".into());
     ask
 }
 
 /// What stops the third round.
-fn cause(mut ask: Ask) -> LoopCause {
-    ask.facts.rounds = Known::Found(3);
-    match ask.answer() {
+fn cause(mut ask: Case) -> LoopCause {
+    ask.facts.redirects = Known::Found(3);
+    match ask.response() {
         Some(LocalResponse::Problem(problem)) => problem.redirect_loop.unwrap().cause,
         other => panic!("{other:?}"),
     }
@@ -37,36 +37,42 @@ fn cause(mut ask: Ask) -> LoopCause {
 #[test]
 fn a_round_counts_where_somebody_came_back() {
     assert_eq!(
-        uncounted(with_form(opens("/orders"))),
+        uncounted(with_form(navigation("/orders"))),
         "ask rounds of Form at /orders"
     );
     assert_eq!(
         uncounted(returns("/orders")),
         "ask rounds of Client at /orders"
     );
-    let by_credential = opens("/orders").access(Known::Absent(TokenError::Expired));
+    let by_credential = navigation("/orders").access(Known::Absent(TokenError::Expired));
     assert_eq!(
         uncounted(by_credential),
         "ask rounds of Credential at /orders"
     );
     let away = "302 /login?return_to=/orders signed_out";
     assert_eq!(
-        uncounted(opens("/orders")),
+        uncounted(navigation("/orders")),
         away,
         "without a cookie nobody is known"
     );
     for elsewhere in ["none", "cross-site", "same-site"] {
         let marked = |marks: &mut FetchMetadata<'static>| marks.fetch_site = Some(elsewhere);
-        assert_eq!(uncounted(with_form(opens("/orders").marked(marked))), away);
+        assert_eq!(
+            uncounted(with_form(navigation("/orders").with_metadata(marked))),
+            away
+        );
     }
     let linked =
         |marks: &mut FetchMetadata<'static>| marks.referer = Some("https://elsewhere.example/");
-    assert_eq!(uncounted(with_form(opens("/orders").marked(linked))), away);
+    assert_eq!(
+        uncounted(with_form(navigation("/orders").with_metadata(linked))),
+        away
+    );
     let from_the_form = |marks: &mut FetchMetadata<'static>| {
         marks.referer = Some("https://store.example.com/login");
     };
     assert_eq!(
-        uncounted(opens("/orders").marked(from_the_form)),
+        uncounted(navigation("/orders").with_metadata(from_the_form)),
         "ask rounds of Client at /orders"
     );
 }
@@ -78,19 +84,19 @@ fn the_third_round_is_the_last() {
         (3, "403 redirect_loop"),
     ] {
         let mut ask = with_form(returns("/orders"));
-        ask.facts.rounds = Known::Found(rounds);
-        assert_eq!(ask.told(), told);
+        ask.facts.redirects = Known::Found(rounds);
+        assert_eq!(ask.decision(), told);
     }
     let mut expired = returns("/orders").access(Known::Absent(TokenError::Expired));
-    expired.facts.rounds = Known::Found(3);
+    expired.facts.redirects = Known::Found(3);
     assert_eq!(
-        expired.told(),
+        expired.decision(),
         "403 redirect_loop, clear",
         "what is no good goes all the same"
     );
-    let mut signed_in = opens("/login?return_to=/orders").access(proves(&[]));
-    signed_in.facts.rounds = Known::Found(3);
-    assert_eq!(signed_in.told(), "403 redirect_loop");
+    let mut signed_in = navigation("/login?return_to=/orders").access(valid_token(&[]));
+    signed_in.facts.redirects = Known::Found(3);
+    assert_eq!(signed_in.decision(), "403 redirect_loop");
 }
 
 #[test]
@@ -105,20 +111,21 @@ fn the_cause_is_told_from_the_request() {
         LoopCause::Refused
     );
     assert_eq!(
-        cause(opens("/login").access(proves(&[]))),
+        cause(navigation("/login").access(valid_token(&[]))),
         LoopCause::Application
     );
     let mut twins = returns("/orders");
-    twins.cookies.refresh = Presented::Duplicate;
+    twins.cookies.refresh = PresentedCookie::Duplicate;
     let names = vec![twins.site.cookies.refresh.clone()];
     assert_eq!(cause(twins), LoopCause::Duplicates(names));
-    let mut in_the_clear = opens("/orders").marked(|marks: &mut FetchMetadata<'static>| {
-        (marks.fetch_site, marks.referer) =
-            (Some("cross-site"), Some("http://store.example.com/login"));
-    });
+    let mut in_the_clear =
+        navigation("/orders").with_metadata(|marks: &mut FetchMetadata<'static>| {
+            (marks.fetch_site, marks.referer) =
+                (Some("cross-site"), Some("http://store.example.com/login"));
+        });
     assert_eq!(cause(in_the_clear.clone()), LoopCause::Unencrypted);
     in_the_clear.site.origin = Origin::parse("http://store.example.com").unwrap();
-    in_the_clear.marks.fetch_site = Some("same-origin");
+    in_the_clear.fetch_metadata.fetch_site = Some("same-origin");
     assert_eq!(
         cause(in_the_clear),
         LoopCause::NoCookie,

@@ -6,14 +6,14 @@ use crate::decide::upstream_headers::{
     AuthorizationField, ForwardedFields, IdentityFields, UpstreamHeaders, forwarded_token,
 };
 use crate::decide::{Decision, Facts, Known, Outcome, decide};
-use crate::model::cookie::{Presented, PresentedCookies};
+use crate::model::cookie::{PresentedCookie, PresentedCookies};
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
 use crate::model::site::Site;
 use crate::model::site_headers::SiteHeaders;
 use crate::model::target::{EncodedSlashes, Target};
 use crate::model::token::Session;
 
-use super::ask::{NOW, proves, renews, somebody, store};
+use super::case::{NOW, principal, refreshed, store, valid_token};
 
 /// Everything that is known of a forwarded request.
 struct Forward {
@@ -243,9 +243,9 @@ fn the_identity_stands_apart_from_the_forwarded_fields() {
 fn token(site: &Site, bearer: BearerTokens<'_>, facts: &Facts) -> Option<String> {
     let target = Target::parse(b"/mine", EncodedSlashes::Reject).unwrap();
     let cookies = PresentedCookies {
-        access: Presented::Single("A".into()),
-        session: Presented::Single("S".into()),
-        refresh: Presented::Single("R".into()),
+        access: PresentedCookie::Single("A".into()),
+        session: PresentedCookie::Single("S".into()),
+        refresh: PresentedCookie::Single("R".into()),
         ..PresentedCookies::default()
     };
     let request = RequestView {
@@ -253,7 +253,7 @@ fn token(site: &Site, bearer: BearerTokens<'_>, facts: &Facts) -> Option<String>
         target: &target,
         cookies: &cookies,
         bearer,
-        marks: FetchMetadata::default(),
+        fetch_metadata: FetchMetadata::default(),
     };
     let Decision::Settled(verdict) = decide(&request, site, facts, NOW) else {
         panic!("something is not known");
@@ -271,7 +271,7 @@ fn the_newest_token_goes_along_where_the_site_wants_one() {
     site.bearer = true;
     let by_cookie = BearerTokens::default();
     let verified = Facts {
-        token: proves(&[]),
+        token: valid_token(&[]),
         ..Facts::default()
     };
     assert_eq!(token(&site, by_cookie, &verified).as_deref(), Some("A"));
@@ -282,7 +282,7 @@ fn the_newest_token_goes_along_where_the_site_wants_one() {
     assert_eq!(token(&site, by_header, &verified).as_deref(), Some("B"));
     let refreshed = Facts {
         token: Known::Absent(crate::model::token::TokenError::Expired),
-        renewal: renews(&[]),
+        refresh: refreshed(&[]),
         ..Facts::default()
     };
     assert_eq!(token(&site, by_cookie, &refreshed).as_deref(), Some("A2"));
@@ -297,7 +297,7 @@ fn a_session_keeps_the_token_that_goes_along() {
     site.credential = crate::model::credential::CredentialKind::Session;
     let facts = Facts {
         session: Known::Found(Session {
-            principal: somebody("ann", &[], 600),
+            principal: principal("ann", &[], 600),
             access: Some("K".into()),
         }),
         ..Facts::default()

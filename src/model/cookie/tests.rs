@@ -7,7 +7,7 @@ fn names() -> CookieNames {
 }
 
 fn read<'a>(names: &'a CookieNames, fields: &[&'a str]) -> PresentedCookies<'a> {
-    PresentedCookies::read(names, fields.iter().copied())
+    PresentedCookies::parse(names, fields.iter().copied())
 }
 
 #[test]
@@ -30,12 +30,12 @@ fn a_duplicate_counts_as_none() {
         &names,
         &["__Host-vestibule-access=A; __Host-vestibule-access=B"],
     );
-    assert_eq!(twice.access, Presented::Duplicate);
+    assert_eq!(twice.access, PresentedCookie::Duplicate);
     let mixed = read(
         &names,
         &["__Host-vestibule-access=A; __Host-vestibule-access.0=B"],
     );
-    assert_eq!(mixed.access, Presented::Duplicate);
+    assert_eq!(mixed.access, PresentedCookie::Duplicate);
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn pieces_are_joined_in_their_order_and_only_whole() {
     assert_eq!(out_of_order.access.value(), Some("AB"));
     assert_eq!(
         read(&names, &["__Host-vestibule-access.1=B"]).access,
-        Presented::Absent
+        PresentedCookie::Absent
     );
 }
 
@@ -56,7 +56,7 @@ fn pieces_are_joined_in_their_order_and_only_whole() {
 fn a_long_value_survives_the_round_trip() {
     let names = names();
     let value = "x".repeat(MAX_CHUNK * 2 - 5);
-    let lines = set(&names, CookieKind::Access, &value, Lifetime::Browser);
+    let lines = set(&names, CookieKind::Access, &value, Lifetime::BrowserSession);
     assert_eq!(lines.len(), 2);
     let sent: Vec<&str> = lines
         .iter()
@@ -95,7 +95,7 @@ fn attributes_are_those_of_the_contract() {
         &CookieNames::defaults(false),
         CookieKind::Refresh,
         "R",
-        Lifetime::Browser,
+        Lifetime::BrowserSession,
     )[0];
     assert!(
         !plain.contains("Secure") && !plain.contains("Max-Age"),
@@ -113,7 +113,8 @@ fn attributes_are_those_of_the_contract() {
 #[test]
 fn the_upstream_sees_everything_but_ours() {
     let names = names();
-    let sent = |fields: &[&[u8]]| PresentedCookies::read(&names, fields.iter().copied()).rest;
+    let sent =
+        |fields: &[&[u8]]| PresentedCookies::parse(&names, fields.iter().copied()).upstream_cookies;
     let fields = [
         &b"cart=7; __Host-vestibule-access=A"[..],
         b"theme=d\xff; __Host-vestibule-refresh.1=R; odd",
@@ -154,7 +155,7 @@ fn an_upstream_cannot_set_ours() {
 
 #[test]
 fn the_cookies_of_a_hosted_backend_are_fusionauths() {
-    let names = CookieNames::hosted(true);
+    let names = CookieNames::for_hosted_backend(true);
     let sent = ["app.at=A; app.rt.0=R; app.at_exp=7; app.idt=I; app.at_expected=1; app.id=2"];
     let cookies = read(&names, &sent);
     assert_eq!(
@@ -162,15 +163,15 @@ fn the_cookies_of_a_hosted_backend_are_fusionauths() {
         (Some("A"), Some("R"))
     );
     assert_eq!(
-        cookies.names,
+        cookies.managed_names,
         ["app.at", "app.rt.0", "app.at_exp", "app.idt"]
     );
     assert_eq!(
-        cookies.rest.as_deref(),
+        cookies.upstream_cookies.as_deref(),
         Some(&b"app.at_expected=1; app.id=2"[..])
     );
     assert!(
-        !read(&names, &["app.at_exp=7"]).any_credential(),
+        !read(&names, &["app.at_exp=7"]).has_credential(),
         "it proves nothing"
     );
     for theirs in [
@@ -192,17 +193,17 @@ fn the_cookies_of_a_hosted_backend_are_fusionauths() {
         told,
         "app.at_exp=1700000000; SameSite=Lax; Secure; Path=/; Max-Age=60"
     );
-    let plain = CookieNames::hosted(false);
+    let plain = CookieNames::for_hosted_backend(false);
     assert_eq!(
-        expiry(&plain, end, Lifetime::Browser),
+        expiry(&plain, end, Lifetime::BrowserSession),
         "app.at_exp=1700000000; SameSite=Lax; Path=/"
     );
     assert_eq!(
-        clear(&plain, EXPIRY),
+        clear(&plain, EXPIRY_COOKIE),
         "app.at_exp=; SameSite=Lax; Path=/; Max-Age=0"
     );
     assert!(
-        set(&names, CookieKind::Access, "A", Lifetime::Browser)[0]
+        set(&names, CookieKind::Access, "A", Lifetime::BrowserSession)[0]
             .starts_with("app.at=A; HttpOnly; ")
     );
 }

@@ -98,7 +98,7 @@ fn a_wait_is_shown() {
 fn user_input_is_shown_and_other_fields_are_only_sent() {
     let offered = render_preserved_post(
         layout(),
-        ReturnPath::parse("/1").map(Resubmission::Send).unwrap(),
+        ReturnPath::parse("/1").map(Resubmission::Allowed).unwrap(),
     );
     let (shown, sent) = offered.split_once("<form").unwrap();
     // The parser drops the first line end of a `textarea`.
@@ -115,7 +115,7 @@ fn user_input_is_shown_and_other_fields_are_only_sent() {
     ] {
         assert!(sent.contains(field), "{field} in {sent}");
     }
-    for offer in [Resubmission::CopyAgain, Resubmission::CopyOfAnother] {
+    for offer in [Resubmission::AlreadyOffered, Resubmission::OtherAuthor] {
         let copied = render_preserved_post(layout(), offer);
         assert!(
             !copied.contains("<form")

@@ -1,7 +1,7 @@
 //! The forms of the steps after the password.
 
 use super::*;
-use crate::model::challenge::{MethodChoice, NextStep, Step};
+use crate::model::challenge::{LoginStep, MethodChoice, NextStep};
 use crate::model::local_response::StepPage;
 use crate::model::login::{FactorKind, PasswordViolation};
 use crate::model::secret::Secret;
@@ -14,11 +14,11 @@ fn method(kind: FactorKind, label: Option<&str>) -> MethodChoice {
     }
 }
 
-fn step(step: Step, kinds: &[FactorKind]) -> StepPage {
+fn step(step: LoginStep, kinds: &[FactorKind]) -> StepPage {
     let label = |kind: FactorKind| (kind == FactorKind::Email).then_some("z***@example.com");
     StepPage {
         status: 401,
-        next: NextStep {
+        next_step: NextStep {
             step,
             challenge: Secret::new("challenge-1"),
             methods: kinds
@@ -27,11 +27,11 @@ fn step(step: Step, kinds: &[FactorKind]) -> StepPage {
                 .collect(),
             change_reason: None,
         },
-        trouble: None,
+        error: None,
         violations: Vec::new(),
-        sent: None,
+        code_sent_by: None,
         retry_after: None,
-        trust: false,
+        trust_device: false,
         login_id: "zoe@example.com".to_owned(),
         return_to: None,
         preserved_post: None,
@@ -55,8 +55,8 @@ fn render_in(layout: Layout<'_>, form: &StepPage) -> String {
         "/login",
         "csrf-1",
     );
-    match form.next.step {
-        Step::TwoFactor => two_factor(&TwoFactorView {
+    match form.next_step.step {
+        LoginStep::TwoFactor => two_factor(&TwoFactorView {
             layout,
             action,
             send,
@@ -65,7 +65,7 @@ fn render_in(layout: Layout<'_>, form: &StepPage) -> String {
             csrf,
         })
         .unwrap(),
-        Step::NewPassword => new_password(&NewPasswordView {
+        LoginStep::NewPassword => new_password(&NewPasswordView {
             layout,
             action: "/login/password",
             back,
@@ -80,18 +80,18 @@ fn render_in(layout: Layout<'_>, form: &StepPage) -> String {
 pub(super) fn every_step(layout: Layout<'_>) -> Vec<String> {
     let mut forms = Vec::new();
     for kinds in [&ALL_KINDS[..], &ALL_KINDS[1..], &ALL_KINDS[2..], &[]] {
-        let fresh = step(Step::TwoFactor, kinds);
+        let fresh = step(LoginStep::TwoFactor, kinds);
         forms.extend((0..kinds.len()).map(|method| StepPage {
-            sent: Some(method),
+            code_sent_by: Some(method),
             ..fresh.clone()
         }));
         let after_failures = Reason::ALL.iter().map(|reason| StepPage {
-            trouble: Some(*reason),
+            error: Some(*reason),
             ..fresh.clone()
         });
         forms.extend(after_failures);
         forms.push(StepPage {
-            trouble: Some(Reason::Throttled),
+            error: Some(Reason::Throttled),
             retry_after: Some(30),
             ..fresh.clone()
         });
@@ -100,9 +100,9 @@ pub(super) fn every_step(layout: Layout<'_>) -> Vec<String> {
     for reason in Reason::ALL.iter().copied() {
         let violations = ALL_VIOLATIONS.to_vec();
         forms.push(StepPage {
-            trouble: Some(reason),
+            error: Some(reason),
             violations,
-            ..step(Step::NewPassword, &[])
+            ..step(LoginStep::NewPassword, &[])
         });
     }
     for change_reason in [
@@ -113,8 +113,8 @@ pub(super) fn every_step(layout: Layout<'_>) -> Vec<String> {
         Some("Validation"),
         Some("Later"),
     ] {
-        let mut form = step(Step::NewPassword, &[]);
-        form.next.change_reason = change_reason.map(str::to_owned);
+        let mut form = step(LoginStep::NewPassword, &[]);
+        form.next_step.change_reason = change_reason.map(str::to_owned);
         forms.push(form);
     }
     forms.iter().map(|form| render_in(layout, form)).collect()
@@ -137,7 +137,7 @@ const ALL_VIOLATIONS: &[PasswordViolation] = &[
 
 #[test]
 fn the_code_field_works_with_autofill() {
-    let page = render(&step(Step::TwoFactor, &ALL_KINDS));
+    let page = render(&step(LoginStep::TwoFactor, &ALL_KINDS));
     for part in [
         "name=\"code\" type=\"text\" class=\"code\" required",
         "autocomplete=\"one-time-code\" inputmode=\"numeric\"",
@@ -156,8 +156,8 @@ fn the_code_field_works_with_autofill() {
     // Recovery codes have letters.
     assert!(!page.contains("pattern="));
     let ticked = render(&StepPage {
-        trust: true,
-        ..step(Step::TwoFactor, &ALL_KINDS)
+        trust_device: true,
+        ..step(LoginStep::TwoFactor, &ALL_KINDS)
     });
     assert!(ticked.contains("name=\"trust\" value=\"true\" checked"));
 }
@@ -168,7 +168,7 @@ fn a_code_can_be_requested_by_each_method_that_sends_one() {
         page.matches("action=\"&#x2f;login&#x2f;two-factor&#x2f;send\"")
             .count()
     };
-    let page = render(&step(Step::TwoFactor, &ALL_KINDS));
+    let page = render(&step(LoginStep::TwoFactor, &ALL_KINDS));
     assert_eq!(sends(&page), 2);
     assert!(page.contains("value=\"choice-email\"") && page.contains("value=\"choice-sms\""));
     assert!(
@@ -183,7 +183,7 @@ fn a_code_can_be_requested_by_each_method_that_sends_one() {
         !page.contains("<details"),
         "with an app the user has a code already"
     );
-    let page = render(&step(Step::TwoFactor, &ALL_KINDS[1..]));
+    let page = render(&step(LoginStep::TwoFactor, &ALL_KINDS[1..]));
     assert!(
         sends(&page) == 2 && page.contains("<details"),
         "a code must be requested first"
@@ -195,7 +195,7 @@ fn a_code_can_be_requested_by_each_method_that_sends_one() {
     );
     let preserving = render(&StepPage {
         preserved_post: Some("sealed-work".into()),
-        ..step(Step::TwoFactor, &ALL_KINDS)
+        ..step(LoginStep::TwoFactor, &ALL_KINDS)
     });
     assert_eq!(
         preserving
@@ -205,21 +205,21 @@ fn a_code_can_be_requested_by_each_method_that_sends_one() {
         "in each of the forms"
     );
     let sent = render(&StepPage {
-        sent: Some(0),
-        ..step(Step::TwoFactor, &ALL_KINDS[1..])
+        code_sent_by: Some(0),
+        ..step(LoginStep::TwoFactor, &ALL_KINDS[1..])
     });
     assert!(
         sent.contains("role=\"status\"")
             && sent.contains("on its way to <bdi dir=\"ltr\">z***@example.com</bdi>")
     );
     assert!(sent.contains(">Send it again<") && !sent.contains("<details"));
-    assert_eq!(sends(&render(&step(Step::TwoFactor, &[]))), 0);
+    assert_eq!(sends(&render(&step(LoginStep::TwoFactor, &[]))), 0);
 }
 
 #[test]
 fn the_form_for_a_new_password_has_its_reason_and_violations() {
-    let mut fresh = step(Step::NewPassword, &[]);
-    fresh.next.change_reason = Some("Breached".into());
+    let mut fresh = step(LoginStep::NewPassword, &[]);
+    fresh.next_step.change_reason = Some("Breached".into());
     let page = render(&fresh);
     for part in [
         "stolen elsewhere",
@@ -231,7 +231,7 @@ fn the_form_for_a_new_password_has_its_reason_and_violations() {
     ] {
         assert!(page.contains(part), "{part} in {page}");
     }
-    fresh.next.change_reason = Some("<b>Later</b>".into());
+    fresh.next_step.change_reason = Some("<b>Later</b>".into());
     assert!(
         !render(&fresh).contains("Later"),
         "an unknown reason of the provider is not repeated"
@@ -241,9 +241,9 @@ fn the_form_for_a_new_password_has_its_reason_and_violations() {
         PasswordViolation::PreviouslyUsed,
     ];
     let page = render(&StepPage {
-        trouble: Some(Reason::RejectedInput),
+        error: Some(Reason::RejectedInput),
         violations,
-        ..step(Step::NewPassword, &[])
+        ..step(LoginStep::NewPassword, &[])
     });
     assert!(
         page.contains("<li>It needs at least 8 characters.</li>\n<li>It was in use before.</li>")
@@ -258,9 +258,9 @@ fn the_form_for_a_new_password_has_its_reason_and_violations() {
 #[test]
 fn a_wait_is_shown() {
     let page = render(&StepPage {
-        trouble: Some(Reason::Throttled),
+        error: Some(Reason::Throttled),
         retry_after: Some(30),
-        ..step(Step::TwoFactor, &ALL_KINDS)
+        ..step(LoginStep::TwoFactor, &ALL_KINDS)
     });
     assert!(page.contains("Please try again in 30 seconds."));
 }

@@ -163,11 +163,11 @@ pub(super) fn check_status(
         Meaning::NewPasswordRequired => pending_step::new_password(&response.body)?,
         Meaning::SecondFactorRequired => pending_step::second_factor(&response.body)?,
         Meaning::Refused(reason) => LoginRefused {
-            faults: match (reason, step) {
+            violations: match (reason, step) {
                 (Reason::RejectedInput, Step::NewPassword) => password_errors(&response.body),
                 _ => Vec::new(),
             },
-            ..LoginRefused::because(reason)
+            ..LoginRefused::new(reason)
         },
         Meaning::ApiKeyRejected => return Err(misconfigured("the API key is not accepted")),
         Meaning::Unexpected => return Err(unexpected(status)),

@@ -36,8 +36,8 @@ pub(super) fn new_password(body: &[u8]) -> Result<LoginRefused, ProviderError> {
             .as_ref()
             .and_then(Value::as_str)
             .and_then(reason_word),
-        awaited: Some(PendingStep::NewPassword { id }),
-        ..LoginRefused::because(Reason::PasswordChangeRequired)
+        pending_step: Some(PendingStep::NewPassword { id }),
+        ..LoginRefused::new(Reason::PasswordChangeRequired)
     })
 }
 
@@ -92,8 +92,8 @@ pub(super) fn second_factor(body: &[u8]) -> Result<LoginRefused, ProviderError> 
         }
     };
     Ok(LoginRefused {
-        awaited: Some(PendingStep::SecondFactor { id, methods }),
-        ..LoginRefused::because(Reason::TwoFactorRequired)
+        pending_step: Some(PendingStep::SecondFactor { id, methods }),
+        ..LoginRefused::new(Reason::TwoFactorRequired)
     })
 }
 

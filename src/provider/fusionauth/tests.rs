@@ -135,7 +135,7 @@ async fn log_in_with(
 }
 
 fn refused<T>(reason: Reason) -> Result<T, ProviderError> {
-    Err(ProviderError::Refused(LoginRefused::because(reason)))
+    Err(ProviderError::Refused(LoginRefused::new(reason)))
 }
 
 fn is_unavailable<T: std::fmt::Debug>(answer: &Result<T, ProviderError>) -> bool {

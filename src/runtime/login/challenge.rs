@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::model::challenge::{
-    Challenge, LoginOptions, MethodChoice, NextStep, OpenedChallenge, Step,
+    Challenge, LoginOptions, LoginStep, MethodChoice, NextStep, OpenedChallenge,
 };
 use crate::model::credential::SealingKeys;
 use crate::model::reason::Reason;
@@ -26,12 +26,17 @@ impl Challenges {
     /// Opens a challenge that a client returned; `None` where it is not one of this site and step.
     /// Whether it has expired is the caller's to check.
     #[must_use]
-    pub fn open(&self, site: &Site, step: Step, challenge: &Secret) -> Option<OpenedChallenge> {
+    pub fn open(
+        &self,
+        site: &Site,
+        step: LoginStep,
+        challenge: &Secret,
+    ) -> Option<OpenedChallenge> {
         let opened = Challenge::open(&self.sealing, &site.name, step, challenge.expose())?;
         let shown = self.describe(site, &opened, challenge.clone())?;
         Some(OpenedChallenge {
             challenge: opened,
-            shown,
+            next_step: shown,
         })
     }
 
@@ -46,20 +51,20 @@ impl Challenges {
         let LoginError::Refused(mut refused) = error else {
             return error;
         };
-        let Some(awaited) = refused.awaited.take() else {
+        let Some(awaited) = refused.pending_step.take() else {
             return LoginError::Refused(refused);
         };
         let challenge = Challenge {
             id: URL_SAFE_NO_PAD.encode(system::random::<16>()),
-            ends: self.clock.now().plus(awaited.step().lifetime()),
-            awaited,
-            chosen,
+            expires: self.clock.now().plus(awaited.step().lifetime()),
+            pending_step: awaited,
+            options: chosen,
             change_reason: refused.change_reason.clone(),
         };
         let sealed = challenge.seal(&self.sealing, &site.name, system::random());
         match sealed.and_then(|sealed| self.describe(site, &challenge, sealed)) {
             Some(next) => {
-                refused.next = Some(Box::new(next));
+                refused.next_step = Some(Box::new(next));
                 LoginError::Refused(refused)
             }
             None => LoginError::Unavailable(Reason::Internal),
@@ -77,7 +82,7 @@ impl Challenges {
             })
         });
         Some(NextStep {
-            step: challenge.awaited.step(),
+            step: challenge.pending_step.step(),
             challenge: sealed,
             methods: methods.collect::<Option<_>>()?,
             change_reason: challenge.change_reason.clone(),

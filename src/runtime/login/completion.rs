@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::model::credential::{CredentialKind, RefreshTicket};
-use crate::model::device::SealedDevice;
+use crate::model::known_device::SealedDevice;
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
-use crate::model::token::{Principal, SignedIn};
+use crate::model::token::{CompletedLogin, Principal};
 use crate::provider::LoginSuccess;
 use crate::runtime::provider_client::VerifyTokenError;
 use crate::runtime::request_context::RequestContext;
@@ -46,7 +46,7 @@ impl Completion {
         &self,
         context: RequestContext<'_>,
         login: AcceptedLogin,
-    ) -> Result<SignedIn, LoginError> {
+    ) -> Result<CompletedLogin, LoginError> {
         let site_runtime = context.site_runtime;
         let pair = &login.success.tokens;
         // Not the time of the request: the token may have been issued after it arrived.
@@ -74,7 +74,7 @@ impl Completion {
         site_runtime
             .token_cache
             .put(pair.access.expose(), verified.generation, &principal);
-        Ok(SignedIn {
+        Ok(CompletedLogin {
             tokens,
             principal,
             device: self.device_cookie(site_runtime, login),
@@ -107,8 +107,8 @@ fn ticket(login: &AcceptedLogin, principal: &Principal, now: Timestamp) -> Refre
         // Without a refresh token nothing is sealed.
         refresh: refresh.unwrap_or_else(|| Secret::new("")),
         sub: principal.identity.sub.clone(),
-        session: principal.session.0.clone(),
-        started: now,
+        revocation_key: principal.revocation_key.0.clone(),
+        login_time: now,
         remember: login.remember,
         session_hash: None,
     }

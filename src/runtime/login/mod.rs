@@ -13,7 +13,7 @@ use crate::model::challenge::{Challenge, LoginOptions};
 use crate::model::login::LoginRefused;
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
-use crate::model::token::SignedIn;
+use crate::model::token::CompletedLogin;
 use crate::provider::ProviderError;
 use crate::telemetry::audit::{self, LoginIdHash};
 
@@ -60,7 +60,7 @@ impl Login {
         &self,
         context: RequestContext<'_>,
         attempt: PasswordAttempt<'_>,
-    ) -> Result<SignedIn, LoginError> {
+    ) -> Result<CompletedLogin, LoginError> {
         let accepted = self.passwords.attempt(context, attempt).await;
         self.finish(context, accepted, attempt.options(), attempt.replaces)
             .await
@@ -74,9 +74,9 @@ impl Login {
         &self,
         context: RequestContext<'_>,
         attempt: StepAttempt<'_>,
-    ) -> Result<SignedIn, LoginError> {
+    ) -> Result<CompletedLogin, LoginError> {
         let accepted = self.steps.continue_login(context, attempt).await;
-        let options = attempt.challenge.chosen.clone();
+        let options = attempt.challenge.options.clone();
         self.finish(context, accepted, options, attempt.replaces)
             .await
     }
@@ -94,7 +94,7 @@ impl Login {
     ) -> Result<usize, LoginError> {
         let result = self.steps.send_code(context, challenge, choice).await;
         let at = context.audit_context();
-        let account = LoginIdHash::of(&challenge.chosen.login_id);
+        let account = LoginIdHash::of(&challenge.options.login_id);
         match &result {
             Ok(_) => audit::code_sent(at, account),
             Err(error) => audit::code_not_sent(at, account, error.reason()),
@@ -108,7 +108,7 @@ impl Login {
         accepted: Result<AcceptedLogin, LoginError>,
         options: LoginOptions,
         replaces: Option<&str>,
-    ) -> Result<SignedIn, LoginError> {
+    ) -> Result<CompletedLogin, LoginError> {
         let account = LoginIdHash::of(&options.login_id);
         let result = match accepted {
             Ok(login) => self.completion.complete(context, login).await,
@@ -150,7 +150,7 @@ impl From<ProviderError> for LoginError {
 fn audit_outcome(
     context: RequestContext<'_>,
     account: LoginIdHash,
-    result: &Result<SignedIn, LoginError>,
+    result: &Result<CompletedLogin, LoginError>,
 ) {
     let (at, metrics) = (context.audit_context(), &context.site_runtime.metrics);
     match result {

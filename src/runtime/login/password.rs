@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::api_call::TokenDelivery;
+use crate::model::api_request::TokenDelivery;
 use crate::model::challenge::LoginOptions;
 use crate::model::credential::CredentialKind;
 use crate::model::login::Credentials;
@@ -76,7 +76,7 @@ impl PasswordAttempt<'_> {
         LoginOptions {
             login_id: self.credentials.login_id.clone(),
             remember: self.credentials.remember,
-            tokens: if self.kind == CredentialKind::Bearer {
+            token_delivery: if self.kind == CredentialKind::Bearer {
                 TokenDelivery::Body
             } else {
                 TokenDelivery::Cookie

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::settings::{self, Backoff, Rate};
-use crate::model::device::DeviceId;
+use crate::model::known_device::DeviceId;
 use crate::model::login::LoginRefused;
 use crate::model::reason::Reason;
 use crate::provider::{LoginSuccess, ProviderError};
@@ -167,7 +167,7 @@ impl RateLimiter {
             Ok(reservation) => Ok(reservation),
             Err(ReserveError::Throttled(wait)) => {
                 context.site_runtime.metrics.throttled(limit);
-                let mut refused = LoginRefused::because(Reason::Throttled);
+                let mut refused = LoginRefused::new(Reason::Throttled);
                 refused.retry_after = Some(wait.0);
                 Err(LoginError::Refused(refused))
             }

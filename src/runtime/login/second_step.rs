@@ -64,7 +64,7 @@ impl SecondStep {
         attempt: StepAttempt<'_>,
     ) -> Result<AcceptedLogin, LoginError> {
         let challenge = attempt.challenge;
-        let login_id = &challenge.chosen.login_id;
+        let login_id = &challenge.options.login_id;
         let device = self
             .devices
             .open(context.site_runtime, attempt.device_cookie, login_id);
@@ -86,7 +86,7 @@ impl SecondStep {
         Ok(AcceptedLogin {
             success: answer?,
             kind: attempt.kind,
-            remember: challenge.chosen.remember,
+            remember: challenge.options.remember,
             device,
         })
     }
@@ -106,11 +106,11 @@ impl SecondStep {
             .filter(|(_, method)| method.kind != FactorKind::Authenticator);
         let (index, method) = method.ok_or_else(|| refused(Reason::RejectedInput))?;
         let (PendingStep::SecondFactor { id, .. } | PendingStep::NewPassword { id }) =
-            &challenge.awaited;
+            &challenge.pending_step;
         let guard = self.lock_challenge(site_runtime, challenge).await?;
         let permits = self
             .rate_limiter
-            .acquire_code(context, &challenge.chosen.login_id);
+            .acquire_code(context, &challenge.options.login_id);
         let permits = match permits.await {
             Ok(permits) => permits,
             Err(error) => {
@@ -175,7 +175,7 @@ impl SecondStep {
         let result = LeaseResult {
             sealed: Arc::default(),
             expires_at: now,
-            reused_until: Some(challenge.ends),
+            reused_until: Some(challenge.expires),
         };
         self.leases.complete(guard, result, now).await;
     }
@@ -187,12 +187,15 @@ async fn ask(
     trust: Option<&Secret>,
 ) -> Result<LoginSuccess, ProviderError> {
     let (PendingStep::SecondFactor { id, .. } | PendingStep::NewPassword { id }) =
-        &attempt.challenge.awaited;
+        &attempt.challenge.pending_step;
     let provider = &context.site_runtime.provider;
     let application_id = context.site_runtime.site.application_id.as_str();
     let (client_address, device) = (context.client, attempt.device);
     match attempt.answer {
-        StepSubmission::Code { code, trust } => {
+        StepSubmission::Code {
+            code,
+            trust_device: trust,
+        } => {
             // A client without cookies cannot keep the proof of trust.
             let keeps = *trust && attempt.kind != CredentialKind::Bearer;
             let question = SecondFactorAttempt {
@@ -220,7 +223,7 @@ async fn ask(
 }
 
 fn refused(reason: Reason) -> LoginError {
-    LoginError::Refused(LoginRefused::because(reason))
+    LoginError::Refused(LoginRefused::new(reason))
 }
 
 /// Whether the provider still waits for the step after this error.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::credential::{KEY_BYTES, SealingKeys};
-use crate::model::device::{AccountHash, DeviceId, KnownDevice, SealedDevice};
+use crate::model::known_device::{AccountHash, DeviceId, KnownDevice, SealedDevice};
 use crate::model::secret::Secret;
 use crate::runtime::site::SiteRuntime;
 use crate::store::ThrottleKeys;
@@ -83,7 +83,7 @@ impl LoginDevice {
     /// The provider's proof that the account trusts the device, so that it may skip the second
     /// factor.
     pub fn trust(&self) -> Option<&Secret> {
-        self.device.trust(&self.account)
+        self.device.trust_id(&self.account)
     }
 
     /// Records that the account signed in. `trust` is the new proof of the provider, where it gave
@@ -92,7 +92,7 @@ impl LoginDevice {
         if trust.is_some() {
             self.device.persist();
         }
-        self.device.put(&self.account, trust);
+        self.device.record_login(&self.account, trust);
     }
 
     /// Makes the cookie outlive the browser's session.

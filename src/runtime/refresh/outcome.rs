@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::credential::{CredentialKind, RefreshTicket, SealingKeys};
 use crate::model::reason::Reason;
 use crate::model::site::Site;
-use crate::model::token::{IssuedTokens, Renewed, TokenPair};
+use crate::model::token::{CompletedRefresh, IssuedTokens, TokenPair};
 use crate::system;
 
 /// How a refresh came out.
@@ -17,7 +17,7 @@ pub enum RefreshOutcome {
     /// There are new tokens.
     Renewed {
         /// What the client carries from now on, and whom it authenticates.
-        renewed: Renewed,
+        renewed: CompletedRefresh,
         /// What is sealed with the new refresh token.
         ticket: Box<RefreshTicket>,
         /// Where the new tokens came from.
@@ -89,7 +89,7 @@ impl StoredOutcome {
         Self::Issued {
             access: access.to_owned(),
             refresh: tokens.refresh.as_deref().map(str::to_owned),
-            session: (tokens.kind == CredentialKind::Session).then(|| tokens.proof.to_string()),
+            session: (tokens.kind == CredentialKind::Session).then(|| tokens.token.to_string()),
         }
     }
 

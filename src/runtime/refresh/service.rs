@@ -62,7 +62,7 @@ impl Refresh {
         };
         site_runtime.metrics.renewal(label(&outcome));
         let decided = !matches!(outcome, RefreshOutcome::Unavailable(_));
-        if let Some(session) = presented.session.filter(|_| decided) {
+        if let Some(session) = presented.session_id.filter(|_| decided) {
             self.sessions.end(session).await;
         }
         outcome

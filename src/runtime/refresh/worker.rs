@@ -10,7 +10,7 @@ use crate::model::credential::{CredentialKind, RefreshTicket, SealingKeys};
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
-use crate::model::token::{IssuedTokens, Principal, Renewed, TokenPair};
+use crate::model::token::{CompletedRefresh, IssuedTokens, Principal, TokenPair};
 use crate::provider::ProviderError;
 use crate::runtime::revocation::{Revocation, revoke_at_provider};
 use crate::runtime::sessions::Sessions;
@@ -143,7 +143,7 @@ impl RefreshWorker {
             // The provider does not rotate: the same refresh token is used again as soon as the
             // access token has expired.
             RefreshOutcome::Renewed { renewed, .. } => {
-                (expires_at.min(renewed.principal.expires), None)
+                (expires_at.min(renewed.principal.expires_at), None)
             }
             RefreshOutcome::Refused(_)
             | RefreshOutcome::Reused(_)
@@ -168,7 +168,7 @@ impl RefreshWorker {
                 let access: Arc<str> = access.into();
                 let tokens = IssuedTokens {
                     kind: task.kind,
-                    proof: session.map_or_else(|| Arc::clone(&access), Arc::from),
+                    token: session.map_or_else(|| Arc::clone(&access), Arc::from),
                     refresh: refresh.map(Arc::from),
                     remember: task.ticket.remember,
                 };
@@ -214,11 +214,13 @@ impl RefreshWorker {
         let ticket = Box::new(ticket);
         let verified = verify_new_token(site_runtime, &access, &old.sub, self.clock.now()).await;
         match verified {
-            Ok(principal) if principal.has_ended(self.clock.now()) => ControlFlow::Continue(ticket),
+            Ok(principal) if principal.is_expired(self.clock.now()) => {
+                ControlFlow::Continue(ticket)
+            }
             Err(NewTokenError::Expired) => ControlFlow::Continue(ticket),
             Err(error) => ControlFlow::Break(error.outcome()),
             Ok(principal) => ControlFlow::Break(RefreshOutcome::Renewed {
-                renewed: Renewed {
+                renewed: CompletedRefresh {
                     tokens,
                     principal,
                     access,
@@ -306,7 +308,7 @@ impl RefreshWorker {
                 }
                 let access: Arc<str> = Arc::from(pair.access.expose());
                 let stored = StoredOutcome::issued(&tokens, &access);
-                let renewed = Renewed {
+                let renewed = CompletedRefresh {
                     tokens,
                     principal,
                     access,

@@ -52,9 +52,9 @@ impl Record {
         let refresh = tokens.ticket.refresh.expose();
         Self {
             c: tokens.principal.identity.claims.clone(),
-            i: tokens.principal.issued.millis(),
-            e: tokens.principal.expires.millis(),
-            k: tokens.principal.session.0.clone(),
+            i: tokens.principal.issued_at.millis(),
+            e: tokens.principal.expires_at.millis(),
+            k: tokens.principal.revocation_key.0.clone(),
             a: site
                 .forward_token
                 .then(|| tokens.pair.access.expose().to_owned()),

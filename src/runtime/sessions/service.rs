@@ -79,7 +79,7 @@ impl Sessions {
         };
         if self
             .revocation
-            .is_revoked(&site_runtime.provider, &value.principal.session, now)
+            .is_revoked(&site_runtime.provider, &value.principal.revocation_key, now)
         {
             return Err(CredentialError::Token(TokenError::Revoked));
         }
@@ -91,7 +91,7 @@ impl Sessions {
         context: RequestContext<'_>,
         hash: SessionHash,
     ) -> Result<Option<StoredSession>, StoreError> {
-        let idle = context.site_runtime.site.session.idle;
+        let idle = context.site_runtime.site.session_lifetime.idle;
         self.store
             .get(hash, idle, context.now)
             .await
@@ -135,10 +135,10 @@ impl Sessions {
         let hash = hash(&id).ok_or(Reason::Internal)?;
         let session = StoredSession {
             sealed,
-            expires_at: tokens.now.plus(site.session.absolute),
+            expires_at: tokens.now.plus(site.session_lifetime.absolute),
         };
         self.store
-            .put(hash, session, site.session.idle, tokens.now)
+            .put(hash, session, site.session_lifetime.idle, tokens.now)
             .await
             .map_err(|error| {
                 audit::store_failed(&error.0);

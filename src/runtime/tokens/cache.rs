@@ -55,7 +55,8 @@ impl TokenCache {
     /// The principal of `token`, if the keys of `generation` verified it and it has not expired.
     pub fn get(&self, token: &str, generation: u64, now: Timestamp) -> Option<Arc<Principal>> {
         let entry = self.cache.get(token)?;
-        (entry.generation == generation && now < entry.principal.expires).then_some(entry.principal)
+        (entry.generation == generation && now < entry.principal.expires_at)
+            .then_some(entry.principal)
     }
 
     /// Adds a token that the keys of `generation` have just verified.

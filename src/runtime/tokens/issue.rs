@@ -72,7 +72,7 @@ impl TokenIssuer {
         }
         Ok(IssuedTokens {
             kind: tokens.kind,
-            proof: value,
+            token: value,
             refresh,
             remember: tokens.ticket.remember,
         })

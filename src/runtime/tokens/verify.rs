@@ -75,7 +75,7 @@ impl Tokens {
         // Asked each time, so that a sign-out has no cache to clear.
         if self
             .revocation
-            .is_revoked(&site_runtime.provider, &value.session, now)
+            .is_revoked(&site_runtime.provider, &value.revocation_key, now)
         {
             return Err(CredentialError::Token(TokenError::Revoked));
         }
@@ -141,7 +141,7 @@ pub(in crate::runtime) fn principal(
     now: Timestamp,
 ) -> Option<Principal> {
     let identity = Identity::from_claims(claims.claims)?;
-    let headers = match site_runtime.site.headers.render(&identity) {
+    let headers = match site_runtime.site.identity_headers.render(&identity) {
         Ok(headers) => headers,
         Err(error) => {
             tracing::warn!(
@@ -154,9 +154,9 @@ pub(in crate::runtime) fn principal(
     };
     Some(Principal {
         identity,
-        issued: claims.issued.unwrap_or(now),
-        expires: claims.expires,
-        session: claims.session,
-        headers,
+        issued_at: claims.issued.unwrap_or(now),
+        expires_at: claims.expires,
+        revocation_key: claims.session,
+        identity_headers: headers,
     })
 }

@@ -32,7 +32,7 @@ async fn a_required_password_comes_with_its_id_and_reason() {
             assert_eq!(refused.reason, Reason::PasswordChangeRequired);
             assert_eq!(refused.change_reason.as_deref(), word, "{body}");
             assert_eq!(
-                refused.awaited,
+                refused.pending_step,
                 Some(PendingStep::NewPassword {
                     id: Secret::new("leaky")
                 })
@@ -91,14 +91,14 @@ async fn the_rules_a_password_violates_are_reported() {
     let refused = refusal(change_password(&server).await);
     assert_eq!(refused.reason, Reason::RejectedInput);
     assert_eq!(
-        refused.faults,
+        refused.violations,
         [
             PasswordViolation::TooShort(Some(12)),
             PasswordViolation::RequireNumber
         ]
     );
     assert_eq!(
-        refusal(log_in(&server).await).faults,
+        refusal(log_in(&server).await).violations,
         [],
         "what is wrong with a known password is nobody's business"
     );

@@ -273,7 +273,7 @@ async fn a_required_code_comes_with_its_methods() {
         methods,
     };
     assert_eq!(
-        (refused.reason, refused.awaited),
+        (refused.reason, refused.pending_step),
         (Reason::TwoFactorRequired, Some(pending))
     );
 }
@@ -286,7 +286,7 @@ async fn a_required_code_without_known_methods_is_an_error() {
         methods: Vec::new(),
     };
     assert_eq!(
-        refusal(log_in(&server).await).awaited,
+        refusal(log_in(&server).await).pending_step,
         Some(pending),
         "a server of old"
     );

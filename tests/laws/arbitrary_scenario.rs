@@ -5,23 +5,30 @@ use std::time::Duration;
 use http::Method;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use vestibule::decide::endpoint::StepCall;
-use vestibule::model::cookie::{Presented, PresentedCookies};
+use vestibule::decide::endpoint::StepEndpoint;
+use vestibule::model::cookie::{PresentedCookie, PresentedCookies};
 use vestibule::model::credential::CredentialKind;
 use vestibule::model::hosted_backend::{HostedBackend, RedirectUri};
 use vestibule::model::request::{BearerTokens, FetchMetadata};
 use vestibule::model::rule::{Access, UnauthenticatedAction};
 use vestibule::model::site::{OwnPaths, Site};
 
-use super::any_facts::oracle;
-use super::scene::{CALLS, OWN_OR_LISTED, Scene};
+use super::arbitrary_facts::facts;
+use super::scenario::{API_PATHS, OWN_OR_LISTED, Scenario};
 use super::site;
 
 const ROLES: &[&str] = &["admin", "editor", "shopper"];
 pub const FORM_COOKIE: &str = "form-cookie";
 
-pub fn scene() -> impl Strategy<Value = Scene> {
-    let request = (any_site(), method(), target(), cookies(), bearer(), marks());
+pub fn scenario() -> impl Strategy<Value = Scenario> {
+    let request = (
+        any_site(),
+        method(),
+        target(),
+        cookies(),
+        bearer(),
+        fetch_metadata(),
+    );
     let posted = select(
         &[
             None,
@@ -37,26 +44,27 @@ pub fn scene() -> impl Strategy<Value = Scene> {
     );
     let by_the_sdk = proptest::option::weighted(0.4, (select(SDK_CALLS), select(SDK_WISHES)));
     let chosen = (posted, by_the_sdk);
-    (request, oracle(), chosen).prop_map(
+    (request, facts(), chosen).prop_map(
         |((site, method, target, cookies, bearer, marks), oracle, (posted, sdk))| {
-            let mut scene = Scene {
+            let mut scene = Scenario {
                 site,
                 method,
                 target,
                 cookies,
                 bearer,
-                marks,
-                oracle,
+                fetch_metadata: marks,
+                answers: oracle,
             };
-            scene.marks.authorization |= bearer.access.is_some();
-            scene.marks.preflight = scene
-                .marks
-                .preflight
+            scene.fetch_metadata.has_authorization |= bearer.access.is_some();
+            scene.fetch_metadata.preflight_headers = scene
+                .fetch_metadata
+                .preflight_headers
                 .filter(|_| scene.method == Method::OPTIONS);
             // By chance alone a browser would rarely ask what it may send, or post a form from the
             // site's own page.
             if posted == Some("preflight") {
-                (scene.method, scene.marks.preflight) = (Method::OPTIONS, Some("x-csrf-token"));
+                (scene.method, scene.fetch_metadata.preflight_headers) =
+                    (Method::OPTIONS, Some("x-csrf-token"));
             } else if let Some(form) = posted {
                 let paths = &scene.site.paths;
                 scene.target = match form {
@@ -65,12 +73,16 @@ pub fn scene() -> impl Strategy<Value = Scene> {
                     "step" => format!(
                         "{}{}",
                         paths.login,
-                        StepCall::ALL[scene.target.len() % StepCall::ALL.len()].path()
+                        StepEndpoint::ALL[scene.target.len() % StepEndpoint::ALL.len()].suffix()
                     ),
-                    _ => format!("{}{}", paths.api, CALLS[scene.target.len() % CALLS.len()]),
+                    _ => format!(
+                        "{}{}",
+                        paths.api,
+                        API_PATHS[scene.target.len() % API_PATHS.len()]
+                    ),
                 };
-                (scene.method, scene.marks.preflight) = (Method::POST, None);
-                scene.marks.origin = scene.marks.origin.map(|_| OWN_OR_LISTED[0]);
+                (scene.method, scene.fetch_metadata.preflight_headers) = (Method::POST, None);
+                scene.fetch_metadata.origin = scene.fetch_metadata.origin.map(|_| OWN_OR_LISTED[0]);
             } else if let Some((call, wish)) = sdk {
                 scene.target = format!("{call}?client_id=sdk{wish}");
                 scene.method = if call == "/app/refresh" {
@@ -78,8 +90,9 @@ pub fn scene() -> impl Strategy<Value = Scene> {
                 } else {
                     Method::GET
                 };
-                scene.marks.preflight = None;
-                (scene.site.credential, scene.site.hosted) = (CredentialKind::Jwt, Some(backend()));
+                scene.fetch_metadata.preflight_headers = None;
+                (scene.site.credential, scene.site.hosted_backend) =
+                    (CredentialKind::Jwt, Some(backend()));
             }
             scene
         },
@@ -119,7 +132,7 @@ fn any_site() -> impl Strategy<Value = Site> {
         subsequence(METHODS, 0..3),
         access(),
         roles(),
-        signed_out(),
+        unauthenticated(),
     );
     let policy = proptest::collection::vec(rule, 0..6);
     let paths = prop_oneof![
@@ -145,7 +158,7 @@ fn any_site() -> impl Strategy<Value = Site> {
                         Vec::new()
                     };
                     let mut rule = site::rule(&pattern, &methods, access, &roles);
-                    rule.signed_out = signed_out;
+                    rule.unauthenticated = signed_out;
                     rule
                 })
                 .collect();
@@ -153,7 +166,8 @@ fn any_site() -> impl Strategy<Value = Site> {
             site.paths = paths;
             site.refresh_ahead = Duration::from_secs(ahead);
             // By the way, so that every third is one.
-            site.hosted = (credential == CredentialKind::Jwt && ahead % 3 == 0).then(backend);
+            site.hosted_backend =
+                (credential == CredentialKind::Jwt && ahead % 3 == 0).then(backend);
             site
         },
     )
@@ -184,7 +198,7 @@ fn access() -> impl Strategy<Value = Access> {
     )
 }
 
-fn signed_out() -> impl Strategy<Value = UnauthenticatedAction> {
+fn unauthenticated() -> impl Strategy<Value = UnauthenticatedAction> {
     select(
         &[
             UnauthenticatedAction::Auto,
@@ -279,11 +293,11 @@ fn escaped(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-fn presented(value: &'static str) -> impl Strategy<Value = Presented<'static>> {
+fn presented(value: &'static str) -> impl Strategy<Value = PresentedCookie<'static>> {
     prop_oneof![
-        4 => Just(Presented::Single(value.into())),
-        2 => Just(Presented::Absent),
-        1 => Just(Presented::Duplicate),
+        4 => Just(PresentedCookie::Single(value.into())),
+        2 => Just(PresentedCookie::Absent),
+        1 => Just(PresentedCookie::Duplicate),
     ]
 }
 
@@ -316,7 +330,7 @@ fn bearer() -> impl Strategy<Value = BearerTokens<'static>> {
     carried.prop_map(|(access, refresh)| BearerTokens { access, refresh })
 }
 
-fn marks() -> impl Strategy<Value = FetchMetadata<'static>> {
+fn fetch_metadata() -> impl Strategy<Value = FetchMetadata<'static>> {
     let origins = OWN_OR_LISTED.iter().chain(&[
         "https://evil.example",
         "http://store.example.com",
@@ -339,11 +353,11 @@ fn marks() -> impl Strategy<Value = FetchMetadata<'static>> {
     let modes = &["navigate", "cors", "no-cors", "websocket"][..];
     let accepts = &["text/html,*/*;q=0.8", "application/json", "*/*"][..];
     let texts = (
-        perhaps(accepts),
-        perhaps(&origins),
-        perhaps(referers),
-        perhaps(modes),
-        perhaps(sites),
+        optional(accepts),
+        optional(&origins),
+        optional(referers),
+        optional(modes),
+        optional(sites),
     );
     let flags = [1_u8, 1, 1, 1]
         .map(|weight| prop_oneof![4 => Just(false), u32::from(weight) => Just(true)]);
@@ -352,20 +366,20 @@ fn marks() -> impl Strategy<Value = FetchMetadata<'static>> {
             let [authorization, requested_with, websocket, preflight] = flags;
             FetchMetadata {
                 accept,
-                authorization,
+                has_authorization: authorization,
                 origin,
                 referer,
                 fetch_mode,
                 fetch_site,
-                requested_with,
-                websocket,
-                preflight: preflight.then_some("x-csrf-token"),
-                browser: origin.is_some() || fetch_mode.is_some() || fetch_site.is_some(),
+                has_requested_with: requested_with,
+                is_websocket: websocket,
+                preflight_headers: preflight.then_some("x-csrf-token"),
+                is_browser: origin.is_some() || fetch_mode.is_some() || fetch_site.is_some(),
             }
         },
     )
 }
 
-fn perhaps(words: &[&'static str]) -> impl Strategy<Value = Option<&'static str>> + use<> {
+fn optional(words: &[&'static str]) -> impl Strategy<Value = Option<&'static str>> + use<> {
     proptest::option::of(select(words.to_vec()))
 }

@@ -21,8 +21,8 @@ fn ticket() -> impl Strategy<Value = RefreshTicket> {
             session_hash: remember.then(|| "begun".to_owned()),
             refresh: Secret::new(refresh),
             sub,
-            session,
-            started: Timestamp::from_millis(started),
+            revocation_key: session,
+            login_time: Timestamp::from_millis(started),
             remember,
         })
 }

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use vestibule::decide::login::csrf_token;
 use vestibule::decide::{Facts, Known};
-use vestibule::model::api_call::{CallBody, TokenDelivery};
+use vestibule::model::api_request::{ApiRequestBody, TokenDelivery};
 use vestibule::model::challenge::{
-    Challenge, LoginOptions, NextStep, OpenedChallenge, Step, StepFields,
+    Challenge, LoginOptions, LoginStep, NextStep, OpenedChallenge, StepForm,
 };
 use vestibule::model::credential::CredentialKind;
 use vestibule::model::identity::Identity;
@@ -20,19 +20,19 @@ use vestibule::model::return_path::ReturnPath;
 use vestibule::model::secret::Secret;
 use vestibule::model::timestamp::Timestamp;
 use vestibule::model::token::{
-    IssuedTokens, Principal, Renewed, RevocationKey, Session, SignedIn, TokenError,
+    CompletedLogin, CompletedRefresh, IssuedTokens, Principal, RevocationKey, Session, TokenError,
 };
 
-use super::any_scene::{FORM_COOKIE, roles};
-use super::scene::NOW;
+use super::arbitrary_scenario::{FORM_COOKIE, roles};
+use super::scenario::NOW;
 
 fn principal() -> impl Strategy<Value = Arc<Principal>> {
     (roles(), 1_u64..1000, 0_u64..1000)
-        .prop_map(|(roles, age, left)| Arc::new(somebody(&roles, age, left)))
+        .prop_map(|(roles, age, left)| Arc::new(principal_with(&roles, age, left)))
 }
 
 /// Whose token is `age` seconds old and has `left` seconds to go.
-pub fn somebody(roles: &[&str], age: u64, left: u64) -> Principal {
+pub fn principal_with(roles: &[&str], age: u64, left: u64) -> Principal {
     let identity = Identity {
         sub: "u1".into(),
         email: None,
@@ -43,10 +43,10 @@ pub fn somebody(roles: &[&str], age: u64, left: u64) -> Principal {
     };
     Principal {
         identity,
-        issued: Timestamp::from_secs(NOW.secs() - age),
-        expires: Timestamp::from_secs(NOW.secs() + left),
-        session: RevocationKey("sid".into()),
-        headers: Vec::new(),
+        issued_at: Timestamp::from_secs(NOW.secs() - age),
+        expires_at: Timestamp::from_secs(NOW.secs() + left),
+        revocation_key: RevocationKey("sid".into()),
+        identity_headers: Vec::new(),
     }
 }
 
@@ -54,14 +54,14 @@ fn tokens(proof: &str, remember: bool) -> IssuedTokens {
     let refresh = Some(format!("{proof}, sealed").into());
     IssuedTokens {
         kind: CredentialKind::Jwt,
-        proof: proof.into(),
+        token: proof.into(),
         refresh,
         remember,
     }
 }
 
 /// What is found out, whichever question is asked.
-pub fn oracle() -> impl Strategy<Value = Facts> {
+pub fn facts() -> impl Strategy<Value = Facts> {
     let faults = &[
         TokenError::Expired,
         TokenError::Invalid,
@@ -75,7 +75,7 @@ pub fn oracle() -> impl Strategy<Value = Facts> {
         },
     );
     let session = known(open, select(faults));
-    let renewed = (principal(), any::<bool>()).prop_map(|(principal, remember)| Renewed {
+    let renewed = (principal(), any::<bool>()).prop_map(|(principal, remember)| CompletedRefresh {
         tokens: tokens("renewed", remember),
         principal,
         access: "renewed".into(),
@@ -88,14 +88,14 @@ pub fn oracle() -> impl Strategy<Value = Facts> {
     ][..];
     let form = known(login_form(), select(unread));
     let body = known(body(), select(unread));
-    let signed_in = (principal(), any::<bool>()).prop_map(|(principal, remember)| SignedIn {
+    let signed_in = (principal(), any::<bool>()).prop_map(|(principal, remember)| CompletedLogin {
         tokens: tokens("issued", remember),
         principal,
         device: None,
     });
     let refused =
         (select(REFUSALS), proptest::option::of(1_u32..99)).prop_map(|(reason, retry_after)| {
-            let mut refused = LoginRefused::because(reason);
+            let mut refused = LoginRefused::new(reason);
             refused.retry_after = retry_after;
             refused
         });
@@ -103,13 +103,13 @@ pub fn oracle() -> impl Strategy<Value = Facts> {
     let sign_out = known(Just(()), Just(Reason::SignedOut));
     let proofs = (token, session, renewal);
     let steps = (
-        known(step_fields(), select(unread)),
+        known(step_form(), select(unread)),
         challenge(),
-        known(0_usize..3, not_sent()),
+        known(0_usize..3, refused_code()),
     );
     let preserved_post = (
         known(Just("sealed".into()), Just(Reason::UnsupportedMediaType)),
-        known(returned(), Just(Reason::RejectedInput)),
+        known(restored_post(), Just(Reason::RejectedInput)),
     );
     let rounds = (1_u32..4).prop_map(Known::Found);
     (
@@ -127,23 +127,23 @@ pub fn oracle() -> impl Strategy<Value = Facts> {
                 Facts {
                     token,
                     session,
-                    renewal,
-                    form,
-                    kept,
-                    returned,
+                    refresh: renewal,
+                    login_form: form,
+                    preserved_post: kept,
+                    restored_post: returned,
                     body,
                     step_form,
                     challenge,
-                    sent,
-                    sign_in,
-                    sign_out,
-                    rounds,
+                    code_sent: sent,
+                    login: sign_in,
+                    logout: sign_out,
+                    redirects: rounds,
                 }
             },
         )
 }
 
-fn returned() -> impl Strategy<Value = RestoredPost> {
+fn restored_post() -> impl Strategy<Value = RestoredPost> {
     let target = select(vec!["/posts?x=1", "//evil.example/"]);
     (target, any::<bool>(), any::<bool>()).prop_map(|(target, by_same_person, first_time)| {
         let form = PostedForm {
@@ -158,23 +158,23 @@ fn returned() -> impl Strategy<Value = RestoredPost> {
             until: u64::MAX,
         };
         RestoredPost {
-            preserved_post,
-            by_same_person,
+            post: preserved_post,
+            by_author: by_same_person,
             first_time,
         }
     })
 }
 
-fn step_fields() -> impl Strategy<Value = Box<StepFields>> {
+fn step_form() -> impl Strategy<Value = Box<StepForm>> {
     let typed =
         || prop_oneof![4 => Just("123 456"), 1 => Just(" "), 1 => Just("")].prop_map(Secret::new);
     let preserved_post = prop_oneof![Just(None), Just(Some(Arc::from("sealed")))];
     (typed(), typed(), csrf(), any::<bool>(), preserved_post).prop_map(
         |(code, password, csrf, trust, preserved_post)| {
-            Box::new(StepFields {
+            Box::new(StepForm {
                 challenge: Secret::new("posted-challenge"),
                 code,
-                trust,
+                trust_device: trust,
                 choice: Secret::new("posted-choice"),
                 password,
                 csrf,
@@ -204,15 +204,15 @@ fn challenge() -> impl Strategy<Value = Known<Arc<OpenedChallenge>, Reason>> {
                         id,
                         methods: Vec::new(),
                     },
-                    Step::TwoFactor,
+                    LoginStep::TwoFactor,
                 )
             } else {
-                (PendingStep::NewPassword { id }, Step::NewPassword)
+                (PendingStep::NewPassword { id }, LoginStep::NewPassword)
             };
             let chosen = LoginOptions {
                 login_id: "ann@example.com".into(),
                 remember: two_factor,
-                tokens,
+                token_delivery: tokens,
                 return_to,
             };
             let ends = NOW.plus(Duration::from_secs(left));
@@ -225,12 +225,12 @@ fn challenge() -> impl Strategy<Value = Known<Arc<OpenedChallenge>, Reason>> {
             Arc::new(OpenedChallenge {
                 challenge: Challenge {
                     id: "c".into(),
-                    awaited,
-                    ends,
-                    chosen,
+                    pending_step: awaited,
+                    expires: ends,
+                    options: chosen,
                     change_reason: None,
                 },
-                shown,
+                next_step: shown,
             })
         },
     );
@@ -238,7 +238,7 @@ fn challenge() -> impl Strategy<Value = Known<Arc<OpenedChallenge>, Reason>> {
     prop_oneof![4 => opened.prop_map(Known::Found), 1 => Just(Known::Absent(Reason::ChallengeExpired))]
 }
 
-fn not_sent() -> impl Strategy<Value = Box<LoginRefused>> {
+fn refused_code() -> impl Strategy<Value = Box<LoginRefused>> {
     let reasons = select(
         &[
             Reason::ChallengeExpired,
@@ -246,7 +246,7 @@ fn not_sent() -> impl Strategy<Value = Box<LoginRefused>> {
             Reason::Throttled,
         ][..],
     );
-    reasons.prop_map(|reason| Box::new(LoginRefused::because(reason)))
+    reasons.prop_map(|reason| Box::new(LoginRefused::new(reason)))
 }
 
 /// What a provider, or the throttle, may say to a password or to the step that follows it.
@@ -288,7 +288,7 @@ where
     ]
 }
 
-fn body() -> impl Strategy<Value = CallBody> {
+fn body() -> impl Strategy<Value = ApiRequestBody> {
     let bodies = [
         r#"{"loginId":"ann@example.com","password":"correct horse"}"#,
         r#"{"loginId":"ann@example.com","password":"correct horse","tokens":"body"}"#,
@@ -304,7 +304,7 @@ fn body() -> impl Strategy<Value = CallBody> {
         "{}",
         "",
     ];
-    select(bodies.to_vec()).prop_map(|text| CallBody::read(text.as_bytes()).unwrap())
+    select(bodies.to_vec()).prop_map(|text| ApiRequestBody::parse(text.as_bytes()).unwrap())
 }
 
 fn login_form() -> impl Strategy<Value = LoginForm> {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use http::Method;
-use vestibule::decide::endpoint::StepCall;
+use vestibule::decide::endpoint::StepEndpoint;
 use vestibule::decide::{Decision, Facts, Known, Outcome, Question, decide};
-use vestibule::model::api_call::TokenDelivery;
+use vestibule::model::api_request::TokenDelivery;
 use vestibule::model::api_response::ApiResponse;
 use vestibule::model::challenge::OpenedChallenge;
-use vestibule::model::cookie::{Presented, PresentedCookies};
+use vestibule::model::cookie::{PresentedCookie, PresentedCookies};
 use vestibule::model::credential::{CredentialKind, PresentedCredential};
-use vestibule::model::hosted_backend::{HostedCall, HostedPage};
+use vestibule::model::hosted_backend::{HostedEndpoint, HostedRequest};
 use vestibule::model::local_response::{CookieChange, LocalResponse};
 use vestibule::model::login::Credentials;
 use vestibule::model::reason::Reason;
@@ -26,44 +26,44 @@ pub const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 /// Everything that decides about one request.
 #[derive(Clone, Debug)]
-pub struct Scene {
+pub struct Scenario {
     pub site: Site,
     pub method: Method,
     pub target: String,
     pub cookies: PresentedCookies<'static>,
     pub bearer: BearerTokens<'static>,
-    pub marks: FetchMetadata<'static>,
+    pub fetch_metadata: FetchMetadata<'static>,
     /// What comes of every question, should it be asked. No slot is empty.
-    pub oracle: Facts,
+    pub answers: Facts,
 }
 
 /// The slots of [`Facts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum QuestionKind {
     Verify,
     LoadSession,
-    Renew,
-    ReadForm,
-    KeepForm,
-    ReturnForm,
+    Refresh,
+    ReadLoginForm,
+    PreservePost,
+    RestorePost,
     ReadBody,
-    SignIn,
+    Login,
     ReadStepForm,
     OpenChallenge,
-    Continue,
+    ContinueLogin,
     SendCode,
-    CountRound,
-    SignOut,
+    CountRedirect,
+    Logout,
 }
 
 /// What came of a scene.
 #[derive(Clone, Debug)]
-pub struct Played {
-    pub asked: Vec<Asked>,
+pub struct Run {
+    pub questions: Vec<QuestionKind>,
     /// What had been found out in the end.
     pub facts: Facts,
     pub forwarded: Option<Forwarded>,
-    pub answer: Option<LocalResponse>,
+    pub response: Option<LocalResponse>,
     pub cookies: Vec<CookieChange>,
     pub reason: Reason,
     pub label: &'static str,
@@ -73,33 +73,31 @@ pub struct Played {
 #[derive(Clone, Debug)]
 pub struct Forwarded {
     pub principal: Option<Arc<Principal>>,
-    pub renew_ahead: Option<String>,
+    pub early_refresh: Option<String>,
 }
 
-impl Played {
+impl Run {
     /// Whether tokens stand in the answer's body.
-    pub fn hands_tokens(&self) -> bool {
-        match &self.answer {
+    pub fn delivers_tokens_in_body(&self) -> bool {
+        match &self.response {
             Some(LocalResponse::Json(ApiResponse::Tokens(_))) => true,
-            Some(LocalResponse::Json(ApiResponse::SignedIn(signed_in))) => {
-                signed_in.tokens.is_some()
-            }
+            Some(LocalResponse::Json(ApiResponse::Login(signed_in))) => signed_in.tokens.is_some(),
             _ => false,
         }
     }
 }
 
-impl Scene {
+impl Scenario {
     /// Asks and answers until it is settled. Panics when a question is asked twice.
-    pub fn play(&self) -> Played {
+    pub fn run(&self) -> Run {
         let target = self.target();
-        let (cookies, bearer, marks) = (&self.cookies, self.bearer, self.marks);
+        let (cookies, bearer, marks) = (&self.cookies, self.bearer, self.fetch_metadata);
         let request = RequestView {
             method: &self.method,
             target: &target,
             cookies,
             bearer,
-            marks,
+            fetch_metadata: marks,
         };
         let mut facts = Facts::default();
         let mut asked = Vec::new();
@@ -111,12 +109,12 @@ impl Scene {
                     let (forwarded, answer) = match verdict.outcome {
                         Outcome::Forward(grant) => {
                             let renew_ahead = grant
-                                .renew_ahead()
+                                .early_refresh()
                                 .map(|renewable| renewable.refresh.to_owned());
                             (
                                 Some(Forwarded {
                                     principal: grant.principal().cloned(),
-                                    renew_ahead,
+                                    early_refresh: renew_ahead,
                                 }),
                                 None,
                             )
@@ -124,11 +122,11 @@ impl Scene {
                         Outcome::Reply(answer) => (None, Some(answer)),
                     };
                     let (cookies, reason) = (verdict.cookies, verdict.reason);
-                    return Played {
-                        asked,
+                    return Run {
+                        questions: asked,
                         facts,
                         forwarded,
-                        answer,
+                        response: answer,
                         cookies,
                         reason,
                         label,
@@ -138,135 +136,171 @@ impl Scene {
         }
     }
 
-    fn answer(&self, question: &Question<'_>, facts: &mut Facts) -> Asked {
+    fn answer(&self, question: &Question<'_>, facts: &mut Facts) -> QuestionKind {
         match question {
             Question::Verify(token) => {
                 assert_eq!(
                     (
-                        self.carried().kind == CredentialKind::Session,
-                        self.carried().proof
+                        self.credential().kind == CredentialKind::Session,
+                        self.credential().token
                     ),
                     (false, Some(*token))
                 );
-                once(&mut facts.token, &self.oracle.token, Asked::Verify)
+                fill_once(&mut facts.token, &self.answers.token, QuestionKind::Verify)
             }
             Question::LoadSession(id) => {
                 assert_eq!(
-                    (self.carried().kind, self.carried().proof),
+                    (self.credential().kind, self.credential().token),
                     (CredentialKind::Session, Some(*id))
                 );
-                once(&mut facts.session, &self.oracle.session, Asked::LoadSession)
+                fill_once(
+                    &mut facts.session,
+                    &self.answers.session,
+                    QuestionKind::LoadSession,
+                )
             }
-            Question::Renew(renewable) => {
+            Question::Refresh(renewable) => {
                 let PresentedCredential {
                     kind,
-                    proof,
+                    token: proof,
                     refresh,
-                } = self.carried();
+                } = self.credential();
                 let session = proof.filter(|_| kind == CredentialKind::Session);
                 assert_eq!(
                     (kind, refresh, session),
-                    (renewable.kind, Some(renewable.refresh), renewable.session)
+                    (
+                        renewable.kind,
+                        Some(renewable.refresh),
+                        renewable.session_id
+                    )
                 );
-                once(&mut facts.renewal, &self.oracle.renewal, Asked::Renew)
+                fill_once(
+                    &mut facts.refresh,
+                    &self.answers.refresh,
+                    QuestionKind::Refresh,
+                )
             }
-            Question::KeepForm {
+            Question::PreservePost {
                 target,
                 refresh,
                 device,
-            } => self.keeps(target, (*refresh, *device), facts),
-            Question::ReturnForm {
+            } => self.preserve_post(target, (*refresh, *device), facts),
+            Question::RestorePost {
                 sealed,
                 sub,
                 login_id,
-            } => self.returns(sealed, (sub, login_id), facts),
-            Question::ReadForm(_) => once(&mut facts.form, &self.oracle.form, Asked::ReadForm),
-            Question::RenewPosted(token) => {
+            } => self.restore_post(sealed, (sub, login_id), facts),
+            Question::ReadLoginForm(_) => fill_once(
+                &mut facts.login_form,
+                &self.answers.login_form,
+                QuestionKind::ReadLoginForm,
+            ),
+            Question::RefreshFromBody(token) => {
                 assert!(self.site.bearer && posts_token(facts, token));
-                once(&mut facts.renewal, &self.oracle.renewal, Asked::Renew)
+                fill_once(
+                    &mut facts.refresh,
+                    &self.answers.refresh,
+                    QuestionKind::Refresh,
+                )
             }
-            Question::ReadBody => once(&mut facts.body, &self.oracle.body, Asked::ReadBody),
-            Question::SignIn {
+            Question::ReadBody => {
+                fill_once(&mut facts.body, &self.answers.body, QuestionKind::ReadBody)
+            }
+            Question::Login {
                 credentials,
                 kind,
                 session,
                 device,
             } => {
-                self.looks_at(credentials, (*kind, [*session, *device]), facts);
-                let asked = once(&mut facts.sign_in, &self.oracle.sign_in, Asked::SignIn);
-                if let Known::Found(signed_in) = &mut facts.sign_in {
+                self.check_login(credentials, (*kind, [*session, *device]), facts);
+                let asked = fill_once(&mut facts.login, &self.answers.login, QuestionKind::Login);
+                if let Known::Found(signed_in) = &mut facts.login {
                     signed_in.tokens.kind = *kind;
                 }
                 asked
             }
             Question::ReadStepForm(_)
             | Question::OpenChallenge { .. }
-            | Question::Continue { .. }
-            | Question::SendCode { .. } => self.step_on(question, facts),
-            Question::CountRound { .. } => {
-                once(&mut facts.rounds, &self.oracle.rounds, Asked::CountRound)
+            | Question::ContinueLogin { .. }
+            | Question::SendCode { .. } => self.answer_step_question(question, facts),
+            Question::CountRedirect { .. } => fill_once(
+                &mut facts.redirects,
+                &self.answers.redirects,
+                QuestionKind::CountRedirect,
+            ),
+            Question::Logout(carried) => {
+                assert_eq!(*carried, self.credential());
+                fill_once(
+                    &mut facts.logout,
+                    &self.answers.logout,
+                    QuestionKind::Logout,
+                )
             }
-            Question::SignOut(carried) => {
-                assert_eq!(*carried, self.carried());
-                once(&mut facts.sign_out, &self.oracle.sign_out, Asked::SignOut)
-            }
-            Question::SignOutPosted { access, refresh } => {
+            Question::LogoutFromBody { access, refresh } => {
                 assert!(self.site.bearer && posts_token(facts, refresh));
                 assert_eq!(*access, self.bearer.access);
-                once(&mut facts.sign_out, &self.oracle.sign_out, Asked::SignOut)
+                fill_once(
+                    &mut facts.logout,
+                    &self.answers.logout,
+                    QuestionKind::Logout,
+                )
             }
         }
     }
 
     /// What was written when the session had ended.
-    fn keeps(
+    fn preserve_post(
         &self,
         target: &str,
         (refresh, device): (Option<(CredentialKind, &str)>, Option<&str>),
         facts: &mut Facts,
-    ) -> Asked {
+    ) -> QuestionKind {
         assert_eq!(device, self.cookies.device.value());
         let PresentedCredential {
             kind,
             refresh: carried,
             ..
-        } = self.carried();
+        } = self.credential();
         assert_eq!(
             (target, refresh),
             (self.target.as_str(), carried.map(|token| (kind, token)))
         );
-        once(&mut facts.kept, &self.oracle.kept, Asked::KeepForm)
+        fill_once(
+            &mut facts.preserved_post,
+            &self.answers.preserved_post,
+            QuestionKind::PreservePost,
+        )
     }
 
     /// What was written comes back.
-    fn returns(
+    fn restore_post(
         &self,
         sealed: &Arc<str>,
         (sub, login_id): (&str, &str),
         facts: &mut Facts,
-    ) -> Asked {
-        let in_form = matches!(&facts.form, Known::Found(form) if form.preserved_post.as_ref() == Some(sealed));
+    ) -> QuestionKind {
+        let in_form = matches!(&facts.login_form, Known::Found(form) if form.preserved_post.as_ref() == Some(sealed));
         let in_step = matches!(&facts.step_form, Known::Found(form) if form.preserved_post.as_ref() == Some(sealed));
         assert!(in_form || in_step);
-        let typed = matches!(&facts.form, Known::Found(form) if form.login_id == login_id);
-        let chosen = matches!(&facts.challenge, Known::Found(it) if it.challenge.chosen.login_id == login_id);
+        let typed = matches!(&facts.login_form, Known::Found(form) if form.login_id == login_id);
+        let chosen = matches!(&facts.challenge, Known::Found(it) if it.challenge.options.login_id == login_id);
         assert!(typed || chosen);
-        assert!(matches!(&facts.sign_in, Known::Found(new) if new.principal.identity.sub == sub));
-        once(
-            &mut facts.returned,
-            &self.oracle.returned,
-            Asked::ReturnForm,
+        assert!(matches!(&facts.login, Known::Found(new) if new.principal.identity.sub == sub));
+        fill_once(
+            &mut facts.restored_post,
+            &self.answers.restored_post,
+            QuestionKind::RestorePost,
         )
     }
 
     /// That a sign-in is for what was typed, and for a client that carries what it gets as it said.
-    fn looks_at(
+    fn check_login(
         &self,
         typed: &Credentials,
         (kind, known): (CredentialKind, [Option<&str>; 2]),
         facts: &Facts,
     ) {
-        let in_cookies = match (&facts.form, &facts.body) {
+        let in_cookies = match (&facts.login_form, &facts.body) {
             (Known::Found(form), _) => {
                 assert_eq!(
                     (&typed.login_id, &typed.password),
@@ -280,7 +314,7 @@ impl Scene {
                     (&typed.login_id, &typed.password),
                     (&call.login_id, &call.password)
                 );
-                call.tokens == TokenDelivery::Cookie
+                call.token_delivery == TokenDelivery::Cookie
             }
             _ => panic!("a sign-in without a form or body"),
         };
@@ -297,32 +331,35 @@ impl Scene {
     }
 
     /// The questions of the steps that follow a password.
-    fn step_on(&self, question: &Question<'_>, facts: &mut Facts) -> Asked {
+    fn answer_step_question(&self, question: &Question<'_>, facts: &mut Facts) -> QuestionKind {
         match question {
-            Question::ReadStepForm(_) => once(
+            Question::ReadStepForm(_) => fill_once(
                 &mut facts.step_form,
-                &self.oracle.step_form,
-                Asked::ReadStepForm,
+                &self.answers.step_form,
+                QuestionKind::ReadStepForm,
             ),
             Question::OpenChallenge { step, challenge } => {
                 assert_eq!(
                     (Some(*step), Some(challenge.clone())),
-                    (self.step().map(StepCall::step), posted(facts))
+                    (
+                        self.step_endpoint().map(StepEndpoint::step),
+                        posted_challenge(facts)
+                    )
                 );
-                once(
+                fill_once(
                     &mut facts.challenge,
-                    &self.oracle.challenge,
-                    Asked::OpenChallenge,
+                    &self.answers.challenge,
+                    QuestionKind::OpenChallenge,
                 )
             }
-            Question::Continue {
+            Question::ContinueLogin {
                 opened,
                 kind,
                 session,
                 device,
                 ..
             } => {
-                let in_cookies = self.holds(opened, facts);
+                let in_cookies = self.check_challenge(opened, facts);
                 assert_eq!(
                     *kind,
                     if in_cookies {
@@ -336,65 +373,80 @@ impl Scene {
                     self.cookies.session.value().filter(|_| in_cookies)
                 );
                 assert_eq!(*device, self.cookies.device.value().filter(|_| in_cookies));
-                let asked = once(&mut facts.sign_in, &self.oracle.sign_in, Asked::Continue);
-                if let Known::Found(signed_in) = &mut facts.sign_in {
+                let asked = fill_once(
+                    &mut facts.login,
+                    &self.answers.login,
+                    QuestionKind::ContinueLogin,
+                );
+                if let Known::Found(signed_in) = &mut facts.login {
                     signed_in.tokens.kind = *kind;
                 }
                 asked
             }
             Question::SendCode { opened, .. } => {
-                self.holds(opened, facts);
-                once(&mut facts.sent, &self.oracle.sent, Asked::SendCode)
+                self.check_challenge(opened, facts);
+                fill_once(
+                    &mut facts.code_sent,
+                    &self.answers.code_sent,
+                    QuestionKind::SendCode,
+                )
             }
             Question::Verify(_)
             | Question::LoadSession(_)
-            | Question::Renew(_)
-            | Question::RenewPosted(_)
-            | Question::ReadForm(_)
-            | Question::KeepForm { .. }
-            | Question::ReturnForm { .. }
+            | Question::Refresh(_)
+            | Question::RefreshFromBody(_)
+            | Question::ReadLoginForm(_)
+            | Question::PreservePost { .. }
+            | Question::RestorePost { .. }
             | Question::ReadBody
-            | Question::SignIn { .. }
-            | Question::CountRound { .. }
-            | Question::SignOut(_)
-            | Question::SignOutPosted { .. } => panic!("no step: {question:?}"),
+            | Question::Login { .. }
+            | Question::CountRedirect { .. }
+            | Question::Logout(_)
+            | Question::LogoutFromBody { .. } => panic!("no step: {question:?}"),
         }
     }
 
     /// That the provider hears only of the challenge that was opened and still holds, and of one
     /// whose tokens the client may have as was chosen; whether they go into cookies.
-    fn holds(&self, opened: &OpenedChallenge, facts: &Facts) -> bool {
+    fn check_challenge(&self, opened: &OpenedChallenge, facts: &Facts) -> bool {
         let Known::Found(found) = &facts.challenge else {
             panic!("no challenge")
         };
-        assert!(opened == &**found && NOW < opened.challenge.ends);
-        let in_cookies = opened.challenge.chosen.tokens == TokenDelivery::Cookie;
-        assert!(in_cookies || self.site.bearer && !self.marks.browser && self.call().is_some());
+        assert!(opened == &**found && NOW < opened.challenge.expires);
+        let in_cookies = opened.challenge.options.token_delivery == TokenDelivery::Cookie;
+        assert!(
+            in_cookies
+                || self.site.bearer
+                    && !self.fetch_metadata.is_browser
+                    && self.api_endpoint().is_some()
+        );
         in_cookies
     }
 
     /// Which step after a password is called, by a form or by a program.
-    pub fn step(&self) -> Option<StepCall> {
+    pub fn step_endpoint(&self) -> Option<StepEndpoint> {
         let paths = &self.site.paths;
         let places = [paths.login.clone(), format!("{}/login", paths.api)];
-        let is = |call: &StepCall| {
+        let is = |call: &StepEndpoint| {
             places
                 .iter()
-                .any(|place| self.is(&format!("{place}{}", call.path())))
+                .any(|place| self.has_path(&format!("{place}{}", call.suffix())))
         };
-        StepCall::ALL.into_iter().find(is)
+        StepEndpoint::ALL.into_iter().find(is)
     }
 
     /// What counts of all that the request carries.
-    pub fn carried(&self) -> PresentedCredential<'static> {
-        let value = |cookie: &Presented<'static>| match cookie {
-            Presented::Single(std::borrow::Cow::Borrowed(value)) => Some(*value),
-            Presented::Single(_) | Presented::Duplicate | Presented::Absent => None,
+    pub fn credential(&self) -> PresentedCredential<'static> {
+        let value = |cookie: &PresentedCookie<'static>| match cookie {
+            PresentedCookie::Single(std::borrow::Cow::Borrowed(value)) => Some(*value),
+            PresentedCookie::Single(_) | PresentedCookie::Duplicate | PresentedCookie::Absent => {
+                None
+            }
         };
         if self.site.bearer && self.bearer != BearerTokens::default() {
             return PresentedCredential {
                 kind: CredentialKind::Bearer,
-                proof: self.bearer.access,
+                token: self.bearer.access,
                 refresh: self.bearer.refresh,
             };
         }
@@ -406,7 +458,7 @@ impl Scene {
         };
         PresentedCredential {
             kind,
-            proof: value(main),
+            token: value(main),
             refresh: value(&self.cookies.refresh),
         }
     }
@@ -416,7 +468,7 @@ impl Scene {
     }
 
     /// Whether the path is the application's: then what its rule asks for, and of whom.
-    pub fn match_rule(&self) -> Option<(Access, Vec<String>)> {
+    pub fn requirement(&self) -> Option<(Access, Vec<String>)> {
         let target = self.target();
         let own = [
             self.site.paths.login.as_str(),
@@ -424,36 +476,36 @@ impl Scene {
             "/.well-known/vestibule/jwks.json",
         ];
         let own = own.map(str::as_bytes).contains(&target.decoded_path())
-            || self.call().is_some()
-            || self.step().is_some()
-            || self.hosted_call().is_some()
+            || self.api_endpoint().is_some()
+            || self.step_endpoint().is_some()
+            || self.hosted_endpoint().is_some()
             || target.decoded_path().starts_with(b"/_vestibule/");
         let requirement = self.site.match_rule(&self.method, target.decoded_path());
         (!own).then(|| (requirement.access, requirement.roles.to_vec()))
     }
 
     /// Which of the JSON endpoints is called.
-    pub fn call(&self) -> Option<&'static str> {
-        CALLS
+    pub fn api_endpoint(&self) -> Option<&'static str> {
+        API_PATHS
             .iter()
             .copied()
-            .find(|call| self.is(&format!("{}{call}", self.site.paths.api)))
+            .find(|call| self.has_path(&format!("{}{call}", self.site.paths.api)))
     }
 
     /// Which endpoint of the hosted backend is called, where the site has one.
-    pub fn hosted_call(&self) -> Option<HostedPage> {
-        self.site.hosted.as_ref()?;
-        HostedCall::read(self.target().decoded_path()).map(|call| call.page)
+    pub fn hosted_endpoint(&self) -> Option<HostedEndpoint> {
+        self.site.hosted_backend.as_ref()?;
+        HostedRequest::parse(self.target().decoded_path()).map(|call| call.endpoint)
     }
 
-    pub fn is(&self, path: &str) -> bool {
+    pub fn has_path(&self, path: &str) -> bool {
         self.target().decoded_path() == path.as_bytes()
     }
 
     /// Whether another site's page made the browser send this, told by the two fields that scripts
     /// cannot forge.
     pub fn is_cross_site(&self) -> bool {
-        match (self.marks.origin, self.marks.fetch_site) {
+        match (self.fetch_metadata.origin, self.fetch_metadata.fetch_site) {
             (Some(origin), _) => !OWN_OR_LISTED.contains(&origin),
             (None, Some(fetch_site)) => !["same-origin", "none"].contains(&fetch_site),
             (None, None) => false,
@@ -462,7 +514,7 @@ impl Scene {
 }
 
 /// The JSON endpoints, behind the site's own name for where they are.
-pub const CALLS: &[&str] = &[
+pub const API_PATHS: &[&str] = &[
     "/user",
     "/login",
     "/login/two-factor",
@@ -480,19 +532,23 @@ pub const OWN_OR_LISTED: &[&str] = &[
 ];
 
 /// Fills a slot, which was empty.
-fn once<T: Clone, No: Clone>(slot: &mut Known<T, No>, found: &Known<T, No>, asked: Asked) -> Asked {
+fn fill_once<T: Clone, No: Clone>(
+    slot: &mut Known<T, No>,
+    found: &Known<T, No>,
+    asked: QuestionKind,
+) -> QuestionKind {
     assert!(matches!(slot, Known::NotAsked), "asked twice");
     *slot = found.clone();
     asked
 }
 
 /// The challenge that was posted.
-fn posted(facts: &Facts) -> Option<Secret> {
+fn posted_challenge(facts: &Facts) -> Option<Secret> {
     match (&facts.step_form, &facts.body) {
         (Known::Found(fields), _) => Some(fields.challenge.clone()),
         (_, Known::Found(body)) => {
-            let code = body.code().map(|call| call.challenge);
-            let sent = body.send().map(|call| call.challenge);
+            let code = body.two_factor().map(|call| call.challenge);
+            let sent = body.send_code().map(|call| call.challenge);
             code.or(sent)
                 .or(body.new_password().map(|call| call.challenge))
         }

@@ -20,10 +20,10 @@ use super::secret::Secret;
 /// goes.
 pub const MAX_ACCOUNTS: usize = 8;
 /// The longest trust id kept, in bytes. FusionAuth's have 43.
-pub const MAX_TRUST: usize = 200;
+pub const MAX_TRUST_ID: usize = 200;
 /// How long a browser keeps the cookie after the last sign-in: as long as browsers keep any (RFC
 /// 6265bis, section 5.5).
-pub const DEVICE_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+pub const DEVICE_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// One device, told from all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct KnownDevice {
     accounts: Vec<Remembered>,
     /// Whether anybody wished to be kept in mind here: then the cookie outlives the browser, from
     /// then on.
-    lasting: bool,
+    persistent: bool,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ struct Remembered {
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedDevice {
     text: Arc<str>,
-    lasting: bool,
+    persistent: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,7 +79,7 @@ impl KnownDevice {
         Self {
             id,
             accounts: Vec::new(),
-            lasting: false,
+            persistent: false,
         }
     }
 
@@ -91,7 +91,7 @@ impl KnownDevice {
 
     /// The account that signed in last.
     #[must_use]
-    pub fn last(&self) -> Option<AccountHash> {
+    pub fn last_account(&self) -> Option<AccountHash> {
         self.accounts.first().map(|known| known.account)
     }
 
@@ -104,20 +104,20 @@ impl KnownDevice {
 
     /// The provider's word that it may leave out the second factor of an account here.
     #[must_use]
-    pub fn trust(&self, marks: &[AccountHash]) -> Option<&Secret> {
+    pub fn trust_id(&self, marks: &[AccountHash]) -> Option<&Secret> {
         self.find(marks)?.trust.as_ref()
     }
 
     /// An account signed in: it is the last to be forgotten. `marks` are its marks under every key
     /// there is; the first is kept. `trust` replaces what was kept of the provider's, nothing
     /// leaves that as it is. One longer than [`MAX_TRUST`] is not kept.
-    pub fn put(&mut self, marks: &[AccountHash], trust: Option<Secret>) {
+    pub fn record_login(&mut self, marks: &[AccountHash], trust: Option<Secret>) {
         let Some(account) = marks.first().copied() else {
             return;
         };
         let trust = trust
-            .or_else(|| self.trust(marks).cloned())
-            .filter(|trust| trust.expose().len() <= MAX_TRUST);
+            .or_else(|| self.trust_id(marks).cloned())
+            .filter(|trust| trust.expose().len() <= MAX_TRUST_ID);
         self.accounts
             .retain(|known| !marks.contains(&known.account));
         self.accounts.insert(0, Remembered { account, trust });
@@ -127,7 +127,7 @@ impl KnownDevice {
     /// Somebody wishes to be kept in mind here ("keep me signed in", "do not ask again on this
     /// device").
     pub fn persist(&mut self) {
-        self.lasting = true;
+        self.persistent = true;
     }
 
     /// Forgets the provider's word for an account, for instance because the provider takes it no
@@ -164,12 +164,12 @@ impl KnownDevice {
         let inside = Sealed {
             i: URL_SAFE_NO_PAD.encode(self.id.0),
             a: self.accounts.iter().map(account).collect(),
-            l: self.lasting,
+            l: self.persistent,
         };
         let sealed = ring.seal_bytes(&purpose(site), serde_json::to_vec(&inside).ok()?, nonce)?;
         Some(SealedDevice {
             text: URL_SAFE_NO_PAD.encode(sealed).into(),
-            lasting: self.lasting,
+            persistent: self.persistent,
         })
     }
 
@@ -192,7 +192,7 @@ impl KnownDevice {
         Some(Self {
             id: DeviceId(bytes(&inside.i)?),
             accounts: accounts.take(MAX_ACCOUNTS).collect(),
-            lasting: inside.l,
+            persistent: inside.l,
         })
     }
 }
@@ -206,8 +206,8 @@ impl SealedDevice {
 
     /// Whether the cookie outlives the browser, for [`DEVICE_AGE`].
     #[must_use]
-    pub const fn is_lasting(&self) -> bool {
-        self.lasting
+    pub const fn is_persistent(&self) -> bool {
+        self.persistent
     }
 }
 
@@ -248,11 +248,16 @@ mod tests {
     #[test]
     fn a_device_opens_at_its_own_site_only() {
         let mut device = KnownDevice::new(DeviceId([9; 16]));
-        device.put(&marks(1), Some(Secret::new("t")));
-        assert!(!device.seal(&ring(), "store", [7; 12]).unwrap().is_lasting());
+        device.record_login(&marks(1), Some(Secret::new("t")));
+        assert!(
+            !device
+                .seal(&ring(), "store", [7; 12])
+                .unwrap()
+                .is_persistent()
+        );
         device.persist();
         let sealed = device.seal(&ring(), "store", [7; 12]).unwrap();
-        assert!(sealed.is_lasting());
+        assert!(sealed.is_persistent());
         assert_eq!(
             KnownDevice::open(&ring(), "store", sealed.as_str()),
             Some(device.clone())
@@ -280,20 +285,20 @@ mod tests {
     fn eight_accounts_stay_and_the_least_recent_goes() {
         let mut device = KnownDevice::new(DeviceId([9; 16]));
         for number in 0..8 {
-            device.put(&marks(number), Some(Secret::new(format!("t{number}"))));
+            device.record_login(&marks(number), Some(Secret::new(format!("t{number}"))));
         }
         // Signing in again makes it the most recent, and keeps what the provider said.
-        device.put(&marks(0), None);
-        device.put(&marks(8), None);
+        device.record_login(&marks(0), None);
+        device.record_login(&marks(8), None);
         assert!(!device.knows(&marks(1)));
-        assert_eq!(device.trust(&marks(0)).map(Secret::expose), Some("t0"));
+        assert_eq!(device.trust_id(&marks(0)).map(Secret::expose), Some("t0"));
         assert_eq!(
-            (device.knows(&marks(8)), device.trust(&marks(8))),
+            (device.knows(&marks(8)), device.trust_id(&marks(8))),
             (true, None)
         );
         device.clear_trust(&marks(0));
         assert_eq!(
-            (device.knows(&marks(0)), device.trust(&marks(0))),
+            (device.knows(&marks(0)), device.trust_id(&marks(0))),
             (true, None)
         );
     }
@@ -302,9 +307,9 @@ mod tests {
     fn the_fullest_is_one_cookie() {
         let mut device = KnownDevice::new(DeviceId([9; 16]));
         for number in 0..20 {
-            device.put(
+            device.record_login(
                 &marks(number),
-                Some(Secret::new("\u{e9}".repeat(MAX_TRUST / 2))),
+                Some(Secret::new("\u{e9}".repeat(MAX_TRUST_ID / 2))),
             );
         }
         let sealed = device.seal(&ring(), "store", [7; 12]).unwrap();
@@ -317,9 +322,9 @@ mod tests {
             KnownDevice::open(&ring(), "store", sealed.as_str()),
             Some(device.clone())
         );
-        device.put(&marks(1), Some(Secret::new("x".repeat(MAX_TRUST + 1))));
+        device.record_login(&marks(1), Some(Secret::new("x".repeat(MAX_TRUST_ID + 1))));
         assert_eq!(
-            (device.knows(&marks(1)), device.trust(&marks(1))),
+            (device.knows(&marks(1)), device.trust_id(&marks(1))),
             (true, None),
             "too long to be kept"
         );
@@ -329,17 +334,17 @@ mod tests {
     fn an_account_is_known_by_the_mark_of_an_older_key() {
         let mut device = KnownDevice::new(DeviceId([9; 16]));
         let (old, new) = (AccountHash([1; 16]), AccountHash([2; 16]));
-        device.put(&[old], Some(Secret::new("t")));
+        device.record_login(&[old], Some(Secret::new("t")));
         assert!(device.knows(&[new, old]));
-        device.put(&[new, old], None);
+        device.record_login(&[new, old], None);
         assert_eq!(device.accounts.len(), 1, "under the new key from now on");
-        assert_eq!(device.trust(&[new]).map(Secret::expose), Some("t"));
+        assert_eq!(device.trust_id(&[new]).map(Secret::expose), Some("t"));
     }
 
     #[test]
     fn nothing_of_a_device_is_printed() {
         let mut device = KnownDevice::new(DeviceId([9; 16]));
-        device.put(&marks(1), Some(Secret::new("leaky")));
+        device.record_login(&marks(1), Some(Secret::new("leaky")));
         let sealed = device.seal(&ring(), "store", [7; 12]).unwrap();
         assert_eq!(
             format!("{device:?} {sealed:?} {:?}", marks(1)),

@@ -8,13 +8,13 @@ use serde_json::Map;
 
 use crate::decide::facts::FormSize;
 use crate::decide::{Decision, Facts, Known, Outcome, Question, Verdict, decide};
-use crate::model::api_call::CallBody;
+use crate::model::api_request::ApiRequestBody;
 use crate::model::challenge::StepSubmission;
-use crate::model::cookie::{CookieNames, Presented, PresentedCookies};
+use crate::model::cookie::{CookieNames, PresentedCookie, PresentedCookies};
 use crate::model::credential::{CredentialKind, SealingKeys};
-use crate::model::device::{DeviceId, KnownDevice, SealedDevice};
 use crate::model::identity::Identity;
 use crate::model::identity_headers::IdentityHeaders;
+use crate::model::known_device::{DeviceId, KnownDevice, SealedDevice};
 use crate::model::local_response::{CookieChange, LocalResponse, Preflight, Resubmission};
 use crate::model::login::PasswordViolation;
 use crate::model::origin::Origin;
@@ -22,59 +22,61 @@ use crate::model::reason::Reason;
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
 use crate::model::return_path::ReturnPath;
 use crate::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
-use crate::model::site::{OwnPaths, SessionLife, Site, Upstream};
+use crate::model::site::{OwnPaths, SessionLifetime, Site, Upstream};
 use crate::model::target::{EncodedSlashes, Target};
 use crate::model::timestamp::Timestamp;
-use crate::model::token::{IssuedTokens, Principal, Renewed, RevocationKey, Session, TokenError};
+use crate::model::token::{
+    CompletedRefresh, IssuedTokens, Principal, RevocationKey, Session, TokenError,
+};
 
 pub(super) const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 /// One request with the facts known so far.
 #[derive(Clone)]
-pub(super) struct Ask {
+pub(super) struct Case {
     pub(super) site: Site,
     pub(super) method: Method,
     pub(super) target: &'static str,
     pub(super) cookies: PresentedCookies<'static>,
     pub(super) bearer: BearerTokens<'static>,
-    pub(super) marks: FetchMetadata<'static>,
+    pub(super) fetch_metadata: FetchMetadata<'static>,
     pub(super) facts: Facts,
 }
 
 /// A person opens a page.
-pub(super) fn opens(target: &'static str) -> Ask {
+pub(super) fn navigation(target: &'static str) -> Case {
     let marks = FetchMetadata {
         accept: Some("text/html,*/*;q=0.8"),
         fetch_mode: Some("navigate"),
         ..FetchMetadata::default()
     };
-    Ask {
-        marks,
-        ..calls(&Method::GET, target)
+    Case {
+        fetch_metadata: marks,
+        ..request(&Method::GET, target)
     }
 }
 
 /// A program that is no browser calls.
-pub(super) fn calls(method: &Method, target: &'static str) -> Ask {
-    Ask {
+pub(super) fn request(method: &Method, target: &'static str) -> Case {
+    Case {
         site: store(),
         method: method.clone(),
         target,
         cookies: PresentedCookies::default(),
         bearer: BearerTokens::default(),
-        marks: FetchMetadata::default(),
+        fetch_metadata: FetchMetadata::default(),
         // For the first time.
         facts: Facts {
-            rounds: Known::Found(1),
+            redirects: Known::Found(1),
             ..Facts::default()
         },
     }
 }
 
-impl Ask {
+impl Case {
     /// With the access cookie `A`.
     pub(super) fn access(mut self, token: Known<Arc<Principal>, TokenError>) -> Self {
-        self.cookies.access = Presented::Single("A".into());
+        self.cookies.access = PresentedCookie::Single("A".into());
         self.facts.token = token;
         self
     }
@@ -82,7 +84,7 @@ impl Ask {
     /// At a site with server-side sessions, with the session cookie `S`.
     pub(super) fn session(mut self, session: Known<Session, TokenError>) -> Self {
         self.site.credential = CredentialKind::Session;
-        self.cookies.session = Presented::Single("S".into());
+        self.cookies.session = PresentedCookie::Single("S".into());
         self.facts.session = session;
         self
     }
@@ -91,47 +93,50 @@ impl Ask {
     pub(super) fn bearer(mut self, token: Known<Arc<Principal>, TokenError>) -> Self {
         self.site.bearer = true;
         self.bearer.access = Some("A");
-        self.marks.authorization = true;
+        self.fetch_metadata.has_authorization = true;
         self.facts.token = token;
         self
     }
 
     /// At a site that takes them, with the refresh token `R` in `Vestibule-Refresh-Token`.
-    pub(super) fn bearer_refresh(mut self, renewal: Known<Renewed, Reason>) -> Self {
+    pub(super) fn bearer_refresh(mut self, renewal: Known<CompletedRefresh, Reason>) -> Self {
         self.site.bearer = true;
         self.bearer.refresh = Some("R");
-        self.facts.renewal = renewal;
+        self.facts.refresh = renewal;
         self
     }
 
     /// With this body.
-    pub(super) fn posting(mut self, body: &str) -> Self {
-        self.facts.body = Known::Found(CallBody::read(body.as_bytes()).unwrap());
+    pub(super) fn body(mut self, body: &str) -> Self {
+        self.facts.body = Known::Found(ApiRequestBody::parse(body.as_bytes()).unwrap());
         self
     }
 
     /// With the refresh cookie `R`.
-    pub(super) fn refresh(mut self, renewal: Known<Renewed, Reason>) -> Self {
-        self.cookies.refresh = Presented::Single("R".into());
-        self.facts.renewal = renewal;
+    pub(super) fn refresh(mut self, renewal: Known<CompletedRefresh, Reason>) -> Self {
+        self.cookies.refresh = PresentedCookie::Single("R".into());
+        self.facts.refresh = renewal;
         self
     }
 
-    pub(super) fn marked(mut self, change: impl FnOnce(&mut FetchMetadata<'static>)) -> Self {
-        change(&mut self.marks);
+    pub(super) fn with_metadata(
+        mut self,
+        change: impl FnOnce(&mut FetchMetadata<'static>),
+    ) -> Self {
+        change(&mut self.fetch_metadata);
         self
     }
 
     /// The answer, where it is one of our own.
-    pub(super) fn answer(&self) -> Option<LocalResponse> {
+    pub(super) fn response(&self) -> Option<LocalResponse> {
         let target = Target::parse(self.target.as_bytes(), EncodedSlashes::Reject).unwrap();
-        let (cookies, bearer, marks) = (&self.cookies, self.bearer, self.marks);
+        let (cookies, bearer, marks) = (&self.cookies, self.bearer, self.fetch_metadata);
         let request = RequestView {
             method: &self.method,
             target: &target,
             cookies,
             bearer,
-            marks,
+            fetch_metadata: marks,
         };
         match decide(&request, &self.site, &self.facts, NOW) {
             Decision::Settled(Verdict {
@@ -143,37 +148,37 @@ impl Ask {
     }
 
     /// What follows: `forward REASON …`, `STATUS …`, or `ask …`, then what happens to the cookies.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn decision(&self) -> String {
         let target = Target::parse(self.target.as_bytes(), EncodedSlashes::Reject).unwrap();
-        let (cookies, bearer, marks) = (&self.cookies, self.bearer, self.marks);
+        let (cookies, bearer, marks) = (&self.cookies, self.bearer, self.fetch_metadata);
         let request = RequestView {
             method: &self.method,
             target: &target,
             cookies,
             bearer,
-            marks,
+            fetch_metadata: marks,
         };
         match decide(&request, &self.site, &self.facts, NOW) {
-            Decision::Needs(question) => format!("ask {}", asked(&question)),
-            Decision::Settled(verdict) => settled(&verdict),
+            Decision::Needs(question) => format!("ask {}", describe_question(&question)),
+            Decision::Settled(verdict) => describe_verdict(&verdict),
         }
     }
 }
 
-fn asked(question: &Question<'_>) -> String {
+fn describe_question(question: &Question<'_>) -> String {
     match question {
         Question::Verify(token) => format!("verify {token}"),
         Question::LoadSession(id) => format!("load {id}"),
-        Question::Renew(renewable) => {
+        Question::Refresh(renewable) => {
             let session = renewable
-                .session
+                .session_id
                 .map_or(String::new(), |id| format!(" for {id}"));
             format!("renew {}{session}", renewable.refresh)
         }
-        Question::RenewPosted(token) => format!("renew posted {}", token.expose()),
-        Question::ReadForm(FormSize::Plain) => "form".into(),
-        Question::ReadForm(FormSize::WithUnsent) => "large form".into(),
-        Question::KeepForm {
+        Question::RefreshFromBody(token) => format!("renew posted {}", token.expose()),
+        Question::ReadLoginForm(FormSize::Plain) => "form".into(),
+        Question::ReadLoginForm(FormSize::WithPreservedPost) => "large form".into(),
+        Question::PreservePost {
             target,
             refresh,
             device: _,
@@ -183,13 +188,13 @@ fn asked(question: &Question<'_>) -> String {
                 refresh.map_or("-", |(_, token)| token)
             )
         }
-        Question::ReturnForm {
+        Question::RestorePost {
             sealed,
             sub,
             login_id,
         } => format!("return {sealed} to {sub} as {login_id}"),
         Question::ReadBody => "body".into(),
-        Question::SignIn {
+        Question::Login {
             credentials,
             kind,
             session,
@@ -212,9 +217,9 @@ fn asked(question: &Question<'_>) -> String {
         Question::OpenChallenge { step, challenge } => {
             format!("open {step} {}", challenge.expose())
         }
-        Question::Continue {
+        Question::ContinueLogin {
             opened,
-            answer,
+            submission: answer,
             kind,
             session,
             device,
@@ -227,7 +232,10 @@ fn asked(question: &Question<'_>) -> String {
                 kind.as_str()
             };
             let answer = match answer {
-                StepSubmission::Code { code, trust } => {
+                StepSubmission::Code {
+                    code,
+                    trust_device: trust,
+                } => {
                     format!("code {:?} trust={trust}", code.expose())
                 }
                 StepSubmission::Password(password) => format!("password {:?}", password.expose()),
@@ -241,15 +249,18 @@ fn asked(question: &Question<'_>) -> String {
         Question::SendCode { opened, choice } => {
             format!("send {} {}", opened.challenge.id, choice.expose())
         }
-        Question::CountRound { by, target } => format!("rounds of {by:?} at {target}"),
-        Question::SignOut(carried) => {
+        Question::CountRedirect {
+            identity: by,
+            target,
+        } => format!("rounds of {by:?} at {target}"),
+        Question::Logout(carried) => {
             format!(
                 "sign-out {} {}",
-                carried.proof.unwrap_or("-"),
+                carried.token.unwrap_or("-"),
                 carried.refresh.unwrap_or("-")
             )
         }
-        Question::SignOutPosted { access, refresh } => {
+        Question::LogoutFromBody { access, refresh } => {
             format!(
                 "sign-out posted {} {}",
                 access.unwrap_or("-"),
@@ -259,21 +270,23 @@ fn asked(question: &Question<'_>) -> String {
     }
 }
 
-fn settled(verdict: &Verdict<'_>) -> String {
+fn describe_verdict(verdict: &Verdict<'_>) -> String {
     let told = match &verdict.outcome {
         Outcome::Forward(grant) => {
             let name = grant.principal().map_or(String::new(), |principal| {
                 format!(" as {}", principal.identity.sub)
             });
-            let ahead = grant.renew_ahead().map_or(String::new(), |renewable| {
+            let ahead = grant.early_refresh().map_or(String::new(), |renewable| {
                 format!(" ahead {}", renewable.refresh)
             });
             format!("forward {}{name}{ahead}", verdict.reason.as_str())
         }
-        Outcome::Reply(answer) => format!("{} {}", answered(answer), verdict.reason.as_str()),
+        Outcome::Reply(answer) => {
+            format!("{} {}", describe_response(answer), verdict.reason.as_str())
+        }
     };
     let cookies = verdict.cookies.iter().map(|change| match change {
-        CookieChange::SetTokens(tokens) => format!(", set {}", tokens.proof),
+        CookieChange::SetTokens(tokens) => format!(", set {}", tokens.token),
         CookieChange::ClearCredentials => ", clear".into(),
         CookieChange::ClearRefresh => ", clear refresh".into(),
         CookieChange::SetDevice(_) => ", device".into(),
@@ -281,7 +294,7 @@ fn settled(verdict: &Verdict<'_>) -> String {
     told + &cookies.collect::<Vec<_>>().concat()
 }
 
-fn answered(answer: &LocalResponse) -> String {
+fn describe_response(answer: &LocalResponse) -> String {
     match answer {
         LocalResponse::Redirect(to) => {
             let clear = if to.clear_site_data {
@@ -319,7 +332,7 @@ fn answered(answer: &LocalResponse) -> String {
                 .change_reason
                 .as_ref()
                 .map_or(String::new(), |why| format!(" for {why}"));
-            let next = problem.next.as_ref().map_or(String::new(), |next| {
+            let next = problem.next_step.as_ref().map_or(String::new(), |next| {
                 format!(" then {}", next.challenge.expose())
             });
             let rules = rules(&problem.violations);
@@ -353,22 +366,24 @@ fn answered(answer: &LocalResponse) -> String {
                 .retry_after
                 .map_or(String::new(), |seconds| format!(" retry {seconds}"));
             let sent = form
-                .sent
+                .code_sent_by
                 .map_or(String::new(), |way| format!(" sent by {way}"));
             let rules = rules(&form.violations);
-            let trust = if form.trust { " trust" } else { "" };
-            let again = if form.trouble.is_some() { " again" } else { "" };
-            let (step, challenge) = (form.next.step, form.next.challenge.expose());
+            let trust = if form.trust_device { " trust" } else { "" };
+            let again = if form.error.is_some() { " again" } else { "" };
+            let (step, challenge) = (form.next_step.step, form.next_step.challenge.expose());
             format!(
                 "{} {step} form {challenge} of {}{again}{trust}{sent}{rules}{retry}",
                 form.status, form.login_id
             )
         }
         LocalResponse::LogoutPage => "200 sign-out page".into(),
-        LocalResponse::Unsent(page) => match &page.offer {
-            Resubmission::Send(path) => format!("200 send to {path} or go to {}", page.onward),
-            Resubmission::CopyAgain => "200 copy again".into(),
-            Resubmission::CopyOfAnother => "200 copy of another".into(),
+        LocalResponse::PreservedPost(page) => match &page.resubmission {
+            Resubmission::Allowed(path) => {
+                format!("200 send to {path} or go to {}", page.continue_to)
+            }
+            Resubmission::AlreadyOffered => "200 copy again".into(),
+            Resubmission::OtherAuthor => "200 copy of another".into(),
         },
         LocalResponse::ActionRequired(asks) => format!("{} page", asks.status),
         LocalResponse::Asset(name) => format!("asset {name}"),
@@ -392,30 +407,30 @@ fn rules(broken: &[PasswordViolation]) -> String {
 }
 
 /// A token that proves somebody with these roles for another ten minutes.
-pub(super) fn proves(roles: &[&str]) -> Known<Arc<Principal>, TokenError> {
-    Known::Found(somebody("ann", roles, 600))
+pub(super) fn valid_token(roles: &[&str]) -> Known<Arc<Principal>, TokenError> {
+    Known::Found(principal("ann", roles, 600))
 }
 
 /// A session of a shopper whose token has `left` seconds to go.
-pub(super) fn keeps(left: u64) -> Known<Session, TokenError> {
+pub(super) fn live_session(left: u64) -> Known<Session, TokenError> {
     Known::Found(Session {
-        principal: somebody("ann", &[], left),
+        principal: principal("ann", &[], left),
         access: None,
     })
 }
 
 /// A renewal that brought a token which proves somebody with these roles.
-pub(super) fn renews(roles: &[&str]) -> Known<Renewed, Reason> {
+pub(super) fn refreshed(roles: &[&str]) -> Known<CompletedRefresh, Reason> {
     let kind = CredentialKind::Jwt;
     let tokens = IssuedTokens {
         kind,
-        proof: "A2".into(),
+        token: "A2".into(),
         refresh: Some("R2".into()),
         remember: true,
     };
-    Known::Found(Renewed {
+    Known::Found(CompletedRefresh {
         tokens,
-        principal: somebody("ann", roles, 600),
+        principal: principal("ann", roles, 600),
         access: "A2".into(),
     })
 }
@@ -427,7 +442,7 @@ pub(super) fn sealed_device() -> SealedDevice {
         .unwrap()
 }
 
-pub(super) fn somebody(sub: &str, roles: &[&str], left: u64) -> Arc<Principal> {
+pub(super) fn principal(sub: &str, roles: &[&str], left: u64) -> Arc<Principal> {
     let identity = Identity {
         sub: sub.into(),
         email: None,
@@ -438,10 +453,10 @@ pub(super) fn somebody(sub: &str, roles: &[&str], left: u64) -> Arc<Principal> {
     };
     Arc::new(Principal {
         identity,
-        issued: Timestamp::from_secs(NOW.secs() - 600),
-        expires: Timestamp::from_secs(NOW.secs() + left),
-        session: RevocationKey("sid".into()),
-        headers: Vec::new(),
+        issued_at: Timestamp::from_secs(NOW.secs() - 600),
+        expires_at: Timestamp::from_secs(NOW.secs() + left),
+        revocation_key: RevocationKey("sid".into()),
+        identity_headers: Vec::new(),
     })
 }
 
@@ -451,7 +466,7 @@ fn rule(pattern: &str, access: Access, roles: &[&str]) -> Rule {
         methods: Vec::new(),
         access,
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-        signed_out: UnauthenticatedAction::Auto,
+        unauthenticated: UnauthenticatedAction::Auto,
     }
 }
 
@@ -471,7 +486,7 @@ pub(super) fn store() -> Site {
         upstream_host: None,
         health: None,
         credential: CredentialKind::Jwt,
-        session: SessionLife {
+        session_lifetime: SessionLifetime {
             idle: Duration::from_secs(1800),
             absolute: Duration::from_secs(43_200),
         },
@@ -480,12 +495,12 @@ pub(super) fn store() -> Site {
         after_logout: ReturnPath::parse("/bye").unwrap(),
         default_access: Access::Required,
         allowed_origins: vec![Origin::parse("https://app.example.com").unwrap()],
-        hosted: None,
+        hosted_backend: None,
         encoded_slashes: EncodedSlashes::Reject,
         paths: OwnPaths::default(),
         cookies: CookieNames::defaults(true),
         cookie_max_age: Duration::from_secs(3600),
-        headers: IdentityHeaders::x_auth(),
+        identity_headers: IdentityHeaders::x_auth(),
         assertion: true,
         forward_token: false,
         refresh_ahead: Duration::from_secs(60),
@@ -500,11 +515,11 @@ pub(super) fn store() -> Site {
             },
             rule("/mixed", Access::Required, &["admin"]),
             Rule {
-                signed_out: UnauthenticatedAction::Redirect,
+                unauthenticated: UnauthenticatedAction::Redirect,
                 ..rule("/page", Access::Required, &[])
             },
             Rule {
-                signed_out: UnauthenticatedAction::Status,
+                unauthenticated: UnauthenticatedAction::Status,
                 ..rule("/data", Access::Required, &[])
             },
         ],

@@ -8,11 +8,11 @@ use super::strict_json;
 /// A posted JSON object; a body that is absent is an object without members. `Debug` keeps it to
 /// itself: it may hold a password.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct CallBody(Map<String, Value>);
+pub struct ApiRequestBody(Map<String, Value>);
 
 /// `POST /api/login`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoginCall {
+pub struct LoginRequest {
     /// What the person calls themselves.
     pub login_id: String,
     /// Byte for byte as typed.
@@ -20,7 +20,7 @@ pub struct LoginCall {
     /// Whether the cookies shall outlive the browser; yes where nothing was said.
     pub remember: bool,
     /// Where the tokens are wanted.
-    pub tokens: TokenDelivery,
+    pub token_delivery: TokenDelivery,
 }
 
 /// Where a program wants its tokens.
@@ -34,26 +34,26 @@ pub enum TokenDelivery {
 
 /// `POST /api/refresh` and `POST /api/logout`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenCall {
+pub struct TokenRequest {
     /// The sealed refresh token of a client that is no browser.
     pub refresh_token: Option<Secret>,
 }
 
 /// `POST /api/login/two-factor`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CodeCall {
+pub struct TwoFactorRequest {
     /// The sealed challenge.
     pub challenge: Secret,
     /// As typed.
     pub code: Secret,
     /// Whether this device shall not be asked for a code again for a while; no where nothing was
     /// said.
-    pub trust: bool,
+    pub trust_device: bool,
 }
 
 /// `POST /api/login/two-factor/send`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SendCall {
+pub struct SendCodeRequest {
     /// The sealed challenge.
     pub challenge: Secret,
     /// The sealed choice among its ways.
@@ -62,17 +62,17 @@ pub struct SendCall {
 
 /// `POST /api/login/password`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PasswordCall {
+pub struct NewPasswordRequest {
     /// The sealed challenge.
     pub challenge: Secret,
     /// Byte for byte as typed.
     pub password: Secret,
 }
 
-impl CallBody {
+impl ApiRequestBody {
     /// Reads a body; `None` for anything but one JSON object in which no member occurs twice.
     #[must_use]
-    pub fn read(body: &[u8]) -> Option<Self> {
+    pub fn parse(body: &[u8]) -> Option<Self> {
         if body.is_empty() {
             Some(Self::default())
         } else {
@@ -82,13 +82,13 @@ impl CallBody {
 
     /// As a sign-in. `None` where a member is missing, unknown or of another type.
     #[must_use]
-    pub fn login(&self) -> Option<LoginCall> {
+    pub fn login(&self) -> Option<LoginRequest> {
         self.has_only(&["loginId", "password", "remember", "tokens"])?;
-        Some(LoginCall {
+        Some(LoginRequest {
             login_id: self.0.get("loginId")?.as_str()?.to_owned(),
             password: Secret::new(self.0.get("password")?.as_str()?),
             remember: self.0.get("remember").map_or(Some(true), Value::as_bool)?,
-            tokens: match self.0.get("tokens").map(Value::as_str) {
+            token_delivery: match self.0.get("tokens").map(Value::as_str) {
                 None | Some(Some("cookie")) => TokenDelivery::Cookie,
                 Some(Some("body")) => TokenDelivery::Body,
                 Some(_) => return None,
@@ -99,31 +99,31 @@ impl CallBody {
     /// As a call that may bring a refresh token. `None` where a member is unknown or of another
     /// type.
     #[must_use]
-    pub fn token(&self) -> Option<TokenCall> {
+    pub fn token(&self) -> Option<TokenRequest> {
         self.has_only(&["refreshToken"])?;
         let refresh_token = match self.0.get("refreshToken") {
             Some(token) => Some(Secret::new(token.as_str()?)),
             None => None,
         };
-        Some(TokenCall { refresh_token })
+        Some(TokenRequest { refresh_token })
     }
 
     /// As a code. `None` where a member is missing, unknown or of another type.
     #[must_use]
-    pub fn code(&self) -> Option<CodeCall> {
+    pub fn two_factor(&self) -> Option<TwoFactorRequest> {
         self.has_only(&["challenge", "code", "trust"])?;
-        Some(CodeCall {
+        Some(TwoFactorRequest {
             challenge: self.secret("challenge")?,
             code: self.secret("code")?,
-            trust: self.0.get("trust").map_or(Some(false), Value::as_bool)?,
+            trust_device: self.0.get("trust").map_or(Some(false), Value::as_bool)?,
         })
     }
 
     /// As the wish to be sent a code. `None` as for a code.
     #[must_use]
-    pub fn send(&self) -> Option<SendCall> {
+    pub fn send_code(&self) -> Option<SendCodeRequest> {
         self.has_only(&["challenge", "choice"])?;
-        Some(SendCall {
+        Some(SendCodeRequest {
             challenge: self.secret("challenge")?,
             choice: self.secret("choice")?,
         })
@@ -131,9 +131,9 @@ impl CallBody {
 
     /// As a new password. `None` as for a code.
     #[must_use]
-    pub fn new_password(&self) -> Option<PasswordCall> {
+    pub fn new_password(&self) -> Option<NewPasswordRequest> {
         self.has_only(&["challenge", "password"])?;
-        Some(PasswordCall {
+        Some(NewPasswordRequest {
             challenge: self.secret("challenge")?,
             password: self.secret("password")?,
         })
@@ -151,7 +151,7 @@ impl CallBody {
     }
 }
 
-impl std::fmt::Debug for CallBody {
+impl std::fmt::Debug for ApiRequestBody {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "CallBody({} members)", self.0.len())
     }
@@ -161,8 +161,8 @@ impl std::fmt::Debug for CallBody {
 mod tests {
     use super::*;
 
-    fn login(text: &str) -> Option<LoginCall> {
-        CallBody::read(text.as_bytes())?.login()
+    fn login(text: &str) -> Option<LoginRequest> {
+        ApiRequestBody::parse(text.as_bytes())?.login()
     }
 
     #[test]
@@ -175,13 +175,19 @@ mod tests {
             (call.login_id.as_str(), call.password.expose()),
             (" Ann ", " pé\u{0} ")
         );
-        assert_eq!((call.remember, call.tokens), (false, TokenDelivery::Body));
+        assert_eq!(
+            (call.remember, call.token_delivery),
+            (false, TokenDelivery::Body)
+        );
         let call = login(r#"{"password":"p","loginId":"a"}"#).unwrap();
-        assert_eq!((call.remember, call.tokens), (true, TokenDelivery::Cookie));
+        assert_eq!(
+            (call.remember, call.token_delivery),
+            (true, TokenDelivery::Cookie)
+        );
         assert_eq!(
             login(r#"{"loginId":"a","password":"p","tokens":"cookie"}"#)
                 .unwrap()
-                .tokens,
+                .token_delivery,
             TokenDelivery::Cookie
         );
     }
@@ -222,18 +228,18 @@ mod tests {
             assert_eq!(login(text), None, "{text}");
         }
         assert_eq!(
-            CallBody::read(b"{\"loginId\":\"\xff\",\"password\":\"p\"}"),
+            ApiRequestBody::parse(b"{\"loginId\":\"\xff\",\"password\":\"p\"}"),
             None
         );
     }
 
     #[test]
     fn a_refresh_token_may_be_absent_but_not_something_else() {
-        let token = |text: &str| CallBody::read(text.as_bytes())?.token();
+        let token = |text: &str| ApiRequestBody::parse(text.as_bytes())?.token();
         for nothing in ["", "{}"] {
             assert_eq!(
                 token(nothing),
-                Some(TokenCall {
+                Some(TokenRequest {
                     refresh_token: None
                 }),
                 "{nothing:?}"
@@ -259,21 +265,27 @@ mod tests {
 
     #[test]
     fn the_steps_after_a_password_are_read_as_strictly() {
-        let read = |text: &str| CallBody::read(text.as_bytes()).unwrap();
+        let read = |text: &str| ApiRequestBody::parse(text.as_bytes()).unwrap();
         let call = read(r#"{"challenge":"C","code":" 12 34","trust":true}"#)
-            .code()
+            .two_factor()
             .unwrap();
         assert_eq!(
-            (call.challenge.expose(), call.code.expose(), call.trust),
+            (
+                call.challenge.expose(),
+                call.code.expose(),
+                call.trust_device
+            ),
             ("C", " 12 34", true)
         );
         assert!(
             !read(r#"{"code":"1","challenge":"C"}"#)
-                .code()
+                .two_factor()
                 .unwrap()
-                .trust
+                .trust_device
         );
-        let call = read(r#"{"challenge":"C","choice":"D"}"#).send().unwrap();
+        let call = read(r#"{"challenge":"C","choice":"D"}"#)
+            .send_code()
+            .unwrap();
         assert_eq!((call.challenge.expose(), call.choice.expose()), ("C", "D"));
         let call = read(r#"{"challenge":"C","password":" p "}"#)
             .new_password()
@@ -295,7 +307,7 @@ mod tests {
         ] {
             let body = read(text);
             assert_eq!(
-                (body.code(), body.send(), body.new_password()),
+                (body.two_factor(), body.send_code(), body.new_password()),
                 (None, None, None),
                 "{text}"
             );
@@ -304,8 +316,8 @@ mod tests {
 
     #[test]
     fn nothing_of_a_body_is_printed() {
-        let body = CallBody::read(br#"{"loginId":"a","password":"leaky"}"#).unwrap();
-        let token = CallBody::read(br#"{"refreshToken":"leaky"}"#)
+        let body = ApiRequestBody::parse(br#"{"loginId":"a","password":"leaky"}"#).unwrap();
+        let token = ApiRequestBody::parse(br#"{"refreshToken":"leaky"}"#)
             .unwrap()
             .token();
         let shown = format!("{body:?} {:?} {token:?}", body.login());
