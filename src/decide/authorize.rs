@@ -283,7 +283,7 @@ fn admit<'a>(
 
 /// How long before its end a token is renewed: earlier for what changes something, so that what
 /// people write seldom meets a session that has ended. The length of the token's life bounds both,
-/// see [`Principal::ends_within`].
+/// see [`Principal::expires_within`].
 fn early_refresh_window(request: &RequestView<'_>, site: &Site) -> Duration {
     if request.is_unsafe() {
         site.refresh_ahead.saturating_mul(2)

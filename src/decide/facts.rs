@@ -79,14 +79,14 @@ pub enum Question<'a> {
     /// What does the session of this id keep? Its life goes on for having been asked for. Fills
     /// [`Facts::session`].
     LoadSession(&'a str),
-    /// What does the provider give for a refresh token? Fills [`Facts::renewal`].
+    /// What does the provider give for a refresh token? Fills [`Facts::refresh`].
     Refresh(RefreshRequest<'a>),
     /// The same for a refresh token that stood in a body, of a client that is no browser.
     RefreshFromBody(Secret),
-    /// What does the posted form say? Fills [`Facts::form`].
+    /// What does the posted form say? Fills [`Facts::login_form`].
     ReadLoginForm(FormSize),
     /// What did the visitor want to send, and who were they, as far as what they carry tells? Fills
-    /// [`Facts::kept`].
+    /// [`Facts::preserved_post`].
     PreservePost {
         /// Where it was sent: path and query.
         target: &'a str,
@@ -95,7 +95,7 @@ pub enum Question<'a> {
         /// The sealed device of the browser, as it came.
         device: Option<&'a str>,
     },
-    /// What did this person, who has just signed in, bring along? Fills [`Facts::returned`].
+    /// What did this person, who has just signed in, bring along? Fills [`Facts::restored_post`].
     RestorePost {
         /// The sealed form.
         sealed: Arc<str>,
@@ -106,7 +106,7 @@ pub enum Question<'a> {
     },
     /// What does a program's call bring along? Fills [`Facts::body`].
     ReadBody,
-    /// What does the provider say to this password? Fills [`Facts::sign_in`].
+    /// What does the provider say to this password? Fills [`Facts::login`].
     Login {
         /// What was typed.
         credentials: Credentials,
@@ -126,7 +126,7 @@ pub enum Question<'a> {
         /// As it was posted.
         challenge: Secret,
     },
-    /// What does the provider say to this code or new password? Fills [`Facts::sign_in`].
+    /// What does the provider say to this code or new password? Fills [`Facts::login`].
     ContinueLogin {
         /// What is continued.
         opened: Arc<OpenedChallenge>,
@@ -139,21 +139,21 @@ pub enum Question<'a> {
         /// The sealed device of the browser that asks, as it came.
         device: Option<&'a str>,
     },
-    /// Send a code. Fills [`Facts::sent`].
+    /// Send a code. Fills [`Facts::code_sent`].
     SendCode {
         /// For which sign-in.
         opened: Arc<OpenedChallenge>,
         /// By which way, sealed.
         choice: Secret,
     },
-    /// How often was this visitor sent round here? Fills [`Facts::rounds`].
+    /// How often was this visitor sent round here? Fills [`Facts::redirects`].
     CountRedirect {
         /// Who.
         identity: LoopIdentity<'a>,
         /// Path and query.
         target: &'a str,
     },
-    /// End what these belong to, here and at the provider. Fills [`Facts::sign_out`].
+    /// End what these belong to, here and at the provider. Fills [`Facts::logout`].
     Logout(PresentedCredential<'a>),
     /// The same for a refresh token that stood in a body, of a client that is no browser.
     LogoutFromBody {

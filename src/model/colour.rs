@@ -53,8 +53,8 @@ impl Colour {
         0.2126 * linear(self.red) + 0.7152 * linear(self.green) + 0.0722 * linear(self.blue)
     }
 
-    /// How well one is read on the other, from 1 (not at all) to 21. Text wants [`TEXT`], what is
-    /// no text [`SIGNS`].
+    /// How well one is read on the other, from 1 (not at all) to 21. Text wants [`TEXT_CONTRAST`], what is
+    /// no text [`NON_TEXT_CONTRAST`].
     #[must_use]
     pub fn contrast(self, other: Self) -> f64 {
         let (one, two) = (self.luminance(), other.luminance());

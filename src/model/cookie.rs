@@ -57,7 +57,7 @@ pub struct CookieNames {
     pub device: String,
     /// Whether the site's origin is https.
     pub secure: bool,
-    /// Whether FusionAuth's single-page SDKs read them: then [`EXPIRY`] goes with the access token.
+    /// Whether FusionAuth's single-page SDKs read them: then [`EXPIRY_COOKIE`] goes with the access token.
     pub hosted_backend: bool,
 }
 

@@ -110,7 +110,7 @@ impl KnownDevice {
 
     /// An account signed in: it is the last to be forgotten. `marks` are its marks under every key
     /// there is; the first is kept. `trust` replaces what was kept of the provider's, nothing
-    /// leaves that as it is. One longer than [`MAX_TRUST`] is not kept.
+    /// leaves that as it is. One longer than [`MAX_TRUST_ID`] is not kept.
     pub fn record_login(&mut self, marks: &[AccountHash], trust: Option<Secret>) {
         let Some(account) = marks.first().copied() else {
             return;
@@ -204,7 +204,7 @@ impl SealedDevice {
         &self.text
     }
 
-    /// Whether the cookie outlives the browser, for [`DEVICE_AGE`].
+    /// Whether the cookie outlives the browser, for [`DEVICE_MAX_AGE`].
     #[must_use]
     pub const fn is_persistent(&self) -> bool {
         self.persistent
