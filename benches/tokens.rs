@@ -21,10 +21,12 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
 use vestibule::config::{FakeEnvironment, check_text};
 use vestibule::model::algorithm::Algorithm;
-use vestibule::model::credential::{CredentialKind, RefreshTicket, SealingKeys};
+use vestibule::model::credential::CredentialKind;
 use vestibule::model::identity::Identity;
 use vestibule::model::identity_headers::IdentityHeaders;
 use vestibule::model::origin::Host;
+use vestibule::model::refresh_ticket::RefreshTicket;
+use vestibule::model::sealing_keys::SealingKeys;
 use vestibule::model::secret::Secret;
 use vestibule::model::timestamp::Timestamp;
 use vestibule::provider::key_set::KeySet;
@@ -153,7 +155,7 @@ fn verified(bench: &mut Criterion) {
 }
 
 fn sealed(bench: &mut Criterion) {
-    let ring = SealingKeys::new(&[[7; 32]]).unwrap();
+    let keys = SealingKeys::new(&[[7; 32]]).unwrap();
     let ticket = RefreshTicket {
         session_hash: None,
         refresh: Secret::new("r".repeat(86)),
@@ -162,15 +164,15 @@ fn sealed(bench: &mut Criterion) {
         login_time: Timestamp::from_secs(1_700_000_000),
         remember: true,
     };
-    let sealed = ring
-        .seal("store", CredentialKind::Jwt, &ticket, [9; 12])
+    let sealed = ticket
+        .seal(&keys, "store", CredentialKind::Jwt, [9; 12])
         .unwrap();
-    assert!(ring.open("store", CredentialKind::Jwt, &sealed).is_some());
+    assert!(RefreshTicket::open(&keys, "store", CredentialKind::Jwt, &sealed).is_some());
     bench.bench_function("refresh token, sealed", |timer| {
-        timer.iter(|| ring.seal("store", CredentialKind::Jwt, black_box(&ticket), [9; 12]));
+        timer.iter(|| black_box(&ticket).seal(&keys, "store", CredentialKind::Jwt, [9; 12]));
     });
     bench.bench_function("refresh token, opened", |timer| {
-        timer.iter(|| ring.open("store", CredentialKind::Jwt, black_box(&sealed)));
+        timer.iter(|| RefreshTicket::open(&keys, "store", CredentialKind::Jwt, black_box(&sealed)));
     });
 }
 

@@ -1,28 +1,35 @@
-//! Vestibule: the room a visitor passes through before entering the house.
+//! Vestibule, a reverse proxy that logs users in for the applications behind it.
 //!
-//! A reverse proxy that signs visitors in for applications that were never changed for it. This
-//! file is the plan on the wall; the rooms in reading order:
+//! The modules, in reading order:
 //!
-//! * [`model`]: what things are. Plain data, made at the border and trusted inside.
-//! * [`decide`]: what follows from what. All policy, pure: *ask, fetch, ask again* until it is
-//!   settled.
-//! * `config`: what the operator wrote, checked, every problem at once.
-//! * `provider`: who vouches for people. FusionAuth's API, keys and the verification of tokens.
-//! * `store`: where sessions, shared renewals, revocations and throttles rest.
-//! * `telemetry`: what the watchers are told.
-//! * `runtime`: everything one request needs, built from settings and swapped whole on reload.
-//! * `pages`: the HTML of the forms and problem pages, from `static/`, in the languages of
+//! * [`model`]: the types that everything else is made of. Plain data, validated where it is made.
+//! * [`decide`]: the policy, as one pure function from a request and the known facts to a question
+//!   or
+//!   a verdict.
+//! * `config`: the configuration file, parsed and validated. All problems are reported at once.
+//! * `provider`: the client of the identity provider, the keys that it signs with, and the
+//!   verification of its tokens.
+//! * `store`: sessions, the leases of shared refreshes, revocations and throttles, in memory or in
+//!   Redis.
+//! * `telemetry`: logs, audit records and metrics.
+//! * `runtime`: the services that answer the questions of [`decide`], built from the configuration
+//!   and replaced as a whole on reload.
+//! * [`pages`]: the HTML of the forms and error pages, from `static/`, in the languages of
 //!   `static/words/`.
-//! * `proxy`: the only room that knows Pingora. Makes a view of the request, asks `decide`, carries
-//!   it out.
-//! * `admin`: the watchers' door, metrics and health.
-//! * `embedded`: an identity server that speaks FusionAuth's API, and the demo's store and forum.
-//! * `system`: the clock, randomness and detached work, each asked for in this one place.
+//! * `proxy`: the server, and the only module that uses Pingora. It turns a request into what
+//!   [`decide`] reads, resolves its questions and carries the verdict out.
+//! * `admin`: the listener for metrics and health checks.
+//! * `embedded`: an identity server with FusionAuth's API, and the sample applications of the demo.
+//! * `system`: the clock, randomness and detached tasks.
 //! * `cli`: the commands.
 //!
+//! A request runs through them in this order: `proxy` validates it and finds its site, [`decide`]
+//! asks what it needs to know, `runtime` finds that out with the help of `provider` and `store`,
+//! and `proxy` forwards the request or answers it.
+//!
 //! `model`, `decide` and `pages` are pure: they compile with `--no-default-features`, without
-//! tokio, Pingora, a clock or randomness in reach. The table of who may import whom is held by
-//! `tests/architecture` and told in `docs/development/structure.md`.
+//! tokio, Pingora, a clock or randomness. `docs/development/structure.md` has the table of which
+//! module may import which, and `tests/architecture.rs` enforces it.
 
 pub mod decide;
 pub mod model;

@@ -1,7 +1,7 @@
-//! What the machine gives and no test can repeat: the time, randomness, and work that outlives its
-//! caller.
+//! What no test can repeat: the time, randomness, and tasks that outlive their caller.
 //!
-//! The only place that asks for them. Pure rooms get a [`Timestamp`] and random bytes handed in.
+//! This is the only file that asks the operating system for them. Pure code gets a [`Timestamp`]
+//! and random bytes as arguments.
 
 use std::future::Future;
 use std::hash::{BuildHasher as _, RandomState};
@@ -14,20 +14,20 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::model::timestamp::Timestamp;
 
-/// Tells the time. Clones tell the same time, also after one of them was moved.
+/// A clock. Clones tell the same time, also after one of them was advanced.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     ahead_millis: Arc<AtomicU64>,
 }
 
 impl Clock {
-    /// A clock that tells the machine's time.
+    /// A clock that tells the system time.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The time now.
+    /// The current time of this clock.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
@@ -41,7 +41,7 @@ impl Clock {
         Timestamp::from_millis(millis.saturating_add(self.ahead_millis.load(Ordering::Relaxed)))
     }
 
-    /// Moves this clock and its clones ahead, so that a test need not wait.
+    /// Advances this clock and its clones, so that a test need not wait.
     pub fn advance(&self, span: Duration) {
         self.ahead_millis.fetch_add(
             u64::try_from(span.as_millis()).unwrap_or(u64::MAX),
@@ -50,7 +50,7 @@ impl Clock {
     }
 }
 
-/// A reading for measuring how long something takes; unlike [`Clock`] it never jumps.
+/// The current time of a monotonic clock, for measuring how long something takes.
 #[must_use]
 #[expect(
     clippy::disallowed_methods,
@@ -60,10 +60,10 @@ pub fn stopwatch() -> Instant {
     Instant::now()
 }
 
-/// `N` bytes nobody can guess.
+/// `N` unpredictable bytes.
 ///
 /// # Panics
-/// When the operating system has no randomness: nothing can be sealed safely then.
+/// Where the operating system has no randomness. Nothing can be sealed safely then.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "the one source of randomness")]
 #[expect(
@@ -76,11 +76,11 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// A name that no other has, 22 letters of base64url: for telling requests apart, not for keeping a
-/// secret. Costs a twentieth of asking for randomness: one half is the process's own, the other a
-/// keyed hash of a counter.
+/// A unique id of 22 base64url characters, for telling requests apart and not for secrets. It takes
+/// a twentieth of the time that randomness takes: one half is random and fixed per process, the
+/// other is a keyed hash of a counter.
 #[must_use]
-pub fn fresh_name() -> String {
+pub fn unique_id() -> String {
     static PROCESS: OnceLock<(RandomState, [u8; 8])> = OnceLock::new();
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let (key, own) = PROCESS.get_or_init(|| (RandomState::new(), random()));
@@ -94,8 +94,11 @@ pub fn fresh_name() -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Runs `work` to its end even when nobody waits for it any more.
-#[expect(clippy::disallowed_methods, reason = "the one home of detached work")]
+/// Runs `work` to its end, also where its caller was cancelled.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that detaches tasks"
+)]
 pub fn detach<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> tokio::task::JoinHandle<T> {

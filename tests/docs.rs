@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use vestibule::model::cookie::{CookieKind, CookieNames, MAX_CHUNK, MAX_CHUNKED_TOTAL};
 use vestibule::model::identity_headers::IdentityHeaders;
+use vestibule::model::origin::Scheme;
 use vestibule::model::site::OwnPaths;
 
 fn root() -> &'static Path {
@@ -62,8 +63,8 @@ fn the_endpoints_page_knows_our_paths() {
 fn the_cookies_page_knows_our_cookies() {
     let text = read_unwrapped("docs/reference/cookies.md");
     for kind in CookieKind::ALL {
-        for secure in [true, false] {
-            let names = CookieNames::defaults(secure);
+        for scheme in [Scheme::Https, Scheme::Http] {
+            let names = CookieNames::defaults(scheme);
             let name = names.name(kind);
             assert!(
                 text.contains(&format!("`{name}`")),

@@ -1,8 +1,12 @@
-//! Pages of other origins: which may read what the gateway answers, and what they may send (Fetch,
-//! section 3.2).
+//! CORS: which pages of other origins may call, and which responses they may read (Fetch, section
+//! 3.2).
 //!
-//! Only origins of the site's own list, spelled out one by one, and only what programs are
-//! answered: the sign-in form, read by another origin's script, would give its `csrf` token away.
+//! * Only the origins that the site lists one by one may, and the pages of the hosted backend's
+//!   client for that backend's endpoints alone. There is no wildcard.
+//! * They read only what API clients get. The login form stays unreadable: its CSRF token would
+//!   let their scripts post it.
+//! * The gateway answers preflights for its own JSON endpoints and for pages that require a login.
+//!   A preflight carries no credentials, so one for such a page would never reach the application.
 
 use crate::model::local_response::{LocalResponse, Preflight};
 use crate::model::origin::Origin;
@@ -10,21 +14,22 @@ use crate::model::reason::Reason;
 use crate::model::request::RequestView;
 use crate::model::site::Site;
 
-use super::Verdict;
 use super::endpoint::{self, Endpoint};
+use super::verdict::Verdict;
 
-/// The header names that calls to the gateway's own endpoints may have, beside those that any page
-/// may send.
+/// The request header names that the gateway's own endpoints take, beside those that need no
+/// preflight.
 const OWN_HEADERS: &str = "content-type, authorization, vestibule-refresh-token, x-requested-with";
-/// Methods that the application behind may take or not.
+/// The methods that a preflight for a page of the application is granted: whether the application
+/// takes them is for the application to say.
 pub(super) const ANY_METHOD: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
-/// The longest list of header names that is said back.
+/// The longest list of header names that is granted as requested, in bytes.
 const MAX_HEADERS: usize = 1024;
 
-/// The listed origin whose page sent the request. The pages of a hosted backend's client read that
-/// backend's endpoints and nothing else.
+/// The origin of the page that sent the request, where its pages may read the response.
 #[must_use]
 pub fn reader<'s>(request: &RequestView<'_>, site: &'s Site) -> Option<&'s Origin> {
+    // Most sites list no origin: those parse none.
     let lists_any = !site.allowed_origins.is_empty() || site.hosted_backend.is_some();
     let origin = Origin::parse(request.fetch_metadata.origin.filter(|_| lists_any)?)?;
     let listed = site
@@ -42,10 +47,10 @@ pub fn reader<'s>(request: &RequestView<'_>, site: &'s Site) -> Option<&'s Origi
     })
 }
 
-/// Whether pages of listed origins may read `answer`.
+/// Whether pages of listed origins may read `response`.
 #[must_use]
-pub fn may_be_read(answer: &LocalResponse) -> bool {
-    match answer {
+pub fn may_be_read(response: &LocalResponse) -> bool {
+    match response {
         LocalResponse::Problem(_)
         | LocalResponse::Json(_)
         | LocalResponse::NoContent
@@ -62,23 +67,25 @@ pub fn may_be_read(answer: &LocalResponse) -> bool {
     }
 }
 
-/// What a listed origin's page may send, where that is what the request asks.
+/// The answer to a preflight of a listed origin; `None` for every other request. `methods` are the
+/// methods to grant.
 pub(super) fn preflight<'a>(
     request: &RequestView<'a>,
     site: &Site,
     methods: &'static str,
 ) -> Option<Verdict<'a>> {
-    let wanted = request.fetch_metadata.preflight_headers?;
+    let requested = request.fetch_metadata.preflight_headers?;
     reader(request, site)?;
-    // The application knows which headers it takes; the gateway's own endpoints take these.
-    let own = methods != ANY_METHOD
-        || wanted.is_empty()
-        || wanted.len() > MAX_HEADERS
-        || !is_list_of_names(wanted);
-    let headers = if own {
+    // Which headers the application takes is for it to say: the requested ones are granted. The
+    // gateway's own endpoints take a fixed list.
+    let is_own_list = methods != ANY_METHOD
+        || requested.is_empty()
+        || requested.len() > MAX_HEADERS
+        || !is_list_of_names(requested);
+    let headers = if is_own_list {
         OWN_HEADERS.to_owned()
     } else {
-        wanted.to_owned()
+        requested.to_owned()
     };
     Some(Verdict::reply(
         LocalResponse::Preflight(Preflight { methods, headers }),

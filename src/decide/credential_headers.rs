@@ -5,10 +5,11 @@
 use http::header::InvalidHeaderValue;
 use http::{HeaderName, HeaderValue};
 
-use crate::model::cookie::{self, CookieKind, CookieNames, Lifetime};
+use crate::model::cookie::{self, CookieKind, CookieNames};
+use crate::model::cookie_change::CookieChange;
 use crate::model::credential::CredentialKind;
 use crate::model::known_device::{DEVICE_MAX_AGE, SealedDevice};
-use crate::model::local_response::CookieChange;
+use crate::model::set_cookie::{self, Lifetime};
 use crate::model::site::Site;
 use crate::model::token::IssuedTokens;
 
@@ -106,7 +107,7 @@ fn set_tokens(cookies: &CookieWriter<'_>, site: &Site, tokens: &IssuedTokens) ->
     if cookies.names.hosted_backend
         && let Some(end) = tokens.expires()
     {
-        lines.push(cookie::expiry(cookies.names, end, lifetime));
+        lines.push(set_cookie::expiry(cookies.names, end, lifetime));
     }
     lines
 }
@@ -123,7 +124,7 @@ fn clear_credentials(cookies: &CookieWriter<'_>, credential: CredentialKind) -> 
         }
     }
     if cookies.names.hosted_backend {
-        lines.push(cookie::clear(cookies.names, cookie::EXPIRY_COOKIE));
+        lines.push(set_cookie::clear(cookies.names, cookie::EXPIRY_COOKIE));
     }
     lines
 }
@@ -155,10 +156,10 @@ impl CookieWriter<'_> {
     /// Gives a cookie its new value, and clears the chunks of an older one that the new value does
     /// not overwrite.
     fn set(&self, kind: CookieKind, value: &str, lifetime: Lifetime) -> Vec<String> {
-        cookie::stale(self.names, kind, &self.presented, value)
+        set_cookie::stale(self.names, kind, &self.presented, value)
             .into_iter()
-            .map(|name| cookie::clear(self.names, name))
-            .chain(cookie::set(self.names, kind, value, lifetime))
+            .map(|name| set_cookie::clear(self.names, name))
+            .chain(set_cookie::set(self.names, kind, value, lifetime))
             .collect()
     }
 
@@ -177,7 +178,7 @@ impl CookieWriter<'_> {
     fn clear_names<'n>(&self, names: impl Iterator<Item = &'n str>) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         for name in names {
-            let line = cookie::clear(self.names, name);
+            let line = set_cookie::clear(self.names, name);
             // A name may have come twice.
             if !lines.contains(&line) {
                 lines.push(line);

@@ -1,68 +1,73 @@
-//! The gateway's own endpoints on a site: they win over the application
+//! The gateway's own endpoints on a site. They take precedence over the application
 //! (`docs/reference/endpoints.md`).
+//!
+//! A path is compared percent-decoded, so that no spelling of one reaches the application.
+//! Everything else beneath the same prefixes is the application's, but for `/_vestibule/`, which is
+//! the gateway's as a whole.
 
 use http::Method;
 
-use crate::model::challenge::LoginStep;
 use crate::model::hosted_backend::{HostedEndpoint, HostedRequest};
+use crate::model::login_step::LoginStep;
+use crate::model::return_path::ReturnPath;
 use crate::model::site::Site;
 use crate::model::target::Target;
 
-/// Where the public keys of the signed assertion are.
+/// The path of the public keys of the signed assertion.
 pub const ASSERTION_KEYS: &str = "/.well-known/vestibule/jwks.json";
-/// What stands before the pages' own files. Everything beneath is the gateway's.
+/// The prefix of the files of the gateway's pages.
 pub const OWN_FILES: &str = "/_vestibule/";
 
 /// One of the gateway's own endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// The sign-in form.
+    /// The login page, and where its form is posted.
     Login,
-    /// A step that follows the sign-in form.
+    /// Where the form of a step after the password is posted.
     Step(StepEndpoint),
-    /// The sign-out.
+    /// The logout page, and where its form is posted.
     Logout,
-    /// A file of the pages, by its name; one that does not exist is `404`.
+    /// A file of the pages, by its name; `404` where there is none of this name.
     Asset(String),
     /// The public keys of the signed assertion.
     AssertionKeys,
-    /// One for programs.
+    /// A JSON endpoint, for scripts and API clients.
     Api(ApiEndpoint),
-    /// One that FusionAuth's single-page SDKs call.
+    /// An endpoint of the hosted backend, which FusionAuth's single-page SDKs call.
     Hosted(HostedRequest),
 }
 
-/// What programs may call.
+/// The JSON endpoints, for scripts and API clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApiEndpoint {
-    /// Sign in.
+    /// `POST /api/login`: logs in with a password.
     Login,
-    /// Go on with a sign-in that waits for more than a password.
+    /// `POST /api/login/…`: continues a login after the password.
     Step(StepEndpoint),
-    /// Who is signed in?
+    /// `GET /api/user`: tells who is logged in.
     User,
-    /// Renew now.
+    /// `POST /api/refresh`: refreshes the tokens now.
     Refresh,
-    /// Sign out.
+    /// `POST /api/logout`: logs out.
     Logout,
 }
 
-/// What may follow a password.
+/// What may follow a password, as a form and as a JSON endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepEndpoint {
-    /// The code of a second factor.
+    /// Submits the code of a second factor.
     TwoFactor,
-    /// The wish to be sent such a code.
+    /// Asks for such a code to be sent.
     SendCode,
-    /// A new password.
+    /// Submits a new password.
     NewPassword,
 }
 
 impl StepEndpoint {
-    /// Each of them.
+    /// All endpoints of this kind.
     pub const ALL: [Self; 3] = [Self::TwoFactor, Self::SendCode, Self::NewPassword];
 
-    /// What stands behind the path of the sign-in.
+    /// The part of the path that follows the path of the login.
     #[must_use]
     pub const fn suffix(self) -> &'static str {
         match self {
@@ -72,7 +77,7 @@ impl StepEndpoint {
         }
     }
 
-    /// The step whose challenge it continues.
+    /// The step that the challenge must be for.
     #[must_use]
     pub const fn step(self) -> LoginStep {
         match self {
@@ -81,16 +86,16 @@ impl StepEndpoint {
         }
     }
 
-    /// The call whose path stands behind that of the sign-in.
+    /// The endpoint of this [suffix](Self::suffix).
     #[must_use]
-    pub fn from_suffix(rest: &[u8]) -> Option<Self> {
+    pub fn from_suffix(suffix: &[u8]) -> Option<Self> {
         Self::ALL
             .into_iter()
-            .find(|call| call.suffix().as_bytes() == rest)
+            .find(|endpoint| endpoint.suffix().as_bytes() == suffix)
     }
 }
 
-/// Whether `target` is the gateway's own, in whatever spelling an application would take for it.
+/// The gateway's endpoint at `target`; `None` where the path is the application's.
 #[must_use]
 pub fn find(site: &Site, target: &Target<'_>) -> Option<Endpoint> {
     let path = target.decoded_path();
@@ -98,11 +103,11 @@ pub fn find(site: &Site, target: &Target<'_>) -> Option<Endpoint> {
         Some(Endpoint::Login)
     } else if path == site.paths.logout.as_bytes() {
         Some(Endpoint::Logout)
-    } else if let Some(call) = path
+    } else if let Some(endpoint) = path
         .strip_prefix(site.paths.login.as_bytes())
         .and_then(StepEndpoint::from_suffix)
     {
-        Some(Endpoint::Step(call))
+        Some(Endpoint::Step(endpoint))
     } else if let Some(name) = path.strip_prefix(OWN_FILES.as_bytes()) {
         Some(Endpoint::Asset(String::from_utf8_lossy(name).into_owned()))
     } else if path == ASSERTION_KEYS.as_bytes() {
@@ -110,41 +115,57 @@ pub fn find(site: &Site, target: &Target<'_>) -> Option<Endpoint> {
     } else {
         let api = path
             .strip_prefix(site.paths.api.as_bytes())
-            .and_then(api_call)
+            .and_then(api_endpoint)
             .map(Endpoint::Api);
-        api.or_else(|| {
-            site.hosted_backend
-                .as_ref()
-                .and_then(|_| HostedRequest::parse(path))
-                .map(Endpoint::Hosted)
-        })
+        api.or_else(|| hosted_request(site, path).map(Endpoint::Hosted))
     }
 }
 
-/// Everything else beneath is the application's.
-fn api_call(rest: &[u8]) -> Option<ApiEndpoint> {
-    match rest {
+fn api_endpoint(suffix: &[u8]) -> Option<ApiEndpoint> {
+    match suffix {
         b"/login" => Some(ApiEndpoint::Login),
         b"/user" => Some(ApiEndpoint::User),
         b"/refresh" => Some(ApiEndpoint::Refresh),
         b"/logout" => Some(ApiEndpoint::Logout),
-        _ => rest
+        _ => suffix
             .strip_prefix(b"/login")
             .and_then(StepEndpoint::from_suffix)
             .map(ApiEndpoint::Step),
     }
 }
 
+fn hosted_request(site: &Site, path: &[u8]) -> Option<HostedRequest> {
+    site.hosted_backend
+        .as_ref()
+        .and_then(|_| HostedRequest::parse(path))
+}
+
+/// Whether a return address leads back into the gateway's own login or logout: the first would be a
+/// loop, the second would log out who has just logged in.
+pub(super) fn is_login_or_logout(site: &Site, return_to: &ReturnPath) -> bool {
+    let path = return_to.as_str();
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let is_step = path
+        .strip_prefix(&site.paths.login)
+        .is_some_and(|suffix| StepEndpoint::from_suffix(suffix.as_bytes()).is_some());
+    path == site.paths.login || is_step || path == site.paths.logout || is_hosted_logout(site, path)
+}
+
+fn is_hosted_logout(site: &Site, path: &str) -> bool {
+    let decoded: Vec<u8> = percent_encoding::percent_decode_str(path).collect();
+    hosted_request(site, &decoded).is_some_and(|request| request.endpoint == HostedEndpoint::Logout)
+}
+
 impl Endpoint {
-    /// The methods for `Allow`, when `method` is none of them.
+    /// The methods for `Allow`, where `method` is none of them.
     #[must_use]
     pub fn disallows(&self, method: &Method) -> Option<&'static str> {
         let allowed = self.methods();
-        let taken = allowed.split(", ").any(|taken| taken == method.as_str());
-        (!taken).then_some(allowed)
+        let is_allowed = allowed.split(", ").any(|name| name == method.as_str());
+        (!is_allowed).then_some(allowed)
     }
 
-    /// The methods it takes.
+    /// The methods that the endpoint takes, as `Allow` lists them.
     #[must_use]
     pub const fn methods(&self) -> &'static str {
         match self {
@@ -157,7 +178,7 @@ impl Endpoint {
                 | ApiEndpoint::Refresh
                 | ApiEndpoint::Logout,
             ) => "POST",
-            Self::Hosted(call) => match call.endpoint {
+            Self::Hosted(request) => match request.endpoint {
                 HostedEndpoint::Refresh => "POST",
                 HostedEndpoint::Login
                 | HostedEndpoint::Register
@@ -168,14 +189,16 @@ impl Endpoint {
         }
     }
 
-    /// Whether programs call it, which get no page whatever their requests look like.
+    /// Whether scripts and API clients call it. They get problem documents, never pages, whatever
+    /// their requests look like.
     #[must_use]
     pub const fn is_for_api_clients(&self) -> bool {
         match self {
             Self::Api(_) => true,
-            Self::Hosted(call) => {
-                matches!(call.endpoint, HostedEndpoint::Me | HostedEndpoint::Refresh)
-            }
+            Self::Hosted(request) => matches!(
+                request.endpoint,
+                HostedEndpoint::Me | HostedEndpoint::Refresh
+            ),
             Self::Login | Self::Step(_) | Self::Logout | Self::Asset(_) | Self::AssertionKeys => {
                 false
             }

@@ -1,5 +1,8 @@
-//! The decision's narrated twin: what three kinds of visitor would get, told by asking
-//! [`super::decide`] itself.
+//! `vestibule explain`: what three kinds of client would get for a request.
+//!
+//! The answers come from [`decide`] itself, asked with facts that are made up: nobody is logged in,
+//! somebody with the given roles is, somebody without any role is. So they cannot differ from what
+//! a request gets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,50 +11,49 @@ use http::Method;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::model::cookie::{PresentedCookie, PresentedCookies};
 use crate::model::credential::CredentialKind;
 use crate::model::identity::Identity;
 use crate::model::local_response::LocalResponse;
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
+use crate::model::request_cookies::{PresentedCookie, PresentedCookies};
 use crate::model::rule::Access;
 use crate::model::site::Site;
 use crate::model::target::Target;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{Principal, RevocationKey, Session};
 
+use super::decide;
 use super::endpoint;
 use super::facts::{Facts, Known};
-use super::{Decision, Outcome, decide};
+use super::verdict::{Decision, Outcome};
 
 /// What would happen to a request (`docs/reference/commands.md#explain`).
 #[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
-    /// The site's name.
+    /// The name of the site.
     pub site: String,
-    /// The rule that matches, as written; `default_access` where none does, or the gateway's own
-    /// endpoint.
+    /// The pattern of the rule that matches, `default_access` where none does, or `own endpoint`.
     pub rule: String,
-    /// What it asks for.
+    /// The access that the rule asks for.
     pub access: &'static str,
-    /// For a person's navigation without any credential.
+    /// For a person who opens the page without any credential.
     pub signed_out: ExplainedOutcome,
-    /// For somebody signed in with the given roles, or with the rule's first role where none was
-    /// given.
+    /// For a user with the given roles; where none was given, with the rule's first role.
     pub signed_in: ExplainedOutcome,
-    /// For somebody signed in without any role.
+    /// For a user without any role.
     pub without_role: ExplainedOutcome,
 }
 
-/// What one visitor would get.
+/// What one client would get.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExplainedOutcome {
     /// `forwarded`, `answered`, `redirected`, `refused` or `failed`.
     pub outcome: &'static str,
-    /// The reason.
+    /// The reason code of the decision.
     pub reason: &'static str,
-    /// The status of the gateway's answer; absent where the application answers.
+    /// The status of the gateway's response; absent where the application answers.
     pub status: Option<u16>,
-    /// Where a redirect leads.
+    /// The address of a redirect.
     pub location: Option<String>,
 }
 
@@ -59,7 +61,15 @@ pub struct ExplainedOutcome {
 #[must_use]
 pub fn explain(site: &Site, target: &Target<'_>, method: &Method, roles: &[String]) -> Explanation {
     let requirement = site.match_rule(method, target.decoded_path());
-    let own = endpoint::find(site, target).is_some();
+    let (rule, access) = match endpoint::find(site, target) {
+        Some(_) => ("own endpoint", Access::Public),
+        None => (
+            requirement
+                .pattern
+                .map_or("default_access", |pattern| pattern),
+            requirement.access,
+        ),
+    };
     let with_role = if roles.is_empty() {
         requirement.roles.iter().take(1).cloned().collect()
     } else {
@@ -67,25 +77,15 @@ pub fn explain(site: &Site, target: &Target<'_>, method: &Method, roles: &[Strin
     };
     Explanation {
         site: site.name.clone(),
-        rule: if own {
-            "own endpoint".into()
-        } else {
-            requirement
-                .pattern
-                .map_or("default_access", |pattern| pattern)
-                .into()
-        },
-        access: if own {
-            Access::Public.as_str()
-        } else {
-            requirement.access.as_str()
-        },
+        rule: rule.into(),
+        access: access.as_str(),
         signed_out: explain_outcome(site, target, method, None),
         signed_in: explain_outcome(site, target, method, Some(with_role)),
         without_role: explain_outcome(site, target, method, Some(Vec::new())),
     }
 }
 
+/// The outcome for a navigation of a user with `roles`; `None` for one without credentials.
 fn explain_outcome(
     site: &Site,
     target: &Target<'_>,
@@ -93,76 +93,78 @@ fn explain_outcome(
     roles: Option<Vec<String>>,
 ) -> ExplainedOutcome {
     let mut cookies = PresentedCookies::default();
-    // Whoever comes for the first time.
     let mut facts = Facts {
+        // The first redirect, which is no loop.
         redirects: Known::Found(1),
         ..Facts::default()
     };
     if let Some(roles) = roles {
-        let (explained, principal) = (
-            PresentedCookie::Single("explained".into()),
-            Arc::new(explained_principal(roles)),
-        );
+        let cookie = PresentedCookie::Single("explained".into());
+        let principal = Arc::new(explained_principal(roles));
         match site.credential {
             CredentialKind::Session => {
-                cookies.session = explained;
+                cookies.session = cookie;
                 facts.session = Known::Found(Session {
                     principal,
                     access: None,
                 });
             }
             CredentialKind::Jwt | CredentialKind::Bearer => {
-                cookies.access = explained;
+                cookies.access = cookie;
                 facts.token = Known::Found(principal);
             }
         }
         facts.logout = Known::Found(());
     }
-    let marks = FetchMetadata {
-        accept: Some("text/html"),
-        fetch_mode: Some("navigate"),
-        ..FetchMetadata::default()
-    };
     let request = RequestView {
         method,
         target,
         cookies: &cookies,
         bearer: BearerTokens::default(),
-        fetch_metadata: marks,
-    };
-    match decide(&request, site, &facts, Timestamp::from_secs(0)) {
-        // A posted sign-in form: what comes of it is the provider's to say.
-        Decision::Needs(_) => ExplainedOutcome {
-            outcome: "answered",
-            reason: "own_endpoint",
-            status: None,
-            location: None,
+        fetch_metadata: FetchMetadata {
+            accept: Some("text/html"),
+            fetch_mode: Some("navigate"),
+            ..FetchMetadata::default()
         },
-        Decision::Settled(verdict) => {
-            let (status, location) = match &verdict.outcome {
-                Outcome::Forward(_) => (None, None),
-                Outcome::Reply(answer) => status_and_location(answer),
+    };
+    explain_decision(&decide(&request, site, &facts, Timestamp::from_secs(0)))
+}
+
+fn explain_decision(decision: &Decision<'_>) -> ExplainedOutcome {
+    let verdict = match decision {
+        // A posted form or body: what follows depends on what is in it.
+        Decision::Needs(_) => {
+            return ExplainedOutcome {
+                outcome: "answered",
+                reason: "own_endpoint",
+                status: None,
+                location: None,
             };
-            ExplainedOutcome {
-                outcome: verdict.label().as_str(),
-                reason: verdict.reason.as_str(),
-                status,
-                location,
-            }
         }
+        Decision::Settled(verdict) => verdict,
+    };
+    let (status, location) = match &verdict.outcome {
+        Outcome::Forward(_) => (None, None),
+        Outcome::Reply(response) => status_and_location(response),
+    };
+    ExplainedOutcome {
+        outcome: verdict.label().as_str(),
+        reason: verdict.reason.as_str(),
+        status,
+        location,
     }
 }
 
-fn status_and_location(answer: &LocalResponse) -> (Option<u16>, Option<String>) {
-    match answer {
+fn status_and_location(response: &LocalResponse) -> (Option<u16>, Option<String>) {
+    match response {
         LocalResponse::Redirect(redirect) => {
             (Some(redirect.status), Some(redirect.location.to_string()))
         }
         LocalResponse::AllowedRedirect { to, .. } => (Some(302), Some(to.as_str().to_owned())),
         LocalResponse::Problem(problem) => (Some(problem.status), None),
-        LocalResponse::LoginPage(form) => (Some(form.status), None),
-        LocalResponse::StepPage(form) => (Some(form.status), None),
-        LocalResponse::ActionRequired(asks) => (Some(asks.status), None),
+        LocalResponse::LoginPage(page) => (Some(page.status), None),
+        LocalResponse::StepPage(page) => (Some(page.status), None),
+        LocalResponse::ActionRequired(page) => (Some(page.status), None),
         LocalResponse::LogoutPage
         | LocalResponse::PreservedPost(_)
         | LocalResponse::Asset(_)

@@ -1,163 +1,166 @@
-//! What has been found out about one request so far: one slot for each question.
+//! What is known about one request: a [`Question`] for everything that takes input and output, and
+//! in [`Facts`] a slot for each answer.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::model::api_request::ApiRequestBody;
-use crate::model::challenge::{LoginStep, OpenedChallenge, StepForm, StepSubmission};
+use crate::model::challenge::OpenedChallenge;
 use crate::model::credential::{CredentialKind, PresentedCredential, RefreshRequest};
 use crate::model::login::{Credentials, LoginForm, LoginRefused};
+use crate::model::login_step::{LoginStep, StepForm, StepSubmission};
 use crate::model::preserved_post::RestoredPost;
 use crate::model::reason::Reason;
 use crate::model::redirect_loop::LoopIdentity;
 use crate::model::secret::Secret;
 use crate::model::token::{CompletedLogin, CompletedRefresh, Principal, Session, TokenError};
 
-/// The answer to one question, or that it was not asked. A filled slot is never asked again, so the
-/// loop ends.
+/// The answer to one question. A slot is filled once; [`decide`](super::decide) never asks for a
+/// filled one again.
 #[derive(Clone, Debug, Default)]
 pub enum Known<T, No> {
-    /// Nobody asked yet.
+    /// The question has not been asked.
     #[default]
     NotAsked,
-    /// Yes, and here it is.
+    /// Yes, with what was found.
     Found(T),
-    /// A definite no.
+    /// A definite no, with its reason.
     Absent(No),
-    /// No answer was to be had; never taken for a yes, nor for a no.
+    /// There was no answer. This is never taken for a yes or a no.
     Failed(Reason),
 }
 
-/// Everything found out so far.
+/// Everything that is known about a request so far.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// Whom the access token proves.
+    /// The user that the access token proves.
     pub token: Known<Arc<Principal>, TokenError>,
-    /// What the session of the presented id keeps.
+    /// The session of the presented id.
     pub session: Known<Session, TokenError>,
-    /// What the refresh token brought. The `No` is `signed_out`, or `revoked` where the gateway
-    /// itself refused.
+    /// The new tokens for the refresh token. `Absent` is `signed_out`, or `revoked` where the
+    /// gateway itself refused.
     pub refresh: Known<CompletedRefresh, Reason>,
-    /// The sign-in form's fields.
+    /// The fields of the posted login form.
     pub login_form: Known<LoginForm, Reason>,
-    /// The form that the visitor wanted to send, sealed. The `No`: there is none that could be
-    /// carried.
+    /// The form that was posted after the login had expired, sealed. `Absent` where the body is no
+    /// form, or none that can be carried.
     pub preserved_post: Known<Arc<str>, Reason>,
-    /// The form that comes back with a sign-in. The `No`: it does not open, or its time is over.
+    /// The preserved form that comes back with a login. `Absent` where it does not open or has
+    /// expired.
     pub restored_post: Known<RestoredPost, Reason>,
-    /// The body of a program's call.
+    /// The body of a call to a JSON endpoint.
     pub body: Known<ApiRequestBody, Reason>,
-    /// The fields of a step's form.
+    /// The fields of the posted form of a step.
     pub step_form: Known<Box<StepForm>, Reason>,
-    /// What is in the challenge that was brought back. The `No` is `challenge_expired`.
+    /// The opened challenge. `Absent` is `challenge_expired`.
     pub challenge: Known<Arc<OpenedChallenge>, Reason>,
-    /// The way by which a code was sent, by its position.
+    /// The method by which a code was sent: its position among the challenge's methods.
     pub code_sent: Known<usize, Box<LoginRefused>>,
-    /// What the provider said to the password, or to the step that followed it.
+    /// The provider's answer to the password, or to the step that followed it.
     pub login: Known<CompletedLogin, LoginRefused>,
-    /// Whether the sign-out was carried out.
+    /// Whether the logout was carried out.
     pub logout: Known<(), Reason>,
-    /// How often this visitor was about to be sent to sign in, or on from there, at this address
-    /// lately, now included.
+    /// How many redirects to or from the login page this user got at this address within the last
+    /// ten seconds, this one included.
     pub redirects: Known<u32, Reason>,
 }
 
-/// How large the posted form of a sign-in, or of a step after it, may be.
+/// The size limit for the body of a posted login form, or of a step's form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FormSize {
-    /// As configured.
+    /// The limit of the configuration.
     Plain,
-    /// With an unsent form in it.
+    /// The limit for a form that carries a preserved post.
     WithPreservedPost,
 }
 
-/// Something only the shell can find out. `Debug` keeps the tokens to itself.
+/// Something that `decide` needs to know and cannot find out itself. `Debug` prints the variant
+/// alone, because most of them hold a credential.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Question<'a> {
-    /// Does this access token prove somebody? Fills [`Facts::token`].
+    /// Is this access token valid? Fills [`Facts::token`].
     Verify(&'a str),
-    /// What does the session of this id keep? Its life goes on for having been asked for. Fills
-    /// [`Facts::session`].
+    /// Which session has this id? Asking extends its idle lifetime. Fills [`Facts::session`].
     LoadSession(&'a str),
-    /// What does the provider give for a refresh token? Fills [`Facts::refresh`].
+    /// Which tokens does the provider give for this refresh token? Fills [`Facts::refresh`].
     Refresh(RefreshRequest<'a>),
-    /// The same for a refresh token that stood in a body, of a client that is no browser.
+    /// The same, for a refresh token in the body of a client that is not a browser.
     RefreshFromBody(Secret),
-    /// What does the posted form say? Fills [`Facts::login_form`].
+    /// What are the fields of the posted login form? Fills [`Facts::login_form`].
     ReadLoginForm(FormSize),
-    /// What did the visitor want to send, and who were they, as far as what they carry tells? Fills
+    /// Can the posted form be preserved, and who wrote it, as far as the credentials tell? Fills
     /// [`Facts::preserved_post`].
     PreservePost {
-        /// Where it was sent: path and query.
+        /// Path and query that it was posted to.
         target: &'a str,
-        /// How the refresh token was carried, and the sealed token itself.
+        /// The sealed refresh token, and how it was presented.
         refresh: Option<(CredentialKind, &'a str)>,
-        /// The sealed device of the browser, as it came.
+        /// The device cookie, as presented.
         device: Option<&'a str>,
     },
-    /// What did this person, who has just signed in, bring along? Fills [`Facts::restored_post`].
+    /// What did the user who has just logged in write before? Fills [`Facts::restored_post`].
     RestorePost {
-        /// The sealed form.
+        /// The sealed form, as the login form carried it.
         sealed: Arc<str>,
-        /// Who it is now.
+        /// The `sub` of the user who has just logged in.
         sub: String,
-        /// What they call themselves, as typed.
+        /// The login name, as typed.
         login_id: String,
     },
-    /// What does a program's call bring along? Fills [`Facts::body`].
+    /// What is the body of the call to a JSON endpoint? Fills [`Facts::body`].
     ReadBody,
-    /// What does the provider say to this password? Fills [`Facts::login`].
+    /// Does the provider accept this password? Fills [`Facts::login`].
     Login {
-        /// What was typed.
+        /// What the user submitted.
         credentials: Credentials,
-        /// How the client will carry what it gets.
+        /// How the client will present what it gets.
         kind: CredentialKind,
-        /// The id of a session that this sign-in replaces, whoever it belonged to.
+        /// The id of the session that this login replaces, whoever's it was.
         session: Option<&'a str>,
-        /// The sealed device of the browser that asks, as it came.
+        /// The device cookie, as presented.
         device: Option<&'a str>,
     },
-    /// What does the posted form of a step say? Fills [`Facts::step_form`].
+    /// What are the fields of the posted form of a step? Fills [`Facts::step_form`].
     ReadStepForm(FormSize),
-    /// What is in this challenge? Fills [`Facts::challenge`].
+    /// What does this challenge hold? Fills [`Facts::challenge`].
     OpenChallenge {
-        /// The step it must be of.
+        /// The step that it must be for.
         step: LoginStep,
-        /// As it was posted.
+        /// The sealed challenge, as posted.
         challenge: Secret,
     },
-    /// What does the provider say to this code or new password? Fills [`Facts::login`].
+    /// Does the provider accept this code or new password? Fills [`Facts::login`].
     ContinueLogin {
-        /// What is continued.
+        /// The login that is continued.
         opened: Arc<OpenedChallenge>,
-        /// With what.
+        /// What the user submitted.
         submission: StepSubmission,
-        /// How the client will carry what it gets.
+        /// How the client will present what it gets.
         kind: CredentialKind,
-        /// The id of a session that this sign-in replaces, whoever it belonged to.
+        /// The id of the session that this login replaces, whoever's it was.
         session: Option<&'a str>,
-        /// The sealed device of the browser that asks, as it came.
+        /// The device cookie, as presented.
         device: Option<&'a str>,
     },
-    /// Send a code. Fills [`Facts::code_sent`].
+    /// Will the provider send a code? Fills [`Facts::code_sent`].
     SendCode {
-        /// For which sign-in.
+        /// The login that the code is for.
         opened: Arc<OpenedChallenge>,
-        /// By which way, sealed.
+        /// The sealed choice of a method.
         choice: Secret,
     },
-    /// How often was this visitor sent round here? Fills [`Facts::redirects`].
+    /// How often was this user redirected here lately? Fills [`Facts::redirects`].
     CountRedirect {
-        /// Who.
+        /// What tells the user's redirects from those of others.
         identity: LoopIdentity<'a>,
-        /// Path and query.
+        /// Path and query of the request.
         target: &'a str,
     },
-    /// End what these belong to, here and at the provider. Fills [`Facts::logout`].
+    /// Ends the login that these belong to, here and at the provider. Fills [`Facts::logout`].
     Logout(PresentedCredential<'a>),
-    /// The same for a refresh token that stood in a body, of a client that is no browser.
+    /// The same, for a refresh token in the body of a client that is not a browser.
     LogoutFromBody {
-        /// The access token that came beside it.
+        /// The access token in `Authorization`.
         access: Option<&'a str>,
         /// The sealed refresh token.
         refresh: Secret,
@@ -169,20 +172,20 @@ impl fmt::Debug for Question<'_> {
         out.write_str(match self {
             Self::Verify(_) => "Verify",
             Self::LoadSession(_) => "LoadSession",
-            Self::Refresh(_) => "Renew",
-            Self::RefreshFromBody(_) => "RenewPosted",
-            Self::ReadLoginForm(_) => "ReadForm",
-            Self::PreservePost { .. } => "KeepForm",
-            Self::RestorePost { .. } => "ReturnForm",
+            Self::Refresh(_) => "Refresh",
+            Self::RefreshFromBody(_) => "RefreshFromBody",
+            Self::ReadLoginForm(_) => "ReadLoginForm",
+            Self::PreservePost { .. } => "PreservePost",
+            Self::RestorePost { .. } => "RestorePost",
             Self::ReadBody => "ReadBody",
-            Self::Login { .. } => "SignIn",
+            Self::Login { .. } => "Login",
             Self::ReadStepForm(_) => "ReadStepForm",
             Self::OpenChallenge { .. } => "OpenChallenge",
-            Self::ContinueLogin { .. } => "Continue",
+            Self::ContinueLogin { .. } => "ContinueLogin",
             Self::SendCode { .. } => "SendCode",
-            Self::Logout(_) => "SignOut",
-            Self::CountRedirect { .. } => "CountRound",
-            Self::LogoutFromBody { .. } => "SignOutPosted",
+            Self::Logout(_) => "Logout",
+            Self::CountRedirect { .. } => "CountRedirect",
+            Self::LogoutFromBody { .. } => "LogoutFromBody",
         })
     }
 }
@@ -190,31 +193,31 @@ impl fmt::Debug for Question<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::cookie::PresentedCookie;
+    use crate::model::request_cookies::PresentedCookie;
 
     #[test]
-    fn nothing_of_a_credential_is_printed() {
+    fn debug_prints_no_credential() {
         let kind = CredentialKind::Session;
-        let carried = PresentedCredential {
+        let credential = PresentedCredential {
             kind,
             token: Some("leaky"),
             refresh: Some("leaky"),
         };
-        let sign_out = Question::Logout(carried);
-        let renewable = RefreshRequest {
+        let logout = Question::Logout(credential);
+        let refresh = RefreshRequest {
             kind,
             refresh: "leaky",
             session_id: Some("leaky"),
         };
-        let presented = PresentedCookie::Single("leaky".into());
+        let cookie = PresentedCookie::Single("leaky".into());
         let load = Question::LoadSession("leaky");
-        let shown = format!(
-            "{:?} {load:?} {renewable:?} {carried:?} {sign_out:?} {presented:?}",
+        let printed = format!(
+            "{:?} {load:?} {refresh:?} {credential:?} {logout:?} {cookie:?}",
             Question::Verify("leaky")
         );
         assert_eq!(
-            shown,
-            "Verify LoadSession RefreshRequest(session) PresentedCredential(session) SignOut Single"
+            printed,
+            "Verify LoadSession RefreshRequest(session) PresentedCredential(session) Logout Single"
         );
     }
 }

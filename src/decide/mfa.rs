@@ -1,28 +1,35 @@
-//! The steps that may follow a password, as forms: a code, the wish to be sent one, a new password.
+//! The forms of the steps that may follow a password: a second-factor code, a code to be sent, a
+//! new password.
 //!
-//! From whom, then what, then whether the challenge holds, then the form's own proof, and only then
-//! the provider. No step can be begun without a challenge, which only a right password brings
-//! (threat model, R-46).
+//! A posted step is checked in this order: the origin, the form's fields, the challenge, how its
+//! tokens are delivered, the CSRF token, and only then the provider is asked. A challenge that has
+//! expired leads back to the login form, with what is known from the first time.
 
 use std::sync::Arc;
 
 use crate::model::api_request::TokenDelivery;
-use crate::model::challenge::{NextStep, OpenedChallenge, StepForm, StepSubmission};
+use crate::model::challenge::OpenedChallenge;
 use crate::model::local_response::{LocalResponse, LoginPage, StepPage};
 use crate::model::login::LoginRefused;
+use crate::model::login_step::{StepForm, StepSubmission};
 use crate::model::reason::Reason;
 use crate::model::request::{Provenance, RequestView};
-use crate::model::secret::Secret;
 use crate::model::site::Site;
 use crate::model::timestamp::Timestamp;
 
+use super::challenge::{ChallengeError, open_challenge, submitted_code, submitted_password};
+use super::csrf::csrf_token_matches;
 use super::endpoint::StepEndpoint;
 use super::facts::{Facts, Known, Question};
-use super::login::{self, LoginContext, csrf_token_matches, form_size, login_succeeded};
-use super::{Decision, RETRY_AFTER_FAILURE, Verdict, unavailable};
+use super::login_result::{
+    LoginContext, action_required, login_succeeded, requires_action, step_page,
+};
+use super::preserved_post::form_size;
+use super::verdict::{Decision, RETRY_AFTER_FAILURE, Verdict};
 
+/// Decides about the posted form of a step.
 pub(super) fn decide<'a>(
-    call: StepEndpoint,
+    endpoint: StepEndpoint,
     request: &RequestView<'a>,
     site: &Site,
     facts: &Facts,
@@ -34,196 +41,131 @@ pub(super) fn decide<'a>(
     ) {
         return Decision::Settled(Verdict::problem(Reason::CrossSiteRequest));
     }
-    let fields = match &facts.step_form {
+    let form = match &facts.step_form {
         Known::NotAsked => return Decision::Needs(Question::ReadStepForm(form_size(request))),
-        Known::Found(fields) => fields,
+        Known::Found(form) => form,
         Known::Absent(reason) => return Decision::Settled(Verdict::problem(*reason)),
-        Known::Failed(reason) => return Decision::Settled(unavailable(*reason)),
+        Known::Failed(reason) => return Decision::Settled(Verdict::unavailable(*reason)),
     };
-    let opened = match open(call, &fields.challenge, facts, now) {
+    let opened = match open_challenge(endpoint, &form.challenge, facts, now) {
         Ok(opened) => opened,
         Err(ChallengeError::NotOpened(question)) => return Decision::Needs(question),
         Err(ChallengeError::Expired(opened)) => {
-            return Decision::Settled(restart_login(
-                opened.as_deref(),
-                fields,
-                (Reason::ChallengeExpired, None),
-            ));
+            let expired = Reason::ChallengeExpired;
+            return Decision::Settled(restart_login(opened.as_deref(), form, expired, None));
         }
-        Err(ChallengeError::Unavailable(reason)) => return Decision::Settled(unavailable(reason)),
+        Err(ChallengeError::Unavailable(reason)) => {
+            return Decision::Settled(Verdict::unavailable(reason));
+        }
     };
-    // Whoever asked for tokens in a body is no browser, and fills in no form.
+    // A client that asked for tokens in a body is not a browser and posts no form.
     if opened.challenge.options.token_delivery == TokenDelivery::Body {
         return Decision::Settled(Verdict::problem(Reason::BrowserTokensRefused));
     }
-    let form = SubmittedStep { opened, fields };
-    if !csrf_token_matches(request, site, &fields.csrf) {
-        return Decision::Settled(form.again(Reason::CsrfFailed, None));
+    let step = SubmittedStep { opened, form };
+    if !csrf_token_matches(request, site, &form.csrf) {
+        return Decision::Settled(step.redisplay(Reason::CsrfFailed, None));
     }
-    match call {
-        StepEndpoint::SendCode => send_code(&form, facts),
-        StepEndpoint::TwoFactor => continue_login(
-            code(&fields.code, fields.trust_device),
-            &form,
-            request,
-            site,
-            facts,
-        ),
+    let submission = match endpoint {
+        StepEndpoint::SendCode => return send_code(&step, facts),
+        StepEndpoint::TwoFactor => submitted_code(&form.code).map(|code| StepSubmission::Code {
+            code,
+            trust_device: form.trust_device,
+        }),
         StepEndpoint::NewPassword => {
-            continue_login(password(&fields.password), &form, request, site, facts)
+            submitted_password(&form.password).map(StepSubmission::Password)
         }
+    };
+    match submission {
+        Some(submission) => continue_login(submission, &step, request, site, facts),
+        None => Decision::Settled(step.redisplay(Reason::RejectedInput, None)),
     }
 }
 
-/// Why a challenge cannot be gone on with.
-pub(super) enum ChallengeError<'a> {
-    /// Nobody has looked into it yet.
-    NotOpened(Question<'a>),
-    /// It is over; what was in it, where it could be read.
-    Expired(Option<Arc<OpenedChallenge>>),
-    /// Nobody can say.
-    Unavailable(Reason),
-}
-
-/// The challenge that was brought back, while it lasts. Of one that does not hold the provider
-/// hears nothing.
-pub(super) fn open<'a, 'f>(
-    call: StepEndpoint,
-    challenge: &Secret,
-    facts: &'f Facts,
-    now: Timestamp,
-) -> Result<&'f Arc<OpenedChallenge>, ChallengeError<'a>> {
-    match &facts.challenge {
-        Known::NotAsked => Err(ChallengeError::NotOpened(Question::OpenChallenge {
-            step: call.step(),
-            challenge: challenge.clone(),
-        })),
-        Known::Found(opened) if now < opened.challenge.expires => Ok(opened),
-        Known::Found(opened) => Err(ChallengeError::Expired(Some(Arc::clone(opened)))),
-        Known::Absent(_) => Err(ChallengeError::Expired(None)),
-        Known::Failed(reason) => Err(ChallengeError::Unavailable(*reason)),
-    }
-}
-
-/// A code as an answer; `None` where nothing was typed.
-pub(super) fn code(typed: &Secret, trust: bool) -> Option<StepSubmission> {
-    let code = bare(typed.expose());
-    (!code.is_empty()).then(|| StepSubmission::Code {
-        code: Secret::new(code),
-        trust_device: trust,
-    })
-}
-
-/// A new password as an answer; `None` where nothing was typed.
-pub(super) fn password(typed: &Secret) -> Option<StepSubmission> {
-    (!typed.expose().is_empty()).then(|| StepSubmission::Password(typed.clone()))
-}
-
-/// A code without the blanks that apps show in it and that are copied along. Recovery codes have
-/// letters, and may have blanks of their own.
-fn bare(typed: &str) -> String {
-    let packed: String = typed.split_whitespace().collect();
-    if packed.bytes().all(|byte| byte.is_ascii_digit()) {
-        packed
-    } else {
-        typed.trim().to_owned()
-    }
-}
-
-/// The code or the new password.
+/// A code or a new password: asks the provider, and shows what it says.
 fn continue_login<'a>(
-    answer: Option<StepSubmission>,
-    form: &SubmittedStep<'_>,
+    submission: StepSubmission,
+    step: &SubmittedStep<'_>,
     request: &RequestView<'a>,
     site: &Site,
     facts: &Facts,
 ) -> Decision<'a> {
-    let Some(answer) = answer else {
-        return Decision::Settled(form.again(Reason::RejectedInput, None));
-    };
     Decision::Settled(match &facts.login {
         Known::NotAsked => {
-            let (opened, kind) = (Arc::clone(form.opened), site.credential);
-            let (session, device) = (
-                request.cookies.session.value(),
-                request.cookies.device.value(),
-            );
             return Decision::Needs(Question::ContinueLogin {
-                opened,
-                submission: answer,
-                kind,
-                session,
-                device,
+                opened: Arc::clone(step.opened),
+                submission,
+                kind: site.credential,
+                session: request.cookies.session.value(),
+                device: request.cookies.device.value(),
             });
         }
-        Known::Found(signed_in) => return login_succeeded(site, facts, signed_in, form.brought()),
-        Known::Absent(refused) => form.refused(refused),
-        Known::Failed(reason) => form.failed(*reason),
+        Known::Found(login) => return login_succeeded(site, facts, login, step.context()),
+        Known::Absent(refused) => step.refused(refused),
+        Known::Failed(reason) => step.failed(*reason),
     })
 }
 
-/// The wish to be sent a code.
-fn send_code<'a>(form: &SubmittedStep<'_>, facts: &Facts) -> Decision<'a> {
+/// Asks the provider to send a code.
+fn send_code<'a>(step: &SubmittedStep<'_>, facts: &Facts) -> Decision<'a> {
     Decision::Settled(match &facts.code_sent {
         Known::NotAsked => {
-            let (opened, choice) = (Arc::clone(form.opened), form.fields.choice.clone());
-            return Decision::Needs(Question::SendCode { opened, choice });
+            return Decision::Needs(Question::SendCode {
+                opened: Arc::clone(step.opened),
+                choice: step.form.choice.clone(),
+            });
         }
-        Known::Found(way) => {
+        Known::Found(method) => {
             let page = StepPage {
                 status: 200,
-                code_sent_by: Some(*way),
-                ..form.page()
+                code_sent_by: Some(*method),
+                ..step.page()
             };
             Verdict::reply(LocalResponse::StepPage(Box::new(page)), Reason::OwnEndpoint)
         }
-        Known::Absent(refused) => form.refused(refused),
-        Known::Failed(reason) => form.failed(*reason),
+        Known::Absent(refused) => step.refused(refused),
+        Known::Failed(reason) => step.failed(*reason),
     })
 }
 
-/// A form of a step that was posted while its challenge held.
+/// A posted step whose challenge has not expired.
 struct SubmittedStep<'f> {
     opened: &'f Arc<OpenedChallenge>,
-    fields: &'f StepForm,
+    form: &'f StepForm,
 }
 
 impl SubmittedStep<'_> {
-    /// The same step once more.
+    /// The form of the same step.
     fn page(&self) -> StepPage {
         StepPage {
-            trust_device: self.fields.trust_device,
-            ..page(self.opened.next_step.clone(), self.brought())
+            trust_device: self.form.trust_device,
+            ..step_page(self.opened.next_step.clone(), self.context())
         }
     }
 
-    fn brought(&self) -> LoginContext<'_> {
-        let chosen = &self.opened.challenge.options;
-        LoginContext {
-            login_id: &chosen.login_id,
-            return_to: chosen.return_to.as_ref(),
-            preserved_post: self.fields.preserved_post.as_ref(),
-        }
+    fn context(&self) -> LoginContext<'_> {
+        LoginContext::of_step(self.opened, self.form)
     }
 
-    fn again<'a>(&self, reason: Reason, retry_after: Option<u32>) -> Verdict<'a> {
+    /// The form again, under the status of `error`.
+    fn redisplay<'a>(&self, error: Reason, retry_after: Option<u32>) -> Verdict<'a> {
         let page = StepPage {
-            status: reason.status(),
-            error: Some(reason),
+            status: error.status(),
+            error: Some(error),
             retry_after,
             ..self.page()
         };
-        Verdict::reply(LocalResponse::StepPage(Box::new(page)), reason)
+        Verdict::reply(LocalResponse::StepPage(Box::new(page)), error)
     }
 
+    /// The provider or the store failed: the step can be repeated.
     fn failed<'a>(&self, reason: Reason) -> Verdict<'a> {
-        self.again(
-            reason,
-            (reason == Reason::ProviderUnavailable).then_some(RETRY_AFTER_FAILURE),
-        )
+        let is_outage = reason == Reason::ProviderUnavailable;
+        self.redisplay(reason, is_outage.then_some(RETRY_AFTER_FAILURE))
     }
 
-    /// What the provider, or a limit, said to this step.
+    /// The provider or the throttle refused this step. What the user can correct shows the step
+    /// again, a further step shows that one, everything else leads back to the login form.
     fn refused<'a>(&self, refused: &LoginRefused) -> Verdict<'a> {
         let reason = refused.reason;
         if matches!(
@@ -239,51 +181,32 @@ impl SubmittedStep<'_> {
             };
             return Verdict::reply(LocalResponse::StepPage(Box::new(page)), reason);
         }
-        if login::requires_action(reason) {
-            return login::action_required(refused, self.brought());
+        if requires_action(reason) {
+            return action_required(refused, self.context());
         }
-        restart_login(
-            Some(self.opened),
-            self.fields,
-            (reason, refused.retry_after),
-        )
+        restart_login(Some(self.opened), self.form, reason, refused.retry_after)
     }
 }
 
-/// The form of `next` as it is first shown.
-pub(super) fn page(next: NextStep, brought: LoginContext<'_>) -> StepPage {
-    StepPage {
-        status: 401,
-        next_step: next,
-        error: None,
-        violations: Vec::new(),
-        code_sent_by: None,
-        retry_after: None,
-        trust_device: false,
-        login_id: brought.login_id.to_owned(),
-        return_to: brought.return_to.cloned(),
-        preserved_post: brought.preserved_post.cloned(),
-    }
-}
-
-/// The sign-in form, with what is known from the first time.
+/// The login form, prefilled with what the challenge held.
 fn restart_login<'a>(
     opened: Option<&OpenedChallenge>,
-    fields: &StepForm,
-    (reason, retry_after): (Reason, Option<u32>),
+    form: &StepForm,
+    reason: Reason,
+    retry_after: Option<u32>,
 ) -> Verdict<'a> {
-    let chosen = opened.map(|opened| &opened.challenge.options);
-    let form = LoginPage {
+    let mut page = LoginPage {
         status: reason.status(),
         error: Some(reason),
-        cookie_missing: false,
-        login_id: chosen
-            .map(|chosen| chosen.login_id.clone())
-            .unwrap_or_default(),
-        return_to: chosen.and_then(|chosen| chosen.return_to.clone()),
-        remember: chosen.is_some_and(|chosen| chosen.remember),
-        preserved_post: fields.preserved_post.clone(),
+        preserved_post: form.preserved_post.clone(),
         retry_after,
+        ..LoginPage::new()
     };
-    Verdict::reply(LocalResponse::LoginPage(form), reason)
+    if let Some(opened) = opened {
+        let options = &opened.challenge.options;
+        page.login_id.clone_from(&options.login_id);
+        page.return_to.clone_from(&options.return_to);
+        page.remember = options.remember;
+    }
+    Verdict::reply(LocalResponse::LoginPage(page), reason)
 }

@@ -1,7 +1,13 @@
-//! No lost work: a form that meets a session which has ended goes along through the sign-in.
+//! Forms that were posted after the login had expired: nobody's work is lost.
 //!
-//! It is offered to the person who wrote it, once, behind a button. Whoever else signs in can only
-//! copy the text: a browser that two people share must not send one's words in the other's name.
+//! * A form of the site's own pages is not refused but carried through the login, sealed, in the
+//!   login page itself. A form of another site is not: offered again here, the user would send that
+//!   site's words.
+//! * After the login the form is offered for sending again, once, behind a button, and only to the
+//!   user who wrote it. Two people may share a browser, and one's words must not be sent in the
+//!   other's name: any other user can only copy the text.
+
+use std::sync::Arc;
 
 use crate::model::local_response::{LoginPage, PreservedPostPage, Resubmission};
 use crate::model::preserved_post::RestoredPost;
@@ -10,21 +16,25 @@ use crate::model::request::{Provenance, RequestView};
 use crate::model::rule::UnauthenticatedAction;
 use crate::model::site::{Requirement, Site};
 
-use super::credentials;
-use super::facts::{Facts, Known, Question};
+use super::credentials::RequestCredentials;
+use super::facts::{Facts, FormSize, Known, Question};
 
-/// What becomes of what a signed-out visitor sends.
+/// The query of the login page's form action where the form carries a preserved post. Such a form
+/// may be larger than others, and its size limit must be known before its body is read.
+pub const PRESERVED_POST_QUERY: &str = "unsent";
+
+/// What happens to the body of an unauthenticated request.
 pub(super) enum Preserve<'a> {
-    /// It must be looked at first.
-    Ask(Question<'a>),
-    /// The sign-in form carries it.
+    /// The body must be read and sealed first.
+    Needs(Question<'a>),
+    /// The login page, which carries it.
     Page(LoginPage),
-    /// It is no form, or none that can be carried.
+    /// Nothing is preserved: the request is no form, or none that can be carried.
     Nothing,
 }
 
-/// Keeps a form of the site's own pages. Another site's is nobody's work: offered here, it would be
-/// that site's words that the visitor sends.
+/// Preserves the form that an unauthenticated request posts, where it is one of the site's own
+/// pages.
 pub(super) fn preserve<'a>(
     request: &RequestView<'a>,
     site: &Site,
@@ -32,71 +42,65 @@ pub(super) fn preserve<'a>(
     facts: &Facts,
 ) -> Preserve<'a> {
     let is_own = request.provenance(site) == Provenance::SameOrigin;
-    if !request.is_form_post()
-        || !is_own
-        || requirement.unauthenticated == UnauthenticatedAction::Status
-    {
+    let wants_status = requirement.unauthenticated == UnauthenticatedAction::Status;
+    if !request.is_form_post() || !is_own || wants_status {
         return Preserve::Nothing;
     }
     match &facts.preserved_post {
         Known::NotAsked => {
-            let proof = credentials::of(request, site);
-            let refresh = proof.refresh.map(|refresh| (proof.kind, refresh));
-            let device = request.cookies.device.value();
-            Preserve::Ask(Question::PreservePost {
+            let credentials = RequestCredentials::of(request, site);
+            let refresh = credentials.refresh.map(|token| (credentials.kind, token));
+            Preserve::Needs(Question::PreservePost {
                 target: request.target.raw(),
                 refresh,
-                device,
+                device: request.cookies.device.value(),
             })
         }
         Known::Found(sealed) => Preserve::Page(LoginPage {
             status: Reason::SignedOut.status(),
-            error: None,
-            cookie_missing: false,
-            login_id: String::new(),
             return_to: request.referring_page(site),
-            remember: false,
-            preserved_post: Some(sealed.clone()),
-            retry_after: None,
+            preserved_post: Some(Arc::clone(sealed)),
+            ..LoginPage::new()
         }),
         Known::Absent(_) | Known::Failed(_) => Preserve::Nothing,
     }
 }
 
-/// What to show of `returned` to who has just signed in and would go on to `onward`.
-pub(super) fn page(returned: &RestoredPost, onward: String) -> PreservedPostPage {
+/// The page that offers `restored` to the user who has just logged in. `continue_to` is where they
+/// go on without it.
+pub(super) fn restored_page(restored: &RestoredPost, continue_to: String) -> PreservedPostPage {
     let RestoredPost {
-        post: preserved_post,
-        by_author: by_same_person,
+        post,
+        by_author,
         first_time,
-    } = returned;
-    let offer = match (by_same_person, first_time, preserved_post.path()) {
+    } = restored;
+    let resubmission = match (by_author, first_time, post.path()) {
         (false, _, _) => Resubmission::OtherAuthor,
         (true, true, Some(path)) => Resubmission::Allowed(path),
         (true, false, _) | (true, true, None) => Resubmission::AlreadyOffered,
     };
     PreservedPostPage {
-        preserved_post: preserved_post.clone(),
-        resubmission: offer,
-        continue_to: onward,
+        preserved_post: post.clone(),
+        resubmission,
+        continue_to,
     }
 }
 
-/// Whether the posted sign-in form says that it holds an unsent one.
-pub(super) fn is_carried_by(request: &RequestView<'_>) -> bool {
-    request.target.query() == Some(PRESERVED_POST_QUERY)
+/// How large the body of a posted login form may be, by what its address says.
+pub(super) fn form_size(request: &RequestView<'_>) -> FormSize {
+    if request.target.query() == Some(PRESERVED_POST_QUERY) {
+        FormSize::WithPreservedPost
+    } else {
+        FormSize::Plain
+    }
 }
 
-/// The query of the form's address where it holds an unsent form: it may be larger then.
-pub const PRESERVED_POST_QUERY: &str = "unsent";
-
-/// Where the sign-in form is posted to.
+/// The `action` of a form that posts to `path` and carries `preserved_post`.
 #[must_use]
-pub fn form_action(login: &str, has_unsent: bool) -> String {
-    if has_unsent {
-        format!("{login}?{PRESERVED_POST_QUERY}")
-    } else {
-        login.to_owned()
+pub fn form_action(path: &str, preserved_post: Option<&str>) -> String {
+    match preserved_post {
+        Some(_) => format!("{path}?{PRESERVED_POST_QUERY}"),
+        None => path.to_owned(),
     }
 }
 
@@ -106,12 +110,12 @@ mod tests {
     use crate::model::preserved_post::{FormEncoding, PostedForm, PreservedPost};
     use crate::model::return_path::ReturnPath;
 
-    fn returned(by_same_person: bool, first_time: bool) -> RestoredPost {
+    fn restored() -> RestoredPost {
         let form = PostedForm {
             encoding: FormEncoding::UrlEncoded,
             fields: vec![("text".into(), "hello".into())],
         };
-        let preserved_post = PreservedPost {
+        let post = PreservedPost {
             id: "i".into(),
             author: None,
             target: "/posts?x=1".into(),
@@ -119,32 +123,37 @@ mod tests {
             until: 1,
         };
         RestoredPost {
-            post: preserved_post,
-            by_author: by_same_person,
-            first_time,
+            post,
+            by_author: true,
+            first_time: true,
         }
     }
 
     #[test]
-    fn only_its_author_sends_it_and_once() {
-        let offer = |by_same_person, first_time| {
-            page(&returned(by_same_person, first_time), "/".into()).resubmission
-        };
-        assert_eq!(
-            offer(true, true),
-            Resubmission::Allowed(ReturnPath::parse("/posts?x=1").unwrap())
-        );
-        assert_eq!(offer(true, false), Resubmission::AlreadyOffered);
-        assert_eq!(offer(false, true), Resubmission::OtherAuthor);
-        assert_eq!(offer(false, false), Resubmission::OtherAuthor);
+    fn only_the_author_may_resubmit_and_only_once() {
+        let path = ReturnPath::parse("/posts?x=1").unwrap();
+        for (by_author, first_time, expected) in [
+            (true, true, Resubmission::Allowed(path)),
+            (true, false, Resubmission::AlreadyOffered),
+            (false, true, Resubmission::OtherAuthor),
+            (false, false, Resubmission::OtherAuthor),
+        ] {
+            let restored = RestoredPost {
+                by_author,
+                first_time,
+                ..restored()
+            };
+            let page = restored_page(&restored, "/".into());
+            assert_eq!(page.resubmission, expected, "{by_author} {first_time}");
+        }
     }
 
     #[test]
-    fn an_address_that_leads_off_the_site_is_not_sent_to() {
-        let mut elsewhere = returned(true, true);
+    fn a_post_to_another_origin_is_not_resubmitted() {
+        let mut elsewhere = restored();
         elsewhere.post.target = "//evil.example/".into();
         assert_eq!(
-            page(&elsewhere, "/".into()).resubmission,
+            restored_page(&elsewhere, "/".into()).resubmission,
             Resubmission::AlreadyOffered
         );
     }

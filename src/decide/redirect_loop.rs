@@ -1,102 +1,91 @@
-//! Who is sent to sign in for the third time within seconds goes round in circles: they are told
-//! why, and stop.
+//! Redirect loops: a user who is sent to log in again and again is stopped at the third redirect
+//! within ten seconds, and told the likely cause.
 //!
-//! A circle is one visitor at one address. Ten tabs that open again at once are ten addresses; a
-//! class that follows one link comes from elsewhere, each for the first time, and says so or
-//! carries no cookie. So a request counts where a cookie tells its visitor, or where it comes from
-//! a page of this very site.
+//! A loop is one user at one address. Ten tabs that a browser restores at once are ten addresses. A
+//! class of pupils that follows one link arrives from elsewhere, each for the first time, and the
+//! requests say so or carry no cookie. So a redirect counts only where a cookie identifies the
+//! user, or where the request comes from a page of this site.
 
 use std::borrow::Cow;
 
-use crate::model::cookie::{CookieKind, PresentedCookie};
+use crate::model::cookie::CookieKind;
 use crate::model::local_response::{LocalResponse, Problem};
 use crate::model::reason::Reason;
 use crate::model::redirect_loop::{LoopCause, LoopIdentity, MAX_REDIRECTS, RedirectLoop};
 use crate::model::request::RequestView;
+use crate::model::request_cookies::PresentedCookie;
 use crate::model::site::Site;
 use crate::model::token::TokenError;
 
-use super::credentials;
+use super::credentials::RequestCredentials;
 use super::facts::{Facts, Known, Question};
-use super::{Decision, Outcome, Verdict};
+use super::verdict::{Decision, Outcome, Verdict};
 
-/// `verdict`, which sends a visitor who is not signed in to the form, unless they have been sent
-/// there too often.
+/// `verdict`, which redirects an unauthenticated user to the login page, unless that closes a loop.
 pub(super) fn before_login<'a>(
     request: &RequestView<'a>,
     site: &Site,
     facts: &Facts,
     verdict: Verdict<'a>,
 ) -> Decision<'a> {
-    let Some(by) = loop_identity(request, site) else {
+    let Some(identity) = loop_identity(request, site) else {
         return Decision::Settled(verdict);
     };
-    let cause = || match &facts.token {
-        _ if !duplicates(request, site).is_empty() => {
-            LoopCause::Duplicates(duplicates(request, site))
-        }
-        Known::Absent(TokenError::Expired) => LoopCause::Clock,
-        Known::NotAsked | Known::Found(_) | Known::Absent(_) | Known::Failed(_) => {
-            if credentials::of(request, site).any_presented {
-                LoopCause::Refused
-            } else if is_unencrypted(request, site) {
-                LoopCause::Unencrypted
-            } else {
-                LoopCause::NoCookie
-            }
-        }
-    };
-    break_loop_or(request, site, facts, (by, cause), verdict)
+    match is_last_redirect(request, facts, identity) {
+        Err(question) => Decision::Needs(question),
+        Ok(false) => Decision::Settled(verdict),
+        Ok(true) => break_loop(site, login_loop_cause(request, site, facts), verdict),
+    }
 }
 
-/// `verdict`, which sends a visitor on from the form who is signed in already, unless they come
-/// back and back.
+/// `verdict`, which redirects an authenticated user from the login page to the application, unless
+/// that closes a loop.
 pub(super) fn after_login<'a>(
     request: &RequestView<'a>,
     site: &Site,
     facts: &Facts,
     verdict: Verdict<'a>,
 ) -> Decision<'a> {
-    let Some(by) = identity_from_cookies(request) else {
+    let Some(identity) = identity_from_cookies(request) else {
         return Decision::Settled(verdict);
     };
-    break_loop_or(
-        request,
-        site,
-        facts,
-        (by, || LoopCause::Application),
-        verdict,
-    )
+    match is_last_redirect(request, facts, identity) {
+        Err(question) => Decision::Needs(question),
+        Ok(false) => Decision::Settled(verdict),
+        Ok(true) => break_loop(site, LoopCause::Application, verdict),
+    }
 }
 
-fn break_loop_or<'a>(
+/// Whether this redirect reaches the limit. Where the count is not available there is no limit.
+///
+/// # Errors
+/// The question for the count, where it is not known yet.
+fn is_last_redirect<'a>(
     request: &RequestView<'a>,
-    site: &Site,
     facts: &Facts,
-    (by, cause): (LoopIdentity<'a>, impl FnOnce() -> LoopCause),
-    verdict: Verdict<'a>,
-) -> Decision<'a> {
-    let rounds = match &facts.redirects {
-        Known::NotAsked => {
-            return Decision::Needs(Question::CountRedirect {
-                identity: by,
-                target: request.target.raw(),
-            });
-        }
-        Known::Found(rounds) => *rounds,
-        Known::Absent(_) | Known::Failed(_) => 0,
-    };
-    let Outcome::Reply(LocalResponse::Redirect(to)) = &verdict.outcome else {
-        return Decision::Settled(verdict);
-    };
-    if rounds < MAX_REDIRECTS {
-        return Decision::Settled(verdict);
+    identity: LoopIdentity<'a>,
+) -> Result<bool, Question<'a>> {
+    match &facts.redirects {
+        Known::NotAsked => Err(Question::CountRedirect {
+            identity,
+            target: request.target.raw(),
+        }),
+        Known::Found(count) => Ok(*count >= MAX_REDIRECTS),
+        Known::Absent(_) | Known::Failed(_) => Ok(false),
     }
+}
+
+/// A page that names the cause of the loop, in place of the redirect of `verdict`. The changes to
+/// the cookies stay.
+fn break_loop<'a>(site: &Site, cause: LoopCause, verdict: Verdict<'a>) -> Decision<'a> {
+    let Outcome::Reply(LocalResponse::Redirect(redirect)) = &verdict.outcome else {
+        return Decision::Settled(verdict);
+    };
     let mut problem = Problem::new(Reason::RedirectLoop);
     problem.redirect_loop = Some(RedirectLoop {
-        cause: cause(),
+        cause,
         site_address: site.origin.to_string(),
-        continue_to: to.location.to_string(),
+        continue_to: redirect.location.to_string(),
     });
     Decision::Settled(
         Verdict::reply(LocalResponse::Problem(problem), Reason::RedirectLoop)
@@ -104,14 +93,32 @@ fn break_loop_or<'a>(
     )
 }
 
-/// By what a visitor is known who may have come back from the form; `None` where this is their
-/// first way here, as far as it tells: no person goes from a typed address or another site's link
-/// round in circles.
+/// Why a user who should have logged in comes back unauthenticated.
+fn login_loop_cause(request: &RequestView<'_>, site: &Site, facts: &Facts) -> LoopCause {
+    let duplicates = duplicate_cookies(request, site);
+    if !duplicates.is_empty() {
+        return LoopCause::Duplicates(duplicates);
+    }
+    if matches!(facts.token, Known::Absent(TokenError::Expired)) {
+        return LoopCause::Clock;
+    }
+    if RequestCredentials::of(request, site).any_presented {
+        LoopCause::Refused
+    } else if is_unencrypted(request, site) {
+        LoopCause::Unencrypted
+    } else {
+        LoopCause::NoCookie
+    }
+}
+
+/// What identifies a user who may have come back from the login page. `None` where the request is
+/// no navigation, or the user's first one: a typed address, or a link of another site.
 fn loop_identity<'a>(request: &RequestView<'a>, site: &Site) -> Option<LoopIdentity<'a>> {
     if !request.is_navigation() {
         return None;
     }
-    let from_here = match request.fetch_metadata.fetch_site {
+    let metadata = &request.fetch_metadata;
+    let is_from_this_site = match metadata.fetch_site {
         Some("same-origin") => true,
         Some(_) => is_unencrypted(request, site),
         None => {
@@ -121,14 +128,14 @@ fn loop_identity<'a>(request: &RequestView<'a>, site: &Site) -> Option<LoopIdent
                 || is_unencrypted(request, site)
         }
     };
-    let says_nothing =
-        request.fetch_metadata.fetch_site.is_none() && request.fetch_metadata.referer.is_none();
+    let is_unspecified = metadata.fetch_site.is_none() && metadata.referer.is_none();
     match identity_from_cookies(request) {
-        Some(by) => (from_here || says_nothing).then_some(by),
-        None => from_here.then_some(LoopIdentity::Client),
+        Some(identity) => (is_from_this_site || is_unspecified).then_some(identity),
+        None => is_from_this_site.then_some(LoopIdentity::Client),
     }
 }
 
+/// The form cookie, or else any credential cookie, each of which is unique to a browser.
 fn identity_from_cookies<'a>(request: &RequestView<'a>) -> Option<LoopIdentity<'a>> {
     let cookies = request.cookies;
     let credentials = [&cookies.access, &cookies.session, &cookies.refresh];
@@ -137,38 +144,33 @@ fn identity_from_cookies<'a>(request: &RequestView<'a>) -> Option<LoopIdentity<'
         PresentedCookie::Single(Cow::Owned(value)) => Some(value.as_str()),
         PresentedCookie::Absent | PresentedCookie::Duplicate => None,
     };
-    let by_credential = || {
+    value(&cookies.form).map(LoopIdentity::Form).or_else(|| {
         credentials
             .into_iter()
             .find_map(value)
             .map(LoopIdentity::Credential)
-    };
-    value(&cookies.form)
-        .map(LoopIdentity::Form)
-        .or_else(by_credential)
+    })
 }
 
-/// The names of the site's credential cookies that came more than once.
-fn duplicates(request: &RequestView<'_>, site: &Site) -> Vec<String> {
+/// The names of the site's credential cookies that occur more than once.
+fn duplicate_cookies(request: &RequestView<'_>, site: &Site) -> Vec<String> {
     let cookies = request.cookies;
-    let kinds = [
+    [
         (CookieKind::Access, &cookies.access),
         (CookieKind::Session, &cookies.session),
         (CookieKind::Refresh, &cookies.refresh),
-    ];
-    let twice = kinds
-        .into_iter()
-        .filter(|(_, cookie)| **cookie == PresentedCookie::Duplicate);
-    twice
-        .map(|(kind, _)| site.cookies.name(kind).to_owned())
-        .collect()
+    ]
+    .into_iter()
+    .filter(|(_, cookie)| **cookie == PresentedCookie::Duplicate)
+    .map(|(kind, _)| site.cookies.name(kind).to_owned())
+    .collect()
 }
 
-/// Whether the page before had the site's name and `http`, where the site has `https`.
+/// Whether the referring page has the site's host under `http`, where the site is https. Such a
+/// page gets none of the site's `Secure` cookies.
 fn is_unencrypted(request: &RequestView<'_>, site: &Site) -> bool {
-    let same_name = |page: &crate::model::origin::Origin| page.name == site.origin.name;
     site.origin.is_https()
         && request
             .source_origin()
-            .is_some_and(|page| !page.is_https() && same_name(&page))
+            .is_some_and(|page| !page.is_https() && page.name == site.origin.name)
 }

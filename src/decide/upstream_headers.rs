@@ -15,9 +15,9 @@ use crate::model::request::RequestView;
 use crate::model::site::Site;
 use crate::model::site_headers::SiteHeaders;
 
-use super::Grant;
 use super::client_address::{MAX_IP_LEN, format_ip, push_ip};
 use super::facts::{Facts, Known};
+use super::verdict::Grant;
 
 const X_AUTH_SITE: HeaderName = HeaderName::from_static("x-auth-site");
 const X_AUTH_ASSERTION: HeaderName = HeaderName::from_static("x-auth-assertion");

@@ -1,7 +1,7 @@
 //! The second factor of a user: a code that is asked for after the password, and the methods to get
 //! one.
 
-use crate::model::login::FactorKind;
+use crate::model::login_step::FactorKind;
 use crate::model::masking;
 use crate::model::secret::Secret;
 

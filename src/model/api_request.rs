@@ -1,71 +1,74 @@
-//! What programs post to the JSON endpoints, read in one way or not at all.
+//! The bodies of calls to the JSON endpoints.
+//!
+//! They are read strictly: an unknown, missing, repeated or wrongly typed member refuses the body,
+//! so that no two programs read it differently.
 
 use serde_json::{Map, Value};
 
 use super::secret::Secret;
 use super::strict_json;
 
-/// A posted JSON object; a body that is absent is an object without members. `Debug` keeps it to
-/// itself: it may hold a password.
+/// A posted JSON object. An empty body counts as an object without members. `Debug` prints the
+/// number of members alone: they may hold a password.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ApiRequestBody(Map<String, Value>);
 
-/// `POST /api/login`.
+/// The body of `POST /api/login`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginRequest {
-    /// What the person calls themselves.
+    /// The login name, as typed.
     pub login_id: String,
-    /// Byte for byte as typed.
+    /// The password, byte for byte as typed.
     pub password: Secret,
-    /// Whether the cookies shall outlive the browser; yes where nothing was said.
+    /// Whether the cookies shall outlive the browser session; by default they shall.
     pub remember: bool,
-    /// Where the tokens are wanted.
+    /// How the tokens are delivered; by default in cookies.
     pub token_delivery: TokenDelivery,
 }
 
-/// Where a program wants its tokens.
+/// How a client gets its tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenDelivery {
-    /// In cookies, out of every script's reach.
+    /// In cookies, which no script can read.
     Cookie,
-    /// In the body, for clients that are no browsers.
+    /// In the response body, for clients that are not browsers.
     Body,
 }
 
-/// `POST /api/refresh` and `POST /api/logout`.
+/// The body of `POST /api/refresh` and `POST /api/logout`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRequest {
-    /// The sealed refresh token of a client that is no browser.
+    /// The sealed refresh token of a client that is not a browser.
     pub refresh_token: Option<Secret>,
 }
 
-/// `POST /api/login/two-factor`.
+/// The body of `POST /api/login/two-factor`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TwoFactorRequest {
-    /// The sealed challenge.
+    /// The sealed challenge of the pending login.
     pub challenge: Secret,
-    /// As typed.
+    /// The code, as typed.
     pub code: Secret,
-    /// Whether this device shall not be asked for a code again for a while; no where nothing was
-    /// said.
+    /// Whether the provider shall not ask for a code again on this device for a while; by default
+    /// it shall.
     pub trust_device: bool,
 }
 
-/// `POST /api/login/two-factor/send`.
+/// The body of `POST /api/login/two-factor/send`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendCodeRequest {
-    /// The sealed challenge.
+    /// The sealed challenge of the pending login.
     pub challenge: Secret,
-    /// The sealed choice among its ways.
+    /// The sealed choice of a method.
     pub choice: Secret,
 }
 
-/// `POST /api/login/password`.
+/// The body of `POST /api/login/password`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewPasswordRequest {
-    /// The sealed challenge.
+    /// The sealed challenge of the pending login.
     pub challenge: Secret,
-    /// Byte for byte as typed.
+    /// The password, byte for byte as typed.
     pub password: Secret,
 }
 
@@ -80,7 +83,7 @@ impl ApiRequestBody {
         }
     }
 
-    /// As a sign-in. `None` where a member is missing, unknown or of another type.
+    /// The body as a login; `None` where a member is missing, unknown or of another type.
     #[must_use]
     pub fn login(&self) -> Option<LoginRequest> {
         self.has_only(&["loginId", "password", "remember", "tokens"])?;
@@ -96,8 +99,7 @@ impl ApiRequestBody {
         })
     }
 
-    /// As a call that may bring a refresh token. `None` where a member is unknown or of another
-    /// type.
+    /// The body as an optional refresh token; `None` where a member is unknown or of another type.
     #[must_use]
     pub fn token(&self) -> Option<TokenRequest> {
         self.has_only(&["refreshToken"])?;
@@ -108,7 +110,7 @@ impl ApiRequestBody {
         Some(TokenRequest { refresh_token })
     }
 
-    /// As a code. `None` where a member is missing, unknown or of another type.
+    /// The body as a code; `None` where a member is missing, unknown or of another type.
     #[must_use]
     pub fn two_factor(&self) -> Option<TwoFactorRequest> {
         self.has_only(&["challenge", "code", "trust"])?;
@@ -119,7 +121,7 @@ impl ApiRequestBody {
         })
     }
 
-    /// As the wish to be sent a code. `None` as for a code.
+    /// The body as a request to be sent a code; `None` as for [`Self::two_factor`].
     #[must_use]
     pub fn send_code(&self) -> Option<SendCodeRequest> {
         self.has_only(&["challenge", "choice"])?;
@@ -129,7 +131,7 @@ impl ApiRequestBody {
         })
     }
 
-    /// As a new password. `None` as for a code.
+    /// The body as a new password; `None` as for [`Self::two_factor`].
     #[must_use]
     pub fn new_password(&self) -> Option<NewPasswordRequest> {
         self.has_only(&["challenge", "password"])?;
@@ -153,7 +155,7 @@ impl ApiRequestBody {
 
 impl std::fmt::Debug for ApiRequestBody {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "CallBody({} members)", self.0.len())
+        write!(out, "ApiRequestBody({} members)", self.0.len())
     }
 }
 
@@ -166,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sign_in_is_read_byte_for_byte() {
+    fn a_login_is_read_byte_for_byte() {
         let call = login(
             r#"{"loginId":" Ann ","password":" p\u00e9\u0000 ","remember":false,"tokens":"body"}"#,
         )
@@ -193,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_exactly_that_is_not_read() {
+    fn any_other_body_is_refused() {
         let deep = format!(
             r#"{{"loginId":"a","password":"p","x":{}{}}}"#,
             "[".repeat(4000),
@@ -234,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_token_may_be_absent_but_not_something_else() {
+    fn a_refresh_token_may_be_absent_but_of_no_other_type() {
         let token = |text: &str| ApiRequestBody::parse(text.as_bytes())?.token();
         for nothing in ["", "{}"] {
             assert_eq!(
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn the_steps_after_a_password_are_read_as_strictly() {
+    fn the_bodies_of_the_steps_are_read_as_strictly() {
         let read = |text: &str| ApiRequestBody::parse(text.as_bytes()).unwrap();
         let call = read(r#"{"challenge":"C","code":" 12 34","trust":true}"#)
             .two_factor()
@@ -315,12 +317,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_a_body_is_printed() {
+    fn debug_prints_no_member() {
         let body = ApiRequestBody::parse(br#"{"loginId":"a","password":"leaky"}"#).unwrap();
         let token = ApiRequestBody::parse(br#"{"refreshToken":"leaky"}"#)
             .unwrap()
             .token();
-        let shown = format!("{body:?} {:?} {token:?}", body.login());
-        assert!(!shown.contains("leaky"), "{shown}");
+        let printed = format!("{body:?} {:?} {token:?}", body.login());
+        assert!(!printed.contains("leaky"), "{printed}");
     }
 }

@@ -1,4 +1,5 @@
-//! What the JSON endpoints answer; the names of the members are FusionAuth's where it has them.
+//! The response bodies of the JSON endpoints. Members have FusionAuth's names where FusionAuth has
+//! the same member.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -7,71 +8,71 @@ use super::identity::Identity;
 use super::timestamp::Timestamp;
 use super::token::IssuedTokens;
 
-/// The body of a `200`.
+/// The body of a `200` response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum ApiResponse {
-    /// `GET /api/user`.
+    /// The response of `GET /api/user`.
     CurrentUser(CurrentUser),
-    /// `POST /api/login`.
+    /// The response of `POST /api/login` and its steps.
     Login(SignedInUser),
-    /// `POST /api/refresh` of a client that is no browser.
+    /// The response of `POST /api/refresh`, for a client that is not a browser.
     Tokens(TokenResponse),
-    /// `GET /app/me`: claims as the token has them. Without any, `POST /app/refresh`.
+    /// The response of `GET /app/me`: claims of the access token. Empty for `POST /app/refresh`.
     Claims(Map<String, Value>),
 }
 
-/// A person as programs see them.
+/// A user, as the JSON endpoints return them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "edge", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct User {
-    /// The provider's identifier, the `sub` of the token.
+    /// The provider's identifier of the user: the `sub` claim.
     pub id: String,
-    /// `null` where the token has none.
+    /// The e-mail address; `null` where the token has none.
     pub email: Option<String>,
-    /// Whether the provider has seen that the address is the person's.
+    /// Whether the provider verified that the address is the user's.
     pub email_verified: bool,
-    /// `null` where the token has none.
+    /// The username; `null` where the token has none.
     pub username: Option<String>,
-    /// In the provider's order.
+    /// The user's roles, in the provider's order.
     pub roles: Vec<String>,
 }
 
-/// Who is signed in, and until when without a renewal.
+/// The user who is logged in, and the expiry of their access token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "edge", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CurrentUser {
-    /// Who.
+    /// The user who is logged in.
     pub user: User,
-    /// When the access token ends, in milliseconds since the Unix epoch.
+    /// When the access token expires, in milliseconds since the Unix epoch.
     pub expires_instant: u64,
 }
 
-/// Who has just signed in.
+/// The user who has just logged in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "edge", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SignedInUser {
-    /// Who.
+    /// The user who has just logged in.
     pub user: User,
-    /// Only for a client that asked for `"tokens": "body"` and is no browser.
+    /// The tokens, for a client that asked for `"tokens": "body"` and is not a browser.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<TokenResponse>,
 }
 
-/// Tokens in a body. `Debug` keeps them to itself.
+/// Tokens in a response body. `Debug` prints the expiry alone.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "edge", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct TokenResponse {
-    /// The access token.
+    /// The access token, as the provider issued it.
     pub token: String,
-    /// The sealed refresh token; left out where the provider gives none.
+    /// The sealed refresh token; absent where the provider issues none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<String>,
-    /// When the access token ends, in milliseconds since the Unix epoch.
+    /// When the access token expires, in milliseconds since the Unix epoch.
     pub token_expiration_instant: u64,
 }
 
@@ -88,13 +89,13 @@ impl From<&Identity> for User {
 }
 
 impl TokenResponse {
-    /// `issued` as they stand in a body; `kept` is the refresh token that the client goes on with
-    /// where it was given no new one.
+    /// The tokens `issued`. `presented` is the refresh token that the client keeps where it was
+    /// issued no new one.
     #[must_use]
-    pub fn new(issued: &IssuedTokens, expires: Timestamp, kept: Option<&str>) -> Self {
+    pub fn new(issued: &IssuedTokens, expires: Timestamp, presented: Option<&str>) -> Self {
         Self {
             token: issued.token.as_ref().to_owned(),
-            refresh_token: issued.refresh.as_deref().or(kept).map(str::to_owned),
+            refresh_token: issued.refresh.as_deref().or(presented).map(str::to_owned),
             token_expiration_instant: expires.millis(),
         }
     }
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_members_are_those_of_the_contract() {
+    fn the_members_have_the_documented_names() {
         let user = json!({
             "id": "u1", "email": "ann@example.com", "emailVerified": true, "username": null, "roles": ["admin"],
         });
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_token_that_did_not_change_is_told_again() {
+    fn a_refresh_token_that_did_not_change_is_returned_again() {
         let kind = CredentialKind::Bearer;
         let issued = IssuedTokens {
             kind,

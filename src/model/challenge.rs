@@ -1,117 +1,75 @@
-//! The steps that may follow a password: what a client carries from one to the next, sealed.
+//! Challenges: a login that waits for a further step, sealed, as the client carries it from one
+//! step to the next.
 //!
-//! A challenge is the provider's id with what the first step chose, bound to one site and one step,
-//! good for minutes and for one success. Whoever has it has proved a password; nobody but the
-//! gateway can read or make one.
-
-use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+//! A challenge holds the provider's id of the pending login and the options of the first step. It
+//! is bound to one site and one step, expires after minutes and is good for one success. Only the
+//! gateway can read or make one, and it makes one only after a right password.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::api_request::TokenDelivery;
-use super::credential::{NONCE_BYTES, SealingKeys};
-use super::login::{FactorKind, OfferedMethod, PendingStep};
+use super::login_step::{FactorKind, LoginStep, OfferedMethod, PendingStep};
 use super::return_path::ReturnPath;
+use super::sealing_keys::{NONCE_BYTES, SealingKeys};
 use super::secret::Secret;
 use super::timestamp::Timestamp;
 
-/// A step that may follow a password.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LoginStep {
-    /// A code of an app, a message, or a recovery code.
-    TwoFactor,
-    /// A new password.
-    NewPassword,
-}
-
-impl LoginStep {
-    /// How long the provider waits for it: FusionAuth's defaults.
-    #[must_use]
-    pub const fn lifetime(self) -> Duration {
-        match self {
-            Self::TwoFactor => Duration::from_secs(5 * 60),
-            Self::NewPassword => Duration::from_secs(10 * 60),
-        }
-    }
-
-    /// Part of what a seal is bound to.
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::TwoFactor => "two-factor",
-            Self::NewPassword => "password",
-        }
-    }
-}
-
-impl PendingStep {
-    /// The step that ends the waiting.
-    #[must_use]
-    pub const fn step(&self) -> LoginStep {
-        match self {
-            Self::SecondFactor { .. } => LoginStep::TwoFactor,
-            Self::NewPassword { .. } => LoginStep::NewPassword,
-        }
-    }
-}
-
-/// What was chosen when the password was typed, and holds for the steps that follow.
+/// The options that were submitted with the password, and apply to the steps that follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginOptions {
-    /// What the person calls themselves, byte for byte as typed: attempts count for it.
+    /// The login name, byte for byte as typed. The throttle counts attempts by it.
     pub login_id: String,
-    /// Whether the cookies shall outlive the browser.
+    /// Whether the cookies shall outlive the browser session.
     pub remember: bool,
-    /// Where the tokens are wanted.
+    /// How the tokens are delivered.
     pub token_delivery: TokenDelivery,
-    /// Where to go afterwards.
+    /// Where to go after the login.
     pub return_to: Option<ReturnPath>,
 }
 
-/// A sign-in that waits for its next step.
+/// A login that waits for its next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
-    /// Tells it from every other, so that it is good for one success.
+    /// Unique, so that the challenge is good for one success only.
     pub id: String,
-    /// What the provider waits for, with the provider's own ids.
+    /// The step that the provider waits for.
     pub pending_step: PendingStep,
-    /// When it is over.
+    /// When the challenge expires.
     pub expires: Timestamp,
-    /// What was chosen with the password.
+    /// The options that were submitted with the password.
     pub options: LoginOptions,
-    /// The provider's word for why a password must be changed.
+    /// The provider's word for why the password must be changed.
     pub change_reason: Option<String>,
 }
 
-/// The next step as a client may see it.
+/// The pending step as the client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NextStep {
-    /// Which.
+    /// The step that the client has to take.
     pub step: LoginStep,
-    /// The sealed challenge.
+    /// The sealed challenge, which the client sends back.
     pub challenge: Secret,
-    /// The ways to prove it is oneself, in the provider's order; none for a new password.
+    /// The methods of a second factor, in the provider's order; none for a new password.
     pub methods: Vec<MethodChoice>,
-    /// The provider's word for why a password must be changed.
+    /// The provider's word for why the password must be changed.
     pub change_reason: Option<String>,
 }
 
-/// One way to prove that it is oneself.
+/// A method of a second factor, as the client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MethodChoice {
-    /// Which kind.
+    /// The kind of method.
     pub kind: FactorKind,
-    /// Where a code is sent, masked.
+    /// The masked address that a code is sent to.
     pub label: Option<String>,
-    /// The provider's id of it, sealed: the client's word for this choice.
+    /// The provider's id of the method, sealed: what the client submits to choose it.
     pub choice: Secret,
 }
 
 impl MethodChoice {
-    /// Whether a code is sent for it on demand.
+    /// Whether a code is sent on request.
     #[must_use]
     pub const fn sends_code(&self) -> bool {
         match self.kind {
@@ -121,48 +79,16 @@ impl MethodChoice {
     }
 }
 
-/// The fields of a step's form, as posted; those of the other steps are empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StepForm {
-    /// The sealed challenge.
-    pub challenge: Secret,
-    /// The code, as typed.
-    pub code: Secret,
-    /// "Do not ask again on this device".
-    pub trust_device: bool,
-    /// The sealed choice of a way to be sent a code.
-    pub choice: Secret,
-    /// The new password, byte for byte as typed.
-    pub password: Secret,
-    /// The form's proof that it was served to this browser.
-    pub csrf: String,
-    /// What the visitor wanted to send when their session had ended, sealed.
-    pub preserved_post: Option<Arc<str>>,
-}
-
-/// What a person answers to a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StepSubmission {
-    /// The code of a second factor, or a recovery code.
-    Code {
-        /// Without the blanks that people type along.
-        code: Secret,
-        /// Whether the device shall not be asked again for a while.
-        trust_device: bool,
-    },
-    /// A new password, byte for byte as typed.
-    Password(Secret),
-}
-
-/// A challenge that came back and was opened, with what its step's form shows again.
+/// A challenge that the client sent back, opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenedChallenge {
-    /// What was in it.
+    /// The content of the challenge.
     pub challenge: Challenge,
-    /// The same step, as the client knows it.
+    /// The same step as the client sees it, for showing it again.
     pub next_step: NextStep,
 }
 
+/// The sealed form. The short names keep it small; they must not change.
 #[derive(Serialize, Deserialize)]
 struct Sealed {
     i: String,
@@ -180,8 +106,8 @@ struct Sealed {
 }
 
 impl Challenge {
-    /// What it is as a client carries it, for one site. `nonce` is random and used once. `None`
-    /// only if the cipher itself fails.
+    /// Seals the challenge for one site, in base64url. `nonce` is random and used once. `None` only
+    /// if the cipher itself fails.
     #[must_use]
     pub fn seal(&self, keys: &SealingKeys, site: &str, nonce: [u8; NONCE_BYTES]) -> Option<Secret> {
         let (id, methods) = match &self.pending_step {
@@ -207,23 +133,25 @@ impl Challenge {
             c: self.change_reason.clone(),
         };
         let body = serde_json::to_vec(&inside).ok()?;
-        let sealed = keys.seal_bytes(&purpose(site, self.pending_step.step()), body, nonce)?;
+        let sealed = keys.seal(&seal_purpose(site, self.pending_step.step()), body, nonce)?;
         Some(Secret::new(URL_SAFE_NO_PAD.encode(sealed)))
     }
 
-    /// Opens what [`Challenge::seal`] made for the same site and step; everything else is `None`.
-    /// Whether it is over by now, or spent, is not looked at.
+    /// Opens what [`Challenge::seal`] made for the same site and step; `None` for everything else.
+    /// Whether it has expired or was used is for the caller to check.
     #[must_use]
     pub fn open(keys: &SealingKeys, site: &str, step: LoginStep, text: &str) -> Option<Self> {
-        let whole = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
         let inside: Sealed =
-            serde_json::from_slice(&keys.open_bytes(&purpose(site, step), &whole)?).ok()?;
+            serde_json::from_slice(&keys.open(&seal_purpose(site, step), &sealed)?).ok()?;
         let id = Secret::new(inside.p);
-        let awaited = match step {
+        let pending_step = match step {
             LoginStep::NewPassword => PendingStep::NewPassword { id },
             LoginStep::TwoFactor => {
                 let method = |(id, kind, label): (String, String, Option<String>)| {
-                    let kind = KINDS.into_iter().find(|known| known.as_str() == kind)?;
+                    let kind = FactorKind::ALL
+                        .into_iter()
+                        .find(|known| known.as_str() == kind)?;
                     Some(OfferedMethod {
                         id: Secret::new(id),
                         kind,
@@ -238,7 +166,7 @@ impl Challenge {
         };
         Some(Self {
             id: inside.i,
-            pending_step: awaited,
+            pending_step,
             expires: Timestamp::from_millis(inside.e),
             options: LoginOptions {
                 login_id: inside.l,
@@ -254,7 +182,7 @@ impl Challenge {
         })
     }
 
-    /// The ways that were offered.
+    /// The methods that the provider offered; none for a new password.
     #[must_use]
     pub fn methods(&self) -> &[OfferedMethod] {
         match &self.pending_step {
@@ -263,8 +191,8 @@ impl Challenge {
         }
     }
 
-    /// The client's word for one of these ways, good with this challenge only. `nonce` and `None`
-    /// as for [`Challenge::seal`].
+    /// Seals the choice of one of the methods. It is good with this challenge only. `nonce` and
+    /// `None` as for [`Challenge::seal`].
     #[must_use]
     pub fn seal_choice(
         &self,
@@ -273,7 +201,7 @@ impl Challenge {
         method: &OfferedMethod,
         nonce: [u8; NONCE_BYTES],
     ) -> Option<Secret> {
-        let sealed = keys.seal_bytes(
+        let sealed = keys.seal(
             &self.choice_purpose(site),
             method.id.expose().as_bytes().to_vec(),
             nonce,
@@ -281,10 +209,11 @@ impl Challenge {
         Some(Secret::new(URL_SAFE_NO_PAD.encode(sealed)))
     }
 
-    /// The position of the way that `text` chooses, where this challenge offers it.
+    /// The position of the method that the sealed choice `text` names; `None` where this challenge
+    /// does not offer it.
     #[must_use]
     pub fn open_choice(&self, keys: &SealingKeys, site: &str, text: &str) -> Option<usize> {
-        let id = keys.open_bytes(
+        let id = keys.open(
             &self.choice_purpose(site),
             &URL_SAFE_NO_PAD.decode(text).ok()?,
         )?;
@@ -298,27 +227,15 @@ impl Challenge {
     }
 }
 
-const KINDS: [FactorKind; 3] = [
-    FactorKind::Authenticator,
-    FactorKind::Email,
-    FactorKind::Sms,
-];
-
-fn purpose(site: &str, step: LoginStep) -> String {
+fn seal_purpose(site: &str, step: LoginStep) -> String {
     format!("vestibule challenge\0{}\0{site}", step.as_str())
-}
-
-impl fmt::Display for LoginStep {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.as_str())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ring() -> SealingKeys {
+    fn keys() -> SealingKeys {
         SealingKeys::new(&[[1; 32]]).unwrap()
     }
 
@@ -350,37 +267,37 @@ mod tests {
     }
 
     fn new_password() -> Challenge {
-        let awaited = PendingStep::NewPassword {
+        let pending_step = PendingStep::NewPassword {
             id: Secret::new("the-providers-id"),
         };
         Challenge {
-            pending_step: awaited,
+            pending_step,
             change_reason: Some("Expired".into()),
             ..two_factor("c1")
         }
     }
 
     #[test]
-    fn it_comes_back_as_it_was() {
+    fn a_challenge_opens_as_it_was_sealed() {
         for challenge in [two_factor("c1"), new_password()] {
-            let sealed = challenge.seal(&ring(), "store", [9; 12]).unwrap();
+            let sealed = challenge.seal(&keys(), "store", [9; 12]).unwrap();
             let step = challenge.pending_step.step();
             assert_eq!(
-                Challenge::open(&ring(), "store", step, sealed.expose()),
+                Challenge::open(&keys(), "store", step, sealed.expose()),
                 Some(challenge)
             );
         }
     }
 
     #[test]
-    fn it_opens_at_its_own_site_and_step_only() {
-        let sealed = two_factor("c1").seal(&ring(), "store", [9; 12]).unwrap();
+    fn a_challenge_opens_for_its_own_site_and_step_only() {
+        let sealed = two_factor("c1").seal(&keys(), "store", [9; 12]).unwrap();
         assert_eq!(
-            Challenge::open(&ring(), "forum", LoginStep::TwoFactor, sealed.expose()),
+            Challenge::open(&keys(), "forum", LoginStep::TwoFactor, sealed.expose()),
             None
         );
         assert_eq!(
-            Challenge::open(&ring(), "store", LoginStep::NewPassword, sealed.expose()),
+            Challenge::open(&keys(), "store", LoginStep::NewPassword, sealed.expose()),
             None
         );
         let other = SealingKeys::new(&[[2; 32]]).unwrap();
@@ -394,45 +311,45 @@ mod tests {
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
             assert_eq!(
-                Challenge::open(&ring(), "store", LoginStep::TwoFactor, &changed),
+                Challenge::open(&keys(), "store", LoginStep::TwoFactor, &changed),
                 None,
                 "byte {at}"
             );
         }
         for junk in ["", "AAAA", "not base64!", &"A".repeat(9000)] {
             assert_eq!(
-                Challenge::open(&ring(), "store", LoginStep::TwoFactor, junk),
+                Challenge::open(&keys(), "store", LoginStep::TwoFactor, junk),
                 None
             );
         }
     }
 
     #[test]
-    fn a_choice_is_good_with_its_own_challenge_only() {
+    fn a_choice_opens_with_its_own_challenge_only() {
         let (mine, other) = (two_factor("c1"), two_factor("c2"));
         let PendingStep::SecondFactor { methods, .. } = &mine.pending_step else {
             panic!()
         };
         for (at, method) in methods.iter().enumerate() {
-            let choice = mine.seal_choice(&ring(), "store", method, [7; 12]).unwrap();
+            let choice = mine.seal_choice(&keys(), "store", method, [7; 12]).unwrap();
             assert_eq!(
-                mine.open_choice(&ring(), "store", choice.expose()),
+                mine.open_choice(&keys(), "store", choice.expose()),
                 Some(at)
             );
-            assert_eq!(mine.open_choice(&ring(), "forum", choice.expose()), None);
-            assert_eq!(other.open_choice(&ring(), "store", choice.expose()), None);
+            assert_eq!(mine.open_choice(&keys(), "forum", choice.expose()), None);
+            assert_eq!(other.open_choice(&keys(), "store", choice.expose()), None);
             assert_eq!(
-                new_password().open_choice(&ring(), "store", choice.expose()),
+                new_password().open_choice(&keys(), "store", choice.expose()),
                 None
             );
         }
-        assert_eq!(mine.open_choice(&ring(), "store", "m-2"), None);
+        assert_eq!(mine.open_choice(&keys(), "store", "m-2"), None);
     }
 
     #[test]
-    fn nothing_of_the_providers_can_be_read_or_printed() {
+    fn the_providers_ids_can_be_neither_read_nor_printed() {
         let challenge = two_factor("c1");
-        let sealed = challenge.seal(&ring(), "store", [9; 12]).unwrap();
+        let sealed = challenge.seal(&keys(), "store", [9; 12]).unwrap();
         let clear = URL_SAFE_NO_PAD.decode(sealed.expose()).unwrap();
         let holds = |what: &str| {
             clear

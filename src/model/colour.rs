@@ -1,21 +1,21 @@
-//! Colours and how well one is read on another (WCAG 2.2, "relative luminance" and "contrast
+//! Colours, and the contrast between two of them (WCAG 2.2, "relative luminance" and "contrast
 //! ratio").
 
-/// A colour of the sRGB space, eight bits each.
+/// A colour of the sRGB space, with eight bits for each part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Colour {
-    /// Red.
+    /// The red part, 0 to 255.
     pub red: u8,
-    /// Green.
+    /// The green part, 0 to 255.
     pub green: u8,
-    /// Blue.
+    /// The blue part, 0 to 255.
     pub blue: u8,
 }
 
 impl Colour {
-    /// `#000000`.
+    /// Black, `#000000`.
     pub const BLACK: Self = Self::new(0, 0, 0);
-    /// `#ffffff`.
+    /// White, `#ffffff`.
     pub const WHITE: Self = Self::new(255, 255, 255);
 
     /// A colour from its parts.
@@ -39,7 +39,7 @@ impl Colour {
         }
     }
 
-    /// How bright it is, from 0 for black to 1 for white.
+    /// The relative luminance, from 0 for black to 1 for white.
     #[must_use]
     pub fn luminance(self) -> f64 {
         let linear = |part: u8| {
@@ -53,15 +53,15 @@ impl Colour {
         0.2126 * linear(self.red) + 0.7152 * linear(self.green) + 0.0722 * linear(self.blue)
     }
 
-    /// How well one is read on the other, from 1 (not at all) to 21. Text wants [`TEXT_CONTRAST`], what is
-    /// no text [`NON_TEXT_CONTRAST`].
+    /// The contrast ratio, from 1 (unreadable) to 21. Text needs [`TEXT_CONTRAST`], everything else
+    /// [`NON_TEXT_CONTRAST`].
     #[must_use]
     pub fn contrast(self, other: Self) -> f64 {
         let (one, two) = (self.luminance(), other.luminance());
         (one.max(two) + 0.05) / (one.min(two) + 0.05)
     }
 
-    /// This colour with so many hundredths of `other` in it.
+    /// This colour mixed with `hundredths` of `other`; above 100 counts as 100.
     #[must_use]
     pub fn mix(self, other: Self, hundredths: u8) -> Self {
         let share = u16::from(hundredths.min(100));
@@ -77,10 +77,11 @@ impl Colour {
     }
 }
 
-/// The contrast that text needs (WCAG 2.2, success criterion 1.4.3, level AA).
+/// The contrast ratio that text needs (WCAG 2.2, success criterion 1.4.3, level AA).
 pub const TEXT_CONTRAST: f64 = 4.5;
 
-/// The contrast that borders, signs and focus rings need (WCAG 2.2, success criterion 1.4.11).
+/// The contrast ratio that borders, icons and focus rings need (WCAG 2.2, success criterion
+/// 1.4.11).
 pub const NON_TEXT_CONTRAST: f64 = 3.0;
 
 impl std::fmt::Display for Colour {
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_read_and_written() {
+    fn colours_are_parsed_and_printed() {
         assert_eq!(colour("#0b6").to_string(), "#00bb66");
         assert_eq!(colour("#1F5f4F").to_string(), "#1f5f4f");
         for wrong in [
@@ -108,9 +109,9 @@ mod tests {
         }
     }
 
-    /// The values that WCAG's own techniques and the usual checkers give.
+    /// The expected values are those of WCAG's techniques and of common checkers.
     #[test]
-    fn contrast_is_that_of_wcag() {
+    fn the_contrast_ratio_is_that_of_wcag() {
         let ratio = |one, two| (colour(one).contrast(colour(two)) * 100.0).round() / 100.0;
         assert_eq!(ratio("#000", "#fff").to_bits(), 21.0_f64.to_bits());
         assert_eq!(ratio("#777", "#fff").to_bits(), 4.48_f64.to_bits());
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn mixing_goes_from_one_to_the_other() {
+    fn mixing_runs_from_one_colour_to_the_other() {
         let (one, two) = (colour("#204060"), Colour::WHITE);
         assert_eq!(
             (one.mix(two, 0), one.mix(two, 100), one.mix(two, 200)),

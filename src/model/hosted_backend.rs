@@ -1,9 +1,9 @@
-//! What FusionAuth's single-page SDKs want of a "hosted backend": a client, and the addresses it
-//! may be led back to.
+//! A site's hosted backend: what FusionAuth's single-page SDKs expect of the server behind them.
 //!
-//! Those addresses may be of other origins, and they are the only ones the gateway ever sends a
-//! browser to. So they have a type of their own: a [`AllowedRedirect`] comes out of the operator's
-//! list and from nowhere else.
+//! An SDK names the address that the browser returns to after a login or logout, and that address
+//! may be of another origin. The gateway redirects to no other origin anywhere else, so these
+//! addresses have a type of their own: an [`AllowedRedirect`] is made from the operator's list and
+//! from nothing else.
 
 use serde_json::{Map, Value};
 use url::Url;
@@ -11,35 +11,35 @@ use url::Url;
 use super::identity::Identity;
 use super::origin::Origin;
 
-/// A call of one of FusionAuth's single-page SDKs.
+/// A request of one of FusionAuth's single-page SDKs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostedRequest {
-    /// What is called.
+    /// The endpoint that is called.
     pub endpoint: HostedEndpoint,
-    /// The client, where the path names one.
+    /// The client id, where the path names one.
     pub client_id: Option<String>,
 }
 
-/// What FusionAuth's single-page SDKs call.
+/// The endpoints of a hosted backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostedEndpoint {
-    /// Sign in.
+    /// `GET /app/login`: logs in.
     Login,
-    /// Make an account; as yet the same.
+    /// `GET /app/register`: creates an account. So far the same as `Login`.
     Register,
-    /// Come back from FusionAuth's pages.
+    /// `GET /app/callback`: the way back from FusionAuth's own pages.
     Callback,
-    /// Who is signed in?
+    /// `GET /app/me`: tells who is logged in.
     Me,
-    /// Renew now.
+    /// `POST /app/refresh`: refreshes the tokens now.
     Refresh,
-    /// Sign out.
+    /// `GET /app/logout`: logs out.
     Logout,
 }
 
-/// What stands before the endpoints of a hosted backend.
+/// The path prefix of the endpoints.
 pub const HOSTED_PREFIX: &str = "/app/";
-/// Their names.
+/// The name of each endpoint, which follows the prefix.
 pub const HOSTED_ENDPOINTS: [(&str, HostedEndpoint); 6] = [
     ("login", HostedEndpoint::Login),
     ("register", HostedEndpoint::Register),
@@ -49,33 +49,33 @@ pub const HOSTED_ENDPOINTS: [(&str, HostedEndpoint); 6] = [
     ("logout", HostedEndpoint::Logout),
 ];
 
-/// The longest address of the list, in bytes: with a `state` it must still fit into the form's own
-/// address.
+/// The longest redirect URI, in bytes. With a `state` it must still fit into the return address of
+/// the login page.
 const MAX_URI: usize = 1000;
 
 /// A site's hosted backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostedBackend {
     client_id: String,
+    /// The address where the SDK names none.
     default: RedirectUri,
     others: Vec<RedirectUri>,
 }
 
-/// An address the operator lets browsers be led to.
+/// An address on the operator's list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedirectUri {
     text: String,
     origin: Origin,
 }
 
-/// Where a browser is led: one of the operator's addresses, with what the client wants to be told
-/// again.
+/// An address to redirect to: one of the operator's list, with the client's `state`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedRedirect(String);
 
 impl HostedRequest {
-    /// `/app/NAME`, `/app/NAME/CLIENT`, each with or without a slash at the end. Everything else
-    /// beneath is the application's. `path` is decoded.
+    /// Parses a percent-decoded path: `/app/NAME` or `/app/NAME/CLIENT`, each with or without a
+    /// slash at the end. `None` for every other path, which is the application's.
     #[must_use]
     pub fn parse(path: &[u8]) -> Option<Self> {
         let rest = std::str::from_utf8(path.strip_prefix(HOSTED_PREFIX.as_bytes())?).ok()?;
@@ -95,14 +95,14 @@ impl HostedRequest {
 }
 
 impl RedirectUri {
-    /// Reads an `http` or `https` address as browsers write it, where that is how it is written:
-    /// what two programs could read differently is none. Without a name, a password or a fragment.
+    /// Parses an `http` or `https` URL without user name, password and fragment. `None` unless it
+    /// is written exactly as browsers serialise it, so that no two programs read it differently.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let url = Url::parse(text).ok()?;
         let plain =
             url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-        // A bare origin may go without the `/`, as `window.location.origin` does.
+        // A bare origin may lack the `/`, as `window.location.origin` does.
         let as_written = url.as_str() == text || url.as_str().strip_suffix('/') == Some(text);
         if !plain
             || !as_written
@@ -124,13 +124,13 @@ impl RedirectUri {
         &self.text
     }
 
-    /// Whose pages it is one of.
+    /// The origin of the address.
     #[must_use]
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// The path, `/` where none was written.
+    /// The path; `/` where the address has none.
     #[must_use]
     pub fn path(&self) -> &str {
         let rest = self.text.split_once("://").map_or("", |(_, rest)| rest);
@@ -140,7 +140,8 @@ impl RedirectUri {
 }
 
 impl HostedBackend {
-    /// The backend of one client; `None` where the list is empty.
+    /// The backend of one client, which may return to `list`; the first entry is the default.
+    /// `None` where the list is empty.
     #[must_use]
     pub fn new(client_id: String, list: Vec<RedirectUri>) -> Option<Self> {
         let mut list = list.into_iter();
@@ -152,25 +153,25 @@ impl HostedBackend {
         })
     }
 
-    /// Whether `id` is the client's.
+    /// Whether `id` is the client's id.
     #[must_use]
     pub fn is_client(&self, id: &str) -> bool {
         self.client_id == id
     }
 
-    /// Whether a page of `origin` is one of the client's.
+    /// Whether `origin` is the origin of an address on the list.
     #[must_use]
     pub fn lists_origin(&self, origin: &Origin) -> bool {
         self.uris().any(|uri| uri.origin == *origin)
     }
 
-    /// The client's origins.
+    /// The origins of the addresses on the list.
     pub fn origins(&self) -> impl Iterator<Item = &Origin> {
         self.uris().map(RedirectUri::origin)
     }
 
-    /// To the address that is `wanted`, the first where none is; `None` where the list does not
-    /// have it, letter for letter. `state` goes along as the client gave it.
+    /// The redirect to `wanted`, or to the default where that is `None`. `None` where the list does
+    /// not hold `wanted`, byte for byte. `state` is added as the client sent it.
     #[must_use]
     pub fn redirect_to(
         &self,
@@ -184,7 +185,7 @@ impl HostedBackend {
         Some(uri.with_state(state))
     }
 
-    /// To the first address.
+    /// The redirect to the default address.
     #[must_use]
     pub fn default_redirect(&self) -> AllowedRedirect {
         self.default.with_state(None)
@@ -211,14 +212,14 @@ impl RedirectUri {
 }
 
 impl AllowedRedirect {
-    /// The address.
+    /// The address, with the `state`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The claims that FusionAuth tells of a person when it is asked who they are.
+/// The claims that FusionAuth returns of a user.
 const SDK_CLAIMS: &[&str] = &[
     "applicationId",
     "birthdate",
@@ -237,7 +238,7 @@ const SDK_CLAIMS: &[&str] = &[
     "tid",
 ];
 
-/// What `/app/me` tells: those of the person's claims that the SDKs know, as the token has them.
+/// The response of `/app/me`: the user's claims that the SDKs know, as the access token has them.
 #[must_use]
 pub fn sdk_claims(identity: &Identity) -> Map<String, Value> {
     let claims = SDK_CLAIMS
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_read_in_one_way_or_not_at_all() {
+    fn addresses_have_one_reading_or_are_refused() {
         for (good, path) in [
             ("https://store.example.com/", "/"),
             ("https://store.example.com", "/"),
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_led_to_what_is_not_in_the_list() {
+    fn only_addresses_on_the_list_are_redirected_to() {
         let backend = backend();
         let to = |wanted, state| {
             backend
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn the_state_comes_back_as_it_was_given() {
+    fn the_state_is_returned_as_it_was_sent() {
         let backend = backend();
         let to = |wanted, state| {
             backend
@@ -371,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_of_a_person_is_what_the_sdks_know() {
+    fn only_the_claims_that_the_sdks_know_are_returned() {
         let claims = json!({
             "sub": "u1", "email": "ann@example.com", "roles": ["admin"], "applicationId": "a1", "tid": "t1",
             "aud": "a1", "exp": 7, "jti": "j", "secret": "s",

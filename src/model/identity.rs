@@ -1,20 +1,20 @@
-//! Who a verified credential proves.
+//! The user that a verified credential proves.
 
 use serde_json::{Map, Value};
 
-/// A person, as the provider's verified access token describes them.
+/// A user, as the provider's verified access token describes them.
 ///
 /// The stable identifier is the provider's issuer together with `sub`, never the e-mail address,
-/// which people change and providers hand to somebody else (threat model, R-12).
+/// which users change and providers assign to somebody else (threat model, R-12).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
-    /// The provider's identifier of the person: the `sub` claim.
+    /// The provider's identifier of the user: the `sub` claim.
     pub sub: String,
-    /// The `email` claim.
+    /// The e-mail address: the `email` claim.
     pub email: Option<String>,
     /// The `email_verified` claim; absent counts as no.
     pub email_verified: bool,
-    /// The `preferred_username` claim.
+    /// The username: the `preferred_username` claim.
     pub username: Option<String>,
     /// The `roles` claim, in the provider's order.
     pub roles: Vec<String>,
@@ -23,7 +23,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Reads the claims of a token that was verified. `None` when `sub` is not text.
+    /// Reads the claims of a verified token; `None` where `sub` is not a string.
     #[must_use]
     pub fn from_claims(claims: Map<String, Value>) -> Option<Self> {
         let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -48,7 +48,7 @@ impl Identity {
         })
     }
 
-    /// Whether this person has at least one of `wanted`; an empty list asks for nothing.
+    /// Whether the user has at least one of the roles `wanted`; an empty list requires none.
     #[must_use]
     pub fn has_any_role(&self, wanted: &[String]) -> bool {
         wanted.is_empty() || wanted.iter().any(|role| self.roles.contains(role))

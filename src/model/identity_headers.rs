@@ -1,4 +1,4 @@
-//! The headers that tell an application who its visitor is
+//! The request headers that tell an application who its user is
 //! (`docs/reference/headers.md#identity-headers`).
 
 use std::borrow::Cow;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::identity::Identity;
 
-/// One piece of a header template.
+/// One segment of a header template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Segment {
     Text(String),
@@ -22,7 +22,7 @@ enum Segment {
     Claim(String),
 }
 
-/// A value with placeholders: `{sub} {email} {username} {roles} {claim.NAME}`.
+/// A header value with placeholders: `{sub} {email} {username} {roles} {claim.NAME}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Segment>);
 
@@ -31,24 +31,24 @@ pub struct Template(Vec<Segment>);
 pub enum TemplateError {
     /// A `{` without its `}`, or a `}` without its `{`.
     UnbalancedBrace,
-    /// A placeholder of another name.
+    /// A placeholder of an unknown name.
     UnknownPlaceholder(String),
-    /// Control characters or text outside printable ASCII.
+    /// A control character, or text outside printable ASCII.
     UnprintableText,
 }
 
-/// A claim holds control characters: no header may carry it and the sign-in is refused.
+/// A claim holds control characters. No header may carry it, so the login is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlCharacter {
-    /// The header it was meant for.
+    /// The header that the claim was meant for.
     pub header: HeaderName,
 }
 
 impl Template {
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
-    /// The [`TemplateError`] that a person can mend.
+    /// [`TemplateError`] where the text is not a template.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         if text.bytes().any(|b| !(0x20..0x7f).contains(&b)) {
             return Err(TemplateError::UnprintableText);
@@ -84,7 +84,7 @@ impl Template {
         Ok(Self(pieces))
     }
 
-    /// The value for `identity`, before any encoding; `None` when a claim it names is absent.
+    /// The value for `identity`, before encoding; `None` where a claim that it names is absent.
     fn fill(&self, identity: &Identity) -> Option<String> {
         let mut value = String::new();
         for piece in &self.0 {
@@ -97,7 +97,8 @@ impl Template {
                     value.push_str(identity.username.as_deref().or(identity.email.as_deref())?);
                 }
                 Segment::Roles => {
-                    // No role is "no such claim": the header is left out rather than sent empty.
+                    // No role counts as an absent claim: the header is left out rather than sent
+                    // empty.
                     if identity.roles.is_empty() {
                         return None;
                     }
@@ -110,7 +111,8 @@ impl Template {
     }
 }
 
-/// Joined by `,`; a `,` or `%` inside an item is percent-encoded, so that no item can add another.
+/// Appends items joined by `,`. A `,` or `%` inside an item is percent-encoded, so that no item can
+/// add another.
 fn push_list<'a>(value: &mut String, items: impl Iterator<Item = &'a str>) {
     for (index, item) in items.enumerate() {
         if index > 0 {
@@ -126,6 +128,7 @@ fn push_list<'a>(value: &mut String, items: impl Iterator<Item = &'a str>) {
     }
 }
 
+/// Appends a claim of any type; `None` where it is `null`.
 fn push_claim(value: &mut String, claim: &Value) -> Option<()> {
     match claim {
         Value::String(text) => value.push_str(text),
@@ -144,7 +147,7 @@ fn push_claim(value: &mut String, claim: &Value) -> Option<()> {
     Some(())
 }
 
-/// Bytes outside printable ASCII are percent-encoded as UTF-8. `None` when there is a control
+/// The value with non-ASCII characters percent-encoded as UTF-8; `None` where it holds a control
 /// character.
 fn encode(value: &str) -> Option<Cow<'_, str>> {
     if value.chars().any(char::is_control) {
@@ -164,12 +167,12 @@ fn encode(value: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(encoded))
 }
 
-/// The identity headers of one site: which names, and what each says.
+/// The identity headers of one site: names and templates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityHeaders(Vec<(HeaderName, Template)>);
 
 impl IdentityHeaders {
-    /// The headers as `[sites.headers]` lists them.
+    /// The headers that `[sites.headers]` lists.
     #[must_use]
     pub fn custom(headers: Vec<(HeaderName, Template)>) -> Self {
         Self(headers)
@@ -198,7 +201,7 @@ impl IdentityHeaders {
         ])
     }
 
-    /// A preset by its name in the configuration.
+    /// The preset of this name in the configuration.
     #[must_use]
     pub fn preset(name: &str) -> Option<Self> {
         let headers = match name {
@@ -239,15 +242,15 @@ impl IdentityHeaders {
         Some(Self(headers))
     }
 
-    /// The names this set manages.
+    /// The names of the headers.
     pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
         self.0.iter().map(|(name, _)| name)
     }
 
-    /// The headers for `identity`; one whose claim is absent is left out.
+    /// The headers for `identity`. One whose claim is absent is left out.
     ///
     /// # Errors
-    /// [`ControlCharacter`] when a claim would smuggle one into a header.
+    /// [`ControlCharacter`] where a claim holds one.
     pub fn render(
         &self,
         identity: &Identity,
@@ -273,56 +276,59 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn somebody(claims: &Value) -> Identity {
+    fn identity(claims: &Value) -> Identity {
         Identity::from_claims(claims.as_object().unwrap().clone()).unwrap()
     }
 
-    fn shown(headers: &IdentityHeaders, identity: &Identity) -> Vec<String> {
-        let rendered = headers.render(identity).unwrap();
-        rendered
+    fn rendered(headers: &IdentityHeaders, identity: &Identity) -> Vec<String> {
+        let headers = headers.render(identity).unwrap();
+        headers
             .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
             .collect()
     }
 
     #[test]
-    fn the_default_set_leaves_absent_claims_out() {
-        let identity = somebody(&json!({"sub": "u1", "email": "a@b.c"}));
+    fn absent_claims_are_left_out() {
+        let identity = identity(&json!({"sub": "u1", "email": "a@b.c"}));
         assert_eq!(
-            shown(&IdentityHeaders::x_auth(), &identity),
+            rendered(&IdentityHeaders::x_auth(), &identity),
             ["x-auth-user-id: u1", "x-auth-email: a@b.c"]
         );
     }
 
     #[test]
-    fn a_role_cannot_add_a_role() {
-        let identity = somebody(&json!({"sub": "u1", "roles": ["a,admin", "100%", "ok"]}));
-        let shown = shown(&IdentityHeaders::x_auth(), &identity);
-        assert_eq!(shown.last().unwrap(), "x-auth-roles: a%2Cadmin,100%25,ok");
+    fn a_role_cannot_add_another() {
+        let identity = identity(&json!({"sub": "u1", "roles": ["a,admin", "100%", "ok"]}));
+        let rendered = rendered(&IdentityHeaders::x_auth(), &identity);
+        assert_eq!(
+            rendered.last().unwrap(),
+            "x-auth-roles: a%2Cadmin,100%25,ok"
+        );
     }
 
     #[test]
-    fn names_beyond_ascii_arrive_percent_encoded() {
-        let identity = somebody(&json!({"sub": "u1", "preferred_username": "Zoë"}));
+    fn non_ascii_values_are_percent_encoded() {
+        let identity = identity(&json!({"sub": "u1", "preferred_username": "Zoë"}));
         assert!(
-            shown(&IdentityHeaders::x_auth(), &identity)
+            rendered(&IdentityHeaders::x_auth(), &identity)
                 .contains(&"x-auth-username: Zo%C3%AB".to_owned())
         );
     }
 
     #[test]
-    fn control_characters_refuse_the_whole_set() {
+    fn a_control_character_refuses_the_whole_set() {
         for bad in ["a\r\nX-Auth-Roles: admin", "a\u{0}", "a\u{85}b"] {
-            let identity = somebody(&json!({"sub": "u1", "email": bad}));
-            let fault = IdentityHeaders::x_auth().render(&identity).unwrap_err();
-            assert_eq!(fault.header, "x-auth-email");
+            let identity = identity(&json!({"sub": "u1", "email": bad}));
+            let error = IdentityHeaders::x_auth().render(&identity).unwrap_err();
+            assert_eq!(error.header, "x-auth-email");
         }
     }
 
     #[test]
-    fn templates_name_claims_of_any_kind() {
+    fn templates_render_claims_of_any_type() {
         let template = Template::parse("{username} <{email}> {claim.level} {claim.tags}").unwrap();
-        let identity = somebody(&json!({
+        let identity = identity(&json!({
             "sub": "u", "email": "e", "preferred_username": "n", "level": 3, "tags": ["x,y", "z"]
         }));
         assert_eq!(template.fill(&identity).unwrap(), "n <e> 3 x%2Cy,z");
@@ -333,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn faulty_templates_are_named() {
+    fn invalid_templates_have_an_error_each() {
         assert_eq!(
             Template::parse("{mail}"),
             Err(TemplateError::UnknownPlaceholder("mail".into()))
@@ -351,10 +357,10 @@ mod tests {
 
     #[test]
     fn remote_user_falls_back_to_the_e_mail_address() {
-        let identity = somebody(&json!({"sub": "u", "email": "e@x"}));
+        let identity = identity(&json!({"sub": "u", "email": "e@x"}));
         let set = IdentityHeaders::preset("remote-user").unwrap();
         assert_eq!(
-            shown(&set, &identity),
+            rendered(&set, &identity),
             ["remote-user: e@x", "remote-email: e@x"]
         );
     }

@@ -1,8 +1,9 @@
-//! What a browser is known by where accounts signed in before: the inside of the device cookie.
+//! Known devices: the device cookie, which tells the accounts that logged in from a browser before.
 //!
-//! It proves nobody. Who types the password of an account that signed in from this very browser
-//! before is more likely its owner than a stranger: their attempts are counted apart from the
-//! stranger's. Where the owner trusts the browser, the provider's word for it rests here too.
+//! It is no credential. Somebody who types the password of an account that logged in from this
+//! browser before is more likely its owner than a stranger is, so the throttle counts their
+//! attempts apart from a stranger's. Where the user trusts the browser, the cookie also holds the
+//! provider's trust id, with which the provider skips the second factor.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,34 +14,33 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::cookie::MAX_CHUNK;
-use super::credential::{NONCE_BYTES, SealingKeys};
+use super::sealing_keys::{NONCE_BYTES, SealingKeys};
 use super::secret::Secret;
 
-/// Accounts one device remembers. Beyond them the one that did not sign in for the longest time
-/// goes.
+/// How many accounts one device remembers. A further one replaces the account whose last login is
+/// the longest ago.
 pub const MAX_ACCOUNTS: usize = 8;
-/// The longest trust id kept, in bytes. FusionAuth's have 43.
+/// The longest trust id that is stored, in bytes. FusionAuth's have 43.
 pub const MAX_TRUST_ID: usize = 200;
-/// How long a browser keeps the cookie after the last sign-in: as long as browsers keep any (RFC
-/// 6265bis, section 5.5).
+/// How long a browser keeps the cookie after the last login: the longest that browsers keep any
+/// (RFC 6265bis, section 5.5).
 pub const DEVICE_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// One device, told from all others.
+/// A random id, unique to a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceId(pub [u8; 16]);
 
-/// An account beyond recognition: the throttle's keyed hash of its name.
+/// The throttle's keyed hash of an account's login name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct AccountHash(pub [u8; 16]);
 
-/// A browser and who signed in from it. `Debug` keeps them to itself.
+/// A browser, and the accounts that logged in from it. `Debug` prints their number alone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KnownDevice {
     id: DeviceId,
-    /// The one that signed in last first; at most [`MAX_ACCOUNTS`].
+    /// The account of the last login first; at most [`MAX_ACCOUNTS`].
     accounts: Vec<Remembered>,
-    /// Whether anybody wished to be kept in mind here: then the cookie outlives the browser, from
-    /// then on.
+    /// Whether the cookie outlives the browser session: once any user asked to be remembered.
     persistent: bool,
 }
 
@@ -50,13 +50,14 @@ struct Remembered {
     trust: Option<Secret>,
 }
 
-/// A sealed [`KnownDevice`]: the value of the cookie. `Debug` keeps it to itself.
+/// A sealed [`KnownDevice`]: the value of the cookie. `Debug` does not print it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedDevice {
     text: Arc<str>,
     persistent: bool,
 }
 
+/// The sealed form. The short names keep the cookie small; they must not change.
 #[derive(Serialize, Deserialize)]
 struct Sealed {
     i: String,
@@ -73,7 +74,7 @@ struct SealedAccount {
 }
 
 impl KnownDevice {
-    /// A browser from which nobody signed in yet.
+    /// A device from which nobody has logged in yet.
     #[must_use]
     pub const fn new(id: DeviceId) -> Self {
         Self {
@@ -83,77 +84,76 @@ impl KnownDevice {
         }
     }
 
-    /// Which.
+    /// The id, by which the throttle tells devices apart.
     #[must_use]
     pub const fn id(&self) -> DeviceId {
         self.id
     }
 
-    /// The account that signed in last.
+    /// The account of the last login.
     #[must_use]
     pub fn last_account(&self) -> Option<AccountHash> {
         self.accounts.first().map(|known| known.account)
     }
 
-    /// Whether an account signed in from here before. `marks` are its marks under every key there
-    /// is.
+    /// Whether an account logged in from this device before. `hashes` are the hashes of its login
+    /// name under every key there is.
     #[must_use]
-    pub fn knows(&self, marks: &[AccountHash]) -> bool {
-        self.find(marks).is_some()
+    pub fn knows(&self, hashes: &[AccountHash]) -> bool {
+        self.find(hashes).is_some()
     }
 
-    /// The provider's word that it may leave out the second factor of an account here.
+    /// The provider's trust id for an account, with which it skips the second factor here.
     #[must_use]
-    pub fn trust_id(&self, marks: &[AccountHash]) -> Option<&Secret> {
-        self.find(marks)?.trust.as_ref()
+    pub fn trust_id(&self, hashes: &[AccountHash]) -> Option<&Secret> {
+        self.find(hashes)?.trust.as_ref()
     }
 
-    /// An account signed in: it is the last to be forgotten. `marks` are its marks under every key
-    /// there is; the first is kept. `trust` replaces what was kept of the provider's, nothing
-    /// leaves that as it is. One longer than [`MAX_TRUST_ID`] is not kept.
-    pub fn record_login(&mut self, marks: &[AccountHash], trust: Option<Secret>) {
-        let Some(account) = marks.first().copied() else {
+    /// Records a login, which makes its account the most recent. `hashes` are the hashes of the
+    /// login name under every key there is; the first is stored. `trust_id` replaces the stored
+    /// one, `None` keeps it; one that is longer than [`MAX_TRUST_ID`] is not stored.
+    pub fn record_login(&mut self, hashes: &[AccountHash], trust: Option<Secret>) {
+        let Some(account) = hashes.first().copied() else {
             return;
         };
         let trust = trust
-            .or_else(|| self.trust_id(marks).cloned())
+            .or_else(|| self.trust_id(hashes).cloned())
             .filter(|trust| trust.expose().len() <= MAX_TRUST_ID);
         self.accounts
-            .retain(|known| !marks.contains(&known.account));
+            .retain(|known| !hashes.contains(&known.account));
         self.accounts.insert(0, Remembered { account, trust });
         self.accounts.truncate(MAX_ACCOUNTS);
     }
 
-    /// Somebody wishes to be kept in mind here ("keep me signed in", "do not ask again on this
-    /// device").
+    /// Makes the cookie outlive the browser session: a user chose "keep me signed in" or "do not
+    /// ask again on this device".
     pub fn persist(&mut self) {
         self.persistent = true;
     }
 
-    /// Forgets the provider's word for an account, for instance because the provider takes it no
-    /// more.
-    pub fn clear_trust(&mut self, marks: &[AccountHash]) {
+    /// Removes the trust id of an account, for instance because the provider no longer accepts it.
+    pub fn clear_trust(&mut self, hashes: &[AccountHash]) {
         for known in self
             .accounts
             .iter_mut()
-            .filter(|known| marks.contains(&known.account))
+            .filter(|known| hashes.contains(&known.account))
         {
             known.trust = None;
         }
     }
 
-    fn find(&self, marks: &[AccountHash]) -> Option<&Remembered> {
+    fn find(&self, hashes: &[AccountHash]) -> Option<&Remembered> {
         self.accounts
             .iter()
-            .find(|known| marks.contains(&known.account))
+            .find(|known| hashes.contains(&known.account))
     }
 
-    /// Seals it for one site. `nonce` is random and used once. `None` only if the cipher itself
-    /// fails.
+    /// Seals the device for one site, in base64url. `nonce` is random and used once. `None` only if
+    /// the cipher itself fails.
     #[must_use]
     pub fn seal(
         &self,
-        ring: &SealingKeys,
+        keys: &SealingKeys,
         site: &str,
         nonce: [u8; NONCE_BYTES],
     ) -> Option<SealedDevice> {
@@ -166,22 +166,26 @@ impl KnownDevice {
             a: self.accounts.iter().map(account).collect(),
             l: self.persistent,
         };
-        let sealed = ring.seal_bytes(&purpose(site), serde_json::to_vec(&inside).ok()?, nonce)?;
+        let sealed = keys.seal(
+            &seal_purpose(site),
+            serde_json::to_vec(&inside).ok()?,
+            nonce,
+        )?;
         Some(SealedDevice {
             text: URL_SAFE_NO_PAD.encode(sealed).into(),
             persistent: self.persistent,
         })
     }
 
-    /// Opens what [`KnownDevice::seal`] made for the same site; everything else is `None`.
+    /// Opens what [`KnownDevice::seal`] made for the same site; `None` for everything else.
     #[must_use]
-    pub fn open(ring: &SealingKeys, site: &str, text: &str) -> Option<Self> {
+    pub fn open(keys: &SealingKeys, site: &str, text: &str) -> Option<Self> {
         if text.len() > MAX_CHUNK {
             return None;
         }
-        let whole = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
         let inside: Sealed =
-            serde_json::from_slice(&ring.open_bytes(&purpose(site), &whole)?).ok()?;
+            serde_json::from_slice(&keys.open(&seal_purpose(site), &sealed)?).ok()?;
         let bytes = |text: &str| <[u8; 16]>::try_from(URL_SAFE_NO_PAD.decode(text).ok()?).ok();
         let accounts = inside.a.into_iter().filter_map(|sealed| {
             Some(Remembered {
@@ -198,13 +202,13 @@ impl KnownDevice {
 }
 
 impl SealedDevice {
-    /// The value as it is set and sent, of letters that need no quoting.
+    /// The cookie's value, which needs no quoting.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether the cookie outlives the browser, for [`DEVICE_MAX_AGE`].
+    /// Whether the cookie outlives the browser session, for [`DEVICE_MAX_AGE`].
     #[must_use]
     pub const fn is_persistent(&self) -> bool {
         self.persistent
@@ -229,7 +233,7 @@ impl fmt::Debug for SealedDevice {
     }
 }
 
-fn purpose(site: &str) -> String {
+fn seal_purpose(site: &str) -> String {
     format!("vestibule device\0{site}")
 }
 
@@ -237,32 +241,32 @@ fn purpose(site: &str) -> String {
 mod tests {
     use super::*;
 
-    fn ring() -> SealingKeys {
+    fn keys() -> SealingKeys {
         SealingKeys::new(&[[1; 32]]).unwrap()
     }
 
-    fn marks(number: u8) -> [AccountHash; 1] {
+    fn hashes(number: u8) -> [AccountHash; 1] {
         [AccountHash([number; 16])]
     }
 
     #[test]
-    fn a_device_opens_at_its_own_site_only() {
+    fn a_device_opens_for_its_own_site_only() {
         let mut device = KnownDevice::new(DeviceId([9; 16]));
-        device.record_login(&marks(1), Some(Secret::new("t")));
+        device.record_login(&hashes(1), Some(Secret::new("t")));
         assert!(
             !device
-                .seal(&ring(), "store", [7; 12])
+                .seal(&keys(), "store", [7; 12])
                 .unwrap()
                 .is_persistent()
         );
         device.persist();
-        let sealed = device.seal(&ring(), "store", [7; 12]).unwrap();
+        let sealed = device.seal(&keys(), "store", [7; 12]).unwrap();
         assert!(sealed.is_persistent());
         assert_eq!(
-            KnownDevice::open(&ring(), "store", sealed.as_str()),
+            KnownDevice::open(&keys(), "store", sealed.as_str()),
             Some(device.clone())
         );
-        assert_eq!(KnownDevice::open(&ring(), "forum", sealed.as_str()), None);
+        assert_eq!(KnownDevice::open(&keys(), "forum", sealed.as_str()), None);
         assert_eq!(
             KnownDevice::open(
                 &SealingKeys::new(&[[2; 32]]).unwrap(),
@@ -277,77 +281,77 @@ mod tests {
             Some(device)
         );
         for junk in ["", "AAAA", "no base64!", &"A".repeat(9000)] {
-            assert_eq!(KnownDevice::open(&ring(), "store", junk), None);
+            assert_eq!(KnownDevice::open(&keys(), "store", junk), None);
         }
     }
 
     #[test]
-    fn eight_accounts_stay_and_the_least_recent_goes() {
+    fn a_ninth_account_replaces_the_least_recent_one() {
         let mut device = KnownDevice::new(DeviceId([9; 16]));
         for number in 0..8 {
-            device.record_login(&marks(number), Some(Secret::new(format!("t{number}"))));
+            device.record_login(&hashes(number), Some(Secret::new(format!("t{number}"))));
         }
-        // Signing in again makes it the most recent, and keeps what the provider said.
-        device.record_login(&marks(0), None);
-        device.record_login(&marks(8), None);
-        assert!(!device.knows(&marks(1)));
-        assert_eq!(device.trust_id(&marks(0)).map(Secret::expose), Some("t0"));
+        // A new login makes the account the most recent, and keeps its trust id.
+        device.record_login(&hashes(0), None);
+        device.record_login(&hashes(8), None);
+        assert!(!device.knows(&hashes(1)));
+        assert_eq!(device.trust_id(&hashes(0)).map(Secret::expose), Some("t0"));
         assert_eq!(
-            (device.knows(&marks(8)), device.trust_id(&marks(8))),
+            (device.knows(&hashes(8)), device.trust_id(&hashes(8))),
             (true, None)
         );
-        device.clear_trust(&marks(0));
+        device.clear_trust(&hashes(0));
         assert_eq!(
-            (device.knows(&marks(0)), device.trust_id(&marks(0))),
+            (device.knows(&hashes(0)), device.trust_id(&hashes(0))),
             (true, None)
         );
     }
 
     #[test]
-    fn the_fullest_is_one_cookie() {
+    fn a_full_device_fits_into_one_cookie() {
         let mut device = KnownDevice::new(DeviceId([9; 16]));
         for number in 0..20 {
             device.record_login(
-                &marks(number),
+                &hashes(number),
                 Some(Secret::new("\u{e9}".repeat(MAX_TRUST_ID / 2))),
             );
         }
-        let sealed = device.seal(&ring(), "store", [7; 12]).unwrap();
+        let sealed = device.seal(&keys(), "store", [7; 12]).unwrap();
         assert!(
             sealed.as_str().len() <= MAX_CHUNK,
             "{}",
             sealed.as_str().len()
         );
         assert_eq!(
-            KnownDevice::open(&ring(), "store", sealed.as_str()),
+            KnownDevice::open(&keys(), "store", sealed.as_str()),
             Some(device.clone())
         );
-        device.record_login(&marks(1), Some(Secret::new("x".repeat(MAX_TRUST_ID + 1))));
+        device.record_login(&hashes(1), Some(Secret::new("x".repeat(MAX_TRUST_ID + 1))));
         assert_eq!(
-            (device.knows(&marks(1)), device.trust_id(&marks(1))),
+            (device.knows(&hashes(1)), device.trust_id(&hashes(1))),
             (true, None),
-            "too long to be kept"
+            "a trust id that is too long is not stored"
         );
     }
 
     #[test]
-    fn an_account_is_known_by_the_mark_of_an_older_key() {
+    fn an_account_is_known_by_its_hash_under_an_older_key() {
         let mut device = KnownDevice::new(DeviceId([9; 16]));
         let (old, new) = (AccountHash([1; 16]), AccountHash([2; 16]));
         device.record_login(&[old], Some(Secret::new("t")));
         assert!(device.knows(&[new, old]));
         device.record_login(&[new, old], None);
-        assert_eq!(device.accounts.len(), 1, "under the new key from now on");
+        assert_eq!(device.accounts.len(), 1, "stored under the new key");
         assert_eq!(device.trust_id(&[new]).map(Secret::expose), Some("t"));
     }
 
     #[test]
-    fn nothing_of_a_device_is_printed() {
+    fn debug_prints_no_account_and_no_trust_id() {
         let mut device = KnownDevice::new(DeviceId([9; 16]));
-        device.record_login(&marks(1), Some(Secret::new("leaky")));
-        let sealed = device.seal(&ring(), "store", [7; 12]).unwrap();
+        device.record_login(&hashes(1), Some(Secret::new("leaky")));
+        let sealed = device.seal(&keys(), "store", [7; 12]).unwrap();
         assert_eq!(
-            format!("{device:?} {sealed:?} {:?}", marks(1)),
+            format!("{device:?} {sealed:?} {:?}", hashes(1)),
             "KnownDevice(1 accounts) SealedDevice [AccountHash]"
         );
     }

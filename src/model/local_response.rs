@@ -1,103 +1,101 @@
-//! What the gateway answers by itself, before anybody has turned it into bytes.
+//! The responses that the gateway makes itself, before they are rendered.
 
 use std::sync::Arc;
 
 use super::api_response::ApiResponse;
 use super::challenge::NextStep;
 use super::hosted_backend::AllowedRedirect;
-use super::known_device::SealedDevice;
 use super::local_path::LocalPath;
-use super::login::PasswordViolation;
+use super::password_violation::PasswordViolation;
 use super::preserved_post::PreservedPost;
 use super::reason::Reason;
 use super::redirect_loop::RedirectLoop;
 use super::return_path::ReturnPath;
-use super::token::IssuedTokens;
 
-/// An answer of the gateway's own.
+/// A response of the gateway itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LocalResponse {
-    /// To another address of this site.
+    /// A redirect to another address of this site.
     Redirect(Redirect),
-    /// A refusal or failure: a problem document, or the same as a page for navigations.
+    /// A refusal or failure: a problem document, or a page that says the same to navigations.
     Problem(Problem),
-    /// The sign-in form.
+    /// The login page with its form.
     LoginPage(LoginPage),
-    /// What the visitor wanted to send when their session had ended.
+    /// The page that offers a preserved form after the login.
     PreservedPost(PreservedPostPage),
-    /// The form of a step that follows the password.
+    /// The form of a step after the password.
     StepPage(Box<StepPage>),
-    /// The page with the one button.
+    /// The logout page, with one button.
     LogoutPage,
-    /// The provider knows the person but asks for something first.
+    /// The page that tells what the provider asks for first.
     ActionRequired(ActionRequired),
-    /// One of the pages' own files, by its name beneath `/_vestibule/`.
+    /// A file of the pages, by its name beneath `/_vestibule/`.
     Asset(String),
     /// The public keys of the signed assertion.
     AssertionKeys,
-    /// What a program asked for.
+    /// `200` with a JSON body, from a JSON endpoint.
     Json(ApiResponse),
-    /// Done, and there is nothing to say about it.
+    /// `204`: a call that has nothing to return.
     NoContent,
-    /// What another origin's page may send here.
+    /// `204` to a CORS preflight.
     Preflight(Preflight),
-    /// To an address of the operator's list of redirect URIs, the one way off the site.
+    /// A redirect to an address of the operator's list of redirect URIs: the only ones that leave
+    /// the site.
     AllowedRedirect {
-        /// Where to.
+        /// The address, as the operator listed it, with the client's `state`.
         to: AllowedRedirect,
-        /// Whether the browser is asked to forget what it stored (after a sign-out).
+        /// Whether the response carries `Clear-Site-Data` (after a logout).
         clear_site_data: bool,
     },
 }
 
-/// The answer to a browser that asks before another origin's page may send something (Fetch,
-/// section 3.3).
+/// The answer to a CORS preflight (Fetch, section 3.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preflight {
-    /// The methods.
+    /// The value of `Access-Control-Allow-Methods`.
     pub methods: &'static str,
-    /// The header names.
+    /// The value of `Access-Control-Allow-Headers`.
     pub headers: String,
 }
 
 /// A redirect to an address of this site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redirect {
-    /// 302 for "sign in first", 303 after a form.
+    /// 302 to the login page, 303 after a form.
     pub status: u16,
     /// Path, query and fragment.
     pub location: LocalPath,
-    /// Whether the browser is asked to forget what it stored (after a sign-out).
+    /// Whether the response carries `Clear-Site-Data` (after a logout).
     pub clear_site_data: bool,
 }
 
-/// A refusal or failure (RFC 9457).
+/// A refusal or failure, as a problem document (RFC 9457) or a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The status code.
+    /// The status code of the response.
     pub status: u16,
-    /// Why.
+    /// The reason code, for the client as [`Reason::for_client`].
     pub reason: Reason,
-    /// Seconds for `Retry-After`.
+    /// The value of `Retry-After`, in seconds.
     pub retry_after: Option<u32>,
-    /// The methods for `Allow`.
+    /// The value of `Allow`.
     pub allow: Option<&'static str>,
-    /// The value for `WWW-Authenticate`.
+    /// The value of `WWW-Authenticate`.
     pub www_authenticate: Option<&'static str>,
-    /// The provider's word for why a password must be changed.
+    /// The provider's word for why the password must be changed.
     pub change_reason: Option<String>,
-    /// The step that would lead on.
+    /// The step that the login waits for.
     pub next_step: Option<Box<NextStep>>,
     /// The rules that a new password breaks.
     pub violations: Vec<PasswordViolation>,
-    /// Whether a program asked for it, which gets no page whatever its request looks like.
+    /// Whether an API client gets it: always a problem document, whatever the request accepts.
     pub for_api_client: bool,
-    /// With `redirect_loop`: what goes round, and the way on.
+    /// With `redirect_loop`: the cause, and the address to continue to.
     pub redirect_loop: Option<RedirectLoop>,
 }
 
 impl Problem {
-    /// A problem that says no more than its reason, under the reason's own status.
+    /// A problem that has no details beyond its reason code, under the reason's own status.
     #[must_use]
     pub const fn new(reason: Reason) -> Self {
         Self {
@@ -114,7 +112,7 @@ impl Problem {
         }
     }
 
-    /// The same under another status.
+    /// The same problem under another status.
     #[must_use]
     pub const fn with_status(mut self, status: u16) -> Self {
         self.status = status;
@@ -122,93 +120,103 @@ impl Problem {
     }
 }
 
-/// The sign-in form with what it shows.
+/// The content of the login page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginPage {
-    /// 200 for a fresh one, else the status of what went wrong.
+    /// 200 for an empty form, else the status of `error`.
     pub status: u16,
-    /// What went wrong with the last attempt.
+    /// Why the last attempt failed.
     pub error: Option<Reason>,
-    /// Whether the browser returned no cookie with it.
+    /// Whether the form was posted without the form cookie.
     pub cookie_missing: bool,
-    /// What the visitor typed as their name. Never the password.
+    /// The login name as typed. The password is never shown again.
     pub login_id: String,
-    /// Where to go afterwards.
+    /// Where to go after the login.
     pub return_to: Option<ReturnPath>,
     /// Whether "keep me signed in" is ticked.
     pub remember: bool,
-    /// What the visitor wanted to send when their session had ended, sealed.
+    /// The form that was posted after the login had expired, sealed.
     pub preserved_post: Option<Arc<str>>,
     /// Seconds until another attempt makes sense.
     pub retry_after: Option<u32>,
 }
 
-/// What the visitor had written, after they signed in again.
+impl LoginPage {
+    /// An empty form, under status 200.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            status: 200,
+            error: None,
+            cookie_missing: false,
+            login_id: String::new(),
+            return_to: None,
+            remember: false,
+            preserved_post: None,
+            retry_after: None,
+        }
+    }
+}
+
+impl Default for LoginPage {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The content of the page that offers a preserved form after the login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PreservedPostPage {
-    /// What was written.
+    /// The form, as it was posted.
     pub preserved_post: PreservedPost,
-    /// Whether it can be sent from here, or only be copied.
+    /// Whether it can be sent again.
     pub resubmission: Resubmission,
-    /// Where to go on without it.
+    /// The address to continue to without it.
     pub continue_to: String,
 }
 
-/// What may be done with an unsent form.
+/// Whether a preserved form can be sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resubmission {
-    /// Its author sends it, to this path.
+    /// Its author can send it, to this path.
     Allowed(ReturnPath),
-    /// It was offered before, or nobody can say whether: sending might send it twice.
+    /// It was offered before, or that is not known: sending it might send it twice. It can be
+    /// copied.
     AlreadyOffered,
-    /// Somebody else wrote it, or nobody knows who.
+    /// Another user wrote it, or the author is not known. It can be copied.
     OtherAuthor,
 }
 
-/// The form of a step that follows the password, with what it shows.
+/// The content of a step's page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepPage {
-    /// The status code.
+    /// The status code of the response.
     pub status: u16,
-    /// Which step, and what its form carries.
+    /// The step, with the sealed challenge for its form.
     pub next_step: NextStep,
-    /// What went wrong with the last attempt; `None` where there was none yet.
+    /// Why the last attempt failed; `None` before the first.
     pub error: Option<Reason>,
     /// The rules that the new password breaks.
     pub violations: Vec<PasswordViolation>,
-    /// The position among the ways of the one by which a code was just sent.
+    /// The method by which a code was just sent: its position among the step's methods.
     pub code_sent_by: Option<usize>,
     /// Seconds until another attempt makes sense.
     pub retry_after: Option<u32>,
     /// Whether "do not ask again on this device" is ticked.
     pub trust_device: bool,
-    /// What the visitor calls themselves, for password managers.
+    /// The login name, for password managers.
     pub login_id: String,
-    /// Where to go afterwards, for who begins again.
+    /// Where to go afterwards, for starting again.
     pub return_to: Option<ReturnPath>,
-    /// What the visitor wanted to send when their session had ended, sealed.
+    /// The form that was posted after the login had expired, sealed.
     pub preserved_post: Option<Arc<str>>,
 }
 
-/// The provider wants something before it lets the person in.
+/// The content of the page that tells what the provider asks for first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActionRequired {
-    /// The status code.
+    /// The status code of the response.
     pub status: u16,
-    /// What it wants.
+    /// The reason code, which tells what the provider asks for.
     pub reason: Reason,
-}
-
-/// What happens to what the visitor carries: cookies, or the headers of a client that is no
-/// browser.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CookieChange {
-    /// New tokens replace the old.
-    SetTokens(IssuedTokens),
-    /// Every credential goes.
-    ClearCredentials,
-    /// The refresh token goes, the access token may live out its time.
-    ClearRefresh,
-    /// The browser is known by this from now on.
-    SetDevice(SealedDevice),
 }

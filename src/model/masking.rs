@@ -1,30 +1,29 @@
-//! Addresses as a screen may show them: enough for their owner to know them by, too little for
-//! anybody else.
+//! Masked addresses: enough of one for its owner to recognise it, too little for anybody else.
 
-/// More than an address has in practice; what is longer is not shown.
-const LONGEST: usize = 100;
+/// The longest masked address, in characters. A longer one is not shown.
+const MAX_LEN: usize = 100;
 
-/// An e-mail address with its first letter and its host: `d***@example.com`. `None` where it is no
-/// address or cannot be shown.
+/// An e-mail address reduced to its first letter and its host: `d***@example.com`. `None` where it
+/// is no address, is longer than 100 characters or holds white space or control characters.
 #[must_use]
 pub fn email(address: &str) -> Option<String> {
     let (name, host) = address.rsplit_once('@')?;
     if name.is_empty() || host.is_empty() {
         return None;
     }
-    // The first of two letters is half of the name; a star is masked already.
+    // Of two letters the first is half of the name; a star is masked already.
     let first = name
         .chars()
         .next()
         .filter(|first| *first != '*' && name.chars().count() > 2);
-    shown(format!(
+    displayable(format!(
         "{}***@{host}",
         first.map(String::from).unwrap_or_default()
     ))
 }
 
-/// A telephone number with its last two digits: `***55`. `None` where it has fewer than four, stars
-/// included.
+/// A telephone number reduced to its last two digits: `***55`. `None` where it has fewer than four
+/// digits, stars included.
 #[must_use]
 pub fn telephone(number: &str) -> Option<String> {
     let digits: Vec<char> = number
@@ -35,8 +34,8 @@ pub fn telephone(number: &str) -> Option<String> {
     (hidden.len() >= 2).then(|| format!("***{}", last.iter().collect::<String>()))
 }
 
-fn shown(text: String) -> Option<String> {
-    let fit = text.chars().count() <= LONGEST
+fn displayable(text: String) -> Option<String> {
+    let fit = text.chars().count() <= MAX_LEN
         && !text
             .chars()
             .any(|letter| letter.is_control() || letter.is_whitespace());
@@ -48,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_known_by_its_owner_alone() {
+    fn an_e_mail_address_keeps_its_first_letter_and_host() {
         for (address, masked) in [
             ("dinesh@fusionauth.io", Some("d***@fusionauth.io")),
             ("ab@example.com", Some("***@example.com")),
@@ -66,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_shows_its_end() {
+    fn a_telephone_number_keeps_its_last_two_digits() {
         for (number, masked) in [
             ("+1 (555) 555-5512", Some("***12")),
             ("***-***-5512", Some("***12")),

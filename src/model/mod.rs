@@ -1,7 +1,9 @@
-//! What things are: plain data without a clock, randomness, input or output.
+//! The types that the rest of the gateway is made of: plain data and pure functions, without a
+//! clock, randomness, input or output.
 //!
-//! Types are made at the border and trusted inside: a [`target::Target`] is free of ambiguity, a
-//! [`return_path::ReturnPath`] cannot lead to another site, a [`secret::Secret`] cannot be printed.
+//! A type whose values must meet a condition checks it where it is made and is trusted from then
+//! on: a [`target::Target`] has one reading, a [`return_path::ReturnPath`] leads to no other site,
+//! a [`secret::Secret`] is never printed.
 
 pub mod algorithm;
 pub mod api_request;
@@ -9,6 +11,7 @@ pub mod api_response;
 pub mod challenge;
 pub mod colour;
 pub mod cookie;
+pub mod cookie_change;
 pub mod credential;
 pub mod hosted_backend;
 pub mod identity;
@@ -17,16 +20,22 @@ pub mod known_device;
 pub mod local_path;
 pub mod local_response;
 pub mod login;
+pub mod login_step;
 pub mod masking;
 pub mod origin;
 pub mod outcome_label;
+pub mod password_violation;
 pub mod preserved_post;
 pub mod reason;
 pub mod redirect_loop;
+pub mod refresh_ticket;
 pub mod request;
+pub mod request_cookies;
 pub mod return_path;
 pub mod rule;
+pub mod sealing_keys;
 pub mod secret;
+pub mod set_cookie;
 pub mod site;
 pub mod site_headers;
 pub mod strict_json;

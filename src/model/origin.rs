@@ -1,4 +1,4 @@
-//! Hosts and origins: what a visitor types, compared the way browsers compare it.
+//! Hosts and origins, compared as browsers compare them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -6,14 +6,14 @@ use std::net::{IpAddr, Ipv6Addr};
 /// The scheme of an origin or a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
-    /// In the clear.
+    /// `http`: the connection is not encrypted.
     Http,
-    /// Over TLS.
+    /// `https`: the connection is encrypted with TLS.
     Https,
 }
 
 impl Scheme {
-    /// `http` or `https`.
+    /// The scheme as text: `http` or `https`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -22,7 +22,7 @@ impl Scheme {
         }
     }
 
-    /// 80 or 443.
+    /// The port where none is written: 80 or 443.
     #[must_use]
     pub const fn default_port(self) -> u16 {
         match self {
@@ -32,18 +32,18 @@ impl Scheme {
     }
 }
 
-/// A host name or address in lower case, with its port where one was written.
+/// A host, with its port where one is written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Host {
-    /// Lower-case name, IPv4 address, or IPv6 address in brackets.
+    /// The name in lower case, an IPv4 address, or an IPv6 address in brackets.
     pub name: String,
-    /// The port as written; `None` where none was.
+    /// The port as written; `None` where none is.
     pub port: Option<u16>,
 }
 
 impl Host {
-    /// Reads the value of a `Host` field (RFC 9110, section 7.2): name or address, optional port,
-    /// nothing else.
+    /// Parses the value of a `Host` field (RFC 9110, section 7.2): a name or address with an
+    /// optional port.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (name, port) = match text.strip_prefix('[') {
@@ -65,7 +65,7 @@ impl Host {
             "" => None,
             written => {
                 let digits = written.strip_prefix(':')?;
-                // An empty port is allowed by the grammar and means the default.
+                // The grammar allows an empty port, which means the default.
                 if digits.is_empty() {
                     None
                 } else if digits.len() <= 5 && digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -81,7 +81,7 @@ impl Host {
         })
     }
 
-    /// Whether the name is loopback: `localhost`, `*.localhost`, `127.0.0.0/8` or `[::1]`
+    /// Whether the host is loopback: `localhost`, `*.localhost`, `127.0.0.0/8` or `[::1]`
     /// (`docs/reference/cookies.md#plain-http-origins`).
     #[must_use]
     pub fn is_loopback(&self) -> bool {
@@ -96,8 +96,8 @@ impl Host {
 }
 
 fn is_name(name: &str) -> bool {
-    // A stricter reading than RFC 3986's reg-name: what DNS and browsers use. `_` occurs in the
-    // wild.
+    // Stricter than the reg-name of RFC 3986: the characters that DNS and browsers use. `_` occurs
+    // in practice.
     !name.is_empty()
         && name.len() <= 253
         && name
@@ -114,21 +114,20 @@ impl fmt::Display for Host {
     }
 }
 
-/// Scheme, host and port (RFC 6454). The port is always present: the scheme's default where none
-/// was written.
+/// An origin: scheme, host and port (RFC 6454).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
-    /// `http` or `https`.
+    /// The scheme, `http` or `https`.
     pub scheme: Scheme,
-    /// Lower-case host name, or an address (IPv6 in brackets).
+    /// The host name in lower case, or an address (IPv6 in brackets).
     pub name: String,
-    /// 1 to 65535.
+    /// The port; the default of the scheme where none is written.
     pub port: u16,
 }
 
 impl Origin {
-    /// Reads `scheme://host[:port]`, with nothing behind it. `null` and every other scheme are no
-    /// origin.
+    /// Parses `scheme://host[:port]` with nothing after it. `None` for `null` and for every scheme
+    /// but `http` and `https`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = if let Some(rest) = text.strip_prefix("https://") {
@@ -144,13 +143,14 @@ impl Origin {
         })
     }
 
-    /// Whether a `Host` field names this origin; the default port equals none.
+    /// Whether a `Host` field names this origin. A missing port equals the default.
     #[must_use]
     pub fn matches_host(&self, host: &Host) -> bool {
         self.name == host.name && self.port == host.port.unwrap_or(self.scheme.default_port())
     }
 
-    /// `host` or `host:port`, the default port left out: the form of a `Host` field.
+    /// The value of a `Host` field for this origin: `host`, or `host:port` where the port is not
+    /// the default.
     #[must_use]
     pub fn authority(&self) -> String {
         if self.port == self.scheme.default_port() {
@@ -160,7 +160,7 @@ impl Origin {
         }
     }
 
-    /// Whether cookies of this origin can be `Secure`.
+    /// Whether the scheme is https, so that cookies can be `Secure`.
     #[must_use]
     pub fn is_https(&self) -> bool {
         self.scheme == Scheme::Https
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_are_read_strictly() {
+    fn hosts_are_parsed_strictly() {
         assert_eq!(
             Host::parse("Store.Example.com").unwrap().to_string(),
             "store.example.com"
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_port_equals_none() {
+    fn a_missing_port_equals_the_default() {
         let origin = Origin::parse("https://store.example.com").unwrap();
         assert_eq!(
             origin,
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin_is_none() {
+    fn other_texts_are_no_origins() {
         for bad in [
             "null",
             "ftp://a",
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_known_by_name_and_address() {
+    fn loopback_hosts_are_recognised_by_name_and_address() {
         for yes in ["localhost", "store.localhost:8080", "127.3.2.1", "[::1]:9"] {
             assert!(Host::parse(yes).unwrap().is_loopback(), "{yes}");
         }

@@ -1,6 +1,6 @@
-//! A form that met a session which had ended: what was written, on its way through the sign-in.
+//! Preserved posts: forms that were posted after the login had expired, carried through the login.
 //!
-//! The browser carries it, sealed, in the sign-in form itself: the gateway keeps nothing, and a
+//! The browser carries the form, sealed, in the login page. The gateway stores nothing, so a
 //! restart loses nothing.
 
 use serde::{Deserialize, Serialize};
@@ -9,23 +9,23 @@ use super::known_device::AccountHash;
 use super::return_path::ReturnPath;
 use super::timestamp::Timestamp;
 
-/// The largest body that is carried, in bytes.
+/// The largest body that is preserved, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
-/// The largest sealed form, in bytes of its text. A body at its largest fits, unless it is all
-/// quotes and line ends.
+/// The largest sealed form, in bytes. A body of [`MAX_BODY`] fits, unless most of it is quotes and
+/// line ends, which JSON escapes.
 pub const MAX_SEALED: usize = 128 * 1024;
 
-/// How a form was encoded (HTML, `enctype`).
+/// A form's encoding (HTML, `enctype`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FormEncoding {
-    /// `application/x-www-form-urlencoded`.
+    /// `application/x-www-form-urlencoded`, the default of HTML forms.
     UrlEncoded,
-    /// `multipart/form-data`, without files.
+    /// `multipart/form-data`. Forms with files are not preserved.
     Multipart,
 }
 
 impl FormEncoding {
-    /// The word for a form's `enctype`.
+    /// The value of `enctype`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -35,52 +35,59 @@ impl FormEncoding {
     }
 }
 
-/// The fields of a posted form, in their order. `Debug` keeps them to itself.
+/// The fields of a posted form. `Debug` prints their number alone.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PostedForm {
-    /// How they came and will be sent again.
+    /// The encoding in which they were posted and are posted again.
     pub encoding: FormEncoding,
-    /// Name and value of each; a name may stand more than once.
+    /// Name and value of each field, in order. A name may occur more than once.
     pub fields: Vec<(String, String)>,
 }
 
-/// A posted form that reached nobody. `Debug` keeps what was written to itself.
+/// A form that was posted after the login had expired. `Debug` prints the number of its fields
+/// alone.
+///
+/// The names of the fields are part of the sealed form; they must not change.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PreservedPost {
-    /// What it is known as, so that it is offered once.
+    /// A unique id, so that the form is offered once.
     pub id: String,
-    /// Who wrote it, where that can be told.
+    /// The author, where it is known.
     pub author: Option<Author>,
-    /// Where it was posted to: path and query.
+    /// The path and query that it was posted to.
     pub target: String,
-    /// What was written.
+    /// The fields of the form.
     pub form: PostedForm,
-    /// Until when it may be sent again, in milliseconds since the Unix epoch.
+    /// When the form expires, in milliseconds since the Unix epoch.
     pub until: u64,
 }
 
-/// Who wrote an unsent form, as far as what came with it tells. `Debug` keeps it to itself.
+/// The author of a preserved post, as far as the credentials of its request told. `Debug` does not
+/// print it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Author {
-    /// The person of the refresh token (`sub`).
+    /// The user of the refresh token (`sub`).
     Person(String),
-    /// Who signed in last from the same browser: an account's mark of the device cookie.
+    /// The account that logged in last from the same browser: an [`AccountHash`] of the device
+    /// cookie.
     LastHere([u8; 16]),
 }
 
-/// An unsent form that came back with a sign-in.
+/// A preserved post that came back with a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestoredPost {
-    /// What was written.
+    /// The preserved post, opened.
     pub post: PreservedPost,
-    /// Whether it was written by who has just signed in.
+    /// Whether the user who has just logged in is its author.
     pub by_author: bool,
-    /// Whether it comes back for the first time, as far as anybody can tell.
+    /// Whether it comes back for the first time. Where that is not known, it counts as a
+    /// repetition.
     pub first_time: bool,
 }
 
 impl PreservedPost {
-    /// Where to, judged again: what is sealed was judged, but by another version of this program.
+    /// The path that it was posted to, validated again: an older version of the gateway may have
+    /// sealed it.
     #[must_use]
     pub fn path(&self) -> Option<ReturnPath> {
         ReturnPath::parse(&self.target)
@@ -92,18 +99,19 @@ impl PreservedPost {
         self.until <= now.millis()
     }
 
-    /// Whether the person of `sub`, whose name is marked so on devices, wrote it.
+    /// Whether the user of `sub` wrote it. `hashes` are the hashes of their login name under every
+    /// key there is.
     #[must_use]
-    pub fn is_by(&self, sub: &str, marks: &[AccountHash]) -> bool {
+    pub fn is_by(&self, sub: &str, hashes: &[AccountHash]) -> bool {
         match &self.author {
             Some(Author::Person(author)) => author == sub,
-            Some(Author::LastHere(author)) => marks.contains(&AccountHash(*author)),
+            Some(Author::LastHere(author)) => hashes.contains(&AccountHash(*author)),
             None => false,
         }
     }
 }
 
-/// What a seal of a site's unsent forms is bound to.
+/// The purpose of the seal of a site's preserved posts.
 #[must_use]
 pub fn seal_purpose(site: &str) -> String {
     format!("vestibule unsent form\0{site}")
@@ -132,29 +140,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_of_what_was_written_is_printed() {
+    fn debug_prints_no_field_and_only_the_author_is_accepted() {
         let form = PostedForm {
             encoding: FormEncoding::UrlEncoded,
             fields: vec![("text".into(), "leaky".into())],
         };
-        let preserved_post = PreservedPost {
+        let post = PreservedPost {
             id: "i".into(),
             author: None,
             target: "/posts".into(),
             form,
             until: 5,
         };
-        assert!(!format!("{preserved_post:?} {:?}", preserved_post.form).contains("leaky"));
+        assert!(!format!("{post:?} {:?}", post.form).contains("leaky"));
         assert!(
-            preserved_post.is_expired(Timestamp::from_millis(5))
-                && !preserved_post.is_expired(Timestamp::from_millis(4))
+            post.is_expired(Timestamp::from_millis(5))
+                && !post.is_expired(Timestamp::from_millis(4))
         );
-        assert!(
-            !preserved_post.is_by("", &[]) && !preserved_post.is_by("i", &[AccountHash([0; 16])])
-        );
+        assert!(!post.is_by("", &[]) && !post.is_by("i", &[AccountHash([0; 16])]));
         let by = |author| PreservedPost {
             author: Some(author),
-            ..preserved_post.clone()
+            ..post.clone()
         };
         let ann = by(Author::Person("ann".into()));
         assert!(ann.is_by("ann", &[]) && !ann.is_by("bob", &[AccountHash([1; 16])]));

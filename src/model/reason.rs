@@ -1,33 +1,33 @@
-//! The closed list of whys (`docs/reference/reasons.md`).
+//! Reason codes: the closed list of causes (`docs/reference/reasons.md`).
 //!
-//! One word for one cause, the same in problem documents, logs, metrics and `explain`. Adding a
-//! word is a documented change, renaming one is not done.
+//! One cause has one code, the same in problem documents, logs, metrics and `explain`. Adding a
+//! code is a documented change; a code is never renamed.
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $word:literal, $status:literal, $title:literal;)+) => {
-        /// Why a request went the way it did.
+        /// Why a request had its outcome.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Reason { $($(#[$doc])* $name,)+ }
 
         impl Reason {
-            /// Every reason, in the order of the reference.
+            /// All reasons, in the order of the reference.
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
-            /// The word clients, logs and metrics see.
+            /// The reason code for clients, logs and metrics.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $word,)+ }
             }
 
-            /// One short line for people: the `title` of a problem document (RFC 9457, section
+            /// A short sentence for people: the `title` of a problem document (RFC 9457, section
             /// 3.1.4).
             #[must_use]
             pub const fn title(self) -> &'static str {
                 match self { $(Self::$name => $title,)+ }
             }
 
-            /// The status code of an answer for this reason where nothing else decides;
-            /// `request_too_large` is 413, 414 or 431 by what is too large.
+            /// The default status code of a response for this reason. `request_too_large` is 413,
+            /// 414 or 431, depending on what is too large.
             #[must_use]
             pub const fn status(self) -> u16 {
                 match self { $(Self::$name => $status,)+ }
@@ -37,77 +37,77 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The rule is public: credentials were not looked at.
+    /// The rule is public: credentials were not checked.
     Public = "public", 200, "Public page";
-    /// The rule is optional and nobody is signed in.
+    /// The rule is optional and nobody is logged in.
     Anonymous = "anonymous", 200, "Not signed in";
-    /// A valid access token.
+    /// The access token or the session is valid.
     SignedIn = "signed_in", 200, "Signed in";
-    /// The access token had expired or was missing and was renewed on this request.
+    /// The access token was expired or missing, and was refreshed on this request.
     Renewed = "renewed", 200, "Session renewed";
-    /// The access token was about to expire and was renewed beside the upstream call.
+    /// The access token was about to expire, and was refreshed beside the upstream call.
     EarlyRefresh = "renewed_ahead", 200, "Session renewed ahead of time";
-    /// The access token was invalid, yet the refresh token renewed it: worth a look when it is
-    /// frequent.
+    /// The access token was invalid, and the refresh token gave a new one. Where this is frequent,
+    /// somebody may be using stolen refresh tokens.
     RenewedFromInvalid = "renewed_from_invalid", 200, "Session renewed from an invalid token";
     /// One of the gateway's own endpoints answered.
     OwnEndpoint = "own_endpoint", 200, "Answered by the gateway";
     /// The account exists but is not registered for this application.
     NotRegistered = "not_registered", 403, "This account is not registered here";
-    /// The provider wants a new password first.
+    /// The provider asks for a new password first.
     PasswordChangeRequired = "password_change_required", 401, "A new password is required";
     /// The e-mail address is not verified yet.
     EmailUnverified = "email_unverified", 403, "The e-mail address is not verified yet";
     /// The registration is not verified yet.
     RegistrationUnverified = "registration_unverified", 403, "The registration is not verified yet";
-    /// The provider wants a second factor.
+    /// The provider asks for a second factor.
     TwoFactorRequired = "two_factor_required", 401, "A second step is required";
-    /// Unknown account or wrong password; nobody is told which.
+    /// The account is unknown or the password is wrong. Which of the two is not revealed.
     InvalidCredentials = "invalid_credentials", 401, "The sign-in name or the password is not right";
-    /// An action at the provider prevents the sign-in.
+    /// An action at the provider prevents the login.
     LoginPrevented = "login_prevented", 403, "This account may not sign in at the moment";
-    /// The account has expired (told only with `reveal_account_state`).
+    /// The account has expired (revealed only with `reveal_account_state`).
     AccountExpired = "account_expired", 403, "This account has expired";
-    /// The account is locked (told only with `reveal_account_state`).
+    /// The account is locked (revealed only with `reveal_account_state`).
     AccountLocked = "account_locked", 403, "This account is locked";
-    /// The second factor's code is wrong; the challenge stays usable.
+    /// The second factor's code is wrong. The challenge stays usable.
     WrongCode = "wrong_code", 401, "The code is not right";
     /// The challenge has expired or was used.
     ChallengeExpired = "challenge_expired", 401, "This step has expired";
-    /// The form or body cannot be used.
+    /// The form or body is invalid.
     RejectedInput = "rejected_input", 400, "The input was not accepted";
-    /// Nobody is signed in and the page asks for it.
+    /// Nobody is logged in, and the page requires a login.
     SignedOut = "signed_out", 401, "Sign in to continue";
-    /// Signed in, but without the role the page asks for.
+    /// The user has none of the roles that the page requires.
     RoleMissing = "role_missing", 403, "You have no access to this page";
-    /// A write, or a form, that another site sent.
+    /// A write or a form that a page of another site sent.
     CrossSiteRequest = "cross_site_request", 403, "This request came from another site";
-    /// A browser asked for tokens in a body or header.
+    /// A browser would get tokens in a body or header.
     BrowserTokensRefused = "browser_tokens_refused", 403, "Tokens are not handed to browsers";
-    /// The form's token does not match its cookie.
+    /// The CSRF token does not match the form cookie.
     CsrfFailed = "csrf_failed", 403, "The form was out of date";
-    /// The visitor was sent to sign in, or on from there, for the third time within ten seconds:
-    /// the page says why.
+    /// The user was redirected to or from the login page for the third time within ten seconds.
     RedirectLoop = "redirect_loop", 403, "Signing in goes round in circles";
-    /// Too many attempts.
+    /// Too many attempts, by account or by client address.
     Throttled = "throttled", 429, "Too many attempts";
     /// The request is not well-formed HTTP, or its target is ambiguous.
     MalformedRequest = "malformed_request", 400, "The request is malformed";
     /// The target, the headers or the body are too large.
     RequestTooLarge = "request_too_large", 413, "The request is too large";
-    /// No site has this host.
+    /// No site has the host of the request.
     UnknownSite = "unknown_site", 421, "No such site here";
-    /// This endpoint does not take this method.
+    /// The endpoint does not take the method.
     MethodNotAllowed = "method_not_allowed", 405, "This method is not allowed here";
-    /// The body is of another type than this endpoint takes.
+    /// The body is of a media type that the endpoint does not take.
     UnsupportedMediaType = "unsupported_media_type", 415, "This kind of body is not taken here";
-    /// The site does not hand tokens to clients.
+    /// The site does not return tokens in bodies.
     BearerNotEnabled = "bearer_not_enabled", 403, "This site does not hand out tokens";
-    /// A signed-out or revoked token. For log and metric: a client is told `signed_out`.
+    /// The token was revoked, by a logout or at the provider. For logs and metrics: clients get
+    /// `signed_out`.
     Revoked = "revoked", 401, "Sign in to continue";
     /// The identity provider does not answer.
     ProviderUnavailable = "provider_unavailable", 503, "Signing in is unavailable for the moment";
-    /// The identity provider refuses the gateway itself, or sends what cannot be used.
+    /// The identity provider refuses the gateway itself, or its response cannot be used.
     ProviderMisconfigured = "provider_misconfigured", 500, "Signing in is not set up correctly";
     /// The session store does not answer.
     StoreUnavailable = "store_unavailable", 503, "Sessions are unavailable for the moment";
@@ -117,13 +117,12 @@ reasons! {
     UpstreamTimeout = "upstream_timeout", 504, "The application took too long to answer";
     /// The tokens do not fit into cookies.
     TokensTooLarge = "tokens_too_large", 500, "The sign-in data is too large";
-    /// A fault of the gateway's own.
+    /// An error of the gateway itself.
     Internal = "internal", 500, "Something went wrong";
 }
 
 impl Reason {
-    /// The reason as a client may see it: whether a token was revoked or merely absent is nobody's
-    /// business.
+    /// The reason as clients see it: whether a token was revoked or is missing is not revealed.
     #[must_use]
     pub const fn for_client(self) -> Self {
         if matches!(self, Self::Revoked) {
@@ -133,7 +132,7 @@ impl Reason {
         }
     }
 
-    /// Whether this is what became of an attempt to sign in, told to whoever tried
+    /// Whether this is the result of a login attempt, for whoever made it
     /// (`docs/reference/endpoints.md#fusionauth-responses`).
     #[must_use]
     pub const fn is_login_result(self) -> bool {
@@ -154,7 +153,7 @@ impl Reason {
         )
     }
 
-    /// Whether the gateway or something behind it failed, as opposed to the client being refused.
+    /// Whether the gateway or something behind it failed, as opposed to a refused request.
     #[must_use]
     pub const fn is_failure(self) -> bool {
         matches!(

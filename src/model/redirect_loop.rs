@@ -1,19 +1,18 @@
-//! A visitor who is sent to sign in again and again: what is counted, and what may be behind it.
+//! Redirect loops: users who are redirected to the login page again and again.
 
 use std::fmt;
 
-/// The round that ends a circle, of those within ten seconds.
+/// How many redirects within ten seconds make a loop: the third one is stopped.
 pub const MAX_REDIRECTS: u32 = 3;
 
-/// By what the rounds of one visitor are told from those of others. `Debug` keeps the values to
-/// itself.
+/// What tells one user's redirects from those of others. `Debug` prints no value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LoopIdentity<'a> {
-    /// The form's cookie, which came back.
+    /// The value of the form cookie.
     Form(&'a str),
-    /// Whatever credential came, which is as good as a name.
+    /// The value of a credential cookie.
     Credential(&'a str),
-    /// No cookie came: the believed address and the browser's name for itself must do.
+    /// No cookie: the client address and the `User-Agent` field.
     Client,
 }
 
@@ -27,31 +26,31 @@ impl fmt::Debug for LoopIdentity<'_> {
     }
 }
 
-/// Why a visitor comes back to the sign-in, as far as the request tells.
+/// The cause of a loop, as far as the request tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LoopCause {
-    /// No credential came back, although a sign-in sets some.
+    /// No credential cookie came back, although a login sets some.
     NoCookie,
-    /// The same, and the browser was at the site's address with `http`, where it takes none of the
-    /// site's cookies.
+    /// The same, and the browser came from the site's host under `http`, where it stores none of
+    /// the site's `Secure` cookies.
     Unencrypted,
-    /// These cookies came more than once, so that none counts. Names only.
+    /// The names of credential cookies that occur more than once, so that none of them counts.
     Duplicates(Vec<String>),
-    /// The access token has ended the moment it comes, and nothing renews it: clocks differ.
+    /// The access token is expired as soon as it is issued and is not refreshed: clocks differ.
     Clock,
-    /// The application sends people to sign in who are signed in.
+    /// The application redirects authenticated users to the login page.
     Application,
-    /// What came was refused.
+    /// The credentials were refused.
     Refused,
 }
 
-/// A circle that ends here.
+/// A loop that was stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedirectLoop {
-    /// What may be behind it.
+    /// The likely cause, which the page explains.
     pub cause: LoopCause,
-    /// The site's own address.
+    /// The site's origin, at which the user should open it.
     pub site_address: String,
-    /// Where the visitor was about to be sent: the way on, by their own choice.
+    /// The address of the redirect that was stopped, which the user can follow.
     pub continue_to: String,
 }

@@ -1,34 +1,34 @@
-//! A request as the policy sees it: judged, split into its parts, borrowed from the wire.
+//! A request as the policy sees it: validated, split into its parts, borrowed from the connection.
 
 use http::Method;
 
-use super::cookie::PresentedCookies;
 use super::origin::Origin;
+use super::request_cookies::PresentedCookies;
 use super::return_path::ReturnPath;
 use super::site::Site;
 use super::target::Target;
 
-/// What [`decide`](crate::decide) may know of a request.
+/// What [`decide`](crate::decide) knows of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestView<'a> {
-    /// The method, any but `TRACE` and `CONNECT`.
+    /// The method: any but `TRACE` and `CONNECT`.
     pub method: &'a Method,
-    /// The judged target.
+    /// The validated target: path and query.
     pub target: &'a Target<'a>,
-    /// The gateway's cookies.
+    /// The gateway's cookies, as presented.
     pub cookies: &'a PresentedCookies<'a>,
-    /// What a client that is no browser carries in headers.
+    /// The tokens in headers, of clients that are not browsers.
     pub bearer: BearerTokens<'a>,
-    /// What tells a browser's navigation from a script's call and from another site's form.
+    /// The fields that tell navigations, calls of scripts and forms of other sites apart.
     pub fetch_metadata: FetchMetadata<'a>,
 }
 
-/// The tokens of a client that is no browser. `Debug` keeps them to itself.
+/// The tokens in the headers of a request. `Debug` prints only whether they are there.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct BearerTokens<'a> {
-    /// `Authorization: Bearer …` (RFC 6750, section 2.1).
+    /// The token of `Authorization: Bearer …` (RFC 6750, section 2.1).
     pub access: Option<&'a str>,
-    /// `Vestibule-Refresh-Token`.
+    /// The value of `Vestibule-Refresh-Token`.
     pub refresh: Option<&'a str>,
 }
 
@@ -43,53 +43,54 @@ impl std::fmt::Debug for BearerTokens<'_> {
     }
 }
 
-/// Header fields by which a client shows what kind of request it makes. Fields that are not text
-/// count as absent, except [`FetchMetadata::origin`], where such a field is a foreign origin.
+/// The header fields that tell what kind of request this is and which page sent it. A field that is
+/// not text counts as absent, except for [`FetchMetadata::origin`], where it counts as another
+/// origin.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "independent facts about one request, not a state"
 )]
 pub struct FetchMetadata<'a> {
-    /// `Accept`.
+    /// The value of `Accept`.
     pub accept: Option<&'a str>,
     /// Whether there is an `Authorization` field.
     pub has_authorization: bool,
-    /// `Origin`.
+    /// The value of `Origin`.
     pub origin: Option<&'a str>,
-    /// `Referer`.
+    /// The value of `Referer`.
     pub referer: Option<&'a str>,
-    /// `Sec-Fetch-Mode`.
+    /// The value of `Sec-Fetch-Mode`.
     pub fetch_mode: Option<&'a str>,
-    /// `Sec-Fetch-Site`.
+    /// The value of `Sec-Fetch-Site`.
     pub fetch_site: Option<&'a str>,
     /// Whether there is an `X-Requested-With` field.
     pub has_requested_with: bool,
     /// Whether this is a WebSocket handshake.
     pub is_websocket: bool,
-    /// Whether this only asks what another origin's page may send (`OPTIONS` with
-    /// `Access-Control-Request-Method`): then what `Access-Control-Request-Headers` names.
+    /// The value of `Access-Control-Request-Headers`, for a CORS preflight (`OPTIONS` with
+    /// `Access-Control-Request-Method`); `None` for every other request.
     pub preflight_headers: Option<&'a str>,
-    /// Whether there is an `Origin` or any `Sec-Fetch-*` field: scripts in browsers cannot leave
+    /// Whether there is an `Origin` or any `Sec-Fetch-*` field. Scripts in a browser cannot leave
     /// them out.
     pub is_browser: bool,
 }
 
-/// Where a request comes from, seen from one site.
+/// Which page sent a request, relative to a site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provenance {
-    /// A page of the site itself, or the user typed the address.
+    /// A page of the site itself, or none: the user typed the address.
     SameOrigin,
-    /// A page of an origin the site lists.
+    /// A page of an origin that the site lists.
     Allowed,
-    /// Any other page.
+    /// A page of any other origin.
     CrossOrigin,
-    /// The client does not say: no browser of this decade.
+    /// The request does not tell. No current browser sends such a request.
     Unknown,
 }
 
 impl RequestView<'_> {
-    /// Whether a person is looking at a page, as opposed to a script fetching data
+    /// Whether a person opens a page, as opposed to a script that fetches data
     /// (`docs/reference/request-handling.md#navigations`).
     #[must_use]
     pub fn is_navigation(&self) -> bool {
@@ -105,8 +106,8 @@ impl RequestView<'_> {
         }
     }
 
-    /// Whether this is a form that a person sends, and whose answer they will look at: a navigation
-    /// too, except that it cannot be led elsewhere and back without losing what was written.
+    /// Whether a person posts a form, and will see the response as a page. Unlike a navigation it
+    /// cannot be redirected to the login page and back without losing what was written.
     #[must_use]
     pub fn is_form_post(&self) -> bool {
         *self.method == Method::POST
@@ -135,8 +136,8 @@ impl RequestView<'_> {
         !matches!(*self.method, Method::GET | Method::HEAD | Method::OPTIONS)
     }
 
-    /// The origin of the page that sent this request: by `Origin`, else `Referer`. A page can keep
-    /// its own quiet, and cannot name another's.
+    /// The origin of the page that sent this request, by `Origin`, else by `Referer`. A page can
+    /// suppress its own origin but cannot name another one.
     #[must_use]
     pub fn source_origin(&self) -> Option<Origin> {
         match self.fetch_metadata.origin {
@@ -145,7 +146,7 @@ impl RequestView<'_> {
         }
     }
 
-    /// The page of this site that sent this request, where it says so.
+    /// The page of this site that sent this request, by `Referer`.
     #[must_use]
     pub fn referring_page(&self, site: &Site) -> Option<ReturnPath> {
         let referer = self.fetch_metadata.referer?;
@@ -153,11 +154,11 @@ impl RequestView<'_> {
         ReturnPath::parse(path_of(referer).filter(|_| is_own)?)
     }
 
-    /// Who sent this request: by `Origin`, else `Sec-Fetch-Site`, else `Referer`
+    /// Which page sent this request, by `Origin`, else by `Sec-Fetch-Site`, else by `Referer`
     /// (`docs/reference/request-handling.md#request-origin`).
     #[must_use]
     pub fn provenance(&self, site: &Site) -> Provenance {
-        let judge = |origin: &Origin| {
+        let classify = |origin: &Origin| {
             if site.is_own_origin(origin) {
                 Provenance::SameOrigin
             } else if site.allowed_origins.contains(origin) {
@@ -167,11 +168,12 @@ impl RequestView<'_> {
             }
         };
         if let Some(origin) = self.fetch_metadata.origin {
-            return Origin::parse(origin).map_or(Provenance::CrossOrigin, |origin| judge(&origin));
+            return Origin::parse(origin)
+                .map_or(Provenance::CrossOrigin, |origin| classify(&origin));
         }
         if let Some(fetch_site) = self.fetch_metadata.fetch_site {
             return match fetch_site {
-                // `none`: the user, by typing or a bookmark.
+                // `none`: the user typed the address or opened a bookmark.
                 "same-origin" | "none" => Provenance::SameOrigin,
                 _ => Provenance::CrossOrigin,
             };
@@ -179,19 +181,19 @@ impl RequestView<'_> {
         match self.fetch_metadata.referer {
             None => Provenance::Unknown,
             Some(referer) => {
-                origin_of(referer).map_or(Provenance::CrossOrigin, |origin| judge(&origin))
+                origin_of(referer).map_or(Provenance::CrossOrigin, |origin| classify(&origin))
             }
         }
     }
 }
 
-/// Path and query of a URL as browsers write it into `Referer`.
+/// The path and query of a URL in `Referer`.
 fn path_of(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     rest.find('/').and_then(|at| rest.get(at..))
 }
 
-/// The origin of a URL as browsers write it into `Referer`.
+/// The origin of a URL in `Referer`.
 fn origin_of(url: &str) -> Option<Origin> {
     let (scheme, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;

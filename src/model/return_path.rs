@@ -1,19 +1,20 @@
-//! Where to go after signing in: a path on this site, or nowhere.
+//! The address that a user returns to after the login.
 
 use std::fmt;
 
-/// The longest address that is remembered over a sign-in, in bytes.
+/// The longest return address, in bytes.
 const MAX_RETURN: usize = 4 * 1024;
 
-/// A path of the same site with optional query and fragment, safe to put into `Location`.
+/// A path of the same site with an optional query and fragment, safe to put into `Location`.
 ///
-/// Anything a browser could resolve to another origin is no `ReturnPath`: another scheme or host,
-/// `//`, `/\`, control bytes, white space (threat model, R-47).
+/// Nothing that a browser could resolve to another origin is a `ReturnPath`: another scheme or
+/// host, `//`, `/\`, control characters, white space (threat model, R-47).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnPath(String);
 
 impl ReturnPath {
-    /// Reads an address. `None` means: use the landing page instead.
+    /// Parses an address; `None` where it could lead to another origin, or is longer than 4 KiB.
+    /// The landing page takes its place then.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
@@ -27,8 +28,7 @@ impl ReturnPath {
         {
             return None;
         }
-        // Browsers resolve dot segments before they look at the slashes: `/.//host` becomes
-        // `//host`.
+        // Browsers resolve dot segments first, so `/.//host` becomes `//host`.
         let path = text.split(['?', '#']).next().unwrap_or_default();
         let lower = path.to_ascii_lowercase().replace("%2e", ".");
         let ambiguous = lower.contains("//")
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_of_this_site_are_kept_with_query_and_fragment() {
+    fn paths_of_this_site_keep_query_and_fragment() {
         for good in [
             "/",
             "/cart",
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_nowhere() {
+    fn every_other_address_is_refused() {
         for bad in [
             "",
             "cart",

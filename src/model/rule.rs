@@ -1,17 +1,17 @@
-//! What a path asks of its visitors.
+//! Rules: which paths require what of their users.
 
 use std::sync::Arc;
 
 use http::Method;
 
-/// What a visitor must be to pass (`docs/reference/request-handling.md#rules`).
+/// Who may access a path (`docs/reference/request-handling.md#rules`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Credentials are not looked at, no identity is forwarded.
+    /// Everybody. Credentials are not checked, and no identity is forwarded.
     Public,
-    /// An identity is forwarded when there is one.
+    /// Everybody. The identity is forwarded where the credentials prove one.
     Optional,
-    /// Only for the signed in.
+    /// Authenticated users, with one of the rule's roles.
     Required,
 }
 
@@ -27,24 +27,24 @@ impl Access {
     }
 }
 
-/// What the signed-out visitor of a `required` path gets.
+/// What an unauthenticated request for a `required` path gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum UnauthenticatedAction {
-    /// A redirect for navigations, a status for everything else.
+    /// A redirect to the login page for navigations, `401` for everything else.
     #[default]
     Auto,
-    /// Always the redirect to the sign-in form.
+    /// Always a redirect to the login page.
     Redirect,
-    /// Always `401`.
+    /// Always `401`, never a redirect.
     Status,
 }
 
-/// A path pattern: `/a` matches only itself, `/a/*` matches `/a`, `/a/` and all beneath.
-/// Case-sensitive, compared with the once-percent-decoded path.
+/// A path pattern: `/a` matches only itself, `/a/*` matches `/a`, `/a/` and everything beneath.
+/// Case-sensitive, compared with the path that was percent-decoded once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     text: Arc<str>,
-    /// The text without `/*`, when the pattern ends so.
+    /// The text without `/*`, where the pattern ends so.
     stem: Option<String>,
 }
 
@@ -53,17 +53,18 @@ pub struct Pattern {
 pub enum PatternError {
     /// It does not start with `/`.
     NotAbsolute,
-    /// A `*` stands elsewhere than as the last segment.
+    /// A `*` occurs elsewhere than as the last segment.
     MisplacedStar,
-    /// It can never match: `//`, a dot segment, a query, a fragment or a control character.
+    /// It can match no request: it holds `//`, a dot segment, `\`, a query, a fragment or a control
+    /// character.
     NeverMatches,
 }
 
 impl Pattern {
-    /// Reads a pattern as written in the configuration.
+    /// Parses a pattern of the configuration.
     ///
     /// # Errors
-    /// The [`PatternError`] when the text is not a pattern, or one that no request could ever meet.
+    /// [`PatternError`] where the text is not a pattern, or one that no request can match.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         if !text.starts_with('/') {
             return Err(PatternError::NotAbsolute);
@@ -95,7 +96,7 @@ impl Pattern {
         &self.text
     }
 
-    /// Whether `path`, once percent-decoded, is covered.
+    /// Whether the pattern matches `path`, percent-decoded once.
     #[must_use]
     pub fn matches(&self, path: &[u8]) -> bool {
         match &self.stem {
@@ -107,7 +108,7 @@ impl Pattern {
         }
     }
 
-    /// Whether every path that `other` matches is matched by this pattern too.
+    /// Whether this pattern matches every path that `other` matches.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         match (&self.stem, &other.stem) {
@@ -119,23 +120,24 @@ impl Pattern {
     }
 }
 
-/// One line of a site's policy. The first rule that matches counts.
+/// A rule of a site. The first rule that matches a request applies.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    /// The paths it speaks of.
+    /// The paths that the rule applies to.
     pub pattern: Pattern,
-    /// The methods it speaks of; empty means every method, others fall through to later rules.
+    /// The methods that the rule applies to; empty for every method. A request with another method
+    /// is matched with later rules.
     pub methods: Vec<Method>,
-    /// What it asks for.
+    /// Who may access the paths.
     pub access: Access,
-    /// With `required`: at least one of these; empty asks for no role.
+    /// The roles of which a user needs at least one, with `required`; empty where none is needed.
     pub roles: Vec<String>,
-    /// What the signed-out visitor gets.
+    /// What an unauthenticated request gets, with `required`.
     pub unauthenticated: UnauthenticatedAction,
 }
 
 impl Rule {
-    /// Whether this rule speaks of `method` on `path` (once percent-decoded).
+    /// Whether the rule applies to `method` on `path`, percent-decoded once.
     #[must_use]
     pub fn matches(&self, method: &Method, path: &[u8]) -> bool {
         (self.methods.is_empty() || self.methods.contains(method)) && self.pattern.matches(path)
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_starred_pattern_matches_its_stem_and_all_beneath() {
+    fn a_wildcard_pattern_matches_its_stem_and_everything_beneath() {
         for path in [&b"/a"[..], b"/a/", b"/a/b", b"/a/b/c"] {
             assert!(pattern("/a/*").matches(path));
         }
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_request_could_meet_is_no_pattern() {
+    fn a_pattern_that_no_request_can_match_is_refused() {
         assert_eq!(Pattern::parse("a"), Err(PatternError::NotAbsolute));
         assert_eq!(Pattern::parse("/a*"), Err(PatternError::MisplacedStar));
         assert_eq!(Pattern::parse("/*/b"), Err(PatternError::MisplacedStar));
@@ -183,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn covering_is_about_every_path() {
+    fn a_pattern_covers_another_that_matches_fewer_paths() {
         assert!(pattern("/*").covers(&pattern("/a")));
         assert!(pattern("/a/*").covers(&pattern("/a")));
         assert!(pattern("/a/*").covers(&pattern("/a/b/*")));

@@ -1,4 +1,4 @@
-//! One guarded application.
+//! A site: one protected application.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,81 +16,82 @@ use super::rule::{Access, Rule, UnauthenticatedAction};
 use super::target::{EncodedSlashes, Target};
 use super::theme::Theme;
 
-/// A guarded application: an external origin, its upstreams, its rules, its cookies. Made by the
-/// configuration, checked, and never changed.
+/// A protected application: its external origin, upstreams, rules and cookies. Made from the
+/// validated configuration and never changed.
 #[derive(Clone, Debug)]
 pub struct Site {
-    /// The name in logs, metrics and `X-Auth-Site`; part of what cookies are sealed to.
+    /// The name in logs, metrics and `X-Auth-Site`. It is part of the purpose of the site's seals.
     pub name: String,
-    /// What visitors type.
+    /// The origin that users open.
     pub origin: Origin,
-    /// Further hosts that mean the same site.
+    /// Further hosts of the same site.
     pub aliases: Vec<Host>,
-    /// The provider that vouches for its visitors, by its name in the configuration.
+    /// The identity provider, by its name in the configuration.
     pub provider: String,
-    /// The audience its tokens must name.
+    /// The audience (`aud`) that access tokens must have.
     pub application_id: String,
-    /// Where the application listens; never empty.
+    /// The addresses of the application; never empty.
     pub upstreams: Vec<Upstream>,
-    /// The `Host` sent upstream; `None` sends the client's.
+    /// The `Host` field that is sent upstream; `None` sends the client's.
     pub upstream_host: Option<String>,
-    /// How upstreams are watched; `None`: not at all.
+    /// The health check of the upstreams; `None` for no checks.
     pub health: Option<HealthCheck>,
-    /// How its browsers carry their proof: [`CredentialKind::Jwt`] or [`CredentialKind::Session`].
+    /// How browsers present their credentials: [`CredentialKind::Jwt`] or
+    /// [`CredentialKind::Session`].
     pub credential: CredentialKind,
-    /// How long its server-side sessions live.
+    /// The lifetime of server-side sessions.
     pub session_lifetime: SessionLifetime,
-    /// Whether clients that are no browsers may carry tokens in headers.
+    /// Whether clients that are not browsers may present tokens in headers.
     pub bearer: bool,
-    /// Where a sign-in leads without a return address.
+    /// The page after a login without a return address.
     pub landing: ReturnPath,
-    /// Where a sign-out leads.
+    /// The page after a logout.
     pub after_logout: ReturnPath,
-    /// What a path without a rule asks for.
+    /// The access to paths that no rule matches.
     pub default_access: Access,
-    /// Other origins whose pages may write here.
+    /// Other origins whose pages may call this site with cookies.
     pub allowed_origins: Vec<Origin>,
-    /// The endpoints that FusionAuth's single-page SDKs call, where the operator wants them.
+    /// The backend for FusionAuth's single-page SDKs, where the operator configured one.
     pub hosted_backend: Option<HostedBackend>,
-    /// What happens to `%2F` in paths.
+    /// How `%2F` in paths is treated.
     pub encoded_slashes: EncodedSlashes,
-    /// The gateway's own paths.
+    /// The paths of the gateway's own endpoints.
     pub paths: OwnPaths,
-    /// The gateway's own cookies.
+    /// The names of the gateway's cookies.
     pub cookies: CookieNames,
-    /// How long remembered cookies live.
+    /// The `Max-Age` of the cookies of users who asked to be remembered.
     pub cookie_max_age: Duration,
-    /// What the application is told about its visitor.
+    /// The headers that tell the application who its user is.
     pub identity_headers: IdentityHeaders,
-    /// Whether a signed assertion goes along.
+    /// Whether a signed assertion is sent upstream.
     pub assertion: bool,
-    /// Whether the access token itself goes along.
+    /// Whether the access token itself is sent upstream.
     pub forward_token: bool,
-    /// Renewal starts this long before the access token ends.
+    /// How long before its expiry the access token is refreshed.
     pub refresh_ahead: Duration,
-    /// What its pages look like.
+    /// The look of the gateway's pages.
     pub theme: Box<Theme>,
-    /// The policy, in written order.
+    /// The rules, in the order of the configuration. The first that matches applies.
     pub rules: Vec<Rule>,
 }
 
-/// How long a server-side session lives.
+/// The lifetime of server-side sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionLifetime {
-    /// Without a request.
+    /// How long a session lives without a request.
     pub idle: Duration,
-    /// However much it is used.
+    /// How long a session lives at most, however much it is used.
     pub absolute: Duration,
 }
 
-/// The gateway's own paths at a site.
+/// The paths of the gateway's own endpoints at a site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnPaths {
-    /// The sign-in form, default `/login`.
+    /// The path of the login page; by default `/login`.
     pub login: String,
-    /// The sign-out, default `/logout`.
+    /// The path of the logout page; by default `/logout`.
     pub logout: String,
-    /// What stands before the JSON endpoints, default `/api`.
+    /// The prefix of the JSON endpoints; by default `/api`.
     pub api: String,
 }
 
@@ -104,26 +105,26 @@ impl Default for OwnPaths {
     }
 }
 
-/// Where an application listens.
+/// An address of an application.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Upstream {
-    /// `http://host:port`.
+    /// `http://host:port`: an unencrypted connection.
     Http {
-        /// Name or address (IPv6 in brackets).
+        /// A name or an address (IPv6 in brackets).
         host: String,
-        /// 1 to 65535.
+        /// The port, 1 to 65535.
         port: u16,
     },
-    /// `https://host:port`, the certificate verified by name.
+    /// `https://host:port`: over TLS, with the certificate verified for the host.
     Https {
-        /// Name or address (IPv6 in brackets).
+        /// A name or an address (IPv6 in brackets).
         host: String,
-        /// 1 to 65535.
+        /// The port, 1 to 65535.
         port: u16,
     },
-    /// `unix:///path`.
+    /// `unix:///path`: a Unix domain socket.
     Unix {
-        /// The socket.
+        /// The path of the socket.
         path: PathBuf,
     },
 }
@@ -138,25 +139,25 @@ impl std::fmt::Display for Upstream {
     }
 }
 
-/// An active check of an upstream: `GET path` must answer with 2xx or 3xx.
+/// An active health check of upstreams: `GET path` must return a 2xx or 3xx status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
-    /// Path and query asked for.
+    /// The path and query of the request.
     pub path: String,
-    /// From the start of one check to the start of the next.
+    /// The time from the start of one check to the start of the next.
     pub interval: Duration,
 }
 
-/// What the rules say about one request.
+/// What the rules require for one request.
 #[derive(Clone, Copy, Debug)]
 pub struct Requirement<'a> {
-    /// The pattern that matched; `None`: the site's default.
+    /// The pattern of the rule that matched; `None` where the site's default applies.
     pub pattern: Option<&'a Arc<str>>,
-    /// What it asks for.
+    /// Who may access the path.
     pub access: Access,
-    /// At least one of these; empty asks for none.
+    /// The roles of which a user needs at least one; empty where none is needed.
     pub roles: &'a [String],
-    /// What the signed-out visitor gets.
+    /// What an unauthenticated request gets.
     pub unauthenticated: UnauthenticatedAction,
 }
 
@@ -174,7 +175,7 @@ impl Requirement<'_> {
 }
 
 impl Site {
-    /// The first rule that speaks of `method` on `path` (once percent-decoded), or the site's
+    /// The first rule that applies to `method` on `path` (percent-decoded once), or the site's
     /// default.
     #[must_use]
     pub fn match_rule(&self, method: &Method, path: &[u8]) -> Requirement<'_> {
@@ -194,21 +195,21 @@ impl Site {
         }
     }
 
-    /// Whether an application that reads the path more freely than the gateway would take it for
-    /// one that asks more of its visitor: then the request says two things and is malformed.
+    /// Whether an application that decodes the path differently than the gateway would take it for
+    /// one with a stricter requirement. Such a request is malformed.
     #[must_use]
     pub fn is_evaded_by(&self, method: &Method, target: &Target<'_>) -> bool {
         let readings = target.alternate_decodings();
         if readings.is_empty() {
             return false;
         }
-        let judged = self.match_rule(method, target.decoded_path());
+        let required = self.match_rule(method, target.decoded_path());
         readings
             .iter()
-            .any(|path| self.match_rule(method, path).is_stricter_than(&judged))
+            .any(|path| self.match_rule(method, path).is_stricter_than(&required))
     }
 
-    /// Whether a page of `origin` is this site's own.
+    /// Whether `origin` is the site's own, under its main host or an alias.
     #[must_use]
     pub fn is_own_origin(&self, origin: &Origin) -> bool {
         *origin == self.origin
@@ -216,16 +217,16 @@ impl Site {
                 && self.aliases.iter().any(|alias| origin.matches_host(alias)))
     }
 
-    /// Whether the gateway sets this header itself, so that a client's copy must go: case and every
-    /// sign between letters alike.
+    /// Whether the gateway sets this header itself, so that the client's copy must be removed. Case
+    /// and the characters between letters do not matter.
     #[must_use]
     pub fn manages_header(&self, name: &HeaderName) -> bool {
         let text = name.as_str();
         if text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
             return self.manages_plain_name(text);
         }
-        // Applications behind CGI, WSGI and PHP read `_` and `-` as the same letter, some of them
-        // any sign at all.
+        // Applications behind CGI, WSGI and PHP take `_` for `-`, and some of them any other
+        // character too.
         text.contains('_')
             || self.manages_plain_name(&text.replace(|c: char| !c.is_ascii_alphanumeric(), "-"))
     }
@@ -238,12 +239,12 @@ impl Site {
     }
 }
 
-/// Set by the gateway whatever the configuration, see `decide::upstream_headers`, or never
-/// anybody's to send.
+/// Headers that the gateway sets whatever the configuration says, see `decide::upstream_headers`,
+/// and headers that no client may send.
 const ALWAYS_MANAGED: &[&str] = &[
     "forwarded",
     "x-real-ip",
-    // Some frameworks take the path from these instead of the one that was judged.
+    // Some frameworks take the path from these instead of the request line.
     "x-original-uri",
     "x-original-url",
     "x-rewrite-url",

@@ -1,14 +1,15 @@
-//! JSON in which a member's name occurs once.
+//! JSON in which no object has two members of one name.
 //!
-//! Where two programs read one text and each keeps another of two equal members, a token means two
-//! things. RFC 7519, section 4, lets a reader refuse such claims or take the last; this refuses.
+//! Of two members of one name, one parser keeps the first and another the last, so the same token
+//! could mean two things. RFC 7519, section 4, allows a parser to refuse such claims or to take the
+//! last one. This one refuses.
 
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Reads a JSON object; `None` for anything else, and where a member occurs twice at any depth.
+/// Parses a JSON object; `None` for anything else, and where a member occurs twice at any depth.
 #[must_use]
 pub fn object(text: &[u8]) -> Option<Map<String, Value>> {
     match serde_json::from_slice(text) {
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_unambiguous_is_read_as_it_stands() {
+    fn json_without_repeated_members_is_parsed_unchanged() {
         let text = r#"{"a":null,"b":[true,-1,1.5,"x\n",{"a":{}}],"c":18446744073709551615}"#;
         assert_eq!(
             object(text.as_bytes()).map(Value::Object),
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn repeated_members_are_refused_at_any_depth_and_spelling() {
+    fn repeated_members_are_refused_at_any_depth_and_in_any_spelling() {
         for text in [
             r#"{"a":1,"a":1}"#,
             r#"{"x":[{"a":1,"a":2}]}"#,

@@ -1,18 +1,19 @@
-//! The target of a request, judged once and forwarded as it was judged
+//! The request target, validated once and forwarded as it was received
 //! (`docs/reference/request-handling.md#request-checks`).
 //!
-//! Every bypass of a path rule lives on two programs reading one path differently. So whatever two
-//! programs could read differently is refused here, and what passes is sent on byte for byte.
+//! Every bypass of a path rule rests on two programs that read one path differently. So a target
+//! that two programs could read differently is refused here, and every other one is forwarded byte
+//! for byte.
 
 use std::borrow::Cow;
 
-/// The longest target taken, in bytes.
+/// The longest target that is accepted, in bytes.
 pub const MAX_TARGET: usize = 8 * 1024;
 
-/// What a site does with `%2F` in a path.
+/// How a site treats `%2F` in a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum EncodedSlashes {
-    /// `400`.
+    /// The target is refused.
     #[default]
     Reject,
     /// `%2F` is an ordinary byte of its segment, never a separator, for rules and upstream alike.
@@ -28,7 +29,7 @@ pub enum TargetError {
     TooLong,
 }
 
-/// A target in origin-form that is free of ambiguity.
+/// A target in origin-form (RFC 9112, section 3.2.1) that has one reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target<'a> {
     raw: &'a str,
@@ -39,12 +40,12 @@ pub struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// Judges the raw bytes of a request line's target.
+    /// Validates the target of a request line.
     ///
     /// # Errors
-    /// [`TargetError`] for everything that `docs/reference/request-handling.md#request-target`
-    /// lists: not starting with `/`, bytes outside printable ASCII, bad escapes, `\`, `//`, `#`,
-    /// dot segments in any spelling, encoded NUL, CR, LF, `/` or `\`.
+    /// [`TargetError`] where the target does not start with `/` or holds one of these: bytes
+    /// outside printable ASCII, invalid escapes, `\`, `//`, `#`, dot segments in any spelling,
+    /// encoded NUL, CR, LF, `/` or `\`.
     pub fn parse(raw: &'a [u8], slashes: EncodedSlashes) -> Result<Self, TargetError> {
         if raw.len() > MAX_TARGET {
             return Err(TargetError::TooLong);
@@ -58,7 +59,7 @@ impl<'a> Target<'a> {
             Some((path, query)) => (path, Some(query)),
             None => (raw, None),
         };
-        if query.is_some_and(|query| !escapes_are_whole(query)) {
+        if query.is_some_and(|query| !escapes_are_valid(query)) {
             return Err(TargetError::Malformed);
         }
         let decoded = decode_path(path, slashes)?;
@@ -71,7 +72,7 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// Path and query as received: what is forwarded.
+    /// The path and query as received. This is what is forwarded.
     #[must_use]
     pub fn raw(&self) -> &'a str {
         self.raw
@@ -83,49 +84,49 @@ impl<'a> Target<'a> {
         self.path
     }
 
-    /// What stands behind the first `?`, as received.
+    /// The query as received: what follows the first `?`.
     #[must_use]
     pub fn query(&self) -> Option<&'a str> {
         self.query
     }
 
-    /// The path, once percent-decoded: what rules are matched with. An encoded slash that a site
-    /// lets pass stays `%2F` here, so that it is no separator.
+    /// The path percent-decoded once, which rules are matched with. An encoded slash that the site
+    /// lets pass stays `%2F`, so that it is no separator.
     #[must_use]
     pub fn decoded_path(&self) -> &[u8] {
         &self.decoded
     }
 
-    /// What an application might take the path for that decodes more than once or cuts
-    /// `;parameters` off, as Java containers do: each such reading with slashes collapsed and dots
-    /// resolved. Empty for nearly every path.
+    /// The paths that an application might read which decodes more than once, or cuts `;parameters`
+    /// off as Java containers do. Each is normalised: slashes collapsed, dot segments normalized.
+    /// Empty for nearly every path.
     #[must_use]
     pub fn alternate_decodings(&self) -> Vec<Vec<u8>> {
         let mut readings = Vec::new();
         let mut path = Cow::Borrowed(&*self.decoded);
         for depth in 0..MAX_DECODINGS {
             if path.contains(&b';') {
-                readings.push(resolved(&path, |segment| {
+                readings.push(normalized(&path, |segment| {
                     segment.split(|b| *b == b';').next().unwrap_or_default()
                 }));
             }
             if depth > 0 {
-                readings.push(resolved(&path, |segment| segment));
+                readings.push(normalized(&path, |segment| segment));
             }
-            let Some(again) = decoded_again(&path, self.slashes) else {
+            let Some(decoded) = decoded_once_more(&path, self.slashes) else {
                 break;
             };
-            path = Cow::Owned(again);
+            path = Cow::Owned(decoded);
         }
         readings
     }
 }
 
-/// Nobody decodes a path more often than this.
+/// How often a path is decoded at most. No application decodes more often.
 const MAX_DECODINGS: usize = 6;
 
-/// The path with every escape in it decoded once more; `None` when there is none.
-fn decoded_again(path: &[u8], slashes: EncodedSlashes) -> Option<Vec<u8>> {
+/// The path with its escapes decoded once more; `None` where it has none.
+fn decoded_once_more(path: &[u8], slashes: EncodedSlashes) -> Option<Vec<u8>> {
     if !path.contains(&b'%') {
         return None;
     }
@@ -155,9 +156,9 @@ fn decoded_again(path: &[u8], slashes: EncodedSlashes) -> Option<Vec<u8>> {
     changed.then_some(decoded)
 }
 
-/// The path without empty segments and dots, each segment seen through `name`. A slash at the end
+/// The path without empty and dot segments. `name` maps each segment first. A slash at the end
 /// stays.
-fn resolved(path: &[u8], name: impl Fn(&[u8]) -> &[u8]) -> Vec<u8> {
+fn normalized(path: &[u8], name: impl Fn(&[u8]) -> &[u8]) -> Vec<u8> {
     let mut segments: Vec<&[u8]> = Vec::new();
     let mut open_end = true;
     for segment in path.split(|b| matches!(b, b'/' | b'\\')).map(name) {
@@ -182,19 +183,18 @@ fn resolved(path: &[u8], name: impl Fn(&[u8]) -> &[u8]) -> Vec<u8> {
 fn decode_path(path: &str, slashes: EncodedSlashes) -> Result<Cow<'_, [u8]>, TargetError> {
     let bytes = path.as_bytes();
     if !bytes.contains(&b'%') {
-        // `//` and `\` are looked for in the raw path, dot segments in the decoded one: here they
-        // are the same.
+        // Without escapes the raw path and the decoded one are the same.
         if path.contains("//") || bytes.contains(&b'\\') || has_dot_segment(bytes) {
             return Err(TargetError::Malformed);
         }
         return Ok(Cow::Borrowed(bytes));
     }
-    if path.contains("//") || bytes.contains(&b'\\') || !escapes_are_whole(path) {
+    if path.contains("//") || bytes.contains(&b'\\') || !escapes_are_valid(path) {
         return Err(TargetError::Malformed);
     }
     let mut decoded = Vec::with_capacity(bytes.len());
-    // For the dot check an encoded slash separates: `..%2Fadmin` must not slip through where
-    // slashes pass.
+    // For the dot check an encoded slash separates segments, so that `..%2Fadmin` is refused where
+    // encoded slashes pass.
     let mut separated = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((&first, after)) = rest.split_first() {
@@ -220,8 +220,7 @@ fn decode_path(path: &str, slashes: EncodedSlashes) -> Result<Cow<'_, [u8]>, Tar
     Ok(Cow::Owned(decoded))
 }
 
-/// Whether a segment is `.` or `..`, also with `;parameters` behind it, which Java containers cut
-/// off.
+/// Whether a segment is `.` or `..`, also before `;parameters`, which Java containers cut off.
 fn has_dot_segment(path: &[u8]) -> bool {
     path.split(|b| *b == b'/').any(|segment| {
         let name = segment.split(|b| *b == b';').next().unwrap_or_default();
@@ -229,7 +228,8 @@ fn has_dot_segment(path: &[u8]) -> bool {
     })
 }
 
-fn escapes_are_whole(text: &str) -> bool {
+/// Whether two hexadecimal digits follow every `%`.
+fn escapes_are_valid(text: &str) -> bool {
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|b| *b == b'%') {
         match rest.get(at + 1..at + 3) {
@@ -247,7 +247,7 @@ fn hex(digit: u8) -> u8 {
         b'0'..=b'9' => digit - b'0',
         b'a'..=b'f' => digit - b'a' + 10,
         b'A'..=b'F' => digit - b'A' + 10,
-        // `escapes_are_whole` was asked first.
+        // Not reached: `escapes_are_valid` was called before.
         _ => 0,
     }
 }
@@ -256,12 +256,12 @@ fn hex(digit: u8) -> u8 {
 mod tests {
     use super::*;
 
-    fn judge(raw: &str) -> Result<Target<'_>, TargetError> {
+    fn parse(raw: &str) -> Result<Target<'_>, TargetError> {
         Target::parse(raw.as_bytes(), EncodedSlashes::Reject)
     }
 
     #[test]
-    fn plain_targets_pass_unchanged() {
+    fn unambiguous_targets_are_accepted_unchanged() {
         for raw in [
             "/",
             "/a/b/",
@@ -272,17 +272,17 @@ mod tests {
             "/%ff",
             "/a|b",
         ] {
-            assert_eq!(judge(raw).map(|target| target.raw()), Ok(raw), "{raw}");
+            assert_eq!(parse(raw).map(|target| target.raw()), Ok(raw), "{raw}");
         }
         assert_eq!(
-            judge("/caf%C3%A9?q").unwrap().decoded_path(),
+            parse("/caf%C3%A9?q").unwrap().decoded_path(),
             "/café".as_bytes()
         );
-        assert_eq!(judge("/a?b?c").unwrap().query(), Some("b?c"));
+        assert_eq!(parse("/a?b?c").unwrap().query(), Some("b?c"));
     }
 
     #[test]
-    fn ambiguity_is_refused() {
+    fn ambiguous_targets_are_refused() {
         for raw in [
             "",
             "a",
@@ -318,12 +318,12 @@ mod tests {
             "/a?\u{1}",
             "/a?é",
         ] {
-            assert_eq!(judge(raw), Err(TargetError::Malformed), "{raw:?}");
+            assert_eq!(parse(raw), Err(TargetError::Malformed), "{raw:?}");
         }
     }
 
     #[test]
-    fn an_encoded_slash_that_may_pass_is_no_separator() {
+    fn an_encoded_slash_that_passes_is_no_separator() {
         let target = Target::parse(b"/group%2fname/x", EncodedSlashes::Pass).unwrap();
         assert_eq!(target.decoded_path(), b"/group%2Fname/x");
         assert_eq!(target.raw(), "/group%2fname/x");
@@ -332,9 +332,9 @@ mod tests {
     }
 
     #[test]
-    fn other_readings_are_those_of_careless_applications() {
+    fn alternate_decodings_are_those_of_lenient_applications() {
         let readings = |raw: &str| {
-            let readings = judge(raw).unwrap().alternate_decodings();
+            let readings = parse(raw).unwrap().alternate_decodings();
             readings
                 .into_iter()
                 .map(|path| String::from_utf8(path).unwrap())
@@ -353,9 +353,9 @@ mod tests {
     }
 
     #[test]
-    fn the_length_is_bounded() {
+    fn the_length_is_limited() {
         let long = format!("/{}", "a".repeat(MAX_TARGET));
-        assert_eq!(judge(&long), Err(TargetError::TooLong));
-        assert!(judge(long.get(..MAX_TARGET).unwrap()).is_ok());
+        assert_eq!(parse(&long), Err(TargetError::TooLong));
+        assert!(parse(long.get(..MAX_TARGET).unwrap()).is_ok());
     }
 }

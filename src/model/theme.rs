@@ -1,4 +1,5 @@
-//! What a site's pages look like, as the operator wrote it: checked in form, its files read.
+//! The look of a site's pages, as the operator configured it. Its form is validated, and its files
+//! are read.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,49 +10,49 @@ use super::return_path::ReturnPath;
 /// The largest logo, in bytes.
 pub const MAX_LOGO: usize = 64 * 1024;
 
-/// The look of a site's pages. The default is ours.
+/// The look of a site's pages. The default is the built-in look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Theme {
-    /// The name above the pages; `None`: the host.
+    /// The name above the pages; `None` for the host.
     pub name: Option<String>,
-    /// The mark beside it.
+    /// The logo beside the name.
     pub logo: Option<Logo>,
     /// The colour of buttons and links.
     pub accent: Option<Colour>,
-    /// The language of visitors who ask for none of ours (BCP 47).
+    /// The language for users who accept none of the available ones (BCP 47).
     pub language: Option<String>,
-    /// Where else visitors may go.
+    /// Links to other pages.
     pub links: Links,
-    /// Templates in place of ours.
+    /// Templates in place of built-in ones.
     pub templates: Vec<TemplateText>,
-    /// A style sheet after ours.
+    /// A style sheet after the built-in one.
     pub style: Option<String>,
-    /// Every file and folder it was read from: when one of them changes, it is read again.
+    /// The files and directories that it was read from. When one of them changes, it is read again.
     pub source_files: Vec<PathBuf>,
 }
 
-/// A picture, up to [`MAX_LOGO`] bytes.
+/// A logo of at most [`MAX_LOGO`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logo {
-    /// What kind it is, by its bytes.
+    /// The format, detected from the bytes.
     pub kind: LogoKind,
-    /// The file.
+    /// The content of the file.
     pub bytes: Arc<[u8]>,
 }
 
-/// The kinds of pictures that are taken.
+/// The image formats that are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogoKind {
-    /// Scalable Vector Graphics.
+    /// Scalable Vector Graphics (`image/svg+xml`).
     Svg,
-    /// Portable Network Graphics.
+    /// Portable Network Graphics (`image/png`).
     Png,
-    /// WebP.
+    /// The WebP format (`image/webp`).
     Webp,
 }
 
 impl LogoKind {
-    /// What `bytes` are, by what they begin with; a file's name may say anything.
+    /// The format of `bytes`, by what they start with. The file name does not matter.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Option<Self> {
         if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
@@ -69,7 +70,7 @@ impl LogoKind {
         (markup && text.contains("<svg")).then_some(Self::Svg)
     }
 
-    /// The ending of its address and its media type.
+    /// The extension of the logo's file name, and its media type.
     #[must_use]
     pub const fn names(self) -> (&'static str, &'static str) {
         match self {
@@ -80,25 +81,25 @@ impl LogoKind {
     }
 }
 
-/// Where else visitors may go.
+/// The links at the end of the pages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Links {
-    /// What happens to what they tell.
+    /// The link to the privacy policy.
     pub privacy: Option<Link>,
-    /// Who helps.
+    /// The link to the help page.
     pub help: Option<Link>,
-    /// Where accounts are made.
+    /// The link to the page where accounts are created.
     pub register: Option<Link>,
-    /// Where a password that was forgotten is replaced.
+    /// The link to the page where a forgotten password is reset.
     pub forgot_password: Option<Link>,
 }
 
-/// A path of the site, or an `https` address.
+/// A path of the site, or an `https` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link(String);
 
 impl Link {
-    /// Reads a link; `None` for anything that is neither, whatever a browser would make of it.
+    /// Parses a link; `None` for anything else, whatever a browser would make of it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if let Some(path) = ReturnPath::parse(text) {
@@ -117,12 +118,12 @@ impl Link {
     }
 }
 
-/// A template of the operator's.
+/// A template that the operator wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateText {
-    /// Its name, as other templates call it.
+    /// The name by which other templates refer to it.
     pub name: String,
-    /// What stands in it.
+    /// The source text of the template.
     pub text: String,
 }
 
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_is_what_its_bytes_say() {
+    fn the_format_of_a_logo_is_detected_from_its_bytes() {
         for (bytes, kind) in [
             (&b"\x89PNG\r\n\x1a\n\0\0"[..], Some(LogoKind::Png)),
             (b"RIFF\x10\0\0\0WEBPVP8 ", Some(LogoKind::Webp)),
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_a_path_or_an_https_address() {
+    fn a_link_is_a_path_or_an_https_url() {
         for good in [
             "/privacy",
             "/help?topic=sign-in#top",

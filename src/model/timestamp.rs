@@ -1,11 +1,11 @@
-//! A point in time, handed in by whoever has a clock.
+//! Points in time.
 //!
-//! The pure rooms never ask what time it is: one request sees one `Timestamp` from start to end,
-//! and a test moves time by making another one.
+//! Pure code never reads a clock. One request has one `Timestamp` from start to end, and a test
+//! moves the time by passing another one.
 
 use std::time::Duration;
 
-/// Milliseconds since the Unix epoch (1970-01-01T00:00:00Z), leap seconds not counted.
+/// A point in time: milliseconds since the Unix epoch (1970-01-01T00:00:00Z), without leap seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
@@ -34,7 +34,7 @@ impl Timestamp {
         self.0 / 1000
     }
 
-    /// This moment and `span` more; stops at the end of time instead of wrapping.
+    /// The time `span` later. Saturates at the largest timestamp.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
         Self(
@@ -43,7 +43,7 @@ impl Timestamp {
         )
     }
 
-    /// How long from this moment until `later`; zero when `later` is not later.
+    /// The time from this timestamp until `later`; zero where `later` is not later.
     #[must_use]
     pub const fn until(self, later: Self) -> Duration {
         Duration::from_millis(later.0.saturating_sub(self.0))

@@ -1,4 +1,5 @@
-//! Tokens as the provider issues them, and what a verified one proves.
+//! Tokens and sessions: as the provider issues them, as clients hold them, and what a verified one
+//! proves.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,70 +12,69 @@ use super::known_device::SealedDevice;
 use super::secret::Secret;
 use super::timestamp::Timestamp;
 
-/// What the provider hands out at a sign-in or a renewal.
+/// The tokens that the provider issues at a login or a refresh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenPair {
-    /// The JWT, in compact form.
+    /// The access token: a JWT in compact form.
     pub access: Secret,
-    /// The long-lived secret; absent where the application is set up without refresh tokens.
+    /// The refresh token; `None` where the provider issues none for the application.
     pub refresh: Option<Secret>,
 }
 
-/// Why an access token, or the session that keeps one, proves nobody.
+/// Why an access token or a session proves nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenError {
-    /// It was good until its `exp`; a session that is over, or that nobody knows any more.
+    /// The token is past its `exp`; the session has expired or is unknown.
     Expired,
-    /// It is not a token of this provider for this application, or is malformed; no session id at
-    /// all.
+    /// The token is malformed, or not one of this provider for this application; the session id has
+    /// not the form of one.
     Invalid,
-    /// It was signed out or revoked before its `exp`.
+    /// It was revoked, by a logout or at the provider.
     Revoked,
 }
 
-/// What revocation speaks of: one sign-in, known by the token's `sid`, else its `jti`, else a hash
-/// of the token.
+/// What a revocation names: one login, by the access token's `sid`, else its `jti`, else a hash of
+/// the token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RevocationKey(pub String);
 
-/// A person with a verified access token: everything the request path needs, worked out once per
-/// token.
+/// A user with a verified access token: everything that a request needs, computed once per token.
 #[derive(Clone, Debug)]
 pub struct Principal {
-    /// Who.
+    /// The user, as the claims of the token describe them.
     pub identity: Identity,
-    /// The token's `iat`; the moment of verification where the token has none.
+    /// When the token was issued: its `iat`, or the time of verification where it has none.
     pub issued_at: Timestamp,
-    /// The token's `exp`.
+    /// When the token expires: its `exp`.
     pub expires_at: Timestamp,
-    /// What a sign-out of this visitor revokes.
+    /// What a logout of this user revokes.
     pub revocation_key: RevocationKey,
-    /// The identity headers for the token's site, rendered.
+    /// The rendered identity headers of the token's site.
     pub identity_headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Principal {
-    /// Whether the token has ended by `now`.
+    /// Whether the token is expired at `now`.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at <= now
     }
 
-    /// Whether the token ends within `ahead` of `now`; `ahead` counts for at most a third of the
-    /// token's life, or a short-lived token would be renewed on every request.
+    /// Whether the token expires within `window` from `now`. At most a third of the token's
+    /// lifetime counts, or a short-lived token would be refreshed on every request.
     #[must_use]
-    pub fn expires_within(&self, ahead: Duration, now: Timestamp) -> bool {
+    pub fn expires_within(&self, window: Duration, now: Timestamp) -> bool {
         let third = self.issued_at.until(self.expires_at) / 3;
-        now.until(self.expires_at) <= ahead.min(third)
+        now.until(self.expires_at) <= window.min(third)
     }
 }
 
-/// A server-side session that is alive.
+/// A server-side session that has not expired.
 #[derive(Clone)]
 pub struct Session {
-    /// Whom it belongs to.
+    /// The user that the access token proves.
     pub principal: Arc<Principal>,
-    /// The access token, where the application is to have it.
+    /// The access token, where the site sends it upstream.
     pub access: Option<Arc<str>>,
 }
 
@@ -84,21 +84,21 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// What the visitor will carry: the refresh token is sealed already.
+/// The tokens that a client gets. The refresh token is sealed. `Debug` prints none of them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IssuedTokens {
-    /// How it is carried.
+    /// How the client will present them.
     pub kind: CredentialKind,
-    /// The JWT, as issued; for [`CredentialKind::Session`] the id of the session that keeps it.
+    /// The JWT, as issued; for [`CredentialKind::Session`] the id of the session that holds it.
     pub token: Arc<str>,
-    /// The sealed refresh token; `None` where the visitor keeps the one they have.
+    /// The sealed refresh token; `None` where the client keeps the one it has.
     pub refresh: Option<Arc<str>>,
-    /// Whether the cookies outlive the browser.
+    /// Whether the cookies outlive the browser session.
     pub remember: bool,
 }
 
 impl IssuedTokens {
-    /// When the JWT among them ends, as it says itself: it was verified before it was issued.
+    /// The expiry of the JWT, by its own `exp`. It is not verified again here.
     #[must_use]
     pub fn expires(&self) -> Option<Timestamp> {
         use base64::Engine as _;
@@ -108,7 +108,7 @@ impl IssuedTokens {
             .ok()?;
         let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
         let end = claims.get("exp")?;
-        // A date may have a fraction (RFC 7519, section 2).
+        // A NumericDate may have a fraction (RFC 7519, section 2).
         let whole = || {
             Duration::try_from_secs_f64(end.as_f64()?)
                 .ok()
@@ -128,14 +128,14 @@ impl std::fmt::Debug for IssuedTokens {
     }
 }
 
-/// A renewal that succeeded, now or a moment ago for another request.
+/// A refresh that succeeded, for this request or a moment ago for another one.
 #[derive(Clone)]
 pub struct CompletedRefresh {
-    /// What the visitor carries from now on.
+    /// The tokens that the client gets.
     pub tokens: IssuedTokens,
-    /// Whom the new access token proves.
+    /// The user of the new access token.
     pub principal: Arc<Principal>,
-    /// The new access token, however it is carried.
+    /// The new access token.
     pub access: Arc<str>,
 }
 
@@ -143,20 +143,19 @@ impl std::fmt::Debug for CompletedRefresh {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             out,
-            "Renewed({:?}, {:?})",
+            "CompletedRefresh({:?}, {:?})",
             self.tokens, self.principal.revocation_key
         )
     }
 }
 
-/// A sign-in that succeeded.
+/// A login that succeeded.
 #[derive(Clone, Debug)]
 pub struct CompletedLogin {
-    /// What the visitor carries from now on.
+    /// The tokens that the client gets.
     pub tokens: IssuedTokens,
-    /// Who signed in.
+    /// The user that the access token proves.
     pub principal: Arc<Principal>,
-    /// The sealed device that the browser keeps from now on; `None` for clients that keep no
-    /// cookies.
+    /// The device cookie; `None` for clients that keep no cookies.
     pub device: Option<SealedDevice>,
 }

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::catalog::Catalog;
 use super::duration_text;
-use crate::model::challenge::LoginStep;
 use crate::model::local_response::StepPage;
+use crate::model::login_step::LoginStep;
 use crate::model::reason::Reason;
 
 /// The alert above a form: what went wrong, and what to do.

@@ -8,7 +8,7 @@ use super::catalog::Catalog;
 use super::form_alert::FormAlert;
 use super::render::{Rendered, render};
 use crate::model::local_response::StepPage;
-use crate::model::login::PasswordViolation;
+use crate::model::password_violation::PasswordViolation;
 use crate::model::reason::Reason;
 
 /// The data of the form.

@@ -7,11 +7,13 @@ use super::{
     ProblemView, TwoFactorView, action_required, login, logout, new_password, preserved_post,
     problem, two_factor,
 };
-use crate::model::challenge::{LoginStep, MethodChoice, NextStep};
+use crate::model::challenge::{MethodChoice, NextStep};
 use crate::model::local_response::{
     ActionRequired, LoginPage, PreservedPostPage, Problem, Resubmission, StepPage,
 };
-use crate::model::login::{FactorKind, PasswordViolation};
+use crate::model::login_step::FactorKind;
+use crate::model::login_step::LoginStep;
+use crate::model::password_violation::PasswordViolation;
 use crate::model::preserved_post::{FormEncoding, PostedForm, PreservedPost};
 use crate::model::reason::Reason;
 use crate::model::redirect_loop::{LoopCause, RedirectLoop};

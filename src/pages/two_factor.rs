@@ -6,7 +6,7 @@ use super::Layout;
 use super::form_alert::FormAlert;
 use super::render::{Rendered, render};
 use crate::model::local_response::StepPage;
-use crate::model::login::FactorKind;
+use crate::model::login_step::FactorKind;
 use crate::model::reason::Reason;
 
 /// The data of the form.

@@ -103,7 +103,7 @@ pub struct LoginAttempt<'a> {
 /// A code for a login that requires a second factor.
 #[derive(Clone, Copy, Debug)]
 pub struct SecondFactorAttempt<'a> {
-    /// The id of [`PendingStep::SecondFactor`](crate::model::login::PendingStep).
+    /// The id of [`PendingStep::SecondFactor`](crate::model::login_step::PendingStep).
     pub id: &'a Secret,
     /// The code, as typed.
     pub code: &'a Secret,
@@ -120,7 +120,7 @@ pub struct SecondFactorAttempt<'a> {
 /// A new password for a login that requires one.
 #[derive(Clone, Copy, Debug)]
 pub struct NewPasswordAttempt<'a> {
-    /// The id of [`PendingStep::NewPassword`](crate::model::login::PendingStep).
+    /// The id of [`PendingStep::NewPassword`](crate::model::login_step::PendingStep).
     pub id: &'a Secret,
     /// The password, byte for byte as typed.
     pub password: &'a Secret,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use http::HeaderValue;
 use tokio::task::JoinHandle;
 
-use crate::model::local_response::CookieChange;
+use crate::model::cookie_change::CookieChange;
 use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 use crate::model::site::Site;

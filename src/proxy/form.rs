@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode;
 
-use crate::model::challenge::StepForm;
 use crate::model::login::LoginForm;
+use crate::model::login_step::StepForm;
 use crate::model::return_path::ReturnPath;
 use crate::model::secret::Secret;
 

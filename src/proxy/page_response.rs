@@ -5,15 +5,16 @@ use http::header;
 use pingora::Result;
 use pingora::http::RequestHeader;
 
-use crate::decide::authorize::login_address;
+use crate::decide::csrf::csrf_token;
 use crate::decide::endpoint::StepEndpoint;
-use crate::decide::login::csrf_token;
 use crate::decide::preserved_post;
-use crate::model::challenge::LoginStep;
-use crate::model::cookie::{self, CookieKind, Lifetime};
+use crate::decide::unauthenticated::login_address;
+use crate::model::cookie::CookieKind;
 use crate::model::local_response::{
     ActionRequired, LoginPage, PreservedPostPage, Problem, StepPage,
 };
+use crate::model::login_step::LoginStep;
+use crate::model::set_cookie::{self, Lifetime};
 use crate::model::site::Site;
 use crate::pages::{self, Layout, PageTheme, Rendered};
 use crate::system;
@@ -103,7 +104,7 @@ pub(super) fn login_page(
 ) -> Result<RenderedResponse> {
     let (layout, cookie) = (layout(ctx, request), form_cookie(ctx));
     let csrf = csrf_token(&site.name, &cookie);
-    let action = preserved_post::form_action(&site.paths.login, form.preserved_post.is_some());
+    let action = preserved_post::form_action(&site.paths.login, form.preserved_post.as_deref());
     let html = pages::login(&pages::LoginView {
         layout,
         action: &action,
@@ -126,11 +127,10 @@ pub(super) fn step_page(
     let (layout, cookie) = (layout(ctx, request), form_cookie(ctx));
     let csrf = csrf_token(&site.name, &cookie);
     let login = login_address(site, form.return_to.as_ref());
-    let has_preserved_post = form.preserved_post.is_some();
     let action = |call: StepEndpoint| {
         preserved_post::form_action(
             &format!("{}{}", site.paths.login, call.suffix()),
-            has_preserved_post,
+            form.preserved_post.as_deref(),
         )
     };
     let html = match form.next_step.step {
@@ -173,7 +173,7 @@ fn set_form_cookie(
     value: &str,
 ) -> Result<()> {
     if ctx.response.form_cookie.as_deref() != Some(value) {
-        for line in cookie::set(
+        for line in set_cookie::set(
             &site.cookies,
             CookieKind::Form,
             value,

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use crate::model::challenge::{LoginStep, MethodChoice, NextStep};
+use crate::model::challenge::{MethodChoice, NextStep};
 use crate::model::local_response::Problem;
-use crate::model::login::PasswordViolation;
+use crate::model::login_step::LoginStep;
+use crate::model::password_violation::PasswordViolation;
 
 /// The media type of [`problem_document`].
 pub(super) const PROBLEM_TYPE: &str = "application/problem+json";
@@ -103,7 +104,7 @@ impl From<&PasswordViolation> for Violation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::login::FactorKind;
+    use crate::model::login_step::FactorKind;
     use crate::model::reason::Reason;
     use crate::model::secret::Secret;
     use serde_json::{Value, json};

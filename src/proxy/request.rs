@@ -15,11 +15,11 @@ use pingora::proxy::Session;
 use crate::decide::request_validation::{self, Rejection};
 use crate::decide::upstream_headers::{forwarded_token, is_valid_request_id};
 use crate::decide::{Decision, Facts, Grant, Outcome, client_address, cors, decide};
-use crate::model::cookie::PresentedCookies;
 use crate::model::local_response::{LocalResponse, Problem};
 use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 use crate::model::request::RequestView;
+use crate::model::request_cookies::PresentedCookies;
 use crate::model::site::Site;
 use crate::runtime::{RequestContext, Runtime, SiteRuntime};
 use crate::system;
@@ -276,7 +276,7 @@ fn choose_request_id(presented: Option<&HeaderValue>) -> String {
         .filter(|id| is_valid_request_id(id))
     {
         Some(id) => id.to_owned(),
-        None => system::fresh_name(),
+        None => system::unique_id(),
     }
 }
 

@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use pingora::http::RequestHeader;
 
 use crate::decide::request_validation::UnvalidatedHead;
-use crate::model::cookie::PresentedCookies;
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
+use crate::model::request_cookies::PresentedCookies;
 use crate::model::target::Target;
 
 /// The parts of a request's head that are looked at, taken in one walk over its fields. Of a field
@@ -245,6 +245,7 @@ pub(super) fn path_for_logs(request: &RequestHeader) -> String {
 mod tests {
     use super::*;
     use crate::model::cookie::CookieNames;
+    use crate::model::origin::Scheme;
     use crate::model::target::EncodedSlashes;
 
     fn read(method: &str, fields: &[(&'static str, &str)]) -> RequestHead {
@@ -279,7 +280,7 @@ mod tests {
     #[test]
     fn bearer_tokens_are_read_from_headers() {
         let target = Target::parse(b"/", EncodedSlashes::Reject).unwrap();
-        let names = CookieNames::defaults(true);
+        let names = CookieNames::defaults(Scheme::Https);
         let cookies = PresentedCookies::parse(&names, std::iter::empty::<&str>());
         let tokens = |fields: &[(&'static str, &str)]| {
             let head = read("GET", fields);

@@ -6,9 +6,9 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
-use crate::model::cookie;
-use crate::model::local_response::CookieChange;
+use crate::model::cookie_change::CookieChange;
 use crate::model::reason::Reason;
+use crate::model::set_cookie;
 use crate::runtime::refresh::RefreshOutcome;
 use crate::telemetry::access_log::{self, AccessRecord};
 use crate::telemetry::audit::{self, AuditContext};
@@ -49,7 +49,7 @@ pub(super) fn has_started(session: &Session) -> bool {
 fn drop_managed_cookies(response: &mut ResponseHeader, ctx: &ProxyContext) {
     let Some(site) = ctx.site() else { return };
     let fields = response.headers.get_all(header::SET_COOKIE);
-    let passes = |value: &HeaderValue| !cookie::sets_managed(&site.cookies, value.as_bytes());
+    let passes = |value: &HeaderValue| !set_cookie::sets_managed(&site.cookies, value.as_bytes());
     if fields.iter().all(passes) {
         return;
     }

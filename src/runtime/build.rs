@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::config::settings::{self, Settings};
-use crate::model::credential::SealingKeys;
+use crate::model::sealing_keys::SealingKeys;
 use crate::model::site::Site;
 use crate::model::timestamp::Timestamp;
 use crate::provider;

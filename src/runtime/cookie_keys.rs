@@ -9,7 +9,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::model::credential::KEY_BYTES;
+use crate::model::sealing_keys::KEY_BYTES;
 use crate::model::timestamp::Timestamp;
 use crate::system;
 

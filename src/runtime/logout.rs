@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::model::credential::{CredentialKind, PresentedCredential, RefreshTicket, SealingKeys};
+use crate::model::credential::{CredentialKind, PresentedCredential};
+use crate::model::refresh_ticket::RefreshTicket;
+use crate::model::sealing_keys::SealingKeys;
 use crate::model::secret::Secret;
 use crate::model::token::RevocationKey;
 use crate::telemetry::audit;
@@ -44,9 +46,9 @@ impl Logout {
             }
             (_, None) => None,
         };
-        let ticket = presented
-            .refresh
-            .and_then(|sealed| self.sealing.open(&site_runtime.site.name, kind, sealed));
+        let ticket = presented.refresh.and_then(|sealed| {
+            RefreshTicket::open(&self.sealing, &site_runtime.site.name, kind, sealed)
+        });
         let user = match (by_credential, ticket) {
             (by_credential, Some(ticket)) => {
                 let sub = ticket.sub.clone();

@@ -8,11 +8,13 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::model::credential::{CredentialKind, SealingKeys};
+use crate::model::credential::CredentialKind;
 use crate::model::known_device::KnownDevice;
 use crate::model::preserved_post::{
     Author, MAX_SEALED, PostedForm, PreservedPost, RestoredPost, seal_purpose,
 };
+use crate::model::refresh_ticket::RefreshTicket;
+use crate::model::sealing_keys::SealingKeys;
 use crate::store::{Acquire, LeaseKey, LeaseStore};
 use crate::system;
 use crate::telemetry::audit;
@@ -57,7 +59,7 @@ impl PreservedPosts {
     ) -> Option<Arc<str>> {
         let site = &context.site_runtime.site.name;
         let preserved = PreservedPost {
-            id: system::fresh_name(),
+            id: system::unique_id(),
             author: self.author(site, &post),
             target: post.target.to_owned(),
             form: post.form,
@@ -66,7 +68,7 @@ impl PreservedPosts {
         let body = serde_json::to_vec(&preserved).ok()?;
         let sealed = self
             .sealing
-            .seal_bytes(&seal_purpose(site), body, system::random())?;
+            .seal(&seal_purpose(site), body, system::random())?;
         let sealed = URL_SAFE_NO_PAD.encode(sealed);
         (sealed.len() <= MAX_SEALED).then(|| sealed.into())
     }
@@ -74,7 +76,7 @@ impl PreservedPosts {
     fn author(&self, site: &str, post: &UnauthenticatedPost<'_>) -> Option<Author> {
         let ticket = post
             .refresh
-            .and_then(|(kind, sealed)| self.sealing.open(site, kind, sealed));
+            .and_then(|(kind, sealed)| RefreshTicket::open(&self.sealing, site, kind, sealed));
         if let Some(ticket) = ticket {
             return Some(Author::Person(ticket.sub));
         }
@@ -95,7 +97,7 @@ impl PreservedPosts {
         let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let body = self
             .sealing
-            .open_bytes(&seal_purpose(&site_runtime.site.name), &sealed)?;
+            .open(&seal_purpose(&site_runtime.site.name), &sealed)?;
         let preserved_post: PreservedPost = serde_json::from_slice(&body).ok()?;
         if preserved_post.is_expired(context.now) {
             return None;

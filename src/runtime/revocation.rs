@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::credential::RefreshTicket;
 use crate::model::reason::Reason;
+use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::RevocationKey;

@@ -49,7 +49,7 @@ pub(super) fn replace(state_dir: &Path, name: &str, content: &[u8]) -> io::Resul
 
 /// Writes `content` to a temporary file that only its owner can read.
 fn write_temp(state_dir: &Path, name: &str, content: &[u8]) -> io::Result<PathBuf> {
-    let path = state_dir.join(format!(".{name}.{}", system::fresh_name()));
+    let path = state_dir.join(format!(".{name}.{}", system::unique_id()));
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)

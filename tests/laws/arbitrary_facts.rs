@@ -1,19 +1,19 @@
-//! Whatever the shell may find out about a request.
+//! Strategies for facts: everything that may be found out about a request.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use vestibule::decide::login::csrf_token;
+use vestibule::decide::csrf::csrf_token;
 use vestibule::decide::{Facts, Known};
 use vestibule::model::api_request::{ApiRequestBody, TokenDelivery};
-use vestibule::model::challenge::{
-    Challenge, LoginOptions, LoginStep, NextStep, OpenedChallenge, StepForm,
-};
+use vestibule::model::challenge::{Challenge, LoginOptions, NextStep, OpenedChallenge};
 use vestibule::model::credential::CredentialKind;
 use vestibule::model::identity::Identity;
-use vestibule::model::login::{LoginForm, LoginRefused, PendingStep};
+use vestibule::model::login::{LoginForm, LoginRefused};
+use vestibule::model::login_step::PendingStep;
+use vestibule::model::login_step::{LoginStep, StepForm};
 use vestibule::model::preserved_post::{FormEncoding, PostedForm, PreservedPost, RestoredPost};
 use vestibule::model::reason::Reason;
 use vestibule::model::return_path::ReturnPath;
@@ -31,7 +31,7 @@ fn principal() -> impl Strategy<Value = Arc<Principal>> {
         .prop_map(|(roles, age, left)| Arc::new(principal_with(&roles, age, left)))
 }
 
-/// Whose token is `age` seconds old and has `left` seconds to go.
+/// A user whose access token is `age` seconds old and valid for another `left` seconds.
 pub fn principal_with(roles: &[&str], age: u64, left: u64) -> Principal {
     let identity = Identity {
         sub: "u1".into(),
@@ -50,45 +50,91 @@ pub fn principal_with(roles: &[&str], age: u64, left: u64) -> Principal {
     }
 }
 
-fn tokens(proof: &str, remember: bool) -> IssuedTokens {
-    let refresh = Some(format!("{proof}, sealed").into());
+fn tokens(token: &str, remember: bool) -> IssuedTokens {
+    let refresh = Some(format!("{token}, sealed").into());
     IssuedTokens {
         kind: CredentialKind::Jwt,
-        token: proof.into(),
+        token: token.into(),
         refresh,
         remember,
     }
 }
 
-/// What is found out, whichever question is asked.
+/// An answer to every question.
 pub fn facts() -> impl Strategy<Value = Facts> {
-    let faults = &[
-        TokenError::Expired,
-        TokenError::Invalid,
-        TokenError::Revoked,
-    ][..];
-    let token = known(principal(), select(faults));
-    let open = (principal(), proptest::option::of(Just("access-token"))).prop_map(
-        |(principal, access)| Session {
-            principal,
-            access: access.map(Arc::from),
-        },
-    );
-    let session = known(open, select(faults));
-    let renewed = (principal(), any::<bool>()).prop_map(|(principal, remember)| CompletedRefresh {
-        tokens: tokens("renewed", remember),
-        principal,
-        access: "renewed".into(),
-    });
-    let renewal = known(renewed, select(&[Reason::SignedOut, Reason::Revoked][..]));
     let unread = &[
         Reason::RejectedInput,
         Reason::RequestTooLarge,
         Reason::UnsupportedMediaType,
     ][..];
-    let form = known(login_form(), select(unread));
-    let body = known(body(), select(unread));
-    let signed_in = (principal(), any::<bool>()).prop_map(|(principal, remember)| CompletedLogin {
+    let forms = (
+        known(login_form(), select(unread)),
+        known(body(), select(unread)),
+    );
+    let steps = (
+        known(step_form(), select(unread)),
+        challenge(),
+        known(0_usize..3, refused_code()),
+    );
+    let posts = (
+        known(Just("sealed".into()), Just(Reason::UnsupportedMediaType)),
+        known(restored_post(), Just(Reason::RejectedInput)),
+    );
+    let logout = known(Just(()), Just(Reason::SignedOut));
+    let redirects = (1_u32..4).prop_map(Known::Found);
+    let others = (login(), logout, redirects);
+    (credentials(), forms, steps, posts, others).prop_map(
+        |(credentials, forms, steps, posts, others)| Facts {
+            token: credentials.0,
+            session: credentials.1,
+            refresh: credentials.2,
+            login_form: forms.0,
+            body: forms.1,
+            step_form: steps.0,
+            challenge: steps.1,
+            code_sent: steps.2,
+            preserved_post: posts.0,
+            restored_post: posts.1,
+            login: others.0,
+            logout: others.1,
+            redirects: others.2,
+        },
+    )
+}
+
+/// The answers about access token, session and refresh token.
+type CredentialFacts = (
+    Known<Arc<Principal>, TokenError>,
+    Known<Session, TokenError>,
+    Known<CompletedRefresh, Reason>,
+);
+
+fn credentials() -> impl Strategy<Value = CredentialFacts> {
+    let errors = &[
+        TokenError::Expired,
+        TokenError::Invalid,
+        TokenError::Revoked,
+    ][..];
+    let session = (principal(), proptest::option::of(Just("access-token"))).prop_map(
+        |(principal, access)| Session {
+            principal,
+            access: access.map(Arc::from),
+        },
+    );
+    let refresh = (principal(), any::<bool>()).prop_map(|(principal, remember)| CompletedRefresh {
+        tokens: tokens("renewed", remember),
+        principal,
+        access: "renewed".into(),
+    });
+    (
+        known(principal(), select(errors)),
+        known(session, select(errors)),
+        known(refresh, select(&[Reason::SignedOut, Reason::Revoked][..])),
+    )
+}
+
+fn login() -> impl Strategy<Value = Known<CompletedLogin, LoginRefused>> {
+    let login = (principal(), any::<bool>()).prop_map(|(principal, remember)| CompletedLogin {
         tokens: tokens("issued", remember),
         principal,
         device: None,
@@ -99,48 +145,7 @@ pub fn facts() -> impl Strategy<Value = Facts> {
             refused.retry_after = retry_after;
             refused
         });
-    let sign_in = known(signed_in, refused);
-    let sign_out = known(Just(()), Just(Reason::SignedOut));
-    let proofs = (token, session, renewal);
-    let steps = (
-        known(step_form(), select(unread)),
-        challenge(),
-        known(0_usize..3, refused_code()),
-    );
-    let preserved_post = (
-        known(Just("sealed".into()), Just(Reason::UnsupportedMediaType)),
-        known(restored_post(), Just(Reason::RejectedInput)),
-    );
-    let rounds = (1_u32..4).prop_map(Known::Found);
-    (
-        proofs,
-        form,
-        body,
-        sign_in,
-        (sign_out, rounds),
-        preserved_post,
-        steps,
-    )
-        .prop_map(
-            |(proofs, form, body, sign_in, (sign_out, rounds), (kept, returned), steps)| {
-                let ((token, session, renewal), (step_form, challenge, sent)) = (proofs, steps);
-                Facts {
-                    token,
-                    session,
-                    refresh: renewal,
-                    login_form: form,
-                    preserved_post: kept,
-                    restored_post: returned,
-                    body,
-                    step_form,
-                    challenge,
-                    code_sent: sent,
-                    login: sign_in,
-                    logout: sign_out,
-                    redirects: rounds,
-                }
-            },
-        )
+    known(login, refused)
 }
 
 fn restored_post() -> impl Strategy<Value = RestoredPost> {
@@ -184,7 +189,7 @@ fn step_form() -> impl Strategy<Value = Box<StepForm>> {
     )
 }
 
-/// One that was opened: some are over, some are an app's.
+/// An opened challenge. Some have expired, and some are of bearer clients.
 fn challenge() -> impl Strategy<Value = Known<Arc<OpenedChallenge>, Reason>> {
     let tokens = select(
         &[
@@ -234,7 +239,7 @@ fn challenge() -> impl Strategy<Value = Known<Arc<OpenedChallenge>, Reason>> {
             })
         },
     );
-    // No key is far away: opening does not fail.
+    // Keys are local, so opening never fails.
     prop_oneof![4 => opened.prop_map(Known::Found), 1 => Just(Known::Absent(Reason::ChallengeExpired))]
 }
 
@@ -249,7 +254,7 @@ fn refused_code() -> impl Strategy<Value = Box<LoginRefused>> {
     reasons.prop_map(|reason| Box::new(LoginRefused::new(reason)))
 }
 
-/// What a provider, or the throttle, may say to a password or to the step that follows it.
+/// What the provider or the throttle may answer to a password or a step.
 pub const REFUSALS: &[Reason] = &[
     Reason::NotRegistered,
     Reason::PasswordChangeRequired,

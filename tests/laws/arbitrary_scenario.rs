@@ -1,4 +1,4 @@
-//! Any request, at any site, with any turn of events.
+//! Strategies for scenarios: any request at any site, with any facts.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use http::Method;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use vestibule::decide::endpoint::StepEndpoint;
-use vestibule::model::cookie::{PresentedCookie, PresentedCookies};
 use vestibule::model::credential::CredentialKind;
 use vestibule::model::hosted_backend::{HostedBackend, RedirectUri};
 use vestibule::model::request::{BearerTokens, FetchMetadata};
+use vestibule::model::request_cookies::{PresentedCookie, PresentedCookies};
 use vestibule::model::rule::{Access, UnauthenticatedAction};
 use vestibule::model::site::{OwnPaths, Site};
 
@@ -29,89 +29,103 @@ pub fn scenario() -> impl Strategy<Value = Scenario> {
         bearer(),
         fetch_metadata(),
     );
-    let posted = select(
-        &[
-            None,
-            None,
-            None,
-            None,
-            Some("in"),
-            Some("out"),
-            Some("call"),
-            Some("step"),
-            Some("preflight"),
-        ][..],
-    );
-    let by_the_sdk = proptest::option::weighted(0.4, (select(SDK_CALLS), select(SDK_WISHES)));
-    let chosen = (posted, by_the_sdk);
-    (request, facts(), chosen).prop_map(
-        |((site, method, target, cookies, bearer, marks), oracle, (posted, sdk))| {
-            let mut scene = Scenario {
+    (request, facts(), kind()).prop_map(
+        |((site, method, target, cookies, bearer, mut metadata), answers, kind)| {
+            metadata.has_authorization |= bearer.access.is_some();
+            metadata.preflight_headers = metadata
+                .preflight_headers
+                .filter(|_| method == Method::OPTIONS);
+            let mut scenario = Scenario {
                 site,
                 method,
                 target,
                 cookies,
                 bearer,
-                fetch_metadata: marks,
-                answers: oracle,
+                fetch_metadata: metadata,
+                answers,
             };
-            scene.fetch_metadata.has_authorization |= bearer.access.is_some();
-            scene.fetch_metadata.preflight_headers = scene
-                .fetch_metadata
-                .preflight_headers
-                .filter(|_| scene.method == Method::OPTIONS);
-            // By chance alone a browser would rarely ask what it may send, or post a form from the
-            // site's own page.
-            if posted == Some("preflight") {
-                (scene.method, scene.fetch_metadata.preflight_headers) =
-                    (Method::OPTIONS, Some("x-csrf-token"));
-            } else if let Some(form) = posted {
-                let paths = &scene.site.paths;
-                scene.target = match form {
-                    "in" => paths.login.clone(),
-                    "out" => paths.logout.clone(),
-                    "step" => format!(
-                        "{}{}",
-                        paths.login,
-                        StepEndpoint::ALL[scene.target.len() % StepEndpoint::ALL.len()].suffix()
-                    ),
-                    _ => format!(
-                        "{}{}",
-                        paths.api,
-                        API_PATHS[scene.target.len() % API_PATHS.len()]
-                    ),
-                };
-                (scene.method, scene.fetch_metadata.preflight_headers) = (Method::POST, None);
-                scene.fetch_metadata.origin = scene.fetch_metadata.origin.map(|_| OWN_OR_LISTED[0]);
-            } else if let Some((call, wish)) = sdk {
-                scene.target = format!("{call}?client_id=sdk{wish}");
-                scene.method = if call == "/app/refresh" {
-                    Method::POST
-                } else {
-                    Method::GET
-                };
-                scene.fetch_metadata.preflight_headers = None;
-                (scene.site.credential, scene.site.hosted_backend) =
-                    (CredentialKind::Jwt, Some(backend()));
-            }
-            scene
+            make(&mut scenario, kind);
+            scenario
         },
     )
 }
 
-/// A hosted backend that leads to the site's own page and to one of another origin.
+/// The kinds of requests of which chance alone would make too few.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Any,
+    Preflight,
+    /// Posts of the site's own pages and of scripts.
+    Login,
+    Logout,
+    Step,
+    Api,
+    /// Calls of FusionAuth's SDKs: path and query.
+    Sdk(&'static str, &'static str),
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    let sdk = (select(SDK_PATHS), select(SDK_QUERIES));
+    prop_oneof![
+        12 => Just(Kind::Any),
+        5 => Just(Kind::Preflight),
+        5 => Just(Kind::Login),
+        5 => Just(Kind::Logout),
+        5 => Just(Kind::Step),
+        5 => Just(Kind::Api),
+        8 => sdk.prop_map(|(path, query)| Kind::Sdk(path, query)),
+    ]
+}
+
+/// Makes the request one of this kind.
+fn make(scenario: &mut Scenario, kind: Kind) {
+    let (paths, length) = (&scenario.site.paths, scenario.target.len());
+    let step = StepEndpoint::ALL[length % StepEndpoint::ALL.len()].suffix();
+    let api = API_PATHS[length % API_PATHS.len()];
+    let (method, target) = match kind {
+        Kind::Any => return,
+        Kind::Preflight => {
+            scenario.method = Method::OPTIONS;
+            scenario.fetch_metadata.preflight_headers = Some("x-csrf-token");
+            return;
+        }
+        Kind::Login => (Method::POST, paths.login.clone()),
+        Kind::Logout => (Method::POST, paths.logout.clone()),
+        Kind::Step => (Method::POST, format!("{}{step}", paths.login)),
+        Kind::Api => (Method::POST, format!("{}{api}", paths.api)),
+        Kind::Sdk(path, query) => {
+            scenario.site.credential = CredentialKind::Jwt;
+            scenario.site.hosted_backend = Some(backend());
+            let is_refresh = path == "/app/refresh";
+            let method = if is_refresh {
+                Method::POST
+            } else {
+                Method::GET
+            };
+            (method, format!("{path}?client_id=sdk{query}"))
+        }
+    };
+    (scenario.method, scenario.target) = (method, target);
+    scenario.fetch_metadata.preflight_headers = None;
+    if !matches!(kind, Kind::Sdk(..)) {
+        let origin = scenario.fetch_metadata.origin;
+        scenario.fetch_metadata.origin = origin.map(|_| OWN_OR_LISTED[0]);
+    }
+}
+
+/// A hosted backend with a redirect URI of the site and one of another origin.
 pub fn backend() -> HostedBackend {
     let list = LISTED.iter().map(|uri| RedirectUri::parse(uri).unwrap());
     HostedBackend::new("sdk".into(), list.collect()).unwrap()
 }
 
-/// Where that backend leads.
+/// The redirect URIs of that backend.
 pub const LISTED: &[&str] = &[
     "https://store.example.com/shop",
     "https://sdk.example/done?x",
 ];
 
-const SDK_CALLS: &[&str] = &[
+const SDK_PATHS: &[&str] = &[
     "/app/login",
     "/app/register/sdk",
     "/app/me/",
@@ -119,7 +133,7 @@ const SDK_CALLS: &[&str] = &[
     "/app/logout/",
     "/app/logout",
 ];
-const SDK_WISHES: &[&str] = &[
+const SDK_QUERIES: &[&str] = &[
     "",
     "&redirect_uri=https%3A%2F%2Fsdk.example%2Fdone%3Fx&state=s",
     "&redirect_uri=https%3A%2F%2Fevil.example%2F",
@@ -165,7 +179,7 @@ fn any_site() -> impl Strategy<Value = Site> {
             site.default_access = default_access;
             site.paths = paths;
             site.refresh_ahead = Duration::from_secs(ahead);
-            // By the way, so that every third is one.
+            // Every third site with JWT cookies has a hosted backend.
             site.hosted_backend =
                 (credential == CredentialKind::Jwt && ahead % 3 == 0).then(backend);
             site
@@ -223,7 +237,7 @@ fn pattern() -> impl Strategy<Value = String> {
     })
 }
 
-/// Few words, so that rules and requests meet.
+/// Of few words, so that rules match requests.
 fn path() -> impl Strategy<Value = String> {
     let words = proptest::collection::vec(select(&["a", "b", "in", "out", "orders"][..]), 0..3);
     (words, any::<bool>()).prop_map(|(words, slash)| {
@@ -260,7 +274,7 @@ fn target() -> impl Strategy<Value = String> {
     let own = select([own, calls, hosted].concat());
     let keys = Just("/.well-known/vestibule/jwks.json");
     let path = prop_oneof![6 => path(), 3 => own.prop_map(str::to_owned), 1 => keys.prop_map(str::to_owned)];
-    // `%61` is `a`: rules speak of the decoded path.
+    // `%61` is `a`: rules are matched with the decoded path.
     let path = (path, any::<bool>()).prop_map(|(path, odd)| {
         if odd {
             path.replace("/a", "/%61")
@@ -268,7 +282,7 @@ fn target() -> impl Strategy<Value = String> {
             path
         }
     });
-    let wishes = [
+    let queries = [
         "return_to=/orders%23last",
         "return_to=%2F%2Fevil.example",
         "return_to=%2F%5Cevil.example",
@@ -279,12 +293,12 @@ fn target() -> impl Strategy<Value = String> {
         "return_to=/a&return_to=/b",
         "client_id=other",
     ];
-    let wish = select(wishes.to_vec()).prop_map(str::to_owned);
+    let query = select(queries.to_vec()).prop_map(str::to_owned);
     let query = prop_oneof![
         3 => Just(String::new()),
-        3 => wish.prop_map(|wish| format!("?{wish}")),
+        3 => query.prop_map(|query| format!("?{query}")),
         2 => "[!\"$&'-;=?-~\\\\]{0,12}".prop_map(|query| format!("?{query}")),
-        2 => "[!-~]{0,12}".prop_map(|wish| format!("?return_to={}", escaped(&wish))),
+        2 => "[!-~]{0,12}".prop_map(|query| format!("?return_to={}", escaped(&query))),
     ];
     (path, query).prop_map(|(path, query)| path + &query)
 }

@@ -1,13 +1,13 @@
-//! The laws of cookies.
+//! Laws of cookies: reading, setting, clearing, and what is kept from the upstream.
 
 use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use vestibule::model::cookie::{
-    self, CookieKind, CookieNames, Lifetime, MAX_CHUNK, PresentedCookie, PresentedCookies,
-    sets_managed,
-};
+use vestibule::model::cookie::{CookieKind, CookieNames, MAX_CHUNK};
+use vestibule::model::origin::Scheme;
+use vestibule::model::request_cookies::{PresentedCookie, PresentedCookies};
+use vestibule::model::set_cookie::{self, Lifetime, sets_managed};
 
 fn names() -> impl Strategy<Value = CookieNames> {
     let renamed = CookieNames {
@@ -20,12 +20,12 @@ fn names() -> impl Strategy<Value = CookieNames> {
         hosted_backend: false,
     };
     let hosted = [
-        CookieNames::for_hosted_backend(true),
-        CookieNames::for_hosted_backend(false),
+        CookieNames::for_hosted_backend(Scheme::Https),
+        CookieNames::for_hosted_backend(Scheme::Http),
     ];
     let any = [
-        CookieNames::defaults(true),
-        CookieNames::defaults(false),
+        CookieNames::defaults(Scheme::Https),
+        CookieNames::defaults(Scheme::Http),
         renamed,
     ];
     select([&any[..], &hosted[..]].concat())
@@ -35,7 +35,7 @@ fn kind() -> impl Strategy<Value = CookieKind> {
     select(&CookieKind::ALL[..])
 }
 
-/// A pair as applications and browsers write it, and as nobody should.
+/// A cookie pair, valid or not.
 fn pair() -> impl Strategy<Value = String> {
     let near = select(
         &[
@@ -56,7 +56,7 @@ fn pair() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Pairs of the gateway's own names.
+/// A pair with one of the gateway's own names.
 fn managed(names: &CookieNames) -> impl Strategy<Value = String> + use<> {
     let names = names.clone();
     (
@@ -65,9 +65,9 @@ fn managed(names: &CookieNames) -> impl Strategy<Value = String> + use<> {
         "[ \t]{0,2}",
         "[a-z]{0,4}",
     )
-        .prop_map(move |(kind, piece, blank, value)| {
-            let piece = piece.map(|piece| format!(".{piece}")).unwrap_or_default();
-            format!("{}{piece}{blank}={value}", names.name(kind))
+        .prop_map(move |(kind, chunk, blank, value)| {
+            let chunk = chunk.map(|chunk| format!(".{chunk}")).unwrap_or_default();
+            format!("{}{chunk}{blank}={value}", names.name(kind))
         })
 }
 
@@ -96,7 +96,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_was_set_is_read_whatever_stands_around_it(
+    fn a_cookie_is_read_as_it_was_set_among_any_others(
         (names, before, after) in (names(), proptest::collection::vec(pair(), 0..4), proptest::collection::vec(pair(), 0..4)),
         (kind, length, seed) in (kind(), 0_usize..=8192, any::<u8>()),
         splits in proptest::collection::vec(any::<bool>(), 16),
@@ -104,7 +104,7 @@ proptest! {
     ) {
         let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
         let value: String = (0..length).map(|at| char::from(alphabet[(at * 7 + usize::from(seed)) % alphabet.len()])).collect();
-        let lines = cookie::set(&names, kind, &value, Lifetime::For(Duration::from_secs(60)));
+        let lines = set_cookie::set(&names, kind, &value, Lifetime::For(Duration::from_secs(60)));
         let mut ours: Vec<&str> = lines.iter().map(|line| line.split("; ").next().unwrap()).collect();
         if reversed {
             ours.reverse();
@@ -139,7 +139,7 @@ proptest! {
     }
 
     #[test]
-    fn the_upstream_is_sent_everything_but_ours(
+    fn every_cookie_but_the_gateways_is_sent_upstream(
         (names, mixed) in names().prop_flat_map(|names| {
             let any = prop_oneof![pair(), managed(&names)];
             (Just(names), proptest::collection::vec(proptest::collection::vec(any, 0..5), 0..3))
@@ -160,7 +160,7 @@ proptest! {
     }
 
     #[test]
-    fn no_upstream_sets_a_cookie_that_comes_back_as_ours(
+    fn no_upstream_sets_a_cookie_that_comes_back_as_the_gateways(
         (names, line) in names().prop_flat_map(|names| {
             let start = "[ \t]{0,2}=?[ \t]{0,2}";
             let line = (start, prop_oneof![pair(), managed(&names)], select(&["", "; Path=/", " ; Secure"][..]))
@@ -177,18 +177,18 @@ proptest! {
 
     /// After writing a value and clearing what is stale, exactly the new value is there.
     #[test]
-    fn stale_pieces_are_cleared(
+    fn stale_chunks_are_cleared(
         names in names(), kind in kind(), old in 0_usize..=8192, new in 0_usize..=8192,
     ) {
         let jar = |length: usize, byte: &str| -> Vec<(String, String)> {
-            let lines = cookie::set(&names, kind, &byte.repeat(length), Lifetime::BrowserSession);
+            let lines = set_cookie::set(&names, kind, &byte.repeat(length), Lifetime::BrowserSession);
             let pairs = lines.iter().map(|line| line.split("; ").next().unwrap().split_once('=').unwrap());
             pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
         };
         let (before, after) = (jar(old, "o"), jar(new, "n"));
         let presented: Vec<&str> = before.iter().map(|(name, _)| name.as_str()).collect();
         let value = "n".repeat(new);
-        let stale = cookie::stale(&names, kind, &presented, &value);
+        let stale = set_cookie::stale(&names, kind, &presented, &value);
         let mut kept: Vec<(String, String)> =
             before.iter().filter(|(name, _)| !stale.contains(&name.as_str())).cloned().collect();
         kept.retain(|(name, _)| !after.iter().any(|(fresh, _)| fresh == name));

@@ -1,6 +1,6 @@
-//! Laws: what the pure core holds to for any request, any site and any turn of events.
+//! Laws: properties of the pure code that hold for any request, any site and any facts.
 //!
-//! They need neither a network nor a clock and hold without the rooms that have them:
+//! They need neither a network nor a clock, and compile without the modules that do:
 //! `cargo test --test laws --no-default-features`.
 #![cfg(test)]
 
@@ -13,5 +13,6 @@ mod paths;
 mod policy;
 mod scenario;
 mod sealing;
+mod simulate;
 mod site;
 mod upstream_headers;

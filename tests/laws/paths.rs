@@ -1,4 +1,4 @@
-//! The laws of targets and of addresses to come back to.
+//! Laws of request targets and return paths.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -7,10 +7,9 @@ use vestibule::model::local_path::LocalPath;
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::target::{EncodedSlashes, Target};
 
-/// Text made of the pieces that URL parsers disagree about, rarely with what no parser of ours
-/// takes.
-fn tricky() -> impl Strategy<Value = String> {
-    let doubtful = [
+/// Text made of parts that URL parsers read differently. Rarely of ones that are always refused.
+fn ambiguous_text() -> impl Strategy<Value = String> {
+    let ambiguous = [
         "/", "//", "/", ".", "..", "%2e", "%2E%2e", "%2f", "%5c", ";", ":", "@", "?", "#", "a",
         "b;x=1", "|",
     ];
@@ -34,7 +33,7 @@ fn tricky() -> impl Strategy<Value = String> {
         "\u{2028}",
     ];
     let piece = prop_oneof![
-        16 => select(doubtful.to_vec()).prop_map(str::to_owned),
+        16 => select(ambiguous.to_vec()).prop_map(str::to_owned),
         4 => select(hosts.to_vec()).prop_map(str::to_owned),
         1 => select(refused.to_vec()).prop_map(str::to_owned),
         1 => any::<char>().prop_map(String::from),
@@ -47,26 +46,25 @@ fn tricky() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2048, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// However a browser resolves it, from whichever page.
+    /// However a browser resolves it, and from whichever page.
     #[test]
-    fn a_return_path_never_leaves_the_origin(text in tricky()) {
+    fn a_return_path_never_leaves_the_origin(text in ambiguous_text()) {
         let Some(path) = ReturnPath::parse(&text) else { return Ok(()) };
         for base in ["https://store.example.com/", "https://store.example.com/login?return_to=x", "http://localhost:8080/a/b/"] {
             let base = Url::parse(base).unwrap();
             let there = base.join(path.as_str()).unwrap();
             prop_assert_eq!(there.origin(), base.origin());
             prop_assert!(there.username().is_empty() && there.password().is_none());
-            // What it resolves to is resolved again by who reads `location.pathname`, or by a
-            // second redirect.
+            // Scripts that read `location.pathname`, and second redirects, resolve it again.
             let again = &there[url::Position::BeforePath..];
             prop_assert_eq!(base.join(again).unwrap().origin(), base.origin(), "{}", again);
             prop_assert!(!again.starts_with("//") && !again.starts_with("/\\"));
         }
     }
 
-    /// Whatever stands in the path or in a parameter.
+    /// Whatever the path and the parameter hold.
     #[test]
-    fn a_local_path_never_leaves_the_origin(text in tricky(), value in tricky()) {
+    fn a_local_path_never_leaves_the_origin(text in ambiguous_text(), value in ambiguous_text()) {
         let bare = LocalPath::endpoint(&text);
         let path = bare.clone().with_parameter("return_to", &value);
         for path in [&bare, &path] {
@@ -87,7 +85,7 @@ proptest! {
     }
 
     #[test]
-    fn a_return_path_can_stand_in_a_header(text in tricky()) {
+    fn a_return_path_is_a_valid_header_value(text in ambiguous_text()) {
         if let Some(path) = ReturnPath::parse(&text) {
             prop_assert!(path.as_str().bytes().all(|byte| (0x21..0x7f).contains(&byte)));
             prop_assert_eq!(path.as_str(), &text);
@@ -97,7 +95,7 @@ proptest! {
     }
 
     #[test]
-    fn a_target_means_one_thing_to_everybody(text in tricky(), pass in any::<bool>()) {
+    fn a_target_has_one_reading(text in ambiguous_text(), pass in any::<bool>()) {
         let slashes = if pass { EncodedSlashes::Pass } else { EncodedSlashes::Reject };
         let Ok(target) = Target::parse(text.as_bytes(), slashes) else { return Ok(()) };
         prop_assert_eq!(target.raw(), &text);
@@ -110,7 +108,7 @@ proptest! {
             let name = segment.split(|byte| *byte == b';').next().unwrap();
             prop_assert!(name != b"." && name != b"..");
         }
-        // Nor does the parser of browsers find anything to resolve, or another host.
+        // The URL parser of browsers resolves nothing in it either, and finds no other host.
         let base = Url::parse("https://store.example.com/").unwrap();
         let there = base.join(target.raw()).unwrap();
         prop_assert_eq!(there.origin(), base.origin());
@@ -118,7 +116,7 @@ proptest! {
         prop_assert_eq!(there.fragment(), None);
     }
 
-    /// Rules are matched with the very bytes that a program behind us reads out of the path.
+    /// Rules are matched with the bytes that an application reads from the path.
     #[test]
     fn a_decoded_path_is_decoded_once(segment in "[a-zA-Z0-9%;=.~ é]{0,12}") {
         let raw = format!("/a{}", percent_encoding::utf8_percent_encode(&segment, percent_encoding::NON_ALPHANUMERIC));
@@ -128,7 +126,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_judged_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+    fn any_bytes_are_parsed_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
         for slashes in [EncodedSlashes::Reject, EncodedSlashes::Pass] {
             if let Ok(target) = Target::parse(&bytes, slashes) {
                 prop_assert!(target.raw().bytes().all(|byte| (0x21..0x7f).contains(&byte)));

@@ -1,4 +1,4 @@
-//! The laws of `decide`.
+//! Laws of `decide`: who is forwarded, what is asked, and what is answered.
 
 use std::sync::Arc;
 
@@ -7,22 +7,23 @@ use proptest::prelude::*;
 use vestibule::decide::Known;
 use vestibule::decide::endpoint::StepEndpoint;
 use vestibule::decide::explain::explain;
-use vestibule::model::cookie::{PresentedCookie, PresentedCookies};
+use vestibule::model::cookie_change::CookieChange;
 use vestibule::model::credential::CredentialKind;
 use vestibule::model::hosted_backend::HostedEndpoint;
-use vestibule::model::local_response::{CookieChange, LocalResponse, Redirect};
+use vestibule::model::local_response::{LocalResponse, Redirect};
 use vestibule::model::reason::Reason;
 use vestibule::model::request::{BearerTokens, FetchMetadata};
+use vestibule::model::request_cookies::{PresentedCookie, PresentedCookies};
 use vestibule::model::rule::Access;
 use vestibule::model::token::{Session, TokenError};
 
 use super::arbitrary_facts::principal_with;
 use super::arbitrary_scenario::{LISTED, scenario};
-use super::scenario::{QuestionKind, Run};
+use super::simulate::{QuestionKind, Run, simulate};
 
-/// The status of an answer of our own.
-pub fn status(played: &Run) -> Option<u16> {
-    played.response.as_ref().map(|answer| match answer {
+/// The status of the gateway's response.
+pub fn status(run: &Run) -> Option<u16> {
+    run.response.as_ref().map(|answer| match answer {
         LocalResponse::Redirect(redirect) => redirect.status,
         LocalResponse::AllowedRedirect { .. } => 302,
         LocalResponse::Problem(problem) => problem.status,
@@ -38,23 +39,22 @@ pub fn status(played: &Run) -> Option<u16> {
     })
 }
 
-fn location(played: &Run) -> Option<&str> {
-    match &played.response {
+fn location(run: &Run) -> Option<&str> {
+    match &run.response {
         Some(LocalResponse::Redirect(redirect)) => Some(redirect.location.as_str()),
         Some(LocalResponse::AllowedRedirect { to, .. }) => Some(to.as_str()),
         _ => None,
     }
 }
 
-fn identity_goes_along(played: &Run) -> bool {
-    played
-        .forwarded
+fn forwards_identity(run: &Run) -> bool {
+    run.forwarded
         .as_ref()
         .is_some_and(|forwarded| forwarded.principal.is_some())
 }
 
-fn something_failed(played: &Run) -> bool {
-    let facts = &played.facts;
+fn something_failed(run: &Run) -> bool {
+    let facts = &run.facts;
     matches!(facts.token, Known::Failed(_))
         || matches!(facts.session, Known::Failed(_))
         || matches!(facts.refresh, Known::Failed(_))
@@ -65,9 +65,9 @@ fn something_failed(played: &Run) -> bool {
         || matches!(facts.login, Known::Failed(_))
 }
 
-/// The answers that were definite, each a no.
-fn only_definite_noes(played: &Run) -> bool {
-    let facts = &played.facts;
+/// Whether every answer was a definite no.
+fn only_definite_noes(run: &Run) -> bool {
+    let facts = &run.facts;
     matches!(facts.token, Known::NotAsked | Known::Absent(_))
         && matches!(facts.session, Known::NotAsked | Known::Absent(_))
         && matches!(facts.refresh, Known::NotAsked | Known::Absent(_))
@@ -90,25 +90,21 @@ fn only_definite_noes(played: &Run) -> bool {
         && matches!(facts.login, Known::NotAsked | Known::Absent(_))
 }
 
-fn is_revoked(played: &Run) -> bool {
-    matches!(played.facts.token, Known::Absent(TokenError::Revoked))
-        || matches!(played.facts.session, Known::Absent(TokenError::Revoked))
+fn is_revoked(run: &Run) -> bool {
+    matches!(run.facts.token, Known::Absent(TokenError::Revoked))
+        || matches!(run.facts.session, Known::Absent(TokenError::Revoked))
 }
 
-fn clears(played: &Run) -> bool {
-    played.cookies.iter().any(|change| match change {
+fn clears(run: &Run) -> bool {
+    run.cookies.iter().any(|change| match change {
         CookieChange::ClearCredentials | CookieChange::ClearRefresh => true,
         CookieChange::SetTokens(_) | CookieChange::SetDevice(_) => false,
     })
 }
 
-/// Whom the visitor's proof stands for in the end.
-fn proven(played: &Run) -> Option<Vec<String>> {
-    let principal = match (
-        &played.facts.token,
-        &played.facts.session,
-        &played.facts.refresh,
-    ) {
+/// The roles of the user that the credentials prove.
+fn proven_roles(run: &Run) -> Option<Vec<String>> {
+    let principal = match (&run.facts.token, &run.facts.session, &run.facts.refresh) {
         (_, _, Known::Found(renewed)) => &renewed.principal,
         (_, _, Known::Absent(_)) => return None,
         (Known::Found(principal), ..) => principal,
@@ -118,10 +114,10 @@ fn proven(played: &Run) -> Option<Vec<String>> {
     Some(principal.identity.roles.clone())
 }
 
-/// A session whose token has ended and could not be renewed now lives on.
-fn lives_on(played: &Run) -> bool {
+/// Whether a session stays valid although its expired token could not be refreshed.
+fn session_stays_valid(run: &Run) -> bool {
     matches!(
-        (&played.facts.session, &played.facts.refresh),
+        (&run.facts.session, &run.facts.refresh),
         (Known::Found(_), Known::Failed(_))
     )
 }
@@ -129,321 +125,320 @@ fn lives_on(played: &Run) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// That no slot is asked for twice is watched by `Scene::play`.
+    /// `simulate` checks that no question is asked twice.
     #[test]
-    fn it_is_settled_after_three_questions_at_most_and_a_step_after_four(scene in scenario()) {
-        let played = scene.run();
-        // Form, password, and what was written before. A step has a challenge besides, which is
-        // opened before the provider hears of anything.
-        let most = if scene.step_endpoint().is_some() { 4 } else { 3 };
-        prop_assert!(played.questions.len() <= most, "{:?}", played.questions);
-        let post = scene.method == Method::POST;
-        let in_place = played.questions.iter().all(|asked| match asked {
+    fn a_request_takes_at_most_three_questions_and_a_step_four(scenario in scenario()) {
+        let run = simulate(&scenario);
+        // Form, password and preserved post. A step has a challenge besides, which is opened before
+        // the provider is asked.
+        let most = if scenario.step_endpoint().is_some() { 4 } else { 3 };
+        prop_assert!(run.questions.len() <= most, "{:?}", run.questions);
+        let post = scenario.method == Method::POST;
+        let in_place = run.questions.iter().all(|asked| match asked {
             QuestionKind::Verify | QuestionKind::LoadSession | QuestionKind::Refresh => true,
-            QuestionKind::ReadLoginForm => post && scene.has_path(&scene.site.paths.login),
-            QuestionKind::RestorePost => post && (scene.has_path(&scene.site.paths.login) || scene.step_endpoint().is_some()),
-            QuestionKind::PreservePost => post && scene.requirement().is_some_and(|(access, _)| access == Access::Required),
-            QuestionKind::ReadStepForm => post && scene.step_endpoint().is_some() && scene.api_endpoint().is_none(),
-            QuestionKind::OpenChallenge => post && scene.step_endpoint().is_some(),
-            QuestionKind::ContinueLogin => post && scene.step_endpoint().is_some_and(|call| call != StepEndpoint::SendCode),
-            QuestionKind::SendCode => post && scene.step_endpoint() == Some(StepEndpoint::SendCode),
-            QuestionKind::ReadBody => post && scene.api_endpoint().is_some_and(|call| call != "/user"),
-            QuestionKind::Login => post && (scene.has_path(&scene.site.paths.login) || scene.api_endpoint() == Some("/login")),
+            QuestionKind::ReadLoginForm => post && scenario.has_path(&scenario.site.paths.login),
+            QuestionKind::RestorePost => post && (scenario.has_path(&scenario.site.paths.login) || scenario.step_endpoint().is_some()),
+            QuestionKind::PreservePost => post && scenario.requirement().is_some_and(|(access, _)| access == Access::Required),
+            QuestionKind::ReadStepForm => post && scenario.step_endpoint().is_some() && scenario.api_endpoint().is_none(),
+            QuestionKind::OpenChallenge => post && scenario.step_endpoint().is_some(),
+            QuestionKind::ContinueLogin => post && scenario.step_endpoint().is_some_and(|call| call != StepEndpoint::SendCode),
+            QuestionKind::SendCode => post && scenario.step_endpoint() == Some(StepEndpoint::SendCode),
+            QuestionKind::ReadBody => post && scenario.api_endpoint().is_some_and(|call| call != "/user"),
+            QuestionKind::Login => post && (scenario.has_path(&scenario.site.paths.login) || scenario.api_endpoint() == Some("/login")),
             QuestionKind::CountRedirect => !post,
-            QuestionKind::Logout => scene.hosted_endpoint() == Some(HostedEndpoint::Logout) || post && (scene.has_path(&scene.site.paths.logout) || scene.api_endpoint() == Some("/logout")),
+            QuestionKind::Logout => scenario.hosted_endpoint() == Some(HostedEndpoint::Logout) || post && (scenario.has_path(&scenario.site.paths.logout) || scenario.api_endpoint() == Some("/logout")),
         });
-        prop_assert!(in_place, "{:?}", played.questions);
+        prop_assert!(in_place, "{:?}", run.questions);
     }
 
     #[test]
-    fn an_identity_goes_along_only_when_a_token_or_a_renewal_proved_it(scene in scenario()) {
-        let played = scene.run();
-        if let Some(principal) = played.forwarded.as_ref().and_then(|forwarded| forwarded.principal.as_ref()) {
-            let by_token = matches!(&played.facts.token, Known::Found(proven) if Arc::ptr_eq(proven, principal));
-            let by_session = matches!(&played.facts.session, Known::Found(open) if Arc::ptr_eq(&open.principal, principal));
-            let by_renewal = matches!(&played.facts.refresh, Known::Found(renewed) if Arc::ptr_eq(&renewed.principal, principal));
+    fn an_identity_is_forwarded_only_where_a_token_session_or_refresh_proved_it(scenario in scenario()) {
+        let run = simulate(&scenario);
+        if let Some(principal) = run.forwarded.as_ref().and_then(|forwarded| forwarded.principal.as_ref()) {
+            let by_token = matches!(&run.facts.token, Known::Found(proven) if Arc::ptr_eq(proven, principal));
+            let by_session = matches!(&run.facts.session, Known::Found(open) if Arc::ptr_eq(&open.principal, principal));
+            let by_renewal = matches!(&run.facts.refresh, Known::Found(renewed) if Arc::ptr_eq(&renewed.principal, principal));
             prop_assert_eq!([by_token, by_session, by_renewal].iter().filter(|by| **by).count(), 1);
-            prop_assert!(!by_renewal || played.cookies.iter().any(|change| matches!(change, CookieChange::SetTokens(_))));
+            prop_assert!(!by_renewal || run.cookies.iter().any(|change| matches!(change, CookieChange::SetTokens(_))));
         }
     }
 
     #[test]
-    fn a_required_path_is_never_forwarded_without_an_identity(scene in scenario()) {
-        let played = scene.run();
-        if scene.requirement().is_some_and(|(access, _)| access == Access::Required) {
-            prop_assert!(played.forwarded.is_none() || identity_goes_along(&played));
+    fn a_required_path_is_never_forwarded_without_an_identity(scenario in scenario()) {
+        let run = simulate(&scenario);
+        if scenario.requirement().is_some_and(|(access, _)| access == Access::Required) {
+            prop_assert!(run.forwarded.is_none() || forwards_identity(&run));
         }
     }
 
     #[test]
-    fn a_public_path_asks_nothing_and_tells_nothing(scene in scenario()) {
-        let played = scene.run();
-        if scene.requirement().is_some_and(|(access, _)| access == Access::Public) {
-            prop_assert_eq!(&played.questions, &[]);
-            prop_assert_eq!(&played.cookies, &[]);
-            prop_assert_eq!(played.reason, Reason::Public);
-            prop_assert!(played.forwarded.is_some() && !identity_goes_along(&played));
+    fn a_public_path_asks_nothing_and_forwards_no_identity(scenario in scenario()) {
+        let run = simulate(&scenario);
+        if scenario.requirement().is_some_and(|(access, _)| access == Access::Public) {
+            prop_assert_eq!(&run.questions, &[]);
+            prop_assert_eq!(&run.cookies, &[]);
+            prop_assert_eq!(run.reason, Reason::Public);
+            prop_assert!(run.forwarded.is_some() && !forwards_identity(&run));
         }
     }
 
     #[test]
-    fn a_failure_signs_nobody_in_and_nobody_out(scene in scenario()) {
-        let played = scene.run();
-        if lives_on(&played) {
-            prop_assert_eq!(&played.cookies, &[]);
+    fn a_failure_logs_nobody_in_and_nobody_out(scenario in scenario()) {
+        let run = simulate(&scenario);
+        if session_stays_valid(&run) {
+            prop_assert_eq!(&run.cookies, &[]);
             return Ok(());
         }
-        if something_failed(&played) {
-            prop_assert!(!identity_goes_along(&played));
-            prop_assert_eq!(&played.cookies, &[]);
-            prop_assert_eq!(location(&played), None);
+        if something_failed(&run) {
+            prop_assert!(!forwards_identity(&run));
+            prop_assert_eq!(&run.cookies, &[]);
+            prop_assert_eq!(location(&run), None);
         }
-        if let Some((Access::Required, _)) = scene.requirement().filter(|_| something_failed(&played)) {
-            prop_assert!(played.reason.is_failure() && played.label == "failed");
-            prop_assert_eq!(status(&played), Some(played.reason.status()));
-        }
-    }
-
-    #[test]
-    fn a_definite_no_is_never_called_a_failure(scene in scenario()) {
-        let played = scene.run();
-        if only_definite_noes(&played) {
-            prop_assert!(!played.reason.is_failure(), "{}", played.reason.as_str());
-            prop_assert!(status(&played).is_none_or(|status| status < 500));
+        if let Some((Access::Required, _)) = scenario.requirement().filter(|_| something_failed(&run)) {
+            prop_assert!(run.reason.is_failure() && run.label == "failed");
+            prop_assert_eq!(status(&run), Some(run.reason.status()));
         }
     }
 
     #[test]
-    fn without_one_of_the_roles_nobody_passes(scene in scenario()) {
-        let played = scene.run();
-        let Some((Access::Required, wanted)) = scene.requirement() else { return Ok(()) };
-        let Some(roles) = proven(&played) else { return Ok(()) };
+    fn a_definite_no_is_never_reported_as_a_failure(scenario in scenario()) {
+        let run = simulate(&scenario);
+        if only_definite_noes(&run) {
+            prop_assert!(!run.reason.is_failure(), "{}", run.reason.as_str());
+            prop_assert!(status(&run).is_none_or(|status| status < 500));
+        }
+    }
+
+    #[test]
+    fn a_user_without_one_of_the_roles_is_refused(scenario in scenario()) {
+        let run = simulate(&scenario);
+        let Some((Access::Required, wanted)) = scenario.requirement() else { return Ok(()) };
+        let Some(roles) = proven_roles(&run) else { return Ok(()) };
         if !wanted.is_empty() && !wanted.iter().any(|role| roles.contains(role)) {
-            prop_assert_eq!(played.reason, Reason::RoleMissing);
-            prop_assert_eq!(status(&played), Some(403));
+            prop_assert_eq!(run.reason, Reason::RoleMissing);
+            prop_assert_eq!(status(&run), Some(403));
         } else {
-            prop_assert_ne!(played.reason, Reason::RoleMissing);
+            prop_assert_ne!(run.reason, Reason::RoleMissing);
         }
     }
 
     #[test]
-    fn an_optional_path_turns_nobody_away_but_another_sites_write(scene in scenario()) {
-        let played = scene.run();
-        if scene.requirement().is_some_and(|(access, _)| access == Access::Optional) {
-            let refused = [Reason::CrossSiteRequest, Reason::BrowserTokensRefused].contains(&played.reason);
-            prop_assert!(played.forwarded.is_some() || refused);
+    fn an_optional_path_refuses_only_cross_site_writes(scenario in scenario()) {
+        let run = simulate(&scenario);
+        if scenario.requirement().is_some_and(|(access, _)| access == Access::Optional) {
+            let refused = [Reason::CrossSiteRequest, Reason::BrowserTokensRefused].contains(&run.reason);
+            prop_assert!(run.forwarded.is_some() || refused);
         }
     }
 
     #[test]
-    fn no_other_site_writes_in_a_visitors_name(scene in scenario()) {
-        let played = scene.run();
-        let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&scene.method) && !scene.fetch_metadata.is_websocket;
-        let by_itself = scene.credential().kind != CredentialKind::Bearer || scene.requirement().is_none();
-        if scene.is_cross_site() && !reads && by_itself {
-            prop_assert!(!identity_goes_along(&played));
-            prop_assert!(!played.questions.iter().any(|asked| matches!(asked, QuestionKind::Login | QuestionKind::ContinueLogin | QuestionKind::SendCode | QuestionKind::Logout)));
-        } else if scene.requirement().is_some() {
-            prop_assert_ne!(played.reason, Reason::CrossSiteRequest);
+    fn no_other_site_writes_with_a_users_cookies(scenario in scenario()) {
+        let run = simulate(&scenario);
+        let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&scenario.method) && !scenario.fetch_metadata.is_websocket;
+        let by_itself = scenario.credential().kind != CredentialKind::Bearer || scenario.requirement().is_none();
+        if scenario.is_cross_site() && !reads && by_itself {
+            prop_assert!(!forwards_identity(&run));
+            prop_assert!(!run.questions.iter().any(|asked| matches!(asked, QuestionKind::Login | QuestionKind::ContinueLogin | QuestionKind::SendCode | QuestionKind::Logout)));
+        } else if scenario.requirement().is_some() {
+            prop_assert_ne!(run.reason, Reason::CrossSiteRequest);
         }
     }
 
     #[test]
-    fn tokens_are_set_only_as_they_were_found(scene in scenario()) {
-        let played = scene.run();
-        for change in &played.cookies {
+    fn tokens_are_set_only_as_they_were_issued(scenario in scenario()) {
+        let run = simulate(&scenario);
+        for change in &run.cookies {
             let CookieChange::SetTokens(tokens) = change else { continue };
-            let renewed = matches!(&played.facts.refresh, Known::Found(renewed) if renewed.tokens == *tokens);
-            let signed_in = matches!(&played.facts.login, Known::Found(signed_in) if signed_in.tokens == *tokens);
+            let renewed = matches!(&run.facts.refresh, Known::Found(renewed) if renewed.tokens == *tokens);
+            let signed_in = matches!(&run.facts.login, Known::Found(signed_in) if signed_in.tokens == *tokens);
             prop_assert!(renewed || signed_in);
         }
-        // What was issued must reach the visitor, whatever became of the request: the old ones may
-        // be spent.
-        if matches!(played.facts.refresh, Known::Found(_)) || matches!(played.facts.login, Known::Found(_)) {
-            let set = played.cookies.iter().any(|change| matches!(change, CookieChange::SetTokens(_)));
-            prop_assert!(set != played.delivers_tokens_in_body());
+        // Issued tokens must reach the client whatever the outcome: the old ones may be spent.
+        if matches!(run.facts.refresh, Known::Found(_)) || matches!(run.facts.login, Known::Found(_)) {
+            let set = run.cookies.iter().any(|change| matches!(change, CookieChange::SetTokens(_)));
+            prop_assert!(set != run.delivers_tokens_in_body());
         }
-        // The oracle's sign-ins come without a device.
-        prop_assert!(played.cookies.len() <= 1);
+        // The arbitrary logins have no device.
+        prop_assert!(run.cookies.len() <= 1);
     }
 
     #[test]
-    fn credentials_are_cleared_only_for_a_reason(scene in scenario()) {
-        let played = scene.run();
-        if clears(&played) {
-            let led = scene.hosted_endpoint() == Some(HostedEndpoint::Logout) && scene.method == Method::GET;
-            let leaves = scene.has_path(&scene.site.paths.logout) || scene.api_endpoint() == Some("/logout");
-            let signed_out = led || leaves && scene.method == Method::POST;
-            let refused = matches!(played.facts.refresh, Known::Absent(_));
-            let revoked = is_revoked(&played);
-            let unusable = scene.cookies.refresh.value().is_none() && scene.cookies.has_credential();
-            prop_assert!(signed_out || scene.credential().kind != CredentialKind::Bearer);
+    fn credentials_are_cleared_only_for_a_logout_or_a_refusal(scenario in scenario()) {
+        let run = simulate(&scenario);
+        if clears(&run) {
+            let led = scenario.hosted_endpoint() == Some(HostedEndpoint::Logout) && scenario.method == Method::GET;
+            let leaves = scenario.has_path(&scenario.site.paths.logout) || scenario.api_endpoint() == Some("/logout");
+            let signed_out = led || leaves && scenario.method == Method::POST;
+            let refused = matches!(run.facts.refresh, Known::Absent(_));
+            let revoked = is_revoked(&run);
+            let unusable = scenario.cookies.refresh.value().is_none() && scenario.cookies.has_credential();
+            prop_assert!(signed_out || scenario.credential().kind != CredentialKind::Bearer);
             prop_assert!(signed_out || refused || revoked || unusable);
-            prop_assert!(!identity_goes_along(&played));
+            prop_assert!(!forwards_identity(&run));
         }
     }
 
     #[test]
-    fn a_revoked_token_is_never_renewed(scene in scenario()) {
-        let played = scene.run();
-        if is_revoked(&played) {
-            prop_assert!(!played.questions.contains(&QuestionKind::Refresh));
-            prop_assert!(!identity_goes_along(&played));
+    fn a_revoked_token_is_never_refreshed(scenario in scenario()) {
+        let run = simulate(&scenario);
+        if is_revoked(&run) {
+            prop_assert!(!run.questions.contains(&QuestionKind::Refresh));
+            prop_assert!(!forwards_identity(&run));
         }
     }
 
     #[test]
-    fn a_renewal_ahead_is_of_a_token_that_still_holds(scene in scenario()) {
-        let played = scene.run();
-        let Some(sealed) = played.forwarded.as_ref().and_then(|forwarded| forwarded.early_refresh.as_deref()) else {
+    fn an_early_refresh_is_of_a_token_that_is_still_valid(scenario in scenario()) {
+        let run = simulate(&scenario);
+        let Some(sealed) = run.forwarded.as_ref().and_then(|forwarded| forwarded.early_refresh.as_deref()) else {
             return Ok(());
         };
-        let carried = scene.credential();
+        let carried = scenario.credential();
         prop_assert_eq!(Some(sealed), carried.refresh);
-        prop_assert!(matches!((&played.facts.token, &played.facts.session), (Known::Found(_), _) | (_, Known::Found(_))));
-        prop_assert!(matches!(played.facts.refresh, Known::NotAsked));
-        prop_assert!(carried.kind != CredentialKind::Bearer || !scene.fetch_metadata.is_browser);
+        prop_assert!(matches!((&run.facts.token, &run.facts.session), (Known::Found(_), _) | (_, Known::Found(_))));
+        prop_assert!(matches!(run.facts.refresh, Known::NotAsked));
+        prop_assert!(carried.kind != CredentialKind::Bearer || !scenario.fetch_metadata.is_browser);
     }
 
     #[test]
-    fn no_script_in_a_browser_gets_a_token_in_a_header_or_body(scene in scenario()) {
-        let played = scene.run();
-        if scene.fetch_metadata.is_browser {
-            prop_assert!(!played.delivers_tokens_in_body());
-            let cookies = scene.credential().kind != CredentialKind::Bearer;
-            prop_assert!(cookies || !played.questions.contains(&QuestionKind::Refresh));
+    fn no_browser_gets_a_token_in_a_header_or_body(scenario in scenario()) {
+        let run = simulate(&scenario);
+        if scenario.fetch_metadata.is_browser {
+            prop_assert!(!run.delivers_tokens_in_body());
+            let cookies = scenario.credential().kind != CredentialKind::Bearer;
+            prop_assert!(cookies || !run.questions.contains(&QuestionKind::Refresh));
         }
     }
 
     #[test]
-    fn every_redirect_stays_on_the_site(scene in scenario()) {
-        let played = scene.run();
-        let Some(LocalResponse::Redirect(Redirect { location, .. })) = &played.response else { return Ok(()) };
+    fn every_redirect_stays_on_the_site(scenario in scenario()) {
+        let run = simulate(&scenario);
+        let Some(LocalResponse::Redirect(Redirect { location, .. })) = &run.response else { return Ok(()) };
         let location = location.as_str();
         prop_assert!(location.starts_with('/') && !location.starts_with("//") && !location.starts_with("/\\"));
         prop_assert!(location.bytes().all(|byte| (0x21..0x7f).contains(&byte)), "{}", location);
         let base = url::Url::parse("https://store.example.com/a/b?c").unwrap();
         let there = base.join(location).unwrap();
         prop_assert_eq!(there.origin(), base.origin());
-        if status(&played) == Some(302) {
-            prop_assert_eq!(there.path(), &scene.site.paths.login);
+        if status(&run) == Some(302) {
+            prop_assert_eq!(there.path(), &scenario.site.paths.login);
             let asked: Vec<_> = there.query_pairs().collect();
-            // What a visitor comes back to is the very page they were opening.
-            prop_assert!(asked.is_empty() || asked == [("return_to".into(), scene.target.as_str().into())]);
+            // A user returns to the page that they were opening.
+            prop_assert!(asked.is_empty() || asked == [("return_to".into(), scenario.target.as_str().into())]);
         }
     }
 
     #[test]
-    fn off_the_site_leads_only_the_operators_list(scene in scenario()) {
-        let played = scene.run();
-        let Some(LocalResponse::AllowedRedirect { to, .. }) = &played.response else { return Ok(()) };
+    fn only_listed_addresses_lead_off_the_site(scenario in scenario()) {
+        let run = simulate(&scenario);
+        let Some(LocalResponse::AllowedRedirect { to, .. }) = &run.response else { return Ok(()) };
         let to = to.as_str();
-        prop_assert!(scene.hosted_endpoint().is_some());
+        prop_assert!(scenario.hosted_endpoint().is_some());
         prop_assert!(to.bytes().all(|byte| (0x21..0x7f).contains(&byte)), "{}", to);
         let listed = LISTED.iter().find_map(|uri| to.strip_prefix(uri));
         prop_assert!(listed.is_some_and(|rest| ["", "?state=s", "&state=s"].contains(&rest)), "{}", to);
-        let page = scene.hosted_endpoint();
+        let page = scenario.hosted_endpoint();
         if page != Some(HostedEndpoint::Callback) && page != Some(HostedEndpoint::Logout) {
-            prop_assert!(proven(&played).is_some(), "nobody is led back who is not signed in");
+            prop_assert!(proven_roles(&run).is_some(), "only an authenticated user returns to the client");
         }
     }
 
     #[test]
-    fn nobody_is_signed_out_by_another_sites_page(scene in scenario()) {
-        let played = scene.run();
-        if scene.hosted_endpoint() == Some(HostedEndpoint::Logout) && played.questions.contains(&QuestionKind::Logout) {
-            let own = scene.fetch_metadata.fetch_site.is_none_or(|site| ["same-origin", "none"].contains(&site));
-            let listed = scene.fetch_metadata.origin == Some("https://sdk.example");
-            prop_assert!((own || listed) && scene.method == Method::GET && scene.fetch_metadata.fetch_mode.is_none_or(|mode| mode == "navigate"));
+    fn no_page_of_another_site_logs_a_user_out(scenario in scenario()) {
+        let run = simulate(&scenario);
+        if scenario.hosted_endpoint() == Some(HostedEndpoint::Logout) && run.questions.contains(&QuestionKind::Logout) {
+            let own = scenario.fetch_metadata.fetch_site.is_none_or(|site| ["same-origin", "none"].contains(&site));
+            let listed = scenario.fetch_metadata.origin == Some("https://sdk.example");
+            prop_assert!((own || listed) && scenario.method == Method::GET && scenario.fetch_metadata.fetch_mode.is_none_or(|mode| mode == "navigate"));
         }
     }
 
     #[test]
-    fn a_script_is_never_sent_to_a_form(scene in scenario()) {
-        let played = scene.run();
-        let forced = scene.site.match_rule(&scene.method, scene.target().decoded_path()).unauthenticated;
-        let script = scene.fetch_metadata.has_requested_with || scene.fetch_metadata.has_authorization
-            || scene.fetch_metadata.fetch_mode.is_some_and(|mode| mode != "navigate")
-            || ![Method::GET, Method::HEAD].contains(&scene.method);
-        let by_the_sdk = scene.hosted_endpoint().is_some();
+    fn a_script_is_never_redirected_to_the_login_page(scenario in scenario()) {
+        let run = simulate(&scenario);
+        let forced = scenario.site.match_rule(&scenario.method, scenario.target().decoded_path()).unauthenticated;
+        let script = scenario.fetch_metadata.has_requested_with || scenario.fetch_metadata.has_authorization
+            || scenario.fetch_metadata.fetch_mode.is_some_and(|mode| mode != "navigate")
+            || ![Method::GET, Method::HEAD].contains(&scenario.method);
+        let by_the_sdk = scenario.hosted_endpoint().is_some();
         if script && !by_the_sdk && forced == vestibule::model::rule::UnauthenticatedAction::Auto {
-            prop_assert_ne!(status(&played), Some(302));
+            prop_assert_ne!(status(&run), Some(302));
         }
     }
 
     #[test]
-    fn a_call_that_changes_something_comes_from_here_or_from_a_listed_page(scene in scenario()) {
-        let played = scene.run();
-        if scene.api_endpoint().is_some_and(|call| call != "/user") && scene.is_cross_site() {
-            prop_assert_eq!(&played.questions, &[]);
+    fn a_call_that_changes_something_comes_from_an_own_or_listed_page(scenario in scenario()) {
+        let run = simulate(&scenario);
+        if scenario.api_endpoint().is_some_and(|call| call != "/user") && scenario.is_cross_site() {
+            prop_assert_eq!(&run.questions, &[]);
         }
     }
 
     #[test]
-    fn a_preflight_is_answered_for_a_listed_page_and_nobody_else(scene in scenario()) {
-        let played = scene.run();
-        if let Some(LocalResponse::Preflight(_)) = &played.response {
-            // The client has pages at the site itself too, in either spelling of its origin.
+    fn a_preflight_is_answered_for_a_listed_origin_only(scenario in scenario()) {
+        let run = simulate(&scenario);
+        if let Some(LocalResponse::Preflight(_)) = &run.response {
+            // The client has pages at the site itself too, in both spellings of its origin.
             let clients = ["https://sdk.example", "https://store.example.com", "https://STORE.example.com:443"];
-            let by_the_client = scene.fetch_metadata.origin.is_some_and(|origin| clients.contains(&origin));
-            let of_the_client = scene.hosted_endpoint().is_some() && by_the_client;
-            prop_assert!(of_the_client || scene.fetch_metadata.origin == Some("https://app.example.com"));
-            prop_assert_eq!(&scene.method, &Method::OPTIONS);
-            prop_assert!(scene.fetch_metadata.preflight_headers.is_some());
-            prop_assert_eq!((&played.questions[..], &played.cookies[..]), (&[][..], &[][..]));
-            prop_assert!(scene.requirement().is_none_or(|(access, _)| access == Access::Required));
+            let by_the_client = scenario.fetch_metadata.origin.is_some_and(|origin| clients.contains(&origin));
+            let of_the_client = scenario.hosted_endpoint().is_some() && by_the_client;
+            prop_assert!(of_the_client || scenario.fetch_metadata.origin == Some("https://app.example.com"));
+            prop_assert_eq!(&scenario.method, &Method::OPTIONS);
+            prop_assert!(scenario.fetch_metadata.preflight_headers.is_some());
+            prop_assert_eq!((&run.questions[..], &run.cookies[..]), (&[][..], &[][..]));
+            prop_assert!(scenario.requirement().is_none_or(|(access, _)| access == Access::Required));
         }
     }
 
     #[test]
-    fn a_client_is_told_only_what_its_reason_says(scene in scenario()) {
-        let played = scene.run();
-        if let Some(LocalResponse::Problem(problem)) = &played.response {
-            prop_assert_eq!(problem.reason, played.reason);
-            let asked_who = scene.api_endpoint() == Some("/user") && problem.reason.status() == 401;
-            let renews = scene.hosted_endpoint() == Some(HostedEndpoint::Refresh) && problem.reason.status() == 401;
+    fn a_problem_matches_its_reason(scenario in scenario()) {
+        let run = simulate(&scenario);
+        if let Some(LocalResponse::Problem(problem)) = &run.response {
+            prop_assert_eq!(problem.reason, run.reason);
+            let asked_who = scenario.api_endpoint() == Some("/user") && problem.reason.status() == 401;
+            let renews = scenario.hosted_endpoint() == Some(HostedEndpoint::Refresh) && problem.reason.status() == 401;
             let otherwise = if renews { 400 } else { problem.reason.status() };
             prop_assert_eq!(problem.status, if asked_who { 404 } else { otherwise });
             prop_assert!(problem.retry_after.is_some() || problem.status != 503);
-            let by_a_program = matches!(scene.hosted_endpoint(), Some(HostedEndpoint::Me | HostedEndpoint::Refresh));
-            prop_assert_eq!(problem.for_api_client, by_a_program || scene.api_endpoint().is_some());
+            let by_a_program = matches!(scenario.hosted_endpoint(), Some(HostedEndpoint::Me | HostedEndpoint::Refresh));
+            prop_assert_eq!(problem.for_api_client, by_a_program || scenario.api_endpoint().is_some());
             prop_assert_eq!(problem.allow.is_some(), problem.status == 405);
         }
-        prop_assert_eq!(played.forwarded.is_some(), played.label == "forwarded");
+        prop_assert_eq!(run.forwarded.is_some(), run.label == "forwarded");
     }
 
-    /// `explain` and the loop, asked about the same three visitors.
+    /// `explain` and `simulate`, for the same three clients.
     #[test]
-    fn what_is_explained_is_what_is_decided(mut scene in scenario()) {
-        scene.bearer = BearerTokens::default();
-        scene.fetch_metadata = FetchMetadata { accept: Some("text/html"), fetch_mode: Some("navigate"), ..FetchMetadata::default() };
-        let told_by_others = scene.has_path(&scene.site.paths.login) || scene.step_endpoint().is_some() || scene.api_endpoint().is_some() || scene.hosted_endpoint().is_some();
-        if told_by_others && scene.method == Method::POST {
+    fn explain_agrees_with_decide(mut scenario in scenario()) {
+        scenario.bearer = BearerTokens::default();
+        scenario.fetch_metadata = FetchMetadata { accept: Some("text/html"), fetch_mode: Some("navigate"), ..FetchMetadata::default() };
+        let depends_on_the_provider = scenario.has_path(&scenario.site.paths.login) || scenario.step_endpoint().is_some() || scenario.api_endpoint().is_some() || scenario.hosted_endpoint().is_some();
+        if depends_on_the_provider && scenario.method == Method::POST {
             return Ok(());
         }
-        let target = scene.target.clone();
-        let target = vestibule::model::target::Target::parse(target.as_bytes(), scene.site.encoded_slashes).unwrap();
-        // For the first time.
-        scene.answers.redirects = Known::Found(1);
-        let told = explain(&scene.site, &target, &scene.method, &["editor".to_owned()]);
-        for (fate, roles) in [(&told.signed_out, None), (&told.signed_in, Some(&["editor"][..])), (&told.without_role, Some(&[]))] {
-            scene.cookies = PresentedCookies::default();
+        let target = scenario.target.clone();
+        let target = vestibule::model::target::Target::parse(target.as_bytes(), scenario.site.encoded_slashes).unwrap();
+        // The first redirect, which is no loop.
+        scenario.answers.redirects = Known::Found(1);
+        let explanation = explain(&scenario.site, &target, &scenario.method, &["editor".to_owned()]);
+        for (outcome, roles) in [(&explanation.signed_out, None), (&explanation.signed_in, Some(&["editor"][..])), (&explanation.without_role, Some(&[]))] {
+            scenario.cookies = PresentedCookies::default();
             if let Some(roles) = roles {
                 let principal = Arc::new(principal_with(roles, 1, 1000));
-                scene.cookies.access = PresentedCookie::Single("access-cookie".into());
-                scene.cookies.session = PresentedCookie::Single("session-cookie".into());
-                scene.answers.session = Known::Found(Session { principal: Arc::clone(&principal), access: None });
-                scene.answers.token = Known::Found(principal);
+                scenario.cookies.access = PresentedCookie::Single("access-cookie".into());
+                scenario.cookies.session = PresentedCookie::Single("session-cookie".into());
+                scenario.answers.session = Known::Found(Session { principal: Arc::clone(&principal), access: None });
+                scenario.answers.token = Known::Found(principal);
             }
-            let played = scene.run();
-            prop_assert_eq!(fate.outcome, played.label);
-            prop_assert_eq!(fate.reason, played.reason.as_str());
-            prop_assert_eq!(fate.status, status(&played));
-            prop_assert_eq!(fate.location.as_deref(), location(&played));
+            let run = simulate(&scenario);
+            prop_assert_eq!(outcome.outcome, run.label);
+            prop_assert_eq!(outcome.reason, run.reason.as_str());
+            prop_assert_eq!(outcome.status, status(&run));
+            prop_assert_eq!(outcome.location.as_deref(), location(&run));
         }
-        match scene.requirement() {
-            Some((access, _)) => prop_assert_eq!(told.access, access.as_str()),
-            None => prop_assert_eq!(told.rule, "own endpoint"),
+        match scenario.requirement() {
+            Some((access, _)) => prop_assert_eq!(explanation.access, access.as_str()),
+            None => prop_assert_eq!(explanation.rule, "own endpoint"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A site to decide about, as plain as it gets.
+//! The site of the laws and benches, `https://store.example.com`.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use http::Method;
 use vestibule::model::cookie::CookieNames;
 use vestibule::model::credential::CredentialKind;
 use vestibule::model::identity_headers::IdentityHeaders;
-use vestibule::model::origin::{Host, Origin};
+use vestibule::model::origin::{Host, Origin, Scheme};
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
 use vestibule::model::site::{OwnPaths, SessionLifetime, Site, Upstream};
@@ -38,7 +38,7 @@ pub fn store() -> Site {
         hosted_backend: None,
         encoded_slashes: EncodedSlashes::Reject,
         paths: OwnPaths::default(),
-        cookies: CookieNames::defaults(true),
+        cookies: CookieNames::defaults(Scheme::Https),
         cookie_max_age: Duration::from_secs(3600),
         identity_headers: IdentityHeaders::x_auth(),
         assertion: true,

@@ -1,4 +1,4 @@
-//! The laws of what an application is told: about its visitor, and about who asks.
+//! Laws of the headers that an application gets: about its user, and about the client.
 
 use std::net::IpAddr;
 
@@ -113,7 +113,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_header_is_printable_ascii_or_there_is_none(claims in claims(), set in sets()) {
+    fn an_identity_header_is_printable_ascii_or_absent(claims in claims(), set in sets()) {
         let identity = Identity::from_claims(claims).unwrap();
         let Ok(headers) = set.render(&identity) else { return Ok(()) };
         for (name, value) in &headers {
@@ -126,25 +126,25 @@ proptest! {
     }
 
     #[test]
-    fn a_list_of_roles_has_as_many_entries_as_the_visitor_has_roles(roles in proptest::collection::vec("[ -~é]{1,6}", 1..5)) {
+    fn the_roles_header_has_one_entry_for_each_role(roles in proptest::collection::vec("[ -~é]{1,6}", 1..5)) {
         let claims = json!({ "sub": "u", "roles": roles });
         let identity = Identity::from_claims(claims.as_object().unwrap().clone()).unwrap();
         let headers = IdentityHeaders::x_auth().render(&identity).unwrap();
-        let (_, told) = headers.iter().find(|(name, _)| name == "x-auth-roles").unwrap();
-        let told: Vec<String> = told.to_str().unwrap().split(',')
+        let (_, value) = headers.iter().find(|(name, _)| name == "x-auth-roles").unwrap();
+        let entries: Vec<String> = value.to_str().unwrap().split(',')
             .map(|role| percent_encoding::percent_decode_str(role).decode_utf8().unwrap().into_owned()).collect();
-        prop_assert_eq!(told, roles);
+        prop_assert_eq!(entries, roles);
     }
 
     #[test]
-    fn a_control_character_is_never_told(before in "[a-z]{0,3}", control in any::<char>(), after in "[a-z]{0,3}") {
+    fn a_control_character_is_never_rendered(before in "[a-z]{0,3}", control in any::<char>(), after in "[a-z]{0,3}") {
         let claims = json!({ "sub": format!("{before}{control}{after}") });
         let identity = Identity::from_claims(claims.as_object().unwrap().clone()).unwrap();
         prop_assert_eq!(IdentityHeaders::x_auth().render(&identity).is_err(), control.is_control());
     }
 
     #[test]
-    fn no_client_names_a_visitor(name in "[a-zA-Z_-]{1,12}", prefix in select(&["x-auth-", "X-Auth-", "x_auth_", "", "X-Forwarded-"][..])) {
+    fn no_client_header_names_a_user(name in "[a-zA-Z_-]{1,12}", prefix in select(&["x-auth-", "X-Auth-", "x_auth_", "", "X-Forwarded-"][..])) {
         let Ok(name) = HeaderName::try_from(format!("{prefix}{name}")) else { return Ok(()) };
         let site = site::store();
         let mut headers = HeaderMap::new();
@@ -162,48 +162,48 @@ proptest! {
     }
 
     #[test]
-    fn a_trusted_proxy_is_the_client_only_when_nobody_else_is_named(
+    fn a_trusted_proxy_is_the_client_only_where_no_other_address_is_named(
         peer in peer(), fields in proptest::collection::vec(proptest::collection::vec(entry(), 0..4), 0..3),
     ) {
         let trusted: Vec<IpNet> = TRUSTED.iter().map(|net| net.parse().unwrap()).collect();
         let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(&address.to_canonical()));
         let fields: Vec<String> = fields.iter().map(|entries| entries.join(", ")).collect();
-        let believed = resolve_client_ip(peer, fields.iter().map(String::as_str), &trusted);
-        prop_assert_eq!(believed.peer_is_trusted, is_trusted(peer));
-        let told = believed.forwarded_for.as_ref();
+        let resolved = resolve_client_ip(peer, fields.iter().map(String::as_str), &trusted);
+        prop_assert_eq!(resolved.peer_is_trusted, is_trusted(peer));
+        let forwarded_for = resolved.forwarded_for.as_ref();
         let end = format!(", {}", peer.to_canonical());
-        prop_assert!(told.is_none_or(|told| told.ends_with(&end)));
+        prop_assert!(forwarded_for.is_none_or(|forwarded_for| forwarded_for.ends_with(&end)));
         if !is_trusted(peer) {
-            prop_assert_eq!(believed.ip, peer.to_canonical());
-            prop_assert_eq!(told, None);
+            prop_assert_eq!(resolved.ip, peer.to_canonical());
+            prop_assert_eq!(forwarded_for, None);
             return Ok(());
         }
         let entries: Vec<&str> = fields.iter().flat_map(|field| field.split(',')).map(str::trim_ascii)
             .filter(|entry| !entry.is_empty()).collect();
-        prop_assert_eq!(told.is_some(), !entries.is_empty());
-        // The first entry from the right that a trusted proxy would not be written as.
+        prop_assert_eq!(forwarded_for.is_some(), !entries.is_empty());
+        // The first entry from the right that is no address of a trusted proxy.
         let named = entries.iter().rev().map(|entry| address(entry)).find(|address| !address.is_some_and(is_trusted));
         match named {
-            Some(Some(stranger)) => prop_assert_eq!(believed.ip, stranger),
-            // Nobody, or nonsense: whoever reported it is as far as belief goes.
-            Some(None) | None => prop_assert!(is_trusted(believed.ip)),
+            Some(Some(stranger)) => prop_assert_eq!(resolved.ip, stranger),
+            // None, or no address: the proxy that reported it is the client.
+            Some(None) | None => prop_assert!(is_trusted(resolved.ip)),
         }
-        prop_assert_eq!(believed.ip, believed.ip.to_canonical());
+        prop_assert_eq!(resolved.ip, resolved.ip.to_canonical());
     }
 
     #[test]
-    fn who_asks_is_told_in_printable_ascii(peer in peer(), fields in proptest::collection::vec("[ -~]{0,30}", 0..3)) {
+    fn forwarded_headers_are_printable_ascii(peer in peer(), fields in proptest::collection::vec("[ -~]{0,30}", 0..3)) {
         let trusted: Vec<IpNet> = TRUSTED.iter().map(|net| net.parse().unwrap()).collect();
-        let believed = resolve_client_ip(peer, fields.iter().map(String::as_str), &trusted);
-        prop_assert!(believed.forwarded_for.is_none_or(|told| HeaderValue::try_from(told).is_ok()));
+        let resolved = resolve_client_ip(peer, fields.iter().map(String::as_str), &trusted);
+        prop_assert!(resolved.forwarded_for.is_none_or(|forwarded_for| HeaderValue::try_from(forwarded_for).is_ok()));
         prop_assert!(HeaderValue::from_str(&forwarded_value(None, peer, ";proto=http")).is_ok());
     }
 
     #[test]
-    fn a_request_id_is_kept_exactly_when_it_can_harm_nobody(id in prop_oneof!["[A-Za-z0-9_.-]{0,140}", "[ -~]{0,8}", any::<String>()]) {
-        let harmless = !id.is_empty() && id.len() <= 128
+    fn a_request_id_is_kept_only_where_it_is_valid(id in prop_oneof!["[A-Za-z0-9_.-]{0,140}", "[ -~]{0,8}", any::<String>()]) {
+        let is_valid = !id.is_empty() && id.len() <= 128
             && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.');
-        prop_assert_eq!(is_valid_request_id(&id), harmless);
+        prop_assert_eq!(is_valid_request_id(&id), is_valid);
     }
 }
 

@@ -12,9 +12,9 @@ use vestibule::embedded::totp::totp_code;
 use vestibule::embedded::two_factor::TwoFactor;
 use vestibule::embedded::users::{AccountState, ChangeReason, DEMO_TOTP, User, Users};
 use vestibule::model::algorithm::Algorithm;
-use vestibule::model::login::{
-    FactorKind, LoginRefused, OfferedMethod, PasswordViolation, PendingStep,
-};
+use vestibule::model::login::LoginRefused;
+use vestibule::model::login_step::{FactorKind, OfferedMethod, PendingStep};
+use vestibule::model::password_violation::PasswordViolation;
 use vestibule::model::reason::Reason;
 use vestibule::model::secret::Secret;
 use vestibule::provider::fusionauth::{Endpoint, Fusionauth};

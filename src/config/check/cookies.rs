@@ -66,13 +66,12 @@ pub(super) fn names(
     scheme: Scheme,
     review: &mut Review<'_>,
 ) -> Option<CookieNames> {
-    let secure = scheme == Scheme::Https;
     let hosted = written.hosted_backend.is_some();
     let written = &written.cookies;
     let mut names = if hosted {
-        CookieNames::for_hosted_backend(secure)
+        CookieNames::for_hosted_backend(scheme)
     } else {
-        CookieNames::defaults(secure)
+        CookieNames::defaults(scheme)
     };
     let mut fits = true;
     let slots = [

@@ -1,22 +1,23 @@
-//! `docs/reference/sessions.md` and `docs/reference/headers.md#bearer-headers`: server-side
-//! sessions, and clients that are no browsers.
+//! Server-side sessions and bearer tokens (`docs/reference/sessions.md`,
+//! `docs/reference/headers.md#bearer-headers`).
 
 use http::Method;
 
-use super::case::{live_session, navigation, principal, refreshed, request, valid_token};
+use super::case::{navigation, request};
+use super::fixtures::{live_session, principal, refreshed, valid_token};
 use crate::decide::Known;
-use crate::model::cookie::PresentedCookie;
 use crate::model::local_response::LocalResponse;
 use crate::model::reason::Reason;
+use crate::model::request_cookies::PresentedCookie;
 use crate::model::token::TokenError;
 
 const EXPIRED: TokenError = TokenError::Expired;
 const TO_THE_FORM: &str = "302 /login?return_to=/mine signed_out";
 
 #[test]
-fn a_session_that_is_alive_is_served_without_its_refresh_token() {
-    let ask = navigation("/mine").session(Known::NotAsked);
-    assert_eq!(ask.decision(), "ask load S");
+fn a_live_session_needs_no_refresh_token() {
+    let case = navigation("/mine").session(Known::NotAsked);
+    assert_eq!(case.decision(), "ask load S");
     assert_eq!(
         navigation("/mine").session(live_session(600)).decision(),
         "forward signed_in as ann"
@@ -31,12 +32,12 @@ fn a_session_that_is_alive_is_served_without_its_refresh_token() {
 }
 
 #[test]
-fn a_session_that_is_over_or_unknown_is_renewed() {
+fn an_expired_or_unknown_session_is_refreshed() {
     let mine = || navigation("/mine").session(Known::Absent(EXPIRED));
     assert_eq!(mine().decision(), format!("{TO_THE_FORM}, clear"));
     assert_eq!(
         mine().refresh(Known::NotAsked).decision(),
-        "ask renew R for S"
+        "ask refresh R for S"
     );
     assert_eq!(
         mine().refresh(refreshed(&[])).decision(),
@@ -46,15 +47,15 @@ fn a_session_that_is_over_or_unknown_is_renewed() {
         mine().refresh(Known::Absent(Reason::SignedOut)).decision(),
         format!("{TO_THE_FORM}, clear")
     );
-    let trouble = mine().refresh(Known::Failed(Reason::ProviderUnavailable));
-    assert_eq!(trouble.decision(), "503 retry 5 provider_unavailable");
+    let outage = mine().refresh(Known::Failed(Reason::ProviderUnavailable));
+    assert_eq!(outage.decision(), "503 retry 5 provider_unavailable");
     let mut lost = mine().refresh(Known::NotAsked);
     lost.cookies.session = PresentedCookie::Absent;
-    assert_eq!(lost.decision(), "ask renew R");
+    assert_eq!(lost.decision(), "ask refresh R");
 }
 
 #[test]
-fn no_session_id_at_all_is_renewed_from_invalid() {
+fn a_malformed_session_id_is_refreshed_as_invalid() {
     let mine = navigation("/mine")
         .session(Known::Absent(TokenError::Invalid))
         .refresh(refreshed(&[]));
@@ -73,16 +74,16 @@ fn no_session_id_at_all_is_renewed_from_invalid() {
 }
 
 #[test]
-fn a_session_whose_token_has_ended_is_renewed_where_that_can_be_done() {
+fn a_session_with_an_expired_token_is_refreshed_where_possible() {
     let mine = || navigation("/mine").session(live_session(0));
     assert_eq!(
         mine().decision(),
         "forward signed_in as ann",
-        "nothing to renew it with"
+        "there is no refresh token"
     );
     assert_eq!(
         mine().refresh(Known::NotAsked).decision(),
-        "ask renew R for S"
+        "ask refresh R for S"
     );
     assert_eq!(
         mine().refresh(refreshed(&[])).decision(),
@@ -92,16 +93,16 @@ fn a_session_whose_token_has_ended_is_renewed_where_that_can_be_done() {
         mine().refresh(Known::Absent(Reason::SignedOut)).decision(),
         format!("{TO_THE_FORM}, clear")
     );
-    let trouble = mine().refresh(Known::Failed(Reason::ProviderUnavailable));
+    let outage = mine().refresh(Known::Failed(Reason::ProviderUnavailable));
     assert_eq!(
-        trouble.decision(),
+        outage.decision(),
         "forward signed_in as ann",
-        "the session lives out its life"
+        "the session stays valid"
     );
 }
 
 #[test]
-fn a_session_is_renewed_ahead_and_for_an_application_that_wants_the_token() {
+fn a_session_is_refreshed_early_and_for_an_application_that_gets_the_token() {
     let soon = navigation("/mine")
         .session(live_session(30))
         .refresh(Known::NotAsked);
@@ -112,13 +113,13 @@ fn a_session_is_renewed_ahead_and_for_an_application_that_wants_the_token() {
     wanted.site.forward_token = true;
     assert_eq!(
         wanted.decision(),
-        "ask renew R for S",
-        "kept without its token"
+        "ask refresh R for S",
+        "the session has no token"
     );
 }
 
 #[test]
-fn a_session_that_was_signed_out_is_not_renewed() {
+fn a_revoked_session_is_not_refreshed() {
     let mine = navigation("/mine")
         .session(Known::Absent(TokenError::Revoked))
         .refresh(Known::NotAsked);
@@ -126,7 +127,7 @@ fn a_session_that_was_signed_out_is_not_renewed() {
 }
 
 #[test]
-fn a_store_that_does_not_answer_keeps_everything() {
+fn a_store_outage_clears_no_cookie() {
     let failed = || Known::Failed(Reason::StoreUnavailable);
     let mine = navigation("/mine")
         .session(failed())
@@ -139,7 +140,7 @@ fn a_store_that_does_not_answer_keeps_everything() {
 }
 
 #[test]
-fn a_site_with_sessions_looks_at_no_token_in_a_cookie() {
+fn a_site_with_sessions_ignores_the_access_cookie() {
     let mut mine = navigation("/mine")
         .session(Known::NotAsked)
         .access(valid_token(&[]));
@@ -148,16 +149,16 @@ fn a_site_with_sessions_looks_at_no_token_in_a_cookie() {
 }
 
 #[test]
-fn a_sign_in_and_a_sign_out_name_the_session() {
+fn a_logout_names_the_session() {
     let mut out = request(&Method::POST, "/logout")
         .session(Known::NotAsked)
         .refresh(Known::NotAsked);
     out.fetch_metadata.origin = Some("https://store.example.com");
-    assert_eq!(out.decision(), "ask sign-out S R");
+    assert_eq!(out.decision(), "ask logout S R");
 }
 
 #[test]
-fn a_bearer_comes_before_cookies_and_only_where_it_is_taken() {
+fn bearer_tokens_take_precedence_over_cookies_where_enabled() {
     let mut both = request(&Method::GET, "/mine")
         .access(Known::NotAsked)
         .bearer(Known::NotAsked);
@@ -167,21 +168,21 @@ fn a_bearer_comes_before_cookies_and_only_where_it_is_taken() {
     assert_eq!(
         both.decision(),
         "401 signed_out",
-        "the cookie is ignored, and kept"
+        "the cookie is ignored and not cleared"
     );
     both.site.bearer = false;
     both.facts.token = Known::NotAsked;
     both.cookies.access = PresentedCookie::Absent;
-    assert_eq!(both.decision(), "ask renew R", "not looked at");
+    assert_eq!(both.decision(), "ask refresh R", "the header is ignored");
 }
 
 #[test]
-fn a_bearer_is_renewed_in_place() {
+fn an_expired_bearer_token_is_refreshed_on_the_request() {
     let mine = || request(&Method::GET, "/mine").bearer(Known::Absent(EXPIRED));
     assert_eq!(mine().decision(), "401 signed_out");
     assert_eq!(
         mine().bearer_refresh(Known::NotAsked).decision(),
-        "ask renew R"
+        "ask refresh R"
     );
     assert_eq!(
         mine().bearer_refresh(refreshed(&[])).decision(),
@@ -197,7 +198,7 @@ fn a_bearer_is_renewed_in_place() {
     assert_eq!(
         alone.decision(),
         "forward renewed as ann, set A2",
-        "alone it counts as an expired token"
+        "a refresh token alone counts as an expired access token"
     );
     let soon = request(&Method::GET, "/mine").bearer(Known::Found(principal("ann", &[], 30)));
     assert_eq!(
@@ -209,7 +210,7 @@ fn a_bearer_is_renewed_in_place() {
 #[test]
 fn a_browser_gets_no_token_in_a_header() {
     let browser =
-        |marks: &mut crate::model::request::FetchMetadata<'static>| marks.is_browser = true;
+        |metadata: &mut crate::model::request::FetchMetadata<'static>| metadata.is_browser = true;
     let expired = request(&Method::GET, "/mine")
         .bearer(Known::Absent(EXPIRED))
         .bearer_refresh(Known::NotAsked);
@@ -222,7 +223,7 @@ fn a_browser_gets_no_token_in_a_header() {
     assert_eq!(
         soon.decision(),
         "forward signed_in as ann",
-        "served while its token holds, not renewed ahead"
+        "served while the token is valid, not refreshed early"
     );
     assert_eq!(
         request(&Method::GET, "/mine")
@@ -234,15 +235,15 @@ fn a_browser_gets_no_token_in_a_header() {
 }
 
 #[test]
-fn a_bearer_may_write_from_anywhere() {
+fn a_bearer_client_may_write_from_any_origin() {
     let write = request(&Method::POST, "/mine").bearer(valid_token(&[]));
-    let write = write.with_metadata(|marks| marks.origin = Some("https://elsewhere.example"));
+    let write = write.with_metadata(|metadata| metadata.origin = Some("https://elsewhere.example"));
     assert_eq!(write.decision(), "forward signed_in as ann");
 }
 
 #[test]
-fn a_client_without_a_browser_is_told_what_to_come_with() {
-    let challenge = |ask: &super::case::Case| match ask.response() {
+fn a_bearer_client_gets_www_authenticate() {
+    let challenge = |case: &super::case::Case| match case.response() {
         Some(LocalResponse::Problem(problem)) => problem.www_authenticate,
         _ => None,
     };

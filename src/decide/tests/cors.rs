@@ -1,27 +1,31 @@
-//! Pages of other origins: preflights, and whose pages may read an answer.
+//! CORS: preflights, and which responses may be read.
 
 use http::Method;
 
-use super::case::{Case, navigation, request, store, valid_token};
+use super::case::{Case, navigation, request};
+use super::fixtures::{store, valid_token};
 use crate::decide::cors::{may_be_read, reader};
-use crate::model::cookie::PresentedCookies;
 use crate::model::local_response::LocalResponse;
 use crate::model::reason::Reason;
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
+use crate::model::request_cookies::PresentedCookies;
 use crate::model::target::{EncodedSlashes, Target};
 
 const OWN: &str = "content-type, authorization, vestibule-refresh-token, x-requested-with";
 
-/// A browser asks whether a page of `origin` may send what it wants to.
+/// A preflight for a page of `origin`.
 fn preflight(target: &'static str, origin: &'static str, headers: &'static str) -> Case {
-    request(&Method::OPTIONS, target).with_metadata(|marks| {
-        (marks.origin, marks.preflight_headers, marks.is_browser) =
-            (Some(origin), Some(headers), true);
+    request(&Method::OPTIONS, target).with_metadata(|metadata| {
+        (
+            metadata.origin,
+            metadata.preflight_headers,
+            metadata.is_browser,
+        ) = (Some(origin), Some(headers), true);
     })
 }
 
 #[test]
-fn a_listed_page_may_call_the_gateways_own_endpoints() {
+fn a_listed_origin_may_call_the_json_endpoints() {
     for (target, methods) in [
         ("/api/login", "POST"),
         ("/api/user", "GET, HEAD"),
@@ -48,23 +52,23 @@ fn a_listed_page_may_call_the_gateways_own_endpoints() {
         }
     }
     let plain = request(&Method::OPTIONS, "/api/login")
-        .with_metadata(|marks| marks.origin = Some("https://app.example.com"));
+        .with_metadata(|metadata| metadata.origin = Some("https://app.example.com"));
     assert_eq!(
         plain.decision(),
         "405 allow POST method_not_allowed",
-        "no preflight"
+        "not a preflight"
     );
     let form = preflight("/login", "https://app.example.com", "");
     assert_eq!(
         form.decision(),
         "405 allow GET, HEAD, POST method_not_allowed",
-        "not the form"
+        "not the login form"
     );
 }
 
-/// Browsers send no cookies along with a preflight, so it cannot be signed in.
+/// Browsers send preflights without cookies, so a preflight cannot be authenticated.
 #[test]
-fn a_listed_page_may_call_what_asks_for_a_sign_in() {
+fn a_listed_origin_may_call_pages_that_require_a_login() {
     let listed = |target, headers| preflight(target, "https://app.example.com", headers).decision();
     let any = "GET, HEAD, POST, PUT, PATCH, DELETE";
     assert_eq!(
@@ -78,29 +82,32 @@ fn a_listed_page_may_call_what_asks_for_a_sign_in() {
     assert_eq!(
         listed("/mine", "a\"b"),
         format!("204 may {any} with {OWN} own_endpoint"),
-        "no list of names"
+        "not a list of names"
     );
     assert_eq!(
         listed("/public", ""),
         "forward public",
-        "the application says what it takes"
+        "the application decides"
     );
     assert_eq!(listed("/maybe", ""), "forward anonymous");
     assert_eq!(
         preflight("/mine", "https://evil.example", "").decision(),
         "401 signed_out"
     );
-    let own = preflight("/mine", "https://app.example.com", "").access(valid_token(&[]));
-    assert!(own.decision().starts_with("204"), "whatever it carries");
+    let with_token = preflight("/mine", "https://app.example.com", "").access(valid_token(&[]));
+    assert!(
+        with_token.decision().starts_with("204"),
+        "whatever credentials it has"
+    );
 }
 
 #[test]
-fn only_a_listed_origin_reads_and_only_what_programs_are_told() {
+fn only_a_listed_origin_may_read_and_only_responses_for_api_clients() {
     let site = store();
     let target = Target::parse(b"/", EncodedSlashes::Reject).unwrap();
     let cookies = PresentedCookies::default();
     let reads = |origin| {
-        let marks = FetchMetadata {
+        let metadata = FetchMetadata {
             origin,
             ..FetchMetadata::default()
         };
@@ -110,7 +117,7 @@ fn only_a_listed_origin_reads_and_only_what_programs_are_told() {
             target: &target,
             cookies: &cookies,
             bearer,
-            fetch_metadata: marks,
+            fetch_metadata: metadata,
         };
         reader(&request, &site).map(ToString::to_string)
     };
@@ -121,7 +128,7 @@ fn only_a_listed_origin_reads_and_only_what_programs_are_told() {
     assert_eq!(
         reads(Some("https://APP.example.com:443")).as_deref(),
         Some("https://app.example.com"),
-        "as it is listed"
+        "as the site lists it"
     );
     for other in [
         None,
@@ -132,12 +139,12 @@ fn only_a_listed_origin_reads_and_only_what_programs_are_told() {
     ] {
         assert_eq!(reads(other), None, "{other:?}");
     }
-    let answer = |ask: Case| ask.response().unwrap();
+    let answer = |case: Case| case.response().unwrap();
     assert!(may_be_read(&answer(request(&Method::GET, "/api/user"))));
     assert!(may_be_read(&answer(request(&Method::GET, "/mine"))));
     assert!(
         !may_be_read(&answer(navigation("/login"))),
-        "the form holds a csrf token"
+        "the form holds a CSRF token"
     );
     assert!(!may_be_read(&answer(navigation("/mine"))));
     assert!(

@@ -2,17 +2,18 @@
 
 use crate::decide::credential_headers::CredentialHeaders;
 use crate::model::cookie::{CookieNames, MAX_CHUNK};
+use crate::model::cookie_change::CookieChange;
 use crate::model::credential::CredentialKind;
-use crate::model::local_response::CookieChange;
+use crate::model::origin::Scheme;
 use crate::model::site::Site;
 use crate::model::token::IssuedTokens;
 
-use super::case::{sealed_device, store};
+use super::fixtures::{sealed_device, store};
 
 /// The store with development's cookie names.
 fn plain_store() -> Site {
     Site {
-        cookies: CookieNames::defaults(false),
+        cookies: CookieNames::defaults(Scheme::Http),
         ..store()
     }
 }
@@ -178,7 +179,7 @@ fn clearing_takes_what_came_and_the_site_s_own() {
 fn a_hosted_backend_s_expiry_goes_with_the_access_token() {
     use base64::Engine as _;
     let site = Site {
-        cookies: CookieNames::for_hosted_backend(false),
+        cookies: CookieNames::for_hosted_backend(Scheme::Http),
         ..store()
     };
     let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(r#"{"exp":7}"#);

@@ -1,19 +1,20 @@
-//! `docs/reference/endpoints.md` and `docs/reference/commands.md#explain`: which paths are the
-//! gateway's own, the sign-out, and `explain`.
+//! Which paths are the gateway's own, the logout, and `explain` (`docs/reference/endpoints.md`,
+//! `docs/reference/commands.md#explain`).
 
 use http::Method;
 
-use super::case::{navigation, request, store, valid_token};
+use super::case::{navigation, request};
+use super::fixtures::{store, valid_token};
 use crate::decide::Known;
-use crate::decide::explain::{ExplainedOutcome, Explanation, explain};
+use crate::decide::explain::{ExplainedOutcome, explain};
 use crate::model::reason::Reason;
 use crate::model::target::{EncodedSlashes, Target};
 
 #[test]
-fn own_endpoints_win_over_the_application() {
+fn own_endpoints_take_precedence_over_the_application() {
     for (target, expected) in [
         ("/login", "200 form own_endpoint"),
-        ("/logout", "200 sign-out page own_endpoint"),
+        ("/logout", "200 logout page own_endpoint"),
         ("/_vestibule/style.css", "asset style.css own_endpoint"),
         ("/_vestibule/none", "asset none own_endpoint"),
         ("/.well-known/vestibule/jwks.json", "keys own_endpoint"),
@@ -45,7 +46,7 @@ fn own_endpoints_win_over_the_application() {
     assert_eq!(
         unsigned.decision(),
         "keys own_endpoint",
-        "never the application's, signed or not"
+        "the gateway's also without assertions"
     );
 }
 
@@ -76,128 +77,108 @@ fn another_method_is_405_with_allow() {
 }
 
 #[test]
-fn the_sign_out_ends_everything_and_leads_to_its_page() {
+fn a_logout_clears_the_cookies_and_redirects() {
     let done = "303 /bye Clear-Site-Data own_endpoint, clear";
     let post = || {
         request(&Method::POST, "/logout")
-            .with_metadata(|marks| marks.origin = Some("https://store.example.com"))
+            .with_metadata(|metadata| metadata.origin = Some("https://store.example.com"))
     };
-    assert_eq!(post().decision(), done, "nothing to end");
-    assert_eq!(
-        post().access(Known::NotAsked).decision(),
-        "ask sign-out A -"
-    );
+    assert_eq!(post().decision(), done, "there is nothing to end");
+    assert_eq!(post().access(Known::NotAsked).decision(), "ask logout A -");
     let both = post().access(Known::NotAsked).refresh(Known::NotAsked);
-    assert_eq!(both.decision(), "ask sign-out A R");
+    assert_eq!(both.decision(), "ask logout A R");
     for outcome in [
         Known::Found(()),
         Known::Absent(Reason::SignedOut),
         Known::Failed(Reason::ProviderUnavailable),
     ] {
-        let mut ask = both.clone();
-        ask.facts.logout = outcome;
-        assert_eq!(ask.decision(), done, "the sign-out here stands");
+        let mut case = both.clone();
+        case.facts.logout = outcome;
+        assert_eq!(case.decision(), done, "the cookies are cleared in any case");
     }
     assert_eq!(
         navigation("/logout").access(valid_token(&[])).decision(),
-        "200 sign-out page own_endpoint"
+        "200 logout page own_endpoint"
     );
 }
 
 #[test]
-fn no_other_origin_signs_anybody_out() {
+fn no_other_origin_can_log_out_a_user() {
     for origin in ["https://evil.example", "https://app.example.com", "null"] {
-        let ask = request(&Method::POST, "/logout")
+        let case = request(&Method::POST, "/logout")
             .access(Known::NotAsked)
-            .with_metadata(|marks| marks.origin = Some(origin));
-        assert_eq!(ask.decision(), "403 cross_site_request", "{origin}");
+            .with_metadata(|metadata| metadata.origin = Some(origin));
+        assert_eq!(case.decision(), "403 cross_site_request", "{origin}");
     }
 }
 
-fn explained(method: &Method, target: &'static str, roles: &[&str]) -> Explanation {
+/// The explanation in words: `RULE ACCESS: SIGNED_OUT | SIGNED_IN | WITHOUT_ROLE`.
+fn explanation(method: &Method, target: &'static str, roles: &[&str]) -> String {
+    let target = Target::parse(target.as_bytes(), EncodedSlashes::Reject).unwrap();
     let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
-    explain(
-        &store(),
-        &Target::parse(target.as_bytes(), EncodedSlashes::Reject).unwrap(),
-        method,
-        &roles,
+    let explanation = explain(&store(), &target, method, &roles);
+    assert_eq!(explanation.site, "store");
+    format!(
+        "{} {}: {} | {} | {}",
+        explanation.rule,
+        explanation.access,
+        outcome(&explanation.signed_out),
+        outcome(&explanation.signed_in),
+        outcome(&explanation.without_role)
     )
 }
 
-fn in_words(fate: &ExplainedOutcome) -> String {
-    let status = fate
+fn outcome(explained: &ExplainedOutcome) -> String {
+    let status = explained
         .status
         .map_or(String::new(), |status| format!(" {status}"));
-    let location = fate
+    let location = explained
         .location
         .as_ref()
         .map_or(String::new(), |location| format!(" {location}"));
-    format!("{} {}{status}{location}", fate.outcome, fate.reason)
+    format!(
+        "{} {}{status}{location}",
+        explained.outcome, explained.reason
+    )
 }
 
 #[test]
-fn explain_tells_the_rule_and_three_visitors_fates() {
+fn explain_returns_the_rule_and_three_outcomes() {
     let get = &Method::GET;
-    let forwarded = "forwarded signed_in";
-    let form = |path: &str| format!("redirected signed_out 302 /login?return_to={path}");
+    let (user, public) = ("forwarded signed_in", "forwarded public");
+    let login = |path: &str| format!("redirected signed_out 302 /login?return_to={path}");
     let lacks = "refused role_missing 403";
-    let public = "forwarded public";
-    for (told, rule, access, fates) in [
+    let landing = "redirected own_endpoint 303 /landing";
+    for (actual, expected) in [
         (
-            explained(get, "/public", &[]),
-            "/public/*",
-            "public",
-            [public, public, public],
+            explanation(get, "/public", &[]),
+            format!("/public/* public: {public} | {public} | {public}"),
         ),
         (
-            explained(get, "/maybe", &[]),
-            "/maybe/*",
-            "optional",
-            ["forwarded anonymous", forwarded, forwarded],
+            explanation(get, "/maybe", &[]),
+            format!("/maybe/* optional: forwarded anonymous | {user} | {user}"),
         ),
         (
-            explained(get, "/x", &[]),
-            "default_access",
-            "required",
-            [&form("/x"), forwarded, forwarded],
+            explanation(get, "/x", &[]),
+            format!("default_access required: {} | {user} | {user}", login("/x")),
         ),
         (
-            explained(get, "/staff", &[]),
-            "/staff/*",
-            "required",
-            [&form("/staff"), forwarded, lacks],
+            explanation(get, "/staff", &[]),
+            format!("/staff/* required: {} | {user} | {lacks}", login("/staff")),
         ),
         (
-            explained(get, "/staff", &["shopper"]),
-            "/staff/*",
-            "required",
-            [&form("/staff"), lacks, lacks],
+            explanation(get, "/staff", &["shopper"]),
+            format!("/staff/* required: {} | {lacks} | {lacks}", login("/staff")),
         ),
         (
-            explained(&Method::PUT, "/mixed", &["admin"]),
-            "/mixed",
-            "required",
-            ["refused signed_out 401", forwarded, lacks],
+            explanation(&Method::PUT, "/mixed", &["admin"]),
+            format!("/mixed required: refused signed_out 401 | {user} | {lacks}"),
         ),
         (
-            explained(get, "/login", &[]),
-            "own endpoint",
-            "public",
-            [
-                "answered own_endpoint 200",
-                "redirected own_endpoint 303 /landing",
-                "redirected own_endpoint 303 /landing",
-            ],
+            explanation(get, "/login", &[]),
+            format!("own endpoint public: answered own_endpoint 200 | {landing} | {landing}"),
         ),
     ] {
-        assert_eq!(
-            (told.site.as_str(), told.rule.as_str(), told.access),
-            ("store", rule, access)
-        );
-        assert_eq!(
-            [told.signed_out, told.signed_in, told.without_role].map(|fate| in_words(&fate)),
-            fates,
-            "{rule}"
-        );
+        assert_eq!(actual, expected);
     }
 }

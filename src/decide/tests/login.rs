@@ -1,22 +1,23 @@
-//! `docs/reference/endpoints.md#sign-in-form`: the sign-in form.
+//! The login page and its form (`docs/reference/endpoints.md#sign-in-form`).
 
 use http::Method;
 
-use super::case::{Case, navigation, principal, refreshed, request, sealed_device, valid_token};
+use super::case::{Case, navigation, request};
+use super::fixtures::{logged_in, refreshed, valid_token};
 use crate::decide::Known;
-use crate::decide::login::csrf_token;
-use crate::model::cookie::PresentedCookie;
+use crate::decide::csrf::csrf_token;
 use crate::model::credential::CredentialKind;
 use crate::model::login::{LoginForm, LoginRefused};
 use crate::model::reason::Reason;
+use crate::model::request_cookies::PresentedCookie;
 use crate::model::return_path::ReturnPath;
 use crate::model::secret::Secret;
-use crate::model::token::{CompletedLogin, IssuedTokens, TokenError};
+use crate::model::token::{CompletedLogin, TokenError};
 
 const FRESH: &str = "200 form own_endpoint";
 
 #[test]
-fn the_form_remembers_where_to_go_when_that_is_here() {
+fn the_login_page_keeps_a_return_address_of_this_site() {
     for (target, expected) in [
         ("/login", FRESH),
         (
@@ -35,7 +36,7 @@ fn the_form_remembers_where_to_go_when_that_is_here() {
 }
 
 #[test]
-fn who_is_signed_in_goes_on() {
+fn an_authenticated_user_is_redirected() {
     let signed_in = |target| navigation(target).access(valid_token(&[])).decision();
     assert_eq!(signed_in("/login"), "303 /landing own_endpoint");
     assert_eq!(
@@ -49,7 +50,7 @@ fn who_is_signed_in_goes_on() {
     assert_eq!(
         signed_in("/login?return_to=/login?x"),
         "303 /landing own_endpoint",
-        "no circle"
+        "no loop"
     );
     assert_eq!(
         signed_in("/login?return_to=/logout"),
@@ -57,7 +58,7 @@ fn who_is_signed_in_goes_on() {
     );
     assert_eq!(
         navigation("/login").refresh(Known::NotAsked).decision(),
-        "ask renew R"
+        "ask refresh R"
     );
     assert_eq!(
         navigation("/login").refresh(refreshed(&[])).decision(),
@@ -66,7 +67,7 @@ fn who_is_signed_in_goes_on() {
 }
 
 #[test]
-fn who_is_not_gets_the_form_and_keeps_cookies_through_a_hiccup() {
+fn an_anonymous_user_gets_the_form_and_an_outage_clears_no_cookie() {
     let refused = navigation("/login").refresh(Known::Absent(Reason::SignedOut));
     assert_eq!(refused.decision(), format!("{FRESH}, clear"));
     let revoked = navigation("/login")
@@ -81,7 +82,7 @@ fn who_is_not_gets_the_form_and_keeps_cookies_through_a_hiccup() {
     );
 }
 
-/// The form as Ann posts it.
+/// The form, as Ann posts it.
 fn form() -> LoginForm {
     LoginForm {
         login_id: "ann".into(),
@@ -94,46 +95,46 @@ fn form() -> LoginForm {
 }
 
 fn posts(form: LoginForm) -> Case {
-    let mut ask = request(&Method::POST, "/login")
-        .with_metadata(|marks| marks.origin = Some("https://store.example.com"));
-    ask.cookies.form = PresentedCookie::Single("F".into());
-    ask.facts.login_form = Known::Found(form);
-    ask
+    let mut case = request(&Method::POST, "/login")
+        .with_metadata(|metadata| metadata.origin = Some("https://store.example.com"));
+    case.cookies.form = PresentedCookie::Single("F".into());
+    case.facts.login_form = Known::Found(form);
+    case
 }
 
 #[test]
-fn a_form_from_another_origin_is_not_even_read() {
+fn a_form_from_another_origin_is_not_read() {
     let unread = |change: fn(&mut Case)| {
-        let mut ask = posts(form());
-        ask.facts.login_form = Known::NotAsked;
-        change(&mut ask);
-        ask.decision()
+        let mut case = posts(form());
+        case.facts.login_form = Known::NotAsked;
+        change(&mut case);
+        case.decision()
     };
     let refused = "403 cross_site_request";
     assert_eq!(unread(|_| ()), "ask form");
     assert_eq!(
-        unread(|ask| ask.fetch_metadata.origin = Some("https://evil.example")),
+        unread(|case| case.fetch_metadata.origin = Some("https://evil.example")),
         refused
     );
     assert_eq!(
-        unread(|ask| ask.fetch_metadata.origin = Some("https://app.example.com")),
+        unread(|case| case.fetch_metadata.origin = Some("https://app.example.com")),
         refused,
-        "listed, but not our own"
+        "listed, but not the site's own"
     );
     assert_eq!(
-        unread(|ask| ask.fetch_metadata.origin = Some("null")),
+        unread(|case| case.fetch_metadata.origin = Some("null")),
         refused
     );
     assert_eq!(
         unread(
-            |ask| (ask.fetch_metadata.origin, ask.fetch_metadata.fetch_site) =
+            |case| (case.fetch_metadata.origin, case.fetch_metadata.fetch_site) =
                 (None, Some("cross-site"))
         ),
         refused
     );
     assert_eq!(
         unread(
-            |ask| (ask.fetch_metadata.origin, ask.fetch_metadata.fetch_site) =
+            |case| (case.fetch_metadata.origin, case.fetch_metadata.fetch_site) =
                 (None, Some("same-origin"))
         ),
         "ask form"
@@ -141,7 +142,7 @@ fn a_form_from_another_origin_is_not_even_read() {
     let referer = "https://evil.example/https://store.example.com/";
     assert_eq!(
         unread(
-            |ask| (ask.fetch_metadata.origin, ask.fetch_metadata.referer) =
+            |case| (case.fetch_metadata.origin, case.fetch_metadata.referer) =
                 (None, Some("https://store.example.com/login"))
         ),
         "ask form"
@@ -155,20 +156,20 @@ fn a_form_from_another_origin_is_not_even_read() {
 }
 
 #[test]
-fn a_body_that_is_no_form_is_told() {
+fn a_body_that_is_no_form_is_refused() {
     for (reason, expected) in [
         (Reason::RejectedInput, "400 rejected_input"),
         (Reason::RequestTooLarge, "413 request_too_large"),
         (Reason::UnsupportedMediaType, "415 unsupported_media_type"),
     ] {
-        let mut ask = posts(form());
-        ask.facts.login_form = Known::Absent(reason);
-        assert_eq!(ask.decision(), expected);
+        let mut case = posts(form());
+        case.facts.login_form = Known::Absent(reason);
+        assert_eq!(case.decision(), expected);
     }
 }
 
 #[test]
-fn a_form_without_its_proof_comes_again_as_it_was_typed() {
+fn a_form_with_a_wrong_csrf_token_is_shown_again() {
     let again = "403 form ann remember to /orders#last csrf_failed";
     for csrf in [
         String::new(),
@@ -185,7 +186,7 @@ fn a_form_without_its_proof_comes_again_as_it_was_typed() {
 }
 
 #[test]
-fn nothing_typed_is_not_asked_about() {
+fn empty_input_is_not_sent_to_the_provider() {
     let nobody = LoginForm {
         login_id: " ".into(),
         remember: false,
@@ -203,47 +204,36 @@ fn nothing_typed_is_not_asked_about() {
         posts(no_password).decision(),
         "400 form ann remember to /orders#last rejected_input"
     );
-    assert_eq!(posts(form()).decision(), "ask sign-in ann remember=true");
+    assert_eq!(posts(form()).decision(), "ask login ann remember=true");
 }
 
 #[test]
-fn the_browser_s_device_is_shown_where_there_is_one_of_it() {
-    let mut ask = posts(form());
-    ask.cookies.device = PresentedCookie::Single("D".into());
-    assert_eq!(ask.decision(), "ask sign-in ann remember=true on D");
-    ask.cookies.device = PresentedCookie::Duplicate;
-    assert_eq!(ask.decision(), "ask sign-in ann remember=true");
+fn a_single_device_cookie_is_passed_on() {
+    let mut case = posts(form());
+    case.cookies.device = PresentedCookie::Single("D".into());
+    assert_eq!(case.decision(), "ask login ann remember=true on D");
+    case.cookies.device = PresentedCookie::Duplicate;
+    assert_eq!(case.decision(), "ask login ann remember=true");
 }
 
-fn answered(sign_in: Known<CompletedLogin, LoginRefused>) -> String {
-    let mut ask = posts(form());
-    ask.facts.login = sign_in;
-    ask.decision()
+fn answered(login: Known<CompletedLogin, LoginRefused>) -> String {
+    let mut case = posts(form());
+    case.facts.login = login;
+    case.decision()
 }
 
 #[test]
-fn a_sign_in_sets_the_cookies_and_leads_on() {
-    let tokens = IssuedTokens {
-        kind: CredentialKind::Jwt,
-        token: "A1".into(),
-        refresh: Some("R1".into()),
-        remember: true,
-    };
-    let device = Some(sealed_device());
-    let signed_in = Known::Found(CompletedLogin {
-        tokens,
-        principal: principal("ann", &[], 600),
-        device,
-    });
+fn a_login_sets_the_cookies_and_redirects() {
+    let login = logged_in(CredentialKind::Jwt);
     assert_eq!(
-        answered(signed_in.clone()),
+        answered(login.clone()),
         "303 /orders#last own_endpoint, set A1, device"
     );
     let mut nowhere = posts(LoginForm {
         return_to: None,
         ..form()
     });
-    nowhere.facts.login = signed_in;
+    nowhere.facts.login = login;
     assert_eq!(
         nowhere.decision(),
         "303 /landing own_endpoint, set A1, device"
@@ -251,42 +241,32 @@ fn a_sign_in_sets_the_cookies_and_leads_on() {
 }
 
 #[test]
-fn every_answer_of_the_provider_has_its_status() {
+fn every_result_of_a_login_has_its_status() {
     let form = "form ann remember to /orders#last";
-    for (reason, expected) in [
-        (Reason::NotRegistered, "403 page not_registered".to_owned()),
-        (
-            Reason::PasswordChangeRequired,
-            "401 page password_change_required".to_owned(),
-        ),
-        (
-            Reason::EmailUnverified,
-            "403 page email_unverified".to_owned(),
-        ),
-        (
-            Reason::RegistrationUnverified,
-            "403 page registration_unverified".to_owned(),
-        ),
-        (
-            Reason::TwoFactorRequired,
-            "401 page two_factor_required".to_owned(),
-        ),
-        (
-            Reason::InvalidCredentials,
-            format!("401 {form} invalid_credentials"),
-        ),
-        (
-            Reason::LoginPrevented,
-            format!("403 {form} login_prevented"),
-        ),
-        (
-            Reason::AccountExpired,
-            format!("403 {form} account_expired"),
-        ),
-        (Reason::AccountLocked, format!("403 {form} account_locked")),
-        (Reason::RejectedInput, format!("400 {form} rejected_input")),
+    let refused = |reason| answered(Known::Absent(LoginRefused::new(reason)));
+    for (reason, status) in [
+        (Reason::NotRegistered, 403),
+        (Reason::PasswordChangeRequired, 401),
+        (Reason::EmailUnverified, 403),
+        (Reason::RegistrationUnverified, 403),
+        (Reason::TwoFactorRequired, 401),
     ] {
-        assert_eq!(answered(Known::Absent(LoginRefused::new(reason))), expected);
+        assert_eq!(
+            refused(reason),
+            format!("{status} page {}", reason.as_str())
+        );
+    }
+    for (reason, status) in [
+        (Reason::InvalidCredentials, 401),
+        (Reason::LoginPrevented, 403),
+        (Reason::AccountExpired, 403),
+        (Reason::AccountLocked, 403),
+        (Reason::RejectedInput, 400),
+    ] {
+        assert_eq!(
+            refused(reason),
+            format!("{status} {form} {}", reason.as_str())
+        );
     }
     let throttled = LoginRefused {
         retry_after: Some(30),

@@ -1,14 +1,19 @@
-//! The rules of `docs/reference/request-handling.md` about decisions, a line each: what is asked
-//! and what follows from it.
+//! The policy of `docs/reference/request-handling.md`, one statement a line: a request with known
+//! facts, and the decision in words.
 
 mod api;
+mod api_login;
 mod authorize;
 mod bearer;
 mod case;
 mod cors;
 mod credential_headers;
+mod csrf;
+mod describe;
 mod endpoints;
+mod fixtures;
 mod hosted_backend;
+mod hosted_logout;
 mod login;
 mod mfa;
 mod preserved_post;

@@ -1,34 +1,35 @@
-//! A form that meets a session which has ended, and comes back with the sign-in.
+//! Forms that are posted after the login has expired.
 
 use http::Method;
 
-use super::case::{Case, refreshed, request};
+use super::case::{Case, request};
+use super::fixtures::refreshed;
 use crate::decide::Known;
 use crate::model::reason::Reason;
 use crate::model::rule::UnauthenticatedAction;
 
-const KEPT: &str = "401 form with sealed signed_out, clear";
+const PRESERVED: &str = "401 form with sealed signed_out, clear";
 const REFUSED: &str = "401 signed_out, clear";
 
-/// Ann sends what she wrote on the site's own page, with a refresh token that is refused.
-fn writes() -> Case {
+/// Ann posts a form of the site's own page, with a refresh token that is refused.
+fn posts() -> Case {
     request(&Method::POST, "/mine?x=1")
         .refresh(Known::Absent(Reason::SignedOut))
-        .with_metadata(|marks| {
-            marks.origin = Some("https://store.example.com");
-            marks.fetch_mode = Some("navigate");
+        .with_metadata(|metadata| {
+            metadata.origin = Some("https://store.example.com");
+            metadata.fetch_mode = Some("navigate");
         })
 }
 
-fn kept(mut ask: Case) -> Case {
-    ask.facts.preserved_post = Known::Found("sealed".into());
-    ask
+fn preserved(mut case: Case) -> Case {
+    case.facts.preserved_post = Known::Found("sealed".into());
+    case
 }
 
 #[test]
-fn what_a_person_sends_to_a_session_that_has_ended_is_kept_in_the_form() {
-    assert_eq!(writes().decision(), "ask keep for /mine?x=1 R");
-    assert_eq!(kept(writes()).decision(), KEPT);
+fn a_form_posted_after_the_login_expired_is_preserved() {
+    assert_eq!(posts().decision(), "ask preserve /mine?x=1 R");
+    assert_eq!(preserved(posts()).decision(), PRESERVED);
     for (page, back) in [
         (
             "https://store.example.com/mine?new#part",
@@ -37,72 +38,72 @@ fn what_a_person_sends_to_a_session_that_has_ended_is_kept_in_the_form() {
         ("https://store.example.com", ""),
         ("https://evil.example/mine", ""),
     ] {
-        let told = kept(writes())
-            .with_metadata(|marks| marks.referer = Some(page))
+        let decision = preserved(posts())
+            .with_metadata(|metadata| metadata.referer = Some(page))
             .decision();
         assert_eq!(
-            told,
+            decision,
             format!("401 form{back} with sealed signed_out, clear"),
             "{page}"
         );
     }
-    let without_a_mode = |marks: &mut crate::model::request::FetchMetadata<'static>| {
-        (marks.fetch_mode, marks.accept) = (None, Some("text/html"));
+    let without_a_mode = |metadata: &mut crate::model::request::FetchMetadata<'static>| {
+        (metadata.fetch_mode, metadata.accept) = (None, Some("text/html"));
     };
     assert_eq!(
-        kept(writes()).with_metadata(without_a_mode).decision(),
-        KEPT
+        preserved(posts()).with_metadata(without_a_mode).decision(),
+        PRESERVED
     );
 }
 
 #[test]
-fn what_cannot_be_kept_is_refused_as_ever() {
+fn a_body_that_cannot_be_preserved_is_refused() {
     for no in [
         Known::Absent(Reason::UnsupportedMediaType),
         Known::Failed(Reason::Internal),
     ] {
-        let mut ask = writes();
-        ask.facts.preserved_post = no;
-        assert_eq!(ask.decision(), REFUSED);
+        let mut case = posts();
+        case.facts.preserved_post = no;
+        assert_eq!(case.decision(), REFUSED);
     }
 }
 
 #[test]
-fn a_scripts_call_and_another_sites_form_are_nobodys_lost_work() {
+fn scripts_and_forms_of_other_sites_are_not_preserved() {
     assert_eq!(
-        kept(writes())
-            .with_metadata(|marks| marks.fetch_mode = Some("cors"))
+        preserved(posts())
+            .with_metadata(|metadata| metadata.fetch_mode = Some("cors"))
             .decision(),
         REFUSED
     );
     assert_eq!(
-        kept(writes())
-            .with_metadata(|marks| marks.has_requested_with = true)
+        preserved(posts())
+            .with_metadata(|metadata| metadata.has_requested_with = true)
             .decision(),
         REFUSED
     );
     assert_eq!(
-        kept(writes())
-            .with_metadata(|marks| marks.origin = Some("https://evil.example"))
+        preserved(posts())
+            .with_metadata(|metadata| metadata.origin = Some("https://evil.example"))
             .decision(),
         REFUSED
     );
     assert_eq!(
-        kept(writes())
-            .with_metadata(|marks| marks.origin = Some("https://app.example.com"))
+        preserved(posts())
+            .with_metadata(|metadata| metadata.origin = Some("https://app.example.com"))
             .decision(),
         REFUSED
     );
     assert_eq!(
-        kept(writes())
-            .with_metadata(|marks| marks.origin = None)
+        preserved(posts())
+            .with_metadata(|metadata| metadata.origin = None)
             .decision(),
         REFUSED
     );
-    let mut put = kept(writes());
+    let mut put = preserved(posts());
     put.method = Method::PUT;
     assert_eq!(put.decision(), REFUSED);
-    let mut by_rule = kept(writes());
+    let mut by_rule = preserved(posts());
     for rule in &mut by_rule.site.rules {
         rule.unauthenticated = UnauthenticatedAction::Status;
     }
@@ -115,15 +116,15 @@ fn a_scripts_call_and_another_sites_form_are_nobodys_lost_work() {
 }
 
 #[test]
-fn who_is_renewed_sends_at_once_and_a_hiccup_keeps_nothing_from_anybody() {
+fn a_refresh_forwards_the_form_and_an_outage_preserves_nothing() {
     assert!(
-        writes()
+        posts()
             .refresh(refreshed(&[]))
             .decision()
             .starts_with("forward renewed")
     );
     assert!(
-        writes()
+        posts()
             .refresh(Known::Failed(Reason::ProviderUnavailable))
             .decision()
             .starts_with("503 ")

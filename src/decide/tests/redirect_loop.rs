@@ -1,98 +1,101 @@
-//! Who is sent to sign in for the third time within seconds is stopped, and told why.
+//! Redirect loops: the third redirect within ten seconds is stopped.
 
-use super::case::{Case, navigation, valid_token};
+use super::case::{Case, navigation};
+use super::fixtures::valid_token;
 use crate::decide::Known;
-use crate::model::cookie::PresentedCookie;
 use crate::model::local_response::LocalResponse;
 use crate::model::origin::Origin;
 use crate::model::redirect_loop::LoopCause;
 use crate::model::request::FetchMetadata;
+use crate::model::request_cookies::PresentedCookie;
 use crate::model::token::TokenError;
 
-/// A browser that comes back from the form.
-fn returns(target: &'static str) -> Case {
-    navigation(target)
-        .with_metadata(|marks: &mut FetchMetadata<'static>| marks.fetch_site = Some("same-origin"))
+/// A browser that comes back from the login page.
+fn returning(target: &'static str) -> Case {
+    navigation(target).with_metadata(|metadata: &mut FetchMetadata<'static>| {
+        metadata.fetch_site = Some("same-origin");
+    })
 }
 
-fn uncounted(mut ask: Case) -> String {
-    ask.facts.redirects = Known::NotAsked;
-    ask.decision()
+fn before_counting(mut case: Case) -> String {
+    case.facts.redirects = Known::NotAsked;
+    case.decision()
 }
 
-fn with_form(mut ask: Case) -> Case {
-    ask.cookies.form = PresentedCookie::Single("F".into());
-    ask
+fn with_form(mut case: Case) -> Case {
+    case.cookies.form = PresentedCookie::Single("F".into());
+    case
 }
 
-/// What stops the third round.
-fn cause(mut ask: Case) -> LoopCause {
-    ask.facts.redirects = Known::Found(3);
-    match ask.response() {
+/// The cause that the third redirect is stopped with.
+fn cause(mut case: Case) -> LoopCause {
+    case.facts.redirects = Known::Found(3);
+    match case.response() {
         Some(LocalResponse::Problem(problem)) => problem.redirect_loop.unwrap().cause,
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn a_round_counts_where_somebody_came_back() {
+fn a_redirect_counts_where_the_user_came_back() {
     assert_eq!(
-        uncounted(with_form(navigation("/orders"))),
-        "ask rounds of Form at /orders"
+        before_counting(with_form(navigation("/orders"))),
+        "ask redirects of Form at /orders"
     );
     assert_eq!(
-        uncounted(returns("/orders")),
-        "ask rounds of Client at /orders"
+        before_counting(returning("/orders")),
+        "ask redirects of Client at /orders"
     );
     let by_credential = navigation("/orders").access(Known::Absent(TokenError::Expired));
     assert_eq!(
-        uncounted(by_credential),
-        "ask rounds of Credential at /orders"
+        before_counting(by_credential),
+        "ask redirects of Credential at /orders"
     );
     let away = "302 /login?return_to=/orders signed_out";
     assert_eq!(
-        uncounted(navigation("/orders")),
+        before_counting(navigation("/orders")),
         away,
-        "without a cookie nobody is known"
+        "nothing identifies the user"
     );
     for elsewhere in ["none", "cross-site", "same-site"] {
-        let marked = |marks: &mut FetchMetadata<'static>| marks.fetch_site = Some(elsewhere);
+        let marked = |metadata: &mut FetchMetadata<'static>| metadata.fetch_site = Some(elsewhere);
         assert_eq!(
-            uncounted(with_form(navigation("/orders").with_metadata(marked))),
+            before_counting(with_form(navigation("/orders").with_metadata(marked))),
             away
         );
     }
-    let linked =
-        |marks: &mut FetchMetadata<'static>| marks.referer = Some("https://elsewhere.example/");
-    assert_eq!(
-        uncounted(with_form(navigation("/orders").with_metadata(linked))),
-        away
-    );
-    let from_the_form = |marks: &mut FetchMetadata<'static>| {
-        marks.referer = Some("https://store.example.com/login");
+    let linked = |metadata: &mut FetchMetadata<'static>| {
+        metadata.referer = Some("https://elsewhere.example/");
     };
     assert_eq!(
-        uncounted(navigation("/orders").with_metadata(from_the_form)),
-        "ask rounds of Client at /orders"
+        before_counting(with_form(navigation("/orders").with_metadata(linked))),
+        away
+    );
+    let from_the_form = |metadata: &mut FetchMetadata<'static>| {
+        metadata.referer = Some("https://store.example.com/login");
+    };
+    assert_eq!(
+        before_counting(navigation("/orders").with_metadata(from_the_form)),
+        "ask redirects of Client at /orders"
     );
 }
 
 #[test]
-fn the_third_round_is_the_last() {
-    for (rounds, told) in [
+fn the_third_redirect_is_stopped() {
+    for (count, expected) in [
         (2, "302 /login?return_to=/orders signed_out"),
         (3, "403 redirect_loop"),
     ] {
-        let mut ask = with_form(returns("/orders"));
-        ask.facts.redirects = Known::Found(rounds);
-        assert_eq!(ask.decision(), told);
+        let mut case = with_form(returning("/orders"));
+        case.facts.redirects = Known::Found(count);
+        assert_eq!(case.decision(), expected);
     }
-    let mut expired = returns("/orders").access(Known::Absent(TokenError::Expired));
+    let mut expired = returning("/orders").access(Known::Absent(TokenError::Expired));
     expired.facts.redirects = Known::Found(3);
     assert_eq!(
         expired.decision(),
         "403 redirect_loop, clear",
-        "what is no good goes all the same"
+        "invalid cookies are cleared all the same"
     );
     let mut signed_in = navigation("/login?return_to=/orders").access(valid_token(&[]));
     signed_in.facts.redirects = Known::Found(3);
@@ -100,27 +103,27 @@ fn the_third_round_is_the_last() {
 }
 
 #[test]
-fn the_cause_is_told_from_the_request() {
-    assert_eq!(cause(with_form(returns("/orders"))), LoopCause::NoCookie);
+fn the_cause_is_derived_from_the_request() {
+    assert_eq!(cause(with_form(returning("/orders"))), LoopCause::NoCookie);
     assert_eq!(
-        cause(returns("/orders").access(Known::Absent(TokenError::Expired))),
+        cause(returning("/orders").access(Known::Absent(TokenError::Expired))),
         LoopCause::Clock
     );
     assert_eq!(
-        cause(returns("/orders").access(Known::Absent(TokenError::Invalid))),
+        cause(returning("/orders").access(Known::Absent(TokenError::Invalid))),
         LoopCause::Refused
     );
     assert_eq!(
         cause(navigation("/login").access(valid_token(&[]))),
         LoopCause::Application
     );
-    let mut twins = returns("/orders");
+    let mut twins = returning("/orders");
     twins.cookies.refresh = PresentedCookie::Duplicate;
     let names = vec![twins.site.cookies.refresh.clone()];
     assert_eq!(cause(twins), LoopCause::Duplicates(names));
     let mut in_the_clear =
-        navigation("/orders").with_metadata(|marks: &mut FetchMetadata<'static>| {
-            (marks.fetch_site, marks.referer) =
+        navigation("/orders").with_metadata(|metadata: &mut FetchMetadata<'static>| {
+            (metadata.fetch_site, metadata.referer) =
                 (Some("cross-site"), Some("http://store.example.com/login"));
         });
     assert_eq!(cause(in_the_clear.clone()), LoopCause::Unencrypted);
@@ -129,6 +132,6 @@ fn the_cause_is_told_from_the_request() {
     assert_eq!(
         cause(in_the_clear),
         LoopCause::NoCookie,
-        "where the site itself is not encrypted"
+        "where the site itself is http"
     );
 }

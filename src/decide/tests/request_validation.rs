@@ -6,7 +6,7 @@ use crate::decide::request_validation::{Rejection, validate_target};
 use crate::model::site::Site;
 use crate::model::target::EncodedSlashes;
 
-use super::case::store;
+use super::fixtures::store;
 
 #[test]
 fn a_target_is_read_as_the_site_reads_it() {

@@ -6,14 +6,14 @@ use crate::decide::upstream_headers::{
     AuthorizationField, ForwardedFields, IdentityFields, UpstreamHeaders, forwarded_token,
 };
 use crate::decide::{Decision, Facts, Known, Outcome, decide};
-use crate::model::cookie::{PresentedCookie, PresentedCookies};
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
+use crate::model::request_cookies::{PresentedCookie, PresentedCookies};
 use crate::model::site::Site;
 use crate::model::site_headers::SiteHeaders;
 use crate::model::target::{EncodedSlashes, Target};
 use crate::model::token::Session;
 
-use super::case::{NOW, principal, refreshed, store, valid_token};
+use super::fixtures::{NOW, principal, refreshed, store, valid_token};
 
 /// Everything that is known of a forwarded request.
 struct Forward {

@@ -26,7 +26,7 @@ use crate::embedded::token_issuer::AuthenticationType;
 use crate::embedded::totp::totp_step;
 use crate::embedded::two_factor::{TwoFactor, TwoFactorMethod};
 use crate::embedded::users::User;
-use crate::model::login::FactorKind;
+use crate::model::login_step::FactorKind;
 use crate::model::secret::Secret;
 use crate::system;
 

@@ -1,9 +1,11 @@
 //! The forms of the steps after the password.
 
 use super::*;
-use crate::model::challenge::{LoginStep, MethodChoice, NextStep};
+use crate::model::challenge::{MethodChoice, NextStep};
 use crate::model::local_response::StepPage;
-use crate::model::login::{FactorKind, PasswordViolation};
+use crate::model::login_step::FactorKind;
+use crate::model::login_step::LoginStep;
+use crate::model::password_violation::PasswordViolation;
 use crate::model::secret::Secret;
 
 fn method(kind: FactorKind, label: Option<&str>) -> MethodChoice {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::model::login::PasswordViolation;
+use crate::model::password_violation::PasswordViolation;
 
 /// The names of the field: FusionAuth may write its path.
 const FIELDS: [&str; 2] = ["password", "user.password"];

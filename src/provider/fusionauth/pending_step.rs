@@ -4,7 +4,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::response_body::{misconfigured, read_json};
-use crate::model::login::{FactorKind, LoginRefused, OfferedMethod, PendingStep};
+use crate::model::login::LoginRefused;
+use crate::model::login_step::{FactorKind, OfferedMethod, PendingStep};
 use crate::model::masking;
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;

@@ -42,7 +42,7 @@ impl EarlyError {
             reason,
             status,
             // An id that the client sent is part of what could not be parsed.
-            request_id: system::fresh_name(),
+            request_id: system::unique_id(),
             since: system::stopwatch(),
         }
     }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::model::challenge::{
-    Challenge, LoginOptions, LoginStep, MethodChoice, NextStep, OpenedChallenge,
-};
-use crate::model::credential::SealingKeys;
+use crate::model::challenge::{Challenge, LoginOptions, MethodChoice, NextStep, OpenedChallenge};
+use crate::model::login_step::LoginStep;
 use crate::model::reason::Reason;
+use crate::model::sealing_keys::SealingKeys;
 use crate::model::secret::Secret;
 use crate::model::site::Site;
 use crate::system::{self, Clock};

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::model::credential::{CredentialKind, RefreshTicket};
+use crate::model::credential::CredentialKind;
 use crate::model::known_device::SealedDevice;
 use crate::model::reason::Reason;
+use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{CompletedLogin, Principal};

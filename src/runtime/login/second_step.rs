@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use crate::model::challenge::{Challenge, StepSubmission};
-use crate::model::credential::{CredentialKind, SealingKeys};
-use crate::model::login::{FactorKind, LoginRefused, PendingStep};
+use crate::model::challenge::Challenge;
+use crate::model::credential::CredentialKind;
+use crate::model::login::LoginRefused;
+use crate::model::login_step::StepSubmission;
+use crate::model::login_step::{FactorKind, PendingStep};
 use crate::model::reason::Reason;
+use crate::model::sealing_keys::SealingKeys;
 use crate::model::secret::Secret;
 use crate::provider::{
     Device, LoginSuccess, NewPasswordAttempt, ProviderError, SecondFactorAttempt, Trust,

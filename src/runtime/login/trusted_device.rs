@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::model::credential::{KEY_BYTES, SealingKeys};
 use crate::model::known_device::{AccountHash, DeviceId, KnownDevice, SealedDevice};
+use crate::model::sealing_keys::{KEY_BYTES, SealingKeys};
 use crate::model::secret::Secret;
 use crate::runtime::site::SiteRuntime;
 use crate::store::ThrottleKeys;

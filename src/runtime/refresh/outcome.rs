@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::credential::{CredentialKind, RefreshTicket, SealingKeys};
+use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
+use crate::model::refresh_ticket::RefreshTicket;
+use crate::model::sealing_keys::SealingKeys;
 use crate::model::site::Site;
 use crate::model::token::{CompletedRefresh, IssuedTokens, TokenPair};
 use crate::system;
@@ -121,7 +123,7 @@ impl StoredOutcome {
     ) -> Option<Arc<[u8]>> {
         let body = serde_json::to_vec(self).ok()?;
         sealing
-            .seal_bytes(&purpose(site, kind), body, system::random())
+            .seal(&purpose(site, kind), body, system::random())
             .map(Arc::from)
     }
 
@@ -133,7 +135,7 @@ impl StoredOutcome {
         kind: CredentialKind,
         sealed: &[u8],
     ) -> Option<Self> {
-        let body = sealing.open_bytes(&purpose(site, kind), sealed)?;
+        let body = sealing.open(&purpose(site, kind), sealed)?;
         serde_json::from_slice(&body).ok()
     }
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use crate::model::credential::{CredentialKind, RefreshRequest, RefreshTicket, SealingKeys};
+use crate::model::credential::{CredentialKind, RefreshRequest};
 use crate::model::reason::Reason;
+use crate::model::refresh_ticket::RefreshTicket;
+use crate::model::sealing_keys::SealingKeys;
 use crate::model::secret::Secret;
 use crate::runtime::request_context::RequestContext;
 use crate::runtime::revocation::Revocation;
@@ -53,10 +55,12 @@ impl Refresh {
     ) -> RefreshOutcome {
         let RequestContext { site_runtime, .. } = context;
         let kind = presented.kind;
-        let outcome = match self
-            .sealing
-            .open(&site_runtime.site.name, kind, presented.refresh)
-        {
+        let outcome = match RefreshTicket::open(
+            &self.sealing,
+            &site_runtime.site.name,
+            kind,
+            presented.refresh,
+        ) {
             Some(ticket) => self.follow_chain(context, kind, ticket).await,
             None => RefreshOutcome::Refused(Reason::SignedOut),
         };
@@ -147,7 +151,7 @@ impl Refresh {
                 let site = &site_runtime.site;
                 match StoredOutcome::open(&self.sealing, site, kind, &sealed)? {
                     StoredOutcome::Issued { refresh, .. } => {
-                        let next = self.sealing.open(&site.name, kind, &refresh?)?;
+                        let next = RefreshTicket::open(&self.sealing, &site.name, kind, &refresh?)?;
                         (next.refresh != ticket.refresh).then_some(next)
                     }
                     StoredOutcome::Unused { .. }

@@ -6,8 +6,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::credential::{CredentialKind, RefreshTicket, SealingKeys};
+use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
+use crate::model::refresh_ticket::RefreshTicket;
+use crate::model::sealing_keys::SealingKeys;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{CompletedRefresh, IssuedTokens, Principal, TokenPair};
@@ -204,7 +206,7 @@ impl RefreshWorker {
             None => old.clone(),
             Some(refresh) => {
                 let site = &site_runtime.site.name;
-                match self.sealing.open(site, task.kind, refresh) {
+                match RefreshTicket::open(&self.sealing, site, task.kind, refresh) {
                     Some(ticket) => ticket,
                     // Sealed with a key that was removed.
                     None => return internal_error(),

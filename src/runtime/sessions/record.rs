@@ -9,7 +9,7 @@ use flate2::write::DeflateEncoder;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::model::credential::SealingKeys;
+use crate::model::sealing_keys::SealingKeys;
 use crate::model::secret::Secret;
 use crate::model::site::Site;
 use crate::model::timestamp::Timestamp;
@@ -64,13 +64,13 @@ impl Record {
 
     /// Compresses the record and seals it to `site`. `None` only if the cipher fails.
     pub fn seal(&self, sealing: &SealingKeys, site: &Site) -> Option<Arc<[u8]>> {
-        let sealed = sealing.seal_bytes(&purpose(site), self.compress()?, system::random())?;
+        let sealed = sealing.seal(&purpose(site), self.compress()?, system::random())?;
         Some(sealed.into())
     }
 
     /// Opens what [`Record::seal`] made for the same site; `None` for everything else.
     pub fn open(sealing: &SealingKeys, site: &Site, sealed: &[u8]) -> Option<Self> {
-        Self::decompress(&sealing.open_bytes(&purpose(site), sealed)?)
+        Self::decompress(&sealing.open(&purpose(site), sealed)?)
     }
 
     /// The session of the record; `None` where a claim that becomes a header holds control

@@ -9,8 +9,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::model::credential::{CredentialKind, SealingKeys};
+use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
+use crate::model::sealing_keys::SealingKeys;
 use crate::model::token::{IssuedTokens, Session, TokenError};
 use crate::runtime::request_context::RequestContext;
 use crate::runtime::revocation::Revocation;
@@ -158,7 +159,7 @@ impl Sessions {
     }
 
     /// Ends the session whose id has this hash, see
-    /// [`RefreshTicket::session_hash`](crate::model::credential::RefreshTicket::session_hash).
+    /// [`RefreshTicket::session_hash`](crate::model::refresh_ticket::RefreshTicket::session_hash).
     pub(in crate::runtime) async fn end_by_hash(&self, hash: &str) {
         let bytes = URL_SAFE_NO_PAD.decode(hash).ok();
         if let Some(hash) = bytes.and_then(|bytes| bytes.try_into().ok()) {

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use crate::model::cookie::MAX_CHUNKED_TOTAL;
-use crate::model::credential::{CredentialKind, RefreshTicket, SealingKeys};
+use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
+use crate::model::refresh_ticket::RefreshTicket;
+use crate::model::sealing_keys::SealingKeys;
 use crate::model::site::Site;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{IssuedTokens, Principal, TokenPair};
@@ -58,9 +60,7 @@ impl TokenIssuer {
                     session_hash,
                     ..tokens.ticket.clone()
                 };
-                let sealed = self
-                    .sealing
-                    .seal(&site.name, tokens.kind, &ticket, system::random());
+                let sealed = ticket.seal(&self.sealing, &site.name, tokens.kind, system::random());
                 Some(Arc::from(sealed.ok_or(Reason::Internal)?))
             }
         };

@@ -2,7 +2,8 @@
 
 use super::steps::{ID, asked, change_password, device, refusal, second_factor};
 use super::*;
-use crate::model::login::{PasswordViolation, PendingStep};
+use crate::model::login_step::PendingStep;
+use crate::model::password_violation::PasswordViolation;
 use crate::provider::Trust;
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The steps after the password, with scripted responses.
 
 use super::*;
-use crate::model::login::{FactorKind, OfferedMethod, PendingStep};
+use crate::model::login_step::{FactorKind, OfferedMethod, PendingStep};
 use crate::provider::Trust;
 
 pub(super) const ID: &str = "two/factor?id";

@@ -1,0 +1,158 @@
+//! What follows when the provider has answered a login, for the login form and for the steps after
+//! it.
+//!
+//! * Success: the cookies are set, and the user goes on to where they wanted to go, by `303`, so
+//!   that no browser posts the password again. A preserved post is offered first.
+//! * The way on never leads back into the gateway's own login or logout.
+//! * Where the provider asks for something first, the user gets the form of that step, or a page
+//!   that says where it is done.
+
+use std::sync::Arc;
+
+use crate::model::challenge::{NextStep, OpenedChallenge};
+use crate::model::cookie_change::CookieChange;
+use crate::model::local_path::LocalPath;
+use crate::model::local_response::{ActionRequired, LocalResponse, Redirect, StepPage};
+use crate::model::login::{LoginForm, LoginRefused};
+use crate::model::login_step::StepForm;
+use crate::model::reason::Reason;
+use crate::model::return_path::ReturnPath;
+use crate::model::site::Site;
+use crate::model::token::CompletedLogin;
+
+use super::endpoint;
+use super::facts::{Facts, Known, Question};
+use super::preserved_post;
+use super::verdict::{Decision, Verdict};
+
+/// What is carried through every step of a login.
+#[derive(Clone, Copy)]
+pub(super) struct LoginContext<'f> {
+    /// The login name, as typed.
+    pub(super) login_id: &'f str,
+    /// Where the user goes after the login.
+    pub(super) return_to: Option<&'f ReturnPath>,
+    /// The sealed form that was posted after the login had expired.
+    pub(super) preserved_post: Option<&'f Arc<str>>,
+}
+
+impl<'f> LoginContext<'f> {
+    /// The context of a posted login form.
+    pub(super) fn of_login(form: &'f LoginForm) -> Self {
+        Self {
+            login_id: &form.login_id,
+            return_to: form.return_to.as_ref(),
+            preserved_post: form.preserved_post.as_ref(),
+        }
+    }
+
+    /// The context of a posted step: what the challenge holds, and the form's preserved post.
+    pub(super) fn of_step(opened: &'f OpenedChallenge, form: &'f StepForm) -> Self {
+        let options = &opened.challenge.options;
+        Self {
+            login_id: &options.login_id,
+            return_to: options.return_to.as_ref(),
+            preserved_post: form.preserved_post.as_ref(),
+        }
+    }
+}
+
+/// The cookies that a browser gets for a login.
+pub(super) fn session_cookies(login: &CompletedLogin) -> Vec<CookieChange> {
+    let device = login.device.clone().map(CookieChange::SetDevice);
+    std::iter::once(CookieChange::SetTokens(login.tokens.clone()))
+        .chain(device)
+        .collect()
+}
+
+/// The user is logged in: shows the preserved post, where there is one, else redirects.
+pub(super) fn login_succeeded<'a>(
+    site: &Site,
+    facts: &Facts,
+    login: &CompletedLogin,
+    context: LoginContext<'_>,
+) -> Decision<'a> {
+    let LoginContext {
+        login_id,
+        return_to,
+        preserved_post,
+    } = context;
+    let verdict = match (preserved_post, &facts.restored_post) {
+        (Some(sealed), Known::NotAsked) => {
+            return Decision::Needs(Question::RestorePost {
+                sealed: Arc::clone(sealed),
+                sub: login.principal.identity.sub.clone(),
+                login_id: login_id.to_owned(),
+            });
+        }
+        (Some(_), Known::Found(restored)) => {
+            let continue_to = destination(site, return_to).to_string();
+            let page = preserved_post::restored_page(restored, continue_to);
+            Verdict::reply(LocalResponse::PreservedPost(page), Reason::OwnEndpoint)
+        }
+        // What does not open was never sealed here, or under a key that is gone.
+        (Some(_), Known::Absent(_) | Known::Failed(_)) | (None, _) => {
+            redirect_after_login(site, return_to)
+        }
+    };
+    Decision::Settled(verdict.with_cookies(session_cookies(login)))
+}
+
+/// A `303` to `return_to`, or to the site's landing page.
+pub(super) fn redirect_after_login<'a>(site: &Site, return_to: Option<&ReturnPath>) -> Verdict<'a> {
+    let redirect = Redirect {
+        status: 303,
+        location: LocalPath::from(destination(site, return_to)),
+        clear_site_data: false,
+    };
+    Verdict::reply(LocalResponse::Redirect(redirect), Reason::OwnEndpoint)
+}
+
+fn destination<'s>(site: &'s Site, return_to: Option<&'s ReturnPath>) -> &'s ReturnPath {
+    return_to
+        .filter(|path| !endpoint::is_login_or_logout(site, path))
+        .unwrap_or(&site.landing)
+}
+
+/// Whether the password was right and the provider asks for something first.
+pub(super) const fn requires_action(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::NotRegistered
+            | Reason::PasswordChangeRequired
+            | Reason::EmailUnverified
+            | Reason::RegistrationUnverified
+            | Reason::TwoFactorRequired
+    )
+}
+
+/// What the provider asks for: the form of the next step, or a page that says where it is done.
+pub(super) fn action_required<'a>(
+    refused: &LoginRefused,
+    context: LoginContext<'_>,
+) -> Verdict<'a> {
+    let response = match &refused.next_step {
+        Some(next) => LocalResponse::StepPage(Box::new(step_page(NextStep::clone(next), context))),
+        None => LocalResponse::ActionRequired(ActionRequired {
+            status: refused.reason.status(),
+            reason: refused.reason,
+        }),
+    };
+    Verdict::reply(response, refused.reason)
+}
+
+/// The form of `next_step` as it is first shown.
+pub(super) fn step_page(next_step: NextStep, context: LoginContext<'_>) -> StepPage {
+    StepPage {
+        status: 401,
+        next_step,
+        error: None,
+        violations: Vec::new(),
+        code_sent_by: None,
+        retry_after: None,
+        trust_device: false,
+        login_id: context.login_id.to_owned(),
+        return_to: context.return_to.cloned(),
+        preserved_post: context.preserved_post.cloned(),
+    }
+}

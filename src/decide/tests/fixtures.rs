@@ -1,0 +1,170 @@
+//! The site, users and tokens that the tests of `decide` share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use serde_json::Map;
+
+use crate::decide::Known;
+use crate::model::cookie::CookieNames;
+use crate::model::credential::CredentialKind;
+use crate::model::identity::Identity;
+use crate::model::identity_headers::IdentityHeaders;
+use crate::model::known_device::{DeviceId, KnownDevice, SealedDevice};
+use crate::model::login::LoginRefused;
+use crate::model::origin::{Origin, Scheme};
+use crate::model::reason::Reason;
+use crate::model::return_path::ReturnPath;
+use crate::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
+use crate::model::sealing_keys::SealingKeys;
+use crate::model::site::{OwnPaths, SessionLifetime, Site, Upstream};
+use crate::model::target::EncodedSlashes;
+use crate::model::timestamp::Timestamp;
+use crate::model::token::{
+    CompletedLogin, CompletedRefresh, IssuedTokens, Principal, RevocationKey, Session, TokenError,
+};
+
+pub(super) const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+/// A token of `ann` with these roles, which is valid for another ten minutes.
+pub(super) fn valid_token(roles: &[&str]) -> Known<Arc<Principal>, TokenError> {
+    Known::Found(principal("ann", roles, 600))
+}
+
+/// A session of `ann`, whose access token is valid for another `seconds`.
+pub(super) fn live_session(seconds: u64) -> Known<Session, TokenError> {
+    Known::Found(Session {
+        principal: principal("ann", &[], seconds),
+        access: None,
+    })
+}
+
+/// A refresh that gave a token of `ann` with these roles.
+pub(super) fn refreshed(roles: &[&str]) -> Known<CompletedRefresh, Reason> {
+    let tokens = IssuedTokens {
+        kind: CredentialKind::Jwt,
+        token: "A2".into(),
+        refresh: Some("R2".into()),
+        remember: true,
+    };
+    Known::Found(CompletedRefresh {
+        tokens,
+        principal: principal("ann", roles, 600),
+        access: "A2".into(),
+    })
+}
+
+/// A login of `ann` whose tokens are delivered as `kind`.
+pub(super) fn logged_in(kind: CredentialKind) -> Known<CompletedLogin, LoginRefused> {
+    let tokens = IssuedTokens {
+        kind,
+        token: "A1".into(),
+        refresh: Some("R1".into()),
+        remember: true,
+    };
+    let device = (kind != CredentialKind::Bearer).then(sealed_device);
+    Known::Found(CompletedLogin {
+        tokens,
+        principal: principal("ann", &[], 600),
+        device,
+    })
+}
+
+/// The device cookie of a browser from which nobody has logged in yet.
+pub(super) fn sealed_device() -> SealedDevice {
+    KnownDevice::new(DeviceId([1; 16]))
+        .seal(&SealingKeys::new(&[[1; 32]]).unwrap(), "store", [1; 12])
+        .unwrap()
+}
+
+/// A user whose access token was issued ten minutes ago and is valid for another `seconds`.
+pub(super) fn principal(sub: &str, roles: &[&str], seconds: u64) -> Arc<Principal> {
+    let identity = Identity {
+        sub: sub.into(),
+        email: None,
+        email_verified: false,
+        username: None,
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        claims: Map::new(),
+    };
+    Arc::new(Principal {
+        identity,
+        issued_at: Timestamp::from_secs(NOW.secs() - 600),
+        expires_at: Timestamp::from_secs(NOW.secs() + seconds),
+        revocation_key: RevocationKey("sid".into()),
+        identity_headers: Vec::new(),
+    })
+}
+
+fn rule(pattern: &str, access: Access, roles: &[&str]) -> Rule {
+    Rule {
+        pattern: Pattern::parse(pattern).unwrap(),
+        methods: Vec::new(),
+        access,
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        unauthenticated: UnauthenticatedAction::Auto,
+    }
+}
+
+/// `/public` is public, `/maybe` optional, `/staff` requires one of two roles, `/mixed` is public
+/// for `GET` alone, `/page` and `/data` force redirect and status. Everything else requires a
+/// login.
+fn rules() -> Vec<Rule> {
+    vec![
+        rule("/public/*", Access::Public, &[]),
+        rule("/maybe/*", Access::Optional, &[]),
+        rule("/staff/*", Access::Required, &["admin", "editor"]),
+        Rule {
+            methods: vec![Method::GET],
+            ..rule("/mixed", Access::Public, &[])
+        },
+        rule("/mixed", Access::Required, &["admin"]),
+        Rule {
+            unauthenticated: UnauthenticatedAction::Redirect,
+            ..rule("/page", Access::Required, &[])
+        },
+        Rule {
+            unauthenticated: UnauthenticatedAction::Status,
+            ..rule("/data", Access::Required, &[])
+        },
+    ]
+}
+
+/// The site of the tests, `https://store.example.com`.
+pub(super) fn store() -> Site {
+    Site {
+        name: "store".into(),
+        origin: Origin::parse("https://store.example.com").unwrap(),
+        aliases: Vec::new(),
+        provider: "main".into(),
+        application_id: "store-app".into(),
+        upstreams: vec![Upstream::Http {
+            host: "127.0.0.1".into(),
+            port: 9,
+        }],
+        upstream_host: None,
+        health: None,
+        credential: CredentialKind::Jwt,
+        session_lifetime: SessionLifetime {
+            idle: Duration::from_secs(1800),
+            absolute: Duration::from_secs(43_200),
+        },
+        bearer: false,
+        landing: ReturnPath::parse("/landing").unwrap(),
+        after_logout: ReturnPath::parse("/bye").unwrap(),
+        default_access: Access::Required,
+        allowed_origins: vec![Origin::parse("https://app.example.com").unwrap()],
+        hosted_backend: None,
+        encoded_slashes: EncodedSlashes::Reject,
+        paths: OwnPaths::default(),
+        cookies: CookieNames::defaults(Scheme::Https),
+        cookie_max_age: Duration::from_secs(3600),
+        identity_headers: IdentityHeaders::x_auth(),
+        assertion: true,
+        forward_token: false,
+        refresh_ahead: Duration::from_secs(60),
+        theme: Box::default(),
+        rules: rules(),
+    }
+}

@@ -1,0 +1,86 @@
+//! What an unauthenticated request gets where a login is required.
+//!
+//! * A navigation (a person opens a page) is redirected to the login page, which leads back to the
+//!   page afterwards. Everything else (scripts, API clients, writes) gets `401` with the reason.
+//! * A rule may force either with `signed_out = "redirect"` or `"status"`.
+//! * The way back is kept only for a page that the browser asked for as HTML. A browser also
+//!   requests icons and the like on its own, and nobody wants to end up on one of those.
+
+use http::Method;
+
+use crate::model::local_path::LocalPath;
+use crate::model::local_response::{LocalResponse, Problem, Redirect};
+use crate::model::reason::Reason;
+use crate::model::request::RequestView;
+use crate::model::return_path::ReturnPath;
+use crate::model::rule::UnauthenticatedAction;
+use crate::model::site::{Requirement, Site};
+
+use super::verdict::Verdict;
+
+/// Refuses a request for a page that requires a login: by redirect or by status, as the rule says.
+pub(super) fn deny_unauthenticated<'a>(
+    request: &RequestView<'a>,
+    site: &Site,
+    requirement: &Requirement<'_>,
+    reason: Reason,
+) -> Verdict<'a> {
+    let is_redirect = match requirement.unauthenticated {
+        UnauthenticatedAction::Auto => request.is_navigation(),
+        UnauthenticatedAction::Redirect => true,
+        UnauthenticatedAction::Status => false,
+    };
+    if !is_redirect {
+        return unauthorized(request, site, reason);
+    }
+    let redirect = redirect_to_login(site, return_address(request).as_ref());
+    Verdict::reply(LocalResponse::Redirect(redirect), reason)
+}
+
+/// A problem under the status of `reason` (`401`), with `WWW-Authenticate` where the site takes
+/// bearer tokens.
+pub(super) fn unauthorized<'a>(
+    request: &RequestView<'a>,
+    site: &Site,
+    reason: Reason,
+) -> Verdict<'a> {
+    let mut problem = Problem::new(reason);
+    problem.www_authenticate = site.bearer.then(|| bearer_challenge(request));
+    Verdict::reply(LocalResponse::Problem(problem), reason)
+}
+
+/// The value of `WWW-Authenticate` for bearer clients (RFC 6750, section 3): with an error code
+/// only where the request had a token.
+fn bearer_challenge(request: &RequestView<'_>) -> &'static str {
+    if request.bearer.access.is_some() {
+        "Bearer error=\"invalid_token\""
+    } else {
+        "Bearer"
+    }
+}
+
+/// A `302` to the login page, and from there to `return_to`.
+pub(super) fn redirect_to_login(site: &Site, return_to: Option<&ReturnPath>) -> Redirect {
+    Redirect {
+        status: 302,
+        location: login_address(site, return_to),
+        clear_site_data: false,
+    }
+}
+
+/// The address of the login page that leads to `return_to` after the login.
+#[must_use]
+pub fn login_address(site: &Site, return_to: Option<&ReturnPath>) -> LocalPath {
+    let login = LocalPath::endpoint(&site.paths.login);
+    match return_to {
+        Some(path) => login.with_parameter("return_to", path.as_str()),
+        None => login,
+    }
+}
+
+/// The address to return to after the login: that of a `GET` navigation that accepts HTML.
+fn return_address(request: &RequestView<'_>) -> Option<ReturnPath> {
+    (request.method == Method::GET && request.is_navigation() && request.accepts_html())
+        .then(|| ReturnPath::parse(request.target.raw()))
+        .flatten()
+}

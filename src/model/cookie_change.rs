@@ -1,0 +1,17 @@
+//! The changes that a response makes to the credentials a client holds.
+
+use super::known_device::SealedDevice;
+use super::token::IssuedTokens;
+
+/// A change to a client's cookies; for bearer clients, to the tokens that they hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CookieChange {
+    /// Sets new tokens, which replace the old ones.
+    SetTokens(IssuedTokens),
+    /// Clears every credential: after a logout, or where the provider refused them.
+    ClearCredentials,
+    /// Clears the refresh token. The access token stays until it expires.
+    ClearRefresh,
+    /// Sets the device cookie, after a login.
+    SetDevice(SealedDevice),
+}
