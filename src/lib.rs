@@ -9,13 +9,13 @@
 //! * `config`: what the operator wrote, checked, every problem at once.
 //! * `provider`: who vouches for people. FusionAuth's API, keys and the verification of tokens.
 //! * `store`: where sessions, shared renewals, revocations and throttles rest.
-//! * `telemetry`: what the watchers are told.
+//! * `telemetry`: metrics, access log and audit log, for operators.
 //! * `runtime`: everything one request needs, built from settings and swapped whole on reload.
 //! * `pages`: the HTML of the forms and problem pages, from `static/`, in the languages of
 //!   `static/words/`.
 //! * `proxy`: the only room that knows Pingora. Makes a view of the request, asks `decide`, carries
 //!   it out.
-//! * `admin`: the watchers' door, metrics and health.
+//! * `admin`: the admin listener, with metrics and health checks.
 //! * `embedded`: an identity server that speaks FusionAuth's API, and the demo's store and forum.
 //! * `system`: the clock, randomness and detached work, each asked for in this one place.
 //! * `cli`: the commands.
