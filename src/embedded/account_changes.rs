@@ -91,8 +91,8 @@ impl AccountChanges {
         Ok(())
     }
 
-    /// Uses up the time step of an authenticator code, because a code must work only once (RFC 6238,
-    /// section 5.2). False if this step or a later one was used before.
+    /// Uses up the time step of an authenticator code, because a code must work only once (RFC
+    /// 6238, section 5.2). False if this step or a later one was used before.
     ///
     /// # Errors
     /// If the database fails.

@@ -1,5 +1,5 @@
-//! The client that started a session, as the caller of the API describes it. It is shown in the list
-//! of sessions, so that users can recognize their devices.
+//! The client that started a session, as the caller of the API describes it. It is shown in the
+//! list of sessions, so that users can recognize their devices.
 
 use serde::{Deserialize, Serialize};
 

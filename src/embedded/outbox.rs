@@ -16,7 +16,7 @@ pub struct Message<'a> {
     pub to: &'a str,
     /// The subject, without line breaks.
     pub subject: &'a str,
-    /// The text of the message.
+    /// The text of the message, which may have several lines.
     pub body: String,
 }
 
@@ -26,7 +26,7 @@ impl std::fmt::Debug for Message<'_> {
     }
 }
 
-/// A pickup directory for messages.
+/// A pickup directory, to which messages are delivered as files.
 #[derive(Debug)]
 pub struct Outbox {
     directory: PathBuf,

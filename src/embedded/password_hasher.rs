@@ -60,14 +60,14 @@ pub fn parse_cost(hash: &str) -> Result<Params, &'static str> {
 pub struct PasswordHasher {
     permits: Arc<Semaphore>,
     cost: Params,
-    /// A hash that no password matches. It is verified for unknown users, so that they take the same
-    /// time as a wrong password.
+    /// A hash that no password matches. It is verified for unknown users, so that they take the
+    /// same time as a wrong password.
     decoy: Arc<str>,
 }
 
 impl PasswordHasher {
-    /// A hasher for users with the given hashes. New hashes and the decoy have the highest cost among
-    /// them, and at least the recommended one.
+    /// A hasher for users with the given hashes. New hashes and the decoy have the highest cost
+    /// among them, and at least the recommended one.
     pub fn new<'a>(hashes: impl Iterator<Item = &'a str>) -> Self {
         let costs = hashes.filter_map(|hash| parse_cost(hash).ok());
         let cost = costs.fold(Params::default(), |highest, cost| {
@@ -86,8 +86,8 @@ impl PasswordHasher {
         }
     }
 
-    /// Whether `password` matches `hash`. `None` stands for an unknown user: the result is false and
-    /// takes the same time.
+    /// Whether `password` matches `hash`. `None` stands for an unknown user: the result is false
+    /// and takes the same time.
     pub async fn verify(&self, hash: Option<String>, password: Secret) -> bool {
         let hash = hash.unwrap_or_else(|| self.decoy.to_string());
         let is_match = self.run_limited(move || {

@@ -5,8 +5,8 @@ const DEFAULT_MIN_LENGTH: usize = 8;
 /// FusionAuth's default, in characters.
 const DEFAULT_MAX_LENGTH: usize = 256;
 
-/// The policy for new passwords. It does not apply to passwords in the users file, of which only the
-/// hashes are known.
+/// The policy for new passwords. It does not apply to passwords in the users file, of which only
+/// the hashes are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PasswordPolicy {
     /// The minimum length in characters.
@@ -36,17 +36,17 @@ impl Default for PasswordPolicy {
 /// A rule of the policy that a password violates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyViolation {
-    /// The password is empty.
+    /// The password is empty or left out.
     Blank,
     /// It has fewer characters than this minimum.
     TooShort(usize),
     /// It has more characters than this maximum.
     TooLong(usize),
-    /// It has no digit.
+    /// It has no digit, which the policy requires.
     RequireNumber,
     /// It does not have both upper-case and lower-case letters.
     SingleCase,
-    /// It has letters only.
+    /// It has only letters, which the policy forbids.
     OnlyAlpha,
     /// It is the current password.
     PreviouslyUsed,

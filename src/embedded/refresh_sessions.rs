@@ -1,10 +1,10 @@
 //! Sessions and their refresh tokens.
 //!
 //! A refresh token works once and is replaced when it is used. The database stores only hashes of
-//! tokens. Within the grace period a used token returns its successor, which is encrypted with a key
-//! derived from the used token, so that only a client with the used token can read it. After the
-//! grace period a used token counts as stolen and its session ends, because the thief and the owner
-//! cannot be told apart (RFC 9700, section 4.14.2).
+//! tokens. Within the grace period a used token returns its successor, which is encrypted with a
+//! key derived from the used token, so that only a client with the used token can read it. After
+//! the grace period a used token counts as stolen and its session ends, because the thief and the
+//! owner cannot be told apart (RFC 9700, section 4.14.2).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub struct Session {
 /// A session with its current refresh token.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SessionWithToken {
-    /// The session.
+    /// The session that the token belongs to.
     pub session: Session,
     /// The refresh token to use next.
     pub refresh_token: Secret,

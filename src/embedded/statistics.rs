@@ -5,30 +5,30 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The number of calls per operation, whatever their result.
 #[derive(Debug, Default)]
 pub struct Statistics {
-    /// `POST /api/login`.
+    /// Calls of `POST /api/login`: logins with a password.
     pub logins: Counter,
-    /// `POST /api/two-factor/login`.
+    /// Calls of `POST /api/two-factor/login`: second-factor codes.
     pub two_factor_logins: Counter,
-    /// `POST /api/two-factor/send/{twoFactorId}`.
+    /// Calls of `POST /api/two-factor/send/{twoFactorId}`: codes to send.
     pub code_requests: Counter,
-    /// `POST /api/user/change-password`.
+    /// Calls of `POST /api/user/change-password`.
     pub password_changes: Counter,
-    /// `POST /api/jwt/refresh` and `POST /oauth2/token`.
+    /// Calls of `POST /api/jwt/refresh` and `POST /oauth2/token`.
     pub refreshes: Counter,
-    /// `DELETE /api/jwt/refresh`.
+    /// Calls of `DELETE /api/jwt/refresh`: revocations of sessions.
     pub revocations: Counter,
-    /// `POST /api/logout`.
+    /// Calls of `POST /api/logout`.
     pub logouts: Counter,
-    /// `GET /.well-known/jwks.json`.
+    /// Calls of `GET /.well-known/jwks.json`.
     pub key_fetches: Counter,
 }
 
-/// A count that only grows.
+/// A counter that other threads can read while it grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// The current count.
+    /// The number of calls so far.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

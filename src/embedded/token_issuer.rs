@@ -17,7 +17,7 @@ pub enum AuthenticationType {
     Password,
     /// With the one-time password that a change of password returns.
     OneTimePassword,
-    /// With a refresh token.
+    /// With a refresh token, which continues an earlier login.
     RefreshToken,
 }
 
@@ -29,18 +29,18 @@ pub struct Claims {
     pub aud: Option<String>,
     /// The time from which the token is no longer valid.
     pub exp: u64,
-    /// The time of issue.
+    /// The time of issue, in whole seconds.
     pub iat: u64,
     /// The issuer: this server.
     pub iss: String,
-    /// The user's id.
+    /// The user's id, which never changes.
     pub sub: String,
-    /// The token's id.
+    /// The id of this token, a random UUID.
     pub jti: String,
     /// How the user signed in, or `REFRESH_TOKEN` for a refreshed token.
     #[serde(rename = "authenticationType")]
     pub authentication_type: AuthenticationType,
-    /// The user's e-mail address.
+    /// The user's e-mail address, as in the users file.
     pub email: String,
     /// Whether the e-mail address is verified.
     pub email_verified: bool,
@@ -65,11 +65,11 @@ pub struct Claims {
 /// What an access token is issued for.
 #[derive(Clone, Debug)]
 pub struct TokenSubject<'a> {
-    /// The user that it identifies.
+    /// The user that the token identifies.
     pub user: &'a User,
     /// The application that it is for.
     pub application: Option<&'a str>,
-    /// The session it belongs to.
+    /// The id of the session that the token belongs to.
     pub session: Option<&'a str>,
     /// The time of the login.
     pub signed_in: Timestamp,
@@ -77,7 +77,7 @@ pub struct TokenSubject<'a> {
     pub authentication: AuthenticationType,
 }
 
-/// Issues access tokens.
+/// Issues access tokens, and verifies its own.
 pub struct TokenIssuer {
     key: SigningKey,
     name: String,
@@ -104,7 +104,7 @@ impl TokenIssuer {
         &self.name
     }
 
-    /// The id of the tenant.
+    /// The tenant's id, which is derived from the issuer's name.
     #[must_use]
     pub fn tenant(&self) -> &str {
         &self.tenant

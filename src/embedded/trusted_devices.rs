@@ -20,8 +20,8 @@ const LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 #[derive(Serialize, Deserialize)]
 struct TrustRow {
     user: String,
-    /// The SHA-256 of the password hash at that time. A new password ends the trust, wherever it was
-    /// changed.
+    /// The SHA-256 of the password hash at that time. A new password ends the trust, wherever it
+    /// was changed.
     password: String,
     /// In milliseconds since the Unix epoch.
     expires: u64,

@@ -23,7 +23,7 @@ pub struct TwoFactor {
 pub struct TwoFactorMethod<'a> {
     /// The method's id in the API.
     pub id: &'static str,
-    /// The kind of method.
+    /// The kind of method: app, e-mail or SMS.
     pub kind: FactorKind,
     /// Where codes are sent; empty for the authenticator app.
     pub address: &'a str,
@@ -61,8 +61,8 @@ impl TwoFactorMethod<'_> {
         }
     }
 
-    /// The address with most characters hidden, for a client that has proved only the password. `None`
-    /// for the authenticator app.
+    /// The address with most characters hidden, for a client that has proved only the password.
+    /// `None` for the authenticator app.
     #[must_use]
     pub fn masked(&self) -> Option<String> {
         match self.kind {

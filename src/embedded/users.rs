@@ -20,7 +20,7 @@ pub const DEMO_PASSWORD: &str = "vestibule demo";
 /// The TOTP secret of `twofactor@example.com` in [`Users::demo`], in base32 for authenticator apps.
 pub const DEMO_TOTP: &str = "KZSXG5DJMJ2WYZJAMRSW23ZAORXXI4BB";
 
-/// A user account.
+/// A user account of the users file or the demo.
 #[derive(Clone, Debug)]
 pub struct User {
     /// A UUID: the `sub` claim of the tokens.
@@ -79,7 +79,7 @@ impl User {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AccountState {
-    /// The account can be used.
+    /// The account can be used normally.
     #[default]
     Active,
     /// An administrator has locked the account.
@@ -93,7 +93,7 @@ pub enum AccountState {
 /// Why a user must choose a new password, in FusionAuth's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChangeReason {
-    /// An administrator requires it.
+    /// An administrator requires a new password.
     Administrative,
     /// The password is known from a breach.
     Breached,
@@ -141,7 +141,7 @@ pub struct Users {
 }
 
 impl Users {
-    /// No users yet.
+    /// An empty list of users with a token policy.
     #[must_use]
     pub fn new(token_policy: TokenPolicy) -> Self {
         Self {
@@ -181,7 +181,8 @@ impl Users {
         self.by_id.get(id)
     }
 
-    /// The user with this e-mail address or username, in any case. Surrounding white space is ignored.
+    /// The user with this e-mail address or username, in any case. Surrounding white space is
+    /// ignored.
     #[must_use]
     pub fn by_login(&self, login: &str) -> Option<&Arc<User>> {
         self.by_login.get(&login.trim().to_lowercase())
@@ -194,8 +195,8 @@ impl Users {
 
     /// The accounts of the demo, all with [`DEMO_PASSWORD`]: `shopper@example.com`,
     /// `admin@example.com` (role `admin` in all applications), `twofactor@example.com` (with
-    /// [`DEMO_TOTP`], and by e-mail if there is an outbox) and `newpassword@example.com` (must change
-    /// the password). Access tokens are valid for 60 s, so that a refresh can be observed.
+    /// [`DEMO_TOTP`], and by e-mail if there is an outbox) and `newpassword@example.com` (must
+    /// change the password). Access tokens are valid for 60 s, so that a refresh can be observed.
     ///
     /// # Errors
     /// If the password cannot be hashed.

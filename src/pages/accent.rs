@@ -1,5 +1,5 @@
-//! The shades of a theme's accent colour for buttons, links and focus rings, in the light and in the
-//! dark colour scheme.
+//! The shades of a theme's accent colour for buttons, links and focus rings, in the light and in
+//! the dark colour scheme.
 //!
 //! For every accent colour, text and graphical objects have the contrast that WCAG 2.2 requires on
 //! level AA. Buttons are filled with the accent colour itself. Where it has too little contrast, a

@@ -1,5 +1,5 @@
-//! The page about a login that needs an action elsewhere: the user knows the password, but must, for
-//! example, verify the e-mail address first.
+//! The page about a login that needs an action elsewhere: the user knows the password, but must,
+//! for example, verify the e-mail address first.
 
 use super::Layout;
 use super::error_page::{MessagePage, PageLink};
@@ -7,7 +7,7 @@ use super::render::{Rendered, render};
 use crate::model::local_response::ActionRequired;
 use crate::model::reason::Reason;
 
-/// The data of the page.
+/// What the page about a required action is rendered from.
 #[derive(Clone, Copy, Debug)]
 pub struct ActionRequiredView<'a> {
     /// The data that all pages have in common.

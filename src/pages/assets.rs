@@ -20,27 +20,27 @@ pub const CACHE_CONTROL: &str = "public, max-age=31536000, immutable";
 /// contain scripts.
 const IMAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
 
-/// A static file.
+/// A static file with its headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asset {
-    /// The content.
+    /// The content of the file.
     pub body: Bytes,
-    /// The value of `Content-Type`.
+    /// The value of `Content-Type` in its response.
     pub content_type: &'static str,
-    /// The value of `Content-Security-Policy`.
+    /// The value of `Content-Security-Policy` in its response, for images.
     pub policy: Option<&'static str>,
 }
 
 /// The paths of the files that pages link to.
 #[derive(Clone, Debug, Serialize)]
 pub struct Addresses {
-    /// The built-in style sheet.
+    /// The path of the built-in style sheet.
     pub style: String,
-    /// The style sheet of the site's theme, if it has one.
+    /// The path of the theme's style sheet, if it has one.
     pub theme: Option<String>,
-    /// The script of the forms.
+    /// The path of the script for forms.
     pub sign_in: String,
-    /// The logo above each page and on its tab.
+    /// The path of the logo, above each page and on its tab.
     pub mark: String,
     /// The media type of the logo.
     pub mark_type: String,

@@ -8,14 +8,14 @@ use icu_locale_core::Locale;
 use icu_plurals::{PluralCategory, PluralRules};
 use serde::Serialize;
 
-/// The messages of a language.
+/// The messages of a language, by key.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Catalog {
     /// The language tag (BCP 47), for `lang` and `Content-Language`.
     pub tag: &'static str,
     /// The name of the language, in that language.
     pub name: &'static str,
-    /// The writing direction.
+    /// The writing direction of the language.
     pub direction: Direction,
     /// Keys and texts, sorted by key.
     messages: &'static [(&'static str, &'static str)],
@@ -24,10 +24,10 @@ pub struct Catalog {
 /// The writing direction of a language: the value of the HTML attribute `dir`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Direction {
-    /// As in English and Japanese.
+    /// From left to right, as in English and Japanese.
     #[serde(rename = "ltr")]
     LeftToRight,
-    /// As in Arabic.
+    /// From right to left, as in Arabic.
     #[serde(rename = "rtl")]
     RightToLeft,
 }
@@ -52,7 +52,7 @@ impl Catalog {
             .find(|catalog| catalog.tag.eq_ignore_ascii_case(tag))
     }
 
-    /// The English catalog.
+    /// The English catalog, which is the fallback.
     #[must_use]
     pub fn english() -> &'static Self {
         const EMPTY: &Catalog = &Catalog {
@@ -82,7 +82,8 @@ impl Catalog {
         self.text(key).replace(&format!("{{{name}}}"), value)
     }
 
-    /// The message `key` in the plural form for `count`, with `count` for its placeholder `{count}`.
+    /// The message `key` in the plural form for `count`, with `count` for its placeholder
+    /// `{count}`.
     #[must_use]
     pub fn count(&self, key: &str, count: u32) -> String {
         let form = self

@@ -8,12 +8,12 @@ use super::{Layout, duration_text, redirect_loop};
 use crate::model::local_response::Problem;
 use crate::model::reason::Reason;
 
-/// The data of the page.
+/// What the error page is rendered from.
 #[derive(Clone, Copy, Debug)]
 pub struct ProblemView<'a> {
     /// The data that all pages have in common.
     pub layout: Layout<'a>,
-    /// The error.
+    /// The error with its status, reason and wait.
     pub problem: &'a Problem,
     /// The path of the sign-in form with its return address. It is linked if signing in helps.
     pub login_path: Option<&'a str>,
@@ -71,8 +71,8 @@ pub fn problem(view: &ProblemView<'_>) -> Rendered {
 
 fn links<'a>(view: &ProblemView<'a>, reason: Reason) -> Vec<PageLink<'a>> {
     let catalog = view.layout.catalog;
-    // An empty address is the current page with its query. Pages do not reload by themselves, because
-    // that would add to the load while a failure lasts.
+    // An empty address is the current page with its query. Pages do not reload by themselves,
+    // because that would add to the load while a failure lasts.
     let retry = PageLink {
         href: "",
         label: catalog.text("way.try_again"),

@@ -1,7 +1,7 @@
 //! The choice of a page's language: one that the user accepts, or else the site's, or else English.
 //!
-//! `Accept-Language` (RFC 9110, section 12.5.4) is matched with the lookup of RFC 4647, section 3.4.
-//! It is parsed only when a page is rendered.
+//! `Accept-Language` (RFC 9110, section 12.5.4) is matched with the lookup of RFC 4647, section
+//! 3.4. It is parsed only when a page is rendered.
 
 use super::catalog::Catalog;
 
@@ -14,8 +14,8 @@ struct Range<'a> {
     weight: u16,
 }
 
-/// The language of a page. `accepted` has the values of all `Accept-Language` fields, and `preferred`
-/// is the site's language.
+/// The language of a page. `accepted` has the values of all `Accept-Language` fields, and
+/// `preferred` is the site's language.
 #[must_use]
 pub fn choose<'a>(
     accepted: impl Iterator<Item = &'a str>,

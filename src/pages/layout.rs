@@ -6,7 +6,7 @@ use super::theme::PageTheme;
 /// The data that all pages have in common.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout<'a> {
-    /// The theme of the site.
+    /// The theme of the site, or the built-in one.
     pub theme: &'a PageTheme,
     /// The name of the site for its users. `None` if no site has the requested host.
     pub site_name: Option<&'a str>,

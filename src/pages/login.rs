@@ -8,14 +8,14 @@ use super::render::{Rendered, render};
 use crate::model::local_response::LoginPage;
 use crate::model::reason::Reason;
 
-/// The data of the form.
+/// What the sign-in form is rendered from.
 #[derive(Clone, Copy, Debug)]
 pub struct LoginView<'a> {
     /// The data that all pages have in common.
     pub layout: Layout<'a>,
     /// The path that the form is posted to.
     pub action: &'a str,
-    /// The state of the form.
+    /// The state of the form, with the reason of a failed attempt.
     pub form: &'a LoginPage,
     /// The CSRF token, which binds the form to this browser.
     pub csrf: &'a str,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Layout;
 use super::render::{Rendered, render};
 
-/// The data of the page.
+/// What the sign-out page is rendered from.
 #[derive(Clone, Copy, Debug)]
 pub struct LogoutView<'a> {
     /// The data that all pages have in common.

@@ -39,7 +39,7 @@ pub use two_factor::{TwoFactorView, two_factor};
 
 use crate::model::origin::Origin;
 
-/// The `Content-Type` of every page.
+/// The value of `Content-Type` for every page.
 pub const CONTENT_TYPE: &str = "text/html; charset=utf-8";
 
 /// What a page may load, and where its forms may be posted (threat model, R-45).
@@ -59,8 +59,8 @@ pub fn policy_leading_to<'a>(origins: impl Iterator<Item = &'a Origin>) -> Strin
     CONTENT_SECURITY_POLICY.replace("form-action 'self'", &directive)
 }
 
-/// The headers of every page, except `Strict-Transport-Security` and `Cache-Control`, which depend on
-/// the site and the response.
+/// The headers of every page, except `Strict-Transport-Security` and `Cache-Control`, which depend
+/// on the site and the response.
 pub const HEADERS: &[(&str, &str)] = &[
     ("content-security-policy", CONTENT_SECURITY_POLICY),
     ("x-content-type-options", "nosniff"),

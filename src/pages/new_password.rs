@@ -11,7 +11,7 @@ use crate::model::local_response::StepPage;
 use crate::model::password_violation::PasswordViolation;
 use crate::model::reason::Reason;
 
-/// The data of the form.
+/// What the form for a new password is rendered from.
 #[derive(Clone, Copy, Debug)]
 pub struct NewPasswordView<'a> {
     /// The data that all pages have in common.
@@ -20,7 +20,7 @@ pub struct NewPasswordView<'a> {
     pub action: &'a str,
     /// The path of the sign-in form.
     pub back: &'a str,
-    /// The state of the form.
+    /// The state of the form, with the reason of a failed attempt.
     pub form: &'a StepPage,
     /// The CSRF token, which binds the form to this browser.
     pub csrf: &'a str,
@@ -79,8 +79,8 @@ pub fn new_password(view: &NewPasswordView<'_>) -> Rendered {
     render("new-password.html", view.layout, page)
 }
 
-/// Why a new password is required, for a reason of the provider. Unknown reasons are not repeated to
-/// the user.
+/// Why a new password is required, for a reason of the provider. Unknown reasons are not repeated
+/// to the user.
 fn describe_reason(catalog: &Catalog, reason: Option<&str>) -> &'static str {
     catalog.text(match reason {
         Some("Administrative") => "why_new_password.administrative",

@@ -1,5 +1,5 @@
-//! The page with a preserved form post: what the user wrote before the session ended, to send now or
-//! to copy.
+//! The page with a preserved form post: what the user wrote before the session ended, to send now
+//! or to copy.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use super::Layout;
 use super::render::{Rendered, render};
 use crate::model::local_response::{PreservedPostPage, Resubmission};
 
-/// The data of the page.
+/// What the page with a preserved form post is rendered from.
 #[derive(Clone, Copy, Debug)]
 pub struct PreservedPostView<'a> {
     /// The data that all pages have in common.
@@ -93,8 +93,8 @@ pub fn preserved_post(view: &PreservedPostView<'_>) -> Rendered {
     render("unsent.html", view.layout, page)
 }
 
-/// Whether the user may have written the field. Fields that the application fills by itself, such as
-/// tokens, and passwords are sent but not shown.
+/// Whether the user may have written the field. Fields that the application fills by itself, such
+/// as tokens, and passwords are sent but not shown.
 fn is_user_input(field: FormField<'_>) -> bool {
     const HIDDEN_NAMES: [&str; 8] = [
         "pass",

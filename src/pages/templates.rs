@@ -35,11 +35,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// An error in a template, for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateError {
-    /// The name of the template.
+    /// The name of the template with the error.
     pub template: String,
     /// The line from 1, if it is known.
     pub line: Option<usize>,
-    /// What is wrong.
+    /// What is wrong, in the words of the template engine.
     pub message: String,
 }
 

@@ -9,7 +9,7 @@ use crate::model::local_response::StepPage;
 use crate::model::login_step::FactorKind;
 use crate::model::reason::Reason;
 
-/// The data of the form.
+/// What the form for a second-factor code is rendered from.
 #[derive(Clone, Copy, Debug)]
 pub struct TwoFactorView<'a> {
     /// The data that all pages have in common.
@@ -20,7 +20,7 @@ pub struct TwoFactorView<'a> {
     pub send: &'a str,
     /// The path of the sign-in form.
     pub back: &'a str,
-    /// The state of the form.
+    /// The state of the form, with the reason of a failed attempt.
     pub form: &'a StepPage,
     /// The CSRF token, which binds the form to this browser.
     pub csrf: &'a str,

@@ -15,9 +15,9 @@ use crate::model::reason::Reason;
 /// The request that caused an event.
 #[derive(Clone, Copy, Debug)]
 pub struct AuditContext<'a> {
-    /// The site's name.
+    /// The site's name in the configuration.
     pub site: &'a str,
-    /// The request id.
+    /// The request id, as in the access log.
     pub request_id: &'a str,
     /// The client address, from `X-Forwarded-For` if a trusted proxy sent it.
     pub client: IpAddr,
@@ -56,12 +56,12 @@ macro_rules! audit {
     };
 }
 
-/// A user signed in.
+/// A user signed in and got a session.
 pub fn signed_in(context: AuditContext<'_>, user: &str, account: LoginIdHash) {
     audit!(info, "signed_in", context, user, account = %account);
 }
 
-/// A sign-in attempt failed.
+/// A sign-in attempt failed for this reason.
 pub fn sign_in_refused(context: AuditContext<'_>, account: LoginIdHash, reason: Reason) {
     audit!(info, "sign_in_refused", context, account = %account, reason = reason.as_str());
 }
@@ -121,7 +121,7 @@ pub fn revoked_at_provider(provider: &str, user: &str, result: CallResult) {
     }
 }
 
-/// A new configuration became active.
+/// A new configuration became active after a reload.
 pub fn reloaded() {
     tracing::info!(target: "audit", event = "reloaded");
 }

@@ -16,7 +16,7 @@ macro_rules! files {
 }
 
 const TEMPLATES: &[(&str, &str)] = files![
-    "told.html"
+    "request-headers.html"
     "store-layout.html" "store-home.html" "store-product.html" "store-cart.html" "store-stock.html" "store-notice.html"
     "forum-layout.html" "forum-home.html" "forum-posts.html" "forum-thread.html" "forum-notice.html"
 ];
@@ -33,7 +33,6 @@ static ENVIRONMENT: OnceLock<Option<Environment<'static>>> = OnceLock::new();
 /// The variables of a template.
 #[derive(Serialize)]
 struct Variables<'a, P> {
-    #[serde(rename = "told")]
     request: &'a RequestInfo,
     page: P,
 }

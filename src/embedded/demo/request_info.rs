@@ -17,7 +17,7 @@ pub struct RequestInfo {
     /// The gateway's name for the site (`X-Auth-Site`).
     pub site: String,
     /// The path of this request, percent-encoded for a query.
-    pub here: String,
+    pub encoded_path: String,
     /// All headers as they arrived, the identity headers first.
     headers: Vec<Header>,
 }
@@ -56,7 +56,7 @@ impl<S: Sync> FromRequestParts<S> for RequestInfo {
             visitor: visitor(&parts.headers),
             site: header_text(&parts.headers, "x-auth-site")
                 .unwrap_or_else(|| "unknown".to_owned()),
-            here: utf8_percent_encode(parts.uri.path(), NON_ALPHANUMERIC).to_string(),
+            encoded_path: utf8_percent_encode(parts.uri.path(), NON_ALPHANUMERIC).to_string(),
             headers,
         })
     }

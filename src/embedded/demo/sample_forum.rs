@@ -141,8 +141,7 @@ fn notice(status: StatusCode, request: &RequestInfo, notice: Notice) -> Response
 #[derive(Serialize)]
 struct HomePage {
     threads: usize,
-    /// The number of posts.
-    voices: usize,
+    posts: usize,
 }
 
 async fn home(State(forum): State<ForumState>, request: RequestInfo) -> Response {
@@ -150,7 +149,7 @@ async fn home(State(forum): State<ForumState>, request: RequestInfo) -> Response
         let forum = forum.lock();
         HomePage {
             threads: forum.threads.len(),
-            voices: forum.threads.iter().map(|thread| thread.posts.len()).sum(),
+            posts: forum.threads.iter().map(|thread| thread.posts.len()).sum(),
         }
     };
     html("forum-home.html", &request, page)

@@ -115,8 +115,8 @@ async fn is_trusted(
     .await
 }
 
-/// The user with this name and password. A hash is verified in every case, so that the time does not
-/// tell which users exist.
+/// The user with this name and password. A hash is verified in every case, so that the time does
+/// not tell which users exist.
 async fn verify_password(
     state: &Arc<ServerState>,
     login_id: &str,

@@ -115,8 +115,8 @@ struct IssuedTokens {
     expires: Timestamp,
 }
 
-/// Uses the refresh token `presented` and issues new tokens. `None` if it is invalid, was reused, or
-/// if the account can no longer be used.
+/// Uses the refresh token `presented` and issues new tokens. `None` if it is invalid, was reused,
+/// or if the account can no longer be used.
 async fn exchange(
     state: &Arc<ServerState>,
     presented: String,

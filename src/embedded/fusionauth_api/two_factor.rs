@@ -30,8 +30,8 @@ use crate::model::login_step::FactorKind;
 use crate::model::secret::Secret;
 use crate::system;
 
-/// The number of codes that can be tried in one login. It limits the chance of guessing a code to 10
-/// in a million.
+/// The number of codes that can be tried in one login. It limits the chance of guessing a code to
+/// 10 in a million.
 const MAX_ATTEMPTS: u32 = 10;
 /// The number of messages that are sent in one login, so that someone who knows the password cannot
 /// flood the user with messages.
@@ -101,7 +101,8 @@ struct TwoFactorLoginRequest {
     client: ClientMetadata,
 }
 
-/// Completes a login with a code of the authenticator app, a code that was sent, or a recovery code.
+/// Completes a login with a code of the authenticator app, a code that was sent, or a recovery
+/// code.
 pub(super) async fn login(State(state): State<Arc<ServerState>>, body: Bytes) -> ApiResult {
     state.statistics.two_factor_logins.increment();
     let request: TwoFactorLoginRequest = parse_json(&body)?;
@@ -162,8 +163,8 @@ fn is_sent_code(pending: &PendingCode, code: &str) -> bool {
         .is_some_and(|sent| ids::sha256(sent.expose()) == ids::sha256(code.trim()))
 }
 
-/// Uses up a code that the user has without a message: of the authenticator app, or a recovery code.
-/// False if it is wrong or was used before.
+/// Uses up a code that the user has without a message: of the authenticator app, or a recovery
+/// code. False if it is wrong or was used before.
 async fn consume_own_code(
     state: &Arc<ServerState>,
     user: &Arc<User>,

@@ -16,8 +16,8 @@ use crate::embedded::ids;
 use crate::embedded::server_state::ServerState;
 use crate::embedded::users::{AccountState, User};
 
-/// With the API key, the user with the `loginId`, `email` or `username` of the query. With an access
-/// token, its own user.
+/// With the API key, the user with the `loginId`, `email` or `username` of the query. With an
+/// access token, its own user.
 pub(super) async fn find(
     State(state): State<Arc<ServerState>>,
     Query(query): Query<HashMap<String, String>>,

@@ -34,8 +34,8 @@ pub(super) enum Messages {
 }
 
 impl TwoFactorEntry {
-    /// The second factor, or `None` if it has no method to get a code. What else is wrong with it is
-    /// added to `problems`.
+    /// The second factor, or `None` if it has no method to get a code. What else is wrong with it
+    /// is added to `problems`.
     pub(super) fn validate(
         self,
         messages: Messages,

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 /// A users file that cannot be used.
 #[derive(Debug)]
 pub struct UsersFileError {
-    /// The path of the file.
+    /// The path of the users file.
     pub path: PathBuf,
-    /// The problems, at least one.
+    /// The problems of the file, at least one.
     pub problems: Vec<Problem>,
 }
 
@@ -83,8 +83,8 @@ impl ProblemList {
     }
 }
 
-/// The message of the TOML parser without the value that it quotes. A value of the wrong type may be
-/// a misplaced secret.
+/// The message of the TOML parser without the value that it quotes. A value of the wrong type may
+/// be a misplaced secret.
 pub(super) fn without_value(message: &str) -> String {
     match message.split_once(", expected ") {
         Some((found, expected)) if found.starts_with("invalid ") => {

@@ -39,8 +39,8 @@ fn every_page_has_a_title_a_heading_and_no_empty_parts() {
     }
 }
 
-/// A message that does not exist is shown as its key, and one that is not translated in English. Both
-/// have Latin letters, which Arabic pages must not have.
+/// A message that does not exist is shown as its key, and one that is not translated in English.
+/// Both have Latin letters, which Arabic pages must not have.
 #[test]
 fn every_page_is_in_one_language() {
     let catalog = Catalog::of("ar").unwrap();

@@ -6,8 +6,7 @@ use crate::embedded::password_policy::PasswordPolicy;
 #[tokio::test]
 async fn a_required_new_password_replaces_the_old_one() {
     let directory = tempfile::tempdir().unwrap();
-    let users = Users::demo().unwrap();
-    let server = TestServer::start(directory.path(), users.clone());
+    let server = TestServer::start(directory.path(), Users::demo().unwrap());
     let (status, body) = server.login("newpassword@example.com", DEMO_PASSWORD).await;
     assert_eq!(
         (status, &body["changePasswordReason"]),
@@ -52,6 +51,18 @@ async fn a_required_new_password_replaces_the_old_one() {
         (200, &json!("ONE_TIME_PASSWORD"))
     );
     assert_eq!(server.call("POST /api/login", &[KEY], &once).await.0, 404);
+}
+
+#[tokio::test]
+async fn a_changed_password_survives_a_restart_until_the_users_file_changes() {
+    let directory = tempfile::tempdir().unwrap();
+    let users = Users::demo().unwrap();
+    let server = TestServer::start(directory.path(), users.clone());
+    let (_, body) = server.login("newpassword@example.com", DEMO_PASSWORD).await;
+    let change =
+        json!({ "changePasswordId": body["changePasswordId"], "password": "a new password" });
+    let (status, changed) = server.post("/api/user/change-password", change).await;
+    assert_eq!(status, 200, "{changed}");
     server.stop().await;
     let server = TestServer::start(directory.path(), users);
     assert_eq!(

@@ -72,7 +72,7 @@ async fn sessions_and_keys_survive_a_restart() {
 }
 
 #[tokio::test]
-async fn a_session_ends_by_logout_and_by_revocation() {
+async fn a_session_ends_by_logout() {
     let directory = tempfile::tempdir().unwrap();
     let server = TestServer::start(directory.path(), Users::demo().unwrap());
     let tokens = async || server.login("shopper@example.com", DEMO_PASSWORD).await.1;
@@ -96,6 +96,14 @@ async fn a_session_ends_by_logout_and_by_revocation() {
     assert_eq!(server.post("/api/logout", global).await.0, 200);
     assert!(ended(&third["refreshToken"]).await);
     assert_eq!(server.call("POST /api/logout", &[], "").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_session_ends_by_revocation_of_its_token_or_id() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = TestServer::start(directory.path(), Users::demo().unwrap());
+    let tokens = async || server.login("shopper@example.com", DEMO_PASSWORD).await.1;
+    let ended = async |token: &Value| server.refresh(token).await.0 == 400;
 
     let one = tokens().await;
     let by_token = format!(
@@ -115,6 +123,14 @@ async fn a_session_ends_by_logout_and_by_revocation() {
     );
     assert_eq!(server.call(&by_id, &[KEY], "").await.0, 200);
     assert!(ended(&one["refreshToken"]).await);
+}
+
+#[tokio::test]
+async fn sessions_end_by_revocation_for_a_user_or_an_application() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = TestServer::start(directory.path(), Users::demo().unwrap());
+    let tokens = async || server.login("shopper@example.com", DEMO_PASSWORD).await.1;
+    let ended = async |token: &Value| server.refresh(token).await.0 == 400;
 
     let one = tokens().await;
     let by_user = format!(
