@@ -39,6 +39,8 @@ pub async fn run(runtime_handle: Arc<RuntimeHandle>, mut stop: watch::Receiver<b
         let _ = stop.wait_for(|stop| *stop).await;
     };
     tokio::select! {
+        // In this order, so that a simulation repeats.
+        biased;
         () = stopped => {}
         () = refresh_keys(&runtime_handle) => {}
         () = evict_expired(&runtime_handle) => {}
