@@ -11,7 +11,7 @@ use super::schedule::{
 pub fn generate(seed: u64) -> Schedule {
     let mut rng = Rng::with_seed(seed);
     let world = options(&mut rng);
-    let length = rng.u64(20_000..240_000);
+    let length = rng.u64(10_000..150_000);
     let mut events: Vec<Event> = (0..world.visitors)
         .map(|visitor| Event {
             at: rng.u64(0..2_000),
@@ -120,6 +120,7 @@ fn trouble(rng: &mut Rng, world: &Options, kind: usize) -> Action {
                     Unusable::ControlCharacter,
                     Unusable::ExpiredOnArrival,
                     Unusable::TooLarge,
+                    Unusable::Huge,
                 ],
             ),
         },
@@ -165,6 +166,7 @@ fn endpoint_trouble(rng: &mut Rng, seconds: u64) -> Trouble {
                 Failure::LosesAnswers,
                 Failure::Page(404),
                 Failure::Page(401),
+                Failure::WrongTenant,
                 Failure::Slow(4_500),
                 Failure::Slow(1_000),
             ],

@@ -23,5 +23,3 @@ pub const REGISTERED: &str = "only registered users are renewed";
 pub const ANSWERED: &str = "every wait ends";
 /// When all trouble is over, everybody who is signed in is served.
 pub const RECOVERS: &str = "recovers";
-/// Nothing is left running.
-pub const NO_LEAK: &str = "no task is left";

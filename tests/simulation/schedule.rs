@@ -1,7 +1,5 @@
 //! What happens in one simulation: plain data, so that it can be printed, repeated and shrunk.
 
-use std::time::Duration;
-
 /// A simulation.
 #[derive(Clone, Debug)]
 pub struct Schedule {
@@ -157,6 +155,8 @@ pub enum Failure {
     LosesAnswers,
     /// Something before it answers with this status and a page, and it does nothing.
     Page(u16),
+    /// It answers `400` for the tenant, and does nothing.
+    WrongTenant,
     /// It answers correctly, after this many milliseconds.
     Slow(u64),
 }
@@ -170,6 +170,8 @@ pub enum Unusable {
     ExpiredOnArrival,
     /// They are too large for cookies.
     TooLarge,
+    /// They are larger than any token that is verified.
+    Huge,
 }
 
 /// What befalls the shared store.
@@ -185,12 +187,4 @@ pub enum StoreFault {
     FailOver { lost_millis: u64 },
     /// Messages to the gateways are lost until they notice that the connection is broken.
     LoseMessages { millis: u64 },
-}
-
-impl Schedule {
-    /// When the last event begins.
-    pub fn end(&self) -> Duration {
-        let last = self.events.iter().map(|event| event.at).max();
-        Duration::from_millis(last.unwrap_or_default())
-    }
 }

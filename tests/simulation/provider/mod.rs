@@ -89,11 +89,6 @@ impl IdentityProvider {
         }
     }
 
-    /// Whether the registration of a visitor was deleted.
-    pub fn is_unregistered(&self, visitor: usize) -> bool {
-        self.state().unregistered.contains(&visitor)
-    }
-
     /// Ends all trouble.
     pub fn recover(&self) {
         let mut state = self.state();

@@ -130,6 +130,7 @@ impl IdentityProvider {
                 claims["exp"] = json!(now - 60);
             }
             Some(Unusable::TooLarge) => claims["padding"] = json!("x".repeat(5_600)),
+            Some(Unusable::Huge) => claims["padding"] = json!("x".repeat(7_000)),
             None => {}
         }
         json!({ "token": keys::sign(state.key, &claims), "refreshToken": refresh }).to_string()

@@ -86,7 +86,7 @@ impl Transport for ProviderTransport {
         self.life.go_on().await;
         let answer = answer.unwrap_or_else(|_| Err(HttpError("the connection broke".into())));
         if let Ok(answer) = &answer {
-            let is_own_no = answer.body.starts_with(b"{\"fieldErrors");
+            let is_own_no = answer.body.starts_with(br#"{"fieldErrors":{"refreshToken"#);
             guard.result = if answer.status.is_success() || is_own_no {
                 CallEnd::Answered
             } else {
@@ -116,6 +116,10 @@ impl IdentityProvider {
             }
             Some(Failure::Page(status)) => {
                 return Ok(response(status, "<html><body>nginx</body></html>".into()));
+            }
+            Some(Failure::WrongTenant) => {
+                let body = r#"{"fieldErrors":{"tenantId":[{"code":"[invalid]tenantId"}]}}"#;
+                return Ok(response(400, body.into()));
             }
             Some(Failure::LosesAnswers | Failure::Slow(_)) | None => {}
         }

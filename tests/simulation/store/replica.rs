@@ -84,7 +84,7 @@ impl Replica {
         }
         match message {
             Message::SessionEnded(id) => drop(state.sessions.remove(&id.0)),
-            Message::LeaseChanged(_) => self.lease_changed.notify_waiters(),
+            Message::LeaseChanged => self.lease_changed.notify_waiters(),
             Message::Revoked(key, until) => add(&mut state.revoked, key.clone(), *until),
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use vestibule::model::timestamp::Timestamp;
-use vestibule::store::{LeaseKey, MemoryThrottles, SessionHash, StoreError};
+use vestibule::store::{MemoryThrottles, SessionHash, StoreError};
 
 use super::super::clock::TrueTime;
 use super::super::life::Life;
@@ -81,7 +81,7 @@ struct State {
 #[derive(Clone, Debug)]
 pub enum Message {
     SessionEnded(SessionHash),
-    LeaseChanged(LeaseKey),
+    LeaseChanged,
     Revoked((String, String), Timestamp),
 }
 

@@ -132,7 +132,7 @@ impl LeaseStore for SharedStore {
                 result: Some(result.sealed),
             };
             data.put_lease(key.0, lease);
-            (true, Some(Message::LeaseChanged(key)))
+            (true, Some(Message::LeaseChanged))
         };
         let completed = self.0.run(complete).await?;
         self.0.lease_changed.notify_waiters();
@@ -151,7 +151,7 @@ impl LeaseStore for SharedStore {
                         ..lease
                     },
                 );
-                ((), Some(Message::LeaseChanged(key)))
+                ((), Some(Message::LeaseChanged))
             }
         };
         self.0.run(release).await?;
