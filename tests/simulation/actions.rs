@@ -37,10 +37,19 @@ impl World {
                 only_refresh,
                 times,
             } => {
+                let number = visitor % self.visitors.len();
+                let held = self.visitor(number).held.clone();
                 let mut all = JoinSet::new();
                 for _ in 0..times.max(1) {
-                    let world = Arc::clone(self);
-                    all.spawn(async move { world.sign_out(visitor, gateway, only_refresh).await });
+                    let (world, held) = (Arc::clone(self), held.clone());
+                    all.spawn(async move {
+                        let presented = if only_refresh {
+                            held.only_refresh()
+                        } else {
+                            held.clone()
+                        };
+                        world.sign_out(number, gateway, held, presented).await;
+                    });
                 }
                 while all.join_next().await.is_some() {}
             }
@@ -144,9 +153,14 @@ impl World {
         while tabs.join_next().await.is_some() {}
     }
 
-    async fn sign_out(self: &Arc<Self>, number: usize, gateway: usize, only_refresh: bool) {
-        let number = number % self.visitors.len();
-        let held = self.visitor(number).held.clone();
+    /// A visitor who holds `held` signs out with the part of it that is `presented`.
+    async fn sign_out(
+        self: &Arc<Self>,
+        number: usize,
+        gateway: usize,
+        held: Credentials,
+        presented: Credentials,
+    ) {
         let Some(grant) = held.grant.filter(|_| !held.is_empty()) else {
             return;
         };
@@ -157,13 +171,8 @@ impl World {
             let grant = &mut ledger.grants[grant];
             grant.over = grant.over.or(Some("it was signed out"));
         });
-        let presented = if only_refresh {
-            held.only_refresh()
-        } else {
-            held.clone()
-        };
         let mut request = presented.request(Method::POST, "/api/logout");
-        if only_refresh && presented.phone {
+        if presented.access.is_none() {
             request.body = request
                 .refresh
                 .take()

@@ -138,8 +138,12 @@ impl World {
         }
         if self.is_refused(response) && self.must_stay(presented) {
             let what = format!(
-                "visitor {visitor} is told {} and holds a good refresh token",
-                response.reason.as_str()
+                "visitor {visitor} holds a good refresh token, and {}",
+                if response.forwarded {
+                    "loses a cookie"
+                } else {
+                    response.reason.as_str()
+                }
             );
             self.trace.violate(rules::STAYS_SIGNED_IN, what);
         }

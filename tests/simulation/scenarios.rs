@@ -173,7 +173,7 @@ fn provider() -> Vec<Named> {
         ),
         (
             "a token that is not valid yet",
-            schedule(alone(), vec![sign_in(), (1_000, step_back), visit(2_000)]),
+            schedule(alone(), vec![sign_in(), (1_000, step_back), visit(78_000)]),
         ),
         (
             "a page with 404 from refresh",
@@ -203,7 +203,10 @@ fn provider() -> Vec<Named> {
         ),
         (
             "a user who is not registered any more is renewed",
-            schedule(alone(), vec![sign_in(), unregister, visit(35_000)]),
+            schedule(
+                alone(),
+                vec![sign_in(), unregister, visit(35_000), visit(36_000)],
+            ),
         ),
     ]
 }
