@@ -14,7 +14,7 @@ use super::configuration::HOST;
 use super::judge::Presented;
 use super::provider::REUSE_WINDOW;
 use super::rules;
-use super::schedule::{Action, StoreFault, Visit};
+use super::schedule::{Action, Page, StoreFault, Visit};
 use super::visitor::Credentials;
 use super::world::{Stream, World};
 
@@ -59,6 +59,7 @@ impl World {
                 visitor.copy = Some(visitor.held.clone());
             }
             Action::Replay { visitor, gateway } => self.replay(visitor, gateway).await,
+            Action::Forge { visitor, gateway } => self.forge(visitor, gateway).await,
             Action::Trouble(trouble) => {
                 self.trace.note(|| format!("{trouble:?}"));
                 let span = Duration::from_secs(trouble.seconds);
@@ -135,7 +136,11 @@ impl World {
             let held = held.clone();
             let gateway = visit.gateway + if visit.spread { tab } else { 0 };
             tabs.spawn(async move {
-                let mut request = held.request(Method::GET, "/page");
+                let mut request = match visit.what {
+                    Page::Required => held.request(Method::GET, "/page"),
+                    Page::User => held.request(Method::GET, "/api/user"),
+                    Page::Refresh => held.request(Method::POST, "/api/refresh"),
+                };
                 request.application = Duration::from_millis(visit.application);
                 let presented = world.presented(number, &held);
                 let Some(response) = world.ask(presented, gateway, &request).await else {
@@ -212,6 +217,19 @@ impl World {
         };
         if let Some(copy) = &mut self.visitor(number).copy {
             copy.take(&response);
+        }
+    }
+
+    /// Somebody presents an access token that the provider did not sign.
+    async fn forge(self: &Arc<Self>, number: usize, gateway: usize) {
+        let number = number % self.visitors.len();
+        let mut forged = Credentials::new(true);
+        forged.access = Some(self.provider.forge(number));
+        let request = forged.request(Method::GET, "/page");
+        let answer = self.ask(Presented::nothing(number), gateway, &request);
+        if answer.await.is_some_and(|response| response.forwarded) {
+            let what = format!("a forged token is taken for one of visitor {number}");
+            self.trace.violate(rules::OWN_IDENTITY, what);
         }
     }
 
@@ -294,6 +312,13 @@ impl World {
             StoreFault::FailOver { lost_millis } => {
                 server.fail_over(Duration::from_millis(lost_millis));
                 Duration::ZERO
+            }
+            StoreFault::CopySession { visitor } => {
+                let session = self.visitor(visitor).held.session_hash();
+                if let Some(session) = session {
+                    server.copy_session(session);
+                }
+                return;
             }
             StoreFault::LoseMessages { millis } => {
                 server.lose_messages(Duration::from_millis(millis));

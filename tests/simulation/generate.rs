@@ -3,15 +3,15 @@
 use fastrand::Rng;
 
 use super::schedule::{
-    Action, Endpoint, Event, Failure, Options, Rotation, Schedule, StoreFault, Trouble, Unusable,
-    Visit, WallClockOptions,
+    Action, Endpoint, Event, Failure, Options, Page, Rotation, Schedule, StoreFault, Trouble,
+    Unusable, Visit, WallClockOptions,
 };
 
 /// The schedule of a seed.
 pub fn generate(seed: u64) -> Schedule {
     let mut rng = Rng::with_seed(seed);
     let world = options(&mut rng);
-    let length = rng.u64(10_000..150_000);
+    let length = rng.u64(10_000..120_000);
     let mut events: Vec<Event> = (0..world.visitors)
         .map(|visitor| Event {
             at: rng.u64(0..2_000),
@@ -89,8 +89,19 @@ fn ordinary(rng: &mut Rng, world: &Options) -> Action {
         2 => Action::Stream { visitor, gateway },
         3 => Action::Copy { visitor },
         4 | 5 => Action::Replay { visitor, gateway },
+        6 => Action::Forge { visitor, gateway },
         _ => Action::Visit(Visit {
             visitor,
+            what: *pick(
+                rng,
+                &[
+                    Page::Required,
+                    Page::Required,
+                    Page::Required,
+                    Page::User,
+                    Page::Refresh,
+                ],
+            ),
             gateway,
             tabs: *pick(rng, &[1, 1, 2, 4]),
             spread: rng.bool(),
@@ -175,14 +186,15 @@ fn endpoint_trouble(rng: &mut Rng, seconds: u64) -> Trouble {
 }
 
 fn store_fault(rng: &mut Rng, seconds: u64) -> StoreFault {
-    match rng.u8(0..5) {
+    match rng.u8(0..6) {
         0 => StoreFault::Down { seconds },
         1 => StoreFault::Slow {
             seconds,
             millis: *pick(rng, &[300, 900, 2_000]),
         },
         2 => StoreFault::RestartEmpty,
-        3 => StoreFault::FailOver {
+        3 => StoreFault::CopySession { visitor: 0 },
+        4 => StoreFault::FailOver {
             lost_millis: *pick(rng, &[100, 1_000, 3_000]),
         },
         _ => StoreFault::LoseMessages {

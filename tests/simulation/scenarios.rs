@@ -2,8 +2,8 @@
 //! generator changes.
 
 use super::schedule::{
-    Action, Endpoint, Event, Failure, Options, Rotation, Schedule, Trouble, Unusable, Visit,
-    WallClockOptions,
+    Action, Endpoint, Event, Failure, Options, Page, Rotation, Schedule, StoreFault, Trouble,
+    Unusable, Visit, WallClockOptions,
 };
 
 /// A schedule with a name.
@@ -54,6 +54,7 @@ fn visit(at: u64) -> (u64, Action) {
 fn tabs(at: u64, tabs: usize) -> (u64, Action) {
     let visit = Visit {
         visitor: 0,
+        what: Page::Required,
         gateway: 0,
         tabs,
         spread: true,
@@ -303,6 +304,15 @@ fn sign_outs() -> Vec<Named> {
         only_refresh: true,
         times: 1,
     };
+    let two_with_sessions = Options {
+        sessions: true,
+        visitors: 2,
+        ..two(0)
+    };
+    let sign_in_other = Action::SignIn {
+        visitor: 1,
+        gateway: 1,
+    };
     let flood = Action::SignOut {
         visitor: 0,
         gateway: 0,
@@ -357,6 +367,18 @@ fn sign_outs() -> Vec<Named> {
             schedule(
                 short_cookies,
                 vec![sign_in(), (1_000, only_refresh), replay(40_000)],
+            ),
+        ),
+        (
+            "a session that was copied over another one",
+            schedule(
+                two_with_sessions,
+                vec![
+                    sign_in(),
+                    (0, sign_in_other),
+                    (1_000, Action::Store(StoreFault::CopySession { visitor: 1 })),
+                    visit(3_000),
+                ],
             ),
         ),
         (

@@ -84,6 +84,8 @@ pub enum Action {
     Stream { visitor: usize, gateway: usize },
     /// A thief copies all that a visitor has.
     Copy { visitor: usize },
+    /// Somebody makes up an access token of a visitor.
+    Forge { visitor: usize, gateway: usize },
     /// The thief uses what was copied last.
     Replay { visitor: usize, gateway: usize },
     /// An endpoint of the provider has trouble.
@@ -116,6 +118,7 @@ pub enum Action {
 #[derive(Clone, Copy, Debug)]
 pub struct Visit {
     pub visitor: usize,
+    pub what: Page,
     /// The gateway of the first tab.
     pub gateway: usize,
     pub tabs: usize,
@@ -125,6 +128,17 @@ pub struct Visit {
     pub application: u64,
     /// Whether the answers are lost on their way to the visitor.
     pub lose_answer: bool,
+}
+
+/// What a visitor asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// A page that requires a sign-in.
+    Required,
+    /// `GET /api/user`
+    User,
+    /// `POST /api/refresh`
+    Refresh,
 }
 
 /// An endpoint of the provider has trouble.
@@ -185,6 +199,8 @@ pub enum StoreFault {
     RestartEmpty,
     /// A replica without the last writes takes its place.
     FailOver { lost_millis: u64 },
+    /// Whoever can write to it copies the session of a visitor over those of all others.
+    CopySession { visitor: usize },
     /// Messages to the gateways are lost until they notice that the connection is broken.
     LoseMessages { millis: u64 },
 }

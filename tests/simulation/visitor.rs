@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
 
 use vestibule::model::credential::CredentialKind;
@@ -105,6 +108,12 @@ impl Credentials {
         };
         let ticket = RefreshTicket::open(keys, SITE, kind, self.sealed_refresh()?)?;
         Some(ticket.refresh.expose().to_owned())
+    }
+
+    /// The hash under which the store keeps the session.
+    pub fn session_hash(&self) -> Option<[u8; 32]> {
+        let id = URL_SAFE_NO_PAD.decode(self.cookie("-session")?).ok()?;
+        digest(&SHA256, &id).as_ref().try_into().ok()
     }
 
     fn sealed_refresh(&self) -> Option<&str> {

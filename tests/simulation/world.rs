@@ -26,7 +26,7 @@ const WARM_UP: Duration = Duration::from_secs(2);
 /// How long after the last event every request has been answered.
 const ALL_ANSWERED: Duration = Duration::from_secs(90);
 /// How long after all trouble everything is as it was.
-const SETTLED: Duration = Duration::from_secs(40);
+const SETTLED: Duration = Duration::from_secs(20);
 
 /// What came of a schedule.
 #[derive(Debug)]

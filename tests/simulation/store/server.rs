@@ -126,6 +126,17 @@ impl Server {
         state.generation += 1;
     }
 
+    /// Writes the session `from` over all others.
+    pub fn copy_session(&self, from: [u8; 32]) {
+        let mut state = self.state();
+        let Some(value) = state.data.sessions.get(&from).cloned() else {
+            return;
+        };
+        for other in state.data.sessions.values_mut() {
+            *other = value.clone();
+        }
+    }
+
     /// Loses all messages for a while, after which the subscribers notice that their connections
     /// are broken.
     pub fn lose_messages(&self, span: Duration) {
