@@ -136,7 +136,7 @@ impl World {
         if presented.is_sign_out {
             return;
         }
-        if self.is_refused(response) && self.must_stay(presented) {
+        if is_refused(response) && self.must_stay(presented) {
             let what = format!(
                 "visitor {visitor} holds a good refresh token, and {}",
                 if response.forwarded {
@@ -148,19 +148,6 @@ impl World {
             self.trace.violate(rules::STAYS_SIGNED_IN, what);
         }
         self.judge_sign_out(presented, begun, response);
-    }
-
-    /// Whether the answer tells that nobody is signed in, or takes a credential.
-    fn is_refused(&self, response: &ClientResponse) -> bool {
-        let told =
-            !response.forwarded && matches!(response.reason, Reason::SignedOut | Reason::Revoked);
-        let loses = response.changes.iter().any(|change| {
-            matches!(
-                change,
-                CookieChange::ClearCredentials | CookieChange::ClearRefresh
-            )
-        });
-        told || loses
     }
 
     /// Whether these credentials must not be refused.
@@ -209,9 +196,22 @@ impl World {
             let what = format!(
                 "credentials of visitor {} pass {:.1} s after the sign-out",
                 presented.visitor,
-                (begun - signed_out).as_secs_f64()
+                begun.saturating_sub(signed_out).as_secs_f64()
             );
             self.trace.violate(rules::SIGN_OUT_HOLDS, what);
         }
     }
+}
+
+/// Whether the answer tells that nobody is signed in, or takes a credential.
+fn is_refused(response: &ClientResponse) -> bool {
+    let told =
+        !response.forwarded && matches!(response.reason, Reason::SignedOut | Reason::Revoked);
+    let loses = response.changes.iter().any(|change| {
+        matches!(
+            change,
+            CookieChange::ClearCredentials | CookieChange::ClearRefresh
+        )
+    });
+    told || loses
 }

@@ -2,6 +2,7 @@
 //! store with their troubles, visitors, thieves and operators. A seed decides all of it.
 //!
 //! `docs/development/testing.md#simulation` tells how to run it and what it covers.
+#![cfg(test)]
 
 mod actions;
 mod clock;

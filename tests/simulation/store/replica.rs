@@ -108,8 +108,8 @@ impl Replica {
     pub fn cached(&self, id: SessionHash, idle: Duration, now: Timestamp) -> Option<StoredSession> {
         let state = self.state();
         let (session, read_at) = state.sessions.get(&id.0)?;
-        let stale = read_at.plus(FRESH_FOR.min(idle)).min(session.expires_at);
-        (*read_at <= now && now < stale).then(|| session.clone())
+        let fresh_until = read_at.plus(FRESH_FOR.min(idle)).min(session.expires_at);
+        (*read_at <= now && now < fresh_until).then(|| session.clone())
     }
 
     /// Caches a session, or forgets it.
