@@ -184,7 +184,16 @@ fn read_reply(reply: &LocalResponse, response: &mut ClientResponse) {
             response.access = Some(tokens.token.clone());
             response.refresh.clone_from(&tokens.refresh_token);
         }
-        _ => {}
+        LocalResponse::LoginPage(_)
+        | LocalResponse::PreservedPost(_)
+        | LocalResponse::StepPage(_)
+        | LocalResponse::LogoutPage
+        | LocalResponse::ActionRequired(_)
+        | LocalResponse::Asset(_)
+        | LocalResponse::AssertionKeys
+        | LocalResponse::Json(_)
+        | LocalResponse::Preflight(_)
+        | LocalResponse::AllowedRedirect { .. } => {}
     }
 }
 

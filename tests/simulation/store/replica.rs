@@ -179,7 +179,7 @@ impl Replica {
     pub async fn publish(&self, key: (String, String), until: Timestamp) -> Result<(), StoreError> {
         self.run(|data| {
             let news = data.revoke(key.clone(), until);
-            ((), news.then(|| Message::Revoked(key, until)))
+            ((), news.then_some(Message::Revoked(key, until)))
         })
         .await
     }
