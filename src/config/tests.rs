@@ -6,6 +6,7 @@ use super::*;
 use crate::model::algorithm::Algorithm;
 
 /// Environment in which every secret and file of the shipped configurations is there.
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn environment() -> FakeEnvironment {
     let mut there = FakeEnvironment::default();
     there

@@ -66,6 +66,7 @@ pub(super) async fn resolve(
 }
 
 /// Answers any question. [`resolve`] calls it for those that few requests ask.
+#[expect(clippy::too_many_lines, reason = "one arm for each question")]
 async fn resolve_any(
     question: Question<'_>,
     facts: &mut Facts,
@@ -114,22 +115,19 @@ async fn resolve_any(
         }
         Question::ContinueLogin {
             opened,
-            submission: answer,
+            submission,
             kind,
             session: replaced,
             device,
         } => {
             let client = LoginClient::new(session, kind, replaced, device);
-            facts.login = resolver.continue_login(&opened, &answer, client).await;
+            facts.login = resolver.continue_login(&opened, &submission, client).await;
         }
         Question::SendCode { opened, choice } => {
             facts.code_sent = resolver.send_code(&opened, &choice).await;
         }
-        Question::CountRedirect {
-            identity: by,
-            target,
-        } => {
-            facts.redirects = resolver.count_redirect(by, target, session);
+        Question::CountRedirect { identity, target } => {
+            facts.redirects = resolver.count_redirect(identity, target, session);
         }
         Question::Logout(credential) => facts.logout = resolver.logout(credential).await,
         Question::LogoutFromBody { access, refresh } => {

@@ -31,6 +31,7 @@ fn optional(prefix: &str, value: Option<impl Display>) -> String {
     value.map_or_else(String::new, |value| format!(" {prefix}{value}"))
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each question")]
 fn describe_question(question: &Question<'_>) -> String {
     match question {
         Question::Verify(token) => format!("verify {token}"),
