@@ -11,9 +11,8 @@
 //! 4. A `required` page needs an authenticated user with one of the rule's roles. Everybody else is
 //!    sent to log in, or refused. While the provider is unavailable, nobody is refused: the answer
 //!    is `503`, and cookies are kept.
-//! 5. A cross-site write with cookies is refused. Browsers attach cookies on their own, headers
-//!    they
-//!    do not, so bearer tokens are exempt.
+//! 5. A cross-site write with cookies is refused. Browsers attach cookies on their own, but
+//!    never headers, so bearer tokens are exempt.
 
 use std::time::Duration;
 
