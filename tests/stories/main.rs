@@ -27,6 +27,7 @@ mod provider_answers;
 mod provider_steps;
 mod refused_below;
 mod renewal;
+mod replicas;
 mod signing_in;
 mod signing_out;
 mod single_page;
