@@ -26,7 +26,8 @@
 //!   origins.
 //! * `hosted_backend`: the endpoints that FusionAuth's SDKs call.
 //! * `request_validation`, `client_address`: what is checked before any policy.
-//! * `upstream_headers`, `credential_headers`: what the application and the client are sent.
+//! * `upstream_headers`, `credential_headers`, `cache_fields`: what the application and the client
+//!   are sent.
 //! * `explain`: the same decisions, told to the operator.
 
 use crate::model::local_response::{LocalResponse, Problem};
@@ -41,6 +42,7 @@ mod api_login;
 mod api_mfa;
 mod auth_status;
 mod authorize;
+pub mod cache_fields;
 mod challenge;
 pub mod client_address;
 pub mod cors;

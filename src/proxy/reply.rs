@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use http::header;
+use http::{HeaderName, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, OrErr as _, Result};
 
+use crate::decide::cache_fields::directs_caches;
 use crate::decide::credential_headers::{
     ACCESS_TOKEN, CACHE_CONTROL, CredentialHeaders, REFRESH_TOKEN,
 };
@@ -224,6 +225,19 @@ pub(super) fn finish(ctx: &ProxyContext, head: &mut ResponseHeader) -> Result<()
     if let Some(token) = credentials.refresh_token {
         head.insert_header(REFRESH_TOKEN, token)?;
     }
-    head.insert_header(header::CACHE_CONTROL, CACHE_CONTROL)?;
-    Ok(())
+    keep_from_caches(head)
+}
+
+/// Marks a response that carries credentials, so that no cache gives one visitor's to another.
+fn keep_from_caches(head: &mut ResponseHeader) -> Result<()> {
+    let directing: Vec<HeaderName> = head
+        .headers
+        .keys()
+        .filter(|name| directs_caches(name))
+        .cloned()
+        .collect();
+    for name in &directing {
+        head.remove_header(name);
+    }
+    head.insert_header(header::CACHE_CONTROL, CACHE_CONTROL)
 }

@@ -11,7 +11,7 @@ use crate::model::timestamp::Timestamp;
 use crate::provider;
 use crate::provider::http_client::HttpClient;
 use crate::provider::jwks_cache::JwksCache;
-use crate::store::{self, Scope, ThrottleKeys};
+use crate::store::{self, RevocationListener, Scope, ThrottleKeys};
 use crate::system::{self, Clock};
 use crate::telemetry::Metrics;
 
@@ -33,6 +33,7 @@ use super::sessions::Sessions;
 use super::shared::Shared;
 use super::site::{SiteRuntime, hosts};
 use super::status::Status;
+use super::streams::{OpenStreams, Streams};
 use super::tokens::Tokens;
 use super::tokens::issue::TokenIssuer;
 
@@ -67,13 +68,13 @@ pub fn build(
     };
     let settings = Arc::new(settings);
     let providers = providers(&settings, &shared.metrics, previous)?;
-    let sites = sites(&settings, &providers, &shared.metrics, previous)?;
+    let sites = sites(&settings, &providers, &shared)?;
     let assertions = assertions(&settings, previous)?;
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
     let sealing = SealingKeys::new(&cookie_keys.keys)
         .map(Arc::new)
         .ok_or_else(|| BuildError("no key to seal cookies with".into()))?;
-    let core = Core::new(&shared, &settings, &sites, &sealing);
+    let core = Core::new(&shared, &settings, &sealing);
     let devices = Arc::new(TrustedDevices::new(Arc::clone(&sealing), &cookie_keys.keys));
     Ok(Runtime {
         tokens: Tokens {
@@ -126,15 +127,12 @@ struct Core {
 }
 
 impl Core {
-    fn new(
-        shared: &Shared,
-        settings: &Settings,
-        sites: &[Arc<SiteRuntime>],
-        sealing: &Arc<SealingKeys>,
-    ) -> Self {
+    fn new(shared: &Shared, settings: &Settings, sealing: &Arc<SealingKeys>) -> Self {
         let (stores, clock) = (&shared.stores, &shared.clock);
-        let revocation = Revocation::new(Arc::clone(&stores.revocations), clock.clone(), sites);
-        let revocation = Arc::new(revocation);
+        let revocation = Arc::new(Revocation {
+            store: Arc::clone(&stores.revocations),
+            clock: clock.clone(),
+        });
         let sessions = Arc::new(Sessions {
             store: Arc::clone(&stores.sessions),
             revocation: Arc::clone(&revocation),
@@ -207,7 +205,9 @@ fn login(
 }
 
 fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
-    let stores = store::open(&settings.store).map_err(|error| BuildError(error.to_string()))?;
+    let local = clock.clone();
+    let stores = store::open(&settings.store, Arc::new(move || local.now()));
+    let stores = stores.map_err(|error| BuildError(error.to_string()))?;
     let is_shared = stores.scope == Scope::Replicas;
     if is_shared && settings.cookie_keys.is_empty() {
         tracing::warn!(
@@ -223,11 +223,16 @@ fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
     } else {
         ThrottleKeys::new(system::random())
     };
+    let streams = Arc::new(OpenStreams::default());
+    stores
+        .revocations
+        .listen(Arc::clone(&streams) as Arc<dyn RevocationListener>);
     Ok(Shared {
         clock,
         metrics: Arc::new(Metrics::new()),
         leases: Arc::new(Leases::new(&stores)),
         stores,
+        streams,
         in_flight: Arc::default(),
         redirects: Arc::new(RedirectCounter::new()),
         throttle_keys: Arc::new(throttle_keys),
@@ -282,22 +287,14 @@ fn provider_client(
 fn sites(
     settings: &Settings,
     providers: &Providers,
-    metrics: &Metrics,
-    previous: Option<&Runtime>,
+    shared: &Shared,
 ) -> Result<Vec<Arc<SiteRuntime>>, BuildError> {
     let build = |site: &Arc<Site>| {
         let provider = providers
             .get(&site.provider)
             .ok_or_else(|| BuildError(format!("site {} names no provider", site.name)))?;
-        let streams = previous
-            .and_then(|runtime| {
-                let mut sites = runtime.sites.iter();
-                sites.find(|site_runtime| site_runtime.site.name == site.name)
-            })
-            .map_or_else(Arc::default, |site_runtime| {
-                Arc::clone(&site_runtime.streams)
-            });
-        SiteRuntime::new(site, provider, metrics.site(&site.name), streams)
+        let streams = Streams::new(Arc::clone(&shared.streams), provider.realm());
+        SiteRuntime::new(site, provider, shared.metrics.site(&site.name), streams)
             .map(Arc::new)
             .map_err(|what| BuildError(format!("site {}: {what}", site.name)))
     };

@@ -10,6 +10,7 @@ use crate::telemetry::Metrics;
 use super::redirect_loop::RedirectCounter;
 use super::refresh::InFlight;
 use super::refresh::lock::Leases;
+use super::streams::OpenStreams;
 
 /// What outlives every configuration.
 pub(super) struct Shared {
@@ -17,6 +18,8 @@ pub(super) struct Shared {
     pub metrics: Arc<Metrics>,
     pub stores: Stores,
     pub leases: Arc<Leases>,
+    /// The responses that stay open, which a revocation ends.
+    pub streams: Arc<OpenStreams>,
     /// The refreshes of this process that run now.
     pub in_flight: Arc<InFlight>,
     pub redirects: Arc<RedirectCounter>,

@@ -27,20 +27,24 @@ use crate::model::timestamp::Timestamp;
 
 pub use leases::{Acquire, Fence, LeaseKey, LeaseResult, LeaseStore};
 pub use memory::{MemoryLeases, MemoryRevocations, MemorySessions, MemoryThrottles};
-pub use revocations::RevocationStore;
+pub use revocations::{RevocationId, RevocationListener, RevocationStore};
 pub use sessions::{SessionHash, SessionStore, StoredSession};
 pub use throttles::{
     Reservation, ReserveError, RetryAfter, Settlement, ThrottleKey, ThrottleKeys, ThrottleStore,
 };
 
-/// Opens the stores that the settings name. Connects to nothing: [`StoreConnection::run`] does.
+/// Tells the time of this process, the same as in the arguments of the stores' methods.
+pub type LocalClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Opens the stores that the settings name. Connects to nothing: [`StoreConnection::run`] does. A
+/// store on a server asks for its time, and compares it with that of `local`.
 ///
 /// # Errors
 /// [`StoreError`] when the settings describe a server that no connection can be made to.
-pub fn open(settings: &settings::Store) -> Result<Stores, StoreError> {
+pub fn open(settings: &settings::Store, local: LocalClock) -> Result<Stores, StoreError> {
     match settings {
         settings::Store::Memory => Ok(Stores::in_memory()),
-        settings::Store::Redis(settings) => redis::open(settings),
+        settings::Store::Redis(settings) => redis::open(settings, local),
     }
 }
 

@@ -26,6 +26,7 @@ fn ticket() -> impl Strategy<Value = RefreshTicket> {
             revocation_key: session,
             login_time: Timestamp::from_millis(started),
             remember,
+            access_expires: remember.then(|| Timestamp::from_millis(started)),
         })
 }
 

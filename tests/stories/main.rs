@@ -10,6 +10,7 @@
     reason = "a story is read from its start to its end"
 )]
 
+mod caches;
 mod circles;
 mod configuration_reload;
 mod first_visit;
@@ -30,6 +31,7 @@ mod provider_answers;
 mod provider_steps;
 mod refused_below;
 mod renewal;
+mod replicas;
 mod signing_in;
 mod signing_out;
 mod single_page;

@@ -1,8 +1,9 @@
 //! The stores of many replicas: Redis or Valkey, as a single node, behind Sentinels or as a
 //! cluster. All keys begin with `vestibule:`.
 //!
-//! Every value that expires contains its expiry time, which is compared with the caller's time. The
-//! TTL of a Redis key only removes old data. Each script touches the keys of one hash slot, so that
+//! Every value that expires contains its expiry time, on the server's clock: [`ServerClock`]
+//! converts the caller's times, so that the clocks of replicas may differ. The TTL of a Redis key
+//! only removes old data. Each script touches the keys of one hash slot, so that
 //! it also runs in a cluster.
 //!
 //! Each replica keeps a copy of all revocations and answers from it. [`connection_task`] receives
@@ -17,6 +18,7 @@ mod pubsub;
 mod random;
 mod revocations;
 mod scripts;
+mod server_clock;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -26,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::wait_queue::WaitQueue;
-use super::{MemoryLeases, MemoryRevocations, Scope, StoreError, Stores};
+use super::{LocalClock, MemoryLeases, MemoryRevocations, Scope, StoreError, Stores};
 use crate::config::settings::Redis;
 use connection_manager::{ConnectOptions, ConnectionManager};
 use connection_task::ConnectionTask;
@@ -34,6 +36,7 @@ use leases::RedisLeases;
 use near_cache::NearCache;
 use pubsub::Subscriber;
 use revocations::RedisRevocations;
+use server_clock::ServerClock;
 use sessions::RedisSessions;
 use throttles::RedisThrottles;
 
@@ -47,6 +50,7 @@ struct Server {
     connections: Arc<ConnectionManager>,
     /// The Pub/Sub channel of all replicas.
     channel: Arc<str>,
+    clock: Arc<ServerClock>,
 }
 
 /// Opens stores on the server of `settings`. They connect as soon as
@@ -54,12 +58,22 @@ struct Server {
 ///
 /// # Errors
 /// [`StoreError`] when no connection can be made as `settings` say, whatever the server answers.
-pub(super) fn open(settings: &Redis) -> Result<Stores, StoreError> {
+pub(super) fn open(settings: &Redis, local: LocalClock) -> Result<Stores, StoreError> {
+    // Databases share their channels, so the name contains the database.
+    let channel = format!("vestibule:told:{}", settings.database);
+    open_on_channel(settings, local, &channel)
+}
+
+fn open_on_channel(
+    settings: &Redis,
+    local: LocalClock,
+    channel: &str,
+) -> Result<Stores, StoreError> {
     let options = ConnectOptions::new(settings)?;
     let server = Server {
         connections: Arc::new(ConnectionManager::new()),
-        // Databases share their channels, so the name contains the database.
-        channel: format!("vestibule:told:{}", settings.database).into(),
+        channel: channel.into(),
+        clock: Arc::new(ServerClock::new(local)),
     };
     let near_cache = Arc::new(NearCache::new());
     let wait_queue = Arc::new(WaitQueue::new());

@@ -21,9 +21,24 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// The configuration of the servers.
 const CONFIG: &str = "save ''\ndatabases 64";
 
+/// The clock of this machine, which is the server's too.
+fn clock() -> LocalClock {
+    Arc::new(|| {
+        let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+        Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap())
+    })
+}
+
+fn open(settings: &Redis) -> Result<Stores, StoreError> {
+    super::open(settings, clock())
+}
+
 /// The stores of a replica. They stay connected until the test's runtime ends.
 fn replica(settings: &Redis) -> Stores {
-    let stores = open(settings).unwrap();
+    connected(open(settings).unwrap())
+}
+
+fn connected(stores: Stores) -> Stores {
     let connection = Arc::clone(&stores.connection);
     tokio::runtime::Handle::current().spawn(async move { connection.run().await });
     stores
