@@ -39,6 +39,7 @@ pub(super) struct RequestHead {
     hosts: usize,
     has_length: bool,
     transfer_encoding: Vec<HeaderValue>,
+    expectations: Vec<HeaderValue>,
     /// The client's `X-Request-Id`.
     pub(super) request_id: Option<HeaderValue>,
     /// The `X-Forwarded-For` fields, trusted or not.
@@ -69,6 +70,7 @@ impl RequestHead {
         let slot = match *name {
             header::COOKIE => return self.cookies.push(value.clone()),
             header::TRANSFER_ENCODING => return self.transfer_encoding.push(value.clone()),
+            header::EXPECT => return self.expectations.push(value.clone()),
             header::FORWARDED => return self.forwarded.push(value.clone()),
             header::CONTENT_LENGTH => {
                 self.has_length = true;
@@ -117,6 +119,7 @@ impl RequestHead {
             fields: self.fields,
             bytes,
             transfer_encoding: &self.transfer_encoding,
+            expectations: &self.expectations,
             hosts: self.hosts,
             authorizations: self.authorizations,
         }

@@ -8,6 +8,7 @@
 
 mod circles;
 mod configuration_reload;
+mod expectations;
 mod first_visit;
 mod floods;
 mod forged_headers;
