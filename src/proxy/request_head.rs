@@ -163,14 +163,9 @@ impl RequestHead {
         self.host.as_ref()
     }
 
-    /// Whether the head says that the body comes in chunks.
-    pub(super) fn is_chunked(&self) -> bool {
-        !self.transfer_encoding.is_empty()
-    }
-
     /// Whether a body follows, or may follow after an upgrade.
     pub(super) fn has_body(&self) -> bool {
-        self.is_chunked() || self.has_length || self.upgrade.is_some()
+        !self.transfer_encoding.is_empty() || self.has_length || self.upgrade.is_some()
     }
 
     /// The view that policy sees.
@@ -277,7 +272,6 @@ mod tests {
         assert_eq!((unvalidated.hosts, unvalidated.authorizations), (2, 1));
         assert_eq!(unvalidated.transfer_encoding, ["gzip", "chunked"]);
         assert_eq!(head.host().unwrap(), "a");
-        assert!(head.is_chunked());
     }
 
     #[test]
