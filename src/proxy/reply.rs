@@ -1,7 +1,5 @@
 //! Responses of the gateway's own, and [`finish`], which every response passes before it is sent.
 
-use std::time::Duration;
-
 use http::{HeaderName, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
@@ -25,8 +23,8 @@ use super::rendered_response::RenderedResponse;
 /// The value of `Clear-Site-Data` after a sign-out.
 const CLEAR_SITE_DATA: &str = "\"cache\", \"storage\"";
 
-/// Sends a response of the gateway's own. Pingora reads and discards what is left of the request's
-/// body, unless the connection ends with the response.
+/// Sends a response of the gateway's own. The connection ends with it where the request's body was
+/// not read.
 pub(super) async fn send(
     session: &mut Session,
     ctx: &mut ProxyContext,
@@ -49,35 +47,7 @@ pub(super) async fn send(
     if !empty {
         session.write_response_body(Some(body), true).await?;
     }
-    if ctx.status == 413 {
-        linger(session).await;
-    }
     Ok(())
-}
-
-/// The most of a refused body that is read, in bytes.
-const LINGER_MAX: usize = 16 * 1024 * 1024;
-/// How long a refused body is read.
-const LINGER_TIME: Duration = Duration::from_secs(5);
-/// How long nothing of a refused body may arrive.
-const LINGER_IDLE: Duration = Duration::from_millis(500);
-
-/// Reads a refused body for a while and discards it (a lingering close). A client that sends its
-/// whole body before it reads would otherwise see a broken connection instead of the response.
-async fn linger(session: &mut Session) {
-    let read = async {
-        let mut left = LINGER_MAX;
-        while let Ok(Ok(Some(chunk))) =
-            tokio::time::timeout(LINGER_IDLE, session.read_request_body()).await
-        {
-            let Some(rest) = left.checked_sub(chunk.len()) else {
-                return;
-            };
-            left = rest;
-        }
-    };
-    // A client that takes longer is cut off.
-    let _ = tokio::time::timeout(LINGER_TIME, read).await;
 }
 
 fn render(

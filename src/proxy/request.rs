@@ -78,7 +78,7 @@ async fn decide_request(session: &mut Session, ctx: &mut ProxyContext) -> Option
     resolve_client_ip(ctx, &head);
     match validate_and_find_site(session, ctx, &mut head) {
         Ok(site_runtime) => {
-            apply_timeouts(session, ctx, &head);
+            apply_timeouts(session, ctx);
             decide_at_site(session, ctx, &site_runtime, &head).await
         }
         Err(rejection) => Some(reject(session, ctx, &head, rejection)),
@@ -235,21 +235,16 @@ fn reject(
     ctx.outcome = OutcomeLabel::Refused;
     // What follows on this connection may be the second half of a smuggled request.
     ctx.response.close = true;
-    apply_timeouts(session, ctx, head);
+    apply_timeouts(session, ctx);
     LocalResponse::Problem(rejection.problem())
 }
 
-/// Limits how long the client may take to send its body and to read the response.
-fn apply_timeouts(session: &mut Session, ctx: &ProxyContext, head: &RequestHead) {
+/// Limits how long the client may take to send its body. How long it may take to read the response,
+/// the stream limits.
+fn apply_timeouts(session: &mut Session, ctx: &ProxyContext) {
     let limits = &ctx.runtime.settings().server.limits;
     session.set_read_timeout(Some(limits.upstream_idle));
-    session.set_write_timeout(Some(limits.upstream_idle));
     session.set_total_drain_timeout(Some(limits.header_timeout));
-    if head.is_chunked() {
-        // Pingora takes an empty chunk size for the end of the body, other servers skip the line.
-        // So what follows a chunked body on the connection is not read as a request.
-        session.set_keepalive(None);
-    }
 }
 
 /// Resolves the client's address and the forwarded chain for the upstream.

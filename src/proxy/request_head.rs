@@ -39,6 +39,7 @@ pub(super) struct RequestHead {
     hosts: usize,
     has_length: bool,
     transfer_encoding: Vec<HeaderValue>,
+    expectations: Vec<HeaderValue>,
     /// The client's `X-Request-Id`.
     pub(super) request_id: Option<HeaderValue>,
     /// The `X-Forwarded-For` fields, trusted or not.
@@ -69,6 +70,7 @@ impl RequestHead {
         let slot = match *name {
             header::COOKIE => return self.cookies.push(value.clone()),
             header::TRANSFER_ENCODING => return self.transfer_encoding.push(value.clone()),
+            header::EXPECT => return self.expectations.push(value.clone()),
             header::FORWARDED => return self.forwarded.push(value.clone()),
             header::CONTENT_LENGTH => {
                 self.has_length = true;
@@ -117,6 +119,7 @@ impl RequestHead {
             fields: self.fields,
             bytes,
             transfer_encoding: &self.transfer_encoding,
+            expectations: &self.expectations,
             hosts: self.hosts,
             authorizations: self.authorizations,
         }
@@ -160,14 +163,9 @@ impl RequestHead {
         self.host.as_ref()
     }
 
-    /// Whether the head says that the body comes in chunks.
-    pub(super) fn is_chunked(&self) -> bool {
-        !self.transfer_encoding.is_empty()
-    }
-
     /// Whether a body follows, or may follow after an upgrade.
     pub(super) fn has_body(&self) -> bool {
-        self.is_chunked() || self.has_length || self.upgrade.is_some()
+        !self.transfer_encoding.is_empty() || self.has_length || self.upgrade.is_some()
     }
 
     /// The view that policy sees.
@@ -274,7 +272,6 @@ mod tests {
         assert_eq!((unvalidated.hosts, unvalidated.authorizations), (2, 1));
         assert_eq!(unvalidated.transfer_encoding, ["gzip", "chunked"]);
         assert_eq!(head.host().unwrap(), "a");
-        assert!(head.is_chunked());
     }
 
     #[test]
