@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::config::settings::{self, Settings};
 use crate::model::sealing_keys::SealingKeys;
@@ -225,6 +226,7 @@ fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
     };
     Ok(Shared {
         clock,
+        stopping: AtomicBool::new(false),
         metrics: Arc::new(Metrics::new()),
         leases: Arc::new(Leases::new(&stores)),
         stores,

@@ -6,6 +6,7 @@
     reason = "a story is played by many at once"
 )]
 
+mod browsers;
 mod circles;
 mod configuration_reload;
 mod first_visit;
