@@ -10,7 +10,7 @@ use crate::decide::credential_headers::{
     ACCESS_TOKEN, CACHE_CONTROL, CredentialHeaders, REFRESH_TOKEN,
 };
 use crate::model::api_response::ApiResponse;
-use crate::model::local_response::{LocalResponse, Problem};
+use crate::model::local_response::{Health, LocalResponse, Problem};
 use crate::model::reason::Reason;
 use crate::pages;
 
@@ -80,6 +80,9 @@ fn render(
         LocalResponse::LogoutPage => ctx.site().map_or_else(without_site, |site| {
             page_response::logout_page(ctx, site, request)
         }),
+        LocalResponse::SignedOutPage => ctx.site().map_or_else(without_site, |site| {
+            page_response::signed_out_page(ctx, site, request)
+        }),
         LocalResponse::ActionRequired(action) => ctx.site().map_or_else(without_site, |site| {
             page_response::action_required_page(ctx, site, request, action)
         }),
@@ -88,6 +91,9 @@ fn render(
             RenderedResponse::new(200, "application/json", ctx.runtime.assertions.jwks())
         }
         LocalResponse::Json(body) => json(body),
+        LocalResponse::LinkedPage(link) => redirect(302, link.as_str(), None),
+        LocalResponse::PrefetchRefused => RenderedResponse::empty(503),
+        LocalResponse::HealthCheck(health) => health_check(*health),
         LocalResponse::NoContent | LocalResponse::Preflight(_) => RenderedResponse::empty(204),
     }
 }
@@ -100,6 +106,14 @@ fn json(body: &ApiResponse) -> Result<RenderedResponse> {
         .head
         .insert_header("x-content-type-options", "nosniff")?;
     Ok(response)
+}
+
+fn health_check(health: Health) -> Result<RenderedResponse> {
+    let (status, text) = match health {
+        Health::Ok => (200, "ok"),
+        Health::Stopping => (503, "stopping"),
+    };
+    RenderedResponse::new(status, "text/plain; charset=utf-8", text)
 }
 
 fn redirect(

@@ -16,7 +16,6 @@ use crate::model::login::{Credentials, LoginRefused};
 use crate::model::login_step::{LoginStep, StepSubmission};
 use crate::model::preserved_post::{MAX_SEALED, PostedForm, RestoredPost};
 use crate::model::reason::Reason;
-use crate::model::redirect_loop::LoopIdentity;
 use crate::model::secret::Secret;
 use crate::model::token::{
     CompletedLogin, CompletedRefresh, Principal, Session as LoadedSession, TokenError,
@@ -24,6 +23,7 @@ use crate::model::token::{
 use crate::provider::Device;
 use crate::runtime::login::{LoginError, PasswordAttempt, StepAttempt};
 use crate::runtime::preserved_post::UnauthenticatedPost;
+use crate::runtime::redirect_loop::CountedRedirect;
 use crate::runtime::refresh::RefreshOutcome;
 use crate::runtime::tokens::CredentialError;
 use crate::runtime::{RequestContext, Runtime, SiteRuntime};
@@ -126,8 +126,20 @@ async fn resolve_any(
         Question::SendCode { opened, choice } => {
             facts.code_sent = resolver.send_code(&opened, &choice).await;
         }
-        Question::CountRedirect { identity, target } => {
-            facts.redirects = resolver.count_redirect(identity, target, session);
+        Question::CountRedirect {
+            identity,
+            target,
+            within,
+        } => {
+            let user_agent = session.get_header(USER_AGENT).map(HeaderValue::as_bytes);
+            let redirect = CountedRedirect {
+                identity,
+                target,
+                user_agent,
+                within,
+            };
+            let redirects = &resolver.runtime.redirects;
+            facts.redirects = Known::Found(redirects.count(resolver.context, redirect));
         }
         Question::Logout(credential) => facts.logout = resolver.logout(credential).await,
         Question::LogoutFromBody { access, refresh } => {
@@ -352,17 +364,6 @@ impl<'r> Resolver<'r> {
             .preserved_posts
             .restore(self.context, sealed, sub, login_id);
         found_or(restored.await, Reason::RejectedInput)
-    }
-
-    fn count_redirect(
-        self,
-        identity: LoopIdentity<'_>,
-        target: &str,
-        session: &Session,
-    ) -> Known<u32, Reason> {
-        let user_agent = session.get_header(USER_AGENT).map(HeaderValue::as_bytes);
-        let redirects = &self.runtime.redirects;
-        Known::Found(redirects.count(self.context, identity, target, user_agent))
     }
 }
 

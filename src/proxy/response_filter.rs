@@ -172,6 +172,9 @@ fn is_timeout(kind: &ErrorType) -> bool {
 /// Writes the access record and counts the request, both with the same reason. Some refusals get an
 /// audit record too.
 pub(super) fn record_request(session: &Session, ctx: &ProxyContext) {
+    if ctx.is_health_check {
+        return;
+    }
     let took = ctx.started.elapsed();
     let status = final_status(session).map_or(ctx.status, |status| status.as_u16());
     let site = ctx

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::config::settings::{self, Settings};
 use crate::model::sealing_keys::SealingKeys;
@@ -229,6 +230,7 @@ fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
         .listen(Arc::clone(&streams) as Arc<dyn RevocationListener>);
     Ok(Shared {
         clock,
+        stopping: AtomicBool::new(false),
         metrics: Arc::new(Metrics::new()),
         leases: Arc::new(Leases::new(&stores)),
         stores,

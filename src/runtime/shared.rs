@@ -1,6 +1,7 @@
 //! What outlives every configuration: a reload carries it over.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::provider::http_client::HttpClient;
 use crate::store::{Stores, ThrottleKeys};
@@ -15,6 +16,8 @@ use super::streams::OpenStreams;
 /// What outlives every configuration.
 pub(super) struct Shared {
     pub clock: Clock,
+    /// Whether the process was asked to stop.
+    pub stopping: AtomicBool,
     pub metrics: Arc<Metrics>,
     pub stores: Stores,
     pub leases: Arc<Leases>,

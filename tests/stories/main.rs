@@ -11,6 +11,7 @@
 )]
 
 mod caches;
+mod browsers;
 mod circles;
 mod configuration_reload;
 mod expectations;
