@@ -19,6 +19,8 @@ pub use door::Door;
 pub use held::{Holding, Listening, Nobody};
 pub use hostile::Siege;
 pub use phone::Phone;
-pub use scripted::{CHANGE, CODE, KEYS, LOGIN, REFRESH, Scripted, claims};
+pub use scripted::{
+    CHANGE, CODE, KEYS, LOGIN, REFRESH, Scripted, as_documented, claims, field_error,
+};
 pub use stage::{PASSWORD, SHOPPER, Stage, until, with_line};
 pub use wire::{Line, Witness, ask};
