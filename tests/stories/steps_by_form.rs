@@ -9,7 +9,7 @@ use vestibule::embedded::users::{DEMO_TOTP, User, Users};
 use vestibule::model::secret::Secret;
 
 use super::support::{
-    Browser, CHANGE, CODE, LOGIN, PASSWORD, Reply, Scripted, Stage, claims, field,
+    Browser, CHANGE, CODE, LOGIN, PASSWORD, Reply, Scripted, Stage, as_documented, claims, field,
 };
 
 const TWO_FACTOR: &str = "twofactor@example.com";
@@ -427,7 +427,10 @@ async fn every_status_of_the_provider_has_its_page() {
         provider.says(
             CODE,
             says,
-            json!({ "token": token, "refreshToken": "r", "changePasswordId": "cp-1" }),
+            as_documented(
+                says,
+                json!({ "token": token, "refreshToken": "r", "changePasswordId": "cp-1" }),
+            ),
         );
         let before = browser.cookies.clone();
         let reply = fill_in(&mut browser, &shown, (CODE_FORM, "code", "123456")).await;
@@ -452,7 +455,7 @@ async fn every_status_of_the_provider_has_its_page() {
         (400, 400, "This password cannot be used."),
         (404, 401, "That step took too long."),
     ] {
-        provider.says(CHANGE, says, json!({}));
+        provider.says(CHANGE, says, as_documented(says, json!({})));
         let reply = fill_in(
             &mut browser,
             &shown,
