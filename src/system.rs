@@ -3,21 +3,43 @@
 //! This is the only file that asks the operating system for them. Pure code gets a [`Timestamp`]
 //! and random bytes as arguments.
 
+use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tokio::time::Instant;
 
 use crate::model::timestamp::Timestamp;
 
 /// A clock. Clones tell the same time, also after one of them was advanced.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
+    source: Source,
     ahead_millis: Arc<AtomicU64>,
+}
+
+/// Where the time of a [`Clock`] comes from.
+#[derive(Clone, Default)]
+enum Source {
+    /// The operating system.
+    #[default]
+    System,
+    /// A function.
+    Function(Arc<dyn Fn() -> Timestamp + Send + Sync>),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::System => "System",
+            Self::Function(_) => "Function",
+        })
+    }
 }
 
 impl Clock {
@@ -27,18 +49,24 @@ impl Clock {
         Self::default()
     }
 
+    /// A clock that tells the time that `source` returns, for a simulation whose clocks differ.
+    #[must_use]
+    pub fn from_function(source: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self {
+            source: Source::Function(Arc::new(source)),
+            ahead_millis: Arc::default(),
+        }
+    }
+
     /// The current time of this clock.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that asks for the time"
-    )]
     pub fn now(&self) -> Timestamp {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        Timestamp::from_millis(millis.saturating_add(self.ahead_millis.load(Ordering::Relaxed)))
+        let now = match &self.source {
+            Source::System => system_time(),
+            Source::Function(source) => source(),
+        };
+        let ahead = self.ahead_millis.load(Ordering::Relaxed);
+        Timestamp::from_millis(now.millis().saturating_add(ahead))
     }
 
     /// Advances this clock and its clones, so that a test need not wait.
@@ -50,12 +78,21 @@ impl Clock {
     }
 }
 
-/// The current time of a monotonic clock, for measuring how long something takes.
-#[must_use]
+/// The time of the operating system.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that asks for the time"
 )]
+fn system_time() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The current time of a monotonic clock, for measuring how long something takes. It is the clock
+/// of tokio's timers, so that a test which pauses them also pauses this.
+#[must_use]
 pub fn stopwatch() -> Instant {
     Instant::now()
 }

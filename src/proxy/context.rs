@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::model::cookie_change::CookieChange;
 use crate::model::outcome_label::OutcomeLabel;

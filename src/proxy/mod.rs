@@ -32,7 +32,7 @@ mod rendered_response;
 mod reply;
 mod request;
 mod request_head;
-mod resolve;
+pub mod resolve;
 mod response_filter;
 mod upstream;
 

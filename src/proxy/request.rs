@@ -6,11 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
 
 use http::{HeaderValue, Method};
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
+use tokio::time::Instant;
 
 use crate::decide::request_validation::{self, Rejection};
 use crate::decide::upstream_headers::{forwarded_token, is_valid_request_id};

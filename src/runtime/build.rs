@@ -12,7 +12,7 @@ use crate::model::timestamp::Timestamp;
 use crate::provider;
 use crate::provider::http_client::HttpClient;
 use crate::provider::jwks_cache::JwksCache;
-use crate::store::{self, RevocationListener, Scope, ThrottleKeys};
+use crate::store::{self, RevocationListener, Scope, Stores, ThrottleKeys};
 use crate::system::{self, Clock};
 use crate::telemetry::Metrics;
 
@@ -50,6 +50,38 @@ impl std::fmt::Display for BuildError {
 
 impl std::error::Error for BuildError {}
 
+/// What a runtime reaches the world through, beside files: [`Network`] in the program, models of
+/// the provider and the store in a simulation.
+pub trait Connectors {
+    /// A client for calls to providers and health checks.
+    ///
+    /// # Errors
+    /// [`BuildError`] when TLS cannot be set up.
+    fn http_client(&self) -> Result<HttpClient, BuildError>;
+
+    /// The stores that `settings` name, for a gateway with this clock.
+    ///
+    /// # Errors
+    /// [`BuildError`] when no connection can be made as `settings` say.
+    fn stores(&self, settings: &settings::Store, clock: &Clock) -> Result<Stores, BuildError>;
+}
+
+/// Sockets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Network;
+
+impl Connectors for Network {
+    fn http_client(&self) -> Result<HttpClient, BuildError> {
+        HttpClient::new().map_err(|error| BuildError(error.to_string()))
+    }
+
+    fn stores(&self, settings: &settings::Store, clock: &Clock) -> Result<Stores, BuildError> {
+        let clock = clock.clone();
+        store::open(settings, Arc::new(move || clock.now()))
+            .map_err(|error| BuildError(error.to_string()))
+    }
+}
+
 /// The providers by name.
 type Providers = HashMap<String, Arc<ProviderClient>>;
 
@@ -63,12 +95,26 @@ pub fn build(
     previous: Option<&Runtime>,
     clock: Clock,
 ) -> Result<Runtime, BuildError> {
+    build_with(settings, previous, clock, &Network)
+}
+
+/// [`build()`] with other connectors than [`Network`].
+///
+/// # Errors
+/// As [`build()`].
+pub fn build_with(
+    settings: Settings,
+    previous: Option<&Runtime>,
+    clock: Clock,
+    connectors: &dyn Connectors,
+) -> Result<Runtime, BuildError> {
     let shared = match previous {
         Some(previous) => Arc::clone(&previous.shared),
-        None => Arc::new(shared(&settings, clock)?),
+        None => Arc::new(shared(&settings, clock, connectors)?),
     };
     let settings = Arc::new(settings);
-    let providers = providers(&settings, &shared.metrics, previous)?;
+    let client = Arc::new(connectors.http_client()?);
+    let providers = providers(&settings, &client, &shared.metrics, previous)?;
     let sites = sites(&settings, &providers, &shared)?;
     let assertions = assertions(&settings, previous)?;
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
@@ -205,10 +251,12 @@ fn login(
     }
 }
 
-fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
-    let local = clock.clone();
-    let stores = store::open(&settings.store, Arc::new(move || local.now()));
-    let stores = stores.map_err(|error| BuildError(error.to_string()))?;
+fn shared(
+    settings: &Settings,
+    clock: Clock,
+    connectors: &dyn Connectors,
+) -> Result<Shared, BuildError> {
+    let stores = connectors.stores(&settings.store, &clock)?;
     let is_shared = stores.scope == Scope::Replicas;
     if is_shared && settings.cookie_keys.is_empty() {
         tracing::warn!(
@@ -238,20 +286,16 @@ fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
         in_flight: Arc::default(),
         redirects: Arc::new(RedirectCounter::new()),
         throttle_keys: Arc::new(throttle_keys),
-        probes: Arc::new(http_client()?),
+        probes: Arc::new(connectors.http_client()?),
     })
-}
-
-fn http_client() -> Result<HttpClient, BuildError> {
-    HttpClient::new().map_err(|error| BuildError(error.to_string()))
 }
 
 fn providers(
     settings: &Settings,
+    client: &Arc<HttpClient>,
     metrics: &Metrics,
     previous: Option<&Runtime>,
 ) -> Result<Providers, BuildError> {
-    let client = Arc::new(http_client()?);
     let mut providers = HashMap::new();
     for (name, wanted) in &settings.providers {
         let unchanged = previous
@@ -259,7 +303,7 @@ fn providers(
             .filter(|provider| provider.settings == *wanted);
         let provider = match unchanged {
             Some(provider) => Arc::clone(provider),
-            None => Arc::new(provider_client(name, wanted, &client, metrics)?),
+            None => Arc::new(provider_client(name, wanted, client, metrics)?),
         };
         providers.insert(name.clone(), provider);
     }

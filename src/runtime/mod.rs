@@ -52,7 +52,7 @@ pub mod streams;
 pub mod tokens;
 pub mod upstreams;
 
-pub use build::{BuildError, build};
+pub use build::{BuildError, Connectors, Network, build, build_with};
 pub use request_context::RequestContext;
 pub use runtime_handle::RuntimeHandle;
 pub use site::SiteRuntime;

@@ -10,8 +10,8 @@
     reason = "a story is read from its start to its end"
 )]
 
-mod caches;
 mod browsers;
+mod caches;
 mod circles;
 mod configuration_reload;
 mod expectations;

@@ -3,10 +3,10 @@
 //! Pingora would respond with its own name and page, and neither log nor count the request.
 
 use std::net::IpAddr;
-use std::time::Instant;
 
 use http::StatusCode;
 use pingora::protocols::http::date;
+use tokio::time::Instant;
 
 use crate::model::local_response::Problem;
 use crate::model::outcome_label::OutcomeLabel;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use pingora::apps::{HttpServerApp, ReusedHttpStream};
 use pingora::protocols::IO;
 use pingora::protocols::http::ServerSession;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 use crate::system;
 
@@ -92,13 +92,13 @@ impl KeepAliveTimer {
     /// Completes when the timeout has passed since the call and no byte of a request has arrived.
     /// The same task must poll every call.
     async fn expired(&mut self, guard: &HeadGuard) {
-        let due = Instant::from_std(system::stopwatch()) + self.timeout;
+        let due = system::stopwatch() + self.timeout;
         poll_fn(|cx| {
             if self.is_armed && !self.timer.is_elapsed() {
                 return Poll::Pending;
             }
             while self.timer.as_mut().poll(cx).is_ready() {
-                let now = Instant::from_std(system::stopwatch());
+                let now = system::stopwatch();
                 if !guard.is_idle() {
                     // The next wait starts after now, so it does not end before this.
                     self.timer.as_mut().reset(now + self.timeout);
