@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,10 +14,23 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::model::timestamp::Timestamp;
 
-/// A clock. Clones tell the same time, also after one of them was advanced.
-#[derive(Clone, Debug, Default)]
+/// A clock. Clones tell the same time, also after one of them was advanced or set.
+#[derive(Clone, Debug)]
 pub struct Clock {
+    started: tokio::time::Instant,
     ahead_millis: Arc<AtomicU64>,
+    /// How far the wall clock was set, and the monotonic one was not.
+    set_millis: Arc<AtomicI64>,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self {
+            started: tokio::time::Instant::now(),
+            ahead_millis: Arc::default(),
+            set_millis: Arc::default(),
+        }
+    }
 }
 
 impl Clock {
@@ -27,7 +40,8 @@ impl Clock {
         Self::default()
     }
 
-    /// The current time of this clock.
+    /// The current time of the wall clock, which operators and time servers set: it may jump, and
+    /// other machines have another one.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
@@ -38,7 +52,23 @@ impl Clock {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        Timestamp::from_millis(millis.saturating_add(self.ahead_millis.load(Ordering::Relaxed)))
+        let ahead = self.ahead_millis.load(Ordering::Relaxed);
+        let set = self.set_millis.load(Ordering::Relaxed);
+        Timestamp::from_millis(millis.saturating_add(ahead).saturating_add_signed(set))
+    }
+
+    /// The time since this clock was made. Nobody sets it: it tells how long something has lasted in
+    /// this process, whatever the wall clock does.
+    #[must_use]
+    pub fn monotonic(&self) -> Duration {
+        let ahead = Duration::from_millis(self.ahead_millis.load(Ordering::Relaxed));
+        self.started.elapsed() + ahead
+    }
+
+    /// Sets the wall clock of this clock and its clones forward, or back by a negative number, as a
+    /// time server does.
+    pub fn set_forward(&self, millis: i64) {
+        self.set_millis.fetch_add(millis, Ordering::Relaxed);
     }
 
     /// Advances this clock and its clones, so that a test need not wait.

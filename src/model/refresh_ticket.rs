@@ -25,6 +25,9 @@ pub struct RefreshTicket {
     /// The hash of the id of the session that was created with this token and ends with it, for
     /// [`CredentialKind::Session`].
     pub session_hash: Option<String>,
+    /// Whether an access token of this login said that the user is registered for the application.
+    /// One that does not say so any more ends the login.
+    pub registered: bool,
 }
 
 /// The sealed form. The short names keep the cookie small; they must not change.
@@ -37,6 +40,8 @@ struct Sealed {
     m: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     b: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    g: bool,
 }
 
 impl RefreshTicket {
@@ -57,6 +62,7 @@ impl RefreshTicket {
             t: self.login_time.millis(),
             m: self.remember,
             b: self.session_hash.clone(),
+            g: self.registered,
         };
         let body = serde_json::to_vec(&inside).ok()?;
         Some(URL_SAFE_NO_PAD.encode(keys.seal(&seal_purpose(site, kind), body, nonce)?))
@@ -76,6 +82,7 @@ impl RefreshTicket {
             login_time: Timestamp::from_millis(inside.t),
             remember: inside.m,
             session_hash: inside.b,
+            registered: inside.g,
         })
     }
 }
@@ -98,6 +105,7 @@ mod tests {
             login_time: Timestamp::from_secs(7),
             remember: true,
             session_hash: Some("a-hash".into()),
+            registered: true,
         }
     }
 
@@ -115,6 +123,22 @@ mod tests {
         for other in [CredentialKind::Session, CredentialKind::Bearer] {
             assert_eq!(open("store", other), None, "{other:?}");
         }
+    }
+
+    /// Cookies that were sealed by earlier versions.
+    #[test]
+    fn a_ticket_without_later_members_opens() {
+        let keys = keys(&[[1; 32]]);
+        let body = br#"{"r":"R","s":"u1","k":"sid-1","t":7000,"m":false}"#.to_vec();
+        let sealed = keys
+            .seal(&seal_purpose("store", JWT), body, [9; 12])
+            .unwrap();
+        let text = URL_SAFE_NO_PAD.encode(sealed);
+        let opened = RefreshTicket::open(&keys, "store", JWT, &text).unwrap();
+        assert_eq!(
+            (opened.session_hash, opened.registered, opened.login_time),
+            (None, false, Timestamp::from_secs(7))
+        );
     }
 
     #[test]

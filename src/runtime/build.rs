@@ -27,7 +27,7 @@ use super::preserved_post::PreservedPosts;
 use super::provider_client::ProviderClient;
 use super::redirect_loop::RedirectCounter;
 use super::refresh::lock::Leases;
-use super::refresh::{Refresh, RefreshWorker};
+use super::refresh::{PairIssuer, Refresh, RefreshWorker};
 use super::revocation::Revocation;
 use super::sessions::Sessions;
 use super::shared::Shared;
@@ -66,7 +66,7 @@ pub fn build(
         None => Arc::new(shared(&settings, clock)?),
     };
     let settings = Arc::new(settings);
-    let providers = providers(&settings, &shared.metrics, previous)?;
+    let providers = providers(&settings, &shared, previous)?;
     let sites = sites(&settings, &providers, &shared.metrics, previous)?;
     let assertions = assertions(&settings, previous)?;
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
@@ -147,13 +147,17 @@ impl Core {
         let worker = Arc::new(RefreshWorker {
             clock: clock.clone(),
             sealing: Arc::clone(sealing),
-            sessions: Arc::clone(&sessions),
-            revocation: Arc::clone(&revocation),
+            issuer: PairIssuer {
+                clock: clock.clone(),
+                sessions: Arc::clone(&sessions),
+                revocation: Arc::clone(&revocation),
+            },
             leases: Arc::clone(&shared.leases),
             reuse_window: settings.reuse_window,
         });
         let refresh = Arc::new(Refresh {
             in_flight: Arc::clone(&shared.in_flight),
+            backoff: Arc::clone(&shared.refresh_backoff),
             worker,
             sealing: Arc::clone(sealing),
             leases: Arc::clone(&shared.leases),
@@ -207,7 +211,8 @@ fn login(
 }
 
 fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
-    let stores = store::open(&settings.store).map_err(|error| BuildError(error.to_string()))?;
+    let stores =
+        store::open(&settings.store, &clock).map_err(|error| BuildError(error.to_string()))?;
     let is_shared = stores.scope == Scope::Replicas;
     if is_shared && settings.cookie_keys.is_empty() {
         tracing::warn!(
@@ -229,6 +234,7 @@ fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
         leases: Arc::new(Leases::new(&stores)),
         stores,
         in_flight: Arc::default(),
+        refresh_backoff: Arc::default(),
         redirects: Arc::new(RedirectCounter::new()),
         throttle_keys: Arc::new(throttle_keys),
         probes: Arc::new(http_client()?),
@@ -241,7 +247,7 @@ fn http_client() -> Result<HttpClient, BuildError> {
 
 fn providers(
     settings: &Settings,
-    metrics: &Metrics,
+    shared: &Shared,
     previous: Option<&Runtime>,
 ) -> Result<Providers, BuildError> {
     let client = Arc::new(http_client()?);
@@ -252,7 +258,7 @@ fn providers(
             .filter(|provider| provider.settings == *wanted);
         let provider = match unchanged {
             Some(provider) => Arc::clone(provider),
-            None => Arc::new(provider_client(name, wanted, &client, metrics)?),
+            None => Arc::new(provider_client(name, wanted, &client, shared)?),
         };
         providers.insert(name.clone(), provider);
     }
@@ -263,7 +269,7 @@ fn provider_client(
     name: &str,
     wanted: &settings::Provider,
     client: &Arc<HttpClient>,
-    metrics: &Metrics,
+    shared: &Shared,
 ) -> Result<ProviderClient, BuildError> {
     let failed = |what: String| BuildError(format!("provider {name}: {what}"));
     let provider = provider::from_settings(wanted, Arc::clone(client))
@@ -275,7 +281,8 @@ fn provider_client(
         settings: wanted.clone(),
         algorithms: wanted.algorithms.clone(),
         provider,
-        metrics: metrics.provider(name),
+        metrics: shared.metrics.provider(name),
+        clock: shared.clock.clone(),
     })
 }
 

@@ -76,8 +76,17 @@ impl Logout {
             .await
         {
             Ok(verified) => verified.claims,
-            Err(VerifyTokenError::Expired(claims)) => *claims,
-            Err(VerifyTokenError::Invalid | VerifyTokenError::NoKeys) => return None,
+            Err(VerifyTokenError::Expired(claims) | VerifyTokenError::NotYetValid(claims)) => {
+                *claims
+            }
+            Err(
+                VerifyTokenError::Invalid
+                | VerifyTokenError::NotForUs
+                | VerifyTokenError::TooLarge
+                | VerifyTokenError::UnknownKey
+                | VerifyTokenError::KeyNotLookedUp
+                | VerifyTokenError::NoKeys,
+            ) => return None,
         };
         // Refreshed tokens of the same sign-in may outlive this one, and this one the cookies.
         let accepted_until = claims.expires.plus(provider.settings.leeway);

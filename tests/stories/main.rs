@@ -26,6 +26,7 @@ mod provider_answers;
 mod provider_steps;
 mod refused_below;
 mod renewal;
+mod renewal_trouble;
 mod signing_in;
 mod signing_out;
 mod single_page;

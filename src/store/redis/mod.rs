@@ -1,9 +1,9 @@
 //! The stores of many replicas: Redis or Valkey, as a single node, behind Sentinels or as a
 //! cluster. All keys begin with `vestibule:`.
 //!
-//! Every value that expires contains its expiry time, which is compared with the caller's time. The
-//! TTL of a Redis key only removes old data. Each script touches the keys of one hash slot, so that
-//! it also runs in a cluster.
+//! Every value that expires contains its expiry time. That of a lease is compared with the time of
+//! the server (`TIME`), all others with the caller's. The TTL of a Redis key only removes old data.
+//! Each script touches the keys of one hash slot, so that it also runs in a cluster.
 //!
 //! Each replica keeps a copy of all revocations and answers from it. [`connection_task`] receives
 //! what other replicas publish and synchronises after every interruption.
@@ -28,6 +28,7 @@ use std::time::Duration;
 use super::wait_queue::WaitQueue;
 use super::{MemoryLeases, MemoryRevocations, Scope, StoreError, Stores};
 use crate::config::settings::Redis;
+use crate::system::Clock;
 use connection_manager::{ConnectOptions, ConnectionManager};
 use connection_task::ConnectionTask;
 use leases::RedisLeases;
@@ -54,7 +55,7 @@ struct Server {
 ///
 /// # Errors
 /// [`StoreError`] when no connection can be made as `settings` say, whatever the server answers.
-pub(super) fn open(settings: &Redis) -> Result<Stores, StoreError> {
+pub(super) fn open(settings: &Redis, clock: &Clock) -> Result<Stores, StoreError> {
     let options = ConnectOptions::new(settings)?;
     let server = Server {
         connections: Arc::new(ConnectionManager::new()),
@@ -73,7 +74,7 @@ pub(super) fn open(settings: &Redis) -> Result<Stores, StoreError> {
     Ok(Stores {
         sessions: Arc::new(RedisSessions::new(server.clone(), near_cache)),
         leases: Arc::new(RedisLeases::new(server.clone(), wait_queue)),
-        local_leases: Arc::new(MemoryLeases::new()),
+        local_leases: Arc::new(MemoryLeases::new(clock.clone())),
         revocations: Arc::clone(&revocations) as _,
         throttles: Arc::new(RedisThrottles::new(server.clone())),
         connection: Arc::new(ConnectionTask::new(

@@ -35,7 +35,7 @@ async fn becomes_revoked(stores: &Stores, name: &str) -> bool {
 async fn every_store_fails(stores: &Stores, lease: LeaseKey, account: ThrottleKey) {
     let id = SessionHash([1; 32]);
     assert!(stores.sessions.get(id, MINUTE, NOW).await.is_err());
-    assert!(stores.leases.acquire(lease, MINUTE, NOW).await.is_err());
+    assert!(stores.leases.acquire(lease, MINUTE).await.is_err());
     let reserved = stores.throttles.reserve(account, ONE_A_MINUTE, NOW).await;
     assert!(matches!(reserved, Err(ReserveError::Store(_))));
 }
@@ -43,8 +43,8 @@ async fn every_store_fails(stores: &Stores, lease: LeaseKey, account: ThrottleKe
 fn result() -> LeaseResult {
     LeaseResult {
         sealed: Arc::from([]),
-        expires_at: NOW.plus(MINUTE),
-        reused_until: None,
+        ttl: MINUTE,
+        reuse_ttl: None,
     }
 }
 
@@ -63,7 +63,8 @@ fn a_server_that_lost_its_data_gets_the_revocations_back() {
         let account = ThrottleKeys::new([1; 32]).account("main", "ann");
         revoke(&here, "a").await.unwrap();
         assert!(becomes_revoked(&there, "a").await);
-        let Acquire::Acquired(lost) = here.leases.acquire(lease, MINUTE, NOW).await.unwrap() else {
+        let acquired = here.leases.acquire(lease, MINUTE).await.unwrap();
+        let Acquire::Acquired { fence: lost, .. } = acquired else {
             panic!()
         };
         let _ = here
@@ -95,12 +96,12 @@ fn a_server_that_lost_its_data_gets_the_revocations_back() {
         for name in ["a", "b"] {
             assert!(is_revoked(&newcomer, name), "{name} was revoked");
         }
-        let Acquire::Acquired(fence) = there.leases.acquire(lease, MINUTE, NOW).await.unwrap()
-        else {
+        let acquired = there.leases.acquire(lease, MINUTE).await.unwrap();
+        let Acquire::Acquired { fence, .. } = acquired else {
             panic!("the lease is free")
         };
         assert!(fence > lost, "fences still grow");
-        let completed = here.leases.complete(lease, lost, result(), NOW).await;
+        let completed = here.leases.complete(lease, lost, result()).await;
         assert_eq!(completed, Ok(false));
         let _ = here
             .throttles
@@ -221,7 +222,7 @@ fn before_the_connection_task_runs_stores_do_not_answer() {
         database: 0,
     };
     block_on(async {
-        assert!(!is_ready(&open(&settings).unwrap()).await);
+        assert!(!is_ready(&open(&settings, &Clock::new()).unwrap()).await);
         let store = replica(&settings);
         let error = store.connection.ready().await.unwrap_err();
         assert!(error.0.contains("refused"), "{error}");
@@ -229,6 +230,6 @@ fn before_the_connection_task_runs_stores_do_not_answer() {
             tls: true,
             ..settings
         };
-        assert!(open(&with_tls).is_ok());
+        assert!(open(&with_tls, &Clock::new()).is_ok());
     });
 }

@@ -23,7 +23,7 @@ const CONFIG: &str = "save ''\ndatabases 64";
 
 /// The stores of a replica. They stay connected until the test's runtime ends.
 fn replica(settings: &Redis) -> Stores {
-    let stores = open(settings).unwrap();
+    let stores = open(settings, &Clock::new()).unwrap();
     let connection = Arc::clone(&stores.connection);
     tokio::runtime::Handle::current().spawn(async move { connection.run().await });
     stores
@@ -96,6 +96,17 @@ impl Fixture for Replicas {
             ready_replica(&settings).await,
             ready_replica(&settings).await,
         )
+    }
+
+    fn advance(&self, span: Duration) {
+        let database = if self.form == RedisTopology::Cluster {
+            0
+        } else {
+            (self.database.load(Ordering::Relaxed) - 1) % 64
+        };
+        if !span.is_zero() {
+            self.server.age_leases(database, span);
+        }
     }
 }
 
