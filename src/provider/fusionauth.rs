@@ -11,6 +11,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use reqwest::Url;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::http_client::{HttpClient, Purpose, Request, Response};
 use super::{
@@ -254,6 +255,13 @@ impl Provider for Fusionauth {
             401 | 403 => Err(misconfigured("the gateway is not allowed to revoke tokens")),
             status => Err(unexpected(status)),
         }
+    }
+
+    /// FusionAuth refreshes the tokens of a user who is not registered any more, and leaves out
+    /// `applicationId` and `roles`.
+    fn confirms_registration(&self, claims: &Map<String, Value>, application_id: &str) -> bool {
+        let named = claims.get("applicationId").and_then(Value::as_str);
+        named == Some(application_id)
     }
 
     async fn fetch_jwks(&self) -> Result<Vec<u8>, ProviderError> {

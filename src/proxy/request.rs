@@ -257,7 +257,7 @@ fn start_early_refresh(ctx: &mut ProxyContext, site_runtime: &Arc<SiteRuntime>, 
             request_id: &ctx.request_id,
             now: ctx.now,
         };
-        ctx.early_refresh = Some(ctx.runtime.early_refresh.start(context, refresh));
+        ctx.early_refresh = ctx.runtime.early_refresh.start(context, refresh);
     }
 }
 

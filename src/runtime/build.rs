@@ -28,7 +28,7 @@ use super::preserved_post::PreservedPosts;
 use super::provider_client::ProviderClient;
 use super::redirect_loop::RedirectCounter;
 use super::refresh::lock::Leases;
-use super::refresh::{Refresh, RefreshWorker};
+use super::refresh::{PairIssuer, Refresh, RefreshWorker};
 use super::revocation::Revocation;
 use super::sessions::Sessions;
 use super::shared::Shared;
@@ -76,9 +76,7 @@ impl Connectors for Network {
     }
 
     fn stores(&self, settings: &settings::Store, clock: &Clock) -> Result<Stores, BuildError> {
-        let clock = clock.clone();
-        store::open(settings, Arc::new(move || clock.now()))
-            .map_err(|error| BuildError(error.to_string()))
+        store::open(settings, clock).map_err(|error| BuildError(error.to_string()))
     }
 }
 
@@ -114,7 +112,7 @@ pub fn build_with(
     };
     let settings = Arc::new(settings);
     let client = Arc::new(connectors.http_client()?);
-    let providers = providers(&settings, &client, &shared.metrics, previous)?;
+    let providers = providers(&settings, &client, &shared, previous)?;
     let sites = sites(&settings, &providers, &shared)?;
     let assertions = assertions(&settings, previous)?;
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
@@ -192,13 +190,17 @@ impl Core {
         let worker = Arc::new(RefreshWorker {
             clock: clock.clone(),
             sealing: Arc::clone(sealing),
-            sessions: Arc::clone(&sessions),
-            revocation: Arc::clone(&revocation),
+            issuer: PairIssuer {
+                clock: clock.clone(),
+                sessions: Arc::clone(&sessions),
+                revocation: Arc::clone(&revocation),
+            },
             leases: Arc::clone(&shared.leases),
             reuse_window: settings.reuse_window,
         });
         let refresh = Arc::new(Refresh {
             in_flight: Arc::clone(&shared.in_flight),
+            backoff: Arc::clone(&shared.refresh_backoff),
             worker,
             sealing: Arc::clone(sealing),
             leases: Arc::clone(&shared.leases),
@@ -284,6 +286,7 @@ fn shared(
         stores,
         streams,
         in_flight: Arc::default(),
+        refresh_backoff: Arc::default(),
         redirects: Arc::new(RedirectCounter::new()),
         throttle_keys: Arc::new(throttle_keys),
         probes: Arc::new(connectors.http_client()?),
@@ -293,7 +296,7 @@ fn shared(
 fn providers(
     settings: &Settings,
     client: &Arc<HttpClient>,
-    metrics: &Metrics,
+    shared: &Shared,
     previous: Option<&Runtime>,
 ) -> Result<Providers, BuildError> {
     let mut providers = HashMap::new();
@@ -303,7 +306,7 @@ fn providers(
             .filter(|provider| provider.settings == *wanted);
         let provider = match unchanged {
             Some(provider) => Arc::clone(provider),
-            None => Arc::new(provider_client(name, wanted, client, metrics)?),
+            None => Arc::new(provider_client(name, wanted, client, shared)?),
         };
         providers.insert(name.clone(), provider);
     }
@@ -314,7 +317,7 @@ fn provider_client(
     name: &str,
     wanted: &settings::Provider,
     client: &Arc<HttpClient>,
-    metrics: &Metrics,
+    shared: &Shared,
 ) -> Result<ProviderClient, BuildError> {
     let failed = |what: String| BuildError(format!("provider {name}: {what}"));
     let provider = provider::from_settings(wanted, Arc::clone(client))
@@ -326,7 +329,8 @@ fn provider_client(
         settings: wanted.clone(),
         algorithms: wanted.algorithms.clone(),
         provider,
-        metrics: metrics.provider(name),
+        metrics: shared.metrics.provider(name),
+        clock: shared.clock.clone(),
     })
 }
 

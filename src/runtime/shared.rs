@@ -9,8 +9,8 @@ use crate::system::Clock;
 use crate::telemetry::Metrics;
 
 use super::redirect_loop::RedirectCounter;
-use super::refresh::InFlight;
 use super::refresh::lock::Leases;
+use super::refresh::{InFlight, RefreshBackoff};
 use super::streams::OpenStreams;
 
 /// What outlives every configuration.
@@ -25,6 +25,8 @@ pub(super) struct Shared {
     pub streams: Arc<OpenStreams>,
     /// The refreshes of this process that run now.
     pub in_flight: Arc<InFlight>,
+    /// The refreshes that failed a moment ago.
+    pub refresh_backoff: Arc<RefreshBackoff>,
     pub redirects: Arc<RedirectCounter>,
     pub throttle_keys: Arc<ThrottleKeys>,
     /// The client for health checks, apart from the calls to providers.

@@ -114,6 +114,7 @@ fn credentials() -> impl Strategy<Value = CredentialFacts> {
         TokenError::Expired,
         TokenError::Invalid,
         TokenError::Revoked,
+        TokenError::UnknownKey,
     ][..];
     let session = (principal(), proptest::option::of(Just("access-token"))).prop_map(
         |(principal, access)| Session {

@@ -64,10 +64,10 @@ impl Connectors for ModelConnectors {
         }))
     }
 
-    fn stores(&self, _: &settings::Store, _: &Clock) -> Result<Stores, BuildError> {
+    fn stores(&self, _: &settings::Store, clock: &Clock) -> Result<Stores, BuildError> {
         Ok(match &self.server {
-            Some(server) => store::connect(server, &self.life),
-            None => Stores::in_memory(),
+            Some(server) => store::connect(server, &self.life, clock),
+            None => Stores::in_memory(clock),
         })
     }
 }

@@ -152,7 +152,7 @@ async fn forward(
 ) {
     let early = grant
         .early_refresh()
-        .map(|refresh| runtime.early_refresh.start(context, refresh));
+        .and_then(|refresh| runtime.early_refresh.start(context, refresh));
     sleep(application).await;
     let Some(early) = early else { return };
     match early.await {

@@ -35,6 +35,7 @@ mod provider_steps;
 mod refused_below;
 mod refused_bodies;
 mod renewal;
+mod renewal_trouble;
 mod replicas;
 mod signing_in;
 mod signing_out;

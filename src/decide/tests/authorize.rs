@@ -265,6 +265,27 @@ fn an_outage_is_503_with_retry_after_and_logs_nobody_out() {
     }
 }
 
+/// The provider may have changed its keys a moment ago.
+#[test]
+fn a_token_of_a_key_that_was_not_looked_up_is_refreshed_or_a_failure() {
+    let unknown = |case: Case| case.access(Known::Absent(TokenError::UnknownKey));
+    let alone = "503 retry 5 provider_unavailable";
+    assert_eq!(unknown(navigation("/mine")).decision(), alone);
+    assert_eq!(unknown(request(&Method::POST, "/mine")).decision(), alone);
+    assert_eq!(
+        unknown(navigation("/maybe")).decision(),
+        "forward anonymous"
+    );
+    let asks = unknown(navigation("/mine")).refresh(Known::NotAsked);
+    assert_eq!(asks.decision(), "ask refresh R");
+    let renewed = unknown(navigation("/mine")).refresh(refreshed(&[]));
+    assert!(
+        renewed.decision().contains(" renewed "),
+        "{}",
+        renewed.decision()
+    );
+}
+
 /// Unauthenticated requests (`docs/reference/request-handling.md#unauthenticated-requests`).
 #[test]
 fn a_navigation_is_redirected_to_the_login_page_and_everything_else_refused() {

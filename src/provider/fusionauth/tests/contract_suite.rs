@@ -61,9 +61,10 @@ async fn documented(
         "/.well-known/jwks.json" => (200, json!({ "keys": [server.key.jwk()] })),
         _ => (500, Value::Null),
     };
-    let body = match answer {
-        Value::Null => String::new(),
-        answer => answer.to_string(),
+    let body = if answer.is_null() {
+        String::new()
+    } else {
+        answer.to_string()
     };
     (StatusCode::from_u16(status).unwrap(), body)
 }
