@@ -6,7 +6,7 @@
 use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,11 +16,20 @@ use tokio::time::Instant;
 
 use crate::model::timestamp::Timestamp;
 
-/// A clock. Clones tell the same time, also after one of them was advanced.
-#[derive(Clone, Debug, Default)]
+/// A clock. Clones tell the same time, also after one of them was advanced or set.
+#[derive(Clone, Debug)]
 pub struct Clock {
     source: Source,
+    started: Instant,
     ahead_millis: Arc<AtomicU64>,
+    /// How far the wall clock was set, and the monotonic one was not.
+    set_millis: Arc<AtomicI64>,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::from_source(Source::System)
+    }
 }
 
 /// Where the time of a [`Clock`] comes from.
@@ -52,13 +61,20 @@ impl Clock {
     /// A clock that tells the time that `source` returns, for a simulation whose clocks differ.
     #[must_use]
     pub fn from_function(source: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self::from_source(Source::Function(Arc::new(source)))
+    }
+
+    fn from_source(source: Source) -> Self {
         Self {
-            source: Source::Function(Arc::new(source)),
+            source,
+            started: Instant::now(),
             ahead_millis: Arc::default(),
+            set_millis: Arc::default(),
         }
     }
 
-    /// The current time of this clock.
+    /// The current time of the wall clock, which operators and time servers set: it may jump, and
+    /// other machines have another one.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let now = match &self.source {
@@ -66,7 +82,26 @@ impl Clock {
             Source::Function(source) => source(),
         };
         let ahead = self.ahead_millis.load(Ordering::Relaxed);
-        Timestamp::from_millis(now.millis().saturating_add(ahead))
+        let set = self.set_millis.load(Ordering::Relaxed);
+        Timestamp::from_millis(
+            now.millis()
+                .saturating_add(ahead)
+                .saturating_add_signed(set),
+        )
+    }
+
+    /// The time since this clock was made. Nobody sets it: it tells how long something has lasted in
+    /// this process, whatever the wall clock does.
+    #[must_use]
+    pub fn monotonic(&self) -> Duration {
+        let ahead = Duration::from_millis(self.ahead_millis.load(Ordering::Relaxed));
+        self.started.elapsed() + ahead
+    }
+
+    /// Sets the wall clock of this clock and its clones forward, or back by a negative number, as a
+    /// time server does.
+    pub fn set_forward(&self, millis: i64) {
+        self.set_millis.fetch_add(millis, Ordering::Relaxed);
     }
 
     /// Advances this clock and its clones, so that a test need not wait.

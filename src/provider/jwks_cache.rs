@@ -1,9 +1,10 @@
 //! The keys of one provider in memory, and when they may be fetched again.
 //!
 //! It has no clock and no task of its own: the caller refreshes it at the start, in the background,
-//! and when a token names an unknown key.
+//! and when a token names an unknown key. Its times are those of a monotonic clock.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -13,10 +14,23 @@ use super::key_set::{KeySet, KeySetError};
 use super::{Provider, ProviderError};
 use crate::config::settings;
 use crate::model::algorithm::Algorithm;
-use crate::model::timestamp::Timestamp;
+/// Reads a monotonic clock.
+pub type Monotonic<'a> = dyn Fn() -> Duration + Sync + 'a;
 
-/// The least time between two fetches that unknown keys cause: any client can make up a `kid`.
-const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(10);
+/// The least time between two fetches for tokens that clients present: anybody can make up a `kid`.
+const PRESENTED_INTERVAL: Duration = Duration::from_secs(10);
+/// The least time between two fetches for tokens that the provider has just issued. A caller waits
+/// for it to pass.
+const ISSUED_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Where a token comes from whose key is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenOrigin {
+    /// A client has presented it.
+    Presented,
+    /// The provider has issued it a moment ago, in a response to the gateway.
+    Issued,
+}
 
 /// The result of a refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +39,33 @@ pub enum Refreshed {
     Changed,
     /// The keys are the same as before.
     Unchanged,
-    /// Nothing was fetched, because the last fetch was a moment ago; it may have been one that this
-    /// call waited for.
+    /// Another caller has fetched them since this call began.
+    Shared,
+    /// Another caller has tried to fetch them since this call began, and failed.
+    SharedFailure,
+    /// Nothing was fetched, because the last fetch was a moment ago.
     TooSoon,
+}
+
+impl Refreshed {
+    /// Whether the keys are now those that the provider published after the call began.
+    #[must_use]
+    pub fn is_current(self) -> bool {
+        match self {
+            Self::Changed | Self::Unchanged | Self::Shared => true,
+            Self::SharedFailure | Self::TooSoon => false,
+        }
+    }
+}
+
+/// A fetch.
+#[derive(Clone, Copy, Debug)]
+struct Fetch {
+    /// Counts the fetches, so that a caller knows whether this one began after its call.
+    number: u64,
+    started: Duration,
+    /// Whether it succeeded; `None` where it did not end, because its caller went away.
+    succeeded: Option<bool>,
 }
 
 /// The keys of one provider. The last good set stays while a newer one cannot be fetched.
@@ -37,9 +75,10 @@ pub struct JwksCache {
     /// The algorithms that fetched keys may be used with; `None` for fixed keys, which are never
     /// fetched.
     allowed: Option<Vec<Algorithm>>,
-    /// When the last fetch started. It is locked while keys are fetched, so that there is one fetch
-    /// at a time.
-    last_fetch: Mutex<Option<Timestamp>>,
+    /// The last fetch. It is locked while keys are fetched, so that there is one fetch at a time.
+    last_fetch: Mutex<Option<Fetch>>,
+    /// How many fetches have begun.
+    fetches: AtomicU64,
 }
 
 impl JwksCache {
@@ -66,6 +105,7 @@ impl JwksCache {
             current: ArcSwapOption::empty(),
             allowed: Some(allowed),
             last_fetch: Mutex::new(None),
+            fetches: AtomicU64::new(0),
         }
     }
 
@@ -77,6 +117,7 @@ impl JwksCache {
             current: ArcSwapOption::new(Some(keys)),
             allowed: None,
             last_fetch: Mutex::new(None),
+            fetches: AtomicU64::new(0),
         }
     }
 
@@ -95,37 +136,71 @@ impl JwksCache {
     pub async fn refresh(
         &self,
         provider: &dyn Provider,
-        now: Timestamp,
+        monotonic: &Monotonic<'_>,
     ) -> Result<Refreshed, ProviderError> {
         let mut last_fetch = self.last_fetch.lock().await;
-        *last_fetch = Some(now);
-        self.fetch(provider).await
+        self.fetch_as(provider, &mut last_fetch, monotonic()).await
     }
 
-    /// Fetches the keys because a token names an unknown one, unless the last fetch was less than
-    /// ten seconds ago. A caller that comes while a fetch is under way waits for it and gets
-    /// `TooSoon`: it looks at [`JwksCache::current`] again either way.
+    /// Fetches the keys because a token names an unknown one. For a presented token nothing is
+    /// fetched within ten seconds after the start of the last fetch. For an issued token the call
+    /// waits until a second has passed since then, so that a change of keys costs no visitor a
+    /// sign-in. A caller that comes while a fetch is under way waits for it; the caller looks at
+    /// [`JwksCache::current`] again either way.
     ///
     /// # Errors
     /// As [`JwksCache::refresh`].
     pub async fn refresh_for_unknown_key(
         &self,
         provider: &dyn Provider,
-        now: Timestamp,
+        origin: TokenOrigin,
+        monotonic: &Monotonic<'_>,
     ) -> Result<Refreshed, ProviderError> {
-        let mut last_fetch = self.last_fetch.lock().await;
-        // In both directions: a clock that was set back must not prevent fetches for hours.
-        if last_fetch
-            .is_some_and(|last| last.until(now).max(now.until(last)) < UNKNOWN_KEY_INTERVAL)
-        {
-            return Ok(Refreshed::TooSoon);
+        if self.allowed.is_none() {
+            return Ok(Refreshed::Unchanged);
         }
-        // Before the call: one that fails, or whose caller goes away, counts too.
-        *last_fetch = Some(now);
-        self.fetch(provider).await
+        let begun = self.fetches.load(Ordering::Relaxed);
+        let mut last_fetch = self.last_fetch.lock().await;
+        if let Some(fetch) = *last_fetch {
+            match fetch.succeeded.filter(|_| fetch.number > begun) {
+                Some(true) => return Ok(Refreshed::Shared),
+                Some(false) => return Ok(Refreshed::SharedFailure),
+                None => {}
+            }
+            let since = monotonic().saturating_sub(fetch.started);
+            match origin {
+                TokenOrigin::Presented if since < PRESENTED_INTERVAL => {
+                    return Ok(Refreshed::TooSoon);
+                }
+                TokenOrigin::Presented => {}
+                TokenOrigin::Issued => {
+                    tokio::time::sleep(ISSUED_INTERVAL.saturating_sub(since)).await;
+                }
+            }
+        }
+        self.fetch_as(provider, &mut last_fetch, monotonic()).await
     }
 
-    /// Must be called with `last_fetch` locked.
+    /// Fetches the keys, and records it in `last_fetch`, which is locked.
+    async fn fetch_as(
+        &self,
+        provider: &dyn Provider,
+        last_fetch: &mut Option<Fetch>,
+        started: Duration,
+    ) -> Result<Refreshed, ProviderError> {
+        let number = self.fetches.fetch_add(1, Ordering::Relaxed) + 1;
+        let fetch = |succeeded| Fetch {
+            number,
+            started,
+            succeeded,
+        };
+        // Before the call: one that fails, or whose caller goes away, counts too.
+        *last_fetch = Some(fetch(None));
+        let fetched = self.fetch(provider).await;
+        *last_fetch = Some(fetch(Some(fetched.is_ok())));
+        fetched
+    }
+
     async fn fetch(&self, provider: &dyn Provider) -> Result<Refreshed, ProviderError> {
         let Some(allowed) = &self.allowed else {
             return Ok(Refreshed::Unchanged);
@@ -149,7 +224,7 @@ impl JwksCache {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use async_trait::async_trait;
     use serde_json::json;
@@ -234,8 +309,9 @@ mod tests {
         }
     }
 
-    fn at(secs: u64) -> Timestamp {
-        Timestamp::from_secs(1_000_000 + secs)
+    /// A monotonic clock that stands still.
+    fn at(secs: u64) -> impl Fn() -> Duration + Sync {
+        move || Duration::from_secs(1_000_000 + secs)
     }
 
     fn generation(cache: &JwksCache) -> Option<u64> {
@@ -249,14 +325,14 @@ mod tests {
         let cache = JwksCache::published(vec![Algorithm::Es256, Algorithm::EdDsa]);
         assert!(cache.current().is_none());
         assert_eq!(
-            cache.refresh(&publisher, at(0)).await,
+            cache.refresh(&publisher, &at(0)).await,
             Ok(Refreshed::Changed)
         );
         assert_eq!(generation(&cache), Some(1));
 
         publisher.publish(&[&second, &first]);
         assert_eq!(
-            cache.refresh(&publisher, at(1)).await,
+            cache.refresh(&publisher, &at(1)).await,
             Ok(Refreshed::Unchanged),
             "order means nothing"
         );
@@ -268,7 +344,7 @@ mod tests {
         ] {
             publisher.respond(response);
             assert!(matches!(
-                cache.refresh(&publisher, at(2)).await,
+                cache.refresh(&publisher, &at(2)).await,
                 Err(ProviderError::Unavailable(_))
             ));
             assert_eq!(generation(&cache), Some(1));
@@ -276,44 +352,71 @@ mod tests {
 
         publisher.publish(&[&second]);
         assert_eq!(
-            cache.refresh(&publisher, at(3)).await,
+            cache.refresh(&publisher, &at(3)).await,
             Ok(Refreshed::Changed)
         );
         assert_eq!(generation(&cache), Some(2));
     }
 
     #[tokio::test]
-    async fn unknown_keys_ask_at_most_every_ten_seconds() {
+    async fn presented_tokens_cause_a_fetch_at_most_every_ten_seconds() {
         let key = TestKey::es256("one");
         let publisher = Publisher::of(&[&key]);
         let cache = JwksCache::published(vec![Algorithm::Es256]);
+        let ask = async |secs| {
+            let clock = at(secs);
+            let asked = cache.refresh_for_unknown_key(&publisher, TokenOrigin::Presented, &clock);
+            asked.await
+        };
         publisher.respond(Err(ProviderError::Unavailable("down".into())));
-        assert!(
-            cache
-                .refresh_for_unknown_key(&publisher, at(0))
-                .await
-                .is_err()
-        );
+        assert!(ask(0).await.is_err());
         publisher.publish(&[&key]);
-        assert_eq!(
-            cache.refresh_for_unknown_key(&publisher, at(9)).await,
-            Ok(Refreshed::TooSoon)
-        );
-        assert_eq!(
-            cache.refresh_for_unknown_key(&publisher, at(10)).await,
-            Ok(Refreshed::Changed)
-        );
-        assert_eq!(
-            cache.refresh_for_unknown_key(&publisher, at(11)).await,
-            Ok(Refreshed::TooSoon)
-        );
-        // The clock was set back by an hour.
-        let earlier = Timestamp::from_secs(at(0).secs() - 3600);
-        assert_eq!(
-            cache.refresh_for_unknown_key(&publisher, earlier).await,
-            Ok(Refreshed::Unchanged)
-        );
+        assert_eq!(ask(9).await, Ok(Refreshed::TooSoon));
+        assert_eq!(ask(10).await, Ok(Refreshed::Changed));
+        assert_eq!(ask(11).await, Ok(Refreshed::TooSoon));
+        assert_eq!(ask(20).await, Ok(Refreshed::Unchanged));
         assert_eq!(publisher.fetches.load(Ordering::SeqCst), 3);
+    }
+
+    /// The provider has changed its key right after the last fetch.
+    #[tokio::test(start_paused = true)]
+    async fn an_issued_token_waits_for_a_fetch_of_its_own() {
+        let (old, new) = (TestKey::es256("one"), TestKey::es256("two"));
+        let publisher = Publisher::of(&[&old]);
+        let cache = JwksCache::published(vec![Algorithm::Es256]);
+        let began = tokio::time::Instant::now();
+        let clock = || Duration::from_secs(9) + began.elapsed();
+        let ask = || cache.refresh_for_unknown_key(&publisher, TokenOrigin::Issued, &clock);
+        assert_eq!(ask().await, Ok(Refreshed::Changed));
+        publisher.publish(&[&new]);
+        let (a, b, c) = tokio::join!(ask(), ask(), ask());
+        let shared = Ok(Refreshed::Shared);
+        assert_eq!(
+            (a, b, c),
+            (Ok(Refreshed::Changed), shared.clone(), shared),
+            "one fetch for all"
+        );
+        assert_eq!(
+            began.elapsed(),
+            ISSUED_INTERVAL,
+            "and no more than one a second"
+        );
+        assert_eq!(publisher.fetches.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fetch_that_fails_is_shared_too() {
+        let publisher = Publisher::of(&[]);
+        publisher.respond(Err(ProviderError::Unavailable("down".into())));
+        let cache = JwksCache::published(vec![Algorithm::Es256]);
+        let began = tokio::time::Instant::now();
+        let clock = || began.elapsed();
+        let ask = || cache.refresh_for_unknown_key(&publisher, TokenOrigin::Issued, &clock);
+        let (a, b, c) = tokio::join!(ask(), ask(), ask());
+        let shared = Ok(Refreshed::SharedFailure);
+        assert!(a.is_err());
+        assert_eq!((b, c), (shared.clone(), shared));
+        assert!(!Refreshed::SharedFailure.is_current() && !Refreshed::TooSoon.is_current());
     }
 
     #[tokio::test]
@@ -322,17 +425,12 @@ mod tests {
         let publisher = Publisher::of(&[&key]);
         publisher.permits.forget_permits(1000);
         let cache = JwksCache::published(vec![Algorithm::Es256]);
-        let ask = || cache.refresh_for_unknown_key(&publisher, at(0));
+        let clock = at(0);
+        let ask = || cache.refresh_for_unknown_key(&publisher, TokenOrigin::Presented, &clock);
         let let_it_answer = async { publisher.permits.add_permits(1000) };
         let (a, b, c, ()) = tokio::join!(ask(), ask(), ask(), let_it_answer);
-        assert_eq!(
-            (a, b, c),
-            (
-                Ok(Refreshed::Changed),
-                Ok(Refreshed::TooSoon),
-                Ok(Refreshed::TooSoon)
-            )
-        );
+        let shared = Ok(Refreshed::Shared);
+        assert_eq!((a, b, c), (Ok(Refreshed::Changed), shared.clone(), shared));
         assert_eq!(publisher.fetches.load(Ordering::SeqCst), 1);
     }
 
@@ -343,7 +441,7 @@ mod tests {
         let cache =
             JwksCache::fixed(KeySet::from_hmac_secret(secret, &[Algorithm::Hs256]).unwrap());
         assert_eq!(
-            cache.refresh(&publisher, at(0)).await,
+            cache.refresh(&publisher, &at(0)).await,
             Ok(Refreshed::Unchanged)
         );
         assert_eq!(generation(&cache), Some(1));

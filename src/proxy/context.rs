@@ -51,6 +51,8 @@ pub(super) struct ProxyContext {
     pub(super) stream: Option<StreamGuard>,
     /// Closes that stream when the client's session ends.
     pub(super) stream_close: Option<StreamCloseGuard>,
+    /// Whether the request is a health check, which is neither counted nor recorded.
+    pub(super) is_health_check: bool,
     /// How the request came out, for the metrics and the access record.
     pub(super) outcome: OutcomeLabel,
     /// Why.
@@ -136,6 +138,7 @@ impl ProxyContext {
             response: ResponseState::default(),
             stream: None,
             stream_close: None,
+            is_health_check: false,
             outcome: OutcomeLabel::Failed,
             reason: Reason::Internal,
             status: 0,

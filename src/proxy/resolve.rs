@@ -2,6 +2,7 @@
 //! slot in the facts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::USER_AGENT;
@@ -24,6 +25,7 @@ use crate::model::token::{
 use crate::provider::Device;
 use crate::runtime::login::{LoginError, PasswordAttempt, StepAttempt};
 use crate::runtime::preserved_post::UnauthenticatedPost;
+use crate::runtime::redirect_loop::CountedRedirect;
 use crate::runtime::refresh::RefreshOutcome;
 use crate::runtime::tokens::CredentialError;
 use crate::runtime::{RequestContext, Runtime, SiteRuntime};
@@ -69,6 +71,7 @@ pub(super) async fn resolve(
 }
 
 /// Answers any question. [`resolve`] calls it for those that few requests ask.
+#[expect(clippy::too_many_lines, reason = "one arm for each question")]
 async fn resolve_any(
     question: Question<'_>,
     facts: &mut Facts,
@@ -216,21 +219,22 @@ impl<'r> Resolver<'r> {
             }
             Question::ContinueLogin {
                 opened,
-                submission: answer,
+                submission,
                 kind,
                 session: replaced,
                 device,
             } => {
                 let client = self.login_client(kind, replaced, device);
-                facts.login = self.continue_login(&opened, &answer, client).await;
+                facts.login = self.continue_login(&opened, &submission, client).await;
             }
             Question::SendCode { opened, choice } => {
                 facts.code_sent = self.send_code(&opened, &choice).await;
             }
             Question::CountRedirect {
-                identity: by,
+                identity,
                 target,
-            } => facts.redirects = self.count_redirect(by, target),
+                within,
+            } => facts.redirects = self.count_redirect(identity, target, within),
             Question::Logout(credential) => facts.logout = self.logout(credential).await,
             Question::LogoutFromBody { access, refresh } => {
                 facts.logout = self.logout_posted(access, &refresh).await;
@@ -393,10 +397,19 @@ impl<'r> Resolver<'r> {
         found_or(restored.await, Reason::RejectedInput)
     }
 
-    fn count_redirect(self, identity: LoopIdentity<'_>, target: &str) -> Known<u32, Reason> {
-        let user_agent = self.user_agent.map(HeaderValue::as_bytes);
-        let redirects = &self.runtime.redirects;
-        Known::Found(redirects.count(self.context, identity, target, user_agent))
+    fn count_redirect(
+        self,
+        identity: LoopIdentity<'_>,
+        target: &str,
+        within: Duration,
+    ) -> Known<u32, Reason> {
+        let redirect = CountedRedirect {
+            identity,
+            target,
+            user_agent: self.user_agent.map(HeaderValue::as_bytes),
+            within,
+        };
+        Known::Found(self.runtime.redirects.count(self.context, redirect))
     }
 }
 

@@ -73,9 +73,9 @@ async fn refresh_keys(runtime_handle: &RuntimeHandle) {
             .values()
             .filter(|provider| due || !has_keys(provider))
         {
-            let (provider, now) = (Arc::clone(provider), runtime.clock().now());
+            let provider = Arc::clone(provider);
             // A failure is counted and logged where it happens; the next pass tries again.
-            calls.spawn(async move { drop(provider.refresh_keys(now).await) });
+            calls.spawn(async move { drop(provider.refresh_keys().await) });
         }
         calls.join_all().await;
         pause = if complete {

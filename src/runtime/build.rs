@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::config::settings::{self, Settings};
 use crate::model::sealing_keys::SealingKeys;
@@ -11,7 +12,7 @@ use crate::model::timestamp::Timestamp;
 use crate::provider;
 use crate::provider::http_client::HttpClient;
 use crate::provider::jwks_cache::JwksCache;
-use crate::store::{Scope, ThrottleKeys};
+use crate::store::{RevocationListener, Scope, ThrottleKeys};
 use crate::system::{self, Clock};
 use crate::telemetry::Metrics;
 
@@ -28,12 +29,13 @@ use super::preserved_post::PreservedPosts;
 use super::provider_client::ProviderClient;
 use super::redirect_loop::RedirectCounter;
 use super::refresh::lock::Leases;
-use super::refresh::{Refresh, RefreshWorker};
+use super::refresh::{PairIssuer, Refresh, RefreshWorker};
 use super::revocation::Revocation;
 use super::sessions::Sessions;
 use super::shared::Shared;
 use super::site::{SiteRuntime, hosts};
 use super::status::Status;
+use super::streams::{OpenStreams, Streams};
 use super::tokens::Tokens;
 use super::tokens::issue::TokenIssuer;
 
@@ -81,14 +83,14 @@ pub fn build_with(
     };
     let settings = Arc::new(settings);
     let client = Arc::new(http_client(connectors)?);
-    let providers = providers(&settings, &client, &shared.metrics, previous)?;
-    let sites = sites(&settings, &providers, &shared.metrics, previous)?;
+    let providers = providers(&settings, &client, &shared, previous)?;
+    let sites = sites(&settings, &providers, &shared)?;
     let assertions = assertions(&settings, previous)?;
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
     let sealing = SealingKeys::new(&cookie_keys.keys)
         .map(Arc::new)
         .ok_or_else(|| BuildError("no key to seal cookies with".into()))?;
-    let core = Core::new(&shared, &settings, &sites, &sealing);
+    let core = Core::new(&shared, &settings, &sealing);
     let devices = Arc::new(TrustedDevices::new(Arc::clone(&sealing), &cookie_keys.keys));
     Ok(Runtime {
         tokens: Tokens {
@@ -141,15 +143,12 @@ struct Core {
 }
 
 impl Core {
-    fn new(
-        shared: &Shared,
-        settings: &Settings,
-        sites: &[Arc<SiteRuntime>],
-        sealing: &Arc<SealingKeys>,
-    ) -> Self {
+    fn new(shared: &Shared, settings: &Settings, sealing: &Arc<SealingKeys>) -> Self {
         let (stores, clock) = (&shared.stores, &shared.clock);
-        let revocation = Revocation::new(Arc::clone(&stores.revocations), clock.clone(), sites);
-        let revocation = Arc::new(revocation);
+        let revocation = Arc::new(Revocation {
+            store: Arc::clone(&stores.revocations),
+            clock: clock.clone(),
+        });
         let sessions = Arc::new(Sessions {
             store: Arc::clone(&stores.sessions),
             revocation: Arc::clone(&revocation),
@@ -162,13 +161,17 @@ impl Core {
         let worker = Arc::new(RefreshWorker {
             clock: clock.clone(),
             sealing: Arc::clone(sealing),
-            sessions: Arc::clone(&sessions),
-            revocation: Arc::clone(&revocation),
+            issuer: PairIssuer {
+                clock: clock.clone(),
+                sessions: Arc::clone(&sessions),
+                revocation: Arc::clone(&revocation),
+            },
             leases: Arc::clone(&shared.leases),
             reuse_window: settings.reuse_window,
         });
         let refresh = Arc::new(Refresh {
             in_flight: Arc::clone(&shared.in_flight),
+            backoff: Arc::clone(&shared.refresh_backoff),
             worker,
             sealing: Arc::clone(sealing),
             leases: Arc::clone(&shared.leases),
@@ -226,7 +229,7 @@ fn shared(
     clock: Clock,
     connectors: &dyn Connectors,
 ) -> Result<Shared, BuildError> {
-    let stores = connectors.stores(&settings.store);
+    let stores = connectors.stores(&settings.store, &clock);
     let stores = stores.map_err(|error| BuildError(error.to_string()))?;
     let is_shared = stores.scope == Scope::Replicas;
     if is_shared && settings.cookie_keys.is_empty() {
@@ -243,12 +246,19 @@ fn shared(
     } else {
         ThrottleKeys::new(system::random())
     };
+    let streams = Arc::new(OpenStreams::default());
+    stores
+        .revocations
+        .listen(Arc::clone(&streams) as Arc<dyn RevocationListener>);
     Ok(Shared {
         clock,
+        stopping: AtomicBool::new(false),
         metrics: Arc::new(Metrics::new()),
         leases: Arc::new(Leases::new(&stores)),
         stores,
+        streams,
         in_flight: Arc::default(),
+        refresh_backoff: Arc::default(),
         redirects: Arc::new(RedirectCounter::new()),
         throttle_keys: Arc::new(throttle_keys),
         probes: Arc::new(http_client(connectors)?),
@@ -263,7 +273,7 @@ fn http_client(connectors: &dyn Connectors) -> Result<HttpClient, BuildError> {
 fn providers(
     settings: &Settings,
     client: &Arc<HttpClient>,
-    metrics: &Metrics,
+    shared: &Shared,
     previous: Option<&Runtime>,
 ) -> Result<Providers, BuildError> {
     let mut providers = HashMap::new();
@@ -273,7 +283,7 @@ fn providers(
             .filter(|provider| provider.settings == *wanted);
         let provider = match unchanged {
             Some(provider) => Arc::clone(provider),
-            None => Arc::new(provider_client(name, wanted, client, metrics)?),
+            None => Arc::new(provider_client(name, wanted, client, shared)?),
         };
         providers.insert(name.clone(), provider);
     }
@@ -284,7 +294,7 @@ fn provider_client(
     name: &str,
     wanted: &settings::Provider,
     client: &Arc<HttpClient>,
-    metrics: &Metrics,
+    shared: &Shared,
 ) -> Result<ProviderClient, BuildError> {
     let failed = |what: String| BuildError(format!("provider {name}: {what}"));
     let provider = provider::from_settings(wanted, Arc::clone(client))
@@ -296,29 +306,22 @@ fn provider_client(
         settings: wanted.clone(),
         algorithms: wanted.algorithms.clone(),
         provider,
-        metrics: metrics.provider(name),
+        metrics: shared.metrics.provider(name),
+        clock: shared.clock.clone(),
     })
 }
 
 fn sites(
     settings: &Settings,
     providers: &Providers,
-    metrics: &Metrics,
-    previous: Option<&Runtime>,
+    shared: &Shared,
 ) -> Result<Vec<Arc<SiteRuntime>>, BuildError> {
     let build = |site: &Arc<Site>| {
         let provider = providers
             .get(&site.provider)
             .ok_or_else(|| BuildError(format!("site {} names no provider", site.name)))?;
-        let streams = previous
-            .and_then(|runtime| {
-                let mut sites = runtime.sites.iter();
-                sites.find(|site_runtime| site_runtime.site.name == site.name)
-            })
-            .map_or_else(Arc::default, |site_runtime| {
-                Arc::clone(&site_runtime.streams)
-            });
-        SiteRuntime::new(site, provider, metrics.site(&site.name), streams)
+        let streams = Streams::new(Arc::clone(&shared.streams), provider.realm());
+        SiteRuntime::new(site, provider, shared.metrics.site(&site.name), streams)
             .map(Arc::new)
             .map_err(|what| BuildError(format!("site {}: {what}", site.name)))
     };

@@ -3,6 +3,7 @@
 use crate::config::settings;
 use crate::provider::http_client::{HttpClient, HttpError};
 use crate::store::{self, StoreError, Stores};
+use crate::system::Clock;
 
 /// What a runtime reaches the providers and the stores with: [`Network`] in the program, models of
 /// both in a simulation.
@@ -13,11 +14,11 @@ pub trait Connectors {
     /// When TLS cannot be set up.
     fn http_client(&self) -> Result<HttpClient, HttpError>;
 
-    /// The stores that `settings` name.
+    /// The stores that `settings` name, for a gateway with this clock.
     ///
     /// # Errors
     /// When no connection can be made as `settings` say.
-    fn stores(&self, settings: &settings::Store) -> Result<Stores, StoreError>;
+    fn stores(&self, settings: &settings::Store, clock: &Clock) -> Result<Stores, StoreError>;
 }
 
 /// Sockets.
@@ -29,7 +30,7 @@ impl Connectors for Network {
         HttpClient::new()
     }
 
-    fn stores(&self, settings: &settings::Store) -> Result<Stores, StoreError> {
-        store::open(settings)
+    fn stores(&self, settings: &settings::Store, clock: &Clock) -> Result<Stores, StoreError> {
+        store::open(settings, clock)
     }
 }

@@ -24,8 +24,8 @@ pub struct SiteRuntime {
     pub metrics: Arc<SiteMetrics>,
     /// The backends of its application.
     pub upstreams: Upstreams,
-    /// Its responses that stay open; kept over reloads.
-    pub streams: Arc<Streams>,
+    /// Its responses that stay open.
+    pub streams: Streams,
     /// Header values that are the same for every request.
     pub headers: SiteHeaders,
     pub(super) provider: Arc<ProviderClient>,
@@ -42,7 +42,7 @@ impl SiteRuntime {
         site: &Arc<Site>,
         provider: &Arc<ProviderClient>,
         metrics: Arc<SiteMetrics>,
-        streams: Arc<Streams>,
+        streams: Streams,
     ) -> Result<Self, String> {
         Ok(Self {
             site: Arc::clone(site),
@@ -56,6 +56,15 @@ impl SiteRuntime {
             token_cache: TokenCache::new(),
             session_cache: SessionCache::new(),
         })
+    }
+
+    /// Logs that a token of the provider is not valid yet.
+    pub(super) fn warn_of_clocks(&self) {
+        tracing::error!(
+            site = self.site.name,
+            provider = self.provider.name,
+            "a token of the provider is not valid yet: compare the clocks"
+        );
     }
 }
 

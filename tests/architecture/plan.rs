@@ -53,7 +53,7 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "store",
-        imports: &["config::settings", "model"],
+        imports: &["config::settings", "model", "system"],
         shuns: &["pingora"],
     },
     Room {

@@ -13,6 +13,7 @@ use vestibule::config::settings::{self, Settings};
 use vestibule::provider::http_client::{HttpClient, HttpError};
 use vestibule::runtime::{Connectors, RuntimeHandle, background, build_with};
 use vestibule::store::{StoreError, Stores};
+use vestibule::system::Clock;
 
 use super::clock::WallClock;
 use super::life::Life;
@@ -63,10 +64,10 @@ impl Connectors for ModelConnectors {
         }))
     }
 
-    fn stores(&self, _: &settings::Store) -> Result<Stores, StoreError> {
+    fn stores(&self, _: &settings::Store, clock: &Clock) -> Result<Stores, StoreError> {
         Ok(match &self.server {
-            Some(server) => store::connect(server, &self.life),
-            None => Stores::in_memory(),
+            Some(server) => store::connect(server, &self.life, clock),
+            None => Stores::in_memory(clock),
         })
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use vestibule::decide::credential_headers::CredentialHeaders;
 use vestibule::decide::{Decision, Facts, Grant, Known, Outcome, decide};
 use vestibule::model::api_request::ApiRequestBody;
-use vestibule::model::api_response::ApiResponse;
+use vestibule::model::api_response::{ApiResponse, TokenResponse};
 use vestibule::model::cookie_change::CookieChange;
 use vestibule::model::local_response::LocalResponse;
 use vestibule::model::reason::Reason;
@@ -152,7 +152,7 @@ async fn forward(
 ) {
     let early = grant
         .early_refresh()
-        .map(|refresh| runtime.early_refresh.start(context, refresh));
+        .and_then(|refresh| runtime.early_refresh.start(context, refresh));
     sleep(application).await;
     let Some(early) = early else { return };
     match early.await {
@@ -170,30 +170,23 @@ async fn forward(
 }
 
 fn read_reply(reply: &LocalResponse, response: &mut ClientResponse) {
-    match reply {
-        LocalResponse::Problem(problem) => response.status = problem.status,
-        LocalResponse::Redirect(redirect) => response.status = redirect.status,
-        LocalResponse::NoContent => response.status = 204,
-        LocalResponse::Json(ApiResponse::Login(user)) => {
-            if let Some(tokens) = &user.tokens {
-                response.access = Some(tokens.token.clone());
-                response.refresh.clone_from(&tokens.refresh_token);
-            }
-        }
-        LocalResponse::Json(ApiResponse::Tokens(tokens)) => {
-            response.access = Some(tokens.token.clone());
-            response.refresh.clone_from(&tokens.refresh_token);
-        }
-        LocalResponse::LoginPage(_)
-        | LocalResponse::PreservedPost(_)
-        | LocalResponse::StepPage(_)
-        | LocalResponse::LogoutPage
-        | LocalResponse::ActionRequired(_)
-        | LocalResponse::Asset(_)
-        | LocalResponse::AssertionKeys
-        | LocalResponse::Json(_)
-        | LocalResponse::Preflight(_)
-        | LocalResponse::AllowedRedirect { .. } => {}
+    if let LocalResponse::Problem(problem) = reply {
+        response.status = problem.status;
+    } else if let LocalResponse::Redirect(redirect) = reply {
+        response.status = redirect.status;
+    } else if let LocalResponse::NoContent = reply {
+        response.status = 204;
+    } else if let LocalResponse::Json(ApiResponse::Login(user)) = reply {
+        read_tokens(user.tokens.as_ref(), response);
+    } else if let LocalResponse::Json(ApiResponse::Tokens(tokens)) = reply {
+        read_tokens(Some(tokens), response);
+    }
+}
+
+fn read_tokens(tokens: Option<&TokenResponse>, response: &mut ClientResponse) {
+    if let Some(tokens) = tokens {
+        response.access = Some(tokens.token.clone());
+        response.refresh.clone_from(&tokens.refresh_token);
     }
 }
 

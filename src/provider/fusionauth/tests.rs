@@ -54,6 +54,19 @@ async fn answer(State(script): State<Arc<Script>>, request: axum::extract::Reque
     response
 }
 
+/// The errors that come with a 400.
+const ERRORS: &str = r#"{"fieldErrors":{"loginId":[{"code":"[blank]loginId"}]}}"#;
+
+/// `body` as FusionAuth sends it with this status: most refusals have none.
+fn as_documented(status: u16, body: &str) -> String {
+    match status {
+        400 => ERRORS,
+        404 | 410 | 421 | 423 => "",
+        _ => body,
+    }
+    .to_owned()
+}
+
 impl Script {
     fn saying(status: u16, body: impl Into<String>) -> Self {
         Self {
@@ -210,7 +223,7 @@ async fn every_status_of_a_login_has_its_reason() {
             (Disclosure::Hidden, hidden),
             (Disclosure::Revealed, revealed),
         ] {
-            let script = Arc::new(Script::saying(status, tokens));
+            let script = Arc::new(Script::saying(status, as_documented(status, tokens)));
             let address = serve(Router::new().fallback(answer).with_state(script)).await;
             assert_eq!(
                 log_in(&server_at(address, disclosure)).await,
@@ -236,6 +249,48 @@ async fn every_status_of_a_login_has_its_reason() {
     }
     let (server, _) = scripted(Script::saying(401, "")).await;
     assert!(is_misconfigured(&log_in(&server).await));
+}
+
+/// A proxy, or another server at the same address, says these.
+#[tokio::test]
+async fn a_refusal_in_another_form_refuses_nobody() {
+    let page = "<html><h1>Not here</h1></html>";
+    for (status, body) in [
+        (202, ""),
+        (202, page),
+        (212, page),
+        (213, page),
+        (400, ""),
+        (400, page),
+        (400, "{}"),
+        (404, page),
+        (404, "{}"),
+        (409, page),
+        (410, page),
+        (421, page),
+        (423, page),
+    ] {
+        let (server, _) = scripted(Script::saying(status, body)).await;
+        assert!(is_unavailable(&log_in(&server).await), "{status} {body}");
+        let code = steps::second_factor(&server, crate::provider::Trust::No).await;
+        assert!(is_unavailable(&code), "{status} {body}");
+        assert!(
+            is_unavailable(&steps::change_password(&server).await),
+            "{status} {body}"
+        );
+        let (id, method) = (Secret::new("1"), Secret::new("2"));
+        if !(200..300).contains(&status) {
+            assert!(
+                is_unavailable(&server.send_code(&id, &method).await),
+                "{status} {body}"
+            );
+        }
+    }
+    for field in ["applicationId", "tenantId"] {
+        let body = json!({ "fieldErrors": { field: [{ "code": format!("[invalid]{field}") }] } });
+        let (server, _) = scripted(Script::saying(400, body.to_string())).await;
+        assert!(is_misconfigured(&log_in(&server).await), "{field}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The stores of a single process. Their state is lost when the process ends: revocations, leases,
 //! counted attempts and server-side sessions start empty.
 
+mod checkpoints;
 mod leases;
 mod revocations;
 mod sessions;

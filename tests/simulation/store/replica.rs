@@ -2,7 +2,7 @@
 //! cache of sessions.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,7 +10,11 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use vestibule::model::timestamp::Timestamp;
-use vestibule::store::{SessionHash, StoreConnection, StoreError, StoredSession, Sweep};
+use vestibule::model::token::RevocationKey;
+use vestibule::store::{
+    RevocationId, RevocationListener, SessionHash, StoreConnection, StoreError, StoredSession,
+    Sweep,
+};
 
 use super::super::life::Life;
 use super::server::{Data, Message, Server};
@@ -30,6 +34,7 @@ pub struct Replica {
     pub lease_changed: Notify,
     pending_publish: Notify,
     failed: Notify,
+    listener: OnceLock<Arc<dyn RevocationListener>>,
     state: Mutex<State>,
 }
 
@@ -51,6 +56,7 @@ impl Replica {
             lease_changed: Notify::new(),
             pending_publish: Notify::new(),
             failed: Notify::new(),
+            listener: OnceLock::new(),
             state: Mutex::default(),
         });
         server.subscribe(&replica);
@@ -85,13 +91,25 @@ impl Replica {
         match message {
             Message::SessionEnded(id) => drop(state.sessions.remove(&id.0)),
             Message::LeaseChanged => self.lease_changed.notify_waiters(),
-            Message::Revoked(key, until) => add(&mut state.revoked, key.clone(), *until),
+            Message::Revoked(key, until) => {
+                drop(state);
+                self.add_revocation(key.clone(), *until);
+            }
         }
     }
 
     /// Refuses a sign-in in this gateway.
     pub fn add_revocation(&self, key: (String, String), until: Timestamp) {
+        let id = RevocationId::of(&key.0, &RevocationKey(key.1.clone()));
         add(&mut self.state().revoked, key, until);
+        if let Some(listener) = self.listener.get() {
+            listener.revoked(id);
+        }
+    }
+
+    /// Registers who hears of revocations. The first stays.
+    pub fn listen(&self, listener: Arc<dyn RevocationListener>) {
+        let _ = self.listener.set(listener);
     }
 
     /// The end of a revocation.
@@ -144,6 +162,8 @@ impl Replica {
     async fn check(&self, generation: u64) {
         while self.server.is_connected(generation) {
             sleep(CHECK_EVERY).await;
+            // A message may have been lost. Where this fails, it is done again.
+            let _ = self.read_revocations().await;
         }
     }
 
@@ -157,12 +177,18 @@ impl Replica {
         }
     }
 
-    /// Exchanges all revocations with the server.
-    async fn sync(&self) -> Result<(), StoreError> {
+    /// Reads all revocations from the server.
+    async fn read_revocations(&self) -> Result<BTreeMap<(String, String), Timestamp>, StoreError> {
         let on_server = self.run(|data| (data.revoked.clone(), None)).await?;
         for (key, until) in &on_server {
             self.add_revocation(key.clone(), *until);
         }
+        Ok(on_server)
+    }
+
+    /// Exchanges all revocations with the server.
+    async fn sync(&self) -> Result<(), StoreError> {
+        let on_server = self.read_revocations().await?;
         let own = self.state().revoked.clone();
         for (key, until) in own {
             if on_server.get(&key).is_none_or(|known| *known < until) {

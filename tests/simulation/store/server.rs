@@ -35,24 +35,26 @@ pub struct Data {
     pub revoked: BTreeMap<(String, String), Timestamp>,
     pub last_fence: u64,
     journal: VecDeque<(Duration, Undo)>,
-    now: Duration,
+    /// The server's time.
+    pub now: Duration,
 }
 
-/// A lease, as `acquire.lua` and its like leave it.
+/// A lease, as `acquire.lua` and its like leave it, by the server's clock.
 #[derive(Clone, Debug, Default)]
 pub struct Lease {
     pub fence: u64,
-    pub held_until: Option<Timestamp>,
-    pub result_until: Option<Timestamp>,
-    pub reused_until: Option<Timestamp>,
+    pub held_until: Option<Duration>,
+    pub result_until: Option<Duration>,
+    pub reused_until: Option<Duration>,
     pub result: Option<Arc<[u8]>>,
+    pub checkpoint: Option<(Arc<[u8]>, Duration)>,
 }
 
-/// A session, as it is stored.
+/// A session, as it is stored, by the server's clock.
 #[derive(Clone, Debug)]
 pub struct StoredValue {
-    pub expires_at: Timestamp,
-    pub idle_until: Timestamp,
+    pub expires_at: Duration,
+    pub idle_until: Duration,
     pub sealed: Arc<[u8]>,
 }
 

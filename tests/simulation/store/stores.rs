@@ -11,9 +11,11 @@ use vestibule::model::timestamp::Timestamp;
 use vestibule::model::token::RevocationKey;
 use vestibule::store::{
     Acquire, Fence, LeaseKey, LeaseResult, LeaseStore, MemoryLeases, Reservation, ReserveError,
-    RevocationStore, Scope, SessionHash, SessionStore, Settlement, StoreError, StoredSession,
-    Stores, Sweep, ThrottleKey, ThrottleStore,
+    RevocationListener, RevocationStore, Scope, SessionHash, SessionStore, Settlement, StoreError,
+    StoredSession, Stores, Sweep, ThrottleKey, ThrottleStore,
 };
+
+use vestibule::system::Clock;
 
 use super::super::life::Life;
 use super::replica::Replica;
@@ -23,13 +25,13 @@ use super::server::{Data, Lease, Message, Server, StoredValue};
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// The stores of the process `life` on `server`.
-pub fn connect(server: &Arc<Server>, life: &Arc<Life>) -> Stores {
+pub fn connect(server: &Arc<Server>, life: &Arc<Life>, clock: &Clock) -> Stores {
     let replica = Replica::new(server, life);
     let shared = Arc::new(SharedStore(Arc::clone(&replica)));
     Stores {
         sessions: Arc::clone(&shared) as _,
         leases: Arc::clone(&shared) as _,
-        local_leases: Arc::new(MemoryLeases::new()),
+        local_leases: Arc::new(MemoryLeases::new(clock.clone())),
         revocations: Arc::clone(&shared) as _,
         throttles: shared,
         connection: replica,
@@ -45,9 +47,10 @@ impl Sweep for SharedStore {
 }
 
 /// What `acquire.lua` does.
-fn acquire(data: &mut Data, key: LeaseKey, ttl: Duration, now: Timestamp) -> Acquire {
+fn acquire(data: &mut Data, key: LeaseKey, ttl: Duration) -> Acquire {
     let known = data.leases.get(&key.0).cloned().unwrap_or_default();
-    let is_before = |end: Option<Timestamp>| end.is_some_and(|end| now < end);
+    let now = data.now;
+    let is_before = |end: Option<Duration>| end.is_some_and(|end| now < end);
     if is_before(known.held_until) {
         return Acquire::Contended;
     }
@@ -62,11 +65,16 @@ fn acquire(data: &mut Data, key: LeaseKey, ttl: Duration, now: Timestamp) -> Acq
     let fence = data.last_fence;
     let lease = Lease {
         fence,
-        held_until: Some(now.plus(ttl)),
+        held_until: Some(now + ttl),
+        checkpoint: known.checkpoint.filter(|(_, end)| now < *end),
         ..Lease::default()
     };
+    let checkpoint = lease.checkpoint.clone();
     data.put_lease(key.0, lease);
-    Acquire::Acquired(Fence(fence))
+    Acquire::Acquired {
+        fence: Fence(fence),
+        checkpoint: checkpoint.map(|(sealed, _)| sealed),
+    }
 }
 
 /// The lease, where this fence holds it.
@@ -77,29 +85,53 @@ fn held(data: &Data, key: LeaseKey, fence: Fence) -> Option<Lease> {
 
 #[async_trait]
 impl LeaseStore for SharedStore {
-    async fn acquire(
-        &self,
-        key: LeaseKey,
-        ttl: Duration,
-        now: Timestamp,
-    ) -> Result<Acquire, StoreError> {
-        self.0
-            .run(|data| (acquire(data, key, ttl, now), None))
-            .await
+    async fn acquire(&self, key: LeaseKey, ttl: Duration) -> Result<Acquire, StoreError> {
+        self.0.run(|data| (acquire(data, key, ttl), None)).await
     }
 
-    async fn extend(
+    async fn put_checkpoint(
         &self,
         key: LeaseKey,
-        fence: Fence,
+        sealed: Arc<[u8]>,
         ttl: Duration,
-        now: Timestamp,
     ) -> Result<bool, StoreError> {
+        let put = |data: &mut Data| {
+            let (lease, now) = (
+                data.leases.get(&key.0).cloned().unwrap_or_default(),
+                data.now,
+            );
+            if lease.result_until.max(lease.reused_until) > Some(now) {
+                return (false, None);
+            }
+            let checkpoint = Some((sealed, now + ttl));
+            data.put_lease(
+                key.0,
+                Lease {
+                    checkpoint,
+                    ..lease
+                },
+            );
+            (true, None)
+        };
+        self.0.run(put).await
+    }
+
+    async fn checkpoint(&self, key: LeaseKey) -> Result<Option<Arc<[u8]>>, StoreError> {
+        let read = |data: &mut Data| {
+            let lease = data.leases.get(&key.0);
+            let checkpoint = lease.and_then(|lease| lease.checkpoint.clone());
+            let fresh = checkpoint.filter(|(_, end)| data.now < *end);
+            (fresh.map(|(sealed, _)| sealed), None)
+        };
+        self.0.run(read).await
+    }
+
+    async fn extend(&self, key: LeaseKey, fence: Fence, ttl: Duration) -> Result<bool, StoreError> {
         let extend = |data: &mut Data| {
             let lease = held(data, key, fence);
             let is_held = lease.is_some();
             if let Some(lease) = lease {
-                let held_until = Some(now.plus(ttl));
+                let held_until = Some(data.now + ttl);
                 data.put_lease(
                     key.0,
                     Lease {
@@ -118,18 +150,19 @@ impl LeaseStore for SharedStore {
         key: LeaseKey,
         fence: Fence,
         result: LeaseResult,
-        _now: Timestamp,
     ) -> Result<bool, StoreError> {
         let complete = |data: &mut Data| {
             if held(data, key, fence).is_none() {
                 return (false, None);
             }
+            let result_until = data.now + result.ttl;
             let lease = Lease {
                 fence: fence.0,
                 held_until: None,
-                result_until: Some(result.expires_at),
-                reused_until: result.reused_until,
+                result_until: Some(result_until),
+                reused_until: result.reuse_ttl.map(|ttl| result_until + ttl),
                 result: Some(result.sealed),
+                checkpoint: None,
             };
             data.put_lease(key.0, lease);
             (true, Some(Message::LeaseChanged))
@@ -180,15 +213,17 @@ impl SessionStore for SharedStore {
         if idle_until <= now {
             return SessionStore::delete(self, id).await;
         }
-        let value = StoredValue {
-            expires_at: session.expires_at,
-            idle_until,
-            sealed: Arc::clone(&session.sealed),
+        let sealed = Arc::clone(&session.sealed);
+        let put = |data: &mut Data| {
+            let value = StoredValue {
+                expires_at: data.now + now.until(session.expires_at),
+                idle_until: data.now + now.until(idle_until),
+                sealed,
+            };
+            (data.put_session(id.0, Some(value)), None)
         };
         self.0.cache(id, None);
-        self.0
-            .run(|data| (data.put_session(id.0, Some(value)), None))
-            .await?;
+        self.0.run(put).await?;
         self.0.cache(id, Some((session, now)));
         Ok(())
     }
@@ -204,20 +239,21 @@ impl SessionStore for SharedStore {
         }
         let read = |data: &mut Data| {
             let value = data.sessions.get(&id.0).cloned();
-            let value = value.filter(|value| now < value.idle_until);
+            let value = value.filter(|value| data.now < value.idle_until);
             let next = value.clone().map(|value| StoredValue {
-                idle_until: now.plus(idle).min(value.expires_at),
+                idle_until: (data.now + idle).min(value.expires_at),
                 ..value
             });
             if next.is_some() || data.sessions.contains_key(&id.0) {
                 data.put_session(id.0, next);
             }
-            (value, None)
+            let session = value.map(|value| StoredSession {
+                sealed: value.sealed,
+                expires_at: now.plus(value.expires_at.saturating_sub(data.now)),
+            });
+            (session, None)
         };
-        let session = self.0.run(read).await?.map(|value| StoredSession {
-            sealed: value.sealed,
-            expires_at: value.expires_at,
-        });
+        let session = self.0.run(read).await?;
         self.0
             .cache(id, session.clone().map(|session| (session, now)));
         Ok(session)
@@ -258,6 +294,10 @@ impl RevocationStore for SharedStore {
             self.0.publish_later();
         }
         published
+    }
+
+    fn listen(&self, listener: Arc<dyn RevocationListener>) {
+        self.0.listen(listener);
     }
 
     fn is_revoked(&self, provider: &str, session: &RevocationKey, now: Timestamp) -> bool {

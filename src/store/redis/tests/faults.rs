@@ -35,7 +35,7 @@ async fn becomes_revoked(stores: &Stores, name: &str) -> bool {
 async fn every_store_fails(stores: &Stores, lease: LeaseKey, account: ThrottleKey) {
     let id = SessionHash([1; 32]);
     assert!(stores.sessions.get(id, MINUTE, NOW).await.is_err());
-    assert!(stores.leases.acquire(lease, MINUTE, NOW).await.is_err());
+    assert!(stores.leases.acquire(lease, MINUTE).await.is_err());
     let reserved = stores.throttles.reserve(account, ONE_A_MINUTE, NOW).await;
     assert!(matches!(reserved, Err(ReserveError::Store(_))));
 }
@@ -43,8 +43,8 @@ async fn every_store_fails(stores: &Stores, lease: LeaseKey, account: ThrottleKe
 fn result() -> LeaseResult {
     LeaseResult {
         sealed: Arc::from([]),
-        expires_at: NOW.plus(MINUTE),
-        reused_until: None,
+        ttl: MINUTE,
+        reuse_ttl: None,
     }
 }
 
@@ -63,7 +63,8 @@ fn a_server_that_lost_its_data_gets_the_revocations_back() {
         let account = ThrottleKeys::new([1; 32]).account("main", "ann");
         revoke(&here, "a").await.unwrap();
         assert!(becomes_revoked(&there, "a").await);
-        let Acquire::Acquired(lost) = here.leases.acquire(lease, MINUTE, NOW).await.unwrap() else {
+        let acquired = here.leases.acquire(lease, MINUTE).await.unwrap();
+        let Acquire::Acquired { fence: lost, .. } = acquired else {
             panic!()
         };
         let _ = here
@@ -95,12 +96,12 @@ fn a_server_that_lost_its_data_gets_the_revocations_back() {
         for name in ["a", "b"] {
             assert!(is_revoked(&newcomer, name), "{name} was revoked");
         }
-        let Acquire::Acquired(fence) = there.leases.acquire(lease, MINUTE, NOW).await.unwrap()
-        else {
+        let acquired = there.leases.acquire(lease, MINUTE).await.unwrap();
+        let Acquire::Acquired { fence, .. } = acquired else {
             panic!("the lease is free")
         };
         assert!(fence > lost, "fences still grow");
-        let completed = here.leases.complete(lease, lost, result(), NOW).await;
+        let completed = here.leases.complete(lease, lost, result()).await;
         assert_eq!(completed, Ok(false));
         let _ = here
             .throttles
@@ -129,6 +130,75 @@ fn a_replica_that_missed_a_message_catches_up() {
             assert!(becomes_revoked(&there, &name).await, "round {round}");
             assert!(becomes_ready(&here).await && becomes_ready(&there).await);
         }
+    });
+}
+
+/// Its connections stay open, so nothing tells the replica that it missed a message.
+#[test]
+fn a_message_that_is_lost_without_a_trace_is_made_up_for() {
+    let Some(server) = TestServer::start(CONFIG) else {
+        return;
+    };
+    block_on(async {
+        let settings = server.settings(RedisTopology::One);
+        let there = ready_replica(&settings).await;
+        // It publishes where nobody listens.
+        let here = connected(open_on_channel(&settings, &Clock::new(), "elsewhere").unwrap());
+        assert!(becomes_ready(&here).await);
+        for name in ["a", "b"] {
+            revoke(&here, name).await.unwrap();
+            let known = becomes_revoked(&there, name);
+            let known = tokio::time::timeout(Duration::from_secs(4), known).await;
+            assert_eq!(known, Ok(true), "{name}");
+        }
+        // More than the stream holds: the position is lost, and all are read.
+        server.command(&["DEL", "vestibule:recent:{vestibule:revoked}"]);
+        revoke(&here, "c").await.unwrap();
+        assert!(becomes_revoked(&there, "c").await);
+    });
+}
+
+/// A replica whose clock is ten minutes ahead sees the same sessions and windows as the others.
+#[test]
+fn windows_run_on_the_clock_of_the_server() {
+    let Some(server) = TestServer::start(CONFIG) else {
+        return;
+    };
+    block_on(async {
+        let settings = server.settings(RedisTopology::One);
+        let here = ready_replica(&settings).await;
+        let off = Duration::from_secs(600);
+        let (ahead, there_now) = (Clock::new(), NOW.plus(off));
+        ahead.set_forward(600_000);
+        let there = connected(super::super::open(&settings, &ahead).unwrap());
+        assert!(becomes_ready(&there).await);
+
+        let id = SessionHash([7; 32]);
+        let session = StoredSession {
+            sealed: b"sealed".as_slice().into(),
+            expires_at: NOW.plus(MINUTE * 60),
+        };
+        here.sessions
+            .put(id, session.clone(), MINUTE, NOW)
+            .await
+            .unwrap();
+        let read = there.sessions.get(id, MINUTE, there_now).await.unwrap();
+        let read = read.expect("a session that was used a moment ago");
+        assert_eq!(read.sealed, session.sealed);
+        let end = read.expires_at.millis();
+        assert!(end.abs_diff(session.expires_at.plus(off).millis()) < 1_000);
+
+        let account = ThrottleKeys::new([1; 32]).account("main", "ann");
+        let reserved = here.throttles.reserve(account, ONE_A_MINUTE, NOW).await;
+        assert!(reserved.is_ok());
+        let reserved = there
+            .throttles
+            .reserve(account, ONE_A_MINUTE, there_now)
+            .await;
+        let Err(ReserveError::Throttled(wait)) = reserved else {
+            panic!("the attempt a moment ago counts")
+        };
+        assert!(wait.0 <= 61, "{wait:?}");
     });
 }
 
