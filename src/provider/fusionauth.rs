@@ -242,7 +242,11 @@ impl Provider for Fusionauth {
             global: false,
             refresh_token: refresh.expose(),
         })?;
-        let response = self.send(self.request(&self.logout, body)).await?;
+        let request = Request {
+            purpose: Purpose::Revocation,
+            ..self.request(&self.logout, body)
+        };
+        let response = self.send(request).await?;
         match response.status.as_u16() {
             200 | 204 => Ok(()),
             401 | 403 => Err(misconfigured("the gateway is not allowed to revoke tokens")),

@@ -29,6 +29,8 @@ use super::redirect_loop::RedirectCounter;
 use super::refresh::lock::Leases;
 use super::refresh::{Refresh, RefreshWorker};
 use super::revocation::Revocation;
+use super::revocation_queue::RevocationQueue;
+use super::saved_state::{SavedState, SavedStateContext};
 use super::sessions::Sessions;
 use super::shared::Shared;
 use super::site::{SiteRuntime, hosts};
@@ -74,6 +76,12 @@ pub fn build(
     let sealing = SealingKeys::new(&cookie_keys.keys)
         .map(Arc::new)
         .ok_or_else(|| BuildError("no key to seal cookies with".into()))?;
+    if previous.is_none() {
+        shared.saved_state.restore(&SavedStateContext {
+            state_dir: settings.state_dir.clone(),
+            sealing: Arc::clone(&sealing),
+        });
+    }
     let core = Core::new(&shared, &settings, &sealing);
     let devices = Arc::new(TrustedDevices::new(Arc::clone(&sealing), &cookie_keys.keys));
     Ok(Runtime {
@@ -102,8 +110,7 @@ pub fn build(
         by_host: by_host(&sites),
         status: Status {
             providers: providers.values().cloned().collect(),
-            sessions: Arc::clone(&shared.stores.sessions),
-            connection: Arc::clone(&shared.stores.connection),
+            stores: shared.stores.clone(),
             metrics: Arc::clone(&shared.metrics),
             clock: shared.clock.clone(),
             sealing_since: cookie_keys.made,
@@ -131,6 +138,8 @@ impl Core {
         let (stores, clock) = (&shared.stores, &shared.clock);
         let revocation = Arc::new(Revocation {
             store: Arc::clone(&stores.revocations),
+            queue: Arc::clone(&shared.revocation_queue),
+            sealing: Arc::clone(sealing),
             clock: clock.clone(),
         });
         let sessions = Arc::new(Sessions {
@@ -227,12 +236,17 @@ fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
     stores
         .revocations
         .listen(Arc::clone(&streams) as Arc<dyn RevocationListener>);
+    let revocation_queue = RevocationQueue::new(&stores, clock.clone());
+    let changed = Arc::clone(&revocation_queue.changed);
+    let saved_state = SavedState::new(stores.saved.clone(), clock.clone(), changed);
     Ok(Shared {
         clock,
         metrics: Arc::new(Metrics::new()),
         leases: Arc::new(Leases::new(&stores)),
         stores,
         streams,
+        revocation_queue: Arc::new(revocation_queue),
+        saved_state: Arc::new(saved_state),
         in_flight: Arc::default(),
         redirects: Arc::new(RedirectCounter::new()),
         throttle_keys: Arc::new(throttle_keys),

@@ -14,7 +14,7 @@ use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{CompletedRefresh, IssuedTokens, Principal, TokenPair};
 use crate::provider::ProviderError;
-use crate::runtime::revocation::{Revocation, revoke_at_provider};
+use crate::runtime::revocation::Revocation;
 use crate::runtime::sessions::Sessions;
 use crate::runtime::site::SiteRuntime;
 use crate::runtime::tokens::issue::NewTokens;
@@ -26,8 +26,6 @@ use super::lock::{Acquire, LEASE_TTL, LeaseGuard, Leases};
 use super::new_token::{NewTokenError, verify_new_token};
 use super::outcome::{RefreshOutcome, RefreshSource, StoredOutcome};
 
-/// How long after the reuse window a rotated token is recognised as reused.
-const REUSE_DETECTED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often a lease that somebody else holds is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -140,7 +138,9 @@ impl RefreshWorker {
         let expires_at = self.clock.now().plus(self.reuse_window);
         let (expires_at, reused_until) = match outcome {
             RefreshOutcome::Renewed { ticket, .. } if ticket.refresh != task.ticket.refresh => {
-                (expires_at, Some(expires_at.plus(REUSE_DETECTED_FOR)))
+                // As long as the cookie of a copy may be kept.
+                let reused_until = expires_at.plus(task.site_runtime.site.cookie_max_age);
+                (expires_at, Some(reused_until))
             }
             // The provider does not rotate: the same refresh token is used again as soon as the
             // access token has expired.
@@ -249,7 +249,9 @@ impl RefreshWorker {
         };
         // A sign-out in the meantime wins, and what the provider has just issued is ended too.
         if self.revocation.is_ticket_revoked(provider, &ticket, now) {
-            revoke_at_provider(provider, ticket.refresh, ticket.sub);
+            self.revocation
+                .revoke_at_provider(provider, &ticket.refresh, &ticket.sub)
+                .await;
             return Completed::refused(Reason::Revoked);
         }
         match verify_new_token(

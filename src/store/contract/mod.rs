@@ -3,6 +3,7 @@
 //! Each test of a suite takes one store, or two replicas that share one, and moves the time.
 
 pub(super) mod leases;
+pub(super) mod pending_revocations;
 pub(super) mod revocations;
 pub(super) mod sessions;
 pub(super) mod throttles;
@@ -32,6 +33,7 @@ pub(super) async fn check_all(fixture: &impl Fixture) {
     sessions::check(fixture).await;
     leases::check(fixture).await;
     revocations::check(fixture).await;
+    pending_revocations::check(fixture).await;
     throttles::check(fixture).await;
     assert_eq!(fixture.stores().await.connection.ready().await, Ok(()));
 }

@@ -35,6 +35,7 @@ scripts! {
     COMPLETE = "scripts/complete.lua";
     RELEASE = "scripts/release.lua";
     REVOKE = "scripts/revoke.lua";
+    PUT_PENDING = "scripts/put_pending.lua";
     RESERVE = "scripts/reserve.lua";
 }
 
