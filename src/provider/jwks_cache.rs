@@ -43,6 +43,8 @@ pub enum Refreshed {
     Shared,
     /// Another caller has tried to fetch them since this call began, and failed.
     SharedFailure,
+    /// The keys are not those any more that the caller has seen.
+    Superseded,
     /// Nothing was fetched, because the last fetch was a moment ago.
     TooSoon,
 }
@@ -53,7 +55,7 @@ impl Refreshed {
     pub fn is_current(self) -> bool {
         match self {
             Self::Changed | Self::Unchanged | Self::Shared => true,
-            Self::SharedFailure | Self::TooSoon => false,
+            Self::SharedFailure | Self::Superseded | Self::TooSoon => false,
         }
     }
 }
@@ -145,8 +147,8 @@ impl JwksCache {
     /// Fetches the keys because a token names an unknown one. For a presented token nothing is
     /// fetched within ten seconds after the start of the last fetch. For an issued token the call
     /// waits until a second has passed since then, so that a change of keys costs no visitor a
-    /// sign-in. A caller that comes while a fetch is under way waits for it; the caller looks at
-    /// [`JwksCache::current`] again either way.
+    /// sign-in. `seen` is the generation of the keys among which it is not, if there are any: a
+    /// caller that waits for the fetch of another looks at the new keys before it asks again.
     ///
     /// # Errors
     /// As [`JwksCache::refresh`].
@@ -154,6 +156,7 @@ impl JwksCache {
         &self,
         provider: &dyn Provider,
         origin: TokenOrigin,
+        seen: Option<u64>,
         monotonic: &Monotonic<'_>,
     ) -> Result<Refreshed, ProviderError> {
         if self.allowed.is_none() {
@@ -161,6 +164,9 @@ impl JwksCache {
         }
         let begun = self.fetches.load(Ordering::Relaxed);
         let mut last_fetch = self.last_fetch.lock().await;
+        if self.current().map(|keys| keys.generation()) != seen {
+            return Ok(Refreshed::Superseded);
+        }
         if let Some(fetch) = *last_fetch {
             match fetch.succeeded.filter(|_| fetch.number > begun) {
                 Some(true) => return Ok(Refreshed::Shared),
@@ -358,16 +364,24 @@ mod tests {
         assert_eq!(generation(&cache), Some(2));
     }
 
+    /// Asks because of a token whose key is not among those in force.
+    async fn ask(
+        cache: &JwksCache,
+        publisher: &Publisher,
+        origin: TokenOrigin,
+        clock: &Monotonic<'_>,
+    ) -> Result<Refreshed, ProviderError> {
+        let seen = generation(cache);
+        let asked = cache.refresh_for_unknown_key(publisher, origin, seen, clock);
+        asked.await
+    }
+
     #[tokio::test]
     async fn presented_tokens_cause_a_fetch_at_most_every_ten_seconds() {
         let key = TestKey::es256("one");
         let publisher = Publisher::of(&[&key]);
         let cache = JwksCache::published(vec![Algorithm::Es256]);
-        let ask = async |secs| {
-            let clock = at(secs);
-            let asked = cache.refresh_for_unknown_key(&publisher, TokenOrigin::Presented, &clock);
-            asked.await
-        };
+        let ask = async |secs| ask(&cache, &publisher, TokenOrigin::Presented, &at(secs)).await;
         publisher.respond(Err(ProviderError::Unavailable("down".into())));
         assert!(ask(0).await.is_err());
         publisher.publish(&[&key]);
@@ -386,37 +400,50 @@ mod tests {
         let cache = JwksCache::published(vec![Algorithm::Es256]);
         let began = tokio::time::Instant::now();
         let clock = || Duration::from_secs(9) + began.elapsed();
-        let ask = || cache.refresh_for_unknown_key(&publisher, TokenOrigin::Issued, &clock);
+        let ask = || ask(&cache, &publisher, TokenOrigin::Issued, &clock);
         assert_eq!(ask().await, Ok(Refreshed::Changed));
         publisher.publish(&[&new]);
         let (a, b, c) = tokio::join!(ask(), ask(), ask());
-        let shared = Ok(Refreshed::Shared);
+        assert_eq!(a, Ok(Refreshed::Changed));
         assert_eq!(
-            (a, b, c),
-            (Ok(Refreshed::Changed), shared.clone(), shared),
-            "one fetch for all"
+            (b, c),
+            (Ok(Refreshed::Superseded), Ok(Refreshed::Superseded))
         );
         assert_eq!(
             began.elapsed(),
             ISSUED_INTERVAL,
-            "and no more than one a second"
+            "no more than one a second"
         );
-        assert_eq!(publisher.fetches.load(Ordering::SeqCst), 2);
+        assert_eq!(publisher.fetches.load(Ordering::SeqCst), 2, "one for all");
     }
 
+    /// Each waits for a second to pass since the last fetch.
     #[tokio::test(start_paused = true)]
-    async fn a_fetch_that_fails_is_shared_too() {
-        let publisher = Publisher::of(&[]);
-        publisher.respond(Err(ProviderError::Unavailable("down".into())));
+    async fn callers_that_came_before_a_fetch_share_it() {
+        let key = TestKey::es256("one");
+        let publisher = Publisher::of(&[&key]);
         let cache = JwksCache::published(vec![Algorithm::Es256]);
         let began = tokio::time::Instant::now();
         let clock = || began.elapsed();
-        let ask = || cache.refresh_for_unknown_key(&publisher, TokenOrigin::Issued, &clock);
-        let (a, b, c) = tokio::join!(ask(), ask(), ask());
-        let shared = Ok(Refreshed::SharedFailure);
-        assert!(a.is_err());
-        assert_eq!((b, c), (shared.clone(), shared));
-        assert!(!Refreshed::SharedFailure.is_current() && !Refreshed::TooSoon.is_current());
+        let ask = || ask(&cache, &publisher, TokenOrigin::Issued, &clock);
+        assert_eq!(ask().await, Ok(Refreshed::Changed));
+        for (document, result) in [
+            (None, Refreshed::Shared),
+            (Some("down"), Refreshed::SharedFailure),
+        ] {
+            if let Some(cause) = document {
+                publisher.respond(Err(ProviderError::Unavailable(cause.into())));
+            }
+            let before = publisher.fetches.load(Ordering::SeqCst);
+            let (a, b, c, d) = tokio::join!(ask(), ask(), ask(), ask());
+            let own =
+                |asked: &Result<Refreshed, _>| asked.is_err() || *asked == Ok(Refreshed::Unchanged);
+            assert!(own(&a), "{a:?}");
+            assert_eq!((b, c, d), (Ok(result), Ok(result), Ok(result)));
+            let fetches = publisher.fetches.load(Ordering::SeqCst);
+            assert_eq!(fetches, before + 1, "all came before it began");
+            assert_eq!(result.is_current(), document.is_none());
+        }
     }
 
     #[tokio::test]
@@ -426,11 +453,17 @@ mod tests {
         publisher.permits.forget_permits(1000);
         let cache = JwksCache::published(vec![Algorithm::Es256]);
         let clock = at(0);
-        let ask = || cache.refresh_for_unknown_key(&publisher, TokenOrigin::Presented, &clock);
+        let ask = || ask(&cache, &publisher, TokenOrigin::Presented, &clock);
         let let_it_answer = async { publisher.permits.add_permits(1000) };
         let (a, b, c, ()) = tokio::join!(ask(), ask(), ask(), let_it_answer);
-        let shared = Ok(Refreshed::Shared);
-        assert_eq!((a, b, c), (Ok(Refreshed::Changed), shared.clone(), shared));
+        assert_eq!(
+            (a, b, c),
+            (
+                Ok(Refreshed::Changed),
+                Ok(Refreshed::Superseded),
+                Ok(Refreshed::Superseded)
+            )
+        );
         assert_eq!(publisher.fetches.load(Ordering::SeqCst), 1);
     }
 
