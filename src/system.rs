@@ -3,21 +3,24 @@
 //! This is the only file that asks the operating system for them. Pure code gets a [`Timestamp`]
 //! and random bytes as arguments.
 
+use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tokio::time::Instant;
 
 use crate::model::timestamp::Timestamp;
 
 /// A clock. Clones tell the same time, also after one of them was advanced or set.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    started: tokio::time::Instant,
+    source: Source,
+    started: Instant,
     ahead_millis: Arc<AtomicU64>,
     /// How far the wall clock was set, and the monotonic one was not.
     set_millis: Arc<AtomicI64>,
@@ -25,11 +28,26 @@ pub struct Clock {
 
 impl Default for Clock {
     fn default() -> Self {
-        Self {
-            started: tokio::time::Instant::now(),
-            ahead_millis: Arc::default(),
-            set_millis: Arc::default(),
-        }
+        Self::from_source(Source::System)
+    }
+}
+
+/// Where the time of a [`Clock`] comes from.
+#[derive(Clone, Default)]
+enum Source {
+    /// The operating system.
+    #[default]
+    System,
+    /// A function.
+    Function(Arc<dyn Fn() -> Timestamp + Send + Sync>),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::System => "System",
+            Self::Function(_) => "Function",
+        })
     }
 }
 
@@ -40,21 +58,36 @@ impl Clock {
         Self::default()
     }
 
+    /// A clock that tells the time that `source` returns, for a simulation whose clocks differ.
+    #[must_use]
+    pub fn from_function(source: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self::from_source(Source::Function(Arc::new(source)))
+    }
+
+    fn from_source(source: Source) -> Self {
+        Self {
+            source,
+            started: Instant::now(),
+            ahead_millis: Arc::default(),
+            set_millis: Arc::default(),
+        }
+    }
+
     /// The current time of the wall clock, which operators and time servers set: it may jump, and
     /// other machines have another one.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that asks for the time"
-    )]
     pub fn now(&self) -> Timestamp {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let now = match &self.source {
+            Source::System => system_time(),
+            Source::Function(source) => source(),
+        };
         let ahead = self.ahead_millis.load(Ordering::Relaxed);
         let set = self.set_millis.load(Ordering::Relaxed);
-        Timestamp::from_millis(millis.saturating_add(ahead).saturating_add_signed(set))
+        Timestamp::from_millis(
+            now.millis()
+                .saturating_add(ahead)
+                .saturating_add_signed(set),
+        )
     }
 
     /// The time since this clock was made. Nobody sets it: it tells how long something has lasted in
@@ -80,12 +113,21 @@ impl Clock {
     }
 }
 
-/// The current time of a monotonic clock, for measuring how long something takes.
-#[must_use]
+/// The time of the operating system.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that asks for the time"
 )]
+fn system_time() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The current time of a monotonic clock, for measuring how long something takes. It is the clock
+/// of tokio's timers, so that a test which pauses them also pauses this.
+#[must_use]
 pub fn stopwatch() -> Instant {
     Instant::now()
 }

@@ -1,5 +1,7 @@
 //! The sealed refresh token: what the refresh cookie, and the refresh token of an API client, hold.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -25,10 +27,16 @@ pub struct RefreshTicket {
     /// The hash of the id of the session that was created with this token and ends with it, for
     /// [`CredentialKind::Session`].
     pub session_hash: Option<String>,
+    /// The latest `exp` among the access tokens that were issued up to this refresh token; `None` in
+    /// tickets of earlier versions.
+    pub access_expires: Option<Timestamp>,
     /// Whether an access token of this login said that the user is registered for the application.
     /// One that does not say so any more ends the login.
     pub registered: bool,
 }
+
+/// How long an access token may live of which nothing is known.
+const MAX_ACCESS_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The sealed form. The short names keep the cookie small; they must not change.
 #[derive(Serialize, Deserialize)]
@@ -40,6 +48,8 @@ struct Sealed {
     m: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     b: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    x: Option<u64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     g: bool,
 }
@@ -62,6 +72,7 @@ impl RefreshTicket {
             t: self.login_time.millis(),
             m: self.remember,
             b: self.session_hash.clone(),
+            x: self.access_expires.map(Timestamp::millis),
             g: self.registered,
         };
         let body = serde_json::to_vec(&inside).ok()?;
@@ -82,8 +93,22 @@ impl RefreshTicket {
             login_time: Timestamp::from_millis(inside.t),
             remember: inside.m,
             session_hash: inside.b,
+            access_expires: inside.x.map(Timestamp::from_millis),
             registered: inside.g,
         })
+    }
+
+    /// When every access token of the sign-in that exists at `now` has expired.
+    ///
+    /// Where the provider does not replace the refresh token, a client may keep a ticket while it is
+    /// given further access tokens. Those were issued by now and live as long as the ones before,
+    /// which is at most from the sign-in to the `exp` that the ticket knows.
+    #[must_use]
+    pub fn access_tokens_end(&self, now: Timestamp) -> Timestamp {
+        let Some(expires) = self.access_expires else {
+            return now.plus(MAX_ACCESS_LIFETIME);
+        };
+        expires.max(now.plus(self.login_time.until(expires)))
     }
 }
 
@@ -105,6 +130,7 @@ mod tests {
             login_time: Timestamp::from_secs(7),
             remember: true,
             session_hash: Some("a-hash".into()),
+            access_expires: Some(Timestamp::from_secs(67)),
             registered: true,
         }
     }
@@ -139,6 +165,42 @@ mod tests {
             (opened.session_hash, opened.registered, opened.login_time),
             (None, false, Timestamp::from_secs(7))
         );
+    }
+
+    #[test]
+    fn a_ticket_of_an_earlier_version_opens() {
+        let keys = keys(&[[1; 32]]);
+        let body = br#"{"r":"the-refresh-token","s":"u1","k":"sid-1","t":7000,"m":true}"#;
+        let sealed = keys.seal(&seal_purpose("store", JWT), body.to_vec(), [9; 12]);
+        let opened = RefreshTicket::open(
+            &keys,
+            "store",
+            JWT,
+            &URL_SAFE_NO_PAD.encode(sealed.unwrap()),
+        );
+        let expected = RefreshTicket {
+            session_hash: None,
+            access_expires: None,
+            ..ticket()
+        };
+        assert_eq!(opened, Some(expected));
+    }
+
+    #[test]
+    fn the_access_tokens_end_with_the_last_that_may_exist() {
+        let at = Timestamp::from_secs;
+        // The only access token was issued at 7 and ends at 67.
+        assert_eq!(ticket().access_tokens_end(at(7)), at(67));
+        // By now a further one may have been issued, for as long.
+        assert_eq!(ticket().access_tokens_end(at(1000)), at(1060));
+        // The clock was set back.
+        assert_eq!(ticket().access_tokens_end(at(1)), at(67));
+        let earlier_version = RefreshTicket {
+            access_expires: None,
+            ..ticket()
+        };
+        let month = 30 * 24 * 60 * 60;
+        assert_eq!(earlier_version.access_tokens_end(at(7)), at(7 + month));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use http::{HeaderMap, Method, StatusCode};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Url};
@@ -66,7 +67,7 @@ pub struct Response {
 /// Why there is no response: for the log, where the operator reads it. The text names no address
 /// and quotes no content.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpError(String);
+pub struct HttpError(pub String);
 
 impl fmt::Display for HttpError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,10 +77,24 @@ impl fmt::Display for HttpError {
 
 impl std::error::Error for HttpError {}
 
+/// Carries a request to its address and the response back, without limits on time and number.
+#[async_trait]
+pub trait Transport: Send + Sync + fmt::Debug {
+    /// Sends `request` once and reads the whole response.
+    ///
+    /// # Errors
+    /// When there is no complete response of at most [`MAX_RESPONSE`] bytes.
+    async fn exchange(&self, request: Request) -> Result<Response, HttpError>;
+}
+
+/// Sends requests over the network.
+#[derive(Debug)]
+struct Network(Client);
+
 /// The HTTP client that all providers share.
 #[derive(Debug)]
 pub struct HttpClient {
-    client: Client,
+    transport: Box<dyn Transport>,
     requests: Semaphore,
     logins: Semaphore,
 }
@@ -103,11 +118,17 @@ impl HttpClient {
             .or_else(|_| builder().tls_certs_only([]).build());
         let client = client
             .map_err(|error| HttpError(format!("TLS cannot be set up: {}", causes(&error))))?;
-        Ok(Self {
-            client,
+        Ok(Self::with_transport(Network(client)))
+    }
+
+    /// A client whose requests `transport` carries.
+    #[must_use]
+    pub fn with_transport(transport: impl Transport + 'static) -> Self {
+        Self {
+            transport: Box::new(transport),
             requests: Semaphore::new(MAX_REQUESTS),
             logins: Semaphore::new(MAX_LOGINS),
-        })
+        }
     }
 
     /// Sends `request` once. Redirects are not followed; cookies are neither stored nor sent.
@@ -123,8 +144,34 @@ impl HttpClient {
 
     async fn send_with_permits(&self, request: Request) -> Result<Response, HttpError> {
         let _permits = self.permits(request.purpose).await?;
+        self.transport.exchange(request).await
+    }
+
+    /// The permit of a login is acquired first: a login that waits for it does not hold a permit
+    /// that another request needs.
+    async fn permits(&self, purpose: Purpose) -> Result<Permits<'_>, HttpError> {
+        let shutting_down = |_: AcquireError| HttpError("shutting down".into());
+        let login = match purpose {
+            Purpose::Login => {
+                let permit = tokio::time::timeout(LOGIN_PERMIT_TIMEOUT, self.logins.acquire())
+                    .await
+                    .map_err(|_| HttpError(format!("{MAX_LOGINS} sign-ins are under way")))?;
+                Some(permit.map_err(shutting_down)?)
+            }
+            Purpose::Background => None,
+        };
+        Ok(Permits {
+            _login: login,
+            _request: self.requests.acquire().await.map_err(shutting_down)?,
+        })
+    }
+}
+
+#[async_trait]
+impl Transport for Network {
+    async fn exchange(&self, request: Request) -> Result<Response, HttpError> {
         let builder = self
-            .client
+            .0
             .request(request.method, request.url)
             .headers(request.headers)
             .body(request.body);
@@ -149,25 +196,6 @@ impl HttpClient {
         Ok(Response {
             status: response.status(),
             body,
-        })
-    }
-
-    /// The permit of a login is acquired first: a login that waits for it does not hold a permit
-    /// that another request needs.
-    async fn permits(&self, purpose: Purpose) -> Result<Permits<'_>, HttpError> {
-        let shutting_down = |_: AcquireError| HttpError("shutting down".into());
-        let login = match purpose {
-            Purpose::Login => {
-                let permit = tokio::time::timeout(LOGIN_PERMIT_TIMEOUT, self.logins.acquire())
-                    .await
-                    .map_err(|_| HttpError(format!("{MAX_LOGINS} sign-ins are under way")))?;
-                Some(permit.map_err(shutting_down)?)
-            }
-            Purpose::Background => None,
-        };
-        Ok(Permits {
-            _login: login,
-            _request: self.requests.acquire().await.map_err(shutting_down)?,
         })
     }
 }
@@ -231,10 +259,8 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serve = axum::serve(listener, axum::Router::new().fallback(|| async { "hello" }));
-        let without_roots = HttpClient {
-            client: builder().tls_certs_only([]).build().unwrap(),
-            ..HttpClient::new().unwrap()
-        };
+        let client = builder().tls_certs_only([]).build().unwrap();
+        let without_roots = HttpClient::with_transport(Network(client));
         let ask = without_roots.send(Request {
             timeout: Duration::from_secs(10),
             ..request(&format!("http://{address}/"))

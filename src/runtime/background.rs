@@ -29,6 +29,8 @@ const KEYS_POLL: Duration = Duration::from_secs(1);
 const EVICT_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the sites are looked at for health checks that are due.
 const HEALTH_POLL: Duration = Duration::from_millis(250);
+/// How often the sites are looked at while none has a health check; a reload may add one.
+const NO_HEALTH_POLL: Duration = Duration::from_secs(1);
 /// How long an upstream may take to answer a health check.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -39,6 +41,8 @@ pub async fn run(runtime_handle: Arc<RuntimeHandle>, mut stop: watch::Receiver<b
         let _ = stop.wait_for(|stop| *stop).await;
     };
     tokio::select! {
+        // In this order, so that a simulation repeats.
+        biased;
         () = stopped => {}
         () = refresh_keys(&runtime_handle) => {}
         () = evict_expired(&runtime_handle) => {}
@@ -122,9 +126,18 @@ async fn health_checks(runtime_handle: &RuntimeHandle) {
                 checks.spawn(async move { check(&probes, &site_runtime, index).await });
             }
         }
+        let has_checks = runtime
+            .sites()
+            .iter()
+            .any(|site| site.site.health.is_some());
         drop(runtime);
         while checks.join_next().await.is_some() {}
-        tokio::time::sleep(HEALTH_POLL).await;
+        let pause = if has_checks {
+            HEALTH_POLL
+        } else {
+            NO_HEALTH_POLL
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::config::settings::{self, Settings};
 use crate::model::sealing_keys::SealingKeys;
@@ -11,7 +12,7 @@ use crate::model::timestamp::Timestamp;
 use crate::provider;
 use crate::provider::http_client::HttpClient;
 use crate::provider::jwks_cache::JwksCache;
-use crate::store::{self, Scope, ThrottleKeys};
+use crate::store::{self, RevocationListener, Scope, Stores, ThrottleKeys};
 use crate::system::{self, Clock};
 use crate::telemetry::Metrics;
 
@@ -33,6 +34,7 @@ use super::sessions::Sessions;
 use super::shared::Shared;
 use super::site::{SiteRuntime, hosts};
 use super::status::Status;
+use super::streams::{OpenStreams, Streams};
 use super::tokens::Tokens;
 use super::tokens::issue::TokenIssuer;
 
@@ -48,6 +50,36 @@ impl std::fmt::Display for BuildError {
 
 impl std::error::Error for BuildError {}
 
+/// What a runtime reaches the world through, beside files: [`Network`] in the program, models of
+/// the provider and the store in a simulation.
+pub trait Connectors {
+    /// A client for calls to providers and health checks.
+    ///
+    /// # Errors
+    /// [`BuildError`] when TLS cannot be set up.
+    fn http_client(&self) -> Result<HttpClient, BuildError>;
+
+    /// The stores that `settings` name, for a gateway with this clock.
+    ///
+    /// # Errors
+    /// [`BuildError`] when no connection can be made as `settings` say.
+    fn stores(&self, settings: &settings::Store, clock: &Clock) -> Result<Stores, BuildError>;
+}
+
+/// Sockets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Network;
+
+impl Connectors for Network {
+    fn http_client(&self) -> Result<HttpClient, BuildError> {
+        HttpClient::new().map_err(|error| BuildError(error.to_string()))
+    }
+
+    fn stores(&self, settings: &settings::Store, clock: &Clock) -> Result<Stores, BuildError> {
+        store::open(settings, clock).map_err(|error| BuildError(error.to_string()))
+    }
+}
+
 /// The providers by name.
 type Providers = HashMap<String, Arc<ProviderClient>>;
 
@@ -61,19 +93,33 @@ pub fn build(
     previous: Option<&Runtime>,
     clock: Clock,
 ) -> Result<Runtime, BuildError> {
+    build_with(settings, previous, clock, &Network)
+}
+
+/// [`build()`] with other connectors than [`Network`].
+///
+/// # Errors
+/// As [`build()`].
+pub fn build_with(
+    settings: Settings,
+    previous: Option<&Runtime>,
+    clock: Clock,
+    connectors: &dyn Connectors,
+) -> Result<Runtime, BuildError> {
     let shared = match previous {
         Some(previous) => Arc::clone(&previous.shared),
-        None => Arc::new(shared(&settings, clock)?),
+        None => Arc::new(shared(&settings, clock, connectors)?),
     };
     let settings = Arc::new(settings);
-    let providers = providers(&settings, &shared, previous)?;
-    let sites = sites(&settings, &providers, &shared.metrics, previous)?;
+    let client = Arc::new(connectors.http_client()?);
+    let providers = providers(&settings, &client, &shared, previous)?;
+    let sites = sites(&settings, &providers, &shared)?;
     let assertions = assertions(&settings, previous)?;
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
     let sealing = SealingKeys::new(&cookie_keys.keys)
         .map(Arc::new)
         .ok_or_else(|| BuildError("no key to seal cookies with".into()))?;
-    let core = Core::new(&shared, &settings, &sites, &sealing);
+    let core = Core::new(&shared, &settings, &sealing);
     let devices = Arc::new(TrustedDevices::new(Arc::clone(&sealing), &cookie_keys.keys));
     Ok(Runtime {
         tokens: Tokens {
@@ -126,15 +172,12 @@ struct Core {
 }
 
 impl Core {
-    fn new(
-        shared: &Shared,
-        settings: &Settings,
-        sites: &[Arc<SiteRuntime>],
-        sealing: &Arc<SealingKeys>,
-    ) -> Self {
+    fn new(shared: &Shared, settings: &Settings, sealing: &Arc<SealingKeys>) -> Self {
         let (stores, clock) = (&shared.stores, &shared.clock);
-        let revocation = Revocation::new(Arc::clone(&stores.revocations), clock.clone(), sites);
-        let revocation = Arc::new(revocation);
+        let revocation = Arc::new(Revocation {
+            store: Arc::clone(&stores.revocations),
+            clock: clock.clone(),
+        });
         let sessions = Arc::new(Sessions {
             store: Arc::clone(&stores.sessions),
             revocation: Arc::clone(&revocation),
@@ -210,9 +253,12 @@ fn login(
     }
 }
 
-fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
-    let stores =
-        store::open(&settings.store, &clock).map_err(|error| BuildError(error.to_string()))?;
+fn shared(
+    settings: &Settings,
+    clock: Clock,
+    connectors: &dyn Connectors,
+) -> Result<Shared, BuildError> {
+    let stores = connectors.stores(&settings.store, &clock)?;
     let is_shared = stores.scope == Scope::Replicas;
     if is_shared && settings.cookie_keys.is_empty() {
         tracing::warn!(
@@ -228,29 +274,31 @@ fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
     } else {
         ThrottleKeys::new(system::random())
     };
+    let streams = Arc::new(OpenStreams::default());
+    stores
+        .revocations
+        .listen(Arc::clone(&streams) as Arc<dyn RevocationListener>);
     Ok(Shared {
         clock,
+        stopping: AtomicBool::new(false),
         metrics: Arc::new(Metrics::new()),
         leases: Arc::new(Leases::new(&stores)),
         stores,
+        streams,
         in_flight: Arc::default(),
         refresh_backoff: Arc::default(),
         redirects: Arc::new(RedirectCounter::new()),
         throttle_keys: Arc::new(throttle_keys),
-        probes: Arc::new(http_client()?),
+        probes: Arc::new(connectors.http_client()?),
     })
-}
-
-fn http_client() -> Result<HttpClient, BuildError> {
-    HttpClient::new().map_err(|error| BuildError(error.to_string()))
 }
 
 fn providers(
     settings: &Settings,
+    client: &Arc<HttpClient>,
     shared: &Shared,
     previous: Option<&Runtime>,
 ) -> Result<Providers, BuildError> {
-    let client = Arc::new(http_client()?);
     let mut providers = HashMap::new();
     for (name, wanted) in &settings.providers {
         let unchanged = previous
@@ -258,7 +306,7 @@ fn providers(
             .filter(|provider| provider.settings == *wanted);
         let provider = match unchanged {
             Some(provider) => Arc::clone(provider),
-            None => Arc::new(provider_client(name, wanted, &client, shared)?),
+            None => Arc::new(provider_client(name, wanted, client, shared)?),
         };
         providers.insert(name.clone(), provider);
     }
@@ -289,22 +337,14 @@ fn provider_client(
 fn sites(
     settings: &Settings,
     providers: &Providers,
-    metrics: &Metrics,
-    previous: Option<&Runtime>,
+    shared: &Shared,
 ) -> Result<Vec<Arc<SiteRuntime>>, BuildError> {
     let build = |site: &Arc<Site>| {
         let provider = providers
             .get(&site.provider)
             .ok_or_else(|| BuildError(format!("site {} names no provider", site.name)))?;
-        let streams = previous
-            .and_then(|runtime| {
-                let mut sites = runtime.sites.iter();
-                sites.find(|site_runtime| site_runtime.site.name == site.name)
-            })
-            .map_or_else(Arc::default, |site_runtime| {
-                Arc::clone(&site_runtime.streams)
-            });
-        SiteRuntime::new(site, provider, metrics.site(&site.name), streams)
+        let streams = Streams::new(Arc::clone(&shared.streams), provider.realm());
+        SiteRuntime::new(site, provider, shared.metrics.site(&site.name), streams)
             .map(Arc::new)
             .map_err(|what| BuildError(format!("site {}: {what}", site.name)))
     };

@@ -7,13 +7,14 @@ use crate::model::credential::{CredentialKind, PresentedCredential};
 use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::sealing_keys::SealingKeys;
 use crate::model::secret::Secret;
+use crate::model::timestamp::Timestamp;
 use crate::model::token::RevocationKey;
 use crate::telemetry::audit;
 
 use super::provider_client::VerifyTokenError;
 use super::refresh::Refresh;
 use super::request_context::RequestContext;
-use super::revocation::{Revocation, revoke_at_provider};
+use super::revocation::{Revocation, revoke_at_provider, revoked_until};
 use super::sessions::Sessions;
 
 /// How many refreshes are followed to the refresh token that is valid now.
@@ -88,14 +89,10 @@ impl Logout {
                 | VerifyTokenError::NoKeys,
             ) => return None,
         };
-        // Refreshed tokens of the same sign-in may outlive this one, and this one the cookies.
-        let accepted_until = claims.expires.plus(provider.settings.leeway);
-        let until = now
-            .plus(site_runtime.site.cookie_max_age)
-            .max(accepted_until);
-        self.revocation
-            .revoke(provider, &claims.session, until)
-            .await;
+        // A token that was issued by now in the place of this one lives as long as this one.
+        let lifetime = claims.issued.unwrap_or(now).until(claims.expires);
+        let tokens_end = claims.expires.max(now.plus(lifetime));
+        self.revoke(context, &claims.session, tokens_end).await;
         let user = claims.claims.get("sub")?.as_str()?.to_owned();
         Some(EndedLogin {
             user,
@@ -104,9 +101,11 @@ impl Logout {
     }
 
     async fn by_session(&self, context: RequestContext<'_>, id: &str) -> Option<EndedLogin> {
-        let ended = self.sessions.revocable(context, id).await?;
-        self.revoke(context, &ended.key).await;
+        let ended = self.sessions.revocable(context, id).await;
+        // Also where its record does not open here: another version may open it.
         self.sessions.end(id).await;
+        let ended = ended?;
+        self.revoke(context, &ended.key, ended.access_expires).await;
         Some(EndedLogin {
             user: ended.sub.unwrap_or_default(),
             refresh: ended.refresh,
@@ -120,8 +119,9 @@ impl Logout {
         ticket: RefreshTicket,
     ) {
         let site_runtime = context.site_runtime;
-        self.revoke(context, &RevocationKey(ticket.revocation_key.clone()))
-            .await;
+        let tokens_end = ticket.access_tokens_end(context.now);
+        let key = RevocationKey(ticket.revocation_key.clone());
+        self.revoke(context, &key, tokens_end).await;
         // Another tab may have refreshed a moment ago: the newest refresh token is the one that is
         // valid at the provider.
         let mut newest = ticket;
@@ -133,11 +133,15 @@ impl Logout {
         revoke_at_provider(&site_runtime.provider, newest.refresh, newest.sub);
     }
 
-    async fn revoke(&self, context: RequestContext<'_>, key: &RevocationKey) {
-        let site_runtime = context.site_runtime;
-        let until = context.now.plus(site_runtime.site.cookie_max_age);
+    async fn revoke(
+        &self,
+        context: RequestContext<'_>,
+        key: &RevocationKey,
+        tokens_end: Timestamp,
+    ) {
+        let until = revoked_until(context, tokens_end);
         self.revocation
-            .revoke(&site_runtime.provider, key, until)
+            .revoke(&context.site_runtime.provider, key, until)
             .await;
     }
 }

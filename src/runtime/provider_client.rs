@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::config::settings;
 use crate::model::algorithm::Algorithm;
 use crate::model::secret::Secret;
@@ -144,7 +146,7 @@ impl ProviderClient {
         refreshed
     }
 
-    fn count_keys(&self, refreshed: &Result<Refreshed, ProviderError>, watch: std::time::Instant) {
+    fn count_keys(&self, refreshed: &Result<Refreshed, ProviderError>, watch: Instant) {
         match refreshed {
             Ok(
                 Refreshed::Shared
@@ -231,7 +233,7 @@ impl ProviderClient {
         &self,
         operation: ProviderOperation,
         result: &Result<T, ProviderError>,
-        watch: std::time::Instant,
+        watch: Instant,
     ) {
         let label = match result {
             Ok(_) => CallResult::Ok,

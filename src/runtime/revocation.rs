@@ -17,7 +17,6 @@ use crate::telemetry::labels::CallResult;
 use super::provider_client::{ProviderClient, result_of};
 use super::request_context::RequestContext;
 use super::site::SiteRuntime;
-use super::streams::Streams;
 
 /// How long the provider is asked again when it does not answer.
 const RETRY_FOR: Duration = Duration::from_secs(5 * 60);
@@ -28,35 +27,11 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// The sign-ins that were revoked.
 pub struct Revocation {
-    store: Arc<dyn RevocationStore>,
-    clock: Clock,
-    sites: Vec<SiteStreams>,
-}
-
-/// The open streams of a site, which end with the sign-in that they belong to.
-struct SiteStreams {
-    provider: Arc<ProviderClient>,
-    streams: Arc<Streams>,
+    pub(super) store: Arc<dyn RevocationStore>,
+    pub(super) clock: Clock,
 }
 
 impl Revocation {
-    /// Revocation of sign-ins at these sites.
-    pub(super) fn new(
-        store: Arc<dyn RevocationStore>,
-        clock: Clock,
-        sites: &[Arc<SiteRuntime>],
-    ) -> Self {
-        let sites = sites.iter().map(|site_runtime| SiteStreams {
-            provider: Arc::clone(&site_runtime.provider),
-            streams: Arc::clone(&site_runtime.streams),
-        });
-        Self {
-            store,
-            clock,
-            sites: sites.collect(),
-        }
-    }
-
     /// Whether the sign-in `key` at `provider` was revoked by `now`.
     pub(super) fn is_revoked(
         &self,
@@ -85,7 +60,8 @@ impl Revocation {
     }
 
     /// Refuses every token and session of the sign-in `key` until `until`, at every site of
-    /// `provider`, and closes its open streams.
+    /// `provider`. Its open streams close: [`OpenStreams`](super::streams::OpenStreams) listens to
+    /// the store.
     pub(super) async fn revoke(
         &self,
         provider: &ProviderClient,
@@ -96,11 +72,6 @@ impl Revocation {
         if let Err(error) = self.store.revoke(realm, key, until, now).await {
             audit::store_failed(&error.0);
         }
-        for site in &self.sites {
-            if site.provider.realm() == realm {
-                site.streams.end(key);
-            }
-        }
     }
 
     /// Revokes the sign-in of a refresh token that was presented again after it had been exchanged
@@ -110,11 +81,22 @@ impl Revocation {
             site_runtime, now, ..
         } = context;
         let key = RevocationKey(ticket.revocation_key.clone());
-        let until = now.plus(site_runtime.site.cookie_max_age);
+        let until = revoked_until(context, ticket.access_tokens_end(now));
         self.revoke(&site_runtime.provider, &key, until).await;
         audit::revoked(context.audit_context(), Some(&ticket.sub));
         audit::renewal_refused(context.audit_context(), &ticket.sub, Reason::Revoked);
     }
+}
+
+/// Until when a sign-in is revoked whose access tokens have all expired at `tokens_end`: until none
+/// is accepted any more, and at least as long as its cookies may be kept.
+pub(super) fn revoked_until(context: RequestContext<'_>, tokens_end: Timestamp) -> Timestamp {
+    let site_runtime = context.site_runtime;
+    let accepted_until = tokens_end.plus(site_runtime.provider.settings.leeway);
+    context
+        .now
+        .plus(site_runtime.site.cookie_max_age)
+        .max(accepted_until)
 }
 
 /// Ends a refresh token at the provider, in the background. Where the provider does not answer it

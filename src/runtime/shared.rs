@@ -1,6 +1,7 @@
 //! What outlives every configuration: a reload carries it over.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::provider::http_client::HttpClient;
 use crate::store::{Stores, ThrottleKeys};
@@ -10,13 +11,18 @@ use crate::telemetry::Metrics;
 use super::redirect_loop::RedirectCounter;
 use super::refresh::lock::Leases;
 use super::refresh::{InFlight, RefreshBackoff};
+use super::streams::OpenStreams;
 
 /// What outlives every configuration.
 pub(super) struct Shared {
     pub clock: Clock,
+    /// Whether the process was asked to stop.
+    pub stopping: AtomicBool,
     pub metrics: Arc<Metrics>,
     pub stores: Stores,
     pub leases: Arc<Leases>,
+    /// The responses that stay open, which a revocation ends.
+    pub streams: Arc<OpenStreams>,
     /// The refreshes of this process that run now.
     pub in_flight: Arc<InFlight>,
     /// The refreshes that failed a moment ago.

@@ -24,8 +24,8 @@ pub struct SiteRuntime {
     pub metrics: Arc<SiteMetrics>,
     /// The backends of its application.
     pub upstreams: Upstreams,
-    /// Its responses that stay open; kept over reloads.
-    pub streams: Arc<Streams>,
+    /// Its responses that stay open.
+    pub streams: Streams,
     /// Header values that are the same for every request.
     pub headers: SiteHeaders,
     pub(super) provider: Arc<ProviderClient>,
@@ -42,7 +42,7 @@ impl SiteRuntime {
         site: &Arc<Site>,
         provider: &Arc<ProviderClient>,
         metrics: Arc<SiteMetrics>,
-        streams: Arc<Streams>,
+        streams: Streams,
     ) -> Result<Self, String> {
         Ok(Self {
             site: Arc::clone(site),

@@ -30,7 +30,7 @@ use crate::system::Clock;
 
 pub use leases::{Acquire, Fence, LeaseKey, LeaseResult, LeaseStore};
 pub use memory::{MemoryLeases, MemoryRevocations, MemorySessions, MemoryThrottles};
-pub use revocations::RevocationStore;
+pub use revocations::{RevocationId, RevocationListener, RevocationStore};
 pub use sessions::{SessionHash, SessionStore, StoredSession};
 pub use throttles::{
     Reservation, ReserveError, RetryAfter, Settlement, ThrottleKey, ThrottleKeys, ThrottleStore,

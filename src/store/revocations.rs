@@ -1,6 +1,7 @@
 //! The store of revocations: sign-ins that were ended before their tokens expired.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_lc_rs::digest::{Context, SHA256};
@@ -26,9 +27,20 @@ pub trait RevocationStore: Sweep + Send + Sync + fmt::Debug {
         now: Timestamp,
     ) -> Result<(), StoreError>;
 
+    /// Registers who hears of each revocation as soon as this process learns of it, from whatever
+    /// replica. The first listener stays.
+    fn listen(&self, listener: Arc<dyn RevocationListener>);
+
     /// Whether the tokens of `session` at `provider` are revoked. Every request asks this, so it is
     /// answered from memory.
     fn is_revoked(&self, provider: &str, session: &RevocationKey, now: Timestamp) -> bool;
+}
+
+/// Hears of revocations.
+pub trait RevocationListener: Send + Sync + fmt::Debug {
+    /// The sign-in was revoked, here or on another replica, or its revocation was extended. Called
+    /// after [`RevocationStore::is_revoked`] says so, and must not block.
+    fn revoked(&self, id: RevocationId);
 }
 
 /// A revoked sign-in and the end of its revocation.
@@ -42,10 +54,12 @@ pub(super) struct Revocation {
 /// It reveals no session name, and a provider cannot choose one that matches a sign-in of another
 /// provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct RevocationId(pub(super) [u8; 16]);
+pub struct RevocationId(pub(super) [u8; 16]);
 
 impl RevocationId {
-    pub(super) fn of(provider: &str, session: &RevocationKey) -> Self {
+    /// The id of the sign-in `session` at `provider`.
+    #[must_use]
+    pub fn of(provider: &str, session: &RevocationKey) -> Self {
         let mut hash = Context::new(&SHA256);
         // The length comes first, so that no two pairs give the same bytes.
         hash.update(&(provider.len() as u64).to_le_bytes());

@@ -303,6 +303,7 @@ mod tests {
             let text = logged(format, "trace", || {
                 let password = Secret::new("hush-hush");
                 let typed = Credentials {
+                    browser: None,
                     login_id: "ann".into(),
                     password: password.clone(),
                     remember: false,

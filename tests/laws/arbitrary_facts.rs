@@ -216,6 +216,7 @@ fn challenge() -> impl Strategy<Value = Known<Arc<OpenedChallenge>, Reason>> {
                 (PendingStep::NewPassword { id }, LoginStep::NewPassword)
             };
             let chosen = LoginOptions {
+                browser: None,
                 login_id: "ann@example.com".into(),
                 remember: two_factor,
                 token_delivery: tokens,

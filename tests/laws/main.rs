@@ -6,6 +6,7 @@
 
 mod arbitrary_facts;
 mod arbitrary_scenario;
+mod cache_fields;
 mod cookies;
 mod language_choice;
 mod login;

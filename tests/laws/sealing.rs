@@ -27,6 +27,7 @@ fn ticket() -> impl Strategy<Value = RefreshTicket> {
             login_time: Timestamp::from_millis(started),
             registered: remember,
             remember,
+            access_expires: remember.then(|| Timestamp::from_millis(started)),
         })
 }
 

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use vestibule::config::{FakeEnvironment, check_text};
 use vestibule::runtime;
+use vestibule::system::Clock;
 
 use super::support::{
-    Browser, Holding, LOGIN, Listening, PASSWORD, SHOPPER, Scripted, Stage, claims, until,
-    with_line,
+    Browser, Holding, LOGIN, Listening, PASSWORD, Phone, REFRESH as RENEWAL, SHOPPER, Scripted,
+    Stage, claims, until, with_line,
 };
 
 const ACCESS: &str = "vestibule-access";
@@ -281,6 +282,45 @@ async fn nobody_is_signed_out_by_another_site_or_by_made_up_cookies() {
 const EVENTS: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: hello\n\n";
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nhello";
+
+/// Access tokens that outlive the cookies: a sign-out holds until the last of them has expired.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copied_access_token_is_refused_until_its_end() {
+    let (day, live) = (24 * 60 * 60, 60 * 24 * 60 * 60);
+    for rotates in [true, false] {
+        let provider = Scripted::open().await;
+        let bearer = |config: String| {
+            let config = config.replace("landing = ", "bearer = true\nlanding = ");
+            provider.in_place(&config)
+        };
+        let stage = Stage::set_with(bearer, |_| {}).await;
+        let long_lived = |clock: &Clock| {
+            let mut claims = claims(clock);
+            claims["exp"] = json!(clock.now().secs() + live);
+            claims
+        };
+        provider.gives(LOGIN, &long_lived(&stage.clock), "first");
+        let mut phone = Phone::new(stage.address);
+        assert_eq!(phone.sign_in(SHOPPER).await.status, 200);
+        let first_refresh = phone.tokens().1.unwrap().to_owned();
+        // A client that is given another access token, in the last days of the first one.
+        stage.clock.advance(Duration::from_secs(live - 30));
+        let refresh = if rotates { "second" } else { "first" };
+        provider.gives(RENEWAL, &long_lived(&stage.clock), refresh);
+        assert_eq!(phone.get("/cart").await.status, 200);
+        let access = phone.tokens().0.unwrap().to_owned();
+        let refresh = phone.tokens().1.unwrap().to_owned();
+        assert_eq!(refresh == first_refresh, !rotates);
+        let body = json!({ "refreshToken": refresh });
+        let reply = Phone::new(stage.address).post("/api/logout", &body).await;
+        assert_eq!(reply.status, 204);
+        for days in [0, 31, 28] {
+            stage.clock.advance(Duration::from_secs(days * day));
+            let reply = phone.holding(Some(&access), None).get("/cart").await;
+            assert_eq!(reply.status, 401, "rotates: {rotates}, {days} days later");
+        }
+    }
+}
 
 /// A gateway before an application that keeps its connections, and a stream of a signed-in visitor
 /// through it.

@@ -97,9 +97,9 @@ fn a_required_page_needs_one_of_its_roles() {
     for (roles, expected) in [
         (&["admin"][..], "forward signed_in as ann"),
         (&["shopper", "editor"], "forward signed_in as ann"),
-        (&["shopper"], "403 role_missing"),
-        (&["Admin"], "403 role_missing"),
-        (&[], "403 role_missing"),
+        (&["shopper"], "403 signed in as ann role_missing"),
+        (&["Admin"], "403 signed in as ann role_missing"),
+        (&[], "403 signed in as ann role_missing"),
     ] {
         assert_eq!(
             staff().access(valid_token(roles)).decision(),
@@ -110,7 +110,7 @@ fn a_required_page_needs_one_of_its_roles() {
     // The cookies of a refresh are set with the refusal.
     assert_eq!(
         staff().refresh(refreshed(&["shopper"])).decision(),
-        "403 role_missing, set A2"
+        "403 signed in as ann role_missing, set A2"
     );
     assert_eq!(
         navigation("/mine").access(valid_token(&[])).decision(),

@@ -118,6 +118,7 @@ fn ticket(login: &AcceptedLogin, principal: &Principal, now: Timestamp) -> Refre
         login_time: now,
         remember: login.remember,
         session_hash: None,
+        access_expires: Some(principal.expires_at),
         registered: false,
     }
 }

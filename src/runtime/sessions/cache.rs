@@ -9,16 +9,26 @@ use std::sync::Arc;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use crate::model::timestamp::Timestamp;
 use crate::model::token::Session;
 use crate::store::SessionHash;
 
 /// The opened sessions of one site.
 pub struct SessionCache(Cache<SessionHash, Entry, Weight>);
 
+/// What the record of a session holds.
+#[derive(Clone)]
+pub struct OpenedSession {
+    /// The session.
+    pub session: Session,
+    /// When it ends, however much it is used.
+    pub ends: Timestamp,
+}
+
 #[derive(Clone)]
 struct Entry {
     sealed: Arc<[u8]>,
-    session: Session,
+    opened: OpenedSession,
 }
 
 #[derive(Clone)]
@@ -44,17 +54,17 @@ impl SessionCache {
     }
 
     /// The session that `sealed` holds, if it was opened before.
-    pub fn get(&self, hash: SessionHash, sealed: &[u8]) -> Option<Session> {
+    pub fn get(&self, hash: SessionHash, sealed: &[u8]) -> Option<OpenedSession> {
         self.0
             .get(&hash)
             .filter(|entry| *entry.sealed == *sealed)
-            .map(|entry| entry.session)
+            .map(|entry| entry.opened)
     }
 
     /// Adds a session that has just been opened.
-    pub fn put(&self, hash: SessionHash, sealed: Arc<[u8]>, session: &Session) {
-        let session = session.clone();
-        self.0.insert(hash, Entry { sealed, session });
+    pub fn put(&self, hash: SessionHash, sealed: Arc<[u8]>, opened: &OpenedSession) {
+        let opened = opened.clone();
+        self.0.insert(hash, Entry { sealed, opened });
     }
 }
 

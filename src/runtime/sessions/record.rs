@@ -3,6 +3,8 @@
 use std::io::Read as _;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
@@ -18,7 +20,10 @@ use crate::provider::verify::VerifiedClaims;
 use crate::runtime::site::SiteRuntime;
 use crate::runtime::tokens::issue::NewTokens;
 use crate::runtime::tokens::verify::principal;
+use crate::store::SessionHash;
 use crate::system;
+
+use super::cache::OpenedSession;
 
 /// What the store keeps of a session, before it is sealed.
 #[derive(Serialize, Deserialize)]
@@ -29,6 +34,8 @@ pub(super) struct Record {
     i: u64,
     /// When it expires, in milliseconds since the Unix epoch.
     e: u64,
+    /// When the session ends, however much it is used, in milliseconds since the Unix epoch.
+    x: u64,
     /// The key under which the sign-in is revoked.
     k: String,
     /// The access token, where it is forwarded to the application.
@@ -42,6 +49,8 @@ pub(super) struct Record {
 /// What a sign-out ends of a session.
 pub(in crate::runtime) struct RevocableSession {
     pub key: RevocationKey,
+    /// The end of the access token.
+    pub access_expires: Timestamp,
     pub sub: Option<String>,
     pub refresh: Option<Secret>,
 }
@@ -54,6 +63,7 @@ impl Record {
             c: tokens.principal.identity.claims.clone(),
             i: tokens.principal.issued_at.millis(),
             e: tokens.principal.expires_at.millis(),
+            x: tokens.now.plus(site.session_lifetime.absolute).millis(),
             k: tokens.principal.revocation_key.0.clone(),
             a: site
                 .forward_token
@@ -62,21 +72,32 @@ impl Record {
         }
     }
 
-    /// Compresses the record and seals it to `site`. `None` only if the cipher fails.
-    pub fn seal(&self, sealing: &SealingKeys, site: &Site) -> Option<Arc<[u8]>> {
-        let sealed = sealing.seal(&purpose(site), self.compress()?, system::random())?;
+    /// When the session ends, however much it is used.
+    pub const fn ends(&self) -> Timestamp {
+        Timestamp::from_millis(self.x)
+    }
+
+    /// Compresses the record and seals it to `site` and to the session with this hash. `None` only
+    /// if the cipher fails.
+    pub fn seal(&self, sealing: &SealingKeys, site: &Site, hash: SessionHash) -> Option<Arc<[u8]>> {
+        let sealed = sealing.seal(&purpose(site, hash), self.compress()?, system::random())?;
         Some(sealed.into())
     }
 
-    /// Opens what [`Record::seal`] made for the same site; `None` for everything else.
-    pub fn open(sealing: &SealingKeys, site: &Site, sealed: &[u8]) -> Option<Self> {
-        Self::decompress(&sealing.open(&purpose(site), sealed)?)
+    /// Opens what [`Record::seal`] made for the same site and session; `None` for everything else.
+    pub fn open(
+        sealing: &SealingKeys,
+        site: &Site,
+        hash: SessionHash,
+        sealed: &[u8],
+    ) -> Option<Self> {
+        Self::decompress(&sealing.open(&purpose(site, hash), sealed)?)
     }
 
     /// The session of the record; `None` where a claim that becomes a header holds control
     /// characters.
-    pub fn into_session(self, site_runtime: &SiteRuntime) -> Option<Session> {
-        let issued = Timestamp::from_millis(self.i);
+    pub fn into_session(self, site_runtime: &SiteRuntime) -> Option<OpenedSession> {
+        let (issued, ends) = (Timestamp::from_millis(self.i), self.ends());
         let claims = VerifiedClaims {
             claims: self.c,
             issued: Some(issued),
@@ -88,9 +109,10 @@ impl Record {
             .a
             .filter(|_| site_runtime.site.forward_token)
             .map(Arc::from);
-        Some(Session {
-            principal: Arc::new(principal),
-            access,
+        let principal = Arc::new(principal);
+        Some(OpenedSession {
+            session: Session { principal, access },
+            ends,
         })
     }
 
@@ -98,6 +120,7 @@ impl Record {
     pub fn into_revocable(self) -> RevocableSession {
         RevocableSession {
             key: RevocationKey(self.k),
+            access_expires: Timestamp::from_millis(self.e),
             sub: self.c.get("sub").and_then(Value::as_str).map(str::to_owned),
             refresh: self.r.map(Secret::new),
         }
@@ -118,7 +141,9 @@ impl Record {
     }
 }
 
-/// The purpose that the seal is bound to: a session of one site does not open at another.
-fn purpose(site: &Site) -> String {
-    format!("vestibule session\0{}", site.name)
+/// The purpose that the seal is bound to: a session of one site does not open at another, and
+/// whoever writes to the store cannot put one session in the place of another.
+fn purpose(site: &Site, hash: SessionHash) -> String {
+    let hash = URL_SAFE_NO_PAD.encode(hash.0);
+    format!("vestibule session\0{hash}\0{}", site.name)
 }

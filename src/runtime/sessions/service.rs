@@ -24,6 +24,7 @@ use crate::telemetry::Metrics;
 use crate::telemetry::audit;
 use crate::telemetry::labels::TokenCheck;
 
+use super::cache::OpenedSession;
 use super::record::{Record, RevocableSession};
 
 /// Bytes of randomness in the id of a session.
@@ -68,16 +69,21 @@ impl Sessions {
             .await
             .map_err(|_| CredentialError::Unavailable(Reason::StoreUnavailable))?
             .ok_or(expired)?;
-        let (value, label) = match site_runtime.session_cache.get(hash, &stored.sealed) {
-            Some(session) => (session, TokenCheck::Remembered),
+        let cache = &site_runtime.session_cache;
+        let (opened, label) = match cache.get(hash, &stored.sealed) {
+            Some(opened) => (opened, TokenCheck::Remembered),
             None => {
-                let session = self.open(site_runtime, &stored.sealed).ok_or(expired)?;
-                site_runtime
-                    .session_cache
-                    .put(hash, stored.sealed, &session);
-                (session, TokenCheck::Valid)
+                let opened = self.open(site_runtime, hash, &stored.sealed);
+                let opened = opened.ok_or(expired)?;
+                cache.put(hash, stored.sealed, &opened);
+                (opened, TokenCheck::Valid)
             }
         };
+        let value = opened.session;
+        // The store enforces the end too, but whoever can write to it can move that one.
+        if opened.ends <= now {
+            return Err(expired);
+        }
         if self
             .revocation
             .is_revoked(&site_runtime.provider, &value.principal.revocation_key, now)
@@ -99,8 +105,14 @@ impl Sessions {
             .inspect_err(|error| audit::store_failed(&error.0))
     }
 
-    fn open(&self, site_runtime: &SiteRuntime, sealed: &[u8]) -> Option<Session> {
-        Record::open(&self.sealing, &site_runtime.site, sealed)?.into_session(site_runtime)
+    fn open(
+        &self,
+        site_runtime: &SiteRuntime,
+        hash: SessionHash,
+        sealed: &[u8],
+    ) -> Option<OpenedSession> {
+        let record = Record::open(&self.sealing, &site_runtime.site, hash, sealed)?;
+        record.into_session(site_runtime)
     }
 
     /// `tokens` in the form in which a client of their kind carries them. For clients that carry a
@@ -129,14 +141,14 @@ impl Sessions {
         tokens: NewTokens<'_>,
     ) -> Result<Credential, Reason> {
         let site = &site_runtime.site;
-        let sealed = Record::new(site, tokens)
-            .seal(&self.sealing, site)
-            .ok_or(Reason::Internal)?;
         let id = URL_SAFE_NO_PAD.encode(system::random::<ID_BYTES>());
         let hash = hash(&id).ok_or(Reason::Internal)?;
+        let record = Record::new(site, tokens);
         let session = StoredSession {
-            sealed,
-            expires_at: tokens.now.plus(site.session_lifetime.absolute),
+            sealed: record
+                .seal(&self.sealing, site, hash)
+                .ok_or(Reason::Internal)?,
+            expires_at: record.ends(),
         };
         self.store
             .put(hash, session, site.session_lifetime.idle, tokens.now)
@@ -179,8 +191,10 @@ impl Sessions {
         context: RequestContext<'_>,
         id: &str,
     ) -> Option<RevocableSession> {
-        let stored = self.read(context, hash(id)?).await.ok()??;
-        let record = Record::open(&self.sealing, &context.site_runtime.site, &stored.sealed)?;
+        let hash = hash(id)?;
+        let stored = self.read(context, hash).await.ok()??;
+        let site = &context.site_runtime.site;
+        let record = Record::open(&self.sealing, site, hash, &stored.sealed)?;
         Some(record.into_revocable())
     }
 }

@@ -56,8 +56,14 @@ impl TokenIssuer {
         let refresh: Option<Arc<str>> = match &tokens.pair.refresh {
             None => None,
             Some(_) => {
+                // Also of earlier tokens, which the provider may have issued for longer.
+                let access_expires = tokens
+                    .ticket
+                    .access_expires
+                    .max(Some(tokens.principal.expires_at));
                 let ticket = RefreshTicket {
                     session_hash,
+                    access_expires,
                     ..tokens.ticket.clone()
                 };
                 let sealed = ticket.seal(&self.sealing, &site.name, tokens.kind, system::random());

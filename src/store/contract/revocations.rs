@@ -1,8 +1,8 @@
 //! A revoked sign-in is revoked on all replicas until its tokens expire.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use super::super::RevocationStore;
+use super::super::{RevocationId, RevocationListener, RevocationStore};
 use super::{Fixture, NOW, millis, secs, within_a_second};
 use crate::model::token::RevocationKey;
 
@@ -18,6 +18,34 @@ pub(in crate::store) async fn check(fixture: &impl Fixture) {
     a_revocation_holds_until_its_end(&*one(fixture).await).await;
     the_later_end_counts(&*one(fixture).await).await;
     every_replica_knows_within_a_second(fixture).await;
+    every_replica_is_told_once(fixture).await;
+}
+
+/// Counts what it is told.
+#[derive(Debug, Default)]
+struct Told(Mutex<Vec<RevocationId>>);
+
+impl RevocationListener for Told {
+    fn revoked(&self, id: RevocationId) {
+        self.0.lock().unwrap().push(id);
+    }
+}
+
+async fn every_replica_is_told_once(fixture: &impl Fixture) {
+    let (here, there) = fixture.replicas().await;
+    let told = Arc::new(Told::default());
+    there.revocations.listen(Arc::clone(&told) as _);
+    let id = RevocationId::of("main", &session("a"));
+    for (seconds, count) in [(60, 1), (60, 1), (30, 1), (90, 2)] {
+        let until = NOW.plus(secs(seconds));
+        here.revocations
+            .revoke("main", &session("a"), until, NOW)
+            .await
+            .unwrap();
+        let is_told = async || told.0.lock().unwrap().len() == count;
+        assert!(within_a_second(is_told).await, "until {seconds}");
+    }
+    assert!(told.0.lock().unwrap().iter().all(|told| *told == id));
 }
 
 async fn a_revocation_holds_until_its_end(store: &dyn RevocationStore) {

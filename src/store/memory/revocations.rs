@@ -2,13 +2,13 @@
 //! revocations here.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use async_trait::async_trait;
 
 use super::super::expiry_set::ExpirySet;
 use super::super::revocations::{Revocation, RevocationId};
-use super::super::{RevocationStore, StoreError, Sweep};
+use super::super::{RevocationListener, RevocationStore, StoreError, Sweep};
 use crate::model::timestamp::Timestamp;
 use crate::model::token::RevocationKey;
 
@@ -26,6 +26,7 @@ pub struct MemoryRevocations {
     per_shard: usize,
     /// Revocations in all shards. As long as there are none, a request reads nothing else.
     count: AtomicUsize,
+    listener: OnceLock<Arc<dyn RevocationListener>>,
 }
 
 impl Default for MemoryRevocations {
@@ -46,10 +47,11 @@ impl MemoryRevocations {
             shards: std::array::from_fn(|_| RwLock::default()),
             per_shard: capacity.div_ceil(SHARDS).max(1),
             count: AtomicUsize::new(0),
+            listener: OnceLock::new(),
         }
     }
 
-    /// Adds a revocation, or extends one that is known. `now` is `None` where the caller does not
+    /// Adds a revocation, or extends one that is known, and tells the listener. `now` is `None` where the caller does not
     /// know the time: then no expired entry is removed.
     pub(in crate::store) fn add(&self, revocation: Revocation, now: Option<Timestamp>) {
         let Revocation { id, until } = revocation;
@@ -59,17 +61,24 @@ impl MemoryRevocations {
         let Some(shard) = self.shard(id) else {
             return;
         };
-        let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-        let before = shard.len();
-        for _ in 0..SWEPT_PER_ADD {
-            now.and_then(|now| shard.pop_expired(now));
+        {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            if shard.get(&id).is_some_and(|known| until <= known) {
+                return;
+            }
+            let before = shard.len();
+            for _ in 0..SWEPT_PER_ADD {
+                now.and_then(|now| shard.pop_expired(now));
+            }
+            shard.set(id, until);
+            while shard.len() > self.per_shard {
+                shard.pop_first();
+            }
+            self.update_count(before, shard.len());
         }
-        let until = shard.get(&id).map_or(until, |known| known.max(until));
-        shard.set(id, until);
-        while shard.len() > self.per_shard {
-            shard.pop_first();
+        if let Some(listener) = self.listener.get() {
+            listener.revoked(id);
         }
-        self.update_count(before, shard.len());
     }
 
     /// All revocations, in no order.
@@ -116,6 +125,11 @@ impl RevocationStore for MemoryRevocations {
         let id = RevocationId::of(provider, session);
         self.add(Revocation { id, until }, Some(now));
         Ok(())
+    }
+
+    fn listen(&self, listener: Arc<dyn RevocationListener>) {
+        // The first one stays.
+        let _ = self.listener.set(listener);
     }
 
     fn is_revoked(&self, provider: &str, session: &RevocationKey, now: Timestamp) -> bool {

@@ -14,13 +14,14 @@ use super::Server;
 use super::connection_manager::{ConnectOptions, Connection, describe};
 use super::pubsub::Subscriber;
 use super::random::Random;
-use super::revocations::RedisRevocations;
+use super::revocations::{Position, ReadRecent, RedisRevocations};
 
 /// The pause before the first attempt to reconnect; it doubles with each further one.
 const FIRST_RECONNECT: Duration = Duration::from_millis(50);
 /// The longest pause between two attempts.
 const MAX_RECONNECT: Duration = Duration::from_secs(1);
-/// The pause between two checks of a connection, and before a failed synchronisation is repeated.
+/// The pause between two checks of a connection or for new revocations, and before a failed
+/// synchronisation is repeated.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -71,15 +72,33 @@ impl ConnectionTask {
             Ok(connection) => connection,
             Err(error) => return Ended::NotConnected(error),
         };
+        if let Err(error) = self.server.clock.measure(&connection).await {
+            return Ended::NotConnected(describe(&error));
+        }
         let generation = self.server.connections.set_up(connection.clone());
         tracing::info!("the store answers");
         let error = tokio::select! {
-            error = check([&subscribed, &connection]) => error,
+            error = self.check(&subscribed, &connection) => error,
             () = closed.notified() => "the connection was closed".to_owned(),
             () = self.server.connections.failed(generation) => "the connection was lost".to_owned(),
             () = self.keep_in_sync() => String::new(),
         };
         Ended::Disconnected(error)
+    }
+
+    /// Asks on both connections from time to time, and returns the error of the first that fails.
+    async fn check(&self, subscribed: &Connection, connection: &Connection) -> String {
+        let ping = redis::cmd("PING");
+        loop {
+            tokio::time::sleep(CHECK_EVERY).await;
+            let answered = match subscribed.query::<redis::Value>(&ping).await {
+                Ok(_) => self.server.clock.measure(connection).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = answered {
+                return describe(&error);
+            }
+        }
     }
 
     /// Opens the connection that receives messages. It notifies `closed` when it is closed.
@@ -97,17 +116,36 @@ impl ConnectionTask {
             .await
     }
 
-    /// Synchronises the revocations, and again whenever one could not be published. Never returns.
+    /// Synchronises the revocations, then follows them, and starts again whenever one could not be
+    /// published or read. Never returns.
     async fn keep_in_sync(&self) {
         loop {
-            match self.revocations.sync().await {
-                Ok(()) => {
+            let synced = match self.revocations.sync().await {
+                Ok(position) => {
                     self.in_sync.store(true, Ordering::Release);
-                    self.revocations.pending_publish().await;
+                    self.follow(position).await
                 }
-                Err(error) => tracing::warn!(%error, "revocations could not be exchanged"),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = synced {
+                tracing::warn!(%error, "revocations could not be exchanged");
             }
             tokio::time::sleep(self.random.jitter(CHECK_EVERY)).await;
+        }
+    }
+
+    /// Reads new revocations every second: a message of Pub/Sub may be lost without a trace.
+    /// Returns when all have to be read or published again.
+    async fn follow(&self, mut position: Position) -> Result<(), StoreError> {
+        loop {
+            tokio::select! {
+                () = self.revocations.pending_publish() => return Ok(()),
+                () = tokio::time::sleep(self.random.jitter(CHECK_EVERY)) => {}
+            }
+            match self.revocations.read_recent(&mut position).await? {
+                ReadRecent::Complete => {}
+                ReadRecent::Gap => return Ok(()),
+            }
         }
     }
 }
@@ -143,19 +181,6 @@ impl StoreConnection for ConnectionTask {
             Ok(())
         } else {
             Err(StoreError("revocations are still being read".to_owned()))
-        }
-    }
-}
-
-/// Pings both connections from time to time, and returns the error of the first that fails.
-async fn check(connections: [&Connection; 2]) -> String {
-    let ping = redis::cmd("PING");
-    loop {
-        tokio::time::sleep(CHECK_EVERY).await;
-        for connection in connections {
-            if let Err(error) = connection.query::<redis::Value>(&ping).await {
-                return describe(&error);
-            }
         }
     }
 }

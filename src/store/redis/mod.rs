@@ -1,9 +1,10 @@
 //! The stores of many replicas: Redis or Valkey, as a single node, behind Sentinels or as a
 //! cluster. All keys begin with `vestibule:`.
 //!
-//! Every value that expires contains its expiry time. That of a lease is compared with the time of
-//! the server (`TIME`), all others with the caller's. The TTL of a Redis key only removes old data.
-//! Each script touches the keys of one hash slot, so that it also runs in a cluster.
+//! Every value that expires contains its expiry time on the server's clock, so that the clocks of
+//! replicas may differ. The scripts of leases ask the server for it (`TIME`); for all others
+//! [`ServerClock`] converts the caller's times. The TTL of a Redis key only removes old data. Each
+//! script touches the keys of one hash slot, so that it also runs in a cluster.
 //!
 //! Each replica keeps a copy of all revocations and answers from it. [`connection_task`] receives
 //! what other replicas publish and synchronises after every interruption.
@@ -17,6 +18,7 @@ mod pubsub;
 mod random;
 mod revocations;
 mod scripts;
+mod server_clock;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,7 @@ use leases::RedisLeases;
 use near_cache::NearCache;
 use pubsub::Subscriber;
 use revocations::RedisRevocations;
+use server_clock::ServerClock;
 use sessions::RedisSessions;
 use throttles::RedisThrottles;
 
@@ -48,6 +51,7 @@ struct Server {
     connections: Arc<ConnectionManager>,
     /// The Pub/Sub channel of all replicas.
     channel: Arc<str>,
+    clock: Arc<ServerClock>,
 }
 
 /// Opens stores on the server of `settings`. They connect as soon as
@@ -56,11 +60,17 @@ struct Server {
 /// # Errors
 /// [`StoreError`] when no connection can be made as `settings` say, whatever the server answers.
 pub(super) fn open(settings: &Redis, clock: &Clock) -> Result<Stores, StoreError> {
+    // Databases share their channels, so the name contains the database.
+    let channel = format!("vestibule:told:{}", settings.database);
+    open_on_channel(settings, clock, &channel)
+}
+
+fn open_on_channel(settings: &Redis, clock: &Clock, channel: &str) -> Result<Stores, StoreError> {
     let options = ConnectOptions::new(settings)?;
     let server = Server {
         connections: Arc::new(ConnectionManager::new()),
-        // Databases share their channels, so the name contains the database.
-        channel: format!("vestibule:told:{}", settings.database).into(),
+        channel: channel.into(),
+        clock: Arc::new(ServerClock::new(clock.clone())),
     };
     let near_cache = Arc::new(NearCache::new());
     let wait_queue = Arc::new(WaitQueue::new());

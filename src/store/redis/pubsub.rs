@@ -59,7 +59,10 @@ impl Subscriber {
             }
             // Written by `revoke.lua`.
             Some((b'R', revocations)) => {
-                for revocation in revocations.chunks_exact(REVOCATION).filter_map(parse) {
+                for revocation in revocations
+                    .chunks_exact(REVOCATION)
+                    .filter_map(parse_revocation)
+                {
                     self.revocations.add(revocation, None);
                 }
             }
@@ -69,7 +72,8 @@ impl Subscriber {
     }
 }
 
-fn parse(bytes: &[u8]) -> Option<Revocation> {
+/// A revocation as `revoke.lua` writes it: its end in 16 digits, then its id.
+pub(super) fn parse_revocation(bytes: &[u8]) -> Option<Revocation> {
     let (digits, id) = bytes.split_at_checked(REVOCATION / 2)?;
     Some(Revocation {
         id: RevocationId(id.try_into().ok()?),

@@ -3,6 +3,10 @@
 //! `vestibule:revoked` is a sorted set of revocation ids, scored by the end of the revocation. A
 //! replica publishes those that the server does not know: a server that lost its data gets it back
 //! from any replica.
+//!
+//! `vestibule:recent:{vestibule:revoked}` is a stream of the latest revocations, in the same hash
+//! slot. A message of Pub/Sub can be lost without a trace, so each replica also reads the end of the
+//! stream every second, from where it stopped before.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,17 +17,34 @@ use tokio::sync::Notify;
 
 use super::super::memory::MAX_REVOCATIONS;
 use super::super::revocations::{Revocation, RevocationId};
-use super::super::{MemoryRevocations, RevocationStore, StoreError, Sweep};
+use super::super::{MemoryRevocations, RevocationListener, RevocationStore, StoreError, Sweep};
 use super::scripts::REVOKE;
-use super::{Server, encoding};
+use super::{Server, encoding, pubsub};
 use crate::model::timestamp::Timestamp;
 use crate::model::token::RevocationKey;
 
 const KEY: &str = "vestibule:revoked";
+const RECENT: &str = "vestibule:recent:{vestibule:revoked}";
+/// About how many revocations the stream holds. A replica that is further behind reads all.
+const MAX_RECENT: usize = 10_000;
 /// Revocations that ended this long ago are removed from the server. No two clocks differ by more.
 const KEPT_AFTER_END: Duration = Duration::from_secs(3600);
 /// The number of revocations that one command reads or publishes.
 const PAGE: usize = 2_000;
+
+/// The id of the last entry of the stream that this replica has read.
+pub(super) struct Position(String);
+
+/// How far [`RedisRevocations::read_recent`] came.
+pub(super) enum ReadRecent {
+    /// This replica knows all revocations.
+    Complete,
+    /// The stream does not hold the position any more.
+    Gap,
+}
+
+/// The entries of a stream: an id and the fields with their values, flat.
+type Entries = Vec<(String, Vec<Vec<u8>>)>;
 
 #[derive(Debug)]
 pub(super) struct RedisRevocations {
@@ -44,8 +65,9 @@ impl RedisRevocations {
     }
 
     /// Reads all revocations from the server, then publishes those of this replica that are not
-    /// among them.
-    pub(super) async fn sync(&self) -> Result<(), StoreError> {
+    /// among them. Returns the position in the stream from before.
+    pub(super) async fn sync(&self) -> Result<Position, StoreError> {
+        let position = self.mark().await?;
         let on_server = self.read_all().await?;
         let mut missing = self.known.all();
         missing.retain(|revocation| {
@@ -56,7 +78,54 @@ impl RedisRevocations {
         for page in missing.chunks(PAGE) {
             self.publish(page, None).await?;
         }
-        Ok(())
+        Ok(position)
+    }
+
+    /// Appends an entry without a revocation to the stream: a position that exists, also in an empty
+    /// stream.
+    async fn mark(&self) -> Result<Position, StoreError> {
+        let mut add = redis::cmd("XADD");
+        add.arg(RECENT)
+            .arg("MAXLEN")
+            .arg("~")
+            .arg(MAX_RECENT)
+            .arg("*")
+            .arg("mark")
+            .arg("");
+        self.server.connections.query(&add).await.map(Position)
+    }
+
+    /// Reads the revocations behind `position`, and advances it.
+    pub(super) async fn read_recent(
+        &self,
+        position: &mut Position,
+    ) -> Result<ReadRecent, StoreError> {
+        loop {
+            let mut range = redis::cmd("XRANGE");
+            range
+                .arg(RECENT)
+                .arg(&position.0)
+                .arg("+")
+                .arg("COUNT")
+                .arg(PAGE);
+            let entries: Entries = self.server.connections.query(&range).await?;
+            let read = entries.len();
+            let mut entries = entries.into_iter();
+            if entries.next().is_none_or(|(id, _)| id != position.0) {
+                return Ok(ReadRecent::Gap);
+            }
+            for (id, fields) in entries {
+                if let [_, value] = fields.as_slice()
+                    && let Some(revocation) = pubsub::parse_revocation(value)
+                {
+                    self.known.add(revocation, None);
+                }
+                position.0 = id;
+            }
+            if read < PAGE {
+                return Ok(ReadRecent::Complete);
+            }
+        }
     }
 
     /// Waits until a revocation could not be published.
@@ -99,10 +168,11 @@ impl RedisRevocations {
         ended_before: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         let mut revoke = REVOKE
-            .keys([KEY.to_owned()])
+            .keys([KEY.to_owned(), RECENT.to_owned()])
             .arg(&*self.server.channel)
             .arg(ended_before.map(encoding::timestamp).unwrap_or_default())
-            .arg(MAX_REVOCATIONS.to_string());
+            .arg(MAX_REVOCATIONS.to_string())
+            .arg(MAX_RECENT.to_string());
         for Revocation { id, until } in revocations {
             revoke = revoke.arg(encoding::timestamp(*until)).arg(id.0);
         }
@@ -134,6 +204,10 @@ impl RevocationStore for RedisRevocations {
             self.pending_publish.notify_one();
         }
         published
+    }
+
+    fn listen(&self, listener: Arc<dyn RevocationListener>) {
+        self.known.listen(listener);
     }
 
     fn is_revoked(&self, provider: &str, session: &RevocationKey, now: Timestamp) -> bool {

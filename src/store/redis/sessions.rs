@@ -1,7 +1,7 @@
 //! Sessions on the server, with a near cache.
 //!
-//! `vestibule:session:HASH` is a string: the end and the idle end of the session in 16 digits each,
-//! then the sealed record.
+//! `vestibule:session:HASH` is a string: the end and the idle end of the session on the server's
+//! clock, in 16 digits each, then the sealed record.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,8 @@ impl SessionStore for RedisSessions {
         if idle_until <= now {
             return self.delete(id).await;
         }
-        let times = [session.expires_at, idle_until].map(encoding::timestamp);
+        let times = [session.expires_at, idle_until]
+            .map(|at| encoding::timestamp(self.server.clock.to_server(at)));
         let mut value = times.concat().into_bytes();
         value.extend_from_slice(&session.sealed);
         let ttl = now.until(idle_until.plus(EXPIRY_GRACE)).as_millis();
@@ -72,7 +73,7 @@ impl SessionStore for RedisSessions {
         let before = self.near_cache.epoch(id);
         let read = READ_SESSION
             .keys([key(id)])
-            .arg(encoding::timestamp(now))
+            .arg(encoding::timestamp(self.server.clock.to_server(now)))
             .arg(encoding::duration(idle))
             .arg(encoding::duration(EXPIRY_GRACE));
         let reply: Option<Vec<u8>> = read.invoke(&self.server.connections).await?;
@@ -80,7 +81,8 @@ impl SessionStore for RedisSessions {
             self.near_cache.forget(id);
             return Ok(None);
         };
-        let session = parse(&value).ok_or_else(unexpected_reply)?;
+        let mut session = parse(&value).ok_or_else(unexpected_reply)?;
+        session.expires_at = self.server.clock.to_local(session.expires_at);
         self.near_cache.put(id, session.clone(), now, before);
         Ok(Some(session))
     }

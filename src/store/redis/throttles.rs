@@ -49,6 +49,7 @@ impl ThrottleStore for RedisThrottles {
         now: Timestamp,
     ) -> Result<Reservation, ReserveError> {
         let attempt = self.random.next_id();
+        let now = self.server.clock.to_server(now);
         let reserve = RESERVE
             .keys([attempts_key(key), waits_key(key)])
             .arg(encoding::timestamp(now))

@@ -8,6 +8,7 @@ mod door;
 mod held;
 mod hostile;
 mod phone;
+mod redis;
 mod scripted;
 mod stage;
 mod wire;
@@ -19,6 +20,7 @@ pub use door::Door;
 pub use held::{Holding, Listening, Nobody};
 pub use hostile::Siege;
 pub use phone::Phone;
+pub use redis::Redis;
 pub use scripted::{
     CHANGE, CODE, KEYS, LOGIN, REFRESH, Scripted, as_documented, claims, field_error,
 };

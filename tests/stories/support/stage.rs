@@ -116,6 +116,23 @@ impl Stage {
         }
     }
 
+    /// Another gateway with the same configuration and a `state_dir` of its own.
+    pub async fn replica(&self) -> Replica {
+        let state = tempfile::tempdir().unwrap();
+        let line = format!("state_dir = \"{}\"", state.path().display());
+        let config = with_line(&self.config, "state_dir", &line);
+        let mut replica = Replica::start(&config, self.clock.clone()).await;
+        replica.state = Some(state);
+        replica
+    }
+
+    /// Stops, and starts again with the same configuration and `state_dir`.
+    pub async fn restarted(&mut self) -> Replica {
+        self.stop.send_replace(true);
+        self.running.take().unwrap().await.unwrap().unwrap();
+        Replica::start(&self.config, self.clock.clone()).await
+    }
+
     /// A browser at the store, without cookies.
     pub fn browser(&self) -> Browser {
         Browser::new(self.address, "store.localhost:8080")
@@ -192,14 +209,61 @@ impl Stage {
 
     /// Backoff until the gateway has the provider's keys.
     pub async fn until_ready(&self) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-        while self.runtime_handle.current().status.ready().await.is_err() {
-            assert!(
-                tokio::time::Instant::now() < deadline,
-                "the gateway does not become ready"
-            );
-            tokio::task::yield_now().await;
-        }
+        until_ready(&self.runtime_handle).await;
+    }
+}
+
+/// A gateway beside the one of the stage, or in its place. Dropped, it stops.
+pub struct Replica {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The configuration in force.
+    pub runtime_handle: Arc<RuntimeHandle>,
+    stop: watch::Sender<bool>,
+    running: Option<JoinHandle<Result<(), String>>>,
+    state: Option<tempfile::TempDir>,
+}
+
+impl Replica {
+    async fn start(config: &str, clock: Clock) -> Self {
+        let settings = check_text("stories.toml", config, &FakeEnvironment::default())
+            .unwrap_or_else(|e| panic!("{e}"));
+        let opened = BoundServer::open(settings, clock).unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let (address, runtime_handle) = (opened.addresses()[0], opened.runtime_handle());
+        let replica = Self {
+            address,
+            runtime_handle,
+            stop,
+            running: Some(tokio::spawn(opened.run(None, stopped))),
+            state: None,
+        };
+        until_ready(&replica.runtime_handle).await;
+        replica
+    }
+
+    /// Stops and waits: requests in flight finish.
+    pub async fn stop(&mut self) {
+        self.stop.send_replace(true);
+        self.running.take().unwrap().await.unwrap().unwrap();
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+/// Backoff until a gateway has the provider's keys, and its store answers.
+async fn until_ready(runtime_handle: &RuntimeHandle) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while runtime_handle.current().status.ready().await.is_err() {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "the gateway does not become ready"
+        );
+        tokio::task::yield_now().await;
     }
 }
 

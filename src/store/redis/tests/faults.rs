@@ -133,6 +133,75 @@ fn a_replica_that_missed_a_message_catches_up() {
     });
 }
 
+/// Its connections stay open, so nothing tells the replica that it missed a message.
+#[test]
+fn a_message_that_is_lost_without_a_trace_is_made_up_for() {
+    let Some(server) = TestServer::start(CONFIG) else {
+        return;
+    };
+    block_on(async {
+        let settings = server.settings(RedisTopology::One);
+        let there = ready_replica(&settings).await;
+        // It publishes where nobody listens.
+        let here = connected(open_on_channel(&settings, &Clock::new(), "elsewhere").unwrap());
+        assert!(becomes_ready(&here).await);
+        for name in ["a", "b"] {
+            revoke(&here, name).await.unwrap();
+            let known = becomes_revoked(&there, name);
+            let known = tokio::time::timeout(Duration::from_secs(4), known).await;
+            assert_eq!(known, Ok(true), "{name}");
+        }
+        // More than the stream holds: the position is lost, and all are read.
+        server.command(&["DEL", "vestibule:recent:{vestibule:revoked}"]);
+        revoke(&here, "c").await.unwrap();
+        assert!(becomes_revoked(&there, "c").await);
+    });
+}
+
+/// A replica whose clock is ten minutes ahead sees the same sessions and windows as the others.
+#[test]
+fn windows_run_on_the_clock_of_the_server() {
+    let Some(server) = TestServer::start(CONFIG) else {
+        return;
+    };
+    block_on(async {
+        let settings = server.settings(RedisTopology::One);
+        let here = ready_replica(&settings).await;
+        let off = Duration::from_secs(600);
+        let (ahead, there_now) = (Clock::new(), NOW.plus(off));
+        ahead.set_forward(600_000);
+        let there = connected(super::super::open(&settings, &ahead).unwrap());
+        assert!(becomes_ready(&there).await);
+
+        let id = SessionHash([7; 32]);
+        let session = StoredSession {
+            sealed: b"sealed".as_slice().into(),
+            expires_at: NOW.plus(MINUTE * 60),
+        };
+        here.sessions
+            .put(id, session.clone(), MINUTE, NOW)
+            .await
+            .unwrap();
+        let read = there.sessions.get(id, MINUTE, there_now).await.unwrap();
+        let read = read.expect("a session that was used a moment ago");
+        assert_eq!(read.sealed, session.sealed);
+        let end = read.expires_at.millis();
+        assert!(end.abs_diff(session.expires_at.plus(off).millis()) < 1_000);
+
+        let account = ThrottleKeys::new([1; 32]).account("main", "ann");
+        let reserved = here.throttles.reserve(account, ONE_A_MINUTE, NOW).await;
+        assert!(reserved.is_ok());
+        let reserved = there
+            .throttles
+            .reserve(account, ONE_A_MINUTE, there_now)
+            .await;
+        let Err(ReserveError::Throttled(wait)) = reserved else {
+            panic!("the attempt a moment ago counts")
+        };
+        assert!(wait.0 <= 61, "{wait:?}");
+    });
+}
+
 #[test]
 fn more_than_one_page_is_read_and_published() {
     let Some(mut server) = TestServer::start(CONFIG) else {
@@ -222,7 +291,7 @@ fn before_the_connection_task_runs_stores_do_not_answer() {
         database: 0,
     };
     block_on(async {
-        assert!(!is_ready(&open(&settings, &Clock::new()).unwrap()).await);
+        assert!(!is_ready(&open(&settings).unwrap()).await);
         let store = replica(&settings);
         let error = store.connection.ready().await.unwrap_err();
         assert!(error.0.contains("refused"), "{error}");
@@ -230,6 +299,6 @@ fn before_the_connection_task_runs_stores_do_not_answer() {
             tls: true,
             ..settings
         };
-        assert!(open(&with_tls, &Clock::new()).is_ok());
+        assert!(open(&with_tls).is_ok());
     });
 }

@@ -21,9 +21,17 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// The configuration of the servers.
 const CONFIG: &str = "save ''\ndatabases 64";
 
+/// With the clock of this machine, which is the server's too.
+fn open(settings: &Redis) -> Result<Stores, StoreError> {
+    super::open(settings, &Clock::new())
+}
+
 /// The stores of a replica. They stay connected until the test's runtime ends.
 fn replica(settings: &Redis) -> Stores {
-    let stores = open(settings, &Clock::new()).unwrap();
+    connected(open(settings).unwrap())
+}
+
+fn connected(stores: Stores) -> Stores {
     let connection = Arc::clone(&stores.connection);
     tokio::runtime::Handle::current().spawn(async move { connection.run().await });
     stores

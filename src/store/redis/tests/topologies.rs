@@ -184,6 +184,8 @@ fn every_key_has_a_ttl() {
         let names: Vec<&str> = names
             .split('"')
             .filter(|word| word.starts_with("vestibule:"))
+            // The latest revocations are bounded in number.
+            .filter(|word| !word.contains("{vestibule:revoked}"))
             .collect();
         assert_eq!(names.len(), 5, "{names:?}");
         for name in names {

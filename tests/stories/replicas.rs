@@ -1,0 +1,100 @@
+//! Two gateways that share a Redis, and somebody who can write to it.
+
+use std::time::Duration;
+
+use super::support::{Browser, Holding, Listening, PASSWORD, Redis, SHOPPER, Stage, with_line};
+
+const SESSION: &str = "vestibule-session";
+const REFRESH: &str = "vestibule-refresh";
+const STREAM: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: hello\n\n";
+/// An administrator of the demo's users.
+const ADMIN: &str = "admin@example.com";
+
+/// A stage whose state is in `redis`, with sessions.
+async fn stage_with(redis: &Redis, more: impl FnOnce(String) -> String) -> Stage {
+    let sessions = "landing = \"/shopping-cart\"\ncredential = \"session\"";
+    let config = |text: String| {
+        let text = text.replace("landing = \"/shopping-cart\"", sessions);
+        redis.in_place(&more(text))
+    };
+    Stage::set_with(config, |_| {}).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_at_one_replica_closes_the_streams_at_the_others() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let holding = Holding::saying(STREAM).await;
+    let upstreams = format!("upstreams = [\"http://{}\"]", holding.address());
+    let stage = stage_with(&redis, |text| with_line(&text, "upstreams", &upstreams)).await;
+    let other = stage.replica().await;
+    let (mut browser, stays) = (stage.signed_in().await, stage.signed_in().await);
+    let open = |browser: &Browser| {
+        let request = browser.request("GET", "/stream", &[], b"");
+        async move { Listening::to(other.address, &request).await }
+    };
+    let (mut ends, mut other_stream) = (open(&browser).await, open(&stays).await);
+    assert!(ends.hears("hello").await && other_stream.hears("hello").await);
+    assert_eq!(browser.post("/logout", &[]).await.status, 303);
+    assert!(ends.ends().await, "within five seconds");
+    assert_eq!(
+        stays.clone().get("/login").await.status,
+        303,
+        "still signed in"
+    );
+}
+
+/// The key under which the one session is stored that was not there before.
+fn new_key(redis: &Redis, known: &[String]) -> String {
+    let keys = redis.keys("vestibule:session:*");
+    let mut new = keys.into_iter().filter(|key| !known.contains(key));
+    let key = new.next().expect("a session");
+    assert_eq!(new.next(), None);
+    key
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_copied_over_another_is_nobodys() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let stage = stage_with(&redis, |text| text).await;
+    let mut mine = stage.signed_in().await;
+    let my_key = new_key(&redis, &[]);
+    let mut admin = stage.browser();
+    assert_eq!(admin.sign_in(ADMIN, PASSWORD).await.status, 303);
+    let admin_key = new_key(&redis, std::slice::from_ref(&my_key));
+    let _: i64 = redis.ask(&[b"COPY", admin_key.as_bytes(), my_key.as_bytes(), b"REPLACE"]);
+    // What was read within the last second may be served once more.
+    stage.clock.advance(Duration::from_secs(2));
+    let mut thief = mine.thief_of(&[SESSION]);
+    assert_eq!(
+        thief.get("/orders").await.status,
+        302,
+        "nobody is signed in"
+    );
+    assert_eq!(mine.get("/orders").await.status, 200, "a new session");
+    assert_eq!(stage.store.last().header("x-auth-email"), Some(SHOPPER));
+    assert_eq!(admin.get("/orders").await.status, 200);
+    assert_eq!(stage.store.last().header("x-auth-email"), Some(ADMIN));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_whose_stored_end_was_moved_ends_all_the_same() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let lives = "\n[session]\nidle = \"10m\"\nabsolute = \"20m\"\n";
+    let stage = stage_with(&redis, |text| text + lives).await;
+    let mut browser = stage.signed_in().await;
+    browser.forget(REFRESH);
+    let key = new_key(&redis, &[]);
+    // Both stored ends, in the far future.
+    let far = b"00090000000000000009000000000000";
+    let _: i64 = redis.ask(&[b"SETRANGE", key.as_bytes(), b"0", far]);
+    stage.clock.advance(Duration::from_secs(19 * 60));
+    assert_eq!(browser.get("/orders").await.status, 200);
+    stage.clock.advance(Duration::from_secs(61));
+    assert_eq!(browser.get("/orders").await.status, 302, "it has ended");
+}
