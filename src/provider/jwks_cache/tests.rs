@@ -197,7 +197,7 @@ async fn callers_that_came_before_a_fetch_share_it() {
     let publisher = Publisher::of(&[&key]);
     let cache = JwksCache::published(vec![Algorithm::Es256]);
     let began = paused_now();
-    let clock = || (paused_now() - began);
+    let clock = || paused_now() - began;
     let ask = || ask(&cache, &publisher, TokenOrigin::Issued, &clock);
     assert_eq!(ask().await, Ok(Refreshed::Changed));
     for (document, result) in [
