@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use reqwest::Url;
 use serde::Serialize;
+use url::Url;
 
 use super::http_client::{HttpClient, Purpose, Request, Response};
 use super::{
