@@ -14,7 +14,7 @@ use crate::provider::http_client::HttpClient;
 use crate::provider::jwks_cache::JwksCache;
 use crate::store::{self, Scope, ThrottleKeys};
 use crate::system::{self, Clock};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, ProviderMetrics};
 
 use super::Runtime;
 use super::assertion::{self, Assertions};
@@ -249,12 +249,17 @@ fn providers(
     let client = Arc::new(http_client()?);
     let mut providers = HashMap::new();
     for (name, wanted) in &settings.providers {
-        let unchanged = previous
-            .and_then(|runtime| runtime.providers.get(name))
-            .filter(|provider| provider.settings == *wanted);
-        let provider = match unchanged {
-            Some(provider) => Arc::clone(provider),
-            None => Arc::new(provider_client(name, wanted, &client, metrics)?),
+        let before = previous.and_then(|runtime| runtime.providers.get(name));
+        let provider = match before {
+            Some(before) if before.settings == *wanted => Arc::clone(before),
+            _ => {
+                // Keys that are good stay good, also while the provider cannot be asked.
+                let keys = before
+                    .filter(|before| before.settings.has_same_keys(wanted))
+                    .map(|before| Arc::clone(&before.keys));
+                let (client, metrics) = (Arc::clone(&client), metrics.provider(name));
+                Arc::new(provider_client(name, wanted, client, keys, metrics)?)
+            }
         };
         providers.insert(name.clone(), provider);
     }
@@ -264,20 +269,26 @@ fn providers(
 fn provider_client(
     name: &str,
     wanted: &settings::Provider,
-    client: &Arc<HttpClient>,
-    metrics: &Metrics,
+    client: Arc<HttpClient>,
+    keys: Option<Arc<JwksCache>>,
+    metrics: Arc<ProviderMetrics>,
 ) -> Result<ProviderClient, BuildError> {
     let failed = |what: String| BuildError(format!("provider {name}: {what}"));
-    let provider = provider::from_settings(wanted, Arc::clone(client))
-        .map_err(|error| failed(error.to_string()))?;
-    let keys = JwksCache::from_settings(wanted).map_err(|error| failed(error.to_string()))?;
+    let provider =
+        provider::from_settings(wanted, client).map_err(|error| failed(error.to_string()))?;
+    let keys = match keys {
+        Some(keys) => keys,
+        None => {
+            Arc::new(JwksCache::from_settings(wanted).map_err(|error| failed(error.to_string()))?)
+        }
+    };
     Ok(ProviderClient {
         name: name.to_owned(),
         keys,
         settings: wanted.clone(),
         algorithms: wanted.algorithms.clone(),
         provider,
-        metrics: metrics.provider(name),
+        metrics,
     })
 }
 
@@ -291,15 +302,12 @@ fn sites(
         let provider = providers
             .get(&site.provider)
             .ok_or_else(|| BuildError(format!("site {} names no provider", site.name)))?;
-        let streams = previous
-            .and_then(|runtime| {
-                let mut sites = runtime.sites.iter();
-                sites.find(|site_runtime| site_runtime.site.name == site.name)
-            })
-            .map_or_else(Arc::default, |site_runtime| {
-                Arc::clone(&site_runtime.streams)
-            });
-        SiteRuntime::new(site, provider, metrics.site(&site.name), streams)
+        let before = previous.and_then(|runtime| {
+            let mut sites = runtime.sites.iter();
+            sites.find(|site_runtime| site_runtime.site.name == site.name)
+        });
+        let before = before.map(|before| &**before);
+        SiteRuntime::new(site, provider, metrics.site(&site.name), before)
             .map(Arc::new)
             .map_err(|what| BuildError(format!("site {}: {what}", site.name)))
     };

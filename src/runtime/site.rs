@@ -34,7 +34,8 @@ pub struct SiteRuntime {
 }
 
 impl SiteRuntime {
-    /// The runtime of `site`, with empty caches.
+    /// The runtime of `site`, with empty caches. From `previous` it takes over the open streams, and
+    /// the health of the upstreams where both check it.
     ///
     /// # Errors
     /// Why the site cannot be served, in words for an operator.
@@ -42,14 +43,21 @@ impl SiteRuntime {
         site: &Arc<Site>,
         provider: &Arc<ProviderClient>,
         metrics: Arc<SiteMetrics>,
-        streams: Arc<Streams>,
+        previous: Option<&Self>,
     ) -> Result<Self, String> {
+        let upstreams = Upstreams::new(&site.upstreams);
+        if let Some(previous) = previous
+            && site.health.is_some()
+            && previous.site.health.is_some()
+        {
+            upstreams.take_over_health(&previous.upstreams);
+        }
         Ok(Self {
             site: Arc::clone(site),
             theme: PageTheme::of(&site.theme).map_err(|error| error.to_string())?,
             metrics,
-            upstreams: Upstreams::new(&site.upstreams),
-            streams,
+            upstreams,
+            streams: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.streams)),
             headers: SiteHeaders::new(&site.name, &site.origin)
                 .map_err(|_| "its name or origin is no header value")?,
             provider: Arc::clone(provider),
