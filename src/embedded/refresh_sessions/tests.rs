@@ -21,8 +21,17 @@ fn create(
     now: Timestamp,
 ) -> SessionWithToken {
     sessions
-        .create(user, application, ClientMetadata::default(), now)
+        .create(new_session(user, application), now)
         .unwrap()
+}
+
+fn new_session<'a>(user: &'a str, application: &'a str) -> NewSession<'a> {
+    NewSession {
+        user,
+        application,
+        password: "hash".to_owned(),
+        client: ClientMetadata::default(),
+    }
 }
 
 fn successor(rotation: Rotation) -> Secret {
