@@ -79,7 +79,7 @@ def pages(binary, folder):
 
     class Pages(http.server.SimpleHTTPRequestHandler):
         def end_headers(self):
-            policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'"
+            policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'"
             self.send_header("Content-Security-Policy", policy)
             super().end_headers()
 
