@@ -77,7 +77,7 @@ pub struct SessionWithToken {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Rotation {
     /// The token is valid. The client gets its successor.
-    Rotated(SessionWithToken),
+    Rotated(Box<SessionWithToken>),
     /// The token was used before the grace period. The session of this user has ended.
     Reused(String),
     /// The token is unknown, or its session has ended.
@@ -161,16 +161,16 @@ impl RefreshSessions {
                 return Ok(Rotation::Invalid);
             };
             match row.used {
-                None => Rotation::Rotated(SessionWithToken {
+                None => Rotation::Rotated(Box::new(SessionWithToken {
                     refresh_token: token_rows::rotate(&mut tokens, token, &session.id, now)?,
                     session,
-                }),
+                })),
                 Some(used) if used.is_within(self.grace, now) => {
                     match token_rows::current_token(&tokens, token, used)? {
-                        Some(refresh_token) => Rotation::Rotated(SessionWithToken {
+                        Some(refresh_token) => Rotation::Rotated(Box::new(SessionWithToken {
                             session,
                             refresh_token,
-                        }),
+                        })),
                         None => Rotation::Invalid,
                     }
                 }

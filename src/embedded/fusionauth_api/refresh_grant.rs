@@ -130,7 +130,7 @@ async fn exchange(
         session,
         refresh_token,
     } = match rotation {
-        Rotation::Rotated(rotated) => rotated,
+        Rotation::Rotated(rotated) => *rotated,
         Rotation::Reused(user) => {
             tracing::warn!(
                 user,

@@ -78,10 +78,10 @@ fn a_used_token_returns_the_current_one_within_grace_and_ends_the_session_after(
         .unwrap();
     assert_eq!(
         again,
-        Rotation::Rotated(SessionWithToken {
+        Rotation::Rotated(Box::new(SessionWithToken {
             session,
             refresh_token: third.clone()
-        })
+        }))
     );
     let late = sessions
         .rotate(first.expose(), Timestamp::from_millis(111_001))
