@@ -115,7 +115,7 @@ pub fn build_with(
     let settings = Arc::new(settings);
     let client = Arc::new(connectors.http_client()?);
     let providers = providers(&settings, &client, &shared, previous)?;
-    let sites = sites(&settings, &providers, &shared)?;
+    let sites = sites(&settings, &providers, &shared, previous)?;
     let assertions = assertions(&settings, previous)?;
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
     let sealing = SealingKeys::new(&cookie_keys.keys)
@@ -315,12 +315,16 @@ fn providers(
 ) -> Result<Providers, BuildError> {
     let mut providers = HashMap::new();
     for (name, wanted) in &settings.providers {
-        let unchanged = previous
-            .and_then(|runtime| runtime.providers.get(name))
-            .filter(|provider| provider.settings == *wanted);
-        let provider = match unchanged {
-            Some(provider) => Arc::clone(provider),
-            None => Arc::new(provider_client(name, wanted, client, shared)?),
+        let before = previous.and_then(|runtime| runtime.providers.get(name));
+        let provider = match before {
+            Some(before) if before.settings == *wanted => Arc::clone(before),
+            _ => {
+                // Keys that are good stay good, also while the provider cannot be asked.
+                let keys = before
+                    .filter(|before| before.settings.has_same_keys(wanted))
+                    .map(|before| Arc::clone(&before.keys));
+                Arc::new(provider_client(name, wanted, client, keys, shared)?)
+            }
         };
         providers.insert(name.clone(), provider);
     }
@@ -331,12 +335,18 @@ fn provider_client(
     name: &str,
     wanted: &settings::Provider,
     client: &Arc<HttpClient>,
+    keys: Option<Arc<JwksCache>>,
     shared: &Shared,
 ) -> Result<ProviderClient, BuildError> {
     let failed = |what: String| BuildError(format!("provider {name}: {what}"));
     let provider = provider::from_settings(wanted, Arc::clone(client))
         .map_err(|error| failed(error.to_string()))?;
-    let keys = JwksCache::from_settings(wanted).map_err(|error| failed(error.to_string()))?;
+    let keys = match keys {
+        Some(keys) => keys,
+        None => {
+            Arc::new(JwksCache::from_settings(wanted).map_err(|error| failed(error.to_string()))?)
+        }
+    };
     Ok(ProviderClient {
         name: name.to_owned(),
         keys,
@@ -352,13 +362,20 @@ fn sites(
     settings: &Settings,
     providers: &Providers,
     shared: &Shared,
+    previous: Option<&Runtime>,
 ) -> Result<Vec<Arc<SiteRuntime>>, BuildError> {
     let build = |site: &Arc<Site>| {
         let provider = providers
             .get(&site.provider)
             .ok_or_else(|| BuildError(format!("site {} names no provider", site.name)))?;
         let streams = Streams::new(Arc::clone(&shared.streams), provider.realm());
-        SiteRuntime::new(site, provider, shared.metrics.site(&site.name), streams)
+        let before = previous.and_then(|runtime| {
+            let mut sites = runtime.sites.iter();
+            sites.find(|site_runtime| site_runtime.site.name == site.name)
+        });
+        let before = before.map(|before| &**before);
+        let metrics = shared.metrics.site(&site.name);
+        SiteRuntime::new(site, provider, metrics, streams, before)
             .map(Arc::new)
             .map_err(|what| BuildError(format!("site {}: {what}", site.name)))
     };

@@ -27,6 +27,8 @@ use std::sync::atomic::Ordering;
 
 use crate::config::settings::Settings;
 use crate::model::origin::Host;
+use crate::model::timestamp::Timestamp;
+use crate::model::token::RevocationKey;
 use crate::system::Clock;
 use crate::telemetry::{Metrics, SiteMetrics};
 
@@ -131,6 +133,14 @@ impl Runtime {
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.shared.stopping.load(Ordering::Acquire)
+    }
+
+    /// Refuses every token and session of the sign-in `key` at `provider` until `until`, because the
+    /// provider has ended it, and closes its open streams. Nothing where there is no such provider.
+    pub async fn revoke(&self, provider: &str, key: &RevocationKey, until: Timestamp) {
+        if let Some(provider) = self.providers.get(provider) {
+            self.revocation.revoke(provider, key, until).await;
+        }
     }
 
     /// The site that answers to `host`.
