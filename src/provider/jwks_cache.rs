@@ -43,6 +43,8 @@ pub enum Refreshed {
     Shared,
     /// Another caller has tried to fetch them since this call began, and failed.
     SharedFailure,
+    /// The keys are not those any more that the caller has seen.
+    Superseded,
     /// Nothing was fetched, because the last fetch was a moment ago.
     TooSoon,
 }
@@ -53,7 +55,7 @@ impl Refreshed {
     pub fn is_current(self) -> bool {
         match self {
             Self::Changed | Self::Unchanged | Self::Shared => true,
-            Self::SharedFailure | Self::TooSoon => false,
+            Self::SharedFailure | Self::Superseded | Self::TooSoon => false,
         }
     }
 }
@@ -145,8 +147,8 @@ impl JwksCache {
     /// Fetches the keys because a token names an unknown one. For a presented token nothing is
     /// fetched within ten seconds after the start of the last fetch. For an issued token the call
     /// waits until a second has passed since then, so that a change of keys costs no visitor a
-    /// sign-in. A caller that comes while a fetch is under way waits for it; the caller looks at
-    /// [`JwksCache::current`] again either way.
+    /// sign-in. `seen` is the generation of the keys among which it is not, if there are any: a
+    /// caller that waits for the fetch of another looks at the new keys before it asks again.
     ///
     /// # Errors
     /// As [`JwksCache::refresh`].
@@ -154,6 +156,7 @@ impl JwksCache {
         &self,
         provider: &dyn Provider,
         origin: TokenOrigin,
+        seen: Option<u64>,
         monotonic: &Monotonic<'_>,
     ) -> Result<Refreshed, ProviderError> {
         if self.allowed.is_none() {
@@ -161,6 +164,9 @@ impl JwksCache {
         }
         let begun = self.fetches.load(Ordering::Relaxed);
         let mut last_fetch = self.last_fetch.lock().await;
+        if self.current().map(|keys| keys.generation()) != seen {
+            return Ok(Refreshed::Superseded);
+        }
         if let Some(fetch) = *last_fetch {
             match fetch.succeeded.filter(|_| fetch.number > begun) {
                 Some(true) => return Ok(Refreshed::Shared),
@@ -223,228 +229,4 @@ impl JwksCache {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicUsize;
-
-    use async_trait::async_trait;
-    use serde_json::json;
-    use tokio::sync::Semaphore;
-
-    use super::*;
-    use crate::model::secret::Secret;
-    use crate::model::token::TokenPair;
-    use crate::provider::test_keys::TestKey;
-    use crate::provider::{
-        Capabilities, LoginAttempt, LoginSuccess, NewPasswordAttempt, SecondFactorAttempt,
-    };
-
-    /// Publishes what it is given, once for each permit.
-    struct Publisher {
-        document: std::sync::Mutex<Result<Vec<u8>, ProviderError>>,
-        fetches: AtomicUsize,
-        permits: Semaphore,
-    }
-
-    impl Publisher {
-        fn of(keys: &[&TestKey]) -> Self {
-            let publisher = Self {
-                document: std::sync::Mutex::new(Ok(Vec::new())),
-                fetches: AtomicUsize::new(0),
-                permits: Semaphore::new(1000),
-            };
-            publisher.publish(keys);
-            publisher
-        }
-
-        fn publish(&self, keys: &[&TestKey]) {
-            let keys: Vec<_> = keys.iter().map(|key| key.jwk()).collect();
-            self.respond(Ok(json!({ "keys": keys }).to_string().into_bytes()));
-        }
-
-        fn respond(&self, response: Result<Vec<u8>, ProviderError>) {
-            *self.document.lock().unwrap() = response;
-        }
-    }
-
-    #[async_trait]
-    impl Provider for Publisher {
-        fn capabilities(&self) -> Capabilities {
-            Capabilities::default()
-        }
-
-        async fn login(&self, _: LoginAttempt<'_>) -> Result<LoginSuccess, ProviderError> {
-            unreachable!()
-        }
-
-        async fn second_factor(
-            &self,
-            _: SecondFactorAttempt<'_>,
-        ) -> Result<LoginSuccess, ProviderError> {
-            unreachable!()
-        }
-
-        async fn send_code(&self, _: &Secret, _: &Secret) -> Result<(), ProviderError> {
-            unreachable!()
-        }
-
-        async fn change_password(
-            &self,
-            _: NewPasswordAttempt<'_>,
-        ) -> Result<LoginSuccess, ProviderError> {
-            unreachable!()
-        }
-
-        async fn refresh(&self, _: &Secret) -> Result<TokenPair, ProviderError> {
-            unreachable!()
-        }
-
-        async fn revoke(&self, _: &Secret) -> Result<(), ProviderError> {
-            unreachable!()
-        }
-
-        async fn fetch_jwks(&self) -> Result<Vec<u8>, ProviderError> {
-            self.fetches.fetch_add(1, Ordering::SeqCst);
-            self.permits.acquire().await.unwrap().forget();
-            self.document.lock().unwrap().clone()
-        }
-    }
-
-    /// A monotonic clock that stands still.
-    fn at(secs: u64) -> impl Fn() -> Duration + Sync {
-        move || Duration::from_secs(1_000_000 + secs)
-    }
-
-    fn generation(cache: &JwksCache) -> Option<u64> {
-        cache.current().map(|keys| keys.generation())
-    }
-
-    #[tokio::test]
-    async fn the_last_good_keys_stay_and_changes_are_reported() {
-        let (first, second) = (TestKey::es256("one"), TestKey::ed25519("two"));
-        let publisher = Publisher::of(&[&first, &second]);
-        let cache = JwksCache::published(vec![Algorithm::Es256, Algorithm::EdDsa]);
-        assert!(cache.current().is_none());
-        assert_eq!(
-            cache.refresh(&publisher, &at(0)).await,
-            Ok(Refreshed::Changed)
-        );
-        assert_eq!(generation(&cache), Some(1));
-
-        publisher.publish(&[&second, &first]);
-        assert_eq!(
-            cache.refresh(&publisher, &at(1)).await,
-            Ok(Refreshed::Unchanged),
-            "order means nothing"
-        );
-
-        for response in [
-            Ok(b"<html>".to_vec()),
-            Ok(b"{\"keys\":[]}".to_vec()),
-            Err(ProviderError::Unavailable("x".into())),
-        ] {
-            publisher.respond(response);
-            assert!(matches!(
-                cache.refresh(&publisher, &at(2)).await,
-                Err(ProviderError::Unavailable(_))
-            ));
-            assert_eq!(generation(&cache), Some(1));
-        }
-
-        publisher.publish(&[&second]);
-        assert_eq!(
-            cache.refresh(&publisher, &at(3)).await,
-            Ok(Refreshed::Changed)
-        );
-        assert_eq!(generation(&cache), Some(2));
-    }
-
-    #[tokio::test]
-    async fn presented_tokens_cause_a_fetch_at_most_every_ten_seconds() {
-        let key = TestKey::es256("one");
-        let publisher = Publisher::of(&[&key]);
-        let cache = JwksCache::published(vec![Algorithm::Es256]);
-        let ask = async |secs| {
-            let clock = at(secs);
-            let asked = cache.refresh_for_unknown_key(&publisher, TokenOrigin::Presented, &clock);
-            asked.await
-        };
-        publisher.respond(Err(ProviderError::Unavailable("down".into())));
-        assert!(ask(0).await.is_err());
-        publisher.publish(&[&key]);
-        assert_eq!(ask(9).await, Ok(Refreshed::TooSoon));
-        assert_eq!(ask(10).await, Ok(Refreshed::Changed));
-        assert_eq!(ask(11).await, Ok(Refreshed::TooSoon));
-        assert_eq!(ask(20).await, Ok(Refreshed::Unchanged));
-        assert_eq!(publisher.fetches.load(Ordering::SeqCst), 3);
-    }
-
-    /// The provider has changed its key right after the last fetch.
-    #[tokio::test(start_paused = true)]
-    async fn an_issued_token_waits_for_a_fetch_of_its_own() {
-        let (old, new) = (TestKey::es256("one"), TestKey::es256("two"));
-        let publisher = Publisher::of(&[&old]);
-        let cache = JwksCache::published(vec![Algorithm::Es256]);
-        let began = tokio::time::Instant::now();
-        let clock = || Duration::from_secs(9) + began.elapsed();
-        let ask = || cache.refresh_for_unknown_key(&publisher, TokenOrigin::Issued, &clock);
-        assert_eq!(ask().await, Ok(Refreshed::Changed));
-        publisher.publish(&[&new]);
-        let (a, b, c) = tokio::join!(ask(), ask(), ask());
-        let shared = Ok(Refreshed::Shared);
-        assert_eq!(
-            (a, b, c),
-            (Ok(Refreshed::Changed), shared.clone(), shared),
-            "one fetch for all"
-        );
-        assert_eq!(
-            began.elapsed(),
-            ISSUED_INTERVAL,
-            "and no more than one a second"
-        );
-        assert_eq!(publisher.fetches.load(Ordering::SeqCst), 2);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_fetch_that_fails_is_shared_too() {
-        let publisher = Publisher::of(&[]);
-        publisher.respond(Err(ProviderError::Unavailable("down".into())));
-        let cache = JwksCache::published(vec![Algorithm::Es256]);
-        let began = tokio::time::Instant::now();
-        let clock = || began.elapsed();
-        let ask = || cache.refresh_for_unknown_key(&publisher, TokenOrigin::Issued, &clock);
-        let (a, b, c) = tokio::join!(ask(), ask(), ask());
-        let shared = Ok(Refreshed::SharedFailure);
-        assert!(a.is_err());
-        assert_eq!((b, c), (shared.clone(), shared));
-        assert!(!Refreshed::SharedFailure.is_current() && !Refreshed::TooSoon.is_current());
-    }
-
-    #[tokio::test]
-    async fn a_crowd_makes_one_fetch() {
-        let key = TestKey::es256("one");
-        let publisher = Publisher::of(&[&key]);
-        publisher.permits.forget_permits(1000);
-        let cache = JwksCache::published(vec![Algorithm::Es256]);
-        let clock = at(0);
-        let ask = || cache.refresh_for_unknown_key(&publisher, TokenOrigin::Presented, &clock);
-        let let_it_answer = async { publisher.permits.add_permits(1000) };
-        let (a, b, c, ()) = tokio::join!(ask(), ask(), ask(), let_it_answer);
-        let shared = Ok(Refreshed::Shared);
-        assert_eq!((a, b, c), (Ok(Refreshed::Changed), shared.clone(), shared));
-        assert_eq!(publisher.fetches.load(Ordering::SeqCst), 1);
-    }
-
-    #[tokio::test]
-    async fn fixed_keys_are_never_asked_for() {
-        let publisher = Publisher::of(&[]);
-        let secret = b"a secret of at least 32 bytes in all";
-        let cache =
-            JwksCache::fixed(KeySet::from_hmac_secret(secret, &[Algorithm::Hs256]).unwrap());
-        assert_eq!(
-            cache.refresh(&publisher, &at(0)).await,
-            Ok(Refreshed::Unchanged)
-        );
-        assert_eq!(generation(&cache), Some(1));
-        assert_eq!(publisher.fetches.load(Ordering::SeqCst), 0);
-    }
-}
+mod tests;

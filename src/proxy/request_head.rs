@@ -15,6 +15,10 @@ use crate::model::target::Target;
 /// The parts of a request's head that are looked at, taken in one walk over its fields. Of a field
 /// that is there more than once the first counts, where it is not kept in a list.
 #[derive(Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts about one request, not a state"
+)]
 pub(super) struct RequestHead {
     pub(super) method: Method,
     /// The target of the request line as received.

@@ -31,6 +31,8 @@ use super::redirect_loop::RedirectCounter;
 use super::refresh::lock::Leases;
 use super::refresh::{PairIssuer, Refresh, RefreshWorker};
 use super::revocation::Revocation;
+use super::revocation_queue::RevocationQueue;
+use super::saved_state::{SavedState, SavedStateContext};
 use super::sessions::Sessions;
 use super::shared::Shared;
 use super::site::{SiteRuntime, hosts};
@@ -84,12 +86,18 @@ pub fn build_with(
     let settings = Arc::new(settings);
     let client = Arc::new(http_client(connectors)?);
     let providers = providers(&settings, &client, &shared, previous)?;
-    let sites = sites(&settings, &providers, &shared)?;
+    let sites = sites(&settings, &providers, &shared, previous)?;
     let assertions = assertions(&settings, previous)?;
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
     let sealing = SealingKeys::new(&cookie_keys.keys)
         .map(Arc::new)
         .ok_or_else(|| BuildError("no key to seal cookies with".into()))?;
+    if previous.is_none() {
+        shared.saved_state.restore(&SavedStateContext {
+            state_dir: settings.state_dir.clone(),
+            sealing: Arc::clone(&sealing),
+        });
+    }
     let core = Core::new(&shared, &settings, &sealing);
     let devices = Arc::new(TrustedDevices::new(Arc::clone(&sealing), &cookie_keys.keys));
     Ok(Runtime {
@@ -118,8 +126,7 @@ pub fn build_with(
         by_host: by_host(&sites),
         status: Status {
             providers: providers.values().cloned().collect(),
-            sessions: Arc::clone(&shared.stores.sessions),
-            connection: Arc::clone(&shared.stores.connection),
+            stores: shared.stores.clone(),
             metrics: Arc::clone(&shared.metrics),
             clock: shared.clock.clone(),
             sealing_since: cookie_keys.made,
@@ -147,6 +154,8 @@ impl Core {
         let (stores, clock) = (&shared.stores, &shared.clock);
         let revocation = Arc::new(Revocation {
             store: Arc::clone(&stores.revocations),
+            queue: Arc::clone(&shared.revocation_queue),
+            sealing: Arc::clone(sealing),
             clock: clock.clone(),
         });
         let sessions = Arc::new(Sessions {
@@ -250,6 +259,9 @@ fn shared(
     stores
         .revocations
         .listen(Arc::clone(&streams) as Arc<dyn RevocationListener>);
+    let revocation_queue = RevocationQueue::new(&stores, clock.clone());
+    let changed = Arc::clone(&revocation_queue.changed);
+    let saved_state = SavedState::new(stores.saved.clone(), clock.clone(), changed);
     Ok(Shared {
         clock,
         stopping: AtomicBool::new(false),
@@ -257,6 +269,8 @@ fn shared(
         leases: Arc::new(Leases::new(&stores)),
         stores,
         streams,
+        revocation_queue: Arc::new(revocation_queue),
+        saved_state: Arc::new(saved_state),
         in_flight: Arc::default(),
         refresh_backoff: Arc::default(),
         redirects: Arc::new(RedirectCounter::new()),
@@ -278,12 +292,16 @@ fn providers(
 ) -> Result<Providers, BuildError> {
     let mut providers = HashMap::new();
     for (name, wanted) in &settings.providers {
-        let unchanged = previous
-            .and_then(|runtime| runtime.providers.get(name))
-            .filter(|provider| provider.settings == *wanted);
-        let provider = match unchanged {
-            Some(provider) => Arc::clone(provider),
-            None => Arc::new(provider_client(name, wanted, client, shared)?),
+        let before = previous.and_then(|runtime| runtime.providers.get(name));
+        let provider = match before {
+            Some(before) if before.settings == *wanted => Arc::clone(before),
+            _ => {
+                // Keys that are good stay good, also while the provider cannot be asked.
+                let keys = before
+                    .filter(|before| before.settings.has_same_keys(wanted))
+                    .map(|before| Arc::clone(&before.keys));
+                Arc::new(provider_client(name, wanted, client, keys, shared)?)
+            }
         };
         providers.insert(name.clone(), provider);
     }
@@ -294,12 +312,18 @@ fn provider_client(
     name: &str,
     wanted: &settings::Provider,
     client: &Arc<HttpClient>,
+    keys: Option<Arc<JwksCache>>,
     shared: &Shared,
 ) -> Result<ProviderClient, BuildError> {
     let failed = |what: String| BuildError(format!("provider {name}: {what}"));
     let provider = provider::from_settings(wanted, Arc::clone(client))
         .map_err(|error| failed(error.to_string()))?;
-    let keys = JwksCache::from_settings(wanted).map_err(|error| failed(error.to_string()))?;
+    let keys = match keys {
+        Some(keys) => keys,
+        None => {
+            Arc::new(JwksCache::from_settings(wanted).map_err(|error| failed(error.to_string()))?)
+        }
+    };
     Ok(ProviderClient {
         name: name.to_owned(),
         keys,
@@ -315,13 +339,20 @@ fn sites(
     settings: &Settings,
     providers: &Providers,
     shared: &Shared,
+    previous: Option<&Runtime>,
 ) -> Result<Vec<Arc<SiteRuntime>>, BuildError> {
     let build = |site: &Arc<Site>| {
         let provider = providers
             .get(&site.provider)
             .ok_or_else(|| BuildError(format!("site {} names no provider", site.name)))?;
         let streams = Streams::new(Arc::clone(&shared.streams), provider.realm());
-        SiteRuntime::new(site, provider, shared.metrics.site(&site.name), streams)
+        let before = previous.and_then(|runtime| {
+            let mut sites = runtime.sites.iter();
+            sites.find(|site_runtime| site_runtime.site.name == site.name)
+        });
+        let before = before.map(|before| &**before);
+        let metrics = shared.metrics.site(&site.name);
+        SiteRuntime::new(site, provider, metrics, streams, before)
             .map(Arc::new)
             .map_err(|what| BuildError(format!("site {}: {what}", site.name)))
     };

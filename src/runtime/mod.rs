@@ -11,6 +11,7 @@
 //! ```text
 //! streams, upstreams, state_dir, cookie_keys, provider_client, token and session caches
 //! connectors, site, request_context, assertion, redirect_loop
+//! revocation_schedule, revocation_queue, saved_state
 //! revocation
 //! tokens
 //! sessions
@@ -26,6 +27,8 @@ use std::sync::atomic::Ordering;
 
 use crate::config::settings::Settings;
 use crate::model::origin::Host;
+use crate::model::timestamp::Timestamp;
+use crate::model::token::RevocationKey;
 use crate::system::Clock;
 use crate::telemetry::{Metrics, SiteMetrics};
 
@@ -43,7 +46,10 @@ pub mod redirect_loop;
 pub mod refresh;
 mod request_context;
 pub mod revocation;
+mod revocation_queue;
+mod revocation_schedule;
 mod runtime_handle;
+mod saved_state;
 pub mod sessions;
 mod shared;
 mod site;
@@ -129,6 +135,14 @@ impl Runtime {
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.shared.stopping.load(Ordering::Acquire)
+    }
+
+    /// Refuses every token and session of the sign-in `key` at `provider` until `until`, because the
+    /// provider has ended it, and closes its open streams. Nothing where there is no such provider.
+    pub async fn revoke(&self, provider: &str, key: &RevocationKey, until: Timestamp) {
+        if let Some(provider) = self.providers.get(provider) {
+            self.revocation.revoke(provider, key, until).await;
+        }
     }
 
     /// The site that answers to `host`.

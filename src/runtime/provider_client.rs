@@ -23,7 +23,7 @@ pub struct ProviderClient {
     /// Its name in the configuration.
     pub name: String,
     /// The keys that verify its tokens.
-    pub keys: JwksCache,
+    pub keys: Arc<JwksCache>,
     pub(super) settings: settings::Provider,
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) provider: Box<dyn Provider>,
@@ -100,12 +100,14 @@ impl ProviderClient {
                 (VerifyError::TooLarge, _) => VerifyTokenError::TooLarge,
                 (VerifyError::Invalid, _) => VerifyTokenError::Invalid,
                 (VerifyError::UnknownKey, None) => {
-                    lookup = Some(self.look_up_keys(origin).await);
+                    let seen = keys.as_ref().map(|keys| keys.generation());
+                    lookup = Some(self.look_up_keys(origin, seen).await)
+                        .filter(|lookup| *lookup != KeyLookup::Superseded);
                     continue;
                 }
                 (VerifyError::UnknownKey, Some(_)) if keys.is_none() => VerifyTokenError::NoKeys,
                 (VerifyError::UnknownKey, Some(KeyLookup::Done)) => VerifyTokenError::UnknownKey,
-                (VerifyError::UnknownKey, Some(KeyLookup::TooSoon)) => {
+                (VerifyError::UnknownKey, Some(KeyLookup::TooSoon | KeyLookup::Superseded)) => {
                     VerifyTokenError::KeyNotLookedUp
                 }
                 (VerifyError::UnknownKey, Some(KeyLookup::Failed)) => VerifyTokenError::NoKeys,
@@ -120,15 +122,16 @@ impl ProviderClient {
     }
 
     /// Refreshes the keys because one is unknown, and says how that went.
-    async fn look_up_keys(&self, origin: TokenOrigin) -> KeyLookup {
+    async fn look_up_keys(&self, origin: TokenOrigin, seen: Option<u64>) -> KeyLookup {
         let watch = system::stopwatch();
         let refreshed = self
             .keys
-            .refresh_for_unknown_key(&*self.provider, origin, &|| self.clock.monotonic())
+            .refresh_for_unknown_key(&*self.provider, origin, seen, &|| self.clock.monotonic())
             .await;
         self.count_keys(&refreshed, watch);
         match refreshed {
             Ok(Refreshed::TooSoon) => KeyLookup::TooSoon,
+            Ok(Refreshed::Superseded) => KeyLookup::Superseded,
             Ok(refreshed) if refreshed.is_current() => KeyLookup::Done,
             Ok(_) | Err(_) => KeyLookup::Failed,
         }
@@ -145,7 +148,12 @@ impl ProviderClient {
 
     fn count_keys(&self, refreshed: &Result<Refreshed, ProviderError>, watch: Instant) {
         match refreshed {
-            Ok(Refreshed::Shared | Refreshed::SharedFailure | Refreshed::TooSoon) => {}
+            Ok(
+                Refreshed::Shared
+                | Refreshed::SharedFailure
+                | Refreshed::Superseded
+                | Refreshed::TooSoon,
+            ) => {}
             Ok(Refreshed::Changed | Refreshed::Unchanged) => {
                 self.metrics
                     .call(ProviderOperation::Keys, CallResult::Ok, watch.elapsed());
@@ -265,6 +273,8 @@ pub(super) struct Verified {
 enum KeyLookup {
     /// The keys are those that the provider publishes now.
     Done,
+    /// Others have come meanwhile: the token is verified with them first.
+    Superseded,
     /// The provider was asked a moment ago, and may have changed its keys since.
     TooSoon,
     /// The provider did not answer.

@@ -42,6 +42,18 @@ impl Upstreams {
         }
     }
 
+    /// Takes over the health of the backends that are the same in `previous`, so that a reload does
+    /// not send requests to a backend that is known to be down.
+    pub(super) fn take_over_health(&self, previous: &Self) {
+        for backend in &self.backends {
+            let mut before = previous.backends.iter();
+            if let Some(before) = before.find(|before| before.upstream == backend.upstream) {
+                let healthy = before.healthy.load(Ordering::Relaxed);
+                backend.healthy.store(healthy, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// The next backend, round-robin, that is healthy and not among `tried`. Where none is healthy,
     /// one that is not: its check may be wrong, while no backend at all is a certain error.
     #[must_use]
@@ -146,6 +158,18 @@ fn literal(upstream: &Upstream) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn health_outlives_a_reload() {
+        let (before, after) = (three(), three());
+        before.record(1, UpstreamHealth::Down);
+        after.take_over_health(&before);
+        let healthy: Vec<bool> = (0..3).map(|index| after.is_healthy(index)).collect();
+        assert_eq!(healthy, [true, false, true]);
+        let other = Upstreams::new(&[]);
+        other.take_over_health(&before);
+        assert!(other.is_empty());
+    }
 
     fn three() -> Upstreams {
         let at = |port| Upstream::Http {

@@ -11,10 +11,10 @@ pub struct Room {
 }
 
 const PURE: &[&str] = &[
+    "hyper",
     "pingora",
     "prometheus",
     "redis",
-    "reqwest",
     "tokio",
     "toml",
     "tracing",
@@ -39,12 +39,12 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "system",
         imports: &["model"],
-        shuns: &["pingora", "reqwest"],
+        shuns: &["hyper", "pingora"],
     },
     Room {
         name: "config",
         imports: &["model", "pages"],
-        shuns: &["pingora", "reqwest", "tokio"],
+        shuns: &["hyper", "pingora", "tokio"],
     },
     Room {
         name: "provider",
@@ -85,12 +85,12 @@ pub const ROOMS: &[Room] = &[
             "system",
             "telemetry",
         ],
-        shuns: &["redis", "reqwest", "toml"],
+        shuns: &["hyper", "redis", "toml"],
     },
     Room {
         name: "admin",
         imports: &["runtime"],
-        shuns: &["pingora", "redis", "reqwest", "toml"],
+        shuns: &["hyper", "pingora", "redis", "toml"],
     },
     Room {
         name: "embedded",
@@ -130,6 +130,7 @@ pub const SHARED_NAMES: &[&str] = &[
     "leases: who may do something that must happen once, and its result.",
     "login: signing in with a password, and what may be asked for after it.",
     "logout: ending a session.",
+    "pending_revocations: refresh tokens that a provider has not been told to revoke yet.",
     "preserved_post: a form that was posted when its session had ended.",
     "provider: who signs people in and issues their tokens.",
     "redirect_loop: a sign-in that leads back to itself.",
