@@ -84,8 +84,7 @@ pub fn build_with(
         None => Arc::new(shared(&settings, clock, connectors)?),
     };
     let settings = Arc::new(settings);
-    let client = Arc::new(http_client(connectors)?);
-    let providers = providers(&settings, &client, &shared, previous)?;
+    let providers = providers(&settings, connectors, &shared, previous)?;
     let sites = sites(&settings, &providers, &shared, previous)?;
     let assertions = assertions(&settings, previous)?;
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
@@ -286,10 +285,11 @@ fn http_client(connectors: &dyn Connectors) -> Result<HttpClient, BuildError> {
 
 fn providers(
     settings: &Settings,
-    client: &Arc<HttpClient>,
+    connectors: &dyn Connectors,
     shared: &Shared,
     previous: Option<&Runtime>,
 ) -> Result<Providers, BuildError> {
+    let client = Arc::new(http_client(connectors)?);
     let mut providers = HashMap::new();
     for (name, wanted) in &settings.providers {
         let before = previous.and_then(|runtime| runtime.providers.get(name));
@@ -300,7 +300,7 @@ fn providers(
                 let keys = before
                     .filter(|before| before.settings.has_same_keys(wanted))
                     .map(|before| Arc::clone(&before.keys));
-                Arc::new(provider_client(name, wanted, client, keys, shared)?)
+                Arc::new(provider_client(name, wanted, &client, keys, shared)?)
             }
         };
         providers.insert(name.clone(), provider);

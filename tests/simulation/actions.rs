@@ -27,6 +27,7 @@ const TRIES: usize = 5;
 
 impl World {
     /// Lets something happen.
+    #[expect(clippy::too_many_lines, reason = "one arm for each action")]
     pub async fn act(self: &Arc<Self>, action: Action) {
         match action {
             Action::SignIn { visitor, gateway } => self.sign_in(visitor, gateway).await,
@@ -116,11 +117,7 @@ impl World {
         };
         let mut visitor = self.visitor(number);
         visitor.held.take(&response, self.time.elapsed());
-        let token = self.token(&visitor.held);
-        visitor.held.grant = token.and_then(|token| {
-            self.provider
-                .with_ledger(|ledger| Some(ledger.tokens.get(&token)?.grant))
-        });
+        visitor.held.grant = self.grant_of(&visitor.held);
     }
 
     /// A visitor's tabs ask for a page at the same time.
@@ -417,7 +414,18 @@ impl World {
     fn held(&self, number: usize) -> Credentials {
         let mut visitor = self.visitor(number);
         visitor.held.drop_old(self.time.elapsed());
+        // Two sign-ins at once leave the tokens of one of them.
+        if let Some(grant) = self.grant_of(&visitor.held) {
+            visitor.held.grant = Some(grant);
+        }
         visitor.held.clone()
+    }
+
+    /// The sign-in of the refresh token in these credentials.
+    fn grant_of(&self, held: &Credentials) -> Option<usize> {
+        let token = self.token(held)?;
+        let row = |ledger: &mut super::provider::Ledger| Some(ledger.tokens.get(&token)?.grant);
+        self.provider.with_ledger(row)
     }
 
     /// The provider's refresh token in these credentials.

@@ -142,6 +142,7 @@ pub fn all() -> Vec<Scenario> {
 type Named = (&'static str, Schedule);
 
 /// The provider answers something else than yes or no.
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn provider() -> Vec<Named> {
     let refresh_fails = |how| {
         let trouble = trouble(1_000, Endpoint::Refresh, how, 60);
@@ -286,6 +287,7 @@ fn clocks() -> Vec<Named> {
 }
 
 /// Cookies that end before what they stand for.
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn short_cookies() -> Vec<Named> {
     let short = Options {
         max_age: 30,
@@ -356,6 +358,7 @@ fn short_cookies() -> Vec<Named> {
 }
 
 /// Sign-outs.
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn sign_outs() -> Vec<Named> {
     let away = || trouble(1_000, Endpoint::Logout, Failure::Unavailable, 60);
     let restart = Action::Restart {

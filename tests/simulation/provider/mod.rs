@@ -16,7 +16,7 @@ use super::rules;
 use super::schedule::{Endpoint, Failure, Options, Rotation, Unusable};
 use super::trace::Trace;
 
-use ledger::Ledger;
+pub use ledger::Ledger;
 pub use responses::{APPLICATION, ISSUER};
 pub use transport::ProviderTransport;
 
