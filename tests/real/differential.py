@@ -21,6 +21,7 @@ sys.path.insert(0, str(HERE))
 import gateway as gateways  # noqa: E402
 
 AT_ONCE = 16
+IDEMPOTENT = [b"GET", b"HEAD", b"PUT", b"OPTIONS"]
 # Nothing that is on its way takes longer; a request that is not complete is given up after it.
 IDLE = 0.3
 POISON = b"HTTP/1.1 200 OK\r\nX-Poison: 1\r\nContent-Length: 6\r\n\r\npoison"
@@ -231,16 +232,20 @@ class Run:
             record = json.loads(line)
             if record.get("target") == "access":
                 judged[record["request_id"]] = judged.get(record["request_id"], 0) + 1
-        ids = set()
+        ids, tries = {}, set()
         for request in self.application.seen:
             fields = [(name, value) for name, value in request.headers]
             each = lambda name: [value for have, value in fields if have == name]  # noqa: E731
             ident = each(b"x-request-id")
             if len(ident) != 1 or not each(b"via") or each(b"via")[-1] != b"1.1 vestibule" or each(b"x-auth-site") != [b"site"]:
                 self.fail("the gateway made every request that the application sees", "-", request)
-            elif ident[0].decode() not in judged or ident[0] in ids:
+            elif judged.get(ident[0].decode()) != 1:
                 self.fail("the gateway judged every request that the application sees, once", "-", request)
-            ids.update(ident)
+            # What is idempotent is tried again where a connection that was reused broke.
+            what = (request.method, request.target)
+            if ids.setdefault(ident and ident[0], what) != what or (tries.intersection(ident) and request.method not in IDEMPOTENT):
+                self.fail("one judgement is one request", "-", request)
+            tries.update(ident)
             if each(b"x-auth-user-id") or any(b"_" in name for name, _ in fields):
                 self.fail("nobody is named who is not signed in", "-", request)
         for error in self.application.errors:
