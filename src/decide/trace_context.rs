@@ -21,7 +21,8 @@ pub fn is_traceparent(value: &[u8]) -> bool {
     ) else {
         return false;
     };
-    let has_length = |part: &[u8], length: usize| part.len() == length && part.iter().all(is_hex);
+    let has_length =
+        |part: &[u8], length: usize| part.len() == length && part.iter().copied().all(is_hex);
     let is_id = |part: &[u8], length| has_length(part, length) && part.iter().any(|b| *b != b'0');
     let ends = if version == b"00" {
         rest.is_empty()
@@ -40,7 +41,7 @@ pub fn is_traceparent(value: &[u8]) -> bool {
 const KNOWN: usize = 55;
 
 /// Digits are lower case.
-fn is_hex(byte: &u8) -> bool {
+fn is_hex(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 

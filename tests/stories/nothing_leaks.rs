@@ -224,10 +224,9 @@ async fn sign_ins(browser: &mut Browser, secrets: &mut Secrets) {
         ("Content-Type", "application/x-www-form-urlencoded"),
         ("Origin", "https://evil.example"),
     ];
-    let reply = browser
-        .clone()
-        .send("POST", "/login", &foreign, b"csrf=stale");
-    assert_eq!(reply.await.status, 403);
+    let mut page = browser.clone();
+    let reply = page.send("POST", "/login", &foreign, b"csrf=stale").await;
+    assert_eq!(reply.status, 403);
     assert_eq!(browser.sign_in(SHOPPER, PASSWORD).await.status, 303);
 }
 
