@@ -8,7 +8,7 @@
 use http::{HeaderValue, Method};
 
 use crate::model::local_response::Problem;
-use crate::model::origin::Host;
+use crate::model::origin::{Host, Scheme};
 use crate::model::reason::Reason;
 use crate::model::request::FetchMetadata;
 use crate::model::site::Site;
@@ -22,6 +22,19 @@ pub const MAX_FIELD_BYTES: usize = 16 * 1024;
 
 /// The methods that are not refused by themselves, for the `Allow` field.
 const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// The methods that everybody knows (RFC 9110, section 9.3, and RFC 5789).
+const STANDARD_METHODS: [Method; 9] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+    Method::TRACE,
+    Method::CONNECT,
+];
 
 /// Why a request is refused before policy sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,10 +92,21 @@ pub struct UnvalidatedHead<'a> {
     pub transfer_encoding: &'a [HeaderValue],
     /// The values of `Expect`.
     pub expectations: &'a [HeaderValue],
+    /// How often fields occur of which a request has at most one.
+    pub counts: FieldCounts,
+}
+
+/// How often those fields occur in a request that must have one meaning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FieldCounts {
     /// The number of `Host` fields.
     pub hosts: usize,
     /// The number of `Authorization` fields.
     pub authorizations: usize,
+    /// The number of `Origin` fields.
+    pub origins: usize,
+    /// The number of values in `Content-Length` fields: `5, 5` is two.
+    pub lengths: usize,
 }
 
 /// Checks everything about a head that does not depend on the site.
@@ -92,8 +116,8 @@ pub struct UnvalidatedHead<'a> {
 /// * `414` for a target above [`MAX_TARGET`]
 /// * `431` above [`MAX_FIELDS`] or [`MAX_FIELD_BYTES`]
 /// * `417` for an expectation other than `100-continue`
-/// * `400` for a doubtful end of the body, for more than one `Authorization`, and for other than
-///   one `Host`
+/// * `400` for a doubtful end of the body, for more than one `Authorization` or `Origin`, for other
+///   than one `Host`, and for a standard method in other letter case
 pub fn validate_head(head: &UnvalidatedHead<'_>) -> Result<(), Rejection> {
     if matches!(*head.method, Method::TRACE | Method::CONNECT) {
         return Err(Rejection {
@@ -113,11 +137,34 @@ pub fn validate_head(head: &UnvalidatedHead<'_>) -> Result<(), Rejection> {
     }
     validate_framing(head.transfer_encoding, head.bytes)?;
     validate_expectations(head.expectations)?;
-    if head.authorizations > 1 || head.hosts != 1 {
+    // Of two equal lengths the application may take the first and another program the list (RFC
+    // 9110, section 8.6). Which of two origins is the page's cannot be told.
+    let FieldCounts {
+        hosts,
+        authorizations,
+        origins,
+        lengths,
+    } = head.counts;
+    if hosts != 1
+        || authorizations > 1
+        || origins > 1
+        || lengths > 1
+        || is_respelled_method(head.method)
+    {
         Err(Rejection::MALFORMED)
     } else {
         Ok(())
     }
+}
+
+/// Whether a method is a standard one in other letter case. Methods are case-sensitive (RFC 9110,
+/// section 9.1), but applications exist that take `post` for `POST`: it would evade the rules for
+/// `POST`.
+fn is_respelled_method(method: &Method) -> bool {
+    STANDARD_METHODS.iter().all(|standard| standard != method)
+        && STANDARD_METHODS
+            .iter()
+            .any(|standard| standard.as_str().eq_ignore_ascii_case(method.as_str()))
 }
 
 /// Checks that the end of the body is beyond doubt (RFC 9112, section 6): no `Transfer-Encoding`,
@@ -170,15 +217,20 @@ pub fn validate_host(field: Option<&HeaderValue>) -> Result<Host, Rejection> {
 }
 
 /// Rewrites a target in absolute-form (`http://host/path`) to origin-form (`/path`), if its
-/// authority is `host`. `None` where the target is not in absolute-form.
+/// authority is `host`: without regard to letter case, and with the default port of its scheme
+/// equal to none. `None` where the target is not in absolute-form.
 ///
 /// # Errors
 /// `400` where the authority is another, or none.
 pub fn origin_form(target: &[u8], host: &Host) -> Result<Option<Vec<u8>>, Rejection> {
-    let Some(rest) = target
-        .strip_prefix(b"http://")
-        .or_else(|| target.strip_prefix(b"https://"))
-    else {
+    let of_scheme = |scheme: Scheme| {
+        let (start, rest) = target.split_at_checked(scheme.as_str().len())?;
+        let rest = rest.strip_prefix(b"://")?;
+        start
+            .eq_ignore_ascii_case(scheme.as_str().as_bytes())
+            .then_some((scheme, rest))
+    };
+    let Some((scheme, rest)) = of_scheme(Scheme::Http).or_else(|| of_scheme(Scheme::Https)) else {
         return Ok(None);
     };
     let at = rest
@@ -190,7 +242,8 @@ pub fn origin_form(target: &[u8], host: &Host) -> Result<Option<Vec<u8>>, Reject
         .ok()
         .and_then(Host::parse)
         .ok_or(Rejection::MALFORMED)?;
-    if authority != *host {
+    let port = |host: &Host| host.port.unwrap_or(scheme.default_port());
+    if authority.name != host.name || port(&authority) != port(host) {
         return Err(Rejection::MALFORMED);
     }
     Ok(Some(match path.first() {
@@ -256,9 +309,22 @@ mod tests {
             bytes,
             transfer_encoding: &[],
             expectations: &[],
-            hosts: 1,
-            authorizations: 0,
+            counts: ONE_HOST,
         }
+    }
+
+    const ONE_HOST: FieldCounts = FieldCounts {
+        hosts: 1,
+        authorizations: 0,
+        origins: 0,
+        lengths: 0,
+    };
+
+    fn status_with(counts: FieldCounts) -> Result<(), u16> {
+        status(&UnvalidatedHead {
+            counts,
+            ..head(b"", b"/")
+        })
     }
 
     fn status(head: &UnvalidatedHead<'_>) -> Result<(), u16> {
@@ -269,11 +335,34 @@ mod tests {
     fn a_plain_head_passes() {
         let plain = head(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"/");
         assert_eq!(status(&plain), Ok(()));
-        let with_authorization = UnvalidatedHead {
+        let one_of_each = FieldCounts {
+            hosts: 1,
             authorizations: 1,
-            ..plain
+            origins: 1,
+            lengths: 1,
         };
-        assert_eq!(status(&with_authorization), Ok(()));
+        assert_eq!(status_with(one_of_each), Ok(()));
+    }
+
+    #[test]
+    fn a_standard_method_in_other_letter_case_is_malformed() {
+        let with = |name: &str| {
+            let method = Method::from_bytes(name.as_bytes()).unwrap();
+            status(&UnvalidatedHead {
+                method: &method,
+                ..head(b"", b"/")
+            })
+        };
+        for method in STANDARD_METHODS {
+            let lower = method.as_str().to_ascii_lowercase();
+            assert_eq!(with(&lower), Err(400), "{lower}");
+            let (first, rest) = method.as_str().split_at(1);
+            let mixed = format!("{first}{}", rest.to_ascii_lowercase());
+            assert_eq!(with(&mixed), Err(400), "{mixed}");
+        }
+        for other in ["GET", "PATCH", "PROPFIND", "purge", "M-SEARCH", "posts"] {
+            assert_eq!(with(other), Ok(()), "{other}");
+        }
     }
 
     #[test]
@@ -380,16 +469,26 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_host_and_at_most_one_authorization() {
-        let plain = head(b"", b"/");
+    fn fields_that_have_one_meaning_occur_once() {
         for hosts in [0, 2] {
-            assert_eq!(status(&UnvalidatedHead { hosts, ..plain }), Err(400));
+            assert_eq!(status_with(FieldCounts { hosts, ..ONE_HOST }), Err(400));
         }
-        let twice = UnvalidatedHead {
-            authorizations: 2,
-            ..plain
-        };
-        assert_eq!(status(&twice), Err(400));
+        for twice in [
+            FieldCounts {
+                authorizations: 2,
+                ..ONE_HOST
+            },
+            FieldCounts {
+                origins: 2,
+                ..ONE_HOST
+            },
+            FieldCounts {
+                lengths: 2,
+                ..ONE_HOST
+            },
+        ] {
+            assert_eq!(status_with(twice), Err(400), "{twice:?}");
+        }
     }
 
     #[test]
@@ -417,6 +516,8 @@ mod tests {
             ("https://A.example:81/b", "/b"),
             ("http://a.example:81", "/"),
             ("http://a.example:81?c", "/?c"),
+            ("HTTP://A.EXAMPLE:81/b", "/b"),
+            ("hTTpS://a.example:81/b", "/b"),
         ] {
             assert_eq!(rewritten(target), Ok(Some(expected.to_owned())), "{target}");
         }
@@ -430,6 +531,29 @@ mod tests {
             "http://u@a.example:81/",
         ] {
             assert_eq!(rewritten(other), Err(Rejection::MALFORMED), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_default_port_of_an_absolute_form_is_the_same_as_none() {
+        for (target, host) in [
+            ("http://a.example/b", "a.example:80"),
+            ("http://a.example:80/b", "a.example"),
+            ("http://a.example:/b", "a.example"),
+            ("https://a.example:443/b", "a.example"),
+            ("https://[::1]/b", "[::1]:443"),
+        ] {
+            let host = Host::parse(host).unwrap();
+            let expected = Ok(Some(b"/b".to_vec()));
+            assert_eq!(origin_form(target.as_bytes(), &host), expected, "{target}");
+        }
+        for (target, host) in [
+            ("http://a.example:443/b", "a.example"),
+            ("https://a.example/b", "a.example:80"),
+        ] {
+            let host = Host::parse(host).unwrap();
+            let refused = Err(Rejection::MALFORMED);
+            assert_eq!(origin_form(target.as_bytes(), &host), refused, "{target}");
         }
     }
 

@@ -126,7 +126,7 @@ fn session_stays_valid(run: &Run) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(super::scaled(2))]
 
     /// `simulate` checks that no question is asked twice.
     #[test]

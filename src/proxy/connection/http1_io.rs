@@ -18,6 +18,7 @@ use tokio::io::ReadBuf;
 
 use super::http1_guard::HeadGuard;
 use super::http1_head::{HeadError, HeadScanner, Scanned};
+use super::http1_target;
 
 /// How much of a response is collected before it is sent, in bytes.
 const SEND_BUFFER: usize = 4096;
@@ -111,7 +112,7 @@ impl<S: IO> Http1Io<S> {
         loop {
             match self.scan(scanned) {
                 Scanned::Complete(end) => {
-                    self.head = Head::Complete(scanned + end);
+                    self.complete_head(scanned + end);
                     self.hand_over_head(buf);
                     return Poll::Ready(Ok(()));
                 }
@@ -129,10 +130,18 @@ impl<S: IO> Http1Io<S> {
                 self.guard.observe(&self.scanner);
                 match whole {
                     Scanned::Complete(end) => {
+                        let (head, behind) = fresh.split_at(end);
+                        let rewritten = self.rewrite(head);
+                        self.head = Head::Complete(rewritten.as_ref().map_or(0, Vec::len));
                         self.received
-                            .extend_from_slice(fresh.get(end..).unwrap_or_default());
-                        buf.set_filled(start + end);
-                        self.head = Head::Complete(0);
+                            .extend_from_slice(rewritten.as_deref().unwrap_or_default());
+                        self.received.extend_from_slice(behind);
+                        if rewritten.is_some() {
+                            buf.set_filled(start);
+                            self.hand_over_head(buf);
+                        } else {
+                            buf.set_filled(start + end);
+                        }
                         return Poll::Ready(Ok(()));
                     }
                     Scanned::Refused(error) => {
@@ -161,6 +170,25 @@ impl<S: IO> Http1Io<S> {
     fn refuse(&self, error: HeadError) -> Poll<Result<()>> {
         self.guard.refuse(error);
         Poll::Pending
+    }
+
+    /// Notes that this many bytes of `received` are the whole head.
+    fn complete_head(&mut self, length: usize) {
+        let head = self.received.split_to(length);
+        let behind = std::mem::replace(&mut self.received, head);
+        if let Some(rewritten) = self.rewrite(&self.received) {
+            self.received = rewritten.as_slice().into();
+        }
+        self.head = Head::Complete(self.received.len());
+        self.received.unsplit(behind);
+    }
+
+    /// The whole head with another target, where Pingora does not take the client's.
+    fn rewrite(&self, head: &[u8]) -> Option<Vec<u8>> {
+        if self.scanner.is_malformed() {
+            return None;
+        }
+        http1_target::rewrite(head)
     }
 
     fn hand_over_head(&mut self, buf: &mut ReadBuf<'_>) {
