@@ -10,7 +10,7 @@
 //!
 //! ```text
 //! streams, upstreams, state_dir, cookie_keys, provider_client, token and session caches
-//! site, request_context, assertion, redirect_loop
+//! connectors, site, request_context, assertion, redirect_loop
 //! revocation_schedule, revocation_queue, saved_state
 //! revocation
 //! tokens
@@ -35,6 +35,7 @@ use crate::telemetry::{Metrics, SiteMetrics};
 pub mod assertion;
 pub mod background;
 mod build;
+mod connectors;
 pub mod cookie_keys;
 pub mod early_refresh;
 pub mod login;
@@ -58,7 +59,8 @@ pub mod streams;
 pub mod tokens;
 pub mod upstreams;
 
-pub use build::{BuildError, Connectors, Network, build, build_with};
+pub use build::{BuildError, build, build_with};
+pub use connectors::{Connectors, Network};
 pub use request_context::RequestContext;
 pub use runtime_handle::RuntimeHandle;
 pub use site::SiteRuntime;
