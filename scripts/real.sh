@@ -47,6 +47,8 @@ counterpart 'a thousand renewals at once' tests/real/parallel_renewal.py "$targe
 counterpart 'a flood of passwords' tests/real/flood.py "$target/release/vestibule" python3:python3
 counterpart 'three replicas and a Redis' tests/real/replicas.py "$target/release/vestibule" \
     python3:python3 redis-server:redis-server
+counterpart 'an nginx that caches everything' tests/real/nginx_cache.py "$target/release/vestibule" \
+    python3:python3 nginx:nginx-light
 counterpart 'schemathesis' tests/real/openapi.py "$target/release/vestibule" \
     python3:python3 python3.ensurepip:python3-venv
 counterpart "FusionAuth's Python client" tests/real/fusionauth_client.py "$EXAMPLES/identity_server" \

@@ -66,8 +66,7 @@ where
                 drop(system::detach(wait_for_signal(stop)));
                 work(stopped).await
             });
-            // Detached tasks (a sign-out that the provider was not told of yet) do not delay the
-            // exit.
+            // Detached tasks (a refresh whose client has gone) do not delay the exit.
             runtime.shutdown_timeout(Duration::from_secs(1));
             outcome
         }
@@ -203,9 +202,11 @@ impl BoundServer {
             mut embedded_servers,
             drain,
         } = self;
+        // The last requests need the providers and the store too.
+        let (end, ended) = watch::channel(false);
         for (_, server, listener) in embedded_servers.servers.drain(..) {
             drop(system::detach(
-                server.serve(listener, stopped(stop.clone())),
+                server.serve(listener, stopped(ended.clone())),
             ));
         }
         drop(system::detach(note_stop(
@@ -214,7 +215,7 @@ impl BoundServer {
         )));
         drop(system::detach(background::run(
             Arc::clone(&runtime_handle),
-            stop.clone(),
+            ended,
         )));
         if let Some(listener) = admin {
             drop(system::detach(admin::serve(
@@ -239,9 +240,10 @@ impl BoundServer {
             listen = addresses.join(" "),
             "serving"
         );
-        proxy::serve(runtime_handle, listeners, stop, drain)
-            .await
-            .map_err(|error| error.to_string())
+        let served = proxy::serve(Arc::clone(&runtime_handle), listeners, stop, drain).await;
+        background::finish(&runtime_handle).await;
+        end.send_replace(true);
+        served.map_err(|error| error.to_string())
     }
 }
 

@@ -248,7 +248,11 @@ impl Provider for Fusionauth {
             global: false,
             refresh_token: refresh.expose(),
         })?;
-        let response = self.send(self.request(&self.logout, body)).await?;
+        let request = Request {
+            purpose: Purpose::Revocation,
+            ..self.request(&self.logout, body)
+        };
+        let response = self.send(request).await?;
         match response.status.as_u16() {
             // The response has no body. A page with this status was sent by something else.
             200 | 204 if response.body.is_empty() || is_json_object(&response.body) => Ok(()),

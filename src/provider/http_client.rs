@@ -27,6 +27,9 @@ const MAX_REQUESTS: usize = 64;
 /// The most logins among them: a flood of passwords leaves room for refreshes.
 const MAX_LOGINS: usize = 32;
 
+/// The most revocations among them: a flood of sign-outs leaves room for refreshes.
+pub const MAX_REVOCATIONS: usize = 8;
+
 /// How long a login waits for its permit. Under a flood of passwords other users see an error that
 /// they can retry, instead of waiting until their browser gives up.
 const LOGIN_PERMIT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,6 +39,8 @@ const LOGIN_PERMIT_TIMEOUT: Duration = Duration::from_secs(2);
 pub enum Purpose {
     /// A step of a login. It is slow at the provider, and any client may cause it.
     Login,
+    /// The revocation of a refresh token. Nobody waits for it.
+    Revocation,
     /// Everything else.
     Background,
 }
@@ -97,11 +102,12 @@ pub struct HttpClient {
     transport: Box<dyn Transport>,
     requests: Semaphore,
     logins: Semaphore,
+    revocations: Semaphore,
 }
 
 /// Held while a request is under way.
 struct Permits<'a> {
-    _login: Option<SemaphorePermit<'a>>,
+    _share: Option<SemaphorePermit<'a>>,
     _request: SemaphorePermit<'a>,
 }
 
@@ -128,6 +134,7 @@ impl HttpClient {
             transport: Box::new(transport),
             requests: Semaphore::new(MAX_REQUESTS),
             logins: Semaphore::new(MAX_LOGINS),
+            revocations: Semaphore::new(MAX_REVOCATIONS),
         }
     }
 
@@ -147,21 +154,22 @@ impl HttpClient {
         self.transport.exchange(request).await
     }
 
-    /// The permit of a login is acquired first: a login that waits for it does not hold a permit
-    /// that another request needs.
+    /// The permit of a login or a revocation is acquired first: one that waits for it does not hold
+    /// a permit that another request needs.
     async fn permits(&self, purpose: Purpose) -> Result<Permits<'_>, HttpError> {
         let shutting_down = |_: AcquireError| HttpError("shutting down".into());
-        let login = match purpose {
+        let share = match purpose {
             Purpose::Login => {
                 let permit = tokio::time::timeout(LOGIN_PERMIT_TIMEOUT, self.logins.acquire())
                     .await
                     .map_err(|_| HttpError(format!("{MAX_LOGINS} sign-ins are under way")))?;
                 Some(permit.map_err(shutting_down)?)
             }
+            Purpose::Revocation => Some(self.revocations.acquire().await.map_err(shutting_down)?),
             Purpose::Background => None,
         };
         Ok(Permits {
-            _login: login,
+            _share: share,
             _request: self.requests.acquire().await.map_err(shutting_down)?,
         })
     }
@@ -282,6 +290,28 @@ mod tests {
             let error = http.send(request(url)).await.err().unwrap();
             assert!(!error.to_string().contains("leaky"), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn revocations_leave_room_for_the_rest() {
+        let http = HttpClient::new().unwrap();
+        let mut held = Vec::new();
+        for _ in 0..MAX_REVOCATIONS {
+            held.push(http.permits(Purpose::Revocation).await.unwrap());
+        }
+        let waiting = http
+            .send(Request {
+                purpose: Purpose::Revocation,
+                ..request("http://127.0.0.1:1/")
+            })
+            .await;
+        let late = HttpError("no answer within 100ms".into());
+        assert_eq!(waiting.err(), Some(late));
+        for _ in MAX_REVOCATIONS..MAX_REQUESTS {
+            held.push(http.permits(Purpose::Background).await.unwrap());
+        }
+        held.clear();
+        assert!(http.permits(Purpose::Revocation).await.is_ok());
     }
 
     #[tokio::test]

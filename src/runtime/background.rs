@@ -1,5 +1,5 @@
-//! Work that no request asks for: provider keys are refreshed, upstreams are checked, and what has
-//! expired is evicted.
+//! Work that no request asks for: provider keys are refreshed, upstreams are checked, what has
+//! expired is evicted, and what was revoked is told to providers and saved.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,8 +13,11 @@ use crate::provider::http_client::{HttpClient, Purpose, Request};
 use crate::system;
 use crate::telemetry::labels::UpstreamHealth;
 
+use super::Runtime;
 use super::provider_client::ProviderClient;
+use super::revocation_queue::QueueContext;
 use super::runtime_handle::RuntimeHandle;
+use super::saved_state::SavedStateContext;
 use super::site::SiteRuntime;
 
 /// How often the keys of a provider are refreshed.
@@ -48,6 +51,50 @@ pub async fn run(runtime_handle: Arc<RuntimeHandle>, mut stop: watch::Receiver<b
         () = evict_expired(&runtime_handle) => {}
         () = health_checks(&runtime_handle) => {}
         () = store_connection(&runtime_handle) => {}
+        () = revocations(&runtime_handle) => {}
+        () = save(&runtime_handle) => {}
+    }
+}
+
+/// The last work of the process, after the last request and while [`run`] still runs: what was
+/// revoked is told and saved.
+pub async fn finish(runtime_handle: &RuntimeHandle) {
+    let runtime = runtime_handle.current();
+    let queue = &runtime.shared.revocation_queue;
+    queue.drain(queue_context(&runtime)).await;
+    // A failure was logged.
+    let _ = runtime
+        .shared
+        .saved_state
+        .save(saved_state_context(&runtime))
+        .await;
+}
+
+/// Tells providers which refresh tokens to revoke.
+async fn revocations(runtime_handle: &RuntimeHandle) {
+    let queue = Arc::clone(&runtime_handle.current().shared.revocation_queue);
+    queue.run(|| queue_context(&runtime_handle.current())).await;
+}
+
+/// Saves revocations for the next start.
+async fn save(runtime_handle: &RuntimeHandle) {
+    let saved_state = Arc::clone(&runtime_handle.current().shared.saved_state);
+    saved_state
+        .run(|| saved_state_context(&runtime_handle.current()))
+        .await;
+}
+
+fn queue_context(runtime: &Runtime) -> QueueContext {
+    QueueContext {
+        providers: runtime.providers.values().cloned().collect(),
+        sealing: Arc::clone(&runtime.revocation.sealing),
+    }
+}
+
+fn saved_state_context(runtime: &Runtime) -> SavedStateContext {
+    SavedStateContext {
+        state_dir: runtime.settings.state_dir.clone(),
+        sealing: Arc::clone(&runtime.revocation.sealing),
     }
 }
 

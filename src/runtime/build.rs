@@ -30,6 +30,8 @@ use super::redirect_loop::RedirectCounter;
 use super::refresh::lock::Leases;
 use super::refresh::{PairIssuer, Refresh, RefreshWorker};
 use super::revocation::Revocation;
+use super::revocation_queue::RevocationQueue;
+use super::saved_state::{SavedState, SavedStateContext};
 use super::sessions::Sessions;
 use super::shared::Shared;
 use super::site::{SiteRuntime, hosts};
@@ -119,6 +121,12 @@ pub fn build_with(
     let sealing = SealingKeys::new(&cookie_keys.keys)
         .map(Arc::new)
         .ok_or_else(|| BuildError("no key to seal cookies with".into()))?;
+    if previous.is_none() {
+        shared.saved_state.restore(&SavedStateContext {
+            state_dir: settings.state_dir.clone(),
+            sealing: Arc::clone(&sealing),
+        });
+    }
     let core = Core::new(&shared, &settings, &sealing);
     let devices = Arc::new(TrustedDevices::new(Arc::clone(&sealing), &cookie_keys.keys));
     Ok(Runtime {
@@ -147,8 +155,7 @@ pub fn build_with(
         by_host: by_host(&sites),
         status: Status {
             providers: providers.values().cloned().collect(),
-            sessions: Arc::clone(&shared.stores.sessions),
-            connection: Arc::clone(&shared.stores.connection),
+            stores: shared.stores.clone(),
             metrics: Arc::clone(&shared.metrics),
             clock: shared.clock.clone(),
             sealing_since: cookie_keys.made,
@@ -176,6 +183,8 @@ impl Core {
         let (stores, clock) = (&shared.stores, &shared.clock);
         let revocation = Arc::new(Revocation {
             store: Arc::clone(&stores.revocations),
+            queue: Arc::clone(&shared.revocation_queue),
+            sealing: Arc::clone(sealing),
             clock: clock.clone(),
         });
         let sessions = Arc::new(Sessions {
@@ -278,6 +287,9 @@ fn shared(
     stores
         .revocations
         .listen(Arc::clone(&streams) as Arc<dyn RevocationListener>);
+    let revocation_queue = RevocationQueue::new(&stores, clock.clone());
+    let changed = Arc::clone(&revocation_queue.changed);
+    let saved_state = SavedState::new(stores.saved.clone(), clock.clone(), changed);
     Ok(Shared {
         clock,
         stopping: AtomicBool::new(false),
@@ -285,6 +297,8 @@ fn shared(
         leases: Arc::new(Leases::new(&stores)),
         stores,
         streams,
+        revocation_queue: Arc::new(revocation_queue),
+        saved_state: Arc::new(saved_state),
         in_flight: Arc::default(),
         refresh_backoff: Arc::default(),
         redirects: Arc::new(RedirectCounter::new()),

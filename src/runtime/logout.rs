@@ -14,7 +14,7 @@ use crate::telemetry::audit;
 use super::provider_client::VerifyTokenError;
 use super::refresh::Refresh;
 use super::request_context::RequestContext;
-use super::revocation::{Revocation, revoke_at_provider, revoked_until};
+use super::revocation::{Revocation, revoked_until};
 use super::sessions::Sessions;
 
 /// How many refreshes are followed to the refresh token that is valid now.
@@ -58,7 +58,9 @@ impl Logout {
             }
             (Some(EndedLogin { user, refresh }), None) => {
                 if let Some(refresh) = refresh {
-                    revoke_at_provider(&site_runtime.provider, refresh, user.clone());
+                    self.revocation
+                        .revoke_at_provider(&site_runtime.provider, &refresh, &user)
+                        .await;
                 }
                 Some(user)
             }
@@ -130,7 +132,9 @@ impl Logout {
             let Some(next) = next else { break };
             newest = next;
         }
-        revoke_at_provider(&site_runtime.provider, newest.refresh, newest.sub);
+        self.revocation
+            .revoke_at_provider(&site_runtime.provider, &newest.refresh, &newest.sub)
+            .await;
     }
 
     async fn revoke(
@@ -139,7 +143,7 @@ impl Logout {
         key: &RevocationKey,
         tokens_end: Timestamp,
     ) {
-        let until = revoked_until(context, tokens_end);
+        let until = revoked_until(context.site_runtime, context.now, tokens_end);
         self.revocation
             .revoke(&context.site_runtime.provider, key, until)
             .await;

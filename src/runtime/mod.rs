@@ -11,6 +11,7 @@
 //! ```text
 //! streams, upstreams, state_dir, cookie_keys, provider_client, token and session caches
 //! site, request_context, assertion, redirect_loop
+//! revocation_schedule, revocation_queue, saved_state
 //! revocation
 //! tokens
 //! sessions
@@ -42,7 +43,10 @@ pub mod redirect_loop;
 pub mod refresh;
 mod request_context;
 pub mod revocation;
+mod revocation_queue;
+mod revocation_schedule;
 mod runtime_handle;
+mod saved_state;
 pub mod sessions;
 mod shared;
 mod site;

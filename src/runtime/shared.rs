@@ -11,6 +11,8 @@ use crate::telemetry::Metrics;
 use super::redirect_loop::RedirectCounter;
 use super::refresh::lock::Leases;
 use super::refresh::{InFlight, RefreshBackoff};
+use super::revocation_queue::RevocationQueue;
+use super::saved_state::SavedState;
 use super::streams::OpenStreams;
 
 /// What outlives every configuration.
@@ -23,6 +25,10 @@ pub(super) struct Shared {
     pub leases: Arc<Leases>,
     /// The responses that stay open, which a revocation ends.
     pub streams: Arc<OpenStreams>,
+    /// Refresh tokens to be revoked at their providers.
+    pub revocation_queue: Arc<RevocationQueue>,
+    /// Saves revocations for the next start.
+    pub saved_state: Arc<SavedState>,
     /// The refreshes of this process that run now.
     pub in_flight: Arc<InFlight>,
     /// The refreshes that failed a moment ago.

@@ -1,7 +1,7 @@
-//! Files in `state_dir`: keys that are created on the first start and survive restarts. Only the user
-//! that the gateway runs as can read them.
+//! Files in `state_dir`: keys that are created on the first start, and what else survives restarts.
+//! Only the user that the gateway runs as can read them.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -24,10 +24,7 @@ pub(super) fn read_or_create(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         other => return other,
     }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(state_dir)?;
+    create(state_dir)?;
     let temp = write_temp(state_dir, name, &make()?)?;
     let linked = std::fs::hard_link(&temp, &path);
     std::fs::remove_file(&temp)?;
@@ -37,14 +34,29 @@ pub(super) fn read_or_create(
     }
 }
 
-/// Replaces a file in `state_dir` atomically: whoever reads it meanwhile gets the old or the new
-/// content, never a part of one.
+/// Replaces a file in `state_dir` atomically: whoever reads it meanwhile, or after a crash, gets the
+/// old or the new content, never a part of one.
 ///
 /// # Errors
 /// When `state_dir` cannot be written.
 pub(super) fn replace(state_dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    create(state_dir)?;
     let temp = write_temp(state_dir, name, content)?;
-    std::fs::rename(temp, state_dir.join(name))
+    let renamed = std::fs::rename(&temp, state_dir.join(name));
+    if renamed.is_err() {
+        // The error of the rename counts.
+        let _ = std::fs::remove_file(&temp);
+    }
+    renamed?;
+    // The rename itself survives a crash only once the directory is on the disk.
+    File::open(state_dir)?.sync_all()
+}
+
+fn create(state_dir: &Path) -> io::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(state_dir)
 }
 
 /// Writes `content` to a temporary file that only its owner can read.
@@ -56,15 +68,37 @@ fn write_temp(state_dir: &Path, name: &str, content: &[u8]) -> io::Result<PathBu
         .truncate(true)
         .mode(0o600)
         .open(&path)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    Ok(path)
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // A full disk must not fill up with what could not be written.
+        let _ = std::fs::remove_file(&path);
+    }
+    written.map(|()| path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_replaced_file_leaves_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        for content in ["first", "second"] {
+            replace(&state, "some.file", content.as_bytes()).unwrap();
+            let read = std::fs::read(state.join("some.file")).unwrap();
+            assert_eq!(read, content.as_bytes());
+        }
+        std::fs::create_dir(state.join("taken")).unwrap();
+        assert!(replace(&state, "taken", b"not over a directory").is_err());
+        let mut names: Vec<_> = std::fs::read_dir(&state)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["some.file", "taken"]);
+    }
 
     #[test]
     fn a_file_is_created_once_and_for_its_owner_only() {

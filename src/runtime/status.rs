@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use crate::model::timestamp::Timestamp;
-use crate::store::{SessionStore, StoreConnection};
+use crate::store::Stores;
 use crate::system::Clock;
 use crate::telemetry::Metrics;
+use crate::telemetry::labels::Store;
 
 use super::provider_client::ProviderClient;
 
 /// The state of the gateway, for operators.
 pub struct Status {
     pub(super) providers: Vec<Arc<ProviderClient>>,
-    pub(super) sessions: Arc<dyn SessionStore>,
-    pub(super) connection: Arc<dyn StoreConnection>,
+    pub(super) stores: Stores,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     /// When the sealing key was generated, where that is known.
@@ -24,7 +24,19 @@ impl Status {
     /// All metrics in Prometheus's text format. Gauges are read now.
     #[must_use]
     pub fn render_metrics(&self) -> String {
-        self.metrics.sessions(self.sessions.count());
+        let stores = &self.stores;
+        self.metrics.sessions(stores.sessions.count());
+        for (store, evicted) in [
+            (Store::Sessions, stores.sessions.evicted()),
+            (Store::Refreshes, stores.local_leases.evicted()),
+            (Store::Revocations, stores.revocations.evicted()),
+            (
+                Store::PendingRevocations,
+                stores.pending_revocations.evicted(),
+            ),
+        ] {
+            self.metrics.store_evictions(store, evicted);
+        }
         if let Some(since) = self.sealing_since {
             self.metrics.cookie_key_age(since.until(self.clock.now()));
         }
@@ -43,7 +55,7 @@ impl Status {
                 provider.name
             ));
         }
-        let answer = self.connection.ready().await;
+        let answer = self.stores.connection.ready().await;
         answer.map_err(|error| error.to_string())
     }
 }

@@ -1,8 +1,9 @@
 //! The state that outlives a request: sessions, leases, revocations and throttles.
 //!
-//! Each kind of state has its own trait: [`SessionStore`], [`LeaseStore`], [`RevocationStore`] and
-//! [`ThrottleStore`]. `memory` implements them for a single process, `redis` for replicas that
-//! share a Redis or Valkey server. Both pass the suites in `contract`, one per trait.
+//! Each kind of state has its own trait: [`SessionStore`], [`LeaseStore`], [`RevocationStore`],
+//! [`PendingRevocationStore`] and [`ThrottleStore`]. `memory` implements them for a single process,
+//! `redis` for replicas that share a Redis or Valkey server. Both pass the suites in `contract`, one
+//! per trait.
 //!
 //! The current time is an argument ([`Timestamp`]), so that a test can let years pass. Leases are the
 //! exception: they must not depend on whose clock is right, and run on that of their store, which in
@@ -13,9 +14,11 @@ mod contract;
 mod expiry_set;
 mod leases;
 mod memory;
+mod pending_revocations;
 mod redis;
 mod revocations;
 mod sessions;
+mod snapshot;
 mod throttles;
 mod wait_queue;
 
@@ -29,9 +32,13 @@ use crate::model::timestamp::Timestamp;
 use crate::system::Clock;
 
 pub use leases::{Acquire, Fence, LeaseKey, LeaseResult, LeaseStore};
-pub use memory::{MemoryLeases, MemoryRevocations, MemorySessions, MemoryThrottles};
+pub use memory::{
+    MemoryLeases, MemoryPendingRevocations, MemoryRevocations, MemorySessions, MemoryThrottles,
+};
+pub use pending_revocations::{PendingId, PendingRevocation, PendingRevocationStore};
 pub use revocations::{RevocationId, RevocationListener, RevocationStore};
 pub use sessions::{SessionHash, SessionStore, StoredSession};
+pub use snapshot::{SavedStores, SnapshotError};
 pub use throttles::{
     Reservation, ReserveError, RetryAfter, Settlement, ThrottleKey, ThrottleKeys, ThrottleStore,
 };
@@ -60,6 +67,10 @@ pub struct Stores {
     pub local_leases: Arc<dyn LeaseStore>,
     /// Revoked sign-ins.
     pub revocations: Arc<dyn RevocationStore>,
+    /// Refresh tokens that a provider has not been told to revoke yet.
+    pub pending_revocations: Arc<dyn PendingRevocationStore>,
+    /// What this process has to save for its next start; `None` where a server keeps it.
+    pub saved: Option<SavedStores>,
     /// Counts of login attempts.
     pub throttles: Arc<dyn ThrottleStore>,
     /// The connection to the server, if there is one.
@@ -82,11 +93,17 @@ impl Stores {
     #[must_use]
     pub fn in_memory(clock: &Clock) -> Self {
         let leases: Arc<dyn LeaseStore> = Arc::new(MemoryLeases::new(clock.clone()));
+        let saved = SavedStores {
+            revocations: Arc::new(MemoryRevocations::new()),
+            pending: Arc::default(),
+        };
         Self {
             sessions: Arc::new(MemorySessions::new()),
             local_leases: Arc::clone(&leases),
             leases,
-            revocations: Arc::new(MemoryRevocations::new()),
+            revocations: Arc::clone(&saved.revocations) as _,
+            pending_revocations: Arc::clone(&saved.pending) as _,
+            saved: Some(saved),
             throttles: Arc::new(MemoryThrottles::new()),
             connection: Arc::new(memory::NoConnection),
             scope: Scope::Process,
@@ -99,6 +116,7 @@ impl Stores {
         self.leases.sweep(now);
         self.local_leases.sweep(now);
         self.revocations.sweep(now);
+        self.pending_revocations.sweep(now);
         self.throttles.sweep(now);
     }
 }
@@ -108,6 +126,11 @@ pub trait Sweep {
     /// Removes the entries in this process that have expired by `now`. Answers are correct and
     /// memory is bounded without it: a sweep only frees memory earlier.
     fn sweep(&self, now: Timestamp);
+
+    /// How many entries this process has evicted before they expired, because the store was full.
+    fn evicted(&self) -> u64 {
+        0
+    }
 }
 
 /// The connection between the stores and their server.

@@ -90,6 +90,20 @@ labels! {
 }
 
 labels! {
+    /// A store that evicts entries when it is full.
+    Store {
+        /// Server-side sessions.
+        Sessions = "sessions",
+        /// Results of refreshes, and refresh tokens that were replaced.
+        Refreshes = "refreshes",
+        /// Sign-ins that were revoked.
+        Revocations = "revocations",
+        /// Refresh tokens that a provider has not been told to revoke yet.
+        PendingRevocations = "pending_revocations",
+    }
+}
+
+labels! {
     /// The result of a configuration reload.
     ReloadResult {
         /// The new configuration is active.

@@ -94,6 +94,11 @@ const RELOADS: Definition = Definition {
     help: "Configuration reloads, by result.",
     labels: &["result"],
 };
+const STORE_EVICTIONS: Definition = Definition {
+    name: "store_evictions_total",
+    help: "Entries that a full store dropped before they expired.",
+    labels: &["store"],
+};
 const COOKIE_KEY_AGE: Definition = Definition {
     name: "cookie_key_age_seconds",
     help: "Age of the key that encrypts cookies. Absent if the age is unknown.",
@@ -125,6 +130,7 @@ pub(super) struct MetricFamilies {
     pub(super) upstream_healthy: IntGaugeVec,
     pub(super) throttled: IntCounterVec,
     pub(super) reloads: IntCounterVec,
+    pub(super) store_evictions: IntCounterVec,
     pub(super) cookie_key_age: IntGaugeVec,
     pub(super) sessions: IntGauge,
     pub(super) build_info: IntGaugeVec,
@@ -146,6 +152,7 @@ impl MetricFamilies {
             upstream_healthy: gauge(registry, &UPSTREAM_HEALTHY),
             throttled: counter(registry, &THROTTLED),
             reloads: counter(registry, &RELOADS),
+            store_evictions: counter(registry, &STORE_EVICTIONS),
             cookie_key_age: gauge(registry, &COOKIE_KEY_AGE),
             sessions: gauge_without_labels(registry, &SESSIONS),
             build_info: gauge(registry, &BUILD_INFO),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{IntCounter, Registry, TextEncoder};
 
-use super::labels::{ReloadResult, TokenCheck};
+use super::labels::{ReloadResult, Store, TokenCheck};
 use super::metric_families::{LazySeries, MetricFamilies, lazy_series};
 use super::provider_metrics::ProviderMetrics;
 use super::site_metrics::SiteMetrics;
@@ -39,6 +39,12 @@ impl Metrics {
             .build_info
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
+        // These exist from the start: an alert on them must not miss the first eviction.
+        for store in Store::ALL {
+            families
+                .store_evictions
+                .with_label_values(&[store.as_str()]);
+        }
         Self {
             registry,
             families,
@@ -91,6 +97,15 @@ impl Metrics {
         self.families
             .sessions
             .set(i64::try_from(active).unwrap_or(i64::MAX));
+    }
+
+    /// Records how many entries a store has evicted since the start.
+    pub fn store_evictions(&self, store: Store, evicted: u64) {
+        let series = self
+            .families
+            .store_evictions
+            .with_label_values(&[store.as_str()]);
+        series.inc_by(evicted.saturating_sub(series.get()));
     }
 
     /// Records the age of the key that encrypts cookies.

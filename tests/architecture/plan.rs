@@ -130,6 +130,7 @@ pub const SHARED_NAMES: &[&str] = &[
     "leases: who may do something that must happen once, and its result.",
     "login: signing in with a password, and what may be asked for after it.",
     "logout: ending a session.",
+    "pending_revocations: refresh tokens that a provider has not been told to revoke yet.",
     "preserved_post: a form that was posted when its session had ended.",
     "provider: who signs people in and issues their tokens.",
     "redirect_loop: a sign-in that leads back to itself.",

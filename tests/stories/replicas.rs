@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::support::{Browser, Holding, Listening, PASSWORD, Redis, SHOPPER, Stage, with_line};
+use super::support::{
+    Browser, Holding, Listening, PASSWORD, Redis, SHOPPER, Stage, until, with_line,
+};
 
 const SESSION: &str = "vestibule-session";
 const REFRESH: &str = "vestibule-refresh";
@@ -97,4 +99,26 @@ async fn a_session_whose_stored_end_was_moved_ends_all_the_same() {
     assert_eq!(browser.get("/orders").await.status, 200);
     stage.clock.advance(Duration::from_secs(61));
     assert_eq!(browser.get("/orders").await.status, 302, "it has ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_replica_could_not_tell_the_provider_another_one_tells() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let mut stage = stage_with(&redis, |text| text).await;
+    let other = stage.replica().await;
+    let mut browser = stage.signed_in().await;
+    let saved = browser.clone();
+    stage.provider.shut();
+    assert_eq!(browser.post("/logout", &[]).await.status, 303);
+    stage.stop_gateway().await;
+    let left = || redis.ask::<i64>(&[b"HLEN", b"vestibule:pending"]);
+    assert_eq!((left(), stage.asked.logouts.count()), (1, 0));
+    stage.provider.open();
+    until("the word to the provider", || {
+        stage.asked.logouts.count() == 1 && left() == 0
+    })
+    .await;
+    assert_eq!(saved.at(other.address).get("/orders").await.status, 302);
 }

@@ -322,6 +322,98 @@ async fn a_copied_access_token_is_refused_until_its_end() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_token_that_is_replayed_weeks_later_ends_the_sign_in() {
+    let stage = Stage::set().await;
+    let mut browser = stage.signed_in().await;
+    let copy = browser.clone();
+    stage.expire_access_tokens();
+    assert_eq!(browser.get("/orders").await.status, 200);
+    for days in [2, 10, 17] {
+        stage
+            .clock
+            .advance(Duration::from_secs(days * 24 * 60 * 60));
+        assert_eq!(
+            browser.get("/orders").await.status,
+            200,
+            "{days} days later"
+        );
+    }
+    let (refused, asked) = (
+        stage.requests("revoked").await,
+        stage.asked.refreshes.count(),
+    );
+    let reply = copy.thief_of(&[REFRESH]).get("/orders").await;
+    assert_eq!(reply.status, 302);
+    assert_eq!(
+        browser.get("/orders").await.status,
+        302,
+        "the whole sign-in"
+    );
+    assert_eq!(stage.requests("revoked").await, refused + 2);
+    assert_eq!(stage.asked.refreshes.count(), asked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_forgets_no_sign_out_and_tells_the_provider() {
+    let mut stage = Stage::set().await;
+    let (mut browser, stays) = (stage.signed_in().await, stage.signed_in().await);
+    let saved = browser.clone();
+    stage.provider.shut();
+    sign_out(&mut browser).await;
+    stage.stop_gateway().await;
+    stage.provider.open();
+    let again = stage.start_again().await;
+    for copy in [&[ACCESS][..], &[REFRESH], &[ACCESS, REFRESH]] {
+        let reply = saved.thief_of(copy).at(again.address).get("/orders").await;
+        assert_eq!(reply.status, 302, "{copy:?}");
+    }
+    assert_eq!(stays.at(again.address).get("/orders").await.status, 200);
+    until("the word to the provider", || {
+        stage.asked.logouts.count() == 1
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_stops_tells_the_provider_once_more() {
+    let mut stage = Stage::set().await;
+    let mut browser = stage.signed_in().await;
+    stage.provider.shut();
+    let knocks = stage.provider.knocks();
+    sign_out(&mut browser).await;
+    stage.provider.knocked_after(knocks).await;
+    stage.provider.open();
+    stage.stop_gateway().await;
+    assert_eq!(stage.asked.logouts.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_sign_outs_of_one_token_are_one_word_to_the_provider() {
+    let stage = Stage::set().await;
+    let saved = stage.signed_in().await;
+    stage.provider.hold();
+    let all: Vec<_> = (0..200)
+        .map(|_| {
+            let mut copy = saved.thief_of(&[REFRESH]);
+            tokio::spawn(async move { copy.post("/logout", &[]).await.status })
+        })
+        .collect();
+    for one in all {
+        assert_eq!(one.await.unwrap(), 303);
+    }
+    stage.provider.open();
+    until("the word to the provider", || {
+        stage.asked.logouts.count() == 1
+    })
+    .await;
+    assert_eq!(saved.clone().post("/logout", &[]).await.status, 303);
+    // Others are told after it, so it would have been told by now.
+    sign_out(&mut stage.signed_in().await).await;
+    until("the next word", || stage.asked.logouts.count() >= 2).await;
+    assert_eq!(stage.asked.logouts.count(), 2);
+}
+
 /// A gateway before an application that keeps its connections, and a stream of a signed-in visitor
 /// through it.
 async fn stream(

@@ -6,7 +6,7 @@ use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
 use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::token::{CompletedRefresh, Principal, RevocationKey, TokenPair};
-use crate::runtime::revocation::{Revocation, revoke_at_provider};
+use crate::runtime::revocation::{Revocation, revoked_until};
 use crate::runtime::sessions::Sessions;
 use crate::runtime::tokens::issue::NewTokens;
 use crate::system::Clock;
@@ -64,7 +64,7 @@ impl PairIssuer {
         };
         // A sign-out in the meantime wins, and what the provider has just issued is ended too.
         if self.revocation.is_ticket_revoked(provider, &ticket, now) {
-            revoke_at_provider(provider, ticket.refresh, ticket.sub);
+            self.revoke_at_provider(task, &ticket).await;
             return Ok(Settled::refused(Reason::Revoked));
         }
         let access = pair.access.expose();
@@ -95,11 +95,18 @@ impl PairIssuer {
     /// valid for a while yet.
     async fn revoke_unregistered(&self, task: &RefreshTask, ticket: RefreshTicket) {
         let provider = &task.site_runtime.provider;
-        let key = RevocationKey(ticket.revocation_key);
-        let until = self.clock.now().plus(task.site_runtime.site.cookie_max_age);
+        let key = RevocationKey(ticket.revocation_key.clone());
+        let now = self.clock.now();
+        let until = revoked_until(&task.site_runtime, now, ticket.access_tokens_end(now));
         self.revocation.revoke(provider, &key, until).await;
         audit::revoked(task.audit_context(), Some(&ticket.sub));
-        revoke_at_provider(provider, ticket.refresh, ticket.sub);
+        self.revoke_at_provider(task, &ticket).await;
+    }
+
+    async fn revoke_at_provider(&self, task: &RefreshTask, ticket: &RefreshTicket) {
+        self.revocation
+            .revoke_at_provider(&task.site_runtime.provider, &ticket.refresh, &ticket.sub)
+            .await;
     }
 
     async fn issue(&self, task: &RefreshTask, new: Accepted<'_>) -> Result<Settled, PairError> {

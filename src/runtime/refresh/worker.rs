@@ -22,8 +22,6 @@ use super::pair_issuer::{PairError, PairIssuer, Settled};
 use super::stored_outcome::{StoreSeal, StoredOutcome};
 use super::task::RefreshTask;
 
-/// How long after the reuse window a rotated token is recognised as reused.
-const REUSE_DETECTED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often a lease that somebody else holds is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -197,7 +195,9 @@ impl RefreshWorker {
         let now = self.clock.now();
         let (ttl, reuse_ttl) = match outcome {
             RefreshOutcome::Renewed { ticket, .. } if ticket.refresh != task.ticket.refresh => {
-                (self.reuse_window, Some(REUSE_DETECTED_FOR))
+                // As long as the cookie of a copy may be kept.
+                let reuse_ttl = task.site_runtime.site.cookie_max_age;
+                (self.reuse_window, Some(reuse_ttl))
             }
             // The provider does not rotate: the same refresh token is used again as soon as the
             // access token has expired.

@@ -4,6 +4,7 @@
 //! [`Fixture::advance`] that of the store's own clock.
 
 pub(super) mod leases;
+pub(super) mod pending_revocations;
 pub(super) mod revocations;
 pub(super) mod sessions;
 pub(super) mod throttles;
@@ -37,6 +38,7 @@ pub(super) async fn check_all(fixture: &impl Fixture) {
     sessions::check(fixture).await;
     leases::check(fixture).await;
     revocations::check(fixture).await;
+    pending_revocations::check(fixture).await;
     throttles::check(fixture).await;
     assert_eq!(fixture.stores().await.connection.ready().await, Ok(()));
 }

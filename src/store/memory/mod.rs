@@ -1,8 +1,9 @@
-//! The stores of a single process. Their state is lost when the process ends: revocations, leases,
-//! counted attempts and server-side sessions start empty.
+//! The stores of a single process. When it ends, leases, counted attempts and server-side sessions
+//! are lost; revocations are saved (`snapshot`).
 
 mod checkpoints;
 mod leases;
+mod pending_revocations;
 mod revocations;
 mod sessions;
 #[cfg(test)]
@@ -14,10 +15,12 @@ use async_trait::async_trait;
 use super::{StoreConnection, StoreError};
 
 pub use leases::MemoryLeases;
+pub use pending_revocations::MemoryPendingRevocations;
 pub use revocations::MemoryRevocations;
 pub use sessions::MemorySessions;
 pub use throttles::MemoryThrottles;
 
+pub(super) use pending_revocations::MAX_PENDING;
 pub(super) use revocations::MAX_REVOCATIONS;
 
 /// Stands in for a connection where the stores have no server.

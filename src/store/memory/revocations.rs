@@ -1,7 +1,7 @@
 //! Revocations in the memory of one process. With Redis, each replica also keeps a copy of all
 //! revocations here.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use async_trait::async_trait;
@@ -27,6 +27,8 @@ pub struct MemoryRevocations {
     /// Revocations in all shards. As long as there are none, a request reads nothing else.
     count: AtomicUsize,
     listener: OnceLock<Arc<dyn RevocationListener>>,
+    /// Revocations that were evicted before they expired.
+    evicted: AtomicU64,
 }
 
 impl Default for MemoryRevocations {
@@ -48,6 +50,7 @@ impl MemoryRevocations {
             per_shard: capacity.div_ceil(SHARDS).max(1),
             count: AtomicUsize::new(0),
             listener: OnceLock::new(),
+            evicted: AtomicU64::new(0),
         }
     }
 
@@ -73,6 +76,7 @@ impl MemoryRevocations {
             shard.set(id, until);
             while shard.len() > self.per_shard {
                 shard.pop_first();
+                self.evicted.fetch_add(1, Ordering::Relaxed);
             }
             self.update_count(before, shard.len());
         }
@@ -153,5 +157,9 @@ impl Sweep for MemoryRevocations {
             while shard.pop_expired(now).is_some() {}
             self.update_count(before, shard.len());
         }
+    }
+
+    fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
     }
 }

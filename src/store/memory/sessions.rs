@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub struct MemorySessions {
     count: AtomicUsize,
     /// Bytes of their records.
     bytes: AtomicUsize,
+    /// Sessions that were evicted before they expired.
+    evicted: AtomicU64,
 }
 
 /// The first half of a session's hash. 128 bits of a SHA-256 are unique and cannot be chosen.
@@ -87,6 +89,7 @@ impl MemorySessions {
             max_bytes,
             count: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            evicted: AtomicU64::new(0),
         }
     }
 
@@ -150,6 +153,7 @@ impl MemorySessions {
             };
             if bucket_of(row.idle_until) <= bucket {
                 self.remove(shard, id);
+                self.evicted.fetch_add(1, Ordering::Relaxed);
                 return true;
             }
             shard.move_to_bucket(id);
@@ -244,6 +248,10 @@ impl Sweep for MemorySessions {
                 self.check_first(&mut shard, now);
             }
         }
+    }
+
+    fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
     }
 }
 

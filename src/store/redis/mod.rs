@@ -14,6 +14,7 @@ mod connection_task;
 mod encoding;
 mod leases;
 mod near_cache;
+mod pending_revocations;
 mod pubsub;
 mod random;
 mod revocations;
@@ -35,6 +36,7 @@ use connection_manager::{ConnectOptions, ConnectionManager};
 use connection_task::ConnectionTask;
 use leases::RedisLeases;
 use near_cache::NearCache;
+use pending_revocations::RedisPendingRevocations;
 use pubsub::Subscriber;
 use revocations::RedisRevocations;
 use server_clock::ServerClock;
@@ -86,6 +88,8 @@ fn open_on_channel(settings: &Redis, clock: &Clock, channel: &str) -> Result<Sto
         leases: Arc::new(RedisLeases::new(server.clone(), wait_queue)),
         local_leases: Arc::new(MemoryLeases::new(clock.clone())),
         revocations: Arc::clone(&revocations) as _,
+        pending_revocations: Arc::new(RedisPendingRevocations::new(server.clone())),
+        saved: None,
         throttles: Arc::new(RedisThrottles::new(server.clone())),
         connection: Arc::new(ConnectionTask::new(
             options,

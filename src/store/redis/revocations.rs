@@ -219,6 +219,10 @@ impl Sweep for RedisRevocations {
     fn sweep(&self, now: Timestamp) {
         self.known.sweep(now);
     }
+
+    fn evicted(&self) -> u64 {
+        self.known.evicted()
+    }
 }
 
 /// The milliseconds in a score, as they were written.

@@ -37,6 +37,7 @@ scripts! {
     READ_CHECKPOINT = "scripts/read_checkpoint.lua";
     RELEASE = "scripts/release.lua";
     REVOKE = "scripts/revoke.lua";
+    PUT_PENDING = "scripts/put_pending.lua";
     RESERVE = "scripts/reserve.lua";
 }
 

@@ -31,6 +31,8 @@ fn one_of_each() -> Metrics {
     metrics.token_checked(TokenCheck::Revoked);
     metrics.reloaded(ReloadResult::Refused);
     metrics.cookie_key_age(Duration::from_secs(7));
+    metrics.store_evictions(Store::Refreshes, 3);
+    metrics.store_evictions(Store::Refreshes, 5);
     metrics
 }
 
@@ -51,6 +53,8 @@ fn only_what_occurred_is_exported() {
         r#"vestibule_provider_requests_total{operation="keys",provider="main",result="ok"} 1"#,
         r#"vestibule_token_checks_total{result="revoked"} 1"#,
         r#"vestibule_config_reloads_total{result="refused"} 1"#,
+        r#"vestibule_store_evictions_total{store="refreshes"} 5"#,
+        r#"vestibule_store_evictions_total{store="sessions"} 0"#,
     ] {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
@@ -179,6 +183,11 @@ fn the_reference_lists_every_value_of_the_closed_labels() {
             "throttled_total",
             "limit",
             Limit::ALL.iter().map(|value| value.as_str()),
+        ),
+        row(
+            "store_evictions_total",
+            "store",
+            Store::ALL.iter().map(|value| value.as_str()),
         ),
         row(
             "config_reloads_total",

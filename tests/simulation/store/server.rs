@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use vestibule::model::timestamp::Timestamp;
-use vestibule::store::{MemoryThrottles, SessionHash, StoreError};
+use vestibule::store::{MemoryPendingRevocations, MemoryThrottles, SessionHash, StoreError};
 
 use super::super::clock::TrueTime;
 use super::super::life::Life;
@@ -23,6 +23,7 @@ const JOURNAL: Duration = Duration::from_secs(5);
 pub struct Server {
     pub time: TrueTime,
     pub throttles: MemoryThrottles,
+    pub pending_revocations: Arc<MemoryPendingRevocations>,
     state: Mutex<State>,
 }
 
@@ -97,6 +98,7 @@ impl Server {
         Arc::new(Self {
             time,
             throttles: MemoryThrottles::new(),
+            pending_revocations: Arc::default(),
             state: Mutex::new(state),
         })
     }

@@ -33,6 +33,8 @@ pub fn connect(server: &Arc<Server>, life: &Arc<Life>, clock: &Clock) -> Stores 
         leases: Arc::clone(&shared) as _,
         local_leases: Arc::new(MemoryLeases::new(clock.clone())),
         revocations: Arc::clone(&shared) as _,
+        pending_revocations: Arc::clone(&server.pending_revocations) as _,
+        saved: None,
         throttles: shared,
         connection: replica,
         scope: Scope::Replicas,

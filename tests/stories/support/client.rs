@@ -178,6 +178,14 @@ impl Browser {
         self.send("GET", target, &[], b"").await
     }
 
+    /// The same browser, led to another gateway.
+    pub fn at(&self, address: SocketAddr) -> Self {
+        Self {
+            address,
+            ..self.clone()
+        }
+    }
+
     /// A browser that has a copy of this one's cookies of these names and nothing else.
     pub fn thief_of(&self, names: &[&str]) -> Self {
         let mut thief = Self::new(self.address, &self.host);

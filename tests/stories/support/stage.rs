@@ -126,10 +126,14 @@ impl Stage {
         replica
     }
 
-    /// Stops, and starts again with the same configuration and `state_dir`.
-    pub async fn restarted(&mut self) -> Replica {
+    /// Stops the gateway and waits; everything around it stays.
+    pub async fn stop_gateway(&mut self) {
         self.stop.send_replace(true);
         self.running.take().unwrap().await.unwrap().unwrap();
+    }
+
+    /// Starts another gateway with the same configuration and `state_dir`.
+    pub async fn start_again(&self) -> Replica {
         Replica::start(&self.config, self.clock.clone()).await
     }
 
@@ -220,7 +224,6 @@ pub struct Replica {
     /// The configuration in force.
     pub runtime_handle: Arc<RuntimeHandle>,
     stop: watch::Sender<bool>,
-    running: Option<JoinHandle<Result<(), String>>>,
     state: Option<tempfile::TempDir>,
 }
 
@@ -231,21 +234,15 @@ impl Replica {
         let opened = BoundServer::open(settings, clock).unwrap();
         let (stop, stopped) = watch::channel(false);
         let (address, runtime_handle) = (opened.addresses()[0], opened.runtime_handle());
+        tokio::spawn(opened.run(None, stopped));
         let replica = Self {
             address,
             runtime_handle,
             stop,
-            running: Some(tokio::spawn(opened.run(None, stopped))),
             state: None,
         };
         until_ready(&replica.runtime_handle).await;
         replica
-    }
-
-    /// Stops and waits: requests in flight finish.
-    pub async fn stop(&mut self) {
-        self.stop.send_replace(true);
-        self.running.take().unwrap().await.unwrap().unwrap();
     }
 }
 

@@ -140,6 +140,13 @@ fn revocations_keep_the_contract() {
 }
 
 #[test]
+fn pending_revocations_keep_the_contract() {
+    if let Some(replicas) = Replicas::of_one_node() {
+        block_on(contract::pending_revocations::check(&replicas));
+    }
+}
+
+#[test]
 fn throttles_keep_the_contract() {
     if let Some(replicas) = Replicas::of_one_node() {
         block_on(contract::throttles::check(&replicas));

@@ -1,0 +1,228 @@
+//! The file `revocations` in `state_dir`: what a gateway without a shared store must know after a
+//! restart, sealed. It is written as a whole a moment after each change, off the threads that serve
+//! requests, and read once at the start.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::model::sealing_keys::SealingKeys;
+use crate::model::timestamp::Timestamp;
+use crate::store::SavedStores;
+use crate::system::{self, Clock};
+
+use super::cookie_keys;
+use super::state_dir;
+
+/// The name of the file.
+const FILE: &str = "revocations";
+/// What it is renamed to where it cannot be read.
+const UNREADABLE: &str = "revocations.unreadable";
+/// The purpose that the seal is bound to.
+const PURPOSE: &str = "vestibule saved revocations";
+/// The pause between two writes is this many times as long as a write takes, so that a large file
+/// does not keep the disk busy.
+const REST: u32 = 20;
+/// The pause after a write that failed.
+const RETRY: Duration = Duration::from_secs(10);
+/// How often the file is written again where nothing changed but perhaps the sealing keys.
+const REWRITE: Duration = Duration::from_secs(60 * 60);
+
+/// Saves the stores of this process. It outlives every configuration.
+pub(super) struct SavedState {
+    stores: Option<SavedStores>,
+    clock: Clock,
+    /// What has to be saved has changed.
+    changed: Arc<Notify>,
+}
+
+/// Where the file is, and the keys that seal it.
+pub(super) struct SavedStateContext {
+    pub state_dir: PathBuf,
+    pub sealing: Arc<SealingKeys>,
+}
+
+impl SavedState {
+    /// Saves `stores` after each notification of `changed`; nothing where a server keeps them.
+    pub fn new(stores: Option<SavedStores>, clock: Clock, changed: Arc<Notify>) -> Self {
+        Self {
+            stores,
+            clock,
+            changed,
+        }
+    }
+
+    /// Reads what the process before this one saved. A file that is missing or cannot be read is
+    /// logged, and the gateway starts without it.
+    pub fn restore(&self, context: &SavedStateContext) {
+        let Some(stores) = &self.stores else { return };
+        let state_dir = &context.state_dir;
+        let path = state_dir.join(FILE);
+        match std::fs::read(&path) {
+            Ok(sealed) => {
+                if let Err(why) = restore(stores, &context.sealing, &sealed, self.clock.now()) {
+                    let kept = state_dir.join(UNREADABLE);
+                    // The next write would replace it.
+                    let renamed = std::fs::rename(&path, &kept).is_ok();
+                    tracing::error!(
+                        path = %path.display(),
+                        kept_as = renamed.then(|| tracing::field::display(kept.display())),
+                        why,
+                        "saved revocations cannot be read: copies of tokens that were signed out before this start are accepted until they expire"
+                    );
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // At the first start there is no key either.
+                if state_dir.join(cookie_keys::FILE).exists() {
+                    tracing::warn!(path = %path.display(), "no saved revocations: copies of tokens that were signed out before this start are accepted until they expire");
+                }
+            }
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "saved revocations cannot be read: copies of tokens that were signed out before this start are accepted until they expire");
+            }
+        }
+    }
+
+    /// Saves after each change. Never returns.
+    pub async fn run(&self, current: impl Fn() -> SavedStateContext) {
+        loop {
+            let watch = system::stopwatch();
+            let pause = match self.save(current()).await {
+                Ok(()) => watch.elapsed() * REST,
+                Err(()) => RETRY,
+            };
+            tokio::time::sleep(pause).await;
+            // Every hour also without a change, for the sealing keys may have changed.
+            let _ = tokio::time::timeout(REWRITE, self.changed.notified()).await;
+        }
+    }
+
+    /// Saves now. A failure is logged.
+    pub async fn save(&self, context: SavedStateContext) -> Result<(), ()> {
+        let Some(stores) = self.stores.clone() else {
+            return Ok(());
+        };
+        let now = self.clock.now();
+        let path = context.state_dir.join(FILE);
+        let work = move || save(&stores, &context, now);
+        let saved = match tokio::task::spawn_blocking(work).await {
+            Ok(saved) => saved,
+            Err(error) => Err(io::Error::other(error)),
+        };
+        saved.map_err(|error| {
+            tracing::error!(path = %path.display(), %error, "revocations cannot be saved: a restart forgets them");
+        })
+    }
+}
+
+fn save(stores: &SavedStores, context: &SavedStateContext, now: Timestamp) -> io::Result<()> {
+    let sealed = context
+        .sealing
+        .seal(PURPOSE, stores.snapshot(now), system::random())
+        .ok_or_else(|| io::Error::other("it cannot be sealed"))?;
+    state_dir::replace(&context.state_dir, FILE, &sealed)
+}
+
+fn restore(
+    stores: &SavedStores,
+    sealing: &SealingKeys,
+    sealed: &[u8],
+    now: Timestamp,
+) -> Result<(), String> {
+    let snapshot = sealing
+        .open(PURPOSE, sealed)
+        .ok_or("it was changed, or sealed with a key that was removed")?;
+    stores
+        .restore(&snapshot, now)
+        .map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::model::token::RevocationKey;
+    use crate::store::Stores;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+    struct Process {
+        stores: Stores,
+        saved_state: SavedState,
+        state_dir: PathBuf,
+    }
+
+    impl Process {
+        /// One that starts with this `state_dir`.
+        fn start(dir: &tempfile::TempDir, key: u8) -> Self {
+            let stores = Stores::in_memory(&Clock::new());
+            let saved_state = SavedState::new(stores.saved.clone(), Clock::new(), Arc::default());
+            let process = Self {
+                stores,
+                saved_state,
+                state_dir: dir.path().join("state"),
+            };
+            process.saved_state.restore(&process.context(key));
+            process
+        }
+
+        fn context(&self, key: u8) -> SavedStateContext {
+            SavedStateContext {
+                state_dir: self.state_dir.clone(),
+                sealing: Arc::new(SealingKeys::new(&[[key; 32]]).unwrap()),
+            }
+        }
+
+        async fn revoke(&self, name: &str) {
+            let (key, until) = (RevocationKey(name.into()), Clock::new().now());
+            let until = until.plus(Duration::from_secs(600));
+            let revoked = self.stores.revocations.revoke("main", &key, until, NOW);
+            revoked.await.unwrap();
+            self.saved_state.save(self.context(1)).await.unwrap();
+        }
+
+        fn is_revoked(&self, name: &str) -> bool {
+            let key = RevocationKey(name.into());
+            self.stores.revocations.is_revoked("main", &key, NOW)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_saved_is_known_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let before = Process::start(&dir, 1);
+        before.revoke("a").await;
+        before.revoke("b").await;
+        let file = before.state_dir.join(FILE);
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let after = Process::start(&dir, 1);
+        assert!(after.is_revoked("a") && after.is_revoked("b") && !after.is_revoked("c"));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_read_is_put_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let before = Process::start(&dir, 1);
+        before.revoke("a").await;
+        let file = before.state_dir.join(FILE);
+        let good = std::fs::read(&file).unwrap();
+        let bad = [b"", &b"junk"[..], &good[..good.len() - 1]];
+        for content in bad {
+            std::fs::write(&file, content).unwrap();
+            assert!(!Process::start(&dir, 1).is_revoked("a"));
+            let kept = std::fs::read(before.state_dir.join(UNREADABLE)).unwrap();
+            assert_eq!(kept, content);
+        }
+        std::fs::write(&file, &good).unwrap();
+        assert!(!Process::start(&dir, 2).is_revoked("a"), "another key");
+        std::fs::create_dir(&file).unwrap();
+        assert!(!Process::start(&dir, 1).is_revoked("a"), "a directory");
+        assert!(before.saved_state.save(before.context(1)).await.is_err());
+    }
+}
