@@ -351,29 +351,24 @@ mod tests {
 
     #[test]
     fn nothing_is_expected_but_to_continue() {
-        let expecting = |values: &[&'static str]| {
-            let values: Vec<_> = values.iter().map(|v| HeaderValue::from_static(v)).collect();
+        let expecting = |value: &'static str| {
+            let values = [
+                HeaderValue::from_static("100-continue"),
+                value.parse().unwrap(),
+            ];
             status(&UnvalidatedHead {
                 expectations: &values,
                 ..head(b"", b"/")
             })
         };
-        for met in [
-            &["100-continue"][..],
-            &["100-Continue , 100-continue"],
-            &["100-continue", "100-continue"],
-            &[""],
-            &[","],
-        ] {
+        for met in ["100-continue", "100-Continue , 100-continue", "", ","] {
             assert_eq!(expecting(met), Ok(()), "{met:?}");
         }
         for unmet in [
-            &["wonders"][..],
-            &["100-continue, wonders"],
-            &["100-continue", "wonders"],
-            &["100-continue=1"],
-            &["100-continue;a=b"],
-            &["100"],
+            "wonders",
+            "100-continue, wonders",
+            "100-continue;a=b",
+            "100",
         ] {
             assert_eq!(expecting(unmet), Err(417), "{unmet:?}");
         }
