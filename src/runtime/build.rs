@@ -105,10 +105,7 @@ pub fn build_with(
             revocation: Arc::clone(&core.revocation),
             metrics: Arc::clone(&shared.metrics),
         },
-        early_refresh: EarlyRefresh {
-            refresh: Arc::clone(&core.refresh),
-            revocation: Arc::clone(&core.revocation),
-        },
+        early_refresh: core.early_refresh(),
         login: login(&shared, settings.login, &core, &sealing, &devices),
         logout: Logout {
             sealing: Arc::clone(&sealing),
@@ -192,6 +189,13 @@ impl Core {
             revocation,
             sessions,
             refresh,
+        }
+    }
+
+    fn early_refresh(&self) -> EarlyRefresh {
+        EarlyRefresh {
+            refresh: Arc::clone(&self.refresh),
+            revocation: Arc::clone(&self.revocation),
         }
     }
 }
