@@ -341,7 +341,7 @@ mod tests {
         while stream.write_all(more.as_bytes()).await.is_ok() {
             said.fetch_add(more.len(), Ordering::Relaxed);
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     #[tokio::test]
