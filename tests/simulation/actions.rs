@@ -38,7 +38,7 @@ impl World {
                 times,
             } => {
                 let number = visitor % self.visitors.len();
-                let held = self.visitor(number).held.clone();
+                let held = self.held(number);
                 let mut all = JoinSet::new();
                 for _ in 0..times.max(1) {
                     let (world, held) = (Arc::clone(self), held.clone());
@@ -100,7 +100,7 @@ impl World {
 
     async fn sign_in(self: &Arc<Self>, number: usize, gateway: usize) {
         let number = number % self.visitors.len();
-        let held = self.visitor(number).held.clone();
+        let held = self.held(number);
         if !held.is_empty() {
             return;
         }
@@ -115,7 +115,7 @@ impl World {
             return;
         };
         let mut visitor = self.visitor(number);
-        visitor.held.take(&response);
+        visitor.held.take(&response, self.time.elapsed());
         let token = self.token(&visitor.held);
         visitor.held.grant = token.and_then(|token| {
             self.provider
@@ -126,7 +126,7 @@ impl World {
     /// A visitor's tabs ask for a page at the same time.
     async fn visit(self: &Arc<Self>, visit: Visit) {
         let number = visit.visitor % self.visitors.len();
-        let held = self.visitor(number).held.clone();
+        let held = self.held(number);
         if held.is_empty() {
             return;
         }
@@ -151,7 +151,8 @@ impl World {
                         .trace
                         .note(|| "the answer is lost on its way to the visitor".into());
                 } else {
-                    world.visitor(number).held.take(&response);
+                    let now = world.time.elapsed();
+                    world.visitor(number).held.take(&response, now);
                 }
             });
         }
@@ -216,7 +217,7 @@ impl World {
             return;
         };
         if let Some(copy) = &mut self.visitor(number).copy {
-            copy.take(&response);
+            copy.take(&response, self.time.elapsed());
         }
     }
 
@@ -235,7 +236,7 @@ impl World {
 
     async fn stream(self: &Arc<Self>, number: usize, gateway: usize) {
         let number = number % self.visitors.len();
-        let held = self.visitor(number).held.clone();
+        let held = self.held(number);
         let Some(process) = self.gateway(gateway).process().filter(|_| !held.is_empty()) else {
             return;
         };
@@ -245,7 +246,9 @@ impl World {
         let Some(response) = self.ask(presented, gateway, &request).await else {
             return;
         };
-        self.visitor(number).held.take(&response);
+        self.visitor(number)
+            .held
+            .take(&response, self.time.elapsed());
         let (Some(grant), Some(principal)) = (grant, response.principal) else {
             return;
         };
@@ -389,7 +392,7 @@ impl World {
     /// Checks that a visitor who is signed in is served, now that all trouble is over.
     pub async fn check_recovery(self: &Arc<Self>, number: usize) {
         for at in 0..TRIES {
-            let held = self.visitor(number).held.clone();
+            let held = self.held(number);
             let presented = self.presented(number, &held);
             if !self.must_be_served(&presented) {
                 return;
@@ -398,7 +401,9 @@ impl World {
             let Some(response) = self.ask(presented, number + at, &request).await else {
                 return;
             };
-            self.visitor(number).held.take(&response);
+            self.visitor(number)
+                .held
+                .take(&response, self.time.elapsed());
             if response.principal.is_some() {
                 return;
             }
@@ -406,6 +411,13 @@ impl World {
         }
         let what = format!("visitor {number} is not served though all trouble is over");
         self.trace.violate(rules::RECOVERS, what);
+    }
+
+    /// What a visitor holds now.
+    fn held(&self, number: usize) -> Credentials {
+        let mut visitor = self.visitor(number);
+        visitor.held.drop_old(self.time.elapsed());
+        visitor.held.clone()
     }
 
     /// The provider's refresh token in these credentials.

@@ -158,11 +158,12 @@ impl Gateway {
     pub async fn stop(&self) -> Option<Arc<Life>> {
         let process = self.process()?;
         self.set_process(None);
-        process.stop.send_replace(true);
         let mut requests = process.requests.subscribe();
         let drained = requests.wait_for(|requests| *requests == 0);
         // Requests that take longer are broken off.
         let _ = tokio::time::timeout(DRAIN, drained).await;
+        background::finish(&process.runtime_handle).await;
+        process.stop.send_replace(true);
         sleep(DETACHED).await;
         process.life.end();
         Some(process.life)

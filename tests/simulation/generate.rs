@@ -57,7 +57,7 @@ fn options(rng: &mut Rng) -> Options {
             ],
         ),
         token_life: *pick(rng, &[15, 30, 60, 120, 300]),
-        max_age: *pick(rng, &[2_592_000, 2_592_000, 30]),
+        max_age: *pick(rng, &[2_592_000, 3_600]),
         provider_latency: *pick(rng, &[2, 20, 200, 1_500]),
         store_latency: *pick(rng, &[1, 1, 5, 60, 400]),
     }

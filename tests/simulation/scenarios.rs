@@ -125,7 +125,14 @@ fn schedule(world: Options, events: Vec<(u64, Action)>) -> Schedule {
 
 /// All scenarios.
 pub fn all() -> Vec<Scenario> {
-    let scenarios = [provider(), unusable_tokens(), clocks(), sign_outs()].concat();
+    let scenarios = [
+        provider(),
+        unusable_tokens(),
+        clocks(),
+        sign_outs(),
+        short_cookies(),
+    ]
+    .concat();
     scenarios
         .into_iter()
         .map(|(name, schedule)| Scenario { name, schedule })
@@ -274,6 +281,76 @@ fn clocks() -> Vec<Named> {
         (
             "a used token that comes back after 25 hours",
             schedule(alone(), vec![sign_in(), copy, visit(35_000), replay(day)]),
+        ),
+    ]
+}
+
+/// Cookies that end before what they stand for.
+fn short_cookies() -> Vec<Named> {
+    let short = Options {
+        max_age: 30,
+        token_life: 60,
+        ..alone()
+    };
+    let with_sessions = Options {
+        sessions: true,
+        token_life: 30,
+        ..short.clone()
+    };
+    let with_phone = Options {
+        visitors: 3,
+        token_life: 30,
+        ..short.clone()
+    };
+    let unusable = Action::Unusable {
+        seconds: 36,
+        how: Unusable::ExpiredOnArrival,
+    };
+    let (visitor, gateway) = (2, 0);
+    let phone = |at| match visit(at) {
+        (at, Action::Visit(visit)) => (at, Action::Visit(Visit { visitor, ..visit })),
+        other => other,
+    };
+    let only_refresh = Action::SignOut {
+        visitor: 0,
+        gateway,
+        only_refresh: true,
+        times: 1,
+    };
+    let hangs = trouble(60_000, Endpoint::Refresh, Failure::Hangs, 60);
+    let step = |at, millis| (at, Action::StepClock { gateway, millis });
+    vec![
+        (
+            "a new token of a phone is kept as long as cookies live",
+            schedule(
+                with_phone,
+                vec![
+                    (0, Action::SignIn { visitor, gateway }),
+                    (1_000, unusable),
+                    phone(35_000),
+                    phone(75_000),
+                ],
+            ),
+        ),
+        (
+            "a session that outlives the revocation of its refresh token",
+            schedule(
+                with_sessions,
+                vec![sign_in(), (5_000, only_refresh), hangs, replay(75_000)],
+            ),
+        ),
+        (
+            "a clock that is set forward and back after a sign-out",
+            schedule(
+                short,
+                vec![
+                    sign_in(),
+                    sign_out(5_000, 0),
+                    step(14_000, 120_000),
+                    step(29_000, -120_000),
+                    replay(31_000),
+                ],
+            ),
         ),
     ]
 }

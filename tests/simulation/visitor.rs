@@ -1,6 +1,7 @@
 //! Visitors: browsers with a jar of cookies, and phones that keep their tokens themselves.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -20,6 +21,8 @@ pub struct Credentials {
     /// Whether the visitor keeps tokens instead of cookies.
     pub phone: bool,
     pub jar: BTreeMap<String, String>,
+    /// When each cookie ends.
+    pub ends: BTreeMap<String, Duration>,
     pub access: Option<String>,
     pub refresh: Option<String>,
     /// The number of the sign-in that they belong to.
@@ -67,6 +70,7 @@ impl Credentials {
                 .filter(|(name, _)| name.ends_with("-refresh"))
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect(),
+            ends: self.ends.clone(),
             access: None,
             refresh: self.refresh.clone(),
             grant: self.grant,
@@ -74,16 +78,24 @@ impl Credentials {
     }
 
     /// Takes what an answer gives and drops what it clears.
-    pub fn take(&mut self, response: &ClientResponse) {
+    pub fn take(&mut self, response: &ClientResponse, now: Duration) {
         for line in &response.set_cookies {
             let (pair, attributes) = line.split_once(';').unwrap_or((line, ""));
             let Some((name, value)) = pair.split_once('=') else {
                 continue;
             };
-            if attributes.to_ascii_lowercase().contains("max-age=0") {
+            let attributes = attributes.to_ascii_lowercase();
+            let max_age = attributes
+                .split(';')
+                .find_map(|attribute| attribute.trim().strip_prefix("max-age=")?.parse().ok());
+            if max_age == Some(0) {
                 self.jar.remove(name);
+                self.ends.remove(name);
             } else {
                 self.jar.insert(name.to_owned(), value.to_owned());
+                let end = max_age.map(|seconds| now + Duration::from_secs(seconds));
+                self.ends
+                    .insert(name.to_owned(), end.unwrap_or(Duration::MAX));
             }
         }
         if let Some(access) = &response.access {
@@ -92,6 +104,12 @@ impl Credentials {
         if let Some(refresh) = &response.refresh {
             self.refresh = Some(refresh.clone());
         }
+    }
+
+    /// Drops the cookies whose `Max-Age` is over, as browsers do.
+    pub fn drop_old(&mut self, now: Duration) {
+        self.jar
+            .retain(|name, _| self.ends.get(name).is_none_or(|end| now < *end));
     }
 
     /// Forgets everything.
