@@ -55,7 +55,7 @@ fn pending_revocations_keep_the_contract() {
 
 #[test]
 fn pending_revocations_stay_within_their_limit() {
-    let store = super::pending_revocations::MemoryPendingRevocations::with_capacity(10);
+    let store = MemoryPendingRevocations::with_capacity(10);
     let (id, sealed) = (|n: u8| PendingId([n; 16]), Arc::from([0; 100]));
     for number in 0..100 {
         let pending = PendingRevocation {
