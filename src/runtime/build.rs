@@ -139,6 +139,7 @@ impl Core {
         let revocation = Arc::new(Revocation {
             store: Arc::clone(&stores.revocations),
             queue: Arc::clone(&shared.revocation_queue),
+            saved_state: Arc::clone(&shared.saved_state),
             sealing: Arc::clone(sealing),
             clock: clock.clone(),
         });
@@ -236,17 +237,16 @@ fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
     stores
         .revocations
         .listen(Arc::clone(&streams) as Arc<dyn RevocationListener>);
-    let revocation_queue = RevocationQueue::new(&stores, clock.clone());
-    let changed = Arc::clone(&revocation_queue.changed);
-    let saved_state = SavedState::new(stores.saved.clone(), clock.clone(), changed);
+    let saved_state = Arc::new(SavedState::new(&stores, clock.clone()));
+    let queue = RevocationQueue::new(&stores, clock.clone(), Arc::clone(&saved_state));
     Ok(Shared {
         clock,
         metrics: Arc::new(Metrics::new()),
         leases: Arc::new(Leases::new(&stores)),
         stores,
         streams,
-        revocation_queue: Arc::new(revocation_queue),
-        saved_state: Arc::new(saved_state),
+        revocation_queue: Arc::new(queue),
+        saved_state,
         in_flight: Arc::default(),
         redirects: Arc::new(RedirectCounter::new()),
         throttle_keys: Arc::new(throttle_keys),

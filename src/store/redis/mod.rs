@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::wait_queue::WaitQueue;
-use super::{LocalClock, MemoryLeases, MemoryRevocations, Scope, StoreError, Stores};
+use super::{LocalClock, MemoryLeases, MemoryRevocations, SavedStores, Scope, StoreError, Stores};
 use crate::config::settings::Redis;
 use connection_manager::{ConnectOptions, ConnectionManager};
 use connection_task::ConnectionTask;
@@ -85,6 +85,10 @@ fn open_on_channel(
         near_cache: Arc::clone(&near_cache),
         wait_queue: Arc::clone(&wait_queue),
     };
+    let saved = SavedStores {
+        revocations: Arc::clone(&known),
+        pending: Arc::default(),
+    };
     let revocations = Arc::new(RedisRevocations::new(server.clone(), known));
     Ok(Stores {
         sessions: Arc::new(RedisSessions::new(server.clone(), near_cache)),
@@ -92,7 +96,7 @@ fn open_on_channel(
         local_leases: Arc::new(MemoryLeases::new()),
         revocations: Arc::clone(&revocations) as _,
         pending_revocations: Arc::new(RedisPendingRevocations::new(server.clone())),
-        saved: None,
+        saved,
         throttles: Arc::new(RedisThrottles::new(server.clone())),
         connection: Arc::new(ConnectionTask::new(
             options,
