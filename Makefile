@@ -1,11 +1,12 @@
 # `make demo` and `make test` need no setup: they install missing packages with apt if possible, or
 # else name them.
 
-.PHONY: help demo test check bench measure docs build-needs
+.PHONY: help demo test simulate check bench measure docs build-needs
 
 help:
 	@echo 'make demo     run the gateway with an identity server and two sample applications'
 	@echo 'make test     run all tests, also with Chromium and other third-party programs'
+	@echo 'make simulate play simulations of a fleet of gateways until one fails or it is stopped'
 	@echo 'make check    check formatting, lints, the pure modules, licences: what CI runs before the tests'
 	@echo 'make bench    compare the CPU per request with plain Pingora and nginx'
 	@echo 'make measure  measure the length, documentation and coupling of the code'
@@ -20,6 +21,10 @@ demo: build-needs
 
 test: build-needs
 	bash scripts/test.sh
+
+# From another seed each time.
+simulate: build-needs
+	cargo test --locked --test simulation -- --forever --from $$(date +%s)000000
 
 check: build-needs
 	bash scripts/check.sh

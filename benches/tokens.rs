@@ -158,6 +158,7 @@ fn sealed(bench: &mut Criterion) {
     let keys = SealingKeys::new(&[[7; 32]]).unwrap();
     let ticket = RefreshTicket {
         session_hash: None,
+        registered: true,
         refresh: Secret::new("r".repeat(86)),
         sub: "e1f2b3c4-0000-4000-8000-000000000001".into(),
         revocation_key: "a1b2c3d4-0000-4000-8000-000000000003".into(),

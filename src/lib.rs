@@ -3,9 +3,8 @@
 //! The modules, in reading order:
 //!
 //! * [`model`]: the types that everything else is made of. Plain data, validated where it is made.
-//! * [`decide`]: the policy, as one pure function from a request and the known facts to a question
-//!   or
-//!   a verdict.
+//! * [`decide`]: the policy, as one pure function from a request and the known facts to a
+//!   question or a verdict.
 //! * `config`: the configuration file, parsed and validated. All problems are reported at once.
 //! * `provider`: the client of the identity provider, the keys that it signs with, and the
 //!   verification of its tokens.

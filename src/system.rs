@@ -3,21 +3,52 @@
 //! This is the only file that asks the operating system for them. Pure code gets a [`Timestamp`]
 //! and random bytes as arguments.
 
+use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tokio::time::Instant;
 
 use crate::model::timestamp::Timestamp;
 
-/// A clock. Clones tell the same time, also after one of them was advanced.
-#[derive(Clone, Debug, Default)]
+/// A clock. Clones tell the same time, also after one of them was advanced or set.
+#[derive(Clone, Debug)]
 pub struct Clock {
+    source: Source,
+    started: Instant,
     ahead_millis: Arc<AtomicU64>,
+    /// How far the wall clock was set, and the monotonic one was not.
+    set_millis: Arc<AtomicI64>,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::from_source(Source::System)
+    }
+}
+
+/// Where the time of a [`Clock`] comes from.
+#[derive(Clone, Default)]
+enum Source {
+    /// The operating system.
+    #[default]
+    System,
+    /// A function.
+    Function(Arc<dyn Fn() -> Timestamp + Send + Sync>),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::System => "System",
+            Self::Function(_) => "Function",
+        })
+    }
 }
 
 impl Clock {
@@ -27,18 +58,50 @@ impl Clock {
         Self::default()
     }
 
-    /// The current time of this clock.
+    /// A clock that tells the time that `source` returns, for a simulation whose clocks differ.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that asks for the time"
-    )]
+    pub fn from_function(source: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self::from_source(Source::Function(Arc::new(source)))
+    }
+
+    fn from_source(source: Source) -> Self {
+        Self {
+            source,
+            started: Instant::now(),
+            ahead_millis: Arc::default(),
+            set_millis: Arc::default(),
+        }
+    }
+
+    /// The current time of the wall clock, which operators and time servers set: it may jump, and
+    /// other machines have another one.
+    #[must_use]
     pub fn now(&self) -> Timestamp {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        Timestamp::from_millis(millis.saturating_add(self.ahead_millis.load(Ordering::Relaxed)))
+        let now = match &self.source {
+            Source::System => system_time(),
+            Source::Function(source) => source(),
+        };
+        let ahead = self.ahead_millis.load(Ordering::Relaxed);
+        let set = self.set_millis.load(Ordering::Relaxed);
+        Timestamp::from_millis(
+            now.millis()
+                .saturating_add(ahead)
+                .saturating_add_signed(set),
+        )
+    }
+
+    /// The time since this clock was made. Nobody sets it: it tells how long something has lasted in
+    /// this process, whatever the wall clock does.
+    #[must_use]
+    pub fn monotonic(&self) -> Duration {
+        let ahead = Duration::from_millis(self.ahead_millis.load(Ordering::Relaxed));
+        self.started.elapsed() + ahead
+    }
+
+    /// Sets the wall clock of this clock and its clones forward, or back by a negative number, as a
+    /// time server does.
+    pub fn set_forward(&self, millis: i64) {
+        self.set_millis.fetch_add(millis, Ordering::Relaxed);
     }
 
     /// Advances this clock and its clones, so that a test need not wait.
@@ -50,12 +113,21 @@ impl Clock {
     }
 }
 
-/// The current time of a monotonic clock, for measuring how long something takes.
-#[must_use]
+/// The time of the operating system.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that asks for the time"
 )]
+fn system_time() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The current time of a monotonic clock, for measuring how long something takes. It is the clock
+/// of tokio's timers, so that a test which pauses them also pauses this.
+#[must_use]
 pub fn stopwatch() -> Instant {
     Instant::now()
 }

@@ -2,10 +2,12 @@
 // that a form is sent twice.
 (() => {
   "use strict";
-  for (const form of document.querySelectorAll("form[data-sign-in]")) {
-    const password = form.querySelector("input[name=password]");
-    const returnTo = form.querySelector("input[name=return_to]");
-    const reveal = form.querySelector(".reveal");
+  for (const form of document.querySelectorAll("form[data-sign-in], form[data-once]")) {
+    // The fields of another form are the application's, whatever their names.
+    const own = (selector) => (form.hasAttribute("data-sign-in") ? form.querySelector(selector) : null);
+    const password = own("input[name=password]");
+    const returnTo = own("input[name=return_to]");
+    const reveal = own(".reveal");
     const submit = form.querySelector("button[type=submit]");
     // Nodes and not text: an address in it can have another writing direction than the text around it.
     const label = [...submit.childNodes];

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares CPU microseconds per request: side_by_side.py TARGET_DIRECTORY [ROUNDS [SECONDS]].
+"""Compares CPU microseconds per request: side_by_side.py TARGET_DIRECTORY [ROUNDS [SECONDS [BASELINE]]].
 
 Every proxy runs in front of the same nginx and gets the same closed-loop load from wrk, in short interleaved rounds, so
 that other load on the machine affects all of them alike. The proxies share one core, and the load and the upstream nginx
@@ -8,6 +8,8 @@ ratios within each round. Exits 1 if the gateway exceeds its budget.
 
 Plain Pingora is the minimal program of its guide, with the system's allocator. The gateway uses another allocator, so
 the same program with that allocator runs too: the remaining difference is the gateway's own work.
+
+BASELINE is a gateway of another version: it runs in the same rounds, and the ratio of this version to it is printed.
 """
 
 import os
@@ -24,7 +26,8 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent.parent / "tests" / "real"))
 from gateway import Gateway, free_port  # noqa: E402
 
-PLAIN, SIGNED_IN, SESSION = "plain Pingora", "vestibule, signed in", "vestibule, session"
+PLAIN, BASELINE = "plain Pingora", "baseline "
+SIGNED_IN, SESSION, PUBLIC = "vestibule, signed in", "vestibule, session", "vestibule, public"
 CONNECTIONS = 16
 WORKERS = 1
 MAX_RATIO = 1.10
@@ -114,16 +117,17 @@ def nginx(directory, name, server):
     return ["/usr/sbin/nginx", "-p", directory, "-c", str(path)]
 
 
-def start_vestibule(binary, directory, upstream):
+def start_vestibule(binary, directory, upstream, version=""):
     """The gateway's process as three programs: requests that are signed in with a token, signed in with a session, and
     public."""
+    Path(directory).mkdir(exist_ok=True)
     gateway = Gateway(binary, directory, upstream, "1h", WORKERS)
     host = f"localhost:{gateway.port}"
     # Every round signs in again before it is measured, so that no round includes a refresh.
-    signed_in = Program(SIGNED_IN, gateway.process, gateway.port, host=host, cookie=gateway.sign_in)
+    signed_in = Program(version + SIGNED_IN, gateway.process, gateway.port, host=host, cookie=gateway.sign_in)
     sessions = f"sessions.localhost:{gateway.port}"
-    session = Program(SESSION, gateway.process, gateway.port, host=sessions, cookie=lambda: gateway.sign_in(sessions))
-    public = Program("vestibule, public", gateway.process, gateway.port, path="/public", host=host, cookie=gateway.sign_in)
+    session = Program(version + SESSION, gateway.process, gateway.port, host=sessions, cookie=lambda: gateway.sign_in(sessions))
+    public = Program(version + PUBLIC, gateway.process, gateway.port, path="/public", host=host, cookie=gateway.sign_in)
     return signed_in, session, public
 
 
@@ -131,6 +135,7 @@ def main():
     target = Path(sys.argv[1])
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 15
     seconds = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+    baseline = Path(sys.argv[4]) if len(sys.argv) > 4 else None
     programs, started, failed = [], [], False
     with tempfile.TemporaryDirectory(prefix="vestibule-bench-") as directory:
         try:
@@ -156,6 +161,8 @@ def main():
             failed |= idle > MAX_IDLE_MIB
             print(f"idle resident memory: {idle:.1f} MiB (at most {MAX_IDLE_MIB:.0f})")
             programs += gateway
+            if baseline:
+                programs += start_vestibule(baseline, f"{directory}/baseline", upstream, BASELINE)
             started[0].keep_to_cores(OTHER_CORES)
             for program in programs:
                 program.keep_to_cores(ONE_CORE)
@@ -173,7 +180,7 @@ def main():
     def ratio(name, base):
         return statistics.median(mine / theirs for mine, theirs in zip(by_name[name], by_name[base], strict=True))
 
-    print(f"\n{'CPU µs per request':<26}{'median':>8}{'lowest':>8}{'highest':>8}   of plain Pingora")
+    print(f"\n{'CPU µs per request':<31}{'median':>8}{'lowest':>8}{'highest':>8}   of plain Pingora")
     for name, samples in by_name.items():
         of_plain, note = ratio(name, PLAIN), ""
         if name == SIGNED_IN:
@@ -184,8 +191,10 @@ def main():
             note = f" ({of_token:.2f} of a token, at most {MAX_SESSION_RATIO:.2f})"
             failed |= of_token > MAX_SESSION_RATIO
         print(
-            f"{name:<26}{statistics.median(samples):>8.1f}{min(samples):>8.1f}{max(samples):>8.1f}   {of_plain:.2f}{note}"
+            f"{name:<31}{statistics.median(samples):>8.1f}{min(samples):>8.1f}{max(samples):>8.1f}   {of_plain:.2f}{note}"
         )
+    for name in [SIGNED_IN, SESSION, PUBLIC] if baseline else []:
+        print(f"{name}: {ratio(name, BASELINE + name):.3f} of the baseline")
     sys.exit(1 if failed else 0)
 
 

@@ -209,6 +209,10 @@ impl BoundServer {
                 server.serve(listener, stopped(ended.clone())),
             ));
         }
+        drop(system::detach(note_stop(
+            Arc::clone(&runtime_handle),
+            stop.clone(),
+        )));
         drop(system::detach(background::run(
             Arc::clone(&runtime_handle),
             ended,
@@ -241,6 +245,12 @@ impl BoundServer {
         end.send_replace(true);
         served.map_err(|error| error.to_string())
     }
+}
+
+/// Tells health checks of the stop, as soon as it is asked for.
+async fn note_stop(runtime_handle: Arc<RuntimeHandle>, stop: watch::Receiver<bool>) {
+    stopped(stop).await;
+    runtime_handle.current().begin_stop();
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {

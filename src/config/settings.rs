@@ -75,7 +75,8 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// For connecting to an upstream.
     pub upstream_connect: Duration,
-    /// Between two reads from an upstream.
+    /// Between two reads from an upstream, between two reads of a client's body, and while a client
+    /// takes nothing of a response.
     pub upstream_idle: Duration,
     /// The largest sign-in body, in bytes.
     pub max_login_body: usize,

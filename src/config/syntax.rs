@@ -1,4 +1,4 @@
-//! What is no TOML at all: told, and blanked, so that one slip does not hide all other problems.
+//! What is no TOML at all: reported, and blanked, so that one slip does not hide all other problems.
 
 use std::ops::Range;
 
@@ -26,12 +26,12 @@ pub(super) fn without_errors(text: &str, diagnostics: &mut Diagnostics) -> Optio
         let (twice, malformed): (Vec<&Error>, Vec<&Error>) =
             errors.iter().partition(|error| error.message() == TWICE);
         // The blanked text may have faults of its own that nobody wrote.
-        let told = if malformed.is_empty() {
+        let reported = if malformed.is_empty() {
             &twice
         } else {
             &malformed
         };
-        for error in told
+        for error in reported
             .iter()
             .filter(|error| round == 0 || error.message() == TWICE)
         {
@@ -43,7 +43,7 @@ pub(super) fn without_errors(text: &str, diagnostics: &mut Diagnostics) -> Optio
             );
         }
         let blanked = if malformed.is_empty() { twice.len() } else { 1 };
-        for error in told.iter().take(blanked) {
+        for error in reported.iter().take(blanked) {
             blank(&mut readable, error.span().unwrap_or_default().start)?;
         }
     }

@@ -1,9 +1,12 @@
-//! Whole configurations: the shipped ones load, faulty ones are told line by line.
+//! Whole configurations: the shipped ones load, problems are reported line by line.
 
 use std::path::Path;
 
 use super::*;
 use crate::model::algorithm::Algorithm;
+
+const KEY_FILE: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
+const OLD_KEY_FILE: &str = "HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHgA=\n";
 
 /// Environment in which every secret and file of the shipped configurations is there.
 fn environment() -> FakeEnvironment {
@@ -17,14 +20,8 @@ fn environment() -> FakeEnvironment {
     );
     for (path, text) in [
         ("/run/secrets/fusionauth-api-key", "a-key-of-fusionauth\n"),
-        (
-            "/run/secrets/cookie-key",
-            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n",
-        ),
-        (
-            "/run/secrets/cookie-key-before",
-            "HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHgA=\n",
-        ),
+        ("/run/secrets/cookie-key", KEY_FILE),
+        ("/run/secrets/cookie-key-before", OLD_KEY_FILE),
         (
             "/etc/vestibule/cookie.key",
             "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
@@ -33,10 +30,7 @@ fn environment() -> FakeEnvironment {
             "packaging/replicas/secrets/fusionauth.key",
             "a-key-of-fusionauth\n",
         ),
-        (
-            "packaging/replicas/secrets/cookie.key",
-            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n",
-        ),
+        ("packaging/replicas/secrets/cookie.key", KEY_FILE),
         (
             "packaging/replicas/secrets/redis.url",
             "redis://:a-password@redis:6379\n",
@@ -96,7 +90,7 @@ fn every_shipped_configuration_loads() {
 }
 
 /// What is said about `text`.
-fn told(text: &str) -> String {
+fn problems(text: &str) -> String {
     check_text("vestibule.toml", text, &environment())
         .unwrap_err()
         .to_string()
@@ -138,7 +132,7 @@ roles = ["admin"]
         insecure = true if nobody can listen on the way\n\
         vestibule.toml:21:8: \"/admin/*\" stays public: the rule \"/*\" before it covers it, put the narrower rule \
         first, or take one away";
-    assert_eq!(told(text), expected);
+    assert_eq!(problems(text), expected);
 }
 
 #[test]
@@ -151,7 +145,7 @@ fn a_slip_in_the_syntax_does_not_hide_the_rest() {
         vestibule.toml:5:9: `level` does not know \"loud\", write one of \"error\", \"warn\", \"info\", \"debug\", \
         \"trace\"\n\
         vestibule.toml:6:1: duplicate key, keep one of them";
-    assert_eq!(told(text), expected);
+    assert_eq!(problems(text), expected);
 }
 
 #[test]
@@ -159,14 +153,14 @@ fn what_did_not_fit_is_not_missed_as_well() {
     let text = include_str!("tests/base.toml").replace("bearer = false", "provider = \"other\"");
     let text = format!("{text}provider = \"main\"\n[providers]\nother = 5\n");
     assert_eq!(
-        told(&text),
+        problems(&text),
         "vestibule.toml:41:9: `other` is a whole number, write a table"
     );
     let text = "providers = 5\nsites = \"x\"";
     let expected = "\
         vestibule.toml:1:13: `providers` is a whole number, write a table\n\
         vestibule.toml:2:9: `sites` is a string, write a list";
-    assert_eq!(told(text), expected);
+    assert_eq!(problems(text), expected);
 }
 
 #[test]
@@ -174,7 +168,7 @@ fn an_empty_file_is_told_what_it_needs() {
     let expected = "\
         vestibule.toml:1:1: `providers` is missing, add it: The identity providers, one `[providers.NAME]` each\n\
         vestibule.toml:1:1: `sites` is missing, add it: The guarded applications, one `[[sites]]` each";
-    assert_eq!(told(""), expected);
+    assert_eq!(problems(""), expected);
 }
 
 #[test]

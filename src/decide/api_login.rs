@@ -48,6 +48,7 @@ fn login_question<'a>(
     kind: CredentialKind,
 ) -> Question<'a> {
     let credentials = Credentials {
+        browser: None,
         login_id: body.login_id,
         password: body.password,
         remember: body.remember,

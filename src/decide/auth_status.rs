@@ -2,6 +2,8 @@
 //!
 //! * The access token or the session is checked first. The refresh token is used only where that
 //!   proves nobody: it is expired, invalid or missing.
+//! * A token that cannot be checked, because the provider may have changed its keys a moment ago, is
+//!   refreshed too. Without a refresh token that is a failure, and no `no`.
 //! * A revoked token is not refreshed. Its refresh token belongs to the same ended login, and the
 //!   provider could only bring that login back.
 //! * A definite no of the provider clears the cookies. A failure (provider or store unreachable)
@@ -149,6 +151,9 @@ fn refreshed<'a>(
     facts: &Facts,
 ) -> AuthStatus<'a> {
     let Some(refresh) = credentials.refresh_request() else {
+        if error == Some(TokenError::UnknownKey) {
+            return AuthStatus::Unavailable(Reason::ProviderUnavailable);
+        }
         return AuthStatus::Anonymous(Reason::SignedOut, credentials.cleared());
     };
     let is_bearer = credentials.kind == CredentialKind::Bearer;
@@ -166,7 +171,7 @@ fn refreshed<'a>(
                 Some(TokenError::Invalid | TokenError::Revoked) => Reason::RenewedFromInvalid,
                 // A duplicate is not a missing cookie: something set it.
                 None if credentials.is_duplicate => Reason::RenewedFromInvalid,
-                Some(TokenError::Expired) | None => Reason::Renewed,
+                Some(TokenError::Expired | TokenError::UnknownKey) | None => Reason::Renewed,
             },
             unused_refresh: None,
         }),

@@ -11,20 +11,20 @@
 //! 4. A `required` page needs an authenticated user with one of the rule's roles. Everybody else is
 //!    sent to log in, or refused. While the provider is unavailable, nobody is refused: the answer
 //!    is `503`, and cookies are kept.
-//! 5. A cross-site write with cookies is refused. Browsers attach cookies on their own, headers
-//!    they
-//!    do not, so bearer tokens are exempt.
+//! 5. A cross-site write with cookies is refused. Browsers attach cookies on their own, but
+//!    never headers, so bearer tokens are exempt.
 
 use std::time::Duration;
 
 use crate::model::cookie_change::CookieChange;
 use crate::model::credential::CredentialKind;
-use crate::model::local_response::LocalResponse;
+use crate::model::local_response::{LocalResponse, Problem, SwitchUser};
 use crate::model::reason::Reason;
 use crate::model::request::{Provenance, RequestView};
 use crate::model::rule::Access;
 use crate::model::site::{Requirement, Site};
 use crate::model::timestamp::Timestamp;
+use crate::model::token::Principal;
 
 use super::auth_status::{AuthStatus, AuthenticatedPrincipal, auth_status};
 use super::cors;
@@ -32,7 +32,7 @@ use super::credentials::RequestCredentials;
 use super::facts::Facts;
 use super::preserved_post::{self, Preserve};
 use super::redirect_loop;
-use super::unauthenticated::deny_unauthenticated;
+use super::unauthenticated::{deny_unauthenticated, return_address};
 use super::verdict::{Decision, Grant, Outcome, Verdict};
 
 /// Decides about a request for a page of the application.
@@ -124,7 +124,7 @@ fn admit<'a>(
     } = user;
     if requirement.access == Access::Required && !principal.identity.has_any_role(requirement.roles)
     {
-        return Verdict::problem(Reason::RoleMissing).with_cookies(cookies);
+        return role_missing(request, &principal, kind).with_cookies(cookies);
     }
     if kind != CredentialKind::Bearer && is_csrf(request, site) {
         return Verdict::problem(Reason::CrossSiteRequest).with_cookies(cookies);
@@ -132,10 +132,29 @@ fn admit<'a>(
     // The new tokens of a bearer client are sent in response headers, which scripts can read.
     let is_browser_bearer = kind == CredentialKind::Bearer && request.fetch_metadata.is_browser;
     let early_refresh = unused_refresh.filter(|_| {
-        !is_browser_bearer && principal.expires_within(early_refresh_window(request, site), now)
+        let is_prevented = is_browser_bearer || request.is_prefetch();
+        !is_prevented && principal.expires_within(early_refresh_window(request, site), now)
     });
     let grant = Grant::authenticated(principal, kind, early_refresh);
     Verdict::forward(grant, reason).with_cookies(cookies)
+}
+
+/// `403`: who is signed in has no access, and may sign in as somebody else.
+fn role_missing<'a>(
+    request: &RequestView<'_>,
+    principal: &Principal,
+    kind: CredentialKind,
+) -> Verdict<'a> {
+    let mut problem = Problem::new(Reason::RoleMissing);
+    if kind != CredentialKind::Bearer {
+        let identity = &principal.identity;
+        let name = identity.email.as_ref().or(identity.username.as_ref());
+        problem.switch_user = Some(SwitchUser {
+            signed_in_as: name.unwrap_or(&identity.sub).clone(),
+            return_to: return_address(request),
+        });
+    }
+    Verdict::reply(LocalResponse::Problem(problem), Reason::RoleMissing)
 }
 
 /// How long before its expiry a token is refreshed: `refresh_ahead`, twice that for unsafe methods,

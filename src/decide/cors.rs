@@ -60,6 +60,10 @@ pub fn may_be_read(response: &LocalResponse) -> bool {
         | LocalResponse::LoginPage(_)
         | LocalResponse::StepPage(_)
         | LocalResponse::LogoutPage
+        | LocalResponse::SignedOutPage
+        | LocalResponse::LinkedPage(_)
+        | LocalResponse::HealthCheck(_)
+        | LocalResponse::PrefetchRefused
         | LocalResponse::PreservedPost(_)
         | LocalResponse::ActionRequired(_)
         | LocalResponse::Asset(_)

@@ -15,6 +15,10 @@ use crate::model::target::Target;
 
 /// The path of the public keys of the signed assertion.
 pub const ASSERTION_KEYS: &str = "/.well-known/vestibule/jwks.json";
+/// Where password managers and browsers look for the page that changes a password.
+pub const CHANGE_PASSWORD: &str = "/.well-known/change-password";
+/// The health check, which is answered at any host.
+pub const HEALTH: &str = "/_vestibule/health";
 /// The prefix of the files of the gateway's pages.
 pub const OWN_FILES: &str = "/_vestibule/";
 
@@ -23,7 +27,7 @@ pub const OWN_FILES: &str = "/_vestibule/";
 pub enum Endpoint {
     /// The login page, and where its form is posted.
     Login,
-    /// Where the form of a step after the password is posted.
+    /// The page of a step after the password, and where its form is posted.
     Step(StepEndpoint),
     /// The logout page, and where its form is posted.
     Logout,
@@ -31,6 +35,8 @@ pub enum Endpoint {
     Asset(String),
     /// The public keys of the signed assertion.
     AssertionKeys,
+    /// A redirect to the page where a password is changed.
+    ChangePassword,
     /// A JSON endpoint, for scripts and API clients.
     Api(ApiEndpoint),
     /// An endpoint of the hosted backend, which FusionAuth's single-page SDKs call.
@@ -86,6 +92,15 @@ impl StepEndpoint {
         }
     }
 
+    /// The endpoint whose page shows the form of `step`.
+    #[must_use]
+    pub const fn page_of(step: LoginStep) -> Self {
+        match step {
+            LoginStep::TwoFactor => Self::TwoFactor,
+            LoginStep::NewPassword => Self::NewPassword,
+        }
+    }
+
     /// The endpoint of this [suffix](Self::suffix).
     #[must_use]
     pub fn from_suffix(suffix: &[u8]) -> Option<Self> {
@@ -93,6 +108,21 @@ impl StepEndpoint {
             .into_iter()
             .find(|endpoint| endpoint.suffix().as_bytes() == suffix)
     }
+}
+
+/// Whether the target of a request line, as received, is the health check.
+#[must_use]
+pub fn is_health_check(target: &[u8]) -> bool {
+    target
+        .strip_prefix(HEALTH.as_bytes())
+        .is_some_and(|rest| matches!(rest.first(), None | Some(b'?')))
+}
+
+/// The name of the file of the pages that the target of a request line asks for, as received.
+#[must_use]
+pub fn asset_name(target: &[u8]) -> Option<&str> {
+    let path = target.split(|byte| *byte == b'?').next()?;
+    std::str::from_utf8(path.strip_prefix(OWN_FILES.as_bytes())?).ok()
 }
 
 /// The gateway's endpoint at `target`; `None` where the path is the application's.
@@ -112,6 +142,8 @@ pub fn find(site: &Site, target: &Target<'_>) -> Option<Endpoint> {
         Some(Endpoint::Asset(String::from_utf8_lossy(name).into_owned()))
     } else if path == ASSERTION_KEYS.as_bytes() {
         Some(Endpoint::AssertionKeys)
+    } else if path == CHANGE_PASSWORD.as_bytes() {
+        Some(Endpoint::ChangePassword)
     } else {
         let api = path
             .strip_prefix(site.paths.api.as_bytes())
@@ -143,12 +175,23 @@ fn hosted_request(site: &Site, path: &[u8]) -> Option<HostedRequest> {
 /// Whether a return address leads back into the gateway's own login or logout: the first would be a
 /// loop, the second would log out who has just logged in.
 pub(super) fn is_login_or_logout(site: &Site, return_to: &ReturnPath) -> bool {
-    let path = return_to.as_str();
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    let is_step = path
+    let path = path_of(return_to);
+    is_login_form(site, return_to) || path == site.paths.logout || is_hosted_logout(site, path)
+}
+
+/// Whether this is the address of the login page, or of the page of one of its steps.
+pub(super) fn is_login_form(site: &Site, address: &ReturnPath) -> bool {
+    path_of(address)
         .strip_prefix(&site.paths.login)
-        .is_some_and(|suffix| StepEndpoint::from_suffix(suffix.as_bytes()).is_some());
-    path == site.paths.login || is_step || path == site.paths.logout || is_hosted_logout(site, path)
+        .is_some_and(|rest| rest.is_empty() || StepEndpoint::from_suffix(rest.as_bytes()).is_some())
+}
+
+fn path_of(address: &ReturnPath) -> &str {
+    address
+        .as_str()
+        .split(['?', '#'])
+        .next()
+        .unwrap_or_default()
 }
 
 fn is_hosted_logout(site: &Site, path: &str) -> bool {
@@ -169,9 +212,14 @@ impl Endpoint {
     #[must_use]
     pub const fn methods(&self) -> &'static str {
         match self {
-            Self::Login | Self::Logout => "GET, HEAD, POST",
-            Self::Asset(_) | Self::AssertionKeys | Self::Api(ApiEndpoint::User) => "GET, HEAD",
-            Self::Step(_)
+            Self::Login
+            | Self::Logout
+            | Self::Step(StepEndpoint::TwoFactor | StepEndpoint::NewPassword) => "GET, HEAD, POST",
+            Self::Asset(_)
+            | Self::AssertionKeys
+            | Self::ChangePassword
+            | Self::Api(ApiEndpoint::User) => "GET, HEAD",
+            Self::Step(StepEndpoint::SendCode)
             | Self::Api(
                 ApiEndpoint::Login
                 | ApiEndpoint::Step(_)
@@ -199,9 +247,12 @@ impl Endpoint {
                 request.endpoint,
                 HostedEndpoint::Me | HostedEndpoint::Refresh
             ),
-            Self::Login | Self::Step(_) | Self::Logout | Self::Asset(_) | Self::AssertionKeys => {
-                false
-            }
+            Self::Login
+            | Self::Step(_)
+            | Self::Logout
+            | Self::Asset(_)
+            | Self::AssertionKeys
+            | Self::ChangePassword => false,
         }
     }
 }

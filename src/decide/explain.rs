@@ -161,11 +161,15 @@ fn status_and_location(response: &LocalResponse) -> (Option<u16>, Option<String>
             (Some(redirect.status), Some(redirect.location.to_string()))
         }
         LocalResponse::AllowedRedirect { to, .. } => (Some(302), Some(to.as_str().to_owned())),
+        LocalResponse::LinkedPage(link) => (Some(302), Some(link.as_str().to_owned())),
+        LocalResponse::HealthCheck(_) => (Some(200), None),
+        LocalResponse::PrefetchRefused => (Some(503), None),
         LocalResponse::Problem(problem) => (Some(problem.status), None),
         LocalResponse::LoginPage(page) => (Some(page.status), None),
         LocalResponse::StepPage(page) => (Some(page.status), None),
         LocalResponse::ActionRequired(page) => (Some(page.status), None),
         LocalResponse::LogoutPage
+        | LocalResponse::SignedOutPage
         | LocalResponse::PreservedPost(_)
         | LocalResponse::Asset(_)
         | LocalResponse::AssertionKeys

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::api_request::ApiRequestBody;
 use crate::model::challenge::OpenedChallenge;
@@ -60,8 +61,8 @@ pub struct Facts {
     pub login: Known<CompletedLogin, LoginRefused>,
     /// Whether the logout was carried out.
     pub logout: Known<(), Reason>,
-    /// How many redirects to or from the login page this user got at this address within the last
-    /// ten seconds, this one included.
+    /// How many redirects to or from the login page this user got at this address, each within
+    /// [`Question::CountRedirect::within`] of the one before it, this one included.
     pub redirects: Known<u32, Reason>,
 }
 
@@ -155,6 +156,8 @@ pub enum Question<'a> {
         identity: LoopIdentity<'a>,
         /// Path and query of the request.
         target: &'a str,
+        /// The longest time since the redirect before this one for both to count as one loop.
+        within: Duration,
     },
     /// Ends the login that these belong to, here and at the provider. Fills [`Facts::logout`].
     Logout(PresentedCredential<'a>),

@@ -29,6 +29,7 @@ use super::auth_status::{AuthStatus, auth_status};
 use super::credentials::RequestCredentials;
 use super::facts::{Facts, Known, Question};
 use super::login::empty_login_page;
+use super::logout::logout_page;
 use super::unauthenticated::redirect_to_login;
 use super::verdict::{Decision, Verdict};
 
@@ -57,7 +58,7 @@ pub(super) fn decide<'a>(
         }
         HostedEndpoint::Me => Ok(me(request, site, facts, now)),
         HostedEndpoint::Refresh => Ok(refresh(request, site, backend, facts)),
-        HostedEndpoint::Logout => logout(request, site, backend, facts),
+        HostedEndpoint::Logout => logout(request, site, backend, facts, now),
     };
     decided.unwrap_or_else(|reason| Decision::Settled(Verdict::problem(reason)))
 }
@@ -191,16 +192,14 @@ fn logout<'a>(
     site: &Site,
     backend: &HostedBackend,
     facts: &Facts,
+    now: Timestamp,
 ) -> Result<Decision<'a>, Reason> {
     let redirect_uri = match parameter(request, "redirect_uri")? {
         Some(uri) => Some(uri),
         None => parameter(request, "post_logout_redirect_uri")?,
     };
     if !is_intentional_logout(request, site, backend) {
-        return Ok(Decision::Settled(Verdict::reply(
-            LocalResponse::LogoutPage,
-            Reason::OwnEndpoint,
-        )));
+        return Ok(logout_page(request, site, facts, now));
     }
     if matches!(facts.logout, Known::NotAsked)
         && let Some(credential) = RequestCredentials::of(request, site).presented()
@@ -229,7 +228,8 @@ fn logout<'a>(
 fn is_intentional_logout(request: &RequestView<'_>, site: &Site, backend: &HostedBackend) -> bool {
     let metadata = &request.fetch_metadata;
     // A WebSocket handshake is a `GET` too, and only scripts make one.
-    if *request.method != Method::GET || !request.is_navigation() || metadata.is_websocket {
+    let is_intended = *request.method == Method::GET && request.is_navigation();
+    if !is_intended || metadata.is_websocket || request.is_prefetch() {
         return false;
     }
     let source = request.source_origin();

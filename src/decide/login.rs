@@ -44,7 +44,12 @@ pub(super) fn decide<'a>(
 }
 
 /// `GET /login`: the form, or a redirect for an authenticated user.
-fn show<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts, now: Timestamp) -> Decision<'a> {
+pub(super) fn show<'a>(
+    request: &RequestView<'a>,
+    site: &Site,
+    facts: &Facts,
+    now: Timestamp,
+) -> Decision<'a> {
     let return_to = return_address(request);
     match auth_status(request, site, facts, now) {
         AuthStatus::Needs(question) => Decision::Needs(question),
@@ -70,16 +75,16 @@ pub(super) fn empty_login_page<'a>(return_to: Option<ReturnPath>) -> Verdict<'a>
 }
 
 /// The query parameter `return_to`. Given twice it counts as absent.
-fn return_address(request: &RequestView<'_>) -> Option<ReturnPath> {
+pub(super) fn return_address(request: &RequestView<'_>) -> Option<ReturnPath> {
+    ReturnPath::parse(&single_parameter(request, "return_to")?)
+}
+
+/// The value of a parameter of the query. Given twice it counts as absent.
+pub(super) fn single_parameter(request: &RequestView<'_>, name: &str) -> Option<String> {
     let query = request.target.query()?;
-    let mut values =
-        url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "return_to");
+    let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(have, _)| have == name);
     let (_, value) = values.next()?;
-    if values.next().is_some() {
-        None
-    } else {
-        ReturnPath::parse(&value)
-    }
+    values.next().is_none().then(|| value.into_owned())
 }
 
 /// `POST /login`: checks the form, then the password.
@@ -124,6 +129,7 @@ fn check_password<'a>(
                 password: form.password.clone(),
                 remember: form.remember,
                 return_to: form.return_to.clone(),
+                browser: Some(form.csrf.clone()),
             };
             return Decision::Needs(Question::Login {
                 credentials,
@@ -135,7 +141,7 @@ fn check_password<'a>(
         Known::Found(login) => {
             return login_succeeded(site, facts, login, LoginContext::of_login(form));
         }
-        Known::Absent(refused) => login_refused(form, refused),
+        Known::Absent(refused) => login_refused(site, form, refused),
         Known::Failed(reason) => {
             let is_outage = *reason == Reason::ProviderUnavailable;
             redisplay(form, *reason, is_outage.then_some(RETRY_AFTER_FAILURE))
@@ -143,9 +149,9 @@ fn check_password<'a>(
     })
 }
 
-fn login_refused<'a>(form: &LoginForm, refused: &LoginRefused) -> Verdict<'a> {
+fn login_refused<'a>(site: &Site, form: &LoginForm, refused: &LoginRefused) -> Verdict<'a> {
     if requires_action(refused.reason) {
-        action_required(refused, LoginContext::of_login(form))
+        action_required(site, refused, LoginContext::of_login(form))
     } else {
         redisplay(form, refused.reason, refused.retry_after)
     }

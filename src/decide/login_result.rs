@@ -4,8 +4,8 @@
 //! * Success: the cookies are set, and the user goes on to where they wanted to go, by `303`, so
 //!   that no browser posts the password again. A preserved post is offered first.
 //! * The way on never leads back into the gateway's own login or logout.
-//! * Where the provider asks for something first, the user gets the form of that step, or a page
-//!   that says where it is done.
+//! * Where the provider asks for something first, the user goes on to the page of that step by `303`,
+//!   or gets a page that says where it is done.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use crate::model::cookie_change::CookieChange;
 use crate::model::local_path::LocalPath;
 use crate::model::local_response::{ActionRequired, LocalResponse, Redirect, StepPage};
 use crate::model::login::{LoginForm, LoginRefused};
-use crate::model::login_step::StepForm;
 use crate::model::reason::Reason;
 use crate::model::return_path::ReturnPath;
 use crate::model::site::Site;
+use crate::model::target::MAX_TARGET;
 use crate::model::token::CompletedLogin;
 
-use super::endpoint;
+use super::endpoint::{self, StepEndpoint};
 use super::facts::{Facts, Known, Question};
 use super::preserved_post;
 use super::verdict::{Decision, Verdict};
@@ -46,13 +46,16 @@ impl<'f> LoginContext<'f> {
         }
     }
 
-    /// The context of a posted step: what the challenge holds, and the form's preserved post.
-    pub(super) fn of_step(opened: &'f OpenedChallenge, form: &'f StepForm) -> Self {
+    /// The context of a step: what the challenge holds, and the preserved post of its form.
+    pub(super) fn of_step(
+        opened: &'f OpenedChallenge,
+        preserved_post: Option<&'f Arc<str>>,
+    ) -> Self {
         let options = &opened.challenge.options;
         Self {
             login_id: &options.login_id,
             return_to: options.return_to.as_ref(),
-            preserved_post: form.preserved_post.as_ref(),
+            preserved_post,
         }
     }
 }
@@ -128,17 +131,54 @@ pub(super) const fn requires_action(reason: Reason) -> bool {
 
 /// What the provider asks for: the form of the next step, or a page that says where it is done.
 pub(super) fn action_required<'a>(
+    site: &Site,
     refused: &LoginRefused,
     context: LoginContext<'_>,
 ) -> Verdict<'a> {
     let response = match &refused.next_step {
-        Some(next) => LocalResponse::StepPage(Box::new(step_page(NextStep::clone(next), context))),
+        Some(next) => match step_redirect(site, next, context, None) {
+            Some(redirect) => LocalResponse::Redirect(redirect),
+            None => LocalResponse::StepPage(Box::new(step_page(NextStep::clone(next), context))),
+        },
         None => LocalResponse::ActionRequired(ActionRequired {
             status: refused.reason.status(),
             reason: refused.reason,
         }),
     };
     Verdict::reply(response, refused.reason)
+}
+
+/// The query parameter of a step's page that carries the challenge.
+pub(super) const CHALLENGE: &str = "challenge";
+/// The query parameter of a step's page that tells by which method a code was sent.
+pub(super) const CODE_SENT: &str = "sent";
+
+/// A `303` to the page of `next_step`, so that the browser keeps no posted form in its history and
+/// never asks to send one again. `code_sent` is the method by which a code was just sent.
+///
+/// `None` where the address would be longer than a request may be, and where a preserved post is
+/// carried, which no address can hold: the page itself is the answer then.
+pub(super) fn step_redirect(
+    site: &Site,
+    next_step: &NextStep,
+    context: LoginContext<'_>,
+    code_sent: Option<usize>,
+) -> Option<Redirect> {
+    if context.preserved_post.is_some() {
+        return None;
+    }
+    let endpoint = StepEndpoint::page_of(next_step.step);
+    let path = format!("{}{}", site.paths.login, endpoint.suffix());
+    let mut location =
+        LocalPath::endpoint(&path).with_parameter(CHALLENGE, next_step.challenge.expose());
+    if let Some(method) = code_sent {
+        location = location.with_parameter(CODE_SENT, &method.to_string());
+    }
+    (location.as_str().len() <= MAX_TARGET).then_some(Redirect {
+        status: 303,
+        location,
+        clear_site_data: false,
+    })
 }
 
 /// The form of `next_step` as it is first shown.

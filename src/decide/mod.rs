@@ -25,6 +25,7 @@
 //! * `api`, `api_body`, `api_login`, `api_mfa`, `cors`: the JSON endpoints, and pages of other
 //!   origins.
 //! * `hosted_backend`: the endpoints that FusionAuth's SDKs call.
+//! * `prefetch`, `opener`: what a browser's prefetch may not do, and what a popup keeps.
 //! * `request_validation`, `client_address`: what is checked before any policy.
 //! * `upstream_headers`, `credential_headers`, `cache_fields`: what the application and the client
 //!   are sent.
@@ -57,6 +58,8 @@ mod login;
 mod login_result;
 mod logout;
 mod mfa;
+pub mod opener;
+mod prefetch;
 pub mod preserved_post;
 mod redirect_loop;
 pub mod request_validation;
@@ -80,9 +83,14 @@ pub fn decide<'a>(
     facts: &Facts,
     now: Timestamp,
 ) -> Decision<'a> {
-    match endpoint::find(site, request.target) {
+    let decision = match endpoint::find(site, request.target) {
         Some(endpoint) => decide_endpoint(endpoint, request, site, facts, now),
         None => authorize::decide(request, site, facts, now),
+    };
+    if request.is_prefetch() {
+        prefetch::limit(decision, request)
+    } else {
+        decision
     }
 }
 
@@ -98,7 +106,9 @@ fn decide_endpoint<'a>(
     if for_api_clients && let Some(verdict) = cors::preflight(request, site, endpoint.methods()) {
         return Decision::Settled(verdict);
     }
-    let decision = match method_not_allowed(&endpoint, request) {
+    let refused = method_not_allowed(&endpoint, request)
+        .or_else(|| prefetch::refuse_write(&endpoint, request));
+    let decision = match refused {
         Some(verdict) => Decision::Settled(verdict),
         None => call_endpoint(endpoint, request, site, facts, now),
     };
@@ -122,10 +132,21 @@ fn call_endpoint<'a>(
         Endpoint::Hosted(call) => hosted_backend::decide(&call, request, site, facts, now),
         Endpoint::Login => login::decide(request, site, facts, now),
         Endpoint::Step(endpoint) => mfa::decide(endpoint, request, site, facts, now),
-        Endpoint::Logout => logout::decide(request, site, facts),
+        Endpoint::Logout => logout::decide(request, site, facts, now),
         Endpoint::Asset(name) => file(LocalResponse::Asset(name)),
         Endpoint::AssertionKeys => file(LocalResponse::AssertionKeys),
+        Endpoint::ChangePassword => Decision::Settled(change_password(site)),
     }
+}
+
+/// The page where a password is changed, for password managers and browsers (W3C, A Well-Known URL
+/// for Changing Passwords); `404` where the site has none.
+fn change_password<'a>(site: &Site) -> Verdict<'a> {
+    let response = match &site.theme.links.forgot_password {
+        Some(link) => LocalResponse::LinkedPage(link.clone()),
+        None => LocalResponse::Problem(Problem::new(Reason::OwnEndpoint).with_status(404)),
+    };
+    Verdict::reply(response, Reason::OwnEndpoint)
 }
 
 /// `405` with `Allow`, where the endpoint does not take the request's method.

@@ -43,7 +43,7 @@ pub(super) fn preserve<'a>(
 ) -> Preserve<'a> {
     let is_own = request.provenance(site) == Provenance::SameOrigin;
     let wants_status = requirement.unauthenticated == UnauthenticatedAction::Status;
-    if !request.is_form_post() || !is_own || wants_status {
+    if !request.is_form_post() || !is_own || wants_status || request.is_prefetch() {
         return Preserve::Nothing;
     }
     match &facts.preserved_post {

@@ -1,5 +1,16 @@
-//! Redirect loops: a user who is sent to log in again and again is stopped at the third redirect
-//! within ten seconds, and told the likely cause.
+//! Redirect loops: a user who is sent to log in again and again is stopped at the third redirect,
+//! and told the likely cause.
+//!
+//! Only redirects that follow one another faster than a person can are a loop. Somebody who clicks
+//! a link, looks at the login page, goes back and clicks again takes two seconds or more; a browser
+//! that follows redirects takes a small part of one. So the next redirect counts with those before
+//! it within [`BY_BROWSER`]. An application that takes longer than that for each of its redirects
+//! makes a loop that is not seen here, and the browser itself ends it after 20 redirects. A request
+//! that our own login page led to is known for what it is: the user has just logged in there, and
+//! comes back unauthenticated. Between two of these a person types, so they count within
+//! [`AFTER_FORM`].
+//!
+//! A prefetch counts for nothing: nobody has asked for the page yet.
 //!
 //! A loop is one user at one address. Ten tabs that a browser restores at once are ten addresses. A
 //! class of pupils that follows one link arrives from elsewhere, each for the first time, and the
@@ -7,6 +18,7 @@
 //! user, or where the request comes from a page of this site.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use crate::model::cookie::CookieKind;
 use crate::model::local_response::{LocalResponse, Problem};
@@ -18,8 +30,15 @@ use crate::model::site::Site;
 use crate::model::token::TokenError;
 
 use super::credentials::RequestCredentials;
+use super::endpoint;
 use super::facts::{Facts, Known, Question};
 use super::verdict::{Decision, Outcome, Verdict};
+
+/// The longest time from one redirect to the next where the browser follows them by itself.
+const BY_BROWSER: Duration = Duration::from_millis(1500);
+/// The longest time from one redirect to the next where a person fills in our login form between
+/// the two.
+const AFTER_FORM: Duration = Duration::from_secs(10);
 
 /// `verdict`, which redirects an unauthenticated user to the login page, unless that closes a loop.
 pub(super) fn before_login<'a>(
@@ -31,7 +50,12 @@ pub(super) fn before_login<'a>(
     let Some(identity) = loop_identity(request, site) else {
         return Decision::Settled(verdict);
     };
-    match is_last_redirect(request, facts, identity) {
+    let within = if is_from_login_form(request, site) {
+        AFTER_FORM
+    } else {
+        BY_BROWSER
+    };
+    match is_last_redirect(request, facts, identity, within) {
         Err(question) => Decision::Needs(question),
         Ok(false) => Decision::Settled(verdict),
         Ok(true) => break_loop(site, login_loop_cause(request, site, facts), verdict),
@@ -49,7 +73,7 @@ pub(super) fn after_login<'a>(
     let Some(identity) = identity_from_cookies(request) else {
         return Decision::Settled(verdict);
     };
-    match is_last_redirect(request, facts, identity) {
+    match is_last_redirect(request, facts, identity, BY_BROWSER) {
         Err(question) => Decision::Needs(question),
         Ok(false) => Decision::Settled(verdict),
         Ok(true) => break_loop(site, LoopCause::Application, verdict),
@@ -64,11 +88,16 @@ fn is_last_redirect<'a>(
     request: &RequestView<'a>,
     facts: &Facts,
     identity: LoopIdentity<'a>,
+    within: Duration,
 ) -> Result<bool, Question<'a>> {
+    if request.is_prefetch() {
+        return Ok(false);
+    }
     match &facts.redirects {
         Known::NotAsked => Err(Question::CountRedirect {
             identity,
             target: request.target.raw(),
+            within,
         }),
         Known::Found(count) => Ok(*count >= MAX_REDIRECTS),
         Known::Absent(_) | Known::Failed(_) => Ok(false),
@@ -133,6 +162,13 @@ fn loop_identity<'a>(request: &RequestView<'a>, site: &Site) -> Option<LoopIdent
         Some(identity) => (is_from_this_site || is_unspecified).then_some(identity),
         None => is_from_this_site.then_some(LoopIdentity::Client),
     }
+}
+
+/// Whether the login page or the page of one of its steps sent this request, by `Referer`.
+fn is_from_login_form(request: &RequestView<'_>, site: &Site) -> bool {
+    request
+        .referring_page(site)
+        .is_some_and(|page| endpoint::is_login_form(site, &page))
 }
 
 /// The form cookie, or else any credential cookie, each of which is unique to a browser.

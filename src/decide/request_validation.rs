@@ -28,7 +28,7 @@ const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 pub struct Rejection {
     /// The reason that the client is told.
     pub reason: Reason,
-    /// The status code, which says more than the reason: 400, 405, 414, 421 or 431.
+    /// The status code, which says more than the reason: 400, 405, 414, 417, 421 or 431.
     pub status: u16,
 }
 
@@ -77,6 +77,8 @@ pub struct UnvalidatedHead<'a> {
     pub bytes: &'a [u8],
     /// The values of `Transfer-Encoding`.
     pub transfer_encoding: &'a [HeaderValue],
+    /// The values of `Expect`.
+    pub expectations: &'a [HeaderValue],
     /// The number of `Host` fields.
     pub hosts: usize,
     /// The number of `Authorization` fields.
@@ -89,6 +91,7 @@ pub struct UnvalidatedHead<'a> {
 /// * `405` for `TRACE` and `CONNECT`
 /// * `414` for a target above [`MAX_TARGET`]
 /// * `431` above [`MAX_FIELDS`] or [`MAX_FIELD_BYTES`]
+/// * `417` for an expectation other than `100-continue`
 /// * `400` for a doubtful end of the body, for more than one `Authorization`, and for other than
 ///   one `Host`
 pub fn validate_head(head: &UnvalidatedHead<'_>) -> Result<(), Rejection> {
@@ -109,6 +112,7 @@ pub fn validate_head(head: &UnvalidatedHead<'_>) -> Result<(), Rejection> {
         });
     }
     validate_framing(head.transfer_encoding, head.bytes)?;
+    validate_expectations(head.expectations)?;
     if head.authorizations > 1 || head.hosts != 1 {
         Err(Rejection::MALFORMED)
     } else {
@@ -133,6 +137,24 @@ fn validate_framing(transfer_encoding: &[HeaderValue], head: &[u8]) -> Result<()
         Err(Rejection::MALFORMED)
     } else {
         Ok(())
+    }
+}
+
+/// Checks that the client expects nothing that nobody meets (RFC 9110, section 10.1.1): a list of
+/// `100-continue`, in any letter case, is all there is.
+fn validate_expectations(values: &[HeaderValue]) -> Result<(), Rejection> {
+    let mut members = values
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii);
+    let is_met = |member: &[u8]| member.is_empty() || member.eq_ignore_ascii_case(b"100-continue");
+    if members.all(is_met) {
+        Ok(())
+    } else {
+        Err(Rejection {
+            reason: Reason::MalformedRequest,
+            status: 417,
+        })
     }
 }
 
@@ -233,6 +255,7 @@ mod tests {
             fields: 1,
             bytes,
             transfer_encoding: &[],
+            expectations: &[],
             hosts: 1,
             authorizations: 0,
         }
@@ -323,6 +346,36 @@ mod tests {
                 Err(400),
                 "{coding:?}"
             );
+        }
+    }
+
+    #[test]
+    fn nothing_is_expected_but_to_continue() {
+        let expecting = |values: &[&'static str]| {
+            let values: Vec<_> = values.iter().map(|v| HeaderValue::from_static(v)).collect();
+            status(&UnvalidatedHead {
+                expectations: &values,
+                ..head(b"", b"/")
+            })
+        };
+        for met in [
+            &["100-continue"][..],
+            &["100-Continue , 100-continue"],
+            &["100-continue", "100-continue"],
+            &[""],
+            &[","],
+        ] {
+            assert_eq!(expecting(met), Ok(()), "{met:?}");
+        }
+        for unmet in [
+            &["wonders"][..],
+            &["100-continue, wonders"],
+            &["100-continue", "wonders"],
+            &["100-continue=1"],
+            &["100-continue;a=b"],
+            &["100"],
+        ] {
+            assert_eq!(expecting(unmet), Err(417), "{unmet:?}");
         }
     }
 

@@ -5,6 +5,8 @@
 //! * A rule may force either with `signed_out = "redirect"` or `"status"`.
 //! * The way back is kept only for a page that the browser asked for as HTML. A browser also
 //!   requests icons and the like on its own, and nobody wants to end up on one of those.
+//! * What only programs ask for (`/robots.txt`, `/favicon.ico`, `/.well-known/…`) never leads to the
+//!   login page: a crawler or password manager would take the form for the file.
 
 use http::Method;
 
@@ -25,11 +27,12 @@ pub(super) fn deny_unauthenticated<'a>(
     requirement: &Requirement<'_>,
     reason: Reason,
 ) -> Verdict<'a> {
-    let is_redirect = match requirement.unauthenticated {
-        UnauthenticatedAction::Auto => request.is_navigation(),
-        UnauthenticatedAction::Redirect => true,
-        UnauthenticatedAction::Status => false,
-    };
+    let is_redirect = !is_for_programs(request.target.decoded_path())
+        && match requirement.unauthenticated {
+            UnauthenticatedAction::Auto => request.is_navigation(),
+            UnauthenticatedAction::Redirect => true,
+            UnauthenticatedAction::Status => false,
+        };
     if !is_redirect {
         return unauthorized(request, site, reason);
     }
@@ -78,8 +81,18 @@ pub fn login_address(site: &Site, return_to: Option<&ReturnPath>) -> LocalPath {
     }
 }
 
+/// Whether only programs ask for this path by themselves: browsers for icons, crawlers for their
+/// rules, password managers and others for well-known addresses (RFC 8615).
+fn is_for_programs(path: &[u8]) -> bool {
+    matches!(
+        path,
+        b"/favicon.ico" | b"/robots.txt" | b"/sitemap.xml" | b"/ads.txt"
+    ) || path.starts_with(b"/.well-known/")
+        || (path.starts_with(b"/apple-touch-icon") && path.ends_with(b".png"))
+}
+
 /// The address to return to after the login: that of a `GET` navigation that accepts HTML.
-fn return_address(request: &RequestView<'_>) -> Option<ReturnPath> {
+pub(super) fn return_address(request: &RequestView<'_>) -> Option<ReturnPath> {
     (request.method == Method::GET && request.is_navigation() && request.accepts_html())
         .then(|| ReturnPath::parse(request.target.raw()))
         .flatten()

@@ -112,9 +112,11 @@ impl<'a> Verdict<'a> {
         match &self.outcome {
             Outcome::Forward(_) => OutcomeLabel::Forwarded,
             Outcome::Reply(_) if self.reason.is_failure() => OutcomeLabel::Failed,
-            Outcome::Reply(LocalResponse::Redirect(_) | LocalResponse::AllowedRedirect { .. }) => {
-                OutcomeLabel::Redirected
-            }
+            Outcome::Reply(
+                LocalResponse::Redirect(_)
+                | LocalResponse::AllowedRedirect { .. }
+                | LocalResponse::LinkedPage(_),
+            ) => OutcomeLabel::Redirected,
             Outcome::Reply(LocalResponse::Problem(_)) if !self.reason.is_login_result() => {
                 OutcomeLabel::Refused
             }
@@ -136,6 +138,9 @@ impl<'a> Verdict<'a> {
                 | LocalResponse::LoginPage(_)
                 | LocalResponse::StepPage(_)
                 | LocalResponse::LogoutPage
+                | LocalResponse::SignedOutPage
+                | LocalResponse::PrefetchRefused
+                | LocalResponse::HealthCheck(_)
                 | LocalResponse::PreservedPost(_)
                 | LocalResponse::ActionRequired(_)
                 | LocalResponse::Asset(_)

@@ -2,7 +2,7 @@
 //! step to the next.
 //!
 //! A challenge holds the provider's id of the pending login and the options of the first step. It
-//! is bound to one site and one step, expires after minutes and is good for one success. Only the
+//! is bound to one site, one step and one browser, expires after minutes and is good for one success. Only the
 //! gateway can read or make one, and it makes one only after a right password.
 
 use base64::Engine as _;
@@ -27,6 +27,9 @@ pub struct LoginOptions {
     pub token_delivery: TokenDelivery,
     /// Where to go after the login.
     pub return_to: Option<ReturnPath>,
+    /// The CSRF token of the browser that posted the login form: the step can be taken in that
+    /// browser alone. `None` for API clients.
+    pub browser: Option<String>,
 }
 
 /// A login that waits for its next step.
@@ -103,6 +106,9 @@ struct Sealed {
     g: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     c: Option<String>,
+    /// Since version 0.2; a challenge without it is bound to no browser.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    f: Option<String>,
 }
 
 impl Challenge {
@@ -131,6 +137,7 @@ impl Challenge {
             b: self.options.token_delivery == TokenDelivery::Body,
             g: self.options.return_to.as_ref().map(ToString::to_string),
             c: self.change_reason.clone(),
+            f: self.options.browser.clone(),
         };
         let body = serde_json::to_vec(&inside).ok()?;
         let sealed = keys.seal(&seal_purpose(site, self.pending_step.step()), body, nonce)?;
@@ -177,6 +184,7 @@ impl Challenge {
                     TokenDelivery::Cookie
                 },
                 return_to: inside.g.as_deref().and_then(ReturnPath::parse),
+                browser: inside.f,
             },
             change_reason: inside.c,
         })
@@ -261,6 +269,7 @@ mod tests {
                 remember: true,
                 token_delivery: TokenDelivery::Body,
                 return_to: ReturnPath::parse("/cart#x"),
+                browser: Some("token".into()),
             },
             change_reason: None,
         }

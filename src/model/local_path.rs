@@ -19,7 +19,7 @@ const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC
 /// It keeps the promise of [`ReturnPath`]: no browser resolves it to another origin. It differs in
 /// its length: the address of an endpoint with a `return_to` parameter is longer than the
 /// `ReturnPath` in it. See threat model, R-47.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct LocalPath(String);
 
 impl LocalPath {
@@ -67,6 +67,14 @@ impl From<ReturnPath> for LocalPath {
 impl From<&ReturnPath> for LocalPath {
     fn from(path: &ReturnPath) -> Self {
         Self(path.as_str().to_owned())
+    }
+}
+
+/// Prints no query, which may hold a challenge.
+impl fmt::Debug for LocalPath {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.0.split('?').next().unwrap_or_default();
+        out.debug_tuple("LocalPath").field(&path).finish()
     }
 }
 

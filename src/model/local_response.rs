@@ -11,6 +11,7 @@ use super::preserved_post::PreservedPost;
 use super::reason::Reason;
 use super::redirect_loop::RedirectLoop;
 use super::return_path::ReturnPath;
+use super::theme::Link;
 
 /// A response of the gateway itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum LocalResponse {
     StepPage(Box<StepPage>),
     /// The logout page, with one button.
     LogoutPage,
+    /// The page that tells that nobody is logged in, in place of the logout page.
+    SignedOutPage,
     /// The page that tells what the provider asks for first.
     ActionRequired(ActionRequired),
     /// A file of the pages, by its name beneath `/_vestibule/`.
@@ -37,16 +40,30 @@ pub enum LocalResponse {
     Json(ApiResponse),
     /// `204`: a call that has nothing to return.
     NoContent,
+    /// The answer to a health check.
+    HealthCheck(Health),
+    /// `503` without a body to a prefetch whose response could not be used.
+    PrefetchRefused,
+    /// `302` to a page that the operator links to.
+    LinkedPage(Link),
     /// `204` to a CORS preflight.
     Preflight(Preflight),
-    /// A redirect to an address of the operator's list of redirect URIs: the only ones that leave
-    /// the site.
+    /// A redirect to an address of the operator's list of redirect URIs.
     AllowedRedirect {
         /// The address, as the operator listed it, with the client's `state`.
         to: AllowedRedirect,
         /// Whether the response carries `Clear-Site-Data` (after a logout).
         clear_site_data: bool,
     },
+}
+
+/// What a health check is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// `200 ok`.
+    Ok,
+    /// `503 stopping`: the process was asked to stop.
+    Stopping,
 }
 
 /// The answer to a CORS preflight (Fetch, section 3.3).
@@ -92,6 +109,17 @@ pub struct Problem {
     pub for_api_client: bool,
     /// With `redirect_loop`: the cause, and the address to continue to.
     pub redirect_loop: Option<RedirectLoop>,
+    /// With `role_missing`: who is logged in, and may log in as somebody else.
+    pub switch_user: Option<SwitchUser>,
+}
+
+/// Who has no access to a page, and where another user would go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SwitchUser {
+    /// The e-mail address, else the username, else the id.
+    pub signed_in_as: String,
+    /// The page; `None` where it cannot be opened by its address.
+    pub return_to: Option<ReturnPath>,
 }
 
 impl Problem {
@@ -109,6 +137,7 @@ impl Problem {
             violations: Vec::new(),
             for_api_client: false,
             redirect_loop: None,
+            switch_user: None,
         }
     }
 

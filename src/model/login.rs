@@ -37,6 +37,9 @@ pub struct Credentials {
     pub remember: bool,
     /// Where to go after the login, for the steps that may follow.
     pub return_to: Option<ReturnPath>,
+    /// The CSRF token of the browser that posted the login form, which the steps that follow are
+    /// bound to; `None` for API clients.
+    pub browser: Option<String>,
 }
 
 /// A login that was refused, or that the provider asks something more for.

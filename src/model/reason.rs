@@ -86,11 +86,12 @@ reasons! {
     BrowserTokensRefused = "browser_tokens_refused", 403, "Tokens are not handed to browsers";
     /// The CSRF token does not match the form cookie.
     CsrfFailed = "csrf_failed", 403, "The form was out of date";
-    /// The user was redirected to or from the login page for the third time within ten seconds.
+    /// The user was redirected to or from the login page three times, faster than a person clicks.
     RedirectLoop = "redirect_loop", 403, "Signing in goes round in circles";
     /// Too many attempts, by account or by client address.
     Throttled = "throttled", 429, "Too many attempts";
-    /// The request is not well-formed HTTP, or its target is ambiguous.
+    /// The request is not well-formed HTTP, its target is ambiguous, or it expects what the gateway
+    /// cannot do (`417`).
     MalformedRequest = "malformed_request", 400, "The request is malformed";
     /// The target, the headers or the body are too large.
     RequestTooLarge = "request_too_large", 413, "The request is too large";

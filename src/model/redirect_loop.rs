@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// How many redirects within ten seconds make a loop: the third one is stopped.
+/// How many redirects that closely follow one another make a loop: the third one is stopped.
 pub const MAX_REDIRECTS: u32 = 3;
 
 /// What tells one user's redirects from those of others. `Debug` prints no value.

@@ -30,6 +30,9 @@ pub struct RefreshTicket {
     /// The latest `exp` among the access tokens that were issued up to this refresh token; `None` in
     /// tickets of earlier versions.
     pub access_expires: Option<Timestamp>,
+    /// Whether an access token of this login said that the user is registered for the application.
+    /// One that does not say so any more ends the login.
+    pub registered: bool,
 }
 
 /// How long an access token may live of which nothing is known.
@@ -47,6 +50,8 @@ struct Sealed {
     b: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     x: Option<u64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    g: bool,
 }
 
 impl RefreshTicket {
@@ -68,6 +73,7 @@ impl RefreshTicket {
             m: self.remember,
             b: self.session_hash.clone(),
             x: self.access_expires.map(Timestamp::millis),
+            g: self.registered,
         };
         let body = serde_json::to_vec(&inside).ok()?;
         Some(URL_SAFE_NO_PAD.encode(keys.seal(&seal_purpose(site, kind), body, nonce)?))
@@ -88,6 +94,7 @@ impl RefreshTicket {
             remember: inside.m,
             session_hash: inside.b,
             access_expires: inside.x.map(Timestamp::from_millis),
+            registered: inside.g,
         })
     }
 
@@ -124,6 +131,7 @@ mod tests {
             remember: true,
             session_hash: Some("a-hash".into()),
             access_expires: Some(Timestamp::from_secs(67)),
+            registered: true,
         }
     }
 
@@ -141,6 +149,22 @@ mod tests {
         for other in [CredentialKind::Session, CredentialKind::Bearer] {
             assert_eq!(open("store", other), None, "{other:?}");
         }
+    }
+
+    /// Cookies that were sealed by earlier versions.
+    #[test]
+    fn a_ticket_without_later_members_opens() {
+        let keys = keys(&[[1; 32]]);
+        let body = br#"{"r":"R","s":"u1","k":"sid-1","t":7000,"m":false}"#.to_vec();
+        let sealed = keys
+            .seal(&seal_purpose("store", JWT), body, [9; 12])
+            .unwrap();
+        let text = URL_SAFE_NO_PAD.encode(sealed);
+        let opened = RefreshTicket::open(&keys, "store", JWT, &text).unwrap();
+        assert_eq!(
+            (opened.session_hash, opened.registered, opened.login_time),
+            (None, false, Timestamp::from_secs(7))
+        );
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub struct FetchMetadata<'a> {
     /// The value of `Access-Control-Request-Headers`, for a CORS preflight (`OPTIONS` with
     /// `Access-Control-Request-Method`); `None` for every other request.
     pub preflight_headers: Option<&'a str>,
+    /// Whether the request says that it is a prefetch, see [`RequestView::is_prefetch`].
+    pub is_prefetch: bool,
     /// Whether there is an `Origin` or any `Sec-Fetch-*` field. Scripts in a browser cannot leave
     /// them out.
     pub is_browser: bool,
@@ -87,6 +89,18 @@ pub enum Provenance {
     CrossOrigin,
     /// The request does not tell. No current browser sends such a request.
     Unknown,
+}
+
+impl FetchMetadata<'_> {
+    /// The origin of the page that sent the request, by `Origin`, else by `Referer`. A page can
+    /// suppress its own origin but cannot name another one.
+    #[must_use]
+    pub fn source_origin(&self) -> Option<Origin> {
+        match self.origin {
+            Some(origin) => Origin::parse(origin),
+            None => origin_of(self.referer?),
+        }
+    }
 }
 
 impl RequestView<'_> {
@@ -119,6 +133,13 @@ impl RequestView<'_> {
             }
     }
 
+    /// Whether a browser fetches a page that nobody has asked for yet, in case somebody will: a
+    /// prefetch or a prerender (`Sec-Purpose`, or the older `Purpose` and `X-Moz`).
+    #[must_use]
+    pub const fn is_prefetch(&self) -> bool {
+        self.fetch_metadata.is_prefetch
+    }
+
     /// Whether `Accept` names `text/html`.
     #[must_use]
     pub fn accepts_html(&self) -> bool {
@@ -136,14 +157,10 @@ impl RequestView<'_> {
         !matches!(*self.method, Method::GET | Method::HEAD | Method::OPTIONS)
     }
 
-    /// The origin of the page that sent this request, by `Origin`, else by `Referer`. A page can
-    /// suppress its own origin but cannot name another one.
+    /// See [`FetchMetadata::source_origin`].
     #[must_use]
     pub fn source_origin(&self) -> Option<Origin> {
-        match self.fetch_metadata.origin {
-            Some(origin) => Origin::parse(origin),
-            None => origin_of(self.fetch_metadata.referer?),
-        }
+        self.fetch_metadata.source_origin()
     }
 
     /// The page of this site that sent this request, by `Referer`.

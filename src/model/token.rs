@@ -21,7 +21,7 @@ pub struct TokenPair {
     pub refresh: Option<Secret>,
 }
 
-/// Why an access token or a session proves nobody.
+/// Why an access token or a session does not tell who the client is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenError {
     /// The token is past its `exp`; the session has expired or is unknown.
@@ -31,6 +31,9 @@ pub enum TokenError {
     Invalid,
     /// It was revoked, by a logout or at the provider.
     Revoked,
+    /// The token names a key that is unknown, and the provider was asked for its keys too recently
+    /// to be asked again: it may have new ones.
+    UnknownKey,
 }
 
 /// What a revocation names: one login, by the access token's `sid`, else its `jti`, else a hash of

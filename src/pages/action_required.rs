@@ -29,6 +29,7 @@ pub fn action_required(view: &ActionRequiredView<'_>) -> Rendered {
     let page = MessagePage {
         heading: message("heading"),
         paragraphs: vec![message("text"), message("help")],
+        switch: None,
         links: vec![PageLink {
             href: view.login_path,
             label: catalog.text("way.back_to_sign_in"),

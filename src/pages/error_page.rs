@@ -17,6 +17,9 @@ pub struct ProblemView<'a> {
     pub problem: &'a Problem,
     /// The path of the sign-in form with its return address. It is linked if signing in helps.
     pub login_path: Option<&'a str>,
+    /// The path that a form is posted to for signing in as somebody else, with
+    /// [`Problem::switch_user`].
+    pub switch_action: Option<&'a str>,
 }
 
 /// A page with paragraphs and links.
@@ -24,12 +27,21 @@ pub struct ProblemView<'a> {
 pub struct MessagePage<'a> {
     pub heading: String,
     pub paragraphs: Vec<String>,
+    /// A button that posts a form.
+    pub switch: Option<PageButton<'a>>,
     #[serde(rename = "ways")]
     pub links: Vec<PageLink<'a>>,
     pub request_id: Option<&'a str>,
 }
 
-/// A link on a page. The first one is emphasized.
+/// A button on a page that posts an empty form.
+#[derive(Clone, Copy, Serialize)]
+pub struct PageButton<'a> {
+    pub action: &'a str,
+    pub label: &'a str,
+}
+
+/// A link on a page. Without a button, the first one is emphasized.
 #[derive(Clone, Copy, Serialize)]
 pub struct PageLink<'a> {
     pub href: &'a str,
@@ -53,6 +65,11 @@ pub fn problem(view: &ProblemView<'_>) -> Rendered {
             .iter()
             .flat_map(|details| redirect_loop::describe(catalog, details)),
     );
+    paragraphs.extend(view.problem.switch_user.as_ref().map(|switch| {
+        // Isolated: a name may be written in the other direction (Unicode UAX #9).
+        let user = format!("\u{2068}{}\u{2069}", switch.signed_in_as);
+        catalog.text_with("problem.signed_in_as", "user", &user)
+    }));
     if let Some(seconds) = view.problem.retry_after {
         paragraphs.push(catalog.text_with(
             "problem.wait",
@@ -63,6 +80,10 @@ pub fn problem(view: &ProblemView<'_>) -> Rendered {
     let page = MessagePage {
         heading: heading(catalog, view.problem.status, reason),
         paragraphs,
+        switch: view.switch_action.map(|action| PageButton {
+            action,
+            label: catalog.text("way.switch_user"),
+        }),
         links: links(view, reason),
         request_id: Some(view.layout.request_id),
     };

@@ -29,7 +29,7 @@ pub use catalog::{Catalog, Direction};
 pub use error_page::{ProblemView, problem};
 pub use layout::Layout;
 pub use login::{LoginView, login};
-pub use logout::{LogoutView, logout};
+pub use logout::{LogoutView, SignedOutView, logout, signed_out};
 pub use new_password::{NewPasswordView, new_password};
 pub use preserved_post::{PreservedPostView, preserved_post};
 pub use render::{Rendered, fallback};
@@ -37,36 +37,24 @@ pub use templates::{TemplateError, names as template_names};
 pub use theme::PageTheme;
 pub use two_factor::{TwoFactorView, two_factor};
 
-use crate::model::origin::Origin;
-
 /// The value of `Content-Type` for every page.
 pub const CONTENT_TYPE: &str = "text/html; charset=utf-8";
 
-/// What a page may load, and where its forms may be posted (threat model, R-45).
+/// What a page may load, and who may show it (threat model, R-45).
+///
+/// It has no `form-action`: browsers check every redirect that follows a posted form against that
+/// directive, and stop those that lead on to another origin without a word. The way on after a
+/// sign-in is the application's to choose (`docs/development/decisions.md`).
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
-     form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'";
+     base-uri 'none'; frame-ancestors 'none'; object-src 'none'";
 
-/// [`CONTENT_SECURITY_POLICY`] for sites where a sign-in may redirect to pages of these origins.
-/// Browsers check every redirect after a form post against `form-action`.
-#[must_use]
-pub fn policy_leading_to<'a>(origins: impl Iterator<Item = &'a Origin>) -> String {
-    let mut directive = "form-action 'self'".to_owned();
-    for origin in origins.map(ToString::to_string) {
-        if !directive.split(' ').any(|source| source == origin) {
-            directive.extend([" ", &origin]);
-        }
-    }
-    CONTENT_SECURITY_POLICY.replace("form-action 'self'", &directive)
-}
-
-/// The headers of every page, except `Strict-Transport-Security` and `Cache-Control`, which depend
-/// on the site and the response.
+/// The headers of every page, except `Strict-Transport-Security`, `Cross-Origin-Opener-Policy` and
+/// `Cache-Control`, which depend on the site, the request and the response.
 pub const HEADERS: &[(&str, &str)] = &[
     ("content-security-policy", CONTENT_SECURITY_POLICY),
     ("x-content-type-options", "nosniff"),
     // With `no-referrer` browsers would post forms with `Origin: null`, which the gateway refuses.
     ("referrer-policy", "same-origin"),
-    ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
     // For browsers that do not know `frame-ancestors`.
     ("x-frame-options", "DENY"),

@@ -4,12 +4,12 @@
 use super::render::Rendered;
 use super::{
     ActionRequiredView, Layout, LoginView, LogoutView, NewPasswordView, PreservedPostView,
-    ProblemView, TwoFactorView, action_required, login, logout, new_password, preserved_post,
-    problem, two_factor,
+    ProblemView, SignedOutView, TwoFactorView, action_required, login, logout, new_password,
+    preserved_post, problem, signed_out, two_factor,
 };
 use crate::model::challenge::{MethodChoice, NextStep};
 use crate::model::local_response::{
-    ActionRequired, LoginPage, PreservedPostPage, Problem, Resubmission, StepPage,
+    ActionRequired, LoginPage, PreservedPostPage, Problem, Resubmission, StepPage, SwitchUser,
 };
 use crate::model::login_step::FactorKind;
 use crate::model::login_step::LoginStep;
@@ -36,6 +36,11 @@ pub fn samples(layout: Layout<'_>) -> Vec<Sample> {
     };
     let mut pages = login_pages(layout);
     pages.push(("sign-out".to_owned(), logout(&logout_view)));
+    let signed_out_view = SignedOutView {
+        layout,
+        login_path: "/login",
+    };
+    pages.push(("signed-out".to_owned(), signed_out(&signed_out_view)));
     pages.extend(two_factor_pages(layout));
     pages.extend(new_password_pages(layout));
     pages.extend(action_required_pages(layout));
@@ -269,6 +274,7 @@ fn redirect_loop_pages(layout: Layout<'_>) -> Vec<Sample> {
             layout,
             problem: &sample,
             login_path: Some("/login"),
+            switch_action: None,
         };
         (format!("circle-{name}"), problem(&view))
     })
@@ -293,8 +299,13 @@ fn problem_pages(layout: Layout<'_>) -> Vec<Sample> {
     ]
     .into_iter()
     .map(|(status, reason)| {
+        let switch_user = (reason == Reason::RoleMissing).then(|| SwitchUser {
+            signed_in_as: LOGIN_ID.to_owned(),
+            return_to: None,
+        });
         let sample = Problem {
             retry_after: matches!(status, 429 | 503).then_some(30),
+            switch_user,
             ..Problem::new(reason).with_status(status)
         };
         let site_name = layout.site_name.filter(|_| reason != Reason::UnknownSite);
@@ -306,6 +317,7 @@ fn problem_pages(layout: Layout<'_>) -> Vec<Sample> {
             layout,
             problem: &sample,
             login_path: Some("/login?return_to=/orders"),
+            switch_action: (reason == Reason::RoleMissing).then_some("/logout?return_to=/orders"),
         };
         (format!("problem-{status}"), problem(&view))
     })

@@ -68,6 +68,7 @@ fn render_problem_in(layout: Layout<'_>, status: u16, reason: Reason) -> String 
         layout,
         problem: &Problem::new(reason).with_status(status),
         login_path: Some("/login"),
+        switch_action: None,
     })
     .unwrap()
 }

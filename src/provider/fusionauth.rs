@@ -9,8 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use reqwest::Url;
 use serde::Serialize;
+use serde_json::{Map, Value};
+use url::Url;
 
 use super::http_client::{HttpClient, Purpose, Request, Response};
 use super::{
@@ -34,7 +35,7 @@ mod tests;
 
 use login::{ChangePasswordRequest, LoginRequest, SendRequest, TwoFactorRequest};
 use login_status::{Disclosure, Step};
-use response_body::{misconfigured, unexpected};
+use response_body::{FieldErrors, is_json_object, misconfigured, unexpected};
 
 /// The address of a server and the credentials for it.
 #[derive(Clone, Debug)]
@@ -188,11 +189,13 @@ impl Provider for Fusionauth {
         match response.status.as_u16() {
             // Any documented success will do: without a code nobody is signed in.
             200 | 202 | 204 => Ok(()),
-            400 => Err(refused(Reason::RejectedInput)),
+            400 if FieldErrors::read(&response.body).is_some() => {
+                Err(refused(Reason::RejectedInput))
+            }
             401 => Err(misconfigured(
                 "the gateway is not allowed to have codes sent",
             )),
-            404 => Err(refused(Reason::ChallengeExpired)),
+            404 if response.body.is_empty() => Err(refused(Reason::ChallengeExpired)),
             status => Err(unexpected(status)),
         }
     }
@@ -223,12 +226,15 @@ impl Provider for Fusionauth {
         let response = self.send(self.request(&self.refresh, body)).await?;
         match response.status.as_u16() {
             200 => response_body::read_tokens(&response)?.into_pair(Some(refresh)),
-            // The only 400 that says nothing about the token.
-            400 if response_body::names_token_lifetime(&response.body) => Err(misconfigured(
-                "a refresh is refused for its timeToLiveInSeconds",
-            )),
-            // For a token that has ended the documentation has 404, and the server sends 400.
-            400 | 401 | 404 => Err(refused(Reason::SignedOut)),
+            // A token that has ended: 404 without a body in the documentation, and 400 from the
+            // server. The error page of a proxy or of another server is neither.
+            404 if response.body.is_empty() => Err(refused(Reason::SignedOut)),
+            400 => Err(match FieldErrors::read(&response.body) {
+                Some(errors) if errors.names_only("refreshToken") => refused(Reason::SignedOut),
+                Some(_) => misconfigured("a refresh is refused for another field than the token"),
+                None => unexpected(400),
+            }),
+            401 => Err(misconfigured("the gateway is not allowed to refresh")),
             status => Err(unexpected(status)),
         }
     }
@@ -248,10 +254,18 @@ impl Provider for Fusionauth {
         };
         let response = self.send(request).await?;
         match response.status.as_u16() {
-            200 | 204 => Ok(()),
+            // The response has no body. A page with this status was sent by something else.
+            200 | 204 if response.body.is_empty() || is_json_object(&response.body) => Ok(()),
             401 | 403 => Err(misconfigured("the gateway is not allowed to revoke tokens")),
             status => Err(unexpected(status)),
         }
+    }
+
+    /// FusionAuth refreshes the tokens of a user who is not registered any more, and leaves out
+    /// `applicationId` and `roles`.
+    fn confirms_registration(&self, claims: &Map<String, Value>, application_id: &str) -> bool {
+        let named = claims.get("applicationId").and_then(Value::as_str);
+        named == Some(application_id)
     }
 
     async fn fetch_jwks(&self) -> Result<Vec<u8>, ProviderError> {

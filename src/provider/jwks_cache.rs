@@ -1,9 +1,10 @@
 //! The keys of one provider in memory, and when they may be fetched again.
 //!
 //! It has no clock and no task of its own: the caller refreshes it at the start, in the background,
-//! and when a token names an unknown key.
+//! and when a token names an unknown key. Its times are those of a monotonic clock.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -13,10 +14,23 @@ use super::key_set::{KeySet, KeySetError};
 use super::{Provider, ProviderError};
 use crate::config::settings;
 use crate::model::algorithm::Algorithm;
-use crate::model::timestamp::Timestamp;
+/// Reads a monotonic clock.
+pub type Monotonic<'a> = dyn Fn() -> Duration + Sync + 'a;
 
-/// The least time between two fetches that unknown keys cause: any client can make up a `kid`.
-const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(10);
+/// The least time between two fetches for tokens that clients present: anybody can make up a `kid`.
+const PRESENTED_INTERVAL: Duration = Duration::from_secs(10);
+/// The least time between two fetches for tokens that the provider has just issued. A caller waits
+/// for it to pass.
+const ISSUED_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Where a token comes from whose key is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenOrigin {
+    /// A client has presented it.
+    Presented,
+    /// The provider has issued it a moment ago, in a response to the gateway.
+    Issued,
+}
 
 /// The result of a refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +39,35 @@ pub enum Refreshed {
     Changed,
     /// The keys are the same as before.
     Unchanged,
-    /// Nothing was fetched, because the last fetch was a moment ago; it may have been one that this
-    /// call waited for.
+    /// Another caller has fetched them since this call began.
+    Shared,
+    /// Another caller has tried to fetch them since this call began, and failed.
+    SharedFailure,
+    /// The keys are not those any more that the caller has seen.
+    Superseded,
+    /// Nothing was fetched, because the last fetch was a moment ago.
     TooSoon,
+}
+
+impl Refreshed {
+    /// Whether the keys are now those that the provider published after the call began.
+    #[must_use]
+    pub fn is_current(self) -> bool {
+        match self {
+            Self::Changed | Self::Unchanged | Self::Shared => true,
+            Self::SharedFailure | Self::Superseded | Self::TooSoon => false,
+        }
+    }
+}
+
+/// A fetch.
+#[derive(Clone, Copy, Debug)]
+struct Fetch {
+    /// Counts the fetches, so that a caller knows whether this one began after its call.
+    number: u64,
+    started: Duration,
+    /// Whether it succeeded; `None` where it did not end, because its caller went away.
+    succeeded: Option<bool>,
 }
 
 /// The keys of one provider. The last good set stays while a newer one cannot be fetched.
@@ -37,9 +77,10 @@ pub struct JwksCache {
     /// The algorithms that fetched keys may be used with; `None` for fixed keys, which are never
     /// fetched.
     allowed: Option<Vec<Algorithm>>,
-    /// When the last fetch started. It is locked while keys are fetched, so that there is one fetch
-    /// at a time.
-    last_fetch: Mutex<Option<Timestamp>>,
+    /// The last fetch. It is locked while keys are fetched, so that there is one fetch at a time.
+    last_fetch: Mutex<Option<Fetch>>,
+    /// How many fetches have begun.
+    fetches: AtomicU64,
 }
 
 impl JwksCache {
@@ -66,6 +107,7 @@ impl JwksCache {
             current: ArcSwapOption::empty(),
             allowed: Some(allowed),
             last_fetch: Mutex::new(None),
+            fetches: AtomicU64::new(0),
         }
     }
 
@@ -77,6 +119,7 @@ impl JwksCache {
             current: ArcSwapOption::new(Some(keys)),
             allowed: None,
             last_fetch: Mutex::new(None),
+            fetches: AtomicU64::new(0),
         }
     }
 
@@ -95,37 +138,75 @@ impl JwksCache {
     pub async fn refresh(
         &self,
         provider: &dyn Provider,
-        now: Timestamp,
+        monotonic: &Monotonic<'_>,
     ) -> Result<Refreshed, ProviderError> {
         let mut last_fetch = self.last_fetch.lock().await;
-        *last_fetch = Some(now);
-        self.fetch(provider).await
+        self.fetch_as(provider, &mut last_fetch, monotonic()).await
     }
 
-    /// Fetches the keys because a token names an unknown one, unless the last fetch was less than
-    /// ten seconds ago. A caller that comes while a fetch is under way waits for it and gets
-    /// `TooSoon`: it looks at [`JwksCache::current`] again either way.
+    /// Fetches the keys because a token names an unknown one. For a presented token nothing is
+    /// fetched within ten seconds after the start of the last fetch. For an issued token the call
+    /// waits until a second has passed since then, so that a change of keys costs no visitor a
+    /// sign-in. `seen` is the generation of the keys among which it is not, if there are any: a
+    /// caller that waits for the fetch of another looks at the new keys before it asks again.
     ///
     /// # Errors
     /// As [`JwksCache::refresh`].
     pub async fn refresh_for_unknown_key(
         &self,
         provider: &dyn Provider,
-        now: Timestamp,
+        origin: TokenOrigin,
+        seen: Option<u64>,
+        monotonic: &Monotonic<'_>,
     ) -> Result<Refreshed, ProviderError> {
-        let mut last_fetch = self.last_fetch.lock().await;
-        // In both directions: a clock that was set back must not prevent fetches for hours.
-        if last_fetch
-            .is_some_and(|last| last.until(now).max(now.until(last)) < UNKNOWN_KEY_INTERVAL)
-        {
-            return Ok(Refreshed::TooSoon);
+        if self.allowed.is_none() {
+            return Ok(Refreshed::Unchanged);
         }
-        // Before the call: one that fails, or whose caller goes away, counts too.
-        *last_fetch = Some(now);
-        self.fetch(provider).await
+        let begun = self.fetches.load(Ordering::Relaxed);
+        let mut last_fetch = self.last_fetch.lock().await;
+        if self.current().map(|keys| keys.generation()) != seen {
+            return Ok(Refreshed::Superseded);
+        }
+        if let Some(fetch) = *last_fetch {
+            match fetch.succeeded.filter(|_| fetch.number > begun) {
+                Some(true) => return Ok(Refreshed::Shared),
+                Some(false) => return Ok(Refreshed::SharedFailure),
+                None => {}
+            }
+            let since = monotonic().saturating_sub(fetch.started);
+            match origin {
+                TokenOrigin::Presented if since < PRESENTED_INTERVAL => {
+                    return Ok(Refreshed::TooSoon);
+                }
+                TokenOrigin::Presented => {}
+                TokenOrigin::Issued => {
+                    tokio::time::sleep(ISSUED_INTERVAL.saturating_sub(since)).await;
+                }
+            }
+        }
+        self.fetch_as(provider, &mut last_fetch, monotonic()).await
     }
 
-    /// Must be called with `last_fetch` locked.
+    /// Fetches the keys, and records it in `last_fetch`, which is locked.
+    async fn fetch_as(
+        &self,
+        provider: &dyn Provider,
+        last_fetch: &mut Option<Fetch>,
+        started: Duration,
+    ) -> Result<Refreshed, ProviderError> {
+        let number = self.fetches.fetch_add(1, Ordering::Relaxed) + 1;
+        let fetch = |succeeded| Fetch {
+            number,
+            started,
+            succeeded,
+        };
+        // Before the call: one that fails, or whose caller goes away, counts too.
+        *last_fetch = Some(fetch(None));
+        let fetched = self.fetch(provider).await;
+        *last_fetch = Some(fetch(Some(fetched.is_ok())));
+        fetched
+    }
+
     async fn fetch(&self, provider: &dyn Provider) -> Result<Refreshed, ProviderError> {
         let Some(allowed) = &self.allowed else {
             return Ok(Refreshed::Unchanged);
@@ -148,205 +229,4 @@ impl JwksCache {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use async_trait::async_trait;
-    use serde_json::json;
-    use tokio::sync::Semaphore;
-
-    use super::*;
-    use crate::model::secret::Secret;
-    use crate::model::token::TokenPair;
-    use crate::provider::test_keys::TestKey;
-    use crate::provider::{
-        Capabilities, LoginAttempt, LoginSuccess, NewPasswordAttempt, SecondFactorAttempt,
-    };
-
-    /// Publishes what it is given, once for each permit.
-    struct Publisher {
-        document: std::sync::Mutex<Result<Vec<u8>, ProviderError>>,
-        fetches: AtomicUsize,
-        permits: Semaphore,
-    }
-
-    impl Publisher {
-        fn of(keys: &[&TestKey]) -> Self {
-            let publisher = Self {
-                document: std::sync::Mutex::new(Ok(Vec::new())),
-                fetches: AtomicUsize::new(0),
-                permits: Semaphore::new(1000),
-            };
-            publisher.publish(keys);
-            publisher
-        }
-
-        fn publish(&self, keys: &[&TestKey]) {
-            let keys: Vec<_> = keys.iter().map(|key| key.jwk()).collect();
-            self.respond(Ok(json!({ "keys": keys }).to_string().into_bytes()));
-        }
-
-        fn respond(&self, response: Result<Vec<u8>, ProviderError>) {
-            *self.document.lock().unwrap() = response;
-        }
-    }
-
-    #[async_trait]
-    impl Provider for Publisher {
-        fn capabilities(&self) -> Capabilities {
-            Capabilities::default()
-        }
-
-        async fn login(&self, _: LoginAttempt<'_>) -> Result<LoginSuccess, ProviderError> {
-            unreachable!()
-        }
-
-        async fn second_factor(
-            &self,
-            _: SecondFactorAttempt<'_>,
-        ) -> Result<LoginSuccess, ProviderError> {
-            unreachable!()
-        }
-
-        async fn send_code(&self, _: &Secret, _: &Secret) -> Result<(), ProviderError> {
-            unreachable!()
-        }
-
-        async fn change_password(
-            &self,
-            _: NewPasswordAttempt<'_>,
-        ) -> Result<LoginSuccess, ProviderError> {
-            unreachable!()
-        }
-
-        async fn refresh(&self, _: &Secret) -> Result<TokenPair, ProviderError> {
-            unreachable!()
-        }
-
-        async fn revoke(&self, _: &Secret) -> Result<(), ProviderError> {
-            unreachable!()
-        }
-
-        async fn fetch_jwks(&self) -> Result<Vec<u8>, ProviderError> {
-            self.fetches.fetch_add(1, Ordering::SeqCst);
-            self.permits.acquire().await.unwrap().forget();
-            self.document.lock().unwrap().clone()
-        }
-    }
-
-    fn at(secs: u64) -> Timestamp {
-        Timestamp::from_secs(1_000_000 + secs)
-    }
-
-    fn generation(cache: &JwksCache) -> Option<u64> {
-        cache.current().map(|keys| keys.generation())
-    }
-
-    #[tokio::test]
-    async fn the_last_good_keys_stay_and_changes_are_reported() {
-        let (first, second) = (TestKey::es256("one"), TestKey::ed25519("two"));
-        let publisher = Publisher::of(&[&first, &second]);
-        let cache = JwksCache::published(vec![Algorithm::Es256, Algorithm::EdDsa]);
-        assert!(cache.current().is_none());
-        assert_eq!(
-            cache.refresh(&publisher, at(0)).await,
-            Ok(Refreshed::Changed)
-        );
-        assert_eq!(generation(&cache), Some(1));
-
-        publisher.publish(&[&second, &first]);
-        assert_eq!(
-            cache.refresh(&publisher, at(1)).await,
-            Ok(Refreshed::Unchanged),
-            "order means nothing"
-        );
-
-        for response in [
-            Ok(b"<html>".to_vec()),
-            Ok(b"{\"keys\":[]}".to_vec()),
-            Err(ProviderError::Unavailable("x".into())),
-        ] {
-            publisher.respond(response);
-            assert!(matches!(
-                cache.refresh(&publisher, at(2)).await,
-                Err(ProviderError::Unavailable(_))
-            ));
-            assert_eq!(generation(&cache), Some(1));
-        }
-
-        publisher.publish(&[&second]);
-        assert_eq!(
-            cache.refresh(&publisher, at(3)).await,
-            Ok(Refreshed::Changed)
-        );
-        assert_eq!(generation(&cache), Some(2));
-    }
-
-    #[tokio::test]
-    async fn unknown_keys_ask_at_most_every_ten_seconds() {
-        let key = TestKey::es256("one");
-        let publisher = Publisher::of(&[&key]);
-        let cache = JwksCache::published(vec![Algorithm::Es256]);
-        publisher.respond(Err(ProviderError::Unavailable("down".into())));
-        assert!(
-            cache
-                .refresh_for_unknown_key(&publisher, at(0))
-                .await
-                .is_err()
-        );
-        publisher.publish(&[&key]);
-        assert_eq!(
-            cache.refresh_for_unknown_key(&publisher, at(9)).await,
-            Ok(Refreshed::TooSoon)
-        );
-        assert_eq!(
-            cache.refresh_for_unknown_key(&publisher, at(10)).await,
-            Ok(Refreshed::Changed)
-        );
-        assert_eq!(
-            cache.refresh_for_unknown_key(&publisher, at(11)).await,
-            Ok(Refreshed::TooSoon)
-        );
-        // The clock was set back by an hour.
-        let earlier = Timestamp::from_secs(at(0).secs() - 3600);
-        assert_eq!(
-            cache.refresh_for_unknown_key(&publisher, earlier).await,
-            Ok(Refreshed::Unchanged)
-        );
-        assert_eq!(publisher.fetches.load(Ordering::SeqCst), 3);
-    }
-
-    #[tokio::test]
-    async fn a_crowd_makes_one_fetch() {
-        let key = TestKey::es256("one");
-        let publisher = Publisher::of(&[&key]);
-        publisher.permits.forget_permits(1000);
-        let cache = JwksCache::published(vec![Algorithm::Es256]);
-        let ask = || cache.refresh_for_unknown_key(&publisher, at(0));
-        let let_it_answer = async { publisher.permits.add_permits(1000) };
-        let (a, b, c, ()) = tokio::join!(ask(), ask(), ask(), let_it_answer);
-        assert_eq!(
-            (a, b, c),
-            (
-                Ok(Refreshed::Changed),
-                Ok(Refreshed::TooSoon),
-                Ok(Refreshed::TooSoon)
-            )
-        );
-        assert_eq!(publisher.fetches.load(Ordering::SeqCst), 1);
-    }
-
-    #[tokio::test]
-    async fn fixed_keys_are_never_asked_for() {
-        let publisher = Publisher::of(&[]);
-        let secret = b"a secret of at least 32 bytes in all";
-        let cache =
-            JwksCache::fixed(KeySet::from_hmac_secret(secret, &[Algorithm::Hs256]).unwrap());
-        assert_eq!(
-            cache.refresh(&publisher, at(0)).await,
-            Ok(Refreshed::Unchanged)
-        );
-        assert_eq!(generation(&cache), Some(1));
-        assert_eq!(publisher.fetches.load(Ordering::SeqCst), 0);
-    }
-}
+mod tests;

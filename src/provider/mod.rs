@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde_json::{Map, Value};
 
 use crate::config::settings::{self, ProviderKind};
 use crate::model::login::LoginRefused;
@@ -18,6 +19,7 @@ use crate::model::token::TokenPair;
 pub mod contract;
 pub mod fusionauth;
 pub mod http_client;
+mod http_connector;
 pub mod jwks_cache;
 pub mod key_set;
 #[cfg(test)]
@@ -227,6 +229,13 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// Never [`ProviderError::Refused`].
     async fn revoke(&self, refresh: &Secret) -> Result<(), ProviderError>;
+
+    /// Whether verified claims say that their user is registered for this application. A provider
+    /// whose tokens do not tell says `false` of all of them. A user whose first token said so and
+    /// whose refreshed one does not was removed from the application meanwhile.
+    fn confirms_registration(&self, _claims: &Map<String, Value>, _application_id: &str) -> bool {
+        false
+    }
 
     /// Fetches the published keys: the body of the JWKS document, at most 256 KiB.
     ///

@@ -58,7 +58,14 @@ pub enum VerifyError {
     /// It has expired and nothing else is wrong with it. Its claims were verified, so a logout may
     /// still use them.
     Expired(Box<VerifiedClaims>),
-    /// It is malformed, or not a token of this provider for this application.
+    /// It is not valid yet (`nbf`, `iat`) and nothing else is wrong with it: the provider's clock is
+    /// ahead of the gateway's by more than the leeway. Its claims were verified.
+    NotYetValid(Box<VerifiedClaims>),
+    /// Its signature is right, but it is of another issuer, or for another audience.
+    NotForUs,
+    /// It is longer than [`MAX_TOKEN`]. Nothing in it was checked.
+    TooLarge,
+    /// It is malformed, or its key did not sign it.
     Invalid,
     /// It is well-formed, but the key that it names is unknown: fetch the keys and verify again.
     /// Nothing in it was checked.
@@ -68,8 +75,8 @@ pub enum VerifyError {
 /// Verifies `token` with `keys` and compares its claims with `expect`.
 ///
 /// # Errors
-/// [`VerifyError`]. A caller that gets `UnknownKey` again after it has fetched the keys treats it
-/// as `Invalid`.
+/// [`VerifyError`]. A client that presents a token with a key that is still unknown after the keys
+/// were fetched has made it up; a token that the provider has just issued is not made up.
 pub fn verify(
     token: &str,
     keys: &KeySet,
@@ -78,7 +85,11 @@ pub fn verify(
 ) -> Result<VerifiedClaims, VerifyError> {
     let signed = signed_payload(token, keys, &expect.algorithms)?;
     let claims = strict_json::object(&signed.payload).ok_or(VerifyError::Invalid)?;
-    let verified = checked_claims(claims, signed.input, expect, now).ok_or(VerifyError::Invalid)?;
+    check_parties(&claims, expect)?;
+    let (verified, starts) = read_claims(claims, signed.input).ok_or(VerifyError::Invalid)?;
+    if starts.is_some_and(|starts| starts > now.plus(expect.leeway)) {
+        return Err(VerifyError::NotYetValid(Box::new(verified)));
+    }
     if now >= verified.expires.plus(expect.leeway) {
         return Err(VerifyError::Expired(Box::new(verified)));
     }
@@ -99,6 +110,9 @@ fn signed_payload<'a>(
     keys: &KeySet,
     allowed: &[Algorithm],
 ) -> Result<Signed<'a>, VerifyError> {
+    if token.len() > MAX_TOKEN {
+        return Err(VerifyError::TooLarge);
+    }
     let parts = split(token).ok_or(VerifyError::Invalid)?;
     let header = strict_json::object(&parts.header).ok_or(VerifyError::Invalid)?;
     let (algorithm, kid) = read_header(&header, allowed).ok_or(VerifyError::Invalid)?;
@@ -127,9 +141,6 @@ struct Parts<'a> {
 
 /// Splits a token in compact form (RFC 7515, section 7.1); `None` for any other form.
 fn split(token: &str) -> Option<Parts<'_>> {
-    if token.len() > MAX_TOKEN {
-        return None;
-    }
     let (input, signature) = token.rsplit_once('.')?;
     let (header, payload) = input.split_once('.')?;
     // A further dot in the payload is outside the base64url alphabet, so encrypted tokens with five
@@ -186,51 +197,59 @@ fn is_access_token_type(typ: &str) -> bool {
     )
 }
 
-/// Checks everything about the claims but expiry. A claim of the wrong type makes the token
-/// invalid; it does not count as absent.
-fn checked_claims(
+/// Checks who issued the token, and for whom.
+fn check_parties(claims: &Map<String, Value>, expect: &Expectations) -> Result<(), VerifyError> {
+    let issuer = claims.get("iss").and_then(Value::as_str);
+    let issuer = issuer.ok_or(VerifyError::Invalid)?;
+    let is_for_us = claims
+        .get("aud")
+        .and_then(|aud| names_audience(aud, &expect.audience))
+        .ok_or(VerifyError::Invalid)?;
+    if issuer == expect.issuer && is_for_us {
+        Ok(())
+    } else {
+        Err(VerifyError::NotForUs)
+    }
+}
+
+/// The claims, and when they begin to be valid. A claim of the wrong type makes the token invalid;
+/// it does not count as absent.
+fn read_claims(
     claims: Map<String, Value>,
     input: &str,
-    expect: &Expectations,
-    now: Timestamp,
-) -> Option<VerifiedClaims> {
-    let issuer_is_right = claims.get("iss")?.as_str()? == expect.issuer;
-    let is_for_us = names_audience(claims.get("aud")?, &expect.audience);
+) -> Option<(VerifiedClaims, Option<Timestamp>)> {
     let has_subject = !claims.get("sub")?.as_str()?.is_empty();
     // `events` marks a logout or other event token, the hashes mark an ID token: neither is an
     // access token.
     let is_of_another_kind = ["events", "at_hash", "c_hash"]
         .iter()
         .any(|name| claims.contains_key(*name));
-    if !issuer_is_right || !is_for_us || !has_subject || is_of_another_kind {
+    if !has_subject || is_of_another_kind {
         return None;
     }
     let issued = numeric_date(&claims, "iat").ok()?;
-    let starts = numeric_date(&claims, "nbf").ok()?;
-    let latest = now.plus(expect.leeway);
-    if issued.is_some_and(|issued| issued > latest) || starts.is_some_and(|starts| starts > latest)
-    {
-        return None;
-    }
+    let starts = numeric_date(&claims, "nbf").ok()?.max(issued);
     let expires = numeric_date(&claims, "exp").ok()??;
     let session = revocation_key(&claims, input)?;
-    Some(VerifiedClaims {
+    let verified = VerifiedClaims {
         claims,
         issued,
         expires,
         session,
-    })
+    };
+    Some((verified, starts))
 }
 
-/// Whether `aud`, a string or an array of strings (RFC 7519, section 4.1.3), names `wanted`.
-fn names_audience(aud: &Value, wanted: &str) -> bool {
+/// Whether `aud`, a string or an array of strings (RFC 7519, section 4.1.3), names `wanted`. `None`
+/// where it is neither.
+fn names_audience(aud: &Value, wanted: &str) -> Option<bool> {
     match aud {
-        Value::String(audience) => audience == wanted,
-        Value::Array(audiences) => {
-            audiences.iter().all(Value::is_string)
-                && audiences.iter().any(|audience| audience == wanted)
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
+        Value::String(audience) => Some(audience == wanted),
+        Value::Array(audiences) => audiences
+            .iter()
+            .all(Value::is_string)
+            .then(|| audiences.iter().any(|audience| audience == wanted)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, Version, header};
 use pingora::proxy::Session;
 
 use crate::model::api_request::ApiRequestBody;
@@ -137,9 +137,7 @@ async fn read_body(session: &mut Session, limit: usize) -> Result<Vec<u8>, Reaso
 }
 
 async fn read_to_end(session: &mut Session, limit: usize) -> Result<Vec<u8>, Reason> {
-    if session.get_header(header::EXPECT).is_some()
-        && session.write_continue_response().await.is_err()
-    {
+    if awaits_continue(session) && session.write_continue_response().await.is_err() {
         return Err(Reason::RejectedInput);
     }
     let mut body = Vec::new();
@@ -153,6 +151,15 @@ async fn read_to_end(session: &mut Session, limit: usize) -> Result<Vec<u8>, Rea
             Err(_) => return Err(Reason::RejectedInput),
         }
     }
+}
+
+/// Whether the client waits for `100 Continue` (RFC 9110, section 10.1.1). Clients of HTTP/1.0 get no
+/// informational response, and no other expectation passes validation.
+fn awaits_continue(session: &mut Session) -> bool {
+    let request = session.req_header();
+    let is_asked =
+        request.version > Version::HTTP_10 && request.headers.contains_key(header::EXPECT);
+    is_asked && !session.is_body_empty()
 }
 
 #[cfg(test)]

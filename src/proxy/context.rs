@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::model::cookie_change::CookieChange;
 use crate::model::outcome_label::OutcomeLabel;
@@ -50,6 +51,8 @@ pub(super) struct ProxyContext {
     pub(super) stream: Option<StreamGuard>,
     /// Closes that stream when the client's session ends.
     pub(super) stream_close: Option<StreamCloseGuard>,
+    /// Whether the request is a health check, which is neither counted nor recorded.
+    pub(super) is_health_check: bool,
     /// How the request came out, for the metrics and the access record.
     pub(super) outcome: OutcomeLabel,
     /// Why.
@@ -135,6 +138,7 @@ impl ProxyContext {
             response: ResponseState::default(),
             stream: None,
             stream_close: None,
+            is_health_check: false,
             outcome: OutcomeLabel::Failed,
             reason: Reason::Internal,
             status: 0,

@@ -32,11 +32,11 @@ mod rendered_response;
 mod reply;
 mod request;
 mod request_head;
-mod resolve;
+pub mod resolve;
 mod response_filter;
 mod upstream;
 
-use connection::{Connection, Service};
+use connection::{Connection, RequestBody, Service};
 use context::ProxyContext;
 
 /// The gateway as Pingora sees it. Each request is served by the configuration in force when it
@@ -112,7 +112,15 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         ctx: &mut Box<ProxyContext>,
     ) -> Result<bool> {
-        let settled = if ctx.connection.finish_head() {
+        let body = RequestBody::of(&session.req_header().headers);
+        if body == RequestBody::Unframed {
+            // Pingora takes an empty chunk size for the end of the body, other servers skip the
+            // line. So what follows a chunked body is not read as a request, and no error either:
+            // the request is answered, and the connection is closed.
+            session.set_keepalive(None);
+            session.set_pipelining_enabled(true);
+        }
+        let settled = if ctx.connection.finish_head(body) {
             request::decide_or_fail(session, ctx).await
         } else {
             Some(request::reject_request_line(session, ctx))

@@ -7,11 +7,13 @@ use pingora::http::RequestHeader;
 
 use crate::decide::csrf::csrf_token;
 use crate::decide::endpoint::StepEndpoint;
+use crate::decide::opener::keeps_opener;
 use crate::decide::preserved_post;
 use crate::decide::unauthenticated::login_address;
 use crate::model::cookie::CookieKind;
+use crate::model::local_path::LocalPath;
 use crate::model::local_response::{
-    ActionRequired, LoginPage, PreservedPostPage, Problem, StepPage,
+    ActionRequired, LoginPage, PreservedPostPage, Problem, StepPage, SwitchUser,
 };
 use crate::model::login_step::LoginStep;
 use crate::model::set_cookie::{self, Lifetime};
@@ -21,6 +23,7 @@ use crate::system;
 
 use super::context::ProxyContext;
 use super::rendered_response::RenderedResponse;
+use super::request_head::RequestHead;
 
 /// What all pages share. This is the only place where the visitor's language is read.
 fn layout<'a>(ctx: &'a ProxyContext, request: &RequestHeader) -> Layout<'a> {
@@ -49,6 +52,7 @@ pub(super) fn theme(ctx: &ProxyContext) -> &PageTheme {
 /// A page as a response. Where its template failed, the body is the fallback page.
 fn respond(
     ctx: &ProxyContext,
+    request: &RequestHeader,
     layout: Layout<'_>,
     status: u16,
     html: Rendered,
@@ -64,16 +68,16 @@ fn respond(
     for (name, value) in pages::HEADERS {
         head.insert_header(*name, *value)?;
     }
-    let Some(site) = ctx.site() else {
-        return Ok(response);
+    let site = ctx.site();
+    let is_kept =
+        site.is_some_and(|site| keeps_opener(&RequestHead::read(request).fetch_metadata(), site));
+    let opener_policy = if is_kept {
+        "unsafe-none"
+    } else {
+        "same-origin"
     };
-    if let Some(hosted) = &site.hosted_backend {
-        head.insert_header(
-            header::CONTENT_SECURITY_POLICY,
-            pages::policy_leading_to(hosted.origins()),
-        )?;
-    }
-    if site.origin.is_https() {
+    head.insert_header("cross-origin-opener-policy", opener_policy)?;
+    if site.is_some_and(|site| site.origin.is_https()) {
         head.insert_header(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000")?;
     }
     Ok(response)
@@ -86,13 +90,23 @@ pub(super) fn problem_page(
     problem: &Problem,
 ) -> Result<RenderedResponse> {
     let layout = layout(ctx, request);
-    let login_path = ctx.site().map(|site| site.paths.login.as_str());
+    let site = ctx.site();
+    let switch_action = site
+        .zip(problem.switch_user.as_ref())
+        .map(|(site, switch)| switch_action(site, switch));
     let html = pages::problem(&pages::ProblemView {
         layout,
         problem,
-        login_path,
+        login_path: site.map(|site| site.paths.login.as_str()),
+        switch_action: switch_action.as_ref().map(LocalPath::as_str),
     });
-    respond(ctx, layout, problem.status, html)
+    respond(ctx, request, layout, problem.status, html)
+}
+
+/// Where a form is posted that signs out and leads to the sign-in form, and from there back here.
+fn switch_action(site: &Site, switch: &SwitchUser) -> LocalPath {
+    let return_to = switch.return_to.as_ref().unwrap_or(&site.landing);
+    LocalPath::endpoint(&site.paths.logout).with_parameter("return_to", return_to.as_str())
 }
 
 /// The sign-in form.
@@ -111,7 +125,7 @@ pub(super) fn login_page(
         form,
         csrf: &csrf,
     });
-    let mut response = respond(ctx, layout, form.status, html)?;
+    let mut response = respond(ctx, request, layout, form.status, html)?;
     set_form_cookie(ctx, site, &mut response, &cookie)?;
     set_retry_after(&mut response, form.retry_after)?;
     Ok(response)
@@ -150,7 +164,12 @@ pub(super) fn step_page(
             csrf: &csrf,
         }),
     };
-    let mut response = respond(ctx, layout, form.status, html)?;
+    let mut response = respond(ctx, request, layout, form.status, html)?;
+    // The address of the page may hold the challenge, which no other program's log needs. With
+    // `no-referrer` browsers would post the form with `Origin: null`.
+    response
+        .head
+        .insert_header(header::REFERRER_POLICY, "strict-origin")?;
     set_form_cookie(ctx, site, &mut response, &cookie)?;
     set_retry_after(&mut response, form.retry_after)?;
     Ok(response)
@@ -200,7 +219,7 @@ pub(super) fn preserved_post_page(
 ) -> Result<RenderedResponse> {
     let layout = layout(ctx, request);
     let view = pages::PreservedPostView { layout, page };
-    respond(ctx, layout, 200, pages::preserved_post(&view))
+    respond(ctx, request, layout, 200, pages::preserved_post(&view))
 }
 
 /// The page with the sign-out button.
@@ -215,7 +234,21 @@ pub(super) fn logout_page(
         action: &site.paths.logout,
         back: site.landing.as_str(),
     };
-    respond(ctx, layout, 200, pages::logout(&view))
+    respond(ctx, request, layout, 200, pages::logout(&view))
+}
+
+/// The page that tells that nobody is signed in.
+pub(super) fn signed_out_page(
+    ctx: &ProxyContext,
+    site: &Site,
+    request: &RequestHeader,
+) -> Result<RenderedResponse> {
+    let layout = layout(ctx, request);
+    let view = pages::SignedOutView {
+        layout,
+        login_path: &site.paths.login,
+    };
+    respond(ctx, request, layout, 200, pages::signed_out(&view))
 }
 
 /// What the provider asks the person to do before it signs them in.
@@ -231,5 +264,11 @@ pub(super) fn action_required_page(
         login_path: &site.paths.login,
         required: action,
     };
-    respond(ctx, layout, action.status, pages::action_required(&view))
+    respond(
+        ctx,
+        request,
+        layout,
+        action.status,
+        pages::action_required(&view),
+    )
 }

@@ -115,12 +115,12 @@ mod tests {
 
     #[test]
     fn a_problem_says_no_more_than_it_must() {
-        let told = document(&Problem::new(Reason::Revoked));
+        let body = document(&Problem::new(Reason::Revoked));
         let title = Reason::SignedOut.title();
         let plain = json!({
             "type": "about:blank", "title": title, "status": 401, "code": "signed_out", "requestId": "r1",
         });
-        assert_eq!(told, plain);
+        assert_eq!(body, plain);
     }
 
     #[test]
@@ -142,13 +142,13 @@ mod tests {
             change_reason: None,
         };
         problem.next_step = Some(Box::new(next.clone()));
-        let told = document(&problem);
-        assert_eq!(told["challenge"], "C");
+        let body = document(&problem);
+        assert_eq!(body["challenge"], "C");
         let methods = json!([
             { "method": "authenticator", "label": null, "choice": "D" },
             { "method": "sms", "label": "***12", "choice": "D" },
         ]);
-        assert_eq!(told["methods"], methods);
+        assert_eq!(body["methods"], methods);
         let mut problem = Problem::new(Reason::PasswordChangeRequired);
         problem.next_step = Some(Box::new(NextStep {
             step: LoginStep::NewPassword,
@@ -156,12 +156,12 @@ mod tests {
             ..next
         }));
         problem.change_reason = Some("Expired".into());
-        let told = document(&problem);
+        let body = document(&problem);
         assert_eq!(
-            (&told["challenge"], &told["changeReason"]),
+            (&body["challenge"], &body["changeReason"]),
             (&json!("C"), &json!("Expired"))
         );
-        assert_eq!(told.get("methods"), None);
+        assert_eq!(body.get("methods"), None);
         let mut problem = Problem::new(Reason::RejectedInput);
         problem.violations = vec![
             PasswordViolation::TooShort(Some(8)),

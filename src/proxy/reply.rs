@@ -1,7 +1,5 @@
 //! Responses of the gateway's own, and [`finish`], which every response passes before it is sent.
 
-use std::time::Duration;
-
 use http::{HeaderName, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
@@ -12,7 +10,7 @@ use crate::decide::credential_headers::{
     ACCESS_TOKEN, CACHE_CONTROL, CredentialHeaders, REFRESH_TOKEN,
 };
 use crate::model::api_response::ApiResponse;
-use crate::model::local_response::{LocalResponse, Problem};
+use crate::model::local_response::{Health, LocalResponse, Problem};
 use crate::model::reason::Reason;
 use crate::pages;
 
@@ -25,8 +23,8 @@ use super::rendered_response::RenderedResponse;
 /// The value of `Clear-Site-Data` after a sign-out.
 const CLEAR_SITE_DATA: &str = "\"cache\", \"storage\"";
 
-/// Sends a response of the gateway's own. Pingora reads and discards what is left of the request's
-/// body, unless the connection ends with the response.
+/// Sends a response of the gateway's own. The connection ends with it where the request's body was
+/// not read.
 pub(super) async fn send(
     session: &mut Session,
     ctx: &mut ProxyContext,
@@ -49,35 +47,7 @@ pub(super) async fn send(
     if !empty {
         session.write_response_body(Some(body), true).await?;
     }
-    if ctx.status == 413 {
-        linger(session).await;
-    }
     Ok(())
-}
-
-/// The most of a refused body that is read, in bytes.
-const LINGER_MAX: usize = 16 * 1024 * 1024;
-/// How long a refused body is read.
-const LINGER_TIME: Duration = Duration::from_secs(5);
-/// How long nothing of a refused body may arrive.
-const LINGER_IDLE: Duration = Duration::from_millis(500);
-
-/// Reads a refused body for a while and discards it (a lingering close). A client that sends its
-/// whole body before it reads would otherwise see a broken connection instead of the response.
-async fn linger(session: &mut Session) {
-    let read = async {
-        let mut left = LINGER_MAX;
-        while let Ok(Ok(Some(chunk))) =
-            tokio::time::timeout(LINGER_IDLE, session.read_request_body()).await
-        {
-            let Some(rest) = left.checked_sub(chunk.len()) else {
-                return;
-            };
-            left = rest;
-        }
-    };
-    // A client that takes longer is cut off.
-    let _ = tokio::time::timeout(LINGER_TIME, read).await;
 }
 
 fn render(
@@ -110,6 +80,9 @@ fn render(
         LocalResponse::LogoutPage => ctx.site().map_or_else(without_site, |site| {
             page_response::logout_page(ctx, site, request)
         }),
+        LocalResponse::SignedOutPage => ctx.site().map_or_else(without_site, |site| {
+            page_response::signed_out_page(ctx, site, request)
+        }),
         LocalResponse::ActionRequired(action) => ctx.site().map_or_else(without_site, |site| {
             page_response::action_required_page(ctx, site, request, action)
         }),
@@ -118,6 +91,9 @@ fn render(
             RenderedResponse::new(200, "application/json", ctx.runtime.assertions.jwks())
         }
         LocalResponse::Json(body) => json(body),
+        LocalResponse::LinkedPage(link) => redirect(302, link.as_str(), None),
+        LocalResponse::PrefetchRefused => RenderedResponse::empty(503),
+        LocalResponse::HealthCheck(health) => health_check(*health),
         LocalResponse::NoContent | LocalResponse::Preflight(_) => RenderedResponse::empty(204),
     }
 }
@@ -130,6 +106,14 @@ fn json(body: &ApiResponse) -> Result<RenderedResponse> {
         .head
         .insert_header("x-content-type-options", "nosniff")?;
     Ok(response)
+}
+
+fn health_check(health: Health) -> Result<RenderedResponse> {
+    let (status, text) = match health {
+        Health::Ok => (200, "ok"),
+        Health::Stopping => (503, "stopping"),
+    };
+    RenderedResponse::new(status, "text/plain; charset=utf-8", text)
 }
 
 fn redirect(

@@ -6,21 +6,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
 
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
+use tokio::time::Instant;
 
 use crate::decide::request_validation::{self, Rejection};
 use crate::decide::upstream_headers::{forwarded_token, is_valid_request_id};
-use crate::decide::{Decision, Facts, Grant, Outcome, client_address, cors, decide};
-use crate::model::local_response::{LocalResponse, Problem};
+use crate::decide::{Decision, Facts, Grant, Outcome, client_address, cors, decide, endpoint};
+use crate::model::local_response::{Health, LocalResponse, Problem};
 use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 use crate::model::request::RequestView;
 use crate::model::request_cookies::PresentedCookies;
 use crate::model::site::Site;
+use crate::pages;
 use crate::runtime::{RequestContext, Runtime, SiteRuntime};
 use crate::system;
 
@@ -76,13 +77,61 @@ async fn decide_request(session: &mut Session, ctx: &mut ProxyContext) -> Option
     ctx.request_id = choose_request_id(head.request_id.as_ref());
     ctx.upstream.has_body = head.has_body();
     resolve_client_ip(ctx, &head);
-    match validate_and_find_site(session, ctx, &mut head) {
+    if let Err(rejection) = validate_head(session, &head) {
+        return Some(reject(session, ctx, &head, rejection));
+    }
+    if let Some(answer) = health_check(session, ctx, &head) {
+        return Some(answer);
+    }
+    match find_site(session, ctx, &mut head) {
         Ok(site_runtime) => {
-            apply_timeouts(session, ctx, &head);
+            apply_timeouts(session, ctx);
             decide_at_site(session, ctx, &site_runtime, &head).await
         }
-        Err(rejection) => Some(reject(session, ctx, &head, rejection)),
+        Err(rejection) => Some(
+            asset_without_site(ctx, &head)
+                .unwrap_or_else(|| reject(session, ctx, &head, rejection)),
+        ),
     }
+}
+
+/// Checks what depends neither on the host nor on the site.
+fn validate_head(session: &Session, head: &RequestHead) -> Result<(), Rejection> {
+    let bytes = session.as_http1().map(HttpSession::get_headers_raw_bytes);
+    request_validation::validate_head(&head.unvalidated(&bytes.unwrap_or_default()))
+}
+
+/// Answers a health check, whatever host it names: load balancers ask by address.
+fn health_check(
+    session: &mut Session,
+    ctx: &mut ProxyContext,
+    head: &RequestHead,
+) -> Option<LocalResponse> {
+    if !is_read(&head.method) || !endpoint::is_health_check(&head.target) {
+        return None;
+    }
+    apply_timeouts(session, ctx);
+    ctx.is_health_check = true;
+    let health = if ctx.runtime.is_stopping() {
+        Health::Stopping
+    } else {
+        Health::Ok
+    };
+    Some(LocalResponse::HealthCheck(health))
+}
+
+/// A file of the pages where no site has the requested host: the page that says so looks like the
+/// others.
+fn asset_without_site(ctx: &mut ProxyContext, head: &RequestHead) -> Option<LocalResponse> {
+    let name = endpoint::asset_name(&head.target).filter(|_| is_read(&head.method))?;
+    pages::assets::asset(name)?;
+    ctx.outcome = OutcomeLabel::Answered;
+    ctx.reason = Reason::OwnEndpoint;
+    Some(LocalResponse::Asset(name.to_owned()))
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 /// Records how long the decision took, which is the gateway's own share of a request's time.
@@ -95,14 +144,12 @@ pub(super) fn record_decision_time(ctx: &ProxyContext) -> Instant {
     now
 }
 
-/// Checks what does not depend on the site, then finds the site by `Host`.
-fn validate_and_find_site(
+/// Finds the site by `Host`.
+fn find_site(
     session: &mut Session,
     ctx: &mut ProxyContext,
     head: &mut RequestHead,
 ) -> Result<Arc<SiteRuntime>, Rejection> {
-    let bytes = session.as_http1().map(HttpSession::get_headers_raw_bytes);
-    request_validation::validate_head(&head.unvalidated(&bytes.unwrap_or_default()))?;
     if let Some(site_runtime) = site_by_exact_host(&ctx.runtime, head) {
         ctx.site_runtime = Some(Arc::clone(site_runtime));
         return Ok(Arc::clone(site_runtime));
@@ -210,7 +257,7 @@ fn start_early_refresh(ctx: &mut ProxyContext, site_runtime: &Arc<SiteRuntime>, 
             request_id: &ctx.request_id,
             now: ctx.now,
         };
-        ctx.early_refresh = Some(ctx.runtime.early_refresh.start(context, refresh));
+        ctx.early_refresh = ctx.runtime.early_refresh.start(context, refresh);
     }
 }
 
@@ -235,21 +282,16 @@ fn reject(
     ctx.outcome = OutcomeLabel::Refused;
     // What follows on this connection may be the second half of a smuggled request.
     ctx.response.close = true;
-    apply_timeouts(session, ctx, head);
+    apply_timeouts(session, ctx);
     LocalResponse::Problem(rejection.problem())
 }
 
-/// Limits how long the client may take to send its body and to read the response.
-fn apply_timeouts(session: &mut Session, ctx: &ProxyContext, head: &RequestHead) {
+/// Limits how long the client may take to send its body. How long it may take to read the response,
+/// the stream limits.
+fn apply_timeouts(session: &mut Session, ctx: &ProxyContext) {
     let limits = &ctx.runtime.settings().server.limits;
     session.set_read_timeout(Some(limits.upstream_idle));
-    session.set_write_timeout(Some(limits.upstream_idle));
     session.set_total_drain_timeout(Some(limits.header_timeout));
-    if head.is_chunked() {
-        // Pingora takes an empty chunk size for the end of the body, other servers skip the line.
-        // So what follows a chunked body on the connection is not read as a request.
-        session.set_keepalive(None);
-    }
 }
 
 /// Resolves the client's address and the forwarded chain for the upstream.

@@ -32,6 +32,7 @@ pub(super) struct RequestHead {
     fetch_site: Option<HeaderValue>,
     /// Whether there is any `Sec-Fetch-*` field.
     has_fetch_metadata: bool,
+    is_prefetch: bool,
     has_requested_with: bool,
     upgrade: Option<HeaderValue>,
     preflight: Option<HeaderValue>,
@@ -39,6 +40,7 @@ pub(super) struct RequestHead {
     hosts: usize,
     has_length: bool,
     transfer_encoding: Vec<HeaderValue>,
+    expectations: Vec<HeaderValue>,
     /// The client's `X-Request-Id`.
     pub(super) request_id: Option<HeaderValue>,
     /// The `X-Forwarded-For` fields, trusted or not.
@@ -69,6 +71,7 @@ impl RequestHead {
         let slot = match *name {
             header::COOKIE => return self.cookies.push(value.clone()),
             header::TRANSFER_ENCODING => return self.transfer_encoding.push(value.clone()),
+            header::EXPECT => return self.expectations.push(value.clone()),
             header::FORWARDED => return self.forwarded.push(value.clone()),
             header::CONTENT_LENGTH => {
                 self.has_length = true;
@@ -101,6 +104,10 @@ impl RequestHead {
                 self.has_requested_with = true;
                 return;
             }
+            "sec-purpose" | "purpose" | "x-moz" => {
+                self.is_prefetch |= names_prefetch(value);
+                return;
+            }
             "sec-fetch-mode" => &mut self.fetch_mode,
             "sec-fetch-site" => &mut self.fetch_site,
             "x-request-id" => &mut self.request_id,
@@ -117,6 +124,7 @@ impl RequestHead {
             fields: self.fields,
             bytes,
             transfer_encoding: &self.transfer_encoding,
+            expectations: &self.expectations,
             hosts: self.hosts,
             authorizations: self.authorizations,
         }
@@ -151,6 +159,7 @@ impl RequestHead {
                 .preflight
                 .as_ref()
                 .map(|value| value.to_str().unwrap_or_default()),
+            is_prefetch: self.is_prefetch,
             is_browser: self.has_fetch_metadata || self.origin.is_some(),
         }
     }
@@ -160,14 +169,9 @@ impl RequestHead {
         self.host.as_ref()
     }
 
-    /// Whether the head says that the body comes in chunks.
-    pub(super) fn is_chunked(&self) -> bool {
-        !self.transfer_encoding.is_empty()
-    }
-
     /// Whether a body follows, or may follow after an upgrade.
     pub(super) fn has_body(&self) -> bool {
-        self.is_chunked() || self.has_length || self.upgrade.is_some()
+        !self.transfer_encoding.is_empty() || self.has_length || self.upgrade.is_some()
     }
 
     /// The view that policy sees.
@@ -206,6 +210,18 @@ fn preflight(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
     let names = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
     Some(names.unwrap_or(HeaderValue::from_static("")))
+}
+
+/// Whether a field such as `Sec-Purpose` names a prefetch: `prefetch`, `prerender`, or a list or
+/// parameters with one of them, as `prefetch;prerender`.
+fn names_prefetch(value: &HeaderValue) -> bool {
+    value
+        .as_bytes()
+        .split(|byte| matches!(byte, b',' | b';'))
+        .map(<[u8]>::trim_ascii)
+        .any(|token| {
+            token.eq_ignore_ascii_case(b"prefetch") || token.eq_ignore_ascii_case(b"prerender")
+        })
 }
 
 /// The token of `Bearer TOKEN`; the scheme in any case (RFC 9110, section 11.1).
@@ -274,7 +290,6 @@ mod tests {
         assert_eq!((unvalidated.hosts, unvalidated.authorizations), (2, 1));
         assert_eq!(unvalidated.transfer_encoding, ["gzip", "chunked"]);
         assert_eq!(head.host().unwrap(), "a");
-        assert!(head.is_chunked());
     }
 
     #[test]
@@ -305,6 +320,28 @@ mod tests {
         assert!(browser(&[("origin", "https://a")]));
         assert!(browser(&[("sec-fetch-dest", "document")]));
         assert!(!browser(&[("accept", "text/html"), ("user-agent", "x")]));
+    }
+
+    #[test]
+    fn a_prefetch_is_known_by_every_field_that_names_one() {
+        let prefetch = |name: &'static str, value: &str| {
+            let head = read("GET", &[(name, value)]);
+            head.fetch_metadata().is_prefetch
+        };
+        for (name, value) in [
+            ("sec-purpose", "prefetch"),
+            ("sec-purpose", "prefetch;prerender"),
+            ("sec-purpose", "prefetch;anonymous-client-ip"),
+            ("sec-purpose", "Prerender"),
+            ("purpose", "prefetch"),
+            ("x-moz", "prefetch"),
+        ] {
+            assert!(prefetch(name, value), "{name}: {value}");
+        }
+        for value in ["", "document", "no-prefetch", "prefetching"] {
+            assert!(!prefetch("sec-purpose", value), "{value}");
+        }
+        assert!(!prefetch("x-purpose-of-all", "prefetch"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! slot in the facts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::USER_AGENT;
@@ -24,6 +25,7 @@ use crate::model::token::{
 use crate::provider::Device;
 use crate::runtime::login::{LoginError, PasswordAttempt, StepAttempt};
 use crate::runtime::preserved_post::UnauthenticatedPost;
+use crate::runtime::redirect_loop::CountedRedirect;
 use crate::runtime::refresh::RefreshOutcome;
 use crate::runtime::tokens::CredentialError;
 use crate::runtime::{RequestContext, Runtime, SiteRuntime};
@@ -40,10 +42,13 @@ pub(super) async fn resolve(
     ctx: &mut ProxyContext,
     site_runtime: &Arc<SiteRuntime>,
 ) {
-    let resolver = Resolver::new(ctx, site_runtime);
     match question {
-        Question::Verify(token) => facts.token = resolver.verify(token).await,
-        Question::LoadSession(id) => facts.session = resolver.load_session(id).await,
+        Question::Verify(token) => {
+            facts.token = resolver(session, ctx, site_runtime).verify(token).await;
+        }
+        Question::LoadSession(id) => {
+            facts.session = resolver(session, ctx, site_runtime).load_session(id).await;
+        }
         Question::Refresh(_)
         | Question::RefreshFromBody(_)
         | Question::ReadLoginForm(_)
@@ -66,6 +71,7 @@ pub(super) async fn resolve(
 }
 
 /// Answers any question. [`resolve`] calls it for those that few requests ask.
+#[expect(clippy::too_many_lines, reason = "one arm for each question")]
 async fn resolve_any(
     question: Question<'_>,
     facts: &mut Facts,
@@ -73,12 +79,7 @@ async fn resolve_any(
     ctx: &mut ProxyContext,
     site_runtime: &Arc<SiteRuntime>,
 ) {
-    let resolver = Resolver::new(ctx, site_runtime);
     match question {
-        Question::Verify(token) => facts.token = resolver.verify(token).await,
-        Question::LoadSession(id) => facts.session = resolver.load_session(id).await,
-        Question::Refresh(request) => facts.refresh = resolver.refresh(request).await,
-        Question::RefreshFromBody(token) => facts.refresh = resolver.refresh_posted(&token).await,
         Question::ReadLoginForm(size) => {
             facts.login_form = read_form(session, ctx, size, form::login).await;
         }
@@ -92,49 +93,42 @@ async fn resolve_any(
             device,
         } => {
             let form = read_application_form(session, ctx).await;
-            let resolver = Resolver::new(ctx, site_runtime);
+            let resolver = resolver(session, ctx, site_runtime);
             facts.preserved_post = resolver.preserve_post(form, target, refresh, device);
         }
-        Question::RestorePost {
-            sealed,
-            sub,
-            login_id,
-        } => facts.restored_post = resolver.restore_post(&sealed, &sub, &login_id).await,
-        Question::Login {
-            credentials,
-            kind,
-            session: replaced,
-            device,
-        } => {
-            let client = LoginClient::new(session, kind, replaced, device);
-            facts.login = resolver.sign_in(&credentials, client).await;
+        Question::Verify(_)
+        | Question::LoadSession(_)
+        | Question::Refresh(_)
+        | Question::RefreshFromBody(_)
+        | Question::RestorePost { .. }
+        | Question::Login { .. }
+        | Question::OpenChallenge { .. }
+        | Question::ContinueLogin { .. }
+        | Question::SendCode { .. }
+        | Question::CountRedirect { .. }
+        | Question::Logout(_)
+        | Question::LogoutFromBody { .. } => {
+            let resolver = resolver(session, ctx, site_runtime);
+            resolver.answer(question, facts).await;
         }
-        Question::OpenChallenge { step, challenge } => {
-            facts.challenge = resolver.open_challenge(step, &challenge);
-        }
-        Question::ContinueLogin {
-            opened,
-            submission: answer,
-            kind,
-            session: replaced,
-            device,
-        } => {
-            let client = LoginClient::new(session, kind, replaced, device);
-            facts.login = resolver.continue_login(&opened, &answer, client).await;
-        }
-        Question::SendCode { opened, choice } => {
-            facts.code_sent = resolver.send_code(&opened, &choice).await;
-        }
-        Question::CountRedirect {
-            identity: by,
-            target,
-        } => {
-            facts.redirects = resolver.count_redirect(by, target, session);
-        }
-        Question::Logout(credential) => facts.logout = resolver.logout(credential).await,
-        Question::LogoutFromBody { access, refresh } => {
-            facts.logout = resolver.logout_posted(access, &refresh).await;
-        }
+    }
+}
+
+/// The resolver for the request of `session`.
+fn resolver<'r>(
+    session: &'r Session,
+    ctx: &'r ProxyContext,
+    site_runtime: &'r Arc<SiteRuntime>,
+) -> Resolver<'r> {
+    Resolver {
+        runtime: &ctx.runtime,
+        context: RequestContext {
+            site_runtime,
+            client: ctx.client.address,
+            request_id: &ctx.request_id,
+            now: ctx.now,
+        },
+        user_agent: session.get_header(USER_AGENT),
     }
 }
 
@@ -187,41 +181,86 @@ struct LoginClient<'a> {
     device: Device<'a>,
 }
 
-impl<'a> LoginClient<'a> {
-    fn new(
-        session: &'a Session,
+/// Answers the questions that the runtime can answer: all but those that read a body.
+#[derive(Clone, Copy)]
+pub struct Resolver<'r> {
+    /// The configuration of the request.
+    pub runtime: &'r Arc<Runtime>,
+    /// The request.
+    pub context: RequestContext<'r>,
+    /// Its `User-Agent`.
+    pub user_agent: Option<&'r HeaderValue>,
+}
+
+impl<'r> Resolver<'r> {
+    /// Answers one question. One that reads the request's body stays unanswered.
+    pub async fn answer(self, question: Question<'_>, facts: &mut Facts) {
+        match question {
+            Question::Verify(token) => facts.token = self.verify(token).await,
+            Question::LoadSession(id) => facts.session = self.load_session(id).await,
+            Question::Refresh(request) => facts.refresh = self.refresh(request).await,
+            Question::RefreshFromBody(token) => facts.refresh = self.refresh_posted(&token).await,
+            Question::RestorePost {
+                sealed,
+                sub,
+                login_id,
+            } => facts.restored_post = self.restore_post(&sealed, &sub, &login_id).await,
+            Question::Login {
+                credentials,
+                kind,
+                session: replaced,
+                device,
+            } => {
+                let client = self.login_client(kind, replaced, device);
+                facts.login = self.sign_in(&credentials, client).await;
+            }
+            Question::OpenChallenge { step, challenge } => {
+                facts.challenge = self.open_challenge(step, &challenge);
+            }
+            Question::ContinueLogin {
+                opened,
+                submission,
+                kind,
+                session: replaced,
+                device,
+            } => {
+                let client = self.login_client(kind, replaced, device);
+                facts.login = self.continue_login(&opened, &submission, client).await;
+            }
+            Question::SendCode { opened, choice } => {
+                facts.code_sent = self.send_code(&opened, &choice).await;
+            }
+            Question::CountRedirect {
+                identity,
+                target,
+                within,
+            } => facts.redirects = self.count_redirect(identity, target, within),
+            Question::Logout(credential) => facts.logout = self.logout(credential).await,
+            Question::LogoutFromBody { access, refresh } => {
+                facts.logout = self.logout_posted(access, &refresh).await;
+            }
+            Question::ReadLoginForm(_)
+            | Question::ReadStepForm(_)
+            | Question::ReadBody
+            | Question::PreservePost { .. } => {}
+        }
+    }
+
+    fn login_client<'c>(
+        self,
         kind: CredentialKind,
-        replaced: Option<&'a str>,
-        device_cookie: Option<&'a str>,
-    ) -> Self {
-        let user_agent = session.get_header(USER_AGENT);
-        Self {
+        replaced: Option<&'c str>,
+        device_cookie: Option<&'c str>,
+    ) -> LoginClient<'c>
+    where
+        'r: 'c,
+    {
+        LoginClient {
             kind,
             replaced,
             device_cookie,
             device: Device {
-                user_agent: user_agent.and_then(|value| value.to_str().ok()),
-            },
-        }
-    }
-}
-
-/// Answers the questions that the runtime can answer.
-#[derive(Clone, Copy)]
-struct Resolver<'r> {
-    runtime: &'r Arc<Runtime>,
-    context: RequestContext<'r>,
-}
-
-impl<'r> Resolver<'r> {
-    fn new(ctx: &'r ProxyContext, site_runtime: &'r Arc<SiteRuntime>) -> Self {
-        Self {
-            runtime: &ctx.runtime,
-            context: RequestContext {
-                site_runtime,
-                client: ctx.client.address,
-                request_id: &ctx.request_id,
-                now: ctx.now,
+                user_agent: self.user_agent.and_then(|value| value.to_str().ok()),
             },
         }
     }
@@ -235,7 +274,9 @@ impl<'r> Resolver<'r> {
     }
 
     async fn refresh(self, request: RefreshRequest<'_>) -> Known<CompletedRefresh, Reason> {
-        let Self { runtime, context } = self;
+        let Self {
+            runtime, context, ..
+        } = self;
         match runtime.refresh.run(context, request).await {
             RefreshOutcome::Renewed { renewed, .. } => Known::Found(renewed),
             RefreshOutcome::Refused(reason) => Known::Absent(reason),
@@ -360,11 +401,15 @@ impl<'r> Resolver<'r> {
         self,
         identity: LoopIdentity<'_>,
         target: &str,
-        session: &Session,
+        within: Duration,
     ) -> Known<u32, Reason> {
-        let user_agent = session.get_header(USER_AGENT).map(HeaderValue::as_bytes);
-        let redirects = &self.runtime.redirects;
-        Known::Found(redirects.count(self.context, identity, target, user_agent))
+        let redirect = CountedRedirect {
+            identity,
+            target,
+            user_agent: self.user_agent.map(HeaderValue::as_bytes),
+            within,
+        };
+        Known::Found(self.runtime.redirects.count(self.context, redirect))
     }
 }
 

@@ -33,16 +33,23 @@ pub(super) async fn filter_response(
     ctx.status = response.status.as_u16();
     await_early_refresh(ctx).await;
     watch_stream(session, response, ctx).await;
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        ctx.connection.switch_protocols();
+    }
     reply::finish(ctx, response)
 }
 
 /// Whether a final status was sent to the client, so that the response can be neither repeated nor
 /// replaced.
 pub(super) fn has_started(session: &Session) -> bool {
-    let sent = session.response_written().map(|head| head.status);
-    sent.is_some_and(|status| {
-        !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS
-    })
+    final_status(session).is_some()
+}
+
+/// The status of the response that was sent, other than informational ones before it.
+fn final_status(session: &Session) -> Option<StatusCode> {
+    let status = session.response_written()?.status;
+    let is_final = !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS;
+    is_final.then_some(status)
 }
 
 /// Drops each `Set-Cookie` of the application that would set one of the gateway's cookies.
@@ -101,7 +108,7 @@ async fn watch_stream(session: &Session, response: &ResponseHeader, ctx: &mut Pr
     let is_event_stream = content_type
         .get(..EVENT_STREAM.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM));
-    if !(upgraded || is_event_stream) || session.response_written().is_some() {
+    if !(upgraded || is_event_stream) || has_started(session) {
         return;
     }
     let Some(site_runtime) = &ctx.site_runtime else {
@@ -165,10 +172,11 @@ fn is_timeout(kind: &ErrorType) -> bool {
 /// Writes the access record and counts the request, both with the same reason. Some refusals get an
 /// audit record too.
 pub(super) fn record_request(session: &Session, ctx: &ProxyContext) {
+    if ctx.is_health_check {
+        return;
+    }
     let took = ctx.started.elapsed();
-    let status = session
-        .response_written()
-        .map_or(ctx.status, |head| head.status.as_u16());
+    let status = final_status(session).map_or(ctx.status, |status| status.as_u16());
     let site = ctx
         .site()
         .map(|site| site.name.as_str())

@@ -168,7 +168,7 @@ mod tests {
         let state = dir.path().join("deep/state");
         let first = read_or_create_key(&state).unwrap();
         assert_eq!(read_or_create_key(&state).unwrap(), first);
-        let mode = std::fs::metadata(state.join(FILE))
+        let mode = std::fs::metadata(state.join("assertion.key"))
             .unwrap()
             .permissions()
             .mode();

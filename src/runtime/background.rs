@@ -32,6 +32,8 @@ const KEYS_POLL: Duration = Duration::from_secs(1);
 const EVICT_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the sites are looked at for health checks that are due.
 const HEALTH_POLL: Duration = Duration::from_millis(250);
+/// How often the sites are looked at while none has a health check; a reload may add one.
+const NO_HEALTH_POLL: Duration = Duration::from_secs(1);
 /// How long an upstream may take to answer a health check.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -42,6 +44,8 @@ pub async fn run(runtime_handle: Arc<RuntimeHandle>, mut stop: watch::Receiver<b
         let _ = stop.wait_for(|stop| *stop).await;
     };
     tokio::select! {
+        // In this order, so that a simulation repeats.
+        biased;
         () = stopped => {}
         () = refresh_keys(&runtime_handle) => {}
         () = evict_expired(&runtime_handle) => {}
@@ -116,9 +120,9 @@ async fn refresh_keys(runtime_handle: &RuntimeHandle) {
             .values()
             .filter(|provider| due || !has_keys(provider))
         {
-            let (provider, now) = (Arc::clone(provider), runtime.clock().now());
+            let provider = Arc::clone(provider);
             // A failure is counted and logged where it happens; the next pass tries again.
-            calls.spawn(async move { drop(provider.refresh_keys(now).await) });
+            calls.spawn(async move { drop(provider.refresh_keys().await) });
         }
         calls.join_all().await;
         pause = if complete {
@@ -169,9 +173,18 @@ async fn health_checks(runtime_handle: &RuntimeHandle) {
                 checks.spawn(async move { check(&probes, &site_runtime, index).await });
             }
         }
+        let has_checks = runtime
+            .sites()
+            .iter()
+            .any(|site| site.site.health.is_some());
         drop(runtime);
         while checks.join_next().await.is_some() {}
-        tokio::time::sleep(HEALTH_POLL).await;
+        let pause = if has_checks {
+            HEALTH_POLL
+        } else {
+            NO_HEALTH_POLL
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -209,7 +222,7 @@ async fn check(probes: &HttpClient, site_runtime: &SiteRuntime, index: usize) {
     site_runtime.metrics.upstream_health(&upstream, health);
 }
 
-async fn answers(probes: &HttpClient, url: reqwest::Url, site_runtime: &SiteRuntime) -> bool {
+async fn answers(probes: &HttpClient, url: url::Url, site_runtime: &SiteRuntime) -> bool {
     let host = site_runtime
         .site
         .upstream_host

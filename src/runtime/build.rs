@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::config::settings::{self, Settings};
 use crate::model::sealing_keys::SealingKeys;
@@ -11,7 +12,7 @@ use crate::model::timestamp::Timestamp;
 use crate::provider;
 use crate::provider::http_client::HttpClient;
 use crate::provider::jwks_cache::JwksCache;
-use crate::store::{self, RevocationListener, Scope, ThrottleKeys};
+use crate::store::{self, RevocationListener, Scope, Stores, ThrottleKeys};
 use crate::system::{self, Clock};
 use crate::telemetry::Metrics;
 
@@ -27,7 +28,7 @@ use super::preserved_post::PreservedPosts;
 use super::provider_client::ProviderClient;
 use super::redirect_loop::RedirectCounter;
 use super::refresh::lock::Leases;
-use super::refresh::{Refresh, RefreshWorker};
+use super::refresh::{PairIssuer, Refresh, RefreshWorker};
 use super::revocation::Revocation;
 use super::revocation_queue::RevocationQueue;
 use super::saved_state::{SavedState, SavedStateContext};
@@ -51,6 +52,36 @@ impl std::fmt::Display for BuildError {
 
 impl std::error::Error for BuildError {}
 
+/// What a runtime reaches the world through, beside files: [`Network`] in the program, models of
+/// the provider and the store in a simulation.
+pub trait Connectors {
+    /// A client for calls to providers and health checks.
+    ///
+    /// # Errors
+    /// [`BuildError`] when TLS cannot be set up.
+    fn http_client(&self) -> Result<HttpClient, BuildError>;
+
+    /// The stores that `settings` name, for a gateway with this clock.
+    ///
+    /// # Errors
+    /// [`BuildError`] when no connection can be made as `settings` say.
+    fn stores(&self, settings: &settings::Store, clock: &Clock) -> Result<Stores, BuildError>;
+}
+
+/// Sockets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Network;
+
+impl Connectors for Network {
+    fn http_client(&self) -> Result<HttpClient, BuildError> {
+        HttpClient::new().map_err(|error| BuildError(error.to_string()))
+    }
+
+    fn stores(&self, settings: &settings::Store, clock: &Clock) -> Result<Stores, BuildError> {
+        store::open(settings, clock).map_err(|error| BuildError(error.to_string()))
+    }
+}
+
 /// The providers by name.
 type Providers = HashMap<String, Arc<ProviderClient>>;
 
@@ -64,12 +95,26 @@ pub fn build(
     previous: Option<&Runtime>,
     clock: Clock,
 ) -> Result<Runtime, BuildError> {
+    build_with(settings, previous, clock, &Network)
+}
+
+/// [`build()`] with other connectors than [`Network`].
+///
+/// # Errors
+/// As [`build()`].
+pub fn build_with(
+    settings: Settings,
+    previous: Option<&Runtime>,
+    clock: Clock,
+    connectors: &dyn Connectors,
+) -> Result<Runtime, BuildError> {
     let shared = match previous {
         Some(previous) => Arc::clone(&previous.shared),
-        None => Arc::new(shared(&settings, clock)?),
+        None => Arc::new(shared(&settings, clock, connectors)?),
     };
     let settings = Arc::new(settings);
-    let providers = providers(&settings, &shared.metrics, previous)?;
+    let client = Arc::new(connectors.http_client()?);
+    let providers = providers(&settings, &client, &shared, previous)?;
     let sites = sites(&settings, &providers, &shared)?;
     let assertions = assertions(&settings, previous)?;
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
@@ -155,13 +200,17 @@ impl Core {
         let worker = Arc::new(RefreshWorker {
             clock: clock.clone(),
             sealing: Arc::clone(sealing),
-            sessions: Arc::clone(&sessions),
-            revocation: Arc::clone(&revocation),
+            issuer: PairIssuer {
+                clock: clock.clone(),
+                sessions: Arc::clone(&sessions),
+                revocation: Arc::clone(&revocation),
+            },
             leases: Arc::clone(&shared.leases),
             reuse_window: settings.reuse_window,
         });
         let refresh = Arc::new(Refresh {
             in_flight: Arc::clone(&shared.in_flight),
+            backoff: Arc::clone(&shared.refresh_backoff),
             worker,
             sealing: Arc::clone(sealing),
             leases: Arc::clone(&shared.leases),
@@ -214,10 +263,12 @@ fn login(
     }
 }
 
-fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
-    let local = clock.clone();
-    let stores = store::open(&settings.store, Arc::new(move || local.now()));
-    let stores = stores.map_err(|error| BuildError(error.to_string()))?;
+fn shared(
+    settings: &Settings,
+    clock: Clock,
+    connectors: &dyn Connectors,
+) -> Result<Shared, BuildError> {
+    let stores = connectors.stores(&settings.store, &clock)?;
     let is_shared = stores.scope == Scope::Replicas;
     if is_shared && settings.cookie_keys.is_empty() {
         tracing::warn!(
@@ -241,6 +292,7 @@ fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
     let queue = RevocationQueue::new(&stores, clock.clone(), Arc::clone(&saved_state));
     Ok(Shared {
         clock,
+        stopping: AtomicBool::new(false),
         metrics: Arc::new(Metrics::new()),
         leases: Arc::new(Leases::new(&stores)),
         stores,
@@ -248,22 +300,19 @@ fn shared(settings: &Settings, clock: Clock) -> Result<Shared, BuildError> {
         revocation_queue: Arc::new(queue),
         saved_state,
         in_flight: Arc::default(),
+        refresh_backoff: Arc::default(),
         redirects: Arc::new(RedirectCounter::new()),
         throttle_keys: Arc::new(throttle_keys),
-        probes: Arc::new(http_client()?),
+        probes: Arc::new(connectors.http_client()?),
     })
-}
-
-fn http_client() -> Result<HttpClient, BuildError> {
-    HttpClient::new().map_err(|error| BuildError(error.to_string()))
 }
 
 fn providers(
     settings: &Settings,
-    metrics: &Metrics,
+    client: &Arc<HttpClient>,
+    shared: &Shared,
     previous: Option<&Runtime>,
 ) -> Result<Providers, BuildError> {
-    let client = Arc::new(http_client()?);
     let mut providers = HashMap::new();
     for (name, wanted) in &settings.providers {
         let unchanged = previous
@@ -271,7 +320,7 @@ fn providers(
             .filter(|provider| provider.settings == *wanted);
         let provider = match unchanged {
             Some(provider) => Arc::clone(provider),
-            None => Arc::new(provider_client(name, wanted, &client, metrics)?),
+            None => Arc::new(provider_client(name, wanted, client, shared)?),
         };
         providers.insert(name.clone(), provider);
     }
@@ -282,7 +331,7 @@ fn provider_client(
     name: &str,
     wanted: &settings::Provider,
     client: &Arc<HttpClient>,
-    metrics: &Metrics,
+    shared: &Shared,
 ) -> Result<ProviderClient, BuildError> {
     let failed = |what: String| BuildError(format!("provider {name}: {what}"));
     let provider = provider::from_settings(wanted, Arc::clone(client))
@@ -294,7 +343,8 @@ fn provider_client(
         settings: wanted.clone(),
         algorithms: wanted.algorithms.clone(),
         provider,
-        metrics: metrics.provider(name),
+        metrics: shared.metrics.provider(name),
+        clock: shared.clock.clone(),
     })
 }
 

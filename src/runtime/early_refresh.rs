@@ -18,20 +18,25 @@ pub struct EarlyRefresh {
 }
 
 impl EarlyRefresh {
-    /// Starts a refresh that runs to its end even when the client disconnects.
+    /// Starts a refresh that runs to its end even when the client disconnects. `None` where one with
+    /// the same refresh token is under way already, or failed a moment ago: the access token is
+    /// valid, so the request does not wait for the provider.
     #[must_use]
     pub fn start(
         &self,
         context: RequestContext<'_>,
         presented: RefreshRequest<'_>,
-    ) -> JoinHandle<RefreshOutcome> {
+    ) -> Option<JoinHandle<RefreshOutcome>> {
+        if !self.refresh.may_begin(context.site_runtime, presented) {
+            return None;
+        }
         let (refresh, revocation) = (Arc::clone(&self.refresh), Arc::clone(&self.revocation));
         let RequestContext { client, now, .. } = context;
         let site_runtime = Arc::clone(context.site_runtime);
         let request_id = context.request_id.to_owned();
         let (kind, token) = (presented.kind, presented.refresh.to_owned());
         let session = presented.session_id.map(str::to_owned);
-        system::detach(async move {
+        Some(system::detach(async move {
             let context = RequestContext {
                 site_runtime: &site_runtime,
                 client,
@@ -48,6 +53,6 @@ impl EarlyRefresh {
                 revocation.revoke_reused(context, ticket).await;
             }
             outcome
-        })
+        }))
     }
 }

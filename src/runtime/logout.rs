@@ -79,8 +79,17 @@ impl Logout {
             .await
         {
             Ok(verified) => verified.claims,
-            Err(VerifyTokenError::Expired(claims)) => *claims,
-            Err(VerifyTokenError::Invalid | VerifyTokenError::NoKeys) => return None,
+            Err(VerifyTokenError::Expired(claims) | VerifyTokenError::NotYetValid(claims)) => {
+                *claims
+            }
+            Err(
+                VerifyTokenError::Invalid
+                | VerifyTokenError::NotForUs
+                | VerifyTokenError::TooLarge
+                | VerifyTokenError::UnknownKey
+                | VerifyTokenError::KeyNotLookedUp
+                | VerifyTokenError::NoKeys,
+            ) => return None,
         };
         // A token that was issued by now in the place of this one lives as long as this one.
         let lifetime = claims.issued.unwrap_or(now).until(claims.expires);
@@ -134,7 +143,7 @@ impl Logout {
         key: &RevocationKey,
         tokens_end: Timestamp,
     ) {
-        let until = revoked_until(context, tokens_end);
+        let until = revoked_until(context.site_runtime, context.now, tokens_end);
         self.revocation
             .revoke(&context.site_runtime.provider, key, until)
             .await;

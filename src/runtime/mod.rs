@@ -23,6 +23,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::config::settings::Settings;
 use crate::model::origin::Host;
@@ -55,7 +56,7 @@ pub mod streams;
 pub mod tokens;
 pub mod upstreams;
 
-pub use build::{BuildError, build};
+pub use build::{BuildError, Connectors, Network, build, build_with};
 pub use request_context::RequestContext;
 pub use runtime_handle::RuntimeHandle;
 pub use site::SiteRuntime;
@@ -119,6 +120,17 @@ impl Runtime {
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.shared.clock
+    }
+
+    /// Notes that the process was asked to stop. Every configuration of this process is told.
+    pub fn begin_stop(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether the process was asked to stop.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.shared.stopping.load(Ordering::Acquire)
     }
 
     /// The site that answers to `host`.

@@ -105,7 +105,7 @@ impl PreservedPosts {
         let account = self.devices.account_hashes(site_runtime, login_id);
         let by_same_person = preserved_post.is_by(sub, &account);
         // A form of another person is only shown, never sent: that does not use it up.
-        let first_time = by_same_person && self.is_first_time(context, &preserved_post).await;
+        let first_time = by_same_person && self.is_first_time(&preserved_post).await;
         Some(RestoredPost {
             post: preserved_post,
             by_author: by_same_person,
@@ -114,16 +114,16 @@ impl PreservedPosts {
     }
 
     /// Whoever acquires the lease on the form is the first, on whatever replica. The lease is never
-    /// released.
-    async fn is_first_time(&self, context: RequestContext<'_>, post: &PreservedPost) -> bool {
+    /// released, and lasts longer than any replica takes the form, whatever its clock says.
+    async fn is_first_time(&self, post: &PreservedPost) -> bool {
         let name = format!("vestibule unsent form\0{}", post.id);
         let hash = digest(&SHA256, name.as_bytes());
         let Some(key) = hash.as_ref().first_chunk() else {
             return false;
         };
         let key = LeaseKey(*key);
-        match self.leases.acquire(key, LIFETIME, context.now).await {
-            Ok(Acquire::Acquired(_)) => true,
+        match self.leases.acquire(key, LIFETIME * 2).await {
+            Ok(Acquire::Acquired { .. }) => true,
             Ok(Acquire::Contended | Acquire::Completed(_) | Acquire::Reused) => false,
             Err(error) => {
                 audit::store_failed(&error.0);

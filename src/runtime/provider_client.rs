@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::config::settings;
 use crate::model::algorithm::Algorithm;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::TokenPair;
-use crate::provider::jwks_cache::{JwksCache, Refreshed};
+use crate::provider::jwks_cache::{JwksCache, Refreshed, TokenOrigin};
 use crate::provider::verify::{Expectations, VerifiedClaims, VerifyError, verify};
 use crate::provider::{
     LoginAttempt, LoginSuccess, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt,
 };
-use crate::system;
+use crate::system::{self, Clock};
 use crate::telemetry::ProviderMetrics;
 use crate::telemetry::labels::{CallResult, ProviderOperation};
 
@@ -26,6 +28,7 @@ pub struct ProviderClient {
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) provider: Box<dyn Provider>,
     pub(super) metrics: Arc<ProviderMetrics>,
+    pub(super) clock: Clock,
 }
 
 impl ProviderClient {
@@ -35,64 +38,122 @@ impl ProviderClient {
         &self.settings.issuer
     }
 
-    /// Verifies `token` for `audience`. Where its key is unknown, the keys are refreshed once.
+    /// Verifies a `token` for `audience` that a client presents. Where its key is unknown, the keys
+    /// are refreshed once, at most every ten seconds.
     pub(super) async fn verify(
         &self,
         token: &str,
         audience: &str,
         now: Timestamp,
     ) -> Result<Verified, VerifyTokenError> {
-        let expect = Expectations {
+        let expect = self.expectations(audience);
+        self.verify_as(TokenOrigin::Presented, token, &expect, now)
+            .await
+    }
+
+    /// Verifies a `token` for `audience` that the provider itself has issued. Where its key is
+    /// unknown, the keys are refreshed once.
+    pub(super) async fn verify_issued(
+        &self,
+        token: &str,
+        audience: &str,
+        now: Timestamp,
+    ) -> Result<Verified, VerifyTokenError> {
+        let expect = self.expectations(audience);
+        self.verify_as(TokenOrigin::Issued, token, &expect, now)
+            .await
+    }
+
+    fn expectations(&self, audience: &str) -> Expectations {
+        Expectations {
             issuer: self.settings.issuer.clone(),
             audience: audience.to_owned(),
             algorithms: self.algorithms.clone(),
             leeway: self.settings.leeway,
-        };
-        let mut asked = false;
-        loop {
-            let keys = self.keys.current();
-            let outcome = keys
-                .as_ref()
-                .map(|keys| (verify(token, keys, &expect, now), keys.generation()));
-            match outcome {
-                Some((Ok(claims), generation)) => return Ok(Verified { claims, generation }),
-                Some((Err(VerifyError::Expired(claims)), _)) => {
-                    return Err(VerifyTokenError::Expired(claims));
-                }
-                Some((Err(VerifyError::Invalid), _)) => return Err(VerifyTokenError::Invalid),
-                Some((Err(VerifyError::UnknownKey), _)) if asked => {
-                    return Err(VerifyTokenError::Invalid);
-                }
-                None if asked => return Err(VerifyTokenError::NoKeys),
-                Some((Err(VerifyError::UnknownKey), _)) | None => {
-                    asked = true;
-                    self.refresh_for_unknown_key(now).await;
-                }
-            }
         }
     }
 
-    /// Refreshes the keys because one is unknown, at most every ten seconds.
-    async fn refresh_for_unknown_key(&self, now: Timestamp) {
+    async fn verify_as(
+        &self,
+        origin: TokenOrigin,
+        token: &str,
+        expect: &Expectations,
+        now: Timestamp,
+    ) -> Result<Verified, VerifyTokenError> {
+        let mut lookup = None;
+        loop {
+            let keys = self.keys.current();
+            let error = match &keys {
+                None => VerifyError::UnknownKey,
+                Some(keys) => match verify(token, keys, expect, now) {
+                    Ok(claims) => {
+                        let generation = keys.generation();
+                        return Ok(Verified { claims, generation });
+                    }
+                    Err(error) => error,
+                },
+            };
+            return Err(match (error, lookup) {
+                (VerifyError::Expired(claims), _) => VerifyTokenError::Expired(claims),
+                (VerifyError::NotYetValid(claims), _) => VerifyTokenError::NotYetValid(claims),
+                (VerifyError::NotForUs, _) => VerifyTokenError::NotForUs,
+                (VerifyError::TooLarge, _) => VerifyTokenError::TooLarge,
+                (VerifyError::Invalid, _) => VerifyTokenError::Invalid,
+                (VerifyError::UnknownKey, None) => {
+                    let seen = keys.as_ref().map(|keys| keys.generation());
+                    lookup = Some(self.look_up_keys(origin, seen).await)
+                        .filter(|lookup| *lookup != KeyLookup::Superseded);
+                    continue;
+                }
+                (VerifyError::UnknownKey, Some(_)) if keys.is_none() => VerifyTokenError::NoKeys,
+                (VerifyError::UnknownKey, Some(KeyLookup::Done)) => VerifyTokenError::UnknownKey,
+                (VerifyError::UnknownKey, Some(KeyLookup::TooSoon | KeyLookup::Superseded)) => {
+                    VerifyTokenError::KeyNotLookedUp
+                }
+                (VerifyError::UnknownKey, Some(KeyLookup::Failed)) => VerifyTokenError::NoKeys,
+            });
+        }
+    }
+
+    /// Whether verified claims say that their user is registered for this application.
+    pub(super) fn confirms_registration(&self, claims: &VerifiedClaims, application: &str) -> bool {
+        self.provider
+            .confirms_registration(&claims.claims, application)
+    }
+
+    /// Refreshes the keys because one is unknown, and says how that went.
+    async fn look_up_keys(&self, origin: TokenOrigin, seen: Option<u64>) -> KeyLookup {
         let watch = system::stopwatch();
         let refreshed = self
             .keys
-            .refresh_for_unknown_key(&*self.provider, now)
+            .refresh_for_unknown_key(&*self.provider, origin, seen, &|| self.clock.monotonic())
             .await;
         self.count_keys(&refreshed, watch);
+        match refreshed {
+            Ok(Refreshed::TooSoon) => KeyLookup::TooSoon,
+            Ok(Refreshed::Superseded) => KeyLookup::Superseded,
+            Ok(refreshed) if refreshed.is_current() => KeyLookup::Done,
+            Ok(_) | Err(_) => KeyLookup::Failed,
+        }
     }
 
     /// Refreshes the keys, without a limit on how often.
-    pub(super) async fn refresh_keys(&self, now: Timestamp) -> Result<Refreshed, ProviderError> {
+    pub(super) async fn refresh_keys(&self) -> Result<Refreshed, ProviderError> {
         let watch = system::stopwatch();
-        let refreshed = self.keys.refresh(&*self.provider, now).await;
+        let monotonic = || self.clock.monotonic();
+        let refreshed = self.keys.refresh(&*self.provider, &monotonic).await;
         self.count_keys(&refreshed, watch);
         refreshed
     }
 
-    fn count_keys(&self, refreshed: &Result<Refreshed, ProviderError>, watch: std::time::Instant) {
+    fn count_keys(&self, refreshed: &Result<Refreshed, ProviderError>, watch: Instant) {
         match refreshed {
-            Ok(Refreshed::TooSoon) => {}
+            Ok(
+                Refreshed::Shared
+                | Refreshed::SharedFailure
+                | Refreshed::Superseded
+                | Refreshed::TooSoon,
+            ) => {}
             Ok(Refreshed::Changed | Refreshed::Unchanged) => {
                 self.metrics
                     .call(ProviderOperation::Keys, CallResult::Ok, watch.elapsed());
@@ -172,7 +233,7 @@ impl ProviderClient {
         &self,
         operation: ProviderOperation,
         result: &Result<T, ProviderError>,
-        watch: std::time::Instant,
+        watch: Instant,
     ) {
         let label = match result {
             Ok(_) => CallResult::Ok,
@@ -207,13 +268,36 @@ pub(super) struct Verified {
     pub(super) generation: u64,
 }
 
-/// Why a token does not verify.
+/// How a look-up of keys went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KeyLookup {
+    /// The keys are those that the provider publishes now.
+    Done,
+    /// Others have come meanwhile: the token is verified with them first.
+    Superseded,
+    /// The provider was asked a moment ago, and may have changed its keys since.
+    TooSoon,
+    /// The provider did not answer.
+    Failed,
+}
+
+/// Why a token does not verify. Of the last three nobody can tell what it is.
 pub(super) enum VerifyTokenError {
     /// It verified until its `exp`.
     Expired(Box<VerifiedClaims>),
-    /// It is malformed, not signed by this provider, or not for this audience.
+    /// It will verify later: the clocks differ by more than the leeway.
+    NotYetValid(Box<VerifiedClaims>),
+    /// It is another issuer's, or for another audience.
+    NotForUs,
+    /// It is longer than any token that is verified.
+    TooLarge,
+    /// It is malformed, or not signed by this provider.
     Invalid,
-    /// The keys of the provider are missing, so nobody can tell.
+    /// Its key is none of those that the provider publishes now.
+    UnknownKey,
+    /// Its key is unknown, and the provider was asked for its keys too recently to be asked again.
+    KeyNotLookedUp,
+    /// The keys of the provider are missing, or its key is unknown and the provider did not answer.
     NoKeys,
 }
 

@@ -1,44 +1,50 @@
-//! Detection of redirect loops: how often a visitor was redirected to the sign-in from one address
-//! lately.
+//! Detection of redirect loops: how many redirects to the sign-in a visitor got in a row from one
+//! address.
 //!
 //! Each process counts for itself. A loop is quicker than a load balancer moves a client to another
 //! replica, and a replica that missed some redirects breaks the loop a little later.
 
-use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use quick_cache::unsync::Cache;
 
 use crate::model::redirect_loop::{LoopIdentity, MAX_REDIRECTS};
 use crate::model::timestamp::Timestamp;
 
 use super::request_context::RequestContext;
 
-/// How long after the first redirect further ones count as the same loop.
-pub const WINDOW: Duration = Duration::from_secs(10);
-/// How many pairs of a visitor and an address are counted, at about 100 bytes each. Beyond them the
-/// oldest are forgotten.
+/// How many pairs of a visitor and an address are counted, at about 100 bytes each. Beyond them
+/// others are forgotten, the longest unused first.
 const MAX_ENTRIES: usize = 10_000;
 
 /// The redirects of all visitors of this process.
 pub struct RedirectCounter {
     hasher: RandomState,
-    entries: Mutex<Entries>,
-}
-
-#[derive(Default)]
-struct Entries {
     /// By the hash of visitor and address.
-    by_key: HashMap<u64, Entry>,
-    /// The keys by the time of their first redirect.
-    oldest: VecDeque<(Timestamp, u64)>,
+    counts: Mutex<Cache<u64, Count>>,
 }
 
 #[derive(Clone, Copy)]
-struct Entry {
-    /// The time of the first redirect.
-    since: Timestamp,
+struct Count {
+    /// The time of the last redirect.
+    last: Timestamp,
     redirects: u32,
+}
+
+/// A redirect that is counted.
+#[derive(Clone, Copy)]
+pub struct CountedRedirect<'a> {
+    /// Who was redirected. A visitor without cookies is identified by the client address and
+    /// `user_agent`.
+    pub identity: LoopIdentity<'a>,
+    /// Path and query that the visitor was redirected from.
+    pub target: &'a str,
+    /// The value of `User-Agent`.
+    pub user_agent: Option<&'a [u8]>,
+    /// How long after the redirect before it this one counts with it.
+    pub within: Duration,
 }
 
 impl RedirectCounter {
@@ -46,64 +52,45 @@ impl RedirectCounter {
     pub(super) fn new() -> Self {
         Self {
             hasher: RandomState::new(),
-            entries: Mutex::default(),
+            counts: Mutex::new(Cache::new(MAX_ENTRIES)),
         }
     }
 
-    /// Counts another redirect of a visitor from `target`, and returns how many there were within
-    /// [`WINDOW`], this one included. A visitor without cookies is identified by the client address
-    /// and `user_agent`.
+    /// Counts another redirect, and returns how many there were in a row, this one included.
     #[must_use]
-    pub fn count(
-        &self,
-        context: RequestContext<'_>,
-        identity: LoopIdentity<'_>,
-        target: &str,
-        user_agent: Option<&[u8]>,
-    ) -> u32 {
+    pub fn count(&self, context: RequestContext<'_>, redirect: CountedRedirect<'_>) -> u32 {
+        let CountedRedirect {
+            identity,
+            target,
+            user_agent,
+            within,
+        } = redirect;
         let client = (identity == LoopIdentity::Client).then_some((context.client, user_agent));
         let site = &context.site_runtime.site.name;
-        self.increment((site, identity, client, target), context.now)
+        self.increment((site, identity, client, target), within, context.now)
     }
 
     /// Counts another redirect under `key`. After [`MAX_REDIRECTS`] the count starts again.
-    fn increment(&self, key: impl Hash, now: Timestamp) -> u32 {
+    fn increment(&self, key: impl Hash, within: Duration, now: Timestamp) -> u32 {
         let key = self.hasher.hash_one(key);
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.forget_old(now);
-        let mut entry = entries.by_key.get(&key).copied().unwrap_or(Entry {
-            since: now,
-            redirects: 0,
-        });
-        entry.redirects += 1;
-        if entry.redirects == 1 {
-            entries.oldest.push_back((now, key));
-        }
-        if entry.redirects >= MAX_REDIRECTS {
-            entries.by_key.remove(&key);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = counts
+            .get(&key)
+            .filter(|count| count.last.until(now) < within)
+            .map_or(0, |count| count.redirects);
+        let redirects = before + 1;
+        if redirects >= MAX_REDIRECTS {
+            counts.remove(&key);
         } else {
-            entries.by_key.insert(key, entry);
+            counts.insert(
+                key,
+                Count {
+                    last: now,
+                    redirects,
+                },
+            );
         }
-        entry.redirects
-    }
-}
-
-impl Entries {
-    fn forget_old(&mut self, now: Timestamp) {
-        while let Some((since, key)) = self.oldest.front().copied() {
-            if since.plus(WINDOW) > now && self.oldest.len() < MAX_ENTRIES {
-                return;
-            }
-            self.oldest.pop_front();
-            // The count may have started again since.
-            if self
-                .by_key
-                .get(&key)
-                .is_some_and(|entry| entry.since == since)
-            {
-                self.by_key.remove(&key);
-            }
-        }
+        redirects
     }
 }
 
@@ -112,36 +99,32 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+    const WITHIN: Duration = Duration::from_millis(1500);
 
     #[test]
-    fn three_redirects_within_ten_seconds_are_a_loop() {
+    fn redirects_count_while_each_follows_soon_upon_the_last() {
         let counter = RedirectCounter::new();
         let at = |millis: u64| {
-            counter.increment(("ann", "/orders"), NOW.plus(Duration::from_millis(millis)))
+            let now = NOW.plus(Duration::from_millis(millis));
+            counter.increment(("ann", "/orders"), WITHIN, now)
         };
-        assert_eq!([at(0), at(4_000), at(9_999)], [1, 2, 3]);
-        assert_eq!(
-            [at(10_000), at(19_999)],
-            [1, 2],
-            "after the last the count starts again"
-        );
-        assert_eq!(at(20_000), 1, "the first is ten seconds old");
-        assert_eq!(counter.increment(("ann", "/posts"), NOW), 1);
-        assert_eq!(counter.increment(("bob", "/orders"), NOW), 1);
+        assert_eq!([at(0), at(1_400), at(2_800)], [1, 2, 3]);
+        assert_eq!(at(2_900), 1, "after the last the count starts again");
+        for click in 1..=6 {
+            assert_eq!(at(10_000 + click * 2_000), 1, "two seconds apart");
+        }
+        assert_eq!(counter.increment(("ann", "/posts"), WITHIN, NOW), 1);
+        assert_eq!(counter.increment(("bob", "/orders"), WITHIN, NOW), 1);
     }
 
     #[test]
     fn memory_stays_bounded_under_many_visitors() {
         let counter = RedirectCounter::new();
         for number in 0..100_000_u32 {
-            counter.increment(number, NOW);
-            counter.increment(number, NOW);
+            counter.increment(number, WITHIN, NOW);
+            counter.increment(number, WITHIN, NOW);
         }
-        let entries = counter.entries.lock().unwrap();
-        assert!(
-            entries.by_key.len() <= MAX_ENTRIES && entries.oldest.len() <= MAX_ENTRIES,
-            "{}",
-            entries.oldest.len()
-        );
+        let held = counter.counts.lock().unwrap().len();
+        assert!(held <= MAX_ENTRIES, "{held}");
     }
 }

@@ -92,7 +92,7 @@ impl Revocation {
             site_runtime, now, ..
         } = context;
         let key = RevocationKey(ticket.revocation_key.clone());
-        let until = revoked_until(context, ticket.access_tokens_end(now));
+        let until = revoked_until(site_runtime, now, ticket.access_tokens_end(now));
         self.revoke(&site_runtime.provider, &key, until).await;
         audit::revoked(context.audit_context(), Some(&ticket.sub));
         audit::renewal_refused(context.audit_context(), &ticket.sub, Reason::Revoked);
@@ -101,11 +101,12 @@ impl Revocation {
 
 /// Until when a sign-in is revoked whose access tokens have all expired at `tokens_end`: until none
 /// is accepted any more, and at least as long as its cookies may be kept.
-pub(super) fn revoked_until(context: RequestContext<'_>, tokens_end: Timestamp) -> Timestamp {
-    let site_runtime = context.site_runtime;
+pub(super) fn revoked_until(
+    site_runtime: &SiteRuntime,
+    now: Timestamp,
+    tokens_end: Timestamp,
+) -> Timestamp {
     let accepted_until = tokens_end.plus(site_runtime.provider.settings.leeway);
-    context
-        .now
-        .plus(site_runtime.site.cookie_max_age)
+    now.plus(site_runtime.site.cookie_max_age)
         .max(accepted_until)
 }

@@ -265,8 +265,8 @@ impl RevocationQueue {
         }
         let ttl = provider.settings.timeout.saturating_add(LEASE_SLACK);
         let key = lease_key(pending.id);
-        let fence = match self.leases.acquire(key, ttl, self.clock.now()).await {
-            Ok(Acquire::Acquired(fence)) => Some(fence),
+        let fence = match self.leases.acquire(key, ttl).await {
+            Ok(Acquire::Acquired { fence, .. }) => Some(fence),
             Ok(Acquire::Contended) => return Attempt::Skipped,
             Ok(Acquire::Completed(_) | Acquire::Reused) => return Attempt::Told,
             // Another replica may do the same: to revoke a token twice does no harm.
@@ -296,17 +296,13 @@ impl RevocationQueue {
     }
 
     async fn end_lease(&self, key: LeaseKey, fence: Fence, attempt: &Attempt) {
-        let now = self.clock.now();
         let ended = if matches!(attempt, Attempt::Told) {
             let result = LeaseResult {
                 sealed: Arc::default(),
-                expires_at: now.plus(DONE_FOR),
-                reused_until: None,
+                ttl: DONE_FOR,
+                reuse_ttl: None,
             };
-            self.leases
-                .complete(key, fence, result, now)
-                .await
-                .map(drop)
+            self.leases.complete(key, fence, result).await.map(drop)
         } else {
             self.leases.release(key, fence).await
         };

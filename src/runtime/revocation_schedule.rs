@@ -2,7 +2,9 @@
 //! and pauses after failures.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::store::{PendingId, PendingRevocation};
 use crate::system;

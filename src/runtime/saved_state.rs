@@ -180,7 +180,7 @@ mod tests {
     impl Process {
         /// One that starts with this `state_dir`.
         fn start(dir: &tempfile::TempDir, key: u8) -> Self {
-            let stores = Stores::in_memory();
+            let stores = Stores::in_memory(&Clock::new());
             let saved_state = SavedState::new(&stores, Clock::new());
             let process = Self {
                 stores,

@@ -1,6 +1,7 @@
 //! What outlives every configuration: a reload carries it over.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::provider::http_client::HttpClient;
 use crate::store::{Stores, ThrottleKeys};
@@ -8,8 +9,8 @@ use crate::system::Clock;
 use crate::telemetry::Metrics;
 
 use super::redirect_loop::RedirectCounter;
-use super::refresh::InFlight;
 use super::refresh::lock::Leases;
+use super::refresh::{InFlight, RefreshBackoff};
 use super::revocation_queue::RevocationQueue;
 use super::saved_state::SavedState;
 use super::streams::OpenStreams;
@@ -17,6 +18,8 @@ use super::streams::OpenStreams;
 /// What outlives every configuration.
 pub(super) struct Shared {
     pub clock: Clock,
+    /// Whether the process was asked to stop.
+    pub stopping: AtomicBool,
     pub metrics: Arc<Metrics>,
     pub stores: Stores,
     pub leases: Arc<Leases>,
@@ -28,6 +31,8 @@ pub(super) struct Shared {
     pub saved_state: Arc<SavedState>,
     /// The refreshes of this process that run now.
     pub in_flight: Arc<InFlight>,
+    /// The refreshes that failed a moment ago.
+    pub refresh_backoff: Arc<RefreshBackoff>,
     pub redirects: Arc<RedirectCounter>,
     pub throttle_keys: Arc<ThrottleKeys>,
     /// The client for health checks, apart from the calls to providers.

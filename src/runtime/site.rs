@@ -57,6 +57,15 @@ impl SiteRuntime {
             session_cache: SessionCache::new(),
         })
     }
+
+    /// Logs that a token of the provider is not valid yet.
+    pub(super) fn warn_of_clocks(&self) {
+        tracing::error!(
+            site = self.site.name,
+            provider = self.provider.name,
+            "a token of the provider is not valid yet: compare the clocks"
+        );
+    }
 }
 
 /// Every `Host` of a site: with its port, and without it where it is the default.

@@ -5,15 +5,16 @@ use std::hash::Hash;
 
 use crate::model::timestamp::Timestamp;
 
-/// Keys with their expiry times. Expired keys stay until they are taken out.
+/// Keys with their expiry times, by the wall clock (`Timestamp`) or by another one. Expired keys
+/// stay until they are taken out.
 #[derive(Debug)]
-pub(super) struct ExpirySet<K> {
-    by_key: HashMap<K, Timestamp>,
+pub(super) struct ExpirySet<K, T = Timestamp> {
+    by_key: HashMap<K, T>,
     /// The same entries, the first to expire first.
-    by_expiry: BTreeSet<(Timestamp, K)>,
+    by_expiry: BTreeSet<(T, K)>,
 }
 
-impl<K> Default for ExpirySet<K> {
+impl<K, T> Default for ExpirySet<K, T> {
     fn default() -> Self {
         Self {
             by_key: HashMap::new(),
@@ -22,18 +23,18 @@ impl<K> Default for ExpirySet<K> {
     }
 }
 
-impl<K: Copy + Eq + Hash + Ord> ExpirySet<K> {
+impl<K: Copy + Eq + Hash + Ord, T: Copy + Ord> ExpirySet<K, T> {
     pub(super) fn len(&self) -> usize {
         self.by_key.len()
     }
 
     /// When `key` expires.
-    pub(super) fn get(&self, key: &K) -> Option<Timestamp> {
+    pub(super) fn get(&self, key: &K) -> Option<T> {
         self.by_key.get(key).copied()
     }
 
     /// Lets `key` expire at `expiry`, replacing an earlier expiry time.
-    pub(super) fn set(&mut self, key: K, expiry: Timestamp) {
+    pub(super) fn set(&mut self, key: K, expiry: T) {
         if let Some(before) = self.by_key.insert(key, expiry) {
             self.by_expiry.remove(&(before, key));
         }
@@ -52,7 +53,7 @@ impl<K: Copy + Eq + Hash + Ord> ExpirySet<K> {
     }
 
     /// The key that expires first, if it has expired by `now`.
-    pub(super) fn first_expired(&self, now: Timestamp) -> Option<K> {
+    pub(super) fn first_expired(&self, now: T) -> Option<K> {
         self.by_expiry
             .first()
             .filter(|(expiry, _)| *expiry <= now)
@@ -67,13 +68,13 @@ impl<K: Copy + Eq + Hash + Ord> ExpirySet<K> {
     }
 
     /// Removes the key that expires first, if it has expired by `now`.
-    pub(super) fn pop_expired(&mut self, now: Timestamp) -> Option<K> {
+    pub(super) fn pop_expired(&mut self, now: T) -> Option<K> {
         self.first_expired(now)?;
         self.pop_first()
     }
 
     /// All keys with their expiry times, in no order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (K, Timestamp)> + '_ {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (K, T)> + '_ {
         self.by_key.iter().map(|(key, expiry)| (*key, *expiry))
     }
 }

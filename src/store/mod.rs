@@ -1,10 +1,13 @@
 //! The state that outlives a request: sessions, leases, revocations and throttles.
 //!
 //! Each kind of state has its own trait: [`SessionStore`], [`LeaseStore`], [`RevocationStore`],
-//! [`PendingRevocationStore`] and [`ThrottleStore`]. `memory` implements them for a single process, `redis` for replicas that
-//! share a Redis or Valkey server. Both pass the suites in `contract`, one per trait.
+//! [`PendingRevocationStore`] and [`ThrottleStore`]. `memory` implements them for a single process,
+//! `redis` for replicas that share a Redis or Valkey server. Both pass the suites in `contract`, one
+//! per trait.
 //!
-//! The current time is always an argument ([`Timestamp`]), so that a test can let years pass.
+//! The current time is an argument ([`Timestamp`]), so that a test can let years pass. Leases are the
+//! exception: they must not depend on whose clock is right, and run on that of their store, which in
+//! memory is the monotonic time of a [`Clock`].
 
 #[cfg(test)]
 mod contract;
@@ -26,6 +29,7 @@ use async_trait::async_trait;
 
 use crate::config::settings;
 use crate::model::timestamp::Timestamp;
+use crate::system::Clock;
 
 pub use leases::{Acquire, Fence, LeaseKey, LeaseResult, LeaseStore};
 pub use memory::{
@@ -39,18 +43,15 @@ pub use throttles::{
     Reservation, ReserveError, RetryAfter, Settlement, ThrottleKey, ThrottleKeys, ThrottleStore,
 };
 
-/// Tells the time of this process, the same as in the arguments of the stores' methods.
-pub type LocalClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
-/// Opens the stores that the settings name. Connects to nothing: [`StoreConnection::run`] does. A
-/// store on a server asks for its time, and compares it with that of `local`.
+/// Opens the stores that the settings name. What is kept in this process for a while is measured
+/// with `clock`. Connects to nothing: [`StoreConnection::run`] does.
 ///
 /// # Errors
 /// [`StoreError`] when the settings describe a server that no connection can be made to.
-pub fn open(settings: &settings::Store, local: LocalClock) -> Result<Stores, StoreError> {
+pub fn open(settings: &settings::Store, clock: &Clock) -> Result<Stores, StoreError> {
     match settings {
-        settings::Store::Memory => Ok(Stores::in_memory()),
-        settings::Store::Redis(settings) => redis::open(settings, local),
+        settings::Store::Memory => Ok(Stores::in_memory(clock)),
+        settings::Store::Redis(settings) => redis::open(settings, clock),
     }
 }
 
@@ -89,10 +90,10 @@ pub enum Scope {
 }
 
 impl Stores {
-    /// Empty stores in the memory of this process.
+    /// Empty stores in the memory of this process. Leases run on the monotonic time of `clock`.
     #[must_use]
-    pub fn in_memory() -> Self {
-        let leases: Arc<dyn LeaseStore> = Arc::new(MemoryLeases::new());
+    pub fn in_memory(clock: &Clock) -> Self {
+        let leases: Arc<dyn LeaseStore> = Arc::new(MemoryLeases::new(clock.clone()));
         let saved = SavedStores {
             revocations: Arc::new(MemoryRevocations::new()),
             pending: Arc::default(),

@@ -15,7 +15,7 @@ use crate::model::timestamp::Timestamp;
 const MAGIC: &[u8] = b"vestibule revocations 1\n";
 
 /// The stores in this process that are saved.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct SavedStores {
     pub(super) revocations: Arc<MemoryRevocations>,
     /// The pending revocations of this process. With a server, those that it did not take.
@@ -108,10 +108,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
     fn stores() -> SavedStores {
-        SavedStores {
-            revocations: Arc::default(),
-            pending: Arc::default(),
-        }
+        SavedStores::default()
     }
 
     fn filled() -> SavedStores {

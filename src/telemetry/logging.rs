@@ -303,13 +303,14 @@ mod tests {
             let text = logged(format, "trace", || {
                 let password = Secret::new("hush-hush");
                 let typed = Credentials {
+                    browser: None,
                     login_id: "ann".into(),
                     password: password.clone(),
                     remember: false,
                     return_to: None,
                 };
                 tracing::trace!(target: "vestibule::decide", ?typed, %password, "signing in");
-                tracing::debug!(target: "reqwest::connect", header = "Authorization: hush-hush");
+                tracing::debug!(target: "hyper_util::client", header = "Authorization: hush-hush");
                 tracing::trace!(target: "hyper::proto::h1", "cookie: hush-hush");
                 tracing::trace!(target: "h2::codec", "set-cookie: hush-hush");
                 tracing::info!(target: "pingora_core::server", "hush-hush");

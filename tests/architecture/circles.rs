@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::{Source, absolute, mark_tests};
-use crate::{compare, known, sources};
+use crate::{assert_none, sources};
 
 /// Files of one room each of which reaches every other.
 pub struct Circle {
@@ -186,10 +186,11 @@ fn files_of_a_room_import_each_other_in_one_direction() {
         }
     }
     let names = circles.iter().map(Circle::name).collect();
-    compare("CIRCLES", &names, known::CIRCLES);
+    assert_none("files of a room import each other in a circle", &names);
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn a_circle_is_found_in_every_spelling() {
     let found = |files: &[(&str, &str)]| -> Vec<String> {
         let source =

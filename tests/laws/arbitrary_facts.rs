@@ -114,6 +114,7 @@ fn credentials() -> impl Strategy<Value = CredentialFacts> {
         TokenError::Expired,
         TokenError::Invalid,
         TokenError::Revoked,
+        TokenError::UnknownKey,
     ][..];
     let session = (principal(), proptest::option::of(Just("access-token"))).prop_map(
         |(principal, access)| Session {
@@ -215,6 +216,7 @@ fn challenge() -> impl Strategy<Value = Known<Arc<OpenedChallenge>, Reason>> {
                 (PendingStep::NewPassword { id }, LoginStep::NewPassword)
             };
             let chosen = LoginOptions {
+                browser: None,
                 login_id: "ann@example.com".into(),
                 remember: two_factor,
                 token_delivery: tokens,

@@ -388,6 +388,7 @@ fn fetch_metadata() -> impl Strategy<Value = FetchMetadata<'static>> {
                 has_requested_with: requested_with,
                 is_websocket: websocket,
                 preflight_headers: preflight.then_some("x-csrf-token"),
+                is_prefetch: false,
                 is_browser: origin.is_some() || fetch_mode.is_some() || fetch_site.is_some(),
             }
         },

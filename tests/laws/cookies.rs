@@ -152,8 +152,12 @@ proptest! {
         let sent = rest.map_or_else(|| fields.concat(), |rest| String::from_utf8(rest).unwrap());
         let read = PresentedCookies::parse(&names, std::iter::once(sent.as_str()));
         prop_assert_eq!(&read, &PresentedCookies::default());
-        let between = if as_they_came { separator } else { "; " };
-        let kept: Vec<&str> = sent.split(between).map(str::trim_ascii).filter(|pair| !pair.is_empty()).collect();
+        // A field that is sent as it came keeps its blanks. One that was written anew has none.
+        let kept: Vec<&str> = if as_they_came {
+            sent.split(separator).map(str::trim_ascii).filter(|pair| !pair.is_empty()).collect()
+        } else {
+            sent.split("; ").filter(|pair| !pair.is_empty()).collect()
+        };
         let written = fields.iter().flat_map(|field| field.split(';')).map(str::trim_ascii).filter(|pair| !pair.is_empty());
         let expected: Vec<&str> = written.filter(|pair| !names.manages(name_of(pair))).collect();
         prop_assert_eq!(kept, expected);

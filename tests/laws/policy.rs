@@ -30,7 +30,11 @@ pub fn status(run: &Run) -> Option<u16> {
         LocalResponse::LoginPage(form) => form.status,
         LocalResponse::StepPage(form) => form.status,
         LocalResponse::ActionRequired(asks) => asks.status,
+        LocalResponse::LinkedPage(_) => 302,
+        LocalResponse::PrefetchRefused => 503,
         LocalResponse::LogoutPage
+        | LocalResponse::SignedOutPage
+        | LocalResponse::HealthCheck(_)
         | LocalResponse::PreservedPost(_)
         | LocalResponse::Asset(_)
         | LocalResponse::AssertionKeys
@@ -388,6 +392,19 @@ proptest! {
             prop_assert_eq!((&run.questions[..], &run.cookies[..]), (&[][..], &[][..]));
             prop_assert!(scenario.requirement().is_none_or(|(access, _)| access == Access::Required));
         }
+    }
+
+    /// A prefetch is looked at only: it sets no cookie but those of a refresh, and ends nothing.
+    #[test]
+    fn a_prefetch_changes_nothing(mut scenario in scenario()) {
+        scenario.fetch_metadata.is_prefetch = true;
+        let run = simulate(&scenario);
+        prop_assert!(run.cookies.iter().all(|change| matches!(change, CookieChange::SetTokens(_))));
+        for effect in [QuestionKind::CountRedirect, QuestionKind::PreservePost, QuestionKind::Logout, QuestionKind::Login, QuestionKind::ContinueLogin, QuestionKind::SendCode] {
+            prop_assert!(!run.questions.contains(&effect), "{:?}", effect);
+        }
+        let is_form = matches!(run.response, Some(LocalResponse::LoginPage(_) | LocalResponse::StepPage(_)));
+        prop_assert!(!is_form || scenario.cookies.form.value().is_some());
     }
 
     #[test]

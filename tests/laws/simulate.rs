@@ -113,6 +113,7 @@ pub fn simulate(scenario: &Scenario) -> Run {
 }
 
 /// Checks the arguments of a question and fills its slot.
+#[expect(clippy::too_many_lines, reason = "one arm for each question")]
 fn answer(scenario: &Scenario, question: &Question<'_>, facts: &mut Facts) -> QuestionKind {
     check(scenario, question, facts);
     let answers = &scenario.answers;

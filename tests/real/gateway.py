@@ -72,6 +72,7 @@ class Served:
     def __init__(self, binary, directory, config, port, admin, host):
         self.port, self.admin, self.host = port, admin, host
         self.binary, self.directory = binary, Path(directory)
+        self.environment = {}
         self.config = self.directory / "vestibule.toml"
         self.config.write_text(config)
         subprocess.run([binary, "check", "--config", self.config], check=True, stdout=subprocess.DEVNULL)
@@ -79,7 +80,8 @@ class Served:
         self.start()
 
     def start(self):
-        self.process = subprocess.Popen([self.binary, "serve", "--config", self.config], stdout=self.log)
+        environment = {**os.environ, **self.environment}
+        self.process = subprocess.Popen([self.binary, "serve", "--config", self.config], stdout=self.log, env=environment)
         deadline = time.monotonic() + 20
         while not self.is_ready():
             if self.process.poll() is not None or time.monotonic() > deadline:

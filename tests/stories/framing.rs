@@ -10,7 +10,8 @@ use vestibule::system::stopwatch;
 use super::support::{Line, Siege, ask};
 
 /// Stands at the end of what an attacker sends, to see as whose words it is taken.
-const FOLLOW_UP: &str = "GET /follow-up HTTP/1.1\r\nHost: store.localhost:8080\r\n\r\n";
+const FOLLOW_UP: &str =
+    "GET /follow-up HTTP/1.1\r\nHost: store.localhost:8080\r\nConnection: close\r\n\r\n";
 
 async fn open_house() -> Siege {
     house("").await

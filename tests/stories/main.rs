@@ -5,10 +5,16 @@
     clippy::disallowed_methods,
     reason = "a story is played by many at once"
 )]
+#![expect(
+    clippy::too_many_lines,
+    reason = "a story is read from its start to its end"
+)]
 
+mod browsers;
 mod caches;
 mod circles;
 mod configuration_reload;
+mod expectations;
 mod first_visit;
 mod floods;
 mod forged_headers;
@@ -23,15 +29,19 @@ mod lost_work;
 mod mobile;
 mod mobile_crowd;
 mod nothing_leaks;
+mod pipelining;
 mod provider_answers;
 mod provider_steps;
 mod refused_below;
+mod refused_bodies;
 mod renewal;
+mod renewal_trouble;
 mod replicas;
 mod signing_in;
 mod signing_out;
 mod single_page;
 mod single_page_hostile;
+mod slow_answers;
 mod steps_by_form;
 mod steps_by_script;
 mod support;

@@ -260,7 +260,7 @@ async fn a_provider_out_of_reach_signs_nobody_out() {
         );
         assert!(reply.header("retry-after").is_some());
     }
-    stage.provider.open();
+    stage.provider_recovers();
     assert_eq!(phone.get(CART).await.status, 200);
 }
 

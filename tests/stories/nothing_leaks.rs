@@ -141,8 +141,12 @@ async fn a_busy_day_at_trace_tells_no_secret() {
     secrets.add_cookies(&browser);
     for login_id in ["twofactor@example.com", "newpassword@example.com"] {
         let mut other = Browser::new(gateway.address, "store.localhost:8080");
-        other.sign_in(login_id, PASSWORD).await;
+        let reply = other.sign_in(login_id, PASSWORD).await;
         secrets.add_cookies(&other);
+        let page = reply.header("location").unwrap().to_owned();
+        let (_, challenge) = page.split_once("challenge=").unwrap();
+        secrets.add("the challenge", challenge);
+        assert_eq!(other.get(&page).await.status, 200);
     }
     // Through to the application, which hears the token and the assertion.
     assert_eq!(

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use vestibule::embedded::users::{AccountState, ChangeReason, User, Users};
 
-use super::support::{LOGIN, PASSWORD, Reply, Scripted, Stage, claims};
+use super::support::{LOGIN, PASSWORD, Reply, Scripted, Stage, as_documented, claims};
 
 async fn logins(stage: &Stage, result: &str) -> u64 {
     stage
@@ -142,7 +142,7 @@ async fn every_status_of_the_provider_has_its_answer() {
         // Tokens where there must be none are not taken.
         let token = provider.token(&claims(&stage.clock));
         let tokens = json!({ "token": token, "refreshToken": "r", "twoFactorId": id, "changePasswordId": id });
-        provider.says(LOGIN, says, tokens);
+        provider.says(LOGIN, says, as_documented(says, tokens));
         let reply = stage
             .browser()
             .sign_in(&format!("{says}@example.com"), PASSWORD)
@@ -172,7 +172,7 @@ async fn the_state_of_an_account_is_told_where_the_operator_wants_it() {
     };
     let stage = Stage::set_with(reveal, |_| {}).await;
     for (says, code) in [(410, "account_expired"), (423, "account_locked")] {
-        provider.says(LOGIN, says, json!({}));
+        provider.says(LOGIN, says, json!(null));
         let reply = stage.browser().sign_in("sam", PASSWORD).await;
         assert_eq!(
             (reply.status, logins(&stage, code).await),
@@ -266,7 +266,7 @@ async fn the_password_reaches_the_provider_byte_for_byte() {
         if right {
             (200, good.clone())
         } else {
-            (404, json!({}))
+            (404, json!(null))
         }
     });
     assert_eq!(
@@ -297,7 +297,7 @@ async fn the_provider_is_told_the_device() {
         if said["metaData"] == json!({ "device": device }) {
             (200, named.clone())
         } else {
-            (404, json!({}))
+            (404, json!(null))
         }
     });
     assert_eq!(
@@ -323,7 +323,7 @@ async fn the_provider_is_told_the_device() {
         if said.get("metaData").is_none() {
             (200, unnamed.clone())
         } else {
-            (404, json!({}))
+            (404, json!(null))
         }
     });
     assert_eq!(

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::support::{
-    Browser, LOGIN, Listening, REFRESH as ASK, Reply, SHOPPER, Scripted, Stage, claims,
+    Browser, LOGIN, Listening, REFRESH as ASK, Reply, SHOPPER, Scripted, Stage, claims, field_error,
 };
 
 const ACCESS: &str = "vestibule-access";
@@ -174,7 +174,7 @@ async fn a_renewal_ahead_that_fails_for_now_costs_nobody_anything() {
         ),
         (1, 1)
     );
-    stage.provider.open();
+    stage.provider_recovers();
     assert_eq!(browser.get("/orders").await.all("set-cookie").len(), 2);
 }
 
@@ -244,7 +244,7 @@ async fn refresh_tokens_that_do_not_rotate_are_used_again() {
             if same {
                 (200, answer.clone())
             } else {
-                (400, json!({}))
+                (400, field_error("refreshToken"))
             }
         });
         let old = browser.clone();
@@ -262,11 +262,16 @@ async fn refresh_tokens_that_do_not_rotate_are_used_again() {
 async fn only_a_definite_no_signs_anybody_out() {
     let provider = Scripted::open().await;
     let stage = provider.stage().await;
-    let lifetime = json!({ "fieldErrors": { "timeToLiveInSeconds": [{ "code": "[invalid]timeToLiveInSeconds" }] } });
+    let page = json!("<html><h1>404 Not Found</h1>");
+    let lifetime = field_error("timeToLiveInSeconds");
     for (says, body, status, code) in [
-        (400, json!({}), 401, "signed_out"),
-        (401, json!({}), 401, "signed_out"),
-        (404, json!({}), 401, "signed_out"),
+        (400, field_error("refreshToken"), 401, "signed_out"),
+        (404, json!(null), 401, "signed_out"),
+        (404, page.clone(), 503, "provider_unavailable"),
+        (400, page, 503, "provider_unavailable"),
+        (400, json!({}), 503, "provider_unavailable"),
+        (401, json!(null), 500, "provider_misconfigured"),
+        (400, field_error("tenantId"), 500, "provider_misconfigured"),
         (400, lifetime, 500, "provider_misconfigured"),
         (403, json!({}), 503, "provider_unavailable"),
         (429, json!({}), 503, "provider_unavailable"),
@@ -293,6 +298,7 @@ async fn only_a_definite_no_signs_anybody_out() {
         );
         if code != "signed_out" {
             assert_eq!(pair(&browser), before);
+            stage.clock.advance(Duration::from_secs(1));
             provider.gives(ASK, &claims(&stage.clock), "second");
             assert_eq!(
                 browser.get("/orders").await.status,

@@ -9,7 +9,7 @@ use vestibule::embedded::users::{DEMO_TOTP, User, Users};
 use vestibule::model::secret::Secret;
 
 use super::support::{
-    Browser, CHANGE, CODE, LOGIN, PASSWORD, Reply, Scripted, Stage, claims, field,
+    Browser, CHANGE, CODE, LOGIN, PASSWORD, Reply, Scripted, Stage, as_documented, claims, field,
 };
 
 const TWO_FACTOR: &str = "twofactor@example.com";
@@ -34,7 +34,19 @@ async fn first_step(browser: &mut Browser, login_id: &str) -> Reply {
         ("csrf", &csrf),
         ("return_to", &return_to),
     ];
-    browser.post("/login", &fields).await
+    let reply = browser.post("/login", &fields).await;
+    follow(browser, reply).await
+}
+
+/// The page of the step that `reply` redirects to; other replies as they are.
+async fn follow(browser: &mut Browser, reply: Reply) -> Reply {
+    match reply.header("location") {
+        Some(page) if page.starts_with("/login/") => {
+            assert_eq!(reply.status, 303);
+            browser.get(page).await
+        }
+        Some(_) | None => reply,
+    }
 }
 
 /// Fills in the form of the step that `shown` is.
@@ -59,7 +71,7 @@ async fn a_code_leads_on_to_where_the_visitor_wanted_to_go() {
     let shown = first_step(&mut browser, TWO_FACTOR).await;
     assert_eq!(
         (shown.status, shown.header("cache-control")),
-        (401, Some("no-store"))
+        (200, Some("no-store"))
     );
     assert!(
         shown.body.contains("One more step")
@@ -131,17 +143,32 @@ async fn a_step_cannot_be_forged_or_carried_elsewhere() {
         ("password", "quite another"),
     ];
     assert_eq!(browser.post(PASSWORD_FORM, &elsewhere).await.status, 401);
-    // Without the form's own proof, the same form again.
+    // In another browser it is worth nothing, whatever else is right.
     let mut stranger = stage.browser();
+    let csrf = stranger.csrf().await;
     let fields = [
         ("csrf", csrf.as_str()),
         ("challenge", &challenge),
         ("code", &code(&stage)),
     ];
     let reply = stranger.post(CODE_FORM, &fields).await;
+    assert_eq!(reply.status, 401);
+    assert!(reply.body.contains("That step took too long.") && !reply.body.contains(TWO_FACTOR));
+    let reply = stranger.get(&page_of(&challenge)).await;
+    assert_eq!(reply.status, 401);
+    assert!(reply.body.contains("That step took too long.") && !reply.body.contains(TWO_FACTOR));
+    // Without the form's own proof, the same form again; with it, what was typed counts.
+    let csrf = field(&shown.body, "csrf");
+    let unproven = [("csrf", ""), ("challenge", &challenge), ("code", "1")];
+    let reply = browser.post(CODE_FORM, &unproven).await;
     assert_eq!(reply.status, 403);
-    let reply = fill_in(&mut stranger, &reply, (CODE_FORM, "code", "")).await;
+    let reply = fill_in(&mut browser, &reply, (CODE_FORM, "code", "")).await;
     assert_eq!(reply.status, 400, "with a fresh proof, but nothing typed");
+    let fields = [
+        ("csrf", csrf.as_str()),
+        ("challenge", &challenge),
+        ("code", &code(&stage)),
+    ];
     // From another site's page nothing is looked at.
     let origin = [
         ("Content-Type", "application/x-www-form-urlencoded"),
@@ -183,8 +210,67 @@ async fn a_step_cannot_be_forged_or_carried_elsewhere() {
         asked,
         "none of these cost the provider a call"
     );
-    let get = browser.get(CODE_FORM).await;
+    let get = browser.get(&page_of(&challenge)).await;
+    assert_eq!(get.status, 401, "its time is over");
+    let get = browser.get(SEND_FORM).await;
     assert_eq!((get.status, get.header("allow")), (405, Some("POST")));
+}
+
+fn page_of(challenge: &str) -> String {
+    format!("{CODE_FORM}?challenge={challenge}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_back_button_meets_no_posted_form() {
+    let stage = Stage::set().await;
+    let mut browser = stage.browser();
+    let csrf = browser.csrf().await;
+    let fields = [
+        ("loginId", TWO_FACTOR),
+        ("password", PASSWORD),
+        ("csrf", &csrf),
+        ("return_to", "/orders#last"),
+    ];
+    let reply = browser.post("/login", &fields).await;
+    let page = reply.header("location").expect("a page").to_owned();
+    assert_eq!(
+        (reply.status, reply.header("cache-control")),
+        (303, Some("no-store"))
+    );
+    assert!(page.starts_with("/login/two-factor?challenge="), "{page}");
+    assert!(!page.contains("twofactor"), "{page}");
+    for _ in 0..2 {
+        let shown = browser.get(&page).await;
+        assert_eq!(shown.status, 200);
+        assert_eq!(
+            shown.header("referrer-policy"),
+            Some("strict-origin"),
+            "the application hears of no challenge"
+        );
+    }
+    let shown = browser.get(&page).await;
+    let reply = fill_in(&mut browser, &shown, (CODE_FORM, "code", &code(&stage))).await;
+    assert_eq!(
+        (reply.status, reply.header("location")),
+        (303, Some("/orders#last"))
+    );
+    stage.clock.advance(Duration::from_secs(5 * 60));
+    let reply = browser.get(&page).await;
+    assert_eq!(
+        (reply.status, reply.header("location")),
+        (303, Some("/orders#last")),
+        "who has signed in is led on"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_challenge_that_no_address_can_hold_is_shown_at_once() {
+    let provider = Scripted::open().await;
+    let stage = provider.stage().await;
+    provider.says(LOGIN, 242, json!({ "twoFactorId": "the-id" }));
+    let shown = first_step(&mut stage.browser(), &"z".repeat(7_000)).await;
+    assert_eq!(shown.status, 401);
+    assert!(!field(&shown.body, "challenge").is_empty());
 }
 
 fn with_recovery_codes(users: &mut Users) {
@@ -223,7 +309,7 @@ async fn a_new_password_is_asked_for_with_its_reason_and_its_rules() {
     let stage = Stage::set().await;
     let mut browser = stage.browser();
     let shown = first_step(&mut browser, NEW_PASSWORD).await;
-    assert_eq!(shown.status, 401);
+    assert_eq!(shown.status, 200);
     assert!(
         shown
             .body
@@ -286,6 +372,8 @@ async fn a_code_is_sent_where_the_visitor_chooses() {
     assert!(!shown.body.contains("E-1") && !shown.body.contains("the-id"));
     let choice = field(&shown.body, "choice");
     let sent = fill_in(&mut browser, &shown, (SEND_FORM, "choice", &choice)).await;
+    assert_eq!(sent.status, 303, "{}", sent.body);
+    let sent = follow(&mut browser, sent).await;
     assert_eq!(sent.status, 200, "{}", sent.body);
     assert!(sent.body.contains("A code is on its way to") && sent.body.contains("Send it again"));
     let again = fill_in(
@@ -319,7 +407,7 @@ async fn every_status_of_the_provider_has_its_page() {
     let stage = provider.stage().await;
     for (says, status, words) in [
         (202, 403, "This account has no access here yet"),
-        (203, 401, "Choose a new password"),
+        (203, 200, "Choose a new password"),
         (212, 403, "Please confirm your e-mail address"),
         (213, 403, "Please confirm your registration"),
         (409, 403, "This account cannot sign in at the moment."),
@@ -339,10 +427,14 @@ async fn every_status_of_the_provider_has_its_page() {
         provider.says(
             CODE,
             says,
-            json!({ "token": token, "refreshToken": "r", "changePasswordId": "cp-1" }),
+            as_documented(
+                says,
+                json!({ "token": token, "refreshToken": "r", "changePasswordId": "cp-1" }),
+            ),
         );
         let before = browser.cookies.clone();
         let reply = fill_in(&mut browser, &shown, (CODE_FORM, "code", "123456")).await;
+        let reply = follow(&mut browser, reply).await;
         assert_eq!(reply.status, status, "{says}");
         assert!(reply.body.contains(words), "{says}: {}", reply.body);
         assert_eq!(browser.cookies, before, "{says}: nobody is signed in");
@@ -363,7 +455,7 @@ async fn every_status_of_the_provider_has_its_page() {
         (400, 400, "This password cannot be used."),
         (404, 401, "That step took too long."),
     ] {
-        provider.says(CHANGE, says, json!({}));
+        provider.says(CHANGE, says, as_documented(says, json!({})));
         let reply = fill_in(
             &mut browser,
             &shown,
@@ -414,14 +506,20 @@ async fn a_trusted_device_is_not_asked_again_and_nobody_elses_is_trusted() {
     // At another browser, with another name at this one, and at another site a code is asked for.
     assert_eq!(
         first_step(&mut stage.browser(), TWO_FACTOR).await.status,
-        401
+        200
     );
     let mut forum = stage.forum_browser();
     forum.set_cookie(
         "vestibule-device",
         browser.cookie("vestibule-device").unwrap(),
     );
-    assert_eq!(forum.sign_in(TWO_FACTOR, PASSWORD).await.status, 401);
+    let reply = forum.sign_in(TWO_FACTOR, PASSWORD).await;
+    assert!(
+        reply
+            .header("location")
+            .is_some_and(|page| page.starts_with(CODE_FORM)),
+        "{reply:?}"
+    );
     assert_eq!(browser.post("/logout", &[]).await.status, 303);
     assert_eq!(
         browser.sign_in(TWO_FACTOR, "wrong").await.status,

@@ -7,7 +7,7 @@ use vestibule::embedded::totp::totp_code;
 use vestibule::embedded::users::DEMO_TOTP;
 
 use super::support::{
-    Browser, CHANGE, CODE, LOGIN, PASSWORD, Phone, Reply, Scripted, Stage, claims,
+    Browser, CHANGE, CODE, LOGIN, PASSWORD, Phone, Reply, Scripted, Stage, as_documented, claims,
 };
 
 const TWO_FACTOR: &str = "twofactor@example.com";
@@ -421,7 +421,7 @@ async fn every_status_of_the_provider_has_its_answer() {
         let mut page = stage.browser().fetching();
         provider.says(LOGIN, 242, json!({ "twoFactorId": "tf-0d8f" }));
         let (_, said) = challenged(&mut page, &format!("{says}@example.com")).await;
-        provider.says(CODE, says, told.clone());
+        provider.says(CODE, says, as_documented(says, told.clone()));
         let reply = page
             .call(
                 "/api/login/two-factor",
@@ -458,7 +458,7 @@ async fn every_status_of_the_provider_has_its_answer() {
             json!({ "changePasswordId": "cp-2a5e", "changePasswordReason": "Expired" }),
         );
         let (_, said) = challenged(&mut page, &format!("{says}@example.com")).await;
-        provider.says(LOGIN, says, told);
+        provider.says(LOGIN, says, as_documented(says, told));
         let body = json!({ "challenge": said["challenge"], "password": "quite another" });
         let reply = page.call("/api/login/password", &body).await;
         assert_eq!(
@@ -539,7 +539,7 @@ async fn what_the_provider_says_to_a_new_password_is_told_rule_by_rule() {
         (500, 503, "provider_unavailable"),
         (404, 401, "challenge_expired"),
     ] {
-        provider.says(CHANGE, says, json!({}));
+        provider.says(CHANGE, says, as_documented(says, json!({})));
         let reply = page.call("/api/login/password", &body).await;
         assert_eq!((reply.status, reply.code().as_str()), (status, code));
     }

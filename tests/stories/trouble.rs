@@ -55,7 +55,7 @@ async fn a_provider_that_is_down_signs_nobody_out() {
             .await,
         2
     );
-    stage.provider.open();
+    stage.provider_recovers();
     assert_eq!(browser.get("/orders").await.status, 200);
     assert_eq!(stage.asked.refreshes.count(), 1);
 }
@@ -79,7 +79,7 @@ async fn an_optional_page_goes_on_without_a_name() {
     assert_eq!((reply.status, reply.all("set-cookie")), (200, vec![]));
     assert_eq!(stage.store.last().header("x-auth-user-id"), None);
     assert_eq!(stage.requests("anonymous").await, 1);
-    stage.provider.open();
+    stage.provider_recovers();
     let reply = browser.get("/products/1").await;
     assert_eq!((reply.status, reply.all("set-cookie").len()), (200, 2));
     assert_eq!(stage.store.last().header("x-auth-email"), Some(SHOPPER));

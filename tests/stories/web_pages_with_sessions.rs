@@ -169,7 +169,7 @@ async fn a_provider_out_of_reach_ends_no_session() {
     stage.clock.advance(31 * MINUTE);
     let reply = browser.get(CART).await;
     assert_eq!((reply.status, reply.all("set-cookie")), (503, vec![]));
-    stage.provider.open();
+    stage.provider_recovers();
     assert_eq!(browser.get(CART).await.status, 200);
 }
 

@@ -108,40 +108,40 @@ fn text(file: &Path, folder: &At<String>, review: &mut Review<'_>) -> Option<Str
 /// Whether every page in every state can be made of the theme's templates.
 pub(super) fn try_all(theme: &Theme, folder: &At<String>, review: &mut Review<'_>) -> bool {
     let path = review.path(folder);
-    let mut refuse = |fault: &TemplateError, state: &str| {
-        let file = path.join(&fault.template);
-        let line = fault
+    let mut refuse = |error: &TemplateError, state: &str| {
+        let file = path.join(&error.template);
+        let line = error
             .line
             .map(|line| format!(":{line}"))
             .unwrap_or_default();
-        let what = format!("{}{line}: {}{state}", file.display(), fault.message);
+        let what = format!("{}{line}: {}{state}", file.display(), error.message);
         review.refuse(
             &folder.span,
             what,
             "mend the template; the guide to themes names what it may use",
         );
     };
-    let look = match PageTheme::of(theme) {
-        Ok(look) => look,
-        Err(fault) => {
-            refuse(&fault, "");
+    let theme_pages = match PageTheme::of(theme) {
+        Ok(theme_pages) => theme_pages,
+        Err(error) => {
+            refuse(&error, "");
             return false;
         }
     };
-    let frame = Layout {
-        theme: &look,
+    let layout = Layout {
+        theme: &theme_pages,
         site_name: Some(theme.name.as_deref().unwrap_or("store.example.com")),
         catalog: Catalog::english(),
         request_id: "01JD3K8Q5W9X2Y7Z",
     };
-    let mut told: Vec<TemplateError> = Vec::new();
-    for (name, page) in samples::samples(frame) {
-        if let Err(fault) = page
-            && !told.contains(&fault)
+    let mut reported: Vec<TemplateError> = Vec::new();
+    for (name, page) in samples::samples(layout) {
+        if let Err(error) = page
+            && !reported.contains(&error)
         {
-            refuse(&fault, &format!(" (on the page {name})"));
-            told.push(fault);
+            refuse(&error, &format!(" (on the page {name})"));
+            reported.push(error);
         }
     }
-    told.is_empty()
+    reported.is_empty()
 }

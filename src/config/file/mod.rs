@@ -121,7 +121,9 @@ pub(super) struct Limits {
     /// The time limit for connecting to an upstream.
     #[schemars(extend("default" = "5s", "x-from" = "1ms", "x-to" = "10m"))]
     pub upstream_connect: At<Time>,
-    /// The time limit between two reads from an upstream. A stream may be silent for this long.
+    /// The time limit between two reads from an upstream. A stream may be silent for this long. Also
+    /// the time limit between two reads of a client's body, and how long a client may take nothing of
+    /// a response.
     #[schemars(extend("default" = "60s", "x-from" = "1ms", "x-to" = "1d"))]
     pub upstream_idle: At<Time>,
     /// The largest accepted body of a sign-in request.

@@ -97,9 +97,9 @@ fn a_required_page_needs_one_of_its_roles() {
     for (roles, expected) in [
         (&["admin"][..], "forward signed_in as ann"),
         (&["shopper", "editor"], "forward signed_in as ann"),
-        (&["shopper"], "403 role_missing"),
-        (&["Admin"], "403 role_missing"),
-        (&[], "403 role_missing"),
+        (&["shopper"], "403 signed in as ann role_missing"),
+        (&["Admin"], "403 signed in as ann role_missing"),
+        (&[], "403 signed in as ann role_missing"),
     ] {
         assert_eq!(
             staff().access(valid_token(roles)).decision(),
@@ -110,7 +110,7 @@ fn a_required_page_needs_one_of_its_roles() {
     // The cookies of a refresh are set with the refusal.
     assert_eq!(
         staff().refresh(refreshed(&["shopper"])).decision(),
-        "403 role_missing, set A2"
+        "403 signed in as ann role_missing, set A2"
     );
     assert_eq!(
         navigation("/mine").access(valid_token(&[])).decision(),
@@ -263,6 +263,27 @@ fn an_outage_is_503_with_retry_after_and_logs_nobody_out() {
             .refresh(Known::NotAsked);
         assert_eq!(unseen.decision(), expected);
     }
+}
+
+/// The provider may have changed its keys a moment ago.
+#[test]
+fn a_token_of_a_key_that_was_not_looked_up_is_refreshed_or_a_failure() {
+    let unknown = |case: Case| case.access(Known::Absent(TokenError::UnknownKey));
+    let alone = "503 retry 5 provider_unavailable";
+    assert_eq!(unknown(navigation("/mine")).decision(), alone);
+    assert_eq!(unknown(request(&Method::POST, "/mine")).decision(), alone);
+    assert_eq!(
+        unknown(navigation("/maybe")).decision(),
+        "forward anonymous"
+    );
+    let asks = unknown(navigation("/mine")).refresh(Known::NotAsked);
+    assert_eq!(asks.decision(), "ask refresh R");
+    let renewed = unknown(navigation("/mine")).refresh(refreshed(&[]));
+    assert!(
+        renewed.decision().contains(" renewed "),
+        "{}",
+        renewed.decision()
+    );
 }
 
 /// Unauthenticated requests (`docs/reference/request-handling.md#unauthenticated-requests`).

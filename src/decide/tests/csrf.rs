@@ -53,7 +53,7 @@ fn a_cross_site_write_is_refused() {
     assert_eq!(renewed.decision(), "403 cross_site_request, set A2");
     assert_eq!(
         cross_site(request(&Method::POST, "/staff").access(valid_token(&[]))).decision(),
-        "403 role_missing",
+        "403 signed in as ann role_missing",
         "a missing role is reported first"
     );
 }

@@ -31,6 +31,7 @@ fn optional(prefix: &str, value: Option<impl Display>) -> String {
     value.map_or_else(String::new, |value| format!(" {prefix}{value}"))
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each question")]
 fn describe_question(question: &Question<'_>) -> String {
     match question {
         Question::Verify(token) => format!("verify {token}"),
@@ -87,8 +88,12 @@ fn describe_question(question: &Question<'_>) -> String {
         Question::SendCode { opened, choice } => {
             format!("send {} {}", opened.challenge.id, choice.expose())
         }
-        Question::CountRedirect { identity, target } => {
-            format!("redirects of {identity:?} at {target}")
+        Question::CountRedirect {
+            identity,
+            target,
+            within,
+        } => {
+            format!("redirects of {identity:?} at {target} within {within:?}")
         }
         Question::Logout(credential) => {
             describe_logout("logout", credential.token, credential.refresh)
@@ -173,6 +178,10 @@ fn describe_response(response: &LocalResponse) -> String {
         LocalResponse::LoginPage(page) => describe_login_page(page),
         LocalResponse::StepPage(page) => describe_step_page(page),
         LocalResponse::LogoutPage => "200 logout page".into(),
+        LocalResponse::SignedOutPage => "200 signed out page".into(),
+        LocalResponse::LinkedPage(link) => format!("302 link {}", link.as_str()),
+        LocalResponse::PrefetchRefused => "503 no prefetch".into(),
+        LocalResponse::HealthCheck(health) => format!("{health:?}"),
         LocalResponse::PreservedPost(page) => describe_preserved_post(page),
         LocalResponse::ActionRequired(page) => format!("{} page", page.status),
         LocalResponse::Asset(name) => format!("asset {name}"),
@@ -191,15 +200,17 @@ fn describe_response(response: &LocalResponse) -> String {
 fn describe_problem(problem: &Problem) -> String {
     // `/api/user` and the SDKs' endpoints have statuses of their own for a missing login.
     let (status, usual) = (problem.status, problem.reason.status());
-    assert!(status == usual || [(404, 401), (400, 401)].contains(&(status, usual)));
+    assert!(status == usual || [(404, 401), (400, 401), (404, 200)].contains(&(status, usual)));
     let next_step = problem.next_step.as_ref();
+    let switch_user = problem.switch_user.as_ref();
     format!(
-        "{status}{}{}{}{}{}",
+        "{status}{}{}{}{}{}{}",
         optional("retry ", problem.retry_after),
         optional("allow ", problem.allow),
         optional("for ", problem.change_reason.as_ref()),
         optional("then ", next_step.map(|next| next.challenge.expose())),
-        describe_violations(&problem.violations)
+        describe_violations(&problem.violations),
+        optional("signed in as ", switch_user.map(|user| &user.signed_in_as))
     )
 }
 

@@ -3,28 +3,32 @@
 
 use http::Method;
 
-use super::case::{navigation, request};
-use super::fixtures::{store, valid_token};
+use super::case::{Case, navigation, request};
+use super::fixtures::{refreshed, store, valid_token};
 use crate::decide::Known;
 use crate::decide::explain::{ExplainedOutcome, explain};
 use crate::model::reason::Reason;
+use crate::model::request_cookies::PresentedCookie;
+use crate::model::rule::Access;
 use crate::model::target::{EncodedSlashes, Target};
+use crate::model::theme::Link;
+use crate::model::token::TokenError;
 
 #[test]
 fn own_endpoints_take_precedence_over_the_application() {
     for (target, expected) in [
         ("/login", "200 form own_endpoint"),
-        ("/logout", "200 logout page own_endpoint"),
+        ("/logout", "200 signed out page own_endpoint"),
         ("/_vestibule/style.css", "asset style.css own_endpoint"),
         ("/_vestibule/none", "asset none own_endpoint"),
         ("/.well-known/vestibule/jwks.json", "keys own_endpoint"),
         ("/%6cogin", "200 form own_endpoint"),
-        ("/login/two-factor", "405 allow POST method_not_allowed"),
+        ("/login/two-factor", "200 form own_endpoint"),
         (
             "/login/two-factor/send",
             "405 allow POST method_not_allowed",
         ),
-        ("/login/password", "405 allow POST method_not_allowed"),
+        ("/login/password", "200 form own_endpoint"),
         ("/login/two-factor/", "401 signed_out"),
         ("/login/", "401 signed_out"),
         ("/Login", "401 signed_out"),
@@ -96,10 +100,122 @@ fn a_logout_clears_the_cookies_and_redirects() {
         case.facts.logout = outcome;
         assert_eq!(case.decision(), done, "the cookies are cleared in any case");
     }
-    assert_eq!(
-        navigation("/logout").access(valid_token(&[])).decision(),
-        "200 logout page own_endpoint"
+}
+
+#[test]
+fn a_logout_is_asked_for_only_where_somebody_is_logged_in() {
+    let open = || navigation("/logout");
+    let (asks, says) = (
+        "200 logout page own_endpoint",
+        "200 signed out page own_endpoint",
     );
+    assert_eq!(open().decision(), says);
+    assert_eq!(open().access(valid_token(&[])).decision(), asks);
+    assert_eq!(open().access(Known::NotAsked).decision(), "ask verify A");
+    let expired = || Known::Absent(TokenError::Expired);
+    assert_eq!(
+        open().access(expired()).decision(),
+        format!("{says}, clear")
+    );
+    let refreshable = open().access(expired()).refresh(Known::NotAsked);
+    assert_eq!(
+        refreshable.decision(),
+        asks,
+        "the page asks the provider nothing"
+    );
+    let unknown = open().access(Known::Failed(Reason::ProviderUnavailable));
+    assert_eq!(unknown.decision(), asks, "an outage is no answer");
+}
+
+#[test]
+fn a_logout_for_another_user_leads_to_the_login_page() {
+    let post = |target| {
+        request(&Method::POST, target)
+            .with_metadata(|metadata| metadata.origin = Some("https://store.example.com"))
+    };
+    let decision = |target| post(target).decision();
+    assert_eq!(
+        decision("/logout?return_to=/staff"),
+        "303 /login?return_to=/staff Clear-Site-Data own_endpoint, clear"
+    );
+    for elsewhere in [
+        "/logout?return_to=https://evil.example/",
+        "/logout?return_to=//evil.example",
+        "/logout?return_to=/a&return_to=/b",
+    ] {
+        assert_eq!(
+            decision(elsewhere),
+            "303 /bye Clear-Site-Data own_endpoint, clear",
+            "{elsewhere}"
+        );
+    }
+}
+
+#[test]
+fn the_page_that_changes_a_password_has_a_well_known_address() {
+    let mut case = navigation("/.well-known/change-password");
+    assert_eq!(case.decision(), "404 own_endpoint");
+    case.site.theme.links.forgot_password = Link::parse("https://id.example.com/forgot");
+    assert_eq!(
+        case.decision(),
+        "302 link https://id.example.com/forgot own_endpoint"
+    );
+    case.method = Method::POST;
+    assert_eq!(case.decision(), "405 allow GET, HEAD method_not_allowed");
+}
+
+#[test]
+fn what_only_programs_ask_for_never_leads_to_the_login_page() {
+    for target in [
+        "/robots.txt",
+        "/favicon.ico",
+        "/apple-touch-icon-precomposed.png",
+        "/.well-known/security.txt",
+    ] {
+        assert_eq!(navigation(target).decision(), "401 signed_out", "{target}");
+        let mut forced = navigation(target);
+        forced.site.rules.clear();
+        forced.site.default_access = Access::Public;
+        assert_eq!(forced.decision(), "forward public", "{target}");
+    }
+    assert_eq!(
+        navigation("/robots").decision(),
+        "302 /login?return_to=/robots signed_out"
+    );
+}
+
+#[test]
+fn a_prefetch_changes_nothing() {
+    let prefetched = |case: Case| {
+        case.with_metadata(|metadata| metadata.is_prefetch = true)
+            .decision()
+    };
+    let expired = || Known::Absent(TokenError::Expired);
+    // What was prefetched is shown as the page: a form whose cookie is not set could only fail.
+    assert_eq!(
+        prefetched(navigation("/login")),
+        "503 no prefetch own_endpoint"
+    );
+    let mut with_cookie = navigation("/login");
+    with_cookie.cookies.form = PresentedCookie::Single("F".into());
+    assert_eq!(prefetched(with_cookie), "200 form own_endpoint");
+    assert_eq!(
+        prefetched(navigation("/x").access(expired())),
+        "302 /login?return_to=/x signed_out",
+        "no cookie is cleared"
+    );
+    let refreshed = navigation("/x").access(expired()).refresh(refreshed(&[]));
+    assert_eq!(
+        prefetched(refreshed),
+        "forward renewed as ann, set A2",
+        "the old refresh token may be spent"
+    );
+    for target in ["/login", "/logout", "/login/two-factor", "/api/logout"] {
+        let post = request(&Method::POST, target)
+            .access(valid_token(&[]))
+            .with_metadata(|metadata| metadata.origin = Some("https://store.example.com"));
+        assert_eq!(prefetched(post), "503 no prefetch own_endpoint", "{target}");
+    }
 }
 
 #[test]

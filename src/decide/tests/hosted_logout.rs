@@ -49,6 +49,13 @@ fn a_logout_takes_effect_from_the_site_or_its_client() {
 }
 
 #[test]
+fn a_prefetch_logs_nobody_out() {
+    let mut case = logout().with_metadata(from("same-origin", None));
+    case.fetch_metadata.is_prefetch = true;
+    assert_eq!(case.decision(), PAGE);
+}
+
+#[test]
 fn without_fetch_metadata_the_referer_decides_about_a_logout() {
     for (referer, expected) in [
         (None, PAGE),

@@ -244,29 +244,29 @@ fn a_login_sets_the_cookies_and_redirects() {
 fn every_result_of_a_login_has_its_status() {
     let form = "form ann remember to /orders#last";
     let refused = |reason| answered(Known::Absent(LoginRefused::new(reason)));
-    for (reason, status) in [
-        (Reason::NotRegistered, 403),
-        (Reason::PasswordChangeRequired, 401),
-        (Reason::EmailUnverified, 403),
-        (Reason::RegistrationUnverified, 403),
-        (Reason::TwoFactorRequired, 401),
+    for (reason, expected) in [
+        (Reason::NotRegistered, "403 page not_registered"),
+        (
+            Reason::PasswordChangeRequired,
+            "401 page password_change_required",
+        ),
+        (Reason::EmailUnverified, "403 page email_unverified"),
+        (
+            Reason::RegistrationUnverified,
+            "403 page registration_unverified",
+        ),
+        (Reason::TwoFactorRequired, "401 page two_factor_required"),
     ] {
-        assert_eq!(
-            refused(reason),
-            format!("{status} page {}", reason.as_str())
-        );
+        assert_eq!(refused(reason), expected);
     }
-    for (reason, status) in [
-        (Reason::InvalidCredentials, 401),
-        (Reason::LoginPrevented, 403),
-        (Reason::AccountExpired, 403),
-        (Reason::AccountLocked, 403),
-        (Reason::RejectedInput, 400),
+    for (reason, status, code) in [
+        (Reason::InvalidCredentials, 401, "invalid_credentials"),
+        (Reason::LoginPrevented, 403, "login_prevented"),
+        (Reason::AccountExpired, 403, "account_expired"),
+        (Reason::AccountLocked, 403, "account_locked"),
+        (Reason::RejectedInput, 400, "rejected_input"),
     ] {
-        assert_eq!(
-            refused(reason),
-            format!("{status} {form} {}", reason.as_str())
-        );
+        assert_eq!(refused(reason), format!("{status} {form} {code}"));
     }
     let throttled = LoginRefused {
         retry_after: Some(30),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::case::{Case, request};
-use super::fixtures::{NOW, logged_in};
+use super::case::{Case, navigation, request};
+use super::fixtures::{NOW, logged_in, valid_token};
 use crate::decide::Known;
 use crate::decide::csrf::csrf_token;
 use crate::model::api_request::TokenDelivery;
@@ -60,6 +60,7 @@ fn opened(tokens: TokenDelivery) -> OpenedChallenge {
                 remember: true,
                 token_delivery: tokens,
                 return_to,
+                browser: Some(csrf_token("store", "F")),
             },
             change_reason: None,
         },

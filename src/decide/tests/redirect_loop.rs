@@ -1,4 +1,4 @@
-//! Redirect loops: the third redirect within ten seconds is stopped.
+//! Redirect loops: the third redirect in a row is stopped.
 
 use super::case::{Case, navigation};
 use super::fixtures::valid_token;
@@ -40,16 +40,16 @@ fn cause(mut case: Case) -> LoopCause {
 fn a_redirect_counts_where_the_user_came_back() {
     assert_eq!(
         before_counting(with_form(navigation("/orders"))),
-        "ask redirects of Form at /orders"
+        "ask redirects of Form at /orders within 1.5s"
     );
     assert_eq!(
         before_counting(returning("/orders")),
-        "ask redirects of Client at /orders"
+        "ask redirects of Client at /orders within 1.5s"
     );
     let by_credential = navigation("/orders").access(Known::Absent(TokenError::Expired));
     assert_eq!(
         before_counting(by_credential),
-        "ask redirects of Credential at /orders"
+        "ask redirects of Credential at /orders within 1.5s"
     );
     let away = "302 /login?return_to=/orders signed_out";
     assert_eq!(
@@ -76,8 +76,24 @@ fn a_redirect_counts_where_the_user_came_back() {
     };
     assert_eq!(
         before_counting(navigation("/orders").with_metadata(from_the_form)),
-        "ask redirects of Client at /orders"
+        "ask redirects of Client at /orders within 10s",
+        "the user has just logged in and typed in between"
     );
+}
+
+#[test]
+fn a_prefetch_counts_for_nothing() {
+    let prefetched = |mut case: Case| {
+        case.facts.redirects = Known::NotAsked;
+        case.with_metadata(|metadata| metadata.is_prefetch = true)
+            .decision()
+    };
+    assert_eq!(
+        prefetched(with_form(returning("/orders"))),
+        "302 /login?return_to=/orders signed_out"
+    );
+    let signed_in = returning("/login?return_to=/orders").access(valid_token(&[]));
+    assert_eq!(prefetched(signed_in), "303 /orders own_endpoint");
 }
 
 #[test]

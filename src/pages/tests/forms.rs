@@ -89,6 +89,7 @@ fn a_wait_is_shown() {
         layout,
         problem: &unavailable,
         login_path: None,
+        switch_action: None,
     };
     assert!(problem(&view).unwrap().contains("in 30 seconds"));
 }

@@ -142,7 +142,7 @@ fn the_code_field_works_with_autofill() {
     let page = render(&step(LoginStep::TwoFactor, &ALL_KINDS));
     for part in [
         "name=\"code\" type=\"text\" class=\"code\" required",
-        "autocomplete=\"one-time-code\" inputmode=\"numeric\"",
+        "autocomplete=\"one-time-code\" inputmode=\"text\"",
         "<label for=\"code\">",
         "name=\"challenge\" value=\"challenge-1\"",
         "name=\"csrf\" value=\"csrf-1\"",

@@ -9,7 +9,8 @@ use super::login_status::{Disclosure, Meaning, Step, meaning};
 use super::password_errors::password_errors;
 use super::pending_step;
 use super::response_body::{
-    misconfigured, non_empty, read_json, read_tokens, unexpected, unreadable,
+    FieldErrors, is_json_object, misconfigured, non_empty, read_json, read_tokens, unexpected,
+    unreadable,
 };
 use crate::model::login::LoginRefused;
 use crate::model::reason::Reason;
@@ -158,7 +159,11 @@ pub(super) fn check_status(
     disclosure: Disclosure,
 ) -> Result<(), ProviderError> {
     let status = response.status.as_u16();
-    let refused = match meaning(step, status, disclosure) {
+    let meaning = meaning(step, status, disclosure);
+    if matches!(meaning, Meaning::Refused(_)) {
+        check_refusal(status, &response.body)?;
+    }
+    let refused = match meaning {
         Meaning::Success => return Ok(()),
         Meaning::NewPasswordRequired => pending_step::new_password(&response.body)?,
         Meaning::SecondFactorRequired => pending_step::second_factor(&response.body)?,
@@ -173,6 +178,30 @@ pub(super) fn check_status(
         Meaning::Unexpected => return Err(unexpected(status)),
     };
     Err(ProviderError::Refused(refused))
+}
+
+/// Checks that a refusal has the form in which FusionAuth sends it, so that the error page of a
+/// proxy or of another server refuses nobody.
+fn check_refusal(status: u16, body: &[u8]) -> Result<(), ProviderError> {
+    let is_documented = match status {
+        400 => match FieldErrors::read(body) {
+            Some(errors) if errors.names("applicationId") || errors.names("tenantId") => {
+                return Err(misconfigured(
+                    "the application or the tenant is not accepted",
+                ));
+            }
+            errors => errors.is_some(),
+        },
+        // With the user, or with the actions that prevent the login.
+        202 | 212 | 213 | 409 => is_json_object(body),
+        // 404, 410, 421, 423
+        _ => body.is_empty(),
+    };
+    if is_documented {
+        Ok(())
+    } else {
+        Err(unexpected(status))
+    }
 }
 
 #[derive(Deserialize)]

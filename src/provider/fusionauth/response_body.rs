@@ -45,25 +45,42 @@ pub(super) fn non_empty(text: String) -> Option<Secret> {
     (!text.is_empty()).then(|| Secret::new(text))
 }
 
-/// Whether an Errors object complains of `timeToLiveInSeconds`: the tenant does not allow the
-/// lifetime of the new token.
-pub(super) fn names_token_lifetime(body: &[u8]) -> bool {
-    fn mentions(value: &Value) -> bool {
-        const FIELD: &str = "timeToLiveInSeconds";
-        match value {
-            Value::String(text) => text.contains(FIELD),
-            Value::Array(values) => values.iter().any(mentions),
-            Value::Object(members) => members
-                .iter()
-                .any(|(name, value)| name.contains(FIELD) || mentions(value)),
-            Value::Null | Value::Bool(_) | Value::Number(_) => false,
-        }
+/// FusionAuth's Errors object, which it sends with a 400: the fields that it names, each with at
+/// least one error.
+pub(super) struct FieldErrors(Vec<String>);
+
+impl FieldErrors {
+    /// Reads a body. `None` where it is no Errors object: then something in front of FusionAuth
+    /// has sent it.
+    pub fn read(body: &[u8]) -> Option<Self> {
+        let body: Value = serde_json::from_slice(body).ok()?;
+        let has_errors = |errors: &Value| errors.as_array().is_some_and(|list| !list.is_empty());
+        let fields: Vec<String> = body
+            .get("fieldErrors")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+            .filter(|(_, errors)| has_errors(errors))
+            .map(|(name, _)| name.clone())
+            .collect();
+        let is_report = !fields.is_empty() || body.get("generalErrors").is_some_and(has_errors);
+        is_report.then_some(Self(fields))
     }
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    ["fieldErrors", "generalErrors"]
-        .iter()
-        .filter_map(|name| body.get(name))
-        .any(mentions)
+
+    /// Whether it names this field.
+    pub fn names(&self, field: &str) -> bool {
+        self.0.iter().any(|name| name == field)
+    }
+
+    /// Whether it names this field and no other.
+    pub fn names_only(&self, field: &str) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|name| name == field)
+    }
+}
+
+/// Whether a body is a JSON object.
+pub(super) fn is_json_object(body: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(body).is_ok_and(|body| body.is_object())
 }
 
 /// The operator must change a setting, here or at the provider.
@@ -76,7 +93,10 @@ pub(super) fn unreadable() -> ProviderError {
     ProviderError::Unavailable("the response is not the documented JSON".into())
 }
 
-/// The status is not documented for the request.
+/// The status is not documented for the request, or comes in another form than documented: a proxy
+/// or another server has sent it.
 pub(super) fn unexpected(status: u16) -> ProviderError {
-    ProviderError::Unavailable(format!("the status {status} is not documented"))
+    ProviderError::Unavailable(format!(
+        "the status {status} is not documented in this form"
+    ))
 }

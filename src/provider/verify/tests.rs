@@ -287,7 +287,7 @@ fn only_the_compact_form() {
         assert_eq!(judge(&key, &form), Err(VerifyError::Invalid), "{form}");
     }
     let long = key.token(&claims_with("more", json!("x".repeat(MAX_TOKEN))));
-    assert_eq!(judge(&key, &long), Err(VerifyError::Invalid));
+    assert_eq!(judge(&key, &long), Err(VerifyError::TooLarge));
     assert!(
         judge(
             &key,

@@ -1,12 +1,12 @@
-//! The response to a request head that Pingora cannot parse.
+//! The response to a request head that is refused before it is parsed, or that Pingora cannot parse.
 //!
 //! Pingora would respond with its own name and page, and neither log nor count the request.
 
 use std::net::IpAddr;
-use std::time::Instant;
 
 use http::StatusCode;
 use pingora::protocols::http::date;
+use tokio::time::Instant;
 
 use crate::model::local_response::Problem;
 use crate::model::outcome_label::OutcomeLabel;
@@ -16,32 +16,29 @@ use crate::runtime::Runtime;
 use crate::system;
 use crate::telemetry::access_log::AccessRecord;
 
+use super::http1_head::HeadError;
+
 /// A request head that never became a request.
 #[derive(Debug)]
 pub(super) struct EarlyError {
     reason: Reason,
     status: u16,
     request_id: String,
-    /// When Pingora gave up on the head.
+    /// When the head was refused.
     since: Instant,
 }
 
 impl EarlyError {
-    /// `400`: the head is not well-formed.
-    pub(super) fn malformed() -> Self {
-        Self::new(Reason::MalformedRequest, 400)
-    }
-
-    /// `431`: the head is larger than any that is accepted.
-    pub(super) fn too_large() -> Self {
-        Self::new(Reason::RequestTooLarge, 431)
-    }
-
-    fn new(reason: Reason, status: u16) -> Self {
+    pub(super) fn new(error: HeadError) -> Self {
+        let (reason, status) = match error {
+            HeadError::Malformed => (Reason::MalformedRequest, 400),
+            HeadError::TargetTooLong => (Reason::RequestTooLarge, 414),
+            HeadError::TooLarge => (Reason::RequestTooLarge, 431),
+        };
         Self {
             reason,
             status,
-            // An id that the client sent is part of what could not be parsed.
+            // An id that the client sent is part of what was not parsed.
             request_id: system::unique_id(),
             since: system::stopwatch(),
         }

@@ -9,12 +9,12 @@ use std::time::Duration;
 use pingora::apps::{HttpServerApp, ReusedHttpStream};
 use pingora::protocols::IO;
 use pingora::protocols::http::ServerSession;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 use crate::system;
 
 use super::http1_guard::HeadGuard;
-use super::http1_stream::GuardedStream;
+use super::http1_stream::SharedStream;
 use super::{Connection, Peer, Protocol, Service, Transport};
 
 /// Serves the connection over `stream` until it is closed.
@@ -25,38 +25,42 @@ where
 {
     let guard = Arc::new(HeadGuard::default());
     let connection = Connection::new(peer, transport, Protocol::Http1(Arc::clone(&guard)));
-    let stream = GuardedStream::new(stream, Arc::clone(&guard));
-    let requests = serve_requests(service, &connection, &guard, stream);
+    let stream = SharedStream::new(stream, Arc::clone(&guard));
+    let requests = serve_requests(service, &guard, &stream);
     Arc::clone(&connection).scope(requests).await;
+    let send_timeout = {
+        let runtime = service.runtime_handle.current();
+        if let Some(error) = guard.early_error() {
+            error.record(&runtime, connection.peer.address);
+        }
+        runtime.settings().server.limits.upstream_idle
+    };
+    stream.close(send_timeout).await;
 }
 
-async fn serve_requests<A, S>(
-    service: &Service<A>,
-    connection: &Connection,
-    guard: &HeadGuard,
-    stream: GuardedStream<S>,
-) where
+/// Serves one request after the other, until the connection is to be closed.
+async fn serve_requests<A, S>(service: &Service<A>, guard: &HeadGuard, stream: &SharedStream<S>)
+where
     A: HttpServerApp + Send + Sync + 'static,
     S: IO + 'static,
 {
     let limits = service.runtime_handle.current().settings().server.limits;
     let mut keep_alive = KeepAliveTimer::new(limits.keep_alive.max(Duration::from_secs(1)));
-    let mut session = ServerSession::new_http1(Box::new(stream));
+    let mut session = ServerSession::new_http1(Box::new(stream.clone()));
     loop {
         // Kept without a timeout of Pingora's: `keep_alive` limits the wait.
         session.set_keepalive(Some(0));
-        guard.begin_request();
+        stream.begin_request();
         let request = service.app.process_new_http(session, &service.stop);
         let reused = tokio::select! {
             biased;
             reused = request => reused,
+            () = stream.keep_sending(limits.upstream_idle) => None,
+            () = guard.refused() => None,
             () = keep_alive.expired(guard) => None,
             () = guard.header_timeout(limits.header_timeout) => None,
             () = guard.close_timeout() => None,
         };
-        if let Some(error) = guard.early_error() {
-            error.record(&service.runtime_handle.current(), connection.peer.address);
-        }
         let Some((stream, settings)) = reused.map(ReusedHttpStream::consume) else {
             return;
         };
@@ -88,13 +92,13 @@ impl KeepAliveTimer {
     /// Completes when the timeout has passed since the call and no byte of a request has arrived.
     /// The same task must poll every call.
     async fn expired(&mut self, guard: &HeadGuard) {
-        let due = Instant::from_std(system::stopwatch()) + self.timeout;
+        let due = system::stopwatch() + self.timeout;
         poll_fn(|cx| {
             if self.is_armed && !self.timer.is_elapsed() {
                 return Poll::Pending;
             }
             while self.timer.as_mut().poll(cx).is_ready() {
-                let now = Instant::from_std(system::stopwatch());
+                let now = system::stopwatch();
                 if !guard.is_idle() {
                     // The next wait starts after now, so it does not end before this.
                     self.timer.as_mut().reset(now + self.timeout);

@@ -1,177 +1,225 @@
-//! The stream of an HTTP/1 connection, as Pingora reads and writes it.
-//!
-//! [`GuardedStream`] shows what is read to a [`HeadGuard`]. Where Pingora responds to a head that it
-//! could not parse, it sends an [`EarlyError`](super::early_error::EarlyError) in place of Pingora's
-//! response.
+//! The stream of an HTTP/1 connection. Pingora holds it while it serves a request, and
+//! [`http1`](super::http1) holds it all the time, to send what would wait too long and to close it.
 
+use std::future::{Future as _, poll_fn};
+use std::io::IoSlice;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::tls::{SslDigest, TlsRef};
+use pingora::protocols::tls::SslDigest;
 use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep, timeout};
 
 use super::http1_guard::HeadGuard;
+use super::http1_io::Http1Io;
 
-/// How much of a response is collected before it is sent, in bytes: its head leaves together with a
-/// short body, in one system call instead of two. Pingora flushes wherever bytes must not wait.
-const WRITE_BUFFER: usize = 4096;
+/// The most that is read of what a client sends to a connection that is being closed, in bytes.
+const LINGER_MAX: usize = 16 * 1024 * 1024;
+/// How long it is read.
+const LINGER_TIME: Duration = Duration::from_secs(30);
+/// How long nothing of it may arrive.
+const LINGER_IDLE: Duration = Duration::from_secs(5);
+/// How much of it is read at a time.
+const LINGER_BUFFER: usize = 16 * 1024;
 
-/// A stream whose bytes a [`HeadGuard`] sees.
-#[derive(Debug)]
-pub(super) struct GuardedStream<S> {
-    stream: BufWriter<S>,
+/// The stream of an HTTP/1 connection. Clones are the same stream.
+pub(super) struct SharedStream<S> {
+    /// Locked for the time of a poll, by the one task that serves the connection.
+    io: Arc<Mutex<Http1Io<S>>>,
     guard: Arc<HeadGuard>,
-    /// Whether the early error was written.
-    is_error_sent: bool,
 }
 
-impl<S: IO> GuardedStream<S> {
-    /// Shows the bytes of `stream` to `guard`.
-    pub(super) fn new(stream: S, guard: Arc<HeadGuard>) -> Self {
+impl<S: IO> SharedStream<S> {
+    pub(super) fn new(socket: S, guard: Arc<HeadGuard>) -> Self {
+        let io = Http1Io::new(socket, Arc::clone(&guard));
         Self {
-            stream: BufWriter::with_capacity(WRITE_BUFFER, stream),
+            io: Arc::new(Mutex::new(io)),
             guard,
-            is_error_sent: false,
         }
     }
 
-    /// Where Pingora responds to a head that it could not parse: writes the early error, once,
-    /// and reports the `length` bytes of Pingora's response as written.
-    fn poll_early_error(
-        &mut self,
-        cx: &mut Context<'_>,
-        length: usize,
-    ) -> Option<Poll<std::io::Result<usize>>> {
-        let error = self.guard.replace_response()?;
-        if !self.is_error_sent {
-            // The buffer has room for all of it.
-            match Pin::new(&mut self.stream).poll_write(cx, &error.to_bytes()) {
-                Poll::Ready(Ok(_)) => self.is_error_sent = true,
-                not_written @ (Poll::Pending | Poll::Ready(Err(_))) => return Some(not_written),
+    fn lock(&self) -> MutexGuard<'_, Http1Io<S>> {
+        self.io.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Expects a new request from the next byte on.
+    pub(super) fn begin_request(&self) {
+        self.lock().begin_request();
+    }
+
+    /// Sends what was written and not flushed whenever the task has nothing else to do, and gives
+    /// the request up when the client takes nothing for as long as `limit`. Never completes. It
+    /// must be polled after the request, by the same task.
+    pub(super) async fn keep_sending(&self, limit: Duration) {
+        let mut due: Option<Pin<Box<Sleep>>> = None;
+        let mut since = None;
+        poll_fn(|cx| {
+            let mut io = self.lock();
+            io.poll_send_idle(cx);
+            let blocked = io.blocked_after();
+            drop(io);
+            if blocked != since {
+                since = blocked;
+                due = blocked.map(|_| Box::pin(sleep(limit)));
             }
+            if due
+                .as_mut()
+                .is_some_and(|due| due.as_mut().poll(cx).is_ready())
+            {
+                due = None;
+                // The request is polled again, and its write fails.
+                self.guard.end();
+                cx.waker().wake_by_ref();
+            }
+            Poll::<()>::Pending
+        })
+        .await;
+    }
+
+    /// Sends what is left and closes the connection. A client that is still sending could lose the
+    /// response to a reset, so what it sends is read for a while (RFC 9112, section 9.6). `limit` is
+    /// for sending.
+    pub(super) async fn close(&self, limit: Duration) {
+        if self.guard.has_ended() {
+            return;
         }
-        Some(Poll::Ready(Ok(length)))
+        if let Some(error) = self.guard.early_error() {
+            self.lock().queue(&error.to_bytes());
+        }
+        let sent = timeout(limit, poll_fn(|cx| self.lock().poll_shutdown(cx))).await;
+        if matches!(sent, Ok(Ok(()))) && self.lock().may_receive() {
+            // A client that takes longer is cut off.
+            let _ = timeout(LINGER_TIME, self.discard()).await;
+        }
+    }
+
+    async fn discard(&self) {
+        let mut scratch = vec![0; LINGER_BUFFER];
+        let mut left = LINGER_MAX;
+        loop {
+            let read = poll_fn(|cx| self.lock().poll_discard(cx, &mut scratch));
+            let Ok(Ok(length @ 1..)) = timeout(LINGER_IDLE, read).await else {
+                return;
+            };
+            let Some(rest) = left.checked_sub(length) else {
+                return;
+            };
+            left = rest;
+        }
     }
 }
 
-impl<S: IO> AsyncRead for GuardedStream<S> {
+impl<S> Clone for SharedStream<S> {
+    fn clone(&self) -> Self {
+        Self {
+            io: Arc::clone(&self.io),
+            guard: Arc::clone(&self.guard),
+        }
+    }
+}
+
+/// Without the bytes, which hold credentials.
+impl<S> std::fmt::Debug for SharedStream<S> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("SharedStream").finish_non_exhaustive()
+    }
+}
+
+impl<S: IO> AsyncRead for SharedStream<S> {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        self.guard.check_open()?;
-        let before = buf.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if let Poll::Ready(Ok(())) = result {
-            self.guard
-                .inspect(buf.filled().get(before..).unwrap_or_default());
-        }
-        result
+        self.lock().poll_read(cx, buf)
     }
 }
 
-impl<S: IO> AsyncWrite for GuardedStream<S> {
+impl<S: IO> AsyncWrite for SharedStream<S> {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        self.guard.check_open()?;
-        if let Some(written) = self.poll_early_error(cx, buf.len()) {
-            return written;
-        }
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        self.lock().poll_write(cx, buf)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        self.guard.check_open()?;
-        Pin::new(&mut self.stream).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.lock().poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    /// Does nothing: [`SharedStream::close`] closes the connection.
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bufs: &[std::io::IoSlice<'_>],
+        bufs: &[IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        self.guard.check_open()?;
-        if let Some(written) = self.poll_early_error(cx, bufs.iter().map(|buf| buf.len()).sum()) {
-            return written;
-        }
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        let first = bufs.iter().find(|buf| !buf.is_empty());
+        self.lock().poll_write(cx, first.map_or(&[][..], |buf| buf))
     }
 }
 
+/// Does nothing: [`SharedStream::close`] closes the connection.
 #[async_trait]
-impl<S: IO> Shutdown for GuardedStream<S> {
-    async fn shutdown(&mut self) {
-        // An error means that the peer has closed the connection already.
-        let _ = AsyncWriteExt::shutdown(&mut self.stream).await;
-    }
+impl<S: IO> Shutdown for SharedStream<S> {
+    async fn shutdown(&mut self) {}
 }
 
-impl<S: IO> UniqueID for GuardedStream<S> {
+impl<S: IO> UniqueID for SharedStream<S> {
     fn id(&self) -> UniqueIDType {
-        self.stream.get_ref().id()
+        self.lock().socket.id()
     }
 }
 
-impl<S: IO> Ssl for GuardedStream<S> {
-    fn get_ssl(&self) -> Option<&TlsRef> {
-        self.stream.get_ref().get_ssl()
-    }
-
+/// `get_ssl` is not offered: it returns a reference into the locked stream.
+impl<S: IO> Ssl for SharedStream<S> {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.get_ref().get_ssl_digest()
+        self.lock().socket.get_ssl_digest()
     }
 
     fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.get_ref().selected_alpn_proto()
+        self.lock().socket.selected_alpn_proto()
     }
 }
 
-/// Not offered: the guard would not see bytes that are only peeked at.
+/// Not offered: bytes that are only peeked at would not be scanned.
 #[async_trait]
-impl<S: IO> Peek for GuardedStream<S> {}
+impl<S: IO> Peek for SharedStream<S> {}
 
-impl<S: IO> GetTimingDigest for GuardedStream<S> {
+impl<S: IO> GetTimingDigest for SharedStream<S> {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.get_ref().get_timing_digest()
+        self.lock().socket.get_timing_digest()
     }
 
     fn get_read_pending_time(&self) -> Duration {
-        self.stream.get_ref().get_read_pending_time()
+        self.lock().socket.get_read_pending_time()
     }
 
     fn get_write_pending_time(&self) -> Duration {
-        self.stream.get_ref().get_write_pending_time()
+        self.lock().socket.get_write_pending_time()
     }
 }
 
-impl<S: IO> GetProxyDigest for GuardedStream<S> {
+impl<S: IO> GetProxyDigest for SharedStream<S> {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_ref().get_proxy_digest()
+        self.lock().socket.get_proxy_digest()
     }
 }
 
-impl<S: IO> GetSocketDigest for GuardedStream<S> {
+impl<S: IO> GetSocketDigest for SharedStream<S> {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_ref().get_socket_digest()
+        self.lock().socket.get_socket_digest()
     }
 }

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue, header};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -23,6 +23,8 @@ use crate::system;
 mod early_error;
 mod http1;
 mod http1_guard;
+mod http1_head;
+mod http1_io;
 mod http1_stream;
 mod listen;
 
@@ -60,6 +62,15 @@ pub struct Peer {
     pub address: IpAddr,
     /// The address as the value of a header field, made once for all requests.
     pub text: HeaderValue,
+}
+
+/// Where the body of a request ends, and the next request of the connection may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RequestBody {
+    /// After this many bytes.
+    Length(u64),
+    /// Where only its reader knows. The request is the last one of its connection.
+    Unframed,
 }
 
 /// What carries the bytes of a connection.
@@ -107,11 +118,18 @@ impl Connection {
         CURRENT.with(Arc::clone)
     }
 
-    /// Notes that the request's head was read. Returns `false` when its request line was malformed
-    /// before Pingora repaired it.
-    pub(super) fn finish_head(&self) -> bool {
+    /// Notes that the request's head was read, and where its body ends. Returns `false` when its
+    /// request line was malformed before Pingora repaired it.
+    pub(super) fn finish_head(&self, body: RequestBody) -> bool {
         match &self.protocol {
-            Protocol::Http1(guard) => guard.finish_head(),
+            Protocol::Http1(guard) => guard.finish_head(body),
+        }
+    }
+
+    /// Notes that the client speaks another protocol behind the request, as after a `101`.
+    pub(super) fn switch_protocols(&self) {
+        match &self.protocol {
+            Protocol::Http1(guard) => guard.switch_protocols(),
         }
     }
 
@@ -131,6 +149,20 @@ impl Connection {
             }
             task.wake();
         }))
+    }
+}
+
+impl RequestBody {
+    /// The body of a request with these header fields. Nothing of them was validated yet.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        if headers.contains_key(header::TRANSFER_ENCODING) {
+            return Self::Unframed;
+        }
+        let Some(length) = headers.get(header::CONTENT_LENGTH) else {
+            return Self::Length(0);
+        };
+        let length = length.to_str().ok().and_then(|text| text.parse().ok());
+        length.map_or(Self::Unframed, Self::Length)
     }
 }
 

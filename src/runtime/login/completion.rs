@@ -54,15 +54,21 @@ impl Completion {
         let now = self.clock.now();
         let verified = site_runtime
             .provider
-            .verify(pair.access.expose(), &site_runtime.site.application_id, now)
+            .verify_issued(pair.access.expose(), &site_runtime.site.application_id, now)
             .await
             .map_err(|error| LoginError::Unavailable(unusable(site_runtime, &error)))?;
+        let registered = site_runtime
+            .provider
+            .confirms_registration(&verified.claims, &site_runtime.site.application_id);
         let principal = principal(site_runtime, verified.claims, now)
             .ok_or(LoginError::Unavailable(Reason::ProviderMisconfigured))?;
         let tokens = NewTokens {
             kind: login.kind,
             pair,
-            ticket: &ticket(&login, &principal, now),
+            ticket: &RefreshTicket {
+                registered,
+                ..ticket(&login, &principal, now)
+            },
             principal: &principal,
             now,
         };
@@ -113,15 +119,27 @@ fn ticket(login: &AcceptedLogin, principal: &Principal, now: Timestamp) -> Refre
         remember: login.remember,
         session_hash: None,
         access_expires: Some(principal.expires_at),
+        registered: false,
     }
 }
 
 /// Logs why a token that the provider has just issued does not verify.
 fn unusable(site_runtime: &SiteRuntime, error: &VerifyTokenError) -> Reason {
     let why = match error {
-        VerifyTokenError::NoKeys => return Reason::ProviderUnavailable,
+        VerifyTokenError::NoKeys
+        | VerifyTokenError::KeyNotLookedUp
+        // It may have been published to some of the provider's nodes only.
+        | VerifyTokenError::UnknownKey => return Reason::ProviderUnavailable,
+        VerifyTokenError::TooLarge => {
+            tracing::error!(
+                site = site_runtime.site.name,
+                "the provider's token is longer than 8 KiB: use fewer claims"
+            );
+            return Reason::TokensTooLarge;
+        }
         VerifyTokenError::Expired(_) => "it has expired: compare the clocks",
-        VerifyTokenError::Invalid => {
+        VerifyTokenError::NotYetValid(_) => "it is not valid yet: compare the clocks",
+        VerifyTokenError::Invalid | VerifyTokenError::NotForUs => {
             "it does not verify: compare issuer, application_id and algorithms with the provider's"
         }
     };

@@ -76,6 +76,7 @@ impl PasswordAttempt<'_> {
         LoginOptions {
             login_id: self.credentials.login_id.clone(),
             remember: self.credentials.remember,
+            browser: self.credentials.browser.clone(),
             token_delivery: if self.kind == CredentialKind::Bearer {
                 TokenDelivery::Body
             } else {

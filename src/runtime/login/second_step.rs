@@ -19,11 +19,11 @@ use crate::model::secret::Secret;
 use crate::provider::{
     Device, LoginSuccess, NewPasswordAttempt, ProviderError, SecondFactorAttempt, Trust,
 };
-use crate::runtime::refresh::lock::{Acquire, LEASE_TTL, LeaseGuard, Leases};
+use crate::runtime::refresh::lock::{Acquire, CLOCK_ALLOWANCE, LEASE_TTL, LeaseGuard, Leases};
 use crate::runtime::request_context::RequestContext;
 use crate::runtime::site::SiteRuntime;
 use crate::store::{LeaseKey, LeaseResult};
-use crate::system::{self, Clock};
+use crate::system::Clock;
 
 use super::LoginError;
 use super::completion::AcceptedLogin;
@@ -83,7 +83,7 @@ impl SecondStep {
             }
         };
         let call = ask(context, attempt, device.trust());
-        let answer = self.leases.with_heartbeat(&guard, &self.clock, call).await;
+        let answer = self.leases.with_heartbeat(&guard, call).await;
         self.rate_limiter.record(permits, &answer).await;
         self.release(guard, challenge, answer.as_ref().err()).await;
         Ok(AcceptedLogin {
@@ -122,7 +122,7 @@ impl SecondStep {
             }
         };
         let call = site_runtime.provider.send_code(id, &method.id);
-        let answer = self.leases.with_heartbeat(&guard, &self.clock, call).await;
+        let answer = self.leases.with_heartbeat(&guard, call).await;
         self.rate_limiter.record_code(permits, &answer).await;
         match &answer {
             // A challenge whose code is on its way can still be answered.
@@ -141,9 +141,9 @@ impl SecondStep {
         let key = lease_key(site_runtime, challenge);
         // The calls of whoever holds the lease, and of whoever takes over if it dies.
         let patience = site_runtime.provider.settings.timeout * 4 + LEASE_TTL;
-        let watch = system::stopwatch();
+        let deadline = self.clock.monotonic() + patience;
         loop {
-            match self.leases.acquire(key, self.clock.now()).await {
+            match self.leases.acquire(key).await {
                 Acquire::Acquired(guard) if self.leases.is_distributed(&guard) => {
                     return Ok(guard);
                 }
@@ -154,7 +154,7 @@ impl SecondStep {
                 Acquire::Completed(_) | Acquire::Reused => {
                     return Err(refused(Reason::ChallengeExpired));
                 }
-                Acquire::Contended if watch.elapsed() > patience => {
+                Acquire::Contended if self.clock.monotonic() > deadline => {
                     return Err(LoginError::Unavailable(Reason::ProviderUnavailable));
                 }
                 Acquire::Contended => self.leases.wait_for_change(key, RETRY_INTERVAL).await,
@@ -174,13 +174,14 @@ impl SecondStep {
             self.leases.release(guard).await;
             return;
         }
-        let now = self.clock.now();
+        let left = self.clock.now().until(challenge.expires);
         let result = LeaseResult {
             sealed: Arc::default(),
-            expires_at: now,
-            reused_until: Some(challenge.expires),
+            ttl: Duration::ZERO,
+            // A replica whose clock is behind takes the challenge for longer.
+            reuse_ttl: Some(left + CLOCK_ALLOWANCE),
         };
-        self.leases.complete(guard, result, now).await;
+        self.leases.complete(guard, result).await;
     }
 }
 

@@ -3,63 +3,78 @@
 use std::sync::Arc;
 
 use crate::model::reason::Reason;
+use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::Principal;
 use crate::runtime::provider_client::VerifyTokenError;
 use crate::runtime::site::SiteRuntime;
 use crate::runtime::tokens::verify::principal;
 
-use super::outcome::RefreshOutcome;
-
-/// Why a new access token is not accepted.
-pub(super) enum NewTokenError {
-    /// It has expired. Where the provider has just issued it, the clocks disagree.
-    Expired,
-    /// The provider's keys are missing.
-    NoKeys,
-    /// It does not verify, or belongs to another person.
-    NotThisUser,
-    /// A claim that becomes a header holds control characters.
-    UnusableClaims,
+/// A new access token that passed its checks.
+pub(super) struct NewToken {
+    pub principal: Arc<Principal>,
+    /// Whether it says that the user is registered for the application.
+    pub registered: bool,
 }
 
-/// The principal of a new access token, who must be `sub`; the token is put into the cache.
+/// Why a new access token is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NewTokenError {
+    /// It cannot be checked now, or is not valid yet: the same token may be accepted later.
+    Unchecked(Reason),
+    /// It can never be used, and another one may: it has expired, cannot be carried or does not
+    /// verify.
+    Unusable(Reason),
+    /// It belongs to another person, issuer or audience.
+    NotThisUser,
+    /// The provider does not register the user for the application any more.
+    NotRegistered,
+}
+
+/// Checks a new access token, whose user must be that of `old`, and puts it into the cache.
 pub(super) async fn verify_new_token(
     site_runtime: &SiteRuntime,
     access: &str,
-    sub: &str,
+    old: &RefreshTicket,
     now: Timestamp,
-) -> Result<Arc<Principal>, NewTokenError> {
-    let verified = site_runtime
-        .provider
-        .verify(access, &site_runtime.site.application_id, now)
+) -> Result<NewToken, NewTokenError> {
+    let (provider, application) = (&site_runtime.provider, &site_runtime.site.application_id);
+    let verified = provider
+        .verify_issued(access, application, now)
         .await
-        .map_err(|error| match error {
-            VerifyTokenError::NoKeys => NewTokenError::NoKeys,
-            VerifyTokenError::Expired(_) => NewTokenError::Expired,
-            VerifyTokenError::Invalid => NewTokenError::NotThisUser,
-        })?;
-    let principal =
-        principal(site_runtime, verified.claims, now).ok_or(NewTokenError::UnusableClaims)?;
-    if principal.identity.sub != sub {
+        .map_err(|error| error_of(site_runtime, &error))?;
+    let registered = provider.confirms_registration(&verified.claims, application);
+    let principal = principal(site_runtime, verified.claims, now)
+        .ok_or(NewTokenError::Unusable(Reason::ProviderMisconfigured))?;
+    if principal.identity.sub != old.sub {
         return Err(NewTokenError::NotThisUser);
+    }
+    if old.registered && !registered {
+        return Err(NewTokenError::NotRegistered);
     }
     let principal = Arc::new(principal);
     site_runtime
         .token_cache
         .put(access, verified.generation, &principal);
-    Ok(principal)
+    Ok(NewToken {
+        principal,
+        registered,
+    })
 }
 
-impl NewTokenError {
-    /// The outcome of the refresh. What only an operator can fix signs nobody out.
-    pub fn outcome(&self) -> RefreshOutcome {
-        match self {
-            Self::NoKeys => RefreshOutcome::Unavailable(Reason::ProviderUnavailable),
-            Self::NotThisUser => RefreshOutcome::Refused(Reason::SignedOut),
-            Self::Expired | Self::UnusableClaims => {
-                RefreshOutcome::Unavailable(Reason::ProviderMisconfigured)
-            }
+fn error_of(site_runtime: &SiteRuntime, error: &VerifyTokenError) -> NewTokenError {
+    let unusable = NewTokenError::Unusable(Reason::ProviderMisconfigured);
+    match error {
+        // A key that was not found may have been published to some of the provider's nodes only.
+        VerifyTokenError::NoKeys
+        | VerifyTokenError::KeyNotLookedUp
+        | VerifyTokenError::UnknownKey => NewTokenError::Unchecked(Reason::ProviderUnavailable),
+        VerifyTokenError::NotYetValid(_) => {
+            site_runtime.warn_of_clocks();
+            NewTokenError::Unchecked(Reason::ProviderMisconfigured)
         }
+        VerifyTokenError::Expired(_) | VerifyTokenError::Invalid => unusable,
+        VerifyTokenError::TooLarge => NewTokenError::Unusable(Reason::TokensTooLarge),
+        VerifyTokenError::NotForUs => NewTokenError::NotThisUser,
     }
 }

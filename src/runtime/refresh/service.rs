@@ -10,6 +10,7 @@ use crate::model::reason::Reason;
 use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::sealing_keys::SealingKeys;
 use crate::model::secret::Secret;
+use crate::model::token::TokenPair;
 use crate::runtime::request_context::RequestContext;
 use crate::runtime::revocation::Revocation;
 use crate::runtime::sessions::Sessions;
@@ -18,10 +19,13 @@ use crate::store::LeaseKey;
 use crate::system::{self, Clock};
 use crate::telemetry::labels::RenewalResult;
 
+use super::backoff::RefreshBackoff;
 use super::lock::{Acquire, Leases};
-use super::outcome::{RefreshOutcome, RefreshSource, StoredOutcome};
+use super::outcome::{RefreshOutcome, RefreshSource};
 use super::single_flight::{Role, SingleFlight};
-use super::worker::{RefreshTask, RefreshWorker, TaskResult};
+use super::stored_outcome::{StoreSeal, StoredOutcome};
+use super::task::RefreshTask;
+use super::worker::{RefreshWorker, TaskResult};
 
 /// How many refreshes may follow each other where the tokens of each have expired. A longer chain is
 /// not made by an honest client.
@@ -33,6 +37,7 @@ pub(in crate::runtime) type InFlight = SingleFlight<TaskResult>;
 /// Refreshes access tokens.
 pub struct Refresh {
     pub(in crate::runtime) in_flight: Arc<InFlight>,
+    pub(in crate::runtime) backoff: Arc<RefreshBackoff>,
     pub(in crate::runtime) worker: Arc<RefreshWorker>,
     pub(in crate::runtime) sealing: Arc<SealingKeys>,
     pub(in crate::runtime) leases: Arc<Leases>,
@@ -53,15 +58,9 @@ impl Refresh {
         context: RequestContext<'_>,
         presented: RefreshRequest<'_>,
     ) -> RefreshOutcome {
-        let RequestContext { site_runtime, .. } = context;
-        let kind = presented.kind;
-        let outcome = match RefreshTicket::open(
-            &self.sealing,
-            &site_runtime.site.name,
-            kind,
-            presented.refresh,
-        ) {
-            Some(ticket) => self.follow_chain(context, kind, ticket).await,
+        let site_runtime = context.site_runtime;
+        let outcome = match self.open(site_runtime, presented) {
+            Some(ticket) => self.follow_chain(context, presented.kind, ticket).await,
             None => RefreshOutcome::Refused(Reason::SignedOut),
         };
         site_runtime.metrics.renewal(label(&outcome));
@@ -72,6 +71,30 @@ impl Refresh {
         outcome
     }
 
+    /// Whether a refresh of a token that is still valid would begin now: none with the same refresh
+    /// token is under way in this process or failed a moment ago. Then the request need not wait.
+    pub(in crate::runtime) fn may_begin(
+        &self,
+        site_runtime: &SiteRuntime,
+        presented: RefreshRequest<'_>,
+    ) -> bool {
+        let Some(ticket) = self.open(site_runtime, presented) else {
+            return true;
+        };
+        let key = lease_key(site_runtime, presented.kind, &ticket.refresh);
+        let failed = self.backoff.pending(key, self.clock.monotonic());
+        failed.is_none() && !self.in_flight.is_running(key)
+    }
+
+    fn open(
+        &self,
+        site_runtime: &SiteRuntime,
+        presented: RefreshRequest<'_>,
+    ) -> Option<RefreshTicket> {
+        let (site, kind) = (&site_runtime.site.name, presented.kind);
+        RefreshTicket::open(&self.sealing, site, kind, presented.refresh)
+    }
+
     /// Refreshes with `ticket`, and where the tokens of an earlier refresh have expired by now, with
     /// the refresh token that came with them.
     async fn follow_chain(
@@ -80,9 +103,17 @@ impl Refresh {
         kind: CredentialKind,
         mut ticket: RefreshTicket,
     ) -> RefreshOutcome {
-        for _ in 0..MAX_CHAIN {
+        let first = lease_key(context.site_runtime, kind, &ticket.refresh);
+        for length in 0..MAX_CHAIN {
             match self.join_or_start(context, kind, &ticket).await {
                 ControlFlow::Continue(next) => ticket = *next,
+                ControlFlow::Break(RefreshOutcome::Unavailable(reason)) => {
+                    if length > 1 {
+                        let seal = self.seal(context.site_runtime, kind, first);
+                        self.shorten_chain(context.site_runtime, seal, ticket).await;
+                    }
+                    return RefreshOutcome::Unavailable(reason);
+                }
                 ControlFlow::Break(RefreshOutcome::Renewed { ticket, .. })
                     if self.is_revoked(context, &ticket) =>
                 {
@@ -92,6 +123,24 @@ impl Refresh {
             }
         }
         RefreshOutcome::Unavailable(Reason::ProviderUnavailable)
+    }
+
+    /// Lets the checkpoint of the `first` lease lead to `last` at once. A provider that issues tokens
+    /// which cannot be used for hours makes the chain longer with each attempt, and the client has
+    /// the refresh token at its start.
+    async fn shorten_chain(
+        &self,
+        site_runtime: &SiteRuntime,
+        first: StoreSeal<'_>,
+        last: RefreshTicket,
+    ) {
+        let pair = TokenPair {
+            access: Secret::new(""),
+            refresh: Some(last.refresh),
+        };
+        self.worker
+            .put_checkpoint(&first, &pair, &site_runtime.site)
+            .await;
     }
 
     /// Joins the refresh with this refresh token in this process, or starts it.
@@ -105,6 +154,9 @@ impl Refresh {
             return ControlFlow::Break(RefreshOutcome::Refused(Reason::Revoked));
         }
         let key = lease_key(context.site_runtime, kind, &ticket.refresh);
+        if let Some(reason) = self.backoff.pending(key, self.clock.monotonic()) {
+            return ControlFlow::Break(RefreshOutcome::Unavailable(reason));
+        }
         let result = match self.in_flight.join(key) {
             Role::Follower(result) => result.wait().await.map(|result| match result {
                 ControlFlow::Break(outcome) => ControlFlow::Break(outcome.shared()),
@@ -120,8 +172,18 @@ impl Refresh {
                     request_id: context.request_id.to_owned(),
                 };
                 let worker = Arc::clone(&self.worker);
+                let (backoff, clock) = (Arc::clone(&self.backoff), self.clock.clone());
                 // Detached: a client that disconnects does not cancel what the others wait for.
-                let handle = system::detach(async move { guard.complete(worker.run(&task).await) });
+                let handle = system::detach(async move {
+                    let result = worker.run(&task).await;
+                    match &result {
+                        ControlFlow::Break(RefreshOutcome::Unavailable(reason)) => {
+                            backoff.failed(key, *reason, clock.monotonic());
+                        }
+                        ControlFlow::Break(_) | ControlFlow::Continue(_) => backoff.decided(key),
+                    }
+                    guard.complete(result)
+                });
                 handle.await.ok()
             }
         };
@@ -137,8 +199,22 @@ impl Refresh {
             .is_ticket_revoked(provider, ticket, context.now)
     }
 
-    /// The ticket for which this one was exchanged within the reuse window, where the provider
-    /// rotated the refresh token.
+    fn seal<'a>(
+        &'a self,
+        site_runtime: &'a SiteRuntime,
+        kind: CredentialKind,
+        key: LeaseKey,
+    ) -> StoreSeal<'a> {
+        StoreSeal {
+            sealing: &self.sealing,
+            site: &site_runtime.site.name,
+            kind,
+            key,
+        }
+    }
+
+    /// The ticket for which this one was exchanged, where the provider rotated the refresh token and
+    /// the result is still stored.
     pub(in crate::runtime) async fn successor(
         &self,
         site_runtime: &SiteRuntime,
@@ -146,25 +222,28 @@ impl Refresh {
         ticket: &RefreshTicket,
     ) -> Option<RefreshTicket> {
         let key = lease_key(site_runtime, kind, &ticket.refresh);
-        match self.leases.acquire(key, self.clock.now()).await {
-            Acquire::Completed(sealed) => {
-                let site = &site_runtime.site;
-                match StoredOutcome::open(&self.sealing, site, kind, &sealed)? {
-                    StoredOutcome::Issued { refresh, .. } => {
-                        let next = RefreshTicket::open(&self.sealing, &site.name, kind, &refresh?)?;
-                        (next.refresh != ticket.refresh).then_some(next)
-                    }
-                    StoredOutcome::Unused { .. }
-                    | StoredOutcome::SignedOut
-                    | StoredOutcome::Revoked => None,
+        let (seal, now) = (self.seal(site_runtime, kind, key), self.clock.now());
+        let next = match self.leases.acquire(key).await {
+            Acquire::Completed(sealed) => match seal.open_outcome(&sealed, now)? {
+                StoredOutcome::Issued { refresh, .. } => {
+                    RefreshTicket::open(&self.sealing, &site_runtime.site.name, kind, &refresh?)?
+                }
+                StoredOutcome::SignedOut | StoredOutcome::Revoked => return None,
+            },
+            Acquire::Acquired(guard) => {
+                // Tokens that were not issued yet are ended too.
+                let kept = guard
+                    .checkpoint()
+                    .and_then(|sealed| seal.open_checkpoint(sealed, now));
+                self.leases.release(guard).await;
+                RefreshTicket {
+                    refresh: kept?.refresh?,
+                    ..ticket.clone()
                 }
             }
-            Acquire::Acquired(guard) => {
-                self.leases.release(guard).await;
-                None
-            }
-            Acquire::Contended | Acquire::Reused => None,
-        }
+            Acquire::Contended | Acquire::Reused => return None,
+        };
+        (next.refresh != ticket.refresh).then_some(next)
     }
 }
 

@@ -47,6 +47,11 @@ impl<T> SingleFlight<T> {
         })
     }
 
+    /// Whether somebody works on this key.
+    pub fn is_running(&self, key: LeaseKey) -> bool {
+        self.running().contains_key(&key)
+    }
+
     fn running(&self) -> MutexGuard<'_, HashMap<LeaseKey, SharedResult<T>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -111,9 +111,23 @@ impl Tokens {
                     TokenError::Expired
                 }))
             }
-            Err(VerifyTokenError::Invalid) => Err(CredentialError::Token(TokenError::Invalid)),
+            // A client has made it up, or it is for somebody else.
+            Err(
+                VerifyTokenError::Invalid
+                | VerifyTokenError::NotForUs
+                | VerifyTokenError::TooLarge
+                | VerifyTokenError::UnknownKey,
+            ) => Err(CredentialError::Token(TokenError::Invalid)),
+            // The provider may have changed its keys a moment ago.
+            Err(VerifyTokenError::KeyNotLookedUp) => {
+                Err(CredentialError::Token(TokenError::UnknownKey))
+            }
             Err(VerifyTokenError::NoKeys) => {
                 Err(CredentialError::Unavailable(Reason::ProviderUnavailable))
+            }
+            Err(VerifyTokenError::NotYetValid(_)) => {
+                site_runtime.warn_of_clocks();
+                Err(CredentialError::Unavailable(Reason::ProviderMisconfigured))
             }
         }
     }
@@ -129,7 +143,9 @@ pub(in crate::runtime) fn record<T>(
         Err(CredentialError::Token(TokenError::Expired)) => TokenCheck::Expired,
         Err(CredentialError::Token(TokenError::Revoked)) => TokenCheck::Revoked,
         Err(CredentialError::Token(TokenError::Invalid)) => TokenCheck::Invalid,
-        Err(CredentialError::Unavailable(_)) => return,
+        Err(CredentialError::Token(TokenError::UnknownKey) | CredentialError::Unavailable(_)) => {
+            return;
+        }
     });
 }
 

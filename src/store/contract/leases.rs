@@ -1,26 +1,34 @@
 //! A lease has one holder at a time, and its result is there for everyone who asks later.
+//!
+//! Stores run on their own clocks, which move on while a test runs: the times here are far enough
+//! apart that a slow machine does not matter.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use proptest::prelude::*;
-
 use super::super::{Acquire, Fence, LeaseKey, LeaseResult, LeaseStore};
-use super::{Fixture, NOW, block_on, hash, millis, secs};
-use crate::model::timestamp::Timestamp;
+use super::{Fixture, NOW, hash, secs};
 
-const TTL: Duration = Duration::from_secs(10);
+mod interleaved;
+
+pub(in crate::store) use interleaved::never_two_holders;
+
+const TTL: Duration = Duration::from_secs(100);
+/// Not the whole of [`TTL`], however slow the test is.
+const MOST_OF_TTL: Duration = Duration::from_secs(60);
+/// The rest of it.
+const REST_OF_TTL: Duration = Duration::from_secs(40);
 
 fn key(name: &str) -> LeaseKey {
     LeaseKey(hash(name))
 }
 
-/// A result that expires after 60 seconds; reuse is detected for up to 600.
+/// A result that expires after 600 seconds; reuse is detected for 6000 more.
 fn result(sealed: &str) -> LeaseResult {
     LeaseResult {
         sealed: sealed.as_bytes().into(),
-        expires_at: NOW.plus(secs(60)),
-        reused_until: Some(NOW.plus(secs(600))),
+        ttl: secs(600),
+        reuse_ttl: Some(secs(6000)),
     }
 }
 
@@ -33,28 +41,30 @@ async fn replicas(fixture: &impl Fixture) -> (Arc<dyn LeaseStore>, Arc<dyn Lease
     (here.leases, there.leases)
 }
 
-async fn acquire(store: &dyn LeaseStore, name: &str, second: u64) -> Acquire {
-    store
-        .acquire(key(name), TTL, NOW.plus(secs(second)))
-        .await
-        .unwrap()
+async fn acquire(store: &dyn LeaseStore, name: &str) -> Acquire {
+    store.acquire(key(name), TTL).await.unwrap()
 }
 
-/// Acquires a lease that must be free.
-async fn acquired(store: &dyn LeaseStore, name: &str, second: u64) -> Fence {
-    match acquire(store, name, second).await {
-        Acquire::Acquired(fence) => fence,
+/// Acquires a lease that must be free, and gives its checkpoint too.
+async fn acquired_with(store: &dyn LeaseStore, name: &str) -> (Fence, Option<Arc<[u8]>>) {
+    match acquire(store, name).await {
+        Acquire::Acquired { fence, checkpoint } => (fence, checkpoint),
         other @ (Acquire::Contended | Acquire::Completed(_) | Acquire::Reused) => {
             panic!("{other:?}")
         }
     }
 }
 
-async fn complete(store: &dyn LeaseStore, name: &str, fence: Fence, second: u64) -> bool {
-    store
-        .complete(key(name), fence, result(name), NOW.plus(secs(second)))
-        .await
-        .unwrap()
+/// Acquires a lease that must be free and without a checkpoint.
+async fn acquired(store: &dyn LeaseStore, name: &str) -> Fence {
+    let (fence, checkpoint) = acquired_with(store, name).await;
+    assert_eq!(checkpoint, None);
+    fence
+}
+
+async fn complete(store: &dyn LeaseStore, name: &str, fence: Fence) -> bool {
+    let completed = store.complete(key(name), fence, result(name));
+    completed.await.unwrap()
 }
 
 fn completed(sealed: &str) -> Acquire {
@@ -66,49 +76,48 @@ pub(in crate::store) async fn check(fixture: &impl Fixture) {
     a_lease_expires_unless_it_is_extended(fixture).await;
     a_lost_lease_changes_nothing(fixture).await;
     an_expired_result_means_reuse(fixture).await;
-    without_reuse_detection_the_lease_is_free_again(&*one(fixture).await).await;
+    without_reuse_detection_the_lease_is_free_again(fixture).await;
     without_a_result_the_next_caller_reuses(fixture).await;
     a_released_lease_is_free_and_fences_grow(fixture).await;
+    a_checkpoint_goes_to_the_next_holder(fixture).await;
+    a_checkpoint_ends_with_the_lease_or_by_itself(fixture).await;
+    who_lost_the_lease_may_leave_a_checkpoint(fixture).await;
     waiters_are_woken(fixture).await;
     nobody_waits_for_a_free_or_completed_lease(&*one(fixture).await).await;
 }
 
 async fn a_lease_has_one_holder(fixture: &impl Fixture) {
     let (here, there) = replicas(fixture).await;
-    acquired(&*here, "a", 0).await;
-    assert_eq!(acquire(&*there, "a", 0).await, Acquire::Contended);
-    assert_eq!(
-        acquire(&*here, "a", 9).await,
-        Acquire::Contended,
-        "also for the holder"
-    );
-    acquired(&*there, "b", 0).await;
+    acquired(&*here, "a").await;
+    assert_eq!(acquire(&*there, "a").await, Acquire::Contended);
+    fixture.advance(MOST_OF_TTL);
+    let again = acquire(&*here, "a").await;
+    assert_eq!(again, Acquire::Contended, "also for the holder");
+    acquired(&*there, "b").await;
 }
 
 async fn a_lease_expires_unless_it_is_extended(fixture: &impl Fixture) {
     let (here, there) = replicas(fixture).await;
-    let fence = acquired(&*here, "a", 0).await;
-    assert_eq!(
-        here.extend(key("a"), fence, TTL, NOW.plus(secs(8))).await,
-        Ok(true)
-    );
-    assert_eq!(acquire(&*there, "a", 17).await, Acquire::Contended);
-    assert!(acquired(&*there, "a", 18).await > fence);
-    assert_eq!(here.extend(key("never"), fence, TTL, NOW).await, Ok(false));
+    let fence = acquired(&*here, "a").await;
+    fixture.advance(MOST_OF_TTL);
+    assert_eq!(here.extend(key("a"), fence, TTL).await, Ok(true));
+    fixture.advance(MOST_OF_TTL);
+    assert_eq!(acquire(&*there, "a").await, Acquire::Contended);
+    fixture.advance(REST_OF_TTL);
+    assert!(acquired(&*there, "a").await > fence);
+    assert_eq!(here.extend(key("never"), fence, TTL).await, Ok(false));
 }
 
 async fn a_lost_lease_changes_nothing(fixture: &impl Fixture) {
     let (here, there) = replicas(fixture).await;
-    let lost = acquired(&*here, "a", 0).await;
-    let fence = acquired(&*there, "a", 10).await;
-    assert_eq!(
-        here.extend(key("a"), lost, TTL, NOW.plus(secs(11))).await,
-        Ok(false)
-    );
+    let lost = acquired(&*here, "a").await;
+    fixture.advance(TTL);
+    let fence = acquired(&*there, "a").await;
+    assert_eq!(here.extend(key("a"), lost, TTL).await, Ok(false));
     assert_eq!(here.release(key("a"), lost).await, Ok(()));
-    assert!(!complete(&*here, "a", lost, 11).await);
+    assert!(!complete(&*here, "a", lost).await);
     assert_eq!(
-        acquire(&*here, "a", 12).await,
+        acquire(&*here, "a").await,
         Acquire::Contended,
         "the other holder still has it"
     );
@@ -116,69 +125,67 @@ async fn a_lost_lease_changes_nothing(fixture: &impl Fixture) {
         sealed: b"theirs".as_slice().into(),
         ..result("a")
     };
-    assert_eq!(
-        there
-            .complete(key("a"), fence, theirs, NOW.plus(secs(12)))
-            .await,
-        Ok(true)
-    );
-    assert!(!complete(&*here, "a", lost, 13).await);
-    assert!(!complete(&*there, "a", fence, 13).await, "once");
-    assert_eq!(
-        there.extend(key("a"), fence, TTL, NOW.plus(secs(13))).await,
-        Ok(false)
-    );
+    let completes = there.complete(key("a"), fence, theirs).await;
+    assert_eq!(completes, Ok(true));
+    assert!(!complete(&*here, "a", lost).await);
+    assert!(!complete(&*there, "a", fence).await, "once");
+    assert_eq!(there.extend(key("a"), fence, TTL).await, Ok(false));
     assert_eq!(there.release(key("a"), fence).await, Ok(()));
-    assert_eq!(acquire(&*here, "a", 14).await, completed("theirs"));
+    assert_eq!(acquire(&*here, "a").await, completed("theirs"));
 }
 
 async fn an_expired_result_means_reuse(fixture: &impl Fixture) {
     let (here, there) = replicas(fixture).await;
-    let fence = acquired(&*here, "a", 0).await;
-    assert!(complete(&*here, "a", fence, 1).await);
-    for second in [1, 30, 59] {
-        assert_eq!(acquire(&*there, "a", second).await, completed("a"));
-        here.sweep(NOW.plus(secs(second)));
-        assert_eq!(acquire(&*here, "a", second).await, completed("a"));
+    let fence = acquired(&*here, "a").await;
+    assert!(complete(&*here, "a", fence).await);
+    for span in [0, 300, 260] {
+        fixture.advance(secs(span));
+        assert_eq!(acquire(&*there, "a").await, completed("a"));
+        here.sweep(NOW);
+        assert_eq!(acquire(&*here, "a").await, completed("a"));
     }
-    for second in [60, 61, 599] {
-        here.sweep(NOW.plus(secs(second)));
-        assert_eq!(acquire(&*here, "a", second).await, Acquire::Reused);
-        assert_eq!(acquire(&*there, "a", second).await, Acquire::Reused);
+    for span in [40, 1, 5_000] {
+        fixture.advance(secs(span));
+        here.sweep(NOW);
+        assert_eq!(acquire(&*here, "a").await, Acquire::Reused);
+        assert_eq!(acquire(&*there, "a").await, Acquire::Reused);
     }
-    assert!(!complete(&*here, "a", fence, 599).await);
-    assert!(acquired(&*there, "a", 600).await > fence);
+    assert!(!complete(&*here, "a", fence).await);
+    fixture.advance(secs(999));
+    assert!(acquired(&*there, "a").await > fence);
 }
 
-async fn without_reuse_detection_the_lease_is_free_again(store: &dyn LeaseStore) {
-    let fence = acquired(store, "a", 0).await;
+async fn without_reuse_detection_the_lease_is_free_again(fixture: &impl Fixture) {
+    let store = one(fixture).await;
+    let fence = acquired(&*store, "a").await;
     let theirs = LeaseResult {
-        reused_until: None,
+        reuse_ttl: None,
         ..result("a")
     };
-    assert_eq!(store.complete(key("a"), fence, theirs, NOW).await, Ok(true));
-    assert_eq!(acquire(store, "a", 59).await, completed("a"));
-    assert!(acquired(store, "a", 60).await > fence);
+    assert_eq!(store.complete(key("a"), fence, theirs).await, Ok(true));
+    fixture.advance(secs(560));
+    assert_eq!(acquire(&*store, "a").await, completed("a"));
+    fixture.advance(REST_OF_TTL);
+    assert!(acquired(&*store, "a").await > fence);
 }
 
 /// A pending login step succeeds once, and its result is of no use to anyone else.
 async fn without_a_result_the_next_caller_reuses(fixture: &impl Fixture) {
     let (here, there) = replicas(fixture).await;
-    let fence = acquired(&*here, "step", 0).await;
+    let fence = acquired(&*here, "step").await;
     let nothing = LeaseResult {
         sealed: Arc::default(),
-        expires_at: NOW,
-        reused_until: Some(NOW.plus(secs(300))),
+        ttl: Duration::ZERO,
+        reuse_ttl: Some(secs(300)),
     };
-    assert_eq!(
-        here.complete(key("step"), fence, nothing, NOW).await,
-        Ok(true)
-    );
-    for second in [0, 1, 299] {
-        assert_eq!(acquire(&*there, "step", second).await, Acquire::Reused);
-        assert_eq!(acquire(&*here, "step", second).await, Acquire::Reused);
+    assert_eq!(here.complete(key("step"), fence, nothing).await, Ok(true));
+    for span in [0, 1, 250] {
+        fixture.advance(secs(span));
+        assert_eq!(acquire(&*there, "step").await, Acquire::Reused);
+        assert_eq!(acquire(&*here, "step").await, Acquire::Reused);
     }
-    acquired(&*there, "step", 300).await;
+    fixture.advance(secs(49));
+    acquired(&*there, "step").await;
 }
 
 async fn a_released_lease_is_free_and_fences_grow(fixture: &impl Fixture) {
@@ -186,28 +193,90 @@ async fn a_released_lease_is_free_and_fences_grow(fixture: &impl Fixture) {
     let mut last = Fence(0);
     for round in 0..10 {
         let store = if round % 2 == 0 { &*here } else { &*there };
-        let fence = acquired(store, "a", 0).await;
+        let fence = acquired(store, "a").await;
         assert!(fence > last);
         assert_eq!(store.release(key("a"), fence).await, Ok(()));
-        assert!(!complete(store, "a", fence, 0).await, "it was released");
+        assert!(!complete(store, "a", fence).await, "it was released");
         last = fence;
     }
+}
+
+/// The holder dies, or gives up: what the provider has issued is not lost.
+async fn a_checkpoint_goes_to_the_next_holder(fixture: &impl Fixture) {
+    let (here, there) = replicas(fixture).await;
+    let sealed: Arc<[u8]> = b"first".as_slice().into();
+    let week = secs(7 * 24 * 60 * 60);
+    assert_eq!(here.checkpoint(key("a")).await, Ok(None));
+    acquired(&*here, "a").await;
+    let put = here.put_checkpoint(key("a"), Arc::clone(&sealed), week);
+    assert_eq!(put.await, Ok(true));
+    assert_eq!(acquire(&*there, "a").await, Acquire::Contended);
+    assert_eq!(there.checkpoint(key("a")).await, Ok(Some(sealed.clone())));
+    fixture.advance(TTL);
+    let (fence, left) = acquired_with(&*there, "a").await;
+    assert_eq!(left, Some(sealed), "the first holder died");
+    let newer: Arc<[u8]> = b"second".as_slice().into();
+    let put = there.put_checkpoint(key("a"), Arc::clone(&newer), week);
+    assert_eq!(put.await, Ok(true));
+    there.release(key("a"), fence).await.unwrap();
+    fixture.advance(secs(6 * 24 * 60 * 60));
+    here.sweep(NOW);
+    let (fence, left) = acquired_with(&*here, "a").await;
+    assert_eq!(left, Some(newer), "long after the second gave up");
+    assert!(complete(&*here, "a", fence).await);
+    assert_eq!(acquire(&*there, "a").await, completed("a"));
+}
+
+async fn a_checkpoint_ends_with_the_lease_or_by_itself(fixture: &impl Fixture) {
+    let (here, there) = replicas(fixture).await;
+    let sealed: Arc<[u8]> = b"x".as_slice().into();
+    let put = async |name, ttl| {
+        let put = here.put_checkpoint(key(name), Arc::clone(&sealed), ttl);
+        put.await.unwrap()
+    };
+    let fence = acquired(&*here, "a").await;
+    assert!(put("a", secs(100_000)).await);
+    assert!(complete(&*here, "a", fence).await);
+    assert_eq!(there.checkpoint(key("a")).await, Ok(None));
+    assert!(!put("a", secs(100_000)).await, "the result is there");
+    fixture.advance(secs(600));
+    assert!(!put("a", secs(100_000)).await, "the result was used");
+    assert_eq!(there.checkpoint(key("a")).await, Ok(None));
+
+    let fence = acquired(&*here, "b").await;
+    assert!(put("b", secs(1000)).await);
+    here.release(key("b"), fence).await.unwrap();
+    fixture.advance(secs(1000));
+    assert_eq!(there.checkpoint(key("b")).await, Ok(None));
+    acquired(&*there, "b").await;
+}
+
+/// A replica could not reach the store in time, and another one holds its lease.
+async fn who_lost_the_lease_may_leave_a_checkpoint(fixture: &impl Fixture) {
+    let (here, there) = replicas(fixture).await;
+    acquired(&*here, "a").await;
+    fixture.advance(TTL);
+    acquired(&*there, "a").await;
+    let sealed: Arc<[u8]> = b"late".as_slice().into();
+    let put = here.put_checkpoint(key("a"), Arc::clone(&sealed), secs(1000));
+    assert_eq!(put.await, Ok(true));
+    assert_eq!(there.checkpoint(key("a")).await, Ok(Some(sealed)));
 }
 
 async fn waiters_are_woken(fixture: &impl Fixture) {
     let (here, there) = replicas(fixture).await;
     // The store wakes the waiters long before their time is up.
     for (name, completes) in [("a", true), ("b", false)] {
-        let fence = acquired(&*here, name, 0).await;
+        let fence = acquired(&*here, name).await;
         let waits = async {
-            while acquire(&*there, name, 1).await == Acquire::Contended {
+            while acquire(&*there, name).await == Acquire::Contended {
                 there.wait_for_change(key(name), secs(20)).await;
             }
         };
         let ends = async {
             tokio::task::yield_now().await;
             if completes {
-                assert!(complete(&*here, name, fence, 1).await);
+                assert!(complete(&*here, name, fence).await);
             } else {
                 here.release(key(name), fence).await.unwrap();
             }
@@ -221,149 +290,10 @@ async fn waiters_are_woken(fixture: &impl Fixture) {
 }
 
 async fn nobody_waits_for_a_free_or_completed_lease(store: &dyn LeaseStore) {
-    let fence = acquired(store, "a", 0).await;
-    assert!(complete(store, "a", fence, 1).await);
-    assert!(
-        tokio::time::timeout(secs(5), store.wait_for_change(key("a"), secs(20)))
-            .await
-            .is_ok()
-    );
-    assert!(
-        tokio::time::timeout(secs(5), store.wait_for_change(key("never"), secs(20)))
-            .await
-            .is_ok()
-    );
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    Wait(u64),
-    /// By the first replica, or by the other one.
-    Acquire(bool),
-    /// With one of the latest fences.
-    Extend(usize),
-    Complete(usize),
-    Release(usize),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        (0_u64..9_000).prop_map(Step::Wait),
-        any::<bool>().prop_map(Step::Acquire),
-        any::<bool>().prop_map(Step::Acquire),
-        (0_usize..4).prop_map(Step::Extend),
-        (0_usize..4).prop_map(Step::Complete),
-        (0_usize..4).prop_map(Step::Release),
-    ];
-    prop::collection::vec(step, 1..60)
-}
-
-/// What the store has to answer: who holds the lease until when, or until when its result is there
-/// and reuse is detected.
-#[derive(Default)]
-struct Expected {
-    holder: Option<(Fence, Timestamp)>,
-    completed: Option<(Timestamp, Timestamp)>,
-    fences: Vec<Fence>,
-}
-
-impl Expected {
-    fn acquire(&mut self, now: Timestamp, answer: &Acquire) {
-        let held = self.holder.is_some_and(|(_, until)| now < until);
-        let (completed, reused) = self.completed.map_or((false, false), |(result, reuse)| {
-            (now < result, now < reuse)
-        });
-        match answer {
-            Acquire::Acquired(fence) => {
-                assert!(
-                    !held && !completed && !reused,
-                    "two holders, or two results"
-                );
-                assert!(
-                    self.fences.iter().all(|earlier| earlier < fence),
-                    "fences grow"
-                );
-                self.fences.push(*fence);
-                self.holder = Some((*fence, now.plus(TTL)));
-                self.completed = None;
-            }
-            Acquire::Contended => assert!(held, "nobody holds the lease"),
-            Acquire::Completed(_) => assert!(completed, "there is no result"),
-            Acquire::Reused => assert!(!completed && reused, "this is no reuse"),
-        }
-    }
-
-    /// One of the latest fences, 0 for the last.
-    fn fence(&self, back: usize) -> Option<Fence> {
-        self.fences.iter().rev().nth(back).copied()
-    }
-
-    /// Whether `fence` holds the lease. `None` where the lease has expired and nobody else has
-    /// acquired it: then the store may say either.
-    fn holds(&self, fence: Fence, now: Timestamp) -> Option<bool> {
-        match self.holder {
-            Some((holder, until)) if holder == fence => (now < until).then_some(true),
-            _ => Some(false),
-        }
-    }
-}
-
-/// However calls and time interleave, a lease has one holder at a time, fences grow, and a lost
-/// lease changes nothing.
-pub(in crate::store) fn never_two_holders(fixture: &impl Fixture, cases: u32) {
-    proptest!(ProptestConfig::with_cases(cases), |(steps in steps())| {
-        block_on(interleaved(fixture, &steps));
-    });
-}
-
-async fn interleaved(fixture: &impl Fixture, steps: &[Step]) {
-    let (here, there) = replicas(fixture).await;
-    let (key, mut now, mut expected) = (key("a"), NOW, Expected::default());
-    for step in steps {
-        match *step {
-            Step::Wait(span) => now = now.plus(millis(span)),
-            Step::Acquire(elsewhere) => {
-                let store = if elsewhere { &there } else { &here };
-                expected.acquire(now, &store.acquire(key, TTL, now).await.unwrap());
-            }
-            Step::Extend(back) => {
-                let Some(fence) = expected.fence(back) else {
-                    continue;
-                };
-                let is_held = here.extend(key, fence, TTL, now).await.unwrap();
-                let holds = expected.holds(fence, now).unwrap_or(is_held);
-                assert_eq!(is_held, holds, "{step:?}");
-                if is_held {
-                    expected.holder = Some((fence, now.plus(TTL)));
-                }
-            }
-            Step::Complete(back) => {
-                let Some(fence) = expected.fence(back) else {
-                    continue;
-                };
-                let (expires_at, reused_until) = (now.plus(secs(5)), now.plus(secs(20)));
-                let result = LeaseResult {
-                    sealed: b"x".as_slice().into(),
-                    expires_at,
-                    reused_until: Some(reused_until),
-                };
-                let is_held = there.complete(key, fence, result, now).await.unwrap();
-                let holds = expected.holds(fence, now).unwrap_or(is_held);
-                assert_eq!(is_held, holds, "{step:?}");
-                if is_held {
-                    expected.holder = None;
-                    expected.completed = Some((expires_at, reused_until));
-                }
-            }
-            Step::Release(back) => {
-                let Some(fence) = expected.fence(back) else {
-                    continue;
-                };
-                here.release(key, fence).await.unwrap();
-                if expected.holder.is_some_and(|(holder, _)| holder == fence) {
-                    expected.holder = None;
-                }
-            }
-        }
+    let fence = acquired(store, "a").await;
+    assert!(complete(store, "a", fence).await);
+    for name in ["a", "never"] {
+        let waits = store.wait_for_change(key(name), secs(20));
+        assert!(tokio::time::timeout(secs(5), waits).await.is_ok(), "{name}");
     }
 }

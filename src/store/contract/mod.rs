@@ -1,6 +1,7 @@
 //! What every store promises, one suite per trait.
 //!
-//! Each test of a suite takes one store, or two replicas that share one, and moves the time.
+//! Each test of a suite takes one store, or two replicas that share one, and moves the time: with
+//! [`Fixture::advance`] that of the store's own clock.
 
 pub(super) mod leases;
 pub(super) mod pending_revocations;
@@ -21,6 +22,10 @@ pub(super) trait Fixture {
     /// The stores of two replicas, which share their state. All are empty. Where stores belong to
     /// one process, the two are the same.
     async fn replicas(&self) -> (Stores, Stores);
+
+    /// Lets this time pass on the clock of the stores that [`Fixture::replicas`] returned last. Some
+    /// more passes by itself.
+    fn advance(&self, span: Duration);
 
     /// Empty stores.
     async fn stores(&self) -> Stores {

@@ -1,4 +1,4 @@
-//! Leases and their results in the memory of one process.
+//! Leases and their results in the memory of one process, on its monotonic clock.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use super::super::expiry_set::ExpirySet;
 use super::super::wait_queue::WaitQueue;
 use super::super::{Acquire, Fence, LeaseKey, LeaseResult, LeaseStore, StoreError, Sweep};
+use super::checkpoints::{CheckpointLimits, Checkpoints};
 use crate::model::timestamp::Timestamp;
+use crate::system::Clock;
 
 /// Entries checked for expiry per acquired lease: two for one, so that expired entries cannot
 /// accumulate.
@@ -24,17 +26,23 @@ pub(super) struct Limits {
     pub(super) bytes: usize,
     /// Keys that are answered with [`Acquire::Reused`].
     pub(super) reused: usize,
+    pub(super) checkpoints: CheckpointLimits,
 }
 
 const LIMITS: Limits = Limits {
     leases: 200_000,
     bytes: 256 * 1024 * 1024,
     reused: 1_000_000,
+    checkpoints: CheckpointLimits {
+        count: 100_000,
+        bytes: 128 * 1024 * 1024,
+    },
 };
 
 /// Leases within limits. Beyond them the leases and results that would expire first are evicted.
 #[derive(Debug)]
 pub struct MemoryLeases {
+    clock: Clock,
     table: Mutex<Table>,
     limits: Limits,
     wait_queue: WaitQueue,
@@ -44,11 +52,12 @@ pub struct MemoryLeases {
 struct Table {
     entries: HashMap<LeaseKey, Entry>,
     /// When each of `entries` expires.
-    expiry: ExpirySet<LeaseKey>,
+    expiry: ExpirySet<LeaseKey, Duration>,
     /// Bytes of all results.
     bytes: usize,
     /// Completed leases whose results have expired, by the first half of their keys.
-    reused: ExpirySet<[u8; 16]>,
+    reused: ExpirySet<[u8; 16], Duration>,
+    checkpoints: Checkpoints,
     last_fence: u64,
     /// Entries that were evicted before they expired.
     evicted: u64,
@@ -59,26 +68,22 @@ enum Entry {
     Held(Fence),
     Completed {
         sealed: Arc<[u8]>,
-        reused_until: Option<Timestamp>,
+        reused_until: Option<Duration>,
     },
 }
 
-impl Default for MemoryLeases {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl MemoryLeases {
-    /// An empty store for 200,000 leases with results of up to 256 MiB in all, and a million keys
-    /// that are known as reused, for which it takes 70 MB.
+    /// An empty store on the monotonic time of `clock`, for 200,000 leases with results of up to
+    /// 256 MiB in all, 100,000 checkpoints of up to 128 MiB in all, and a million keys that are
+    /// known as reused, for which it takes 70 MB.
     #[must_use]
-    pub fn new() -> Self {
-        Self::with_limits(LIMITS)
+    pub fn new(clock: Clock) -> Self {
+        Self::with_limits(LIMITS, clock)
     }
 
-    pub(super) fn with_limits(limits: Limits) -> Self {
+    pub(super) fn with_limits(limits: Limits, clock: Clock) -> Self {
         Self {
+            clock,
             table: Mutex::default(),
             limits,
             wait_queue: WaitQueue::new(),
@@ -94,6 +99,7 @@ impl MemoryLeases {
             leases: table.entries.len(),
             bytes: table.bytes,
             reused: table.reused.len(),
+            checkpoints: table.checkpoints.usage(),
         }
     }
 
@@ -104,16 +110,13 @@ impl MemoryLeases {
 
 #[async_trait]
 impl LeaseStore for MemoryLeases {
-    async fn acquire(
-        &self,
-        key: LeaseKey,
-        ttl: Duration,
-        now: Timestamp,
-    ) -> Result<Acquire, StoreError> {
+    async fn acquire(&self, key: LeaseKey, ttl: Duration) -> Result<Acquire, StoreError> {
+        let now = self.clock.monotonic();
         let mut table = self.table();
         for _ in 0..SWEPT_PER_ACQUIRE {
             table.expire_first(now, self.limits);
             table.reused.pop_expired(now);
+            table.checkpoints.expire_first(now);
         }
         if table.expiry.get(&key).is_some_and(|expiry| expiry <= now) {
             table.expire(key, now, self.limits);
@@ -125,30 +128,49 @@ impl LeaseStore for MemoryLeases {
             }
             None => {}
         }
-        let reused_until = table.reused.get(&half(key));
-        if reused_until.is_some_and(|until| now < until) {
+        if table.is_reused(key, now) {
             return Ok(Acquire::Reused);
         }
         table.last_fence += 1;
         let fence = Fence(table.last_fence);
-        table.put(key, Entry::Held(fence), now.plus(ttl));
+        table.put(key, Entry::Held(fence), now.saturating_add(ttl));
         table.evict(self.limits);
-        Ok(Acquire::Acquired(fence))
+        let checkpoint = table.checkpoints.get(key, now);
+        Ok(Acquire::Acquired { fence, checkpoint })
     }
 
-    async fn extend(
-        &self,
-        key: LeaseKey,
-        fence: Fence,
-        ttl: Duration,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
+    async fn extend(&self, key: LeaseKey, fence: Fence, ttl: Duration) -> Result<bool, StoreError> {
+        let until = self.clock.monotonic().saturating_add(ttl);
         let mut table = self.table();
         let is_held = table.is_held(key, fence);
         if is_held {
-            table.expiry.set(key, now.plus(ttl));
+            table.expiry.set(key, until);
         }
         Ok(is_held)
+    }
+
+    async fn put_checkpoint(
+        &self,
+        key: LeaseKey,
+        sealed: Arc<[u8]>,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        let now = self.clock.monotonic();
+        let mut table = self.table();
+        let is_completed = matches!(table.entries.get(&key), Some(Entry::Completed { .. }));
+        if is_completed || table.is_reused(key, now) {
+            return Ok(false);
+        }
+        let until = now.saturating_add(ttl);
+        table
+            .checkpoints
+            .put(key, sealed, until, self.limits.checkpoints);
+        Ok(true)
+    }
+
+    async fn checkpoint(&self, key: LeaseKey) -> Result<Option<Arc<[u8]>>, StoreError> {
+        let now = self.clock.monotonic();
+        Ok(self.table().checkpoints.get(key, now))
     }
 
     async fn complete(
@@ -156,8 +178,8 @@ impl LeaseStore for MemoryLeases {
         key: LeaseKey,
         fence: Fence,
         result: LeaseResult,
-        _now: Timestamp,
     ) -> Result<bool, StoreError> {
+        let expiry = self.clock.monotonic().saturating_add(result.ttl);
         {
             let mut table = self.table();
             if !table.is_held(key, fence) {
@@ -165,9 +187,10 @@ impl LeaseStore for MemoryLeases {
             }
             let completed = Entry::Completed {
                 sealed: result.sealed,
-                reused_until: result.reused_until,
+                reused_until: result.reuse_ttl.map(|ttl| expiry.saturating_add(ttl)),
             };
-            table.put(key, completed, result.expires_at);
+            table.put(key, completed, expiry);
+            table.checkpoints.remove(key);
             table.evict(self.limits);
         }
         self.wait_queue.notify(key);
@@ -192,10 +215,12 @@ impl LeaseStore for MemoryLeases {
 }
 
 impl Sweep for MemoryLeases {
-    fn sweep(&self, now: Timestamp) {
+    fn sweep(&self, _wall_clock: Timestamp) {
+        let now = self.clock.monotonic();
         let mut table = self.table();
         while table.expire_first(now, self.limits) {}
         while table.reused.pop_expired(now).is_some() {}
+        while table.checkpoints.expire_first(now) {}
     }
 
     fn evicted(&self) -> u64 {
@@ -208,7 +233,12 @@ impl Table {
         matches!(self.entries.get(&key), Some(Entry::Held(fence)) if *fence == by)
     }
 
-    fn put(&mut self, key: LeaseKey, entry: Entry, expiry: Timestamp) {
+    fn is_reused(&self, key: LeaseKey, now: Duration) -> bool {
+        let until = self.reused.get(&half(key));
+        until.is_some_and(|until| now < until)
+    }
+
+    fn put(&mut self, key: LeaseKey, entry: Entry, expiry: Duration) {
         self.remove(key);
         self.bytes += entry.bytes();
         self.entries.insert(key, entry);
@@ -224,7 +254,7 @@ impl Table {
 
     /// Removes an entry that has expired. A held lease becomes free; a completed one is known as
     /// reused from now on.
-    fn expire(&mut self, key: LeaseKey, now: Timestamp, limits: Limits) {
+    fn expire(&mut self, key: LeaseKey, now: Duration, limits: Limits) {
         let Some(Entry::Completed {
             reused_until: Some(until),
             ..
@@ -242,7 +272,7 @@ impl Table {
     }
 
     /// Removes the entry that expires first, if it has expired; else returns `false`.
-    fn expire_first(&mut self, now: Timestamp, limits: Limits) -> bool {
+    fn expire_first(&mut self, now: Duration, limits: Limits) -> bool {
         let first = self.expiry.first_expired(now);
         if let Some(key) = first {
             self.expire(key, now, limits);

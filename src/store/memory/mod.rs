@@ -1,6 +1,7 @@
 //! The stores of a single process. When it ends, leases, counted attempts and server-side sessions
 //! are lost; revocations are saved (`snapshot`).
 
+mod checkpoints;
 mod leases;
 mod pending_revocations;
 mod revocations;

@@ -11,11 +11,13 @@ use super::super::{
     PendingRevocationStore as _, RevocationStore as _, SessionHash, SessionStore as _,
     StoredSession, Stores, Sweep as _, ThrottleKeys, ThrottleStore as _,
 };
+use super::checkpoints::CheckpointLimits;
 use super::leases::Limits;
 use super::*;
 use crate::config::settings::{Backoff, Rate};
 use crate::model::timestamp::Timestamp;
 use crate::model::token::RevocationKey;
+use crate::system::Clock;
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 const RATE: Rate = Rate {
@@ -24,33 +26,40 @@ const RATE: Rate = Rate {
     waits: Backoff::Exponential,
 };
 
-struct Memory;
+#[derive(Default)]
+struct Memory {
+    clock: Clock,
+}
 
 impl Fixture for Memory {
     async fn replicas(&self) -> (Stores, Stores) {
-        let stores = Stores::in_memory();
+        let stores = Stores::in_memory(&self.clock);
         (stores.clone(), stores)
+    }
+
+    fn advance(&self, span: Duration) {
+        self.clock.advance(span);
     }
 }
 
 #[test]
 fn sessions_keep_the_contract() {
-    block_on(contract::sessions::check(&Memory));
+    block_on(contract::sessions::check(&Memory::default()));
 }
 
 #[test]
 fn leases_keep_the_contract() {
-    block_on(contract::leases::check(&Memory));
+    block_on(contract::leases::check(&Memory::default()));
 }
 
 #[test]
 fn revocations_keep_the_contract() {
-    block_on(contract::revocations::check(&Memory));
+    block_on(contract::revocations::check(&Memory::default()));
 }
 
 #[test]
 fn pending_revocations_keep_the_contract() {
-    block_on(contract::pending_revocations::check(&Memory));
+    block_on(contract::pending_revocations::check(&Memory::default()));
 }
 
 #[test]
@@ -74,30 +83,30 @@ fn pending_revocations_stay_within_their_limit() {
 
 #[test]
 fn throttles_keep_the_contract() {
-    block_on(contract::throttles::check(&Memory));
+    block_on(contract::throttles::check(&Memory::default()));
 }
 
 #[test]
 fn memory_is_always_ready() {
     assert_eq!(
-        block_on(async { Stores::in_memory().connection.ready().await }),
+        block_on(async { Stores::in_memory(&Clock::new()).connection.ready().await }),
         Ok(())
     );
 }
 
 #[test]
 fn no_window_holds_more_than_the_limit() {
-    contract::throttles::no_window_holds_more_than_the_limit(&Memory, 256);
+    contract::throttles::no_window_holds_more_than_the_limit(&Memory::default(), 256);
 }
 
 #[test]
 fn a_success_always_frees() {
-    contract::throttles::a_success_always_frees(&Memory, 256);
+    contract::throttles::a_success_always_frees(&Memory::default(), 256);
 }
 
 #[test]
 fn never_two_holders() {
-    contract::leases::never_two_holders(&Memory, 512);
+    contract::leases::never_two_holders(&Memory::default(), 512);
 }
 
 /// 32 bytes without a pattern, as hashes are.
@@ -210,29 +219,39 @@ fn sessions_stay_in_bounds_in_bytes() {
 
 #[test]
 fn a_million_leases_stay_in_bounds() {
-    let leases = MemoryLeases::with_limits(Limits {
+    let clock = Clock::new();
+    let limits = Limits {
         leases: 10_000,
         bytes: 500_000,
         reused: 5_000,
-    });
+        checkpoints: CheckpointLimits {
+            count: 1_000,
+            bytes: 100_000,
+        },
+    };
+    let leases = MemoryLeases::with_limits(limits, clock.clone());
+    let ttl = Duration::from_secs(30);
     block_on(async {
         for number in 0..1_000_000 {
+            clock.advance(Duration::from_millis(1));
             let key = LeaseKey(hash(number));
-            let now = NOW.plus(Duration::from_millis(number));
-            let ttl = Duration::from_secs(30);
-            let Ok(Acquire::Acquired(fence)) = leases.acquire(key, ttl, now).await else {
+            let Ok(Acquire::Acquired { fence, .. }) = leases.acquire(key, ttl).await else {
                 panic!("{number}")
             };
             match number % 4 {
                 0 => leases.release(key, fence).await.unwrap(),
-                1 => {}
+                1 => {
+                    let sealed = vec![0; 200].into();
+                    let put = leases.put_checkpoint(key, sealed, Duration::from_secs(100_000));
+                    assert_eq!(put.await, Ok(true));
+                }
                 _ => {
                     let result = LeaseResult {
                         sealed: vec![0; 1_000].into(),
-                        expires_at: now.plus(Duration::from_millis(400)),
-                        reused_until: Some(now.plus(Duration::from_secs(900))),
+                        ttl: Duration::from_millis(400),
+                        reuse_ttl: Some(Duration::from_secs(900)),
                     };
-                    assert_eq!(leases.complete(key, fence, result, now).await, Ok(true));
+                    assert_eq!(leases.complete(key, fence, result).await, Ok(true));
                 }
             }
         }
@@ -243,43 +262,83 @@ fn a_million_leases_stay_in_bounds() {
         "{usage:?}"
     );
     assert!((4_001..=5_000).contains(&usage.reused), "{usage:?}");
-    leases.sweep(NOW.plus(Duration::from_secs(10_000)));
+    let kept = usage.checkpoints;
+    assert_eq!((kept.count, kept.bytes), (500, 100_000));
+    clock.advance(Duration::from_secs(200_000));
+    leases.sweep(NOW);
     let usage = leases.usage();
     assert_eq!((usage.leases, usage.bytes, usage.reused), (0, 0, 0));
+    assert_eq!((usage.checkpoints.count, usage.checkpoints.bytes), (0, 0));
 }
 
 /// A flood of refreshes must not make clients that come late look like attackers.
 #[test]
 fn an_evicted_result_is_not_reported_as_reused() {
-    let leases = MemoryLeases::with_limits(Limits {
+    let limits = Limits {
         leases: 10,
         bytes: usize::MAX,
         reused: 10,
-    });
+        checkpoints: CheckpointLimits {
+            count: 10,
+            bytes: usize::MAX,
+        },
+    };
+    let leases = MemoryLeases::with_limits(limits, Clock::new());
     let acquire = async |number| {
-        let ttl = Duration::from_secs(60);
-        leases
-            .acquire(LeaseKey(hash(number)), ttl, NOW)
-            .await
-            .unwrap()
+        let ttl = Duration::from_secs(6_000);
+        leases.acquire(LeaseKey(hash(number)), ttl).await.unwrap()
     };
     block_on(async {
         for number in 0..11 {
-            let Acquire::Acquired(fence) = acquire(number).await else {
+            let Acquire::Acquired { fence, .. } = acquire(number).await else {
                 panic!("{number}")
             };
-            let expires_at = NOW.plus(Duration::from_secs(10 + number));
             let result = LeaseResult {
                 sealed: Arc::from([]),
-                expires_at,
-                reused_until: Some(expires_at.plus(Duration::from_secs(60))),
+                ttl: Duration::from_secs(1_000 + 100 * number),
+                reuse_ttl: Some(Duration::from_secs(60)),
             };
             let key = LeaseKey(hash(number));
-            assert_eq!(leases.complete(key, fence, result, NOW).await, Ok(true));
+            assert_eq!(leases.complete(key, fence, result).await, Ok(true));
         }
         assert_eq!(leases.evicted(), 1);
         assert!(matches!(acquire(1).await, Acquire::Completed(_)));
-        assert!(matches!(acquire(0).await, Acquire::Acquired(_)));
+        assert!(matches!(acquire(0).await, Acquire::Acquired { .. }));
+    });
+}
+
+/// A virtual machine that was suspended, or a time server, sets the clock forward by two minutes.
+#[test]
+fn the_wall_clock_ends_no_lease_and_no_result() {
+    let clock = Clock::new();
+    let leases = MemoryLeases::new(clock.clone());
+    let key = LeaseKey(hash(1));
+    let ttl = Duration::from_secs(60);
+    block_on(async {
+        let Ok(Acquire::Acquired { fence, .. }) = leases.acquire(key, ttl).await else {
+            panic!()
+        };
+        let before = clock.now();
+        for step in [120_000, -600_000] {
+            clock.set_forward(step);
+            leases.sweep(clock.now());
+            assert_eq!(leases.acquire(key, ttl).await, Ok(Acquire::Contended));
+        }
+        assert!(clock.now() < before);
+        let result = LeaseResult {
+            sealed: Arc::from([]),
+            ttl,
+            reuse_ttl: Some(ttl),
+        };
+        assert_eq!(leases.complete(key, fence, result).await, Ok(true));
+        for step in [120_000, -600_000] {
+            clock.set_forward(step);
+            leases.sweep(clock.now());
+            assert!(matches!(
+                leases.acquire(key, ttl).await,
+                Ok(Acquire::Completed(_))
+            ));
+        }
     });
 }
 

@@ -1,8 +1,9 @@
 //! Leases on the server.
 //!
 //! `vestibule:renewal:{KEY}` is a hash: the holder's fence, and until when the lease is held, its
-//! result is there or the key is known as reused. `vestibule:renewal:{KEY}:result` is the sealed
-//! result. The braces keep both keys in one hash slot.
+//! result is there or the key is known as reused, in milliseconds of the server's clock.
+//! `vestibule:renewal:{KEY}:result` is the sealed result, `vestibule:renewal:{KEY}:checkpoint` the
+//! sealed checkpoint. The braces keep all keys in one hash slot.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,9 @@ use redis::Value;
 use super::super::wait_queue::WaitQueue;
 use super::super::{Acquire, Fence, LeaseKey, LeaseResult, LeaseStore, StoreError, Sweep};
 use super::random::Random;
-use super::scripts::{ACQUIRE, COMPLETE, EXTEND, RELEASE, unexpected_reply};
+use super::scripts::{
+    ACQUIRE, COMPLETE, EXTEND, PUT_CHECKPOINT, READ_CHECKPOINT, RELEASE, unexpected_reply,
+};
 use super::{EXPIRY_GRACE, Server, encoding, pubsub};
 use crate::model::timestamp::Timestamp;
 
@@ -35,6 +38,10 @@ fn result_key(key: LeaseKey) -> String {
     format!("{}:result", state_key(key))
 }
 
+fn checkpoint_key(key: LeaseKey) -> String {
+    format!("{}:checkpoint", state_key(key))
+}
+
 impl RedisLeases {
     pub(super) fn new(server: Server, wait_queue: Arc<WaitQueue>) -> Self {
         Self {
@@ -47,36 +54,46 @@ impl RedisLeases {
 
 #[async_trait]
 impl LeaseStore for RedisLeases {
-    async fn acquire(
-        &self,
-        key: LeaseKey,
-        ttl: Duration,
-        now: Timestamp,
-    ) -> Result<Acquire, StoreError> {
+    async fn acquire(&self, key: LeaseKey, ttl: Duration) -> Result<Acquire, StoreError> {
         let acquire = ACQUIRE
-            .keys([state_key(key), result_key(key)])
-            .arg(encoding::timestamp(now))
+            .keys([state_key(key), result_key(key), checkpoint_key(key)])
             .arg(encoding::duration(ttl))
             .arg(encoding::duration(EXPIRY_GRACE));
         let reply: Vec<Value> = acquire.invoke(&self.server.connections).await?;
         parse_reply(&reply).ok_or_else(unexpected_reply)
     }
 
-    async fn extend(
-        &self,
-        key: LeaseKey,
-        fence: Fence,
-        ttl: Duration,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
+    async fn extend(&self, key: LeaseKey, fence: Fence, ttl: Duration) -> Result<bool, StoreError> {
         EXTEND
             .keys([state_key(key)])
             .arg(fence.0.to_string())
-            .arg(encoding::timestamp(now))
             .arg(encoding::duration(ttl))
             .arg(encoding::duration(EXPIRY_GRACE))
             .invoke(&self.server.connections)
             .await
+    }
+
+    async fn put_checkpoint(
+        &self,
+        key: LeaseKey,
+        sealed: Arc<[u8]>,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        PUT_CHECKPOINT
+            .keys([state_key(key), checkpoint_key(key)])
+            .arg(&*sealed)
+            // A TTL of zero is an error.
+            .arg(encoding::duration(ttl.max(Duration::from_millis(1))))
+            .invoke(&self.server.connections)
+            .await
+    }
+
+    async fn checkpoint(&self, key: LeaseKey) -> Result<Option<Arc<[u8]>>, StoreError> {
+        let sealed: Vec<u8> = READ_CHECKPOINT
+            .keys([checkpoint_key(key)])
+            .invoke(&self.server.connections)
+            .await?;
+        Ok(non_empty(&sealed))
     }
 
     async fn complete(
@@ -84,16 +101,14 @@ impl LeaseStore for RedisLeases {
         key: LeaseKey,
         fence: Fence,
         result: LeaseResult,
-        now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let reused_until = result.reused_until.map(encoding::timestamp);
+        let reuse_ttl = result.reuse_ttl.map(encoding::duration);
         let completed = COMPLETE
-            .keys([state_key(key), result_key(key)])
+            .keys([state_key(key), result_key(key), checkpoint_key(key)])
             .arg(fence.0.to_string())
-            .arg(encoding::timestamp(now))
             .arg(encoding::duration(EXPIRY_GRACE))
-            .arg(encoding::timestamp(result.expires_at))
-            .arg(reused_until.unwrap_or_default())
+            .arg(encoding::duration(result.ttl))
+            .arg(reuse_ttl.unwrap_or_default())
             .arg(&*result.sealed)
             .arg(&*self.server.channel)
             .arg(pubsub::lease_changed(key))
@@ -136,9 +151,18 @@ fn parse_reply(reply: &[Value]) -> Option<Acquire> {
         [Value::BulkString(word), Value::BulkString(sealed)] if word == b"completed" => {
             Some(Acquire::Completed(sealed.as_slice().into()))
         }
-        [Value::BulkString(word), Value::BulkString(fence)] if word == b"acquired" => Some(
-            Acquire::Acquired(Fence(std::str::from_utf8(fence).ok()?.parse().ok()?)),
-        ),
+        [
+            Value::BulkString(word),
+            Value::BulkString(fence),
+            Value::BulkString(checkpoint),
+        ] if word == b"acquired" => Some(Acquire::Acquired {
+            fence: Fence(std::str::from_utf8(fence).ok()?.parse().ok()?),
+            checkpoint: non_empty(checkpoint),
+        }),
         _ => None,
     }
+}
+
+fn non_empty(sealed: &[u8]) -> Option<Arc<[u8]>> {
+    (!sealed.is_empty()).then(|| sealed.into())
 }

@@ -1,10 +1,10 @@
 //! The stores of many replicas: Redis or Valkey, as a single node, behind Sentinels or as a
 //! cluster. All keys begin with `vestibule:`.
 //!
-//! Every value that expires contains its expiry time, on the server's clock: [`ServerClock`]
-//! converts the caller's times, so that the clocks of replicas may differ. The TTL of a Redis key
-//! only removes old data. Each script touches the keys of one hash slot, so that
-//! it also runs in a cluster.
+//! Every value that expires contains its expiry time on the server's clock, so that the clocks of
+//! replicas may differ. The scripts of leases ask the server for it (`TIME`); for all others
+//! [`ServerClock`] converts the caller's times. The TTL of a Redis key only removes old data. Each
+//! script touches the keys of one hash slot, so that it also runs in a cluster.
 //!
 //! Each replica keeps a copy of all revocations and answers from it. [`connection_task`] receives
 //! what other replicas publish and synchronises after every interruption.
@@ -29,8 +29,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::wait_queue::WaitQueue;
-use super::{LocalClock, MemoryLeases, MemoryRevocations, SavedStores, Scope, StoreError, Stores};
+use super::{MemoryLeases, MemoryRevocations, SavedStores, Scope, StoreError, Stores};
 use crate::config::settings::Redis;
+use crate::system::Clock;
 use connection_manager::{ConnectOptions, ConnectionManager};
 use connection_task::ConnectionTask;
 use leases::RedisLeases;
@@ -60,22 +61,18 @@ struct Server {
 ///
 /// # Errors
 /// [`StoreError`] when no connection can be made as `settings` say, whatever the server answers.
-pub(super) fn open(settings: &Redis, local: LocalClock) -> Result<Stores, StoreError> {
+pub(super) fn open(settings: &Redis, clock: &Clock) -> Result<Stores, StoreError> {
     // Databases share their channels, so the name contains the database.
     let channel = format!("vestibule:told:{}", settings.database);
-    open_on_channel(settings, local, &channel)
+    open_on_channel(settings, clock, &channel)
 }
 
-fn open_on_channel(
-    settings: &Redis,
-    local: LocalClock,
-    channel: &str,
-) -> Result<Stores, StoreError> {
+fn open_on_channel(settings: &Redis, clock: &Clock, channel: &str) -> Result<Stores, StoreError> {
     let options = ConnectOptions::new(settings)?;
     let server = Server {
         connections: Arc::new(ConnectionManager::new()),
         channel: channel.into(),
-        clock: Arc::new(ServerClock::new(local)),
+        clock: Arc::new(ServerClock::new(clock.clone())),
     };
     let near_cache = Arc::new(NearCache::new());
     let wait_queue = Arc::new(WaitQueue::new());
@@ -93,7 +90,7 @@ fn open_on_channel(
     Ok(Stores {
         sessions: Arc::new(RedisSessions::new(server.clone(), near_cache)),
         leases: Arc::new(RedisLeases::new(server.clone(), wait_queue)),
-        local_leases: Arc::new(MemoryLeases::new()),
+        local_leases: Arc::new(MemoryLeases::new(clock.clone())),
         revocations: Arc::clone(&revocations) as _,
         pending_revocations: Arc::new(RedisPendingRevocations::new(server.clone())),
         saved,

@@ -33,6 +33,8 @@ scripts! {
     ACQUIRE = "scripts/acquire.lua";
     EXTEND = "scripts/extend.lua";
     COMPLETE = "scripts/complete.lua";
+    PUT_CHECKPOINT = "scripts/put_checkpoint.lua";
+    READ_CHECKPOINT = "scripts/read_checkpoint.lua";
     RELEASE = "scripts/release.lua";
     REVOKE = "scripts/revoke.lua";
     PUT_PENDING = "scripts/put_pending.lua";

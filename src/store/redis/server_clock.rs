@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use super::super::LocalClock;
 use super::connection_manager::Connection;
 use crate::model::timestamp::Timestamp;
+use crate::system::Clock;
 
 /// A difference that is taken for the time that the question took. The difference in use changes
 /// only by more than that, so that times stay in order.
@@ -13,14 +13,14 @@ const TOLERANCE_MILLIS: i64 = 250;
 
 /// Converts times of this process into times of the server, and back.
 pub(super) struct ServerClock {
-    local: LocalClock,
+    local: Clock,
     /// By how many milliseconds the server's clock is ahead.
     ahead: AtomicI64,
 }
 
 impl ServerClock {
     /// A clock that agrees with `local` until it is measured.
-    pub(super) fn new(local: LocalClock) -> Self {
+    pub(super) fn new(local: Clock) -> Self {
         Self {
             local,
             ahead: AtomicI64::new(0),
@@ -37,9 +37,9 @@ impl ServerClock {
         time.arg("return redis.call('TIME')")
             .arg(1)
             .arg("vestibule:revoked");
-        let before = (self.local)();
+        let before = self.local.now();
         let (seconds, micros): (u64, u64) = connection.query(&time).await?;
-        let after = (self.local)();
+        let after = self.local.now();
         let server = Timestamp::from_secs(seconds).plus(Duration::from_micros(micros));
         self.adopt(before.plus(before.until(after) / 2), server);
         Ok(())
@@ -83,15 +83,13 @@ impl std::fmt::Debug for ServerClock {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
     #[test]
     fn times_are_converted_there_and_back() {
-        let clock = ServerClock::new(Arc::new(|| NOW));
+        let clock = ServerClock::new(Clock::new());
         assert_eq!(clock.to_server(NOW), NOW);
         for server in [NOW.plus(Duration::from_secs(90)), Timestamp::from_secs(7)] {
             clock.adopt(NOW, server);
@@ -102,7 +100,7 @@ mod tests {
 
     #[test]
     fn what_the_question_took_changes_nothing() {
-        let clock = ServerClock::new(Arc::new(|| NOW));
+        let clock = ServerClock::new(Clock::new());
         clock.adopt(NOW, NOW.plus(Duration::from_millis(250)));
         assert_eq!(clock.to_server(NOW), NOW);
         clock.adopt(NOW, NOW.plus(Duration::from_millis(251)));

@@ -21,6 +21,8 @@ pub use held::{Holding, Listening, Nobody};
 pub use hostile::Siege;
 pub use phone::Phone;
 pub use redis::Redis;
-pub use scripted::{CHANGE, CODE, KEYS, LOGIN, REFRESH, Scripted, claims};
+pub use scripted::{
+    CHANGE, CODE, KEYS, LOGIN, REFRESH, Scripted, as_documented, claims, field_error,
+};
 pub use stage::{PASSWORD, SHOPPER, Stage, until, with_line};
 pub use wire::{Line, Witness, ask};

@@ -33,6 +33,8 @@ type Saying = Arc<dyn Fn(&Received) -> (u16, Value) + Send + Sync>;
 pub struct Scripted {
     application: Application,
     key: EcdsaKeyPair,
+    /// The key that it changes to.
+    newer: EcdsaKeyPair,
     sayings: Arc<Mutex<HashMap<String, Saying>>>,
 }
 
@@ -40,19 +42,26 @@ impl Scripted {
     /// Publishes its key, and fails with 500 whatever it was not told to say.
     pub async fn open() -> Self {
         let application = Application::open().await;
-        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let new_key = || EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let (key, newer) = (new_key(), new_key());
         let sayings: Arc<Mutex<HashMap<String, Saying>>> = Arc::default();
         let known = Arc::clone(&sayings);
         application.answers(move |received| {
             let saying = known.lock().unwrap().get(&received.target).cloned();
             let (status, body) = saying.map_or((500, json!({})), |saying| saying(received));
-            let mut response = Response::new(Body::from(body.to_string()));
+            let body = if body.is_null() {
+                String::new()
+            } else {
+                body.to_string()
+            };
+            let mut response = Response::new(Body::from(body));
             *response.status_mut() = StatusCode::from_u16(status).unwrap();
             response
         });
         let scripted = Self {
             application,
             key,
+            newer,
             sayings,
         };
         scripted.publishes_its_key();
@@ -60,16 +69,16 @@ impl Scripted {
     }
 
     pub fn publishes_its_key(&self) {
-        let point = self.key.public_key().as_ref();
-        let (x, y) = (
-            URL_SAFE_NO_PAD.encode(&point[1..33]),
-            URL_SAFE_NO_PAD.encode(&point[33..]),
-        );
-        let jwk = json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": "one", "alg": "ES256", "use": "sig" });
-        self.says(KEYS, 200, json!({ "keys": [jwk] }));
+        self.says(KEYS, 200, json!({ "keys": [jwk(&self.key, "one")] }));
     }
 
-    /// From now on it answers so.
+    /// Its key and the one that it changes to.
+    pub fn publishes_both_keys(&self) {
+        let keys = [jwk(&self.key, "one"), jwk(&self.newer, "two")];
+        self.says(KEYS, 200, json!({ "keys": keys }));
+    }
+
+    /// From now on it answers so; `null` stands for no body.
     pub fn says(&self, path: &str, status: u16, body: Value) {
         self.answers(path, move |_| (status, body.clone()));
     }
@@ -106,17 +115,24 @@ impl Scripted {
 
     /// A token with these claims.
     pub fn token(&self, claims: &Value) -> String {
-        let header = json!({ "alg": "ES256", "typ": "JWT", "kid": "one" }).to_string();
-        let input = format!(
-            "{}.{}",
-            URL_SAFE_NO_PAD.encode(header),
-            URL_SAFE_NO_PAD.encode(claims.to_string())
-        );
-        let signature = self
-            .key
-            .sign(&SystemRandom::new(), input.as_bytes())
-            .unwrap();
-        format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
+        signed(&self.key, "one", claims)
+    }
+
+    /// A token with these claims, signed with the key that it changes to.
+    pub fn newer_token(&self, claims: &Value) -> String {
+        signed(&self.newer, "two", claims)
+    }
+
+    /// The refresh tokens that it was asked to renew with, in order.
+    pub fn renewed_with(&self) -> Vec<String> {
+        let asked = self.application.received();
+        let asked = asked.iter().filter(|received| received.target == REFRESH);
+        asked
+            .map(|received| {
+                let body: Value = serde_json::from_slice(&received.body).unwrap();
+                body["refreshToken"].as_str().unwrap().to_owned()
+            })
+            .collect()
     }
 
     /// A configuration that has this provider in the place of the identity server.
@@ -132,6 +148,40 @@ impl Scripted {
     pub async fn stage(&self) -> Stage {
         Stage::set_with(|config| self.in_place(&config), |_| {}).await
     }
+}
+
+fn jwk(key: &EcdsaKeyPair, kid: &str) -> Value {
+    let point = key.public_key().as_ref();
+    let (x, y) = (
+        URL_SAFE_NO_PAD.encode(&point[1..33]),
+        URL_SAFE_NO_PAD.encode(&point[33..]),
+    );
+    json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": kid, "alg": "ES256", "use": "sig" })
+}
+
+fn signed(key: &EcdsaKeyPair, kid: &str, claims: &Value) -> String {
+    let header = json!({ "alg": "ES256", "typ": "JWT", "kid": kid }).to_string();
+    let input = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(header),
+        URL_SAFE_NO_PAD.encode(claims.to_string())
+    );
+    let signature = key.sign(&SystemRandom::new(), input.as_bytes()).unwrap();
+    format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// `body` as FusionAuth sends it with this status: most refusals have none, and a 400 has errors.
+pub fn as_documented(status: u16, body: Value) -> Value {
+    match status {
+        400 => json!({ "fieldErrors": { "password": [{ "code": "[invalid]password" }] } }),
+        404 | 410 | 421 | 423 => Value::Null,
+        _ => body,
+    }
+}
+
+/// The errors of a 400 that names this field.
+pub fn field_error(field: &str) -> Value {
+    json!({ "fieldErrors": { field: [{ "code": format!("[invalid]{field}") }] } })
 }
 
 /// Good claims of one person at the store, for 60 s.

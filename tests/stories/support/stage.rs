@@ -155,6 +155,12 @@ impl Stage {
         browser
     }
 
+    /// The provider answers again, and refreshes that failed have rested.
+    pub fn provider_recovers(&self) {
+        self.provider.open();
+        self.clock.advance(Duration::from_secs(1));
+    }
+
     /// Past the end of every access token issued so far, leeway included.
     pub fn expire_access_tokens(&self) {
         self.clock.advance(Duration::from_secs(60 + 31));

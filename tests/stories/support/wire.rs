@@ -279,6 +279,21 @@ impl Line {
         Some(Reply::read(&whole))
     }
 
+    /// The next head, informational ones too, whatever follows it; `None` when the connection ends
+    /// instead.
+    pub async fn head(&mut self) -> Option<Reply> {
+        let end = until(&mut self.stream, &mut self.bytes, b"\r\n\r\n");
+        let end = timeout(LONG, end).await.expect("a head in time")?;
+        let head: Vec<u8> = self.bytes.drain(..end).collect();
+        let mut reply = Reply::read(&head);
+        if reply.status == 0 {
+            // It was informational.
+            let status = String::from_utf8_lossy(&head);
+            reply.status = status.split(' ').nth(1)?.parse().ok()?;
+        }
+        Some(reply)
+    }
+
     /// Whether the other side hangs up without another byte.
     pub async fn is_closed(&mut self) -> bool {
         if !self.bytes.is_empty() {

@@ -82,11 +82,25 @@ fn a_step_needs_the_sites_origin_and_a_csrf_token() {
             );
         }
         let mut case = posts(target);
-        case.cookies.form = PresentedCookie::Single("G".into());
+        if let Known::Found(fields) = &mut case.facts.step_form {
+            fields.csrf = "stale".into();
+        }
         assert_eq!(
             case.decision(),
             "403 two-factor form C of ann again trust csrf_failed",
             "{target}"
+        );
+        case.cookies.form = PresentedCookie::Single("G".into());
+        assert_eq!(
+            case.decision(),
+            "401 form challenge_expired",
+            "{target}: in another browser"
+        );
+        case.facts.challenge = Known::Found(Arc::new(unbound()));
+        assert_eq!(
+            case.decision(),
+            "403 two-factor form C of ann again trust csrf_failed",
+            "{target}: a challenge of before the upgrade is bound to no browser"
         );
     }
     for (target, body) in CALLS {
@@ -172,4 +186,67 @@ fn tokens_in_a_body_are_refused_to_browsers() {
             && !decision.contains("set"),
         "{decision}"
     );
+}
+
+/// A challenge that is bound to no browser.
+fn unbound() -> OpenedChallenge {
+    let mut opened = opened(TokenDelivery::Cookie);
+    opened.challenge.options.browser = None;
+    opened
+}
+
+/// The browser of [`posts`] opens the page of a step.
+fn opens(target: &'static str) -> Case {
+    let mut case = navigation(target);
+    case.cookies.form = PresentedCookie::Single("F".into());
+    case.facts.challenge = Known::Found(Arc::new(opened(TokenDelivery::Cookie)));
+    case
+}
+
+#[test]
+fn the_page_of_a_step_is_shown_in_the_browser_that_it_belongs_to() {
+    let mut case = opens("/login/two-factor?challenge=C");
+    assert_eq!(case.decision(), "200 two-factor form C of ann own_endpoint");
+    case.facts.challenge = Known::NotAsked;
+    assert_eq!(case.decision(), "ask open two-factor C");
+    let sent = opens("/login/two-factor?challenge=C&sent=0");
+    assert_eq!(
+        sent.decision(),
+        "200 two-factor form C of ann own_endpoint",
+        "there is no such method"
+    );
+    let elsewhere = "401 form challenge_expired";
+    let mut another = opens("/login/password?challenge=C");
+    another.cookies.form = PresentedCookie::Single("G".into());
+    assert_eq!(another.decision(), elsewhere);
+    another.cookies.form = PresentedCookie::Absent;
+    assert_eq!(another.decision(), elsewhere);
+    let mut api = opens("/login/two-factor?challenge=C");
+    api.facts.challenge = Known::Found(Arc::new(unbound()));
+    assert_eq!(api.decision(), elsewhere);
+    let mut unopened = opens("/login/two-factor?challenge=C");
+    unopened.facts.challenge = Known::Absent(Reason::ChallengeExpired);
+    assert_eq!(unopened.decision(), elsewhere);
+    assert_eq!(
+        opens("/login/two-factor").decision(),
+        "200 form own_endpoint"
+    );
+    assert_eq!(
+        opens("/login/two-factor/send?challenge=C").decision(),
+        "405 allow POST method_not_allowed"
+    );
+}
+
+#[test]
+fn the_page_of_an_expired_step_leads_on_or_to_the_login_form() {
+    let mut over = opened(TokenDelivery::Cookie);
+    over.challenge.expires = NOW;
+    let mut case = opens("/login/two-factor?challenge=C");
+    case.facts.challenge = Known::Found(Arc::new(over));
+    assert_eq!(
+        case.decision(),
+        "401 form ann remember to /orders#last challenge_expired"
+    );
+    let logged_in = case.access(valid_token(&[]));
+    assert_eq!(logged_in.decision(), "303 /orders#last own_endpoint");
 }

@@ -28,7 +28,7 @@ fn a_completed_step_is_answered_as_a_login() {
     sent.facts.code_sent = Known::Found(1);
     assert_eq!(
         sent.decision(),
-        "200 two-factor form C of ann trust sent by 1 own_endpoint"
+        "303 /login/two-factor?challenge=C&sent=1 own_endpoint"
     );
     let mut sent = call(CALLS[1].0, CALLS[1].1, TokenDelivery::Cookie);
     sent.facts.code_sent = Known::Found(1);
@@ -159,7 +159,7 @@ fn any_other_error_leads_to_the_login_form_or_a_page() {
     case.facts.login = Known::Absent(another.clone());
     assert_eq!(
         case.decision(),
-        "401 two-factor form C2 of ann two_factor_required"
+        "303 /login/two-factor?challenge=C2 two_factor_required"
     );
     let mut case = call(CALLS[2].0, CALLS[2].1, TokenDelivery::Cookie);
     case.facts.login = Known::Absent(another);

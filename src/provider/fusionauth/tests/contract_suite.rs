@@ -50,7 +50,10 @@ async fn documented(
         | "/api/two-factor/send/made-up"
         | "/api/user/change-password" => (404, Value::Null),
         "/api/jwt/refresh" if server.end(&body["refreshToken"]) => (200, server.tokens()),
-        "/api/jwt/refresh" => (400, json!({ "fieldErrors": {} })),
+        "/api/jwt/refresh" => {
+            let errors = json!({ "refreshToken": [{ "code": "[invalid]refreshToken" }] });
+            (400, json!({ "fieldErrors": errors }))
+        }
         "/api/logout" => {
             server.end(&body["refreshToken"]);
             (200, Value::Null)
@@ -58,7 +61,12 @@ async fn documented(
         "/.well-known/jwks.json" => (200, json!({ "keys": [server.key.jwk()] })),
         _ => (500, Value::Null),
     };
-    (StatusCode::from_u16(status).unwrap(), answer.to_string())
+    let body = if answer.is_null() {
+        String::new()
+    } else {
+        answer.to_string()
+    };
+    (StatusCode::from_u16(status).unwrap(), body)
 }
 
 #[tokio::test]

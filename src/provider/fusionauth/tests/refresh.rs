@@ -44,13 +44,7 @@ async fn only_a_definite_refusal_ends_a_session() {
     let refresh = Secret::new(REFRESH);
     let dead =
         r#"{"fieldErrors":{"refreshToken":[{"code":"[invalid]refreshToken","message":"leaky"}]}}"#;
-    for (status, body) in [
-        (400, dead),
-        (400, ""),
-        (400, "<html>"),
-        (401, ""),
-        (404, ""),
-    ] {
+    for (status, body) in [(400, dead), (404, "")] {
         let (server, _) = scripted(Script::saying(status, body)).await;
         assert_eq!(
             server.refresh(&refresh).await,
@@ -58,12 +52,45 @@ async fn only_a_definite_refusal_ends_a_session() {
             "{status} {body}"
         );
     }
-    for body in [
-        r#"{"fieldErrors":{"timeToLiveInSeconds":[{"code":"[tooBig]"}]}}"#,
-        r#"{"generalErrors":[{"message":"timeToLiveInSeconds is too large"}]}"#,
+    for (status, body) in [
+        (401, ""),
+        (401, "<html>"),
+        (
+            400,
+            r#"{"fieldErrors":{"timeToLiveInSeconds":[{"code":"[tooBig]"}]}}"#,
+        ),
+        (
+            400,
+            r#"{"fieldErrors":{"tenantId":[{"code":"[invalid]tenantId"}]}}"#,
+        ),
+        (
+            400,
+            r#"{"fieldErrors":{"refreshToken":[{"code":"[invalid]refreshToken"}],"tenantId":[{}]}}"#,
+        ),
+        (
+            400,
+            r#"{"generalErrors":[{"message":"timeToLiveInSeconds is too large"}]}"#,
+        ),
     ] {
-        let (server, _) = scripted(Script::saying(400, body)).await;
+        let (server, _) = scripted(Script::saying(status, body)).await;
         assert!(is_misconfigured(&server.refresh(&refresh).await), "{body}");
+    }
+    for (status, body) in [
+        (404, "<html>"),
+        (404, "404 page not found"),
+        (404, "{}"),
+        (400, ""),
+        (400, "{}"),
+        (400, "<html>"),
+        (400, r#"{"fieldErrors":{}}"#),
+        (400, r#"{"fieldErrors":{"refreshToken":[]}}"#),
+        (403, "<html>"),
+    ] {
+        let (server, _) = scripted(Script::saying(status, body)).await;
+        assert!(
+            is_unavailable(&server.refresh(&refresh).await),
+            "{status} {body}"
+        );
     }
     for status in [
         201, 202, 203, 242, 302, 402, 403, 409, 410, 423, 429, 500, 503,
@@ -71,6 +98,11 @@ async fn only_a_definite_refusal_ends_a_session() {
         let (server, _) = scripted(Script::saying(status, r#"{"token":"leaky"}"#)).await;
         assert!(is_unavailable(&server.refresh(&refresh).await), "{status}");
     }
+    let (server, _) = scripted(Script::saying(200, "<html>leaky")).await;
+    assert!(
+        is_unavailable(&server.revoke(&refresh).await),
+        "a page in place of the provider"
+    );
     for status in [202, 302, 400, 404, 429, 500] {
         let (server, _) = scripted(Script::saying(status, "")).await;
         assert!(is_unavailable(&server.revoke(&refresh).await), "{status}");

@@ -167,7 +167,7 @@ async fn a_code_is_requested_with_the_id_as_one_segment() {
         (400, Reason::RejectedInput),
         (404, Reason::ChallengeExpired),
     ] {
-        let (server, _) = scripted(Script::saying(status, "")).await;
+        let (server, _) = scripted(Script::saying(status, as_documented(status, ""))).await;
         assert_eq!(
             server
                 .send_code(&Secret::new(ID), &Secret::new("R2D2"))
@@ -221,7 +221,7 @@ async fn each_step_has_its_own_refusals() {
         // With what a success has in it, so that a status that was taken for 200 shows.
         let (server, script) = scripted(Script::saying(
             status,
-            r#"{"token":"A","oneTimePassword":"once"}"#,
+            as_documented(status, r#"{"token":"A","oneTimePassword":"once"}"#),
         ))
         .await;
         for (answer, reason) in [

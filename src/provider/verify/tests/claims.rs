@@ -7,24 +7,11 @@ fn claims_must_be_there_and_rightly_typed() {
     for (name, bad) in [
         (
             "iss",
-            vec![
-                Value::Null,
-                json!(""),
-                json!("https://id.example.com/"),
-                json!(["https://id.example.com"]),
-            ],
+            vec![Value::Null, json!(1), json!(["https://id.example.com"])],
         ),
         (
             "aud",
-            vec![
-                Value::Null,
-                json!("forum"),
-                json!(["forum"]),
-                json!([]),
-                json!(1),
-                json!(["store", 1]),
-                json!({}),
-            ],
+            vec![Value::Null, json!(1), json!(["store", 1]), json!({})],
         ),
         ("sub", vec![Value::Null, json!(""), json!(1), json!(["u1"])]),
         (
@@ -39,11 +26,8 @@ fn claims_must_be_there_and_rightly_typed() {
                 json!(1e300),
             ],
         ),
-        (
-            "iat",
-            vec![json!("1"), json!(NOW + 31), json!(-1), json!({})],
-        ),
-        ("nbf", vec![json!("1"), json!(NOW + 31), json!(false)]),
+        ("iat", vec![json!("1"), json!(-1), json!({})]),
+        ("nbf", vec![json!("1"), json!(false)]),
         ("sid", vec![json!(1)]),
         ("events", vec![json!({})]),
         ("at_hash", vec![json!("x")]),
@@ -55,6 +39,42 @@ fn claims_must_be_there_and_rightly_typed() {
                 "{name} {value}"
             );
         }
+    }
+}
+
+#[test]
+fn a_token_of_another_issuer_or_for_another_audience_is_told_apart() {
+    for (name, value) in [
+        ("iss", json!("")),
+        ("iss", json!("https://id.example.com/")),
+        ("aud", json!("forum")),
+        ("aud", json!(["forum"])),
+        ("aud", json!([])),
+    ] {
+        assert_eq!(
+            judge_claims(&claims_with(name, value.clone())),
+            Err(VerifyError::NotForUs),
+            "{name} {value}"
+        );
+    }
+}
+
+/// The gateway's clock is behind: nobody is signed out for it.
+#[test]
+fn a_token_that_is_not_valid_yet_is_told_apart() {
+    for name in ["iat", "nbf"] {
+        let early = claims_with(name, json!(NOW + 31));
+        let Err(VerifyError::NotYetValid(verified)) = judge_claims(&early) else {
+            panic!("{name}")
+        };
+        assert_eq!(verified.session, RevocationKey("s1".into()), "{name}");
+        let mut of_another = early.clone();
+        of_another["aud"] = json!("forum");
+        assert_eq!(
+            judge_claims(&of_another),
+            Err(VerifyError::NotForUs),
+            "{name}"
+        );
     }
 }
 
@@ -117,15 +137,14 @@ fn only_a_token_that_is_good_otherwise_is_expired() {
 
     let (key, other) = (TestKey::ed25519("k"), TestKey::ed25519("k"));
     assert_eq!(judge(&key, &other.token(&old)), Err(VerifyError::Invalid));
-    for (name, value) in [
-        ("iss", json!("x")),
-        ("aud", json!("x")),
-        ("sub", json!("")),
-        ("nbf", json!(NOW + 99)),
+    for (name, value, error) in [
+        ("iss", json!("x"), VerifyError::NotForUs),
+        ("aud", json!("x"), VerifyError::NotForUs),
+        ("sub", json!(""), VerifyError::Invalid),
     ] {
         let mut claims = old.clone();
         claims[name] = value;
-        assert_eq!(judge_claims(&claims), Err(VerifyError::Invalid), "{name}");
+        assert_eq!(judge_claims(&claims), Err(error), "{name}");
     }
 }
 

@@ -35,7 +35,7 @@ async fn becomes_revoked(stores: &Stores, name: &str) -> bool {
 async fn every_store_fails(stores: &Stores, lease: LeaseKey, account: ThrottleKey) {
     let id = SessionHash([1; 32]);
     assert!(stores.sessions.get(id, MINUTE, NOW).await.is_err());
-    assert!(stores.leases.acquire(lease, MINUTE, NOW).await.is_err());
+    assert!(stores.leases.acquire(lease, MINUTE).await.is_err());
     let reserved = stores.throttles.reserve(account, ONE_A_MINUTE, NOW).await;
     assert!(matches!(reserved, Err(ReserveError::Store(_))));
 }
@@ -43,8 +43,8 @@ async fn every_store_fails(stores: &Stores, lease: LeaseKey, account: ThrottleKe
 fn result() -> LeaseResult {
     LeaseResult {
         sealed: Arc::from([]),
-        expires_at: NOW.plus(MINUTE),
-        reused_until: None,
+        ttl: MINUTE,
+        reuse_ttl: None,
     }
 }
 
@@ -63,7 +63,8 @@ fn a_server_that_lost_its_data_gets_the_revocations_back() {
         let account = ThrottleKeys::new([1; 32]).account("main", "ann");
         revoke(&here, "a").await.unwrap();
         assert!(becomes_revoked(&there, "a").await);
-        let Acquire::Acquired(lost) = here.leases.acquire(lease, MINUTE, NOW).await.unwrap() else {
+        let acquired = here.leases.acquire(lease, MINUTE).await.unwrap();
+        let Acquire::Acquired { fence: lost, .. } = acquired else {
             panic!()
         };
         let _ = here
@@ -95,12 +96,12 @@ fn a_server_that_lost_its_data_gets_the_revocations_back() {
         for name in ["a", "b"] {
             assert!(is_revoked(&newcomer, name), "{name} was revoked");
         }
-        let Acquire::Acquired(fence) = there.leases.acquire(lease, MINUTE, NOW).await.unwrap()
-        else {
+        let acquired = there.leases.acquire(lease, MINUTE).await.unwrap();
+        let Acquire::Acquired { fence, .. } = acquired else {
             panic!("the lease is free")
         };
         assert!(fence > lost, "fences still grow");
-        let completed = here.leases.complete(lease, lost, result(), NOW).await;
+        let completed = here.leases.complete(lease, lost, result()).await;
         assert_eq!(completed, Ok(false));
         let _ = here
             .throttles
@@ -142,7 +143,7 @@ fn a_message_that_is_lost_without_a_trace_is_made_up_for() {
         let settings = server.settings(RedisTopology::One);
         let there = ready_replica(&settings).await;
         // It publishes where nobody listens.
-        let here = connected(open_on_channel(&settings, clock(), "elsewhere").unwrap());
+        let here = connected(open_on_channel(&settings, &Clock::new(), "elsewhere").unwrap());
         assert!(becomes_ready(&here).await);
         for name in ["a", "b"] {
             revoke(&here, name).await.unwrap();
@@ -167,9 +168,9 @@ fn windows_run_on_the_clock_of_the_server() {
         let settings = server.settings(RedisTopology::One);
         let here = ready_replica(&settings).await;
         let off = Duration::from_secs(600);
-        let (clock, there_now) = (clock(), NOW.plus(off));
-        let ahead: LocalClock = Arc::new(move || clock().plus(off));
-        let there = connected(super::super::open(&settings, ahead).unwrap());
+        let (ahead, there_now) = (Clock::new(), NOW.plus(off));
+        ahead.set_forward(600_000);
+        let there = connected(super::super::open(&settings, &ahead).unwrap());
         assert!(becomes_ready(&there).await);
 
         let id = SessionHash([7; 32]);

@@ -21,16 +21,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// The configuration of the servers.
 const CONFIG: &str = "save ''\ndatabases 64";
 
-/// The clock of this machine, which is the server's too.
-fn clock() -> LocalClock {
-    Arc::new(|| {
-        let since = std::time::UNIX_EPOCH.elapsed().unwrap();
-        Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap())
-    })
-}
-
+/// With the clock of this machine, which is the server's too.
 fn open(settings: &Redis) -> Result<Stores, StoreError> {
-    super::open(settings, clock())
+    super::open(settings, &Clock::new())
 }
 
 /// The stores of a replica. They stay connected until the test's runtime ends.
@@ -111,6 +104,17 @@ impl Fixture for Replicas {
             ready_replica(&settings).await,
             ready_replica(&settings).await,
         )
+    }
+
+    fn advance(&self, span: Duration) {
+        let database = if self.form == RedisTopology::Cluster {
+            0
+        } else {
+            (self.database.load(Ordering::Relaxed) - 1) % 64
+        };
+        if !span.is_zero() {
+            self.server.age_leases(database, span);
+        }
     }
 }
 

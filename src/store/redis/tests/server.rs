@@ -11,6 +11,22 @@ use tempfile::TempDir;
 use crate::config::settings::{Redis, RedisTopology};
 use crate::model::secret::Secret;
 
+/// Moves the times of a lease back, and what is left of its life.
+const AGE: &str = "
+local left = redis.call('PTTL', KEYS[1]) - tonumber(ARGV[1])
+if left <= 0 then
+  return redis.call('DEL', KEYS[1])
+end
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', left))
+if redis.call('TYPE', KEYS[1]).ok == 'hash' then
+  for _, name in ipairs({ 'held', 'landed', 'spent' }) do
+    if redis.call('HEXISTS', KEYS[1], name) == 1 then
+      redis.call('HINCRBY', KEYS[1], name, '-' .. ARGV[1])
+    end
+  end
+end
+return 1";
+
 /// A server process on a port of its own; it ends with this value.
 pub(super) struct TestServer {
     program: &'static str,
@@ -102,6 +118,23 @@ impl TestServer {
         }
         let _ = child.kill();
         false
+    }
+
+    /// Lets the leases of a database age by `span`, as if its clock had moved on.
+    pub(super) fn age_leases(&self, database: u32, span: Duration) {
+        let address = format!("redis://127.0.0.1:{}/{database}", self.port);
+        let client = redis::Client::open(address).unwrap();
+        let mut connection = client.get_connection().unwrap();
+        let mut names = redis::cmd("KEYS");
+        names.arg("vestibule:renewal:*");
+        let names: Vec<String> = names.query(&mut connection).unwrap();
+        for name in names {
+            let () = redis::Script::new(AGE)
+                .key(name)
+                .arg(u64::try_from(span.as_millis()).unwrap())
+                .invoke(&mut connection)
+                .unwrap();
+        }
     }
 
     pub(super) fn log(&self) -> String {

@@ -164,15 +164,21 @@ fn every_key_has_a_ttl() {
         };
         let account = ThrottleKeys::new([1; 32]).account("a", "b");
         let _ = stores.throttles.reserve(account, rate, NOW).await.unwrap();
-        let Acquire::Acquired(fence) = stores.leases.acquire(key, span, NOW).await.unwrap() else {
+        let Acquire::Acquired { fence, .. } = stores.leases.acquire(key, span).await.unwrap()
+        else {
             panic!()
         };
+        let waiting = LeaseKey([8; 32]);
+        let put = stores
+            .leases
+            .put_checkpoint(waiting, b"x".as_slice().into(), span);
+        assert_eq!(put.await, Ok(true));
         let result = LeaseResult {
             sealed: b"sealed".as_slice().into(),
-            expires_at: NOW.plus(span),
-            reused_until: Some(NOW.plus(span * 2)),
+            ttl: span,
+            reuse_ttl: Some(span),
         };
-        let completed = stores.leases.complete(key, fence, result, NOW).await;
+        let completed = stores.leases.complete(key, fence, result).await;
         assert_eq!(completed, Ok(true));
         let names = server.command(&["KEYS", "*"]);
         let names: Vec<&str> = names
@@ -181,7 +187,7 @@ fn every_key_has_a_ttl() {
             // The latest revocations are bounded in number.
             .filter(|word| !word.contains("{vestibule:revoked}"))
             .collect();
-        assert_eq!(names.len(), 4, "{names:?}");
+        assert_eq!(names.len(), 5, "{names:?}");
         for name in names {
             let ttl: i64 = server
                 .command(&["TTL", name])

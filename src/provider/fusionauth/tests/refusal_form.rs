@@ -1,0 +1,46 @@
+//! Refusals that FusionAuth has not sent.
+
+use super::*;
+use crate::provider::Trust;
+
+/// A proxy, or another server at the same address, says these.
+#[tokio::test]
+async fn a_refusal_in_another_form_refuses_nobody() {
+    let page = "<html><h1>Not here</h1></html>";
+    for (status, body) in [
+        (202, ""),
+        (202, page),
+        (212, page),
+        (213, page),
+        (400, ""),
+        (400, page),
+        (400, "{}"),
+        (404, page),
+        (404, "{}"),
+        (409, page),
+        (410, page),
+        (421, page),
+        (423, page),
+    ] {
+        let (server, _) = scripted(Script::saying(status, body)).await;
+        assert!(is_unavailable(&log_in(&server).await), "{status} {body}");
+        let code = steps::second_factor(&server, Trust::No).await;
+        assert!(is_unavailable(&code), "{status} {body}");
+        assert!(
+            is_unavailable(&steps::change_password(&server).await),
+            "{status} {body}"
+        );
+        let (id, method) = (Secret::new("1"), Secret::new("2"));
+        if !(200..300).contains(&status) {
+            assert!(
+                is_unavailable(&server.send_code(&id, &method).await),
+                "{status} {body}"
+            );
+        }
+    }
+    for field in ["applicationId", "tenantId"] {
+        let body = json!({ "fieldErrors": { field: [{ "code": format!("[invalid]{field}") }] } });
+        let (server, _) = scripted(Script::saying(400, body.to_string())).await;
+        assert!(is_misconfigured(&log_in(&server).await), "{field}");
+    }
+}

@@ -1,0 +1,302 @@
+//! Where the head of an HTTP/1 request ends, found before Pingora parses it.
+//!
+//! Pingora parses a head anew whenever more of it arrives, reads up to a megabyte of it, and repairs
+//! a request line that is malformed. A [`HeadScanner`] sees each byte once: it finds the end of the
+//! head, refuses a head at the byte that exceeds a limit, and remembers a malformed request line.
+
+use memchr::memchr;
+
+use crate::decide::request_validation::{MAX_FIELD_BYTES, MAX_FIELDS};
+use crate::model::target::MAX_TARGET;
+
+/// How many bytes of empty lines may stand before a request line: four lines. RFC 9112, section 2.2
+/// asks to ignore at least one, because old clients send one behind a body.
+const MAX_EMPTY_LINE_BYTES: usize = 8;
+
+/// What the bytes so far are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scanned {
+    /// A head that goes on.
+    Partial,
+    /// A whole head. It ends before this position in the bytes that were given last.
+    Complete(usize),
+    /// A head that is refused, whatever follows.
+    Refused(HeadError),
+}
+
+/// Why a head is refused before it is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeadError {
+    /// `400`: this is no request.
+    Malformed,
+    /// `414`: the target is longer than [`MAX_TARGET`].
+    TargetTooLong,
+    /// `431`: there are more than [`MAX_FIELDS`] fields, or more than [`MAX_FIELD_BYTES`] bytes
+    /// beside the target.
+    TooLarge,
+}
+
+/// Where in the head the next byte belongs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Position {
+    /// No byte of the request line has arrived.
+    #[default]
+    Before,
+    Method,
+    Target,
+    Version,
+    /// Behind the carriage return of the request line.
+    LineFeed,
+    /// In a request line that is malformed, whatever follows.
+    Malformed,
+    /// At the start of a field line, or of the empty line that ends the head.
+    FieldStart,
+    /// Behind a carriage return at the start of a line.
+    EmptyLine,
+    Field,
+    /// Behind the empty line.
+    End,
+}
+
+/// Reads the head of one request.
+#[derive(Debug, Default)]
+pub(super) struct HeadScanner {
+    position: Position,
+    is_malformed: bool,
+    /// The bytes of the target.
+    target_bytes: usize,
+    /// All other bytes.
+    other_bytes: usize,
+    fields: usize,
+}
+
+impl HeadScanner {
+    /// Whether a byte of the request line has arrived.
+    pub(super) fn has_begun(&self) -> bool {
+        self.position != Position::Before
+    }
+
+    /// Whether something is wrong with the request line that Pingora would repair.
+    pub(super) fn is_malformed(&self) -> bool {
+        self.is_malformed
+    }
+
+    /// Takes in the bytes that arrived next.
+    pub(super) fn scan(&mut self, bytes: &[u8]) -> Scanned {
+        let mut at = 0;
+        while self.position != Position::End {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let skipped = self.skip_field(rest);
+            let byte = rest.get(skipped).copied();
+            at += skipped + usize::from(byte.is_some());
+            let taken = byte.map_or(Ok(()), |byte| self.take(byte));
+            if let Err(error) = taken.and_then(|()| self.check_size()) {
+                return Scanned::Refused(error);
+            }
+            if byte.is_none() {
+                return Scanned::Partial;
+            }
+        }
+        Scanned::Complete(at)
+    }
+
+    /// Passes over the rest of a field line, and gives the number of its bytes.
+    fn skip_field(&mut self, bytes: &[u8]) -> usize {
+        if self.position != Position::Field {
+            return 0;
+        }
+        let length = memchr(b'\n', bytes).unwrap_or(bytes.len());
+        self.other_bytes += length;
+        length
+    }
+
+    fn take(&mut self, byte: u8) -> Result<(), HeadError> {
+        let from = self.position;
+        self.position = from.next(byte)?;
+        self.is_malformed |= self.position == Position::Malformed
+            // The line feed ended a line that it has no place in.
+            || from == Position::Target && self.position == Position::FieldStart;
+        if from == Position::Target && self.position == Position::Target {
+            self.target_bytes += 1;
+        } else {
+            self.other_bytes += 1;
+        }
+        self.fields += usize::from(from == Position::Field && self.position != from);
+        Ok(())
+    }
+
+    fn check_size(&self) -> Result<(), HeadError> {
+        if !self.has_begun() && self.other_bytes > MAX_EMPTY_LINE_BYTES {
+            Err(HeadError::Malformed)
+        } else if self.target_bytes > MAX_TARGET {
+            Err(HeadError::TargetTooLong)
+        } else if self.other_bytes > MAX_FIELD_BYTES || self.fields > MAX_FIELDS {
+            Err(HeadError::TooLarge)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Position {
+    /// The position behind `byte`.
+    fn next(self, byte: u8) -> Result<Self, HeadError> {
+        Ok(match (self, byte) {
+            (Self::Before, b'\r' | b'\n') => Self::Before,
+            (Self::Before | Self::Method, byte) if is_token(byte) => Self::Method,
+            (Self::Method, b' ') => Self::Target,
+            // Most likely another protocol, such as TLS.
+            (Self::Before | Self::Method, _) => return Err(HeadError::Malformed),
+            (Self::Target, b' ') => Self::Version,
+            (Self::Version, b'\r') => Self::LineFeed,
+            (Self::Target | Self::Version | Self::LineFeed | Self::Malformed, b'\n') => {
+                Self::FieldStart
+            }
+            // Bytes that no target has (RFC 3986, appendix A), which Pingora would escape or, from
+            // a `#` on, drop; then a second space.
+            (Self::Target, b'"' | b'#' | b'<' | b'>' | b'\\' | 0..=0x20 | 0x7f..)
+            | (Self::Version, b' ')
+            | (Self::LineFeed, _) => Self::Malformed,
+            (Self::FieldStart, b'\r') => Self::EmptyLine,
+            (Self::FieldStart | Self::EmptyLine, b'\n') => Self::End,
+            (Self::FieldStart | Self::EmptyLine, _) => Self::Field,
+            (Self::Field, b'\n') => Self::FieldStart,
+            (
+                same @ (Self::Target | Self::Version | Self::Malformed | Self::Field | Self::End),
+                _,
+            ) => same,
+        })
+    }
+}
+
+/// Whether `byte` may stand in a method (RFC 9110, section 5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The outcome for a head that arrives in pieces of `step` bytes, and the number of bytes that
+    /// were looked at.
+    fn scan(head: &[u8], step: usize) -> (Scanned, usize, HeadScanner) {
+        let mut scanner = HeadScanner::default();
+        let mut seen = 0;
+        for piece in head.chunks(step) {
+            match scanner.scan(piece) {
+                Scanned::Partial => seen += piece.len(),
+                Scanned::Complete(end) => return (Scanned::Complete(seen + end), seen, scanner),
+                refused @ Scanned::Refused(_) => return (refused, seen + piece.len(), scanner),
+            }
+        }
+        (Scanned::Partial, seen, scanner)
+    }
+
+    const STEPS: [usize; 4] = [1, 7, 400, usize::MAX];
+
+    #[test]
+    fn the_end_of_a_head_is_found_however_it_is_cut() {
+        for head in [
+            "GET /a?b=c%20d HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\n\n",
+            "\r\n\nGET / HTTP/1.1\nHost: x\r\nA:\rb\r\n\n",
+            "GET / HTTP/1.0\r\nA: b\r\n folded\r\n\r\n",
+        ] {
+            for step in STEPS {
+                let whole = format!("{head}\r\n\r\nGET /next HTTP/1.1\r\n\u{e9}<>");
+                let (outcome, _, scanner) = scan(whole.as_bytes(), step);
+                assert_eq!(outcome, Scanned::Complete(head.len()), "{head:?} {step}");
+                assert!(!scanner.is_malformed(), "{head:?}");
+                let (partial, _, scanner) = scan(&head.as_bytes()[..head.len() - 1], step);
+                assert_eq!(partial, Scanned::Partial, "{head:?} {step}");
+                assert!(scanner.has_begun());
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_line_that_pingora_would_repair_is_malformed() {
+        for line in [
+            "GET /a b HTTP/1.1",
+            "GET /\x01 HTTP/1.1",
+            "GET /\u{e9} HTTP/1.1",
+            "GET /<a> HTTP/1.1",
+            "GET /a#b HTTP/1.1",
+            "GET  / HTTP/1.1",
+            "GET /",
+            "GET / HTTP/1.1\rX",
+        ] {
+            for step in STEPS {
+                for end in ["\n", "\r\n"] {
+                    let head = format!("{line}{end}Host: x\r\n\r\n");
+                    let (outcome, _, scanner) = scan(head.as_bytes(), step);
+                    assert_eq!(outcome, Scanned::Complete(head.len()), "{head:?}");
+                    assert!(scanner.is_malformed(), "{head:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused_at_once() {
+        for start in [
+            "\x16\x03\x01",
+            "evil\r\n",
+            " GET",
+            "G(T /",
+            "GET\0",
+            "\u{e9}",
+        ] {
+            let (outcome, _, _) = scan(start.as_bytes(), 1);
+            assert_eq!(outcome, Scanned::Refused(HeadError::Malformed), "{start:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_is_refused_at_the_byte_that_exceeds_a_limit() {
+        let start = "GET / HTTP/1.1\r\n";
+        let pad = |start: &str, length: usize| start.to_owned() + &"x".repeat(length - start.len());
+        for (longest, byte, error) in [
+            (pad("GET /", 4 + MAX_TARGET), "x", HeadError::TargetTooLong),
+            // The target counts by itself.
+            (
+                pad(&format!("{start}a: "), MAX_FIELD_BYTES + 1),
+                "x",
+                HeadError::TooLarge,
+            ),
+            (pad("M", MAX_FIELD_BYTES), "M", HeadError::TooLarge),
+            (
+                format!("{start}{}a: b", "a: b\r\n".repeat(MAX_FIELDS)),
+                "\n",
+                HeadError::TooLarge,
+            ),
+            ("\r\n".repeat(4), "\r", HeadError::Malformed),
+        ] {
+            let told = &longest[..longest.len().min(20)];
+            for step in STEPS {
+                let (outcome, seen, _) = scan(longest.as_bytes(), step);
+                assert_eq!(
+                    (outcome, seen),
+                    (Scanned::Partial, longest.len()),
+                    "{told:?} {step}"
+                );
+                let (outcome, _, _) = scan((longest.clone() + byte).as_bytes(), step);
+                assert_eq!(outcome, Scanned::Refused(error), "{told:?} {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_body_does_not_count() {
+        let head = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(MAX_FIELDS));
+        let whole = head.clone() + &"\r\n".repeat(MAX_FIELD_BYTES);
+        for step in STEPS {
+            assert_eq!(
+                scan(whole.as_bytes(), step).0,
+                Scanned::Complete(head.len())
+            );
+        }
+    }
+}

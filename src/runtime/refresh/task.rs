@@ -1,0 +1,63 @@
+//! One refresh: the token to use, and the request that presented it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::credential::CredentialKind;
+use crate::model::refresh_ticket::RefreshTicket;
+use crate::model::token::TokenPair;
+use crate::runtime::site::SiteRuntime;
+use crate::store::LeaseKey;
+use crate::telemetry::audit::{self, AuditContext};
+
+use super::lock::LEASE_TTL;
+use super::outcome::RefreshOutcome;
+
+/// A refresh token to use, and the request that presented it.
+pub(super) struct RefreshTask {
+    pub site_runtime: Arc<SiteRuntime>,
+    pub kind: CredentialKind,
+    pub key: LeaseKey,
+    pub ticket: RefreshTicket,
+    pub client: IpAddr,
+    pub request_id: String,
+}
+
+impl RefreshTask {
+    /// How long to wait for whoever holds the lease, which calls the provider for tokens and perhaps
+    /// for keys, and for whoever takes over if it dies.
+    pub fn patience(&self) -> Duration {
+        self.site_runtime.provider.settings.timeout * 4 + LEASE_TTL
+    }
+
+    /// The ticket that follows this one with the refresh token of `pair`, where that is another one.
+    pub fn next(&self, pair: &TokenPair) -> Option<RefreshTicket> {
+        let refresh = pair.refresh.as_ref()?;
+        (*refresh != self.ticket.refresh).then(|| RefreshTicket {
+            refresh: refresh.clone(),
+            ..self.ticket.clone()
+        })
+    }
+
+    pub fn audit_context(&self) -> AuditContext<'_> {
+        AuditContext {
+            site: &self.site_runtime.site.name,
+            request_id: &self.request_id,
+            client: self.client,
+        }
+    }
+
+    /// Records what the refresh led to.
+    pub fn audit(&self, outcome: &RefreshOutcome) {
+        let context = self.audit_context();
+        match outcome {
+            RefreshOutcome::Renewed { .. } => audit::renewed(context, &self.ticket.sub),
+            RefreshOutcome::Refused(reason) | RefreshOutcome::Unavailable(reason) => {
+                audit::renewal_refused(context, &self.ticket.sub, *reason);
+            }
+            // Recorded by whoever revokes the sign-in.
+            RefreshOutcome::Reused(_) => {}
+        }
+    }
+}

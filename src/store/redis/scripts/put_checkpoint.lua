@@ -1,0 +1,10 @@
+-- Stores a checkpoint. Returns 0 when the lease was completed.
+-- KEYS: state of the lease, its checkpoint. ARGV: checkpoint, ttl
+local known = redis.call('HMGET', KEYS[1], 'landed', 'spent')
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+if now < math.max(tonumber(known[1] or 0), tonumber(known[2] or 0)) then
+  return 0
+end
+redis.call('SET', KEYS[2], ARGV[1], 'PX', string.format('%.0f', tonumber(ARGV[2])))
+return 1

@@ -1,0 +1,421 @@
+//! What each event does.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::Method;
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, sleep_until};
+
+use super::configuration::HOST;
+use super::judge::Presented;
+use super::provider::REUSE_WINDOW;
+use super::rules;
+use super::schedule::{Action, Page, StoreFault, Visit};
+use super::visitor::Credentials;
+use super::world::{Stream, World};
+
+/// How long a gateway may need to notice that the store is back.
+const NOTICED: Duration = Duration::from_secs(5);
+/// How long a stream may outlive its sign-in, and the time that a check takes.
+const STREAM_ENDS: Duration = Duration::from_millis(5_200);
+/// How often a visitor who is not served tries again when all trouble is over.
+const TRIES: usize = 5;
+
+impl World {
+    /// Lets something happen.
+    pub async fn act(self: &Arc<Self>, action: Action) {
+        match action {
+            Action::SignIn { visitor, gateway } => self.sign_in(visitor, gateway).await,
+            Action::Visit(visit) => self.visit(visit).await,
+            Action::SignOut {
+                visitor,
+                gateway,
+                only_refresh,
+                times,
+            } => {
+                let number = visitor % self.visitors.len();
+                let held = self.visitor(number).held.clone();
+                let mut all = JoinSet::new();
+                for _ in 0..times.max(1) {
+                    let (world, held) = (Arc::clone(self), held.clone());
+                    all.spawn(async move {
+                        let presented = if only_refresh {
+                            held.only_refresh()
+                        } else {
+                            held.clone()
+                        };
+                        world.sign_out(number, gateway, held, presented).await;
+                    });
+                }
+                while all.join_next().await.is_some() {}
+            }
+            Action::Stream { visitor, gateway } => self.stream(visitor, gateway).await,
+            Action::Copy { visitor } => {
+                let mut visitor = self.visitor(visitor);
+                visitor.copy = Some(visitor.held.clone());
+            }
+            Action::Replay { visitor, gateway } => self.replay(visitor, gateway).await,
+            Action::Forge { visitor, gateway } => self.forge(visitor, gateway).await,
+            Action::Trouble(trouble) => {
+                self.trace.note(|| format!("{trouble:?}"));
+                let span = Duration::from_secs(trouble.seconds);
+                self.provider.fail(trouble.endpoint, trouble.how, span);
+            }
+            Action::RotateProviderKey => {
+                self.trace
+                    .note(|| "the provider signs with a new key".into());
+                self.provider.rotate_key();
+            }
+            Action::Unusable { seconds, how } => {
+                self.trace
+                    .note(|| format!("the provider's tokens: {how:?} for {seconds} s"));
+                self.provider
+                    .issue_unusable(how, Duration::from_secs(seconds));
+            }
+            Action::Unregister { visitor } => {
+                self.trace
+                    .note(|| format!("visitor {visitor} is unregistered"));
+                self.provider.unregister(visitor % self.visitors.len());
+            }
+            Action::Store(fault) => self.break_store(fault),
+            Action::StepClock { gateway, millis } => {
+                let gateway = self.gateway(gateway);
+                self.trace
+                    .note(|| format!("the clock of gateway {} steps {millis} ms", gateway.number));
+                gateway.wall.step(millis);
+            }
+            Action::Reload { gateway } => self.gateway(gateway).reload(&self.settings()),
+            Action::RotateSealingKey => self.rotate_sealing_key(),
+            Action::Restart {
+                gateway,
+                keep_state,
+            } => self.restart(gateway, keep_state).await,
+            Action::Kill { gateway, seconds } => self.kill(gateway, seconds).await,
+        }
+    }
+
+    async fn sign_in(self: &Arc<Self>, number: usize, gateway: usize) {
+        let number = number % self.visitors.len();
+        let held = self.visitor(number).held.clone();
+        if !held.is_empty() {
+            return;
+        }
+        let delivery = if held.phone { "body" } else { "cookie" };
+        let mut request = held.request(Method::POST, "/api/login");
+        let body = json!({ "loginId": format!("visitor{number}"), "password": "secret", "tokens": delivery });
+        request.body = Some(body.to_string());
+        let Some(response) = self
+            .ask(Presented::nothing(number), gateway, &request)
+            .await
+        else {
+            return;
+        };
+        let mut visitor = self.visitor(number);
+        visitor.held.take(&response);
+        let token = self.token(&visitor.held);
+        visitor.held.grant = token.and_then(|token| {
+            self.provider
+                .with_ledger(|ledger| Some(ledger.tokens.get(&token)?.grant))
+        });
+    }
+
+    /// A visitor's tabs ask for a page at the same time.
+    async fn visit(self: &Arc<Self>, visit: Visit) {
+        let number = visit.visitor % self.visitors.len();
+        let held = self.visitor(number).held.clone();
+        if held.is_empty() {
+            return;
+        }
+        let mut tabs = JoinSet::new();
+        for tab in 0..visit.tabs.max(1) {
+            let world = Arc::clone(self);
+            let held = held.clone();
+            let gateway = visit.gateway + if visit.spread { tab } else { 0 };
+            tabs.spawn(async move {
+                let mut request = match visit.what {
+                    Page::Required => held.request(Method::GET, "/page"),
+                    Page::User => held.request(Method::GET, "/api/user"),
+                    Page::Refresh => held.request(Method::POST, "/api/refresh"),
+                };
+                request.application = Duration::from_millis(visit.application);
+                let presented = world.presented(number, &held);
+                let Some(response) = world.ask(presented, gateway, &request).await else {
+                    return;
+                };
+                if visit.lose_answer {
+                    world
+                        .trace
+                        .note(|| "the answer is lost on its way to the visitor".into());
+                } else {
+                    world.visitor(number).held.take(&response);
+                }
+            });
+        }
+        while tabs.join_next().await.is_some() {}
+    }
+
+    /// A visitor who holds `held` signs out with the part of it that is `presented`.
+    async fn sign_out(
+        self: &Arc<Self>,
+        number: usize,
+        gateway: usize,
+        held: Credentials,
+        presented: Credentials,
+    ) {
+        let Some(grant) = held.grant.filter(|_| !held.is_empty()) else {
+            return;
+        };
+        if self.gateway(gateway).process().is_none() {
+            return;
+        }
+        self.provider.with_ledger(|ledger| {
+            let grant = &mut ledger.grants[grant];
+            grant.over = grant.over.or(Some("it was signed out"));
+        });
+        let mut request = presented.request(Method::POST, "/api/logout");
+        if presented.access.is_none() {
+            request.body = request
+                .refresh
+                .take()
+                .map(|token| json!({ "refreshToken": token }).to_string());
+        }
+        let mut who = self.presented(number, &presented);
+        who.is_sign_out = true;
+        let Some(response) = self.ask(who, gateway, &request).await else {
+            return;
+        };
+        if response.status != 204 {
+            return;
+        }
+        let now = self.time.elapsed();
+        self.provider.with_ledger(|ledger| {
+            let grant = &mut ledger.grants[grant];
+            grant.signed_out = grant.signed_out.or(Some(now));
+        });
+        {
+            let mut visitor = self.visitor(number);
+            visitor.copy = visitor.copy.take().or(Some(held));
+            visitor.held.forget();
+        }
+        self.check_streams(grant).await;
+    }
+
+    /// A thief presents what was copied.
+    async fn replay(self: &Arc<Self>, number: usize, gateway: usize) {
+        let number = number % self.visitors.len();
+        let Some(copy) = self.visitor(number).copy.clone() else {
+            return;
+        };
+        let request = copy.request(Method::GET, "/page");
+        let presented = self.presented(number, &copy);
+        let Some(response) = self.ask(presented, gateway, &request).await else {
+            return;
+        };
+        if let Some(copy) = &mut self.visitor(number).copy {
+            copy.take(&response);
+        }
+    }
+
+    /// Somebody presents an access token that the provider did not sign.
+    async fn forge(self: &Arc<Self>, number: usize, gateway: usize) {
+        let number = number % self.visitors.len();
+        let mut forged = Credentials::new(true);
+        forged.access = Some(self.provider.forge(number));
+        let request = forged.request(Method::GET, "/page");
+        let answer = self.ask(Presented::nothing(number), gateway, &request);
+        if answer.await.is_some_and(|response| response.forwarded) {
+            let what = format!("a forged token is taken for one of visitor {number}");
+            self.trace.violate(rules::OWN_IDENTITY, what);
+        }
+    }
+
+    async fn stream(self: &Arc<Self>, number: usize, gateway: usize) {
+        let number = number % self.visitors.len();
+        let held = self.visitor(number).held.clone();
+        let Some(process) = self.gateway(gateway).process().filter(|_| !held.is_empty()) else {
+            return;
+        };
+        let request = held.request(Method::GET, "/events");
+        let presented = self.presented(number, &held);
+        let grant = presented.grant;
+        let Some(response) = self.ask(presented, gateway, &request).await else {
+            return;
+        };
+        self.visitor(number).held.take(&response);
+        let (Some(grant), Some(principal)) = (grant, response.principal) else {
+            return;
+        };
+        let runtime = process.runtime_handle.current();
+        let Some(site_runtime) = runtime.site_called(HOST) else {
+            return;
+        };
+        let ended = site_runtime.streams.opened(&principal.revocation_key);
+        if runtime
+            .revocation
+            .is_revoked_by_now(site_runtime, &principal.revocation_key)
+        {
+            site_runtime.streams.end(&principal.revocation_key);
+        }
+        let is_open = Arc::new(AtomicBool::new(true));
+        let stream = Stream {
+            grant,
+            life: Arc::clone(&process.life),
+            is_open: Arc::clone(&is_open),
+        };
+        self.streams().push(stream);
+        // The stream outlives this event.
+        tokio::runtime::Handle::current().spawn(async move {
+            ended.await;
+            is_open.store(false, Ordering::Relaxed);
+        });
+    }
+
+    /// Checks that the streams of a sign-in that was signed out end.
+    async fn check_streams(&self, grant: usize) {
+        sleep(STREAM_ENDS).await;
+        sleep_until(self.time.at(self.provider.store_trouble() + STREAM_ENDS)).await;
+        let streams = self.streams();
+        let is_open = |stream: &&Stream| {
+            stream.grant == grant
+                && stream.life.is_alive()
+                && stream.is_open.load(Ordering::Relaxed)
+        };
+        if let Some(stream) = streams.iter().find(is_open) {
+            let what = format!("a stream at gateway {} is still open", stream.life.gateway);
+            self.trace.violate(rules::STREAMS_END, what);
+        }
+    }
+
+    fn break_store(&self, fault: StoreFault) {
+        let Some(server) = &self.server else { return };
+        self.trace.note(|| format!("the store: {fault:?}"));
+        let trouble = match fault {
+            StoreFault::Down { seconds } => {
+                server.go_down(Duration::from_secs(seconds));
+                Duration::from_secs(seconds)
+            }
+            StoreFault::Slow { seconds, millis } => {
+                server.be_slow(Duration::from_millis(millis), Duration::from_secs(seconds));
+                if millis < 1_000 {
+                    return;
+                }
+                Duration::from_secs(seconds)
+            }
+            StoreFault::RestartEmpty => {
+                server.restart_empty();
+                Duration::ZERO
+            }
+            StoreFault::FailOver { lost_millis } => {
+                server.fail_over(Duration::from_millis(lost_millis));
+                Duration::ZERO
+            }
+            StoreFault::CopySession { visitor } => {
+                let session = self.visitor(visitor).held.session_hash();
+                if let Some(session) = session {
+                    server.copy_session(session);
+                }
+                return;
+            }
+            StoreFault::LoseMessages { millis } => {
+                server.lose_messages(Duration::from_millis(millis));
+                Duration::from_millis(millis)
+            }
+        };
+        self.provider.store_fails(trouble + NOTICED);
+    }
+
+    async fn restart(self: &Arc<Self>, gateway: usize, keep_state: bool) {
+        let gateway = self.gateway(gateway);
+        self.trace.note(|| {
+            format!(
+                "gateway {} stops, keeps state: {keep_state}",
+                gateway.number
+            )
+        });
+        let Some(life) = gateway.stop().await else {
+            return;
+        };
+        self.provider.holder_died(&life, self.forgets());
+        self.forget_sign_outs(keep_state);
+        if !keep_state {
+            // It may never have been made.
+            let _ = fs::remove_dir_all(&gateway.state_dir);
+        }
+        self.start(gateway);
+    }
+
+    async fn kill(self: &Arc<Self>, gateway: usize, seconds: u64) {
+        let gateway = self.gateway(gateway);
+        self.trace
+            .note(|| format!("gateway {} is killed", gateway.number));
+        let Some(life) = gateway.kill() else { return };
+        self.provider.holder_died(&life, self.forgets());
+        self.forget_sign_outs(true);
+        sleep(Duration::from_secs(seconds)).await;
+        if gateway.process().is_none() {
+            self.start(gateway);
+        }
+    }
+
+    /// How long ago a process may have done what is lost with it.
+    fn forgets(&self) -> Duration {
+        if self.server.is_some() {
+            Duration::ZERO
+        } else {
+            REUSE_WINDOW + Duration::from_secs(15)
+        }
+    }
+
+    /// Sign-outs that only the process that has just ended knew are lost without its folder, and
+    /// where the shared store could not be told of them.
+    fn forget_sign_outs(&self, keep_state: bool) {
+        let is_lost = match self.server {
+            None => !keep_state,
+            Some(_) => self.time.elapsed() < self.provider.store_trouble(),
+        };
+        if is_lost {
+            self.provider.with_ledger(|ledger| {
+                for grant in &mut ledger.grants {
+                    grant.signed_out = None;
+                }
+            });
+        }
+    }
+
+    /// Checks that a visitor who is signed in is served, now that all trouble is over.
+    pub async fn check_recovery(self: &Arc<Self>, number: usize) {
+        for at in 0..TRIES {
+            let held = self.visitor(number).held.clone();
+            let presented = self.presented(number, &held);
+            if !self.must_be_served(&presented) {
+                return;
+            }
+            let request = held.request(Method::GET, "/page");
+            let Some(response) = self.ask(presented, number + at, &request).await else {
+                return;
+            };
+            self.visitor(number).held.take(&response);
+            if response.principal.is_some() {
+                return;
+            }
+            sleep(Duration::from_secs(20)).await;
+        }
+        let what = format!("visitor {number} is not served though all trouble is over");
+        self.trace.violate(rules::RECOVERS, what);
+    }
+
+    /// The provider's refresh token in these credentials.
+    pub fn token(&self, held: &Credentials) -> Option<String> {
+        held.refresh_token(&self.opener(), self.options.sessions)
+    }
+
+    fn streams(&self) -> std::sync::MutexGuard<'_, Vec<Stream>> {
+        self.streams
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

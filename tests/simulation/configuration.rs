@@ -1,0 +1,92 @@
+//! The configuration of the gateways.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use vestibule::config::settings::{SealingKeyBytes, Settings};
+use vestibule::config::{FakeEnvironment, check_text};
+use vestibule::model::site::Site;
+
+use super::provider::{APPLICATION, ISSUER};
+use super::schedule::Options;
+
+/// The origin of the one site.
+pub const ORIGIN: &str = "http://store.localhost:8080";
+/// Its host.
+pub const HOST: &str = "store.localhost:8080";
+/// Its name.
+pub const SITE: &str = "store";
+
+/// The settings for these options, with these sealing keys.
+pub fn settings(options: &Options, keys: &[[u8; 32]]) -> Settings {
+    let mut settings = parsed(options.sessions, options.shared_store);
+    settings.cookie_keys = keys.iter().copied().map(SealingKeyBytes).collect();
+    for site in &mut settings.sites {
+        let changed = Site {
+            cookie_max_age: Duration::from_secs(options.max_age),
+            ..(**site).clone()
+        };
+        *site = changed.into();
+    }
+    settings
+}
+
+/// Parsing is most of the work, so it is done once for each text.
+fn parsed(sessions: bool, shared: bool) -> Settings {
+    static PARSED: Mutex<BTreeMap<(bool, bool), Settings>> = Mutex::new(BTreeMap::new());
+    let mut parsed = PARSED.lock().unwrap_or_else(PoisonError::into_inner);
+    let parse = || {
+        let text = text(sessions, shared);
+        check_text("simulation.toml", &text, &FakeEnvironment::default())
+            .unwrap_or_else(|problems| panic!("{problems}"))
+    };
+    parsed
+        .entry((sessions, shared))
+        .or_insert_with(parse)
+        .clone()
+}
+
+fn text(sessions: bool, shared: bool) -> String {
+    let store = if shared {
+        "backend = \"redis\"\nurl = \"redis://127.0.0.1:1\""
+    } else {
+        "backend = \"memory\""
+    };
+    let credential = if sessions { "session" } else { "jwt" };
+    format!(
+        r#"
+state_dir = "/nonexistent"
+
+[server]
+listen = ["127.0.0.1:1"]
+
+[providers.main]
+kind = "fusionauth"
+url = "http://127.0.0.1:1"
+api_key = "an-api-key"
+issuer = "{ISSUER}"
+algorithms = ["ES256"]
+
+[store]
+{store}
+
+[cookies]
+keys = ["MuS8AqfM801yaS238IqpRRAuKQvrSDLVZzuYcBXYy08="]
+
+[login]
+account_limit = {{ attempts = 1000, per = "1m" }}
+address_limit = {{ attempts = 1000, per = "1m" }}
+
+[[sites]]
+name = "{SITE}"
+origin = "{ORIGIN}"
+application_id = "{APPLICATION}"
+upstreams = ["http://127.0.0.1:1"]
+credential = "{credential}"
+bearer = true
+default_access = "required"
+landing = "/"
+"#
+    )
+}

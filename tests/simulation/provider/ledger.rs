@@ -1,0 +1,92 @@
+//! What is true of every sign-in: which refresh tokens belong to it, and whether anybody may be
+//! told that it has ended.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A sign-in.
+#[derive(Debug)]
+pub struct Grant {
+    pub visitor: usize,
+    /// The `sid` of its tokens.
+    pub sid: String,
+    /// Why its visitor may be told that it has ended: somebody with its credentials, or the
+    /// provider's operator, ended it.
+    pub over: Option<&'static str>,
+    /// Whether it was lost to something that no gateway can help.
+    pub excused: bool,
+    /// Whether the provider honours its tokens no more.
+    pub ended: bool,
+    /// When its sign-out was answered.
+    pub signed_out: Option<Duration>,
+}
+
+/// A refresh token.
+#[derive(Debug)]
+pub struct RefreshToken {
+    pub grant: usize,
+    pub spent: Option<Spent>,
+    /// Whether it may be presented to the provider once more: its holder died, the store lost its
+    /// data, or the answer was lost on its way.
+    pub excused: bool,
+}
+
+/// A refresh token was exchanged for another.
+#[derive(Clone, Debug)]
+pub struct Spent {
+    pub at: Duration,
+    pub successor: String,
+    /// The process that exchanged it.
+    pub process: u64,
+}
+
+/// All sign-ins.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    pub grants: Vec<Grant>,
+    pub tokens: BTreeMap<String, RefreshToken>,
+}
+
+impl Ledger {
+    /// Begins a sign-in of this visitor, and returns its number and its first refresh token.
+    pub fn begin(&mut self, visitor: usize) -> (usize, String) {
+        let grant = self.grants.len();
+        self.grants.push(Grant {
+            visitor,
+            sid: format!("sid-{grant}"),
+            over: None,
+            excused: false,
+            ended: false,
+            signed_out: None,
+        });
+        (grant, self.issue(grant))
+    }
+
+    /// A new refresh token of this sign-in.
+    pub fn issue(&mut self, grant: usize) -> String {
+        let token = format!("refresh-{grant}-{}", self.tokens.len());
+        let row = RefreshToken {
+            grant,
+            spent: None,
+            excused: false,
+        };
+        self.tokens.insert(token.clone(), row);
+        token
+    }
+
+    /// Excuses all tokens that were spent after `since`, and by this process if one is given.
+    pub fn excuse_spent(&mut self, since: Duration, process: Option<u64>) {
+        for token in self.tokens.values_mut() {
+            let concerned = token.spent.as_ref().is_some_and(|spent| {
+                spent.at >= since && process.is_none_or(|process| process == spent.process)
+            });
+            token.excused |= concerned;
+        }
+    }
+
+    /// The sign-in of a refresh token.
+    pub fn grant_of(&mut self, token: &str) -> Option<&mut Grant> {
+        let grant = self.tokens.get(token)?.grant;
+        self.grants.get_mut(grant)
+    }
+}

@@ -1,0 +1,229 @@
+//! The identity provider: FusionAuth's API, as far as the gateway calls it, with its troubles.
+
+mod calls;
+mod keys;
+mod ledger;
+mod responses;
+mod transport;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::clock::TrueTime;
+use super::life::Life;
+use super::rules;
+use super::schedule::{Endpoint, Failure, Options, Rotation, Unusable};
+use super::trace::Trace;
+
+use ledger::Ledger;
+pub use responses::{APPLICATION, ISSUER};
+pub use transport::ProviderTransport;
+
+use calls::{Call, Calls};
+use transport::CallEnd;
+
+/// How long the gateway hands out the result of a renewal: `refresh.reuse_window`.
+pub const REUSE_WINDOW: Duration = Duration::from_secs(60);
+/// How long the data of a renewal may be on its way to the store.
+const ON_THE_WAY: Duration = Duration::from_secs(8);
+
+/// The identity provider.
+#[derive(Debug)]
+pub struct IdentityProvider {
+    time: TrueTime,
+    trace: Arc<Trace>,
+    options: Options,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ledger: Ledger,
+    calls: Calls,
+    /// The number of the key that signs.
+    key: usize,
+    troubles: BTreeMap<Endpoint, (Duration, Failure)>,
+    unusable: Option<(Duration, Unusable)>,
+    unregistered: BTreeSet<usize>,
+    /// Until when the store that the gateways share may fail them.
+    store_trouble: Duration,
+}
+
+impl IdentityProvider {
+    /// A provider without users.
+    pub fn new(time: TrueTime, trace: Arc<Trace>, options: &Options) -> Self {
+        Self {
+            time,
+            trace,
+            options: options.clone(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Lets an endpoint fail for a while.
+    pub fn fail(&self, endpoint: Endpoint, how: Failure, span: Duration) {
+        let until = self.time.elapsed() + span;
+        self.state().troubles.insert(endpoint, (until, how));
+    }
+
+    /// Signs with a new key from now on.
+    pub fn rotate_key(&self) {
+        self.state().key += 1;
+    }
+
+    /// Issues tokens that cannot be used, for a while.
+    pub fn issue_unusable(&self, how: Unusable, span: Duration) {
+        let until = self.time.elapsed() + span;
+        self.state().unusable = Some((until, how));
+    }
+
+    /// Deletes the registration of a visitor.
+    pub fn unregister(&self, visitor: usize) {
+        let mut state = self.state();
+        state.unregistered.insert(visitor);
+        for grant in &mut state.ledger.grants {
+            if grant.visitor == visitor {
+                grant.over = Some("the registration was deleted");
+            }
+        }
+    }
+
+    /// Ends all trouble.
+    pub fn recover(&self) {
+        let mut state = self.state();
+        state.troubles.clear();
+        state.unusable = None;
+    }
+
+    /// Runs `work` on the sign-ins.
+    pub fn with_ledger<T>(&self, work: impl FnOnce(&mut Ledger) -> T) -> T {
+        work(&mut self.state().ledger)
+    }
+
+    /// Notes that this process died. `forgets` tells how much of what it did is lost with it.
+    pub fn holder_died(&self, life: &Life, forgets: Duration) {
+        let since = self.time.elapsed().saturating_sub(forgets.max(ON_THE_WAY));
+        let mut state = self.state();
+        let State { ledger, calls, .. } = &mut *state;
+        ledger.excuse_spent(since, Some(life.process));
+        for call in calls.open.values() {
+            if call.caller.process == life.process
+                && let Some(token) = ledger.tokens.get_mut(&call.token)
+            {
+                token.excused = true;
+            }
+        }
+    }
+
+    /// Notes that the shared store fails the gateways for a while, or lost what it knew.
+    pub fn store_fails(&self, span: Duration) {
+        let now = self.time.elapsed();
+        let mut state = self.state();
+        let State { ledger, calls, .. } = &mut *state;
+        let since = now.saturating_sub(REUSE_WINDOW + ON_THE_WAY);
+        ledger.excuse_spent(since, None);
+        for call in calls.open.values() {
+            if let Some(token) = ledger.tokens.get_mut(&call.token) {
+                token.excused = true;
+            }
+        }
+        state.store_trouble = state.store_trouble.max(now + span);
+    }
+
+    /// Until when the shared store may fail the gateways.
+    pub fn store_trouble(&self) -> Duration {
+        self.state().store_trouble
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How an endpoint fails now.
+    fn trouble(&self, endpoint: Endpoint) -> Option<Failure> {
+        let now = self.time.elapsed();
+        let state = self.state();
+        let (until, how) = state.troubles.get(&endpoint)?;
+        (now < *until).then_some(*how)
+    }
+
+    /// A call arrives. Checks the rules about calls, and returns its number.
+    fn begin(&self, endpoint: Endpoint, token: String, caller: Arc<Life>) -> u64 {
+        let now = self.time.elapsed();
+        let mut state = self.state();
+        match endpoint {
+            Endpoint::Refresh => self.check_refresh(&mut state, &token, &caller, now),
+            Endpoint::Logout => {
+                let others = state.calls.under_way(endpoint, &token);
+                if others.iter().any(|other| other.process == caller.process) {
+                    let what = format!("gateway {} revokes {token} twice at once", caller.gateway);
+                    self.trace.violate(rules::ONE_REVOCATION, what);
+                }
+            }
+            Endpoint::Keys => {
+                if state.calls.fetches_keys_too_often(caller.process, now) {
+                    let what = format!("gateway {} fetches the keys too often", caller.gateway);
+                    self.trace.violate(rules::FEW_KEY_FETCHES, what);
+                }
+            }
+            Endpoint::Login => {}
+        }
+        state.calls.begin(Call {
+            endpoint,
+            token,
+            caller,
+            effective: false,
+        })
+    }
+
+    fn check_refresh(&self, state: &mut State, token: &str, caller: &Life, now: Duration) {
+        let gateway = caller.gateway;
+        self.trace
+            .note(|| format!("gateway {gateway} calls refresh with {token}"));
+        if state.calls.is_too_soon(caller.process, token, now) {
+            let what = format!("gateway {gateway} repeats the refresh with {token} at once");
+            self.trace.violate(rules::BACKS_OFF, what);
+        }
+        let others = state.calls.under_way(Endpoint::Refresh, token);
+        let in_store_trouble = now < state.store_trouble;
+        let Some(row) = state.ledger.tokens.get_mut(token) else {
+            return;
+        };
+        row.excused |= in_store_trouble || others.iter().any(|other| !other.is_alive());
+        if !others.is_empty() && !row.excused {
+            let what = format!("gateway {gateway} calls refresh with {token} beside another call");
+            self.trace.violate(rules::ONE_CALL, what);
+        }
+    }
+
+    /// A call has ended for its caller.
+    fn end(&self, number: u64, result: CallEnd) {
+        let now = self.time.elapsed();
+        let mut state = self.state();
+        let Some(call) = state.calls.open.remove(&number) else {
+            return;
+        };
+        if result == CallEnd::Answered {
+            return;
+        }
+        let (gateway, endpoint, token) = (call.caller.gateway, call.endpoint, &call.token);
+        self.trace.note(|| {
+            format!("gateway {gateway} ends its call of {endpoint:?} {token} with {result:?}")
+        });
+        if endpoint == Endpoint::Refresh {
+            state.calls.fail(call.caller.process, token, now);
+            let is_lost = result == CallEnd::NoAnswer && call.effective;
+            if let Some(row) = state.ledger.tokens.get_mut(token) {
+                row.excused |= is_lost;
+            }
+        }
+    }
+
+    fn is_one_time(&self) -> Option<Duration> {
+        match self.options.rotation {
+            Rotation::Reusable => None,
+            Rotation::OneTime { grace } => Some(Duration::from_secs(grace)),
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! Schedules that once broke a rule, each as short as it can be. They stay the same while the
+//! generator changes.
+
+use super::schedule::{
+    Action, Endpoint, Event, Failure, Options, Page, Rotation, Schedule, StoreFault, Trouble,
+    Unusable, Visit, WallClockOptions,
+};
+
+/// A schedule with a name.
+pub struct Scenario {
+    pub name: &'static str,
+    pub schedule: Schedule,
+}
+
+/// One gateway with a store in memory, and one-time refresh tokens whose reuse ends the sign-in.
+fn alone() -> Options {
+    Options {
+        clocks: vec![WallClockOptions::default()],
+        shared_store: false,
+        sessions: false,
+        visitors: 1,
+        rotation: Rotation::OneTime { grace: 0 },
+        token_life: 30,
+        max_age: 2_592_000,
+        provider_latency: 20,
+        store_latency: 1,
+    }
+}
+
+/// Two gateways that share a store. The second one's clock is ahead.
+fn two(ahead: i64) -> Options {
+    let ahead = WallClockOptions {
+        offset: ahead,
+        drift: 0,
+    };
+    Options {
+        clocks: vec![WallClockOptions::default(), ahead],
+        shared_store: true,
+        ..alone()
+    }
+}
+
+fn sign_in() -> (u64, Action) {
+    let (visitor, gateway) = (0, 0);
+    (0, Action::SignIn { visitor, gateway })
+}
+
+/// One tab asks gateway 0.
+fn visit(at: u64) -> (u64, Action) {
+    tabs(at, 1)
+}
+
+/// Tabs ask at the same time, each another gateway.
+fn tabs(at: u64, tabs: usize) -> (u64, Action) {
+    let visit = Visit {
+        visitor: 0,
+        what: Page::Required,
+        gateway: 0,
+        tabs,
+        spread: true,
+        application: 1,
+        lose_answer: false,
+    };
+    (at, Action::Visit(visit))
+}
+
+/// One tab asks gateway 0, and never gets the answer.
+fn lost_visit(at: u64) -> (u64, Action) {
+    match visit(at) {
+        (at, Action::Visit(visit)) => {
+            let lose_answer = true;
+            (
+                at,
+                Action::Visit(Visit {
+                    lose_answer,
+                    ..visit
+                }),
+            )
+        }
+        other => other,
+    }
+}
+
+fn sign_out(at: u64, gateway: usize) -> (u64, Action) {
+    let (visitor, only_refresh, times) = (0, false, 1);
+    let sign_out = Action::SignOut {
+        visitor,
+        gateway,
+        only_refresh,
+        times,
+    };
+    (at, sign_out)
+}
+
+fn replay(at: u64) -> (u64, Action) {
+    let (visitor, gateway) = (0, 0);
+    (at, Action::Replay { visitor, gateway })
+}
+
+fn trouble(at: u64, endpoint: Endpoint, how: Failure, seconds: u64) -> (u64, Action) {
+    let trouble = Trouble {
+        endpoint,
+        seconds,
+        how,
+    };
+    (at, Action::Trouble(trouble))
+}
+
+fn unusable(how: Unusable) -> Schedule {
+    let (at, seconds) = (1_000, 36);
+    let unusable = (at, Action::Unusable { seconds, how });
+    schedule(
+        alone(),
+        vec![sign_in(), unusable, visit(35_000), visit(60_000)],
+    )
+}
+
+fn schedule(world: Options, events: Vec<(u64, Action)>) -> Schedule {
+    let events = events.into_iter();
+    Schedule {
+        world,
+        events: events.map(|(at, action)| Event { at, action }).collect(),
+    }
+}
+
+/// All scenarios.
+pub fn all() -> Vec<Scenario> {
+    let scenarios = [provider(), unusable_tokens(), clocks(), sign_outs()].concat();
+    scenarios
+        .into_iter()
+        .map(|(name, schedule)| Scenario { name, schedule })
+        .collect()
+}
+
+type Named = (&'static str, Schedule);
+
+/// The provider answers something else than yes or no.
+fn provider() -> Vec<Named> {
+    let refresh_fails = |how| {
+        let trouble = trouble(1_000, Endpoint::Refresh, how, 60);
+        schedule(alone(), vec![sign_in(), trouble, visit(35_000)])
+    };
+    let short = Options {
+        token_life: 6,
+        ..alone()
+    };
+    let keys_fail = trouble(20_000, Endpoint::Keys, Failure::Unavailable, 40);
+    let step_back = Action::StepClock {
+        gateway: 0,
+        millis: -45_000,
+    };
+    let unavailable = trouble(1_000, Endpoint::Refresh, Failure::Unavailable, 60);
+    let hangs = trouble(1_000, Endpoint::Refresh, Failure::Hangs, 60);
+    let unregister = (1_000, Action::Unregister { visitor: 0 });
+    vec![
+        (
+            "a new key just after the keys were fetched",
+            schedule(
+                short,
+                vec![sign_in(), (1_000, Action::RotateProviderKey), visit(5_500)],
+            ),
+        ),
+        (
+            "a new key while the keys cannot be fetched",
+            schedule(
+                alone(),
+                vec![
+                    sign_in(),
+                    keys_fail,
+                    (21_000, Action::RotateProviderKey),
+                    visit(35_000),
+                ],
+            ),
+        ),
+        (
+            "a token that is not valid yet",
+            schedule(alone(), vec![sign_in(), (1_000, step_back), visit(78_000)]),
+        ),
+        (
+            "a page with 404 from refresh",
+            refresh_fails(Failure::Page(404)),
+        ),
+        (
+            "a page with 401 from refresh",
+            refresh_fails(Failure::Page(401)),
+        ),
+        (
+            "a 400 about the tenant",
+            refresh_fails(Failure::WrongTenant),
+        ),
+        (
+            "a failed renewal is repeated at once",
+            schedule(
+                alone(),
+                vec![sign_in(), unavailable, visit(35_000), visit(35_100)],
+            ),
+        ),
+        (
+            "a renewal that hangs is repeated at once",
+            schedule(
+                alone(),
+                vec![sign_in(), hangs, visit(25_000), visit(30_100)],
+            ),
+        ),
+        (
+            "a user who is not registered any more is renewed",
+            schedule(
+                alone(),
+                vec![sign_in(), unregister, visit(35_000), visit(36_000)],
+            ),
+        ),
+    ]
+}
+
+/// The provider's answer to a renewal cannot be used.
+fn unusable_tokens() -> Vec<Named> {
+    vec![
+        (
+            "a new token with a control character",
+            unusable(Unusable::ControlCharacter),
+        ),
+        (
+            "a new token that expired on arrival",
+            unusable(Unusable::ExpiredOnArrival),
+        ),
+        (
+            "a new token too large for cookies",
+            unusable(Unusable::TooLarge),
+        ),
+        ("a new token above 8 KiB", unusable(Unusable::Huge)),
+    ]
+}
+
+/// Time, and many gateways.
+fn clocks() -> Vec<Named> {
+    let step = Action::StepClock {
+        gateway: 0,
+        millis: 120_000,
+    };
+    let slow_keys = trouble(20_000, Endpoint::Keys, Failure::Slow(4_500), 60);
+    let copy = (1_000, Action::Copy { visitor: 0 });
+    let day = 25 * 60 * 60 * 1_000;
+    vec![
+        (
+            "two gateways whose clocks differ by 5 s",
+            schedule(two(5_000), vec![sign_in(), tabs(35_000, 2)]),
+        ),
+        (
+            "two gateways whose clocks differ by 62 s",
+            schedule(
+                two(62_000),
+                vec![sign_in(), tabs(25_000, 2), tabs(26_000, 2)],
+            ),
+        ),
+        (
+            "a clock that is set forward, and a late tab",
+            schedule(
+                alone(),
+                vec![sign_in(), lost_visit(35_000), (36_000, step), visit(40_000)],
+            ),
+        ),
+        (
+            "a gateway that fetches keys with the lease in its hand",
+            schedule(
+                two(0),
+                vec![
+                    sign_in(),
+                    slow_keys,
+                    (21_000, Action::RotateProviderKey),
+                    tabs(35_000, 2),
+                ],
+            ),
+        ),
+        (
+            "a used token that comes back after 25 hours",
+            schedule(alone(), vec![sign_in(), copy, visit(35_000), replay(day)]),
+        ),
+    ]
+}
+
+/// Sign-outs.
+fn sign_outs() -> Vec<Named> {
+    let away = || trouble(1_000, Endpoint::Logout, Failure::Unavailable, 60);
+    let restart = Action::Restart {
+        gateway: 0,
+        keep_state: true,
+    };
+    let kill = Action::Kill {
+        gateway: 0,
+        seconds: 1,
+    };
+    let stream = Action::Stream {
+        visitor: 0,
+        gateway: 0,
+    };
+    let short_cookies = Options {
+        max_age: 30,
+        token_life: 300,
+        ..alone()
+    };
+    let only_refresh = Action::SignOut {
+        visitor: 0,
+        gateway: 0,
+        only_refresh: true,
+        times: 1,
+    };
+    let two_with_sessions = Options {
+        sessions: true,
+        visitors: 2,
+        ..two(0)
+    };
+    let sign_in_other = Action::SignIn {
+        visitor: 1,
+        gateway: 1,
+    };
+    let flood = Action::SignOut {
+        visitor: 0,
+        gateway: 0,
+        only_refresh: false,
+        times: 100,
+    };
+    vec![
+        (
+            "a sign-out that the provider was not told before a restart",
+            schedule(
+                alone(),
+                vec![
+                    sign_in(),
+                    away(),
+                    sign_out(3_000, 0),
+                    (4_000, restart.clone()),
+                    replay(8_000),
+                ],
+            ),
+        ),
+        (
+            "a sign-out that the provider was not told before a crash",
+            schedule(
+                alone(),
+                vec![
+                    sign_in(),
+                    away(),
+                    sign_out(3_000, 0),
+                    (4_000, kill),
+                    replay(8_000),
+                ],
+            ),
+        ),
+        (
+            "a sign-out before a restart",
+            schedule(
+                alone(),
+                vec![
+                    sign_in(),
+                    sign_out(3_000, 0),
+                    (4_000, restart),
+                    replay(8_000),
+                ],
+            ),
+        ),
+        (
+            "a stream at another gateway than the sign-out",
+            schedule(two(0), vec![sign_in(), (1_000, stream), sign_out(3_000, 1)]),
+        ),
+        (
+            "a sign-out of a token that outlives the cookies",
+            schedule(
+                short_cookies,
+                vec![sign_in(), (1_000, only_refresh), replay(40_000)],
+            ),
+        ),
+        (
+            "a session that was copied over another one",
+            schedule(
+                two_with_sessions,
+                vec![
+                    sign_in(),
+                    (0, sign_in_other),
+                    (1_000, Action::Store(StoreFault::CopySession { visitor: 1 })),
+                    visit(3_000),
+                ],
+            ),
+        ),
+        (
+            "many sign-outs of one token",
+            schedule(alone(), vec![sign_in(), (1_000, flood)]),
+        ),
+    ]
+}
