@@ -152,6 +152,7 @@ impl Core {
         let revocation = Arc::new(Revocation {
             store: Arc::clone(&stores.revocations),
             queue: Arc::clone(&shared.revocation_queue),
+            saved_state: Arc::clone(&shared.saved_state),
             sealing: Arc::clone(sealing),
             clock: clock.clone(),
         });
@@ -263,9 +264,8 @@ fn shared(
     stores
         .revocations
         .listen(Arc::clone(&streams) as Arc<dyn RevocationListener>);
-    let revocation_queue = RevocationQueue::new(&stores, clock.clone());
-    let changed = Arc::clone(&revocation_queue.changed);
-    let saved_state = SavedState::new(stores.saved.clone(), clock.clone(), changed);
+    let saved_state = Arc::new(SavedState::new(&stores, clock.clone()));
+    let queue = RevocationQueue::new(&stores, clock.clone(), Arc::clone(&saved_state));
     Ok(Shared {
         clock,
         stopping: AtomicBool::new(false),
@@ -273,8 +273,8 @@ fn shared(
         leases: Arc::new(Leases::new(&stores)),
         stores,
         streams,
-        revocation_queue: Arc::new(revocation_queue),
-        saved_state: Arc::new(saved_state),
+        revocation_queue: Arc::new(queue),
+        saved_state,
         in_flight: Arc::default(),
         refresh_backoff: Arc::default(),
         redirects: Arc::new(RedirectCounter::new()),
