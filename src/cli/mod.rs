@@ -108,7 +108,7 @@ pub fn run() -> ExitCode {
 }
 
 fn check(path: &Path) -> ExitCode {
-    match loaded(path) {
+    match checked(path) {
         Ok(settings) => {
             let names: Vec<&str> = settings
                 .sites
@@ -132,6 +132,20 @@ fn loaded(path: &Path) -> Result<Settings, ExitCode> {
         print_error(&problems.to_string());
         ExitCode::from(BAD_CONFIG)
     })
+}
+
+/// As [`loaded`], with the users files of embedded providers checked too.
+fn checked(path: &Path) -> Result<Settings, ExitCode> {
+    let settings = loaded(path)?;
+    match embedded_servers::check_users_files(&settings) {
+        Ok(()) => Ok(settings),
+        Err(errors) => {
+            for error in errors {
+                print_error(&error.to_string());
+            }
+            Err(ExitCode::from(BAD_CONFIG))
+        }
+    }
 }
 
 /// Writes to standard output. A reader that closed the pipe (`vestibule schema | head`) is not an

@@ -18,7 +18,7 @@ use super::embedded_servers::EmbeddedServers;
 /// How often files are looked at: a change takes effect within five seconds.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Reloads on `SIGHUP` and when the file, the files of a theme or the keys in
+/// Reloads on `SIGHUP` and when the file, the files of a theme, a users file or the keys in
 /// `state_dir` change, until `stop` turns true.
 pub(super) async fn watch(
     path: PathBuf,
@@ -28,22 +28,25 @@ pub(super) async fn watch(
 ) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
         tracing::error!("cannot listen for SIGHUP");
+        // Dropped, the embedded servers would stop.
+        let _ = stop.wait_for(|stop| *stop).await;
         return;
     };
-    let mut seen = fingerprints(&path, &runtime_handle);
+    let mut seen = fingerprints(&path, &runtime_handle, &embedded_servers);
     loop {
         let asked = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             _ = hangup.recv() => true,
             () = tokio::time::sleep(POLL_INTERVAL) => false,
         };
-        let now = fingerprints(&path, &runtime_handle);
+        let now = fingerprints(&path, &runtime_handle, &embedded_servers);
         // A file that is gone for a moment is being replaced.
         if !asked && (now == seen || now.get(&path).is_none_or(Option::is_none)) {
             continue;
         }
-        reload(&path, &runtime_handle, &mut embedded_servers);
-        seen = fingerprints(&path, &runtime_handle);
+        reload(&path, &runtime_handle, &mut embedded_servers).await;
+        embedded_servers.run(&stop);
+        seen = fingerprints(&path, &runtime_handle, &embedded_servers);
         // A change during the reload is noticed in the next round. Files that only the new
         // configuration names count from now.
         for (file, fingerprint) in now {
@@ -56,7 +59,11 @@ pub(super) async fn watch(
 type Fingerprint = Option<(SystemTime, u64)>;
 
 /// Everything the running configuration was read from, and its keys.
-fn fingerprints(path: &Path, runtime_handle: &RuntimeHandle) -> BTreeMap<PathBuf, Fingerprint> {
+fn fingerprints(
+    path: &Path,
+    runtime_handle: &RuntimeHandle,
+    embedded_servers: &EmbeddedServers,
+) -> BTreeMap<PathBuf, Fingerprint> {
     let current = runtime_handle.current();
     let settings = current.settings();
     let themes = settings
@@ -65,7 +72,8 @@ fn fingerprints(path: &Path, runtime_handle: &RuntimeHandle) -> BTreeMap<PathBuf
         .flat_map(|site| site.theme.source_files.iter().cloned());
     let files = [path.to_owned(), settings.state_dir.join(cookie_keys::FILE)]
         .into_iter()
-        .chain(themes);
+        .chain(themes)
+        .chain(embedded_servers.users_files().map(Path::to_owned));
     files
         .map(|file| (fingerprint(&file), file))
         .map(|(fingerprint, file)| (file, fingerprint))
@@ -77,7 +85,11 @@ fn fingerprint(path: &Path) -> Fingerprint {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-fn reload(path: &Path, runtime_handle: &RuntimeHandle, embedded_servers: &mut EmbeddedServers) {
+async fn reload(
+    path: &Path,
+    runtime_handle: &RuntimeHandle,
+    embedded_servers: &mut EmbeddedServers,
+) {
     let current = runtime_handle.current();
     let before = current.settings();
     let (count, result) = match crate::config::load(path) {
@@ -97,24 +109,30 @@ fn reload(path: &Path, runtime_handle: &RuntimeHandle, embedded_servers: &mut Em
                 tracing::warn!("the store has changed: restart to apply that");
             }
             let clock = current.clock().clone();
-            let built = embedded_servers
-                .start(settings, &clock)
-                .and_then(|settings| {
-                    runtime::build(settings, Some(&current), clock)
-                        .map_err(|fault| fault.to_string())
-                });
+            let built =
+                embedded_servers
+                    .prepare(settings, &clock)
+                    .and_then(|(settings, changes)| {
+                        runtime::build(settings, Some(&current), clock)
+                            .map(|runtime| (runtime, changes))
+                            .map_err(|fault| fault.to_string())
+                    });
             match built {
-                Ok(runtime) => (0, Some(runtime)),
-                Err(problem) => {
-                    tracing::error!(problem, "the new configuration cannot be used");
-                    (1, None)
+                Ok(built) => (0, Some(built)),
+                Err(problems) => {
+                    for problem in problems.lines() {
+                        tracing::error!(problem, "the new configuration cannot be used");
+                    }
+                    (problems.lines().count(), None)
                 }
             }
         }
     };
     match result {
-        Some(runtime) => {
+        Some((runtime, changes)) => {
+            let ended = embedded_servers.apply(changes);
             runtime_handle.replace(runtime);
+            ended.revoke(&runtime_handle.current()).await;
             current.metrics().reloaded(ReloadResult::Ok);
             audit::reloaded();
         }

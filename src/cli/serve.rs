@@ -20,12 +20,12 @@ use crate::runtime::{self, RuntimeHandle, background};
 use crate::system::{self, Clock};
 use crate::telemetry::logging;
 
-use super::embedded_servers::EmbeddedServers;
-use super::{loaded, print_error, reload};
+use super::embedded_servers::{EmbeddedServers, EndedSessions};
+use super::{checked, print_error, reload};
 
 /// Runs the gateway with the configuration in `path`.
 pub(super) fn command(path: &Path) -> ExitCode {
-    let settings = match loaded(path) {
+    let settings = match checked(path) {
         Ok(settings) => settings,
         Err(status) => return status,
     };
@@ -124,6 +124,8 @@ pub struct BoundServer {
     listeners: Vec<TcpListener>,
     admin: Option<TcpListener>,
     embedded_servers: EmbeddedServers,
+    /// Ended by users who changed while the gateway did not run.
+    ended_sessions: EndedSessions,
     drain: Duration,
 }
 
@@ -141,13 +143,15 @@ impl BoundServer {
         let admin = bind(settings.server.admin.as_slice())?.pop();
         let mut embedded_servers = EmbeddedServers::default();
         let drain = settings.server.drain;
-        let settings = embedded_servers.start(settings, &clock)?;
+        let (settings, changes) = embedded_servers.prepare(settings, &clock)?;
         let runtime = runtime::build(settings, None, clock).map_err(|fault| fault.to_string())?;
+        let ended_sessions = embedded_servers.apply(changes);
         Ok(Self {
             runtime_handle: RuntimeHandle::new(runtime),
             listeners,
             admin,
             embedded_servers,
+            ended_sessions,
             drain,
         })
     }
@@ -178,11 +182,7 @@ impl BoundServer {
     /// How often each embedded identity server was called, by the provider's name.
     #[must_use]
     pub fn statistics(&self, provider: &str) -> Option<Arc<Statistics>> {
-        self.embedded_servers
-            .servers
-            .iter()
-            .find(|(name, ..)| name == provider)
-            .map(|(_, server, _)| server.statistics())
+        self.embedded_servers.statistics(provider)
     }
 
     /// Runs until `stop` turns true and requests in flight have finished. With `config`, the file
@@ -200,22 +200,20 @@ impl BoundServer {
             listeners,
             admin,
             mut embedded_servers,
+            ended_sessions,
             drain,
         } = self;
+        ended_sessions.revoke(&runtime_handle.current()).await;
         // The last requests need the providers and the store too.
         let (end, ended) = watch::channel(false);
-        for (_, server, listener) in embedded_servers.servers.drain(..) {
-            drop(system::detach(
-                server.serve(listener, stopped(ended.clone())),
-            ));
-        }
+        embedded_servers.run(&ended);
         drop(system::detach(note_stop(
             Arc::clone(&runtime_handle),
             stop.clone(),
         )));
         drop(system::detach(background::run(
             Arc::clone(&runtime_handle),
-            ended,
+            ended.clone(),
         )));
         if let Some(listener) = admin {
             drop(system::detach(admin::serve(
@@ -223,14 +221,19 @@ impl BoundServer {
                 Arc::clone(&runtime_handle),
             )));
         }
-        if let Some(path) = config {
-            drop(system::detach(reload::watch(
-                path,
-                Arc::clone(&runtime_handle),
-                embedded_servers,
-                stop.clone(),
-            )));
-        }
+        let _kept = match config {
+            Some(path) => {
+                drop(system::detach(reload::watch(
+                    path,
+                    Arc::clone(&runtime_handle),
+                    embedded_servers,
+                    ended.clone(),
+                )));
+                None
+            }
+            // Dropped, the servers would stop.
+            None => Some(embedded_servers),
+        };
         let addresses: Vec<String> = listeners
             .iter()
             .filter_map(|listener| Some(listener.local_addr().ok()?.to_string()))

@@ -101,6 +101,18 @@ pub struct Provider {
     pub reveal_account_state: bool,
 }
 
+impl Provider {
+    /// Whether the keys of one provider are those of the other: they come from the same place, and
+    /// may be used alike. Time limits, API key and tenant do not concern them.
+    #[must_use]
+    pub fn has_same_keys(&self, other: &Self) -> bool {
+        self.kind.key_source() == other.kind.key_source()
+            && self.issuer == other.issuer
+            && self.algorithms == other.algorithms
+            && self.hmac_secret == other.hmac_secret
+    }
+}
+
 /// Which API a provider speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProviderKind {
@@ -118,6 +130,16 @@ pub enum ProviderKind {
         /// The TOML file of its users.
         users: PathBuf,
     },
+}
+
+impl ProviderKind {
+    /// Where the keys are published. The embedded server has an address once it is opened.
+    fn key_source(&self) -> &str {
+        match self {
+            Self::Fusionauth { url, .. } => url,
+            Self::Embedded { .. } => "",
+        }
+    }
 }
 
 /// Where sessions, shared renewals, revocations and throttles rest.

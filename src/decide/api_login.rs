@@ -56,7 +56,7 @@ fn login_question<'a>(
     };
     let BrowserState { session, device } = BrowserState::of(request, kind);
     Question::Login {
-        credentials,
+        credentials: Box::new(credentials),
         kind,
         session,
         device,

@@ -162,7 +162,6 @@ fn status_and_location(response: &LocalResponse) -> (Option<u16>, Option<String>
         }
         LocalResponse::AllowedRedirect { to, .. } => (Some(302), Some(to.as_str().to_owned())),
         LocalResponse::LinkedPage(link) => (Some(302), Some(link.as_str().to_owned())),
-        LocalResponse::HealthCheck(_) => (Some(200), None),
         LocalResponse::PrefetchRefused => (Some(503), None),
         LocalResponse::Problem(problem) => (Some(problem.status), None),
         LocalResponse::LoginPage(page) => (Some(page.status), None),
@@ -170,6 +169,7 @@ fn status_and_location(response: &LocalResponse) -> (Option<u16>, Option<String>
         LocalResponse::ActionRequired(page) => (Some(page.status), None),
         LocalResponse::LogoutPage
         | LocalResponse::SignedOutPage
+        | LocalResponse::HealthCheck(_)
         | LocalResponse::PreservedPost(_)
         | LocalResponse::Asset(_)
         | LocalResponse::AssertionKeys

@@ -113,7 +113,7 @@ pub enum Question<'a> {
     /// Does the provider accept this password? Fills [`Facts::login`].
     Login {
         /// What the user submitted.
-        credentials: Credentials,
+        credentials: Box<Credentials>,
         /// How the client will present what it gets.
         kind: CredentialKind,
         /// The id of the session that this login replaces, whoever's it was.

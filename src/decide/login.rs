@@ -132,7 +132,7 @@ fn check_password<'a>(
                 browser: Some(form.csrf.clone()),
             };
             return Decision::Needs(Question::Login {
-                credentials,
+                credentials: Box::new(credentials),
                 kind: site.credential,
                 session: request.cookies.session.value(),
                 device: request.cookies.device.value(),

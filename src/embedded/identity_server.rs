@@ -10,33 +10,22 @@ use std::time::Duration;
 
 use redb::Database;
 
-use super::account_changes::{self, AccountChanges};
+use super::account_changes;
+use super::accounts::Accounts;
 use super::database;
 use super::fusionauth_api;
-use super::outbox::Outbox;
-use super::password_hasher::PasswordHasher;
-use super::pending_logins::PendingLogins;
-use super::refresh_sessions::{self, RefreshSessions};
+use super::refresh_sessions::{self, Session};
 use super::server_state::ServerState;
 use super::signing::SigningKey;
 use super::statistics::Statistics;
-use super::token_issuer::TokenIssuer;
-use super::trusted_devices::{self, TrustedDevices};
+use super::trusted_devices;
 use super::users::Users;
 use crate::model::secret::Secret;
+use crate::model::timestamp::Timestamp;
 use crate::system::Clock;
 
 /// The interval at which expired sessions and device trusts are deleted.
 const PURGE_INTERVAL: Duration = Duration::from_secs(60 * 60);
-
-/// How long a login waits for its second-factor code.
-const CODE_LIFETIME: Duration = Duration::from_secs(300);
-
-/// How long a login waits for a new password.
-const PASSWORD_CHANGE_LIFETIME: Duration = Duration::from_secs(600);
-
-/// How long the one-time password after a change of password is valid.
-const ONE_TIME_PASSWORD_LIFETIME: Duration = Duration::from_secs(60);
 
 /// The settings of an identity server.
 #[derive(Clone, Debug)]
@@ -73,9 +62,25 @@ impl std::fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// An identity server with FusionAuth's API.
+/// An identity server with FusionAuth's API. Clones are the same server.
+#[derive(Clone)]
 pub struct IdentityServer {
     state: Arc<ServerState>,
+    database: Arc<Database>,
+    /// The directory of the signing key and the database.
+    directory: PathBuf,
+    ended: Arc<[EndedSession]>,
+}
+
+/// A session that ended because the users changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedSession {
+    /// The `sid` claim of its access tokens.
+    pub id: String,
+    /// The user's id.
+    pub user: String,
+    /// The latest `exp` that an access token of it can have.
+    pub until: Timestamp,
 }
 
 /// Opens the server. Its signing key and database are created if they do not exist. The call blocks
@@ -97,36 +102,35 @@ pub fn open(options: Options) -> Result<IdentityServer, OpenError> {
     let path = directory.join("identity.redb");
     let database_error = |error: redb::Error| OpenError::Database(path.clone(), Box::new(error));
     let database: Arc<Database> = Arc::new(open_database(&path).map_err(database_error)?);
-    let policy = users.token_policy;
-    let sessions = RefreshSessions::new(
-        Arc::clone(&database),
-        policy.refresh_token_lifetime,
-        policy.grace,
-    );
-    let trusted_devices = TrustedDevices::new(Arc::clone(&database));
+    let accounts = Accounts::new(users, key, issuer, Arc::clone(&database));
     let now = clock.now();
+    let sessions = accounts.sessions.clone();
+    // The users may have changed while the server was not running.
+    let ended = sessions
+        .end_others(|session| accounts.user_of(session).is_some(), now)
+        .map_err(database_error)?;
+    let ended = ended_sessions(ended, &accounts).into();
+    let state = ServerState::new(accounts, Arc::clone(&database), api_key, clock);
     sessions
         .purge(now)
-        .and_then(|()| trusted_devices.purge(now))
+        .and_then(|()| state.trusted_devices.purge(now))
         .map_err(database_error)?;
-    let state = ServerState {
-        outbox: users.outbox.as_deref().map(Outbox::new),
-        password_hasher: PasswordHasher::new(users.all().map(|user| user.password.expose())),
-        users,
-        account_changes: AccountChanges::new(database),
-        trusted_devices,
-        sessions,
-        issuer: TokenIssuer::new(key, issuer, policy.access_token_lifetime),
-        pending_codes: PendingLogins::new(CODE_LIFETIME),
-        pending_password_changes: PendingLogins::new(PASSWORD_CHANGE_LIFETIME),
-        one_time_passwords: PendingLogins::new(ONE_TIME_PASSWORD_LIFETIME),
-        api_key,
-        clock,
-        statistics: Arc::default(),
-    };
     Ok(IdentityServer {
         state: Arc::new(state),
+        database,
+        directory,
+        ended,
     })
+}
+
+fn ended_sessions(sessions: Vec<Session>, accounts: &Accounts) -> Vec<EndedSession> {
+    let lifetime = accounts.issuer.lifetime();
+    let ended = |session: Session| EndedSession {
+        until: Timestamp::from_millis(session.expires).plus(lifetime),
+        id: session.id,
+        user: session.user,
+    };
+    sessions.into_iter().map(ended).collect()
 }
 
 fn open_signing_key(directory: &Path, users: &Users) -> io::Result<SigningKey> {
@@ -156,6 +160,35 @@ impl IdentityServer {
         Arc::clone(&self.state.statistics)
     }
 
+    /// The sessions that ended when the server was opened, because the users had changed since it
+    /// last ran.
+    #[must_use]
+    pub fn ended(&self) -> &[EndedSession] {
+        &self.ended
+    }
+
+    /// Prepares new users and a new issuer for [`IdentityServer::replace_accounts`].
+    ///
+    /// # Errors
+    /// If the signing key cannot be used.
+    pub fn prepare_accounts(&self, users: Users, issuer: String) -> Result<Accounts, OpenError> {
+        let key = open_signing_key(&self.directory, &users)
+            .map_err(|error| OpenError::State(self.directory.clone(), error))?;
+        let database = Arc::clone(&self.database);
+        Ok(Accounts::new(users, key, issuer, database))
+    }
+
+    /// Puts `accounts` in force. Sessions of users that are gone, cannot sign in any more or have
+    /// another password end, and are returned.
+    ///
+    /// # Errors
+    /// If the database fails. The accounts are in force all the same, and sessions that they do not
+    /// allow are not refreshed.
+    pub fn replace_accounts(&self, accounts: Accounts) -> Result<Vec<EndedSession>, redb::Error> {
+        let ended = self.state.replace_accounts(accounts)?;
+        Ok(ended_sessions(ended, &self.state.accounts()))
+    }
+
     /// Serves the API on `listener` until `shutdown` completes, then finishes the open requests.
     ///
     /// # Errors
@@ -183,7 +216,7 @@ async fn purge_periodically(state: &ServerState) {
     interval.tick().await;
     loop {
         interval.tick().await;
-        let (sessions, trusted_devices) = (state.sessions.clone(), state.trusted_devices.clone());
+        let (sessions, trusted_devices) = (state.sessions(), state.trusted_devices.clone());
         let now = state.clock.now();
         let purge = move || {
             sessions

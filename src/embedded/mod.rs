@@ -1,6 +1,7 @@
 //! An identity server with FusionAuth's API, and the applications of the demo.
 
 pub mod account_changes;
+pub mod accounts;
 pub mod client_metadata;
 pub mod database;
 pub mod demo;

@@ -86,16 +86,25 @@ impl PasswordHasher {
         }
     }
 
-    /// Whether `password` matches `hash`. `None` stands for an unknown user: the result is false
-    /// and takes the same time.
+    /// Whether `password` matches `hash`. `None` stands for an unknown user: the result is false.
+    /// Every call does the work of the most expensive hash, so that the time tells neither which
+    /// users exist nor which of the hashes is theirs.
     pub async fn verify(&self, hash: Option<String>, password: Secret) -> bool {
         let hash = hash.unwrap_or_else(|| self.decoy.to_string());
+        let padding = parse_cost(&hash)
+            .ok()
+            .and_then(|cost| padding(&cost, &self.cost));
         let is_match = self.run_limited(move || {
-            PasswordHash::new(&hash).is_ok_and(|hash| {
+            let is_match = PasswordHash::new(&hash).is_ok_and(|hash| {
                 Argon2::default()
                     .verify_password(password.expose().as_bytes(), &hash)
                     .is_ok()
-            })
+            });
+            if let Some(padding) = padding {
+                // Only the time counts.
+                drop(hash_with(padding, password.expose()));
+            }
+            is_match
         });
         is_match.await.unwrap_or(false)
     }
@@ -129,6 +138,18 @@ impl PasswordHasher {
 /// The amount of work of a hash: memory times passes.
 fn work(cost: &Params) -> u64 {
     u64::from(cost.m_cost()) * u64::from(cost.t_cost())
+}
+
+/// The cost of a further hash, which together with one of `cost` takes the work of one of `highest`.
+/// `None` where less than a hundredth is missing.
+fn padding(cost: &Params, highest: &Params) -> Option<Params> {
+    let missing = work(highest).checked_sub(work(cost))?;
+    if missing * 100 < work(highest) {
+        return None;
+    }
+    let memory = u32::try_from(missing / u64::from(highest.t_cost())).ok()?;
+    let memory = memory.max(Params::MIN_M_COST * highest.p_cost());
+    Params::new(memory, highest.t_cost(), highest.p_cost(), None).ok()
 }
 
 /// Random bytes in the form of a hash. No password is known for them, and making them takes neither
@@ -195,6 +216,23 @@ mod tests {
             "{}",
             hasher.decoy
         );
+    }
+
+    #[test]
+    fn a_cheap_hash_is_padded_to_the_work_of_the_most_expensive_one() {
+        let highest = Params::new(64 * 1024, 3, 1, None).unwrap();
+        for (memory, passes) in [(8, 1), (19_456, 2), (64 * 1024, 1), (32 * 1024, 3)] {
+            let cost = Params::new(memory, passes, 1, None).unwrap();
+            let padding = padding(&cost, &highest).unwrap();
+            let (all, wanted) = (work(&cost) + work(&padding), work(&highest));
+            assert!(
+                all.abs_diff(wanted) * 100 <= wanted,
+                "{memory} {passes}: {all} of {wanted}"
+            );
+        }
+        assert!(padding(&highest, &highest).is_none());
+        let above = Params::new(128 * 1024, 3, 1, None).unwrap();
+        assert!(padding(&above, &highest).is_none());
     }
 
     #[test]

@@ -45,6 +45,23 @@ pub struct Session {
     /// The client that started the session.
     #[serde(default, rename = "from")]
     pub client: ClientMetadata,
+    /// The SHA-256 of the password hash that the users file had at the login: another hash there
+    /// ends the session. `None` for sessions of versions before 0.2.
+    #[serde(default)]
+    pub password: Option<String>,
+}
+
+/// What a session is started with.
+#[derive(Clone, Debug)]
+pub struct NewSession<'a> {
+    /// The user's id.
+    pub user: &'a str,
+    /// The id of the application that the user signs in to.
+    pub application: &'a str,
+    /// As [`Session::password`].
+    pub password: String,
+    /// The client that starts the session.
+    pub client: ClientMetadata,
 }
 
 /// A session with its current refresh token.
@@ -60,7 +77,7 @@ pub struct SessionWithToken {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Rotation {
     /// The token is valid. The client gets its successor.
-    Rotated(SessionWithToken),
+    Rotated(Box<SessionWithToken>),
     /// The token was used before the grace period. The session of this user has ended.
     Reused(String),
     /// The token is unknown, or its session has ended.
@@ -110,20 +127,15 @@ impl RefreshSessions {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn create(
-        &self,
-        user: &str,
-        application: &str,
-        client: ClientMetadata,
-        now: Timestamp,
-    ) -> Result<SessionWithToken, Error> {
+    pub fn create(&self, new: NewSession<'_>, now: Timestamp) -> Result<SessionWithToken, Error> {
         let session = Session {
             id: ids::random_uuid(),
-            user: user.to_owned(),
-            application: application.to_owned(),
+            user: new.user.to_owned(),
+            application: new.application.to_owned(),
             started: now.millis(),
             expires: now.plus(self.lifetime).millis(),
-            client,
+            client: new.client,
+            password: Some(new.password),
         };
         let write = self.database.begin_write()?;
         database::put(&mut write.open_table(SESSIONS)?, &session.id, &session)?;
@@ -149,16 +161,16 @@ impl RefreshSessions {
                 return Ok(Rotation::Invalid);
             };
             match row.used {
-                None => Rotation::Rotated(SessionWithToken {
+                None => Rotation::Rotated(Box::new(SessionWithToken {
                     refresh_token: token_rows::rotate(&mut tokens, token, &session.id, now)?,
                     session,
-                }),
+                })),
                 Some(used) if used.is_within(self.grace, now) => {
                     match token_rows::current_token(&tokens, token, used)? {
-                        Some(refresh_token) => Rotation::Rotated(SessionWithToken {
+                        Some(refresh_token) => Rotation::Rotated(Box::new(SessionWithToken {
                             session,
                             refresh_token,
-                        }),
+                        })),
                         None => Rotation::Invalid,
                     }
                 }
@@ -230,6 +242,31 @@ impl RefreshSessions {
     /// If the database fails.
     pub fn end_all(&self, filter: &SessionFilter) -> Result<(), Error> {
         self.retain(|session| !filter.matches(session))
+    }
+
+    /// Ends the sessions that `is_kept` does not select, and returns those that were active.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn end_others(
+        &self,
+        is_kept: impl Fn(&Session) -> bool,
+        now: Timestamp,
+    ) -> Result<Vec<Session>, Error> {
+        let write = self.database.begin_write()?;
+        let mut ended = Vec::new();
+        write.open_table(SESSIONS)?.retain(|_, bytes| {
+            let Ok(session) = database::decode::<Session>(bytes) else {
+                return false;
+            };
+            let kept = is_kept(&session);
+            if !kept && session.expires > now.millis() {
+                ended.push(session);
+            }
+            kept
+        })?;
+        write.commit()?;
+        Ok(ended)
     }
 
     /// Deletes expired sessions, the tokens of sessions that have ended, and successors whose grace

@@ -1,12 +1,17 @@
 //! The state that the handlers of the API share.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use redb::Database;
 
 use super::account_changes::AccountChanges;
+use super::accounts::Accounts;
 use super::outbox::Outbox;
 use super::password_hasher::PasswordHasher;
 use super::pending_logins::PendingLogins;
-use super::refresh_sessions::RefreshSessions;
+use super::refresh_sessions::{RefreshSessions, Session};
 use super::statistics::Statistics;
 use super::token_issuer::TokenIssuer;
 use super::trusted_devices::TrustedDevices;
@@ -14,16 +19,20 @@ use super::users::Users;
 use crate::model::secret::Secret;
 use crate::system::Clock;
 
+/// How long a login waits for its second-factor code.
+const CODE_LIFETIME: Duration = Duration::from_secs(300);
+
+/// How long a login waits for a new password.
+const PASSWORD_CHANGE_LIFETIME: Duration = Duration::from_secs(600);
+
+/// How long the one-time password after a change of password is valid.
+const ONE_TIME_PASSWORD_LIFETIME: Duration = Duration::from_secs(60);
+
 /// The state that the handlers of the API share.
 pub(super) struct ServerState {
-    pub(super) users: Users,
+    accounts: ArcSwap<Accounts>,
     pub(super) account_changes: AccountChanges,
     pub(super) trusted_devices: TrustedDevices,
-    /// Where messages with codes are put. Without it no code is sent.
-    pub(super) outbox: Option<Outbox>,
-    pub(super) password_hasher: PasswordHasher,
-    pub(super) sessions: RefreshSessions,
-    pub(super) issuer: TokenIssuer,
     /// Logins that wait for a second-factor code, by `twoFactorId`.
     pub(super) pending_codes: PendingLogins<PendingCode>,
     /// Ids of users who must choose a new password, by `changePasswordId`.
@@ -34,6 +43,79 @@ pub(super) struct ServerState {
     pub(super) api_key: Secret,
     pub(super) clock: Clock,
     pub(super) statistics: Arc<Statistics>,
+}
+
+impl ServerState {
+    /// The state of a server with these accounts.
+    pub(super) fn new(
+        accounts: Accounts,
+        database: Arc<Database>,
+        api_key: Secret,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            accounts: ArcSwap::from_pointee(accounts),
+            account_changes: AccountChanges::new(Arc::clone(&database)),
+            trusted_devices: TrustedDevices::new(database),
+            pending_codes: PendingLogins::new(CODE_LIFETIME),
+            pending_password_changes: PendingLogins::new(PASSWORD_CHANGE_LIFETIME),
+            one_time_passwords: PendingLogins::new(ONE_TIME_PASSWORD_LIFETIME),
+            api_key,
+            clock,
+            statistics: Arc::default(),
+        }
+    }
+
+    /// The accounts in force. A handler that needs several things of them takes them once.
+    pub(super) fn accounts(&self) -> Arc<Accounts> {
+        self.accounts.load_full()
+    }
+
+    /// The users in force.
+    pub(super) fn users(&self) -> Arc<Users> {
+        Arc::clone(&self.accounts.load().users)
+    }
+
+    /// The sessions, with the lifetimes in force.
+    pub(super) fn sessions(&self) -> RefreshSessions {
+        self.accounts.load().sessions.clone()
+    }
+
+    /// The issuer of access tokens in force.
+    pub(super) fn issuer(&self) -> Arc<TokenIssuer> {
+        Arc::clone(&self.accounts.load().issuer)
+    }
+
+    /// The hasher of passwords in force.
+    pub(super) fn password_hasher(&self) -> PasswordHasher {
+        self.accounts.load().password_hasher.clone()
+    }
+
+    /// The outbox in force.
+    pub(super) fn outbox(&self) -> Option<Arc<Outbox>> {
+        self.accounts.load().outbox.clone()
+    }
+
+    /// Puts `accounts` in force, and ends what they do not allow: sessions, which are returned, and
+    /// logins that are not completed.
+    ///
+    /// # Errors
+    /// If the database fails. The accounts are in force all the same, and sessions that they do not
+    /// allow are not refreshed.
+    pub(super) fn replace_accounts(&self, accounts: Accounts) -> Result<Vec<Session>, redb::Error> {
+        let previous = self.accounts.swap(Arc::new(accounts));
+        let current = self.accounts();
+        let is_over = |user: &str| !current.continues_login(user, &previous);
+        self.pending_codes
+            .remove_if(|pending| is_over(&pending.user));
+        self.pending_password_changes
+            .remove_if(|user| is_over(user));
+        self.one_time_passwords.remove_if(|user| is_over(user));
+        current.sessions.end_others(
+            |session| current.keeps(session, &previous),
+            self.clock.now(),
+        )
+    }
 }
 
 /// A login that waits for a second-factor code.

@@ -38,8 +38,8 @@ pub fn load(path: &Path) -> Result<Users, UsersFileError> {
     };
     let text = fs::read_to_string(path).map_err(|cause| {
         error(vec![Problem {
-            line: 0,
-            column: 0,
+            line: 1,
+            column: 1,
             message: format!("cannot be read: {cause}"),
         }])
     })?;

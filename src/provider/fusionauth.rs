@@ -9,9 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use reqwest::Url;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use url::Url;
 
 use super::http_client::{HttpClient, Purpose, Request, Response};
 use super::{

@@ -1,25 +1,41 @@
 //! The HTTP client for calls to providers: bounded in time, size and number, and it never leaves the
 //! address that the configuration names.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::{HeaderMap, Method, StatusCode};
-use reqwest::redirect::Policy;
-use reqwest::{Client, ClientBuilder, Url};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
+use url::Url;
+
+use super::http_connector::Connector;
 
 /// The largest response body that is accepted, in bytes.
 pub const MAX_RESPONSE: usize = 256 * 1024;
 
-/// The time limit of the TCP and TLS handshakes. They count against the timeout of the request too.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// The most of a response's head that is read, in bytes.
+const MAX_HEAD: u32 = 64 * 1024;
+
+/// The windows of HTTP/2: how much a provider may send before the gateway has taken it, in bytes. The
+/// largest response fits.
+const HTTP2_WINDOW: u32 = 512 * 1024;
 
 /// How long an idle connection is kept. FusionAuth closes one after 20 s; closing it earlier here
 /// avoids that a request is sent on a connection that is being closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How the gateway names itself.
+const USER_AGENT: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));
 
 /// The most requests at a time.
 const MAX_REQUESTS: usize = 64;
@@ -80,7 +96,7 @@ impl fmt::Display for HttpError {
     }
 }
 
-impl std::error::Error for HttpError {}
+impl Error for HttpError {}
 
 /// Carries a request to its address and the response back, without limits on time and number.
 #[async_trait]
@@ -94,7 +110,7 @@ pub trait Transport: Send + Sync + fmt::Debug {
 
 /// Sends requests over the network.
 #[derive(Debug)]
-struct Network(Client);
+struct Network(Client<Connector, Full<Bytes>>);
 
 /// The HTTP client that all providers share.
 #[derive(Debug)]
@@ -119,12 +135,9 @@ impl HttpClient {
     /// # Errors
     /// When TLS cannot be set up at all.
     pub fn new() -> Result<Self, HttpError> {
-        let client = builder()
-            .build()
-            .or_else(|_| builder().tls_certs_only([]).build());
-        let client = client
-            .map_err(|error| HttpError(format!("TLS cannot be set up: {}", causes(&error))))?;
-        Ok(Self::with_transport(Network(client)))
+        let tls = verified_by_system().or_else(|_| trusting_nobody());
+        let tls = tls.map_err(|error| HttpError(format!("TLS cannot be set up: {error}")))?;
+        Ok(Self::with_transport(Network(client(tls))))
     }
 
     /// A client whose requests `transport` carries.
@@ -178,21 +191,13 @@ impl HttpClient {
 #[async_trait]
 impl Transport for Network {
     async fn exchange(&self, request: Request) -> Result<Response, HttpError> {
-        let builder = self
-            .0
-            .request(request.method, request.url)
-            .headers(request.headers)
-            .body(request.body);
-        let mut response = builder
-            .send()
-            .await
-            .map_err(|error| http_error(error, "the call failed"))?;
+        let request = http_request(request)?;
+        let sent = self.0.request(request).await;
+        let mut response = sent.map_err(|error| http_error(&error, "the call failed"))?;
         let mut body = Vec::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| http_error(error, "the answer broke off"))?
-        {
+        while let Some(frame) = response.frame().await {
+            let frame = frame.map_err(|error| http_error(&error, "the answer broke off"))?;
+            let chunk = frame.into_data().unwrap_or_default();
             if body.len() + chunk.len() > MAX_RESPONSE {
                 return Err(HttpError(format!(
                     "the answer is larger than {} KiB",
@@ -208,32 +213,61 @@ impl Transport for Network {
     }
 }
 
+/// A client that follows no redirect, and that knows neither cookies nor proxies.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that builds a client, with every limit set"
 )]
-fn builder() -> ClientBuilder {
-    Client::builder()
-        .user_agent(concat!("vestibule/", env!("CARGO_PKG_VERSION")))
-        .redirect(Policy::none())
-        .retry(reqwest::retry::never())
-        .no_proxy()
-        .referer(false)
-        .connect_timeout(CONNECT_TIMEOUT)
+fn client(tls: ClientConfig) -> Client<Connector, Full<Bytes>> {
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
+        .http1_max_buf_size(MAX_HEAD as usize)
+        .http2_max_header_list_size(MAX_HEAD)
+        .http2_initial_connection_window_size(HTTP2_WINDOW)
+        .http2_initial_stream_window_size(HTTP2_WINDOW)
+        .build(Connector::new(tls))
 }
 
-fn http_error(error: reqwest::Error, what: &str) -> HttpError {
-    // An error without a cause displays the address, which may hold a secret of the configuration.
-    let error = error.without_url();
-    if error.is_connect() && error.is_timeout() {
-        return HttpError(format!("no connection within {CONNECT_TIMEOUT:?}"));
-    }
-    HttpError(format!("{what}: {}", causes(&error)))
+/// TLS that trusts the certificates that the system does.
+fn verified_by_system() -> Result<ClientConfig, rustls::Error> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?;
+    Ok(builder.with_platform_verifier()?.with_no_client_auth())
 }
 
-/// The causes of an error, the innermost last. The outermost error says only that a request failed.
-fn causes(error: &reqwest::Error) -> String {
+/// TLS that trusts no certificate at all.
+fn trusting_nobody() -> Result<ClientConfig, rustls::Error> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?;
+    let roots = RootCertStore::empty();
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn http_request(request: Request) -> Result<http::Request<Full<Bytes>>, HttpError> {
+    let Request {
+        method,
+        url,
+        headers,
+        body,
+        ..
+    } = request;
+    // The error would quote the address.
+    let invalid = |_| HttpError("the address of the provider is not valid".into());
+    let mut request = http::Request::new(Full::from(body));
+    *request.method_mut() = method;
+    *request.uri_mut() = url.as_str().parse().map_err(invalid)?;
+    *request.headers_mut() = headers;
+    let fields = request.headers_mut();
+    fields
+        .entry(header::ACCEPT)
+        .or_insert(HeaderValue::from_static("*/*"));
+    fields.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+    Ok(request)
+}
+
+/// The innermost cause says what happened; the error itself says only that a request failed.
+fn http_error(error: &dyn Error, what: &str) -> HttpError {
     let mut causes = Vec::new();
     let mut cause = error.source();
     while let Some(next) = cause {
@@ -241,14 +275,17 @@ fn causes(error: &reqwest::Error) -> String {
         cause = next.source();
     }
     if causes.is_empty() {
-        error.to_string()
-    } else {
-        causes.join(": ")
+        causes.push(error.to_string());
     }
+    HttpError(format!("{what}: {}", causes.join(": ")))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     fn request(url: &str) -> Request {
@@ -267,7 +304,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serve = axum::serve(listener, axum::Router::new().fallback(|| async { "hello" }));
-        let client = builder().tls_certs_only([]).build().unwrap();
+        let client = client(trusting_nobody().unwrap());
         let without_roots = HttpClient::with_transport(Network(client));
         let ask = without_roots.send(Request {
             timeout: Duration::from_secs(10),
@@ -289,6 +326,57 @@ mod tests {
         ] {
             let error = http.send(request(url)).await.err().unwrap();
             assert!(!error.to_string().contains("leaky"), "{error}");
+        }
+    }
+
+    /// A provider that answers its first call with `start`, and then `more` for as long as it is heard.
+    /// `said` counts the bytes.
+    async fn talk(listener: tokio::net::TcpListener, start: &str, more: &str, said: &AtomicUsize) {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut call = Vec::new();
+        while !call.ends_with(b"\r\n\r\n") {
+            call.push(stream.read_u8().await.unwrap());
+        }
+        stream.write_all(start.as_bytes()).await.unwrap();
+        while stream.write_all(more.as_bytes()).await.is_ok() {
+            said.fetch_add(more.len(), Ordering::Relaxed);
+        }
+        std::future::pending().await
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_an_end_is_given_up_soon() {
+        let ok = "HTTP/1.1 200 OK\r\n";
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let last = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n";
+        for (start, more) in [
+            ("", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"),
+            ("", "HTTP/1.1 100 Continue\r\n\r\n"),
+            (ok, "X: y\r\n"),
+            (ok, "xxxxxxxx"),
+            (chunked, "1;extension\r\nx\r\n"),
+            (chunked, "00000000"),
+            (chunked, "8\r\nxxxxxxxx\r\n"),
+            (last, "X: y\r\n"),
+            ("HTTP/1.1 200 OK\r\n\r\n", "xxxxxxxx"),
+        ] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = format!("http://{}/", listener.local_addr().unwrap());
+            let said = AtomicUsize::new(0);
+            let http = HttpClient::new().unwrap();
+            let answer = http.send(Request {
+                timeout: Duration::from_secs(60),
+                ..request(&address)
+            });
+            let answer = tokio::select! {
+                answer = answer => answer,
+                () = talk(listener, start, more, &said) => unreachable!(),
+            };
+            let error = answer.err().expect("an error");
+            assert!(!error.0.contains("no answer within"), "{more:?}: {error}");
+            // What was not read stands in the buffers of the system.
+            let said = said.load(Ordering::Relaxed);
+            assert!(said < 16 * MAX_RESPONSE * 4, "{more:?}: {said}");
         }
     }
 

@@ -19,6 +19,7 @@ use crate::model::token::TokenPair;
 pub mod contract;
 pub mod fusionauth;
 pub mod http_client;
+mod http_connector;
 pub mod jwks_cache;
 pub mod key_set;
 #[cfg(test)]

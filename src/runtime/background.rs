@@ -222,7 +222,7 @@ async fn check(probes: &HttpClient, site_runtime: &SiteRuntime, index: usize) {
     site_runtime.metrics.upstream_health(&upstream, health);
 }
 
-async fn answers(probes: &HttpClient, url: reqwest::Url, site_runtime: &SiteRuntime) -> bool {
+async fn answers(probes: &HttpClient, url: url::Url, site_runtime: &SiteRuntime) -> bool {
     let host = site_runtime
         .site
         .upstream_host

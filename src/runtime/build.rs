@@ -12,12 +12,13 @@ use crate::model::timestamp::Timestamp;
 use crate::provider;
 use crate::provider::http_client::HttpClient;
 use crate::provider::jwks_cache::JwksCache;
-use crate::store::{self, RevocationListener, Scope, Stores, ThrottleKeys};
+use crate::store::{RevocationListener, Scope, ThrottleKeys};
 use crate::system::{self, Clock};
 use crate::telemetry::Metrics;
 
 use super::Runtime;
 use super::assertion::{self, Assertions};
+use super::connectors::{Connectors, Network};
 use super::cookie_keys::{self, CookieKeys};
 use super::early_refresh::EarlyRefresh;
 use super::login::{
@@ -52,36 +53,6 @@ impl std::fmt::Display for BuildError {
 
 impl std::error::Error for BuildError {}
 
-/// What a runtime reaches the world through, beside files: [`Network`] in the program, models of
-/// the provider and the store in a simulation.
-pub trait Connectors {
-    /// A client for calls to providers and health checks.
-    ///
-    /// # Errors
-    /// [`BuildError`] when TLS cannot be set up.
-    fn http_client(&self) -> Result<HttpClient, BuildError>;
-
-    /// The stores that `settings` name, for a gateway with this clock.
-    ///
-    /// # Errors
-    /// [`BuildError`] when no connection can be made as `settings` say.
-    fn stores(&self, settings: &settings::Store, clock: &Clock) -> Result<Stores, BuildError>;
-}
-
-/// Sockets.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Network;
-
-impl Connectors for Network {
-    fn http_client(&self) -> Result<HttpClient, BuildError> {
-        HttpClient::new().map_err(|error| BuildError(error.to_string()))
-    }
-
-    fn stores(&self, settings: &settings::Store, clock: &Clock) -> Result<Stores, BuildError> {
-        store::open(settings, clock).map_err(|error| BuildError(error.to_string()))
-    }
-}
-
 /// The providers by name.
 type Providers = HashMap<String, Arc<ProviderClient>>;
 
@@ -113,9 +84,9 @@ pub fn build_with(
         None => Arc::new(shared(&settings, clock, connectors)?),
     };
     let settings = Arc::new(settings);
-    let client = Arc::new(connectors.http_client()?);
+    let client = Arc::new(http_client(connectors)?);
     let providers = providers(&settings, &client, &shared, previous)?;
-    let sites = sites(&settings, &providers, &shared)?;
+    let sites = sites(&settings, &providers, &shared, previous)?;
     let assertions = assertions(&settings, previous)?;
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
     let sealing = SealingKeys::new(&cookie_keys.keys)
@@ -267,7 +238,8 @@ fn shared(
     clock: Clock,
     connectors: &dyn Connectors,
 ) -> Result<Shared, BuildError> {
-    let stores = connectors.stores(&settings.store, &clock)?;
+    let stores = connectors.stores(&settings.store, &clock);
+    let stores = stores.map_err(|error| BuildError(error.to_string()))?;
     let is_shared = stores.scope == Scope::Replicas;
     if is_shared && settings.cookie_keys.is_empty() {
         tracing::warn!(
@@ -303,8 +275,13 @@ fn shared(
         refresh_backoff: Arc::default(),
         redirects: Arc::new(RedirectCounter::new()),
         throttle_keys: Arc::new(throttle_keys),
-        probes: Arc::new(connectors.http_client()?),
+        probes: Arc::new(http_client(connectors)?),
     })
+}
+
+fn http_client(connectors: &dyn Connectors) -> Result<HttpClient, BuildError> {
+    let client = connectors.http_client();
+    client.map_err(|error| BuildError(error.to_string()))
 }
 
 fn providers(
@@ -315,12 +292,16 @@ fn providers(
 ) -> Result<Providers, BuildError> {
     let mut providers = HashMap::new();
     for (name, wanted) in &settings.providers {
-        let unchanged = previous
-            .and_then(|runtime| runtime.providers.get(name))
-            .filter(|provider| provider.settings == *wanted);
-        let provider = match unchanged {
-            Some(provider) => Arc::clone(provider),
-            None => Arc::new(provider_client(name, wanted, client, shared)?),
+        let before = previous.and_then(|runtime| runtime.providers.get(name));
+        let provider = match before {
+            Some(before) if before.settings == *wanted => Arc::clone(before),
+            _ => {
+                // Keys that are good stay good, also while the provider cannot be asked.
+                let keys = before
+                    .filter(|before| before.settings.has_same_keys(wanted))
+                    .map(|before| Arc::clone(&before.keys));
+                Arc::new(provider_client(name, wanted, client, keys, shared)?)
+            }
         };
         providers.insert(name.clone(), provider);
     }
@@ -331,12 +312,18 @@ fn provider_client(
     name: &str,
     wanted: &settings::Provider,
     client: &Arc<HttpClient>,
+    keys: Option<Arc<JwksCache>>,
     shared: &Shared,
 ) -> Result<ProviderClient, BuildError> {
     let failed = |what: String| BuildError(format!("provider {name}: {what}"));
     let provider = provider::from_settings(wanted, Arc::clone(client))
         .map_err(|error| failed(error.to_string()))?;
-    let keys = JwksCache::from_settings(wanted).map_err(|error| failed(error.to_string()))?;
+    let keys = match keys {
+        Some(keys) => keys,
+        None => {
+            Arc::new(JwksCache::from_settings(wanted).map_err(|error| failed(error.to_string()))?)
+        }
+    };
     Ok(ProviderClient {
         name: name.to_owned(),
         keys,
@@ -352,13 +339,20 @@ fn sites(
     settings: &Settings,
     providers: &Providers,
     shared: &Shared,
+    previous: Option<&Runtime>,
 ) -> Result<Vec<Arc<SiteRuntime>>, BuildError> {
     let build = |site: &Arc<Site>| {
         let provider = providers
             .get(&site.provider)
             .ok_or_else(|| BuildError(format!("site {} names no provider", site.name)))?;
         let streams = Streams::new(Arc::clone(&shared.streams), provider.realm());
-        SiteRuntime::new(site, provider, shared.metrics.site(&site.name), streams)
+        let before = previous.and_then(|runtime| {
+            let mut sites = runtime.sites.iter();
+            sites.find(|site_runtime| site_runtime.site.name == site.name)
+        });
+        let before = before.map(|before| &**before);
+        let metrics = shared.metrics.site(&site.name);
+        SiteRuntime::new(site, provider, metrics, streams, before)
             .map(Arc::new)
             .map_err(|what| BuildError(format!("site {}: {what}", site.name)))
     };

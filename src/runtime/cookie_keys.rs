@@ -13,7 +13,7 @@ use crate::model::sealing_keys::KEY_BYTES;
 use crate::model::timestamp::Timestamp;
 use crate::system;
 
-use super::state_dir::{read_or_create, replace};
+use super::state_dir::{give_to_owner, read_or_create, replace};
 
 /// The file of the keys in `state_dir`.
 pub const FILE: &str = "cookie.key";
@@ -56,6 +56,7 @@ pub fn rotate(state_dir: &Path, now: Timestamp) -> io::Result<usize> {
         .truncate(false)
         .mode(0o600)
         .open(state_dir.join(LOCK))?;
+    give_to_owner(&lock, state_dir)?;
     lock.lock()?;
     let before = std::fs::read(state_dir.join(FILE)).unwrap_or(before);
     parse(&before)?;

@@ -10,7 +10,7 @@
 //!
 //! ```text
 //! streams, upstreams, state_dir, cookie_keys, provider_client, token and session caches
-//! site, request_context, assertion, redirect_loop
+//! connectors, site, request_context, assertion, redirect_loop
 //! revocation_schedule, revocation_queue, saved_state
 //! revocation
 //! tokens
@@ -27,12 +27,15 @@ use std::sync::atomic::Ordering;
 
 use crate::config::settings::Settings;
 use crate::model::origin::Host;
+use crate::model::timestamp::Timestamp;
+use crate::model::token::RevocationKey;
 use crate::system::Clock;
 use crate::telemetry::{Metrics, SiteMetrics};
 
 pub mod assertion;
 pub mod background;
 mod build;
+mod connectors;
 pub mod cookie_keys;
 pub mod early_refresh;
 pub mod login;
@@ -56,7 +59,8 @@ pub mod streams;
 pub mod tokens;
 pub mod upstreams;
 
-pub use build::{BuildError, Connectors, Network, build, build_with};
+pub use build::{BuildError, build, build_with};
+pub use connectors::{Connectors, Network};
 pub use request_context::RequestContext;
 pub use runtime_handle::RuntimeHandle;
 pub use site::SiteRuntime;
@@ -131,6 +135,14 @@ impl Runtime {
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.shared.stopping.load(Ordering::Acquire)
+    }
+
+    /// Refuses every token and session of the sign-in `key` at `provider` until `until`, because the
+    /// provider has ended it, and closes its open streams. Nothing where there is no such provider.
+    pub async fn revoke(&self, provider: &str, key: &RevocationKey, until: Timestamp) {
+        if let Some(provider) = self.providers.get(provider) {
+            self.revocation.revoke(provider, key, until).await;
+        }
     }
 
     /// The site that answers to `host`.

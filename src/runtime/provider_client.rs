@@ -23,7 +23,7 @@ pub struct ProviderClient {
     /// Its name in the configuration.
     pub name: String,
     /// The keys that verify its tokens.
-    pub keys: JwksCache,
+    pub keys: Arc<JwksCache>,
     pub(super) settings: settings::Provider,
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) provider: Box<dyn Provider>,

@@ -34,7 +34,8 @@ pub struct SiteRuntime {
 }
 
 impl SiteRuntime {
-    /// The runtime of `site`, with empty caches.
+    /// The runtime of `site`, with empty caches. From `previous` it takes over the open streams, and
+    /// the health of the upstreams where both check it.
     ///
     /// # Errors
     /// Why the site cannot be served, in words for an operator.
@@ -43,12 +44,20 @@ impl SiteRuntime {
         provider: &Arc<ProviderClient>,
         metrics: Arc<SiteMetrics>,
         streams: Streams,
+        previous: Option<&Self>,
     ) -> Result<Self, String> {
+        let upstreams = Upstreams::new(&site.upstreams);
+        if let Some(previous) = previous
+            && site.health.is_some()
+            && previous.site.health.is_some()
+        {
+            upstreams.take_over_health(&previous.upstreams);
+        }
         Ok(Self {
             site: Arc::clone(site),
             theme: PageTheme::of(&site.theme).map_err(|error| error.to_string())?,
             metrics,
-            upstreams: Upstreams::new(&site.upstreams),
+            upstreams,
             streams,
             headers: SiteHeaders::new(&site.name, &site.origin)
                 .map_err(|_| "its name or origin is no header value")?,

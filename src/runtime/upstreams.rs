@@ -99,6 +99,18 @@ impl Upstreams {
         }
     }
 
+    /// Takes over the health of the backends that are the same in `previous`, so that a reload does
+    /// not send requests to a backend that is known to be down.
+    pub(super) fn take_over_health(&self, previous: &Self) {
+        for backend in &self.backends {
+            let mut before = previous.backends.iter();
+            if let Some(before) = before.find(|before| before.upstream == backend.upstream) {
+                let healthy = before.healthy.load(Ordering::Relaxed);
+                backend.healthy.store(healthy, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Where the next try of a request goes: to the next address of the backend that was tried last,
     /// else to the next backend. `None` where all were tried, or have no address.
     pub async fn next(&self, attempts: &mut Attempts) -> Option<Destination> {
@@ -275,6 +287,18 @@ fn literal(upstream: &Upstream) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn health_outlives_a_reload() {
+        let (before, after) = (three(), three());
+        before.record(1, UpstreamHealth::Down);
+        after.take_over_health(&before);
+        let healthy: Vec<bool> = (0..3).map(|index| after.is_healthy(index)).collect();
+        assert_eq!(healthy, [true, false, true]);
+        let other = Upstreams::new(&[]);
+        other.take_over_health(&before);
+        assert!(other.is_empty());
+    }
 
     fn three() -> Upstreams {
         let at = |port| Upstream::Http {

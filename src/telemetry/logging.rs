@@ -310,7 +310,7 @@ mod tests {
                     return_to: None,
                 };
                 tracing::trace!(target: "vestibule::decide", ?typed, %password, "signing in");
-                tracing::debug!(target: "reqwest::connect", header = "Authorization: hush-hush");
+                tracing::debug!(target: "hyper_util::client", header = "Authorization: hush-hush");
                 tracing::trace!(target: "hyper::proto::h1", "cookie: hush-hush");
                 tracing::trace!(target: "h2::codec", "set-cookie: hush-hush");
                 tracing::info!(target: "pingora_core::server", "hush-hush");

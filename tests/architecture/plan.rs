@@ -11,10 +11,10 @@ pub struct Room {
 }
 
 const PURE: &[&str] = &[
+    "hyper",
     "pingora",
     "prometheus",
     "redis",
-    "reqwest",
     "tokio",
     "toml",
     "tracing",
@@ -39,12 +39,12 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "system",
         imports: &["model"],
-        shuns: &["pingora", "reqwest"],
+        shuns: &["hyper", "pingora"],
     },
     Room {
         name: "config",
         imports: &["model", "pages"],
-        shuns: &["pingora", "reqwest", "tokio"],
+        shuns: &["hyper", "pingora", "tokio"],
     },
     Room {
         name: "provider",
@@ -85,12 +85,12 @@ pub const ROOMS: &[Room] = &[
             "system",
             "telemetry",
         ],
-        shuns: &["redis", "reqwest", "toml"],
+        shuns: &["hyper", "redis", "toml"],
     },
     Room {
         name: "admin",
         imports: &["runtime"],
-        shuns: &["pingora", "redis", "reqwest", "toml"],
+        shuns: &["hyper", "pingora", "redis", "toml"],
     },
     Room {
         name: "embedded",

@@ -25,12 +25,11 @@ use super::simulate::{QuestionKind, Run, simulate};
 pub fn status(run: &Run) -> Option<u16> {
     run.response.as_ref().map(|answer| match answer {
         LocalResponse::Redirect(redirect) => redirect.status,
-        LocalResponse::AllowedRedirect { .. } => 302,
+        LocalResponse::AllowedRedirect { .. } | LocalResponse::LinkedPage(_) => 302,
         LocalResponse::Problem(problem) => problem.status,
         LocalResponse::LoginPage(form) => form.status,
         LocalResponse::StepPage(form) => form.status,
         LocalResponse::ActionRequired(asks) => asks.status,
-        LocalResponse::LinkedPage(_) => 302,
         LocalResponse::PrefetchRefused => 503,
         LocalResponse::LogoutPage
         | LocalResponse::SignedOutPage

@@ -30,7 +30,7 @@ SCHEMES = ["light", "dark"]
 PICTURES = [
     "sign-in-fresh", "sign-in-wrong-password", "sign-in-throttled", "sign-in-unavailable", "sign-in-unsent", "unsent-offer",
     "two-factor-send", "two-factor-sent", "two-factor-wrong", "new-password-fresh", "new-password-rejected", "asks-password-change-required",
-    "circle-duplicates", "problem-403", "problem-404", "problem-503", "sign-out", "themed.sign-in-fresh", "themed.sign-in-wrong-password",
+    "circle-duplicates", "problem-403", "problem-404", "problem-503", "sign-out", "signed-out", "themed.sign-in-fresh", "themed.sign-in-wrong-password",
 ]
 PICTURE_LANGUAGES = [*LANGUAGES, "ja", "fr"]
 TAB, ENTER = "\ue004", "\ue007"
@@ -79,7 +79,7 @@ def pages(binary, folder):
 
     class Pages(http.server.SimpleHTTPRequestHandler):
         def end_headers(self):
-            policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'"
+            policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'"
             self.send_header("Content-Security-Policy", policy)
             super().end_headers()
 

@@ -19,6 +19,10 @@ from one_page import (  # noqa: E402
     APP, a_page_that_another_person_goes_on_with, a_script_in_the_page_finds_no_token,
     a_session_that_ends_under_a_page, a_shop_in_one_page, an_app_lives_through_the_end_of_its_token, cart_is_shown,
 )
+from ways_on import (  # noqa: E402
+    a_popup_of_another_origin_is_cut_off, a_popup_of_the_site_tells_the_window_that_opened_it,
+    a_sign_in_and_a_sign_out_lead_on_to_another_origin, what_is_sent_again_leads_on_and_is_sent_once,
+)
 from webdriver import Browser, until  # noqa: E402
 
 
@@ -98,7 +102,7 @@ def asked_for_a_second_factor(browser, site):
     browser.goto(site + PRIVATE + "?coupon=a%26b")
     submit(browser, email="twofactor@example.com")
     until(lambda: browser.has("#code"), what="the form for a code")
-    assert status_of_page(browser) == 401
+    assert status_of_page(browser) == 200
     assert not {ACCESS, REFRESH} & browser.cookies().keys(), "signed in by half"
 
 
@@ -115,10 +119,29 @@ def an_account_with_a_second_factor(browser, demo):
     browser.type("#code", totp()[:3] + " " + totp()[3:])
     browser.leave("form:has(#code) " + SUBMIT)
     until(lambda: path_of(browser) == there, what="the page first asked for, with its query")
+    # Back to the code that was posted, which is no form to be sent again, and to the form before it.
+    browser.back()
+    browser.back()
+    until(lambda: path_of(browser).startswith("/login/two-factor?challenge="), what="the step")
+    assert browser.has("#code"), "the browser asks to send a form again"
     browser.goto(site + "/logout")
     browser.leave(SUBMIT)
     until(lambda: path_of(browser) == "/", what="the page after signing out")
     sign_in(browser, site, PRIVATE, "twofactor@example.com")
+
+
+def back_from_a_second_factor(browser, demo):
+    """The back button shows forms, and never asks to send one again."""
+    site = demo.sites["store"]
+    asked_for_a_second_factor(browser, site)
+    step = browser.url()
+    browser.back()
+    until(lambda: path_of(browser).startswith("/login?") and browser.has("#loginId"), what="the sign-in form")
+    browser.goto(step)
+    assert browser.has("#code") and status_of_page(browser) == 200, "the step is gone"
+    with Browser() as another:
+        another.goto(step)
+        assert status_of_page(another) == 401 and not another.has("#code"), "the step goes on in another browser"
 
 
 def a_code_by_mail_without_script(browser, demo):
@@ -145,7 +168,7 @@ def an_account_that_needs_a_new_password(browser, demo):
     browser.goto(site + PRIVATE)
     submit(browser, email="newpassword@example.com")
     until(lambda: browser.has("input[autocomplete=new-password]"), what="the form for a new password")
-    assert status_of_page(browser) == 401 and "ask you to choose a new password" in browser.text()
+    assert status_of_page(browser) == 200 and "ask you to choose a new password" in browser.text()
     browser.type("#password", "short")
     browser.leave(SUBMIT)
     until(lambda: browser.has(".rules li"), what="the rules that it breaks")
@@ -362,6 +385,11 @@ SCENARIOS = [
     one_site_is_not_the_other,
     a_session_at_the_forum,
     what_was_written_is_not_lost,
+    a_sign_in_and_a_sign_out_lead_on_to_another_origin,
+    what_is_sent_again_leads_on_and_is_sent_once,
+    a_popup_of_the_site_tells_the_window_that_opened_it,
+    a_popup_of_another_origin_is_cut_off,
+    back_from_a_second_factor,
     only_an_admin_sees_the_stock,
     an_account_with_a_second_factor,
     a_code_by_mail_without_script,

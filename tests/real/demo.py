@@ -24,9 +24,10 @@ class Demo:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
+        self.binary = str(Path(binary).resolve())
         self.state = tempfile.TemporaryDirectory(prefix="vestibule-demo-")
         self.process = subprocess.Popen(
-            [str(Path(binary).resolve()), "demo", "--port", str(port), *options],
+            [self.binary, "demo", "--port", str(port), *options],
             cwd=self.state.name, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
         self.said = ""

@@ -181,6 +181,9 @@ class Browser:
     def tab(self):
         return self.command("GET", "/window")
 
+    def tabs(self):
+        return self.command("GET", "/window/handles")
+
     def new_tab(self):
         handle = self.command("POST", "/window/new", {"type": "tab"})["handle"]
         self.switch(handle)

@@ -10,9 +10,9 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use vestibule::config::settings::{self, Settings};
-use vestibule::provider::http_client::HttpClient;
-use vestibule::runtime::{BuildError, Connectors, RuntimeHandle, background, build_with};
-use vestibule::store::Stores;
+use vestibule::provider::http_client::{HttpClient, HttpError};
+use vestibule::runtime::{Connectors, RuntimeHandle, background, build_with};
+use vestibule::store::{StoreError, Stores};
 use vestibule::system::Clock;
 
 use super::clock::WallClock;
@@ -57,14 +57,14 @@ struct ModelConnectors {
 }
 
 impl Connectors for ModelConnectors {
-    fn http_client(&self) -> Result<HttpClient, BuildError> {
+    fn http_client(&self) -> Result<HttpClient, HttpError> {
         Ok(HttpClient::with_transport(ProviderTransport {
             provider: Arc::clone(&self.provider),
             life: Arc::clone(&self.life),
         }))
     }
 
-    fn stores(&self, _: &settings::Store, clock: &Clock) -> Result<Stores, BuildError> {
+    fn stores(&self, _: &settings::Store, clock: &Clock) -> Result<Stores, StoreError> {
         Ok(match &self.server {
             Some(server) => store::connect(server, &self.life, clock),
             None => Stores::in_memory(clock),

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use vestibule::decide::credential_headers::CredentialHeaders;
 use vestibule::decide::{Decision, Facts, Grant, Known, Outcome, decide};
 use vestibule::model::api_request::ApiRequestBody;
-use vestibule::model::api_response::ApiResponse;
+use vestibule::model::api_response::{ApiResponse, TokenResponse};
 use vestibule::model::cookie_change::CookieChange;
 use vestibule::model::local_response::LocalResponse;
 use vestibule::model::reason::Reason;
@@ -170,21 +170,23 @@ async fn forward(
 }
 
 fn read_reply(reply: &LocalResponse, response: &mut ClientResponse) {
-    match reply {
-        LocalResponse::Problem(problem) => response.status = problem.status,
-        LocalResponse::Redirect(redirect) => response.status = redirect.status,
-        LocalResponse::NoContent => response.status = 204,
-        LocalResponse::Json(ApiResponse::Login(user)) => {
-            if let Some(tokens) = &user.tokens {
-                response.access = Some(tokens.token.clone());
-                response.refresh.clone_from(&tokens.refresh_token);
-            }
-        }
-        LocalResponse::Json(ApiResponse::Tokens(tokens)) => {
-            response.access = Some(tokens.token.clone());
-            response.refresh.clone_from(&tokens.refresh_token);
-        }
-        _ => {}
+    if let LocalResponse::Problem(problem) = reply {
+        response.status = problem.status;
+    } else if let LocalResponse::Redirect(redirect) = reply {
+        response.status = redirect.status;
+    } else if let LocalResponse::NoContent = reply {
+        response.status = 204;
+    } else if let LocalResponse::Json(ApiResponse::Login(user)) = reply {
+        read_tokens(user.tokens.as_ref(), response);
+    } else if let LocalResponse::Json(ApiResponse::Tokens(tokens)) = reply {
+        read_tokens(Some(tokens), response);
+    }
+}
+
+fn read_tokens(tokens: Option<&TokenResponse>, response: &mut ClientResponse) {
+    if let Some(tokens) = tokens {
+        response.access = Some(tokens.token.clone());
+        response.refresh.clone_from(&tokens.refresh_token);
     }
 }
 

@@ -161,7 +161,7 @@ fn play_all_with(
                     stop.store(true, Ordering::Relaxed);
                 }
             }
-            if options.schedules.is_none() && seed % 10_000 == 0 {
+            if options.schedules.is_none() && seed.is_multiple_of(10_000) {
                 println!("{seed} schedules");
             }
         }

@@ -2,9 +2,13 @@
 
 use std::fs;
 
+use vestibule::config::{FakeEnvironment, check_text};
 use vestibule::embedded::password_hasher::hash_password;
+use vestibule::runtime;
 
-use super::support::{Application, Browser, PASSWORD, Process, SHOPPER, store_alone, vestibule};
+use super::support::{
+    Application, Browser, PASSWORD, Process, SHOPPER, Stage, store_alone, vestibule, with_line,
+};
 
 const ACCESS: &str = "vestibule-access";
 const REFRESH: &str = "vestibule-refresh";
@@ -89,4 +93,31 @@ async fn keys_of_the_configuration_are_not_rotated_here() {
         said.contains("cookies.keys") && !said.contains("MDEy"),
         "{said}"
     );
+}
+
+/// A provider that is away, and an operator who gives it more time: nobody notices either.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_providers_keys_outlive_a_change_of_its_timeout() {
+    let stage = Stage::set().await;
+    let mut browser = stage.signed_in().await;
+    stage.provider.shut();
+    let reload = |text: &str| {
+        let settings = check_text("stories.toml", text, &FakeEnvironment::default()).unwrap();
+        let current = stage.runtime_handle.current();
+        let built = runtime::build(settings, Some(&*current), stage.clock.clone());
+        stage
+            .runtime_handle
+            .replace(built.unwrap_or_else(|fault| panic!("{fault}")));
+    };
+    reload(&with_line(&stage.config, "timeout", "timeout = \"9s\""));
+    assert_eq!(browser.get("/orders").await.status, 200);
+    let key = with_line(&stage.config, "api_key", "api_key = \"another\"");
+    reload(&key.replace("timeout = \"5s\"", "timeout = \"5s\"\nleeway = \"10s\""));
+    assert_eq!(browser.get("/orders").await.status, 200);
+    // Other algorithms are another matter: nobody knows which keys are good for them.
+    reload(&stage.config.replace(
+        "timeout = \"5s\"",
+        "timeout = \"5s\"\nalgorithms = [\"EdDSA\"]",
+    ));
+    assert_eq!(browser.get("/orders").await.status, 503);
 }

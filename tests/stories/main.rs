@@ -48,5 +48,6 @@ mod steps_by_script;
 mod support;
 mod themes;
 mod trouble;
+mod users_file;
 mod web_pages_with_jwt;
 mod web_pages_with_sessions;

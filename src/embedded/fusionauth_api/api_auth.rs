@@ -33,7 +33,7 @@ impl ApiAuth {
         let token = bearer
             .map(ToOwned::to_owned)
             .or_else(|| cookie(headers, "access_token"));
-        let claims = token.and_then(|token| state.issuer.verify(&token, state.clock.now()));
+        let claims = token.and_then(|token| state.issuer().verify(&token, state.clock.now()));
         claims.map_or(Self::Anonymous, |claims| Self::User(Box::new(claims)))
     }
 

@@ -72,19 +72,19 @@ async fn change_password(
         .pending_password_changes
         .get(&id, now)
         .ok_or(ApiError::NotFound)?;
-    let user = Arc::clone(state.users.by_id(&pending).ok_or(ApiError::NotFound)?);
+    let user = Arc::clone(state.users().by_id(&pending).ok_or(ApiError::NotFound)?);
     let password = check_policy(state, request.password)?;
     let current_hash = current_hash(state, &user).await?;
     if let Some(current) = request.current_password
         && !state
-            .password_hasher
+            .password_hasher()
             .verify(Some(current_hash.clone()), Secret::new(current))
             .await
     {
         return Err(ApiError::NotFound);
     }
     if state
-        .password_hasher
+        .password_hasher()
         .verify(Some(current_hash), password.clone())
         .await
     {
@@ -92,7 +92,7 @@ async fn change_password(
         return Err(ApiError::RejectedPassword(violations));
     }
     let hash = state
-        .password_hasher
+        .password_hasher()
         .hash(password)
         .await
         .map_err(|_| ApiError::Internal)?;
@@ -104,7 +104,7 @@ async fn change_password(
     let changed = Arc::clone(&user);
     with_database(state, move |state| {
         state.account_changes.set_password(&changed, hash)?;
-        state.sessions.end_all(&SessionFilter {
+        state.sessions().end_all(&SessionFilter {
             user: Some(changed.id.clone()),
             application: None,
         })
@@ -131,7 +131,7 @@ fn end_pending_logins(state: &ServerState, user: &User) {
 
 fn check_policy(state: &ServerState, password: Option<String>) -> Result<Secret, ApiError> {
     let password = password.unwrap_or_default();
-    let violations = state.users.password_policy.violations(&password);
+    let violations = state.users().password_policy.violations(&password);
     if violations.is_empty() {
         Ok(Secret::new(password))
     } else {

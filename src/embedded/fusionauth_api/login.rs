@@ -85,7 +85,7 @@ async fn login_with_one_time_password(
         .one_time_passwords
         .take(password, state.clock.now())
         .ok_or(ApiError::NotFound)?;
-    let user = Arc::clone(state.users.by_id(&id).ok_or(ApiError::NotFound)?);
+    let user = Arc::clone(state.users().by_id(&id).ok_or(ApiError::NotFound)?);
     require_active(&user)?;
     let login = LoginFlow {
         user,
@@ -122,7 +122,7 @@ async fn verify_password(
     login_id: &str,
     password: Secret,
 ) -> Result<Arc<User>, ApiError> {
-    let user = state.users.by_login(login_id).cloned();
+    let user = state.users().by_login(login_id).cloned();
     let known_user = user.clone();
     let current = with_database(state, move |state| {
         known_user
@@ -130,6 +130,6 @@ async fn verify_password(
             .transpose()
     });
     let hash = current.await?.map(|current| current.hash);
-    let is_match = state.password_hasher.verify(hash, password).await;
+    let is_match = state.password_hasher().verify(hash, password).await;
     user.filter(|_| is_match).ok_or(ApiError::NotFound)
 }

@@ -10,9 +10,10 @@ use super::api_error::{ApiError, ApiResult, FieldError};
 use super::blocking::with_database;
 use super::json_response::{fusionauth_status, json_response};
 use super::user::describe_user;
+use crate::embedded::accounts::password_fingerprint;
 use crate::embedded::client_metadata::ClientMetadata;
 use crate::embedded::ids;
-use crate::embedded::refresh_sessions::Session;
+use crate::embedded::refresh_sessions::{NewSession, Session};
 use crate::embedded::server_state::ServerState;
 use crate::embedded::token_issuer::{AuthenticationType, TokenSubject};
 use crate::embedded::users::{AccountState, User};
@@ -152,12 +153,27 @@ async fn start_session(
     application: &str,
     body: &mut Map<String, Value>,
 ) -> Result<Session, ApiError> {
-    let (user, application) = (login.user.id.clone(), application.to_owned());
+    let (user, application) = (Arc::clone(&login.user), application.to_owned());
     let (client, now) = (login.parameters.client.clone(), state.clock.now());
     let started = with_database(state, move |state| {
-        state.sessions.create(&user, &application, client, now)
+        let new = NewSession {
+            user: &user.id,
+            application: &application,
+            password: password_fingerprint(&user),
+            client,
+        };
+        state.sessions().create(new, now)
     })
     .await?;
+    // The users may have changed since the password was checked. Whoever replaces them ends the
+    // sessions that were there before, and here ends the one that was not.
+    if state.accounts().user_of(&started.session).is_none() {
+        with_database(state, move |state| {
+            state.sessions().end(&started.session.id)
+        })
+        .await?;
+        return Err(ApiError::NotFound);
+    }
     let token = started.refresh_token.expose();
     body.insert("refreshToken".to_owned(), token.into());
     body.insert(
@@ -183,7 +199,7 @@ fn add_access_token(
             signed_in: now,
             authentication: login.authentication,
         };
-        let (token, expires) = state.issuer.issue(&subject, None, now)?;
+        let (token, expires) = state.issuer().issue(&subject, None, now)?;
         body.insert("token".to_owned(), token.into());
         body.insert("tokenExpirationInstant".to_owned(), expires.millis().into());
     }

@@ -40,16 +40,16 @@ pub(super) async fn logout(
     let now = state.clock.now();
     if let Some(token) = token {
         with_database(&state, move |state| {
-            let Some(session) = state.sessions.by_token(&token, now)? else {
+            let Some(session) = state.sessions().by_token(&token, now)? else {
                 return Ok(());
             };
             if is_global {
-                state.sessions.end_all(&SessionFilter {
+                state.sessions().end_all(&SessionFilter {
                     user: Some(session.user),
                     application: None,
                 })
             } else {
-                state.sessions.end(&session.id)
+                state.sessions().end(&session.id)
             }
         })
         .await?;

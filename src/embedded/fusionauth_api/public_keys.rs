@@ -15,7 +15,7 @@ use crate::embedded::server_state::ServerState;
 /// `GET /.well-known/jwks.json`.
 pub(super) async fn jwks(State(state): State<Arc<ServerState>>) -> Response {
     state.statistics.key_fetches.increment();
-    let body = json!({ "keys": [state.issuer.key().public()] });
+    let body = json!({ "keys": [state.issuer().key().public()] });
     json_response(StatusCode::OK, &body)
 }
 
@@ -25,7 +25,8 @@ pub(super) async fn pem(
     State(state): State<Arc<ServerState>>,
     Query(query): Query<HashMap<String, String>>,
 ) -> ApiResult {
-    let key = state.issuer.key().public();
+    let issuer = state.issuer();
+    let key = issuer.key().public();
     let requested = query.get("kid").or(query.get("keyId"));
     if requested.is_some_and(|kid| *kid != key.kid) {
         return Err(ApiError::NotFound);
@@ -42,7 +43,7 @@ pub(super) async fn pem(
 /// `GET /.well-known/openid-configuration`: the endpoints that exist.
 pub(super) fn openid_configuration(state: &ServerState, url: &str) -> Response {
     let body = json!({
-        "issuer": state.issuer.name(),
+        "issuer": state.issuer().name(),
         "jwks_uri": format!("{url}/.well-known/jwks.json"),
         "token_endpoint": format!("{url}/oauth2/token"),
         "grant_types_supported": ["refresh_token"],
@@ -50,7 +51,7 @@ pub(super) fn openid_configuration(state: &ServerState, url: &str) -> Response {
         "subject_types_supported": ["public"],
         "response_types_supported": [],
         "scopes_supported": ["openid", "offline_access"],
-        "id_token_signing_alg_values_supported": [state.issuer.key().public().alg()],
+        "id_token_signing_alg_values_supported": [state.issuer().key().public().alg()],
         "claims_supported": [
             "applicationId", "aud", "auth_time", "email", "email_verified", "exp", "iat", "iss", "jti",
             "preferred_username", "roles", "sid", "sub", "tid",

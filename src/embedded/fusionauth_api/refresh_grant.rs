@@ -18,7 +18,6 @@ use super::api_auth::cookie;
 use super::api_error::{ApiError, ApiResult, FieldError};
 use super::blocking::with_database;
 use super::json_response::json_response;
-use super::login_flow::require_active;
 use super::request_body::parse_optional_json;
 use crate::embedded::refresh_sessions::{Rotation, Session, SessionWithToken};
 use crate::embedded::server_state::ServerState;
@@ -43,7 +42,8 @@ pub(super) async fn refresh(
     state.statistics.refreshes.increment();
     let request: RefreshRequest = parse_optional_json(&body)?;
     let lifetime = request.time_to_live_in_seconds.map(Duration::from_secs);
-    if lifetime.is_some_and(|lifetime| lifetime.is_zero() || lifetime >= state.issuer.lifetime()) {
+    if lifetime.is_some_and(|lifetime| lifetime.is_zero() || lifetime >= state.issuer().lifetime())
+    {
         let error = FieldError::Invalid;
         return Err(ApiError::InvalidField("timeToLiveInSeconds", error));
     }
@@ -86,7 +86,8 @@ pub(super) async fn token(
         return Ok(oauth_error("invalid_request", "missing_client_id"));
     };
     let (token, now) = (presented.clone(), state.clock.now());
-    let session = with_database(&state, move |state| state.sessions.by_token(&token, now)).await?;
+    let session =
+        with_database(&state, move |state| state.sessions().by_token(&token, now)).await?;
     // The client is checked before the token is used: a client that presents the token of another
     // one must not end it.
     if session.is_some_and(|session| session.application != client_id) {
@@ -124,12 +125,12 @@ async fn exchange(
 ) -> Result<Option<IssuedTokens>, ApiError> {
     let now = state.clock.now();
     let rotation =
-        with_database(state, move |state| state.sessions.rotate(&presented, now)).await?;
+        with_database(state, move |state| state.sessions().rotate(&presented, now)).await?;
     let SessionWithToken {
         session,
         refresh_token,
     } = match rotation {
-        Rotation::Rotated(rotated) => rotated,
+        Rotation::Rotated(rotated) => *rotated,
         Rotation::Reused(user) => {
             tracing::warn!(
                 user,
@@ -139,12 +140,10 @@ async fn exchange(
         }
         Rotation::Invalid => return Ok(None),
     };
-    let Some(user) = state
-        .users
-        .by_id(&session.user)
-        .filter(|user| require_active(user).is_ok())
-    else {
-        with_database(state, move |state| state.sessions.end(&session.id)).await?;
+    // What a login would not start now is not continued.
+    let accounts = state.accounts();
+    let Some(user) = accounts.user_of(&session) else {
+        with_database(state, move |state| state.sessions().end(&session.id)).await?;
         return Ok(None);
     };
     let subject = TokenSubject {
@@ -154,7 +153,7 @@ async fn exchange(
         signed_in: Timestamp::from_millis(session.started),
         authentication: AuthenticationType::RefreshToken,
     };
-    let (access_token, expires) = state.issuer.issue(&subject, lifetime, now)?;
+    let (access_token, expires) = accounts.issuer.issue(&subject, lifetime, now)?;
     Ok(Some(IssuedTokens {
         session,
         refresh_token,

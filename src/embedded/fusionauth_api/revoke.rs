@@ -43,7 +43,7 @@ pub(super) async fn revoke(
     if let Some(token) = request.token {
         let now = state.clock.now();
         let session =
-            with_database(&state, move |state| state.sessions.by_token(&token, now)).await?;
+            with_database(&state, move |state| state.sessions().by_token(&token, now)).await?;
         return end_session(&state, &caller, session).await;
     }
     if request.user_id.is_none() && request.application_id.is_none() {
@@ -60,7 +60,7 @@ pub(super) async fn revoke(
         user: request.user_id,
         application: request.application_id,
     };
-    with_database(&state, move |state| state.sessions.end_all(&filter)).await?;
+    with_database(&state, move |state| state.sessions().end_all(&filter)).await?;
     Ok(StatusCode::OK.into_response())
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn revoke_by_id(
     state.statistics.revocations.increment();
     let caller = ApiAuth::of(&headers, &state);
     let now = state.clock.now();
-    let session = with_database(&state, move |state| state.sessions.by_id(&id, now)).await?;
+    let session = with_database(&state, move |state| state.sessions().by_id(&id, now)).await?;
     end_session(&state, &caller, session).await
 }
 
@@ -90,7 +90,7 @@ async fn end_session(
     if !caller.may_access(&session.user) {
         return Err(ApiError::Unauthorized);
     }
-    with_database(state, move |state| state.sessions.end(&session.id)).await?;
+    with_database(state, move |state| state.sessions().end(&session.id)).await?;
     Ok(StatusCode::OK.into_response())
 }
 

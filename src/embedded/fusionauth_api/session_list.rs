@@ -37,7 +37,7 @@ pub(super) async fn list(
         application: None,
     };
     let now = state.clock.now();
-    let sessions = with_database(&state, move |state| state.sessions.list(&filter, now)).await?;
+    let sessions = with_database(&state, move |state| state.sessions().list(&filter, now)).await?;
     let described: Vec<Value> = sessions
         .iter()
         .map(|session| describe_session(&state, session))
@@ -53,7 +53,7 @@ pub(super) async fn by_id(
     Path(id): Path<String>,
 ) -> ApiResult {
     let now = state.clock.now();
-    let session = with_database(&state, move |state| state.sessions.by_id(&id, now)).await?;
+    let session = with_database(&state, move |state| state.sessions().by_id(&id, now)).await?;
     let caller = ApiAuth::of(&headers, &state);
     match session {
         Some(session) if caller.may_access(&session.user) => {
@@ -80,7 +80,7 @@ fn describe_session(state: &ServerState, session: &Session) -> Value {
         "id": session.id,
         "userId": session.user,
         "applicationId": session.application,
-        "tenantId": state.issuer.tenant(),
+        "tenantId": state.issuer().tenant(),
         "insertInstant": session.started,
         "startInstant": session.started,
     })

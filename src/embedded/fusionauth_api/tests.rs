@@ -12,13 +12,14 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::embedded::identity_server::{self, Options};
+use crate::embedded::identity_server::{self, IdentityServer, Options};
 use crate::embedded::statistics::Statistics;
 use crate::embedded::totp::totp_code;
 use crate::embedded::users::{AccountState, ChangeReason, DEMO_PASSWORD, DEMO_TOTP, User, Users};
 use crate::model::secret::Secret;
 use crate::system::{Clock, detach};
 
+mod accounts;
 mod change_password;
 mod login;
 mod sessions;
@@ -29,6 +30,7 @@ const KEY: (&str, &str) = ("Authorization", "the key");
 
 /// An identity server that runs on a port chosen by the system.
 struct TestServer {
+    server: IdentityServer,
     address: SocketAddr,
     clock: Clock,
     statistics: Arc<Statistics>,
@@ -55,10 +57,11 @@ impl TestServer {
         let address = listener.local_addr().unwrap();
         let statistics = server.statistics();
         let (stop, stopped) = oneshot::channel();
-        let task = detach(server.serve(listener, async {
+        let task = detach(server.clone().serve(listener, async {
             let _ = stopped.await;
         }));
         Self {
+            server,
             address,
             clock,
             statistics,

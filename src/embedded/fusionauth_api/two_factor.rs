@@ -62,7 +62,7 @@ pub(super) fn require_code(
 
 /// Whether the method can be used: without an outbox no message can be sent.
 fn is_available(state: &ServerState, method: TwoFactorMethod<'_>) -> bool {
-    !method.is_sent() || state.outbox.is_some()
+    !method.is_sent() || state.outbox().is_some()
 }
 
 /// The methods as FusionAuth describes them, the first one as the last used.
@@ -150,8 +150,8 @@ pub(super) async fn login(State(state): State<Arc<ServerState>>, body: Bytes) ->
 }
 
 fn find_user(state: &ServerState, pending: &PendingCode) -> Result<Arc<User>, ApiError> {
-    let user = state.users.by_id(&pending.user);
-    user.cloned().ok_or(ApiError::NotFound)
+    let user = state.users().by_id(&pending.user).cloned();
+    user.ok_or(ApiError::NotFound)
 }
 
 /// Whether `code` is the code that was sent last. Comparing hashes takes a time that tells nothing
@@ -224,7 +224,7 @@ pub(super) async fn send(
         return Err(ApiError::NotFound);
     }
     run_blocking(&state, move |state| {
-        let Some(outbox) = &state.outbox else {
+        let Some(outbox) = state.outbox() else {
             return Ok(());
         };
         let message = Message {

@@ -23,15 +23,16 @@ pub(super) async fn find(
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> ApiResult {
+    let users = state.users();
     let user = match ApiAuth::of(&headers, &state) {
         ApiAuth::ApiKey => {
             let login = ["loginId", "email", "username"]
                 .iter()
                 .find_map(|name| query.get(*name));
             let login = login.ok_or(ApiError::InvalidField("loginId", FieldError::Blank))?;
-            state.users.by_login(login)
+            users.by_login(login)
         }
-        ApiAuth::User(claims) => state.users.by_id(&claims.sub),
+        ApiAuth::User(claims) => users.by_id(&claims.sub),
         ApiAuth::Anonymous => return Err(ApiError::Unauthorized),
     };
     let user = user.ok_or(ApiError::NotFound)?;
@@ -45,8 +46,8 @@ pub(super) async fn by_id(
     headers: HeaderMap,
 ) -> ApiResult {
     require_api_key(&headers, &state)?;
-    let user = state
-        .users
+    let users = state.users();
+    let user = users
         .by_id(&id.to_ascii_lowercase())
         .ok_or(ApiError::NotFound)?;
     Ok(user_response(&state, user))
@@ -96,7 +97,7 @@ pub(super) fn describe_user(state: &ServerState, user: &User) -> Value {
         .collect();
     let mut described = json!({
         "id": user.id,
-        "tenantId": state.issuer.tenant(),
+        "tenantId": state.issuer().tenant(),
         "active": user.state != AccountState::Locked,
         "email": user.email,
         "verified": user.email_verified,

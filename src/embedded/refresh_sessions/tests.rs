@@ -21,8 +21,17 @@ fn create(
     now: Timestamp,
 ) -> SessionWithToken {
     sessions
-        .create(user, application, ClientMetadata::default(), now)
+        .create(new_session(user, application), now)
         .unwrap()
+}
+
+fn new_session<'a>(user: &'a str, application: &'a str) -> NewSession<'a> {
+    NewSession {
+        user,
+        application,
+        password: "hash".to_owned(),
+        client: ClientMetadata::default(),
+    }
 }
 
 fn successor(rotation: Rotation) -> Secret {
@@ -69,10 +78,10 @@ fn a_used_token_returns_the_current_one_within_grace_and_ends_the_session_after(
         .unwrap();
     assert_eq!(
         again,
-        Rotation::Rotated(SessionWithToken {
+        Rotation::Rotated(Box::new(SessionWithToken {
             session,
             refresh_token: third.clone()
-        })
+        }))
     );
     let late = sessions
         .rotate(first.expose(), Timestamp::from_millis(111_001))

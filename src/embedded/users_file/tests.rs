@@ -199,7 +199,7 @@ fn a_missing_file_is_a_problem_of_that_file() {
     assert!(
         error
             .to_string()
-            .starts_with("/nonexistent/users.toml:0:0: cannot be read"),
+            .starts_with("/nonexistent/users.toml:1:1: cannot be read"),
         "{error}"
     );
 }

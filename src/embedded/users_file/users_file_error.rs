@@ -16,9 +16,9 @@ pub struct UsersFileError {
 /// A problem of a users file. Its message contains no secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// From 1, or 0 if the file cannot be read.
+    /// From 1.
     pub line: usize,
-    /// In characters from 1, or 0 if the file cannot be read.
+    /// In characters from 1.
     pub column: usize,
     /// What is wrong, and what would be right.
     pub message: String,

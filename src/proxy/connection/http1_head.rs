@@ -223,8 +223,8 @@ mod tests {
         ] {
             for step in STEPS {
                 let whole = format!("{head}\r\n\r\nGET /next HTTP/1.1\r\n\u{e9}<>");
-                let (scanned, _, scanner) = scan(whole.as_bytes(), step);
-                assert_eq!(scanned, Scanned::Complete(head.len()), "{head:?} {step}");
+                let (outcome, _, scanner) = scan(whole.as_bytes(), step);
+                assert_eq!(outcome, Scanned::Complete(head.len()), "{head:?} {step}");
                 assert!(!scanner.is_malformed(), "{head:?}");
                 let (partial, _, scanner) = scan(&head.as_bytes()[..head.len() - 1], step);
                 assert_eq!(partial, Scanned::Partial, "{head:?} {step}");
@@ -251,8 +251,8 @@ mod tests {
             for step in STEPS {
                 for end in ["\n", "\r\n"] {
                     let head = format!("{line}{end}Host: x\r\n\r\n");
-                    let (scanned, _, scanner) = scan(head.as_bytes(), step);
-                    assert_eq!(scanned, Scanned::Complete(head.len()), "{head:?}");
+                    let (outcome, _, scanner) = scan(head.as_bytes(), step);
+                    assert_eq!(outcome, Scanned::Complete(head.len()), "{head:?}");
                     assert!(scanner.is_malformed(), "{head:?}");
                 }
             }
@@ -269,8 +269,8 @@ mod tests {
             "GET\0",
             "\u{e9}",
         ] {
-            let (scanned, _, _) = scan(start.as_bytes(), 1);
-            assert_eq!(scanned, Scanned::Refused(HeadError::Malformed), "{start:?}");
+            let (outcome, _, _) = scan(start.as_bytes(), 1);
+            assert_eq!(outcome, Scanned::Refused(HeadError::Malformed), "{start:?}");
         }
     }
 
@@ -297,14 +297,14 @@ mod tests {
         ] {
             let told = &longest[..longest.len().min(20)];
             for step in STEPS {
-                let (scanned, seen, _) = scan(longest.as_bytes(), step);
+                let (outcome, seen, _) = scan(longest.as_bytes(), step);
                 assert_eq!(
-                    (scanned, seen),
+                    (outcome, seen),
                     (Scanned::Partial, longest.len()),
                     "{told:?} {step}"
                 );
-                let (scanned, _, _) = scan((longest.clone() + byte).as_bytes(), step);
-                assert_eq!(scanned, Scanned::Refused(error), "{told:?} {step}");
+                let (outcome, _, _) = scan((longest.clone() + byte).as_bytes(), step);
+                assert_eq!(outcome, Scanned::Refused(error), "{told:?} {step}");
             }
         }
     }

@@ -79,9 +79,9 @@ impl<S: IO> SharedStream<S> {
                 self.guard.end();
                 cx.waker().wake_by_ref();
             }
-            Poll::Pending
+            Poll::<()>::Pending
         })
-        .await
+        .await;
     }
 
     /// Sends what is left and closes the connection. A client that is still sending could lose the

@@ -162,6 +162,8 @@ impl Replica {
     async fn check(&self, generation: u64) {
         while self.server.is_connected(generation) {
             sleep(CHECK_EVERY).await;
+            // A message may have been lost. Where this fails, it is done again.
+            let _ = self.read_revocations().await;
         }
     }
 
@@ -175,12 +177,18 @@ impl Replica {
         }
     }
 
-    /// Exchanges all revocations with the server.
-    async fn sync(&self) -> Result<(), StoreError> {
+    /// Reads all revocations from the server.
+    async fn read_revocations(&self) -> Result<BTreeMap<(String, String), Timestamp>, StoreError> {
         let on_server = self.run(|data| (data.revoked.clone(), None)).await?;
         for (key, until) in &on_server {
             self.add_revocation(key.clone(), *until);
         }
+        Ok(on_server)
+    }
+
+    /// Exchanges all revocations with the server.
+    async fn sync(&self) -> Result<(), StoreError> {
+        let on_server = self.read_revocations().await?;
         let own = self.state().revoked.clone();
         for (key, until) in own {
             if on_server.get(&key).is_none_or(|known| *known < until) {
@@ -197,7 +205,7 @@ impl Replica {
     pub async fn publish(&self, key: (String, String), until: Timestamp) -> Result<(), StoreError> {
         self.run(|data| {
             let news = data.revoke(key.clone(), until);
-            ((), news.then(|| Message::Revoked(key, until)))
+            ((), news.then_some(Message::Revoked(key, until)))
         })
         .await
     }

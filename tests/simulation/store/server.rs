@@ -51,11 +51,11 @@ pub struct Lease {
     pub checkpoint: Option<(Arc<[u8]>, Duration)>,
 }
 
-/// A session, as it is stored.
+/// A session, as it is stored, by the server's clock.
 #[derive(Clone, Debug)]
 pub struct StoredValue {
-    pub expires_at: Timestamp,
-    pub idle_until: Timestamp,
+    pub expires_at: Duration,
+    pub idle_until: Duration,
     pub sealed: Arc<[u8]>,
 }
 

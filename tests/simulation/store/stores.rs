@@ -215,15 +215,17 @@ impl SessionStore for SharedStore {
         if idle_until <= now {
             return SessionStore::delete(self, id).await;
         }
-        let value = StoredValue {
-            expires_at: session.expires_at,
-            idle_until,
-            sealed: Arc::clone(&session.sealed),
+        let sealed = Arc::clone(&session.sealed);
+        let put = |data: &mut Data| {
+            let value = StoredValue {
+                expires_at: data.now + now.until(session.expires_at),
+                idle_until: data.now + now.until(idle_until),
+                sealed,
+            };
+            (data.put_session(id.0, Some(value)), None)
         };
         self.0.cache(id, None);
-        self.0
-            .run(|data| (data.put_session(id.0, Some(value)), None))
-            .await?;
+        self.0.run(put).await?;
         self.0.cache(id, Some((session, now)));
         Ok(())
     }
@@ -239,20 +241,21 @@ impl SessionStore for SharedStore {
         }
         let read = |data: &mut Data| {
             let value = data.sessions.get(&id.0).cloned();
-            let value = value.filter(|value| now < value.idle_until);
+            let value = value.filter(|value| data.now < value.idle_until);
             let next = value.clone().map(|value| StoredValue {
-                idle_until: now.plus(idle).min(value.expires_at),
+                idle_until: (data.now + idle).min(value.expires_at),
                 ..value
             });
             if next.is_some() || data.sessions.contains_key(&id.0) {
                 data.put_session(id.0, next);
             }
-            (value, None)
+            let session = value.map(|value| StoredSession {
+                sealed: value.sealed,
+                expires_at: now.plus(value.expires_at.saturating_sub(data.now)),
+            });
+            (session, None)
         };
-        let session = self.0.run(read).await?.map(|value| StoredSession {
-            sealed: value.sealed,
-            expires_at: value.expires_at,
-        });
+        let session = self.0.run(read).await?;
         self.0
             .cache(id, session.clone().map(|session| (session, now)));
         Ok(session)
