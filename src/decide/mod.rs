@@ -26,8 +26,8 @@
 //!   origins.
 //! * `hosted_backend`: the endpoints that FusionAuth's SDKs call.
 //! * `prefetch`, `opener`: what a browser's prefetch may not do, and what a popup keeps.
-//! * `request_validation`, `client_address`, `forwarded`, `trace_context`: what is checked before
-//!   any policy.
+//! * `request_validation`, `request_target`, `client_address`, `forwarded`, `trace_context`: what is
+//!   checked before any policy.
 //! * `upstream_headers`, `upstream_response`, `credential_headers`, `cache_fields`: what the
 //!   application and the client are sent.
 //! * `explain`: the same decisions, told to the operator.
@@ -64,6 +64,7 @@ pub mod opener;
 mod prefetch;
 pub mod preserved_post;
 mod redirect_loop;
+pub mod request_target;
 pub mod request_validation;
 pub mod trace_context;
 pub mod unauthenticated;

@@ -12,6 +12,7 @@ use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
 use tokio::time::Instant;
 
+use crate::decide::request_target;
 use crate::decide::request_validation::{self, Rejection};
 use crate::decide::trace_context::new_traceparent;
 use crate::decide::upstream_headers::{forwarded_token, is_valid_request_id};
@@ -159,7 +160,7 @@ fn find_site(
         return Ok(Arc::clone(site_runtime));
     }
     let host = request_validation::validate_host(head.host())?;
-    if let Some(target) = request_validation::origin_form(&head.target, &host)? {
+    if let Some(target) = request_target::origin_form(&head.target, &host)? {
         // The target that was validated is the one that is forwarded.
         session
             .req_header_mut()
@@ -168,7 +169,7 @@ fn find_site(
         head.target = target;
     }
     let Some(site_runtime) = ctx.runtime.site_for(&host).cloned() else {
-        return Err(request_validation::reject_unknown_host(&head.target));
+        return Err(request_target::reject_unknown_host(&head.target));
     };
     ctx.site_runtime = Some(Arc::clone(&site_runtime));
     Ok(site_runtime)
@@ -193,7 +194,7 @@ async fn decide_at_site(
     head: &RequestHead,
 ) -> Option<LocalResponse> {
     let site = &site_runtime.site;
-    let target = match request_validation::validate_target(&head.target, &head.method, site) {
+    let target = match request_target::validate_target(&head.target, &head.method, site) {
         Ok(target) => target,
         Err(rejection) => return Some(reject(session, ctx, head, rejection)),
     };

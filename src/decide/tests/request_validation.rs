@@ -2,7 +2,8 @@
 
 use http::Method;
 
-use crate::decide::request_validation::{Rejection, validate_target};
+use crate::decide::request_target::validate_target;
+use crate::decide::request_validation::Rejection;
 use crate::model::rule::{Access, Rule};
 use crate::model::site::Site;
 use crate::model::target::EncodedSlashes;

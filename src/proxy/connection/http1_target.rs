@@ -8,7 +8,7 @@
 
 use memchr::memchr;
 
-use crate::decide::request_validation::origin_form;
+use crate::decide::request_target::origin_form;
 use crate::model::origin::Host;
 
 /// The head with another target; `None` where Pingora takes it as it is, or nothing makes it right.
