@@ -68,10 +68,12 @@ fn something_failed(run: &Run) -> bool {
         || matches!(facts.login, Known::Failed(_))
 }
 
-/// Whether every answer was a definite no.
+/// Whether every answer was a definite no. That a key is unknown is none: it may be a new one.
 fn only_definite_noes(run: &Run) -> bool {
     let facts = &run.facts;
-    matches!(facts.token, Known::NotAsked | Known::Absent(_))
+    let is_token_refused =
+        matches!(&facts.token, Known::Absent(error) if *error != TokenError::UnknownKey);
+    (is_token_refused || matches!(facts.token, Known::NotAsked))
         && matches!(facts.session, Known::NotAsked | Known::Absent(_))
         && matches!(facts.refresh, Known::NotAsked | Known::Absent(_))
         && matches!(
