@@ -32,7 +32,8 @@ mod rendered_response;
 mod reply;
 mod request;
 mod request_head;
-pub mod resolve;
+mod resolve;
+pub mod resolver;
 mod response_filter;
 mod upstream;
 

@@ -71,9 +71,10 @@ fn something_failed(run: &Run) -> bool {
 /// Whether every answer was a definite no. That a key is unknown is none: it may be a new one.
 fn only_definite_noes(run: &Run) -> bool {
     let facts = &run.facts;
-    let is_token_refused =
-        matches!(&facts.token, Known::Absent(error) if *error != TokenError::UnknownKey);
-    (is_token_refused || matches!(facts.token, Known::NotAsked))
+    let is_unknown_key = matches!(facts.token, Known::Absent(TokenError::UnknownKey))
+        || matches!(facts.session, Known::Absent(TokenError::UnknownKey));
+    !is_unknown_key
+        && matches!(facts.token, Known::NotAsked | Known::Absent(_))
         && matches!(facts.session, Known::NotAsked | Known::Absent(_))
         && matches!(facts.refresh, Known::NotAsked | Known::Absent(_))
         && matches!(
