@@ -164,6 +164,7 @@ fn sealed(bench: &mut Criterion) {
         revocation_key: "a1b2c3d4-0000-4000-8000-000000000003".into(),
         login_time: Timestamp::from_secs(1_700_000_000),
         remember: true,
+        access_expires: Some(Timestamp::from_secs(1_700_000_000)),
     };
     let sealed = ticket
         .seal(&keys, "store", CredentialKind::Jwt, [9; 12])

@@ -49,6 +49,8 @@ counterpart 'three replicas and a Redis' tests/real/replicas.py "$target/release
     python3:python3 redis-server:redis-server
 counterpart 'an nginx that caches everything' tests/real/nginx_cache.py "$target/release/vestibule" \
     python3:python3 nginx:nginx-light
+counterpart 'odd messages before h11' tests/real/differential.py "$target/release/vestibule" \
+    python3:python3 python3.pip:python3-pip
 counterpart 'schemathesis' tests/real/openapi.py "$target/release/vestibule" \
     python3:python3 python3.ensurepip:python3-venv
 counterpart "FusionAuth's Python client" tests/real/fusionauth_client.py "$EXAMPLES/identity_server" \

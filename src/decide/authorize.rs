@@ -28,7 +28,6 @@ use crate::model::token::Principal;
 
 use super::auth_status::{AuthStatus, AuthenticatedPrincipal, auth_status};
 use super::cors;
-use super::credentials::RequestCredentials;
 use super::facts::Facts;
 use super::preserved_post::{self, Preserve};
 use super::redirect_loop;
@@ -44,7 +43,7 @@ pub(super) fn decide<'a>(
 ) -> Decision<'a> {
     let requirement = site.match_rule(request.method, request.target.decoded_path());
     if requirement.access == Access::Public {
-        return Decision::Settled(Verdict::forward(Grant::anonymous(None), Reason::Public));
+        return Decision::Settled(Verdict::forward(Grant::anonymous(), Reason::Public));
     }
     if requirement.access == Access::Required
         && let Some(verdict) = cors::preflight(request, site, cors::ANY_METHOD)
@@ -52,10 +51,7 @@ pub(super) fn decide<'a>(
         return Decision::Settled(verdict);
     }
     let is_optional = requirement.access == Access::Optional;
-    let forward_anonymous = || {
-        let kind = RequestCredentials::of(request, site).kind;
-        Verdict::forward(Grant::anonymous(Some(kind)), Reason::Anonymous)
-    };
+    let forward_anonymous = || Verdict::forward(Grant::anonymous(), Reason::Anonymous);
     Decision::Settled(match auth_status(request, site, facts, now) {
         AuthStatus::Needs(question) => return Decision::Needs(question),
         AuthStatus::Authenticated(user) => admit(request, site, &requirement, user, now),
@@ -135,7 +131,11 @@ fn admit<'a>(
         let is_prevented = is_browser_bearer || request.is_prefetch();
         !is_prevented && principal.expires_within(early_refresh_window(request, site), now)
     });
-    let grant = Grant::authenticated(principal, kind, early_refresh);
+    let mut grant = Grant::authenticated(principal, early_refresh);
+    // With a refresh token alone, the field is none of the gateway's, such as `Basic`.
+    if kind == CredentialKind::Bearer && request.bearer.access.is_some() {
+        grant = grant.by_authorization();
+    }
     Verdict::forward(grant, reason).with_cookies(cookies)
 }
 

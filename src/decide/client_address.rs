@@ -10,6 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
+use super::forwarded::is_forwarded;
+
 /// The client of a request, and what the application is told of the way to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientAddress {
@@ -26,10 +28,12 @@ pub struct ClientAddress {
 /// Follows `X-Forwarded-For` from the right as long as the addresses are trusted proxies.
 ///
 /// `fields` are the values of the field in the order they arrived. They count only when `peer`
-/// itself is trusted. An entry that is no address ends the chain at the proxy that reported it.
+/// itself is trusted. An entry that is no address ends the chain at the proxy that reported it. One
+/// that is no text at all is passed on as `unknown`: the client may have sent any bytes before the
+/// entry of a proxy.
 pub fn resolve_client_ip<'a>(
     peer: IpAddr,
-    fields: impl DoubleEndedIterator<Item = &'a str>,
+    fields: impl Iterator<Item = &'a [u8]>,
     trusted: &[IpNet],
 ) -> ClientAddress {
     let peer = peer.to_canonical();
@@ -41,11 +45,12 @@ pub fn resolve_client_ip<'a>(
             peer_is_trusted: false,
         };
     }
-    let mut entries: Vec<&str> = fields
-        .flat_map(|field| field.split(','))
-        .map(str::trim_ascii)
+    let entries: Vec<&str> = fields
+        .flat_map(|field| field.split(|b| *b == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|entry| !entry.is_empty())
+        .map(visible)
         .collect();
-    entries.retain(|entry| !entry.is_empty());
     let mut client = peer;
     for ip in entries.iter().rev().map_while(|entry| parse_ip(entry)) {
         client = ip;
@@ -69,18 +74,35 @@ pub fn resolve_client_ip<'a>(
 impl ClientAddress {
     /// The `Forwarded` fields (RFC 7239) of the request as one value. `None` where there are none,
     /// or where the peer is not trusted to name others.
-    pub fn trusted_forwarded<'a>(&self, fields: impl Iterator<Item = &'a str>) -> Option<String> {
+    ///
+    /// Fields are read from the right. A malformed one counts for nothing, and neither do those
+    /// before it, which are older.
+    pub fn trusted_forwarded<'a>(
+        &self,
+        fields: impl DoubleEndedIterator<Item = &'a [u8]>,
+    ) -> Option<String> {
         if !self.peer_is_trusted {
             return None;
         }
-        let mut fields = fields;
-        let mut value = fields.next()?.to_owned();
-        for field in fields {
-            value.push_str(", ");
-            value.push_str(field);
-        }
-        Some(value)
+        let mut valid: Vec<&str> = fields
+            .rev()
+            .take_while(|field| is_forwarded(field))
+            .map(visible)
+            .collect();
+        valid.reverse();
+        (!valid.is_empty()).then(|| valid.join(", "))
     }
+}
+
+/// The text of a value in printable ASCII, `unknown` for any other (RFC 7239, section 6.2).
+fn visible(value: &[u8]) -> &str {
+    std::str::from_utf8(value)
+        .ok()
+        .filter(|text| {
+            text.bytes()
+                .all(|b| b == b'\t' || (0x20..0x7f).contains(&b))
+        })
+        .unwrap_or("unknown")
 }
 
 /// Reads an address as proxies write it: bare, or with a port; IPv6 with brackets where a port
@@ -90,7 +112,12 @@ fn parse_ip(entry: &str) -> Option<IpAddr> {
         return Some(ip.to_canonical());
     }
     if let Some(rest) = entry.strip_prefix('[') {
-        let (ip, _) = rest.split_once(']')?;
+        let (ip, port) = rest.split_once(']')?;
+        if let Some(port) = port.strip_prefix(':') {
+            port.parse::<u16>().ok()?;
+        } else if !port.is_empty() {
+            return None;
+        }
         return ip
             .parse::<Ipv6Addr>()
             .ok()
@@ -141,7 +168,8 @@ mod tests {
 
     fn resolved(peer: &str, fields: &[&str]) -> ClientAddress {
         let trusted = ["10.0.0.0/8".parse().unwrap()];
-        resolve_client_ip(peer.parse().unwrap(), fields.iter().copied(), &trusted)
+        let fields = fields.iter().map(|field| field.as_bytes());
+        resolve_client_ip(peer.parse().unwrap(), fields, &trusted)
     }
 
     fn client(peer: &str, fields: &[&str]) -> String {
@@ -159,7 +187,7 @@ mod tests {
                 peer_is_trusted: false,
             }
         );
-        let fields = ["for=1.1.1.1"].into_iter();
+        let fields = [&b"for=1.1.1.1"[..]].into_iter();
         assert_eq!(address.trusted_forwarded(fields), None);
     }
 
@@ -187,6 +215,8 @@ mod tests {
     fn ports_and_brackets_are_read_and_anything_else_ends_the_chain() {
         assert_eq!(client("10.0.0.1", &["1.1.1.1:99"]), "1.1.1.1");
         assert_eq!(client("10.0.0.1", &["[2001:db8::1]:99"]), "2001:db8::1");
+        assert_eq!(client("10.0.0.1", &["[2001:db8::1]x"]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &["[2001:db8::1]:x"]), "10.0.0.1");
         assert_eq!(
             client("10.0.0.1", &["1.1.1.1, unknown, 10.0.0.2"]),
             "10.0.0.2"
@@ -195,14 +225,46 @@ mod tests {
     }
 
     #[test]
+    fn bytes_that_are_no_text_take_nothing_from_the_entries_behind_them() {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        for fields in [
+            &[&b"\xe9, 2.2.2.2"[..]][..],
+            &[b"\xe9", b"2.2.2.2"],
+            &[b"1.1.1.1, \xff\xfe", b"2.2.2.2"],
+        ] {
+            let address = resolve_client_ip(
+                "10.0.0.1".parse().unwrap(),
+                fields.iter().copied(),
+                &trusted,
+            );
+            assert_eq!(address.ip.to_string(), "2.2.2.2", "{fields:?}");
+            let chain = address.forwarded_for.unwrap();
+            assert!(chain.ends_with("unknown, 2.2.2.2, 10.0.0.1"), "{chain}");
+        }
+        let unreadable = [&b"1.1.1.1, \xe9"[..]].into_iter();
+        let address = resolve_client_ip("10.0.0.1".parse().unwrap(), unreadable, &trusted);
+        assert_eq!(address.ip.to_string(), "10.0.0.1");
+    }
+
+    #[test]
     fn the_forwarded_fields_of_a_trusted_peer_are_joined() {
-        let address = resolved("10.0.0.1", &[]);
-        let fields = ["for=1.1.1.1;proto=https", "for=10.0.0.7"];
+        let joined = |fields: &[&'static [u8]]| {
+            let address = resolved("10.0.0.1", &[]);
+            address.trusted_forwarded(fields.iter().copied())
+        };
         assert_eq!(
-            address.trusted_forwarded(fields.into_iter()).as_deref(),
+            joined(&[b"for=1.1.1.1;proto=https", b"for=10.0.0.7"]).as_deref(),
             Some("for=1.1.1.1;proto=https, for=10.0.0.7")
         );
-        assert_eq!(address.trusted_forwarded(std::iter::empty()), None);
+        assert_eq!(joined(&[]), None);
+        // An open quote would swallow the gateway's own element.
+        assert_eq!(joined(&[b"for=\"1.1.1.1"]), None);
+        assert_eq!(joined(&[b"for=1.1.1.1", b"for=\xe9"]), None);
+        // What the client invented is no reason to drop what the proxy added behind it.
+        assert_eq!(
+            joined(&[b"for=1.1.1.1", b"for=\"", b"for=2.2.2.2"]).as_deref(),
+            Some("for=2.2.2.2")
+        );
     }
 
     #[test]

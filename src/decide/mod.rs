@@ -26,9 +26,10 @@
 //!   origins.
 //! * `hosted_backend`: the endpoints that FusionAuth's SDKs call.
 //! * `prefetch`, `opener`: what a browser's prefetch may not do, and what a popup keeps.
-//! * `request_validation`, `client_address`: what is checked before any policy.
-//! * `upstream_headers`, `credential_headers`, `cache_fields`: what the application and the client
-//!   are sent.
+//! * `request_validation`, `request_target`, `client_address`, `forwarded`, `trace_context`: what is
+//!   checked before any policy.
+//! * `upstream_headers`, `upstream_response`, `credential_headers`, `cache_fields`: what the
+//!   application and the client are sent.
 //! * `explain`: the same decisions, told to the operator.
 
 use crate::model::local_response::{LocalResponse, Problem};
@@ -53,6 +54,7 @@ pub mod csrf;
 pub mod endpoint;
 pub mod explain;
 pub mod facts;
+pub mod forwarded;
 mod hosted_backend;
 mod login;
 mod login_result;
@@ -62,9 +64,12 @@ pub mod opener;
 mod prefetch;
 pub mod preserved_post;
 mod redirect_loop;
+pub mod request_target;
 pub mod request_validation;
+pub mod trace_context;
 pub mod unauthenticated;
 pub mod upstream_headers;
+pub mod upstream_response;
 mod verdict;
 
 pub use facts::{Facts, Known, Question};

@@ -11,8 +11,7 @@ use crate::model::local_response::Problem;
 use crate::model::origin::Host;
 use crate::model::reason::Reason;
 use crate::model::request::FetchMetadata;
-use crate::model::site::Site;
-use crate::model::target::{EncodedSlashes, MAX_TARGET, Target, TargetError};
+use crate::model::target::{MAX_TARGET, TargetError};
 
 /// The most header fields of a request.
 pub const MAX_FIELDS: usize = 100;
@@ -22,6 +21,19 @@ pub const MAX_FIELD_BYTES: usize = 16 * 1024;
 
 /// The methods that are not refused by themselves, for the `Allow` field.
 const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// The methods that everybody knows (RFC 9110, section 9.3, and RFC 5789).
+const STANDARD_METHODS: [Method; 9] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+    Method::TRACE,
+    Method::CONNECT,
+];
 
 /// Why a request is refused before policy sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,10 +91,21 @@ pub struct UnvalidatedHead<'a> {
     pub transfer_encoding: &'a [HeaderValue],
     /// The values of `Expect`.
     pub expectations: &'a [HeaderValue],
+    /// How often fields occur of which a request has at most one.
+    pub counts: FieldCounts,
+}
+
+/// How often those fields occur in a request that must have one meaning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FieldCounts {
     /// The number of `Host` fields.
     pub hosts: usize,
     /// The number of `Authorization` fields.
     pub authorizations: usize,
+    /// The number of `Origin` fields.
+    pub origins: usize,
+    /// The number of values in `Content-Length` fields: `5, 5` is two.
+    pub lengths: usize,
 }
 
 /// Checks everything about a head that does not depend on the site.
@@ -92,8 +115,8 @@ pub struct UnvalidatedHead<'a> {
 /// * `414` for a target above [`MAX_TARGET`]
 /// * `431` above [`MAX_FIELDS`] or [`MAX_FIELD_BYTES`]
 /// * `417` for an expectation other than `100-continue`
-/// * `400` for a doubtful end of the body, for more than one `Authorization`, and for other than
-///   one `Host`
+/// * `400` for a doubtful end of the body, for more than one `Authorization` or `Origin`, for other
+///   than one `Host`, and for a standard method in other letter case
 pub fn validate_head(head: &UnvalidatedHead<'_>) -> Result<(), Rejection> {
     if matches!(*head.method, Method::TRACE | Method::CONNECT) {
         return Err(Rejection {
@@ -113,11 +136,34 @@ pub fn validate_head(head: &UnvalidatedHead<'_>) -> Result<(), Rejection> {
     }
     validate_framing(head.transfer_encoding, head.bytes)?;
     validate_expectations(head.expectations)?;
-    if head.authorizations > 1 || head.hosts != 1 {
+    // Of two equal lengths the application may take the first and another program the list (RFC
+    // 9110, section 8.6). Which of two origins is the page's cannot be told.
+    let FieldCounts {
+        hosts,
+        authorizations,
+        origins,
+        lengths,
+    } = head.counts;
+    if hosts != 1
+        || authorizations > 1
+        || origins > 1
+        || lengths > 1
+        || is_respelled_method(head.method)
+    {
         Err(Rejection::MALFORMED)
     } else {
         Ok(())
     }
+}
+
+/// Whether a method is a standard one in other letter case. Methods are case-sensitive (RFC 9110,
+/// section 9.1), but applications exist that take `post` for `POST`: it would evade the rules for
+/// `POST`.
+fn is_respelled_method(method: &Method) -> bool {
+    STANDARD_METHODS.iter().all(|standard| standard != method)
+        && STANDARD_METHODS
+            .iter()
+            .any(|standard| standard.as_str().eq_ignore_ascii_case(method.as_str()))
 }
 
 /// Checks that the end of the body is beyond doubt (RFC 9112, section 6): no `Transfer-Encoding`,
@@ -169,67 +215,6 @@ pub fn validate_host(field: Option<&HeaderValue>) -> Result<Host, Rejection> {
         .ok_or(Rejection::MALFORMED)
 }
 
-/// Rewrites a target in absolute-form (`http://host/path`) to origin-form (`/path`), if its
-/// authority is `host`. `None` where the target is not in absolute-form.
-///
-/// # Errors
-/// `400` where the authority is another, or none.
-pub fn origin_form(target: &[u8], host: &Host) -> Result<Option<Vec<u8>>, Rejection> {
-    let Some(rest) = target
-        .strip_prefix(b"http://")
-        .or_else(|| target.strip_prefix(b"https://"))
-    else {
-        return Ok(None);
-    };
-    let at = rest
-        .iter()
-        .position(|b| matches!(b, b'/' | b'?'))
-        .unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(at);
-    let authority = std::str::from_utf8(authority)
-        .ok()
-        .and_then(Host::parse)
-        .ok_or(Rejection::MALFORMED)?;
-    if authority != *host {
-        return Err(Rejection::MALFORMED);
-    }
-    Ok(Some(match path.first() {
-        None => b"/".to_vec(),
-        Some(b'?') => [b"/", path].concat(),
-        Some(_) => path.to_vec(),
-    }))
-}
-
-/// Reads a target in origin-form as `site` reads it.
-///
-/// # Errors
-/// `400` where the target is ambiguous, or where an application that reads it more freely would
-/// take it for one with a stricter rule; `414` where it is too long.
-pub fn validate_target<'a>(
-    target: &'a [u8],
-    method: &Method,
-    site: &Site,
-) -> Result<Target<'a>, Rejection> {
-    let target = Target::parse(target, site.encoded_slashes)?;
-    if site.is_evaded_by(method, &target) {
-        return Err(Rejection::MALFORMED);
-    }
-    Ok(target)
-}
-
-/// Why a request for a host that no site has is refused: an ambiguous target is malformed at every
-/// host, everything else is misdirected (`421`).
-#[must_use]
-pub fn reject_unknown_host(target: &[u8]) -> Rejection {
-    match Target::parse(target, EncodedSlashes::Pass) {
-        Ok(_) => Rejection {
-            reason: Reason::UnknownSite,
-            status: Reason::UnknownSite.status(),
-        },
-        Err(error) => error.into(),
-    }
-}
-
 /// Whether a rejection is shown as a page: a browser navigates, as far as a request tells that was
 /// not read to its end.
 #[must_use]
@@ -256,9 +241,22 @@ mod tests {
             bytes,
             transfer_encoding: &[],
             expectations: &[],
-            hosts: 1,
-            authorizations: 0,
+            counts: ONE_HOST,
         }
+    }
+
+    const ONE_HOST: FieldCounts = FieldCounts {
+        hosts: 1,
+        authorizations: 0,
+        origins: 0,
+        lengths: 0,
+    };
+
+    fn status_with(counts: FieldCounts) -> Result<(), u16> {
+        status(&UnvalidatedHead {
+            counts,
+            ..head(b"", b"/")
+        })
     }
 
     fn status(head: &UnvalidatedHead<'_>) -> Result<(), u16> {
@@ -269,11 +267,34 @@ mod tests {
     fn a_plain_head_passes() {
         let plain = head(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"/");
         assert_eq!(status(&plain), Ok(()));
-        let with_authorization = UnvalidatedHead {
+        let one_of_each = FieldCounts {
+            hosts: 1,
             authorizations: 1,
-            ..plain
+            origins: 1,
+            lengths: 1,
         };
-        assert_eq!(status(&with_authorization), Ok(()));
+        assert_eq!(status_with(one_of_each), Ok(()));
+    }
+
+    #[test]
+    fn a_standard_method_in_other_letter_case_is_malformed() {
+        let with = |name: &str| {
+            let method = Method::from_bytes(name.as_bytes()).unwrap();
+            status(&UnvalidatedHead {
+                method: &method,
+                ..head(b"", b"/")
+            })
+        };
+        for method in STANDARD_METHODS {
+            let lower = method.as_str().to_ascii_lowercase();
+            assert_eq!(with(&lower), Err(400), "{lower}");
+            let (first, rest) = method.as_str().split_at(1);
+            let mixed = format!("{first}{}", rest.to_ascii_lowercase());
+            assert_eq!(with(&mixed), Err(400), "{mixed}");
+        }
+        for other in ["GET", "PATCH", "PROPFIND", "purge", "M-SEARCH", "posts"] {
+            assert_eq!(with(other), Ok(()), "{other}");
+        }
     }
 
     #[test]
@@ -351,45 +372,43 @@ mod tests {
 
     #[test]
     fn nothing_is_expected_but_to_continue() {
-        let expecting = |values: &[&'static str]| {
-            let values: Vec<_> = values.iter().map(|v| HeaderValue::from_static(v)).collect();
-            status(&UnvalidatedHead {
-                expectations: &values,
-                ..head(b"", b"/")
-            })
-        };
-        for met in [
-            &["100-continue"][..],
-            &["100-Continue , 100-continue"],
-            &["100-continue", "100-continue"],
-            &[""],
-            &[","],
-        ] {
-            assert_eq!(expecting(met), Ok(()), "{met:?}");
-        }
-        for unmet in [
-            &["wonders"][..],
-            &["100-continue, wonders"],
-            &["100-continue", "wonders"],
-            &["100-continue=1"],
-            &["100-continue;a=b"],
-            &["100"],
-        ] {
-            assert_eq!(expecting(unmet), Err(417), "{unmet:?}");
+        let unmet = [
+            "wonders",
+            "100-continue, wonders",
+            "100-continue;a=b",
+            "100",
+        ];
+        let met = ["100-continue", "100-Continue , 100-continue", "", ","];
+        let unmet = unmet.map(|value| (value, Err(417)));
+        for (value, expected) in unmet.into_iter().chain(met.map(|value| (value, Ok(())))) {
+            let expectations = ["100-continue", value].map(HeaderValue::from_static);
+            let mut head = head(b"", b"/");
+            head.expectations = &expectations;
+            assert_eq!(status(&head), expected, "{value:?}");
         }
     }
 
     #[test]
-    fn there_is_one_host_and_at_most_one_authorization() {
-        let plain = head(b"", b"/");
+    fn fields_that_have_one_meaning_occur_once() {
         for hosts in [0, 2] {
-            assert_eq!(status(&UnvalidatedHead { hosts, ..plain }), Err(400));
+            assert_eq!(status_with(FieldCounts { hosts, ..ONE_HOST }), Err(400));
         }
-        let twice = UnvalidatedHead {
-            authorizations: 2,
-            ..plain
-        };
-        assert_eq!(status(&twice), Err(400));
+        for twice in [
+            FieldCounts {
+                authorizations: 2,
+                ..ONE_HOST
+            },
+            FieldCounts {
+                origins: 2,
+                ..ONE_HOST
+            },
+            FieldCounts {
+                lengths: 2,
+                ..ONE_HOST
+            },
+        ] {
+            assert_eq!(status_with(twice), Err(400), "{twice:?}");
+        }
     }
 
     #[test]
@@ -403,42 +422,6 @@ mod tests {
             assert_eq!(host(bad), Err(Rejection::MALFORMED), "{bad}");
         }
         assert_eq!(validate_host(None), Err(Rejection::MALFORMED));
-    }
-
-    #[test]
-    fn absolute_form_becomes_origin_form_for_the_same_host() {
-        let host = Host::parse("a.example:81").unwrap();
-        let rewritten = |target: &str| {
-            origin_form(target.as_bytes(), &host)
-                .map(|target| target.map(|bytes| String::from_utf8(bytes).unwrap()))
-        };
-        for (target, expected) in [
-            ("http://a.example:81/b?c", "/b?c"),
-            ("https://A.example:81/b", "/b"),
-            ("http://a.example:81", "/"),
-            ("http://a.example:81?c", "/?c"),
-        ] {
-            assert_eq!(rewritten(target), Ok(Some(expected.to_owned())), "{target}");
-        }
-        for origin_form in ["/b", "/http://x/", "*", "ftp://a.example:81/"] {
-            assert_eq!(rewritten(origin_form), Ok(None), "{origin_form}");
-        }
-        for other in [
-            "http://b.example:81/",
-            "http://a.example/",
-            "http:///b",
-            "http://u@a.example:81/",
-        ] {
-            assert_eq!(rewritten(other), Err(Rejection::MALFORMED), "{other}");
-        }
-    }
-
-    #[test]
-    fn an_unknown_host_is_told_so_where_the_target_is_well_formed() {
-        assert_eq!(reject_unknown_host(b"/a%2Fb").status, 421);
-        assert_eq!(reject_unknown_host(b"/a/../b"), Rejection::MALFORMED);
-        let too_long = vec![b'/'; MAX_TARGET + 1];
-        assert_eq!(reject_unknown_host(&too_long).status, 414);
     }
 
     #[test]

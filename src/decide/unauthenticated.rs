@@ -17,6 +17,7 @@ use crate::model::request::RequestView;
 use crate::model::return_path::ReturnPath;
 use crate::model::rule::UnauthenticatedAction;
 use crate::model::site::{Requirement, Site};
+use crate::model::target::MAX_TARGET;
 
 use super::verdict::Verdict;
 
@@ -71,13 +72,31 @@ pub(super) fn redirect_to_login(site: &Site, return_to: Option<&ReturnPath>) -> 
     }
 }
 
-/// The address of the login page that leads to `return_to` after the login.
+/// The address of the login page that leads to `return_to` after the login. Where that address
+/// would be longer than any target that the gateway takes, it is the login page's own: the user
+/// sees the form, and the landing page after it.
 #[must_use]
 pub fn login_address(site: &Site, return_to: Option<&ReturnPath>) -> LocalPath {
     let login = LocalPath::endpoint(&site.paths.login);
-    match return_to {
-        Some(path) => login.with_parameter("return_to", path.as_str()),
-        None => login,
+    let Some(path) = return_to else { return login };
+    let leading_back = login.clone().with_parameter("return_to", path.as_str());
+    if leading_back.as_str().len() <= MAX_TARGET {
+        leading_back
+    } else {
+        login
+    }
+}
+
+/// The value of `WWW-Authenticate` of a `401` that has none of its own (RFC 9110, section 15.5.2):
+/// `Bearer` where the site takes bearer tokens, otherwise a scheme that browsers do not know, so
+/// that none shows its password dialog. Some clients report a `401` without the field as a broken
+/// connection.
+#[must_use]
+pub fn default_challenge(site: &Site) -> String {
+    if site.bearer {
+        "Bearer".to_owned()
+    } else {
+        format!("Cookie realm=\"{}\"", site.name)
     }
 }
 

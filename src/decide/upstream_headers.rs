@@ -27,6 +27,8 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// About as many fields as [`UpstreamHeaders::apply`] sets: room for them is made at once.
 const MAX_SET: usize = 16;
@@ -41,6 +43,8 @@ pub struct UpstreamHeaders<'a> {
     pub authorization: AuthorizationField<'a>,
     /// Who asks, and under which name.
     pub forwarded: ForwardedFields<'a>,
+    /// The `traceparent` of a new trace, where the client's trace cannot be continued.
+    pub new_traceparent: Option<&'a str>,
 }
 
 /// The fields that tell who the visitor is, and at which site.
@@ -147,6 +151,10 @@ impl UpstreamHeaders<'_> {
         }
         self.forwarded
             .for_each(|name, value| drop(fields.insert(name, value)))?;
+        if let Some(traceparent) = self.new_traceparent {
+            fields.insert(TRACEPARENT, HeaderValue::from_str(traceparent)?);
+            fields.remove(TRACESTATE);
+        }
         // A line of its own means the same as an element at the end of a list (RFC 9110, section
         // 5.3), and keeps the lines before it. Each try starts from the client's header, so a
         // retry does not name the gateway twice.

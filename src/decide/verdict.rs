@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::cookie_change::CookieChange;
-use crate::model::credential::{CredentialKind, RefreshRequest};
+use crate::model::credential::RefreshRequest;
 use crate::model::local_response::{LocalResponse, Problem};
 use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
@@ -46,8 +46,14 @@ pub enum Outcome<'a> {
 pub struct Grant<'a> {
     principal: Option<Arc<Principal>>,
     early_refresh: Option<RefreshRequest<'a>>,
-    /// How the credential that was checked was presented; `None` where none was checked.
-    kind: Option<CredentialKind>,
+    authorization: AuthorizationUse,
+}
+
+/// Whether the request's `Authorization` field proved who the user is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AuthorizationUse {
+    Unused,
+    Used,
 }
 
 /// The value of `Retry-After` after a failure that is expected to pass, in seconds.
@@ -154,28 +160,32 @@ impl<'a> Verdict<'a> {
 }
 
 impl<'a> Grant<'a> {
-    /// Forwards a request without an identity. `kind` tells how the credential was presented that
-    /// was checked, if any was.
-    pub(super) fn anonymous(kind: Option<CredentialKind>) -> Self {
+    /// Forwards a request without an identity. Whatever its `Authorization` holds proved nobody to
+    /// the gateway: it may be meant for the application.
+    pub(super) fn anonymous() -> Self {
         Self {
             principal: None,
             early_refresh: None,
-            kind,
+            authorization: AuthorizationUse::Unused,
         }
     }
 
-    /// Forwards a request with the identity of `principal`, whose credential was presented as
-    /// `kind`.
+    /// Forwards a request with the identity of `principal`.
     pub(super) fn authenticated(
         principal: Arc<Principal>,
-        kind: CredentialKind,
         early_refresh: Option<RefreshRequest<'a>>,
     ) -> Self {
         Self {
             principal: Some(principal),
             early_refresh,
-            kind: Some(kind),
+            authorization: AuthorizationUse::Unused,
         }
+    }
+
+    /// The same grant for a request whose `Authorization` field was the credential.
+    pub(super) fn by_authorization(mut self) -> Self {
+        self.authorization = AuthorizationUse::Used;
+        self
     }
 
     /// The user whose identity is forwarded; `None` for an anonymous request.
@@ -190,10 +200,10 @@ impl<'a> Grant<'a> {
         self.early_refresh
     }
 
-    /// Whether the gateway consumed the request's `Authorization` field. The application must not
+    /// Whether the request's `Authorization` field proved who the user is. The application must not
     /// see it then.
     #[must_use]
     pub fn used_authorization(&self) -> bool {
-        self.kind == Some(CredentialKind::Bearer)
+        self.authorization == AuthorizationUse::Used
     }
 }

@@ -1,10 +1,8 @@
 //! The request headers that tell an application who its user is
 //! (`docs/reference/headers.md#identity-headers`).
 
-use std::borrow::Cow;
-use std::fmt::Write as _;
-
 use http::{HeaderName, HeaderValue};
+use percent_encoding::{AsciiSet, utf8_percent_encode};
 use serde_json::Value;
 
 use super::identity::Identity;
@@ -84,87 +82,111 @@ impl Template {
         Ok(Self(pieces))
     }
 
-    /// The value for `identity`, before encoding; `None` where a claim that it names is absent.
-    fn fill(&self, identity: &Identity) -> Option<String> {
+    /// The value for `identity`.
+    ///
+    /// # Errors
+    /// [`Unfilled`] where a claim that the template names is absent, or no header may carry it.
+    fn fill(&self, identity: &Identity) -> Result<String, Unfilled> {
         let mut value = String::new();
-        for piece in &self.0 {
-            match piece {
+        let (email, username) = (identity.email.as_deref(), identity.username.as_deref());
+        for segment in &self.0 {
+            match segment {
+                // Printable ASCII, which the operator wrote.
                 Segment::Text(text) => value.push_str(text),
-                Segment::Sub => value.push_str(&identity.sub),
-                Segment::Email => value.push_str(identity.email.as_deref()?),
-                Segment::Username => value.push_str(identity.username.as_deref()?),
+                Segment::Sub => push(&mut value, &identity.sub)?,
+                Segment::Email => push(&mut value, email.ok_or(Unfilled::Absent)?)?,
+                Segment::Username => push(&mut value, username.ok_or(Unfilled::Absent)?)?,
                 Segment::UsernameOrEmail => {
-                    value.push_str(identity.username.as_deref().or(identity.email.as_deref())?);
+                    push(&mut value, username.or(email).ok_or(Unfilled::Absent)?)?;
                 }
                 Segment::Roles => {
                     // No role counts as an absent claim: the header is left out rather than sent
                     // empty.
                     if identity.roles.is_empty() {
-                        return None;
+                        return Err(Unfilled::Absent);
                     }
-                    push_list(&mut value, identity.roles.iter().map(String::as_str));
+                    push_list(&mut value, identity.roles.iter().map(String::as_str))?;
                 }
-                Segment::Claim(name) => push_claim(&mut value, identity.claims.get(name)?)?,
+                Segment::Claim(name) => {
+                    push_claim(
+                        &mut value,
+                        identity.claims.get(name).unwrap_or(&Value::Null),
+                    )?;
+                }
             }
         }
-        Some(value)
+        Ok(value)
     }
 }
 
-/// Appends items joined by `,`. A `,` or `%` inside an item is percent-encoded, so that no item can
-/// add another.
-fn push_list<'a>(value: &mut String, items: impl Iterator<Item = &'a str>) {
+/// Why a template has no value for an identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unfilled {
+    /// The identity does not have a claim that the template names.
+    Absent,
+    /// A claim holds a control character.
+    ControlCharacter,
+}
+
+/// What is percent-encoded in a claim, beside what is not ASCII: `%` itself. So different claims
+/// never have the same value.
+const IN_CLAIM: &AsciiSet = &AsciiSet::EMPTY.add(b'%');
+
+/// The same for an item of a list, whose items stand between commas.
+const IN_ITEM: &AsciiSet = &IN_CLAIM.add(b',');
+
+/// Appends a claim.
+fn push(value: &mut String, claim: &str) -> Result<(), Unfilled> {
+    push_encoded(value, claim, IN_CLAIM)
+}
+
+/// Appends items joined by `,`. A `,` inside an item is percent-encoded, so that no item can add
+/// another.
+fn push_list<'a>(value: &mut String, items: impl Iterator<Item = &'a str>) -> Result<(), Unfilled> {
     for (index, item) in items.enumerate() {
         if index > 0 {
             value.push(',');
         }
-        for c in item.chars() {
-            match c {
-                ',' => value.push_str("%2C"),
-                '%' => value.push_str("%25"),
-                other => value.push(other),
-            }
-        }
+        push_encoded(value, item, IN_ITEM)?;
     }
+    Ok(())
 }
 
-/// Appends a claim of any type; `None` where it is `null`.
-fn push_claim(value: &mut String, claim: &Value) -> Option<()> {
+/// Appends `text` with `encoded`, its outer blanks and what is not ASCII percent-encoded as UTF-8.
+/// Blanks around a field value, or around an item of a list, are no part of it (RFC 9110, section
+/// 5.5): unless encoded, ` alice` and `alice` would be one user.
+fn push_encoded(
+    value: &mut String,
+    text: &str,
+    encoded: &'static AsciiSet,
+) -> Result<(), Unfilled> {
+    if text.chars().any(char::is_control) {
+        return Err(Unfilled::ControlCharacter);
+    }
+    let inner = text.trim_matches(' ');
+    let leading = text.len() - text.trim_start_matches(' ').len();
+    for _ in 0..leading {
+        value.push_str("%20");
+    }
+    value.extend(utf8_percent_encode(inner, encoded));
+    for _ in leading + inner.len()..text.len() {
+        value.push_str("%20");
+    }
+    Ok(())
+}
+
+/// Appends a claim of any type. `null` counts as absent.
+fn push_claim(value: &mut String, claim: &Value) -> Result<(), Unfilled> {
     match claim {
-        Value::String(text) => value.push_str(text),
-        Value::Bool(_) | Value::Number(_) => {
-            // Writing into a String does not fail.
-            let _ = write!(value, "{claim}");
-        }
+        Value::Null => Err(Unfilled::Absent),
+        Value::String(text) => push(value, text),
         Value::Array(items) if items.iter().all(Value::is_string) => {
-            push_list(value, items.iter().filter_map(Value::as_str));
+            push_list(value, items.iter().filter_map(Value::as_str))
         }
-        Value::Null => return None,
-        Value::Array(_) | Value::Object(_) => {
-            let _ = write!(value, "{claim}");
-        }
-    }
-    Some(())
-}
-
-/// The value with non-ASCII characters percent-encoded as UTF-8; `None` where it holds a control
-/// character.
-fn encode(value: &str) -> Option<Cow<'_, str>> {
-    if value.chars().any(char::is_control) {
-        return None;
-    }
-    if value.is_ascii() {
-        return Some(Cow::Borrowed(value));
-    }
-    let mut encoded = String::with_capacity(value.len() * 2);
-    for byte in value.bytes() {
-        if byte.is_ascii() {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            push(value, &claim.to_string())
         }
     }
-    Some(Cow::Owned(encoded))
 }
 
 /// The identity headers of one site: names and templates.
@@ -257,14 +279,14 @@ impl IdentityHeaders {
     ) -> Result<Vec<(HeaderName, HeaderValue)>, ControlCharacter> {
         let mut headers = Vec::with_capacity(self.0.len());
         for (name, template) in &self.0 {
-            let Some(value) = template.fill(identity) else {
-                continue;
+            let control_character = || ControlCharacter {
+                header: name.clone(),
             };
-            let value = encode(&value)
-                .and_then(|value| HeaderValue::from_str(&value).ok())
-                .ok_or_else(|| ControlCharacter {
-                    header: name.clone(),
-                })?;
+            let value = match template.fill(identity) {
+                Ok(value) => HeaderValue::from_str(&value).map_err(|_| control_character())?,
+                Err(Unfilled::Absent) => continue,
+                Err(Unfilled::ControlCharacter) => return Err(control_character()),
+            };
             headers.push((name.clone(), value));
         }
         Ok(headers)
@@ -317,6 +339,42 @@ mod tests {
     }
 
     #[test]
+    fn different_claims_have_different_values() {
+        let header = |username: &str| {
+            let identity = identity(&json!({"sub": "u1", "preferred_username": username}));
+            let rendered = rendered(&IdentityHeaders::preset("remote-user").unwrap(), &identity);
+            rendered.first().unwrap().clone()
+        };
+        for (username, value) in [
+            ("alice", "alice"),
+            (" alice", "%20alice"),
+            ("alice  ", "alice%20%20"),
+            ("alice smith", "alice smith"),
+            ("  ", "%20%20"),
+            ("", ""),
+            ("Zoë", "Zo%C3%AB"),
+            ("Zo%C3%AB", "Zo%25C3%25AB"),
+            ("100%", "100%25"),
+            ("a,b", "a,b"),
+        ] {
+            assert_eq!(header(username), format!("remote-user: {value}"));
+        }
+        let identity = identity(&json!({"sub": "u1", "roles": [" a", "b ", "c d"]}));
+        assert_eq!(
+            rendered(&IdentityHeaders::x_auth(), &identity)
+                .last()
+                .unwrap(),
+            "x-auth-roles: %20a,b%20,c d"
+        );
+        let nested = Template::parse("{claim.any}").unwrap();
+        let identity = self::identity(&json!({"sub": "u", "any": {"a": ["%", "ë"]}}));
+        assert_eq!(
+            nested.fill(&identity).unwrap(),
+            "{\"a\":[\"%25\",\"%C3%AB\"]}"
+        );
+    }
+
+    #[test]
     fn a_control_character_refuses_the_whole_set() {
         for bad in ["a\r\nX-Auth-Roles: admin", "a\u{0}", "a\u{85}b"] {
             let identity = identity(&json!({"sub": "u1", "email": bad}));
@@ -334,7 +392,7 @@ mod tests {
         assert_eq!(template.fill(&identity).unwrap(), "n <e> 3 x%2Cy,z");
         assert_eq!(
             Template::parse("{claim.absent}").unwrap().fill(&identity),
-            None
+            Err(Unfilled::Absent)
         );
     }
 

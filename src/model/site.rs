@@ -195,18 +195,31 @@ impl Site {
         }
     }
 
-    /// Whether an application that decodes the path differently than the gateway would take it for
-    /// one with a stricter requirement. Such a request is malformed.
+    /// Whether an application that decodes the path differently than the gateway, or reads the
+    /// method without regard to letter case, would take the request for one with a stricter
+    /// requirement. Such a request is malformed.
     #[must_use]
     pub fn is_evaded_by(&self, method: &Method, target: &Target<'_>) -> bool {
-        let readings = target.alternate_decodings();
-        if readings.is_empty() {
-            return false;
-        }
-        let required = self.match_rule(method, target.decoded_path());
-        readings
+        let paths = target.alternate_decodings();
+        let required = || self.match_rule(method, target.decoded_path());
+        let is_stricter = |method: &Method, path: &[u8]| {
+            self.match_rule(method, path).is_stricter_than(&required())
+        };
+        paths.iter().any(|path| is_stricter(method, path))
+            || self
+                .alternate_methods(method)
+                .any(|method| is_stricter(method, target.decoded_path()))
+    }
+
+    /// The methods that rules name and that are `method` but for letter case. Every letter case of
+    /// a standard method is refused before.
+    fn alternate_methods(&self, method: &Method) -> impl Iterator<Item = &Method> {
+        self.rules
             .iter()
-            .any(|path| self.match_rule(method, path).is_stricter_than(&required))
+            .flat_map(|rule| &rule.methods)
+            .filter(move |named| {
+                *named != method && named.as_str().eq_ignore_ascii_case(method.as_str())
+            })
     }
 
     /// Whether `origin` is the site's own, under its main host or an alias.
@@ -255,4 +268,6 @@ const ALWAYS_MANAGED: &[&str] = &[
     "remote-name",
     "vestibule-access-token",
     "vestibule-refresh-token",
+    // CGI programs get it as `HTTP_PROXY`, and many libraries send their own requests there.
+    "proxy",
 ];

@@ -284,7 +284,7 @@ fn http_error(error: &dyn Error, what: &str) -> HttpError {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use tokio::io::AsyncWriteExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
 
@@ -329,21 +329,19 @@ mod tests {
         }
     }
 
-    /// A provider that says `start`, and then `more` for as long as it is heard. Gives its address
-    /// and the number of bytes that it has said.
-    async fn talkative(start: &'static str, more: &'static str) -> (String, Arc<AtomicUsize>) {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}/", listener.local_addr().unwrap());
-        let said = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&said);
-        crate::system::detach(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            stream.write_all(start.as_bytes()).await.unwrap();
-            while stream.write_all(more.as_bytes()).await.is_ok() {
-                count.fetch_add(more.len(), Ordering::Relaxed);
-            }
-        });
-        (address, said)
+    /// A provider that answers its first call with `start`, and then `more` for as long as it is heard.
+    /// `said` counts the bytes.
+    async fn talk(listener: tokio::net::TcpListener, start: &str, more: &str, said: &AtomicUsize) {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut call = Vec::new();
+        while !call.ends_with(b"\r\n\r\n") {
+            call.push(stream.read_u8().await.unwrap());
+        }
+        stream.write_all(start.as_bytes()).await.unwrap();
+        while stream.write_all(more.as_bytes()).await.is_ok() {
+            said.fetch_add(more.len(), Ordering::Relaxed);
+        }
+        std::future::pending::<()>().await;
     }
 
     #[tokio::test]
@@ -362,13 +360,19 @@ mod tests {
             (last, "X: y\r\n"),
             ("HTTP/1.1 200 OK\r\n\r\n", "xxxxxxxx"),
         ] {
-            let (address, said) = talkative(start, more).await;
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = format!("http://{}/", listener.local_addr().unwrap());
+            let said = AtomicUsize::new(0);
             let http = HttpClient::new().unwrap();
             let answer = http.send(Request {
                 timeout: Duration::from_secs(60),
                 ..request(&address)
             });
-            let error = answer.await.err().expect("an error");
+            let answer = tokio::select! {
+                answer = answer => answer,
+                () = talk(listener, start, more, &said) => unreachable!(),
+            };
+            let error = answer.err().expect("an error");
             assert!(!error.0.contains("no answer within"), "{more:?}: {error}");
             // What was not read stands in the buffers of the system.
             let said = said.load(Ordering::Relaxed);

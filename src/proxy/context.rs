@@ -15,6 +15,7 @@ use crate::model::site::Site;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::Principal;
 use crate::runtime::refresh::RefreshOutcome;
+use crate::runtime::upstreams::Attempts;
 use crate::runtime::{Runtime, SiteRuntime};
 use crate::system;
 use crate::telemetry::StreamGuard;
@@ -70,6 +71,8 @@ pub(super) struct Client {
     pub(super) forwarded_for: Option<HeaderValue>,
     /// The `Forwarded` fields of a trusted proxy, which the gateway's own element follows.
     pub(super) forwarded: Option<String>,
+    /// The `traceparent` of a new trace, where the client's is none.
+    pub(super) new_traceparent: Option<String>,
 }
 
 /// What forwarding a request needs and finds out.
@@ -79,8 +82,8 @@ pub(super) struct UpstreamState {
     pub(super) has_body: bool,
     /// Whether the request is a WebSocket handshake.
     pub(super) is_websocket: bool,
-    /// The upstreams that were tried, by position.
-    pub(super) tried: Vec<usize>,
+    /// The addresses that were tried.
+    pub(super) attempts: Attempts,
     /// When forwarding began.
     pub(super) started: Option<Instant>,
     /// How long the upstream took to begin its response.
@@ -128,6 +131,7 @@ impl ProxyContext {
                 address: connection.peer.address,
                 forwarded_for: None,
                 forwarded: None,
+                new_traceparent: None,
             },
             connection,
             site_runtime: None,

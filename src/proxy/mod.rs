@@ -32,7 +32,8 @@ mod rendered_response;
 mod reply;
 mod request;
 mod request_head;
-pub mod resolve;
+mod resolve;
+pub mod resolver;
 mod response_filter;
 mod upstream;
 
@@ -152,6 +153,16 @@ impl ProxyHttp for Gateway {
         upstream::apply_headers(request, ctx)
     }
 
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Box<ProxyContext>,
+    ) -> Result<()> {
+        // Before Pingora chooses how the response is framed for the client.
+        response_filter::validate_response(session, response, ctx)
+    }
+
     async fn response_filter(
         &self,
         session: &mut Session,
@@ -168,8 +179,8 @@ impl ProxyHttp for Gateway {
         ctx: &mut Box<ProxyContext>,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        // Nothing was sent yet: the request may be sent to another upstream.
-        error.set_retry(upstream::has_untried(ctx));
+        // Nothing was sent yet: the request may be sent to another address.
+        error.set_retry(upstream::connect_failed(ctx));
         error
     }
 

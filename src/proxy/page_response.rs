@@ -16,8 +16,10 @@ use crate::model::local_response::{
     ActionRequired, LoginPage, PreservedPostPage, Problem, StepPage, SwitchUser,
 };
 use crate::model::login_step::LoginStep;
+use crate::model::return_path::ReturnPath;
 use crate::model::set_cookie::{self, Lifetime};
 use crate::model::site::Site;
+use crate::model::target::MAX_TARGET;
 use crate::pages::{self, Layout, PageTheme, Rendered};
 use crate::system;
 
@@ -105,8 +107,13 @@ pub(super) fn problem_page(
 
 /// Where a form is posted that signs out and leads to the sign-in form, and from there back here.
 fn switch_action(site: &Site, switch: &SwitchUser) -> LocalPath {
-    let return_to = switch.return_to.as_ref().unwrap_or(&site.landing);
-    LocalPath::endpoint(&site.paths.logout).with_parameter("return_to", return_to.as_str())
+    let leading_to = |path: &ReturnPath| {
+        LocalPath::endpoint(&site.paths.logout).with_parameter("return_to", path.as_str())
+    };
+    let back = switch.return_to.as_ref().map(leading_to);
+    // The gateway would refuse a longer one.
+    back.filter(|address| address.as_str().len() <= MAX_TARGET)
+        .unwrap_or_else(|| leading_to(&site.landing))
 }
 
 /// The sign-in form.

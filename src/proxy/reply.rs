@@ -1,6 +1,6 @@
 //! Responses of the gateway's own, and [`finish`], which every response passes before it is sent.
 
-use http::{HeaderName, header};
+use http::{HeaderName, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, OrErr as _, Result};
@@ -9,6 +9,7 @@ use crate::decide::cache_fields::directs_caches;
 use crate::decide::credential_headers::{
     ACCESS_TOKEN, CACHE_CONTROL, CredentialHeaders, REFRESH_TOKEN,
 };
+use crate::decide::unauthenticated::default_challenge;
 use crate::model::api_response::ApiResponse;
 use crate::model::local_response::{Health, LocalResponse, Problem};
 use crate::model::reason::Reason;
@@ -33,7 +34,14 @@ pub(super) async fn send(
     let RenderedResponse { mut head, body } = render(ctx, session.req_header(), response)?;
     cors::allow(ctx, response, &mut head)?;
     finish(ctx, &mut head)?;
+    head.set_version(version_for(session.req_header()));
     ctx.status = head.status.as_u16();
+    if ctx.status == 401
+        && !head.headers.contains_key(header::WWW_AUTHENTICATE)
+        && let Some(site) = ctx.site()
+    {
+        head.insert_header(header::WWW_AUTHENTICATE, default_challenge(site))?;
+    }
     let head_only = session.req_header().method == http::Method::HEAD;
     // A 204 has no length (RFC 9110, section 8.6).
     if ctx.status != 204 {
@@ -48,6 +56,15 @@ pub(super) async fn send(
         session.write_response_body(Some(body), true).await?;
     }
     Ok(())
+}
+
+/// The version of a response's status line: HTTP/1.1, and to a client that knows only HTTP/1.0 that.
+pub(super) fn version_for(request: &RequestHeader) -> Version {
+    if request.version == Version::HTTP_10 {
+        Version::HTTP_10
+    } else {
+        Version::HTTP_11
+    }
 }
 
 fn render(

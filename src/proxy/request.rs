@@ -7,12 +7,14 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, Version};
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
 use tokio::time::Instant;
 
+use crate::decide::request_target;
 use crate::decide::request_validation::{self, Rejection};
+use crate::decide::trace_context::new_traceparent;
 use crate::decide::upstream_headers::{forwarded_token, is_valid_request_id};
 use crate::decide::{Decision, Facts, Grant, Outcome, client_address, cors, decide, endpoint};
 use crate::model::local_response::{Health, LocalResponse, Problem};
@@ -77,6 +79,9 @@ async fn decide_request(session: &mut Session, ctx: &mut ProxyContext) -> Option
     ctx.request_id = choose_request_id(head.request_id.as_ref());
     ctx.upstream.has_body = head.has_body();
     resolve_client_ip(ctx, &head);
+    if head.has_invalid_trace() {
+        ctx.client.new_traceparent = Some(begin_trace());
+    }
     if let Err(rejection) = validate_head(session, &head) {
         return Some(reject(session, ctx, &head, rejection));
     }
@@ -155,7 +160,7 @@ fn find_site(
         return Ok(Arc::clone(site_runtime));
     }
     let host = request_validation::validate_host(head.host())?;
-    if let Some(target) = request_validation::origin_form(&head.target, &host)? {
+    if let Some(target) = request_target::origin_form(&head.target, &host)? {
         // The target that was validated is the one that is forwarded.
         session
             .req_header_mut()
@@ -164,7 +169,7 @@ fn find_site(
         head.target = target;
     }
     let Some(site_runtime) = ctx.runtime.site_for(&host).cloned() else {
-        return Err(request_validation::reject_unknown_host(&head.target));
+        return Err(request_target::reject_unknown_host(&head.target));
     };
     ctx.site_runtime = Some(Arc::clone(&site_runtime));
     Ok(site_runtime)
@@ -189,7 +194,7 @@ async fn decide_at_site(
     head: &RequestHead,
 ) -> Option<LocalResponse> {
     let site = &site_runtime.site;
-    let target = match request_validation::validate_target(&head.target, &head.method, site) {
+    let target = match request_target::validate_target(&head.target, &head.method, site) {
         Ok(target) => target,
         Err(rejection) => return Some(reject(session, ctx, head, rejection)),
     };
@@ -229,6 +234,7 @@ async fn decide_at_site(
             let token = forwarded_token(&request, site, &facts, &grant);
             start_early_refresh(ctx, site_runtime, &grant);
             upstream::strip_header(session.req_header_mut(), upstream_cookies);
+            upstream::settle_upgrade(session.req_header_mut(), ctx);
             ctx.granted = Some(Granted {
                 principal: grant.principal().cloned(),
                 token,
@@ -292,23 +298,34 @@ fn apply_timeouts(session: &mut Session, ctx: &ProxyContext) {
     let limits = &ctx.runtime.settings().server.limits;
     session.set_read_timeout(Some(limits.upstream_idle));
     session.set_total_drain_timeout(Some(limits.header_timeout));
+    // HTTP/1.0 has no informational responses (RFC 9110, section 15.2).
+    let is_http_1_0 = session.req_header().version == Version::HTTP_10;
+    session
+        .as_downstream_mut()
+        .set_ignore_info_resp(is_http_1_0);
 }
 
 /// Resolves the client's address and the forwarded chain for the upstream.
 fn resolve_client_ip(ctx: &mut ProxyContext, head: &RequestHead) {
     let client = client_address::resolve_client_ip(
         ctx.connection.peer.address,
-        texts(&head.forwarded_for),
+        values(&head.forwarded_for),
         &ctx.runtime.settings().server.trusted_proxies,
     );
-    ctx.client.forwarded = client.trusted_forwarded(texts(&head.forwarded));
+    ctx.client.forwarded = client.trusted_forwarded(values(&head.forwarded));
     ctx.client.forwarded_for = client.forwarded_for.and_then(|text| text.try_into().ok());
     ctx.client.address = client.ip;
 }
 
-/// The values that are text, in their order.
-fn texts(fields: &[HeaderValue]) -> impl DoubleEndedIterator<Item = &str> {
-    fields.iter().filter_map(|value| value.to_str().ok())
+/// The values in their order.
+fn values(fields: &[HeaderValue]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    fields.iter().map(HeaderValue::as_bytes)
+}
+
+/// The `traceparent` of a trace that begins here.
+fn begin_trace() -> String {
+    let (trace, parent) = (system::random(), system::random());
+    new_traceparent(u128::from_ne_bytes(trace), u64::from_ne_bytes(parent))
 }
 
 /// The client's `X-Request-Id` where it may be kept, else a new one.

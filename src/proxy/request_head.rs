@@ -3,17 +3,21 @@
 //!
 //! A [`RequestHead`] owns what it needs (header values are shared, not copied), so that the loop of
 //! questions and answers can read the body meanwhile.
+//!
+//! A field may be there more than once, and its lines mean one list (RFC 9110, section 5.3). So the
+//! lines of a list are joined. Of a field that has one value, several lines have none: they count
+//! as a value that nobody looks for, and where even that could be misread, as malformed.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use pingora::http::RequestHeader;
 
-use crate::decide::request_validation::UnvalidatedHead;
+use crate::decide::request_validation::{FieldCounts, UnvalidatedHead};
+use crate::decide::trace_context::is_traceparent;
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
 use crate::model::request_cookies::PresentedCookies;
 use crate::model::target::Target;
 
-/// The parts of a request's head that are looked at, taken in one walk over its fields. Of a field
-/// that is there more than once the first counts, where it is not kept in a list.
+/// The parts of a request's head that are looked at, taken in one walk over its fields.
 #[derive(Clone, Default)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -21,6 +25,7 @@ use crate::model::target::Target;
 )]
 pub(super) struct RequestHead {
     pub(super) method: Method,
+    version: Version,
     /// The target of the request line as received.
     pub(super) target: Vec<u8>,
     /// The number of header fields.
@@ -28,7 +33,6 @@ pub(super) struct RequestHead {
     cookies: Vec<HeaderValue>,
     accept: Option<HeaderValue>,
     authorization: Option<HeaderValue>,
-    authorizations: usize,
     refresh_tokens: Vec<HeaderValue>,
     origin: Option<HeaderValue>,
     referer: Option<HeaderValue>,
@@ -38,11 +42,15 @@ pub(super) struct RequestHead {
     has_fetch_metadata: bool,
     is_prefetch: bool,
     has_requested_with: bool,
-    upgrade: Option<HeaderValue>,
+    /// Whether `Upgrade` lists `websocket`.
+    upgrades_to_websocket: bool,
+    /// Whether `Connection` lists `upgrade`.
+    connection_upgrade: bool,
     preflight: Option<HeaderValue>,
     host: Option<HeaderValue>,
-    hosts: usize,
-    has_length: bool,
+    counts: FieldCounts,
+    traceparent: Option<HeaderValue>,
+    has_tracestate: bool,
     transfer_encoding: Vec<HeaderValue>,
     expectations: Vec<HeaderValue>,
     /// The client's `X-Request-Id`.
@@ -58,6 +66,7 @@ impl RequestHead {
     pub(super) fn read(request: &RequestHeader) -> Self {
         let mut head = Self {
             method: request.method.clone(),
+            version: request.version,
             target: request.raw_path().to_vec(),
             fields: request.headers.len(),
             ..Self::default()
@@ -72,52 +81,50 @@ impl RequestHead {
     }
 
     fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
-        let slot = match *name {
-            header::COOKIE => return self.cookies.push(value.clone()),
-            header::TRANSFER_ENCODING => return self.transfer_encoding.push(value.clone()),
-            header::EXPECT => return self.expectations.push(value.clone()),
-            header::FORWARDED => return self.forwarded.push(value.clone()),
+        match *name {
+            header::COOKIE => self.cookies.push(value.clone()),
+            header::TRANSFER_ENCODING => self.transfer_encoding.push(value.clone()),
+            header::EXPECT => self.expectations.push(value.clone()),
+            header::FORWARDED => self.forwarded.push(value.clone()),
             header::CONTENT_LENGTH => {
-                self.has_length = true;
-                return;
+                self.counts.lengths += 1 + memchr::memchr_iter(b',', value.as_bytes()).count();
             }
             header::HOST => {
-                self.hosts += 1;
-                &mut self.host
+                self.counts.hosts += 1;
+                only(&mut self.host, value);
             }
             header::AUTHORIZATION => {
-                self.authorizations += 1;
-                &mut self.authorization
+                self.counts.authorizations += 1;
+                only(&mut self.authorization, value);
             }
-            header::ACCEPT => &mut self.accept,
-            header::ORIGIN => &mut self.origin,
-            header::REFERER => &mut self.referer,
-            header::UPGRADE => &mut self.upgrade,
-            _ => return self.add_by_text(name.as_str(), value),
-        };
-        slot.get_or_insert_with(|| value.clone());
+            header::ORIGIN => {
+                self.counts.origins += 1;
+                only(&mut self.origin, value);
+            }
+            header::ACCEPT => join(&mut self.accept, value),
+            header::REFERER => only(&mut self.referer, value),
+            header::UPGRADE => self.upgrades_to_websocket |= lists(value, b"websocket"),
+            header::CONNECTION => self.connection_upgrade |= lists(value, b"upgrade"),
+            _ => self.add_by_text(name.as_str(), value),
+        }
     }
 
     /// Adds a field whose name has no constant in `http`.
     fn add_by_text(&mut self, name: &str, value: &HeaderValue) {
         self.has_fetch_metadata |= name.starts_with("sec-fetch-");
-        let slot = match name {
-            "vestibule-refresh-token" => return self.refresh_tokens.push(value.clone()),
-            "x-forwarded-for" => return self.forwarded_for.push(value.clone()),
-            "x-requested-with" => {
-                self.has_requested_with = true;
-                return;
-            }
-            "sec-purpose" | "purpose" | "x-moz" => {
-                self.is_prefetch |= names_prefetch(value);
-                return;
-            }
-            "sec-fetch-mode" => &mut self.fetch_mode,
-            "sec-fetch-site" => &mut self.fetch_site,
-            "x-request-id" => &mut self.request_id,
-            _ => return,
-        };
-        slot.get_or_insert_with(|| value.clone());
+        match name {
+            "vestibule-refresh-token" => self.refresh_tokens.push(value.clone()),
+            "x-forwarded-for" => self.forwarded_for.push(value.clone()),
+            "x-requested-with" => self.has_requested_with = true,
+            "sec-purpose" | "purpose" | "x-moz" => self.is_prefetch |= names_prefetch(value),
+            "sec-fetch-mode" => only(&mut self.fetch_mode, value),
+            "sec-fetch-site" => only(&mut self.fetch_site, value),
+            // It proves nothing and only has to be harmless: any of them will do.
+            "x-request-id" => drop(self.request_id.get_or_insert_with(|| value.clone())),
+            "traceparent" => only(&mut self.traceparent, value),
+            "tracestate" => self.has_tracestate = true,
+            _ => {}
+        }
     }
 
     /// What is validated before anything else. `bytes` is the head as received.
@@ -129,8 +136,7 @@ impl RequestHead {
             bytes,
             transfer_encoding: &self.transfer_encoding,
             expectations: &self.expectations,
-            hosts: self.hosts,
-            authorizations: self.authorizations,
+            counts: self.counts,
         }
     }
 
@@ -153,12 +159,7 @@ impl RequestHead {
             fetch_mode: text(self.fetch_mode.as_ref()),
             fetch_site: text(self.fetch_site.as_ref()),
             has_requested_with: self.has_requested_with,
-            is_websocket: self.upgrade.as_ref().is_some_and(|value| {
-                value
-                    .as_bytes()
-                    .windows(9)
-                    .any(|part| part.eq_ignore_ascii_case(b"websocket"))
-            }),
+            is_websocket: self.is_websocket(),
             preflight_headers: self
                 .preflight
                 .as_ref()
@@ -168,14 +169,31 @@ impl RequestHead {
         }
     }
 
-    /// The first `Host` field as received.
+    /// Whether this is a WebSocket handshake (RFC 6455, section 4.1). Without `Connection: Upgrade`
+    /// the `Upgrade` field was meant for another hop (RFC 9110, section 7.8).
+    fn is_websocket(&self) -> bool {
+        self.upgrades_to_websocket
+            && self.connection_upgrade
+            && self.method == Method::GET
+            && self.version == Version::HTTP_11
+    }
+
+    /// Whether the client's trace cannot be continued, because its `traceparent` is none.
+    pub(super) fn has_invalid_trace(&self) -> bool {
+        match &self.traceparent {
+            Some(value) => !is_traceparent(value.as_bytes()),
+            None => self.has_tracestate,
+        }
+    }
+
+    /// The `Host` field as received.
     pub(super) fn host(&self) -> Option<&HeaderValue> {
         self.host.as_ref()
     }
 
     /// Whether a body follows, or may follow after an upgrade.
     pub(super) fn has_body(&self) -> bool {
-        !self.transfer_encoding.is_empty() || self.has_length || self.upgrade.is_some()
+        !self.transfer_encoding.is_empty() || self.counts.lengths > 0 || self.is_websocket()
     }
 
     /// The view that policy sees.
@@ -212,7 +230,10 @@ impl RequestHead {
 /// request is no preflight.
 fn preflight(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
-    let names = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    let mut names = None;
+    for value in headers.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        join(&mut names, value);
+    }
     Some(names.unwrap_or(HeaderValue::from_static("")))
 }
 
@@ -226,6 +247,34 @@ fn names_prefetch(value: &HeaderValue) -> bool {
         .any(|token| {
             token.eq_ignore_ascii_case(b"prefetch") || token.eq_ignore_ascii_case(b"prerender")
         })
+}
+
+/// Takes a line of a list into `list`.
+fn join(list: &mut Option<HeaderValue>, line: &HeaderValue) {
+    *list = Some(match list.take() {
+        None => line.clone(),
+        Some(lines) => {
+            let joined = [lines.as_bytes(), b", ", line.as_bytes()].concat();
+            // What is joined of header values is one.
+            HeaderValue::try_from(joined).unwrap_or(lines)
+        }
+    });
+}
+
+/// Takes a line of a field that has one value. With a second line the value is empty, which is none
+/// of the values that are looked for.
+fn only(value: &mut Option<HeaderValue>, line: &HeaderValue) {
+    *value = Some(match value {
+        None => line.clone(),
+        Some(_) => HeaderValue::from_static(""),
+    });
+}
+
+/// Whether a line of a list has the member `member`, in any letter case.
+fn lists(line: &HeaderValue, member: &[u8]) -> bool {
+    line.as_bytes()
+        .split(|b| *b == b',')
+        .any(|listed| listed.trim_ascii().eq_ignore_ascii_case(member))
 }
 
 /// The token of `Bearer TOKEN`; the scheme in any case (RFC 9110, section 11.1).
@@ -262,113 +311,4 @@ pub(super) fn path_for_logs(request: &RequestHeader) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::cookie::CookieNames;
-    use crate::model::origin::Scheme;
-    use crate::model::target::EncodedSlashes;
-
-    fn read(method: &str, fields: &[(&'static str, &str)]) -> RequestHead {
-        let mut request = RequestHeader::build(method, b"/a?b", None).unwrap();
-        for (name, value) in fields {
-            request.append_header(*name, *value).unwrap();
-        }
-        RequestHead::read(&request)
-    }
-
-    #[test]
-    fn fields_that_must_stand_once_are_counted() {
-        let head = read(
-            "GET",
-            &[
-                ("host", "a"),
-                ("host", "b"),
-                ("authorization", "Bearer A"),
-                ("transfer-encoding", "gzip"),
-                ("transfer-encoding", "chunked"),
-            ],
-        );
-        let unvalidated = head.unvalidated(b"bytes");
-        assert_eq!(unvalidated.target, b"/a?b");
-        assert_eq!(unvalidated.fields, 5);
-        assert_eq!((unvalidated.hosts, unvalidated.authorizations), (2, 1));
-        assert_eq!(unvalidated.transfer_encoding, ["gzip", "chunked"]);
-        assert_eq!(head.host().unwrap(), "a");
-    }
-
-    #[test]
-    fn bearer_tokens_are_read_from_headers() {
-        let target = Target::parse(b"/", EncodedSlashes::Reject).unwrap();
-        let names = CookieNames::defaults(Scheme::Https);
-        let cookies = PresentedCookies::parse(&names, std::iter::empty::<&str>());
-        let tokens = |fields: &[(&'static str, &str)]| {
-            let head = read("GET", fields);
-            let BearerTokens { access, refresh } = head.view(&target, &cookies).bearer;
-            (access.map(str::to_owned), refresh.map(str::to_owned))
-        };
-        let refresh = ("vestibule-refresh-token", "R");
-        assert_eq!(
-            tokens(&[("authorization", "bEARER  A "), refresh]),
-            (Some("A".into()), Some("R".into()))
-        );
-        assert_eq!(tokens(&[("authorization", "Basic A")]), (None, None));
-        assert_eq!(tokens(&[refresh, refresh]), (None, None));
-    }
-
-    #[test]
-    fn a_browser_shows_itself_by_its_fields() {
-        let browser = |fields: &[(&'static str, &str)]| {
-            let head = read("GET", fields);
-            head.fetch_metadata().is_browser
-        };
-        assert!(browser(&[("origin", "https://a")]));
-        assert!(browser(&[("sec-fetch-dest", "document")]));
-        assert!(!browser(&[("accept", "text/html"), ("user-agent", "x")]));
-    }
-
-    #[test]
-    fn a_prefetch_is_known_by_every_field_that_names_one() {
-        let prefetch = |name: &'static str, value: &str| {
-            let head = read("GET", &[(name, value)]);
-            head.fetch_metadata().is_prefetch
-        };
-        for (name, value) in [
-            ("sec-purpose", "prefetch"),
-            ("sec-purpose", "prefetch;prerender"),
-            ("sec-purpose", "prefetch;anonymous-client-ip"),
-            ("sec-purpose", "Prerender"),
-            ("purpose", "prefetch"),
-            ("x-moz", "prefetch"),
-        ] {
-            assert!(prefetch(name, value), "{name}: {value}");
-        }
-        for value in ["", "document", "no-prefetch", "prefetching"] {
-            assert!(!prefetch("sec-purpose", value), "{value}");
-        }
-        assert!(!prefetch("x-purpose-of-all", "prefetch"));
-    }
-
-    #[test]
-    fn a_preflight_is_an_options_request_that_names_a_method() {
-        let method = ("access-control-request-method", "PUT");
-        let headers = ("access-control-request-headers", "x-a");
-        let preflight = |name: &str, fields: &[(&'static str, &str)]| {
-            let head = read(name, fields);
-            head.fetch_metadata().preflight_headers.map(str::to_owned)
-        };
-        assert_eq!(preflight("OPTIONS", &[method, headers]), Some("x-a".into()));
-        assert_eq!(preflight("OPTIONS", &[method]), Some(String::new()));
-        assert_eq!(preflight("OPTIONS", &[headers]), None);
-        assert_eq!(preflight("GET", &[method, headers]), None);
-    }
-
-    #[test]
-    fn logs_get_a_path_without_query_in_printable_ascii() {
-        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
-        request.set_raw_path(b"/caf\xc3\xa9?token=x").unwrap();
-        assert_eq!(path_for_logs(&request), "/caf??");
-        let long = format!("/{}", "a".repeat(600));
-        request.set_raw_path(long.as_bytes()).unwrap();
-        assert_eq!(path_for_logs(&request).len(), 512);
-    }
-}
+mod tests;

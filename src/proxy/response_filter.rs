@@ -1,11 +1,12 @@
 //! The response phase: the upstream's response on its way to the client, the reasons of Pingora's
 //! errors, and the access record.
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
+use crate::decide::upstream_response::{AskedUpgrade, UpstreamHead};
 use crate::model::cookie_change::CookieChange;
 use crate::model::reason::Reason;
 use crate::model::set_cookie;
@@ -16,6 +17,38 @@ use crate::telemetry::audit::{self, AuditContext};
 use super::context::ProxyContext;
 use super::reply;
 use super::request_head;
+
+/// Checks that the application's response has one meaning, and removes what ends at the gateway.
+///
+/// # Errors
+/// Where the response is not to be passed on. Pingora closes the connection that it came over.
+pub(super) fn validate_response(
+    session: &Session,
+    response: &mut ResponseHeader,
+    ctx: &ProxyContext,
+) -> Result<()> {
+    let asked = if ctx.upstream.is_websocket {
+        AskedUpgrade::WebSocket
+    } else {
+        AskedUpgrade::None
+    };
+    let head = UpstreamHead {
+        status: response.status,
+        version: response.version,
+        fields: &response.headers,
+    };
+    head.validate(asked)
+        .map_err(|error| Error::explain(ErrorType::InvalidHTTPHeader, error.as_str()).into_up())?;
+    for name in head.removals() {
+        response.remove_header(&name);
+    }
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        response.insert_header(header::CONNECTION, "Upgrade")?;
+    }
+    // The status line is the gateway's own (RFC 9112, section 2.3).
+    response.set_version(reply::version_for(session.req_header()));
+    Ok(())
+}
 
 /// Changes the application's response into the client's. Pingora calls this for informational
 /// responses too, which carry nothing of the gateway's.
@@ -36,7 +69,19 @@ pub(super) async fn filter_response(
     if response.status == StatusCode::SWITCHING_PROTOCOLS {
         ctx.connection.switch_protocols();
     }
+    if response.version == Version::HTTP_10 {
+        delimit_by_close(session, response);
+    }
     reply::finish(ctx, response)
+}
+
+/// HTTP/1.0 has no transfer codings (RFC 9112, section 6.1): a body of unknown length ends with the
+/// connection.
+fn delimit_by_close(session: &mut Session, response: &mut ResponseHeader) {
+    response.remove_header(&header::TRANSFER_ENCODING);
+    if !response.headers.contains_key(header::CONTENT_LENGTH) {
+        session.set_keepalive(None);
+    }
 }
 
 /// Whether a final status was sent to the client, so that the response can be neither repeated nor

@@ -1,6 +1,5 @@
 //! The upstream phase: which upstream a request is sent to, and with which header.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -15,6 +14,7 @@ use crate::decide::upstream_headers::{
 };
 use crate::model::site::Upstream;
 use crate::runtime::SiteRuntime;
+use crate::runtime::upstreams::Destination;
 
 use super::context::{Granted, ProxyContext};
 
@@ -27,27 +27,23 @@ const KEEP_ALIVE_PROBES: TcpKeepalive = TcpKeepalive {
     user_timeout: Duration::ZERO,
 };
 
-/// Selects the next upstream that has not been tried for this request.
+/// Selects the next address that has not been tried for this request.
 pub(super) async fn select_peer(ctx: &mut ProxyContext) -> Result<Box<HttpPeer>> {
     let unavailable = || Error::explain(ErrorType::ConnectError, "no upstream is left");
     // The grant is checked here too: whichever way Pingora took, nothing is forwarded without it.
     let (Some(site_runtime), Some(_)) = (&ctx.site_runtime, &ctx.granted) else {
         return Err(Error::explain(ErrorType::InternalError, "no grant"));
     };
-    let index = site_runtime
-        .upstreams
-        .pick(&ctx.upstream.tried)
-        .ok_or_else(unavailable)?;
-    ctx.upstream.tried.push(index);
-    let upstream = site_runtime.upstreams.at(index).ok_or_else(unavailable)?;
+    let upstreams = &site_runtime.upstreams;
+    let next = upstreams.next(&mut ctx.upstream.attempts).await;
+    let Destination { backend, address } = next.ok_or_else(unavailable)?;
+    let upstream = upstreams.at(backend).ok_or_else(unavailable)?;
     let mut peer = match upstream {
         Upstream::Http { .. } => {
-            let address = resolve_address(site_runtime, index).await?;
-            HttpPeer::new(address, false, String::new())
+            HttpPeer::new(address.ok_or_else(unavailable)?, false, String::new())
         }
         Upstream::Https { host, .. } => {
-            let address = resolve_address(site_runtime, index).await?;
-            let mut peer = HttpPeer::new(address, true, host.clone());
+            let mut peer = HttpPeer::new(address.ok_or_else(unavailable)?, true, host.clone());
             // A WebSocket handshake is HTTP/1.1.
             peer.options.alpn = if ctx.upstream.is_websocket {
                 ALPN::H1
@@ -73,27 +69,34 @@ pub(super) async fn select_peer(ctx: &mut ProxyContext) -> Result<Box<HttpPeer>>
     Ok(Box::new(peer))
 }
 
-async fn resolve_address(site_runtime: &SiteRuntime, index: usize) -> Result<SocketAddr> {
-    let address = site_runtime.upstreams.address(index).await;
-    address.ok_or_else(|| {
-        Error::explain(
-            ErrorType::ConnectError,
-            "the upstream's name has no address",
-        )
-    })
+/// Notes that no connection came about. Returns whether another address or upstream is left for the
+/// request, of which nothing was sent yet.
+pub(super) fn connect_failed(ctx: &ProxyContext) -> bool {
+    let Some(site_runtime) = &ctx.site_runtime else {
+        return false;
+    };
+    let attempts = &ctx.upstream.attempts;
+    if let Some(destination) = attempts.last() {
+        site_runtime.upstreams.connect_failed(destination);
+    }
+    site_runtime.upstreams.has_next(attempts)
 }
 
-/// Whether another upstream is left for a request of which nothing was sent yet.
-pub(super) fn has_untried(ctx: &ProxyContext) -> bool {
-    ctx.site_runtime
-        .as_ref()
-        .is_some_and(|site_runtime| site_runtime.upstreams.pick(&ctx.upstream.tried).is_some())
-}
-
-/// Lets the last upstream be selected again. An upstream may close an idle connection just as a
+/// Lets the last address be selected again. An upstream may close an idle connection just as a
 /// request goes out on it, which says nothing about the next connection to it.
 pub(super) fn forget_last_try(ctx: &mut ProxyContext) {
-    ctx.upstream.tried.pop();
+    ctx.upstream.attempts.forget_last();
+}
+
+/// Writes the `Upgrade` field as the request is taken: `websocket` for a WebSocket handshake, and
+/// none for any other request. Pingora goes by this field alone.
+pub(super) fn settle_upgrade(request: &mut RequestHeader, ctx: &ProxyContext) {
+    if ctx.upstream.is_websocket {
+        // This is a header value.
+        let _ = request.insert_header(header::UPGRADE, "websocket");
+    } else {
+        request.remove_header(&header::UPGRADE);
+    }
 }
 
 /// Takes out of a client's header what no upstream gets, before Pingora copies it for each try: the
@@ -165,5 +168,6 @@ fn upstream_headers<'a>(
             forwarded_for: ctx.client.forwarded_for.as_ref(),
             earlier: ctx.client.forwarded.as_deref(),
         },
+        new_traceparent: ctx.client.new_traceparent.as_deref(),
     }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use crate::config::settings::{self, Settings};
 use crate::model::sealing_keys::SealingKeys;
@@ -12,9 +11,8 @@ use crate::model::timestamp::Timestamp;
 use crate::provider;
 use crate::provider::http_client::HttpClient;
 use crate::provider::jwks_cache::JwksCache;
-use crate::store::{RevocationListener, Scope, ThrottleKeys};
+use crate::store::{Scope, ThrottleKeys};
 use crate::system::{self, Clock};
-use crate::telemetry::Metrics;
 
 use super::Runtime;
 use super::assertion::{self, Assertions};
@@ -27,17 +25,14 @@ use super::login::{
 use super::logout::Logout;
 use super::preserved_post::PreservedPosts;
 use super::provider_client::ProviderClient;
-use super::redirect_loop::RedirectCounter;
-use super::refresh::lock::Leases;
 use super::refresh::{PairIssuer, Refresh, RefreshWorker};
 use super::revocation::Revocation;
-use super::revocation_queue::RevocationQueue;
-use super::saved_state::{SavedState, SavedStateContext};
+use super::saved_state::SavedStateContext;
 use super::sessions::Sessions;
 use super::shared::Shared;
 use super::site::{SiteRuntime, hosts};
 use super::status::Status;
-use super::streams::{OpenStreams, Streams};
+use super::streams::Streams;
 use super::tokens::Tokens;
 use super::tokens::issue::TokenIssuer;
 
@@ -104,10 +99,7 @@ pub fn build_with(
             revocation: Arc::clone(&core.revocation),
             metrics: Arc::clone(&shared.metrics),
         },
-        early_refresh: EarlyRefresh {
-            refresh: Arc::clone(&core.refresh),
-            revocation: Arc::clone(&core.revocation),
-        },
+        early_refresh: core.early_refresh(),
         login: login(&shared, settings.login, &core, &sealing, &devices),
         logout: Logout {
             sealing: Arc::clone(&sealing),
@@ -154,6 +146,7 @@ impl Core {
         let revocation = Arc::new(Revocation {
             store: Arc::clone(&stores.revocations),
             queue: Arc::clone(&shared.revocation_queue),
+            saved_state: Arc::clone(&shared.saved_state),
             sealing: Arc::clone(sealing),
             clock: clock.clone(),
         });
@@ -191,6 +184,13 @@ impl Core {
             revocation,
             sessions,
             refresh,
+        }
+    }
+
+    fn early_refresh(&self) -> EarlyRefresh {
+        EarlyRefresh {
+            refresh: Arc::clone(&self.refresh),
+            revocation: Arc::clone(&self.revocation),
         }
     }
 }
@@ -254,28 +254,8 @@ fn shared(
     } else {
         ThrottleKeys::new(system::random())
     };
-    let streams = Arc::new(OpenStreams::default());
-    stores
-        .revocations
-        .listen(Arc::clone(&streams) as Arc<dyn RevocationListener>);
-    let revocation_queue = RevocationQueue::new(&stores, clock.clone());
-    let changed = Arc::clone(&revocation_queue.changed);
-    let saved_state = SavedState::new(stores.saved.clone(), clock.clone(), changed);
-    Ok(Shared {
-        clock,
-        stopping: AtomicBool::new(false),
-        metrics: Arc::new(Metrics::new()),
-        leases: Arc::new(Leases::new(&stores)),
-        stores,
-        streams,
-        revocation_queue: Arc::new(revocation_queue),
-        saved_state: Arc::new(saved_state),
-        in_flight: Arc::default(),
-        refresh_backoff: Arc::default(),
-        redirects: Arc::new(RedirectCounter::new()),
-        throttle_keys: Arc::new(throttle_keys),
-        probes: Arc::new(http_client(connectors)?),
-    })
+    let probes = http_client(connectors)?;
+    Ok(Shared::new(clock, stores, throttle_keys, probes))
 }
 
 fn http_client(connectors: &dyn Connectors) -> Result<HttpClient, BuildError> {

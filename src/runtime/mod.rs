@@ -11,7 +11,7 @@
 //! ```text
 //! streams, upstreams, state_dir, cookie_keys, provider_client, token and session caches
 //! connectors, site, request_context, assertion, redirect_loop
-//! revocation_schedule, revocation_queue, saved_state
+//! revocation_schedule, saved_state, revocation_queue
 //! revocation
 //! tokens
 //! sessions

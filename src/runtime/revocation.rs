@@ -15,12 +15,14 @@ use crate::telemetry::audit;
 use super::provider_client::ProviderClient;
 use super::request_context::RequestContext;
 use super::revocation_queue::RevocationQueue;
+use super::saved_state::SavedState;
 use super::site::SiteRuntime;
 
 /// The sign-ins that were revoked.
 pub struct Revocation {
     pub(super) store: Arc<dyn RevocationStore>,
     pub(super) queue: Arc<RevocationQueue>,
+    pub(super) saved_state: Arc<SavedState>,
     pub(super) sealing: Arc<SealingKeys>,
     pub(super) clock: Clock,
 }
@@ -65,8 +67,10 @@ impl Revocation {
         let (realm, now) = (provider.realm(), self.clock.now());
         if let Err(error) = self.store.revoke(realm, key, until, now).await {
             audit::store_failed(&error.0);
+            self.saved_state.server_failed();
+        } else {
+            self.saved_state.changed();
         }
-        self.queue.changed.notify_one();
     }
 
     /// Has the provider told, in the background, to revoke a refresh token.

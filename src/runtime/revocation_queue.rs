@@ -19,7 +19,7 @@ use crate::model::secret::Secret;
 use crate::provider::http_client::MAX_REVOCATIONS;
 use crate::store::{
     Acquire, Fence, LeaseKey, LeaseResult, LeaseStore, MemoryPendingRevocations, PendingId,
-    PendingRevocation, PendingRevocationStore, Stores,
+    PendingRevocation, PendingRevocationStore, Scope, Stores,
 };
 use crate::system::{self, Clock};
 use crate::telemetry::audit;
@@ -27,6 +27,7 @@ use crate::telemetry::labels::CallResult;
 
 use super::provider_client::{ProviderClient, result_of};
 use super::revocation_schedule::{Attempt, Begin, Schedule};
+use super::saved_state::SavedState;
 
 /// How long a provider is told again: as long as a refresh token may live.
 const KEEP_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -46,15 +47,14 @@ const DRAIN_TIME: Duration = Duration::from_secs(5);
 /// Refresh tokens to be revoked at their providers. It outlives every configuration.
 pub(super) struct RevocationQueue {
     store: Arc<dyn PendingRevocationStore>,
-    /// Takes what the store does not take.
-    fallback: MemoryPendingRevocations,
+    /// Takes what the server does not take; `None` where the store is in this process.
+    fallback: Option<Arc<MemoryPendingRevocations>>,
     leases: Arc<dyn LeaseStore>,
     clock: Clock,
     schedule: Mutex<Schedule>,
     /// Something is to be done.
     wake: Notify,
-    /// What is pending has changed.
-    pub changed: Arc<Notify>,
+    saved_state: Arc<SavedState>,
     calls: Arc<Semaphore>,
 }
 
@@ -77,15 +77,16 @@ struct Sealed {
 
 impl RevocationQueue {
     /// A queue of what `stores` hold.
-    pub fn new(stores: &Stores, clock: Clock) -> Self {
+    pub fn new(stores: &Stores, clock: Clock, saved_state: Arc<SavedState>) -> Self {
+        let fallback = Arc::clone(&stores.saved.pending);
         Self {
             store: Arc::clone(&stores.pending_revocations),
-            fallback: MemoryPendingRevocations::default(),
+            fallback: (stores.scope == Scope::Replicas).then_some(fallback),
             leases: Arc::clone(&stores.leases),
             clock,
             schedule: Mutex::default(),
             wake: Notify::new(),
-            changed: Arc::default(),
+            saved_state,
             calls: Arc::new(Semaphore::new(MAX_REVOCATIONS)),
         }
     }
@@ -123,7 +124,6 @@ impl RevocationQueue {
         }
         self.wake.notify_one();
         self.keep(pending).await;
-        self.changed.notify_one();
     }
 
     /// Stores a pending revocation, in this process where the store does not answer.
@@ -131,8 +131,13 @@ impl RevocationQueue {
         let now = self.clock.now();
         if let Err(error) = self.store.put(pending.clone(), KEEP_FOR, now).await {
             audit::store_failed(&error.0);
-            // The memory of this process does not fail.
-            let _ = self.fallback.put(pending.clone(), KEEP_FOR, now).await;
+            if let Some(fallback) = &self.fallback {
+                // The memory of this process does not fail.
+                let _ = fallback.put(pending.clone(), KEEP_FOR, now).await;
+            }
+            self.saved_state.server_failed();
+        } else {
+            self.saved_state.changed();
         }
         if self.schedule().is_told(pending.id) {
             // The call was faster.
@@ -144,7 +149,10 @@ impl RevocationQueue {
         if let Err(error) = self.store.remove(id).await {
             audit::store_failed(&error.0);
         }
-        let _ = self.fallback.remove(id).await;
+        if let Some(fallback) = &self.fallback {
+            let _ = fallback.remove(id).await;
+        }
+        self.saved_state.changed();
     }
 
     /// Tells the providers. Never returns.
@@ -190,7 +198,9 @@ impl RevocationQueue {
     async fn batch(&self, count: usize) -> Vec<PendingRevocation> {
         let mut batch: Vec<_> = self.schedule().fresh.drain(..).collect();
         let now = self.clock.now();
-        if let Ok(left) = self.fallback.some(count, now).await {
+        if let Some(fallback) = &self.fallback
+            && let Ok(left) = fallback.some(count, now).await
+        {
             batch.extend(left);
         }
         // An error was recorded by whoever needed the store.
@@ -224,7 +234,6 @@ impl RevocationQueue {
                 queue.remove(pending.id).await;
             }
             queue.schedule().end(pending.id, &attempt);
-            queue.changed.notify_one();
             drop(permit);
         });
     }

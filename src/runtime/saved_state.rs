@@ -1,17 +1,19 @@
-//! The file `revocations` in `state_dir`: what a gateway without a shared store must know after a
-//! restart, sealed. It is written as a whole a moment after each change, off the threads that serve
-//! requests, and read once at the start.
+//! The file `revocations` in `state_dir`: what a gateway must know after a restart and no server
+//! keeps, sealed. It is written as a whole a moment after each change, off the threads that serve
+//! requests, and read once at the start. With a shared store it is written only after that did not
+//! answer.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use crate::model::sealing_keys::SealingKeys;
 use crate::model::timestamp::Timestamp;
-use crate::store::SavedStores;
+use crate::store::{SavedStores, Scope, Stores};
 use crate::system::{self, Clock};
 
 use super::cookie_keys;
@@ -33,10 +35,11 @@ const REWRITE: Duration = Duration::from_secs(60 * 60);
 
 /// Saves the stores of this process. It outlives every configuration.
 pub(super) struct SavedState {
-    stores: Option<SavedStores>,
+    stores: SavedStores,
     clock: Clock,
-    /// What has to be saved has changed.
-    changed: Arc<Notify>,
+    /// Whether the file has something that no server keeps.
+    needed: AtomicBool,
+    changed: Notify,
 }
 
 /// Where the file is, and the keys that seal it.
@@ -46,24 +49,42 @@ pub(super) struct SavedStateContext {
 }
 
 impl SavedState {
-    /// Saves `stores` after each notification of `changed`; nothing where a server keeps them.
-    pub fn new(stores: Option<SavedStores>, clock: Clock, changed: Arc<Notify>) -> Self {
+    /// Saves what has to be saved of `stores`.
+    pub fn new(stores: &Stores, clock: Clock) -> Self {
         Self {
-            stores,
+            stores: stores.saved.clone(),
             clock,
-            changed,
+            needed: AtomicBool::new(stores.scope == Scope::Process),
+            changed: Notify::new(),
         }
+    }
+
+    /// What is saved has changed.
+    pub fn changed(&self) {
+        if self.is_needed() {
+            self.changed.notify_one();
+        }
+    }
+
+    /// What is saved has changed, and the server did not take it.
+    pub fn server_failed(&self) {
+        self.needed.store(true, Ordering::Release);
+        self.changed.notify_one();
+    }
+
+    fn is_needed(&self) -> bool {
+        self.needed.load(Ordering::Acquire)
     }
 
     /// Reads what the process before this one saved. A file that is missing or cannot be read is
     /// logged, and the gateway starts without it.
     pub fn restore(&self, context: &SavedStateContext) {
-        let Some(stores) = &self.stores else { return };
         let state_dir = &context.state_dir;
         let path = state_dir.join(FILE);
         match std::fs::read(&path) {
             Ok(sealed) => {
-                if let Err(why) = restore(stores, &context.sealing, &sealed, self.clock.now()) {
+                if let Err(why) = restore(&self.stores, &context.sealing, &sealed, self.clock.now())
+                {
                     let kept = state_dir.join(UNREADABLE);
                     // The next write would replace it.
                     let renamed = std::fs::rename(&path, &kept).is_ok();
@@ -77,7 +98,7 @@ impl SavedState {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // At the first start there is no key either.
-                if state_dir.join(cookie_keys::FILE).exists() {
+                if self.is_needed() && state_dir.join(cookie_keys::FILE).exists() {
                     tracing::warn!(path = %path.display(), "no saved revocations: copies of tokens that were signed out before this start are accepted until they expire");
                 }
             }
@@ -101,12 +122,12 @@ impl SavedState {
         }
     }
 
-    /// Saves now. A failure is logged.
+    /// Saves now, unless a server keeps everything. A failure is logged.
     pub async fn save(&self, context: SavedStateContext) -> Result<(), ()> {
-        let Some(stores) = self.stores.clone() else {
+        if !self.is_needed() {
             return Ok(());
-        };
-        let now = self.clock.now();
+        }
+        let (stores, now) = (self.stores.clone(), self.clock.now());
         let path = context.state_dir.join(FILE);
         let work = move || save(&stores, &context, now);
         let saved = match tokio::task::spawn_blocking(work).await {
@@ -147,7 +168,6 @@ mod tests {
 
     use super::*;
     use crate::model::token::RevocationKey;
-    use crate::store::Stores;
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
@@ -161,7 +181,7 @@ mod tests {
         /// One that starts with this `state_dir`.
         fn start(dir: &tempfile::TempDir, key: u8) -> Self {
             let stores = Stores::in_memory(&Clock::new());
-            let saved_state = SavedState::new(stores.saved.clone(), Clock::new(), Arc::default());
+            let saved_state = SavedState::new(&stores, Clock::new());
             let process = Self {
                 stores,
                 saved_state,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::provider::http_client::HttpClient;
-use crate::store::{Stores, ThrottleKeys};
+use crate::store::{RevocationListener, Stores, ThrottleKeys};
 use crate::system::Clock;
 use crate::telemetry::Metrics;
 
@@ -37,4 +37,36 @@ pub(super) struct Shared {
     pub throttle_keys: Arc<ThrottleKeys>,
     /// The client for health checks, apart from the calls to providers.
     pub probes: Arc<HttpClient>,
+}
+
+impl Shared {
+    /// What starts with the process: nothing in flight, nothing measured.
+    pub fn new(
+        clock: Clock,
+        stores: Stores,
+        throttle_keys: ThrottleKeys,
+        probes: HttpClient,
+    ) -> Self {
+        let streams = Arc::new(OpenStreams::default());
+        stores
+            .revocations
+            .listen(Arc::clone(&streams) as Arc<dyn RevocationListener>);
+        let saved_state = Arc::new(SavedState::new(&stores, clock.clone()));
+        let queue = RevocationQueue::new(&stores, clock.clone(), Arc::clone(&saved_state));
+        Self {
+            clock,
+            stopping: AtomicBool::new(false),
+            metrics: Arc::new(Metrics::new()),
+            leases: Arc::new(Leases::new(&stores)),
+            stores,
+            streams,
+            revocation_queue: Arc::new(queue),
+            saved_state,
+            in_flight: Arc::default(),
+            refresh_backoff: Arc::default(),
+            redirects: Arc::new(RedirectCounter::new()),
+            throttle_keys: Arc::new(throttle_keys),
+            probes: Arc::new(probes),
+        }
+    }
 }

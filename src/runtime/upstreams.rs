@@ -1,5 +1,9 @@
 //! The backends of a site's application: which is next, which are healthy, and what their names
 //! resolve to.
+//!
+//! A name may have several addresses. All of them are tried, in order, before the next backend is:
+//! one of them may be dead, or of an IP version that the backend does not listen on. An address that
+//! failed goes to the end of the order, so that it does not cost every request a try.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -23,8 +27,59 @@ pub struct Upstreams {
 struct Backend {
     upstream: Upstream,
     healthy: AtomicBool,
-    /// What the name resolved to last. A literal address never changes.
-    address: ArcSwapOption<SocketAddr>,
+    /// What the name resolved to last, in the order to try; never empty. A literal address never
+    /// changes.
+    addresses: ArcSwapOption<Vec<SocketAddr>>,
+}
+
+/// What was tried for one request.
+#[derive(Debug, Default)]
+pub struct Attempts {
+    /// The backends that were tried, by position.
+    backends: Vec<usize>,
+    /// The addresses of the last of them; `None` for a Unix socket.
+    addresses: Option<Arc<Vec<SocketAddr>>>,
+    /// How many of these addresses were tried.
+    tried: usize,
+}
+
+/// Where the next try for a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// The position of the backend.
+    pub backend: usize,
+    /// The address; `None` for a Unix socket.
+    pub address: Option<SocketAddr>,
+}
+
+impl Attempts {
+    /// Where the last try went.
+    #[must_use]
+    pub fn last(&self) -> Option<Destination> {
+        let backend = *self.backends.last()?;
+        let at = self.tried.checked_sub(1)?;
+        let address = match &self.addresses {
+            Some(addresses) => Some(*addresses.get(at)?),
+            None => None,
+        };
+        Some(Destination { backend, address })
+    }
+
+    /// Lets the last destination be the next one again.
+    pub fn forget_last(&mut self) {
+        self.tried = self.tried.saturating_sub(1);
+    }
+
+    /// The address of the last backend that is next; a Unix socket is one address.
+    fn next_address(&self) -> Option<Destination> {
+        let backend = *self.backends.last()?;
+        let address = match &self.addresses {
+            Some(addresses) => Some(*addresses.get(self.tried)?),
+            None if self.tried == 0 => None,
+            None => return None,
+        };
+        Some(Destination { backend, address })
+    }
 }
 
 impl Upstreams {
@@ -34,7 +89,9 @@ impl Upstreams {
         let backend = |upstream: &Upstream| Backend {
             upstream: upstream.clone(),
             healthy: AtomicBool::new(true),
-            address: ArcSwapOption::from(literal(upstream).map(Arc::new)),
+            addresses: ArcSwapOption::from(
+                literal(upstream).map(|address| Arc::new(vec![address])),
+            ),
         };
         Self {
             backends: upstreams.iter().map(backend).collect(),
@@ -54,10 +111,59 @@ impl Upstreams {
         }
     }
 
+    /// Where the next try of a request goes: to the next address of the backend that was tried last,
+    /// else to the next backend. `None` where all were tried, or have no address.
+    pub async fn next(&self, attempts: &mut Attempts) -> Option<Destination> {
+        loop {
+            if let Some(next) = attempts.next_address() {
+                attempts.tried += 1;
+                return Some(next);
+            }
+            let backend = self.pick(&attempts.backends)?;
+            attempts.addresses = match self.at(backend)? {
+                // A name that does not resolve has no addresses.
+                Upstream::Http { .. } | Upstream::Https { .. } => {
+                    Some(self.addresses(backend).await.unwrap_or_default())
+                }
+                Upstream::Unix { .. } => None,
+            };
+            attempts.backends.push(backend);
+            attempts.tried = 0;
+        }
+    }
+
+    /// Whether something is left to try.
+    #[must_use]
+    pub fn has_next(&self, attempts: &Attempts) -> bool {
+        attempts.next_address().is_some() || attempts.backends.len() < self.backends.len()
+    }
+
+    /// Notes that no connection to `destination` came about. Where its address was the first to try,
+    /// it becomes the last.
+    pub fn connect_failed(&self, destination: Destination) {
+        let (Some(backend), Some(failed)) =
+            (self.backends.get(destination.backend), destination.address)
+        else {
+            return;
+        };
+        let current = backend.addresses.load();
+        let Some(addresses) = current.as_ref() else {
+            return;
+        };
+        if addresses.len() > 1 && addresses.first() == Some(&failed) {
+            let mut rotated = Vec::clone(addresses);
+            rotated.rotate_left(1);
+            // Where another request changed the order meanwhile, that order stands.
+            backend
+                .addresses
+                .compare_and_swap(&current, Some(Arc::new(rotated)));
+        }
+    }
+
     /// The next backend, round-robin, that is healthy and not among `tried`. Where none is healthy,
     /// one that is not: its check may be wrong, while no backend at all is a certain error.
     #[must_use]
-    pub fn pick(&self, tried: &[usize]) -> Option<usize> {
+    fn pick(&self, tried: &[usize]) -> Option<usize> {
         if let [_] = *self.backends {
             return tried.is_empty().then_some(0);
         }
@@ -110,38 +216,61 @@ impl Upstreams {
             .is_some_and(|backend| backend.healthy.swap(healthy, Ordering::Relaxed) != healthy)
     }
 
-    /// The socket address of a backend; its name is resolved where that has not happened yet.
-    /// `None` where it does not resolve, and for a Unix socket.
-    pub async fn address(&self, index: usize) -> Option<SocketAddr> {
+    /// The addresses of a backend; its name is resolved where that has not happened yet. `None`
+    /// where it does not resolve, and for a Unix socket.
+    async fn addresses(&self, index: usize) -> Option<Arc<Vec<SocketAddr>>> {
         let backend = self.backends.get(index)?;
-        if let Some(address) = backend.address.load_full() {
-            return Some(*address);
+        match backend.addresses.load_full() {
+            Some(addresses) => Some(addresses),
+            None => {
+                self.resolve(index).await;
+                backend.addresses.load_full()
+            }
         }
-        self.resolve(index).await
     }
 
-    /// Resolves the name of a backend again. The old address stays where that fails, and where it is
-    /// still among the results, so that connections are reused.
-    pub async fn resolve(&self, index: usize) -> Option<SocketAddr> {
-        let backend = self.backends.get(index)?;
+    /// Resolves the name of a backend again. The old addresses stay where that fails.
+    pub async fn resolve(&self, index: usize) {
+        let Some(backend) = self.backends.get(index) else {
+            return;
+        };
         let (Upstream::Http { host, port } | Upstream::Https { host, port }) = &backend.upstream
         else {
-            return None;
+            return;
         };
         if literal(&backend.upstream).is_some() {
-            return backend.address.load_full().map(|address| *address);
+            return;
         }
         let looked_up = tokio::time::timeout(
             RESOLVE_TIMEOUT,
             tokio::net::lookup_host((host.as_str(), *port)),
         );
-        let found: Vec<SocketAddr> = looked_up.await.ok()?.ok()?.collect();
-        let current = backend.address.load_full();
-        let keep = current.filter(|address| found.contains(address));
-        if keep.is_none() {
-            backend.address.store(found.first().copied().map(Arc::new));
+        if let Ok(Ok(found)) = looked_up.await {
+            backend.take_addresses(found.collect());
         }
-        backend.address.load_full().map(|address| *address)
+    }
+}
+
+impl Backend {
+    /// Takes the result of a lookup. Addresses that are still in it keep their order, since
+    /// connections to them may be reused, and new ones follow.
+    fn take_addresses(&self, found: Vec<SocketAddr>) {
+        let current = self.addresses.load();
+        let mut addresses: Vec<SocketAddr> = current
+            .iter()
+            .flat_map(|known| known.iter())
+            .filter(|known| found.contains(known))
+            .copied()
+            .collect();
+        for address in found {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        let is_new = current.as_ref().is_none_or(|known| **known != addresses);
+        if is_new && !addresses.is_empty() {
+            self.addresses.store(Some(Arc::new(addresses)));
+        }
     }
 }
 
@@ -194,6 +323,94 @@ mod tests {
         let upstreams = three();
         assert_eq!(upstreams.pick(&[0, 2]), Some(1));
         assert_eq!(upstreams.pick(&[0, 1, 2]), None);
+    }
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    /// Two backends: a name with the addresses `found`, and a Unix socket.
+    fn name_and_socket(found: &[&str]) -> Upstreams {
+        let upstreams = Upstreams::new(&[
+            Upstream::Http {
+                host: "app.internal".into(),
+                port: 80,
+            },
+            Upstream::Unix {
+                path: "/run/app".into(),
+            },
+        ]);
+        upstreams.backends[0].take_addresses(found.iter().map(|text| address(text)).collect());
+        upstreams
+    }
+
+    #[tokio::test]
+    async fn every_address_of_a_name_is_tried_before_the_next_backend() {
+        let upstreams = name_and_socket(&["[::1]:80", "127.0.0.1:80"]);
+        let to = |backend, text: Option<&str>| Destination {
+            backend,
+            address: text.map(address),
+        };
+        let mut attempts = Attempts::default();
+        assert_eq!(attempts.last(), None);
+        for expected in [
+            to(0, Some("[::1]:80")),
+            to(0, Some("127.0.0.1:80")),
+            to(1, None),
+        ] {
+            assert!(upstreams.has_next(&attempts));
+            assert_eq!(upstreams.next(&mut attempts).await, Some(expected));
+            assert_eq!(attempts.last(), Some(expected));
+            // A connection that broke while it was reused says nothing about the next one.
+            attempts.forget_last();
+            assert_eq!(upstreams.next(&mut attempts).await, Some(expected));
+        }
+        assert!(!upstreams.has_next(&attempts));
+        assert_eq!(upstreams.next(&mut attempts).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_name_without_addresses_leaves_the_other_backends() {
+        let upstreams = Upstreams::new(&[
+            Upstream::Http {
+                host: "does-not-exist.invalid".into(),
+                port: 80,
+            },
+            Upstream::Unix {
+                path: "/run/app".into(),
+            },
+        ]);
+        let next = upstreams.next(&mut Attempts::default()).await;
+        assert_eq!(next.map(|next| next.backend), Some(1));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_failed_does_not_stay_first() {
+        let upstreams = name_and_socket(&["[::1]:80", "127.0.0.1:80"]);
+        let order = || {
+            let addresses = upstreams.backends[0].addresses.load_full().unwrap();
+            addresses
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
+        let failed = |text| {
+            upstreams.connect_failed(Destination {
+                backend: 0,
+                address: Some(address(text)),
+            });
+        };
+        failed("[::1]:80");
+        assert_eq!(order(), ["127.0.0.1:80", "[::1]:80"]);
+        // It is the last already.
+        failed("[::1]:80");
+        assert_eq!(order(), ["127.0.0.1:80", "[::1]:80"]);
+        // A lookup keeps the order, and adds what is new.
+        let found = ["[::1]:80", "10.0.0.1:80", "127.0.0.1:80"].map(address);
+        upstreams.backends[0].take_addresses(found.to_vec());
+        assert_eq!(order(), ["127.0.0.1:80", "[::1]:80", "10.0.0.1:80"]);
+        upstreams.backends[0].take_addresses(Vec::new());
+        assert_eq!(order().len(), 3);
     }
 
     #[test]

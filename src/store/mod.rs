@@ -69,8 +69,9 @@ pub struct Stores {
     pub revocations: Arc<dyn RevocationStore>,
     /// Refresh tokens that a provider has not been told to revoke yet.
     pub pending_revocations: Arc<dyn PendingRevocationStore>,
-    /// What this process has to save for its next start; `None` where a server keeps it.
-    pub saved: Option<SavedStores>,
+    /// What this process has to save for its next start. With [`Scope::Replicas`] only where the
+    /// server did not answer.
+    pub saved: SavedStores,
     /// Counts of login attempts.
     pub throttles: Arc<dyn ThrottleStore>,
     /// The connection to the server, if there is one.
@@ -103,7 +104,7 @@ impl Stores {
             leases,
             revocations: Arc::clone(&saved.revocations) as _,
             pending_revocations: Arc::clone(&saved.pending) as _,
-            saved: Some(saved),
+            saved,
             throttles: Arc::new(MemoryThrottles::new()),
             connection: Arc::new(memory::NoConnection),
             scope: Scope::Process,

@@ -1,5 +1,5 @@
-//! What the stores of one process save for its next start: its revocations, and those that are
-//! pending. A server keeps them by itself.
+//! What the stores save for the next start of the process: the revocations that it knows, and those
+//! that are pending here. A server keeps them by itself, as long as it answers.
 //!
 //! A snapshot begins with [`MAGIC`]. A row is `R`, an end and a revocation id, or `P`, an end, a
 //! pending id, a length and the sealed revocation. Numbers are little-endian.
@@ -14,11 +14,12 @@ use crate::model::timestamp::Timestamp;
 
 const MAGIC: &[u8] = b"vestibule revocations 1\n";
 
-/// The stores of one process that are saved.
-#[derive(Clone, Debug)]
+/// The stores in this process that are saved.
+#[derive(Clone, Debug, Default)]
 pub struct SavedStores {
     pub(super) revocations: Arc<MemoryRevocations>,
-    pub(super) pending: Arc<MemoryPendingRevocations>,
+    /// The pending revocations of this process. With a server, those that it did not take.
+    pub pending: Arc<MemoryPendingRevocations>,
 }
 
 /// A snapshot that is none, or of a later version.
@@ -107,10 +108,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
     fn stores() -> SavedStores {
-        SavedStores {
-            revocations: Arc::default(),
-            pending: Arc::default(),
-        }
+        SavedStores::default()
     }
 
     fn filled() -> SavedStores {

@@ -14,7 +14,7 @@ pub struct AccessRecord<'a> {
     pub request_id: &'a str,
     /// The site's name; empty if the request belongs to no site.
     pub site: &'a str,
-    /// The HTTP method.
+    /// The HTTP method; at most 32 bytes of it are written.
     pub method: &'a str,
     /// The path as the client sent it, without the query.
     pub path: &'a str,
@@ -36,6 +36,10 @@ pub struct AccessRecord<'a> {
     pub client: Option<IpAddr>,
 }
 
+/// How much of a method is written, in bytes. A client may send any token, of which no more than
+/// this tells anything.
+const MAX_METHOD: usize = 32;
+
 /// Whether the log level includes the access log. If not, the caller need not collect the values.
 #[must_use]
 pub fn is_on() -> bool {
@@ -50,7 +54,7 @@ impl AccessRecord<'_> {
             target: "access",
             request_id = self.request_id,
             site = self.site,
-            method = self.method,
+            method = self.method.get(..MAX_METHOD).unwrap_or(self.method),
             path = self.path.split('?').next(),
             status = self.status,
             outcome = self.outcome.as_str(),

@@ -93,7 +93,7 @@ fn sent_back(set_cookie: &str) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(super::scaled(1))]
 
     #[test]
     fn a_cookie_is_read_as_it_was_set_among_any_others(

@@ -28,7 +28,7 @@ fn site() -> impl Strategy<Value = Option<&'static Catalog>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(super::scaled(2))]
 
     #[test]
     fn any_field_leads_to_an_available_language(text in "\\PC{0,200}", site in site()) {

@@ -14,7 +14,7 @@ use super::scenario::NOW;
 use super::simulate::{QuestionKind, simulate};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(super::scaled(2))]
 
     /// A user is stopped only at the third redirect.
     #[test]

@@ -10,6 +10,7 @@ mod cache_fields;
 mod cookies;
 mod language_choice;
 mod login;
+mod messages;
 mod paths;
 mod policy;
 mod scenario;
@@ -17,3 +18,13 @@ mod sealing;
 mod simulate;
 mod site;
 mod upstream_headers;
+
+/// A configuration with this many times 256 cases, or as many times the number in `PROPTEST_CASES`.
+fn scaled(times: u32) -> proptest::prelude::ProptestConfig {
+    let defaults = proptest::prelude::ProptestConfig::default();
+    proptest::prelude::ProptestConfig {
+        cases: defaults.cases.saturating_mul(times),
+        failure_persistence: None,
+        ..defaults
+    }
+}

@@ -32,7 +32,7 @@ fn ticket() -> impl Strategy<Value = RefreshTicket> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 2, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_ticket_opens_for_its_own_site_and_keys_only(

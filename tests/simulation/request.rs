@@ -18,7 +18,7 @@ use vestibule::model::request::{BearerTokens, FetchMetadata, RequestView};
 use vestibule::model::request_cookies::PresentedCookies;
 use vestibule::model::target::{EncodedSlashes, Target};
 use vestibule::model::token::Principal;
-use vestibule::proxy::resolve::Resolver;
+use vestibule::proxy::resolver::Resolver;
 use vestibule::runtime::refresh::RefreshOutcome;
 use vestibule::runtime::{RequestContext, Runtime, SiteRuntime};
 

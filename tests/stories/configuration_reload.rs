@@ -305,7 +305,7 @@ roles = ["admin"]
     let fate = |who: &str| {
         ["outcome", "reason", "status", "location"].map(|key| told[who][key].to_string())
     };
-    let login = "\"/login?return_to=/admin/users%3Fpage%3D2\"";
+    let login = "\"/login?return_to=/admin/users?page=2\"";
     assert_eq!(
         fate("signed_out"),
         ["\"redirected\"", "\"signed_out\"", "302", login]

@@ -17,7 +17,7 @@ async fn a_guarded_page_leads_to_the_form_and_back() {
     let reply = browser.get("/orders?page=2").await;
     assert_eq!(
         (reply.status, reply.header("location")),
-        (302, Some("/login?return_to=/orders%3Fpage%3D2"))
+        (302, Some("/login?return_to=/orders?page=2"))
     );
     let csrf = browser.csrf().await;
     let fields = [

@@ -488,7 +488,7 @@ async fn awkward_claims_stay_in_their_header() {
     let seen = siege.witness.last();
     assert_eq!(
         seen.one("x-who").as_deref(),
-        Some("Zo%C3%AB, \"Z\" 100% <zoe@example.com>")
+        Some("Zo%C3%AB, \"Z\" 100%25 <zoe@example.com>")
     );
     let groups = seen.one("x-groups").unwrap();
     assert!(

@@ -111,6 +111,10 @@ async fn a_body_whose_end_is_in_doubt_is_refused() {
         "X: y\rTransfer-Encoding: chunked\r\n",
         "X: y\nTransfer-Encoding: chunked\nContent-Length: 6\r\n",
         "Content-Length: 6\r\nContent-Length: 7\r\n",
+        "Content-Length: 6\r\nContent-Length: 6\r\n",
+        "Content-Length: 6\r\nContent-Length: 006\r\n",
+        "Content-Length: 6, 6\r\n",
+        "Content-Length: 6,6\r\n",
         "Content-Length: 6, 7\r\n",
         "Content-Length: +6\r\n",
         "Content-Length: -6\r\n",
@@ -273,7 +277,16 @@ async fn methods_are_forwarded_but_for_two() {
         reply.header("allow").is_some() && !reply.body.contains("evil"),
         "{reply:?}"
     );
-    for method in ["PROPFIND", "trace", "M-SEARCH"] {
+    for method in ["post", "Get", "trace", "connect", "oPTIONS"] {
+        let before = siege.witness.count();
+        assert_eq!(
+            probe(&siege, Siege::request(method, "/x", "").as_bytes()).await,
+            400,
+            "{method}"
+        );
+        assert_eq!(siege.witness.count(), before, "{method}");
+    }
+    for method in ["PROPFIND", "purge", "M-SEARCH"] {
         assert_eq!(
             probe(&siege, Siege::request(method, "/x", "").as_bytes()).await,
             200,

@@ -21,6 +21,7 @@ mod forged_headers;
 mod framing;
 mod hosted_backend;
 mod hostile_paths;
+mod intermediary;
 mod kept_connections;
 mod key_rotation;
 mod known_devices;

@@ -420,7 +420,7 @@ async fn where_it_is_not_enabled_no_token_is_handed_out_or_looked_at() {
     let reply = phone.get(CART).await;
     assert_eq!(
         (reply.status, reply.header("www-authenticate")),
-        (401, None)
+        (401, Some("Cookie realm=\"store\""))
     );
     phone.get("/products/1").await;
     assert!(

@@ -122,3 +122,28 @@ async fn what_one_replica_could_not_tell_the_provider_another_one_tells() {
     .await;
     assert_eq!(saved.at(other.address).get("/orders").await.status, 302);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_without_redis_and_provider_survives_a_restart() {
+    let Some(mut redis) = Redis::start().await else {
+        return;
+    };
+    let mut stage = Stage::set_with(|text| redis.in_place(&text), |_| {}).await;
+    let mut browser = stage.signed_in().await;
+    let saved = browser.clone();
+    stage.provider.shut();
+    redis.stop();
+    assert_eq!(browser.post("/logout", &[]).await.status, 303);
+    stage.stop_gateway().await;
+    redis.start_again().await;
+    stage.provider.open();
+    let again = stage.start_again().await;
+    let other = stage.replica().await;
+    assert_eq!(saved.at(again.address).get("/orders").await.status, 302);
+    let elsewhere = saved.at(other.address).get("/orders").await;
+    assert_eq!(elsewhere.status, 302, "published");
+    until("the word to the provider", || {
+        stage.asked.logouts.count() == 1
+    })
+    .await;
+}

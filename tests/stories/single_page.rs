@@ -331,7 +331,7 @@ async fn a_renewal_is_had_for_the_asking() {
         .await;
     assert_eq!(
         (reply.status, reply.header("www-authenticate")),
-        (401, None)
+        (401, Some("Cookie realm=\"store\""))
     );
 }
 

@@ -103,7 +103,7 @@ async fn a_refused_refresh_token_leads_to_the_form_and_back() {
     assert_eq!(reply.status, 302);
     assert_eq!(
         reply.header("location"),
-        Some("/login?return_to=/shopping-cart%3Fpage%3D2")
+        Some("/login?return_to=/shopping-cart?page=2")
     );
     assert_eq!(
         (browser.cookie(ACCESS), browser.cookie(REFRESH)),

@@ -98,7 +98,7 @@ fn return_path(
         review.refuse_text(written, &what, "write it like \"/account\"");
         return None;
     };
-    let target = written.split(['?', '#']).next().unwrap_or_default();
+    let target = path.as_str().split(['?', '#']).next().unwrap_or_default();
     if key == "landing"
         && paths.is_some_and(|paths| target == paths.login || target == paths.logout)
     {

@@ -10,7 +10,7 @@ use crate::model::request_cookies::PresentedCookie;
 use crate::model::token::TokenError;
 
 const MINE: &str = "/mine?tab=2";
-const TO_THE_FORM: &str = "302 /login?return_to=/mine%3Ftab%3D2 signed_out";
+const TO_THE_FORM: &str = "302 /login?return_to=/mine?tab=2 signed_out";
 
 /// Rules (`docs/reference/request-handling.md#rules`).
 #[test]

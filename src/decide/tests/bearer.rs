@@ -242,6 +242,26 @@ fn a_bearer_client_may_write_from_any_origin() {
 }
 
 #[test]
+fn only_a_token_that_was_used_is_kept_from_the_application() {
+    let maybe = || request(&Method::GET, "/maybe/x");
+    assert!(maybe().bearer(valid_token(&[])).used_authorization());
+    let renewed = maybe().bearer(Known::Absent(EXPIRED));
+    assert!(renewed.bearer_refresh(refreshed(&[])).used_authorization());
+    // The application's own token proves nobody to the gateway.
+    for token in [EXPIRED, TokenError::Invalid] {
+        let anonymous = maybe().bearer(Known::Absent(token));
+        assert_eq!(anonymous.decision(), "forward anonymous");
+        assert!(!anonymous.used_authorization());
+    }
+    let public = request(&Method::GET, "/public/x").bearer(valid_token(&[]));
+    assert!(!public.used_authorization());
+    // A refresh token alone: `Authorization` holds something else, such as `Basic`.
+    let alone = maybe().bearer_refresh(refreshed(&[]));
+    assert_eq!(alone.decision(), "forward renewed as ann, set A2");
+    assert!(!alone.used_authorization());
+}
+
+#[test]
 fn a_bearer_client_gets_www_authenticate() {
     let challenge = |case: &super::case::Case| match case.response() {
         Some(LocalResponse::Problem(problem)) => problem.www_authenticate,

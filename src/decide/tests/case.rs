@@ -125,6 +125,17 @@ impl Case {
         })
     }
 
+    /// Whether the request is forwarded without its `Authorization`.
+    pub(super) fn used_authorization(&self) -> bool {
+        self.decide(|decision| match decision {
+            Decision::Needs(_) => false,
+            Decision::Settled(verdict) => match verdict.outcome {
+                Outcome::Forward(grant) => grant.used_authorization(),
+                Outcome::Reply(_) => false,
+            },
+        })
+    }
+
     /// The decision in words, see [`describe`].
     pub(super) fn decision(&self) -> String {
         self.decide(|decision| describe(&decision))

@@ -97,7 +97,7 @@ pub(super) fn principal(sub: &str, roles: &[&str], seconds: u64) -> Arc<Principa
     })
 }
 
-fn rule(pattern: &str, access: Access, roles: &[&str]) -> Rule {
+pub(super) fn rule(pattern: &str, access: Access, roles: &[&str]) -> Rule {
     Rule {
         pattern: Pattern::parse(pattern).unwrap(),
         methods: Vec::new(),

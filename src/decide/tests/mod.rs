@@ -19,4 +19,5 @@ mod mfa;
 mod preserved_post;
 mod redirect_loop;
 mod request_validation;
+mod unauthenticated;
 mod upstream_headers;

@@ -2,11 +2,13 @@
 
 use http::Method;
 
-use crate::decide::request_validation::{Rejection, validate_target};
+use crate::decide::request_target::validate_target;
+use crate::decide::request_validation::Rejection;
+use crate::model::rule::{Access, Rule};
 use crate::model::site::Site;
 use crate::model::target::EncodedSlashes;
 
-use super::fixtures::store;
+use super::fixtures::{rule, store};
 
 #[test]
 fn a_target_is_read_as_the_site_reads_it() {
@@ -21,6 +23,28 @@ fn a_target_is_read_as_the_site_reads_it() {
     assert_eq!(raw(reject, b"/a?b=%2F"), Ok("/a?b=%2F"));
     assert_eq!(raw(reject, b"/a%2Fb"), Err(Rejection::MALFORMED));
     assert_eq!(raw(pass, b"/a%2Fb"), Ok("/a%2Fb"));
+}
+
+#[test]
+fn a_method_in_other_letter_case_must_not_lead_to_a_stricter_rule() {
+    let purge = Rule {
+        methods: vec![Method::from_bytes(b"PURGE").unwrap()],
+        ..rule("/public/*", Access::Required, &["admin"])
+    };
+    let site = Site {
+        rules: [vec![purge], store().rules].concat(),
+        ..store()
+    };
+    let validated = |method: &[u8], target: &'static [u8]| {
+        let method = Method::from_bytes(method).unwrap();
+        validate_target(target, &method, &site).is_ok()
+    };
+    assert!(validated(b"PURGE", b"/public/x"));
+    assert!(!validated(b"purge", b"/public/x"));
+    assert!(!validated(b"Purge", b"/public/x"));
+    assert!(validated(b"purges", b"/public/x"));
+    // The rule for any other path is the same in either case.
+    assert!(validated(b"purge", b"/mine"));
 }
 
 #[test]

@@ -25,6 +25,7 @@ struct Forward {
     client: &'static str,
     forwarded_for: Option<HeaderValue>,
     earlier: Option<&'static str>,
+    new_traceparent: Option<&'static str>,
 }
 
 fn forward() -> Forward {
@@ -38,6 +39,7 @@ fn forward() -> Forward {
         client: "10.0.0.1",
         forwarded_for: None,
         earlier: None,
+        new_traceparent: None,
     }
 }
 
@@ -71,6 +73,7 @@ impl Forward {
                 forwarded_for: self.forwarded_for.as_ref(),
                 earlier: self.earlier,
             },
+            new_traceparent: self.new_traceparent,
         };
         headers.apply(fields).unwrap();
     }
@@ -135,6 +138,7 @@ fn nothing_of_the_client_s_stands_in_for_the_gateway_s() {
         ("x-request-id", "theirs"),
         ("x-original-url", "/admin"),
         ("vestibule-refresh-token", "R"),
+        ("proxy", "http://evil.example:8080"),
     ];
     assert_eq!(forward().sent(&forged), forward().sent(&[]));
     let signed_in = Forward {
@@ -185,6 +189,22 @@ fn what_trusted_proxies_said_is_continued() {
     ] {
         assert!(sent.contains(&line.to_owned()), "{line}");
     }
+}
+
+#[test]
+fn a_trace_that_cannot_be_continued_begins_anew() {
+    let client = [("traceparent", "theirs"), ("tracestate", "a=b")];
+    let sent = forward().sent(&client);
+    for line in ["traceparent: theirs", "tracestate: a=b"] {
+        assert!(sent.contains(&line.to_owned()), "{line}");
+    }
+    let anew = Forward {
+        new_traceparent: Some("ours"),
+        ..forward()
+    };
+    let sent = anew.sent(&client);
+    assert!(sent.contains(&"traceparent: ours".to_owned()));
+    assert!(sent.iter().all(|line| !line.starts_with("tracestate")));
 }
 
 #[test]

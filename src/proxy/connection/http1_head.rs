@@ -43,7 +43,10 @@ enum Position {
     #[default]
     Before,
     Method,
+    /// In the path of the target, or in whatever stands there.
     Target,
+    /// In the target, behind a `?`.
+    Query,
     Version,
     /// Behind the carriage return of the request line.
     LineFeed,
@@ -115,8 +118,8 @@ impl HeadScanner {
         self.position = from.next(byte)?;
         self.is_malformed |= self.position == Position::Malformed
             // The line feed ended a line that it has no place in.
-            || from == Position::Target && self.position == Position::FieldStart;
-        if from == Position::Target && self.position == Position::Target {
+            || from.is_in_target() && self.position == Position::FieldStart;
+        if from.is_in_target() && self.position.is_in_target() {
             self.target_bytes += 1;
         } else {
             self.other_bytes += 1;
@@ -139,6 +142,10 @@ impl HeadScanner {
 }
 
 impl Position {
+    fn is_in_target(self) -> bool {
+        matches!(self, Self::Target | Self::Query)
+    }
+
     /// The position behind `byte`.
     fn next(self, byte: u8) -> Result<Self, HeadError> {
         Ok(match (self, byte) {
@@ -147,14 +154,18 @@ impl Position {
             (Self::Method, b' ') => Self::Target,
             // Most likely another protocol, such as TLS.
             (Self::Before | Self::Method, _) => return Err(HeadError::Malformed),
-            (Self::Target, b' ') => Self::Version,
+            (Self::Target, b'?') => Self::Query,
+            (Self::Target | Self::Query, b' ') => Self::Version,
             (Self::Version, b'\r') => Self::LineFeed,
-            (Self::Target | Self::Version | Self::LineFeed | Self::Malformed, b'\n') => {
-                Self::FieldStart
-            }
+            (
+                Self::Target | Self::Query | Self::Version | Self::LineFeed | Self::Malformed,
+                b'\n',
+            ) => Self::FieldStart,
             // Bytes that no target has (RFC 3986, appendix A), which Pingora would escape or, from
             // a `#` on, drop; then a second space.
             (Self::Target, b'"' | b'#' | b'<' | b'>' | b'\\' | 0..=0x20 | 0x7f..)
+            // Browsers send a `\` in a query, other clients more, and no rule reads it.
+            | (Self::Query, b'#' | 0..=0x20 | 0x7f..)
             | (Self::Version, b' ')
             | (Self::LineFeed, _) => Self::Malformed,
             (Self::FieldStart, b'\r') => Self::EmptyLine,
@@ -162,7 +173,12 @@ impl Position {
             (Self::FieldStart | Self::EmptyLine, _) => Self::Field,
             (Self::Field, b'\n') => Self::FieldStart,
             (
-                same @ (Self::Target | Self::Version | Self::Malformed | Self::Field | Self::End),
+                same @ (Self::Target
+                | Self::Query
+                | Self::Version
+                | Self::Malformed
+                | Self::Field
+                | Self::End),
                 _,
             ) => same,
         })
@@ -199,6 +215,7 @@ mod tests {
     fn the_end_of_a_head_is_found_however_it_is_cut() {
         for head in [
             "GET /a?b=c%20d HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /a?b=C:\\d%&e={`|}\"<>?f HTTP/1.1\r\nHost: x\r\n\r\n",
             "GET / HTTP/1.1\r\n\r\n",
             "GET / HTTP/1.1\n\n",
             "\r\n\nGET / HTTP/1.1\nHost: x\r\nA:\rb\r\n\n",
@@ -224,6 +241,9 @@ mod tests {
             "GET /\u{e9} HTTP/1.1",
             "GET /<a> HTTP/1.1",
             "GET /a#b HTTP/1.1",
+            "GET /a?b#c HTTP/1.1",
+            "GET /a?b c HTTP/1.1",
+            "GET /a?\u{e9} HTTP/1.1",
             "GET  / HTTP/1.1",
             "GET /",
             "GET / HTTP/1.1\rX",
@@ -260,6 +280,7 @@ mod tests {
         let pad = |start: &str, length: usize| start.to_owned() + &"x".repeat(length - start.len());
         for (longest, byte, error) in [
             (pad("GET /", 4 + MAX_TARGET), "x", HeadError::TargetTooLong),
+            (pad("GET /?", 4 + MAX_TARGET), "x", HeadError::TargetTooLong),
             // The target counts by itself.
             (
                 pad(&format!("{start}a: "), MAX_FIELD_BYTES + 1),

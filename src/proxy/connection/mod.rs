@@ -26,6 +26,7 @@ mod http1_guard;
 mod http1_head;
 mod http1_io;
 mod http1_stream;
+mod http1_target;
 mod listen;
 
 pub use listen::{BindError, bind};

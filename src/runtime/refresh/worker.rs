@@ -22,6 +22,9 @@ use super::pair_issuer::{PairError, PairIssuer, Settled};
 use super::stored_outcome::{StoreSeal, StoredOutcome};
 use super::task::RefreshTask;
 
+/// How long tokens that were not issued are kept at least. The gateway does not know how long their
+/// refresh token lives, and a cookie of a browser session may outlive `cookies.max_age`.
+const MIN_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How often a lease that somebody else holds is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -179,7 +182,7 @@ impl RefreshWorker {
     /// Keeps tokens of the provider for whoever acquires the lease next, as long as their refresh
     /// token may live.
     pub(super) async fn put_checkpoint(&self, seal: &StoreSeal<'_>, pair: &TokenPair, site: &Site) {
-        let ttl = site.cookie_max_age;
+        let ttl = site.cookie_max_age.max(MIN_KEPT_FOR);
         if let Some(sealed) = seal.seal_checkpoint(pair, self.clock.now().plus(ttl)) {
             self.leases.put_checkpoint(seal.key, sealed, ttl).await;
         }

@@ -46,7 +46,7 @@ async fn what_is_put_is_given_until_it_is_removed(store: &dyn PendingRevocationS
         assert_eq!(all(store, NOW).await, both);
     }
     store.remove(first.id).await.unwrap();
-    assert_eq!(all(store, NOW).await, [other.clone()]);
+    assert_eq!(all(store, NOW).await, std::slice::from_ref(&other));
     assert_eq!(store.remove(first.id).await, Ok(()), "again");
     store.remove(other.id).await.unwrap();
     assert_eq!(all(store, NOW).await, []);
@@ -86,7 +86,7 @@ async fn every_replica_is_given_the_same(fixture: &impl Fixture) {
     let (here, there) = (here.pending_revocations, there.pending_revocations);
     let put = pending("a", b"sealed");
     here.put(put.clone(), KEEP, NOW).await.unwrap();
-    assert_eq!(all(&*there, NOW).await, [put.clone()]);
+    assert_eq!(all(&*there, NOW).await, std::slice::from_ref(&put));
     there.remove(put.id).await.unwrap();
     assert_eq!(all(&*here, NOW).await, []);
 }

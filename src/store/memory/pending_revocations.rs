@@ -146,3 +146,30 @@ impl Sweep for MemoryPendingRevocations {
         self.table().evicted
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::contract;
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+    #[test]
+    fn pending_revocations_stay_within_their_limit() {
+        let store = MemoryPendingRevocations::with_capacity(10);
+        let (id, sealed) = (|n: u8| PendingId([n; 16]), Arc::from([0; 100]));
+        for number in 0..100 {
+            let pending = PendingRevocation {
+                id: id(number),
+                sealed: Arc::clone(&sealed),
+            };
+            store.add(pending, NOW.plus(Duration::from_secs(60)));
+            if number % 2 == 0 {
+                contract::block_on(store.remove(id(number))).unwrap();
+            }
+        }
+        let mut kept: Vec<_> = store.all().into_iter().map(|(kept, _)| kept.id).collect();
+        kept.sort();
+        assert_eq!(kept, [91, 93, 95, 97, 99].map(id), "the newest");
+    }
+}

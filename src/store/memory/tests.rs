@@ -7,9 +7,8 @@ use super::super::contract::{self, Fixture, block_on};
 use super::super::revocations::{Revocation, RevocationId};
 use super::super::throttles::BACKOFF_RESET_AFTER;
 use super::super::{
-    Acquire, LeaseKey, LeaseResult, LeaseStore as _, PendingId, PendingRevocation,
-    PendingRevocationStore as _, RevocationStore as _, SessionHash, SessionStore as _,
-    StoredSession, Stores, Sweep as _, ThrottleKeys, ThrottleStore as _,
+    Acquire, LeaseKey, LeaseResult, LeaseStore as _, RevocationStore as _, SessionHash,
+    SessionStore as _, StoredSession, Stores, Sweep as _, ThrottleKeys, ThrottleStore as _,
 };
 use super::checkpoints::CheckpointLimits;
 use super::leases::Limits;
@@ -60,25 +59,6 @@ fn revocations_keep_the_contract() {
 #[test]
 fn pending_revocations_keep_the_contract() {
     block_on(contract::pending_revocations::check(&Memory::default()));
-}
-
-#[test]
-fn pending_revocations_stay_within_their_limit() {
-    let store = MemoryPendingRevocations::with_capacity(10);
-    let (id, sealed) = (|n: u8| PendingId([n; 16]), Arc::from([0; 100]));
-    for number in 0..100 {
-        let pending = PendingRevocation {
-            id: id(number),
-            sealed: Arc::clone(&sealed),
-        };
-        store.add(pending, NOW.plus(Duration::from_secs(60)));
-        if number % 2 == 0 {
-            block_on(store.remove(id(number))).unwrap();
-        }
-    }
-    let mut kept: Vec<_> = store.all().into_iter().map(|(kept, _)| kept.id).collect();
-    kept.sort();
-    assert_eq!(kept, [91, 93, 95, 97, 99].map(id), "the newest");
 }
 
 #[test]

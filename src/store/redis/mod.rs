@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::wait_queue::WaitQueue;
-use super::{MemoryLeases, MemoryRevocations, Scope, StoreError, Stores};
+use super::{MemoryLeases, MemoryRevocations, SavedStores, Scope, StoreError, Stores};
 use crate::config::settings::Redis;
 use crate::system::Clock;
 use connection_manager::{ConnectOptions, ConnectionManager};
@@ -82,6 +82,10 @@ fn open_on_channel(settings: &Redis, clock: &Clock, channel: &str) -> Result<Sto
         near_cache: Arc::clone(&near_cache),
         wait_queue: Arc::clone(&wait_queue),
     };
+    let saved = SavedStores {
+        revocations: Arc::clone(&known),
+        pending: Arc::default(),
+    };
     let revocations = Arc::new(RedisRevocations::new(server.clone(), known));
     Ok(Stores {
         sessions: Arc::new(RedisSessions::new(server.clone(), near_cache)),
@@ -89,7 +93,7 @@ fn open_on_channel(settings: &Redis, clock: &Clock, channel: &str) -> Result<Sto
         local_leases: Arc::new(MemoryLeases::new(clock.clone())),
         revocations: Arc::clone(&revocations) as _,
         pending_revocations: Arc::new(RedisPendingRevocations::new(server.clone())),
-        saved: None,
+        saved,
         throttles: Arc::new(RedisThrottles::new(server.clone())),
         connection: Arc::new(ConnectionTask::new(
             options,

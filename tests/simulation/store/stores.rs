@@ -11,8 +11,8 @@ use vestibule::model::timestamp::Timestamp;
 use vestibule::model::token::RevocationKey;
 use vestibule::store::{
     Acquire, Fence, LeaseKey, LeaseResult, LeaseStore, MemoryLeases, Reservation, ReserveError,
-    RevocationListener, RevocationStore, Scope, SessionHash, SessionStore, Settlement, StoreError,
-    StoredSession, Stores, Sweep, ThrottleKey, ThrottleStore,
+    RevocationListener, RevocationStore, SavedStores, Scope, SessionHash, SessionStore, Settlement,
+    StoreError, StoredSession, Stores, Sweep, ThrottleKey, ThrottleStore,
 };
 
 use vestibule::system::Clock;
@@ -34,7 +34,7 @@ pub fn connect(server: &Arc<Server>, life: &Arc<Life>, clock: &Clock) -> Stores 
         local_leases: Arc::new(MemoryLeases::new(clock.clone())),
         revocations: Arc::clone(&shared) as _,
         pending_revocations: Arc::clone(&server.pending_revocations) as _,
-        saved: None,
+        saved: SavedStores::default(),
         throttles: shared,
         connection: replica,
         scope: Scope::Replicas,

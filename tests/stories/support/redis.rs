@@ -1,13 +1,14 @@
 //! A Redis of a story's own.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// A server on a port of its own that keeps nothing on disk; it ends with this value.
 pub struct Redis {
     port: u16,
     child: Child,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Redis {
@@ -19,12 +20,7 @@ impl Redis {
             let port = free.local_addr().unwrap().port();
             drop(free);
             let directory = tempfile::tempdir().unwrap();
-            let started = Command::new("redis-server")
-                .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-                .args(["--save", "", "--appendonly", "no", "--dir"])
-                .arg(directory.path())
-                .stdout(Stdio::null())
-                .spawn();
+            let started = Self::spawn(port, directory.path());
             let Ok(child) = started else {
                 println!("skipped: redis-server is not installed");
                 assert!(option_env!("CI") != Some("true"), "no redis-server");
@@ -33,7 +29,7 @@ impl Redis {
             let mut server = Self {
                 port,
                 child,
-                _directory: directory,
+                directory,
             };
             if server.answers().await {
                 return Some(server);
@@ -50,6 +46,27 @@ impl Redis {
             tokio::task::yield_now().await;
         }
         false
+    }
+
+    /// Ends the server. What it held is lost.
+    pub fn stop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again, without data, on the same port.
+    pub async fn start_again(&mut self) {
+        self.child = Self::spawn(self.port, self.directory.path()).unwrap();
+        assert!(self.answers().await, "redis-server does not start again");
+    }
+
+    fn spawn(port: u16, directory: &Path) -> std::io::Result<Child> {
+        Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no", "--dir"])
+            .arg(directory)
+            .stdout(Stdio::null())
+            .spawn()
     }
 
     fn connection(&self) -> Option<redis::Connection> {

@@ -2,6 +2,7 @@
 //! application that writes down exactly which bytes came.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -73,6 +74,7 @@ pub struct Witness {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
     answer: Arc<Mutex<Vec<u8>>>,
+    connections: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -83,11 +85,14 @@ impl Witness {
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let answer: Arc<Mutex<Vec<u8>>> = Arc::default();
         let (book, words) = (Arc::clone(&seen), Arc::clone(&answer));
+        let connections: Arc<AtomicUsize> = Arc::default();
+        let accepted = Arc::clone(&connections);
         let task = vestibule::system::detach(async move {
             loop {
                 let Ok((stream, _)) = listener.accept().await else {
                     return;
                 };
+                accepted.fetch_add(1, Ordering::Relaxed);
                 vestibule::system::detach(listen_to(stream, Arc::clone(&book), Arc::clone(&words)));
             }
         });
@@ -95,8 +100,14 @@ impl Witness {
             address,
             seen,
             answer,
+            connections,
             task,
         }
+    }
+
+    /// How many connections were accepted.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     pub fn address(&self) -> SocketAddr {

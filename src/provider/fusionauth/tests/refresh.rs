@@ -98,6 +98,11 @@ async fn only_a_definite_refusal_ends_a_session() {
         let (server, _) = scripted(Script::saying(status, r#"{"token":"leaky"}"#)).await;
         assert!(is_unavailable(&server.refresh(&refresh).await), "{status}");
     }
+}
+
+#[tokio::test]
+async fn only_a_definite_answer_revokes_a_token_or_brings_keys() {
+    let refresh = Secret::new(REFRESH);
     let (server, _) = scripted(Script::saying(200, "<html>leaky")).await;
     assert!(
         is_unavailable(&server.revoke(&refresh).await),

@@ -1,0 +1,144 @@
+//! The target of a request, as the site of its host reads it.
+
+use http::Method;
+
+use crate::model::origin::{Host, Scheme};
+use crate::model::reason::Reason;
+use crate::model::site::Site;
+use crate::model::target::{EncodedSlashes, Target};
+
+use super::request_validation::Rejection;
+
+/// Rewrites a target in absolute-form (`http://host/path`) to origin-form (`/path`), if its
+/// authority is `host`: without regard to letter case, and with the default port of its scheme
+/// equal to none. `None` where the target is not in absolute-form.
+///
+/// # Errors
+/// `400` where the authority is another, or none.
+pub fn origin_form(target: &[u8], host: &Host) -> Result<Option<Vec<u8>>, Rejection> {
+    let of_scheme = |scheme: Scheme| {
+        let (start, rest) = target.split_at_checked(scheme.as_str().len())?;
+        let rest = rest.strip_prefix(b"://")?;
+        start
+            .eq_ignore_ascii_case(scheme.as_str().as_bytes())
+            .then_some((scheme, rest))
+    };
+    let Some((scheme, rest)) = of_scheme(Scheme::Http).or_else(|| of_scheme(Scheme::Https)) else {
+        return Ok(None);
+    };
+    let at = rest
+        .iter()
+        .position(|b| matches!(b, b'/' | b'?'))
+        .unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(at);
+    let authority = std::str::from_utf8(authority)
+        .ok()
+        .and_then(Host::parse)
+        .ok_or(Rejection::MALFORMED)?;
+    let port = |host: &Host| host.port.unwrap_or(scheme.default_port());
+    if authority.name != host.name || port(&authority) != port(host) {
+        return Err(Rejection::MALFORMED);
+    }
+    Ok(Some(match path.first() {
+        None => b"/".to_vec(),
+        Some(b'?') => [b"/", path].concat(),
+        Some(_) => path.to_vec(),
+    }))
+}
+
+/// Reads a target in origin-form as `site` reads it.
+///
+/// # Errors
+/// `400` where the target is ambiguous, or where an application that reads it more freely would
+/// take it for one with a stricter rule; `414` where it is too long.
+pub fn validate_target<'a>(
+    target: &'a [u8],
+    method: &Method,
+    site: &Site,
+) -> Result<Target<'a>, Rejection> {
+    let target = Target::parse(target, site.encoded_slashes)?;
+    if site.is_evaded_by(method, &target) {
+        return Err(Rejection::MALFORMED);
+    }
+    Ok(target)
+}
+
+/// Why a request for a host that no site has is refused: an ambiguous target is malformed at every
+/// host, everything else is misdirected (`421`).
+#[must_use]
+pub fn reject_unknown_host(target: &[u8]) -> Rejection {
+    match Target::parse(target, EncodedSlashes::Pass) {
+        Ok(_) => Rejection {
+            reason: Reason::UnknownSite,
+            status: Reason::UnknownSite.status(),
+        },
+        Err(error) => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::target::MAX_TARGET;
+
+    #[test]
+    fn absolute_form_becomes_origin_form_for_the_same_host() {
+        let host = Host::parse("a.example:81").unwrap();
+        let rewritten = |target: &str| {
+            origin_form(target.as_bytes(), &host)
+                .map(|target| target.map(|bytes| String::from_utf8(bytes).unwrap()))
+        };
+        for (target, expected) in [
+            ("http://a.example:81/b?c", "/b?c"),
+            ("https://A.example:81/b", "/b"),
+            ("http://a.example:81", "/"),
+            ("http://a.example:81?c", "/?c"),
+            ("HTTP://A.EXAMPLE:81/b", "/b"),
+            ("hTTpS://a.example:81/b", "/b"),
+        ] {
+            assert_eq!(rewritten(target), Ok(Some(expected.to_owned())), "{target}");
+        }
+        for origin_form in ["/b", "/http://x/", "*", "ftp://a.example:81/"] {
+            assert_eq!(rewritten(origin_form), Ok(None), "{origin_form}");
+        }
+        for other in [
+            "http://b.example:81/",
+            "http://a.example/",
+            "http:///b",
+            "http://u@a.example:81/",
+        ] {
+            assert_eq!(rewritten(other), Err(Rejection::MALFORMED), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_default_port_of_an_absolute_form_is_the_same_as_none() {
+        for (target, host) in [
+            ("http://a.example/b", "a.example:80"),
+            ("http://a.example:80/b", "a.example"),
+            ("http://a.example:/b", "a.example"),
+            ("https://a.example:443/b", "a.example"),
+            ("https://[::1]/b", "[::1]:443"),
+        ] {
+            let host = Host::parse(host).unwrap();
+            let expected = Ok(Some(b"/b".to_vec()));
+            assert_eq!(origin_form(target.as_bytes(), &host), expected, "{target}");
+        }
+        for (target, host) in [
+            ("http://a.example:443/b", "a.example"),
+            ("https://a.example/b", "a.example:80"),
+        ] {
+            let host = Host::parse(host).unwrap();
+            let refused = Err(Rejection::MALFORMED);
+            assert_eq!(origin_form(target.as_bytes(), &host), refused, "{target}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_host_is_told_so_where_the_target_is_well_formed() {
+        assert_eq!(reject_unknown_host(b"/a%2Fb").status, 421);
+        assert_eq!(reject_unknown_host(b"/a/../b"), Rejection::MALFORMED);
+        let too_long = vec![b'/'; MAX_TARGET + 1];
+        assert_eq!(reject_unknown_host(&too_long).status, 414);
+    }
+}
