@@ -55,7 +55,6 @@ pub(super) async fn resolve(
 }
 
 /// Answers any question. [`resolve`] calls it for those that few requests ask.
-#[expect(clippy::too_many_lines, reason = "one arm for each question")]
 async fn resolve_any(
     question: Question<'_>,
     facts: &mut Facts,
