@@ -25,7 +25,9 @@ mod body;
 pub mod connection;
 mod context;
 mod cors;
+mod field_lines;
 mod form;
+mod log_path;
 mod page_response;
 mod problem_json;
 mod rendered_response;
@@ -264,10 +266,6 @@ impl ProxyHttp for Gateway {
 
     fn request_summary(&self, session: &Session, _: &Box<ProxyContext>) -> String {
         let request = session.req_header();
-        format!(
-            "{} {}",
-            request.method,
-            request_head::path_for_logs(request)
-        )
+        format!("{} {}", request.method, log_path::path_for_logs(request))
     }
 }

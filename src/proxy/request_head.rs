@@ -17,6 +17,8 @@ use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
 use crate::model::request_cookies::PresentedCookies;
 use crate::model::target::Target;
 
+use super::field_lines::{join, lists, only};
+
 /// The parts of a request's head that are looked at, taken in one walk over its fields.
 #[derive(Clone, Default)]
 #[expect(
@@ -249,34 +251,6 @@ fn names_prefetch(value: &HeaderValue) -> bool {
         })
 }
 
-/// Takes a line of a list into `list`.
-fn join(list: &mut Option<HeaderValue>, line: &HeaderValue) {
-    *list = Some(match list.take() {
-        None => line.clone(),
-        Some(lines) => {
-            let joined = [lines.as_bytes(), b", ", line.as_bytes()].concat();
-            // What is joined of header values is one.
-            HeaderValue::try_from(joined).unwrap_or(lines)
-        }
-    });
-}
-
-/// Takes a line of a field that has one value. With a second line the value is empty, which is none
-/// of the values that are looked for.
-fn only(value: &mut Option<HeaderValue>, line: &HeaderValue) {
-    *value = Some(match value {
-        None => line.clone(),
-        Some(_) => HeaderValue::from_static(""),
-    });
-}
-
-/// Whether a line of a list has the member `member`, in any letter case.
-fn lists(line: &HeaderValue, member: &[u8]) -> bool {
-    line.as_bytes()
-        .split(|b| *b == b',')
-        .any(|listed| listed.trim_ascii().eq_ignore_ascii_case(member))
-}
-
 /// The token of `Bearer TOKEN`; the scheme in any case (RFC 9110, section 11.1).
 fn bearer_of(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
@@ -288,26 +262,6 @@ fn bearer_of(value: &str) -> Option<&str> {
 /// The value of a field that is text.
 fn text(field: Option<&HeaderValue>) -> Option<&str> {
     field?.to_str().ok()
-}
-
-/// The path without its query, for logs, at most 512 bytes. What is not printable ASCII becomes
-/// `?`.
-pub(super) fn path_for_logs(request: &RequestHeader) -> String {
-    let path = request
-        .raw_path()
-        .split(|b| *b == b'?')
-        .next()
-        .unwrap_or_default();
-    path.iter()
-        .take(512)
-        .map(|b| {
-            if (0x21..0x7f).contains(b) {
-                char::from(*b)
-            } else {
-                '?'
-            }
-        })
-        .collect()
 }
 
 #[cfg(test)]

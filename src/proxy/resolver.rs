@@ -120,11 +120,11 @@ impl<'r> Resolver<'r> {
         }
     }
 
-    async fn verify(self, token: &str) -> Known<Arc<Principal>, TokenError> {
+    pub(super) async fn verify(self, token: &str) -> Known<Arc<Principal>, TokenError> {
         credential_result(self.runtime.tokens.verify(self.context, token).await)
     }
 
-    async fn load_session(self, id: &str) -> Known<LoadedSession, TokenError> {
+    pub(super) async fn load_session(self, id: &str) -> Known<LoadedSession, TokenError> {
         credential_result(self.runtime.sessions.load(self.context, id).await)
     }
 

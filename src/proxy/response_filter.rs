@@ -15,8 +15,8 @@ use crate::telemetry::access_log::{self, AccessRecord};
 use crate::telemetry::audit::{self, AuditContext};
 
 use super::context::ProxyContext;
+use super::log_path;
 use super::reply;
-use super::request_head;
 
 /// Checks that the application's response has one meaning, and removes what ends at the gateway.
 ///
@@ -253,7 +253,7 @@ pub(super) fn record_request(session: &Session, ctx: &ProxyContext) {
         request_id: &ctx.request_id,
         site,
         method: request.method.as_str(),
-        path: &request_head::path_for_logs(request),
+        path: &log_path::path_for_logs(request),
         status,
         outcome: ctx.outcome,
         rule: ctx.rule.as_deref(),

@@ -158,7 +158,12 @@ impl Position {
             (Self::Target | Self::Query, b' ') => Self::Version,
             (Self::Version, b'\r') => Self::LineFeed,
             (
-                Self::Target | Self::Query | Self::Version | Self::LineFeed | Self::Malformed,
+                Self::Target
+                | Self::Query
+                | Self::Version
+                | Self::LineFeed
+                | Self::Malformed
+                | Self::Field,
                 b'\n',
             ) => Self::FieldStart,
             // Bytes that no target has (RFC 3986, appendix A), which Pingora would escape or, from
@@ -171,7 +176,6 @@ impl Position {
             (Self::FieldStart, b'\r') => Self::EmptyLine,
             (Self::FieldStart | Self::EmptyLine, b'\n') => Self::End,
             (Self::FieldStart | Self::EmptyLine, _) => Self::Field,
-            (Self::Field, b'\n') => Self::FieldStart,
             (
                 same @ (Self::Target
                 | Self::Query
