@@ -1,7 +1,9 @@
 //! Revocation of sign-ins: refused here at once, and ended at the provider as soon as it answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
 use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::sealing_keys::SealingKeys;
@@ -100,13 +102,18 @@ impl Revocation {
 }
 
 /// Until when a sign-in is revoked whose access tokens have all expired at `tokens_end`: until none
-/// is accepted any more, and at least as long as its cookies may be kept.
+/// is accepted any more, and at least as long as its cookies and its session may be kept.
 pub(super) fn revoked_until(
     site_runtime: &SiteRuntime,
     now: Timestamp,
     tokens_end: Timestamp,
 ) -> Timestamp {
     let accepted_until = tokens_end.plus(site_runtime.provider.settings.leeway);
-    now.plus(site_runtime.site.cookie_max_age)
+    let site = &site_runtime.site;
+    let session = match site.credential {
+        CredentialKind::Session => site.session_lifetime.absolute,
+        CredentialKind::Jwt | CredentialKind::Bearer => Duration::ZERO,
+    };
+    now.plus(site.cookie_max_age.max(session))
         .max(accepted_until)
 }

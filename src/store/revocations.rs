@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lc_rs::digest::{Context, SHA256};
@@ -9,6 +10,16 @@ use aws_lc_rs::digest::{Context, SHA256};
 use super::{StoreError, Sweep};
 use crate::model::timestamp::Timestamp;
 use crate::model::token::RevocationKey;
+
+/// How long a revocation is kept after its end. A clock that was set forward by mistake is set back,
+/// and the tokens that had expired by it are valid again.
+const KEPT_AFTER_END: Duration = Duration::from_secs(3600);
+
+/// The revocations that ended by this time are not needed any more at `now`.
+pub(super) fn removable_at(now: Timestamp) -> Timestamp {
+    let kept = u64::try_from(KEPT_AFTER_END.as_millis()).unwrap_or(u64::MAX);
+    Timestamp::from_millis(now.millis().saturating_sub(kept))
+}
 
 /// Revoked sign-ins.
 #[async_trait]

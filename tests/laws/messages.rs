@@ -70,7 +70,9 @@ fn response() -> impl Strategy<Value = (String, AskedUpgrade)> {
     ]);
     let asked = select(vec![AskedUpgrade::None, AskedUpgrade::WebSocket]);
     (line, proptest::collection::vec(field(), 0..5), asked).prop_map(|(line, fields, asked)| {
-        let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+        let fields = fields
+            .iter()
+            .fold(String::new(), |all, field| all + field + "\r\n");
         (format!("{line}\r\n{fields}\r\n"), asked)
     })
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use async_trait::async_trait;
 
 use super::super::expiry_set::ExpirySet;
-use super::super::revocations::{Revocation, RevocationId};
+use super::super::revocations::{Revocation, RevocationId, removable_at};
 use super::super::{RevocationListener, RevocationStore, StoreError, Sweep};
 use crate::model::timestamp::Timestamp;
 use crate::model::token::RevocationKey;
@@ -54,8 +54,8 @@ impl MemoryRevocations {
         }
     }
 
-    /// Adds a revocation, or extends one that is known, and tells the listener. `now` is `None` where the caller does not
-    /// know the time: then no expired entry is removed.
+    /// Adds a revocation, or extends one that is known, and tells the listener. `now` is `None` where
+    /// the caller does not know the time: then no entry is removed.
     pub(in crate::store) fn add(&self, revocation: Revocation, now: Option<Timestamp>) {
         let Revocation { id, until } = revocation;
         if now.is_some_and(|now| until <= now) {
@@ -71,7 +71,7 @@ impl MemoryRevocations {
             }
             let before = shard.len();
             for _ in 0..SWEPT_PER_ADD {
-                now.and_then(|now| shard.pop_expired(now));
+                now.and_then(|now| shard.pop_expired(removable_at(now)));
             }
             shard.set(id, until);
             while shard.len() > self.per_shard {
@@ -154,7 +154,7 @@ impl Sweep for MemoryRevocations {
         for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
             let before = shard.len();
-            while shard.pop_expired(now).is_some() {}
+            while shard.pop_expired(removable_at(now)).is_some() {}
             self.update_count(before, shard.len());
         }
     }

@@ -10,13 +10,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::super::memory::MAX_REVOCATIONS;
-use super::super::revocations::{Revocation, RevocationId};
+use super::super::revocations::{Revocation, RevocationId, removable_at};
 use super::super::{MemoryRevocations, RevocationListener, RevocationStore, StoreError, Sweep};
 use super::scripts::REVOKE;
 use super::{Server, encoding, pubsub};
@@ -27,8 +26,6 @@ const KEY: &str = "vestibule:revoked";
 const RECENT: &str = "vestibule:recent:{vestibule:revoked}";
 /// About how many revocations the stream holds. A replica that is further behind reads all.
 const MAX_RECENT: usize = 10_000;
-/// Revocations that ended this long ago are removed from the server. No two clocks differ by more.
-const KEPT_AFTER_END: Duration = Duration::from_secs(3600);
 /// The number of revocations that one command reads or publishes.
 const PAGE: usize = 2_000;
 
@@ -197,9 +194,7 @@ impl RevocationStore for RedisRevocations {
         let id = RevocationId::of(provider, session);
         let revocation = Revocation { id, until };
         self.known.add(revocation, Some(now));
-        let kept = u64::try_from(KEPT_AFTER_END.as_millis()).unwrap_or(u64::MAX);
-        let ended_before = Timestamp::from_millis(now.millis().saturating_sub(kept));
-        let published = self.publish(&[revocation], Some(ended_before)).await;
+        let published = self.publish(&[revocation], Some(removable_at(now))).await;
         if published.is_err() {
             self.pending_publish.notify_one();
         }
