@@ -24,7 +24,7 @@ test: build-needs
 
 # From another seed each time.
 simulate: build-needs
-	cargo test --locked --test simulation -- --forever --from $$(date +%s)000000
+	cargo test --locked --profile simulation --test simulation -- --forever --from $$(date +%s)000000
 
 check: build-needs
 	bash scripts/check.sh
