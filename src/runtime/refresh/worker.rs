@@ -22,8 +22,9 @@ use super::pair_issuer::{PairError, PairIssuer, Settled};
 use super::stored_outcome::{StoreSeal, StoredOutcome};
 use super::task::RefreshTask;
 
-/// How long tokens that were not issued are kept at least. The gateway does not know how long their
-/// refresh token lives, and a cookie of a browser session may outlive `cookies.max_age`.
+/// How long tokens that were not issued are kept at least, and how long at least a used token is
+/// remembered. The gateway does not know how long a refresh token lives, and the cookie of a browser
+/// session may outlive `cookies.max_age`.
 const MIN_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How often a lease that somebody else holds is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -198,8 +199,8 @@ impl RefreshWorker {
         let now = self.clock.now();
         let (ttl, reuse_ttl) = match outcome {
             RefreshOutcome::Renewed { ticket, .. } if ticket.refresh != task.ticket.refresh => {
-                // As long as the cookie of a copy may be kept.
-                let reuse_ttl = task.site_runtime.site.cookie_max_age;
+                // As long as a copy may be kept.
+                let reuse_ttl = task.site_runtime.site.cookie_max_age.max(MIN_KEPT_FOR);
                 (self.reuse_window, Some(reuse_ttl))
             }
             // The provider does not rotate: the same refresh token is used again as soon as the
