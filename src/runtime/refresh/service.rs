@@ -187,10 +187,7 @@ impl Refresh {
                 handle.await.ok()
             }
         };
-        // The task panicked: that refuses nobody.
-        result.unwrap_or(ControlFlow::Break(RefreshOutcome::Unavailable(
-            Reason::Internal,
-        )))
+        result_of_task(result)
     }
 
     fn is_revoked(&self, context: RequestContext<'_>, ticket: &RefreshTicket) -> bool {
@@ -272,4 +269,27 @@ fn lease_key(site_runtime: &SiteRuntime, kind: CredentialKind, refresh: &Secret)
     let mut key = [0; 32];
     key.copy_from_slice(digest(&SHA256, parts.join("\0").as_bytes()).as_ref());
     LeaseKey(key)
+}
+
+/// The result of a task; where there is none, the task panicked, and that refuses nobody.
+fn result_of_task(result: Option<TaskResult>) -> TaskResult {
+    result.unwrap_or(ControlFlow::Break(RefreshOutcome::Unavailable(
+        Reason::Internal,
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_that_panics_refuses_nobody() {
+        let unavailable = |result| match result_of_task(result) {
+            ControlFlow::Break(RefreshOutcome::Unavailable(reason)) => Some(reason),
+            ControlFlow::Break(_) | ControlFlow::Continue(_) => None,
+        };
+        assert_eq!(unavailable(None), Some(Reason::Internal));
+        let refused = RefreshOutcome::Refused(Reason::SignedOut);
+        assert_eq!(unavailable(Some(ControlFlow::Break(refused))), None);
+    }
 }
