@@ -10,7 +10,7 @@ use vestibule::decide::request_target::validate_target;
 use vestibule::model::local_path::LocalPath;
 use vestibule::model::path_readings::MAX_READINGS;
 use vestibule::model::return_path::ReturnPath;
-use vestibule::model::rule::Access;
+use vestibule::model::rule::{Access, Pattern};
 use vestibule::model::site::Site;
 use vestibule::model::target::{EncodedSlashes, Target};
 
@@ -107,8 +107,24 @@ fn ruled_site(default_access: Access, slashes: EncodedSlashes) -> Site {
             rule("/x/a", &[Method::POST], Access::Required, &[]),
             rule("/x", &[], Access::Optional, &[]),
             rule("/wiki/*", &[], Access::Public, &[]),
+            rule("/feeds/*.json", &[], Access::Public, &[]),
+            rule("/repos/*/info/refs", &[], Access::Optional, &[]),
+            rule("/repos/*/*", &[], Access::Required, &["admin"]),
         ],
         ..store()
+    }
+}
+
+/// Whether a pattern matches a path, found by trying every length for every `*`.
+fn matches_by_trial(pattern: &[u8], path: &[u8]) -> bool {
+    match pattern {
+        b"/*" => path.is_empty() || path.starts_with(b"/"),
+        [b'*', pattern @ ..] => {
+            let segment = path.split(|byte| *byte == b'/').next().unwrap();
+            (1..=segment.len()).any(|length| matches_by_trial(pattern, &path[length..]))
+        }
+        [byte, pattern @ ..] => path.first() == Some(byte) && matches_by_trial(pattern, &path[1..]),
+        [] => path.is_empty(),
     }
 }
 
@@ -222,6 +238,26 @@ proptest! {
             && rules.len() == 1
             && (readings.len() == 1 || !readings.iter().any(is_own));
         prop_assert_eq!(accepted, agree, "{:?} meet {:?}", readings, rules);
+    }
+
+    #[test]
+    fn a_pattern_matches_what_its_stars_stand_for(text in "(/[ab*.]{0,4}){1,3}", path in "(/[ab.]{0,4}){1,3}") {
+        let Ok(pattern) = Pattern::parse(&text) else { return Ok(()) };
+        let expected = matches_by_trial(text.as_bytes(), path.as_bytes());
+        prop_assert_eq!(pattern.matches(path.as_bytes()), expected);
+    }
+
+    /// A rule is refused because an earlier one covers it: no request may be lost to that.
+    #[test]
+    fn a_pattern_that_covers_another_matches_all_that_the_other_matches(
+        wide in "(/[ab*]{0,2}){1,2}(/[*])?",
+        narrow in "(/[ab*]{0,2}){1,2}(/[*])?",
+        path in "(/[ab]{0,3}){1,3}",
+    ) {
+        let (Ok(wide), Ok(narrow)) = (Pattern::parse(&wide), Pattern::parse(&narrow)) else { return Ok(()) };
+        if wide.covers(&narrow) && narrow.matches(path.as_bytes()) {
+            prop_assert!(wide.matches(path.as_bytes()));
+        }
     }
 
     /// However a browser resolves it, and from whichever page.
