@@ -8,9 +8,9 @@ use http::Method;
 
 use crate::config::settings::Settings;
 use crate::decide::explain::{ExplainedOutcome, Explanation, explain};
+use crate::decide::request_target::validate_target;
 use crate::model::origin::Host;
 use crate::model::site::Site;
-use crate::model::target::Target;
 
 use super::{WithConfig, loaded, print, print_error};
 
@@ -63,10 +63,8 @@ fn explanation(settings: &Settings, arguments: &Arguments) -> Result<String, Str
         .ok_or_else(|| format!("no site has the host {host}: visitors get 421 unknown_site"))?;
     let method = Method::from_bytes(arguments.method.as_bytes())
         .map_err(|_| "--method is no method".to_owned())?;
-    let target = Target::parse(arguments.path.as_bytes(), site.encoded_slashes)
-        .ok()
-        .filter(|target| !site.is_evaded_by(&method, target))
-        .ok_or("visitors get 400 malformed_request for this path, whoever they are")?;
+    let target = validate_target(arguments.path.as_bytes(), &method, site)
+        .map_err(|_| "visitors get 400 malformed_request for this path, whoever they are")?;
     let explanation = explain(site, &target, &method, &arguments.role);
     if arguments.json {
         return serde_json::to_string_pretty(&explanation).map_err(|error| error.to_string());

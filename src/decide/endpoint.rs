@@ -128,7 +128,11 @@ pub fn asset_name(target: &[u8]) -> Option<&str> {
 /// The gateway's endpoint at `target`; `None` where the path is the application's.
 #[must_use]
 pub fn find(site: &Site, target: &Target<'_>) -> Option<Endpoint> {
-    let path = target.decoded_path();
+    find_at(site, target.decoded_path())
+}
+
+/// The gateway's endpoint at `path`, percent-decoded once.
+pub(super) fn find_at(site: &Site, path: &[u8]) -> Option<Endpoint> {
     if path == site.paths.login.as_bytes() {
         Some(Endpoint::Login)
     } else if path == site.paths.logout.as_bytes() {

@@ -1,12 +1,17 @@
 //! The target of a request, as the site of its host reads it.
 
+use std::ptr;
+
 use http::Method;
 
 use crate::model::origin::{Host, Scheme};
+use crate::model::path_readings::{TooManyReadingsError, other_readings};
 use crate::model::reason::Reason;
+use crate::model::rule::Rule;
 use crate::model::site::Site;
 use crate::model::target::{EncodedSlashes, Target};
 
+use super::endpoint;
 use super::request_validation::Rejection;
 
 /// Rewrites a target in absolute-form (`http://host/path`) to origin-form (`/path`), if its
@@ -49,18 +54,45 @@ pub fn origin_form(target: &[u8], host: &Host) -> Result<Option<Vec<u8>>, Reject
 /// Reads a target in origin-form as `site` reads it.
 ///
 /// # Errors
-/// `400` where the target is ambiguous, or where an application that reads it more freely would
-/// take it for one with a stricter rule; `414` where it is too long.
+/// `400` where the target is malformed, or where another server's reading of it meets another rule
+/// or one of the gateway's own endpoints; `414` where it is too long.
 pub fn validate_target<'a>(
     target: &'a [u8],
     method: &Method,
     site: &Site,
 ) -> Result<Target<'a>, Rejection> {
     let target = Target::parse(target, site.encoded_slashes)?;
-    if site.is_evaded_by(method, &target) {
-        return Err(Rejection::MALFORMED);
+    if has_one_meaning(&target, method, site) {
+        Ok(target)
+    } else {
+        Err(Rejection::MALFORMED)
     }
-    Ok(target)
+}
+
+/// Whether every reading of the target meets the same rule, and none of several meets an own
+/// endpoint of the gateway.
+fn has_one_meaning(target: &Target<'_>, method: &Method, site: &Site) -> bool {
+    let path = target.decoded_path();
+    if site.is_evaded_by_method(method, path) {
+        return false;
+    }
+    let readings = match other_readings(target) {
+        Ok(readings) if readings.is_empty() => return true,
+        Ok(readings) => readings,
+        Err(TooManyReadingsError) => return false,
+    };
+    let rule = site.find_rule(method, path);
+    let is_same = |other: Option<&Rule>| match (rule, other) {
+        (Some(rule), Some(other)) => ptr::eq(rule, other),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    endpoint::find(site, target).is_none()
+        && readings.iter().all(|path| {
+            is_same(site.find_rule(method, path))
+                && endpoint::find_at(site, path).is_none()
+                && !site.is_evaded_by_method(method, path)
+        })
 }
 
 /// Why a request for a host that no site has is refused: an ambiguous target is malformed at every

@@ -2,7 +2,7 @@
 //! clock, randomness, input or output.
 //!
 //! A type whose values must meet a condition checks it where it is made and is trusted from then
-//! on: a [`target::Target`] has one reading, a [`return_path::ReturnPath`] leads to no other site,
+//! on: a [`target::Target`] is well-formed, a [`return_path::ReturnPath`] leads to no other site,
 //! a [`secret::Secret`] is never printed.
 
 pub mod algorithm;
@@ -25,6 +25,7 @@ pub mod masking;
 pub mod origin;
 pub mod outcome_label;
 pub mod password_violation;
+pub mod path_readings;
 pub mod preserved_post;
 pub mod reason;
 pub mod redirect_loop;

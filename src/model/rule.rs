@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::Method;
+use memchr::memmem;
 
 /// Who may access a path (`docs/reference/request-handling.md#rules`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +41,15 @@ pub enum UnauthenticatedAction {
 }
 
 /// A path pattern: `/a` matches only itself, `/a/*` matches `/a`, `/a/` and everything beneath.
-/// Case-sensitive, compared with the path that was percent-decoded once.
+/// Elsewhere `*` stands for a part of one segment that is not empty: `/feeds/*.json`,
+/// `/repos/*/info/refs`. Case-sensitive, compared with the path that was percent-decoded once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     text: Arc<str>,
     /// The text without `/*`, where the pattern ends so.
     stem: Option<String>,
+    /// Whether a `*` occurs elsewhere than as the last segment.
+    has_inner_star: bool,
 }
 
 /// What is wrong with the text of a pattern.
@@ -53,8 +57,9 @@ pub struct Pattern {
 pub enum PatternError {
     /// It does not start with `/`.
     NotAbsolute,
-    /// A `*` occurs elsewhere than as the last segment.
-    MisplacedStar,
+    /// It holds `**`. Neither meaning of `*` can be repeated, and in other programs `**` stands for
+    /// several segments.
+    DoubleStar,
     /// It can match no request: it holds `//`, a dot segment, `\`, a query, a fragment or a control
     /// character.
     NeverMatches,
@@ -71,8 +76,8 @@ impl Pattern {
         }
         let stem = text.strip_suffix("/*");
         let body = stem.unwrap_or(text);
-        if body.contains('*') {
-            return Err(PatternError::MisplacedStar);
+        if text.contains("**") {
+            return Err(PatternError::DoubleStar);
         }
         let unreachable = body.contains("//")
             || body
@@ -87,6 +92,7 @@ impl Pattern {
         Ok(Self {
             text: text.into(),
             stem: stem.map(str::to_owned),
+            has_inner_star: body.contains('*'),
         })
     }
 
@@ -99,6 +105,9 @@ impl Pattern {
     /// Whether the pattern matches `path`, percent-decoded once.
     #[must_use]
     pub fn matches(&self, path: &[u8]) -> bool {
+        if self.has_inner_star {
+            return self.matches_by_segment(path);
+        }
         match &self.stem {
             None => path == self.text.as_bytes(),
             Some(stem) => match path.strip_prefix(stem.as_bytes()) {
@@ -108,16 +117,54 @@ impl Pattern {
         }
     }
 
-    /// Whether this pattern matches every path that `other` matches.
+    fn matches_by_segment(&self, path: &[u8]) -> bool {
+        let body = self.stem.as_deref().unwrap_or(&self.text);
+        let mut segments = path.split(|byte| *byte == b'/');
+        let is_matched = body.split('/').all(|pattern| {
+            segments
+                .next()
+                .is_some_and(|segment| matches_segment(pattern, segment))
+        });
+        is_matched && (self.stem.is_some() || segments.next().is_none())
+    }
+
+    /// Whether this pattern matches every path that `other` matches. A `*` inside `other` is matched
+    /// as a character that only a `*` stands for.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         match (&self.stem, &other.stem) {
-            (None, None) => self.text == other.text,
+            (_, None) => self.matches(other.text.as_bytes()),
             (None, Some(_)) => false,
-            (Some(_), None) => self.matches(other.text.as_bytes()),
             (Some(_), Some(theirs)) => self.matches(theirs.as_bytes()),
         }
     }
+}
+
+/// Whether `pattern` matches a segment. Each `*` stands for one byte or more.
+fn matches_segment(pattern: &str, segment: &[u8]) -> bool {
+    let mut literals = pattern.split('*').map(str::as_bytes);
+    let Some(rest) = literals
+        .next()
+        .and_then(|first| segment.strip_prefix(first))
+    else {
+        return false;
+    };
+    let Some(last) = literals.next_back() else {
+        return rest.is_empty();
+    };
+    let Some(mut rest) = rest.strip_suffix(last) else {
+        return false;
+    };
+    for literal in literals {
+        let Some(after_star) = rest.get(1..) else {
+            return false;
+        };
+        let Some(at) = memmem::find(after_star, literal) else {
+            return false;
+        };
+        rest = after_star.get(at + literal.len()..).unwrap_or_default();
+    }
+    !rest.is_empty()
 }
 
 /// A rule of a site. The first rule that matches a request applies.
@@ -171,10 +218,67 @@ mod tests {
     }
 
     #[test]
+    fn a_star_elsewhere_stands_for_a_part_of_one_segment() {
+        for (text, matched, others) in [
+            (
+                "/repos/*/info/refs",
+                &["/repos/a/info/refs", "/repos/a.git;x/info/refs"][..],
+                &[
+                    "/repos//info/refs",
+                    "/repos/info/refs",
+                    "/repos/a/b/info/refs",
+                    "/repos/a/info/refs/",
+                    "/repos/a/info/refsx",
+                ][..],
+            ),
+            (
+                "/feeds/*.json",
+                &["/feeds/a.json", "/feeds/.json.json"],
+                &[
+                    "/feeds/.json",
+                    "/feeds/a/b.json",
+                    "/feeds/a.json/x",
+                    "/feeds/a.jsonx",
+                ],
+            ),
+            ("/a*", &["/ab", "/a*"], &["/a", "/a/b", "/ab/", "/b"]),
+            ("/*", &["/", "/a", "/a/b"], &[]),
+            (
+                "/u/*/*",
+                &["/u/a", "/u/a/", "/u/a/b/c"],
+                &["/u", "/u/", "/u//b"],
+            ),
+            (
+                "/v*.*.*-x/y",
+                &["/v1.2.3-x/y", "/v1..2.3-x/y", "/v..x..-x-x/y"],
+                &[
+                    "/v1.2.-x/y",
+                    "/v1.2-x/y",
+                    "/v1.2.3-x/z",
+                    "/v.1.2-x/y",
+                    "/v-x/y",
+                ],
+            ),
+        ] {
+            for path in matched {
+                assert!(pattern(text).matches(path.as_bytes()), "{text} {path}");
+            }
+            for path in others {
+                assert!(!pattern(text).matches(path.as_bytes()), "{text} {path}");
+            }
+        }
+    }
+
+    #[test]
     fn a_pattern_that_no_request_can_match_is_refused() {
         assert_eq!(Pattern::parse("a"), Err(PatternError::NotAbsolute));
-        assert_eq!(Pattern::parse("/a*"), Err(PatternError::MisplacedStar));
-        assert_eq!(Pattern::parse("/*/b"), Err(PatternError::MisplacedStar));
+        for text in ["/a**", "/**", "/**/b", "/a/**/b"] {
+            assert_eq!(
+                Pattern::parse(text),
+                Err(PatternError::DoubleStar),
+                "{text}"
+            );
+        }
         for text in ["//a", "/a/../b", "/a?b", "/a#b", "/a\\b", "/."] {
             assert_eq!(
                 Pattern::parse(text),
@@ -191,5 +295,12 @@ mod tests {
         assert!(pattern("/a/*").covers(&pattern("/a/b/*")));
         assert!(!pattern("/a").covers(&pattern("/a/*")));
         assert!(!pattern("/a/*").covers(&pattern("/ab/*")));
+        assert!(pattern("/*").covers(&pattern("/a/*/b")));
+        assert!(pattern("/a/*/*").covers(&pattern("/a/b*/c")));
+        assert!(pattern("/*/b").covers(&pattern("/a*c/b")));
+        assert!(pattern("/*.json").covers(&pattern("/a.*.json")));
+        assert!(!pattern("/a/*/*").covers(&pattern("/a/*")));
+        assert!(!pattern("/a/*.json").covers(&pattern("/a/*")));
+        assert!(!pattern("/a*/b").covers(&pattern("/*/b")));
     }
 }

@@ -13,7 +13,7 @@ use super::identity_headers::IdentityHeaders;
 use super::origin::{Host, Origin};
 use super::return_path::ReturnPath;
 use super::rule::{Access, Rule, UnauthenticatedAction};
-use super::target::{EncodedSlashes, Target};
+use super::target::EncodedSlashes;
 use super::theme::Theme;
 
 /// A protected application: its external origin, upstreams, rules and cookies. Made from the
@@ -175,11 +175,17 @@ impl Requirement<'_> {
 }
 
 impl Site {
-    /// The first rule that applies to `method` on `path` (percent-decoded once), or the site's
-    /// default.
+    /// The first rule that applies to `method` on `path` (percent-decoded once); `None` where the
+    /// site's default applies.
+    #[must_use]
+    pub fn find_rule(&self, method: &Method, path: &[u8]) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.matches(method, path))
+    }
+
+    /// What [the rule](Self::find_rule) for `method` on `path` requires, or the site's default.
     #[must_use]
     pub fn match_rule(&self, method: &Method, path: &[u8]) -> Requirement<'_> {
-        match self.rules.iter().find(|rule| rule.matches(method, path)) {
+        match self.find_rule(method, path) {
             Some(rule) => Requirement {
                 pattern: Some(rule.pattern.text()),
                 access: rule.access,
@@ -195,26 +201,25 @@ impl Site {
         }
     }
 
-    /// Whether an application that decodes the path differently than the gateway, or reads the
-    /// method without regard to letter case, would take the request for one with a stricter
-    /// requirement. Such a request is malformed.
+    /// Whether an application that reads the method without regard to letter case would take the
+    /// request for one with a stricter requirement. Such a request is malformed.
     #[must_use]
-    pub fn is_evaded_by(&self, method: &Method, target: &Target<'_>) -> bool {
-        let paths = target.alternate_decodings();
-        let required = || self.match_rule(method, target.decoded_path());
-        let is_stricter = |method: &Method, path: &[u8]| {
-            self.match_rule(method, path).is_stricter_than(&required())
-        };
-        paths.iter().any(|path| is_stricter(method, path))
-            || self
-                .alternate_methods(method)
-                .any(|method| is_stricter(method, target.decoded_path()))
+    pub fn is_evaded_by_method(&self, method: &Method, path: &[u8]) -> bool {
+        self.alternate_methods(method).any(|alternate| {
+            let required = self.match_rule(method, path);
+            self.match_rule(alternate, path).is_stricter_than(&required)
+        })
     }
 
     /// The methods that rules name and that are `method` but for letter case. Every letter case of
     /// a standard method is refused before.
     fn alternate_methods(&self, method: &Method) -> impl Iterator<Item = &Method> {
-        self.rules
+        let is_common = matches!(
+            *method,
+            Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::DELETE
+        );
+        let rules = if is_common { &[] } else { &*self.rules };
+        rules
             .iter()
             .flat_map(|rule| &rule.methods)
             .filter(move |named| {

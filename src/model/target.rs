@@ -1,9 +1,10 @@
 //! The request target, validated once and forwarded as it was received
 //! (`docs/reference/request-handling.md#request-checks`).
 //!
-//! Every bypass of a path rule rests on two programs that read one path differently. So a target
-//! that two programs could read differently is refused here, and every other one is forwarded byte
-//! for byte.
+//! Every bypass of a path rule rests on two programs that read one path differently. What no
+//! application needs in a path is refused here. Of every other path, the readings that other servers
+//! may have of it ([`path_readings`](super::path_readings)) must meet the same rule. What is accepted
+//! is forwarded byte for byte.
 
 use std::borrow::Cow;
 
@@ -23,19 +24,20 @@ pub enum EncodedSlashes {
 /// Why a target is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetError {
-    /// Ambiguous or not well-formed: `400`.
+    /// Not well-formed, or a spelling that no site accepts: `400`.
     Malformed,
     /// Longer than [`MAX_TARGET`]: `414`.
     TooLong,
 }
 
-/// A target in origin-form (RFC 9112, section 3.2.1) that has one reading.
+/// A well-formed target in origin-form (RFC 9112, section 3.2.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target<'a> {
     raw: &'a str,
     path: &'a str,
     query: Option<&'a str>,
     decoded: Cow<'a, [u8]>,
+    is_ambiguous: bool,
     slashes: EncodedSlashes,
 }
 
@@ -44,8 +46,9 @@ impl<'a> Target<'a> {
     ///
     /// # Errors
     /// [`TargetError`] where the target does not start with `/` or holds a byte outside printable
-    /// ASCII or `#`, and where its path holds one of these: invalid escapes, `\`, `//`, dot
-    /// segments in any spelling, encoded NUL, CR, LF, `/` or `\`. No rule reads the query.
+    /// ASCII or `#`, and where its path holds one of these: invalid escapes, `\`, `//` or `/%5C` at
+    /// the start, dot segments in any spelling, encoded NUL, CR, LF or `/`. No rule reads the
+    /// query.
     pub fn parse(raw: &'a [u8], slashes: EncodedSlashes) -> Result<Self, TargetError> {
         if raw.len() > MAX_TARGET {
             return Err(TargetError::TooLong);
@@ -59,12 +62,13 @@ impl<'a> Target<'a> {
             Some((path, query)) => (path, Some(query)),
             None => (raw, None),
         };
-        let decoded = decode_path(path, slashes)?;
+        let (decoded, is_ambiguous) = decode_path(path, slashes)?;
         Ok(Self {
             raw,
             path,
             query,
             decoded,
+            is_ambiguous,
             slashes,
         })
     }
@@ -94,99 +98,65 @@ impl<'a> Target<'a> {
         &self.decoded
     }
 
-    /// The paths that an application might read which decodes more than once, or cuts `;parameters`
-    /// off as Java containers do. Each is normalised: slashes collapsed, dot segments normalized.
-    /// Empty for nearly every path.
+    /// Whether other servers may read this path as another one, see
+    /// [`other_readings`](super::path_readings::other_readings): it holds `//`, `;`, or what is `\`
+    /// or `%` after decoding.
     #[must_use]
-    pub fn alternate_decodings(&self) -> Vec<Vec<u8>> {
-        let mut readings = Vec::new();
-        let mut path = Cow::Borrowed(&*self.decoded);
-        for depth in 0..MAX_DECODINGS {
-            if path.contains(&b';') {
-                readings.push(normalized(&path, |segment| {
-                    segment.split(|b| *b == b';').next().unwrap_or_default()
-                }));
-            }
-            if depth > 0 {
-                readings.push(normalized(&path, |segment| segment));
-            }
-            let Some(decoded) = decoded_once_more(&path, self.slashes) else {
-                break;
-            };
-            path = Cow::Owned(decoded);
-        }
-        readings
+    pub const fn is_ambiguous(&self) -> bool {
+        self.is_ambiguous
+    }
+
+    /// How `%2F` was treated.
+    #[must_use]
+    pub const fn encoded_slashes(&self) -> EncodedSlashes {
+        self.slashes
     }
 }
 
-/// How often a path is decoded at most. No application decodes more often.
-const MAX_DECODINGS: usize = 6;
-
-/// The path with its escapes decoded once more; `None` where it has none.
-fn decoded_once_more(path: &[u8], slashes: EncodedSlashes) -> Option<Vec<u8>> {
-    if !path.contains(&b'%') {
-        return None;
-    }
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut rest = path;
-    let mut changed = false;
-    while let Some((&first, after)) = rest.split_first() {
-        match (first, after) {
-            (b'%', [high, low, after @ ..])
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                match hex(*high) << 4 | hex(*low) {
-                    b'/' if slashes == EncodedSlashes::Pass => decoded.extend_from_slice(b"%2F"),
-                    byte => {
-                        changed = true;
-                        decoded.push(byte);
-                    }
-                }
-                rest = after;
-            }
-            _ => {
-                decoded.push(first);
-                rest = after;
-            }
-        }
-    }
-    changed.then_some(decoded)
+/// What one walk over a path finds.
+#[derive(Clone, Copy, Default)]
+struct PathMarks {
+    has_escapes: bool,
+    /// Whether a segment begins with a raw `.`.
+    has_leading_dot: bool,
+    /// Whether there is a raw `//` or `;`.
+    is_ambiguous: bool,
 }
 
-/// The path without empty and dot segments. `name` maps each segment first. A slash at the end
-/// stays.
-fn normalized(path: &[u8], name: impl Fn(&[u8]) -> &[u8]) -> Vec<u8> {
-    let mut segments: Vec<&[u8]> = Vec::new();
-    let mut open_end = true;
-    for segment in path.split(|b| matches!(b, b'/' | b'\\')).map(name) {
-        open_end = matches!(segment, b"" | b"." | b"..");
-        match segment {
-            b"" | b"." => {}
-            b".." => drop(segments.pop()),
-            segment => segments.push(segment),
+/// Nearly every path has none of these, and this walk is all that such a path costs.
+fn find_marks(path: &[u8]) -> Result<PathMarks, TargetError> {
+    let mut marks = PathMarks::default();
+    let mut previous = 0;
+    for &byte in path {
+        match byte {
+            b'%' => marks.has_escapes = true,
+            b';' => marks.is_ambiguous = true,
+            b'\\' => return Err(TargetError::Malformed),
+            b'/' if previous == b'/' => marks.is_ambiguous = true,
+            b'.' if previous == b'/' => marks.has_leading_dot = true,
+            _ => {}
         }
+        previous = byte;
     }
-    let mut path = Vec::with_capacity(path.len());
-    for segment in segments {
-        path.push(b'/');
-        path.extend_from_slice(segment);
-    }
-    if open_end || path.is_empty() {
-        path.push(b'/');
-    }
-    path
+    Ok(marks)
 }
 
-fn decode_path(path: &str, slashes: EncodedSlashes) -> Result<Cow<'_, [u8]>, TargetError> {
+/// The decoded path, and whether it is [ambiguous](Target::is_ambiguous).
+fn decode_path(path: &str, slashes: EncodedSlashes) -> Result<(Cow<'_, [u8]>, bool), TargetError> {
     let bytes = path.as_bytes();
-    if !bytes.contains(&b'%') {
+    let marks = find_marks(bytes)?;
+    // A browser takes `//name` for another host, should the application redirect to its own path.
+    if path.starts_with("//") {
+        return Err(TargetError::Malformed);
+    }
+    if !marks.has_escapes {
         // Without escapes the raw path and the decoded one are the same.
-        if path.contains("//") || bytes.contains(&b'\\') || has_dot_segment(bytes) {
+        if marks.has_leading_dot && has_dot_segment(bytes) {
             return Err(TargetError::Malformed);
         }
-        return Ok(Cow::Borrowed(bytes));
+        return Ok((Cow::Borrowed(bytes), marks.is_ambiguous));
     }
-    if path.contains("//") || bytes.contains(&b'\\') || !escapes_are_valid(path) {
+    if !escapes_are_valid(path) {
         return Err(TargetError::Malformed);
     }
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -203,7 +173,7 @@ fn decode_path(path: &str, slashes: EncodedSlashes) -> Result<Cow<'_, [u8]>, Tar
         };
         let byte = hex(*high) << 4 | hex(*low);
         match byte {
-            0 | b'\r' | b'\n' | b'\\' => return Err(TargetError::Malformed),
+            0 | b'\r' | b'\n' => return Err(TargetError::Malformed),
             b'/' if slashes == EncodedSlashes::Reject => return Err(TargetError::Malformed),
             b'/' => decoded.extend_from_slice(b"%2F"),
             other => decoded.push(other),
@@ -211,15 +181,21 @@ fn decode_path(path: &str, slashes: EncodedSlashes) -> Result<Cow<'_, [u8]>, Tar
         separated.push(byte);
         rest = after;
     }
-    if has_dot_segment(&separated) {
+    // Browsers take `/\name` for `//name`.
+    if has_dot_segment(&separated) || decoded.starts_with(b"/\\") {
         return Err(TargetError::Malformed);
     }
-    Ok(Cow::Owned(decoded))
+    let is_ambiguous = marks.is_ambiguous
+        || decoded
+            .iter()
+            .any(|byte| matches!(byte, b';' | b'\\' | b'%'));
+    Ok((Cow::Owned(decoded), is_ambiguous))
 }
 
-/// Whether a segment is `.` or `..`, also before `;parameters`, which Java containers cut off.
+/// Whether a segment is `.` or `..`, also before `;parameters`, which Java containers cut off, and
+/// beside a `\`, which Windows servers take for `/`.
 fn has_dot_segment(path: &[u8]) -> bool {
-    path.split(|b| *b == b'/').any(|segment| {
+    path.split(|b| matches!(b, b'/' | b'\\')).any(|segment| {
         let name = segment.split(|b| *b == b';').next().unwrap_or_default();
         name == b"." || name == b".."
     })
@@ -239,12 +215,12 @@ fn escapes_are_valid(text: &str) -> bool {
     true
 }
 
-fn hex(digit: u8) -> u8 {
+/// The value of a hexadecimal digit; 0 for every other byte, which callers exclude before.
+pub(super) fn hex(digit: u8) -> u8 {
     match digit {
         b'0'..=b'9' => digit - b'0',
         b'a'..=b'f' => digit - b'a' + 10,
         b'A'..=b'F' => digit - b'A' + 10,
-        // Not reached: `escapes_are_valid` was called before.
         _ => 0,
     }
 }
@@ -258,11 +234,15 @@ mod tests {
     }
 
     #[test]
-    fn unambiguous_targets_are_accepted_unchanged() {
+    fn well_formed_targets_are_accepted_unchanged() {
         for raw in [
             "/",
             "/a/b/",
             "/a;v=1/b",
+            "/a//b",
+            "/a/b//",
+            "/a%5cb",
+            "/x/https://host/",
             "/caf%C3%A9",
             "/a?next=//x&d=../y%2F",
             "/a.b/..c/...",
@@ -284,14 +264,15 @@ mod tests {
     }
 
     #[test]
-    fn ambiguous_targets_are_refused() {
+    fn other_targets_are_refused() {
         for raw in [
             "",
             "a",
             "*",
             "http://x/",
             "//",
-            "/a//b",
+            "//a/b",
+            "/%5Ca",
             "/a\\b",
             "/a/../b",
             "/a/.",
@@ -303,7 +284,9 @@ mod tests {
             "/a/..%3bx",
             "/a/%2e;/b",
             "/a%2Fb",
-            "/a%5cb",
+            "/a/..%5cb",
+            "/a%5C%2e%2E",
+            "/a%5c.;x",
             "/a%00",
             "/a%0d",
             "/a%0A",
@@ -331,28 +314,17 @@ mod tests {
         assert_eq!(target.decoded_path(), b"/group%2Fname/x");
         assert_eq!(target.raw(), "/group%2fname/x");
         assert!(Target::parse(b"/a/..%2Fb", EncodedSlashes::Pass).is_err());
-        assert!(Target::parse(b"/a%5Cb", EncodedSlashes::Pass).is_err());
+        assert!(Target::parse(b"/a%2F..%5Cb", EncodedSlashes::Pass).is_err());
     }
 
     #[test]
-    fn alternate_decodings_are_those_of_lenient_applications() {
-        let readings = |raw: &str| {
-            let readings = parse(raw).unwrap().alternate_decodings();
-            readings
-                .into_iter()
-                .map(|path| String::from_utf8(path).unwrap())
-                .collect::<Vec<_>>()
-        };
-        for plain in ["/", "/a/b/", "/caf%C3%A9", "/100%25", "/50%25off"] {
-            assert!(readings(plain).is_empty(), "{plain}");
+    fn a_path_that_other_servers_read_differently_is_ambiguous() {
+        for plain in ["/", "/a/b/", "/caf%C3%A9", "/a.b/.c", "/a?b//c;d%255C"] {
+            assert!(!parse(plain).unwrap().is_ambiguous(), "{plain}");
         }
-        assert_eq!(readings("/admin;x/s"), ["/admin/s"]);
-        assert_eq!(readings("/%2561dmin/"), ["/admin/"]);
-        assert_eq!(readings("/x/%252e%252e/a"), ["/a"]);
-        assert_eq!(
-            readings("/x%252f..%255c/a;%2562"),
-            ["/x%2f..%5c/a", "/a", "/a;b"]
-        );
+        for ambiguous in ["/a//b", "/a;b", "/a%3Bb", "/a%5Cb", "/%2561", "/100%25"] {
+            assert!(parse(ambiguous).unwrap().is_ambiguous(), "{ambiguous}");
+        }
     }
 
     #[test]

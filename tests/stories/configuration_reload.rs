@@ -211,7 +211,7 @@ application_id = "a"
 upstreams = ["ftp://127.0.0.1"]
 headers = "remote-users"
 [[sites.rules]]
-path = "/a/*/b"
+path = "/a/**/b"
 access = "public"
 "#;
     fs::write(&path, text).unwrap();

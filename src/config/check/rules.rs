@@ -142,9 +142,10 @@ fn pattern(path: &At<String>, review: &mut Review<'_>) -> Option<Pattern> {
             "a path does not begin with `/`",
             format!("write \"/{}\"", path.escape_debug()),
         ),
-        Err(PatternError::MisplacedStar) => (
-            "`*` stands only at the end, behind a `/`",
-            "write \"/a/*\" for /a and all beneath".to_owned(),
+        Err(PatternError::DoubleStar) => (
+            "a path has `**` in it",
+            "write \"/a/*\" for /a and all beneath; elsewhere `*` is a part of one segment"
+                .to_owned(),
         ),
         Err(PatternError::NeverMatches) => (
             "no request can have this path",

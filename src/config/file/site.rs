@@ -308,7 +308,9 @@ pub(in crate::config) struct Links {
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Rule {
     /// The path pattern: `/a` matches only itself; `/a/*` matches `/a`, `/a/` and everything
-    /// beneath. Matched against the percent-decoded path, case-sensitive.
+    /// beneath. Elsewhere, `*` stands for a part of one segment that is not empty:
+    /// `/feeds/*.json`, `/repos/*/info/refs`. Matched against the percent-decoded path,
+    /// case-sensitive.
     #[schemars(required)]
     pub path: Option<At<String>>,
     /// The methods that the rule matches; `GET` includes `HEAD`. Other methods go on to later

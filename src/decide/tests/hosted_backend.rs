@@ -62,15 +62,8 @@ fn the_endpoints_exist_only_where_configured() {
         "/app/index.html",
         "/app/logins",
         "/app/login/c1/x",
-        "/app/login//",
         "/App/login",
     ] {
-        let Ok(_) = crate::model::target::Target::parse(
-            theirs.as_bytes(),
-            crate::model::target::EncodedSlashes::Reject,
-        ) else {
-            continue;
-        };
         assert_eq!(
             hosted(request(&Method::GET, theirs)).decision(),
             "401 signed_out",
