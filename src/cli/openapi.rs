@@ -45,7 +45,7 @@ pub fn document() -> Value {
     .chain(steps);
     for (path, method, operation) in calls.map(operation) {
         paths.insert(
-            format!("{}{path}", OwnPaths::default().api),
+            format!("{}{path}", OwnPaths::default().api.unwrap_or_default()),
             json!({ method: operation }),
         );
     }

@@ -138,7 +138,7 @@ pub(super) fn find_at(site: &Site, path: &[u8]) -> Option<Endpoint> {
     } else if path == site.paths.logout.as_bytes() {
         Some(Endpoint::Logout)
     } else if let Some(endpoint) = path
-        .strip_prefix(site.paths.login.as_bytes())
+        .strip_prefix(site.paths.login_prefix().as_bytes())
         .and_then(StepEndpoint::from_suffix)
     {
         Some(Endpoint::Step(endpoint))
@@ -149,8 +149,9 @@ pub(super) fn find_at(site: &Site, path: &[u8]) -> Option<Endpoint> {
     } else if path == CHANGE_PASSWORD.as_bytes() {
         Some(Endpoint::ChangePassword)
     } else {
-        let api = path
-            .strip_prefix(site.paths.api.as_bytes())
+        let api = site.paths.api.as_deref();
+        let api = api
+            .and_then(|prefix| path.strip_prefix(prefix.as_bytes()))
             .and_then(api_endpoint)
             .map(Endpoint::Api);
         api.or_else(|| hosted_request(site, path).map(Endpoint::Hosted))
@@ -185,9 +186,11 @@ pub(super) fn is_login_or_logout(site: &Site, return_to: &ReturnPath) -> bool {
 
 /// Whether this is the address of the login page, or of the page of one of its steps.
 pub(super) fn is_login_form(site: &Site, address: &ReturnPath) -> bool {
-    path_of(address)
-        .strip_prefix(&site.paths.login)
-        .is_some_and(|rest| rest.is_empty() || StepEndpoint::from_suffix(rest.as_bytes()).is_some())
+    let path = path_of(address);
+    let step = path
+        .strip_prefix(site.paths.login_prefix())
+        .and_then(|rest| StepEndpoint::from_suffix(rest.as_bytes()));
+    path == site.paths.login || step.is_some()
 }
 
 fn path_of(address: &ReturnPath) -> &str {

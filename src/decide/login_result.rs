@@ -168,7 +168,7 @@ pub(super) fn step_redirect(
         return None;
     }
     let endpoint = StepEndpoint::page_of(next_step.step);
-    let path = format!("{}{}", site.paths.login, endpoint.suffix());
+    let path = format!("{}{}", site.paths.login_prefix(), endpoint.suffix());
     let mut location =
         LocalPath::endpoint(&path).with_parameter(CHALLENGE, next_step.challenge.expose());
     if let Some(method) = code_sent {

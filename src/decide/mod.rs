@@ -66,6 +66,7 @@ pub mod preserved_post;
 mod redirect_loop;
 pub mod request_target;
 pub mod request_validation;
+pub mod response_rewrite;
 pub mod trace_context;
 pub mod unauthenticated;
 pub mod upstream_headers;

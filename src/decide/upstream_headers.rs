@@ -12,7 +12,7 @@ use http::header::{AUTHORIZATION, FORWARDED, HOST, InvalidHeaderValue, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::model::request::RequestView;
-use crate::model::site::Site;
+use crate::model::site::{Site, ViaField};
 use crate::model::site_headers::SiteHeaders;
 
 use super::client_address::{MAX_IP_LEN, format_ip, push_ip};
@@ -158,7 +158,12 @@ impl UpstreamHeaders<'_> {
         // A line of its own means the same as an element at the end of a list (RFC 9110, section
         // 5.3), and keeps the lines before it. Each try starts from the client's header, so a
         // retry does not name the gateway twice.
-        fields.append(VIA, HeaderValue::from_static("1.1 vestibule"));
+        match self.site.via {
+            ViaField::Append => {
+                fields.append(VIA, HeaderValue::from_static("1.1 vestibule"));
+            }
+            ViaField::Omit => drop(fields.remove(VIA)),
+        }
         if let Some(host) = &self.site.upstream_host {
             fields.insert(HOST, HeaderValue::from_str(host)?);
         }

@@ -47,6 +47,15 @@ pub struct Claims {
     /// The username, if the user has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preferred_username: Option<String>,
+    /// The full name, if the users file has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The given name, if the users file has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub given_name: Option<String>,
+    /// The family name, if the users file has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub family_name: Option<String>,
     /// The application's id, if the user is registered for it.
     #[serde(rename = "applicationId", skip_serializing_if = "Option::is_none")]
     pub application_id: Option<String>,
@@ -149,6 +158,9 @@ impl TokenIssuer {
             email: user.email.clone(),
             email_verified: user.email_verified,
             preferred_username: user.username.clone(),
+            name: user.name.clone(),
+            given_name: user.given_name.clone(),
+            family_name: user.family_name.clone(),
             application_id: registered.map(ToOwned::to_owned),
             roles: registered.map(|application| user.roles_in(application)),
             sid: subject.session.map(ToOwned::to_owned),

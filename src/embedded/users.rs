@@ -31,6 +31,10 @@ pub struct User {
     pub username: Option<String>,
     /// The full name for display.
     pub name: Option<String>,
+    /// The given name.
+    pub given_name: Option<String>,
+    /// The family name.
+    pub family_name: Option<String>,
     /// Whether the e-mail address is verified. If not, the user cannot sign in.
     pub email_verified: bool,
     /// An argon2id hash in PHC form.
@@ -211,6 +215,8 @@ impl Users {
             email: email.to_owned(),
             username: email.split('@').next().map(ToOwned::to_owned),
             name: Some(name.to_owned()),
+            given_name: None,
+            family_name: None,
             email_verified: true,
             password: password.clone(),
             roles: BTreeMap::new(),

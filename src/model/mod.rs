@@ -13,6 +13,7 @@ pub mod colour;
 pub mod cookie;
 pub mod cookie_change;
 pub mod credential;
+pub mod header_template;
 pub mod hosted_backend;
 pub mod identity;
 pub mod identity_headers;

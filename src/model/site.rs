@@ -34,6 +34,10 @@ pub struct Site {
     pub upstreams: Vec<Upstream>,
     /// The `Host` field that is sent upstream; `None` sends the client's.
     pub upstream_host: Option<String>,
+    /// Whether requests to the application carry `Via`.
+    pub via: ViaField,
+    /// Whether fields of responses that name the upstream are rewritten for the site.
+    pub rewrite: ResponseRewrite,
     /// The health check of the upstreams; `None` for no checks.
     pub health: Option<HealthCheck>,
     /// How browsers present their credentials: [`CredentialKind::Jwt`] or
@@ -75,6 +79,44 @@ pub struct Site {
     pub rules: Vec<Rule>,
 }
 
+/// Whether requests to the application carry `Via` (RFC 9110, section 7.6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViaField {
+    /// The gateway appends itself to the client's field.
+    Append,
+    /// The field is left out, also the client's: some servers, such as nginx by default, do not
+    /// compress responses to requests that have one.
+    Omit,
+}
+
+impl From<bool> for ViaField {
+    /// From the value of `via`.
+    fn from(via: bool) -> Self {
+        if via { Self::Append } else { Self::Omit }
+    }
+}
+
+/// Whether fields of responses that name the upstream (`Location`, `Content-Location`, `Domain` of
+/// cookies) are rewritten for the site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseRewrite {
+    /// They are rewritten.
+    Enabled,
+    /// They are forwarded unchanged.
+    Disabled,
+}
+
+impl From<bool> for ResponseRewrite {
+    /// From the value of `rewrite`.
+    fn from(rewrite: bool) -> Self {
+        if rewrite {
+            Self::Enabled
+        } else {
+            Self::Disabled
+        }
+    }
+}
+
 /// The lifetime of server-side sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionLifetime {
@@ -87,12 +129,28 @@ pub struct SessionLifetime {
 /// The paths of the gateway's own endpoints at a site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnPaths {
-    /// The path of the login page; by default `/login`.
+    /// The path of the login page; by default `/login`. It may end in `/`.
     pub login: String,
-    /// The path of the logout page; by default `/logout`.
+    /// The path of the logout page; by default `/logout`. It may end in `/`.
     pub logout: String,
-    /// The prefix of the JSON endpoints; by default `/api`.
-    pub api: String,
+    /// The prefix of the JSON endpoints; by default `/api`. `None` where the site has none of them.
+    pub api: Option<String>,
+}
+
+impl OwnPaths {
+    /// The prefix of the pages of further login steps: the path of the login page without a `/` at
+    /// its end.
+    #[must_use]
+    pub fn login_prefix(&self) -> &str {
+        self.login.trim_end_matches('/')
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        [self.login.as_str(), self.logout.as_str()]
+            .into_iter()
+            .chain(self.api.as_deref())
+    }
 }
 
 impl Default for OwnPaths {
@@ -100,7 +158,7 @@ impl Default for OwnPaths {
         Self {
             login: "/login".into(),
             logout: "/logout".into(),
-            api: "/api".into(),
+            api: Some("/api".into()),
         }
     }
 }

@@ -150,7 +150,7 @@ pub(super) fn step_page(
     let login = login_address(site, form.return_to.as_ref());
     let action = |call: StepEndpoint| {
         preserved_post::form_action(
-            &format!("{}{}", site.paths.login, call.suffix()),
+            &format!("{}{}", site.paths.login_prefix(), call.suffix()),
             form.preserved_post.as_deref(),
         )
     };

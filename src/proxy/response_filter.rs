@@ -6,6 +6,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
+use crate::decide::response_rewrite;
 use crate::decide::upstream_response::{AskedUpgrade, UpstreamHead};
 use crate::model::cookie_change::CookieChange;
 use crate::model::reason::Reason;
@@ -58,6 +59,7 @@ pub(super) async fn filter_response(
     ctx: &mut ProxyContext,
 ) -> Result<()> {
     drop_managed_cookies(response, ctx);
+    rewrite_for_site(response, ctx);
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
@@ -110,8 +112,35 @@ fn drop_managed_cookies(response: &mut ResponseHeader, ctx: &ProxyContext) {
         .filter(|value| passes(value))
         .cloned()
         .collect();
+    replace_cookies(response, kept);
+}
+
+/// Rewrites the fields that name the upstream, where the application set any.
+fn rewrite_for_site(response: &mut ResponseHeader, ctx: &ProxyContext) {
+    let Some(site) = ctx.site() else { return };
+    for name in [header::LOCATION, header::CONTENT_LOCATION] {
+        let value = response.headers.get(&name);
+        if let Some(value) = value.and_then(|value| response_rewrite::location(site, value)) {
+            // It has been a header value: this does not fail.
+            let _ = response.insert_header(name, value);
+        }
+    }
+    let rewritten = |value: &HeaderValue| response_rewrite::set_cookie(site, value);
+    let fields = response.headers.get_all(header::SET_COOKIE);
+    if !fields.iter().any(|value| rewritten(value).is_some()) {
+        return;
+    }
+    let cookies: Vec<HeaderValue> = fields
+        .iter()
+        .map(|value| rewritten(value).unwrap_or_else(|| value.clone()))
+        .collect();
+    replace_cookies(response, cookies);
+}
+
+/// Sets `Set-Cookie` to these lines.
+fn replace_cookies(response: &mut ResponseHeader, cookies: Vec<HeaderValue>) {
     response.remove_header(&header::SET_COOKIE);
-    for value in kept {
+    for value in cookies {
         // What was a header value is one: this does not fail.
         let _ = response.append_header(header::SET_COOKIE, value);
     }

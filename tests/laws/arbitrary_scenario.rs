@@ -91,8 +91,11 @@ fn make(scenario: &mut Scenario, kind: Kind) {
         }
         Kind::Login => (Method::POST, paths.login.clone()),
         Kind::Logout => (Method::POST, paths.logout.clone()),
-        Kind::Step => (Method::POST, format!("{}{step}", paths.login)),
-        Kind::Api => (Method::POST, format!("{}{api}", paths.api)),
+        Kind::Step => (Method::POST, format!("{}{step}", paths.login_prefix())),
+        Kind::Api => (
+            Method::POST,
+            format!("{}{api}", paths.api.as_deref().unwrap_or("/api")),
+        ),
         Kind::Sdk(path, query) => {
             scenario.site.credential = CredentialKind::Jwt;
             scenario.site.hosted_backend = Some(backend());
@@ -151,7 +154,8 @@ fn any_site() -> impl Strategy<Value = Site> {
     let policy = proptest::collection::vec(rule, 0..6);
     let paths = prop_oneof![
         3 => Just(OwnPaths::default()),
-        1 => Just(OwnPaths { login: "/a/in".into(), logout: "/a/out".into(), api: "/a/api".into() }),
+        1 => Just(OwnPaths { login: "/a/in".into(), logout: "/a/out".into(), api: Some("/a/api".into()) }),
+        1 => Just(OwnPaths { login: "/a/in/".into(), logout: "/a/out/".into(), api: None }),
     ];
     let kinds = (
         select(&[CredentialKind::Jwt, CredentialKind::Session][..]),

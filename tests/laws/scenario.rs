@@ -61,10 +61,12 @@ impl Scenario {
     /// The step after the password that is called, by a form or as a JSON endpoint.
     pub fn step_endpoint(&self) -> Option<StepEndpoint> {
         let paths = &self.site.paths;
-        let prefixes = [paths.login.clone(), format!("{}/login", paths.api)];
+        let api = paths.api.as_ref().map(|api| format!("{api}/login"));
+        let prefixes = [Some(paths.login_prefix().to_owned()), api];
         let is_called = |step: &StepEndpoint| {
             prefixes
                 .iter()
+                .flatten()
                 .any(|prefix| self.has_path(&format!("{prefix}{}", step.suffix())))
         };
         StepEndpoint::ALL.into_iter().find(is_called)
@@ -72,10 +74,11 @@ impl Scenario {
 
     /// The JSON endpoint that is called, one of [`API_PATHS`].
     pub fn api_endpoint(&self) -> Option<&'static str> {
+        let api = self.site.paths.api.as_ref()?;
         API_PATHS
             .iter()
             .copied()
-            .find(|path| self.has_path(&format!("{}{path}", self.site.paths.api)))
+            .find(|path| self.has_path(&format!("{api}{path}")))
     }
 
     /// The endpoint of the hosted backend that is called, where the site has one.

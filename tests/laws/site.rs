@@ -9,7 +9,9 @@ use vestibule::model::identity_headers::IdentityHeaders;
 use vestibule::model::origin::{Host, Origin, Scheme};
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
-use vestibule::model::site::{OwnPaths, SessionLifetime, Site, Upstream};
+use vestibule::model::site::{
+    OwnPaths, ResponseRewrite, SessionLifetime, Site, Upstream, ViaField,
+};
 use vestibule::model::target::EncodedSlashes;
 
 pub fn store() -> Site {
@@ -24,6 +26,8 @@ pub fn store() -> Site {
             port: 9,
         }],
         upstream_host: None,
+        via: ViaField::Append,
+        rewrite: ResponseRewrite::Enabled,
         health: None,
         credential: CredentialKind::Jwt,
         session_lifetime: SessionLifetime {

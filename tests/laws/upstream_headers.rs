@@ -9,8 +9,9 @@ use proptest::sample::select;
 use serde_json::{Map, Value, json};
 use vestibule::decide::client_address::resolve_client_ip;
 use vestibule::decide::upstream_headers::{forwarded_value, is_valid_request_id, removals};
+use vestibule::model::header_template::Template;
 use vestibule::model::identity::Identity;
-use vestibule::model::identity_headers::{IdentityHeaders, Template};
+use vestibule::model::identity_headers::IdentityHeaders;
 
 use super::site;
 

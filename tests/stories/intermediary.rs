@@ -481,3 +481,58 @@ async fn a_name_is_an_upstream_by_any_of_its_addresses() {
         assert_eq!(reply.status, 200);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_names_its_own_address_is_named_by_the_site() {
+    for (setting, is_rewritten) in [("", true), ("rewrite = false\n", false)] {
+        let siege = Siege::lay_with(
+            |config| {
+                let fields = format!("{setting}default_access = \"public\"\nlanding =");
+                config.replacen("landing =", &fields, 1)
+            },
+            |_| {},
+        )
+        .await;
+        let upstream = siege.witness.address();
+        let answer = format!(
+            "HTTP/1.1 302 Found\r\nLocation: http://{upstream}/cart?a=b#c\r\n\
+             Content-Location: //{upstream}//evil.example/\r\n\
+             Set-Cookie: a=1; Domain={host}; Path=/\r\nSet-Cookie: b=2; Domain=x.example\r\n\
+             Content-Length: 0\r\n\r\n",
+            host = upstream.ip(),
+        );
+        siege.witness.answers(answer.as_bytes());
+        let reply = ask(siege.stage.address, get("/x"))
+            .await
+            .expect("an answer");
+        let cookies: Vec<&str> = reply
+            .headers
+            .iter()
+            .filter(|(name, _)| name == "set-cookie")
+            .map(|(_, value)| value.as_str())
+            .collect();
+        let (first_cookie, origin) = if is_rewritten {
+            (
+                "a=1; Path=/".to_owned(),
+                "http://store.localhost:8080".to_owned(),
+            )
+        } else {
+            (
+                format!("a=1; Domain={}; Path=/", upstream.ip()),
+                format!("http://{upstream}"),
+            )
+        };
+        assert_eq!(cookies, [first_cookie.as_str(), "b=2; Domain=x.example"]);
+        let location = format!("{origin}/cart?a=b#c");
+        assert_eq!(reply.header("location"), Some(location.as_str()));
+        let content_location = if is_rewritten {
+            format!("{origin}//evil.example/")
+        } else {
+            format!("//{upstream}//evil.example/")
+        };
+        assert_eq!(
+            reply.header("content-location"),
+            Some(content_location.as_str())
+        );
+    }
+}

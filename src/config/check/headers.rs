@@ -5,7 +5,8 @@ use http::HeaderName;
 use super::super::file::site::Headers;
 use super::super::spans::At;
 use super::Review;
-use crate::model::identity_headers::{IdentityHeaders, Template, TemplateError};
+use crate::model::header_template::{Template, TemplateError};
+use crate::model::identity_headers::IdentityHeaders;
 
 /// Headers that steer the connection, the message or the client's proof: an identity cannot be told
 /// in them.
@@ -117,7 +118,8 @@ fn parse_name(name: &At<String>, review: &mut Review<'_>) -> Option<HeaderName> 
 }
 
 fn parse_template(text: &At<String>, review: &mut Review<'_>) -> Option<Template> {
-    let known = "known are {sub}, {email}, {username}, {roles} and {claim.NAME}";
+    let known = "known are {sub}, {email}, {username}, {roles}, {claim.NAME}, and several like \
+                 {username|email}";
     match Template::parse(text) {
         Ok(template) => return Some(template),
         Err(TemplateError::UnbalancedBrace) => {

@@ -83,8 +83,7 @@ fn paths_are_free(
     review: &mut Review<'_>,
 ) -> bool {
     let Some(paths) = paths else { return true };
-    let own = [&paths.login, &paths.logout, &paths.api];
-    let clash = own.into_iter().find(|path| {
+    let clash = paths.iter().find(|path| {
         HOSTED_ENDPOINTS.iter().any(|(name, _)| {
             let hosted = format!("{HOSTED_PREFIX}{name}");
             beneath(path, &hosted) || beneath(&hosted, path)

@@ -1,6 +1,9 @@
 //! The paths that the gateway answers itself, and those that it leads visitors to.
 
-use super::super::file::site::{Paths, Site as Written};
+use std::ops::Range;
+
+use super::super::file::site::{ApiPrefix, Paths, Site as Written};
+use super::super::problems::quoted;
 use super::super::spans::At;
 use super::Review;
 use crate::model::return_path::ReturnPath;
@@ -25,63 +28,95 @@ pub(super) fn paths(written: &Written, review: &mut Review<'_>) -> SitePaths {
     }
 }
 
-fn own_paths(written: &Paths, review: &mut Review<'_>) -> Option<OwnPaths> {
-    let all = [&written.login, &written.logout, &written.api];
-    let mut fits = true;
-    for (at, path) in all.iter().enumerate() {
-        let odd = path.ends_with('/')
-            || path
-                .bytes()
-                .any(|b| !b.is_ascii_graphic() || b"*%;\"<>{}|^`".contains(&b));
-        if odd || Pattern::parse(path).is_err() {
-            review.refuse_text(
-                path,
-                "this cannot be a path of the gateway",
-                "write it like \"/sign-in\"",
-            );
-            fits = false;
-            continue;
-        }
-        if beneath(path, "/_vestibule") || beneath(path, "/.well-known/vestibule") {
-            review.refuse_text(
-                path,
-                "this path is the gateway's already",
-                "write it like \"/sign-in\"",
-            );
-            fits = false;
-        }
-        let clash = all.iter().enumerate().find(|(other_at, other)| {
-            // Two that share a path are told once, at the one that was written.
-            let turn = *other_at < at || !other.is_written();
-            *other_at != at
-                && path.is_written()
-                && turn
-                && (beneath(path, other) || beneath(other, path))
-        });
-        if let Some((_, other)) = clash {
-            let what = format!(
-                "the gateway's paths {:?} and {:?} overlap",
-                ***path, ***other
-            );
-            review.refuse(
-                &path.span,
-                what,
-                "none may be the same as another or beneath it",
-            );
-            fits = false;
+/// A path as it was written, for comparison with the others.
+struct WrittenPath<'a> {
+    text: &'a str,
+    span: &'a Range<usize>,
+    is_written: bool,
+}
+
+impl<'a> WrittenPath<'a> {
+    fn new<T>(written: &'a At<T>, text: &'a str) -> Self {
+        Self {
+            text,
+            span: &written.span,
+            is_written: written.is_written(),
         }
     }
-    let text = |path: &At<String>| (**path).clone();
+}
+
+fn own_paths(written: &Paths, review: &mut Review<'_>) -> Option<OwnPaths> {
+    let mut fits = true;
+    let api = match &*written.api {
+        ApiPrefix::Path(path) => Some(path),
+        ApiPrefix::Enabled(enabled) => {
+            if *enabled {
+                let hint = "write a path like \"/api\", or false for no JSON endpoints";
+                review.refuse(&written.api.span, "`api` is true", hint);
+                fits = false;
+            }
+            None
+        }
+    };
+    let pages = [&written.login, &written.logout];
+    let mut all: Vec<WrittenPath<'_>> = pages.map(|path| WrittenPath::new(path, path)).into();
+    all.extend(api.map(|path| WrittenPath::new(&written.api, path)));
+    for at in 0..all.len() {
+        fits &= is_usable(&all, at, review);
+    }
     fits.then(|| OwnPaths {
-        login: text(&written.login),
-        logout: text(&written.logout),
-        api: text(&written.api),
+        login: (*written.login).clone(),
+        logout: (*written.logout).clone(),
+        api: api.cloned(),
     })
 }
 
-/// Whether `path` is `above` or lies beneath it.
+/// Whether the path at `at` of `all` can be the gateway's. The first two are pages, the third is a
+/// prefix.
+fn is_usable(all: &[WrittenPath<'_>], at: usize, review: &mut Review<'_>) -> bool {
+    let Some(path) = all.get(at) else { return true };
+    let problem = if !is_path(path.text) || (at == 2 && path.text.ends_with('/')) {
+        Some("this cannot be a path of the gateway")
+    } else if beneath(path.text, "/_vestibule") || beneath(path.text, "/.well-known/vestibule") {
+        Some("this path is the gateway's already")
+    } else {
+        None
+    };
+    if let Some(what) = problem {
+        let what = format!("{what}: {}", quoted(path.text));
+        review.refuse(path.span, what, "write it like \"/sign-in\"");
+        return false;
+    }
+    let clash = all.iter().enumerate().find(|(other_at, other)| {
+        // Two that share a path are told once, at the one that was written.
+        let turn = *other_at < at || !other.is_written;
+        *other_at != at
+            && path.is_written
+            && turn
+            && (beneath(path.text, other.text) || beneath(other.text, path.text))
+    });
+    if let Some((_, other)) = clash {
+        let what = format!(
+            "the gateway's paths {:?} and {:?} overlap",
+            path.text, other.text
+        );
+        let hint = "none may be the same as another or beneath it";
+        review.refuse(path.span, what, hint);
+    }
+    clash.is_none()
+}
+
+/// Whether the gateway can have a page at `path`. The root is the application's.
+fn is_path(path: &str) -> bool {
+    let is_plain = path
+        .bytes()
+        .all(|b| b.is_ascii_graphic() && !b"*%;\"<>{}|^`".contains(&b));
+    is_plain && path != "/" && !path.contains("//") && Pattern::parse(path).is_ok()
+}
+
+/// Whether `path` is `above` or lies beneath it. A `/` at the end of `above` makes no difference.
 pub(super) fn beneath(path: &str, above: &str) -> bool {
-    path.strip_prefix(above)
+    path.strip_prefix(above.trim_end_matches('/'))
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 

@@ -87,6 +87,8 @@ fn site(
         application_id: application_id?,
         upstreams: application.upstreams,
         upstream_host: application.upstream_host,
+        via: (*written.via).into(),
+        rewrite: (*written.rewrite).into(),
         health: application.health,
         credential: credential(written.credential),
         session_lifetime: session?,

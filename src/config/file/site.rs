@@ -43,6 +43,15 @@ pub(in crate::config) struct Site {
     /// The `Host` header sent to the upstream. Left out, the client's.
     #[serde(default)]
     pub upstream_host: Option<At<String>>,
+    /// Whether requests to the upstream carry `Via`. Some servers do not compress responses to
+    /// requests that have it: nginx by default (`gzip_proxied off`).
+    #[schemars(extend("default" = true))]
+    pub via: At<bool>,
+    /// Whether `Location` and `Content-Location` that name the address of an upstream or
+    /// `upstream_host` are rewritten to `origin`, and a `Domain` of cookies that names its host is
+    /// removed.
+    #[schemars(extend("default" = true))]
+    pub rewrite: At<bool>,
     /// Health checks: an upstream that fails them gets no requests.
     #[serde(default)]
     pub health: Option<Health>,
@@ -79,8 +88,10 @@ pub(in crate::config) struct Site {
     #[schemars(extend("default" = {}))]
     pub cookies: CookieNames,
     /// The identity headers for the application: the name of a preset, or a table of header names
-    /// and templates over `{sub}`, `{email}`, `{username}`, `{roles}` and `{claim.NAME}`. Left out,
-    /// `X-Auth-User-Id`, `X-Auth-Email`, `X-Auth-Username` and `X-Auth-Roles`.
+    /// and templates over `{sub}`, `{email}`, `{username}`, `{roles}` and `{claim.NAME}`.
+    /// `{username|email}` takes the first that the user has; `{claim.address.country}` reads a claim
+    /// inside a claim. Left out, `X-Auth-User-Id`, `X-Auth-Email`, `X-Auth-Username` and
+    /// `X-Auth-Roles`.
     #[serde(default)]
     pub headers: Option<At<Headers>>,
     /// Serves the endpoints and cookies of FusionAuth's hosted backend, for its single-page SDKs.
@@ -160,15 +171,40 @@ pub(in crate::config) enum Slashes {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Paths {
-    /// The path of the sign-in form.
+    /// The path of the sign-in form. It may end in `/`, and then it is that path alone.
     #[schemars(extend("default" = "/login"))]
     pub login: At<String>,
-    /// The path of the sign-out page.
+    /// The path of the sign-out page. It may end in `/`, and then it is that path alone.
     #[schemars(extend("default" = "/logout"))]
     pub logout: At<String>,
-    /// The prefix of the JSON endpoints.
+    /// The prefix of the JSON endpoints. `false`: the site has none, and all paths beneath `/api`
+    /// are the application's.
     #[schemars(extend("default" = "/api"))]
-    pub api: At<String>,
+    pub api: At<ApiPrefix>,
+}
+
+/// The prefix of the JSON endpoints.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(in crate::config) enum ApiPrefix {
+    /// The prefix.
+    Path(String),
+    /// `false` for none. `true` is refused.
+    Enabled(bool),
+}
+
+impl JsonSchema for ApiPrefix {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "ApiPrefix".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "oneOf": [{ "type": "string" }, { "type": "boolean" }] })
+    }
 }
 
 /// The names of the gateway's cookies; on https they begin with `__Host-`.

@@ -45,6 +45,31 @@ fn own_endpoints_take_precedence_over_the_application() {
     assert_eq!(renamed.decision(), "401 signed_out");
     renamed.target = "/in/two-factor/send";
     assert_eq!(renamed.decision(), "405 allow POST method_not_allowed");
+    let mut slashed = request(&Method::GET, "/accounts/logout/");
+    slashed.site.paths.login = "/accounts/login/".into();
+    slashed.site.paths.logout = "/accounts/logout/".into();
+    let logout = request(&Method::GET, "/logout").decision();
+    assert_eq!(slashed.decision(), logout);
+    for (target, expected) in [
+        ("/accounts/login/", "200 form own_endpoint"),
+        ("/accounts/login/password", "200 form own_endpoint"),
+        (
+            "/accounts/login/two-factor/send",
+            "405 allow POST method_not_allowed",
+        ),
+        ("/accounts/login", "401 signed_out"),
+        ("/accounts/logout", "401 signed_out"),
+        ("/logout", "401 signed_out"),
+    ] {
+        slashed.target = target;
+        assert_eq!(slashed.decision(), expected, "{target}");
+    }
+    let mut without_api = request(&Method::GET, "/");
+    without_api.site.paths.api = None;
+    for target in ["/api/user", "/api/login", "/user", "/login/user"] {
+        without_api.target = target;
+        assert_eq!(without_api.decision(), "401 signed_out", "{target}");
+    }
     let mut unsigned = request(&Method::GET, "/.well-known/vestibule/jwks.json");
     unsigned.site.assertion = false;
     assert_eq!(
@@ -52,6 +77,22 @@ fn own_endpoints_take_precedence_over_the_application() {
         "keys own_endpoint",
         "the gateway's also without assertions"
     );
+}
+
+#[test]
+fn an_explanation_tells_whose_a_path_is() {
+    let mut site = store();
+    site.paths.logout = "/accounts/logout/".into();
+    site.paths.api = None;
+    for (target, rule) in [
+        ("/accounts/logout/", "own endpoint"),
+        ("/accounts/logout", "default_access"),
+        ("/api/user", "default_access"),
+    ] {
+        let target = Target::parse(target.as_bytes(), site.encoded_slashes).unwrap();
+        let explanation = explain(&site, &target, &Method::GET, &[]);
+        assert_eq!(explanation.rule, rule, "{target:?}");
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::model::reason::Reason;
 use crate::model::return_path::ReturnPath;
 use crate::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
 use crate::model::sealing_keys::SealingKeys;
-use crate::model::site::{OwnPaths, SessionLifetime, Site, Upstream};
+use crate::model::site::{OwnPaths, ResponseRewrite, SessionLifetime, Site, Upstream, ViaField};
 use crate::model::target::EncodedSlashes;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{
@@ -144,6 +144,8 @@ pub(super) fn store() -> Site {
             port: 9,
         }],
         upstream_host: None,
+        via: ViaField::Append,
+        rewrite: ResponseRewrite::Enabled,
         health: None,
         credential: CredentialKind::Jwt,
         session_lifetime: SessionLifetime {

@@ -8,7 +8,7 @@ use crate::decide::upstream_headers::{
 use crate::decide::{Decision, Facts, Known, Outcome, decide};
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
 use crate::model::request_cookies::{PresentedCookie, PresentedCookies};
-use crate::model::site::Site;
+use crate::model::site::{Site, ViaField};
 use crate::model::site_headers::SiteHeaders;
 use crate::model::target::{EncodedSlashes, Target};
 use crate::model::token::Session;
@@ -188,6 +188,16 @@ fn what_trusted_proxies_said_is_continued() {
         "x-real-ip: 1.1.1.1",
     ] {
         assert!(sent.contains(&line.to_owned()), "{line}");
+    }
+}
+
+#[test]
+fn a_site_can_leave_via_out() {
+    let mut without = forward();
+    without.site.via = ViaField::Omit;
+    for client in [&[][..], &[("via", "1.1 edge")]] {
+        let sent = without.sent(client);
+        assert!(!sent.iter().any(|line| line.starts_with("via")), "{sent:?}");
     }
 }
 

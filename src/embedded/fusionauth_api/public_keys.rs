@@ -53,8 +53,9 @@ pub(super) fn openid_configuration(state: &ServerState, url: &str) -> Response {
         "scopes_supported": ["openid", "offline_access"],
         "id_token_signing_alg_values_supported": [state.issuer().key().public().alg()],
         "claims_supported": [
-            "applicationId", "aud", "auth_time", "email", "email_verified", "exp", "iat", "iss", "jti",
-            "preferred_username", "roles", "sid", "sub", "tid",
+            "applicationId", "aud", "auth_time", "email", "email_verified", "exp", "family_name",
+            "given_name", "iat", "iss", "jti", "name", "preferred_username", "roles", "sid", "sub",
+            "tid",
         ],
     });
     json_response(StatusCode::OK, &body)

@@ -103,7 +103,12 @@ pub(super) fn describe_user(state: &ServerState, user: &User) -> Value {
         "verified": user.email_verified,
         "registrations": registrations,
     });
-    let optional = [("username", &user.username), ("fullName", &user.name)];
+    let optional = [
+        ("username", &user.username),
+        ("fullName", &user.name),
+        ("firstName", &user.given_name),
+        ("lastName", &user.family_name),
+    ];
     if let Some(members) = described.as_object_mut() {
         for (member, value) in optional {
             if let Some(value) = value {

@@ -20,6 +20,8 @@ pub(super) struct UserEntry {
     pub(super) email: Spanned<String>,
     username: Option<Spanned<String>>,
     name: Option<String>,
+    given_name: Option<String>,
+    family_name: Option<String>,
     email_verified: Option<bool>,
     password: Spanned<String>,
     #[serde(default)]
@@ -84,6 +86,8 @@ impl UserEntry {
             email: self.email.into_inner(),
             username: self.username.map(Spanned::into_inner),
             name: self.name,
+            given_name: self.given_name,
+            family_name: self.family_name,
             email_verified: self.email_verified.unwrap_or(true),
             password: Secret::new(self.password.into_inner()),
             roles: self.roles,

@@ -108,6 +108,31 @@ async fn users_are_described_without_their_secrets() {
 }
 
 #[tokio::test]
+async fn a_token_carries_the_names_of_the_users_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let users = with_shopper(|user| {
+        user.name = Some("Ada Lovelace".into());
+        user.given_name = Some("Ada".into());
+        user.family_name = Some("Lovelace".into());
+    });
+    let server = TestServer::start(directory.path(), users);
+    let (_, body) = server.login("shopper@example.com", DEMO_PASSWORD).await;
+    let claims = claims(&body["token"]);
+    for (name, expected) in [
+        ("name", json!("Ada Lovelace")),
+        ("given_name", json!("Ada")),
+        ("family_name", json!("Lovelace")),
+        ("email", json!("shopper@example.com")),
+        ("email_verified", json!(true)),
+        ("preferred_username", json!("shopper")),
+    ] {
+        assert_eq!(claims[name], expected, "{name}");
+    }
+    assert_eq!(body["user"]["firstName"], "Ada");
+    assert_eq!(body["user"]["lastName"], "Lovelace");
+}
+
+#[tokio::test]
 async fn the_state_of_an_account_is_told_only_with_the_password() {
     for expected in [423, 410, 409, 212, 213, 202] {
         let directory = tempfile::tempdir().unwrap();
