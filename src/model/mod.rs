@@ -8,6 +8,7 @@
 pub mod algorithm;
 pub mod api_request;
 pub mod api_response;
+pub mod authorization;
 pub mod challenge;
 pub mod colour;
 pub mod cookie;

@@ -26,7 +26,8 @@ pub struct RequestView<'a> {
 /// The tokens in the headers of a request. `Debug` prints only whether they are there.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct BearerTokens<'a> {
-    /// The token of `Authorization: Bearer …` (RFC 6750, section 2.1).
+    /// The token of `Authorization: Bearer …`, where it has the form of a JWT, see
+    /// [`bearer_jwt`](super::authorization::bearer_jwt). Any other is the application's.
     pub access: Option<&'a str>,
     /// The value of `Vestibule-Refresh-Token`.
     pub refresh: Option<&'a str>,
@@ -109,15 +110,11 @@ impl RequestView<'_> {
     #[must_use]
     pub fn is_navigation(&self) -> bool {
         if !matches!(*self.method, Method::GET | Method::HEAD)
-            || self.fetch_metadata.has_authorization
             || self.fetch_metadata.has_requested_with
         {
             return false;
         }
-        match self.fetch_metadata.fetch_mode {
-            Some(mode) => mode == "navigate",
-            None => self.accepts_html(),
-        }
+        self.is_shown_to_a_person()
     }
 
     /// Whether a person posts a form, and will see the response as a page. Unlike a navigation it
@@ -125,12 +122,19 @@ impl RequestView<'_> {
     #[must_use]
     pub fn is_form_post(&self) -> bool {
         *self.method == Method::POST
-            && !self.fetch_metadata.has_authorization
             && !self.fetch_metadata.has_requested_with
-            && match self.fetch_metadata.fetch_mode {
-                Some(mode) => mode == "navigate",
-                None => self.accepts_html(),
-            }
+            && self.is_shown_to_a_person()
+    }
+
+    /// Whether a browser shows the response as a page. `Sec-Fetch-Mode` decides alone, because no
+    /// script can set it: a browser sends `Authorization` with navigations by itself once an
+    /// application has asked for a password (RFC 7617, section 2.2). Without `Sec-Fetch-Mode` an
+    /// `Authorization` field is a program's.
+    fn is_shown_to_a_person(&self) -> bool {
+        match self.fetch_metadata.fetch_mode {
+            Some(mode) => mode == "navigate",
+            None => !self.fetch_metadata.has_authorization && self.accepts_html(),
+        }
     }
 
     /// Whether a browser fetches a page that nobody has asked for yet, in case somebody will: a

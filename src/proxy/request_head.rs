@@ -13,6 +13,7 @@ use pingora::http::RequestHeader;
 
 use crate::decide::request_validation::{FieldCounts, UnvalidatedHead};
 use crate::decide::trace_context::is_traceparent;
+use crate::model::authorization::bearer_jwt;
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
 use crate::model::request_cookies::PresentedCookies;
 use crate::model::target::Target;
@@ -218,7 +219,7 @@ impl RequestHead {
             access: self
                 .authorization
                 .as_ref()
-                .and_then(|value| bearer_of(value.to_str().ok()?)),
+                .and_then(|value| bearer_jwt(value.to_str().ok()?)),
             refresh: match &*self.refresh_tokens {
                 [one] => one.to_str().ok(),
                 // Which of two is the client's cannot be told.
@@ -249,14 +250,6 @@ fn names_prefetch(value: &HeaderValue) -> bool {
         .any(|token| {
             token.eq_ignore_ascii_case(b"prefetch") || token.eq_ignore_ascii_case(b"prerender")
         })
-}
-
-/// The token of `Bearer TOKEN`; the scheme in any case (RFC 9110, section 11.1).
-fn bearer_of(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then(|| token.trim_ascii())
 }
 
 /// The value of a field that is text.

@@ -363,7 +363,9 @@ proptest! {
     fn a_script_is_never_redirected_to_the_login_page(scenario in scenario()) {
         let run = simulate(&scenario);
         let forced = scenario.site.match_rule(&scenario.method, scenario.target().decoded_path()).unauthenticated;
-        let script = scenario.fetch_metadata.has_requested_with || scenario.fetch_metadata.has_authorization
+        let metadata = &scenario.fetch_metadata;
+        let program = metadata.has_authorization && metadata.fetch_mode.is_none();
+        let script = metadata.has_requested_with || program
             || scenario.fetch_metadata.fetch_mode.is_some_and(|mode| mode != "navigate")
             || ![Method::GET, Method::HEAD].contains(&scenario.method);
         let by_the_sdk = scenario.hosted_endpoint().is_some();

@@ -431,8 +431,14 @@ async fn the_applications_own_bearer_token_reaches_it() {
         |_| {},
     )
     .await;
-    let fields = "Authorization: Bearer glsa_own\r\n";
-    for target in ["/products/1", "/"] {
+    let own = "Authorization: Bearer glsa_own\r\n";
+    let beside_cookies = format!("{own}Cookie: {}\r\n", siege.shopper().await);
+    for (target, fields, is_signed_in) in [
+        ("/products/1", own, false),
+        ("/", own, false),
+        ("/products/1", &*beside_cookies, true),
+        ("/orders", &*beside_cookies, true),
+    ] {
         let request = Siege::request("GET", target, fields);
         let reply = ask(siege.stage.address, request).await.expect("an answer");
         assert_eq!(reply.status, 200, "{target}");
@@ -442,7 +448,7 @@ async fn the_applications_own_bearer_token_reaches_it() {
             Some("Bearer glsa_own"),
             "{target}"
         );
-        assert_eq!(seen.one("x-auth-user-id"), None);
+        assert_eq!(seen.one("x-auth-user-id").is_some(), is_signed_in);
     }
 }
 

@@ -152,7 +152,7 @@ async fn without_a_good_refresh_token_it_is_401() {
 async fn stolen_pieces_work_as_long_as_they_are_good() {
     let stage = set().await;
     let phone = signed_in(&stage).await;
-    let mut thief = phone.holding(Some("bad"), phone.tokens().1);
+    let mut thief = phone.holding(Some("eyJhbGciOiJub25lIn0.e30.c2ln"), phone.tokens().1);
     assert_eq!(thief.get(CART).await.status, 200);
     assert_eq!(stage.requests("renewed_from_invalid").await, 1);
     let mut thief = phone.holding(phone.tokens().0, None);

@@ -309,8 +309,15 @@ fn a_navigation_is_redirected_to_the_login_page_and_everything_else_refused() {
             status,
         ),
         (
-            "Authorization",
+            "Authorization of a browser, which sends it by itself",
             navigation(MINE).with_metadata(|metadata| metadata.has_authorization = true),
+            TO_THE_FORM,
+        ),
+        (
+            "Authorization of a program",
+            navigation(MINE).with_metadata(|metadata| {
+                (metadata.fetch_mode, metadata.has_authorization) = (None, true);
+            }),
             status,
         ),
         (

@@ -111,6 +111,9 @@ fn a_trace_is_continued_where_it_is_one() {
     assert!(invalid(&[state]));
 }
 
+/// A token with the form of a JWT; its header is `{"alg":"RS256"}`.
+const JWT: &str = "eyJhbGciOiJSUzI1NiJ9.e30.c2ln";
+
 #[test]
 fn bearer_tokens_are_read_from_headers() {
     let target = Target::parse(b"/", EncodedSlashes::Reject).unwrap();
@@ -123,8 +126,13 @@ fn bearer_tokens_are_read_from_headers() {
     };
     let refresh = ("vestibule-refresh-token", "R");
     assert_eq!(
-        tokens(&[("authorization", "bEARER  A "), refresh]),
-        (Some("A".into()), Some("R".into()))
+        tokens(&[("authorization", &format!("bEARER  {JWT} ")), refresh]),
+        (Some(JWT.into()), Some("R".into()))
+    );
+    // The application's own.
+    assert_eq!(
+        tokens(&[("authorization", "Bearer glsa_own"), refresh]),
+        (None, Some("R".into()))
     );
     assert_eq!(tokens(&[("authorization", "Basic A")]), (None, None));
     assert_eq!(tokens(&[refresh, refresh]), (None, None));
