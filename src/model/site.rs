@@ -13,6 +13,7 @@ use super::identity_headers::IdentityHeaders;
 use super::origin::{Host, Origin};
 use super::return_path::ReturnPath;
 use super::rule::{Access, Rule, UnauthenticatedAction};
+use super::service_token::ServiceTokens;
 use super::target::{EncodedSlashes, Target};
 use super::theme::Theme;
 
@@ -43,6 +44,8 @@ pub struct Site {
     pub session_lifetime: SessionLifetime,
     /// Whether clients that are not browsers may present tokens in headers.
     pub bearer: bool,
+    /// The tokens of programs without an account.
+    pub service_tokens: ServiceTokens,
     /// The page after a login without a return address.
     pub landing: ReturnPath,
     /// The page after a logout.
@@ -228,6 +231,12 @@ impl Site {
         *origin == self.origin
             || (origin.scheme == self.origin.scheme
                 && self.aliases.iter().any(|alias| origin.matches_host(alias)))
+    }
+
+    /// Whether the site takes bearer tokens of any kind.
+    #[must_use]
+    pub fn takes_bearer(&self) -> bool {
+        self.bearer || !self.service_tokens.is_empty()
     }
 
     /// Whether the gateway sets this header itself, so that the client's copy must be removed. Case

@@ -9,6 +9,7 @@ use vestibule::model::identity_headers::IdentityHeaders;
 use vestibule::model::origin::{Host, Origin, Scheme};
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
+use vestibule::model::service_token::ServiceTokens;
 use vestibule::model::site::{OwnPaths, SessionLifetime, Site, Upstream};
 use vestibule::model::target::EncodedSlashes;
 
@@ -31,6 +32,7 @@ pub fn store() -> Site {
             absolute: Duration::from_secs(43_200),
         },
         bearer: false,
+        service_tokens: ServiceTokens::default(),
         landing: ReturnPath::parse("/landing").unwrap(),
         after_logout: ReturnPath::parse("/bye").unwrap(),
         default_access: Access::Required,

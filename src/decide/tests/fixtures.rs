@@ -18,6 +18,7 @@ use crate::model::reason::Reason;
 use crate::model::return_path::ReturnPath;
 use crate::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
 use crate::model::sealing_keys::SealingKeys;
+use crate::model::service_token::ServiceTokens;
 use crate::model::site::{OwnPaths, SessionLifetime, Site, Upstream};
 use crate::model::target::EncodedSlashes;
 use crate::model::timestamp::Timestamp;
@@ -151,6 +152,7 @@ pub(super) fn store() -> Site {
             absolute: Duration::from_secs(43_200),
         },
         bearer: false,
+        service_tokens: ServiceTokens::default(),
         landing: ReturnPath::parse("/landing").unwrap(),
         after_logout: ReturnPath::parse("/bye").unwrap(),
         default_access: Access::Required,

@@ -19,5 +19,6 @@ mod mfa;
 mod preserved_post;
 mod redirect_loop;
 mod request_validation;
+mod service_token;
 mod unauthenticated;
 mod upstream_headers;
