@@ -8,12 +8,14 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::settings::Settings;
+use crate::system::Clock;
 
 mod demo;
 mod embedded_servers;
 mod explain;
 mod hash_password;
 mod health;
+mod make_token;
 pub mod openapi;
 mod reload;
 mod rotate_keys;
@@ -52,6 +54,9 @@ enum Command {
     /// Manage the keys that seal cookies
     #[command(subcommand)]
     Keys(Keys),
+    /// Manage service tokens
+    #[command(subcommand)]
+    Tokens(Tokens),
     /// Hash a password for the users file of the embedded identity server
     HashPassword,
     /// Check whether a running gateway is alive (for container health checks)
@@ -63,6 +68,12 @@ enum Keys {
     /// Add a new first key to those in `state_dir`: it seals, all of them open; nobody is signed
     /// out
     Rotate(WithConfig),
+}
+
+#[derive(Subcommand)]
+enum Tokens {
+    /// Make a service token, and print it with the configuration that accepts it
+    New(make_token::Arguments),
 }
 
 /// The option that names the configuration.
@@ -102,6 +113,7 @@ pub fn run() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::Keys(Keys::Rotate(with)) => rotate_keys::command(&with.config),
+        Command::Tokens(Tokens::New(arguments)) => make_token::command(&arguments),
         Command::HashPassword => hash_password::command(),
         Command::Health(with) => health::command(&with.config),
     }
@@ -120,9 +132,23 @@ fn check(path: &Path) -> ExitCode {
                 path.display(),
                 names.join(", ")
             ));
+            warn_of_expired_tokens(&settings);
             ExitCode::SUCCESS
         }
         Err(status) => status,
+    }
+}
+
+/// Names the service tokens that have expired: clients that still use them get `401`.
+fn warn_of_expired_tokens(settings: &Settings) {
+    let now = Clock::new().now();
+    for site in &settings.sites {
+        for name in site.service_tokens.expired(now) {
+            print_error(&format!(
+                "warning: site {}: the service token {name} has expired",
+                site.name
+            ));
+        }
     }
 }
 

@@ -38,6 +38,10 @@ pub(super) fn branch<'s>(schema: &'s Value, value: &DeValue<'_>) -> Option<&'s V
     if !words(schema).is_empty() {
         return (kind == "string").then_some(schema);
     }
+    // JSON has no dates: editors show them as strings.
+    if schema.get("x-written").and_then(Value::as_str) == Some("date") {
+        return (kind == "datetime").then_some(schema);
+    }
     match schema.get("oneOf").and_then(Value::as_array) {
         Some(branches) => branches
             .iter()
@@ -82,6 +86,7 @@ pub(super) fn expected(schema: &Value) -> String {
     match schema.get("x-written").and_then(Value::as_str) {
         Some("duration") => return "a duration like \"30s\"".to_owned(),
         Some("size") => return "a size like \"16KiB\"".to_owned(),
+        Some("date") => return "a date like 2027-01-31, without quotes".to_owned(),
         Some(_) | None => {}
     }
     match schema.get("type").and_then(Value::as_str) {

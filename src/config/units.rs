@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
+use toml::value::Datetime;
 
 /// How an amount is read, and how it is written, for hints.
 pub(super) struct Unit<T> {
@@ -62,6 +63,29 @@ pub(super) struct Time(pub(super) Duration);
 /// A number of bytes as a configuration writes it.
 #[derive(Clone, Copy)]
 pub(super) struct Size(pub(super) usize);
+
+/// A TOML date, or date and time.
+pub(super) struct Moment(pub(super) Datetime);
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Datetime::deserialize(deserializer).map(Self)
+    }
+}
+
+impl JsonSchema for Moment {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Moment".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "x-written": "date" })
+    }
+}
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -6,12 +6,13 @@
 //! 1. A `public` page is forwarded without looking at credentials, and without an identity.
 //! 2. A CORS preflight of a listed origin to a `required` page is answered by the gateway. Browsers
 //!    send it without credentials, so the page's own policy could only refuse it.
-//! 3. An `optional` page is forwarded with the identity where the credentials prove one, and
+//! 3. A service token is checked by itself, see `service_access`.
+//! 4. An `optional` page is forwarded with the identity where the credentials prove one, and
 //!    anonymously otherwise, also while the provider is unavailable.
-//! 4. A `required` page needs an authenticated user with one of the rule's roles. Everybody else is
+//! 5. A `required` page needs an authenticated user with one of the rule's roles. Everybody else is
 //!    sent to log in, or refused. While the provider is unavailable, nobody is refused: the answer
 //!    is `503`, and cookies are kept.
-//! 5. A cross-site write with cookies is refused. Browsers attach cookies on their own, but
+//! 6. A cross-site write with cookies is refused. Browsers attach cookies on their own, but
 //!    never headers, so bearer tokens are exempt.
 
 use std::time::Duration;
@@ -31,6 +32,7 @@ use super::cors;
 use super::facts::Facts;
 use super::preserved_post::{self, Preserve};
 use super::redirect_loop;
+use super::service_access;
 use super::unauthenticated::{deny_unauthenticated, return_address};
 use super::verdict::{Decision, Grant, Outcome, Verdict};
 
@@ -48,6 +50,9 @@ pub(super) fn decide<'a>(
     if requirement.access == Access::Required
         && let Some(verdict) = cors::preflight(request, site, cors::ANY_METHOD)
     {
+        return Decision::Settled(verdict);
+    }
+    if let Some(verdict) = service_access::decide(request, site, &requirement, now) {
         return Decision::Settled(verdict);
     }
     let is_optional = requirement.access == Access::Optional;

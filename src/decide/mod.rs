@@ -19,7 +19,7 @@
 //!
 //! * `endpoint`: which paths belong to the gateway.
 //! * `credentials` and `auth_status`: which credentials of a request count, and whom they prove.
-//! * `authorize`: who may see a page of the application.
+//! * `authorize`: who may see a page of the application. `service_access`: programs without an account.
 //! * `unauthenticated`, `redirect_loop`, `preserved_post`: what everybody else gets.
 //! * `login`, `login_result`, `csrf`, `challenge`, `mfa`, `logout`: the gateway's forms.
 //! * `api`, `api_body`, `api_login`, `api_mfa`, `cors`: the JSON endpoints, and pages of other
@@ -67,6 +67,7 @@ mod redirect_loop;
 pub mod request_target;
 pub mod request_validation;
 pub mod response_rewrite;
+mod service_access;
 pub mod trace_context;
 pub mod unauthenticated;
 pub mod upstream_headers;

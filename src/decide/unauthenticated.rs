@@ -49,14 +49,14 @@ pub(super) fn unauthorized<'a>(
     reason: Reason,
 ) -> Verdict<'a> {
     let mut problem = Problem::new(reason);
-    problem.www_authenticate = site.bearer.then(|| bearer_challenge(request));
+    problem.www_authenticate = site.takes_bearer().then(|| bearer_challenge(request));
     Verdict::reply(LocalResponse::Problem(problem), reason)
 }
 
 /// The value of `WWW-Authenticate` for bearer clients (RFC 6750, section 3): with an error code
 /// only where the request had a token.
 fn bearer_challenge(request: &RequestView<'_>) -> &'static str {
-    if request.bearer.access.is_some() {
+    if request.bearer.access.is_some() || request.bearer.service.is_some() {
         "Bearer error=\"invalid_token\""
     } else {
         "Bearer"
@@ -93,7 +93,7 @@ pub fn login_address(site: &Site, return_to: Option<&ReturnPath>) -> LocalPath {
 /// connection.
 #[must_use]
 pub fn default_challenge(site: &Site) -> String {
-    if site.bearer {
+    if site.takes_bearer() {
         "Bearer".to_owned()
     } else {
         format!("Cookie realm=\"{}\"", site.name)

@@ -172,12 +172,13 @@ impl UpstreamHeaders<'_> {
 }
 
 /// The names in a client's header that must not reach the application: everything the gateway
-/// manages, in every spelling, on every route.
+/// manages, in every spelling, and what carries a service token, on every route.
 #[must_use]
 pub fn removals(site: &Site, headers: &HeaderMap) -> Vec<HeaderName> {
     headers
         .keys()
         .filter(|name| site.manages_header(name))
+        .chain(site.service_tokens.fields_to_remove(headers))
         .cloned()
         .collect()
 }

@@ -21,7 +21,7 @@ pub fn bearer_jwt(value: &str) -> Option<&str> {
 }
 
 /// The token of `Bearer TOKEN`; the scheme in any case (RFC 9110, section 11.1).
-fn bearer(value: &str) -> Option<&str> {
+pub(super) fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme
         .eq_ignore_ascii_case("bearer")

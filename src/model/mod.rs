@@ -38,6 +38,7 @@ pub mod return_path;
 pub mod rule;
 pub mod sealing_keys;
 pub mod secret;
+pub mod service_token;
 pub mod set_cookie;
 pub mod site;
 pub mod site_headers;

@@ -43,6 +43,8 @@ reasons! {
     Anonymous = "anonymous", 200, "Not signed in";
     /// The access token or the session is valid.
     SignedIn = "signed_in", 200, "Signed in";
+    /// The request has a valid service token.
+    ServiceToken = "service_token", 200, "Service token";
     /// The access token was expired or missing, and was refreshed on this request.
     Renewed = "renewed", 200, "Session renewed";
     /// The access token was about to expire, and was refreshed beside the upstream call.
@@ -78,6 +80,10 @@ reasons! {
     RejectedInput = "rejected_input", 400, "The input was not accepted";
     /// Nobody is logged in, and the page requires a login.
     SignedOut = "signed_out", 401, "Sign in to continue";
+    /// The site has no such service token.
+    ServiceTokenInvalid = "service_token_invalid", 401, "The service token is not valid";
+    /// The service token has expired.
+    ServiceTokenExpired = "service_token_expired", 401, "The service token has expired";
     /// The user has none of the roles that the page requires.
     RoleMissing = "role_missing", 403, "You have no access to this page";
     /// A write or a form that a page of another site sent.

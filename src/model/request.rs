@@ -31,15 +31,19 @@ pub struct BearerTokens<'a> {
     pub access: Option<&'a str>,
     /// The value of `Vestibule-Refresh-Token`.
     pub refresh: Option<&'a str>,
+    /// The [service token](super::service_token), in `Authorization: Bearer …` or in the site's
+    /// header for them.
+    pub service: Option<&'a str>,
 }
 
 impl std::fmt::Debug for BearerTokens<'_> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             out,
-            "BearerTokens(access: {}, refresh: {})",
+            "BearerTokens(access: {}, refresh: {}, service: {})",
             self.access.is_some(),
-            self.refresh.is_some()
+            self.refresh.is_some(),
+            self.service.is_some()
         )
     }
 }

@@ -14,6 +14,7 @@ use super::origin::{Host, Origin};
 use super::return_path::ReturnPath;
 use super::rule::{Access, Rule, UnauthenticatedAction};
 use super::target::EncodedSlashes;
+use super::service_token::ServiceTokens;
 use super::theme::Theme;
 
 /// A protected application: its external origin, upstreams, rules and cookies. Made from the
@@ -47,6 +48,8 @@ pub struct Site {
     pub session_lifetime: SessionLifetime,
     /// Whether clients that are not browsers may present tokens in headers.
     pub bearer: bool,
+    /// The tokens of programs without an account.
+    pub service_tokens: ServiceTokens,
     /// The page after a login without a return address.
     pub landing: ReturnPath,
     /// The page after a logout.
@@ -291,6 +294,12 @@ impl Site {
         *origin == self.origin
             || (origin.scheme == self.origin.scheme
                 && self.aliases.iter().any(|alias| origin.matches_host(alias)))
+    }
+
+    /// Whether the site takes bearer tokens of any kind.
+    #[must_use]
+    pub fn takes_bearer(&self) -> bool {
+        self.bearer || !self.service_tokens.is_empty()
     }
 
     /// Whether the gateway sets this header itself, so that the client's copy must be removed. Case

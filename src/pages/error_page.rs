@@ -157,6 +157,9 @@ fn message_group(reason: Reason) -> &'static str {
         Reason::Public
         | Reason::Anonymous
         | Reason::SignedIn
+        | Reason::ServiceToken
+        | Reason::ServiceTokenInvalid
+        | Reason::ServiceTokenExpired
         | Reason::Renewed
         | Reason::EarlyRefresh
         | Reason::RenewedFromInvalid

@@ -91,6 +91,7 @@ async fn decide_request(session: &mut Session, ctx: &mut ProxyContext) -> Option
     match find_site(session, ctx, &mut head) {
         Ok(site_runtime) => {
             apply_timeouts(session, ctx);
+            head.read_token_header(session.req_header(), &site_runtime.site.service_tokens);
             decide_at_site(session, ctx, &site_runtime, &head).await
         }
         Err(rejection) => Some(

@@ -16,6 +16,7 @@ use crate::decide::trace_context::is_traceparent;
 use crate::model::authorization::bearer_jwt;
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
 use crate::model::request_cookies::PresentedCookies;
+use crate::model::service_token::{self, ServiceTokens};
 use crate::model::target::Target;
 
 use super::field_lines::{join, lists, only};
@@ -36,6 +37,8 @@ pub(super) struct RequestHead {
     cookies: Vec<HeaderValue>,
     accept: Option<HeaderValue>,
     authorization: Option<HeaderValue>,
+    /// The field that the site reads service tokens from, see [`Self::read_token_header`].
+    token_header: Option<HeaderValue>,
     refresh_tokens: Vec<HeaderValue>,
     origin: Option<HeaderValue>,
     referer: Option<HeaderValue>,
@@ -81,6 +84,16 @@ impl RequestHead {
             head.preflight = preflight(&request.headers);
         }
         head
+    }
+
+    /// Reads the header that carries service tokens at the request's site.
+    pub(super) fn read_token_header(&mut self, request: &RequestHeader, tokens: &ServiceTokens) {
+        let Some(name) = tokens.header.as_ref().filter(|_| !tokens.is_empty()) else {
+            return;
+        };
+        for value in request.headers.get_all(name) {
+            only(&mut self.token_header, value);
+        }
     }
 
     fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
@@ -225,7 +238,17 @@ impl RequestHead {
                 // Which of two is the client's cannot be told.
                 _ => None,
             },
+            service: self.service_token(),
         }
+    }
+
+    fn service_token(&self) -> Option<&str> {
+        let in_authorization =
+            text(self.authorization.as_ref()).and_then(service_token::bearer_service_token);
+        in_authorization.or_else(|| {
+            let value = text(self.token_header.as_ref())?;
+            value.starts_with(service_token::PREFIX).then_some(value)
+        })
     }
 }
 

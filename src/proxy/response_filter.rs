@@ -301,6 +301,8 @@ fn is_audited(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::RoleMissing
+            | Reason::ServiceTokenInvalid
+            | Reason::ServiceTokenExpired
             | Reason::CrossSiteRequest
             | Reason::CsrfFailed
             | Reason::BrowserTokensRefused

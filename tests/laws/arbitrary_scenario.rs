@@ -345,7 +345,11 @@ fn bearer() -> impl Strategy<Value = BearerTokens<'static>> {
         1 => Just((Some("access-token"), Some("refresh-token"))),
         1 => Just((None, Some("refresh-token"))),
     ];
-    carried.prop_map(|(access, refresh)| BearerTokens { access, refresh })
+    carried.prop_map(|(access, refresh)| BearerTokens {
+        access,
+        refresh,
+        service: None,
+    })
 }
 
 fn fetch_metadata() -> impl Strategy<Value = FetchMetadata<'static>> {

@@ -12,6 +12,7 @@ use vestibule::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
 use vestibule::model::site::{
     OwnPaths, ResponseRewrite, SessionLifetime, Site, Upstream, ViaField,
 };
+use vestibule::model::service_token::ServiceTokens;
 use vestibule::model::target::EncodedSlashes;
 
 pub fn store() -> Site {
@@ -35,6 +36,7 @@ pub fn store() -> Site {
             absolute: Duration::from_secs(43_200),
         },
         bearer: false,
+        service_tokens: ServiceTokens::default(),
         landing: ReturnPath::parse("/landing").unwrap(),
         after_logout: ReturnPath::parse("/bye").unwrap(),
         default_access: Access::Required,

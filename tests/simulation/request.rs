@@ -131,6 +131,7 @@ fn view<'a>(
         bearer: BearerTokens {
             access: request.access.as_deref(),
             refresh: request.refresh.as_deref(),
+            service: None,
         },
         fetch_metadata: FetchMetadata {
             accept: Some("application/json"),

@@ -38,6 +38,7 @@ mod refused_bodies;
 mod renewal;
 mod renewal_trouble;
 mod replicas;
+mod service_tokens;
 mod signing_in;
 mod signing_out;
 mod single_page;

@@ -83,7 +83,7 @@ fn custom(table: &[(At<String>, At<String>)], review: &mut Review<'_>) -> Option
     (headers.len() == table.len()).then(|| IdentityHeaders::custom(headers))
 }
 
-fn parse_name(name: &At<String>, review: &mut Review<'_>) -> Option<HeaderName> {
+pub(super) fn parse_name(name: &At<String>, review: &mut Review<'_>) -> Option<HeaderName> {
     let parsed = HeaderName::from_bytes(name.as_bytes()).ok();
     let Some(parsed) = parsed else {
         review.refuse_text(

@@ -10,6 +10,7 @@ mod own_paths;
 mod providers;
 mod rules;
 mod server;
+mod service_tokens;
 mod sites;
 mod store;
 mod templates;

@@ -9,7 +9,10 @@ use super::super::spans::At;
 use super::super::suggest::suggest;
 use super::hosts::TakenHosts;
 use super::providers::is_name;
-use super::{Review, cookies, headers, hosted_backend, hosts, own_paths, rules, theme, upstreams};
+use super::{
+    Review, cookies, headers, hosted_backend, hosts, own_paths, rules, service_tokens, theme,
+    upstreams,
+};
 use crate::model::credential::CredentialKind;
 use crate::model::site::{SessionLifetime, Site};
 use crate::model::target::EncodedSlashes;
@@ -78,6 +81,9 @@ fn site(
     let headers = headers::headers(written.headers.as_ref(), review);
     let theme = theme::theme(written.theme.as_ref(), review);
     let rules = rules::rules(&written.rules, review);
+    let parts = headers.as_ref().zip(rules.as_deref());
+    let parts = parts.map(|(headers, rules)| service_tokens::SiteParts { headers, rules });
+    let tokens = service_tokens::tokens(written, parts, review);
     let application = application?;
     Some(Site {
         name: name?,
@@ -93,6 +99,7 @@ fn site(
         credential: credential(written.credential),
         session_lifetime: session?,
         bearer: *written.bearer,
+        service_tokens: tokens?,
         landing: paths.landing?,
         after_logout: paths.after_logout?,
         default_access: rules::access(written.default_access),

@@ -8,7 +8,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::super::spans::At;
-use super::super::units::Time;
+use super::super::units::{Moment, Time};
 
 /// A guarded application.
 #[derive(Deserialize, JsonSchema)]
@@ -61,6 +61,13 @@ pub(in crate::config) struct Site {
     /// Whether API clients and mobile apps may carry tokens themselves, in headers and JSON bodies.
     #[schemars(extend("default" = false))]
     pub bearer: At<bool>,
+    /// The service tokens, one `[[sites.tokens]]` each: programs without an account at the provider
+    /// present them as `Authorization: Bearer vst_…`.
+    #[schemars(extend("default" = []))]
+    pub tokens: Vec<At<ServiceToken>>,
+    /// A header that may carry a service token too, for clients that cannot set `Authorization`.
+    #[serde(default)]
+    pub token_header: Option<At<String>>,
     /// The path after a sign-in without a return address.
     #[schemars(extend("default" = "/"))]
     pub landing: At<String>,
@@ -362,6 +369,27 @@ pub(in crate::config) struct Rule {
     /// With `required`: the answer to signed-out visitors.
     #[serde(default)]
     pub signed_out: Option<At<SignedOut>>,
+}
+
+/// A service token. Make one with `vestibule tokens new`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct ServiceToken {
+    /// The name: `a-z`, `0-9` and `-`. The application gets `token:NAME` as the user's id.
+    #[schemars(required)]
+    pub name: Option<At<String>>,
+    /// The SHA-256 of the token: 64 hexadecimal digits. The token itself is not stored.
+    #[schemars(required)]
+    pub sha256: Option<At<String>>,
+    /// The roles of its identity, for rules and for the application.
+    #[schemars(extend("default" = []))]
+    pub roles: Vec<At<String>>,
+    /// The end of its validity: a date (its midnight in UTC), or a date and time with an offset.
+    #[schemars(required)]
+    pub expires: Option<At<Moment>>,
+    /// The rules that it may meet, each by its `path`. Left out: all, and paths without a rule.
+    #[serde(default)]
+    pub rules: Option<At<Vec<At<String>>>>,
 }
 
 /// The answer to a signed-out visitor on a required path.

@@ -19,6 +19,7 @@ use crate::model::return_path::ReturnPath;
 use crate::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
 use crate::model::sealing_keys::SealingKeys;
 use crate::model::site::{OwnPaths, ResponseRewrite, SessionLifetime, Site, Upstream, ViaField};
+use crate::model::service_token::ServiceTokens;
 use crate::model::target::EncodedSlashes;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{
@@ -153,6 +154,7 @@ pub(super) fn store() -> Site {
             absolute: Duration::from_secs(43_200),
         },
         bearer: false,
+        service_tokens: ServiceTokens::default(),
         landing: ReturnPath::parse("/landing").unwrap(),
         after_logout: ReturnPath::parse("/bye").unwrap(),
         default_access: Access::Required,

@@ -20,5 +20,6 @@ mod preserved_post;
 mod redirect_loop;
 mod request_validation;
 mod response_rewrite;
+mod service_token;
 mod unauthenticated;
 mod upstream_headers;

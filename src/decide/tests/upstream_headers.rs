@@ -307,7 +307,7 @@ fn the_newest_token_goes_along_where_the_site_wants_one() {
     assert_eq!(token(&site, by_cookie, &verified).as_deref(), Some("A"));
     let by_header = BearerTokens {
         access: Some("B"),
-        refresh: None,
+        ..BearerTokens::default()
     };
     assert_eq!(token(&site, by_header, &verified).as_deref(), Some("B"));
     let refreshed = Facts {
