@@ -15,6 +15,7 @@ use crate::decide::request_validation::{FieldCounts, UnvalidatedHead};
 use crate::decide::trace_context::is_traceparent;
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
 use crate::model::request_cookies::PresentedCookies;
+use crate::model::rule::RuleClient;
 use crate::model::target::Target;
 
 use super::field_lines::{join, lists, only};
@@ -203,6 +204,7 @@ impl RequestHead {
         &'a self,
         target: &'a Target<'a>,
         cookies: &'a PresentedCookies<'a>,
+        client: RuleClient<'a>,
     ) -> RequestView<'a> {
         RequestView {
             method: &self.method,
@@ -210,6 +212,7 @@ impl RequestHead {
             cookies,
             bearer: self.bearer(),
             fetch_metadata: self.fetch_metadata(),
+            client,
         }
     }
 

@@ -53,6 +53,8 @@ pub fn rule(pattern: &str, methods: &[Method], access: Access, roles: &[&str]) -
     Rule {
         pattern: Pattern::parse(pattern).unwrap(),
         methods: methods.to_vec(),
+        from: Vec::new(),
+        header: None,
         access,
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         unauthenticated: UnauthenticatedAction::Auto,

@@ -101,6 +101,8 @@ pub(super) fn rule(pattern: &str, access: Access, roles: &[&str]) -> Rule {
     Rule {
         pattern: Pattern::parse(pattern).unwrap(),
         methods: Vec::new(),
+        from: Vec::new(),
+        header: None,
         access,
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         unauthenticated: UnauthenticatedAction::Auto,

@@ -118,7 +118,8 @@ fn bearer_tokens_are_read_from_headers() {
     let cookies = PresentedCookies::parse(&names, std::iter::empty::<&str>());
     let tokens = |fields: &[(&'static str, &str)]| {
         let head = read("GET", fields);
-        let BearerTokens { access, refresh } = head.view(&target, &cookies).bearer;
+        let BearerTokens { access, refresh } =
+            head.view(&target, &cookies, RuleClient::default()).bearer;
         (access.map(str::to_owned), refresh.map(str::to_owned))
     };
     let refresh = ("vestibule-refresh-token", "R");
