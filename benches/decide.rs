@@ -16,6 +16,7 @@ use vestibule::model::identity::Identity;
 use vestibule::model::request::{BearerTokens, FetchMetadata, RequestView};
 use vestibule::model::request_cookies::PresentedCookies;
 use vestibule::model::rule::Access;
+use vestibule::model::rule::RuleClient;
 use vestibule::model::site::Site;
 use vestibule::model::target::{EncodedSlashes, Target};
 use vestibule::model::timestamp::Timestamp;
@@ -89,6 +90,7 @@ fn decisions(bench: &mut Criterion) {
         method: &Method::GET,
         target: &target,
         cookies: &cookies,
+        client: RuleClient::default(),
         bearer: BearerTokens::default(),
         fetch_metadata: marks,
     };

@@ -1,15 +1,17 @@
 //! The `explain` command: what signed-out and signed-in visitors get at an address, found by
 //! running the policy itself.
 
+use std::net::IpAddr;
 use std::process::ExitCode;
 
 use clap::Args;
-use http::Method;
+use http::{HeaderName, Method};
 
 use crate::config::settings::Settings;
-use crate::decide::explain::{ExplainedOutcome, Explanation, explain};
+use crate::decide::explain::{ExplainedOutcome, ExplainedRequest, Explanation, explain};
 use crate::decide::request_target::validate_target;
 use crate::model::origin::Host;
+use crate::model::rule::RuleClient;
 use crate::model::site::Site;
 
 use super::{WithConfig, loaded, print, print_error};
@@ -31,6 +33,12 @@ pub(super) struct Arguments {
     /// A role of the signed-in visitor; may be given several times
     #[arg(long)]
     role: Vec<String>,
+    /// The address of the client, for rules with `from`
+    #[arg(long, default_value = "0.0.0.0")]
+    from: IpAddr,
+    /// A header that the request has, for rules with `header`; may be given several times
+    #[arg(long)]
+    header: Vec<HeaderName>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -63,9 +71,18 @@ fn explanation(settings: &Settings, arguments: &Arguments) -> Result<String, Str
         .ok_or_else(|| format!("no site has the host {host}: visitors get 421 unknown_site"))?;
     let method = Method::from_bytes(arguments.method.as_bytes())
         .map_err(|_| "--method is no method".to_owned())?;
-    let target = validate_target(arguments.path.as_bytes(), &method, site)
+    let client = RuleClient {
+        address: arguments.from.to_canonical(),
+        headers: &arguments.header,
+    };
+    let target = validate_target(arguments.path.as_bytes(), &method, client, site)
         .map_err(|_| "visitors get 400 malformed_request for this path, whoever they are")?;
-    let explanation = explain(site, &target, &method, &arguments.role);
+    let request = ExplainedRequest {
+        method: &method,
+        target: &target,
+        client,
+    };
+    let explanation = explain(site, &request, &arguments.role);
     if arguments.json {
         return serde_json::to_string_pretty(&explanation).map_err(|error| error.to_string());
     }

@@ -1,7 +1,7 @@
 //! Pages of the application: who may see them (`docs/reference/request-handling.md`, from the rules
 //! on).
 //!
-//! The first rule that matches method and path decides (see [`Site::match_rule`]), in this order:
+//! The first rule that matches the request decides (see [`Site::match_rule`]), in this order:
 //!
 //! 1. A `public` page is forwarded without looking at credentials, and without an identity.
 //! 2. A CORS preflight of a listed origin to a `required` page is answered by the gateway. Browsers
@@ -43,7 +43,11 @@ pub(super) fn decide<'a>(
     facts: &Facts,
     now: Timestamp,
 ) -> Decision<'a> {
-    let requirement = site.match_rule(request.method, request.target.decoded_path());
+    let requirement = site.match_rule(
+        request.method,
+        request.target.decoded_path(),
+        request.client,
+    );
     if requirement.access == Access::Public {
         return Decision::Settled(Verdict::forward(Grant::anonymous(), Reason::Public));
     }

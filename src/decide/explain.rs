@@ -16,7 +16,7 @@ use crate::model::identity::Identity;
 use crate::model::local_response::LocalResponse;
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
 use crate::model::request_cookies::{PresentedCookie, PresentedCookies};
-use crate::model::rule::Access;
+use crate::model::rule::{Access, RuleClient};
 use crate::model::site::Site;
 use crate::model::target::Target;
 use crate::model::timestamp::Timestamp;
@@ -57,10 +57,26 @@ pub struct ExplainedOutcome {
     pub location: Option<String>,
 }
 
-/// Explains `method` on `target` at `site`.
+/// The request that is explained.
+#[derive(Clone, Copy, Debug)]
+pub struct ExplainedRequest<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The validated target.
+    pub target: &'a Target<'a>,
+    /// What the conditions of rules are checked against.
+    pub client: RuleClient<'a>,
+}
+
+/// Explains a request at `site`.
 #[must_use]
-pub fn explain(site: &Site, target: &Target<'_>, method: &Method, roles: &[String]) -> Explanation {
-    let requirement = site.match_rule(method, target.decoded_path());
+pub fn explain(site: &Site, request: &ExplainedRequest<'_>, roles: &[String]) -> Explanation {
+    let ExplainedRequest {
+        method,
+        target,
+        client,
+    } = *request;
+    let requirement = site.match_rule(method, target.decoded_path(), client);
     let (rule, access) = match endpoint::find(site, target) {
         Some(_) => ("own endpoint", Access::Public),
         None => (
@@ -79,17 +95,16 @@ pub fn explain(site: &Site, target: &Target<'_>, method: &Method, roles: &[Strin
         site: site.name.clone(),
         rule: rule.into(),
         access: access.as_str(),
-        signed_out: explain_outcome(site, target, method, None),
-        signed_in: explain_outcome(site, target, method, Some(with_role)),
-        without_role: explain_outcome(site, target, method, Some(Vec::new())),
+        signed_out: explain_outcome(site, request, None),
+        signed_in: explain_outcome(site, request, Some(with_role)),
+        without_role: explain_outcome(site, request, Some(Vec::new())),
     }
 }
 
 /// The outcome for a navigation of a user with `roles`; `None` for one without credentials.
 fn explain_outcome(
     site: &Site,
-    target: &Target<'_>,
-    method: &Method,
+    explained: &ExplainedRequest<'_>,
     roles: Option<Vec<String>>,
 ) -> ExplainedOutcome {
     let mut cookies = PresentedCookies::default();
@@ -117,8 +132,8 @@ fn explain_outcome(
         facts.logout = Known::Found(());
     }
     let request = RequestView {
-        method,
-        target,
+        method: explained.method,
+        target: explained.target,
         cookies: &cookies,
         bearer: BearerTokens::default(),
         fetch_metadata: FetchMetadata {
@@ -126,6 +141,7 @@ fn explain_outcome(
             fetch_mode: Some("navigate"),
             ..FetchMetadata::default()
         },
+        client: explained.client,
     };
     explain_decision(&decide(&request, site, &facts, Timestamp::from_secs(0)))
 }

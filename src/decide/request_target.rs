@@ -7,7 +7,7 @@ use http::Method;
 use crate::model::origin::{Host, Scheme};
 use crate::model::path_readings::{TooManyReadingsError, other_readings};
 use crate::model::reason::Reason;
-use crate::model::rule::Rule;
+use crate::model::rule::{Rule, RuleClient};
 use crate::model::site::Site;
 use crate::model::target::{EncodedSlashes, Target};
 
@@ -51,7 +51,7 @@ pub fn origin_form(target: &[u8], host: &Host) -> Result<Option<Vec<u8>>, Reject
     }))
 }
 
-/// Reads a target in origin-form as `site` reads it.
+/// Reads a target in origin-form as `site` reads it, for a request of this method and client.
 ///
 /// # Errors
 /// `400` where the target is malformed, or where another server's reading of it meets another rule
@@ -59,10 +59,11 @@ pub fn origin_form(target: &[u8], host: &Host) -> Result<Option<Vec<u8>>, Reject
 pub fn validate_target<'a>(
     target: &'a [u8],
     method: &Method,
+    client: RuleClient<'_>,
     site: &Site,
 ) -> Result<Target<'a>, Rejection> {
     let target = Target::parse(target, site.encoded_slashes)?;
-    if has_one_meaning(&target, method, site) {
+    if has_one_meaning(&target, method, client, site) {
         Ok(target)
     } else {
         Err(Rejection::MALFORMED)
@@ -71,9 +72,14 @@ pub fn validate_target<'a>(
 
 /// Whether every reading of the target meets the same rule, and none of several meets an own
 /// endpoint of the gateway.
-fn has_one_meaning(target: &Target<'_>, method: &Method, site: &Site) -> bool {
+fn has_one_meaning(
+    target: &Target<'_>,
+    method: &Method,
+    client: RuleClient<'_>,
+    site: &Site,
+) -> bool {
     let path = target.decoded_path();
-    if site.is_evaded_by_method(method, path) {
+    if site.is_evaded_by_method(method, path, client) {
         return false;
     }
     let readings = match other_readings(target) {
@@ -81,7 +87,7 @@ fn has_one_meaning(target: &Target<'_>, method: &Method, site: &Site) -> bool {
         Ok(readings) => readings,
         Err(TooManyReadingsError) => return false,
     };
-    let rule = site.find_rule(method, path);
+    let rule = site.find_rule(method, path, client);
     let is_same = |other: Option<&Rule>| match (rule, other) {
         (Some(rule), Some(other)) => ptr::eq(rule, other),
         (None, None) => true,
@@ -89,9 +95,9 @@ fn has_one_meaning(target: &Target<'_>, method: &Method, site: &Site) -> bool {
     };
     endpoint::find(site, target).is_none()
         && readings.iter().all(|path| {
-            is_same(site.find_rule(method, path))
+            is_same(site.find_rule(method, path, client))
                 && endpoint::find_at(site, path).is_none()
-                && !site.is_evaded_by_method(method, path)
+                && !site.is_evaded_by_method(method, path, client)
         })
 }
 

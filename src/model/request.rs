@@ -5,6 +5,7 @@ use http::Method;
 use super::origin::Origin;
 use super::request_cookies::PresentedCookies;
 use super::return_path::ReturnPath;
+use super::rule::RuleClient;
 use super::site::Site;
 use super::target::Target;
 
@@ -21,6 +22,8 @@ pub struct RequestView<'a> {
     pub bearer: BearerTokens<'a>,
     /// The fields that tell navigations, calls of scripts and forms of other sites apart.
     pub fetch_metadata: FetchMetadata<'a>,
+    /// What the conditions of rules are checked against.
+    pub client: RuleClient<'a>,
 }
 
 /// The tokens in the headers of a request. `Debug` prints only whether they are there.

@@ -1,8 +1,10 @@
 //! Rules: which paths require what of their users.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use http::Method;
+use http::{HeaderName, Method};
+use ipnet::IpNet;
 use memchr::memmem;
 
 /// Who may access a path (`docs/reference/request-handling.md#rules`).
@@ -167,6 +169,26 @@ fn matches_segment(pattern: &str, segment: &[u8]) -> bool {
     !rest.is_empty()
 }
 
+/// What the conditions of rules are checked against: who sends a request, and which of the headers
+/// that [rules name](Rule::header) it has.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleClient<'a> {
+    /// The client's address, as far as proxies are trusted.
+    pub address: IpAddr,
+    /// The headers that the request has, of those that a rule of the site names.
+    pub headers: &'a [HeaderName],
+}
+
+/// A client of no known address and without any header.
+impl Default for RuleClient<'_> {
+    fn default() -> Self {
+        Self {
+            address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            headers: &[],
+        }
+    }
+}
+
 /// A rule of a site. The first rule that matches a request applies.
 #[derive(Clone, Debug)]
 pub struct Rule {
@@ -175,6 +197,12 @@ pub struct Rule {
     /// The methods that the rule applies to; empty for every method. A request with another method
     /// is matched with later rules.
     pub methods: Vec<Method>,
+    /// The networks of which one must contain the client's address; empty for every address. A
+    /// request from elsewhere is matched with later rules.
+    pub from: Vec<IpNet>,
+    /// The header that a request must have, whatever its value. A request without it is matched with
+    /// later rules.
+    pub header: Option<HeaderName>,
     /// Who may access the paths.
     pub access: Access,
     /// The roles of which a user needs at least one, with `required`; empty where none is needed.
@@ -184,10 +212,35 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether the rule applies to `method` on `path`, percent-decoded once.
+    /// Whether the rule applies to `method` on `path`, percent-decoded once, of this client.
     #[must_use]
-    pub fn matches(&self, method: &Method, path: &[u8]) -> bool {
-        (self.methods.is_empty() || self.methods.contains(method)) && self.pattern.matches(path)
+    pub fn matches(&self, method: &Method, path: &[u8], client: RuleClient<'_>) -> bool {
+        (self.methods.is_empty() || self.methods.contains(method))
+            && self.pattern.matches(path)
+            && (self.from.is_empty() || self.from.iter().any(|net| net.contains(&client.address)))
+            && self
+                .header
+                .as_ref()
+                .is_none_or(|name| client.headers.contains(name))
+    }
+
+    /// Whether this rule applies to every request that `other` applies to.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let has_methods = self.methods.is_empty()
+            || (!other.methods.is_empty()
+                && other
+                    .methods
+                    .iter()
+                    .all(|method| self.methods.contains(method)));
+        let has_addresses = self.from.is_empty()
+            || (!other.from.is_empty()
+                && other
+                    .from
+                    .iter()
+                    .all(|net| self.from.iter().any(|wider| wider.contains(net))));
+        let has_header = self.header.is_none() || self.header == other.header;
+        has_methods && has_addresses && has_header && self.pattern.covers(&other.pattern)
     }
 }
 
@@ -286,6 +339,49 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    fn rule(from: &[&str], header: Option<&'static str>) -> Rule {
+        Rule {
+            pattern: pattern("/a"),
+            methods: Vec::new(),
+            from: from.iter().map(|net| net.parse().unwrap()).collect(),
+            header: header.map(HeaderName::from_static),
+            access: Access::Public,
+            roles: Vec::new(),
+            unauthenticated: UnauthenticatedAction::Auto,
+        }
+    }
+
+    #[test]
+    fn all_conditions_of_a_rule_must_hold() {
+        let key = [HeaderName::from_static("x-api-key")];
+        let matches = |rule: &Rule, address: &str, headers| {
+            let address = address.parse().unwrap();
+            rule.matches(&Method::GET, b"/a", RuleClient { address, headers })
+        };
+        let inside = rule(&["10.0.0.0/8", "fd00::/8"], None);
+        for (address, expected) in [("10.1.2.3", true), ("fd00::1", true), ("11.0.0.1", false)] {
+            assert_eq!(matches(&inside, address, &[]), expected, "{address}");
+        }
+        let keyed = rule(&[], Some("x-api-key"));
+        assert!(matches(&keyed, "1.1.1.1", &key));
+        assert!(!matches(&keyed, "1.1.1.1", &[]));
+        let both = rule(&["10.0.0.0/8"], Some("x-api-key"));
+        assert!(matches(&both, "10.0.0.1", &key));
+        assert!(!matches(&both, "10.0.0.1", &[]));
+        assert!(!matches(&both, "1.1.1.1", &key));
+    }
+
+    #[test]
+    fn a_rule_covers_another_whose_conditions_are_narrower() {
+        let any = rule(&[], None);
+        let (wide, narrow) = (rule(&["10.0.0.0/8"], None), rule(&["10.1.0.0/16"], None));
+        let keyed = rule(&[], Some("x-api-key"));
+        assert!(any.covers(&narrow) && any.covers(&keyed) && any.covers(&any));
+        assert!(wide.covers(&narrow) && keyed.covers(&rule(&["10.0.0.0/8"], Some("x-api-key"))));
+        assert!(!narrow.covers(&wide) && !wide.covers(&any) && !keyed.covers(&any));
+        assert!(!keyed.covers(&rule(&[], Some("x-other"))) && !wide.covers(&keyed));
     }
 
     #[test]

@@ -12,9 +12,9 @@ use super::hosted_backend::HostedBackend;
 use super::identity_headers::IdentityHeaders;
 use super::origin::{Host, Origin};
 use super::return_path::ReturnPath;
-use super::rule::{Access, Rule, UnauthenticatedAction};
-use super::target::EncodedSlashes;
+use super::rule::{Access, Rule, RuleClient, UnauthenticatedAction};
 use super::service_token::ServiceTokens;
+use super::target::EncodedSlashes;
 use super::theme::Theme;
 
 /// A protected application: its external origin, upstreams, rules and cookies. Made from the
@@ -239,14 +239,21 @@ impl Site {
     /// The first rule that applies to `method` on `path` (percent-decoded once); `None` where the
     /// site's default applies.
     #[must_use]
-    pub fn find_rule(&self, method: &Method, path: &[u8]) -> Option<&Rule> {
-        self.rules.iter().find(|rule| rule.matches(method, path))
+    pub fn find_rule(&self, method: &Method, path: &[u8], client: RuleClient<'_>) -> Option<&Rule> {
+        self.rules
+            .iter()
+            .find(|rule| rule.matches(method, path, client))
     }
 
     /// What [the rule](Self::find_rule) for `method` on `path` requires, or the site's default.
     #[must_use]
-    pub fn match_rule(&self, method: &Method, path: &[u8]) -> Requirement<'_> {
-        match self.find_rule(method, path) {
+    pub fn match_rule(
+        &self,
+        method: &Method,
+        path: &[u8],
+        client: RuleClient<'_>,
+    ) -> Requirement<'_> {
+        match self.find_rule(method, path, client) {
             Some(rule) => Requirement {
                 pattern: Some(rule.pattern.text()),
                 access: rule.access,
@@ -265,11 +272,22 @@ impl Site {
     /// Whether an application that reads the method without regard to letter case would take the
     /// request for one with a stricter requirement. Such a request is malformed.
     #[must_use]
-    pub fn is_evaded_by_method(&self, method: &Method, path: &[u8]) -> bool {
+    pub fn is_evaded_by_method(
+        &self,
+        method: &Method,
+        path: &[u8],
+        client: RuleClient<'_>,
+    ) -> bool {
         self.alternate_methods(method).any(|alternate| {
-            let required = self.match_rule(method, path);
-            self.match_rule(alternate, path).is_stricter_than(&required)
+            let required = self.match_rule(method, path, client);
+            self.match_rule(alternate, path, client)
+                .is_stricter_than(&required)
         })
+    }
+
+    /// The headers that rules name.
+    pub fn headers_of_rules(&self) -> impl Iterator<Item = &HeaderName> {
+        self.rules.iter().filter_map(|rule| rule.header.as_ref())
     }
 
     /// The methods that rules name and that are `method` but for letter case. Every letter case of

@@ -7,7 +7,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{HeaderValue, Method, Version};
+use http::{HeaderName, HeaderValue, Method, Version};
+use pingora::http::RequestHeader;
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
 use tokio::time::Instant;
@@ -22,6 +23,7 @@ use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 use crate::model::request::RequestView;
 use crate::model::request_cookies::PresentedCookies;
+use crate::model::rule::RuleClient;
 use crate::model::site::Site;
 use crate::pages;
 use crate::runtime::{RequestContext, Runtime, SiteRuntime};
@@ -195,13 +197,18 @@ async fn decide_at_site(
     head: &RequestHead,
 ) -> Option<LocalResponse> {
     let site = &site_runtime.site;
-    let target = match request_target::validate_target(&head.target, &head.method, site) {
+    let rule_headers = headers_of_rules(site, session.req_header());
+    let client = RuleClient {
+        address: ctx.client.address,
+        headers: &rule_headers,
+    };
+    let target = match request_target::validate_target(&head.target, &head.method, client, site) {
         Ok(target) => target,
         Err(rejection) => return Some(reject(session, ctx, head, rejection)),
     };
     let mut cookies = PresentedCookies::parse(&site.cookies, head.cookie_fields());
     let upstream_cookies = cookies.upstream_cookies.take();
-    let request = head.view(&target, &cookies);
+    let request = head.view(&target, &cookies, client);
     record_request(ctx, &request, site);
     let mut facts = Facts::default();
     let verdict = loop {
@@ -215,7 +222,7 @@ async fn decide_at_site(
     ctx.outcome = verdict.label();
     ctx.reason = verdict.reason;
     ctx.rule = site
-        .match_rule(request.method, target.decoded_path())
+        .match_rule(request.method, target.decoded_path(), client)
         .pattern
         .cloned();
     ctx.response.cookie_changes = verdict.cookies;
@@ -245,6 +252,15 @@ async fn decide_at_site(
             None
         }
     }
+}
+
+/// The headers of the request that a rule of the site names.
+fn headers_of_rules(site: &Site, request: &RequestHeader) -> Vec<HeaderName> {
+    let named = site.headers_of_rules();
+    named
+        .filter(|name| request.headers.contains_key(*name))
+        .cloned()
+        .collect()
 }
 
 /// Keeps what the response will need of the request.

@@ -16,6 +16,7 @@ use crate::decide::trace_context::is_traceparent;
 use crate::model::authorization::bearer_jwt;
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
 use crate::model::request_cookies::PresentedCookies;
+use crate::model::rule::RuleClient;
 use crate::model::service_token::{self, ServiceTokens};
 use crate::model::target::Target;
 
@@ -217,6 +218,7 @@ impl RequestHead {
         &'a self,
         target: &'a Target<'a>,
         cookies: &'a PresentedCookies<'a>,
+        client: RuleClient<'a>,
     ) -> RequestView<'a> {
         RequestView {
             method: &self.method,
@@ -224,6 +226,7 @@ impl RequestHead {
             cookies,
             bearer: self.bearer(),
             fetch_metadata: self.fetch_metadata(),
+            client,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use http::Method;
+use http::{HeaderName, Method};
 use proptest::prelude::*;
 use proptest::sample::select;
 use url::Url;
@@ -10,7 +10,7 @@ use vestibule::decide::request_target::validate_target;
 use vestibule::model::local_path::LocalPath;
 use vestibule::model::path_readings::MAX_READINGS;
 use vestibule::model::return_path::ReturnPath;
-use vestibule::model::rule::{Access, Pattern};
+use vestibule::model::rule::{Access, Pattern, Rule, RuleClient};
 use vestibule::model::site::Site;
 use vestibule::model::target::{EncodedSlashes, Target};
 
@@ -100,6 +100,14 @@ fn ruled_site(default_access: Access, slashes: EncodedSlashes) -> Site {
         default_access,
         encoded_slashes: slashes,
         rules: vec![
+            Rule {
+                from: vec!["10.0.0.2/32".parse().unwrap()],
+                ..rule("/admin/*", &[], Access::Public, &[])
+            },
+            Rule {
+                header: Some(HeaderName::from_static("x-api-key")),
+                ..rule("/*/b", &[], Access::Optional, &[])
+            },
             rule("/admin/public", &[], Access::Public, &[]),
             rule("/admin/*", &[], Access::Required, &["admin"]),
             rule("/public/*", &[], Access::Public, &[]),
@@ -216,10 +224,15 @@ proptest! {
         default_access in select(vec![Access::Public, Access::Required]),
         method in select(vec![Method::GET, Method::POST]),
         pass in any::<bool>(),
+        has_key in any::<bool>(),
+        last in select(vec![1, 2]),
     ) {
+        let key = [HeaderName::from_static("x-api-key")];
+        let headers = if has_key { &key[..] } else { &[] };
+        let client = RuleClient { address: [10, 0, 0, last].into(), headers };
         let slashes = if pass { EncodedSlashes::Pass } else { EncodedSlashes::Reject };
         let site = ruled_site(default_access, slashes);
-        let accepted = validate_target(text.as_bytes(), &method, &site).is_ok();
+        let accepted = validate_target(text.as_bytes(), &method, client, &site).is_ok();
         if Target::parse(text.as_bytes(), slashes).is_err() {
             prop_assert!(!accepted);
             return Ok(());
@@ -228,7 +241,7 @@ proptest! {
         let bytes = |path: &str| path.chars().map(|c| u8::try_from(c).unwrap()).collect::<Vec<_>>();
         let rules: BTreeSet<_> = readings
             .iter()
-            .map(|path| site.find_rule(&method, &bytes(path)).map(|rule| rule.pattern.text()))
+            .map(|path| site.find_rule(&method, &bytes(path), client).map(std::ptr::from_ref::<Rule>))
             .collect();
         let is_own = |path: &String| {
             let own = ["/login", "/logout", "/api/user", "/api/login", "/login/password"];

@@ -6,7 +6,7 @@ use http::Method;
 use proptest::prelude::*;
 use vestibule::decide::Known;
 use vestibule::decide::endpoint::StepEndpoint;
-use vestibule::decide::explain::explain;
+use vestibule::decide::explain::{ExplainedRequest, explain};
 use vestibule::model::cookie_change::CookieChange;
 use vestibule::model::credential::CredentialKind;
 use vestibule::model::hosted_backend::HostedEndpoint;
@@ -14,7 +14,7 @@ use vestibule::model::local_response::{LocalResponse, Redirect};
 use vestibule::model::reason::Reason;
 use vestibule::model::request::{BearerTokens, FetchMetadata};
 use vestibule::model::request_cookies::{PresentedCookie, PresentedCookies};
-use vestibule::model::rule::Access;
+use vestibule::model::rule::{Access, RuleClient};
 use vestibule::model::token::{Session, TokenError};
 
 use super::arbitrary_facts::principal_with;
@@ -362,7 +362,7 @@ proptest! {
     #[test]
     fn a_script_is_never_redirected_to_the_login_page(scenario in scenario()) {
         let run = simulate(&scenario);
-        let forced = scenario.site.match_rule(&scenario.method, scenario.target().decoded_path()).unauthenticated;
+        let forced = scenario.site.match_rule(&scenario.method, scenario.target().decoded_path(), RuleClient::default()).unauthenticated;
         let metadata = &scenario.fetch_metadata;
         let program = metadata.has_authorization && metadata.fetch_mode.is_none();
         let script = metadata.has_requested_with || program
@@ -441,7 +441,11 @@ proptest! {
         let target = vestibule::model::target::Target::parse(target.as_bytes(), scenario.site.encoded_slashes).unwrap();
         // The first redirect, which is no loop.
         scenario.answers.redirects = Known::Found(1);
-        let explanation = explain(&scenario.site, &target, &scenario.method, &["editor".to_owned()]);
+        let explanation = explain(
+            &scenario.site,
+            &ExplainedRequest { method: &scenario.method, target: &target, client: RuleClient::default() },
+            &["editor".to_owned()],
+        );
         for (outcome, roles) in [(&explanation.signed_out, None), (&explanation.signed_in, Some(&["editor"][..])), (&explanation.without_role, Some(&[]))] {
             scenario.cookies = PresentedCookies::default();
             if let Some(roles) = roles {

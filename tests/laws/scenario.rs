@@ -8,7 +8,7 @@ use vestibule::model::credential::{CredentialKind, PresentedCredential};
 use vestibule::model::hosted_backend::{HostedEndpoint, HostedRequest};
 use vestibule::model::request::{BearerTokens, FetchMetadata};
 use vestibule::model::request_cookies::{PresentedCookie, PresentedCookies};
-use vestibule::model::rule::Access;
+use vestibule::model::rule::{Access, RuleClient};
 use vestibule::model::site::Site;
 use vestibule::model::target::Target;
 use vestibule::model::timestamp::Timestamp;
@@ -100,7 +100,9 @@ impl Scenario {
             || self.step_endpoint().is_some()
             || self.hosted_endpoint().is_some()
             || target.decoded_path().starts_with(b"/_vestibule/");
-        let requirement = self.site.match_rule(&self.method, target.decoded_path());
+        let requirement =
+            self.site
+                .match_rule(&self.method, target.decoded_path(), RuleClient::default());
         (!is_own).then(|| (requirement.access, requirement.roles.to_vec()))
     }
 

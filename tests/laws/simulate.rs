@@ -14,6 +14,7 @@ use vestibule::model::local_response::LocalResponse;
 use vestibule::model::login::LoginRefused;
 use vestibule::model::reason::Reason;
 use vestibule::model::request::RequestView;
+use vestibule::model::rule::RuleClient;
 use vestibule::model::secret::Secret;
 use vestibule::model::token::{CompletedLogin, Principal};
 
@@ -77,6 +78,7 @@ pub fn simulate(scenario: &Scenario) -> Run {
         method: &scenario.method,
         target: &target,
         cookies: &scenario.cookies,
+        client: RuleClient::default(),
         bearer: scenario.bearer,
         fetch_metadata: scenario.fetch_metadata,
     };

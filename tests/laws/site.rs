@@ -9,10 +9,10 @@ use vestibule::model::identity_headers::IdentityHeaders;
 use vestibule::model::origin::{Host, Origin, Scheme};
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
+use vestibule::model::service_token::ServiceTokens;
 use vestibule::model::site::{
     OwnPaths, ResponseRewrite, SessionLifetime, Site, Upstream, ViaField,
 };
-use vestibule::model::service_token::ServiceTokens;
 use vestibule::model::target::EncodedSlashes;
 
 pub fn store() -> Site {
@@ -59,6 +59,8 @@ pub fn rule(pattern: &str, methods: &[Method], access: Access, roles: &[&str]) -
     Rule {
         pattern: Pattern::parse(pattern).unwrap(),
         methods: methods.to_vec(),
+        from: Vec::new(),
+        header: None,
         access,
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         unauthenticated: UnauthenticatedAction::Auto,

@@ -16,6 +16,7 @@ use vestibule::model::local_response::LocalResponse;
 use vestibule::model::reason::Reason;
 use vestibule::model::request::{BearerTokens, FetchMetadata, RequestView};
 use vestibule::model::request_cookies::PresentedCookies;
+use vestibule::model::rule::RuleClient;
 use vestibule::model::target::{EncodedSlashes, Target};
 use vestibule::model::token::Principal;
 use vestibule::proxy::resolver::Resolver;
@@ -128,6 +129,7 @@ fn view<'a>(
         method: &request.method,
         target,
         cookies,
+        client: RuleClient::default(),
         bearer: BearerTokens {
             access: request.access.as_deref(),
             refresh: request.refresh.as_deref(),

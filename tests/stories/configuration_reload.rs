@@ -267,6 +267,11 @@ application_id = "store"
 upstreams = ["http://127.0.0.1:3001"]
 default_access = "public"
 [[sites.rules]]
+path = "/admin/export"
+from = ["10.0.0.0/8"]
+header = "X-Api-Key"
+access = "optional"
+[[sites.rules]]
 path = "/admin/*"
 access = "required"
 roles = ["admin"]
@@ -324,6 +329,21 @@ roles = ["admin"]
         told.contains("signed out") && told.contains("without role"),
         "{told}"
     );
+    for (conditions, rule) in [
+        (
+            &["--from", "10.1.1.1", "--header", "x-api-key"][..],
+            "/admin/export",
+        ),
+        (&["--from", "11.1.1.1", "--header", "x-api-key"], "/admin/*"),
+        (&["--from", "10.1.1.1"], "/admin/*"),
+        (&["--header", "X-Api-Key"], "/admin/*"),
+    ] {
+        let (_, told, problem) = explain("/admin/export", conditions);
+        assert!(
+            told.contains(&format!("rule          {rule} ")),
+            "{told}{problem}"
+        );
+    }
     // What visitors are refused is not explained as if they were not.
     for path in [
         "/a/../b",

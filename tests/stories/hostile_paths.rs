@@ -444,6 +444,49 @@ async fn the_gateway_s_own_endpoints_win_in_every_spelling() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rule_with_conditions_applies_where_all_of_them_hold() {
+    let rules = r#"default_access = "required"
+rules = [
+    { path = "/export", header = "X-Api-Key", access = "public" },
+    { path = "/metrics", from = ["127.0.0.0/8"], access = "public" },
+    { path = "/mapped", from = ["::ffff:127.0.0.0/104"], access = "public" },
+    { path = "/backup", from = ["10.0.0.0/8"], access = "public" },
+    { path = "/both", from = ["127.0.0.1"], header = "X-Api-Key", access = "public" },
+]
+landing ="#;
+    let siege = Siege::lay_with(
+        |config| {
+            // The rules of the first site are replaced.
+            let (site, rest) = config.split_once("[[sites.rules]]").expect("rules");
+            let next = rest.find("[[sites]]").expect("a second site");
+            site.replacen("landing =", rules, 1) + &rest[next..]
+        },
+        |_| {},
+    )
+    .await;
+    for (target, fields, status) in [
+        ("/export", "", 401),
+        ("/export", "X-Api-Key: a\r\n", 200),
+        ("/export", "x-api-key:\r\n", 200),
+        ("/export;x", "X-Api-Key: a\r\n", 400),
+        ("/export;x", "", 401),
+        ("/metrics", "", 200),
+        ("/mapped", "", 200),
+        ("/backup", "", 401),
+        // The peer is no trusted proxy.
+        ("/backup", "X-Forwarded-For: 10.0.0.1\r\n", 401),
+        ("/both", "", 401),
+        ("/both", "X-Api-Key: a\r\n", 200),
+    ] {
+        let request = format!(
+            "GET {target} HTTP/1.1\r\nHost: store.localhost:8080\r\n{fields}Connection: close\r\n\r\n"
+        );
+        let reply = ask(siege.stage.address, request).await.expect("an answer");
+        assert_eq!(reply.status, status, "{target} {fields:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_host_is_named_once_and_well_or_not_served() {
     let siege = open_house().await;
     let hosts: &[(&[u8], u16, &str)] = &[

@@ -1,8 +1,10 @@
 //! The rules of a site: patterns, methods, and rules that never get their turn.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
-use http::Method;
+use http::{HeaderName, Method};
+use ipnet::{IpNet, Ipv4Net};
 
 use super::super::file::site::{
     Access as WrittenAccess, Rule as Written, SignedOut as WrittenSignedOut,
@@ -22,7 +24,7 @@ pub(super) fn rules(written: &[At<Written>], review: &mut Review<'_>) -> Option<
             .iter()
             .take(at)
             .flatten()
-            .find(|before| before.pattern.covers(&rule.pattern) && speaks_for(before, rule));
+            .find(|before| before.covers(rule));
         if let Some(before) = before {
             let earlier = before.pattern.text();
             let what = match (before.access, rule.access) {
@@ -49,21 +51,19 @@ pub(super) fn rules(written: &[At<Written>], review: &mut Review<'_>) -> Option<
     parsed.into_iter().collect()
 }
 
-/// Whether `before` speaks of every method that `rule` speaks of.
-fn speaks_for(before: &Rule, rule: &Rule) -> bool {
-    let subset = !rule.methods.is_empty()
-        && rule
-            .methods
-            .iter()
-            .all(|method| before.methods.contains(method));
-    before.methods.is_empty() || subset
-}
-
 fn parse(rule: &At<Written>, review: &mut Review<'_>) -> Option<Rule> {
     let pattern = rule.path.as_ref().and_then(|path| pattern(path, review));
     let methods = match &rule.methods {
         Some(methods) => self::methods(methods, review),
         None => (!review.diagnostics.was_removed(&rule.span, "methods")).then(Vec::new),
+    };
+    let from = match &rule.from {
+        Some(from) => networks(from, review),
+        None => (!review.diagnostics.was_removed(&rule.span, "from")).then(Vec::new),
+    };
+    let header = match &rule.header {
+        Some(name) => header(name, review).map(Some),
+        None => (!review.diagnostics.was_removed(&rule.span, "header")).then_some(None),
     };
     let access = rule.access.map(access);
     let roles = roles(rule, access, review);
@@ -85,6 +85,8 @@ fn parse(rule: &At<Written>, review: &mut Review<'_>) -> Option<Rule> {
     Some(Rule {
         pattern: pattern?,
         methods: methods?,
+        from: from?,
+        header: header?,
         access: access?,
         roles: roles?,
         unauthenticated: signed_out,
@@ -125,6 +127,54 @@ fn roles(
         return None;
     }
     Some(roles.iter().map(|role| (**role).clone()).collect())
+}
+
+fn networks(written: &At<Vec<At<String>>>, review: &mut Review<'_>) -> Option<Vec<IpNet>> {
+    if written.is_empty() {
+        let hint = "leave it out: the rule then matches every client";
+        review.refuse(&written.span, "`from` is empty", hint);
+        return None;
+    }
+    let mut nets = Vec::new();
+    for text in written.iter() {
+        match network(text) {
+            Some(net) => nets.push(net),
+            None => review.refuse_text(
+                text,
+                "`from` has no such network",
+                "write it like \"10.0.0.0/24\"",
+            ),
+        }
+    }
+    (nets.len() == written.len()).then_some(nets)
+}
+
+/// A network or a single address.
+fn network(text: &str) -> Option<IpNet> {
+    let net = text
+        .parse()
+        .ok()
+        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))?;
+    // Clients of IPv4 have an IPv4 address, also where they connect to a socket of IPv6.
+    if let IpNet::V6(v6) = net
+        && let Some(v4) = v6.addr().to_ipv4_mapped()
+        && let Some(length) = v6.prefix_len().checked_sub(96)
+    {
+        return Ipv4Net::new(v4, length).ok().map(IpNet::V4);
+    }
+    Some(net)
+}
+
+fn header(name: &At<String>, review: &mut Review<'_>) -> Option<HeaderName> {
+    let parsed = HeaderName::from_bytes(name.as_bytes()).ok();
+    if parsed.is_none() {
+        review.refuse_text(
+            name,
+            "this is no name of a header",
+            "write it like \"X-Api-Key\"",
+        );
+    }
+    parsed
 }
 
 pub(super) fn access(written: WrittenAccess) -> Access {

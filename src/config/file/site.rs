@@ -360,6 +360,14 @@ pub(in crate::config) struct Rule {
     /// rules. Left out: all.
     #[serde(default)]
     pub methods: Option<At<Vec<At<String>>>>,
+    /// The networks of the clients that the rule matches, each an address or a network. Other
+    /// clients go on to later rules. Left out: all.
+    #[serde(default)]
+    pub from: Option<At<Vec<At<String>>>>,
+    /// A header that a request must have, with any value. Requests without it go on to later
+    /// rules.
+    #[serde(default)]
+    pub header: Option<At<String>>,
     /// The required access.
     #[schemars(required)]
     pub access: Option<Access>,

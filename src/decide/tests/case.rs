@@ -13,6 +13,7 @@ use crate::model::local_response::LocalResponse;
 use crate::model::reason::Reason;
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
 use crate::model::request_cookies::{PresentedCookie, PresentedCookies};
+use crate::model::rule::RuleClient;
 use crate::model::site::Site;
 use crate::model::target::{EncodedSlashes, Target};
 use crate::model::token::{CompletedRefresh, Principal, Session, TokenError};
@@ -147,6 +148,7 @@ impl Case {
             method: &self.method,
             target: &target,
             cookies: &self.cookies,
+            client: RuleClient::default(),
             bearer: self.bearer,
             fetch_metadata: self.fetch_metadata,
         };

@@ -9,6 +9,7 @@ use crate::model::local_response::LocalResponse;
 use crate::model::reason::Reason;
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
 use crate::model::request_cookies::PresentedCookies;
+use crate::model::rule::RuleClient;
 use crate::model::target::{EncodedSlashes, Target};
 
 const OWN: &str = "content-type, authorization, vestibule-refresh-token, x-requested-with";
@@ -116,6 +117,7 @@ fn only_a_listed_origin_may_read_and_only_responses_for_api_clients() {
             method,
             target: &target,
             cookies: &cookies,
+            client: RuleClient::default(),
             bearer,
             fetch_metadata: metadata,
         };

@@ -6,10 +6,10 @@ use http::Method;
 use super::case::{Case, navigation, request};
 use super::fixtures::{refreshed, store, valid_token};
 use crate::decide::Known;
-use crate::decide::explain::{ExplainedOutcome, explain};
+use crate::decide::explain::{ExplainedOutcome, ExplainedRequest, explain};
 use crate::model::reason::Reason;
 use crate::model::request_cookies::PresentedCookie;
-use crate::model::rule::Access;
+use crate::model::rule::{Access, RuleClient};
 use crate::model::target::{EncodedSlashes, Target};
 use crate::model::theme::Link;
 use crate::model::token::TokenError;
@@ -90,7 +90,12 @@ fn an_explanation_tells_whose_a_path_is() {
         ("/api/user", "default_access"),
     ] {
         let target = Target::parse(target.as_bytes(), site.encoded_slashes).unwrap();
-        let explanation = explain(&site, &target, &Method::GET, &[]);
+        let request = ExplainedRequest {
+            method: &Method::GET,
+            target: &target,
+            client: RuleClient::default(),
+        };
+        let explanation = explain(&site, &request, &[]);
         assert_eq!(explanation.rule, rule, "{target:?}");
     }
 }
@@ -273,7 +278,15 @@ fn no_other_origin_can_log_out_a_user() {
 fn explanation(method: &Method, target: &'static str, roles: &[&str]) -> String {
     let target = Target::parse(target.as_bytes(), EncodedSlashes::Reject).unwrap();
     let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
-    let explanation = explain(&store(), &target, method, &roles);
+    let explanation = explain(
+        &store(),
+        &ExplainedRequest {
+            method,
+            target: &target,
+            client: RuleClient::default(),
+        },
+        &roles,
+    );
     assert_eq!(explanation.site, "store");
     format!(
         "{} {}: {} | {} | {}",

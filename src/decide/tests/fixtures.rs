@@ -18,8 +18,8 @@ use crate::model::reason::Reason;
 use crate::model::return_path::ReturnPath;
 use crate::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
 use crate::model::sealing_keys::SealingKeys;
-use crate::model::site::{OwnPaths, ResponseRewrite, SessionLifetime, Site, Upstream, ViaField};
 use crate::model::service_token::ServiceTokens;
+use crate::model::site::{OwnPaths, ResponseRewrite, SessionLifetime, Site, Upstream, ViaField};
 use crate::model::target::EncodedSlashes;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{
@@ -102,6 +102,8 @@ pub(super) fn rule(pattern: &str, access: Access, roles: &[&str]) -> Rule {
     Rule {
         pattern: Pattern::parse(pattern).unwrap(),
         methods: Vec::new(),
+        from: Vec::new(),
+        header: None,
         access,
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         unauthenticated: UnauthenticatedAction::Auto,

@@ -4,7 +4,7 @@ use http::Method;
 
 use crate::decide::request_target::validate_target;
 use crate::decide::request_validation::Rejection;
-use crate::model::rule::{Access, Rule};
+use crate::model::rule::{Access, Rule, RuleClient};
 use crate::model::site::Site;
 use crate::model::target::EncodedSlashes;
 
@@ -17,7 +17,8 @@ fn a_target_is_read_as_the_site_reads_it() {
             encoded_slashes,
             ..store()
         };
-        validate_target(target, &Method::GET, &site).map(|target| target.raw())
+        validate_target(target, &Method::GET, RuleClient::default(), &site)
+            .map(|target| target.raw())
     };
     let (reject, pass) = (EncodedSlashes::Reject, EncodedSlashes::Pass);
     assert_eq!(raw(reject, b"/a?b=%2F"), Ok("/a?b=%2F"));
@@ -37,7 +38,7 @@ fn a_method_in_other_letter_case_must_not_lead_to_a_stricter_rule() {
     };
     let validated = |method: &[u8], target: &'static [u8]| {
         let method = Method::from_bytes(method).unwrap();
-        validate_target(target, &method, &site).is_ok()
+        validate_target(target, &method, RuleClient::default(), &site).is_ok()
     };
     assert!(validated(b"PURGE", b"/public/x"));
     assert!(!validated(b"purge", b"/public/x"));
@@ -50,7 +51,15 @@ fn a_method_in_other_letter_case_must_not_lead_to_a_stricter_rule() {
 #[test]
 fn every_reading_must_meet_the_same_rule() {
     let site = store();
-    let is_valid = |target: &str| validate_target(target.as_bytes(), &Method::GET, &site).is_ok();
+    let is_valid = |target: &str| {
+        validate_target(
+            target.as_bytes(),
+            &Method::GET,
+            RuleClient::default(),
+            &site,
+        )
+        .is_ok()
+    };
     for agreed in [
         "/wp-json/wp/v2/templates/twentytwentythree//home?context=edit",
         "/x/https://host/path",
@@ -89,9 +98,39 @@ fn every_reading_must_meet_the_same_rule() {
 }
 
 #[test]
+fn readings_are_compared_for_the_client_that_asks() {
+    let inside = Rule {
+        from: vec!["10.0.0.0/8".parse().unwrap()],
+        ..rule("/x", Access::Public, &[])
+    };
+    let site = Site {
+        rules: vec![inside],
+        ..store()
+    };
+    let is_valid = |target: &str, address: &str| {
+        let client = RuleClient {
+            address: address.parse().unwrap(),
+            headers: &[],
+        };
+        validate_target(target.as_bytes(), &Method::GET, client, &site).is_ok()
+    };
+    assert!(is_valid("/x", "10.0.0.1"));
+    assert!(!is_valid("/x;a", "10.0.0.1"));
+    assert!(is_valid("/x;a", "1.1.1.1"));
+}
+
+#[test]
 fn a_path_with_too_many_readings_is_refused() {
     let site = store();
-    let validated = |target: &str| validate_target(target.as_bytes(), &Method::GET, &site).is_ok();
+    let validated = |target: &str| {
+        validate_target(
+            target.as_bytes(),
+            &Method::GET,
+            RuleClient::default(),
+            &site,
+        )
+        .is_ok()
+    };
     assert!(validated(&format!("/%{}41", "25".repeat(20))));
     assert!(!validated(&format!("/%{}41", "25".repeat(200))));
 }

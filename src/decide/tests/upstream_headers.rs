@@ -8,6 +8,7 @@ use crate::decide::upstream_headers::{
 use crate::decide::{Decision, Facts, Known, Outcome, decide};
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
 use crate::model::request_cookies::{PresentedCookie, PresentedCookies};
+use crate::model::rule::RuleClient;
 use crate::model::site::{Site, ViaField};
 use crate::model::site_headers::SiteHeaders;
 use crate::model::target::{EncodedSlashes, Target};
@@ -282,6 +283,7 @@ fn token(site: &Site, bearer: BearerTokens<'_>, facts: &Facts) -> Option<String>
         method: &Method::GET,
         target: &target,
         cookies: &cookies,
+        client: RuleClient::default(),
         bearer,
         fetch_metadata: FetchMetadata::default(),
     };

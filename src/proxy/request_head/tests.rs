@@ -123,7 +123,7 @@ fn bearer_tokens_are_read_from_headers() {
         let head = read("GET", fields);
         let BearerTokens {
             access, refresh, ..
-        } = head.view(&target, &cookies).bearer;
+        } = head.view(&target, &cookies, RuleClient::default()).bearer;
         (access.map(str::to_owned), refresh.map(str::to_owned))
     };
     let refresh = ("vestibule-refresh-token", "R");
