@@ -210,7 +210,7 @@ def live(judge, demo):
         invalid = browser.script("return [...document.querySelectorAll('[aria-invalid=true]')].map(e => e.id)")
         judge.note(f"live fields in doubt, {language}", [] if invalid == ["loginId", "password"] else invalid or ["none"])
         judge.page(f"live wrong password, {language}")
-        for path, name in [("/_vestibule/none", "404"), ("/a//b", "400"), ("/logout", "sign-out")]:
+        for path, name in [("/_vestibule/none", "404"), ("/a%00b", "400"), ("/logout", "sign-out")]:
             browser.goto(site + path)
             judge.page(f"live {name}, {language}")
     sign_in(browser, site)
