@@ -65,6 +65,8 @@ pub struct Site {
     pub cookies: CookieNames,
     /// The `Max-Age` of the cookies of users who asked to be remembered.
     pub cookie_max_age: Duration,
+    /// The largest body of a posted form that is preserved over a login, in bytes.
+    pub preserve_post: usize,
     /// The headers that tell the application who its user is.
     pub identity_headers: IdentityHeaders,
     /// Whether a signed assertion is sent upstream.

@@ -102,6 +102,7 @@ fn site(
         paths: paths.own?,
         cookies: cookies?,
         cookie_max_age: file.cookies.max_age.0,
+        preserve_post: written.preserve_post.0,
         identity_headers: headers?,
         assertion: written.assertion,
         forward_token: written.forward_token,

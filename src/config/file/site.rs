@@ -8,7 +8,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::super::spans::At;
-use super::super::units::Time;
+use super::super::units::{Size, Time};
 
 /// A guarded application.
 #[derive(Deserialize, JsonSchema)]
@@ -98,6 +98,10 @@ pub(in crate::config) struct Site {
     /// Needs `credential = "jwt"`.
     #[serde(default)]
     pub hosted_backend: Option<At<HostedBackend>>,
+    /// The largest body of a form that is preserved if it is posted after the session has ended.
+    /// The sign-in form says so of a larger one, which is lost.
+    #[schemars(extend("default" = "64KiB", "x-from" = "0B", "x-to" = "1MiB"))]
+    pub preserve_post: At<Size>,
     /// Whether the application gets a signed `X-Auth-Assertion`.
     #[schemars(extend("default" = false))]
     pub assertion: bool,
