@@ -34,6 +34,9 @@ pub struct Site {
     pub upstreams: Vec<Upstream>,
     /// The `Host` field that is sent upstream; `None` sends the client's.
     pub upstream_host: Option<String>,
+    /// The time limit between two reads from an upstream, and between two writes of a body to it;
+    /// `None` for the server's.
+    pub upstream_idle: Option<Duration>,
     /// Whether requests to the application carry `Via`.
     pub via: ViaField,
     /// Whether fields of responses that name the upstream are rewritten for the site.

@@ -326,6 +326,26 @@ fn problem_pages(layout: Layout<'_>) -> Vec<Sample> {
     .collect()
 }
 
+/// The sign-in form after a form was posted without a session.
+fn sign_in_after_post(
+    layout: Layout<'_>,
+    preserved: Option<&str>,
+    lost_post: Option<LostPost>,
+) -> Rendered {
+    let form = LoginPage {
+        status: 401,
+        preserved_post: preserved.map(Into::into),
+        lost_post,
+        ..LoginPage::new()
+    };
+    login(&LoginView {
+        layout,
+        action: "/login?unsent",
+        form: &form,
+        csrf: "sample",
+    })
+}
+
 fn preserved_post_pages(layout: Layout<'_>) -> Vec<Sample> {
     let text =
         "Dear all,\n\nI have two lanterns to give away, and a basket that nobody wants.\n\nZoe";
@@ -342,29 +362,18 @@ fn preserved_post_pages(layout: Layout<'_>) -> Vec<Sample> {
         form,
         until: 0,
     };
-    let sign_in = |preserved: Option<&str>, lost_post| {
-        let form = LoginPage {
-            status: 401,
-            preserved_post: preserved.map(Into::into),
-            lost_post,
-            ..LoginPage::new()
-        };
-        login(&LoginView {
-            layout,
-            action: "/login?unsent",
-            form: &form,
-            csrf: "sample",
-        })
-    };
     let mut pages = vec![
-        ("sign-in-unsent".to_owned(), sign_in(Some("sample"), None)),
+        (
+            "sign-in-unsent".to_owned(),
+            sign_in_after_post(layout, Some("sample"), None),
+        ),
         (
             "sign-in-lost".to_owned(),
-            sign_in(None, Some(LostPost::TooLarge)),
+            sign_in_after_post(layout, None, Some(LostPost::TooLarge)),
         ),
         (
             "sign-in-lost-files".to_owned(),
-            sign_in(None, Some(LostPost::HasFiles)),
+            sign_in_after_post(layout, None, Some(LostPost::HasFiles)),
         ),
     ];
     let send =

@@ -26,6 +26,7 @@ pub fn store() -> Site {
             port: 9,
         }],
         upstream_host: None,
+        upstream_idle: None,
         via: ViaField::Append,
         rewrite: ResponseRewrite::Enabled,
         health: None,

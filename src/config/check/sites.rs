@@ -87,6 +87,7 @@ fn site(
         application_id: application_id?,
         upstreams: application.upstreams,
         upstream_host: application.upstream_host,
+        upstream_idle: written.upstream_idle.as_ref().map(|limit| limit.0),
         via: (*written.via).into(),
         rewrite: (*written.rewrite).into(),
         health: application.health,

@@ -43,6 +43,11 @@ pub(in crate::config) struct Site {
     /// The `Host` header sent to the upstream. Left out, the client's.
     #[serde(default)]
     pub upstream_host: Option<At<String>>,
+    /// The time limit between two reads from an upstream of this site. Left out,
+    /// `server.limits.upstream_idle`, which also limits the clients of all sites.
+    #[serde(default)]
+    #[schemars(extend("x-from" = "1ms", "x-to" = "1d"))]
+    pub upstream_idle: Option<At<Time>>,
     /// Whether requests to the upstream carry `Via`. Some servers do not compress responses to
     /// requests that have it: nginx by default (`gzip_proxied off`).
     #[schemars(extend("default" = true))]

@@ -144,6 +144,7 @@ pub(super) fn store() -> Site {
             port: 9,
         }],
         upstream_host: None,
+        upstream_idle: None,
         via: ViaField::Append,
         rewrite: ResponseRewrite::Enabled,
         health: None,
