@@ -10,7 +10,7 @@ use crate::model::challenge::OpenedChallenge;
 use crate::model::credential::{CredentialKind, PresentedCredential, RefreshRequest};
 use crate::model::login::{Credentials, LoginForm, LoginRefused};
 use crate::model::login_step::{LoginStep, StepForm, StepSubmission};
-use crate::model::preserved_post::RestoredPost;
+use crate::model::preserved_post::{NotPreservedError, RestoredPost};
 use crate::model::reason::Reason;
 use crate::model::redirect_loop::LoopIdentity;
 use crate::model::secret::Secret;
@@ -45,7 +45,7 @@ pub struct Facts {
     pub login_form: Known<LoginForm, Reason>,
     /// The form that was posted after the login had expired, sealed. `Absent` where the body is no
     /// form, or none that can be carried.
-    pub preserved_post: Known<Arc<str>, Reason>,
+    pub preserved_post: Known<Arc<str>, NotPreservedError>,
     /// The preserved form that comes back with a login. `Absent` where it does not open or has
     /// expired.
     pub restored_post: Known<RestoredPost, Reason>,

@@ -172,6 +172,7 @@ fn prefill(form: &LoginForm, error: Reason, retry_after: Option<u32>) -> LoginPa
         return_to: form.return_to.clone(),
         remember: form.remember,
         preserved_post: form.preserved_post.clone(),
+        lost_post: None,
         retry_after,
     }
 }

@@ -3,14 +3,15 @@
 //! * A form of the site's own pages is not refused but carried through the login, sealed, in the
 //!   login page itself. A form of another site is not: offered again here, the user would send that
 //!   site's words.
+//! * A form that is too large to be carried, or has files, is lost. The login page says so.
 //! * After the login the form is offered for sending again, once, behind a button, and only to the
 //!   user who wrote it. Two people may share a browser, and one's words must not be sent in the
 //!   other's name: any other user can only copy the text.
 
 use std::sync::Arc;
 
-use crate::model::local_response::{LoginPage, PreservedPostPage, Resubmission};
-use crate::model::preserved_post::RestoredPost;
+use crate::model::local_response::{LoginPage, LostPost, PreservedPostPage, Resubmission};
+use crate::model::preserved_post::{NotPreservedError, RestoredPost};
 use crate::model::reason::Reason;
 use crate::model::request::{Provenance, RequestView};
 use crate::model::rule::UnauthenticatedAction;
@@ -27,7 +28,7 @@ pub const PRESERVED_POST_QUERY: &str = "unsent";
 pub(super) enum Preserve<'a> {
     /// The body must be read and sealed first.
     Needs(Question<'a>),
-    /// The login page, which carries it.
+    /// The login page, which carries it or says that it is lost.
     Page(LoginPage),
     /// Nothing is preserved: the request is no form, or none that can be carried.
     Nothing,
@@ -62,7 +63,24 @@ pub(super) fn preserve<'a>(
             preserved_post: Some(Arc::clone(sealed)),
             ..LoginPage::new()
         }),
-        Known::Absent(_) | Known::Failed(_) => Preserve::Nothing,
+        // What was written is lost here. The page says so, as the browser may have it still.
+        Known::Absent(NotPreservedError::TooLarge) => {
+            Preserve::Page(lost_page(request, site, LostPost::TooLarge))
+        }
+        Known::Absent(NotPreservedError::HasFiles) => {
+            Preserve::Page(lost_page(request, site, LostPost::HasFiles))
+        }
+        Known::Absent(NotPreservedError::NoForm) | Known::Failed(_) => Preserve::Nothing,
+    }
+}
+
+/// The login page after a form that is not preserved.
+fn lost_page(request: &RequestView<'_>, site: &Site, lost_post: LostPost) -> LoginPage {
+    LoginPage {
+        status: Reason::SignedOut.status(),
+        return_to: request.referring_page(site),
+        lost_post: Some(lost_post),
+        ..LoginPage::new()
     }
 }
 

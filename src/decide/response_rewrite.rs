@@ -42,7 +42,7 @@ pub fn set_cookie(site: &Site, value: &HeaderValue) -> Option<HeaderValue> {
     let mut parts = value.as_bytes().split(|b| *b == b';');
     let pair = parts.next()?;
     // The last one counts.
-    let domain = parts.clone().filter_map(domain_of).last()?;
+    let domain = parts.clone().filter_map(domain_of).next_back()?;
     let domain = std::str::from_utf8(domain).ok()?;
     let domain = domain.strip_prefix('.').unwrap_or(domain);
     if !names_upstream_host(site, domain) || covers_site(site, domain) {

@@ -166,8 +166,19 @@ pub struct LoginPage {
     pub remember: bool,
     /// The form that was posted after the login had expired, sealed.
     pub preserved_post: Option<Arc<str>>,
+    /// Why the form that was posted after the login had expired is not preserved.
+    pub lost_post: Option<LostPost>,
     /// Seconds until another attempt makes sense.
     pub retry_after: Option<u32>,
+}
+
+/// Why a form is not preserved over the login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostPost {
+    /// It is larger than the site preserves.
+    TooLarge,
+    /// It has files.
+    HasFiles,
 }
 
 impl LoginPage {
@@ -182,6 +193,7 @@ impl LoginPage {
             return_to: None,
             remember: false,
             preserved_post: None,
+            lost_post: None,
             retry_after: None,
         }
     }

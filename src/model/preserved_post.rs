@@ -9,11 +9,23 @@ use super::known_device::AccountHash;
 use super::return_path::ReturnPath;
 use super::timestamp::Timestamp;
 
-/// The largest body that is preserved, in bytes.
-pub const MAX_BODY: usize = 64 * 1024;
-/// The largest sealed form, in bytes. A body of [`MAX_BODY`] fits, unless most of it is quotes and
-/// line ends, which JSON escapes.
-pub const MAX_SEALED: usize = 128 * 1024;
+/// The largest sealed form at a site that preserves bodies of up to `max_body` bytes. Such a body
+/// fits, unless most of it is quotes and line ends, which JSON escapes.
+#[must_use]
+pub const fn max_sealed(max_body: usize) -> usize {
+    2 * max_body + 4 * 1024
+}
+
+/// Why a posted body is not preserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotPreservedError {
+    /// It is no form, or not one that can be read.
+    NoForm,
+    /// It is a form, and larger than the site preserves.
+    TooLarge,
+    /// It is a form with files.
+    HasFiles,
+}
 
 /// A form's encoding (HTML, `enctype`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

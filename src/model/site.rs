@@ -35,6 +35,9 @@ pub struct Site {
     pub upstreams: Vec<Upstream>,
     /// The `Host` field that is sent upstream; `None` sends the client's.
     pub upstream_host: Option<String>,
+    /// The time limit between two reads from an upstream, and between two writes of a body to it;
+    /// `None` for the server's.
+    pub upstream_idle: Option<Duration>,
     /// Whether requests to the application carry `Via`.
     pub via: ViaField,
     /// Whether fields of responses that name the upstream are rewritten for the site.
@@ -68,6 +71,8 @@ pub struct Site {
     pub cookies: CookieNames,
     /// The `Max-Age` of the cookies of users who asked to be remembered.
     pub cookie_max_age: Duration,
+    /// The largest body of a posted form that is preserved over a login, in bytes.
+    pub preserve_post: usize,
     /// The headers that tell the application who its user is.
     pub identity_headers: IdentityHeaders,
     /// Whether a signed assertion is sent upstream.

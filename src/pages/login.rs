@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Layout;
 use super::form_alert::FormAlert;
 use super::render::{Rendered, render};
-use crate::model::local_response::LoginPage;
+use crate::model::local_response::{LoginPage, LostPost};
 use crate::model::reason::Reason;
 
 /// What the sign-in form is rendered from.
@@ -31,6 +31,8 @@ struct Page<'a> {
     /// The sealed form post that is preserved until the user has signed in.
     #[serde(rename = "unsent")]
     preserved_post: Option<&'a str>,
+    /// Says that the form post could not be preserved.
+    lost: Option<&'a str>,
     request_id: Option<&'a str>,
     #[serde(rename = "trouble")]
     alert: Option<FormAlert>,
@@ -59,6 +61,9 @@ pub fn login(view: &LoginView<'_>) -> Rendered {
         return_to: form.return_to.as_ref().map_or("", |path| path.as_str()),
         remember: form.remember,
         preserved_post: form.preserved_post.as_deref(),
+        lost: form
+            .lost_post
+            .map(|lost| view.layout.catalog.text(lost_message(lost))),
         request_id: is_failure.then_some(view.layout.request_id),
         alert: form.error.map(|reason| {
             let group = if form.cookie_missing {
@@ -76,6 +81,13 @@ pub fn login(view: &LoginView<'_>) -> Rendered {
         },
     };
     render("sign-in.html", view.layout, page)
+}
+
+const fn lost_message(lost: LostPost) -> &'static str {
+    match lost {
+        LostPost::TooLarge => "unsent.too_large",
+        LostPost::HasFiles => "unsent.has_files",
+    }
 }
 
 /// The group of messages below `trouble`: what happened, and what to do.

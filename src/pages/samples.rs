@@ -9,7 +9,8 @@ use super::{
 };
 use crate::model::challenge::{MethodChoice, NextStep};
 use crate::model::local_response::{
-    ActionRequired, LoginPage, PreservedPostPage, Problem, Resubmission, StepPage, SwitchUser,
+    ActionRequired, LoginPage, LostPost, PreservedPostPage, Problem, Resubmission, StepPage,
+    SwitchUser,
 };
 use crate::model::login_step::FactorKind;
 use crate::model::login_step::LoginStep;
@@ -84,6 +85,7 @@ fn login_pages(layout: Layout<'_>) -> Vec<Sample> {
             return_to: ReturnPath::parse("/shopping-cart"),
             remember: reason.is_some(),
             preserved_post: None,
+            lost_post: None,
             retry_after: (status == 429).then_some(290),
         };
         let view = LoginView {
@@ -324,6 +326,26 @@ fn problem_pages(layout: Layout<'_>) -> Vec<Sample> {
     .collect()
 }
 
+/// The sign-in form after a form was posted without a session.
+fn sign_in_after_post(
+    layout: Layout<'_>,
+    preserved: Option<&str>,
+    lost_post: Option<LostPost>,
+) -> Rendered {
+    let form = LoginPage {
+        status: 401,
+        preserved_post: preserved.map(Into::into),
+        lost_post,
+        ..LoginPage::new()
+    };
+    login(&LoginView {
+        layout,
+        action: "/login?unsent",
+        form: &form,
+        csrf: "sample",
+    })
+}
+
 fn preserved_post_pages(layout: Layout<'_>) -> Vec<Sample> {
     let text =
         "Dear all,\n\nI have two lanterns to give away, and a basket that nobody wants.\n\nZoe";
@@ -340,23 +362,20 @@ fn preserved_post_pages(layout: Layout<'_>) -> Vec<Sample> {
         form,
         until: 0,
     };
-    let login_form = LoginPage {
-        status: 401,
-        error: None,
-        cookie_missing: false,
-        login_id: String::new(),
-        return_to: None,
-        remember: false,
-        preserved_post: Some("sample".into()),
-        retry_after: None,
-    };
-    let view = LoginView {
-        layout,
-        action: "/login?unsent",
-        form: &login_form,
-        csrf: "sample",
-    };
-    let mut pages = vec![("sign-in-unsent".to_owned(), login(&view))];
+    let mut pages = vec![
+        (
+            "sign-in-unsent".to_owned(),
+            sign_in_after_post(layout, Some("sample"), None),
+        ),
+        (
+            "sign-in-lost".to_owned(),
+            sign_in_after_post(layout, None, Some(LostPost::TooLarge)),
+        ),
+        (
+            "sign-in-lost-files".to_owned(),
+            sign_in_after_post(layout, None, Some(LostPost::HasFiles)),
+        ),
+    ];
     let send =
         ReturnPath::parse("/posts").map_or(Resubmission::AlreadyOffered, Resubmission::Allowed);
     for (name, offer) in [

@@ -28,6 +28,7 @@ fn form(reason: Option<Reason>) -> LoginPage {
         return_to: ReturnPath::parse("/cart?a=1&b=2#part"),
         remember: true,
         preserved_post: None,
+        lost_post: None,
         retry_after: None,
     }
 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, Version, header};
 use pingora::proxy::Session;
 
 use crate::model::api_request::ApiRequestBody;
-use crate::model::preserved_post::{self, FormEncoding, PostedForm};
+use crate::model::preserved_post::{FormEncoding, NotPreservedError, PostedForm};
 use crate::model::reason::Reason;
 
 use super::form;
@@ -34,44 +34,66 @@ pub(super) async fn read_form<T>(
     parse(&read_body(session, limit).await?).ok_or(Reason::RejectedInput)
 }
 
-/// Reads a form of the application's. `None` where the body is no form, holds a file, is larger than
-/// [`preserved_post::MAX_BODY`] or is not UTF-8. Where the head tells so already, nothing is read.
-pub(super) async fn read_application_form(session: &mut Session) -> Option<PostedForm> {
-    let content_type = single_value(&session.req_header().headers, &header::CONTENT_TYPE)?;
+/// Reads a form of the application's, at most `limit` bytes. Where the head tells already that it
+/// cannot be preserved, nothing is read.
+///
+/// # Errors
+/// Why the form cannot be preserved. One that is not UTF-8, or does not arrive in time, is none.
+pub(super) async fn read_application_form(
+    session: &mut Session,
+    limit: usize,
+) -> Result<PostedForm, NotPreservedError> {
+    let headers = &session.req_header().headers;
+    let content_type =
+        single_value(headers, &header::CONTENT_TYPE).ok_or(NotPreservedError::NoForm)?;
     let boundary = match media_type(content_type).to_ascii_lowercase().as_str() {
         "application/x-www-form-urlencoded" => None,
-        "multipart/form-data" => Some(multer::parse_boundary(content_type).ok()?),
-        _ => return None,
+        "multipart/form-data" => {
+            Some(multer::parse_boundary(content_type).map_err(|_| NotPreservedError::NoForm)?)
+        }
+        _ => return Err(NotPreservedError::NoForm),
     };
-    let body = read_body(session, preserved_post::MAX_BODY).await.ok()?;
+    let body = read_body(session, limit).await.map_err(|reason| {
+        if reason == Reason::RequestTooLarge {
+            NotPreservedError::TooLarge
+        } else {
+            NotPreservedError::NoForm
+        }
+    })?;
     match boundary {
-        None => Some(PostedForm {
+        None => Ok(PostedForm {
             encoding: FormEncoding::UrlEncoded,
-            fields: form::pairs(&body)?,
+            fields: form::pairs(&body).ok_or(NotPreservedError::NoForm)?,
         }),
-        Some(boundary) => Some(PostedForm {
+        Some(boundary) => Ok(PostedForm {
             encoding: FormEncoding::Multipart,
             fields: multipart_fields(&body, boundary).await?,
         }),
     }
 }
 
-/// The fields of a `multipart/form-data` body (RFC 7578). `None` where it holds a file. Browsers send
-/// a file input without a choice as an empty file, which is left out.
-async fn multipart_fields(body: &[u8], boundary: String) -> Option<Vec<(String, String)>> {
+/// The fields of a `multipart/form-data` body (RFC 7578). Browsers send a file input without a
+/// choice as an empty file, which is left out.
+async fn multipart_fields(
+    body: &[u8],
+    boundary: String,
+) -> Result<Vec<(String, String)>, NotPreservedError> {
+    let no_form = |_| NotPreservedError::NoForm;
     let mut parts = multer::Multipart::with_reader(body, boundary);
     let mut fields = Vec::new();
-    while let Some(part) = parts.next_field().await.ok()? {
-        let name = part.name()?.to_owned();
+    while let Some(part) = parts.next_field().await.map_err(no_form)? {
+        let name = part.name().ok_or(NotPreservedError::NoForm)?.to_owned();
         let is_file = part.file_name().is_some();
-        let value = String::from_utf8(part.bytes().await.ok()?.into()).ok()?;
-        match (is_file, value.is_empty()) {
-            (true, true) => {}
-            (true, false) => return None,
-            (false, _) => fields.push((name, value)),
+        let bytes = part.bytes().await.map_err(no_form)?;
+        if is_file && !bytes.is_empty() {
+            return Err(NotPreservedError::HasFiles);
+        }
+        if !is_file {
+            let value = String::from_utf8(bytes.into()).map_err(|_| NotPreservedError::NoForm)?;
+            fields.push((name, value));
         }
     }
-    Some(fields)
+    Ok(fields)
 }
 
 /// Reads the JSON body of an API call, at most `limit` bytes. The body may be absent.
@@ -202,10 +224,13 @@ mod tests {
             [("text", "two\r\nlines \u{e9}"), ("text", "")].map(|(n, v)| (n.into(), v.into()))
         );
         assert_eq!(
-            fields(text.clone() + &part("name=\"file\"; filename=\"a.txt\"", "a")).await,
-            None
+            fields(text.clone() + &part("name=\"file\"; filename=\"a.png\"", "\u{fffd}")).await,
+            Err(NotPreservedError::HasFiles)
         );
-        assert_eq!(fields(text + "--x\r\n\r\nno name\r\n").await, None);
+        assert_eq!(
+            fields(text + "--x\r\n\r\nno name\r\n").await,
+            Err(NotPreservedError::NoForm)
+        );
     }
 
     #[test]

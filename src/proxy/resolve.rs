@@ -9,7 +9,7 @@ use pingora::proxy::Session;
 use crate::decide::facts::FormSize;
 use crate::decide::{Facts, Known, Question};
 use crate::model::api_request::ApiRequestBody;
-use crate::model::preserved_post::{MAX_SEALED, PostedForm};
+use crate::model::preserved_post::{NotPreservedError, PostedForm, max_sealed};
 use crate::model::reason::Reason;
 use crate::runtime::{RequestContext, SiteRuntime};
 
@@ -64,10 +64,12 @@ async fn resolve_any(
 ) {
     match question {
         Question::ReadLoginForm(size) => {
-            facts.login_form = read_form(session, ctx, size, form::login).await;
+            let limit = form_limit(ctx, site_runtime, size);
+            facts.login_form = read_form(session, ctx, limit, form::login).await;
         }
         Question::ReadStepForm(size) => {
-            facts.step_form = read_form(session, ctx, size, form::step).await;
+            let limit = form_limit(ctx, site_runtime, size);
+            facts.step_form = read_form(session, ctx, limit, form::step).await;
         }
         Question::ReadBody => facts.body = read_call(session, ctx).await,
         Question::PreservePost {
@@ -75,7 +77,8 @@ async fn resolve_any(
             refresh,
             device,
         } => {
-            let form = read_application_form(session, ctx).await;
+            let limit = site_runtime.site.preserve_post;
+            let form = read_application_form(session, ctx, limit).await;
             let resolver = resolver(session, ctx, site_runtime);
             facts.preserved_post = resolver.preserve_post(form, target, refresh, device);
         }
@@ -115,18 +118,22 @@ fn resolver<'r>(
     }
 }
 
+/// The largest body of a form of the gateway's own.
+fn form_limit(ctx: &ProxyContext, site_runtime: &SiteRuntime, size: FormSize) -> usize {
+    let plain = ctx.runtime.settings().server.limits.max_login_body;
+    match size {
+        FormSize::Plain => plain,
+        FormSize::WithPreservedPost => plain + max_sealed(site_runtime.site.preserve_post),
+    }
+}
+
 /// Reads a form of the gateway's own.
 async fn read_form<T>(
     session: &mut Session,
     ctx: &mut ProxyContext,
-    size: FormSize,
+    limit: usize,
     parse: impl FnOnce(&[u8]) -> Option<T>,
 ) -> Known<T, Reason> {
-    let max = ctx.runtime.settings().server.limits.max_login_body;
-    let limit = match size {
-        FormSize::Plain => max,
-        FormSize::WithPreservedPost => max + MAX_SEALED,
-    };
     let form = body::read_form(session, limit, parse).await;
     // Part of a refused body may be on the connection still.
     let is_stopped = matches!(form, Err(reason) if reason != Reason::UnsupportedMediaType);
@@ -146,8 +153,9 @@ async fn read_call(session: &mut Session, ctx: &mut ProxyContext) -> Known<ApiRe
 async fn read_application_form(
     session: &mut Session,
     ctx: &mut ProxyContext,
-) -> Option<PostedForm> {
-    let form = body::read_application_form(session).await;
+    limit: usize,
+) -> Result<PostedForm, NotPreservedError> {
+    let form = body::read_application_form(session, limit).await;
     // Part of another body may be on the connection still.
     ctx.response.close |= !session.is_body_done();
     form

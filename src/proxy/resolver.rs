@@ -10,7 +10,7 @@ use crate::model::challenge::OpenedChallenge;
 use crate::model::credential::{CredentialKind, PresentedCredential, RefreshRequest};
 use crate::model::login::{Credentials, LoginRefused};
 use crate::model::login_step::{LoginStep, StepSubmission};
-use crate::model::preserved_post::{PostedForm, RestoredPost};
+use crate::model::preserved_post::{NotPreservedError, PostedForm, RestoredPost};
 use crate::model::reason::Reason;
 use crate::model::redirect_loop::LoopIdentity;
 use crate::model::secret::Secret;
@@ -221,13 +221,14 @@ impl<'r> Resolver<'r> {
 
     pub(super) fn preserve_post(
         self,
-        form: Option<PostedForm>,
+        form: Result<PostedForm, NotPreservedError>,
         target: &str,
         refresh: Option<(CredentialKind, &str)>,
         device_cookie: Option<&str>,
-    ) -> Known<Arc<str>, Reason> {
-        let Some(form) = form else {
-            return Known::Absent(Reason::UnsupportedMediaType);
+    ) -> Known<Arc<str>, NotPreservedError> {
+        let form = match form {
+            Ok(form) => form,
+            Err(error) => return Known::Absent(error),
         };
         let post = UnauthenticatedPost {
             target,
@@ -236,7 +237,7 @@ impl<'r> Resolver<'r> {
             device_cookie,
         };
         let sealed = self.runtime.preserved_posts.preserve(self.context, post);
-        found_or(sealed, Reason::RequestTooLarge)
+        sealed.map_or(Known::Absent(NotPreservedError::TooLarge), Known::Found)
     }
 
     async fn restore_post(

@@ -57,11 +57,13 @@ pub(super) async fn select_peer(ctx: &mut ProxyContext) -> Result<Box<HttpPeer>>
         }
     };
     let limits = ctx.runtime.settings().server.limits;
+    let site_limit = site_runtime.site.upstream_idle;
+    let idle = site_limit.unwrap_or(limits.upstream_idle);
     peer.options.connection_timeout = Some(limits.upstream_connect);
     peer.options.total_connection_timeout = Some(limits.upstream_connect);
-    peer.options.read_timeout = Some(limits.upstream_idle);
+    peer.options.read_timeout = Some(idle);
     // The system's send buffer always has room for a head alone: it needs no timer.
-    peer.options.write_timeout = ctx.upstream.has_body.then_some(limits.upstream_idle);
+    peer.options.write_timeout = ctx.upstream.has_body.then_some(idle);
     // An idle connection is kept until the application closes it. Whether the other end is still
     // there, the system finds out: a timer for each connection would cost every request.
     peer.options.tcp_keepalive =

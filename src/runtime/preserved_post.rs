@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::model::credential::CredentialKind;
 use crate::model::known_device::KnownDevice;
 use crate::model::preserved_post::{
-    Author, MAX_SEALED, PostedForm, PreservedPost, RestoredPost, seal_purpose,
+    Author, PostedForm, PreservedPost, RestoredPost, max_sealed, seal_purpose,
 };
 use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::sealing_keys::SealingKeys;
@@ -57,6 +57,7 @@ impl PreservedPosts {
         context: RequestContext<'_>,
         post: UnauthenticatedPost<'_>,
     ) -> Option<Arc<str>> {
+        let limit = max_sealed(context.site_runtime.site.preserve_post);
         let site = &context.site_runtime.site.name;
         let preserved = PreservedPost {
             id: system::unique_id(),
@@ -70,7 +71,7 @@ impl PreservedPosts {
             .sealing
             .seal(&seal_purpose(site), body, system::random())?;
         let sealed = URL_SAFE_NO_PAD.encode(sealed);
-        (sealed.len() <= MAX_SEALED).then(|| sealed.into())
+        (sealed.len() <= limit).then(|| sealed.into())
     }
 
     fn author(&self, site: &str, post: &UnauthenticatedPost<'_>) -> Option<Author> {

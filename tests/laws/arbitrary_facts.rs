@@ -14,7 +14,9 @@ use vestibule::model::identity::Identity;
 use vestibule::model::login::{LoginForm, LoginRefused};
 use vestibule::model::login_step::PendingStep;
 use vestibule::model::login_step::{LoginStep, StepForm};
-use vestibule::model::preserved_post::{FormEncoding, PostedForm, PreservedPost, RestoredPost};
+use vestibule::model::preserved_post::{
+    FormEncoding, NotPreservedError, PostedForm, PreservedPost, RestoredPost,
+};
 use vestibule::model::reason::Reason;
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::secret::Secret;
@@ -77,7 +79,14 @@ pub fn facts() -> impl Strategy<Value = Facts> {
         known(0_usize..3, refused_code()),
     );
     let posts = (
-        known(Just("sealed".into()), Just(Reason::UnsupportedMediaType)),
+        known(
+            Just("sealed".into()),
+            select(vec![
+                NotPreservedError::NoForm,
+                NotPreservedError::TooLarge,
+                NotPreservedError::HasFiles,
+            ]),
+        ),
         known(restored_post(), Just(Reason::RejectedInput)),
     );
     let logout = known(Just(()), Just(Reason::SignedOut));

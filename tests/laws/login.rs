@@ -43,7 +43,7 @@ proptest! {
         let run = simulate(&scenario);
         let page = match &run.response {
             Some(LocalResponse::PreservedPost(page)) => page,
-            Some(LocalResponse::LoginPage(form)) if form.preserved_post.is_some() => {
+            Some(LocalResponse::LoginPage(form)) if form.preserved_post.is_some() || form.lost_post.is_some() => {
                 prop_assert!(!scenario.is_cross_site() && (scenario.requirement().is_none() || !scenario.fetch_metadata.has_authorization || scenario.fetch_metadata.fetch_mode == Some("navigate")));
                 return Ok(());
             }

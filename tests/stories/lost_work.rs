@@ -298,6 +298,57 @@ async fn a_form_in_parts_is_kept_too_and_one_with_a_file_is_not() {
         "{}",
         page.body
     );
+    assert!(page.body.contains("A form with files"), "{}", page.body);
+    assert!(page.body.contains("press Back"), "{}", page.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_says_how_much_is_preserved() {
+    for (setting, kept, lost) in [
+        ("preserve_post = \"1MiB\"\n", 1024 * 1024, 1024 * 1024 + 1),
+        ("preserve_post = \"100B\"\n", 100, 101),
+        ("preserve_post = \"0B\"\n", 0, 6),
+    ] {
+        let stage = Stage::set_with(
+            |config| {
+                config.replacen(
+                    "landing = \"/posts\"",
+                    &format!("{setting}landing = \"/posts\""),
+                    1,
+                )
+            },
+            |_| {},
+        )
+        .await;
+        let mut browser = at_the_forum(&stage).await;
+        end_session(&stage, &mut browser).await;
+        let fields = [FORM, ("Origin", "http://forum.localhost:8080")];
+        let body = |length: usize| format!("text={}", "a".repeat(length.saturating_sub(5)));
+        let larger = browser
+            .clone()
+            .send("POST", "/posts", &fields, body(lost).as_bytes())
+            .await;
+        assert_eq!(larger.status, 401, "{setting}");
+        assert!(
+            larger.body.contains("too large to be kept"),
+            "{}",
+            larger.body
+        );
+        assert!(!larger.body.contains("name=\"unsent\""), "{setting}");
+        if kept == 0 {
+            continue;
+        }
+        let form = browser
+            .send("POST", "/posts", &fields, body(kept).as_bytes())
+            .await;
+        assert_eq!(form.status, 401, "{setting}");
+        let page = signs_in_with(&mut browser, &form, SHOPPER).await;
+        assert!(page.body.contains("Send it now?"), "{setting}");
+        assert_eq!(
+            offered(&page).1,
+            [("text".to_owned(), "a".repeat(kept - 5))]
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -328,6 +379,7 @@ async fn what_is_no_form_or_too_large_gets_its_401() {
         (larger.status, larger.body.contains("name=\"unsent\"")),
         (401, false)
     );
+    assert!(larger.body.contains("press Back"), "{}", larger.body);
     let json = [("Content-Type", "application/json"), origin];
     let call = browser
         .clone()

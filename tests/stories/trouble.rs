@@ -130,6 +130,22 @@ async fn an_application_that_is_down_does_not_cost_the_new_cookies() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_can_wait_less_for_its_application_than_others() {
+    let silent = Holding::saying("").await;
+    let site = format!(
+        "upstreams = [\"http://{}\"]\nupstream_idle = \"100ms\"",
+        silent.address()
+    );
+    let config = |text: String| with_line(&text, "upstreams", &site);
+    let stage = Stage::set_with(config, |_| {}).await;
+    let reply = stage.browser().fetching().get("/").await;
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (504, "upstream_timeout")
+    );
+}
+
 /// The same where the renewal ran beside the call that failed.
 #[tokio::test(flavor = "multi_thread")]
 async fn nor_those_of_a_renewal_ahead() {

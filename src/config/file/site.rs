@@ -8,7 +8,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::super::spans::At;
-use super::super::units::{Moment, Time};
+use super::super::units::{Moment, Size, Time};
 
 /// A guarded application.
 #[derive(Deserialize, JsonSchema)]
@@ -43,6 +43,11 @@ pub(in crate::config) struct Site {
     /// The `Host` header sent to the upstream. Left out, the client's.
     #[serde(default)]
     pub upstream_host: Option<At<String>>,
+    /// The time limit between two reads from an upstream of this site. Left out,
+    /// `server.limits.upstream_idle`, which also limits the clients of all sites.
+    #[serde(default)]
+    #[schemars(extend("x-from" = "1ms", "x-to" = "1d"))]
+    pub upstream_idle: Option<At<Time>>,
     /// Whether requests to the upstream carry `Via`. Some servers do not compress responses to
     /// requests that have it: nginx by default (`gzip_proxied off`).
     #[schemars(extend("default" = true))]
@@ -105,6 +110,10 @@ pub(in crate::config) struct Site {
     /// Needs `credential = "jwt"`.
     #[serde(default)]
     pub hosted_backend: Option<At<HostedBackend>>,
+    /// The largest body of a form that is preserved if it is posted after the session has ended.
+    /// The sign-in form says so of a larger one, which is lost.
+    #[schemars(extend("default" = "64KiB", "x-from" = "0B", "x-to" = "1MiB"))]
+    pub preserve_post: At<Size>,
     /// Whether the application gets a signed `X-Auth-Assertion`.
     #[schemars(extend("default" = false))]
     pub assertion: bool,

@@ -13,7 +13,8 @@ use crate::decide::{Decision, Outcome, Question, Verdict};
 use crate::model::cookie_change::CookieChange;
 use crate::model::credential::CredentialKind;
 use crate::model::local_response::{
-    LocalResponse, LoginPage, Preflight, PreservedPostPage, Problem, Resubmission, StepPage,
+    LocalResponse, LoginPage, LostPost, Preflight, PreservedPostPage, Problem, Resubmission,
+    StepPage,
 };
 use crate::model::login_step::StepSubmission;
 use crate::model::password_violation::PasswordViolation;
@@ -217,13 +218,20 @@ fn describe_problem(problem: &Problem) -> String {
 fn describe_login_page(page: &LoginPage) -> String {
     let login_id = (!page.login_id.is_empty()).then_some(&page.login_id);
     format!(
-        "{} form{}{}{}{}{}",
+        "{} form{}{}{}{}{}{}",
         page.status,
         optional("", login_id),
         optional("", page.remember.then_some("remember")),
         optional("to ", page.return_to.as_ref()),
         optional("retry ", page.retry_after),
-        optional("with ", page.preserved_post.as_ref())
+        optional("with ", page.preserved_post.as_ref()),
+        optional(
+            "",
+            page.lost_post.map(|lost| match lost {
+                LostPost::TooLarge => "lost as too large",
+                LostPost::HasFiles => "lost with files",
+            })
+        )
     )
 }
 

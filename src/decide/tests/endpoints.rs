@@ -45,6 +45,17 @@ fn own_endpoints_take_precedence_over_the_application() {
     assert_eq!(renamed.decision(), "401 signed_out");
     renamed.target = "/in/two-factor/send";
     assert_eq!(renamed.decision(), "405 allow POST method_not_allowed");
+    let mut unsigned = request(&Method::GET, "/.well-known/vestibule/jwks.json");
+    unsigned.site.assertion = false;
+    assert_eq!(
+        unsigned.decision(),
+        "keys own_endpoint",
+        "the gateway's also without assertions"
+    );
+}
+
+#[test]
+fn own_paths_may_end_in_a_slash_and_the_json_endpoints_may_be_left_out() {
     let mut slashed = request(&Method::GET, "/accounts/logout/");
     slashed.site.paths.login = "/accounts/login/".into();
     slashed.site.paths.logout = "/accounts/logout/".into();
@@ -70,13 +81,6 @@ fn own_endpoints_take_precedence_over_the_application() {
         without_api.target = target;
         assert_eq!(without_api.decision(), "401 signed_out", "{target}");
     }
-    let mut unsigned = request(&Method::GET, "/.well-known/vestibule/jwks.json");
-    unsigned.site.assertion = false;
-    assert_eq!(
-        unsigned.decision(),
-        "keys own_endpoint",
-        "the gateway's also without assertions"
-    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use http::Method;
 use super::case::{Case, request};
 use super::fixtures::refreshed;
 use crate::decide::Known;
+use crate::model::preserved_post::NotPreservedError;
 use crate::model::reason::Reason;
 use crate::model::rule::UnauthenticatedAction;
 
@@ -59,12 +60,29 @@ fn a_form_posted_after_the_login_expired_is_preserved() {
 #[test]
 fn a_body_that_cannot_be_preserved_is_refused() {
     for no in [
-        Known::Absent(Reason::UnsupportedMediaType),
+        Known::Absent(NotPreservedError::NoForm),
         Known::Failed(Reason::Internal),
     ] {
         let mut case = posts();
         case.facts.preserved_post = no;
         assert_eq!(case.decision(), REFUSED);
+    }
+}
+
+#[test]
+fn a_form_that_cannot_be_preserved_is_said_to_be_lost() {
+    for (error, lost) in [
+        (NotPreservedError::TooLarge, "as too large"),
+        (NotPreservedError::HasFiles, "with files"),
+    ] {
+        let mut case = posts();
+        case.facts.preserved_post = Known::Absent(error);
+        let expected = format!("401 form lost {lost} signed_out, clear");
+        assert_eq!(case.decision(), expected);
+        let back = case
+            .with_metadata(|metadata| metadata.referer = Some("https://store.example.com/mine"));
+        let expected = format!("401 form to /mine lost {lost} signed_out, clear");
+        assert_eq!(back.decision(), expected);
     }
 }
 
