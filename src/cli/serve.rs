@@ -234,6 +234,7 @@ impl BoundServer {
             // Dropped, the servers would stop.
             None => Some(embedded_servers),
         };
+        background::first_sync(&runtime_handle).await;
         let addresses: Vec<String> = listeners
             .iter()
             .filter_map(|listener| Some(listener.local_addr().ok()?.to_string()))

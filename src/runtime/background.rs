@@ -34,6 +34,10 @@ const EVICT_INTERVAL: Duration = Duration::from_secs(10);
 const HEALTH_POLL: Duration = Duration::from_millis(250);
 /// How often the sites are looked at while none has a health check; a reload may add one.
 const NO_HEALTH_POLL: Duration = Duration::from_secs(1);
+/// How long a start waits for the store.
+const FIRST_SYNC_WAIT: Duration = Duration::from_secs(5);
+/// How often it is asked meanwhile.
+const FIRST_SYNC_POLL: Duration = Duration::from_millis(50);
 /// How long an upstream may take to answer a health check.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -53,6 +57,21 @@ pub async fn run(runtime_handle: Arc<RuntimeHandle>, mut stop: watch::Receiver<b
         () = store_connection(&runtime_handle) => {}
         () = revocations(&runtime_handle) => {}
         () = save(&runtime_handle) => {}
+    }
+}
+
+/// Waits until the store has told which sign-ins are revoked, so that the first requests after a
+/// start do not bring back what was ended on another replica. While the store does not answer, the
+/// wait is bounded: access tokens are valid without it.
+pub async fn first_sync(runtime_handle: &RuntimeHandle) {
+    let connection = Arc::clone(&runtime_handle.current().shared.stores.connection);
+    let synced = async {
+        while connection.ready().await.is_err() {
+            tokio::time::sleep(FIRST_SYNC_POLL).await;
+        }
+    };
+    if tokio::time::timeout(FIRST_SYNC_WAIT, synced).await.is_err() {
+        tracing::warn!("the store does not answer: serving without what it knows of revocations");
     }
 }
 

@@ -41,6 +41,7 @@ pub struct Process {
     connectors: Arc<ModelConnectors>,
     stop: Arc<watch::Sender<bool>>,
     requests: Arc<watch::Sender<usize>>,
+    accepting: watch::Receiver<bool>,
 }
 
 impl std::fmt::Debug for Process {
@@ -119,12 +120,19 @@ impl Gateway {
         let runtime_handle = RuntimeHandle::new(runtime);
         let (stop, stopped) = watch::channel(false);
         Handle::current().spawn(background::run(Arc::clone(&runtime_handle), stopped));
+        let (accept, accepting) = watch::channel(false);
+        let starting = Arc::clone(&runtime_handle);
+        Handle::current().spawn(async move {
+            background::first_sync(&starting).await;
+            accept.send_replace(true);
+        });
         let process = Process {
             life,
             runtime_handle,
             connectors,
             stop: Arc::new(stop),
             requests: Arc::new(watch::Sender::new(0)),
+            accepting,
         };
         self.set_process(Some(process));
     }
@@ -182,6 +190,16 @@ impl Gateway {
 }
 
 impl Process {
+    /// Waits until the process accepts connections.
+    pub async fn accepting(&self) {
+        // An error means that the process ended before.
+        let _ = self
+            .accepting
+            .clone()
+            .wait_for(|accepting| *accepting)
+            .await;
+    }
+
     /// Counts a request for as long as the guard lives.
     pub fn begin_request(&self) -> RequestGuard {
         self.requests.send_modify(|requests| *requests += 1);

@@ -67,6 +67,10 @@ impl World {
     ) -> Option<ClientResponse> {
         let gateway = self.gateway(gateway);
         let process = gateway.process()?;
+        process.accepting().await;
+        if !process.life.is_alive() {
+            return None;
+        }
         let begun = self.time.elapsed();
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.trace.note(|| {

@@ -22,6 +22,9 @@ pub(super) struct NewToken {
 pub(super) enum NewTokenError {
     /// It cannot be checked now, or is not valid yet: the same token may be accepted later.
     Unchecked(Reason),
+    /// Its key is none of those that the provider publishes. It may be published in a moment, or have
+    /// been withdrawn.
+    UnknownKey,
     /// It can never be used, and another one may: it has expired, cannot be carried or does not
     /// verify.
     Unusable(Reason),
@@ -65,10 +68,10 @@ pub(super) async fn verify_new_token(
 fn error_of(site_runtime: &SiteRuntime, error: &VerifyTokenError) -> NewTokenError {
     let unusable = NewTokenError::Unusable(Reason::ProviderMisconfigured);
     match error {
-        // A key that was not found may have been published to some of the provider's nodes only.
-        VerifyTokenError::NoKeys
-        | VerifyTokenError::KeyNotLookedUp
-        | VerifyTokenError::UnknownKey => NewTokenError::Unchecked(Reason::ProviderUnavailable),
+        VerifyTokenError::NoKeys | VerifyTokenError::KeyNotLookedUp => {
+            NewTokenError::Unchecked(Reason::ProviderUnavailable)
+        }
+        VerifyTokenError::UnknownKey => NewTokenError::UnknownKey,
         VerifyTokenError::NotYetValid(_) => {
             site_runtime.warn_of_clocks();
             NewTokenError::Unchecked(Reason::ProviderMisconfigured)

@@ -35,8 +35,20 @@ pub(super) struct Settled {
 pub(super) enum PairError {
     /// They may be issued later.
     Unchecked(Reason),
+    /// They may be issued once the provider publishes their key, if it does.
+    UnknownKey,
     /// Others are needed.
     Unusable(Reason),
+}
+
+impl PairError {
+    /// What the client is told.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Unchecked(reason) | Self::Unusable(reason) => reason,
+            Self::UnknownKey => Reason::ProviderUnavailable,
+        }
+    }
 }
 
 /// Tokens of the provider that passed their checks.
@@ -82,6 +94,7 @@ impl PairIssuer {
                 self.issue(task, accepted).await
             }
             Err(NewTokenError::Unchecked(reason)) => Err(PairError::Unchecked(reason)),
+            Err(NewTokenError::UnknownKey) => Err(PairError::UnknownKey),
             Err(NewTokenError::Unusable(reason)) => Err(PairError::Unusable(reason)),
             Err(NewTokenError::NotThisUser) => Ok(Settled::refused(Reason::SignedOut)),
             Err(NewTokenError::NotRegistered) => {

@@ -234,7 +234,7 @@ impl Refresh {
                     .and_then(|sealed| seal.open_checkpoint(sealed, now));
                 self.leases.release(guard).await;
                 RefreshTicket {
-                    refresh: kept?.refresh?,
+                    refresh: kept?.pair.refresh?,
                     ..ticket.clone()
                 }
             }

@@ -71,11 +71,20 @@ pub(super) struct StoreSeal<'a> {
     pub key: LeaseKey,
 }
 
-/// The provider's tokens.
+/// The provider's tokens, and when they were stored, in Unix milliseconds.
 #[derive(Serialize, Deserialize)]
 struct Checkpoint {
     access: String,
     refresh: Option<String>,
+    since: u64,
+}
+
+/// Tokens of the provider that were kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct KeptPair {
+    pub pair: TokenPair,
+    /// When they were stored.
+    pub since: Timestamp,
 }
 
 /// What is sealed: a body, and until when it is used, in Unix milliseconds of whoever sealed it.
@@ -97,23 +106,32 @@ impl StoreSeal<'_> {
         self.open("outcome", sealed, now)
     }
 
-    /// Seals tokens that are kept until `until`. `None` only if the cipher fails.
-    pub fn seal_checkpoint(&self, pair: &TokenPair, until: Timestamp) -> Option<Arc<[u8]>> {
+    /// Seals tokens that are kept from `now` until `until`. `None` only if the cipher fails.
+    pub fn seal_checkpoint(
+        &self,
+        pair: &TokenPair,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Option<Arc<[u8]>> {
         let refresh = pair.refresh.as_ref();
         let checkpoint = Checkpoint {
             access: pair.access.expose().to_owned(),
             refresh: refresh.map(|refresh| refresh.expose().to_owned()),
+            since: now.millis(),
         };
         self.seal("checkpoint", &checkpoint, until)
     }
 
     /// Opens what [`StoreSeal::seal_checkpoint`] made for the same refresh token, unless it is over;
     /// `None` for everything else.
-    pub fn open_checkpoint(&self, sealed: &[u8], now: Timestamp) -> Option<TokenPair> {
+    pub fn open_checkpoint(&self, sealed: &[u8], now: Timestamp) -> Option<KeptPair> {
         let checkpoint: Checkpoint = self.open("checkpoint", sealed, now)?;
-        Some(TokenPair {
-            access: Secret::new(checkpoint.access),
-            refresh: checkpoint.refresh.map(Secret::new),
+        Some(KeptPair {
+            pair: TokenPair {
+                access: Secret::new(checkpoint.access),
+                refresh: checkpoint.refresh.map(Secret::new),
+            },
+            since: Timestamp::from_millis(checkpoint.since),
         })
     }
 
@@ -174,8 +192,10 @@ mod tests {
             access: Secret::new("A"),
             refresh: Some(Secret::new("R")),
         };
-        let checkpoint = ours.seal_checkpoint(&pair, NOW.plus(WINDOW)).unwrap();
-        assert_eq!(ours.open_checkpoint(&checkpoint, NOW), Some(pair));
+        let checkpoint = ours.seal_checkpoint(&pair, NOW, NOW.plus(WINDOW)).unwrap();
+        let since = NOW;
+        let kept = ours.open_checkpoint(&checkpoint, NOW);
+        assert_eq!(kept, Some(KeptPair { pair, since }));
         assert_eq!(ours.open_outcome(&checkpoint, NOW), None);
         for other in [
             StoreSeal {

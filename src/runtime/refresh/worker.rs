@@ -19,13 +19,16 @@ use super::lock::{Acquire, LeaseGuard, Leases};
 use super::new_token::{NewToken, NewTokenError, verify_new_token};
 use super::outcome::{RefreshOutcome, RefreshSource};
 use super::pair_issuer::{PairError, PairIssuer, Settled};
-use super::stored_outcome::{StoreSeal, StoredOutcome};
+use super::stored_outcome::{KeptPair, StoreSeal, StoredOutcome};
 use super::task::RefreshTask;
 
 /// How long tokens that were not issued are kept at least, and how long at least a used token is
 /// remembered. The gateway does not know how long a refresh token lives, and the cookie of a browser
 /// session may outlive `cookies.max_age`.
 const MIN_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long new tokens wait for their key, which the provider may not have published everywhere. A
+/// key that is unknown after that was withdrawn.
+const KEY_WAIT: Duration = Duration::from_secs(30);
 /// How often a lease that somebody else holds is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -109,17 +112,18 @@ impl RefreshWorker {
     async fn refresh(&self, task: &RefreshTask, checkpoint: Option<&[u8]>) -> Progress {
         let now = self.clock.now();
         let kept = checkpoint.and_then(|sealed| self.seal(task).open_checkpoint(sealed, now));
-        if let Some(pair) = kept {
-            match self
-                .issuer
-                .accept(task, &pair, RefreshSource::Replayed)
-                .await
-            {
+        if let Some(kept) = kept {
+            let KeptPair { pair, since } = kept;
+            let accepted = self.issuer.accept(task, &pair, RefreshSource::Replayed);
+            match accepted.await {
                 Ok(settled) => return Progress::Done(settled),
                 Err(PairError::Unchecked(reason)) => return Progress::Failed(reason),
+                Err(PairError::UnknownKey) if since.until(now) < KEY_WAIT => {
+                    return Progress::Failed(Reason::ProviderUnavailable);
+                }
                 // The refresh token that came with them is good. Where it is the old one, the
                 // provider is called with that.
-                Err(PairError::Unusable(_)) => {
+                Err(PairError::UnknownKey | PairError::Unusable(_)) => {
                     if let Some(next) = task.next(&pair) {
                         return Progress::Next(Box::new(next));
                     }
@@ -142,9 +146,7 @@ impl RefreshWorker {
                     .await
                 {
                     Ok(settled) => Progress::Done(settled),
-                    Err(PairError::Unchecked(reason) | PairError::Unusable(reason)) => {
-                        Progress::Failed(reason)
-                    }
+                    Err(error) => Progress::Failed(error.reason()),
                 }
             }
             Err(ProviderError::Refused(_)) => self.refused(task, checkpoint).await,
@@ -157,17 +159,16 @@ impl RefreshWorker {
     /// expired meanwhile, was faster: then that one has left its tokens.
     async fn refused(&self, task: &RefreshTask, seen: Option<&[u8]>) -> Progress {
         let left = self.leases.checkpoint(task.key).await;
-        let pair = left
+        let kept = left
             .filter(|sealed| seen != Some(&**sealed))
             .and_then(|sealed| self.seal(task).open_checkpoint(&sealed, self.clock.now()));
-        let Some(pair) = pair else {
+        let Some(kept) = kept else {
             return Progress::Done(Settled::refused(Reason::SignedOut));
         };
-        match self.issuer.accept(task, &pair, RefreshSource::Shared).await {
+        let accepted = self.issuer.accept(task, &kept.pair, RefreshSource::Shared);
+        match accepted.await {
             Ok(settled) => Progress::Done(settled),
-            Err(PairError::Unchecked(reason) | PairError::Unusable(reason)) => {
-                Progress::Failed(reason)
-            }
+            Err(error) => Progress::Failed(error.reason()),
         }
     }
 
@@ -184,7 +185,8 @@ impl RefreshWorker {
     /// token may live.
     pub(super) async fn put_checkpoint(&self, seal: &StoreSeal<'_>, pair: &TokenPair, site: &Site) {
         let ttl = site.cookie_max_age.max(MIN_KEPT_FOR);
-        if let Some(sealed) = seal.seal_checkpoint(pair, self.clock.now().plus(ttl)) {
+        let now = self.clock.now();
+        if let Some(sealed) = seal.seal_checkpoint(pair, now, now.plus(ttl)) {
             self.leases.put_checkpoint(seal.key, sealed, ttl).await;
         }
     }
@@ -279,6 +281,10 @@ impl RefreshWorker {
             }
             // It was good once, so it has expired, or its key was withdrawn.
             Err(NewTokenError::Unusable(_)) => ControlFlow::Continue(ticket),
+            Err(NewTokenError::UnknownKey) if ticket.refresh != old.refresh => {
+                ControlFlow::Continue(ticket)
+            }
+            Err(NewTokenError::UnknownKey) => failed(Reason::ProviderUnavailable),
             Err(NewTokenError::Unchecked(reason)) => failed(reason),
             Err(NewTokenError::NotThisUser | NewTokenError::NotRegistered) => {
                 ControlFlow::Break(RefreshOutcome::Refused(Reason::SignedOut))
