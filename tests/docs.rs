@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use vestibule::model::cookie::{CookieKind, CookieNames, MAX_CHUNK, MAX_CHUNKED_TOTAL};
+use vestibule::model::cookie_names::{CookieKind, CookieNames, MAX_CHUNK, MAX_CHUNKED_TOTAL};
 use vestibule::model::identity_headers::IdentityHeaders;
 use vestibule::model::origin::Scheme;
 use vestibule::model::site::OwnPaths;

@@ -16,7 +16,7 @@ use crate::config::FakeEnvironment;
 use crate::embedded::demo as apps;
 use crate::embedded::identity_server as identity;
 use crate::embedded::users::{DEMO_PASSWORD, Users};
-use crate::model::hosted_backend::RedirectUri;
+use crate::model::fusionauth_hosted_backend::RedirectUri;
 use crate::model::secret::Secret;
 use crate::system::{self, Clock};
 

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::settings::Settings;
 use crate::system::Clock;
 
+mod config_reload;
 mod demo;
 mod embedded_servers;
 mod explain;
@@ -17,7 +18,6 @@ mod hash_password;
 mod health;
 mod make_token;
 pub mod openapi;
-mod reload;
 mod rotate_keys;
 pub mod serve;
 

@@ -21,7 +21,7 @@ use crate::system::{self, Clock};
 use crate::telemetry::logging;
 
 use super::embedded_servers::{EmbeddedServers, EndedSessions};
-use super::{checked, print_error, reload};
+use super::{checked, config_reload, print_error};
 
 /// Runs the gateway with the configuration in `path`.
 pub(super) fn command(path: &Path) -> ExitCode {
@@ -223,7 +223,7 @@ impl BoundServer {
         }
         let _kept = match config {
             Some(path) => {
-                drop(system::detach(reload::watch(
+                drop(system::detach(config_reload::watch(
                     path,
                     Arc::clone(&runtime_handle),
                     embedded_servers,

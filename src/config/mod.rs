@@ -11,16 +11,16 @@ mod check;
 mod defaults;
 mod environment;
 mod file;
+mod key_schema;
 mod problems;
 mod reference;
-mod schema;
+mod schema_validation;
 mod secret_source;
 pub mod settings;
 mod spans;
 mod suggest;
 mod syntax;
 mod units;
-mod validate;
 
 pub use environment::{Environment, FakeEnvironment, SystemEnvironment};
 pub use problems::{Problem, Problems};
@@ -61,7 +61,7 @@ pub fn check_text(
     environment: &dyn Environment,
 ) -> Result<Settings, Problems> {
     let mut diagnostics = problems::Diagnostics::default();
-    let file = validate::read(text, &mut diagnostics);
+    let file = schema_validation::read(text, &mut diagnostics);
     let folder = Path::new(name).parent().unwrap_or(Path::new(""));
     let settings =
         file.and_then(|file| check::settings(&file, folder, environment, &mut diagnostics));

@@ -6,7 +6,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use super::file::File;
-use super::schema::{expected, words};
+use super::key_schema::{expected, words};
 
 /// The JSON Schema of the configuration.
 #[must_use]

@@ -268,7 +268,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(site.default_access, crate::model::rule::Access::Required);
     assert_eq!(
         site.cookies,
-        crate::model::cookie::CookieNames::defaults(crate::model::origin::Scheme::Https)
+        crate::model::cookie_names::CookieNames::defaults(crate::model::origin::Scheme::Https)
     );
     assert_eq!(
         (

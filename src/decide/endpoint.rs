@@ -7,7 +7,7 @@
 
 use http::Method;
 
-use crate::model::hosted_backend::{HostedEndpoint, HostedRequest};
+use crate::model::fusionauth_hosted_backend::{HostedEndpoint, HostedRequest};
 use crate::model::login_step::LoginStep;
 use crate::model::return_path::ReturnPath;
 use crate::model::site::Site;

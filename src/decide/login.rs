@@ -20,7 +20,7 @@ use crate::model::site::Site;
 use crate::model::timestamp::Timestamp;
 
 use super::auth_status::{AuthStatus, auth_status};
-use super::csrf::csrf_token_matches;
+use super::csrf_token::csrf_token_matches;
 use super::facts::{Facts, Known, Question};
 use super::login_result::{
     LoginContext, action_required, login_succeeded, redirect_after_login, requires_action,

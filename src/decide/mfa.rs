@@ -27,7 +27,7 @@ use crate::model::timestamp::Timestamp;
 
 use super::auth_status::{AuthStatus, auth_status};
 use super::challenge::{ChallengeError, open_challenge, submitted_code, submitted_password};
-use super::csrf::csrf_token_matches;
+use super::csrf_token::csrf_token_matches;
 use super::endpoint::StepEndpoint;
 use super::facts::{Facts, Known, Question};
 use super::login::{self, single_parameter};

@@ -19,16 +19,17 @@
 //!
 //! * `endpoint`: which paths belong to the gateway.
 //! * `credentials` and `auth_status`: which credentials of a request count, and whom they prove.
-//! * `authorize`: who may see a page of the application. `service_access`: programs without an account.
+//! * `authorize`: who may see a page of the application.
+//! * `service_access`: programs without an account.
 //! * `unauthenticated`, `redirect_loop`, `preserved_post`: what everybody else gets.
-//! * `login`, `login_result`, `csrf`, `challenge`, `mfa`, `logout`: the gateway's forms.
+//! * `login`, `login_result`, `csrf_token`, `challenge`, `mfa`, `logout`: the gateway's forms.
 //! * `api`, `api_body`, `api_login`, `api_mfa`, `cors`: the JSON endpoints, and pages of other
 //!   origins.
-//! * `hosted_backend`: the endpoints that FusionAuth's SDKs call.
+//! * `fusionauth_hosted_backend`: the endpoints that FusionAuth's SDKs call.
 //! * `prefetch`, `opener`: what a browser's prefetch may not do, and what a popup keeps.
 //! * `request_validation`, `request_target`, `client_address`, `forwarded`, `trace_context`: what is
 //!   checked before any policy.
-//! * `upstream_headers`, `upstream_response`, `credential_headers`, `cache_fields`: what the
+//! * `upstream_headers`, `upstream_response`, `credential_response_headers`, `cache_fields`: what the
 //!   application and the client are sent.
 //! * `explain`: the same decisions, told to the operator.
 
@@ -48,14 +49,14 @@ pub mod cache_fields;
 mod challenge;
 pub mod client_address;
 pub mod cors;
-pub mod credential_headers;
+pub mod credential_response_headers;
 mod credentials;
-pub mod csrf;
+pub mod csrf_token;
 pub mod endpoint;
 pub mod explain;
 pub mod facts;
 pub mod forwarded;
-mod hosted_backend;
+mod fusionauth_hosted_backend;
 mod login;
 mod login_result;
 mod logout;
@@ -136,7 +137,9 @@ fn call_endpoint<'a>(
     let file = |response| Decision::Settled(Verdict::reply(response, Reason::OwnEndpoint));
     match endpoint {
         Endpoint::Api(endpoint) => api::decide(endpoint, request, site, facts, now),
-        Endpoint::Hosted(call) => hosted_backend::decide(&call, request, site, facts, now),
+        Endpoint::Hosted(call) => {
+            fusionauth_hosted_backend::decide(&call, request, site, facts, now)
+        }
         Endpoint::Login => login::decide(request, site, facts, now),
         Endpoint::Step(endpoint) => mfa::decide(endpoint, request, site, facts, now),
         Endpoint::Logout => logout::decide(request, site, facts, now),

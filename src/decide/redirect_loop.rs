@@ -20,7 +20,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::model::cookie::CookieKind;
+use crate::model::cookie_names::CookieKind;
 use crate::model::local_response::{LocalResponse, Problem};
 use crate::model::reason::Reason;
 use crate::model::redirect_loop::{LoopCause, LoopIdentity, MAX_REDIRECTS, RedirectLoop};

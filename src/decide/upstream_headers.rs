@@ -11,9 +11,9 @@ use std::sync::Arc;
 use http::header::{AUTHORIZATION, FORWARDED, HOST, InvalidHeaderValue, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::model::constant_upstream_headers::SiteHeaders;
 use crate::model::request::RequestView;
 use crate::model::site::{Site, ViaField};
-use crate::model::site_headers::SiteHeaders;
 
 use super::client_address::{MAX_IP_LEN, format_ip, push_ip};
 use super::facts::{Facts, Known};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use redb::Database;
 
-use super::account_changes;
+use super::account_overrides;
 use super::accounts::Accounts;
 use super::database;
 use super::fusionauth_api;
@@ -145,9 +145,9 @@ fn open_database(path: &Path) -> Result<Database, redb::Error> {
     let tables = [
         refresh_sessions::SESSIONS,
         refresh_sessions::REFRESH_TOKENS,
-        account_changes::PASSWORDS,
-        account_changes::TIME_STEPS,
-        account_changes::RECOVERY_CODES,
+        account_overrides::PASSWORDS,
+        account_overrides::TIME_STEPS,
+        account_overrides::RECOVERY_CODES,
         trusted_devices::TRUSTS,
     ];
     database::open(path, &tables)

@@ -1,6 +1,6 @@
 //! An identity server with FusionAuth's API, and the applications of the demo.
 
-pub mod account_changes;
+pub mod account_overrides;
 pub mod accounts;
 pub mod client_metadata;
 pub mod database;
@@ -13,10 +13,10 @@ pub mod password_hasher;
 pub mod password_policy;
 pub mod pending_logins;
 pub mod refresh_sessions;
-mod rotated_token;
 mod server_state;
 pub mod signing;
 pub mod statistics;
+mod successor_token;
 pub mod token_issuer;
 pub mod totp;
 pub mod trusted_devices;

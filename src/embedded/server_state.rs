@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use redb::Database;
 
-use super::account_changes::AccountChanges;
+use super::account_overrides::AccountChanges;
 use super::accounts::Accounts;
 use super::outbox::Outbox;
 use super::password_hasher::PasswordHasher;

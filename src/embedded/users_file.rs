@@ -13,7 +13,7 @@ use super::signing::SigningKey;
 use super::users::{TokenPolicy, Users};
 use crate::model::algorithm::Algorithm;
 
-mod password_entry;
+mod password_policy_entry;
 mod two_factor_entry;
 mod user_entry;
 mod users_file_error;
@@ -21,7 +21,7 @@ mod users_file_error;
 #[cfg(test)]
 mod tests;
 
-use password_entry::PasswordEntry;
+use password_policy_entry::PasswordEntry;
 use two_factor_entry::Messages;
 use user_entry::UserEntry;
 pub use users_file_error::{Problem, UsersFileError};

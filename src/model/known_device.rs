@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::cookie::MAX_CHUNK;
+use super::cookie_names::MAX_CHUNK;
 use super::sealing_keys::{NONCE_BYTES, SealingKeys};
 use super::secret::Secret;
 

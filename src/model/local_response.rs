@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::api_response::ApiResponse;
 use super::challenge::NextStep;
-use super::hosted_backend::AllowedRedirect;
+use super::fusionauth_hosted_backend::AllowedRedirect;
 use super::local_path::LocalPath;
 use super::password_violation::PasswordViolation;
 use super::preserved_post::PreservedPost;

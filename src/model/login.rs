@@ -20,7 +20,7 @@ pub struct LoginForm {
     pub return_to: Option<ReturnPath>,
     /// Whether "keep me signed in" is ticked.
     pub remember: bool,
-    /// The CSRF token, see `decide::csrf`.
+    /// The CSRF token, see `decide::csrf_token`.
     pub csrf: String,
     /// The form that was posted after the login had expired, sealed.
     pub preserved_post: Option<Arc<str>>,

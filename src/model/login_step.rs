@@ -120,7 +120,7 @@ pub struct StepForm {
     pub choice: Secret,
     /// The new password, byte for byte as typed.
     pub password: Secret,
-    /// The CSRF token, see `decide::csrf`.
+    /// The CSRF token, see `decide::csrf_token`.
     pub csrf: String,
     /// The form that was posted after the login had expired, sealed.
     pub preserved_post: Option<Arc<str>>,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::cookie::{CookieNames, ManagedCookie};
+use super::cookie_names::{CookieNames, ManagedCookie};
 
 /// One of the gateway's cookies, as a request presents it. `Debug` prints no value.
 #[derive(Clone, Default, PartialEq, Eq)]

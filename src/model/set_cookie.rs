@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cookie::{Cookie, SameSite};
 
-use super::cookie::{CookieKind, CookieNames, EXPIRY_COOKIE, MAX_CHUNK};
+use super::cookie_names::{CookieKind, CookieNames, EXPIRY_COOKIE, MAX_CHUNK};
 use super::timestamp::Timestamp;
 
 /// A cookie has at most this many chunks. The size budget allows fewer.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
-use super::cookie::CookieNames;
+use super::cookie_names::CookieNames;
 use super::credential::CredentialKind;
-use super::hosted_backend::HostedBackend;
+use super::fusionauth_hosted_backend::HostedBackend;
 use super::identity_headers::IdentityHeaders;
 use super::origin::{Host, Origin};
 use super::return_path::ReturnPath;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::catalog::Catalog;
 use super::render::{Rendered, render};
-use super::{Layout, duration_text, redirect_loop};
+use super::{Layout, duration_text, redirect_loop_text};
 use crate::model::local_response::Problem;
 use crate::model::reason::Reason;
 
@@ -63,7 +63,7 @@ pub fn problem(view: &ProblemView<'_>) -> Rendered {
         view.problem
             .redirect_loop
             .iter()
-            .flat_map(|details| redirect_loop::describe(catalog, details)),
+            .flat_map(|details| redirect_loop_text::describe(catalog, details)),
     );
     paragraphs.extend(view.problem.switch_user.as_ref().map(|switch| {
         // Isolated: a name may be written in the other direction (Unicode UAX #9).

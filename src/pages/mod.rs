@@ -17,7 +17,7 @@ mod login;
 mod logout;
 mod new_password;
 mod preserved_post;
-mod redirect_loop;
+mod redirect_loop_text;
 mod render;
 pub mod samples;
 mod templates;

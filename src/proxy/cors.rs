@@ -7,7 +7,7 @@ use pingora::http::ResponseHeader;
 use crate::decide::cors;
 use crate::model::local_response::{LocalResponse, Preflight};
 
-use super::context::ProxyContext;
+use super::request_state::RequestState;
 
 /// The headers that a page may read. Never a token.
 const EXPOSED_HEADERS: &str = "X-Request-Id, Retry-After";
@@ -17,7 +17,7 @@ const PREFLIGHT_MAX_AGE: u32 = 600;
 /// Allows the page that sent the request to read the response, where its origin is listed and the
 /// response is one for programs. At a site that lists any origin, such responses vary by `Origin`.
 pub(super) fn allow(
-    ctx: &ProxyContext,
+    ctx: &RequestState,
     response: &LocalResponse,
     head: &mut ResponseHeader,
 ) -> Result<()> {

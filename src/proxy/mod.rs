@@ -21,26 +21,26 @@ use crate::model::local_response::{LocalResponse, Problem};
 use crate::model::reason::Reason;
 use crate::runtime::RuntimeHandle;
 
-mod body;
 pub mod connection;
-mod context;
 mod cors;
 mod field_lines;
 mod form;
 mod log_path;
 mod page_response;
 mod problem_json;
+mod read_request_body;
 mod rendered_response;
 mod reply;
 mod request;
 mod request_head;
+mod request_state;
 mod resolve;
 pub mod resolver;
 mod response_filter;
 mod upstream;
 
 use connection::{Connection, RequestBody, Service};
-use context::ProxyContext;
+use request_state::RequestState;
 
 /// The gateway as Pingora sees it. Each request is served by the configuration in force when it
 /// arrives.
@@ -98,11 +98,11 @@ pub fn check_trusted_certificates() -> std::result::Result<(), String> {
 impl ProxyHttp for Gateway {
     // In a box: Pingora moves the context several times for each request, which costs more than the
     // allocation.
-    type CTX = Box<ProxyContext>;
+    type CTX = Box<RequestState>;
 
-    fn new_ctx(&self) -> Box<ProxyContext> {
+    fn new_ctx(&self) -> Box<RequestState> {
         let (runtime, connection) = (self.runtime_handle.current(), Connection::current());
-        Box::new(ProxyContext::new(runtime, connection))
+        Box::new(RequestState::new(runtime, connection))
     }
 
     fn init_downstream_modules(&self, _: &mut pingora::modules::http::HttpModules) {
@@ -113,7 +113,7 @@ impl ProxyHttp for Gateway {
     async fn request_filter(
         &self,
         session: &mut Session,
-        ctx: &mut Box<ProxyContext>,
+        ctx: &mut Box<RequestState>,
     ) -> Result<bool> {
         let body = RequestBody::of(&session.req_header().headers);
         if body == RequestBody::Unframed {
@@ -141,7 +141,7 @@ impl ProxyHttp for Gateway {
     async fn upstream_peer(
         &self,
         _: &mut Session,
-        ctx: &mut Box<ProxyContext>,
+        ctx: &mut Box<RequestState>,
     ) -> Result<Box<HttpPeer>> {
         upstream::select_peer(ctx).await
     }
@@ -150,7 +150,7 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         request: &mut RequestHeader,
-        ctx: &mut Box<ProxyContext>,
+        ctx: &mut Box<RequestState>,
     ) -> Result<()> {
         upstream::apply_headers(request, ctx)
     }
@@ -159,7 +159,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        ctx: &mut Box<ProxyContext>,
+        ctx: &mut Box<RequestState>,
     ) -> Result<()> {
         // Before Pingora chooses how the response is framed for the client.
         response_filter::validate_response(session, response, ctx)
@@ -169,7 +169,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        ctx: &mut Box<ProxyContext>,
+        ctx: &mut Box<RequestState>,
     ) -> Result<()> {
         response_filter::filter_response(session, response, ctx).await
     }
@@ -178,7 +178,7 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         _: &HttpPeer,
-        ctx: &mut Box<ProxyContext>,
+        ctx: &mut Box<RequestState>,
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing was sent yet: the request may be sent to another address.
@@ -191,7 +191,7 @@ impl ProxyHttp for Gateway {
         _: &HttpPeer,
         session: &mut Session,
         mut error: Box<Error>,
-        ctx: &mut Box<ProxyContext>,
+        ctx: &mut Box<RequestState>,
         reused: bool,
     ) -> Box<Error> {
         // Only an idempotent request is retried (RFC 9110, section 9.2.2), and only while its body
@@ -215,7 +215,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         error: &Error,
-        ctx: &mut Box<ProxyContext>,
+        ctx: &mut Box<RequestState>,
     ) -> FailToProxy {
         let Some(reason) = response_filter::classify_error(error) else {
             return FailToProxy {
@@ -245,11 +245,11 @@ impl ProxyHttp for Gateway {
         }
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Box<ProxyContext>) {
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Box<RequestState>) {
         response_filter::record_request(session, ctx);
     }
 
-    fn suppress_error_log(&self, _: &Session, _: &Box<ProxyContext>, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Box<RequestState>, _: &Error) -> bool {
         // The access record reports it. Pingora's line would contain the query and headers.
         true
     }
@@ -257,14 +257,14 @@ impl ProxyHttp for Gateway {
     fn suppress_proxy_warn_log(
         &self,
         _: &Session,
-        _: &Box<ProxyContext>,
+        _: &Box<RequestState>,
         _: &Error,
         _: ProxyWarnLogContext,
     ) -> bool {
         true
     }
 
-    fn request_summary(&self, session: &Session, _: &Box<ProxyContext>) -> String {
+    fn request_summary(&self, session: &Session, _: &Box<RequestState>) -> String {
         let request = session.req_header();
         format!("{} {}", request.method, log_path::path_for_logs(request))
     }

@@ -5,12 +5,12 @@ use http::header;
 use pingora::Result;
 use pingora::http::RequestHeader;
 
-use crate::decide::csrf::csrf_token;
+use crate::decide::csrf_token::csrf_token;
 use crate::decide::endpoint::StepEndpoint;
 use crate::decide::opener::keeps_opener;
 use crate::decide::preserved_post;
 use crate::decide::unauthenticated::login_address;
-use crate::model::cookie::CookieKind;
+use crate::model::cookie_names::CookieKind;
 use crate::model::local_path::LocalPath;
 use crate::model::local_response::{
     ActionRequired, LoginPage, PreservedPostPage, Problem, StepPage, SwitchUser,
@@ -23,12 +23,12 @@ use crate::model::target::MAX_TARGET;
 use crate::pages::{self, Layout, PageTheme, Rendered};
 use crate::system;
 
-use super::context::ProxyContext;
 use super::rendered_response::RenderedResponse;
 use super::request_head::RequestHead;
+use super::request_state::RequestState;
 
 /// What all pages share. This is the only place where the visitor's language is read.
-fn layout<'a>(ctx: &'a ProxyContext, request: &RequestHeader) -> Layout<'a> {
+fn layout<'a>(ctx: &'a RequestState, request: &RequestHeader) -> Layout<'a> {
     let fields = request.headers.get_all(header::ACCEPT_LANGUAGE).iter();
     let theme = theme(ctx);
     Layout {
@@ -45,7 +45,7 @@ fn layout<'a>(ctx: &'a ProxyContext, request: &RequestHeader) -> Layout<'a> {
 }
 
 /// The theme of the site's pages. Before the site is known, the gateway's own.
-pub(super) fn theme(ctx: &ProxyContext) -> &PageTheme {
+pub(super) fn theme(ctx: &RequestState) -> &PageTheme {
     ctx.site_runtime
         .as_ref()
         .map_or_else(|| PageTheme::plain(), |site_runtime| &site_runtime.theme)
@@ -53,7 +53,7 @@ pub(super) fn theme(ctx: &ProxyContext) -> &PageTheme {
 
 /// A page as a response. Where its template failed, the body is the fallback page.
 fn respond(
-    ctx: &ProxyContext,
+    ctx: &RequestState,
     request: &RequestHeader,
     layout: Layout<'_>,
     status: u16,
@@ -87,7 +87,7 @@ fn respond(
 
 /// A refusal or failure as a page.
 pub(super) fn problem_page(
-    ctx: &ProxyContext,
+    ctx: &RequestState,
     request: &RequestHeader,
     problem: &Problem,
 ) -> Result<RenderedResponse> {
@@ -118,7 +118,7 @@ fn switch_action(site: &Site, switch: &SwitchUser) -> LocalPath {
 
 /// The sign-in form.
 pub(super) fn login_page(
-    ctx: &ProxyContext,
+    ctx: &RequestState,
     site: &Site,
     request: &RequestHeader,
     form: &LoginPage,
@@ -140,7 +140,7 @@ pub(super) fn login_page(
 
 /// The form of a step that follows the password.
 pub(super) fn step_page(
-    ctx: &ProxyContext,
+    ctx: &RequestState,
     site: &Site,
     request: &RequestHeader,
     form: &StepPage,
@@ -184,7 +184,7 @@ pub(super) fn step_page(
 
 /// The value of the pre-session cookie that the CSRF tokens of forms are bound to. A browser keeps
 /// the one it has, so that many tabs work at once.
-fn form_cookie(ctx: &ProxyContext) -> String {
+fn form_cookie(ctx: &RequestState) -> String {
     ctx.response.form_cookie.clone().unwrap_or_else(|| {
         use base64::Engine as _;
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(system::random::<32>())
@@ -193,7 +193,7 @@ fn form_cookie(ctx: &ProxyContext) -> String {
 
 /// Sets the pre-session cookie, where the browser does not have it.
 fn set_form_cookie(
-    ctx: &ProxyContext,
+    ctx: &RequestState,
     site: &Site,
     response: &mut RenderedResponse,
     value: &str,
@@ -220,7 +220,7 @@ fn set_retry_after(response: &mut RenderedResponse, seconds: Option<u32>) -> Res
 
 /// The form that was sent after the session had ended, offered again after the sign-in.
 pub(super) fn preserved_post_page(
-    ctx: &ProxyContext,
+    ctx: &RequestState,
     request: &RequestHeader,
     page: &PreservedPostPage,
 ) -> Result<RenderedResponse> {
@@ -231,7 +231,7 @@ pub(super) fn preserved_post_page(
 
 /// The page with the sign-out button.
 pub(super) fn logout_page(
-    ctx: &ProxyContext,
+    ctx: &RequestState,
     site: &Site,
     request: &RequestHeader,
 ) -> Result<RenderedResponse> {
@@ -246,7 +246,7 @@ pub(super) fn logout_page(
 
 /// The page that tells that nobody is signed in.
 pub(super) fn signed_out_page(
-    ctx: &ProxyContext,
+    ctx: &RequestState,
     site: &Site,
     request: &RequestHeader,
 ) -> Result<RenderedResponse> {
@@ -260,7 +260,7 @@ pub(super) fn signed_out_page(
 
 /// What the provider asks the person to do before it signs them in.
 pub(super) fn action_required_page(
-    ctx: &ProxyContext,
+    ctx: &RequestState,
     site: &Site,
     request: &RequestHeader,
     action: &ActionRequired,

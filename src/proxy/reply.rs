@@ -6,7 +6,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, OrErr as _, Result};
 
 use crate::decide::cache_fields::directs_caches;
-use crate::decide::credential_headers::{
+use crate::decide::credential_response_headers::{
     ACCESS_TOKEN, CACHE_CONTROL, CredentialHeaders, REFRESH_TOKEN,
 };
 use crate::decide::unauthenticated::default_challenge;
@@ -15,11 +15,11 @@ use crate::model::local_response::{Health, LocalResponse, Problem};
 use crate::model::reason::Reason;
 use crate::pages;
 
-use super::context::ProxyContext;
 use super::cors;
 use super::page_response::{self, theme};
 use super::problem_json::{PROBLEM_TYPE, problem_document};
 use super::rendered_response::RenderedResponse;
+use super::request_state::RequestState;
 
 /// The value of `Clear-Site-Data` after a sign-out.
 const CLEAR_SITE_DATA: &str = "\"cache\", \"storage\"";
@@ -28,7 +28,7 @@ const CLEAR_SITE_DATA: &str = "\"cache\", \"storage\"";
 /// not read.
 pub(super) async fn send(
     session: &mut Session,
-    ctx: &mut ProxyContext,
+    ctx: &mut RequestState,
     response: &LocalResponse,
 ) -> Result<()> {
     let RenderedResponse { mut head, body } = render(ctx, session.req_header(), response)?;
@@ -68,7 +68,7 @@ pub(super) fn version_for(request: &RequestHeader) -> Version {
 }
 
 fn render(
-    ctx: &ProxyContext,
+    ctx: &RequestState,
     request: &RequestHeader,
     response: &LocalResponse,
 ) -> Result<RenderedResponse> {
@@ -148,7 +148,7 @@ fn redirect(
 
 /// A problem, as a page for a browser that navigates, else as a problem document.
 fn problem(
-    ctx: &ProxyContext,
+    ctx: &RequestState,
     request: &RequestHeader,
     what: &Problem,
 ) -> Result<RenderedResponse> {
@@ -172,7 +172,7 @@ fn problem(
 }
 
 /// One of the pages' own files; `404` where the theme has none of this name.
-fn asset(ctx: &ProxyContext, request: &RequestHeader, name: &str) -> Result<RenderedResponse> {
+fn asset(ctx: &RequestState, request: &RequestHeader, name: &str) -> Result<RenderedResponse> {
     let Some(asset) = theme(ctx).asset(name) else {
         let not_found = Problem::new(Reason::OwnEndpoint).with_status(404);
         return problem(ctx, request, &not_found);
@@ -190,7 +190,7 @@ fn asset(ctx: &ProxyContext, request: &RequestHeader, name: &str) -> Result<Rend
 /// Completes the head of a response. Every response passes here before it is sent: the gateway's
 /// own, the application's, and the error page after a refresh, whose new cookies must not get lost.
 /// Adds the client's new credentials, and keeps caches away from them.
-pub(super) fn finish(ctx: &ProxyContext, head: &mut ResponseHeader) -> Result<()> {
+pub(super) fn finish(ctx: &RequestState, head: &mut ResponseHeader) -> Result<()> {
     if !ctx.response.is_forwarded {
         head.insert_header("x-request-id", ctx.request_id.as_str())?;
     }

@@ -29,8 +29,8 @@ use crate::pages;
 use crate::runtime::{RequestContext, Runtime, SiteRuntime};
 use crate::system;
 
-use super::context::{Granted, ProxyContext};
 use super::request_head::RequestHead;
+use super::request_state::{Granted, RequestState};
 use super::resolve;
 use super::upstream;
 
@@ -38,7 +38,7 @@ use super::upstream;
 /// task nor the process.
 pub(super) async fn decide_or_fail(
     session: &mut Session,
-    ctx: &mut ProxyContext,
+    ctx: &mut RequestState,
 ) -> Option<LocalResponse> {
     let decided = catch_panic(pin!(decide_request(session, ctx))).await;
     match decided {
@@ -76,7 +76,7 @@ async fn catch_panic<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Result<T
 }
 
 /// Decides what happens to a request. `None` forwards it, anything else is the answer.
-async fn decide_request(session: &mut Session, ctx: &mut ProxyContext) -> Option<LocalResponse> {
+async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option<LocalResponse> {
     let mut head = RequestHead::read(session.req_header());
     ctx.request_id = choose_request_id(head.request_id.as_ref());
     ctx.upstream.has_body = head.has_body();
@@ -112,7 +112,7 @@ fn validate_head(session: &Session, head: &RequestHead) -> Result<(), Rejection>
 /// Answers a health check, whatever host it names: load balancers ask by address.
 fn health_check(
     session: &mut Session,
-    ctx: &mut ProxyContext,
+    ctx: &mut RequestState,
     head: &RequestHead,
 ) -> Option<LocalResponse> {
     if !is_read(&head.method) || !endpoint::is_health_check(&head.target) {
@@ -130,7 +130,7 @@ fn health_check(
 
 /// A file of the pages where no site has the requested host: the page that says so looks like the
 /// others.
-fn asset_without_site(ctx: &mut ProxyContext, head: &RequestHead) -> Option<LocalResponse> {
+fn asset_without_site(ctx: &mut RequestState, head: &RequestHead) -> Option<LocalResponse> {
     let name = endpoint::asset_name(&head.target).filter(|_| is_read(&head.method))?;
     pages::assets::asset(name)?;
     ctx.outcome = OutcomeLabel::Answered;
@@ -144,7 +144,7 @@ fn is_read(method: &Method) -> bool {
 
 /// Records how long the decision took, which is the gateway's own share of a request's time.
 /// Returns the moment of the decision.
-pub(super) fn record_decision_time(ctx: &ProxyContext) -> Instant {
+pub(super) fn record_decision_time(ctx: &RequestState) -> Instant {
     let now = system::stopwatch();
     if let Some(site_runtime) = &ctx.site_runtime {
         site_runtime.metrics.decided(now - ctx.started);
@@ -155,7 +155,7 @@ pub(super) fn record_decision_time(ctx: &ProxyContext) -> Instant {
 /// Finds the site by `Host`.
 fn find_site(
     session: &mut Session,
-    ctx: &mut ProxyContext,
+    ctx: &mut RequestState,
     head: &mut RequestHead,
 ) -> Result<Arc<SiteRuntime>, Rejection> {
     if let Some(site_runtime) = site_by_exact_host(&ctx.runtime, head) {
@@ -192,7 +192,7 @@ fn site_by_exact_host<'a>(
 /// asks for: `None` forwards the request, anything else is the answer.
 async fn decide_at_site(
     session: &mut Session,
-    ctx: &mut ProxyContext,
+    ctx: &mut RequestState,
     site_runtime: &Arc<SiteRuntime>,
     head: &RequestHead,
 ) -> Option<LocalResponse> {
@@ -264,7 +264,7 @@ fn headers_of_rules(site: &Site, request: &RequestHeader) -> Vec<HeaderName> {
 }
 
 /// Keeps what the response will need of the request.
-fn record_request(ctx: &mut ProxyContext, request: &RequestView<'_>, site: &Site) {
+fn record_request(ctx: &mut RequestState, request: &RequestView<'_>, site: &Site) {
     ctx.response.is_navigation = request.is_navigation() || request.is_form_post();
     ctx.upstream.is_websocket = request.fetch_metadata.is_websocket;
     ctx.response.cors_origin = cors::reader(request, site).map(ToString::to_string);
@@ -272,7 +272,7 @@ fn record_request(ctx: &mut ProxyContext, request: &RequestView<'_>, site: &Site
 }
 
 /// Starts the refresh that runs beside the upstream call, where the grant asks for one.
-fn start_early_refresh(ctx: &mut ProxyContext, site_runtime: &Arc<SiteRuntime>, grant: &Grant<'_>) {
+fn start_early_refresh(ctx: &mut RequestState, site_runtime: &Arc<SiteRuntime>, grant: &Grant<'_>) {
     if let Some(refresh) = grant.early_refresh() {
         let context = RequestContext {
             site_runtime,
@@ -286,7 +286,7 @@ fn start_early_refresh(ctx: &mut ProxyContext, site_runtime: &Arc<SiteRuntime>, 
 
 /// Rejects a request line that Pingora would repair: Pingora escapes what has no place in a target
 /// and goes on, the gateway does not (RFC 9112, section 3.2).
-pub(super) fn reject_request_line(session: &mut Session, ctx: &mut ProxyContext) -> LocalResponse {
+pub(super) fn reject_request_line(session: &mut Session, ctx: &mut RequestState) -> LocalResponse {
     let head = RequestHead::read(session.req_header());
     ctx.request_id = choose_request_id(None);
     resolve_client_ip(ctx, &head);
@@ -296,7 +296,7 @@ pub(super) fn reject_request_line(session: &mut Session, ctx: &mut ProxyContext)
 /// The answer to a request that policy never sees.
 fn reject(
     session: &mut Session,
-    ctx: &mut ProxyContext,
+    ctx: &mut RequestState,
     head: &RequestHead,
     rejection: Rejection,
 ) -> LocalResponse {
@@ -311,7 +311,7 @@ fn reject(
 
 /// Limits how long the client may take to send its body. How long it may take to read the response,
 /// the stream limits.
-fn apply_timeouts(session: &mut Session, ctx: &ProxyContext) {
+fn apply_timeouts(session: &mut Session, ctx: &RequestState) {
     let limits = &ctx.runtime.settings().server.limits;
     session.set_read_timeout(Some(limits.upstream_idle));
     session.set_total_drain_timeout(Some(limits.header_timeout));
@@ -323,7 +323,7 @@ fn apply_timeouts(session: &mut Session, ctx: &ProxyContext) {
 }
 
 /// Resolves the client's address and the forwarded chain for the upstream.
-fn resolve_client_ip(ctx: &mut ProxyContext, head: &RequestHead) {
+fn resolve_client_ip(ctx: &mut RequestState, head: &RequestHead) {
     let client = client_address::resolve_client_ip(
         ctx.connection.peer.address,
         values(&head.forwarded_for),

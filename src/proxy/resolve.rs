@@ -13,9 +13,9 @@ use crate::model::preserved_post::{NotPreservedError, PostedForm, max_sealed};
 use crate::model::reason::Reason;
 use crate::runtime::{RequestContext, SiteRuntime};
 
-use super::body;
-use super::context::ProxyContext;
 use super::form;
+use super::read_request_body;
+use super::request_state::RequestState;
 use super::resolver::Resolver;
 
 /// Answers one question. Which slot of the facts it fills, [`Question`] says.
@@ -23,7 +23,7 @@ pub(super) async fn resolve(
     question: Question<'_>,
     facts: &mut Facts,
     session: &mut Session,
-    ctx: &mut ProxyContext,
+    ctx: &mut RequestState,
     site_runtime: &Arc<SiteRuntime>,
 ) {
     match question {
@@ -59,7 +59,7 @@ async fn resolve_any(
     question: Question<'_>,
     facts: &mut Facts,
     session: &mut Session,
-    ctx: &mut ProxyContext,
+    ctx: &mut RequestState,
     site_runtime: &Arc<SiteRuntime>,
 ) {
     match question {
@@ -103,7 +103,7 @@ async fn resolve_any(
 /// The resolver for the request of `session`.
 fn resolver<'r>(
     session: &'r Session,
-    ctx: &'r ProxyContext,
+    ctx: &'r RequestState,
     site_runtime: &'r Arc<SiteRuntime>,
 ) -> Resolver<'r> {
     Resolver {
@@ -119,7 +119,7 @@ fn resolver<'r>(
 }
 
 /// The largest body of a form of the gateway's own.
-fn form_limit(ctx: &ProxyContext, site_runtime: &SiteRuntime, size: FormSize) -> usize {
+fn form_limit(ctx: &RequestState, site_runtime: &SiteRuntime, size: FormSize) -> usize {
     let plain = ctx.runtime.settings().server.limits.max_login_body;
     match size {
         FormSize::Plain => plain,
@@ -130,11 +130,11 @@ fn form_limit(ctx: &ProxyContext, site_runtime: &SiteRuntime, size: FormSize) ->
 /// Reads a form of the gateway's own.
 async fn read_form<T>(
     session: &mut Session,
-    ctx: &mut ProxyContext,
+    ctx: &mut RequestState,
     limit: usize,
     parse: impl FnOnce(&[u8]) -> Option<T>,
 ) -> Known<T, Reason> {
-    let form = body::read_form(session, limit, parse).await;
+    let form = read_request_body::read_form(session, limit, parse).await;
     // Part of a refused body may be on the connection still.
     let is_stopped = matches!(form, Err(reason) if reason != Reason::UnsupportedMediaType);
     ctx.response.close |= is_stopped || !session.is_body_done();
@@ -142,9 +142,9 @@ async fn read_form<T>(
 }
 
 /// Reads the JSON body of an API call.
-async fn read_call(session: &mut Session, ctx: &mut ProxyContext) -> Known<ApiRequestBody, Reason> {
+async fn read_call(session: &mut Session, ctx: &mut RequestState) -> Known<ApiRequestBody, Reason> {
     let limit = ctx.runtime.settings().server.limits.max_login_body;
-    let body = body::read_call(session, limit).await;
+    let body = read_request_body::read_call(session, limit).await;
     ctx.response.close |= !session.is_body_done();
     body.map_or_else(Known::Absent, Known::Found)
 }
@@ -152,10 +152,10 @@ async fn read_call(session: &mut Session, ctx: &mut ProxyContext) -> Known<ApiRe
 /// Reads a form of the application's, where the body is one.
 async fn read_application_form(
     session: &mut Session,
-    ctx: &mut ProxyContext,
+    ctx: &mut RequestState,
     limit: usize,
 ) -> Result<PostedForm, NotPreservedError> {
-    let form = body::read_application_form(session, limit).await;
+    let form = read_request_body::read_application_form(session, limit).await;
     // Part of another body may be on the connection still.
     ctx.response.close |= !session.is_body_done();
     form

@@ -15,9 +15,9 @@ use crate::runtime::refresh::RefreshOutcome;
 use crate::telemetry::access_log::{self, AccessRecord};
 use crate::telemetry::audit::{self, AuditContext};
 
-use super::context::ProxyContext;
 use super::log_path;
 use super::reply;
+use super::request_state::RequestState;
 
 /// Checks that the application's response has one meaning, and removes what ends at the gateway.
 ///
@@ -26,7 +26,7 @@ use super::reply;
 pub(super) fn validate_response(
     session: &Session,
     response: &mut ResponseHeader,
-    ctx: &ProxyContext,
+    ctx: &RequestState,
 ) -> Result<()> {
     let asked = if ctx.upstream.is_websocket {
         AskedUpgrade::WebSocket
@@ -56,7 +56,7 @@ pub(super) fn validate_response(
 pub(super) async fn filter_response(
     session: &mut Session,
     response: &mut ResponseHeader,
-    ctx: &mut ProxyContext,
+    ctx: &mut RequestState,
 ) -> Result<()> {
     drop_managed_cookies(response, ctx);
     rewrite_for_site(response, ctx);
@@ -100,7 +100,7 @@ fn final_status(session: &Session) -> Option<StatusCode> {
 }
 
 /// Drops each `Set-Cookie` of the application that would set one of the gateway's cookies.
-fn drop_managed_cookies(response: &mut ResponseHeader, ctx: &ProxyContext) {
+fn drop_managed_cookies(response: &mut ResponseHeader, ctx: &RequestState) {
     let Some(site) = ctx.site() else { return };
     let fields = response.headers.get_all(header::SET_COOKIE);
     let passes = |value: &HeaderValue| !set_cookie::sets_managed(&site.cookies, value.as_bytes());
@@ -116,7 +116,7 @@ fn drop_managed_cookies(response: &mut ResponseHeader, ctx: &ProxyContext) {
 }
 
 /// Rewrites the fields that name the upstream, where the application set any.
-fn rewrite_for_site(response: &mut ResponseHeader, ctx: &ProxyContext) {
+fn rewrite_for_site(response: &mut ResponseHeader, ctx: &RequestState) {
     let Some(site) = ctx.site() else { return };
     for name in [header::LOCATION, header::CONTENT_LOCATION] {
         let value = response.headers.get(&name);
@@ -148,7 +148,7 @@ fn replace_cookies(response: &mut ResponseHeader, cookies: Vec<HeaderValue>) {
 
 /// Waits for the refresh that runs beside the upstream call, and takes its cookies into the
 /// response.
-pub(super) async fn await_early_refresh(ctx: &mut ProxyContext) {
+pub(super) async fn await_early_refresh(ctx: &mut RequestState) {
     let Some(refresh) = ctx.early_refresh.take() else {
         return;
     };
@@ -172,7 +172,7 @@ const EVENT_STREAM: &[u8] = b"text/event-stream";
 
 /// Counts a response that may stay open for hours (a WebSocket, server-sent events), and has it
 /// closed when the visitor's session ends.
-async fn watch_stream(session: &Session, response: &ResponseHeader, ctx: &mut ProxyContext) {
+async fn watch_stream(session: &Session, response: &ResponseHeader, ctx: &mut RequestState) {
     let upgraded = response.status == StatusCode::SWITCHING_PROTOCOLS;
     let content_type = response
         .headers
@@ -245,7 +245,7 @@ fn is_timeout(kind: &ErrorType) -> bool {
 
 /// Writes the access record and counts the request, both with the same reason. Some refusals get an
 /// audit record too.
-pub(super) fn record_request(session: &Session, ctx: &ProxyContext) {
+pub(super) fn record_request(session: &Session, ctx: &RequestState) {
     if ctx.is_health_check {
         return;
     }

@@ -16,7 +16,7 @@ use crate::model::site::Upstream;
 use crate::runtime::SiteRuntime;
 use crate::runtime::upstreams::Destination;
 
-use super::context::{Granted, ProxyContext};
+use super::request_state::{Granted, RequestState};
 
 /// TCP keep-alive of connections to upstreams: a first probe after 30 s of silence, then two more.
 const KEEP_ALIVE_PROBES: TcpKeepalive = TcpKeepalive {
@@ -28,7 +28,7 @@ const KEEP_ALIVE_PROBES: TcpKeepalive = TcpKeepalive {
 };
 
 /// Selects the next address that has not been tried for this request.
-pub(super) async fn select_peer(ctx: &mut ProxyContext) -> Result<Box<HttpPeer>> {
+pub(super) async fn select_peer(ctx: &mut RequestState) -> Result<Box<HttpPeer>> {
     let unavailable = || Error::explain(ErrorType::ConnectError, "no upstream is left");
     // The grant is checked here too: whichever way Pingora took, nothing is forwarded without it.
     let (Some(site_runtime), Some(_)) = (&ctx.site_runtime, &ctx.granted) else {
@@ -73,7 +73,7 @@ pub(super) async fn select_peer(ctx: &mut ProxyContext) -> Result<Box<HttpPeer>>
 
 /// Notes that no connection came about. Returns whether another address or upstream is left for the
 /// request, of which nothing was sent yet.
-pub(super) fn connect_failed(ctx: &ProxyContext) -> bool {
+pub(super) fn connect_failed(ctx: &RequestState) -> bool {
     let Some(site_runtime) = &ctx.site_runtime else {
         return false;
     };
@@ -86,13 +86,13 @@ pub(super) fn connect_failed(ctx: &ProxyContext) -> bool {
 
 /// Lets the last address be selected again. An upstream may close an idle connection just as a
 /// request goes out on it, which says nothing about the next connection to it.
-pub(super) fn forget_last_try(ctx: &mut ProxyContext) {
+pub(super) fn forget_last_try(ctx: &mut RequestState) {
     ctx.upstream.attempts.forget_last();
 }
 
 /// Writes the `Upgrade` field as the request is taken: `websocket` for a WebSocket handshake, and
 /// none for any other request. Pingora goes by this field alone.
-pub(super) fn settle_upgrade(request: &mut RequestHeader, ctx: &ProxyContext) {
+pub(super) fn settle_upgrade(request: &mut RequestHeader, ctx: &RequestState) {
     if ctx.upstream.is_websocket {
         // This is a header value.
         let _ = request.insert_header(header::UPGRADE, "websocket");
@@ -119,7 +119,7 @@ pub(super) fn strip_header(request: &mut RequestHeader, cookies: Option<Vec<u8>>
 
 /// Changes the client's header into the upstream's. Pingora calls this for each try, after it has
 /// removed the hop-by-hop fields, so that no `Connection` field takes one of ours away.
-pub(super) fn apply_headers(request: &mut RequestHeader, ctx: &ProxyContext) -> Result<()> {
+pub(super) fn apply_headers(request: &mut RequestHeader, ctx: &RequestState) -> Result<()> {
     let (Some(site_runtime), Some(granted)) = (&ctx.site_runtime, &ctx.granted) else {
         return Err(Error::explain(ErrorType::InternalError, "no grant"));
     };
@@ -139,7 +139,7 @@ fn take_parts(request: &mut RequestHeader) -> Parts {
 }
 
 fn upstream_headers<'a>(
-    ctx: &'a ProxyContext,
+    ctx: &'a RequestState,
     site_runtime: &'a SiteRuntime,
     granted: &'a Granted,
 ) -> UpstreamHeaders<'a> {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::model::constant_upstream_headers::SiteHeaders;
 use crate::model::origin::Host;
 use crate::model::site::Site;
-use crate::model::site_headers::SiteHeaders;
 use crate::pages::PageTheme;
 use crate::telemetry::SiteMetrics;
 

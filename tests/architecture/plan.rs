@@ -126,7 +126,7 @@ pub const SHARED_NAMES: &[&str] = &[
     "cors: what pages of other origins may read and send.",
     "demo: the demonstration: its sites, and the command that starts them.",
     "explain: why a request is answered as it is: the reasons, and the command that prints them.",
-    "hosted_backend: the hosted backend of FusionAuth's single-page SDKs.",
+    "fusionauth_hosted_backend: the hosted backend of FusionAuth's single-page SDKs.",
     "leases: who may do something that must happen once, and its result.",
     "login: signing in with a password, and what may be asked for after it.",
     "logout: ending a session.",

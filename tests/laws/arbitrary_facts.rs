@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use vestibule::decide::csrf::csrf_token;
+use vestibule::decide::csrf_token::csrf_token;
 use vestibule::decide::{Facts, Known};
 use vestibule::model::api_request::{ApiRequestBody, TokenDelivery};
 use vestibule::model::challenge::{Challenge, LoginOptions, NextStep, OpenedChallenge};

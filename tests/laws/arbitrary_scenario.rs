@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use vestibule::decide::endpoint::StepEndpoint;
 use vestibule::model::credential::CredentialKind;
-use vestibule::model::hosted_backend::{HostedBackend, RedirectUri};
+use vestibule::model::fusionauth_hosted_backend::{HostedBackend, RedirectUri};
 use vestibule::model::request::{BearerTokens, FetchMetadata};
 use vestibule::model::request_cookies::{PresentedCookie, PresentedCookies};
 use vestibule::model::rule::{Access, UnauthenticatedAction};

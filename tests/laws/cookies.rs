@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use vestibule::model::cookie::{CookieKind, CookieNames, MAX_CHUNK};
+use vestibule::model::cookie_names::{CookieKind, CookieNames, MAX_CHUNK};
 use vestibule::model::origin::Scheme;
 use vestibule::model::request_cookies::{PresentedCookie, PresentedCookies};
 use vestibule::model::set_cookie::{self, Lifetime, sets_managed};

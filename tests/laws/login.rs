@@ -3,7 +3,7 @@
 use http::Method;
 use proptest::prelude::*;
 use vestibule::decide::Known;
-use vestibule::decide::csrf::csrf_token;
+use vestibule::decide::csrf_token::csrf_token;
 use vestibule::decide::endpoint::StepEndpoint;
 use vestibule::model::local_response::{LocalResponse, Resubmission};
 use vestibule::model::reason::Reason;

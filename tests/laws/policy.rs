@@ -9,7 +9,7 @@ use vestibule::decide::endpoint::StepEndpoint;
 use vestibule::decide::explain::{ExplainedRequest, explain};
 use vestibule::model::cookie_change::CookieChange;
 use vestibule::model::credential::CredentialKind;
-use vestibule::model::hosted_backend::HostedEndpoint;
+use vestibule::model::fusionauth_hosted_backend::HostedEndpoint;
 use vestibule::model::local_response::{LocalResponse, Redirect};
 use vestibule::model::reason::Reason;
 use vestibule::model::request::{BearerTokens, FetchMetadata};

@@ -5,7 +5,7 @@ use http::Method;
 use vestibule::decide::Facts;
 use vestibule::decide::endpoint::StepEndpoint;
 use vestibule::model::credential::{CredentialKind, PresentedCredential};
-use vestibule::model::hosted_backend::{HostedEndpoint, HostedRequest};
+use vestibule::model::fusionauth_hosted_backend::{HostedEndpoint, HostedRequest};
 use vestibule::model::request::{BearerTokens, FetchMetadata};
 use vestibule::model::request_cookies::{PresentedCookie, PresentedCookies};
 use vestibule::model::rule::{Access, RuleClient};

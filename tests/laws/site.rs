@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
-use vestibule::model::cookie::CookieNames;
+use vestibule::model::cookie_names::CookieNames;
 use vestibule::model::credential::CredentialKind;
 use vestibule::model::identity_headers::IdentityHeaders;
 use vestibule::model::origin::{Host, Origin, Scheme};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Method;
 use tokio::time::sleep;
 
-use vestibule::decide::credential_headers::CredentialHeaders;
+use vestibule::decide::credential_response_headers::CredentialHeaders;
 use vestibule::decide::{Decision, Facts, Grant, Known, Outcome, decide};
 use vestibule::model::api_request::ApiRequestBody;
 use vestibule::model::api_response::{ApiResponse, TokenResponse};

@@ -11,7 +11,7 @@ use super::super::secret_source::SecretSource;
 use super::super::settings::SealingKeyBytes;
 use super::super::spans::At;
 use super::Review;
-use crate::model::cookie::{CookieNames, EXPIRY_COOKIE, ID_TOKEN_COOKIE};
+use crate::model::cookie_names::{CookieNames, EXPIRY_COOKIE, ID_TOKEN_COOKIE};
 use crate::model::origin::Scheme;
 
 /// Fewer different bytes than this in 32 are no chance: random ones have about 30.

@@ -2,7 +2,7 @@
 
 use http::HeaderName;
 
-use super::super::file::site::Headers;
+use super::super::file::site_headers::Headers;
 use super::super::spans::At;
 use super::Review;
 use crate::model::header_template::{Template, TemplateError};

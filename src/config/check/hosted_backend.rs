@@ -4,7 +4,9 @@ use super::super::file::site::{Credential, HostedBackend as Written, Site as Wri
 use super::super::spans::At;
 use super::own_paths::beneath;
 use super::{Cleartext, Reported, Review};
-use crate::model::hosted_backend::{HOSTED_ENDPOINTS, HOSTED_PREFIX, HostedBackend, RedirectUri};
+use crate::model::fusionauth_hosted_backend::{
+    HOSTED_ENDPOINTS, HOSTED_PREFIX, HostedBackend, RedirectUri,
+};
 use crate::model::origin::{Host, Origin, Scheme};
 use crate::model::site::OwnPaths;
 

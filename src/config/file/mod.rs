@@ -6,6 +6,7 @@
 
 pub(super) mod provider;
 pub(super) mod site;
+pub(super) mod site_headers;
 
 use std::collections::BTreeMap;
 

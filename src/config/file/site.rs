@@ -1,14 +1,13 @@
 //! `[[sites]]`.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Error, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::super::spans::At;
 use super::super::units::{Moment, Size, Time};
+use super::site_headers::Headers;
 
 /// A guarded application.
 #[derive(Deserialize, JsonSchema)]
@@ -242,59 +241,6 @@ pub(in crate::config) struct CookieNames {
     /// The name of the cookie that recognises a browser in which an account signed in before.
     #[serde(default)]
     pub device: Option<At<String>>,
-}
-
-/// The identity headers for the application.
-pub(in crate::config) enum Headers {
-    /// A preset by its name.
-    Preset(String),
-    /// Header names and templates.
-    Table(Vec<(At<String>, At<String>)>),
-}
-
-impl<'de> Deserialize<'de> for Headers {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(HeadersVisitor)
-    }
-}
-
-struct HeadersVisitor;
-
-impl<'de> Visitor<'de> for HeadersVisitor {
-    type Value = Headers;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a preset or a table of headers")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Headers, E> {
-        Ok(Headers::Preset(text.to_owned()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Headers, A::Error> {
-        let mut headers = Vec::new();
-        while let Some(header) = map.next_entry()? {
-            headers.push(header);
-        }
-        Ok(Headers::Table(headers))
-    }
-}
-
-impl JsonSchema for Headers {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Headers".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "oneOf": [
-            { "type": "string", "enum": ["remote-user", "x-forwarded-user"] },
-            { "type": "object", "additionalProperties": { "type": "string" } }
-        ] })
-    }
 }
 
 /// FusionAuth's hosted backend, for its single-page SDKs.

@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::Map;
 
 use crate::decide::Known;
-use crate::model::cookie::CookieNames;
+use crate::model::cookie_names::CookieNames;
 use crate::model::credential::CredentialKind;
 use crate::model::identity::Identity;
 use crate::model::identity_headers::IdentityHeaders;

@@ -5,7 +5,7 @@ use http::Method;
 use super::case::{Case, navigation, request};
 use super::fixtures::{logged_in, refreshed, valid_token};
 use crate::decide::Known;
-use crate::decide::csrf::csrf_token;
+use crate::decide::csrf_token::csrf_token;
 use crate::model::credential::CredentialKind;
 use crate::model::login::{LoginForm, LoginRefused};
 use crate::model::reason::Reason;

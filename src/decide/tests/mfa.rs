@@ -8,7 +8,7 @@ use http::Method;
 use super::case::{Case, navigation, request};
 use super::fixtures::{NOW, logged_in, valid_token};
 use crate::decide::Known;
-use crate::decide::csrf::csrf_token;
+use crate::decide::csrf_token::csrf_token;
 use crate::model::api_request::TokenDelivery;
 use crate::model::challenge::{Challenge, LoginOptions, NextStep, OpenedChallenge};
 use crate::model::credential::CredentialKind;

@@ -6,11 +6,11 @@ use crate::decide::upstream_headers::{
     AuthorizationField, ForwardedFields, IdentityFields, UpstreamHeaders, forwarded_token,
 };
 use crate::decide::{Decision, Facts, Known, Outcome, decide};
+use crate::model::constant_upstream_headers::SiteHeaders;
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
 use crate::model::request_cookies::{PresentedCookie, PresentedCookies};
 use crate::model::rule::RuleClient;
 use crate::model::site::{Site, ViaField};
-use crate::model::site_headers::SiteHeaders;
 use crate::model::target::{EncodedSlashes, Target};
 use crate::model::token::Session;
 

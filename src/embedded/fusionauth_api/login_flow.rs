@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::api_error::{ApiError, ApiResult, FieldError};
 use super::blocking::with_database;
 use super::json_response::{fusionauth_status, json_response};
-use super::user::describe_user;
+use super::user_info::describe_user;
 use crate::embedded::accounts::password_fingerprint;
 use crate::embedded::client_metadata::ClientMetadata;
 use crate::embedded::ids;

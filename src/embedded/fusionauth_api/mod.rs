@@ -25,7 +25,7 @@ mod session_list;
 #[cfg(test)]
 mod tests;
 mod two_factor;
-mod user;
+mod user_info;
 
 /// The maximum size of a request body, in bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -56,9 +56,9 @@ pub(super) fn router(state: Arc<ServerState>, url: String) -> Router {
         )
         .route("/oauth2/token", post(refresh_grant::token))
         .route("/api/logout", post(logout::logout))
-        .route("/api/jwt/validate", get(user::validate))
-        .route("/api/user", get(user::find))
-        .route("/api/user/{id}", get(user::by_id))
+        .route("/api/jwt/validate", get(user_info::validate))
+        .route("/api/user", get(user_info::find))
+        .route("/api/user/{id}", get(user_info::by_id))
         .route("/api/jwt/public-key", get(public_keys::pem))
         .route("/.well-known/jwks.json", get(public_keys::jwks))
         .route("/.well-known/openid-configuration", get(discovery))

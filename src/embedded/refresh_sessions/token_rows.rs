@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::embedded::database::{self, JsonTable};
 use crate::embedded::ids;
-use crate::embedded::rotated_token;
+use crate::embedded::successor_token;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 
@@ -59,7 +59,7 @@ pub(super) fn rotate(
     let successor = ids::random_secret();
     let used = Use {
         at: now.millis(),
-        successor: rotated_token::seal(token, &successor),
+        successor: successor_token::seal(token, &successor),
     };
     insert(tokens, token, session, Some(used))?;
     insert(tokens, &successor, session, None)?;
@@ -76,7 +76,7 @@ pub(super) fn current_token(
     let mut current = token.to_owned();
     let mut used = Some(used);
     while let Some(Use { successor, .. }) = used {
-        let opened = successor.and_then(|sealed| rotated_token::open(&current, &sealed));
+        let opened = successor.and_then(|sealed| successor_token::open(&current, &sealed));
         let Some(successor) = opened else {
             return Ok(None);
         };

@@ -1,7 +1,7 @@
 //! Tests of what is read of a request head.
 
 use super::*;
-use crate::model::cookie::CookieNames;
+use crate::model::cookie_names::CookieNames;
 use crate::model::origin::Scheme;
 use crate::model::target::EncodedSlashes;
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::model::cookie::MAX_CHUNKED_TOTAL;
+use crate::model::cookie_names::MAX_CHUNKED_TOTAL;
 use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
 use crate::model::refresh_ticket::RefreshTicket;

@@ -5,8 +5,8 @@
 use http::header::InvalidHeaderValue;
 use http::{HeaderName, HeaderValue};
 
-use crate::model::cookie::{self, CookieKind, CookieNames};
 use crate::model::cookie_change::CookieChange;
+use crate::model::cookie_names::{self, CookieKind, CookieNames};
 use crate::model::credential::CredentialKind;
 use crate::model::known_device::{DEVICE_MAX_AGE, SealedDevice};
 use crate::model::set_cookie::{self, Lifetime};
@@ -124,7 +124,10 @@ fn clear_credentials(cookies: &CookieWriter<'_>, credential: CredentialKind) -> 
         }
     }
     if cookies.names.hosted_backend {
-        lines.push(set_cookie::clear(cookies.names, cookie::EXPIRY_COOKIE));
+        lines.push(set_cookie::clear(
+            cookies.names,
+            cookie_names::EXPIRY_COOKIE,
+        ));
     }
     lines
 }

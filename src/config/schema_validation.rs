@@ -9,8 +9,8 @@ use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
 use super::defaults::{SCHEMA, fill};
 use super::file::File;
+use super::key_schema::{branch, entry_of, expected, kind_of, required, summary, words};
 use super::problems::{Diagnostics, quoted};
-use super::schema::{branch, entry_of, expected, kind_of, required, summary, words};
 use super::suggest::suggest;
 use super::syntax;
 use super::units::{DURATION, SIZE, Unit};

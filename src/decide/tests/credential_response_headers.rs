@@ -1,8 +1,8 @@
 //! What a response tells a client of its new credentials.
 
-use crate::decide::credential_headers::CredentialHeaders;
-use crate::model::cookie::{CookieNames, MAX_CHUNK};
+use crate::decide::credential_response_headers::CredentialHeaders;
 use crate::model::cookie_change::CookieChange;
+use crate::model::cookie_names::{CookieNames, MAX_CHUNK};
 use crate::model::credential::CredentialKind;
 use crate::model::origin::Scheme;
 use crate::model::site::Site;

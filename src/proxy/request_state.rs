@@ -23,7 +23,7 @@ use crate::telemetry::StreamGuard;
 use super::connection::{Connection, StreamCloseGuard};
 
 /// What Pingora calls the context of a request.
-pub(super) struct ProxyContext {
+pub(super) struct RequestState {
     /// The configuration of this request, from start to end: a reload does not change it.
     pub(super) runtime: Arc<Runtime>,
     /// The connection that the request arrived on.
@@ -119,7 +119,7 @@ pub(super) struct Granted {
     pub(super) used_authorization: bool,
 }
 
-impl ProxyContext {
+impl RequestState {
     pub(super) fn new(runtime: Arc<Runtime>, connection: Arc<Connection>) -> Self {
         let now = runtime.clock().now();
         Self {

@@ -14,7 +14,7 @@ use http::Method;
 use crate::model::api_response::ApiResponse;
 use crate::model::cookie_change::CookieChange;
 use crate::model::credential::CredentialKind;
-use crate::model::hosted_backend::{
+use crate::model::fusionauth_hosted_backend::{
     AllowedRedirect, HostedBackend, HostedEndpoint, HostedRequest, sdk_claims,
 };
 use crate::model::local_path::LocalPath;
