@@ -16,7 +16,7 @@ async fn a_refusal_in_another_form_refuses_nobody() {
         (400, page),
         (400, "{}"),
         (404, page),
-        (404, "{}"),
+        (404, "{\"message\":\"no route\"}"),
         (409, page),
         (410, page),
         (421, page),
@@ -42,5 +42,18 @@ async fn a_refusal_in_another_form_refuses_nobody() {
         let body = json!({ "fieldErrors": { field: [{ "code": format!("[invalid]{field}") }] } });
         let (server, _) = scripted(Script::saying(400, body.to_string())).await;
         assert!(is_misconfigured(&log_in(&server).await), "{field}");
+    }
+}
+
+/// Servers that stand in for FusionAuth send an empty object where it sends no body.
+#[tokio::test]
+async fn an_empty_object_counts_as_no_body_of_a_refused_login() {
+    for status in [404, 410, 423] {
+        let (server, _) = scripted(Script::saying(status, "{}")).await;
+        let refused = log_in(&server).await;
+        assert!(
+            matches!(refused, Err(ProviderError::Refused(_))),
+            "{status}"
+        );
     }
 }
