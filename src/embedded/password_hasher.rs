@@ -21,6 +21,15 @@ pub fn hash_password(password: &str) -> Result<String, PasswordError> {
     hash_with(Params::default(), password)
 }
 
+/// The hash of a password that everybody knows: the salt is fixed, so that a restart does not count
+/// as a change of the password.
+///
+/// # Errors
+/// As [`hash_password`].
+pub(super) fn hash_public_password(password: &str) -> Result<String, PasswordError> {
+    salted_hash(Params::default(), password, b"vestibule public")
+}
+
 /// An error while hashing a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PasswordError;
@@ -165,10 +174,13 @@ fn decoy(cost: &Params) -> String {
 }
 
 fn hash_with(cost: Params, password: &str) -> Result<String, PasswordError> {
+    salted_hash(cost, password, &system::random::<16>())
+}
+
+fn salted_hash(cost: Params, password: &str, salt: &[u8; 16]) -> Result<String, PasswordError> {
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, cost);
-    let salt = system::random::<16>();
     let hash: PasswordHash = argon2
-        .hash_password_with_salt(password.as_bytes(), &salt)
+        .hash_password_with_salt(password.as_bytes(), salt)
         .map_err(|_| PasswordError)?;
     Ok(hash.to_string())
 }

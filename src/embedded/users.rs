@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ids;
-use super::password_hasher::{PasswordError, hash_password};
+use super::password_hasher::{PasswordError, hash_public_password};
 use super::password_policy::PasswordPolicy;
 use super::two_factor::TwoFactor;
 use crate::model::algorithm::Algorithm;
@@ -205,7 +205,7 @@ impl Users {
     /// # Errors
     /// If the password cannot be hashed.
     pub fn demo() -> Result<Self, PasswordError> {
-        let password = Secret::new(hash_password(DEMO_PASSWORD)?);
+        let password = Secret::new(hash_public_password(DEMO_PASSWORD)?);
         let policy = TokenPolicy {
             access_token_lifetime: Duration::from_secs(60),
             ..TokenPolicy::default()
