@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::embedded::identity_server::{self, IdentityServer, Options};
+use crate::embedded::password_hasher::hash_password;
 use crate::embedded::statistics::Statistics;
 use crate::embedded::totp::totp_code;
 use crate::embedded::users::{AccountState, ChangeReason, DEMO_PASSWORD, DEMO_TOTP, User, Users};
@@ -113,6 +114,18 @@ impl TestServer {
 
 fn claims(token: &Value) -> Value {
     jsonwebtoken::dangerous::insecure_decode_claims(token.as_str().unwrap()).unwrap()
+}
+
+/// The accounts of the demo with other hashes of the same password.
+fn hashed_again() -> Users {
+    let demo = Users::demo().unwrap();
+    let mut users = Users::new(demo.token_policy);
+    for user in demo.all() {
+        let mut user = User::clone(user);
+        user.password = Secret::new(hash_password(DEMO_PASSWORD).unwrap());
+        users.add(user).unwrap();
+    }
+    users
 }
 
 /// The accounts of the demo, with `change` applied to `shopper@example.com`.

@@ -81,7 +81,7 @@ async fn a_changed_password_survives_a_restart_until_the_users_file_changes() {
     );
     server.stop().await;
     // A new hash in the users file takes precedence over the change.
-    let server = TestServer::start(directory.path(), Users::demo().unwrap());
+    let server = TestServer::start(directory.path(), hashed_again());
     assert_eq!(
         server
             .login("newpassword@example.com", DEMO_PASSWORD)

@@ -238,8 +238,7 @@ async fn a_trusted_device_needs_no_code_until_the_password_changes() {
     server.stop().await;
 
     // A new hash in the users file counts as a new password.
-    let rehashed =
-        Secret::new(crate::embedded::password_hasher::hash_password(DEMO_PASSWORD).unwrap());
+    let rehashed = Secret::new(hash_password(DEMO_PASSWORD).unwrap());
     let users = with_messages(directory.path(), |user| user.password = rehashed.clone());
     let server = TestServer::start(directory.path(), users);
     assert_eq!(
