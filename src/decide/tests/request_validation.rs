@@ -48,18 +48,16 @@ fn a_method_in_other_letter_case_must_not_lead_to_a_stricter_rule() {
     assert!(validated(b"purge", b"/mine"));
 }
 
+/// Whether a `GET` for `target` passes, whoever asks.
+fn is_valid_for_anybody(site: &Site, target: &str) -> bool {
+    let client = RuleClient::default();
+    validate_target(target.as_bytes(), &Method::GET, client, site).is_ok()
+}
+
 #[test]
 fn every_reading_must_meet_the_same_rule() {
     let site = store();
-    let is_valid = |target: &str| {
-        validate_target(
-            target.as_bytes(),
-            &Method::GET,
-            RuleClient::default(),
-            &site,
-        )
-        .is_ok()
-    };
+    let is_valid = |target: &str| is_valid_for_anybody(&site, target);
     for agreed in [
         "/wp-json/wp/v2/templates/twentytwentythree//home?context=edit",
         "/x/https://host/path",
@@ -122,15 +120,7 @@ fn readings_are_compared_for_the_client_that_asks() {
 #[test]
 fn a_path_with_too_many_readings_is_refused() {
     let site = store();
-    let validated = |target: &str| {
-        validate_target(
-            target.as_bytes(),
-            &Method::GET,
-            RuleClient::default(),
-            &site,
-        )
-        .is_ok()
-    };
+    let validated = |target: &str| is_valid_for_anybody(&site, target);
     assert!(validated(&format!("/%{}41", "25".repeat(20))));
     assert!(!validated(&format!("/%{}41", "25".repeat(200))));
 }
