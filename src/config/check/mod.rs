@@ -2,6 +2,7 @@
 //!
 //! Every function notes what it finds and goes on; `None` says that a problem was noted.
 
+mod application_session;
 mod cookies;
 mod headers;
 mod hosted_backend;

@@ -3,6 +3,7 @@
 
 mod api;
 mod api_login;
+mod application_logout;
 mod authorize;
 mod basic;
 mod bearer;
@@ -13,6 +14,7 @@ mod cross_site_writes;
 mod describe;
 mod endpoints;
 mod fixtures;
+mod forget;
 mod hosted_backend;
 mod hosted_logout;
 mod login;
