@@ -1,4 +1,4 @@
-//! Listeners and whom to believe.
+//! Checks `[server]`: listening addresses, trusted proxies, limits and times.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
