@@ -2,6 +2,7 @@
 //! whole. One with problems is refused, and the running one stays.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::config::settings::Settings;
 use crate::runtime::{self, RuntimeHandle, cookie_keys};
 use crate::telemetry::audit;
 use crate::telemetry::labels::ReloadResult;
@@ -18,8 +20,8 @@ use super::embedded_servers::EmbeddedServers;
 /// How often files are looked at: a change takes effect within five seconds.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Reloads on `SIGHUP` and when the file, the files of a theme, a users file or the keys in
-/// `state_dir` change, until `stop` turns true.
+/// Reloads on `SIGHUP` and when the file, the files of a theme, certificates, a users file or
+/// the keys in `state_dir` change, until `stop` turns true.
 pub(super) async fn watch(
     path: PathBuf,
     runtime_handle: Arc<RuntimeHandle>,
@@ -55,6 +57,11 @@ pub(super) async fn watch(
     }
 }
 
+/// The addresses of the TLS listeners.
+fn tls_addresses(settings: &Settings) -> impl Iterator<Item = SocketAddr> {
+    settings.server.tls.iter().map(|tls| tls.listen)
+}
+
 /// A file's time and length; `None` where there is none.
 type Fingerprint = Option<(SystemTime, u64)>;
 
@@ -73,6 +80,7 @@ fn fingerprints(
     let files = [path.to_owned(), settings.state_dir.join(cookie_keys::FILE)]
         .into_iter()
         .chain(themes)
+        .chain(settings.server.tls_files().cloned())
         .chain(embedded_servers.users_files().map(Path::to_owned));
     files
         .map(|file| (fingerprint(&file), file))
@@ -101,6 +109,7 @@ async fn reload(
         }
         Ok(settings) => {
             if settings.server.listen != before.server.listen
+                || !tls_addresses(&settings).eq(tls_addresses(before))
                 || settings.server.admin != before.server.admin
             {
                 tracing::warn!("listening addresses have changed: restart to apply that");

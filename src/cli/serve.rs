@@ -13,9 +13,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admin;
-use crate::config::settings::{LogFormat, Settings};
+use crate::config::settings::{LogFormat, Server, Settings};
 use crate::embedded::statistics::Statistics;
-use crate::proxy::{self, connection};
+use crate::proxy;
+use crate::proxy::connection::{self, Listener, Security};
 use crate::runtime::{self, RuntimeHandle, background};
 use crate::system::{self, Clock};
 use crate::telemetry::logging;
@@ -121,7 +122,7 @@ async fn wait_for_signal(stop: watch::Sender<bool>) {
 /// Nothing runs yet.
 pub struct BoundServer {
     runtime_handle: Arc<RuntimeHandle>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     admin: Option<TcpListener>,
     embedded_servers: EmbeddedServers,
     /// Ended by users who changed while the gateway did not run.
@@ -136,11 +137,10 @@ impl BoundServer {
     /// A message for the operator: what could not be opened, and what to do.
     pub fn open(settings: Settings, clock: Clock) -> Result<Self, String> {
         proxy::check_trusted_certificates()?;
-        let bind = |addresses: &[SocketAddr]| {
-            connection::bind(addresses).map_err(|error| error.to_string())
-        };
-        let listeners = bind(&settings.server.listen)?;
-        let admin = bind(settings.server.admin.as_slice())?.pop();
+        let listeners = open_listeners(&settings.server)?;
+        let admin = connection::bind(settings.server.admin.as_slice())
+            .map_err(|error| error.to_string())?
+            .pop();
         let mut embedded_servers = EmbeddedServers::default();
         let drain = settings.server.drain;
         let (settings, changes) = embedded_servers.prepare(settings, &clock)?;
@@ -156,13 +156,10 @@ impl BoundServer {
         })
     }
 
-    /// The addresses of the sites' listeners.
+    /// The addresses of the sites' listeners: the plain ones, then those with TLS.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners
-            .iter()
-            .filter_map(|listener| listener.local_addr().ok())
-            .collect()
+        addresses(&self.listeners)
     }
 
     /// The address of the admin listener.
@@ -235,9 +232,9 @@ impl BoundServer {
             None => Some(embedded_servers),
         };
         background::first_sync(&runtime_handle).await;
-        let addresses: Vec<String> = listeners
+        let addresses: Vec<String> = addresses(&listeners)
             .iter()
-            .filter_map(|listener| Some(listener.local_addr().ok()?.to_string()))
+            .map(SocketAddr::to_string)
             .collect();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -249,6 +246,33 @@ impl BoundServer {
         end.send_replace(true);
         served.map_err(|error| error.to_string())
     }
+}
+
+/// Binds the sites' listeners: the plain ones, then those with TLS.
+fn open_listeners(server: &Server) -> Result<Vec<Listener>, String> {
+    let tls: Vec<SocketAddr> = server.tls.iter().map(|tls| tls.listen).collect();
+    let bind =
+        |addresses: &[SocketAddr]| connection::bind(addresses).map_err(|error| error.to_string());
+    let (plain_sockets, tls_sockets) = (bind(&server.listen)?, bind(&tls)?);
+    let plain = plain_sockets.into_iter().map(|socket| Listener {
+        socket,
+        security: Security::Plain,
+    });
+    let tls = tls_sockets
+        .into_iter()
+        .zip(tls)
+        .map(|(socket, address)| Listener {
+            socket,
+            security: Security::Tls(address),
+        });
+    Ok(plain.chain(tls).collect())
+}
+
+fn addresses(listeners: &[Listener]) -> Vec<SocketAddr> {
+    let sockets = listeners.iter().map(|listener| &listener.socket);
+    sockets
+        .filter_map(|socket| socket.local_addr().ok())
+        .collect()
 }
 
 /// Tells health checks of the stop, as soon as it is asked for.

@@ -4,7 +4,6 @@
 //! Pingora calls `response_filter` only for responses of an upstream. The gateway's own responses
 //! and error pages therefore pass `reply::finish` by an explicit call.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,7 +38,7 @@ pub mod resolver;
 mod response_filter;
 mod upstream;
 
-use connection::{Connection, RequestBody, Service};
+use connection::{Connection, Listener, RequestBody, Service};
 use request_state::RequestState;
 
 /// The gateway as Pingora sees it. Each request is served by the configuration in force when it
@@ -55,7 +54,7 @@ struct Gateway {
 /// When a listener cannot be used.
 pub async fn serve(
     runtime_handle: Arc<RuntimeHandle>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     stop: watch::Receiver<bool>,
     drain: Duration,
 ) -> std::io::Result<()> {

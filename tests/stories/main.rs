@@ -48,6 +48,7 @@ mod steps_by_form;
 mod steps_by_script;
 mod support;
 mod themes;
+mod tls;
 mod trouble;
 mod users_file;
 mod web_pages_with_jwt;

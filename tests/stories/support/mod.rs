@@ -11,11 +11,12 @@ mod phone;
 mod redis;
 mod scripted;
 mod stage;
+mod tls;
 mod wire;
 
 pub use application::{Application, Received};
 pub use binary::{Process, USERS, free, run, store_alone, vestibule};
-pub use client::{Browser, Reply, field, raw};
+pub use client::{Browser, Reply, exchange, field, raw};
 pub use door::Door;
 pub use held::{Holding, Listening, Nobody};
 pub use hostile::Siege;
@@ -25,4 +26,5 @@ pub use scripted::{
     CHANGE, CODE, KEYS, LOGIN, REFRESH, Scripted, as_documented, claims, field_error,
 };
 pub use stage::{PASSWORD, SHOPPER, Stage, until, with_line};
+pub use tls::{Pair, Trust};
 pub use wire::{Line, Witness, ask};
