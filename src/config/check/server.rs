@@ -29,6 +29,7 @@ pub(super) fn server(server: &Server, review: &mut Review<'_>) -> Option<setting
         trusted_proxies: trusted_proxies?,
         workers: *server.workers,
         drain: server.drain.0,
+        shutdown_delay: server.shutdown_delay.0,
         limits: Limits {
             header_timeout: limits.header_timeout.0,
             keep_alive: limits.keep_alive.0,
