@@ -14,6 +14,7 @@ use crate::telemetry::audit;
 use crate::telemetry::labels::ReloadResult;
 
 use super::embedded_servers::EmbeddedServers;
+use super::service_manager;
 
 /// How often files are looked at: a change takes effect within five seconds.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
@@ -90,6 +91,7 @@ async fn reload(
     runtime_handle: &RuntimeHandle,
     embedded_servers: &mut EmbeddedServers,
 ) {
+    service_manager::reloading();
     let current = runtime_handle.current();
     let before = current.settings();
     let (count, result) = match crate::config::load(path) {
@@ -128,17 +130,21 @@ async fn reload(
             }
         }
     };
-    match result {
+    let status = match result {
         Some((runtime, changes)) => {
             let ended = embedded_servers.apply(changes);
             runtime_handle.replace(runtime);
             ended.revoke(&runtime_handle.current()).await;
             current.metrics().reloaded(ReloadResult::Ok);
             audit::reloaded();
+            "Serving with the configuration of the last reload."
         }
         None => {
             current.metrics().reloaded(ReloadResult::Refused);
             audit::reload_refused(count);
+            "The last reload was refused: serving with the configuration before it. The log has \
+             the problems."
         }
-    }
+    };
+    service_manager::ready(status);
 }

@@ -62,6 +62,8 @@ pub struct Server {
     pub workers: usize,
     /// How long requests in flight may take after `SIGTERM`.
     pub drain: Duration,
+    /// How long connections are accepted after `SIGTERM`.
+    pub shutdown_delay: Duration,
     /// The limits of one connection.
     pub limits: Limits,
 }

@@ -6,7 +6,6 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::apps::HttpServerOptions;
@@ -48,8 +47,8 @@ struct Gateway {
     runtime_handle: Arc<RuntimeHandle>,
 }
 
-/// Serves the sites on `listeners` until `stop` turns true, then waits at most `drain` for requests
-/// in flight.
+/// Serves the sites on `listeners` until `stop` turns true, then waits for requests in flight, at
+/// most for `server.drain`.
 ///
 /// # Errors
 /// When a listener cannot be used.
@@ -57,7 +56,6 @@ pub async fn serve(
     runtime_handle: Arc<RuntimeHandle>,
     listeners: Vec<TcpListener>,
     stop: watch::Receiver<bool>,
-    drain: Duration,
 ) -> std::io::Result<()> {
     let gateway = Gateway {
         runtime_handle: Arc::clone(&runtime_handle),
@@ -73,7 +71,7 @@ pub async fn serve(
         runtime_handle,
         stop,
     };
-    connection::serve(service, listeners, drain).await
+    connection::serve(service, listeners).await
 }
 
 /// Checks that the certificates this machine trusts can be read: Pingora panics where they cannot.
@@ -122,6 +120,10 @@ impl ProxyHttp for Gateway {
             // the request is answered, and the connection is closed.
             session.set_keepalive(None);
             session.set_pipelining_enabled(true);
+        }
+        if ctx.runtime.is_stopping() {
+            // The client's next request goes to a new connection, and so to another server.
+            session.set_keepalive(None);
         }
         let settled = if ctx.connection.finish_head(body) {
             request::decide_or_fail(session, ctx).await

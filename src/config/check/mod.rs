@@ -1,4 +1,4 @@
-//! Looks for what cannot be meant, and makes the settings out of what can.
+//! Checks a parsed file and makes the settings out of it, or reports every problem with its place.
 //!
 //! Every function notes what it finds and goes on; `None` says that a problem was noted.
 

@@ -1,4 +1,4 @@
-//! Listeners and whom to believe.
+//! Checks `[server]`: listening addresses, trusted proxies, limits and times.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
@@ -24,6 +24,7 @@ pub(super) fn server(server: &Server, review: &mut Review<'_>) -> Option<setting
         trusted_proxies: trusted_proxies?,
         workers: *server.workers,
         drain: server.drain.0,
+        shutdown_delay: server.shutdown_delay.0,
         limits: Limits {
             header_timeout: limits.header_timeout.0,
             keep_alive: limits.keep_alive.0,

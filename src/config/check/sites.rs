@@ -1,4 +1,4 @@
-//! The sites: the guarded applications.
+//! Checks `[[sites]]`, the guarded applications, with the help of the other files for their parts.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

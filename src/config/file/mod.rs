@@ -77,6 +77,10 @@ pub(super) struct Server {
     /// How long requests in flight may take to finish after `SIGTERM`.
     #[schemars(extend("default" = "30s", "x-from" = "0s", "x-to" = "1d"))]
     pub drain: At<Time>,
+    /// How long connections are still accepted after `SIGTERM`, while health checks say `503`: the
+    /// time that load balancers take to notice.
+    #[schemars(extend("default" = "0s", "x-from" = "0s", "x-to" = "1h"))]
+    pub shutdown_delay: At<Time>,
     /// TLS listeners.
     #[serde(default)]
     #[schemars(extend("x-not-yet" = "end TLS in front of vestibule and list that proxy in `trusted_proxies`"))]

@@ -1,4 +1,4 @@
-//! `[[sites]]`.
+//! The keys of `[[sites]]`, a guarded application, as written in the file.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Listening: binding addresses, accepting connections, and draining them at the end.
+//! Accepting connections, and draining them at the end.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -8,73 +8,29 @@ use pingora::apps::HttpServerApp;
 use pingora::protocols::l4::listener::Listener;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::{GetSocketDigest as _, SocketDigest};
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
 
 use crate::system;
 
 use super::{Peer, Service, Transport, http1};
 
-/// How many connections may wait to be accepted; the system may allow fewer. The standard library
-/// asks for 128: of a larger crowd some would try again only after a second.
-const BACKLOG: i32 = 4096;
-
 /// How long accepting pauses after it failed. The process is most likely out of file descriptors,
 /// and trying again at once would only burn CPU time.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// An address that cannot be listened on.
-#[derive(Debug)]
-pub struct BindError {
-    address: SocketAddr,
-    error: std::io::Error,
-}
+/// How long idle connections stay open after the last one was accepted. A request that a client has
+/// already sent on one of them is answered, with `Connection: close`. Closed at once, the connection
+/// would fail it (RFC 9112, section 9.6).
+const IDLE_LINGER: Duration = Duration::from_secs(1);
 
-impl std::fmt::Display for BindError {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { address, error } = self;
-        write!(
-            out,
-            "cannot listen on {address}: {error}; is another program listening there?"
-        )
-    }
-}
-
-impl std::error::Error for BindError {}
-
-/// Opens a listener for each address.
-///
-/// # Errors
-/// [`BindError`] for the first address that cannot be listened on.
-pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {
-    addresses
-        .iter()
-        .map(|&address| listener(address).map_err(|error| BindError { address, error }))
-        .collect()
-}
-
-fn listener(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    // Connections of an earlier process that are still closing do not prevent a start.
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
-/// Serves connections from `listeners` until `service.stop` turns true, then waits at most `drain`
-/// for the requests in flight.
+/// Serves connections from `listeners` until `service.stop` turns true, then waits for the requests
+/// in flight, at most for `server.drain`.
 ///
 /// # Errors
 /// When a listener cannot be registered with the runtime.
 pub(in crate::proxy) async fn serve<A>(
     service: Service<A>,
     listeners: Vec<TcpListener>,
-    drain: Duration,
 ) -> std::io::Result<()>
 where
     A: HttpServerApp + Send + Sync + 'static,
@@ -96,9 +52,17 @@ where
             tracing::error!("a listener ended unexpectedly");
         }
     }
-    service.app.http_cleanup().await;
-    if tokio::time::timeout(drain, idle.recv()).await.is_err() {
-        tracing::warn!("requests were still in flight when the time to drain was over");
+    let drain = service.runtime_handle.current().settings().server.drain;
+    let linger = IDLE_LINGER.min(drain);
+    // `idle` ends at once where no connection is left.
+    if tokio::time::timeout(linger, idle.recv()).await.is_err() {
+        service.app.http_cleanup().await;
+        if tokio::time::timeout(drain - linger, idle.recv())
+            .await
+            .is_err()
+        {
+            tracing::warn!("requests were still in flight when the time to drain was over");
+        }
     }
     Ok(())
 }

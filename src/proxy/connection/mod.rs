@@ -2,7 +2,7 @@
 //!
 //! Pingora's own server creates a runtime for each service, panics when an address is in use, and
 //! sleeps through its whole grace period. The gateway therefore accepts connections itself
-//! ([`bind`]) and passes each of their requests to Pingora.
+//! ([`Sockets`]) and passes each of their requests to Pingora.
 //!
 //! This module does not know what a request means: whatever answers requests comes in as a
 //! [`HttpServerApp`](pingora::apps::HttpServerApp), and learns the facts of the connection from
@@ -28,8 +28,9 @@ mod http1_io;
 mod http1_stream;
 mod http1_target;
 mod listen;
+mod sockets;
 
-pub use listen::{BindError, bind};
+pub use sockets::{BindError, Sockets};
 
 pub(super) use listen::serve;
 

@@ -39,6 +39,11 @@ impl Process {
     /// `{admin}` and `{state}` in the configuration are filled in; `listen` should be
     /// `127.0.0.1:0`. Backoff until it is ready.
     pub async fn serve(config: &str) -> Self {
+        Self::start(vestibule(), config).await
+    }
+
+    /// As [`Self::serve`], with a command that becomes `vestibule` and takes its arguments.
+    pub async fn start(mut command: Command, config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let admin = free();
         let text = config.replace("{admin}", &admin.to_string()).replace(
@@ -48,7 +53,7 @@ impl Process {
         let path = folder.path().join("vestibule.toml");
         fs::write(&path, text).unwrap();
         let print = |name: &str| Stdio::from(File::create(folder.path().join(name)).unwrap());
-        let child = vestibule()
+        let child = command
             .args(["serve", "--config"])
             .arg(&path)
             .stdout(print("stdout"))
