@@ -172,6 +172,7 @@ impl Core {
                 revocation: Arc::clone(&revocation),
             },
             leases: Arc::clone(&shared.leases),
+            saved_state: Arc::clone(&shared.saved_state),
             reuse_window: settings.reuse_window,
         });
         let refresh = Arc::new(Refresh {

@@ -53,11 +53,12 @@ impl Shared {
             .listen(Arc::clone(&streams) as Arc<dyn RevocationListener>);
         let saved_state = Arc::new(SavedState::new(&stores, clock.clone()));
         let queue = RevocationQueue::new(&stores, clock.clone(), Arc::clone(&saved_state));
+        let leases = Arc::new(Leases::new(&stores, clock.clone()));
         Self {
             clock,
             stopping: AtomicBool::new(false),
             metrics: Arc::new(Metrics::new()),
-            leases: Arc::new(Leases::new(&stores)),
+            leases,
             stores,
             streams,
             revocation_queue: Arc::new(queue),
