@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::config::settings::Settings;
 use crate::runtime::{self, RuntimeHandle, cookie_keys};
 use crate::telemetry::audit;
 use crate::telemetry::labels::ReloadResult;
@@ -18,8 +19,8 @@ use super::embedded_servers::EmbeddedServers;
 /// How often files are looked at: a change takes effect within five seconds.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Reloads on `SIGHUP` and when the file, the files of a theme, a users file or the keys in
-/// `state_dir` change, until `stop` turns true.
+/// Reloads on `SIGHUP` and when the file, the files of a theme, the certificates of an upstream, a
+/// users file or the keys in `state_dir` change, until `stop` turns true.
 pub(super) async fn watch(
     path: PathBuf,
     runtime_handle: Arc<RuntimeHandle>,
@@ -70,9 +71,13 @@ fn fingerprints(
         .sites
         .iter()
         .flat_map(|site| site.theme.source_files.iter().cloned());
+    let upstreams = settings.sites.iter().flat_map(|site| &site.upstreams);
+    let upstreams = upstreams.filter_map(|upstream| upstream.tls.as_ref());
+    let upstreams = upstreams.flat_map(|tls| tls.files.iter().cloned());
     let files = [path.to_owned(), settings.state_dir.join(cookie_keys::FILE)]
         .into_iter()
         .chain(themes)
+        .chain(upstreams)
         .chain(embedded_servers.users_files().map(Path::to_owned));
     files
         .map(|file| (fingerprint(&file), file))
@@ -83,6 +88,15 @@ fn fingerprints(
 fn fingerprint(path: &Path) -> Fingerprint {
     let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
+}
+
+/// How many idle connections to upstreams are kept in all.
+fn kept_connections(settings: &Settings) -> usize {
+    settings
+        .sites
+        .iter()
+        .map(|site| site.upstream_keepalive)
+        .sum()
 }
 
 async fn reload(
@@ -107,6 +121,9 @@ async fn reload(
             }
             if settings.store != before.store {
                 tracing::warn!("the store has changed: restart to apply that");
+            }
+            if kept_connections(&settings) != kept_connections(before) {
+                tracing::warn!("`upstream_keepalive` has changed: restart to apply that");
             }
             let clock = current.clock().clone();
             let built =

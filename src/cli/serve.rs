@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::admin;
 use crate::config::settings::{LogFormat, Settings};
 use crate::embedded::statistics::Statistics;
-use crate::proxy::{self, connection};
+use crate::proxy::{self, UpstreamProbe, connection};
 use crate::runtime::{self, RuntimeHandle, background};
 use crate::system::{self, Clock};
 use crate::telemetry::logging;
@@ -213,6 +213,7 @@ impl BoundServer {
         )));
         drop(system::detach(background::run(
             Arc::clone(&runtime_handle),
+            Arc::new(UpstreamProbe::new()),
             ended.clone(),
         )));
         if let Some(listener) = admin {

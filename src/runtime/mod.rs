@@ -57,6 +57,7 @@ mod state_dir;
 pub mod status;
 pub mod streams;
 pub mod tokens;
+pub mod upstream_checks;
 pub mod upstreams;
 
 pub use build::{BuildError, build, build_with};

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::provider::http_client::HttpClient;
 use crate::store::{RevocationListener, Stores, ThrottleKeys};
 use crate::system::Clock;
 use crate::telemetry::Metrics;
@@ -35,18 +34,11 @@ pub(super) struct Shared {
     pub refresh_backoff: Arc<RefreshBackoff>,
     pub redirects: Arc<RedirectCounter>,
     pub throttle_keys: Arc<ThrottleKeys>,
-    /// The client for health checks, apart from the calls to providers.
-    pub probes: Arc<HttpClient>,
 }
 
 impl Shared {
     /// What starts with the process: nothing in flight, nothing measured.
-    pub fn new(
-        clock: Clock,
-        stores: Stores,
-        throttle_keys: ThrottleKeys,
-        probes: HttpClient,
-    ) -> Self {
+    pub fn new(clock: Clock, stores: Stores, throttle_keys: ThrottleKeys) -> Self {
         let streams = Arc::new(OpenStreams::default());
         stores
             .revocations
@@ -66,7 +58,6 @@ impl Shared {
             refresh_backoff: Arc::default(),
             redirects: Arc::new(RedirectCounter::new()),
             throttle_keys: Arc::new(throttle_keys),
-            probes: Arc::new(probes),
         }
     }
 }

@@ -35,7 +35,7 @@ pub struct SiteRuntime {
 
 impl SiteRuntime {
     /// The runtime of `site`, with empty caches. From `previous` it takes over the open streams, and
-    /// the health of the upstreams where both check it.
+    /// what is known of the upstreams.
     ///
     /// # Errors
     /// Why the site cannot be served, in words for an operator.
@@ -46,18 +46,11 @@ impl SiteRuntime {
         streams: Streams,
         previous: Option<&Self>,
     ) -> Result<Self, String> {
-        let upstreams = Upstreams::new(&site.upstreams);
-        if let Some(previous) = previous
-            && site.health.is_some()
-            && previous.site.health.is_some()
-        {
-            upstreams.take_over_health(&previous.upstreams);
-        }
         Ok(Self {
             site: Arc::clone(site),
             theme: PageTheme::of(&site.theme).map_err(|error| error.to_string())?,
+            upstreams: Upstreams::new(site, &metrics, previous.map(|before| &before.upstreams)),
             metrics,
-            upstreams,
             streams,
             headers: SiteHeaders::new(&site.name, &site.origin)
                 .map_err(|_| "its name or origin is no header value")?,

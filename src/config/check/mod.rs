@@ -15,6 +15,7 @@ mod sites;
 mod store;
 mod templates;
 mod theme;
+mod upstream_tls;
 mod upstreams;
 
 use std::ops::Range;

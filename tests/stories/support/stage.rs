@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use vestibule::cli::serve::BoundServer;
-use vestibule::config::{FakeEnvironment, check_text};
+use vestibule::config::{SystemEnvironment, check_text};
 use vestibule::embedded::identity_server as identity;
 use vestibule::embedded::statistics::Statistics;
 use vestibule::embedded::users::Users;
@@ -93,8 +93,8 @@ impl Stage {
         before(&provider);
         let (store, forum) = (Application::open().await, Application::open().await);
         let text = config(reference(&provider, &store, &forum, state.path()));
-        let settings = check_text("stories.toml", &text, &FakeEnvironment::default())
-            .unwrap_or_else(|e| panic!("{e}"));
+        let settings =
+            check_text("stories.toml", &text, &SystemEnvironment).unwrap_or_else(|e| panic!("{e}"));
         let opened = BoundServer::open(settings, clock.clone()).unwrap();
         let (address, admin) = (opened.addresses()[0], opened.admin_address().unwrap());
         let runtime_handle = opened.runtime_handle();
@@ -229,7 +229,7 @@ pub struct Replica {
 
 impl Replica {
     async fn start(config: &str, clock: Clock) -> Self {
-        let settings = check_text("stories.toml", config, &FakeEnvironment::default())
+        let settings = check_text("stories.toml", config, &SystemEnvironment)
             .unwrap_or_else(|e| panic!("{e}"));
         let opened = BoundServer::open(settings, clock).unwrap();
         let (stop, stopped) = watch::channel(false);
