@@ -278,8 +278,7 @@ fn shared(
     } else {
         ThrottleKeys::new(system::random())
     };
-    let probes = http_client(connectors)?;
-    Ok(Shared::new(clock, stores, throttle_keys, probes))
+    Ok(Shared::new(clock, stores, throttle_keys))
 }
 
 fn http_client(connectors: &dyn Connectors) -> Result<HttpClient, BuildError> {

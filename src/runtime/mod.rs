@@ -61,6 +61,7 @@ pub mod status;
 pub mod streams;
 pub mod tls;
 pub mod tokens;
+pub mod upstream_checks;
 pub mod upstreams;
 
 pub use build::{BuildError, build, build_with};
