@@ -53,6 +53,10 @@ counterpart 'odd messages before h11' tests/real/differential.py "$target/releas
     python3:python3 python3.pip:python3-pip
 counterpart 'clocks ten seconds apart' tests/real/clocks_apart.py "$target/release/vestibule" \
     python3:python3 redis-server:redis-server openssl:openssl faketime:faketime
+counterpart 'the store (django-oscar)' tests/real/applications/store.py "$target/release/vestibule" \
+    python3:python3 python3.ensurepip:python3-venv chromium:chromium chromedriver:chromium-driver
+counterpart 'the forum (Spirit)' tests/real/applications/forum.py "$target/release/vestibule" \
+    python3:python3 python3.ensurepip:python3-venv chromium:chromium chromedriver:chromium-driver
 counterpart 'schemathesis' tests/real/openapi.py "$target/release/vestibule" \
     python3:python3 python3.ensurepip:python3-venv
 counterpart "FusionAuth's Python client" tests/real/fusionauth_client.py "$EXAMPLES/identity_server" \

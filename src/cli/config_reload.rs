@@ -2,6 +2,7 @@
 //! whole. One with problems is refused, and the running one stays.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,12 +16,13 @@ use crate::telemetry::audit;
 use crate::telemetry::labels::ReloadResult;
 
 use super::embedded_servers::EmbeddedServers;
+use super::service_manager;
 
 /// How often files are looked at: a change takes effect within five seconds.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Reloads on `SIGHUP` and when the file, the files of a theme, the certificates of an upstream, a
-/// users file or the keys in `state_dir` change, until `stop` turns true.
+/// Reloads on `SIGHUP` and when the file, the files of a theme, certificates, a users file or the keys
+/// in `state_dir` change, until `stop` turns true.
 pub(super) async fn watch(
     path: PathBuf,
     runtime_handle: Arc<RuntimeHandle>,
@@ -56,6 +58,11 @@ pub(super) async fn watch(
     }
 }
 
+/// The addresses of the TLS listeners.
+fn tls_addresses(settings: &Settings) -> impl Iterator<Item = SocketAddr> {
+    settings.server.tls.iter().map(|tls| tls.listen)
+}
+
 /// A file's time and length; `None` where there is none.
 type Fingerprint = Option<(SystemTime, u64)>;
 
@@ -78,6 +85,7 @@ fn fingerprints(
         .into_iter()
         .chain(themes)
         .chain(upstreams)
+        .chain(settings.server.tls_files().cloned())
         .chain(embedded_servers.users_files().map(Path::to_owned));
     files
         .map(|file| (fingerprint(&file), file))
@@ -104,6 +112,7 @@ async fn reload(
     runtime_handle: &RuntimeHandle,
     embedded_servers: &mut EmbeddedServers,
 ) {
+    service_manager::reloading();
     let current = runtime_handle.current();
     let before = current.settings();
     let (count, result) = match crate::config::load(path) {
@@ -115,6 +124,7 @@ async fn reload(
         }
         Ok(settings) => {
             if settings.server.listen != before.server.listen
+                || !tls_addresses(&settings).eq(tls_addresses(before))
                 || settings.server.admin != before.server.admin
             {
                 tracing::warn!("listening addresses have changed: restart to apply that");
@@ -145,17 +155,21 @@ async fn reload(
             }
         }
     };
-    match result {
+    let status = match result {
         Some((runtime, changes)) => {
             let ended = embedded_servers.apply(changes);
             runtime_handle.replace(runtime);
             ended.revoke(&runtime_handle.current()).await;
             current.metrics().reloaded(ReloadResult::Ok);
             audit::reloaded();
+            "Serving with the configuration of the last reload."
         }
         None => {
             current.metrics().reloaded(ReloadResult::Refused);
             audit::reload_refused(count);
+            "The last reload was refused: serving with the configuration before it. The log has \
+             the problems."
         }
-    }
+    };
+    service_manager::ready(status);
 }

@@ -4,9 +4,7 @@
 //! Pingora calls `response_filter` only for responses of an upstream. The gateway's own responses
 //! and error pages therefore pass `reply::finish` by an explicit call.
 
-use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::apps::HttpServerOptions;
@@ -45,7 +43,7 @@ mod upstream_probe;
 
 pub use upstream_probe::UpstreamProbe;
 
-use connection::{Connection, RequestBody, Service};
+use connection::{Connection, Listener, RequestBody, Service};
 use request_state::RequestState;
 
 /// The most attempts to forward one request, whatever is left to try.
@@ -57,16 +55,15 @@ struct Gateway {
     runtime_handle: Arc<RuntimeHandle>,
 }
 
-/// Serves the sites on `listeners` until `stop` turns true, then waits at most `drain` for requests
-/// in flight.
+/// Serves the sites on `listeners` until `stop` turns true, then waits for requests in flight, at
+/// most for `server.drain`.
 ///
 /// # Errors
 /// When a listener cannot be used.
 pub async fn serve(
     runtime_handle: Arc<RuntimeHandle>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     stop: watch::Receiver<bool>,
-    drain: Duration,
 ) -> std::io::Result<()> {
     let gateway = Gateway {
         runtime_handle: Arc::clone(&runtime_handle),
@@ -82,6 +79,7 @@ pub async fn serve(
         max_retries: MAX_ATTEMPTS,
         ..ServerConf::default()
     };
+    choose_cryptography();
     let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
     // The gateway refuses `CONNECT` itself, in its own words. No tunnel is opened.
     let mut options = HttpServerOptions::default();
@@ -93,7 +91,14 @@ pub async fn serve(
         runtime_handle,
         stop,
     };
-    connection::serve(service, listeners, drain).await
+    connection::serve(service, listeners).await
+}
+
+/// Makes rustls use aws-lc for connections to upstreams. Without a choice, Pingora takes another
+/// library, which cannot sign with every key that the configuration accepts.
+fn choose_cryptography() {
+    // It fails where a choice was made before, which is this one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
 /// Checks that the certificates this machine trusts can be read: Pingora panics where they cannot.
@@ -142,6 +147,10 @@ impl ProxyHttp for Gateway {
             // the request is answered, and the connection is closed.
             session.set_keepalive(None);
             session.set_pipelining_enabled(true);
+        }
+        if ctx.runtime.is_stopping() {
+            // The client's next request goes to a new connection, and so to another server.
+            session.set_keepalive(None);
         }
         let settled = if ctx.connection.finish_head(body) {
             request::decide_or_fail(session, ctx).await

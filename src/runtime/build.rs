@@ -33,6 +33,7 @@ use super::shared::Shared;
 use super::site::{SiteRuntime, hosts};
 use super::status::Status;
 use super::streams::Streams;
+use super::tls;
 use super::tokens::Tokens;
 use super::tokens::issue::TokenIssuer;
 
@@ -81,6 +82,8 @@ pub fn build_with(
     let settings = Arc::new(settings);
     let providers = providers(&settings, connectors, &shared, previous)?;
     let sites = sites(&settings, &providers, &shared, previous)?;
+    let kept = previous.map(|previous| &previous.tls_listeners);
+    let tls_listeners = tls::listeners(&settings.server.tls, kept).map_err(BuildError)?;
     let assertions = assertions(&settings, previous)?;
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
     let sealing = SealingKeys::new(&cookie_keys.keys)
@@ -130,6 +133,7 @@ pub fn build_with(
         shared,
         providers,
         sites,
+        tls_listeners,
     })
 }
 

@@ -14,12 +14,13 @@ mod scripted;
 mod secure_server;
 mod servers;
 mod stage;
+mod tls;
 mod wire;
 
 pub use application::{Application, Received};
 pub use binary::{Process, USERS, free, run, store_alone, vestibule};
 pub use certificates::Authority;
-pub use client::{Browser, Reply, field, raw};
+pub use client::{Browser, Reply, exchange, field, raw};
 pub use door::Door;
 pub use held::{Holding, Listening, Nobody};
 pub use hostile::Siege;
@@ -31,4 +32,5 @@ pub use scripted::{
 pub use secure_server::SecureServer;
 pub use servers::{Kept, Server, read_head};
 pub use stage::{PASSWORD, SHOPPER, Stage, until, with_line};
+pub use tls::{Pair, Trust};
 pub use wire::{Line, Witness, ask};
