@@ -50,7 +50,7 @@ pub struct UpstreamTls {
     /// The certificates (DER) that its chain must lead to, in place of the system's roots.
     pub ca: Option<Vec<Vec<u8>>>,
     /// The certificate that the gateway presents.
-    pub client: Option<ClientCertificate>,
+    pub client: Option<PresentedCertificate>,
     /// The name that is sent as SNI and that its certificate must have, in place of the host.
     pub server_name: Option<String>,
     /// The files that this was read from. A change of one of them is a change of the configuration.
@@ -59,7 +59,7 @@ pub struct UpstreamTls {
 
 /// A certificate of the gateway, with its key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ClientCertificate {
+pub struct PresentedCertificate {
     /// The certificate and its intermediates (DER), the certificate first; never empty.
     pub chain: Vec<Vec<u8>>,
     /// The key of the first.

@@ -79,6 +79,7 @@ pub async fn serve(
         max_retries: MAX_ATTEMPTS,
         ..ServerConf::default()
     };
+    choose_cryptography();
     let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
     // The gateway refuses `CONNECT` itself, in its own words. No tunnel is opened.
     let mut options = HttpServerOptions::default();
@@ -91,6 +92,13 @@ pub async fn serve(
         stop,
     };
     connection::serve(service, listeners).await
+}
+
+/// Makes rustls use aws-lc for connections to upstreams. Without a choice, Pingora takes another
+/// library, which cannot sign with every key that the configuration accepts.
+fn choose_cryptography() {
+    // It fails where a choice was made before, which is this one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
 /// Checks that the certificates this machine trusts can be read: Pingora panics where they cannot.

@@ -31,6 +31,7 @@ impl UpstreamProbe {
     /// Opens no connection.
     #[must_use]
     pub fn new() -> Self {
+        super::choose_cryptography();
         Self {
             connector: Connector::new(None),
         }

@@ -6,16 +6,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
-use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use super::super::certificate::Certificate;
 use super::super::file::upstream::UpstreamTable;
+use super::super::problems::quoted;
 use super::super::spans::At;
 use super::{Reported, Review};
-use crate::model::upstream::{ClientCertificate, PrivateKey, UpstreamAddress, UpstreamTls};
+use crate::model::upstream::{PresentedCertificate, PrivateKey, UpstreamAddress, UpstreamTls};
 
 const CERTIFICATES: &str = "write a PEM file with `-----BEGIN CERTIFICATE-----` in it";
 
@@ -79,7 +79,7 @@ fn client(
     table: &UpstreamTable,
     files: &mut Vec<PathBuf>,
     review: &mut Review<'_>,
-) -> Result<Option<ClientCertificate>, Reported> {
+) -> Result<Option<PresentedCertificate>, Reported> {
     let (cert, key) = match (&table.cert, &table.key) {
         (None, None) => return Ok(None),
         (Some(cert), Some(key)) => (cert, key),
@@ -87,22 +87,21 @@ fn client(
         (None, Some(alone)) => return missing(&alone.span, ["key", "cert"], review),
     };
     let chain = certificates(cert, files, review);
-    let key_der = private_key(key, files, review);
-    let (chain, key_der) = (chain?, key_der?);
-    let provider = aws_lc_rs::default_provider();
-    let certificates = chain.iter().cloned().map(CertificateDer::from).collect();
-    match CertifiedKey::from_der(certificates, key_der.clone_key(), &provider) {
-        Ok(_) => Ok(Some(ClientCertificate {
-            chain,
-            key: PrivateKey::new(key_der.secret_der().to_vec()),
-        })),
-        Err(error) => {
-            let what = format!("`key` and `cert` cannot be used together: {error}");
-            let hint = "name the key that the certificate was issued for";
-            review.refuse(&key.span, what, hint);
-            Err(Reported)
-        }
+    let secret = read(key, files, review);
+    let (chain, secret) = (chain?, secret?);
+    let pem = review.text_file(cert).ok_or(Reported)?;
+    if let Err(error) = Certificate::from_pem(&pem, &secret, cert) {
+        let (what, hint) = error.explain();
+        let what = format!("the file {} {what}", quoted(key));
+        review.refuse(&key.span, what, hint);
+        return Err(Reported);
     }
+    // It was read before.
+    let key = PrivateKeyDer::from_pem_slice(secret.as_bytes()).map_err(|_| Reported)?;
+    Ok(Some(PresentedCertificate {
+        chain,
+        key: PrivateKey::new(key.secret_der().to_vec()),
+    }))
 }
 
 fn missing<T>(
@@ -133,36 +132,13 @@ fn certificates(
     Ok(certificates.iter().map(|der| der.to_vec()).collect())
 }
 
-fn private_key(
-    path: &At<String>,
-    files: &mut Vec<PathBuf>,
-    review: &mut Review<'_>,
-) -> Result<PrivateKeyDer<'static>, Reported> {
-    let text = read(path, files, review)?;
-    PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| {
-        review.refuse_text(
-            path,
-            "this file has no private key in it",
-            "write a PEM file with an unencrypted key: PKCS #8, PKCS #1 or SEC 1",
-        );
-        Reported
-    })
-}
-
 fn read(
     path: &At<String>,
     files: &mut Vec<PathBuf>,
     review: &mut Review<'_>,
 ) -> Result<String, Reported> {
-    let file = review.path(path);
-    let text = review.environment.file(&file).map_err(|error| {
-        let what = format!("the file \"{}\" cannot be read: {error}", file.display());
-        let hint = "relative paths start from the folder of the configuration";
-        review.refuse(&path.span, what, hint);
-        Reported
-    });
-    files.push(file);
-    text
+    files.push(review.path(path));
+    review.text_file(path).ok_or(Reported)
 }
 
 fn server_name(name: &At<String>, review: &mut Review<'_>) -> Result<String, Reported> {

@@ -7,7 +7,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate with its key.
-pub struct Pair {
+pub struct Issued {
     certificate: CertificateDer<'static>,
     pub cert_pem: String,
     key: KeyPair,
@@ -30,11 +30,11 @@ impl Authority {
     }
 
     /// A certificate for a name or an address.
-    pub fn issue(&self, name: &str) -> Pair {
+    pub fn issue(&self, name: &str) -> Issued {
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
-        Pair {
+        Issued {
             certificate: certificate.der().clone(),
             cert_pem: certificate.pem(),
             key,
@@ -42,7 +42,7 @@ impl Authority {
     }
 }
 
-impl Pair {
+impl Issued {
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         vec![self.certificate.clone()]
     }

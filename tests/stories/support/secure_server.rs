@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-use super::certificates::{Authority, Pair};
+use super::certificates::{Authority, Issued};
 use super::servers::read_head;
 
 /// What a [`SecureServer`] saw.
@@ -39,7 +39,7 @@ pub struct SecureServer {
 
 impl SecureServer {
     /// Over TLS, with these protocols; `clients` signs the certificates that clients must have.
-    pub async fn open(pair: &Pair, protocols: &[&str], clients: Option<&Authority>) -> Self {
+    pub async fn open(pair: &Issued, protocols: &[&str], clients: Option<&Authority>) -> Self {
         let builder = ServerConfig::builder_with_provider(Arc::new(
             rustls::crypto::aws_lc_rs::default_provider(),
         ));
