@@ -14,6 +14,7 @@ mod browsers;
 mod caches;
 mod circles;
 mod configuration_reload;
+mod entrance;
 mod expectations;
 mod first_visit;
 mod floods;
