@@ -15,6 +15,7 @@ mod caches;
 mod circles;
 mod clients_without_a_form;
 mod configuration_reload;
+mod entrance;
 mod expectations;
 mod first_visit;
 mod floods;
