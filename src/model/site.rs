@@ -51,6 +51,8 @@ pub struct Site {
     pub session_lifetime: SessionLifetime,
     /// Whether clients that are not browsers may present tokens in headers.
     pub bearer: bool,
+    /// Whether clients without a form may present Basic credentials, where no rule says otherwise.
+    pub basic: bool,
     /// The tokens of programs without an account.
     pub service_tokens: ServiceTokens,
     /// The page after a login without a return address.
@@ -225,6 +227,8 @@ pub struct Requirement<'a> {
     pub roles: &'a [String],
     /// What an unauthenticated request gets.
     pub unauthenticated: UnauthenticatedAction,
+    /// Whether Basic credentials of clients without a form are the gateway's.
+    pub basic: bool,
 }
 
 impl Requirement<'_> {
@@ -264,12 +268,14 @@ impl Site {
                 access: rule.access,
                 roles: &rule.roles,
                 unauthenticated: rule.unauthenticated,
+                basic: rule.basic.unwrap_or(self.basic),
             },
             None => Requirement {
                 pattern: None,
                 access: self.default_access,
                 roles: &[],
                 unauthenticated: UnauthenticatedAction::Auto,
+                basic: self.basic,
             },
         }
     }
@@ -323,6 +329,12 @@ impl Site {
     #[must_use]
     pub fn takes_bearer(&self) -> bool {
         self.bearer || !self.service_tokens.is_empty()
+    }
+
+    /// Whether the site takes Basic credentials on any path.
+    #[must_use]
+    pub fn takes_basic(&self) -> bool {
+        self.basic || self.rules.iter().any(|rule| rule.basic == Some(true))
     }
 
     /// Whether the gateway sets this header itself, so that the client's copy must be removed. Case

@@ -16,6 +16,7 @@ use crate::system::{self, Clock};
 
 use super::Runtime;
 use super::assertion::{self, Assertions};
+use super::basic_auth::BasicAuth;
 use super::connectors::{Connectors, Network};
 use super::cookie_keys::{self, CookieKeys};
 use super::early_refresh::EarlyRefresh;
@@ -94,13 +95,16 @@ pub fn build_with(
     }
     let core = Core::new(&shared, &settings, &sealing);
     let devices = Arc::new(TrustedDevices::new(Arc::clone(&sealing), &cookie_keys.keys));
+    let login = login(&shared, settings.login, &core, &sealing, &devices);
+    let login = Arc::new(login);
     Ok(Runtime {
         tokens: Tokens {
             revocation: Arc::clone(&core.revocation),
             metrics: Arc::clone(&shared.metrics),
         },
         early_refresh: core.early_refresh(),
-        login: login(&shared, settings.login, &core, &sealing, &devices),
+        basic_auth: basic_auth(&shared, &core, &login),
+        login,
         logout: Logout {
             sealing: Arc::clone(&sealing),
             sessions: Arc::clone(&core.sessions),
@@ -229,6 +233,21 @@ fn login(
             devices: Arc::clone(devices),
         },
         sessions: Arc::clone(&core.sessions),
+        basic_memory: Arc::clone(&shared.basic_memory),
+    }
+}
+
+fn basic_auth(shared: &Shared, core: &Core, login: &Arc<Login>) -> BasicAuth {
+    BasicAuth {
+        memory: Arc::clone(&shared.basic_memory),
+        in_flight: Arc::clone(&shared.basic_in_flight),
+        tokens: Tokens {
+            revocation: Arc::clone(&core.revocation),
+            metrics: Arc::clone(&shared.metrics),
+        },
+        refresh: Arc::clone(&core.refresh),
+        revocation: Arc::clone(&core.revocation),
+        login: Arc::clone(login),
     }
 }
 

@@ -37,6 +37,7 @@ pub fn store() -> Site {
             absolute: Duration::from_secs(43_200),
         },
         bearer: false,
+        basic: false,
         service_tokens: ServiceTokens::default(),
         landing: ReturnPath::parse("/landing").unwrap(),
         after_logout: ReturnPath::parse("/bye").unwrap(),
@@ -66,5 +67,6 @@ pub fn rule(pattern: &str, methods: &[Method], access: Access, roles: &[&str]) -
         access,
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         unauthenticated: UnauthenticatedAction::Auto,
+        basic: None,
     }
 }

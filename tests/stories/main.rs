@@ -13,6 +13,7 @@
 mod browsers;
 mod caches;
 mod circles;
+mod clients_without_a_form;
 mod configuration_reload;
 mod expectations;
 mod first_visit;

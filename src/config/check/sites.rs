@@ -100,6 +100,7 @@ fn site(
         credential: credential(written.credential),
         session_lifetime: session?,
         bearer: *written.bearer,
+        basic: written.basic,
         service_tokens: tokens?,
         landing: paths.landing?,
         after_logout: paths.after_logout?,

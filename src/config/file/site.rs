@@ -65,6 +65,10 @@ pub(in crate::config) struct Site {
     /// Whether API clients and mobile apps may carry tokens themselves, in headers and JSON bodies.
     #[schemars(extend("default" = false))]
     pub bearer: At<bool>,
+    /// Whether programs without a form, such as git, pip and calendar clients, may send a user's
+    /// name and password with each request (`Authorization: Basic`). The provider checks them.
+    #[schemars(extend("default" = false))]
+    pub basic: bool,
     /// The service tokens, one `[[sites.tokens]]` each: programs without an account at the provider
     /// present them as `Authorization: Bearer vst_…`.
     #[schemars(extend("default" = []))]
@@ -332,6 +336,10 @@ pub(in crate::config) struct Rule {
     /// With `required`: the answer to signed-out visitors.
     #[serde(default)]
     pub signed_out: Option<At<SignedOut>>,
+    /// Whether programs without a form may send Basic credentials here. Left out, what the site's
+    /// `basic` says.
+    #[serde(default)]
+    pub basic: Option<At<bool>>,
 }
 
 /// A service token. Make one with `vestibule tokens new`.

@@ -23,7 +23,8 @@ use crate::model::site::{OwnPaths, ResponseRewrite, SessionLifetime, Site, Upstr
 use crate::model::target::EncodedSlashes;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{
-    CompletedLogin, CompletedRefresh, IssuedTokens, Principal, RevocationKey, Session, TokenError,
+    BasicLogin, CompletedLogin, CompletedRefresh, IssuedTokens, Principal, RevocationKey, Session,
+    TokenError,
 };
 
 pub(super) const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
@@ -38,6 +39,15 @@ pub(super) fn live_session(seconds: u64) -> Known<Session, TokenError> {
     Known::Found(Session {
         principal: principal("ann", &[], seconds),
         access: None,
+    })
+}
+
+/// A login of `ann` with Basic credentials.
+pub(super) fn basic_login(roles: &[&str]) -> Known<BasicLogin, Box<LoginRefused>> {
+    Known::Found(BasicLogin {
+        principal: principal("ann", roles, 600),
+        access: "A1".into(),
+        reason: Reason::SignedIn,
     })
 }
 
@@ -107,6 +117,7 @@ pub(super) fn rule(pattern: &str, access: Access, roles: &[&str]) -> Rule {
         access,
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         unauthenticated: UnauthenticatedAction::Auto,
+        basic: None,
     }
 }
 
@@ -157,6 +168,7 @@ pub(super) fn store() -> Site {
             absolute: Duration::from_secs(43_200),
         },
         bearer: false,
+        basic: false,
         service_tokens: ServiceTokens::default(),
         landing: ReturnPath::parse("/landing").unwrap(),
         after_logout: ReturnPath::parse("/bye").unwrap(),
