@@ -12,10 +12,10 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 use crate::admin;
-use crate::config::settings::{LogFormat, Settings};
+use crate::config::settings::{LogFormat, Server, Settings};
 use crate::embedded::statistics::Statistics;
-use crate::proxy;
-use crate::proxy::connection::Sockets;
+use crate::proxy::connection::{BindError, Listener, Security, Sockets};
+use crate::proxy::{self, UpstreamProbe};
 use crate::runtime::{self, RuntimeHandle, background};
 use crate::system::{self, Clock};
 use crate::telemetry::logging;
@@ -107,7 +107,7 @@ fn build_executor(workers: usize) -> std::io::Result<Runtime> {
 /// Nothing runs yet.
 pub struct BoundServer {
     runtime_handle: Arc<RuntimeHandle>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     admin: Option<TcpListener>,
     embedded_servers: EmbeddedServers,
     /// Ended by users who changed while the gateway did not run.
@@ -129,13 +129,11 @@ impl BoundServer {
     /// As [`Self::open`], and where a socket was given that no listener has.
     pub fn open_on(mut sockets: Sockets, settings: Settings, clock: Clock) -> Result<Self, String> {
         proxy::check_trusted_certificates()?;
-        let mut listen = |addresses: &[SocketAddr]| {
-            let listeners = sockets.listen(addresses);
-            listeners.map_err(|error| error.to_string())
-        };
-        let listeners = listen(&settings.server.listen)?;
-        let admin = listen(settings.server.admin.as_slice())?.pop();
-        sockets.all_claimed().map_err(|error| error.to_string())?;
+        let failed = |error: BindError| error.to_string();
+        let listeners = listen(&mut sockets, &settings.server).map_err(failed)?;
+        let admin = sockets.listen(settings.server.admin.as_slice());
+        let admin = admin.map_err(failed)?.pop();
+        sockets.all_claimed().map_err(failed)?;
         let mut embedded_servers = EmbeddedServers::default();
         let (settings, changes) = embedded_servers.prepare(settings, &clock)?;
         let runtime = runtime::build(settings, None, clock).map_err(|fault| fault.to_string())?;
@@ -149,13 +147,10 @@ impl BoundServer {
         })
     }
 
-    /// The addresses of the sites' listeners.
+    /// The addresses of the sites' listeners: the plain ones, then those with TLS.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners
-            .iter()
-            .filter_map(|listener| listener.local_addr().ok())
-            .collect()
+        addresses(&self.listeners)
     }
 
     /// The address of the admin listener.
@@ -207,6 +202,7 @@ impl BoundServer {
         }));
         drop(system::detach(background::run(
             Arc::clone(&runtime_handle),
+            Arc::new(UpstreamProbe::new()),
             ended.clone(),
         )));
         if let Some(listener) = admin {
@@ -229,9 +225,9 @@ impl BoundServer {
             None => Some(embedded_servers),
         };
         background::first_sync(&runtime_handle).await;
-        let addresses: Vec<String> = listeners
+        let addresses: Vec<String> = addresses(&listeners)
             .iter()
-            .filter_map(|listener| Some(listener.local_addr().ok()?.to_string()))
+            .map(SocketAddr::to_string)
             .collect();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -244,4 +240,32 @@ impl BoundServer {
         end.send_replace(true);
         served.map_err(|error| error.to_string())
     }
+}
+
+/// The sites' listeners: the plain ones, then those with TLS.
+fn listen(sockets: &mut Sockets, server: &Server) -> Result<Vec<Listener>, BindError> {
+    let plain = sockets.listen(&server.listen)?;
+    let mut listeners: Vec<Listener> = plain
+        .into_iter()
+        .map(|socket| Listener {
+            socket,
+            security: Security::Plain,
+        })
+        .collect();
+    for tls in &server.tls {
+        for socket in sockets.listen(&[tls.listen])? {
+            listeners.push(Listener {
+                socket,
+                security: Security::Tls(tls.listen),
+            });
+        }
+    }
+    Ok(listeners)
+}
+
+fn addresses(listeners: &[Listener]) -> Vec<SocketAddr> {
+    let sockets = listeners.iter().map(|listener| &listener.socket);
+    sockets
+        .filter_map(|socket| socket.local_addr().ok())
+        .collect()
 }

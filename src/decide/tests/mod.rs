@@ -15,6 +15,7 @@ mod endpoints;
 mod fixtures;
 mod hosted_backend;
 mod hosted_logout;
+mod https_redirect;
 mod login;
 mod mfa;
 mod preserved_post;
