@@ -222,6 +222,7 @@ fn sealed(bench: &mut Criterion) {
         login_time: Timestamp::from_secs(1_700_000_000),
         remember: true,
         access_expires: Some(Timestamp::from_secs(1_700_000_000)),
+        access_issued: Some(Timestamp::from_secs(1_700_000_000)),
     };
     let sealed = ticket
         .seal(&keys, "store", CredentialKind::Jwt, [9; 12])

@@ -1,6 +1,5 @@
 //! A site: one protected application.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use super::application_cookies::CookiePatterns;
 use super::cookie_names::CookieNames;
 use super::credential::CredentialKind;
 use super::fusionauth_hosted_backend::HostedBackend;
+use super::https_policy::HttpsPolicy;
 use super::identity_headers::IdentityHeaders;
 use super::origin::{Host, Origin};
 use super::return_path::ReturnPath;
@@ -18,6 +18,7 @@ use super::service_token::ServiceTokens;
 use super::sign_out_path::SignOutPath;
 use super::target::EncodedSlashes;
 use super::theme::Theme;
+use super::upstream::{Balance, HealthCheck, Upstream, UpstreamProtocol};
 
 /// A protected application: its external origin, upstreams, rules and cookies. Made from the
 /// validated configuration and never changed.
@@ -29,12 +30,20 @@ pub struct Site {
     pub origin: Origin,
     /// Further hosts of the same site.
     pub aliases: Vec<Host>,
+    /// What the site asks of the way to it, where its origin is https.
+    pub https: HttpsPolicy,
     /// The identity provider, by its name in the configuration.
     pub provider: String,
     /// The audience (`aud`) that access tokens must have.
     pub application_id: String,
-    /// The addresses of the application; never empty.
+    /// The servers of the application; never empty.
     pub upstreams: Vec<Upstream>,
+    /// How requests are distributed over them.
+    pub balance: Balance,
+    /// What they speak in the clear.
+    pub upstream_protocol: UpstreamProtocol,
+    /// How many idle connections to them are kept.
+    pub upstream_keepalive: usize,
     /// The `Host` field that is sent upstream; `None` sends the client's.
     pub upstream_host: Option<String>,
     /// The time limit between two reads from an upstream, and between two writes of a body to it;
@@ -177,49 +186,6 @@ impl Default for OwnPaths {
             api: Some("/api".into()),
         }
     }
-}
-
-/// An address of an application.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Upstream {
-    /// `http://host:port`: an unencrypted connection.
-    Http {
-        /// A name or an address (IPv6 in brackets).
-        host: String,
-        /// The port, 1 to 65535.
-        port: u16,
-    },
-    /// `https://host:port`: over TLS, with the certificate verified for the host.
-    Https {
-        /// A name or an address (IPv6 in brackets).
-        host: String,
-        /// The port, 1 to 65535.
-        port: u16,
-    },
-    /// `unix:///path`: a Unix domain socket.
-    Unix {
-        /// The path of the socket.
-        path: PathBuf,
-    },
-}
-
-impl std::fmt::Display for Upstream {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Http { host, port } => write!(out, "http://{host}:{port}"),
-            Self::Https { host, port } => write!(out, "https://{host}:{port}"),
-            Self::Unix { path } => write!(out, "unix://{}", path.display()),
-        }
-    }
-}
-
-/// An active health check of upstreams: `GET path` must return a 2xx or 3xx status.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HealthCheck {
-    /// The path and query of the request.
-    pub path: String,
-    /// The time from the start of one check to the start of the next.
-    pub interval: Duration,
 }
 
 /// What the rules require for one request.

@@ -34,6 +34,7 @@ use super::shared::Shared;
 use super::site::{SiteRuntime, by_host};
 use super::status::Status;
 use super::streams::Streams;
+use super::tls;
 use super::tokens::Tokens;
 use super::tokens::issue::TokenIssuer;
 
@@ -82,6 +83,9 @@ pub fn build_with(
     let settings = Arc::new(settings);
     let providers = providers(&settings, connectors, &shared, previous)?;
     let sites = sites(&settings, &providers, &shared, previous)?;
+    let kept = previous.map(|previous| &previous.tls_listeners);
+    let tls_listeners = tls::listeners(&settings.server.tls, kept, shared.clock.now());
+    let tls_listeners = tls_listeners.map_err(BuildError)?;
     let assertions = assertions(&settings, previous)?;
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
     let sealing = SealingKeys::new(&cookie_keys.keys)
@@ -122,6 +126,7 @@ pub fn build_with(
             metrics: Arc::clone(&shared.metrics),
             clock: shared.clock.clone(),
             sealing_since: cookie_keys.made,
+            tls_listeners: tls_listeners.clone(),
         },
         sessions: core.sessions,
         refresh: core.refresh,
@@ -131,6 +136,7 @@ pub fn build_with(
         shared,
         providers,
         sites,
+        tls_listeners,
     })
 }
 
@@ -169,6 +175,7 @@ impl Core {
                 revocation: Arc::clone(&revocation),
             },
             leases: Arc::clone(&shared.leases),
+            saved_state: Arc::clone(&shared.saved_state),
             reuse_window: settings.reuse_window,
         });
         let refresh = Arc::new(Refresh {
@@ -268,8 +275,7 @@ fn shared(
     } else {
         ThrottleKeys::new(system::random())
     };
-    let probes = http_client(connectors)?;
-    Ok(Shared::new(clock, stores, throttle_keys, probes))
+    Ok(Shared::new(clock, stores, throttle_keys))
 }
 
 fn http_client(connectors: &dyn Connectors) -> Result<HttpClient, BuildError> {

@@ -9,7 +9,7 @@
 //! line may import those above it:
 //!
 //! ```text
-//! streams, upstreams, state_dir, cookie_keys, provider_client, token and session caches
+//! streams, tls, upstreams, state_dir, cookie_keys, provider_client, token and session caches
 //! connectors, site, request_context, assertion, redirect_loop, basic_memory
 //! revocation_schedule, saved_state, revocation_queue
 //! revocation
@@ -22,6 +22,7 @@
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -58,7 +59,9 @@ mod site;
 mod state_dir;
 pub mod status;
 pub mod streams;
+pub mod tls;
 pub mod tokens;
+pub mod upstream_checks;
 pub mod upstreams;
 
 pub use build::{BuildError, build, build_with};
@@ -80,6 +83,7 @@ use revocation::Revocation;
 use sessions::Sessions;
 use shared::Shared;
 use status::Status;
+use tls::{TlsListener, TlsListeners};
 use tokens::Tokens;
 
 /// What serves requests under one configuration.
@@ -114,6 +118,7 @@ pub struct Runtime {
     sites: Vec<Arc<SiteRuntime>>,
     /// By the text of each [`Host`].
     by_host: BTreeMap<String, Arc<SiteRuntime>>,
+    tls_listeners: TlsListeners,
     /// The metrics of requests that belong to no site.
     no_site: Arc<SiteMetrics>,
 }
@@ -161,6 +166,12 @@ impl Runtime {
     #[must_use]
     pub fn site_called(&self, host: &str) -> Option<&Arc<SiteRuntime>> {
         self.by_host.get(host)
+    }
+
+    /// What the TLS listener with this configured address needs.
+    #[must_use]
+    pub fn tls_listener(&self, address: SocketAddr) -> Option<&Arc<TlsListener>> {
+        self.tls_listeners.get(&address)
     }
 
     /// Every site, in the order of the configuration.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::provider::http_client::HttpClient;
 use crate::store::{RevocationListener, Stores, ThrottleKeys};
 use crate::system::{self, Clock};
 use crate::telemetry::Metrics;
@@ -41,29 +40,23 @@ pub(super) struct Shared {
     /// The logins with Basic credentials that run now.
     pub basic_in_flight: Arc<LoginsInFlight>,
     pub throttle_keys: Arc<ThrottleKeys>,
-    /// The client for health checks, apart from the calls to providers.
-    pub probes: Arc<HttpClient>,
 }
 
 impl Shared {
     /// What starts with the process: nothing in flight, nothing measured.
-    pub fn new(
-        clock: Clock,
-        stores: Stores,
-        throttle_keys: ThrottleKeys,
-        probes: HttpClient,
-    ) -> Self {
+    pub fn new(clock: Clock, stores: Stores, throttle_keys: ThrottleKeys) -> Self {
         let streams = Arc::new(OpenStreams::default());
         stores
             .revocations
             .listen(Arc::clone(&streams) as Arc<dyn RevocationListener>);
         let saved_state = Arc::new(SavedState::new(&stores, clock.clone()));
         let queue = RevocationQueue::new(&stores, clock.clone(), Arc::clone(&saved_state));
+        let leases = Arc::new(Leases::new(&stores, clock.clone()));
         Self {
             clock,
             stopping: AtomicBool::new(false),
             metrics: Arc::new(Metrics::new()),
-            leases: Arc::new(Leases::new(&stores)),
+            leases,
             stores,
             streams,
             revocation_queue: Arc::new(queue),
@@ -74,7 +67,6 @@ impl Shared {
             basic_memory: Arc::new(BasicMemory::new(system::random())),
             basic_in_flight: Arc::default(),
             throttle_keys: Arc::new(throttle_keys),
-            probes: Arc::new(probes),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::support::{
     with_line,
 };
 
-const CHALLENGE: Option<&str> = Some("Basic realm=\"store\", charset=\"UTF-8\"");
+const CHALLENGE: Option<&str> = Some("Basic realm=\"store\"");
 
 fn with_basic(config: &str) -> String {
     config.replacen("landing =", "basic = true\nlanding =", 1)

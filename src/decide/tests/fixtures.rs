@@ -10,6 +10,7 @@ use crate::decide::Known;
 use crate::model::application_cookies::CookiePatterns;
 use crate::model::cookie_names::CookieNames;
 use crate::model::credential::CredentialKind;
+use crate::model::https_policy::HttpsPolicy;
 use crate::model::identity::Identity;
 use crate::model::identity_headers::IdentityHeaders;
 use crate::model::known_device::{DeviceId, KnownDevice, SealedDevice};
@@ -20,13 +21,14 @@ use crate::model::return_path::ReturnPath;
 use crate::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
 use crate::model::sealing_keys::SealingKeys;
 use crate::model::service_token::ServiceTokens;
-use crate::model::site::{OwnPaths, ResponseRewrite, SessionLifetime, Site, Upstream, ViaField};
+use crate::model::site::{OwnPaths, ResponseRewrite, SessionLifetime, Site, ViaField};
 use crate::model::target::EncodedSlashes;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{
     BasicLogin, CompletedLogin, CompletedRefresh, IssuedTokens, Principal, RevocationKey, Session,
     TokenError,
 };
+use crate::model::upstream::{Balance, UpstreamAddress, UpstreamProtocol};
 
 pub(super) const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
@@ -152,12 +154,19 @@ pub(super) fn store() -> Site {
         name: "store".into(),
         origin: Origin::parse("https://store.example.com").unwrap(),
         aliases: Vec::new(),
+        https: HttpsPolicy::default(),
         provider: "main".into(),
         application_id: "store-app".into(),
-        upstreams: vec![Upstream::Http {
-            host: "127.0.0.1".into(),
-            port: 9,
-        }],
+        upstreams: vec![
+            UpstreamAddress::Http {
+                host: "127.0.0.1".into(),
+                port: 9,
+            }
+            .into(),
+        ],
+        balance: Balance::default(),
+        upstream_protocol: UpstreamProtocol::default(),
+        upstream_keepalive: 100,
         upstream_host: None,
         upstream_idle: None,
         via: ViaField::Append,

@@ -17,6 +17,7 @@ mod fixtures;
 mod forget;
 mod hosted_backend;
 mod hosted_logout;
+mod https_redirect;
 mod login;
 mod mfa;
 mod preserved_post;
