@@ -157,7 +157,7 @@ async fn a_lost_store_ends_no_sign_in_and_does_not_stop_renewals() {
     };
     let stage = Stage::set_with(|text| redis.in_place(&text), |_| {}).await;
     let other = stage.replica().await;
-    let (mut browser, mut idle) = (stage.signed_in().await, stage.signed_in().await);
+    let (mut browser, idle) = (stage.signed_in().await, stage.signed_in().await);
     stage.expire_access_tokens();
     let mut late = browser.clone().fetching().at(other.address);
     assert_eq!(browser.get("/orders").await.status, 200);
@@ -171,10 +171,10 @@ async fn a_lost_store_ends_no_sign_in_and_does_not_stop_renewals() {
     }
     assert_eq!(stage.asked.refreshes.count(), 1);
     // Its tokens were issued just before the store was lost, and have expired.
-    stage.clock.advance(std::time::Duration::from_secs(50));
+    stage.clock.advance(Duration::from_secs(50));
     assert_eq!(browser.get("/orders").await.status, 200);
     assert_eq!(stage.asked.refreshes.count(), 2);
-    stage.clock.advance(std::time::Duration::from_secs(50));
+    stage.clock.advance(Duration::from_secs(50));
     assert_eq!(browser.get("/orders").await.status, 200, "not signed out");
     let mut idle = idle.at(other.address);
     assert_eq!(idle.get("/orders").await.status, 200);
