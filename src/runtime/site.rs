@@ -38,8 +38,8 @@ pub struct SiteRuntime {
 }
 
 impl SiteRuntime {
-    /// The runtime of `site`, with empty caches. From `previous` it takes over the open streams, the
-    /// health of the upstreams where both check it, and what is known of the provider.
+    /// The runtime of `site`, with empty caches. From `previous` it takes over the open streams, and
+    /// what is known of the upstreams and of the provider.
     ///
     /// # Errors
     /// Why the site cannot be served, in words for an operator.
@@ -50,13 +50,6 @@ impl SiteRuntime {
         streams: Streams,
         previous: Option<&Self>,
     ) -> Result<Self, String> {
-        let upstreams = Upstreams::new(&site.upstreams);
-        if let Some(previous) = previous
-            && site.health.is_some()
-            && previous.site.health.is_some()
-        {
-            upstreams.take_over_health(&previous.upstreams);
-        }
         let reusable = previous.is_some_and(|previous| {
             previous.site.provider == site.provider
                 && previous.reusable_refresh_tokens.load(Ordering::Relaxed)
@@ -64,8 +57,8 @@ impl SiteRuntime {
         Ok(Self {
             site: Arc::clone(site),
             theme: PageTheme::of(&site.theme).map_err(|error| error.to_string())?,
+            upstreams: Upstreams::new(site, &metrics, previous.map(|before| &before.upstreams)),
             metrics,
-            upstreams,
             streams,
             headers: SiteHeaders::new(&site.name, &site.origin)
                 .map_err(|_| "its name or origin is no header value")?,
