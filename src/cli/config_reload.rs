@@ -21,8 +21,8 @@ use super::service_manager;
 /// How often files are looked at: a change takes effect within five seconds.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Reloads on `SIGHUP` and when the file, the files of a theme, certificates, a users file or the keys
-/// in `state_dir` change, until `stop` turns true.
+/// Reloads on `SIGHUP` and when the file, the files of a theme, certificates of listeners or
+/// upstreams, a users file or the keys in `state_dir` change, until `stop` turns true.
 pub(super) async fn watch(
     path: PathBuf,
     runtime_handle: Arc<RuntimeHandle>,
@@ -84,8 +84,8 @@ fn fingerprints(
     let files = [path.to_owned(), settings.state_dir.join(cookie_keys::FILE)]
         .into_iter()
         .chain(themes)
-        .chain(upstreams)
         .chain(settings.server.tls_files().cloned())
+        .chain(upstreams)
         .chain(embedded_servers.users_files().map(Path::to_owned));
     files
         .map(|file| (fingerprint(&file), file))

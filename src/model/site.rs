@@ -8,6 +8,7 @@ use http::{HeaderName, Method};
 use super::cookie_names::CookieNames;
 use super::credential::CredentialKind;
 use super::fusionauth_hosted_backend::HostedBackend;
+use super::https_policy::HttpsPolicy;
 use super::identity_headers::IdentityHeaders;
 use super::origin::{Host, Origin};
 use super::return_path::ReturnPath;
@@ -27,6 +28,8 @@ pub struct Site {
     pub origin: Origin,
     /// Further hosts of the same site.
     pub aliases: Vec<Host>,
+    /// What the site asks of the way to it, where its origin is https.
+    pub https: HttpsPolicy,
     /// The identity provider, by its name in the configuration.
     pub provider: String,
     /// The audience (`aud`) that access tokens must have.
@@ -57,6 +60,8 @@ pub struct Site {
     pub session_lifetime: SessionLifetime,
     /// Whether clients that are not browsers may present tokens in headers.
     pub bearer: bool,
+    /// Whether clients without a form may present Basic credentials, where no rule says otherwise.
+    pub basic: bool,
     /// The tokens of programs without an account.
     pub service_tokens: ServiceTokens,
     /// The page after a login without a return address.
@@ -188,6 +193,8 @@ pub struct Requirement<'a> {
     pub roles: &'a [String],
     /// What an unauthenticated request gets.
     pub unauthenticated: UnauthenticatedAction,
+    /// Whether Basic credentials of clients without a form are the gateway's.
+    pub basic: bool,
 }
 
 impl Requirement<'_> {
@@ -227,12 +234,14 @@ impl Site {
                 access: rule.access,
                 roles: &rule.roles,
                 unauthenticated: rule.unauthenticated,
+                basic: rule.basic.unwrap_or(self.basic),
             },
             None => Requirement {
                 pattern: None,
                 access: self.default_access,
                 roles: &[],
                 unauthenticated: UnauthenticatedAction::Auto,
+                basic: self.basic,
             },
         }
     }
@@ -286,6 +295,12 @@ impl Site {
     #[must_use]
     pub fn takes_bearer(&self) -> bool {
         self.bearer || !self.service_tokens.is_empty()
+    }
+
+    /// Whether the site takes Basic credentials on any path.
+    #[must_use]
+    pub fn takes_basic(&self) -> bool {
+        self.basic || self.rules.iter().any(|rule| rule.basic == Some(true))
     }
 
     /// Whether the gateway sets this header itself, so that the client's copy must be removed. Case

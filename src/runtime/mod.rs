@@ -10,14 +10,14 @@
 //!
 //! ```text
 //! streams, tls, upstreams, state_dir, cookie_keys, provider_client, token and session caches
-//! connectors, site, request_context, assertion, redirect_loop
+//! connectors, site, request_context, assertion, redirect_loop, basic_memory
 //! revocation_schedule, saved_state, revocation_queue
 //! revocation
 //! tokens
 //! sessions
 //! refresh
 //! login, early_refresh, logout
-//! preserved_post
+//! basic_auth, preserved_post
 //! Runtime, status, build, background
 //! ```
 
@@ -35,6 +35,8 @@ use crate::telemetry::{Metrics, SiteMetrics};
 
 pub mod assertion;
 pub mod background;
+pub mod basic_auth;
+pub mod basic_memory;
 mod build;
 mod connectors;
 pub mod cookie_keys;
@@ -69,6 +71,7 @@ pub use runtime_handle::RuntimeHandle;
 pub use site::SiteRuntime;
 
 use assertion::Assertions;
+use basic_auth::BasicAuth;
 use early_refresh::EarlyRefresh;
 use login::Login;
 use logout::Logout;
@@ -94,7 +97,9 @@ pub struct Runtime {
     /// Refreshes access tokens before they expire, while the application answers.
     pub early_refresh: EarlyRefresh,
     /// Signs people in.
-    pub login: Login,
+    pub login: Arc<Login>,
+    /// Checks Basic credentials.
+    pub basic_auth: BasicAuth,
     /// Signs people out.
     pub logout: Logout,
     /// Knows which sign-ins were revoked.

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::store::{RevocationListener, Stores, ThrottleKeys};
-use crate::system::Clock;
+use crate::system::{self, Clock};
 use crate::telemetry::Metrics;
 
+use super::basic_auth::LoginsInFlight;
+use super::basic_memory::BasicMemory;
 use super::redirect_loop::RedirectCounter;
 use super::refresh::lock::Leases;
 use super::refresh::{InFlight, RefreshBackoff};
@@ -33,6 +35,10 @@ pub(super) struct Shared {
     /// The refreshes that failed a moment ago.
     pub refresh_backoff: Arc<RefreshBackoff>,
     pub redirects: Arc<RedirectCounter>,
+    /// The Basic credentials that the providers have accepted.
+    pub basic_memory: Arc<BasicMemory>,
+    /// The logins with Basic credentials that run now.
+    pub basic_in_flight: Arc<LoginsInFlight>,
     pub throttle_keys: Arc<ThrottleKeys>,
 }
 
@@ -45,11 +51,12 @@ impl Shared {
             .listen(Arc::clone(&streams) as Arc<dyn RevocationListener>);
         let saved_state = Arc::new(SavedState::new(&stores, clock.clone()));
         let queue = RevocationQueue::new(&stores, clock.clone(), Arc::clone(&saved_state));
+        let leases = Arc::new(Leases::new(&stores, clock.clone()));
         Self {
             clock,
             stopping: AtomicBool::new(false),
             metrics: Arc::new(Metrics::new()),
-            leases: Arc::new(Leases::new(&stores)),
+            leases,
             stores,
             streams,
             revocation_queue: Arc::new(queue),
@@ -57,6 +64,8 @@ impl Shared {
             in_flight: Arc::default(),
             refresh_backoff: Arc::default(),
             redirects: Arc::new(RedirectCounter::new()),
+            basic_memory: Arc::new(BasicMemory::new(system::random())),
+            basic_in_flight: Arc::default(),
             throttle_keys: Arc::new(throttle_keys),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::Method;
 use vestibule::model::cookie_names::CookieNames;
 use vestibule::model::credential::CredentialKind;
+use vestibule::model::https_policy::HttpsPolicy;
 use vestibule::model::identity_headers::IdentityHeaders;
 use vestibule::model::origin::{Host, Origin, Scheme};
 use vestibule::model::return_path::ReturnPath;
@@ -19,6 +20,7 @@ pub fn store() -> Site {
         name: "store".into(),
         origin: Origin::parse("https://store.example.com").unwrap(),
         aliases: vec![Host::parse("shop.example.com").unwrap()],
+        https: HttpsPolicy::default(),
         provider: "main".into(),
         application_id: "store-app".into(),
         upstreams: vec![
@@ -42,6 +44,7 @@ pub fn store() -> Site {
             absolute: Duration::from_secs(43_200),
         },
         bearer: false,
+        basic: false,
         service_tokens: ServiceTokens::default(),
         landing: ReturnPath::parse("/landing").unwrap(),
         after_logout: ReturnPath::parse("/bye").unwrap(),
@@ -71,5 +74,6 @@ pub fn rule(pattern: &str, methods: &[Method], access: Access, roles: &[&str]) -
         access,
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         unauthenticated: UnauthenticatedAction::Auto,
+        basic: None,
     }
 }

@@ -13,7 +13,9 @@
 mod browsers;
 mod caches;
 mod circles;
+mod clients_without_a_form;
 mod configuration_reload;
+mod entrance;
 mod expectations;
 mod first_visit;
 mod floods;

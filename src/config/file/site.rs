@@ -25,6 +25,16 @@ pub(in crate::config) struct Site {
     /// Further hosts of the same site.
     #[schemars(extend("default" = []))]
     pub aliases: Vec<At<String>>,
+    /// Whether requests over plain HTTP are redirected to https, where the origin is https and there
+    /// is a `[[server.tls]]`. A trusted proxy that says `X-Forwarded-Proto: https` is not redirected.
+    #[schemars(extend("default" = true))]
+    pub redirect_to_https: At<bool>,
+    /// For how long browsers are told to open the site over https only: the `max-age` of
+    /// `Strict-Transport-Security` on all of its responses. Left out, the gateway's own pages say one
+    /// year, and the application decides about the others.
+    #[serde(default)]
+    #[schemars(extend("x-from" = "0s", "x-to" = "3650d"))]
+    pub hsts: Option<At<Time>>,
     /// The identity provider of its visitors: a name from `[providers]`. May be left out while
     /// there is only one.
     #[serde(default)]
@@ -74,6 +84,10 @@ pub(in crate::config) struct Site {
     /// Whether API clients and mobile apps may carry tokens themselves, in headers and JSON bodies.
     #[schemars(extend("default" = false))]
     pub bearer: At<bool>,
+    /// Whether programs without a form, such as git, pip and calendar clients, may send a user's
+    /// name and password with each request (`Authorization: Basic`). The provider checks them.
+    #[schemars(extend("default" = false))]
+    pub basic: bool,
     /// The service tokens, one `[[sites.tokens]]` each: programs without an account at the provider
     /// present them as `Authorization: Bearer vst_…`.
     #[schemars(extend("default" = []))]
@@ -353,6 +367,10 @@ pub(in crate::config) struct Rule {
     /// With `required`: the answer to signed-out visitors.
     #[serde(default)]
     pub signed_out: Option<At<SignedOut>>,
+    /// Whether programs without a form may send Basic credentials here. Left out, what the site's
+    /// `basic` says.
+    #[serde(default)]
+    pub basic: Option<At<bool>>,
 }
 
 /// A service token. Make one with `vestibule tokens new`.

@@ -5,10 +5,10 @@ The programs know no form: they come with a user and a password (`basic = true`)
 Tokens live for three seconds. Prints `N passed, N failed`.
 """
 
-import subprocess
 import time
 
 from house import ADA, HERE, PASSWORD, free_port, from_pypi, get, main
+from webdav import cadaver
 
 SITE = """basic = true
 
@@ -49,17 +49,6 @@ def caldav(house, *arguments):
     return house.run(house.programs / "python", HERE / "caldav_client.py", house.site, *arguments)
 
 
-def cadaver(house, path, commands, user="ada", password=PASSWORD):
-    """What `cadaver` says to these commands; it reads the password from where all such programs do."""
-    (house.directory / ".netrc").write_text(f"machine localhost login {user} password {password}\n")
-    command = ["cadaver", house.site + path]
-    ran = subprocess.run(
-        command, input="\n".join([*commands, "quit", ""]), cwd=house.directory, capture_output=True, text=True, timeout=60,
-        env={"HOME": str(house.directory), "PATH": "/usr/bin:/bin"},
-    )
-    return ran.stdout + ran.stderr
-
-
 def the_caldav_library_past_expiry(house):
     said = caldav(house, ADA, PASSWORD, "errand", str(house.lifetime))
     assert said.split() == ["made", "found", "changed", "deleted"], said
@@ -93,13 +82,13 @@ def nobody_reads_a_calendar_of_somebody_else(house):
 def a_browser_gets_the_form(house):
     """And never its own dialog for a password."""
     status, fields, _ = get(house, "/", Accept="text/html", Sec_Fetch_Mode="navigate", Sec_Fetch_Dest="document")
-    assert (status, fields["Location"]) == (302, "/login?return_to=%2F"), (status, fields.items())
+    assert (status, fields["Location"]) == (302, "/login?return_to=/"), (status, fields.items())
     status, fields, _ = get(house, "/", Sec_Fetch_Mode="cors", Sec_Fetch_Site="same-origin")
     assert status == 401 and not fields["WWW-Authenticate"].startswith("Basic"), fields.items()
 
 
 if __name__ == "__main__":
-    main("calendars (Radicale)", prepare, [
+    main("a calendar server (Radicale)", prepare, [
         the_caldav_library_past_expiry, the_caldav_library_with_a_wrong_password, cadaver_past_expiry,
         nobody_reads_a_calendar_of_somebody_else, a_browser_gets_the_form,
     ])

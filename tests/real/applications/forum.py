@@ -165,7 +165,7 @@ def two_people_one_after_another(browser, house):
 
 
 if __name__ == "__main__":
-    main("the forum (Spirit)", prepare, [
+    main("a forum (Spirit)", prepare, [
         a_topic_and_a_reply_with_tokens_that_end_underneath, a_picture_is_uploaded_past_expiry,
         a_lost_reply_is_carried_through_the_sign_in, another_person_does_not_reply_what_was_lost,
         two_people_one_after_another,

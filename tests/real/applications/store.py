@@ -162,7 +162,7 @@ def two_people_one_after_another(browser, house):
 
 
 if __name__ == "__main__":
-    main("the store (django-oscar)", prepare, [
+    main("a store (django-oscar)", prepare, [
         an_errand_with_tokens_that_end_underneath, a_form_left_open_past_expiry,
         a_lost_order_is_carried_through_the_sign_in, another_person_does_not_order_what_was_lost,
         two_people_one_after_another,
