@@ -361,7 +361,9 @@ fn the_reference_configuration_shows_every_key() {
     }
 }
 
+mod guides;
 mod refusals;
+mod warnings;
 
 mod no_text_panics {
     use proptest::prelude::*;

@@ -65,6 +65,7 @@ pub mod opener;
 mod prefetch;
 pub mod preserved_post;
 mod redirect_loop;
+pub mod request_size;
 pub mod request_target;
 pub mod request_validation;
 pub mod response_rewrite;

@@ -13,6 +13,7 @@ use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
 use tokio::time::Instant;
 
+use crate::decide::request_size;
 use crate::decide::request_target;
 use crate::decide::request_validation::{self, Rejection};
 use crate::decide::trace_context::new_traceparent;
@@ -23,12 +24,14 @@ use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 use crate::model::request::RequestView;
 use crate::model::request_cookies::PresentedCookies;
+use crate::model::request_limits::HeadLimits;
 use crate::model::rule::RuleClient;
 use crate::model::site::Site;
 use crate::pages;
 use crate::runtime::{RequestContext, Runtime, SiteRuntime};
 use crate::system;
 
+use super::connection::RequestBody;
 use super::request_head::RequestHead;
 use super::request_state::{Granted, RequestState};
 use super::resolve;
@@ -90,7 +93,12 @@ async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option
     if let Some(answer) = health_check(session, ctx, &head) {
         return Some(answer);
     }
-    match find_site(session, ctx, &mut head) {
+    let found = find_site(session, ctx, &mut head);
+    let limits = found.as_ref().map(|it| it.site.limits.head);
+    if let Err(rejection) = validate_head_size(session, &head, limits.unwrap_or_default()) {
+        return Some(reject(session, ctx, &head, rejection));
+    }
+    match found {
         Ok(site_runtime) => {
             apply_timeouts(session, ctx);
             head.read_token_header(session.req_header(), &site_runtime.site.service_tokens);
@@ -107,6 +115,16 @@ async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option
 fn validate_head(session: &Session, head: &RequestHead) -> Result<(), Rejection> {
     let bytes = session.as_http1().map(HttpSession::get_headers_raw_bytes);
     request_validation::validate_head(&head.unvalidated(&bytes.unwrap_or_default()))
+}
+
+/// Checks the size of the head, which depends on the site.
+fn validate_head_size(
+    session: &Session,
+    head: &RequestHead,
+    limits: HeadLimits,
+) -> Result<(), Rejection> {
+    let bytes = session.as_http1().map(HttpSession::get_headers_raw_bytes);
+    request_size::validate_head_size(&head.unvalidated(&bytes.unwrap_or_default()), limits)
 }
 
 /// Answers a health check, whatever host it names: load balancers ask by address.
@@ -206,6 +224,12 @@ async fn decide_at_site(
         Ok(target) => target,
         Err(rejection) => return Some(reject(session, ctx, head, rejection)),
     };
+    if site.limits.body.is_some()
+        && let RequestBody::Length(length) = RequestBody::of(&session.req_header().headers)
+        && let Err(rejection) = request_size::validate_content_length(length, &target, site)
+    {
+        return Some(reject(session, ctx, head, rejection));
+    }
     let mut cookies = PresentedCookies::parse(&site.cookies, head.cookie_fields());
     let upstream_cookies = cookies.upstream_cookies.take();
     let request = head.view(&target, &cookies, client);

@@ -13,6 +13,7 @@
 mod browsers;
 mod caches;
 mod circles;
+mod commands;
 mod configuration_reload;
 mod expectations;
 mod first_visit;
@@ -38,6 +39,7 @@ mod refused_bodies;
 mod renewal;
 mod renewal_trouble;
 mod replicas;
+mod request_limits;
 mod service_tokens;
 mod signing_in;
 mod signing_out;
