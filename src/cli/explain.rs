@@ -181,11 +181,16 @@ fn to_text(first: &str, explanation: &Explanation, file: &str) -> String {
             place.unwrap_or_default()
         ),
     ];
-    for (who, outcome) in [
+    let program = explanation.program.as_ref();
+    let visitors = [
         ("signed out", &explanation.signed_out),
         ("signed in", &explanation.signed_in),
         ("without role", &explanation.without_role),
-    ] {
+    ];
+    for (who, outcome) in visitors
+        .into_iter()
+        .chain(program.map(|it| ("program", it)))
+    {
         let answer = match (outcome.status, &outcome.location) {
             (Some(status), Some(location)) => format!("{status} to {location}"),
             (Some(status), None) => status.to_string(),

@@ -21,7 +21,9 @@ mod manage_users;
 pub mod openapi;
 mod rotate_keys;
 pub mod serve;
+mod service_manager;
 mod show_config;
+pub mod stop;
 
 /// The exit status for a configuration with problems: `EX_CONFIG` of sysexits.h.
 const BAD_CONFIG: u8 = 78;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::certificate::{CertificateFiles, ClientAuthorities};
 use crate::model::algorithm::Algorithm;
 use crate::model::secret::Secret;
 use crate::model::site::Site;
@@ -54,8 +55,10 @@ impl std::fmt::Debug for SealingKeyBytes {
 /// Listeners and limits.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// Plain HTTP listeners; never empty.
+    /// Plain HTTP listeners; empty only where there are TLS listeners.
     pub listen: Vec<SocketAddr>,
+    /// TLS listeners.
+    pub tls: Vec<Tls>,
     /// Metrics and health; never a site.
     pub admin: Option<SocketAddr>,
     /// Peers whose `X-Forwarded-*` are believed.
@@ -64,8 +67,46 @@ pub struct Server {
     pub workers: usize,
     /// How long requests in flight may take after `SIGTERM`.
     pub drain: Duration,
+    /// How long connections are accepted after `SIGTERM`.
+    pub shutdown_delay: Duration,
     /// The limits of one connection.
     pub limits: Limits,
+}
+
+impl Server {
+    /// The files that TLS listeners were set up from.
+    pub fn tls_files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.tls.iter().flat_map(|tls| {
+            let pairs = tls.certificates.iter();
+            pairs
+                .flat_map(|files| [&files.cert, &files.key])
+                .chain(&tls.client_ca_file)
+        })
+    }
+}
+
+/// A TLS listener.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Its address. No two have the same.
+    pub listen: SocketAddr,
+    /// Its certificates, in the order of the file; never empty.
+    pub certificates: Vec<CertificateFiles>,
+    /// The oldest version that is accepted.
+    pub minimum: TlsVersion,
+    /// The authorities of client certificates, where clients are asked for one.
+    pub client_authorities: Option<ClientAuthorities>,
+    /// The file they stand in.
+    pub client_ca_file: Option<PathBuf>,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    V1_2,
+    /// TLS 1.3.
+    V1_3,
 }
 
 /// The limits of one connection.

@@ -177,6 +177,7 @@ fn find_site(
     head: &mut RequestHead,
 ) -> Result<Arc<SiteRuntime>, Rejection> {
     if let Some(site_runtime) = site_by_exact_host(&ctx.runtime, head) {
+        check_connection(ctx, head)?;
         ctx.site_runtime = Some(Arc::clone(site_runtime));
         return Ok(Arc::clone(site_runtime));
     }
@@ -192,8 +193,20 @@ fn find_site(
     let Some(site_runtime) = ctx.runtime.site_for(&host).cloned() else {
         return Err(request_target::reject_unknown_host(&head.target));
     };
+    check_connection(ctx, head)?;
     ctx.site_runtime = Some(Arc::clone(&site_runtime));
     Ok(site_runtime)
+}
+
+/// Refuses a request whose host has another certificate than the one that the client was shown. A
+/// browser then opens another connection.
+fn check_connection(ctx: &RequestState, head: &RequestHead) -> Result<(), Rejection> {
+    let host = head.host().and_then(|host| host.to_str().ok());
+    if ctx.connection.is_for(host.unwrap_or_default()) {
+        Ok(())
+    } else {
+        Err(request_target::reject_unknown_host(&head.target))
+    }
 }
 
 /// The fast path that most requests take: the site whose host is spelled as in the `Host` field,

@@ -143,6 +143,7 @@ pub const SHARED_NAMES: &[&str] = &[
     "templates: the HTML templates of the pages.",
     "theme: the look of a site's pages.",
     "throttles: how many attempts are allowed in a span of time.",
+    "tls: TLS listeners: their settings, what they need, and the handshake.",
     "two_factor: the code that is asked for after the password.",
     "upstreams: where an application listens: its settings, and the choice of one.",
     "verify: whether an access token is good.",

@@ -2,7 +2,8 @@
 //! path, it answers in the application's place.
 
 use super::super::file::site::Site as Written;
-use crate::model::site::{Site, Upstream};
+use crate::model::site::Site;
+use crate::model::upstream::UpstreamAddress;
 
 /// A well-known application.
 pub(super) struct Application {
@@ -180,9 +181,12 @@ pub(super) fn with_path(path: &str) -> impl Iterator<Item = &'static Application
 
 /// The names by which the operator calls the site, in lower case.
 fn names(written: &Written, site: &Site) -> Vec<String> {
-    let hosts = site.upstreams.iter().filter_map(|upstream| match upstream {
-        Upstream::Http { host, .. } | Upstream::Https { host, .. } => Some(host.as_str()),
-        Upstream::Unix { path } => path.to_str(),
+    let addresses = site.upstreams.iter().map(|upstream| &upstream.address);
+    let hosts = addresses.filter_map(|address| match address {
+        UpstreamAddress::Http { host, .. } | UpstreamAddress::Https { host, .. } => {
+            Some(host.as_str())
+        }
+        UpstreamAddress::Unix { path } => path.to_str(),
     });
     let theme = written.theme.as_ref().and_then(|theme| theme.name.as_ref());
     hosts

@@ -1,4 +1,4 @@
-//! The sites: the guarded applications.
+//! Checks `[[sites]]`, the guarded applications, with the help of the other files for their parts.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -93,6 +93,9 @@ fn site(
         provider: provider?,
         application_id: application_id?,
         upstreams: application.upstreams,
+        balance: application.balance,
+        upstream_protocol: application.protocol,
+        upstream_keepalive: *written.upstream_keepalive,
         upstream_host: application.upstream_host,
         upstream_idle: written.upstream_idle.as_ref().map(|limit| limit.0),
         limits: limits(written),
@@ -102,6 +105,7 @@ fn site(
         credential: credential(written.credential),
         session_lifetime: session?,
         bearer: *written.bearer,
+        basic: written.basic,
         service_tokens: tokens?,
         landing: paths.landing?,
         after_logout: paths.after_logout?,

@@ -1,5 +1,6 @@
 //! What is allowed and probably not meant. `vestibule check` tells it, and every command goes on.
 
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ const STATIC_SEGMENTS: &[&str] = &[
     "public",
     "static",
     "staticfiles",
+    "wp-content",
+    "wp-includes",
     ".well-known",
 ];
 
@@ -206,19 +209,28 @@ pub(super) fn wide_network(text: &At<String>, net: &IpNet, review: &mut Review<'
     }
 }
 
-/// The file of a secret that everybody on the machine can read.
+/// The file of a secret.
 pub(super) fn secret_file(source: &At<SecretSource>, review: &mut Review<'_>) {
-    let Some(path) = source.file(review.folder) else {
-        return;
-    };
-    let mode = review.environment.mode(&path).unwrap_or_default();
+    if let Some(path) = source.file(review.folder) {
+        private_file(&source.span, &path, review);
+    }
+}
+
+/// The file of a private key.
+pub(super) fn key_file(written: &At<String>, review: &mut Review<'_>) {
+    private_file(&written.span, &review.path(written), review);
+}
+
+/// A file that everybody on the machine has access to.
+fn private_file(span: &Range<usize>, path: &Path, review: &mut Review<'_>) {
+    let mode = review.environment.mode(path).unwrap_or_default();
     if mode & 0o007 != 0 {
         let what = format!(
             "every user of this machine has access to the secret in \"{}\"",
             path.display()
         );
         let hint = format!("its mode is {mode:o}: `chmod o= {}`", path.display());
-        review.warn(&source.span, what, hint);
+        review.warn(span, what, hint);
     }
 }
 

@@ -7,6 +7,7 @@
 pub(super) mod provider;
 pub(super) mod site;
 pub(super) mod site_headers;
+pub(super) mod upstream;
 
 use std::collections::BTreeMap;
 
@@ -77,11 +78,14 @@ pub(super) struct Server {
     /// How long requests in flight may take to finish after `SIGTERM`.
     #[schemars(extend("default" = "30s", "x-from" = "0s", "x-to" = "1d"))]
     pub drain: At<Time>,
-    /// TLS listeners.
-    #[serde(default)]
-    #[schemars(extend("x-not-yet" = "end TLS in front of vestibule and list that proxy in `trusted_proxies`"))]
-    #[expect(dead_code, reason = "refused before it is read")]
-    pub tls: Option<Vec<Tls>>,
+    /// How long connections are still accepted after `SIGTERM`, while health checks say `503`: the
+    /// time that load balancers take to notice.
+    #[schemars(extend("default" = "0s", "x-from" = "0s", "x-to" = "1h"))]
+    pub shutdown_delay: At<Time>,
+    /// The listeners that accept TLS, one `[[server.tls]]` each. A change of the addresses needs a
+    /// restart.
+    #[schemars(extend("default" = []))]
+    pub tls: Vec<At<Tls>>,
     /// Limits of one connection.
     #[schemars(extend("default" = {}))]
     pub limits: Limits,
@@ -90,23 +94,50 @@ pub(super) struct Server {
 /// A TLS listener.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "refused before it is read")]
 pub(super) struct Tls {
-    /// Its address.
-    pub listen: String,
-    /// Picked by SNI, read again when the files change.
-    pub certificates: Vec<Certificate>,
+    /// The address.
+    #[schemars(required)]
+    pub listen: Option<At<String>>,
+    /// The certificates, each a PEM file of the chain and a PEM file of its key. A client gets the
+    /// one for the name that it asks for (SNI): an exact name before a wildcard, the first
+    /// certificate for an unknown name and for none. Changed files are read within five seconds.
+    /// While they do not fit together, the certificates in use stay.
+    #[schemars(required)]
+    pub certificates: Option<At<Vec<At<Certificate>>>>,
+    /// The oldest version of TLS that is accepted.
+    #[schemars(extend("default" = "1.2"))]
+    pub minimum: TlsVersion,
+    /// A PEM file with the authorities that issue the certificates of clients. Left out, clients are
+    /// not asked for one.
+    #[serde(default)]
+    pub client_ca: Option<At<String>>,
+    /// With `client_ca`: whether clients without a certificate are refused. `true` if left out. A
+    /// certificate that is presented must be valid in any case.
+    #[serde(default)]
+    pub required: Option<At<bool>>,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+pub(super) enum TlsVersion {
+    /// TLS 1.2.
+    #[serde(rename = "1.2")]
+    V1_2,
+    /// TLS 1.3.
+    #[serde(rename = "1.3")]
+    V1_3,
 }
 
 /// A certificate and its key.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "refused before it is read")]
 pub(super) struct Certificate {
-    /// The PEM file of the chain.
-    pub cert: String,
-    /// The PEM file of the key.
-    pub key: String,
+    /// The PEM file of the chain, the server's certificate first.
+    #[schemars(required)]
+    pub cert: Option<At<String>>,
+    /// The PEM file of the key, without a password.
+    #[schemars(required)]
+    pub key: Option<At<String>>,
 }
 
 /// The limits of one connection.

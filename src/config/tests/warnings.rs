@@ -18,6 +18,7 @@ fn with_modes() -> FakeEnvironment {
     for (path, mode) in [
         ("/run/secrets/cookie-key", 0o640),
         ("/run/secrets/cookie-key-before", 0o644),
+        ("store.key", 0o644),
         ("users.toml", 0o640),
         ("config/users.toml", 0o600),
     ] {

@@ -203,6 +203,9 @@ fn is_token(byte: u8) -> bool {
 }
 
 #[cfg(test)]
+mod laws;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::request_limits::MAX_HEAD;

@@ -2,7 +2,7 @@
 //!
 //! Pingora's own server creates a runtime for each service, panics when an address is in use, and
 //! sleeps through its whole grace period. The gateway therefore accepts connections itself
-//! ([`bind`]) and passes each of their requests to Pingora.
+//! ([`Sockets`]) and passes each of their requests to Pingora.
 //!
 //! This module does not know what a request means: whatever answers requests comes in as a
 //! [`HttpServerApp`](pingora::apps::HttpServerApp), and learns the facts of the connection from
@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::runtime::RuntimeHandle;
 use crate::system;
 
+mod client_stream;
 mod early_error;
 mod http1;
 mod http1_guard;
@@ -28,8 +29,13 @@ mod http1_io;
 mod http1_stream;
 mod http1_target;
 mod listen;
+mod read_buffer;
+mod sockets;
+mod tls;
 
-pub use listen::{BindError, bind};
+pub use listen::{Listener, Security};
+pub use sockets::{BindError, Sockets};
+pub use tls::TlsSession;
 
 pub(super) use listen::serve;
 
@@ -75,10 +81,12 @@ pub(super) enum RequestBody {
 }
 
 /// What carries the bytes of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Transport {
     /// TCP without TLS.
     Plain,
+    /// TLS, with what was agreed in the handshake.
+    Tls(TlsSession),
 }
 
 /// The protocol of a connection, with what requests need of it.
@@ -117,6 +125,15 @@ impl Connection {
     /// Outside the tasks of this module. No request is served there.
     pub(super) fn current() -> Arc<Self> {
         CURRENT.with(Arc::clone)
+    }
+
+    /// Whether the connection may carry a request for `host`, the value of a `Host` field: over TLS
+    /// only one that has the certificate which the client was shown (RFC 9110, section 7.4).
+    pub(super) fn is_for(&self, host: &str) -> bool {
+        match &self.transport {
+            Transport::Plain => true,
+            Transport::Tls(session) => session.is_for(host),
+        }
     }
 
     /// Notes that the request's head was read, and where its body ends. Returns `false` when its
@@ -212,7 +229,7 @@ mod tests {
                 for _ in 0..3 {
                     let current = Connection::current();
                     assert_eq!(current.peer.text, address);
-                    assert_eq!(current.transport, Transport::Plain);
+                    assert!(matches!(current.transport, Transport::Plain));
                     tokio::task::yield_now().await;
                 }
             })
