@@ -11,11 +11,12 @@ use super::hosts::TakenHosts;
 use super::providers::is_name;
 use super::{
     Review, application_session, cookies, headers, hosted_backend, hosts, own_paths, rules,
-    service_tokens, theme, upstreams,
+    service_tokens, theme, upstreams, warnings,
 };
 use crate::model::credential::CredentialKind;
 use crate::model::https_policy::HttpsPolicy;
 use crate::model::origin::Origin;
+use crate::model::request_limits::{HeadLimits, RequestLimits};
 use crate::model::site::{SessionLifetime, Site};
 use crate::model::target::EncodedSlashes;
 
@@ -68,7 +69,7 @@ fn site(
     let Common { file, session } = common;
     let name = written.name.as_ref();
     let name = name.and_then(|name| self::name(name, taken, review));
-    let cleartext = review.cleartext(&written.span, written.insecure.into());
+    let cleartext = review.cleartext(&written.span, (*written.insecure).into());
     let origin = written.origin.as_ref();
     let origin = origin.and_then(|text| hosts::origin(text, cleartext, review));
     let aliases = hosts::aliases(written, origin.as_ref(), &mut taken.hosts, review);
@@ -92,7 +93,7 @@ fn site(
         .and_then(|names| application_session::forget(&written.forget, names, review));
     let sign_out_paths = application_session::sign_out_paths(written, &paths, review);
     let application = application?;
-    Some(Site {
+    let site = Site {
         name: name?,
         origin: origin?,
         aliases: aliases?,
@@ -105,6 +106,7 @@ fn site(
         upstream_keepalive: *written.upstream_keepalive,
         upstream_host: application.upstream_host,
         upstream_idle: written.upstream_idle.as_ref().map(|limit| limit.0),
+        limits: limits(written),
         via: (*written.via).into(),
         rewrite: (*written.rewrite).into(),
         health: application.health,
@@ -131,7 +133,17 @@ fn site(
         forget: forget?,
         sign_out_paths: sign_out_paths?,
         rules: rules?,
-    })
+    };
+    warnings::site(written, &site, review);
+    Some(site)
+}
+
+fn limits(written: &Written) -> RequestLimits {
+    let body = written.max_body.as_ref();
+    RequestLimits {
+        head: HeadLimits::new(written.max_target.0, written.max_head.0),
+        body: body.and_then(|size| u64::try_from(size.0).ok()),
+    }
 }
 
 /// `None` for a policy that an http site cannot have.

@@ -13,6 +13,7 @@ mod credential_response_headers;
 mod cross_site_writes;
 mod describe;
 mod endpoints;
+mod explain;
 mod fixtures;
 mod forget;
 mod hosted_backend;
