@@ -60,6 +60,7 @@ def free_port():
 def write_users(binary, path, lifetime):
     """A users file with the one account, whose access tokens live for `lifetime`."""
     said = subprocess.run([binary, "hash-password"], input=PASSWORD, capture_output=True, text=True, check=True)
+    path.touch(0o600)
     path.write_text(
         f'algorithm = "ES256"\naccess_token_lifetime = "{lifetime}"\n'
         f'[[users]]\nemail = "{EMAIL}"\npassword = "{said.stdout.strip()}"\n'

@@ -180,8 +180,9 @@ class House:
     def write_users(self, lifetime, ada="active"):
         if self.hash is None:
             self.hash = self.run(self.binary, "hash-password", input=PASSWORD).strip()
-        text = USERS.format(lifetime=lifetime, password=self.hash, ada=ada)
-        (self.directory / "users.toml").write_text(text)
+        users = self.directory / "users.toml"
+        users.touch(0o600)
+        users.write_text(USERS.format(lifetime=lifetime, password=self.hash, ada=ada))
 
     def guard(self, upstream, site, lifetime=3):
         """The gateway before `upstream`, a URL or a port on this machine. `site` are lines of its `[[sites]]` table.

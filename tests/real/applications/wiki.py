@@ -17,10 +17,6 @@ encoded_slashes = "pass"
 forget = ["*_remote_user_session"]
 
 [[sites.rules]]
-path = "/resources/*"
-access = "public"
-
-[[sites.rules]]
 path = "/index.php"
 methods = ["POST"]
 access = "required"
