@@ -84,6 +84,8 @@ pub struct UnvalidatedHead<'a> {
     pub target: &'a [u8],
     /// The number of header fields.
     pub fields: usize,
+    /// The bytes of the header fields, with what the request line holds beside the target.
+    pub field_bytes: usize,
     /// The bytes of the head as received: request line and fields. Empty where the protocol has no
     /// such form.
     pub bytes: &'a [u8],
@@ -127,8 +129,7 @@ pub fn validate_head(head: &UnvalidatedHead<'_>) -> Result<(), Rejection> {
     if head.target.len() > MAX_TARGET {
         return Err(TargetError::TooLong.into());
     }
-    let field_bytes = head.bytes.len().saturating_sub(head.target.len());
-    if head.fields > MAX_FIELDS || field_bytes > MAX_FIELD_BYTES {
+    if head.fields > MAX_FIELDS || head.field_bytes > MAX_FIELD_BYTES {
         return Err(Rejection {
             reason: Reason::RequestTooLarge,
             status: 431,
@@ -238,6 +239,7 @@ mod tests {
             method: &Method::GET,
             target,
             fields: 1,
+            field_bytes: bytes.len() - target.len().min(bytes.len()),
             bytes,
             transfer_encoding: &[],
             expectations: &[],

@@ -148,11 +148,11 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_request_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Box<RequestState>,
     ) -> Result<()> {
-        upstream::apply_headers(request, ctx)
+        upstream::apply_headers(request, session.req_header().version, ctx)
     }
 
     async fn upstream_response_filter(

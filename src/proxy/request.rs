@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{HeaderName, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
@@ -79,7 +79,7 @@ async fn catch_panic<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Result<T
 async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option<LocalResponse> {
     let mut head = RequestHead::read(session.req_header());
     ctx.request_id = choose_request_id(head.request_id.as_ref());
-    ctx.upstream.has_body = head.has_body();
+    ctx.upstream.has_body = head.has_body() || !session.is_body_empty();
     resolve_client_ip(ctx, &head);
     if head.has_invalid_trace() {
         ctx.client.new_traceparent = Some(begin_trace());
@@ -106,7 +106,20 @@ async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option
 /// Checks what depends neither on the host nor on the site.
 fn validate_head(session: &Session, head: &RequestHead) -> Result<(), Rejection> {
     let bytes = session.as_http1().map(HttpSession::get_headers_raw_bytes);
-    request_validation::validate_head(&head.unvalidated(&bytes.unwrap_or_default()))
+    let field_bytes = match &bytes {
+        Some(bytes) => bytes.len().saturating_sub(head.target.len()),
+        None => written_length(&session.req_header().headers),
+    };
+    let bytes = bytes.unwrap_or_default();
+    request_validation::validate_head(&head.unvalidated(&bytes, field_bytes))
+}
+
+/// The length that header fields have in HTTP/1, so that the same limit holds in every protocol.
+fn written_length(headers: &HeaderMap) -> usize {
+    let lines = headers.iter();
+    lines
+        .map(|(name, value)| name.as_str().len() + ": ".len() + value.len() + "\r\n".len())
+        .sum()
 }
 
 /// Answers a health check, whatever host it names: load balancers ask by address.

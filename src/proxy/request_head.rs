@@ -144,12 +144,18 @@ impl RequestHead {
         }
     }
 
-    /// What is validated before anything else. `bytes` is the head as received.
-    pub(super) fn unvalidated<'a>(&'a self, bytes: &'a [u8]) -> UnvalidatedHead<'a> {
+    /// What is validated before anything else. `bytes` is the head as received, where the protocol
+    /// has such a form; `field_bytes` counts what it holds beside the target.
+    pub(super) fn unvalidated<'a>(
+        &'a self,
+        bytes: &'a [u8],
+        field_bytes: usize,
+    ) -> UnvalidatedHead<'a> {
         UnvalidatedHead {
             method: &self.method,
             target: &self.target,
             fields: self.fields,
+            field_bytes,
             bytes,
             transfer_encoding: &self.transfer_encoding,
             expectations: &self.expectations,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderValue, header};
+use http::{HeaderValue, Version, header};
 use pingora::http::RequestHeader;
 use pingora::prelude::HttpPeer;
 use pingora::protocols::{ALPN, TcpKeepalive};
@@ -119,12 +119,18 @@ pub(super) fn strip_header(request: &mut RequestHeader, cookies: Option<Vec<u8>>
 
 /// Changes the client's header into the upstream's. Pingora calls this for each try, after it has
 /// removed the hop-by-hop fields, so that no `Connection` field takes one of ours away.
-pub(super) fn apply_headers(request: &mut RequestHeader, ctx: &RequestState) -> Result<()> {
+///
+/// `received` is the protocol of the client's request.
+pub(super) fn apply_headers(
+    request: &mut RequestHeader,
+    received: Version,
+    ctx: &RequestState,
+) -> Result<()> {
     let (Some(site_runtime), Some(granted)) = (&ctx.site_runtime, &ctx.granted) else {
         return Err(Error::explain(ErrorType::InternalError, "no grant"));
     };
     let mut parts = take_parts(request);
-    upstream_headers(ctx, site_runtime, granted)
+    upstream_headers(ctx, received, site_runtime, granted)
         .apply(&mut parts.headers)
         .map_err(|_| Error::explain(ErrorType::InternalError, "text that is no header value"))?;
     *request = RequestHeader::from(parts);
@@ -140,6 +146,7 @@ fn take_parts(request: &mut RequestHeader) -> Parts {
 
 fn upstream_headers<'a>(
     ctx: &'a RequestState,
+    received: Version,
     site_runtime: &'a SiteRuntime,
     granted: &'a Granted,
 ) -> UpstreamHeaders<'a> {
@@ -163,6 +170,7 @@ fn upstream_headers<'a>(
         },
         forwarded: ForwardedFields {
             request_id: &ctx.request_id,
+            received,
             site: headers,
             peer: peer.address,
             peer_text: &peer.text,

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::system;
 
-use super::{Peer, Service, Transport, http1};
+use super::{Peer, Service, Transport, preface};
 
 /// How many connections may wait to be accepted; the system may allow fewer. The standard library
 /// asks for 128: of a larger crowd some would try again only after a second.
@@ -139,7 +139,7 @@ where
     if stream.set_nodelay().is_err() {
         return;
     }
-    http1::serve(service, peer_of(&stream), Transport::Plain, stream).await;
+    preface::serve(service, peer_of(&stream), Transport::Plain, stream).await;
 }
 
 /// The other end of `stream`. A peer without an IP address came over a local socket.

@@ -27,13 +27,23 @@ mod http1_head;
 mod http1_io;
 mod http1_stream;
 mod http1_target;
+mod http2;
+mod http2_body;
+mod http2_frames;
+mod http2_guard;
+mod http2_head;
+mod http2_io;
+mod http2_response;
+mod http2_session;
 mod listen;
+mod preface;
 
 pub use listen::{BindError, bind};
 
 pub(super) use listen::serve;
 
 use http1_guard::HeadGuard;
+use http2_guard::StreamGuard;
 
 /// What all connections have in common.
 pub(super) struct Service<A> {
@@ -46,7 +56,8 @@ pub(super) struct Service<A> {
     pub(super) stop: watch::Receiver<bool>,
 }
 
-/// The facts of a client's connection. Every request has one.
+/// The facts of a client's connection. Every request has one. Over HTTP/2, the requests of a
+/// connection have one each, because each has a stream of its own.
 #[derive(Debug)]
 pub struct Connection {
     /// The other end.
@@ -86,6 +97,8 @@ pub enum Transport {
 enum Protocol {
     /// HTTP/1.0 or HTTP/1.1.
     Http1(Arc<HeadGuard>),
+    /// HTTP/2: a stream of it.
+    Http2(Arc<StreamGuard>),
 }
 
 tokio::task_local! {
@@ -119,11 +132,12 @@ impl Connection {
         CURRENT.with(Arc::clone)
     }
 
-    /// Notes that the request's head was read, and where its body ends. Returns `false` when its
-    /// request line was malformed before Pingora repaired it.
+    /// Notes that the request's head was read, and where its body ends. Returns `false` when it was
+    /// malformed before it was repaired: its request line by Pingora, its `Host` from `:authority`.
     pub(super) fn finish_head(&self, body: RequestBody) -> bool {
         match &self.protocol {
             Protocol::Http1(guard) => guard.finish_head(body),
+            Protocol::Http2(guard) => guard.is_well_formed(),
         }
     }
 
@@ -131,11 +145,13 @@ impl Connection {
     pub(super) fn switch_protocols(&self) {
         match &self.protocol {
             Protocol::Http1(guard) => guard.switch_protocols(),
+            // HTTP/2 has no `101` (RFC 9113, section 8.6).
+            Protocol::Http2(_) => {}
         }
     }
 
     /// Closes the request's stream when `ended` completes, for as long as the guard lives. Over
-    /// HTTP/1 the stream is the connection.
+    /// HTTP/1 the stream is the connection; over HTTP/2 the other streams of the connection go on.
     pub(super) async fn close_stream_after(
         self: &Arc<Self>,
         ended: impl Future<Output = ()> + Send + 'static,
@@ -147,6 +163,7 @@ impl Connection {
             ended.await;
             match &connection.protocol {
                 Protocol::Http1(guard) => guard.end(),
+                Protocol::Http2(guard) => guard.end(),
             }
             task.wake();
         }))

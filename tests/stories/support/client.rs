@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::http2::exchange;
+
 /// An answer, parsed.
 #[derive(Clone, Debug, Default)]
 pub struct Reply {
@@ -261,7 +263,7 @@ impl Browser {
         body: &[u8],
     ) -> Reply {
         let request = self.request(method, target, headers, body);
-        let reply = raw(self.address, &request).await;
+        let reply = exchange(self.address, &request).await;
         self.keep(&reply);
         reply
     }

@@ -7,6 +7,7 @@ mod client;
 mod door;
 mod held;
 mod hostile;
+pub mod http2;
 mod phone;
 mod redis;
 mod scripted;
@@ -19,6 +20,7 @@ pub use client::{Browser, Reply, field, raw};
 pub use door::Door;
 pub use held::{Holding, Listening, Nobody};
 pub use hostile::Siege;
+pub use http2::Http2Client;
 pub use phone::Phone;
 pub use redis::Redis;
 pub use scripted::{
