@@ -76,10 +76,18 @@ pub(super) async fn serve<A, S>(
     };
     let keep_alive = limits.keep_alive.max(Duration::from_secs(1));
     let mut timer = CloseTimer::new(keep_alive);
-    server
-        .serve_streams(connection, &watch, limits.header_timeout, &mut timer)
+    let mut connection = connection;
+    let end = server
+        .serve_streams(&mut connection, &watch, limits.header_timeout, &mut timer)
         .await;
-    server.streams.ended().await;
+    if let Some(reason) = end {
+        abort(connection, reason).await;
+        server.streams.ended().await;
+    } else {
+        // The connection closes when all is done for it.
+        server.streams.ended().await;
+        drop(connection);
+    }
 }
 
 fn builder() -> Builder {
@@ -111,43 +119,37 @@ impl<A> Server<'_, A>
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
-    /// Starts streams until the connection is closed: by the client, for a flood or a head that does
-    /// not end, or when it was without a request for too long. When the process stops, the streams in
-    /// flight finish.
+    /// Starts streams until the client has closed the connection, or it was without a request for too
+    /// long. When the process stops, the streams in flight finish. Gives the reason where the
+    /// connection has to end at once: for a flood, or a head that does not end.
     async fn serve_streams<S: IO>(
         &self,
-        mut connection: Http2Connection<S>,
+        connection: &mut Http2Connection<S>,
         watch: &FrameWatch,
         header_timeout: Duration,
         timer: &mut CloseTimer,
-    ) {
+    ) -> Option<Reason> {
         let mut stop = self.service.stop.clone();
         let mut stopped = pin!(async move { drop(stop.wait_for(|stop| *stop).await) });
         let mut head_timeout = pin!(watch.head_timeout(header_timeout));
         let mut is_closing = false;
         loop {
             // The connection comes first: polling it is what reads and writes.
-            let abort_reason = tokio::select! {
+            tokio::select! {
                 biased;
-                accepted = connection.accept() => match accepted {
-                    Some(Ok((request, respond))) => {
-                        self.start(request, respond);
-                        continue;
-                    }
-                    Some(Err(_)) | None => return,
-                },
-                () = watch.flooded() => Some(Reason::ENHANCE_YOUR_CALM),
-                () = &mut head_timeout => Some(Reason::NO_ERROR),
-                () = &mut stopped, if !is_closing => None,
+                accepted = connection.accept() => {
+                    let (request, respond) = accepted?.ok()?;
+                    self.start(request, respond);
+                    continue;
+                }
+                () = watch.flooded() => return Some(Reason::ENHANCE_YOUR_CALM),
+                () = &mut head_timeout => return Some(Reason::NO_ERROR),
+                () = &mut stopped, if !is_closing => {}
                 () = timer.idle(&self.streams) => {
                     if is_closing {
-                        return;
+                        return None;
                     }
-                    None
                 }
-            };
-            if let Some(reason) = abort_reason {
-                return abort(connection, reason).await;
             }
             is_closing = true;
             connection.graceful_shutdown();

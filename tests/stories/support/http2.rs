@@ -24,7 +24,12 @@ const LONG: Duration = Duration::from_secs(20);
 pub async fn exchange(address: SocketAddr, request: &[u8]) -> Reply {
     let is_asked = std::env::var_os("STORIES_OVER").is_some_and(|protocol| protocol == "http2");
     match parse(request).filter(|_| is_asked) {
-        Some((head, body)) => Http2Client::to(address).await.send(head, body).await,
+        Some((head, body)) => {
+            let mut client = Http2Client::to(address).await;
+            let reply = client.send(head, body).await;
+            client.closed().await;
+            reply
+        }
         None => raw(address, request).await,
     }
 }
@@ -63,6 +68,8 @@ fn parse(request: &[u8]) -> Option<(Request<()>, Bytes)> {
 pub struct Http2Client {
     sender: SendRequest<Bytes>,
     connection: JoinHandle<Result<(), h2::Error>>,
+    /// The same connection, to see the other side close it.
+    socket: std::net::TcpStream,
 }
 
 /// A request whose body is still being sent.
@@ -74,9 +81,22 @@ pub struct Sending {
 impl Http2Client {
     pub async fn to(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("a connection");
+        let socket = stream.into_std().unwrap();
+        let stream = TcpStream::from_std(socket.try_clone().unwrap()).unwrap();
         let (sender, connection) = h2::client::handshake(stream).await.unwrap();
-        let connection = tokio::spawn(connection);
-        Self { sender, connection }
+        Self {
+            sender,
+            connection: tokio::spawn(connection),
+            socket,
+        }
+    }
+
+    /// Closes the connection and waits until the other side does: it has written its records then.
+    pub async fn closed(self) {
+        drop(self.sender);
+        let _ = timeout(LONG, self.connection).await;
+        let mut socket = TcpStream::from_std(self.socket).unwrap();
+        let _ = timeout(LONG, tokio::io::copy(&mut socket, &mut tokio::io::sink())).await;
     }
 
     /// A request at the store.
