@@ -40,7 +40,11 @@ async fn metrics(State(runtime_handle): State<Arc<RuntimeHandle>>) -> impl IntoR
 }
 
 async fn ready(State(runtime_handle): State<Arc<RuntimeHandle>>) -> impl IntoResponse {
-    match runtime_handle.current().status.ready().await {
+    let runtime = runtime_handle.current();
+    if runtime.is_stopping() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
+    }
+    match runtime.status.ready().await {
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
         Err(missing) => (StatusCode::SERVICE_UNAVAILABLE, format!("{missing}\n")),
     }

@@ -2,6 +2,7 @@
 //! whole. One with problems is refused, and the running one stays.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,17 +10,19 @@ use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::config::settings::Settings;
 use crate::runtime::{self, RuntimeHandle, cookie_keys};
 use crate::telemetry::audit;
 use crate::telemetry::labels::ReloadResult;
 
 use super::embedded_servers::EmbeddedServers;
+use super::service_manager;
 
 /// How often files are looked at: a change takes effect within five seconds.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Reloads on `SIGHUP` and when the file, the files of a theme, a users file or the keys in
-/// `state_dir` change, until `stop` turns true.
+/// Reloads on `SIGHUP` and when the file, the files of a theme, certificates of listeners or
+/// upstreams, a users file or the keys in `state_dir` change, until `stop` turns true.
 pub(super) async fn watch(
     path: PathBuf,
     runtime_handle: Arc<RuntimeHandle>,
@@ -55,6 +58,11 @@ pub(super) async fn watch(
     }
 }
 
+/// The addresses of the TLS listeners.
+fn tls_addresses(settings: &Settings) -> impl Iterator<Item = SocketAddr> {
+    settings.server.tls.iter().map(|tls| tls.listen)
+}
+
 /// A file's time and length; `None` where there is none.
 type Fingerprint = Option<(SystemTime, u64)>;
 
@@ -70,9 +78,14 @@ fn fingerprints(
         .sites
         .iter()
         .flat_map(|site| site.theme.source_files.iter().cloned());
+    let upstreams = settings.sites.iter().flat_map(|site| &site.upstreams);
+    let upstreams = upstreams.filter_map(|upstream| upstream.tls.as_ref());
+    let upstreams = upstreams.flat_map(|tls| tls.files.iter().cloned());
     let files = [path.to_owned(), settings.state_dir.join(cookie_keys::FILE)]
         .into_iter()
         .chain(themes)
+        .chain(settings.server.tls_files().cloned())
+        .chain(upstreams)
         .chain(embedded_servers.users_files().map(Path::to_owned));
     files
         .map(|file| (fingerprint(&file), file))
@@ -85,11 +98,21 @@ fn fingerprint(path: &Path) -> Fingerprint {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
+/// How many idle connections to upstreams are kept in all.
+fn kept_connections(settings: &Settings) -> usize {
+    settings
+        .sites
+        .iter()
+        .map(|site| site.upstream_keepalive)
+        .sum()
+}
+
 async fn reload(
     path: &Path,
     runtime_handle: &RuntimeHandle,
     embedded_servers: &mut EmbeddedServers,
 ) {
+    service_manager::reloading();
     let current = runtime_handle.current();
     let before = current.settings();
     let (count, result) = match crate::config::load(path) {
@@ -101,12 +124,16 @@ async fn reload(
         }
         Ok(settings) => {
             if settings.server.listen != before.server.listen
+                || !tls_addresses(&settings).eq(tls_addresses(before))
                 || settings.server.admin != before.server.admin
             {
                 tracing::warn!("listening addresses have changed: restart to apply that");
             }
             if settings.store != before.store {
                 tracing::warn!("the store has changed: restart to apply that");
+            }
+            if kept_connections(&settings) != kept_connections(before) {
+                tracing::warn!("`upstream_keepalive` has changed: restart to apply that");
             }
             let clock = current.clock().clone();
             let built =
@@ -128,17 +155,21 @@ async fn reload(
             }
         }
     };
-    match result {
+    let status = match result {
         Some((runtime, changes)) => {
             let ended = embedded_servers.apply(changes);
             runtime_handle.replace(runtime);
             ended.revoke(&runtime_handle.current()).await;
             current.metrics().reloaded(ReloadResult::Ok);
             audit::reloaded();
+            "Serving with the configuration of the last reload."
         }
         None => {
             current.metrics().reloaded(ReloadResult::Refused);
             audit::reload_refused(count);
+            "The last reload was refused: serving with the configuration before it. The log has \
+             the problems."
         }
-    }
+    };
+    service_manager::ready(status);
 }

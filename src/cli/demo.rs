@@ -21,6 +21,7 @@ use crate::model::secret::Secret;
 use crate::system::{self, Clock};
 
 use super::serve::{BoundServer, log, run_until_signal};
+use super::stop::{self, StopRequest};
 use super::{print, print_error};
 
 /// The configuration of the demo, with placeholders for addresses.
@@ -212,7 +213,7 @@ fn welcome(port: u16, admin: u16, sdk_page: &RedirectUri, outbox: &Path) -> Stri
 }
 
 impl Demo {
-    async fn run(self, stop: watch::Receiver<bool>) -> Result<(), String> {
+    async fn run(self, stop: watch::Receiver<StopRequest>) -> Result<(), String> {
         let Self {
             server: gateway,
             identity: (server, listener),
@@ -220,11 +221,11 @@ impl Demo {
             forum,
             ..
         } = self;
-        let ended = |mut stop: watch::Receiver<bool>| async move {
-            // A dropped sender counts as a stop.
-            let _ = stop.wait_for(|stop| *stop).await;
+        let ended = stop::requested(stop.clone());
+        let ended = async {
+            ended.await;
         };
-        drop(system::detach(server.serve(listener, ended(stop.clone()))));
+        drop(system::detach(server.serve(listener, ended)));
         drop(system::detach(serve(store, apps::store())));
         drop(system::detach(serve(forum, apps::forum())));
         gateway.run(None, stop).await

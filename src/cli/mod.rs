@@ -20,6 +20,8 @@ mod make_token;
 pub mod openapi;
 mod rotate_keys;
 pub mod serve;
+mod service_manager;
+pub mod stop;
 
 /// The exit status for a configuration with problems: `EX_CONFIG` of sysexits.h.
 const BAD_CONFIG: u8 = 78;

@@ -9,19 +9,20 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admin;
-use crate::config::settings::{LogFormat, Settings};
+use crate::config::settings::{LogFormat, Server, Settings};
 use crate::embedded::statistics::Statistics;
-use crate::proxy::{self, connection};
+use crate::proxy::connection::{BindError, Listener, Security, Sockets};
+use crate::proxy::{self, UpstreamProbe};
 use crate::runtime::{self, RuntimeHandle, background};
 use crate::system::{self, Clock};
 use crate::telemetry::logging;
 
 use super::embedded_servers::{EmbeddedServers, EndedSessions};
-use super::{checked, config_reload, print_error};
+use super::stop::{self, StopRequest};
+use super::{checked, config_reload, print_error, service_manager};
 
 /// Runs the gateway with the configuration in `path`.
 pub(super) fn command(path: &Path) -> ExitCode {
@@ -34,7 +35,10 @@ pub(super) fn command(path: &Path) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let workers = settings.server.workers;
-    match BoundServer::open(settings, Clock::new()) {
+    let opened = Sockets::from_systemd()
+        .map_err(|error| error.to_string())
+        .and_then(|sockets| BoundServer::open_on(sockets, settings, Clock::new()));
+    match opened {
         Ok(opened) => run_until_signal(workers, |stop| opened.run(Some(path.to_owned()), stop)),
         Err(error) => {
             print_error(&format!("vestibule: {error}"));
@@ -51,19 +55,19 @@ pub(super) fn log(settings: &Settings) -> Result<(), String> {
     logging::init(format, &settings.log.level).map_err(|error| error.to_string())
 }
 
-/// Runs `work` on a runtime of its own until `SIGTERM` or `SIGINT`, then until it has stopped.
+/// Runs `work` on a runtime of its own until a signal asks for a stop, then until it has stopped.
 pub(super) fn run_until_signal<W>(
     workers: usize,
-    work: impl FnOnce(watch::Receiver<bool>) -> W,
+    work: impl FnOnce(watch::Receiver<StopRequest>) -> W,
 ) -> ExitCode
 where
     W: Future<Output = Result<(), String>>,
 {
     let outcome = match build_executor(workers) {
         Ok(runtime) => {
-            let (stop, stopped) = watch::channel(false);
+            let (stop, stopped) = watch::channel(StopRequest::None);
             let outcome = runtime.block_on(async {
-                drop(system::detach(wait_for_signal(stop)));
+                drop(system::detach(stop::watch_signals(stop)));
                 work(stopped).await
             });
             // Detached tasks (a refresh whose client has gone) do not delay the exit.
@@ -99,34 +103,15 @@ fn build_executor(workers: usize) -> std::io::Result<Runtime> {
     builder.enable_all().build()
 }
 
-async fn wait_for_signal(stop: watch::Sender<bool>) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        tracing::error!("cannot listen for signals: only SIGKILL will stop this process");
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: no new connections, requests in flight finish"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: no new connections, requests in flight finish"),
-    }
-    stop.send_replace(true);
-    // A second Ctrl-C ends the process at once.
-    interrupt.recv().await;
-    std::process::exit(130);
-}
-
 /// The gateway with everything done that can fail at the start: sockets are bound, keys are read.
 /// Nothing runs yet.
 pub struct BoundServer {
     runtime_handle: Arc<RuntimeHandle>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     admin: Option<TcpListener>,
     embedded_servers: EmbeddedServers,
     /// Ended by users who changed while the gateway did not run.
     ended_sessions: EndedSessions,
-    drain: Duration,
 }
 
 impl BoundServer {
@@ -135,14 +120,21 @@ impl BoundServer {
     /// # Errors
     /// A message for the operator: what could not be opened, and what to do.
     pub fn open(settings: Settings, clock: Clock) -> Result<Self, String> {
+        Self::open_on(Sockets::default(), settings, clock)
+    }
+
+    /// As [`Self::open`], on the sockets that were given to this process.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and where a socket was given that no listener has.
+    pub fn open_on(mut sockets: Sockets, settings: Settings, clock: Clock) -> Result<Self, String> {
         proxy::check_trusted_certificates()?;
-        let bind = |addresses: &[SocketAddr]| {
-            connection::bind(addresses).map_err(|error| error.to_string())
-        };
-        let listeners = bind(&settings.server.listen)?;
-        let admin = bind(settings.server.admin.as_slice())?.pop();
+        let failed = |error: BindError| error.to_string();
+        let listeners = listen(&mut sockets, &settings.server).map_err(failed)?;
+        let admin = sockets.listen(settings.server.admin.as_slice());
+        let admin = admin.map_err(failed)?.pop();
+        sockets.all_claimed().map_err(failed)?;
         let mut embedded_servers = EmbeddedServers::default();
-        let drain = settings.server.drain;
         let (settings, changes) = embedded_servers.prepare(settings, &clock)?;
         let runtime = runtime::build(settings, None, clock).map_err(|fault| fault.to_string())?;
         let ended_sessions = embedded_servers.apply(changes);
@@ -152,17 +144,13 @@ impl BoundServer {
             admin,
             embedded_servers,
             ended_sessions,
-            drain,
         })
     }
 
-    /// The addresses of the sites' listeners.
+    /// The addresses of the sites' listeners: the plain ones, then those with TLS.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners
-            .iter()
-            .filter_map(|listener| listener.local_addr().ok())
-            .collect()
+        addresses(&self.listeners)
     }
 
     /// The address of the admin listener.
@@ -185,15 +173,15 @@ impl BoundServer {
         self.embedded_servers.statistics(provider)
     }
 
-    /// Runs until `stop` turns true and requests in flight have finished. With `config`, the file
-    /// is read again on `SIGHUP` and when it changes.
+    /// Runs until `stop` asks for a stop and requests in flight have finished. With `config`, the
+    /// file is read again on `SIGHUP` and when it changes.
     ///
     /// # Errors
     /// When a listener fails.
     pub async fn run(
         self,
         config: Option<PathBuf>,
-        stop: watch::Receiver<bool>,
+        stop: watch::Receiver<StopRequest>,
     ) -> Result<(), String> {
         let Self {
             runtime_handle,
@@ -201,18 +189,20 @@ impl BoundServer {
             admin,
             mut embedded_servers,
             ended_sessions,
-            drain,
         } = self;
         ended_sessions.revoke(&runtime_handle.current()).await;
         // The last requests need the providers and the store too.
         let (end, ended) = watch::channel(false);
         embedded_servers.run(&ended);
-        drop(system::detach(note_stop(
-            Arc::clone(&runtime_handle),
-            stop.clone(),
-        )));
+        let (drain, draining) = watch::channel(false);
+        let before_drain = stop::before_drain(Arc::clone(&runtime_handle), stop);
+        drop(system::detach(async move {
+            before_drain.await;
+            drain.send_replace(true);
+        }));
         drop(system::detach(background::run(
             Arc::clone(&runtime_handle),
+            Arc::new(UpstreamProbe::new()),
             ended.clone(),
         )));
         if let Some(listener) = admin {
@@ -235,29 +225,47 @@ impl BoundServer {
             None => Some(embedded_servers),
         };
         background::first_sync(&runtime_handle).await;
-        let addresses: Vec<String> = listeners
+        let addresses: Vec<String> = addresses(&listeners)
             .iter()
-            .filter_map(|listener| Some(listener.local_addr().ok()?.to_string()))
+            .map(SocketAddr::to_string)
             .collect();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             listen = addresses.join(" "),
             "serving"
         );
-        let served = proxy::serve(Arc::clone(&runtime_handle), listeners, stop, drain).await;
+        service_manager::ready(&format!("Serving on {}.", addresses.join(" ")));
+        let served = proxy::serve(Arc::clone(&runtime_handle), listeners, draining).await;
         background::finish(&runtime_handle).await;
         end.send_replace(true);
         served.map_err(|error| error.to_string())
     }
 }
 
-/// Tells health checks of the stop, as soon as it is asked for.
-async fn note_stop(runtime_handle: Arc<RuntimeHandle>, stop: watch::Receiver<bool>) {
-    stopped(stop).await;
-    runtime_handle.current().begin_stop();
+/// The sites' listeners: the plain ones, then those with TLS.
+fn listen(sockets: &mut Sockets, server: &Server) -> Result<Vec<Listener>, BindError> {
+    let plain = sockets.listen(&server.listen)?;
+    let mut listeners: Vec<Listener> = plain
+        .into_iter()
+        .map(|socket| Listener {
+            socket,
+            security: Security::Plain,
+        })
+        .collect();
+    for tls in &server.tls {
+        for socket in sockets.listen(&[tls.listen])? {
+            listeners.push(Listener {
+                socket,
+                security: Security::Tls(tls.listen),
+            });
+        }
+    }
+    Ok(listeners)
 }
 
-async fn stopped(mut stop: watch::Receiver<bool>) {
-    // A dropped sender counts as a stop.
-    let _ = stop.wait_for(|stop| *stop).await;
+fn addresses(listeners: &[Listener]) -> Vec<SocketAddr> {
+    let sockets = listeners.iter().map(|listener| &listener.socket);
+    sockets
+        .filter_map(|socket| socket.local_addr().ok())
+        .collect()
 }

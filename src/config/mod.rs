@@ -7,6 +7,7 @@
 
 use std::path::Path;
 
+pub mod certificate;
 mod check;
 mod defaults;
 mod environment;

@@ -20,7 +20,7 @@
 //! * `endpoint`: which paths belong to the gateway.
 //! * `credentials` and `auth_status`: which credentials of a request count, and whom they prove.
 //! * `authorize`: who may see a page of the application.
-//! * `service_access`: programs without an account.
+//! * `service_access`: programs without an account. `basic_access`: clients without a form.
 //! * `unauthenticated`, `redirect_loop`, `preserved_post`: what everybody else gets.
 //! * `login`, `login_result`, `csrf_token`, `challenge`, `mfa`, `logout`: the gateway's forms.
 //! * `api`, `api_body`, `api_login`, `api_mfa`, `cors`: the JSON endpoints, and pages of other
@@ -29,6 +29,8 @@
 //! * `prefetch`, `opener`: what a browser's prefetch may not do, and what a popup keeps.
 //! * `request_validation`, `request_target`, `client_address`, `forwarded`, `trace_context`: what is
 //!   checked before any policy.
+//! * `proxy_protocol`, `https_redirect`: what a proxy in front says of the client, and requests that
+//!   came in the clear.
 //! * `upstream_headers`, `upstream_response`, `credential_response_headers`, `cache_fields`: what the
 //!   application and the client are sent.
 //! * `explain`: the same decisions, told to the operator.
@@ -45,6 +47,7 @@ mod api_login;
 mod api_mfa;
 mod auth_status;
 mod authorize;
+mod basic_access;
 pub mod cache_fields;
 mod challenge;
 pub mod client_address;
@@ -57,6 +60,7 @@ pub mod explain;
 pub mod facts;
 pub mod forwarded;
 mod fusionauth_hosted_backend;
+pub mod https_redirect;
 mod login;
 mod login_result;
 mod logout;
@@ -64,6 +68,7 @@ mod mfa;
 pub mod opener;
 mod prefetch;
 pub mod preserved_post;
+pub mod proxy_protocol;
 mod redirect_loop;
 pub mod request_target;
 pub mod request_validation;

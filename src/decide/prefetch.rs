@@ -2,8 +2,8 @@
 //! link, or because the application lists it in speculation rules. Nobody may ever see the page, so
 //! a prefetch is looked at only.
 //!
-//! * It counts for nothing (`redirect_loop`), ends nothing (`logout`, `hosted_backend`) and preserves
-//!   no post (`preserved_post`).
+//! * It counts for nothing (`redirect_loop`), ends nothing (`logout`,
+//!   `fusionauth_hosted_backend`) and preserves no post (`preserved_post`).
 //! * It sets no cookie but those of a refresh, whose old refresh token may be spent.
 //! * A form that would come with a new form cookie is refused with `503`. Browsers take what they
 //!   prefetched for the page itself, and a form without its cookie can only fail. After a `503` they

@@ -101,8 +101,8 @@ fn has_one_meaning(
         })
 }
 
-/// Why a request for a host that no site has is refused: an ambiguous target is malformed at every
-/// host, everything else is misdirected (`421`).
+/// Why a request for a host that no site has, or that the connection is not for, is refused: an
+/// ambiguous target is malformed at every host, everything else is misdirected (`421`).
 #[must_use]
 pub fn reject_unknown_host(target: &[u8]) -> Rejection {
     match Target::parse(target, EncodedSlashes::Pass) {

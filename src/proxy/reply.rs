@@ -12,6 +12,7 @@ use crate::decide::credential_response_headers::{
 use crate::decide::unauthenticated::default_challenge;
 use crate::model::api_response::ApiResponse;
 use crate::model::local_response::{Health, LocalResponse, Problem};
+use crate::model::origin::Scheme;
 use crate::model::reason::Reason;
 use crate::pages;
 
@@ -111,6 +112,7 @@ fn render(
             RenderedResponse::new(200, "application/json", ctx.runtime.assertions.jwks())
         }
         LocalResponse::Json(body) => json(body),
+        LocalResponse::HttpsRedirect(location) => https_redirect(location),
         LocalResponse::LinkedPage(link) => redirect(302, link.as_str(), None),
         LocalResponse::PrefetchRefused => RenderedResponse::empty(503),
         LocalResponse::HealthCheck(health) => health_check(*health),
@@ -149,6 +151,15 @@ fn redirect(
     Ok(response)
 }
 
+/// No cache keeps it: behind a proxy that terminates TLS the same address would lead to itself.
+fn https_redirect(location: &str) -> Result<RenderedResponse> {
+    let mut response = redirect(308, location, None)?;
+    response
+        .head
+        .insert_header(header::CACHE_CONTROL, "no-store")?;
+    Ok(response)
+}
+
 /// A problem, as a page for a browser that navigates, else as a problem document.
 fn problem(
     ctx: &RequestState,
@@ -168,8 +179,8 @@ fn problem(
     if let Some(methods) = what.allow {
         head.insert_header(header::ALLOW, methods)?;
     }
-    if let Some(challenge) = what.www_authenticate {
-        head.insert_header(header::WWW_AUTHENTICATE, challenge)?;
+    if let Some(challenge) = &what.www_authenticate {
+        head.insert_header(header::WWW_AUTHENTICATE, challenge.as_str())?;
     }
     Ok(response)
 }
@@ -200,6 +211,12 @@ pub(super) fn finish(ctx: &RequestState, head: &mut ResponseHeader) -> Result<()
     let Some(site) = ctx.site() else {
         return Ok(());
     };
+    if let Some(policy) = &site.https.hsts
+        && ctx.client.arrival.scheme != Some(Scheme::Http)
+    {
+        // Over plain HTTP it must not be sent (RFC 6797, section 7.2).
+        head.insert_header(header::STRICT_TRANSPORT_SECURITY, policy)?;
+    }
     if site.bearer && ctx.response.is_forwarded {
         // A client would take an application's fields of these names for the gateway's.
         for name in [ACCESS_TOKEN, REFRESH_TOKEN] {

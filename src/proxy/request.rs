@@ -7,28 +7,29 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
 use tokio::time::Instant;
 
+use crate::decide::https_redirect::Arrival;
 use crate::decide::request_target;
 use crate::decide::request_validation::{self, Rejection};
 use crate::decide::trace_context::new_traceparent;
 use crate::decide::upstream_headers::{forwarded_token, is_valid_request_id};
-use crate::decide::{Decision, Facts, Grant, Outcome, client_address, cors, decide, endpoint};
-use crate::model::local_response::{Health, LocalResponse, Problem};
+use crate::decide::{Decision, Facts, Grant, Outcome, client_address, cors, decide};
+use crate::model::local_response::{LocalResponse, Problem};
 use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 use crate::model::request::RequestView;
 use crate::model::request_cookies::PresentedCookies;
 use crate::model::rule::RuleClient;
 use crate::model::site::Site;
-use crate::pages;
 use crate::runtime::{RequestContext, Runtime, SiteRuntime};
 use crate::system;
 
+use super::early_answers;
 use super::request_head::RequestHead;
 use super::request_state::{Granted, RequestState};
 use super::resolve;
@@ -87,7 +88,8 @@ async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option
     if let Err(rejection) = validate_head(session, &head) {
         return Some(reject(session, ctx, &head, rejection));
     }
-    if let Some(answer) = health_check(session, ctx, &head) {
+    if let Some(answer) = early_answers::health_check(ctx, &head) {
+        apply_timeouts(session, ctx);
         return Some(answer);
     }
     match find_site(session, ctx, &mut head) {
@@ -97,7 +99,8 @@ async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option
             decide_at_site(session, ctx, &site_runtime, &head).await
         }
         Err(rejection) => Some(
-            asset_without_site(ctx, &head)
+            early_answers::redirect_by_name(ctx, &head, rejection)
+                .or_else(|| early_answers::asset_without_site(ctx, &head))
                 .unwrap_or_else(|| reject(session, ctx, &head, rejection)),
         ),
     }
@@ -122,39 +125,6 @@ fn written_length(headers: &HeaderMap) -> usize {
         .sum()
 }
 
-/// Answers a health check, whatever host it names: load balancers ask by address.
-fn health_check(
-    session: &mut Session,
-    ctx: &mut RequestState,
-    head: &RequestHead,
-) -> Option<LocalResponse> {
-    if !is_read(&head.method) || !endpoint::is_health_check(&head.target) {
-        return None;
-    }
-    apply_timeouts(session, ctx);
-    ctx.is_health_check = true;
-    let health = if ctx.runtime.is_stopping() {
-        Health::Stopping
-    } else {
-        Health::Ok
-    };
-    Some(LocalResponse::HealthCheck(health))
-}
-
-/// A file of the pages where no site has the requested host: the page that says so looks like the
-/// others.
-fn asset_without_site(ctx: &mut RequestState, head: &RequestHead) -> Option<LocalResponse> {
-    let name = endpoint::asset_name(&head.target).filter(|_| is_read(&head.method))?;
-    pages::assets::asset(name)?;
-    ctx.outcome = OutcomeLabel::Answered;
-    ctx.reason = Reason::OwnEndpoint;
-    Some(LocalResponse::Asset(name.to_owned()))
-}
-
-fn is_read(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD)
-}
-
 /// Records how long the decision took, which is the gateway's own share of a request's time.
 /// Returns the moment of the decision.
 pub(super) fn record_decision_time(ctx: &RequestState) -> Instant {
@@ -172,6 +142,7 @@ fn find_site(
     head: &mut RequestHead,
 ) -> Result<Arc<SiteRuntime>, Rejection> {
     if let Some(site_runtime) = site_by_exact_host(&ctx.runtime, head) {
+        check_connection(ctx, head)?;
         ctx.site_runtime = Some(Arc::clone(site_runtime));
         return Ok(Arc::clone(site_runtime));
     }
@@ -187,8 +158,20 @@ fn find_site(
     let Some(site_runtime) = ctx.runtime.site_for(&host).cloned() else {
         return Err(request_target::reject_unknown_host(&head.target));
     };
+    check_connection(ctx, head)?;
     ctx.site_runtime = Some(Arc::clone(&site_runtime));
     Ok(site_runtime)
+}
+
+/// Refuses a request whose host has another certificate than the one that the client was shown. A
+/// browser then opens another connection.
+fn check_connection(ctx: &RequestState, head: &RequestHead) -> Result<(), Rejection> {
+    let host = head.host().and_then(|host| host.to_str().ok());
+    if ctx.connection.is_for(host.unwrap_or_default()) {
+        Ok(())
+    } else {
+        Err(request_target::reject_unknown_host(&head.target))
+    }
 }
 
 /// The fast path that most requests take: the site whose host is spelled as in the `Host` field,
@@ -219,6 +202,9 @@ async fn decide_at_site(
         Ok(target) => target,
         Err(rejection) => return Some(reject(session, ctx, head, rejection)),
     };
+    if let Some(answer) = early_answers::redirect_to_https(ctx, site, head) {
+        return Some(answer);
+    }
     let mut cookies = PresentedCookies::parse(&site.cookies, head.cookie_fields());
     let upstream_cookies = cookies.upstream_cookies.take();
     let request = head.view(&target, &cookies, client);
@@ -343,6 +329,14 @@ fn resolve_client_ip(ctx: &mut RequestState, head: &RequestHead) {
         &ctx.runtime.settings().server.trusted_proxies,
     );
     ctx.client.forwarded = client.trusted_forwarded(values(&head.forwarded));
+    let proto = head.forwarded_proto.as_ref();
+    ctx.client.arrival = Arrival::new(
+        ctx.connection.transport.scheme(),
+        proto
+            .filter(|_| client.peer_is_trusted)
+            .map(HeaderValue::as_bytes),
+        ctx.runtime.settings().server.tls.len(),
+    );
     ctx.client.forwarded_for = client.forwarded_for.and_then(|text| text.try_into().ok());
     ctx.client.address = client.ip;
 }

@@ -8,6 +8,7 @@ use http::HeaderValue;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::decide::https_redirect::Arrival;
 use crate::model::cookie_change::CookieChange;
 use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
@@ -66,6 +67,8 @@ pub(super) struct RequestState {
 pub(super) struct Client {
     /// The client's address: the peer's, unless a trusted proxy names another.
     pub(super) address: IpAddr,
+    /// What is known of the way of the request.
+    pub(super) arrival: Arrival,
     /// The value of `X-Forwarded-For` for the upstream, where trusted proxies reported a chain;
     /// otherwise it is the peer alone.
     pub(super) forwarded_for: Option<HeaderValue>,
@@ -86,6 +89,8 @@ pub(super) struct UpstreamState {
     pub(super) attempts: Attempts,
     /// When forwarding began.
     pub(super) started: Option<Instant>,
+    /// When the last attempt began, where others before it failed.
+    pub(super) retried: Option<Instant>,
     /// How long the upstream took to begin its response.
     pub(super) latency: Option<Duration>,
 }
@@ -129,6 +134,7 @@ impl RequestState {
             request_id: String::new(),
             client: Client {
                 address: connection.peer.address,
+                arrival: Arrival::default(),
                 forwarded_for: None,
                 forwarded: None,
                 new_traceparent: None,

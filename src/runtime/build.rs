@@ -16,6 +16,7 @@ use crate::system::{self, Clock};
 
 use super::Runtime;
 use super::assertion::{self, Assertions};
+use super::basic_auth::BasicAuth;
 use super::connectors::{Connectors, Network};
 use super::cookie_keys::{self, CookieKeys};
 use super::early_refresh::EarlyRefresh;
@@ -33,6 +34,7 @@ use super::shared::Shared;
 use super::site::{SiteRuntime, hosts};
 use super::status::Status;
 use super::streams::Streams;
+use super::tls;
 use super::tokens::Tokens;
 use super::tokens::issue::TokenIssuer;
 
@@ -81,6 +83,9 @@ pub fn build_with(
     let settings = Arc::new(settings);
     let providers = providers(&settings, connectors, &shared, previous)?;
     let sites = sites(&settings, &providers, &shared, previous)?;
+    let kept = previous.map(|previous| &previous.tls_listeners);
+    let tls_listeners = tls::listeners(&settings.server.tls, kept, shared.clock.now());
+    let tls_listeners = tls_listeners.map_err(BuildError)?;
     let assertions = assertions(&settings, previous)?;
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
     let sealing = SealingKeys::new(&cookie_keys.keys)
@@ -94,13 +99,16 @@ pub fn build_with(
     }
     let core = Core::new(&shared, &settings, &sealing);
     let devices = Arc::new(TrustedDevices::new(Arc::clone(&sealing), &cookie_keys.keys));
+    let login = login(&shared, settings.login, &core, &sealing, &devices);
+    let login = Arc::new(login);
     Ok(Runtime {
         tokens: Tokens {
             revocation: Arc::clone(&core.revocation),
             metrics: Arc::clone(&shared.metrics),
         },
         early_refresh: core.early_refresh(),
-        login: login(&shared, settings.login, &core, &sealing, &devices),
+        basic_auth: basic_auth(&shared, &core, &login),
+        login,
         logout: Logout {
             sealing: Arc::clone(&sealing),
             sessions: Arc::clone(&core.sessions),
@@ -121,6 +129,7 @@ pub fn build_with(
             metrics: Arc::clone(&shared.metrics),
             clock: shared.clock.clone(),
             sealing_since: cookie_keys.made,
+            tls_listeners: tls_listeners.clone(),
         },
         sessions: core.sessions,
         refresh: core.refresh,
@@ -130,6 +139,7 @@ pub fn build_with(
         shared,
         providers,
         sites,
+        tls_listeners,
     })
 }
 
@@ -168,6 +178,7 @@ impl Core {
                 revocation: Arc::clone(&revocation),
             },
             leases: Arc::clone(&shared.leases),
+            saved_state: Arc::clone(&shared.saved_state),
             reuse_window: settings.reuse_window,
         });
         let refresh = Arc::new(Refresh {
@@ -229,6 +240,21 @@ fn login(
             devices: Arc::clone(devices),
         },
         sessions: Arc::clone(&core.sessions),
+        basic_memory: Arc::clone(&shared.basic_memory),
+    }
+}
+
+fn basic_auth(shared: &Shared, core: &Core, login: &Arc<Login>) -> BasicAuth {
+    BasicAuth {
+        memory: Arc::clone(&shared.basic_memory),
+        in_flight: Arc::clone(&shared.basic_in_flight),
+        tokens: Tokens {
+            revocation: Arc::clone(&core.revocation),
+            metrics: Arc::clone(&shared.metrics),
+        },
+        refresh: Arc::clone(&core.refresh),
+        revocation: Arc::clone(&core.revocation),
+        login: Arc::clone(login),
     }
 }
 
@@ -254,8 +280,7 @@ fn shared(
     } else {
         ThrottleKeys::new(system::random())
     };
-    let probes = http_client(connectors)?;
-    Ok(Shared::new(clock, stores, throttle_keys, probes))
+    Ok(Shared::new(clock, stores, throttle_keys))
 }
 
 fn http_client(connectors: &dyn Connectors) -> Result<HttpClient, BuildError> {

@@ -9,19 +9,20 @@
 //! line may import those above it:
 //!
 //! ```text
-//! streams, upstreams, state_dir, cookie_keys, provider_client, token and session caches
-//! connectors, site, request_context, assertion, redirect_loop
+//! streams, tls, upstreams, state_dir, cookie_keys, provider_client, token and session caches
+//! connectors, site, request_context, assertion, redirect_loop, basic_memory
 //! revocation_schedule, saved_state, revocation_queue
 //! revocation
 //! tokens
 //! sessions
 //! refresh
 //! login, early_refresh, logout
-//! preserved_post
+//! basic_auth, preserved_post
 //! Runtime, status, build, background
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -34,6 +35,8 @@ use crate::telemetry::{Metrics, SiteMetrics};
 
 pub mod assertion;
 pub mod background;
+pub mod basic_auth;
+pub mod basic_memory;
 mod build;
 mod connectors;
 pub mod cookie_keys;
@@ -56,7 +59,9 @@ mod site;
 mod state_dir;
 pub mod status;
 pub mod streams;
+pub mod tls;
 pub mod tokens;
+pub mod upstream_checks;
 pub mod upstreams;
 
 pub use build::{BuildError, build, build_with};
@@ -66,6 +71,7 @@ pub use runtime_handle::RuntimeHandle;
 pub use site::SiteRuntime;
 
 use assertion::Assertions;
+use basic_auth::BasicAuth;
 use early_refresh::EarlyRefresh;
 use login::Login;
 use logout::Logout;
@@ -77,6 +83,7 @@ use revocation::Revocation;
 use sessions::Sessions;
 use shared::Shared;
 use status::Status;
+use tls::{TlsListener, TlsListeners};
 use tokens::Tokens;
 
 /// What serves requests under one configuration.
@@ -90,7 +97,9 @@ pub struct Runtime {
     /// Refreshes access tokens before they expire, while the application answers.
     pub early_refresh: EarlyRefresh,
     /// Signs people in.
-    pub login: Login,
+    pub login: Arc<Login>,
+    /// Checks Basic credentials.
+    pub basic_auth: BasicAuth,
     /// Signs people out.
     pub logout: Logout,
     /// Knows which sign-ins were revoked.
@@ -109,6 +118,7 @@ pub struct Runtime {
     sites: Vec<Arc<SiteRuntime>>,
     /// By the text of each [`Host`].
     by_host: BTreeMap<String, Arc<SiteRuntime>>,
+    tls_listeners: TlsListeners,
     /// The metrics of requests that belong to no site.
     no_site: Arc<SiteMetrics>,
 }
@@ -156,6 +166,12 @@ impl Runtime {
     #[must_use]
     pub fn site_called(&self, host: &str) -> Option<&Arc<SiteRuntime>> {
         self.by_host.get(host)
+    }
+
+    /// What the TLS listener with this configured address needs.
+    #[must_use]
+    pub fn tls_listener(&self, address: SocketAddr) -> Option<&Arc<TlsListener>> {
+        self.tls_listeners.get(&address)
     }
 
     /// Every site, in the order of the configuration.

@@ -9,6 +9,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use vestibule::cli::stop::StopRequest;
 
 use super::support::{Browser, PASSWORD, Reply, SHOPPER, Stage, with_line};
 
@@ -145,7 +146,7 @@ async fn signed_in_elsewhere(stage: &Stage) -> Browser {
     let opened = vestibule::cli::serve::BoundServer::open(settings, stage.clock.clone()).unwrap();
     let address = opened.addresses()[0];
     let runtime_handle = opened.runtime_handle();
-    let (stop, stopped) = watch::channel(false);
+    let (stop, stopped) = watch::channel(StopRequest::None);
     let running = tokio::spawn(opened.run(None, stopped));
     while runtime_handle.current().status.ready().await.is_err() {
         tokio::task::yield_now().await;
@@ -153,7 +154,7 @@ async fn signed_in_elsewhere(stage: &Stage) -> Browser {
     let mut browser = Browser::new(address, "store.localhost:8080");
     let reply = browser.sign_in(SHOPPER, PASSWORD).await;
     assert_eq!(reply.status, 303, "{}", reply.body);
-    stop.send_replace(true);
+    stop.send_replace(StopRequest::AtOnce);
     running.await.unwrap().unwrap();
     stage.expire_access_tokens();
     let mut here = stage.browser();

@@ -4,7 +4,6 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use axum::body::Body;
 use bytes::Bytes;
 use h2::Reason;
 use http::{Request, StatusCode};
@@ -15,7 +14,7 @@ use super::support::http2::{
     Frame, Frames, GOAWAY, HEADERS, Http2Client, PING, RST_STREAM, get, next, pseudo, reset_reason,
     whole,
 };
-use super::support::{Browser, Holding, Siege, Stage, raw, with_line};
+use super::support::{Browser, Holding, Pair, Siege, Stage, Trust, exchange, raw, with_line};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -483,6 +482,61 @@ async fn a_stop_lets_streams_finish_and_takes_no_more() {
     let stopped = tokio::time::timeout(Duration::from_secs(15), stopping).await;
     stopped.expect("the gateway stops").unwrap().unwrap();
     assert_eq!(idle.end().await, Some(0));
+}
+
+/// Browsers send requests for several hosts over one connection where its certificate has them all.
+#[tokio::test(flavor = "multi_thread")]
+async fn alpn_chooses_http_2_over_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, forum) = (
+        Pair::of(&["store.localhost"]),
+        Pair::of(&["forum.localhost"]),
+    );
+    let both = [
+        store.write(folder.path(), "store"),
+        forum.write(folder.path(), "forum"),
+    ];
+    let stage = super::tls::stage(&both, "").await;
+    let trust = Trust::of(&[&store, &forum]);
+    let connect = async |protocols: &[&[u8]]| {
+        let trust = trust.offering(protocols);
+        let stream = trust
+            .connect(stage.addresses[1], "store.localhost")
+            .await
+            .unwrap();
+        let agreed = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+        (stream, agreed)
+    };
+    let (stream, agreed) = connect(&[b"http/1.1", b"h2"]).await;
+    assert_eq!(agreed.as_deref(), Some(&b"h2"[..]));
+    let mut client = Http2Client::over(stream).await;
+    for (uri, status) in [
+        ("https://store.localhost/", 200),
+        ("https://forum.localhost/", 421),
+        ("https://store.localhost/", 200),
+    ] {
+        let request = Request::builder().uri(uri).body(()).unwrap();
+        assert_eq!(
+            client.send(request, Bytes::new()).await.status,
+            status,
+            "{uri}"
+        );
+    }
+    let seen = stage.store.last();
+    assert_eq!(seen.header("x-forwarded-proto"), Some("https"));
+    assert_eq!(seen.header("x-real-ip"), Some("127.0.0.1"));
+    let listener = stage.addresses[1];
+    let open = format!("vestibule_connections{{listener=\"{listener}\",protocol=\"h2\"}}");
+    assert!((stage.metric(&open).await - 1.0).abs() < 0.1);
+    let (stream, agreed) = connect(&[b"http/1.1"]).await;
+    assert_eq!(agreed.as_deref(), Some(&b"http/1.1"[..]));
+    let request = super::tls::request("store.localhost", "/");
+    assert_eq!(exchange(stream, &request).await.status, 200);
+    // The preface has to arrive in time over TLS too, and alone it says nothing without ALPN.
+    let (stream, agreed) = connect(&[]).await;
+    assert_eq!(agreed, None);
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    assert_eq!(exchange(stream, preface).await.status, 400);
 }
 
 #[tokio::test(flavor = "multi_thread")]

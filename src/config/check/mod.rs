@@ -1,7 +1,8 @@
-//! Looks for what cannot be meant, and makes the settings out of what can.
+//! Checks a parsed file and makes the settings out of it, or reports every problem with its place.
 //!
 //! Every function notes what it finds and goes on; `None` says that a problem was noted.
 
+mod addresses;
 mod cookies;
 mod headers;
 mod hosted_backend;
@@ -15,6 +16,8 @@ mod sites;
 mod store;
 mod templates;
 mod theme;
+mod tls;
+mod upstream_tls;
 mod upstreams;
 
 use std::ops::Range;
@@ -90,6 +93,20 @@ impl Review<'_> {
             Cleartext::Accepted
         } else {
             written
+        }
+    }
+
+    /// The text of a file that is named at `written`.
+    fn text_file(&mut self, written: &At<String>) -> Option<String> {
+        let path = self.path(written);
+        match self.environment.file(&path) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                let what = format!("the file \"{}\" cannot be read: {error}", path.display());
+                let hint = "relative paths start from the folder of the configuration";
+                self.refuse(&written.span, what, hint);
+                None
+            }
         }
     }
 

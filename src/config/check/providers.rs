@@ -1,4 +1,4 @@
-//! Who vouches for visitors.
+//! Checks `[providers.NAME]`: the address, algorithms, keys and secrets of each identity provider.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! The sites: the guarded applications.
+//! Checks `[[sites]]`, the guarded applications, with the help of the other files for their parts.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,6 +14,8 @@ use super::{
     upstreams,
 };
 use crate::model::credential::CredentialKind;
+use crate::model::https_policy::HttpsPolicy;
+use crate::model::origin::Origin;
 use crate::model::site::{SessionLifetime, Site};
 use crate::model::target::EncodedSlashes;
 
@@ -70,6 +72,7 @@ fn site(
     let origin = written.origin.as_ref();
     let origin = origin.and_then(|text| hosts::origin(text, cleartext, review));
     let aliases = hosts::aliases(written, origin.as_ref(), &mut taken.hosts, review);
+    let https = https_policy(written, origin.as_ref(), review);
     let provider = provider(written, file, review);
     let application_id = application_id(written, review);
     let application = upstreams::application(written, review);
@@ -89,9 +92,13 @@ fn site(
         name: name?,
         origin: origin?,
         aliases: aliases?,
+        https: https?,
         provider: provider?,
         application_id: application_id?,
         upstreams: application.upstreams,
+        balance: application.balance,
+        upstream_protocol: application.protocol,
+        upstream_keepalive: *written.upstream_keepalive,
         upstream_host: application.upstream_host,
         upstream_idle: written.upstream_idle.as_ref().map(|limit| limit.0),
         via: (*written.via).into(),
@@ -100,6 +107,7 @@ fn site(
         credential: credential(written.credential),
         session_lifetime: session?,
         bearer: *written.bearer,
+        basic: written.basic,
         service_tokens: tokens?,
         landing: paths.landing?,
         after_logout: paths.after_logout?,
@@ -117,6 +125,29 @@ fn site(
         refresh_ahead: file.refresh.ahead.0,
         theme: Box::new(theme?),
         rules: rules?,
+    })
+}
+
+/// `None` for a policy that an http site cannot have.
+fn https_policy(
+    written: &Written,
+    origin: Option<&Origin>,
+    review: &mut Review<'_>,
+) -> Option<HttpsPolicy> {
+    if let Some(hsts) = &written.hsts
+        && origin.is_some_and(|origin| !origin.is_https())
+    {
+        review.refuse(
+            &hsts.span,
+            "`hsts` has no effect on an http origin",
+            "leave it out, or write an https origin",
+        );
+        return None;
+    }
+    let hsts = written.hsts.as_ref().map(|time| time.0.as_secs());
+    Some(HttpsPolicy {
+        over_http: (*written.redirect_to_https).into(),
+        hsts: hsts.and_then(|seconds| format!("max-age={seconds}").try_into().ok()),
     })
 }
 

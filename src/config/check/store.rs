@@ -1,4 +1,4 @@
-//! Where things rest, and how long sessions live.
+//! Checks `[store]` (the address of Redis) and `[session]` (how long sessions live).
 
 use percent_encoding::percent_decode_str;
 

@@ -1,4 +1,4 @@
-//! `[providers.NAME]`.
+//! The keys of `[providers.NAME]`, an identity provider, as written in the file.
 
 use schemars::JsonSchema;
 use serde::Deserialize;

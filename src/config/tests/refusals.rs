@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::super::check_text;
-use super::environment;
+use super::machine::environment;
 
 const BASE: &str = include_str!("base.toml");
 

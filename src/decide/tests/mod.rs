@@ -4,6 +4,7 @@
 mod api;
 mod api_login;
 mod authorize;
+mod basic;
 mod bearer;
 mod case;
 mod cors;
@@ -14,6 +15,7 @@ mod endpoints;
 mod fixtures;
 mod hosted_backend;
 mod hosted_logout;
+mod https_redirect;
 mod login;
 mod mfa;
 mod preserved_post;

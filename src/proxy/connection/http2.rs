@@ -163,7 +163,7 @@ where
         let head = Http2Head::read(parts);
         let guard = Arc::new(StreamGuard::new(head.form));
         let protocol = Protocol::Http2(Arc::clone(&guard));
-        let connection = Connection::new(self.peer.clone(), self.transport, protocol);
+        let connection = Connection::new(self.peer.clone(), self.transport.clone(), protocol);
         let session = Http2Session::new(head.header, body, respond, Arc::clone(&guard), self.idle);
         let session = ServerSession::new_custom(Box::new(session));
         let (app, stop) = (Arc::clone(&self.service.app), self.service.stop.clone());

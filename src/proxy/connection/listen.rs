@@ -1,80 +1,49 @@
-//! Listening: binding addresses, accepting connections, and draining them at the end.
+//! Accepting connections, and draining them at the end.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use pingora::apps::HttpServerApp;
-use pingora::protocols::l4::listener::Listener;
+use pingora::protocols::l4;
 use pingora::protocols::l4::stream::Stream;
-use pingora::protocols::{GetSocketDigest as _, SocketDigest};
-use socket2::{Domain, Protocol, Socket, Type};
+use pingora::protocols::{GetSocketDigest as _, IO, SocketDigest};
 use tokio::sync::mpsc;
 
 use crate::system;
+use crate::telemetry::labels::ClientProtocol;
 
-use super::{Peer, Service, Transport, preface};
-
-/// How many connections may wait to be accepted; the system may allow fewer. The standard library
-/// asks for 128: of a larger crowd some would try again only after a second.
-const BACKLOG: i32 = 4096;
+use super::entrance::{Admitted, ClientConnection, Entrance, Security};
+use super::preface::{self, Opening};
+use super::{Peer, Service, Transport, http1, http2};
 
 /// How long accepting pauses after it failed. The process is most likely out of file descriptors,
 /// and trying again at once would only burn CPU time.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// An address that cannot be listened on.
+/// A socket that accepts connections of clients.
 #[derive(Debug)]
-pub struct BindError {
-    address: SocketAddr,
-    error: std::io::Error,
+pub struct Listener {
+    /// The socket, bound and listening.
+    pub socket: TcpListener,
+    /// What its clients speak before HTTP.
+    pub security: Security,
 }
 
-impl std::fmt::Display for BindError {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { address, error } = self;
-        write!(
-            out,
-            "cannot listen on {address}: {error}; is another program listening there?"
-        )
-    }
-}
+/// How long idle connections stay open after the last one was accepted. A request that a client has
+/// already sent on one of them is answered, with `Connection: close`. Closed at once, the connection
+/// would fail it (RFC 9112, section 9.6).
+const IDLE_LINGER: Duration = Duration::from_secs(1);
 
-impl std::error::Error for BindError {}
-
-/// Opens a listener for each address.
-///
-/// # Errors
-/// [`BindError`] for the first address that cannot be listened on.
-pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {
-    addresses
-        .iter()
-        .map(|&address| listener(address).map_err(|error| BindError { address, error }))
-        .collect()
-}
-
-fn listener(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    // Connections of an earlier process that are still closing do not prevent a start.
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
-/// Serves connections from `listeners` until `service.stop` turns true, then waits at most `drain`
-/// for the requests in flight.
+/// Serves connections from `listeners` until `service.stop` turns true, then waits for the requests
+/// in flight, at most for `server.drain`.
 ///
 /// # Errors
 /// When a listener cannot be registered with the runtime.
 pub(in crate::proxy) async fn serve<A>(
     service: Service<A>,
-    listeners: Vec<TcpListener>,
-    drain: Duration,
+    listeners: Vec<Listener>,
 ) -> std::io::Result<()>
 where
     A: HttpServerApp + Send + Sync + 'static,
@@ -82,10 +51,15 @@ where
     let service = Arc::new(service);
     let (busy, mut idle) = mpsc::channel::<()>(1);
     let mut accepting = Vec::new();
-    for listener in listeners {
-        listener.set_nonblocking(true)?;
-        let listener = Listener::from(tokio::net::TcpListener::from_std(listener)?);
-        let work = accept_all(Arc::clone(&service), listener, busy.clone());
+    for Listener { socket, security } in listeners {
+        let name = socket.local_addr()?.to_string();
+        let entrance = Arc::new(Entrance {
+            security,
+            metrics: service.runtime_handle.current().metrics().listener(&name),
+        });
+        socket.set_nonblocking(true)?;
+        let socket = l4::listener::Listener::from(tokio::net::TcpListener::from_std(socket)?);
+        let work = accept_all(Arc::clone(&service), socket, entrance, busy.clone());
         accepting.push(system::detach(work));
     }
     // `idle` ends when the last connection has dropped its clone.
@@ -96,31 +70,48 @@ where
             tracing::error!("a listener ended unexpectedly");
         }
     }
-    service.app.http_cleanup().await;
-    if tokio::time::timeout(drain, idle.recv()).await.is_err() {
-        tracing::warn!("requests were still in flight when the time to drain was over");
+    let drain = service.runtime_handle.current().settings().server.drain;
+    let linger = IDLE_LINGER.min(drain);
+    // `idle` ends at once where no connection is left.
+    if tokio::time::timeout(linger, idle.recv()).await.is_err() {
+        service.app.http_cleanup().await;
+        if tokio::time::timeout(drain - linger, idle.recv())
+            .await
+            .is_err()
+        {
+            tracing::warn!("requests were still in flight when the time to drain was over");
+        }
     }
     Ok(())
 }
 
 /// Accepts connections until `service.stop` turns true, and serves each in a task of its own, which
 /// holds a clone of `busy`.
-async fn accept_all<A>(service: Arc<Service<A>>, listener: Listener, busy: mpsc::Sender<()>)
-where
+async fn accept_all<A>(
+    service: Arc<Service<A>>,
+    socket: l4::listener::Listener,
+    entrance: Arc<Entrance>,
+    busy: mpsc::Sender<()>,
+) where
     A: HttpServerApp + Send + Sync + 'static,
 {
     let mut stop = service.stop.clone();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = socket.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => return,
         };
         match accepted {
             Ok(stream) => {
+                let most = service.runtime_handle.current().settings().server.limits;
+                let Some(open) = service.limits.open(most.connections) else {
+                    continue;
+                };
                 let (service, busy) = (Arc::clone(&service), busy.clone());
+                let entrance = Arc::clone(&entrance);
                 drop(system::detach(async move {
-                    serve_connection(&service, stream).await;
-                    drop(busy);
+                    serve_connection(&service, &entrance, stream).await;
+                    drop((busy, open));
                 }));
             }
             Err(error) => {
@@ -132,14 +123,68 @@ where
 }
 
 /// Serves one connection until it is closed.
-async fn serve_connection<A>(service: &Service<A>, mut stream: Stream)
+async fn serve_connection<A>(service: &Service<A>, entrance: &Entrance, mut stream: Stream)
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
     if stream.set_nodelay().is_err() {
         return;
     }
-    preface::serve(service, peer_of(&stream), Transport::Plain, stream).await;
+    // In a box: it is gone once it is done, and the connection may stay for days.
+    let admitted = Box::pin(entrance.admit(service, peer_of(&stream), stream)).await;
+    let Some(Admitted {
+        peer,
+        stream,
+        counted,
+    }) = admitted
+    else {
+        return;
+    };
+    match stream {
+        ClientConnection::Plain(stream) => serve_plain(service, entrance, peer, stream).await,
+        ClientConnection::Buffered(stream) => serve_plain(service, entrance, peer, stream).await,
+        ClientConnection::Tls(stream, session) => {
+            let protocol = session.client_protocol();
+            let open = entrance.metrics.connection_opened(protocol);
+            let (transport, received) = (Transport::Tls(Arc::new(session)), BytesMut::new());
+            match protocol {
+                ClientProtocol::Http1 => {
+                    http1::serve(service, peer, transport, *stream, received).await;
+                }
+                ClientProtocol::Http2 => {
+                    Box::pin(http2::serve(service, peer, transport, *stream, received)).await;
+                }
+            }
+            drop(open);
+        }
+    }
+    drop(counted);
+}
+
+/// Serves a connection without TLS. Until the client has said what it speaks, it counts as one of
+/// HTTP/1.
+async fn serve_plain<A, S>(service: &Service<A>, entrance: &Entrance, peer: Peer, mut stream: S)
+where
+    A: HttpServerApp + Send + Sync + 'static,
+    S: IO + 'static,
+{
+    let mut open = entrance.metrics.connection_opened(ClientProtocol::Http1);
+    let detected = preface::detect(service, IDLE_LINGER, &mut stream).await;
+    let Some(Opening { protocol, received }) = detected else {
+        return;
+    };
+    match protocol {
+        ClientProtocol::Http1 => {
+            http1::serve(service, peer, Transport::Plain, stream, received).await;
+        }
+        ClientProtocol::Http2 => {
+            open = entrance.metrics.connection_opened(protocol);
+            let served = http2::serve(service, peer, Transport::Plain, stream, received);
+            // In a box: connections of HTTP/1 do not need the room.
+            Box::pin(served).await;
+        }
+    }
+    drop(open);
 }
 
 /// The other end of `stream`. A peer without an IP address came over a local socket.

@@ -2,7 +2,7 @@
 //!
 //! Pingora's own server creates a runtime for each service, panics when an address is in use, and
 //! sleeps through its whole grace period. The gateway therefore accepts connections itself
-//! ([`bind`]) and passes each of their requests to Pingora.
+//! ([`Sockets`]) and passes each of their requests to Pingora.
 //!
 //! This module does not know what a request means: whatever answers requests comes in as a
 //! [`HttpServerApp`](pingora::apps::HttpServerApp), and learns the facts of the connection from
@@ -17,10 +17,14 @@ use http::{HeaderMap, HeaderValue, header};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::model::origin::Scheme;
 use crate::runtime::RuntimeHandle;
 use crate::system;
 
+mod client_stream;
+mod connection_limits;
 mod early_error;
+mod entrance;
 mod http1;
 mod http1_guard;
 mod http1_head;
@@ -37,11 +41,19 @@ mod http2_response;
 mod http2_session;
 mod listen;
 mod preface;
+mod proxy_protocol;
+mod read_buffer;
+mod sockets;
+mod tls;
 
-pub use listen::{BindError, bind};
+pub use entrance::Security;
+pub use listen::Listener;
+pub use sockets::{BindError, Sockets};
+pub use tls::TlsSession;
 
 pub(super) use listen::serve;
 
+use connection_limits::ConnectionLimits;
 use http1_guard::HeadGuard;
 use http2_guard::StreamGuard;
 
@@ -54,6 +66,22 @@ pub(super) struct Service<A> {
     /// Turns true when the process stops: no connection is accepted after that, and none is kept
     /// for another request.
     pub(super) stop: watch::Receiver<bool>,
+    limits: Arc<ConnectionLimits>,
+}
+
+impl<A> Service<A> {
+    pub(super) fn new(
+        app: A,
+        runtime_handle: Arc<RuntimeHandle>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            app: Arc::new(app),
+            runtime_handle,
+            stop,
+            limits: Arc::default(),
+        }
+    }
 }
 
 /// The facts of a client's connection. Every request has one. Over HTTP/2, the requests of a
@@ -86,10 +114,22 @@ pub(super) enum RequestBody {
 }
 
 /// What carries the bytes of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Transport {
     /// TCP without TLS.
     Plain,
+    /// TLS, with what was agreed in the handshake.
+    Tls(Arc<TlsSession>),
+}
+
+impl Transport {
+    /// The scheme of what arrives over it.
+    pub(super) fn scheme(&self) -> Scheme {
+        match self {
+            Self::Plain => Scheme::Http,
+            Self::Tls(_) => Scheme::Https,
+        }
+    }
 }
 
 /// The protocol of a connection, with what requests need of it.
@@ -130,6 +170,15 @@ impl Connection {
     /// Outside the tasks of this module. No request is served there.
     pub(super) fn current() -> Arc<Self> {
         CURRENT.with(Arc::clone)
+    }
+
+    /// Whether the connection may carry a request for `host`, the value of a `Host` field: over TLS
+    /// only one that has the certificate which the client was shown (RFC 9110, section 7.4).
+    pub(super) fn is_for(&self, host: &str) -> bool {
+        match &self.transport {
+            Transport::Plain => true,
+            Transport::Tls(session) => session.is_for(host),
+        }
     }
 
     /// Notes that the request's head was read, and where its body ends. Returns `false` when it was
@@ -229,7 +278,7 @@ mod tests {
                 for _ in 0..3 {
                     let current = Connection::current();
                     assert_eq!(current.peer.text, address);
-                    assert_eq!(current.transport, Transport::Plain);
+                    assert!(matches!(current.transport, Transport::Plain));
                     tokio::task::yield_now().await;
                 }
             })

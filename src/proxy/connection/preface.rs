@@ -12,82 +12,70 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use pingora::apps::HttpServerApp;
 use pingora::protocols::IO;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::timeout;
 
-use super::{Peer, Service, Transport, http1, http2};
+use crate::telemetry::labels::ClientProtocol;
+
+use super::Service;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How much is read at a time, in bytes. Most request heads are shorter.
 const READ: usize = 4096;
 
-/// The protocol that bytes begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Detected {
-    /// HTTP/1, or no protocol at all, which HTTP/1 answers.
-    Http1,
-    /// HTTP/2.
-    Http2,
-    /// Either of them.
-    Undecided,
+/// What a client said first.
+pub(super) struct Opening {
+    pub(super) protocol: ClientProtocol,
+    /// What was read of the connection.
+    pub(super) received: BytesMut,
 }
 
-/// Finds out the protocol of the client, and serves the connection over `stream` until it is closed.
-pub(super) async fn serve<A, S>(
+/// Finds out the protocol of the client. `None` where it sends nothing at all, and where its time is
+/// over: as long as a connection may wait for a request, then as long as a head may take; after the
+/// gateway has begun to stop, at most `linger` for the first byte.
+pub(super) async fn detect<A, S: IO>(
     service: &Service<A>,
-    peer: Peer,
-    transport: Transport,
-    mut stream: S,
-) where
-    A: HttpServerApp + Send + Sync + 'static,
-    S: IO + 'static,
-{
-    let mut received = BytesMut::new();
-    let mut stop = service.stop.clone();
-    let detected = tokio::select! {
-        biased;
-        detected = detect_in_time(service, &mut stream, &mut received) => detected,
-        // No request has begun.
-        _ = stop.wait_for(|stop| *stop) => None,
-    };
-    match detected {
-        Some(Detected::Http2) => http2::serve(service, peer, transport, stream, received).await,
-        Some(Detected::Http1 | Detected::Undecided) => {
-            http1::serve(service, peer, transport, stream, received).await;
-        }
-        None => {}
-    }
-}
-
-/// Reads until the protocol is known, or the client sends nothing more. `None` where it sends nothing
-/// at all, and where the time is over: as long as a connection may wait for a request, then as long
-/// as a head may take.
-async fn detect_in_time<A, S: IO>(
-    service: &Service<A>,
+    linger: Duration,
     stream: &mut S,
-    received: &mut BytesMut,
-) -> Option<Detected> {
+) -> Option<Opening> {
+    let mut stop = service.stop.clone();
+    let stopped = async {
+        let _ = stop.wait_for(|stop| *stop).await;
+        tokio::time::sleep(linger).await;
+    };
     let limits = service.runtime_handle.current().settings().server.limits;
     let idle = limits.keep_alive.max(Duration::from_secs(1));
-    let first = poll_fn(|cx| poll_read(stream, cx, received));
-    if timeout(idle, first).await.ok()?.ok()? == 0 {
+    let mut received = BytesMut::new();
+    let first = tokio::select! {
+        biased;
+        first = timeout(idle, read(stream, &mut received)) => first,
+        () = stopped => return None,
+    };
+    if first.ok()?.ok()? == 0 {
         return None;
     }
-    let decided = async {
-        while detect(received) == Detected::Undecided {
-            if poll_fn(|cx| poll_read(stream, cx, received)).await.ok()? == 0 {
-                break;
+    let protocol = timeout(limits.header_timeout, async {
+        loop {
+            if let Some(protocol) = protocol_of(&received) {
+                return Some(protocol);
+            }
+            if read(stream, &mut received).await.ok()? == 0 {
+                // No preface, and no request either: HTTP/1 answers it.
+                return Some(ClientProtocol::Http1);
             }
         }
-        Some(detect(received))
-    };
-    timeout(limits.header_timeout, decided).await.ok()?
+    });
+    let protocol = protocol.await.ok()??;
+    Some(Opening { protocol, received })
 }
 
-/// Reads what is there. Gives the number of bytes; 0 at the end.
+/// Reads what comes next. Gives the number of bytes; 0 at the end.
+async fn read<S: IO>(stream: &mut S, received: &mut BytesMut) -> std::io::Result<usize> {
+    poll_fn(|cx| poll_read(stream, cx, received)).await
+}
+
 fn poll_read<S: IO>(
     stream: &mut S,
     cx: &mut Context<'_>,
@@ -100,13 +88,14 @@ fn poll_read<S: IO>(
     Poll::Ready(Ok(buf.filled().len()))
 }
 
-fn detect(received: &[u8]) -> Detected {
+/// The protocol that these bytes begin; `None` where it may be either.
+fn protocol_of(received: &[u8]) -> Option<ClientProtocol> {
     if received.starts_with(PREFACE) {
-        Detected::Http2
+        Some(ClientProtocol::Http2)
     } else if PREFACE.starts_with(received) {
-        Detected::Undecided
+        None
     } else {
-        Detected::Http1
+        Some(ClientProtocol::Http1)
     }
 }
 
@@ -117,15 +106,22 @@ mod tests {
     #[test]
     fn the_first_byte_that_differs_tells() {
         for at in 1..PREFACE.len() {
-            assert_eq!(detect(&PREFACE[..at]), Detected::Undecided, "{at}");
+            assert_eq!(protocol_of(&PREFACE[..at]), None, "{at}");
             let mut other = PREFACE[..=at].to_vec();
             other[at] ^= 1;
-            assert_eq!(detect(&other), Detected::Http1, "{at}");
-            assert_eq!(detect(&[&other, PREFACE].concat()), Detected::Http1, "{at}");
+            assert_eq!(protocol_of(&other), Some(ClientProtocol::Http1), "{at}");
+            assert_eq!(
+                protocol_of(&[&other, PREFACE].concat()),
+                Some(ClientProtocol::Http1),
+                "{at}"
+            );
         }
-        assert_eq!(detect(PREFACE), Detected::Http2);
-        assert_eq!(detect(&[PREFACE, b"\0"].concat()), Detected::Http2);
-        assert_eq!(detect(b""), Detected::Undecided);
+        assert_eq!(protocol_of(PREFACE), Some(ClientProtocol::Http2));
+        assert_eq!(
+            protocol_of(&[PREFACE, b"\0"].concat()),
+            Some(ClientProtocol::Http2)
+        );
+        assert_eq!(protocol_of(b""), None);
     }
 
     #[test]
@@ -140,7 +136,11 @@ mod tests {
             "\x16\x03\x01",
             "PRI * HTTP/2.0\r\nHost: x\r\n\r\n",
         ] {
-            assert_eq!(detect(request.as_bytes()), Detected::Http1, "{request:?}");
+            assert_eq!(
+                protocol_of(request.as_bytes()),
+                Some(ClientProtocol::Http1),
+                "{request:?}"
+            );
         }
     }
 }

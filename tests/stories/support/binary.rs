@@ -39,6 +39,11 @@ impl Process {
     /// `{admin}` and `{state}` in the configuration are filled in; `listen` should be
     /// `127.0.0.1:0`. Backoff until it is ready.
     pub async fn serve(config: &str) -> Self {
+        Self::start(vestibule(), config).await
+    }
+
+    /// As [`Self::serve`], with a command that becomes `vestibule` and takes its arguments.
+    pub async fn start(mut command: Command, config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let admin = free();
         let text = config.replace("{admin}", &admin.to_string()).replace(
@@ -48,7 +53,7 @@ impl Process {
         let path = folder.path().join("vestibule.toml");
         fs::write(&path, text).unwrap();
         let print = |name: &str| Stdio::from(File::create(folder.path().join(name)).unwrap());
-        let child = vestibule()
+        let child = command
             .args(["serve", "--config"])
             .arg(&path)
             .stdout(print("stdout"))
@@ -70,12 +75,23 @@ impl Process {
         process
     }
 
-    /// What the line that tells of the listeners says.
+    /// The first address of the line that tells of the listeners.
     fn serving(&self) -> Option<SocketAddr> {
+        self.addresses().first().copied()
+    }
+
+    /// What the line that tells of the listeners says: the plain ones, then those with TLS. Empty
+    /// before there is that line.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
         let log = self.printed();
-        let line = log.lines().find(|line| line.contains("\"serving\""))?;
-        let line: serde_json::Value = serde_json::from_str(line).ok()?;
-        line["listen"].as_str()?.split(' ').next()?.parse().ok()
+        let line = log.lines().find(|line| line.contains("\"serving\""));
+        let line: Option<serde_json::Value> = line.and_then(|line| serde_json::from_str(line).ok());
+        let listen = line.as_ref().and_then(|line| line["listen"].as_str());
+        listen
+            .into_iter()
+            .flat_map(|listen| listen.split(' '))
+            .filter_map(|address| address.parse().ok())
+            .collect()
     }
 
     /// Looks until there is something to be seen.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -21,7 +21,7 @@ const LONG: Duration = Duration::from_secs(20);
 
 /// What a browser's request becomes on the wire, as `STORIES_OVER` says: `http2`, else HTTP/1.1.
 /// Requests to the admin listener and WebSocket handshakes are HTTP/1.1 in any case.
-pub async fn exchange(address: SocketAddr, request: &[u8]) -> Reply {
+pub async fn ask_gateway(address: SocketAddr, request: &[u8]) -> Reply {
     let is_asked = std::env::var_os("STORIES_OVER").is_some_and(|protocol| protocol == "http2");
     match parse(request).filter(|_| is_asked) {
         Some((head, body)) => {
@@ -68,8 +68,8 @@ fn parse(request: &[u8]) -> Option<(Request<()>, Bytes)> {
 pub struct Http2Client {
     sender: SendRequest<Bytes>,
     connection: JoinHandle<Result<(), h2::Error>>,
-    /// The same connection, to see the other side close it.
-    socket: std::net::TcpStream,
+    /// The same connection without TLS, to see the other side close it.
+    socket: Option<std::net::TcpStream>,
 }
 
 /// A request whose body is still being sent.
@@ -83,11 +83,19 @@ impl Http2Client {
         let stream = TcpStream::connect(address).await.expect("a connection");
         let socket = stream.into_std().unwrap();
         let stream = TcpStream::from_std(socket.try_clone().unwrap()).unwrap();
+        Self {
+            socket: Some(socket),
+            ..Self::over(stream).await
+        }
+    }
+
+    /// A client over this stream.
+    pub async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         let (sender, connection) = h2::client::handshake(stream).await.unwrap();
         Self {
             sender,
             connection: tokio::spawn(connection),
-            socket,
+            socket: None,
         }
     }
 
@@ -95,8 +103,10 @@ impl Http2Client {
     pub async fn closed(self) {
         drop(self.sender);
         let _ = timeout(LONG, self.connection).await;
-        let mut socket = TcpStream::from_std(self.socket).unwrap();
-        let _ = timeout(LONG, tokio::io::copy(&mut socket, &mut tokio::io::sink())).await;
+        if let Some(socket) = self.socket {
+            let mut socket = TcpStream::from_std(socket).unwrap();
+            let _ = timeout(LONG, tokio::io::copy(&mut socket, &mut tokio::io::sink())).await;
+        }
     }
 
     /// A request at the store.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::http2::exchange;
+use super::http2::ask_gateway;
 use super::{PASSWORD, Reply};
 
 /// A client that is no browser.
@@ -75,7 +75,7 @@ impl Phone {
         body: &str,
     ) -> Reply {
         let request = self.request(method, target, headers, body);
-        let reply = exchange(self.address, &request).await;
+        let reply = ask_gateway(self.address, &request).await;
         self.keep(&reply);
         reply
     }

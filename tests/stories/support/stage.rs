@@ -8,7 +8,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use vestibule::cli::serve::BoundServer;
-use vestibule::config::{FakeEnvironment, check_text};
+use vestibule::cli::stop::StopRequest;
+use vestibule::config::{SystemEnvironment, check_text};
 use vestibule::embedded::identity_server as identity;
 use vestibule::embedded::statistics::Statistics;
 use vestibule::embedded::users::Users;
@@ -37,15 +38,17 @@ pub struct Stage {
     pub store: Application,
     /// The forum's application.
     pub forum: Application,
-    /// Where the gateway listens.
+    /// Where the gateway listens: the first of its addresses.
     pub address: SocketAddr,
+    /// All of them: the plain ones, then those with TLS.
+    pub addresses: Vec<SocketAddr>,
     /// Where metrics and health are.
     pub admin: SocketAddr,
     /// The configuration in force.
     pub runtime_handle: Arc<RuntimeHandle>,
     /// The configuration as text, to be changed and built again.
     pub config: String,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<StopRequest>,
     running: Option<JoinHandle<Result<(), String>>>,
     _state: tempfile::TempDir,
 }
@@ -93,12 +96,12 @@ impl Stage {
         before(&provider);
         let (store, forum) = (Application::open().await, Application::open().await);
         let text = config(reference(&provider, &store, &forum, state.path()));
-        let settings = check_text("stories.toml", &text, &FakeEnvironment::default())
-            .unwrap_or_else(|e| panic!("{e}"));
+        let settings =
+            check_text("stories.toml", &text, &SystemEnvironment).unwrap_or_else(|e| panic!("{e}"));
         let opened = BoundServer::open(settings, clock.clone()).unwrap();
-        let (address, admin) = (opened.addresses()[0], opened.admin_address().unwrap());
+        let (addresses, admin) = (opened.addresses(), opened.admin_address().unwrap());
         let runtime_handle = opened.runtime_handle();
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(StopRequest::None);
         let running = Some(tokio::spawn(opened.run(None, stopped)));
         Self {
             clock,
@@ -106,7 +109,8 @@ impl Stage {
             asked,
             store,
             forum,
-            address,
+            address: addresses[0],
+            addresses,
             admin,
             runtime_handle,
             config: text,
@@ -128,7 +132,7 @@ impl Stage {
 
     /// Stops the gateway and waits; everything around it stays.
     pub async fn stop_gateway(&mut self) {
-        self.stop.send_replace(true);
+        self.stop.send_replace(StopRequest::AtOnce);
         self.running.take().unwrap().await.unwrap().unwrap();
     }
 
@@ -207,7 +211,7 @@ impl Stage {
 
     /// Stops and waits: requests in flight finish.
     pub async fn stop(mut self) -> Result<(), String> {
-        self.stop.send_replace(true);
+        self.stop.send_replace(StopRequest::AtOnce);
         self.running.take().unwrap().await.unwrap()
     }
 
@@ -223,16 +227,16 @@ pub struct Replica {
     pub address: SocketAddr,
     /// The configuration in force.
     pub runtime_handle: Arc<RuntimeHandle>,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<StopRequest>,
     state: Option<tempfile::TempDir>,
 }
 
 impl Replica {
     async fn start(config: &str, clock: Clock) -> Self {
-        let settings = check_text("stories.toml", config, &FakeEnvironment::default())
+        let settings = check_text("stories.toml", config, &SystemEnvironment)
             .unwrap_or_else(|e| panic!("{e}"));
         let opened = BoundServer::open(settings, clock).unwrap();
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(StopRequest::None);
         let (address, runtime_handle) = (opened.addresses()[0], opened.runtime_handle());
         tokio::spawn(opened.run(None, stopped));
         let replica = Self {
@@ -248,7 +252,7 @@ impl Replica {
 
 impl Drop for Replica {
     fn drop(&mut self) {
-        self.stop.send_replace(true);
+        self.stop.send_replace(StopRequest::AtOnce);
     }
 }
 
@@ -288,7 +292,7 @@ pub fn with_line(config: &str, key: &str, line: &str) -> String {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        self.stop.send_replace(true);
+        self.stop.send_replace(StopRequest::AtOnce);
     }
 }
 
