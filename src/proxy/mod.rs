@@ -178,7 +178,7 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         ctx: &mut Box<RequestState>,
     ) -> Result<()> {
-        upstream::apply_headers(request, session.req_header().version, ctx)
+        upstream::apply_headers(request, session.req_header(), ctx)
     }
 
     async fn upstream_response_filter(

@@ -179,21 +179,32 @@ pub(super) fn strip_header(request: &mut RequestHeader, cookies: Option<Vec<u8>>
 /// Changes the client's header into the upstream's. Pingora calls this for each try, after it has
 /// removed the hop-by-hop fields, so that no `Connection` field takes one of ours away.
 ///
-/// `received` is the protocol of the client's request.
+/// `client` is the client's header, before that.
 pub(super) fn apply_headers(
     request: &mut RequestHeader,
-    received: Version,
+    client: &RequestHeader,
     ctx: &RequestState,
 ) -> Result<()> {
     let (Some(site_runtime), Some(granted)) = (&ctx.site_runtime, &ctx.granted) else {
         return Err(Error::explain(ErrorType::InternalError, "no grant"));
     };
     let mut parts = take_parts(request);
-    upstream_headers(ctx, received, site_runtime, granted)
+    upstream_headers(ctx, client.version, site_runtime, granted)
         .apply(&mut parts.headers)
         .map_err(|_| Error::explain(ErrorType::InternalError, "text that is no header value"))?;
+    if parts.version == Version::HTTP_2 && takes_trailers(client) {
+        let trailers = HeaderValue::from_static("trailers");
+        parts.headers.insert(header::TE, trailers);
+    }
     *request = RequestHeader::from(parts);
     Ok(())
+}
+
+/// Whether the client takes trailers, which HTTP/2 passes on from one hop to the next. gRPC servers
+/// refuse a call without this field.
+fn takes_trailers(client: &RequestHeader) -> bool {
+    let field = client.headers.get(header::TE);
+    client.version == Version::HTTP_2 && field.is_some_and(|value| value == "trailers")
 }
 
 /// The request without what Pingora keeps beside it. The target was validated before, so the URI

@@ -14,7 +14,9 @@ use super::support::http2::{
     Frame, Frames, GOAWAY, HEADERS, Http2Client, PING, RST_STREAM, get, next, pseudo, reset_reason,
     whole,
 };
-use super::support::{Browser, Holding, Pair, Siege, Stage, Trust, exchange, raw, with_line};
+use super::support::{
+    Browser, Holding, Pair, SecureServer, Siege, Stage, Trust, exchange, raw, with_line,
+};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -482,6 +484,33 @@ async fn a_stop_lets_streams_finish_and_takes_no_more() {
     let stopped = tokio::time::timeout(Duration::from_secs(15), stopping).await;
     stopped.expect("the gateway stops").unwrap().unwrap();
     assert_eq!(idle.end().await, Some(0));
+}
+
+/// As gRPC needs it.
+#[tokio::test(flavor = "multi_thread")]
+async fn trailers_of_an_http_2_application_arrive() {
+    let application = SecureServer::http2_in_the_clear().await;
+    let upstreams = format!(
+        "upstreams = [\"http://{}\"]\nupstream_protocol = \"h2\"",
+        application.address()
+    );
+    let stage = Stage::set_with(|config| with_line(&config, "upstreams", &upstreams), |_| {}).await;
+    let mut client = Http2Client::to(stage.address).await;
+    let fields = [("te", "trailers"), ("content-type", "application/grpc")];
+    let mut sending = client.begin(Http2Client::at_store("POST", "/", &fields)).await;
+    sending.push(Bytes::from_static(b"call")).await.unwrap();
+    sending.finish();
+    let mut body = sending.answer.await.unwrap().into_body();
+    assert_eq!(next(&mut body).await.unwrap().unwrap(), "HTTP/2");
+    assert!(next(&mut body).await.unwrap().is_none());
+    let trailers = body.trailers().await.unwrap().expect("trailers");
+    assert_eq!(trailers["grpc-status"], "0");
+    let (request, body) = application.seen.http2.lock().unwrap().pop().unwrap();
+    assert_eq!(request.headers()["te"], "trailers");
+    assert_eq!(request.uri().authority().unwrap(), "store.localhost:8080");
+    assert_eq!(body, b"call");
+    // Another request on that connection, without a body.
+    assert_eq!(client.get("/").await.body, "HTTP/2");
 }
 
 /// Browsers send requests for several hosts over one connection where its certificate has them all.
