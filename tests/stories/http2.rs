@@ -492,12 +492,14 @@ async fn trailers_of_an_http_2_application_arrive() {
     let application = SecureServer::http2_in_the_clear().await;
     let upstreams = format!(
         "upstreams = [\"http://{}\"]\nupstream_protocol = \"h2\"",
-        application.address()
+        application.address
     );
     let stage = Stage::set_with(|config| with_line(&config, "upstreams", &upstreams), |_| {}).await;
     let mut client = Http2Client::to(stage.address).await;
     let fields = [("te", "trailers"), ("content-type", "application/grpc")];
-    let mut sending = client.begin(Http2Client::at_store("POST", "/", &fields)).await;
+    let mut sending = client
+        .begin(Http2Client::at_store("POST", "/", &fields))
+        .await;
     sending.push(Bytes::from_static(b"call")).await.unwrap();
     sending.finish();
     let mut body = sending.answer.await.unwrap().into_body();
