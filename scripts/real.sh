@@ -51,6 +51,8 @@ counterpart 'an nginx that caches everything' tests/real/nginx_cache.py "$target
     python3:python3 nginx:nginx-light
 counterpart 'odd messages before h11' tests/real/differential.py "$target/release/vestibule" \
     python3:python3 python3.pip:python3-pip
+counterpart 'HTTP/2 clients before h11' tests/real/http2.py "$target/release/vestibule" \
+    python3:python3 python3.pip:python3-pip
 counterpart 'clocks ten seconds apart' tests/real/clocks_apart.py "$target/release/vestibule" \
     python3:python3 redis-server:redis-server openssl:openssl faketime:faketime
 counterpart 'schemathesis' tests/real/openapi.py "$target/release/vestibule" \

@@ -55,6 +55,9 @@ pub(super) async fn send(
     session.write_response_header(Box::new(head), empty).await?;
     if !empty {
         session.write_response_body(Some(body), true).await?;
+    } else if session.req_header().version == Version::HTTP_2 {
+        // Pingora does not pass on that the head was all.
+        session.write_response_body(None, true).await?;
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ use crate::config::settings::TlsVersion;
 use crate::model::timestamp::Timestamp;
 
 /// The protocols that listeners offer (RFC 7301), the preferred one first.
-pub const ALPN_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+pub const ALPN_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 /// What a TLS listener needs.
 pub struct TlsListener {

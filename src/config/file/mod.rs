@@ -63,7 +63,7 @@ pub(super) struct File {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Server {
-    /// The addresses that accept plain HTTP.
+    /// The addresses that accept HTTP without TLS: HTTP/1.1, and HTTP/2 with prior knowledge.
     #[schemars(extend("default" = ["127.0.0.1:8080"]))]
     pub listen: At<Vec<At<String>>>,
     /// The address of the admin listener: metrics and health checks. It serves no site.
@@ -152,10 +152,10 @@ pub(super) struct Certificate {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Limits {
-    /// The time limit for receiving a whole request head.
+    /// The time limit for receiving a whole request head, or the preface of HTTP/2.
     #[schemars(extend("default" = "10s", "x-from" = "1ms", "x-to" = "10m"))]
     pub header_timeout: At<Time>,
-    /// How long an idle client connection is kept.
+    /// How long a client connection without a request is kept.
     #[schemars(extend("default" = "75s", "x-from" = "1ms", "x-to" = "1d"))]
     pub keep_alive: At<Time>,
     /// The time limit for connecting to an upstream.

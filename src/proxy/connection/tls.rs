@@ -12,6 +12,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::runtime::tls::{Certificates, TlsListener, client_subject};
+use crate::telemetry::labels::ClientProtocol;
 
 use super::read_buffer::ReadBuffer;
 
@@ -109,6 +110,14 @@ impl TlsSession {
             client_subject: client.and_then(client_subject),
             protocol: connection.alpn_protocol().map(<[u8]>::to_vec),
             certificates: Arc::clone(certificates),
+        }
+    }
+
+    /// What the client speaks. Without ALPN it is HTTP/1 (RFC 9113, section 3.3).
+    pub(super) fn client_protocol(&self) -> ClientProtocol {
+        match self.protocol.as_deref() {
+            Some(b"h2") => ClientProtocol::Http2,
+            _ => ClientProtocol::Http1,
         }
     }
 
