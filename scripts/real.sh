@@ -75,6 +75,10 @@ application 'WordPress' wordpress.py "${chromium[@]}" "${php[@]}" mariadbd:maria
 application 'a wiki (MediaWiki)' wiki.py "${chromium[@]}" "${php[@]}" /usr/share/mediawiki/index.php:mediawiki \
     /etc/php/8.2/mods-available/sqlite3.ini:php-sqlite3
 application 'notebooks (JupyterLab)' notebooks.py "${venv[@]}" "${chromium[@]}"
-application 'a file server (copyparty)' files.py "${venv[@]}"
+application 'a file server (copyparty)' files.py "${venv[@]}" cadaver:cadaver
+application 'git over HTTP' git_http.py git:git nginx:nginx-light fcgiwrap:fcgiwrap
+application 'a calendar server (Radicale)' calendars.py "${venv[@]}" cadaver:cadaver
+application 'a package index (pypiserver)' packages.py "${venv[@]}"
+application 'a package registry (verdaccio)' modules.py node:nodejs npm:npm
 
 exit $failed

@@ -57,6 +57,8 @@ impl std::fmt::Debug for SealingKeyBytes {
 pub struct Server {
     /// Plain HTTP listeners; empty only where there are TLS listeners.
     pub listen: Vec<SocketAddr>,
+    /// Whether the plain listeners expect the header of the PROXY protocol.
+    pub proxy_protocol: ProxyProtocol,
     /// TLS listeners.
     pub tls: Vec<Tls>,
     /// Metrics and health; never a site.
@@ -98,6 +100,28 @@ pub struct Tls {
     pub client_authorities: Option<ClientAuthorities>,
     /// The file they stand in.
     pub client_ca_file: Option<PathBuf>,
+    /// Whether it expects the header of the PROXY protocol.
+    pub proxy_protocol: ProxyProtocol,
+}
+
+/// Whether a listener expects the header of the PROXY protocol from trusted proxies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// It does, and takes none from others.
+    Expected,
+    /// It takes none.
+    Unknown,
+}
+
+impl From<bool> for ProxyProtocol {
+    /// From the value of a `proxy_protocol` key.
+    fn from(expected: bool) -> Self {
+        if expected {
+            Self::Expected
+        } else {
+            Self::Unknown
+        }
+    }
 }
 
 /// A version of TLS.
@@ -123,6 +147,10 @@ pub struct Limits {
     pub upstream_idle: Duration,
     /// The largest sign-in body, in bytes.
     pub max_login_body: usize,
+    /// The most open connections of clients.
+    pub connections: usize,
+    /// The most open connections from one address, but for trusted proxies.
+    pub connections_per_address: usize,
 }
 
 /// An identity provider.

@@ -77,5 +77,5 @@ fn refuse<'a>(site: &Site, refused: &LoginRefused) -> Verdict<'a> {
 
 /// The challenge for Basic (RFC 7617, section 2). The name of a site has no character to be quoted.
 pub(super) fn challenge(site: &Site) -> String {
-    format!("Basic realm=\"{}\", charset=\"UTF-8\"", site.name)
+    format!("Basic realm=\"{}\"", site.name)
 }

@@ -335,6 +335,7 @@ fn status_and_location(response: &LocalResponse) -> (Option<u16>, Option<String>
         }
         LocalResponse::AllowedRedirect { to, .. } => (Some(302), Some(to.as_str().to_owned())),
         LocalResponse::LinkedPage(link) => (Some(302), Some(link.as_str().to_owned())),
+        LocalResponse::HttpsRedirect(location) => (Some(308), Some(location.clone())),
         LocalResponse::PrefetchRefused => (Some(503), None),
         LocalResponse::Problem(problem) => (Some(problem.status), None),
         LocalResponse::LoginPage(page) => (Some(page.status), None),

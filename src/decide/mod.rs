@@ -29,6 +29,8 @@
 //! * `prefetch`, `opener`: what a browser's prefetch may not do, and what a popup keeps.
 //! * `request_validation`, `request_target`, `client_address`, `forwarded`, `trace_context`: what is
 //!   checked before any policy.
+//! * `proxy_protocol`, `https_redirect`: what a proxy in front says of the client, and requests that
+//!   came in the clear.
 //! * `upstream_headers`, `upstream_response`, `credential_response_headers`, `cache_fields`: what the
 //!   application and the client are sent.
 //! * `explain`: the same decisions, told to the operator.
@@ -58,6 +60,7 @@ pub mod explain;
 pub mod facts;
 pub mod forwarded;
 mod fusionauth_hosted_backend;
+pub mod https_redirect;
 mod login;
 mod login_result;
 mod logout;
@@ -65,6 +68,7 @@ mod mfa;
 pub mod opener;
 mod prefetch;
 pub mod preserved_post;
+pub mod proxy_protocol;
 mod redirect_loop;
 pub mod request_size;
 pub mod request_target;

@@ -121,6 +121,7 @@ impl<'a> Verdict<'a> {
             Outcome::Reply(
                 LocalResponse::Redirect(_)
                 | LocalResponse::AllowedRedirect { .. }
+                | LocalResponse::HttpsRedirect(_)
                 | LocalResponse::LinkedPage(_),
             ) => OutcomeLabel::Redirected,
             Outcome::Reply(LocalResponse::Problem(_)) if !self.reason.is_login_result() => {

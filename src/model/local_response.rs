@@ -44,6 +44,8 @@ pub enum LocalResponse {
     HealthCheck(Health),
     /// `503` without a body to a prefetch whose response could not be used.
     PrefetchRefused,
+    /// `308` to the same target under https.
+    HttpsRedirect(String),
     /// `302` to a page that the operator links to.
     LinkedPage(Link),
     /// `204` to a CORS preflight.

@@ -8,6 +8,7 @@ use http::{HeaderName, Method};
 use super::cookie_names::CookieNames;
 use super::credential::CredentialKind;
 use super::fusionauth_hosted_backend::HostedBackend;
+use super::https_policy::HttpsPolicy;
 use super::identity_headers::IdentityHeaders;
 use super::origin::{Host, Origin};
 use super::path_segments::PathSegments;
@@ -32,6 +33,8 @@ pub struct Site {
     pub origin: Origin,
     /// Further hosts of the same site.
     pub aliases: Vec<Host>,
+    /// What the site asks of the way to it, where its origin is https.
+    pub https: HttpsPolicy,
     /// The identity provider, by its name in the configuration.
     pub provider: String,
     /// The audience (`aud`) that access tokens must have.

@@ -22,6 +22,7 @@ use crate::runtime::RuntimeHandle;
 
 pub mod connection;
 mod cors;
+mod early_answers;
 mod field_lines;
 mod form;
 mod log_path;
@@ -87,11 +88,7 @@ pub async fn serve(
     options.allow_connect_method_proxying = true;
     proxy.server_options = Some(options);
     proxy.handle_init_modules();
-    let service = Service {
-        app: Arc::new(proxy),
-        runtime_handle,
-        stop,
-    };
+    let service = Service::new(proxy, runtime_handle, stop);
     connection::serve(service, listeners).await
 }
 

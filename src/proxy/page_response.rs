@@ -16,6 +16,7 @@ use crate::model::local_response::{
     ActionRequired, LoginPage, PreservedPostPage, Problem, StepPage, SwitchUser,
 };
 use crate::model::login_step::LoginStep;
+use crate::model::origin::Scheme;
 use crate::model::return_path::ReturnPath;
 use crate::model::set_cookie::{self, Lifetime};
 use crate::model::site::Site;
@@ -78,7 +79,9 @@ fn respond(
         "same-origin"
     };
     head.insert_header("cross-origin-opener-policy", opener_policy)?;
-    if site.is_some_and(|site| site.origin.is_https()) {
+    if site.is_some_and(|site| site.origin.is_https())
+        && ctx.client.arrival.scheme != Some(Scheme::Http)
+    {
         head.insert_header(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000")?;
     }
     Ok(response)

@@ -12,6 +12,7 @@ use crate::decide::credential_response_headers::{
 use crate::decide::unauthenticated::default_challenge;
 use crate::model::api_response::ApiResponse;
 use crate::model::local_response::{Health, LocalResponse, Problem};
+use crate::model::origin::Scheme;
 use crate::model::reason::Reason;
 use crate::pages;
 
@@ -108,6 +109,7 @@ fn render(
             RenderedResponse::new(200, "application/json", ctx.runtime.assertions.jwks())
         }
         LocalResponse::Json(body) => json(body),
+        LocalResponse::HttpsRedirect(location) => https_redirect(location),
         LocalResponse::LinkedPage(link) => redirect(302, link.as_str(), None),
         LocalResponse::PrefetchRefused => RenderedResponse::empty(503),
         LocalResponse::HealthCheck(health) => health_check(*health),
@@ -143,6 +145,15 @@ fn redirect(
     if let Some(value) = clear_site_data {
         response.head.insert_header("clear-site-data", value)?;
     }
+    Ok(response)
+}
+
+/// No cache keeps it: behind a proxy that terminates TLS the same address would lead to itself.
+fn https_redirect(location: &str) -> Result<RenderedResponse> {
+    let mut response = redirect(308, location, None)?;
+    response
+        .head
+        .insert_header(header::CACHE_CONTROL, "no-store")?;
     Ok(response)
 }
 
@@ -197,6 +208,12 @@ pub(super) fn finish(ctx: &RequestState, head: &mut ResponseHeader) -> Result<()
     let Some(site) = ctx.site() else {
         return Ok(());
     };
+    if let Some(policy) = &site.https.hsts
+        && ctx.client.arrival.scheme != Some(Scheme::Http)
+    {
+        // Over plain HTTP it must not be sent (RFC 6797, section 7.2).
+        head.insert_header(header::STRICT_TRANSPORT_SECURITY, policy)?;
+    }
     if site.bearer && ctx.response.is_forwarded {
         // A client would take an application's fields of these names for the gateway's.
         for name in [ACCESS_TOKEN, REFRESH_TOKEN] {

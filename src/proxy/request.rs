@@ -7,19 +7,20 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{HeaderName, HeaderValue, Method, Version};
+use http::{HeaderName, HeaderValue, Version};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
 use tokio::time::Instant;
 
+use crate::decide::https_redirect::Arrival;
 use crate::decide::request_size;
 use crate::decide::request_target;
 use crate::decide::request_validation::{self, Rejection};
 use crate::decide::trace_context::new_traceparent;
 use crate::decide::upstream_headers::{forwarded_token, is_valid_request_id};
-use crate::decide::{Decision, Facts, Grant, Outcome, client_address, cors, decide, endpoint};
-use crate::model::local_response::{Health, LocalResponse, Problem};
+use crate::decide::{Decision, Facts, Grant, Outcome, client_address, cors, decide};
+use crate::model::local_response::{LocalResponse, Problem};
 use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 use crate::model::request::RequestView;
@@ -27,11 +28,11 @@ use crate::model::request_cookies::PresentedCookies;
 use crate::model::request_limits::HeadLimits;
 use crate::model::rule::RuleClient;
 use crate::model::site::Site;
-use crate::pages;
 use crate::runtime::{RequestContext, Runtime, SiteRuntime};
 use crate::system;
 
 use super::connection::RequestBody;
+use super::early_answers;
 use super::request_head::RequestHead;
 use super::request_state::{Granted, RequestState};
 use super::resolve;
@@ -90,7 +91,8 @@ async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option
     if let Err(rejection) = validate_head(session, &head) {
         return Some(reject(session, ctx, &head, rejection));
     }
-    if let Some(answer) = health_check(session, ctx, &head) {
+    if let Some(answer) = early_answers::health_check(ctx, &head) {
+        apply_timeouts(session, ctx);
         return Some(answer);
     }
     let found = find_site(session, ctx, &mut head);
@@ -105,7 +107,8 @@ async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option
             decide_at_site(session, ctx, &site_runtime, &head).await
         }
         Err(rejection) => Some(
-            asset_without_site(ctx, &head)
+            early_answers::redirect_by_name(ctx, &head, rejection)
+                .or_else(|| early_answers::asset_without_site(ctx, &head))
                 .unwrap_or_else(|| reject(session, ctx, &head, rejection)),
         ),
     }
@@ -125,39 +128,6 @@ fn validate_head_size(
 ) -> Result<(), Rejection> {
     let bytes = session.as_http1().map(HttpSession::get_headers_raw_bytes);
     request_size::validate_head_size(&head.unvalidated(&bytes.unwrap_or_default()), limits)
-}
-
-/// Answers a health check, whatever host it names: load balancers ask by address.
-fn health_check(
-    session: &mut Session,
-    ctx: &mut RequestState,
-    head: &RequestHead,
-) -> Option<LocalResponse> {
-    if !is_read(&head.method) || !endpoint::is_health_check(&head.target) {
-        return None;
-    }
-    apply_timeouts(session, ctx);
-    ctx.is_health_check = true;
-    let health = if ctx.runtime.is_stopping() {
-        Health::Stopping
-    } else {
-        Health::Ok
-    };
-    Some(LocalResponse::HealthCheck(health))
-}
-
-/// A file of the pages where no site has the requested host: the page that says so looks like the
-/// others.
-fn asset_without_site(ctx: &mut RequestState, head: &RequestHead) -> Option<LocalResponse> {
-    let name = endpoint::asset_name(&head.target).filter(|_| is_read(&head.method))?;
-    pages::assets::asset(name)?;
-    ctx.outcome = OutcomeLabel::Answered;
-    ctx.reason = Reason::OwnEndpoint;
-    Some(LocalResponse::Asset(name.to_owned()))
-}
-
-fn is_read(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD)
 }
 
 /// Records how long the decision took, which is the gateway's own share of a request's time.
@@ -237,6 +207,9 @@ async fn decide_at_site(
         Ok(target) => target,
         Err(rejection) => return Some(reject(session, ctx, head, rejection)),
     };
+    if let Some(answer) = early_answers::redirect_to_https(ctx, site, head) {
+        return Some(answer);
+    }
     if site.limits.body.is_some()
         && let RequestBody::Length(length) = RequestBody::of(&session.req_header().headers)
         && let Err(rejection) = request_size::validate_content_length(length, &target, site)
@@ -367,6 +340,14 @@ fn resolve_client_ip(ctx: &mut RequestState, head: &RequestHead) {
         &ctx.runtime.settings().server.trusted_proxies,
     );
     ctx.client.forwarded = client.trusted_forwarded(values(&head.forwarded));
+    let proto = head.forwarded_proto.as_ref();
+    ctx.client.arrival = Arrival::new(
+        ctx.connection.transport.scheme(),
+        proto
+            .filter(|_| client.peer_is_trusted)
+            .map(HeaderValue::as_bytes),
+        ctx.runtime.settings().server.tls.len(),
+    );
     ctx.client.forwarded_for = client.forwarded_for.and_then(|text| text.try_into().ok());
     ctx.client.address = client.ip;
 }

@@ -66,6 +66,8 @@ pub(super) struct RequestHead {
     pub(super) request_id: Option<HeaderValue>,
     /// The `X-Forwarded-For` fields, trusted or not.
     pub(super) forwarded_for: Vec<HeaderValue>,
+    /// The last `X-Forwarded-Proto` field, trusted or not.
+    pub(super) forwarded_proto: Option<HeaderValue>,
     /// The `Forwarded` fields, trusted or not.
     pub(super) forwarded: Vec<HeaderValue>,
 }
@@ -137,6 +139,7 @@ impl RequestHead {
         match name {
             "vestibule-refresh-token" => self.refresh_tokens.push(value.clone()),
             "x-forwarded-for" => self.forwarded_for.push(value.clone()),
+            "x-forwarded-proto" => self.forwarded_proto = Some(value.clone()),
             "x-requested-with" => self.has_requested_with = true,
             "sec-purpose" | "purpose" | "x-moz" => self.is_prefetch |= names_prefetch(value),
             "sec-fetch-mode" => only(&mut self.fetch_mode, value),

@@ -8,6 +8,7 @@ use http::HeaderValue;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::decide::https_redirect::Arrival;
 use crate::model::cookie_change::CookieChange;
 use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
@@ -66,6 +67,8 @@ pub(super) struct RequestState {
 pub(super) struct Client {
     /// The client's address: the peer's, unless a trusted proxy names another.
     pub(super) address: IpAddr,
+    /// What is known of the way of the request.
+    pub(super) arrival: Arrival,
     /// The value of `X-Forwarded-For` for the upstream, where trusted proxies reported a chain;
     /// otherwise it is the peer alone.
     pub(super) forwarded_for: Option<HeaderValue>,
@@ -133,6 +136,7 @@ impl RequestState {
             request_id: String::new(),
             client: Client {
                 address: connection.peer.address,
+                arrival: Arrival::default(),
                 forwarded_for: None,
                 forwarded: None,
                 new_traceparent: None,

@@ -84,7 +84,8 @@ pub fn build_with(
     let providers = providers(&settings, connectors, &shared, previous)?;
     let sites = sites(&settings, &providers, &shared, previous)?;
     let kept = previous.map(|previous| &previous.tls_listeners);
-    let tls_listeners = tls::listeners(&settings.server.tls, kept).map_err(BuildError)?;
+    let tls_listeners = tls::listeners(&settings.server.tls, kept, shared.clock.now());
+    let tls_listeners = tls_listeners.map_err(BuildError)?;
     let assertions = assertions(&settings, previous)?;
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
     let sealing = SealingKeys::new(&cookie_keys.keys)
@@ -128,6 +129,7 @@ pub fn build_with(
             metrics: Arc::clone(&shared.metrics),
             clock: shared.clock.clone(),
             sealing_since: cookie_keys.made,
+            tls_listeners: tls_listeners.clone(),
         },
         sessions: core.sessions,
         refresh: core.refresh,

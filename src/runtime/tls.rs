@@ -14,7 +14,10 @@ use rustls::{ALL_VERSIONS, ServerConfig, SupportedProtocolVersion, version};
 
 pub use crate::config::certificate::subject as client_subject;
 use crate::config::certificate::{Certificate, ClientAuthorities, ClientCertificate};
-use crate::config::settings::{Tls, TlsVersion};
+pub use crate::config::settings::ProxyProtocol;
+use crate::config::settings::Tls;
+use crate::config::settings::TlsVersion;
+use crate::model::timestamp::Timestamp;
 
 /// The protocols that listeners offer (RFC 7301), the preferred one first.
 pub const ALPN_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
@@ -29,6 +32,8 @@ pub struct TlsListener {
     /// a ticket of one that asks for no client certificate must not open a session at one that does.
     tickets: Arc<dyn ProducesTickets>,
     client_authorities: Option<ClientAuthorities>,
+    /// Whether clients begin with the header of the PROXY protocol.
+    pub proxy_protocol: ProxyProtocol,
 }
 
 /// The TLS listeners by their configured addresses.
@@ -42,11 +47,13 @@ pub type TlsListeners = HashMap<SocketAddr, Arc<TlsListener>>;
 pub(super) fn listeners(
     settings: &[Tls],
     previous: Option<&TlsListeners>,
+    now: Timestamp,
 ) -> Result<TlsListeners, String> {
     let mut listeners = previous.cloned().unwrap_or_default();
     for tls in settings {
         let listener = TlsListener::new(tls, listeners.get(&tls.listen).map(|before| &**before))
             .map_err(|error| format!("the TLS listener {}: {error}", tls.listen))?;
+        listener.certificates.warn_of_expired(now);
         listeners.insert(tls.listen, Arc::new(listener));
     }
     Ok(listeners)
@@ -81,6 +88,7 @@ impl TlsListener {
             certificates,
             tickets,
             client_authorities: tls.client_authorities.clone(),
+            proxy_protocol: tls.proxy_protocol,
         })
     }
 
@@ -157,6 +165,22 @@ impl Certificates {
             certificates,
             exact,
             wildcards,
+        }
+    }
+
+    /// The certificates, in the order of the configuration.
+    pub fn iter(&self) -> impl Iterator<Item = &Certificate> {
+        self.certificates.iter().map(|certificate| &**certificate)
+    }
+
+    /// Says which certificates clients will refuse.
+    fn warn_of_expired(&self, now: Timestamp) {
+        for certificate in self.iter().filter(|certificate| certificate.expires <= now) {
+            tracing::warn!(
+                certificate = certificate.label,
+                expired = certificate.expires.date(),
+                "a certificate has expired: clients refuse it"
+            );
         }
     }
 
@@ -274,6 +298,7 @@ mod tests {
             minimum: TlsVersion::V1_2,
             client_authorities,
             client_ca_file: None,
+            proxy_protocol: ProxyProtocol::Unknown,
         }
     }
 
@@ -308,8 +333,9 @@ mod tests {
 
     #[test]
     fn a_listener_that_was_taken_out_of_the_configuration_goes_on_until_the_process_ends() {
-        let first = listeners(&[settings(None)], None).unwrap();
-        let second = listeners(&[], Some(&first)).unwrap();
+        let now = Timestamp::from_secs(0);
+        let first = listeners(&[settings(None)], None, now).unwrap();
+        let second = listeners(&[], Some(&first), now).unwrap();
         assert_eq!(second.len(), 1);
     }
 }

@@ -139,3 +139,25 @@ pub enum UpstreamHealth {
     /// It fails its health checks, or too many requests to it failed.
     Down,
 }
+
+labels! {
+    /// The protocol of a client's connection.
+    ClientProtocol {
+        /// HTTP/1.0 or HTTP/1.1.
+        Http1 = "http1",
+        /// HTTP/2.
+        Http2 = "h2",
+    }
+}
+
+labels! {
+    /// The result of a TLS handshake.
+    HandshakeResult {
+        /// It was completed.
+        Ok = "ok",
+        /// The client sent what is not TLS, could not agree, or went away.
+        Failed = "failed",
+        /// The client took too long.
+        Timeout = "timeout",
+    }
+}

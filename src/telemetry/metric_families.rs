@@ -114,6 +114,21 @@ const COOKIE_KEY_AGE: Definition = Definition {
     help: "Age of the key that encrypts cookies. Absent if the age is unknown.",
     labels: &[],
 };
+const CONNECTIONS: Definition = Definition {
+    name: "connections",
+    help: "Open connections of clients, by listener and protocol.",
+    labels: &["listener", "protocol"],
+};
+const TLS_HANDSHAKES: Definition = Definition {
+    name: "tls_handshakes_total",
+    help: "TLS handshakes of clients, by listener and result.",
+    labels: &["listener", "result"],
+};
+const CERTIFICATE_EXPIRY: Definition = Definition {
+    name: "certificate_expiry_timestamp_seconds",
+    help: "The end of a certificate's validity, in seconds since 1970. The label is its first name.",
+    labels: &["name"],
+};
 const SESSIONS: Definition = Definition {
     name: "sessions",
     help: "Active server-side sessions that this process knows of.",
@@ -144,6 +159,9 @@ pub(super) struct MetricFamilies {
     pub(super) reloads: IntCounterVec,
     pub(super) store_evictions: IntCounterVec,
     pub(super) cookie_key_age: IntGaugeVec,
+    pub(super) connections: IntGaugeVec,
+    pub(super) tls_handshakes: IntCounterVec,
+    pub(super) certificate_expiry: IntGaugeVec,
     pub(super) sessions: IntGauge,
     pub(super) build_info: IntGaugeVec,
 }
@@ -168,6 +186,9 @@ impl MetricFamilies {
             reloads: counter(registry, &RELOADS),
             store_evictions: counter(registry, &STORE_EVICTIONS),
             cookie_key_age: gauge(registry, &COOKIE_KEY_AGE),
+            connections: gauge(registry, &CONNECTIONS),
+            tls_handshakes: counter(registry, &TLS_HANDSHAKES),
+            certificate_expiry: gauge(registry, &CERTIFICATE_EXPIRY),
             sessions: gauge_without_labels(registry, &SESSIONS),
             build_info: gauge(registry, &BUILD_INFO),
         }

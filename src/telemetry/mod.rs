@@ -7,6 +7,7 @@
 pub mod access_log;
 pub mod audit;
 pub mod labels;
+mod listener_metrics;
 pub mod logging;
 mod metric_families;
 pub mod metrics;
@@ -14,6 +15,7 @@ mod provider_metrics;
 mod site_metrics;
 mod upstream_metrics;
 
+pub use listener_metrics::{ConnectionGuard, ListenerMetrics};
 pub use metrics::Metrics;
 pub use provider_metrics::ProviderMetrics;
 pub use site_metrics::{SiteMetrics, StreamGuard};

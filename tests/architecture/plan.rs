@@ -133,6 +133,7 @@ pub const SHARED_NAMES: &[&str] = &[
     "pending_revocations: refresh tokens that a provider has not been told to revoke yet.",
     "preserved_post: a form that was posted when its session had ended.",
     "provider: who signs people in and issues their tokens.",
+    "proxy_protocol: the header by which a proxy names the client of a connection.",
     "redirect_loop: a sign-in that leads back to itself.",
     "request: a request of a visitor, and what the proxy does with it.",
     "revocations: which tokens and sessions are no longer accepted.",

@@ -13,6 +13,7 @@ mod login;
 mod messages;
 mod paths;
 mod policy;
+mod proxy_protocol;
 mod scenario;
 mod sealing;
 mod simulate;

@@ -30,6 +30,7 @@ pub fn status(run: &Run) -> Option<u16> {
         LocalResponse::LoginPage(form) => form.status,
         LocalResponse::StepPage(form) => form.status,
         LocalResponse::ActionRequired(asks) => asks.status,
+        LocalResponse::HttpsRedirect(_) => 308,
         LocalResponse::PrefetchRefused => 503,
         LocalResponse::LogoutPage
         | LocalResponse::SignedOutPage

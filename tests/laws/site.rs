@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::Method;
 use vestibule::model::cookie_names::CookieNames;
 use vestibule::model::credential::CredentialKind;
+use vestibule::model::https_policy::HttpsPolicy;
 use vestibule::model::identity_headers::IdentityHeaders;
 use vestibule::model::origin::{Host, Origin, Scheme};
 use vestibule::model::request_limits::RequestLimits;
@@ -20,6 +21,7 @@ pub fn store() -> Site {
         name: "store".into(),
         origin: Origin::parse("https://store.example.com").unwrap(),
         aliases: vec![Host::parse("shop.example.com").unwrap()],
+        https: HttpsPolicy::default(),
         provider: "main".into(),
         application_id: "store-app".into(),
         upstreams: vec![

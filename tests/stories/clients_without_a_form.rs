@@ -10,7 +10,7 @@ use super::support::{
     Browser, LOGIN, PASSWORD, REFRESH, Reply, SHOPPER, Scripted, Stage, claims, raw, with_line,
 };
 
-const CHALLENGE: Option<&str> = Some("Basic realm=\"store\", charset=\"UTF-8\"");
+const CHALLENGE: Option<&str> = Some("Basic realm=\"store\"");
 
 fn with_basic(config: &str) -> String {
     config.replacen("landing =", "basic = true\nlanding =", 1)

@@ -16,6 +16,7 @@ mod circles;
 mod clients_without_a_form;
 mod commands;
 mod configuration_reload;
+mod entrance;
 mod expectations;
 mod first_visit;
 mod floods;

@@ -12,8 +12,8 @@ use super::support::{
     Application, PASSWORD, Pair, Process, SHOPPER, Stage, Trust, USERS, ask, exchange, store_alone,
 };
 
-/// The stage with the store under https and a TLS listener.
-async fn stage(certificates: &[String], further: &str) -> Stage {
+/// The stage with both sites under https and a TLS listener.
+pub async fn stage(certificates: &[String], further: &str) -> Stage {
     let listener = format!(
         "[[server.tls]]\nlisten = \"127.0.0.1:0\"\ncertificates = [{}]\n{further}\n\n[providers.main]",
         certificates.join(", ")
@@ -30,7 +30,7 @@ async fn stage(certificates: &[String], further: &str) -> Stage {
     .await
 }
 
-fn request(host: &str, target: &str) -> Vec<u8> {
+pub fn request(host: &str, target: &str) -> Vec<u8> {
     format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").into_bytes()
 }
 

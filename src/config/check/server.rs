@@ -22,9 +22,11 @@ pub(super) fn server(server: &Server, review: &mut Review<'_>) -> Option<setting
     taken.extend(admin);
     let tls = tls::listeners(server, &taken, review);
     let trusted_proxies = trusted_proxies(&server.trusted_proxies, review);
+    check_proxy_protocol(server, review);
     let limits = &server.limits;
     Some(settings::Server {
         listen: listen?,
+        proxy_protocol: (*server.proxy_protocol).into(),
         tls: tls?,
         admin: Some(admin?),
         trusted_proxies: trusted_proxies?,
@@ -37,6 +39,8 @@ pub(super) fn server(server: &Server, review: &mut Review<'_>) -> Option<setting
             upstream_connect: limits.upstream_connect.0,
             upstream_idle: limits.upstream_idle.0,
             max_login_body: limits.max_login_body.0,
+            connections: *limits.connections,
+            connections_per_address: *limits.connections_per_address,
         },
     })
 }
@@ -120,6 +124,23 @@ fn trusted_proxies(written: &At<Vec<At<String>>>, review: &mut Review<'_>) -> Op
         return None;
     }
     (nets.len() == written.len()).then_some(nets)
+}
+
+/// Without trusted proxies nobody may send the header.
+fn check_proxy_protocol(server: &Server, review: &mut Review<'_>) {
+    if !server.trusted_proxies.is_empty() {
+        return;
+    }
+    let of_tls = server.tls.iter().map(|tls| &tls.proxy_protocol);
+    for expected in of_tls.chain([&server.proxy_protocol]) {
+        if **expected {
+            review.refuse(
+                &expected.span,
+                "`proxy_protocol` is of no use without `trusted_proxies`",
+                "list the networks of the proxies that send the header",
+            );
+        }
+    }
 }
 
 fn everybody(net: &IpNet) -> bool {

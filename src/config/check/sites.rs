@@ -14,6 +14,8 @@ use super::{
     upstreams, warnings,
 };
 use crate::model::credential::CredentialKind;
+use crate::model::https_policy::HttpsPolicy;
+use crate::model::origin::Origin;
 use crate::model::request_limits::{HeadLimits, RequestLimits};
 use crate::model::site::{SessionLifetime, Site};
 use crate::model::target::EncodedSlashes;
@@ -71,6 +73,7 @@ fn site(
     let origin = written.origin.as_ref();
     let origin = origin.and_then(|text| hosts::origin(text, cleartext, review));
     let aliases = hosts::aliases(written, origin.as_ref(), &mut taken.hosts, review);
+    let https = https_policy(written, origin.as_ref(), review);
     let provider = provider(written, file, review);
     let application_id = application_id(written, review);
     let application = upstreams::application(written, review);
@@ -90,6 +93,7 @@ fn site(
         name: name?,
         origin: origin?,
         aliases: aliases?,
+        https: https?,
         provider: provider?,
         application_id: application_id?,
         upstreams: application.upstreams,
@@ -134,6 +138,29 @@ fn limits(written: &Written) -> RequestLimits {
         head: HeadLimits::new(written.max_target.0, written.max_head.0),
         body: body.and_then(|size| u64::try_from(size.0).ok()),
     }
+}
+
+/// `None` for a policy that an http site cannot have.
+fn https_policy(
+    written: &Written,
+    origin: Option<&Origin>,
+    review: &mut Review<'_>,
+) -> Option<HttpsPolicy> {
+    if let Some(hsts) = &written.hsts
+        && origin.is_some_and(|origin| !origin.is_https())
+    {
+        review.refuse(
+            &hsts.span,
+            "`hsts` has no effect on an http origin",
+            "leave it out, or write an https origin",
+        );
+        return None;
+    }
+    let hsts = written.hsts.as_ref().map(|time| time.0.as_secs());
+    Some(HttpsPolicy {
+        over_http: (*written.redirect_to_https).into(),
+        hsts: hsts.and_then(|seconds| format!("max-age={seconds}").try_into().ok()),
+    })
 }
 
 const fn credential(written: Credential) -> CredentialKind {

@@ -64,6 +64,7 @@ fn listener(
         },
         client_authorities: client_authorities.ok()?,
         client_ca_file: client_ca.map(|file| review.path(file)),
+        proxy_protocol: (*written.proxy_protocol).into(),
     })
 }
 

@@ -82,6 +82,10 @@ pub(super) struct Server {
     /// time that load balancers take to notice.
     #[schemars(extend("default" = "0s", "x-from" = "0s", "x-to" = "1h"))]
     pub shutdown_delay: At<Time>,
+    /// Whether the plain listeners expect the header of the PROXY protocol, version 1 or 2, from
+    /// `trusted_proxies`. It is required from them and not accepted from others.
+    #[schemars(extend("default" = false))]
+    pub proxy_protocol: At<bool>,
     /// The listeners that accept TLS, one `[[server.tls]]` each. A change of the addresses needs a
     /// restart.
     #[schemars(extend("default" = []))]
@@ -115,6 +119,10 @@ pub(super) struct Tls {
     /// certificate that is presented must be valid in any case.
     #[serde(default)]
     pub required: Option<At<bool>>,
+    /// Whether the listener expects the header of the PROXY protocol before the TLS handshake, as
+    /// `server.proxy_protocol`.
+    #[schemars(extend("default" = false))]
+    pub proxy_protocol: At<bool>,
 }
 
 /// A version of TLS.
@@ -161,6 +169,13 @@ pub(super) struct Limits {
     /// The largest accepted body of a sign-in request.
     #[schemars(extend("default" = "16KiB", "x-from" = "1KiB", "x-to" = "1MiB"))]
     pub max_login_body: At<Size>,
+    /// The most open connections of clients. Further ones are closed at once.
+    #[schemars(range(min = 1, max = 10_000_000), extend("default" = 20_000))]
+    pub connections: At<usize>,
+    /// The most open connections from one client address (IPv6: one /64). `trusted_proxies` are
+    /// excepted.
+    #[schemars(range(min = 1, max = 10_000_000), extend("default" = 1000))]
+    pub connections_per_address: At<usize>,
 }
 
 /// The store of sessions, refresh leases, revocations and throttles. A change needs a restart.

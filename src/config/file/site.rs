@@ -25,6 +25,16 @@ pub(in crate::config) struct Site {
     /// Further hosts of the same site.
     #[schemars(extend("default" = []))]
     pub aliases: Vec<At<String>>,
+    /// Whether requests over plain HTTP are redirected to https, where the origin is https and there
+    /// is a `[[server.tls]]`. A trusted proxy that says `X-Forwarded-Proto: https` is not redirected.
+    #[schemars(extend("default" = true))]
+    pub redirect_to_https: At<bool>,
+    /// For how long browsers are told to open the site over https only: the `max-age` of
+    /// `Strict-Transport-Security` on all of its responses. Left out, the gateway's own pages say one
+    /// year, and the application decides about the others.
+    #[serde(default)]
+    #[schemars(extend("x-from" = "0s", "x-to" = "3650d"))]
+    pub hsts: Option<At<Time>>,
     /// The identity provider of its visitors: a name from `[providers]`. May be left out while
     /// there is only one.
     #[serde(default)]

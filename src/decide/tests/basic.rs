@@ -16,7 +16,7 @@ use crate::model::site::Site;
 use crate::model::target::{EncodedSlashes, Target};
 use crate::model::token::BasicLogin;
 
-const CHALLENGE: Option<&str> = Some("Basic realm=\"store\", charset=\"UTF-8\"");
+const CHALLENGE: Option<&str> = Some("Basic realm=\"store\"");
 
 fn get(target: &'static str) -> Case {
     request(&Method::GET, target)

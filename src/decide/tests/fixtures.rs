@@ -9,6 +9,7 @@ use serde_json::Map;
 use crate::decide::Known;
 use crate::model::cookie_names::CookieNames;
 use crate::model::credential::CredentialKind;
+use crate::model::https_policy::HttpsPolicy;
 use crate::model::identity::Identity;
 use crate::model::identity_headers::IdentityHeaders;
 use crate::model::known_device::{DeviceId, KnownDevice, SealedDevice};
@@ -153,6 +154,7 @@ pub(super) fn store() -> Site {
         name: "store".into(),
         origin: Origin::parse("https://store.example.com").unwrap(),
         aliases: Vec::new(),
+        https: HttpsPolicy::default(),
         provider: "main".into(),
         application_id: "store-app".into(),
         upstreams: vec![

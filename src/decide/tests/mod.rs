@@ -16,6 +16,7 @@ mod explain;
 mod fixtures;
 mod hosted_backend;
 mod hosted_logout;
+mod https_redirect;
 mod login;
 mod mfa;
 mod preserved_post;

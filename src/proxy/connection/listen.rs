@@ -11,8 +11,10 @@ use pingora::protocols::{GetSocketDigest as _, SocketDigest};
 use tokio::sync::mpsc;
 
 use crate::system;
+use crate::telemetry::labels::ClientProtocol;
 
-use super::{Peer, Service, Transport, http1, tls};
+use super::entrance::{Admitted, ClientConnection, Entrance, Security};
+use super::{Peer, Service, Transport, http1};
 
 /// How long accepting pauses after it failed. The process is most likely out of file descriptors,
 /// and trying again at once would only burn CPU time.
@@ -25,16 +27,6 @@ pub struct Listener {
     pub socket: TcpListener,
     /// What its clients speak before HTTP.
     pub security: Security,
-}
-
-/// What the clients of a listener speak before HTTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Security {
-    /// Nothing.
-    Plain,
-    /// TLS, as the listener with this configured address
-    /// ([`Runtime::tls_listener`](crate::runtime::Runtime::tls_listener)).
-    Tls(SocketAddr),
 }
 
 /// How long idle connections stay open after the last one was accepted. A request that a client has
@@ -58,9 +50,14 @@ where
     let (busy, mut idle) = mpsc::channel::<()>(1);
     let mut accepting = Vec::new();
     for Listener { socket, security } in listeners {
+        let name = socket.local_addr()?.to_string();
+        let entrance = Arc::new(Entrance {
+            security,
+            metrics: service.runtime_handle.current().metrics().listener(&name),
+        });
         socket.set_nonblocking(true)?;
         let socket = l4::listener::Listener::from(tokio::net::TcpListener::from_std(socket)?);
-        let work = accept_all(Arc::clone(&service), socket, security, busy.clone());
+        let work = accept_all(Arc::clone(&service), socket, entrance, busy.clone());
         accepting.push(system::detach(work));
     }
     // `idle` ends when the last connection has dropped its clone.
@@ -91,7 +88,7 @@ where
 async fn accept_all<A>(
     service: Arc<Service<A>>,
     socket: l4::listener::Listener,
-    security: Security,
+    entrance: Arc<Entrance>,
     busy: mpsc::Sender<()>,
 ) where
     A: HttpServerApp + Send + Sync + 'static,
@@ -104,10 +101,15 @@ async fn accept_all<A>(
         };
         match accepted {
             Ok(stream) => {
+                let most = service.runtime_handle.current().settings().server.limits;
+                let Some(open) = service.limits.open(most.connections) else {
+                    continue;
+                };
                 let (service, busy) = (Arc::clone(&service), busy.clone());
+                let entrance = Arc::clone(&entrance);
                 drop(system::detach(async move {
-                    serve_connection(&service, security, stream).await;
-                    drop(busy);
+                    serve_connection(&service, &entrance, stream).await;
+                    drop((busy, open));
                 }));
             }
             Err(error) => {
@@ -118,41 +120,37 @@ async fn accept_all<A>(
     }
 }
 
-/// Serves one connection until it is closed: the handshake of TLS where the listener asks for it,
-/// then the protocol of the client.
-async fn serve_connection<A>(service: &Service<A>, security: Security, mut stream: Stream)
+/// Serves one connection until it is closed.
+async fn serve_connection<A>(service: &Service<A>, entrance: &Entrance, mut stream: Stream)
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
     if stream.set_nodelay().is_err() {
         return;
     }
-    let peer = peer_of(&stream);
-    match security {
-        Security::Plain => http1::serve(service, peer, Transport::Plain, stream).await,
-        Security::Tls(address) => {
-            let listener = service
-                .runtime_handle
-                .current()
-                .tls_listener(address)
-                .cloned();
-            let Some(listener) = listener else {
-                tracing::error!(%address, "a TLS listener has no certificates");
-                return;
-            };
-            // In a box: it is gone once it is done, and the connection may stay for days.
-            match Box::pin(tls::accept(&listener, stream)).await {
-                Ok((stream, session)) => {
-                    // A reload replaces the listener's certificates.
-                    drop(listener);
-                    http1::serve(service, peer, Transport::Tls(session), stream).await;
-                }
-                Err(error) => {
-                    tracing::debug!(%address, client = %peer.address, %error, "a TLS handshake failed");
-                }
-            }
+    // In a box: it is gone once it is done, and the connection may stay for days.
+    let admitted = Box::pin(entrance.admit(service, peer_of(&stream), stream)).await;
+    let Some(Admitted {
+        peer,
+        stream,
+        counted,
+    }) = admitted
+    else {
+        return;
+    };
+    let open = entrance.metrics.connection_opened(ClientProtocol::Http1);
+    match stream {
+        ClientConnection::Plain(stream) => {
+            http1::serve(service, peer, Transport::Plain, stream).await;
+        }
+        ClientConnection::Buffered(stream) => {
+            http1::serve(service, peer, Transport::Plain, stream).await;
+        }
+        ClientConnection::Tls(stream, session) => {
+            http1::serve(service, peer, Transport::Tls(session), *stream).await;
         }
     }
+    drop((open, counted));
 }
 
 /// The other end of `stream`. A peer without an IP address came over a local socket.

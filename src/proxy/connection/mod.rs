@@ -17,11 +17,14 @@ use http::{HeaderMap, HeaderValue, header};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::model::origin::Scheme;
 use crate::runtime::RuntimeHandle;
 use crate::system;
 
 mod client_stream;
+mod connection_limits;
 mod early_error;
+mod entrance;
 mod http1;
 mod http1_guard;
 mod http1_head;
@@ -29,16 +32,19 @@ mod http1_io;
 mod http1_stream;
 mod http1_target;
 mod listen;
+mod proxy_protocol;
 mod read_buffer;
 mod sockets;
 mod tls;
 
-pub use listen::{Listener, Security};
+pub use entrance::Security;
+pub use listen::Listener;
 pub use sockets::{BindError, Sockets};
 pub use tls::TlsSession;
 
 pub(super) use listen::serve;
 
+use connection_limits::ConnectionLimits;
 use http1_guard::HeadGuard;
 
 /// What all connections have in common.
@@ -50,6 +56,22 @@ pub(super) struct Service<A> {
     /// Turns true when the process stops: no connection is accepted after that, and none is kept
     /// for another request.
     pub(super) stop: watch::Receiver<bool>,
+    limits: Arc<ConnectionLimits>,
+}
+
+impl<A> Service<A> {
+    pub(super) fn new(
+        app: A,
+        runtime_handle: Arc<RuntimeHandle>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            app: Arc::new(app),
+            runtime_handle,
+            stop,
+            limits: Arc::default(),
+        }
+    }
 }
 
 /// The facts of a client's connection. Every request has one.
@@ -87,6 +109,16 @@ pub enum Transport {
     Plain,
     /// TLS, with what was agreed in the handshake.
     Tls(TlsSession),
+}
+
+impl Transport {
+    /// The scheme of what arrives over it.
+    pub(super) fn scheme(&self) -> Scheme {
+        match self {
+            Self::Plain => Scheme::Http,
+            Self::Tls(_) => Scheme::Https,
+        }
+    }
 }
 
 /// The protocol of a connection, with what requests need of it.

@@ -4,7 +4,7 @@ use std::io::{IoSlice, Result};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 /// How much is read at once, in bytes: about one record of TLS.
 const SIZE: usize = 16 * 1024;
@@ -33,11 +33,28 @@ impl<S: AsyncRead + Unpin> ReadBuffer<S> {
     }
 
     /// The bytes that were read and not handed over.
-    fn pending(&self) -> &[u8] {
+    pub(super) fn pending(&self) -> &[u8] {
         self.buffer
             .as_deref()
             .and_then(|buffer| buffer.get(self.start..self.end))
             .unwrap_or_default()
+    }
+
+    /// Takes the first `length` bytes of those that were read.
+    pub(super) fn consume(&mut self, length: usize) {
+        self.start = (self.start + length).min(self.end);
+    }
+
+    /// Reads more behind what was read. Gives the number of bytes; 0 at the end, and where the buffer
+    /// is full.
+    pub(super) async fn fill_more(&mut self) -> Result<usize> {
+        let buffer = self
+            .buffer
+            .get_or_insert_with(|| vec![0; SIZE].into_boxed_slice());
+        let free = buffer.get_mut(self.end..).unwrap_or_default();
+        let length = self.stream.read(free).await?;
+        self.end += length;
+        Ok(length)
     }
 
     /// Reads into the empty buffer.
@@ -110,7 +127,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ReadBuffer<S> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use tokio::io::{AsyncWriteExt as _, duplex};
 
     use super::*;
 
@@ -129,6 +146,22 @@ mod tests {
         let mut rest = Vec::new();
         buffered.read_to_end(&mut rest).await.unwrap();
         assert_eq!(rest, b"more");
+    }
+
+    #[tokio::test]
+    async fn what_was_looked_at_is_read_unless_it_was_consumed() {
+        let (mut client, server) = duplex(SIZE);
+        let mut buffered = ReadBuffer::new(server);
+        for piece in ["PRO", "XYabc"] {
+            client.write_all(piece.as_bytes()).await.unwrap();
+            assert_eq!(buffered.fill_more().await.unwrap(), piece.len());
+        }
+        assert_eq!(buffered.pending(), b"PROXYabc");
+        buffered.consume(5);
+        drop(client);
+        let mut rest = Vec::new();
+        buffered.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest, b"abc");
     }
 
     #[tokio::test]

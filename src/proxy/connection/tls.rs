@@ -13,7 +13,6 @@ use tokio_rustls::server::TlsStream;
 
 use crate::runtime::tls::{Certificates, TlsListener, client_subject};
 
-use super::client_stream::ClientStream;
 use super::read_buffer::ReadBuffer;
 
 /// How long a client may take for the whole handshake.
@@ -25,9 +24,6 @@ const MAX_HANDSHAKES: usize = 2048;
 
 /// The handshakes under way in this process.
 static HANDSHAKES: Semaphore = Semaphore::const_new(MAX_HANDSHAKES);
-
-/// A client's stream after the handshake.
-pub(super) type ClientTlsStream = ClientStream<TlsStream<ReadBuffer<Stream>>>;
 
 /// What was agreed in a handshake.
 #[derive(Debug)]
@@ -79,21 +75,20 @@ impl From<std::io::Error> for HandshakeError {
 /// Makes the handshake over `socket`.
 pub(super) async fn accept(
     listener: &TlsListener,
-    socket: Stream,
-) -> Result<(ClientTlsStream, TlsSession), HandshakeError> {
-    let facts = ClientStream::of(&socket);
+    socket: ReadBuffer<Stream>,
+) -> Result<(TlsStream<ReadBuffer<Stream>>, TlsSession), HandshakeError> {
     let stream = timeout(HANDSHAKE_TIMEOUT, handshake(listener, socket)).await??;
     let session = TlsSession::new(stream.get_ref().1, &listener.certificates);
-    Ok((facts.over(stream), session))
+    Ok((stream, session))
 }
 
 /// The client's first message is awaited without a place among the handshakes under way: a client
 /// that sends nothing keeps nobody out.
 async fn handshake(
     listener: &TlsListener,
-    socket: Stream,
+    socket: ReadBuffer<Stream>,
 ) -> Result<TlsStream<ReadBuffer<Stream>>, HandshakeError> {
-    let start = LazyConfigAcceptor::new(Acceptor::default(), ReadBuffer::new(socket)).await?;
+    let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
     let _permit = match HANDSHAKES.try_acquire() {
         Err(TryAcquireError::NoPermits) => HANDSHAKES.acquire().await.ok(),
         tried => tried.ok(),
@@ -150,7 +145,7 @@ mod tests {
             client.write_all(bytes).await.unwrap();
             let (stream, _) = socket.accept().await.unwrap();
             let before = crate::system::stopwatch();
-            let accepted = accept(&listener, Stream::from(stream)).await;
+            let accepted = accept(&listener, ReadBuffer::new(Stream::from(stream))).await;
             assert!(matches!(accepted, Err(HandshakeError::Timeout)));
             assert_eq!(before.elapsed().as_secs(), HANDSHAKE_TIMEOUT.as_secs());
         }

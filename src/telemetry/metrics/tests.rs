@@ -1,7 +1,8 @@
 //! What is exported, and that the reference documents all of it.
 
 use super::super::labels::{
-    CallResult, Limit, ProviderOperation, RenewalResult, UpstreamError, UpstreamHealth,
+    CallResult, ClientProtocol, HandshakeResult, Limit, ProviderOperation, RenewalResult,
+    UpstreamError, UpstreamHealth,
 };
 use super::*;
 use crate::model::outcome_label::OutcomeLabel;
@@ -35,6 +36,12 @@ fn one_of_each() -> Metrics {
     );
     metrics.token_checked(TokenCheck::Revoked);
     metrics.reloaded(ReloadResult::Refused);
+    let listener = metrics.listener("0.0.0.0:443");
+    listener.handshake(HandshakeResult::Timeout);
+    std::mem::forget(listener.connection_opened(ClientProtocol::Http1));
+    let certificates = [("a.example", 9), ("a.example", 7)];
+    let certificates = certificates.map(|(name, secs)| (name, Timestamp::from_secs(secs)));
+    metrics.certificates(certificates.into_iter());
     metrics.cookie_key_age(Duration::from_secs(7));
     metrics.store_evictions(Store::Refreshes, 3);
     metrics.store_evictions(Store::Refreshes, 5);
@@ -61,6 +68,11 @@ fn only_what_occurred_is_exported() {
         r#"vestibule_provider_requests_total{operation="keys",provider="main",result="ok"} 1"#,
         r#"vestibule_token_checks_total{result="revoked"} 1"#,
         r#"vestibule_config_reloads_total{result="refused"} 1"#,
+        r#"vestibule_tls_handshakes_total{listener="0.0.0.0:443",result="timeout"} 1"#,
+        r#"vestibule_tls_handshakes_total{listener="0.0.0.0:443",result="ok"} 0"#,
+        r#"vestibule_connections{listener="0.0.0.0:443",protocol="http1"} 1"#,
+        r#"vestibule_connections{listener="0.0.0.0:443",protocol="h2"} 0"#,
+        r#"vestibule_certificate_expiry_timestamp_seconds{name="a.example"} 7"#,
         r#"vestibule_store_evictions_total{store="refreshes"} 5"#,
         r#"vestibule_store_evictions_total{store="sessions"} 0"#,
     ] {
@@ -206,6 +218,16 @@ fn the_reference_lists_every_value_of_the_closed_labels() {
             "config_reloads_total",
             "result",
             ReloadResult::ALL.iter().map(|value| value.as_str()),
+        ),
+        row(
+            "connections",
+            "protocol",
+            ClientProtocol::ALL.iter().map(|value| value.as_str()),
+        ),
+        row(
+            "tls_handshakes_total",
+            "result",
+            HandshakeResult::ALL.iter().map(|value| value.as_str()),
         ),
     ];
     let listed: Vec<&str> = REFERENCE

@@ -82,7 +82,7 @@ def nobody_reads_a_calendar_of_somebody_else(house):
 def a_browser_gets_the_form(house):
     """And never its own dialog for a password."""
     status, fields, _ = get(house, "/", Accept="text/html", Sec_Fetch_Mode="navigate", Sec_Fetch_Dest="document")
-    assert (status, fields["Location"]) == (302, "/login?return_to=%2F"), (status, fields.items())
+    assert (status, fields["Location"]) == (302, "/login?return_to=/"), (status, fields.items())
     status, fields, _ = get(house, "/", Sec_Fetch_Mode="cors", Sec_Fetch_Site="same-origin")
     assert status == 401 and not fields["WWW-Authenticate"].startswith("Basic"), fields.items()
 

@@ -15,6 +15,7 @@ from house import ADA, PASSWORD, free_port, from_pypi, main
 from webdav import cadaver
 
 SITE = """headers = "remote-user"
+basic = true
 """
 GIBIBYTE, BLOCK = 1 << 30, 1 << 20
 ALLOWED = 10 << 20
@@ -98,5 +99,16 @@ def a_gibibyte_up_and_down(house):
     assert peak.more <= ALLOWED
 
 
+def a_webdav_program_past_expiry(house):
+    (house.directory / "text").write_text("A porch.")
+    said = cadaver(house, "/", ["mkcol lanterns", "cd lanterns", "put text", "ls"])
+    assert "text" in said and "fail" not in said.lower(), said
+    time.sleep(house.lifetime)
+    said = cadaver(house, "/lanterns/", ["get text back", "delete text", "ls"])
+    assert "fail" not in said.lower() and (house.directory / "back").read_text() == "A porch.", said
+    said = cadaver(house, "/lanterns/", ["ls"], password="wrong")
+    assert "Authentication" in said or "Could not authenticate" in said, said
+
+
 if __name__ == "__main__":
-    main("a file server (copyparty)", prepare, [a_gibibyte_up_and_down])
+    main("a file server (copyparty)", prepare, [a_gibibyte_up_and_down, a_webdav_program_past_expiry])

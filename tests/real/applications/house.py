@@ -89,8 +89,9 @@ def called(command, **more):
     except (subprocess.SubprocessError, OSError) as error:
         raise Skipped(f"it cannot be installed: {error}") from error
     said = ran.stdout + ran.stderr
-    if ran.returncode and OFFLINE.search(said):
-        raise Skipped(f"a package registry cannot be reached: {said.strip().splitlines()[-1]}")
+    lost = [line for line in said.splitlines() if OFFLINE.search(line)]
+    if ran.returncode and lost:
+        raise Skipped(f"a package registry cannot be reached: {lost[0]}")
     if ran.returncode:
         raise SystemExit(f"{' '.join(map(str, command))} failed:\n{said}")
 

@@ -17,13 +17,18 @@ SITE = """encoded_slashes = "pass"
 bearer = true
 basic = true
 
+# Packages for the users that verdaccio has itself: it looks at their tokens.
 [[sites.rules]]
 path = "/-/user/*"
-access = "public"
+access = "optional"
 
 [[sites.rules]]
-path = "/own/*"
-access = "public"
+path = "/@own*"
+access = "optional"
+
+[[sites.rules]]
+path = "/@own/*"
+access = "optional"
 """
 VERDACCIO = """storage: {directory}/storage
 auth:
@@ -95,7 +100,23 @@ def a_wrong_password_says_so_at_once(house):
     assert time.monotonic() - started < 20
 
 
+def a_token_of_the_registry_itself_passes(house):
+    account = json.dumps({"name": "keeper", "password": "of the registry", "type": "user"})
+    status, _, said = get(house, "/-/user/org.couchdb.user:keeper", "PUT", account, Content_Type="application/json")
+    assert status == 201, said
+    token = f"//localhost:{house.gateway.port}/:_authToken={json.loads(said)['token']}"
+    status, said = npm(house, token, "publish", cwd=package(house, "@own/lantern", "1.0.0"))
+    assert status == 0, said
+    target = house.directory / "own"
+    target.mkdir()
+    status, said = npm(house, token, "install", "--prefix", str(target), "@own/lantern@1.0.0")
+    assert status == 0 and (target / "node_modules" / "@own" / "lantern" / "index.js").exists(), said
+    status, said = npm(house, "", "view", "@own/lantern")
+    assert status != 0 and ("E401" in said or "E403" in said), said
+
+
 if __name__ == "__main__":
     main("a package registry (verdaccio)", prepare, [
         a_scoped_package_is_published_and_installed_past_expiry, a_wrong_password_says_so_at_once,
+        a_token_of_the_registry_itself_passes,
     ])

@@ -6,10 +6,11 @@ A plugin signs in whoever a header names, with WordPress's own cookies, which Wo
 says: the gateway ends them with their visitor (`forget`). Tokens live for three seconds. Prints `N passed, N failed`.
 """
 
+import base64
+import json
 import shutil
-import time
 
-from house import ADA, GRACE, HERE, fills_in, loses_the_session, main, path_of, signs_in, signs_out, until
+from house import ADA, GRACE, HERE, fills_in, get, main, path_of, signs_in, until
 from webservers import mariadb, nginx, php
 
 SITE = """headers = "remote-user"
@@ -52,6 +53,7 @@ foreach (['AUTH_KEY', 'SECURE_AUTH_KEY', 'LOGGED_IN_KEY', 'NONCE_KEY', 'AUTH_SAL
 define('WP_HTTP_BLOCK_EXTERNAL', true);
 define('DISABLE_WP_CRON', true);
 define('AUTOMATIC_UPDATER_DISABLED', true);
+define('WP_ENVIRONMENT_TYPE', 'local');
 $table_prefix = 'wp_';
 define('ABSPATH', __DIR__ . '/');
 require ABSPATH . 'wp-settings.php';
@@ -62,7 +64,9 @@ define('WP_INSTALLING', true);
 require '{directory}/wordpress/wp-load.php';
 require ABSPATH . 'wp-admin/includes/upgrade.php';
 wp_install('Porch', 'grace', 'grace@example.com', true, '', 'not to be guessed');
+update_option('permalink_structure', '/%postname%/');
 wp_insert_user(['user_login' => 'ada', 'user_email' => 'ada@example.com', 'user_pass' => 'nor this', 'role' => 'author']);
+echo WP_Application_Passwords::create_new_application_password(get_user_by('login', 'ada')->ID, ['name' => 'a program'])[0];
 foreach (['grace', 'ada'] as $name)
     update_user_meta(get_user_by('login', $name)->ID, 'wp_persisted_preferences',
         ['core/edit-post' => ['welcomeGuide' => false], 'core/edit-site' => ['welcomeGuide' => false]]);
@@ -89,7 +93,7 @@ def prepare(house):
     shutil.copy(HERE / "wordpress_remote_user.php", plugins)
     mariadb(house)
     (house.directory / "install.php").write_text(INSTALL.format(directory=house.directory))
-    house.run("php", house.directory / "install.php")
+    house.password_of_a_program = house.run("php", house.directory / "install.php").split()[-1]
     php(house)
     house.guard(nginx(house, LOCATION.format(directory=house.directory)), SITE)
 
@@ -114,6 +118,15 @@ def a_post_and_a_picture_past_expiry(browser, house):
     assert "Lanterns past expiry" in browser.text()
 
 
+def an_application_password_of_wordpress_passes(house):
+    """The site takes no Basic credentials itself, so they are WordPress's."""
+    account = base64.b64encode(f"ada:{house.password_of_a_program}".encode()).decode()
+    status, _, said = get(house, "/wp-json/wp/v2/users/me", Authorization=f"Basic {account}")
+    assert status == 200 and json.loads(said)["name"] == "ada", said
+    wrong = base64.b64encode(b"ada:wrong").decode()
+    assert get(house, "/wp-json/wp/v2/users/me", Authorization=f"Basic {wrong}")[0] == 401
+
+
 def the_site_editor_opens(browser, house):
     """It asks for `/wp-json/wp/v2/templates/twentytwentythree//home`."""
     browser.size(1280)
@@ -123,6 +136,8 @@ def the_site_editor_opens(browser, house):
     asks = "wp.apiFetch({path: arguments[0]}).then(found => arguments[1](found.id), error => arguments[1](error))"
     until(lambda: browser.script("return !!(window.wp && wp.apiFetch)"), 30, "its scripts")
     assert browser.later(asks, "/wp/v2/templates/twentytwentythree//home") == "twentytwentythree//home"
+    asked = "return performance.getEntriesByType('resource').map(entry => new URL(entry.name).pathname)"
+    assert "/wp-json/wp/v2/templates/twentytwentythree//home" in browser.script(asked)
     until(lambda: browser.has("iframe[name=editor-canvas]"), 30, "the canvas of the editor")
     browser.command("POST", "/frame", {"id": 0})
     until(lambda: browser.has(".wp-block-site-title"), 30, "the blocks of the page")
@@ -131,5 +146,5 @@ def the_site_editor_opens(browser, house):
 
 if __name__ == "__main__":
     main("WordPress", prepare, [
-        a_post_and_a_picture_past_expiry, the_site_editor_opens,
+        a_post_and_a_picture_past_expiry, an_application_password_of_wordpress_passes, the_site_editor_opens,
     ])

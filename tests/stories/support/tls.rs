@@ -89,7 +89,16 @@ impl Trust {
         address: SocketAddr,
         name: &str,
     ) -> std::io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(address).await?;
+        self.connect_over(TcpStream::connect(address).await?, name)
+            .await
+    }
+
+    /// The same over a connection that is open already.
+    pub async fn connect_over(
+        &self,
+        stream: TcpStream,
+        name: &str,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         TlsConnector::from(Arc::clone(&self.0))
             .connect(name, stream)
