@@ -8,6 +8,7 @@
 pub mod algorithm;
 pub mod api_request;
 pub mod api_response;
+pub mod application_cookies;
 pub mod authorization;
 pub mod challenge;
 pub mod colour;
@@ -44,6 +45,7 @@ pub mod sealing_keys;
 pub mod secret;
 pub mod service_token;
 pub mod set_cookie;
+pub mod sign_out_path;
 pub mod site;
 pub mod strict_json;
 pub mod target;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
+use super::application_cookies::CookiePatterns;
 use super::cookie_names::CookieNames;
 use super::credential::CredentialKind;
 use super::fusionauth_hosted_backend::HostedBackend;
@@ -16,6 +17,7 @@ use super::request_limits::RequestLimits;
 use super::return_path::ReturnPath;
 use super::rule::{Access, Rule, RuleClient, UnauthenticatedAction};
 use super::service_token::ServiceTokens;
+use super::sign_out_path::SignOutPath;
 use super::target::EncodedSlashes;
 use super::theme::Theme;
 use super::upstream::{Balance, HealthCheck, Upstream, UpstreamProtocol};
@@ -101,6 +103,10 @@ pub struct Site {
     pub refresh_ahead: Duration,
     /// The look of the gateway's pages.
     pub theme: Box<Theme>,
+    /// The application's cookies that belong to one user.
+    pub forget: CookiePatterns,
+    /// The addresses of the application's own sign-out.
+    pub sign_out_paths: Vec<SignOutPath>,
     /// The rules, in the order of the configuration. The first that matches applies.
     pub rules: Vec<Rule>,
 }
@@ -301,6 +307,13 @@ impl Site {
         *origin == self.origin
             || (origin.scheme == self.origin.scheme
                 && self.aliases.iter().any(|alias| origin.matches_host(alias)))
+    }
+
+    /// Whether a path (percent-decoded once) and query are the application's own sign-out.
+    #[must_use]
+    pub fn is_sign_out(&self, path: &[u8], query: Option<&str>) -> bool {
+        let mut addresses = self.sign_out_paths.iter();
+        addresses.any(|address| address.matches(path, query))
     }
 
     /// Whether the site takes bearer tokens of any kind.

@@ -1,6 +1,6 @@
 //! Responses of the gateway's own, and [`finish`], which every response passes before it is sent.
 
-use http::{HeaderName, Version, header};
+use http::{HeaderName, HeaderValue, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, OrErr as _, Result};
@@ -237,6 +237,19 @@ pub(super) fn finish(ctx: &RequestState, head: &mut ResponseHeader) -> Result<()
             "a credential that is no header value",
         )
     })?;
+    // A browser takes them in their order: what the application sets anew stays.
+    if !credentials.expired_cookies.is_empty() {
+        let fields = head.headers.get_all(header::SET_COOKIE).iter();
+        let of_application: Vec<HeaderValue> = fields.cloned().collect();
+        head.remove_header(&header::SET_COOKIE);
+        for line in credentials
+            .expired_cookies
+            .into_iter()
+            .chain(of_application)
+        {
+            head.append_header(header::SET_COOKIE, line)?;
+        }
+    }
     for line in credentials.set_cookies {
         head.append_header(header::SET_COOKIE, line)?;
     }

@@ -19,7 +19,9 @@ use crate::decide::request_target;
 use crate::decide::request_validation::{self, Rejection};
 use crate::decide::trace_context::new_traceparent;
 use crate::decide::upstream_headers::{forwarded_token, is_valid_request_id};
-use crate::decide::{Decision, Facts, Grant, Outcome, client_address, cors, decide};
+use crate::decide::{
+    Decision, Facts, Grant, Outcome, RequestCookies, client_address, cors, decide,
+};
 use crate::model::local_response::{LocalResponse, Problem};
 use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
@@ -33,7 +35,7 @@ use crate::system;
 use super::connection::RequestBody;
 use super::early_answers;
 use super::request_head::RequestHead;
-use super::request_state::{Granted, RequestState};
+use super::request_state::{Granted, RequestState, ResponseOwner};
 use super::resolve;
 use super::upstream;
 
@@ -225,7 +227,10 @@ async fn decide_at_site(
         return Some(reject(session, ctx, head, rejection));
     }
     let mut cookies = PresentedCookies::parse(&site.cookies, head.cookie_fields());
-    let upstream_cookies = cookies.upstream_cookies.take();
+    let mut upstream_cookies = cookies.upstream_cookies.take();
+    if !site.forget.is_empty() {
+        cookies.forgettable = site.forget.presented(&site.cookies, head.cookie_fields());
+    }
     let request = head.view(&target, &cookies, client);
     record_request(ctx, &request, site);
     let mut facts = Facts::default();
@@ -244,6 +249,17 @@ async fn decide_at_site(
         .pattern
         .cloned();
     ctx.response.cookie_changes = verdict.cookies;
+    if let Some(application_cookies) = verdict.application_cookies {
+        ctx.response.owner = application_cookies.owner.map(|owner| ResponseOwner {
+            owner,
+            presented: cookies.owner.value().map(str::to_owned),
+            path: target.path().to_owned(),
+        });
+        if application_cookies.request == RequestCookies::Removed {
+            let rest = site.forget.without(&site.cookies, head.cookie_fields());
+            upstream_cookies = Some(rest);
+        }
+    }
     // The names are needed where cookies change, now or after an early refresh.
     let may_refresh =
         matches!(&verdict.outcome, Outcome::Forward(grant) if grant.early_refresh().is_some());

@@ -6,6 +6,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
+use crate::decide::forget;
 use crate::decide::response_rewrite;
 use crate::decide::upstream_response::{AskedUpgrade, UpstreamHead};
 use crate::model::cookie_change::CookieChange;
@@ -17,7 +18,7 @@ use crate::telemetry::audit::{self, AuditContext};
 
 use super::log_path;
 use super::reply;
-use super::request_state::RequestState;
+use super::request_state::{RequestState, ResponseOwner};
 use super::upstream;
 use super::upstream_error::is_timeout;
 
@@ -69,6 +70,7 @@ pub(super) async fn filter_response(
     ctx.response.is_forwarded = true;
     ctx.status = response.status.as_u16();
     await_early_refresh(ctx).await;
+    bind_cookies(response, ctx);
     watch_stream(session, response, ctx).await;
     if response.status == StatusCode::SWITCHING_PROTOCOLS {
         ctx.connection.switch_protocols();
@@ -137,6 +139,29 @@ fn rewrite_for_site(response: &mut ResponseHeader, ctx: &RequestState) {
         .map(|value| rewritten(value).unwrap_or_else(|| value.clone()))
         .collect();
     replace_cookies(response, cookies);
+}
+
+/// Sets the owner cookie beside the application's cookies that `forget` names, where it sets any.
+fn bind_cookies(response: &ResponseHeader, ctx: &mut RequestState) {
+    let Some(site_runtime) = &ctx.site_runtime else {
+        return;
+    };
+    let Some(ResponseOwner {
+        owner,
+        presented,
+        path,
+    }) = &ctx.response.owner
+    else {
+        return;
+    };
+    let lines = response.headers.get_all(header::SET_COOKIE).iter();
+    let lines = lines.map(HeaderValue::as_bytes);
+    let site = &site_runtime.site;
+    if let Some(bound) = forget::bind(site, *owner, presented.as_deref(), path, lines) {
+        let changes = &mut ctx.response.cookie_changes;
+        changes.retain(|change| !matches!(change, CookieChange::SetOwner(_)));
+        changes.push(CookieChange::SetOwner(bound));
+    }
 }
 
 /// Sets `Set-Cookie` to these lines.

@@ -1,7 +1,7 @@
 //! Builds a runtime from settings. It opens no socket, spawns nothing, and takes over from the
 //! previous runtime what did not change.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::settings::{self, Settings};
@@ -31,7 +31,7 @@ use super::revocation::Revocation;
 use super::saved_state::SavedStateContext;
 use super::sessions::Sessions;
 use super::shared::Shared;
-use super::site::{SiteRuntime, hosts};
+use super::site::{SiteRuntime, by_host};
 use super::status::Status;
 use super::streams::Streams;
 use super::tls;
@@ -102,10 +102,7 @@ pub fn build_with(
     let login = login(&shared, settings.login, &core, &sealing, &devices);
     let login = Arc::new(login);
     Ok(Runtime {
-        tokens: Tokens {
-            revocation: Arc::clone(&core.revocation),
-            metrics: Arc::clone(&shared.metrics),
-        },
+        tokens: Tokens::new(&core.revocation, &shared.metrics),
         early_refresh: core.early_refresh(),
         basic_auth: basic_auth(&shared, &core, &login),
         login,
@@ -248,11 +245,9 @@ fn basic_auth(shared: &Shared, core: &Core, login: &Arc<Login>) -> BasicAuth {
     BasicAuth {
         memory: Arc::clone(&shared.basic_memory),
         in_flight: Arc::clone(&shared.basic_in_flight),
-        tokens: Tokens {
-            revocation: Arc::clone(&core.revocation),
-            metrics: Arc::clone(&shared.metrics),
-        },
+        tokens: Tokens::new(&core.revocation, &shared.metrics),
         refresh: Arc::clone(&core.refresh),
+        early_refresh: core.early_refresh(),
         revocation: Arc::clone(&core.revocation),
         login: Arc::clone(login),
     }
@@ -362,18 +357,6 @@ fn sites(
             .map_err(|what| BuildError(format!("site {}: {what}", site.name)))
     };
     settings.sites.iter().map(build).collect()
-}
-
-/// The sites by every host that they answer to.
-fn by_host(sites: &[Arc<SiteRuntime>]) -> BTreeMap<String, Arc<SiteRuntime>> {
-    sites
-        .iter()
-        .flat_map(|site_runtime| {
-            hosts(&site_runtime.site)
-                .into_iter()
-                .map(|host| (host.to_string(), Arc::clone(site_runtime)))
-        })
-        .collect()
 }
 
 /// The sealing keys: those of the configuration, else those in `state_dir`.

@@ -107,7 +107,11 @@ fn is_revoked(run: &Run) -> bool {
 fn clears(run: &Run) -> bool {
     run.cookies.iter().any(|change| match change {
         CookieChange::ClearCredentials | CookieChange::ClearRefresh => true,
-        CookieChange::SetTokens(_) | CookieChange::SetDevice(_) => false,
+        CookieChange::SetTokens(_)
+        | CookieChange::SetDevice(_)
+        | CookieChange::SetOwner(_)
+        | CookieChange::ClearOwner
+        | CookieChange::ExpireApplication(_) => false,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
+use vestibule::model::application_cookies::CookiePatterns;
 use vestibule::model::cookie_names::CookieNames;
 use vestibule::model::credential::CredentialKind;
 use vestibule::model::https_policy::HttpsPolicy;
@@ -63,6 +64,8 @@ pub fn store() -> Site {
         forward_token: false,
         refresh_ahead: Duration::from_secs(60),
         theme: Box::default(),
+        forget: CookiePatterns::default(),
+        sign_out_paths: Vec::new(),
         rules: Vec::new(),
     }
 }

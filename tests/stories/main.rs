@@ -10,6 +10,7 @@
     reason = "a story is read from its start to its end"
 )]
 
+mod application_sessions;
 mod browsers;
 mod caches;
 mod circles;

@@ -3,6 +3,7 @@
 //! Every function notes what it finds and goes on; `None` says that a problem was noted.
 
 mod addresses;
+mod application_session;
 mod cookies;
 mod headers;
 mod hosted_backend;

@@ -10,8 +10,8 @@ use super::super::suggest::suggest;
 use super::hosts::TakenHosts;
 use super::providers::is_name;
 use super::{
-    Review, cookies, headers, hosted_backend, hosts, own_paths, rules, service_tokens, theme,
-    upstreams, warnings,
+    Review, application_session, cookies, headers, hosted_backend, hosts, own_paths, rules,
+    service_tokens, theme, upstreams, warnings,
 };
 use crate::model::cookie_names::CookieNames;
 use crate::model::credential::CredentialKind;
@@ -88,6 +88,10 @@ fn site(
     let parts = headers.as_ref().zip(rules.as_deref());
     let parts = parts.map(|(headers, rules)| service_tokens::SiteParts { headers, rules });
     let tokens = service_tokens::tokens(written, parts, review);
+    let forget = cookies
+        .as_ref()
+        .and_then(|names| application_session::forget(&written.forget, names, review));
+    let sign_out_paths = application_session::sign_out_paths(written, &paths, review);
     let application = application?;
     let site = Site {
         name: name?,
@@ -126,6 +130,8 @@ fn site(
         forward_token: written.forward_token,
         refresh_ahead: file.refresh.ahead.0,
         theme: Box::new(theme?),
+        forget: forget?,
+        sign_out_paths: sign_out_paths?,
         rules: rules?,
     };
     warnings::site(written, &site, review);

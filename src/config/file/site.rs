@@ -147,6 +147,15 @@ pub(in crate::config) struct Site {
     /// The sign-in form says so of a larger one, which is lost.
     #[schemars(extend("default" = "64KiB", "x-from" = "0B", "x-to" = "1MiB"))]
     pub preserve_post: At<Size>,
+    /// The application's own cookies that belong to one user, such as its session: names, in which
+    /// one `*` stands for any characters. They are expired at sign-out, and kept from the next user
+    /// of the same browser.
+    #[schemars(extend("default" = []))]
+    pub forget: Vec<At<String>>,
+    /// The application's own sign-out: paths, with parameters of the query that a request must have.
+    /// Who follows a link there or presses a button is signed out at the gateway.
+    #[schemars(extend("default" = []))]
+    pub sign_out_paths: Vec<At<String>>,
     /// Whether the application gets a signed `X-Auth-Assertion`.
     #[schemars(extend("default" = false))]
     pub assertion: bool,
@@ -287,6 +296,9 @@ pub(in crate::config) struct CookieNames {
     /// The name of the cookie that recognises a browser in which an account signed in before.
     #[serde(default)]
     pub device: Option<At<String>>,
+    /// The name of the cookie that tells whose the application's cookies are (`forget`).
+    #[serde(default)]
+    pub owner: Option<At<String>>,
 }
 
 /// FusionAuth's hosted backend, for its single-page SDKs.

@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::Map;
 
 use crate::decide::Known;
+use crate::model::application_cookies::CookiePatterns;
 use crate::model::cookie_names::CookieNames;
 use crate::model::credential::CredentialKind;
 use crate::model::https_policy::HttpsPolicy;
@@ -196,6 +197,8 @@ pub(super) fn store() -> Site {
         forward_token: false,
         refresh_ahead: Duration::from_secs(60),
         theme: Box::default(),
+        forget: CookiePatterns::default(),
+        sign_out_paths: Vec::new(),
         rules: rules(),
     }
 }

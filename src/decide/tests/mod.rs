@@ -3,6 +3,7 @@
 
 mod api;
 mod api_login;
+mod application_logout;
 mod authorize;
 mod basic;
 mod bearer;
@@ -14,6 +15,7 @@ mod describe;
 mod endpoints;
 mod explain;
 mod fixtures;
+mod forget;
 mod hosted_backend;
 mod hosted_logout;
 mod https_redirect;
