@@ -92,6 +92,10 @@ async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option
         apply_timeouts(session, ctx);
         return Some(answer);
     }
+    if let Some(answer) = early_answers::acme_challenge(ctx, &head).await {
+        apply_timeouts(session, ctx);
+        return Some(answer);
+    }
     match find_site(session, ctx, &mut head) {
         Ok(site_runtime) => {
             apply_timeouts(session, ctx);

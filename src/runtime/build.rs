@@ -15,6 +15,7 @@ use crate::store::{Scope, ThrottleKeys};
 use crate::system::{self, Clock};
 
 use super::Runtime;
+use super::acme::AcmeResponder;
 use super::assertion::{self, Assertions};
 use super::connectors::{Connectors, Network};
 use super::cookie_keys::{self, CookieKeys};
@@ -82,14 +83,13 @@ pub fn build_with(
     let settings = Arc::new(settings);
     let providers = providers(&settings, connectors, &shared, previous)?;
     let sites = sites(&settings, &providers, &shared, previous)?;
-    let kept = previous.map(|previous| &previous.tls_listeners);
-    let tls_listeners = tls::listeners(&settings.server.tls, kept, shared.clock.now());
-    let tls_listeners = tls_listeners.map_err(BuildError)?;
     let assertions = assertions(&settings, previous)?;
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
     let sealing = SealingKeys::new(&cookie_keys.keys)
         .map(Arc::new)
         .ok_or_else(|| BuildError("no key to seal cookies with".into()))?;
+    let acme = AcmeResponder::new(&shared.acme, &sealing);
+    let tls_listeners = tls::build(&settings, previous, &acme).map_err(BuildError)?;
     if previous.is_none() {
         shared.saved_state.restore(&SavedStateContext {
             state_dir: settings.state_dir.clone(),
@@ -126,10 +126,12 @@ pub fn build_with(
             clock: shared.clock.clone(),
             sealing_since: cookie_keys.made,
             tls_listeners: tls_listeners.clone(),
+            issued: Arc::clone(&shared.acme.issued),
         },
         sessions: core.sessions,
         refresh: core.refresh,
         revocation: core.revocation,
+        acme,
         assertions,
         settings,
         shared,

@@ -9,7 +9,7 @@
 //! line may import those above it:
 //!
 //! ```text
-//! streams, tls, upstreams, state_dir, cookie_keys, provider_client, token and session caches
+//! streams, upstreams, state_dir, cookie_keys, provider_client, token and session caches
 //! connectors, site, request_context, assertion, redirect_loop
 //! revocation_schedule, saved_state, revocation_queue
 //! revocation
@@ -18,6 +18,7 @@
 //! refresh
 //! login, early_refresh, logout
 //! preserved_post
+//! acme, tls
 //! Runtime, status, build, background
 //! ```
 
@@ -33,6 +34,7 @@ use crate::model::token::RevocationKey;
 use crate::system::Clock;
 use crate::telemetry::{Metrics, SiteMetrics};
 
+pub mod acme;
 pub mod assertion;
 pub mod background;
 mod build;
@@ -67,6 +69,7 @@ pub use request_context::RequestContext;
 pub use runtime_handle::RuntimeHandle;
 pub use site::SiteRuntime;
 
+use acme::AcmeResponder;
 use assertion::Assertions;
 use early_refresh::EarlyRefresh;
 use login::Login;
@@ -104,6 +107,8 @@ pub struct Runtime {
     pub redirects: Arc<RedirectCounter>,
     /// The metrics page and the readiness check.
     pub status: Status,
+    /// Answers the challenges of the ACME server.
+    pub acme: AcmeResponder,
     /// Signs assertions for applications.
     pub assertions: Arc<Assertions>,
     settings: Arc<Settings>,

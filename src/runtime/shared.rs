@@ -8,6 +8,7 @@ use crate::store::{RevocationListener, Stores, ThrottleKeys};
 use crate::system::Clock;
 use crate::telemetry::Metrics;
 
+use super::acme::Acme;
 use super::redirect_loop::RedirectCounter;
 use super::refresh::lock::Leases;
 use super::refresh::{InFlight, RefreshBackoff};
@@ -23,6 +24,8 @@ pub(super) struct Shared {
     pub metrics: Arc<Metrics>,
     pub stores: Stores,
     pub leases: Arc<Leases>,
+    /// The certificates that come by themselves.
+    pub acme: Arc<Acme>,
     /// The responses that stay open, which a revocation ends.
     pub streams: Arc<OpenStreams>,
     /// Refresh tokens to be revoked at their providers.
@@ -53,10 +56,13 @@ impl Shared {
             .listen(Arc::clone(&streams) as Arc<dyn RevocationListener>);
         let saved_state = Arc::new(SavedState::new(&stores, clock.clone()));
         let queue = RevocationQueue::new(&stores, clock.clone(), Arc::clone(&saved_state));
+        let metrics = Arc::new(Metrics::new());
+        let acme = Acme::new(&stores, clock.clone(), Arc::clone(&metrics));
         Self {
             clock,
             stopping: AtomicBool::new(false),
-            metrics: Arc::new(Metrics::new()),
+            metrics,
+            acme: Arc::new(acme),
             leases: Arc::new(Leases::new(&stores)),
             stores,
             streams,

@@ -8,6 +8,7 @@ use crate::system::Clock;
 use crate::telemetry::Metrics;
 use crate::telemetry::labels::Store;
 
+use super::acme::issued::IssuedCertificates;
 use super::provider_client::ProviderClient;
 use super::tls::TlsListeners;
 
@@ -20,6 +21,7 @@ pub struct Status {
     /// When the sealing key was generated, where that is known.
     pub(super) sealing_since: Option<Timestamp>,
     pub(super) tls_listeners: TlsListeners,
+    pub(super) issued: Arc<IssuedCertificates>,
 }
 
 impl Status {
@@ -45,7 +47,7 @@ impl Status {
         let listeners = self.tls_listeners.values();
         let certificates = listeners.flat_map(|listener| listener.certificates.iter());
         self.metrics.certificates(
-            certificates.map(|certificate| (&*certificate.label, certificate.expires)),
+            certificates.map(|certificate| (certificate.label.clone(), certificate.expires)),
         );
         self.metrics.render()
     }
@@ -60,6 +62,11 @@ impl Status {
             return Err(format!(
                 "the keys of provider {} are not loaded yet",
                 provider.name
+            ));
+        }
+        if let Some(name) = self.issued.first_self_signed() {
+            return Err(format!(
+                "the certificate for {name} is self-signed: the ACME server has not issued one yet"
             ));
         }
         let answer = self.stores.connection.ready().await;

@@ -122,7 +122,7 @@ impl Entrance {
     ) -> Option<(TlsStream<ReadBuffer<Stream>>, TlsSession)> {
         let accepted = tls::accept(listener, socket).await;
         self.metrics.handshake(match &accepted {
-            Ok(_) => HandshakeResult::Ok,
+            Ok(_) | Err(HandshakeError::Validated) => HandshakeResult::Ok,
             Err(HandshakeError::Failed(_)) => HandshakeResult::Failed,
             Err(HandshakeError::Timeout) => HandshakeResult::Timeout,
         });
