@@ -92,6 +92,7 @@ fn decisions(bench: &mut Criterion) {
         cookies: &cookies,
         client: RuleClient::default(),
         bearer: BearerTokens::default(),
+        basic: None,
         fetch_metadata: marks,
     };
     let known = Facts {

@@ -21,8 +21,8 @@ use super::service_manager;
 /// How often files are looked at: a change takes effect within five seconds.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Reloads on `SIGHUP` and when the file, the files of a theme, certificates, a users file or
-/// the keys in `state_dir` change, until `stop` turns true.
+/// Reloads on `SIGHUP` and when the file, the files of a theme, certificates of listeners or
+/// upstreams, a users file or the keys in `state_dir` change, until `stop` turns true.
 pub(super) async fn watch(
     path: PathBuf,
     runtime_handle: Arc<RuntimeHandle>,
@@ -78,10 +78,14 @@ fn fingerprints(
         .sites
         .iter()
         .flat_map(|site| site.theme.source_files.iter().cloned());
+    let upstreams = settings.sites.iter().flat_map(|site| &site.upstreams);
+    let upstreams = upstreams.filter_map(|upstream| upstream.tls.as_ref());
+    let upstreams = upstreams.flat_map(|tls| tls.files.iter().cloned());
     let files = [path.to_owned(), settings.state_dir.join(cookie_keys::FILE)]
         .into_iter()
         .chain(themes)
         .chain(settings.server.tls_files().cloned())
+        .chain(upstreams)
         .chain(embedded_servers.users_files().map(Path::to_owned));
     files
         .map(|file| (fingerprint(&file), file))
@@ -92,6 +96,15 @@ fn fingerprints(
 fn fingerprint(path: &Path) -> Fingerprint {
     let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
+}
+
+/// How many idle connections to upstreams are kept in all.
+fn kept_connections(settings: &Settings) -> usize {
+    settings
+        .sites
+        .iter()
+        .map(|site| site.upstream_keepalive)
+        .sum()
 }
 
 async fn reload(
@@ -118,6 +131,9 @@ async fn reload(
             }
             if settings.store != before.store {
                 tracing::warn!("the store has changed: restart to apply that");
+            }
+            if kept_connections(&settings) != kept_connections(before) {
+                tracing::warn!("`upstream_keepalive` has changed: restart to apply that");
             }
             let clock = current.clock().clone();
             let built =

@@ -113,7 +113,7 @@ fn to_text(explanation: &Explanation, arguments: &Arguments) -> String {
             fate.outcome, fate.reason
         )
     };
-    [
+    let mut lines = vec![
         format!(
             "{} {} at site {}",
             arguments.method, arguments.path, explanation.site
@@ -125,6 +125,12 @@ fn to_text(explanation: &Explanation, arguments: &Arguments) -> String {
         line("signed out", &explanation.signed_out),
         line("signed in", &explanation.signed_in),
         line("without role", &explanation.without_role),
-    ]
-    .join("\n")
+    ];
+    lines.extend(
+        explanation
+            .program
+            .as_ref()
+            .map(|fate| line("program", fate)),
+    );
+    lines.join("\n")
 }

@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use crate::admin;
 use crate::config::settings::{LogFormat, Server, Settings};
 use crate::embedded::statistics::Statistics;
-use crate::proxy;
 use crate::proxy::connection::{BindError, Listener, Security, Sockets};
+use crate::proxy::{self, UpstreamProbe};
 use crate::runtime::{self, RuntimeHandle, background};
 use crate::system::{self, Clock};
 use crate::telemetry::logging;
@@ -202,6 +202,7 @@ impl BoundServer {
         }));
         drop(system::detach(background::run(
             Arc::clone(&runtime_handle),
+            Arc::new(UpstreamProbe::new()),
             ended.clone(),
         )));
         if let Some(listener) = admin {

@@ -20,6 +20,7 @@ use crate::model::timestamp::Timestamp;
 
 use super::api_body::{ApiError, bearer_kind, request_body};
 use super::auth_status::{AuthStatus, auth_status};
+use super::basic_access;
 use super::credentials::RequestCredentials;
 use super::endpoint::ApiEndpoint;
 use super::facts::{Facts, Known, Question};
@@ -141,6 +142,9 @@ fn logout<'a>(
                 access: request.bearer.access,
                 refresh,
             }));
+        }
+        if let Some(credentials) = basic_access::at_logout(request, site) {
+            return Ok(Decision::Needs(Question::LogoutBasic(credentials)));
         }
         if let Some(credential) = credentials.presented() {
             return Ok(Decision::Needs(Question::Logout(credential)));

@@ -42,6 +42,10 @@ pub struct Explanation {
     pub signed_in: ExplainedOutcome,
     /// For a user without any role.
     pub without_role: ExplainedOutcome,
+    /// For a program without a form that sends no credentials yet, where the rule takes Basic
+    /// credentials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program: Option<ExplainedOutcome>,
 }
 
 /// What one client would get.
@@ -98,6 +102,8 @@ pub fn explain(site: &Site, request: &ExplainedRequest<'_>, roles: &[String]) ->
         signed_out: explain_outcome(site, request, None),
         signed_in: explain_outcome(site, request, Some(with_role)),
         without_role: explain_outcome(site, request, Some(Vec::new())),
+        program: (requirement.basic && access != Access::Public)
+            .then(|| explain_program(site, request)),
     }
 }
 
@@ -131,19 +137,40 @@ fn explain_outcome(
         }
         facts.logout = Known::Found(());
     }
+    let navigation = FetchMetadata {
+        accept: Some("text/html"),
+        fetch_mode: Some("navigate"),
+        ..FetchMetadata::default()
+    };
     let request = RequestView {
-        method: explained.method,
-        target: explained.target,
-        cookies: &cookies,
-        bearer: BearerTokens::default(),
-        fetch_metadata: FetchMetadata {
-            accept: Some("text/html"),
-            fetch_mode: Some("navigate"),
-            ..FetchMetadata::default()
-        },
-        client: explained.client,
+        fetch_metadata: navigation,
+        ..view(explained, &cookies)
     };
     explain_decision(&decide(&request, site, &facts, Timestamp::from_secs(0)))
+}
+
+/// The outcome for a program that has no credentials.
+fn explain_program(site: &Site, explained: &ExplainedRequest<'_>) -> ExplainedOutcome {
+    let cookies = PresentedCookies::default();
+    let request = view(explained, &cookies);
+    let decision = decide(&request, site, &Facts::default(), Timestamp::from_secs(0));
+    explain_decision(&decision)
+}
+
+/// The request of a client that says nothing about itself.
+fn view<'a>(
+    explained: &ExplainedRequest<'a>,
+    cookies: &'a PresentedCookies<'a>,
+) -> RequestView<'a> {
+    RequestView {
+        method: explained.method,
+        target: explained.target,
+        cookies,
+        bearer: BearerTokens::default(),
+        basic: None,
+        fetch_metadata: FetchMetadata::default(),
+        client: explained.client,
+    }
 }
 
 fn explain_decision(decision: &Decision<'_>) -> ExplainedOutcome {

@@ -20,7 +20,7 @@
 //! * `endpoint`: which paths belong to the gateway.
 //! * `credentials` and `auth_status`: which credentials of a request count, and whom they prove.
 //! * `authorize`: who may see a page of the application.
-//! * `service_access`: programs without an account.
+//! * `service_access`: programs without an account. `basic_access`: clients without a form.
 //! * `unauthenticated`, `redirect_loop`, `preserved_post`: what everybody else gets.
 //! * `login`, `login_result`, `csrf_token`, `challenge`, `mfa`, `logout`: the gateway's forms.
 //! * `api`, `api_body`, `api_login`, `api_mfa`, `cors`: the JSON endpoints, and pages of other
@@ -47,6 +47,7 @@ mod api_login;
 mod api_mfa;
 mod auth_status;
 mod authorize;
+mod basic_access;
 pub mod cache_fields;
 mod challenge;
 pub mod client_address;

@@ -184,8 +184,8 @@ pub fn removals(site: &Site, headers: &HeaderMap) -> Vec<HeaderName> {
 }
 
 /// The access token that a site with `forward_token` sends along: the one of a refresh on this
-/// request, else the one that the session keeps, else the one that the client sent, if it was
-/// verified.
+/// request, else that of the login with Basic credentials, else the one that the session keeps,
+/// else the one that the client sent, if it was verified.
 #[must_use]
 pub fn forwarded_token(
     request: &RequestView<'_>,
@@ -198,6 +198,9 @@ pub fn forwarded_token(
     }
     if let Known::Found(renewed) = &facts.refresh {
         return Some(Arc::clone(&renewed.access));
+    }
+    if let Known::Found(login) = &facts.basic {
+        return Some(Arc::clone(&login.access));
     }
     if let Known::Found(session) = &facts.session {
         return session.access.clone();

@@ -49,7 +49,7 @@ pub struct Grant<'a> {
     authorization: AuthorizationUse,
 }
 
-/// Whether the request's `Authorization` field proved who the user is.
+/// Whether the request's `Authorization` field was meant for the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AuthorizationUse {
     Unused,
@@ -184,7 +184,7 @@ impl<'a> Grant<'a> {
         }
     }
 
-    /// The same grant for a request whose `Authorization` field was the credential.
+    /// The same grant for a request whose `Authorization` field was meant for the gateway.
     pub(super) fn by_authorization(mut self) -> Self {
         self.authorization = AuthorizationUse::Used;
         self
@@ -202,8 +202,8 @@ impl<'a> Grant<'a> {
         self.early_refresh
     }
 
-    /// Whether the request's `Authorization` field proved who the user is. The application must not
-    /// see it then.
+    /// Whether the request's `Authorization` field was meant for the gateway: it proved who the user
+    /// is, or would have. The application must not see it then.
     #[must_use]
     pub fn used_authorization(&self) -> bool {
         self.authorization == AuthorizationUse::Used

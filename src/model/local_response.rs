@@ -103,7 +103,7 @@ pub struct Problem {
     /// The value of `Allow`.
     pub allow: Option<&'static str>,
     /// The value of `WWW-Authenticate`.
-    pub www_authenticate: Option<&'static str>,
+    pub www_authenticate: Option<String>,
     /// The provider's word for why the password must be changed.
     pub change_reason: Option<String>,
     /// The step that the login waits for.

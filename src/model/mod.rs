@@ -48,3 +48,4 @@ pub mod target;
 pub mod theme;
 pub mod timestamp;
 pub mod token;
+pub mod upstream;

@@ -117,6 +117,16 @@ impl<'a> PresentedCookies<'a> {
         }
     }
 
+    /// Whether any of the gateway's cookies was presented, usable or not.
+    #[must_use]
+    pub fn has_any(&self) -> bool {
+        let others = [&self.form, &self.device];
+        self.has_credential()
+            || others
+                .iter()
+                .any(|cookie| **cookie != PresentedCookie::Absent)
+    }
+
     /// Whether any credential cookie was presented, usable or not.
     #[must_use]
     pub fn has_credential(&self) -> bool {

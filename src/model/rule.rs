@@ -209,6 +209,8 @@ pub struct Rule {
     pub roles: Vec<String>,
     /// What an unauthenticated request gets, with `required`.
     pub unauthenticated: UnauthenticatedAction,
+    /// Whether clients without a form may present Basic credentials; `None` for the site's setting.
+    pub basic: Option<bool>,
 }
 
 impl Rule {
@@ -350,6 +352,7 @@ mod tests {
             access: Access::Public,
             roles: Vec::new(),
             unauthenticated: UnauthenticatedAction::Auto,
+            basic: None,
         }
     }
 

@@ -1,6 +1,5 @@
 //! A site: one protected application.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use super::rule::{Access, Rule, RuleClient, UnauthenticatedAction};
 use super::service_token::ServiceTokens;
 use super::target::EncodedSlashes;
 use super::theme::Theme;
+use super::upstream::{Balance, HealthCheck, Upstream, UpstreamProtocol};
 
 /// A protected application: its external origin, upstreams, rules and cookies. Made from the
 /// validated configuration and never changed.
@@ -34,8 +34,14 @@ pub struct Site {
     pub provider: String,
     /// The audience (`aud`) that access tokens must have.
     pub application_id: String,
-    /// The addresses of the application; never empty.
+    /// The servers of the application; never empty.
     pub upstreams: Vec<Upstream>,
+    /// How requests are distributed over them.
+    pub balance: Balance,
+    /// What they speak in the clear.
+    pub upstream_protocol: UpstreamProtocol,
+    /// How many idle connections to them are kept.
+    pub upstream_keepalive: usize,
     /// The `Host` field that is sent upstream; `None` sends the client's.
     pub upstream_host: Option<String>,
     /// The time limit between two reads from an upstream, and between two writes of a body to it;
@@ -54,6 +60,8 @@ pub struct Site {
     pub session_lifetime: SessionLifetime,
     /// Whether clients that are not browsers may present tokens in headers.
     pub bearer: bool,
+    /// Whether clients without a form may present Basic credentials, where no rule says otherwise.
+    pub basic: bool,
     /// The tokens of programs without an account.
     pub service_tokens: ServiceTokens,
     /// The page after a login without a return address.
@@ -174,49 +182,6 @@ impl Default for OwnPaths {
     }
 }
 
-/// An address of an application.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Upstream {
-    /// `http://host:port`: an unencrypted connection.
-    Http {
-        /// A name or an address (IPv6 in brackets).
-        host: String,
-        /// The port, 1 to 65535.
-        port: u16,
-    },
-    /// `https://host:port`: over TLS, with the certificate verified for the host.
-    Https {
-        /// A name or an address (IPv6 in brackets).
-        host: String,
-        /// The port, 1 to 65535.
-        port: u16,
-    },
-    /// `unix:///path`: a Unix domain socket.
-    Unix {
-        /// The path of the socket.
-        path: PathBuf,
-    },
-}
-
-impl std::fmt::Display for Upstream {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Http { host, port } => write!(out, "http://{host}:{port}"),
-            Self::Https { host, port } => write!(out, "https://{host}:{port}"),
-            Self::Unix { path } => write!(out, "unix://{}", path.display()),
-        }
-    }
-}
-
-/// An active health check of upstreams: `GET path` must return a 2xx or 3xx status.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HealthCheck {
-    /// The path and query of the request.
-    pub path: String,
-    /// The time from the start of one check to the start of the next.
-    pub interval: Duration,
-}
-
 /// What the rules require for one request.
 #[derive(Clone, Copy, Debug)]
 pub struct Requirement<'a> {
@@ -228,6 +193,8 @@ pub struct Requirement<'a> {
     pub roles: &'a [String],
     /// What an unauthenticated request gets.
     pub unauthenticated: UnauthenticatedAction,
+    /// Whether Basic credentials of clients without a form are the gateway's.
+    pub basic: bool,
 }
 
 impl Requirement<'_> {
@@ -267,12 +234,14 @@ impl Site {
                 access: rule.access,
                 roles: &rule.roles,
                 unauthenticated: rule.unauthenticated,
+                basic: rule.basic.unwrap_or(self.basic),
             },
             None => Requirement {
                 pattern: None,
                 access: self.default_access,
                 roles: &[],
                 unauthenticated: UnauthenticatedAction::Auto,
+                basic: self.basic,
             },
         }
     }
@@ -326,6 +295,12 @@ impl Site {
     #[must_use]
     pub fn takes_bearer(&self) -> bool {
         self.bearer || !self.service_tokens.is_empty()
+    }
+
+    /// Whether the site takes Basic credentials on any path.
+    #[must_use]
+    pub fn takes_basic(&self) -> bool {
+        self.basic || self.rules.iter().any(|rule| rule.basic == Some(true))
     }
 
     /// Whether the gateway sets this header itself, so that the client's copy must be removed. Case

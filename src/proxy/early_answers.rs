@@ -39,7 +39,7 @@ pub(super) async fn acme_challenge(
 ) -> Option<LocalResponse> {
     let is_plain = ctx.connection.transport.scheme() == Scheme::Http;
     let token = endpoint::acme_token(&head.target).filter(|_| is_plain && is_read(&head.method))?;
-    let answer = ctx.runtime.acme.answer_http(token).await?;
+    let answer = ctx.runtime.tls.acme.answer_http(token).await?;
     ctx.outcome = OutcomeLabel::Answered;
     ctx.reason = Reason::OwnEndpoint;
     Some(LocalResponse::AcmeChallenge(answer))

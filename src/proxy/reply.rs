@@ -179,8 +179,8 @@ fn problem(
     if let Some(methods) = what.allow {
         head.insert_header(header::ALLOW, methods)?;
     }
-    if let Some(challenge) = what.www_authenticate {
-        head.insert_header(header::WWW_AUTHENTICATE, challenge)?;
+    if let Some(challenge) = &what.www_authenticate {
+        head.insert_header(header::WWW_AUTHENTICATE, challenge.as_str())?;
     }
     Ok(response)
 }

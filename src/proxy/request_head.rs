@@ -13,7 +13,7 @@ use pingora::http::RequestHeader;
 
 use crate::decide::request_validation::{FieldCounts, UnvalidatedHead};
 use crate::decide::trace_context::is_traceparent;
-use crate::model::authorization::bearer_jwt;
+use crate::model::authorization::{BasicCredentials, bearer_jwt};
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
 use crate::model::request_cookies::PresentedCookies;
 use crate::model::rule::RuleClient;
@@ -49,6 +49,8 @@ pub(super) struct RequestHead {
     has_fetch_metadata: bool,
     is_prefetch: bool,
     has_requested_with: bool,
+    /// Whether `User-Agent` begins with `Mozilla/`.
+    has_browser_agent: bool,
     /// Whether `Upgrade` lists `websocket`.
     upgrades_to_websocket: bool,
     /// Whether `Connection` lists `upgrade`.
@@ -122,6 +124,9 @@ impl RequestHead {
             }
             header::ACCEPT => join(&mut self.accept, value),
             header::REFERER => only(&mut self.referer, value),
+            header::USER_AGENT => {
+                self.has_browser_agent |= value.as_bytes().starts_with(b"Mozilla/");
+            }
             header::UPGRADE => self.upgrades_to_websocket |= lists(value, b"websocket"),
             header::CONNECTION => self.connection_upgrade |= lists(value, b"upgrade"),
             _ => self.add_by_text(name.as_str(), value),
@@ -186,6 +191,7 @@ impl RequestHead {
                 .map(|value| value.to_str().unwrap_or_default()),
             is_prefetch: self.is_prefetch,
             is_browser: self.has_fetch_metadata || self.origin.is_some(),
+            has_browser_agent: self.has_browser_agent,
         }
     }
 
@@ -228,6 +234,7 @@ impl RequestHead {
             target,
             cookies,
             bearer: self.bearer(),
+            basic: text(self.authorization.as_ref()).and_then(BasicCredentials::parse),
             fetch_metadata: self.fetch_metadata(),
             client,
         }

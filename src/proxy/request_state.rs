@@ -89,6 +89,8 @@ pub(super) struct UpstreamState {
     pub(super) attempts: Attempts,
     /// When forwarding began.
     pub(super) started: Option<Instant>,
+    /// When the last attempt began, where others before it failed.
+    pub(super) retried: Option<Instant>,
     /// How long the upstream took to begin its response.
     pub(super) latency: Option<Duration>,
 }

@@ -33,6 +33,10 @@ pub(super) async fn resolve(
         Question::LoadSession(id) => {
             facts.session = resolver(session, ctx, site_runtime).load_session(id).await;
         }
+        Question::CheckBasic(credentials) => {
+            let resolver = resolver(session, ctx, site_runtime);
+            facts.basic = resolver.check_basic(credentials).await;
+        }
         Question::Refresh(_)
         | Question::RefreshFromBody(_)
         | Question::ReadLoginForm(_)
@@ -46,6 +50,7 @@ pub(super) async fn resolve(
         | Question::SendCode { .. }
         | Question::CountRedirect { .. }
         | Question::Logout(_)
+        | Question::LogoutBasic(_)
         | Question::LogoutFromBody { .. } => {
             // In a box: a future is as large as the largest that it may wait for, and every request
             // would carry the size of what few wait for.
@@ -84,6 +89,7 @@ async fn resolve_any(
         }
         Question::Verify(_)
         | Question::LoadSession(_)
+        | Question::CheckBasic(_)
         | Question::Refresh(_)
         | Question::RefreshFromBody(_)
         | Question::RestorePost { .. }
@@ -93,6 +99,7 @@ async fn resolve_any(
         | Question::SendCode { .. }
         | Question::CountRedirect { .. }
         | Question::Logout(_)
+        | Question::LogoutBasic(_)
         | Question::LogoutFromBody { .. } => {
             let resolver = resolver(session, ctx, site_runtime);
             resolver.answer(question, facts).await;

@@ -18,6 +18,8 @@ use crate::telemetry::audit::{self, AuditContext};
 use super::log_path;
 use super::reply;
 use super::request_state::RequestState;
+use super::upstream;
+use super::upstream_error::is_timeout;
 
 /// Checks that the application's response has one meaning, and removes what ends at the gateway.
 ///
@@ -39,7 +41,7 @@ pub(super) fn validate_response(
         fields: &response.headers,
     };
     head.validate(asked)
-        .map_err(|error| Error::explain(ErrorType::InvalidHTTPHeader, error.as_str()).into_up())?;
+        .map_err(|error| Error::new_up(ErrorType::Custom(error.as_str())))?;
     for name in head.removals() {
         response.remove_header(&name);
     }
@@ -63,7 +65,7 @@ pub(super) async fn filter_response(
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
-    ctx.upstream.latency = ctx.upstream.started.map(|asked| asked.elapsed());
+    upstream::responded(ctx);
     ctx.response.is_forwarded = true;
     ctx.status = response.status.as_u16();
     await_early_refresh(ctx).await;
@@ -231,16 +233,6 @@ pub(super) fn classify_error(error: &Error) -> Option<Reason> {
         }
         ErrorSource::Internal | ErrorSource::Unset => Some(Reason::Internal),
     }
-}
-
-fn is_timeout(kind: &ErrorType) -> bool {
-    matches!(
-        kind,
-        ErrorType::ConnectTimedout
-            | ErrorType::ReadTimedout
-            | ErrorType::WriteTimedout
-            | ErrorType::TLSHandshakeTimedout
-    )
 }
 
 /// Writes the access record and counts the request, both with the same reason. Some refusals get an

@@ -17,6 +17,7 @@ use crate::system::{self, Clock};
 use super::Runtime;
 use super::acme::AcmeResponder;
 use super::assertion::{self, Assertions};
+use super::basic_auth::BasicAuth;
 use super::connectors::{Connectors, Network};
 use super::cookie_keys::{self, CookieKeys};
 use super::early_refresh::EarlyRefresh;
@@ -89,7 +90,7 @@ pub fn build_with(
         .map(Arc::new)
         .ok_or_else(|| BuildError("no key to seal cookies with".into()))?;
     let acme = AcmeResponder::new(&shared.acme, &sealing);
-    let tls_listeners = tls::build(&settings, previous, &acme).map_err(BuildError)?;
+    let tls = tls::build(&settings, previous, acme).map_err(BuildError)?;
     if previous.is_none() {
         shared.saved_state.restore(&SavedStateContext {
             state_dir: settings.state_dir.clone(),
@@ -98,13 +99,16 @@ pub fn build_with(
     }
     let core = Core::new(&shared, &settings, &sealing);
     let devices = Arc::new(TrustedDevices::new(Arc::clone(&sealing), &cookie_keys.keys));
+    let login = login(&shared, settings.login, &core, &sealing, &devices);
+    let login = Arc::new(login);
     Ok(Runtime {
         tokens: Tokens {
             revocation: Arc::clone(&core.revocation),
             metrics: Arc::clone(&shared.metrics),
         },
         early_refresh: core.early_refresh(),
-        login: login(&shared, settings.login, &core, &sealing, &devices),
+        basic_auth: basic_auth(&shared, &core, &login),
+        login,
         logout: Logout {
             sealing: Arc::clone(&sealing),
             sessions: Arc::clone(&core.sessions),
@@ -125,19 +129,17 @@ pub fn build_with(
             metrics: Arc::clone(&shared.metrics),
             clock: shared.clock.clone(),
             sealing_since: cookie_keys.made,
-            tls_listeners: tls_listeners.clone(),
-            issued: Arc::clone(&shared.acme.issued),
+            tls: tls.clone(),
         },
         sessions: core.sessions,
         refresh: core.refresh,
         revocation: core.revocation,
-        acme,
         assertions,
         settings,
         shared,
         providers,
         sites,
-        tls_listeners,
+        tls,
     })
 }
 
@@ -176,6 +178,7 @@ impl Core {
                 revocation: Arc::clone(&revocation),
             },
             leases: Arc::clone(&shared.leases),
+            saved_state: Arc::clone(&shared.saved_state),
             reuse_window: settings.reuse_window,
         });
         let refresh = Arc::new(Refresh {
@@ -237,6 +240,21 @@ fn login(
             devices: Arc::clone(devices),
         },
         sessions: Arc::clone(&core.sessions),
+        basic_memory: Arc::clone(&shared.basic_memory),
+    }
+}
+
+fn basic_auth(shared: &Shared, core: &Core, login: &Arc<Login>) -> BasicAuth {
+    BasicAuth {
+        memory: Arc::clone(&shared.basic_memory),
+        in_flight: Arc::clone(&shared.basic_in_flight),
+        tokens: Tokens {
+            revocation: Arc::clone(&core.revocation),
+            metrics: Arc::clone(&shared.metrics),
+        },
+        refresh: Arc::clone(&core.refresh),
+        revocation: Arc::clone(&core.revocation),
+        login: Arc::clone(login),
     }
 }
 
@@ -262,8 +280,7 @@ fn shared(
     } else {
         ThrottleKeys::new(system::random())
     };
-    let probes = http_client(connectors)?;
-    Ok(Shared::new(clock, stores, throttle_keys, probes))
+    Ok(Shared::new(clock, stores, throttle_keys))
 }
 
 fn http_client(connectors: &dyn Connectors) -> Result<HttpClient, BuildError> {

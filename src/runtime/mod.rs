@@ -10,20 +10,19 @@
 //!
 //! ```text
 //! streams, upstreams, state_dir, cookie_keys, provider_client, token and session caches
-//! connectors, site, request_context, assertion, redirect_loop
+//! connectors, site, request_context, assertion, redirect_loop, basic_memory
 //! revocation_schedule, saved_state, revocation_queue
 //! revocation
 //! tokens
 //! sessions
 //! refresh
 //! login, early_refresh, logout
-//! preserved_post
+//! basic_auth, preserved_post
 //! acme, tls
 //! Runtime, status, build, background
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -37,6 +36,8 @@ use crate::telemetry::{Metrics, SiteMetrics};
 pub mod acme;
 pub mod assertion;
 pub mod background;
+pub mod basic_auth;
+pub mod basic_memory;
 mod build;
 mod connectors;
 pub mod cookie_keys;
@@ -61,6 +62,7 @@ pub mod status;
 pub mod streams;
 pub mod tls;
 pub mod tokens;
+pub mod upstream_checks;
 pub mod upstreams;
 
 pub use build::{BuildError, build, build_with};
@@ -69,8 +71,8 @@ pub use request_context::RequestContext;
 pub use runtime_handle::RuntimeHandle;
 pub use site::SiteRuntime;
 
-use acme::AcmeResponder;
 use assertion::Assertions;
+use basic_auth::BasicAuth;
 use early_refresh::EarlyRefresh;
 use login::Login;
 use logout::Logout;
@@ -82,7 +84,7 @@ use revocation::Revocation;
 use sessions::Sessions;
 use shared::Shared;
 use status::Status;
-use tls::{TlsListener, TlsListeners};
+use tls::TlsListeners;
 use tokens::Tokens;
 
 /// What serves requests under one configuration.
@@ -96,7 +98,9 @@ pub struct Runtime {
     /// Refreshes access tokens before they expire, while the application answers.
     pub early_refresh: EarlyRefresh,
     /// Signs people in.
-    pub login: Login,
+    pub login: Arc<Login>,
+    /// Checks Basic credentials.
+    pub basic_auth: BasicAuth,
     /// Signs people out.
     pub logout: Logout,
     /// Knows which sign-ins were revoked.
@@ -107,8 +111,8 @@ pub struct Runtime {
     pub redirects: Arc<RedirectCounter>,
     /// The metrics page and the readiness check.
     pub status: Status,
-    /// Answers the challenges of the ACME server.
-    pub acme: AcmeResponder,
+    /// What the TLS listeners need, and the answers to the ACME server.
+    pub tls: Arc<TlsListeners>,
     /// Signs assertions for applications.
     pub assertions: Arc<Assertions>,
     settings: Arc<Settings>,
@@ -117,7 +121,6 @@ pub struct Runtime {
     sites: Vec<Arc<SiteRuntime>>,
     /// By the text of each [`Host`].
     by_host: BTreeMap<String, Arc<SiteRuntime>>,
-    tls_listeners: TlsListeners,
     /// The metrics of requests that belong to no site.
     no_site: Arc<SiteMetrics>,
 }
@@ -165,12 +168,6 @@ impl Runtime {
     #[must_use]
     pub fn site_called(&self, host: &str) -> Option<&Arc<SiteRuntime>> {
         self.by_host.get(host)
-    }
-
-    /// What the TLS listener with this configured address needs.
-    #[must_use]
-    pub fn tls_listener(&self, address: SocketAddr) -> Option<&Arc<TlsListener>> {
-        self.tls_listeners.get(&address)
     }
 
     /// Every site, in the order of the configuration.

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use crate::model::timestamp::Timestamp;
-use crate::store::Stores;
+use crate::store::{Stores, Sweep as _};
 use crate::system::Clock;
 use crate::telemetry::Metrics;
 use crate::telemetry::labels::Store;
 
-use super::acme::issued::IssuedCertificates;
 use super::provider_client::ProviderClient;
 use super::tls::TlsListeners;
 
@@ -20,8 +19,7 @@ pub struct Status {
     pub(super) clock: Clock,
     /// When the sealing key was generated, where that is known.
     pub(super) sealing_since: Option<Timestamp>,
-    pub(super) tls_listeners: TlsListeners,
-    pub(super) issued: Arc<IssuedCertificates>,
+    pub(super) tls: Arc<TlsListeners>,
 }
 
 impl Status {
@@ -44,8 +42,7 @@ impl Status {
         if let Some(since) = self.sealing_since {
             self.metrics.cookie_key_age(since.until(self.clock.now()));
         }
-        let listeners = self.tls_listeners.values();
-        let certificates = listeners.flat_map(|listener| listener.certificates.iter());
+        let certificates = self.tls.certificates();
         self.metrics.certificates(
             certificates.map(|certificate| (certificate.label.clone(), certificate.expires)),
         );
@@ -64,7 +61,7 @@ impl Status {
                 provider.name
             ));
         }
-        if let Some(name) = self.issued.first_self_signed() {
+        if let Some(name) = self.tls.acme.first_self_signed() {
             return Err(format!(
                 "the certificate for {name} is self-signed: the ACME server has not issued one yet"
             ));

@@ -1,6 +1,6 @@
 //! What TLS listeners need: the certificates by name, and how handshakes are made.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -42,36 +42,53 @@ pub struct TlsListener {
     pub acme: Option<AcmeResponder>,
 }
 
-/// The TLS listeners by their configured addresses.
-pub type TlsListeners = HashMap<SocketAddr, Arc<TlsListener>>;
-
-/// The listeners of a configuration, with certificates for every name, see [`listeners`].
-pub(super) fn build(
-    settings: &Settings,
-    previous: Option<&Runtime>,
-    acme: &AcmeResponder,
-) -> Result<TlsListeners, String> {
-    acme.prepare(settings)?;
-    let kept = previous.map(|previous| &previous.tls_listeners);
-    let listeners = listeners(&settings.server.tls, kept, Some(acme))?;
-    for tls in &settings.server.tls {
-        if let Some(listener) = listeners.get(&tls.listen) {
-            listener.certificates.warn_of_expired(acme.now());
-        }
-    }
-    Ok(listeners)
+/// The TLS listeners, and the answers to the ACME server.
+pub struct TlsListeners {
+    /// Answers its challenges.
+    pub acme: AcmeResponder,
+    by_address: BTreeMap<SocketAddr, Arc<TlsListener>>,
 }
 
-/// The listeners of `settings`. Those of `previous` that are not in the settings stay, because
-/// their sockets are open until the process ends.
+impl TlsListeners {
+    /// What the listener with this configured address needs.
+    #[must_use]
+    pub fn get(&self, address: SocketAddr) -> Option<&Arc<TlsListener>> {
+        self.by_address.get(&address)
+    }
+
+    /// Every certificate in use.
+    pub(super) fn certificates(&self) -> impl Iterator<Item = Arc<Certificate>> {
+        let listeners = self.by_address.values();
+        listeners.flat_map(|listener| listener.certificates.iter())
+    }
+}
+
+/// The listeners of `settings`, with a certificate for every name. Those of `previous` that are not
+/// in the settings stay, because their sockets are open until the process ends.
 ///
 /// # Errors
 /// What is wrong with which listener, for an operator.
-pub(super) fn listeners(
+pub(super) fn build(
+    settings: &Settings,
+    previous: Option<&Runtime>,
+    acme: AcmeResponder,
+) -> Result<Arc<TlsListeners>, String> {
+    acme.prepare(settings)?;
+    let kept = previous.map(|previous| &previous.tls.by_address);
+    let by_address = listeners(&settings.server.tls, kept, Some(&acme))?;
+    for tls in &settings.server.tls {
+        if let Some(listener) = by_address.get(&tls.listen) {
+            listener.certificates.warn_of_expired(acme.now());
+        }
+    }
+    Ok(Arc::new(TlsListeners { acme, by_address }))
+}
+
+fn listeners(
     settings: &[Tls],
-    previous: Option<&TlsListeners>,
+    previous: Option<&BTreeMap<SocketAddr, Arc<TlsListener>>>,
     acme: Option<&AcmeResponder>,
-) -> Result<TlsListeners, String> {
+) -> Result<BTreeMap<SocketAddr, Arc<TlsListener>>, String> {
     let mut listeners = previous.cloned().unwrap_or_default();
     for tls in settings {
         let previous = listeners.get(&tls.listen).map(|before| &**before);

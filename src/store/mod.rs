@@ -24,6 +24,7 @@ mod wait_queue;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -34,9 +35,10 @@ use crate::system::Clock;
 pub use leases::{Acquire, Fence, LeaseKey, LeaseResult, LeaseStore};
 pub use memory::{
     MemoryLeases, MemoryPendingRevocations, MemoryRevocations, MemorySessions, MemoryThrottles,
+    StoredCheckpoint,
 };
 pub use pending_revocations::{PendingId, PendingRevocation, PendingRevocationStore};
-pub use revocations::{RevocationId, RevocationListener, RevocationStore};
+pub use revocations::{Revocation, RevocationId, RevocationListener, RevocationStore};
 pub use sessions::{SessionHash, SessionStore, StoredSession};
 pub use snapshot::{SavedStores, SnapshotError};
 pub use throttles::{
@@ -64,7 +66,7 @@ pub struct Stores {
     pub leases: Arc<dyn LeaseStore>,
     /// Leases that exclude other requests of this process only. With [`Scope::Process`] these are
     /// [`Stores::leases`].
-    pub local_leases: Arc<dyn LeaseStore>,
+    pub local_leases: Arc<MemoryLeases>,
     /// Revoked sign-ins.
     pub revocations: Arc<dyn RevocationStore>,
     /// Refresh tokens that a provider has not been told to revoke yet.
@@ -93,15 +95,11 @@ impl Stores {
     /// Empty stores in the memory of this process. Leases run on the monotonic time of `clock`.
     #[must_use]
     pub fn in_memory(clock: &Clock) -> Self {
-        let leases: Arc<dyn LeaseStore> = Arc::new(MemoryLeases::new(clock.clone()));
-        let saved = SavedStores {
-            revocations: Arc::new(MemoryRevocations::new()),
-            pending: Arc::default(),
-        };
+        let saved = SavedStores::new(clock);
         Self {
             sessions: Arc::new(MemorySessions::new()),
-            local_leases: Arc::clone(&leases),
-            leases,
+            local_leases: Arc::clone(&saved.leases),
+            leases: Arc::clone(&saved.leases) as _,
             revocations: Arc::clone(&saved.revocations) as _,
             pending_revocations: Arc::clone(&saved.pending) as _,
             saved,
@@ -147,6 +145,12 @@ pub trait StoreConnection: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`StoreError`] when it does not.
     async fn ready(&self) -> Result<(), StoreError>;
+
+    /// Since when there has been no connection to the server, on the monotonic clock of this
+    /// process. `None` while there is one, and where there is no server.
+    fn down_since(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// The store does not answer. The text is for the log, never for a client.

@@ -81,8 +81,18 @@ const OPEN_STREAMS: Definition = Definition {
 };
 const UPSTREAM_HEALTHY: Definition = Definition {
     name: "upstream_healthy",
-    help: "1 if the upstream passes its health check, 0 if not.",
+    help: "1 if the upstream gets requests, 0 if it fails its health check or is ejected.",
     labels: &["site", "upstream"],
+};
+const UPSTREAM_SECONDS: Definition = Definition {
+    name: "upstream_request_duration_seconds",
+    help: "Time from the attempt to reach an upstream to the head of its response.",
+    labels: &["site", "upstream"],
+};
+const UPSTREAM_ERRORS: Definition = Definition {
+    name: "upstream_errors_total",
+    help: "Failed attempts to get a response from an upstream, by cause.",
+    labels: &["site", "upstream", "error"],
 };
 const THROTTLED: Definition = Definition {
     name: "throttled_total",
@@ -148,6 +158,8 @@ pub(super) struct MetricFamilies {
     pub(super) provider_seconds: HistogramVec,
     pub(super) open_streams: IntGaugeVec,
     pub(super) upstream_healthy: IntGaugeVec,
+    pub(super) upstream_seconds: HistogramVec,
+    pub(super) upstream_errors: IntCounterVec,
     pub(super) throttled: IntCounterVec,
     pub(super) reloads: IntCounterVec,
     pub(super) store_evictions: IntCounterVec,
@@ -174,6 +186,8 @@ impl MetricFamilies {
             provider_seconds: histogram(registry, &PROVIDER_SECONDS, PROVIDER_BUCKETS),
             open_streams: gauge(registry, &OPEN_STREAMS),
             upstream_healthy: gauge(registry, &UPSTREAM_HEALTHY),
+            upstream_seconds: histogram(registry, &UPSTREAM_SECONDS, REQUEST_BUCKETS),
+            upstream_errors: counter(registry, &UPSTREAM_ERRORS),
             throttled: counter(registry, &THROTTLED),
             reloads: counter(registry, &RELOADS),
             store_evictions: counter(registry, &STORE_EVICTIONS),

@@ -13,8 +13,10 @@ mod metric_families;
 pub mod metrics;
 mod provider_metrics;
 mod site_metrics;
+mod upstream_metrics;
 
 pub use listener_metrics::{ConnectionGuard, ListenerMetrics};
 pub use metrics::Metrics;
 pub use provider_metrics::ProviderMetrics;
 pub use site_metrics::{SiteMetrics, StreamGuard};
+pub use upstream_metrics::UpstreamMetrics;

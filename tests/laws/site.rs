@@ -11,10 +11,9 @@ use vestibule::model::origin::{Host, Origin, Scheme};
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
 use vestibule::model::service_token::ServiceTokens;
-use vestibule::model::site::{
-    OwnPaths, ResponseRewrite, SessionLifetime, Site, Upstream, ViaField,
-};
+use vestibule::model::site::{OwnPaths, ResponseRewrite, SessionLifetime, Site, ViaField};
 use vestibule::model::target::EncodedSlashes;
+use vestibule::model::upstream::{Balance, UpstreamAddress, UpstreamProtocol};
 
 pub fn store() -> Site {
     Site {
@@ -24,10 +23,16 @@ pub fn store() -> Site {
         https: HttpsPolicy::default(),
         provider: "main".into(),
         application_id: "store-app".into(),
-        upstreams: vec![Upstream::Http {
-            host: "127.0.0.1".into(),
-            port: 9,
-        }],
+        upstreams: vec![
+            UpstreamAddress::Http {
+                host: "127.0.0.1".into(),
+                port: 9,
+            }
+            .into(),
+        ],
+        balance: Balance::default(),
+        upstream_protocol: UpstreamProtocol::default(),
+        upstream_keepalive: 100,
         upstream_host: None,
         upstream_idle: None,
         via: ViaField::Append,
@@ -39,6 +44,7 @@ pub fn store() -> Site {
             absolute: Duration::from_secs(43_200),
         },
         bearer: false,
+        basic: false,
         service_tokens: ServiceTokens::default(),
         landing: ReturnPath::parse("/landing").unwrap(),
         after_logout: ReturnPath::parse("/bye").unwrap(),
@@ -68,5 +74,6 @@ pub fn rule(pattern: &str, methods: &[Method], access: Access, roles: &[&str]) -
         access,
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         unauthenticated: UnauthenticatedAction::Auto,
+        basic: None,
     }
 }

@@ -17,6 +17,7 @@ mod store;
 mod templates;
 mod theme;
 mod tls;
+mod upstream_tls;
 mod upstreams;
 
 use std::ops::Range;

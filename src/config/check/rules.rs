@@ -82,6 +82,16 @@ fn parse(rule: &At<Written>, review: &mut Review<'_>) -> Option<Rule> {
         Some(WrittenSignedOut::Redirect) => UnauthenticatedAction::Redirect,
         Some(WrittenSignedOut::Status) => UnauthenticatedAction::Status,
     };
+    if let (Some(basic), Some(Access::Public)) = (&rule.basic, access)
+        && **basic
+    {
+        review.refuse(
+            &basic.span,
+            "`basic` says nothing on a rule that looks at no credentials",
+            "take it away, or write access = \"required\" or \"optional\"",
+        );
+        return None;
+    }
     Some(Rule {
         pattern: pattern?,
         methods: methods?,
@@ -90,6 +100,7 @@ fn parse(rule: &At<Written>, review: &mut Review<'_>) -> Option<Rule> {
         access: access?,
         roles: roles?,
         unauthenticated: signed_out,
+        basic: rule.basic.as_deref().copied(),
     })
 }
 

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::super::spans::At;
 use super::super::units::{Moment, Size, Time};
 use super::site_headers::Headers;
+use super::upstream::Upstream;
 
 /// A guarded application.
 #[derive(Deserialize, JsonSchema)]
@@ -41,13 +42,16 @@ pub(in crate::config) struct Site {
     /// The audience (`aud`) of its tokens; with FusionAuth the id of the application.
     #[schemars(required)]
     pub application_id: Option<At<String>>,
-    /// The addresses of the application: `http://host:port`, `https://host:port` (the certificate
-    /// is verified) or `unix:///path`. Several are used in turn (round robin).
+    /// The servers of the application: `http://host:port`, `https://host:port` (the certificate is
+    /// verified) or `unix:///path`, or a table with more. With several, `balance` says which one is
+    /// next.
     #[schemars(required)]
-    pub upstreams: Option<At<Vec<At<String>>>>,
-    /// The protocol of `http://` upstreams.
+    pub upstreams: Option<At<Vec<At<Upstream>>>>,
+    /// How requests are distributed over several upstreams.
+    #[schemars(extend("default" = "round_robin"))]
+    pub balance: Balance,
+    /// The protocol of `http://` and `unix://` upstreams. `https://` upstreams choose by ALPN.
     #[schemars(extend("default" = "http1"))]
-    #[expect(dead_code, reason = "there is one protocol as yet")]
     pub upstream_protocol: Protocol,
     /// The `Host` header sent to the upstream. Left out, the client's.
     #[serde(default)]
@@ -57,6 +61,10 @@ pub(in crate::config) struct Site {
     #[serde(default)]
     #[schemars(extend("x-from" = "1ms", "x-to" = "1d"))]
     pub upstream_idle: Option<At<Time>>,
+    /// How many idle connections to its upstreams are kept for the next requests. The sites share
+    /// the sum of their numbers. A change needs a restart.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 20_000))]
+    pub upstream_keepalive: At<usize>,
     /// Whether requests to the upstream carry `Via`. Some servers do not compress responses to
     /// requests that have it: nginx by default (`gzip_proxied off`).
     #[schemars(extend("default" = true))]
@@ -66,7 +74,8 @@ pub(in crate::config) struct Site {
     /// removed.
     #[schemars(extend("default" = true))]
     pub rewrite: At<bool>,
-    /// Health checks: an upstream that fails them gets no requests.
+    /// Health checks: an upstream that fails three in a row gets no requests until it passes two. The
+    /// first check after the start counts at once.
     #[serde(default)]
     pub health: Option<Health>,
     /// How browsers carry their credential.
@@ -75,6 +84,10 @@ pub(in crate::config) struct Site {
     /// Whether API clients and mobile apps may carry tokens themselves, in headers and JSON bodies.
     #[schemars(extend("default" = false))]
     pub bearer: At<bool>,
+    /// Whether programs without a form, such as git, pip and calendar clients, may send a user's
+    /// name and password with each request (`Authorization: Basic`). The provider checks them.
+    #[schemars(extend("default" = false))]
+    pub basic: bool,
     /// The service tokens, one `[[sites.tokens]]` each: programs without an account at the provider
     /// present them as `Authorization: Bearer vst_…`.
     #[schemars(extend("default" = []))]
@@ -138,14 +151,26 @@ pub(in crate::config) struct Site {
 }
 
 /// A protocol for upstreams.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Protocol {
     /// HTTP/1.1.
     Http1,
-    /// HTTP/2 in the clear.
-    #[schemars(extend("x-not-yet" = "use \"http1\""))]
+    /// HTTP/2 in the clear, with prior knowledge: for gRPC. WebSockets go over HTTP/1.1 all the same.
     H2,
+}
+
+/// How requests are distributed over upstreams.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Balance {
+    /// In turn.
+    RoundRobin,
+    /// To the upstream with the fewest requests under way.
+    LeastRequests,
+    /// All requests of a user to the same upstream; those of a visitor who is not signed in, by the
+    /// client's address.
+    Sticky,
 }
 
 /// Health checks of upstreams.
@@ -342,6 +367,10 @@ pub(in crate::config) struct Rule {
     /// With `required`: the answer to signed-out visitors.
     #[serde(default)]
     pub signed_out: Option<At<SignedOut>>,
+    /// Whether programs without a form may send Basic credentials here. Left out, what the site's
+    /// `basic` says.
+    #[serde(default)]
+    pub basic: Option<At<bool>>,
 }
 
 /// A service token. Make one with `vestibule tokens new`.

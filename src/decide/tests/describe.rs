@@ -43,6 +43,7 @@ fn describe_question(question: &Question<'_>) -> String {
             optional("for ", refresh.session_id)
         ),
         Question::RefreshFromBody(token) => format!("refresh posted {}", token.expose()),
+        Question::CheckBasic(credentials) => format!("basic {}", credentials.encoded()),
         Question::ReadLoginForm(FormSize::Plain) => "form".into(),
         Question::ReadLoginForm(FormSize::WithPreservedPost) => "large form".into(),
         Question::PreservePost {
@@ -99,6 +100,7 @@ fn describe_question(question: &Question<'_>) -> String {
         Question::Logout(credential) => {
             describe_logout("logout", credential.token, credential.refresh)
         }
+        Question::LogoutBasic(credentials) => format!("logout basic {}", credentials.encoded()),
         Question::LogoutFromBody { access, refresh } => {
             describe_logout("logout posted", *access, Some(refresh.expose()))
         }

@@ -20,12 +20,14 @@ use crate::model::return_path::ReturnPath;
 use crate::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
 use crate::model::sealing_keys::SealingKeys;
 use crate::model::service_token::ServiceTokens;
-use crate::model::site::{OwnPaths, ResponseRewrite, SessionLifetime, Site, Upstream, ViaField};
+use crate::model::site::{OwnPaths, ResponseRewrite, SessionLifetime, Site, ViaField};
 use crate::model::target::EncodedSlashes;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{
-    CompletedLogin, CompletedRefresh, IssuedTokens, Principal, RevocationKey, Session, TokenError,
+    BasicLogin, CompletedLogin, CompletedRefresh, IssuedTokens, Principal, RevocationKey, Session,
+    TokenError,
 };
+use crate::model::upstream::{Balance, UpstreamAddress, UpstreamProtocol};
 
 pub(super) const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
@@ -39,6 +41,15 @@ pub(super) fn live_session(seconds: u64) -> Known<Session, TokenError> {
     Known::Found(Session {
         principal: principal("ann", &[], seconds),
         access: None,
+    })
+}
+
+/// A login of `ann` with Basic credentials.
+pub(super) fn basic_login(roles: &[&str]) -> Known<BasicLogin, Box<LoginRefused>> {
+    Known::Found(BasicLogin {
+        principal: principal("ann", roles, 600),
+        access: "A1".into(),
+        reason: Reason::SignedIn,
     })
 }
 
@@ -108,6 +119,7 @@ pub(super) fn rule(pattern: &str, access: Access, roles: &[&str]) -> Rule {
         access,
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         unauthenticated: UnauthenticatedAction::Auto,
+        basic: None,
     }
 }
 
@@ -144,10 +156,16 @@ pub(super) fn store() -> Site {
         https: HttpsPolicy::default(),
         provider: "main".into(),
         application_id: "store-app".into(),
-        upstreams: vec![Upstream::Http {
-            host: "127.0.0.1".into(),
-            port: 9,
-        }],
+        upstreams: vec![
+            UpstreamAddress::Http {
+                host: "127.0.0.1".into(),
+                port: 9,
+            }
+            .into(),
+        ],
+        balance: Balance::default(),
+        upstream_protocol: UpstreamProtocol::default(),
+        upstream_keepalive: 100,
         upstream_host: None,
         upstream_idle: None,
         via: ViaField::Append,
@@ -159,6 +177,7 @@ pub(super) fn store() -> Site {
             absolute: Duration::from_secs(43_200),
         },
         bearer: false,
+        basic: false,
         service_tokens: ServiceTokens::default(),
         landing: ReturnPath::parse("/landing").unwrap(),
         after_logout: ReturnPath::parse("/bye").unwrap(),

@@ -4,6 +4,7 @@
 mod api;
 mod api_login;
 mod authorize;
+mod basic;
 mod bearer;
 mod case;
 mod cors;

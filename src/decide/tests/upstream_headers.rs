@@ -285,6 +285,7 @@ fn token(site: &Site, bearer: BearerTokens<'_>, facts: &Facts) -> Option<String>
         cookies: &cookies,
         client: RuleClient::default(),
         bearer,
+        basic: None,
         fetch_metadata: FetchMetadata::default(),
     };
     let Decision::Settled(verdict) = decide(&request, site, facts, NOW) else {

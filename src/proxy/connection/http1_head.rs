@@ -195,6 +195,9 @@ fn is_token(byte: u8) -> bool {
 }
 
 #[cfg(test)]
+mod laws;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -145,6 +145,11 @@ impl AcmeResponder {
         self.acme.prepare(settings)
     }
 
+    /// The first name whose certificate no client trusts.
+    pub(super) fn first_self_signed(&self) -> Option<String> {
+        self.acme.issued.first_self_signed()
+    }
+
     /// The certificates.
     pub(super) fn issued(&self) -> Arc<IssuedCertificates> {
         Arc::clone(&self.acme.issued)

@@ -2,7 +2,7 @@
 
 use super::super::labels::{
     CallResult, ClientProtocol, HandshakeResult, Limit, OrderResult, ProviderOperation,
-    RenewalResult, UpstreamHealth,
+    RenewalResult, UpstreamError, UpstreamHealth,
 };
 use super::*;
 use crate::model::outcome_label::OutcomeLabel;
@@ -24,7 +24,10 @@ fn one_of_each() -> Metrics {
     site.sign_in_refused(Reason::InvalidCredentials);
     site.renewal(RenewalResult::Shared);
     site.throttled(Limit::Address);
-    site.upstream_health("127.0.0.1:80", UpstreamHealth::Down);
+    let upstream = site.upstream("http://127.0.0.1:80");
+    upstream.health(UpstreamHealth::Down);
+    upstream.failed(UpstreamError::Reset);
+    upstream.responded(Duration::from_millis(20));
     std::mem::forget(site.stream_opened());
     metrics.provider("main").call(
         ProviderOperation::Keys,
@@ -58,7 +61,10 @@ fn only_what_occurred_is_exported() {
         r#"vestibule_logins_total{result="invalid_credentials",site="store"} 1"#,
         r#"vestibule_renewals_total{result="shared",site="store"} 1"#,
         r#"vestibule_throttled_total{limit="address",site="store"} 1"#,
-        r#"vestibule_upstream_healthy{site="store",upstream="127.0.0.1:80"} 0"#,
+        r#"vestibule_upstream_healthy{site="store",upstream="http://127.0.0.1:80"} 0"#,
+        r#"vestibule_upstream_errors_total{error="reset",site="store",upstream="http://127.0.0.1:80"} 1"#,
+        r#"vestibule_upstream_errors_total{error="dns",site="store",upstream="http://127.0.0.1:80"} 0"#,
+        r#"vestibule_upstream_request_duration_seconds_count{site="store",upstream="http://127.0.0.1:80"} 1"#,
         r#"vestibule_open_streams{site="store"} 1"#,
         r#"vestibule_provider_requests_total{operation="keys",provider="main",result="ok"} 1"#,
         r#"vestibule_token_checks_total{result="revoked"} 1"#,
@@ -130,7 +136,7 @@ fn a_closed_stream_and_a_removed_upstream_are_gone() {
             .render()
             .contains(r#"vestibule_open_streams{site="store"} 0"#)
     );
-    site.upstream_health("a:1", UpstreamHealth::Up);
+    site.upstream("a:1").health(UpstreamHealth::Up);
     assert!(metrics.render().contains(r#"upstream="a:1"} 1"#));
     site.forget_upstream("a:1");
     assert!(!metrics.render().contains("a:1"));
@@ -203,6 +209,11 @@ fn the_reference_lists_every_value_of_the_closed_labels() {
             "store_evictions_total",
             "store",
             Store::ALL.iter().map(|value| value.as_str()),
+        ),
+        row(
+            "upstream_errors_total",
+            "error",
+            UpstreamError::ALL.iter().map(|value| value.as_str()),
         ),
         row(
             "config_reloads_total",

@@ -25,6 +25,7 @@ pub struct Grant {
 #[derive(Debug)]
 pub struct RefreshToken {
     pub grant: usize,
+    pub issued: Duration,
     pub spent: Option<Spent>,
     /// Whether it may be presented to the provider once more: its holder died, the store lost its
     /// data, or the answer was lost on its way.
@@ -49,7 +50,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Begins a sign-in of this visitor, and returns its number and its first refresh token.
-    pub fn begin(&mut self, visitor: usize) -> (usize, String) {
+    pub fn begin(&mut self, visitor: usize, now: Duration) -> (usize, String) {
         let grant = self.grants.len();
         self.grants.push(Grant {
             visitor,
@@ -59,14 +60,15 @@ impl Ledger {
             ended: false,
             signed_out: None,
         });
-        (grant, self.issue(grant))
+        (grant, self.issue(grant, now))
     }
 
     /// A new refresh token of this sign-in.
-    pub fn issue(&mut self, grant: usize) -> String {
+    pub fn issue(&mut self, grant: usize, now: Duration) -> String {
         let token = format!("refresh-{grant}-{}", self.tokens.len());
         let row = RefreshToken {
             grant,
+            issued: now,
             spent: None,
             excused: false,
         };
