@@ -58,6 +58,22 @@ pub(super) async fn watch(
     }
 }
 
+/// Says what a reload cannot change.
+fn warn_of_restart(settings: &Settings, before: &Settings) {
+    if settings.server.listen != before.server.listen
+        || !tls_addresses(settings).eq(tls_addresses(before))
+        || settings.server.admin != before.server.admin
+    {
+        tracing::warn!("listening addresses have changed: restart to apply that");
+    }
+    if settings.store != before.store {
+        tracing::warn!("the store has changed: restart to apply that");
+    }
+    if kept_connections(settings) != kept_connections(before) {
+        tracing::warn!("`upstream_keepalive` has changed: restart to apply that");
+    }
+}
+
 /// The addresses of the TLS listeners.
 fn tls_addresses(settings: &Settings) -> impl Iterator<Item = SocketAddr> {
     settings.server.tls.iter().map(|tls| tls.listen)
@@ -123,18 +139,7 @@ async fn reload(
             (problems.iter().count(), None)
         }
         Ok(settings) => {
-            if settings.server.listen != before.server.listen
-                || !tls_addresses(&settings).eq(tls_addresses(before))
-                || settings.server.admin != before.server.admin
-            {
-                tracing::warn!("listening addresses have changed: restart to apply that");
-            }
-            if settings.store != before.store {
-                tracing::warn!("the store has changed: restart to apply that");
-            }
-            if kept_connections(&settings) != kept_connections(before) {
-                tracing::warn!("`upstream_keepalive` has changed: restart to apply that");
-            }
+            warn_of_restart(&settings, before);
             let clock = current.clock().clone();
             let built =
                 embedded_servers

@@ -162,9 +162,11 @@ fn facts(certificate: &CertificateDer<'_>) -> Result<Facts, CertificateError> {
         .subject_alternative_name()
         .map_err(|_| CertificateError::Malformed)?;
     let names = alternative.map_or(&[][..], |names| &names.value.general_names);
-    let dns = names.iter().filter_map(|name| match name {
-        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-        _ => None,
+    let dns = names.iter().filter_map(|name| {
+        let GeneralName::DNSName(name) = name else {
+            return None;
+        };
+        Some(name.to_ascii_lowercase())
     });
     let moment =
         |time: ASN1Time| Timestamp::from_secs(u64::try_from(time.timestamp()).unwrap_or(0));

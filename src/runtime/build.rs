@@ -99,8 +99,7 @@ pub fn build_with(
     }
     let core = Core::new(&shared, &settings, &sealing);
     let devices = Arc::new(TrustedDevices::new(Arc::clone(&sealing), &cookie_keys.keys));
-    let login = login(&shared, settings.login, &core, &sealing, &devices);
-    let login = Arc::new(login);
+    let login = Arc::new(login(&shared, settings.login, &core, &sealing, &devices));
     Ok(Runtime {
         tokens: Tokens {
             revocation: Arc::clone(&core.revocation),
@@ -123,14 +122,7 @@ pub fn build_with(
         redirects: Arc::clone(&shared.redirects),
         no_site: shared.metrics.site(""),
         by_host: by_host(&sites),
-        status: Status {
-            providers: providers.values().cloned().collect(),
-            stores: shared.stores.clone(),
-            metrics: Arc::clone(&shared.metrics),
-            clock: shared.clock.clone(),
-            sealing_since: cookie_keys.made,
-            tls: tls.clone(),
-        },
+        status: Status::new(&shared, &providers, cookie_keys.made, &tls),
         sessions: core.sessions,
         refresh: core.refresh,
         revocation: core.revocation,

@@ -66,8 +66,10 @@ fn site(
     review: &mut Review<'_>,
 ) -> Option<Site> {
     let Common { file, session } = common;
-    let name = written.name.as_ref();
-    let name = name.and_then(|name| self::name(name, taken, review));
+    let name = written
+        .name
+        .as_ref()
+        .and_then(|name| self::name(name, taken, review));
     let cleartext = review.cleartext(&written.span, written.insecure.into());
     let origin = written.origin.as_ref();
     let origin = origin.and_then(|text| hosts::origin(text, cleartext, review));

@@ -10,6 +10,7 @@ use rcgen::{CertificateParams, KeyPair};
 use crate::config::certificate::{Certificate, CertificateError};
 
 /// Certificates by the one name that each is for, in lower case.
+#[derive(Default)]
 pub struct IssuedCertificates(ArcSwap<BTreeMap<String, Issued>>);
 
 /// A certificate and who issued it.
@@ -80,12 +81,6 @@ impl IssuedCertificates {
             all.retain(|name, _| names.contains(name));
             all
         });
-    }
-}
-
-impl Default for IssuedCertificates {
-    fn default() -> Self {
-        Self(ArcSwap::default())
     }
 }
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http_body_util::BodyExt as _;
 use instant_acme::{
     Account, AccountCredentials, AuthorizationStatus, BodyWrapper, BytesResponse,
@@ -142,9 +144,9 @@ pub(super) async fn account(
 
 /// What tells the accounts of two servers apart, in file names.
 fn directory_id(directory: &str) -> String {
-    let hash = digest(&SHA256, directory.as_bytes());
-    let hash = hash.as_ref().iter().take(8);
-    hash.map(|byte| format!("{byte:02x}")).collect()
+    let mut id = URL_SAFE_NO_PAD.encode(digest(&SHA256, directory.as_bytes()));
+    id.truncate(16);
+    id
 }
 
 /// Orders a certificate for `name`. Gives its key and its chain, one after the other, as PEM.
@@ -245,15 +247,12 @@ pub(super) async fn suggested_renewal(
 fn identifier(certificate: &Certificate) -> Option<CertificateIdentifier<'static>> {
     let der = certificate.certified_key.cert.first()?;
     let (_, parsed) = X509Certificate::from_der(der).ok()?;
-    let authority =
-        parsed
-            .iter_extensions()
-            .find_map(|extension| match extension.parsed_extension() {
-                ParsedExtension::AuthorityKeyIdentifier(authority) => {
-                    authority.key_identifier.as_ref()
-                }
-                _ => None,
-            })?;
+    let authority = parsed.iter_extensions().find_map(|extension| {
+        let ParsedExtension::AuthorityKeyIdentifier(id) = extension.parsed_extension() else {
+            return None;
+        };
+        id.key_identifier.as_ref()
+    })?;
     let serial = parsed.tbs_certificate.raw_serial();
     let id = CertificateIdentifier::new(Der::from_slice(authority.0), Der::from_slice(serial));
     Some(id.into_owned())
