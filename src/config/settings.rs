@@ -39,6 +39,8 @@ pub struct Settings {
     pub log: Log,
     /// Never empty; no two answer to one host.
     pub sites: Vec<Arc<Site>>,
+    /// Where each rule stands in the file: its line, from 1, for every site in the order of `sites`.
+    pub rule_lines: Vec<Vec<usize>>,
 }
 
 /// 32 bytes that seal cookies; never printed.

@@ -70,6 +70,7 @@ mod prefetch;
 pub mod preserved_post;
 pub mod proxy_protocol;
 mod redirect_loop;
+pub mod request_size;
 pub mod request_target;
 pub mod request_validation;
 pub mod response_rewrite;

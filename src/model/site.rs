@@ -11,12 +11,17 @@ use super::fusionauth_hosted_backend::HostedBackend;
 use super::https_policy::HttpsPolicy;
 use super::identity_headers::IdentityHeaders;
 use super::origin::{Host, Origin};
+use super::path_segments::PathSegments;
+use super::request_limits::RequestLimits;
 use super::return_path::ReturnPath;
 use super::rule::{Access, Rule, RuleClient, UnauthenticatedAction};
 use super::service_token::ServiceTokens;
 use super::target::EncodedSlashes;
 use super::theme::Theme;
 use super::upstream::{Balance, HealthCheck, Upstream, UpstreamProtocol};
+
+/// The number of rules up to which it is faster to ask each than to prepare the path.
+const FEW_RULES: usize = 8;
 
 /// A protected application: its external origin, upstreams, rules and cookies. Made from the
 /// validated configuration and never changed.
@@ -47,6 +52,8 @@ pub struct Site {
     /// The time limit between two reads from an upstream, and between two writes of a body to it;
     /// `None` for the server's.
     pub upstream_idle: Option<Duration>,
+    /// How large requests may be.
+    pub limits: RequestLimits,
     /// Whether requests to the application carry `Via`.
     pub via: ViaField,
     /// Whether fields of responses that name the upstream are rewritten for the site.
@@ -215,9 +222,14 @@ impl Site {
     /// site's default applies.
     #[must_use]
     pub fn find_rule(&self, method: &Method, path: &[u8], client: RuleClient<'_>) -> Option<&Rule> {
-        self.rules
-            .iter()
-            .find(|rule| rule.matches(method, path, client))
+        if self.rules.len() <= FEW_RULES {
+            let mut rules = self.rules.iter();
+            return rules.find(|rule| rule.matches(method, path, client));
+        }
+        let segments = PathSegments::of(path);
+        self.rules.iter().find(|rule| {
+            segments.may_have(rule.pattern.key()) && rule.matches(method, path, client)
+        })
     }
 
     /// What [the rule](Self::find_rule) for `method` on `path` requires, or the site's default.

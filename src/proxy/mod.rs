@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use pingora::apps::HttpServerOptions;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::HttpPeer;
@@ -179,6 +180,16 @@ impl ProxyHttp for Gateway {
         ctx: &mut Box<RequestState>,
     ) -> Result<()> {
         upstream::apply_headers(request, ctx)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        ctx: &mut Box<RequestState>,
+    ) -> Result<()> {
+        upstream::count_body(ctx, body.as_ref().map_or(0, Bytes::len))
     }
 
     async fn upstream_response_filter(

@@ -14,6 +14,7 @@ use pingora::proxy::Session;
 use tokio::time::Instant;
 
 use crate::decide::https_redirect::Arrival;
+use crate::decide::request_size;
 use crate::decide::request_target;
 use crate::decide::request_validation::{self, Rejection};
 use crate::decide::trace_context::new_traceparent;
@@ -24,11 +25,13 @@ use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 use crate::model::request::RequestView;
 use crate::model::request_cookies::PresentedCookies;
+use crate::model::request_limits::HeadLimits;
 use crate::model::rule::RuleClient;
 use crate::model::site::Site;
 use crate::runtime::{RequestContext, Runtime, SiteRuntime};
 use crate::system;
 
+use super::connection::RequestBody;
 use super::early_answers;
 use super::request_head::RequestHead;
 use super::request_state::{Granted, RequestState};
@@ -96,7 +99,12 @@ async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option
         apply_timeouts(session, ctx);
         return Some(answer);
     }
-    match find_site(session, ctx, &mut head) {
+    let found = find_site(session, ctx, &mut head);
+    let limits = found.as_ref().map(|it| it.site.limits.head);
+    if let Err(rejection) = validate_head_size(session, &head, limits.unwrap_or_default()) {
+        return Some(reject(session, ctx, &head, rejection));
+    }
+    match found {
         Ok(site_runtime) => {
             apply_timeouts(session, ctx);
             head.read_token_header(session.req_header(), &site_runtime.site.service_tokens);
@@ -114,6 +122,16 @@ async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option
 fn validate_head(session: &Session, head: &RequestHead) -> Result<(), Rejection> {
     let bytes = session.as_http1().map(HttpSession::get_headers_raw_bytes);
     request_validation::validate_head(&head.unvalidated(&bytes.unwrap_or_default()))
+}
+
+/// Checks the size of the head, which depends on the site.
+fn validate_head_size(
+    session: &Session,
+    head: &RequestHead,
+    limits: HeadLimits,
+) -> Result<(), Rejection> {
+    let bytes = session.as_http1().map(HttpSession::get_headers_raw_bytes);
+    request_size::validate_head_size(&head.unvalidated(&bytes.unwrap_or_default()), limits)
 }
 
 /// Records how long the decision took, which is the gateway's own share of a request's time.
@@ -195,6 +213,12 @@ async fn decide_at_site(
     };
     if let Some(answer) = early_answers::redirect_to_https(ctx, site, head) {
         return Some(answer);
+    }
+    if site.limits.body.is_some()
+        && let RequestBody::Length(length) = RequestBody::of(&session.req_header().headers)
+        && let Err(rejection) = request_size::validate_content_length(length, &target, site)
+    {
+        return Some(reject(session, ctx, head, rejection));
     }
     let mut cookies = PresentedCookies::parse(&site.cookies, head.cookie_fields());
     let upstream_cookies = cookies.upstream_cookies.take();

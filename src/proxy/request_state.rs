@@ -85,6 +85,8 @@ pub(super) struct UpstreamState {
     pub(super) has_body: bool,
     /// Whether the request is a WebSocket handshake.
     pub(super) is_websocket: bool,
+    /// The bytes of the body that were read for the current upstream.
+    pub(super) body_bytes: u64,
     /// The addresses that were tried.
     pub(super) attempts: Attempts,
     /// When forwarding began.

@@ -214,8 +214,10 @@ async fn watch_stream(session: &Session, response: &ResponseHeader, ctx: &mut Re
 /// to answer.
 pub(super) fn classify_error(error: &Error) -> Option<Reason> {
     let kind = error.etype();
-    if matches!(kind, ErrorType::HTTPStatus(400)) {
-        return Some(Reason::MalformedRequest);
+    match kind {
+        ErrorType::HTTPStatus(400) => return Some(Reason::MalformedRequest),
+        ErrorType::HTTPStatus(413) => return Some(Reason::RequestTooLarge),
+        _ => {}
     }
     match error.esource() {
         ErrorSource::Downstream => {

@@ -6,6 +6,7 @@ use pingora::http::RequestHeader;
 use pingora::prelude::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
+use crate::decide::request_size;
 use crate::decide::upstream_headers::{
     AuthorizationField, ForwardedFields, IdentityFields, UpstreamHeaders,
 };
@@ -39,6 +40,8 @@ pub(super) async fn select_peer(ctx: &mut RequestState) -> Result<Box<HttpPeer>>
     let (Some(site_runtime), Some(granted)) = (&ctx.site_runtime, &ctx.granted) else {
         return Err(Error::explain(ErrorType::InternalError, "no grant"));
     };
+    // Each try sends the body from its start.
+    ctx.upstream.body_bytes = 0;
     let principal = granted.principal.as_ref();
     let key = StickyKey {
         user: principal.map(|principal| principal.identity.sub.as_str()),
@@ -62,6 +65,23 @@ pub(super) async fn select_peer(ctx: &mut RequestState) -> Result<Box<HttpPeer>>
     // The system's send buffer always has room for a head alone: it needs no timer.
     peer.options.write_timeout = ctx.upstream.has_body.then_some(idle);
     Ok(Box::new(peer))
+}
+
+/// Counts `length` more bytes of the body, whose end may be unknown.
+///
+/// # Errors
+/// Where the site accepts no body as large as this. Pingora closes the connection to the upstream,
+/// which has got a part of it.
+pub(super) fn count_body(ctx: &mut RequestState, length: usize) -> Result<()> {
+    // What follows a handshake is another protocol.
+    if ctx.upstream.is_websocket {
+        return Ok(());
+    }
+    let length = u64::try_from(length).unwrap_or(u64::MAX);
+    ctx.upstream.body_bytes = ctx.upstream.body_bytes.saturating_add(length);
+    let limits = ctx.site().map(|site| site.limits).unwrap_or_default();
+    request_size::validate_body_size(ctx.upstream.body_bytes, limits)
+        .map_err(|rejection| Error::new_down(ErrorType::HTTPStatus(rejection.status)))
 }
 
 /// Notes that no connection came about. Returns whether another address or upstream is left for the

@@ -32,7 +32,7 @@ impl UpstreamFailure {
                 cause: cause(error, io_error),
             });
         }
-        let is_tls = io_error.is_some_and(is_tls);
+        let is_tls = io_error.map_or_else(|| is_alert(error.root_cause()), is_tls);
         let kind = if is_tls {
             UpstreamError::Tls
         } else {
@@ -105,6 +105,11 @@ fn is_tls(error: &io::Error) -> bool {
     error
         .get_ref()
         .is_some_and(|inner| inner.is::<rustls::Error>())
+}
+
+/// Whether the words of an error of HTTP/2 are an alert of TLS. They are all that HTTP/2 keeps of it.
+fn is_alert(error: &(dyn StdError + 'static)) -> bool {
+    !error.is::<Error>() && error.to_string().contains("received fatal alert: ")
 }
 
 fn cause(error: &Error, io_error: Option<&io::Error>) -> String {
@@ -182,6 +187,15 @@ mod tests {
             "{}",
             failure.cause
         );
+        // As HTTP/2 tells it.
+        let told = "connection error: received fatal alert: CertificateRequired";
+        let error = Error::because(
+            ErrorType::H2Error,
+            "reading",
+            Box::<dyn StdError + Send + Sync>::from(told),
+        );
+        let failure = UpstreamFailure::of(&error.into_up()).unwrap();
+        assert_eq!(failure.error, Some(UpstreamError::Tls));
     }
 
     #[test]

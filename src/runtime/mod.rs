@@ -28,6 +28,7 @@ use std::sync::atomic::Ordering;
 
 use crate::config::settings::Settings;
 use crate::model::origin::Host;
+use crate::model::request_limits::HeadLimits;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::RevocationKey;
 use crate::system::Clock;
@@ -70,6 +71,7 @@ pub use connectors::{Connectors, Network};
 pub use request_context::RequestContext;
 pub use runtime_handle::RuntimeHandle;
 pub use site::SiteRuntime;
+pub use state_dir::replace as replace_file;
 
 use assertion::Assertions;
 use basic_auth::BasicAuth;
@@ -174,6 +176,15 @@ impl Runtime {
     #[must_use]
     pub fn sites(&self) -> &[Arc<SiteRuntime>] {
         &self.sites
+    }
+
+    /// The limits of a head whose site is not known yet: whatever a site accepts, they accept.
+    #[must_use]
+    pub fn largest_head(&self) -> HeadLimits {
+        self.sites
+            .iter()
+            .map(|site_runtime| site_runtime.site.limits.head)
+            .fold(HeadLimits::default(), HeadLimits::or)
     }
 
     /// The metrics of this process.

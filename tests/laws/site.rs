@@ -8,6 +8,7 @@ use vestibule::model::credential::CredentialKind;
 use vestibule::model::https_policy::HttpsPolicy;
 use vestibule::model::identity_headers::IdentityHeaders;
 use vestibule::model::origin::{Host, Origin, Scheme};
+use vestibule::model::request_limits::RequestLimits;
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
 use vestibule::model::service_token::ServiceTokens;
@@ -35,6 +36,7 @@ pub fn store() -> Site {
         upstream_keepalive: 100,
         upstream_host: None,
         upstream_idle: None,
+        limits: RequestLimits::default(),
         via: ViaField::Append,
         rewrite: ResponseRewrite::Enabled,
         health: None,

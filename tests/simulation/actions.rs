@@ -192,9 +192,16 @@ impl World {
             return;
         }
         let now = self.time.elapsed();
+        let with = self.token(&presented);
         self.provider.with_ledger(|ledger| {
+            let is_current = |token: &String| {
+                let row = ledger.tokens.get(token);
+                row.is_some_and(|row| row.spent.is_none())
+            };
+            let with = with.filter(is_current);
             let grant = &mut ledger.grants[grant];
             grant.signed_out = grant.signed_out.or(Some(now));
+            grant.signed_out_with = grant.signed_out_with.take().or(with);
         });
         {
             let mut visitor = self.visitor(number);

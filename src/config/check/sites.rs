@@ -11,11 +11,12 @@ use super::hosts::TakenHosts;
 use super::providers::is_name;
 use super::{
     Review, cookies, headers, hosted_backend, hosts, own_paths, rules, service_tokens, theme,
-    upstreams,
+    upstreams, warnings,
 };
 use crate::model::credential::CredentialKind;
 use crate::model::https_policy::HttpsPolicy;
 use crate::model::origin::Origin;
+use crate::model::request_limits::{HeadLimits, RequestLimits};
 use crate::model::site::{SessionLifetime, Site};
 use crate::model::target::EncodedSlashes;
 
@@ -66,11 +67,9 @@ fn site(
     review: &mut Review<'_>,
 ) -> Option<Site> {
     let Common { file, session } = common;
-    let name = written
-        .name
-        .as_ref()
-        .and_then(|name| self::name(name, taken, review));
-    let cleartext = review.cleartext(&written.span, written.insecure.into());
+    let name = written.name.as_ref();
+    let name = name.and_then(|name| self::name(name, taken, review));
+    let cleartext = review.cleartext(&written.span, (*written.insecure).into());
     let origin = written.origin.as_ref();
     let origin = origin.and_then(|text| hosts::origin(text, cleartext, review));
     let aliases = hosts::aliases(written, origin.as_ref(), &mut taken.hosts, review);
@@ -90,7 +89,7 @@ fn site(
     let parts = parts.map(|(headers, rules)| service_tokens::SiteParts { headers, rules });
     let tokens = service_tokens::tokens(written, parts, review);
     let application = application?;
-    Some(Site {
+    let site = Site {
         name: name?,
         origin: origin?,
         aliases: aliases?,
@@ -103,6 +102,7 @@ fn site(
         upstream_keepalive: *written.upstream_keepalive,
         upstream_host: application.upstream_host,
         upstream_idle: written.upstream_idle.as_ref().map(|limit| limit.0),
+        limits: limits(written),
         via: (*written.via).into(),
         rewrite: (*written.rewrite).into(),
         health: application.health,
@@ -127,7 +127,17 @@ fn site(
         refresh_ahead: file.refresh.ahead.0,
         theme: Box::new(theme?),
         rules: rules?,
-    })
+    };
+    warnings::site(written, &site, review);
+    Some(site)
+}
+
+fn limits(written: &Written) -> RequestLimits {
+    let body = written.max_body.as_ref();
+    RequestLimits {
+        head: HeadLimits::new(written.max_target.0, written.max_head.0),
+        body: body.and_then(|size| u64::try_from(size.0).ok()),
+    }
 }
 
 /// `None` for a policy that an http site cannot have.

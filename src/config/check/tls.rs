@@ -13,8 +13,8 @@ use super::super::file::{self, Server};
 use super::super::problems::quoted;
 use super::super::settings::{Acme, Tls, TlsVersion};
 use super::super::spans::At;
-use super::Review;
 use super::addresses::{address, overlap};
+use super::{Review, warnings};
 
 /// The addresses that a TLS listener cannot have.
 struct Taken<'a> {
@@ -117,6 +117,7 @@ fn certificates(written: &At<file::Tls>, review: &mut Review<'_>) -> Option<Vec<
 fn certificate(pair: &file::Certificate, review: &mut Review<'_>) -> Option<CertificateFiles> {
     let (cert, key) = (pair.cert.as_ref()?, pair.key.as_ref()?);
     let (chain, secret) = (review.text_file(cert), review.text_file(key));
+    warnings::key_file(key, review);
     match Certificate::from_pem(&chain?, &secret?, cert) {
         Ok(certificate) => Some(CertificateFiles {
             cert: review.path(cert),

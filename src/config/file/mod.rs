@@ -224,7 +224,7 @@ pub(super) struct Store {
     /// Allows a password in a URL without TLS whose host is not loopback: it then travels in the
     /// clear.
     #[schemars(extend("default" = false))]
-    pub insecure: bool,
+    pub insecure: At<bool>,
 }
 
 /// A kind of store.

@@ -61,6 +61,17 @@ pub(in crate::config) struct Site {
     #[serde(default)]
     #[schemars(extend("x-from" = "1ms", "x-to" = "1d"))]
     pub upstream_idle: Option<At<Time>>,
+    /// The longest request target (path and query) that the site accepts. One of 64 KiB loses its
+    /// last two bytes.
+    #[schemars(extend("default" = "8KiB", "x-from" = "1KiB", "x-to" = "64KiB"))]
+    pub max_target: At<Size>,
+    /// The most bytes of header fields that a request to the site may have.
+    #[schemars(extend("default" = "16KiB", "x-from" = "1KiB", "x-to" = "64KiB"))]
+    pub max_head: At<Size>,
+    /// The largest request body for the application. Left out: any.
+    #[serde(default)]
+    #[schemars(extend("x-from" = "0B", "x-to" = "1024GiB"))]
+    pub max_body: Option<At<Size>>,
     /// How many idle connections to its upstreams are kept for the next requests. The sites share
     /// the sum of their numbers. A change needs a restart.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 20_000))]
@@ -113,7 +124,7 @@ pub(in crate::config) struct Site {
     pub encoded_slashes: Slashes,
     /// Allows an `http` origin that is not loopback: cookies then travel in the clear.
     #[schemars(extend("default" = false))]
-    pub insecure: bool,
+    pub insecure: At<bool>,
     /// The paths of the gateway's own endpoints.
     #[schemars(extend("default" = {}))]
     pub paths: Paths,

@@ -16,6 +16,7 @@ use crate::model::known_device::{DeviceId, KnownDevice, SealedDevice};
 use crate::model::login::LoginRefused;
 use crate::model::origin::{Origin, Scheme};
 use crate::model::reason::Reason;
+use crate::model::request_limits::RequestLimits;
 use crate::model::return_path::ReturnPath;
 use crate::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
 use crate::model::sealing_keys::SealingKeys;
@@ -168,6 +169,7 @@ pub(super) fn store() -> Site {
         upstream_keepalive: 100,
         upstream_host: None,
         upstream_idle: None,
+        limits: RequestLimits::default(),
         via: ViaField::Append,
         rewrite: ResponseRewrite::Enabled,
         health: None,

@@ -12,6 +12,7 @@ mod credential_response_headers;
 mod cross_site_writes;
 mod describe;
 mod endpoints;
+mod explain;
 mod fixtures;
 mod hosted_backend;
 mod hosted_logout;

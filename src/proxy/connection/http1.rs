@@ -23,7 +23,8 @@ where
     A: HttpServerApp + Send + Sync + 'static,
     S: IO + 'static,
 {
-    let guard = Arc::new(HeadGuard::default());
+    let limits = service.runtime_handle.current().largest_head();
+    let guard = Arc::new(HeadGuard::new(limits));
     let connection = Connection::new(peer, transport, Protocol::Http1(Arc::clone(&guard)));
     let stream = SharedStream::new(stream, Arc::clone(&guard));
     let requests = serve_requests(service, &guard, &stream);

@@ -59,8 +59,8 @@ impl<S: IO> Http1Io<S> {
     pub(super) fn new(socket: S, guard: Arc<HeadGuard>) -> Self {
         Self {
             socket,
+            scanner: guard.head_scanner(),
             guard,
-            scanner: HeadScanner::default(),
             head: Head::Arriving(0),
             received: BytesMut::new(),
             unsent: BytesMut::new(),
@@ -73,7 +73,7 @@ impl<S: IO> Http1Io<S> {
 
     /// Expects a new request from the next byte on.
     pub(super) fn begin_request(&mut self) {
-        self.scanner = HeadScanner::default();
+        self.scanner = self.guard.head_scanner();
         self.head = Head::Arriving(0);
         self.is_blocked = false;
         self.guard.begin_request();

@@ -12,8 +12,8 @@ use crate::model::upstream::{Upstream, UpstreamAddress, UpstreamTls};
 use crate::telemetry::labels::{UpstreamError, UpstreamHealth};
 use crate::telemetry::{SiteMetrics, UpstreamMetrics};
 
-use super::addresses::Addresses;
 use super::availability::Availability;
+use super::name_lookup::Addresses;
 
 /// One upstream of a site.
 pub struct Backend {

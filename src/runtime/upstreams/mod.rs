@@ -8,10 +8,10 @@ use crate::model::upstream::{Balance, HealthCheck, Upstream, UpstreamAddress};
 use crate::telemetry::SiteMetrics;
 use crate::telemetry::labels::UpstreamError;
 
-mod addresses;
 mod availability;
 mod backend;
 mod balancer;
+mod name_lookup;
 
 pub use backend::Backend;
 pub use balancer::StickyKey;

@@ -19,6 +19,8 @@ pub struct Grant {
     pub ended: bool,
     /// When its sign-out was answered.
     pub signed_out: Option<Duration>,
+    /// The refresh token with which it was signed out, where that was not exchanged before.
+    pub signed_out_with: Option<String>,
 }
 
 /// A refresh token.
@@ -59,6 +61,7 @@ impl Ledger {
             excused: false,
             ended: false,
             signed_out: None,
+            signed_out_with: None,
         });
         (grant, self.issue(grant, now))
     }
@@ -84,6 +87,16 @@ impl Ledger {
             });
             token.excused |= concerned;
         }
+    }
+
+    /// The refresh token of a sign-out that the provider was not told.
+    pub fn untold(&self) -> Option<&str> {
+        self.grants.iter().find_map(|grant| {
+            let token = grant.signed_out_with.as_deref()?;
+            let row = self.tokens.get(token)?;
+            let is_untold = grant.signed_out.is_some() && !grant.ended && row.spent.is_none();
+            is_untold.then_some(token)
+        })
     }
 
     /// The sign-in of a refresh token.

@@ -99,8 +99,13 @@ async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, seen: Arc<Seen>) {
     let Some(tls) = tls else {
         return http2(stream, seen).await;
     };
-    let Ok(stream) = tls.accept(stream).await else {
-        return;
+    let stream = match tls.accept(stream).into_fallible().await {
+        Ok(stream) => stream,
+        // The client reads why before the connection ends.
+        Err((_, mut stream)) => {
+            let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            return;
+        }
     };
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
         http2(stream, seen).await;
