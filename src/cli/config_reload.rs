@@ -107,6 +107,22 @@ fn kept_connections(settings: &Settings) -> usize {
         .sum()
 }
 
+/// Names what changed and takes effect only after a restart.
+fn warn_of_restart(settings: &Settings, before: &Settings) {
+    if settings.server.listen != before.server.listen
+        || !tls_addresses(settings).eq(tls_addresses(before))
+        || settings.server.admin != before.server.admin
+    {
+        tracing::warn!("listening addresses have changed: restart to apply that");
+    }
+    if settings.store != before.store {
+        tracing::warn!("the store has changed: restart to apply that");
+    }
+    if kept_connections(settings) != kept_connections(before) {
+        tracing::warn!("`upstream_keepalive` has changed: restart to apply that");
+    }
+}
+
 async fn reload(
     path: &Path,
     runtime_handle: &RuntimeHandle,
@@ -123,18 +139,7 @@ async fn reload(
             (problems.iter().count(), None)
         }
         Ok(settings) => {
-            if settings.server.listen != before.server.listen
-                || !tls_addresses(&settings).eq(tls_addresses(before))
-                || settings.server.admin != before.server.admin
-            {
-                tracing::warn!("listening addresses have changed: restart to apply that");
-            }
-            if settings.store != before.store {
-                tracing::warn!("the store has changed: restart to apply that");
-            }
-            if kept_connections(&settings) != kept_connections(before) {
-                tracing::warn!("`upstream_keepalive` has changed: restart to apply that");
-            }
+            warn_of_restart(&settings, before);
             let clock = current.clock().clone();
             let built =
                 embedded_servers

@@ -175,11 +175,11 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_request_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Box<RequestState>,
     ) -> Result<()> {
-        upstream::apply_headers(request, ctx)
+        upstream::apply_headers(request, session.req_header(), ctx)
     }
 
     async fn request_body_filter(

@@ -55,6 +55,9 @@ pub(super) async fn send(
     session.write_response_header(Box::new(head), empty).await?;
     if !empty {
         session.write_response_body(Some(body), true).await?;
+    } else if session.req_header().version == Version::HTTP_2 {
+        // Pingora does not pass on that the head was all.
+        session.write_response_body(None, true).await?;
     }
     Ok(())
 }
@@ -109,6 +112,9 @@ fn render(
             RenderedResponse::new(200, "application/json", ctx.runtime.assertions.jwks())
         }
         LocalResponse::Json(body) => json(body),
+        LocalResponse::AcmeChallenge(answer) => {
+            RenderedResponse::new(200, "application/octet-stream", answer.clone())
+        }
         LocalResponse::HttpsRedirect(location) => https_redirect(location),
         LocalResponse::LinkedPage(link) => redirect(302, link.as_str(), None),
         LocalResponse::PrefetchRefused => RenderedResponse::empty(503),

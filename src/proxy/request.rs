@@ -7,14 +7,14 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{HeaderName, HeaderValue, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
 use tokio::time::Instant;
 
 use crate::decide::https_redirect::Arrival;
-use crate::decide::request_size;
+use crate::decide::request_size::{self, HeadSize};
 use crate::decide::request_target;
 use crate::decide::request_validation::{self, Rejection};
 use crate::decide::trace_context::new_traceparent;
@@ -27,7 +27,6 @@ use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 use crate::model::request::RequestView;
 use crate::model::request_cookies::PresentedCookies;
-use crate::model::request_limits::HeadLimits;
 use crate::model::rule::RuleClient;
 use crate::model::site::Site;
 use crate::runtime::{RequestContext, Runtime, SiteRuntime};
@@ -85,7 +84,7 @@ async fn catch_panic<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Result<T
 async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option<LocalResponse> {
     let mut head = RequestHead::read(session.req_header());
     ctx.request_id = choose_request_id(head.request_id.as_ref());
-    ctx.upstream.has_body = head.has_body();
+    ctx.upstream.has_body = head.has_body() || !session.is_body_empty();
     resolve_client_ip(ctx, &head);
     if head.has_invalid_trace() {
         ctx.client.new_traceparent = Some(begin_trace());
@@ -97,9 +96,14 @@ async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option
         apply_timeouts(session, ctx);
         return Some(answer);
     }
+    if let Some(answer) = early_answers::acme_challenge(ctx, &head).await {
+        apply_timeouts(session, ctx);
+        return Some(answer);
+    }
     let found = find_site(session, ctx, &mut head);
     let limits = found.as_ref().map(|it| it.site.limits.head);
-    if let Err(rejection) = validate_head_size(session, &head, limits.unwrap_or_default()) {
+    let size = head_size(session, &head);
+    if let Err(rejection) = request_size::validate_head_size(size, limits.unwrap_or_default()) {
         return Some(reject(session, ctx, &head, rejection));
     }
     match found {
@@ -122,14 +126,22 @@ fn validate_head(session: &Session, head: &RequestHead) -> Result<(), Rejection>
     request_validation::validate_head(&head.unvalidated(&bytes.unwrap_or_default()))
 }
 
-/// Checks the size of the head, which depends on the site.
-fn validate_head_size(
-    session: &Session,
-    head: &RequestHead,
-    limits: HeadLimits,
-) -> Result<(), Rejection> {
-    let bytes = session.as_http1().map(HttpSession::get_headers_raw_bytes);
-    request_size::validate_head_size(&head.unvalidated(&bytes.unwrap_or_default()), limits)
+/// The size of the head. Fields that arrived compressed count as written in HTTP/1, so that the
+/// same limit holds in every protocol.
+fn head_size(session: &Session, head: &RequestHead) -> HeadSize {
+    let target = head.target.len();
+    let fields = match session.as_http1().map(HttpSession::get_headers_raw_bytes) {
+        Some(bytes) => bytes.len().saturating_sub(target),
+        None => written_length(&session.req_header().headers),
+    };
+    HeadSize { target, fields }
+}
+
+fn written_length(headers: &HeaderMap) -> usize {
+    let lines = headers.iter();
+    lines
+        .map(|(name, value)| name.as_str().len() + ": ".len() + value.len() + "\r\n".len())
+        .sum()
 }
 
 /// Records how long the decision took, which is the gateway's own share of a request's time.

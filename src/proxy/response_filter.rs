@@ -300,6 +300,7 @@ pub(super) fn record_request(session: &Session, ctx: &RequestState) {
     AccessRecord {
         request_id: &ctx.request_id,
         site,
+        protocol: protocol(request.version),
         method: request.method.as_str(),
         path: &log_path::path_for_logs(request),
         status,
@@ -312,6 +313,15 @@ pub(super) fn record_request(session: &Session, ctx: &RequestState) {
         client: Some(ctx.client.address),
     }
     .write();
+}
+
+/// The name of a request's protocol.
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_10 => "HTTP/1.0",
+        _ => "HTTP/1.1",
+    }
 }
 
 /// Whether a refusal gets an audit record: those that the browser of an authorized person does not

@@ -26,30 +26,29 @@ pub(super) struct UpgradeConnector;
 #[async_trait]
 impl L4Connect for UpgradeConnector {
     async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
+        let failed = |error: io::Error| {
+            let kind = if error.kind() == io::ErrorKind::TimedOut {
+                ErrorType::ConnectTimedout
+            } else {
+                ErrorType::ConnectError
+            };
+            Error::because(kind, "connecting for an upgrade", error)
+        };
         let socket: Box<dyn VirtualSocket> = match address {
             SocketAddr::Inet(address) => {
                 let connected = TcpStream::connect(address).await;
-                Box::new(YieldingStream::new(connected.map_err(connect_error)?))
+                Box::new(YieldingStream::new(connected.map_err(failed)?))
             }
             SocketAddr::Unix(address) => {
                 let path = address
                     .as_pathname()
                     .ok_or_else(|| Error::new(ErrorType::ConnectError))?;
                 let connected = UnixStream::connect(path).await;
-                Box::new(YieldingStream::new(connected.map_err(connect_error)?))
+                Box::new(YieldingStream::new(connected.map_err(failed)?))
             }
         };
         Ok(Stream::from(VirtualSocketStream::new(socket)))
     }
-}
-
-fn connect_error(error: io::Error) -> Box<Error> {
-    let kind = if error.kind() == io::ErrorKind::TimedOut {
-        ErrorType::ConnectTimedout
-    } else {
-        ErrorType::ConnectError
-    };
-    Error::because(kind, "connecting for an upgrade", error)
 }
 
 /// A stream whose first read after a write yields once.

@@ -1,7 +1,7 @@
 //! The upstream phase: which upstream a request is sent to, and with which header.
 
 use http::request::Parts;
-use http::{HeaderValue, header};
+use http::{HeaderValue, Version, header};
 use pingora::http::RequestHeader;
 use pingora::prelude::HttpPeer;
 use pingora::{Error, ErrorType, Result};
@@ -198,16 +198,33 @@ pub(super) fn strip_header(request: &mut RequestHeader, cookies: Option<Vec<u8>>
 
 /// Changes the client's header into the upstream's. Pingora calls this for each try, after it has
 /// removed the hop-by-hop fields, so that no `Connection` field takes one of ours away.
-pub(super) fn apply_headers(request: &mut RequestHeader, ctx: &RequestState) -> Result<()> {
+///
+/// `client` is the client's header, before that.
+pub(super) fn apply_headers(
+    request: &mut RequestHeader,
+    client: &RequestHeader,
+    ctx: &RequestState,
+) -> Result<()> {
     let (Some(site_runtime), Some(granted)) = (&ctx.site_runtime, &ctx.granted) else {
         return Err(Error::explain(ErrorType::InternalError, "no grant"));
     };
     let mut parts = take_parts(request);
-    upstream_headers(ctx, site_runtime, granted)
+    upstream_headers(ctx, client.version, site_runtime, granted)
         .apply(&mut parts.headers)
         .map_err(|_| Error::explain(ErrorType::InternalError, "text that is no header value"))?;
+    if parts.version == Version::HTTP_2 && takes_trailers(client) {
+        let trailers = HeaderValue::from_static("trailers");
+        parts.headers.insert(header::TE, trailers);
+    }
     *request = RequestHeader::from(parts);
     Ok(())
+}
+
+/// Whether the client takes trailers, which HTTP/2 passes on from one hop to the next. gRPC servers
+/// refuse a call without this field.
+fn takes_trailers(client: &RequestHeader) -> bool {
+    let field = client.headers.get(header::TE);
+    client.version == Version::HTTP_2 && field.is_some_and(|value| value == "trailers")
 }
 
 /// The request without what Pingora keeps beside it. The target was validated before, so the URI
@@ -219,6 +236,7 @@ fn take_parts(request: &mut RequestHeader) -> Parts {
 
 fn upstream_headers<'a>(
     ctx: &'a RequestState,
+    received: Version,
     site_runtime: &'a SiteRuntime,
     granted: &'a Granted,
 ) -> UpstreamHeaders<'a> {
@@ -242,6 +260,7 @@ fn upstream_headers<'a>(
         },
         forwarded: ForwardedFields {
             request_id: &ctx.request_id,
+            received,
             site: headers,
             peer: peer.address,
             peer_text: &peer.text,

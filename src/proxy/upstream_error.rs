@@ -102,9 +102,10 @@ fn is_local(error: &io::Error) -> bool {
 /// Whether TLS reports the error, which it may do after the handshake: a server of TLS 1.3 refuses a
 /// client's certificate only then.
 fn is_tls(error: &io::Error) -> bool {
-    error
-        .get_ref()
-        .is_some_and(|inner| inner.is::<rustls::Error>())
+    match error.get_ref() {
+        Some(inner) => inner.is::<rustls::Error>(),
+        None => false,
+    }
 }
 
 /// Whether the words of an error of HTTP/2 are an alert of TLS. They are all that HTTP/2 keeps of it.

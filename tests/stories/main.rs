@@ -25,6 +25,8 @@ mod forged_headers;
 mod framing;
 mod hosted_backend;
 mod hostile_paths;
+mod http2;
+mod http2_limits;
 mod intermediary;
 mod kept_connections;
 mod key_rotation;

@@ -13,6 +13,7 @@ use super::{
     Review, application_session, cookies, headers, hosted_backend, hosts, own_paths, rules,
     service_tokens, theme, upstreams, warnings,
 };
+use crate::model::cookie_names::CookieNames;
 use crate::model::credential::CredentialKind;
 use crate::model::https_policy::HttpsPolicy;
 use crate::model::origin::Origin;
@@ -79,8 +80,7 @@ fn site(
     let application = upstreams::application(written, review);
     let paths = own_paths::paths(written, review);
     let allowed_origins = hosts::allowed_origins(&written.allowed_origins, review);
-    let scheme = origin.as_ref().map(|origin| origin.scheme);
-    let cookies = scheme.and_then(|scheme| cookies::names(written, scheme, review));
+    let cookies = cookies(written, origin.as_ref(), review);
     let hosted = hosted_backend::backend(written, origin.as_ref(), paths.own.as_ref(), review);
     let headers = headers::headers(written.headers.as_ref(), review);
     let theme = theme::theme(written.theme.as_ref(), review);
@@ -144,6 +144,14 @@ fn limits(written: &Written) -> RequestLimits {
         head: HeadLimits::new(written.max_target.0, written.max_head.0),
         body: body.and_then(|size| u64::try_from(size.0).ok()),
     }
+}
+
+fn cookies(
+    written: &Written,
+    origin: Option<&Origin>,
+    review: &mut Review<'_>,
+) -> Option<CookieNames> {
+    cookies::names(written, origin?.scheme, review)
 }
 
 /// `None` for a policy that an http site cannot have.

@@ -9,7 +9,7 @@ use crate::system;
 use crate::telemetry::labels::UpstreamHealth;
 
 /// How many checks in a row must fail before an upstream counts as down. One lost check says
-/// little. HAProxy has the same default.
+/// little.
 const CHECKS_DOWN: u32 = 3;
 /// How many checks in a row must pass before it counts as up again.
 const CHECKS_UP: u32 = 2;
