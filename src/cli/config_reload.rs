@@ -19,14 +19,47 @@ use super::service_manager;
 /// How often files are looked at: a change takes effect within five seconds.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
+/// How often the database of an embedded identity server is tried, after the process that had it.
+const DATABASE_POLL: Duration = Duration::from_millis(100);
+
+/// What the watch waits for, beside changes.
+pub(super) struct Until {
+    /// Turns true at the end of the process.
+    pub stop: watch::Receiver<bool>,
+    /// Turns true when the process before this one has ended.
+    pub predecessor_ended: watch::Receiver<bool>,
+}
+
+/// What the watch has noticed.
+#[derive(PartialEq)]
+enum Event {
+    /// `SIGHUP`.
+    Asked,
+    /// It is time to look at the files.
+    Poll,
+    PredecessorEnded,
+}
+
+/// Completes a moment after the end of the process before this one. It can be cancelled.
+async fn database_poll(predecessor_ended: &mut watch::Receiver<bool>) {
+    // A dropped sender counts as the end.
+    let _ = predecessor_ended.wait_for(|ended| *ended).await;
+    tokio::time::sleep(DATABASE_POLL).await;
+}
+
 /// Reloads on `SIGHUP` and when the file, the files of a theme, a users file or the keys in
-/// `state_dir` change, until `stop` turns true.
+/// `state_dir` change, until the process ends. Embedded identity servers are taken over from the
+/// process before this one when that has ended.
 pub(super) async fn watch(
     path: PathBuf,
     runtime_handle: Arc<RuntimeHandle>,
     mut embedded_servers: EmbeddedServers,
-    mut stop: watch::Receiver<bool>,
+    until: Until,
 ) {
+    let Until {
+        mut stop,
+        mut predecessor_ended,
+    } = until;
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
         tracing::error!("cannot listen for SIGHUP");
         // Dropped, the embedded servers would stop.
@@ -35,14 +68,23 @@ pub(super) async fn watch(
     };
     let mut seen = fingerprints(&path, &runtime_handle, &embedded_servers);
     loop {
-        let asked = tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return,
-            _ = hangup.recv() => true,
-            () = tokio::time::sleep(POLL_INTERVAL) => false,
+        let event = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => break,
+            () = database_poll(&mut predecessor_ended), if embedded_servers.any_elsewhere() => {
+                Event::PredecessorEnded
+            }
+            _ = hangup.recv() => Event::Asked,
+            () = tokio::time::sleep(POLL_INTERVAL) => Event::Poll,
         };
+        if event == Event::PredecessorEnded {
+            let ended = embedded_servers.open_elsewhere();
+            ended.revoke(&runtime_handle.current()).await;
+            embedded_servers.run(&stop);
+            continue;
+        }
         let now = fingerprints(&path, &runtime_handle, &embedded_servers);
         // A file that is gone for a moment is being replaced.
-        if !asked && (now == seen || now.get(&path).is_none_or(Option::is_none)) {
+        if event == Event::Poll && (now == seen || now.get(&path).is_none_or(Option::is_none)) {
             continue;
         }
         reload(&path, &runtime_handle, &mut embedded_servers).await;
@@ -54,6 +96,7 @@ pub(super) async fn watch(
             seen.entry(file).and_modify(|seen| *seen = fingerprint);
         }
     }
+    embedded_servers.finished().await;
 }
 
 /// A file's time and length; `None` where there is none.

@@ -18,10 +18,15 @@ mod hash_password;
 mod health;
 mod make_token;
 pub mod openapi;
+mod pass_sockets;
+mod passed_servers;
+mod predecessor;
 mod rotate_keys;
 pub mod serve;
 mod service_manager;
 pub mod stop;
+mod successor;
+mod upgrade_socket;
 
 /// The exit status for a configuration with problems: `EX_CONFIG` of sysexits.h.
 const BAD_CONFIG: u8 = 78;
@@ -37,7 +42,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run the gateway
-    Serve(WithConfig),
+    Serve(serve::Arguments),
     /// Check a configuration and report every problem in it
     Check(WithConfig),
     /// Show what signed-out and signed-in visitors get at an address
@@ -95,7 +100,7 @@ struct WithConfig {
 #[must_use]
 pub fn run() -> ExitCode {
     match Arguments::parse().command {
-        Command::Serve(with) => serve::command(&with.config),
+        Command::Serve(arguments) => serve::command(&arguments),
         Command::Check(with) => check(&with.config),
         Command::Explain(arguments) => explain::command(&arguments),
         Command::Demo(arguments) => demo::command(&arguments),

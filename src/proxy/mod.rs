@@ -14,7 +14,6 @@ use pingora::prelude::HttpPeer;
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::server::configuration::ServerConf;
 use pingora::{Error, Result};
-use tokio::sync::watch;
 
 use crate::model::local_response::{LocalResponse, Problem};
 use crate::model::reason::Reason;
@@ -38,7 +37,7 @@ pub mod resolver;
 mod response_filter;
 mod upstream;
 
-use connection::{Connection, RequestBody, Service};
+use connection::{Accepting, Connection, RequestBody, Service};
 use request_state::RequestState;
 
 /// The gateway as Pingora sees it. Each request is served by the configuration in force when it
@@ -47,15 +46,15 @@ struct Gateway {
     runtime_handle: Arc<RuntimeHandle>,
 }
 
-/// Serves the sites on `listeners` until `stop` turns true, then waits for requests in flight, at
-/// most for `server.drain`.
+/// Serves the sites on `listeners` until `accepting` ends, then waits for requests in flight, at most
+/// for `server.drain`.
 ///
 /// # Errors
 /// When a listener cannot be used.
 pub async fn serve(
     runtime_handle: Arc<RuntimeHandle>,
     listeners: Vec<TcpListener>,
-    stop: watch::Receiver<bool>,
+    accepting: Accepting,
 ) -> std::io::Result<()> {
     let gateway = Gateway {
         runtime_handle: Arc::clone(&runtime_handle),
@@ -69,7 +68,8 @@ pub async fn serve(
     let service = Service {
         app: Arc::new(proxy),
         runtime_handle,
-        stop,
+        stop: accepting.stop,
+        paused: accepting.paused,
     };
     connection::serve(service, listeners).await
 }
@@ -121,7 +121,7 @@ impl ProxyHttp for Gateway {
             session.set_keepalive(None);
             session.set_pipelining_enabled(true);
         }
-        if ctx.runtime.is_stopping() {
+        if ctx.runtime.closes_connections() {
             // The client's next request goes to a new connection, and so to another server.
             session.set_keepalive(None);
         }

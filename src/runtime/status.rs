@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::timestamp::Timestamp;
-use crate::store::Stores;
+use crate::store::{Stores, Sweep as _};
 use crate::system::Clock;
 use crate::telemetry::Metrics;
 use crate::telemetry::labels::Store;

@@ -12,6 +12,7 @@
 #[cfg(test)]
 mod contract;
 mod expiry_set;
+mod lease_row;
 mod leases;
 mod memory;
 mod pending_revocations;
@@ -31,6 +32,7 @@ use crate::config::settings;
 use crate::model::timestamp::Timestamp;
 use crate::system::Clock;
 
+pub use lease_row::{LeaseRow, LeaseState};
 pub use leases::{Acquire, Fence, LeaseKey, LeaseResult, LeaseStore};
 pub use memory::{
     MemoryLeases, MemoryPendingRevocations, MemoryRevocations, MemorySessions, MemoryThrottles,
@@ -38,7 +40,7 @@ pub use memory::{
 pub use pending_revocations::{PendingId, PendingRevocation, PendingRevocationStore};
 pub use revocations::{RevocationId, RevocationListener, RevocationStore};
 pub use sessions::{SessionHash, SessionStore, StoredSession};
-pub use snapshot::{SavedStores, SnapshotError};
+pub use snapshot::{RevocationChanges, SavedStores, SnapshotError};
 pub use throttles::{
     Reservation, ReserveError, RetryAfter, Settlement, ThrottleKey, ThrottleKeys, ThrottleStore,
 };
@@ -63,8 +65,8 @@ pub struct Stores {
     /// Leases that exclude everyone in [`Stores::scope`].
     pub leases: Arc<dyn LeaseStore>,
     /// Leases that exclude other requests of this process only. With [`Scope::Process`] these are
-    /// [`Stores::leases`].
-    pub local_leases: Arc<dyn LeaseStore>,
+    /// [`Stores::leases`]. A process that takes the place of this one takes them over.
+    pub local_leases: Arc<MemoryLeases>,
     /// Revoked sign-ins.
     pub revocations: Arc<dyn RevocationStore>,
     /// Refresh tokens that a provider has not been told to revoke yet.
@@ -93,7 +95,7 @@ impl Stores {
     /// Empty stores in the memory of this process. Leases run on the monotonic time of `clock`.
     #[must_use]
     pub fn in_memory(clock: &Clock) -> Self {
-        let leases: Arc<dyn LeaseStore> = Arc::new(MemoryLeases::new(clock.clone()));
+        let leases = Arc::new(MemoryLeases::new(clock.clone()));
         let saved = SavedStores {
             revocations: Arc::new(MemoryRevocations::new()),
             pending: Arc::default(),

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 use super::memory::MemoryPendingRevocations;
 use super::revocations::{Revocation, RevocationId};
 use super::{MemoryRevocations, PendingId, PendingRevocation};
@@ -22,6 +24,10 @@ pub struct SavedStores {
     pub pending: Arc<MemoryPendingRevocations>,
 }
 
+/// The revocations that follow a snapshot.
+#[derive(Debug)]
+pub struct RevocationChanges(mpsc::UnboundedReceiver<Revocation>);
+
 /// A snapshot that is none, or of a later version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotError;
@@ -34,17 +40,30 @@ impl fmt::Display for SnapshotError {
 
 impl std::error::Error for SnapshotError {}
 
+impl RevocationChanges {
+    /// The next one, as a snapshot. It can be cancelled.
+    pub async fn next(&mut self) -> Option<Vec<u8>> {
+        let mut out = MAGIC.to_vec();
+        write_revocation(self.0.recv().await?, &mut out);
+        Some(out)
+    }
+}
+
+fn write_revocation(Revocation { id, until }: Revocation, out: &mut Vec<u8>) {
+    out.push(b'R');
+    out.extend_from_slice(&until.millis().to_le_bytes());
+    out.extend_from_slice(&id.0);
+}
+
 impl SavedStores {
     /// Everything that has not expired by `now`. At a million revocations it takes 25 MB and some
     /// tens of milliseconds.
     #[must_use]
     pub fn snapshot(&self, now: Timestamp) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
-        for Revocation { id, until } in self.revocations.all() {
-            if now < until {
-                out.push(b'R');
-                out.extend_from_slice(&until.millis().to_le_bytes());
-                out.extend_from_slice(&id.0);
+        for revocation in self.revocations.all() {
+            if now < revocation.until {
+                write_revocation(revocation, &mut out);
             }
         }
         for (PendingRevocation { id, sealed }, until) in self.pending.all() {
@@ -58,6 +77,12 @@ impl SavedStores {
             }
         }
         out
+    }
+
+    /// A snapshot of each revocation from now on, for the process that takes over.
+    #[must_use]
+    pub fn follow(&self) -> RevocationChanges {
+        RevocationChanges(self.revocations.follow())
     }
 
     /// Adds what a snapshot holds and has not expired by `now`.

@@ -51,6 +51,7 @@ mod stopping;
 mod support;
 mod themes;
 mod trouble;
+mod upgrade;
 mod users_file;
 mod web_pages_with_jwt;
 mod web_pages_with_sessions;

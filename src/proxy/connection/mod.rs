@@ -30,7 +30,7 @@ mod http1_target;
 mod listen;
 mod sockets;
 
-pub use sockets::{BindError, Sockets};
+pub use sockets::{BindError, Giver, Sockets};
 
 pub(super) use listen::serve;
 
@@ -45,6 +45,17 @@ pub(super) struct Service<A> {
     /// Turns true when the process stops: no connection is accepted after that, and none is kept
     /// for another request.
     pub(super) stop: watch::Receiver<bool>,
+    /// As [`Accepting::paused`].
+    pub(super) paused: watch::Receiver<bool>,
+}
+
+/// Whether connections are accepted.
+#[derive(Clone, Debug)]
+pub struct Accepting {
+    /// Turns true when no connection is accepted any more.
+    pub stop: watch::Receiver<bool>,
+    /// True while another process accepts the connections.
+    pub paused: watch::Receiver<bool>,
 }
 
 /// The facts of a client's connection. Every request has one.
