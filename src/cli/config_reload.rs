@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::config::settings::Settings;
 use crate::runtime::{self, RuntimeHandle, cookie_keys};
 use crate::telemetry::audit;
 use crate::telemetry::labels::ReloadResult;
@@ -129,6 +130,23 @@ fn fingerprint(path: &Path) -> Fingerprint {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
+/// The keys that differ and that a reload does not change.
+fn need_restart(before: &Settings, after: &Settings) -> Vec<&'static str> {
+    let (server, was) = (&after.server, &before.server);
+    let (log, logged) = (&after.log, &before.log);
+    let keys = [
+        ("server.listen", server.listen != was.listen),
+        ("server.admin", server.admin != was.admin),
+        ("server.workers", server.workers != was.workers),
+        ("state_dir", after.state_dir != before.state_dir),
+        ("store", after.store != before.store),
+        ("log.format", log.format != logged.format),
+        ("log.level", log.level != logged.level),
+    ];
+    let changed = keys.into_iter().filter(|(_, is_changed)| *is_changed);
+    changed.map(|(key, _)| key).collect()
+}
+
 async fn reload(
     path: &Path,
     runtime_handle: &RuntimeHandle,
@@ -145,13 +163,12 @@ async fn reload(
             (problems.iter().count(), None)
         }
         Ok(settings) => {
-            if settings.server.listen != before.server.listen
-                || settings.server.admin != before.server.admin
-            {
-                tracing::warn!("listening addresses have changed: restart to apply that");
-            }
-            if settings.store != before.store {
-                tracing::warn!("the store has changed: restart to apply that");
+            let keys = need_restart(before, &settings);
+            if !keys.is_empty() {
+                tracing::warn!(
+                    keys = keys.join(" "),
+                    "these settings have changed, and take effect after a restart or `serve --upgrade`"
+                );
             }
             let clock = current.clock().clone();
             let built =
@@ -178,12 +195,16 @@ async fn reload(
             let ended = embedded_servers.apply(changes);
             runtime_handle.replace(runtime);
             ended.revoke(&runtime_handle.current()).await;
-            current.metrics().reloaded(ReloadResult::Ok);
+            current
+                .metrics()
+                .reloaded(ReloadResult::Ok, current.clock().now());
             audit::reloaded();
             "Serving with the configuration of the last reload."
         }
         None => {
-            current.metrics().reloaded(ReloadResult::Refused);
+            current
+                .metrics()
+                .reloaded(ReloadResult::Refused, current.clock().now());
             audit::reload_refused(count);
             "The last reload was refused: serving with the configuration before it. The log has \
              the problems."

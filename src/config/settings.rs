@@ -10,6 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::model::algorithm::Algorithm;
+use crate::model::recorded_requests::RecordedRequests;
 use crate::model::secret::Secret;
 use crate::model::site::Site;
 use crate::model::timestamp::Timestamp;
@@ -218,6 +219,8 @@ pub struct Log {
     pub format: LogFormat,
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub level: String,
+    /// Which requests are recorded.
+    pub access: RecordedRequests,
 }
 
 /// The form of a log line.

@@ -31,6 +31,7 @@ pub mod password_violation;
 pub mod path_readings;
 pub mod preserved_post;
 pub mod reason;
+pub mod recorded_requests;
 pub mod redirect_loop;
 pub mod refresh_ticket;
 pub mod request;

@@ -55,12 +55,14 @@ impl Shared {
             .revocations
             .listen(Arc::clone(&streams) as Arc<dyn RevocationListener>);
         let saved_state = Arc::new(SavedState::new(&stores, clock.clone()));
+        let metrics = Metrics::new();
+        metrics.configured(clock.now());
         let handover = Handover::new(&stores, Arc::clone(&saved_state), clock.clone());
         let queue = RevocationQueue::new(&stores, clock.clone(), Arc::clone(&saved_state));
         Self {
             clock,
             stopping: AtomicBool::new(false),
-            metrics: Arc::new(Metrics::new()),
+            metrics: Arc::new(metrics),
             leases: Arc::new(Leases::new(&stores)),
             stores,
             streams,

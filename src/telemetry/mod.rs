@@ -15,4 +15,4 @@ mod site_metrics;
 
 pub use metrics::Metrics;
 pub use provider_metrics::ProviderMetrics;
-pub use site_metrics::{SiteMetrics, StreamGuard};
+pub use site_metrics::{InFlightGuard, SiteMetrics, StreamGuard};
