@@ -21,6 +21,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
 use vestibule::config::{FakeEnvironment, check_text};
 use vestibule::model::algorithm::Algorithm;
+use vestibule::model::authorization::{BasicCredentials, bearer_jwt};
 use vestibule::model::credential::CredentialKind;
 use vestibule::model::identity::Identity;
 use vestibule::model::identity_headers::IdentityHeaders;
@@ -29,8 +30,11 @@ use vestibule::model::refresh_ticket::RefreshTicket;
 use vestibule::model::sealing_keys::SealingKeys;
 use vestibule::model::secret::Secret;
 use vestibule::model::timestamp::Timestamp;
+use vestibule::model::token::{CompletedLogin, IssuedTokens};
+use vestibule::provider::Device;
 use vestibule::provider::key_set::KeySet;
 use vestibule::provider::verify::{Expectations, verify};
+use vestibule::runtime::basic_auth::BasicAttempt;
 use vestibule::runtime::{RequestContext, Runtime, build};
 use vestibule::system::Clock;
 
@@ -116,6 +120,59 @@ fn remembered(bench: &mut Criterion) {
     });
 }
 
+/// The same token in `Authorization: Bearer`, and remembered under the Basic credentials of its
+/// user: from the field to the principal.
+fn in_authorization(bench: &mut Criterion) {
+    let state = tempfile::tempdir().unwrap();
+    let runtime = runtime(state.path());
+    let site_runtime = runtime
+        .site_for(&Host::parse("store.localhost:8080").unwrap())
+        .unwrap();
+    let now = runtime.clock().now();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, HMAC_SECRET.as_bytes());
+    let header =
+        json!({ "alg": "HS256", "typ": "JWT", "kid": "d4c3b2a1-0000-4000-8000-000000000004" });
+    let token = signed(&header, &claims(now), |input| {
+        hmac::sign(&key, input).as_ref().to_vec()
+    });
+    let context = RequestContext {
+        site_runtime,
+        client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        request_id: "bench",
+        now,
+    };
+    let principal = at_once(runtime.tokens.verify(context, &token)).unwrap();
+    let bearer = format!("Bearer {token}");
+    bench.bench_function("authorization, bearer, remembered", |timer| {
+        timer.iter(|| {
+            let token = bearer_jwt(black_box(&bearer)).unwrap();
+            at_once(runtime.tokens.verify(context, token)).unwrap()
+        });
+    });
+    let basic = "Basic YW5uQGV4YW1wbGUuY29tOmNvcnJlY3QgaG9yc2UgYmF0dGVyeSBzdGFwbGU=";
+    let login = CompletedLogin {
+        tokens: IssuedTokens {
+            kind: CredentialKind::Bearer,
+            token: token.into(),
+            refresh: None,
+            remember: false,
+        },
+        principal,
+        device: None,
+    };
+    let credentials = BasicCredentials::parse(basic).unwrap();
+    runtime.basic_auth.remember(context, credentials, &login);
+    bench.bench_function("authorization, basic, remembered", |timer| {
+        timer.iter(|| {
+            let attempt = BasicAttempt {
+                credentials: BasicCredentials::parse(black_box(basic)).unwrap(),
+                device: Device { user_agent: None },
+            };
+            at_once(runtime.basic_auth.check(context, attempt)).unwrap()
+        });
+    });
+}
+
 fn verified(bench: &mut Criterion) {
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
     let point = pair.public_key().as_ref();
@@ -165,6 +222,7 @@ fn sealed(bench: &mut Criterion) {
         login_time: Timestamp::from_secs(1_700_000_000),
         remember: true,
         access_expires: Some(Timestamp::from_secs(1_700_000_000)),
+        access_issued: Some(Timestamp::from_secs(1_700_000_000)),
     };
     let sealed = ticket
         .seal(&keys, "store", CredentialKind::Jwt, [9; 12])
@@ -178,5 +236,5 @@ fn sealed(bench: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, remembered, verified, sealed);
+criterion_group!(benches, remembered, in_authorization, verified, sealed);
 criterion_main!(benches);

@@ -1,12 +1,14 @@
 #!/bin/sh
 # need.sh PROGRAM:PACKAGE...: installs the Debian package of each missing program, with apt if that is
 # allowed (root, or sudo without a password), and names those that it cannot install. Fails if a program
-# is still missing. `python3.NAME` is a Python module in a package of its own.
+# is still missing. `python3.NAME` is a Python module in a package of its own, and a path is a file of the
+# package.
 set -u
 
 is_installed() {
     case $1 in
     python3.*) python3 -c "import ${1#python3.}" >/dev/null 2>&1 ;;
+    /*) [ -e "$1" ] ;;
     # Debian installs daemons outside the PATH of ordinary users.
     *) command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] ;;
     esac

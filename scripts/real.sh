@@ -55,11 +55,36 @@ counterpart 'an nginx that caches everything' tests/real/nginx_cache.py "$target
     python3:python3 nginx:nginx-light
 counterpart 'odd messages before h11' tests/real/differential.py "$target/release/vestibule" \
     python3:python3 python3.pip:python3-pip
+counterpart 'HTTP/2 clients before h11' tests/real/http2.py "$target/release/vestibule" \
+    python3:python3 python3.pip:python3-pip
 counterpart 'clocks ten seconds apart' tests/real/clocks_apart.py "$target/release/vestibule" \
     python3:python3 redis-server:redis-server openssl:openssl faketime:faketime
 counterpart 'schemathesis' tests/real/openapi.py "$target/release/vestibule" \
     python3:python3 python3.ensurepip:python3-venv
 counterpart "FusionAuth's Python client" tests/real/fusionauth_client.py "$EXAMPLES/identity_server" \
     python3:python3 python3.ensurepip:python3-venv
+
+# application NAME SCRIPT PROGRAM:PACKAGE...: one of the unmodified applications.
+application() {
+    local name=$1 script=$2
+    shift 2
+    counterpart "$name" "tests/real/applications/$script" "$target/release/vestibule" python3:python3 "$@"
+}
+chromium=(chromium:chromium chromedriver:chromium-driver)
+venv=(python3.ensurepip:python3-venv)
+php=(nginx:nginx-light php-fpm8.2:php-fpm)
+application 'a store (django-oscar)' store.py "${venv[@]}" "${chromium[@]}"
+application 'a forum (Spirit)' forum.py "${venv[@]}" "${chromium[@]}"
+application 'WordPress' wordpress.py "${chromium[@]}" "${php[@]}" mariadbd:mariadb-server \
+    /usr/share/wordpress/index.php:wordpress \
+    /usr/share/wordpress/wp-content/themes/twentytwentythree/style.css:wordpress-theme-twentytwentythree
+application 'a wiki (MediaWiki)' wiki.py "${chromium[@]}" "${php[@]}" /usr/share/mediawiki/index.php:mediawiki \
+    /etc/php/8.2/mods-available/sqlite3.ini:php-sqlite3
+application 'notebooks (JupyterLab)' notebooks.py "${venv[@]}" "${chromium[@]}"
+application 'a file server (copyparty)' files.py "${venv[@]}" cadaver:cadaver
+application 'git over HTTP' git_http.py git:git nginx:nginx-light fcgiwrap:fcgiwrap
+application 'a calendar server (Radicale)' calendars.py "${venv[@]}" cadaver:cadaver
+application 'a package index (pypiserver)' packages.py "${venv[@]}"
+application 'a package registry (verdaccio)' modules.py node:nodejs npm:npm
 
 exit $failed

@@ -39,8 +39,15 @@
       submit.setAttribute("aria-disabled", "true");
     });
 
-    // The back button shows the page as it was left: enable the button again.
+    // The back button shows the page as it was left: enable the button again. A preserved form post may
+    // have arrived, so it is not offered a second time.
     window.addEventListener("pageshow", () => {
+      if (sent && form.dataset.sentText) {
+        document.querySelector("h1").textContent = form.dataset.sentHeading;
+        document.querySelector("#text").textContent = form.dataset.sentText;
+        form.hidden = true;
+        return;
+      }
       sent = false;
       submit.replaceChildren(...label);
       submit.removeAttribute("aria-disabled");

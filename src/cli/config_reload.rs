@@ -2,6 +2,7 @@
 //! whole. One with problems is refused, and the running one stays.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -48,8 +49,8 @@ async fn database_poll(predecessor_ended: &mut watch::Receiver<bool>) {
     tokio::time::sleep(DATABASE_POLL).await;
 }
 
-/// Reloads on `SIGHUP` and when the file, the files of a theme, a users file or the keys in
-/// `state_dir` change, until the process ends. Embedded identity servers are taken over from the
+/// Reloads on `SIGHUP` and when the file, the files of a theme, certificates of listeners or
+/// upstreams, a users file or the keys in `state_dir` change, until the process ends. Embedded identity servers are taken over from the
 /// process before this one when that has ended.
 pub(super) async fn watch(
     path: PathBuf,
@@ -100,6 +101,11 @@ pub(super) async fn watch(
     embedded_servers.finished().await;
 }
 
+/// The addresses of the TLS listeners.
+fn tls_addresses(settings: &Settings) -> impl Iterator<Item = SocketAddr> {
+    settings.server.tls.iter().map(|tls| tls.listen)
+}
+
 /// A file's time and length; `None` where there is none.
 type Fingerprint = Option<(SystemTime, u64)>;
 
@@ -115,9 +121,14 @@ fn fingerprints(
         .sites
         .iter()
         .flat_map(|site| site.theme.source_files.iter().cloned());
+    let upstreams = settings.sites.iter().flat_map(|site| &site.upstreams);
+    let upstreams = upstreams.filter_map(|upstream| upstream.tls.as_ref());
+    let upstreams = upstreams.flat_map(|tls| tls.files.iter().cloned());
     let files = [path.to_owned(), settings.state_dir.join(cookie_keys::FILE)]
         .into_iter()
         .chain(themes)
+        .chain(settings.server.tls_files().cloned())
+        .chain(upstreams)
         .chain(embedded_servers.users_files().map(Path::to_owned));
     files
         .map(|file| (fingerprint(&file), file))
@@ -130,16 +141,33 @@ fn fingerprint(path: &Path) -> Fingerprint {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
+/// How many idle connections to upstreams are kept in all.
+fn kept_connections(settings: &Settings) -> usize {
+    settings
+        .sites
+        .iter()
+        .map(|site| site.upstream_keepalive)
+        .sum()
+}
+
 /// The keys that differ and that a reload does not change.
 fn need_restart(before: &Settings, after: &Settings) -> Vec<&'static str> {
     let (server, was) = (&after.server, &before.server);
     let (log, logged) = (&after.log, &before.log);
     let keys = [
         ("server.listen", server.listen != was.listen),
+        (
+            "server.tls.listen",
+            !tls_addresses(after).eq(tls_addresses(before)),
+        ),
         ("server.admin", server.admin != was.admin),
         ("server.workers", server.workers != was.workers),
         ("state_dir", after.state_dir != before.state_dir),
         ("store", after.store != before.store),
+        (
+            "upstream_keepalive",
+            kept_connections(after) != kept_connections(before),
+        ),
         ("log.format", log.format != logged.format),
         ("log.level", log.level != logged.level),
     ];

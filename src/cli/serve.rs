@@ -14,10 +14,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::admin;
-use crate::config::settings::{LogFormat, Settings};
+use crate::config::settings::{LogFormat, Server, Settings};
 use crate::embedded::statistics::Statistics;
-use crate::proxy;
-use crate::proxy::connection::Sockets;
+use crate::proxy::connection::{BindError, Listener, Security, Sockets};
+use crate::proxy::{self, UpstreamProbe};
 use crate::runtime::{self, RuntimeHandle, background};
 use crate::system::{self, Clock};
 use crate::telemetry::logging;
@@ -25,7 +25,7 @@ use crate::telemetry::logging;
 use super::embedded_servers::{EmbeddedServers, EndedSessions};
 use super::predecessor::Predecessor;
 use super::stop::{self, StopRequest};
-use super::successor::{Estate, Successor};
+use super::successor::{Estate, PassedSockets, Successor};
 use super::{WithConfig, checked, config_reload, print_error, service_manager};
 
 /// How long the end waits for the process that has taken over and for embedded identity servers.
@@ -139,7 +139,7 @@ fn build_executor(workers: usize) -> std::io::Result<Runtime> {
 /// Nothing runs yet.
 pub struct BoundServer {
     runtime_handle: Arc<RuntimeHandle>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     admin: Option<TcpListener>,
     embedded_servers: EmbeddedServers,
     /// Ended by users who changed while the gateway did not run.
@@ -170,13 +170,11 @@ impl BoundServer {
             Some(predecessor) => EmbeddedServers::after(predecessor.pass_to(&mut sockets)?),
             None => EmbeddedServers::default(),
         };
-        let mut listen = |addresses: &[SocketAddr]| {
-            let listeners = sockets.listen(addresses);
-            listeners.map_err(|error| error.to_string())
-        };
-        let listeners = listen(&settings.server.listen)?;
-        let admin = listen(settings.server.admin.as_slice())?.pop();
-        sockets.all_claimed().map_err(|error| error.to_string())?;
+        let failed = |error: BindError| error.to_string();
+        let listeners = listen(&mut sockets, &settings.server).map_err(failed)?;
+        let admin = sockets.listen(settings.server.admin.as_slice());
+        let admin = admin.map_err(failed)?.pop();
+        sockets.all_claimed().map_err(failed)?;
         let (settings, changes) = embedded_servers.prepare(settings, &clock)?;
         let runtime = runtime::build(settings, None, clock).map_err(|fault| fault.to_string())?;
         let ended_sessions = embedded_servers.apply(changes);
@@ -190,13 +188,10 @@ impl BoundServer {
         })
     }
 
-    /// The addresses of the sites' listeners.
+    /// The addresses of the sites' listeners: the plain ones, then those with TLS.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners
-            .iter()
-            .filter_map(|listener| listener.local_addr().ok())
-            .collect()
+        addresses(&self.listeners)
     }
 
     /// The address of the admin listener.
@@ -241,10 +236,16 @@ impl BoundServer {
         // The last requests need the providers and the store too.
         let (end, ended) = watch::channel(false);
         embedded_servers.run(&ended);
-        let background = background::run(Arc::clone(&runtime_handle), ended.clone());
+        let probe = Arc::new(UpstreamProbe::new());
+        let background = background::run(Arc::clone(&runtime_handle), probe, ended.clone());
         drop(system::detach(background));
         let estate = Estate {
-            sockets: copies(listeners.iter().chain(&admin))?,
+            sockets: PassedSockets::copies_of(
+                listeners
+                    .iter()
+                    .map(|listener| &listener.socket)
+                    .chain(&admin),
+            )?,
             embedded: embedded_servers.roster(),
             handover: Arc::clone(runtime_handle.current().handover()),
         };
@@ -270,6 +271,7 @@ impl BoundServer {
                 predecessor_end.send_replace(true);
             }));
         }
+        let passed_sockets = estate.sockets.clone();
         let (successor, serving) = watch::channel(Successor::None);
         let offer = estate.offer(&runtime_handle, successor, ended.clone());
         let offer = system::detach(offer);
@@ -278,6 +280,12 @@ impl BoundServer {
             let (handle, paused) = (Arc::clone(&runtime_handle), accepting.paused.clone());
             drop(system::detach(admin::serve(listener, handle, paused)));
         }
+        let mut draining = accepting.stop.clone();
+        drop(system::detach(async move {
+            // Sockets that nobody accepts from any more must refuse connections.
+            let _ = draining.wait_for(|draining| *draining).await;
+            passed_sockets.close();
+        }));
         announce(&listeners);
         let served = proxy::serve(Arc::clone(&runtime_handle), listeners, accepting).await;
         let ending = Ending {
@@ -292,10 +300,9 @@ impl BoundServer {
 }
 
 /// Says where this process serves.
-fn announce(listeners: &[TcpListener]) {
-    let addresses = listeners
-        .iter()
-        .filter_map(|listener| Some(listener.local_addr().ok()?.to_string()));
+fn announce(listeners: &[Listener]) {
+    let addresses = addresses(listeners);
+    let addresses = addresses.iter().map(SocketAddr::to_string);
     let addresses = addresses.collect::<Vec<_>>().join(" ");
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -333,11 +340,30 @@ impl Ending {
     }
 }
 
-/// The same sockets once more.
-fn copies<'a>(
-    listeners: impl Iterator<Item = &'a TcpListener>,
-) -> Result<Vec<TcpListener>, String> {
-    let copies = listeners.map(TcpListener::try_clone);
-    let copies: std::io::Result<Vec<TcpListener>> = copies.collect();
-    copies.map_err(|error| error.to_string())
+/// The sites' listeners: the plain ones, then those with TLS.
+fn listen(sockets: &mut Sockets, server: &Server) -> Result<Vec<Listener>, BindError> {
+    let plain = sockets.listen(&server.listen)?;
+    let mut listeners: Vec<Listener> = plain
+        .into_iter()
+        .map(|socket| Listener {
+            socket,
+            security: Security::Plain,
+        })
+        .collect();
+    for tls in &server.tls {
+        for socket in sockets.listen(&[tls.listen])? {
+            listeners.push(Listener {
+                socket,
+                security: Security::Tls(tls.listen),
+            });
+        }
+    }
+    Ok(listeners)
+}
+
+fn addresses(listeners: &[Listener]) -> Vec<SocketAddr> {
+    let sockets = listeners.iter().map(|listener| &listener.socket);
+    sockets
+        .filter_map(|socket| socket.local_addr().ok())
+        .collect()
 }

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::AsFd as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -27,10 +27,37 @@ pub(super) enum Successor {
     Serving,
 }
 
+/// Copies of the listening sockets of the gateway, until it stops accepting.
+#[derive(Clone)]
+pub(super) struct PassedSockets(Arc<Mutex<Vec<TcpListener>>>);
+
+impl PassedSockets {
+    /// Copies of these sockets.
+    ///
+    /// # Errors
+    /// A message for the operator: the process has no file descriptor left.
+    pub(super) fn copies_of<'a>(
+        sockets: impl Iterator<Item = &'a TcpListener>,
+    ) -> Result<Self, String> {
+        let copies = sockets.map(TcpListener::try_clone);
+        let copies: io::Result<Vec<TcpListener>> = copies.collect();
+        let copies = copies.map_err(|error| error.to_string())?;
+        Ok(Self(Arc::new(Mutex::new(copies))))
+    }
+
+    /// Closes the copies.
+    pub(super) fn close(&self) {
+        self.sockets().clear();
+    }
+
+    fn sockets(&self) -> MutexGuard<'_, Vec<TcpListener>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// What the next process gets of this one.
 pub(super) struct Estate {
-    /// The listening sockets of the gateway.
-    pub sockets: Vec<TcpListener>,
+    pub sockets: PassedSockets,
     pub embedded: Roster,
     pub handover: Arc<Handover>,
 }
@@ -90,8 +117,11 @@ impl Estate {
     }
 
     fn pass_to(&self, stream: &UnixStream) -> io::Result<()> {
-        let gateway = self.sockets.iter().map(TcpListener::try_clone);
-        let mut sockets = gateway.collect::<io::Result<Vec<_>>>()?;
+        let mut sockets = {
+            let gateway = self.sockets.sockets();
+            let copies = gateway.iter().map(TcpListener::try_clone);
+            copies.collect::<io::Result<Vec<_>>>()?
+        };
         let mut embedded = Vec::new();
         for server in self.embedded.current()? {
             embedded.push(EmbeddedGreeting {

@@ -83,6 +83,7 @@ pub fn reference() -> String {
 
 /// The section of one table, then those of the tables in it.
 fn table(out: &mut String, label: &str, schema: &Value) {
+    let schema = table_of(schema);
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
         return;
     };
@@ -133,6 +134,15 @@ fn table(out: &mut String, label: &str, schema: &Value) {
     }
 }
 
+/// The schema of a table, also where a string may stand in its place.
+fn table_of(schema: &Value) -> &Value {
+    let alternatives = schema.get("oneOf").and_then(Value::as_array);
+    let mut alternatives = alternatives.into_iter().flatten();
+    alternatives
+        .find(|of| of.get("properties").is_some())
+        .unwrap_or(schema)
+}
+
 fn description(schema: &Value) -> String {
     let text = schema
         .get("description")
@@ -149,7 +159,7 @@ fn kind(schema: &Value) -> String {
     match schema.get("x-written").and_then(Value::as_str) {
         Some(written) => written.to_owned(),
         None => match schema.get("items") {
-            Some(items) => format!("list of {}s", kind(items)),
+            Some(items) => format!("list of {}", kind(items).replace(" or a ", "s or ") + "s"),
             None if words(schema).is_empty() => {
                 expected(schema).trim_start_matches("a ").to_owned()
             }
@@ -233,10 +243,12 @@ mod tests {
                 }
                 look(
                     &path,
-                    entry
-                        .get("items")
-                        .or(entry.get("additionalProperties"))
-                        .unwrap_or(entry),
+                    table_of(
+                        entry
+                            .get("items")
+                            .or(entry.get("additionalProperties"))
+                            .unwrap_or(entry),
+                    ),
                 );
                 look(&path, entry);
             }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::certificate::{CertificateFiles, ClientAuthorities};
 use crate::model::algorithm::Algorithm;
 use crate::model::recorded_requests::RecordedRequests;
 use crate::model::secret::Secret;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub log: Log,
     /// Never empty; no two answer to one host.
     pub sites: Vec<Arc<Site>>,
+    /// Where each rule stands in the file: its line, from 1, for every site in the order of `sites`.
+    pub rule_lines: Vec<Vec<usize>>,
 }
 
 /// 32 bytes that seal cookies; never printed.
@@ -53,8 +56,12 @@ impl std::fmt::Debug for SealingKeyBytes {
 /// Listeners and limits.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// Plain HTTP listeners; never empty.
+    /// Plain HTTP listeners; empty only where there are TLS listeners.
     pub listen: Vec<SocketAddr>,
+    /// Whether the plain listeners expect the header of the PROXY protocol.
+    pub proxy_protocol: ProxyProtocol,
+    /// TLS listeners.
+    pub tls: Vec<Tls>,
     /// Metrics and health; never a site.
     pub admin: Option<SocketAddr>,
     /// Peers whose `X-Forwarded-*` are believed.
@@ -67,6 +74,64 @@ pub struct Server {
     pub shutdown_delay: Duration,
     /// The limits of one connection.
     pub limits: Limits,
+}
+
+impl Server {
+    /// The files that TLS listeners were set up from.
+    pub fn tls_files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.tls.iter().flat_map(|tls| {
+            let pairs = tls.certificates.iter();
+            pairs
+                .flat_map(|files| [&files.cert, &files.key])
+                .chain(&tls.client_ca_file)
+        })
+    }
+}
+
+/// A TLS listener.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Its address. No two have the same.
+    pub listen: SocketAddr,
+    /// Its certificates, in the order of the file; never empty.
+    pub certificates: Vec<CertificateFiles>,
+    /// The oldest version that is accepted.
+    pub minimum: TlsVersion,
+    /// The authorities of client certificates, where clients are asked for one.
+    pub client_authorities: Option<ClientAuthorities>,
+    /// The file they stand in.
+    pub client_ca_file: Option<PathBuf>,
+    /// Whether it expects the header of the PROXY protocol.
+    pub proxy_protocol: ProxyProtocol,
+}
+
+/// Whether a listener expects the header of the PROXY protocol from trusted proxies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// It does, and takes none from others.
+    Expected,
+    /// It takes none.
+    Unknown,
+}
+
+impl From<bool> for ProxyProtocol {
+    /// From the value of a `proxy_protocol` key.
+    fn from(expected: bool) -> Self {
+        if expected {
+            Self::Expected
+        } else {
+            Self::Unknown
+        }
+    }
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    V1_2,
+    /// TLS 1.3.
+    V1_3,
 }
 
 /// The limits of one connection.
@@ -83,6 +148,10 @@ pub struct Limits {
     pub upstream_idle: Duration,
     /// The largest sign-in body, in bytes.
     pub max_login_body: usize,
+    /// The most open connections of clients.
+    pub connections: usize,
+    /// The most open connections from one address, but for trusted proxies.
+    pub connections_per_address: usize,
 }
 
 /// An identity provider.

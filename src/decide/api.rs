@@ -20,9 +20,11 @@ use crate::model::timestamp::Timestamp;
 
 use super::api_body::{ApiError, bearer_kind, request_body};
 use super::auth_status::{AuthStatus, auth_status};
+use super::basic_access;
 use super::credentials::RequestCredentials;
 use super::endpoint::ApiEndpoint;
 use super::facts::{Facts, Known, Question};
+use super::forget;
 use super::unauthenticated::unauthorized;
 use super::verdict::{Decision, Verdict};
 use super::{api_login, api_mfa};
@@ -134,13 +136,17 @@ fn logout<'a>(
     // A site that takes no bearer tokens issued none: a posted one is ignored.
     let posted = posted_token(request, site, facts)?.filter(|_| site.bearer);
     let credentials = RequestCredentials::of(request, site);
-    let cookies = cleared(posted.as_ref(), &credentials);
+    let mut cookies = cleared(posted.as_ref(), &credentials);
+    cookies.extend(forget::at_logout(request, site));
     if matches!(facts.logout, Known::NotAsked) {
         if let Some(refresh) = posted {
             return Ok(Decision::Needs(Question::LogoutFromBody {
                 access: request.bearer.access,
                 refresh,
             }));
+        }
+        if let Some(credentials) = basic_access::at_logout(request, site) {
+            return Ok(Decision::Needs(Question::LogoutBasic(credentials)));
         }
         if let Some(credential) = credentials.presented() {
             return Ok(Decision::Needs(Question::Logout(credential)));

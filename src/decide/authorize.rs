@@ -3,10 +3,12 @@
 //!
 //! The first rule that matches the request decides (see [`Site::match_rule`]), in this order:
 //!
-//! 1. A `public` page is forwarded without looking at credentials, and without an identity.
+//! 1. A `public` page is forwarded without looking at credentials, and without an identity. Basic
+//!    credentials that are the gateway's are removed.
 //! 2. A CORS preflight of a listed origin to a `required` page is answered by the gateway. Browsers
 //!    send it without credentials, so the page's own policy could only refuse it.
-//! 3. A service token is checked by itself, see `service_access`.
+//! 3. A service token is checked by itself, see `service_access`, and so are Basic credentials, see
+//!    `basic_access`.
 //! 4. An `optional` page is forwarded with the identity where the credentials prove one, and
 //!    anonymously otherwise, also while the provider is unavailable.
 //! 5. A `required` page needs an authenticated user with one of the rule's roles. Everybody else is
@@ -28,6 +30,7 @@ use crate::model::timestamp::Timestamp;
 use crate::model::token::Principal;
 
 use super::auth_status::{AuthStatus, AuthenticatedPrincipal, auth_status};
+use super::basic_access;
 use super::cors;
 use super::facts::Facts;
 use super::preserved_post::{self, Preserve};
@@ -48,8 +51,13 @@ pub(super) fn decide<'a>(
         request.target.decoded_path(),
         request.client,
     );
+    let basic = basic_access::presented(request, &requirement);
     if requirement.access == Access::Public {
-        return Decision::Settled(Verdict::forward(Grant::anonymous(), Reason::Public));
+        let grant = match basic {
+            Some(_) => Grant::anonymous().by_authorization(),
+            None => Grant::anonymous(),
+        };
+        return Decision::Settled(Verdict::forward(grant, Reason::Public));
     }
     if requirement.access == Access::Required
         && let Some(verdict) = cors::preflight(request, site, cors::ANY_METHOD)
@@ -58,6 +66,9 @@ pub(super) fn decide<'a>(
     }
     if let Some(verdict) = service_access::decide(request, site, &requirement, now) {
         return Decision::Settled(verdict);
+    }
+    if let Some(credentials) = basic {
+        return basic_access::decide(credentials, site, &requirement, facts);
     }
     let is_optional = requirement.access == Access::Optional;
     let forward_anonymous = || Verdict::forward(Grant::anonymous(), Reason::Anonymous);

@@ -62,6 +62,7 @@ pub fn may_be_read(response: &LocalResponse) -> bool {
         | LocalResponse::LogoutPage
         | LocalResponse::SignedOutPage
         | LocalResponse::LinkedPage(_)
+        | LocalResponse::HttpsRedirect(_)
         | LocalResponse::HealthCheck(_)
         | LocalResponse::PrefetchRefused
         | LocalResponse::PreservedPost(_)

@@ -31,6 +31,8 @@ pub enum Endpoint {
     Step(StepEndpoint),
     /// The logout page, and where its form is posted.
     Logout,
+    /// The application's own sign-out, which signs out at the gateway.
+    ApplicationLogout,
     /// A file of the pages, by its name; `404` where there is none of this name.
     Asset(String),
     /// The public keys of the signed assertion.
@@ -125,10 +127,12 @@ pub fn asset_name(target: &[u8]) -> Option<&str> {
     std::str::from_utf8(path.strip_prefix(OWN_FILES.as_bytes())?).ok()
 }
 
-/// The gateway's endpoint at `target`; `None` where the path is the application's.
+/// The gateway's endpoint at `target`, the application's own sign-out among them; `None` where the path is the application's.
 #[must_use]
 pub fn find(site: &Site, target: &Target<'_>) -> Option<Endpoint> {
-    find_at(site, target.decoded_path())
+    let path = target.decoded_path();
+    let is_sign_out = || site.is_sign_out(path, target.query());
+    find_at(site, path).or_else(|| is_sign_out().then_some(Endpoint::ApplicationLogout))
 }
 
 /// The gateway's endpoint at `path`, percent-decoded once.
@@ -181,7 +185,10 @@ fn hosted_request(site: &Site, path: &[u8]) -> Option<HostedRequest> {
 /// loop, the second would log out who has just logged in.
 pub(super) fn is_login_or_logout(site: &Site, return_to: &ReturnPath) -> bool {
     let path = path_of(return_to);
-    is_login_form(site, return_to) || path == site.paths.logout || is_hosted_logout(site, path)
+    is_login_form(site, return_to)
+        || path == site.paths.logout
+        || is_hosted_logout(site, path)
+        || is_application_logout(site, return_to)
 }
 
 /// Whether this is the address of the login page, or of the page of one of its steps.
@@ -199,6 +206,16 @@ fn path_of(address: &ReturnPath) -> &str {
         .split(['?', '#'])
         .next()
         .unwrap_or_default()
+}
+
+fn is_application_logout(site: &Site, address: &ReturnPath) -> bool {
+    let address = address.as_str().split('#').next().unwrap_or_default();
+    let (path, query) = match address.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (address, None),
+    };
+    let decoded: Vec<u8> = percent_encoding::percent_decode_str(path).collect();
+    site.is_sign_out(&decoded, query)
 }
 
 fn is_hosted_logout(site: &Site, path: &str) -> bool {
@@ -221,6 +238,7 @@ impl Endpoint {
         match self {
             Self::Login
             | Self::Logout
+            | Self::ApplicationLogout
             | Self::Step(StepEndpoint::TwoFactor | StepEndpoint::NewPassword) => "GET, HEAD, POST",
             Self::Asset(_)
             | Self::AssertionKeys
@@ -257,6 +275,7 @@ impl Endpoint {
             Self::Login
             | Self::Step(_)
             | Self::Logout
+            | Self::ApplicationLogout
             | Self::Asset(_)
             | Self::AssertionKeys
             | Self::ChangePassword => false,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::api_request::ApiRequestBody;
+use crate::model::authorization::BasicCredentials;
 use crate::model::challenge::OpenedChallenge;
 use crate::model::credential::{CredentialKind, PresentedCredential, RefreshRequest};
 use crate::model::login::{Credentials, LoginForm, LoginRefused};
@@ -14,7 +15,9 @@ use crate::model::preserved_post::{NotPreservedError, RestoredPost};
 use crate::model::reason::Reason;
 use crate::model::redirect_loop::LoopIdentity;
 use crate::model::secret::Secret;
-use crate::model::token::{CompletedLogin, CompletedRefresh, Principal, Session, TokenError};
+use crate::model::token::{
+    BasicLogin, CompletedLogin, CompletedRefresh, Principal, Session, TokenError,
+};
 
 /// The answer to one question. A slot is filled once; [`decide`](super::decide) never asks for a
 /// filled one again.
@@ -41,6 +44,8 @@ pub struct Facts {
     /// The new tokens for the refresh token. `Absent` is `signed_out`, or `revoked` where the
     /// gateway itself refused.
     pub refresh: Known<CompletedRefresh, Reason>,
+    /// The user of the Basic credentials.
+    pub basic: Known<BasicLogin, Box<LoginRefused>>,
     /// The fields of the posted login form.
     pub login_form: Known<LoginForm, Reason>,
     /// The form that was posted after the login had expired, sealed. `Absent` where the body is no
@@ -87,6 +92,9 @@ pub enum Question<'a> {
     Refresh(RefreshRequest<'a>),
     /// The same, for a refresh token in the body of a client that is not a browser.
     RefreshFromBody(Secret),
+    /// Whose Basic credentials are these, as the provider tells or has told a moment ago? Fills
+    /// [`Facts::basic`].
+    CheckBasic(BasicCredentials<'a>),
     /// What are the fields of the posted login form? Fills [`Facts::login_form`].
     ReadLoginForm(FormSize),
     /// Can the posted form be preserved, and who wrote it, as far as the credentials tell? Fills
@@ -161,6 +169,8 @@ pub enum Question<'a> {
     },
     /// Ends the login that these belong to, here and at the provider. Fills [`Facts::logout`].
     Logout(PresentedCredential<'a>),
+    /// The same for the login of these Basic credentials, which are forgotten.
+    LogoutBasic(BasicCredentials<'a>),
     /// The same, for a refresh token in the body of a client that is not a browser.
     LogoutFromBody {
         /// The access token in `Authorization`.
@@ -177,6 +187,7 @@ impl fmt::Debug for Question<'_> {
             Self::LoadSession(_) => "LoadSession",
             Self::Refresh(_) => "Refresh",
             Self::RefreshFromBody(_) => "RefreshFromBody",
+            Self::CheckBasic(_) => "CheckBasic",
             Self::ReadLoginForm(_) => "ReadLoginForm",
             Self::PreservePost { .. } => "PreservePost",
             Self::RestorePost { .. } => "RestorePost",
@@ -187,6 +198,7 @@ impl fmt::Debug for Question<'_> {
             Self::ContinueLogin { .. } => "ContinueLogin",
             Self::SendCode { .. } => "SendCode",
             Self::Logout(_) => "Logout",
+            Self::LogoutBasic(_) => "LogoutBasic",
             Self::CountRedirect { .. } => "CountRedirect",
             Self::LogoutFromBody { .. } => "LogoutFromBody",
         })

@@ -5,7 +5,8 @@
 use http::HeaderValue;
 
 use crate::model::origin::{Host, Scheme};
-use crate::model::site::{ResponseRewrite, Site, Upstream};
+use crate::model::site::{ResponseRewrite, Site};
+use crate::model::upstream::UpstreamAddress;
 
 /// The value of `Location` or `Content-Location` with the site's origin in place of the upstream's
 /// address; `None` where it stays as it is.
@@ -77,15 +78,18 @@ fn is_upstream(site: &Site, scheme: Option<Scheme>, host: &Host) -> bool {
     let port_or = |port: Option<u16>, upstream: Scheme| {
         port.unwrap_or(scheme.unwrap_or(upstream).default_port())
     };
-    let is_address = site.upstreams.iter().any(|upstream| match upstream {
-        Upstream::Http { host: name, port } => {
-            host.name == *name && port_or(host.port, Scheme::Http) == *port
-        }
-        Upstream::Https { host: name, port } => {
-            host.name == *name && port_or(host.port, Scheme::Https) == *port
-        }
-        Upstream::Unix { .. } => false,
-    });
+    let is_address = site
+        .upstreams
+        .iter()
+        .any(|upstream| match &upstream.address {
+            UpstreamAddress::Http { host: name, port } => {
+                host.name == *name && port_or(host.port, Scheme::Http) == *port
+            }
+            UpstreamAddress::Https { host: name, port } => {
+                host.name == *name && port_or(host.port, Scheme::Https) == *port
+            }
+            UpstreamAddress::Unix { .. } => false,
+        });
     is_address
         || upstream_host(site).is_some_and(|sent| {
             let port = |host: &Host| port_or(host.port, Scheme::Http);
@@ -98,12 +102,15 @@ fn upstream_host(site: &Site) -> Option<Host> {
 }
 
 fn names_upstream_host(site: &Site, domain: &str) -> bool {
-    let is_address = site.upstreams.iter().any(|upstream| match upstream {
-        Upstream::Http { host, .. } | Upstream::Https { host, .. } => {
-            host.eq_ignore_ascii_case(domain)
-        }
-        Upstream::Unix { .. } => false,
-    });
+    let is_address = site
+        .upstreams
+        .iter()
+        .any(|upstream| match &upstream.address {
+            UpstreamAddress::Http { host, .. } | UpstreamAddress::Https { host, .. } => {
+                host.eq_ignore_ascii_case(domain)
+            }
+            UpstreamAddress::Unix { .. } => false,
+        });
     is_address || upstream_host(site).is_some_and(|sent| sent.name.eq_ignore_ascii_case(domain))
 }
 

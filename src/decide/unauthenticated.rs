@@ -5,6 +5,9 @@
 //! * A rule may force either with `signed_out = "redirect"` or `"status"`.
 //! * The way back is kept only for a page that the browser asked for as HTML. A browser also
 //!   requests icons and the like on its own, and nobody wants to end up on one of those.
+//! * Where clients without a form may sign in with Basic credentials, `401` asks them for some.
+//!   Browsers are never asked: they would open a dialog of their own, which nothing can close but
+//!   the right password.
 //! * What only programs ask for (`/robots.txt`, `/favicon.ico`, `/.well-known/…`) never leads to the
 //!   login page: a crawler or password manager would take the form for the file.
 
@@ -17,8 +20,8 @@ use crate::model::request::RequestView;
 use crate::model::return_path::ReturnPath;
 use crate::model::rule::UnauthenticatedAction;
 use crate::model::site::{Requirement, Site};
-use crate::model::target::MAX_TARGET;
 
+use super::basic_access;
 use super::verdict::Verdict;
 
 /// Refuses a request for a page that requires a login: by redirect or by status, as the rule says.
@@ -30,12 +33,21 @@ pub(super) fn deny_unauthenticated<'a>(
 ) -> Verdict<'a> {
     let is_redirect = !is_for_programs(request.target.decoded_path())
         && match requirement.unauthenticated {
+            UnauthenticatedAction::Auto if asks_for_basic(request, requirement) => {
+                request.is_navigation() && request.prefers_html()
+            }
             UnauthenticatedAction::Auto => request.is_navigation(),
             UnauthenticatedAction::Redirect => true,
             UnauthenticatedAction::Status => false,
         };
     if !is_redirect {
-        return unauthorized(request, site, reason);
+        let mut problem = Problem::new(reason);
+        problem.www_authenticate = if asks_for_basic(request, requirement) {
+            Some(basic_access::challenge(site))
+        } else {
+            bearer_challenge(request, site)
+        };
+        return Verdict::reply(LocalResponse::Problem(problem), reason);
     }
     let redirect = redirect_to_login(site, return_address(request).as_ref());
     Verdict::reply(LocalResponse::Redirect(redirect), reason)
@@ -49,18 +61,28 @@ pub(super) fn unauthorized<'a>(
     reason: Reason,
 ) -> Verdict<'a> {
     let mut problem = Problem::new(reason);
-    problem.www_authenticate = site.takes_bearer().then(|| bearer_challenge(request));
+    problem.www_authenticate = bearer_challenge(request, site);
     Verdict::reply(LocalResponse::Problem(problem), reason)
 }
 
 /// The value of `WWW-Authenticate` for bearer clients (RFC 6750, section 3): with an error code
-/// only where the request had a token.
-fn bearer_challenge(request: &RequestView<'_>) -> &'static str {
-    if request.bearer.access.is_some() || request.bearer.service.is_some() {
+/// only where the request had a token. `None` where the site takes none.
+fn bearer_challenge(request: &RequestView<'_>, site: &Site) -> Option<String> {
+    let has_token = request.bearer.access.is_some() || request.bearer.service.is_some();
+    let challenge = if has_token {
         "Bearer error=\"invalid_token\""
     } else {
         "Bearer"
-    }
+    };
+    site.takes_bearer().then(|| challenge.to_owned())
+}
+
+/// Whether a `401` asks for Basic credentials: the rule takes them, the client has no token of
+/// another kind, and is no browser.
+fn asks_for_basic(request: &RequestView<'_>, requirement: &Requirement<'_>) -> bool {
+    let bearer = request.bearer;
+    let has_token = bearer.access.is_some() || bearer.refresh.is_some();
+    requirement.basic && !has_token && !request.could_open_dialog()
 }
 
 /// A `302` to the login page, and from there to `return_to`.
@@ -80,7 +102,7 @@ pub fn login_address(site: &Site, return_to: Option<&ReturnPath>) -> LocalPath {
     let login = LocalPath::endpoint(&site.paths.login);
     let Some(path) = return_to else { return login };
     let leading_back = login.clone().with_parameter("return_to", path.as_str());
-    if leading_back.as_str().len() <= MAX_TARGET {
+    if leading_back.as_str().len() <= site.limits.own_target() {
         leading_back
     } else {
         login

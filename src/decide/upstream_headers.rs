@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, FORWARDED, HOST, InvalidHeaderValue, VIA};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use crate::model::constant_upstream_headers::SiteHeaders;
 use crate::model::request::RequestView;
@@ -73,6 +73,8 @@ pub enum AuthorizationField<'a> {
 pub struct ForwardedFields<'a> {
     /// The value of `X-Request-Id`.
     pub request_id: &'a str,
+    /// The protocol that the request was received over.
+    pub received: Version,
     /// The values that all requests of the site share.
     pub site: &'a SiteHeaders,
     /// The peer of the connection.
@@ -128,6 +130,15 @@ impl ForwardedFields<'_> {
     }
 }
 
+/// The gateway's element of `Via`, which names the protocol that the request was received over (RFC
+/// 9110, section 7.6.3).
+fn via(received: Version) -> HeaderValue {
+    HeaderValue::from_static(match received {
+        Version::HTTP_2 => "2 vestibule",
+        _ => "1.1 vestibule",
+    })
+}
+
 impl UpstreamHeaders<'_> {
     /// Changes the client's header into the application's.
     ///
@@ -160,7 +171,7 @@ impl UpstreamHeaders<'_> {
         // retry does not name the gateway twice.
         match self.site.via {
             ViaField::Append => {
-                fields.append(VIA, HeaderValue::from_static("1.1 vestibule"));
+                fields.append(VIA, via(self.forwarded.received));
             }
             ViaField::Omit => drop(fields.remove(VIA)),
         }
@@ -184,8 +195,8 @@ pub fn removals(site: &Site, headers: &HeaderMap) -> Vec<HeaderName> {
 }
 
 /// The access token that a site with `forward_token` sends along: the one of a refresh on this
-/// request, else the one that the session keeps, else the one that the client sent, if it was
-/// verified.
+/// request, else that of the login with Basic credentials, else the one that the session keeps,
+/// else the one that the client sent, if it was verified.
 #[must_use]
 pub fn forwarded_token(
     request: &RequestView<'_>,
@@ -198,6 +209,9 @@ pub fn forwarded_token(
     }
     if let Known::Found(renewed) = &facts.refresh {
         return Some(Arc::clone(&renewed.access));
+    }
+    if let Known::Found(login) = &facts.basic {
+        return Some(Arc::clone(&login.access));
     }
     if let Known::Found(session) = &facts.session {
         return session.access.clone();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::application_cookies::OwnerHash;
 use crate::model::cookie_change::CookieChange;
 use crate::model::credential::RefreshRequest;
 use crate::model::local_response::{LocalResponse, Problem};
@@ -27,8 +28,29 @@ pub struct Verdict<'a> {
     pub outcome: Outcome<'a>,
     /// The changes to the client's cookies, whoever answers.
     pub cookies: Vec<CookieChange>,
+    /// What becomes of the application's cookies that `forget` names; `None` at a site without it,
+    /// and for a response of the gateway's own that logs nobody in.
+    pub application_cookies: Option<ApplicationCookies>,
     /// The reason code for the client, logs, metrics and `explain`.
     pub reason: Reason,
+}
+
+/// What becomes of the application's cookies that `forget` names, of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApplicationCookies {
+    /// Whether those of the request reach the application.
+    pub request: RequestCookies,
+    /// Whose those of the response are; `None` for nobody's.
+    pub owner: Option<OwnerHash>,
+}
+
+/// Whether the named cookies of a request reach the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestCookies {
+    /// They are forwarded.
+    Kept,
+    /// They are another user's, and taken out.
+    Removed,
 }
 
 /// Who answers a request.
@@ -49,7 +71,7 @@ pub struct Grant<'a> {
     authorization: AuthorizationUse,
 }
 
-/// Whether the request's `Authorization` field proved who the user is.
+/// Whether the request's `Authorization` field was meant for the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AuthorizationUse {
     Unused,
@@ -80,6 +102,7 @@ impl<'a> Verdict<'a> {
         Self {
             outcome: Outcome::Reply(response),
             cookies: Vec::new(),
+            application_cookies: None,
             reason,
         }
     }
@@ -102,6 +125,7 @@ impl<'a> Verdict<'a> {
         Self {
             outcome: Outcome::Forward(grant),
             cookies: Vec::new(),
+            application_cookies: None,
             reason,
         }
     }
@@ -121,6 +145,7 @@ impl<'a> Verdict<'a> {
             Outcome::Reply(
                 LocalResponse::Redirect(_)
                 | LocalResponse::AllowedRedirect { .. }
+                | LocalResponse::HttpsRedirect(_)
                 | LocalResponse::LinkedPage(_),
             ) => OutcomeLabel::Redirected,
             Outcome::Reply(LocalResponse::Problem(_)) if !self.reason.is_login_result() => {
@@ -182,7 +207,7 @@ impl<'a> Grant<'a> {
         }
     }
 
-    /// The same grant for a request whose `Authorization` field was the credential.
+    /// The same grant for a request whose `Authorization` field was meant for the gateway.
     pub(super) fn by_authorization(mut self) -> Self {
         self.authorization = AuthorizationUse::Used;
         self
@@ -200,8 +225,8 @@ impl<'a> Grant<'a> {
         self.early_refresh
     }
 
-    /// Whether the request's `Authorization` field proved who the user is. The application must not
-    /// see it then.
+    /// Whether the request's `Authorization` field was meant for the gateway: it proved who the user
+    /// is, or would have. The application must not see it then.
     #[must_use]
     pub fn used_authorization(&self) -> bool {
         self.authorization == AuthorizationUse::Used

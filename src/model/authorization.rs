@@ -4,10 +4,18 @@
 //! the form of a JWT can be one of the provider's, so only such a token is looked at. Everything
 //! else is the application's.
 
+use std::fmt;
+
 use base64::Engine as _;
+use base64::alphabet::STANDARD;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use zeroize::Zeroizing;
+
+use super::login::Credentials;
+use super::secret::Secret;
 
 /// The longest header of a JWT that needs no memory of its own, decoded. Providers' headers have
 /// `alg`, `kid` and `typ`, about 100 bytes.
@@ -26,6 +34,64 @@ pub(super) fn bearer(value: &str) -> Option<&str> {
     scheme
         .eq_ignore_ascii_case("bearer")
         .then(|| token.trim_ascii())
+}
+
+/// The credentials of `Authorization: Basic …` (RFC 7617) as they were sent: not decoded, not
+/// checked. `Debug` does not print them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct BasicCredentials<'a>(&'a str);
+
+/// Clients leave out the padding, or do not.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+impl<'a> BasicCredentials<'a> {
+    /// The credentials of a field with the scheme `Basic`, in any case; `None` for every other
+    /// value of the field.
+    #[must_use]
+    pub fn parse(value: &'a str) -> Option<Self> {
+        let (scheme, encoded) = value.split_once(' ')?;
+        let is_basic = scheme.eq_ignore_ascii_case("basic");
+        is_basic.then(|| Self(encoded.trim_ascii()))
+    }
+
+    /// The credentials in base64.
+    #[must_use]
+    pub const fn encoded(self) -> &'a str {
+        self.0
+    }
+
+    /// The user and the password, which the first `:` separates. What is not UTF-8 is ISO-8859-1,
+    /// which older clients send whatever the challenge says.
+    ///
+    /// `None` where no user can have these credentials: they are not base64, the user or the
+    /// password is empty, or one of them holds a control character.
+    #[must_use]
+    pub fn decode(self) -> Option<Credentials> {
+        let bytes = Zeroizing::new(BASE64.decode(self.0).ok()?);
+        let text = Zeroizing::new(match std::str::from_utf8(&bytes) {
+            Ok(text) => text.to_owned(),
+            Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
+        });
+        let (user, password) = text.split_once(':')?;
+        let is_usable =
+            !user.trim().is_empty() && !password.is_empty() && !text.contains(char::is_control);
+        is_usable.then(|| Credentials {
+            login_id: user.to_owned(),
+            password: Secret::new(password),
+            remember: false,
+            return_to: None,
+            browser: None,
+        })
+    }
+}
+
+impl fmt::Debug for BasicCredentials<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("BasicCredentials")
+    }
 }
 
 /// Whether `token` has the form of a signed JWT: three parts in base64url, the first of them a JSON
@@ -89,6 +155,47 @@ mod tests {
                 "{header}"
             );
         }
+    }
+
+    #[test]
+    fn basic_credentials_are_a_user_and_a_password() {
+        let decoded = |value: &str| {
+            let credentials = BasicCredentials::parse(value)?.decode()?;
+            let password = credentials.password.expose().to_owned();
+            Some((credentials.login_id, password))
+        };
+        let encoded = |text: &[u8]| format!("bAsIc  {} ", BASE64.encode(text));
+        for (text, user, password) in [
+            (
+                "ann@example.com:secret".as_bytes(),
+                "ann@example.com",
+                "secret",
+            ),
+            (b"ann:a:b::c", "ann", "a:b::c"),
+            ("änn:pässwörd €".as_bytes(), "änn", "pässwörd €"),
+            (b"ann:p\xe4ss", "ann", "päss"),
+            (b"ann: x ", "ann", " x "),
+        ] {
+            let expected = Some((user.to_owned(), password.to_owned()));
+            assert_eq!(decoded(&encoded(text)), expected, "{text:?}");
+            let unpadded = encoded(text).replace('=', "");
+            assert_eq!(decoded(&unpadded), expected, "{text:?}");
+        }
+        for text in [
+            &b"ann"[..],
+            b":secret",
+            b" :secret",
+            b"ann:",
+            b"ann:a\nb",
+            b"",
+        ] {
+            assert_eq!(decoded(&encoded(text)), None, "{text:?}");
+        }
+        for value in ["Basic", "Basic ann:secret", "Bearer YTpi", "YTpi"] {
+            assert_eq!(decoded(value), None, "{value}");
+        }
+        let credentials = BasicCredentials::parse("Basic YTpi").unwrap();
+        assert_eq!(format!("{credentials:?}"), "BasicCredentials");
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub enum LocalResponse {
     HealthCheck(Health),
     /// `503` without a body to a prefetch whose response could not be used.
     PrefetchRefused,
+    /// `308` to the same target under https.
+    HttpsRedirect(String),
     /// `302` to a page that the operator links to.
     LinkedPage(Link),
     /// `204` to a CORS preflight.
@@ -98,7 +100,7 @@ pub struct Problem {
     /// The value of `Allow`.
     pub allow: Option<&'static str>,
     /// The value of `WWW-Authenticate`.
-    pub www_authenticate: Option<&'static str>,
+    pub www_authenticate: Option<String>,
     /// The provider's word for why the password must be changed.
     pub change_reason: Option<String>,
     /// The step that the login waits for.

@@ -30,6 +30,9 @@ pub struct RefreshTicket {
     /// The latest `exp` among the access tokens that were issued up to this refresh token; `None` in
     /// tickets of earlier versions.
     pub access_expires: Option<Timestamp>,
+    /// The `iat` of the access token that was issued with this refresh token; `None` in tickets of
+    /// earlier versions.
+    pub access_issued: Option<Timestamp>,
     /// Whether an access token of this login said that the user is registered for the application.
     /// One that does not say so any more ends the login.
     pub registered: bool,
@@ -50,6 +53,8 @@ struct Sealed {
     b: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     x: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    i: Option<u64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     g: bool,
 }
@@ -73,6 +78,7 @@ impl RefreshTicket {
             m: self.remember,
             b: self.session_hash.clone(),
             x: self.access_expires.map(Timestamp::millis),
+            i: self.access_issued.map(Timestamp::millis),
             g: self.registered,
         };
         let body = serde_json::to_vec(&inside).ok()?;
@@ -94,8 +100,22 @@ impl RefreshTicket {
             remember: inside.m,
             session_hash: inside.b,
             access_expires: inside.x.map(Timestamp::from_millis),
+            access_issued: inside.i.map(Timestamp::from_millis),
             registered: inside.g,
         })
+    }
+
+    /// Whether somebody may have refreshed with this ticket by `at`: its access token was issued, and
+    /// was to be refreshed, which begins at most `ahead` and a third of its life before its end. API clients
+    /// may refresh at any time, and are expected not to.
+    #[must_use]
+    pub fn was_due(&self, at: Timestamp, ahead: Duration) -> bool {
+        let Some(expires) = self.access_expires else {
+            return true;
+        };
+        let issued = self.access_issued.unwrap_or(self.login_time);
+        let ahead = ahead.min(issued.until(expires) / 3);
+        issued <= at && expires <= at.plus(ahead)
     }
 
     /// When every access token of the sign-in that exists at `now` has expired.
@@ -131,6 +151,7 @@ mod tests {
             remember: true,
             session_hash: Some("a-hash".into()),
             access_expires: Some(Timestamp::from_secs(67)),
+            access_issued: Some(Timestamp::from_secs(7)),
             registered: true,
         }
     }
@@ -165,10 +186,44 @@ mod tests {
         let expected = RefreshTicket {
             session_hash: None,
             access_expires: None,
+            access_issued: None,
             registered: false,
             ..ticket()
         };
         assert_eq!(opened, Some(expected));
+    }
+
+    #[test]
+    fn a_ticket_was_due_shortly_before_its_access_token_ended() {
+        let due = |ticket: &RefreshTicket, at, ahead| {
+            ticket.was_due(Timestamp::from_secs(at), Duration::from_secs(ahead))
+        };
+        // Issued at 7, ends at 67.
+        let third = |at| due(&ticket(), at, 60);
+        assert!(!third(46) && third(47) && third(67) && third(1000));
+        assert!(!due(&ticket(), 61, 5) && due(&ticket(), 62, 5));
+        // It was issued at 40, after an earlier token of the sign-in.
+        let later = RefreshTicket {
+            access_issued: Some(Timestamp::from_secs(40)),
+            ..ticket()
+        };
+        assert!(!due(&later, 57, 60) && due(&later, 58, 60));
+        let outlived = RefreshTicket {
+            access_issued: Some(Timestamp::from_secs(70)),
+            ..ticket()
+        };
+        assert!(!due(&outlived, 69, 60) && due(&outlived, 70, 60));
+        let earlier_versions = [
+            RefreshTicket {
+                access_issued: None,
+                ..later
+            },
+            RefreshTicket {
+                access_expires: None,
+                ..ticket()
+            },
+        ];
+        assert!(earlier_versions.iter().all(|ticket| due(ticket, 47, 60)));
     }
 
     #[test]

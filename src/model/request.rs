@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use super::authorization::BasicCredentials;
 use super::origin::Origin;
 use super::request_cookies::PresentedCookies;
 use super::return_path::ReturnPath;
@@ -20,6 +21,8 @@ pub struct RequestView<'a> {
     pub cookies: &'a PresentedCookies<'a>,
     /// The tokens in headers, of clients that are not browsers.
     pub bearer: BearerTokens<'a>,
+    /// The credentials of `Authorization: Basic …`. Whether they are the gateway's, the rule says.
+    pub basic: Option<BasicCredentials<'a>>,
     /// The fields that tell navigations, calls of scripts and forms of other sites apart.
     pub fetch_metadata: FetchMetadata<'a>,
     /// What the conditions of rules are checked against.
@@ -84,6 +87,8 @@ pub struct FetchMetadata<'a> {
     /// Whether there is an `Origin` or any `Sec-Fetch-*` field. Scripts in a browser cannot leave
     /// them out.
     pub is_browser: bool,
+    /// Whether `User-Agent` begins with `Mozilla/`, as that of every browser does.
+    pub has_browser_agent: bool,
 }
 
 /// Which page sent a request, relative to a site.
@@ -144,6 +149,23 @@ impl RequestView<'_> {
         }
     }
 
+    /// Whether the request is a browser's: its `Origin`, a `Sec-Fetch-*` field or one of the
+    /// gateway's cookies says so. Browsers leave `Sec-Fetch-*` out on plain HTTP, older ones always.
+    #[must_use]
+    pub fn is_from_browser(&self) -> bool {
+        self.fetch_metadata.is_browser || self.cookies.has_any()
+    }
+
+    /// Whether a challenge for Basic could open a browser's password dialog. For a method that a
+    /// browser sends without `Origin`, also its `Referer` and its `User-Agent` tell it.
+    #[must_use]
+    pub fn could_open_dialog(&self) -> bool {
+        let metadata = &self.fetch_metadata;
+        let looks_like_browser = matches!(*self.method, Method::GET | Method::HEAD)
+            && (metadata.referer.is_some() || metadata.has_browser_agent);
+        self.is_from_browser() || looks_like_browser
+    }
+
     /// Whether a browser fetches a page that nobody has asked for yet, in case somebody will: a
     /// prefetch or a prerender (`Sec-Purpose`, or the older `Purpose` and `X-Moz`).
     #[must_use]
@@ -159,6 +181,28 @@ impl RequestView<'_> {
                 let kind = range.split(';').next().unwrap_or_default().trim_ascii();
                 kind.eq_ignore_ascii_case("text/html")
             })
+        })
+    }
+
+    /// Whether no media type in `Accept` is preferred to `text/html` (RFC 9110, section 12.5.1).
+    /// Programs that read pages, such as pip, name it last; browsers name it first.
+    #[must_use]
+    pub fn prefers_html(&self) -> bool {
+        let quality = |range: &str| {
+            let mut parameters = range.split(';').skip(1).map(str::trim_ascii);
+            let weight = parameters.find_map(|parameter| parameter.strip_prefix("q="));
+            weight
+                .and_then(|weight| weight.parse::<f32>().ok())
+                .unwrap_or(1.0)
+        };
+        let is_html = |range: &&str| {
+            let kind = range.split(';').next().unwrap_or_default().trim_ascii();
+            kind.eq_ignore_ascii_case("text/html")
+        };
+        let ranges = || self.fetch_metadata.accept.unwrap_or_default().split(',');
+        ranges().find(is_html).is_some_and(|html| {
+            let html = quality(html);
+            ranges().all(|range| quality(range) <= html)
         })
     }
 

@@ -1,21 +1,29 @@
 //! A site: one protected application.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Method};
 
+use super::application_cookies::CookiePatterns;
 use super::cookie_names::CookieNames;
 use super::credential::CredentialKind;
 use super::fusionauth_hosted_backend::HostedBackend;
+use super::https_policy::HttpsPolicy;
 use super::identity_headers::IdentityHeaders;
 use super::origin::{Host, Origin};
+use super::path_segments::PathSegments;
+use super::request_limits::RequestLimits;
 use super::return_path::ReturnPath;
 use super::rule::{Access, Rule, RuleClient, UnauthenticatedAction};
 use super::service_token::ServiceTokens;
+use super::sign_out_path::SignOutPath;
 use super::target::EncodedSlashes;
 use super::theme::Theme;
+use super::upstream::{Balance, HealthCheck, Upstream, UpstreamProtocol};
+
+/// The number of rules up to which it is faster to ask each than to prepare the path.
+const FEW_RULES: usize = 8;
 
 /// A protected application: its external origin, upstreams, rules and cookies. Made from the
 /// validated configuration and never changed.
@@ -27,17 +35,27 @@ pub struct Site {
     pub origin: Origin,
     /// Further hosts of the same site.
     pub aliases: Vec<Host>,
+    /// What the site asks of the way to it, where its origin is https.
+    pub https: HttpsPolicy,
     /// The identity provider, by its name in the configuration.
     pub provider: String,
     /// The audience (`aud`) that access tokens must have.
     pub application_id: String,
-    /// The addresses of the application; never empty.
+    /// The servers of the application; never empty.
     pub upstreams: Vec<Upstream>,
+    /// How requests are distributed over them.
+    pub balance: Balance,
+    /// What they speak in the clear.
+    pub upstream_protocol: UpstreamProtocol,
+    /// How many idle connections to them are kept.
+    pub upstream_keepalive: usize,
     /// The `Host` field that is sent upstream; `None` sends the client's.
     pub upstream_host: Option<String>,
     /// The time limit between two reads from an upstream, and between two writes of a body to it;
     /// `None` for the server's.
     pub upstream_idle: Option<Duration>,
+    /// How large requests may be.
+    pub limits: RequestLimits,
     /// Whether requests to the application carry `Via`.
     pub via: ViaField,
     /// Whether fields of responses that name the upstream are rewritten for the site.
@@ -51,6 +69,8 @@ pub struct Site {
     pub session_lifetime: SessionLifetime,
     /// Whether clients that are not browsers may present tokens in headers.
     pub bearer: bool,
+    /// Whether clients without a form may present Basic credentials, where no rule says otherwise.
+    pub basic: bool,
     /// The tokens of programs without an account.
     pub service_tokens: ServiceTokens,
     /// The page after a login without a return address.
@@ -83,6 +103,10 @@ pub struct Site {
     pub refresh_ahead: Duration,
     /// The look of the gateway's pages.
     pub theme: Box<Theme>,
+    /// The application's cookies that belong to one user.
+    pub forget: CookiePatterns,
+    /// The addresses of the application's own sign-out.
+    pub sign_out_paths: Vec<SignOutPath>,
     /// The rules, in the order of the configuration. The first that matches applies.
     pub rules: Vec<Rule>,
 }
@@ -171,49 +195,6 @@ impl Default for OwnPaths {
     }
 }
 
-/// An address of an application.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Upstream {
-    /// `http://host:port`: an unencrypted connection.
-    Http {
-        /// A name or an address (IPv6 in brackets).
-        host: String,
-        /// The port, 1 to 65535.
-        port: u16,
-    },
-    /// `https://host:port`: over TLS, with the certificate verified for the host.
-    Https {
-        /// A name or an address (IPv6 in brackets).
-        host: String,
-        /// The port, 1 to 65535.
-        port: u16,
-    },
-    /// `unix:///path`: a Unix domain socket.
-    Unix {
-        /// The path of the socket.
-        path: PathBuf,
-    },
-}
-
-impl std::fmt::Display for Upstream {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Http { host, port } => write!(out, "http://{host}:{port}"),
-            Self::Https { host, port } => write!(out, "https://{host}:{port}"),
-            Self::Unix { path } => write!(out, "unix://{}", path.display()),
-        }
-    }
-}
-
-/// An active health check of upstreams: `GET path` must return a 2xx or 3xx status.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HealthCheck {
-    /// The path and query of the request.
-    pub path: String,
-    /// The time from the start of one check to the start of the next.
-    pub interval: Duration,
-}
-
 /// What the rules require for one request.
 #[derive(Clone, Copy, Debug)]
 pub struct Requirement<'a> {
@@ -225,6 +206,8 @@ pub struct Requirement<'a> {
     pub roles: &'a [String],
     /// What an unauthenticated request gets.
     pub unauthenticated: UnauthenticatedAction,
+    /// Whether Basic credentials of clients without a form are the gateway's.
+    pub basic: bool,
 }
 
 impl Requirement<'_> {
@@ -245,9 +228,14 @@ impl Site {
     /// site's default applies.
     #[must_use]
     pub fn find_rule(&self, method: &Method, path: &[u8], client: RuleClient<'_>) -> Option<&Rule> {
-        self.rules
-            .iter()
-            .find(|rule| rule.matches(method, path, client))
+        if self.rules.len() <= FEW_RULES {
+            let mut rules = self.rules.iter();
+            return rules.find(|rule| rule.matches(method, path, client));
+        }
+        let segments = PathSegments::of(path);
+        self.rules.iter().find(|rule| {
+            segments.may_have(rule.pattern.key()) && rule.matches(method, path, client)
+        })
     }
 
     /// What [the rule](Self::find_rule) for `method` on `path` requires, or the site's default.
@@ -264,12 +252,14 @@ impl Site {
                 access: rule.access,
                 roles: &rule.roles,
                 unauthenticated: rule.unauthenticated,
+                basic: rule.basic.unwrap_or(self.basic),
             },
             None => Requirement {
                 pattern: None,
                 access: self.default_access,
                 roles: &[],
                 unauthenticated: UnauthenticatedAction::Auto,
+                basic: self.basic,
             },
         }
     }
@@ -319,10 +309,23 @@ impl Site {
                 && self.aliases.iter().any(|alias| origin.matches_host(alias)))
     }
 
+    /// Whether a path (percent-decoded once) and query are the application's own sign-out.
+    #[must_use]
+    pub fn is_sign_out(&self, path: &[u8], query: Option<&str>) -> bool {
+        let mut addresses = self.sign_out_paths.iter();
+        addresses.any(|address| address.matches(path, query))
+    }
+
     /// Whether the site takes bearer tokens of any kind.
     #[must_use]
     pub fn takes_bearer(&self) -> bool {
         self.bearer || !self.service_tokens.is_empty()
+    }
+
+    /// Whether the site takes Basic credentials on any path.
+    #[must_use]
+    pub fn takes_basic(&self) -> bool {
+        self.basic || self.rules.iter().any(|rule| rule.basic == Some(true))
     }
 
     /// Whether the gateway sets this header itself, so that the client's copy must be removed. Case

@@ -72,10 +72,13 @@ impl Timestamp {
     /// The time `span` later. Saturates at the largest timestamp.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(whole_millis(span)))
+    }
+
+    /// The time `span` earlier. Saturates at the epoch.
+    #[must_use]
+    pub fn minus(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(whole_millis(span)))
     }
 
     /// The time from this timestamp until `later`; zero where `later` is not later.
@@ -83,6 +86,10 @@ impl Timestamp {
     pub const fn until(self, later: Self) -> Duration {
         Duration::from_millis(later.0.saturating_sub(self.0))
     }
+}
+
+fn whole_millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

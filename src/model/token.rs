@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue};
 use super::credential::CredentialKind;
 use super::identity::Identity;
 use super::known_device::SealedDevice;
+use super::reason::Reason;
 use super::secret::Secret;
 use super::timestamp::Timestamp;
 
@@ -149,6 +150,23 @@ impl std::fmt::Debug for CompletedRefresh {
             "CompletedRefresh({:?}, {:?})",
             self.tokens, self.principal.revocation_key
         )
+    }
+}
+
+/// A login with Basic credentials that succeeded, for this request or for an earlier one.
+#[derive(Clone)]
+pub struct BasicLogin {
+    /// The user that the access token proves.
+    pub principal: Arc<Principal>,
+    /// The access token.
+    pub access: Arc<str>,
+    /// `signed_in`, or `renewed` or `renewed_from_invalid` where this request refreshed the token.
+    pub reason: Reason,
+}
+
+impl std::fmt::Debug for BasicLogin {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "BasicLogin({:?})", self.principal.revocation_key)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Keys and tokens for the tests of this room.
+//! Signing keys, and tokens signed with them, for the unit tests of `provider`.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{

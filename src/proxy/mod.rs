@@ -4,10 +4,10 @@
 //! Pingora calls `response_filter` only for responses of an upstream. The gateway's own responses
 //! and error pages therefore pass `reply::finish` by an explicit call.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use pingora::apps::HttpServerOptions;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::HttpPeer;
@@ -21,6 +21,7 @@ use crate::runtime::RuntimeHandle;
 
 pub mod connection;
 mod cors;
+mod early_answers;
 mod field_lines;
 mod form;
 mod log_path;
@@ -35,10 +36,19 @@ mod request_state;
 mod resolve;
 pub mod resolver;
 mod response_filter;
+mod upgrade_connector;
 mod upstream;
+mod upstream_error;
+mod upstream_peer;
+mod upstream_probe;
 
-use connection::{Accepting, Connection, RequestBody, Service};
+pub use upstream_probe::UpstreamProbe;
+
+use connection::{Accepting, Connection, Listener, RequestBody, Service};
 use request_state::RequestState;
+
+/// The most attempts to forward one request, whatever is left to try.
+const MAX_ATTEMPTS: usize = 64;
 
 /// The gateway as Pingora sees it. Each request is served by the configuration in force when it
 /// arrives.
@@ -53,25 +63,39 @@ struct Gateway {
 /// When a listener cannot be used.
 pub async fn serve(
     runtime_handle: Arc<RuntimeHandle>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     accepting: Accepting,
 ) -> std::io::Result<()> {
     let gateway = Gateway {
         runtime_handle: Arc::clone(&runtime_handle),
     };
-    let mut proxy = HttpProxy::new(gateway, Arc::new(ServerConf::default()));
+    let current = runtime_handle.current();
+    let kept = current
+        .sites()
+        .iter()
+        .map(|site_runtime| site_runtime.site.upstream_keepalive);
+    let conf = ServerConf {
+        upstream_keepalive_pool_size: kept.sum(),
+        // Every address of every upstream is tried: what there is to try ends a request.
+        max_retries: MAX_ATTEMPTS,
+        ..ServerConf::default()
+    };
+    choose_cryptography();
+    let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
     // The gateway refuses `CONNECT` itself, in its own words. No tunnel is opened.
     let mut options = HttpServerOptions::default();
     options.allow_connect_method_proxying = true;
     proxy.server_options = Some(options);
     proxy.handle_init_modules();
-    let service = Service {
-        app: Arc::new(proxy),
-        runtime_handle,
-        stop: accepting.stop,
-        paused: accepting.paused,
-    };
+    let service = Service::new(proxy, runtime_handle, accepting);
     connection::serve(service, listeners).await
+}
+
+/// Makes rustls use aws-lc for connections to upstreams. Without a choice, Pingora takes another
+/// library, which cannot sign with every key that the configuration accepts.
+fn choose_cryptography() {
+    // It fails where a choice was made before, which is this one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
 /// Checks that the certificates this machine trusts can be read: Pingora panics where they cannot.
@@ -150,11 +174,21 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_request_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Box<RequestState>,
     ) -> Result<()> {
-        upstream::apply_headers(request, ctx)
+        upstream::apply_headers(request, session.req_header(), ctx)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        ctx: &mut Box<RequestState>,
+    ) -> Result<()> {
+        upstream::count_body(ctx, body.as_ref().map_or(0, Bytes::len))
     }
 
     async fn upstream_response_filter(
@@ -184,7 +218,8 @@ impl ProxyHttp for Gateway {
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing was sent yet: the request may be sent to another address.
-        error.set_retry(upstream::connect_failed(ctx));
+        let retry = upstream::connect_failed(ctx, &error);
+        error.set_retry(retry);
         error
     }
 
@@ -196,20 +231,19 @@ impl ProxyHttp for Gateway {
         ctx: &mut Box<RequestState>,
         reused: bool,
     ) -> Box<Error> {
-        // Only an idempotent request is retried (RFC 9110, section 9.2.2), and only while its body
-        // is buffered.
-        let method = &session.req_header().method;
-        if !method.is_idempotent()
-            || session.as_ref().retry_buffer_truncated()
-            || response_filter::has_started(session)
-        {
-            error.set_retry(false);
+        // Only an idempotent request is sent again (RFC 9110, section 9.2.2), and only while its
+        // body is buffered.
+        let is_repeatable = session.req_header().method.is_idempotent()
+            && !session.as_ref().retry_buffer_truncated()
+            && !response_filter::has_started(session);
+        error.retry.decide_reuse(reused);
+        let retry = if is_repeatable {
+            upstream::repeat_after(ctx, &error, reused.into())
         } else {
-            error.retry.decide_reuse(reused);
-        }
-        if reused && error.retry() {
-            upstream::forget_last_try(ctx);
-        }
+            upstream::record_failure(ctx, &error);
+            false
+        };
+        error.set_retry(retry);
         error
     }
 

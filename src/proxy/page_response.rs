@@ -16,10 +16,10 @@ use crate::model::local_response::{
     ActionRequired, LoginPage, PreservedPostPage, Problem, StepPage, SwitchUser,
 };
 use crate::model::login_step::LoginStep;
+use crate::model::origin::Scheme;
 use crate::model::return_path::ReturnPath;
 use crate::model::set_cookie::{self, Lifetime};
 use crate::model::site::Site;
-use crate::model::target::MAX_TARGET;
 use crate::pages::{self, Layout, PageTheme, Rendered};
 use crate::system;
 
@@ -79,7 +79,9 @@ fn respond(
         "same-origin"
     };
     head.insert_header("cross-origin-opener-policy", opener_policy)?;
-    if site.is_some_and(|site| site.origin.is_https()) {
+    if site.is_some_and(|site| site.origin.is_https())
+        && ctx.client.arrival.scheme != Some(Scheme::Http)
+    {
         head.insert_header(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000")?;
     }
     Ok(response)
@@ -112,7 +114,7 @@ fn switch_action(site: &Site, switch: &SwitchUser) -> LocalPath {
     };
     let back = switch.return_to.as_ref().map(leading_to);
     // The gateway would refuse a longer one.
-    back.filter(|address| address.as_str().len() <= MAX_TARGET)
+    back.filter(|address| address.as_str().len() <= site.limits.own_target())
         .unwrap_or_else(|| leading_to(&site.landing))
 }
 

@@ -1,6 +1,6 @@
 //! Responses of the gateway's own, and [`finish`], which every response passes before it is sent.
 
-use http::{HeaderName, Version, header};
+use http::{HeaderName, HeaderValue, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, OrErr as _, Result};
@@ -12,6 +12,7 @@ use crate::decide::credential_response_headers::{
 use crate::decide::unauthenticated::default_challenge;
 use crate::model::api_response::ApiResponse;
 use crate::model::local_response::{Health, LocalResponse, Problem};
+use crate::model::origin::Scheme;
 use crate::model::reason::Reason;
 use crate::pages;
 
@@ -54,6 +55,9 @@ pub(super) async fn send(
     session.write_response_header(Box::new(head), empty).await?;
     if !empty {
         session.write_response_body(Some(body), true).await?;
+    } else if session.req_header().version == Version::HTTP_2 {
+        // Pingora does not pass on that the head was all.
+        session.write_response_body(None, true).await?;
     }
     Ok(())
 }
@@ -108,6 +112,7 @@ fn render(
             RenderedResponse::new(200, "application/json", ctx.runtime.assertions.jwks())
         }
         LocalResponse::Json(body) => json(body),
+        LocalResponse::HttpsRedirect(location) => https_redirect(location),
         LocalResponse::LinkedPage(link) => redirect(302, link.as_str(), None),
         LocalResponse::PrefetchRefused => RenderedResponse::empty(503),
         LocalResponse::HealthCheck(health) => health_check(*health),
@@ -146,6 +151,15 @@ fn redirect(
     Ok(response)
 }
 
+/// No cache keeps it: behind a proxy that terminates TLS the same address would lead to itself.
+fn https_redirect(location: &str) -> Result<RenderedResponse> {
+    let mut response = redirect(308, location, None)?;
+    response
+        .head
+        .insert_header(header::CACHE_CONTROL, "no-store")?;
+    Ok(response)
+}
+
 /// A problem, as a page for a browser that navigates, else as a problem document.
 fn problem(
     ctx: &RequestState,
@@ -165,8 +179,8 @@ fn problem(
     if let Some(methods) = what.allow {
         head.insert_header(header::ALLOW, methods)?;
     }
-    if let Some(challenge) = what.www_authenticate {
-        head.insert_header(header::WWW_AUTHENTICATE, challenge)?;
+    if let Some(challenge) = &what.www_authenticate {
+        head.insert_header(header::WWW_AUTHENTICATE, challenge.as_str())?;
     }
     Ok(response)
 }
@@ -197,6 +211,12 @@ pub(super) fn finish(ctx: &RequestState, head: &mut ResponseHeader) -> Result<()
     let Some(site) = ctx.site() else {
         return Ok(());
     };
+    if let Some(policy) = &site.https.hsts
+        && ctx.client.arrival.scheme != Some(Scheme::Http)
+    {
+        // Over plain HTTP it must not be sent (RFC 6797, section 7.2).
+        head.insert_header(header::STRICT_TRANSPORT_SECURITY, policy)?;
+    }
     if site.bearer && ctx.response.is_forwarded {
         // A client would take an application's fields of these names for the gateway's.
         for name in [ACCESS_TOKEN, REFRESH_TOKEN] {
@@ -217,6 +237,19 @@ pub(super) fn finish(ctx: &RequestState, head: &mut ResponseHeader) -> Result<()
             "a credential that is no header value",
         )
     })?;
+    // A browser takes them in their order: what the application sets anew stays.
+    if !credentials.expired_cookies.is_empty() {
+        let fields = head.headers.get_all(header::SET_COOKIE).iter();
+        let of_application: Vec<HeaderValue> = fields.cloned().collect();
+        head.remove_header(&header::SET_COOKIE);
+        for line in credentials
+            .expired_cookies
+            .into_iter()
+            .chain(of_application)
+        {
+            head.append_header(header::SET_COOKIE, line)?;
+        }
+    }
     for line in credentials.set_cookies {
         head.append_header(header::SET_COOKIE, line)?;
     }

@@ -8,20 +8,22 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
 use tokio::time::Instant;
 
+use crate::decide::https_redirect::Arrival;
+use crate::decide::request_size::{self, HeadSize};
 use crate::decide::request_target;
 use crate::decide::request_validation::{self, Rejection};
 use crate::decide::trace_context::new_traceparent;
 use crate::decide::upstream_headers::{forwarded_token, is_valid_request_id};
 use crate::decide::{
-    Decision, Facts, Grant, Known, Outcome, client_address, cors, decide, endpoint,
+    Decision, Facts, Grant, Known, Outcome, RequestCookies, client_address, cors, decide,
 };
-use crate::model::local_response::{Health, LocalResponse, Problem};
+use crate::model::local_response::{LocalResponse, Problem};
 use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 use crate::model::request::RequestView;
@@ -29,13 +31,14 @@ use crate::model::request_cookies::PresentedCookies;
 use crate::model::rule::RuleClient;
 use crate::model::site::Site;
 use crate::model::token::TokenError;
-use crate::pages;
 use crate::runtime::{RequestContext, Runtime, SiteRuntime};
 use crate::system;
 use crate::telemetry::labels::SignOutCause;
 
+use super::connection::RequestBody;
+use super::early_answers;
 use super::request_head::RequestHead;
-use super::request_state::{Granted, RequestState};
+use super::request_state::{Granted, RequestState, ResponseOwner};
 use super::resolve;
 use super::upstream;
 
@@ -84,7 +87,7 @@ async fn catch_panic<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Result<T
 async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option<LocalResponse> {
     let mut head = RequestHead::read(session.req_header());
     ctx.request_id = choose_request_id(head.request_id.as_ref());
-    ctx.upstream.has_body = head.has_body();
+    ctx.upstream.has_body = head.has_body() || !session.is_body_empty();
     resolve_client_ip(ctx, &head);
     if head.has_invalid_trace() {
         ctx.client.new_traceparent = Some(begin_trace());
@@ -92,10 +95,17 @@ async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option
     if let Err(rejection) = validate_head(session, &head) {
         return Some(reject(session, ctx, &head, rejection));
     }
-    if let Some(answer) = health_check(session, ctx, &head) {
+    if let Some(answer) = early_answers::health_check(ctx, &head) {
+        apply_timeouts(session, ctx);
         return Some(answer);
     }
-    match find_site(session, ctx, &mut head) {
+    let found = find_site(session, ctx, &mut head);
+    let limits = found.as_ref().map(|it| it.site.limits.head);
+    let size = head_size(session, &head);
+    if let Err(rejection) = request_size::validate_head_size(size, limits.unwrap_or_default()) {
+        return Some(reject(session, ctx, &head, rejection));
+    }
+    match found {
         Ok(site_runtime) => {
             ctx.in_flight = Some(site_runtime.metrics.begin_request());
             apply_timeouts(session, ctx);
@@ -103,7 +113,8 @@ async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option
             decide_at_site(session, ctx, &site_runtime, &head).await
         }
         Err(rejection) => Some(
-            asset_without_site(ctx, &head)
+            early_answers::redirect_by_name(ctx, &head, rejection)
+                .or_else(|| early_answers::asset_without_site(ctx, &head))
                 .unwrap_or_else(|| reject(session, ctx, &head, rejection)),
         ),
     }
@@ -115,37 +126,22 @@ fn validate_head(session: &Session, head: &RequestHead) -> Result<(), Rejection>
     request_validation::validate_head(&head.unvalidated(&bytes.unwrap_or_default()))
 }
 
-/// Answers a health check, whatever host it names: load balancers ask by address.
-fn health_check(
-    session: &mut Session,
-    ctx: &mut RequestState,
-    head: &RequestHead,
-) -> Option<LocalResponse> {
-    if !is_read(&head.method) || !endpoint::is_health_check(&head.target) {
-        return None;
-    }
-    apply_timeouts(session, ctx);
-    ctx.is_health_check = true;
-    let health = if ctx.runtime.is_stopping() {
-        Health::Stopping
-    } else {
-        Health::Ok
+/// The size of the head. Fields that arrived compressed count as written in HTTP/1, so that the
+/// same limit holds in every protocol.
+fn head_size(session: &Session, head: &RequestHead) -> HeadSize {
+    let target = head.target.len();
+    let fields = match session.as_http1().map(HttpSession::get_headers_raw_bytes) {
+        Some(bytes) => bytes.len().saturating_sub(target),
+        None => written_length(&session.req_header().headers),
     };
-    Some(LocalResponse::HealthCheck(health))
+    HeadSize { target, fields }
 }
 
-/// A file of the pages where no site has the requested host: the page that says so looks like the
-/// others.
-fn asset_without_site(ctx: &mut RequestState, head: &RequestHead) -> Option<LocalResponse> {
-    let name = endpoint::asset_name(&head.target).filter(|_| is_read(&head.method))?;
-    pages::assets::asset(name)?;
-    ctx.outcome = OutcomeLabel::Answered;
-    ctx.reason = Reason::OwnEndpoint;
-    Some(LocalResponse::Asset(name.to_owned()))
-}
-
-fn is_read(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD)
+fn written_length(headers: &HeaderMap) -> usize {
+    let lines = headers.iter();
+    lines
+        .map(|(name, value)| name.as_str().len() + ": ".len() + value.len() + "\r\n".len())
+        .sum()
 }
 
 /// Records how long the decision took without what it waited for, which is the gateway's own share
@@ -183,6 +179,7 @@ fn find_site(
     head: &mut RequestHead,
 ) -> Result<Arc<SiteRuntime>, Rejection> {
     if let Some(site_runtime) = site_by_exact_host(&ctx.runtime, head) {
+        check_connection(ctx, head)?;
         ctx.site_runtime = Some(Arc::clone(site_runtime));
         return Ok(Arc::clone(site_runtime));
     }
@@ -198,8 +195,20 @@ fn find_site(
     let Some(site_runtime) = ctx.runtime.site_for(&host).cloned() else {
         return Err(request_target::reject_unknown_host(&head.target));
     };
+    check_connection(ctx, head)?;
     ctx.site_runtime = Some(Arc::clone(&site_runtime));
     Ok(site_runtime)
+}
+
+/// Refuses a request whose host has another certificate than the one that the client was shown. A
+/// browser then opens another connection.
+fn check_connection(ctx: &RequestState, head: &RequestHead) -> Result<(), Rejection> {
+    let host = head.host().and_then(|host| host.to_str().ok());
+    if ctx.connection.is_for(host.unwrap_or_default()) {
+        Ok(())
+    } else {
+        Err(request_target::reject_unknown_host(&head.target))
+    }
 }
 
 /// The fast path that most requests take: the site whose host is spelled as in the `Host` field,
@@ -230,8 +239,20 @@ async fn decide_at_site(
         Ok(target) => target,
         Err(rejection) => return Some(reject(session, ctx, head, rejection)),
     };
+    if let Some(answer) = early_answers::redirect_to_https(ctx, site, head) {
+        return Some(answer);
+    }
+    if site.limits.body.is_some()
+        && let RequestBody::Length(length) = RequestBody::of(&session.req_header().headers)
+        && let Err(rejection) = request_size::validate_content_length(length, &target, site)
+    {
+        return Some(reject(session, ctx, head, rejection));
+    }
     let mut cookies = PresentedCookies::parse(&site.cookies, head.cookie_fields());
-    let upstream_cookies = cookies.upstream_cookies.take();
+    let mut upstream_cookies = cookies.upstream_cookies.take();
+    if !site.forget.is_empty() {
+        cookies.forgettable = site.forget.presented(&site.cookies, head.cookie_fields());
+    }
     let request = head.view(&target, &cookies, client);
     record_request(ctx, &request, site);
     let mut facts = Facts::default();
@@ -264,6 +285,17 @@ async fn decide_at_site(
         .pattern
         .cloned();
     ctx.response.cookie_changes = verdict.cookies;
+    if let Some(application_cookies) = verdict.application_cookies {
+        ctx.response.owner = application_cookies.owner.map(|owner| ResponseOwner {
+            owner,
+            presented: cookies.owner.value().map(str::to_owned),
+            path: target.path().to_owned(),
+        });
+        if application_cookies.request == RequestCookies::Removed {
+            let rest = site.forget.without(&site.cookies, head.cookie_fields());
+            upstream_cookies = Some(rest);
+        }
+    }
     // The names are needed where cookies change, now or after an early refresh.
     let may_refresh =
         matches!(&verdict.outcome, Outcome::Forward(grant) if grant.early_refresh().is_some());
@@ -376,6 +408,14 @@ fn resolve_client_ip(ctx: &mut RequestState, head: &RequestHead) {
         &ctx.runtime.settings().server.trusted_proxies,
     );
     ctx.client.forwarded = client.trusted_forwarded(values(&head.forwarded));
+    let proto = head.forwarded_proto.as_ref();
+    ctx.client.arrival = Arrival::new(
+        ctx.connection.transport.scheme(),
+        proto
+            .filter(|_| client.peer_is_trusted)
+            .map(HeaderValue::as_bytes),
+        ctx.runtime.settings().server.tls.len(),
+    );
     ctx.client.forwarded_for = client.forwarded_for.and_then(|text| text.try_into().ok());
     ctx.client.address = client.ip;
 }

@@ -13,7 +13,7 @@ use pingora::http::RequestHeader;
 
 use crate::decide::request_validation::{FieldCounts, UnvalidatedHead};
 use crate::decide::trace_context::is_traceparent;
-use crate::model::authorization::bearer_jwt;
+use crate::model::authorization::{BasicCredentials, bearer_jwt};
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
 use crate::model::request_cookies::PresentedCookies;
 use crate::model::rule::RuleClient;
@@ -49,6 +49,8 @@ pub(super) struct RequestHead {
     has_fetch_metadata: bool,
     is_prefetch: bool,
     has_requested_with: bool,
+    /// Whether `User-Agent` begins with `Mozilla/`.
+    has_browser_agent: bool,
     /// Whether `Upgrade` lists `websocket`.
     upgrades_to_websocket: bool,
     /// Whether `Connection` lists `upgrade`.
@@ -64,6 +66,8 @@ pub(super) struct RequestHead {
     pub(super) request_id: Option<HeaderValue>,
     /// The `X-Forwarded-For` fields, trusted or not.
     pub(super) forwarded_for: Vec<HeaderValue>,
+    /// The last `X-Forwarded-Proto` field, trusted or not.
+    pub(super) forwarded_proto: Option<HeaderValue>,
     /// The `Forwarded` fields, trusted or not.
     pub(super) forwarded: Vec<HeaderValue>,
 }
@@ -120,6 +124,9 @@ impl RequestHead {
             }
             header::ACCEPT => join(&mut self.accept, value),
             header::REFERER => only(&mut self.referer, value),
+            header::USER_AGENT => {
+                self.has_browser_agent |= value.as_bytes().starts_with(b"Mozilla/");
+            }
             header::UPGRADE => self.upgrades_to_websocket |= lists(value, b"websocket"),
             header::CONNECTION => self.connection_upgrade |= lists(value, b"upgrade"),
             _ => self.add_by_text(name.as_str(), value),
@@ -132,6 +139,7 @@ impl RequestHead {
         match name {
             "vestibule-refresh-token" => self.refresh_tokens.push(value.clone()),
             "x-forwarded-for" => self.forwarded_for.push(value.clone()),
+            "x-forwarded-proto" => self.forwarded_proto = Some(value.clone()),
             "x-requested-with" => self.has_requested_with = true,
             "sec-purpose" | "purpose" | "x-moz" => self.is_prefetch |= names_prefetch(value),
             "sec-fetch-mode" => only(&mut self.fetch_mode, value),
@@ -144,7 +152,8 @@ impl RequestHead {
         }
     }
 
-    /// What is validated before anything else. `bytes` is the head as received.
+    /// What is validated before anything else. `bytes` is the head as received, where the protocol
+    /// has such a form.
     pub(super) fn unvalidated<'a>(&'a self, bytes: &'a [u8]) -> UnvalidatedHead<'a> {
         UnvalidatedHead {
             method: &self.method,
@@ -183,6 +192,7 @@ impl RequestHead {
                 .map(|value| value.to_str().unwrap_or_default()),
             is_prefetch: self.is_prefetch,
             is_browser: self.has_fetch_metadata || self.origin.is_some(),
+            has_browser_agent: self.has_browser_agent,
         }
     }
 
@@ -225,6 +235,7 @@ impl RequestHead {
             target,
             cookies,
             bearer: self.bearer(),
+            basic: text(self.authorization.as_ref()).and_then(BasicCredentials::parse),
             fetch_metadata: self.fetch_metadata(),
             client,
         }

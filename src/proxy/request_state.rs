@@ -8,6 +8,8 @@ use http::HeaderValue;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::decide::https_redirect::Arrival;
+use crate::model::application_cookies::OwnerHash;
 use crate::model::cookie_change::CookieChange;
 use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
@@ -70,6 +72,8 @@ pub(super) struct RequestState {
 pub(super) struct Client {
     /// The client's address: the peer's, unless a trusted proxy names another.
     pub(super) address: IpAddr,
+    /// What is known of the way of the request.
+    pub(super) arrival: Arrival,
     /// The value of `X-Forwarded-For` for the upstream, where trusted proxies reported a chain;
     /// otherwise it is the peer alone.
     pub(super) forwarded_for: Option<HeaderValue>,
@@ -86,10 +90,14 @@ pub(super) struct UpstreamState {
     pub(super) has_body: bool,
     /// Whether the request is a WebSocket handshake.
     pub(super) is_websocket: bool,
+    /// The bytes of the body that were read for the current upstream.
+    pub(super) body_bytes: u64,
     /// The addresses that were tried.
     pub(super) attempts: Attempts,
     /// When forwarding began.
     pub(super) started: Option<Instant>,
+    /// When the last attempt began, where others before it failed.
+    pub(super) retried: Option<Instant>,
     /// How long the upstream took to begin its response.
     pub(super) latency: Option<Duration>,
 }
@@ -109,8 +117,19 @@ pub(super) struct ResponseState {
     pub(super) form_cookie: Option<String>,
     /// The names of the gateway's cookies that arrived, where some of them change.
     pub(super) presented_cookies: Vec<String>,
+    /// Whose the application's cookies are, at a site that has `forget`.
+    pub(super) owner: Option<ResponseOwner>,
     /// What happens to the client's cookies, whoever responds.
     pub(super) cookie_changes: Vec<CookieChange>,
+}
+
+/// Whose the application's cookies are.
+pub(super) struct ResponseOwner {
+    pub(super) owner: OwnerHash,
+    /// The owner cookie of the request.
+    pub(super) presented: Option<String>,
+    /// The path of the request.
+    pub(super) path: String,
 }
 
 /// What a grant says, kept for as long as Pingora may try upstreams.
@@ -133,6 +152,7 @@ impl RequestState {
             request_id: String::new(),
             client: Client {
                 address: connection.peer.address,
+                arrival: Arrival::default(),
                 forwarded_for: None,
                 forwarded: None,
                 new_traceparent: None,

@@ -11,6 +11,7 @@ use crate::decide::{Facts, Known, Question};
 use crate::model::api_request::ApiRequestBody;
 use crate::model::preserved_post::{NotPreservedError, PostedForm, max_sealed};
 use crate::model::reason::Reason;
+use crate::model::site::Site;
 use crate::runtime::{RequestContext, SiteRuntime};
 
 use super::form;
@@ -33,6 +34,10 @@ pub(super) async fn resolve(
         Question::LoadSession(id) => {
             facts.session = resolver(session, ctx, site_runtime).load_session(id).await;
         }
+        Question::CheckBasic(credentials) => {
+            let resolver = resolver(session, ctx, site_runtime);
+            facts.basic = resolver.check_basic(credentials).await;
+        }
         Question::Refresh(_)
         | Question::RefreshFromBody(_)
         | Question::ReadLoginForm(_)
@@ -46,6 +51,7 @@ pub(super) async fn resolve(
         | Question::SendCode { .. }
         | Question::CountRedirect { .. }
         | Question::Logout(_)
+        | Question::LogoutBasic(_)
         | Question::LogoutFromBody { .. } => {
             // In a box: a future is as large as the largest that it may wait for, and every request
             // would carry the size of what few wait for.
@@ -77,13 +83,14 @@ async fn resolve_any(
             refresh,
             device,
         } => {
-            let limit = site_runtime.site.preserve_post;
+            let limit = preserved_post_limit(&site_runtime.site);
             let form = read_application_form(session, ctx, limit).await;
             let resolver = resolver(session, ctx, site_runtime);
             facts.preserved_post = resolver.preserve_post(form, target, refresh, device);
         }
         Question::Verify(_)
         | Question::LoadSession(_)
+        | Question::CheckBasic(_)
         | Question::Refresh(_)
         | Question::RefreshFromBody(_)
         | Question::RestorePost { .. }
@@ -93,6 +100,7 @@ async fn resolve_any(
         | Question::SendCode { .. }
         | Question::CountRedirect { .. }
         | Question::Logout(_)
+        | Question::LogoutBasic(_)
         | Question::LogoutFromBody { .. } => {
             let resolver = resolver(session, ctx, site_runtime);
             resolver.answer(question, facts).await;
@@ -125,6 +133,12 @@ fn form_limit(ctx: &RequestState, site_runtime: &SiteRuntime, size: FormSize) ->
         FormSize::Plain => plain,
         FormSize::WithPreservedPost => plain + max_sealed(site_runtime.site.preserve_post),
     }
+}
+
+/// The largest form that is preserved: the site would refuse a larger one when it is sent again.
+fn preserved_post_limit(site: &Site) -> usize {
+    let accepted = site.limits.body.map_or(Ok(usize::MAX), usize::try_from);
+    site.preserve_post.min(accepted.unwrap_or(usize::MAX))
 }
 
 /// Reads a form of the gateway's own.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use crate::decide::{Facts, Known, Question};
+use crate::model::authorization::BasicCredentials;
 use crate::model::challenge::OpenedChallenge;
 use crate::model::credential::{CredentialKind, PresentedCredential, RefreshRequest};
 use crate::model::login::{Credentials, LoginRefused};
@@ -15,9 +16,10 @@ use crate::model::reason::Reason;
 use crate::model::redirect_loop::LoopIdentity;
 use crate::model::secret::Secret;
 use crate::model::token::{
-    CompletedLogin, CompletedRefresh, Principal, Session as LoadedSession, TokenError,
+    BasicLogin, CompletedLogin, CompletedRefresh, Principal, Session as LoadedSession, TokenError,
 };
 use crate::provider::Device;
+use crate::runtime::basic_auth::BasicAttempt;
 use crate::runtime::login::{LoginError, PasswordAttempt, StepAttempt};
 use crate::runtime::preserved_post::UnauthenticatedPost;
 use crate::runtime::redirect_loop::CountedRedirect;
@@ -55,6 +57,10 @@ impl<'r> Resolver<'r> {
             Question::LoadSession(id) => facts.session = self.load_session(id).await,
             Question::Refresh(request) => facts.refresh = self.refresh(request).await,
             Question::RefreshFromBody(token) => facts.refresh = self.refresh_posted(&token).await,
+            Question::CheckBasic(credentials) => facts.basic = self.check_basic(credentials).await,
+            Question::LogoutBasic(credentials) => {
+                facts.logout = self.logout_basic(credentials).await
+            }
             Question::RestorePost {
                 sealed,
                 sub,
@@ -114,9 +120,13 @@ impl<'r> Resolver<'r> {
             kind,
             replaced,
             device_cookie,
-            device: Device {
-                user_agent: self.user_agent.and_then(|value| value.to_str().ok()),
-            },
+            device: self.device(),
+        }
+    }
+
+    fn device(self) -> Device<'r> {
+        Device {
+            user_agent: self.user_agent.and_then(|value| value.to_str().ok()),
         }
     }
 
@@ -126,6 +136,34 @@ impl<'r> Resolver<'r> {
 
     pub(super) async fn load_session(self, id: &str) -> Known<LoadedSession, TokenError> {
         credential_result(self.runtime.sessions.load(self.context, id).await)
+    }
+
+    pub(super) async fn check_basic(
+        self,
+        credentials: BasicCredentials<'_>,
+    ) -> Known<BasicLogin, Box<LoginRefused>> {
+        let attempt = BasicAttempt {
+            credentials,
+            device: self.device(),
+        };
+        match self.runtime.basic_auth.check(self.context, attempt).await {
+            Ok(login) => Known::Found(login),
+            Err(LoginError::Refused(refused)) => Known::Absent(Box::new(refused)),
+            Err(LoginError::Unavailable(reason)) => Known::Failed(reason),
+        }
+    }
+
+    async fn logout_basic(self, credentials: BasicCredentials<'_>) -> Known<(), Reason> {
+        let forgotten = self.runtime.basic_auth.forget(self.context, credentials);
+        if let Some(login) = forgotten {
+            let presented = PresentedCredential {
+                kind: CredentialKind::Bearer,
+                token: Some(&login.access),
+                refresh: login.refresh.as_deref(),
+            };
+            return self.logout(presented).await;
+        }
+        Known::Found(())
     }
 
     async fn refresh(self, request: RefreshRequest<'_>) -> Known<CompletedRefresh, Reason> {

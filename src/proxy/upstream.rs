@@ -1,79 +1,93 @@
 //! The upstream phase: which upstream a request is sent to, and with which header.
 
-use std::time::Duration;
-
 use http::request::Parts;
-use http::{HeaderValue, header};
+use http::{HeaderValue, Version, header};
 use pingora::http::RequestHeader;
 use pingora::prelude::HttpPeer;
-use pingora::protocols::{ALPN, TcpKeepalive};
 use pingora::{Error, ErrorType, Result};
 
+use crate::decide::request_size;
 use crate::decide::upstream_headers::{
     AuthorizationField, ForwardedFields, IdentityFields, UpstreamHeaders,
 };
-use crate::model::site::Upstream;
 use crate::runtime::SiteRuntime;
-use crate::runtime::upstreams::Destination;
+use crate::runtime::upstreams::StickyKey;
+use crate::system;
+use crate::telemetry::labels::UpstreamError;
 
 use super::request_state::{Granted, RequestState};
+use super::upstream_error::UpstreamFailure;
+use super::upstream_peer::{self, Exchange};
 
-/// TCP keep-alive of connections to upstreams: a first probe after 30 s of silence, then two more.
-const KEEP_ALIVE_PROBES: TcpKeepalive = TcpKeepalive {
-    idle: Duration::from_secs(30),
-    interval: Duration::from_secs(10),
-    count: 3,
-    #[cfg(target_os = "linux")]
-    user_timeout: Duration::ZERO,
-};
+/// Whether an attempt used a connection that was kept from an earlier request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ConnectionUse {
+    Kept,
+    New,
+}
+
+impl From<bool> for ConnectionUse {
+    /// From what Pingora calls `reused`.
+    fn from(reused: bool) -> Self {
+        if reused { Self::Kept } else { Self::New }
+    }
+}
 
 /// Selects the next address that has not been tried for this request.
 pub(super) async fn select_peer(ctx: &mut RequestState) -> Result<Box<HttpPeer>> {
     let unavailable = || Error::explain(ErrorType::ConnectError, "no upstream is left");
     // The grant is checked here too: whichever way Pingora took, nothing is forwarded without it.
-    let (Some(site_runtime), Some(_)) = (&ctx.site_runtime, &ctx.granted) else {
+    let (Some(site_runtime), Some(granted)) = (&ctx.site_runtime, &ctx.granted) else {
         return Err(Error::explain(ErrorType::InternalError, "no grant"));
     };
-    let upstreams = &site_runtime.upstreams;
-    let next = upstreams.next(&mut ctx.upstream.attempts).await;
-    let Destination { backend, address } = next.ok_or_else(unavailable)?;
-    let upstream = upstreams.at(backend).ok_or_else(unavailable)?;
-    let mut peer = match upstream {
-        Upstream::Http { .. } => {
-            HttpPeer::new(address.ok_or_else(unavailable)?, false, String::new())
-        }
-        Upstream::Https { host, .. } => {
-            let mut peer = HttpPeer::new(address.ok_or_else(unavailable)?, true, host.clone());
-            // A WebSocket handshake is HTTP/1.1.
-            peer.options.alpn = if ctx.upstream.is_websocket {
-                ALPN::H1
-            } else {
-                ALPN::H2H1
-            };
-            peer
-        }
-        Upstream::Unix { path } => {
-            HttpPeer::new_uds(&path.to_string_lossy(), false, String::new())?
-        }
+    // Each try sends the body from its start.
+    ctx.upstream.body_bytes = 0;
+    let principal = granted.principal.as_ref();
+    let key = StickyKey {
+        user: principal.map(|principal| principal.identity.sub.as_str()),
+        address: ctx.client.address,
     };
+    let upstreams = &site_runtime.upstreams;
+    let next = upstreams.next(&mut ctx.upstream.attempts, key).await;
+    let (backend, address) = next.ok_or_else(unavailable)?;
     let limits = ctx.runtime.settings().server.limits;
     let site_limit = site_runtime.site.upstream_idle;
     let idle = site_limit.unwrap_or(limits.upstream_idle);
+    let exchange = if ctx.upstream.is_websocket {
+        Exchange::Upgrade
+    } else {
+        Exchange::Request(site_runtime.site.upstream_protocol)
+    };
+    let mut peer = upstream_peer::new(backend, address, exchange)?;
     peer.options.connection_timeout = Some(limits.upstream_connect);
     peer.options.total_connection_timeout = Some(limits.upstream_connect);
     peer.options.read_timeout = Some(idle);
     // The system's send buffer always has room for a head alone: it needs no timer.
     peer.options.write_timeout = ctx.upstream.has_body.then_some(idle);
-    // An idle connection is kept until the application closes it. Whether the other end is still
-    // there, the system finds out: a timer for each connection would cost every request.
-    peer.options.tcp_keepalive =
-        (!matches!(upstream, Upstream::Unix { .. })).then_some(KEEP_ALIVE_PROBES);
     Ok(Box::new(peer))
+}
+
+/// Counts `length` more bytes of the body, whose end may be unknown.
+///
+/// # Errors
+/// Where the site accepts no body as large as this. Pingora closes the connection to the upstream,
+/// which has got a part of it.
+pub(super) fn count_body(ctx: &mut RequestState, length: usize) -> Result<()> {
+    // What follows a handshake is another protocol.
+    if ctx.upstream.is_websocket {
+        return Ok(());
+    }
+    let length = u64::try_from(length).unwrap_or(u64::MAX);
+    ctx.upstream.body_bytes = ctx.upstream.body_bytes.saturating_add(length);
+    let limits = ctx.site().map(|site| site.limits).unwrap_or_default();
+    request_size::validate_body_size(ctx.upstream.body_bytes, limits)
+        .map_err(|rejection| Error::new_down(ErrorType::HTTPStatus(rejection.status)))
 }
 
 /// Notes that no connection came about. Returns whether another address or upstream is left for the
 /// request, of which nothing was sent yet.
-pub(super) fn connect_failed(ctx: &RequestState) -> bool {
+pub(super) fn connect_failed(ctx: &mut RequestState, error: &Error) -> bool {
+    record_failure(ctx, error);
     let Some(site_runtime) = &ctx.site_runtime else {
         return false;
     };
@@ -84,10 +98,75 @@ pub(super) fn connect_failed(ctx: &RequestState) -> bool {
     site_runtime.upstreams.has_next(attempts)
 }
 
-/// Lets the last address be selected again. An upstream may close an idle connection just as a
-/// request goes out on it, which says nothing about the next connection to it.
-pub(super) fn forget_last_try(ctx: &mut RequestState) {
-    ctx.upstream.attempts.forget_last();
+/// Notes that an attempt failed over a connection, for a request that may be sent again. Returns
+/// whether it is.
+pub(super) fn repeat_after(ctx: &mut RequestState, error: &Error, on: ConnectionUse) -> bool {
+    let is_broken = error.retry() || is_reset(error);
+    if is_broken && on == ConnectionUse::Kept {
+        // An upstream may close an idle connection just as a request goes out on it, which says
+        // nothing about the next connection to it.
+        if let Some(site_runtime) = &ctx.site_runtime {
+            site_runtime
+                .upstreams
+                .repeat_last(&mut ctx.upstream.attempts);
+        }
+        return true;
+    }
+    record_failure(ctx, error);
+    // An upstream that died may have done nothing yet: the next one may do it (RFC 9110, section
+    // 9.2.2). One that is slow is not helped by more of the same.
+    let next = ctx.site_runtime.as_ref().is_some_and(|site_runtime| {
+        let attempts = &ctx.upstream.attempts;
+        site_runtime.upstreams.has_next(attempts)
+    });
+    is_broken && next
+}
+
+fn is_reset(error: &Error) -> bool {
+    UpstreamFailure::of(error).is_some_and(|failure| failure.error == Some(UpstreamError::Reset))
+}
+
+/// Logs and counts a failed attempt where the upstream is the cause of it.
+pub(super) fn record_failure(ctx: &mut RequestState, error: &Error) {
+    let (Some(site_runtime), Some(last)) = (&ctx.site_runtime, ctx.upstream.attempts.last()) else {
+        return;
+    };
+    let (Some(failure), Some(backend)) = (
+        UpstreamFailure::of(error),
+        site_runtime.upstreams.get(last.backend),
+    ) else {
+        return;
+    };
+    tracing::warn!(
+        request_id = ctx.request_id,
+        site = site_runtime.site.name,
+        upstream = backend.name,
+        address = last.address.map(tracing::field::display),
+        error = failure.error.map_or("local", UpstreamError::as_str),
+        cause = failure.cause,
+        "an upstream failed"
+    );
+    if let Some(error) = failure.error {
+        site_runtime.upstreams.failed(last.backend, error);
+    }
+    ctx.upstream.retried = Some(system::stopwatch());
+}
+
+/// Notes that the head of the response is there.
+pub(super) fn responded(ctx: &mut RequestState) {
+    let Some(started) = ctx.upstream.started else {
+        return;
+    };
+    let latency = started.elapsed();
+    ctx.upstream.latency = Some(latency);
+    let (Some(site_runtime), Some(last)) = (&ctx.site_runtime, ctx.upstream.attempts.last()) else {
+        return;
+    };
+    if let Some(backend) = site_runtime.upstreams.get(last.backend) {
+        // What earlier attempts took is not the time of this upstream.
+        let before = ctx.upstream.retried.map(|retried| retried - started);
+        backend.responded(latency.saturating_sub(before.unwrap_or_default()));
+    }
 }
 
 /// Writes the `Upgrade` field as the request is taken: `websocket` for a WebSocket handshake, and
@@ -119,16 +198,33 @@ pub(super) fn strip_header(request: &mut RequestHeader, cookies: Option<Vec<u8>>
 
 /// Changes the client's header into the upstream's. Pingora calls this for each try, after it has
 /// removed the hop-by-hop fields, so that no `Connection` field takes one of ours away.
-pub(super) fn apply_headers(request: &mut RequestHeader, ctx: &RequestState) -> Result<()> {
+///
+/// `client` is the client's header, before that.
+pub(super) fn apply_headers(
+    request: &mut RequestHeader,
+    client: &RequestHeader,
+    ctx: &RequestState,
+) -> Result<()> {
     let (Some(site_runtime), Some(granted)) = (&ctx.site_runtime, &ctx.granted) else {
         return Err(Error::explain(ErrorType::InternalError, "no grant"));
     };
     let mut parts = take_parts(request);
-    upstream_headers(ctx, site_runtime, granted)
+    upstream_headers(ctx, client.version, site_runtime, granted)
         .apply(&mut parts.headers)
         .map_err(|_| Error::explain(ErrorType::InternalError, "text that is no header value"))?;
+    if parts.version == Version::HTTP_2 && takes_trailers(client) {
+        let trailers = HeaderValue::from_static("trailers");
+        parts.headers.insert(header::TE, trailers);
+    }
     *request = RequestHeader::from(parts);
     Ok(())
+}
+
+/// Whether the client takes trailers, which HTTP/2 passes on from one hop to the next. gRPC servers
+/// refuse a call without this field.
+fn takes_trailers(client: &RequestHeader) -> bool {
+    let field = client.headers.get(header::TE);
+    client.version == Version::HTTP_2 && field.is_some_and(|value| value == "trailers")
 }
 
 /// The request without what Pingora keeps beside it. The target was validated before, so the URI
@@ -140,6 +236,7 @@ fn take_parts(request: &mut RequestHeader) -> Parts {
 
 fn upstream_headers<'a>(
     ctx: &'a RequestState,
+    received: Version,
     site_runtime: &'a SiteRuntime,
     granted: &'a Granted,
 ) -> UpstreamHeaders<'a> {
@@ -163,6 +260,7 @@ fn upstream_headers<'a>(
         },
         forwarded: ForwardedFields {
             request_id: &ctx.request_id,
+            received,
             site: headers,
             peer: peer.address,
             peer_text: &peer.text,

@@ -1,24 +1,18 @@
 //! Work that no request asks for: provider keys are refreshed, upstreams are checked, what has
 //! expired is evicted, and what was revoked is told to providers and saved.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::model::site::Upstream;
-use crate::provider::http_client::{HttpClient, Purpose, Request};
-use crate::system;
-use crate::telemetry::labels::UpstreamHealth;
-
 use super::Runtime;
 use super::provider_client::ProviderClient;
 use super::revocation_queue::QueueContext;
 use super::runtime_handle::RuntimeHandle;
 use super::saved_state::SavedStateContext;
-use super::site::SiteRuntime;
+use super::upstream_checks::{self, Probe};
 
 /// How often the keys of a provider are refreshed.
 const KEYS_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -28,21 +22,20 @@ const MISSING_KEYS_FIRST_PAUSE: Duration = Duration::from_millis(500);
 const MISSING_KEYS_MAX_PAUSE: Duration = Duration::from_secs(15);
 /// How often providers are looked at while none misses its keys.
 const KEYS_POLL: Duration = Duration::from_secs(1);
-/// How often what has expired is evicted, and names of upstreams are resolved.
+/// How often what has expired is evicted.
 const EVICT_INTERVAL: Duration = Duration::from_secs(10);
-/// How often the sites are looked at for health checks that are due.
-const HEALTH_POLL: Duration = Duration::from_millis(250);
-/// How often the sites are looked at while none has a health check; a reload may add one.
-const NO_HEALTH_POLL: Duration = Duration::from_secs(1);
 /// How long a start waits for the store.
 const FIRST_SYNC_WAIT: Duration = Duration::from_secs(5);
 /// How often it is asked meanwhile.
 const FIRST_SYNC_POLL: Duration = Duration::from_millis(50);
-/// How long an upstream may take to answer a health check.
-const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Runs the background work until `stop` turns true or its sender is dropped.
-pub async fn run(runtime_handle: Arc<RuntimeHandle>, mut stop: watch::Receiver<bool>) {
+/// Runs the background work until `stop` turns true or its sender is dropped. `probe` carries the
+/// health checks of upstreams.
+pub async fn run(
+    runtime_handle: Arc<RuntimeHandle>,
+    probe: Arc<dyn Probe>,
+    mut stop: watch::Receiver<bool>,
+) {
     let stopped = async move {
         // An error means that the sender was dropped.
         let _ = stop.wait_for(|stop| *stop).await;
@@ -53,7 +46,8 @@ pub async fn run(runtime_handle: Arc<RuntimeHandle>, mut stop: watch::Receiver<b
         () = stopped => {}
         () = refresh_keys(&runtime_handle) => {}
         () = evict_expired(&runtime_handle) => {}
-        () = health_checks(&runtime_handle) => {}
+        () = upstream_checks::look_up_names(&runtime_handle) => {}
+        () = upstream_checks::health_checks(&runtime_handle, &probe) => {}
         () = store_connection(&runtime_handle) => {}
         () = revocations(&runtime_handle) => {}
         () = save(&runtime_handle) => {}
@@ -160,107 +154,7 @@ async fn evict_expired(runtime_handle: &RuntimeHandle) {
         let runtime = runtime_handle.current();
         let now = runtime.clock().now();
         runtime.shared.stores.sweep(now);
-        for site_runtime in runtime.sites() {
-            for index in 0..site_runtime.upstreams.len() {
-                site_runtime.upstreams.resolve(index).await;
-            }
-        }
         drop(runtime);
         tokio::time::sleep(EVICT_INTERVAL).await;
     }
-}
-
-/// Checks the upstreams of each site that has a health check, at its interval.
-async fn health_checks(runtime_handle: &RuntimeHandle) {
-    let started = system::stopwatch();
-    let mut due: HashMap<String, Duration> = HashMap::new();
-    loop {
-        let runtime = runtime_handle.current();
-        let mut checks = JoinSet::new();
-        for site_runtime in runtime.sites() {
-            let Some(health) = &site_runtime.site.health else {
-                continue;
-            };
-            let next = due.entry(site_runtime.site.name.clone()).or_default();
-            if started.elapsed() < *next {
-                continue;
-            }
-            *next = started.elapsed() + health.interval;
-            for index in 0..site_runtime.upstreams.len() {
-                let probes = Arc::clone(&runtime.shared.probes);
-                let site_runtime = Arc::clone(site_runtime);
-                checks.spawn(async move { check(&probes, &site_runtime, index).await });
-            }
-        }
-        let has_checks = runtime
-            .sites()
-            .iter()
-            .any(|site| site.site.health.is_some());
-        drop(runtime);
-        while checks.join_next().await.is_some() {}
-        let pause = if has_checks {
-            HEALTH_POLL
-        } else {
-            NO_HEALTH_POLL
-        };
-        tokio::time::sleep(pause).await;
-    }
-}
-
-/// Checks one upstream and records the result. A status of 2xx or 3xx is healthy; at a Unix socket
-/// it is enough that something listens.
-async fn check(probes: &HttpClient, site_runtime: &SiteRuntime, index: usize) {
-    let (Some(upstream), Some(health)) =
-        (site_runtime.upstreams.at(index), &site_runtime.site.health)
-    else {
-        return;
-    };
-    let healthy = match upstream {
-        Upstream::Unix { path } => tokio::net::UnixStream::connect(path).await.is_ok(),
-        Upstream::Http { .. } | Upstream::Https { .. } => {
-            match format!("{upstream}{}", health.path).parse() {
-                Ok(url) => answers(probes, url, site_runtime).await,
-                Err(_) => false,
-            }
-        }
-    };
-    let health = if healthy {
-        UpstreamHealth::Up
-    } else {
-        UpstreamHealth::Down
-    };
-    let upstream = upstream.to_string();
-    if site_runtime.upstreams.record(index, health) {
-        tracing::warn!(
-            site = site_runtime.site.name,
-            upstream,
-            healthy,
-            "the health of an upstream changed"
-        );
-    }
-    site_runtime.metrics.upstream_health(&upstream, health);
-}
-
-async fn answers(probes: &HttpClient, url: url::Url, site_runtime: &SiteRuntime) -> bool {
-    let host = site_runtime
-        .site
-        .upstream_host
-        .clone()
-        .unwrap_or_else(|| site_runtime.site.origin.authority());
-    let mut headers = http::HeaderMap::new();
-    if let Ok(host) = http::HeaderValue::from_str(&host) {
-        headers.insert(http::header::HOST, host);
-    }
-    let request = Request {
-        method: http::Method::GET,
-        url,
-        headers,
-        body: Vec::new(),
-        timeout: HEALTH_TIMEOUT,
-        purpose: Purpose::Background,
-    };
-    probes
-        .send(request)
-        .await
-        .is_ok_and(|answer| answer.status.is_success() || answer.status.is_redirection())
 }

@@ -1,7 +1,7 @@
 //! Builds a runtime from settings. It opens no socket, spawns nothing, and takes over from the
 //! previous runtime what did not change.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::settings::{self, Settings};
@@ -16,6 +16,7 @@ use crate::system::{self, Clock};
 
 use super::Runtime;
 use super::assertion::{self, Assertions};
+use super::basic_auth::BasicAuth;
 use super::connectors::{Connectors, Network};
 use super::cookie_keys::{self, CookieKeys};
 use super::early_refresh::EarlyRefresh;
@@ -30,9 +31,10 @@ use super::revocation::Revocation;
 use super::saved_state::SavedStateContext;
 use super::sessions::Sessions;
 use super::shared::Shared;
-use super::site::{SiteRuntime, hosts};
+use super::site::{SiteRuntime, by_host};
 use super::status::Status;
 use super::streams::Streams;
+use super::tls;
 use super::tokens::Tokens;
 use super::tokens::issue::TokenIssuer;
 
@@ -81,6 +83,9 @@ pub fn build_with(
     let settings = Arc::new(settings);
     let providers = providers(&settings, connectors, &shared, previous)?;
     let sites = sites(&settings, &providers, &shared, previous)?;
+    let kept = previous.map(|previous| &previous.tls_listeners);
+    let tls_listeners = tls::listeners(&settings.server.tls, kept, shared.clock.now());
+    let tls_listeners = tls_listeners.map_err(BuildError)?;
     let assertions = assertions(&settings, previous)?;
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
     let sealing = SealingKeys::new(&cookie_keys.keys)
@@ -94,13 +99,13 @@ pub fn build_with(
     }
     let core = Core::new(&shared, &settings, &sealing);
     let devices = Arc::new(TrustedDevices::new(Arc::clone(&sealing), &cookie_keys.keys));
+    let login = login(&shared, settings.login, &core, &sealing, &devices);
+    let login = Arc::new(login);
     Ok(Runtime {
-        tokens: Tokens {
-            revocation: Arc::clone(&core.revocation),
-            metrics: Arc::clone(&shared.metrics),
-        },
+        tokens: Tokens::new(&core.revocation, &shared.metrics),
         early_refresh: core.early_refresh(),
-        login: login(&shared, settings.login, &core, &sealing, &devices),
+        basic_auth: basic_auth(&shared, &core, &login),
+        login,
         logout: Logout {
             sealing: Arc::clone(&sealing),
             sessions: Arc::clone(&core.sessions),
@@ -121,6 +126,7 @@ pub fn build_with(
             metrics: Arc::clone(&shared.metrics),
             clock: shared.clock.clone(),
             sealing_since: cookie_keys.made,
+            tls_listeners: tls_listeners.clone(),
         },
         sessions: core.sessions,
         refresh: core.refresh,
@@ -130,6 +136,7 @@ pub fn build_with(
         shared,
         providers,
         sites,
+        tls_listeners,
     })
 }
 
@@ -168,6 +175,7 @@ impl Core {
                 revocation: Arc::clone(&revocation),
             },
             leases: Arc::clone(&shared.leases),
+            saved_state: Arc::clone(&shared.saved_state),
             reuse_window: settings.reuse_window,
         });
         let refresh = Arc::new(Refresh {
@@ -229,6 +237,19 @@ fn login(
             devices: Arc::clone(devices),
         },
         sessions: Arc::clone(&core.sessions),
+        basic_memory: Arc::clone(&shared.basic_memory),
+    }
+}
+
+fn basic_auth(shared: &Shared, core: &Core, login: &Arc<Login>) -> BasicAuth {
+    BasicAuth {
+        memory: Arc::clone(&shared.basic_memory),
+        in_flight: Arc::clone(&shared.basic_in_flight),
+        tokens: Tokens::new(&core.revocation, &shared.metrics),
+        refresh: Arc::clone(&core.refresh),
+        early_refresh: core.early_refresh(),
+        revocation: Arc::clone(&core.revocation),
+        login: Arc::clone(login),
     }
 }
 
@@ -254,8 +275,7 @@ fn shared(
     } else {
         ThrottleKeys::new(system::random())
     };
-    let probes = http_client(connectors)?;
-    Ok(Shared::new(clock, stores, throttle_keys, probes))
+    Ok(Shared::new(clock, stores, throttle_keys))
 }
 
 fn http_client(connectors: &dyn Connectors) -> Result<HttpClient, BuildError> {
@@ -337,18 +357,6 @@ fn sites(
             .map_err(|what| BuildError(format!("site {}: {what}", site.name)))
     };
     settings.sites.iter().map(build).collect()
-}
-
-/// The sites by every host that they answer to.
-fn by_host(sites: &[Arc<SiteRuntime>]) -> BTreeMap<String, Arc<SiteRuntime>> {
-    sites
-        .iter()
-        .flat_map(|site_runtime| {
-            hosts(&site_runtime.site)
-                .into_iter()
-                .map(|host| (host.to_string(), Arc::clone(site_runtime)))
-        })
-        .collect()
 }
 
 /// The sealing keys: those of the configuration, else those in `state_dir`.

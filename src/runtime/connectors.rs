@@ -8,7 +8,7 @@ use crate::system::Clock;
 /// What a runtime reaches the providers and the stores with: [`Network`] in the program, models of
 /// both in a simulation.
 pub trait Connectors {
-    /// A client for calls to providers and health checks.
+    /// A client for calls to providers.
     ///
     /// # Errors
     /// When TLS cannot be set up.

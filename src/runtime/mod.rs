@@ -9,24 +9,26 @@
 //! line may import those above it:
 //!
 //! ```text
-//! streams, upstreams, state_dir, cookie_keys, provider_client, token and session caches
-//! connectors, site, request_context, assertion, redirect_loop
+//! streams, tls, upstreams, state_dir, cookie_keys, provider_client, token and session caches
+//! connectors, site, request_context, assertion, redirect_loop, basic_memory
 //! revocation_schedule, saved_state, handover, revocation_queue
 //! revocation
 //! tokens
 //! sessions
 //! refresh
 //! login, early_refresh, logout
-//! preserved_post
+//! basic_auth, preserved_post
 //! Runtime, status, build, background
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::config::settings::Settings;
 use crate::model::origin::Host;
+use crate::model::request_limits::HeadLimits;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::RevocationKey;
 use crate::system::Clock;
@@ -34,6 +36,8 @@ use crate::telemetry::{Metrics, SiteMetrics};
 
 pub mod assertion;
 pub mod background;
+pub mod basic_auth;
+pub mod basic_memory;
 mod build;
 mod connectors;
 pub mod cookie_keys;
@@ -57,7 +61,9 @@ mod site;
 mod state_dir;
 pub mod status;
 pub mod streams;
+pub mod tls;
 pub mod tokens;
+pub mod upstream_checks;
 pub mod upstreams;
 
 pub use build::{BuildError, build, build_with};
@@ -65,8 +71,10 @@ pub use connectors::{Connectors, Network};
 pub use request_context::RequestContext;
 pub use runtime_handle::RuntimeHandle;
 pub use site::SiteRuntime;
+pub use state_dir::replace as replace_file;
 
 use assertion::Assertions;
+use basic_auth::BasicAuth;
 use early_refresh::EarlyRefresh;
 use handover::Handover;
 use login::Login;
@@ -79,6 +87,7 @@ use revocation::Revocation;
 use sessions::Sessions;
 use shared::Shared;
 use status::Status;
+use tls::{TlsListener, TlsListeners};
 use tokens::Tokens;
 
 /// What serves requests under one configuration.
@@ -92,7 +101,9 @@ pub struct Runtime {
     /// Refreshes access tokens before they expire, while the application answers.
     pub early_refresh: EarlyRefresh,
     /// Signs people in.
-    pub login: Login,
+    pub login: Arc<Login>,
+    /// Checks Basic credentials.
+    pub basic_auth: BasicAuth,
     /// Signs people out.
     pub logout: Logout,
     /// Knows which sign-ins were revoked.
@@ -111,6 +122,7 @@ pub struct Runtime {
     sites: Vec<Arc<SiteRuntime>>,
     /// By the text of each [`Host`].
     by_host: BTreeMap<String, Arc<SiteRuntime>>,
+    tls_listeners: TlsListeners,
     /// The metrics of requests that belong to no site.
     no_site: Arc<SiteMetrics>,
 }
@@ -173,10 +185,25 @@ impl Runtime {
         self.by_host.get(host)
     }
 
+    /// What the TLS listener with this configured address needs.
+    #[must_use]
+    pub fn tls_listener(&self, address: SocketAddr) -> Option<&Arc<TlsListener>> {
+        self.tls_listeners.get(&address)
+    }
+
     /// Every site, in the order of the configuration.
     #[must_use]
     pub fn sites(&self) -> &[Arc<SiteRuntime>] {
         &self.sites
+    }
+
+    /// The limits of a head whose site is not known yet: whatever a site accepts, they accept.
+    #[must_use]
+    pub fn largest_head(&self) -> HeadLimits {
+        self.sites
+            .iter()
+            .map(|site_runtime| site_runtime.site.limits.head)
+            .fold(HeadLimits::default(), HeadLimits::or)
     }
 
     /// The metrics of this process.

@@ -24,6 +24,22 @@ impl RuntimeHandle {
 
     /// Puts `runtime` in force. Requests in flight finish with the one they started with.
     pub fn replace(&self, runtime: Runtime) {
-        self.0.store(Arc::new(runtime));
+        let before = self.0.swap(Arc::new(runtime));
+        forget_upstreams(&before, &self.current());
+    }
+}
+
+/// Removes the metrics of upstreams that are not configured any more.
+fn forget_upstreams(before: &Runtime, after: &Runtime) {
+    for site_runtime in before.sites() {
+        let name = &site_runtime.site.name;
+        let mut sites = after.sites().iter();
+        let same = sites.find(|site_runtime| site_runtime.site.name == *name);
+        for gone in site_runtime.upstreams.all() {
+            let mut kept = same.iter().flat_map(|same| same.upstreams.all());
+            if !kept.any(|kept| kept.name == gone.name) {
+                site_runtime.metrics.forget_upstream(&gone.name);
+            }
+        }
     }
 }

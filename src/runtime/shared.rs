@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::provider::http_client::HttpClient;
 use crate::store::{RevocationListener, Stores, ThrottleKeys};
-use crate::system::Clock;
+use crate::system::{self, Clock};
 use crate::telemetry::Metrics;
 
+use super::basic_auth::LoginsInFlight;
+use super::basic_memory::BasicMemory;
 use super::handover::Handover;
 use super::redirect_loop::RedirectCounter;
 use super::refresh::lock::Leases;
@@ -37,19 +38,16 @@ pub(super) struct Shared {
     /// The refreshes that failed a moment ago.
     pub refresh_backoff: Arc<RefreshBackoff>,
     pub redirects: Arc<RedirectCounter>,
+    /// The Basic credentials that the providers have accepted.
+    pub basic_memory: Arc<BasicMemory>,
+    /// The logins with Basic credentials that run now.
+    pub basic_in_flight: Arc<LoginsInFlight>,
     pub throttle_keys: Arc<ThrottleKeys>,
-    /// The client for health checks, apart from the calls to providers.
-    pub probes: Arc<HttpClient>,
 }
 
 impl Shared {
     /// What starts with the process: nothing in flight, nothing measured.
-    pub fn new(
-        clock: Clock,
-        stores: Stores,
-        throttle_keys: ThrottleKeys,
-        probes: HttpClient,
-    ) -> Self {
+    pub fn new(clock: Clock, stores: Stores, throttle_keys: ThrottleKeys) -> Self {
         let streams = Arc::new(OpenStreams::default());
         stores
             .revocations
@@ -59,11 +57,12 @@ impl Shared {
         metrics.configured(clock.now());
         let handover = Handover::new(&stores, Arc::clone(&saved_state), clock.clone());
         let queue = RevocationQueue::new(&stores, clock.clone(), Arc::clone(&saved_state));
+        let leases = Arc::new(Leases::new(&stores, clock.clone()));
         Self {
             clock,
             stopping: AtomicBool::new(false),
             metrics: Arc::new(metrics),
-            leases: Arc::new(Leases::new(&stores)),
+            leases,
             stores,
             streams,
             revocation_queue: Arc::new(queue),
@@ -72,8 +71,9 @@ impl Shared {
             in_flight: Arc::default(),
             refresh_backoff: Arc::default(),
             redirects: Arc::new(RedirectCounter::new()),
+            basic_memory: Arc::new(BasicMemory::new(system::random())),
+            basic_in_flight: Arc::default(),
             throttle_keys: Arc::new(throttle_keys),
-            probes: Arc::new(probes),
         }
     }
 }

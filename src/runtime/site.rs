@@ -1,6 +1,8 @@
 //! A site with everything that serves its requests.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::model::constant_upstream_headers::SiteHeaders;
 use crate::model::origin::Host;
@@ -31,11 +33,14 @@ pub struct SiteRuntime {
     pub(super) provider: Arc<ProviderClient>,
     pub(super) token_cache: TokenCache,
     pub(super) session_cache: SessionCache,
+    /// Whether the provider's last answer to a refresh left the refresh token as it was: then it
+    /// may be presented again.
+    pub(super) reusable_refresh_tokens: AtomicBool,
 }
 
 impl SiteRuntime {
     /// The runtime of `site`, with empty caches. From `previous` it takes over the open streams, and
-    /// the health of the upstreams where both check it.
+    /// what is known of the upstreams and of the provider.
     ///
     /// # Errors
     /// Why the site cannot be served, in words for an operator.
@@ -46,24 +51,22 @@ impl SiteRuntime {
         streams: Streams,
         previous: Option<&Self>,
     ) -> Result<Self, String> {
-        let upstreams = Upstreams::new(&site.upstreams);
-        if let Some(previous) = previous
-            && site.health.is_some()
-            && previous.site.health.is_some()
-        {
-            upstreams.take_over_health(&previous.upstreams);
-        }
+        let reusable = previous.is_some_and(|previous| {
+            previous.site.provider == site.provider
+                && previous.reusable_refresh_tokens.load(Ordering::Relaxed)
+        });
         Ok(Self {
             site: Arc::clone(site),
             theme: PageTheme::of(&site.theme).map_err(|error| error.to_string())?,
+            upstreams: Upstreams::new(site, &metrics, previous.map(|before| &before.upstreams)),
             metrics,
-            upstreams,
             streams,
             headers: SiteHeaders::new(&site.name, &site.origin)
                 .map_err(|_| "its name or origin is no header value")?,
             provider: Arc::clone(provider),
             token_cache: TokenCache::new(),
             session_cache: SessionCache::new(),
+            reusable_refresh_tokens: AtomicBool::new(reusable),
         })
     }
 
@@ -77,8 +80,20 @@ impl SiteRuntime {
     }
 }
 
+/// The sites by every host that they answer to.
+pub(super) fn by_host(sites: &[Arc<SiteRuntime>]) -> BTreeMap<String, Arc<SiteRuntime>> {
+    sites
+        .iter()
+        .flat_map(|site_runtime| {
+            hosts(&site_runtime.site)
+                .into_iter()
+                .map(|host| (host.to_string(), Arc::clone(site_runtime)))
+        })
+        .collect()
+}
+
 /// Every `Host` of a site: with its port, and without it where it is the default.
-pub(super) fn hosts(site: &Site) -> Vec<Host> {
+fn hosts(site: &Site) -> Vec<Host> {
     let origin = &site.origin;
     let own = Host {
         name: origin.name.clone(),

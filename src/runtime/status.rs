@@ -9,6 +9,7 @@ use crate::telemetry::Metrics;
 use crate::telemetry::labels::Store;
 
 use super::provider_client::ProviderClient;
+use super::tls::TlsListeners;
 
 /// The state of the gateway, for operators.
 pub struct Status {
@@ -18,6 +19,7 @@ pub struct Status {
     pub(super) clock: Clock,
     /// When the sealing key was generated, where that is known.
     pub(super) sealing_since: Option<Timestamp>,
+    pub(super) tls_listeners: TlsListeners,
 }
 
 impl Status {
@@ -40,6 +42,11 @@ impl Status {
         if let Some(since) = self.sealing_since {
             self.metrics.cookie_key_age(since.until(self.clock.now()));
         }
+        let listeners = self.tls_listeners.values();
+        let certificates = listeners.flat_map(|listener| listener.certificates.iter());
+        self.metrics.certificates(
+            certificates.map(|certificate| (&*certificate.label, certificate.expires)),
+        );
         self.metrics.render()
     }
 

@@ -25,6 +25,7 @@ mod wait_queue;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -36,9 +37,10 @@ pub use lease_row::{LeaseRow, LeaseState};
 pub use leases::{Acquire, Fence, LeaseKey, LeaseResult, LeaseStore};
 pub use memory::{
     MemoryLeases, MemoryPendingRevocations, MemoryRevocations, MemorySessions, MemoryThrottles,
+    StoredCheckpoint,
 };
 pub use pending_revocations::{PendingId, PendingRevocation, PendingRevocationStore};
-pub use revocations::{RevocationId, RevocationListener, RevocationStore};
+pub use revocations::{Revocation, RevocationId, RevocationListener, RevocationStore};
 pub use sessions::{SessionHash, SessionStore, StoredSession};
 pub use snapshot::{RevocationChanges, SavedStores, SnapshotError};
 pub use throttles::{
@@ -95,15 +97,11 @@ impl Stores {
     /// Empty stores in the memory of this process. Leases run on the monotonic time of `clock`.
     #[must_use]
     pub fn in_memory(clock: &Clock) -> Self {
-        let leases = Arc::new(MemoryLeases::new(clock.clone()));
-        let saved = SavedStores {
-            revocations: Arc::new(MemoryRevocations::new()),
-            pending: Arc::default(),
-        };
+        let saved = SavedStores::new(clock);
         Self {
             sessions: Arc::new(MemorySessions::new()),
-            local_leases: Arc::clone(&leases),
-            leases,
+            local_leases: Arc::clone(&saved.leases),
+            leases: Arc::clone(&saved.leases) as _,
             revocations: Arc::clone(&saved.revocations) as _,
             pending_revocations: Arc::clone(&saved.pending) as _,
             saved,
@@ -149,6 +147,12 @@ pub trait StoreConnection: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`StoreError`] when it does not.
     async fn ready(&self) -> Result<(), StoreError>;
+
+    /// Since when there has been no connection to the server, on the monotonic clock of this
+    /// process. `None` while there is one, and where there is no server.
+    fn down_since(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// The store does not answer. The text is for the log, never for a client.

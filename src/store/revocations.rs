@@ -17,8 +17,7 @@ const KEPT_AFTER_END: Duration = Duration::from_secs(3600);
 
 /// The revocations that ended by this time are not needed any more at `now`.
 pub(super) fn removable_at(now: Timestamp) -> Timestamp {
-    let kept = u64::try_from(KEPT_AFTER_END.as_millis()).unwrap_or(u64::MAX);
-    Timestamp::from_millis(now.millis().saturating_sub(kept))
+    now.minus(KEPT_AFTER_END)
 }
 
 /// Revoked sign-ins.
@@ -56,9 +55,11 @@ pub trait RevocationListener: Send + Sync + fmt::Debug {
 
 /// A revoked sign-in and the end of its revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Revocation {
-    pub(super) id: RevocationId,
-    pub(super) until: Timestamp,
+pub struct Revocation {
+    /// The sign-in.
+    pub id: RevocationId,
+    /// The end.
+    pub until: Timestamp,
 }
 
 /// Identifies a sign-in at a provider: the first 16 bytes of a SHA-256, the same on all replicas.

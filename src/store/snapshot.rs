@@ -1,27 +1,38 @@
-//! What the stores save for the next start of the process: the revocations that it knows, and those
-//! that are pending here. A server keeps them by itself, as long as it answers.
+//! What the stores save for the next start of the process: the revocations that it knows, those that
+//! are pending here, and the checkpoints of leases. A server keeps them by itself, as long as it
+//! answers.
 //!
-//! A snapshot begins with [`MAGIC`]. A row is `R`, an end and a revocation id, or `P`, an end, a
-//! pending id, a length and the sealed revocation. Numbers are little-endian.
+//! A snapshot begins with [`MAGIC`]. A row is `R`, an end and a revocation id; or `P`, an end, a
+//! pending id, a length and the sealed revocation; or `K`, an end, the key of a lease, a length and
+//! the sealed checkpoint. Numbers are little-endian. Versions that do not know checkpoints read what
+//! is before the first one.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::memory::MemoryPendingRevocations;
+use super::memory::{MemoryPendingRevocations, StoredCheckpoint};
 use super::revocations::{Revocation, RevocationId};
-use super::{MemoryRevocations, PendingId, PendingRevocation};
+use super::{LeaseKey, MemoryLeases, MemoryRevocations, PendingId, PendingRevocation};
 use crate::model::timestamp::Timestamp;
+use crate::system::Clock;
 
 const MAGIC: &[u8] = b"vestibule revocations 1\n";
 
+/// The most bytes of checkpoints in a snapshot. Beyond it, those that expire first are left out.
+const MAX_CHECKPOINT_BYTES: usize = 32 * 1024 * 1024;
+
 /// The stores in this process that are saved.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SavedStores {
-    pub(super) revocations: Arc<MemoryRevocations>,
+    /// The revocations that this process knows.
+    pub revocations: Arc<MemoryRevocations>,
     /// The pending revocations of this process. With a server, those that it did not take.
     pub pending: Arc<MemoryPendingRevocations>,
+    /// The leases of this process, whose checkpoints are saved.
+    pub leases: Arc<MemoryLeases>,
 }
 
 /// The revocations that follow a snapshot.
@@ -56,6 +67,16 @@ fn write_revocation(Revocation { id, until }: Revocation, out: &mut Vec<u8>) {
 }
 
 impl SavedStores {
+    /// Empty stores. Leases run on the monotonic time of `clock`.
+    #[must_use]
+    pub fn new(clock: &Clock) -> Self {
+        Self {
+            revocations: Arc::default(),
+            pending: Arc::default(),
+            leases: Arc::new(MemoryLeases::new(clock.clone())),
+        }
+    }
+
     /// Everything that has not expired by `now`. At a million revocations it takes 25 MB and some
     /// tens of milliseconds.
     #[must_use]
@@ -67,15 +88,14 @@ impl SavedStores {
             }
         }
         for (PendingRevocation { id, sealed }, until) in self.pending.all() {
-            let length = u32::try_from(sealed.len()).ok().filter(|_| now < until);
-            if let Some(length) = length {
+            if now < until {
                 out.push(b'P');
                 out.extend_from_slice(&until.millis().to_le_bytes());
                 out.extend_from_slice(&id.0);
-                out.extend_from_slice(&length.to_le_bytes());
-                out.extend_from_slice(&sealed);
+                push_sealed(&mut out, &sealed);
             }
         }
+        self.push_checkpoints(&mut out, now);
         out
     }
 
@@ -83,6 +103,23 @@ impl SavedStores {
     #[must_use]
     pub fn follow(&self) -> RevocationChanges {
         RevocationChanges(self.revocations.follow())
+    }
+
+    /// Appends the checkpoints, those that expire last first.
+    fn push_checkpoints(&self, out: &mut Vec<u8>, now: Timestamp) {
+        let mut checkpoints = self.leases.checkpoints();
+        checkpoints.sort_by_key(|checkpoint| Reverse(checkpoint.ttl));
+        let mut bytes = 0;
+        for StoredCheckpoint { key, sealed, ttl } in checkpoints {
+            bytes += sealed.len();
+            if bytes > MAX_CHECKPOINT_BYTES {
+                return;
+            }
+            out.push(b'K');
+            out.extend_from_slice(&now.plus(ttl).millis().to_le_bytes());
+            out.extend_from_slice(&key.0);
+            push_sealed(out, &sealed);
+        }
     }
 
     /// Adds what a snapshot holds and has not expired by `now`.
@@ -102,26 +139,49 @@ impl SavedStores {
         let (kind, rest) = row.split_first()?;
         let (until, rest) = rest.split_first_chunk()?;
         let until = Timestamp::from_millis(u64::from_le_bytes(*until));
-        let (id, rest) = rest.split_first_chunk::<16>()?;
         match kind {
             b'R' => {
+                let (id, rest) = rest.split_first_chunk()?;
                 let id = RevocationId(*id);
                 self.revocations.add(Revocation { id, until }, Some(now));
                 Some(rest)
             }
             b'P' => {
-                let (length, rest) = rest.split_first_chunk()?;
-                let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-                let (sealed, rest) = rest.split_at_checked(length)?;
+                let (id, rest) = rest.split_first_chunk()?;
+                let (sealed, rest) = split_sealed(rest)?;
                 if now < until {
                     let (id, sealed) = (PendingId(*id), sealed.into());
                     self.pending.add(PendingRevocation { id, sealed }, until);
                 }
                 Some(rest)
             }
+            b'K' => {
+                let (key, rest) = rest.split_first_chunk()?;
+                let (sealed, rest) = split_sealed(rest)?;
+                let (key, sealed, ttl) = (LeaseKey(*key), sealed.into(), now.until(until));
+                if !ttl.is_zero() {
+                    let checkpoint = StoredCheckpoint { key, sealed, ttl };
+                    self.leases.add_checkpoint(checkpoint);
+                }
+                Some(rest)
+            }
             _ => None,
         }
     }
+}
+
+/// Appends the length of `sealed`, which is far below 4 GiB, and `sealed`.
+fn push_sealed(out: &mut Vec<u8>, sealed: &[u8]) {
+    let length = u32::try_from(sealed.len()).unwrap_or_default();
+    let sealed = if length == 0 { &[] } else { sealed };
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(sealed);
+}
+
+/// What [`push_sealed`] appended, and what follows it.
+fn split_sealed(row: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = row.split_first_chunk()?;
+    rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)
 }
 
 #[cfg(test)]
@@ -133,7 +193,15 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
     fn stores() -> SavedStores {
-        SavedStores::default()
+        SavedStores::new(&Clock::new())
+    }
+
+    fn checkpoints(stores: &SavedStores) -> Vec<(LeaseKey, Arc<[u8]>)> {
+        let mut kept = stores.leases.checkpoints();
+        kept.sort_by_key(|checkpoint| checkpoint.key);
+        kept.into_iter()
+            .map(|checkpoint| (checkpoint.key, checkpoint.sealed))
+            .collect()
     }
 
     fn filled() -> SavedStores {
@@ -147,6 +215,11 @@ mod tests {
                 sealed: vec![number; usize::from(number) - 1].into(),
             };
             stores.pending.add(pending, until);
+            stores.leases.add_checkpoint(StoredCheckpoint {
+                key: LeaseKey([number; 32]),
+                sealed: vec![number; 3].into(),
+                ttl: Duration::from_secs(100 * u64::from(number)),
+            });
         }
         stores
     }
@@ -169,6 +242,8 @@ mod tests {
         after.restore(&snapshot, NOW).unwrap();
         assert_eq!(content(&after), content(&before));
         assert_eq!(content(&after).1.len(), 3);
+        assert_eq!(checkpoints(&after), checkpoints(&before));
+        assert_eq!(checkpoints(&after).len(), 3);
         let later = NOW.plus(Duration::from_secs(2));
         let (of_later, restored_later) = (stores(), stores());
         of_later.restore(&before.snapshot(later), NOW).unwrap();
@@ -177,17 +252,42 @@ mod tests {
             assert_eq!(content(&stores).0, [RevocationId([3; 16])]);
             assert_eq!(content(&stores).1.len(), 1);
         }
+        let much_later = stores();
+        let end = NOW.plus(Duration::from_secs(200));
+        much_later.restore(&snapshot, end).unwrap();
+        let left = much_later.leases.checkpoints();
+        assert_eq!(left.len(), 1);
+        assert!(left.iter().all(|left| left.ttl <= Duration::from_secs(100)));
+    }
+
+    #[test]
+    fn the_checkpoints_that_expire_last_are_saved_within_the_limit() {
+        let (before, after) = (stores(), stores());
+        let sealed: Arc<[u8]> = vec![0; MAX_CHECKPOINT_BYTES / 4].into();
+        for number in 1..=6_u8 {
+            before.leases.add_checkpoint(StoredCheckpoint {
+                key: LeaseKey([number; 32]),
+                sealed: Arc::clone(&sealed),
+                ttl: Duration::from_secs(100 * u64::from(number)),
+            });
+        }
+        after.restore(&before.snapshot(NOW), NOW).unwrap();
+        let kept: Vec<_> = checkpoints(&after)
+            .into_iter()
+            .map(|(key, _)| key)
+            .collect();
+        assert_eq!(kept, [3, 4, 5, 6].map(|number| LeaseKey([number; 32])));
     }
 
     #[test]
     fn a_snapshot_that_was_cut_or_is_none_is_an_error() {
         let snapshot = filled().snapshot(NOW);
-        let rows = content(&filled());
+        let (rows, kept) = (content(&filled()), checkpoints(&filled()));
         for length in 0..snapshot.len() {
             let after = stores();
             let restored = after.restore(&snapshot[..length], NOW);
             assert!(
-                restored.is_err() || content(&after) != rows,
+                restored.is_err() || content(&after) != rows || checkpoints(&after) != kept,
                 "cut at {length}"
             );
         }

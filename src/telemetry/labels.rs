@@ -160,11 +160,51 @@ labels! {
     }
 }
 
-/// The result of an upstream's health check.
+labels! {
+    /// Why an attempt to get a response from an upstream failed.
+    UpstreamError {
+        /// No connection came about: nobody listens there, or there is no way there.
+        Refused = "refused",
+        /// The name has no address.
+        Dns = "dns",
+        /// The TLS handshake failed: its certificate was refused, or ours.
+        Tls = "tls",
+        /// The connection broke.
+        Reset = "reset",
+        /// It did not connect or respond in time.
+        Timeout = "timeout",
+        /// It sent what is no valid HTTP.
+        Protocol = "protocol",
+    }
+}
+
+/// Whether an upstream gets requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamHealth {
-    /// The upstream passes it.
+    /// It passes its health checks, where there are any, and is not ejected.
     Up,
-    /// The upstream fails it.
+    /// It fails its health checks, or too many requests to it failed.
     Down,
+}
+
+labels! {
+    /// The protocol of a client's connection.
+    ClientProtocol {
+        /// HTTP/1.0 or HTTP/1.1.
+        Http1 = "http1",
+        /// HTTP/2.
+        Http2 = "h2",
+    }
+}
+
+labels! {
+    /// The result of a TLS handshake.
+    HandshakeResult {
+        /// It was completed.
+        Ok = "ok",
+        /// The client sent what is not TLS, could not agree, or went away.
+        Failed = "failed",
+        /// The client took too long.
+        Timeout = "timeout",
+    }
 }

@@ -96,8 +96,18 @@ const OPEN_STREAMS: Definition = Definition {
 };
 const UPSTREAM_HEALTHY: Definition = Definition {
     name: "upstream_healthy",
-    help: "1 if the upstream passes its health check, 0 if not.",
+    help: "1 if the upstream gets requests, 0 if it fails its health check or is ejected.",
     labels: &["site", "upstream"],
+};
+const UPSTREAM_SECONDS: Definition = Definition {
+    name: "upstream_request_duration_seconds",
+    help: "Time from the attempt to reach an upstream to the head of its response.",
+    labels: &["site", "upstream"],
+};
+const UPSTREAM_ERRORS: Definition = Definition {
+    name: "upstream_errors_total",
+    help: "Failed attempts to get a response from an upstream, by cause.",
+    labels: &["site", "upstream", "error"],
 };
 const THROTTLED: Definition = Definition {
     name: "throttled_total",
@@ -129,6 +139,21 @@ const COOKIE_KEY_AGE: Definition = Definition {
     help: "Age of the key that encrypts cookies. Absent if the age is unknown.",
     labels: &[],
 };
+const CONNECTIONS: Definition = Definition {
+    name: "connections",
+    help: "Open connections of clients, by listener and protocol.",
+    labels: &["listener", "protocol"],
+};
+const TLS_HANDSHAKES: Definition = Definition {
+    name: "tls_handshakes_total",
+    help: "TLS handshakes of clients, by listener and result.",
+    labels: &["listener", "result"],
+};
+const CERTIFICATE_EXPIRY: Definition = Definition {
+    name: "certificate_expiry_timestamp_seconds",
+    help: "The end of a certificate's validity, in seconds since 1970. The label is its first name.",
+    labels: &["name"],
+};
 const SESSIONS: Definition = Definition {
     name: "sessions",
     help: "Active server-side sessions that this process knows of.",
@@ -156,12 +181,17 @@ pub(super) struct MetricFamilies {
     pub(super) provider_seconds: HistogramVec,
     pub(super) open_streams: IntGaugeVec,
     pub(super) upstream_healthy: IntGaugeVec,
+    pub(super) upstream_seconds: HistogramVec,
+    pub(super) upstream_errors: IntCounterVec,
     pub(super) throttled: IntCounterVec,
     pub(super) reloads: IntCounterVec,
     pub(super) reload_successful: IntGauge,
     pub(super) reload_time: IntGauge,
     pub(super) store_evictions: IntCounterVec,
     pub(super) cookie_key_age: IntGaugeVec,
+    pub(super) connections: IntGaugeVec,
+    pub(super) tls_handshakes: IntCounterVec,
+    pub(super) certificate_expiry: IntGaugeVec,
     pub(super) sessions: IntGauge,
     pub(super) build_info: IntGaugeVec,
 }
@@ -183,12 +213,17 @@ impl MetricFamilies {
             provider_seconds: histogram(registry, &PROVIDER_SECONDS, PROVIDER_BUCKETS),
             open_streams: gauge(registry, &OPEN_STREAMS),
             upstream_healthy: gauge(registry, &UPSTREAM_HEALTHY),
+            upstream_seconds: histogram(registry, &UPSTREAM_SECONDS, REQUEST_BUCKETS),
+            upstream_errors: counter(registry, &UPSTREAM_ERRORS),
             throttled: counter(registry, &THROTTLED),
             reloads: counter(registry, &RELOADS),
             reload_successful: gauge_without_labels(registry, &RELOAD_SUCCESSFUL),
             reload_time: gauge_without_labels(registry, &RELOAD_TIME),
             store_evictions: counter(registry, &STORE_EVICTIONS),
             cookie_key_age: gauge(registry, &COOKIE_KEY_AGE),
+            connections: gauge(registry, &CONNECTIONS),
+            tls_handshakes: counter(registry, &TLS_HANDSHAKES),
+            certificate_expiry: gauge(registry, &CERTIFICATE_EXPIRY),
             sessions: gauge_without_labels(registry, &SESSIONS),
             build_info: gauge(registry, &BUILD_INFO),
         }

@@ -4,7 +4,7 @@
 //! series with labels of closed lists exist from the start, at zero, so that the first event is seen
 //! as an increase.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::{IntCounter, Registry, TextEncoder};
 
 use super::labels::{ReloadResult, Store, TokenCheck};
+use super::listener_metrics::ListenerMetrics;
 use super::metric_families::{MetricFamilies, Series};
 use super::provider_metrics::ProviderMetrics;
 use super::site_metrics::SiteMetrics;
@@ -24,6 +25,7 @@ pub struct Metrics {
     families: MetricFamilies,
     sites: RwLock<HashMap<String, Arc<SiteMetrics>>>,
     providers: RwLock<HashMap<String, Arc<ProviderMetrics>>>,
+    listeners: RwLock<HashMap<String, Arc<ListenerMetrics>>>,
     /// Indexed by result.
     token_checks: Series<IntCounter>,
 }
@@ -59,6 +61,7 @@ impl Metrics {
             families,
             sites: RwLock::default(),
             providers: RwLock::default(),
+            listeners: RwLock::default(),
             token_checks,
         }
     }
@@ -78,6 +81,34 @@ impl Metrics {
         get_or_create(&self.providers, name, || {
             ProviderMetrics::new(name, &self.families)
         })
+    }
+
+    /// The metrics of the listener with this address, all of them at zero. Takes a lock: callers keep
+    /// the result.
+    #[must_use]
+    pub fn listener(&self, address: &str) -> Arc<ListenerMetrics> {
+        get_or_create(&self.listeners, address, || {
+            ListenerMetrics::new(address, &self.families)
+        })
+    }
+
+    /// Records the certificates in use, with the end of each one's validity. Of several with one
+    /// name the earliest end counts.
+    pub fn certificates<'a>(&self, certificates: impl Iterator<Item = (&'a str, Timestamp)>) {
+        let mut expiry = BTreeMap::new();
+        for (name, expires) in certificates {
+            let earliest = expiry.entry(name).or_insert(expires);
+            *earliest = expires.min(*earliest);
+        }
+        // Those that are gone are not exported any more.
+        self.families.certificate_expiry.reset();
+        for (name, expires) in expiry {
+            let seconds = i64::try_from(expires.secs()).unwrap_or(i64::MAX);
+            self.families
+                .certificate_expiry
+                .with_label_values(&[name])
+                .set(seconds);
+        }
     }
 
     /// Counts the check of an access token.

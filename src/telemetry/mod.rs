@@ -7,12 +7,16 @@
 pub mod access_log;
 pub mod audit;
 pub mod labels;
+mod listener_metrics;
 pub mod logging;
 mod metric_families;
 pub mod metrics;
 mod provider_metrics;
 mod site_metrics;
+mod upstream_metrics;
 
+pub use listener_metrics::{ConnectionGuard, ListenerMetrics};
 pub use metrics::Metrics;
 pub use provider_metrics::ProviderMetrics;
 pub use site_metrics::{InFlightGuard, SiteMetrics, StreamGuard};
+pub use upstream_metrics::UpstreamMetrics;

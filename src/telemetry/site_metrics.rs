@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
-use super::labels::{Limit, RenewalResult, SignOutCause, StatusClass, UpstreamHealth};
+use super::labels::{Limit, RenewalResult, SignOutCause, StatusClass};
 use super::metric_families::{LazySeries, MetricFamilies, Series, lazy_series};
+use super::upstream_metrics::UpstreamMetrics;
 use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 
@@ -159,26 +160,16 @@ impl SiteMetrics {
         StreamGuard(self.open_streams.clone())
     }
 
-    /// Records the result of a health check. It looks up a label, so it must not be called for each
-    /// request.
-    pub fn upstream_health(&self, upstream: &str, health: UpstreamHealth) {
-        let value = match health {
-            UpstreamHealth::Up => 1,
-            UpstreamHealth::Down => 0,
-        };
-        self.families
-            .upstream_healthy
-            .with_label_values(&[self.name.as_str(), upstream])
-            .set(value);
+    /// The metrics of one upstream of the site, by its name in the configuration. It looks up
+    /// labels: callers keep the result.
+    #[must_use]
+    pub fn upstream(&self, name: &str) -> UpstreamMetrics {
+        UpstreamMetrics::new(&self.name, name, &self.families)
     }
 
     /// Removes the time series of an upstream that a reload removed from the configuration.
     pub fn forget_upstream(&self, upstream: &str) {
-        // An upstream that was never checked has no time series to remove.
-        let _ = self
-            .families
-            .upstream_healthy
-            .remove_label_values(&[self.name.as_str(), upstream]);
+        UpstreamMetrics::remove(&self.name, upstream, &self.families);
     }
 }
 

@@ -133,6 +133,7 @@ pub const SHARED_NAMES: &[&str] = &[
     "pending_revocations: refresh tokens that a provider has not been told to revoke yet.",
     "preserved_post: a form that was posted when its session had ended.",
     "provider: who signs people in and issues their tokens.",
+    "proxy_protocol: the header by which a proxy names the client of a connection.",
     "redirect_loop: a sign-in that leads back to itself.",
     "request: a request of a visitor, and what the proxy does with it.",
     "revocations: which tokens and sessions are no longer accepted.",
@@ -143,7 +144,9 @@ pub const SHARED_NAMES: &[&str] = &[
     "templates: the HTML templates of the pages.",
     "theme: the look of a site's pages.",
     "throttles: how many attempts are allowed in a span of time.",
+    "tls: TLS listeners: their settings, what they need, and the handshake.",
     "two_factor: the code that is asked for after the password.",
+    "upstream: a server of an application, and what the proxy does to reach it.",
     "upstreams: where an application listens: its settings, and the choice of one.",
     "verify: whether an access token is good.",
 ];

@@ -22,7 +22,8 @@ use vestibule::model::return_path::ReturnPath;
 use vestibule::model::secret::Secret;
 use vestibule::model::timestamp::Timestamp;
 use vestibule::model::token::{
-    CompletedLogin, CompletedRefresh, IssuedTokens, Principal, RevocationKey, Session, TokenError,
+    BasicLogin, CompletedLogin, CompletedRefresh, IssuedTokens, Principal, RevocationKey, Session,
+    TokenError,
 };
 
 use super::arbitrary_scenario::{FORM_COOKIE, roles};
@@ -97,6 +98,7 @@ pub fn facts() -> impl Strategy<Value = Facts> {
             token: credentials.0,
             session: credentials.1,
             refresh: credentials.2,
+            basic: credentials.3,
             login_form: forms.0,
             body: forms.1,
             step_form: steps.0,
@@ -111,11 +113,12 @@ pub fn facts() -> impl Strategy<Value = Facts> {
     )
 }
 
-/// The answers about access token, session and refresh token.
+/// The answers about access token, session, refresh token and Basic credentials.
 type CredentialFacts = (
     Known<Arc<Principal>, TokenError>,
     Known<Session, TokenError>,
     Known<CompletedRefresh, Reason>,
+    Known<BasicLogin, Box<LoginRefused>>,
 );
 
 fn credentials() -> impl Strategy<Value = CredentialFacts> {
@@ -136,10 +139,23 @@ fn credentials() -> impl Strategy<Value = CredentialFacts> {
         principal,
         access: "renewed".into(),
     });
+    let basic = principal().prop_map(|principal| BasicLogin {
+        principal,
+        access: "basic".into(),
+        reason: Reason::SignedIn,
+    });
+    let refused = &[
+        Reason::InvalidCredentials,
+        Reason::Throttled,
+        Reason::TwoFactorRequired,
+        Reason::NotRegistered,
+    ][..];
+    let refused = select(refused).prop_map(|reason| Box::new(LoginRefused::new(reason)));
     (
         known(principal(), select(errors)),
         known(session, select(errors)),
         known(refresh, select(&[Reason::SignedOut, Reason::Revoked][..])),
+        known(basic, refused),
     )
 }
 

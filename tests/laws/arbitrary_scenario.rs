@@ -6,6 +6,7 @@ use http::Method;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use vestibule::decide::endpoint::StepEndpoint;
+use vestibule::model::authorization::BasicCredentials;
 use vestibule::model::credential::CredentialKind;
 use vestibule::model::fusionauth_hosted_backend::{HostedBackend, RedirectUri};
 use vestibule::model::request::{BearerTokens, FetchMetadata};
@@ -26,12 +27,14 @@ pub fn scenario() -> impl Strategy<Value = Scenario> {
         method(),
         target(),
         cookies(),
-        bearer(),
+        (bearer(), basic()),
         fetch_metadata(),
     );
     (request, facts(), kind()).prop_map(
-        |((site, method, target, cookies, bearer, mut metadata), answers, kind)| {
-            metadata.has_authorization |= bearer.access.is_some();
+        |((site, method, target, cookies, (bearer, basic), mut metadata), answers, kind)| {
+            // There is one `Authorization`.
+            let basic = basic.filter(|_| bearer.access.is_none());
+            metadata.has_authorization |= bearer.access.is_some() || basic.is_some();
             metadata.preflight_headers = metadata
                 .preflight_headers
                 .filter(|_| method == Method::OPTIONS);
@@ -41,6 +44,7 @@ pub fn scenario() -> impl Strategy<Value = Scenario> {
                 target,
                 cookies,
                 bearer,
+                basic,
                 fetch_metadata: metadata,
                 answers,
             };
@@ -167,6 +171,7 @@ fn any_site() -> impl Strategy<Value = Site> {
             let mut site = site::store();
             (site.credential, site.bearer, site.forward_token) =
                 (credential, bearer, forward_token);
+            site.basic = ahead % 2 == 0;
             site.rules = policy
                 .into_iter()
                 .map(|(pattern, methods, access, roles, signed_out)| {
@@ -352,6 +357,13 @@ fn bearer() -> impl Strategy<Value = BearerTokens<'static>> {
     })
 }
 
+fn basic() -> impl Strategy<Value = Option<BasicCredentials<'static>>> {
+    prop_oneof![
+        3 => Just(None),
+        1 => Just(BasicCredentials::parse("Basic YW5uOnNlY3JldA==")),
+    ]
+}
+
 fn fetch_metadata() -> impl Strategy<Value = FetchMetadata<'static>> {
     let origins = OWN_OR_LISTED.iter().chain(&[
         "https://evil.example",
@@ -397,6 +409,7 @@ fn fetch_metadata() -> impl Strategy<Value = FetchMetadata<'static>> {
                 is_websocket: websocket,
                 preflight_headers: preflight.then_some("x-csrf-token"),
                 is_prefetch: false,
+                has_browser_agent: false,
                 is_browser: origin.is_some() || fetch_mode.is_some() || fetch_site.is_some(),
             }
         },

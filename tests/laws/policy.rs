@@ -30,6 +30,7 @@ pub fn status(run: &Run) -> Option<u16> {
         LocalResponse::LoginPage(form) => form.status,
         LocalResponse::StepPage(form) => form.status,
         LocalResponse::ActionRequired(asks) => asks.status,
+        LocalResponse::HttpsRedirect(_) => 308,
         LocalResponse::PrefetchRefused => 503,
         LocalResponse::LogoutPage
         | LocalResponse::SignedOutPage
@@ -61,6 +62,7 @@ fn something_failed(run: &Run) -> bool {
     matches!(facts.token, Known::Failed(_))
         || matches!(facts.session, Known::Failed(_))
         || matches!(facts.refresh, Known::Failed(_))
+        || matches!(facts.basic, Known::Failed(_))
         || matches!(facts.login_form, Known::Failed(_))
         || matches!(facts.body, Known::Failed(_))
         || matches!(facts.step_form, Known::Failed(_))
@@ -77,6 +79,7 @@ fn only_definite_noes(run: &Run) -> bool {
         && matches!(facts.token, Known::NotAsked | Known::Absent(_))
         && matches!(facts.session, Known::NotAsked | Known::Absent(_))
         && matches!(facts.refresh, Known::NotAsked | Known::Absent(_))
+        && matches!(facts.basic, Known::NotAsked | Known::Absent(_))
         && matches!(
             facts.login_form,
             Known::NotAsked | Known::Absent(_) | Known::Found(_)
@@ -104,12 +107,19 @@ fn is_revoked(run: &Run) -> bool {
 fn clears(run: &Run) -> bool {
     run.cookies.iter().any(|change| match change {
         CookieChange::ClearCredentials | CookieChange::ClearRefresh => true,
-        CookieChange::SetTokens(_) | CookieChange::SetDevice(_) => false,
+        CookieChange::SetTokens(_)
+        | CookieChange::SetDevice(_)
+        | CookieChange::SetOwner(_)
+        | CookieChange::ClearOwner
+        | CookieChange::ExpireApplication(_) => false,
     })
 }
 
 /// The roles of the user that the credentials prove.
 fn proven_roles(run: &Run) -> Option<Vec<String>> {
+    if let Known::Found(login) = &run.facts.basic {
+        return Some(login.principal.identity.roles.clone());
+    }
     let principal = match (&run.facts.token, &run.facts.session, &run.facts.refresh) {
         (_, _, Known::Found(renewed)) => &renewed.principal,
         (_, _, Known::Absent(_)) => return None,
@@ -142,6 +152,7 @@ proptest! {
         let post = scenario.method == Method::POST;
         let in_place = run.questions.iter().all(|asked| match asked {
             QuestionKind::Verify | QuestionKind::LoadSession | QuestionKind::Refresh => true,
+            QuestionKind::CheckBasic => scenario.requirement().is_some_and(|(access, _)| access != Access::Public),
             QuestionKind::ReadLoginForm => post && scenario.has_path(&scenario.site.paths.login),
             QuestionKind::RestorePost => post && (scenario.has_path(&scenario.site.paths.login) || scenario.step_endpoint().is_some()),
             QuestionKind::PreservePost => post && scenario.requirement().is_some_and(|(access, _)| access == Access::Required),
@@ -164,7 +175,8 @@ proptest! {
             let by_token = matches!(&run.facts.token, Known::Found(proven) if Arc::ptr_eq(proven, principal));
             let by_session = matches!(&run.facts.session, Known::Found(open) if Arc::ptr_eq(&open.principal, principal));
             let by_renewal = matches!(&run.facts.refresh, Known::Found(renewed) if Arc::ptr_eq(&renewed.principal, principal));
-            prop_assert_eq!([by_token, by_session, by_renewal].iter().filter(|by| **by).count(), 1);
+            let by_basic = matches!(&run.facts.basic, Known::Found(login) if Arc::ptr_eq(&login.principal, principal));
+            prop_assert_eq!([by_token, by_session, by_renewal, by_basic].iter().filter(|by| **by).count(), 1);
             prop_assert!(!by_renewal || run.cookies.iter().any(|change| matches!(change, CookieChange::SetTokens(_))));
         }
     }
@@ -229,11 +241,12 @@ proptest! {
     }
 
     #[test]
-    fn an_optional_path_refuses_only_cross_site_writes(scenario in scenario()) {
+    fn an_optional_path_refuses_only_cross_site_writes_and_wrong_passwords(scenario in scenario()) {
         let run = simulate(&scenario);
         if scenario.requirement().is_some_and(|(access, _)| access == Access::Optional) {
             let refused = [Reason::CrossSiteRequest, Reason::BrowserTokensRefused].contains(&run.reason);
-            prop_assert!(run.forwarded.is_some() || refused);
+            let wrong_password = matches!(run.facts.basic, Known::Absent(_));
+            prop_assert!(run.forwarded.is_some() || refused || wrong_password);
         }
     }
 
@@ -398,6 +411,39 @@ proptest! {
         }
     }
 
+    /// Basic credentials that the gateway takes reach no application, whatever comes of them, and
+    /// wrong ones lead nowhere. Those of a browser are never checked.
+    #[test]
+    fn basic_credentials_are_checked_or_forwarded_and_never_both(scenario in scenario()) {
+        let run = simulate(&scenario);
+        let by_browser = scenario.fetch_metadata.is_browser || scenario.cookies.has_any();
+        let taken = scenario.basic.is_some() && scenario.site.basic && !by_browser;
+        let asked = run.questions.contains(&QuestionKind::CheckBasic);
+        prop_assert!(taken || !asked);
+        if let Some(forwarded) = &run.forwarded {
+            if scenario.basic.is_some() {
+                prop_assert_eq!(forwarded.used_authorization, taken);
+            }
+            prop_assert!(!matches!(run.facts.basic, Known::Absent(_)));
+        }
+        if asked {
+            prop_assert_eq!(&run.cookies[..], &[]);
+            prop_assert_ne!(status(&run), Some(302));
+        }
+    }
+
+    /// No browser is asked for Basic credentials: it would open a dialog.
+    #[test]
+    fn no_browser_is_asked_for_basic_credentials(scenario in scenario()) {
+        let run = simulate(&scenario);
+        if let Some(LocalResponse::Problem(problem)) = &run.response
+            && problem.www_authenticate.as_deref().is_some_and(|challenge| challenge.starts_with("Basic"))
+        {
+            prop_assert!(scenario.site.basic && problem.status == 401);
+            prop_assert!(!scenario.fetch_metadata.is_browser && !scenario.cookies.has_any());
+        }
+    }
+
     /// A prefetch is looked at only: it sets no cookie but those of a refresh, and ends nothing.
     #[test]
     fn a_prefetch_changes_nothing(mut scenario in scenario()) {
@@ -432,6 +478,7 @@ proptest! {
     #[test]
     fn explain_agrees_with_decide(mut scenario in scenario()) {
         scenario.bearer = BearerTokens::default();
+        scenario.basic = None;
         scenario.fetch_metadata = FetchMetadata { accept: Some("text/html"), fetch_mode: Some("navigate"), ..FetchMetadata::default() };
         let depends_on_the_provider = scenario.has_path(&scenario.site.paths.login) || scenario.step_endpoint().is_some() || scenario.api_endpoint().is_some() || scenario.hosted_endpoint().is_some();
         if depends_on_the_provider && scenario.method == Method::POST {

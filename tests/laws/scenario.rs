@@ -4,6 +4,7 @@
 use http::Method;
 use vestibule::decide::Facts;
 use vestibule::decide::endpoint::StepEndpoint;
+use vestibule::model::authorization::BasicCredentials;
 use vestibule::model::credential::{CredentialKind, PresentedCredential};
 use vestibule::model::fusionauth_hosted_backend::{HostedEndpoint, HostedRequest};
 use vestibule::model::request::{BearerTokens, FetchMetadata};
@@ -23,6 +24,7 @@ pub struct Scenario {
     pub target: String,
     pub cookies: PresentedCookies<'static>,
     pub bearer: BearerTokens<'static>,
+    pub basic: Option<BasicCredentials<'static>>,
     pub fetch_metadata: FetchMetadata<'static>,
     /// The answer to each question, should it be asked. Every slot is filled.
     pub answers: Facts,

@@ -28,6 +28,7 @@ fn ticket() -> impl Strategy<Value = RefreshTicket> {
             registered: remember,
             remember,
             access_expires: remember.then(|| Timestamp::from_millis(started)),
+            access_issued: remember.then(|| Timestamp::from_millis(started)),
         })
 }
 

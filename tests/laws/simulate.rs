@@ -26,6 +26,7 @@ pub enum QuestionKind {
     Verify,
     LoadSession,
     Refresh,
+    CheckBasic,
     ReadLoginForm,
     PreservePost,
     RestorePost,
@@ -58,6 +59,7 @@ pub struct Run {
 pub struct Forwarded {
     pub principal: Option<Arc<Principal>>,
     pub early_refresh: Option<String>,
+    pub used_authorization: bool,
 }
 
 impl Run {
@@ -80,6 +82,7 @@ pub fn simulate(scenario: &Scenario) -> Run {
         cookies: &scenario.cookies,
         client: RuleClient::default(),
         bearer: scenario.bearer,
+        basic: scenario.basic,
         fetch_metadata: scenario.fetch_metadata,
     };
     let mut facts = Facts::default();
@@ -98,6 +101,7 @@ pub fn simulate(scenario: &Scenario) -> Run {
                 early_refresh: grant
                     .early_refresh()
                     .map(|refresh| refresh.refresh.to_owned()),
+                used_authorization: grant.used_authorization(),
             };
             (Some(forwarded), None)
         }
@@ -129,6 +133,7 @@ fn answer(scenario: &Scenario, question: &Question<'_>, facts: &mut Facts) -> Qu
         Question::Refresh(_) | Question::RefreshFromBody(_) => {
             fill(&mut facts.refresh, &answers.refresh, QuestionKind::Refresh)
         }
+        Question::CheckBasic(_) => fill(&mut facts.basic, &answers.basic, QuestionKind::CheckBasic),
         Question::ReadLoginForm(_) => fill(
             &mut facts.login_form,
             &answers.login_form,
@@ -175,7 +180,7 @@ fn answer(scenario: &Scenario, question: &Question<'_>, facts: &mut Facts) -> Qu
             &answers.redirects,
             QuestionKind::CountRedirect,
         ),
-        Question::Logout(_) | Question::LogoutFromBody { .. } => {
+        Question::Logout(_) | Question::LogoutBasic(_) | Question::LogoutFromBody { .. } => {
             fill(&mut facts.logout, &answers.logout, QuestionKind::Logout)
         }
     }
@@ -218,6 +223,10 @@ fn check(scenario: &Scenario, question: &Question<'_>, facts: &Facts) {
         }
         Question::Refresh(refresh) => check_refresh(*refresh, credential),
         Question::RefreshFromBody(token) => assert!(posts_token(scenario, facts, token)),
+        Question::CheckBasic(basic) | Question::LogoutBasic(basic) => {
+            assert_eq!(Some(*basic), scenario.basic);
+            assert!(!scenario.fetch_metadata.is_browser && !scenario.cookies.has_any());
+        }
         Question::Logout(presented) => assert_eq!(*presented, credential),
         Question::LogoutFromBody { access, refresh } => {
             assert!(posts_token(scenario, facts, refresh));

@@ -3,31 +3,41 @@
 use std::time::Duration;
 
 use http::Method;
+use vestibule::model::application_cookies::CookiePatterns;
 use vestibule::model::cookie_names::CookieNames;
 use vestibule::model::credential::CredentialKind;
+use vestibule::model::https_policy::HttpsPolicy;
 use vestibule::model::identity_headers::IdentityHeaders;
 use vestibule::model::origin::{Host, Origin, Scheme};
+use vestibule::model::request_limits::RequestLimits;
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
 use vestibule::model::service_token::ServiceTokens;
-use vestibule::model::site::{
-    OwnPaths, ResponseRewrite, SessionLifetime, Site, Upstream, ViaField,
-};
+use vestibule::model::site::{OwnPaths, ResponseRewrite, SessionLifetime, Site, ViaField};
 use vestibule::model::target::EncodedSlashes;
+use vestibule::model::upstream::{Balance, UpstreamAddress, UpstreamProtocol};
 
 pub fn store() -> Site {
     Site {
         name: "store".into(),
         origin: Origin::parse("https://store.example.com").unwrap(),
         aliases: vec![Host::parse("shop.example.com").unwrap()],
+        https: HttpsPolicy::default(),
         provider: "main".into(),
         application_id: "store-app".into(),
-        upstreams: vec![Upstream::Http {
-            host: "127.0.0.1".into(),
-            port: 9,
-        }],
+        upstreams: vec![
+            UpstreamAddress::Http {
+                host: "127.0.0.1".into(),
+                port: 9,
+            }
+            .into(),
+        ],
+        balance: Balance::default(),
+        upstream_protocol: UpstreamProtocol::default(),
+        upstream_keepalive: 100,
         upstream_host: None,
         upstream_idle: None,
+        limits: RequestLimits::default(),
         via: ViaField::Append,
         rewrite: ResponseRewrite::Enabled,
         health: None,
@@ -37,6 +47,7 @@ pub fn store() -> Site {
             absolute: Duration::from_secs(43_200),
         },
         bearer: false,
+        basic: false,
         service_tokens: ServiceTokens::default(),
         landing: ReturnPath::parse("/landing").unwrap(),
         after_logout: ReturnPath::parse("/bye").unwrap(),
@@ -53,6 +64,8 @@ pub fn store() -> Site {
         forward_token: false,
         refresh_ahead: Duration::from_secs(60),
         theme: Box::default(),
+        forget: CookiePatterns::default(),
+        sign_out_paths: Vec::new(),
         rules: Vec::new(),
     }
 }
@@ -66,5 +79,6 @@ pub fn rule(pattern: &str, methods: &[Method], access: Access, roles: &[&str]) -
         access,
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         unauthenticated: UnauthenticatedAction::Auto,
+        basic: None,
     }
 }

@@ -22,6 +22,7 @@ from one_page import (  # noqa: E402
 from ways_on import (  # noqa: E402
     a_popup_of_another_origin_is_cut_off, a_popup_of_the_site_tells_the_window_that_opened_it,
     a_sign_in_and_a_sign_out_lead_on_to_another_origin, what_is_sent_again_leads_on_and_is_sent_once,
+    what_was_sent_is_not_offered_again_by_the_back_button,
 )
 from webdriver import Browser, until  # noqa: E402
 
@@ -387,6 +388,7 @@ SCENARIOS = [
     what_was_written_is_not_lost,
     a_sign_in_and_a_sign_out_lead_on_to_another_origin,
     what_is_sent_again_leads_on_and_is_sent_once,
+    what_was_sent_is_not_offered_again_by_the_back_button,
     a_popup_of_the_site_tells_the_window_that_opened_it,
     a_popup_of_another_origin_is_cut_off,
     back_from_a_second_factor,

@@ -112,14 +112,14 @@ class Served:
         self.process.kill()
         self.process.wait()
 
-    def sign_in(self, host=None):
+    def sign_in(self, host=None, email=EMAIL, password=PASSWORD):
         """Signs in through the form, as a browser does, and gives the `Cookie` header."""
         host = host or self.host
         status, cookies, form = self.form(host, "GET")
         csrf = re.search(r'name="csrf" value="([^"]*)"', form)
         if status != 200 or not csrf:
             raise SystemExit(f"the sign-in form answered {status}")
-        body = {"loginId": EMAIL, "password": PASSWORD, "csrf": csrf[1], "return_to": "/"}
+        body = {"loginId": email, "password": password, "csrf": csrf[1], "return_to": "/"}
         kind = {"Content-Type": "application/x-www-form-urlencoded", "Origin": f"http://{host}"}
         status, cookies, _ = self.form(host, "POST", urllib.parse.urlencode(body), Cookie="; ".join(cookies), **kind)
         if status != 303:

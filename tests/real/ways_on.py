@@ -55,6 +55,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         pages = {
             "/arrived": "<!doctype html><title>arrived</title><p id=arrived>arrived</p>", "/done": DONE, "/public/form": FORM,
+            "/public/form-that-stays": FORM.replace("/order", "/stay"),
             "/public/opener": OPENER % "/done", "/foreign-opener": OPENER % f"{self.server.site}/done",
         }
         path = self.path.partition("?")[0]
@@ -65,6 +66,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
         self.server.posts.append(body)
+        if self.path == "/stay":
+            # The browser shows nothing new.
+            return self.answer(204)
         self.answer(303, location=self.server.elsewhere + "/arrived")
 
     def answer(self, status, body="", location=None):
@@ -118,22 +122,44 @@ def a_sign_in_and_a_sign_out_lead_on_to_another_origin(browser, demo):
         arrives(browser, application)
 
 
+def is_asked_to_send(browser, site, form="/public/form"):
+    """An order that was posted after the end of the session, and the sign-in after it."""
+    browser.goto(site + "/done")
+    submit(browser)
+    browser.leave(SUBMIT)
+    until(lambda: path_of(browser) == "/done", what="the page first asked for")
+    assert browser.later("fetch('/logout', {method: 'POST', redirect: 'manual'}).then(() => arguments[0](true))")
+    browser.goto(site + form)
+    browser.leave("button")
+    submit(browser)
+    browser.leave(SUBMIT)
+    until(lambda: browser.has(".written"), what="the step before it is sent")
+
+
 def what_is_sent_again_leads_on_and_is_sent_once(browser, demo):
     with served(demo.binary) as (site, application):
-        browser.goto(site + "/done")
-        submit(browser)
-        browser.leave(SUBMIT)
-        until(lambda: path_of(browser) == "/done", what="the page first asked for")
-        assert browser.later("fetch('/logout', {method: 'POST', redirect: 'manual'}).then(() => arguments[0](true))")
-        browser.goto(site + "/public/form")
-        browser.leave("button")
-        submit(browser)
-        browser.leave(SUBMIT)
-        until(lambda: browser.has(".written"), what="the step before it is sent")
+        is_asked_to_send(browser, site)
         assert application.posts == [], "it was sent without a question"
         # Two presses before the browser can leave.
         browser.script("const button = document.querySelector('form [type=submit]'); button.click(); button.click();")
         arrives(browser, application)
+        assert application.posts == ["text=one+lantern"], application.posts
+        # Back from the payment, nothing can be pressed that orders again.
+        browser.back()
+        until(lambda: browser.url() != application.elsewhere + "/arrived", what="the page before")
+        assert not browser.has(SUBMIT) or not browser.script("return document.querySelector(arguments[0]).offsetParent", SUBMIT)
+
+
+def what_was_sent_is_not_offered_again_by_the_back_button(browser, demo):
+    """Where the browser has kept the page as it was left."""
+    with served(demo.binary) as (site, application):
+        is_asked_to_send(browser, site, "/public/form-that-stays")
+        browser.click(SUBMIT)
+        until(lambda: application.posts, what="the order")
+        browser.script("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+        assert browser.text("h1") == "It may have arrived already"
+        assert browser.script("return document.querySelector('form').hidden")
+        assert browser.value(".written textarea") == "one lantern", "it cannot be copied"
         assert application.posts == ["text=one+lantern"], application.posts
 
 

@@ -20,6 +20,8 @@ use super::world::{Stream, World};
 
 /// How long a gateway may need to notice that the store is back.
 const NOTICED: Duration = Duration::from_secs(5);
+/// How long it takes to save a sign-out that the shared store did not take.
+const ON_THE_WAY: Duration = Duration::from_secs(3);
 /// How long a stream may outlive its sign-in, and the time that a check takes.
 const STREAM_ENDS: Duration = Duration::from_millis(5_200);
 /// How often a visitor who is not served tries again when all trouble is over.
@@ -190,9 +192,16 @@ impl World {
             return;
         }
         let now = self.time.elapsed();
+        let with = self.token(&presented);
         self.provider.with_ledger(|ledger| {
+            let is_current = |token: &String| {
+                let row = ledger.tokens.get(token);
+                row.is_some_and(|row| row.spent.is_none())
+            };
+            let with = with.filter(is_current);
             let grant = &mut ledger.grants[grant];
             grant.signed_out = grant.signed_out.or(Some(now));
+            grant.signed_out_with = grant.signed_out_with.take().or(with);
         });
         {
             let mut visitor = self.visitor(number);
@@ -296,6 +305,9 @@ impl World {
         let trouble = match fault {
             StoreFault::Down { seconds } => {
                 server.go_down(Duration::from_secs(seconds));
+                if self.gateways.iter().all(|gateway| gateway.wall.is_right()) {
+                    self.provider.store_is_lost(Duration::from_secs(seconds));
+                }
                 Duration::from_secs(seconds)
             }
             StoreFault::Slow { seconds, millis } => {
@@ -340,7 +352,10 @@ impl World {
             return;
         };
         self.provider.holder_died(&life, self.forgets());
-        self.forget_sign_outs(keep_state);
+        if !keep_state {
+            self.forget_sign_outs(Duration::MAX);
+        }
+        self.note_saved_sign_outs();
         if !keep_state {
             // It may never have been made.
             let _ = fs::remove_dir_all(&gateway.state_dir);
@@ -354,10 +369,13 @@ impl World {
             .note(|| format!("gateway {} is killed", gateway.number));
         let Some(life) = gateway.kill() else { return };
         self.provider.holder_died(&life, self.forgets());
-        self.forget_sign_outs(true);
+        if self.server.is_some() {
+            self.forget_sign_outs(ON_THE_WAY);
+        }
         sleep(Duration::from_secs(seconds)).await;
         if gateway.process().is_none() {
             self.start(gateway);
+            self.note_saved_sign_outs();
         }
     }
 
@@ -370,19 +388,26 @@ impl World {
         }
     }
 
-    /// Sign-outs that only the process that has just ended knew are lost without its folder, and
-    /// where the shared store could not be told of them.
-    fn forget_sign_outs(&self, keep_state: bool) {
-        let is_lost = match self.server {
-            None => !keep_state,
-            Some(_) => self.time.elapsed() < self.provider.store_trouble(),
-        };
-        if is_lost {
-            self.provider.with_ledger(|ledger| {
-                for grant in &mut ledger.grants {
-                    grant.signed_out = None;
-                }
-            });
+    /// Sign-outs within `recent` that only the process that has just ended knew are lost: its folder
+    /// is gone, or it was killed before it could save them.
+    fn forget_sign_outs(&self, recent: Duration) {
+        let now = self.time.elapsed();
+        if self.server.is_some() && self.provider.store_trouble() <= now {
+            return;
+        }
+        let since = now.saturating_sub(recent);
+        self.provider.with_ledger(|ledger| {
+            for grant in &mut ledger.grants {
+                grant.signed_out = grant.signed_out.filter(|at| *at < since);
+            }
+        });
+    }
+
+    /// A process that has just started publishes the sign-outs that were saved while the shared
+    /// store did not answer.
+    fn note_saved_sign_outs(&self) {
+        if self.server.is_some() && self.provider.had_store_trouble() {
+            self.provider.store_fails(NOTICED);
         }
     }
 

@@ -66,6 +66,11 @@ impl WallClock {
         self.offset.fetch_add(millis, Ordering::Relaxed);
     }
 
+    /// Whether the clock is right but for its drift.
+    pub fn is_right(&self) -> bool {
+        self.offset.load(Ordering::Relaxed) == 0
+    }
+
     /// Sets the clock right.
     pub fn set_right(&self) {
         let drifted = millis(self.time.elapsed()) * self.drift / 1_000_000;

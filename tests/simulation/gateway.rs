@@ -5,13 +5,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use vestibule::config::settings::{self, Settings};
 use vestibule::provider::http_client::{HttpClient, HttpError};
-use vestibule::runtime::{Connectors, RuntimeHandle, background, build_with};
+use vestibule::runtime::upstream_checks::Probe;
+use vestibule::runtime::upstreams::Backend;
+use vestibule::runtime::{Connectors, RuntimeHandle, SiteRuntime, background, build_with};
 use vestibule::store::{StoreError, Stores};
 use vestibule::system::Clock;
 
@@ -82,6 +85,16 @@ impl Drop for RequestGuard {
     }
 }
 
+/// Requests are answered by the policy alone: there are no upstreams to check.
+struct NoUpstreams;
+
+#[async_trait]
+impl Probe for NoUpstreams {
+    async fn check(&self, _: &SiteRuntime, _: &Backend) -> Result<(), String> {
+        Ok(())
+    }
+}
+
 impl Gateway {
     /// A gateway whose process does not run yet.
     pub fn new(number: usize, wall: WallClock, state_dir: PathBuf) -> Self {
@@ -119,7 +132,11 @@ impl Gateway {
             .unwrap_or_else(|error| panic!("{error}"));
         let runtime_handle = RuntimeHandle::new(runtime);
         let (stop, stopped) = watch::channel(false);
-        Handle::current().spawn(background::run(Arc::clone(&runtime_handle), stopped));
+        Handle::current().spawn(background::run(
+            Arc::clone(&runtime_handle),
+            Arc::new(NoUpstreams),
+            stopped,
+        ));
         let (accept, accepting) = watch::channel(false);
         let starting = Arc::clone(&runtime_handle);
         Handle::current().spawn(async move {

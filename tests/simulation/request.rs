@@ -135,6 +135,7 @@ fn view<'a>(
             refresh: request.refresh.as_deref(),
             service: None,
         },
+        basic: None,
         fetch_metadata: FetchMetadata {
             accept: Some("application/json"),
             has_authorization: request.access.is_some(),

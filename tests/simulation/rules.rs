@@ -13,6 +13,8 @@ pub const ONE_CALL: &str = "one call for each refresh token";
 pub const BACKS_OFF: &str = "backs off";
 /// Sign-outs are told to the provider one call at a time.
 pub const ONE_REVOCATION: &str = "one revocation at a time";
+/// What was signed out is told to the provider, also after a restart.
+pub const TOLD: &str = "a sign-out is told";
 /// The keys of the provider are not fetched for every unknown key.
 pub const FEW_KEY_FETCHES: &str = "few key fetches";
 /// Nobody is served as somebody else.

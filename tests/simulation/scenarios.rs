@@ -131,6 +131,7 @@ pub fn all() -> Vec<Scenario> {
         clocks(),
         sign_outs(),
         short_cookies(),
+        kept_pairs(),
     ]
     .concat();
     scenarios
@@ -351,6 +352,89 @@ fn short_cookies() -> Vec<Named> {
                     step(14_000, 120_000),
                     step(29_000, -120_000),
                     replay(31_000),
+                ],
+            ),
+        ),
+    ]
+}
+
+/// Tokens that the provider has issued and that cannot be used yet.
+fn kept_pairs() -> Vec<Named> {
+    let restart = Action::Restart {
+        gateway: 0,
+        keep_state: true,
+    };
+    let kill = Action::Kill {
+        gateway: 0,
+        seconds: 1,
+    };
+    let unusable = |seconds| {
+        let how = Unusable::ControlCharacter;
+        (1_000, Action::Unusable { seconds, how })
+    };
+    let at_gateway = |at, gateway| match visit(at) {
+        (at, Action::Visit(visit)) => (at, Action::Visit(Visit { gateway, ..visit })),
+        other => other,
+    };
+    let lost = (36_000, Action::Store(StoreFault::Down { seconds: 12 }));
+    let empty = (110_000, Action::Store(StoreFault::RestartEmpty));
+    vec![
+        (
+            "a new token that cannot be used, and a restart",
+            schedule(
+                alone(),
+                vec![
+                    sign_in(),
+                    unusable(40),
+                    visit(35_000),
+                    (125_000, restart),
+                    visit(130_000),
+                ],
+            ),
+        ),
+        (
+            "a new token that cannot be used, and a crash",
+            schedule(
+                alone(),
+                vec![
+                    sign_in(),
+                    unusable(40),
+                    visit(35_000),
+                    (125_000, kill),
+                    visit(130_000),
+                ],
+            ),
+        ),
+        (
+            "the shared store is lost with a new token that cannot be used",
+            schedule(
+                two(0),
+                vec![
+                    sign_in(),
+                    unusable(40),
+                    visit(35_000),
+                    lost.clone(),
+                    at_gateway(40_000, 1),
+                ],
+            ),
+        ),
+        (
+            "the shared store is lost while a tab is late",
+            schedule(
+                two(0),
+                vec![sign_in(), lost_visit(35_000), lost, at_gateway(40_000, 1)],
+            ),
+        ),
+        (
+            "the shared store loses a new token that cannot be used",
+            schedule(
+                two(0),
+                vec![
+                    sign_in(),
+                    unusable(40),
+                    visit(35_000),
+                    empty,
+                    at_gateway(125_000, 1),
                 ],
             ),
         ),

@@ -14,7 +14,7 @@ use super::world::play;
 use super::{known, report, scenarios};
 
 /// How many seeds are played twice, to see that they repeat.
-const REPEATED: u64 = 20;
+const REPEATED: u64 = 100;
 
 /// Plays everything. Returns whether all rules were kept.
 pub fn run(options: &CommandLine) -> bool {

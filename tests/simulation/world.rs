@@ -14,9 +14,9 @@ use super::clock::{TrueTime, WallClock};
 use super::configuration;
 use super::gateway::Gateway;
 use super::life::Life;
-use super::provider::IdentityProvider;
+use super::provider::{IdentityProvider, Ledger};
 use super::rules;
-use super::schedule::{Action, Options, Schedule};
+use super::schedule::{Action, Event, Options, Schedule};
 use super::store::Server;
 use super::trace::{Trace, Violation};
 use super::visitor::Credentials;
@@ -27,6 +27,9 @@ const WARM_UP: Duration = Duration::from_secs(2);
 const ALL_ANSWERED: Duration = Duration::from_secs(90);
 /// How long after all trouble everything is as it was.
 const SETTLED: Duration = Duration::from_secs(20);
+
+/// The longest time until the provider is told again.
+const TOLD_AGAIN: Duration = Duration::from_secs(40);
 
 /// What came of a schedule.
 #[derive(Debug)]
@@ -166,8 +169,26 @@ impl World {
         {
             sleep(Duration::from_secs(self.options.token_life) + SETTLED).await;
         }
+        let is_sign_out = |event: &Event| matches!(event.action, Action::SignOut { .. });
+        if schedule.events.iter().any(is_sign_out) {
+            self.check_told().await;
+        }
         for number in 0..self.visitors.len() {
             self.check_recovery(number).await;
+        }
+    }
+
+    /// Checks that the provider was told of every sign-out. A store that lost data may have lost
+    /// what it was to be told.
+    async fn check_told(&self) {
+        sleep(TOLD_AGAIN).await;
+        if self.provider.had_store_trouble() {
+            return;
+        }
+        let untold = |ledger: &mut Ledger| ledger.untold().map(str::to_owned);
+        if let Some(token) = self.provider.with_ledger(untold) {
+            let what = format!("the provider is not told to end {token}");
+            self.trace.violate(rules::TOLD, what);
         }
     }
 

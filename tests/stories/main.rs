@@ -10,10 +10,14 @@
     reason = "a story is read from its start to its end"
 )]
 
+mod application_sessions;
 mod browsers;
 mod caches;
 mod circles;
+mod clients_without_a_form;
+mod commands;
 mod configuration_reload;
+mod entrance;
 mod expectations;
 mod first_visit;
 mod floods;
@@ -21,6 +25,8 @@ mod forged_headers;
 mod framing;
 mod hosted_backend;
 mod hostile_paths;
+mod http2;
+mod http2_limits;
 mod intermediary;
 mod kept_connections;
 mod key_rotation;
@@ -38,6 +44,8 @@ mod refused_bodies;
 mod renewal;
 mod renewal_trouble;
 mod replicas;
+mod request_limits;
+mod secure_upstreams;
 mod service_manager;
 mod service_tokens;
 mod signing_in;
@@ -50,8 +58,11 @@ mod steps_by_script;
 mod stopping;
 mod support;
 mod themes;
+mod tls;
 mod trouble;
 mod upgrade;
+mod upstreams;
 mod users_file;
 mod web_pages_with_jwt;
 mod web_pages_with_sessions;
+mod websockets;

@@ -195,6 +195,26 @@ async fn tokens_that_cannot_be_used_cost_nobody_a_sign_in() {
     }
 }
 
+/// The tokens cannot be used yet when the gateway stops, and can be when it has started again.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_cannot_be_used_survive_a_restart() {
+    let provider = Scripted::open().await;
+    let mut stage = provider.stage().await;
+    let mut browser = expired(&provider, &stage).await;
+    let mut ahead = long_claims(&stage);
+    ahead["iat"] = json!(stage.clock.now().secs() + 45);
+    let token = provider.token(&ahead);
+    provider.says(ASK, 200, json!({ "token": token, "refreshToken": "r1" }));
+    gets(&mut browser, 500, "provider_misconfigured").await;
+    stage.stop_gateway().await;
+    let again = stage.start_again().await;
+    stage.clock.advance(SECOND * 20);
+    let mut browser = browser.at(again.address);
+    is_served(&mut browser).await;
+    assert_eq!(browser.cookie(ACCESS), Some(token.as_str()));
+    assert_eq!(provider.renewed_with(), ["r0"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_in_trouble_is_not_asked_by_every_request() {
     let provider = Scripted::open().await;

@@ -147,3 +147,35 @@ async fn a_sign_out_without_redis_and_provider_survives_a_restart() {
     })
     .await;
 }
+
+/// A late tab presents a used refresh token to a replica that cannot ask the store about it. Others
+/// are renewed again a minute later, and who is active notices nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_store_ends_no_sign_in_and_does_not_stop_renewals() {
+    let Some(mut redis) = Redis::start().await else {
+        return;
+    };
+    let stage = Stage::set_with(|text| redis.in_place(&text), |_| {}).await;
+    let other = stage.replica().await;
+    let (mut browser, idle) = (stage.signed_in().await, stage.signed_in().await);
+    stage.expire_access_tokens();
+    let mut late = browser.clone().fetching().at(other.address);
+    assert_eq!(browser.get("/orders").await.status, 200);
+    redis.stop();
+    for waiting in [&mut late, &mut idle.clone().fetching().at(other.address)] {
+        let reply = waiting.get("/orders").await;
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (503, "store_unavailable")
+        );
+    }
+    assert_eq!(stage.asked.refreshes.count(), 1);
+    // Its tokens were issued just before the store was lost, and have expired.
+    stage.clock.advance(Duration::from_secs(50));
+    assert_eq!(browser.get("/orders").await.status, 200);
+    assert_eq!(stage.asked.refreshes.count(), 2);
+    stage.clock.advance(Duration::from_secs(50));
+    assert_eq!(browser.get("/orders").await.status, 200, "not signed out");
+    let mut idle = idle.at(other.address);
+    assert_eq!(idle.get("/orders").await.status, 200);
+}

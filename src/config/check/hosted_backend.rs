@@ -1,4 +1,5 @@
-//! `hosted_backend` of a site.
+//! Checks `hosted_backend` of a site: the client of FusionAuth's single-page SDKs and the addresses
+//! that it may be sent back to.
 
 use super::super::file::site::{Credential, HostedBackend as Written, Site as WrittenSite};
 use super::super::spans::At;
@@ -35,7 +36,7 @@ pub(super) fn backend(
     let own = SiteContext {
         origin,
         paths,
-        cleartext: review.cleartext(&site.span, site.insecure.into()),
+        cleartext: review.cleartext(&site.span, (*site.insecure).into()),
     };
     let credential = site.credential;
     let mut fits = true;

@@ -1,6 +1,6 @@
-//! Listeners and whom to believe.
+//! Checks `[server]`: listening addresses, trusted proxies, limits and times.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::ops::Range;
 
 use ipnet::{IpNet, Ipv6Net};
@@ -8,7 +8,9 @@ use ipnet::{IpNet, Ipv6Net};
 use super::super::file::Server;
 use super::super::settings::{self, Limits};
 use super::super::spans::At;
-use super::Review;
+use super::addresses::{address, overlap};
+use super::networks::network;
+use super::{Review, tls, warnings};
 
 pub(super) fn server(server: &Server, review: &mut Review<'_>) -> Option<settings::Server> {
     let listen = listeners(server, review);
@@ -16,10 +18,16 @@ pub(super) fn server(server: &Server, review: &mut Review<'_>) -> Option<setting
     if let (Some(listen), Some(admin)) = (&listen, admin) {
         keep_apart(server, listen, admin, review);
     }
+    let mut taken = listen.clone().unwrap_or_default();
+    taken.extend(admin);
+    let tls = tls::listeners(server, &taken, review);
     let trusted_proxies = trusted_proxies(&server.trusted_proxies, review);
+    check_proxy_protocol(server, review);
     let limits = &server.limits;
     Some(settings::Server {
         listen: listen?,
+        proxy_protocol: (*server.proxy_protocol).into(),
+        tls: tls?,
         admin: Some(admin?),
         trusted_proxies: trusted_proxies?,
         workers: *server.workers,
@@ -31,6 +39,8 @@ pub(super) fn server(server: &Server, review: &mut Review<'_>) -> Option<setting
             upstream_connect: limits.upstream_connect.0,
             upstream_idle: limits.upstream_idle.0,
             max_login_body: limits.max_login_body.0,
+            connections: *limits.connections,
+            connections_per_address: *limits.connections_per_address,
         },
     })
 }
@@ -50,33 +60,15 @@ fn listeners(server: &Server, review: &mut Review<'_>) -> Option<Vec<SocketAddr>
         }
         addresses.push(address);
     }
-    if server.listen.is_empty() {
+    if server.listen.is_empty() && server.tls.is_empty() {
         review.refuse(
             &server.listen.span,
             "`listen` is empty",
             "add an address, like \"127.0.0.1:8080\"",
         );
+        return None;
     }
-    (!addresses.is_empty() && addresses.len() == server.listen.len()).then_some(addresses)
-}
-
-fn address(written: &At<String>, key: &str, review: &mut Review<'_>) -> Option<SocketAddr> {
-    let parsed = written.parse().ok();
-    if parsed.is_none() {
-        let what = format!("`{key}` is no address with port");
-        review.refuse_text(
-            written,
-            &what,
-            "write it like \"127.0.0.1:8080\" or \"[::1]:8080\"",
-        );
-    }
-    parsed
-}
-
-/// Whether two listeners would ask for the same socket. Port 0 is a new one each time.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
-    one.port() != 0 && one.port() == other.port() && (everywhere || one.ip() == other.ip())
+    (addresses.len() == server.listen.len()).then_some(addresses)
 }
 
 /// The admin listener answers whoever reaches it, so no site may share its address.
@@ -104,17 +96,16 @@ fn keep_apart(server: &Server, listen: &[SocketAddr], admin: SocketAddr, review:
 fn trusted_proxies(written: &At<Vec<At<String>>>, review: &mut Review<'_>) -> Option<Vec<IpNet>> {
     let mut nets = Vec::new();
     for text in written.iter() {
-        let net = text
-            .parse()
-            .ok()
-            .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        match net {
+        match network(text) {
             Some(net) if everybody(&net) => review.refuse_text(
                 text,
                 "`trusted_proxies` believes everybody",
                 "name the networks of your proxies only, like \"10.0.0.0/24\"",
             ),
-            Some(net) => nets.push(net),
+            Some(net) => {
+                warnings::wide_network(text, &net, review);
+                nets.push(net);
+            }
             None => review.refuse_text(
                 text,
                 "`trusted_proxies` has no such network",
@@ -133,6 +124,23 @@ fn trusted_proxies(written: &At<Vec<At<String>>>, review: &mut Review<'_>) -> Op
         return None;
     }
     (nets.len() == written.len()).then_some(nets)
+}
+
+/// Without trusted proxies nobody may send the header.
+fn check_proxy_protocol(server: &Server, review: &mut Review<'_>) {
+    if !server.trusted_proxies.is_empty() {
+        return;
+    }
+    let of_tls = server.tls.iter().map(|tls| &tls.proxy_protocol);
+    for expected in of_tls.chain([&server.proxy_protocol]) {
+        if **expected {
+            review.refuse(
+                &expected.span,
+                "`proxy_protocol` is of no use without `trusted_proxies`",
+                "list the networks of the proxies that send the header",
+            );
+        }
+    }
 }
 
 fn everybody(net: &IpNet) -> bool {

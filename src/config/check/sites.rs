@@ -1,4 +1,4 @@
-//! The sites: the guarded applications.
+//! Checks `[[sites]]`, the guarded applications, with the help of the other files for their parts.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,10 +10,14 @@ use super::super::suggest::suggest;
 use super::hosts::TakenHosts;
 use super::providers::is_name;
 use super::{
-    Review, cookies, headers, hosted_backend, hosts, own_paths, rules, service_tokens, theme,
-    upstreams,
+    Review, application_session, cookies, headers, hosted_backend, hosts, own_paths, rules,
+    service_tokens, theme, upstreams, warnings,
 };
+use crate::model::cookie_names::CookieNames;
 use crate::model::credential::CredentialKind;
+use crate::model::https_policy::HttpsPolicy;
+use crate::model::origin::Origin;
+use crate::model::request_limits::{HeadLimits, RequestLimits};
 use crate::model::site::{SessionLifetime, Site};
 use crate::model::target::EncodedSlashes;
 
@@ -66,17 +70,17 @@ fn site(
     let Common { file, session } = common;
     let name = written.name.as_ref();
     let name = name.and_then(|name| self::name(name, taken, review));
-    let cleartext = review.cleartext(&written.span, written.insecure.into());
+    let cleartext = review.cleartext(&written.span, (*written.insecure).into());
     let origin = written.origin.as_ref();
     let origin = origin.and_then(|text| hosts::origin(text, cleartext, review));
     let aliases = hosts::aliases(written, origin.as_ref(), &mut taken.hosts, review);
+    let https = https_policy(written, origin.as_ref(), review);
     let provider = provider(written, file, review);
     let application_id = application_id(written, review);
     let application = upstreams::application(written, review);
     let paths = own_paths::paths(written, review);
     let allowed_origins = hosts::allowed_origins(&written.allowed_origins, review);
-    let scheme = origin.as_ref().map(|origin| origin.scheme);
-    let cookies = scheme.and_then(|scheme| cookies::names(written, scheme, review));
+    let cookies = cookies(written, origin.as_ref(), review);
     let hosted = hosted_backend::backend(written, origin.as_ref(), paths.own.as_ref(), review);
     let headers = headers::headers(written.headers.as_ref(), review);
     let theme = theme::theme(written.theme.as_ref(), review);
@@ -84,22 +88,32 @@ fn site(
     let parts = headers.as_ref().zip(rules.as_deref());
     let parts = parts.map(|(headers, rules)| service_tokens::SiteParts { headers, rules });
     let tokens = service_tokens::tokens(written, parts, review);
+    let forget = cookies
+        .as_ref()
+        .and_then(|names| application_session::forget(&written.forget, names, review));
+    let sign_out_paths = application_session::sign_out_paths(written, &paths, review);
     let application = application?;
-    Some(Site {
+    let site = Site {
         name: name?,
         origin: origin?,
         aliases: aliases?,
+        https: https?,
         provider: provider?,
         application_id: application_id?,
         upstreams: application.upstreams,
+        balance: application.balance,
+        upstream_protocol: application.protocol,
+        upstream_keepalive: *written.upstream_keepalive,
         upstream_host: application.upstream_host,
         upstream_idle: written.upstream_idle.as_ref().map(|limit| limit.0),
+        limits: limits(written),
         via: (*written.via).into(),
         rewrite: (*written.rewrite).into(),
         health: application.health,
         credential: credential(written.credential),
         session_lifetime: session?,
         bearer: *written.bearer,
+        basic: written.basic,
         service_tokens: tokens?,
         landing: paths.landing?,
         after_logout: paths.after_logout?,
@@ -116,7 +130,50 @@ fn site(
         forward_token: written.forward_token,
         refresh_ahead: file.refresh.ahead.0,
         theme: Box::new(theme?),
+        forget: forget?,
+        sign_out_paths: sign_out_paths?,
         rules: rules?,
+    };
+    warnings::site(written, &site, review);
+    Some(site)
+}
+
+fn limits(written: &Written) -> RequestLimits {
+    let body = written.max_body.as_ref();
+    RequestLimits {
+        head: HeadLimits::new(written.max_target.0, written.max_head.0),
+        body: body.and_then(|size| u64::try_from(size.0).ok()),
+    }
+}
+
+fn cookies(
+    written: &Written,
+    origin: Option<&Origin>,
+    review: &mut Review<'_>,
+) -> Option<CookieNames> {
+    cookies::names(written, origin?.scheme, review)
+}
+
+/// `None` for a policy that an http site cannot have.
+fn https_policy(
+    written: &Written,
+    origin: Option<&Origin>,
+    review: &mut Review<'_>,
+) -> Option<HttpsPolicy> {
+    if let Some(hsts) = &written.hsts
+        && origin.is_some_and(|origin| !origin.is_https())
+    {
+        review.refuse(
+            &hsts.span,
+            "`hsts` has no effect on an http origin",
+            "leave it out, or write an https origin",
+        );
+        return None;
+    }
+    let hsts = written.hsts.as_ref().map(|time| time.0.as_secs());
+    Some(HttpsPolicy {
+        over_http: (*written.redirect_to_https).into(),
+        hsts: hsts.and_then(|seconds| format!("max-age={seconds}").try_into().ok()),
     })
 }
 

@@ -1,12 +1,15 @@
 //! Where the application of a site listens, and how its health is checked.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
-use super::super::file::site::{Health, Site as Written};
+use super::super::file::site::{Balance as WrittenBalance, Health, Protocol, Site as Written};
+use super::super::file::upstream::Upstream as WrittenUpstream;
+use super::super::problems::quoted;
 use super::super::spans::At;
-use super::{Reported, Review};
+use super::{Reported, Review, upstream_tls};
 use crate::model::origin::{Host, Origin, Scheme};
-use crate::model::site::{HealthCheck, Upstream};
+use crate::model::upstream::{Balance, HealthCheck, Upstream, UpstreamAddress, UpstreamProtocol};
 
 const UPSTREAM_FORM: &str =
     "write it like \"http://127.0.0.1:3001\", \"https://app.internal\" or \"unix:///run/app.sock\"";
@@ -14,6 +17,8 @@ const UPSTREAM_FORM: &str =
 /// The checked settings of a site's application.
 pub(super) struct Application {
     pub(super) upstreams: Vec<Upstream>,
+    pub(super) balance: Balance,
+    pub(super) protocol: UpstreamProtocol,
     pub(super) upstream_host: Option<String>,
     pub(super) health: Option<HealthCheck>,
 }
@@ -27,6 +32,15 @@ pub(super) fn application(written: &At<Written>, review: &mut Review<'_>) -> Opt
     };
     Some(Application {
         upstreams: upstreams?,
+        balance: match written.balance {
+            WrittenBalance::RoundRobin => Balance::RoundRobin,
+            WrittenBalance::LeastRequests => Balance::LeastRequests,
+            WrittenBalance::Sticky => Balance::Sticky,
+        },
+        protocol: match written.upstream_protocol {
+            Protocol::Http1 => UpstreamProtocol::Http1,
+            Protocol::H2 => UpstreamProtocol::H2,
+        },
         upstream_host: upstream_host.ok()?,
         health: health?,
     })
@@ -37,32 +51,62 @@ fn upstreams(written: &At<Written>, review: &mut Review<'_>) -> Option<Vec<Upstr
     if list.is_empty() && !review.diagnostics.was_removed(&written.span, "upstreams") {
         review.refuse(&list.span, "`upstreams` is empty", UPSTREAM_FORM);
     }
-    let mut upstreams = Vec::new();
-    for text in list.iter() {
-        let Some(upstream) = upstream(text) else {
-            if text.contains('@') {
-                review.refuse(
-                    &text.span,
-                    "an upstream has a name or password in it",
-                    UPSTREAM_FORM,
-                );
-            } else {
-                review.refuse_text(text, "an upstream is no address", UPSTREAM_FORM);
-            }
+    let mut upstreams: Vec<Upstream> = Vec::new();
+    for written in list.iter() {
+        let Some(upstream) = upstream(written, review) else {
             continue;
         };
-        if upstreams.contains(&upstream) {
-            review.refuse_text(text, "an upstream is there twice", "keep one of them");
+        if upstreams
+            .iter()
+            .any(|known| known.address == upstream.address)
+        {
+            let what = format!("an upstream is there twice: \"{}\"", upstream.address);
+            review.refuse(&written.span, what, "keep one of them");
         }
         upstreams.push(upstream);
     }
     (!upstreams.is_empty() && upstreams.len() == list.len()).then_some(upstreams)
 }
 
-fn upstream(text: &str) -> Option<Upstream> {
+fn upstream(written: &At<WrittenUpstream>, review: &mut Review<'_>) -> Option<Upstream> {
+    match &**written {
+        WrittenUpstream::Address(text) => {
+            checked_address(text, &written.span, review).map(Into::into)
+        }
+        WrittenUpstream::Table(table) => {
+            let url = table.url.as_ref()?;
+            let address = checked_address(url, &url.span, review)?;
+            let tls = upstream_tls::tls(table, &address, review).ok()?;
+            Some(Upstream {
+                address,
+                weight: *table.weight,
+                tls,
+            })
+        }
+    }
+}
+
+fn checked_address(
+    text: &str,
+    span: &Range<usize>,
+    review: &mut Review<'_>,
+) -> Option<UpstreamAddress> {
+    let address = address(text);
+    if address.is_none() {
+        let what = if text.contains('@') {
+            "an upstream has a name or password in it".to_owned()
+        } else {
+            format!("an upstream is no address: {}", quoted(text))
+        };
+        review.refuse(span, what, UPSTREAM_FORM);
+    }
+    address
+}
+
+fn address(text: &str) -> Option<UpstreamAddress> {
     if let Some(path) = text.strip_prefix("unix://") {
         let fits = path.len() > 1 && path.starts_with('/') && !path.contains(char::is_control);
-        return fits.then(|| Upstream::Unix {
+        return fits.then(|| UpstreamAddress::Unix {
             path: PathBuf::from(path),
         });
     }
@@ -72,8 +116,8 @@ fn upstream(text: &str) -> Option<Upstream> {
         port,
     } = Origin::parse(text).filter(|origin| origin.port != 0)?;
     Some(match scheme {
-        Scheme::Http => Upstream::Http { host, port },
-        Scheme::Https => Upstream::Https { host, port },
+        Scheme::Http => UpstreamAddress::Http { host, port },
+        Scheme::Https => UpstreamAddress::Https { host, port },
     })
 }
 

@@ -7,6 +7,7 @@
 pub(super) mod provider;
 pub(super) mod site;
 pub(super) mod site_headers;
+pub(super) mod upstream;
 
 use std::collections::BTreeMap;
 
@@ -62,7 +63,7 @@ pub(super) struct File {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Server {
-    /// The addresses that accept plain HTTP.
+    /// The addresses that accept HTTP without TLS: HTTP/1.1, and HTTP/2 with prior knowledge.
     #[schemars(extend("default" = ["127.0.0.1:8080"]))]
     pub listen: At<Vec<At<String>>>,
     /// The address of the admin listener: metrics and health checks. It serves no site.
@@ -81,11 +82,14 @@ pub(super) struct Server {
     /// time that load balancers take to notice.
     #[schemars(extend("default" = "0s", "x-from" = "0s", "x-to" = "1h"))]
     pub shutdown_delay: At<Time>,
-    /// TLS listeners.
-    #[serde(default)]
-    #[schemars(extend("x-not-yet" = "end TLS in front of vestibule and list that proxy in `trusted_proxies`"))]
-    #[expect(dead_code, reason = "refused before it is read")]
-    pub tls: Option<Vec<Tls>>,
+    /// Whether the plain listeners expect the header of the PROXY protocol, version 1 or 2, from
+    /// `trusted_proxies`. It is required from them and not accepted from others.
+    #[schemars(extend("default" = false))]
+    pub proxy_protocol: At<bool>,
+    /// The listeners that accept TLS, one `[[server.tls]]` each. A change of the addresses needs a
+    /// restart.
+    #[schemars(extend("default" = []))]
+    pub tls: Vec<At<Tls>>,
     /// Limits of one connection.
     #[schemars(extend("default" = {}))]
     pub limits: Limits,
@@ -94,33 +98,64 @@ pub(super) struct Server {
 /// A TLS listener.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "refused before it is read")]
 pub(super) struct Tls {
-    /// Its address.
-    pub listen: String,
-    /// Picked by SNI, read again when the files change.
-    pub certificates: Vec<Certificate>,
+    /// The address.
+    #[schemars(required)]
+    pub listen: Option<At<String>>,
+    /// The certificates, each a PEM file of the chain and a PEM file of its key. A client gets the
+    /// one for the name that it asks for (SNI): an exact name before a wildcard, the first
+    /// certificate for an unknown name and for none. Changed files are read within five seconds.
+    /// While they do not fit together, the certificates in use stay.
+    #[schemars(required)]
+    pub certificates: Option<At<Vec<At<Certificate>>>>,
+    /// The oldest version of TLS that is accepted.
+    #[schemars(extend("default" = "1.2"))]
+    pub minimum: TlsVersion,
+    /// A PEM file with the authorities that issue the certificates of clients. Left out, clients are
+    /// not asked for one.
+    #[serde(default)]
+    pub client_ca: Option<At<String>>,
+    /// With `client_ca`: whether clients without a certificate are refused. `true` if left out. A
+    /// certificate that is presented must be valid in any case.
+    #[serde(default)]
+    pub required: Option<At<bool>>,
+    /// Whether the listener expects the header of the PROXY protocol before the TLS handshake, as
+    /// `server.proxy_protocol`.
+    #[schemars(extend("default" = false))]
+    pub proxy_protocol: At<bool>,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+pub(super) enum TlsVersion {
+    /// TLS 1.2.
+    #[serde(rename = "1.2")]
+    V1_2,
+    /// TLS 1.3.
+    #[serde(rename = "1.3")]
+    V1_3,
 }
 
 /// A certificate and its key.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "refused before it is read")]
 pub(super) struct Certificate {
-    /// The PEM file of the chain.
-    pub cert: String,
-    /// The PEM file of the key.
-    pub key: String,
+    /// The PEM file of the chain, the server's certificate first.
+    #[schemars(required)]
+    pub cert: Option<At<String>>,
+    /// The PEM file of the key, without a password.
+    #[schemars(required)]
+    pub key: Option<At<String>>,
 }
 
 /// The limits of one connection.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Limits {
-    /// The time limit for receiving a whole request head.
+    /// The time limit for receiving a whole request head, or the preface of HTTP/2.
     #[schemars(extend("default" = "10s", "x-from" = "1ms", "x-to" = "10m"))]
     pub header_timeout: At<Time>,
-    /// How long an idle client connection is kept.
+    /// How long a client connection without a request is kept.
     #[schemars(extend("default" = "75s", "x-from" = "1ms", "x-to" = "1d"))]
     pub keep_alive: At<Time>,
     /// The time limit for connecting to an upstream.
@@ -134,6 +169,13 @@ pub(super) struct Limits {
     /// The largest accepted body of a sign-in request.
     #[schemars(extend("default" = "16KiB", "x-from" = "1KiB", "x-to" = "1MiB"))]
     pub max_login_body: At<Size>,
+    /// The most open connections of clients. Further ones are closed at once.
+    #[schemars(range(min = 1, max = 10_000_000), extend("default" = 20_000))]
+    pub connections: At<usize>,
+    /// The most open connections from one client address (IPv6: one /64). `trusted_proxies` are
+    /// excepted.
+    #[schemars(range(min = 1, max = 10_000_000), extend("default" = 1000))]
+    pub connections_per_address: At<usize>,
 }
 
 /// The store of sessions, refresh leases, revocations and throttles. A change needs a restart.
@@ -153,7 +195,7 @@ pub(super) struct Store {
     /// Allows a password in a URL without TLS whose host is not loopback: it then travels in the
     /// clear.
     #[schemars(extend("default" = false))]
-    pub insecure: bool,
+    pub insecure: At<bool>,
 }
 
 /// A kind of store.

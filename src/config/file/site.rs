@@ -1,4 +1,4 @@
-//! `[[sites]]`.
+//! The keys of `[[sites]]`, a guarded application, as written in the file.
 
 use std::borrow::Cow;
 
@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::super::spans::At;
 use super::super::units::{Moment, Size, Time};
 use super::site_headers::Headers;
+use super::upstream::Upstream;
 
 /// A guarded application.
 #[derive(Deserialize, JsonSchema)]
@@ -24,6 +25,16 @@ pub(in crate::config) struct Site {
     /// Further hosts of the same site.
     #[schemars(extend("default" = []))]
     pub aliases: Vec<At<String>>,
+    /// Whether requests over plain HTTP are redirected to https, where the origin is https and there
+    /// is a `[[server.tls]]`. A trusted proxy that says `X-Forwarded-Proto: https` is not redirected.
+    #[schemars(extend("default" = true))]
+    pub redirect_to_https: At<bool>,
+    /// For how long browsers are told to open the site over https only: the `max-age` of
+    /// `Strict-Transport-Security` on all of its responses. Left out, the gateway's own pages say one
+    /// year, and the application decides about the others.
+    #[serde(default)]
+    #[schemars(extend("x-from" = "0s", "x-to" = "3650d"))]
+    pub hsts: Option<At<Time>>,
     /// The identity provider of its visitors: a name from `[providers]`. May be left out while
     /// there is only one.
     #[serde(default)]
@@ -31,13 +42,16 @@ pub(in crate::config) struct Site {
     /// The audience (`aud`) of its tokens; with FusionAuth the id of the application.
     #[schemars(required)]
     pub application_id: Option<At<String>>,
-    /// The addresses of the application: `http://host:port`, `https://host:port` (the certificate
-    /// is verified) or `unix:///path`. Several are used in turn (round robin).
+    /// The servers of the application: `http://host:port`, `https://host:port` (the certificate is
+    /// verified) or `unix:///path`, or a table with more. With several, `balance` says which one is
+    /// next.
     #[schemars(required)]
-    pub upstreams: Option<At<Vec<At<String>>>>,
-    /// The protocol of `http://` upstreams.
+    pub upstreams: Option<At<Vec<At<Upstream>>>>,
+    /// How requests are distributed over several upstreams.
+    #[schemars(extend("default" = "round_robin"))]
+    pub balance: Balance,
+    /// The protocol of `http://` and `unix://` upstreams. `https://` upstreams choose by ALPN.
     #[schemars(extend("default" = "http1"))]
-    #[expect(dead_code, reason = "there is one protocol as yet")]
     pub upstream_protocol: Protocol,
     /// The `Host` header sent to the upstream. Left out, the client's.
     #[serde(default)]
@@ -47,6 +61,21 @@ pub(in crate::config) struct Site {
     #[serde(default)]
     #[schemars(extend("x-from" = "1ms", "x-to" = "1d"))]
     pub upstream_idle: Option<At<Time>>,
+    /// The longest request target (path and query) that the site accepts. One of 64 KiB loses its
+    /// last two bytes.
+    #[schemars(extend("default" = "8KiB", "x-from" = "1KiB", "x-to" = "64KiB"))]
+    pub max_target: At<Size>,
+    /// The most bytes of header fields that a request to the site may have.
+    #[schemars(extend("default" = "16KiB", "x-from" = "1KiB", "x-to" = "64KiB"))]
+    pub max_head: At<Size>,
+    /// The largest request body for the application. Left out: any.
+    #[serde(default)]
+    #[schemars(extend("x-from" = "0B", "x-to" = "1024GiB"))]
+    pub max_body: Option<At<Size>>,
+    /// How many idle connections to its upstreams are kept for the next requests. The sites share
+    /// the sum of their numbers. A change needs a restart.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 20_000))]
+    pub upstream_keepalive: At<usize>,
     /// Whether requests to the upstream carry `Via`. Some servers do not compress responses to
     /// requests that have it: nginx by default (`gzip_proxied off`).
     #[schemars(extend("default" = true))]
@@ -56,7 +85,8 @@ pub(in crate::config) struct Site {
     /// removed.
     #[schemars(extend("default" = true))]
     pub rewrite: At<bool>,
-    /// Health checks: an upstream that fails them gets no requests.
+    /// Health checks: an upstream that fails three in a row gets no requests until it passes two. The
+    /// first check after the start counts at once.
     #[serde(default)]
     pub health: Option<Health>,
     /// How browsers carry their credential.
@@ -65,6 +95,10 @@ pub(in crate::config) struct Site {
     /// Whether API clients and mobile apps may carry tokens themselves, in headers and JSON bodies.
     #[schemars(extend("default" = false))]
     pub bearer: At<bool>,
+    /// Whether programs without a form, such as git, pip and calendar clients, may send a user's
+    /// name and password with each request (`Authorization: Basic`). The provider checks them.
+    #[schemars(extend("default" = false))]
+    pub basic: bool,
     /// The service tokens, one `[[sites.tokens]]` each: programs without an account at the provider
     /// present them as `Authorization: Bearer vst_…`.
     #[schemars(extend("default" = []))]
@@ -90,7 +124,7 @@ pub(in crate::config) struct Site {
     pub encoded_slashes: Slashes,
     /// Allows an `http` origin that is not loopback: cookies then travel in the clear.
     #[schemars(extend("default" = false))]
-    pub insecure: bool,
+    pub insecure: At<bool>,
     /// The paths of the gateway's own endpoints.
     #[schemars(extend("default" = {}))]
     pub paths: Paths,
@@ -113,6 +147,15 @@ pub(in crate::config) struct Site {
     /// The sign-in form says so of a larger one, which is lost.
     #[schemars(extend("default" = "64KiB", "x-from" = "0B", "x-to" = "1MiB"))]
     pub preserve_post: At<Size>,
+    /// The application's own cookies that belong to one user, such as its session: names, in which
+    /// one `*` stands for any characters. They are expired at sign-out, and kept from the next user
+    /// of the same browser.
+    #[schemars(extend("default" = []))]
+    pub forget: Vec<At<String>>,
+    /// The application's own sign-out: paths, with parameters of the query that a request must have.
+    /// Who follows a link there or presses a button is signed out at the gateway.
+    #[schemars(extend("default" = []))]
+    pub sign_out_paths: Vec<At<String>>,
     /// Whether the application gets a signed `X-Auth-Assertion`.
     #[schemars(extend("default" = false))]
     pub assertion: bool,
@@ -128,14 +171,26 @@ pub(in crate::config) struct Site {
 }
 
 /// A protocol for upstreams.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Protocol {
     /// HTTP/1.1.
     Http1,
-    /// HTTP/2 in the clear.
-    #[schemars(extend("x-not-yet" = "use \"http1\""))]
+    /// HTTP/2 in the clear, with prior knowledge: for gRPC. WebSockets go over HTTP/1.1 all the same.
     H2,
+}
+
+/// How requests are distributed over upstreams.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Balance {
+    /// In turn.
+    RoundRobin,
+    /// To the upstream with the fewest requests under way.
+    LeastRequests,
+    /// All requests of a user to the same upstream; those of a visitor who is not signed in, by the
+    /// client's address.
+    Sticky,
 }
 
 /// Health checks of upstreams.
@@ -241,6 +296,9 @@ pub(in crate::config) struct CookieNames {
     /// The name of the cookie that recognises a browser in which an account signed in before.
     #[serde(default)]
     pub device: Option<At<String>>,
+    /// The name of the cookie that tells whose the application's cookies are (`forget`).
+    #[serde(default)]
+    pub owner: Option<At<String>>,
 }
 
 /// FusionAuth's hosted backend, for its single-page SDKs.
@@ -332,6 +390,10 @@ pub(in crate::config) struct Rule {
     /// With `required`: the answer to signed-out visitors.
     #[serde(default)]
     pub signed_out: Option<At<SignedOut>>,
+    /// Whether programs without a form may send Basic credentials here. Left out, what the site's
+    /// `basic` says.
+    #[serde(default)]
+    pub basic: Option<At<bool>>,
 }
 
 /// A service token. Make one with `vestibule tokens new`.

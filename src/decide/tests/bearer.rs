@@ -270,7 +270,8 @@ fn a_bearer_client_gets_www_authenticate() {
     let mut signed_out = request(&Method::GET, "/mine");
     assert_eq!(challenge(&signed_out), None);
     signed_out.site.bearer = true;
-    assert_eq!(challenge(&signed_out), Some("Bearer"));
+    assert_eq!(challenge(&signed_out), Some("Bearer".to_owned()));
     let expired = signed_out.bearer(Known::Absent(EXPIRED));
-    assert_eq!(challenge(&expired), Some("Bearer error=\"invalid_token\""));
+    let invalid = "Bearer error=\"invalid_token\"".to_owned();
+    assert_eq!(challenge(&expired), Some(invalid));
 }

@@ -8,15 +8,17 @@ use super::describe::describe;
 use super::fixtures::{NOW, store};
 use crate::decide::{Decision, Facts, Known, Outcome, decide};
 use crate::model::api_request::ApiRequestBody;
+use crate::model::authorization::BasicCredentials;
 use crate::model::credential::CredentialKind;
 use crate::model::local_response::LocalResponse;
+use crate::model::login::LoginRefused;
 use crate::model::reason::Reason;
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
 use crate::model::request_cookies::{PresentedCookie, PresentedCookies};
 use crate::model::rule::RuleClient;
 use crate::model::site::Site;
 use crate::model::target::{EncodedSlashes, Target};
-use crate::model::token::{CompletedRefresh, Principal, Session, TokenError};
+use crate::model::token::{BasicLogin, CompletedRefresh, Principal, Session, TokenError};
 
 /// One request with the facts that are known about it.
 #[derive(Clone)]
@@ -26,6 +28,7 @@ pub(super) struct Case {
     pub(super) target: &'static str,
     pub(super) cookies: PresentedCookies<'static>,
     pub(super) bearer: BearerTokens<'static>,
+    pub(super) basic: Option<BasicCredentials<'static>>,
     pub(super) fetch_metadata: FetchMetadata<'static>,
     pub(super) facts: Facts,
 }
@@ -51,6 +54,7 @@ pub(super) fn request(method: &Method, target: &'static str) -> Case {
         target,
         cookies: PresentedCookies::default(),
         bearer: BearerTokens::default(),
+        basic: None,
         fetch_metadata: FetchMetadata::default(),
         // The first redirect, which is no loop.
         facts: Facts {
@@ -90,6 +94,15 @@ impl Case {
         self.site.bearer = true;
         self.bearer.refresh = Some("R");
         self.facts.refresh = refresh;
+        self
+    }
+
+    /// At a site that takes Basic credentials, with some.
+    pub(super) fn basic(mut self, login: Known<BasicLogin, Box<LoginRefused>>) -> Self {
+        self.site.basic = true;
+        self.basic = BasicCredentials::parse("Basic YW5uOnNlY3JldA==");
+        self.fetch_metadata.has_authorization = true;
+        self.facts.basic = login;
         self
     }
 
@@ -150,6 +163,7 @@ impl Case {
             cookies: &self.cookies,
             client: RuleClient::default(),
             bearer: self.bearer,
+            basic: self.basic,
             fetch_metadata: self.fetch_metadata,
         };
         then(decide(&request, &self.site, &self.facts, NOW))

@@ -119,6 +119,7 @@ fn only_a_listed_origin_may_read_and_only_responses_for_api_clients() {
             cookies: &cookies,
             client: RuleClient::default(),
             bearer,
+            basic: None,
             fetch_metadata: metadata,
         };
         reader(&request, &site).map(ToString::to_string)

@@ -7,24 +7,29 @@ use http::Method;
 use serde_json::Map;
 
 use crate::decide::Known;
+use crate::model::application_cookies::CookiePatterns;
 use crate::model::cookie_names::CookieNames;
 use crate::model::credential::CredentialKind;
+use crate::model::https_policy::HttpsPolicy;
 use crate::model::identity::Identity;
 use crate::model::identity_headers::IdentityHeaders;
 use crate::model::known_device::{DeviceId, KnownDevice, SealedDevice};
 use crate::model::login::LoginRefused;
 use crate::model::origin::{Origin, Scheme};
 use crate::model::reason::Reason;
+use crate::model::request_limits::RequestLimits;
 use crate::model::return_path::ReturnPath;
 use crate::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
 use crate::model::sealing_keys::SealingKeys;
 use crate::model::service_token::ServiceTokens;
-use crate::model::site::{OwnPaths, ResponseRewrite, SessionLifetime, Site, Upstream, ViaField};
+use crate::model::site::{OwnPaths, ResponseRewrite, SessionLifetime, Site, ViaField};
 use crate::model::target::EncodedSlashes;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{
-    CompletedLogin, CompletedRefresh, IssuedTokens, Principal, RevocationKey, Session, TokenError,
+    BasicLogin, CompletedLogin, CompletedRefresh, IssuedTokens, Principal, RevocationKey, Session,
+    TokenError,
 };
+use crate::model::upstream::{Balance, UpstreamAddress, UpstreamProtocol};
 
 pub(super) const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
@@ -38,6 +43,15 @@ pub(super) fn live_session(seconds: u64) -> Known<Session, TokenError> {
     Known::Found(Session {
         principal: principal("ann", &[], seconds),
         access: None,
+    })
+}
+
+/// A login of `ann` with Basic credentials.
+pub(super) fn basic_login(roles: &[&str]) -> Known<BasicLogin, Box<LoginRefused>> {
+    Known::Found(BasicLogin {
+        principal: principal("ann", roles, 600),
+        access: "A1".into(),
+        reason: Reason::SignedIn,
     })
 }
 
@@ -107,6 +121,7 @@ pub(super) fn rule(pattern: &str, access: Access, roles: &[&str]) -> Rule {
         access,
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         unauthenticated: UnauthenticatedAction::Auto,
+        basic: None,
     }
 }
 
@@ -140,14 +155,22 @@ pub(super) fn store() -> Site {
         name: "store".into(),
         origin: Origin::parse("https://store.example.com").unwrap(),
         aliases: Vec::new(),
+        https: HttpsPolicy::default(),
         provider: "main".into(),
         application_id: "store-app".into(),
-        upstreams: vec![Upstream::Http {
-            host: "127.0.0.1".into(),
-            port: 9,
-        }],
+        upstreams: vec![
+            UpstreamAddress::Http {
+                host: "127.0.0.1".into(),
+                port: 9,
+            }
+            .into(),
+        ],
+        balance: Balance::default(),
+        upstream_protocol: UpstreamProtocol::default(),
+        upstream_keepalive: 100,
         upstream_host: None,
         upstream_idle: None,
+        limits: RequestLimits::default(),
         via: ViaField::Append,
         rewrite: ResponseRewrite::Enabled,
         health: None,
@@ -157,6 +180,7 @@ pub(super) fn store() -> Site {
             absolute: Duration::from_secs(43_200),
         },
         bearer: false,
+        basic: false,
         service_tokens: ServiceTokens::default(),
         landing: ReturnPath::parse("/landing").unwrap(),
         after_logout: ReturnPath::parse("/bye").unwrap(),
@@ -173,6 +197,8 @@ pub(super) fn store() -> Site {
         forward_token: false,
         refresh_ahead: Duration::from_secs(60),
         theme: Box::default(),
+        forget: CookiePatterns::default(),
+        sign_out_paths: Vec::new(),
         rules: rules(),
     }
 }

@@ -3,7 +3,9 @@
 
 mod api;
 mod api_login;
+mod application_logout;
 mod authorize;
+mod basic;
 mod bearer;
 mod case;
 mod cors;
@@ -11,9 +13,12 @@ mod credential_response_headers;
 mod cross_site_writes;
 mod describe;
 mod endpoints;
+mod explain;
 mod fixtures;
+mod forget;
 mod hosted_backend;
 mod hosted_logout;
+mod https_redirect;
 mod login;
 mod mfa;
 mod preserved_post;

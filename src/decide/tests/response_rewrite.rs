@@ -4,7 +4,8 @@ use http::HeaderValue;
 
 use crate::decide::response_rewrite::{location, set_cookie};
 use crate::model::origin::Host;
-use crate::model::site::{ResponseRewrite, Site, Upstream};
+use crate::model::site::{ResponseRewrite, Site};
+use crate::model::upstream::UpstreamAddress;
 
 use super::fixtures::store;
 
@@ -12,19 +13,21 @@ use super::fixtures::store;
 /// socket.
 fn site() -> Site {
     Site {
-        upstreams: vec![
-            Upstream::Http {
+        upstreams: [
+            UpstreamAddress::Http {
                 host: "10.0.0.5".into(),
                 port: 3001,
             },
-            Upstream::Https {
+            UpstreamAddress::Https {
                 host: "app.internal".into(),
                 port: 443,
             },
-            Upstream::Unix {
+            UpstreamAddress::Unix {
                 path: "/run/app.sock".into(),
             },
-        ],
+        ]
+        .map(Into::into)
+        .to_vec(),
         aliases: vec![Host::parse("shop.example.com").unwrap()],
         ..store()
     }

@@ -84,7 +84,7 @@ fn a_service_token_that_proves_nobody_is_refused_everywhere_but_on_public_pages(
         assert_eq!(expired.decision(), "401 service_token_expired", "{target}");
         match expired.response() {
             Some(LocalResponse::Problem(problem)) => assert_eq!(
-                problem.www_authenticate,
+                problem.www_authenticate.as_deref(),
                 Some("Bearer error=\"invalid_token\"")
             ),
             response => panic!("{response:?}"),

@@ -5,6 +5,7 @@ use super::*;
 use crate::provider::test_keys::{RSA_PUBLIC_PEM, TestKey};
 
 mod claims;
+mod outer_form;
 
 const NOW: u64 = 1_800_000_000;
 

@@ -4,19 +4,32 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use pingora::apps::HttpServerApp;
-use pingora::protocols::l4::listener::Listener;
+use pingora::protocols::l4;
 use pingora::protocols::l4::stream::Stream;
-use pingora::protocols::{GetSocketDigest as _, SocketDigest};
+use pingora::protocols::{GetSocketDigest as _, IO, SocketDigest};
 use tokio::sync::mpsc;
 
 use crate::system;
+use crate::telemetry::labels::ClientProtocol;
 
-use super::{Peer, Service, Transport, http1};
+use super::entrance::{Admitted, ClientConnection, Entrance, Security};
+use super::preface::{self, Opening};
+use super::{Peer, Service, Transport, http1, http2};
 
 /// How long accepting pauses after it failed. The process is most likely out of file descriptors,
 /// and trying again at once would only burn CPU time.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// A socket that accepts connections of clients.
+#[derive(Debug)]
+pub struct Listener {
+    /// The socket, bound and listening.
+    pub socket: TcpListener,
+    /// What its clients speak before HTTP.
+    pub security: Security,
+}
 
 /// How long idle connections stay open after the last one was accepted. A request that a client has
 /// already sent on one of them is answered, with `Connection: close`. Closed at once, the connection
@@ -30,7 +43,7 @@ const IDLE_LINGER: Duration = Duration::from_secs(1);
 /// When a listener cannot be registered with the runtime.
 pub(in crate::proxy) async fn serve<A>(
     service: Service<A>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
 ) -> std::io::Result<()>
 where
     A: HttpServerApp + Send + Sync + 'static,
@@ -38,10 +51,15 @@ where
     let service = Arc::new(service);
     let (busy, mut idle) = mpsc::channel::<()>(1);
     let mut accepting = Vec::new();
-    for listener in listeners {
-        listener.set_nonblocking(true)?;
-        let listener = Listener::from(tokio::net::TcpListener::from_std(listener)?);
-        let work = accept_all(Arc::clone(&service), listener, busy.clone());
+    for Listener { socket, security } in listeners {
+        let name = socket.local_addr()?.to_string();
+        let entrance = Arc::new(Entrance {
+            security,
+            metrics: service.runtime_handle.current().metrics().listener(&name),
+        });
+        socket.set_nonblocking(true)?;
+        let socket = l4::listener::Listener::from(tokio::net::TcpListener::from_std(socket)?);
+        let work = accept_all(Arc::clone(&service), socket, entrance, busy.clone());
         accepting.push(system::detach(work));
     }
     // `idle` ends when the last connection has dropped its clone.
@@ -69,8 +87,12 @@ where
 
 /// Accepts connections until `service.stop` turns true, and serves each in a task of its own, which
 /// holds a clone of `busy`.
-async fn accept_all<A>(service: Arc<Service<A>>, listener: Listener, busy: mpsc::Sender<()>)
-where
+async fn accept_all<A>(
+    service: Arc<Service<A>>,
+    socket: l4::listener::Listener,
+    entrance: Arc<Entrance>,
+    busy: mpsc::Sender<()>,
+) where
     A: HttpServerApp + Send + Sync + 'static,
 {
     let (mut stop, mut paused) = (service.stop.clone(), service.paused.clone());
@@ -80,14 +102,19 @@ where
             biased;
             _ = stop.wait_for(|stop| *stop) => return,
             Ok(()) = paused.changed() => continue,
-            accepted = listener.accept(), if !is_paused => accepted,
+            accepted = socket.accept(), if !is_paused => accepted,
         };
         match accepted {
             Ok(stream) => {
+                let most = service.runtime_handle.current().settings().server.limits;
+                let Some(open) = service.limits.open(most.connections) else {
+                    continue;
+                };
                 let (service, busy) = (Arc::clone(&service), busy.clone());
+                let entrance = Arc::clone(&entrance);
                 drop(system::detach(async move {
-                    serve_connection(&service, stream).await;
-                    drop(busy);
+                    serve_connection(&service, &entrance, stream).await;
+                    drop((busy, open));
                 }));
             }
             Err(error) => {
@@ -99,14 +126,68 @@ where
 }
 
 /// Serves one connection until it is closed.
-async fn serve_connection<A>(service: &Service<A>, mut stream: Stream)
+async fn serve_connection<A>(service: &Service<A>, entrance: &Entrance, mut stream: Stream)
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
     if stream.set_nodelay().is_err() {
         return;
     }
-    http1::serve(service, peer_of(&stream), Transport::Plain, stream).await;
+    // In a box: it is gone once it is done, and the connection may stay for days.
+    let admitted = Box::pin(entrance.admit(service, peer_of(&stream), stream)).await;
+    let Some(Admitted {
+        peer,
+        stream,
+        counted,
+    }) = admitted
+    else {
+        return;
+    };
+    match stream {
+        ClientConnection::Plain(stream) => serve_plain(service, entrance, peer, stream).await,
+        ClientConnection::Buffered(stream) => serve_plain(service, entrance, peer, stream).await,
+        ClientConnection::Tls(stream, session) => {
+            let protocol = session.client_protocol();
+            let open = entrance.metrics.connection_opened(protocol);
+            let (transport, received) = (Transport::Tls(Arc::new(session)), BytesMut::new());
+            match protocol {
+                ClientProtocol::Http1 => {
+                    http1::serve(service, peer, transport, *stream, received).await;
+                }
+                ClientProtocol::Http2 => {
+                    Box::pin(http2::serve(service, peer, transport, *stream, received)).await;
+                }
+            }
+            drop(open);
+        }
+    }
+    drop(counted);
+}
+
+/// Serves a connection without TLS. Until the client has said what it speaks, it counts as one of
+/// HTTP/1.
+async fn serve_plain<A, S>(service: &Service<A>, entrance: &Entrance, peer: Peer, mut stream: S)
+where
+    A: HttpServerApp + Send + Sync + 'static,
+    S: IO + 'static,
+{
+    let mut open = entrance.metrics.connection_opened(ClientProtocol::Http1);
+    let detected = preface::detect(service, IDLE_LINGER, &mut stream).await;
+    let Some(Opening { protocol, received }) = detected else {
+        return;
+    };
+    match protocol {
+        ClientProtocol::Http1 => {
+            http1::serve(service, peer, Transport::Plain, stream, received).await;
+        }
+        ClientProtocol::Http2 => {
+            open = entrance.metrics.connection_opened(protocol);
+            let served = http2::serve(service, peer, Transport::Plain, stream, received);
+            // In a box: connections of HTTP/1 do not need the room.
+            Box::pin(served).await;
+        }
+    }
+    drop(open);
 }
 
 /// The other end of `stream`. A peer without an IP address came over a local socket.

@@ -17,24 +17,45 @@ use http::{HeaderMap, HeaderValue, header};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::model::origin::Scheme;
 use crate::runtime::RuntimeHandle;
 use crate::system;
 
+mod client_stream;
+mod connection_limits;
 mod early_error;
+mod entrance;
 mod http1;
 mod http1_guard;
 mod http1_head;
 mod http1_io;
 mod http1_stream;
 mod http1_target;
+mod http2;
+mod http2_body;
+mod http2_frames;
+mod http2_guard;
+mod http2_head;
+mod http2_io;
+mod http2_response;
+mod http2_session;
 mod listen;
+mod preface;
+mod proxy_protocol;
+mod read_buffer;
 mod sockets;
+mod tls;
 
+pub use entrance::Security;
+pub use listen::Listener;
 pub use sockets::{BindError, Giver, Sockets};
+pub use tls::TlsSession;
 
 pub(super) use listen::serve;
 
+use connection_limits::ConnectionLimits;
 use http1_guard::HeadGuard;
+use http2_guard::StreamGuard;
 
 /// What all connections have in common.
 pub(super) struct Service<A> {
@@ -47,6 +68,7 @@ pub(super) struct Service<A> {
     pub(super) stop: watch::Receiver<bool>,
     /// As [`Accepting::paused`].
     pub(super) paused: watch::Receiver<bool>,
+    limits: Arc<ConnectionLimits>,
 }
 
 /// Whether connections are accepted.
@@ -58,7 +80,20 @@ pub struct Accepting {
     pub paused: watch::Receiver<bool>,
 }
 
-/// The facts of a client's connection. Every request has one.
+impl<A> Service<A> {
+    pub(super) fn new(app: A, runtime_handle: Arc<RuntimeHandle>, accepting: Accepting) -> Self {
+        Self {
+            app: Arc::new(app),
+            runtime_handle,
+            stop: accepting.stop,
+            paused: accepting.paused,
+            limits: Arc::default(),
+        }
+    }
+}
+
+/// The facts of a client's connection. Every request has one. Over HTTP/2, the requests of a
+/// connection have one each, because each has a stream of its own.
 #[derive(Debug)]
 pub struct Connection {
     /// The other end.
@@ -87,10 +122,22 @@ pub(super) enum RequestBody {
 }
 
 /// What carries the bytes of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Transport {
     /// TCP without TLS.
     Plain,
+    /// TLS, with what was agreed in the handshake.
+    Tls(Arc<TlsSession>),
+}
+
+impl Transport {
+    /// The scheme of what arrives over it.
+    pub(super) fn scheme(&self) -> Scheme {
+        match self {
+            Self::Plain => Scheme::Http,
+            Self::Tls(_) => Scheme::Https,
+        }
+    }
 }
 
 /// The protocol of a connection, with what requests need of it.
@@ -98,6 +145,8 @@ pub enum Transport {
 enum Protocol {
     /// HTTP/1.0 or HTTP/1.1.
     Http1(Arc<HeadGuard>),
+    /// HTTP/2: a stream of it.
+    Http2(Arc<StreamGuard>),
 }
 
 tokio::task_local! {
@@ -131,11 +180,21 @@ impl Connection {
         CURRENT.with(Arc::clone)
     }
 
-    /// Notes that the request's head was read, and where its body ends. Returns `false` when its
-    /// request line was malformed before Pingora repaired it.
+    /// Whether the connection may carry a request for `host`, the value of a `Host` field: over TLS
+    /// only one that has the certificate which the client was shown (RFC 9110, section 7.4).
+    pub(super) fn is_for(&self, host: &str) -> bool {
+        match &self.transport {
+            Transport::Plain => true,
+            Transport::Tls(session) => session.is_for(host),
+        }
+    }
+
+    /// Notes that the request's head was read, and where its body ends. Returns `false` when it was
+    /// malformed before it was repaired: its request line by Pingora, its `Host` from `:authority`.
     pub(super) fn finish_head(&self, body: RequestBody) -> bool {
         match &self.protocol {
             Protocol::Http1(guard) => guard.finish_head(body),
+            Protocol::Http2(guard) => guard.is_well_formed(),
         }
     }
 
@@ -143,11 +202,13 @@ impl Connection {
     pub(super) fn switch_protocols(&self) {
         match &self.protocol {
             Protocol::Http1(guard) => guard.switch_protocols(),
+            // HTTP/2 has no `101` (RFC 9113, section 8.6).
+            Protocol::Http2(_) => {}
         }
     }
 
     /// Closes the request's stream when `ended` completes, for as long as the guard lives. Over
-    /// HTTP/1 the stream is the connection.
+    /// HTTP/1 the stream is the connection; over HTTP/2 the other streams of the connection go on.
     pub(super) async fn close_stream_after(
         self: &Arc<Self>,
         ended: impl Future<Output = ()> + Send + 'static,
@@ -159,6 +220,7 @@ impl Connection {
             ended.await;
             match &connection.protocol {
                 Protocol::Http1(guard) => guard.end(),
+                Protocol::Http2(guard) => guard.end(),
             }
             task.wake();
         }))
@@ -224,7 +286,7 @@ mod tests {
                 for _ in 0..3 {
                     let current = Connection::current();
                     assert_eq!(current.peer.text, address);
-                    assert_eq!(current.transport, Transport::Plain);
+                    assert!(matches!(current.transport, Transport::Plain));
                     tokio::task::yield_now().await;
                 }
             })

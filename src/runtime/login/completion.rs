@@ -119,6 +119,7 @@ fn ticket(login: &AcceptedLogin, principal: &Principal, now: Timestamp) -> Refre
         remember: login.remember,
         session_hash: None,
         access_expires: Some(principal.expires_at),
+        access_issued: Some(principal.issued_at),
         registered: false,
     }
 }

@@ -11,12 +11,14 @@ use std::sync::Arc;
 
 use crate::model::challenge::{Challenge, LoginOptions};
 use crate::model::login::LoginRefused;
+use crate::model::login_step::StepSubmission;
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
 use crate::model::token::CompletedLogin;
 use crate::provider::ProviderError;
 use crate::telemetry::audit::{self, LoginIdHash};
 
+use super::basic_memory::BasicMemory;
 use super::request_context::RequestContext;
 use super::sessions::Sessions;
 
@@ -40,6 +42,7 @@ pub struct Login {
     pub(super) steps: SecondStep,
     pub(super) completion: Completion,
     pub(super) sessions: Arc<Sessions>,
+    pub(super) basic_memory: Arc<BasicMemory>,
 }
 
 /// Why nobody is signed in.
@@ -77,8 +80,13 @@ impl Login {
     ) -> Result<CompletedLogin, LoginError> {
         let accepted = self.steps.continue_login(context, attempt).await;
         let options = attempt.challenge.options.clone();
-        self.finish(context, accepted, options, attempt.replaces)
-            .await
+        let result = self
+            .finish(context, accepted, options, attempt.replaces)
+            .await;
+        if let (Ok(login), StepSubmission::Password(_)) = (&result, attempt.answer) {
+            self.basic_memory.forget_user(&login.principal.identity.sub);
+        }
+        result
     }
 
     /// Has a code sent by the method that `choice` stands for, and returns the position of the

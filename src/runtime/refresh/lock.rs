@@ -2,13 +2,17 @@
 //! this process, and one in the store that replicas share.
 //!
 //! While the shared store does not answer, each replica decides for itself, and the audit log says
-//! so.
+//! so. [`Leases::lost_for`] tells how long that has been.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::store::{self, Fence, LeaseKey, LeaseResult, LeaseStore, Scope, StoreError, Stores};
+use crate::store::{
+    self, Fence, LeaseKey, LeaseResult, LeaseStore, MemoryLeases, Scope, StoreConnection,
+    StoreError, Stores,
+};
+use crate::system::Clock;
 use crate::telemetry::audit;
 
 /// How long a lease lives without a heartbeat of its holder: what a holder that died costs the
@@ -22,8 +26,12 @@ pub const CLOCK_ALLOWANCE: Duration = Duration::from_secs(5 * 60);
 /// The leases of this process and, where replicas share a store, of all of them.
 pub struct Leases {
     /// Results are kept here too, so that they outlast a shared store that stops to answer.
-    local: Arc<dyn LeaseStore>,
+    local: Arc<MemoryLeases>,
     shared: Option<Arc<dyn LeaseStore>>,
+    connection: Arc<dyn StoreConnection>,
+    clock: Clock,
+    /// Since when the shared store has not answered, on the monotonic clock.
+    lost_since: Mutex<Option<Duration>>,
 }
 
 /// The answer to an attempt to acquire a lease.
@@ -59,10 +67,13 @@ impl LeaseGuard {
 
 impl Leases {
     /// Leases in this process and, where there is one, in the store that replicas share.
-    pub fn new(stores: &Stores) -> Self {
+    pub fn new(stores: &Stores, clock: Clock) -> Self {
         Self {
             local: Arc::clone(&stores.local_leases) as _,
             shared: (stores.scope == Scope::Replicas).then(|| Arc::clone(&stores.leases)),
+            connection: Arc::clone(&stores.connection),
+            clock,
+            lost_since: Mutex::new(None),
         }
     }
 
@@ -85,7 +96,9 @@ impl Leases {
         let Some(store) = &self.shared else {
             return held(None, kept_here);
         };
-        let answer = match store.acquire(key, LEASE_TTL).await {
+        let shared = store.acquire(key, LEASE_TTL).await;
+        self.note_answer(&shared);
+        let answer = match shared {
             Ok(store::Acquire::Acquired { fence, checkpoint }) => {
                 return held(Some(fence), checkpoint.or(kept_here));
             }
@@ -94,11 +107,40 @@ impl Leases {
                 return held(None, kept_here);
             }
             Ok(store::Acquire::Contended) => Acquire::Contended,
-            Ok(store::Acquire::Completed(sealed)) => Acquire::Completed(sealed),
-            Ok(store::Acquire::Reused) => Acquire::Reused,
+            Ok(store::Acquire::Completed(sealed)) => {
+                self.local.remove_checkpoint(key);
+                Acquire::Completed(sealed)
+            }
+            Ok(store::Acquire::Reused) => {
+                self.local.remove_checkpoint(key);
+                Acquire::Reused
+            }
         };
         audit_error(self.local.release(key, local).await);
         answer
+    }
+
+    /// How long the shared store has not answered. `None` while it does, and where there is none.
+    pub fn lost_for(&self) -> Option<Duration> {
+        let since = (*self.lost_since())?;
+        Some(self.clock.monotonic().saturating_sub(since))
+    }
+
+    fn note_answer<T>(&self, answer: &Result<T, StoreError>) {
+        let mut lost_since = self.lost_since();
+        if answer.is_ok() {
+            *lost_since = None;
+        } else if lost_since.is_none() {
+            // Nobody may have asked when the connection was lost.
+            let down_since = self.connection.down_since();
+            *lost_since = Some(down_since.unwrap_or_else(|| self.clock.monotonic()));
+        }
+    }
+
+    fn lost_since(&self) -> MutexGuard<'_, Option<Duration>> {
+        self.lost_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the lease excludes every other replica.
@@ -130,24 +172,44 @@ impl Leases {
 
     /// Stores a checkpoint for `ttl`: whoever acquires the lease next, here or on another replica,
     /// gets it.
-    pub async fn put_checkpoint(&self, key: LeaseKey, sealed: Arc<[u8]>, ttl: Duration) {
-        let here = self.local.put_checkpoint(key, Arc::clone(&sealed), ttl);
-        audit_error(here.await);
-        if let Some(store) = &self.shared {
-            audit_error(store.put_checkpoint(key, sealed, ttl).await);
-        }
+    ///
+    /// # Errors
+    /// [`StoreError`] when other replicas may not get it. This process has it all the same.
+    pub async fn put_checkpoint(
+        &self,
+        key: LeaseKey,
+        sealed: Arc<[u8]>,
+        ttl: Duration,
+    ) -> Result<(), StoreError> {
+        self.keep_here(key, Arc::clone(&sealed), ttl).await;
+        let Some(store) = &self.shared else {
+            return Ok(());
+        };
+        let put = store.put_checkpoint(key, sealed, ttl).await.map(drop);
+        put.inspect_err(|error| audit::store_failed(&error.0))
     }
 
-    /// The checkpoint of a lease, whoever holds it. `None` also where the store does not answer.
-    pub async fn checkpoint(&self, key: LeaseKey) -> Option<Arc<[u8]>> {
-        if let Some(store) = &self.shared {
-            match store.checkpoint(key).await {
-                Ok(None) => {}
-                Ok(found) => return found,
-                Err(error) => audit::store_failed(&error.0),
+    /// Stores a checkpoint in this process, which outlasts a shared store that stops to answer.
+    pub async fn keep_here(&self, key: LeaseKey, sealed: Arc<[u8]>, ttl: Duration) {
+        audit_error(self.local.put_checkpoint(key, sealed, ttl).await);
+    }
+
+    /// The checkpoint of a lease, whoever holds it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when another replica may have stored one.
+    pub async fn checkpoint(&self, key: LeaseKey) -> Result<Option<Arc<[u8]>>, StoreError> {
+        let here = self.local.checkpoint(key).await?;
+        let Some(store) = &self.shared else {
+            return Ok(here);
+        };
+        match store.checkpoint(key).await {
+            Ok(there) => Ok(there.or(here)),
+            Err(error) => {
+                audit::store_failed(&error.0);
+                here.map(Some).ok_or(error)
             }
         }
-        self.local.checkpoint(key).await.ok().flatten()
     }
 
     /// Ends the lease with the result of the work, for everybody who comes later.
@@ -183,133 +245,4 @@ fn audit_error<T>(result: Result<T, StoreError>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::pending;
-
-    use async_trait::async_trait;
-
-    use super::*;
-    use crate::model::timestamp::Timestamp;
-    use crate::store::{MemoryLeases, Sweep};
-    use crate::system::Clock;
-
-    const KEY: LeaseKey = LeaseKey([7; 32]);
-
-    /// The leases of a replica that shares `store`.
-    fn replica(clock: &Clock, store: Arc<dyn LeaseStore>) -> Leases {
-        Leases::new(&Stores {
-            leases: store,
-            scope: Scope::Replicas,
-            ..Stores::in_memory(clock)
-        })
-    }
-
-    fn acquired(answer: Acquire) -> LeaseGuard {
-        match answer {
-            Acquire::Acquired(guard) => guard,
-            Acquire::Contended | Acquire::Completed(_) | Acquire::Reused => panic!("not free"),
-        }
-    }
-
-    /// The holder fetches keys for a minute, after the provider has answered.
-    #[tokio::test(start_paused = true)]
-    async fn a_lease_is_held_for_as_long_as_the_work_takes() {
-        let clock = Clock::new();
-        let store: Arc<dyn LeaseStore> = Arc::new(MemoryLeases::new(clock.clone()));
-        let (here, there) = (replica(&clock, Arc::clone(&store)), replica(&clock, store));
-        let guard = acquired(here.acquire(KEY).await);
-        let work = here.with_heartbeat(&guard, async {
-            for _ in 0..600 {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                assert!(matches!(there.acquire(KEY).await, Acquire::Contended));
-            }
-            here.put_checkpoint(KEY, b"pair".as_slice().into(), LEASE_TTL * 100)
-                .await;
-        });
-        work.await;
-        // It dies before it can store the result.
-        drop(guard);
-        tokio::time::sleep(LEASE_TTL).await;
-        let guard = acquired(there.acquire(KEY).await);
-        assert_eq!(guard.checkpoint(), Some(b"pair".as_slice()));
-    }
-
-    /// The shared store does not answer: what was left in this process is used.
-    #[tokio::test(start_paused = true)]
-    async fn a_checkpoint_outlives_a_shared_store_that_lost_it() {
-        let clock = Clock::new();
-        let store: Arc<dyn LeaseStore> = Arc::new(MemoryLeases::new(clock.clone()));
-        let here = replica(&clock, store);
-        here.put_checkpoint(KEY, b"pair".as_slice().into(), LEASE_TTL)
-            .await;
-        let emptied = Leases {
-            shared: Some(Arc::new(MemoryLeases::new(clock))),
-            ..here
-        };
-        let guard = acquired(emptied.acquire(KEY).await);
-        assert_eq!(guard.checkpoint(), Some(b"pair".as_slice()));
-        assert!(emptied.checkpoint(KEY).await.is_some());
-    }
-
-    /// Answers once, then never again.
-    #[derive(Debug)]
-    struct Stuck;
-
-    impl Sweep for Stuck {
-        fn sweep(&self, _: Timestamp) {}
-    }
-
-    #[async_trait]
-    impl LeaseStore for Stuck {
-        async fn acquire(&self, _: LeaseKey, _: Duration) -> Result<store::Acquire, StoreError> {
-            Ok(store::Acquire::Acquired {
-                fence: Fence(1),
-                checkpoint: None,
-            })
-        }
-
-        async fn extend(&self, _: LeaseKey, _: Fence, _: Duration) -> Result<bool, StoreError> {
-            pending().await
-        }
-
-        async fn put_checkpoint(
-            &self,
-            _: LeaseKey,
-            _: Arc<[u8]>,
-            _: Duration,
-        ) -> Result<bool, StoreError> {
-            pending().await
-        }
-
-        async fn checkpoint(&self, _: LeaseKey) -> Result<Option<Arc<[u8]>>, StoreError> {
-            pending().await
-        }
-
-        async fn complete(
-            &self,
-            _: LeaseKey,
-            _: Fence,
-            _: LeaseResult,
-        ) -> Result<bool, StoreError> {
-            pending().await
-        }
-
-        async fn release(&self, _: LeaseKey, _: Fence) -> Result<(), StoreError> {
-            pending().await
-        }
-
-        async fn wait_for_change(&self, _: LeaseKey, _: Duration) {
-            pending::<()>().await;
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_work_does_not_wait_for_a_store_that_is_stuck() {
-        let clock = Clock::new();
-        let leases = replica(&clock, Arc::new(Stuck));
-        let guard = acquired(leases.acquire(KEY).await);
-        let work = tokio::time::sleep(Duration::from_secs(5));
-        leases.with_heartbeat(&guard, work).await;
-        assert_eq!(clock.monotonic(), Duration::from_secs(5));
-    }
-}
+mod tests;

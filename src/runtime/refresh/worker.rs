@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::model::credential::CredentialKind;
@@ -12,6 +13,7 @@ use crate::model::sealing_keys::SealingKeys;
 use crate::model::site::Site;
 use crate::model::token::{CompletedRefresh, IssuedTokens, TokenPair};
 use crate::provider::ProviderError;
+use crate::runtime::saved_state::SavedState;
 use crate::store::LeaseResult;
 use crate::system::Clock;
 
@@ -42,6 +44,7 @@ pub(in crate::runtime) struct RefreshWorker {
     pub sealing: Arc<SealingKeys>,
     pub issuer: PairIssuer,
     pub leases: Arc<Leases>,
+    pub saved_state: Arc<SavedState>,
     /// How long the result is handed out for the old refresh token.
     pub reuse_window: Duration,
 }
@@ -90,8 +93,9 @@ impl RefreshWorker {
             self.leases.release(guard).await;
             return failed(Reason::StoreUnavailable);
         }
-        let work = self.refresh(task, guard.checkpoint());
+        let work = self.refresh(task, &guard);
         let progress = self.leases.with_heartbeat(&guard, work).await;
+        self.note_checkpoint(task, &guard, &progress).await;
         let (outcome, stored) = match progress {
             Progress::Done(Settled { outcome, stored }) => (outcome, Some(stored)),
             Progress::Failed(reason) => (RefreshOutcome::Unavailable(reason), None),
@@ -108,9 +112,26 @@ impl RefreshWorker {
         ControlFlow::Break(outcome)
     }
 
+    /// Has tokens that were not issued saved for the next start, or those forgotten that were. They
+    /// are kept in this process too: the shared store may be lost before they can be used.
+    async fn note_checkpoint(&self, task: &RefreshTask, guard: &LeaseGuard, progress: &Progress) {
+        let taken = guard.checkpoint();
+        match progress {
+            Progress::Failed(_) => {
+                if let Some(sealed) = taken {
+                    let ttl = kept_for(&task.site_runtime.site);
+                    self.leases.keep_here(task.key, sealed.into(), ttl).await;
+                }
+                self.saved_state.changed();
+            }
+            Progress::Done(_) if taken.is_some() => self.saved_state.changed(),
+            Progress::Done(_) | Progress::Next(_) => {}
+        }
+    }
+
     /// Issues the tokens of the checkpoint, or calls the provider for others.
-    async fn refresh(&self, task: &RefreshTask, checkpoint: Option<&[u8]>) -> Progress {
-        let now = self.clock.now();
+    async fn refresh(&self, task: &RefreshTask, guard: &LeaseGuard) -> Progress {
+        let (checkpoint, now) = (guard.checkpoint(), self.clock.now());
         let kept = checkpoint.and_then(|sealed| self.seal(task).open_checkpoint(sealed, now));
         if let Some(kept) = kept {
             let KeptPair { pair, since } = kept;
@@ -130,16 +151,19 @@ impl RefreshWorker {
                 }
             }
         }
-        match task
-            .site_runtime
-            .provider
-            .refresh(&task.ticket.refresh)
-            .await
-        {
+        if !self.leases.is_distributed(guard) && self.result_may_be_lost(task) {
+            return Progress::Failed(Reason::StoreUnavailable);
+        }
+        let site_runtime = &task.site_runtime;
+        match site_runtime.provider.refresh(&task.ticket.refresh).await {
             Ok(pair) => {
                 // First of all: whatever happens now, the new tokens are not lost.
-                let site = &task.site_runtime.site;
-                self.put_checkpoint(&self.seal(task), &pair, site).await;
+                self.put_checkpoint(&self.seal(task), &pair, &site_runtime.site)
+                    .await;
+                let is_reusable = task.next(&pair).is_none();
+                site_runtime
+                    .reusable_refresh_tokens
+                    .store(is_reusable, Ordering::Relaxed);
                 match self
                     .issuer
                     .accept(task, &pair, RefreshSource::Provider)
@@ -165,7 +189,13 @@ impl RefreshWorker {
     /// The provider refused the refresh token. It may be because another replica, whose lease
     /// expired meanwhile, was faster: then that one has left its tokens.
     async fn refused(&self, task: &RefreshTask, seen: Option<&[u8]>) -> Progress {
-        let left = self.leases.checkpoint(task.key).await;
+        let left = match self.leases.checkpoint(task.key).await {
+            Ok(left) => left,
+            Err(_) if self.result_may_be_lost(task) => {
+                return Progress::Failed(Reason::StoreUnavailable);
+            }
+            Err(_) => None,
+        };
         let kept = left
             .filter(|sealed| seen != Some(&**sealed))
             .and_then(|sealed| self.seal(task).open_checkpoint(&sealed, self.clock.now()));
@@ -188,13 +218,37 @@ impl RefreshWorker {
         }
     }
 
+    /// Whether the shared store, which does not answer, may have the result of an earlier refresh
+    /// with the same token. A provider that exchanges refresh tokens takes a second call for theft.
+    ///
+    /// Only what was due before the store was lost can have been refreshed by then, and results are
+    /// shared for the reuse window. After that each replica decides for itself: a store that is lost
+    /// does not stop renewals.
+    fn result_may_be_lost(&self, task: &RefreshTask) -> bool {
+        let site_runtime = &task.site_runtime;
+        let Some(lost_for) = self.leases.lost_for() else {
+            return false;
+        };
+        if lost_for >= self.reuse_window
+            || site_runtime.reusable_refresh_tokens.load(Ordering::Relaxed)
+        {
+            return false;
+        }
+        let lost_at = self.clock.now().minus(lost_for);
+        // Twice as early for unsafe methods.
+        let ahead = site_runtime.site.refresh_ahead.saturating_mul(2);
+        task.ticket.was_due(lost_at, ahead)
+    }
+
     /// Keeps tokens of the provider for whoever acquires the lease next, as long as their refresh
     /// token may live.
     pub(super) async fn put_checkpoint(&self, seal: &StoreSeal<'_>, pair: &TokenPair, site: &Site) {
-        let ttl = site.cookie_max_age.max(MIN_KEPT_FOR);
-        let now = self.clock.now();
+        let (ttl, now) = (kept_for(site), self.clock.now());
         if let Some(sealed) = seal.seal_checkpoint(pair, now, now.plus(ttl)) {
-            self.leases.put_checkpoint(seal.key, sealed, ttl).await;
+            let put = self.leases.put_checkpoint(seal.key, sealed, ttl).await;
+            if put.is_err() {
+                self.saved_state.server_failed();
+            }
         }
     }
 
@@ -209,7 +263,7 @@ impl RefreshWorker {
         let (ttl, reuse_ttl) = match outcome {
             RefreshOutcome::Renewed { ticket, .. } if ticket.refresh != task.ticket.refresh => {
                 // As long as a copy may be kept.
-                let reuse_ttl = task.site_runtime.site.cookie_max_age.max(MIN_KEPT_FOR);
+                let reuse_ttl = kept_for(&task.site_runtime.site);
                 (self.reuse_window, Some(reuse_ttl))
             }
             // The provider does not rotate: the same refresh token is used again as soon as the
@@ -307,6 +361,11 @@ impl RefreshWorker {
             }),
         }
     }
+}
+
+/// How long tokens that were not issued are kept, and used tokens are remembered.
+fn kept_for(site: &Site) -> Duration {
+    site.cookie_max_age.max(MIN_KEPT_FOR)
 }
 
 fn failed(reason: Reason) -> TaskResult {

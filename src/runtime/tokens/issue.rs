@@ -64,6 +64,7 @@ impl TokenIssuer {
                 let ticket = RefreshTicket {
                     session_hash,
                     access_expires,
+                    access_issued: Some(tokens.principal.issued_at),
                     ..tokens.ticket.clone()
                 };
                 let sealed = ticket.seal(&self.sealing, &site.name, tokens.kind, system::random());

@@ -2,6 +2,7 @@
 //! displace leases and results that live for seconds.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,23 @@ use super::super::expiry_set::ExpirySet;
 pub(super) struct CheckpointLimits {
     pub(super) count: usize,
     pub(super) bytes: usize,
+}
+
+/// A checkpoint, apart from the store that holds it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredCheckpoint {
+    /// The key of its lease.
+    pub key: LeaseKey,
+    /// What it holds, sealed.
+    pub sealed: Arc<[u8]>,
+    /// How long it is kept from now.
+    pub ttl: Duration,
+}
+
+impl fmt::Debug for StoredCheckpoint {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "StoredCheckpoint(ttl: {:?})", self.ttl)
+    }
 }
 
 /// Checkpoints by the keys of their leases.
@@ -29,6 +47,17 @@ impl Checkpoints {
     pub(super) fn get(&self, key: LeaseKey, now: Duration) -> Option<Arc<[u8]>> {
         self.expiry.get(&key).filter(|expiry| now < *expiry)?;
         self.by_key.get(&key).map(Arc::clone)
+    }
+
+    /// Those that have not expired by `now`, in no order.
+    pub(super) fn all(&self, now: Duration) -> Vec<StoredCheckpoint> {
+        let rows = self.expiry.iter().filter(|(_, expiry)| now < *expiry);
+        rows.filter_map(|(key, expiry)| {
+            let sealed = self.by_key.get(&key).map(Arc::clone)?;
+            let ttl = expiry.saturating_sub(now);
+            Some(StoredCheckpoint { key, sealed, ttl })
+        })
+        .collect()
     }
 
     /// Adds a checkpoint in place of an earlier one, and evicts others until `limits` hold.

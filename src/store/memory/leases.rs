@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::super::lease_row::{LeaseRow, LeaseState};
 use super::super::wait_queue::WaitQueue;
 use super::super::{Acquire, Fence, LeaseKey, LeaseResult, LeaseStore, StoreError, Sweep};
-use super::checkpoints::CheckpointLimits;
+use super::checkpoints::{CheckpointLimits, StoredCheckpoint};
 use super::lease_table::{Entry, Limits, Table};
 use crate::model::timestamp::Timestamp;
 use crate::system::Clock;
@@ -53,6 +53,28 @@ impl MemoryLeases {
             limits,
             wait_queue: WaitQueue::new(),
         }
+    }
+
+    /// All checkpoints, in no order.
+    #[must_use]
+    pub fn checkpoints(&self) -> Vec<StoredCheckpoint> {
+        let now = self.clock.monotonic();
+        self.table().checkpoints.all(now)
+    }
+
+    /// Adds a checkpoint that another store held.
+    pub(in crate::store) fn add_checkpoint(&self, checkpoint: StoredCheckpoint) {
+        let StoredCheckpoint { key, sealed, ttl } = checkpoint;
+        let until = self.clock.monotonic().saturating_add(ttl);
+        let mut table = self.table();
+        table
+            .checkpoints
+            .put(key, sealed, until, self.limits.checkpoints);
+    }
+
+    /// Removes the checkpoint of a lease.
+    pub fn remove_checkpoint(&self, key: LeaseKey) {
+        self.table().checkpoints.remove(key);
     }
 
     /// What is held now, to be compared with the limits.

@@ -1,5 +1,5 @@
 //! The stores of a single process. When it ends, leases, counted attempts and server-side sessions
-//! are lost; revocations are saved (`snapshot`).
+//! are lost; revocations and checkpoints are saved (`snapshot`).
 
 mod checkpoints;
 mod lease_table;
@@ -15,6 +15,7 @@ use async_trait::async_trait;
 
 use super::{StoreConnection, StoreError};
 
+pub use checkpoints::StoredCheckpoint;
 pub use leases::MemoryLeases;
 pub use pending_revocations::MemoryPendingRevocations;
 pub use revocations::MemoryRevocations;

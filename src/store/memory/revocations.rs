@@ -60,7 +60,7 @@ impl MemoryRevocations {
 
     /// Adds a revocation, or extends one that is known, and tells the listener. `now` is `None` where
     /// the caller does not know the time: then no entry is removed.
-    pub(in crate::store) fn add(&self, revocation: Revocation, now: Option<Timestamp>) {
+    pub fn add(&self, revocation: Revocation, now: Option<Timestamp>) {
         let Revocation { id, until } = revocation;
         if now.is_some_and(|now| until <= now) {
             return;
@@ -105,7 +105,8 @@ impl MemoryRevocations {
     }
 
     /// All revocations, in no order.
-    pub(in crate::store) fn all(&self) -> Vec<Revocation> {
+    #[must_use]
+    pub fn all(&self) -> Vec<Revocation> {
         let mut all = Vec::new();
         for shard in &self.shards {
             let shard = shard.read().unwrap_or_else(PoisonError::into_inner);

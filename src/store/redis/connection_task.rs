@@ -1,8 +1,8 @@
 //! The background task behind the stores: it connects, subscribes, synchronises, checks the
 //! connection, and starts again when that fails.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,9 +12,11 @@ use tokio::sync::Notify;
 use super::super::{StoreConnection, StoreError};
 use super::Server;
 use super::connection_manager::{ConnectOptions, Connection, describe};
+use super::leases::RedisLeases;
 use super::pubsub::Subscriber;
 use super::random::Random;
 use super::revocations::{Position, ReadRecent, RedisRevocations};
+use crate::system::Clock;
 
 /// The pause before the first attempt to reconnect; it doubles with each further one.
 const FIRST_RECONNECT: Duration = Duration::from_millis(50);
@@ -26,13 +28,23 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct ConnectionTask {
-    options: ConnectOptions,
-    server: Server,
-    subscriber: Subscriber,
-    revocations: Arc<RedisRevocations>,
+    parts: ConnectionParts,
+    /// Since when there has been no connection.
+    down_since: Mutex<Option<Duration>>,
     /// Whether this replica has read all revocations since it connected, and published its own.
     in_sync: AtomicBool,
     random: Random,
+}
+
+/// What a [`ConnectionTask`] works with.
+#[derive(Debug)]
+pub(super) struct ConnectionParts {
+    pub(super) options: ConnectOptions,
+    pub(super) server: Server,
+    pub(super) subscriber: Subscriber,
+    pub(super) revocations: Arc<RedisRevocations>,
+    pub(super) leases: Arc<RedisLeases>,
+    pub(super) clock: Clock,
 }
 
 /// How an attempt to connect, or the connection that it opened, ended.
@@ -44,17 +56,10 @@ enum Ended {
 }
 
 impl ConnectionTask {
-    pub(super) fn new(
-        options: ConnectOptions,
-        server: Server,
-        subscriber: Subscriber,
-        revocations: Arc<RedisRevocations>,
-    ) -> Self {
+    pub(super) fn new(parts: ConnectionParts) -> Self {
         Self {
-            options,
-            server,
-            subscriber,
-            revocations,
+            down_since: Mutex::new(Some(parts.clock.monotonic())),
+            parts,
             in_sync: AtomicBool::new(false),
             random: Random::new(),
         }
@@ -68,19 +73,22 @@ impl ConnectionTask {
             Ok(connection) => connection,
             Err(error) => return Ended::NotConnected(error),
         };
-        let connection = match self.options.connect(attempt).await {
+        let connection = match self.parts.options.connect(attempt).await {
             Ok(connection) => connection,
             Err(error) => return Ended::NotConnected(error),
         };
-        if let Err(error) = self.server.clock.measure(&connection).await {
+        if let Err(error) = self.parts.server.clock.measure(&connection).await {
             return Ended::NotConnected(describe(&error));
         }
-        let generation = self.server.connections.set_up(connection.clone());
+        let generation = self.parts.server.connections.set_up(connection.clone());
+        *self.down_since() = None;
         tracing::info!("the store answers");
         let error = tokio::select! {
             error = self.check(&subscribed, &connection) => error,
             () = closed.notified() => "the connection was closed".to_owned(),
-            () = self.server.connections.failed(generation) => "the connection was lost".to_owned(),
+            () = self.parts.server.connections.failed(generation) => {
+                "the connection was lost".to_owned()
+            }
             () = self.keep_in_sync() => String::new(),
         };
         Ended::Disconnected(error)
@@ -92,7 +100,7 @@ impl ConnectionTask {
         loop {
             tokio::time::sleep(CHECK_EVERY).await;
             let answered = match subscribed.query::<redis::Value>(&ping).await {
-                Ok(_) => self.server.clock.measure(connection).await,
+                Ok(_) => self.parts.server.clock.measure(connection).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = answered {
@@ -103,7 +111,7 @@ impl ConnectionTask {
 
     /// Opens the connection that receives messages. It notifies `closed` when it is closed.
     async fn subscribe(&self, attempt: usize, closed: Arc<Notify>) -> Result<Connection, String> {
-        let subscriber = self.subscriber.clone();
+        let subscriber = self.parts.subscriber.clone();
         let on_push = move |push: redis::PushInfo| {
             subscriber.on_push(&push);
             if push.kind == PushKind::Disconnection {
@@ -111,8 +119,9 @@ impl ConnectionTask {
             }
             Ok(())
         };
-        self.options
-            .subscribe(attempt, &self.server.channel, on_push)
+        self.parts
+            .options
+            .subscribe(attempt, &self.parts.server.channel, on_push)
             .await
     }
 
@@ -120,18 +129,25 @@ impl ConnectionTask {
     /// published or read. Never returns.
     async fn keep_in_sync(&self) {
         loop {
-            let synced = match self.revocations.sync().await {
-                Ok(position) => {
-                    self.in_sync.store(true, Ordering::Release);
-                    self.follow(position).await
-                }
-                Err(error) => Err(error),
-            };
-            if let Err(error) = synced {
+            if let Err(error) = self.sync().await {
                 tracing::warn!(%error, "revocations could not be exchanged");
             }
             tokio::time::sleep(self.random.jitter(CHECK_EVERY)).await;
         }
+    }
+
+    /// Synchronises the revocations, publishes the checkpoints, and follows the revocations.
+    async fn sync(&self) -> Result<(), StoreError> {
+        let position = self.parts.revocations.sync().await?;
+        self.in_sync.store(true, Ordering::Release);
+        self.parts.leases.publish_checkpoints().await?;
+        self.follow(position).await
+    }
+
+    fn down_since(&self) -> MutexGuard<'_, Option<Duration>> {
+        self.down_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads new revocations every second: a message of Pub/Sub may be lost without a trace.
@@ -139,10 +155,11 @@ impl ConnectionTask {
     async fn follow(&self, mut position: Position) -> Result<(), StoreError> {
         loop {
             tokio::select! {
-                () = self.revocations.pending_publish() => return Ok(()),
+                () = self.parts.revocations.pending_publish() => return Ok(()),
+                () = self.parts.leases.pending_publish() => return Ok(()),
                 () = tokio::time::sleep(self.random.jitter(CHECK_EVERY)) => {}
             }
-            match self.revocations.read_recent(&mut position).await? {
+            match self.parts.revocations.read_recent(&mut position).await? {
                 ReadRecent::Complete => {}
                 ReadRecent::Gap => return Ok(()),
             }
@@ -167,7 +184,9 @@ impl StoreConnection for ConnectionTask {
                     error
                 }
             };
-            if self.server.connections.set_down(&error) {
+            let now = self.parts.clock.monotonic();
+            self.down_since().get_or_insert(now);
+            if self.parts.server.connections.set_down(&error) {
                 tracing::warn!(error, "the store does not answer");
             }
             tokio::time::sleep(self.random.jitter(pause)).await;
@@ -176,11 +195,15 @@ impl StoreConnection for ConnectionTask {
 
     async fn ready(&self) -> Result<(), StoreError> {
         let ping = redis::cmd("PING");
-        let _: redis::Value = self.server.connections.query(&ping).await?;
+        let _: redis::Value = self.parts.server.connections.query(&ping).await?;
         if self.in_sync.load(Ordering::Acquire) {
             Ok(())
         } else {
             Err(StoreError("revocations are still being read".to_owned()))
         }
+    }
+
+    fn down_since(&self) -> Option<Duration> {
+        *self.down_since()
     }
 }

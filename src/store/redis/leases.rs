@@ -10,9 +10,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::Value;
+use tokio::sync::Notify;
 
 use super::super::wait_queue::WaitQueue;
-use super::super::{Acquire, Fence, LeaseKey, LeaseResult, LeaseStore, StoreError, Sweep};
+use super::super::{
+    Acquire, Fence, LeaseKey, LeaseResult, LeaseStore, MemoryLeases, StoreError, StoredCheckpoint,
+    Sweep,
+};
 use super::random::Random;
 use super::scripts::{
     ACQUIRE, COMPLETE, EXTEND, PUT_CHECKPOINT, READ_CHECKPOINT, RELEASE, unexpected_reply,
@@ -28,6 +32,17 @@ pub(super) struct RedisLeases {
     server: Server,
     wait_queue: Arc<WaitQueue>,
     random: Random,
+    /// The leases of this replica. It has its own checkpoints there too.
+    local: Arc<MemoryLeases>,
+    /// This replica has a checkpoint that the server did not take.
+    pending_publish: Notify,
+}
+
+/// What happens to an earlier checkpoint.
+#[derive(Clone, Copy)]
+enum Earlier {
+    Replace,
+    Keep,
 }
 
 fn state_key(key: LeaseKey) -> String {
@@ -43,12 +58,55 @@ fn checkpoint_key(key: LeaseKey) -> String {
 }
 
 impl RedisLeases {
-    pub(super) fn new(server: Server, wait_queue: Arc<WaitQueue>) -> Self {
+    pub(super) fn new(
+        server: Server,
+        wait_queue: Arc<WaitQueue>,
+        local: Arc<MemoryLeases>,
+    ) -> Self {
         Self {
             server,
             wait_queue,
             random: Random::new(),
+            local,
+            pending_publish: Notify::new(),
         }
+    }
+
+    /// Puts the checkpoints of this replica on the server, where it has none for the same lease: it
+    /// did not answer when they were made, or lost its data. Forgets those whose leases were
+    /// completed.
+    pub(super) async fn publish_checkpoints(&self) -> Result<(), StoreError> {
+        for checkpoint in self.local.checkpoints() {
+            let key = checkpoint.key;
+            if !self.put(checkpoint, Earlier::Keep).await? {
+                self.local.remove_checkpoint(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until a checkpoint could not be put on the server.
+    pub(super) async fn pending_publish(&self) {
+        self.pending_publish.notified().await;
+    }
+
+    async fn put(
+        &self,
+        checkpoint: StoredCheckpoint,
+        earlier: Earlier,
+    ) -> Result<bool, StoreError> {
+        let StoredCheckpoint { key, sealed, ttl } = checkpoint;
+        PUT_CHECKPOINT
+            .keys([state_key(key), checkpoint_key(key)])
+            .arg(&*sealed)
+            // A TTL of zero is an error.
+            .arg(encoding::duration(ttl.max(Duration::from_millis(1))))
+            .arg(match earlier {
+                Earlier::Replace => "",
+                Earlier::Keep => "keep",
+            })
+            .invoke(&self.server.connections)
+            .await
     }
 }
 
@@ -79,13 +137,12 @@ impl LeaseStore for RedisLeases {
         sealed: Arc<[u8]>,
         ttl: Duration,
     ) -> Result<bool, StoreError> {
-        PUT_CHECKPOINT
-            .keys([state_key(key), checkpoint_key(key)])
-            .arg(&*sealed)
-            // A TTL of zero is an error.
-            .arg(encoding::duration(ttl.max(Duration::from_millis(1))))
-            .invoke(&self.server.connections)
-            .await
+        let checkpoint = StoredCheckpoint { key, sealed, ttl };
+        let put = self.put(checkpoint, Earlier::Replace).await;
+        if put.is_err() {
+            self.pending_publish.notify_one();
+        }
+        put
     }
 
     async fn checkpoint(&self, key: LeaseKey) -> Result<Option<Arc<[u8]>>, StoreError> {

@@ -29,11 +29,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::wait_queue::WaitQueue;
-use super::{MemoryLeases, MemoryRevocations, SavedStores, Scope, StoreError, Stores};
+use super::{MemoryRevocations, SavedStores, Scope, StoreError, Stores};
 use crate::config::settings::Redis;
 use crate::system::Clock;
 use connection_manager::{ConnectOptions, ConnectionManager};
-use connection_task::ConnectionTask;
+use connection_task::{ConnectionParts, ConnectionTask};
 use leases::RedisLeases;
 use near_cache::NearCache;
 use pending_revocations::RedisPendingRevocations;
@@ -84,23 +84,28 @@ fn open_on_channel(settings: &Redis, clock: &Clock, channel: &str) -> Result<Sto
     };
     let saved = SavedStores {
         revocations: Arc::clone(&known),
-        pending: Arc::default(),
+        ..SavedStores::new(clock)
     };
+    let local_leases = Arc::clone(&saved.leases);
+    let leases = RedisLeases::new(server.clone(), wait_queue, Arc::clone(&local_leases));
+    let leases = Arc::new(leases);
     let revocations = Arc::new(RedisRevocations::new(server.clone(), known));
     Ok(Stores {
         sessions: Arc::new(RedisSessions::new(server.clone(), near_cache)),
-        leases: Arc::new(RedisLeases::new(server.clone(), wait_queue)),
-        local_leases: Arc::new(MemoryLeases::new(clock.clone())),
+        leases: Arc::clone(&leases) as _,
+        local_leases,
         revocations: Arc::clone(&revocations) as _,
         pending_revocations: Arc::new(RedisPendingRevocations::new(server.clone())),
         saved,
         throttles: Arc::new(RedisThrottles::new(server.clone())),
-        connection: Arc::new(ConnectionTask::new(
+        connection: Arc::new(ConnectionTask::new(ConnectionParts {
             options,
             server,
             subscriber,
             revocations,
-        )),
+            leases,
+            clock: clock.clone(),
+        })),
         scope: Scope::Replicas,
     })
 }

@@ -1,7 +1,8 @@
 //! What is exported, and that the reference documents all of it.
 
 use super::super::labels::{
-    CallResult, Limit, ProviderOperation, RenewalResult, SignOutCause, StatusClass, UpstreamHealth,
+    CallResult, ClientProtocol, HandshakeResult, Limit, ProviderOperation, RenewalResult,
+    SignOutCause, StatusClass, UpstreamError, UpstreamHealth,
 };
 use super::*;
 use crate::model::outcome_label::OutcomeLabel;
@@ -26,7 +27,10 @@ fn one_of_each() -> Metrics {
     site.sign_in_refused(Reason::InvalidCredentials);
     site.renewal(RenewalResult::Shared);
     site.throttled(Limit::Address);
-    site.upstream_health("127.0.0.1:80", UpstreamHealth::Down);
+    let upstream = site.upstream("http://127.0.0.1:80");
+    upstream.health(UpstreamHealth::Down);
+    upstream.failed(UpstreamError::Reset);
+    upstream.responded(Duration::from_millis(20));
     std::mem::forget(site.stream_opened());
     metrics.provider("main").call(
         ProviderOperation::Keys,
@@ -35,6 +39,12 @@ fn one_of_each() -> Metrics {
     );
     metrics.token_checked(TokenCheck::Revoked);
     metrics.reloaded(ReloadResult::Refused, Timestamp::from_secs(1_700_000_000));
+    let listener = metrics.listener("0.0.0.0:443");
+    listener.handshake(HandshakeResult::Timeout);
+    std::mem::forget(listener.connection_opened(ClientProtocol::Http1));
+    let certificates = [("a.example", 9), ("a.example", 7)];
+    let certificates = certificates.map(|(name, secs)| (name, Timestamp::from_secs(secs)));
+    metrics.certificates(certificates.into_iter());
     metrics.cookie_key_age(Duration::from_secs(7));
     metrics.store_evictions(Store::Refreshes, 3);
     metrics.store_evictions(Store::Refreshes, 5);
@@ -75,11 +85,19 @@ fn every_series_of_a_closed_list_exists_from_the_start() {
         r#"vestibule_logins_total{result="invalid_credentials",site="store"} 1"#,
         r#"vestibule_renewals_total{result="shared",site="store"} 1"#,
         r#"vestibule_throttled_total{limit="address",site="store"} 1"#,
-        r#"vestibule_upstream_healthy{site="store",upstream="127.0.0.1:80"} 0"#,
+        r#"vestibule_upstream_healthy{site="store",upstream="http://127.0.0.1:80"} 0"#,
+        r#"vestibule_upstream_errors_total{error="reset",site="store",upstream="http://127.0.0.1:80"} 1"#,
+        r#"vestibule_upstream_errors_total{error="dns",site="store",upstream="http://127.0.0.1:80"} 0"#,
+        r#"vestibule_upstream_request_duration_seconds_count{site="store",upstream="http://127.0.0.1:80"} 1"#,
         r#"vestibule_open_streams{site="store"} 1"#,
         r#"vestibule_provider_requests_total{operation="keys",provider="main",result="ok"} 1"#,
         r#"vestibule_token_checks_total{result="revoked"} 1"#,
         r#"vestibule_config_reloads_total{result="refused"} 1"#,
+        r#"vestibule_tls_handshakes_total{listener="0.0.0.0:443",result="timeout"} 1"#,
+        r#"vestibule_tls_handshakes_total{listener="0.0.0.0:443",result="ok"} 0"#,
+        r#"vestibule_connections{listener="0.0.0.0:443",protocol="http1"} 1"#,
+        r#"vestibule_connections{listener="0.0.0.0:443",protocol="h2"} 0"#,
+        r#"vestibule_certificate_expiry_timestamp_seconds{name="a.example"} 7"#,
         r#"vestibule_store_evictions_total{store="refreshes"} 5"#,
         r#"vestibule_store_evictions_total{store="sessions"} 0"#,
     ] {
@@ -197,7 +215,7 @@ fn a_closed_stream_and_a_removed_upstream_are_gone() {
             .render()
             .contains(r#"vestibule_open_streams{site="store"} 0"#)
     );
-    site.upstream_health("a:1", UpstreamHealth::Up);
+    site.upstream("a:1").health(UpstreamHealth::Up);
     assert!(metrics.render().contains(r#"upstream="a:1"} 1"#));
     site.forget_upstream("a:1");
     assert!(!metrics.render().contains("a:1"));
@@ -233,6 +251,7 @@ fn the_reference_lists_every_metric_and_no_other() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn the_reference_lists_every_value_of_the_closed_labels() {
     fn row(metric: &str, label: &str, values: impl Iterator<Item = &'static str>) -> String {
         let values: Vec<_> = values.map(|value| format!("`{value}`")).collect();
@@ -282,9 +301,24 @@ fn the_reference_lists_every_value_of_the_closed_labels() {
             Store::ALL.iter().map(|value| value.as_str()),
         ),
         row(
+            "upstream_errors_total",
+            "error",
+            UpstreamError::ALL.iter().map(|value| value.as_str()),
+        ),
+        row(
             "config_reloads_total",
             "result",
             ReloadResult::ALL.iter().map(|value| value.as_str()),
+        ),
+        row(
+            "connections",
+            "protocol",
+            ClientProtocol::ALL.iter().map(|value| value.as_str()),
+        ),
+        row(
+            "tls_handshakes_total",
+            "result",
+            HandshakeResult::ALL.iter().map(|value| value.as_str()),
         ),
     ];
     let listed: Vec<&str> = REFERENCE

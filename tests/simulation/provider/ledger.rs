@@ -19,12 +19,15 @@ pub struct Grant {
     pub ended: bool,
     /// When its sign-out was answered.
     pub signed_out: Option<Duration>,
+    /// The refresh token with which it was signed out, where that was not exchanged before.
+    pub signed_out_with: Option<String>,
 }
 
 /// A refresh token.
 #[derive(Debug)]
 pub struct RefreshToken {
     pub grant: usize,
+    pub issued: Duration,
     pub spent: Option<Spent>,
     /// Whether it may be presented to the provider once more: its holder died, the store lost its
     /// data, or the answer was lost on its way.
@@ -49,7 +52,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Begins a sign-in of this visitor, and returns its number and its first refresh token.
-    pub fn begin(&mut self, visitor: usize) -> (usize, String) {
+    pub fn begin(&mut self, visitor: usize, now: Duration) -> (usize, String) {
         let grant = self.grants.len();
         self.grants.push(Grant {
             visitor,
@@ -58,15 +61,17 @@ impl Ledger {
             excused: false,
             ended: false,
             signed_out: None,
+            signed_out_with: None,
         });
-        (grant, self.issue(grant))
+        (grant, self.issue(grant, now))
     }
 
     /// A new refresh token of this sign-in.
-    pub fn issue(&mut self, grant: usize) -> String {
+    pub fn issue(&mut self, grant: usize, now: Duration) -> String {
         let token = format!("refresh-{grant}-{}", self.tokens.len());
         let row = RefreshToken {
             grant,
+            issued: now,
             spent: None,
             excused: false,
         };
@@ -82,6 +87,16 @@ impl Ledger {
             });
             token.excused |= concerned;
         }
+    }
+
+    /// The refresh token of a sign-out that the provider was not told.
+    pub fn untold(&self) -> Option<&str> {
+        self.grants.iter().find_map(|grant| {
+            let token = grant.signed_out_with.as_deref()?;
+            let row = self.tokens.get(token)?;
+            let is_untold = grant.signed_out.is_some() && !grant.ended && row.spent.is_none();
+            is_untold.then_some(token)
+        })
     }
 
     /// The sign-in of a refresh token.

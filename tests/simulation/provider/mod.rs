@@ -48,6 +48,8 @@ struct State {
     unregistered: BTreeSet<usize>,
     /// Until when the store that the gateways share may fail them.
     store_trouble: Duration,
+    /// From when to when it was lost, with all that it knew until then.
+    store_lost: Option<(Duration, Duration)>,
 }
 
 impl IdentityProvider {
@@ -131,6 +133,21 @@ impl IdentityProvider {
         state.store_trouble = state.store_trouble.max(now + span);
     }
 
+    /// Notes that the shared store does not answer for a while, and knows afterwards what it knew
+    /// before. Only the first such span is looked at, and only where nothing failed before it.
+    pub fn store_is_lost(&self, span: Duration) {
+        let now = self.time.elapsed();
+        let mut state = self.state();
+        if state.store_trouble.is_zero() {
+            state.store_lost = Some((now, now + span.min(REUSE_WINDOW)));
+        }
+    }
+
+    /// Whether the shared store ever failed the gateways.
+    pub fn had_store_trouble(&self) -> bool {
+        !self.store_trouble().is_zero()
+    }
+
     /// Until when the shared store may fail the gateways.
     pub fn store_trouble(&self) -> Duration {
         self.state().store_trouble
@@ -187,9 +204,22 @@ impl IdentityProvider {
         }
         let others = state.calls.under_way(Endpoint::Refresh, token);
         let in_store_trouble = now < state.store_trouble;
+        let store_lost = state.store_lost;
         let Some(row) = state.ledger.tokens.get_mut(token) else {
             return;
         };
+        let due = Duration::from_secs(self.options.token_life * 2 / 3);
+        if let (Some((lost, back)), Some(spent)) = (store_lost, &row.spent)
+            && self.is_one_time().is_some()
+            && (lost..back).contains(&now)
+            && (row.issued + due..lost).contains(&spent.at)
+            && spent.process != caller.process
+        {
+            let what = format!(
+                "gateway {gateway} calls refresh with {token}, whose result the lost store may have"
+            );
+            self.trace.violate(rules::ONE_CALL, what);
+        }
         row.excused |= in_store_trouble || others.iter().any(|other| !other.is_alive());
         if !others.is_empty() && !row.excused {
             let what = format!("gateway {gateway} calls refresh with {token} beside another call");

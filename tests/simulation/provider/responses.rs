@@ -49,7 +49,7 @@ impl IdentityProvider {
         let Ok(visitor) = login_id.trim_start_matches("visitor").parse::<usize>() else {
             return (404, String::new());
         };
-        let (grant, refresh) = state.ledger.begin(visitor);
+        let (grant, refresh) = state.ledger.begin(visitor, self.time.elapsed());
         if state.unregistered.contains(&visitor) {
             return (202, self.tokens(state, grant, &refresh));
         }
@@ -74,7 +74,7 @@ impl IdentityProvider {
         let now = self.time.elapsed();
         match spent {
             None => {
-                let successor = state.ledger.issue(grant);
+                let successor = state.ledger.issue(grant, now);
                 self.trace
                     .note(|| format!("the provider exchanges {token} for {successor}"));
                 let answer = self.tokens(state, grant, &successor);

@@ -2,7 +2,7 @@
 //! cache of sessions.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,11 +10,11 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use vestibule::model::timestamp::Timestamp;
-use vestibule::model::token::RevocationKey;
 use vestibule::store::{
-    RevocationId, RevocationListener, SessionHash, StoreConnection, StoreError, StoredSession,
-    Sweep,
+    Revocation, RevocationId, SavedStores, SessionHash, StoreConnection, StoreError,
+    StoredCheckpoint, StoredSession, Sweep,
 };
+use vestibule::system::Clock;
 
 use super::super::life::Life;
 use super::server::{Data, Message, Server};
@@ -32,9 +32,11 @@ pub struct Replica {
     pub server: Arc<Server>,
     pub life: Arc<Life>,
     pub lease_changed: Notify,
+    /// What this process knows of revocations, and its own leases.
+    pub saved: SavedStores,
+    clock: Clock,
     pending_publish: Notify,
     failed: Notify,
-    listener: OnceLock<Arc<dyn RevocationListener>>,
     state: Mutex<State>,
 }
 
@@ -42,22 +44,27 @@ pub struct Replica {
 struct State {
     /// The generation of the connection; `None` while there is none.
     connection: Option<u64>,
+    down_since: Option<Duration>,
     in_sync: bool,
-    revoked: BTreeMap<(String, String), Timestamp>,
     sessions: BTreeMap<[u8; 32], (StoredSession, Timestamp)>,
 }
 
 impl Replica {
     /// The side of the process `life`. It is connected already.
-    pub fn new(server: &Arc<Server>, life: &Arc<Life>) -> Arc<Self> {
+    pub fn new(server: &Arc<Server>, life: &Arc<Life>, clock: &Clock) -> Arc<Self> {
+        let state = State {
+            down_since: Some(clock.monotonic()),
+            ..State::default()
+        };
         let replica = Arc::new(Self {
             server: Arc::clone(server),
             life: Arc::clone(life),
             lease_changed: Notify::new(),
+            saved: SavedStores::new(clock),
+            clock: clock.clone(),
             pending_publish: Notify::new(),
             failed: Notify::new(),
-            listener: OnceLock::new(),
-            state: Mutex::default(),
+            state: Mutex::new(state),
         });
         server.subscribe(&replica);
         replica
@@ -91,33 +98,14 @@ impl Replica {
         match message {
             Message::SessionEnded(id) => drop(state.sessions.remove(&id.0)),
             Message::LeaseChanged => self.lease_changed.notify_waiters(),
-            Message::Revoked(key, until) => {
+            Message::Revoked(revocation) => {
                 drop(state);
-                self.add_revocation(key.clone(), *until);
+                self.saved.revocations.add(*revocation, None);
             }
         }
     }
 
-    /// Refuses a sign-in in this gateway.
-    pub fn add_revocation(&self, key: (String, String), until: Timestamp) {
-        let id = RevocationId::of(&key.0, &RevocationKey(key.1.clone()));
-        add(&mut self.state().revoked, key, until);
-        if let Some(listener) = self.listener.get() {
-            listener.revoked(id);
-        }
-    }
-
-    /// Registers who hears of revocations. The first stays.
-    pub fn listen(&self, listener: Arc<dyn RevocationListener>) {
-        let _ = self.listener.set(listener);
-    }
-
-    /// The end of a revocation.
-    pub fn revoked_until(&self, key: &(String, String)) -> Option<Timestamp> {
-        self.state().revoked.get(key).copied()
-    }
-
-    /// Publishes all revocations as soon as there is a connection.
+    /// Publishes all revocations and checkpoints as soon as there is a connection.
     pub fn publish_later(&self) {
         self.pending_publish.notify_one();
     }
@@ -149,7 +137,11 @@ impl Replica {
         let Some(generation) = self.server.connect() else {
             return false;
         };
-        self.state().connection = Some(generation);
+        {
+            let mut state = self.state();
+            state.connection = Some(generation);
+            state.down_since = None;
+        }
         tokio::select! {
             biased;
             () = self.failed.notified() => {}
@@ -171,17 +163,19 @@ impl Replica {
         loop {
             if self.sync().await.is_ok() {
                 self.state().in_sync = true;
-                self.pending_publish.notified().await;
+                if self.publish_checkpoints().await.is_ok() {
+                    self.pending_publish.notified().await;
+                }
             }
             sleep(CHECK_EVERY).await;
         }
     }
 
     /// Reads all revocations from the server.
-    async fn read_revocations(&self) -> Result<BTreeMap<(String, String), Timestamp>, StoreError> {
+    async fn read_revocations(&self) -> Result<BTreeMap<RevocationId, Timestamp>, StoreError> {
         let on_server = self.run(|data| (data.revoked.clone(), None)).await?;
-        for (key, until) in &on_server {
-            self.add_revocation(key.clone(), *until);
+        for (&id, &until) in &on_server {
+            self.saved.revocations.add(Revocation { id, until }, None);
         }
         Ok(on_server)
     }
@@ -189,10 +183,12 @@ impl Replica {
     /// Exchanges all revocations with the server.
     async fn sync(&self) -> Result<(), StoreError> {
         let on_server = self.read_revocations().await?;
-        let own = self.state().revoked.clone();
-        for (key, until) in own {
-            if on_server.get(&key).is_none_or(|known| *known < until) {
-                self.publish(key, until).await?;
+        let mut own = self.saved.revocations.all();
+        own.sort_by_key(|revocation| revocation.id);
+        for revocation in own {
+            let known = on_server.get(&revocation.id);
+            if known.is_none_or(|until| *until < revocation.until) {
+                self.publish(revocation).await?;
             }
         }
         Ok(())
@@ -202,12 +198,25 @@ impl Replica {
     ///
     /// # Errors
     /// Where the server does not answer.
-    pub async fn publish(&self, key: (String, String), until: Timestamp) -> Result<(), StoreError> {
+    pub async fn publish(&self, revocation: Revocation) -> Result<(), StoreError> {
         self.run(|data| {
-            let news = data.revoke(key.clone(), until);
-            ((), news.then_some(Message::Revoked(key, until)))
+            let news = data.revoke(revocation);
+            ((), news.then_some(Message::Revoked(revocation)))
         })
         .await
+    }
+
+    /// Puts the checkpoints of this gateway on the server, where it has none for the same lease.
+    async fn publish_checkpoints(&self) -> Result<(), StoreError> {
+        let mut own = self.saved.leases.checkpoints();
+        own.sort_by_key(|checkpoint| checkpoint.key);
+        for checkpoint in own {
+            let key = checkpoint.key;
+            if !self.run(|data| (keep(data, checkpoint), None)).await? {
+                self.saved.leases.remove_checkpoint(key);
+            }
+        }
+        Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -215,13 +224,14 @@ impl Replica {
     }
 }
 
-fn add(
-    revoked: &mut BTreeMap<(String, String), Timestamp>,
-    key: (String, String),
-    until: Timestamp,
-) {
-    let end = revoked.entry(key).or_insert(until);
-    *end = until.max(*end);
+/// What `put_checkpoint.lua` does where an earlier checkpoint stays.
+fn keep(data: &mut Data, checkpoint: StoredCheckpoint) -> bool {
+    let StoredCheckpoint { key, sealed, ttl } = checkpoint;
+    let earlier = data.leases.get(&key.0);
+    let has_earlier = earlier
+        .and_then(|lease| lease.checkpoint.as_ref())
+        .is_some_and(|(_, end)| data.now < *end);
+    has_earlier || data.put_checkpoint(key, sealed, ttl)
 }
 
 #[async_trait]
@@ -237,6 +247,7 @@ impl StoreConnection for Replica {
                 let mut state = self.state();
                 state.connection = None;
                 state.in_sync = false;
+                state.down_since.get_or_insert(self.clock.monotonic());
             }
             sleep(pause).await;
             pause = (pause * 2).min(MAX_RECONNECT);
@@ -251,6 +262,10 @@ impl StoreConnection for Replica {
         } else {
             Err(StoreError("revocations are still being read".into()))
         }
+    }
+
+    fn down_since(&self) -> Option<Duration> {
+        self.state().down_since
     }
 }
 

@@ -7,7 +7,10 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use vestibule::model::timestamp::Timestamp;
-use vestibule::store::{MemoryPendingRevocations, MemoryThrottles, SessionHash, StoreError};
+use vestibule::store::{
+    LeaseKey, MemoryPendingRevocations, MemoryThrottles, Revocation, RevocationId, SessionHash,
+    StoreError,
+};
 
 use super::super::clock::TrueTime;
 use super::super::life::Life;
@@ -23,7 +26,6 @@ const JOURNAL: Duration = Duration::from_secs(5);
 pub struct Server {
     pub time: TrueTime,
     pub throttles: MemoryThrottles,
-    pub pending_revocations: Arc<MemoryPendingRevocations>,
     state: Mutex<State>,
 }
 
@@ -32,8 +34,9 @@ pub struct Server {
 pub struct Data {
     pub leases: BTreeMap<[u8; 32], Lease>,
     pub sessions: BTreeMap<[u8; 32], StoredValue>,
-    /// The ends of revocations by provider and sign-in.
-    pub revoked: BTreeMap<(String, String), Timestamp>,
+    /// The ends of revocations.
+    pub revoked: BTreeMap<RevocationId, Timestamp>,
+    pub pending_revocations: Arc<MemoryPendingRevocations>,
     pub last_fence: u64,
     journal: VecDeque<(Duration, Undo)>,
     /// The server's time.
@@ -64,7 +67,7 @@ pub struct StoredValue {
 enum Undo {
     Lease([u8; 32], Option<Lease>),
     Session([u8; 32], Option<StoredValue>),
-    Revoked((String, String), Option<Timestamp>),
+    Revoked(RevocationId, Option<Timestamp>),
 }
 
 #[derive(Debug, Default)]
@@ -85,7 +88,7 @@ struct State {
 pub enum Message {
     SessionEnded(SessionHash),
     LeaseChanged,
-    Revoked((String, String), Timestamp),
+    Revoked(Revocation),
 }
 
 impl Server {
@@ -98,7 +101,6 @@ impl Server {
         Arc::new(Self {
             time,
             throttles: MemoryThrottles::new(),
-            pending_revocations: Arc::default(),
             state: Mutex::new(state),
         })
     }
@@ -256,6 +258,23 @@ impl Data {
         self.log(Undo::Lease(key, before));
     }
 
+    /// Stores a checkpoint, as `put_checkpoint.lua` does. `false` when the lease was completed.
+    pub fn put_checkpoint(&mut self, key: LeaseKey, sealed: Arc<[u8]>, ttl: Duration) -> bool {
+        let lease = self.leases.get(&key.0).cloned().unwrap_or_default();
+        if lease.result_until.max(lease.reused_until) > Some(self.now) {
+            return false;
+        }
+        let checkpoint = Some((sealed, self.now + ttl));
+        self.put_lease(
+            key.0,
+            Lease {
+                checkpoint,
+                ..lease
+            },
+        );
+        true
+    }
+
     /// Writes a session, or deletes it.
     pub fn put_session(&mut self, key: [u8; 32], value: Option<StoredValue>) {
         let before = match value {
@@ -266,13 +285,14 @@ impl Data {
     }
 
     /// Adds a revocation, or extends it. Returns whether that is news.
-    pub fn revoke(&mut self, key: (String, String), until: Timestamp) -> bool {
-        let before = self.revoked.get(&key).copied();
+    pub fn revoke(&mut self, revocation: Revocation) -> bool {
+        let Revocation { id, until } = revocation;
+        let before = self.revoked.get(&id).copied();
         if before.is_some_and(|before| until <= before) {
             return false;
         }
-        self.revoked.insert(key.clone(), until);
-        self.log(Undo::Revoked(key, before));
+        self.revoked.insert(id, until);
+        self.log(Undo::Revoked(id, before));
         true
     }
 

@@ -10,9 +10,10 @@ use vestibule::config::settings::Rate;
 use vestibule::model::timestamp::Timestamp;
 use vestibule::model::token::RevocationKey;
 use vestibule::store::{
-    Acquire, Fence, LeaseKey, LeaseResult, LeaseStore, MemoryLeases, Reservation, ReserveError,
-    RevocationListener, RevocationStore, SavedStores, Scope, SessionHash, SessionStore, Settlement,
-    StoreError, StoredSession, Stores, Sweep, ThrottleKey, ThrottleStore,
+    Acquire, Fence, LeaseKey, LeaseResult, LeaseStore, MemoryPendingRevocations, PendingId,
+    PendingRevocation, PendingRevocationStore, Reservation, ReserveError, Revocation, RevocationId,
+    RevocationListener, RevocationStore, Scope, SessionHash, SessionStore, Settlement, StoreError,
+    StoredSession, Stores, Sweep, ThrottleKey, ThrottleStore,
 };
 
 use vestibule::system::Clock;
@@ -26,15 +27,16 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// The stores of the process `life` on `server`.
 pub fn connect(server: &Arc<Server>, life: &Arc<Life>, clock: &Clock) -> Stores {
-    let replica = Replica::new(server, life);
+    let replica = Replica::new(server, life, clock);
+    let saved = replica.saved.clone();
     let shared = Arc::new(SharedStore(Arc::clone(&replica)));
     Stores {
         sessions: Arc::clone(&shared) as _,
         leases: Arc::clone(&shared) as _,
-        local_leases: Arc::new(MemoryLeases::new(clock.clone())),
+        local_leases: Arc::clone(&saved.leases),
         revocations: Arc::clone(&shared) as _,
-        pending_revocations: Arc::clone(&server.pending_revocations) as _,
-        saved: SavedStores::default(),
+        pending_revocations: Arc::clone(&shared) as _,
+        saved,
         throttles: shared,
         connection: replica,
         scope: Scope::Replicas,
@@ -43,6 +45,14 @@ pub fn connect(server: &Arc<Server>, life: &Arc<Life>, clock: &Clock) -> Stores 
 
 #[derive(Debug)]
 struct SharedStore(Arc<Replica>);
+
+impl SharedStore {
+    /// The pending revocations on the server, where it answers.
+    async fn pending_revocations(&self) -> Result<Arc<MemoryPendingRevocations>, StoreError> {
+        let pending = |data: &mut Data| (Arc::clone(&data.pending_revocations), None);
+        self.0.run(pending).await
+    }
+}
 
 impl Sweep for SharedStore {
     fn sweep(&self, _now: Timestamp) {}
@@ -97,25 +107,12 @@ impl LeaseStore for SharedStore {
         sealed: Arc<[u8]>,
         ttl: Duration,
     ) -> Result<bool, StoreError> {
-        let put = |data: &mut Data| {
-            let (lease, now) = (
-                data.leases.get(&key.0).cloned().unwrap_or_default(),
-                data.now,
-            );
-            if lease.result_until.max(lease.reused_until) > Some(now) {
-                return (false, None);
-            }
-            let checkpoint = Some((sealed, now + ttl));
-            data.put_lease(
-                key.0,
-                Lease {
-                    checkpoint,
-                    ..lease
-                },
-            );
-            (true, None)
-        };
-        self.0.run(put).await
+        let put = |data: &mut Data| (data.put_checkpoint(key, sealed, ttl), None);
+        let put = self.0.run(put).await;
+        if put.is_err() {
+            self.0.publish_later();
+        }
+        put
     }
 
     async fn checkpoint(&self, key: LeaseKey) -> Result<Option<Arc<[u8]>>, StoreError> {
@@ -289,9 +286,10 @@ impl RevocationStore for SharedStore {
         if until <= now {
             return Ok(());
         }
-        let key = (provider.to_owned(), session.0.clone());
-        self.0.add_revocation(key.clone(), until);
-        let published = self.0.publish(key, until).await;
+        let id = RevocationId::of(provider, session);
+        let revocation = Revocation { id, until };
+        self.0.saved.revocations.add(revocation, Some(now));
+        let published = self.0.publish(revocation).await;
         if published.is_err() {
             self.0.publish_later();
         }
@@ -299,12 +297,38 @@ impl RevocationStore for SharedStore {
     }
 
     fn listen(&self, listener: Arc<dyn RevocationListener>) {
-        self.0.listen(listener);
+        self.0.saved.revocations.listen(listener);
     }
 
     fn is_revoked(&self, provider: &str, session: &RevocationKey, now: Timestamp) -> bool {
-        let key = (provider.to_owned(), session.0.clone());
-        self.0.revoked_until(&key).is_some_and(|until| now < until)
+        self.0.saved.revocations.is_revoked(provider, session, now)
+    }
+}
+
+#[async_trait]
+impl PendingRevocationStore for SharedStore {
+    async fn put(
+        &self,
+        pending: PendingRevocation,
+        keep: Duration,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.pending_revocations()
+            .await?
+            .put(pending, keep, now)
+            .await
+    }
+
+    async fn remove(&self, id: PendingId) -> Result<(), StoreError> {
+        self.pending_revocations().await?.remove(id).await
+    }
+
+    async fn some(
+        &self,
+        count: usize,
+        now: Timestamp,
+    ) -> Result<Vec<PendingRevocation>, StoreError> {
+        self.pending_revocations().await?.some(count, now).await
     }
 }
 

@@ -103,12 +103,23 @@ impl Process {
         }
     }
 
-    /// What the line that tells of the listeners says.
+    /// The first address of the line that tells of the listeners.
     fn serving(&self) -> Option<SocketAddr> {
+        self.addresses().first().copied()
+    }
+
+    /// What the line that tells of the listeners says: the plain ones, then those with TLS. Empty
+    /// before there is that line.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
         let log = self.printed();
-        let line = log.lines().find(|line| line.contains("\"serving\""))?;
-        let line: serde_json::Value = serde_json::from_str(line).ok()?;
-        line["listen"].as_str()?.split(' ').next()?.parse().ok()
+        let line = log.lines().find(|line| line.contains("\"serving\""));
+        let line: Option<serde_json::Value> = line.and_then(|line| serde_json::from_str(line).ok());
+        let listen = line.as_ref().and_then(|line| line["listen"].as_str());
+        listen
+            .into_iter()
+            .flat_map(|listen| listen.split(' '))
+            .filter_map(|address| address.parse().ok())
+            .collect()
     }
 
     /// Looks until there is something to be seen.

@@ -5,8 +5,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use super::Trust;
+use super::http2::ask_gateway;
 
 /// An answer, parsed.
 #[derive(Clone, Debug, Default)]
@@ -105,7 +108,12 @@ fn dechunk(body: &str) -> String {
 /// Sends these bytes over a new connection and reads until the other side is done with it, at most
 /// 20 s.
 pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Reply {
-    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    exchange(stream, bytes).await
+}
+
+/// The same over this stream.
+pub async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> Reply {
     // The other side may answer and close before everything is sent.
     let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();
@@ -124,6 +132,8 @@ pub struct Browser {
     pub extra: Vec<(String, String)>,
     /// Whether requests look like navigations; otherwise like a script's `fetch`.
     pub navigates: bool,
+    /// Whom it trusts, where it speaks TLS.
+    pub trust: Option<Trust>,
 }
 
 impl Browser {
@@ -134,7 +144,24 @@ impl Browser {
             cookies: Vec::new(),
             extra: Vec::new(),
             navigates: true,
+            trust: None,
         }
+    }
+
+    /// The same browser speaking TLS.
+    pub fn trusting(mut self, trust: &Trust) -> Self {
+        self.trust = Some(trust.clone());
+        self
+    }
+
+    /// The origin of the site's pages.
+    fn origin(&self) -> String {
+        let scheme = if self.trust.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{}", self.host)
     }
 
     /// The same browser making a script's calls.
@@ -203,7 +230,7 @@ impl Browser {
         let body = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(fields)
             .finish();
-        let origin = format!("http://{}", self.host);
+        let origin = self.origin();
         let headers = [
             ("Content-Type", "application/x-www-form-urlencoded"),
             ("Origin", &origin),
@@ -213,7 +240,7 @@ impl Browser {
 
     /// Posts JSON as a script of this site's own page does.
     pub async fn call(&mut self, target: &str, body: &Value) -> Reply {
-        let origin = format!("http://{}", self.host);
+        let origin = self.origin();
         let headers = [
             ("Content-Type", "application/json"),
             ("Origin", &origin),
@@ -261,7 +288,17 @@ impl Browser {
         body: &[u8],
     ) -> Reply {
         let request = self.request(method, target, headers, body);
-        let reply = raw(self.address, &request).await;
+        let reply = match &self.trust {
+            None => ask_gateway(self.address, &request).await,
+            Some(trust) => {
+                let name = self.host.split(':').next().unwrap_or_default();
+                let stream = trust
+                    .connect(self.address, name)
+                    .await
+                    .expect("a handshake");
+                exchange(stream, &request).await
+            }
+        };
         self.keep(&reply);
         reply
     }

@@ -3,19 +3,25 @@
 
 mod application;
 mod binary;
+mod certificates;
 mod client;
 mod door;
 mod held;
 mod hostile;
+pub mod http2;
 mod phone;
 mod redis;
 mod scripted;
+mod secure_server;
+mod servers;
 mod stage;
+mod tls;
 mod wire;
 
 pub use application::{Application, Received};
 pub use binary::{Process, USERS, free, run, store_alone, vestibule};
-pub use client::{Browser, Reply, field, raw};
+pub use certificates::Authority;
+pub use client::{Browser, Reply, exchange, field, raw};
 pub use door::Door;
 pub use held::{Holding, Listening, Nobody};
 pub use hostile::Siege;
@@ -24,5 +30,8 @@ pub use redis::Redis;
 pub use scripted::{
     CHANGE, CODE, KEYS, LOGIN, REFRESH, Scripted, as_documented, claims, field_error,
 };
+pub use secure_server::SecureServer;
+pub use servers::{Kept, Server, read_head};
 pub use stage::{PASSWORD, SHOPPER, Stage, until, with_line};
+pub use tls::{Pair, Trust};
 pub use wire::{Line, Witness, ask};

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use vestibule::cli::serve::BoundServer;
 use vestibule::cli::stop::StopRequest;
-use vestibule::config::{FakeEnvironment, check_text};
+use vestibule::config::{SystemEnvironment, check_text};
 use vestibule::embedded::identity_server as identity;
 use vestibule::embedded::statistics::Statistics;
 use vestibule::embedded::users::Users;
@@ -38,8 +38,10 @@ pub struct Stage {
     pub store: Application,
     /// The forum's application.
     pub forum: Application,
-    /// Where the gateway listens.
+    /// Where the gateway listens: the first of its addresses.
     pub address: SocketAddr,
+    /// All of them: the plain ones, then those with TLS.
+    pub addresses: Vec<SocketAddr>,
     /// Where metrics and health are.
     pub admin: SocketAddr,
     /// The configuration in force.
@@ -94,10 +96,10 @@ impl Stage {
         before(&provider);
         let (store, forum) = (Application::open().await, Application::open().await);
         let text = config(reference(&provider, &store, &forum, state.path()));
-        let settings = check_text("stories.toml", &text, &FakeEnvironment::default())
-            .unwrap_or_else(|e| panic!("{e}"));
+        let settings =
+            check_text("stories.toml", &text, &SystemEnvironment).unwrap_or_else(|e| panic!("{e}"));
         let opened = BoundServer::open(settings, clock.clone()).unwrap();
-        let (address, admin) = (opened.addresses()[0], opened.admin_address().unwrap());
+        let (addresses, admin) = (opened.addresses(), opened.admin_address().unwrap());
         let runtime_handle = opened.runtime_handle();
         let (stop, stopped) = watch::channel(StopRequest::None);
         let running = Some(tokio::spawn(opened.run(None, stopped)));
@@ -107,7 +109,8 @@ impl Stage {
             asked,
             store,
             forum,
-            address,
+            address: addresses[0],
+            addresses,
             admin,
             runtime_handle,
             config: text,
@@ -230,7 +233,7 @@ pub struct Replica {
 
 impl Replica {
     async fn start(config: &str, clock: Clock) -> Self {
-        let settings = check_text("stories.toml", config, &FakeEnvironment::default())
+        let settings = check_text("stories.toml", config, &SystemEnvironment)
             .unwrap_or_else(|e| panic!("{e}"));
         let opened = BoundServer::open(settings, clock).unwrap();
         let (stop, stopped) = watch::channel(StopRequest::None);

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::super::super::{ThrottleKey, ThrottleKeys};
+use super::super::super::{LeaseStore as _, ThrottleKey, ThrottleKeys};
 use super::*;
 
 const ONE_A_MINUTE: Rate = Rate {
@@ -108,6 +108,76 @@ fn a_server_that_lost_its_data_gets_the_revocations_back() {
             .reserve(account, ONE_A_MINUTE, NOW)
             .await
             .unwrap();
+    });
+}
+
+/// What a later holder would be given.
+async fn checkpoint(stores: &Stores, lease: LeaseKey) -> Option<Arc<[u8]>> {
+    stores.leases.checkpoint(lease).await.ok().flatten()
+}
+
+#[test]
+fn a_server_that_lost_its_data_gets_the_checkpoints_back() {
+    let Some(mut server) = TestServer::start(CONFIG) else {
+        return;
+    };
+    block_on(async {
+        let settings = server.settings(RedisTopology::One);
+        let (here, there) = (
+            ready_replica(&settings).await,
+            ready_replica(&settings).await,
+        );
+        let [kept, missed, replaced, done] = [1, 2, 3, 4].map(|number| LeaseKey([number; 32]));
+        let sealed: Arc<[u8]> = b"first".as_slice().into();
+        let put = async |stores: &Stores, lease| {
+            let here = stores
+                .local_leases
+                .put_checkpoint(lease, sealed.clone(), MINUTE);
+            here.await.unwrap();
+            stores
+                .leases
+                .put_checkpoint(lease, sealed.clone(), MINUTE)
+                .await
+        };
+        assert_eq!(put(&here, kept).await, Ok(true));
+        assert_eq!(there.connection.down_since(), None);
+        server.kill();
+        assert!(eventually(async || !is_ready(&here).await && !is_ready(&there).await).await);
+        assert!(here.connection.down_since().is_some());
+        for lease in [missed, replaced, done] {
+            assert!(put(&here, lease).await.is_err());
+        }
+        here.local_leases.remove_checkpoint(replaced);
+        here.local_leases.remove_checkpoint(done);
+        assert!(server.run());
+        assert!(becomes_ready(&here).await && becomes_ready(&there).await);
+        for lease in [kept, missed] {
+            let given = async || checkpoint(&there, lease).await == Some(sealed.clone());
+            assert!(eventually(given).await, "published");
+        }
+
+        // Another replica has gone on meanwhile.
+        let second: Arc<[u8]> = b"second".as_slice().into();
+        let put = there
+            .leases
+            .put_checkpoint(replaced, second.clone(), MINUTE);
+        assert_eq!(put.await, Ok(true));
+        let acquired = there.leases.acquire(done, MINUTE).await.unwrap();
+        let Acquire::Acquired { fence, .. } = acquired else {
+            panic!("the lease is free")
+        };
+        assert_eq!(there.leases.complete(done, fence, result()).await, Ok(true));
+        for lease in [replaced, done] {
+            let local = here
+                .local_leases
+                .put_checkpoint(lease, sealed.clone(), MINUTE);
+            local.await.unwrap();
+        }
+        server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
+        let forgotten = async || here.local_leases.checkpoint(done).await == Ok(None);
+        assert!(eventually(forgotten).await, "its lease was completed");
+        assert_eq!(checkpoint(&there, done).await, None);
+        assert_eq!(checkpoint(&there, replaced).await, Some(second));
     });
 }
 

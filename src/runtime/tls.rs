@@ -1,0 +1,341 @@
+//! What TLS listeners need: the certificates by name, and how handshakes are made.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{
+    ClientHello, NoClientAuth, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier,
+    danger::ClientCertVerifier,
+};
+use rustls::sign::CertifiedKey;
+use rustls::{ALL_VERSIONS, ServerConfig, SupportedProtocolVersion, version};
+
+pub use crate::config::certificate::subject as client_subject;
+use crate::config::certificate::{Certificate, ClientAuthorities, ClientCertificate};
+pub use crate::config::settings::ProxyProtocol;
+use crate::config::settings::Tls;
+use crate::config::settings::TlsVersion;
+use crate::model::timestamp::Timestamp;
+
+/// The protocols that listeners offer (RFC 7301), the preferred one first.
+pub const ALPN_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+/// What a TLS listener needs.
+pub struct TlsListener {
+    /// For its handshakes.
+    pub server_config: Arc<ServerConfig>,
+    /// Its certificates.
+    pub certificates: Arc<Certificates>,
+    /// Encrypts session tickets. Its keys are replaced every six hours. Each listener has its own:
+    /// a ticket of one that asks for no client certificate must not open a session at one that does.
+    tickets: Arc<dyn ProducesTickets>,
+    client_authorities: Option<ClientAuthorities>,
+    /// Whether clients begin with the header of the PROXY protocol.
+    pub proxy_protocol: ProxyProtocol,
+}
+
+/// The TLS listeners by their configured addresses.
+pub type TlsListeners = HashMap<SocketAddr, Arc<TlsListener>>;
+
+/// The listeners of `settings`. Those of `previous` that are not in the settings stay, because
+/// their sockets are open until the process ends.
+///
+/// # Errors
+/// What is wrong with which listener, for an operator.
+pub(super) fn listeners(
+    settings: &[Tls],
+    previous: Option<&TlsListeners>,
+    now: Timestamp,
+) -> Result<TlsListeners, String> {
+    let mut listeners = previous.cloned().unwrap_or_default();
+    for tls in settings {
+        let listener = TlsListener::new(tls, listeners.get(&tls.listen).map(|before| &**before))
+            .map_err(|error| format!("the TLS listener {}: {error}", tls.listen))?;
+        listener.certificates.warn_of_expired(now);
+        listeners.insert(tls.listen, Arc::new(listener));
+    }
+    Ok(listeners)
+}
+
+impl TlsListener {
+    fn new(tls: &Tls, previous: Option<&Self>) -> Result<Self, rustls::Error> {
+        let certificates = Arc::new(Certificates::new(
+            tls.certificates
+                .iter()
+                .map(|files| Arc::clone(&files.certificate))
+                .collect(),
+        ));
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = client_verifier(tls.client_authorities.as_ref(), &provider)?;
+        let mut server_config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions(tls.minimum))?
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(Arc::clone(&certificates) as Arc<dyn ResolvesServerCert>);
+        server_config.alpn_protocols = ALPN_PROTOCOLS
+            .iter()
+            .map(|protocol| protocol.to_vec())
+            .collect();
+        server_config.ignore_client_order = true;
+        let tickets = match previous.filter(|previous| previous.admits_clients_of(tls)) {
+            Some(previous) => Arc::clone(&previous.tickets),
+            None => aws_lc_rs::Ticketer::new()?,
+        };
+        server_config.ticketer = Arc::clone(&tickets);
+        Ok(Self {
+            server_config: Arc::new(server_config),
+            certificates,
+            tickets,
+            client_authorities: tls.client_authorities.clone(),
+            proxy_protocol: tls.proxy_protocol,
+        })
+    }
+
+    /// A listener without clients' certificates, for tests.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        Self::new(&tests::settings(None), None).unwrap()
+    }
+
+    /// Whether a session that began here may go on under `tls`: a ticket holds the certificate that
+    /// the client presented, and it is not verified again.
+    fn admits_clients_of(&self, tls: &Tls) -> bool {
+        match (&self.client_authorities, &tls.client_authorities) {
+            (None, None) => true,
+            (Some(before), Some(now)) => before.is_same(now),
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+}
+
+/// TLS 1.3 without older versions.
+static TLS_1_3: &[&SupportedProtocolVersion] = &[&version::TLS13];
+
+fn versions(minimum: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    match minimum {
+        TlsVersion::V1_2 => ALL_VERSIONS,
+        TlsVersion::V1_3 => TLS_1_3,
+    }
+}
+
+fn client_verifier(
+    authorities: Option<&ClientAuthorities>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, rustls::Error> {
+    let Some(authorities) = authorities else {
+        return Ok(Arc::new(NoClientAuth));
+    };
+    let roots = Arc::clone(&authorities.roots);
+    let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+    let builder = match authorities.presence {
+        ClientCertificate::Required => builder,
+        ClientCertificate::Optional => builder.allow_unauthenticated(),
+    };
+    builder
+        .build()
+        .map_err(|error| rustls::Error::General(error.to_string()))
+}
+
+/// The certificates of a listener, by the names that they are for.
+#[derive(Debug)]
+pub struct Certificates {
+    certificates: Vec<Arc<Certificate>>,
+    /// By exact name: positions in `certificates`, in the order of the configuration.
+    exact: HashMap<String, Vec<usize>>,
+    /// By what follows the `*.`.
+    wildcards: HashMap<String, Vec<usize>>,
+}
+
+impl Certificates {
+    /// `certificates` is not empty.
+    fn new(certificates: Vec<Arc<Certificate>>) -> Self {
+        let (mut exact, mut wildcards) = (HashMap::new(), HashMap::new());
+        for (index, certificate) in certificates.iter().enumerate() {
+            for name in &certificate.names {
+                let (names, name) = match name.strip_prefix("*.") {
+                    Some(parent) => (&mut wildcards, parent),
+                    None => (&mut exact, name.as_str()),
+                };
+                let indices: &mut Vec<usize> = names.entry(name.to_owned()).or_default();
+                indices.push(index);
+            }
+        }
+        Self {
+            certificates,
+            exact,
+            wildcards,
+        }
+    }
+
+    /// The certificates, in the order of the configuration.
+    pub fn iter(&self) -> impl Iterator<Item = &Certificate> {
+        self.certificates.iter().map(|certificate| &**certificate)
+    }
+
+    /// Says which certificates clients will refuse.
+    fn warn_of_expired(&self, now: Timestamp) {
+        for certificate in self.iter().filter(|certificate| certificate.expires <= now) {
+            tracing::warn!(
+                certificate = certificate.label,
+                expired = certificate.expires.date(),
+                "a certificate has expired: clients refuse it"
+            );
+        }
+    }
+
+    /// The positions of the certificates for `name`, which is in lower case: those with this very
+    /// name, else those with a wildcard in place of its first label (RFC 9525, section 6.3), else
+    /// the first of all.
+    fn positions(&self, name: Option<&str>) -> &[usize] {
+        let exact = name.and_then(|name| self.exact.get(name));
+        let wildcard = || self.wildcards.get(name?.split_once('.')?.1);
+        exact.or_else(wildcard).map_or(&[0], |found| &**found)
+    }
+
+    /// Whether both names lead to the same certificates, so that a connection which was opened for
+    /// one may carry requests for the other (RFC 9110, section 7.4). Both are in lower case.
+    #[must_use]
+    pub fn are_shared_by(&self, one: &str, other: &str) -> bool {
+        one == other || self.positions(Some(one)) == self.positions(Some(other))
+    }
+
+    /// The certificate for a client: the first for its name whose key can sign what the client can
+    /// verify.
+    fn choose(&self, hello: &ClientHello<'_>) -> Option<&Arc<Certificate>> {
+        // rustls gives the name in the letter case of the client.
+        let name = hello.server_name().map(str::to_ascii_lowercase);
+        let positions = self.positions(name.as_deref());
+        let mut found = positions
+            .iter()
+            .filter_map(|&index| self.certificates.get(index));
+        let first = found.clone().next();
+        let signs = |certificate: &&Arc<Certificate>| {
+            let key = &certificate.certified_key.key;
+            key.choose_scheme(hello.signature_schemes()).is_some()
+        };
+        found.find(signs).or(first)
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.choose(&hello)
+            .map(|certificate| Arc::clone(&certificate.certified_key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::certificate::CertificateFiles;
+
+    fn certificate(names: &[&str]) -> Arc<Certificate> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(names).unwrap();
+        let cert = params.self_signed(&key).unwrap().pem();
+        let read = Certificate::from_pem(&cert, &key.serialize_pem(), "x").unwrap();
+        Arc::new(read)
+    }
+
+    fn positions<'a>(certificates: &'a Certificates, name: &str) -> &'a [usize] {
+        certificates.positions((!name.is_empty()).then_some(name))
+    }
+
+    #[test]
+    fn an_exact_name_comes_before_a_wildcard_and_the_first_is_for_everything_else() {
+        let certificates = Certificates::new(vec![
+            certificate(&["default.example"]),
+            certificate(&["*.shop.example", "shop.example"]),
+            certificate(&["a.shop.example"]),
+            certificate(&["a.shop.example", "*.shop.example"]),
+        ]);
+        for (name, expected) in [
+            ("", &[0][..]),
+            ("other.example", &[0]),
+            ("shop.example", &[1]),
+            ("b.shop.example", &[1, 3]),
+            ("a.shop.example", &[2, 3]),
+            // A wildcard stands for one label.
+            ("c.b.shop.example", &[0]),
+            ("localhost", &[0]),
+        ] {
+            assert_eq!(positions(&certificates, name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_share_a_connection_where_they_share_their_certificates() {
+        let certificates = Certificates::new(vec![
+            certificate(&["a.example", "b.example"]),
+            certificate(&["c.example", "*.c.example"]),
+        ]);
+        for (one, other, shared) in [
+            ("a.example", "a.example", true),
+            ("a.example", "b.example", true),
+            ("a.example", "unknown.example", true),
+            ("a.example", "c.example", false),
+            ("x.c.example", "y.c.example", true),
+            ("x.c.example", "b.example", false),
+        ] {
+            assert_eq!(
+                certificates.are_shared_by(one, other),
+                shared,
+                "{one} {other}"
+            );
+        }
+    }
+
+    pub(super) fn settings(client_authorities: Option<ClientAuthorities>) -> Tls {
+        Tls {
+            listen: "127.0.0.1:443".parse().unwrap(),
+            certificates: vec![CertificateFiles {
+                cert: "cert.pem".into(),
+                key: "key.pem".into(),
+                certificate: certificate(&["a.example"]),
+            }],
+            minimum: TlsVersion::V1_2,
+            client_authorities,
+            client_ca_file: None,
+            proxy_protocol: ProxyProtocol::Unknown,
+        }
+    }
+
+    #[test]
+    fn tickets_stay_valid_over_a_reload_unless_clients_are_asked_for_other_certificates() {
+        let authorities = |presence| {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+            let pem = params.self_signed(&key).unwrap().pem();
+            ClientAuthorities::from_pem(&pem, presence)
+        };
+        let required = authorities(ClientCertificate::Required);
+        let others = authorities(ClientCertificate::Required);
+        let optional = required.clone().map(|authorities| ClientAuthorities {
+            presence: ClientCertificate::Optional,
+            ..authorities
+        });
+        for (before, after, kept) in [
+            (None, None, true),
+            (required.clone(), required.clone(), true),
+            (None, required.clone(), false),
+            (required.clone(), None, false),
+            (optional, required.clone(), false),
+            (required, others, false),
+        ] {
+            let before = TlsListener::new(&settings(before), None).unwrap();
+            let ticket = before.tickets.encrypt(b"session").unwrap();
+            let after = TlsListener::new(&settings(after), Some(&before)).unwrap();
+            assert_eq!(after.tickets.decrypt(&ticket).is_some(), kept);
+        }
+    }
+
+    #[test]
+    fn a_listener_that_was_taken_out_of_the_configuration_goes_on_until_the_process_ends() {
+        let now = Timestamp::from_secs(0);
+        let first = listeners(&[settings(None)], None, now).unwrap();
+        let second = listeners(&[], Some(&first), now).unwrap();
+        assert_eq!(second.len(), 1);
+    }
+}

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""verdaccio behind the gateway, with npm and a scoped package: modules.py VESTIBULE_BINARY [SCENARIO...].
+
+npm asks for a scoped package with an encoded slash (`encoded_slashes = "pass"`) and comes with a user and a password
+(`basic = true`), or with a token that verdaccio itself has given it. Tokens live for three seconds. Prints `N passed, N failed`.
+"""
+
+import base64
+import json
+import os
+import subprocess
+import time
+
+from house import GRACE, PASSWORD, free_port, from_npm, get, main
+
+SITE = """encoded_slashes = "pass"
+bearer = true
+basic = true
+
+# Packages for the users that verdaccio has itself: it looks at their tokens.
+[[sites.rules]]
+path = "/-/user/*"
+access = "optional"
+
+[[sites.rules]]
+path = "/@own*"
+access = "optional"
+
+[[sites.rules]]
+path = "/@own/*"
+access = "optional"
+"""
+VERDACCIO = """storage: {directory}/storage
+auth:
+  htpasswd:
+    file: {directory}/htpasswd
+packages:
+  '@own/*':
+    access: $authenticated
+    publish: $authenticated
+  '**':
+    access: $all
+    publish: $all
+log: {{ type: stdout, format: pretty, level: warn }}
+"""
+
+
+def prepare(house):
+    programs = from_npm("verdaccio") / "node_modules" / ".bin"
+    (house.directory / "verdaccio.yaml").write_text(VERDACCIO.format(directory=house.directory))
+    port = free_port()
+    house.serve(
+        programs / "verdaccio", "--config", house.directory / "verdaccio.yaml", "--listen", f"127.0.0.1:{port}", port=port
+    )
+    house.guard(port, SITE)
+
+
+def npm(house, line, *arguments, cwd=None):
+    """Status and output of npm, with this line about the registry in its configuration."""
+    (house.directory / ".npmrc").write_text(f"{line}\n")
+    environment = {
+        "HOME": str(house.directory), "PATH": os.environ["PATH"], "npm_config_registry": house.site + "/",
+        "npm_config_cache": str(house.directory / "cache"), "npm_config_fetch_retries": "0",
+        "npm_config_update_notifier": "false", "npm_config_audit": "false", "npm_config_fund": "false",
+    }
+    ran = subprocess.run(["npm", *arguments], cwd=cwd or house.directory, env=environment, capture_output=True, text=True,
+                         timeout=120)
+    return ran.returncode, ran.stdout + ran.stderr
+
+
+def basic(house, user, password=PASSWORD):
+    account = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return f"//localhost:{house.gateway.port}/:_auth={account}"
+
+
+def package(house, name, version):
+    folder = house.directory / f"{name.replace('/', '-')}-{version}"
+    folder.mkdir()
+    (folder / "package.json").write_text(json.dumps({"name": name, "version": version, "main": "index.js"}))
+    (folder / "index.js").write_text("module.exports = 'lantern';\n")
+    return folder
+
+
+def a_scoped_package_is_published_and_installed_past_expiry(house):
+    grace = basic(house, GRACE)
+    status, said = npm(house, grace, "publish", cwd=package(house, "@porch/lantern", "1.0.0"))
+    assert status == 0, said
+    time.sleep(house.lifetime)
+    target = house.directory / "user"
+    target.mkdir()
+    status, said = npm(house, basic(house, "ada"), "install", "--prefix", str(target), "@porch/lantern@1.0.0")
+    assert status == 0, said
+    assert "lantern" in (target / "node_modules" / "@porch" / "lantern" / "index.js").read_text()
+
+
+def a_wrong_password_says_so_at_once(house):
+    started = time.monotonic()
+    status, said = npm(house, basic(house, "ada", "wrong"), "view", "@porch/lantern")
+    assert status != 0 and "E401" in said, said
+    assert time.monotonic() - started < 20
+
+
+def a_token_of_the_registry_itself_passes(house):
+    account = json.dumps({"name": "keeper", "password": "of the registry", "type": "user"})
+    status, _, said = get(house, "/-/user/org.couchdb.user:keeper", "PUT", account, Content_Type="application/json")
+    assert status == 201, said
+    token = f"//localhost:{house.gateway.port}/:_authToken={json.loads(said)['token']}"
+    status, said = npm(house, token, "publish", cwd=package(house, "@own/lantern", "1.0.0"))
+    assert status == 0, said
+    target = house.directory / "own"
+    target.mkdir()
+    status, said = npm(house, token, "install", "--prefix", str(target), "@own/lantern@1.0.0")
+    assert status == 0 and (target / "node_modules" / "@own" / "lantern" / "index.js").exists(), said
+    status, said = npm(house, "", "view", "@own/lantern")
+    assert status != 0 and ("E401" in said or "E403" in said), said
+
+
+if __name__ == "__main__":
+    main("a package registry (verdaccio)", prepare, [
+        a_scoped_package_is_published_and_installed_past_expiry, a_wrong_password_says_so_at_once,
+        a_token_of_the_registry_itself_passes,
+    ])

@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""A django-oscar shop behind the gateway, in Chromium: store.py VESTIBULE_BINARY [SCENARIO...].
+
+The shop is made from its PyPI package and knows its users by Django's `RemoteUserMiddleware`. Its pages are `optional`,
+and checkout and account are `required`. Tokens live for three seconds. Prints `N passed, N failed`.
+"""
+
+from house import (
+    ADA, GRACE, SUBMIT, fills_in, from_pypi, loses_the_session, main, path_of, sends_again, signs_in, signs_out,
+    signs_out_in_another_tab, until, with_django, with_gunicorn,
+)
+
+SITE = """headers = "remote-user"
+default_access = "optional"
+landing = "/catalogue/"
+
+[[sites.rules]]
+path = "/static/*"
+access = "public"
+
+[[sites.rules]]
+path = "/checkout/*"
+access = "required"
+
+[[sites.rules]]
+path = "/accounts/*"
+access = "required"
+
+[[sites.rules]]
+path = "/dashboard/*"
+access = "required"
+roles = ["admin"]
+"""
+LANTERN = "/catalogue/lantern_1/"
+ADDRESS = {"first_name": "Ada", "last_name": "Lovelace", "line1": "12 Porch Street", "line4": "London", "postcode": "N1 9GU"}
+
+
+def prepare(house):
+    programs = from_pypi("shop")
+    house.guard(with_gunicorn(house, programs, with_django(house, "shop", programs)), SITE)
+
+
+def buys(browser, house):
+    """One lantern into the basket."""
+    browser.goto(house.site + LANTERN)
+    browser.leave("#add_to_basket_form " + SUBMIT)
+
+
+def in_the_basket(browser, house):
+    browser.goto(house.site + "/basket/")
+    return browser.script("return document.querySelectorAll('#basket_formset .basket-items').length")
+
+
+def orders(browser, house):
+    browser.goto(house.site + "/accounts/orders/")
+    return browser.script("return document.querySelectorAll('table a[href*=\"/accounts/orders/\"]').length")
+
+
+def shown_as_signed_in(browser):
+    return browser.has("#logout_link")
+
+
+def gives_the_address(browser):
+    for name, value in ADDRESS.items():
+        browser.type(f"#new_shipping_address [name={name}]", value)
+    browser.leave("#new_shipping_address " + SUBMIT)
+    until(lambda: "/shipping-address" not in path_of(browser), what="the step after the address")
+
+
+def goes_to_the_order(browser, house):
+    """From the basket to the page with the button that orders."""
+    browser.goto(house.site + "/checkout/shipping-address/")
+    gives_the_address(browser)
+    browser.goto(house.site + "/checkout/preview/")
+    until(lambda: browser.has("#place-order"), what="the button that orders")
+
+
+def thanked(browser):
+    until(lambda: path_of(browser) == "/checkout/thank-you/", what="the page that thanks")
+
+
+def an_errand_with_tokens_that_end_underneath(browser, house):
+    buys(browser, house)
+    assert not shown_as_signed_in(browser)
+    assert in_the_basket(browser, house) == 1, "a visitor who is nobody has no basket"
+    signs_in(browser, house, ADA, "/checkout/shipping-address/")
+    before = house.tokens_end(browser)
+    gives_the_address(browser)
+    house.tokens_end(browser)
+    browser.goto(house.site + "/checkout/preview/")
+    house.tokens_end(browser)
+    browser.leave("#place-order")
+    thanked(browser)
+    assert house.renewals() - before >= 3, "the tokens did not end underneath"
+    assert "Lantern" in browser.text() and "12 Porch Street" in browser.text()
+    house.tokens_end(browser)
+    assert orders(browser, house) == 1
+    assert in_the_basket(browser, house) == 0
+
+
+def a_form_left_open_past_expiry(browser, house):
+    signs_in(browser, house, ADA, "/accounts/profile/")
+    browser.goto(house.site + LANTERN)
+    before = house.tokens_end(browser)
+    browser.leave("#add_to_basket_form " + SUBMIT)
+    assert house.renewals() > before
+    assert shown_as_signed_in(browser), "the shop has signed its customer out"
+    assert in_the_basket(browser, house) == 1
+
+
+def a_lost_order_is_carried_through_the_sign_in(browser, house):
+    signs_in(browser, house, GRACE, "/accounts/orders/")
+    before = orders(browser, house)
+    buys(browser, house)
+    goes_to_the_order(browser, house)
+    signs_out_in_another_tab(browser)
+    browser.leave("#place-order")
+    until(lambda: browser.has("input[name=unsent]"), what="the form in which the order waits")
+    fills_in(browser, GRACE)
+    sends_again(browser)
+    thanked(browser)
+    assert orders(browser, house) == before + 1
+
+
+def another_person_does_not_order_what_was_lost(browser, house):
+    signs_in(browser, house, ADA, "/accounts/orders/")
+    before = orders(browser, house)
+    buys(browser, house)
+    goes_to_the_order(browser, house)
+    signs_out_in_another_tab(browser)
+    browser.leave("#place-order")
+    fills_in(browser, GRACE)
+    until(lambda: browser.has(".written"), what="the page with what was written")
+    assert not browser.has("form"), "it can be sent in another's name"
+    signs_out(browser, house)
+    signs_in(browser, house, ADA, "/accounts/orders/")
+    assert orders(browser, house) == before
+    assert in_the_basket(browser, house) == 1, "the basket of its owner is gone"
+
+
+def two_people_one_after_another(browser, house):
+    for leaves in (signs_out, lambda browser, house: loses_the_session(browser)):
+        signs_in(browser, house, ADA, "/accounts/profile/")
+        assert ADA in browser.text()
+        buys(browser, house)
+        assert in_the_basket(browser, house) >= 1
+        leaves(browser, house)
+        browser.goto(house.site + "/catalogue/")
+        assert not shown_as_signed_in(browser), "the shop still shows who has left"
+        signs_in(browser, house, GRACE, "/accounts/profile/")
+        assert GRACE in browser.text() and ADA not in browser.text()
+        assert in_the_basket(browser, house) == 0, "the basket of somebody else"
+        browser.goto(house.site + "/dashboard/")
+        assert path_of(browser) == "/dashboard/" and "Dashboard" in browser.title()
+        # The second goes without a word, and the first comes back.
+        loses_the_session(browser)
+        signs_in(browser, house, ADA, "/accounts/profile/")
+        assert ADA in browser.text() and GRACE not in browser.text()
+        browser.goto(house.site + "/dashboard/")
+        assert "your account has no access to this page" in browser.text()
+        signs_out(browser, house)
+
+
+if __name__ == "__main__":
+    main("a store (django-oscar)", prepare, [
+        an_errand_with_tokens_that_end_underneath, a_form_left_open_past_expiry,
+        a_lost_order_is_carried_through_the_sign_in, another_person_does_not_order_what_was_lost,
+        two_people_one_after_another,
+    ])
