@@ -45,6 +45,10 @@ counterpart "FusionAuth's SDK for React" tests/real/react_sdk.py "$target/releas
     python3:python3 chromium:chromium chromedriver:chromium-driver node:nodejs npm:npm
 counterpart 'a thousand renewals at once' tests/real/parallel_renewal.py "$target/release/vestibule" python3:python3
 counterpart 'a flood of passwords' tests/real/flood.py "$target/release/vestibule" python3:python3
+counterpart 'upgrades under load' tests/real/upgrade.py "$target/release/vestibule" python3:python3 wrk:wrk
+counterpart 'a rolling restart' tests/real/rolling.py "$target/release/vestibule" \
+    python3:python3 wrk:wrk nginx:nginx-light haproxy:haproxy
+counterpart 'promtool' tests/real/metrics.py "$target/release/vestibule" python3:python3 promtool:prometheus
 counterpart 'three replicas and a Redis' tests/real/replicas.py "$target/release/vestibule" \
     python3:python3 redis-server:redis-server
 counterpart 'an nginx that caches everything' tests/real/nginx_cache.py "$target/release/vestibule" \

@@ -9,25 +9,47 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use tokio::sync::watch;
 
 use crate::runtime::RuntimeHandle;
 
-/// Answers `/metrics`, `/healthz` and `/readyz` until the process ends, also while it drains.
-pub async fn serve(listener: TcpListener, runtime_handle: Arc<RuntimeHandle>) {
+/// Answers `/metrics`, `/healthz` and `/readyz` until the process ends, also while it drains. While
+/// `paused` is true, another process answers.
+pub async fn serve(
+    listener: TcpListener,
+    runtime_handle: Arc<RuntimeHandle>,
+    mut paused: watch::Receiver<bool>,
+) {
     let routes = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .with_state(runtime_handle);
-    let served = match listener
-        .set_nonblocking(true)
-        .and_then(|()| tokio::net::TcpListener::from_std(listener))
-    {
-        Ok(listener) => axum::serve(listener, routes).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = served {
-        tracing::error!(%error, "the admin listener ended");
+    loop {
+        let mut resumed = paused.clone();
+        let until_paused = async move {
+            if paused.wait_for(|paused| *paused).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let served = match listener
+            .set_nonblocking(true)
+            .and_then(|()| listener.try_clone())
+            .and_then(tokio::net::TcpListener::from_std)
+        {
+            Ok(listener) => {
+                let served = axum::serve(listener, routes.clone());
+                served.with_graceful_shutdown(until_paused).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = served {
+            tracing::error!(%error, "the admin listener ended");
+            return;
+        }
+        // A dropped sender does not pause.
+        let _ = resumed.wait_for(|paused| !*paused).await;
+        paused = resumed;
     }
 }
 

@@ -21,14 +21,47 @@ use super::service_manager;
 /// How often files are looked at: a change takes effect within five seconds.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
+/// How often the database of an embedded identity server is tried, after the process that had it.
+const DATABASE_POLL: Duration = Duration::from_millis(100);
+
+/// What the watch waits for, beside changes.
+pub(super) struct Until {
+    /// Turns true at the end of the process.
+    pub stop: watch::Receiver<bool>,
+    /// Turns true when the process before this one has ended.
+    pub predecessor_ended: watch::Receiver<bool>,
+}
+
+/// What the watch has noticed.
+#[derive(PartialEq)]
+enum Event {
+    /// `SIGHUP`.
+    Asked,
+    /// It is time to look at the files.
+    Poll,
+    PredecessorEnded,
+}
+
+/// Completes a moment after the end of the process before this one. It can be cancelled.
+async fn database_poll(predecessor_ended: &mut watch::Receiver<bool>) {
+    // A dropped sender counts as the end.
+    let _ = predecessor_ended.wait_for(|ended| *ended).await;
+    tokio::time::sleep(DATABASE_POLL).await;
+}
+
 /// Reloads on `SIGHUP` and when the file, the files of a theme, certificates of listeners or
-/// upstreams, a users file or the keys in `state_dir` change, until `stop` turns true.
+/// upstreams, a users file or the keys in `state_dir` change, until the process ends. Embedded identity servers are taken over from the
+/// process before this one when that has ended.
 pub(super) async fn watch(
     path: PathBuf,
     runtime_handle: Arc<RuntimeHandle>,
     mut embedded_servers: EmbeddedServers,
-    mut stop: watch::Receiver<bool>,
+    until: Until,
 ) {
+    let Until {
+        mut stop,
+        mut predecessor_ended,
+    } = until;
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
         tracing::error!("cannot listen for SIGHUP");
         // Dropped, the embedded servers would stop.
@@ -37,14 +70,23 @@ pub(super) async fn watch(
     };
     let mut seen = fingerprints(&path, &runtime_handle, &embedded_servers);
     loop {
-        let asked = tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return,
-            _ = hangup.recv() => true,
-            () = tokio::time::sleep(POLL_INTERVAL) => false,
+        let event = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => break,
+            () = database_poll(&mut predecessor_ended), if embedded_servers.any_elsewhere() => {
+                Event::PredecessorEnded
+            }
+            _ = hangup.recv() => Event::Asked,
+            () = tokio::time::sleep(POLL_INTERVAL) => Event::Poll,
         };
+        if event == Event::PredecessorEnded {
+            let ended = embedded_servers.open_elsewhere();
+            ended.revoke(&runtime_handle.current()).await;
+            embedded_servers.run(&stop);
+            continue;
+        }
         let now = fingerprints(&path, &runtime_handle, &embedded_servers);
         // A file that is gone for a moment is being replaced.
-        if !asked && (now == seen || now.get(&path).is_none_or(Option::is_none)) {
+        if event == Event::Poll && (now == seen || now.get(&path).is_none_or(Option::is_none)) {
             continue;
         }
         reload(&path, &runtime_handle, &mut embedded_servers).await;
@@ -56,6 +98,7 @@ pub(super) async fn watch(
             seen.entry(file).and_modify(|seen| *seen = fingerprint);
         }
     }
+    embedded_servers.finished().await;
 }
 
 /// The addresses of the TLS listeners.
@@ -107,20 +150,29 @@ fn kept_connections(settings: &Settings) -> usize {
         .sum()
 }
 
-/// Names what changed and takes effect only after a restart.
-fn warn_of_restart(settings: &Settings, before: &Settings) {
-    if settings.server.listen != before.server.listen
-        || !tls_addresses(settings).eq(tls_addresses(before))
-        || settings.server.admin != before.server.admin
-    {
-        tracing::warn!("listening addresses have changed: restart to apply that");
-    }
-    if settings.store != before.store {
-        tracing::warn!("the store has changed: restart to apply that");
-    }
-    if kept_connections(settings) != kept_connections(before) {
-        tracing::warn!("`upstream_keepalive` has changed: restart to apply that");
-    }
+/// The keys that differ and that a reload does not change.
+fn need_restart(before: &Settings, after: &Settings) -> Vec<&'static str> {
+    let (server, was) = (&after.server, &before.server);
+    let (log, logged) = (&after.log, &before.log);
+    let keys = [
+        ("server.listen", server.listen != was.listen),
+        (
+            "server.tls.listen",
+            !tls_addresses(after).eq(tls_addresses(before)),
+        ),
+        ("server.admin", server.admin != was.admin),
+        ("server.workers", server.workers != was.workers),
+        ("state_dir", after.state_dir != before.state_dir),
+        ("store", after.store != before.store),
+        (
+            "upstream_keepalive",
+            kept_connections(after) != kept_connections(before),
+        ),
+        ("log.format", log.format != logged.format),
+        ("log.level", log.level != logged.level),
+    ];
+    let changed = keys.into_iter().filter(|(_, is_changed)| *is_changed);
+    changed.map(|(key, _)| key).collect()
 }
 
 async fn reload(
@@ -139,7 +191,13 @@ async fn reload(
             (problems.iter().count(), None)
         }
         Ok(settings) => {
-            warn_of_restart(&settings, before);
+            let keys = need_restart(before, &settings);
+            if !keys.is_empty() {
+                tracing::warn!(
+                    keys = keys.join(" "),
+                    "these settings have changed, and take effect after a restart or `serve --upgrade`"
+                );
+            }
             let clock = current.clock().clone();
             let built =
                 embedded_servers
@@ -165,12 +223,16 @@ async fn reload(
             let ended = embedded_servers.apply(changes);
             runtime_handle.replace(runtime);
             ended.revoke(&runtime_handle.current()).await;
-            current.metrics().reloaded(ReloadResult::Ok);
+            current
+                .metrics()
+                .reloaded(ReloadResult::Ok, current.clock().now());
             audit::reloaded();
             "Serving with the configuration of the last reload."
         }
         None => {
-            current.metrics().reloaded(ReloadResult::Refused);
+            current
+                .metrics()
+                .reloaded(ReloadResult::Refused, current.clock().now());
             audit::reload_refused(count);
             "The last reload was refused: serving with the configuration before it. The log has \
              the problems."

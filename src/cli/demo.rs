@@ -221,9 +221,9 @@ impl Demo {
             forum,
             ..
         } = self;
-        let ended = stop::requested(stop.clone());
-        let ended = async {
-            ended.await;
+        let mut stopped = stop.clone();
+        let ended = async move {
+            stop::requested(&mut stopped).await;
         };
         drop(system::detach(server.serve(listener, ended)));
         drop(system::detach(serve(store, apps::store())));

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::config::settings::{Provider, ProviderKind, Settings};
 use crate::embedded::accounts::Accounts;
@@ -23,20 +24,34 @@ use crate::runtime::Runtime;
 use crate::system::{self, Clock};
 use crate::telemetry::audit;
 
+use super::passed_servers::{PassedServer, Roster, RosterEntry};
+
 /// The embedded identity servers of this process, by the provider's name. Each listens on a loopback
 /// address and takes an API key that is made at random when it is opened.
 #[derive(Default)]
-pub(super) struct EmbeddedServers(BTreeMap<String, EmbeddedServer>);
+pub(super) struct EmbeddedServers {
+    by_name: BTreeMap<String, EmbeddedServer>,
+    /// Those of the process whose place this one takes.
+    passed: Vec<PassedServer>,
+    roster: Roster,
+}
 
 struct EmbeddedServer {
     users_file: PathBuf,
     /// The provider that reaches it.
     kind: ProviderKind,
-    server: IdentityServer,
-    /// Where it listens, until it runs.
-    listener: Option<TcpListener>,
+    api_key: Secret,
+    state: State,
+    listener: TcpListener,
+    running: Option<JoinHandle<std::io::Result<()>>>,
     /// Dropped, it stops the server.
     stop: watch::Sender<()>,
+}
+
+enum State {
+    Open(IdentityServer),
+    /// It runs in the process before this one, which holds its database.
+    Elsewhere(Box<identity::Options>),
 }
 
 /// What a new configuration changes.
@@ -89,7 +104,7 @@ impl EmbeddedServers {
         let mut changes = EmbeddedChanges {
             opened: Vec::new(),
             updated: Vec::new(),
-            removed: self.0.keys().cloned().collect(),
+            removed: self.by_name.keys().cloned().collect(),
         };
         for (name, provider) in &mut settings.providers {
             let Some(file) = users_file_of(provider).cloned() else {
@@ -97,27 +112,43 @@ impl EmbeddedServers {
             };
             let failed = |what: String| format!("provider {name}: {what}");
             let users = users_file::load(&file).map_err(|error| error.to_string())?;
-            provider.kind = if let Some(known) = self.0.get(name) {
-                let accounts = known
-                    .server
-                    .prepare_accounts(users, provider.issuer.clone());
-                let accounts = accounts.map_err(|error| failed(error.to_string()))?;
-                changes.removed.retain(|other| other != name);
-                changes.updated.push((name.clone(), file, accounts));
-                known.kind.clone()
-            } else {
-                let options = identity::Options {
-                    users,
-                    state_dir: settings.state_dir.join(name),
-                    issuer: provider.issuer.clone(),
-                    api_key: Secret::new(URL_SAFE_NO_PAD.encode(system::random::<32>())),
-                    clock: clock.clone(),
-                };
-                let opened = EmbeddedServer::open(file, options).map_err(failed)?;
-                let kind = opened.kind.clone();
-                changes.opened.push((name.clone(), opened));
-                kind
+            let state_dir = settings.state_dir.join(name);
+            let options = |users, api_key| identity::Options {
+                users,
+                state_dir,
+                issuer: provider.issuer.clone(),
+                api_key,
+                clock: clock.clone(),
             };
+            let passed = self.passed.iter().find(|passed| passed.name == *name);
+            let opened = match (self.by_name.get(name), passed) {
+                (Some(known), _) => match &known.state {
+                    State::Open(server) => {
+                        let accounts = server.prepare_accounts(users, provider.issuer.clone());
+                        let accounts = accounts.map_err(|error| failed(error.to_string()))?;
+                        changes.removed.retain(|other| other != name);
+                        changes.updated.push((name.clone(), file, accounts));
+                        provider.kind = known.kind.clone();
+                        continue;
+                    }
+                    State::Elsewhere(_) => {
+                        let options = options(users, known.api_key.clone());
+                        EmbeddedServer::elsewhere(file, options, &known.listener)
+                    }
+                },
+                (None, Some(passed)) => {
+                    let options = options(users, passed.api_key.clone());
+                    EmbeddedServer::elsewhere(file, options, &passed.listener)
+                }
+                (None, None) => {
+                    let api_key = Secret::new(URL_SAFE_NO_PAD.encode(system::random::<32>()));
+                    EmbeddedServer::open(file, options(users, api_key))
+                }
+            };
+            let opened = opened.map_err(failed)?;
+            provider.kind = opened.kind.clone();
+            changes.removed.retain(|other| other != name);
+            changes.opened.push((name.clone(), opened));
         }
         Ok((settings, changes))
     }
@@ -126,14 +157,17 @@ impl EmbeddedServers {
     pub(super) fn apply(&mut self, changes: EmbeddedChanges) -> EndedSessions {
         let mut all = Vec::new();
         for name in changes.removed {
-            self.0.remove(&name);
+            self.by_name.remove(&name);
         }
         for (name, file, accounts) in changes.updated {
-            let Some(known) = self.0.get_mut(&name) else {
+            let Some(known) = self.by_name.get_mut(&name) else {
+                continue;
+            };
+            let State::Open(server) = &known.state else {
                 continue;
             };
             known.users_file = file;
-            match known.server.replace_accounts(accounts) {
+            match server.replace_accounts(accounts) {
                 Ok(ended) => all.extend(ended.into_iter().map(|session| (name.clone(), session))),
                 Err(error) => {
                     tracing::error!(provider = name, %error, "sessions of changed users could not be ended");
@@ -141,18 +175,58 @@ impl EmbeddedServers {
             }
         }
         for (name, opened) in changes.opened {
-            let ended = opened.server.ended().iter().cloned();
-            all.extend(ended.map(|session| (name.clone(), session)));
-            self.0.insert(name, opened);
+            all.extend(opened.ended_at_opening(&name));
+            self.by_name.insert(name, opened);
+        }
+        self.passed.clear();
+        EndedSessions(all)
+    }
+
+    /// Whether a server runs in the process before this one.
+    pub(super) fn any_elsewhere(&self) -> bool {
+        self.by_name.values().any(EmbeddedServer::is_elsewhere)
+    }
+
+    /// Opens the servers of the process before this one, once that has ended. Those whose database
+    /// is still in use remain, see [`Self::any_elsewhere`].
+    pub(super) fn open_elsewhere(&mut self) -> EndedSessions {
+        let mut all = Vec::new();
+        for (name, known) in &mut self.by_name {
+            let State::Elsewhere(options) = &known.state else {
+                continue;
+            };
+            match identity::open((**options).clone()) {
+                Ok(server) => {
+                    known.state = State::Open(server);
+                    all.extend(known.ended_at_opening(name));
+                    tracing::info!(
+                        provider = name,
+                        "the embedded identity server runs here now"
+                    );
+                }
+                Err(error) => {
+                    tracing::debug!(provider = name, %error, "the embedded identity server cannot be taken over yet");
+                }
+            }
         }
         EndedSessions(all)
     }
 
     /// Runs the servers that do not run yet, until `stop` turns true or they are removed.
     pub(super) fn run(&mut self, stop: &watch::Receiver<bool>) {
-        for known in self.0.values_mut() {
-            let Some(listener) = known.listener.take() else {
+        for known in self.by_name.values_mut() {
+            let State::Open(server) = &known.state else {
                 continue;
+            };
+            if known.running.is_some() {
+                continue;
+            }
+            let listener = match known.listener.try_clone() {
+                Ok(listener) => listener,
+                Err(error) => {
+                    tracing::error!(%error, "an embedded identity server cannot run");
+                    continue;
+                }
             };
             let (mut stop, mut removed) = (stop.clone(), known.stop.subscribe());
             let stopped = async move {
@@ -162,20 +236,47 @@ impl EmbeddedServers {
                     _ = removed.wait_for(|()| false) => {}
                 }
             };
-            drop(system::detach(
-                known.server.clone().serve(listener, stopped),
-            ));
+            known.running = Some(system::detach(server.clone().serve(listener, stopped)));
         }
+        let entries = self.by_name.iter();
+        let entries = entries.filter_map(|(name, server)| server.roster_entry(name));
+        self.roster.replace(entries.collect());
+    }
+
+    /// Completes when the servers have answered their last requests, after they were stopped.
+    pub(super) async fn finished(self) {
+        for running in self.by_name.into_values().filter_map(|known| known.running) {
+            // One that failed is finished too.
+            let _ = running.await;
+        }
+    }
+
+    /// Begins with the servers of the process whose place this one takes.
+    pub(super) fn after(passed: Vec<PassedServer>) -> Self {
+        Self {
+            passed,
+            ..Self::default()
+        }
+    }
+
+    /// The servers that run now, at any time.
+    pub(super) fn roster(&self) -> Roster {
+        self.roster.clone()
     }
 
     /// The users files, which are read again when they change.
     pub(super) fn users_files(&self) -> impl Iterator<Item = &Path> {
-        self.0.values().map(|known| known.users_file.as_path())
+        self.by_name
+            .values()
+            .map(|known| known.users_file.as_path())
     }
 
     /// How often the server of `provider` was called.
     pub(super) fn statistics(&self, provider: &str) -> Option<Arc<Statistics>> {
-        self.0.get(provider).map(|known| known.server.statistics())
+        match &self.by_name.get(provider)?.state {
+            State::Open(server) => Some(server.statistics()),
+            State::Elsewhere(_) => None,
+        }
     }
 }
 
@@ -185,18 +286,69 @@ impl EmbeddedServer {
         let api_key = options.api_key.clone();
         let server = identity::open(options).map_err(|error| error.to_string())?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|error| error.to_string())?;
+        Self::with_state(users_file, api_key, State::Open(server), listener)
+    }
+
+    /// The server that listens on `listener` in the process before this one.
+    fn elsewhere(
+        users_file: PathBuf,
+        options: identity::Options,
+        listener: &TcpListener,
+    ) -> Result<Self, String> {
+        let listener = listener.try_clone().map_err(|error| error.to_string())?;
+        let api_key = options.api_key.clone();
+        let state = State::Elsewhere(Box::new(options));
+        Self::with_state(users_file, api_key, state, listener)
+    }
+
+    fn with_state(
+        users_file: PathBuf,
+        api_key: Secret,
+        state: State,
+        listener: TcpListener,
+    ) -> Result<Self, String> {
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         Ok(Self {
             users_file,
             kind: ProviderKind::Fusionauth {
                 url: format!("http://{address}"),
-                api_key,
+                api_key: api_key.clone(),
                 tenant_id: None,
             },
-            server,
-            listener: Some(listener),
+            api_key,
+            state,
+            listener,
+            running: None,
             stop: watch::Sender::new(()),
         })
+    }
+
+    fn roster_entry(&self, name: &str) -> Option<RosterEntry> {
+        Some(RosterEntry {
+            passed: PassedServer {
+                name: name.to_owned(),
+                api_key: self.api_key.clone(),
+                listener: self.listener.try_clone().ok()?,
+            },
+            server: match &self.state {
+                State::Open(server) => Some(server.clone()),
+                State::Elsewhere(_) => None,
+            },
+        })
+    }
+
+    fn is_elsewhere(&self) -> bool {
+        matches!(self.state, State::Elsewhere(_))
+    }
+
+    fn ended_at_opening(&self, name: &str) -> Vec<(String, EndedSession)> {
+        match &self.state {
+            State::Open(server) => {
+                let ended = server.ended().iter().cloned();
+                ended.map(|session| (name.to_owned(), session)).collect()
+            }
+            State::Elsewhere(_) => Vec::new(),
+        }
     }
 }
 

@@ -19,11 +19,16 @@ mod health;
 mod make_token;
 mod manage_users;
 pub mod openapi;
+mod pass_sockets;
+mod passed_servers;
+mod predecessor;
 mod rotate_keys;
 pub mod serve;
 mod service_manager;
 mod show_config;
 pub mod stop;
+mod successor;
+mod upgrade_socket;
 
 /// The exit status for a configuration with problems: `EX_CONFIG` of sysexits.h.
 const BAD_CONFIG: u8 = 78;
@@ -39,7 +44,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run the gateway
-    Serve(WithConfig),
+    Serve(serve::Arguments),
     /// Check a configuration and report every problem in it, and what is probably not meant
     Check(check_config::Arguments),
     /// Show what signed-out and signed-in visitors get at an address
@@ -112,7 +117,7 @@ struct WithConfig {
 #[must_use]
 pub fn run() -> ExitCode {
     match Arguments::parse().command {
-        Command::Serve(with) => serve::command(&with.config),
+        Command::Serve(arguments) => serve::command(&arguments),
         Command::Check(arguments) => check_config::command(&arguments),
         Command::Explain(arguments) => explain::command(&arguments),
         Command::Demo(arguments) => demo::command(&arguments),

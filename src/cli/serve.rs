@@ -2,14 +2,16 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use clap::Args;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::admin;
 use crate::config::settings::{LogFormat, Server, Settings};
@@ -21,11 +23,28 @@ use crate::system::{self, Clock};
 use crate::telemetry::logging;
 
 use super::embedded_servers::{EmbeddedServers, EndedSessions};
+use super::predecessor::Predecessor;
 use super::stop::{self, StopRequest};
-use super::{checked, config_reload, print_error, service_manager};
+use super::successor::{Estate, PassedSockets, Successor};
+use super::{WithConfig, checked, config_reload, print_error, service_manager};
 
-/// Runs the gateway with the configuration in `path`.
-pub(super) fn command(path: &Path) -> ExitCode {
+/// How long the end waits for the process that has taken over and for embedded identity servers.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What is run, and in whose place.
+#[derive(Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    with: WithConfig,
+    /// Take over the listening sockets of the gateway that runs with the same `state_dir`. When
+    /// this one serves, end that one with SIGQUIT
+    #[arg(long)]
+    upgrade: bool,
+}
+
+/// Runs the gateway.
+pub(super) fn command(arguments: &Arguments) -> ExitCode {
+    let path = &arguments.with.config;
     let settings = match checked(path) {
         Ok(settings) => settings,
         Err(status) => return status,
@@ -35,16 +54,29 @@ pub(super) fn command(path: &Path) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let workers = settings.server.workers;
-    let opened = Sockets::from_systemd()
-        .map_err(|error| error.to_string())
-        .and_then(|sockets| BoundServer::open_on(sockets, settings, Clock::new()));
-    match opened {
-        Ok(opened) => run_until_signal(workers, |stop| opened.run(Some(path.to_owned()), stop)),
+    match open(settings, arguments) {
+        Ok(opened) => run_until_signal(workers, |stop| opened.run(Some(path.clone()), stop)),
         Err(error) => {
             print_error(&format!("vestibule: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+fn open(settings: Settings, arguments: &Arguments) -> Result<BoundServer, String> {
+    let sockets = Sockets::from_systemd().map_err(|error| error.to_string())?;
+    let predecessor = if arguments.upgrade {
+        Predecessor::find(&settings.state_dir)?
+    } else {
+        None
+    };
+    if arguments.upgrade && predecessor.is_none() {
+        tracing::warn!(
+            state_dir = %settings.state_dir.display(),
+            "no gateway runs with this state_dir: nothing to take over"
+        );
+    }
+    BoundServer::open_with(sockets, predecessor, settings, Clock::new())
 }
 
 pub(super) fn log(settings: &Settings) -> Result<(), String> {
@@ -112,6 +144,8 @@ pub struct BoundServer {
     embedded_servers: EmbeddedServers,
     /// Ended by users who changed while the gateway did not run.
     ended_sessions: EndedSessions,
+    /// The running process whose place this one takes.
+    predecessor: Option<Predecessor>,
 }
 
 impl BoundServer {
@@ -120,21 +154,27 @@ impl BoundServer {
     /// # Errors
     /// A message for the operator: what could not be opened, and what to do.
     pub fn open(settings: Settings, clock: Clock) -> Result<Self, String> {
-        Self::open_on(Sockets::default(), settings, clock)
+        Self::open_with(Sockets::default(), None, settings, clock)
     }
 
-    /// As [`Self::open`], on the sockets that were given to this process.
-    ///
-    /// # Errors
-    /// As [`Self::open`], and where a socket was given that no listener has.
-    pub fn open_on(mut sockets: Sockets, settings: Settings, clock: Clock) -> Result<Self, String> {
+    /// As [`Self::open`], on the sockets that were given to this process, and in the place of
+    /// `predecessor`.
+    fn open_with(
+        mut sockets: Sockets,
+        mut predecessor: Option<Predecessor>,
+        settings: Settings,
+        clock: Clock,
+    ) -> Result<Self, String> {
         proxy::check_trusted_certificates()?;
+        let mut embedded_servers = match &mut predecessor {
+            Some(predecessor) => EmbeddedServers::after(predecessor.pass_to(&mut sockets)?),
+            None => EmbeddedServers::default(),
+        };
         let failed = |error: BindError| error.to_string();
         let listeners = listen(&mut sockets, &settings.server).map_err(failed)?;
         let admin = sockets.listen(settings.server.admin.as_slice());
         let admin = admin.map_err(failed)?.pop();
         sockets.all_claimed().map_err(failed)?;
-        let mut embedded_servers = EmbeddedServers::default();
         let (settings, changes) = embedded_servers.prepare(settings, &clock)?;
         let runtime = runtime::build(settings, None, clock).map_err(|fault| fault.to_string())?;
         let ended_sessions = embedded_servers.apply(changes);
@@ -144,6 +184,7 @@ impl BoundServer {
             admin,
             embedded_servers,
             ended_sessions,
+            predecessor,
         })
     }
 
@@ -189,56 +230,113 @@ impl BoundServer {
             admin,
             mut embedded_servers,
             ended_sessions,
+            predecessor,
         } = self;
         ended_sessions.revoke(&runtime_handle.current()).await;
         // The last requests need the providers and the store too.
         let (end, ended) = watch::channel(false);
         embedded_servers.run(&ended);
-        let (drain, draining) = watch::channel(false);
-        let before_drain = stop::before_drain(Arc::clone(&runtime_handle), stop);
-        drop(system::detach(async move {
-            before_drain.await;
-            drain.send_replace(true);
-        }));
-        drop(system::detach(background::run(
-            Arc::clone(&runtime_handle),
-            Arc::new(UpstreamProbe::new()),
-            ended.clone(),
-        )));
-        if let Some(listener) = admin {
-            drop(system::detach(admin::serve(
-                listener,
-                Arc::clone(&runtime_handle),
-            )));
-        }
-        let _kept = match config {
+        let probe = Arc::new(UpstreamProbe::new());
+        let background = background::run(Arc::clone(&runtime_handle), probe, ended.clone());
+        drop(system::detach(background));
+        let estate = Estate {
+            sockets: PassedSockets::copies_of(
+                listeners
+                    .iter()
+                    .map(|listener| &listener.socket)
+                    .chain(&admin),
+            )?,
+            embedded: embedded_servers.roster(),
+            handover: Arc::clone(runtime_handle.current().handover()),
+        };
+        let (predecessor_end, predecessor_ended) = watch::channel(predecessor.is_none());
+        let (_kept, watch) = match config {
             Some(path) => {
-                drop(system::detach(config_reload::watch(
-                    path,
-                    Arc::clone(&runtime_handle),
-                    embedded_servers,
-                    ended.clone(),
-                )));
-                None
+                let until = config_reload::Until {
+                    stop: ended.clone(),
+                    predecessor_ended: predecessor_ended.clone(),
+                };
+                let runtime_handle = Arc::clone(&runtime_handle);
+                let watch = config_reload::watch(path, runtime_handle, embedded_servers, until);
+                (None, Some(system::detach(watch)))
             }
             // Dropped, the servers would stop.
-            None => Some(embedded_servers),
+            None => (Some(embedded_servers), None),
         };
         background::first_sync(&runtime_handle).await;
-        let addresses: Vec<String> = addresses(&listeners)
-            .iter()
-            .map(SocketAddr::to_string)
-            .collect();
-        tracing::info!(
-            version = env!("CARGO_PKG_VERSION"),
-            listen = addresses.join(" "),
-            "serving"
-        );
-        service_manager::ready(&format!("Serving on {}.", addresses.join(" ")));
-        let served = proxy::serve(Arc::clone(&runtime_handle), listeners, draining).await;
-        background::finish(&runtime_handle).await;
-        end.send_replace(true);
+        if let Some(predecessor) = predecessor {
+            let retiring = predecessor.take_over(&runtime_handle).await?;
+            drop(system::detach(async move {
+                retiring.until_ended().await;
+                predecessor_end.send_replace(true);
+            }));
+        }
+        let passed_sockets = estate.sockets.clone();
+        let (successor, serving) = watch::channel(Successor::None);
+        let offer = estate.offer(&runtime_handle, successor, ended.clone());
+        let offer = system::detach(offer);
+        let accepting = stop::accepting(Arc::clone(&runtime_handle), stop, serving);
+        if let Some(listener) = admin {
+            let (handle, paused) = (Arc::clone(&runtime_handle), accepting.paused.clone());
+            drop(system::detach(admin::serve(listener, handle, paused)));
+        }
+        let mut draining = accepting.stop.clone();
+        drop(system::detach(async move {
+            // Sockets that nobody accepts from any more must refuse connections.
+            let _ = draining.wait_for(|draining| *draining).await;
+            passed_sockets.close();
+        }));
+        announce(&listeners);
+        let served = proxy::serve(Arc::clone(&runtime_handle), listeners, accepting).await;
+        let ending = Ending {
+            predecessor_ended,
+            end,
+            offer,
+            watch,
+        };
+        ending.finish(&runtime_handle).await;
         served.map_err(|error| error.to_string())
+    }
+}
+
+/// Says where this process serves.
+fn announce(listeners: &[Listener]) {
+    let addresses = addresses(listeners);
+    let addresses = addresses.iter().map(SocketAddr::to_string);
+    let addresses = addresses.collect::<Vec<_>>().join(" ");
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = addresses,
+        "serving"
+    );
+    service_manager::ready(&format!("Serving on {addresses}."));
+}
+
+/// What runs until the last request has finished.
+struct Ending {
+    predecessor_ended: watch::Receiver<bool>,
+    /// Ends the background work.
+    end: watch::Sender<bool>,
+    offer: JoinHandle<()>,
+    watch: Option<JoinHandle<()>>,
+}
+
+impl Ending {
+    async fn finish(mut self, runtime_handle: &RuntimeHandle) {
+        // What the process before this one still learns must reach the one after it.
+        let drain = runtime_handle.current().settings().server.drain;
+        let predecessor_ended = self.predecessor_ended.wait_for(|ended| *ended);
+        let _ = tokio::time::timeout(drain, predecessor_ended).await;
+        background::finish(runtime_handle).await;
+        self.end.send_replace(true);
+        let last_words = async {
+            // The process that has taken over hears what is left, and its requests are answered.
+            let _ = self.offer.await;
+            if let Some(watch) = self.watch {
+                let _ = watch.await;
+            }
+        };
+        let _ = tokio::time::timeout(LAST_WORDS_TIMEOUT, last_words).await;
     }
 }
 

@@ -12,6 +12,7 @@ use rustls::RootCertStore;
 
 use super::certificate::{CertificateFiles, ClientAuthorities};
 use crate::model::algorithm::Algorithm;
+use crate::model::recorded_requests::RecordedRequests;
 use crate::model::secret::Secret;
 use crate::model::site::Site;
 use crate::model::timestamp::Timestamp;
@@ -310,6 +311,8 @@ pub struct Log {
     pub format: LogFormat,
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub level: String,
+    /// Which requests are recorded.
+    pub access: RecordedRequests,
 }
 
 /// The form of a log line.

@@ -6,9 +6,14 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use axum::http::{HeaderValue, header};
+use axum::middleware;
+use axum::response::Response;
 use redb::Database;
+use tokio::sync::watch;
 
 use super::account_overrides;
 use super::accounts::Accounts;
@@ -18,6 +23,7 @@ use super::refresh_sessions::{self, Session};
 use super::server_state::ServerState;
 use super::signing::SigningKey;
 use super::statistics::Statistics;
+use super::stoppable_listener::StoppableListener;
 use super::trusted_devices;
 use super::users::Users;
 use crate::model::secret::Secret;
@@ -26,6 +32,10 @@ use crate::system::Clock;
 
 /// The interval at which expired sessions and device trusts are deleted.
 const PURGE_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// How long a server whose connections are closed one by one stops accepting before it ends: a
+/// request on a connection that was accepted last is answered.
+const ACCEPTED_LINGER: Duration = Duration::from_millis(300);
 
 /// The settings of an identity server.
 #[derive(Clone, Debug)]
@@ -70,6 +80,7 @@ pub struct IdentityServer {
     /// The directory of the signing key and the database.
     directory: PathBuf,
     ended: Arc<[EndedSession]>,
+    closes_connections: Arc<AtomicBool>,
 }
 
 /// A session that ended because the users changed.
@@ -120,6 +131,7 @@ pub fn open(options: Options) -> Result<IdentityServer, OpenError> {
         database,
         directory,
         ended,
+        closes_connections: Arc::default(),
     })
 }
 
@@ -189,6 +201,17 @@ impl IdentityServer {
         Ok(ended_sessions(ended, &self.state.accounts()))
     }
 
+    /// Closes connections after their responses from now on, so that no request is sent on one that
+    /// the end of [`Self::serve`] closes.
+    pub fn close_connections(&self) {
+        self.closes_connections.store(true, Ordering::Release);
+    }
+
+    /// Keeps connections open again.
+    pub fn keep_connections(&self) {
+        self.closes_connections.store(false, Ordering::Release);
+    }
+
     /// Serves the API on `listener` until `shutdown` completes, then finishes the open requests.
     ///
     /// # Errors
@@ -201,7 +224,28 @@ impl IdentityServer {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let url = format!("http://{}", listener.local_addr()?);
-        let router = fusionauth_api::router(Arc::clone(&self.state), url);
+        let (stop, stopped) = watch::channel(false);
+        let closes = Arc::clone(&self.closes_connections);
+        let shutdown = async move {
+            shutdown.await;
+            stop.send_replace(true);
+            if closes.load(Ordering::Acquire) {
+                tokio::time::sleep(ACCEPTED_LINGER).await;
+            }
+        };
+        let listener = StoppableListener {
+            listener,
+            stop: stopped,
+        };
+        let closes = Arc::clone(&self.closes_connections);
+        let close_if_asked = middleware::map_response(move |mut response: Response| {
+            if closes.load(Ordering::Acquire) {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            async { response }
+        });
+        let router = fusionauth_api::router(Arc::clone(&self.state), url).layer(close_if_asked);
         tokio::select! {
             served = axum::serve(listener, router).with_graceful_shutdown(shutdown) => served,
             () = purge_periodically(&self.state) => Ok(()),

@@ -16,6 +16,7 @@ pub mod refresh_sessions;
 mod server_state;
 pub mod signing;
 pub mod statistics;
+mod stoppable_listener;
 mod successor_token;
 pub mod token_issuer;
 pub mod totp;

@@ -47,6 +47,10 @@ pub struct Credentials {
 pub struct LoginRefused {
     /// The reason code, one of [`Reason::is_login_result`] or `throttled`.
     pub reason: Reason,
+    /// The status of the provider's response, for the log.
+    pub provider_status: Option<u16>,
+    /// The provider's word for the error, for the log.
+    pub provider_error: Option<&'static str>,
     /// Seconds until another attempt makes sense.
     pub retry_after: Option<u32>,
     /// The provider's word for why the password must be changed.
@@ -68,6 +72,8 @@ impl LoginRefused {
     pub const fn new(reason: Reason) -> Self {
         Self {
             reason,
+            provider_status: None,
+            provider_error: None,
             retry_after: None,
             change_reason: None,
             pending_step: None,

@@ -3,6 +3,8 @@
 //! One cause has one code, the same in problem documents, logs, metrics and `explain`. Adding a
 //! code is a documented change; a code is never renamed.
 
+use super::outcome_label::OutcomeLabel;
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $word:literal, $status:literal, $title:literal;)+) => {
         /// Why a request had its outcome.
@@ -158,6 +160,24 @@ impl Reason {
                 | Self::ChallengeExpired
                 | Self::RejectedInput
         )
+    }
+
+    /// The outcome that requests with this reason have as a rule.
+    #[must_use]
+    pub const fn usual_outcome(self) -> OutcomeLabel {
+        match self {
+            Self::Public
+            | Self::Anonymous
+            | Self::SignedIn
+            | Self::ServiceToken
+            | Self::Renewed
+            | Self::EarlyRefresh
+            | Self::RenewedFromInvalid => OutcomeLabel::Forwarded,
+            Self::OwnEndpoint => OutcomeLabel::Answered,
+            _ if self.is_failure() => OutcomeLabel::Failed,
+            _ if self.is_login_result() => OutcomeLabel::Answered,
+            _ => OutcomeLabel::Refused,
+        }
     }
 
     /// Whether the gateway or something behind it failed, as opposed to a refused request.

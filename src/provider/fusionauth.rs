@@ -228,9 +228,11 @@ impl Provider for Fusionauth {
             200 => response_body::read_tokens(&response)?.into_pair(Some(refresh)),
             // A token that has ended: 404 without a body in the documentation, and 400 from the
             // server. The error page of a proxy or of another server is neither.
-            404 if response.body.is_empty() => Err(refused(Reason::SignedOut)),
+            404 if response.body.is_empty() => Err(refresh_refused(404, "unknown token")),
             400 => Err(match FieldErrors::read(&response.body) {
-                Some(errors) if errors.names_only("refreshToken") => refused(Reason::SignedOut),
+                Some(errors) if errors.names_only("refreshToken") => {
+                    refresh_refused(400, "invalid refreshToken")
+                }
                 Some(_) => misconfigured("a refresh is refused for another field than the token"),
                 None => unexpected(400),
             }),
@@ -322,6 +324,15 @@ fn sensitive(key: &Secret) -> Result<HeaderValue, ProviderError> {
 
 fn to_json(body: &impl Serialize) -> Result<Vec<u8>, ProviderError> {
     serde_json::to_vec(body).map_err(|_| misconfigured("the call cannot be written as JSON"))
+}
+
+/// The refresh token has ended. `error` is what the response of this status means.
+fn refresh_refused(status: u16, error: &'static str) -> ProviderError {
+    ProviderError::Refused(LoginRefused {
+        provider_status: Some(status),
+        provider_error: Some(error),
+        ..LoginRefused::new(Reason::SignedOut)
+    })
 }
 
 fn refused(reason: Reason) -> ProviderError {

@@ -14,7 +14,6 @@ use pingora::prelude::HttpPeer;
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::server::configuration::ServerConf;
 use pingora::{Error, Result};
-use tokio::sync::watch;
 
 use crate::model::local_response::{LocalResponse, Problem};
 use crate::model::reason::Reason;
@@ -45,7 +44,7 @@ mod upstream_probe;
 
 pub use upstream_probe::UpstreamProbe;
 
-use connection::{Connection, Listener, RequestBody, Service};
+use connection::{Accepting, Connection, Listener, RequestBody, Service};
 use request_state::RequestState;
 
 /// The most attempts to forward one request, whatever is left to try.
@@ -57,15 +56,15 @@ struct Gateway {
     runtime_handle: Arc<RuntimeHandle>,
 }
 
-/// Serves the sites on `listeners` until `stop` turns true, then waits for requests in flight, at
-/// most for `server.drain`.
+/// Serves the sites on `listeners` until `accepting` ends, then waits for requests in flight, at most
+/// for `server.drain`.
 ///
 /// # Errors
 /// When a listener cannot be used.
 pub async fn serve(
     runtime_handle: Arc<RuntimeHandle>,
     listeners: Vec<Listener>,
-    stop: watch::Receiver<bool>,
+    accepting: Accepting,
 ) -> std::io::Result<()> {
     let gateway = Gateway {
         runtime_handle: Arc::clone(&runtime_handle),
@@ -88,7 +87,7 @@ pub async fn serve(
     options.allow_connect_method_proxying = true;
     proxy.server_options = Some(options);
     proxy.handle_init_modules();
-    let service = Service::new(proxy, runtime_handle, stop);
+    let service = Service::new(proxy, runtime_handle, accepting);
     connection::serve(service, listeners).await
 }
 
@@ -146,7 +145,7 @@ impl ProxyHttp for Gateway {
             session.set_keepalive(None);
             session.set_pipelining_enabled(true);
         }
-        if ctx.runtime.is_stopping() {
+        if ctx.runtime.closes_connections() {
             // The client's next request goes to a new connection, and so to another server.
             session.set_keepalive(None);
         }

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora::http::RequestHeader;
@@ -20,7 +21,7 @@ use crate::decide::request_validation::{self, Rejection};
 use crate::decide::trace_context::new_traceparent;
 use crate::decide::upstream_headers::{forwarded_token, is_valid_request_id};
 use crate::decide::{
-    Decision, Facts, Grant, Outcome, RequestCookies, client_address, cors, decide,
+    Decision, Facts, Grant, Known, Outcome, RequestCookies, client_address, cors, decide,
 };
 use crate::model::local_response::{LocalResponse, Problem};
 use crate::model::outcome_label::OutcomeLabel;
@@ -29,8 +30,10 @@ use crate::model::request::RequestView;
 use crate::model::request_cookies::PresentedCookies;
 use crate::model::rule::RuleClient;
 use crate::model::site::Site;
+use crate::model::token::TokenError;
 use crate::runtime::{RequestContext, Runtime, SiteRuntime};
 use crate::system;
+use crate::telemetry::labels::SignOutCause;
 
 use super::connection::RequestBody;
 use super::early_answers;
@@ -108,6 +111,7 @@ async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option
     }
     match found {
         Ok(site_runtime) => {
+            ctx.in_flight = Some(site_runtime.metrics.begin_request());
             apply_timeouts(session, ctx);
             head.read_token_header(session.req_header(), &site_runtime.site.service_tokens);
             decide_at_site(session, ctx, &site_runtime, &head).await
@@ -144,14 +148,32 @@ fn written_length(headers: &HeaderMap) -> usize {
         .sum()
 }
 
-/// Records how long the decision took, which is the gateway's own share of a request's time.
-/// Returns the moment of the decision.
+/// Records how long the decision took without what it waited for, which is the gateway's own share
+/// of a request's time. Returns the moment of the decision.
 pub(super) fn record_decision_time(ctx: &RequestState) -> Instant {
     let now = system::stopwatch();
     if let Some(site_runtime) = &ctx.site_runtime {
-        site_runtime.metrics.decided(now - ctx.started);
+        let own = (now - ctx.started).saturating_sub(ctx.waited);
+        site_runtime.metrics.decided(own);
     }
     now
+}
+
+/// Runs `work`, and adds to `waited` how long it waited for something. Work that does not wait costs
+/// no reading of the clock.
+async fn measure_waits(mut work: Pin<&mut impl Future<Output = ()>>, waited: &mut Duration) {
+    let mut since = None;
+    poll_fn(|cx| {
+        let polled = work.as_mut().poll(cx);
+        if polled.is_pending() {
+            since.get_or_insert_with(system::stopwatch);
+        }
+        polled
+    })
+    .await;
+    if let Some(since) = since {
+        *waited += since.elapsed();
+    }
 }
 
 /// Finds the site by `Host`.
@@ -241,13 +263,27 @@ async fn decide_at_site(
     let verdict = loop {
         match decide(&request, site, &facts, ctx.now) {
             Decision::Needs(question) => {
-                resolve::resolve(question, &mut facts, session, ctx, site_runtime).await;
+                let mut waited = Duration::ZERO;
+                let answer = resolve::resolve(question, &mut facts, session, ctx, site_runtime);
+                measure_waits(pin!(answer), &mut waited).await;
+                ctx.waited += waited;
             }
             Decision::Settled(verdict) => break verdict,
         }
     };
     ctx.outcome = verdict.label();
     ctx.reason = verdict.reason;
+    if is_session_lost(&facts, verdict.reason) {
+        let metrics = &site_runtime.metrics;
+        metrics.unexpected_sign_out(SignOutCause::StoreLost);
+    }
+    tracing::debug!(
+        request_id = ctx.request_id,
+        site = site.name,
+        reason = verdict.reason.as_str(),
+        waited_ms = ctx.waited.as_secs_f64() * 1e3,
+        "decided"
+    );
     ctx.rule = site
         .match_rule(request.method, target.decoded_path(), client)
         .pattern
@@ -290,6 +326,14 @@ async fn decide_at_site(
             None
         }
     }
+}
+
+/// Whether a visitor is signed out because the store does not know the session, and no refresh token
+/// was there to start another one.
+fn is_session_lost(facts: &Facts, reason: Reason) -> bool {
+    reason == Reason::SignedOut
+        && matches!(facts.session, Known::Absent(TokenError::Expired))
+        && matches!(facts.refresh, Known::NotAsked)
 }
 
 /// The headers of the request that a rule of the site names.
@@ -405,6 +449,16 @@ fn choose_request_id(presented: Option<&HeaderValue>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_waits_are_measured() {
+        let mut waited = Duration::ZERO;
+        measure_waits(pin!(async {}), &mut waited).await;
+        assert_eq!(waited, Duration::ZERO);
+        let second = Duration::from_secs(1);
+        measure_waits(pin!(tokio::time::sleep(second)), &mut waited).await;
+        assert!(waited >= second);
+    }
 
     #[tokio::test]
     async fn a_panic_ends_the_work_and_nothing_else() {

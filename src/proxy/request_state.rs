@@ -20,7 +20,7 @@ use crate::runtime::refresh::RefreshOutcome;
 use crate::runtime::upstreams::Attempts;
 use crate::runtime::{Runtime, SiteRuntime};
 use crate::system;
-use crate::telemetry::StreamGuard;
+use crate::telemetry::{InFlightGuard, StreamGuard};
 
 use super::connection::{Connection, StreamCloseGuard};
 
@@ -50,6 +50,10 @@ pub(super) struct RequestState {
     pub(super) upstream: UpstreamState,
     /// What the response depends on.
     pub(super) response: ResponseState,
+    /// How long the decision has waited for providers, the store and the request's body.
+    pub(super) waited: Duration,
+    /// Counts the request as being served.
+    pub(super) in_flight: Option<InFlightGuard>,
     /// Counts the response as open, where it is a stream.
     pub(super) stream: Option<StreamGuard>,
     /// Closes that stream when the client's session ends.
@@ -160,6 +164,8 @@ impl RequestState {
             early_refresh: None,
             upstream: UpstreamState::default(),
             response: ResponseState::default(),
+            waited: Duration::ZERO,
+            in_flight: None,
             stream: None,
             stream_close: None,
             is_health_check: false,

@@ -14,7 +14,7 @@ use crate::model::reason::Reason;
 use crate::model::set_cookie;
 use crate::runtime::refresh::RefreshOutcome;
 use crate::telemetry::access_log::{self, AccessRecord};
-use crate::telemetry::audit::{self, AuditContext};
+use crate::telemetry::audit::{self, AuditContext, SignInHash};
 
 use super::log_path;
 use super::reply;
@@ -274,9 +274,9 @@ pub(super) fn record_request(session: &Session, ctx: &RequestState) {
         .site()
         .map(|site| site.name.as_str())
         .unwrap_or_default();
-    ctx.runtime
-        .site_metrics(ctx.site_runtime.as_deref())
-        .request(ctx.outcome, ctx.reason, took);
+    let metrics = ctx.runtime.site_metrics(ctx.site_runtime.as_deref());
+    metrics.request(ctx.outcome, ctx.reason, took);
+    metrics.response(status);
     let user = ctx
         .granted
         .as_ref()
@@ -286,6 +286,7 @@ pub(super) fn record_request(session: &Session, ctx: &RequestState) {
             site,
             request_id: &ctx.request_id,
             client: ctx.client.address,
+            session: user.map(|principal| SignInHash::of(&principal.revocation_key.0)),
         };
         audit::refused(
             context,
@@ -293,7 +294,7 @@ pub(super) fn record_request(session: &Session, ctx: &RequestState) {
             ctx.reason,
         );
     }
-    if !access_log::is_on() {
+    if !ctx.runtime.settings().log.access.includes(status) || !access_log::is_on() {
         return;
     }
     let request = session.req_header();
@@ -310,6 +311,7 @@ pub(super) fn record_request(session: &Session, ctx: &RequestState) {
         duration: took,
         upstream: ctx.upstream.latency,
         user: user.map(|principal| principal.identity.sub.as_str()),
+        session: user.map(|principal| SignInHash::of(&principal.revocation_key.0)),
         client: Some(ctx.client.address),
     }
     .write();

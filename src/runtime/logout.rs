@@ -31,6 +31,7 @@ pub struct Logout {
 /// The sign-in that one credential belongs to.
 struct EndedLogin {
     user: String,
+    key: RevocationKey,
     /// The refresh token, where the credential leads to it.
     refresh: Option<Secret>,
 }
@@ -50,13 +51,16 @@ impl Logout {
         let ticket = presented.refresh.and_then(|sealed| {
             RefreshTicket::open(&self.sealing, &site_runtime.site.name, kind, sealed)
         });
+        let mut at = context.audit_context();
         let user = match (by_credential, ticket) {
             (by_credential, Some(ticket)) => {
                 let sub = ticket.sub.clone();
+                at = at.of_sign_in(&ticket.revocation_key);
                 self.by_ticket(context, kind, ticket).await;
                 Some(by_credential.map_or(sub, |ended| ended.user))
             }
-            (Some(EndedLogin { user, refresh }), None) => {
+            (Some(EndedLogin { user, key, refresh }), None) => {
+                at = at.of_sign_in(&key.0);
                 if let Some(refresh) = refresh {
                     self.revocation
                         .revoke_at_provider(&site_runtime.provider, &refresh, &user)
@@ -66,7 +70,7 @@ impl Logout {
             }
             (None, None) => None,
         };
-        audit::signed_out(context.audit_context(), user.as_deref());
+        audit::signed_out(at, user.as_deref());
     }
 
     async fn by_token(&self, context: RequestContext<'_>, token: &str) -> Option<EndedLogin> {
@@ -98,6 +102,7 @@ impl Logout {
         let user = claims.claims.get("sub")?.as_str()?.to_owned();
         Some(EndedLogin {
             user,
+            key: claims.session,
             refresh: None,
         })
     }
@@ -110,6 +115,7 @@ impl Logout {
         self.revoke(context, &ended.key, ended.access_expires).await;
         Some(EndedLogin {
             user: ended.sub.unwrap_or_default(),
+            key: ended.key,
             refresh: ended.refresh,
         })
     }

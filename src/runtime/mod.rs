@@ -11,7 +11,7 @@
 //! ```text
 //! streams, upstreams, state_dir, cookie_keys, provider_client, token and session caches
 //! connectors, site, request_context, assertion, redirect_loop, basic_memory
-//! revocation_schedule, saved_state, revocation_queue
+//! revocation_schedule, saved_state, handover, revocation_queue
 //! revocation
 //! tokens
 //! sessions
@@ -43,6 +43,7 @@ mod build;
 mod connectors;
 pub mod cookie_keys;
 pub mod early_refresh;
+pub mod handover;
 pub mod login;
 pub mod logout;
 pub mod preserved_post;
@@ -76,6 +77,7 @@ pub use state_dir::replace as replace_file;
 use assertion::Assertions;
 use basic_auth::BasicAuth;
 use early_refresh::EarlyRefresh;
+use handover::Handover;
 use login::Login;
 use logout::Logout;
 use preserved_post::PreservedPosts;
@@ -149,6 +151,19 @@ impl Runtime {
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.shared.stopping.load(Ordering::Acquire)
+    }
+
+    /// The change to a process that takes the place of this one.
+    #[must_use]
+    pub fn handover(&self) -> &Arc<Handover> {
+        &self.shared.handover
+    }
+
+    /// Whether connections are closed after their responses: this process stops, or another one
+    /// accepts the connections.
+    #[must_use]
+    pub fn closes_connections(&self) -> bool {
+        self.is_stopping() || self.shared.handover.is_handed_over()
     }
 
     /// Refuses every token and session of the sign-in `key` at `provider` until `until`, because the

@@ -239,7 +239,15 @@ impl ProviderClient {
             Ok(_) => CallResult::Ok,
             Err(error) => result_of(error),
         };
-        self.metrics.call(operation, label, watch.elapsed());
+        let duration = watch.elapsed();
+        self.metrics.call(operation, label, duration);
+        tracing::debug!(
+            provider = self.name,
+            operation = operation.as_str(),
+            result = label.as_str(),
+            duration_ms = duration.as_secs_f64() * 1e3,
+            "the provider was called"
+        );
         match result {
             Err(ProviderError::Misconfigured(cause)) => {
                 tracing::error!(

@@ -28,6 +28,7 @@ impl<'a> RequestContext<'a> {
             site: &self.site_runtime.site.name,
             request_id: self.request_id,
             client: self.client,
+            session: None,
         }
     }
 }

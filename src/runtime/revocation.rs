@@ -13,6 +13,7 @@ use crate::model::token::RevocationKey;
 use crate::store::RevocationStore;
 use crate::system::Clock;
 use crate::telemetry::audit;
+use crate::telemetry::labels::SignOutCause;
 
 use super::provider_client::ProviderClient;
 use super::request_context::RequestContext;
@@ -96,8 +97,11 @@ impl Revocation {
         let key = RevocationKey(ticket.revocation_key.clone());
         let until = revoked_until(site_runtime, now, ticket.access_tokens_end(now));
         self.revoke(&site_runtime.provider, &key, until).await;
-        audit::revoked(context.audit_context(), Some(&ticket.sub));
-        audit::renewal_refused(context.audit_context(), &ticket.sub, Reason::Revoked);
+        let metrics = &site_runtime.metrics;
+        metrics.unexpected_sign_out(SignOutCause::Replayed);
+        let context = context.audit_context().of_sign_in(&ticket.revocation_key);
+        audit::revoked(context, Some(&ticket.sub));
+        audit::renewal_refused(context, &ticket.sub, Reason::Revoked);
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct SavedState {
     clock: Clock,
     /// Whether the file has something that no server keeps.
     needed: AtomicBool,
+    /// Whether another process writes the file, which knows everything that this one knows.
+    held: AtomicBool,
     changed: Notify,
 }
 
@@ -55,8 +57,20 @@ impl SavedState {
             stores: stores.saved.clone(),
             clock,
             needed: AtomicBool::new(stores.scope == Scope::Process),
+            held: AtomicBool::new(false),
             changed: Notify::new(),
         }
+    }
+
+    /// Leaves the file to another process.
+    pub fn hold(&self) {
+        self.held.store(true, Ordering::Release);
+    }
+
+    /// The other process is gone.
+    pub fn resume(&self) {
+        self.held.store(false, Ordering::Release);
+        self.changed();
     }
 
     /// What is saved has changed.
@@ -122,9 +136,9 @@ impl SavedState {
         }
     }
 
-    /// Saves now, unless a server keeps everything. A failure is logged.
+    /// Saves now, unless a server keeps everything or another process saves. A failure is logged.
     pub async fn save(&self, context: SavedStateContext) -> Result<(), ()> {
-        if !self.is_needed() {
+        if !self.is_needed() || self.held.load(Ordering::Acquire) {
             return Ok(());
         }
         let (stores, now) = (self.stores.clone(), self.clock.now());
@@ -223,6 +237,19 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         let after = Process::start(&dir, 1);
         assert!(after.is_revoked("a") && after.is_revoked("b") && !after.is_revoked("c"));
+    }
+
+    #[tokio::test]
+    async fn only_one_of_two_processes_writes_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = Process::start(&dir, 1);
+        old.revoke("a").await;
+        old.saved_state.hold();
+        old.revoke("b").await;
+        assert!(!Process::start(&dir, 1).is_revoked("b"));
+        old.saved_state.resume();
+        old.saved_state.save(old.context(1)).await.unwrap();
+        assert!(Process::start(&dir, 1).is_revoked("b"));
     }
 
     #[tokio::test]

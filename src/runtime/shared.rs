@@ -10,6 +10,7 @@ use crate::telemetry::Metrics;
 use super::acme::Acme;
 use super::basic_auth::LoginsInFlight;
 use super::basic_memory::BasicMemory;
+use super::handover::Handover;
 use super::redirect_loop::RedirectCounter;
 use super::refresh::lock::Leases;
 use super::refresh::{InFlight, RefreshBackoff};
@@ -33,6 +34,8 @@ pub(super) struct Shared {
     pub revocation_queue: Arc<RevocationQueue>,
     /// Saves revocations for the next start.
     pub saved_state: Arc<SavedState>,
+    /// What this process and the one that takes its place tell each other.
+    pub handover: Arc<Handover>,
     /// The refreshes of this process that run now.
     pub in_flight: Arc<InFlight>,
     /// The refreshes that failed a moment ago.
@@ -53,9 +56,11 @@ impl Shared {
             .revocations
             .listen(Arc::clone(&streams) as Arc<dyn RevocationListener>);
         let saved_state = Arc::new(SavedState::new(&stores, clock.clone()));
+        let metrics = Arc::new(Metrics::new());
+        metrics.configured(clock.now());
+        let handover = Handover::new(&stores, Arc::clone(&saved_state), clock.clone());
         let queue = RevocationQueue::new(&stores, clock.clone(), Arc::clone(&saved_state));
         let leases = Arc::new(Leases::new(&stores, clock.clone()));
-        let metrics = Arc::new(Metrics::new());
         let acme = Acme::new(&stores, clock.clone(), Arc::clone(&metrics));
         Self {
             clock,
@@ -67,6 +72,7 @@ impl Shared {
             streams,
             revocation_queue: Arc::new(queue),
             saved_state,
+            handover: Arc::new(handover),
             in_flight: Arc::default(),
             refresh_backoff: Arc::default(),
             redirects: Arc::new(RedirectCounter::new()),

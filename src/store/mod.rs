@@ -12,6 +12,7 @@
 #[cfg(test)]
 mod contract;
 mod expiry_set;
+mod lease_row;
 mod leases;
 mod memory;
 mod pending_revocations;
@@ -32,6 +33,7 @@ use crate::config::settings;
 use crate::model::timestamp::Timestamp;
 use crate::system::Clock;
 
+pub use lease_row::{LeaseRow, LeaseState};
 pub use leases::{Acquire, Fence, LeaseKey, LeaseResult, LeaseStore};
 pub use memory::{
     MemoryLeases, MemoryPendingRevocations, MemoryRevocations, MemorySessions, MemoryThrottles,
@@ -40,7 +42,7 @@ pub use memory::{
 pub use pending_revocations::{PendingId, PendingRevocation, PendingRevocationStore};
 pub use revocations::{Revocation, RevocationId, RevocationListener, RevocationStore};
 pub use sessions::{SessionHash, SessionStore, StoredSession};
-pub use snapshot::{SavedStores, SnapshotError};
+pub use snapshot::{RevocationChanges, SavedStores, SnapshotError};
 pub use throttles::{
     Reservation, ReserveError, RetryAfter, Settlement, ThrottleKey, ThrottleKeys, ThrottleStore,
 };
@@ -65,7 +67,7 @@ pub struct Stores {
     /// Leases that exclude everyone in [`Stores::scope`].
     pub leases: Arc<dyn LeaseStore>,
     /// Leases that exclude other requests of this process only. With [`Scope::Process`] these are
-    /// [`Stores::leases`].
+    /// [`Stores::leases`]. A process that takes the place of this one takes them over.
     pub local_leases: Arc<MemoryLeases>,
     /// Revoked sign-ins.
     pub revocations: Arc<dyn RevocationStore>,

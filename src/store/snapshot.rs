@@ -11,6 +11,8 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 use super::memory::{MemoryPendingRevocations, StoredCheckpoint};
 use super::revocations::{Revocation, RevocationId};
 use super::{LeaseKey, MemoryLeases, MemoryRevocations, PendingId, PendingRevocation};
@@ -33,6 +35,10 @@ pub struct SavedStores {
     pub leases: Arc<MemoryLeases>,
 }
 
+/// The revocations that follow a snapshot.
+#[derive(Debug)]
+pub struct RevocationChanges(mpsc::UnboundedReceiver<Revocation>);
+
 /// A snapshot that is none, or of a later version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotError;
@@ -44,6 +50,21 @@ impl fmt::Display for SnapshotError {
 }
 
 impl std::error::Error for SnapshotError {}
+
+impl RevocationChanges {
+    /// The next one, as a snapshot. It can be cancelled.
+    pub async fn next(&mut self) -> Option<Vec<u8>> {
+        let mut out = MAGIC.to_vec();
+        write_revocation(self.0.recv().await?, &mut out);
+        Some(out)
+    }
+}
+
+fn write_revocation(Revocation { id, until }: Revocation, out: &mut Vec<u8>) {
+    out.push(b'R');
+    out.extend_from_slice(&until.millis().to_le_bytes());
+    out.extend_from_slice(&id.0);
+}
 
 impl SavedStores {
     /// Empty stores. Leases run on the monotonic time of `clock`.
@@ -61,11 +82,9 @@ impl SavedStores {
     #[must_use]
     pub fn snapshot(&self, now: Timestamp) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
-        for Revocation { id, until } in self.revocations.all() {
-            if now < until {
-                out.push(b'R');
-                out.extend_from_slice(&until.millis().to_le_bytes());
-                out.extend_from_slice(&id.0);
+        for revocation in self.revocations.all() {
+            if now < revocation.until {
+                write_revocation(revocation, &mut out);
             }
         }
         for (PendingRevocation { id, sealed }, until) in self.pending.all() {
@@ -78,6 +97,12 @@ impl SavedStores {
         }
         self.push_checkpoints(&mut out, now);
         out
+    }
+
+    /// A snapshot of each revocation from now on, for the process that takes over.
+    #[must_use]
+    pub fn follow(&self) -> RevocationChanges {
+        RevocationChanges(self.revocations.follow())
     }
 
     /// Appends the checkpoints, those that expire last first.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 
+use super::audit::SignInHash;
+
 /// What the access log records about a request. The query is left out because it may contain
 /// tokens and names.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,8 @@ pub struct AccessRecord<'a> {
     pub upstream: Option<Duration>,
     /// The user's id at the provider (`sub`).
     pub user: Option<&'a str>,
+    /// The sign-in of the user.
+    pub session: Option<SignInHash>,
     /// The client address, from `X-Forwarded-For` if a trusted proxy sent it.
     pub client: Option<IpAddr>,
 }
@@ -66,6 +70,7 @@ impl AccessRecord<'_> {
             duration_ms = millis(self.duration),
             upstream_ms = self.upstream.map(millis),
             user = self.user,
+            session = self.session.map(tracing::field::display),
             client = self.client.map(tracing::field::display),
         );
     }

@@ -21,6 +21,36 @@ pub struct AuditContext<'a> {
     pub request_id: &'a str,
     /// The client address, from `X-Forwarded-For` if a trusted proxy sent it.
     pub client: IpAddr,
+    /// The sign-in that the event belongs to, where it is known.
+    pub session: Option<SignInHash>,
+}
+
+impl AuditContext<'_> {
+    /// The same for an event of the sign-in that `key` names.
+    #[must_use]
+    pub fn of_sign_in(self, key: &str) -> Self {
+        let session = Some(SignInHash::of(key));
+        Self { session, ..self }
+    }
+}
+
+/// A hash that all records of one sign-in have in common: 12 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignInHash([u8; 6]);
+
+impl SignInHash {
+    /// The hash of the sign-in that `key` names.
+    #[must_use]
+    pub fn of(key: &str) -> Self {
+        let hash = digest(&SHA256, key.as_bytes());
+        Self(hash.as_ref().first_chunk().copied().unwrap_or_default())
+    }
+}
+
+impl fmt::Display for SignInHash {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+    }
 }
 
 /// A hash of a sign-in name: the first 64 bits of SHA-256. Names that differ only in case or in
@@ -43,6 +73,15 @@ impl fmt::Display for LoginIdHash {
     }
 }
 
+/// What a provider has answered.
+#[derive(Clone, Copy, Debug)]
+pub struct ProviderAnswer<'a> {
+    /// The status of its response.
+    pub status: Option<u16>,
+    /// Its word for the error.
+    pub error: Option<&'a str>,
+}
+
 macro_rules! audit {
     ($level:ident, $event:literal, $context:expr, $($field:tt)*) => {
         tracing::$level!(
@@ -51,6 +90,7 @@ macro_rules! audit {
             site = $context.site,
             request_id = $context.request_id,
             client = %$context.client,
+            session = $context.session.map(tracing::field::display),
             $($field)*
         )
     };
@@ -95,6 +135,32 @@ pub fn renewal_refused(context: AuditContext<'_>, user: &str, reason: Reason) {
         user,
         reason = reason.as_str()
     );
+}
+
+/// The provider refused a refresh token. `status` is that of its response, `error` its word for the
+/// error.
+pub fn refresh_token_refused(
+    context: AuditContext<'_>,
+    user: &str,
+    provider: &str,
+    answer: ProviderAnswer<'_>,
+) {
+    let ProviderAnswer { status, error } = answer;
+    audit!(
+        info,
+        "refresh_token_refused",
+        context,
+        user,
+        provider,
+        status,
+        error
+    );
+}
+
+/// A refresh cookie or token cannot be opened: it was changed, or it was sealed with a key that is
+/// gone, or for another site.
+pub fn refresh_token_unreadable(context: AuditContext<'_>) {
+    audit!(info, "refresh_token_unreadable", context,);
 }
 
 /// A user signed out. `user` is known if the credentials were still readable.

@@ -114,6 +114,53 @@ labels! {
 }
 
 labels! {
+    /// The class of a response's status.
+    StatusClass {
+        /// A `101`: the connection speaks another protocol.
+        Informational = "1xx",
+        /// Success.
+        Success = "2xx",
+        /// A redirect, or nothing that the client does not have.
+        Redirection = "3xx",
+        /// A refusal.
+        ClientError = "4xx",
+        /// A failure.
+        ServerError = "5xx",
+    }
+}
+
+impl StatusClass {
+    /// The class of a status code. `None` for 0, which stands for no response.
+    #[must_use]
+    pub const fn of(status: u16) -> Option<Self> {
+        match status / 100 {
+            1 => Some(Self::Informational),
+            2 => Some(Self::Success),
+            3 => Some(Self::Redirection),
+            4 => Some(Self::ClientError),
+            5 => Some(Self::ServerError),
+            _ => None,
+        }
+    }
+}
+
+labels! {
+    /// Why somebody was signed out who did not ask for it.
+    SignOutCause {
+        /// A refresh token was presented again after its successor had been used: somebody has a
+        /// copy.
+        Replayed = "replayed",
+        /// The provider refused the refresh token.
+        ProviderRefused = "provider_refused",
+        /// The refresh cookie cannot be opened: it was changed, or its key is gone.
+        UnreadableCookie = "unreadable_cookie",
+        /// The store does not know the session, and there was no refresh token to start another
+        /// one.
+        StoreLost = "store_lost",
+    }
+}
+
+labels! {
     /// Why an attempt to get a response from an upstream failed.
     UpstreamError {
         /// No connection came about: nobody listens there, or there is no way there.

@@ -144,7 +144,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::access_log::AccessRecord;
-    use super::super::audit::{self, AuditContext, LoginIdHash};
+    use super::super::audit::{self, AuditContext, LoginIdHash, ProviderAnswer, SignInHash};
     use super::super::labels::CallResult;
     use super::*;
     use crate::model::login::Credentials;
@@ -188,6 +188,7 @@ mod tests {
             duration: Duration::from_micros(1500),
             upstream: None,
             user: Some("u1"),
+            session: None,
             client: Some("192.0.2.1".parse().unwrap()),
         }
     }
@@ -197,6 +198,7 @@ mod tests {
             site: "store",
             request_id: "r1",
             client: "192.0.2.1".parse().unwrap(),
+            session: Some(SignInHash::of("sign-in")),
         }
     }
 
@@ -241,44 +243,118 @@ mod tests {
         }
     }
 
-    #[test]
-    fn each_audit_event_is_one_line_with_its_name() {
+    /// One record of each audit event, with all of its fields.
+    fn one_of_each_event() -> Vec<serde_json::Map<String, serde_json::Value>> {
         let text = logged(LogFormat::Json, "info", || {
-            audit::signed_in(audit_context(), "u1", LoginIdHash::of("ann"));
-            audit::refused(audit_context(), None, Reason::CrossSiteRequest);
+            let account = LoginIdHash::of("ann");
+            audit::signed_in(audit_context(), "u1", account);
+            audit::sign_in_refused(audit_context(), account, Reason::InvalidCredentials);
+            audit::code_sent(audit_context(), account);
+            audit::code_not_sent(audit_context(), account, Reason::Throttled);
+            audit::refused(audit_context(), Some("u1"), Reason::CrossSiteRequest);
             audit::renewed(audit_context(), "u1");
             audit::renewal_refused(audit_context(), "u1", Reason::SignedOut);
+            let answer = ProviderAnswer {
+                status: Some(400),
+                error: Some("invalid refreshToken"),
+            };
+            audit::refresh_token_refused(audit_context(), "u1", "main", answer);
+            audit::refresh_token_unreadable(audit_context());
             audit::signed_out(audit_context(), Some("u1"));
             audit::revoked(audit_context(), Some("u1"));
             audit::revoked_at_provider("main", "u1", CallResult::Unavailable);
+            audit::ended_by_users_file("main", "u1");
             audit::reloaded();
             audit::reload_refused(3);
             audit::store_failed("connection refused");
         });
-        let lines: Vec<serde_json::Value> = text
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
-        let events: Vec<&str> = lines
+        let objects = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        objects.collect()
+    }
+
+    /// The first cells of a table's rows in `docs/reference/logs.md`.
+    fn documented(title: &str) -> Vec<Vec<String>> {
+        let page = include_str!("../../docs/reference/logs.md");
+        let section = page.split_once(title).unwrap().1;
+        let section = section.split("\n## ").next().unwrap();
+        let rows = section.lines().filter(|line| line.starts_with("| `"));
+        rows.map(|row| {
+            let mut cells = row.split('|').skip(1).take(2);
+            let words = cells.by_ref().flat_map(|cell| cell.split('`'));
+            let words = words.map(str::trim).filter(|word| word.len() > 1);
+            words.map(str::to_owned).collect()
+        })
+        .collect()
+    }
+
+    #[test]
+    fn the_reference_lists_every_audit_event_with_its_fields() {
+        let of_requests = ["site", "request_id", "client", "session"];
+        let logged: Vec<Vec<String>> = one_of_each_event()
             .iter()
-            .map(|line| line["event"].as_str().unwrap())
+            .map(|object| {
+                assert_eq!(object["target"], "audit");
+                let known = |key: &str| {
+                    of_requests.contains(&key)
+                        || ["timestamp", "level", "target", "event"].contains(&key)
+                };
+                let mut fields: Vec<String> =
+                    object.keys().filter(|key| !known(key)).cloned().collect();
+                fields.sort();
+                let event = object["event"].as_str().unwrap().to_owned();
+                [vec![event], fields].concat()
+            })
             .collect();
-        assert_eq!(
-            events,
-            [
-                "signed_in",
-                "refused",
-                "renewed",
-                "renewal_refused",
-                "signed_out",
-                "revoked",
-                "revoked_at_provider",
-                "reloaded",
-                "reload_refused",
-                "store_failed"
-            ]
-        );
-        assert!(lines.iter().all(|line| line["target"] == "audit"), "{text}");
+        let documented: Vec<Vec<String>> = documented("## Audit records")
+            .into_iter()
+            .map(|mut row| {
+                row[1..].sort();
+                row
+            })
+            .collect();
+        assert_eq!(logged, documented);
+        let written = include_str!("audit.rs");
+        let events = written.matches("audit!(").count() + written.matches("event = \"").count();
+        // Two branches write one of the events.
+        assert_eq!(events, documented.len() + 1, "an event is not tested here");
+    }
+
+    #[test]
+    fn the_reference_lists_every_field_of_access_records() {
+        let text = logged(LogFormat::Json, "info", || {
+            let full = AccessRecord {
+                upstream: Some(Duration::from_millis(1)),
+                session: Some(SignInHash::of("sign-in")),
+                ..record("/orders")
+            };
+            full.write();
+        });
+        let object: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&text).unwrap();
+        let mut fields: Vec<&String> = object
+            .keys()
+            .filter(|key| !["timestamp", "level", "target"].contains(&key.as_str()))
+            .collect();
+        fields.sort();
+        let rows = documented("## Access records");
+        let mut documented: Vec<&String> = rows.iter().map(|row| &row[0]).collect();
+        documented.sort();
+        assert_eq!(fields, documented);
+    }
+
+    #[test]
+    fn the_records_of_one_sign_in_have_the_same_hash() {
+        let events = one_of_each_event();
+        let sessions: Vec<_> = events
+            .iter()
+            .filter_map(|event| event.get("session"))
+            .collect();
+        assert!(sessions.len() > 8);
+        for session in sessions {
+            let session = session.as_str().unwrap();
+            assert_eq!(session, SignInHash::of("sign-in").to_string());
+            assert_eq!(session.len(), 12);
+        }
     }
 
     #[test]

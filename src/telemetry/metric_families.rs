@@ -44,9 +44,24 @@ const REQUEST_SECONDS: Definition = Definition {
     help: "Duration of whole requests, including the upstream.",
     labels: &["site"],
 };
+const RESPONSES: Definition = Definition {
+    name: "responses_total",
+    help: "Responses, by the class of their status.",
+    labels: &["site", "class"],
+};
+const REQUESTS_IN_FLIGHT: Definition = Definition {
+    name: "requests_in_flight",
+    help: "Requests that are being served, open streams included.",
+    labels: &["site"],
+};
+const SIGN_OUTS: Definition = Definition {
+    name: "unexpected_sign_outs_total",
+    help: "Visitors who were signed out without asking for it, by cause.",
+    labels: &["site", "cause"],
+};
 const DECISION_SECONDS: Definition = Definition {
     name: "decision_duration_seconds",
-    help: "Time the gateway takes before it contacts the upstream or responds itself.",
+    help: "The gateway's own time before it contacts the upstream or responds itself, without waiting for providers, the store and bodies.",
     labels: &["site"],
 };
 const LOGINS: Definition = Definition {
@@ -104,6 +119,16 @@ const RELOADS: Definition = Definition {
     help: "Configuration reloads, by result.",
     labels: &["result"],
 };
+const RELOAD_SUCCESSFUL: Definition = Definition {
+    name: "config_last_reload_successful",
+    help: "1 if the last configuration that was read is in force, 0 if it was refused.",
+    labels: &[],
+};
+const RELOAD_TIME: Definition = Definition {
+    name: "config_last_reload_successful_timestamp_seconds",
+    help: "When the configuration in force was read, in seconds since the Unix epoch.",
+    labels: &[],
+};
 const STORE_EVICTIONS: Definition = Definition {
     name: "store_evictions_total",
     help: "Entries that a full store dropped before they expired.",
@@ -150,6 +175,9 @@ const BUILD_INFO: Definition = Definition {
 pub(super) struct MetricFamilies {
     pub(super) requests: IntCounterVec,
     pub(super) request_seconds: HistogramVec,
+    pub(super) responses: IntCounterVec,
+    pub(super) in_flight: IntGaugeVec,
+    pub(super) sign_outs: IntCounterVec,
     pub(super) decision_seconds: HistogramVec,
     pub(super) logins: IntCounterVec,
     pub(super) renewals: IntCounterVec,
@@ -162,6 +190,8 @@ pub(super) struct MetricFamilies {
     pub(super) upstream_errors: IntCounterVec,
     pub(super) throttled: IntCounterVec,
     pub(super) reloads: IntCounterVec,
+    pub(super) reload_successful: IntGauge,
+    pub(super) reload_time: IntGauge,
     pub(super) store_evictions: IntCounterVec,
     pub(super) cookie_key_age: IntGaugeVec,
     pub(super) connections: IntGaugeVec,
@@ -178,6 +208,9 @@ impl MetricFamilies {
         Self {
             requests: counter(registry, &REQUESTS),
             request_seconds: histogram(registry, &REQUEST_SECONDS, REQUEST_BUCKETS),
+            responses: counter(registry, &RESPONSES),
+            in_flight: gauge(registry, &REQUESTS_IN_FLIGHT),
+            sign_outs: counter(registry, &SIGN_OUTS),
             decision_seconds: histogram(registry, &DECISION_SECONDS, DECISION_BUCKETS),
             logins: counter(registry, &LOGINS),
             renewals: counter(registry, &RENEWALS),
@@ -190,6 +223,8 @@ impl MetricFamilies {
             upstream_errors: counter(registry, &UPSTREAM_ERRORS),
             throttled: counter(registry, &THROTTLED),
             reloads: counter(registry, &RELOADS),
+            reload_successful: gauge_without_labels(registry, &RELOAD_SUCCESSFUL),
+            reload_time: gauge_without_labels(registry, &RELOAD_TIME),
             store_evictions: counter(registry, &STORE_EVICTIONS),
             cookie_key_age: gauge(registry, &COOKIE_KEY_AGE),
             connections: gauge(registry, &CONNECTIONS),
@@ -201,6 +236,9 @@ impl MetricFamilies {
         }
     }
 }
+
+/// Time series that exist from the start, each in a fixed position.
+pub(super) type Series<T> = Box<[T]>;
 
 /// Time series that are created when they are first used, each in a fixed position.
 pub(super) type LazySeries<T> = Box<[OnceLock<T>]>;

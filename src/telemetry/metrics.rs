@@ -1,8 +1,8 @@
 //! The metrics of `GET /metrics`. `docs/reference/metrics.md` lists each of them.
 //!
-//! The request path never looks up a label: it holds an [`Arc<SiteMetrics>`](SiteMetrics) whose
-//! time series are created on first use, so a combination of labels that never occurs is never
-//! exported.
+//! The request path never looks up a label: it holds an [`Arc<SiteMetrics>`](SiteMetrics). Time
+//! series with labels of closed lists exist from the start, at zero, so that the first event is seen
+//! as an increase.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,7 +14,7 @@ use prometheus::{IntCounter, Registry, TextEncoder};
 
 use super::labels::{OrderResult, ReloadResult, Store, TokenCheck};
 use super::listener_metrics::ListenerMetrics;
-use super::metric_families::{LazySeries, MetricFamilies, lazy_series};
+use super::metric_families::{MetricFamilies, Series};
 use super::provider_metrics::ProviderMetrics;
 use super::site_metrics::SiteMetrics;
 use crate::model::timestamp::Timestamp;
@@ -26,7 +26,8 @@ pub struct Metrics {
     sites: RwLock<HashMap<String, Arc<SiteMetrics>>>,
     providers: RwLock<HashMap<String, Arc<ProviderMetrics>>>,
     listeners: RwLock<HashMap<String, Arc<ListenerMetrics>>>,
-    token_checks: LazySeries<IntCounter>,
+    /// Indexed by result.
+    token_checks: Series<IntCounter>,
 }
 
 impl Metrics {
@@ -51,13 +52,20 @@ impl Metrics {
                 .store_evictions
                 .with_label_values(&[store.as_str()]);
         }
+        for result in ReloadResult::ALL {
+            families.reloads.with_label_values(&[result.as_str()]);
+        }
+        let token_checks = TokenCheck::ALL.iter();
+        let token_checks =
+            token_checks.map(|check| families.token_checks.with_label_values(&[check.as_str()]));
+        let token_checks = token_checks.collect();
         Self {
             registry,
             families,
             sites: RwLock::default(),
             providers: RwLock::default(),
             listeners: RwLock::default(),
-            token_checks: lazy_series(TokenCheck::ALL.len()),
+            token_checks,
         }
     }
 
@@ -108,14 +116,8 @@ impl Metrics {
 
     /// Counts the check of an access token.
     pub fn token_checked(&self, check: TokenCheck) {
-        if let Some(series) = self.token_checks.get(check as usize) {
-            series
-                .get_or_init(|| {
-                    self.families
-                        .token_checks
-                        .with_label_values(&[check.as_str()])
-                })
-                .inc();
+        if let Some(counter) = self.token_checks.get(check as usize) {
+            counter.inc();
         }
     }
 
@@ -127,12 +129,21 @@ impl Metrics {
             .inc();
     }
 
-    /// Counts a reload of the configuration.
-    pub fn reloaded(&self, result: ReloadResult) {
-        self.families
-            .reloads
-            .with_label_values(&[result.as_str()])
-            .inc();
+    /// Counts a reload of the configuration at `now`.
+    pub fn reloaded(&self, result: ReloadResult, now: Timestamp) {
+        let reloads = &self.families.reloads;
+        reloads.with_label_values(&[result.as_str()]).inc();
+        match result {
+            ReloadResult::Ok => self.configured(now),
+            ReloadResult::Refused => self.families.reload_successful.set(0),
+        }
+    }
+
+    /// Records that the configuration that was read at `now` is in force.
+    pub fn configured(&self, now: Timestamp) {
+        self.families.reload_successful.set(1);
+        let seconds = i64::try_from(now.secs()).unwrap_or(i64::MAX);
+        self.families.reload_time.set(seconds);
     }
 
     /// Records the number of active server-side sessions.

@@ -18,5 +18,5 @@ mod upstream_metrics;
 pub use listener_metrics::{ConnectionGuard, ListenerMetrics};
 pub use metrics::Metrics;
 pub use provider_metrics::ProviderMetrics;
-pub use site_metrics::{SiteMetrics, StreamGuard};
+pub use site_metrics::{InFlightGuard, SiteMetrics, StreamGuard};
 pub use upstream_metrics::UpstreamMetrics;

@@ -5,42 +5,45 @@ use std::time::Duration;
 use prometheus::{Histogram, IntCounter};
 
 use super::labels::{CallResult, ProviderOperation};
-use super::metric_families::{LazySeries, MetricFamilies, lazy_series};
+use super::metric_families::{MetricFamilies, Series};
 
-/// The metrics of one provider: counts and durations of the calls to it.
+/// The metrics of one provider: counts and durations of the calls to it. Every time series exists
+/// from the start, at zero.
 pub struct ProviderMetrics {
     name: String,
-    families: MetricFamilies,
     /// Indexed by operation, then by result.
-    calls: LazySeries<IntCounter>,
+    calls: Series<IntCounter>,
     /// Indexed by operation.
-    seconds: LazySeries<Histogram>,
+    seconds: Series<Histogram>,
 }
 
 impl ProviderMetrics {
     pub(super) fn new(name: &str, families: &MetricFamilies) -> Self {
+        let (mut calls, mut seconds) = (Vec::new(), Vec::new());
+        for operation in ProviderOperation::ALL {
+            let operation = operation.as_str();
+            for result in CallResult::ALL {
+                let labels = [name, operation, result.as_str()];
+                calls.push(families.provider_requests.with_label_values(&labels));
+            }
+            let labels = [name, operation];
+            seconds.push(families.provider_seconds.with_label_values(&labels));
+        }
         Self {
             name: name.to_owned(),
-            families: families.clone(),
-            calls: lazy_series(ProviderOperation::ALL.len() * CallResult::ALL.len()),
-            seconds: lazy_series(ProviderOperation::ALL.len()),
+            calls: calls.into(),
+            seconds: seconds.into(),
         }
     }
 
     /// Counts a call to the provider and records its `duration`.
     pub fn call(&self, operation: ProviderOperation, result: CallResult, duration: Duration) {
         let index = operation as usize * CallResult::ALL.len() + result as usize;
-        if let Some(series) = self.calls.get(index) {
-            let labels = [self.name.as_str(), operation.as_str(), result.as_str()];
-            series
-                .get_or_init(|| self.families.provider_requests.with_label_values(&labels))
-                .inc();
+        if let Some(counter) = self.calls.get(index) {
+            counter.inc();
         }
-        if let Some(series) = self.seconds.get(operation as usize) {
-            let labels = [self.name.as_str(), operation.as_str()];
-            series
-                .get_or_init(|| self.families.provider_seconds.with_label_values(&labels))
-                .observe(duration.as_secs_f64());
+        if let Some(histogram) = self.seconds.get(operation as usize) {
+            histogram.observe(duration.as_secs_f64());
         }
     }
 }

@@ -471,3 +471,43 @@ async fn the_watchers_door_is_not_on_a_site() {
     let health = run(&["health", "--config", file.to_str().unwrap()]);
     assert_eq!(health.status.code(), Some(1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_needs_a_restart_is_named() {
+    let application = Application::open().await;
+    let gateway = Process::serve(&config(&application)).await;
+    gateway.rewrite(|text| {
+        let other = text.replace("[server]\n", "[server]\nworkers = 3\ndrain = \"1s\"\n");
+        other + "\n[log]\nlevel = \"warn\"\n"
+    });
+    gateway.signal("HUP");
+    gateway
+        .until_printed("\"keys\":\"server.workers log.level\"", 1)
+        .await;
+    gateway.until_printed("\"event\":\"reloaded\"", 1).await;
+    let reloaded = gateway
+        .metric("vestibule_config_last_reload_successful")
+        .await;
+    assert!((reloaded - 1.0).abs() < f64::EPSILON);
+}
+
+/// The sign-in key is gone: the log answers why the visitor has to sign in again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_has_a_cause_in_log_and_metrics() {
+    let application = Application::open().await;
+    let gateway = Process::serve(&config(&application)).await;
+    let request = "GET /orders HTTP/1.1\r\nHost: store.localhost:8080\r\n\
+                   Cookie: vestibule-refresh=made-up\r\n\r\n";
+    let reply = ask(gateway.address, request).await.unwrap();
+    assert_eq!(reply.status, 401);
+    gateway
+        .until_printed(
+            "\"event\":\"refresh_token_unreadable\",\"site\":\"store\"",
+            1,
+        )
+        .await;
+    let count = gateway
+        .metric("vestibule_unexpected_sign_outs_total{cause=\"unreadable_cookie\",site=\"store\"}")
+        .await;
+    assert!((count - 1.0).abs() < f64::EPSILON);
+}

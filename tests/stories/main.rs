@@ -60,6 +60,7 @@ mod support;
 mod themes;
 mod tls;
 mod trouble;
+mod upgrade;
 mod upstreams;
 mod users_file;
 mod web_pages_with_jwt;

@@ -111,6 +111,11 @@ async fn a_refused_refresh_token_leads_to_the_form_and_back() {
     );
     assert_eq!(stage.asked.refreshes.count(), 1);
     assert_eq!(stage.renewals("refused").await, 1);
+    let signed_out = "vestibule_unexpected_sign_outs_total";
+    let count = stage
+        .count(signed_out, &["store", "provider_refused"])
+        .await;
+    assert_eq!(count, 1);
     assert!(stage.store.received().is_empty());
     let form = browser.get(reply.header("location").unwrap()).await;
     let (csrf, back) = (field(&form.body, "csrf"), field(&form.body, "return_to"));

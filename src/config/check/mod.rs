@@ -28,11 +28,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
-use super::file::{File, Format, Level, Log, Rate};
+use super::file::{Access, File, Format, Level, Log, Rate};
 use super::problems::{Diagnostics, quoted};
 use super::secret_source::SecretSource;
 use super::settings::{self, Settings};
 use super::spans::At;
+use crate::model::recorded_requests::RecordedRequests;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 
@@ -224,8 +225,14 @@ fn log(log: &Log) -> settings::Log {
         Level::Debug => "debug",
         Level::Trace => "trace",
     };
+    let access = match log.access {
+        Access::All => RecordedRequests::All,
+        Access::Errors => RecordedRequests::Errors,
+        Access::None => RecordedRequests::None,
+    };
     settings::Log {
         format,
         level: level.to_owned(),
+        access,
     }
 }

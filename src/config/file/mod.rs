@@ -310,6 +310,22 @@ pub(super) struct Log {
     /// The least important level that is logged.
     #[schemars(extend("default" = "info"))]
     pub level: Level,
+    /// Which requests are recorded: `all`, those with a status of 400 or more (`errors`), or `none`.
+    /// Audit records are written in any case.
+    #[schemars(extend("default" = "all"))]
+    pub access: Access,
+}
+
+/// Which requests are recorded.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Access {
+    /// Every request.
+    All,
+    /// Requests with a status of 400 or more, and those without a response.
+    Errors,
+    /// No request.
+    None,
 }
 
 /// The format of a log line.
@@ -332,8 +348,8 @@ pub(super) enum Level {
     Warn,
     /// Normal events: requests, sign-ins, reloads.
     Info,
-    /// Details for debugging.
+    /// What was decided for each request, and each call to a provider.
     Debug,
-    /// The most detailed level.
+    /// The same as `debug`.
     Trace,
 }

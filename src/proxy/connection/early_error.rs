@@ -72,6 +72,10 @@ impl EarlyError {
         runtime
             .site_metrics(None)
             .request(OutcomeLabel::Refused, self.reason, duration);
+        runtime.site_metrics(None).response(self.status);
+        if !runtime.settings().log.access.includes(self.status) {
+            return;
+        }
         AccessRecord {
             request_id: &self.request_id,
             site: "",
@@ -86,6 +90,7 @@ impl EarlyError {
             duration,
             upstream: None,
             user: None,
+            session: None,
             client: Some(peer),
         }
         .write();

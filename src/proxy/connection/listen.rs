@@ -75,7 +75,7 @@ where
     // `idle` ends at once where no connection is left.
     if tokio::time::timeout(linger, idle.recv()).await.is_err() {
         service.app.http_cleanup().await;
-        if tokio::time::timeout(drain - linger, idle.recv())
+        if tokio::time::timeout(drain.saturating_sub(linger), idle.recv())
             .await
             .is_err()
         {
@@ -95,11 +95,14 @@ async fn accept_all<A>(
 ) where
     A: HttpServerApp + Send + Sync + 'static,
 {
-    let mut stop = service.stop.clone();
+    let (mut stop, mut paused) = (service.stop.clone(), service.paused.clone());
     loop {
+        let is_paused = *paused.borrow_and_update();
         let accepted = tokio::select! {
-            accepted = socket.accept() => accepted,
+            biased;
             _ = stop.wait_for(|stop| *stop) => return,
+            Ok(()) = paused.changed() => continue,
+            accepted = socket.accept(), if !is_paused => accepted,
         };
         match accepted {
             Ok(stream) => {

@@ -48,7 +48,7 @@ mod tls;
 
 pub use entrance::Security;
 pub use listen::Listener;
-pub use sockets::{BindError, Sockets};
+pub use sockets::{BindError, Giver, Sockets};
 pub use tls::TlsSession;
 
 pub(super) use listen::serve;
@@ -66,19 +66,27 @@ pub(super) struct Service<A> {
     /// Turns true when the process stops: no connection is accepted after that, and none is kept
     /// for another request.
     pub(super) stop: watch::Receiver<bool>,
+    /// As [`Accepting::paused`].
+    pub(super) paused: watch::Receiver<bool>,
     limits: Arc<ConnectionLimits>,
 }
 
+/// Whether connections are accepted.
+#[derive(Clone, Debug)]
+pub struct Accepting {
+    /// Turns true when no connection is accepted any more.
+    pub stop: watch::Receiver<bool>,
+    /// True while another process accepts the connections.
+    pub paused: watch::Receiver<bool>,
+}
+
 impl<A> Service<A> {
-    pub(super) fn new(
-        app: A,
-        runtime_handle: Arc<RuntimeHandle>,
-        stop: watch::Receiver<bool>,
-    ) -> Self {
+    pub(super) fn new(app: A, runtime_handle: Arc<RuntimeHandle>, accepting: Accepting) -> Self {
         Self {
             app: Arc::new(app),
             runtime_handle,
-            stop,
+            stop: accepting.stop,
+            paused: accepting.paused,
             limits: Arc::default(),
         }
     }

@@ -1,5 +1,6 @@
 //! Listening sockets: those that the process was given when it started, and those that it opens.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -19,6 +20,16 @@ pub struct Sockets {
 struct GivenSocket {
     address: SocketAddr,
     listener: TcpListener,
+    from: Giver,
+}
+
+/// Who gives a socket to the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Giver {
+    /// systemd. Each socket must become a listener.
+    Systemd,
+    /// The process whose place this one takes. What the configuration no longer has is closed.
+    Predecessor,
 }
 
 /// A problem with a listening socket. The text is for an operator.
@@ -44,7 +55,7 @@ impl Sockets {
         for index in 0..passed.len() {
             let taken = passed.take_tcp_listener(index);
             if let Some(listener) = taken.map_err(BindError::Given)? {
-                sockets.give(listener)?;
+                sockets.give(listener, Giver::Systemd)?;
             }
         }
         Ok(sockets)
@@ -54,9 +65,13 @@ impl Sockets {
     ///
     /// # Errors
     /// [`BindError::Given`] where it has no address.
-    pub fn give(&mut self, listener: TcpListener) -> Result<(), BindError> {
+    pub fn give(&mut self, listener: TcpListener, from: Giver) -> Result<(), BindError> {
         let address = listener.local_addr().map_err(BindError::Given)?;
-        self.given.push(GivenSocket { address, listener });
+        self.given.push(GivenSocket {
+            address,
+            listener,
+            from,
+        });
         Ok(())
     }
 
@@ -68,20 +83,25 @@ impl Sockets {
         let listeners = addresses.iter().map(|&address| {
             let given = self.given.iter().position(|given| given.address == address);
             match given {
-                Some(index) => Ok(self.given.swap_remove(index).listener),
+                Some(index) => Ok(self.given.remove(index).listener),
                 None => bind(address).map_err(|error| BindError::Address(address, error)),
             }
         });
         listeners.collect()
     }
 
-    /// Checks that every socket that was given has become a listener. A client that connects to
+    /// Checks that every socket that systemd gave has become a listener. A client that connects to
     /// another one would wait for an answer that never comes.
     ///
     /// # Errors
     /// [`BindError::Unclaimed`] with the addresses of the others.
     pub fn all_claimed(&self) -> Result<(), BindError> {
-        let unclaimed: Vec<SocketAddr> = self.given.iter().map(|given| given.address).collect();
+        let unclaimed: Vec<SocketAddr> = self
+            .given
+            .iter()
+            .filter(|given| given.from == Giver::Systemd)
+            .map(|given| given.address)
+            .collect();
         if unclaimed.is_empty() {
             Ok(())
         } else {
@@ -132,23 +152,23 @@ impl std::fmt::Display for BindError {
 impl std::error::Error for BindError {}
 
 /// What an operator can do about an address that cannot be listened on.
-fn hint(address: SocketAddr, error: std::io::ErrorKind) -> String {
-    use std::io::ErrorKind;
-    match error {
-        ErrorKind::AddrInUse => format!(
-            "another program listens there (`ss -ltnp 'sport = :{}'` names it)",
-            address.port()
-        ),
-        ErrorKind::PermissionDenied => format!(
-            "ports below 1024, such as {}, need root or the capability CAP_NET_BIND_SERVICE: \
+fn hint(address: SocketAddr, error: ErrorKind) -> String {
+    let port = address.port();
+    if error == ErrorKind::AddrInUse {
+        format!(
+            "another program listens there (`ss -ltnp 'sport = :{port}'` names it); a running \
+             gateway is replaced with `serve --upgrade`"
+        )
+    } else if error == ErrorKind::PermissionDenied {
+        format!(
+            "ports below 1024, such as {port}, need root or the capability CAP_NET_BIND_SERVICE: \
              AmbientCapabilities=CAP_NET_BIND_SERVICE in a systemd unit, `setcap \
-             cap_net_bind_service=+ep` on the program, or a socket of systemd",
-            address.port()
-        ),
-        ErrorKind::AddrNotAvailable => {
-            "this machine does not have that address (`ip address` lists those it has)".to_owned()
-        }
-        _ => "check the address".to_owned(),
+             cap_net_bind_service=+ep` on the program, or a socket of systemd"
+        )
+    } else if error == ErrorKind::AddrNotAvailable {
+        "this machine does not have that address (`ip address` lists those it has)".to_owned()
+    } else {
+        "check the address".to_owned()
     }
 }
 
@@ -164,7 +184,7 @@ mod tests {
     #[test]
     fn an_address_takes_the_socket_that_was_given_for_it() {
         let (mut sockets, (address, given)) = (Sockets::default(), listener());
-        sockets.give(given).unwrap();
+        sockets.give(given, Giver::Predecessor).unwrap();
         // A new socket would find the address in use.
         let listeners = sockets.listen(&[address]).unwrap();
         assert_eq!(listeners[0].local_addr().unwrap(), address);
@@ -174,11 +194,12 @@ mod tests {
     #[test]
     fn a_socket_that_no_listener_has_is_named() {
         let (mut sockets, (address, given)) = (Sockets::default(), listener());
-        sockets.give(given).unwrap();
+        sockets.give(given, Giver::Systemd).unwrap();
+        sockets.give(listener().1, Giver::Predecessor).unwrap();
         let other = SocketAddr::from(([127, 0, 0, 1], 0));
         assert_eq!(sockets.listen(&[other]).unwrap().len(), 1);
         let error = sockets.all_claimed().unwrap_err().to_string();
-        assert!(error.contains(&address.to_string()), "{error}");
+        assert!(error.contains(&format!("has: {address};")), "{error}");
     }
 
     #[test]
@@ -188,8 +209,8 @@ mod tests {
         assert!(error.to_string().contains("ss -ltnp"), "{error}");
         let https = SocketAddr::from(([0, 0, 0, 0], 443));
         for (kind, words) in [
-            (std::io::ErrorKind::PermissionDenied, "CAP_NET_BIND_SERVICE"),
-            (std::io::ErrorKind::AddrNotAvailable, "ip address"),
+            (ErrorKind::PermissionDenied, "CAP_NET_BIND_SERVICE"),
+            (ErrorKind::AddrNotAvailable, "ip address"),
         ] {
             let error = BindError::Address(https, kind.into()).to_string();
             assert!(

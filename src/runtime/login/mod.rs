@@ -164,6 +164,7 @@ fn audit_outcome(
     match result {
         Ok(signed_in) => {
             metrics.signed_in();
+            let at = at.of_sign_in(&signed_in.principal.revocation_key.0);
             audit::signed_in(at, &signed_in.principal.identity.sub, account);
         }
         Err(error) => {

@@ -69,7 +69,7 @@ impl Leases {
     /// Leases in this process and, where there is one, in the store that replicas share.
     pub fn new(stores: &Stores, clock: Clock) -> Self {
         Self {
-            local: Arc::clone(&stores.local_leases),
+            local: Arc::clone(&stores.local_leases) as _,
             shared: (stores.scope == Scope::Replicas).then(|| Arc::clone(&stores.leases)),
             connection: Arc::clone(&stores.connection),
             clock,

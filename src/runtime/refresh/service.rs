@@ -17,7 +17,8 @@ use crate::runtime::sessions::Sessions;
 use crate::runtime::site::SiteRuntime;
 use crate::store::LeaseKey;
 use crate::system::{self, Clock};
-use crate::telemetry::labels::RenewalResult;
+use crate::telemetry::audit;
+use crate::telemetry::labels::{RenewalResult, SignOutCause};
 
 use super::backoff::RefreshBackoff;
 use super::lock::{Acquire, Leases};
@@ -61,7 +62,12 @@ impl Refresh {
         let site_runtime = context.site_runtime;
         let outcome = match self.open(site_runtime, presented) {
             Some(ticket) => self.follow_chain(context, presented.kind, ticket).await,
-            None => RefreshOutcome::Refused(Reason::SignedOut),
+            None => {
+                let metrics = &site_runtime.metrics;
+                metrics.unexpected_sign_out(SignOutCause::UnreadableCookie);
+                audit::refresh_token_unreadable(context.audit_context());
+                RefreshOutcome::Refused(Reason::SignedOut)
+            }
         };
         site_runtime.metrics.renewal(label(&outcome));
         let decided = !matches!(outcome, RefreshOutcome::Unavailable(_));

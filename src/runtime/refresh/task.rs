@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::credential::CredentialKind;
+use crate::model::login::LoginRefused;
 use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::token::TokenPair;
 use crate::runtime::site::SiteRuntime;
 use crate::store::LeaseKey;
-use crate::telemetry::audit::{self, AuditContext};
+use crate::telemetry::audit::{self, AuditContext, ProviderAnswer, SignInHash};
+use crate::telemetry::labels::SignOutCause;
 
 use super::lock::LEASE_TTL;
 use super::outcome::RefreshOutcome;
@@ -45,7 +47,21 @@ impl RefreshTask {
             site: &self.site_runtime.site.name,
             request_id: &self.request_id,
             client: self.client,
+            session: Some(SignInHash::of(&self.ticket.revocation_key)),
         }
+    }
+
+    /// Records that the provider refused the refresh token: the visitor is signed out.
+    pub fn refused_by_provider(&self, refused: &LoginRefused) {
+        let answer = ProviderAnswer {
+            status: refused.provider_status,
+            error: refused.provider_error,
+        };
+        let site = &self.site_runtime;
+        let (context, provider) = (self.audit_context(), &site.provider.name);
+        audit::refresh_token_refused(context, &self.ticket.sub, provider, answer);
+        site.metrics
+            .unexpected_sign_out(SignOutCause::ProviderRefused);
     }
 
     /// Records what the refresh led to.

@@ -173,7 +173,14 @@ impl RefreshWorker {
                     Err(error) => Progress::Failed(error.reason()),
                 }
             }
-            Err(ProviderError::Refused(_)) => self.refused(task, checkpoint).await,
+            Err(ProviderError::Refused(refused)) => {
+                let progress = self.refused(task, checkpoint).await;
+                if matches!(&progress, Progress::Done(settled) if matches!(settled.outcome, RefreshOutcome::Refused(_)))
+                {
+                    task.refused_by_provider(&refused);
+                }
+                progress
+            }
             Err(ProviderError::Unavailable(_)) => Progress::Failed(Reason::ProviderUnavailable),
             Err(ProviderError::Misconfigured(_)) => Progress::Failed(Reason::ProviderMisconfigured),
         }

@@ -96,6 +96,14 @@ impl Checkpoints {
         first.is_some()
     }
 
+    /// All checkpoints with the times at which they expire, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (LeaseKey, Arc<[u8]>, Duration)> + '_ {
+        self.by_key.iter().map(|(key, sealed)| {
+            let expiry = self.expiry.get(key).unwrap_or_default();
+            (*key, Arc::clone(sealed), expiry)
+        })
+    }
+
     /// How many there are, and their bytes.
     #[cfg(test)]
     pub(super) fn usage(&self) -> CheckpointLimits {

@@ -1,33 +1,22 @@
 //! Leases and their results in the memory of one process, on its monotonic clock.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
-use super::super::expiry_set::ExpirySet;
+use super::super::lease_row::{LeaseRow, LeaseState};
 use super::super::wait_queue::WaitQueue;
 use super::super::{Acquire, Fence, LeaseKey, LeaseResult, LeaseStore, StoreError, Sweep};
-use super::checkpoints::{CheckpointLimits, Checkpoints, StoredCheckpoint};
+use super::checkpoints::{CheckpointLimits, StoredCheckpoint};
+use super::lease_table::{Entry, Limits, Table};
 use crate::model::timestamp::Timestamp;
 use crate::system::Clock;
 
 /// Entries checked for expiry per acquired lease: two for one, so that expired entries cannot
 /// accumulate.
 const SWEPT_PER_ACQUIRE: usize = 2;
-
-/// How much a [`MemoryLeases`] holds.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// Leases that are held, and completed ones whose results have not expired.
-    pub(super) leases: usize,
-    /// Bytes of the results.
-    pub(super) bytes: usize,
-    /// Keys that are answered with [`Acquire::Reused`].
-    pub(super) reused: usize,
-    pub(super) checkpoints: CheckpointLimits,
-}
 
 const LIMITS: Limits = Limits {
     leases: 200_000,
@@ -46,30 +35,6 @@ pub struct MemoryLeases {
     table: Mutex<Table>,
     limits: Limits,
     wait_queue: WaitQueue,
-}
-
-#[derive(Debug, Default)]
-struct Table {
-    entries: HashMap<LeaseKey, Entry>,
-    /// When each of `entries` expires.
-    expiry: ExpirySet<LeaseKey, Duration>,
-    /// Bytes of all results.
-    bytes: usize,
-    /// Completed leases whose results have expired, by the first half of their keys.
-    reused: ExpirySet<[u8; 16], Duration>,
-    checkpoints: Checkpoints,
-    last_fence: u64,
-    /// Entries that were evicted before they expired.
-    evicted: u64,
-}
-
-#[derive(Debug)]
-enum Entry {
-    Held(Fence),
-    Completed {
-        sealed: Arc<[u8]>,
-        reused_until: Option<Duration>,
-    },
 }
 
 impl MemoryLeases {
@@ -125,6 +90,24 @@ impl MemoryLeases {
         }
     }
 
+    /// Everything that has not expired, then every change, until the receiver is dropped.
+    pub fn follow(&self) -> (Vec<LeaseRow>, mpsc::UnboundedReceiver<LeaseRow>) {
+        let now = self.clock.monotonic();
+        let (follower, changes) = mpsc::unbounded_channel();
+        let mut table = self.table();
+        table.followers.push(follower);
+        (table.rows(now), changes)
+    }
+
+    /// Takes over what another process knows of a lease. A lease that this process holds stays its
+    /// own.
+    pub fn adopt(&self, row: LeaseRow) {
+        let now = self.clock.monotonic();
+        let key = row.key;
+        self.table().adopt(row, now, self.limits);
+        self.wait_queue.notify(key);
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -157,6 +140,7 @@ impl LeaseStore for MemoryLeases {
         let fence = Fence(table.last_fence);
         table.put(key, Entry::Held(fence), now.saturating_add(ttl));
         table.evict(self.limits);
+        table.tell(key, LeaseState::Held, ttl);
         let checkpoint = table.checkpoints.get(key, now);
         Ok(Acquire::Acquired { fence, checkpoint })
     }
@@ -167,6 +151,7 @@ impl LeaseStore for MemoryLeases {
         let is_held = table.is_held(key, fence);
         if is_held {
             table.expiry.set(key, until);
+            table.tell(key, LeaseState::Held, ttl);
         }
         Ok(is_held)
     }
@@ -184,6 +169,7 @@ impl LeaseStore for MemoryLeases {
             return Ok(false);
         }
         let until = now.saturating_add(ttl);
+        table.tell(key, LeaseState::Checkpoint(Arc::clone(&sealed)), ttl);
         table
             .checkpoints
             .put(key, sealed, until, self.limits.checkpoints);
@@ -207,6 +193,11 @@ impl LeaseStore for MemoryLeases {
             if !table.is_held(key, fence) {
                 return Ok(false);
             }
+            let told = LeaseState::Completed {
+                sealed: Arc::clone(&result.sealed),
+                reuse_ttl: result.reuse_ttl,
+            };
+            table.tell(key, told, result.ttl);
             let completed = Entry::Completed {
                 sealed: result.sealed,
                 reused_until: result.reuse_ttl.map(|ttl| expiry.saturating_add(ttl)),
@@ -224,6 +215,7 @@ impl LeaseStore for MemoryLeases {
             let mut table = self.table();
             if table.is_held(key, fence) {
                 table.remove(key);
+                table.tell(key, LeaseState::Released, Duration::ZERO);
             }
         }
         self.wait_queue.notify(key);
@@ -248,83 +240,4 @@ impl Sweep for MemoryLeases {
     fn evicted(&self) -> u64 {
         self.table().evicted
     }
-}
-
-impl Table {
-    fn is_held(&self, key: LeaseKey, by: Fence) -> bool {
-        matches!(self.entries.get(&key), Some(Entry::Held(fence)) if *fence == by)
-    }
-
-    fn is_reused(&self, key: LeaseKey, now: Duration) -> bool {
-        let until = self.reused.get(&half(key));
-        until.is_some_and(|until| now < until)
-    }
-
-    fn put(&mut self, key: LeaseKey, entry: Entry, expiry: Duration) {
-        self.remove(key);
-        self.bytes += entry.bytes();
-        self.entries.insert(key, entry);
-        self.expiry.set(key, expiry);
-    }
-
-    fn remove(&mut self, key: LeaseKey) -> Option<Entry> {
-        self.expiry.remove(&key);
-        let entry = self.entries.remove(&key)?;
-        self.bytes -= entry.bytes();
-        Some(entry)
-    }
-
-    /// Removes an entry that has expired. A held lease becomes free; a completed one is known as
-    /// reused from now on.
-    fn expire(&mut self, key: LeaseKey, now: Duration, limits: Limits) {
-        let Some(Entry::Completed {
-            reused_until: Some(until),
-            ..
-        }) = self.remove(key)
-        else {
-            return;
-        };
-        if now < until {
-            self.reused.set(half(key), until);
-            while self.reused.len() > limits.reused {
-                self.reused.pop_first();
-                self.evicted += 1;
-            }
-        }
-    }
-
-    /// Removes the entry that expires first, if it has expired; else returns `false`.
-    fn expire_first(&mut self, now: Duration, limits: Limits) -> bool {
-        let first = self.expiry.first_expired(now);
-        if let Some(key) = first {
-            self.expire(key, now, limits);
-        }
-        first.is_some()
-    }
-
-    /// Evicts entries until the limits hold. An evicted key is not reported as reused: a client
-    /// that presents it within the reuse window is no attacker.
-    fn evict(&mut self, limits: Limits) {
-        while self.entries.len() > limits.leases.max(1) || self.bytes > limits.bytes {
-            let Some(key) = self.expiry.first() else {
-                return;
-            };
-            self.remove(key);
-            self.evicted += 1;
-        }
-    }
-}
-
-impl Entry {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Held(_) => 0,
-            Self::Completed { sealed, .. } => sealed.len(),
-        }
-    }
-}
-
-/// The first half of a key. 128 bits of a SHA-256 are unique.
-fn half(key: LeaseKey) -> [u8; 16] {
-    key.0.first_chunk().copied().unwrap_or_default()
 }

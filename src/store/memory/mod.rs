@@ -2,6 +2,7 @@
 //! are lost; revocations and checkpoints are saved (`snapshot`).
 
 mod checkpoints;
+mod lease_table;
 mod leases;
 mod pending_revocations;
 mod revocations;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
 use super::super::expiry_set::ExpirySet;
 use super::super::revocations::{Revocation, RevocationId, removable_at};
@@ -27,6 +28,8 @@ pub struct MemoryRevocations {
     /// Revocations in all shards. As long as there are none, a request reads nothing else.
     count: AtomicUsize,
     listener: OnceLock<Arc<dyn RevocationListener>>,
+    /// The processes before and after this one get every new revocation.
+    followers: RwLock<Vec<mpsc::UnboundedSender<Revocation>>>,
     /// Revocations that were evicted before they expired.
     evicted: AtomicU64,
 }
@@ -50,6 +53,7 @@ impl MemoryRevocations {
             per_shard: capacity.div_ceil(SHARDS).max(1),
             count: AtomicUsize::new(0),
             listener: OnceLock::new(),
+            followers: RwLock::default(),
             evicted: AtomicU64::new(0),
         }
     }
@@ -83,6 +87,21 @@ impl MemoryRevocations {
         if let Some(listener) = self.listener.get() {
             listener.revoked(id);
         }
+        let followers = self.followers.read();
+        for follower in &*followers.unwrap_or_else(PoisonError::into_inner) {
+            // One that is gone misses nothing.
+            let _ = follower.send(Revocation { id, until });
+        }
+    }
+
+    /// Every revocation from now on, until the receiver is dropped.
+    pub(in crate::store) fn follow(&self) -> mpsc::UnboundedReceiver<Revocation> {
+        let (follower, revocations) = mpsc::unbounded_channel();
+        let followers = self.followers.write();
+        let mut followers = followers.unwrap_or_else(PoisonError::into_inner);
+        followers.retain(|follower| !follower.is_closed());
+        followers.push(follower);
+        revocations
     }
 
     /// All revocations, in no order.

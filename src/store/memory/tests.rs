@@ -11,7 +11,7 @@ use super::super::{
     SessionStore as _, StoredSession, Stores, Sweep as _, ThrottleKeys, ThrottleStore as _,
 };
 use super::checkpoints::CheckpointLimits;
-use super::leases::Limits;
+use super::lease_table::Limits;
 use super::*;
 use crate::config::settings::{Backoff, Rate};
 use crate::model::timestamp::Timestamp;

@@ -2,7 +2,7 @@
 
 use super::super::labels::{
     CallResult, ClientProtocol, HandshakeResult, Limit, OrderResult, ProviderOperation,
-    RenewalResult, UpstreamError, UpstreamHealth,
+    RenewalResult, SignOutCause, StatusClass, UpstreamError, UpstreamHealth,
 };
 use super::*;
 use crate::model::outcome_label::OutcomeLabel;
@@ -19,6 +19,9 @@ fn one_of_each() -> Metrics {
         Reason::SignedIn,
         Duration::from_millis(3),
     );
+    site.response(204);
+    site.unexpected_sign_out(SignOutCause::Replayed);
+    std::mem::forget(site.begin_request());
     site.decided(Duration::from_micros(9));
     site.signed_in();
     site.sign_in_refused(Reason::InvalidCredentials);
@@ -35,7 +38,7 @@ fn one_of_each() -> Metrics {
         Duration::from_millis(20),
     );
     metrics.token_checked(TokenCheck::Revoked);
-    metrics.reloaded(ReloadResult::Refused);
+    metrics.reloaded(ReloadResult::Refused, Timestamp::from_secs(1_700_000_000));
     let listener = metrics.listener("0.0.0.0:443");
     listener.handshake(HandshakeResult::Timeout);
     std::mem::forget(listener.connection_opened(ClientProtocol::Http1));
@@ -49,8 +52,30 @@ fn one_of_each() -> Metrics {
     metrics
 }
 
+fn words<T: Copy>(all: &[T], word: impl Fn(T) -> &'static str) -> Vec<&'static str> {
+    all.iter().map(|value| word(*value)).collect()
+}
+
 #[test]
-fn only_what_occurred_is_exported() {
+fn the_configuration_in_force_has_a_time() {
+    let metrics = Metrics::new();
+    let (first, later) = (Timestamp::from_secs(100), Timestamp::from_secs(200));
+    metrics.configured(first);
+    metrics.reloaded(ReloadResult::Refused, later);
+    let exported = |line: &str| metrics.render().contains(&format!("\n{line}\n"));
+    assert!(exported("vestibule_config_last_reload_successful 0"));
+    assert!(exported(
+        "vestibule_config_last_reload_successful_timestamp_seconds 100"
+    ));
+    metrics.reloaded(ReloadResult::Ok, later);
+    assert!(exported("vestibule_config_last_reload_successful 1"));
+    assert!(exported(
+        "vestibule_config_last_reload_successful_timestamp_seconds 200"
+    ));
+}
+
+#[test]
+fn every_series_of_a_closed_list_exists_from_the_start() {
     let metrics = one_of_each();
     let text = metrics.render();
     for line in [
@@ -79,12 +104,67 @@ fn only_what_occurred_is_exported() {
     ] {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
-    assert_eq!(
-        text.matches("vestibule_requests_total{").count(),
-        1,
-        "{text}"
-    );
-    assert!(!text.contains(r#"result="renewed""#), "{text}");
+    let metrics = Metrics::new();
+    (metrics.site("store"), metrics.provider("main"));
+    let text = metrics.render();
+    for line in [
+        r#"vestibule_requests_total{outcome="redirected",reason="signed_out",site="store"} 0"#,
+        r#"vestibule_requests_total{outcome="failed",reason="upstream_timeout",site="store"} 0"#,
+        r#"vestibule_requests_in_flight{site="store"} 0"#,
+        r#"vestibule_request_duration_seconds_count{site="store"} 0"#,
+        r#"vestibule_decision_duration_seconds_count{site="store"} 0"#,
+        r#"vestibule_logins_total{result="throttled",site="store"} 0"#,
+        r#"vestibule_open_streams{site="store"} 0"#,
+        r#"vestibule_provider_requests_total{operation="revoke",provider="main",result="refused"} 0"#,
+    ] {
+        assert!(text.contains(line), "{line} is missing in\n{text}");
+    }
+    for (family, label, values) in [
+        (
+            "responses_total",
+            "class",
+            words(StatusClass::ALL, |value| value.as_str()),
+        ),
+        (
+            "renewals_total",
+            "result",
+            words(RenewalResult::ALL, |value| value.as_str()),
+        ),
+        (
+            "throttled_total",
+            "limit",
+            words(Limit::ALL, |value| value.as_str()),
+        ),
+        (
+            "unexpected_sign_outs_total",
+            "cause",
+            words(SignOutCause::ALL, |value| value.as_str()),
+        ),
+        (
+            "token_checks_total",
+            "result",
+            words(TokenCheck::ALL, |value| value.as_str()),
+        ),
+        (
+            "config_reloads_total",
+            "result",
+            words(ReloadResult::ALL, |value| value.as_str()),
+        ),
+    ] {
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with(&format!("vestibule_{family}{{")))
+            .collect();
+        for value in &values {
+            let labelled = format!("{label}=\"{value}\"");
+            let line = lines.iter().find(|line| line.contains(&labelled));
+            assert!(
+                line.is_some_and(|line| line.ends_with(" 0")),
+                "{family} {value}"
+            );
+        }
+        assert_eq!(lines.len(), values.len(), "{family}");
+    }
 }
 
 #[test]
@@ -205,6 +285,16 @@ fn the_reference_lists_every_value_of_the_closed_labels() {
             "throttled_total",
             "limit",
             Limit::ALL.iter().map(|value| value.as_str()),
+        ),
+        row(
+            "responses_total",
+            "class",
+            StatusClass::ALL.iter().map(|value| value.as_str()),
+        ),
+        row(
+            "unexpected_sign_outs_total",
+            "cause",
+            SignOutCause::ALL.iter().map(|value| value.as_str()),
         ),
         row(
             "store_evictions_total",

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use vestibule::system::stopwatch;
@@ -30,7 +32,9 @@ pub fn run(arguments: &[&str]) -> Output {
 /// A gateway in a process of its own. Dropped, it is killed.
 pub struct Process {
     child: Child,
-    folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
+    /// The file in the folder that has everything on stdout and stderr.
+    output: String,
     pub address: SocketAddr,
     pub admin: SocketAddr,
 }
@@ -44,7 +48,7 @@ impl Process {
 
     /// As [`Self::serve`], with a command that becomes `vestibule` and takes its arguments.
     pub async fn start(mut command: Command, config: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
         let admin = free();
         let text = config.replace("{admin}", &admin.to_string()).replace(
             "{state}",
@@ -52,20 +56,8 @@ impl Process {
         );
         let path = folder.path().join("vestibule.toml");
         fs::write(&path, text).unwrap();
-        let print = |name: &str| Stdio::from(File::create(folder.path().join(name)).unwrap());
-        let child = command
-            .args(["serve", "--config"])
-            .arg(&path)
-            .stdout(print("stdout"))
-            .stderr(print("stderr"))
-            .spawn()
-            .unwrap();
-        let mut process = Self {
-            child,
-            folder,
-            address: admin,
-            admin,
-        };
+        command.args(["serve", "--config"]).arg(&path);
+        let mut process = Self::spawn(command, folder, admin);
         process.address = process.until(Self::serving).await;
         let mut watcher = Browser::new(admin, "admin");
         let deadline = stopwatch() + LONG;
@@ -73,6 +65,42 @@ impl Process {
             assert!(stopwatch() < deadline, "not ready: {}", process.printed());
         }
         process
+    }
+
+    /// Starts another process with the same file, which takes the place of this one.
+    pub fn successor(&self) -> Self {
+        let mut command = vestibule();
+        command
+            .args(["serve", "--upgrade", "--config"])
+            .arg(self.config());
+        let mut process = Self::spawn(command, Arc::clone(&self.folder), self.admin);
+        process.address = self.address;
+        process
+    }
+
+    /// The same, waited for until it serves.
+    pub async fn upgraded(&self) -> Self {
+        let process = self.successor();
+        assert_eq!(process.until(Self::serving).await, self.address);
+        process
+    }
+
+    fn spawn(mut command: Command, folder: Arc<tempfile::TempDir>, admin: SocketAddr) -> Self {
+        static PROCESSES: AtomicUsize = AtomicUsize::new(0);
+        let output = format!("output-{}", PROCESSES.fetch_add(1, Ordering::Relaxed));
+        let file = File::create(folder.path().join(&output)).unwrap();
+        let child = command
+            .stdout(Stdio::from(file.try_clone().unwrap()))
+            .stderr(Stdio::from(file))
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            folder,
+            output,
+            address: admin,
+            admin,
+        }
     }
 
     /// The first address of the line that tells of the listeners.
@@ -114,9 +142,7 @@ impl Process {
 
     /// Everything on stdout and stderr so far.
     pub fn printed(&self) -> String {
-        ["stdout", "stderr"]
-            .map(|name| fs::read_to_string(self.folder.path().join(name)).unwrap())
-            .concat()
+        fs::read_to_string(self.folder.path().join(&self.output)).unwrap()
     }
 
     pub fn config(&self) -> PathBuf {
