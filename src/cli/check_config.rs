@@ -147,17 +147,20 @@ fn with_source(problem: &Problem, style: &Style) -> String {
     } = problem;
     let number = line.to_string();
     let gutter = " ".repeat(number.len());
-    let mut text = format!("{colour}{severity}{reset}: {what}\n");
-    text += &format!("{gutter}{dim}-->{reset} {file}:{line}:{column}\n");
+    let mut lines = vec![
+        format!("{colour}{severity}{reset}: {what}"),
+        format!("{gutter}{dim}-->{reset} {file}:{line}:{column}"),
+    ];
     if !source_line.trim().is_empty() {
         let before = " ".repeat(column.saturating_sub(1));
-        text += &format!("{dim}{number} |{reset} {source_line}\n");
-        text += &format!("{gutter} {dim}|{reset} {before}{colour}^{reset}\n");
+        lines.push(format!("{dim}{number} |{reset} {source_line}"));
+        lines.push(format!("{gutter} {dim}|{reset} {before}{colour}^{reset}"));
     }
     if !hint.is_empty() {
-        text += &format!("{gutter} {dim}={reset} {hint}\n");
+        lines.push(format!("{gutter} {dim}={reset} {hint}"));
     }
-    text
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 #[cfg(test)]

@@ -142,8 +142,9 @@ pub fn run() -> ExitCode {
         Command::Users(command) => manage_users::command(&command),
         Command::HashPassword => hash_password::command(),
         Command::Completions { shell } => {
-            let mut command = Arguments::command();
-            clap_complete::generate(shell, &mut command, "vestibule", &mut std::io::stdout());
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "vestibule", &mut text);
+            print(String::from_utf8_lossy(&text).trim_end());
             ExitCode::SUCCESS
         }
         Command::Man { directory } => man(directory.as_deref()),
@@ -153,12 +154,18 @@ pub fn run() -> ExitCode {
 
 /// Prints the manual page of the program, or writes one for each command.
 fn man(directory: Option<&Path>) -> ExitCode {
+    let mut page = Vec::new();
     let written = match directory {
         Some(directory) => clap_mangen::generate_to(Arguments::command(), directory),
-        None => clap_mangen::Man::new(Arguments::command()).render(&mut std::io::stdout()),
+        None => clap_mangen::Man::new(Arguments::command()).render(&mut page),
     };
     match written {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            if directory.is_none() {
+                print(String::from_utf8_lossy(&page).trim_end());
+            }
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             print_error(&format!("man: {error}"));
             ExitCode::FAILURE

@@ -13,7 +13,7 @@ pub struct SegmentKey {
 
 impl SegmentKey {
     /// The last segment without a `*` of the segments that a pattern names, behind its first `/`.
-    /// `None` where there is none among the first [`MAX_SEGMENTS`].
+    /// `None` where there is none among the first eight.
     #[must_use]
     pub fn of(segments: &str) -> Option<Self> {
         let segments = segments.split('/').skip(1).take(MAX_SEGMENTS).enumerate();

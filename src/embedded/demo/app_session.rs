@@ -12,22 +12,12 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Serialize;
 
-use super::request_info::visitor;
+use super::request_info::{AppSession, visitor};
 use crate::system;
 
 /// The maximum number of sessions. Beyond it the oldest session is deleted.
 const MAX_SESSIONS: usize = 1_000;
-
-/// A session of an application.
-#[derive(Clone, Debug, Serialize)]
-pub struct AppSession {
-    /// The name of its cookie.
-    cookie: &'static str,
-    /// The name of the user for whom it was opened.
-    opened_by: String,
-}
 
 /// The sessions of one application.
 #[derive(Clone)]

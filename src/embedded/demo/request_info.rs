@@ -9,8 +9,6 @@ use axum::http::request::Parts;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 
-use super::app_session::AppSession;
-
 /// What the pages show about the current request.
 #[derive(Debug, Serialize)]
 pub struct RequestInfo {
@@ -24,6 +22,15 @@ pub struct RequestInfo {
     pub app_session: Option<AppSession>,
     /// All headers as they arrived, the identity headers first.
     headers: Vec<Header>,
+}
+
+/// A session that the application keeps itself.
+#[derive(Clone, Debug, Serialize)]
+pub struct AppSession {
+    /// The name of its cookie.
+    pub cookie: &'static str,
+    /// The name of the user for whom it was opened.
+    pub opened_by: String,
 }
 
 /// A user that the gateway has authenticated.
