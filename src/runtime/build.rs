@@ -17,6 +17,7 @@ use crate::system::{self, Clock};
 use super::Runtime;
 use super::assertion::{self, Assertions};
 use super::basic_auth::BasicAuth;
+use super::build_error::BuildError;
 use super::connectors::{Connectors, Network};
 use super::cookie_keys::{self, CookieKeys};
 use super::early_refresh::EarlyRefresh;
@@ -37,18 +38,6 @@ use super::streams::Streams;
 use super::tls;
 use super::tokens::Tokens;
 use super::tokens::issue::TokenIssuer;
-
-/// Why no runtime can be built from settings that are valid: the message for an operator.
-#[derive(Debug)]
-pub struct BuildError(pub String);
-
-impl std::fmt::Display for BuildError {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for BuildError {}
 
 /// The providers by name.
 type Providers = HashMap<String, Arc<ProviderClient>>;
@@ -99,8 +88,7 @@ pub fn build_with(
     }
     let core = Core::new(&shared, &settings, &sealing);
     let devices = Arc::new(TrustedDevices::new(Arc::clone(&sealing), &cookie_keys.keys));
-    let login = login(&shared, settings.login, &core, &sealing, &devices);
-    let login = Arc::new(login);
+    let login = Arc::new(login(&shared, settings.login, &core, &sealing, &devices));
     Ok(Runtime {
         tokens: Tokens::new(&core.revocation, &shared.metrics),
         early_refresh: core.early_refresh(),
