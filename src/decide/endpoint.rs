@@ -112,6 +112,17 @@ impl StepEndpoint {
     }
 }
 
+/// The token of an ACME server's HTTP-01 challenge (RFC 8555, section 8.3) in the target of a
+/// request; `None` for other targets.
+#[must_use]
+pub fn acme_token(target: &[u8]) -> Option<&str> {
+    let token = target.strip_prefix(b"/.well-known/acme-challenge/")?;
+    let token = std::str::from_utf8(token).ok()?;
+    let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    // 128 bits at least; servers use twice as many.
+    ((22..=128).contains(&token.len()) && token.bytes().all(is_base64url)).then_some(token)
+}
+
 /// Whether the target of a request line, as received, is the health check.
 #[must_use]
 pub fn is_health_check(target: &[u8]) -> bool {

@@ -344,6 +344,7 @@ fn status_and_location(response: &LocalResponse) -> (Option<u16>, Option<String>
         LocalResponse::LogoutPage
         | LocalResponse::SignedOutPage
         | LocalResponse::HealthCheck(_)
+        | LocalResponse::AcmeChallenge(_)
         | LocalResponse::PreservedPost(_)
         | LocalResponse::Asset(_)
         | LocalResponse::AssertionKeys

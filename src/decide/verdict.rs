@@ -172,6 +172,7 @@ impl<'a> Verdict<'a> {
                 | LocalResponse::SignedOutPage
                 | LocalResponse::PrefetchRefused
                 | LocalResponse::HealthCheck(_)
+                | LocalResponse::AcmeChallenge(_)
                 | LocalResponse::PreservedPost(_)
                 | LocalResponse::ActionRequired(_)
                 | LocalResponse::Asset(_)

@@ -112,6 +112,9 @@ fn render(
             RenderedResponse::new(200, "application/json", ctx.runtime.assertions.jwks())
         }
         LocalResponse::Json(body) => json(body),
+        LocalResponse::AcmeChallenge(answer) => {
+            RenderedResponse::new(200, "application/octet-stream", answer.clone())
+        }
         LocalResponse::HttpsRedirect(location) => https_redirect(location),
         LocalResponse::LinkedPage(link) => redirect(302, link.as_str(), None),
         LocalResponse::PrefetchRefused => RenderedResponse::empty(503),

@@ -96,6 +96,10 @@ async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option
         apply_timeouts(session, ctx);
         return Some(answer);
     }
+    if let Some(answer) = early_answers::acme_challenge(ctx, &head).await {
+        apply_timeouts(session, ctx);
+        return Some(answer);
+    }
     let found = find_site(session, ctx, &mut head);
     let limits = found.as_ref().map(|it| it.site.limits.head);
     let size = head_size(session, &head);

@@ -15,6 +15,7 @@ use crate::store::{Scope, ThrottleKeys};
 use crate::system::{self, Clock};
 
 use super::Runtime;
+use super::acme::AcmeResponder;
 use super::assertion::{self, Assertions};
 use super::basic_auth::BasicAuth;
 use super::build_error::BuildError;
@@ -72,14 +73,13 @@ pub fn build_with(
     let settings = Arc::new(settings);
     let providers = providers(&settings, connectors, &shared, previous)?;
     let sites = sites(&settings, &providers, &shared, previous)?;
-    let kept = previous.map(|previous| &previous.tls_listeners);
-    let tls_listeners = tls::listeners(&settings.server.tls, kept, shared.clock.now());
-    let tls_listeners = tls_listeners.map_err(BuildError)?;
     let assertions = assertions(&settings, previous)?;
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
     let sealing = SealingKeys::new(&cookie_keys.keys)
         .map(Arc::new)
         .ok_or_else(|| BuildError("no key to seal cookies with".into()))?;
+    let acme = AcmeResponder::new(&shared.acme, &sealing);
+    let tls = tls::build(&settings, previous, acme).map_err(BuildError)?;
     if previous.is_none() {
         shared.saved_state.restore(&SavedStateContext {
             state_dir: settings.state_dir.clone(),
@@ -108,14 +108,7 @@ pub fn build_with(
         redirects: Arc::clone(&shared.redirects),
         no_site: shared.metrics.site(""),
         by_host: by_host(&sites),
-        status: Status {
-            providers: providers.values().cloned().collect(),
-            stores: shared.stores.clone(),
-            metrics: Arc::clone(&shared.metrics),
-            clock: shared.clock.clone(),
-            sealing_since: cookie_keys.made,
-            tls_listeners: tls_listeners.clone(),
-        },
+        status: Status::new(&shared, &providers, cookie_keys.made, &tls),
         sessions: core.sessions,
         refresh: core.refresh,
         revocation: core.revocation,
@@ -124,7 +117,7 @@ pub fn build_with(
         shared,
         providers,
         sites,
-        tls_listeners,
+        tls,
     })
 }
 

@@ -9,7 +9,7 @@
 //! line may import those above it:
 //!
 //! ```text
-//! streams, tls, upstreams, state_dir, cookie_keys, provider_client, token and session caches
+//! streams, upstreams, state_dir, cookie_keys, provider_client, token and session caches
 //! connectors, site, request_context, assertion, redirect_loop, basic_memory
 //! revocation_schedule, saved_state, revocation_queue
 //! revocation
@@ -18,11 +18,11 @@
 //! refresh
 //! login, early_refresh, logout
 //! basic_auth, preserved_post
+//! acme, tls
 //! Runtime, status, build, background
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -34,6 +34,7 @@ use crate::model::token::RevocationKey;
 use crate::system::Clock;
 use crate::telemetry::{Metrics, SiteMetrics};
 
+pub mod acme;
 pub mod assertion;
 pub mod background;
 pub mod basic_auth;
@@ -87,7 +88,7 @@ use revocation::Revocation;
 use sessions::Sessions;
 use shared::Shared;
 use status::Status;
-use tls::{TlsListener, TlsListeners};
+use tls::TlsListeners;
 use tokens::Tokens;
 
 /// What serves requests under one configuration.
@@ -114,6 +115,8 @@ pub struct Runtime {
     pub redirects: Arc<RedirectCounter>,
     /// The metrics page and the readiness check.
     pub status: Status,
+    /// What the TLS listeners need, and the answers to the ACME server.
+    pub tls: Arc<TlsListeners>,
     /// Signs assertions for applications.
     pub assertions: Arc<Assertions>,
     settings: Arc<Settings>,
@@ -122,7 +125,6 @@ pub struct Runtime {
     sites: Vec<Arc<SiteRuntime>>,
     /// By the text of each [`Host`].
     by_host: BTreeMap<String, Arc<SiteRuntime>>,
-    tls_listeners: TlsListeners,
     /// The metrics of requests that belong to no site.
     no_site: Arc<SiteMetrics>,
 }
@@ -170,12 +172,6 @@ impl Runtime {
     #[must_use]
     pub fn site_called(&self, host: &str) -> Option<&Arc<SiteRuntime>> {
         self.by_host.get(host)
-    }
-
-    /// What the TLS listener with this configured address needs.
-    #[must_use]
-    pub fn tls_listener(&self, address: SocketAddr) -> Option<&Arc<TlsListener>> {
-        self.tls_listeners.get(&address)
     }
 
     /// Every site, in the order of the configuration.

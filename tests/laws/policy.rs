@@ -35,6 +35,7 @@ pub fn status(run: &Run) -> Option<u16> {
         LocalResponse::LogoutPage
         | LocalResponse::SignedOutPage
         | LocalResponse::HealthCheck(_)
+        | LocalResponse::AcmeChallenge(_)
         | LocalResponse::PreservedPost(_)
         | LocalResponse::Asset(_)
         | LocalResponse::AssertionKeys

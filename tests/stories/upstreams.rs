@@ -295,14 +295,15 @@ async fn the_log_and_the_metrics_name_the_address_and_the_cause() {
         ("framing", framing.address().to_string(), "protocol", ""),
     ];
     let limits = "[server.limits]\nupstream_idle = \"300ms\"\n";
-    let mut config = store_alone(&application, USERS, limits);
-    for (name, address, _, _) in &sites {
-        config += &format!(
+    let table = |(name, address, _, _): &(&str, String, &str, &str)| {
+        format!(
             "[[sites]]\nname = \"{name}\"\norigin = \"http://{name}.localhost:8080\"\n\
              application_id = \"{name}\"\ndefault_access = \"public\"\n\
              upstreams = [\"http://{address}\"]\n"
-        );
-    }
+        )
+    };
+    let tables: Vec<String> = sites.iter().map(table).collect();
+    let config = store_alone(&application, USERS, limits) + &tables.concat();
     let gateway = Process::serve(&config).await;
     for (name, address, error, cause) in &sites {
         let errors = format!(

@@ -21,12 +21,14 @@ pub(super) fn server(server: &Server, review: &mut Review<'_>) -> Option<setting
     let mut taken = listen.clone().unwrap_or_default();
     taken.extend(admin);
     let tls = tls::listeners(server, &taken, review);
+    let acme = tls::acme(server, review);
     let trusted_proxies = trusted_proxies(&server.trusted_proxies, review);
     check_proxy_protocol(server, review);
     let limits = &server.limits;
     Some(settings::Server {
         listen: listen?,
         proxy_protocol: (*server.proxy_protocol).into(),
+        acme: acme.ok()?,
         tls: tls?,
         admin: Some(admin?),
         trusted_proxies: trusted_proxies?,

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pingora::protocols::l4::stream::Stream;
-use rustls::ProtocolVersion;
-use rustls::server::{Acceptor, ServerConnection};
+use rustls::server::{Acceptor, ClientHello, ServerConnection};
+use rustls::{ProtocolVersion, ServerConfig};
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{Semaphore, TryAcquireError};
 use tokio::time::{error::Elapsed, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::runtime::acme::ACME_PROTOCOL;
 use crate::runtime::tls::{Certificates, TlsListener, client_subject};
 use crate::telemetry::labels::ClientProtocol;
 
@@ -48,6 +50,8 @@ pub(super) enum HandshakeError {
     Timeout,
     /// The client sent what is not TLS, could not agree, or went away.
     Failed(std::io::Error),
+    /// The client was an ACME server, and has got the answer to its challenge.
+    Validated,
 }
 
 impl std::fmt::Display for HandshakeError {
@@ -55,6 +59,7 @@ impl std::fmt::Display for HandshakeError {
         match self {
             Self::Timeout => out.write_str("it took too long"),
             Self::Failed(error) => write!(out, "{error}"),
+            Self::Validated => out.write_str("an ACME server validated the name"),
         }
     }
 }
@@ -94,8 +99,22 @@ async fn handshake(
         Err(TryAcquireError::NoPermits) => HANDSHAKES.acquire().await.ok(),
         tried => tried.ok(),
     };
+    if let Some(answer) = acme_answer(listener, &start.client_hello()).await {
+        // Nothing is said in such a session (RFC 8737, section 3).
+        start.into_stream(answer).await?.shutdown().await?;
+        return Err(HandshakeError::Validated);
+    }
     let config = Arc::clone(&listener.server_config);
     Ok(start.into_stream(config).await?)
+}
+
+/// What answers the challenge of an ACME server, whose handshake offers this protocol alone.
+async fn acme_answer(listener: &TlsListener, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
+    let acme = listener.acme.as_ref()?;
+    let mut protocols = hello.alpn()?;
+    let is_challenge = protocols.next() == Some(ACME_PROTOCOL) && protocols.next().is_none();
+    let name = hello.server_name().filter(|_| is_challenge)?;
+    acme.answer_tls_alpn(&name.to_ascii_lowercase()).await
 }
 
 impl TlsSession {

@@ -25,7 +25,7 @@ fn fields_that_must_stand_once_are_counted() {
             ("transfer-encoding", "chunked"),
         ],
     );
-    let unvalidated = head.unvalidated(b"bytes", 5);
+    let unvalidated = head.unvalidated(b"bytes");
     assert_eq!(unvalidated.target, b"/a?b");
     assert_eq!(unvalidated.fields, 5);
     let counts = FieldCounts {
