@@ -18,6 +18,7 @@ use super::Runtime;
 use super::acme::AcmeResponder;
 use super::assertion::{self, Assertions};
 use super::basic_auth::BasicAuth;
+use super::build_error::BuildError;
 use super::connectors::{Connectors, Network};
 use super::cookie_keys::{self, CookieKeys};
 use super::early_refresh::EarlyRefresh;
@@ -38,18 +39,6 @@ use super::streams::Streams;
 use super::tls;
 use super::tokens::Tokens;
 use super::tokens::issue::TokenIssuer;
-
-/// Why no runtime can be built from settings that are valid: the message for an operator.
-#[derive(Debug)]
-pub struct BuildError(pub String);
-
-impl std::fmt::Display for BuildError {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for BuildError {}
 
 /// The providers by name.
 type Providers = HashMap<String, Arc<ProviderClient>>;

@@ -40,6 +40,7 @@ pub mod background;
 pub mod basic_auth;
 pub mod basic_memory;
 mod build;
+mod build_error;
 mod connectors;
 pub mod cookie_keys;
 pub mod early_refresh;
@@ -67,7 +68,8 @@ pub mod tokens;
 pub mod upstream_checks;
 pub mod upstreams;
 
-pub use build::{BuildError, build, build_with};
+pub use build::{build, build_with};
+pub use build_error::BuildError;
 pub use connectors::{Connectors, Network};
 pub use request_context::RequestContext;
 pub use runtime_handle::RuntimeHandle;

@@ -1,6 +1,6 @@
 //! `theme` of a site: its files are read, its templates tried with every page in every state.
 
-use super::super::file::site::{Links as WrittenLinks, Theme as Written};
+use super::super::file::site_theme::{Links as WrittenLinks, Theme as Written};
 use super::super::spans::At;
 use super::{Reported, Review, templates};
 use crate::model::colour::Colour;

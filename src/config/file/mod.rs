@@ -7,6 +7,7 @@
 pub(super) mod provider;
 pub(super) mod site;
 pub(super) mod site_headers;
+pub(super) mod site_theme;
 pub(super) mod upstream;
 
 use std::collections::BTreeMap;
