@@ -3,16 +3,25 @@
 //! catalogs at run time.
 //!
 //! This script checks only the form of a catalog. Tests in `src/pages/catalog` check the messages.
+//!
+//! It also finds the version that `vestibule --version` prints: that of the package, and of a release
+//! the commit that it was built from.
 
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs};
 
 /// The directory with the catalogs.
 const CATALOGS: &str = "static/words";
 
+/// The variable that names the commit where there is no Git repository, as in a container.
+const COMMIT: &str = "VESTIBULE_COMMIT";
+
 fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-env-changed={COMMIT}");
+    println!("cargo:rustc-env=VESTIBULE_VERSION={}", version()?);
     println!("cargo:rerun-if-changed={CATALOGS}");
     println!("cargo:rerun-if-changed=build.rs");
     let mut files: Vec<PathBuf> = fs::read_dir(CATALOGS)?
@@ -36,6 +45,31 @@ fn main() -> Result<(), Box<dyn Error>> {
         code,
     )?;
     Ok(())
+}
+
+/// The version of the package, with the commit in parentheses where one is known. Other builds than
+/// releases have none: they would be compiled anew after each commit.
+fn version() -> Result<String, Box<dyn Error>> {
+    let version = env::var("CARGO_PKG_VERSION")?;
+    let commit = match env::var(COMMIT) {
+        Ok(commit) if !commit.is_empty() => Some(commit),
+        Ok(_) | Err(_) if env::var("PROFILE")? == "release" => head(),
+        Ok(_) | Err(_) => None,
+    };
+    Ok(commit.map_or(version.clone(), |commit| format!("{version} ({commit})")))
+}
+
+/// The commit of the Git repository around the package; `None` where there is none.
+fn head() -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
+        println!("cargo:rerun-if-changed={log}");
+    }
+    git(&["rev-parse", "--short=12", "HEAD"])
 }
 
 /// The source code of the `Catalog` for one file.

@@ -43,6 +43,27 @@ fn guarded() -> Site {
     site
 }
 
+/// Two hundred rules of every kind of pattern, of which the last one speaks of [`TARGET`].
+fn guarded_by_patterns() -> Site {
+    let pattern = |number: usize| match number % 4 {
+        0 => format!("/section-{number}/*"),
+        1 => format!("/account/*/section-{number}"),
+        2 => format!("/account/*/section-{number}/*"),
+        _ => format!("/account/orders-{number}/*.json"),
+    };
+    let mut site = site::store();
+    site.rules = (0..199)
+        .map(|number| site::rule(&pattern(number), &[], Access::Public, &[]))
+        .chain([site::rule(
+            "/account/*/2*",
+            &[Method::GET, Method::POST],
+            Access::Required,
+            &["shopper"],
+        )])
+        .collect();
+    site
+}
+
 fn ann() -> Arc<Principal> {
     let claims = serde_json::json!({ "sub": "u1", "email": "ann@example.com", "roles": ["editor", "shopper"] });
     Arc::new(Principal {
@@ -102,6 +123,13 @@ fn decisions(bench: &mut Criterion) {
     bench.bench_function("decide, one call, 50 rules, signed in", |timer| {
         timer.iter(|| decide(black_box(&request), &site, &known, NOW));
     });
+    let patterns = guarded_by_patterns();
+    bench.bench_function(
+        "decide, one call, 200 rules with patterns, signed in",
+        |timer| {
+            timer.iter(|| decide(black_box(&request), &patterns, &known, NOW));
+        },
+    );
     bench.bench_function("decide, all questions, 50 rules, signed in", |timer| {
         timer.iter(|| settle(black_box(&request), &site, &principal));
     });

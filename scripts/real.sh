@@ -51,8 +51,12 @@ counterpart 'an nginx that caches everything' tests/real/nginx_cache.py "$target
     python3:python3 nginx:nginx-light
 counterpart 'odd messages before h11' tests/real/differential.py "$target/release/vestibule" \
     python3:python3 python3.pip:python3-pip
+counterpart 'HTTP/2 clients before h11' tests/real/http2.py "$target/release/vestibule" \
+    python3:python3 python3.pip:python3-pip
 counterpart 'clocks ten seconds apart' tests/real/clocks_apart.py "$target/release/vestibule" \
     python3:python3 redis-server:redis-server openssl:openssl faketime:faketime
+counterpart 'certificates from pebble' tests/real/acme.py "$target/release/vestibule" \
+    python3:python3 pebble:pebble openssl:openssl
 counterpart 'schemathesis' tests/real/openapi.py "$target/release/vestibule" \
     python3:python3 python3.ensurepip:python3-venv
 counterpart "FusionAuth's Python client" tests/real/fusionauth_client.py "$EXAMPLES/identity_server" \

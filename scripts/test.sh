@@ -18,6 +18,10 @@ run() {
 }
 
 run cargo test --locked --no-fail-fast --lib --bins --tests --examples
+# Again with browsers and phones that speak HTTP/2, for the modules whose subject is what they get.
+run env STORIES_OVER=http2 cargo test --locked --no-fail-fast --test stories -- browsers:: caches:: \
+    first_visit:: hosted_backend:: known_devices:: languages:: lost_work:: mobile:: service_tokens:: \
+    signing_in:: signing_out:: single_page:: steps_by_form:: trouble:: web_pages_with
 run cargo test --locked --doc
 run bash scripts/real.sh
 

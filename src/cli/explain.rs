@@ -8,8 +8,10 @@ use clap::Args;
 use http::{HeaderName, Method};
 
 use crate::config::settings::Settings;
-use crate::decide::explain::{ExplainedOutcome, ExplainedRequest, Explanation, explain};
-use crate::decide::request_target::validate_target;
+use crate::decide::explain::{
+    ExplainedRequest, Explanation, OWN_ENDPOINT, REFUSED, REQUEST_CHECKS, explain,
+    explain_rejection, validate_request_line,
+};
 use crate::model::origin::Host;
 use crate::model::rule::RuleClient;
 use crate::model::site::Site;
@@ -21,12 +23,15 @@ use super::{WithConfig, loaded, print, print_error};
 pub(super) struct Arguments {
     #[command(flatten)]
     with: WithConfig,
+    /// The address as it is in the browser, in place of --host and --path
+    #[arg(conflicts_with_all = ["host", "path"], required_unless_present_all = ["host", "path"])]
+    url: Option<String>,
     /// The host as a visitor types it, with its port if it has one
-    #[arg(long)]
-    host: String,
+    #[arg(long, requires = "path")]
+    host: Option<String>,
     /// The path, with its query if it has one
-    #[arg(long)]
-    path: String,
+    #[arg(long, requires = "host")]
+    path: Option<String>,
     /// The method
     #[arg(long, default_value = "GET")]
     method: String,
@@ -49,44 +54,109 @@ pub(super) fn command(arguments: &Arguments) -> ExitCode {
         Ok(settings) => settings,
         Err(status) => return status,
     };
-    match explanation(&settings, arguments) {
-        Ok(text) => {
-            print(&text);
-            ExitCode::SUCCESS
-        }
+    let result = Request::of(arguments).and_then(|request| {
+        let explanation = request.explain(&settings, arguments)?;
+        Ok((explanation, request))
+    });
+    let (explanation, request) = match result {
+        Ok(explained) => explained,
         Err(error) => {
             print_error(&format!("explain: {error}"));
-            ExitCode::FAILURE
+            return ExitCode::FAILURE;
         }
+    };
+    let is_refused = explanation.access == REFUSED;
+    if arguments.json {
+        print(&serde_json::to_string_pretty(&explanation).unwrap_or_default());
+    } else {
+        let first = format!(
+            "{} {} at site {}",
+            request.method, request.target, explanation.site
+        );
+        let place = arguments.with.config.display().to_string();
+        if is_refused {
+            print_error(&rejection_text(&first, &explanation));
+        } else {
+            print(&to_text(&first, &explanation, &place));
+        }
+    }
+    if is_refused {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
     }
 }
 
-fn explanation(settings: &Settings, arguments: &Arguments) -> Result<String, String> {
-    let host = Host::parse(&arguments.host)
-        .ok_or("--host is no host: write it as a browser sends it, like a.example:8080")?;
-    let site = settings
-        .sites
-        .iter()
-        .find(|site| is_named_by(site, &host))
-        .ok_or_else(|| format!("no site has the host {host}: visitors get 421 unknown_site"))?;
-    let method = Method::from_bytes(arguments.method.as_bytes())
-        .map_err(|_| "--method is no method".to_owned())?;
-    let client = RuleClient {
-        address: arguments.from.to_canonical(),
-        headers: &arguments.header,
-    };
-    let target = validate_target(arguments.path.as_bytes(), &method, client, site)
-        .map_err(|_| "visitors get 400 malformed_request for this path, whoever they are")?;
-    let request = ExplainedRequest {
-        method: &method,
-        target: &target,
-        client,
-    };
-    let explanation = explain(site, &request, &arguments.role);
-    if arguments.json {
-        return serde_json::to_string_pretty(&explanation).map_err(|error| error.to_string());
+/// The request that the arguments describe.
+struct Request {
+    host: Host,
+    /// As it stands in the request line.
+    target: String,
+    method: Method,
+}
+
+impl Request {
+    fn of(arguments: &Arguments) -> Result<Self, String> {
+        let (host, target) = match (&arguments.url, &arguments.host, &arguments.path) {
+            (Some(url), _, _) => split_url(url),
+            (None, Some(host), Some(path)) => (host.as_str(), path.clone()),
+            // clap lets nothing else through.
+            (None, _, _) => ("", String::new()),
+        };
+        let host = Host::parse(host).ok_or_else(|| {
+            format!("{host:?} is no host: write it as a browser sends it, like a.example:8080")
+        })?;
+        let method = Method::from_bytes(arguments.method.as_bytes())
+            .map_err(|_| "--method is no method".to_owned())?;
+        Ok(Self {
+            host,
+            target,
+            method,
+        })
     }
-    Ok(to_text(&explanation, arguments))
+
+    fn explain(&self, settings: &Settings, arguments: &Arguments) -> Result<Explanation, String> {
+        let mut sites = settings.sites.iter().zip(&settings.rule_lines);
+        let (site, lines) = sites
+            .find(|(site, _)| is_named_by(site, &self.host))
+            .ok_or_else(|| {
+                format!(
+                    "no site has the host {}: visitors get 421 unknown_site",
+                    self.host
+                )
+            })?;
+        let target = match validate_request_line(&self.method, self.target.as_bytes(), site) {
+            Ok(target) => target,
+            Err(rejected) => return Ok(explain_rejection(site, rejected)),
+        };
+        let client = RuleClient {
+            address: arguments.from.to_canonical(),
+            headers: &arguments.header,
+        };
+        let request = ExplainedRequest {
+            method: &self.method,
+            target: &target,
+            client,
+        };
+        let mut explanation = explain(site, &request, &arguments.role);
+        explanation.line = site
+            .rules
+            .iter()
+            .zip(lines)
+            .find(|(rule, _)| rule.matches(&self.method, target.decoded_path(), client))
+            .map(|(_, line)| *line)
+            .filter(|_| !matches!(&*explanation.rule, OWN_ENDPOINT | REQUEST_CHECKS));
+        Ok(explanation)
+    }
+}
+
+/// The host and the target of an address. A fragment stays in the browser.
+fn split_url(url: &str) -> (&str, String) {
+    let url = url.split_once('#').map_or(url, |(url, _)| url);
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (host, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let slash = if target.starts_with('/') { "" } else { "/" };
+    (host, format!("{slash}{target}"))
 }
 
 fn is_named_by(site: &Site, host: &Host) -> bool {
@@ -100,37 +170,96 @@ fn is_named_by(site: &Site, host: &Host) -> bool {
         || (host.port.is_none() && site.origin.name == host.name)
 }
 
-fn to_text(explanation: &Explanation, arguments: &Arguments) -> String {
-    let line = |who: &str, fate: &ExplainedOutcome| {
-        let answer = match (fate.status, &fate.location) {
+fn to_text(first: &str, explanation: &Explanation, file: &str) -> String {
+    let place = explanation.line.map(|line| format!("  {file}:{line}"));
+    let mut lines = vec![
+        first.to_owned(),
+        format!(
+            "  rule          {} ({}){}",
+            explanation.rule,
+            explanation.access,
+            place.unwrap_or_default()
+        ),
+    ];
+    let program = explanation.program.as_ref();
+    let visitors = [
+        ("signed out", &explanation.signed_out),
+        ("signed in", &explanation.signed_in),
+        ("without role", &explanation.without_role),
+    ];
+    for (who, outcome) in visitors
+        .into_iter()
+        .chain(program.map(|it| ("program", it)))
+    {
+        let answer = match (outcome.status, &outcome.location) {
             (Some(status), Some(location)) => format!("{status} to {location}"),
             (Some(status), None) => status.to_string(),
-            (None, _) if fate.outcome == "forwarded" => "the application answers".to_owned(),
+            (None, _) if outcome.outcome == "forwarded" => "the application answers".to_owned(),
             (None, _) => "the gateway answers".to_owned(),
         };
-        format!(
+        lines.push(format!(
             "  {who:<13} {:<10} {:<14} {answer}",
-            fate.outcome, fate.reason
-        )
-    };
-    let mut lines = vec![
-        format!(
-            "{} {} at site {}",
-            arguments.method, arguments.path, explanation.site
-        ),
-        format!(
-            "  rule          {} ({})",
-            explanation.rule, explanation.access
-        ),
-        line("signed out", &explanation.signed_out),
-        line("signed in", &explanation.signed_in),
-        line("without role", &explanation.without_role),
-    ];
-    lines.extend(
-        explanation
-            .program
-            .as_ref()
-            .map(|fate| line("program", fate)),
-    );
+            outcome.outcome, outcome.reason
+        ));
+    }
+    if let Some(why) = explanation.why {
+        lines.push(format!("  passes        {why}"));
+    }
+    lines.extend(reading_lines(explanation));
     lines.join("\n")
+}
+
+/// What everybody gets for a request that is refused before a rule is asked.
+fn rejection_text(first: &str, explanation: &Explanation) -> String {
+    let outcome = &explanation.signed_out;
+    let mut lines = vec![
+        first.to_owned(),
+        format!(
+            "  everybody     {} {}: {}",
+            outcome.status.unwrap_or_default(),
+            outcome.reason,
+            explanation.why.unwrap_or_default()
+        ),
+    ];
+    lines.extend(reading_lines(explanation));
+    lines.join("\n")
+}
+
+/// What an application may read, and what that meets.
+fn reading_lines(explanation: &Explanation) -> impl Iterator<Item = String> {
+    let readings = explanation.readings.iter();
+    let longest = readings
+        .clone()
+        .map(|reading| reading.path.chars().count())
+        .max()
+        .unwrap_or_default();
+    readings.map(move |reading| {
+        let path = reading.path.escape_debug().to_string();
+        format!(
+            "  may be read   {path:<longest$}  {} ({})",
+            reading.rule, reading.access
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_split_as_it_stands() {
+        for (url, host, target) in [
+            (
+                "https://a.example:81/b//c;d?e#f",
+                "a.example:81",
+                "/b//c;d?e",
+            ),
+            ("https://a.example", "a.example", "/"),
+            ("a.example/%2561", "a.example", "/%2561"),
+            ("http://a.example?q", "a.example", "/?q"),
+            ("http://[::1]:80/\\b", "[::1]:80", "/\\b"),
+        ] {
+            assert_eq!(split_url(url), (host, target.to_owned()), "{url}");
+        }
+    }
 }

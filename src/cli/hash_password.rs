@@ -7,12 +7,7 @@ use std::process::ExitCode;
 use super::{print, print_error};
 
 pub(super) fn command() -> ExitCode {
-    let password = if std::io::stdin().is_terminal() {
-        typed()
-    } else {
-        piped()
-    };
-    match password.and_then(|password| {
+    match read_password().and_then(|password| {
         crate::embedded::password_hasher::hash_password(&password).map_err(|e| e.to_string())
     }) {
         Ok(hash) => {
@@ -23,6 +18,18 @@ pub(super) fn command() -> ExitCode {
             print_error(&format!("hash-password: {error}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Reads a new password: twice from a terminal, without echo, or the first line of standard input.
+///
+/// # Errors
+/// What is wrong, for an operator.
+pub(super) fn read_password() -> Result<String, String> {
+    if std::io::stdin().is_terminal() {
+        typed()
+    } else {
+        piped()
     }
 }
 

@@ -5,11 +5,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::config::settings::Settings;
-use crate::system::Clock;
 
+mod check_config;
 mod config_reload;
 mod demo;
 mod embedded_servers;
@@ -17,10 +17,12 @@ mod explain;
 mod hash_password;
 mod health;
 mod make_token;
+mod manage_users;
 pub mod openapi;
 mod rotate_keys;
 pub mod serve;
 mod service_manager;
+mod show_config;
 pub mod stop;
 
 /// The exit status for a configuration with problems: `EX_CONFIG` of sysexits.h.
@@ -28,7 +30,7 @@ const BAD_CONFIG: u8 = 78;
 
 /// A signing-in reverse proxy for web applications that were never changed for it.
 #[derive(Parser)]
-#[command(version, about, arg_required_else_help = true)]
+#[command(version = env!("VESTIBULE_VERSION"), about, arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -38,8 +40,8 @@ struct Arguments {
 enum Command {
     /// Run the gateway
     Serve(WithConfig),
-    /// Check a configuration and report every problem in it
-    Check(WithConfig),
+    /// Check a configuration and report every problem in it, and what is probably not meant
+    Check(check_config::Arguments),
     /// Show what signed-out and signed-in visitors get at an address
     Explain(explain::Arguments),
     /// Run the demo: a store, a forum and an identity server on this machine, behind the gateway
@@ -59,8 +61,23 @@ enum Command {
     /// Manage service tokens
     #[command(subcommand)]
     Tokens(Tokens),
+    /// Print the configuration with the default of every key, without secrets
+    Config(WithConfig),
+    /// Manage the users of an embedded identity server
+    #[command(subcommand)]
+    Users(manage_users::Command),
     /// Hash a password for the users file of the embedded identity server
     HashPassword,
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write the pages of all commands
+    Man {
+        /// Where to write the pages
+        directory: Option<PathBuf>,
+    },
     /// Check whether a running gateway is alive (for container health checks)
     Health(WithConfig),
 }
@@ -96,7 +113,7 @@ struct WithConfig {
 pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(with) => serve::command(&with.config),
-        Command::Check(with) => check(&with.config),
+        Command::Check(arguments) => check_config::command(&arguments),
         Command::Explain(arguments) => explain::command(&arguments),
         Command::Demo(arguments) => demo::command(&arguments),
         Command::Schema { markdown, openapi } => {
@@ -116,40 +133,30 @@ pub fn run() -> ExitCode {
         }
         Command::Keys(Keys::Rotate(with)) => rotate_keys::command(&with.config),
         Command::Tokens(Tokens::New(arguments)) => make_token::command(&arguments),
+        Command::Config(with) => show_config::command(&with.config),
+        Command::Users(command) => manage_users::command(&command),
         Command::HashPassword => hash_password::command(),
+        Command::Completions { shell } => {
+            let mut command = Arguments::command();
+            clap_complete::generate(shell, &mut command, "vestibule", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+        Command::Man { directory } => man(directory.as_deref()),
         Command::Health(with) => health::command(&with.config),
     }
 }
 
-fn check(path: &Path) -> ExitCode {
-    match checked(path) {
-        Ok(settings) => {
-            let names: Vec<&str> = settings
-                .sites
-                .iter()
-                .map(|site| site.name.as_str())
-                .collect();
-            print(&format!(
-                "{}: no problem found; sites: {}",
-                path.display(),
-                names.join(", ")
-            ));
-            warn_of_expired_tokens(&settings);
-            ExitCode::SUCCESS
-        }
-        Err(status) => status,
-    }
-}
-
-/// Names the service tokens that have expired: clients that still use them get `401`.
-fn warn_of_expired_tokens(settings: &Settings) {
-    let now = Clock::new().now();
-    for site in &settings.sites {
-        for name in site.service_tokens.expired(now) {
-            print_error(&format!(
-                "warning: site {}: the service token {name} has expired",
-                site.name
-            ));
+/// Prints the manual page of the program, or writes one for each command.
+fn man(directory: Option<&Path>) -> ExitCode {
+    let written = match directory {
+        Some(directory) => clap_mangen::generate_to(Arguments::command(), directory),
+        None => clap_mangen::Man::new(Arguments::command()).render(&mut std::io::stdout()),
+    };
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_error(&format!("man: {error}"));
+            ExitCode::FAILURE
         }
     }
 }

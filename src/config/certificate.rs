@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, RootCertStore};
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
 use crate::model::timestamp::Timestamp;
 
@@ -22,6 +22,8 @@ pub struct Certificate {
     pub label: String,
     /// Its DNS names in lower case, as written: `*.example.com` is a wildcard.
     pub names: Vec<String>,
+    /// The beginning of its validity.
+    pub valid_from: Timestamp,
     /// The end of its validity.
     pub expires: Timestamp,
     /// The chain and the key, as rustls needs them.
@@ -33,6 +35,7 @@ impl fmt::Debug for Certificate {
         let Self {
             label,
             names,
+            valid_from: _,
             expires,
             certified_key: _,
         } = self;
@@ -107,7 +110,11 @@ impl Certificate {
             .collect::<Result<_, _>>()
             .map_err(|_| CertificateError::NoCertificate)?;
         let first = chain.first().ok_or(CertificateError::NoCertificate)?;
-        let (names, expires) = facts(first)?;
+        let Facts {
+            names,
+            valid_from,
+            expires,
+        } = facts(first)?;
         let key =
             PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| CertificateError::NoKey)?;
         let key = aws_lc_rs::sign::any_supported_type(&key)
@@ -121,27 +128,54 @@ impl Certificate {
         Ok(Self {
             label: names.first().map_or(file, String::as_str).to_owned(),
             names,
+            valid_from,
             expires,
             certified_key: Arc::new(certified_key),
         })
     }
+
+    /// Whether the certificate is for `name`, which is in lower case: it has this very name, or a
+    /// wildcard in place of its first label (RFC 9525, section 6.3).
+    #[must_use]
+    pub fn is_for(&self, name: &str) -> bool {
+        let parent = name.split_once('.').map(|(_, parent)| parent);
+        self.names.iter().any(|its| match its.strip_prefix("*.") {
+            Some(wildcard) => parent == Some(wildcard),
+            None => its == name,
+        })
+    }
 }
 
-/// The DNS names of a certificate, and the end of its validity. The common name of its subject does
-/// not count: no browser looks at it (RFC 9525, section 2).
-fn facts(certificate: &CertificateDer<'_>) -> Result<(Vec<String>, Timestamp), CertificateError> {
+/// What is read from a certificate.
+struct Facts {
+    names: Vec<String>,
+    valid_from: Timestamp,
+    expires: Timestamp,
+}
+
+/// The DNS names of a certificate and its validity. The common name of its subject does not count:
+/// no browser looks at it (RFC 9525, section 2).
+fn facts(certificate: &CertificateDer<'_>) -> Result<Facts, CertificateError> {
     let (_, parsed) =
         X509Certificate::from_der(certificate).map_err(|_| CertificateError::Malformed)?;
     let alternative = parsed
         .subject_alternative_name()
         .map_err(|_| CertificateError::Malformed)?;
     let names = alternative.map_or(&[][..], |names| &names.value.general_names);
-    let dns = names.iter().filter_map(|name| match name {
-        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-        _ => None,
+    let dns = names.iter().filter_map(|name| {
+        let GeneralName::DNSName(name) = name else {
+            return None;
+        };
+        Some(name.to_ascii_lowercase())
     });
-    let expires = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
-    Ok((dns.collect(), Timestamp::from_secs(expires)))
+    let moment =
+        |time: ASN1Time| Timestamp::from_secs(u64::try_from(time.timestamp()).unwrap_or(0));
+    let validity = parsed.validity();
+    Ok(Facts {
+        names: dns.collect(),
+        valid_from: moment(validity.not_before),
+        expires: moment(validity.not_after),
+    })
 }
 
 /// The subject of a certificate, as in `CN=alice, O=Example`; `None` where it cannot be parsed.
@@ -149,6 +183,17 @@ fn facts(certificate: &CertificateDer<'_>) -> Result<(Vec<String>, Timestamp), C
 pub fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     Some(parsed.subject().to_string())
+}
+
+/// Reads the certificates of authorities as PEM. `None` where there is none, or one that cannot be
+/// trusted.
+#[must_use]
+pub fn read_roots(pem: &str) -> Option<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        roots.add(certificate.ok()?).ok()?;
+    }
+    (!roots.is_empty()).then_some(roots)
 }
 
 /// Whether every client has to present a certificate.
@@ -170,20 +215,6 @@ pub struct ClientAuthorities {
 }
 
 impl ClientAuthorities {
-    /// Reads the certificates of the authorities as PEM. `None` where there is none, or one that
-    /// cannot be trusted.
-    #[must_use]
-    pub fn from_pem(pem: &str, presence: ClientCertificate) -> Option<Self> {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-            roots.add(certificate.ok()?).ok()?;
-        }
-        (!roots.is_empty()).then(|| Self {
-            roots: Arc::new(roots),
-            presence,
-        })
-    }
-
     /// Whether these authorities and this rule are `other`'s.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
@@ -227,6 +258,22 @@ mod tests {
     }
 
     #[test]
+    fn a_wildcard_is_for_one_label() {
+        let (cert, key) = pair(&["a.example", "*.b.example"]);
+        let read = Certificate::from_pem(&cert, &key, "x").unwrap();
+        for (name, expected) in [
+            ("a.example", true),
+            ("x.b.example", true),
+            ("b.example", false),
+            ("x.y.b.example", false),
+            ("x.a.example", false),
+            ("localhost", false),
+        ] {
+            assert_eq!(read.is_for(name), expected, "{name}");
+        }
+    }
+
+    #[test]
     fn a_certificate_without_names_is_called_by_its_file() {
         let (cert, key) = pair(&[]);
         let read = Certificate::from_pem(&cert, &key, "store.pem").unwrap();
@@ -258,7 +305,12 @@ mod tests {
     fn authorities_are_read_and_compared() {
         let (one, key) = pair(&["a.example"]);
         let (other, _) = pair(&["a.example"]);
-        let read = |pem: &str| ClientAuthorities::from_pem(pem, ClientCertificate::Required);
+        let read = |pem: &str| {
+            read_roots(pem).map(|roots| ClientAuthorities {
+                roots: Arc::new(roots),
+                presence: ClientCertificate::Required,
+            })
+        };
         assert!(read("").is_none());
         assert!(read(&key).is_none());
         let both = read(&format!("{one}{other}")).unwrap();

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -35,6 +36,9 @@ pub trait Environment {
 
     /// When a file was written last; `None` where nobody knows.
     fn written_at(&self, path: &Path) -> Option<Timestamp>;
+
+    /// The permission bits of a file, such as `0o640`; `None` where nobody knows.
+    fn mode(&self, path: &Path) -> Option<u32>;
 }
 
 /// The machine this program runs on.
@@ -84,6 +88,11 @@ impl Environment for SystemEnvironment {
             .ok()?;
         Some(Timestamp::from_secs(since.as_secs()))
     }
+
+    fn mode(&self, path: &Path) -> Option<u32> {
+        let mode = std::fs::metadata(path).ok()?.permissions().mode();
+        Some(mode & 0o7777)
+    }
 }
 
 /// Environment for tests and rehearsals: only what was put in.
@@ -93,6 +102,8 @@ pub struct FakeEnvironment {
     pub variables: BTreeMap<String, String>,
     /// By path, as the configuration's folder and the written path make it.
     pub files: BTreeMap<PathBuf, String>,
+    /// The permission bits of files.
+    pub modes: BTreeMap<PathBuf, u32>,
 }
 
 impl Environment for FakeEnvironment {
@@ -129,5 +140,9 @@ impl Environment for FakeEnvironment {
 
     fn written_at(&self, _: &Path) -> Option<Timestamp> {
         None
+    }
+
+    fn mode(&self, path: &Path) -> Option<u32> {
+        self.modes.get(path).copied()
     }
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 pub mod certificate;
 mod check;
 mod defaults;
+mod effective;
 mod environment;
 mod file;
 mod key_schema;
@@ -23,29 +24,54 @@ mod suggest;
 mod syntax;
 mod units;
 
+pub use effective::effective;
 pub use environment::{Environment, FakeEnvironment, SystemEnvironment};
-pub use problems::{Problem, Problems};
+pub use problems::{Problem, Problems, Severity};
 pub use reference::{reference, schema};
 use settings::Settings;
+
+use crate::model::timestamp::Timestamp;
+
+/// What a check of a configuration found.
+pub struct Report {
+    /// The settings, or all that is wrong.
+    pub settings: Result<Settings, Problems>,
+    /// What is allowed and probably not meant, in the order of the file.
+    pub warnings: Vec<Problem>,
+}
 
 /// Reads and checks the configuration in `path`.
 ///
 /// # Errors
 /// All [`Problems`] at once, in the order of the file.
 pub fn load(path: &Path) -> Result<Settings, Problems> {
+    // Nobody is told what has expired.
+    review(path, Timestamp::from_secs(0)).settings
+}
+
+/// Reads and checks the configuration in `path`, and looks for what is probably not meant, such as
+/// a service token that has expired at `now`.
+#[must_use]
+pub fn review(path: &Path, now: Timestamp) -> Report {
     let name = path.display().to_string();
     match SystemEnvironment.file(path) {
-        Ok(text) => check_text(&name, &text, &SystemEnvironment),
+        Ok(text) => review_text(&name, &text, &SystemEnvironment, now),
         Err(error) => {
             let hint = "give the path of a readable file with --config FILE".to_owned();
             let what = format!("the file cannot be read: {error}");
-            Err(Problems::new(vec![Problem {
+            let problem = Problem {
                 file: name,
                 line: 1,
                 column: 1,
+                severity: Severity::Error,
                 what,
                 hint,
-            }]))
+                source_line: String::new(),
+            };
+            Report {
+                settings: Err(Problems::new(vec![problem])),
+                warnings: Vec::new(),
+            }
         }
     }
 }
@@ -61,15 +87,50 @@ pub fn check_text(
     text: &str,
     environment: &dyn Environment,
 ) -> Result<Settings, Problems> {
+    review_text(name, text, environment, Timestamp::from_secs(0)).settings
+}
+
+/// As [`check_text`], with warnings.
+#[must_use]
+pub fn review_text(
+    name: &str,
+    text: &str,
+    environment: &dyn Environment,
+    now: Timestamp,
+) -> Report {
     let mut diagnostics = problems::Diagnostics::default();
     let file = schema_validation::read(text, &mut diagnostics);
-    let folder = Path::new(name).parent().unwrap_or(Path::new(""));
-    let settings =
-        file.and_then(|file| check::settings(&file, folder, environment, &mut diagnostics));
-    match settings {
+    let surroundings = check::Surroundings {
+        folder: Path::new(name).parent().unwrap_or(Path::new("")),
+        environment,
+        now,
+    };
+    let settings = file.and_then(|file| {
+        let settings = check::settings(&file, surroundings, &mut diagnostics)?;
+        let rule_lines = rule_lines(&file, text);
+        Some(Settings {
+            rule_lines,
+            ..settings
+        })
+    });
+    let warnings = diagnostics.take_warnings(name, text);
+    let settings = match settings {
         Some(settings) if diagnostics.is_empty() => Ok(settings),
         Some(_) | None => Err(diagnostics.finish(name, text)),
-    }
+    };
+    Report { settings, warnings }
+}
+
+/// The line of each rule of each site.
+fn rule_lines(file: &file::File, text: &str) -> Vec<Vec<usize>> {
+    let line = |rule: &spans::At<file::site::Rule>| {
+        let span = rule.path.as_ref().map_or(&rule.span, |path| &path.span);
+        problems::position(text, span.start).0
+    };
+    let sites = file.sites.iter().flat_map(|sites| sites.iter());
+    sites
+        .map(|site| site.rules.iter().map(line).collect())
+        .collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use serde::Deserialize as _;
 use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeTable, DeValue};
@@ -18,6 +17,15 @@ use super::units::{DURATION, SIZE, Unit};
 /// Reads the text as far as it fits; the rest is noted. `None` when too little is left to look
 /// further.
 pub(super) fn read(text: &str, diagnostics: &mut Diagnostics) -> Option<File> {
+    fitting(text, diagnostics)
+}
+
+/// The text as a table, as far as it fits, with the defaults.
+pub(super) fn filled(text: &str, diagnostics: &mut Diagnostics) -> Option<toml::Table> {
+    fitting(text, diagnostics)
+}
+
+fn fitting<T: serde::de::DeserializeOwned>(text: &str, diagnostics: &mut Diagnostics) -> Option<T> {
     let readable = syntax::without_errors(text, diagnostics)?;
     let (mut root, _) = DeTable::parse_recoverable(&readable);
     let span = root.span();
@@ -28,7 +36,7 @@ pub(super) fn read(text: &str, diagnostics: &mut Diagnostics) -> Option<File> {
     };
     validator.table(root.get_mut(), &place, &SCHEMA.schema);
     let table = toml::de::Deserializer::from(root);
-    File::deserialize(table)
+    T::deserialize(table)
         .map_err(|error| {
             // The walk lets nothing through that does not fit; should it err, nothing is taken on
             // trust.
@@ -39,6 +47,20 @@ pub(super) fn read(text: &str, diagnostics: &mut Diagnostics) -> Option<File> {
             );
         })
         .ok()
+}
+
+/// The name of the environment variable that a text stands for in other programs: `${NAME}`, or
+/// `$NAME` alone.
+fn variable(text: &str) -> Option<&str> {
+    let is_name = |name: &&str| {
+        !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && !name.starts_with(|first: char| first.is_ascii_digit())
+    };
+    let braced = text
+        .split_once("${")
+        .and_then(|(_, rest)| Some(rest.split_once('}')?.0));
+    braced.or(text.strip_prefix('$')).filter(is_name)
 }
 
 /// Where in the file the walk is: a table and its name as the operator writes it.
@@ -86,6 +108,10 @@ impl Validator<'_> {
             .collect();
         for (key, span) in keys {
             let Some(entry) = entry_of(schema, &key) else {
+                if let Some(value) = table.get(key.as_str()) {
+                    // It may be the misspelt key of a secret.
+                    self.diagnostics.mark_secret(value.span());
+                }
                 self.unknown(&key, &span, place, schema);
                 table.remove(key.as_str());
                 continue;
@@ -174,6 +200,11 @@ impl Validator<'_> {
 
     fn text(&mut self, text: &str, span: &Range<usize>, entry: Entry<'_>) -> bool {
         let Entry { key, schema } = entry;
+        if let Some(name) = variable(text) {
+            let what = format!("`{key}` is taken as it stands: {}", quoted(text));
+            let hint = format!("variables are expanded in secrets only: write the value of {name}");
+            self.diagnostics.warn(span, what, hint);
+        }
         let known = words(schema);
         if !known.is_empty() {
             return self.word(text, span, key, &known);
@@ -322,6 +353,15 @@ impl Validator<'_> {
 
     /// A secret is checked without ever being quoted.
     fn secret(&mut self, value: &Spanned<DeValue<'_>>, key: &str) -> bool {
+        if let DeValue::String(text) = value.get_ref()
+            && let Some(name) = variable(text)
+        {
+            let what = format!("`{key}` is the name of a variable, and taken as it stands");
+            let hint = format!("write {{ env = {name:?} }}");
+            self.diagnostics.warn(&value.span(), what, hint);
+        } else if !value.get_ref().is_table() {
+            self.diagnostics.mark_secret(value.span());
+        }
         let fits = match value.get_ref() {
             DeValue::String(_) => true,
             DeValue::Table(table) => {

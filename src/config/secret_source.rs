@@ -57,16 +57,21 @@ impl SecretSource {
         }
     }
 
+    /// The file that holds it; `None` for a secret that stands elsewhere.
+    pub(super) fn file(&self, folder: &Path) -> Option<PathBuf> {
+        match self {
+            Self::File(path) => Some(folder.join(path)),
+            Self::Text(_) | Self::Env(_) => None,
+        }
+    }
+
     /// When its file was written last; `None` for a secret that stands elsewhere.
     pub(super) fn written_at(
         &self,
         folder: &Path,
         environment: &dyn Environment,
     ) -> Option<Timestamp> {
-        match self {
-            Self::File(path) => environment.written_at(&folder.join(path)),
-            Self::Text(_) | Self::Env(_) => None,
-        }
+        environment.written_at(&self.file(folder)?)
     }
 }
 

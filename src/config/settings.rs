@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use rustls::RootCertStore;
 
 use super::certificate::{CertificateFiles, ClientAuthorities};
 use crate::model::algorithm::Algorithm;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub log: Log,
     /// Never empty; no two answer to one host.
     pub sites: Vec<Arc<Site>>,
+    /// Where each rule stands in the file: its line, from 1, for every site in the order of `sites`.
+    pub rule_lines: Vec<Vec<usize>>,
 }
 
 /// 32 bytes that seal cookies; never printed.
@@ -57,6 +60,8 @@ pub struct Server {
     pub listen: Vec<SocketAddr>,
     /// Whether the plain listeners expect the header of the PROXY protocol.
     pub proxy_protocol: ProxyProtocol,
+    /// The ACME server; there is one where a TLS listener needs it.
+    pub acme: Option<Acme>,
     /// TLS listeners.
     pub tls: Vec<Tls>,
     /// Metrics and health; never a site.
@@ -76,12 +81,15 @@ pub struct Server {
 impl Server {
     /// The files that TLS listeners were set up from.
     pub fn tls_files(&self) -> impl Iterator<Item = &PathBuf> {
-        self.tls.iter().flat_map(|tls| {
-            let pairs = tls.certificates.iter();
-            pairs
-                .flat_map(|files| [&files.cert, &files.key])
-                .chain(&tls.client_ca_file)
-        })
+        self.tls
+            .iter()
+            .flat_map(|tls| {
+                let pairs = tls.certificates.iter();
+                pairs
+                    .flat_map(|files| [&files.cert, &files.key])
+                    .chain(&tls.client_ca_file)
+            })
+            .chain(self.acme.iter().flat_map(|acme| &acme.ca_file))
     }
 }
 
@@ -90,8 +98,10 @@ impl Server {
 pub struct Tls {
     /// Its address. No two have the same.
     pub listen: SocketAddr,
-    /// Its certificates, in the order of the file; never empty.
+    /// Its certificates, in the order of the file; empty only with `acme`.
     pub certificates: Vec<CertificateFiles>,
+    /// Whether names without one of them get one from the ACME server.
+    pub acme: bool,
     /// The oldest version that is accepted.
     pub minimum: TlsVersion,
     /// The authorities of client certificates, where clients are asked for one.
@@ -100,6 +110,21 @@ pub struct Tls {
     pub client_ca_file: Option<PathBuf>,
     /// Whether it expects the header of the PROXY protocol.
     pub proxy_protocol: ProxyProtocol,
+}
+
+/// The ACME server that issues certificates.
+#[derive(Clone, Debug)]
+pub struct Acme {
+    /// The URL of its directory.
+    pub directory: String,
+    /// Where it may write to.
+    pub contact: Option<String>,
+    /// The authorities of its own certificate; `None` for those of the system.
+    pub roots: Option<Arc<RootCertStore>>,
+    /// The file they stand in.
+    pub ca_file: Option<PathBuf>,
+    /// The profile of the certificates.
+    pub profile: Option<String>,
 }
 
 /// Whether a listener expects the header of the PROXY protocol from trusted proxies.

@@ -302,8 +302,10 @@ fn the_reference_configuration_shows_every_key() {
     }
 }
 
+mod guides;
 mod machine;
 mod refusals;
+mod warnings;
 
 use machine::environment;
 

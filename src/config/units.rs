@@ -38,13 +38,14 @@ fn duration(text: &str) -> Option<Duration> {
     number.checked_mul(millis).map(Duration::from_millis)
 }
 
-/// Reads a whole number of bytes with one of the units `B`, `KiB`, `MiB`.
+/// Reads a whole number of bytes with one of the units `B`, `KiB`, `MiB`, `GiB`.
 fn size(text: &str) -> Option<usize> {
     let (number, unit) = number_and_unit(text)?;
     let bytes: u64 = match unit {
         "B" => 1,
         "KiB" => 1024,
         "MiB" => 1024 * 1024,
+        "GiB" => 1024 * 1024 * 1024,
         _ => return None,
     };
     usize::try_from(number.checked_mul(bytes)?).ok()
@@ -129,7 +130,7 @@ impl JsonSchema for Size {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[0-9]+(B|KiB|MiB)$", "x-written": "size" })
+        json_schema!({ "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$", "x-written": "size" })
     }
 }
 
@@ -165,6 +166,7 @@ mod tests {
         assert_eq!(size("7B"), Some(7));
         assert_eq!(size("16KiB"), Some(16_384));
         assert_eq!(size("1MiB"), Some(1_048_576));
+        assert_eq!(size("2GiB"), Some(2_147_483_648));
         for bad in [
             "",
             "16",

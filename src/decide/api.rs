@@ -24,6 +24,7 @@ use super::basic_access;
 use super::credentials::RequestCredentials;
 use super::endpoint::ApiEndpoint;
 use super::facts::{Facts, Known, Question};
+use super::forget;
 use super::unauthenticated::unauthorized;
 use super::verdict::{Decision, Verdict};
 use super::{api_login, api_mfa};
@@ -135,7 +136,8 @@ fn logout<'a>(
     // A site that takes no bearer tokens issued none: a posted one is ignored.
     let posted = posted_token(request, site, facts)?.filter(|_| site.bearer);
     let credentials = RequestCredentials::of(request, site);
-    let cookies = cleared(posted.as_ref(), &credentials);
+    let mut cookies = cleared(posted.as_ref(), &credentials);
+    cookies.extend(forget::at_logout(request, site));
     if matches!(facts.logout, Known::NotAsked) {
         if let Some(refresh) = posted {
             return Ok(Decision::Needs(Question::LogoutFromBody {

@@ -63,6 +63,7 @@ pub fn may_be_read(response: &LocalResponse) -> bool {
         | LocalResponse::SignedOutPage
         | LocalResponse::LinkedPage(_)
         | LocalResponse::HttpsRedirect(_)
+        | LocalResponse::AcmeChallenge(_)
         | LocalResponse::HealthCheck(_)
         | LocalResponse::PrefetchRefused
         | LocalResponse::PreservedPost(_)

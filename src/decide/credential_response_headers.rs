@@ -26,6 +26,8 @@ pub const CACHE_CONTROL: &str = "private, no-store";
 /// `Debug` does not print them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CredentialHeaders {
+    /// The values of `Set-Cookie` that come before those of the application, one field each.
+    pub expired_cookies: Vec<HeaderValue>,
     /// The values of `Set-Cookie`, one field each.
     pub set_cookies: Vec<HeaderValue>,
     /// The value of [`ACCESS_TOKEN`].
@@ -61,6 +63,18 @@ impl CredentialHeaders {
                 CookieChange::ClearCredentials => clear_credentials(&cookies, site.credential),
                 CookieChange::ClearRefresh => cookies.clear(CookieKind::Refresh),
                 CookieChange::SetDevice(device) => set_device(&cookies, device),
+                CookieChange::SetOwner(owner) => {
+                    let lifetime = Lifetime::For(DEVICE_MAX_AGE);
+                    cookies.set(CookieKind::Owner, &owner.encode(), lifetime)
+                }
+                CookieChange::ClearOwner => cookies.clear(CookieKind::Owner),
+                CookieChange::ExpireApplication(scopes) => {
+                    for scope in scopes {
+                        let line = set_cookie::expire(&site.cookies, scope);
+                        headers.expired_cookies.push(sensitive(&line)?);
+                    }
+                    continue;
+                }
             };
             for line in lines {
                 headers.set_cookies.push(sensitive(&line)?);

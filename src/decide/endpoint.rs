@@ -31,6 +31,8 @@ pub enum Endpoint {
     Step(StepEndpoint),
     /// The logout page, and where its form is posted.
     Logout,
+    /// The application's own sign-out, which signs out at the gateway.
+    ApplicationLogout,
     /// A file of the pages, by its name; `404` where there is none of this name.
     Asset(String),
     /// The public keys of the signed assertion.
@@ -110,6 +112,17 @@ impl StepEndpoint {
     }
 }
 
+/// The token of an ACME server's HTTP-01 challenge (RFC 8555, section 8.3) in the target of a
+/// request; `None` for other targets.
+#[must_use]
+pub fn acme_token(target: &[u8]) -> Option<&str> {
+    let token = target.strip_prefix(b"/.well-known/acme-challenge/")?;
+    let token = std::str::from_utf8(token).ok()?;
+    let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    // 128 bits at least; servers use twice as many.
+    ((22..=128).contains(&token.len()) && token.bytes().all(is_base64url)).then_some(token)
+}
+
 /// Whether the target of a request line, as received, is the health check.
 #[must_use]
 pub fn is_health_check(target: &[u8]) -> bool {
@@ -125,10 +138,12 @@ pub fn asset_name(target: &[u8]) -> Option<&str> {
     std::str::from_utf8(path.strip_prefix(OWN_FILES.as_bytes())?).ok()
 }
 
-/// The gateway's endpoint at `target`; `None` where the path is the application's.
+/// The gateway's endpoint at `target`, the application's own sign-out among them; `None` where the path is the application's.
 #[must_use]
 pub fn find(site: &Site, target: &Target<'_>) -> Option<Endpoint> {
-    find_at(site, target.decoded_path())
+    let path = target.decoded_path();
+    let is_sign_out = || site.is_sign_out(path, target.query());
+    find_at(site, path).or_else(|| is_sign_out().then_some(Endpoint::ApplicationLogout))
 }
 
 /// The gateway's endpoint at `path`, percent-decoded once.
@@ -181,7 +196,10 @@ fn hosted_request(site: &Site, path: &[u8]) -> Option<HostedRequest> {
 /// loop, the second would log out who has just logged in.
 pub(super) fn is_login_or_logout(site: &Site, return_to: &ReturnPath) -> bool {
     let path = path_of(return_to);
-    is_login_form(site, return_to) || path == site.paths.logout || is_hosted_logout(site, path)
+    is_login_form(site, return_to)
+        || path == site.paths.logout
+        || is_hosted_logout(site, path)
+        || is_application_logout(site, return_to)
 }
 
 /// Whether this is the address of the login page, or of the page of one of its steps.
@@ -199,6 +217,16 @@ fn path_of(address: &ReturnPath) -> &str {
         .split(['?', '#'])
         .next()
         .unwrap_or_default()
+}
+
+fn is_application_logout(site: &Site, address: &ReturnPath) -> bool {
+    let address = address.as_str().split('#').next().unwrap_or_default();
+    let (path, query) = match address.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (address, None),
+    };
+    let decoded: Vec<u8> = percent_encoding::percent_decode_str(path).collect();
+    site.is_sign_out(&decoded, query)
 }
 
 fn is_hosted_logout(site: &Site, path: &str) -> bool {
@@ -221,6 +249,7 @@ impl Endpoint {
         match self {
             Self::Login
             | Self::Logout
+            | Self::ApplicationLogout
             | Self::Step(StepEndpoint::TwoFactor | StepEndpoint::NewPassword) => "GET, HEAD, POST",
             Self::Asset(_)
             | Self::AssertionKeys
@@ -257,6 +286,7 @@ impl Endpoint {
             Self::Login
             | Self::Step(_)
             | Self::Logout
+            | Self::ApplicationLogout
             | Self::Asset(_)
             | Self::AssertionKeys
             | Self::ChangePassword => false,

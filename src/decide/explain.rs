@@ -1,4 +1,5 @@
-//! `vestibule explain`: what three kinds of client would get for a request.
+//! `vestibule explain`: what three kinds of client would get for a request, and which readings
+//! others have of its path.
 //!
 //! The answers come from [`decide`] itself, asked with facts that are made up: nobody is logged in,
 //! somebody with the given roles is, somebody without any role is. So they cannot differ from what
@@ -14,6 +15,7 @@ use serde_json::{Map, Value};
 use crate::model::credential::CredentialKind;
 use crate::model::identity::Identity;
 use crate::model::local_response::LocalResponse;
+use crate::model::path_readings::other_readings;
 use crate::model::request::{BearerTokens, FetchMetadata, RequestView};
 use crate::model::request_cookies::{PresentedCookie, PresentedCookies};
 use crate::model::rule::{Access, RuleClient};
@@ -25,16 +27,29 @@ use crate::model::token::{Principal, RevocationKey, Session};
 use super::decide;
 use super::endpoint;
 use super::facts::{Facts, Known};
+use super::request_target::find_ambiguity;
+use super::request_validation::{Rejection, validate_method};
 use super::verdict::{Decision, Outcome};
+
+/// In place of a rule: the gateway answers.
+pub const OWN_ENDPOINT: &str = "own endpoint";
+/// In place of a rule: the request is refused before a rule is asked.
+pub const REQUEST_CHECKS: &str = "request checks";
+/// The access of such a request.
+pub const REFUSED: &str = "refused";
 
 /// What would happen to a request (`docs/reference/commands.md#explain`).
 #[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
     /// The name of the site.
     pub site: String,
-    /// The pattern of the rule that matches, `default_access` where none does, or `own endpoint`.
+    /// The pattern of the rule that matches, `default_access` where none does, [`OWN_ENDPOINT`] or
+    /// [`REQUEST_CHECKS`].
     pub rule: String,
-    /// The access that the rule asks for.
+    /// The line of the rule in the configuration, where a rule matches and the caller knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The access that the rule asks for; `refused` where no rule is asked.
     pub access: &'static str,
     /// For a person who opens the page without any credential.
     pub signed_out: ExplainedOutcome,
@@ -46,6 +61,84 @@ pub struct Explanation {
     /// credentials.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub program: Option<ExplainedOutcome>,
+    /// Every reading that an application may have of the path, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub readings: Vec<ExplainedReading>,
+    /// Why the request passes in spite of its readings, or is refused before a rule is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<&'static str>,
+}
+
+/// A path that an application may read in place of the one that was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExplainedReading {
+    /// The path, decoded. What is not UTF-8 is replaced.
+    pub path: String,
+    /// What it meets, as in [`Explanation::rule`].
+    pub rule: String,
+    /// The access that the rule asks for.
+    pub access: &'static str,
+}
+
+/// Why a request is refused whoever sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExplainedRejection {
+    /// What the client gets.
+    pub rejection: Rejection,
+    /// Why, for an operator.
+    pub why: &'static str,
+}
+
+/// Checks the request line as the gateway does.
+///
+/// # Errors
+/// What the client gets, and why. A target with several readings is no error here.
+pub fn validate_request_line<'a>(
+    method: &Method,
+    target: &'a [u8],
+    site: &Site,
+) -> Result<Target<'a>, ExplainedRejection> {
+    validate_method(method).map_err(|rejection| ExplainedRejection {
+        rejection,
+        why: if rejection.status == 405 {
+            "the gateway accepts no `TRACE` and no `CONNECT`"
+        } else {
+            "some applications take this method for the one in capital letters"
+        },
+    })?;
+    if target.len() > site.limits.head.target {
+        return Err(ExplainedRejection {
+            rejection: Rejection::too_large(414),
+            why: "it is longer than `max_target` of the site",
+        });
+    }
+    Target::parse(target, site.encoded_slashes).map_err(|error| ExplainedRejection {
+        rejection: error.into(),
+        why: error.as_str(),
+    })
+}
+
+/// The explanation of a request that is refused whoever sends it.
+#[must_use]
+pub fn explain_rejection(site: &Site, rejected: ExplainedRejection) -> Explanation {
+    let outcome = ExplainedOutcome {
+        outcome: "refused",
+        reason: rejected.rejection.reason.as_str(),
+        status: Some(rejected.rejection.status),
+        location: None,
+    };
+    Explanation {
+        site: site.name.clone(),
+        rule: REQUEST_CHECKS.into(),
+        line: None,
+        access: REFUSED,
+        signed_out: outcome.clone(),
+        signed_in: outcome.clone(),
+        without_role: outcome,
+        program: None,
+        readings: Vec::new(),
+        why: Some(rejected.why),
+    }
 }
 
 /// What one client would get.
@@ -80,16 +173,19 @@ pub fn explain(site: &Site, request: &ExplainedRequest<'_>, roles: &[String]) ->
         target,
         client,
     } = *request;
+    let readings = explain_readings(site, request);
+    if let Some(ambiguity) = find_ambiguity(target, method, client, site) {
+        let rejected = ExplainedRejection {
+            rejection: Rejection::MALFORMED,
+            why: ambiguity.as_str(),
+        };
+        return Explanation {
+            readings,
+            ..explain_rejection(site, rejected)
+        };
+    }
     let requirement = site.match_rule(method, target.decoded_path(), client);
-    let (rule, access) = match endpoint::find(site, target) {
-        Some(_) => ("own endpoint", Access::Public),
-        None => (
-            requirement
-                .pattern
-                .map_or("default_access", |pattern| pattern),
-            requirement.access,
-        ),
-    };
+    let (rule, access) = met_by(site, request, target.decoded_path());
     let with_role = if roles.is_empty() {
         requirement.roles.iter().take(1).cloned().collect()
     } else {
@@ -98,13 +194,47 @@ pub fn explain(site: &Site, request: &ExplainedRequest<'_>, roles: &[String]) ->
     Explanation {
         site: site.name.clone(),
         rule: rule.into(),
+        line: None,
         access: access.as_str(),
         signed_out: explain_outcome(site, request, None),
         signed_in: explain_outcome(site, request, Some(with_role)),
         without_role: explain_outcome(site, request, Some(Vec::new())),
         program: (requirement.basic && access != Access::Public)
             .then(|| explain_program(site, request)),
+        why: (!readings.is_empty()).then_some("every reading meets the same rule"),
+        readings,
     }
+}
+
+/// The readings of the path, the decoded path first. Empty where there is only that one.
+fn explain_readings(site: &Site, request: &ExplainedRequest<'_>) -> Vec<ExplainedReading> {
+    let target = request.target;
+    let others = other_readings(target).unwrap_or_default();
+    if others.is_empty() {
+        return Vec::new();
+    }
+    let first = std::iter::once(target.decoded_path());
+    first
+        .chain(others.iter().map(Vec::as_slice))
+        .map(|path| {
+            let (rule, access) = met_by(site, request, path);
+            ExplainedReading {
+                path: String::from_utf8_lossy(path).into_owned(),
+                rule: rule.to_owned(),
+                access: access.as_str(),
+            }
+        })
+        .collect()
+}
+
+/// What a decoded path meets: the pattern of a rule, or another word of [`Explanation::rule`].
+fn met_by<'a>(site: &'a Site, request: &ExplainedRequest<'_>, path: &[u8]) -> (&'a str, Access) {
+    if endpoint::find_at(site, path).is_some() {
+        return (OWN_ENDPOINT, Access::Public);
+    }
+    let requirement = site.match_rule(request.method, path, request.client);
+    let rule = requirement.pattern.map_or("default_access", |it| it);
+    (rule, requirement.access)
 }
 
 /// The outcome for a navigation of a user with `roles`; `None` for one without credentials.
@@ -214,6 +344,7 @@ fn status_and_location(response: &LocalResponse) -> (Option<u16>, Option<String>
         LocalResponse::LogoutPage
         | LocalResponse::SignedOutPage
         | LocalResponse::HealthCheck(_)
+        | LocalResponse::AcmeChallenge(_)
         | LocalResponse::PreservedPost(_)
         | LocalResponse::Asset(_)
         | LocalResponse::AssertionKeys

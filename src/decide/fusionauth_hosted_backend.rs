@@ -28,6 +28,7 @@ use crate::model::timestamp::Timestamp;
 use super::auth_status::{AuthStatus, auth_status};
 use super::credentials::RequestCredentials;
 use super::facts::{Facts, Known, Question};
+use super::forget;
 use super::login::empty_login_page;
 use super::logout::logout_page;
 use super::unauthenticated::redirect_to_login;
@@ -218,9 +219,9 @@ fn logout<'a>(
         }),
     };
     let verdict = Verdict::reply(response, Reason::OwnEndpoint);
-    Ok(Decision::Settled(
-        verdict.with_cookies(vec![CookieChange::ClearCredentials]),
-    ))
+    let mut cookies = vec![CookieChange::ClearCredentials];
+    cookies.extend(forget::at_logout(request, site));
+    Ok(Decision::Settled(verdict.with_cookies(cookies)))
 }
 
 /// Whether a user logs out by a link or script of the site or its client, or by typing the address.

@@ -17,7 +17,6 @@ use crate::model::login::{LoginForm, LoginRefused};
 use crate::model::reason::Reason;
 use crate::model::return_path::ReturnPath;
 use crate::model::site::Site;
-use crate::model::target::MAX_TARGET;
 use crate::model::token::CompletedLogin;
 
 use super::endpoint::{self, StepEndpoint};
@@ -174,7 +173,7 @@ pub(super) fn step_redirect(
     if let Some(method) = code_sent {
         location = location.with_parameter(CODE_SENT, &method.to_string());
     }
-    (location.as_str().len() <= MAX_TARGET).then_some(Redirect {
+    (location.as_str().len() <= site.limits.own_target()).then_some(Redirect {
         status: 303,
         location,
         clear_site_data: false,

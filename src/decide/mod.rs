@@ -26,6 +26,7 @@
 //! * `api`, `api_body`, `api_login`, `api_mfa`, `cors`: the JSON endpoints, and pages of other
 //!   origins.
 //! * `fusionauth_hosted_backend`: the endpoints that FusionAuth's SDKs call.
+//! * `forget`: whose the application's own cookies are.
 //! * `prefetch`, `opener`: what a browser's prefetch may not do, and what a popup keeps.
 //! * `request_validation`, `request_target`, `client_address`, `forwarded`, `trace_context`: what is
 //!   checked before any policy.
@@ -58,6 +59,7 @@ pub mod csrf_token;
 pub mod endpoint;
 pub mod explain;
 pub mod facts;
+pub mod forget;
 pub mod forwarded;
 mod fusionauth_hosted_backend;
 pub mod https_redirect;
@@ -70,6 +72,7 @@ mod prefetch;
 pub mod preserved_post;
 pub mod proxy_protocol;
 mod redirect_loop;
+pub mod request_size;
 pub mod request_target;
 pub mod request_validation;
 pub mod response_rewrite;
@@ -81,7 +84,7 @@ pub mod upstream_response;
 mod verdict;
 
 pub use facts::{Facts, Known, Question};
-pub use verdict::{Decision, Grant, Outcome, Verdict};
+pub use verdict::{ApplicationCookies, Decision, Grant, Outcome, RequestCookies, Verdict};
 
 use endpoint::Endpoint;
 
@@ -99,6 +102,12 @@ pub fn decide<'a>(
     let decision = match endpoint::find(site, request.target) {
         Some(endpoint) => decide_endpoint(endpoint, request, site, facts, now),
         None => authorize::decide(request, site, facts, now),
+    };
+    let decision = match decision {
+        Decision::Settled(verdict) if !site.forget.is_empty() => {
+            Decision::Settled(forget::settle(verdict, request, site, facts))
+        }
+        other => other,
     };
     if request.is_prefetch() {
         prefetch::limit(decision, request)
@@ -148,6 +157,7 @@ fn call_endpoint<'a>(
         Endpoint::Login => login::decide(request, site, facts, now),
         Endpoint::Step(endpoint) => mfa::decide(endpoint, request, site, facts, now),
         Endpoint::Logout => logout::decide(request, site, facts, now),
+        Endpoint::ApplicationLogout => logout::decide_application(request, site, facts, now),
         Endpoint::Asset(name) => file(LocalResponse::Asset(name)),
         Endpoint::AssertionKeys => file(LocalResponse::AssertionKeys),
         Endpoint::ChangePassword => Decision::Settled(change_password(site)),

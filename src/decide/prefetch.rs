@@ -8,6 +8,7 @@
 //! * A form that would come with a new form cookie is refused with `503`. Browsers take what they
 //!   prefetched for the page itself, and a form without its cookie can only fail. After a `503` they
 //!   fetch the page when somebody asks for it.
+//! * So is a page before which another user's cookies of the application would have to be expired.
 //! * A write at one of the gateway's own endpoints is refused likewise. No browser prefetches with
 //!   `POST`, but a prerendered page may send one.
 
@@ -36,6 +37,8 @@ pub(super) fn limit<'a>(decision: Decision<'a>, request: &RequestView<'a>) -> De
     let Decision::Settled(mut verdict) = decision else {
         return decision;
     };
+    let would_expire = |change: &CookieChange| matches!(change, CookieChange::ExpireApplication(_));
+    let is_foreign = verdict.cookies.iter().any(would_expire);
     verdict
         .cookies
         .retain(|change| matches!(change, CookieChange::SetTokens(_)));
@@ -43,7 +46,7 @@ pub(super) fn limit<'a>(decision: Decision<'a>, request: &RequestView<'a>) -> De
         verdict.outcome,
         Outcome::Reply(LocalResponse::LoginPage(_) | LocalResponse::StepPage(_))
     );
-    if is_form && request.cookies.form.value().is_none() {
+    if is_foreign || (is_form && request.cookies.form.value().is_none()) {
         return Decision::Settled(refused().with_cookies(verdict.cookies));
     }
     Decision::Settled(verdict)

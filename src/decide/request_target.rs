@@ -55,7 +55,7 @@ pub fn origin_form(target: &[u8], host: &Host) -> Result<Option<Vec<u8>>, Reject
 ///
 /// # Errors
 /// `400` where the target is malformed, or where another server's reading of it meets another rule
-/// or one of the gateway's own endpoints; `414` where it is too long.
+/// or one of the gateway's own endpoints.
 pub fn validate_target<'a>(
     target: &'a [u8],
     method: &Method,
@@ -63,42 +63,79 @@ pub fn validate_target<'a>(
     site: &Site,
 ) -> Result<Target<'a>, Rejection> {
     let target = Target::parse(target, site.encoded_slashes)?;
-    if has_one_meaning(&target, method, client, site) {
-        Ok(target)
-    } else {
-        Err(Rejection::MALFORMED)
+    match find_ambiguity(&target, method, client, site) {
+        None => Ok(target),
+        Some(_) => Err(Rejection::MALFORMED),
     }
 }
 
-/// Whether every reading of the target meets the same rule, and none of several meets an own
-/// endpoint of the gateway.
-fn has_one_meaning(
+/// Why a well-formed target is refused all the same (`400`): an application may read the request as
+/// another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ambiguity {
+    /// An application that does not mind the letter case of the method meets a stricter rule.
+    Method,
+    /// There are more readings of the path than are followed.
+    TooManyReadings,
+    /// There are several readings, and one of them is an endpoint of the gateway.
+    OwnEndpoint,
+    /// The readings meet different rules.
+    DifferentRules,
+}
+
+impl Ambiguity {
+    /// What is wrong, for an operator.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Method => "a rule for this method in other letter case requires more",
+            Self::TooManyReadings => "there are too many readings of the path",
+            Self::OwnEndpoint => "one of the readings is an endpoint of the gateway",
+            Self::DifferentRules => "the readings meet different rules",
+        }
+    }
+}
+
+/// Finds out whether every reading of the target meets the same rule, and none of several meets an
+/// own endpoint of the gateway.
+#[must_use]
+pub fn find_ambiguity(
     target: &Target<'_>,
     method: &Method,
     client: RuleClient<'_>,
     site: &Site,
-) -> bool {
+) -> Option<Ambiguity> {
     let path = target.decoded_path();
     if site.is_evaded_by_method(method, path, client) {
-        return false;
+        return Some(Ambiguity::Method);
     }
     let readings = match other_readings(target) {
-        Ok(readings) if readings.is_empty() => return true,
+        Ok(readings) if readings.is_empty() => return None,
         Ok(readings) => readings,
-        Err(TooManyReadingsError) => return false,
+        Err(TooManyReadingsError) => return Some(Ambiguity::TooManyReadings),
     };
+    if endpoint::find(site, target).is_some()
+        || readings
+            .iter()
+            .any(|path| endpoint::find_at(site, path).is_some())
+    {
+        return Some(Ambiguity::OwnEndpoint);
+    }
     let rule = site.find_rule(method, path, client);
     let is_same = |other: Option<&Rule>| match (rule, other) {
         (Some(rule), Some(other)) => ptr::eq(rule, other),
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
     };
-    endpoint::find(site, target).is_none()
-        && readings.iter().all(|path| {
-            is_same(site.find_rule(method, path, client))
-                && endpoint::find_at(site, path).is_none()
-                && !site.is_evaded_by_method(method, path, client)
-        })
+    for path in &readings {
+        if !is_same(site.find_rule(method, path, client)) {
+            return Some(Ambiguity::DifferentRules);
+        }
+        if site.is_evaded_by_method(method, path, client) {
+            return Some(Ambiguity::Method);
+        }
+    }
+    None
 }
 
 /// Why a request for a host that no site has, or that the connection is not for, is refused: an
@@ -117,7 +154,6 @@ pub fn reject_unknown_host(target: &[u8]) -> Rejection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::target::MAX_TARGET;
 
     #[test]
     fn absolute_form_becomes_origin_form_for_the_same_host() {
@@ -176,7 +212,5 @@ mod tests {
     fn an_unknown_host_is_told_so_where_the_target_is_well_formed() {
         assert_eq!(reject_unknown_host(b"/a%2Fb").status, 421);
         assert_eq!(reject_unknown_host(b"/a/../b"), Rejection::MALFORMED);
-        let too_long = vec![b'/'; MAX_TARGET + 1];
-        assert_eq!(reject_unknown_host(&too_long).status, 414);
     }
 }

@@ -1,5 +1,5 @@
 //! What a request must be before anybody asks what it wants: one meaning for its target, its host
-//! and the end of its body, within limits of size.
+//! and the end of its body.
 //!
 //! Requests are smuggled past rules where two programs read them in two ways. So what the
 //! application could read differently is refused here
@@ -11,13 +11,10 @@ use crate::model::local_response::Problem;
 use crate::model::origin::Host;
 use crate::model::reason::Reason;
 use crate::model::request::FetchMetadata;
-use crate::model::target::{MAX_TARGET, TargetError};
+use crate::model::target::TargetError;
 
 /// The most header fields of a request.
 pub const MAX_FIELDS: usize = 100;
-/// The most bytes of a request's header fields. What the request line holds beside the target, a
-/// few bytes, counts with them.
-pub const MAX_FIELD_BYTES: usize = 16 * 1024;
 
 /// The methods that are not refused by themselves, for the `Allow` field.
 const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -40,7 +37,7 @@ const STANDARD_METHODS: [Method; 9] = [
 pub struct Rejection {
     /// The reason that the client is told.
     pub reason: Reason,
-    /// The status code, which says more than the reason: 400, 405, 414, 417, 421 or 431.
+    /// The status code, which says more than the reason: 400, 405, 413, 414, 417, 421 or 431.
     pub status: u16,
 }
 
@@ -50,6 +47,14 @@ impl Rejection {
         reason: Reason::MalformedRequest,
         status: 400,
     };
+
+    /// A part of the request is larger than the site accepts.
+    pub(super) const fn too_large(status: u16) -> Self {
+        Self {
+            reason: Reason::RequestTooLarge,
+            status,
+        }
+    }
 
     /// What the client is told.
     #[must_use]
@@ -63,14 +68,8 @@ impl Rejection {
 }
 
 impl From<TargetError> for Rejection {
-    fn from(error: TargetError) -> Self {
-        match error {
-            TargetError::Malformed => Self::MALFORMED,
-            TargetError::TooLong => Self {
-                reason: Reason::RequestTooLarge,
-                status: 414,
-            },
-        }
+    fn from(_: TargetError) -> Self {
+        Self::MALFORMED
     }
 }
 
@@ -112,27 +111,14 @@ pub struct FieldCounts {
 ///
 /// # Errors
 /// * `405` for `TRACE` and `CONNECT`
-/// * `414` for a target above [`MAX_TARGET`]
-/// * `431` above [`MAX_FIELDS`] or [`MAX_FIELD_BYTES`]
+/// * `431` above [`MAX_FIELDS`]
 /// * `417` for an expectation other than `100-continue`
 /// * `400` for a doubtful end of the body, for more than one `Authorization` or `Origin`, for other
 ///   than one `Host`, and for a standard method in other letter case
 pub fn validate_head(head: &UnvalidatedHead<'_>) -> Result<(), Rejection> {
-    if matches!(*head.method, Method::TRACE | Method::CONNECT) {
-        return Err(Rejection {
-            reason: Reason::MethodNotAllowed,
-            status: 405,
-        });
-    }
-    if head.target.len() > MAX_TARGET {
-        return Err(TargetError::TooLong.into());
-    }
-    let field_bytes = head.bytes.len().saturating_sub(head.target.len());
-    if head.fields > MAX_FIELDS || field_bytes > MAX_FIELD_BYTES {
-        return Err(Rejection {
-            reason: Reason::RequestTooLarge,
-            status: 431,
-        });
+    validate_method(head.method)?;
+    if head.fields > MAX_FIELDS {
+        return Err(Rejection::too_large(431));
     }
     validate_framing(head.transfer_encoding, head.bytes)?;
     validate_expectations(head.expectations)?;
@@ -144,16 +130,28 @@ pub fn validate_head(head: &UnvalidatedHead<'_>) -> Result<(), Rejection> {
         origins,
         lengths,
     } = head.counts;
-    if hosts != 1
-        || authorizations > 1
-        || origins > 1
-        || lengths > 1
-        || is_respelled_method(head.method)
-    {
+    if hosts != 1 || authorizations > 1 || origins > 1 || lengths > 1 {
         Err(Rejection::MALFORMED)
     } else {
         Ok(())
     }
+}
+
+/// Checks the method.
+///
+/// # Errors
+/// `405` for `TRACE` and `CONNECT`, `400` for a standard method in other letter case.
+pub fn validate_method(method: &Method) -> Result<(), Rejection> {
+    if matches!(*method, Method::TRACE | Method::CONNECT) {
+        return Err(Rejection {
+            reason: Reason::MethodNotAllowed,
+            status: 405,
+        });
+    }
+    if is_respelled_method(method) {
+        return Err(Rejection::MALFORMED);
+    }
+    Ok(())
 }
 
 /// Whether a method is a standard one in other letter case. Methods are case-sensitive (RFC 9110,
@@ -317,22 +315,13 @@ mod tests {
     }
 
     #[test]
-    fn the_size_is_limited() {
-        let longest = vec![b'a'; MAX_TARGET];
-        assert_eq!(status(&head(&longest, &longest)), Ok(()));
-        let too_long = vec![b'a'; MAX_TARGET + 1];
-        assert_eq!(status(&head(&too_long, &too_long)), Err(414));
+    fn the_number_of_fields_is_limited() {
         let fields = |fields| UnvalidatedHead {
             fields,
             ..head(b"", b"/")
         };
         assert_eq!(status(&fields(MAX_FIELDS)), Ok(()));
         assert_eq!(status(&fields(MAX_FIELDS + 1)), Err(431));
-        // The target has a limit of its own and does not count among the fields.
-        let largest = vec![b'a'; MAX_FIELD_BYTES + longest.len()];
-        assert_eq!(status(&head(&largest, &longest)), Ok(()));
-        let too_large = vec![b'a'; MAX_FIELD_BYTES + longest.len() + 1];
-        assert_eq!(status(&head(&too_large, &longest)), Err(431));
     }
 
     #[test]

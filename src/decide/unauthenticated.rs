@@ -20,7 +20,6 @@ use crate::model::request::RequestView;
 use crate::model::return_path::ReturnPath;
 use crate::model::rule::UnauthenticatedAction;
 use crate::model::site::{Requirement, Site};
-use crate::model::target::MAX_TARGET;
 
 use super::basic_access;
 use super::verdict::Verdict;
@@ -103,7 +102,7 @@ pub fn login_address(site: &Site, return_to: Option<&ReturnPath>) -> LocalPath {
     let login = LocalPath::endpoint(&site.paths.login);
     let Some(path) = return_to else { return login };
     let leading_back = login.clone().with_parameter("return_to", path.as_str());
-    if leading_back.as_str().len() <= MAX_TARGET {
+    if leading_back.as_str().len() <= site.limits.own_target() {
         leading_back
     } else {
         login

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, FORWARDED, HOST, InvalidHeaderValue, VIA};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use crate::model::constant_upstream_headers::SiteHeaders;
 use crate::model::request::RequestView;
@@ -73,6 +73,8 @@ pub enum AuthorizationField<'a> {
 pub struct ForwardedFields<'a> {
     /// The value of `X-Request-Id`.
     pub request_id: &'a str,
+    /// The protocol that the request was received over.
+    pub received: Version,
     /// The values that all requests of the site share.
     pub site: &'a SiteHeaders,
     /// The peer of the connection.
@@ -128,6 +130,15 @@ impl ForwardedFields<'_> {
     }
 }
 
+/// The gateway's element of `Via`, which names the protocol that the request was received over (RFC
+/// 9110, section 7.6.3).
+fn via(received: Version) -> HeaderValue {
+    HeaderValue::from_static(match received {
+        Version::HTTP_2 => "2 vestibule",
+        _ => "1.1 vestibule",
+    })
+}
+
 impl UpstreamHeaders<'_> {
     /// Changes the client's header into the application's.
     ///
@@ -160,7 +171,7 @@ impl UpstreamHeaders<'_> {
         // retry does not name the gateway twice.
         match self.site.via {
             ViaField::Append => {
-                fields.append(VIA, HeaderValue::from_static("1.1 vestibule"));
+                fields.append(VIA, via(self.forwarded.received));
             }
             ViaField::Omit => drop(fields.remove(VIA)),
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::application_cookies::OwnerHash;
 use crate::model::cookie_change::CookieChange;
 use crate::model::credential::RefreshRequest;
 use crate::model::local_response::{LocalResponse, Problem};
@@ -27,8 +28,29 @@ pub struct Verdict<'a> {
     pub outcome: Outcome<'a>,
     /// The changes to the client's cookies, whoever answers.
     pub cookies: Vec<CookieChange>,
+    /// What becomes of the application's cookies that `forget` names; `None` at a site without it,
+    /// and for a response of the gateway's own that logs nobody in.
+    pub application_cookies: Option<ApplicationCookies>,
     /// The reason code for the client, logs, metrics and `explain`.
     pub reason: Reason,
+}
+
+/// What becomes of the application's cookies that `forget` names, of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApplicationCookies {
+    /// Whether those of the request reach the application.
+    pub request: RequestCookies,
+    /// Whose those of the response are; `None` for nobody's.
+    pub owner: Option<OwnerHash>,
+}
+
+/// Whether the named cookies of a request reach the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestCookies {
+    /// They are forwarded.
+    Kept,
+    /// They are another user's, and taken out.
+    Removed,
 }
 
 /// Who answers a request.
@@ -80,6 +102,7 @@ impl<'a> Verdict<'a> {
         Self {
             outcome: Outcome::Reply(response),
             cookies: Vec::new(),
+            application_cookies: None,
             reason,
         }
     }
@@ -102,6 +125,7 @@ impl<'a> Verdict<'a> {
         Self {
             outcome: Outcome::Forward(grant),
             cookies: Vec::new(),
+            application_cookies: None,
             reason,
         }
     }
@@ -148,6 +172,7 @@ impl<'a> Verdict<'a> {
                 | LocalResponse::SignedOutPage
                 | LocalResponse::PrefetchRefused
                 | LocalResponse::HealthCheck(_)
+                | LocalResponse::AcmeChallenge(_)
                 | LocalResponse::PreservedPost(_)
                 | LocalResponse::ActionRequired(_)
                 | LocalResponse::Asset(_)

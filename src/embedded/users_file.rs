@@ -13,6 +13,7 @@ use super::signing::SigningKey;
 use super::users::{TokenPolicy, Users};
 use crate::model::algorithm::Algorithm;
 
+mod edit;
 mod password_policy_entry;
 mod two_factor_entry;
 mod user_entry;
@@ -21,6 +22,7 @@ mod users_file_error;
 #[cfg(test)]
 mod tests;
 
+pub use edit::{Edit, EditError, NewUser, edit};
 use password_policy_entry::PasswordEntry;
 use two_factor_entry::Messages;
 use user_entry::UserEntry;

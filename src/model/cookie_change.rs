@@ -1,5 +1,6 @@
 //! The changes that a response makes to the credentials a client holds.
 
+use super::application_cookies::{CookieOwner, CookieScope};
 use super::known_device::SealedDevice;
 use super::token::IssuedTokens;
 
@@ -14,4 +15,10 @@ pub enum CookieChange {
     ClearRefresh,
     /// Sets the device cookie, after a login.
     SetDevice(SealedDevice),
+    /// Sets the owner cookie: from now on the application's cookies are this user's.
+    SetOwner(CookieOwner),
+    /// Clears the owner cookie.
+    ClearOwner,
+    /// Expires cookies of the application, before the application sets any in the same response.
+    ExpireApplication(Vec<CookieScope>),
 }

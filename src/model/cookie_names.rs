@@ -27,16 +27,19 @@ pub enum CookieKind {
     Form,
     /// The sealed device: which accounts logged in from this browser before.
     Device,
+    /// Whose the application's cookies are.
+    Owner,
 }
 
 impl CookieKind {
     /// All kinds, in the order of [`CookieNames`].
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Access,
         Self::Refresh,
         Self::Session,
         Self::Form,
         Self::Device,
+        Self::Owner,
     ];
 }
 
@@ -54,6 +57,8 @@ pub struct CookieNames {
     pub form: String,
     /// The name of the device cookie.
     pub device: String,
+    /// The name of the owner cookie.
+    pub owner: String,
     /// Whether the cookies are `Secure`: the site's origin is https.
     pub secure: bool,
     /// Whether the site has a hosted backend, so that [`EXPIRY_COOKIE`] accompanies the access
@@ -82,6 +87,7 @@ impl CookieNames {
             session: name("session"),
             form: name("form"),
             device: name("device"),
+            owner: name("owner"),
             secure,
             hosted_backend: false,
         }
@@ -107,6 +113,7 @@ impl CookieNames {
             CookieKind::Session => &self.session,
             CookieKind::Form => &self.form,
             CookieKind::Device => &self.device,
+            CookieKind::Owner => &self.owner,
         }
     }
 

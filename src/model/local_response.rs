@@ -44,6 +44,9 @@ pub enum LocalResponse {
     HealthCheck(Health),
     /// `503` without a body to a prefetch whose response could not be used.
     PrefetchRefused,
+    /// The answer to an ACME server's HTTP-01 challenge (RFC 8555, section 8.3): the key
+    /// authorization.
+    AcmeChallenge(String),
     /// `308` to the same target under https.
     HttpsRedirect(String),
     /// `302` to a page that the operator links to.

@@ -51,6 +51,10 @@ pub struct PresentedCookies<'a> {
     pub form: PresentedCookie<'a>,
     /// The device cookie. It is no credential; only logins open it.
     pub device: PresentedCookie<'a>,
+    /// The owner cookie: whose the application's cookies are.
+    pub owner: PresentedCookie<'a>,
+    /// The names of the application's cookies that `forget` names. Empty at a site without it.
+    pub forgettable: Vec<&'a [u8]>,
     /// The names of all managed cookies that were presented, chunks included, so that stale chunks
     /// can be cleared.
     pub managed_names: Vec<&'a str>,
@@ -68,7 +72,7 @@ impl<'a> PresentedCookies<'a> {
         names: &'a CookieNames,
         fields: impl Iterator<Item = &'a F>,
     ) -> Self {
-        let mut collected: [Collected<'a>; 5] = Default::default();
+        let mut collected: [Collected<'a>; 6] = Default::default();
         let (mut managed_names, mut upstream) = (Vec::new(), Vec::new());
         let (mut any_managed, mut field_count) = (false, 0);
         for field in fields.map(AsRef::as_ref) {
@@ -105,19 +109,22 @@ impl<'a> PresentedCookies<'a> {
                 }
             }
         }
-        let [access, refresh, session, form, device] = collected.map(Collected::assemble);
+        let [access, refresh, session, form, device, owner] = collected.map(Collected::assemble);
         Self {
             access,
             refresh,
             session,
             form,
             device,
+            owner,
+            forgettable: Vec::new(),
             managed_names,
             upstream_cookies: (any_managed || field_count > 1).then_some(upstream),
         }
     }
 
-    /// Whether any of the gateway's cookies was presented, usable or not.
+    /// Whether a cookie of the gateway's was presented that only browsers get, usable or not. The
+    /// owner cookie is none: it also goes to programs that keep the application's cookies.
     #[must_use]
     pub fn has_any(&self) -> bool {
         let others = [&self.form, &self.device];
@@ -179,7 +186,7 @@ impl<'a> Collected<'a> {
 }
 
 /// The pairs of one `Cookie` field, without empty ones.
-fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     let ends = memchr::memchr_iter(b';', field).chain(std::iter::once(field.len()));
     let mut start = 0;
     ends.filter_map(move |end| {
@@ -190,7 +197,7 @@ fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The name and value of one pair. A pair without `=` has an empty name.
-fn split_pair(pair: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split_pair(pair: &[u8]) -> (&[u8], &[u8]) {
     let (name, value) = pair.split_at(memchr::memchr(b'=', pair).unwrap_or_default());
     (
         name.trim_ascii(),

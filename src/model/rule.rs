@@ -7,6 +7,8 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 use memchr::memmem;
 
+use super::path_segments::SegmentKey;
+
 /// Who may access a path (`docs/reference/request-handling.md#rules`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -52,6 +54,7 @@ pub struct Pattern {
     stem: Option<String>,
     /// Whether a `*` occurs elsewhere than as the last segment.
     has_inner_star: bool,
+    key: Option<SegmentKey>,
 }
 
 /// What is wrong with the text of a pattern.
@@ -95,6 +98,7 @@ impl Pattern {
             text: text.into(),
             stem: stem.map(str::to_owned),
             has_inner_star: body.contains('*'),
+            key: SegmentKey::of(body),
         })
     }
 
@@ -102,6 +106,12 @@ impl Pattern {
     #[must_use]
     pub fn text(&self) -> &Arc<str> {
         &self.text
+    }
+
+    /// A segment that every path has that the pattern matches.
+    #[must_use]
+    pub fn key(&self) -> Option<SegmentKey> {
+        self.key
     }
 
     /// Whether the pattern matches `path`, percent-decoded once.

@@ -154,19 +154,6 @@ impl ServiceTokens {
             .into_iter()
             .chain(in_own)
     }
-
-    /// The names of the tokens that have expired at `now`, in alphabetical order.
-    #[must_use]
-    pub fn expired(&self, now: Timestamp) -> Vec<&str> {
-        let mut names: Vec<&str> = self
-            .by_hash
-            .values()
-            .filter(|token| token.principal.is_expired(now))
-            .map(|token| token.principal.identity.sub.as_str())
-            .collect();
-        names.sort_unstable();
-        names
-    }
 }
 
 #[cfg(test)]

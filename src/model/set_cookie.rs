@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cookie::{Cookie, SameSite};
 
+use super::application_cookies::CookieScope;
 use super::cookie_names::{CookieKind, CookieNames, EXPIRY_COOKIE, MAX_CHUNK};
 use super::timestamp::Timestamp;
 
@@ -51,6 +52,24 @@ pub fn set(names: &CookieNames, kind: CookieKind, value: &str, lifetime: Lifetim
 #[must_use]
 pub fn clear(names: &CookieNames, name: &str) -> String {
     set_cookie(names, name, "", Some(Duration::ZERO))
+}
+
+/// The `Set-Cookie` value that expires a cookie of the application.
+#[must_use]
+pub fn expire(names: &CookieNames, scope: &CookieScope) -> String {
+    let mut line = format!(
+        "{}=; Path={}; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+        scope.name, scope.path
+    );
+    if let Some(domain) = &scope.domain {
+        line.push_str("; Domain=");
+        line.push_str(domain);
+    }
+    // Browsers take no cookie of the names `__Secure-…` and `__Host-…` without it.
+    if names.secure {
+        line.push_str("; Secure");
+    }
+    line
 }
 
 /// The `Set-Cookie` value that tells scripts when the access token expires, in seconds since the

@@ -5,18 +5,25 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
+use super::application_cookies::CookiePatterns;
 use super::cookie_names::CookieNames;
 use super::credential::CredentialKind;
 use super::fusionauth_hosted_backend::HostedBackend;
 use super::https_policy::HttpsPolicy;
 use super::identity_headers::IdentityHeaders;
 use super::origin::{Host, Origin};
+use super::path_segments::PathSegments;
+use super::request_limits::RequestLimits;
 use super::return_path::ReturnPath;
 use super::rule::{Access, Rule, RuleClient, UnauthenticatedAction};
 use super::service_token::ServiceTokens;
+use super::sign_out_path::SignOutPath;
 use super::target::EncodedSlashes;
 use super::theme::Theme;
 use super::upstream::{Balance, HealthCheck, Upstream, UpstreamProtocol};
+
+/// The number of rules up to which it is faster to ask each than to prepare the path.
+const FEW_RULES: usize = 8;
 
 /// A protected application: its external origin, upstreams, rules and cookies. Made from the
 /// validated configuration and never changed.
@@ -47,6 +54,8 @@ pub struct Site {
     /// The time limit between two reads from an upstream, and between two writes of a body to it;
     /// `None` for the server's.
     pub upstream_idle: Option<Duration>,
+    /// How large requests may be.
+    pub limits: RequestLimits,
     /// Whether requests to the application carry `Via`.
     pub via: ViaField,
     /// Whether fields of responses that name the upstream are rewritten for the site.
@@ -94,6 +103,10 @@ pub struct Site {
     pub refresh_ahead: Duration,
     /// The look of the gateway's pages.
     pub theme: Box<Theme>,
+    /// The application's cookies that belong to one user.
+    pub forget: CookiePatterns,
+    /// The addresses of the application's own sign-out.
+    pub sign_out_paths: Vec<SignOutPath>,
     /// The rules, in the order of the configuration. The first that matches applies.
     pub rules: Vec<Rule>,
 }
@@ -215,9 +228,14 @@ impl Site {
     /// site's default applies.
     #[must_use]
     pub fn find_rule(&self, method: &Method, path: &[u8], client: RuleClient<'_>) -> Option<&Rule> {
-        self.rules
-            .iter()
-            .find(|rule| rule.matches(method, path, client))
+        if self.rules.len() <= FEW_RULES {
+            let mut rules = self.rules.iter();
+            return rules.find(|rule| rule.matches(method, path, client));
+        }
+        let segments = PathSegments::of(path);
+        self.rules.iter().find(|rule| {
+            segments.may_have(rule.pattern.key()) && rule.matches(method, path, client)
+        })
     }
 
     /// What [the rule](Self::find_rule) for `method` on `path` requires, or the site's default.
@@ -289,6 +307,13 @@ impl Site {
         *origin == self.origin
             || (origin.scheme == self.origin.scheme
                 && self.aliases.iter().any(|alias| origin.matches_host(alias)))
+    }
+
+    /// Whether a path (percent-decoded once) and query are the application's own sign-out.
+    #[must_use]
+    pub fn is_sign_out(&self, path: &[u8], query: Option<&str>) -> bool {
+        let mut addresses = self.sign_out_paths.iter();
+        addresses.any(|address| address.matches(path, query))
     }
 
     /// Whether the site takes bearer tokens of any kind.

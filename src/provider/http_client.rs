@@ -81,6 +81,8 @@ pub struct Request {
 pub struct Response {
     /// The status.
     pub status: StatusCode,
+    /// The header fields.
+    pub headers: HeaderMap,
     /// At most [`MAX_RESPONSE`] bytes.
     pub body: Vec<u8>,
 }
@@ -136,6 +138,16 @@ impl HttpClient {
     /// When TLS cannot be set up at all.
     pub fn new() -> Result<Self, HttpError> {
         let tls = verified_by_system().or_else(|_| trusting_nobody());
+        let tls = tls.map_err(|error| HttpError(format!("TLS cannot be set up: {error}")))?;
+        Ok(Self::with_transport(Network(client(tls))))
+    }
+
+    /// As [`Self::new`], with certificates verified against `roots` only.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up at all.
+    pub fn trusting(roots: Arc<RootCertStore>) -> Result<Self, HttpError> {
+        let tls = trusting(roots);
         let tls = tls.map_err(|error| HttpError(format!("TLS cannot be set up: {error}")))?;
         Ok(Self::with_transport(Network(client(tls))))
     }
@@ -208,6 +220,7 @@ impl Transport for Network {
         }
         Ok(Response {
             status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
             body,
         })
     }
@@ -238,9 +251,12 @@ fn verified_by_system() -> Result<ClientConfig, rustls::Error> {
 
 /// TLS that trusts no certificate at all.
 fn trusting_nobody() -> Result<ClientConfig, rustls::Error> {
+    trusting(Arc::new(RootCertStore::empty()))
+}
+
+fn trusting(roots: Arc<RootCertStore>) -> Result<ClientConfig, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?;
-    let roots = RootCertStore::empty();
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 

@@ -1,5 +1,5 @@
-//! What is answered before anybody asks for access: health checks, redirects to https, and the
-//! gateway's own files where no site has the host.
+//! What is answered before anybody asks for access: health checks, an ACME server, redirects to
+//! https, and the gateway's own files where no site has the host.
 
 use std::sync::Arc;
 
@@ -29,6 +29,20 @@ pub(super) fn health_check(ctx: &mut RequestState, head: &RequestHead) -> Option
         Health::Ok
     };
     Some(LocalResponse::HealthCheck(health))
+}
+
+/// Answers the ACME server, which asks over plain HTTP at whatever host it validates. A token that
+/// is not the gateway's may be the application's own.
+pub(super) async fn acme_challenge(
+    ctx: &mut RequestState,
+    head: &RequestHead,
+) -> Option<LocalResponse> {
+    let is_plain = ctx.connection.transport.scheme() == Scheme::Http;
+    let token = endpoint::acme_token(&head.target).filter(|_| is_plain && is_read(&head.method))?;
+    let answer = ctx.runtime.tls.acme.answer_http(token).await?;
+    ctx.outcome = OutcomeLabel::Answered;
+    ctx.reason = Reason::OwnEndpoint;
+    Some(LocalResponse::AcmeChallenge(answer))
 }
 
 /// The redirect of a request that came in the clear.

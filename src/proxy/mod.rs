@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use pingora::apps::HttpServerOptions;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::HttpPeer;
@@ -174,11 +175,21 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_request_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Box<RequestState>,
     ) -> Result<()> {
-        upstream::apply_headers(request, ctx)
+        upstream::apply_headers(request, session.req_header(), ctx)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        ctx: &mut Box<RequestState>,
+    ) -> Result<()> {
+        upstream::count_body(ctx, body.as_ref().map_or(0, Bytes::len))
     }
 
     async fn upstream_response_filter(

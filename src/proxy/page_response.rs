@@ -20,7 +20,6 @@ use crate::model::origin::Scheme;
 use crate::model::return_path::ReturnPath;
 use crate::model::set_cookie::{self, Lifetime};
 use crate::model::site::Site;
-use crate::model::target::MAX_TARGET;
 use crate::pages::{self, Layout, PageTheme, Rendered};
 use crate::system;
 
@@ -115,7 +114,7 @@ fn switch_action(site: &Site, switch: &SwitchUser) -> LocalPath {
     };
     let back = switch.return_to.as_ref().map(leading_to);
     // The gateway would refuse a longer one.
-    back.filter(|address| address.as_str().len() <= MAX_TARGET)
+    back.filter(|address| address.as_str().len() <= site.limits.own_target())
         .unwrap_or_else(|| leading_to(&site.landing))
 }
 

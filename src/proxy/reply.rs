@@ -1,6 +1,6 @@
 //! Responses of the gateway's own, and [`finish`], which every response passes before it is sent.
 
-use http::{HeaderName, Version, header};
+use http::{HeaderName, HeaderValue, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, OrErr as _, Result};
@@ -55,6 +55,9 @@ pub(super) async fn send(
     session.write_response_header(Box::new(head), empty).await?;
     if !empty {
         session.write_response_body(Some(body), true).await?;
+    } else if session.req_header().version == Version::HTTP_2 {
+        // Pingora does not pass on that the head was all.
+        session.write_response_body(None, true).await?;
     }
     Ok(())
 }
@@ -109,6 +112,9 @@ fn render(
             RenderedResponse::new(200, "application/json", ctx.runtime.assertions.jwks())
         }
         LocalResponse::Json(body) => json(body),
+        LocalResponse::AcmeChallenge(answer) => {
+            RenderedResponse::new(200, "application/octet-stream", answer.clone())
+        }
         LocalResponse::HttpsRedirect(location) => https_redirect(location),
         LocalResponse::LinkedPage(link) => redirect(302, link.as_str(), None),
         LocalResponse::PrefetchRefused => RenderedResponse::empty(503),
@@ -234,6 +240,19 @@ pub(super) fn finish(ctx: &RequestState, head: &mut ResponseHeader) -> Result<()
             "a credential that is no header value",
         )
     })?;
+    // A browser takes them in their order: what the application sets anew stays.
+    if !credentials.expired_cookies.is_empty() {
+        let fields = head.headers.get_all(header::SET_COOKIE).iter();
+        let of_application: Vec<HeaderValue> = fields.cloned().collect();
+        head.remove_header(&header::SET_COOKIE);
+        for line in credentials
+            .expired_cookies
+            .into_iter()
+            .chain(of_application)
+        {
+            head.append_header(header::SET_COOKIE, line)?;
+        }
+    }
     for line in credentials.set_cookies {
         head.append_header(header::SET_COOKIE, line)?;
     }

@@ -7,18 +7,21 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{HeaderName, HeaderValue, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
 use tokio::time::Instant;
 
 use crate::decide::https_redirect::Arrival;
+use crate::decide::request_size::{self, HeadSize};
 use crate::decide::request_target;
 use crate::decide::request_validation::{self, Rejection};
 use crate::decide::trace_context::new_traceparent;
 use crate::decide::upstream_headers::{forwarded_token, is_valid_request_id};
-use crate::decide::{Decision, Facts, Grant, Outcome, client_address, cors, decide};
+use crate::decide::{
+    Decision, Facts, Grant, Outcome, RequestCookies, client_address, cors, decide,
+};
 use crate::model::local_response::{LocalResponse, Problem};
 use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
@@ -29,9 +32,10 @@ use crate::model::site::Site;
 use crate::runtime::{RequestContext, Runtime, SiteRuntime};
 use crate::system;
 
+use super::connection::RequestBody;
 use super::early_answers;
 use super::request_head::RequestHead;
-use super::request_state::{Granted, RequestState};
+use super::request_state::{Granted, RequestState, ResponseOwner};
 use super::resolve;
 use super::upstream;
 
@@ -80,7 +84,7 @@ async fn catch_panic<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Result<T
 async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option<LocalResponse> {
     let mut head = RequestHead::read(session.req_header());
     ctx.request_id = choose_request_id(head.request_id.as_ref());
-    ctx.upstream.has_body = head.has_body();
+    ctx.upstream.has_body = head.has_body() || !session.is_body_empty();
     resolve_client_ip(ctx, &head);
     if head.has_invalid_trace() {
         ctx.client.new_traceparent = Some(begin_trace());
@@ -92,7 +96,17 @@ async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option
         apply_timeouts(session, ctx);
         return Some(answer);
     }
-    match find_site(session, ctx, &mut head) {
+    if let Some(answer) = early_answers::acme_challenge(ctx, &head).await {
+        apply_timeouts(session, ctx);
+        return Some(answer);
+    }
+    let found = find_site(session, ctx, &mut head);
+    let limits = found.as_ref().map(|it| it.site.limits.head);
+    let size = head_size(session, &head);
+    if let Err(rejection) = request_size::validate_head_size(size, limits.unwrap_or_default()) {
+        return Some(reject(session, ctx, &head, rejection));
+    }
+    match found {
         Ok(site_runtime) => {
             apply_timeouts(session, ctx);
             head.read_token_header(session.req_header(), &site_runtime.site.service_tokens);
@@ -110,6 +124,24 @@ async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option
 fn validate_head(session: &Session, head: &RequestHead) -> Result<(), Rejection> {
     let bytes = session.as_http1().map(HttpSession::get_headers_raw_bytes);
     request_validation::validate_head(&head.unvalidated(&bytes.unwrap_or_default()))
+}
+
+/// The size of the head. Fields that arrived compressed count as written in HTTP/1, so that the
+/// same limit holds in every protocol.
+fn head_size(session: &Session, head: &RequestHead) -> HeadSize {
+    let target = head.target.len();
+    let fields = match session.as_http1().map(HttpSession::get_headers_raw_bytes) {
+        Some(bytes) => bytes.len().saturating_sub(target),
+        None => written_length(&session.req_header().headers),
+    };
+    HeadSize { target, fields }
+}
+
+fn written_length(headers: &HeaderMap) -> usize {
+    let lines = headers.iter();
+    lines
+        .map(|(name, value)| name.as_str().len() + ": ".len() + value.len() + "\r\n".len())
+        .sum()
 }
 
 /// Records how long the decision took, which is the gateway's own share of a request's time.
@@ -192,8 +224,17 @@ async fn decide_at_site(
     if let Some(answer) = early_answers::redirect_to_https(ctx, site, head) {
         return Some(answer);
     }
+    if site.limits.body.is_some()
+        && let RequestBody::Length(length) = RequestBody::of(&session.req_header().headers)
+        && let Err(rejection) = request_size::validate_content_length(length, &target, site)
+    {
+        return Some(reject(session, ctx, head, rejection));
+    }
     let mut cookies = PresentedCookies::parse(&site.cookies, head.cookie_fields());
-    let upstream_cookies = cookies.upstream_cookies.take();
+    let mut upstream_cookies = cookies.upstream_cookies.take();
+    if !site.forget.is_empty() {
+        cookies.forgettable = site.forget.presented(&site.cookies, head.cookie_fields());
+    }
     let request = head.view(&target, &cookies, client);
     record_request(ctx, &request, site);
     let mut facts = Facts::default();
@@ -212,6 +253,17 @@ async fn decide_at_site(
         .pattern
         .cloned();
     ctx.response.cookie_changes = verdict.cookies;
+    if let Some(application_cookies) = verdict.application_cookies {
+        ctx.response.owner = application_cookies.owner.map(|owner| ResponseOwner {
+            owner,
+            presented: cookies.owner.value().map(str::to_owned),
+            path: target.path().to_owned(),
+        });
+        if application_cookies.request == RequestCookies::Removed {
+            let rest = site.forget.without(&site.cookies, head.cookie_fields());
+            upstream_cookies = Some(rest);
+        }
+    }
     // The names are needed where cookies change, now or after an early refresh.
     let may_refresh =
         matches!(&verdict.outcome, Outcome::Forward(grant) if grant.early_refresh().is_some());

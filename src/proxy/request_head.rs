@@ -152,7 +152,8 @@ impl RequestHead {
         }
     }
 
-    /// What is validated before anything else. `bytes` is the head as received.
+    /// What is validated before anything else. `bytes` is the head as received, where the protocol
+    /// has such a form.
     pub(super) fn unvalidated<'a>(&'a self, bytes: &'a [u8]) -> UnvalidatedHead<'a> {
         UnvalidatedHead {
             method: &self.method,

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::decide::https_redirect::Arrival;
+use crate::model::application_cookies::OwnerHash;
 use crate::model::cookie_change::CookieChange;
 use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
@@ -85,6 +86,8 @@ pub(super) struct UpstreamState {
     pub(super) has_body: bool,
     /// Whether the request is a WebSocket handshake.
     pub(super) is_websocket: bool,
+    /// The bytes of the body that were read for the current upstream.
+    pub(super) body_bytes: u64,
     /// The addresses that were tried.
     pub(super) attempts: Attempts,
     /// When forwarding began.
@@ -110,8 +113,19 @@ pub(super) struct ResponseState {
     pub(super) form_cookie: Option<String>,
     /// The names of the gateway's cookies that arrived, where some of them change.
     pub(super) presented_cookies: Vec<String>,
+    /// Whose the application's cookies are, at a site that has `forget`.
+    pub(super) owner: Option<ResponseOwner>,
     /// What happens to the client's cookies, whoever responds.
     pub(super) cookie_changes: Vec<CookieChange>,
+}
+
+/// Whose the application's cookies are.
+pub(super) struct ResponseOwner {
+    pub(super) owner: OwnerHash,
+    /// The owner cookie of the request.
+    pub(super) presented: Option<String>,
+    /// The path of the request.
+    pub(super) path: String,
 }
 
 /// What a grant says, kept for as long as Pingora may try upstreams.

@@ -11,6 +11,7 @@ use crate::decide::{Facts, Known, Question};
 use crate::model::api_request::ApiRequestBody;
 use crate::model::preserved_post::{NotPreservedError, PostedForm, max_sealed};
 use crate::model::reason::Reason;
+use crate::model::site::Site;
 use crate::runtime::{RequestContext, SiteRuntime};
 
 use super::form;
@@ -82,7 +83,7 @@ async fn resolve_any(
             refresh,
             device,
         } => {
-            let limit = site_runtime.site.preserve_post;
+            let limit = preserved_post_limit(&site_runtime.site);
             let form = read_application_form(session, ctx, limit).await;
             let resolver = resolver(session, ctx, site_runtime);
             facts.preserved_post = resolver.preserve_post(form, target, refresh, device);
@@ -132,6 +133,12 @@ fn form_limit(ctx: &RequestState, site_runtime: &SiteRuntime, size: FormSize) ->
         FormSize::Plain => plain,
         FormSize::WithPreservedPost => plain + max_sealed(site_runtime.site.preserve_post),
     }
+}
+
+/// The largest form that is preserved: the site would refuse a larger one when it is sent again.
+fn preserved_post_limit(site: &Site) -> usize {
+    let accepted = site.limits.body.map_or(Ok(usize::MAX), usize::try_from);
+    site.preserve_post.min(accepted.unwrap_or(usize::MAX))
 }
 
 /// Reads a form of the gateway's own.

@@ -6,6 +6,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
+use crate::decide::forget;
 use crate::decide::response_rewrite;
 use crate::decide::upstream_response::{AskedUpgrade, UpstreamHead};
 use crate::model::cookie_change::CookieChange;
@@ -17,7 +18,7 @@ use crate::telemetry::audit::{self, AuditContext};
 
 use super::log_path;
 use super::reply;
-use super::request_state::RequestState;
+use super::request_state::{RequestState, ResponseOwner};
 use super::upstream;
 use super::upstream_error::is_timeout;
 
@@ -69,6 +70,7 @@ pub(super) async fn filter_response(
     ctx.response.is_forwarded = true;
     ctx.status = response.status.as_u16();
     await_early_refresh(ctx).await;
+    bind_cookies(response, ctx);
     watch_stream(session, response, ctx).await;
     if response.status == StatusCode::SWITCHING_PROTOCOLS {
         ctx.connection.switch_protocols();
@@ -137,6 +139,29 @@ fn rewrite_for_site(response: &mut ResponseHeader, ctx: &RequestState) {
         .map(|value| rewritten(value).unwrap_or_else(|| value.clone()))
         .collect();
     replace_cookies(response, cookies);
+}
+
+/// Sets the owner cookie beside the application's cookies that `forget` names, where it sets any.
+fn bind_cookies(response: &ResponseHeader, ctx: &mut RequestState) {
+    let Some(site_runtime) = &ctx.site_runtime else {
+        return;
+    };
+    let Some(ResponseOwner {
+        owner,
+        presented,
+        path,
+    }) = &ctx.response.owner
+    else {
+        return;
+    };
+    let lines = response.headers.get_all(header::SET_COOKIE).iter();
+    let lines = lines.map(HeaderValue::as_bytes);
+    let site = &site_runtime.site;
+    if let Some(bound) = forget::bind(site, *owner, presented.as_deref(), path, lines) {
+        let changes = &mut ctx.response.cookie_changes;
+        changes.retain(|change| !matches!(change, CookieChange::SetOwner(_)));
+        changes.push(CookieChange::SetOwner(bound));
+    }
 }
 
 /// Sets `Set-Cookie` to these lines.
@@ -214,8 +239,10 @@ async fn watch_stream(session: &Session, response: &ResponseHeader, ctx: &mut Re
 /// to answer.
 pub(super) fn classify_error(error: &Error) -> Option<Reason> {
     let kind = error.etype();
-    if matches!(kind, ErrorType::HTTPStatus(400)) {
-        return Some(Reason::MalformedRequest);
+    match kind {
+        ErrorType::HTTPStatus(400) => return Some(Reason::MalformedRequest),
+        ErrorType::HTTPStatus(413) => return Some(Reason::RequestTooLarge),
+        _ => {}
     }
     match error.esource() {
         ErrorSource::Downstream => {
@@ -273,6 +300,7 @@ pub(super) fn record_request(session: &Session, ctx: &RequestState) {
     AccessRecord {
         request_id: &ctx.request_id,
         site,
+        protocol: protocol(request.version),
         method: request.method.as_str(),
         path: &log_path::path_for_logs(request),
         status,
@@ -285,6 +313,15 @@ pub(super) fn record_request(session: &Session, ctx: &RequestState) {
         client: Some(ctx.client.address),
     }
     .write();
+}
+
+/// The name of a request's protocol.
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_10 => "HTTP/1.0",
+        _ => "HTTP/1.1",
+    }
 }
 
 /// Whether a refusal gets an audit record: those that the browser of an authorized person does not

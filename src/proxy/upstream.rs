@@ -1,11 +1,12 @@
 //! The upstream phase: which upstream a request is sent to, and with which header.
 
 use http::request::Parts;
-use http::{HeaderValue, header};
+use http::{HeaderValue, Version, header};
 use pingora::http::RequestHeader;
 use pingora::prelude::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
+use crate::decide::request_size;
 use crate::decide::upstream_headers::{
     AuthorizationField, ForwardedFields, IdentityFields, UpstreamHeaders,
 };
@@ -39,6 +40,8 @@ pub(super) async fn select_peer(ctx: &mut RequestState) -> Result<Box<HttpPeer>>
     let (Some(site_runtime), Some(granted)) = (&ctx.site_runtime, &ctx.granted) else {
         return Err(Error::explain(ErrorType::InternalError, "no grant"));
     };
+    // Each try sends the body from its start.
+    ctx.upstream.body_bytes = 0;
     let principal = granted.principal.as_ref();
     let key = StickyKey {
         user: principal.map(|principal| principal.identity.sub.as_str()),
@@ -62,6 +65,23 @@ pub(super) async fn select_peer(ctx: &mut RequestState) -> Result<Box<HttpPeer>>
     // The system's send buffer always has room for a head alone: it needs no timer.
     peer.options.write_timeout = ctx.upstream.has_body.then_some(idle);
     Ok(Box::new(peer))
+}
+
+/// Counts `length` more bytes of the body, whose end may be unknown.
+///
+/// # Errors
+/// Where the site accepts no body as large as this. Pingora closes the connection to the upstream,
+/// which has got a part of it.
+pub(super) fn count_body(ctx: &mut RequestState, length: usize) -> Result<()> {
+    // What follows a handshake is another protocol.
+    if ctx.upstream.is_websocket {
+        return Ok(());
+    }
+    let length = u64::try_from(length).unwrap_or(u64::MAX);
+    ctx.upstream.body_bytes = ctx.upstream.body_bytes.saturating_add(length);
+    let limits = ctx.site().map(|site| site.limits).unwrap_or_default();
+    request_size::validate_body_size(ctx.upstream.body_bytes, limits)
+        .map_err(|rejection| Error::new_down(ErrorType::HTTPStatus(rejection.status)))
 }
 
 /// Notes that no connection came about. Returns whether another address or upstream is left for the
@@ -178,16 +198,33 @@ pub(super) fn strip_header(request: &mut RequestHeader, cookies: Option<Vec<u8>>
 
 /// Changes the client's header into the upstream's. Pingora calls this for each try, after it has
 /// removed the hop-by-hop fields, so that no `Connection` field takes one of ours away.
-pub(super) fn apply_headers(request: &mut RequestHeader, ctx: &RequestState) -> Result<()> {
+///
+/// `client` is the client's header, before that.
+pub(super) fn apply_headers(
+    request: &mut RequestHeader,
+    client: &RequestHeader,
+    ctx: &RequestState,
+) -> Result<()> {
     let (Some(site_runtime), Some(granted)) = (&ctx.site_runtime, &ctx.granted) else {
         return Err(Error::explain(ErrorType::InternalError, "no grant"));
     };
     let mut parts = take_parts(request);
-    upstream_headers(ctx, site_runtime, granted)
+    upstream_headers(ctx, client.version, site_runtime, granted)
         .apply(&mut parts.headers)
         .map_err(|_| Error::explain(ErrorType::InternalError, "text that is no header value"))?;
+    if parts.version == Version::HTTP_2 && takes_trailers(client) {
+        let trailers = HeaderValue::from_static("trailers");
+        parts.headers.insert(header::TE, trailers);
+    }
     *request = RequestHeader::from(parts);
     Ok(())
+}
+
+/// Whether the client takes trailers, which HTTP/2 passes on from one hop to the next. gRPC servers
+/// refuse a call without this field.
+fn takes_trailers(client: &RequestHeader) -> bool {
+    let field = client.headers.get(header::TE);
+    client.version == Version::HTTP_2 && field.is_some_and(|value| value == "trailers")
 }
 
 /// The request without what Pingora keeps beside it. The target was validated before, so the URI
@@ -199,6 +236,7 @@ fn take_parts(request: &mut RequestHeader) -> Parts {
 
 fn upstream_headers<'a>(
     ctx: &'a RequestState,
+    received: Version,
     site_runtime: &'a SiteRuntime,
     granted: &'a Granted,
 ) -> UpstreamHeaders<'a> {
@@ -222,6 +260,7 @@ fn upstream_headers<'a>(
         },
         forwarded: ForwardedFields {
             request_id: &ctx.request_id,
+            received,
             site: headers,
             peer: peer.address,
             peer_text: &peer.text,

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::Runtime;
+use super::acme::{RenewalContext, Renewals};
 use super::provider_client::ProviderClient;
 use super::revocation_queue::QueueContext;
 use super::runtime_handle::RuntimeHandle;
@@ -24,6 +25,8 @@ const MISSING_KEYS_MAX_PAUSE: Duration = Duration::from_secs(15);
 const KEYS_POLL: Duration = Duration::from_secs(1);
 /// How often what has expired is evicted.
 const EVICT_INTERVAL: Duration = Duration::from_secs(10);
+/// How often certificates are looked at.
+const CERTIFICATES_POLL: Duration = Duration::from_secs(1);
 /// How long a start waits for the store.
 const FIRST_SYNC_WAIT: Duration = Duration::from_secs(5);
 /// How often it is asked meanwhile.
@@ -51,6 +54,7 @@ pub async fn run(
         () = store_connection(&runtime_handle) => {}
         () = revocations(&runtime_handle) => {}
         () = save(&runtime_handle) => {}
+        () = certificates(&runtime_handle) => {}
     }
 }
 
@@ -95,6 +99,23 @@ async fn save(runtime_handle: &RuntimeHandle) {
     saved_state
         .run(|| saved_state_context(&runtime_handle.current()))
         .await;
+}
+
+/// Orders certificates that are due.
+async fn certificates(runtime_handle: &RuntimeHandle) {
+    let mut renewals = Renewals::default();
+    loop {
+        let runtime = runtime_handle.current();
+        let context = RenewalContext {
+            settings: Arc::clone(&runtime.settings),
+            sealing: Arc::clone(&runtime.revocation.sealing),
+        };
+        let acme = Arc::clone(&runtime.shared.acme);
+        // An order takes minutes, and a reload may replace the runtime meanwhile.
+        drop(runtime);
+        renewals.round(&acme, &context).await;
+        tokio::time::sleep(CERTIFICATES_POLL).await;
+    }
 }
 
 fn queue_context(runtime: &Runtime) -> QueueContext {

@@ -20,6 +20,7 @@ use crate::store::LeaseKey;
 use crate::system;
 
 use super::basic_memory::{BasicMemory, CredentialsHash, RememberedLogin};
+use super::early_refresh::EarlyRefresh;
 use super::login::{Login, LoginError, PasswordAttempt};
 use super::refresh::single_flight::{LeaderGuard, Role, SingleFlight};
 use super::refresh::{Refresh, RefreshOutcome};
@@ -36,6 +37,7 @@ pub struct BasicAuth {
     pub(super) in_flight: Arc<LoginsInFlight>,
     pub(super) tokens: Tokens,
     pub(super) refresh: Arc<Refresh>,
+    pub(super) early_refresh: EarlyRefresh,
     pub(super) revocation: Arc<Revocation>,
     pub(super) login: Arc<Login>,
 }
@@ -67,11 +69,16 @@ impl BasicAuth {
             return Box::pin(self.log_in(context, attempt, hash)).await;
         };
         match self.tokens.verify(context, &remembered.access).await {
-            Ok(principal) => Ok(BasicLogin {
-                principal,
-                access: Arc::clone(&remembered.access),
-                reason: Reason::SignedIn,
-            }),
+            Ok(principal) => {
+                if principal.expires_within(context.site_runtime.site.refresh_ahead, context.now) {
+                    self.refresh_early(context, hash, &remembered);
+                }
+                Ok(BasicLogin {
+                    principal,
+                    access: Arc::clone(&remembered.access),
+                    reason: Reason::SignedIn,
+                })
+            }
             Err(CredentialError::Unavailable(reason)) => Err(LoginError::Unavailable(reason)),
             Err(CredentialError::Token(error)) => {
                 let refreshed = Box::pin(self.refreshed(context, hash, &remembered, error)).await;
@@ -107,6 +114,29 @@ impl BasicAuth {
         self.memory.take(hash)
     }
 
+    /// Refreshes a token that expires soon. The request does not wait: its response carries no
+    /// tokens.
+    fn refresh_early(
+        &self,
+        context: RequestContext<'_>,
+        hash: CredentialsHash,
+        remembered: &Arc<RememberedLogin>,
+    ) {
+        let Some(request) = refresh_request(remembered) else {
+            return;
+        };
+        let Some(refresh) = self.early_refresh.start(context, request) else {
+            return;
+        };
+        let (memory, remembered) = (Arc::clone(&self.memory), Arc::clone(remembered));
+        system::detach(async move {
+            // Whatever else comes of it, the next request finds out when the token has expired.
+            if let Ok(RefreshOutcome::Renewed { renewed, .. }) = refresh.await {
+                memory.update(hash, &remembered, &renewed.tokens);
+            }
+        });
+    }
+
     /// What the refresh token leads to, where the access token does not prove anybody any more.
     /// `None` where the login is forgotten and the password is to be tried again.
     async fn refreshed(
@@ -116,22 +146,14 @@ impl BasicAuth {
         remembered: &Arc<RememberedLogin>,
         error: TokenError,
     ) -> Option<LoginResult> {
-        let refresh = remembered
-            .refresh
-            .as_deref()
-            .filter(|_| error != TokenError::Revoked);
-        let Some(refresh) = refresh else {
+        let request = refresh_request(remembered).filter(|_| error != TokenError::Revoked);
+        let Some(request) = request else {
             if error == TokenError::UnknownKey {
                 let reason = Reason::ProviderUnavailable;
                 return Some(Err(LoginError::Unavailable(reason)));
             }
             self.memory.forget(hash, remembered);
             return None;
-        };
-        let request = RefreshRequest {
-            kind: CredentialKind::Bearer,
-            refresh,
-            session_id: None,
         };
         match self.refresh.run(context, request).await {
             RefreshOutcome::Renewed { renewed, .. } => {
@@ -229,6 +251,16 @@ impl BasicAuth {
         });
         task.await.ok()
     }
+}
+
+/// The refresh that a remembered login allows.
+fn refresh_request(remembered: &RememberedLogin) -> Option<RefreshRequest<'_>> {
+    let refresh = remembered.refresh.as_deref()?;
+    Some(RefreshRequest {
+        kind: CredentialKind::Bearer,
+        refresh,
+        session_id: None,
+    })
 }
 
 fn remember(

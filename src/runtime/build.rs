@@ -1,7 +1,7 @@
 //! Builds a runtime from settings. It opens no socket, spawns nothing, and takes over from the
 //! previous runtime what did not change.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::settings::{self, Settings};
@@ -15,6 +15,7 @@ use crate::store::{Scope, ThrottleKeys};
 use crate::system::{self, Clock};
 
 use super::Runtime;
+use super::acme::AcmeResponder;
 use super::assertion::{self, Assertions};
 use super::basic_auth::BasicAuth;
 use super::connectors::{Connectors, Network};
@@ -31,7 +32,7 @@ use super::revocation::Revocation;
 use super::saved_state::SavedStateContext;
 use super::sessions::Sessions;
 use super::shared::Shared;
-use super::site::{SiteRuntime, hosts};
+use super::site::{SiteRuntime, by_host};
 use super::status::Status;
 use super::streams::Streams;
 use super::tls;
@@ -83,14 +84,13 @@ pub fn build_with(
     let settings = Arc::new(settings);
     let providers = providers(&settings, connectors, &shared, previous)?;
     let sites = sites(&settings, &providers, &shared, previous)?;
-    let kept = previous.map(|previous| &previous.tls_listeners);
-    let tls_listeners = tls::listeners(&settings.server.tls, kept, shared.clock.now());
-    let tls_listeners = tls_listeners.map_err(BuildError)?;
     let assertions = assertions(&settings, previous)?;
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
     let sealing = SealingKeys::new(&cookie_keys.keys)
         .map(Arc::new)
         .ok_or_else(|| BuildError("no key to seal cookies with".into()))?;
+    let acme = AcmeResponder::new(&shared.acme, &sealing);
+    let tls = tls::build(&settings, previous, acme).map_err(BuildError)?;
     if previous.is_none() {
         shared.saved_state.restore(&SavedStateContext {
             state_dir: settings.state_dir.clone(),
@@ -99,13 +99,9 @@ pub fn build_with(
     }
     let core = Core::new(&shared, &settings, &sealing);
     let devices = Arc::new(TrustedDevices::new(Arc::clone(&sealing), &cookie_keys.keys));
-    let login = login(&shared, settings.login, &core, &sealing, &devices);
-    let login = Arc::new(login);
+    let login = Arc::new(login(&shared, settings.login, &core, &sealing, &devices));
     Ok(Runtime {
-        tokens: Tokens {
-            revocation: Arc::clone(&core.revocation),
-            metrics: Arc::clone(&shared.metrics),
-        },
+        tokens: Tokens::new(&core.revocation, &shared.metrics),
         early_refresh: core.early_refresh(),
         basic_auth: basic_auth(&shared, &core, &login),
         login,
@@ -123,14 +119,7 @@ pub fn build_with(
         redirects: Arc::clone(&shared.redirects),
         no_site: shared.metrics.site(""),
         by_host: by_host(&sites),
-        status: Status {
-            providers: providers.values().cloned().collect(),
-            stores: shared.stores.clone(),
-            metrics: Arc::clone(&shared.metrics),
-            clock: shared.clock.clone(),
-            sealing_since: cookie_keys.made,
-            tls_listeners: tls_listeners.clone(),
-        },
+        status: Status::new(&shared, &providers, cookie_keys.made, &tls),
         sessions: core.sessions,
         refresh: core.refresh,
         revocation: core.revocation,
@@ -139,7 +128,7 @@ pub fn build_with(
         shared,
         providers,
         sites,
-        tls_listeners,
+        tls,
     })
 }
 
@@ -248,11 +237,9 @@ fn basic_auth(shared: &Shared, core: &Core, login: &Arc<Login>) -> BasicAuth {
     BasicAuth {
         memory: Arc::clone(&shared.basic_memory),
         in_flight: Arc::clone(&shared.basic_in_flight),
-        tokens: Tokens {
-            revocation: Arc::clone(&core.revocation),
-            metrics: Arc::clone(&shared.metrics),
-        },
+        tokens: Tokens::new(&core.revocation, &shared.metrics),
         refresh: Arc::clone(&core.refresh),
+        early_refresh: core.early_refresh(),
         revocation: Arc::clone(&core.revocation),
         login: Arc::clone(login),
     }
@@ -362,18 +349,6 @@ fn sites(
             .map_err(|what| BuildError(format!("site {}: {what}", site.name)))
     };
     settings.sites.iter().map(build).collect()
-}
-
-/// The sites by every host that they answer to.
-fn by_host(sites: &[Arc<SiteRuntime>]) -> BTreeMap<String, Arc<SiteRuntime>> {
-    sites
-        .iter()
-        .flat_map(|site_runtime| {
-            hosts(&site_runtime.site)
-                .into_iter()
-                .map(|host| (host.to_string(), Arc::clone(site_runtime)))
-        })
-        .collect()
 }
 
 /// The sealing keys: those of the configuration, else those in `state_dir`.

@@ -9,7 +9,7 @@
 //! line may import those above it:
 //!
 //! ```text
-//! streams, tls, upstreams, state_dir, cookie_keys, provider_client, token and session caches
+//! streams, upstreams, state_dir, cookie_keys, provider_client, token and session caches
 //! connectors, site, request_context, assertion, redirect_loop, basic_memory
 //! revocation_schedule, saved_state, revocation_queue
 //! revocation
@@ -18,21 +18,23 @@
 //! refresh
 //! login, early_refresh, logout
 //! basic_auth, preserved_post
+//! acme, tls
 //! Runtime, status, build, background
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::config::settings::Settings;
 use crate::model::origin::Host;
+use crate::model::request_limits::HeadLimits;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::RevocationKey;
 use crate::system::Clock;
 use crate::telemetry::{Metrics, SiteMetrics};
 
+pub mod acme;
 pub mod assertion;
 pub mod background;
 pub mod basic_auth;
@@ -69,6 +71,7 @@ pub use connectors::{Connectors, Network};
 pub use request_context::RequestContext;
 pub use runtime_handle::RuntimeHandle;
 pub use site::SiteRuntime;
+pub use state_dir::replace as replace_file;
 
 use assertion::Assertions;
 use basic_auth::BasicAuth;
@@ -83,7 +86,7 @@ use revocation::Revocation;
 use sessions::Sessions;
 use shared::Shared;
 use status::Status;
-use tls::{TlsListener, TlsListeners};
+use tls::TlsListeners;
 use tokens::Tokens;
 
 /// What serves requests under one configuration.
@@ -110,6 +113,8 @@ pub struct Runtime {
     pub redirects: Arc<RedirectCounter>,
     /// The metrics page and the readiness check.
     pub status: Status,
+    /// What the TLS listeners need, and the answers to the ACME server.
+    pub tls: Arc<TlsListeners>,
     /// Signs assertions for applications.
     pub assertions: Arc<Assertions>,
     settings: Arc<Settings>,
@@ -118,7 +123,6 @@ pub struct Runtime {
     sites: Vec<Arc<SiteRuntime>>,
     /// By the text of each [`Host`].
     by_host: BTreeMap<String, Arc<SiteRuntime>>,
-    tls_listeners: TlsListeners,
     /// The metrics of requests that belong to no site.
     no_site: Arc<SiteMetrics>,
 }
@@ -168,16 +172,19 @@ impl Runtime {
         self.by_host.get(host)
     }
 
-    /// What the TLS listener with this configured address needs.
-    #[must_use]
-    pub fn tls_listener(&self, address: SocketAddr) -> Option<&Arc<TlsListener>> {
-        self.tls_listeners.get(&address)
-    }
-
     /// Every site, in the order of the configuration.
     #[must_use]
     pub fn sites(&self) -> &[Arc<SiteRuntime>] {
         &self.sites
+    }
+
+    /// The limits of a head whose site is not known yet: whatever a site accepts, they accept.
+    #[must_use]
+    pub fn largest_head(&self) -> HeadLimits {
+        self.sites
+            .iter()
+            .map(|site_runtime| site_runtime.site.limits.head)
+            .fold(HeadLimits::default(), HeadLimits::or)
     }
 
     /// The metrics of this process.

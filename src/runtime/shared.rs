@@ -7,6 +7,7 @@ use crate::store::{RevocationListener, Stores, ThrottleKeys};
 use crate::system::{self, Clock};
 use crate::telemetry::Metrics;
 
+use super::acme::Acme;
 use super::basic_auth::LoginsInFlight;
 use super::basic_memory::BasicMemory;
 use super::redirect_loop::RedirectCounter;
@@ -24,6 +25,8 @@ pub(super) struct Shared {
     pub metrics: Arc<Metrics>,
     pub stores: Stores,
     pub leases: Arc<Leases>,
+    /// The certificates that come by themselves.
+    pub acme: Arc<Acme>,
     /// The responses that stay open, which a revocation ends.
     pub streams: Arc<OpenStreams>,
     /// Refresh tokens to be revoked at their providers.
@@ -52,10 +55,13 @@ impl Shared {
         let saved_state = Arc::new(SavedState::new(&stores, clock.clone()));
         let queue = RevocationQueue::new(&stores, clock.clone(), Arc::clone(&saved_state));
         let leases = Arc::new(Leases::new(&stores, clock.clone()));
+        let metrics = Arc::new(Metrics::new());
+        let acme = Acme::new(&stores, clock.clone(), Arc::clone(&metrics));
         Self {
             clock,
             stopping: AtomicBool::new(false),
-            metrics: Arc::new(Metrics::new()),
+            metrics,
+            acme: Arc::new(acme),
             leases,
             stores,
             streams,

@@ -1,5 +1,6 @@
 //! A site with everything that serves its requests.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -79,8 +80,20 @@ impl SiteRuntime {
     }
 }
 
+/// The sites by every host that they answer to.
+pub(super) fn by_host(sites: &[Arc<SiteRuntime>]) -> BTreeMap<String, Arc<SiteRuntime>> {
+    sites
+        .iter()
+        .flat_map(|site_runtime| {
+            hosts(&site_runtime.site)
+                .into_iter()
+                .map(|host| (host.to_string(), Arc::clone(site_runtime)))
+        })
+        .collect()
+}
+
 /// Every `Host` of a site: with its port, and without it where it is the default.
-pub(super) fn hosts(site: &Site) -> Vec<Host> {
+fn hosts(site: &Site) -> Vec<Host> {
     let origin = &site.origin;
     let own = Host {
         name: origin.name.clone(),

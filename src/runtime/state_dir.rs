@@ -36,13 +36,13 @@ pub(super) fn read_or_create(
     }
 }
 
-/// Replaces a file in `state_dir` atomically: whoever reads it meanwhile, or after a crash, gets the
+/// Replaces a file in `state_dir`, or in another folder, atomically: whoever reads it meanwhile, or after a crash, gets the
 /// old or the new content, never a part of one. The new file has the owner and the mode of the old
 /// one, if there is one, so that `keys rotate`, run by root, leaves a key that the gateway can read.
 ///
 /// # Errors
 /// When `state_dir` cannot be written, or the owner of the file cannot be kept.
-pub(super) fn replace(state_dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+pub fn replace(state_dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     create(state_dir)?;
     let path = state_dir.join(name);
     let (temp, file) = write_temp(state_dir, name, content)?;

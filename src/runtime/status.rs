@@ -1,5 +1,6 @@
 //! What operators ask of a running gateway: its metrics, and whether it is ready.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::model::timestamp::Timestamp;
@@ -9,20 +10,37 @@ use crate::telemetry::Metrics;
 use crate::telemetry::labels::Store;
 
 use super::provider_client::ProviderClient;
+use super::shared::Shared;
 use super::tls::TlsListeners;
 
 /// The state of the gateway, for operators.
 pub struct Status {
-    pub(super) providers: Vec<Arc<ProviderClient>>,
-    pub(super) stores: Stores,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) clock: Clock,
+    providers: Vec<Arc<ProviderClient>>,
+    stores: Stores,
+    metrics: Arc<Metrics>,
+    clock: Clock,
     /// When the sealing key was generated, where that is known.
-    pub(super) sealing_since: Option<Timestamp>,
-    pub(super) tls_listeners: TlsListeners,
+    sealing_since: Option<Timestamp>,
+    tls: Arc<TlsListeners>,
 }
 
 impl Status {
+    pub(super) fn new(
+        shared: &Shared,
+        providers: &HashMap<String, Arc<ProviderClient>>,
+        sealing_since: Option<Timestamp>,
+        tls: &Arc<TlsListeners>,
+    ) -> Self {
+        Self {
+            providers: providers.values().cloned().collect(),
+            stores: shared.stores.clone(),
+            metrics: Arc::clone(&shared.metrics),
+            clock: shared.clock.clone(),
+            sealing_since,
+            tls: Arc::clone(tls),
+        }
+    }
+
     /// All metrics in Prometheus's text format. Gauges are read now.
     #[must_use]
     pub fn render_metrics(&self) -> String {
@@ -42,10 +60,9 @@ impl Status {
         if let Some(since) = self.sealing_since {
             self.metrics.cookie_key_age(since.until(self.clock.now()));
         }
-        let listeners = self.tls_listeners.values();
-        let certificates = listeners.flat_map(|listener| listener.certificates.iter());
+        let certificates = self.tls.certificates();
         self.metrics.certificates(
-            certificates.map(|certificate| (&*certificate.label, certificate.expires)),
+            certificates.map(|certificate| (certificate.label.clone(), certificate.expires)),
         );
         self.metrics.render()
     }
@@ -60,6 +77,11 @@ impl Status {
             return Err(format!(
                 "the keys of provider {} are not loaded yet",
                 provider.name
+            ));
+        }
+        if let Some(name) = self.tls.acme.first_self_signed() {
+            return Err(format!(
+                "the certificate for {name} is self-signed: the ACME server has not issued one yet"
             ));
         }
         let answer = self.stores.connection.ready().await;

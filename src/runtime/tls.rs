@@ -1,6 +1,6 @@
 //! What TLS listeners need: the certificates by name, and how handshakes are made.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -15,12 +15,16 @@ use rustls::{ALL_VERSIONS, ServerConfig, SupportedProtocolVersion, version};
 pub use crate::config::certificate::subject as client_subject;
 use crate::config::certificate::{Certificate, ClientAuthorities, ClientCertificate};
 pub use crate::config::settings::ProxyProtocol;
-use crate::config::settings::Tls;
 use crate::config::settings::TlsVersion;
+use crate::config::settings::{Settings, Tls};
 use crate::model::timestamp::Timestamp;
 
+use super::Runtime;
+use super::acme::AcmeResponder;
+use super::acme::issued::IssuedCertificates;
+
 /// The protocols that listeners offer (RFC 7301), the preferred one first.
-pub const ALPN_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+pub const ALPN_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 /// What a TLS listener needs.
 pub struct TlsListener {
@@ -34,38 +38,79 @@ pub struct TlsListener {
     client_authorities: Option<ClientAuthorities>,
     /// Whether clients begin with the header of the PROXY protocol.
     pub proxy_protocol: ProxyProtocol,
+    /// Answers the challenges of the ACME server, where the listener gets certificates from it.
+    pub acme: Option<AcmeResponder>,
 }
 
-/// The TLS listeners by their configured addresses.
-pub type TlsListeners = HashMap<SocketAddr, Arc<TlsListener>>;
+/// The TLS listeners, and the answers to the ACME server.
+pub struct TlsListeners {
+    /// Answers its challenges.
+    pub acme: AcmeResponder,
+    by_address: BTreeMap<SocketAddr, Arc<TlsListener>>,
+}
 
-/// The listeners of `settings`. Those of `previous` that are not in the settings stay, because
-/// their sockets are open until the process ends.
+impl TlsListeners {
+    /// What the listener with this configured address needs.
+    #[must_use]
+    pub fn get(&self, address: SocketAddr) -> Option<&Arc<TlsListener>> {
+        self.by_address.get(&address)
+    }
+
+    /// Every certificate in use.
+    pub(super) fn certificates(&self) -> impl Iterator<Item = Arc<Certificate>> {
+        let listeners = self.by_address.values();
+        listeners.flat_map(|listener| listener.certificates.iter())
+    }
+}
+
+/// The listeners of `settings`, with a certificate for every name. Those of `previous` that are not
+/// in the settings stay, because their sockets are open until the process ends.
 ///
 /// # Errors
 /// What is wrong with which listener, for an operator.
-pub(super) fn listeners(
+pub(super) fn build(
+    settings: &Settings,
+    previous: Option<&Runtime>,
+    acme: AcmeResponder,
+) -> Result<Arc<TlsListeners>, String> {
+    acme.prepare(settings)?;
+    let kept = previous.map(|previous| &previous.tls.by_address);
+    let by_address = listeners(&settings.server.tls, kept, Some(&acme))?;
+    for tls in &settings.server.tls {
+        if let Some(listener) = by_address.get(&tls.listen) {
+            listener.certificates.warn_of_expired(acme.now());
+        }
+    }
+    Ok(Arc::new(TlsListeners { acme, by_address }))
+}
+
+fn listeners(
     settings: &[Tls],
-    previous: Option<&TlsListeners>,
-    now: Timestamp,
-) -> Result<TlsListeners, String> {
+    previous: Option<&BTreeMap<SocketAddr, Arc<TlsListener>>>,
+    acme: Option<&AcmeResponder>,
+) -> Result<BTreeMap<SocketAddr, Arc<TlsListener>>, String> {
     let mut listeners = previous.cloned().unwrap_or_default();
     for tls in settings {
-        let listener = TlsListener::new(tls, listeners.get(&tls.listen).map(|before| &**before))
+        let previous = listeners.get(&tls.listen).map(|before| &**before);
+        let listener = TlsListener::new(tls, previous, acme.filter(|_| tls.acme))
             .map_err(|error| format!("the TLS listener {}: {error}", tls.listen))?;
-        listener.certificates.warn_of_expired(now);
         listeners.insert(tls.listen, Arc::new(listener));
     }
     Ok(listeners)
 }
 
 impl TlsListener {
-    fn new(tls: &Tls, previous: Option<&Self>) -> Result<Self, rustls::Error> {
+    fn new(
+        tls: &Tls,
+        previous: Option<&Self>,
+        acme: Option<&AcmeResponder>,
+    ) -> Result<Self, rustls::Error> {
+        let configured = tls.certificates.iter();
         let certificates = Arc::new(Certificates::new(
-            tls.certificates
-                .iter()
+            configured
                 .map(|files| Arc::clone(&files.certificate))
                 .collect(),
+            acme.map(AcmeResponder::issued),
         ));
         let provider = Arc::new(aws_lc_rs::default_provider());
         let verifier = client_verifier(tls.client_authorities.as_ref(), &provider)?;
@@ -89,13 +134,14 @@ impl TlsListener {
             tickets,
             client_authorities: tls.client_authorities.clone(),
             proxy_protocol: tls.proxy_protocol,
+            acme: acme.cloned(),
         })
     }
 
     /// A listener without clients' certificates, for tests.
     #[cfg(test)]
     pub(crate) fn for_tests() -> Self {
-        Self::new(&tests::settings(None), None).unwrap()
+        Self::new(&tests::settings(None), None, None).unwrap()
     }
 
     /// Whether a session that began here may go on under `tls`: a ticket holds the certificate that
@@ -140,18 +186,31 @@ fn client_verifier(
 /// The certificates of a listener, by the names that they are for.
 #[derive(Debug)]
 pub struct Certificates {
-    certificates: Vec<Arc<Certificate>>,
-    /// By exact name: positions in `certificates`, in the order of the configuration.
+    /// Those of the configuration.
+    configured: Vec<Arc<Certificate>>,
+    /// By exact name: positions in `configured`, in the order of the configuration.
     exact: HashMap<String, Vec<usize>>,
     /// By what follows the `*.`.
     wildcards: HashMap<String, Vec<usize>>,
+    /// Those of the ACME server, where the listener uses them.
+    issued: Option<Arc<IssuedCertificates>>,
+}
+
+/// The certificates for a name.
+#[derive(Debug, PartialEq, Eq)]
+enum Found<'a> {
+    /// These positions in the configuration.
+    Configured(&'a [usize]),
+    /// The one that the ACME server issued for this name.
+    Issued(String),
+    /// There is none at all.
+    None,
 }
 
 impl Certificates {
-    /// `certificates` is not empty.
-    fn new(certificates: Vec<Arc<Certificate>>) -> Self {
+    fn new(configured: Vec<Arc<Certificate>>, issued: Option<Arc<IssuedCertificates>>) -> Self {
         let (mut exact, mut wildcards) = (HashMap::new(), HashMap::new());
-        for (index, certificate) in certificates.iter().enumerate() {
+        for (index, certificate) in configured.iter().enumerate() {
             for name in &certificate.names {
                 let (names, name) = match name.strip_prefix("*.") {
                     Some(parent) => (&mut wildcards, parent),
@@ -162,15 +221,18 @@ impl Certificates {
             }
         }
         Self {
-            certificates,
+            configured,
             exact,
             wildcards,
+            issued,
         }
     }
 
-    /// The certificates, in the order of the configuration.
-    pub fn iter(&self) -> impl Iterator<Item = &Certificate> {
-        self.certificates.iter().map(|certificate| &**certificate)
+    /// All certificates: those of the configuration, then those of the ACME server.
+    pub fn iter(&self) -> impl Iterator<Item = Arc<Certificate>> {
+        let issued = self.issued.iter().flat_map(|issued| issued.all());
+        let issued = issued.map(|issued| issued.certificate);
+        self.configured.iter().cloned().chain(issued)
     }
 
     /// Says which certificates clients will refuse.
@@ -184,37 +246,55 @@ impl Certificates {
         }
     }
 
-    /// The positions of the certificates for `name`, which is in lower case: those with this very
-    /// name, else those with a wildcard in place of its first label (RFC 9525, section 6.3), else
+    /// The certificates for `name`, which is in lower case: those with this very name, else those
+    /// with a wildcard in place of its first label (RFC 9525, section 6.3), else the issued one, else
     /// the first of all.
-    fn positions(&self, name: Option<&str>) -> &[usize] {
+    fn find(&self, name: Option<&str>) -> Found<'_> {
         let exact = name.and_then(|name| self.exact.get(name));
         let wildcard = || self.wildcards.get(name?.split_once('.')?.1);
-        exact.or_else(wildcard).map_or(&[0], |found| &**found)
+        if let Some(found) = exact.or_else(wildcard) {
+            return Found::Configured(found);
+        }
+        let issued = self.issued.as_ref();
+        if let Some(issued) = issued.zip(name).and_then(|(issued, name)| issued.get(name)) {
+            return Found::Issued(issued.certificate.label.clone());
+        }
+        if !self.configured.is_empty() {
+            return Found::Configured(&[0]);
+        }
+        match issued.and_then(|issued| issued.first()) {
+            Some(first) => Found::Issued(first.certificate.label.clone()),
+            None => Found::None,
+        }
     }
 
     /// Whether both names lead to the same certificates, so that a connection which was opened for
     /// one may carry requests for the other (RFC 9110, section 7.4). Both are in lower case.
     #[must_use]
     pub fn are_shared_by(&self, one: &str, other: &str) -> bool {
-        one == other || self.positions(Some(one)) == self.positions(Some(other))
+        one == other || self.find(Some(one)) == self.find(Some(other))
     }
 
     /// The certificate for a client: the first for its name whose key can sign what the client can
     /// verify.
-    fn choose(&self, hello: &ClientHello<'_>) -> Option<&Arc<Certificate>> {
+    fn choose(&self, hello: &ClientHello<'_>) -> Option<Arc<Certificate>> {
         // rustls gives the name in the letter case of the client.
         let name = hello.server_name().map(str::to_ascii_lowercase);
-        let positions = self.positions(name.as_deref());
-        let mut found = positions
-            .iter()
-            .filter_map(|&index| self.certificates.get(index));
-        let first = found.clone().next();
-        let signs = |certificate: &&Arc<Certificate>| {
-            let key = &certificate.certified_key.key;
-            key.choose_scheme(hello.signature_schemes()).is_some()
-        };
-        found.find(signs).or(first)
+        match self.find(name.as_deref()) {
+            Found::Configured(positions) => {
+                let mut found = positions
+                    .iter()
+                    .filter_map(|&index| self.configured.get(index));
+                let first = found.clone().next();
+                let signs = |certificate: &&Arc<Certificate>| {
+                    let key = &certificate.certified_key.key;
+                    key.choose_scheme(hello.signature_schemes()).is_some()
+                };
+                found.find(signs).or(first).cloned()
+            }
+            Found::Issued(name) => Some(self.issued.as_ref()?.get(&name)?.certificate),
+            Found::None => None,
+        }
     }
 }
 
@@ -228,7 +308,8 @@ impl ResolvesServerCert for Certificates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::certificate::CertificateFiles;
+    use crate::config::certificate::{CertificateFiles, read_roots};
+    use crate::runtime::acme::issued::Issued;
 
     fn certificate(names: &[&str]) -> Arc<Certificate> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -239,18 +320,21 @@ mod tests {
         Arc::new(read)
     }
 
-    fn positions<'a>(certificates: &'a Certificates, name: &str) -> &'a [usize] {
-        certificates.positions((!name.is_empty()).then_some(name))
+    fn find<'a>(certificates: &'a Certificates, name: &str) -> Found<'a> {
+        certificates.find((!name.is_empty()).then_some(name))
     }
 
     #[test]
     fn an_exact_name_comes_before_a_wildcard_and_the_first_is_for_everything_else() {
-        let certificates = Certificates::new(vec![
-            certificate(&["default.example"]),
-            certificate(&["*.shop.example", "shop.example"]),
-            certificate(&["a.shop.example"]),
-            certificate(&["a.shop.example", "*.shop.example"]),
-        ]);
+        let certificates = Certificates::new(
+            vec![
+                certificate(&["default.example"]),
+                certificate(&["*.shop.example", "shop.example"]),
+                certificate(&["a.shop.example"]),
+                certificate(&["a.shop.example", "*.shop.example"]),
+            ],
+            None,
+        );
         for (name, expected) in [
             ("", &[0][..]),
             ("other.example", &[0]),
@@ -261,16 +345,42 @@ mod tests {
             ("c.b.shop.example", &[0]),
             ("localhost", &[0]),
         ] {
-            assert_eq!(positions(&certificates, name), expected, "{name}");
+            let expected = Found::Configured(expected);
+            assert_eq!(find(&certificates, name), expected, "{name}");
         }
     }
 
     #[test]
+    fn issued_certificates_are_for_names_that_the_configuration_has_none_for() {
+        let issued: Arc<IssuedCertificates> = Arc::default();
+        let configured = vec![certificate(&["*.a.example"])];
+        let both = Certificates::new(configured, Some(Arc::clone(&issued)));
+        let alone = Certificates::new(Vec::new(), Some(Arc::clone(&issued)));
+        assert_eq!(find(&alone, "x.a.example"), Found::None);
+        for name in ["b.example", "x.a.example"] {
+            issued.install(name, &Issued::self_signed(name).unwrap());
+        }
+        let of = |name: &str| Found::Issued(name.to_owned());
+        for (name, with_both, expected) in [
+            ("x.a.example", Found::Configured(&[0]), of("x.a.example")),
+            ("b.example", of("b.example"), of("b.example")),
+            ("c.example", Found::Configured(&[0]), of("b.example")),
+        ] {
+            assert_eq!(find(&both, name), with_both, "{name}");
+            assert_eq!(find(&alone, name), expected, "{name}");
+        }
+        assert!(!alone.are_shared_by("b.example", "x.a.example"));
+    }
+
+    #[test]
     fn names_share_a_connection_where_they_share_their_certificates() {
-        let certificates = Certificates::new(vec![
-            certificate(&["a.example", "b.example"]),
-            certificate(&["c.example", "*.c.example"]),
-        ]);
+        let certificates = Certificates::new(
+            vec![
+                certificate(&["a.example", "b.example"]),
+                certificate(&["c.example", "*.c.example"]),
+            ],
+            None,
+        );
         for (one, other, shared) in [
             ("a.example", "a.example", true),
             ("a.example", "b.example", true),
@@ -295,6 +405,7 @@ mod tests {
                 key: "key.pem".into(),
                 certificate: certificate(&["a.example"]),
             }],
+            acme: false,
             minimum: TlsVersion::V1_2,
             client_authorities,
             client_ca_file: None,
@@ -308,7 +419,10 @@ mod tests {
             let key = rcgen::KeyPair::generate().unwrap();
             let params = rcgen::CertificateParams::new(Vec::new()).unwrap();
             let pem = params.self_signed(&key).unwrap().pem();
-            ClientAuthorities::from_pem(&pem, presence)
+            read_roots(&pem).map(|roots| ClientAuthorities {
+                roots: Arc::new(roots),
+                presence,
+            })
         };
         let required = authorities(ClientCertificate::Required);
         let others = authorities(ClientCertificate::Required);
@@ -324,18 +438,17 @@ mod tests {
             (optional, required.clone(), false),
             (required, others, false),
         ] {
-            let before = TlsListener::new(&settings(before), None).unwrap();
+            let before = TlsListener::new(&settings(before), None, None).unwrap();
             let ticket = before.tickets.encrypt(b"session").unwrap();
-            let after = TlsListener::new(&settings(after), Some(&before)).unwrap();
+            let after = TlsListener::new(&settings(after), Some(&before), None).unwrap();
             assert_eq!(after.tickets.decrypt(&ticket).is_some(), kept);
         }
     }
 
     #[test]
     fn a_listener_that_was_taken_out_of_the_configuration_goes_on_until_the_process_ends() {
-        let now = Timestamp::from_secs(0);
-        let first = listeners(&[settings(None)], None, now).unwrap();
-        let second = listeners(&[], Some(&first), now).unwrap();
+        let first = listeners(&[settings(None)], None, None).unwrap();
+        let second = listeners(&[], Some(&first), None).unwrap();
         assert_eq!(second.len(), 1);
     }
 }

@@ -14,6 +14,8 @@ pub struct AccessRecord<'a> {
     pub request_id: &'a str,
     /// The site's name; empty if the request belongs to no site.
     pub site: &'a str,
+    /// The protocol of the request: `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`.
+    pub protocol: &'static str,
     /// The HTTP method; at most 32 bytes of it are written.
     pub method: &'a str,
     /// The path as the client sent it, without the query.
@@ -54,6 +56,7 @@ impl AccessRecord<'_> {
             target: "access",
             request_id = self.request_id,
             site = self.site,
+            protocol = self.protocol,
             method = self.method.get(..MAX_METHOD).unwrap_or(self.method),
             path = self.path.split('?').next(),
             status = self.status,

@@ -161,3 +161,13 @@ labels! {
         Timeout = "timeout",
     }
 }
+
+labels! {
+    /// The result of an order at the ACME server.
+    OrderResult {
+        /// It issued a certificate.
+        Ok = "ok",
+        /// It did not.
+        Failed = "failed",
+    }
+}

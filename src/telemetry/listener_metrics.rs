@@ -35,6 +35,7 @@ impl ListenerMetrics {
     }
 
     /// Counts a connection that speaks `protocol`.
+    #[must_use = "the connection counts as closed when the guard is dropped"]
     pub fn connection_opened(&self, protocol: ClientProtocol) -> Option<ConnectionGuard> {
         let open = self.connections.get(protocol as usize)?;
         open.inc();

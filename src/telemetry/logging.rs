@@ -178,6 +178,7 @@ mod tests {
         AccessRecord {
             request_id: "r1",
             site: "store",
+            protocol: "HTTP/2",
             method: "GET",
             path,
             status: 200,
@@ -206,6 +207,7 @@ mod tests {
         });
         let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
         assert_eq!(line["target"], "access");
+        assert_eq!(line["protocol"], "HTTP/2");
         assert_eq!(line["path"], "/orders");
         assert_eq!(line["status"], 200);
         assert_eq!(line["outcome"], "forwarded");

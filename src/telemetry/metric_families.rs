@@ -129,6 +129,11 @@ const CERTIFICATE_EXPIRY: Definition = Definition {
     help: "The end of a certificate's validity, in seconds since 1970. The label is its first name.",
     labels: &["name"],
 };
+const ACME_ORDERS: Definition = Definition {
+    name: "acme_orders_total",
+    help: "Certificates that were ordered from the ACME server, by result.",
+    labels: &["result"],
+};
 const SESSIONS: Definition = Definition {
     name: "sessions",
     help: "Active server-side sessions that this process knows of.",
@@ -162,6 +167,7 @@ pub(super) struct MetricFamilies {
     pub(super) connections: IntGaugeVec,
     pub(super) tls_handshakes: IntCounterVec,
     pub(super) certificate_expiry: IntGaugeVec,
+    pub(super) acme_orders: IntCounterVec,
     pub(super) sessions: IntGauge,
     pub(super) build_info: IntGaugeVec,
 }
@@ -189,6 +195,7 @@ impl MetricFamilies {
             connections: gauge(registry, &CONNECTIONS),
             tls_handshakes: counter(registry, &TLS_HANDSHAKES),
             certificate_expiry: gauge(registry, &CERTIFICATE_EXPIRY),
+            acme_orders: counter(registry, &ACME_ORDERS),
             sessions: gauge_without_labels(registry, &SESSIONS),
             build_info: gauge(registry, &BUILD_INFO),
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{IntCounter, Registry, TextEncoder};
 
-use super::labels::{ReloadResult, Store, TokenCheck};
+use super::labels::{OrderResult, ReloadResult, Store, TokenCheck};
 use super::listener_metrics::ListenerMetrics;
 use super::metric_families::{LazySeries, MetricFamilies, lazy_series};
 use super::provider_metrics::ProviderMetrics;
@@ -43,6 +43,9 @@ impl Metrics {
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
         // These exist from the start: an alert on them must not miss the first eviction.
+        for result in OrderResult::ALL {
+            families.acme_orders.with_label_values(&[result.as_str()]);
+        }
         for store in Store::ALL {
             families
                 .store_evictions
@@ -86,7 +89,7 @@ impl Metrics {
 
     /// Records the certificates in use, with the end of each one's validity. Of several with one
     /// name the earliest end counts.
-    pub fn certificates<'a>(&self, certificates: impl Iterator<Item = (&'a str, Timestamp)>) {
+    pub fn certificates(&self, certificates: impl Iterator<Item = (String, Timestamp)>) {
         let mut expiry = BTreeMap::new();
         for (name, expires) in certificates {
             let earliest = expiry.entry(name).or_insert(expires);
@@ -98,7 +101,7 @@ impl Metrics {
             let seconds = i64::try_from(expires.secs()).unwrap_or(i64::MAX);
             self.families
                 .certificate_expiry
-                .with_label_values(&[name])
+                .with_label_values(&[&*name])
                 .set(seconds);
         }
     }
@@ -114,6 +117,14 @@ impl Metrics {
                 })
                 .inc();
         }
+    }
+
+    /// Counts an order at the ACME server.
+    pub fn acme_order(&self, result: OrderResult) {
+        self.families
+            .acme_orders
+            .with_label_values(&[result.as_str()])
+            .inc();
     }
 
     /// Counts a reload of the configuration.

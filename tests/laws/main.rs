@@ -8,6 +8,7 @@ mod arbitrary_facts;
 mod arbitrary_scenario;
 mod cache_fields;
 mod cookies;
+mod forget;
 mod language_choice;
 mod login;
 mod messages;

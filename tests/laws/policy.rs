@@ -35,6 +35,7 @@ pub fn status(run: &Run) -> Option<u16> {
         LocalResponse::LogoutPage
         | LocalResponse::SignedOutPage
         | LocalResponse::HealthCheck(_)
+        | LocalResponse::AcmeChallenge(_)
         | LocalResponse::PreservedPost(_)
         | LocalResponse::Asset(_)
         | LocalResponse::AssertionKeys
@@ -107,7 +108,11 @@ fn is_revoked(run: &Run) -> bool {
 fn clears(run: &Run) -> bool {
     run.cookies.iter().any(|change| match change {
         CookieChange::ClearCredentials | CookieChange::ClearRefresh => true,
-        CookieChange::SetTokens(_) | CookieChange::SetDevice(_) => false,
+        CookieChange::SetTokens(_)
+        | CookieChange::SetDevice(_)
+        | CookieChange::SetOwner(_)
+        | CookieChange::ClearOwner
+        | CookieChange::ExpireApplication(_) => false,
     })
 }
 

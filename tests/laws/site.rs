@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use http::Method;
+use vestibule::model::application_cookies::CookiePatterns;
 use vestibule::model::cookie_names::CookieNames;
 use vestibule::model::credential::CredentialKind;
 use vestibule::model::https_policy::HttpsPolicy;
 use vestibule::model::identity_headers::IdentityHeaders;
 use vestibule::model::origin::{Host, Origin, Scheme};
+use vestibule::model::request_limits::RequestLimits;
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
 use vestibule::model::service_token::ServiceTokens;
@@ -35,6 +37,7 @@ pub fn store() -> Site {
         upstream_keepalive: 100,
         upstream_host: None,
         upstream_idle: None,
+        limits: RequestLimits::default(),
         via: ViaField::Append,
         rewrite: ResponseRewrite::Enabled,
         health: None,
@@ -61,6 +64,8 @@ pub fn store() -> Site {
         forward_token: false,
         refresh_ahead: Duration::from_secs(60),
         theme: Box::default(),
+        forget: CookiePatterns::default(),
+        sign_out_paths: Vec::new(),
         rules: Vec::new(),
     }
 }

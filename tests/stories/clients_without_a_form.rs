@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::support::{
-    Browser, LOGIN, PASSWORD, REFRESH, Reply, SHOPPER, Scripted, Stage, claims, raw, with_line,
+    Browser, LOGIN, PASSWORD, REFRESH, Reply, SHOPPER, Scripted, Stage, claims, raw, until,
+    with_line,
 };
 
 const CHALLENGE: Option<&str> = Some("Basic realm=\"store\"");
@@ -121,6 +122,20 @@ async fn an_expired_token_is_renewed_beneath_and_no_password_is_checked_for_it()
     );
     stage.provider_recovers();
     assert_eq!(get(&stage, &right).await.status, 200);
+    assert_eq!(stage.asked.logins.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_expires_soon_is_renewed_while_the_request_goes_on() {
+    let stage = set().await;
+    let right = basic(SHOPPER, PASSWORD);
+    assert_eq!(get(&stage, &right).await.status, 200);
+    stage.clock.advance(Duration::from_secs(45));
+    for _ in 0..3 {
+        assert_eq!(get(&stage, &right).await.status, 200);
+    }
+    until("the renewal", || stage.asked.refreshes.count() == 1).await;
+    assert_eq!(stage.requests("renewed").await, 0, "no request waited");
     assert_eq!(stage.asked.logins.count(), 1);
 }
 

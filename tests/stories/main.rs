@@ -10,10 +10,12 @@
     reason = "a story is read from its start to its end"
 )]
 
+mod application_sessions;
 mod browsers;
 mod caches;
 mod circles;
 mod clients_without_a_form;
+mod commands;
 mod configuration_reload;
 mod entrance;
 mod expectations;
@@ -23,6 +25,8 @@ mod forged_headers;
 mod framing;
 mod hosted_backend;
 mod hostile_paths;
+mod http2;
+mod http2_limits;
 mod intermediary;
 mod kept_connections;
 mod key_rotation;
@@ -40,6 +44,7 @@ mod refused_bodies;
 mod renewal;
 mod renewal_trouble;
 mod replicas;
+mod request_limits;
 mod secure_upstreams;
 mod service_manager;
 mod service_tokens;

@@ -80,6 +80,7 @@ pub(super) fn names(
         (&written.session, &mut names.session),
         (&written.form, &mut names.form),
         (&written.device, &mut names.device),
+        (&written.owner, &mut names.owner),
     ];
     for (at, (written, slot)) in slots.into_iter().enumerate() {
         let Some(written) = written else { continue };
@@ -108,6 +109,7 @@ fn are_distinct(written: &WrittenNames, names: &CookieNames, review: &mut Review
         (&names.session, &written.session),
         (&names.form, &written.form),
         (&names.device, &written.device),
+        (&names.owner, &written.owner),
     ];
     let fixed = if names.hosted_backend {
         &[EXPIRY_COOKIE, ID_TOKEN_COOKIE][..]

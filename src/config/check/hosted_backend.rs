@@ -36,7 +36,7 @@ pub(super) fn backend(
     let own = SiteContext {
         origin,
         paths,
-        cleartext: review.cleartext(&site.span, site.insecure.into()),
+        cleartext: review.cleartext(&site.span, (*site.insecure).into()),
     };
     let credential = site.credential;
     let mut fits = true;

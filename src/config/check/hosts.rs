@@ -47,7 +47,7 @@ pub(super) fn aliases(
     taken: &mut TakenHosts,
     review: &mut Review<'_>,
 ) -> Option<Vec<Host>> {
-    let cleartext = review.cleartext(&written.span, written.insecure.into());
+    let cleartext = review.cleartext(&written.span, (*written.insecure).into());
     let scheme = origin.map_or(Scheme::Https, |origin| origin.scheme);
     if let (Some(origin), Some(text)) = (origin, &written.origin) {
         let host = Host {

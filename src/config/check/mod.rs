@@ -3,10 +3,13 @@
 //! Every function notes what it finds and goes on; `None` says that a problem was noted.
 
 mod addresses;
+mod application_session;
 mod cookies;
 mod headers;
 mod hosted_backend;
 mod hosts;
+mod known_applications;
+mod networks;
 mod own_paths;
 mod providers;
 mod rules;
@@ -19,6 +22,7 @@ mod theme;
 mod tls;
 mod upstream_tls;
 mod upstreams;
+mod warnings;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -53,10 +57,20 @@ impl From<bool> for Cleartext {
     }
 }
 
+/// What a check looks at besides the file.
+#[derive(Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    /// Where relative paths start.
+    pub(super) folder: &'a Path,
+    pub(super) environment: &'a dyn Environment,
+    pub(super) now: Timestamp,
+}
+
 /// What a check looks at besides the file, and where it writes.
 struct Review<'a> {
     folder: &'a Path,
     environment: &'a dyn Environment,
+    now: Timestamp,
     diagnostics: &'a mut Diagnostics,
 }
 
@@ -71,9 +85,17 @@ impl Review<'_> {
             .add(&text.span, format!("{what}: {}", quoted(text)), hint);
     }
 
+    /// Tells what is allowed and probably not meant.
+    fn warn(&mut self, span: &Range<usize>, what: impl Into<String>, hint: impl Into<String>) {
+        self.diagnostics.warn(span, what, hint);
+    }
+
     fn secret(&mut self, source: &At<SecretSource>) -> Option<Secret> {
         match source.read(self.folder, self.environment) {
-            Ok(secret) => Some(secret),
+            Ok(secret) => {
+                warnings::secret_file(source, self);
+                Some(secret)
+            }
             Err((what, hint)) => {
                 self.refuse(&source.span, what, hint);
                 None
@@ -115,18 +137,20 @@ impl Review<'_> {
     }
 }
 
-/// The settings of a file, or what is wrong with it in `notes`. Paths start from `folder`.
+/// The settings of a file, or what is wrong with it in `diagnostics`.
 pub(super) fn settings(
     file: &File,
-    folder: &Path,
-    environment: &dyn Environment,
+    surroundings: Surroundings<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Settings> {
     let mut review = Review {
-        folder,
-        environment,
+        folder: surroundings.folder,
+        environment: surroundings.environment,
+        now: surroundings.now,
         diagnostics,
     };
+    warnings::lifetimes(file, &mut review);
+    warnings::cleartext(file, &mut review);
     let state_dir = state_dir(&file.state_dir, &mut review);
     let server = server::server(&file.server, &mut review);
     let providers = providers::providers(file, &mut review);
@@ -156,6 +180,8 @@ pub(super) fn settings(
         login: login?,
         log: log(&file.log),
         sites: sites?,
+        // The caller has the text.
+        rule_lines: Vec::new(),
     })
 }
 

@@ -10,7 +10,7 @@ use super::super::file::provider::{Kind, Provider as Written};
 use super::super::secret_source::SecretSource;
 use super::super::settings::{Provider, ProviderKind};
 use super::super::spans::At;
-use super::{Cleartext, Reported, Review};
+use super::{Cleartext, Reported, Review, warnings};
 use crate::model::algorithm::Algorithm;
 use crate::model::origin::Host;
 use crate::model::secret::Secret;
@@ -56,7 +56,7 @@ fn provider(written: &At<Written>, review: &mut Review<'_>) -> Option<Provider> 
     let algorithms = algorithms(written, review);
     let hmac_secret = hmac_secret(written, review);
     // Looked at whatever the kind: it may be misspelt.
-    let cleartext = review.cleartext(&written.span, written.insecure.into());
+    let cleartext = review.cleartext(&written.span, (*written.insecure).into());
     let url = written
         .url
         .as_ref()
@@ -204,6 +204,7 @@ fn readable(users: &At<String>, review: &mut Review<'_>) -> Option<PathBuf> {
         );
         return None;
     }
+    warnings::users_file(users, &path, review);
     Some(path)
 }
 

@@ -1,10 +1,9 @@
 //! The rules of a site: patterns, methods, and rules that never get their turn.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use http::{HeaderName, Method};
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 use super::super::file::site::{
     Access as WrittenAccess, Rule as Written, SignedOut as WrittenSignedOut,
@@ -12,6 +11,7 @@ use super::super::file::site::{
 use super::super::problems::quoted;
 use super::super::spans::At;
 use super::Review;
+use super::networks::network;
 use crate::model::rule::{Access, Pattern, PatternError, Rule, UnauthenticatedAction};
 
 pub(super) fn rules(written: &[At<Written>], review: &mut Review<'_>) -> Option<Vec<Rule>> {
@@ -158,22 +158,6 @@ fn networks(written: &At<Vec<At<String>>>, review: &mut Review<'_>) -> Option<Ve
         }
     }
     (nets.len() == written.len()).then_some(nets)
-}
-
-/// A network or a single address.
-fn network(text: &str) -> Option<IpNet> {
-    let net = text
-        .parse()
-        .ok()
-        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))?;
-    // Clients of IPv4 have an IPv4 address, also where they connect to a socket of IPv6.
-    if let IpNet::V6(v6) = net
-        && let Some(v4) = v6.addr().to_ipv4_mapped()
-        && let Some(length) = v6.prefix_len().checked_sub(96)
-    {
-        return Ipv4Net::new(v4, length).ok().map(IpNet::V4);
-    }
-    Some(net)
 }
 
 fn header(name: &At<String>, review: &mut Review<'_>) -> Option<HeaderName> {

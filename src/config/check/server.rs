@@ -1,6 +1,6 @@
 //! Checks `[server]`: listening addresses, trusted proxies, limits and times.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::ops::Range;
 
 use ipnet::{IpNet, Ipv6Net};
@@ -9,7 +9,8 @@ use super::super::file::Server;
 use super::super::settings::{self, Limits};
 use super::super::spans::At;
 use super::addresses::{address, overlap};
-use super::{Review, tls};
+use super::networks::network;
+use super::{Review, tls, warnings};
 
 pub(super) fn server(server: &Server, review: &mut Review<'_>) -> Option<settings::Server> {
     let listen = listeners(server, review);
@@ -20,12 +21,14 @@ pub(super) fn server(server: &Server, review: &mut Review<'_>) -> Option<setting
     let mut taken = listen.clone().unwrap_or_default();
     taken.extend(admin);
     let tls = tls::listeners(server, &taken, review);
+    let acme = tls::acme(server, review);
     let trusted_proxies = trusted_proxies(&server.trusted_proxies, review);
     check_proxy_protocol(server, review);
     let limits = &server.limits;
     Some(settings::Server {
         listen: listen?,
         proxy_protocol: (*server.proxy_protocol).into(),
+        acme: acme.ok()?,
         tls: tls?,
         admin: Some(admin?),
         trusted_proxies: trusted_proxies?,
@@ -95,17 +98,16 @@ fn keep_apart(server: &Server, listen: &[SocketAddr], admin: SocketAddr, review:
 fn trusted_proxies(written: &At<Vec<At<String>>>, review: &mut Review<'_>) -> Option<Vec<IpNet>> {
     let mut nets = Vec::new();
     for text in written.iter() {
-        let net = text
-            .parse()
-            .ok()
-            .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        match net {
+        match network(text) {
             Some(net) if everybody(&net) => review.refuse_text(
                 text,
                 "`trusted_proxies` believes everybody",
                 "name the networks of your proxies only, like \"10.0.0.0/24\"",
             ),
-            Some(net) => nets.push(net),
+            Some(net) => {
+                warnings::wide_network(text, &net, review);
+                nets.push(net);
+            }
             None => review.refuse_text(
                 text,
                 "`trusted_proxies` has no such network",

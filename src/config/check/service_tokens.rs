@@ -48,6 +48,11 @@ pub(super) fn tokens(
             fits = false;
             continue;
         };
+        if let Some(at) = written.expires.as_ref().filter(|_| expires <= review.now) {
+            let what = format!("the service token {name} has expired");
+            let hint = "its clients get 401: make another, or take it away";
+            review.warn(&at.span, what, hint);
+        }
         let token = ServiceToken {
             principal: Arc::new(principal(&name, roles, parts.headers, expires)?),
             rules: patterns,

@@ -10,13 +10,14 @@ use super::super::suggest::suggest;
 use super::hosts::TakenHosts;
 use super::providers::is_name;
 use super::{
-    Review, cookies, headers, hosted_backend, hosts, own_paths, rules, service_tokens, theme,
-    upstreams,
+    Review, application_session, cookies, headers, hosted_backend, hosts, own_paths, rules,
+    service_tokens, theme, upstreams, warnings,
 };
 use crate::model::cookie_names::CookieNames;
 use crate::model::credential::CredentialKind;
 use crate::model::https_policy::HttpsPolicy;
 use crate::model::origin::Origin;
+use crate::model::request_limits::{HeadLimits, RequestLimits};
 use crate::model::site::{SessionLifetime, Site};
 use crate::model::target::EncodedSlashes;
 
@@ -69,7 +70,7 @@ fn site(
     let Common { file, session } = common;
     let name = written.name.as_ref();
     let name = name.and_then(|name| self::name(name, taken, review));
-    let cleartext = review.cleartext(&written.span, written.insecure.into());
+    let cleartext = review.cleartext(&written.span, (*written.insecure).into());
     let origin = written.origin.as_ref();
     let origin = origin.and_then(|text| hosts::origin(text, cleartext, review));
     let aliases = hosts::aliases(written, origin.as_ref(), &mut taken.hosts, review);
@@ -87,8 +88,12 @@ fn site(
     let parts = headers.as_ref().zip(rules.as_deref());
     let parts = parts.map(|(headers, rules)| service_tokens::SiteParts { headers, rules });
     let tokens = service_tokens::tokens(written, parts, review);
+    let forget = cookies
+        .as_ref()
+        .and_then(|names| application_session::forget(&written.forget, names, review));
+    let sign_out_paths = application_session::sign_out_paths(written, &paths, review);
     let application = application?;
-    Some(Site {
+    let site = Site {
         name: name?,
         origin: origin?,
         aliases: aliases?,
@@ -101,6 +106,7 @@ fn site(
         upstream_keepalive: *written.upstream_keepalive,
         upstream_host: application.upstream_host,
         upstream_idle: written.upstream_idle.as_ref().map(|limit| limit.0),
+        limits: limits(written),
         via: (*written.via).into(),
         rewrite: (*written.rewrite).into(),
         health: application.health,
@@ -124,8 +130,20 @@ fn site(
         forward_token: written.forward_token,
         refresh_ahead: file.refresh.ahead.0,
         theme: Box::new(theme?),
+        forget: forget?,
+        sign_out_paths: sign_out_paths?,
         rules: rules?,
-    })
+    };
+    warnings::site(written, &site, review);
+    Some(site)
+}
+
+fn limits(written: &Written) -> RequestLimits {
+    let body = written.max_body.as_ref();
+    RequestLimits {
+        head: HeadLimits::new(written.max_target.0, written.max_head.0),
+        body: body.and_then(|size| u64::try_from(size.0).ok()),
+    }
 }
 
 fn cookies(

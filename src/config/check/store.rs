@@ -40,7 +40,7 @@ pub(super) fn store(written: &At<Written>, review: &mut Review<'_>) -> Option<St
                 review.refuse(&url.span, "`url` is no address of Redis", FORM);
                 return None;
             };
-            let cleartext = review.cleartext(&written.span, written.insecure.into());
+            let cleartext = review.cleartext(&written.span, (*written.insecure).into());
             if redis.password.is_some()
                 && !redis.tls
                 && cleartext == Cleartext::Refused

@@ -3,15 +3,18 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rustls::RootCertStore;
+use url::Url;
+
 use super::super::certificate::{
-    Certificate, CertificateFiles, ClientAuthorities, ClientCertificate,
+    Certificate, CertificateFiles, ClientAuthorities, ClientCertificate, read_roots,
 };
 use super::super::file::{self, Server};
 use super::super::problems::quoted;
-use super::super::settings::{Tls, TlsVersion};
+use super::super::settings::{Acme, Tls, TlsVersion};
 use super::super::spans::At;
-use super::Review;
 use super::addresses::{address, overlap};
+use super::{Review, warnings};
 
 /// The addresses that a TLS listener cannot have.
 struct Taken<'a> {
@@ -58,6 +61,7 @@ fn listener(
     Some(Tls {
         listen: listen?,
         certificates: certificates?,
+        acme: *written.acme,
         minimum: match written.minimum {
             file::TlsVersion::V1_2 => TlsVersion::V1_2,
             file::TlsVersion::V1_3 => TlsVersion::V1_3,
@@ -87,12 +91,22 @@ fn listen(
     Some(address)
 }
 
-fn certificates(written: &file::Tls, review: &mut Review<'_>) -> Option<Vec<CertificateFiles>> {
-    let pairs = written.certificates.as_ref()?;
-    if pairs.is_empty() {
-        let hint = "add one, like { cert = \"/etc/vestibule/store.pem\", \
+fn certificates(written: &At<file::Tls>, review: &mut Review<'_>) -> Option<Vec<CertificateFiles>> {
+    let pairs = &written.certificates;
+    if pairs.is_empty()
+        && !*written.acme
+        && !review
+            .diagnostics
+            .was_removed(&written.span, "certificates")
+    {
+        let hint = "write acme = true, or add one, like { cert = \"/etc/vestibule/store.pem\", \
                     key = \"/etc/vestibule/store.key\" }";
-        review.refuse(&pairs.span, "`certificates` is empty", hint);
+        let span = if pairs.is_written() {
+            &pairs.span
+        } else {
+            &written.span
+        };
+        review.refuse(span, "the listener has no certificate", hint);
         return None;
     }
     let read: Vec<Option<CertificateFiles>> =
@@ -103,6 +117,7 @@ fn certificates(written: &file::Tls, review: &mut Review<'_>) -> Option<Vec<Cert
 fn certificate(pair: &file::Certificate, review: &mut Review<'_>) -> Option<CertificateFiles> {
     let (cert, key) = (pair.cert.as_ref()?, pair.key.as_ref()?);
     let (chain, secret) = (review.text_file(cert), review.text_file(key));
+    warnings::key_file(key, review);
     match Certificate::from_pem(&chain?, &secret?, cert) {
         Ok(certificate) => Some(CertificateFiles {
             cert: review.path(cert),
@@ -139,16 +154,76 @@ fn client_authorities(
         Some(false) => ClientCertificate::Optional,
         Some(true) | None => ClientCertificate::Required,
     };
-    let pem = review.text_file(file).ok_or(super::Reported)?;
-    match ClientAuthorities::from_pem(&pem, presence) {
-        Some(authorities) => Ok(Some(authorities)),
-        None => {
-            review.refuse_text(
-                file,
-                "the file holds no certificates of authorities",
-                "write them as PEM, one after the other",
-            );
-            Err(super::Reported)
-        }
+    let roots = roots(file, review)?;
+    Ok(Some(ClientAuthorities { roots, presence }))
+}
+
+/// The ACME server; `Err` where a problem was noted.
+pub(super) fn acme(
+    server: &Server,
+    review: &mut Review<'_>,
+) -> Result<Option<Acme>, super::Reported> {
+    let Some(written) = &server.acme else {
+        let Some(tls) = server.tls.iter().find(|tls| *tls.acme) else {
+            return Ok(None);
+        };
+        review.refuse(
+            &tls.acme.span,
+            "`acme` needs to know the ACME server",
+            "add [server.acme] with accept_terms = true",
+        );
+        return Err(super::Reported);
+    };
+    if !written.accept_terms {
+        review.refuse(
+            &written.span,
+            "the terms of service of the ACME server are not accepted",
+            "read them, and write accept_terms = true",
+        );
     }
+    let is_https = Url::parse(&written.directory).is_ok_and(|url| url.scheme() == "https");
+    if !is_https {
+        review.refuse_text(
+            &written.directory,
+            "`directory` is no https URL",
+            "write it like \"https://acme-v02.api.letsencrypt.org/directory\"",
+        );
+    }
+    if let Some(contact) = &written.contact
+        && !contact.starts_with("mailto:")
+    {
+        review.refuse_text(
+            contact,
+            "`contact` is no URL of a mailbox",
+            "begin it with mailto:",
+        );
+    }
+    let roots = written
+        .ca
+        .as_ref()
+        .map(|ca| roots(ca, review))
+        .transpose()?;
+    Ok(Some(Acme {
+        directory: (*written.directory).clone(),
+        contact: written.contact.as_deref().cloned(),
+        roots,
+        ca_file: written.ca.as_ref().map(|ca| review.path(ca)),
+        profile: written.profile.as_deref().cloned(),
+    }))
+}
+
+/// The authorities in a PEM file.
+fn roots(
+    file: &At<String>,
+    review: &mut Review<'_>,
+) -> Result<Arc<RootCertStore>, super::Reported> {
+    let pem = review.text_file(file).ok_or(super::Reported)?;
+    read_roots(&pem).map(Arc::new).ok_or_else(|| {
+        review.refuse_text(
+            file,
+            "the file holds no certificates of authorities",
+            "write them as PEM, one after the other",
+        );
+        super::Reported
+    })
 }

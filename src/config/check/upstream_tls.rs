@@ -14,7 +14,7 @@ use super::super::certificate::Certificate;
 use super::super::file::upstream::UpstreamTable;
 use super::super::problems::quoted;
 use super::super::spans::At;
-use super::{Reported, Review};
+use super::{Reported, Review, warnings};
 use crate::model::upstream::{PresentedCertificate, PrivateKey, UpstreamAddress, UpstreamTls};
 
 const CERTIFICATES: &str = "write a PEM file with `-----BEGIN CERTIFICATE-----` in it";
@@ -88,6 +88,7 @@ fn client(
     };
     let chain = certificates(cert, files, review);
     let secret = read(key, files, review);
+    warnings::key_file(key, review);
     let (chain, secret) = (chain?, secret?);
     let pem = review.text_file(cert).ok_or(Reported)?;
     if let Err(error) = Certificate::from_pem(&pem, &secret, cert) {

@@ -63,7 +63,7 @@ pub(super) struct File {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Server {
-    /// The addresses that accept plain HTTP.
+    /// The addresses that accept HTTP without TLS: HTTP/1.1, and HTTP/2 with prior knowledge.
     #[schemars(extend("default" = ["127.0.0.1:8080"]))]
     pub listen: At<Vec<At<String>>>,
     /// The address of the admin listener: metrics and health checks. It serves no site.
@@ -86,6 +86,9 @@ pub(super) struct Server {
     /// `trusted_proxies`. It is required from them and not accepted from others.
     #[schemars(extend("default" = false))]
     pub proxy_protocol: At<bool>,
+    /// Where certificates come from by themselves, for listeners with `acme = true`.
+    #[serde(default)]
+    pub acme: Option<At<Acme>>,
     /// The listeners that accept TLS, one `[[server.tls]]` each. A change of the addresses needs a
     /// restart.
     #[schemars(extend("default" = []))]
@@ -106,8 +109,12 @@ pub(super) struct Tls {
     /// one for the name that it asks for (SNI): an exact name before a wildcard, the first
     /// certificate for an unknown name and for none. Changed files are read within five seconds.
     /// While they do not fit together, the certificates in use stay.
-    #[schemars(required)]
-    pub certificates: Option<At<Vec<At<Certificate>>>>,
+    #[schemars(extend("default" = []))]
+    pub certificates: At<Vec<At<Certificate>>>,
+    /// Whether hosts of https sites that none of `certificates` is for get one by themselves, from
+    /// the ACME server of `[server.acme]`.
+    #[schemars(extend("default" = false))]
+    pub acme: At<bool>,
     /// The oldest version of TLS that is accepted.
     #[schemars(extend("default" = "1.2"))]
     pub minimum: TlsVersion,
@@ -123,6 +130,28 @@ pub(super) struct Tls {
     /// `server.proxy_protocol`.
     #[schemars(extend("default" = false))]
     pub proxy_protocol: At<bool>,
+}
+
+/// The ACME server (RFC 8555) that issues certificates.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Acme {
+    /// Its directory URL.
+    #[schemars(extend("default" = "https://acme-v02.api.letsencrypt.org/directory"))]
+    pub directory: At<String>,
+    /// Where it may write to about problems, like `mailto:ops@example.com`.
+    #[serde(default)]
+    pub contact: Option<At<String>>,
+    /// Whether you accept its terms of service. It issues nothing without.
+    #[schemars(extend("default" = false))]
+    pub accept_terms: bool,
+    /// A PEM file with the authorities that the server's own certificate is verified against. Left
+    /// out, those of the system.
+    #[serde(default)]
+    pub ca: Option<At<String>>,
+    /// The profile of the certificates, where the server offers several.
+    #[serde(default)]
+    pub profile: Option<At<String>>,
 }
 
 /// A version of TLS.
@@ -152,10 +181,10 @@ pub(super) struct Certificate {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Limits {
-    /// The time limit for receiving a whole request head.
+    /// The time limit for receiving a whole request head, or the preface of HTTP/2.
     #[schemars(extend("default" = "10s", "x-from" = "1ms", "x-to" = "10m"))]
     pub header_timeout: At<Time>,
-    /// How long an idle client connection is kept.
+    /// How long a client connection without a request is kept.
     #[schemars(extend("default" = "75s", "x-from" = "1ms", "x-to" = "1d"))]
     pub keep_alive: At<Time>,
     /// The time limit for connecting to an upstream.
@@ -195,7 +224,7 @@ pub(super) struct Store {
     /// Allows a password in a URL without TLS whose host is not loopback: it then travels in the
     /// clear.
     #[schemars(extend("default" = false))]
-    pub insecure: bool,
+    pub insecure: At<bool>,
 }
 
 /// A kind of store.

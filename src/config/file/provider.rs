@@ -47,7 +47,7 @@ pub(in crate::config) struct Provider {
     pub reveal_account_state: bool,
     /// Allows an `http` URL that is not loopback: passwords and tokens then travel in the clear.
     #[schemars(extend("default" = false))]
-    pub insecure: bool,
+    pub insecure: At<bool>,
     /// The TOML file with the users of the embedded identity server. Required with `kind =
     /// "embedded"`.
     #[serde(default)]

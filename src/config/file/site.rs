@@ -61,6 +61,17 @@ pub(in crate::config) struct Site {
     #[serde(default)]
     #[schemars(extend("x-from" = "1ms", "x-to" = "1d"))]
     pub upstream_idle: Option<At<Time>>,
+    /// The longest request target (path and query) that the site accepts. One of 64 KiB loses its
+    /// last two bytes.
+    #[schemars(extend("default" = "8KiB", "x-from" = "1KiB", "x-to" = "64KiB"))]
+    pub max_target: At<Size>,
+    /// The most bytes of header fields that a request to the site may have.
+    #[schemars(extend("default" = "16KiB", "x-from" = "1KiB", "x-to" = "64KiB"))]
+    pub max_head: At<Size>,
+    /// The largest request body for the application. Left out: any.
+    #[serde(default)]
+    #[schemars(extend("x-from" = "0B", "x-to" = "1024GiB"))]
+    pub max_body: Option<At<Size>>,
     /// How many idle connections to its upstreams are kept for the next requests. The sites share
     /// the sum of their numbers. A change needs a restart.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 20_000))]
@@ -113,7 +124,7 @@ pub(in crate::config) struct Site {
     pub encoded_slashes: Slashes,
     /// Allows an `http` origin that is not loopback: cookies then travel in the clear.
     #[schemars(extend("default" = false))]
-    pub insecure: bool,
+    pub insecure: At<bool>,
     /// The paths of the gateway's own endpoints.
     #[schemars(extend("default" = {}))]
     pub paths: Paths,
@@ -136,6 +147,15 @@ pub(in crate::config) struct Site {
     /// The sign-in form says so of a larger one, which is lost.
     #[schemars(extend("default" = "64KiB", "x-from" = "0B", "x-to" = "1MiB"))]
     pub preserve_post: At<Size>,
+    /// The application's own cookies that belong to one user, such as its session: names, in which
+    /// one `*` stands for any characters. They are expired at sign-out, and kept from the next user
+    /// of the same browser.
+    #[schemars(extend("default" = []))]
+    pub forget: Vec<At<String>>,
+    /// The application's own sign-out: paths, with parameters of the query that a request must have.
+    /// Who follows a link there or presses a button is signed out at the gateway.
+    #[schemars(extend("default" = []))]
+    pub sign_out_paths: Vec<At<String>>,
     /// Whether the application gets a signed `X-Auth-Assertion`.
     #[schemars(extend("default" = false))]
     pub assertion: bool,
@@ -241,6 +261,9 @@ pub(in crate::config) struct CookieNames {
     /// The name of the cookie that recognises a browser in which an account signed in before.
     #[serde(default)]
     pub device: Option<At<String>>,
+    /// The name of the cookie that tells whose the application's cookies are (`forget`).
+    #[serde(default)]
+    pub owner: Option<At<String>>,
 }
 
 /// FusionAuth's hosted backend, for its single-page SDKs.

@@ -6,6 +6,7 @@ const KEY_FILE: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
 const OLD_KEY_FILE: &str = "HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHgA=\n";
 
 /// Environment in which every secret and file of the shipped configurations is there.
+#[expect(clippy::too_many_lines, reason = "one table")]
 pub(super) fn environment() -> FakeEnvironment {
     let mut there = FakeEnvironment::default();
     there

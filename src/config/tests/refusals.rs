@@ -8,10 +8,10 @@ use std::fmt::Write as _;
 use super::super::check_text;
 use super::machine::environment;
 
-const BASE: &str = include_str!("base.toml");
+pub(super) const BASE: &str = include_str!("base.toml");
 
 /// The lines of a block that begin with `mark`, without it.
-fn lines(block: &str, mark: &str) -> String {
+pub(super) fn lines(block: &str, mark: &str) -> String {
     let lines = block.lines().filter_map(|line| line.strip_prefix(mark));
     lines
         .map(|line| line.strip_prefix(' ').unwrap_or(line))

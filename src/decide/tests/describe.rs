@@ -4,12 +4,14 @@
 //! * `forward REASON [as SUB] [ahead TOKEN]`: the request is forwarded.
 //! * `STATUS [details] REASON`: the gateway answers.
 //!
-//! The changes to the cookies follow: `, set TOKEN`, `, clear`, `, clear refresh`, `, device`.
+//! The changes to the cookies follow: `, set TOKEN`, `, clear`, `, clear refresh`, `, device`,
+//! `, owner SUB`, `, clear owner`, `, expire NAME at DOMAIN/PATH …`.
 
 use std::fmt::Display;
 
 use crate::decide::facts::FormSize;
 use crate::decide::{Decision, Outcome, Question, Verdict};
+use crate::model::application_cookies::{CookieOwner, CookieScope, OwnerHash};
 use crate::model::cookie_change::CookieChange;
 use crate::model::credential::CredentialKind;
 use crate::model::local_response::{
@@ -155,8 +157,27 @@ fn describe_verdict(verdict: &Verdict<'_>) -> String {
         CookieChange::ClearCredentials => ", clear".into(),
         CookieChange::ClearRefresh => ", clear refresh".into(),
         CookieChange::SetDevice(_) => ", device".into(),
+        CookieChange::SetOwner(owner) => describe_owner(owner),
+        CookieChange::ClearOwner => ", clear owner".into(),
+        CookieChange::ExpireApplication(scopes) => format!(", expire {}", describe_scopes(scopes)),
     });
     outcome + &cookies.collect::<Vec<_>>().concat()
+}
+
+fn describe_owner(owner: &CookieOwner) -> String {
+    let known = ["ann", "bob"].into_iter();
+    let name = known
+        .into_iter()
+        .find(|sub| OwnerHash::of("store", sub) == owner.owner);
+    format!(", owner {}", name.unwrap_or("?"))
+}
+
+fn describe_scopes(scopes: &[CookieScope]) -> String {
+    let scope = |scope: &CookieScope| {
+        let domain = scope.domain.as_deref().unwrap_or_default();
+        format!("{} at {domain}{}", scope.name, scope.path)
+    };
+    scopes.iter().map(scope).collect::<Vec<_>>().join(" ")
 }
 
 fn describe_response(response: &LocalResponse) -> String {
@@ -182,6 +203,7 @@ fn describe_response(response: &LocalResponse) -> String {
         LocalResponse::StepPage(page) => describe_step_page(page),
         LocalResponse::LogoutPage => "200 logout page".into(),
         LocalResponse::SignedOutPage => "200 signed out page".into(),
+        LocalResponse::AcmeChallenge(answer) => format!("200 {answer}"),
         LocalResponse::HttpsRedirect(location) => format!("308 {location}"),
         LocalResponse::LinkedPage(link) => format!("302 link {}", link.as_str()),
         LocalResponse::PrefetchRefused => "503 no prefetch".into(),

@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::Map;
 
 use crate::decide::Known;
+use crate::model::application_cookies::CookiePatterns;
 use crate::model::cookie_names::CookieNames;
 use crate::model::credential::CredentialKind;
 use crate::model::https_policy::HttpsPolicy;
@@ -16,6 +17,7 @@ use crate::model::known_device::{DeviceId, KnownDevice, SealedDevice};
 use crate::model::login::LoginRefused;
 use crate::model::origin::{Origin, Scheme};
 use crate::model::reason::Reason;
+use crate::model::request_limits::RequestLimits;
 use crate::model::return_path::ReturnPath;
 use crate::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
 use crate::model::sealing_keys::SealingKeys;
@@ -168,6 +170,7 @@ pub(super) fn store() -> Site {
         upstream_keepalive: 100,
         upstream_host: None,
         upstream_idle: None,
+        limits: RequestLimits::default(),
         via: ViaField::Append,
         rewrite: ResponseRewrite::Enabled,
         health: None,
@@ -194,6 +197,8 @@ pub(super) fn store() -> Site {
         forward_token: false,
         refresh_ahead: Duration::from_secs(60),
         theme: Box::default(),
+        forget: CookiePatterns::default(),
+        sign_out_paths: Vec::new(),
         rules: rules(),
     }
 }

@@ -3,6 +3,7 @@
 
 mod api;
 mod api_login;
+mod application_logout;
 mod authorize;
 mod basic;
 mod bearer;
@@ -12,7 +13,9 @@ mod credential_response_headers;
 mod cross_site_writes;
 mod describe;
 mod endpoints;
+mod explain;
 mod fixtures;
+mod forget;
 mod hosted_backend;
 mod hosted_logout;
 mod https_redirect;

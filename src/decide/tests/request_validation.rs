@@ -1,12 +1,13 @@
-//! Which targets a site takes.
+//! Which targets and bodies a site takes.
 
 use http::Method;
 
+use crate::decide::request_size::validate_content_length;
 use crate::decide::request_target::validate_target;
 use crate::decide::request_validation::Rejection;
 use crate::model::rule::{Access, Rule, RuleClient};
 use crate::model::site::Site;
-use crate::model::target::EncodedSlashes;
+use crate::model::target::{EncodedSlashes, Target};
 
 use super::fixtures::{rule, store};
 
@@ -123,4 +124,22 @@ fn a_path_with_too_many_readings_is_refused() {
     let validated = |target: &str| is_valid_for_anybody(&site, target);
     assert!(validated(&format!("/%{}41", "25".repeat(20))));
     assert!(!validated(&format!("/%{}41", "25".repeat(200))));
+}
+
+#[test]
+fn a_body_for_the_application_has_the_limit_of_the_site() {
+    let mut site = store();
+    let status = |site: &Site, target: &str, length| {
+        let target = Target::parse(target.as_bytes(), EncodedSlashes::Reject).unwrap();
+        validate_content_length(length, &target, site).map_err(|rejection| rejection.status)
+    };
+    assert_eq!(status(&site, "/upload", u64::MAX), Ok(()));
+    site.limits.body = Some(100);
+    assert_eq!(status(&site, "/upload", 100), Ok(()));
+    assert_eq!(status(&site, "/upload", 101), Err(413));
+    // The body of an own endpoint is not the application's.
+    assert_eq!(status(&site, "/login", 101), Ok(()));
+    site.limits.body = Some(0);
+    assert_eq!(status(&site, "/upload", 0), Ok(()));
+    assert_eq!(status(&site, "/upload", 1), Err(413));
 }

@@ -23,6 +23,12 @@ fn no_address_of_the_form_is_longer_than_a_target() {
     // The form is shown all the same.
     assert_eq!(address(&format!("{longest}a")), "/login");
     assert_eq!(address(&format!("/?{}", "&".repeat(4000))), "/login");
+    // No longer than the site accepts.
+    let mut strict = store();
+    strict.limits.head.target = 30;
+    let address = |path: &str| login_address(&strict, ReturnPath::parse(path).as_ref()).to_string();
+    assert_eq!(address("/123456789abc"), "/login?return_to=/123456789abc");
+    assert_eq!(address("/123456789abcd"), "/login");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What an application is sent, and what of the client's it never sees.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use crate::decide::upstream_headers::{
     AuthorizationField, ForwardedFields, IdentityFields, UpstreamHeaders, forwarded_token,
@@ -66,6 +66,7 @@ impl Forward {
             identity: self.identity(),
             authorization: self.authorization,
             forwarded: ForwardedFields {
+                received: Version::HTTP_11,
                 request_id: "r1",
                 site: &self.headers,
                 peer: "10.0.0.1".parse().unwrap(),

@@ -9,6 +9,8 @@ use axum::http::request::Parts;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 
+use super::app_session::AppSession;
+
 /// What the pages show about the current request.
 #[derive(Debug, Serialize)]
 pub struct RequestInfo {
@@ -18,6 +20,8 @@ pub struct RequestInfo {
     pub site: String,
     /// The path of this request, percent-encoded for a query.
     pub encoded_path: String,
+    /// The application's own session, if there is one.
+    pub app_session: Option<AppSession>,
     /// All headers as they arrived, the identity headers first.
     headers: Vec<Header>,
 }
@@ -57,12 +61,14 @@ impl<S: Sync> FromRequestParts<S> for RequestInfo {
             site: header_text(&parts.headers, "x-auth-site")
                 .unwrap_or_else(|| "unknown".to_owned()),
             encoded_path: utf8_percent_encode(parts.uri.path(), NON_ALPHANUMERIC).to_string(),
+            app_session: parts.extensions.get::<AppSession>().cloned(),
             headers,
         })
     }
 }
 
-fn visitor(headers: &HeaderMap) -> Option<Visitor> {
+/// The user that the headers identify.
+pub fn visitor(headers: &HeaderMap) -> Option<Visitor> {
     let id = header_text(headers, "x-auth-user-id")?;
     let name =
         header_text(headers, "x-auth-username").or_else(|| header_text(headers, "x-auth-email"));

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
 
+use super::app_session::with_sessions;
 use super::demo_pages::{NOT_FOUND, NOT_SIGNED_IN, Notice, html, static_file};
 use super::request_info::RequestInfo;
 
@@ -123,7 +124,7 @@ impl Threads {
 
 /// The forum with its sample threads. Posts are kept in memory.
 pub fn forum() -> Router {
-    Router::new()
+    let forum = Router::new()
         .route("/", get(home))
         .route("/posts", get(list_threads).post(create_thread))
         .route("/posts/{id}", get(show_thread).post(reply))
@@ -131,7 +132,8 @@ pub fn forum() -> Router {
         .route("/healthz", get(async || "ok"))
         .fallback(async |request: RequestInfo| notice(StatusCode::NOT_FOUND, &request, NOT_FOUND))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(ForumState(Arc::new(Mutex::new(Threads::samples()))))
+        .with_state(ForumState(Arc::new(Mutex::new(Threads::samples()))));
+    with_sessions(forum, "porch_session")
 }
 
 fn notice(status: StatusCode, request: &RequestInfo, notice: Notice) -> Response {

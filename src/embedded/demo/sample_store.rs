@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
 
+use super::app_session::with_sessions;
 use super::demo_pages::{NOT_FOUND, NOT_SIGNED_IN, html, static_file};
 use super::request_info::RequestInfo;
 use super::single_page_app::app_file;
@@ -165,7 +166,7 @@ impl StoreState {
 
 /// The store. Its carts are empty and kept in memory.
 pub fn store() -> Router {
-    Router::new()
+    let store = Router::new()
         .route("/", get(home))
         .route("/products/{id}", get(product_page))
         .route("/shopping-cart", get(cart).post(change_cart))
@@ -179,7 +180,8 @@ pub fn store() -> Router {
         .route("/static/{name}", get(static_file))
         .route("/healthz", get(async || "ok"))
         .fallback(async |request: RequestInfo| not_found(&request))
-        .with_state(StoreState::default())
+        .with_state(StoreState::default());
+    with_sessions(store, "lantern_session")
 }
 
 #[derive(Serialize)]

@@ -260,3 +260,30 @@ async fn the_forum_deletes_the_oldest_thread() {
             .starts_with("HTTP/1.1 400")
     );
 }
+
+#[tokio::test]
+async fn an_application_keeps_a_session_of_its_own() {
+    for (app, name) in [
+        (serve(store()).await, "lantern_session"),
+        (serve(forum()).await, "porch_session"),
+    ] {
+        let opened = send(app, "GET /", SHOPPER, "").await;
+        let (_, rest) = opened.split_once("set-cookie: ").expect("a cookie");
+        let cookie = rest.split(';').next().unwrap().to_owned();
+        assert!(cookie.starts_with(&format!("{name}=")), "{cookie}");
+        let opened_by_shopper = "It opened it for <strong>shopper@example.com</strong>";
+        assert!(opened.contains(opened_by_shopper));
+        // Another user brings the cookie, and nobody.
+        for headers in [
+            "X-Auth-User-Id: u2\r\nX-Auth-Email: other@example.com\r\n",
+            "",
+        ] {
+            let headers = format!("{headers}Cookie: a=b; {cookie}\r\n");
+            let page = send(app, "GET /", &headers, "").await;
+            assert!(page.contains(opened_by_shopper), "{page}");
+            assert!(!page.contains("set-cookie"), "{page}");
+        }
+        let anonymous = send(app, "GET /", "Cookie: a=b\r\n", "").await;
+        assert!(!anonymous.contains("set-cookie") && !anonymous.contains("It opened it for"));
+    }
+}

@@ -75,6 +75,8 @@ impl EarlyError {
         AccessRecord {
             request_id: &self.request_id,
             site: "",
+            // No other protocol has heads that are refused here.
+            protocol: "HTTP/1.1",
             method: "",
             path: "",
             status: self.status,

@@ -24,7 +24,7 @@ pub enum Security {
     /// Nothing.
     Plain,
     /// TLS, as the listener with this configured address
-    /// ([`Runtime::tls_listener`](crate::runtime::Runtime::tls_listener)).
+    /// ([`TlsListeners::get`](crate::runtime::tls::TlsListeners::get)).
     Tls(SocketAddr),
 }
 
@@ -105,7 +105,7 @@ impl Entrance {
         match self.security {
             Security::Plain => Some(None),
             Security::Tls(address) => {
-                let listener = runtime.tls_listener(address);
+                let listener = runtime.tls.get(address);
                 if listener.is_none() {
                     tracing::error!(%address, "a TLS listener has no certificates");
                 }
@@ -122,7 +122,7 @@ impl Entrance {
     ) -> Option<(TlsStream<ReadBuffer<Stream>>, TlsSession)> {
         let accepted = tls::accept(listener, socket).await;
         self.metrics.handshake(match &accepted {
-            Ok(_) => HandshakeResult::Ok,
+            Ok(_) | Err(HandshakeError::Validated) => HandshakeResult::Ok,
             Err(HandshakeError::Failed(_)) => HandshakeResult::Failed,
             Err(HandshakeError::Timeout) => HandshakeResult::Timeout,
         });

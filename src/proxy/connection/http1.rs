@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use pingora::apps::{HttpServerApp, ReusedHttpStream};
 use pingora::protocols::IO;
 use pingora::protocols::http::ServerSession;
@@ -14,18 +15,25 @@ use tokio::time::Sleep;
 use crate::system;
 
 use super::http1_guard::HeadGuard;
+use super::http1_io::Http1Io;
 use super::http1_stream::SharedStream;
 use super::{Connection, Peer, Protocol, Service, Transport};
 
-/// Serves the connection over `stream` until it is closed.
-pub(super) async fn serve<A, S>(service: &Service<A>, peer: Peer, transport: Transport, stream: S)
-where
+/// Serves the connection over `stream`, of which `received` was read, until it is closed.
+pub(super) async fn serve<A, S>(
+    service: &Service<A>,
+    peer: Peer,
+    transport: Transport,
+    stream: S,
+    received: BytesMut,
+) where
     A: HttpServerApp + Send + Sync + 'static,
     S: IO + 'static,
 {
-    let guard = Arc::new(HeadGuard::default());
+    let limits = service.runtime_handle.current().largest_head();
+    let guard = Arc::new(HeadGuard::new(limits));
     let connection = Connection::new(peer, transport, Protocol::Http1(Arc::clone(&guard)));
-    let stream = SharedStream::new(stream, Arc::clone(&guard));
+    let stream = SharedStream::new(Http1Io::new(stream, received, Arc::clone(&guard)));
     let requests = serve_requests(service, &guard, &stream);
     Arc::clone(&connection).scope(requests).await;
     let send_timeout = {

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::model::request_limits::HeadLimits;
+
 use super::RequestBody;
 use super::early_error::EarlyError;
 use super::http1_head::{HeadError, HeadScanner};
@@ -23,6 +25,8 @@ const UNFRAMED: u64 = u64::MAX;
 /// One task reads, writes and polls the timeouts; [`HeadGuard::end`] may be called from any.
 #[derive(Debug, Default)]
 pub(super) struct HeadGuard {
+    /// The limits that the most generous site sets.
+    limits: HeadLimits,
     /// Whether a byte of the request line has arrived.
     has_begun: AtomicBool,
     /// Whether Pingora would repair the request line.
@@ -39,6 +43,18 @@ pub(super) struct HeadGuard {
 }
 
 impl HeadGuard {
+    pub(super) fn new(limits: HeadLimits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
+    /// The scanner of a new head.
+    pub(super) fn head_scanner(&self) -> HeadScanner {
+        HeadScanner::new(self.limits)
+    }
+
     /// Expects a new request from the next byte on.
     pub(super) fn begin_request(&self) {
         self.has_begun.store(false, Ordering::Relaxed);

@@ -6,8 +6,8 @@
 
 use memchr::memchr;
 
-use crate::decide::request_validation::{MAX_FIELD_BYTES, MAX_FIELDS};
-use crate::model::target::MAX_TARGET;
+use crate::decide::request_validation::MAX_FIELDS;
+use crate::model::request_limits::HeadLimits;
 
 /// How many bytes of empty lines may stand before a request line: four lines. RFC 9112, section 2.2
 /// asks to ignore at least one, because old clients send one behind a body.
@@ -29,10 +29,10 @@ pub(super) enum Scanned {
 pub(super) enum HeadError {
     /// `400`: this is no request.
     Malformed,
-    /// `414`: the target is longer than [`MAX_TARGET`].
+    /// `414`: the target is longer than any site accepts.
     TargetTooLong,
-    /// `431`: there are more than [`MAX_FIELDS`] fields, or more than [`MAX_FIELD_BYTES`] bytes
-    /// beside the target.
+    /// `431`: there are more than [`MAX_FIELDS`] fields, or more bytes beside the target than any
+    /// site accepts.
     TooLarge,
 }
 
@@ -64,6 +64,7 @@ enum Position {
 /// Reads the head of one request.
 #[derive(Debug, Default)]
 pub(super) struct HeadScanner {
+    limits: HeadLimits,
     position: Position,
     is_malformed: bool,
     /// The bytes of the target.
@@ -74,6 +75,13 @@ pub(super) struct HeadScanner {
 }
 
 impl HeadScanner {
+    pub(super) fn new(limits: HeadLimits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
     /// Whether a byte of the request line has arrived.
     pub(super) fn has_begun(&self) -> bool {
         self.position != Position::Before
@@ -131,9 +139,9 @@ impl HeadScanner {
     fn check_size(&self) -> Result<(), HeadError> {
         if !self.has_begun() && self.other_bytes > MAX_EMPTY_LINE_BYTES {
             Err(HeadError::Malformed)
-        } else if self.target_bytes > MAX_TARGET {
+        } else if self.target_bytes > self.limits.target {
             Err(HeadError::TargetTooLong)
-        } else if self.other_bytes > MAX_FIELD_BYTES || self.fields > MAX_FIELDS {
+        } else if self.other_bytes > self.limits.fields || self.fields > MAX_FIELDS {
             Err(HeadError::TooLarge)
         } else {
             Ok(())
@@ -200,6 +208,8 @@ mod laws;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::request_limits::MAX_HEAD;
+    use crate::model::target::MAX_TARGET;
 
     /// The outcome for a head that arrives in pieces of `step` bytes, and the number of bytes that
     /// were looked at.
@@ -290,11 +300,11 @@ mod tests {
             (pad("GET /?", 4 + MAX_TARGET), "x", HeadError::TargetTooLong),
             // The target counts by itself.
             (
-                pad(&format!("{start}a: "), MAX_FIELD_BYTES + 1),
+                pad(&format!("{start}a: "), MAX_HEAD + 1),
                 "x",
                 HeadError::TooLarge,
             ),
-            (pad("M", MAX_FIELD_BYTES), "M", HeadError::TooLarge),
+            (pad("M", MAX_HEAD), "M", HeadError::TooLarge),
             (
                 format!("{start}{}a: b", "a: b\r\n".repeat(MAX_FIELDS)),
                 "\n",
@@ -317,9 +327,27 @@ mod tests {
     }
 
     #[test]
+    fn the_limits_are_those_that_were_given() {
+        let limits = HeadLimits::new(20, 30);
+        let scan = |head: &str| HeadScanner::new(limits).scan(head.as_bytes());
+        let refused = Scanned::Refused;
+        assert_eq!(scan(&format!("GET /{}", "a".repeat(19))), Scanned::Partial);
+        assert_eq!(
+            scan(&format!("GET /{}", "a".repeat(20))),
+            refused(HeadError::TargetTooLong)
+        );
+        let line = "GET / HTTP/1.1\r\n";
+        let fields = |length: usize| line.to_owned() + &"a".repeat(length);
+        // All but the target.
+        let rest = 30 - (line.len() - 1);
+        assert_eq!(scan(&fields(rest)), Scanned::Partial);
+        assert_eq!(scan(&fields(rest + 1)), refused(HeadError::TooLarge));
+    }
+
+    #[test]
     fn the_body_does_not_count() {
         let head = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(MAX_FIELDS));
-        let whole = head.clone() + &"\r\n".repeat(MAX_FIELD_BYTES);
+        let whole = head.clone() + &"\r\n".repeat(MAX_HEAD);
         for step in STEPS {
             assert_eq!(
                 scan(whole.as_bytes(), step).0,

@@ -38,7 +38,7 @@ enum Head {
 /// A connection with what was read too early and written too soon.
 pub(super) struct Http1Io<S> {
     pub(super) socket: S,
-    guard: Arc<HeadGuard>,
+    pub(super) guard: Arc<HeadGuard>,
     scanner: HeadScanner,
     head: Head,
     /// Bytes that were read from the socket and not handed over.
@@ -56,13 +56,14 @@ pub(super) struct Http1Io<S> {
 }
 
 impl<S: IO> Http1Io<S> {
-    pub(super) fn new(socket: S, guard: Arc<HeadGuard>) -> Self {
+    /// A connection over `socket`, of which `received` was read.
+    pub(super) fn new(socket: S, received: BytesMut, guard: Arc<HeadGuard>) -> Self {
         Self {
             socket,
+            scanner: guard.head_scanner(),
             guard,
-            scanner: HeadScanner::default(),
             head: Head::Arriving(0),
-            received: BytesMut::new(),
+            received,
             unsent: BytesMut::new(),
             has_yielded: false,
             writes: 0,
@@ -73,7 +74,7 @@ impl<S: IO> Http1Io<S> {
 
     /// Expects a new request from the next byte on.
     pub(super) fn begin_request(&mut self) {
-        self.scanner = HeadScanner::default();
+        self.scanner = self.guard.head_scanner();
         self.head = Head::Arriving(0);
         self.is_blocked = false;
         self.guard.begin_request();

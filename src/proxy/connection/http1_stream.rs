@@ -38,8 +38,8 @@ pub(super) struct SharedStream<S> {
 }
 
 impl<S: IO> SharedStream<S> {
-    pub(super) fn new(socket: S, guard: Arc<HeadGuard>) -> Self {
-        let io = Http1Io::new(socket, Arc::clone(&guard));
+    pub(super) fn new(io: Http1Io<S>) -> Self {
+        let guard = Arc::clone(&io.guard);
         Self {
             io: Arc::new(Mutex::new(io)),
             guard,

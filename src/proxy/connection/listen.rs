@@ -4,17 +4,19 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::l4;
 use pingora::protocols::l4::stream::Stream;
-use pingora::protocols::{GetSocketDigest as _, SocketDigest};
+use pingora::protocols::{GetSocketDigest as _, IO, SocketDigest};
 use tokio::sync::mpsc;
 
 use crate::system;
 use crate::telemetry::labels::ClientProtocol;
 
 use super::entrance::{Admitted, ClientConnection, Entrance, Security};
-use super::{Peer, Service, Transport, http1};
+use super::preface::{self, Opening};
+use super::{Peer, Service, Transport, http1, http2};
 
 /// How long accepting pauses after it failed. The process is most likely out of file descriptors,
 /// and trying again at once would only burn CPU time.
@@ -138,19 +140,51 @@ where
     else {
         return;
     };
-    let open = entrance.metrics.connection_opened(ClientProtocol::Http1);
     match stream {
-        ClientConnection::Plain(stream) => {
-            http1::serve(service, peer, Transport::Plain, stream).await;
-        }
-        ClientConnection::Buffered(stream) => {
-            http1::serve(service, peer, Transport::Plain, stream).await;
-        }
+        ClientConnection::Plain(stream) => serve_plain(service, entrance, peer, stream).await,
+        ClientConnection::Buffered(stream) => serve_plain(service, entrance, peer, stream).await,
         ClientConnection::Tls(stream, session) => {
-            http1::serve(service, peer, Transport::Tls(session), *stream).await;
+            let protocol = session.client_protocol();
+            let open = entrance.metrics.connection_opened(protocol);
+            let (transport, received) = (Transport::Tls(Arc::new(session)), BytesMut::new());
+            match protocol {
+                ClientProtocol::Http1 => {
+                    http1::serve(service, peer, transport, *stream, received).await;
+                }
+                ClientProtocol::Http2 => {
+                    Box::pin(http2::serve(service, peer, transport, *stream, received)).await;
+                }
+            }
+            drop(open);
         }
     }
-    drop((open, counted));
+    drop(counted);
+}
+
+/// Serves a connection without TLS. Until the client has said what it speaks, it counts as one of
+/// HTTP/1.
+async fn serve_plain<A, S>(service: &Service<A>, entrance: &Entrance, peer: Peer, mut stream: S)
+where
+    A: HttpServerApp + Send + Sync + 'static,
+    S: IO + 'static,
+{
+    let mut open = entrance.metrics.connection_opened(ClientProtocol::Http1);
+    let detected = preface::detect(service, IDLE_LINGER, &mut stream).await;
+    let Some(Opening { protocol, received }) = detected else {
+        return;
+    };
+    match protocol {
+        ClientProtocol::Http1 => {
+            http1::serve(service, peer, Transport::Plain, stream, received).await;
+        }
+        ClientProtocol::Http2 => {
+            open = entrance.metrics.connection_opened(protocol);
+            let served = http2::serve(service, peer, Transport::Plain, stream, received);
+            // In a box: connections of HTTP/1 do not need the room.
+            Box::pin(served).await;
+        }
+    }
+    drop(open);
 }
 
 /// The other end of `stream`. A peer without an IP address came over a local socket.

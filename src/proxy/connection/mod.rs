@@ -31,7 +31,16 @@ mod http1_head;
 mod http1_io;
 mod http1_stream;
 mod http1_target;
+mod http2;
+mod http2_body;
+mod http2_frames;
+mod http2_guard;
+mod http2_head;
+mod http2_io;
+mod http2_response;
+mod http2_session;
 mod listen;
+mod preface;
 mod proxy_protocol;
 mod read_buffer;
 mod sockets;
@@ -46,6 +55,7 @@ pub(super) use listen::serve;
 
 use connection_limits::ConnectionLimits;
 use http1_guard::HeadGuard;
+use http2_guard::StreamGuard;
 
 /// What all connections have in common.
 pub(super) struct Service<A> {
@@ -74,7 +84,8 @@ impl<A> Service<A> {
     }
 }
 
-/// The facts of a client's connection. Every request has one.
+/// The facts of a client's connection. Every request has one. Over HTTP/2, the requests of a
+/// connection have one each, because each has a stream of its own.
 #[derive(Debug)]
 pub struct Connection {
     /// The other end.
@@ -103,12 +114,12 @@ pub(super) enum RequestBody {
 }
 
 /// What carries the bytes of a connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Transport {
     /// TCP without TLS.
     Plain,
     /// TLS, with what was agreed in the handshake.
-    Tls(TlsSession),
+    Tls(Arc<TlsSession>),
 }
 
 impl Transport {
@@ -126,6 +137,8 @@ impl Transport {
 enum Protocol {
     /// HTTP/1.0 or HTTP/1.1.
     Http1(Arc<HeadGuard>),
+    /// HTTP/2: a stream of it.
+    Http2(Arc<StreamGuard>),
 }
 
 tokio::task_local! {
@@ -168,11 +181,12 @@ impl Connection {
         }
     }
 
-    /// Notes that the request's head was read, and where its body ends. Returns `false` when its
-    /// request line was malformed before Pingora repaired it.
+    /// Notes that the request's head was read, and where its body ends. Returns `false` when it was
+    /// malformed before it was repaired: its request line by Pingora, its `Host` from `:authority`.
     pub(super) fn finish_head(&self, body: RequestBody) -> bool {
         match &self.protocol {
             Protocol::Http1(guard) => guard.finish_head(body),
+            Protocol::Http2(guard) => guard.is_well_formed(),
         }
     }
 
@@ -180,11 +194,13 @@ impl Connection {
     pub(super) fn switch_protocols(&self) {
         match &self.protocol {
             Protocol::Http1(guard) => guard.switch_protocols(),
+            // HTTP/2 has no `101` (RFC 9113, section 8.6).
+            Protocol::Http2(_) => {}
         }
     }
 
     /// Closes the request's stream when `ended` completes, for as long as the guard lives. Over
-    /// HTTP/1 the stream is the connection.
+    /// HTTP/1 the stream is the connection; over HTTP/2 the other streams of the connection go on.
     pub(super) async fn close_stream_after(
         self: &Arc<Self>,
         ended: impl Future<Output = ()> + Send + 'static,
@@ -196,6 +212,7 @@ impl Connection {
             ended.await;
             match &connection.protocol {
                 Protocol::Http1(guard) => guard.end(),
+                Protocol::Http2(guard) => guard.end(),
             }
             task.wake();
         }))

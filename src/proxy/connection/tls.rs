@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pingora::protocols::l4::stream::Stream;
-use rustls::ProtocolVersion;
-use rustls::server::{Acceptor, ServerConnection};
+use rustls::server::{Acceptor, ClientHello, ServerConnection};
+use rustls::{ProtocolVersion, ServerConfig};
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{Semaphore, TryAcquireError};
 use tokio::time::{error::Elapsed, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::runtime::acme::ACME_PROTOCOL;
 use crate::runtime::tls::{Certificates, TlsListener, client_subject};
+use crate::telemetry::labels::ClientProtocol;
 
 use super::read_buffer::ReadBuffer;
 
@@ -47,6 +50,8 @@ pub(super) enum HandshakeError {
     Timeout,
     /// The client sent what is not TLS, could not agree, or went away.
     Failed(std::io::Error),
+    /// The client was an ACME server, and has got the answer to its challenge.
+    Validated,
 }
 
 impl std::fmt::Display for HandshakeError {
@@ -54,6 +59,7 @@ impl std::fmt::Display for HandshakeError {
         match self {
             Self::Timeout => out.write_str("it took too long"),
             Self::Failed(error) => write!(out, "{error}"),
+            Self::Validated => out.write_str("an ACME server validated the name"),
         }
     }
 }
@@ -93,8 +99,22 @@ async fn handshake(
         Err(TryAcquireError::NoPermits) => HANDSHAKES.acquire().await.ok(),
         tried => tried.ok(),
     };
+    if let Some(answer) = acme_answer(listener, &start.client_hello()).await {
+        // Nothing is said in such a session (RFC 8737, section 3).
+        start.into_stream(answer).await?.shutdown().await?;
+        return Err(HandshakeError::Validated);
+    }
     let config = Arc::clone(&listener.server_config);
     Ok(start.into_stream(config).await?)
+}
+
+/// What answers the challenge of an ACME server, whose handshake offers this protocol alone.
+async fn acme_answer(listener: &TlsListener, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
+    let acme = listener.acme.as_ref()?;
+    let mut protocols = hello.alpn()?;
+    let is_challenge = protocols.next() == Some(ACME_PROTOCOL) && protocols.next().is_none();
+    let name = hello.server_name().filter(|_| is_challenge)?;
+    acme.answer_tls_alpn(&name.to_ascii_lowercase()).await
 }
 
 impl TlsSession {
@@ -109,6 +129,14 @@ impl TlsSession {
             client_subject: client.and_then(client_subject),
             protocol: connection.alpn_protocol().map(<[u8]>::to_vec),
             certificates: Arc::clone(certificates),
+        }
+    }
+
+    /// What the client speaks. Without ALPN it is HTTP/1 (RFC 9113, section 3.3).
+    pub(super) fn client_protocol(&self) -> ClientProtocol {
+        match self.protocol.as_deref() {
+            Some(b"h2") => ClientProtocol::Http2,
+            _ => ClientProtocol::Http1,
         }
     }
 

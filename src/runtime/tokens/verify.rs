@@ -25,8 +25,8 @@ pub enum CredentialError {
 
 /// Verifies access tokens.
 pub struct Tokens {
-    pub(in crate::runtime) revocation: Arc<Revocation>,
-    pub(in crate::runtime) metrics: Arc<Metrics>,
+    revocation: Arc<Revocation>,
+    metrics: Arc<Metrics>,
 }
 
 /// A credential that passed its check.
@@ -36,6 +36,14 @@ pub(in crate::runtime) struct Checked<T> {
 }
 
 impl Tokens {
+    /// Verifies tokens, and asks `revocation` which were revoked.
+    pub(in crate::runtime) fn new(revocation: &Arc<Revocation>, metrics: &Arc<Metrics>) -> Self {
+        Self {
+            revocation: Arc::clone(revocation),
+            metrics: Arc::clone(metrics),
+        }
+    }
+
     /// The principal of `token` at the site of `context`, from the cache where the token was
     /// verified before.
     ///

@@ -1,8 +1,8 @@
 //! What is exported, and that the reference documents all of it.
 
 use super::super::labels::{
-    CallResult, ClientProtocol, HandshakeResult, Limit, ProviderOperation, RenewalResult,
-    UpstreamError, UpstreamHealth,
+    CallResult, ClientProtocol, HandshakeResult, Limit, OrderResult, ProviderOperation,
+    RenewalResult, UpstreamError, UpstreamHealth,
 };
 use super::*;
 use crate::model::outcome_label::OutcomeLabel;
@@ -40,7 +40,8 @@ fn one_of_each() -> Metrics {
     listener.handshake(HandshakeResult::Timeout);
     std::mem::forget(listener.connection_opened(ClientProtocol::Http1));
     let certificates = [("a.example", 9), ("a.example", 7)];
-    let certificates = certificates.map(|(name, secs)| (name, Timestamp::from_secs(secs)));
+    let certificates =
+        certificates.map(|(name, secs): (&str, u64)| (name.to_owned(), Timestamp::from_secs(secs)));
     metrics.certificates(certificates.into_iter());
     metrics.cookie_key_age(Duration::from_secs(7));
     metrics.store_evictions(Store::Refreshes, 3);
@@ -224,6 +225,11 @@ fn the_reference_lists_every_value_of_the_closed_labels() {
             "connections",
             "protocol",
             ClientProtocol::ALL.iter().map(|value| value.as_str()),
+        ),
+        row(
+            "acme_orders_total",
+            "result",
+            OrderResult::ALL.iter().map(|value| value.as_str()),
         ),
         row(
             "tls_handshakes_total",

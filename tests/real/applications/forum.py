@@ -16,6 +16,8 @@ from house import (
 SITE = """headers = "remote-user"
 credential = "session"
 default_access = "optional"
+sign_out_paths = ["/user/logout/"]
+forget = ["sessionid"]
 
 [[sites.rules]]
 path = "/static/*"
@@ -164,9 +166,17 @@ def two_people_one_after_another(browser, house):
         loses_the_session(browser)
 
 
+def the_link_of_the_forum_signs_out(browser, house):
+    signs_in(browser, house, ADA, "/user/")
+    browser.script("document.querySelector('a[href*=\"/user/logout/\"]').click()")
+    until(lambda: "Log in" in browser.source(), what="a page of somebody who is signed out")
+    browser.goto(house.site + "/user/")
+    until(lambda: browser.has("#loginId"), what="the sign-in form")
+
+
 if __name__ == "__main__":
     main("a forum (Spirit)", prepare, [
         a_topic_and_a_reply_with_tokens_that_end_underneath, a_picture_is_uploaded_past_expiry,
         a_lost_reply_is_carried_through_the_sign_in, another_person_does_not_reply_what_was_lost,
-        two_people_one_after_another,
+        two_people_one_after_another, the_link_of_the_forum_signs_out,
     ])

@@ -2,7 +2,8 @@
 """verdaccio behind the gateway, with npm and a scoped package: modules.py VESTIBULE_BINARY [SCENARIO...].
 
 npm asks for a scoped package with an encoded slash (`encoded_slashes = "pass"`) and comes with a user and a password
-(`basic = true`), or with a token that verdaccio itself has given it. Tokens live for three seconds. Prints `N passed, N failed`.
+(`basic = true`), a service token, or a token that verdaccio itself has given it. Access tokens live for three seconds.
+Prints `N passed, N failed`.
 """
 
 import base64
@@ -16,6 +17,11 @@ from house import GRACE, PASSWORD, free_port, from_npm, get, main
 SITE = """encoded_slashes = "pass"
 bearer = true
 basic = true
+
+[[sites.tokens]]
+name = "ci"
+sha256 = "{hash}"
+expires = 2099-12-31
 
 # Packages for the users that verdaccio has itself: it looks at their tokens.
 [[sites.rules]]
@@ -52,7 +58,10 @@ def prepare(house):
     house.serve(
         programs / "verdaccio", "--config", house.directory / "verdaccio.yaml", "--listen", f"127.0.0.1:{port}", port=port
     )
-    house.guard(port, SITE)
+    said = house.run(house.binary, "tokens", "new", "--name", "ci")
+    house.token = said.split()[0]
+    hashed = next(line.split('"')[1] for line in said.splitlines() if "sha256" in line)
+    house.guard(port, SITE.format(hash=hashed))
 
 
 def npm(house, line, *arguments, cwd=None):
@@ -100,6 +109,15 @@ def a_wrong_password_says_so_at_once(house):
     assert time.monotonic() - started < 20
 
 
+def a_service_token_is_npms_token(house):
+    """After the scenario that publishes."""
+    token = f"//localhost:{house.gateway.port}/:_authToken={house.token}"
+    status, said = npm(house, token, "view", "@porch/lantern", "version")
+    assert status == 0 and "1.0.0" in said, said
+    status, said = npm(house, token + "x", "view", "@porch/lantern", "version")
+    assert status != 0 and "E401" in said, said
+
+
 def a_token_of_the_registry_itself_passes(house):
     account = json.dumps({"name": "keeper", "password": "of the registry", "type": "user"})
     status, _, said = get(house, "/-/user/org.couchdb.user:keeper", "PUT", account, Content_Type="application/json")
@@ -118,5 +136,5 @@ def a_token_of_the_registry_itself_passes(house):
 if __name__ == "__main__":
     main("a package registry (verdaccio)", prepare, [
         a_scoped_package_is_published_and_installed_past_expiry, a_wrong_password_says_so_at_once,
-        a_token_of_the_registry_itself_passes,
+        a_service_token_is_npms_token, a_token_of_the_registry_itself_passes,
     ])

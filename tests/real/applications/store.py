@@ -13,6 +13,8 @@ from house import (
 SITE = """headers = "remote-user"
 default_access = "optional"
 landing = "/catalogue/"
+sign_out_paths = ["/accounts/logout/"]
+forget = ["sessionid"]
 
 [[sites.rules]]
 path = "/static/*"
@@ -113,7 +115,8 @@ def a_lost_order_is_carried_through_the_sign_in(browser, house):
     before = orders(browser, house)
     buys(browser, house)
     goes_to_the_order(browser, house)
-    signs_out_in_another_tab(browser)
+    # A sign-out would end the session of the shop too, and the address that it keeps there.
+    loses_the_session(browser)
     browser.leave("#place-order")
     until(lambda: browser.has("input[name=unsent]"), what="the form in which the order waits")
     fills_in(browser, GRACE)
@@ -161,9 +164,17 @@ def two_people_one_after_another(browser, house):
         signs_out(browser, house)
 
 
+def the_link_of_the_shop_signs_out(browser, house):
+    signs_in(browser, house, ADA, "/accounts/profile/")
+    browser.size(1280)
+    browser.leave("#logout_link")
+    browser.goto(house.site + "/accounts/profile/")
+    until(lambda: browser.has("#loginId"), what="the sign-in form")
+
+
 if __name__ == "__main__":
     main("a store (django-oscar)", prepare, [
         an_errand_with_tokens_that_end_underneath, a_form_left_open_past_expiry,
         a_lost_order_is_carried_through_the_sign_in, another_person_does_not_order_what_was_lost,
-        two_people_one_after_another,
+        two_people_one_after_another, the_link_of_the_shop_signs_out,
     ])

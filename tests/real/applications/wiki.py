@@ -14,6 +14,7 @@ from webservers import nginx, php
 SITE = """headers = "remote-user"
 default_access = "optional"
 encoded_slashes = "pass"
+forget = ["*_remote_user_session"]
 
 [[sites.rules]]
 path = "/resources/*"
@@ -140,7 +141,20 @@ def a_lost_edit_is_carried_through_the_sign_in(browser, house):
     assert browser.text("h1") == "Lost"
 
 
+def two_people_one_after_another(browser, house):
+    for leaves in (signs_out, lambda browser, house: loses_the_session(browser)):
+        signs_in(browser, house, ADA, "/wiki/Special:Preferences")
+        assert shown(browser) == "Ada"
+        leaves(browser, house)
+        browser.goto(house.site + "/wiki/Main_Page")
+        assert shown(browser) is None, "the wiki still shows who has left"
+        signs_in(browser, house, GRACE, "/wiki/Special:Preferences")
+        assert shown(browser) == "Grace"
+        loses_the_session(browser)
+
+
 if __name__ == "__main__":
     main("a wiki (MediaWiki)", prepare, [
         an_edit_past_expiry, titles_as_they_are_spelled, an_upload_past_expiry, a_lost_edit_is_carried_through_the_sign_in,
+        two_people_one_after_another,
     ])

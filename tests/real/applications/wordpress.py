@@ -10,11 +10,15 @@ import base64
 import json
 import shutil
 
-from house import ADA, GRACE, HERE, fills_in, get, main, path_of, signs_in, until
+from house import (
+    ADA, GRACE, HERE, fills_in, get, loses_the_session, main, path_of, signs_in, signs_out, until,
+)
 from webservers import mariadb, nginx, php
 
 SITE = """headers = "remote-user"
 default_access = "optional"
+forget = ["wordpress_*", "wp-settings-*"]
+sign_out_paths = ["/wp-login.php?action=logout"]
 
 [[sites.rules]]
 path = "/wp-includes/*"
@@ -144,7 +148,32 @@ def the_site_editor_opens(browser, house):
     browser.command("POST", "/frame", {"id": None})
 
 
+def two_people_one_after_another(browser, house):
+    """WordPress believes its own cookies: without `forget` the second would get the pages of the first."""
+    browser.size(1280)
+    for leaves in (lambda: signs_out(browser, house), lambda: loses_the_session(browser)):
+        signs_in(browser, house, GRACE, "/wp-admin/users.php")
+        assert shown(browser) == "grace"
+        leaves()
+        signs_in(browser, house, ADA, "/wp-admin/profile.php")
+        assert shown(browser) == "ada"
+        browser.goto(house.site + "/wp-admin/users.php")
+        assert "Sorry, you are not allowed" in browser.text(), "the second got the pages of the first"
+        signs_out(browser, house)
+        browser.goto(house.site + "/")
+        assert shown(browser) is None, "WordPress still shows who has left"
+
+
+def its_own_link_signs_out(browser, house):
+    browser.size(1280)
+    signs_in(browser, house, ADA, "/wp-admin/profile.php")
+    browser.goto(browser.script("return document.querySelector('#wp-admin-bar-logout a').href"))
+    browser.goto(house.site + "/wp-admin/profile.php")
+    until(lambda: browser.has("#loginId"), what="the sign-in form")
+
+
 if __name__ == "__main__":
     main("WordPress", prepare, [
         a_post_and_a_picture_past_expiry, an_application_password_of_wordpress_passes, the_site_editor_opens,
+        two_people_one_after_another, its_own_link_signs_out,
     ])

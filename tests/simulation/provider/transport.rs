@@ -137,6 +137,7 @@ impl IdentityProvider {
 
 fn response(status: u16, body: String) -> Response {
     Response {
+        headers: http::HeaderMap::new(),
         status: StatusCode::from_u16(status).unwrap_or(StatusCode::OK),
         body: body.into_bytes(),
     }

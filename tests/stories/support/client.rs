@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::Trust;
+use super::http2::ask_gateway;
 
 /// An answer, parsed.
 #[derive(Clone, Debug, Default)]
@@ -288,7 +289,7 @@ impl Browser {
     ) -> Reply {
         let request = self.request(method, target, headers, body);
         let reply = match &self.trust {
-            None => raw(self.address, &request).await,
+            None => ask_gateway(self.address, &request).await,
             Some(trust) => {
                 let name = self.host.split(':').next().unwrap_or_default();
                 let stream = trust

@@ -8,6 +8,7 @@ mod client;
 mod door;
 mod held;
 mod hostile;
+pub mod http2;
 mod phone;
 mod redis;
 mod scripted;

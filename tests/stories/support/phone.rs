@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::{PASSWORD, Reply, raw};
+use super::http2::ask_gateway;
+use super::{PASSWORD, Reply};
 
 /// A client that is no browser.
 #[derive(Clone, Debug)]
@@ -73,7 +74,8 @@ impl Phone {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Reply {
-        let reply = raw(self.address, &self.request(method, target, headers, body)).await;
+        let request = self.request(method, target, headers, body);
+        let reply = ask_gateway(self.address, &request).await;
         self.keep(&reply);
         reply
     }

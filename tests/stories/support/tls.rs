@@ -83,6 +83,13 @@ impl Trust {
         Self(Arc::new(config))
     }
 
+    /// The same with these protocols offered by ALPN.
+    pub fn offering(&self, protocols: &[&[u8]]) -> Self {
+        let mut config = ClientConfig::clone(&self.0);
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        Self(Arc::new(config))
+    }
+
     /// A connection that asks for `name`, which an address is not.
     pub async fn connect(
         &self,

@@ -10,7 +10,7 @@ use crate::proxy::connection::RequestBody;
 fn connection(capacity: usize) -> (Http1Io<DuplexStream>, DuplexStream, Arc<HeadGuard>) {
     let (socket, client) = duplex(capacity);
     let guard = Arc::new(HeadGuard::default());
-    let mut io = Http1Io::new(socket, Arc::clone(&guard));
+    let mut io = Http1Io::new(socket, BytesMut::new(), Arc::clone(&guard));
     io.begin_request();
     (io, client, guard)
 }
