@@ -3,8 +3,10 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use super::super::file::site::{Balance as WrittenBalance, Health, Protocol, Site as Written};
-use super::super::file::upstream::Upstream as WrittenUpstream;
+use super::super::file::site::Site as Written;
+use super::super::file::upstream::{
+    Balance as WrittenBalance, Health, Protocol, Upstream as WrittenUpstream,
+};
 use super::super::problems::quoted;
 use super::super::spans::At;
 use super::{Reported, Review, upstream_tls};

@@ -9,7 +9,7 @@ use super::super::spans::At;
 use super::super::units::{Moment, Size, Time};
 use super::site_headers::Headers;
 use super::site_theme::Theme;
-use super::upstream::Upstream;
+use super::upstream::{Balance, Health, Protocol, Upstream};
 
 /// A guarded application.
 #[derive(Deserialize, JsonSchema)]
@@ -169,41 +169,6 @@ pub(in crate::config) struct Site {
     /// The access rules, one `[[sites.rules]]` each. The first match counts.
     #[schemars(extend("default" = []))]
     pub rules: Vec<At<Rule>>,
-}
-
-/// A protocol for upstreams.
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(in crate::config) enum Protocol {
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/2 in the clear, with prior knowledge: for gRPC. WebSockets go over HTTP/1.1 all the same.
-    H2,
-}
-
-/// How requests are distributed over upstreams.
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(in crate::config) enum Balance {
-    /// In turn.
-    RoundRobin,
-    /// To the upstream with the fewest requests under way.
-    LeastRequests,
-    /// All requests of a user to the same upstream; those of a visitor who is not signed in, by the
-    /// client's address.
-    Sticky,
-}
-
-/// Health checks of upstreams.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::config) struct Health {
-    /// The path to request. A 2xx or 3xx response is healthy.
-    #[schemars(required)]
-    pub path: Option<At<String>>,
-    /// The time between two checks.
-    #[schemars(extend("default" = "5s", "x-from" = "10ms", "x-to" = "1h"))]
-    pub interval: At<Time>,
 }
 
 /// How browsers carry their credential.

@@ -1,4 +1,5 @@
-//! `upstreams` of `[[sites]]`: addresses, and tables for what an address does not say.
+//! The keys of `[[sites]]` about upstreams: addresses, tables for what an address does not say,
+//! protocol, balance and health checks.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,6 +10,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::super::spans::At;
+use super::super::units::Time;
 
 /// One server of an application.
 pub(in crate::config) enum Upstream {
@@ -43,6 +45,41 @@ pub(in crate::config) struct UpstreamTable {
     /// host of `url`.
     #[serde(default)]
     pub server_name: Option<At<String>>,
+}
+
+/// A protocol for upstreams.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 in the clear, with prior knowledge: for gRPC. WebSockets go over HTTP/1.1 all the same.
+    H2,
+}
+
+/// How requests are distributed over upstreams.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Balance {
+    /// In turn.
+    RoundRobin,
+    /// To the upstream with the fewest requests under way.
+    LeastRequests,
+    /// All requests of a user to the same upstream; those of a visitor who is not signed in, by the
+    /// client's address.
+    Sticky,
+}
+
+/// Health checks of upstreams.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Health {
+    /// The path to request. A 2xx or 3xx response is healthy.
+    #[schemars(required)]
+    pub path: Option<At<String>>,
+    /// The time between two checks.
+    #[schemars(extend("default" = "5s", "x-from" = "10ms", "x-to" = "1h"))]
+    pub interval: At<Time>,
 }
 
 impl<'de> Deserialize<'de> for Upstream {
