@@ -1,12 +1,13 @@
 # `make demo` and `make test` need no setup: they install missing packages with apt if possible, or
 # else name them.
 
-.PHONY: help demo test simulate check bench measure docs build-needs
+.PHONY: help demo test simulate mutants check bench measure docs build-needs
 
 help:
 	@echo 'make demo     run the gateway with an identity server and two sample applications'
 	@echo 'make test     run all tests, also with Chromium and other third-party programs'
 	@echo 'make simulate play simulations of a fleet of gateways until one fails or it is stopped'
+	@echo 'make mutants  change the code of the pure rooms, and report what no test notices'
 	@echo 'make check    check formatting, lints, the pure modules, licences: what CI runs before the tests'
 	@echo 'make bench    compare the CPU per request with plain Pingora and nginx'
 	@echo 'make measure  measure the length, documentation and coupling of the code'
@@ -25,6 +26,12 @@ test: build-needs
 # From another seed each time.
 simulate: build-needs
 	cargo test --locked --profile simulation --test simulation -- --forever --from $$(date +%s)000000
+
+# Some of the mutants of the pure rooms: SHARD=k/n takes the k-th of n parts. Needs cargo-mutants.
+SHARD ?= 0/40
+mutants: build-needs
+	cargo mutants --no-default-features --baseline skip --timeout 600 --sharding round-robin --shard $(SHARD) \
+		-f 'src/decide/**' -f 'src/model/**' --cargo-arg=--locked --cargo-test-arg=--lib
 
 check: build-needs
 	bash scripts/check.sh

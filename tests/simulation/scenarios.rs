@@ -50,6 +50,14 @@ fn visit(at: u64) -> (u64, Action) {
     tabs(at, 1)
 }
 
+/// One tab asks this gateway.
+fn visit_at(at: u64, gateway: usize) -> (u64, Action) {
+    match visit(at) {
+        (at, Action::Visit(visit)) => (at, Action::Visit(Visit { gateway, ..visit })),
+        other => other,
+    }
+}
+
 /// Tabs ask at the same time, each another gateway.
 fn tabs(at: u64, tabs: usize) -> (u64, Action) {
     let visit = Visit {
@@ -247,6 +255,7 @@ fn clocks() -> Vec<Named> {
         millis: 120_000,
     };
     let slow_keys = trouble(20_000, Endpoint::Keys, Failure::Slow(4_500), 60);
+    let slow_refresh = trouble(20_000, Endpoint::Refresh, Failure::Slow(4_500), 60);
     let copy = (1_000, Action::Copy { visitor: 0 });
     let day = 25 * 60 * 60 * 1_000;
     vec![
@@ -257,8 +266,11 @@ fn clocks() -> Vec<Named> {
         (
             "two gateways whose clocks differ by 62 s",
             schedule(
-                two(62_000),
-                vec![sign_in(), tabs(25_000, 2), tabs(26_000, 2)],
+                Options {
+                    token_life: 120,
+                    ..two(62_000)
+                },
+                vec![sign_in(), lost_visit(100_000), visit_at(101_500, 1)],
             ),
         ),
         (
@@ -279,6 +291,10 @@ fn clocks() -> Vec<Named> {
                     tabs(35_000, 2),
                 ],
             ),
+        ),
+        (
+            "a gateway whose call takes longer than a lease",
+            schedule(two(0), vec![sign_in(), slow_refresh, tabs(35_000, 2)]),
         ),
         (
             "a used token that comes back after 25 hours",
@@ -372,10 +388,6 @@ fn kept_pairs() -> Vec<Named> {
         let how = Unusable::ControlCharacter;
         (1_000, Action::Unusable { seconds, how })
     };
-    let at_gateway = |at, gateway| match visit(at) {
-        (at, Action::Visit(visit)) => (at, Action::Visit(Visit { gateway, ..visit })),
-        other => other,
-    };
     let lost = (36_000, Action::Store(StoreFault::Down { seconds: 12 }));
     let empty = (110_000, Action::Store(StoreFault::RestartEmpty));
     vec![
@@ -414,7 +426,7 @@ fn kept_pairs() -> Vec<Named> {
                     unusable(40),
                     visit(35_000),
                     lost.clone(),
-                    at_gateway(40_000, 1),
+                    visit_at(40_000, 1),
                 ],
             ),
         ),
@@ -422,7 +434,7 @@ fn kept_pairs() -> Vec<Named> {
             "the shared store is lost while a tab is late",
             schedule(
                 two(0),
-                vec![sign_in(), lost_visit(35_000), lost, at_gateway(40_000, 1)],
+                vec![sign_in(), lost_visit(35_000), lost, visit_at(40_000, 1)],
             ),
         ),
         (
@@ -434,7 +446,7 @@ fn kept_pairs() -> Vec<Named> {
                     unusable(40),
                     visit(35_000),
                     empty,
-                    at_gateway(125_000, 1),
+                    visit_at(125_000, 1),
                 ],
             ),
         ),

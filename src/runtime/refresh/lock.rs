@@ -181,7 +181,8 @@ impl Leases {
         sealed: Arc<[u8]>,
         ttl: Duration,
     ) -> Result<(), StoreError> {
-        self.keep_here(key, Arc::clone(&sealed), ttl).await;
+        let here = self.local.put_checkpoint(key, Arc::clone(&sealed), ttl);
+        audit_error(here.await);
         let Some(store) = &self.shared else {
             return Ok(());
         };
@@ -189,9 +190,12 @@ impl Leases {
         put.inspect_err(|error| audit::store_failed(&error.0))
     }
 
-    /// Stores a checkpoint in this process, which outlasts a shared store that stops to answer.
-    pub async fn keep_here(&self, key: LeaseKey, sealed: Arc<[u8]>, ttl: Duration) {
-        audit_error(self.local.put_checkpoint(key, sealed, ttl).await);
+    /// Stores the checkpoint of the shared store in this process, which outlasts a store that stops
+    /// to answer.
+    pub async fn copy_checkpoint(&self, guard: &LeaseGuard, ttl: Duration) {
+        if let Some(sealed) = guard.checkpoint.clone().filter(|_| self.shared.is_some()) {
+            audit_error(self.local.put_checkpoint(guard.key, sealed, ttl).await);
+        }
     }
 
     /// The checkpoint of a lease, whoever holds it.

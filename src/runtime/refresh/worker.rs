@@ -95,7 +95,7 @@ impl RefreshWorker {
         }
         let work = self.refresh(task, &guard);
         let progress = self.leases.with_heartbeat(&guard, work).await;
-        self.note_checkpoint(task, &guard, &progress).await;
+        let had_checkpoint = guard.checkpoint().is_some();
         let (outcome, stored) = match progress {
             Progress::Done(Settled { outcome, stored }) => (outcome, Some(stored)),
             Progress::Failed(reason) => (RefreshOutcome::Unavailable(reason), None),
@@ -108,25 +108,19 @@ impl RefreshWorker {
             Some(result) => self.leases.complete(guard, result).await,
             None => self.leases.release(guard).await,
         }
+        if had_checkpoint {
+            // Its tokens were issued, or are to be kept over a restart.
+            self.saved_state.changed();
+        }
         task.audit(&outcome);
         ControlFlow::Break(outcome)
     }
 
-    /// Has tokens that were not issued saved for the next start, or those forgotten that were. They
-    /// are kept in this process too: the shared store may be lost before they can be used.
-    async fn note_checkpoint(&self, task: &RefreshTask, guard: &LeaseGuard, progress: &Progress) {
-        let taken = guard.checkpoint();
-        match progress {
-            Progress::Failed(_) => {
-                if let Some(sealed) = taken {
-                    let ttl = kept_for(&task.site_runtime.site);
-                    self.leases.keep_here(task.key, sealed.into(), ttl).await;
-                }
-                self.saved_state.changed();
-            }
-            Progress::Done(_) if taken.is_some() => self.saved_state.changed(),
-            Progress::Done(_) | Progress::Next(_) => {}
-        }
+    /// Keeps the checkpoint in this process too: the shared store may be lost before its tokens can
+    /// be used.
+    async fn copy_checkpoint(&self, task: &RefreshTask, guard: &LeaseGuard) {
+        let ttl = kept_for(&task.site_runtime.site);
+        self.leases.copy_checkpoint(guard, ttl).await;
     }
 
     /// Issues the tokens of the checkpoint, or calls the provider for others.
@@ -138,8 +132,12 @@ impl RefreshWorker {
             let accepted = self.issuer.accept(task, &pair, RefreshSource::Replayed);
             match accepted.await {
                 Ok(settled) => return Progress::Done(settled),
-                Err(PairError::Unchecked(reason)) => return Progress::Failed(reason),
+                Err(PairError::Unchecked(reason)) => {
+                    self.copy_checkpoint(task, guard).await;
+                    return Progress::Failed(reason);
+                }
                 Err(PairError::UnknownKey) if since.until(now) < KEY_WAIT => {
+                    self.copy_checkpoint(task, guard).await;
                     return Progress::Failed(Reason::ProviderUnavailable);
                 }
                 // The refresh token that came with them is good. Where it is the old one, the
@@ -170,7 +168,11 @@ impl RefreshWorker {
                     .await
                 {
                     Ok(settled) => Progress::Done(settled),
-                    Err(error) => Progress::Failed(error.reason()),
+                    Err(error) => {
+                        // A restart must not lose them either.
+                        self.saved_state.changed();
+                        Progress::Failed(error.reason())
+                    }
                 }
             }
             Err(ProviderError::Refused(refused)) => {

@@ -154,8 +154,10 @@ async fn a_checkpoint_ends_here_when_another_replica_has_completed_the_lease() {
     let guard = acquired(there.acquire(KEY).await);
     there.complete(guard, result).await;
     for _ in 0..2 {
-        here.keep_here(KEY, Arc::clone(&pair), LEASE_TTL * 100)
-            .await;
+        let copied = here
+            .local
+            .put_checkpoint(KEY, Arc::clone(&pair), LEASE_TTL * 100);
+        assert!(copied.await.is_ok());
         let answer = here.acquire(KEY).await;
         assert!(matches!(answer, Acquire::Completed(_) | Acquire::Reused));
         assert!(here.local.checkpoints().is_empty());
@@ -218,4 +220,20 @@ async fn the_work_does_not_wait_for_a_store_that_is_stuck() {
     let work = tokio::time::sleep(Duration::from_secs(5));
     leases.with_heartbeat(&guard, work).await;
     assert_eq!(clock.monotonic(), Duration::from_secs(5));
+}
+
+/// This replica has seen the tokens that another one has left in the shared store.
+#[tokio::test(start_paused = true)]
+async fn a_copied_checkpoint_outlives_the_shared_store() {
+    let clock = Clock::new();
+    let store: Arc<dyn LeaseStore> = Arc::new(MemoryLeases::new(clock.clone()));
+    let (mut here, there) = (replica(&clock, Arc::clone(&store)), replica(&clock, store));
+    let put = there.put_checkpoint(KEY, b"pair".as_slice().into(), LEASE_TTL * 100);
+    put.await.unwrap();
+    let guard = acquired(here.acquire(KEY).await);
+    here.copy_checkpoint(&guard, LEASE_TTL * 100).await;
+    here.release(guard).await;
+    here.shared = Some(Arc::new(Lost));
+    let guard = acquired(here.acquire(KEY).await);
+    assert_eq!(guard.checkpoint(), Some(b"pair".as_slice()));
 }
