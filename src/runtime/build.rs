@@ -1,7 +1,7 @@
 //! Builds a runtime from settings. It opens no socket, spawns nothing, and takes over from the
 //! previous runtime what did not change.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::settings::{self, Settings};
@@ -32,7 +32,7 @@ use super::revocation::Revocation;
 use super::saved_state::SavedStateContext;
 use super::sessions::Sessions;
 use super::shared::Shared;
-use super::site::{SiteRuntime, hosts};
+use super::site::{SiteRuntime, by_host};
 use super::status::Status;
 use super::streams::Streams;
 use super::tls;
@@ -354,18 +354,6 @@ fn sites(
             .map_err(|what| BuildError(format!("site {}: {what}", site.name)))
     };
     settings.sites.iter().map(build).collect()
-}
-
-/// The sites by every host that they answer to.
-fn by_host(sites: &[Arc<SiteRuntime>]) -> BTreeMap<String, Arc<SiteRuntime>> {
-    sites
-        .iter()
-        .flat_map(|site_runtime| {
-            hosts(&site_runtime.site)
-                .into_iter()
-                .map(|host| (host.to_string(), Arc::clone(site_runtime)))
-        })
-        .collect()
 }
 
 /// The sealing keys: those of the configuration, else those in `state_dir`.

@@ -1,5 +1,6 @@
 //! A site with everything that serves its requests.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -99,6 +100,18 @@ pub(super) fn hosts(site: &Site) -> Vec<Host> {
                 port: Some(port),
             })
             .chain(bare)
+        })
+        .collect()
+}
+
+/// The sites by every host that they answer to.
+pub(super) fn by_host(sites: &[Arc<SiteRuntime>]) -> BTreeMap<String, Arc<SiteRuntime>> {
+    sites
+        .iter()
+        .flat_map(|site_runtime| {
+            hosts(&site_runtime.site)
+                .into_iter()
+                .map(|host| (host.to_string(), Arc::clone(site_runtime)))
         })
         .collect()
 }
