@@ -59,6 +59,8 @@ counterpart 'HTTP/2 clients before h11' tests/real/http2.py "$target/release/ves
     python3:python3 python3.pip:python3-pip
 counterpart 'clocks ten seconds apart' tests/real/clocks_apart.py "$target/release/vestibule" \
     python3:python3 redis-server:redis-server openssl:openssl faketime:faketime
+counterpart 'TLS scanners' tests/real/tls.py "$target/release/vestibule" \
+    python3:python3 python3.ensurepip:python3-venv openssl:openssl testssl:testssl.sh
 counterpart 'certificates from pebble' tests/real/acme.py "$target/release/vestibule" \
     python3:python3 pebble:pebble openssl:openssl
 counterpart 'schemathesis' tests/real/openapi.py "$target/release/vestibule" \

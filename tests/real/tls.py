@@ -151,7 +151,8 @@ def sslyze(binary, gateway, directory):
     report = Path(directory) / "sslyze.json"
     subprocess.run(
         [environment / "bin" / "sslyze", f"--json_out={report}", "--mozilla_config=disable", "--sni", NAME,
-         f"127.0.0.1:{gateway.port}"],
+         "--sslv2", "--sslv3", "--tlsv1", "--tlsv1_1", "--tlsv1_2", "--tlsv1_3", "--heartbleed", "--openssl_ccs",
+         "--compression", "--reneg", "--early_data", "--robot", f"127.0.0.1:{gateway.port}"],
         stdout=subprocess.DEVNULL, timeout=600,
     )  # fmt: skip
     (scan,) = json.loads(report.read_text())["server_scan_results"]

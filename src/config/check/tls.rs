@@ -116,14 +116,25 @@ fn certificates(written: &At<file::Tls>, review: &mut Review<'_>) -> Option<Vec<
 
 fn certificate(pair: &file::Certificate, review: &mut Review<'_>) -> Option<CertificateFiles> {
     let (cert, key) = (pair.cert.as_ref()?, pair.key.as_ref()?);
+    warnings::key_file(key, review);
     let (chain, secret) = (review.text_file(cert), review.text_file(key));
     warnings::key_file(key, review);
     match Certificate::from_pem(&chain?, &secret?, cert) {
-        Ok(certificate) => Some(CertificateFiles {
-            cert: review.path(cert),
-            key: review.path(key),
-            certificate: Arc::new(certificate),
-        }),
+        Ok(certificate) => {
+            if certificate.expires <= review.now {
+                let what = format!(
+                    "the certificate in {} has expired on {}",
+                    quoted(cert),
+                    certificate.expires.date()
+                );
+                review.warn(&cert.span, what, "renew it: clients refuse it");
+            }
+            Some(CertificateFiles {
+                cert: review.path(cert),
+                key: review.path(key),
+                certificate: Arc::new(certificate),
+            })
+        }
         Err(error) => {
             let (what, hint) = error.explain();
             let written = if error.is_about_key() { key } else { cert };

@@ -61,9 +61,13 @@ pub(super) fn environment() -> FakeEnvironment {
         .insert("long/style.css".into(), " ".repeat(300_000));
     let certificate = rcgen::generate_simple_self_signed(["store.example.com".to_owned()]).unwrap();
     let other = rcgen::KeyPair::generate().unwrap();
+    let mut expired = rcgen::CertificateParams::new(["store.example.com".to_owned()]).unwrap();
+    expired.not_after = rcgen::date_time_ymd(1996, 2, 29);
+    let expired = expired.self_signed(&certificate.signing_key).unwrap();
     for (path, text) in [
         ("store.pem", certificate.cert.pem()),
         ("store.key", certificate.signing_key.serialize_pem()),
+        ("expired.pem", expired.pem()),
         ("other.key", other.serialize_pem()),
         ("/etc/vestibule/store.pem", certificate.cert.pem()),
         (

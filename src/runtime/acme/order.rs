@@ -47,6 +47,15 @@ pub(super) enum OrderError {
     Unusable(String),
 }
 
+impl OrderError {
+    /// Whether the server does not know the account (RFC 8555, section 6.7): a private server may
+    /// have lost it.
+    pub(super) fn is_unknown_account(&self) -> bool {
+        const TYPE: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
+        matches!(self, Self::Server(Error::Api(problem)) if problem.r#type.as_deref() == Some(TYPE))
+    }
+}
+
 impl fmt::Display for OrderError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -121,7 +130,7 @@ pub(super) async fn account(
     storage: &Storage<'_>,
 ) -> Result<Account, OrderError> {
     let builder = Account::builder_with_http(Box::new(LimitedClient(Arc::clone(client))));
-    let name = format!("account-{}.json", directory_id(&settings.directory));
+    let name = account_name(settings);
     let stored = storage.load(&name).await;
     let stored: Option<AccountCredentials> =
         stored.and_then(|json| serde_json::from_slice(&json).ok());
@@ -140,6 +149,15 @@ pub(super) async fn account(
     let json = serde_json::to_vec(&credentials).map_err(Error::from)?;
     storage.save(&name, &json).await;
     Ok(account)
+}
+
+/// Forgets the stored account.
+pub(super) async fn forget_account(settings: &Settings, storage: &Storage<'_>) {
+    storage.save(&account_name(settings), b"").await;
+}
+
+fn account_name(settings: &Settings) -> String {
+    format!("account-{}.json", directory_id(&settings.directory))
 }
 
 /// What tells the accounts of two servers apart, in file names.

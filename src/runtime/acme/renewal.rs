@@ -147,15 +147,14 @@ impl Renewals {
             );
             return Ok(());
         }
-        let account = self.account(round).await?;
-        let shared = acme.shared(&round.context.sealing);
-        let proof = Proof {
-            method: round.method(plan),
-            challenges: &acme.challenges,
-            shared: shared.as_ref(),
+        let pem = match self.order(round, plan).await {
+            Err(error) if error.is_unknown_account() => {
+                self.client = None;
+                order::forget_account(round.settings, &storage).await;
+                self.order(round, plan).await?
+            }
+            ordered => ordered?,
         };
-        let profile = round.settings.profile.as_deref();
-        let pem = order::order(&account, name, profile, proof).await?;
         let issued = Issued::from_pem(pem.as_bytes(), name).map_err(|error| {
             OrderError::Unusable(format!("what the ACME server issued {error}"))
         })?;
@@ -165,6 +164,18 @@ impl Renewals {
         let expires = issued.certificate.expires.date();
         tracing::info!(name, expires, "a certificate was issued");
         Ok(())
+    }
+
+    async fn order(&mut self, round: &Round<'_>, plan: Plan) -> Result<String, OrderError> {
+        let account = self.account(round).await?;
+        let shared = round.acme.shared(&round.context.sealing);
+        let proof = Proof {
+            method: round.method(plan),
+            challenges: &round.acme.challenges,
+            shared: shared.as_ref(),
+        };
+        let profile = round.settings.profile.as_deref();
+        order::order(&account, round.name, profile, proof).await
     }
 
     async fn account(&mut self, round: &Round<'_>) -> Result<Account, OrderError> {
