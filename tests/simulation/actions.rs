@@ -166,7 +166,8 @@ impl World {
         held: Credentials,
         presented: Credentials,
     ) {
-        let Some(grant) = held.grant.filter(|_| !held.is_empty()) else {
+        // Whoever presents nothing ends nothing.
+        let Some(grant) = held.grant.filter(|_| !presented.is_empty()) else {
             return;
         };
         if self.gateway(gateway).process().is_none() {
