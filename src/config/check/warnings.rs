@@ -9,7 +9,8 @@ use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
 
 use super::super::file::File;
-use super::super::file::site::{Links, Rule as WrittenRule, Site as Written};
+use super::super::file::site::{Rule as WrittenRule, Site as Written};
+use super::super::file::site_theme::Links;
 use super::super::secret_source::SecretSource;
 use super::super::spans::At;
 use super::super::units::Time;
