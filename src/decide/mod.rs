@@ -107,7 +107,7 @@ pub fn decide<'a>(
         Decision::Settled(verdict) if !site.forget.is_empty() => {
             Decision::Settled(forget::settle(verdict, request, site, facts))
         }
-        other => other,
+        Decision::Needs(_) | Decision::Settled(_) => decision,
     };
     if request.is_prefetch() {
         prefetch::limit(decision, request)

@@ -28,6 +28,10 @@ const FEW_RULES: usize = 8;
 /// A protected application: its external origin, upstreams, rules and cookies. Made from the
 /// validated configuration and never changed.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent settings of one site, not a state"
+)]
 pub struct Site {
     /// The name in logs, metrics and `X-Auth-Site`. It is part of the purpose of the site's seals.
     pub name: String,

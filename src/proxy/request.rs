@@ -38,7 +38,7 @@ use crate::telemetry::labels::SignOutCause;
 use super::connection::RequestBody;
 use super::early_answers;
 use super::request_head::RequestHead;
-use super::request_state::{Granted, RequestState, ResponseOwner};
+use super::request_state::{Granted, RequestState};
 use super::resolve;
 use super::upstream;
 
@@ -271,8 +271,7 @@ async fn decide_at_site(
             Decision::Settled(verdict) => break verdict,
         }
     };
-    ctx.outcome = verdict.label();
-    ctx.reason = verdict.reason;
+    ctx.record_verdict(&request, site, &verdict);
     if is_session_lost(&facts, verdict.reason) {
         let metrics = &site_runtime.metrics;
         metrics.unexpected_sign_out(SignOutCause::StoreLost);
@@ -284,31 +283,12 @@ async fn decide_at_site(
         waited_ms = ctx.waited.as_secs_f64() * 1e3,
         "decided"
     );
-    ctx.rule = site
-        .match_rule(request.method, target.decoded_path(), client)
-        .pattern
-        .cloned();
-    ctx.response.cookie_changes = verdict.cookies;
     if let Some(application_cookies) = verdict.application_cookies {
-        ctx.response.owner = application_cookies.owner.map(|owner| ResponseOwner {
-            owner,
-            presented: cookies.owner.value().map(str::to_owned),
-            path: target.path().to_owned(),
-        });
+        ctx.record_owner(&request, application_cookies);
         if application_cookies.request == RequestCookies::Removed {
             let rest = site.forget.without(&site.cookies, head.cookie_fields());
             upstream_cookies = Some(rest);
         }
-    }
-    // The names are needed where cookies change, now or after an early refresh.
-    let may_refresh =
-        matches!(&verdict.outcome, Outcome::Forward(grant) if grant.early_refresh().is_some());
-    if may_refresh || !ctx.response.cookie_changes.is_empty() {
-        ctx.response.presented_cookies = cookies
-            .managed_names
-            .iter()
-            .map(|name| (*name).to_owned())
-            .collect();
     }
     match verdict.outcome {
         Outcome::Reply(response) => Some(response),

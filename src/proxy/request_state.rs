@@ -9,10 +9,12 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::decide::https_redirect::Arrival;
+use crate::decide::{ApplicationCookies, Outcome, Verdict};
 use crate::model::application_cookies::OwnerHash;
 use crate::model::cookie_change::CookieChange;
 use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
+use crate::model::request::RequestView;
 use crate::model::site::Site;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::Principal;
@@ -173,6 +175,41 @@ impl RequestState {
             reason: Reason::Internal,
             status: 0,
         }
+    }
+
+    /// Keeps of a verdict what the response and the records need.
+    pub(super) fn record_verdict(
+        &mut self,
+        request: &RequestView<'_>,
+        site: &Site,
+        verdict: &Verdict<'_>,
+    ) {
+        self.outcome = verdict.label();
+        self.reason = verdict.reason;
+        let path = request.target.decoded_path();
+        let requirement = site.match_rule(request.method, path, request.client);
+        self.rule = requirement.pattern.cloned();
+        self.response.cookie_changes.clone_from(&verdict.cookies);
+        // The names are needed where cookies change, now or after an early refresh.
+        let may_refresh =
+            matches!(&verdict.outcome, Outcome::Forward(grant) if grant.early_refresh().is_some());
+        if may_refresh || !verdict.cookies.is_empty() {
+            let names = request.cookies.managed_names.iter();
+            self.response.presented_cookies = names.map(|name| (*name).to_owned()).collect();
+        }
+    }
+
+    /// Keeps whose the application's cookies are, for those that it sets in its response.
+    pub(super) fn record_owner(
+        &mut self,
+        request: &RequestView<'_>,
+        application_cookies: ApplicationCookies,
+    ) {
+        self.response.owner = application_cookies.owner.map(|owner| ResponseOwner {
+            owner,
+            presented: request.cookies.owner.value().map(str::to_owned),
+            path: request.target.path().to_owned(),
+        });
     }
 
     pub(super) fn site(&self) -> Option<&Site> {

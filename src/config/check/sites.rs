@@ -61,6 +61,7 @@ pub(super) fn sites(
     sites.into_iter().map(|site| site.map(Arc::new)).collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "one line for each key")]
 fn site(
     written: &At<Written>,
     common: Common<'_>,
