@@ -100,7 +100,7 @@ class Client:
     """One HTTP/2 connection."""
 
     def __init__(self, h2, port):
-        self.h2, self.port, self.answers, self.room, self.end = h2, port, {}, asyncio.Event(), None
+        self.h2, self.port, self.answers, self.room, self.end, self.error = h2, port, {}, asyncio.Event(), None, None
 
     async def __aenter__(self):
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -144,8 +144,8 @@ class Client:
                     elif isinstance(event, events.StreamEnded):
                         answer.ended.set()
                 self.flush()
-        except (ConnectionError, self.h2.exceptions.ProtocolError):
-            pass
+        except (ConnectionError, self.h2.exceptions.ProtocolError) as error:
+            self.error = repr(error)
         finally:
             for answer in self.answers.values():
                 answer.begun.set()
@@ -165,7 +165,11 @@ class Client:
         """Sends a piece of a body, once there is room for it. Says whether the stream still takes any."""
         while not self.answers[stream].ended.is_set():
             self.room.clear()
-            room = self.connection.local_flow_control_window(stream)
+            try:
+                room = self.connection.local_flow_control_window(stream)
+            except (self.h2.exceptions.ProtocolError, KeyError):
+                # The stream is closed.
+                return False
             if room >= len(data) + 1 + (padding or 0):
                 self.connection.send_data(stream, data, end_stream=end, pad_length=padding)
                 self.flush()
@@ -203,7 +207,10 @@ class Run:
 
         async def connection():
             async with self.client() as client:
-                await asyncio.gather(*[worker(client) for _ in range(AT_ONCE)])
+                try:
+                    await asyncio.gather(*[worker(client) for _ in range(AT_ONCE)])
+                except self.h2.exceptions.ProtocolError as error:
+                    self.check(False, "the connection stays open", error, client.end, client.error)
 
         await asyncio.gather(*[connection() for _ in range(CONNECTIONS)])
         for error in self.application.errors:
@@ -269,7 +276,7 @@ class Run:
                 client.connection.send_data(stream, b"", end_stream=True)
             elif how == "trailers":
                 client.connection.send_headers(stream, [("x-trailer", "1")], end_stream=True)
-        except self.h2.exceptions.ProtocolError:
+        except (self.h2.exceptions.ProtocolError, KeyError):
             # The gateway has answered and closed the stream meanwhile.
             pass
         client.flush()
