@@ -21,6 +21,7 @@ use crate::runtime::RuntimeHandle;
 
 pub mod connection;
 mod cors;
+mod decision_time;
 mod early_answers;
 mod field_lines;
 mod form;
@@ -157,7 +158,7 @@ impl ProxyHttp for Gateway {
         match settled {
             None => Ok(false),
             Some(answer) => {
-                request::record_decision_time(ctx);
+                decision_time::record(ctx);
                 reply::send(session, ctx, &answer).await?;
                 Ok(true)
             }

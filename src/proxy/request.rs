@@ -12,7 +12,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
-use tokio::time::Instant;
 
 use crate::decide::https_redirect::Arrival;
 use crate::decide::request_size::{self, HeadSize};
@@ -36,6 +35,7 @@ use crate::system;
 use crate::telemetry::labels::SignOutCause;
 
 use super::connection::RequestBody;
+use super::decision_time;
 use super::early_answers;
 use super::request_head::RequestHead;
 use super::request_state::{Granted, RequestState};
@@ -148,34 +148,6 @@ fn written_length(headers: &HeaderMap) -> usize {
         .sum()
 }
 
-/// Records how long the decision took without what it waited for, which is the gateway's own share
-/// of a request's time. Returns the moment of the decision.
-pub(super) fn record_decision_time(ctx: &RequestState) -> Instant {
-    let now = system::stopwatch();
-    if let Some(site_runtime) = &ctx.site_runtime {
-        let own = (now - ctx.started).saturating_sub(ctx.waited);
-        site_runtime.metrics.decided(own);
-    }
-    now
-}
-
-/// Runs `work`, and adds to `waited` how long it waited for something. Work that does not wait costs
-/// no reading of the clock.
-async fn measure_waits(mut work: Pin<&mut impl Future<Output = ()>>, waited: &mut Duration) {
-    let mut since = None;
-    poll_fn(|cx| {
-        let polled = work.as_mut().poll(cx);
-        if polled.is_pending() {
-            since.get_or_insert_with(system::stopwatch);
-        }
-        polled
-    })
-    .await;
-    if let Some(since) = since {
-        *waited += since.elapsed();
-    }
-}
-
 /// Finds the site by `Host`.
 fn find_site(
     session: &mut Session,
@@ -265,7 +237,7 @@ async fn decide_at_site(
             Decision::Needs(question) => {
                 let mut waited = Duration::ZERO;
                 let answer = resolve::resolve(question, &mut facts, session, ctx, site_runtime);
-                measure_waits(pin!(answer), &mut waited).await;
+                decision_time::measure_waits(pin!(answer), &mut waited).await;
                 ctx.waited += waited;
             }
             Decision::Settled(verdict) => break verdict,
@@ -302,7 +274,7 @@ async fn decide_at_site(
                 token,
                 used_authorization: grant.used_authorization(),
             });
-            ctx.upstream.started = Some(record_decision_time(ctx));
+            ctx.upstream.started = Some(decision_time::record(ctx));
             None
         }
     }
@@ -429,16 +401,6 @@ fn choose_request_id(presented: Option<&HeaderValue>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn only_waits_are_measured() {
-        let mut waited = Duration::ZERO;
-        measure_waits(pin!(async {}), &mut waited).await;
-        assert_eq!(waited, Duration::ZERO);
-        let second = Duration::from_secs(1);
-        measure_waits(pin!(tokio::time::sleep(second)), &mut waited).await;
-        assert!(waited >= second);
-    }
 
     #[tokio::test]
     async fn a_panic_ends_the_work_and_nothing_else() {

@@ -115,15 +115,3 @@ fn hosts(site: &Site) -> Vec<Host> {
         })
         .collect()
 }
-
-/// The sites by every host that they answer to.
-pub(super) fn by_host(sites: &[Arc<SiteRuntime>]) -> BTreeMap<String, Arc<SiteRuntime>> {
-    sites
-        .iter()
-        .flat_map(|site_runtime| {
-            hosts(&site_runtime.site)
-                .into_iter()
-                .map(|host| (host.to_string(), Arc::clone(site_runtime)))
-        })
-        .collect()
-}

@@ -129,18 +129,16 @@ labels! {
     }
 }
 
-impl StatusClass {
-    /// The class of a status code. `None` for 0, which stands for no response.
-    #[must_use]
-    pub const fn of(status: u16) -> Option<Self> {
-        match status / 100 {
-            1 => Some(Self::Informational),
-            2 => Some(Self::Success),
-            3 => Some(Self::Redirection),
-            4 => Some(Self::ClientError),
-            5 => Some(Self::ServerError),
-            _ => None,
-        }
+/// The class of a status code. `None` for 0, which stands for no response.
+#[must_use]
+pub const fn status_class(status: u16) -> Option<StatusClass> {
+    match status / 100 {
+        1 => Some(StatusClass::Informational),
+        2 => Some(StatusClass::Success),
+        3 => Some(StatusClass::Redirection),
+        4 => Some(StatusClass::ClientError),
+        5 => Some(StatusClass::ServerError),
+        _ => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
-use super::labels::{Limit, RenewalResult, SignOutCause, StatusClass};
+use super::labels::{Limit, RenewalResult, SignOutCause, StatusClass, status_class};
 use super::metric_families::{LazySeries, MetricFamilies, Series, lazy_series};
 use super::upstream_metrics::UpstreamMetrics;
 use crate::model::outcome_label::OutcomeLabel;
@@ -104,7 +104,7 @@ impl SiteMetrics {
 
     /// Counts a response with this status; 0 stands for none.
     pub fn response(&self, status: u16) {
-        let class = StatusClass::of(status);
+        let class = status_class(status);
         if let Some(counter) = class.and_then(|class| self.responses.get(class as usize)) {
             counter.inc();
         }
