@@ -258,8 +258,7 @@ async fn decide_at_site(
     if let Some(application_cookies) = verdict.application_cookies {
         ctx.record_owner(&request, application_cookies);
         if application_cookies.request == RequestCookies::Removed {
-            let rest = site.forget.without(&site.cookies, head.cookie_fields());
-            upstream_cookies = Some(rest);
+            upstream_cookies = Some(site.forget.without(&site.cookies, head.cookie_fields()));
         }
     }
     match verdict.outcome {

@@ -59,7 +59,7 @@ impl<'r> Resolver<'r> {
             Question::RefreshFromBody(token) => facts.refresh = self.refresh_posted(&token).await,
             Question::CheckBasic(credentials) => facts.basic = self.check_basic(credentials).await,
             Question::LogoutBasic(credentials) => {
-                facts.logout = self.logout_basic(credentials).await
+                facts.logout = self.logout_basic(credentials).await;
             }
             Question::RestorePost {
                 sealed,

@@ -205,8 +205,7 @@ impl BasicAuth {
                         reason: Reason::SignedIn,
                     }));
                 }
-                self.start(context, attempt.device, credentials, guard, hash)
-                    .await
+                self.start(context, attempt, credentials, guard).await
             }
         };
         // The task panicked, and that refuses nobody.
@@ -217,16 +216,16 @@ impl BasicAuth {
     async fn start(
         &self,
         context: RequestContext<'_>,
-        device: Device<'_>,
+        attempt: BasicAttempt<'_>,
         credentials: Credentials,
         guard: LeaderGuard<LoginResult>,
-        hash: CredentialsHash,
     ) -> Option<LoginResult> {
+        let hash = self.memory.hash(context.site_runtime, attempt.credentials);
         let (login, memory) = (Arc::clone(&self.login), Arc::clone(&self.memory));
         let site_runtime = Arc::clone(context.site_runtime);
         let RequestContext { client, now, .. } = context;
         let request_id = context.request_id.to_owned();
-        let user_agent = device.user_agent.map(str::to_owned);
+        let user_agent = attempt.device.user_agent.map(str::to_owned);
         let task = system::detach(async move {
             let context = RequestContext {
                 site_runtime: &site_runtime,
