@@ -144,7 +144,7 @@ class Client:
                     elif isinstance(event, events.StreamEnded):
                         answer.ended.set()
                 self.flush()
-        except (ConnectionError, self.h2.exceptions.ProtocolError) as error:
+        except (ConnectionError, KeyError, self.h2.exceptions.ProtocolError) as error:
             self.error = repr(error)
         finally:
             for answer in self.answers.values():
@@ -241,8 +241,8 @@ class Run:
         del client.answers[stream]
         if path == SECRET and not signed_in:
             return self.check(answer.status == 401, "nobody sees the orders who is not signed in", case, answer.status)
-        self.check(answer.status == 200 and not answer.reset, "the application is reached", case, answer.status, answer.reset)
-        if method == "HEAD" or answer.status != 200:
+        self.check(answer.status == 200 and not answer.reset, "the application is reached", case, answer.status, answer.reset, client.end, client.error)
+        if method == "HEAD" or answer.status != 200 or answer.reset or client.error:
             return
         seen_method, seen_target, seen_body, seen_fields = json.loads(answer.body)
         same = (seen_method, seen_target, seen_body) == (method, target, body)

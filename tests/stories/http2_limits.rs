@@ -93,7 +93,7 @@ async fn floods_end_the_connection_and_nothing_else() {
             [get(stream, &pseudo("/")).bytes(), reset].concat()
         })
         .collect();
-    let malformed: Vec<u8> = (1..2001)
+    let malformed: Vec<u8> = (1..6001)
         .step_by(2)
         .flat_map(|stream| get(stream, &[(":method", "GET")]).bytes())
         .collect();

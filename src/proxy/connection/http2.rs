@@ -34,7 +34,7 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// How much of a response is taken from the upstream before the client has taken it, in bytes.
 const SEND_BUFFER: usize = 128 * 1024;
 /// How many malformed requests a connection may send. Each is answered with a reset.
-const MAX_MALFORMED: usize = 100;
+const MAX_MALFORMED: usize = 1024;
 /// How many streams may be reset before they were looked at.
 const MAX_UNSEEN_RESETS: usize = 100;
 /// For how many streams, and how long, a body may still be on its way when its request was answered
