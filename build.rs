@@ -50,11 +50,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// The version of the package, with the commit in parentheses where one is known. Other builds than
 /// releases have none: they would be compiled anew after each commit.
 fn version() -> Result<String, Box<dyn Error>> {
-    let version = env::var("CARGO_PKG_VERSION")?;
-    let commit = match env::var(COMMIT) {
-        Ok(commit) if !commit.is_empty() => Some(commit),
-        Ok(_) | Err(_) if env::var("PROFILE")? == "release" => head(),
-        Ok(_) | Err(_) => None,
+    let variable = |name| env::var_os(name).and_then(|value| value.into_string().ok());
+    let version = variable("CARGO_PKG_VERSION").ok_or("cargo names no version")?;
+    let is_release = variable("PROFILE").as_deref() == Some("release");
+    let commit = match variable(COMMIT) {
+        Some(commit) if !commit.is_empty() => Some(commit),
+        Some(_) | None if is_release => head(),
+        Some(_) | None => None,
     };
     Ok(commit.map_or(version.clone(), |commit| format!("{version} ({commit})")))
 }

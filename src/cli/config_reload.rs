@@ -175,6 +175,16 @@ fn need_restart(before: &Settings, after: &Settings) -> Vec<&'static str> {
     changed.map(|(key, _)| key).collect()
 }
 
+fn warn_of_restart(before: &Settings, settings: &Settings) {
+    let keys = need_restart(before, settings);
+    if !keys.is_empty() {
+        tracing::warn!(
+            keys = keys.join(" "),
+            "these settings have changed, and take effect after a restart or `serve --upgrade`"
+        );
+    }
+}
+
 async fn reload(
     path: &Path,
     runtime_handle: &RuntimeHandle,
@@ -191,13 +201,7 @@ async fn reload(
             (problems.iter().count(), None)
         }
         Ok(settings) => {
-            let keys = need_restart(before, &settings);
-            if !keys.is_empty() {
-                tracing::warn!(
-                    keys = keys.join(" "),
-                    "these settings have changed, and take effect after a restart or `serve --upgrade`"
-                );
-            }
+            warn_of_restart(before, &settings);
             let clock = current.clock().clone();
             let built =
                 embedded_servers

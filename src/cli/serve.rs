@@ -236,16 +236,15 @@ impl BoundServer {
         // The last requests need the providers and the store too.
         let (end, ended) = watch::channel(false);
         embedded_servers.run(&ended);
-        let probe = Arc::new(UpstreamProbe::new());
-        let background = background::run(Arc::clone(&runtime_handle), probe, ended.clone());
-        drop(system::detach(background));
+        let (handle, probe) = (Arc::clone(&runtime_handle), Arc::new(UpstreamProbe::new()));
+        drop(system::detach(background::run(
+            handle,
+            probe,
+            ended.clone(),
+        )));
+        let sockets = listeners.iter().map(|listener| &listener.socket);
         let estate = Estate {
-            sockets: PassedSockets::copies_of(
-                listeners
-                    .iter()
-                    .map(|listener| &listener.socket)
-                    .chain(&admin),
-            )?,
+            sockets: PassedSockets::copies_of(sockets.chain(&admin))?,
             embedded: embedded_servers.roster(),
             handover: Arc::clone(runtime_handle.current().handover()),
         };
@@ -265,27 +264,20 @@ impl BoundServer {
         };
         background::first_sync(&runtime_handle).await;
         if let Some(predecessor) = predecessor {
-            let retiring = predecessor.take_over(&runtime_handle).await?;
-            drop(system::detach(async move {
-                retiring.until_ended().await;
-                predecessor_end.send_replace(true);
-            }));
+            take_over(predecessor, &runtime_handle, predecessor_end).await?;
         }
         let passed_sockets = estate.sockets.clone();
         let (successor, serving) = watch::channel(Successor::None);
-        let offer = estate.offer(&runtime_handle, successor, ended.clone());
-        let offer = system::detach(offer);
+        let offer = system::detach(estate.offer(&runtime_handle, successor, ended.clone()));
         let accepting = stop::accepting(Arc::clone(&runtime_handle), stop, serving);
         if let Some(listener) = admin {
             let (handle, paused) = (Arc::clone(&runtime_handle), accepting.paused.clone());
             drop(system::detach(admin::serve(listener, handle, paused)));
         }
-        let mut draining = accepting.stop.clone();
-        drop(system::detach(async move {
-            // Sockets that nobody accepts from any more must refuse connections.
-            let _ = draining.wait_for(|draining| *draining).await;
-            passed_sockets.close();
-        }));
+        drop(system::detach(close(
+            passed_sockets,
+            accepting.stop.clone(),
+        )));
         announce(&listeners);
         let served = proxy::serve(Arc::clone(&runtime_handle), listeners, accepting).await;
         let ending = Ending {
@@ -338,6 +330,28 @@ impl Ending {
         };
         let _ = tokio::time::timeout(LAST_WORDS_TIMEOUT, last_words).await;
     }
+}
+
+/// Takes over what the process before this one knows. `end` turns true when that one has ended.
+async fn take_over(
+    predecessor: Predecessor,
+    runtime_handle: &Arc<RuntimeHandle>,
+    end: watch::Sender<bool>,
+) -> Result<(), String> {
+    let retiring = predecessor.take_over(runtime_handle).await?;
+    drop(system::detach(async move {
+        retiring.until_ended().await;
+        end.send_replace(true);
+    }));
+    Ok(())
+}
+
+/// Closes the copies of listening sockets when `draining` turns true. Sockets that nobody accepts
+/// from any more must refuse connections.
+async fn close(sockets: PassedSockets, mut draining: watch::Receiver<bool>) {
+    // A dropped sender counts as the end.
+    let _ = draining.wait_for(|draining| *draining).await;
+    sockets.close();
 }
 
 /// The sites' listeners: the plain ones, then those with TLS.

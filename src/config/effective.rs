@@ -49,7 +49,9 @@ fn mask_value(value: &mut Value, schema: &Schema) {
         Value::Table(table) => mask(table, of_table.unwrap_or(schema)),
         Value::Array(items) => {
             let of_item = schema.get("items").unwrap_or(schema);
-            items.iter_mut().for_each(|item| mask_value(item, of_item));
+            for item in items {
+                mask_value(item, of_item);
+            }
         }
         Value::String(_)
         | Value::Integer(_)

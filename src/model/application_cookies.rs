@@ -340,15 +340,15 @@ mod tests {
 
     #[test]
     fn named_cookies_are_found_and_taken_out() {
-        let named = patterns(&["sid", "wp_*"]);
+        let forgotten = patterns(&["sid", "wp_*"]);
         let names = CookieNames::defaults(Scheme::Http);
         let fields = [
             &b"a=1; sid=2;wp_x=3"[..],
             b"vestibule-access=A; b=\xff; sid; wp_x=4",
         ];
-        let found = named.presented(&names, fields.iter().copied());
+        let found = forgotten.presented(&names, fields.iter().copied());
         assert_eq!(found, [&b"sid"[..], b"wp_x", b"wp_x"]);
-        let rest = named.without(&names, fields.iter().copied());
+        let rest = forgotten.without(&names, fields.iter().copied());
         assert_eq!(rest, b"a=1; b=\xff");
         // The gateway's own cookies are never the application's.
         let all = patterns(&["*"]);

@@ -57,7 +57,7 @@ pub struct LoginRefused {
     pub change_reason: Option<String>,
     /// The step that the provider waits for, with `two_factor_required` and
     /// `password_change_required`.
-    pub pending_step: Option<PendingStep>,
+    pub pending_step: Option<Box<PendingStep>>,
     /// The rules that a new password breaks, with `rejected_input`. Empty where the provider does
     /// not say.
     pub violations: Vec<PasswordViolation>,

@@ -165,18 +165,23 @@ impl Reason {
     /// The outcome that requests with this reason have as a rule.
     #[must_use]
     pub const fn usual_outcome(self) -> OutcomeLabel {
-        match self {
+        if matches!(
+            self,
             Self::Public
-            | Self::Anonymous
-            | Self::SignedIn
-            | Self::ServiceToken
-            | Self::Renewed
-            | Self::EarlyRefresh
-            | Self::RenewedFromInvalid => OutcomeLabel::Forwarded,
-            Self::OwnEndpoint => OutcomeLabel::Answered,
-            _ if self.is_failure() => OutcomeLabel::Failed,
-            _ if self.is_login_result() => OutcomeLabel::Answered,
-            _ => OutcomeLabel::Refused,
+                | Self::Anonymous
+                | Self::SignedIn
+                | Self::ServiceToken
+                | Self::Renewed
+                | Self::EarlyRefresh
+                | Self::RenewedFromInvalid
+        ) {
+            OutcomeLabel::Forwarded
+        } else if self.is_failure() {
+            OutcomeLabel::Failed
+        } else if matches!(self, Self::OwnEndpoint) || self.is_login_result() {
+            OutcomeLabel::Answered
+        } else {
+            OutcomeLabel::Refused
         }
     }
 

@@ -20,7 +20,7 @@ use crate::decide::request_validation::{self, Rejection};
 use crate::decide::trace_context::new_traceparent;
 use crate::decide::upstream_headers::{forwarded_token, is_valid_request_id};
 use crate::decide::{
-    Decision, Facts, Grant, Known, Outcome, RequestCookies, client_address, cors, decide,
+    Decision, Facts, Grant, Known, Outcome, RequestCookies, Verdict, client_address, cors, decide,
 };
 use crate::model::local_response::{LocalResponse, Problem};
 use crate::model::outcome_label::OutcomeLabel;
@@ -197,8 +197,8 @@ fn site_by_exact_host<'a>(
     runtime.site_called(host.to_str().ok()?)
 }
 
-/// Asks `decide` and resolves its questions until there is a verdict. Then prepares what the verdict
-/// asks for: `None` forwards the request, anything else is the answer.
+/// Prepares what the verdict about the request asks for: `None` forwards it, anything else is the
+/// answer.
 async fn decide_at_site(
     session: &mut Session,
     ctx: &mut RequestState,
@@ -232,29 +232,7 @@ async fn decide_at_site(
     let request = head.view(&target, &cookies, client);
     record_request(ctx, &request, site);
     let mut facts = Facts::default();
-    let verdict = loop {
-        match decide(&request, site, &facts, ctx.now) {
-            Decision::Needs(question) => {
-                let mut waited = Duration::ZERO;
-                let answer = resolve::resolve(question, &mut facts, session, ctx, site_runtime);
-                decision_time::measure_waits(pin!(answer), &mut waited).await;
-                ctx.waited += waited;
-            }
-            Decision::Settled(verdict) => break verdict,
-        }
-    };
-    ctx.record_verdict(&request, site, &verdict);
-    if is_session_lost(&facts, verdict.reason) {
-        let metrics = &site_runtime.metrics;
-        metrics.unexpected_sign_out(SignOutCause::StoreLost);
-    }
-    tracing::debug!(
-        request_id = ctx.request_id,
-        site = site.name,
-        reason = verdict.reason.as_str(),
-        waited_ms = ctx.waited.as_secs_f64() * 1e3,
-        "decided"
-    );
+    let verdict = reach_verdict(&request, &mut facts, session, ctx, site_runtime).await;
     if let Some(application_cookies) = verdict.application_cookies {
         ctx.record_owner(&request, application_cookies);
         if application_cookies.request == RequestCookies::Removed {
@@ -277,6 +255,41 @@ async fn decide_at_site(
             None
         }
     }
+}
+
+/// Asks `decide` and resolves its questions until there is a verdict, which is recorded.
+async fn reach_verdict<'a>(
+    request: &RequestView<'a>,
+    facts: &mut Facts,
+    session: &mut Session,
+    ctx: &mut RequestState,
+    site_runtime: &Arc<SiteRuntime>,
+) -> Verdict<'a> {
+    let site = &site_runtime.site;
+    let verdict = loop {
+        match decide(request, site, facts, ctx.now) {
+            Decision::Needs(question) => {
+                let mut waited = Duration::ZERO;
+                let answer = resolve::resolve(question, facts, session, ctx, site_runtime);
+                decision_time::measure_waits(pin!(answer), &mut waited).await;
+                ctx.waited += waited;
+            }
+            Decision::Settled(verdict) => break verdict,
+        }
+    };
+    ctx.record_verdict(request, site, &verdict);
+    if is_session_lost(facts, verdict.reason) {
+        let metrics = &site_runtime.metrics;
+        metrics.unexpected_sign_out(SignOutCause::StoreLost);
+    }
+    tracing::debug!(
+        request_id = ctx.request_id,
+        site = site.name,
+        reason = verdict.reason.as_str(),
+        waited_ms = ctx.waited.as_secs_f64() * 1e3,
+        "decided"
+    );
+    verdict
 }
 
 /// Whether a visitor is signed out because the store does not know the session, and no refresh token

@@ -239,10 +239,11 @@ async fn watch_stream(session: &Session, response: &ResponseHeader, ctx: &mut Re
 /// to answer.
 pub(super) fn classify_error(error: &Error) -> Option<Reason> {
     let kind = error.etype();
-    match kind {
-        ErrorType::HTTPStatus(400) => return Some(Reason::MalformedRequest),
-        ErrorType::HTTPStatus(413) => return Some(Reason::RequestTooLarge),
-        _ => {}
+    if *kind == ErrorType::HTTPStatus(400) {
+        return Some(Reason::MalformedRequest);
+    }
+    if *kind == ErrorType::HTTPStatus(413) {
+        return Some(Reason::RequestTooLarge);
     }
     match error.esource() {
         ErrorSource::Downstream => {

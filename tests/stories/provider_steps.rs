@@ -178,7 +178,7 @@ fn refused(answer: Result<LoginSuccess, ProviderError>) -> LoginRefused {
 fn code_wanted(answer: Result<LoginSuccess, ProviderError>) -> (Secret, Vec<OfferedMethod>) {
     let refused = refused(answer);
     assert_eq!(refused.reason, Reason::TwoFactorRequired);
-    match refused.pending_step {
+    match refused.pending_step.map(|step| *step) {
         Some(PendingStep::SecondFactor { id, methods }) => (id, methods),
         other => panic!("{other:?}"),
     }
@@ -190,7 +190,7 @@ fn password_wanted(answer: Result<LoginSuccess, ProviderError>, why: &str) -> Se
         (refused.reason, refused.change_reason.as_deref()),
         (Reason::PasswordChangeRequired, Some(why))
     );
-    match refused.pending_step {
+    match refused.pending_step.map(|step| *step) {
         Some(PendingStep::NewPassword { id }) => id,
         other => panic!("{other:?}"),
     }

@@ -37,7 +37,7 @@ pub(super) fn new_password(body: &[u8]) -> Result<LoginRefused, ProviderError> {
             .as_ref()
             .and_then(Value::as_str)
             .and_then(reason_word),
-        pending_step: Some(PendingStep::NewPassword { id }),
+        pending_step: Some(Box::new(PendingStep::NewPassword { id })),
         ..LoginRefused::new(Reason::PasswordChangeRequired)
     })
 }
@@ -93,7 +93,7 @@ pub(super) fn second_factor(body: &[u8]) -> Result<LoginRefused, ProviderError> 
         }
     };
     Ok(LoginRefused {
-        pending_step: Some(PendingStep::SecondFactor { id, methods }),
+        pending_step: Some(Box::new(PendingStep::SecondFactor { id, methods })),
         ..LoginRefused::new(Reason::TwoFactorRequired)
     })
 }

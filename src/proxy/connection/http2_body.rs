@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn a_body_is_kept_whole_or_not_at_all() {
         let mut buffer = RetryBuffer::default();
-        buffer.extend(&[b'a'; RETRY_BUFFER - 1]);
+        buffer.extend(&vec![b'a'; RETRY_BUFFER - 1]);
         buffer.extend(b"b");
         assert!(!buffer.is_truncated);
         assert_eq!(buffer.bytes.len(), RETRY_BUFFER);

@@ -56,7 +56,7 @@ impl Challenges {
         let challenge = Challenge {
             id: URL_SAFE_NO_PAD.encode(system::random::<16>()),
             expires: self.clock.now().plus(awaited.step().lifetime()),
-            pending_step: awaited,
+            pending_step: *awaited,
             options: chosen,
             change_reason: refused.change_reason.clone(),
         };

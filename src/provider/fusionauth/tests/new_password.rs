@@ -34,9 +34,9 @@ async fn a_required_password_comes_with_its_id_and_reason() {
             assert_eq!(refused.change_reason.as_deref(), word, "{body}");
             assert_eq!(
                 refused.pending_step,
-                Some(PendingStep::NewPassword {
+                Some(Box::new(PendingStep::NewPassword {
                     id: Secret::new("leaky")
-                })
+                }))
             );
         }
     }

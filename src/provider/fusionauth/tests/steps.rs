@@ -274,7 +274,7 @@ async fn a_required_code_comes_with_its_methods() {
     };
     assert_eq!(
         (refused.reason, refused.pending_step),
-        (Reason::TwoFactorRequired, Some(pending))
+        (Reason::TwoFactorRequired, Some(Box::new(pending)))
     );
 }
 
@@ -287,7 +287,7 @@ async fn a_required_code_without_known_methods_is_an_error() {
     };
     assert_eq!(
         refusal(log_in(&server).await).pending_step,
-        Some(pending),
+        Some(Box::new(pending)),
         "a server of old"
     );
     for body in [
