@@ -236,12 +236,7 @@ impl BoundServer {
         // The last requests need the providers and the store too.
         let (end, ended) = watch::channel(false);
         embedded_servers.run(&ended);
-        let (handle, probe) = (Arc::clone(&runtime_handle), Arc::new(UpstreamProbe::new()));
-        drop(system::detach(background::run(
-            handle,
-            probe,
-            ended.clone(),
-        )));
+        start_background(&runtime_handle, &ended);
         let sockets = listeners.iter().map(|listener| &listener.socket);
         let estate = Estate {
             sockets: PassedSockets::copies_of(sockets.chain(&admin))?,
@@ -289,6 +284,13 @@ impl BoundServer {
         ending.finish(&runtime_handle).await;
         served.map_err(|error| error.to_string())
     }
+}
+
+/// Starts the work that runs until `ended`.
+fn start_background(runtime_handle: &Arc<RuntimeHandle>, ended: &watch::Receiver<bool>) {
+    let (handle, probe) = (Arc::clone(runtime_handle), Arc::new(UpstreamProbe::new()));
+    let work = background::run(handle, probe, ended.clone());
+    drop(system::detach(work));
 }
 
 /// Says where this process serves.

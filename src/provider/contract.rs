@@ -10,6 +10,7 @@ use crate::model::login::LoginRefused;
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
+use crate::model::token::TokenPair;
 
 /// A user of the provider under test, registered for the application of `expect.audience`, for
 /// which the provider issues refresh tokens.
@@ -66,10 +67,7 @@ pub async fn check(provider: &dyn Provider, known: &KnownUser<'_>) {
     let last = refreshed.refresh.expect("a refresh token, new or old");
 
     provider.revoke(&last).await.expect("a revocation");
-    assert_eq!(
-        provider.refresh(&last).await.err(),
-        refused(Reason::SignedOut)
-    );
+    assert_is_signed_out(provider.refresh(&last).await);
     provider
         .revoke(&last)
         .await
@@ -78,10 +76,16 @@ pub async fn check(provider: &dyn Provider, known: &KnownUser<'_>) {
         .revoke(&Secret::new("made-up"))
         .await
         .expect("a revocation of an unknown token");
-    assert_eq!(
-        provider.refresh(&Secret::new("made-up")).await.err(),
-        refused(Reason::SignedOut)
-    );
+    assert_is_signed_out(provider.refresh(&Secret::new("made-up")).await);
+}
+
+/// The provider refused a refresh token, and says for the log how.
+fn assert_is_signed_out(answer: Result<TokenPair, ProviderError>) {
+    let Err(ProviderError::Refused(refused)) = answer else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(refused.reason, Reason::SignedOut);
+    assert!(refused.provider_status.is_some() && refused.provider_error.is_some());
 }
 
 /// The later steps are refused for a login that does not exist.

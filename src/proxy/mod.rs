@@ -28,6 +28,7 @@ mod form;
 mod log_path;
 mod page_response;
 mod problem_json;
+mod reach_verdict;
 mod read_request_body;
 mod rendered_response;
 mod reply;

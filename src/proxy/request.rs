@@ -6,7 +6,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora::http::RequestHeader;
@@ -19,9 +18,7 @@ use crate::decide::request_target;
 use crate::decide::request_validation::{self, Rejection};
 use crate::decide::trace_context::new_traceparent;
 use crate::decide::upstream_headers::{forwarded_token, is_valid_request_id};
-use crate::decide::{
-    Decision, Facts, Grant, Known, Outcome, RequestCookies, Verdict, client_address, cors, decide,
-};
+use crate::decide::{Facts, Grant, Outcome, RequestCookies, client_address, cors};
 use crate::model::local_response::{LocalResponse, Problem};
 use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
@@ -29,17 +26,15 @@ use crate::model::request::RequestView;
 use crate::model::request_cookies::PresentedCookies;
 use crate::model::rule::RuleClient;
 use crate::model::site::Site;
-use crate::model::token::TokenError;
 use crate::runtime::{RequestContext, Runtime, SiteRuntime};
 use crate::system;
-use crate::telemetry::labels::SignOutCause;
 
 use super::connection::RequestBody;
 use super::decision_time;
 use super::early_answers;
+use super::reach_verdict::reach_verdict;
 use super::request_head::RequestHead;
 use super::request_state::{Granted, RequestState};
-use super::resolve;
 use super::upstream;
 
 /// Runs [`decide_request`]. A panic in it is answered with `500`, and ends neither the connection's
@@ -255,49 +250,6 @@ async fn decide_at_site(
             None
         }
     }
-}
-
-/// Asks `decide` and resolves its questions until there is a verdict, which is recorded.
-async fn reach_verdict<'a>(
-    request: &RequestView<'a>,
-    facts: &mut Facts,
-    session: &mut Session,
-    ctx: &mut RequestState,
-    site_runtime: &Arc<SiteRuntime>,
-) -> Verdict<'a> {
-    let site = &site_runtime.site;
-    let verdict = loop {
-        match decide(request, site, facts, ctx.now) {
-            Decision::Needs(question) => {
-                let mut waited = Duration::ZERO;
-                let answer = resolve::resolve(question, facts, session, ctx, site_runtime);
-                decision_time::measure_waits(pin!(answer), &mut waited).await;
-                ctx.waited += waited;
-            }
-            Decision::Settled(verdict) => break verdict,
-        }
-    };
-    ctx.record_verdict(request, site, &verdict);
-    if is_session_lost(facts, verdict.reason) {
-        let metrics = &site_runtime.metrics;
-        metrics.unexpected_sign_out(SignOutCause::StoreLost);
-    }
-    tracing::debug!(
-        request_id = ctx.request_id,
-        site = site.name,
-        reason = verdict.reason.as_str(),
-        waited_ms = ctx.waited.as_secs_f64() * 1e3,
-        "decided"
-    );
-    verdict
-}
-
-/// Whether a visitor is signed out because the store does not know the session, and no refresh token
-/// was there to start another one.
-fn is_session_lost(facts: &Facts, reason: Reason) -> bool {
-    reason == Reason::SignedOut
-        && matches!(facts.session, Known::Absent(TokenError::Expired))
-        && matches!(facts.refresh, Known::NotAsked)
 }
 
 /// The headers of the request that a rule of the site names.

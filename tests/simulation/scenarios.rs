@@ -375,6 +375,7 @@ fn short_cookies() -> Vec<Named> {
 }
 
 /// Tokens that the provider has issued and that cannot be used yet.
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn kept_pairs() -> Vec<Named> {
     let restart = Action::Restart {
         gateway: 0,

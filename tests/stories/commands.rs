@@ -160,7 +160,7 @@ fn completions_manual_and_version_are_printed() {
     }
     let page = text(run(&["man"]).stdout);
     assert!(
-        page.starts_with(".") && page.contains(".TH vestibule 1"),
+        page.starts_with('.') && page.contains(".TH vestibule 1"),
         "{page}"
     );
     let folder = tempfile::tempdir().unwrap();

@@ -40,18 +40,28 @@ async fn a_refresh_carries_the_token_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn only_a_definite_refusal_ends_a_session() {
+async fn a_definite_refusal_ends_a_session() {
     let refresh = Secret::new(REFRESH);
     let dead =
         r#"{"fieldErrors":{"refreshToken":[{"code":"[invalid]refreshToken","message":"leaky"}]}}"#;
-    for (status, body) in [(400, dead), (404, "")] {
+    for (status, body, error) in [
+        (400, dead, "invalid refreshToken"),
+        (404, "", "unknown token"),
+    ] {
         let (server, _) = scripted(Script::saying(status, body)).await;
-        assert_eq!(
-            server.refresh(&refresh).await,
-            refused(Reason::SignedOut),
-            "{status} {body}"
-        );
+        let refused = steps::refusal(server.refresh(&refresh).await);
+        let expected = LoginRefused {
+            provider_status: Some(status),
+            provider_error: Some(error),
+            ..LoginRefused::new(Reason::SignedOut)
+        };
+        assert_eq!(refused, expected, "{status} {body}");
     }
+}
+
+#[tokio::test]
+async fn no_other_answer_ends_a_session() {
+    let refresh = Secret::new(REFRESH);
     for (status, body) in [
         (401, ""),
         (401, "<html>"),
