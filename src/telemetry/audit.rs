@@ -106,6 +106,12 @@ pub fn sign_in_refused(context: AuditContext<'_>, account: LoginIdHash, reason: 
     audit!(info, "sign_in_refused", context, account = %account, reason = reason.as_str());
 }
 
+/// A provider sent a browser back without signing anybody in. `error` is its error code.
+pub fn redirect_refused(context: AuditContext<'_>, error: &str) {
+    let reason = Reason::SignInFailed.as_str();
+    audit!(info, "sign_in_refused", context, reason, error);
+}
+
 /// A second-factor code was sent for a sign-in.
 pub fn code_sent(context: AuditContext<'_>, account: LoginIdHash) {
     audit!(info, "code_sent", context, account = %account);
