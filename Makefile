@@ -1,10 +1,11 @@
 # `make demo` and `make test` need no setup: they install missing packages with apt if possible, or
 # else name them.
 
-.PHONY: help demo test simulate mutants check bench measure docs build-needs
+.PHONY: help demo demo-sso test simulate mutants check bench measure docs build-needs
 
 help:
 	@echo 'make demo     run the gateway with an identity server and two sample applications'
+	@echo 'make demo-sso run it with one sign-in for both applications, at the identity server'
 	@echo 'make test     run all tests, also with Chromium and other third-party programs'
 	@echo 'make simulate play simulations of a fleet of gateways until one fails or it is stopped'
 	@echo 'make mutants  change the code of the pure rooms, and report what no test notices'
@@ -19,6 +20,9 @@ build-needs:
 
 demo: build-needs
 	cargo run --locked -- demo
+
+demo-sso: build-needs
+	cargo run --locked -- demo --sso
 
 test: build-needs
 	bash scripts/test.sh

@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn a_login_opens_at_its_own_site_only() {
         let sealed = login().seal(&keys(1), "store", [9; 12]).unwrap();
-        let open = |keys, site| RedirectLogin::open(keys, site, &sealed.value);
+        let open = |keys: &SealingKeys, site| RedirectLogin::open(keys, site, &sealed.value);
         assert_eq!(open(&keys(1), "store"), Some(login()));
         assert_eq!(open(&keys(1), "forum"), None);
         assert_eq!(open(&keys(2), "store"), None);
