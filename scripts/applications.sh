@@ -33,5 +33,10 @@ application 'a wiki (MediaWiki)' wiki.py "${chromium[@]}" "${php[@]}" /usr/share
     /etc/php/8.2/mods-available/sqlite3.ini:php-sqlite3
 application 'notebooks (JupyterLab)' notebooks.py "${venv[@]}" "${chromium[@]}"
 application 'a file server (copyparty)' files.py "${venv[@]}" cadaver:cadaver
+application 'Redmine' redmine.py "${chromium[@]}" /usr/share/redmine/config.ru:redmine \
+    /usr/share/doc/redmine-sqlite/copyright:redmine-sqlite puma:puma
+application 'flows (Node-RED)' flows.py "${chromium[@]}" node:nodejs npm:npm
+application 'pages (Streamlit)' streamlit_pages.py "${venv[@]}" "${chromium[@]}"
+application 'pages (Gradio)' gradio_pages.py "${venv[@]}" "${chromium[@]}"
 
 exit $failed
