@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/target.sh
 
-sh scripts/need.sh python3:python3 nginx:nginx-light wrk:wrk
+sh scripts/need.sh python3:python3 nginx:nginx-light wrk:wrk curl:curl
 cargo build --locked --release --bin vestibule --example plain_proxy --example plain_proxy_mimalloc \
     --example session_memory --example throttle_memory
 "$target/release/examples/session_memory"
