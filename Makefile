@@ -64,3 +64,10 @@ package-test:
 # The container image `vestibule`, with Docker.
 image:
 	docker build --build-arg COMMIT=$$(git rev-parse HEAD) --target vestibule -t vestibule .
+
+# The dashboard and the alerts with a live Prometheus and Alertmanager.
+observability: build-needs
+	@sh scripts/need.sh python3:python3 openssl:openssl prometheus:prometheus \
+		prometheus-alertmanager:prometheus-alertmanager
+	cargo build --locked --release --bin vestibule
+	python3 tests/real/observability.py $${CARGO_TARGET_DIR:-target}/release/vestibule
