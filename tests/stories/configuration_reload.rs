@@ -441,13 +441,13 @@ async fn the_watchers_door_is_not_on_a_site() {
     let health = run(&["health", "--config", file.to_str().unwrap()]);
     assert_eq!(health.status.code(), Some(0));
     // Without an admin listener, the sites' listener answers.
-    let text = std::fs::read_to_string(&file).unwrap();
+    let text = fs::read_to_string(&file).unwrap();
     let without_admin: Vec<&str> = text
         .lines()
         .filter(|line| !line.starts_with("admin"))
         .collect();
     let other = file.with_file_name("without-admin.toml");
-    std::fs::write(
+    fs::write(
         &other,
         without_admin
             .join("\n")
