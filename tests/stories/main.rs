@@ -37,6 +37,7 @@ mod mobile;
 mod mobile_crowd;
 mod nothing_leaks;
 mod one_sign_in;
+mod path_vulnerabilities;
 mod pipelining;
 mod provider_answers;
 mod provider_steps;
