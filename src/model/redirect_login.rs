@@ -246,8 +246,17 @@ pub struct CallbackParameters {
 pub enum CallbackAnswer {
     /// The code for the tokens.
     Code(Secret),
-    /// The user is not logged in: the error code of the provider.
-    Error(String),
+    /// The user is not logged in.
+    Error(ProviderRefusal),
+}
+
+/// The error of an authorization response (RFC 6749, section 4.1.2.1), in printable ASCII.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderRefusal {
+    /// The error code, such as `access_denied`.
+    pub code: String,
+    /// What the provider tells the operator besides.
+    pub description: Option<String>,
 }
 
 impl CallbackParameters {
@@ -255,11 +264,12 @@ impl CallbackParameters {
     /// which RFC 6749 forbids (section 3.1), or where there is both a code and an error.
     #[must_use]
     pub fn parse(query: &str) -> Option<Self> {
-        let mut read: [(&str, Option<String>); 4] = [
+        let mut read: [(&str, Option<String>); 5] = [
             ("state", None),
             ("iss", None),
             ("code", None),
             ("error", None),
+            ("error_description", None),
         ];
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             if let Some((_, slot)) = read.iter_mut().find(|(known, _)| *known == name)
@@ -268,10 +278,13 @@ impl CallbackParameters {
                 return None;
             }
         }
-        let [state, issuer, code, error] = read.map(|(_, value)| value);
+        let [state, issuer, code, error, description] = read.map(|(_, value)| value);
         let answer = match (code, error) {
             (Some(code), None) if !code.is_empty() => CallbackAnswer::Code(Secret::new(code)),
-            (None, Some(error)) => CallbackAnswer::Error(printable(&error)),
+            (None, Some(error)) => CallbackAnswer::Error(ProviderRefusal {
+                code: printable(&error, MAX_ERROR),
+                description: description.map(|text| printable(&text, MAX_DESCRIPTION)),
+            }),
             (Some(_) | None, _) => return None,
         };
         Some(Self {
@@ -290,18 +303,20 @@ impl CallbackParameters {
 
 /// The longest error code that is logged.
 const MAX_ERROR: usize = 64;
+/// The longest explanation that is logged.
+const MAX_DESCRIPTION: usize = 256;
 
-/// An error code as it may be logged: RFC 6749 allows printable ASCII.
-fn printable(error: &str) -> String {
-    let printable = error.chars().filter(char::is_ascii_graphic);
-    printable.take(MAX_ERROR).collect()
+/// The beginning of a text as it may be logged: RFC 6749 allows printable ASCII.
+fn printable(text: &str, longest: usize) -> String {
+    let printable = text.chars().filter(|c| *c == ' ' || c.is_ascii_graphic());
+    printable.take(longest).collect()
 }
 
 impl fmt::Debug for CallbackParameters {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.answer {
             CallbackAnswer::Code(_) => out.write_str("CallbackParameters(code)"),
-            CallbackAnswer::Error(error) => write!(out, "CallbackParameters({error:?})"),
+            CallbackAnswer::Error(error) => write!(out, "CallbackParameters({:?})", error.code),
         }
     }
 }
@@ -424,8 +439,13 @@ mod tests {
             (code.state.as_str(), code.issuer.as_deref()),
             ("s", Some("https://id"))
         );
-        let error = CallbackParameters::parse("error=access_denied%0A&state=s").unwrap();
-        assert_eq!(error.answer, CallbackAnswer::Error("access_denied".into()));
+        let error = "error=access_denied%0A&error_description=No%0A+thanks%C3%A9&state=s";
+        let refusal = ProviderRefusal {
+            code: "access_denied".into(),
+            description: Some("No thanks".into()),
+        };
+        let error = CallbackParameters::parse(error).unwrap();
+        assert_eq!(error.answer, CallbackAnswer::Error(refusal));
         for bad in [
             "",
             "state=s",

@@ -29,6 +29,8 @@ use crate::system::Clock;
 mod address;
 mod client_authentication;
 mod discovery;
+#[cfg(test)]
+mod tests;
 mod token_response;
 use client_authentication::{ClientAuthentication, Proof};
 use discovery::{Discovery, DiscoveryCache, EndpointRule};

@@ -106,10 +106,19 @@ pub fn sign_in_refused(context: AuditContext<'_>, account: LoginIdHash, reason: 
     audit!(info, "sign_in_refused", context, account = %account, reason = reason.as_str());
 }
 
-/// A provider sent a browser back without signing anybody in. `error` is its error code.
-pub fn redirect_refused(context: AuditContext<'_>, error: &str) {
-    let reason = Reason::SignInFailed.as_str();
-    audit!(info, "sign_in_refused", context, reason, error);
+/// What a provider says about a sign-in by redirect that it refused.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProviderError<'a> {
+    /// Its error code.
+    pub code: Option<&'a str>,
+    /// Its explanation, for the operator.
+    pub description: Option<&'a str>,
+}
+
+/// A browser came back from the provider, and nobody is signed in.
+pub fn sign_in_failed(context: AuditContext<'_>, reason: Reason, told: ProviderError<'_>) {
+    let (reason, error, description) = (reason.as_str(), told.code, told.description);
+    audit!(info, "sign_in_failed", context, reason, error, description);
 }
 
 /// A second-factor code was sent for a sign-in.

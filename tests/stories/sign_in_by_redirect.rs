@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::support::openid::{CLIENT, PERSON, REVOKE, TOKEN, query_of};
-use super::support::{Browser, OpenId, Reply, Stage, field};
+use super::support::{Browser, OpenId, PASSWORD, Reply, Stage, field, with_line};
 
 const ACCESS: &str = "vestibule-access";
 const REFRESH: &str = "vestibule-refresh";
@@ -427,4 +427,107 @@ async fn what_was_written_is_sent_after_the_sign_in() {
         &offered.body[..2000]
     );
     assert_eq!(field(&offered.body, "text"), text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fusionauth_signs_in_at_its_own_pages_too() {
+    let provider = OpenId::open().await;
+    provider.behaves(|ways| {
+        ways.access_claims =
+            std::sync::Arc::new(|claims| claims["aud"] = json!("store-application"));
+        ways.id_claims = std::sync::Arc::new(|claims| claims["aud"] = json!("store-application"));
+    });
+    let issuer = provider.issuer();
+    let stage = Stage::set_with(
+        |config| {
+            let config = with_line(&config, "url", &format!("url = \"{issuer}\""));
+            let lines = format!(
+                "issuer = \"{issuer}\"\nsign_in = \"redirect\"\nclient_id = \"store-application\"\n\
+                 client_secret = \"the client's secret+\""
+            );
+            with_line(&config, "issuer", &lines)
+        },
+        |_| {},
+    )
+    .await;
+    let mut browser = stage.browser();
+    assert_eq!(provider.sign_in(&mut browser, "/cart").await.status, 303);
+    assert_eq!(browser.get("/cart").await.status, 200);
+    stage.expire_access_tokens();
+    provider.follows(&stage);
+    assert_eq!(browser.get("/cart").await.status, 200, "refreshed");
+    assert_eq!(provider.asked(TOKEN), 2);
+    let reply = browser.post("/logout", &[]).await;
+    assert!(
+        reply.header("location").unwrap().starts_with(&issuer),
+        "{reply:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_form_is_the_password_grant() {
+    let provider = OpenId::open().await;
+    let stage = provider.stage_of("sign_in = \"form\"").await;
+    let mut browser = stage.browser();
+    let reply = browser.sign_in("maria", "wrong").await;
+    assert_eq!(reply.status, 401, "{reply:?}");
+    provider.behaves(|ways| ways.token_answer = Some((403, json!(null))));
+    assert_eq!(
+        browser.sign_in("maria", PASSWORD).await.status,
+        401,
+        "without a word"
+    );
+    provider.behaves(|ways| ways.token_answer = Some((500, json!({}))));
+    assert_eq!(browser.sign_in("maria", PASSWORD).await.status, 503);
+    provider.behaves(|ways| ways.token_answer = None);
+    assert_eq!(browser.sign_in("maria", PASSWORD).await.status, 303);
+    assert_eq!(provider.last_form(TOKEN)["username"], "maria");
+    assert_eq!(browser.get("/cart").await.status, 200);
+    let reply = browser.post("/logout", &[]).await;
+    assert_eq!(
+        reply.header("location"),
+        Some("/"),
+        "nobody is signed in there"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_starts_before_its_provider_and_outlives_its_outages() {
+    let provider = OpenId::open().await;
+    provider.behaves(|ways| {
+        ways.document = std::sync::Arc::new(|document| document["issuer"] = json!("https://other"));
+    });
+    let stage = Stage::begin(|config| provider.in_place(&config, ""), |_| {}, |_| {}).await;
+    let mut browser = stage.browser();
+    let reply = browser.get("/login").await;
+    assert_eq!(
+        reply.status, 500,
+        "another issuer is not asked for a sign-in"
+    );
+    provider.behaves(|ways| ways.document = std::sync::Arc::new(|_| {}));
+    stage.until_ready().await;
+    assert_eq!(provider.sign_in(&mut browser, "/cart").await.status, 303);
+    // The document cannot be fetched any more: the last one stays.
+    provider.behaves(|ways| {
+        ways.document = std::sync::Arc::new(|document| *document = json!({}));
+    });
+    assert_eq!(
+        provider.sign_in(&mut stage.browser(), "/cart").await.status,
+        303
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn store_and_forum_share_one_sign_in() {
+    let provider = OpenId::open().await;
+    let stage = provider.stage().await;
+    let (mut store, mut forum) = (stage.browser(), stage.forum_browser());
+    assert_eq!(provider.sign_in(&mut store, "/cart").await.status, 303);
+    let reply = provider.sign_in(&mut forum, "/posts").await;
+    assert_eq!(reply.header("location"), Some("/posts"));
+    assert_eq!(forum.get("/posts").await.status, 200);
+    // A sign-in of the one is none at the other.
+    let address = provider.leave(&mut stage.browser(), "/cart").await;
+    let callback = provider.signs_in(&address);
+    says_to_begin_again(&stage.forum_browser().get(&callback).await, "/login");
 }

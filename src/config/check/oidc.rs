@@ -49,6 +49,11 @@ pub(super) fn client(
         refuse_all(written, review)?;
         return Ok(None);
     }
+    if let (SignIn::Form, Some(Kind::Oidc), Some(at)) = (sign_in, written.kind, &written.sign_in) {
+        let what = "`sign_in` = \"form\" is the password grant, which RFC 9700 advises against";
+        let hint = "write \"redirect\" unless a client can only send a password";
+        review.warn(&at.span, what, hint);
+    }
     let id = client_id(written, review);
     let proof = proof(written, review);
     let scopes = scopes(written, review);

@@ -44,7 +44,7 @@ pub(super) fn authorization(
 }
 
 /// The code challenge of a verifier (RFC 7636, section 4.2).
-fn challenge(verifier: &Secret) -> String {
+pub(super) fn challenge(verifier: &Secret) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.expose().as_bytes()))
 }
 

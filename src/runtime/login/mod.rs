@@ -14,7 +14,7 @@ use crate::model::challenge::{Challenge, LoginOptions};
 use crate::model::login::LoginRefused;
 use crate::model::login_step::StepSubmission;
 use crate::model::reason::Reason;
-use crate::model::redirect_login::{BegunRedirect, FailedRedirect, FinishedRedirect};
+use crate::model::redirect_login::{BegunRedirect, FinishedRedirect};
 use crate::model::secret::Secret;
 use crate::model::token::CompletedLogin;
 use crate::provider::ProviderError;
@@ -132,10 +132,7 @@ impl Login {
             Err(error) => {
                 let reason = error.reason();
                 metrics.sign_in_refused(reason);
-                return Err(RedirectError::Unavailable(FailedRedirect {
-                    reason,
-                    return_to,
-                }));
+                return Err(redirect::unavailable(context, reason, return_to));
             }
         };
         if let Some(session) = back.replaces {

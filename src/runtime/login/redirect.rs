@@ -164,7 +164,11 @@ impl RedirectLogins {
         let code = match &back.callback.answer {
             CallbackAnswer::Code(code) => code,
             CallbackAnswer::Error(error) => {
-                audit::redirect_refused(context.audit_context(), error);
+                let told = audit::ProviderError {
+                    code: Some(&error.code),
+                    description: error.description.as_deref(),
+                };
+                audit::sign_in_failed(context.audit_context(), Reason::SignInFailed, told);
                 return Err(refused(RedirectRefusal::Refused, return_to()));
             }
         };
@@ -174,15 +178,12 @@ impl RedirectLogins {
         let success = match self.exchange(context, &login, code, back.callback).await {
             Ok(success) => success,
             Err(LoginError::Refused(_)) => {
-                audit::redirect_refused(context.audit_context(), "invalid_grant");
+                let told = audit::ProviderError::default();
+                audit::sign_in_failed(context.audit_context(), Reason::SignInFailed, told);
                 return Err(refused(RedirectRefusal::Refused, return_to()));
             }
             Err(LoginError::Unavailable(reason)) => {
-                let return_to = return_to();
-                return Err(RedirectError::Unavailable(FailedRedirect {
-                    reason,
-                    return_to,
-                }));
+                return Err(unavailable(context, reason, return_to()));
             }
         };
         Ok(Returned {
@@ -298,6 +299,17 @@ fn key_of(used_as: &str, login: &RedirectLogin) -> [u8; 32] {
     let mut key = [0; 32];
     key.copy_from_slice(hash.as_ref());
     key
+}
+
+/// Records that a sign-in could not be finished.
+pub(super) fn unavailable(
+    context: RequestContext<'_>,
+    reason: Reason,
+    return_to: Option<ReturnPath>,
+) -> RedirectError {
+    let told = audit::ProviderError::default();
+    audit::sign_in_failed(context.audit_context(), reason, told);
+    RedirectError::Unavailable(FailedRedirect { reason, return_to })
 }
 
 fn refused(cause: RedirectRefusal, return_to: Option<ReturnPath>) -> RedirectError {

@@ -120,11 +120,6 @@ impl OpenId {
         fields(&last.expect("a request").body)
     }
 
-    /// Stops listening.
-    pub fn kill(&self) {
-        self.application.kill();
-    }
-
     /// A configuration whose sites this provider vouches for, with more lines for the provider.
     pub fn in_place(&self, config: &str, lines: &str) -> String {
         let (before, rest) = config.split_once("[providers.main]").unwrap();
@@ -149,8 +144,20 @@ impl OpenId {
     /// The same with a changed configuration.
     pub async fn stage_with(&self, change: impl FnOnce(String) -> String) -> Stage {
         let stage = Stage::set_with(|config| change(self.in_place(&config, "")), |_| {}).await;
-        self.state.lock().unwrap().clock = stage.clock.clone();
+        self.follows(&stage);
         stage
+    }
+
+    /// A stage whose people sign in here, with more lines for the provider.
+    pub async fn stage_of(&self, lines: &str) -> Stage {
+        let stage = Stage::set_with(|config| self.in_place(&config, lines), |_| {}).await;
+        self.follows(&stage);
+        stage
+    }
+
+    /// The provider's clock is that of the stage.
+    pub fn follows(&self, stage: &Stage) {
+        self.state.lock().unwrap().clock = stage.clock.clone();
     }
 
     /// The person signs in at the address that the gateway sent the browser to. What the provider
@@ -159,7 +166,6 @@ impl OpenId {
         let mut state = self.state.lock().unwrap();
         let query = query_of(address);
         assert_eq!(query["response_type"], "code");
-        assert_eq!(query["client_id"], CLIENT);
         assert_eq!(query["code_challenge_method"], "S256");
         let code = state.make("code");
         let asked = ["nonce", "code_challenge", "redirect_uri"].map(|name| query[name].clone());
@@ -240,7 +246,7 @@ impl State {
                 (self.ways.document)(&mut document);
                 (200, document)
             }
-            "/jwks" => (200, json!({ "keys": [jwk(&self.key, "one")] })),
+            "/jwks" | "/.well-known/jwks.json" => (200, json!({ "keys": [jwk(&self.key, "one")] })),
             TOKEN => self.tokens(received),
             REVOKE => {
                 let token = &fields(&received.body)["token"];
@@ -255,11 +261,17 @@ impl State {
         if let Some(answer) = &self.ways.token_answer {
             return answer.clone();
         }
-        let pair: String = [CLIENT, SECRET]
-            .map(|text| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>())
-            .join(":");
-        let expected = format!("Basic {}", STANDARD.encode(pair));
-        if received.header("authorization") != Some(&expected) {
+        let proof = |client: &str| {
+            let pair = [client, SECRET].map(|text| {
+                url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>()
+            });
+            format!("Basic {}", STANDARD.encode(pair.join(":")))
+        };
+        let presented = received.header("authorization");
+        if ![CLIENT, "store-application"]
+            .iter()
+            .any(|client| presented == Some(&proof(client)))
+        {
             return (401, json!({ "error": "invalid_client" }));
         }
         let fields = fields(&received.body);
