@@ -43,6 +43,8 @@ pub struct Site {
     pub https: HttpsPolicy,
     /// The identity provider, by its name in the configuration.
     pub provider: String,
+    /// Whether the provider's messages are taken at this site.
+    pub public_hooks: bool,
     /// The audience (`aud`) that access tokens must have.
     pub application_id: String,
     /// The servers of the application; never empty.

@@ -83,7 +83,7 @@ pub fn verify(
     expect: &Expectations,
     now: Timestamp,
 ) -> Result<VerifiedClaims, VerifyError> {
-    let signed = signed_payload(token, keys, &expect.algorithms)?;
+    let signed = signed_payload(token, keys, &expect.algorithms, is_access_token_type)?;
     let claims = strict_json::object(&signed.payload).ok_or(VerifyError::Invalid)?;
     check_parties(&claims, expect)?;
     let (verified, starts) = read_claims(claims, signed.input).ok_or(VerifyError::Invalid)?;
@@ -94,6 +94,19 @@ pub fn verify(
         return Err(VerifyError::Expired(Box::new(verified)));
     }
     Ok(verified)
+}
+
+/// The claims of a JWT that is no access token and carries one of `allowed` signatures. Form, header
+/// and signature were checked, none of the claims was. A `typ`, where there is one, must be right by
+/// `is_type`.
+pub(super) fn signed_claims(
+    token: &str,
+    keys: &KeySet,
+    allowed: &[Algorithm],
+    is_type: fn(&str) -> bool,
+) -> Result<Map<String, Value>, VerifyError> {
+    let signed = signed_payload(token, keys, allowed, is_type)?;
+    strict_json::object(&signed.payload).ok_or(VerifyError::Invalid)
 }
 
 /// The parts of a token whose signature was verified.
@@ -109,13 +122,15 @@ fn signed_payload<'a>(
     token: &'a str,
     keys: &KeySet,
     allowed: &[Algorithm],
+    is_type: fn(&str) -> bool,
 ) -> Result<Signed<'a>, VerifyError> {
     if token.len() > MAX_TOKEN {
         return Err(VerifyError::TooLarge);
     }
     let parts = split(token).ok_or(VerifyError::Invalid)?;
     let header = strict_json::object(&parts.header).ok_or(VerifyError::Invalid)?;
-    let (algorithm, kid) = read_header(&header, allowed).ok_or(VerifyError::Invalid)?;
+    let header = read_header(&header, allowed, is_type);
+    let (algorithm, kid) = header.ok_or(VerifyError::Invalid)?;
     let key = keys.choose(kid, algorithm).map_err(|error| match error {
         KeyChoiceError::Unknown => VerifyError::UnknownKey,
         KeyChoiceError::Unsuitable => VerifyError::Invalid,
@@ -168,6 +183,7 @@ fn split(token: &str) -> Option<Parts<'_>> {
 fn read_header<'a>(
     header: &'a Map<String, Value>,
     allowed: &[Algorithm],
+    is_type: fn(&str) -> bool,
 ) -> Option<(Algorithm, Option<&'a str>)> {
     // No extension is supported, so any critical one makes the token invalid (RFC 7515, section
     // 4.1.11). `b64` changes what is signed (RFC 7797).
@@ -175,7 +191,7 @@ fn read_header<'a>(
         return None;
     }
     if let Some(typ) = header.get("typ")
-        && !is_access_token_type(typ.as_str()?)
+        && !is_type(typ.as_str()?)
     {
         return None;
     }
@@ -243,22 +259,24 @@ fn read_claims(
 /// Whether `aud`, a string or an array of strings (RFC 7519, section 4.1.3), names `wanted`. `None`
 /// where it is neither.
 fn names_audience(aud: &Value, wanted: &str) -> Option<bool> {
+    audiences(aud).map(|audiences| audiences.contains(&wanted))
+}
+
+/// The values of `aud`; `None` where it is neither a string nor an array of strings.
+pub(super) fn audiences(aud: &Value) -> Option<Vec<&str>> {
     match aud {
-        Value::String(audience) => Some(audience == wanted),
-        Value::Array(audiences) => audiences
-            .iter()
-            .all(Value::is_string)
-            .then(|| audiences.iter().any(|audience| audience == wanted)),
+        Value::String(audience) => Some(vec![audience]),
+        Value::Array(audiences) => audiences.iter().map(Value::as_str).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
     }
 }
 
 /// A claim is not a `NumericDate`, or lies before 1970: the token is invalid.
-struct NumericDateError;
+pub(super) struct NumericDateError;
 
 /// The time of a `NumericDate` claim (RFC 7519, section 2), which may have a fraction; `None` where
 /// the claim is absent.
-fn numeric_date(
+pub(super) fn numeric_date(
     claims: &Map<String, Value>,
     name: &str,
 ) -> Result<Option<Timestamp>, NumericDateError> {

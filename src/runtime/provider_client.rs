@@ -10,7 +10,12 @@ use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::TokenPair;
 use crate::provider::jwks_cache::{JwksCache, Refreshed, TokenOrigin};
+use crate::provider::key_set::KeySet;
+use crate::provider::logout_token::{
+    LogoutExpectations, LogoutToken, LogoutTokenError, verify_logout_token,
+};
 use crate::provider::verify::{Expectations, VerifiedClaims, VerifyError, verify};
+use crate::provider::webhook::{self, MalformedError};
 use crate::provider::{
     LoginAttempt, LoginSuccess, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt,
 };
@@ -47,8 +52,10 @@ impl ProviderClient {
         now: Timestamp,
     ) -> Result<Verified, VerifyTokenError> {
         let expect = self.expectations(audience);
-        self.verify_as(TokenOrigin::Presented, token, &expect, now)
-            .await
+        self.with_keys(TokenOrigin::Presented, |keys| {
+            verify(token, keys, &expect, now)
+        })
+        .await
     }
 
     /// Verifies a `token` for `audience` that the provider itself has issued. Where its key is
@@ -60,8 +67,46 @@ impl ProviderClient {
         now: Timestamp,
     ) -> Result<Verified, VerifyTokenError> {
         let expect = self.expectations(audience);
-        self.verify_as(TokenOrigin::Issued, token, &expect, now)
-            .await
+        self.with_keys(TokenOrigin::Issued, |keys| {
+            verify(token, keys, &expect, now)
+        })
+        .await
+    }
+
+    /// Verifies the signature of a webhook's `body`. Where its key is unknown, the keys are
+    /// refreshed as for a token that a client presents: anybody can send a webhook.
+    pub(super) async fn verify_webhook(
+        &self,
+        signature: &str,
+        body: &[u8],
+    ) -> Result<(), VerifyTokenError> {
+        let verified = self.with_keys(TokenOrigin::Presented, |keys| {
+            webhook::verify_signature(signature, body, keys, &self.algorithms)
+        });
+        verified.await.map(|verified| verified.claims)
+    }
+
+    /// Verifies a logout token for one of `audiences`. Its keys are found as those of a webhook.
+    pub(super) async fn verify_logout_token(
+        &self,
+        token: &str,
+        audiences: &[String],
+        now: Timestamp,
+    ) -> Result<Result<LogoutToken, MalformedError>, VerifyTokenError> {
+        let expect = LogoutExpectations {
+            issuer: &self.settings.issuer,
+            audiences,
+            algorithms: &self.algorithms,
+            leeway: self.settings.leeway,
+        };
+        let verified = self.with_keys(TokenOrigin::Presented, |keys| {
+            match verify_logout_token(token, keys, expect, now) {
+                Ok(token) => Ok(Ok(token)),
+                Err(LogoutTokenError::Claim(error)) => Ok(Err(error)),
+                Err(LogoutTokenError::Token(error)) => Err(error),
+            }
+        });
+        verified.await.map(|verified| verified.claims)
     }
 
     fn expectations(&self, audience: &str) -> Expectations {
@@ -73,19 +118,18 @@ impl ProviderClient {
         }
     }
 
-    async fn verify_as(
+    /// Makes a check with the keys of the provider, again where they were refreshed for it.
+    async fn with_keys<T>(
         &self,
         origin: TokenOrigin,
-        token: &str,
-        expect: &Expectations,
-        now: Timestamp,
-    ) -> Result<Verified, VerifyTokenError> {
+        check: impl Fn(&KeySet) -> Result<T, VerifyError>,
+    ) -> Result<Verified<T>, VerifyTokenError> {
         let mut lookup = None;
         loop {
             let keys = self.keys.current();
             let error = match &keys {
                 None => VerifyError::UnknownKey,
-                Some(keys) => match verify(token, keys, expect, now) {
+                Some(keys) => match check(keys) {
                     Ok(claims) => {
                         let generation = keys.generation();
                         return Ok(Verified { claims, generation });
@@ -271,8 +315,8 @@ impl ProviderClient {
 }
 
 /// The claims of a token that verified, and the generation of the keys that verified it.
-pub(super) struct Verified {
-    pub(super) claims: VerifiedClaims,
+pub(super) struct Verified<T = VerifiedClaims> {
+    pub(super) claims: T,
     pub(super) generation: u64,
 }
 

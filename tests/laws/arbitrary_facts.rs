@@ -109,6 +109,8 @@ pub fn facts() -> impl Strategy<Value = Facts> {
             login: others.0,
             logout: others.1,
             redirects: others.2,
+            // No site of these laws takes hooks.
+            hook: Known::NotAsked,
         },
     )
 }

@@ -148,6 +148,8 @@ fn client(url: &str, reveal_account_state: bool) -> Fusionauth {
         timeout: Duration::from_secs(30),
         leeway: Duration::ZERO,
         reveal_account_state,
+        webhook_secret: None,
+        public_hooks: false,
     };
     Fusionauth::new(&endpoint, &settings, Arc::new(HttpClient::new().unwrap())).unwrap()
 }

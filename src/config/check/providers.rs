@@ -72,6 +72,7 @@ fn provider(written: &At<Written>, review: &mut Review<'_>) -> Option<Provider> 
         Some(Kind::Oidc) | None => None,
     };
     let issuer = issuer(written, review);
+    let webhook_secret = webhook_secret(written, review);
     Some(Provider {
         kind: kind?,
         issuer: issuer?,
@@ -80,7 +81,26 @@ fn provider(written: &At<Written>, review: &mut Review<'_>) -> Option<Provider> 
         timeout: written.timeout.0,
         leeway: written.leeway.0,
         reveal_account_state: written.reveal_account_state,
+        webhook_secret: webhook_secret.ok()?,
+        public_hooks: written.public_hooks,
     })
+}
+
+/// The secret of the webhooks. It travels as a Bearer credential.
+fn webhook_secret(
+    written: &At<Written>,
+    review: &mut Review<'_>,
+) -> Result<Option<Secret>, Reported> {
+    let Some(source) = &written.webhook_secret else {
+        return Ok(None);
+    };
+    let secret = review.secret(source).ok_or(Reported)?;
+    if secret.expose().is_empty() || !secret.expose().bytes().all(|b| b.is_ascii_graphic()) {
+        let what = "`webhook_secret` is empty or has characters that a header cannot carry";
+        review.refuse(&source.span, what, make_one(32));
+        return Err(Reported);
+    }
+    Ok(Some(secret))
 }
 
 fn issuer(written: &At<Written>, review: &mut Review<'_>) -> Option<String> {

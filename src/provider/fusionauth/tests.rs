@@ -122,6 +122,8 @@ fn settings(endpoint: &Endpoint, disclosure: Disclosure) -> settings::Provider {
         timeout: Duration::from_secs(5),
         leeway: Duration::from_secs(30),
         reveal_account_state: disclosure == Disclosure::Revealed,
+        webhook_secret: None,
+        public_hooks: false,
     }
 }
 

@@ -78,9 +78,7 @@ impl Completion {
             .await
             .map_err(LoginError::Unavailable)?;
         let principal = Arc::new(principal);
-        site_runtime
-            .token_cache
-            .put(pair.access.expose(), verified.generation, &principal);
+        site_runtime.cache_token(pair.access.expose(), verified.generation, &principal);
         Ok(CompletedLogin {
             tokens,
             principal,
@@ -116,6 +114,7 @@ fn ticket(login: &AcceptedLogin, principal: &Principal, now: Timestamp) -> Refre
         sub: principal.identity.sub.clone(),
         revocation_key: principal.revocation_key.0.clone(),
         login_time: now,
+        login_issued: principal.issued(),
         remember: login.remember,
         session_hash: None,
         access_expires: Some(principal.expires_at),

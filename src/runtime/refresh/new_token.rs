@@ -56,9 +56,7 @@ pub(super) async fn verify_new_token(
         return Err(NewTokenError::NotRegistered);
     }
     let principal = Arc::new(principal);
-    site_runtime
-        .token_cache
-        .put(access, verified.generation, &principal);
+    site_runtime.cache_token(access, verified.generation, &principal);
     Ok(NewToken {
         principal,
         registered,
