@@ -67,6 +67,7 @@ pub fn may_be_read(response: &LocalResponse) -> bool {
         | LocalResponse::AcmeChallenge(_)
         | LocalResponse::HealthCheck(_)
         | LocalResponse::PrefetchRefused
+        | LocalResponse::Hook(_)
         | LocalResponse::PreservedPost(_)
         | LocalResponse::ActionRequired(_)
         | LocalResponse::Asset(_)

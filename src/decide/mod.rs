@@ -26,7 +26,8 @@
 //! * `login`, `login_result`, `csrf_token`, `challenge`, `mfa`, `logout`: the gateway's forms.
 //! * `api`, `api_body`, `api_login`, `api_mfa`, `cors`: the JSON endpoints, and pages of other
 //!   origins.
-//! * `fusionauth_hosted_backend`: the endpoints that FusionAuth's SDKs call.
+//! * `fusionauth_hosted_backend`: the endpoints that FusionAuth's SDKs call. `hook`: messages of the
+//!   provider.
 //! * `forget`: whose the application's own cookies are.
 //! * `prefetch`, `opener`: what a browser's prefetch may not do, and what a popup keeps.
 //! * `request_validation`, `request_target`, `client_address`, `forwarded`, `trace_context`: what is
@@ -63,6 +64,7 @@ pub mod facts;
 pub mod forget;
 pub mod forwarded;
 mod fusionauth_hosted_backend;
+mod hook;
 pub mod https_redirect;
 mod login;
 mod login_result;
@@ -162,6 +164,7 @@ fn call_endpoint<'a>(
         Endpoint::Logout => logout::decide(request, site, facts, now),
         Endpoint::ApplicationLogout => logout::decide_application(request, site, facts, now),
         Endpoint::Asset(name) => file(LocalResponse::Asset(name)),
+        Endpoint::Hook(kind) => hook::decide(kind, facts),
         Endpoint::AssertionKeys => file(LocalResponse::AssertionKeys),
         Endpoint::ChangePassword => Decision::Settled(change_password(site)),
     }

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import npm  # noqa: E402
 from gateway import free_port  # noqa: E402
 from redirect_sign_in import (  # noqa: E402
-    ACCOUNT, SCENARIOS, Shop, an_administrator_ends_an_open_tab, callback, play, ports,
+    ACCOUNT, SCENARIOS, Shop, a_disabled_user_is_not_renewed, an_administrator_ends_an_open_tab, callback, play, ports,
 )
 from webdriver import until  # noqa: E402
 
@@ -27,6 +27,9 @@ class OidcProvider:
 
     client_id = "shop"
     lifetime = 5
+    # In seconds: when a request renews.
+    renewal_after = 6
+    comes_back = True
 
     def __init__(self, folder):
         self.gateway_port, self.admin_port = ports()
@@ -84,6 +87,9 @@ class OidcProvider:
     def refreshes(self):
         return self.ask("/counts")["refreshes"]
 
+    def disable(self, is_disabled):
+        self.ask(f"/disable/{ACCOUNT}" if is_disabled else f"/enable/{ACCOUNT}")
+
     def end_sessions(self):
         assert self.ask("/end")["ended"] > 0
 
@@ -100,7 +106,7 @@ def main():
         with tempfile.TemporaryDirectory(prefix="vestibule-oidc-provider-") as directory:
             shop = Shop(binary, directory, counterpart)
             try:
-                failed = play([*SCENARIOS, an_administrator_ends_an_open_tab], shop, only)
+                failed = play([*SCENARIOS, a_disabled_user_is_not_renewed, an_administrator_ends_an_open_tab], shop, only)
             finally:
                 shop.stop()
     finally:

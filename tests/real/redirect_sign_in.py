@@ -188,7 +188,7 @@ def sixty_requests_renew_once(browser, shop):
     for _ in range(2):
         before = shop.counterpart.refreshes()
         cookies = cookies_of(browser)
-        time.sleep(shop.counterpart.lifetime + 1)
+        time.sleep(shop.counterpart.renewal_after)
         with concurrent.futures.ThreadPoolExecutor(60) as pool:
             answers = list(pool.map(lambda _: shop.get("/private", cookies), range(60)))
         assert {status for status, _ in answers} == {200}, [status for status, _ in answers]
@@ -205,10 +205,27 @@ def a_sign_out_is_seen_at_the_provider(browser, shop):
     browser.goto(shop.site + "/logout")
     browser.leave("button[type=submit]")
     shop.counterpart.confirm_sign_out(browser)
-    is_at(browser, "/")
+    if shop.counterpart.comes_back:
+        is_at(browser, "/")
     assert shop.get("/private", cookies)[0] in (302, 401), "a copied cookie is still good"
     browser.goto(shop.site + "/private")
     until(lambda: shop.counterpart.shows_form(browser), 20, "the provider's form")
+
+
+def a_disabled_user_is_not_renewed(browser, shop):
+    sign_in(browser, shop)
+    cookies = cookies_of(browser)
+    shop.counterpart.disable(True)
+    try:
+        time.sleep(shop.counterpart.renewal_after)
+        before = shop.served.metric(("vestibule_provider_requests_total", 'operation="refresh"'))
+        for _ in range(2):
+            status = shop.get("/private", cookies)[0]
+            assert status in (302, 401), f"renewed: {status}"
+        asked = shop.served.metric(("vestibule_provider_requests_total", 'operation="refresh"')) - before
+        assert asked == 1, f"asked {asked} times"
+    finally:
+        shop.counterpart.disable(False)
 
 
 def an_administrator_ends_an_open_tab(browser, shop):

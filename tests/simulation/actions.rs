@@ -263,13 +263,10 @@ impl World {
         let Some(site_runtime) = runtime.site_called(HOST) else {
             return;
         };
-        let ended = site_runtime.streams.opened(&principal.revocation_key);
-        if runtime
-            .revocation
-            .is_revoked_by_now(site_runtime, &principal.revocation_key)
-        {
-            site_runtime.streams.end(&principal.revocation_key);
-        }
+        let (revoking, at) = (Arc::clone(&runtime), Arc::clone(site_runtime));
+        let of = Arc::clone(&principal);
+        let is_revoked = move || revoking.revocation.is_revoked_by_now(&at, &of);
+        let ended = site_runtime.streams.opened(&principal, is_revoked);
         let is_open = Arc::new(AtomicBool::new(true));
         let stream = Stream {
             grant,

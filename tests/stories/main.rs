@@ -23,6 +23,7 @@ mod first_visit;
 mod floods;
 mod forged_headers;
 mod framing;
+mod hooks;
 mod hosted_backend;
 mod hostile_paths;
 mod http2;

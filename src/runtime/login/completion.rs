@@ -95,7 +95,7 @@ impl Completion {
         let principal = Arc::new(principal);
         if let Some(generation) = verified.cacheable {
             let access = pair.access.expose();
-            site_runtime.token_cache.put(access, generation, &principal);
+            site_runtime.cache_token(access, generation, &principal);
         }
         let device = self.device_cookie(site_runtime, login, &principal.identity.sub);
         Ok(CompletedLogin {
@@ -137,6 +137,7 @@ fn ticket(login: &AcceptedLogin<'_>, principal: &Principal, now: Timestamp) -> R
         sub: principal.identity.sub.clone(),
         revocation_key: principal.revocation_key.0.clone(),
         login_time: now,
+        login_issued: principal.issued(),
         remember: login.remember,
         session_hash: None,
         access_expires: Some(principal.expires_at),

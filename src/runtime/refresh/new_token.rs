@@ -71,9 +71,7 @@ pub(super) async fn verify_new_token(
     }
     let principal = Arc::new(principal);
     if let Some(generation) = verified.cacheable {
-        site_runtime
-            .token_cache
-            .put(new.pair.access.expose(), generation, &principal);
+        site_runtime.cache_token(new.pair.access.expose(), generation, &principal);
     }
     Ok(NewToken {
         principal,

@@ -89,6 +89,7 @@ const control = http.createServer(async (request, response) => {
     let said = counts
     if (pathname === '/end') said = { ended: await endSessions() }
     if (pathname.startsWith('/disable/')) disabled.add(pathname.slice('/disable/'.length))
+    if (pathname.startsWith('/enable/')) disabled.delete(pathname.slice('/enable/'.length))
     response.end(JSON.stringify(said))
   } catch (error) {
     response.statusCode = 500
