@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use url::Url;
+use vestibule::system::stopwatch;
 
 use super::support::{Browser, PASSWORD, Process, Reply, SHOPPER, field};
 
 /// A browser with one tab, for all hosts of this machine.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Tab {
     /// By host and port.
     hosts: BTreeMap<String, Browser>,
@@ -72,6 +74,10 @@ fn target(address: &str) -> String {
     url[url::Position::BeforePath..url::Position::AfterQuery].to_owned()
 }
 
+fn is_asked(tab: &Tab) -> bool {
+    tab.address.starts_with("http://identity.localhost:")
+}
+
 /// The demo's sites.
 fn sites(demo: &Process) -> [String; 2] {
     ["store", "forum"].map(|name| format!("http://{name}.localhost:{}", demo.address.port()))
@@ -87,11 +93,7 @@ async fn whoever_signs_in_at_the_store_is_signed_in_at_the_forum() {
 
     let mut tab = Tab::default();
     let form = tab.open(&format!("{store}/shopping-cart?x=1")).await;
-    assert!(
-        tab.address.starts_with("http://identity.localhost:"),
-        "{}",
-        tab.address
-    );
+    assert!(is_asked(&tab), "{}", tab.address);
     let cart = tab.sign_in(&form).await;
     assert_eq!(tab.address, format!("{store}/shopping-cart?x=1"));
     assert!(cart.body.contains(SHOPPER), "{cart:?}");
@@ -101,5 +103,40 @@ async fn whoever_signs_in_at_the_store_is_signed_in_at_the_forum() {
     // Another browser is asked.
     let mut other = Tab::default();
     other.open(&format!("{forum}/posts")).await;
-    assert!(other.address.starts_with("http://identity.localhost:"));
+    assert!(is_asked(&other), "{}", other.address);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_signs_out_at_one_is_signed_out_at_the_other() {
+    let demo = Process::demo(&["--sso"]).await;
+    let [store, forum] = sites(&demo);
+    let (cart, posts) = (format!("{store}/shopping-cart"), format!("{forum}/posts"));
+    for (here, there) in [
+        ([&store, &cart], [&forum, &posts]),
+        ([&forum, &posts], [&store, &cart]),
+    ] {
+        let mut tab = Tab::default();
+        let form = tab.open(here[1]).await;
+        tab.sign_in(&form).await;
+        tab.open(there[1]).await;
+        assert_eq!(&tab.address, there[1]);
+        let before = tab.clone();
+        tab.open(&format!("{}/logout", here[0])).await;
+        tab.submit("/logout", &[]).await;
+        assert_eq!(tab.address, format!("{}/", here[0]));
+        tab.open(here[1]).await;
+        assert!(is_asked(&tab), "{}", tab.address);
+
+        // The cookies of the other site are of no use any more, wherever they were copied.
+        let deadline = stopwatch() + Duration::from_secs(20);
+        loop {
+            let mut copy = before.clone();
+            copy.open(there[1]).await;
+            if is_asked(&copy) {
+                break;
+            }
+            assert!(stopwatch() < deadline, "no end: {}", demo.printed());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
 }

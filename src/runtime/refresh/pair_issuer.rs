@@ -90,6 +90,7 @@ impl PairIssuer {
         let new = NewPair {
             pair,
             kind: task.kind,
+            last_id_token: task.ticket.id_token.as_ref(),
         };
         match verify_new_token(site_runtime, new, &task.ticket, now).await {
             Ok(new) => {
