@@ -40,6 +40,8 @@ const provider = new Provider(issuer, {
       },
     },
   },
+  // The dispatcher that comes with the options refuses loopback, where the gateway is.
+  fetch: (url, { dispatcher, ...options }) => fetch(url, options),
   pkce: { required: () => true },
   rotateRefreshToken: true,
   // Without `prompt=consent` this server drops the scope `offline_access`.
