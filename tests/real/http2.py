@@ -4,15 +4,17 @@
 
 Sends REQUESTS (4,000) mixed requests, with bodies cut in every way, trailers, padding and cancellations: the application
 must see no malformed request and no other body, and each client must get the response to its own request. Then floods of
-frames: each ends its connection, and a visitor beside it notices nothing. Then STREAMS (200) event streams of one visitor
-among those of another: a sign-out ends the first within five seconds, and none of the others. Prints the seed, what
-failed, and `N passed, N failed`; exits 77, saying why, where the libraries cannot be installed.
+frames: each ends its connection, and a visitor beside it notices nothing. Then STREAMS (200) event streams and five times
+as many WebSockets of one visitor among those of another: a sign-out ends the first within five seconds, and none of the
+others. Prints the seed, what failed, and `N passed, N failed`; exits 77, saying why, where the libraries cannot be
+installed.
 """
 
 import asyncio
 import itertools
 import json
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -67,6 +69,10 @@ class Application:
             else:
                 return False
         self.seen += 1
+        if any(name == b"upgrade" for name, _ in request.headers):
+            writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")
+            await reader.read(1)
+            return False
         fields = [(name.decode(), value.decode()) for name, value in request.headers]
         target = request.target.decode()
         if target.startswith("/events"):
@@ -367,23 +373,47 @@ class Run:
         for _, answer in opened:
             await asyncio.wait_for(answer.begun.wait(), 60)
         self.check(all(answer.status == 200 for _, answer in opened), "every stream opens")
+        sockets = [(cookie, await self.web_socket(cookie)) for cookie in [leaving] * (5 * streams) + [staying] * streams]
         await asyncio.to_thread(self.post_logout, leaving)
         started = time.monotonic()
         for mine, answer in opened:
             if mine:
                 await asyncio.wait_for(answer.ended.wait(), 20)
+        for cookie, (reader, _) in sockets:
+            if cookie == leaving:
+                await asyncio.wait_for(reader.read(), 20)
         took = time.monotonic() - started
         self.check(took < 5, "the streams of a session end within five seconds of its sign-out", took)
         codes = {answer.reset for mine, answer in opened if mine}
         self.check(codes == {CANCEL}, "a stream that ends early does not look complete", codes)
         alive = [not answer.ended.is_set() for mine, answer in opened if not mine]
         self.check(all(alive), "the streams of others on the same connections go on", alive)
+        ended = [reader.at_eof() for cookie, (reader, _) in sockets if cookie == staying]
+        self.check(not any(ended), "the WebSockets of others go on", ended.count(True))
         for client in clients:
             _, answer = client.begin("GET", PUBLIC, self.gateway.host)
             await asyncio.wait_for(answer.ended.wait(), 20)
             self.check(answer.status == 200, "the connections go on", answer.status)
             await client.__aexit__()
-        print(f"{streams} streams of {len(opened)} on {len(clients)} connections ended in {took:.2f} s")
+        for _, (_, writer) in sockets:
+            writer.close()
+        print(
+            f"{streams} streams of {len(opened)} on {len(clients)} connections, and {5 * streams} WebSockets of"
+            f" {len(sockets)}, ended in {took:.2f} s"
+        )
+
+    async def web_socket(self, cookie):
+        """An open WebSocket: its reader and writer."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.gateway.port)
+        host = self.gateway.host
+        writer.write(
+            f"GET /socket HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nCookie: {cookie}\r\nConnection: Upgrade\r\n"
+            "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: q83vEjRWeJC6vN7wEjRWeA==\r\n\r\n".encode()
+        )
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+        self.check(head.startswith(b"HTTP/1.1 101 "), "a WebSocket opens", head[:100])
+        await asyncio.wait_for(reader.readexactly(5), 20)
+        return reader, writer
 
     def post_logout(self, cookie):
         host = self.gateway.host
@@ -440,6 +470,8 @@ def libraries(binary):
 
 
 def main():
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     modules, h11 = libraries(sys.argv[1])
     requests = int(sys.argv[2]) if len(sys.argv) > 2 else 4000
     streams = int(sys.argv[3]) if len(sys.argv) > 3 else 200
