@@ -1,7 +1,5 @@
-# Sourced by the scripts that test with third-party programs. Sets `target` and `failed`. A test whose
-# program is not available is printed as skipped, with the reason. In CI (CI=true), that is a failure.
-
-target=${CARGO_TARGET_DIR:-target}
+# Sourced by real.sh, applications.sh and edge.sh: runs a test with third-party programs. A test whose program is not
+# available is printed as skipped, with the reason. In CI (CI=true), that is a failure.
 failed=0
 
 skipped() {

@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+. scripts/target.sh
 . scripts/counterpart.sh
 
 echo '== release build'

@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
-# Tests the release binary with third-party programs. A test whose program is not available is printed as
-# skipped, with the reason. In CI (CI=true), that is a failure.
+# Tests the release binary with third-party programs, and in front of those unmodified applications that CI runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-
+. scripts/target.sh
 . scripts/counterpart.sh
 
 echo '== release build'
@@ -50,27 +49,6 @@ counterpart 'schemathesis' tests/real/openapi.py "$target/release/vestibule" \
 counterpart "FusionAuth's Python client" tests/real/fusionauth_client.py "$EXAMPLES/identity_server" \
     python3:python3 python3.ensurepip:python3-venv
 
-# application NAME SCRIPT PROGRAM:PACKAGE...: one of the unmodified applications.
-application() {
-    local name=$1 script=$2
-    shift 2
-    counterpart "$name" "tests/real/applications/$script" "$target/release/vestibule" python3:python3 "$@"
-}
-chromium=(chromium:chromium chromedriver:chromium-driver)
-venv=(python3.ensurepip:python3-venv)
-php=(nginx:nginx-light php-fpm8.2:php-fpm)
-application 'a store (django-oscar)' store.py "${venv[@]}" "${chromium[@]}"
-application 'a forum (Spirit)' forum.py "${venv[@]}" "${chromium[@]}"
-application 'WordPress' wordpress.py "${chromium[@]}" "${php[@]}" mariadbd:mariadb-server \
-    /usr/share/wordpress/index.php:wordpress \
-    /usr/share/wordpress/wp-content/themes/twentytwentythree/style.css:wordpress-theme-twentytwentythree
-application 'a wiki (MediaWiki)' wiki.py "${chromium[@]}" "${php[@]}" /usr/share/mediawiki/index.php:mediawiki \
-    /etc/php/8.2/mods-available/sqlite3.ini:php-sqlite3
-application 'notebooks (JupyterLab)' notebooks.py "${venv[@]}" "${chromium[@]}"
-application 'a file server (copyparty)' files.py "${venv[@]}" cadaver:cadaver
-application 'git over HTTP' git_http.py git:git nginx:nginx-light fcgiwrap:fcgiwrap
-application 'a calendar server (Radicale)' calendars.py "${venv[@]}" cadaver:cadaver
-application 'a package index (pypiserver)' packages.py "${venv[@]}"
-application 'a package registry (verdaccio)' modules.py node:nodejs npm:npm
+bash scripts/applications.sh ci || failed=1
 
 exit $failed

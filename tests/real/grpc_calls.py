@@ -10,7 +10,6 @@ Not carried: nothing that gRPC uses. Trailers of requests are dropped, and gRPC 
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import threading
@@ -22,6 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 from gateway import EMAIL, PASSWORD, Served, free_port, write_users  # noqa: E402
+from installed import modules, or_skipped  # noqa: E402
 from tls import NAME, Authority  # noqa: E402
 
 CONFIG = """state_dir = "{directory}/state"
@@ -279,18 +279,9 @@ def play(grpc, binary, directory):
     return failed == 0
 
 
-def library(binary):
+def library():
     """The module `grpc`, installed where it is not yet."""
-    place = Path(binary).resolve().parent.parent / "grpc-client"
-    try:
-        if not (place / "grpc").exists():
-            pip = [sys.executable, "-m", "pip", "install", "-q", "--target", str(place)]
-            pip += ["-r", str(HERE / "requirements-grpc.txt")]
-            subprocess.run(pip, check=True, capture_output=True, text=True, timeout=300)
-    except (subprocess.SubprocessError, OSError) as error:
-        print(f"skipped: gRPC: grpcio cannot be installed: {error}")
-        sys.exit(77)
-    sys.path.insert(0, str(place))
+    or_skipped("gRPC", modules, "grpc-client", HERE / "requirements-grpc.txt")
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     import grpc
 
@@ -298,7 +289,7 @@ def library(binary):
 
 
 def main():
-    grpc = library(sys.argv[1])
+    grpc = library()
     with tempfile.TemporaryDirectory(prefix="vestibule-grpc-") as directory:
         sys.exit(0 if play(grpc, sys.argv[1], Path(directory)) else 1)
 
