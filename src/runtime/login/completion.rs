@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::credential::CredentialKind;
-use crate::model::known_device::SealedDevice;
+use crate::model::known_device::{SealedDevice, TrustGiven};
 use crate::model::reason::Reason;
 use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::secret::Secret;
@@ -78,11 +78,15 @@ impl Completion {
             .await
             .map_err(LoginError::Unavailable)?;
         let principal = Arc::new(principal);
+        let given = TrustGiven {
+            user: principal.identity.sub.clone(),
+            at: now,
+        };
         site_runtime.cache_token(pair.access.expose(), verified.generation, &principal);
         Ok(CompletedLogin {
             tokens,
             principal,
-            device: self.device_cookie(site_runtime, login),
+            device: self.device_cookie(site_runtime, login, given),
         })
     }
 
@@ -91,6 +95,7 @@ impl Completion {
         &self,
         site_runtime: &SiteRuntime,
         login: AcceptedLogin,
+        given: TrustGiven,
     ) -> Option<SealedDevice> {
         let mut device = login.device;
         match login.kind {
@@ -99,7 +104,7 @@ impl Completion {
                 if login.remember {
                     device.persist();
                 }
-                device.record_login(login.success.trust);
+                device.record_login(login.success.trust, given);
                 self.devices.seal(site_runtime, &device)
             }
         }
