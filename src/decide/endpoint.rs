@@ -43,6 +43,9 @@ pub enum Endpoint {
     Asset(String),
     /// Where the provider sends its messages.
     Hook(HookKind),
+    /// A path beneath [`OWN_FILES`] that is neither an endpoint nor the name of a file: `404`,
+    /// whatever the method.
+    Unknown,
     /// The public keys of the signed assertion.
     AssertionKeys,
     /// A redirect to the page where a password is changed.
@@ -170,6 +173,9 @@ pub(super) fn find_at(site: &Site, path: &[u8]) -> Option<Endpoint> {
     } else if let Some(kind) = hook(site, path) {
         Some(Endpoint::Hook(kind))
     } else if let Some(name) = path.strip_prefix(OWN_FILES.as_bytes()) {
+        if name.contains(&b'/') {
+            return Some(Endpoint::Unknown);
+        }
         Some(Endpoint::Asset(String::from_utf8_lossy(name).into_owned()))
     } else if path == ASSERTION_KEYS.as_bytes() {
         Some(Endpoint::AssertionKeys)
@@ -265,7 +271,7 @@ impl Endpoint {
     pub fn disallows(&self, method: &Method) -> Option<&'static str> {
         let allowed = self.methods();
         let is_allowed = allowed.split(", ").any(|name| name == method.as_str());
-        (!is_allowed).then_some(allowed)
+        (!is_allowed && *self != Self::Unknown).then_some(allowed)
     }
 
     /// The methods that the endpoint takes, as `Allow` lists them.
@@ -279,6 +285,7 @@ impl Endpoint {
             // A `HEAD` would use the code up.
             Self::Callback => "GET",
             Self::Asset(_)
+            | Self::Unknown
             | Self::AssertionKeys
             | Self::ChangePassword
             | Self::Api(ApiEndpoint::User) => "GET, HEAD",
@@ -318,6 +325,7 @@ impl Endpoint {
             | Self::ApplicationLogout
             | Self::Asset(_)
             | Self::Hook(_)
+            | Self::Unknown
             | Self::AssertionKeys
             | Self::ChangePassword => false,
         }

@@ -165,6 +165,7 @@ fn call_endpoint<'a>(
         Endpoint::ApplicationLogout => logout::decide_application(request, site, facts, now),
         Endpoint::Asset(name) => file(LocalResponse::Asset(name)),
         Endpoint::Hook(kind) => hook::decide(kind, facts),
+        Endpoint::Unknown => file(not_found()),
         Endpoint::AssertionKeys => file(LocalResponse::AssertionKeys),
         Endpoint::ChangePassword => Decision::Settled(change_password(site)),
     }
@@ -175,9 +176,13 @@ fn call_endpoint<'a>(
 fn change_password<'a>(site: &Site) -> Verdict<'a> {
     let response = match &site.theme.links.forgot_password {
         Some(link) => LocalResponse::LinkedPage(link.clone()),
-        None => LocalResponse::Problem(Problem::new(Reason::OwnEndpoint).with_status(404)),
+        None => not_found(),
     };
     Verdict::reply(response, Reason::OwnEndpoint)
+}
+
+fn not_found() -> LocalResponse {
+    LocalResponse::Problem(Problem::new(Reason::OwnEndpoint).with_status(404))
 }
 
 /// `405` with `Allow`, where the endpoint does not take the request's method.

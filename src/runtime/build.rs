@@ -89,7 +89,11 @@ pub fn build_with(
         });
     }
     let core = Core::new(&shared, &settings, &sealing);
-    let devices = Arc::new(TrustedDevices::new(Arc::clone(&sealing), &cookie_keys.keys));
+    let devices = Arc::new(TrustedDevices::new(
+        Arc::clone(&sealing),
+        &cookie_keys.keys,
+        Arc::clone(&core.revocation),
+    ));
     let login = Arc::new(login(&shared, settings.login, &core, &sealing, &devices));
     Ok(Runtime {
         tokens: Tokens::new(&core.revocation, &shared.metrics),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::credential::CredentialKind;
+use crate::model::known_device::TrustGiven;
 use crate::model::reason::Reason;
 use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::sealing_keys::SealingKeys;
@@ -96,11 +97,29 @@ impl Revocation {
         if self.is_revoked(provider, &key, now) {
             return true;
         }
-        let application = &site_runtime.site.application_id;
-        let groups = groups(provider.realm(), application, &ticket.sub).into_iter();
-        groups
-            .filter_map(|group| self.store.issued_by(group, now))
+        self.events(site_runtime, &ticket.sub, now)
             .any(|event| ticket.was_issued_by(event))
+    }
+
+    /// Whether the trust of a user in a device was given before everything of the user was revoked.
+    pub(super) fn is_trust_revoked(&self, site_runtime: &SiteRuntime, given: &TrustGiven) -> bool {
+        self.events(site_runtime, &given.user, self.clock.now())
+            .any(|event| given.at <= event)
+    }
+
+    /// The times up to which what was issued to a user for the site is revoked at `now`.
+    fn events(
+        &self,
+        site_runtime: &SiteRuntime,
+        user: &str,
+        now: Timestamp,
+    ) -> impl Iterator<Item = Timestamp> {
+        let (realm, application) = (
+            site_runtime.provider.realm(),
+            &site_runtime.site.application_id,
+        );
+        let groups = groups(realm, application, user).into_iter();
+        groups.filter_map(move |group| self.store.issued_by(group, now))
     }
 
     /// Whether the token of `principal` at a site is revoked by now, by a reading of the clock of

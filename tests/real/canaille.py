@@ -6,8 +6,6 @@ no logout tokens. Prints `N passed, N failed`; exits 0 when nothing failed, 1 ot
 package cannot be had."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from gateway import free_port  # noqa: E402
+from installed import or_skipped, virtual_environment  # noqa: E402
 from redirect_sign_in import (  # noqa: E402
     ACCOUNT, SCENARIOS, Shop, a_disabled_user_is_not_renewed, a_refusal_is_told, play, ports, two_tabs_at_once,
 )
@@ -24,24 +23,6 @@ from webdriver import until  # noqa: E402
 HERE = Path(__file__).resolve().parent
 # Canaille takes the secret of `client_secret_basic` as it comes: it does not undo the encoding of RFC 6749, section 2.3.1.
 SECRET = "a-secret-that-only-this-test-knows-0123456789"
-
-
-def install():
-    """The Python of a virtual environment with exactly `requirements-canaille.txt`."""
-    environment = Path(os.environ.get("CARGO_TARGET_DIR", "target")).resolve() / "canaille-venv"
-    wanted, have = HERE / "requirements-canaille.txt", environment / "requirements.txt"
-    python = environment / "bin" / "python"
-    if not have.exists() or have.read_text() != wanted.read_text():
-        make = [sys.executable, "-m", "venv", "--clear", environment]
-        pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "-r", wanted]
-        try:
-            for command in (make, pip):
-                subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True, timeout=300)
-        except (subprocess.SubprocessError, OSError) as error:
-            print(f"skipped: Canaille: it cannot be installed: {error}")
-            sys.exit(77)
-        shutil.copy(wanted, have)
-    return python
 
 
 class Canaille:
@@ -99,7 +80,9 @@ class Canaille:
 
 def main():
     binary, *only = sys.argv[1:]
-    counterpart = Canaille(install())
+    wanted = HERE / "requirements-canaille.txt"
+    programs = or_skipped("Canaille", virtual_environment, "canaille-venv", wanted, "--no-deps")
+    counterpart = Canaille(programs / "python")
     # Its sign-in page has no way back to the client, and remembers one client's request for each browser.
     scenarios = [scenario for scenario in SCENARIOS if scenario not in (a_refusal_is_told, two_tabs_at_once)]
     try:

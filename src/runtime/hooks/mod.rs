@@ -74,6 +74,8 @@ struct Received<'a> {
 /// Why a message is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum HookError {
+    /// No provider that sends such messages has this name.
+    UnknownProvider,
     /// Its media type is not that of its kind.
     MediaType,
     /// Its body is too large.
@@ -95,19 +97,6 @@ enum HookError {
 impl Hooks {
     /// Takes a message, and ends what it ends.
     pub async fn receive(&self, request: HookRequest<'_>) -> HookAnswer {
-        let mut providers = self.providers.iter();
-        let is_known = match (request.kind, request.provider) {
-            (HookKind::Fusionauth, _) | (_, None) => true,
-            (HookKind::BackchannelLogout, Some(name)) => {
-                providers.any(|provider| provider.client.name == name)
-            }
-        };
-        if !is_known {
-            return HookAnswer {
-                status: 404,
-                ..HookAnswer::accepted(request.kind)
-            };
-        }
         let received = self.process(request).await;
         record(request, &received);
         answer(request.kind, received.result)
@@ -124,6 +113,9 @@ impl Hooks {
             event,
             user: None,
             result: Err(error),
+        };
+        let Some(first) = meant.first().copied() else {
+            return refused(HookError::UnknownProvider);
         };
         let body = match checked_body(request) {
             Ok(body) => body,
@@ -144,10 +136,7 @@ impl Hooks {
                 }
             }
             HookKind::BackchannelLogout => {
-                let Some(provider) = meant.first().copied() else {
-                    return refused(HookError::NotAuthentic("no such provider"));
-                };
-                let (received, is_authentic) = self.logout_token(provider, body).await;
+                let (received, is_authentic) = self.logout_token(first, body).await;
                 if is_authentic {
                     self.gate.authentic(&passed);
                 }
@@ -328,19 +317,20 @@ async fn authenticate<'a>(
     if headers.contains_key(SIGNATURE) {
         let signature = single(headers, &SIGNATURE);
         let signature = signature.ok_or(HookError::NotAuthentic("the signature is repeated"))?;
-        let mut keys_missing = false;
+        let mut errors = Vec::new();
         for provider in meant {
             let verified = provider.client.verify_webhook(signature, body).await;
             match verified.map_err(|error| not_verified(&error)) {
                 Ok(()) => senders.push(provider),
-                Err(error) => keys_missing |= error == HookError::NoKeys,
+                Err(error) => errors.push(error),
             }
         }
-        return match senders.is_empty() {
-            false => Ok(senders),
-            true if keys_missing => Err(HookError::NoKeys),
-            true => Err(HookError::NotAuthentic("the signature is not right")),
-        };
+        if senders.is_empty() {
+            // Where one of them could not be asked, it may be its message.
+            let unchecked = errors.iter().position(|error| *error == HookError::NoKeys);
+            return Err(errors.swap_remove(unchecked.unwrap_or_default()));
+        }
+        return Ok(senders);
     }
     let secret = single(headers, &header::AUTHORIZATION).and_then(bearer);
     let secret = secret.ok_or(HookError::NotAuthentic("neither signature nor secret"))?;
@@ -393,11 +383,11 @@ fn not_verified(error: &VerifyTokenError) -> HookError {
         | VerifyTokenError::NotYetValid(_)
         | VerifyTokenError::NotForUs
         | VerifyTokenError::TooLarge
-        | VerifyTokenError::Invalid
-        | VerifyTokenError::UnknownKey
-        // The provider sends it again, and its key may be known by then.
-        | VerifyTokenError::KeyNotLookedUp => {
-            HookError::NotAuthentic("the signature is not right")
+        | VerifyTokenError::Invalid => HookError::NotAuthentic("the signature is not right"),
+        // Anybody can name a key, so this is no `503`. The provider sends its message again, and its
+        // key may be known by then.
+        VerifyTokenError::UnknownKey | VerifyTokenError::KeyNotLookedUp => {
+            HookError::NotAuthentic("the signature is of an unknown key")
         }
     }
 }
@@ -421,6 +411,9 @@ fn answer(kind: HookKind, result: Result<HookResult, HookError>) -> HookAnswer {
     };
     match result {
         Ok(_) => HookAnswer::accepted(kind),
+        Err(HookError::UnknownProvider) => {
+            refused(404, Reason::HookRefused, "there is no such provider")
+        }
         Err(HookError::MediaType) => refused(415, Reason::UnsupportedMediaType, kind.media_type()),
         Err(HookError::TooLarge) => refused(413, Reason::RequestTooLarge, "the body is too large"),
         Err(HookError::Throttled) => refused(429, Reason::Throttled, "too many were refused"),
@@ -446,6 +439,7 @@ fn answer(kind: HookKind, result: Result<HookResult, HookError>) -> HookAnswer {
 fn record(request: HookRequest<'_>, received: &Received<'_>) {
     let (result, cause) = match &received.result {
         Ok(result) => (*result, None),
+        Err(HookError::UnknownProvider) => (HookResult::Refused, Some("no such provider")),
         Err(HookError::Throttled) => (HookResult::Throttled, None),
         Err(HookError::NoKeys) => (HookResult::Unavailable, Some("the keys are not known")),
         Err(HookError::NotStored) => (HookResult::Unavailable, Some("it was not stored")),
