@@ -102,6 +102,7 @@ fn site(
         provider: provider?,
         application_id: application_id?,
         upstreams: application.upstreams,
+        forward_auth: *written.forward_auth,
         balance: application.balance,
         upstream_protocol: application.protocol,
         upstream_keepalive: *written.upstream_keepalive,
