@@ -1,7 +1,7 @@
 //! The configuration after it was checked: no text left to interpret, no contradiction left to
 //! find.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,6 +43,9 @@ pub struct Settings {
     pub sites: Vec<Arc<Site>>,
     /// Where each rule stands in the file: its line, from 1, for every site in the order of `sites`.
     pub rule_lines: Vec<Vec<usize>>,
+    /// The files and folders that were read besides the configuration: secrets, certificates, themes.
+    /// When one of them changes, the configuration is read again.
+    pub files: BTreeSet<PathBuf>,
 }
 
 /// 32 bytes that seal cookies; never printed.
@@ -78,21 +81,6 @@ pub struct Server {
     pub shutdown_delay: Duration,
     /// The limits of one connection.
     pub limits: Limits,
-}
-
-impl Server {
-    /// The files that TLS listeners were set up from.
-    pub fn tls_files(&self) -> impl Iterator<Item = &PathBuf> {
-        self.tls
-            .iter()
-            .flat_map(|tls| {
-                let pairs = tls.certificates.iter();
-                pairs
-                    .flat_map(|files| [&files.cert, &files.key])
-                    .chain(&tls.client_ca_file)
-            })
-            .chain(self.acme.iter().flat_map(|acme| &acme.ca_file))
-    }
 }
 
 /// A TLS listener.

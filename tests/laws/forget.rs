@@ -145,7 +145,7 @@ impl Shared {
 
     /// Sends a request; the application sets these cookies. Returns who the application was told,
     /// and the cookies that it got.
-    fn send(&mut self, method: &Method, path: &str, extra: Extra<'_>) -> Option<(String, String)> {
+    fn send(&mut self, method: &Method, path: &str, extra: &Extra<'_>) -> Option<(String, String)> {
         let field = self.field(path);
         let target = Target::parse(path.as_bytes(), EncodedSlashes::Reject).unwrap();
         let names = self.site.cookies.clone();
@@ -166,7 +166,7 @@ impl Shared {
             },
             client: RuleClient::default(),
         };
-        let verdict = settled(&request, &self.site, facts(&cookies, &extra));
+        let verdict = settled(&request, &self.site, &facts(&cookies, extra));
         let owner = verdict.application_cookies;
         let mut changes = verdict.cookies.clone();
         let mut seen = None;
@@ -249,8 +249,8 @@ fn facts(cookies: &PresentedCookies<'_>, extra: &Extra<'_>) -> Facts {
     facts
 }
 
-fn settled<'a>(request: &RequestView<'a>, site: &Site, facts: Facts) -> Verdict<'a> {
-    match decide(request, site, &facts, NOW) {
+fn settled<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Verdict<'a> {
+    match decide(request, site, facts, NOW) {
         Decision::Settled(verdict) => verdict,
         Decision::Needs(question) => panic!("{question:?}"),
     }
@@ -273,12 +273,12 @@ proptest! {
             let seen = match step {
                 Step::LogIn(who) => {
                     let extra = Extra { login: Some(who), ..Extra::default() };
-                    let seen = browser.send(&Method::POST, "/api/login", extra);
+                    let seen = browser.send(&Method::POST, "/api/login", &extra);
                     prop_assert_eq!(browser.signed_in(), Some(*who));
                     seen
                 }
                 Step::LogOut => {
-                    let seen = browser.send(&Method::POST, "/api/logout", Extra::default());
+                    let seen = browser.send(&Method::POST, "/api/logout", &Extra::default());
                     prop_assert_eq!(browser.signed_in(), None);
                     prop_assert!(owners(&browser.field("/mine/deep/er")).iter().all(|whose| *whose == NOBODY));
                     seen
@@ -289,10 +289,10 @@ proptest! {
                     None
                 }
                 Step::Visit(path, set) => {
-                    browser.send(&Method::GET, path, Extra { set, ..Extra::default() })
+                    browser.send(&Method::GET, path, &Extra { set, ..Extra::default() })
                 }
                 Step::Prefetch(path) => {
-                    browser.send(&Method::GET, path, Extra { is_prefetch: true, ..Extra::default() })
+                    browser.send(&Method::GET, path, &Extra { is_prefetch: true, ..Extra::default() })
                 }
             };
             let Some((user, field)) = seen else { continue };
@@ -311,10 +311,10 @@ proptest! {
     fn the_first_user_keeps_what_nobody_had(path in select(PATHS), who in select(PEOPLE)) {
         let mut browser = Shared::new();
         let set = Extra { set: &["sid=; Path=/"], ..Extra::default() };
-        browser.send(&Method::GET, "/maybe/x", set);
+        browser.send(&Method::GET, "/maybe/x", &set);
         let extra = Extra { login: Some(who), ..Extra::default() };
-        browser.send(&Method::POST, "/api/login", extra);
-        let (_, field) = browser.send(&Method::GET, path, Extra::default()).unwrap();
+        browser.send(&Method::POST, "/api/login", &extra);
+        let (_, field) = browser.send(&Method::GET, path, &Extra::default()).unwrap();
         prop_assert_eq!(owners(&field), [NOBODY]);
     }
 }

@@ -144,10 +144,11 @@ class Served:
 
 
 class Gateway(Served):
-    """A gateway with an identity server in it before `upstream`, a port on this machine."""
+    """A gateway with an identity server in it before `upstream`, a port on this machine. `sites` are further tables of its
+    configuration."""
 
-    def __init__(self, binary, directory, upstream, lifetime, workers=0):
+    def __init__(self, binary, directory, upstream, lifetime, workers=0, sites=""):
         write_users(binary, Path(directory) / "users.toml", lifetime)
         port, admin = free_port(), free_port()
-        config = CONFIG.format(directory=directory, port=port, admin=admin, workers=workers, upstream=upstream)
+        config = (CONFIG + sites).format(directory=directory, port=port, admin=admin, workers=workers, upstream=upstream)
         super().__init__(binary, directory, config, port, admin, f"localhost:{port}")

@@ -12,7 +12,6 @@ failed, and `N passed, N failed`; exits 77, saying why, where the libraries cann
 import asyncio
 import json
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import gateway as gateways  # noqa: E402
+from installed import modules as installed_modules, or_skipped  # noqa: E402
 
 CONNECTIONS, AT_ONCE = 12, 16
 PUBLIC, SECRET = "/public", "/orders"
@@ -399,18 +399,10 @@ async def play(modules, h11, binary, requests, streams, seed):
     return run
 
 
-def libraries(binary):
+def libraries():
     """The modules of h2 and of what it is made of, and h11, installed where they are not yet."""
-    place = Path(binary).resolve().parent.parent / "http2-clients"
-    try:
-        if not (place / "h2").exists():
-            pip = [sys.executable, "-m", "pip", "install", "-q", "--target", str(place)]
-            pip += ["-r", str(HERE / "requirements-http2.txt")]
-            subprocess.run(pip, check=True, capture_output=True, text=True, timeout=300)
-    except (subprocess.SubprocessError, OSError) as error:
-        print(f"skipped: HTTP/2 clients before a strict application: h2 cannot be installed: {error}")
-        sys.exit(77)
-    sys.path.insert(0, str(place))
+    what = "HTTP/2 clients before a strict application"
+    or_skipped(what, installed_modules, "http2-clients", HERE / "requirements-http2.txt")
     import h2.config
     import h2.connection
     import h2.events
@@ -423,7 +415,7 @@ def libraries(binary):
 
 
 def main():
-    modules, h11 = libraries(sys.argv[1])
+    modules, h11 = libraries()
     requests = int(sys.argv[2]) if len(sys.argv) > 2 else 4000
     streams = int(sys.argv[3]) if len(sys.argv) > 3 else 200
     seed = sys.argv[4] if len(sys.argv) > 4 else str(random.SystemRandom().randrange(1 << 32))

@@ -18,12 +18,12 @@ import sys
 import tempfile
 import threading
 import time
-import venv
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 from gateway import Served, free_port, write_users  # noqa: E402
+from installed import or_skipped, virtual_environment  # noqa: E402
 
 IDLE = int(os.environ.get("IDLE", "10000"))
 IDLE_MIB = 400
@@ -139,18 +139,12 @@ def testssl(gateway, directory):
     check("testssl.sh finds nothing above low", not grave, grave)
 
 
-def sslyze(binary, gateway, directory):
-    environment = Path(binary).resolve().parent.parent / "sslyze-venv"
-    if not (environment / "bin" / "sslyze").exists():
-        venv.create(environment, with_pip=True)
-        requirements = HERE / "requirements-sslyze.txt"
-        install = [environment / "bin" / "pip", "install", "--quiet", "-r", requirements]
-        if subprocess.run(install, stderr=subprocess.DEVNULL).returncode:
-            print("skipped: sslyze cannot be installed")
-            sys.exit(77)
+def sslyze(gateway, directory):
+    wanted = HERE / "requirements-sslyze.txt"
+    programs = or_skipped("sslyze", virtual_environment, "sslyze-venv", wanted)
     report = Path(directory) / "sslyze.json"
     subprocess.run(
-        [environment / "bin" / "sslyze", f"--json_out={report}", "--mozilla_config=disable", "--sni", NAME,
+        [programs / "sslyze", f"--json_out={report}", "--mozilla_config=disable", "--sni", NAME,
          "--sslv2", "--sslv3", "--tlsv1", "--tlsv1_1", "--tlsv1_2", "--tlsv1_3", "--heartbleed", "--openssl_ccs",
          "--compression", "--reneg", "--early_data", "--robot", f"127.0.0.1:{gateway.port}"],
         stdout=subprocess.DEVNULL, timeout=600,
@@ -257,7 +251,7 @@ def main():
             versions(gateway, authority)
             swap(gateway, authority)
             crowd(gateway, authority)
-            sslyze(binary, gateway, directory)
+            sslyze(gateway, directory)
             testssl(gateway, directory)
         finally:
             gateway.stop()

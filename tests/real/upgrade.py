@@ -47,7 +47,7 @@ async def application(reader, writer):
     writer.close()
 
 
-class House:
+class Run:
     """A gateway whose process changes, and what is wrong with it."""
 
     def __init__(self, gateway):
@@ -156,18 +156,18 @@ def wrk_faults(output):
     return re.findall(r"Socket errors:.*|Non-2xx or 3xx responses:.*", output)
 
 
-async def mistaken(house):
+async def mistaken(run):
     """A mistaken configuration ends the new process, and the running one serves on."""
-    config, good = house.gateway.config, house.gateway.config.read_text()
+    config, good = run.gateway.config, run.gateway.config.read_text()
     config.write_text(good.replace('access = "public"', 'access = "publik"'))
     try:
         new = await asyncio.to_thread(
-            subprocess.run, [house.gateway.binary, "serve", "--upgrade", "--config", config], capture_output=True
+            subprocess.run, [run.gateway.binary, "serve", "--upgrade", "--config", config], capture_output=True
         )
     finally:
         config.write_text(good)
     if new.returncode != 78:
-        house.fault(f"a mistaken configuration ended with {new.returncode}")
+        run.fault(f"a mistaken configuration ended with {new.returncode}")
 
 
 async def play(binary, upgrades, reloads):
@@ -181,10 +181,10 @@ async def play(binary, upgrades, reloads):
         gateway.process.terminate()
         await asyncio.to_thread(gateway.process.wait)
         await asyncio.to_thread(gateway.start)
-        house = House(gateway)
+        run = Run(gateway)
         load = wrk(gateway, 3600)
-        tasks = [asyncio.create_task(house.visitor()) for _ in range(VISITORS)]
-        tasks += [asyncio.create_task(house.web_socket()) for _ in range(SOCKETS)]
+        tasks = [asyncio.create_task(run.visitor()) for _ in range(VISITORS)]
+        tasks += [asyncio.create_task(run.web_socket()) for _ in range(SOCKETS)]
         old = []
         try:
             await asyncio.sleep(1)
@@ -193,29 +193,29 @@ async def play(binary, upgrades, reloads):
                     gateway.process.send_signal(signal.SIGHUP)
                     await asyncio.sleep(0.02)
                 if turn == 0:
-                    await mistaken(house)
+                    await mistaken(run)
                 # Two in a row: the one before still drains.
-                old.append(await house.upgrade())
+                old.append(await run.upgrade())
                 await asyncio.sleep(0.2 if turn % 2 else DRAIN / 2)
-            await asyncio.gather(*(house.ended(process) for process in old))
+            await asyncio.gather(*(run.ended(process) for process in old))
             await asyncio.sleep(LIFETIME + 1)
             reloaded = gateway.metric("vestibule_config_reloads_total")
         finally:
-            house.stop.set()
+            run.stop.set()
             load.send_signal(signal.SIGINT)
             output, _ = await asyncio.to_thread(load.communicate)
             await asyncio.gather(*tasks, return_exceptions=True)
             gateway.stop()
         for fault in wrk_faults(output):
-            house.fault(f"wrk: {fault.strip()}")
+            run.fault(f"wrk: {fault.strip()}")
         requests = re.search(r"(\d+) requests in", output)
         print(
             f"{upgrades} upgrades, {reloads} reloads (the last process took {reloaded:.0f}): {requests and requests[1]} requests "
-            f"of wrk, {house.asked} of visitors, {house.renewed} renewals, {house.echoes} echoes of {SOCKETS} WebSockets ({house.cut} cut at the 101)"
+            f"of wrk, {run.asked} of visitors, {run.renewed} renewals, {run.echoes} echoes of {SOCKETS} WebSockets ({run.cut} cut at the 101)"
         )
-        if house.renewed == 0 or house.echoes == 0 or not requests:
-            house.fault("nothing was tested")
-        failed = bool(house.faults)
+        if run.renewed == 0 or run.echoes == 0 or not requests:
+            run.fault("nothing was tested")
+        failed = bool(run.faults)
         print(f"{0 if failed else 1} passed, {1 if failed else 0} failed")
         return not failed
 

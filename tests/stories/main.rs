@@ -36,6 +36,7 @@ mod lost_work;
 mod mobile;
 mod mobile_crowd;
 mod nothing_leaks;
+mod path_vulnerabilities;
 mod pipelining;
 mod provider_answers;
 mod provider_steps;

@@ -25,6 +25,7 @@ mod upstream_tls;
 mod upstreams;
 mod warnings;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -172,6 +173,7 @@ pub(super) fn settings(
     let login = login(&file.login);
     let sites = sites::sites(file, session, &mut review);
     Some(Settings {
+        files: BTreeSet::new(),
         state_dir: state_dir?,
         server: server?,
         providers: providers?,

@@ -1,6 +1,7 @@
 //! Checks `[providers.NAME]`: the address, algorithms, keys and secrets of each identity provider.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use url::Url;
@@ -238,11 +239,13 @@ fn readable(users: &At<String>, review: &mut Review<'_>) -> Option<PathBuf> {
     let path = review.path(users);
     if let Err(error) = review.environment.file(&path) {
         let what = format!("the file \"{}\" cannot be read: {error}", path.display());
-        review.refuse(
-            &users.span,
-            what,
-            "relative paths start from the folder of the configuration",
-        );
+        let hint = if error.kind() == ErrorKind::NotFound {
+            "create it, empty and with mode 600, and fill it with `vestibule users add`; relative \
+             paths start from the folder of the configuration"
+        } else {
+            "relative paths start from the folder of the configuration"
+        };
+        review.refuse(&users.span, what, hint);
         return None;
     }
     warnings::users_file(users, &path, review);

@@ -200,7 +200,8 @@ pub(in crate::config) enum Access {
 pub(in crate::config) enum Slashes {
     /// Refuse the request.
     Reject,
-    /// Treat it as an ordinary byte, in rules and upstream.
+    /// Treat it as an ordinary byte, in rules and upstream. Dangerous where the application takes it
+    /// for `/`: a rule for `/admin/*` does not match `/admin%2Fusers`.
     Pass,
 }
 
