@@ -252,6 +252,7 @@ pub fn respond(response: LocalResponse, denied: DeniedResponse) -> LocalResponse
         // It carries no credentials, and the gateway's own answer to it would be a 2xx.
         LocalResponse::Preflight(_) => LocalResponse::Problem(Problem::new(Reason::SignedOut)),
         LocalResponse::AllowedRedirect { .. }
+        | LocalResponse::ProviderRedirect(_)
         | LocalResponse::LoginPage(_)
         | LocalResponse::PreservedPost(_)
         | LocalResponse::StepPage(_)

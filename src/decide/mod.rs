@@ -22,6 +22,7 @@
 //! * `authorize`: who may see a page of the application.
 //! * `service_access`: programs without an account. `basic_access`: clients without a form.
 //! * `unauthenticated`, `redirect_loop`, `preserved_post`: what everybody else gets.
+//! * `redirect_login`: logins at the provider's own pages.
 //! * `login`, `login_result`, `csrf_token`, `challenge`, `mfa`, `logout`: the gateway's forms.
 //! * `api`, `api_body`, `api_login`, `api_mfa`, `cors`: the JSON endpoints, and pages of other
 //!   origins.
@@ -73,6 +74,7 @@ pub mod opener;
 mod prefetch;
 pub mod preserved_post;
 pub mod proxy_protocol;
+mod redirect_login;
 mod redirect_loop;
 pub mod request_size;
 pub mod request_target;
@@ -85,7 +87,7 @@ pub mod upstream_headers;
 pub mod upstream_response;
 mod verdict;
 
-pub use facts::{Facts, Known, Question};
+pub use facts::{Facts, Known, Question, RedirectResult};
 pub use verdict::{ApplicationCookies, Decision, Grant, Outcome, RequestCookies, Verdict};
 
 use endpoint::Endpoint;
@@ -157,6 +159,7 @@ fn call_endpoint<'a>(
             fusionauth_hosted_backend::decide(&call, request, site, facts, now)
         }
         Endpoint::Login => login::decide(request, site, facts, now),
+        Endpoint::Callback => redirect_login::callback(request, site, facts, now),
         Endpoint::Step(endpoint) => mfa::decide(endpoint, request, site, facts, now),
         Endpoint::Logout => logout::decide(request, site, facts, now),
         Endpoint::ApplicationLogout => logout::decide_application(request, site, facts, now),

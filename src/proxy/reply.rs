@@ -86,6 +86,11 @@ fn render(
             to.location.as_str(),
             to.clear_site_data.then_some(CLEAR_SITE_DATA),
         ),
+        LocalResponse::ProviderRedirect(to) => redirect(
+            to.status,
+            to.address.as_str(),
+            to.clear_site_data.then_some(CLEAR_SITE_DATA),
+        ),
         LocalResponse::AllowedRedirect {
             to,
             clear_site_data,

@@ -25,6 +25,7 @@ use super::simulate::{QuestionKind, Run, simulate};
 pub fn status(run: &Run) -> Option<u16> {
     run.response.as_ref().map(|answer| match answer {
         LocalResponse::Redirect(redirect) => redirect.status,
+        LocalResponse::ProviderRedirect(redirect) => redirect.status,
         LocalResponse::AllowedRedirect { .. } | LocalResponse::LinkedPage(_) => 302,
         LocalResponse::Problem(problem) => problem.status,
         LocalResponse::LoginPage(form) => form.status,
@@ -113,6 +114,8 @@ fn clears(run: &Run) -> bool {
         | CookieChange::SetDevice(_)
         | CookieChange::SetOwner(_)
         | CookieChange::ClearOwner
+        | CookieChange::SetRedirectLogin(_)
+        | CookieChange::ClearRedirectLogin(_)
         | CookieChange::ExpireApplication(_) => false,
     })
 }

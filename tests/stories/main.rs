@@ -50,6 +50,7 @@ mod request_limits;
 mod secure_upstreams;
 mod service_manager;
 mod service_tokens;
+mod sign_in_by_redirect;
 mod signing_in;
 mod signing_out;
 mod single_page;

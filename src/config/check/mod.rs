@@ -10,6 +10,7 @@ mod hosted_backend;
 mod hosts;
 mod known_applications;
 mod networks;
+mod oidc;
 mod own_paths;
 mod providers;
 mod rules;
