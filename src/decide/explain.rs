@@ -350,6 +350,7 @@ fn status_and_location(response: &LocalResponse) -> (Option<u16>, Option<String>
         | LocalResponse::SignedOutPage
         | LocalResponse::HealthCheck(_)
         | LocalResponse::AcmeChallenge(_)
+        | LocalResponse::Allowed
         | LocalResponse::PreservedPost(_)
         | LocalResponse::Asset(_)
         | LocalResponse::AssertionKeys

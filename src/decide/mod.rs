@@ -34,6 +34,7 @@
 //!   checked before any policy.
 //! * `proxy_protocol`, `https_redirect`: what a proxy in front says of the client, and requests that
 //!   came in the clear.
+//! * `forward_auth`: requests that a proxy in front forwards itself, and asks about.
 //! * `upstream_headers`, `upstream_response`, `credential_response_headers`, `cache_fields`: what the
 //!   application and the client are sent.
 //! * `explain`: the same decisions, told to the operator.
@@ -62,6 +63,7 @@ pub mod endpoint;
 pub mod explain;
 pub mod facts;
 pub mod forget;
+pub mod forward_auth;
 pub mod forwarded;
 mod fusionauth_hosted_backend;
 mod hook;

@@ -175,6 +175,7 @@ impl<'a> Verdict<'a> {
                 | LocalResponse::Hook(_)
                 | LocalResponse::HealthCheck(_)
                 | LocalResponse::AcmeChallenge(_)
+                | LocalResponse::Allowed
                 | LocalResponse::PreservedPost(_)
                 | LocalResponse::ActionRequired(_)
                 | LocalResponse::Asset(_)

@@ -18,6 +18,7 @@ use crate::model::reason::Reason;
 use crate::pages;
 
 use super::cors;
+use super::forward_auth;
 use super::page_response::{self, theme};
 use super::problem_json::{PROBLEM_TYPE, problem_document};
 use super::rendered_response::RenderedResponse;
@@ -36,6 +37,7 @@ pub(super) async fn send(
     let RenderedResponse { mut head, body } = render(ctx, session.req_header(), response)?;
     cors::allow(ctx, response, &mut head)?;
     finish(ctx, &mut head)?;
+    forward_auth::finish(ctx, &mut head)?;
     head.set_version(version_for(session.req_header()));
     ctx.status = head.status.as_u16();
     if ctx.status == 401
@@ -122,6 +124,7 @@ fn render(
             RenderedResponse::new(200, "application/octet-stream", answer.clone())
         }
         LocalResponse::Hook(answer) => hook(ctx, answer),
+        LocalResponse::Allowed => forward_auth::render_allowed(ctx, request),
         LocalResponse::HttpsRedirect(location) => https_redirect(location),
         LocalResponse::LinkedPage(link) => redirect(302, link.as_str(), None),
         LocalResponse::PrefetchRefused => RenderedResponse::empty(503),
