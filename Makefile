@@ -1,7 +1,8 @@
 # `make demo` and `make test` need no setup: they install missing packages with apt if possible, or
 # else name them.
 
-.PHONY: help demo test applications edge simulate mutants check bench measure docs build-needs
+.PHONY: help demo test applications edge simulate mutants check bench measure docs package package-test image \
+	site observability build-needs
 
 help:
 	@echo 'make demo     run the gateway with an identity server and two sample applications'
@@ -13,6 +14,10 @@ help:
 	@echo 'make check    check formatting, lints, the pure modules, licences: what CI runs before the tests'
 	@echo 'make bench    compare the CPU per request with plain Pingora and nginx'
 	@echo 'make measure  measure the length, documentation and coupling of the code'
+	@echo 'make package  build the packages for Debian and RHEL in target/package'
+	@echo 'make package-test   try the Debian package on a bare Debian with systemd'
+	@echo 'make observability  try the dashboard and the alerts with Prometheus and Alertmanager'
+	@echo 'make site     build the documentation as a website in target/site'
 	@echo 'make docs     build the API documentation in target/doc'
 
 # aws-lc and zlib-ng need a C compiler and cmake.
@@ -53,3 +58,25 @@ measure:
 
 docs: build-needs
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+
+# A .deb, an .rpm and a .tar.gz in target/package. BUILD=no takes the release binary that is there.
+package: build-needs
+	@sh scripts/need.sh dpkg-shlibdeps:dpkg-dev objdump:binutils
+	bash scripts/package.sh
+
+# What `make package` has made, on a bare Debian with systemd in a container. Needs root.
+package-test:
+	@sh scripts/need.sh python3:python3 lintian:lintian mmdebstrap:mmdebstrap systemd-nspawn:systemd-container
+	lintian --fail-on error,warning $${CARGO_TARGET_DIR:-target}/package/*.deb
+	python3 tests/real/package.py $${CARGO_TARGET_DIR:-target}/package/*.deb
+
+# The container image `vestibule`, with Docker.
+image:
+	docker build --build-arg COMMIT=$$(git rev-parse HEAD) --target vestibule -t vestibule .
+
+# The dashboard and the alerts with a live Prometheus and Alertmanager.
+observability: build-needs
+	@sh scripts/need.sh python3:python3 openssl:openssl prometheus:prometheus \
+		prometheus-alertmanager:prometheus-alertmanager
+	cargo build --locked --release --bin vestibule
+	python3 tests/real/observability.py $${CARGO_TARGET_DIR:-target}/release/vestibule

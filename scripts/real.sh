@@ -24,10 +24,18 @@ counterpart 'upgrades under load' tests/real/upgrade.py "$target/release/vestibu
 counterpart 'a rolling restart' tests/real/rolling.py "$target/release/vestibule" \
     python3:python3 wrk:wrk nginx:nginx-light haproxy:haproxy
 counterpart 'promtool' tests/real/metrics.py "$target/release/vestibule" python3:python3 promtool:prometheus
+counterpart 'the dashboard and the alerts' tests/real/observability.py "$target/release/vestibule" \
+    python3:python3 openssl:openssl prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager
+counterpart 'the causes in the guide to troubleshooting' tests/real/causes.py "$target/release/vestibule" \
+    python3:python3 redis-server:redis-server openssl:openssl
+counterpart 'manifests for containers' tests/real/manifests.py "$target/release/vestibule" \
+    python3:python3 python3.ensurepip:python3-venv openssl:openssl
 counterpart 'three replicas and a Redis' tests/real/replicas.py "$target/release/vestibule" \
     python3:python3 redis-server:redis-server
 counterpart 'an nginx that caches everything' tests/real/nginx_cache.py "$target/release/vestibule" \
     python3:python3 nginx:nginx-light
+counterpart 'proxies that ask first' tests/real/forward_auth.py "$target/release/vestibule" \
+    python3:python3 python3.pip:python3-pip nginx:nginx-light caddy:caddy openssl:openssl
 counterpart 'odd messages before h11' tests/real/differential.py "$target/release/vestibule" \
     python3:python3 python3.pip:python3-pip
 counterpart 'HTTP/2 clients before h11' tests/real/http2.py "$target/release/vestibule" \

@@ -9,8 +9,9 @@ use http::Method;
 
 use crate::model::fusionauth_hosted_backend::{HostedEndpoint, HostedRequest};
 use crate::model::login_step::LoginStep;
+use crate::model::redirect_login::CALLBACK;
 use crate::model::return_path::ReturnPath;
-use crate::model::site::Site;
+use crate::model::site::{SignIn, Site};
 use crate::model::target::Target;
 
 /// The path of the public keys of the signed assertion.
@@ -27,6 +28,8 @@ pub const OWN_FILES: &str = "/_vestibule/";
 pub enum Endpoint {
     /// The login page, and where its form is posted.
     Login,
+    /// Where the identity provider sends browsers back to, at a site whose users log in there.
+    Callback,
     /// The page of a step after the password, and where its form is posted.
     Step(StepEndpoint),
     /// The logout page, and where its form is posted.
@@ -157,6 +160,8 @@ pub(super) fn find_at(site: &Site, path: &[u8]) -> Option<Endpoint> {
         .and_then(StepEndpoint::from_suffix)
     {
         Some(Endpoint::Step(endpoint))
+    } else if path == CALLBACK.as_bytes() && site.sign_in == SignIn::Redirect {
+        Some(Endpoint::Callback)
     } else if let Some(name) = path.strip_prefix(OWN_FILES.as_bytes()) {
         Some(Endpoint::Asset(String::from_utf8_lossy(name).into_owned()))
     } else if path == ASSERTION_KEYS.as_bytes() {
@@ -197,6 +202,7 @@ fn hosted_request(site: &Site, path: &[u8]) -> Option<HostedRequest> {
 pub(super) fn is_login_or_logout(site: &Site, return_to: &ReturnPath) -> bool {
     let path = path_of(return_to);
     is_login_form(site, return_to)
+        || path == CALLBACK
         || path == site.paths.logout
         || is_hosted_logout(site, path)
         || is_application_logout(site, return_to)
@@ -251,6 +257,8 @@ impl Endpoint {
             | Self::Logout
             | Self::ApplicationLogout
             | Self::Step(StepEndpoint::TwoFactor | StepEndpoint::NewPassword) => "GET, HEAD, POST",
+            // A `HEAD` would use the code up.
+            Self::Callback => "GET",
             Self::Asset(_)
             | Self::AssertionKeys
             | Self::ChangePassword
@@ -284,6 +292,7 @@ impl Endpoint {
                 HostedEndpoint::Me | HostedEndpoint::Refresh
             ),
             Self::Login
+            | Self::Callback
             | Self::Step(_)
             | Self::Logout
             | Self::ApplicationLogout

@@ -266,7 +266,7 @@ fn explain_outcome(
                 facts.token = Known::Found(principal);
             }
         }
-        facts.logout = Known::Found(());
+        facts.logout = Known::Found(None);
     }
     let navigation = FetchMetadata {
         accept: Some("text/html"),
@@ -334,6 +334,10 @@ fn status_and_location(response: &LocalResponse) -> (Option<u16>, Option<String>
         LocalResponse::Redirect(redirect) => {
             (Some(redirect.status), Some(redirect.location.to_string()))
         }
+        LocalResponse::ProviderRedirect(redirect) => {
+            let address = redirect.address.as_str().to_owned();
+            (Some(redirect.status), Some(address))
+        }
         LocalResponse::AllowedRedirect { to, .. } => (Some(302), Some(to.as_str().to_owned())),
         LocalResponse::LinkedPage(link) => (Some(302), Some(link.as_str().to_owned())),
         LocalResponse::HttpsRedirect(location) => (Some(308), Some(location.clone())),
@@ -346,6 +350,7 @@ fn status_and_location(response: &LocalResponse) -> (Option<u16>, Option<String>
         | LocalResponse::SignedOutPage
         | LocalResponse::HealthCheck(_)
         | LocalResponse::AcmeChallenge(_)
+        | LocalResponse::Allowed
         | LocalResponse::PreservedPost(_)
         | LocalResponse::Asset(_)
         | LocalResponse::AssertionKeys

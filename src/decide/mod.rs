@@ -22,6 +22,7 @@
 //! * `authorize`: who may see a page of the application.
 //! * `service_access`: programs without an account. `basic_access`: clients without a form.
 //! * `unauthenticated`, `redirect_loop`, `preserved_post`: what everybody else gets.
+//! * `redirect_login`: logins at the provider's own pages.
 //! * `login`, `login_result`, `csrf_token`, `challenge`, `mfa`, `logout`: the gateway's forms.
 //! * `api`, `api_body`, `api_login`, `api_mfa`, `cors`: the JSON endpoints, and pages of other
 //!   origins.
@@ -32,6 +33,7 @@
 //!   `trace_context`: what is checked before any policy.
 //! * `proxy_protocol`, `https_redirect`: what a proxy in front says of the client, and requests that
 //!   came in the clear.
+//! * `forward_auth`: requests that a proxy in front forwards itself, and asks about.
 //! * `upstream_headers`, `upstream_response`, `credential_response_headers`, `cache_fields`: what the
 //!   application and the client are sent.
 //! * `explain`: the same decisions, told to the operator.
@@ -60,6 +62,7 @@ pub mod endpoint;
 pub mod explain;
 pub mod facts;
 pub mod forget;
+pub mod forward_auth;
 pub mod forwarded;
 mod fusionauth_hosted_backend;
 pub mod https_redirect;
@@ -71,6 +74,7 @@ pub mod opener;
 mod prefetch;
 pub mod preserved_post;
 pub mod proxy_protocol;
+mod redirect_login;
 mod redirect_loop;
 pub mod rejection;
 pub mod request_size;
@@ -84,7 +88,7 @@ pub mod upstream_headers;
 pub mod upstream_response;
 mod verdict;
 
-pub use facts::{Facts, Known, Question};
+pub use facts::{Facts, Known, Question, RedirectResult};
 pub use verdict::{ApplicationCookies, Decision, Grant, Outcome, RequestCookies, Verdict};
 
 use endpoint::Endpoint;
@@ -156,6 +160,7 @@ fn call_endpoint<'a>(
             fusionauth_hosted_backend::decide(&call, request, site, facts, now)
         }
         Endpoint::Login => login::decide(request, site, facts, now),
+        Endpoint::Callback => redirect_login::callback(request, site, facts, now),
         Endpoint::Step(endpoint) => mfa::decide(endpoint, request, site, facts, now),
         Endpoint::Logout => logout::decide(request, site, facts, now),
         Endpoint::ApplicationLogout => logout::decide_application(request, site, facts, now),

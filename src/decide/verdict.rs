@@ -144,6 +144,7 @@ impl<'a> Verdict<'a> {
             Outcome::Reply(_) if self.reason.is_failure() => OutcomeLabel::Failed,
             Outcome::Reply(
                 LocalResponse::Redirect(_)
+                | LocalResponse::ProviderRedirect(_)
                 | LocalResponse::AllowedRedirect { .. }
                 | LocalResponse::HttpsRedirect(_)
                 | LocalResponse::LinkedPage(_),
@@ -173,6 +174,7 @@ impl<'a> Verdict<'a> {
                 | LocalResponse::PrefetchRefused
                 | LocalResponse::HealthCheck(_)
                 | LocalResponse::AcmeChallenge(_)
+                | LocalResponse::Allowed
                 | LocalResponse::PreservedPost(_)
                 | LocalResponse::ActionRequired(_)
                 | LocalResponse::Asset(_)

@@ -35,6 +35,7 @@ pub mod path_segments;
 pub mod preserved_post;
 pub mod reason;
 pub mod recorded_requests;
+pub mod redirect_login;
 pub mod redirect_loop;
 pub mod refresh_ticket;
 pub mod request;

@@ -80,6 +80,10 @@ reasons! {
     ChallengeExpired = "challenge_expired", 401, "This step has expired";
     /// The form or body is invalid.
     RejectedInput = "rejected_input", 400, "The input was not accepted";
+    /// The provider did not log the user in, or its answer belongs to no login of this browser.
+    SignInFailed = "sign_in_failed", 403, "The sign-in was not completed";
+    /// Users of this site log in at the provider, to which the browser is redirected.
+    SignInRedirects = "sign_in_redirects", 409, "Sign in at the identity provider";
     /// Nobody is logged in, and the page requires a login.
     SignedOut = "signed_out", 401, "Sign in to continue";
     /// The site has no such service token.
@@ -159,6 +163,7 @@ impl Reason {
                 | Self::WrongCode
                 | Self::ChallengeExpired
                 | Self::RejectedInput
+                | Self::SignInFailed
         )
     }
 

@@ -36,6 +36,9 @@ pub struct RefreshTicket {
     /// Whether an access token of this login said that the user is registered for the application.
     /// One that does not say so any more ends the login.
     pub registered: bool,
+    /// The last ID token of the login, where the provider issues one: it tells who the user is where
+    /// the access token does not, and is shown to the provider at a logout.
+    pub id_token: Option<Secret>,
 }
 
 /// How long an access token may live of which nothing is known.
@@ -57,6 +60,8 @@ struct Sealed {
     i: Option<u64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     g: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    d: Option<String>,
 }
 
 impl RefreshTicket {
@@ -80,6 +85,10 @@ impl RefreshTicket {
             x: self.access_expires.map(Timestamp::millis),
             i: self.access_issued.map(Timestamp::millis),
             g: self.registered,
+            d: self
+                .id_token
+                .as_ref()
+                .map(|token| token.expose().to_owned()),
         };
         let body = serde_json::to_vec(&inside).ok()?;
         Some(URL_SAFE_NO_PAD.encode(keys.seal(&seal_purpose(site, kind), body, nonce)?))
@@ -102,6 +111,7 @@ impl RefreshTicket {
             access_expires: inside.x.map(Timestamp::from_millis),
             access_issued: inside.i.map(Timestamp::from_millis),
             registered: inside.g,
+            id_token: inside.d.map(Secret::new),
         })
     }
 
@@ -153,6 +163,7 @@ mod tests {
             access_expires: Some(Timestamp::from_secs(67)),
             access_issued: Some(Timestamp::from_secs(7)),
             registered: true,
+            id_token: Some(Secret::new("the-id-token")),
         }
     }
 
@@ -188,6 +199,7 @@ mod tests {
             access_expires: None,
             access_issued: None,
             registered: false,
+            id_token: None,
             ..ticket()
         };
         assert_eq!(opened, Some(expected));
@@ -273,6 +285,8 @@ mod tests {
     #[test]
     fn debug_prints_no_secret() {
         let printed = format!("{:?} {:?}", ticket(), SealingKeys::new(&[[1; 32]]));
-        assert!(!printed.contains("the-refresh-token"), "{printed}");
+        for secret in ["the-refresh-token", "the-id-token"] {
+            assert!(!printed.contains(secret), "{printed}");
+        }
     }
 }

@@ -45,6 +45,8 @@ pub(super) async fn resolve(
         | Question::RestorePost { .. }
         | Question::ReadBody
         | Question::Login { .. }
+        | Question::BeginRedirect { .. }
+        | Question::FinishRedirect { .. }
         | Question::ReadStepForm(_)
         | Question::OpenChallenge { .. }
         | Question::ContinueLogin { .. }
@@ -95,6 +97,8 @@ async fn resolve_any(
         | Question::RefreshFromBody(_)
         | Question::RestorePost { .. }
         | Question::Login { .. }
+        | Question::BeginRedirect { .. }
+        | Question::FinishRedirect { .. }
         | Question::OpenChallenge { .. }
         | Question::ContinueLogin { .. }
         | Question::SendCode { .. }

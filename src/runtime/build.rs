@@ -23,7 +23,8 @@ use super::connectors::{Connectors, Network};
 use super::cookie_keys::{self, CookieKeys};
 use super::early_refresh::EarlyRefresh;
 use super::login::{
-    Challenges, Completion, Login, PasswordLogin, RateLimiter, SecondStep, TrustedDevices,
+    Challenges, Completion, Login, PasswordLogin, RateLimiter, RedirectLogins, SecondStep,
+    TrustedDevices,
 };
 use super::logout::Logout;
 use super::preserved_post::PreservedPosts;
@@ -206,11 +207,18 @@ fn login(
             devices: Arc::clone(devices),
         },
         steps: SecondStep {
-            rate_limiter,
+            rate_limiter: Arc::clone(&rate_limiter),
             devices: Arc::clone(devices),
             leases: Arc::clone(&shared.leases),
             sealing: Arc::clone(sealing),
             clock: shared.clock.clone(),
+        },
+        redirects: RedirectLogins {
+            sealing: Arc::clone(sealing),
+            clock: shared.clock.clone(),
+            leases: Arc::clone(&shared.stores.leases),
+            sessions: Arc::clone(&shared.stores.sessions),
+            rate_limiter,
         },
         completion: Completion {
             clock: shared.clock.clone(),
@@ -297,7 +305,7 @@ fn provider_client(
     shared: &Shared,
 ) -> Result<ProviderClient, BuildError> {
     let failed = |what: String| BuildError(format!("provider {name}: {what}"));
-    let provider = provider::from_settings(wanted, Arc::clone(client))
+    let provider = provider::from_settings(wanted, Arc::clone(client), &shared.clock)
         .map_err(|error| failed(error.to_string()))?;
     let keys = match keys {
         Some(keys) => keys,

@@ -106,6 +106,21 @@ pub fn sign_in_refused(context: AuditContext<'_>, account: LoginIdHash, reason: 
     audit!(info, "sign_in_refused", context, account = %account, reason = reason.as_str());
 }
 
+/// What a provider says about a sign-in by redirect that it refused.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProviderError<'a> {
+    /// Its error code.
+    pub code: Option<&'a str>,
+    /// Its explanation, for the operator.
+    pub description: Option<&'a str>,
+}
+
+/// A browser came back from the provider, and nobody is signed in.
+pub fn sign_in_failed(context: AuditContext<'_>, reason: Reason, told: ProviderError<'_>) {
+    let (reason, error, description) = (reason.as_str(), told.code, told.description);
+    audit!(info, "sign_in_failed", context, reason, error, description);
+}
+
 /// A second-factor code was sent for a sign-in.
 pub fn code_sent(context: AuditContext<'_>, account: LoginIdHash) {
     audit!(info, "code_sent", context, account = %account);

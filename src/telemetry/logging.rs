@@ -249,6 +249,11 @@ mod tests {
             let account = LoginIdHash::of("ann");
             audit::signed_in(audit_context(), "u1", account);
             audit::sign_in_refused(audit_context(), account, Reason::InvalidCredentials);
+            let told = audit::ProviderError {
+                code: Some("access_denied"),
+                description: Some("The user cancelled"),
+            };
+            audit::sign_in_failed(audit_context(), Reason::SignInFailed, told);
             audit::code_sent(audit_context(), account);
             audit::code_not_sent(audit_context(), account, Reason::Throttled);
             audit::refused(audit_context(), Some("u1"), Reason::CrossSiteRequest);

@@ -48,7 +48,7 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "provider",
-        imports: &["config::settings", "model"],
+        imports: &["config::settings", "model", "system"],
         shuns: &["pingora"],
     },
     Room {

@@ -26,6 +26,7 @@ fn ticket() -> impl Strategy<Value = RefreshTicket> {
             revocation_key: session,
             login_time: Timestamp::from_millis(started),
             registered: remember,
+            id_token: remember.then(|| Secret::new("an-id-token")),
             remember,
             access_expires: remember.then(|| Timestamp::from_millis(started)),
             access_issued: remember.then(|| Timestamp::from_millis(started)),

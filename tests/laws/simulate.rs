@@ -155,6 +155,9 @@ fn answer(scenario: &Scenario, question: &Question<'_>, facts: &mut Facts) -> Qu
             &with_kind(&answers.login, *kind),
             QuestionKind::Login,
         ),
+        Question::BeginRedirect { .. } | Question::FinishRedirect { .. } => {
+            panic!("users of these sites log in by the form")
+        }
         Question::ContinueLogin { kind, .. } => fill(
             &mut facts.login,
             &with_kind(&answers.login, *kind),
@@ -262,7 +265,9 @@ fn check(scenario: &Scenario, question: &Question<'_>, facts: &Facts) {
         Question::SendCode { opened, .. } => {
             check_challenge(scenario, opened, facts);
         }
-        Question::ReadLoginForm(_)
+        Question::BeginRedirect { .. }
+        | Question::FinishRedirect { .. }
+        | Question::ReadLoginForm(_)
         | Question::ReadBody
         | Question::ReadStepForm(_)
         | Question::CountRedirect { .. } => {}

@@ -142,7 +142,7 @@ fn a_logout_clears_the_cookies_and_redirects() {
     let both = post().access(Known::NotAsked).refresh(Known::NotAsked);
     assert_eq!(both.decision(), "ask logout A R");
     for outcome in [
-        Known::Found(()),
+        Known::Found(None),
         Known::Absent(Reason::SignedOut),
         Known::Failed(Reason::ProviderUnavailable),
     ] {

@@ -12,7 +12,7 @@ use crate::runtime::tokens::issue::NewTokens;
 use crate::system::Clock;
 use crate::telemetry::audit;
 
-use super::new_token::{NewTokenError, verify_new_token};
+use super::new_token::{NewPair, NewTokenError, verify_new_token};
 use super::outcome::{RefreshOutcome, RefreshSource};
 use super::stored_outcome::StoredOutcome;
 use super::task::RefreshTask;
@@ -72,6 +72,10 @@ impl PairIssuer {
         let ticket = RefreshTicket {
             refresh: refresh.clone(),
             session_hash: None,
+            id_token: pair
+                .id_token
+                .clone()
+                .or_else(|| task.ticket.id_token.clone()),
             ..task.ticket.clone()
         };
         // A sign-out in the meantime wins, and what the provider has just issued is ended too.
@@ -79,8 +83,11 @@ impl PairIssuer {
             self.revoke_at_provider(task, &ticket).await;
             return Ok(Settled::refused(Reason::Revoked));
         }
-        let access = pair.access.expose();
-        match verify_new_token(&task.site_runtime, access, &task.ticket, now).await {
+        let new = NewPair {
+            pair,
+            kind: task.kind,
+        };
+        match verify_new_token(&task.site_runtime, new, &task.ticket, now).await {
             Ok(new) => {
                 let accepted = Accepted {
                     pair,

@@ -140,10 +140,7 @@ impl Refresh {
         first: StoreSeal<'_>,
         last: RefreshTicket,
     ) {
-        let pair = TokenPair {
-            access: Secret::new(""),
-            refresh: Some(last.refresh),
-        };
+        let pair = TokenPair::new(Secret::new(""), Some(last.refresh));
         self.worker
             .put_checkpoint(&first, &pair, &site_runtime.site)
             .await;

@@ -164,7 +164,8 @@ pub(in crate::runtime) fn principal(
     claims: VerifiedClaims,
     now: Timestamp,
 ) -> Option<Principal> {
-    let identity = Identity::from_claims(claims.claims)?;
+    let names = &site_runtime.provider.settings.claims;
+    let identity = Identity::from_named_claims(claims.claims, names)?;
     let headers = match site_runtime.site.identity_headers.render(&identity) {
         Ok(headers) => headers,
         Err(error) => {

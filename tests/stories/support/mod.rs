@@ -9,6 +9,7 @@ mod door;
 mod held;
 mod hostile;
 pub mod http2;
+pub mod openid;
 mod phone;
 mod redis;
 mod scripted;
@@ -25,6 +26,7 @@ pub use client::{Browser, Reply, exchange, field, raw};
 pub use door::Door;
 pub use held::{Holding, Listening, Nobody};
 pub use hostile::Siege;
+pub use openid::OpenId;
 pub use phone::Phone;
 pub use redis::Redis;
 pub use scripted::{
