@@ -27,8 +27,9 @@ use crate::model::token::{Principal, RevocationKey, Session};
 use super::decide;
 use super::endpoint;
 use super::facts::{Facts, Known};
+use super::rejection::Rejection;
 use super::request_target::find_ambiguity;
-use super::request_validation::{Rejection, validate_method};
+use super::request_validation::validate_method;
 use super::verdict::{Decision, Outcome};
 
 /// In place of a rule: the gateway answers.

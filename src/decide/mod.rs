@@ -30,8 +30,8 @@
 //!   provider.
 //! * `forget`: whose the application's own cookies are.
 //! * `prefetch`, `opener`: what a browser's prefetch may not do, and what a popup keeps.
-//! * `request_validation`, `request_target`, `client_address`, `forwarded`, `trace_context`: what is
-//!   checked before any policy.
+//! * `request_validation` and `rejection`, `request_target`, `client_address`, `forwarded`,
+//!   `trace_context`: what is checked before any policy.
 //! * `proxy_protocol`, `https_redirect`: what a proxy in front says of the client, and requests that
 //!   came in the clear.
 //! * `forward_auth`: requests that a proxy in front forwards itself, and asks about.
@@ -78,6 +78,7 @@ pub mod preserved_post;
 pub mod proxy_protocol;
 mod redirect_login;
 mod redirect_loop;
+pub mod rejection;
 pub mod request_size;
 pub mod request_target;
 pub mod request_validation;

@@ -198,7 +198,7 @@ fn a_callback_of_no_login_leads_on_or_begins_again() {
         ),
         (
             opens(CALLBACK).access(Known::Absent(TokenError::Expired)),
-            "403 sign_in_failed",
+            "403 sign_in_failed, clear",
         ),
     ] {
         assert_eq!(case.decision(), expected, "{}", case.target);
