@@ -1,13 +1,14 @@
 # `make demo` and `make test` need no setup: they install missing packages with apt if possible, or
 # else name them.
 
-.PHONY: help demo test applications simulate mutants check bench measure docs package package-test image site \
-	site-test observability build-needs
+.PHONY: help demo test applications edge simulate mutants check bench measure docs package package-test image \
+	site site-test observability build-needs
 
 help:
 	@echo 'make demo     run the gateway with an identity server and two sample applications'
 	@echo 'make test     run all tests, also with Chromium and other third-party programs'
 	@echo 'make applications  run the tests in front of all unmodified applications'
+	@echo 'make edge     run the long tests of listeners, protocols and upgrades'
 	@echo 'make simulate play simulations of a fleet of gateways until one fails or it is stopped'
 	@echo 'make mutants  change the code of the pure rooms, and report what no test notices'
 	@echo 'make check    check formatting, lints, the pure modules, licences: what CI runs before the tests'
@@ -33,6 +34,9 @@ test: build-needs
 # `make test` includes those that CI runs.
 applications: build-needs
 	bash scripts/applications.sh
+
+edge: build-needs
+	bash scripts/edge.sh
 
 # From another seed each time.
 simulate: build-needs
