@@ -17,7 +17,8 @@ use crate::model::origin::Host;
 use crate::model::reason::Reason;
 use crate::model::site::Site;
 
-use super::request_validation::{Rejection, validate_host, validate_method};
+use super::rejection::Rejection;
+use super::request_validation::{validate_host, validate_method};
 use super::upstream_headers::{AuthorizationField, UpstreamHeaders, X_AUTH_ASSERTION};
 
 /// The path at which proxies ask.
