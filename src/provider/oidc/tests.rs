@@ -157,6 +157,8 @@ fn settings(sign_in: SignIn) -> settings::Provider {
             prompt: None,
             insecure: false,
         }),
+        webhook_secret: None,
+        public_hooks: false,
     }
 }
 
