@@ -25,6 +25,7 @@ use crate::model::secret::Secret;
 use crate::model::token::TokenPair;
 
 mod device_info;
+pub mod inspection;
 mod login;
 mod login_status;
 mod password_errors;

@@ -41,6 +41,7 @@ pub fn status(run: &Run) -> Option<u16> {
         | LocalResponse::AssertionKeys
         | LocalResponse::Json(_) => 200,
         LocalResponse::NoContent | LocalResponse::Preflight(_) => 204,
+        LocalResponse::Allowed => 200,
     })
 }
 
