@@ -39,9 +39,9 @@ pub fn status(run: &Run) -> Option<u16> {
         | LocalResponse::PreservedPost(_)
         | LocalResponse::Asset(_)
         | LocalResponse::AssertionKeys
-        | LocalResponse::Json(_) => 200,
+        | LocalResponse::Json(_)
+        | LocalResponse::Allowed => 200,
         LocalResponse::NoContent | LocalResponse::Preflight(_) => 204,
-        LocalResponse::Allowed => 200,
     })
 }
 
