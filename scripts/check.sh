@@ -2,6 +2,7 @@
 # Static checks before the tests. Prints a heading and the duration of each step.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/target.sh
 
 step() {
     local what=$1 start=$SECONDS

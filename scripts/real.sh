@@ -1,35 +1,9 @@
 #!/usr/bin/env bash
-# Tests the release binary with third-party programs. A test whose program is not available is printed as
-# skipped, with the reason. In CI (CI=true), that is a failure.
+# Tests the release binary with third-party programs, and in front of those unmodified applications that CI runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-
-target=${CARGO_TARGET_DIR:-target}
-failed=0
-
-skipped() {
-    echo "skipped: $1: $2"
-    [ "${CI:-}" != true ] || failed=1
-}
-
-# counterpart NAME SCRIPT BINARY PROGRAM:PACKAGE...
-counterpart() {
-    local name=$1 script=$2 binary=$3 output status=0
-    shift 3
-    echo "== $name"
-    if ! output=$(sh scripts/need.sh "$@" 2>&1); then
-        skipped "$name" "${output##*need: }"
-        return
-    fi
-    [ -z "$output" ] || echo "$output"
-    python3 "$script" "$binary" || status=$?
-    # 77, as in automake: the script has printed what is missing.
-    case $status in
-    0) ;;
-    77) [ "${CI:-}" != true ] || failed=1 ;;
-    *) failed=1 ;;
-    esac
-}
+. scripts/target.sh
+. scripts/counterpart.sh
 
 echo '== release build'
 cargo build --locked --release --bin vestibule
@@ -45,10 +19,17 @@ counterpart "FusionAuth's SDK for React" tests/real/react_sdk.py "$target/releas
     python3:python3 chromium:chromium chromedriver:chromium-driver node:nodejs npm:npm
 counterpart 'a thousand renewals at once' tests/real/parallel_renewal.py "$target/release/vestibule" python3:python3
 counterpart 'a flood of passwords' tests/real/flood.py "$target/release/vestibule" python3:python3
-counterpart 'upgrades under load' tests/real/upgrade.py "$target/release/vestibule" python3:python3 wrk:wrk
+counterpart 'upgrades under load' tests/real/upgrade.py "$target/release/vestibule" \
+    python3:python3 wrk:wrk curl:curl openssl:openssl
 counterpart 'a rolling restart' tests/real/rolling.py "$target/release/vestibule" \
     python3:python3 wrk:wrk nginx:nginx-light haproxy:haproxy
 counterpart 'promtool' tests/real/metrics.py "$target/release/vestibule" python3:python3 promtool:prometheus
+counterpart 'the dashboard and the alerts' tests/real/observability.py "$target/release/vestibule" \
+    python3:python3 openssl:openssl prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager
+counterpart 'the causes in the guide to troubleshooting' tests/real/causes.py "$target/release/vestibule" \
+    python3:python3 redis-server:redis-server openssl:openssl
+counterpart 'manifests for containers' tests/real/manifests.py "$target/release/vestibule" \
+    python3:python3 python3.ensurepip:python3-venv openssl:openssl
 counterpart 'three replicas and a Redis' tests/real/replicas.py "$target/release/vestibule" \
     python3:python3 redis-server:redis-server
 counterpart 'an nginx that caches everything' tests/real/nginx_cache.py "$target/release/vestibule" \
@@ -59,38 +40,31 @@ counterpart 'odd messages before h11' tests/real/differential.py "$target/releas
     python3:python3 python3.pip:python3-pip
 counterpart 'HTTP/2 clients before h11' tests/real/http2.py "$target/release/vestibule" \
     python3:python3 python3.pip:python3-pip
+counterpart 'gRPC' tests/real/grpc_calls.py "$target/release/vestibule" \
+    python3:python3 python3.pip:python3-pip openssl:openssl
+counterpart 'large bodies' tests/real/large_bodies.py "$target/release/vestibule" \
+    python3:python3 curl:curl openssl:openssl
 counterpart 'clocks ten seconds apart' tests/real/clocks_apart.py "$target/release/vestibule" \
     python3:python3 redis-server:redis-server openssl:openssl faketime:faketime
 counterpart 'TLS scanners' tests/real/tls.py "$target/release/vestibule" \
     python3:python3 python3.ensurepip:python3-venv openssl:openssl testssl:testssl.sh
 counterpart 'certificates from pebble' tests/real/acme.py "$target/release/vestibule" \
     python3:python3 pebble:pebble openssl:openssl
+counterpart 'Chromium over https' tests/real/https_browser.py "$target/release/vestibule" \
+    python3:python3 chromium:chromium chromedriver:chromium-driver pebble:pebble openssl:openssl certutil:libnss3-tools
 counterpart 'schemathesis' tests/real/openapi.py "$target/release/vestibule" \
     python3:python3 python3.ensurepip:python3-venv
 counterpart "FusionAuth's Python client" tests/real/fusionauth_client.py "$EXAMPLES/identity_server" \
     python3:python3 python3.ensurepip:python3-venv
 
-# application NAME SCRIPT PROGRAM:PACKAGE...: one of the unmodified applications.
-application() {
-    local name=$1 script=$2
-    shift 2
-    counterpart "$name" "tests/real/applications/$script" "$target/release/vestibule" python3:python3 "$@"
-}
-chromium=(chromium:chromium chromedriver:chromium-driver)
-venv=(python3.ensurepip:python3-venv)
-php=(nginx:nginx-light php-fpm8.2:php-fpm)
-application 'a store (django-oscar)' store.py "${venv[@]}" "${chromium[@]}"
-application 'a forum (Spirit)' forum.py "${venv[@]}" "${chromium[@]}"
-application 'WordPress' wordpress.py "${chromium[@]}" "${php[@]}" mariadbd:mariadb-server \
-    /usr/share/wordpress/index.php:wordpress \
-    /usr/share/wordpress/wp-content/themes/twentytwentythree/style.css:wordpress-theme-twentytwentythree
-application 'a wiki (MediaWiki)' wiki.py "${chromium[@]}" "${php[@]}" /usr/share/mediawiki/index.php:mediawiki \
-    /etc/php/8.2/mods-available/sqlite3.ini:php-sqlite3
-application 'notebooks (JupyterLab)' notebooks.py "${venv[@]}" "${chromium[@]}"
-application 'a file server (copyparty)' files.py "${venv[@]}" cadaver:cadaver
-application 'git over HTTP' git_http.py git:git nginx:nginx-light fcgiwrap:fcgiwrap
-application 'a calendar server (Radicale)' calendars.py "${venv[@]}" cadaver:cadaver
-application 'a package index (pypiserver)' packages.py "${venv[@]}"
-application 'a package registry (verdaccio)' modules.py node:nodejs npm:npm
+if sh scripts/need.sh python3:python3 git:git && python3 scripts/site.py
+then
+    counterpart 'the documentation as a website' tests/real/site.py "$target/site" \
+        python3:python3 chromium:chromium chromedriver:chromium-driver
+else
+    skipped 'the documentation as a website' 'it cannot be built'
+fi
+
+bash scripts/applications.sh ci || failed=1
 
 exit $failed

@@ -3,6 +3,7 @@
 # third-party programs. Skipped tests are printed as `skipped: WHAT: REASON`, and again at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/target.sh
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

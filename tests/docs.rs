@@ -444,3 +444,63 @@ fn no_comment_cites_a_document_from_outside() {
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
+
+/// Whoever is woken by an alert finds what it means.
+#[test]
+fn the_runbook_has_a_section_for_each_alert_and_for_no_other() {
+    let rules = read("packaging/observability/alerts.yaml");
+    let alerts: BTreeSet<&str> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .collect();
+    let runbook = read("docs/guide/runbook.md");
+    let sections: BTreeSet<&str> = runbook
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .collect();
+    assert!(alerts.len() > 10, "the alerts were not found");
+    assert_eq!(alerts, sections);
+    // Each rule has its test.
+    let tests = read("packaging/observability/alerts_test.yaml");
+    for alert in alerts {
+        assert!(
+            tests.contains(&format!("alertname=\"{alert}\"")),
+            "alerts_test.yaml has no test of {alert}"
+        );
+    }
+}
+
+/// A shell block of a guide is run by a test, or says why not, in the line before it.
+#[test]
+fn every_shell_block_of_the_guides_says_who_runs_it() {
+    let (mut found, mut silent) = (0, Vec::new());
+    for file in documents() {
+        let name = shown(&file);
+        if !(name.starts_with("docs/guide/") || name == "README.md" || name.contains("quick-start"))
+        {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        for (at, _) in lines
+            .iter()
+            .enumerate()
+            .filter(|(_, line)| **line == "```sh")
+        {
+            found += 1;
+            let before = at.checked_sub(1).map_or("", |before| lines[before]);
+            let told = before.strip_suffix(" -->").unwrap_or_default();
+            let is_told = match told.strip_prefix("<!-- run: ") {
+                Some(runner) => runner.split_once(' ').is_some_and(|(script, block)| {
+                    root().join(script).exists() && read(script).contains(block)
+                }),
+                None => told.starts_with("<!-- not run: "),
+            };
+            if !is_told {
+                silent.push(format!("{name}:{}", at + 1));
+            }
+        }
+    }
+    assert!(found > 10, "the blocks were not found");
+    assert!(silent.is_empty(), "{}", silent.join("\n"));
+}

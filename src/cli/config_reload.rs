@@ -1,7 +1,7 @@
 //! Configuration reload: the new configuration is built beside the running one and swapped in as a
 //! whole. One with problems is refused, and the running one stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,8 +49,8 @@ async fn database_poll(predecessor_ended: &mut watch::Receiver<bool>) {
     tokio::time::sleep(DATABASE_POLL).await;
 }
 
-/// Reloads on `SIGHUP` and when the file, the files of a theme, certificates of listeners or
-/// upstreams, a users file or the keys in `state_dir` change, until the process ends. Embedded identity servers are taken over from the
+/// Reloads on `SIGHUP` and when the configuration, a file that it names, a users file or the keys in
+/// `state_dir` change, until the process ends. Embedded identity servers are taken over from the
 /// process before this one when that has ended.
 pub(super) async fn watch(
     path: PathBuf,
@@ -68,7 +68,13 @@ pub(super) async fn watch(
         let _ = stop.wait_for(|stop| *stop).await;
         return;
     };
-    let mut seen = fingerprints(&path, &runtime_handle, &embedded_servers);
+    // The files of the last configuration that was refused: a change of one may mend it.
+    let mut refused = BTreeSet::new();
+    let files = |embedded_servers: &EmbeddedServers, refused: &BTreeSet<PathBuf>| {
+        let read = source_files(&path, &runtime_handle, embedded_servers);
+        fingerprints(read.into_iter().chain(refused.iter().cloned()))
+    };
+    let mut seen = files(&embedded_servers, &refused);
     loop {
         let event = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
@@ -84,14 +90,17 @@ pub(super) async fn watch(
             embedded_servers.run(&stop);
             continue;
         }
-        let now = fingerprints(&path, &runtime_handle, &embedded_servers);
+        let now = files(&embedded_servers, &refused);
         // A file that is gone for a moment is being replaced.
         if event == Event::Poll && (now == seen || now.get(&path).is_none_or(Option::is_none)) {
             continue;
         }
-        reload(&path, &runtime_handle, &mut embedded_servers).await;
+        refused = match reload(&path, &runtime_handle, &mut embedded_servers).await {
+            Ok(()) => BTreeSet::new(),
+            Err(files) => files,
+        };
         embedded_servers.run(&stop);
-        seen = fingerprints(&path, &runtime_handle, &embedded_servers);
+        seen = files(&embedded_servers, &refused);
         // A change during the reload is noticed in the next round. Files that only the new
         // configuration names count from now.
         for (file, fingerprint) in now {
@@ -110,26 +119,20 @@ fn tls_addresses(settings: &Settings) -> impl Iterator<Item = SocketAddr> {
 type Fingerprint = Option<(SystemTime, u64)>;
 
 /// Everything the running configuration was read from, and its keys.
-fn fingerprints(
+fn source_files(
     path: &Path,
     runtime_handle: &RuntimeHandle,
     embedded_servers: &EmbeddedServers,
-) -> BTreeMap<PathBuf, Fingerprint> {
+) -> BTreeSet<PathBuf> {
     let current = runtime_handle.current();
     let settings = current.settings();
-    let themes = settings
-        .sites
-        .iter()
-        .flat_map(|site| site.theme.source_files.iter().cloned());
-    let upstreams = settings.sites.iter().flat_map(|site| &site.upstreams);
-    let upstreams = upstreams.filter_map(|upstream| upstream.tls.as_ref());
-    let upstreams = upstreams.flat_map(|tls| tls.files.iter().cloned());
-    let files = [path.to_owned(), settings.state_dir.join(cookie_keys::FILE)]
-        .into_iter()
-        .chain(themes)
-        .chain(settings.server.tls_files().cloned())
-        .chain(upstreams)
-        .chain(embedded_servers.users_files().map(Path::to_owned));
+    let mut files = settings.files.clone();
+    files.extend([path.to_owned(), settings.state_dir.join(cookie_keys::FILE)]);
+    files.extend(embedded_servers.users_files().map(Path::to_owned));
+    files
+}
+
+fn fingerprints(files: impl Iterator<Item = PathBuf>) -> BTreeMap<PathBuf, Fingerprint> {
     files
         .map(|file| (fingerprint(&file), file))
         .map(|(fingerprint, file)| (file, fingerprint))
@@ -185,15 +188,17 @@ fn warn_of_restart(before: &Settings, settings: &Settings) {
     }
 }
 
+/// The error is the files that the refused configuration was read from.
 async fn reload(
     path: &Path,
     runtime_handle: &RuntimeHandle,
     embedded_servers: &mut EmbeddedServers,
-) {
+) -> Result<(), BTreeSet<PathBuf>> {
     service_manager::reloading();
     let current = runtime_handle.current();
     let before = current.settings();
-    let (count, result) = match crate::config::load(path) {
+    let report = crate::config::review(path, current.clock().now());
+    let (count, result) = match report.settings {
         Err(problems) => {
             for problem in problems.iter() {
                 tracing::error!(%problem, "a problem in the new configuration");
@@ -209,7 +214,7 @@ async fn reload(
                     .and_then(|(settings, changes)| {
                         runtime::build(settings, Some(&current), clock)
                             .map(|runtime| (runtime, changes))
-                            .map_err(|fault| fault.to_string())
+                            .map_err(|error| error.to_string())
                     });
             match built {
                 Ok(built) => (0, Some(built)),
@@ -222,7 +227,7 @@ async fn reload(
             }
         }
     };
-    let status = match result {
+    let (status, outcome) = match result {
         Some((runtime, changes)) => {
             let ended = embedded_servers.apply(changes);
             runtime_handle.replace(runtime);
@@ -231,16 +236,18 @@ async fn reload(
                 .metrics()
                 .reloaded(ReloadResult::Ok, current.clock().now());
             audit::reloaded();
-            "Serving with the configuration of the last reload."
+            ("Serving with the configuration of the last reload.", Ok(()))
         }
         None => {
             current
                 .metrics()
                 .reloaded(ReloadResult::Refused, current.clock().now());
             audit::reload_refused(count);
-            "The last reload was refused: serving with the configuration before it. The log has \
-             the problems."
+            let status = "The last reload was refused: serving with the configuration before it. \
+                          The log has the problems.";
+            (status, Err(report.files))
         }
     };
     service_manager::ready(status);
+    outcome
 }

@@ -228,18 +228,31 @@ fn rejection_text(first: &str, explanation: &Explanation) -> String {
 /// What an application may read, and what that meets.
 fn reading_lines(explanation: &Explanation) -> impl Iterator<Item = String> {
     let readings = explanation.readings.iter();
-    let longest = readings
+    let paths: Vec<String> = readings
         .clone()
-        .map(|reading| reading.path.chars().count())
-        .max()
-        .unwrap_or_default();
-    readings.map(move |reading| {
-        let path = reading.path.escape_debug().to_string();
+        .map(|reading| printable(&reading.path))
+        .collect();
+    let longest = paths.iter().map(|path| path.chars().count()).max();
+    let longest = longest.unwrap_or_default();
+    readings.zip(paths).map(move |(reading, path)| {
         format!(
             "  may be read   {path:<longest$}  {} ({})",
             reading.rule, reading.access
         )
     })
+}
+
+/// The path with its control characters escaped, so that a terminal shows them.
+fn printable(path: &str) -> String {
+    path.chars()
+        .map(|c| {
+            if c.is_control() {
+                c.escape_debug().to_string()
+            } else {
+                c.to_string()
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! This is the one file that reads the process environment, so that a test or a rehearsal
 //! (`explain`, `check`) can replace all of it by [`FakeEnvironment`].
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -92,6 +93,59 @@ impl Environment for SystemEnvironment {
     fn mode(&self, path: &Path) -> Option<u32> {
         let mode = std::fs::metadata(path).ok()?.permissions().mode();
         Some(mode & 0o7777)
+    }
+}
+
+/// Another environment, and which of its files and folders were asked for. A reload watches them.
+pub(super) struct RecordingEnvironment<'a> {
+    environment: &'a dyn Environment,
+    asked: RefCell<BTreeSet<PathBuf>>,
+}
+
+impl<'a> RecordingEnvironment<'a> {
+    pub(super) fn new(environment: &'a dyn Environment) -> Self {
+        Self {
+            environment,
+            asked: RefCell::default(),
+        }
+    }
+
+    /// The files and folders that were asked for, whether or not there are any.
+    pub(super) fn into_files(self) -> BTreeSet<PathBuf> {
+        self.asked.into_inner()
+    }
+
+    fn record(&self, path: &Path) {
+        self.asked.borrow_mut().insert(path.to_owned());
+    }
+}
+
+impl Environment for RecordingEnvironment<'_> {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.environment.variable(name)
+    }
+
+    fn file(&self, path: &Path) -> io::Result<String> {
+        self.record(path);
+        self.environment.file(path)
+    }
+
+    fn bytes(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        self.record(path);
+        self.environment.bytes(path, most)
+    }
+
+    fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
+        self.record(folder);
+        self.environment.names(folder)
+    }
+
+    fn written_at(&self, path: &Path) -> Option<Timestamp> {
+        self.environment.written_at(path)
+    }
+
+    fn mode(&self, path: &Path) -> Option<u32> {
+        self.environment.mode(path)
     }
 }
 

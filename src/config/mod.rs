@@ -5,7 +5,8 @@
 //! settings. Nothing stops at the first problem, and what was taken out is not complained about a
 //! second time.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 pub mod certificate;
 mod check;
@@ -25,6 +26,7 @@ mod syntax;
 mod units;
 
 pub use effective::effective;
+use environment::RecordingEnvironment;
 pub use environment::{Environment, FakeEnvironment, SystemEnvironment};
 pub use problems::{Problem, Problems, Severity};
 pub use reference::{reference, schema};
@@ -38,6 +40,9 @@ pub struct Report {
     pub settings: Result<Settings, Problems>,
     /// What is allowed and probably not meant, in the order of the file.
     pub warnings: Vec<Problem>,
+    /// The files and folders that were read, or that are missing: a change of one of them may change
+    /// the result. The configuration itself is none of them.
+    pub files: BTreeSet<PathBuf>,
 }
 
 /// Reads and checks the configuration in `path`.
@@ -71,6 +76,7 @@ pub fn review(path: &Path, now: Timestamp) -> Report {
             Report {
                 settings: Err(Problems::new(vec![problem])),
                 warnings: Vec::new(),
+                files: BTreeSet::new(),
             }
         }
     }
@@ -99,10 +105,11 @@ pub fn review_text(
     now: Timestamp,
 ) -> Report {
     let mut diagnostics = problems::Diagnostics::default();
+    let environment = RecordingEnvironment::new(environment);
     let file = schema_validation::read(text, &mut diagnostics);
     let surroundings = check::Surroundings {
         folder: Path::new(name).parent().unwrap_or(Path::new("")),
-        environment,
+        environment: &environment,
         now,
     };
     let settings = file.and_then(|file| {
@@ -113,12 +120,20 @@ pub fn review_text(
             ..settings
         })
     });
+    let files = environment.into_files();
     let warnings = diagnostics.take_warnings(name, text);
     let settings = match settings {
-        Some(settings) if diagnostics.is_empty() => Ok(settings),
+        Some(settings) if diagnostics.is_empty() => Ok(Settings {
+            files: files.clone(),
+            ..settings
+        }),
         Some(_) | None => Err(diagnostics.finish(name, text)),
     };
-    Report { settings, warnings }
+    Report {
+        settings,
+        warnings,
+        files,
+    }
 }
 
 /// The line of each rule of each site.

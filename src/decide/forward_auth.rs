@@ -17,7 +17,8 @@ use crate::model::origin::Host;
 use crate::model::reason::Reason;
 use crate::model::site::Site;
 
-use super::request_validation::{Rejection, validate_host, validate_method};
+use super::rejection::Rejection;
+use super::request_validation::{validate_host, validate_method};
 use super::upstream_headers::{AuthorizationField, UpstreamHeaders, X_AUTH_ASSERTION};
 
 /// The path at which proxies ask.
@@ -252,6 +253,7 @@ pub fn respond(response: LocalResponse, denied: DeniedResponse) -> LocalResponse
         // It carries no credentials, and the gateway's own answer to it would be a 2xx.
         LocalResponse::Preflight(_) => LocalResponse::Problem(Problem::new(Reason::SignedOut)),
         LocalResponse::AllowedRedirect { .. }
+        | LocalResponse::ProviderRedirect(_)
         | LocalResponse::LoginPage(_)
         | LocalResponse::PreservedPost(_)
         | LocalResponse::StepPage(_)
@@ -264,6 +266,7 @@ pub fn respond(response: LocalResponse, denied: DeniedResponse) -> LocalResponse
         | LocalResponse::NoContent
         | LocalResponse::HealthCheck(_)
         | LocalResponse::AcmeChallenge(_)
+        | LocalResponse::Hook(_)
         | LocalResponse::HttpsRedirect(_)
         | LocalResponse::LinkedPage(_) => LocalResponse::Problem(own_endpoint()),
     }

@@ -11,7 +11,9 @@ mod file_modes;
 mod finding;
 mod header_folding;
 mod local_addresses;
+mod oidc_setup;
 mod password_emails;
+mod provider_answers;
 mod provider_setup;
 mod store_server;
 mod upstream_reachability;
@@ -31,7 +33,9 @@ pub use finding::{Finding, Status};
 
 /// Examines what the configuration in `path` names.
 pub async fn examine(path: &Path, clock: &Clock) -> Vec<Finding> {
-    let Report { settings, warnings } = config::review(path, clock.now());
+    let Report {
+        settings, warnings, ..
+    } = config::review(path, clock.now());
     let topic = Topic::new("configuration", path.display());
     let mut findings = Vec::new();
     let settings = match settings {

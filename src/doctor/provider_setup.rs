@@ -2,23 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
 
 use super::finding::{Finding, Topic};
-use super::{password_emails, webhooks};
+use super::{oidc_setup, password_emails, provider_answers, webhooks};
 use crate::config::settings::{Provider, ProviderKind, Settings};
 use crate::model::site::Site;
-use crate::model::timestamp::Timestamp;
 use crate::provider::fusionauth::Endpoint;
-use crate::provider::fusionauth::inspection::{
-    Answer, Application, Inspector, LoginKey, PublishedKeys, Tenant,
-};
+use crate::provider::fusionauth::inspection::{Answer, Application, Inspector, LoginKey, Tenant};
 use crate::provider::http_client::HttpClient;
-use crate::provider::key_set::KeySet;
 use crate::system::Clock;
-
-/// What the `Date` of an answer does not tell: it has whole seconds, and was on its way.
-const DATE_PRECISION: Duration = Duration::from_secs(2);
 
 pub(super) async fn examine(
     settings: &Settings,
@@ -31,6 +23,10 @@ pub(super) async fn examine(
         let endpoint = match &provider.kind {
             ProviderKind::Embedded { .. } => {
                 findings.push(topic.ok("runs inside the gateway"));
+                continue;
+            }
+            ProviderKind::Oidc { url } => {
+                findings.extend(oidc_setup::examine(&topic, provider, url, clock, http).await);
                 continue;
             }
             ProviderKind::Fusionauth {
@@ -84,8 +80,13 @@ impl FusionauthSetup<'_> {
         };
         let mut findings = vec![
             self.topic.ok(format!("{} answers", self.endpoint.url)),
-            self.keys(&keys),
-            self.clock(&keys, clock.now()),
+            provider_answers::keys(&self.topic, self.provider, &keys.document),
+            provider_answers::clock(
+                &self.topic,
+                self.provider.leeway,
+                keys.date.as_deref(),
+                clock.now(),
+            ),
         ];
         findings.extend(self.issuer().await);
         let mut by_id: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -118,53 +119,6 @@ impl FusionauthSetup<'_> {
             findings.push(self.not_permitted(&unread));
         }
         findings
-    }
-
-    fn keys(&self, keys: &PublishedKeys) -> Finding {
-        if self.provider.hmac_secret.is_some() {
-            return self.topic.ok("tokens are verified with `hmac_secret`");
-        }
-        match KeySet::from_jwks(&keys.document, &self.provider.algorithms) {
-            Ok(_) => self.topic.ok("its keys fit `algorithms`"),
-            Err(error) => {
-                let hint = "set an asymmetric key (RS256, ES256) for the access tokens of the \
-                            application at the provider, or list its algorithm in `algorithms`";
-                self.topic.fail(error.to_string(), hint)
-            }
-        }
-    }
-
-    fn clock(&self, keys: &PublishedKeys, now: Timestamp) -> Finding {
-        let date = keys
-            .date
-            .as_deref()
-            .and_then(|it| httpdate::parse_http_date(it).ok());
-        let Some(since) = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok()) else {
-            let hint = "check yourself that both clocks agree";
-            return self
-                .topic
-                .warn("its answer has no `Date` to compare clocks with", hint);
-        };
-        let there = Timestamp::from_secs(since.as_secs());
-        let (apart, which) = if there < now {
-            (there.until(now), "ahead of")
-        } else {
-            (now.until(there), "behind")
-        };
-        let apart_secs = apart.as_secs();
-        let leeway = self.provider.leeway;
-        let message = format!(
-            "this machine's clock is {apart_secs} s {which} the provider's, `leeway` is {} s",
-            leeway.as_secs()
-        );
-        let hint = "run a time service (chrony, systemd-timesyncd) on both machines";
-        if apart > leeway.max(DATE_PRECISION) {
-            self.topic.fail(message, hint)
-        } else if apart > (leeway / 2).max(DATE_PRECISION) {
-            self.topic.warn(message, hint)
-        } else {
-            self.topic.ok("clocks agree")
-        }
     }
 
     async fn issuer(&self) -> Option<Finding> {

@@ -22,7 +22,8 @@ pub(super) fn examine(topic: &Topic, all: &[Webhook], tenant: Option<&Tenant>) -
             "no webhook points here: users who were removed elsewhere stay signed in until their \
              token ends",
             format!(
-                "add a webhook to {PATH} on `server.admin` with the events {}",
+                "add a webhook to {PATH} on `server.admin`, or on a site with `public_hooks`, with \
+                 the events {}",
                 EVENTS.join(", ")
             ),
         )];

@@ -1,7 +1,6 @@
 //! The look of a site's pages, as the operator configured it. Its form is validated, and its files
 //! are read.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::colour::Colour;
@@ -27,8 +26,6 @@ pub struct Theme {
     pub templates: Vec<TemplateText>,
     /// A style sheet after the built-in one.
     pub style: Option<String>,
-    /// The files and directories that it was read from. When one of them changes, it is read again.
-    pub source_files: Vec<PathBuf>,
 }
 
 /// A logo of at most [`MAX_LOGO`] bytes.

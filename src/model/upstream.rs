@@ -53,8 +53,6 @@ pub struct UpstreamTls {
     pub client: Option<PresentedCertificate>,
     /// The name that is sent as SNI and that its certificate must have, in place of the host.
     pub server_name: Option<String>,
-    /// The files that this was read from. A change of one of them is a change of the configuration.
-    pub files: Vec<PathBuf>,
 }
 
 /// A certificate of the gateway, with its key.

@@ -8,7 +8,8 @@ use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::decide::forward_auth::{self, AuthRequest, DeniedResponse};
-use crate::decide::request_validation::{Rejection, validate_host};
+use crate::decide::rejection::Rejection;
+use crate::decide::request_validation::validate_host;
 use crate::model::local_response::LocalResponse;
 use crate::model::origin::Host;
 use crate::model::outcome_label::OutcomeLabel;

@@ -13,9 +13,10 @@ use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
 
 use crate::decide::https_redirect::Arrival;
+use crate::decide::rejection::Rejection;
 use crate::decide::request_size::{self, HeadSize};
 use crate::decide::request_target;
-use crate::decide::request_validation::{self, Rejection};
+use crate::decide::request_validation;
 use crate::decide::trace_context::new_traceparent;
 use crate::decide::upstream_headers::{forwarded_token, is_valid_request_id};
 use crate::decide::{Facts, Grant, Known, Outcome, RequestCookies, client_address, cors};

@@ -181,6 +181,7 @@ impl RequestHead {
         UnvalidatedHead {
             method: &self.method,
             target: &self.target,
+            version: self.version,
             fields: self.fields,
             bytes,
             transfer_encoding: &self.transfer_encoding,

@@ -10,6 +10,7 @@ mod methods;
 mod names;
 mod plan;
 mod reader;
+mod scripts;
 mod source;
 
 use std::collections::BTreeSet;

@@ -243,6 +243,42 @@ def signing_out(browser, demo):
     assert asks_to_sign_in(browser, site + PRIVATE), "saved cookies work after the sign-out"
 
 
+def two_users_one_after_another_in_one_browser(browser, demo):
+    """Both applications keep a session of their own. It is never the one of the user before."""
+    other = "admin@example.com"
+
+    def opened_for(email):
+        name = email.partition("@")[0]
+        told = browser.script("return [...document.querySelectorAll('strong')].map(name => name.textContent)")
+        return told == [name]
+
+    def session_cookie(name):
+        return browser.cookies()[name]["value"]
+
+    for name, path, cookie in (("store", PRIVATE, "lantern_session"), ("forum", "/posts", "porch_session")):
+        site = demo.sites[name]
+        sign_in(browser, site, path)
+        browser.goto(site + path)
+        assert opened_for(EMAIL), f"the {name} has no session of its own"
+        first = session_cookie(cookie)
+        browser.goto(site + "/logout")
+        browser.leave(SUBMIT)
+        until(lambda: path_of(browser) == "/", what="the page after signing out")
+        assert cookie not in browser.cookies(), f"the session of the {name} outlives the sign-out"
+        sign_in(browser, site, path, other)
+        assert opened_for(other), f"the {name} shows the user before"
+        second = session_cookie(cookie)
+        assert second != first
+        # The gateway's session ends by age. The application's does not.
+        for own in (ACCESS, REFRESH, SESSION):
+            browser.command("DELETE", f"/cookie/{own}")
+        assert session_cookie(cookie) == second
+        sign_in(browser, site, path)
+        looks(browser, f"{name}-next-user")
+        assert opened_for(EMAIL), f"the {name} shows the user before"
+        assert session_cookie(cookie) != second
+
+
 def one_site_is_not_the_other(browser, demo):
     sign_in(browser, demo.sites["store"])
     assert asks_to_sign_in(browser, demo.sites["forum"] + "/posts"), "the store's sign-in opens the forum"
@@ -383,6 +419,7 @@ SCENARIOS = [
     a_session_that_ends_under_a_page,
     a_page_that_another_person_goes_on_with,
     a_script_in_the_page_finds_no_token,
+    two_users_one_after_another_in_one_browser,
     one_site_is_not_the_other,
     a_session_at_the_forum,
     what_was_written_is_not_lost,

@@ -1,6 +1,5 @@
 """The demo and a person's ways in it, for the scenarios in Chromium."""
 
-import os
 import re
 import socket
 import subprocess
@@ -8,13 +7,14 @@ import tempfile
 import threading
 from pathlib import Path
 
+from installed import target_directory
 from webdriver import until
 
 PRIVATE = "/shopping-cart"
 EMAIL, PASSWORD = "shopper@example.com", "vestibule demo"
 ACCESS, REFRESH, SESSION = "vestibule-access", "vestibule-refresh", "vestibule-session"
 SUBMIT = "button[type=submit]"
-SCREENSHOTS = Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "screenshots"
+SCREENSHOTS = target_directory() / "screenshots"
 
 
 class Demo:

@@ -11,7 +11,6 @@ import asyncio
 import json
 import random
 import re
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import gateway as gateways  # noqa: E402
+from installed import modules, or_skipped  # noqa: E402
 
 AT_ONCE = 16
 IDEMPOTENT = [b"GET", b"HEAD", b"PUT", b"OPTIONS"]
@@ -279,25 +279,16 @@ async def play(h11, binary, cases, seed):
     return run.failures
 
 
-def parser(binary):
+def parser():
     """The module `h11`, installed where it is not yet."""
-    place = Path(binary).resolve().parent.parent / "h11"
-    try:
-        if not (place / "h11").exists():
-            pip = [sys.executable, "-m", "pip", "install", "-q", "--target", str(place)]
-            pip += ["-r", str(HERE / "requirements-differential.txt")]
-            subprocess.run(pip, check=True, capture_output=True, text=True, timeout=300)
-    except (subprocess.SubprocessError, OSError) as error:
-        print(f"skipped: odd messages before a strict parser: h11 cannot be installed: {error}")
-        sys.exit(77)
-    sys.path.insert(0, str(place))
+    or_skipped("odd messages before a strict parser", modules, "h11", HERE / "requirements-differential.txt")
     import h11
 
     return h11
 
 
 def main():
-    h11 = parser(sys.argv[1])
+    h11 = parser()
     cases = int(sys.argv[2]) if len(sys.argv) > 2 else 3000
     seed = sys.argv[3] if len(sys.argv) > 3 else str(random.SystemRandom().randrange(1 << 32))
     failures = asyncio.run(play(h11, sys.argv[1], cases, seed))

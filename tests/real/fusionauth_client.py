@@ -20,6 +20,7 @@ import tempfile
 import time
 
 from fusionauth_steps import FORUM, PASSWORD, STORE, USERS, account_states, code_by_message, login, trusted_device
+from installed import or_skipped, virtual_environment
 
 HERE = pathlib.Path(__file__).resolve().parent
 TOTP_SECRET = "KZSXG5DJMJ2WYZJAMRSW23ZAORXXI4BB"
@@ -33,17 +34,8 @@ def enter_environment(binary):
         return
     except ImportError:
         pass
-    environment = binary.parent.parent.parent / "fusionauth-venv"
-    python = environment / "bin" / "python"
-    try:
-        if not (environment / "bin" / "pip").exists():
-            make = [sys.executable, "-m", "venv", "--clear", str(environment)]
-            subprocess.run(make, check=True, capture_output=True, text=True)
-        install = [str(python), "-m", "pip", "install", "-q", "-r", str(HERE / "requirements-fusionauth.txt")]
-        subprocess.run(install, check=True, capture_output=True, text=True, timeout=300)
-    except (subprocess.SubprocessError, OSError) as error:
-        print(f"skipped: FusionAuth's Python client: it cannot be installed: {error}")
-        sys.exit(77)
+    wanted = HERE / "requirements-fusionauth.txt"
+    python = or_skipped("FusionAuth's Python client", virtual_environment, "fusionauth-venv", wanted) / "python"
     sys.exit(subprocess.run([str(python), __file__, str(binary)]).returncode)
 
 

@@ -18,6 +18,9 @@ listen = ["127.0.0.1:{port}"]
 admin = "127.0.0.1:{admin}"
 workers = {workers}
 
+[server.limits]
+connections_per_address = 20000
+
 [providers.local]
 kind = "embedded"
 users = "{directory}/users.toml"
@@ -144,10 +147,11 @@ class Served:
 
 
 class Gateway(Served):
-    """A gateway with an identity server in it before `upstream`, a port on this machine."""
+    """A gateway with an identity server in it before `upstream`, a port on this machine. `sites` are further tables of its
+    configuration."""
 
-    def __init__(self, binary, directory, upstream, lifetime, workers=0):
+    def __init__(self, binary, directory, upstream, lifetime, workers=0, sites=""):
         write_users(binary, Path(directory) / "users.toml", lifetime)
         port, admin = free_port(), free_port()
-        config = CONFIG.format(directory=directory, port=port, admin=admin, workers=workers, upstream=upstream)
+        config = (CONFIG + sites).format(directory=directory, port=port, admin=admin, workers=workers, upstream=upstream)
         super().__init__(binary, directory, config, port, admin, f"localhost:{port}")

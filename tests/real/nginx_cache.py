@@ -103,7 +103,7 @@ class Answer:
         return cookies + self.all("vestibule-access-token") + self.all("vestibule-refresh-token")
 
 
-class House:
+class Deployment:
     """The gateway and the nginx before it."""
 
     def __init__(self, binary, nginx, directory, upstream):
@@ -154,9 +154,9 @@ class House:
         return Answer(self.gateway.port, host, path, headers, "POST").status
 
 
-def is_kept_from_the_next(house, kind, cache, path, visitor):
+def is_kept_from_the_next(deployment, kind, cache, path, visitor):
     """The first visitor is given credentials through the cache, and the second one asks for the same."""
-    port, host = house.caches[cache], house.hosts[kind]
+    port, host = deployment.caches[cache], deployment.hosts[kind]
     first = Answer(port, host, path, visitor)
     # An nginx answers with the fields that it has stored where the application confirms them with 304.
     given = first.credentials() or first.all("x-cache") == ["REVALIDATED"]
@@ -165,34 +165,34 @@ def is_kept_from_the_next(house, kind, cache, path, visitor):
     assert not second.credentials(), f"{path} through {cache}: {second.all('x-cache')} {second.credentials()}"
 
 
-def new_credentials_are_kept_from_the_next_visitor(house):
-    for kind in house.hosts:
-        for cache in house.caches:
+def new_credentials_are_kept_from_the_next_visitor(deployment):
+    for kind in deployment.hosts:
+        for cache in deployment.caches:
             for answer in ANSWERS:
                 path = f"/open/{answer}/{kind}"
                 if answer == "stale":
-                    Answer(house.caches[cache], house.hosts[kind], path)
-                visitor = house.sign_in(kind)
+                    Answer(deployment.caches[cache], deployment.hosts[kind], path)
+                visitor = deployment.sign_in(kind)
                 time.sleep(LIFETIME + 0.1)
-                is_kept_from_the_next(house, kind, cache, path, visitor)
+                is_kept_from_the_next(deployment, kind, cache, path, visitor)
 
 
-def cleared_cookies_are_kept_from_the_next_visitor(house):
+def cleared_cookies_are_kept_from_the_next_visitor(deployment):
     for kind in ("cookies", "session"):
-        for cache in house.caches:
-            visitor = house.sign_in(kind)
-            assert house.sign_out(kind, visitor) == 303
+        for cache in deployment.caches:
+            visitor = deployment.sign_in(kind)
+            assert deployment.sign_out(kind, visitor) == 303
             for answer in ANSWERS:
                 if answer == "stale":
                     continue
-                is_kept_from_the_next(house, kind, cache, f"/open/{answer}/{kind}-cleared", visitor)
+                is_kept_from_the_next(deployment, kind, cache, f"/open/{answer}/{kind}-cleared", visitor)
 
 
-def what_has_no_credentials_is_cached(house):
+def what_has_no_credentials_is_cached(deployment):
     """Otherwise this test would prove nothing."""
-    for cache in house.caches:
+    for cache in deployment.caches:
         for expected in ("MISS", "HIT"):
-            answer = Answer(house.caches[cache], house.hosts["cookies"], "/open/accel/anonymous")
+            answer = Answer(deployment.caches[cache], deployment.hosts["cookies"], "/open/accel/anonymous")
             assert answer.all("x-cache") == [expected], answer.fields
 
 
@@ -208,19 +208,19 @@ async def play(binary):
     upstream = await asyncio.start_server(application, "127.0.0.1", 0, backlog=1024)
     passed = failed = 0
     with tempfile.TemporaryDirectory(prefix="vestibule-nginx-") as directory:
-        house = await asyncio.to_thread(House, binary, nginx, directory, upstream.sockets[0].getsockname()[1])
+        deployment = await asyncio.to_thread(Deployment, binary, nginx, directory, upstream.sockets[0].getsockname()[1])
         try:
             for scenario in SCENARIOS:
                 name = scenario.__name__.replace("_", " ")
                 try:
-                    await asyncio.to_thread(scenario, house)
+                    await asyncio.to_thread(scenario, deployment)
                     print(f"ok: {name}", flush=True)
                     passed += 1
                 except AssertionError as fault:
                     print(f"FAILED: {name}: {fault}", flush=True)
                     failed += 1
         finally:
-            await asyncio.to_thread(house.stop)
+            await asyncio.to_thread(deployment.stop)
     print(f"{passed} passed, {failed} failed")
     return failed == 0
 

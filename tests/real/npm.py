@@ -1,15 +1,14 @@
 """Packages from npm, exactly those of a lock file, beside the target directory."""
 
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from installed import OFFLINE, kept
+
 HERE = Path(__file__).resolve().parent
 OLDEST_NODE = [20, 19]
-# What npm says where it is the network that is missing.
-OFFLINE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH", "ERR_SOCKET_TIMEOUT")
 
 
 def run(folder, *command):
@@ -23,8 +22,7 @@ def install(source, what):
         print(f"skipped: {what}: {why}")
         sys.exit(77)
 
-    folder = Path(os.environ.get("CARGO_TARGET_DIR", "target")).resolve() / source.replace("_", "-")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = kept(source.replace("_", "-"))
     for file in (HERE / source).iterdir():
         if file.is_file():
             shutil.copy(file, folder / file.name)
@@ -37,7 +35,7 @@ def install(source, what):
         skip(f"it cannot be installed: {error}")
     if installed.returncode:
         said = installed.stderr.strip()
-        if any(word in said for word in OFFLINE):
+        if OFFLINE.search(said):
             skip(f"npm cannot reach its registry: {said.splitlines()[0]}")
         raise SystemExit(f"npm ci failed:\n{said}")
     return folder

@@ -17,6 +17,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 from gateway import EMAIL, PASSWORD, Served, free_port, write_users  # noqa: E402
+from installed import or_skipped, virtual_environment  # noqa: E402
 
 DESCRIPTION = HERE.parent.parent / "docs" / "reference" / "openapi.json"
 CONFIG = """state_dir = "{directory}/state"
@@ -60,21 +61,11 @@ CLIENT = ["Authorization: Bearer {access}"]
 BOTH = [*CLIENT, "Vestibule-Refresh-Token: {refresh}"]
 
 
-def schemathesis(binary):
+def schemathesis():
     """The program, installed where it is not yet."""
-    environment = binary.parent.parent / "schemathesis-venv"
-    program = environment / "bin" / "schemathesis"
-    try:
-        if not (environment / "bin" / "pip").exists():
-            make = [sys.executable, "-m", "venv", "--clear", str(environment)]
-            subprocess.run(make, check=True, capture_output=True, text=True)
-        pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "-q"]
-        pip += ["-r", str(HERE / "requirements-schemathesis.txt")]
-        subprocess.run(pip, check=True, capture_output=True, text=True, timeout=300)
-    except (subprocess.SubprocessError, OSError) as error:
-        print(f"skipped: the description of the JSON endpoints: schemathesis cannot be installed: {error}")
-        sys.exit(77)
-    return program
+    wanted = HERE / "requirements-schemathesis.txt"
+    what = "the description of the JSON endpoints"
+    return or_skipped(what, virtual_environment, "schemathesis-venv", wanted) / "schemathesis"
 
 
 def signed_in_client(gateway):
@@ -122,7 +113,7 @@ def told(output):
 
 def main():
     binary = Path(sys.argv[1]).resolve()
-    program = schemathesis(binary)
+    program = schemathesis()
     passed = failed = 0
     with tempfile.TemporaryDirectory(prefix="vestibule-openapi-") as directory:
         write_users(binary, Path(directory) / "users.toml", "1h")

@@ -75,7 +75,7 @@ access = "required"
 """
 
 
-class House:
+class Deployment:
     """A gateway with the page behind it, and the demo with the page beside it, as from a development server."""
 
     def __init__(self, binary, directory, dist):
@@ -120,8 +120,8 @@ def end(browser):
     return int(found) if found else None
 
 
-def a_person_signs_in(browser, house):
-    sign_in(browser, house.own)
+def a_person_signs_in(browser, deployment):
+    sign_in(browser, deployment.own)
     assert browser.text("#state") == "deep link: /orders?page=2", "the state is lost"
     assert "state=deep+link" in browser.url(), browser.url()
     claims = json.loads(browser.text("#claims"))
@@ -134,12 +134,12 @@ def a_person_signs_in(browser, house):
         assert cookie["httpOnly"] and cookie["sameSite"] == "Lax" and cookie["path"] == "/", name
     data = browser.later("fetch('/data').then(r => r.json()).then(arguments[0])")
     assert data == {"email": EMAIL, "cookies": None}, data
-    browser.goto(house.own + "/")
+    browser.goto(deployment.own + "/")
     until(lambda: who(browser) == EMAIL, what="the same person after a reload")
 
 
-def an_account_is_made_at_the_same_form(browser, house):
-    sign_in(browser, house.own, "#register")
+def an_account_is_made_at_the_same_form(browser, deployment):
+    sign_in(browser, deployment.own, "#register")
     assert browser.text("#state") == "without a state"
 
 
@@ -155,52 +155,52 @@ def renews_silently(browser, email, lifetime):
     until(lambda: browser.text("#renewal") == "200", what="a renewal for the asking")
 
 
-def the_session_is_renewed_silently(browser, house):
-    before = house.gateway.metric(("vestibule_renewals_total", "renewed"))
-    sign_in(browser, house.own)
+def the_session_is_renewed_silently(browser, deployment):
+    before = deployment.gateway.metric(("vestibule_renewals_total", "renewed"))
+    sign_in(browser, deployment.own)
     for _ in range(2):
         renews_silently(browser, EMAIL, LIFETIME)
-    assert house.gateway.metric(("vestibule_renewals_total", "renewed")) >= before + 4
+    assert deployment.gateway.metric(("vestibule_renewals_total", "renewed")) >= before + 4
 
 
-def a_person_signs_out(browser, house):
-    sign_in(browser, house.own)
+def a_person_signs_out(browser, deployment):
+    sign_in(browser, deployment.own)
     copy = browser.cookies()
     browser.click("#logout")
     until(lambda: who(browser) == "nobody", what="the page of the signed out")
-    assert browser.url() == house.own + "/"
+    assert browser.url() == deployment.own + "/"
     assert not {"app.at", "app.rt", "app.at_exp"} & browser.cookies().keys(), browser.cookies().keys()
     for name in ("app.at", "app.rt", "app.at_exp"):
         browser.set_cookie({key: copy[name][key] for key in ("name", "value", "path", "httpOnly", "sameSite")})
     assert browser.later("fetch('/app/me/').then(r => arguments[0](r.status))") == 401, "saved cookies still work"
 
 
-def a_refused_renewal_is_told(browser, house):
-    sign_in(browser, house.own)
+def a_refused_renewal_is_told(browser, deployment):
+    sign_in(browser, deployment.own)
     browser.command("DELETE", "/cookie/app.rt")
     until(lambda: '"status":400' in browser.text("#failure"), LIFETIME, "a word about the renewal")
     until(lambda: who(browser) == "nobody", LIFETIME, "the end of the token on the page")
 
 
-def the_demo_and_a_development_server(browser, house):
+def the_demo_and_a_development_server(browser, deployment):
     """A page of another origin of the list: the same host at another port."""
-    sign_in(browser, house.dev, account=(demo.EMAIL, demo.PASSWORD))
-    assert browser.url().startswith(house.dev + "/?state=deep+link"), browser.url()
+    sign_in(browser, deployment.dev, account=(demo.EMAIL, demo.PASSWORD))
+    assert browser.url().startswith(deployment.dev + "/?state=deep+link"), browser.url()
     claims = json.loads(browser.text("#claims"))
     assert claims["email"] == demo.EMAIL and claims["applicationId"] == CLIENT, claims
     renews_silently(browser, demo.EMAIL, DEMO_LIFETIME)
     browser.click("#logout")
-    until(lambda: browser.url() == house.dev + "/" and who(browser) == "nobody", what="the signed-out page")
+    until(lambda: browser.url() == deployment.dev + "/" and who(browser) == "nobody", what="the signed-out page")
     assert not {"app.at", "app.rt", "app.at_exp"} & browser.cookies().keys()
 
 
-def another_sites_page_cannot_sign_out(browser, house):
-    sign_in(browser, house.own)
-    address = f"{house.own}/app/logout/?client_id={CLIENT}&post_logout_redirect_uri={house.own}"
+def another_sites_page_cannot_sign_out(browser, deployment):
+    sign_in(browser, deployment.own)
+    address = f"{deployment.own}/app/logout/?client_id={CLIENT}&post_logout_redirect_uri={deployment.own}"
     browser.goto("data:text/html,<title>elsewhere</title>")
     browser.script("location.assign(arguments[0])", address)
     until(lambda: browser.url() == address and browser.has("form[action='/logout']"), what="the page with the button")
-    browser.goto(house.own + "/")
+    browser.goto(deployment.own + "/")
     until(lambda: who(browser) == EMAIL, what="the person, still signed in")
 
 
@@ -220,7 +220,7 @@ def main():
     dist = build()
     passed = failed = 0
     with tempfile.TemporaryDirectory(prefix="vestibule-react-") as directory:
-        house = House(binary, directory, dist)
+        deployment = Deployment(binary, directory, dist)
         try:
             for scenario in SCENARIOS:
                 name = scenario.__name__.replace("_", " ")
@@ -228,14 +228,14 @@ def main():
                     continue
                 with Browser() as browser:
                     try:
-                        scenario(browser, house)
+                        scenario(browser, deployment)
                         passed += 1
                         print(f"ok: {name}", flush=True)
                     except Exception:
                         failed += 1
                         print(f"FAILED: {name}, at {browser.url()}\n{traceback.format_exc()}", flush=True)
         finally:
-            house.stop()
+            deployment.stop()
     print(f"{passed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
 

@@ -115,8 +115,8 @@ class Counted:
         sink.close()
 
 
-class House:
-    """Everything of the one house."""
+class Fleet:
+    """Three replicas and their Redis."""
 
     def __init__(self, binary, directory, upstream, provider):
         self.redis = Redis(directory)
@@ -152,12 +152,12 @@ def status(answer):
     return answer.split(b" ", 2)[1].decode() if answer else "nothing"
 
 
-async def insists(house, credential, cookies, replica):
+async def insists(fleet, credential, cookies, replica):
     """A request to one replica, or to another one if that replica dies over it, as a balancer in front would do."""
     head = head_of(HOSTS[credential], "/cart", header(cookies))
     for turn in range(20):
         try:
-            answer = await ask(house.replicas[(replica + turn) % 3].port, head)
+            answer = await ask(fleet.replicas[(replica + turn) % 3].port, head)
             if answer:
                 return answer
         except OSError:
@@ -166,8 +166,8 @@ async def insists(house, credential, cookies, replica):
     return b""
 
 
-async def crowd(house, credential, cookies):
-    asked = [insists(house, credential, cookies, number % 3) for number in range(REQUESTS)]
+async def crowd(fleet, credential, cookies):
+    asked = [insists(fleet, credential, cookies, number % 3) for number in range(REQUESTS)]
     return await asyncio.gather(*asked)
 
 
@@ -179,28 +179,28 @@ def renewed(cookies, answers):
     return {**cookies, **dict(changes.pop())}
 
 
-async def one_renewal_for_all(house, provider, rounds):
+async def one_renewal_for_all(fleet, provider, rounds):
     """300 requests over three replicas with one expired credential: one call, 300 successes."""
     for credential in HOSTS:
-        cookies = await asyncio.to_thread(house.sign_in, credential)
+        cookies = await asyncio.to_thread(fleet.sign_in, credential)
         for _ in range(3):
             await asyncio.sleep(LIFETIME + 0.3)
             before = provider.renewals
-            answers = await crowd(house, credential, cookies)
+            answers = await crowd(fleet, credential, cookies)
             assert all(map(served, answers)), {status(answer) for answer in answers}
             assert provider.renewals - before == 1, f"{credential}: {provider.renewals - before} calls"
             cookies = renewed(cookies, answers)
 
 
-async def nobody_is_signed_out_by_a_death(house, provider, rounds):
+async def nobody_is_signed_out_by_a_death(fleet, provider, rounds):
     """The same, while one replica is killed at a random moment."""
-    people = {credential: await asyncio.to_thread(house.sign_in, credential) for credential in HOSTS}
+    people = {credential: await asyncio.to_thread(fleet.sign_in, credential) for credential in HOSTS}
     for turn in range(rounds):
         credential = list(HOSTS)[turn % 2]
         cookies = people[credential]
         await asyncio.sleep(LIFETIME + 0.1)
-        victim = random.choice(house.replicas)
-        asked = asyncio.create_task(crowd(house, credential, cookies))
+        victim = random.choice(fleet.replicas)
+        asked = asyncio.create_task(crowd(fleet, credential, cookies))
         await asyncio.sleep(random.uniform(0, 0.15))
         await asyncio.to_thread(victim.kill)
         start = time.monotonic()
@@ -215,31 +215,31 @@ async def nobody_is_signed_out_by_a_death(house, provider, rounds):
     print(f"{rounds} replicas killed, nobody signed out")
 
 
-async def a_sign_out_is_heard_everywhere(house, provider, rounds):
+async def a_sign_out_is_heard_everywhere(fleet, provider, rounds):
     """Signed out at one replica, refused at the others within a second."""
     for credential in HOSTS:
         for _ in range(5):
-            cookies = await asyncio.to_thread(house.sign_in, credential, 0)
+            cookies = await asyncio.to_thread(fleet.sign_in, credential, 0)
             head = head_of(HOSTS[credential], "/cart", header(cookies))
-            for replica in house.replicas:
+            for replica in fleet.replicas:
                 assert served(await ask(replica.port, head)), "not signed in"
             out = head_of(HOSTS[credential], "/logout", header(cookies), "POST", f"Origin: http://{HOSTS[credential]}\r\n")
-            assert status(await ask(house.replicas[0].port, out)) == "303"
+            assert status(await ask(fleet.replicas[0].port, out)) == "303"
             start = time.monotonic()
-            for replica in house.replicas[1:]:
+            for replica in fleet.replicas[1:]:
                 while served(await ask(replica.port, head)):
                     assert time.monotonic() - start < 1, f"{credential}: a copy is served a second after the sign-out"
-            for replica in house.replicas:
+            for replica in fleet.replicas:
                 assert status(await ask(replica.port, head)) in ("302", "401")
 
 
-async def twenty_seconds_without_redis(house, provider, rounds):
+async def twenty_seconds_without_redis(fleet, provider, rounds):
     """redis-server dies under load and comes back empty: jwt visitors notice nothing, session visitors come back."""
     away = float(os.environ.get("REDIS_AWAY", "20"))
-    people = {credential: await asyncio.to_thread(house.sign_in, credential) for credential in HOSTS}
-    gone = await asyncio.to_thread(house.sign_in, "jwt")
+    people = {credential: await asyncio.to_thread(fleet.sign_in, credential) for credential in HOSTS}
+    gone = await asyncio.to_thread(fleet.sign_in, "jwt")
     out = head_of(HOSTS["jwt"], "/logout", header(gone), "POST", f"Origin: http://{HOSTS['jwt']}\r\n")
-    assert status(await ask(house.replicas[0].port, out)) == "303"
+    assert status(await ask(fleet.replicas[0].port, out)) == "303"
     told = {credential: [] for credential in HOSTS}
     stop = asyncio.Event()
 
@@ -247,19 +247,19 @@ async def twenty_seconds_without_redis(house, provider, rounds):
         number = 0
         while not stop.is_set():
             number += 1
-            answer = await insists(house, credential, people[credential], number % 3)
+            answer = await insists(fleet, credential, people[credential], number % 3)
             told[credential].append((time.monotonic(), status(answer)))
             people[credential].update({name: value for name, value in cookies_of(answer).items() if value})
             await asyncio.sleep(0.02)
 
     visits = [asyncio.create_task(visit(credential)) for credential in HOSTS]
     await asyncio.sleep(1)
-    house.redis.stop()
+    fleet.redis.stop()
     down = time.monotonic()
     await asyncio.sleep(min(away, 5))
-    ready = [await asyncio.to_thread(replica.ask, "/readyz") for replica in house.replicas]
+    ready = [await asyncio.to_thread(replica.ask, "/readyz") for replica in fleet.replicas]
     await asyncio.sleep(max(0, away - 5))
-    house.redis.start()
+    fleet.redis.start()
     up = time.monotonic()
     await asyncio.sleep(6)
     stop.set()
@@ -270,7 +270,7 @@ async def twenty_seconds_without_redis(house, provider, rounds):
     assert during <= {"200", "503"} and "503" in during, f"sessions without a store: {during}"
     late = [(at - up, code) for at, code in told["session"] if at > up + 4 and code != "200"]
     assert not late, f"sessions did not come back: {late[:3]}"
-    for replica in house.replicas:
+    for replica in fleet.replicas:
         assert (await asyncio.to_thread(replica.ask, "/readyz"))[0] == 200, "not ready again"
         answer = await ask(replica.port, head_of(HOSTS["jwt"], "/cart", header(gone)))
         assert status(answer) in ("302", "401"), "an empty store forgot a sign-out"
@@ -296,19 +296,19 @@ async def play(binary, identity_server, rounds):
         )
         provider = Counted(int(identity.stdout.readline()))
         port = await provider.serve()
-        house = await asyncio.to_thread(House, binary, directory, upstream.sockets[0].getsockname()[1], port)
+        fleet = await asyncio.to_thread(Fleet, binary, directory, upstream.sockets[0].getsockname()[1], port)
         try:
             for scenario in SCENARIOS:
                 name = scenario.__name__.replace("_", " ")
                 try:
-                    await scenario(house, provider, rounds)
+                    await scenario(fleet, provider, rounds)
                     print(f"ok: {name}", flush=True)
                     passed += 1
                 except AssertionError as fault:
                     print(f"FAILED: {name}: {fault}", flush=True)
                     failed += 1
         finally:
-            await asyncio.to_thread(house.stop)
+            await asyncio.to_thread(fleet.stop)
             identity.kill()
             identity.wait()
     print(f"{passed} passed, {failed} failed")

@@ -133,6 +133,38 @@ fn explain_takes_an_address_and_names_the_line() {
     assert_eq!(both.status.code(), Some(2));
 }
 
+/// The part of the documentation between two marks.
+fn between<'t>(text: &'t str, start: &str, end: &str) -> &'t str {
+    let (_, rest) = text.split_once(start).expect(start);
+    rest.split_once(end).expect(end).0
+}
+
+#[test]
+fn explain_answers_as_the_documentation_shows() {
+    let page = fs::read_to_string("docs/reference/commands.md").unwrap();
+    let section = between(&page, "\n## explain\n", "\n## ");
+    let (folder, _) = folder_with(between(section, "```toml\n", "```"));
+    let (_, shown) = section.split_once("```toml\n").unwrap();
+    let shown = between(shown, "```text\n", "```");
+    let mut explained = String::new();
+    let calls = shown
+        .lines()
+        .filter_map(|line| line.strip_prefix("$ vestibule explain "));
+    for url in calls.clone() {
+        let output = vestibule()
+            .args(["explain", url.trim_matches('\'')])
+            .current_dir(folder.path())
+            .env("VESTIBULE_CONFIG", "vestibule.toml")
+            .env("FUSIONAUTH_API_KEY", "key")
+            .output()
+            .unwrap();
+        let told = text(output.stdout) + &text(output.stderr);
+        explained += &format!("$ vestibule explain {url}\n{told}");
+    }
+    assert_eq!(explained, shown);
+    assert_eq!(calls.count(), 10);
+}
+
 #[test]
 fn config_prints_what_is_in_force_without_secrets() {
     let (_folder, path) = folder_with(CONFIG);

@@ -5,11 +5,13 @@ use std::io::Write as _;
 use std::process::Stdio;
 use std::time::Duration;
 
-use vestibule::embedded::password_hasher::PasswordHasher;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use vestibule::embedded::password_hasher::{PasswordHasher, hash_password};
 use vestibule::model::secret::Secret;
 
 use super::support::{
-    Application, Browser, Process, USERS, ask, free, run, store_alone, vestibule,
+    Application, Browser, PASSWORD, Process, SHOPPER, USERS, ask, free, run, store_alone, vestibule,
 };
 
 fn config(application: &Application) -> String {
@@ -121,6 +123,49 @@ async fn a_changed_file_is_noticed_without_a_signal() {
         .await
         .expect("noticed within five seconds");
     assert_eq!(browser.get("/orders").await.status, 200);
+}
+
+/// A file with a secret may come after the configuration that names it, and be replaced.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_secret_file_is_noticed_without_a_signal() {
+    let application = Application::open().await;
+    let folder = tempfile::tempdir().unwrap();
+    let users = folder.path().join("users.toml");
+    let hash = hash_password(PASSWORD).unwrap();
+    let user = format!("[[users]]\nemail = \"{SHOPPER}\"\npassword = \"{hash}\"\n");
+    fs::write(&users, user).unwrap();
+    let config = store_alone(&application, users.to_str().unwrap(), "");
+    let gateway = Process::serve(&config).await;
+    let file = gateway.config().with_file_name("cookie.key");
+    let write_new_key = || {
+        let key: [u8; 32] = vestibule::system::random();
+        let aside = file.with_file_name("aside.key");
+        fs::write(&aside, STANDARD.encode(key)).unwrap();
+        fs::rename(aside, &file).unwrap();
+    };
+    let reloaded = async |times| {
+        let noticed = gateway.until_printed("\"event\":\"reloaded\"", times);
+        let noticed = tokio::time::timeout(Duration::from_secs(5), noticed).await;
+        assert!(noticed.is_ok(), "{times}: {}", gateway.printed());
+    };
+    gateway.rewrite(|text| text + "\n[cookies]\nkeys = [{ file = \"cookie.key\" }]\n");
+    gateway
+        .until_printed("\"event\":\"reload_refused\"", 1)
+        .await;
+    write_new_key();
+    reloaded(1).await;
+    let mut browser = Browser::new(gateway.address, "store.localhost:8080");
+    assert_eq!(browser.sign_in(SHOPPER, PASSWORD).await.status, 303);
+    write_new_key();
+    reloaded(2).await;
+    browser
+        .cookies
+        .retain(|(name, _)| name != "vestibule-access");
+    assert_eq!(
+        browser.get("/orders").await.status,
+        302,
+        "sealed by the other key"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::StatusCode;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use vestibule::doctor::{Finding, Status, examine};
 use vestibule::system::Clock;
 
-use super::support::{Application, Authority, LOGIN, Received, Redis, Scripted, field_error, run};
+use super::support::{Application, Authority, LOGIN, OpenId, Received, Redis, Scripted, field_error, run};
 
 const APPLICATION: &str = "/api/application/store-application";
 const WEBHOOKS: &str = "/api/webhook";
@@ -318,6 +319,44 @@ async fn what_is_wrong_at_the_provider_is_named_with_its_mend() {
     setup.config = super::support::with_line(&setup.config, "url", &gone);
     setup
         .is_told(Status::Fail, "cannot be fetched", "`url`")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_an_openid_provider_is_named_with_its_mend() {
+    let provider = OpenId::open().await;
+    let mut setup = Setup::good().await;
+    setup.config = provider.in_place(&setup.config, "");
+    let findings = setup.findings().await;
+    let wrong = findings.iter().filter(|it| it.status != Status::Ok);
+    assert_eq!(wrong.collect::<Vec<_>>(), Vec::<&Finding>::new());
+    let clients = findings.iter();
+    assert_eq!(clients.filter(|it| it.message.contains("client")).count(), 1);
+    let refused = json!({ "error": "invalid_client" });
+    provider.behaves(|ways| ways.token_answer = Some((401, refused)));
+    setup
+        .is_told(
+            Status::Fail,
+            "it refuses the gateway's client",
+            "`client_secret`",
+        )
+        .await;
+    provider.behaves(|ways| {
+        ways.token_answer = None;
+        ways.document = Arc::new(|document| document["issuer"] = json!("https://other.example"));
+    });
+    setup
+        .is_told(
+            Status::Fail,
+            "says issuer \"https://other.example\"",
+            "to the last slash",
+        )
+        .await;
+    setup.clock.set_forward(600_000);
+    provider.behaves(|ways| ways.document = Arc::new(|_| {}));
+    let hint = "time service";
+    setup
+        .is_told(Status::Fail, "s ahead of the provider's", hint)
         .await;
 }
 

@@ -480,7 +480,7 @@ async fn slow_heads_are_hung_up_on_and_hold_nobody_up() {
         line.await.unwrap();
     }
     assert!(
-        started.elapsed() < Duration::from_secs(8),
+        started.elapsed() < Duration::from_secs(30),
         "{:?}",
         started.elapsed()
     );

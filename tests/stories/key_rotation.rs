@@ -112,12 +112,12 @@ async fn the_providers_keys_outlive_a_change_of_its_timeout() {
     reload(&with_line(&stage.config, "timeout", "timeout = \"9s\""));
     assert_eq!(browser.get("/orders").await.status, 200);
     let key = with_line(&stage.config, "api_key", "api_key = \"another\"");
-    reload(&key.replace("timeout = \"5s\"", "timeout = \"5s\"\nleeway = \"10s\""));
+    reload(&key.replace("timeout = \"30s\"", "timeout = \"30s\"\nleeway = \"10s\""));
     assert_eq!(browser.get("/orders").await.status, 200);
     // Other algorithms are another matter: nobody knows which keys are good for them.
     reload(&stage.config.replace(
-        "timeout = \"5s\"",
-        "timeout = \"5s\"\nalgorithms = [\"EdDSA\"]",
+        "timeout = \"30s\"",
+        "timeout = \"30s\"\nalgorithms = [\"EdDSA\"]",
     ));
     assert_eq!(browser.get("/orders").await.status, 503);
 }

@@ -10,6 +10,7 @@ mod hosted_backend;
 mod hosts;
 mod known_applications;
 mod networks;
+mod oidc;
 mod own_paths;
 mod providers;
 mod rules;
@@ -24,6 +25,7 @@ mod upstream_tls;
 mod upstreams;
 mod warnings;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -172,6 +174,7 @@ pub(super) fn settings(
     let login = login(&file.login);
     let sites = sites::sites(file, session, &mut review);
     Some(Settings {
+        files: BTreeSet::new(),
         state_dir: state_dir?,
         server: server?,
         providers: providers?,

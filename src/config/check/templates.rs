@@ -44,7 +44,6 @@ pub(super) fn read(folder: &At<String>, theme: &mut Theme, review: &mut Review<'
                 Some(text) => theme.style = Some(text),
                 None => whole = false,
             }
-            theme.source_files.push(file);
         }
     }
     if whole && theme.templates.is_empty() && theme.style.is_none() {
@@ -59,7 +58,6 @@ pub(super) fn read(folder: &At<String>, theme: &mut Theme, review: &mut Review<'
         );
         whole = false;
     }
-    theme.source_files.push(path);
     whole.then_some(())
 }
 

@@ -15,7 +15,7 @@ pub(super) fn theme(written: Option<&At<Written>>, review: &mut Review<'_>) -> O
     };
     let mut theme = Theme::default();
     let name = optional(written.name.as_ref(), |text| name(text, review));
-    let logo = optional(written.logo.as_ref(), |text| logo(text, &mut theme, review));
+    let logo = optional(written.logo.as_ref(), |text| logo(text, review));
     let accent = optional(written.accent.as_ref(), |text| accent(text, review));
     let language = optional(written.language.as_ref(), |text| {
         known_language(text, review)
@@ -60,7 +60,7 @@ fn name(text: &At<String>, review: &mut Review<'_>) -> Option<String> {
     Some((**text).clone())
 }
 
-fn logo(text: &At<String>, theme: &mut Theme, review: &mut Review<'_>) -> Option<Logo> {
+fn logo(text: &At<String>, review: &mut Review<'_>) -> Option<Logo> {
     let path = review.path(text);
     let bytes = match review.environment.bytes(&path, MAX_LOGO + 1) {
         Ok(bytes) => bytes,
@@ -74,7 +74,6 @@ fn logo(text: &At<String>, theme: &mut Theme, review: &mut Review<'_>) -> Option
             return None;
         }
     };
-    theme.source_files.push(path);
     if bytes.len() > MAX_LOGO {
         review.refuse_text(
             text,

@@ -2,7 +2,6 @@
 //! before the first request.
 
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
@@ -48,8 +47,8 @@ pub(super) fn tls(
     }
     let mut tls = UpstreamTls::default();
     let ca = table.ca.as_ref();
-    let ca = ca.map(|path| self::ca(path, &mut tls.files, review));
-    let client = client(table, &mut tls.files, review);
+    let ca = ca.map(|path| self::ca(path, review));
+    let client = client(table, review);
     let server_name = table.server_name.as_ref();
     let server_name = server_name.map(|name| self::server_name(name, review));
     tls.ca = ca.transpose()?;
@@ -58,12 +57,8 @@ pub(super) fn tls(
     Ok(Some(Arc::new(tls)))
 }
 
-fn ca(
-    path: &At<String>,
-    files: &mut Vec<PathBuf>,
-    review: &mut Review<'_>,
-) -> Result<Vec<Vec<u8>>, Reported> {
-    let certificates = certificates(path, files, review)?;
+fn ca(path: &At<String>, review: &mut Review<'_>) -> Result<Vec<Vec<u8>>, Reported> {
+    let certificates = certificates(path, review)?;
     let mut roots = RootCertStore::empty();
     for certificate in &certificates {
         if let Err(error) = roots.add(CertificateDer::from_slice(certificate)) {
@@ -77,7 +72,6 @@ fn ca(
 
 fn client(
     table: &UpstreamTable,
-    files: &mut Vec<PathBuf>,
     review: &mut Review<'_>,
 ) -> Result<Option<PresentedCertificate>, Reported> {
     let (cert, key) = match (&table.cert, &table.key) {
@@ -86,8 +80,8 @@ fn client(
         (Some(alone), None) => return missing(&alone.span, ["cert", "key"], review),
         (None, Some(alone)) => return missing(&alone.span, ["key", "cert"], review),
     };
-    let chain = certificates(cert, files, review);
-    let secret = read(key, files, review);
+    let chain = certificates(cert, review);
+    let secret = read(key, review);
     warnings::key_file(key, review);
     let (chain, secret) = (chain?, secret?);
     let pem = review.text_file(cert).ok_or(Reported)?;
@@ -116,12 +110,8 @@ fn missing<T>(
 }
 
 /// The certificates in a PEM file (DER); at least one.
-fn certificates(
-    path: &At<String>,
-    files: &mut Vec<PathBuf>,
-    review: &mut Review<'_>,
-) -> Result<Vec<Vec<u8>>, Reported> {
-    let text = read(path, files, review)?;
+fn certificates(path: &At<String>, review: &mut Review<'_>) -> Result<Vec<Vec<u8>>, Reported> {
+    let text = read(path, review)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     let certificates = certificates.unwrap_or_default();
     // The parser that will be used for connections.
@@ -133,12 +123,7 @@ fn certificates(
     Ok(certificates.iter().map(|der| der.to_vec()).collect())
 }
 
-fn read(
-    path: &At<String>,
-    files: &mut Vec<PathBuf>,
-    review: &mut Review<'_>,
-) -> Result<String, Reported> {
-    files.push(review.path(path));
+fn read(path: &At<String>, review: &mut Review<'_>) -> Result<String, Reported> {
     review.text_file(path).ok_or(Reported)
 }
 

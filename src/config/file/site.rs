@@ -40,8 +40,9 @@ pub(in crate::config) struct Site {
     /// there is only one.
     #[serde(default)]
     pub provider: Option<At<String>>,
-    /// The audience (`aud`) of its tokens; with FusionAuth the id of the application.
-    #[schemars(required)]
+    /// The audience (`aud`) of its tokens; with FusionAuth the id of the application. Required but
+    /// with an OIDC provider, whose `client_id` is the default.
+    #[serde(default)]
     pub application_id: Option<At<String>>,
     /// The servers of the application: `http://host:port`, `https://host:port` (the certificate is
     /// verified) or `unix:///path`, or a table with more. With several, `balance` says which one is
@@ -204,7 +205,8 @@ pub(in crate::config) enum Access {
 pub(in crate::config) enum Slashes {
     /// Refuse the request.
     Reject,
-    /// Treat it as an ordinary byte, in rules and upstream.
+    /// Treat it as an ordinary byte, in rules and upstream. Dangerous where the application takes it
+    /// for `/`: a rule for `/admin/*` does not match `/admin%2Fusers`.
     Pass,
 }
 

@@ -13,6 +13,9 @@ use super::app_session::with_sessions;
 use super::demo_pages::{NOT_FOUND, NOT_SIGNED_IN, Notice, html, static_file};
 use super::request_info::RequestInfo;
 
+/// The cookie of the session that the forum keeps itself. `config/demo.toml` names it in `forget`.
+pub(super) const FORUM_SESSION: &str = "porch_session";
+
 /// The maximum number of threads. Beyond it the oldest thread is deleted.
 const MAX_THREADS: usize = 100;
 
@@ -133,7 +136,7 @@ pub fn forum() -> Router {
         .fallback(async |request: RequestInfo| notice(StatusCode::NOT_FOUND, &request, NOT_FOUND))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(ForumState(Arc::new(Mutex::new(Threads::samples()))));
-    with_sessions(forum, "porch_session")
+    with_sessions(forum, FORUM_SESSION)
 }
 
 fn notice(status: StatusCode, request: &RequestInfo, notice: Notice) -> Response {

@@ -16,6 +16,9 @@ use super::request_info::RequestInfo;
 use super::single_page_app::app_file;
 use crate::system::Clock;
 
+/// The cookie of the session that the store keeps itself. `config/demo.toml` names it in `forget`.
+pub(super) const STORE_SESSION: &str = "lantern_session";
+
 /// The maximum number of carts. Beyond it the oldest cart is deleted.
 const MAX_CARTS: usize = 1_000;
 
@@ -181,7 +184,7 @@ pub fn store() -> Router {
         .route("/healthz", get(async || "ok"))
         .fallback(async |request: RequestInfo| not_found(&request))
         .with_state(StoreState::default());
-    with_sessions(store, "lantern_session")
+    with_sessions(store, STORE_SESSION)
 }
 
 #[derive(Serialize)]

@@ -6,6 +6,8 @@ use axum::Router;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::sample_forum::FORUM_SESSION;
+use super::sample_store::STORE_SESSION;
 use super::*;
 use crate::system::detach;
 
@@ -264,8 +266,8 @@ async fn the_forum_deletes_the_oldest_thread() {
 #[tokio::test]
 async fn an_application_keeps_a_session_of_its_own() {
     for (app, name) in [
-        (serve(store()).await, "lantern_session"),
-        (serve(forum()).await, "porch_session"),
+        (serve(store()).await, STORE_SESSION),
+        (serve(forum()).await, FORUM_SESSION),
     ] {
         let opened = send(app, "GET /", SHOPPER, "").await;
         let (_, rest) = opened.split_once("set-cookie: ").expect("a cookie");
@@ -285,5 +287,20 @@ async fn an_application_keeps_a_session_of_its_own() {
         }
         let anonymous = send(app, "GET /", "Cookie: a=b\r\n", "").await;
         assert!(!anonymous.contains("set-cookie") && !anonymous.contains("It opened it for"));
+    }
+}
+
+#[test]
+fn the_demo_configuration_forgets_the_session_cookies_of_its_applications() {
+    let text = include_str!("../../../config/demo.toml").replace("[{listen}]", "[]");
+    let config: toml::Table = text.parse().unwrap();
+    let sites = config["sites"].as_array().unwrap();
+    let forgotten = |site: &toml::Value| site.get("forget").cloned();
+    for (site, cookie) in sites
+        .iter()
+        .zip([STORE_SESSION, FORUM_SESSION, STORE_SESSION])
+    {
+        let expected = toml::Value::from(vec![cookie]);
+        assert_eq!(forgotten(site), Some(expected), "{}", site["name"]);
     }
 }

@@ -15,14 +15,14 @@ use super::checkpoints::{CheckpointLimits, Checkpoints};
 /// The holder of a lease in another process. The first holder in this one is `Fence(1)`.
 const ELSEWHERE: Fence = Fence(0);
 
-/// How much a [`MemoryLeases`] holds.
+/// How much [`MemoryLeases`](super::MemoryLeases) holds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// Leases that are held, and completed ones whose results have not expired.
     pub(super) leases: usize,
     /// Bytes of the results.
     pub(super) bytes: usize,
-    /// Keys that are answered with [`Acquire::Reused`].
+    /// Keys that are answered with [`Acquire::Reused`](crate::store::Acquire::Reused).
     pub(super) reused: usize,
     pub(super) checkpoints: CheckpointLimits,
 }

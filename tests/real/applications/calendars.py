@@ -7,7 +7,7 @@ Tokens live for three seconds. Prints `N passed, N failed`.
 
 import time
 
-from house import ADA, HERE, PASSWORD, free_port, from_pypi, get, main
+from deployment import ADA, HERE, PASSWORD, free_port, from_pypi, get, main
 from webdav import cadaver
 
 SITE = """basic = true
@@ -37,53 +37,53 @@ END:VCALENDAR
 """
 
 
-def prepare(house):
-    house.programs = from_pypi("radicale")
+def prepare(deployment):
+    deployment.programs = from_pypi("radicale")
     port = free_port()
-    (house.directory / "radicale.conf").write_text(RADICALE.format(port=port, directory=house.directory))
-    house.serve(house.programs / "radicale", "--config", house.directory / "radicale.conf", port=port)
-    house.guard(port, SITE)
+    (deployment.directory / "radicale.conf").write_text(RADICALE.format(port=port, directory=deployment.directory))
+    deployment.serve(deployment.programs / "radicale", "--config", deployment.directory / "radicale.conf", port=port)
+    deployment.guard(port, SITE)
 
 
-def caldav(house, *arguments):
-    return house.run(house.programs / "python", HERE / "caldav_client.py", house.site, *arguments)
+def caldav(deployment, *arguments):
+    return deployment.run(deployment.programs / "python", HERE / "caldav_client.py", deployment.site, *arguments)
 
 
-def the_caldav_library_past_expiry(house):
-    said = caldav(house, ADA, PASSWORD, "errand", str(house.lifetime))
+def the_caldav_library_past_expiry(deployment):
+    said = caldav(deployment, ADA, PASSWORD, "errand", str(deployment.lifetime))
     assert said.split() == ["made", "found", "changed", "deleted"], said
 
 
-def the_caldav_library_with_a_wrong_password(house):
+def the_caldav_library_with_a_wrong_password(deployment):
     started = time.monotonic()
-    said = caldav(house, "ada", "wrong", "refused")
+    said = caldav(deployment, "ada", "wrong", "refused")
     assert said.strip() == "refused" and time.monotonic() - started < 15, said
 
 
-def cadaver_past_expiry(house):
-    caldav(house, "ada", PASSWORD, "calendar", "porch")
-    (house.directory / "event.ics").write_text(EVENT.replace("\n", "\r\n"))
-    said = cadaver(house, "/ada/porch/", ["put event.ics by-cadaver.ics", "ls"])
+def cadaver_past_expiry(deployment):
+    caldav(deployment, "ada", PASSWORD, "calendar", "porch")
+    (deployment.directory / "event.ics").write_text(EVENT.replace("\n", "\r\n"))
+    said = cadaver(deployment, "/ada/porch/", ["put event.ics by-cadaver.ics", "ls"])
     assert "by-cadaver.ics" in said and "fail" not in said.lower(), said
-    time.sleep(house.lifetime)
-    said = cadaver(house, "/ada/porch/", ["get by-cadaver.ics back.ics", "delete by-cadaver.ics", "ls"])
+    time.sleep(deployment.lifetime)
+    said = cadaver(deployment, "/ada/porch/", ["get by-cadaver.ics back.ics", "delete by-cadaver.ics", "ls"])
     assert "fail" not in said.lower(), said
-    assert "SUMMARY:Lanterns" in (house.directory / "back.ics").read_text()
+    assert "SUMMARY:Lanterns" in (deployment.directory / "back.ics").read_text()
 
 
-def nobody_reads_a_calendar_of_somebody_else(house):
-    caldav(house, "ada", PASSWORD, "calendar", "hers")
-    said = cadaver(house, "/ada/hers/", ["ls"], user="grace")
+def nobody_reads_a_calendar_of_somebody_else(deployment):
+    caldav(deployment, "ada", PASSWORD, "calendar", "hers")
+    said = cadaver(deployment, "/ada/hers/", ["ls"], user="grace")
     assert "403" in said, said
-    said = cadaver(house, "/ada/hers/", ["ls"], password="wrong")
+    said = cadaver(deployment, "/ada/hers/", ["ls"], password="wrong")
     assert "Authentication" in said or "Could not authenticate" in said, said
 
 
-def a_browser_gets_the_form(house):
+def a_browser_gets_the_form(deployment):
     """And never its own dialog for a password."""
-    status, fields, _ = get(house, "/", Accept="text/html", Sec_Fetch_Mode="navigate", Sec_Fetch_Dest="document")
+    status, fields, _ = get(deployment, "/", Accept="text/html", Sec_Fetch_Mode="navigate", Sec_Fetch_Dest="document")
     assert (status, fields["Location"]) == (302, "/login?return_to=/"), (status, fields.items())
-    status, fields, _ = get(house, "/", Sec_Fetch_Mode="cors", Sec_Fetch_Site="same-origin")
+    status, fields, _ = get(deployment, "/", Sec_Fetch_Mode="cors", Sec_Fetch_Site="same-origin")
     assert status == 401 and not fields["WWW-Authenticate"].startswith("Basic"), fields.items()
 
 

@@ -11,7 +11,7 @@ import http.client
 import time
 from pathlib import Path
 
-from house import ADA, PASSWORD, free_port, from_pypi, main
+from deployment import ADA, PASSWORD, free_port, from_pypi, main
 from webdav import cadaver
 
 SITE = """headers = "remote-user"
@@ -21,23 +21,23 @@ GIBIBYTE, BLOCK = 1 << 30, 1 << 20
 ALLOWED = 10 << 20
 
 
-def prepare(house):
+def prepare(deployment):
     programs = from_pypi("copyparty")
     port = free_port()
-    (house.directory / "shared").mkdir()
-    house.serve(
+    (deployment.directory / "shared").mkdir()
+    deployment.serve(
         programs / "copyparty", "-i", "127.0.0.1", "-p", port, "--idp-h-usr", "remote-user", "--xff-src", "127.0.0.1/32",
-        "-v", f"{house.directory}/shared::rwmda,@acct", "--no-thumb", "--no-robots", "-q", "--hist", house.directory / "hist",
+        "-v", f"{deployment.directory}/shared::rwmda,@acct", "--no-thumb", "--no-robots", "-q", "--hist", deployment.directory / "hist",
         port=port,
     )
-    house.guard(port, SITE)
+    deployment.guard(port, SITE)
 
 
 class Peak:
     """How much more memory the gateway has taken at its peak than before."""
 
-    def __init__(self, house):
-        self.process = Path(f"/proc/{house.gateway.process.pid}")
+    def __init__(self, deployment):
+        self.process = Path(f"/proc/{deployment.gateway.process.pid}")
 
     def __enter__(self):
         # Sets the peak to what is taken now (proc(5)).
@@ -60,10 +60,10 @@ def blocks():
         yield number.to_bytes(8, "big") + block[8:]
 
 
-def signed_in(house):
+def signed_in(deployment):
     """A connection, and the fields of a browser's requests, after the first of them."""
-    connection = http.client.HTTPConnection("127.0.0.1", house.gateway.port, timeout=120)
-    fields = {"Host": house.gateway.host, "Cookie": house.gateway.sign_in(email=ADA, password=PASSWORD)}
+    connection = http.client.HTTPConnection("127.0.0.1", deployment.gateway.port, timeout=120)
+    fields = {"Host": deployment.gateway.host, "Cookie": deployment.gateway.sign_in(email=ADA, password=PASSWORD)}
     connection.request("GET", "/?ls", headers=fields)
     answer = connection.getresponse()
     assert answer.status == 200, answer.read()
@@ -71,7 +71,7 @@ def signed_in(house):
     return connection, fields
 
 
-def a_gibibyte_up_and_down(house):
+def a_gibibyte_up_and_down(deployment):
     sent, received = hashlib.sha256(), hashlib.sha256()
 
     def up():
@@ -79,16 +79,16 @@ def a_gibibyte_up_and_down(house):
             sent.update(block)
             yield block
 
-    connection, fields = signed_in(house)
-    with Peak(house) as peak:
+    connection, fields = signed_in(deployment)
+    with Peak(deployment) as peak:
         connection.request("PUT", "/gibibyte", up(), {**fields, "Content-Length": str(GIBIBYTE)})
         answer = connection.getresponse()
         said = answer.read()
     assert answer.status == 201, (answer.status, said)
     print(f"{peak.more >> 10} KiB more on the way up")
     assert peak.more <= ALLOWED
-    connection, fields = signed_in(house)
-    with Peak(house) as peak:
+    connection, fields = signed_in(deployment)
+    with Peak(deployment) as peak:
         connection.request("GET", "/gibibyte", headers=fields)
         answer = connection.getresponse()
         while block := answer.read(BLOCK):
@@ -99,14 +99,14 @@ def a_gibibyte_up_and_down(house):
     assert peak.more <= ALLOWED
 
 
-def a_webdav_program_past_expiry(house):
-    (house.directory / "text").write_text("A porch.")
-    said = cadaver(house, "/", ["mkcol lanterns", "cd lanterns", "put text", "ls"])
+def a_webdav_program_past_expiry(deployment):
+    (deployment.directory / "text").write_text("A porch.")
+    said = cadaver(deployment, "/", ["mkcol lanterns", "cd lanterns", "put text", "ls"])
     assert "text" in said and "fail" not in said.lower(), said
-    time.sleep(house.lifetime)
-    said = cadaver(house, "/lanterns/", ["get text back", "delete text", "ls"])
-    assert "fail" not in said.lower() and (house.directory / "back").read_text() == "A porch.", said
-    said = cadaver(house, "/lanterns/", ["ls"], password="wrong")
+    time.sleep(deployment.lifetime)
+    said = cadaver(deployment, "/lanterns/", ["get text back", "delete text", "ls"])
+    assert "fail" not in said.lower() and (deployment.directory / "back").read_text() == "A porch.", said
+    said = cadaver(deployment, "/lanterns/", ["ls"], password="wrong")
     assert "Authentication" in said or "Could not authenticate" in said, said
 
 

@@ -8,7 +8,7 @@ Prints `N passed, N failed`.
 
 import base64
 
-from house import (
+from deployment import (
     ADA, GRACE, fills_in, from_pypi, loses_the_session, main, path_of, sends_again, signs_in, signs_out,
     signs_out_in_another_tab, until, with_django, with_gunicorn,
 )
@@ -41,13 +41,13 @@ TEXT = "Dear porch,\n\n" + "I have two lanterns & a \"basket\" to give away, grÃ
 PUBLISH = ".comment__reply__actions__publish"
 
 
-def prepare(house):
+def prepare(deployment):
     programs = from_pypi("forum")
-    house.run(programs / "python", programs / "spirit", "startproject", "forum", env={"PATH": str(programs)})
+    deployment.run(programs / "python", programs / "spirit", "startproject", "forum", env={"PATH": str(programs)})
     # The outer directory holds `manage.py` and is no package.
-    (house.directory / "forum").rename(house.directory / "project")
-    (house.directory / "project" / "forum").rename(house.directory / "forum")
-    house.guard(with_gunicorn(house, programs, with_django(house, "forum", programs)), SITE)
+    (deployment.directory / "forum").rename(deployment.directory / "project")
+    (deployment.directory / "project" / "forum").rename(deployment.directory / "forum")
+    deployment.guard(with_gunicorn(deployment, programs, with_django(deployment, "forum", programs)), SITE)
 
 
 def writes_a_topic(browser, title, text=TEXT):
@@ -57,8 +57,8 @@ def writes_a_topic(browser, title, text=TEXT):
     browser.script("document.querySelector('[name=comment]').value = arguments[0]", text)
 
 
-def opens_a_topic(browser, house, email, title):
-    signs_in(browser, house, email, "/topic/publish/")
+def opens_a_topic(browser, deployment, email, title):
+    signs_in(browser, deployment, email, "/topic/publish/")
     writes_a_topic(browser, title)
     browser.leave(PUBLISH)
     shows(browser, title)
@@ -88,26 +88,26 @@ def replies(browser, text):
     browser.leave(PUBLISH)
 
 
-def a_topic_and_a_reply_with_tokens_that_end_underneath(browser, house):
-    browser.goto(house.site + "/")
+def a_topic_and_a_reply_with_tokens_that_end_underneath(browser, deployment):
+    browser.goto(deployment.site + "/")
     assert "Log in" in browser.source()
-    signs_in(browser, house, ADA, "/topic/publish/")
-    before = house.tokens_end(browser)
+    signs_in(browser, deployment, ADA, "/topic/publish/")
+    before = deployment.tokens_end(browser)
     writes_a_topic(browser, "Two lanterns")
     browser.leave(PUBLISH)
     shows(browser, "Two lanterns")
     assert comments(browser)[0].split() == TEXT.split()
-    house.tokens_end(browser)
+    deployment.tokens_end(browser)
     replies(browser, "Still there?")
     until(lambda: "Still there?" in comments(browser), what="the reply")
-    assert house.renewals() - before >= 2, "the tokens did not end underneath"
+    assert deployment.renewals() - before >= 2, "the tokens did not end underneath"
     assert "ada" in browser.text(".comment__info")
 
 
-def a_picture_is_uploaded_past_expiry(browser, house):
-    opens_a_topic(browser, house, ADA, "A picture")
-    before = house.tokens_end(browser)
-    picture = house.directory / "picture.gif"
+def a_picture_is_uploaded_past_expiry(browser, deployment):
+    opens_a_topic(browser, deployment, ADA, "A picture")
+    before = deployment.tokens_end(browser)
+    picture = deployment.directory / "picture.gif"
     picture.write_bytes(PICTURE)
     # The editor's file input is in no document: the driver finds it where it would open the dialog for files.
     browser.script(
@@ -120,16 +120,16 @@ def a_picture_is_uploaded_past_expiry(browser, house):
         lambda: "/media/" in browser.value(".js-reply [name=comment]") and browser.value(".js-reply [name=comment]"),
         what="the address of the picture",
     )
-    assert house.renewals() > before
+    assert deployment.renewals() > before
     browser.leave(PUBLISH)
     until(lambda: browser.has(".comment__text img"), what="the picture")
     assert browser.script("return document.querySelector('.comment__text img').naturalWidth") == 1, written
 
 
-def a_lost_reply_is_carried_through_the_sign_in(browser, house):
-    topic = opens_a_topic(browser, house, ADA, "A reply on its way")
+def a_lost_reply_is_carried_through_the_sign_in(browser, deployment):
+    topic = opens_a_topic(browser, deployment, ADA, "A reply on its way")
     for loses in (signs_out_in_another_tab, loses_the_session):
-        browser.goto(house.site + topic)
+        browser.goto(deployment.site + topic)
         said = f"Lost by {loses.__name__}. {TEXT}"
         # A sign-out clears the browser's storage, and with it the editor's draft: the reply is written after it.
         loses(browser)
@@ -142,35 +142,35 @@ def a_lost_reply_is_carried_through_the_sign_in(browser, house):
         assert shown.count(said.split()) == 1, browser.text()
 
 
-def another_person_does_not_reply_what_was_lost(browser, house):
-    topic = opens_a_topic(browser, house, ADA, "Not in my name")
+def another_person_does_not_reply_what_was_lost(browser, deployment):
+    topic = opens_a_topic(browser, deployment, ADA, "Not in my name")
     signs_out_in_another_tab(browser)
     replies(browser, "in my own name")
     fills_in(browser, GRACE)
     until(lambda: browser.has(".written"), what="the page with what was written")
     assert not browser.has("form"), "it can be sent in another's name"
-    browser.goto(house.site + topic)
+    browser.goto(deployment.site + topic)
     assert "in my own name" not in browser.text()
 
 
-def two_people_one_after_another(browser, house):
-    for leaves in (lambda: signs_out(browser, house), lambda: loses_the_session(browser)):
-        signs_in(browser, house, ADA, "/user/")
+def two_people_one_after_another(browser, deployment):
+    for leaves in (lambda: signs_out(browser, deployment), lambda: loses_the_session(browser)):
+        signs_in(browser, deployment, ADA, "/user/")
         assert "ada" in browser.source() and "grace" not in browser.source()
         leaves()
-        browser.goto(house.site + "/")
+        browser.goto(deployment.site + "/")
         assert "Log in" in browser.source(), "the forum still shows who has left"
-        signs_in(browser, house, GRACE, "/user/")
+        signs_in(browser, deployment, GRACE, "/user/")
         assert "grace" in browser.source() and "ada@" not in browser.source()
         # She goes without a word, and the first comes back.
         loses_the_session(browser)
 
 
-def the_link_of_the_forum_signs_out(browser, house):
-    signs_in(browser, house, ADA, "/user/")
+def the_link_of_the_forum_signs_out(browser, deployment):
+    signs_in(browser, deployment, ADA, "/user/")
     browser.script("document.querySelector('a[href*=\"/user/logout/\"]').click()")
     until(lambda: "Log in" in browser.source(), what="a page of somebody who is signed out")
-    browser.goto(house.site + "/user/")
+    browser.goto(deployment.site + "/user/")
     until(lambda: browser.has("#loginId"), what="the sign-in form")
 
 

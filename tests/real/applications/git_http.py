@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-from house import ADA, GRACE, PASSWORD, get, main, until
+from deployment import ADA, GRACE, PASSWORD, get, main, until
 from webservers import nginx
 
 SITE = """headers = "remote-user"
@@ -48,49 +48,49 @@ LOCATION = """
 MEGABYTES = 60
 
 
-def prepare(house):
-    house.repositories = house.directory / "repositories"
-    house.environment = {
-        "HOME": str(house.directory), "PATH": os.environ["PATH"], "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1",
+def prepare(deployment):
+    deployment.repositories = deployment.directory / "repositories"
+    deployment.environment = {
+        "HOME": str(deployment.directory), "PATH": os.environ["PATH"], "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1",
     }
-    git(house, "config", "--global", "user.name", "Ada")
-    git(house, "config", "--global", "user.email", ADA)
-    git(house, "config", "--global", "init.defaultBranch", "main")
+    git(deployment, "config", "--global", "user.name", "Ada")
+    git(deployment, "config", "--global", "user.email", ADA)
+    git(deployment, "config", "--global", "init.defaultBranch", "main")
     # What is random does not become smaller.
-    git(house, "config", "--global", "core.compression", "0")
-    git(house, "init", "-q", "--bare", house.repositories / "porch.git")
-    git(house, "init", "-q", "first")
-    (house.directory / "first" / "README").write_text("A porch.\n")
-    git(house, "-C", "first", "add", ".")
-    git(house, "-C", "first", "commit", "-q", "-m", "A porch")
-    git(house, "-C", "first", "push", "-q", house.repositories / "porch.git", "main")
-    backend = Path(git(house, "--exec-path").strip()) / "git-http-backend"
-    house.serve("fcgiwrap", "-c", "2", "-s", f"unix:{house.directory}/fcgi", port=house.directory / "fcgi",
-                env=house.environment)
-    location = LOCATION.format(backend=backend, directory=house.directory)
-    said = house.run(house.binary, "tokens", "new", "--name", "mirror")
-    house.token = said.split()[0]
+    git(deployment, "config", "--global", "core.compression", "0")
+    git(deployment, "init", "-q", "--bare", deployment.repositories / "porch.git")
+    git(deployment, "init", "-q", "first")
+    (deployment.directory / "first" / "README").write_text("A porch.\n")
+    git(deployment, "-C", "first", "add", ".")
+    git(deployment, "-C", "first", "commit", "-q", "-m", "A porch")
+    git(deployment, "-C", "first", "push", "-q", deployment.repositories / "porch.git", "main")
+    backend = Path(git(deployment, "--exec-path").strip()) / "git-http-backend"
+    deployment.serve("fcgiwrap", "-c", "2", "-s", f"unix:{deployment.directory}/fcgi", port=deployment.directory / "fcgi",
+                env=deployment.environment)
+    location = LOCATION.format(backend=backend, directory=deployment.directory)
+    said = deployment.run(deployment.binary, "tokens", "new", "--name", "mirror")
+    deployment.token = said.split()[0]
     hashed = next(line.split('"')[1] for line in said.splitlines() if "sha256" in line)
-    house.guard(nginx(house, location), SITE.format(hash=hashed))
+    deployment.guard(nginx(deployment, location), SITE.format(hash=hashed))
 
 
-def git(house, *arguments):
+def git(deployment, *arguments):
     """The standard output of a git that must succeed."""
-    return house.run("git", *arguments, env=house.environment)
+    return deployment.run("git", *arguments, env=deployment.environment)
 
 
-def refused(house, *arguments):
+def refused(deployment, *arguments):
     """What a git says that must fail, and within which time."""
     started = time.monotonic()
     command = ["git", *map(str, arguments)]
-    ran = subprocess.run(command, cwd=house.directory, env=house.environment, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(command, cwd=deployment.directory, env=deployment.environment, capture_output=True, text=True, timeout=60)
     assert ran.returncode != 0, f"{command} came in"
     return ran.stderr, time.monotonic() - started
 
 
-def address(house, user="", password=PASSWORD):
+def address(deployment, user="", password=PASSWORD):
     account = f"{quote(user, safe='')}:{quote(password)}@" if user else ""
-    return f"http://{account}localhost:{house.gateway.port}/porch.git"
+    return f"http://{account}localhost:{deployment.gateway.port}/porch.git"
 
 
 def helper(user):
@@ -101,81 +101,81 @@ def basic(user, password):
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-def asks(house, user, password=PASSWORD):
-    return get(house, "/porch.git/info/refs?service=git-upload-pack", Authorization=basic(user, password))
+def asks(deployment, user, password=PASSWORD):
+    return get(deployment, "/porch.git/info/refs?service=git-upload-pack", Authorization=basic(user, password))
 
 
-def a_clone_with_user_and_password_in_the_url(house):
+def a_clone_with_user_and_password_in_the_url(deployment):
     for user in (ADA, "ada"):
-        shutil.rmtree(house.directory / "by-url", ignore_errors=True)
-        git(house, "clone", "-q", address(house, user), "by-url")
-        assert (house.directory / "by-url" / "README").read_text() == "A porch.\n"
+        shutil.rmtree(deployment.directory / "by-url", ignore_errors=True)
+        git(deployment, "clone", "-q", address(deployment, user), "by-url")
+        assert (deployment.directory / "by-url" / "README").read_text() == "A porch.\n"
 
 
-def a_clone_with_a_credential_helper(house):
-    git(house, "-c", helper("ada"), "clone", "-q", address(house), "by-helper")
-    assert (house.directory / "by-helper" / "README").read_text() == "A porch.\n"
-    said, _ = refused(house, "clone", "-q", address(house), "by-nobody")
+def a_clone_with_a_credential_helper(deployment):
+    git(deployment, "-c", helper("ada"), "clone", "-q", address(deployment), "by-helper")
+    assert (deployment.directory / "by-helper" / "README").read_text() == "A porch.\n"
+    said, _ = refused(deployment, "clone", "-q", address(deployment), "by-nobody")
     assert "could not read Username" in said, said
 
 
-def a_push_of_60_mib_past_expiry(house):
-    clone = house.directory / "pushed"
-    git(house, "clone", "-q", address(house, "ada"), clone)
+def a_push_of_60_mib_past_expiry(deployment):
+    clone = deployment.directory / "pushed"
+    git(deployment, "clone", "-q", address(deployment, "ada"), clone)
     large = secrets.token_bytes(MEGABYTES << 20)
     (clone / "large").write_bytes(large)
-    git(house, "-C", clone, "add", ".")
-    git(house, "-C", clone, "commit", "-q", "-m", "Sixty")
-    time.sleep(house.lifetime)
-    git(house, "-C", clone, "push", "-q", "origin", "main")
-    git(house, "-c", helper(GRACE), "clone", "-q", address(house), "cloned")
-    assert (house.directory / "cloned" / "large").read_bytes() == large
+    git(deployment, "-C", clone, "add", ".")
+    git(deployment, "-C", clone, "commit", "-q", "-m", "Sixty")
+    time.sleep(deployment.lifetime)
+    git(deployment, "-C", clone, "push", "-q", "origin", "main")
+    git(deployment, "-c", helper(GRACE), "clone", "-q", address(deployment), "cloned")
+    assert (deployment.directory / "cloned" / "large").read_bytes() == large
 
 
-def a_service_token_in_a_header(house):
-    field = f"http.extraHeader=Authorization: Bearer {house.token}"
-    assert "refs/heads/main" in git(house, "-c", field, "ls-remote", address(house))
-    said, _ = refused(house, "-c", field + "x", "ls-remote", address(house))
+def a_service_token_in_a_header(deployment):
+    field = f"http.extraHeader=Authorization: Bearer {deployment.token}"
+    assert "refs/heads/main" in git(deployment, "-c", field, "ls-remote", address(deployment))
+    said, _ = refused(deployment, "-c", field + "x", "ls-remote", address(deployment))
     assert "could not read Username" in said or "Authentication failed" in said, said
 
 
-def a_wrong_password_says_so_at_once(house):
-    said, seconds = refused(house, "clone", "-q", address(house, "ada", "wrong"), "by-mistake")
+def a_wrong_password_says_so_at_once(deployment):
+    said, seconds = refused(deployment, "clone", "-q", address(deployment, "ada", "wrong"), "by-mistake")
     assert "Authentication failed" in said and seconds < 5, (said, seconds)
-    status, fields, _ = asks(house, "ada", "wrong")
+    status, fields, _ = asks(deployment, "ada", "wrong")
     assert status == 401 and fields["WWW-Authenticate"].startswith('Basic realm="site"'), (status, fields.items())
 
 
-def a_locked_account_is_out_within_one_token_life(house):
-    git(house, "ls-remote", address(house, GRACE))
-    git(house, "ls-remote", address(house, ADA))
-    house.write_users(f"{house.lifetime}s", ada="locked")
-    house.gateway.process.send_signal(signal.SIGHUP)
-    until(lambda: asks(house, ADA)[0] == 401, house.lifetime, "the end of the locked account")
-    said, _ = refused(house, "ls-remote", address(house, ADA))
+def a_locked_account_is_out_within_one_token_life(deployment):
+    git(deployment, "ls-remote", address(deployment, GRACE))
+    git(deployment, "ls-remote", address(deployment, ADA))
+    deployment.write_users(f"{deployment.lifetime}s", ada="locked")
+    deployment.gateway.process.send_signal(signal.SIGHUP)
+    until(lambda: asks(deployment, ADA)[0] == 401, deployment.lifetime, "the end of the locked account")
+    said, _ = refused(deployment, "ls-remote", address(deployment, ADA))
     assert "Authentication failed" in said, said
-    git(house, "ls-remote", address(house, GRACE))
-    house.write_users(f"{house.lifetime}s")
-    house.gateway.process.send_signal(signal.SIGHUP)
+    git(deployment, "ls-remote", address(deployment, GRACE))
+    deployment.write_users(f"{deployment.lifetime}s")
+    deployment.gateway.process.send_signal(signal.SIGHUP)
     # Not by the account: that has used up attempts while it was locked.
-    until(lambda: house.gateway.metric(("vestibule_config_reloads_total", 'result="ok"')) >= 2, what="the reload")
+    until(lambda: deployment.gateway.metric(("vestibule_config_reloads_total", 'result="ok"')) >= 2, what="the reload")
 
 
-def a_flood_of_wrong_passwords_is_throttled(house):
+def a_flood_of_wrong_passwords_is_throttled(deployment):
     """And those who are in stay in."""
-    assert asks(house, GRACE)[0] == 200
-    seen = [asks(house, f"nobody-{number}@example.com", "wrong") for number in range(40)]
+    assert asks(deployment, GRACE)[0] == 200
+    seen = [asks(deployment, f"nobody-{number}@example.com", "wrong") for number in range(40)]
     statuses = [status for status, _, _ in seen]
     assert statuses[0] == 401 and statuses[-1] == 429, statuses
     assert int(seen[-1][1]["Retry-After"]) > 0
     assert 25 <= statuses.count(401) <= 30, statuses
-    before = house.gateway.metric(("vestibule_provider_requests_total", 'operation="sign_in"'))
+    before = deployment.gateway.metric(("vestibule_provider_requests_total", 'operation="sign_in"'))
     for number in range(200):
-        assert asks(house, f"somebody-{number}@example.com", "wrong")[0] == 429
-    assert house.gateway.metric(("vestibule_provider_requests_total", 'operation="sign_in"')) == before
-    assert asks(house, GRACE)[0] == 200, "the flood has pushed out who was in"
-    time.sleep(house.lifetime)
-    git(house, "ls-remote", address(house, GRACE))
+        assert asks(deployment, f"somebody-{number}@example.com", "wrong")[0] == 429
+    assert deployment.gateway.metric(("vestibule_provider_requests_total", 'operation="sign_in"')) == before
+    assert asks(deployment, GRACE)[0] == 200, "the flood has pushed out who was in"
+    time.sleep(deployment.lifetime)
+    git(deployment, "ls-remote", address(deployment, GRACE))
 
 
 if __name__ == "__main__":

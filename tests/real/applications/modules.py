@@ -12,7 +12,7 @@ import os
 import subprocess
 import time
 
-from house import GRACE, PASSWORD, free_port, from_npm, get, main
+from deployment import GRACE, PASSWORD, free_port, from_npm, get, main
 
 SITE = """encoded_slashes = "pass"
 bearer = true
@@ -51,85 +51,85 @@ log: {{ type: stdout, format: pretty, level: warn }}
 """
 
 
-def prepare(house):
+def prepare(deployment):
     programs = from_npm("verdaccio") / "node_modules" / ".bin"
-    (house.directory / "verdaccio.yaml").write_text(VERDACCIO.format(directory=house.directory))
+    (deployment.directory / "verdaccio.yaml").write_text(VERDACCIO.format(directory=deployment.directory))
     port = free_port()
-    house.serve(
-        programs / "verdaccio", "--config", house.directory / "verdaccio.yaml", "--listen", f"127.0.0.1:{port}", port=port
+    deployment.serve(
+        programs / "verdaccio", "--config", deployment.directory / "verdaccio.yaml", "--listen", f"127.0.0.1:{port}", port=port
     )
-    said = house.run(house.binary, "tokens", "new", "--name", "ci")
-    house.token = said.split()[0]
+    said = deployment.run(deployment.binary, "tokens", "new", "--name", "ci")
+    deployment.token = said.split()[0]
     hashed = next(line.split('"')[1] for line in said.splitlines() if "sha256" in line)
-    house.guard(port, SITE.format(hash=hashed))
+    deployment.guard(port, SITE.format(hash=hashed))
 
 
-def npm(house, line, *arguments, cwd=None):
+def npm(deployment, line, *arguments, cwd=None):
     """Status and output of npm, with this line about the registry in its configuration."""
-    (house.directory / ".npmrc").write_text(f"{line}\n")
+    (deployment.directory / ".npmrc").write_text(f"{line}\n")
     environment = {
-        "HOME": str(house.directory), "PATH": os.environ["PATH"], "npm_config_registry": house.site + "/",
-        "npm_config_cache": str(house.directory / "cache"), "npm_config_fetch_retries": "0",
+        "HOME": str(deployment.directory), "PATH": os.environ["PATH"], "npm_config_registry": deployment.site + "/",
+        "npm_config_cache": str(deployment.directory / "cache"), "npm_config_fetch_retries": "0",
         "npm_config_update_notifier": "false", "npm_config_audit": "false", "npm_config_fund": "false",
     }
-    ran = subprocess.run(["npm", *arguments], cwd=cwd or house.directory, env=environment, capture_output=True, text=True,
+    ran = subprocess.run(["npm", *arguments], cwd=cwd or deployment.directory, env=environment, capture_output=True, text=True,
                          timeout=120)
     return ran.returncode, ran.stdout + ran.stderr
 
 
-def basic(house, user, password=PASSWORD):
+def basic(deployment, user, password=PASSWORD):
     account = base64.b64encode(f"{user}:{password}".encode()).decode()
-    return f"//localhost:{house.gateway.port}/:_auth={account}"
+    return f"//localhost:{deployment.gateway.port}/:_auth={account}"
 
 
-def package(house, name, version):
-    folder = house.directory / f"{name.replace('/', '-')}-{version}"
+def package(deployment, name, version):
+    folder = deployment.directory / f"{name.replace('/', '-')}-{version}"
     folder.mkdir()
     (folder / "package.json").write_text(json.dumps({"name": name, "version": version, "main": "index.js"}))
     (folder / "index.js").write_text("module.exports = 'lantern';\n")
     return folder
 
 
-def a_scoped_package_is_published_and_installed_past_expiry(house):
-    grace = basic(house, GRACE)
-    status, said = npm(house, grace, "publish", cwd=package(house, "@porch/lantern", "1.0.0"))
+def a_scoped_package_is_published_and_installed_past_expiry(deployment):
+    grace = basic(deployment, GRACE)
+    status, said = npm(deployment, grace, "publish", cwd=package(deployment, "@porch/lantern", "1.0.0"))
     assert status == 0, said
-    time.sleep(house.lifetime)
-    target = house.directory / "user"
+    time.sleep(deployment.lifetime)
+    target = deployment.directory / "user"
     target.mkdir()
-    status, said = npm(house, basic(house, "ada"), "install", "--prefix", str(target), "@porch/lantern@1.0.0")
+    status, said = npm(deployment, basic(deployment, "ada"), "install", "--prefix", str(target), "@porch/lantern@1.0.0")
     assert status == 0, said
     assert "lantern" in (target / "node_modules" / "@porch" / "lantern" / "index.js").read_text()
 
 
-def a_wrong_password_says_so_at_once(house):
+def a_wrong_password_says_so_at_once(deployment):
     started = time.monotonic()
-    status, said = npm(house, basic(house, "ada", "wrong"), "view", "@porch/lantern")
+    status, said = npm(deployment, basic(deployment, "ada", "wrong"), "view", "@porch/lantern")
     assert status != 0 and "E401" in said, said
     assert time.monotonic() - started < 20
 
 
-def a_service_token_is_npms_token(house):
+def a_service_token_is_npms_token(deployment):
     """After the scenario that publishes."""
-    token = f"//localhost:{house.gateway.port}/:_authToken={house.token}"
-    status, said = npm(house, token, "view", "@porch/lantern", "version")
+    token = f"//localhost:{deployment.gateway.port}/:_authToken={deployment.token}"
+    status, said = npm(deployment, token, "view", "@porch/lantern", "version")
     assert status == 0 and "1.0.0" in said, said
-    status, said = npm(house, token + "x", "view", "@porch/lantern", "version")
+    status, said = npm(deployment, token + "x", "view", "@porch/lantern", "version")
     assert status != 0 and "E401" in said, said
 
 
-def a_token_of_the_registry_itself_passes(house):
+def a_token_of_the_registry_itself_passes(deployment):
     account = json.dumps({"name": "keeper", "password": "of the registry", "type": "user"})
-    status, _, said = get(house, "/-/user/org.couchdb.user:keeper", "PUT", account, Content_Type="application/json")
+    status, _, said = get(deployment, "/-/user/org.couchdb.user:keeper", "PUT", account, Content_Type="application/json")
     assert status == 201, said
-    token = f"//localhost:{house.gateway.port}/:_authToken={json.loads(said)['token']}"
-    status, said = npm(house, token, "publish", cwd=package(house, "@own/lantern", "1.0.0"))
+    token = f"//localhost:{deployment.gateway.port}/:_authToken={json.loads(said)['token']}"
+    status, said = npm(deployment, token, "publish", cwd=package(deployment, "@own/lantern", "1.0.0"))
     assert status == 0, said
-    target = house.directory / "own"
+    target = deployment.directory / "own"
     target.mkdir()
-    status, said = npm(house, token, "install", "--prefix", str(target), "@own/lantern@1.0.0")
+    status, said = npm(deployment, token, "install", "--prefix", str(target), "@own/lantern@1.0.0")
     assert status == 0 and (target / "node_modules" / "@own" / "lantern" / "index.js").exists(), said
-    status, said = npm(house, "", "view", "@own/lantern")
+    status, said = npm(deployment, "", "view", "@own/lantern")
     assert status != 0 and ("E401" in said or "E403" in said), said
 
 

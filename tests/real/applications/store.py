@@ -5,7 +5,7 @@ The shop is made from its PyPI package and knows its users by Django's `RemoteUs
 and checkout and account are `required`. Tokens live for three seconds. Prints `N passed, N failed`.
 """
 
-from house import (
+from deployment import (
     ADA, GRACE, SUBMIT, fills_in, from_pypi, loses_the_session, main, path_of, sends_again, signs_in, signs_out,
     signs_out_in_another_tab, until, with_django, with_gunicorn,
 )
@@ -37,24 +37,24 @@ LANTERN = "/catalogue/lantern_1/"
 ADDRESS = {"first_name": "Ada", "last_name": "Lovelace", "line1": "12 Porch Street", "line4": "London", "postcode": "N1 9GU"}
 
 
-def prepare(house):
+def prepare(deployment):
     programs = from_pypi("shop")
-    house.guard(with_gunicorn(house, programs, with_django(house, "shop", programs)), SITE)
+    deployment.guard(with_gunicorn(deployment, programs, with_django(deployment, "shop", programs)), SITE)
 
 
-def buys(browser, house):
+def buys(browser, deployment):
     """One lantern into the basket."""
-    browser.goto(house.site + LANTERN)
+    browser.goto(deployment.site + LANTERN)
     browser.leave("#add_to_basket_form " + SUBMIT)
 
 
-def in_the_basket(browser, house):
-    browser.goto(house.site + "/basket/")
+def in_the_basket(browser, deployment):
+    browser.goto(deployment.site + "/basket/")
     return browser.script("return document.querySelectorAll('#basket_formset .basket-items').length")
 
 
-def orders(browser, house):
-    browser.goto(house.site + "/accounts/orders/")
+def orders(browser, deployment):
+    browser.goto(deployment.site + "/accounts/orders/")
     return browser.script("return document.querySelectorAll('table a[href*=\"/accounts/orders/\"]').length")
 
 
@@ -69,11 +69,11 @@ def gives_the_address(browser):
     until(lambda: "/shipping-address" not in path_of(browser), what="the step after the address")
 
 
-def goes_to_the_order(browser, house):
+def goes_to_the_order(browser, deployment):
     """From the basket to the page with the button that orders."""
-    browser.goto(house.site + "/checkout/shipping-address/")
+    browser.goto(deployment.site + "/checkout/shipping-address/")
     gives_the_address(browser)
-    browser.goto(house.site + "/checkout/preview/")
+    browser.goto(deployment.site + "/checkout/preview/")
     until(lambda: browser.has("#place-order"), what="the button that orders")
 
 
@@ -81,40 +81,40 @@ def thanked(browser):
     until(lambda: path_of(browser) == "/checkout/thank-you/", what="the page that thanks")
 
 
-def an_errand_with_tokens_that_end_underneath(browser, house):
-    buys(browser, house)
+def an_errand_with_tokens_that_end_underneath(browser, deployment):
+    buys(browser, deployment)
     assert not shown_as_signed_in(browser)
-    assert in_the_basket(browser, house) == 1, "a visitor who is nobody has no basket"
-    signs_in(browser, house, ADA, "/checkout/shipping-address/")
-    before = house.tokens_end(browser)
+    assert in_the_basket(browser, deployment) == 1, "a visitor who is nobody has no basket"
+    signs_in(browser, deployment, ADA, "/checkout/shipping-address/")
+    before = deployment.tokens_end(browser)
     gives_the_address(browser)
-    house.tokens_end(browser)
-    browser.goto(house.site + "/checkout/preview/")
-    house.tokens_end(browser)
+    deployment.tokens_end(browser)
+    browser.goto(deployment.site + "/checkout/preview/")
+    deployment.tokens_end(browser)
     browser.leave("#place-order")
     thanked(browser)
-    assert house.renewals() - before >= 3, "the tokens did not end underneath"
+    assert deployment.renewals() - before >= 3, "the tokens did not end underneath"
     assert "Lantern" in browser.text() and "12 Porch Street" in browser.text()
-    house.tokens_end(browser)
-    assert orders(browser, house) == 1
-    assert in_the_basket(browser, house) == 0
+    deployment.tokens_end(browser)
+    assert orders(browser, deployment) == 1
+    assert in_the_basket(browser, deployment) == 0
 
 
-def a_form_left_open_past_expiry(browser, house):
-    signs_in(browser, house, ADA, "/accounts/profile/")
-    browser.goto(house.site + LANTERN)
-    before = house.tokens_end(browser)
+def a_form_left_open_past_expiry(browser, deployment):
+    signs_in(browser, deployment, ADA, "/accounts/profile/")
+    browser.goto(deployment.site + LANTERN)
+    before = deployment.tokens_end(browser)
     browser.leave("#add_to_basket_form " + SUBMIT)
-    assert house.renewals() > before
+    assert deployment.renewals() > before
     assert shown_as_signed_in(browser), "the shop has signed its customer out"
-    assert in_the_basket(browser, house) == 1
+    assert in_the_basket(browser, deployment) == 1
 
 
-def a_lost_order_is_carried_through_the_sign_in(browser, house):
-    signs_in(browser, house, GRACE, "/accounts/orders/")
-    before = orders(browser, house)
-    buys(browser, house)
-    goes_to_the_order(browser, house)
+def a_lost_order_is_carried_through_the_sign_in(browser, deployment):
+    signs_in(browser, deployment, GRACE, "/accounts/orders/")
+    before = orders(browser, deployment)
+    buys(browser, deployment)
+    goes_to_the_order(browser, deployment)
     # A sign-out would end the session of the shop too, and the address that it keeps there.
     loses_the_session(browser)
     browser.leave("#place-order")
@@ -122,53 +122,53 @@ def a_lost_order_is_carried_through_the_sign_in(browser, house):
     fills_in(browser, GRACE)
     sends_again(browser)
     thanked(browser)
-    assert orders(browser, house) == before + 1
+    assert orders(browser, deployment) == before + 1
 
 
-def another_person_does_not_order_what_was_lost(browser, house):
-    signs_in(browser, house, ADA, "/accounts/orders/")
-    before = orders(browser, house)
-    buys(browser, house)
-    goes_to_the_order(browser, house)
+def another_person_does_not_order_what_was_lost(browser, deployment):
+    signs_in(browser, deployment, ADA, "/accounts/orders/")
+    before = orders(browser, deployment)
+    buys(browser, deployment)
+    goes_to_the_order(browser, deployment)
     signs_out_in_another_tab(browser)
     browser.leave("#place-order")
     fills_in(browser, GRACE)
     until(lambda: browser.has(".written"), what="the page with what was written")
     assert not browser.has("form"), "it can be sent in another's name"
-    signs_out(browser, house)
-    signs_in(browser, house, ADA, "/accounts/orders/")
-    assert orders(browser, house) == before
-    assert in_the_basket(browser, house) == 1, "the basket of its owner is gone"
+    signs_out(browser, deployment)
+    signs_in(browser, deployment, ADA, "/accounts/orders/")
+    assert orders(browser, deployment) == before
+    assert in_the_basket(browser, deployment) == 1, "the basket of its owner is gone"
 
 
-def two_people_one_after_another(browser, house):
-    for leaves in (signs_out, lambda browser, house: loses_the_session(browser)):
-        signs_in(browser, house, ADA, "/accounts/profile/")
+def two_people_one_after_another(browser, deployment):
+    for leaves in (signs_out, lambda browser, deployment: loses_the_session(browser)):
+        signs_in(browser, deployment, ADA, "/accounts/profile/")
         assert ADA in browser.text()
-        buys(browser, house)
-        assert in_the_basket(browser, house) >= 1
-        leaves(browser, house)
-        browser.goto(house.site + "/catalogue/")
+        buys(browser, deployment)
+        assert in_the_basket(browser, deployment) >= 1
+        leaves(browser, deployment)
+        browser.goto(deployment.site + "/catalogue/")
         assert not shown_as_signed_in(browser), "the shop still shows who has left"
-        signs_in(browser, house, GRACE, "/accounts/profile/")
+        signs_in(browser, deployment, GRACE, "/accounts/profile/")
         assert GRACE in browser.text() and ADA not in browser.text()
-        assert in_the_basket(browser, house) == 0, "the basket of somebody else"
-        browser.goto(house.site + "/dashboard/")
+        assert in_the_basket(browser, deployment) == 0, "the basket of somebody else"
+        browser.goto(deployment.site + "/dashboard/")
         assert path_of(browser) == "/dashboard/" and "Dashboard" in browser.title()
         # The second goes without a word, and the first comes back.
         loses_the_session(browser)
-        signs_in(browser, house, ADA, "/accounts/profile/")
+        signs_in(browser, deployment, ADA, "/accounts/profile/")
         assert ADA in browser.text() and GRACE not in browser.text()
-        browser.goto(house.site + "/dashboard/")
+        browser.goto(deployment.site + "/dashboard/")
         assert "your account has no access to this page" in browser.text()
-        signs_out(browser, house)
+        signs_out(browser, deployment)
 
 
-def the_link_of_the_shop_signs_out(browser, house):
-    signs_in(browser, house, ADA, "/accounts/profile/")
+def the_link_of_the_shop_signs_out(browser, deployment):
+    signs_in(browser, deployment, ADA, "/accounts/profile/")
     browser.size(1280)
     browser.leave("#logout_link")
-    browser.goto(house.site + "/accounts/profile/")
+    browser.goto(deployment.site + "/accounts/profile/")
     until(lambda: browser.has("#loginId"), what="the sign-in form")
 
 

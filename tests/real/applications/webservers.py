@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from house import free_port
+from deployment import free_port
 
 NGINX = """
 # One process, so that it runs as whoever started it.
@@ -31,12 +31,12 @@ http {{
 """
 
 
-def nginx(house, lines):
+def nginx(deployment, lines):
     """With these lines in its `server`. Gives the port."""
     port = free_port()
-    file = house.directory / "nginx.conf"
-    file.write_text(NGINX.format(directory=house.directory, port=port, lines=lines))
-    house.serve("/usr/sbin/nginx", "-p", house.directory, "-c", file, port=port)
+    file = deployment.directory / "nginx.conf"
+    file.write_text(NGINX.format(directory=deployment.directory, port=port, lines=lines))
+    deployment.serve("/usr/sbin/nginx", "-p", deployment.directory, "-c", file, port=port)
     return port
 
 
@@ -52,24 +52,24 @@ catch_workers_output = yes
 """
 
 
-def php(house):
+def php(deployment):
     """php-fpm at the socket `php` in the directory, with Debian's settings."""
     account = "user = root\ngroup = root" if os.getuid() == 0 else ""
-    file = house.directory / "php-fpm.conf"
-    file.write_text(PHP.format(directory=house.directory, account=account))
+    file = deployment.directory / "php-fpm.conf"
+    file.write_text(PHP.format(directory=deployment.directory, account=account))
     program = next(Path("/usr/sbin").glob("php-fpm*"))
-    house.serve(program, *(["-R"] if os.getuid() == 0 else []), "-F", "-y", file, port=house.directory / "php")
+    deployment.serve(program, *(["-R"] if os.getuid() == 0 else []), "-F", "-y", file, port=deployment.directory / "php")
 
 
-def mariadb(house):
+def mariadb(deployment):
     """A database server at the socket `mariadb` in the directory, with the database `data`."""
-    data = house.directory / "mariadb-data"
-    house.run("mariadb-install-db", "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal",
+    data = deployment.directory / "mariadb-data"
+    deployment.run("mariadb-install-db", "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal",
               "--skip-test-db", *account_of_mariadb())
-    house.serve("/usr/sbin/mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={house.directory}/mariadb",
-                "--skip-networking", "--skip-grant-tables", f"--pid-file={house.directory}/mariadb.pid",
-                *account_of_mariadb(), port=house.directory / "mariadb")
-    house.run("mariadb", "--no-defaults", f"--socket={house.directory}/mariadb", "-e", "CREATE DATABASE data")
+    deployment.serve("/usr/sbin/mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={deployment.directory}/mariadb",
+                "--skip-networking", "--skip-grant-tables", f"--pid-file={deployment.directory}/mariadb.pid",
+                *account_of_mariadb(), port=deployment.directory / "mariadb")
+    deployment.run("mariadb", "--no-defaults", f"--socket={deployment.directory}/mariadb", "-e", "CREATE DATABASE data")
 
 
 def account_of_mariadb():

@@ -8,7 +8,7 @@ three seconds. Prints `N passed, N failed`.
 import base64
 import os
 
-from house import ADA, GRACE, HERE, fills_in, get, loses_the_session, main, sends_again, signs_in, signs_out, until
+from deployment import ADA, GRACE, HERE, fills_in, get, loses_the_session, main, sends_again, signs_in, signs_out, until
 from webservers import nginx, php
 
 SITE = """headers = "remote-user"
@@ -61,26 +61,26 @@ TITLES = {
 }
 
 
-def prepare(house):
+def prepare(deployment):
     for name in ("images", "cache"):
-        (house.directory / name).mkdir()
+        (deployment.directory / name).mkdir()
     settings = HERE / "wiki_settings.php"
     # The installer makes the database and settings of its own, which are not used.
-    (house.directory / "installed").mkdir()
-    environment = {**os.environ, "MW_CONFIG_FILE": str(house.directory / "none.php"), "DATA": str(house.directory)}
-    house.run("php", "/usr/share/mediawiki/maintenance/install.php", "--dbtype", "sqlite", "--dbname", "wiki",
-              "--dbpath", house.directory, "--confpath", house.directory / "installed", "--scriptpath", "",
+    (deployment.directory / "installed").mkdir()
+    environment = {**os.environ, "MW_CONFIG_FILE": str(deployment.directory / "none.php"), "DATA": str(deployment.directory)}
+    deployment.run("php", "/usr/share/mediawiki/maintenance/install.php", "--dbtype", "sqlite", "--dbname", "wiki",
+              "--dbpath", deployment.directory, "--confpath", deployment.directory / "installed", "--scriptpath", "",
               "--pass", "not to be guessed", "Porch", "Keeper", env=environment)
-    php(house)
-    house.guard(nginx(house, LOCATION.format(directory=house.directory, settings=settings)), SITE)
+    php(deployment)
+    deployment.guard(nginx(deployment, LOCATION.format(directory=deployment.directory, settings=settings)), SITE)
 
 
 def shown(browser):
     return browser.text("#pt-userpage") if browser.has("#pt-userpage") else None
 
 
-def opens_the_editor(browser, house, title):
-    browser.goto(f"{house.site}/index.php?title={title}&action=edit")
+def opens_the_editor(browser, deployment, title):
+    browser.goto(f"{deployment.site}/index.php?title={title}&action=edit")
     until(lambda: browser.has("#wpTextbox1"), what="the editor")
 
 
@@ -89,46 +89,46 @@ def writes(browser, text):
     browser.leave("#wpSave")
 
 
-def an_edit_past_expiry(browser, house):
-    signs_in(browser, house, ADA, "/wiki/Special:Preferences")
+def an_edit_past_expiry(browser, deployment):
+    signs_in(browser, deployment, ADA, "/wiki/Special:Preferences")
     assert shown(browser) == "Ada"
-    opens_the_editor(browser, house, "Lanterns")
-    before = house.tokens_end(browser)
+    opens_the_editor(browser, deployment, "Lanterns")
+    before = deployment.tokens_end(browser)
     writes(browser, "Two lanterns, grüße 日本.")
     until(lambda: browser.text("h1") == "Lanterns", what="the page")
-    assert "Two lanterns, grüße 日本." in browser.text() and house.renewals() > before
+    assert "Two lanterns, grüße 日本." in browser.text() and deployment.renewals() > before
 
 
-def titles_as_they_are_spelled(browser, house):
+def titles_as_they_are_spelled(browser, deployment):
     """They pass, and are the titles that they were."""
-    signs_in(browser, house, ADA, "/wiki/Special:Preferences")
+    signs_in(browser, deployment, ADA, "/wiki/Special:Preferences")
     for spelled, title in TITLES.items():
-        browser.goto(f"{house.site}/wiki/{spelled}")
+        browser.goto(f"{deployment.site}/wiki/{spelled}")
         assert browser.text("h1") == title, (spelled, browser.text("h1"))
     for spelled in ("100%25", "A%2FB", "A//B"):
-        opens_the_editor(browser, house, spelled)
+        opens_the_editor(browser, deployment, spelled)
         writes(browser, "Written.")
         until(lambda: "Written." in browser.text(), what=f"the page {spelled}")
         assert browser.text("h1") == TITLES[spelled]
 
 
-def an_upload_past_expiry(browser, house):
-    signs_in(browser, house, ADA, "/wiki/Special:Upload")
-    picture = house.directory / "lantern.png"
+def an_upload_past_expiry(browser, deployment):
+    signs_in(browser, deployment, ADA, "/wiki/Special:Upload")
+    picture = deployment.directory / "lantern.png"
     picture.write_bytes(PICTURE)
     browser.type("#wpUploadFile", str(picture))
-    before = house.tokens_end(browser)
+    before = deployment.tokens_end(browser)
     browser.script("document.querySelector('#wpIgnoreWarning').checked = true")
     browser.leave("[name=wpUpload]")
     until(lambda: browser.text("h1") == "File:Lantern.png", what="the page of the file")
-    assert house.renewals() > before
-    assert get(house, "/images/" + next((house.directory / "images").glob("?/??/*.png")).relative_to(
-        house.directory / "images").as_posix())[0] == 200
+    assert deployment.renewals() > before
+    assert get(deployment, "/images/" + next((deployment.directory / "images").glob("?/??/*.png")).relative_to(
+        deployment.directory / "images").as_posix())[0] == 200
 
 
-def a_lost_edit_is_carried_through_the_sign_in(browser, house):
-    signs_in(browser, house, ADA, "/wiki/Special:Preferences")
-    opens_the_editor(browser, house, "Lost")
+def a_lost_edit_is_carried_through_the_sign_in(browser, deployment):
+    signs_in(browser, deployment, ADA, "/wiki/Special:Preferences")
+    opens_the_editor(browser, deployment, "Lost")
     loses_the_session(browser)
     writes(browser, "Not lost at all.")
     fills_in(browser, ADA)
@@ -137,14 +137,14 @@ def a_lost_edit_is_carried_through_the_sign_in(browser, house):
     assert browser.text("h1") == "Lost"
 
 
-def two_people_one_after_another(browser, house):
-    for leaves in (signs_out, lambda browser, house: loses_the_session(browser)):
-        signs_in(browser, house, ADA, "/wiki/Special:Preferences")
+def two_people_one_after_another(browser, deployment):
+    for leaves in (signs_out, lambda browser, deployment: loses_the_session(browser)):
+        signs_in(browser, deployment, ADA, "/wiki/Special:Preferences")
         assert shown(browser) == "Ada"
-        leaves(browser, house)
-        browser.goto(house.site + "/wiki/Main_Page")
+        leaves(browser, deployment)
+        browser.goto(deployment.site + "/wiki/Main_Page")
         assert shown(browser) is None, "the wiki still shows who has left"
-        signs_in(browser, house, GRACE, "/wiki/Special:Preferences")
+        signs_in(browser, deployment, GRACE, "/wiki/Special:Preferences")
         assert shown(browser) == "Grace"
         loses_the_session(browser)
 

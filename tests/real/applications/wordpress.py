@@ -10,7 +10,7 @@ import base64
 import json
 import shutil
 
-from house import (
+from deployment import (
     ADA, GRACE, HERE, fills_in, get, loses_the_session, main, path_of, signs_in, signs_out, until,
 )
 from webservers import mariadb, nginx, php
@@ -87,19 +87,19 @@ canvas.toBlob(picture => {
 });"""
 
 
-def prepare(house):
-    folder = house.directory / "wordpress"
+def prepare(deployment):
+    folder = deployment.directory / "wordpress"
     shutil.copytree("/usr/share/wordpress", folder, symlinks=False, ignore_dangling_symlinks=True,
                     ignore=shutil.ignore_patterns(".htaccess", "wp-config.php"))
-    (folder / "wp-config.php").write_text(SETTINGS.format(directory=house.directory))
+    (folder / "wp-config.php").write_text(SETTINGS.format(directory=deployment.directory))
     plugins = folder / "wp-content" / "mu-plugins"
     plugins.mkdir()
     shutil.copy(HERE / "wordpress_remote_user.php", plugins)
-    mariadb(house)
-    (house.directory / "install.php").write_text(INSTALL.format(directory=house.directory))
-    house.password_of_a_program = house.run("php", house.directory / "install.php").split()[-1]
-    php(house)
-    house.guard(nginx(house, LOCATION.format(directory=house.directory)), SITE)
+    mariadb(deployment)
+    (deployment.directory / "install.php").write_text(INSTALL.format(directory=deployment.directory))
+    deployment.password_of_a_program = deployment.run("php", deployment.directory / "install.php").split()[-1]
+    php(deployment)
+    deployment.guard(nginx(deployment, LOCATION.format(directory=deployment.directory)), SITE)
 
 
 def shown(browser):
@@ -107,34 +107,34 @@ def shown(browser):
     return browser.text("#wp-admin-bar-my-account .display-name") if browser.has("#wp-admin-bar-my-account") else None
 
 
-def a_post_and_a_picture_past_expiry(browser, house):
+def a_post_and_a_picture_past_expiry(browser, deployment):
     browser.size(1280)
-    signs_in(browser, house, ADA, "/wp-admin/post-new.php")
+    signs_in(browser, deployment, ADA, "/wp-admin/post-new.php")
     until(lambda: browser.script("return !!(window.wp && wp.data && wp.data.select('core/editor').getCurrentPostId())"), 30,
           "the editor")
-    before = house.tokens_end(browser)
+    before = deployment.tokens_end(browser)
     assert browser.later(PUBLISHES, "Lanterns past expiry") is True
-    house.tokens_end(browser)
+    deployment.tokens_end(browser)
     picture = browser.later(UPLOADS)
     assert isinstance(picture, str) and picture.endswith(".png"), picture
-    assert house.renewals() > before
-    browser.goto(house.site + "/")
+    assert deployment.renewals() > before
+    browser.goto(deployment.site + "/")
     assert "Lanterns past expiry" in browser.text()
 
 
-def an_application_password_of_wordpress_passes(house):
+def an_application_password_of_wordpress_passes(deployment):
     """The site takes no Basic credentials itself, so they are WordPress's."""
-    account = base64.b64encode(f"ada:{house.password_of_a_program}".encode()).decode()
-    status, _, said = get(house, "/wp-json/wp/v2/users/me", Authorization=f"Basic {account}")
+    account = base64.b64encode(f"ada:{deployment.password_of_a_program}".encode()).decode()
+    status, _, said = get(deployment, "/wp-json/wp/v2/users/me", Authorization=f"Basic {account}")
     assert status == 200 and json.loads(said)["name"] == "ada", said
     wrong = base64.b64encode(b"ada:wrong").decode()
-    assert get(house, "/wp-json/wp/v2/users/me", Authorization=f"Basic {wrong}")[0] == 401
+    assert get(deployment, "/wp-json/wp/v2/users/me", Authorization=f"Basic {wrong}")[0] == 401
 
 
-def the_site_editor_opens(browser, house):
+def the_site_editor_opens(browser, deployment):
     """It asks for `/wp-json/wp/v2/templates/twentytwentythree//home`."""
     browser.size(1280)
-    browser.goto(house.site + "/wp-admin/site-editor.php")
+    browser.goto(deployment.site + "/wp-admin/site-editor.php")
     fills_in(browser, GRACE)
     until(lambda: path_of(browser).startswith("/wp-admin/site-editor.php"), what="the editor after signing in")
     asks = "wp.apiFetch({path: arguments[0]}).then(found => arguments[1](found.id), error => arguments[1](error))"
@@ -148,27 +148,27 @@ def the_site_editor_opens(browser, house):
     browser.command("POST", "/frame", {"id": None})
 
 
-def two_people_one_after_another(browser, house):
+def two_people_one_after_another(browser, deployment):
     """WordPress believes its own cookies: without `forget` the second would get the pages of the first."""
     browser.size(1280)
-    for leaves in (lambda: signs_out(browser, house), lambda: loses_the_session(browser)):
-        signs_in(browser, house, GRACE, "/wp-admin/users.php")
+    for leaves in (lambda: signs_out(browser, deployment), lambda: loses_the_session(browser)):
+        signs_in(browser, deployment, GRACE, "/wp-admin/users.php")
         assert shown(browser) == "grace"
         leaves()
-        signs_in(browser, house, ADA, "/wp-admin/profile.php")
+        signs_in(browser, deployment, ADA, "/wp-admin/profile.php")
         assert shown(browser) == "ada"
-        browser.goto(house.site + "/wp-admin/users.php")
+        browser.goto(deployment.site + "/wp-admin/users.php")
         assert "Sorry, you are not allowed" in browser.text(), "the second got the pages of the first"
-        signs_out(browser, house)
-        browser.goto(house.site + "/")
+        signs_out(browser, deployment)
+        browser.goto(deployment.site + "/")
         assert shown(browser) is None, "WordPress still shows who has left"
 
 
-def its_own_link_signs_out(browser, house):
+def its_own_link_signs_out(browser, deployment):
     browser.size(1280)
-    signs_in(browser, house, ADA, "/wp-admin/profile.php")
+    signs_in(browser, deployment, ADA, "/wp-admin/profile.php")
     browser.goto(browser.script("return document.querySelector('#wp-admin-bar-logout a').href"))
-    browser.goto(house.site + "/wp-admin/profile.php")
+    browser.goto(deployment.site + "/wp-admin/profile.php")
     until(lambda: browser.has("#loginId"), what="the sign-in form")
 
 

@@ -197,8 +197,16 @@ impl Stage {
             .sum()
     }
 
-    /// How many requests of the store ended for this reason.
+    /// How many requests of the store ended for this reason. A request ends after its response has
+    /// been sent, so this waits for those in flight. Streams that stay open end the wait.
     pub async fn requests(&self, reason: &str) -> u64 {
+        let in_flight = r#"vestibule_requests_in_flight{site="store"}"#;
+        let none_in_flight = async {
+            while self.metric(in_flight).await > 0.0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(1), none_in_flight).await;
         self.count("vestibule_requests_total", &["store", reason])
             .await
     }
@@ -225,6 +233,8 @@ impl Stage {
 pub struct Replica {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where metrics and health are.
+    pub admin: SocketAddr,
     /// The configuration in force.
     pub runtime_handle: Arc<RuntimeHandle>,
     stop: watch::Sender<StopRequest>,
@@ -238,9 +248,11 @@ impl Replica {
         let opened = BoundServer::open(settings, clock).unwrap();
         let (stop, stopped) = watch::channel(StopRequest::None);
         let (address, runtime_handle) = (opened.addresses()[0], opened.runtime_handle());
+        let admin = opened.admin_address().unwrap();
         tokio::spawn(opened.run(None, stopped));
         let replica = Self {
             address,
+            admin,
             runtime_handle,
             stop,
             state: None,
@@ -315,7 +327,7 @@ kind = "fusionauth"
 url = "http://{}"
 api_key = "{API_KEY}"
 issuer = "stories"
-timeout = "5s"
+timeout = "30s"
 
 [[sites]]
 name = "store"

@@ -20,9 +20,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 from gateway import Served, free_port  # noqa: E402
+from installed import called, kept, or_skipped, target_directory, virtual_environment  # noqa: E402
 from webdriver import Browser, until  # noqa: E402
 
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", "target")).resolve()
 # With what separates and escapes elsewhere.
 PASSWORD = "lantern:by%the-porch"
 ADA, GRACE = "ada@example.com", "grace@example.com"
@@ -63,55 +63,15 @@ application_id = "site"
 upstreams = ["{upstream}"]
 {site}
 """
-# What package clients say where it is the network that is missing.
-OFFLINE = re.compile(
-    "ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ERR_SOCKET_TIMEOUT"
-    "|Temporary failure in name resolution|Network is unreachable|Connection refused|Read timed out"
-    "|Name or service not known|NewConnectionError|ConnectTimeoutError|from versions: none"
-)
-
-
-class Skipped(Exception):
-    """Why the application cannot be tried here."""
-
-
-def cached(name):
-    """A directory beside the target directory that outlives the run."""
-    directory = TARGET / "applications" / name
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
-
-
-def called(command, **more):
-    """Runs a package client, and tells a missing network from everything else."""
-    try:
-        ran = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300, **more)
-    except (subprocess.SubprocessError, OSError) as error:
-        raise Skipped(f"it cannot be installed: {error}") from error
-    said = ran.stdout + ran.stderr
-    lost = [line for line in said.splitlines() if OFFLINE.search(line)]
-    if ran.returncode and lost:
-        raise Skipped(f"a package registry cannot be reached: {lost[0]}")
-    if ran.returncode:
-        raise SystemExit(f"{' '.join(map(str, command))} failed:\n{said}")
-
-
 def from_pypi(name):
     """The programs of a virtual environment with exactly `requirements-NAME.txt`, made where it is not there yet."""
-    environment = cached(f"{name}-venv")
     wanted = HERE / f"requirements-{name}.txt"
-    have = environment / "requirements.txt"
-    if not have.exists() or have.read_text() != wanted.read_text():
-        called([sys.executable, "-m", "venv", "--clear", environment])
-        pip = [environment / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
-        called([*pip, "-r", wanted])
-        shutil.copy(wanted, have)
-    return environment / "bin"
+    return virtual_environment(f"applications/{name}-venv", wanted, "--no-deps")
 
 
 def from_npm(name):
     """The directory with exactly the packages of `NAME/package-lock.json`."""
-    folder = cached(name)
+    folder = kept(f"applications/{name}")
     for file in ("package.json", "package-lock.json"):
         shutil.copy(HERE / name / file, folder / file)
     if not (folder / "node_modules" / ".package-lock.json").exists():
@@ -119,35 +79,35 @@ def from_npm(name):
     return folder
 
 
-def with_django(house, project, programs):
+def with_django(deployment, project, programs):
     """The environment of a project in `django_projects`, whose database is made and filled. Migrations take longer than
     all else: their result is kept for exactly these packages and this project."""
     sources = HERE / "django_projects"
     environment = {
         **os.environ, "DJANGO_SETTINGS_MODULE": f"{project}_settings", "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": f"{sources}:{house.directory}", "DATA": str(house.directory),
+        "PYTHONPATH": f"{sources}:{deployment.directory}", "DATA": str(deployment.directory),
     }
     files = [HERE / f"requirements-{project}.txt", *sorted(sources.glob("*.py"))]
     wanted = "".join(file.read_text() for file in files)
-    kept = cached(project)
-    if not (kept / "made-of").exists() or (kept / "made-of").read_text() != wanted:
-        house.run(programs / "django-admin", "migrate", "-v0", env=environment)
-        house.run(programs / "python", sources / f"{project}_seed.py", env=environment)
-        shutil.copy(house.directory / "data.sqlite3", kept)
-        (kept / "made-of").write_text(wanted)
-    shutil.copy(kept / "data.sqlite3", house.directory)
+    folder = kept(f"applications/{project}")
+    if not (folder / "made-of").exists() or (folder / "made-of").read_text() != wanted:
+        deployment.run(programs / "django-admin", "migrate", "-v0", env=environment)
+        deployment.run(programs / "python", sources / f"{project}_seed.py", env=environment)
+        shutil.copy(deployment.directory / "data.sqlite3", folder)
+        (folder / "made-of").write_text(wanted)
+    shutil.copy(folder / "data.sqlite3", deployment.directory)
     return environment
 
 
-def with_gunicorn(house, programs, environment):
+def with_gunicorn(deployment, programs, environment):
     """The project under gunicorn. Gives the port."""
     port = free_port()
     command = [programs / "gunicorn", "--bind", f"127.0.0.1:{port}", "--threads", "4"]
-    house.serve(*command, "served:application", port=port, env=environment)
+    deployment.serve(*command, "served:application", port=port, env=environment)
     return port
 
 
-class House:
+class Deployment:
     """An application and the gateway before it, in a directory that goes with it."""
 
     def __init__(self, binary, directory, ends):
@@ -228,11 +188,11 @@ def accepts(port):
         return probe.connect_ex(address) == 0
 
 
-def get(house, path, method="GET", body=None, **headers):
+def get(deployment, path, method="GET", body=None, **headers):
     """One request at the gateway, not by a browser. Gives status, fields and text."""
-    connection = http.client.HTTPConnection("127.0.0.1", house.gateway.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", deployment.gateway.port, timeout=60)
     try:
-        fields = {"Host": house.gateway.host, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        fields = {"Host": deployment.gateway.host, **{name.replace("_", "-"): value for name, value in headers.items()}}
         connection.request(method, path, body, fields)
         answer = connection.getresponse()
         return answer.status, answer.headers, answer.read().decode(errors="replace")
@@ -253,16 +213,16 @@ def fills_in(browser, email):
     browser.leave(SUBMIT)
 
 
-def signs_in(browser, house, email, path):
+def signs_in(browser, deployment, email, path):
     """Opens a page that asks for a sign-in, and arrives there."""
-    browser.goto(house.site + path)
+    browser.goto(deployment.site + path)
     fills_in(browser, email)
     until(lambda: path_of(browser) == path, what=f"{path} after signing in")
 
 
-def signs_out(browser, house):
+def signs_out(browser, deployment):
     """With the gateway's own page."""
-    browser.goto(house.site + "/logout")
+    browser.goto(deployment.site + "/logout")
     browser.leave(SUBMIT)
     until(lambda: not path_of(browser).startswith("/logout"), what="the page after signing out")
 
@@ -287,25 +247,21 @@ def sends_again(browser):
 
 
 def main(what, prepare, scenarios):
-    """Runs the scenarios against one house that `prepare(binary, house)` has built; a scenario with a parameter `browser`
+    """Runs the scenarios against one deployment that `prepare(binary, deployment)` has built; a scenario with a parameter `browser`
     gets a fresh one. Prints `N passed, N failed`; exits with 77, saying why, where the application cannot be had."""
     binary, only = sys.argv[1], sys.argv[2:]
     passed = failed = 0
     with contextlib.ExitStack() as ends:
         directory = ends.enter_context(tempfile.TemporaryDirectory(prefix="vestibule-application-"))
-        house = House(binary, directory, ends)
-        try:
-            prepare(house)
-        except Skipped as why:
-            print(f"skipped: {what}: {why}")
-            sys.exit(77)
+        deployment = Deployment(binary, directory, ends)
+        or_skipped(what, prepare, deployment)
         for scenario in scenarios:
             name = scenario.__name__.replace("_", " ")
             if only and not any(word in name for word in only):
                 continue
             started = time.monotonic()
             try:
-                meets(scenario, house)
+                meets(scenario, deployment)
                 passed += 1
                 print(f"ok: {name} ({time.monotonic() - started:.0f} s)", flush=True)
             except Exception:
@@ -315,14 +271,14 @@ def main(what, prepare, scenarios):
     sys.exit(1 if failed else 0)
 
 
-def meets(scenario, house):
+def meets(scenario, deployment):
     if "browser" not in scenario.__code__.co_varnames[:scenario.__code__.co_argcount]:
-        return scenario(house)
+        return scenario(deployment)
     with Browser() as browser:
         try:
-            scenario(browser, house)
+            scenario(browser, deployment)
         except Exception:
-            picture = TARGET / "screenshots" / f"failed-{scenario.__name__}.png"
+            picture = target_directory() / "screenshots" / f"failed-{scenario.__name__}.png"
             browser.screenshot(picture)
             print(f"at {browser.url()}, see {picture}", flush=True)
             raise
