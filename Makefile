@@ -1,8 +1,8 @@
 # `make demo` and `make test` need no setup: they install missing packages with apt if possible, or
 # else name them.
 
-.PHONY: help demo demo-sso test applications edge simulate mutants check bench measure docs package package-test image \
-	site observability build-needs
+.PHONY: help demo demo-sso test applications edge simulate mutants check bench measure docs package package-test \
+	image site site-test observability build-needs
 
 help:
 	@echo 'make demo     run the gateway with an identity server and two sample applications'
@@ -19,6 +19,7 @@ help:
 	@echo 'make package-test   try the Debian package on a bare Debian with systemd'
 	@echo 'make observability  try the dashboard and the alerts with Prometheus and Alertmanager'
 	@echo 'make site     build the documentation as a website in target/site'
+	@echo 'make site-test  try that website in Chromium, and follow every link'
 	@echo 'make docs     build the API documentation in target/doc'
 
 # aws-lc and zlib-ng need a C compiler and cmake.
@@ -73,6 +74,15 @@ package-test:
 	@sh scripts/need.sh python3:python3 lintian:lintian mmdebstrap:mmdebstrap systemd-nspawn:systemd-container
 	lintian --fail-on error,warning $${CARGO_TARGET_DIR:-target}/package/*.deb
 	python3 tests/real/package.py $${CARGO_TARGET_DIR:-target}/package/*.deb
+
+# mdBook, which is installed into target/tools if it is missing, needs a C compiler as a linker.
+site:
+	@sh scripts/need.sh python3:python3 git:git cargo:cargo cc:gcc
+	python3 scripts/site.py
+
+site-test: site
+	@sh scripts/need.sh chromium:chromium chromedriver:chromium-driver
+	python3 tests/real/site.py $${CARGO_TARGET_DIR:-target}/site
 
 # The container image `vestibule`, with Docker.
 image:
