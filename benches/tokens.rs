@@ -197,6 +197,7 @@ fn verified(bench: &mut Criterion) {
     let expect = Expectations {
         issuer: "bench".into(),
         audience: "store-application".into(),
+        client: None,
         algorithms: vec![Algorithm::Es256],
         leeway: Duration::from_secs(30),
     };

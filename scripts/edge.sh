@@ -15,6 +15,8 @@ arguments='100000 1000' counterpart 'HTTP/2 clients before h11' tests/real/http2
     python3:python3 python3.pip:python3-pip
 arguments='20 200' counterpart 'upgrades under load' tests/real/upgrade.py "$binary" \
     python3:python3 wrk:wrk curl:curl openssl:openssl
+counterpart 'upstreams that die' tests/real/upstreams.py "$binary" \
+    python3:python3 wrk:wrk unshare:util-linux
 arguments=1024 counterpart 'large bodies' tests/real/large_bodies.py "$binary" \
     python3:python3 curl:curl openssl:openssl
 arguments=60 counterpart 'slow clients' tests/real/slow_clients.py "$binary" \

@@ -36,6 +36,8 @@ counterpart 'three replicas and a Redis' tests/real/replicas.py "$target/release
     python3:python3 redis-server:redis-server
 counterpart 'an nginx that caches everything' tests/real/nginx_cache.py "$target/release/vestibule" \
     python3:python3 nginx:nginx-light
+counterpart 'proxies that ask first' tests/real/forward_auth.py "$target/release/vestibule" \
+    python3:python3 python3.pip:python3-pip nginx:nginx-light caddy:caddy openssl:openssl
 counterpart 'odd messages before h11' tests/real/differential.py "$target/release/vestibule" \
     python3:python3 python3.pip:python3-pip
 counterpart 'HTTP/2 clients before h11' tests/real/http2.py "$target/release/vestibule" \

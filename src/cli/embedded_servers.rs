@@ -86,7 +86,7 @@ pub(super) fn check_users_files(settings: &Settings) -> Result<(), Vec<UsersFile
 fn users_file_of(provider: &Provider) -> Option<&PathBuf> {
     match &provider.kind {
         ProviderKind::Embedded { users } => Some(users),
-        ProviderKind::Fusionauth { .. } => None,
+        ProviderKind::Fusionauth { .. } | ProviderKind::Oidc { .. } => None,
     }
 }
 

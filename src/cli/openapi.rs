@@ -133,7 +133,11 @@ fn describe(call: ApiEndpoint) -> Call {
             success: Success::ok(schema::<SignedInUser>()),
             body: Some(login_body()),
             // The first step asks for no code yet.
-            reasons: sign_in_answers(&[Reason::WrongCode, Reason::ChallengeExpired]),
+            reasons: [
+                &*sign_in_answers(&[Reason::WrongCode, Reason::ChallengeExpired]),
+                &[Reason::SignInRedirects],
+            ]
+            .concat(),
         },
         ApiEndpoint::Step(call) => describe_step(call),
         ApiEndpoint::User => Call {
@@ -263,7 +267,9 @@ fn sign_in_answers(not: &[Reason]) -> Vec<Reason> {
     let answers = Reason::ALL
         .iter()
         .copied()
-        .filter(|reason| reason.is_login_result() && !not.contains(reason));
+        // Browsers come back from the provider, and no script.
+        .filter(|reason| reason.is_login_result() && *reason != Reason::SignInFailed)
+        .filter(|reason| !not.contains(reason));
     answers
         .chain([Reason::Throttled, Reason::TokensTooLarge])
         .chain(TOKENS.iter().copied())

@@ -12,9 +12,10 @@ use rustls::RootCertStore;
 
 use super::certificate::{CertificateFiles, ClientAuthorities};
 use crate::model::algorithm::Algorithm;
+use crate::model::identity::ClaimNames;
 use crate::model::recorded_requests::RecordedRequests;
 use crate::model::secret::Secret;
-use crate::model::site::Site;
+use crate::model::site::{SignIn, Site};
 use crate::model::timestamp::Timestamp;
 
 /// Everything the operator wrote.
@@ -182,6 +183,15 @@ pub struct Provider {
     pub leeway: Duration,
     /// Whether expired and locked accounts are told so.
     pub reveal_account_state: bool,
+    /// Which claims hold roles and username.
+    pub claims: ClaimNames,
+    /// The client that the gateway is at an OIDC provider, or at FusionAuth where visitors sign in
+    /// by redirect.
+    pub client: Option<OidcClient>,
+    /// The secret that FusionAuth sends with its webhooks.
+    pub webhook_secret: Option<Secret>,
+    /// Whether its messages are taken at its sites too.
+    pub public_hooks: bool,
 }
 
 impl Provider {
@@ -208,6 +218,11 @@ pub enum ProviderKind {
         /// Where the server has several tenants.
         tenant_id: Option<String>,
     },
+    /// OpenID Connect.
+    Oidc {
+        /// The issuer's URL without a trailing slash, beneath which the discovery document is.
+        url: String,
+    },
     /// The identity server inside this program, reached over loopback like FusionAuth.
     Embedded {
         /// The TOML file of its users.
@@ -216,13 +231,59 @@ pub enum ProviderKind {
 }
 
 impl ProviderKind {
+    /// Whether it sends FusionAuth's webhooks.
+    #[must_use]
+    pub const fn sends_webhooks(&self) -> bool {
+        match self {
+            Self::Fusionauth { .. } | Self::Embedded { .. } => true,
+            Self::Oidc { .. } => false,
+        }
+    }
+
+    /// The tenant, where the server has several.
+    #[must_use]
+    pub fn tenant_id(&self) -> Option<&str> {
+        match self {
+            Self::Fusionauth { tenant_id, .. } => tenant_id.as_deref(),
+            Self::Oidc { .. } | Self::Embedded { .. } => None,
+        }
+    }
+
     /// Where the keys are published. The embedded server has an address once it is opened.
     fn key_source(&self) -> &str {
         match self {
-            Self::Fusionauth { url, .. } => url,
+            Self::Fusionauth { url, .. } | Self::Oidc { url } => url,
             Self::Embedded { .. } => "",
         }
     }
+}
+
+/// A client of an OIDC provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OidcClient {
+    /// The client id.
+    pub id: String,
+    /// How the client proves who it is.
+    pub proof: ClientProof,
+    /// Where visitors type their password.
+    pub sign_in: SignIn,
+    /// What is asked for; `openid` is among them.
+    pub scopes: Vec<String>,
+    /// The values of `acr_values`, separated by blanks.
+    pub acr_values: Option<String>,
+    /// The values of `prompt`, separated by blanks.
+    pub prompt: Option<String>,
+    /// Whether endpoints may be `http` ones that are not loopback.
+    pub insecure: bool,
+}
+
+/// How a client proves to an OIDC provider who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientProof {
+    /// By a secret (`client_secret_basic`, `client_secret_post`).
+    Secret(Secret),
+    /// By a signature of this private key in PEM (`private_key_jwt`).
+    PrivateKey(Secret),
 }
 
 /// Where sessions, shared renewals, revocations and throttles rest.

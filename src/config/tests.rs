@@ -67,7 +67,7 @@ roles = ["admin"]
         vestibule.toml:3:1: unknown key `lisen` in `server`, did you mean `listen`?\n\
         vestibule.toml:4:9: `drain` cannot be \"30 sec\", write it like \"500ms\", \"30s\", \"5m\", \"12h\" or \"30d\"\n\
         vestibule.toml:7:8: `kind` does not know \"fusionauht\", did you mean \"fusionauth\"?\n\
-        vestibule.toml:11:1: `application_id` is missing, add it: The audience (`aud`) of its tokens; with FusionAuth \
+        vestibule.toml:11:1: `application_id` is missing, add it: the audience (`aud`) of its tokens, with FusionAuth \
         the id of the application\n\
         vestibule.toml:13:10: `origin` would send cookies in the clear: \"http://store.example.com\", write https, or \
         insecure = true if nobody can listen on the way\n\

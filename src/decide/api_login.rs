@@ -7,12 +7,13 @@ use crate::model::local_response::{LocalResponse, Problem};
 use crate::model::login::{Credentials, LoginRefused};
 use crate::model::reason::Reason;
 use crate::model::request::RequestView;
-use crate::model::site::Site;
+use crate::model::site::{SignIn, Site};
 use crate::model::token::CompletedLogin;
 
 use super::api_body::{ApiError, bearer_kind, request_body};
 use super::facts::{Facts, Known, Question};
 use super::login_result::session_cookies;
+use super::redirect_login;
 use super::verdict::{Decision, Verdict};
 
 /// Decides about `POST /api/login`.
@@ -24,6 +25,9 @@ pub(super) fn decide<'a>(
     site: &Site,
     facts: &Facts,
 ) -> Result<Decision<'a>, ApiError> {
+    if site.sign_in == SignIn::Redirect {
+        return Ok(Decision::Settled(redirect_login::password_refused(site)));
+    }
     let body = request_body(request, site, facts)?
         .login()
         .ok_or(ApiError::Refused(Reason::RejectedInput))?;

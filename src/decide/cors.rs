@@ -56,6 +56,7 @@ pub fn may_be_read(response: &LocalResponse) -> bool {
         | LocalResponse::NoContent
         | LocalResponse::Preflight(_) => true,
         LocalResponse::Redirect(_)
+        | LocalResponse::ProviderRedirect(_)
         | LocalResponse::AllowedRedirect { .. }
         | LocalResponse::LoginPage(_)
         | LocalResponse::StepPage(_)
@@ -64,8 +65,10 @@ pub fn may_be_read(response: &LocalResponse) -> bool {
         | LocalResponse::LinkedPage(_)
         | LocalResponse::HttpsRedirect(_)
         | LocalResponse::AcmeChallenge(_)
+        | LocalResponse::Allowed
         | LocalResponse::HealthCheck(_)
         | LocalResponse::PrefetchRefused
+        | LocalResponse::Hook(_)
         | LocalResponse::PreservedPost(_)
         | LocalResponse::ActionRequired(_)
         | LocalResponse::Asset(_)

@@ -63,6 +63,13 @@ impl CredentialHeaders {
                 CookieChange::ClearCredentials => clear_credentials(&cookies, site.credential),
                 CookieChange::ClearRefresh => cookies.clear(CookieKind::Refresh),
                 CookieChange::SetDevice(device) => set_device(&cookies, device),
+                CookieChange::SetRedirectLogin(login) => {
+                    vec![set_cookie::redirect_login(&site.cookies, login)]
+                }
+                CookieChange::ClearRedirectLogin(id) => {
+                    let name = site.cookies.redirect_login_name(id);
+                    vec![set_cookie::clear(&site.cookies, &name)]
+                }
                 CookieChange::SetOwner(owner) => {
                     let lifetime = Lifetime::For(DEVICE_MAX_AGE);
                     cookies.set(CookieKind::Owner, &owner.encode(), lifetime)

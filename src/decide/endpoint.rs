@@ -8,9 +8,11 @@
 use http::Method;
 
 use crate::model::fusionauth_hosted_backend::{HostedEndpoint, HostedRequest};
+use crate::model::hook::HookKind;
 use crate::model::login_step::LoginStep;
+use crate::model::redirect_login::CALLBACK;
 use crate::model::return_path::ReturnPath;
-use crate::model::site::Site;
+use crate::model::site::{SignIn, Site};
 use crate::model::target::Target;
 
 /// The path of the public keys of the signed assertion.
@@ -19,6 +21,8 @@ pub const ASSERTION_KEYS: &str = "/.well-known/vestibule/jwks.json";
 pub const CHANGE_PASSWORD: &str = "/.well-known/change-password";
 /// The health check, which is answered at any host.
 pub const HEALTH: &str = "/_vestibule/health";
+/// The prefix of the endpoints where the provider sends its messages.
+const HOOKS: &str = "/_vestibule/hooks/";
 /// The prefix of the files of the gateway's pages.
 pub const OWN_FILES: &str = "/_vestibule/";
 
@@ -27,6 +31,8 @@ pub const OWN_FILES: &str = "/_vestibule/";
 pub enum Endpoint {
     /// The login page, and where its form is posted.
     Login,
+    /// Where the identity provider sends browsers back to, at a site whose users log in there.
+    Callback,
     /// The page of a step after the password, and where its form is posted.
     Step(StepEndpoint),
     /// The logout page, and where its form is posted.
@@ -35,6 +41,11 @@ pub enum Endpoint {
     ApplicationLogout,
     /// A file of the pages, by its name; `404` where there is none of this name.
     Asset(String),
+    /// Where the provider sends its messages.
+    Hook(HookKind),
+    /// A path beneath [`OWN_FILES`] that is neither an endpoint nor the name of a file: `404`,
+    /// whatever the method.
+    Unknown,
     /// The public keys of the signed assertion.
     AssertionKeys,
     /// A redirect to the page where a password is changed.
@@ -157,7 +168,14 @@ pub(super) fn find_at(site: &Site, path: &[u8]) -> Option<Endpoint> {
         .and_then(StepEndpoint::from_suffix)
     {
         Some(Endpoint::Step(endpoint))
+    } else if path == CALLBACK.as_bytes() && site.sign_in == SignIn::Redirect {
+        Some(Endpoint::Callback)
+    } else if let Some(kind) = hook(site, path) {
+        Some(Endpoint::Hook(kind))
     } else if let Some(name) = path.strip_prefix(OWN_FILES.as_bytes()) {
+        if name.contains(&b'/') {
+            return Some(Endpoint::Unknown);
+        }
         Some(Endpoint::Asset(String::from_utf8_lossy(name).into_owned()))
     } else if path == ASSERTION_KEYS.as_bytes() {
         Some(Endpoint::AssertionKeys)
@@ -171,6 +189,18 @@ pub(super) fn find_at(site: &Site, path: &[u8]) -> Option<Endpoint> {
             .map(Endpoint::Api);
         api.or_else(|| hosted_request(site, path).map(Endpoint::Hosted))
     }
+}
+
+/// The kind of message that the site's provider sends here, where the site takes any.
+fn hook(site: &Site, path: &[u8]) -> Option<HookKind> {
+    let name = path
+        .strip_prefix(HOOKS.as_bytes())
+        .filter(|_| site.public_hooks)?;
+    if name == b"fusionauth" {
+        return Some(HookKind::Fusionauth);
+    }
+    let provider = name.strip_prefix(b"backchannel-logout/")?;
+    (provider == site.provider.as_bytes()).then_some(HookKind::BackchannelLogout)
 }
 
 fn api_endpoint(suffix: &[u8]) -> Option<ApiEndpoint> {
@@ -197,6 +227,7 @@ fn hosted_request(site: &Site, path: &[u8]) -> Option<HostedRequest> {
 pub(super) fn is_login_or_logout(site: &Site, return_to: &ReturnPath) -> bool {
     let path = path_of(return_to);
     is_login_form(site, return_to)
+        || path == CALLBACK
         || path == site.paths.logout
         || is_hosted_logout(site, path)
         || is_application_logout(site, return_to)
@@ -240,7 +271,7 @@ impl Endpoint {
     pub fn disallows(&self, method: &Method) -> Option<&'static str> {
         let allowed = self.methods();
         let is_allowed = allowed.split(", ").any(|name| name == method.as_str());
-        (!is_allowed).then_some(allowed)
+        (!is_allowed && *self != Self::Unknown).then_some(allowed)
     }
 
     /// The methods that the endpoint takes, as `Allow` lists them.
@@ -251,11 +282,15 @@ impl Endpoint {
             | Self::Logout
             | Self::ApplicationLogout
             | Self::Step(StepEndpoint::TwoFactor | StepEndpoint::NewPassword) => "GET, HEAD, POST",
+            // A `HEAD` would use the code up.
+            Self::Callback => "GET",
             Self::Asset(_)
+            | Self::Unknown
             | Self::AssertionKeys
             | Self::ChangePassword
             | Self::Api(ApiEndpoint::User) => "GET, HEAD",
-            Self::Step(StepEndpoint::SendCode)
+            Self::Hook(_)
+            | Self::Step(StepEndpoint::SendCode)
             | Self::Api(
                 ApiEndpoint::Login
                 | ApiEndpoint::Step(_)
@@ -284,10 +319,13 @@ impl Endpoint {
                 HostedEndpoint::Me | HostedEndpoint::Refresh
             ),
             Self::Login
+            | Self::Callback
             | Self::Step(_)
             | Self::Logout
             | Self::ApplicationLogout
             | Self::Asset(_)
+            | Self::Hook(_)
+            | Self::Unknown
             | Self::AssertionKeys
             | Self::ChangePassword => false,
         }

@@ -27,8 +27,9 @@ use crate::model::token::{Principal, RevocationKey, Session};
 use super::decide;
 use super::endpoint;
 use super::facts::{Facts, Known};
+use super::rejection::Rejection;
 use super::request_target::find_ambiguity;
-use super::request_validation::{Rejection, validate_method};
+use super::request_validation::validate_method;
 use super::verdict::{Decision, Outcome};
 
 /// In place of a rule: the gateway answers.
@@ -265,7 +266,7 @@ fn explain_outcome(
                 facts.token = Known::Found(principal);
             }
         }
-        facts.logout = Known::Found(());
+        facts.logout = Known::Found(None);
     }
     let navigation = FetchMetadata {
         accept: Some("text/html"),
@@ -333,10 +334,15 @@ fn status_and_location(response: &LocalResponse) -> (Option<u16>, Option<String>
         LocalResponse::Redirect(redirect) => {
             (Some(redirect.status), Some(redirect.location.to_string()))
         }
+        LocalResponse::ProviderRedirect(redirect) => {
+            let address = redirect.address.as_str().to_owned();
+            (Some(redirect.status), Some(address))
+        }
         LocalResponse::AllowedRedirect { to, .. } => (Some(302), Some(to.as_str().to_owned())),
         LocalResponse::LinkedPage(link) => (Some(302), Some(link.as_str().to_owned())),
         LocalResponse::HttpsRedirect(location) => (Some(308), Some(location.clone())),
         LocalResponse::PrefetchRefused => (Some(503), None),
+        LocalResponse::Hook(answer) => (Some(answer.status), None),
         LocalResponse::Problem(problem) => (Some(problem.status), None),
         LocalResponse::LoginPage(page) => (Some(page.status), None),
         LocalResponse::StepPage(page) => (Some(page.status), None),
@@ -345,6 +351,7 @@ fn status_and_location(response: &LocalResponse) -> (Option<u16>, Option<String>
         | LocalResponse::SignedOutPage
         | LocalResponse::HealthCheck(_)
         | LocalResponse::AcmeChallenge(_)
+        | LocalResponse::Allowed
         | LocalResponse::PreservedPost(_)
         | LocalResponse::Asset(_)
         | LocalResponse::AssertionKeys

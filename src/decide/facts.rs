@@ -9,11 +9,17 @@ use crate::model::api_request::ApiRequestBody;
 use crate::model::authorization::BasicCredentials;
 use crate::model::challenge::OpenedChallenge;
 use crate::model::credential::{CredentialKind, PresentedCredential, RefreshRequest};
+use crate::model::hook::{HookAnswer, HookKind};
 use crate::model::login::{Credentials, LoginForm, LoginRefused};
 use crate::model::login_step::{LoginStep, StepForm, StepSubmission};
 use crate::model::preserved_post::{NotPreservedError, RestoredPost};
 use crate::model::reason::Reason;
+use crate::model::redirect_login::{
+    BegunRedirect, CallbackParameters, FailedRedirect, FinishedRedirect, ProviderAddress,
+    RedirectOptions, RefusedRedirect,
+};
 use crate::model::redirect_loop::LoopIdentity;
+use crate::model::request_cookies::PresentedRedirectLogin;
 use crate::model::secret::Secret;
 use crate::model::token::{
     BasicLogin, CompletedLogin, CompletedRefresh, Principal, Session, TokenError,
@@ -32,6 +38,17 @@ pub enum Known<T, No> {
     Absent(No),
     /// There was no answer. This is never taken for a yes or a no.
     Failed(Reason),
+}
+
+/// What came of the provider's response to a login by redirect.
+#[derive(Clone, Debug)]
+pub enum RedirectResult {
+    /// The user is logged in.
+    Finished(FinishedRedirect),
+    /// Nobody is.
+    Refused(RefusedRedirect),
+    /// There was no answer, which is never taken for a no.
+    Failed(FailedRedirect),
 }
 
 /// Everything that is known about a request so far.
@@ -64,8 +81,15 @@ pub struct Facts {
     pub code_sent: Known<usize, Box<LoginRefused>>,
     /// The provider's answer to the password, or to the step that followed it.
     pub login: Known<CompletedLogin, LoginRefused>,
-    /// Whether the logout was carried out.
-    pub logout: Known<(), Reason>,
+    /// The begun login by redirect. `Absent` where too much was asked from the client's address.
+    pub redirect: Known<Arc<BegunRedirect>, Box<LoginRefused>>,
+    /// What came of the provider's response to a login by redirect.
+    pub callback: Option<Arc<RedirectResult>>,
+    /// Whether the logout was carried out, and where the browser logs out at the provider too, where
+    /// it logged in there.
+    pub logout: Known<Option<ProviderAddress>, Reason>,
+    /// The answer to the provider's message.
+    pub hook: Known<HookAnswer, Reason>,
     /// How many redirects to or from the login page this user got at this address, each within
     /// [`Question::CountRedirect::within`] of the one before it, this one included.
     pub redirects: Known<u32, Reason>,
@@ -129,6 +153,26 @@ pub enum Question<'a> {
         /// The device cookie, as presented.
         device: Option<&'a str>,
     },
+    /// Where at the provider does a login by redirect begin? Fills [`Facts::redirect`].
+    BeginRedirect {
+        /// What shall follow the login.
+        options: Box<RedirectOptions>,
+        /// The logins that the browser has under way.
+        presented: &'a [PresentedRedirectLogin<'a>],
+    },
+    /// Whom has the provider sent back? Fills [`Facts::callback`].
+    FinishRedirect {
+        /// The provider's response.
+        callback: Box<CallbackParameters>,
+        /// The cookie of the login, as presented.
+        sealed: &'a str,
+        /// How the client will present what it gets.
+        kind: CredentialKind,
+        /// The id of the session that this login replaces, whoever's it was.
+        session: Option<&'a str>,
+        /// The device cookie, as presented.
+        device: Option<&'a str>,
+    },
     /// What are the fields of the posted form of a step? Fills [`Facts::step_form`].
     ReadStepForm(FormSize),
     /// What does this challenge hold? Fills [`Facts::challenge`].
@@ -167,6 +211,9 @@ pub enum Question<'a> {
         /// The longest time since the redirect before this one for both to count as one loop.
         within: Duration,
     },
+    /// What is the answer to the message of this kind that the request carries? Fills
+    /// [`Facts::hook`].
+    ReceiveHook(HookKind),
     /// Ends the login that these belong to, here and at the provider. Fills [`Facts::logout`].
     Logout(PresentedCredential<'a>),
     /// The same for the login of these Basic credentials, which are forgotten.
@@ -193,10 +240,13 @@ impl fmt::Debug for Question<'_> {
             Self::RestorePost { .. } => "RestorePost",
             Self::ReadBody => "ReadBody",
             Self::Login { .. } => "Login",
+            Self::BeginRedirect { .. } => "BeginRedirect",
+            Self::FinishRedirect { .. } => "FinishRedirect",
             Self::ReadStepForm(_) => "ReadStepForm",
             Self::OpenChallenge { .. } => "OpenChallenge",
             Self::ContinueLogin { .. } => "ContinueLogin",
             Self::SendCode { .. } => "SendCode",
+            Self::ReceiveHook(_) => "ReceiveHook",
             Self::Logout(_) => "Logout",
             Self::LogoutBasic(_) => "LogoutBasic",
             Self::CountRedirect { .. } => "CountRedirect",

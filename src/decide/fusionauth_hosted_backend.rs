@@ -22,7 +22,7 @@ use crate::model::local_response::{LocalResponse, Problem, Redirect};
 use crate::model::reason::Reason;
 use crate::model::request::{Provenance, RequestView};
 use crate::model::return_path::ReturnPath;
-use crate::model::site::Site;
+use crate::model::site::{SignIn, Site};
 use crate::model::timestamp::Timestamp;
 
 use super::auth_status::{AuthStatus, auth_status};
@@ -127,7 +127,13 @@ fn login<'a>(
             }
             // As at the login page's own address: cookies are kept, the user may be authenticated
             // again as soon as the provider is back.
-            AuthStatus::Unavailable(_) => empty_login_page(Some(here)),
+            AuthStatus::Unavailable(_) if site.sign_in == SignIn::Form => {
+                empty_login_page(Some(here))
+            }
+            AuthStatus::Unavailable(_) => {
+                let redirect = redirect_to_login(site, Some(&here));
+                Verdict::reply(LocalResponse::Redirect(redirect), Reason::OwnEndpoint)
+            }
             AuthStatus::Refused(reason) => Verdict::problem(reason),
         },
     ))

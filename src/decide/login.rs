@@ -5,29 +5,33 @@
 //! * `POST`: checked in this order, so that a request which fails an earlier check costs nothing
 //!   behind it: the origin, the form's fields, the CSRF token, empty input, and only then the
 //!   password, at the provider.
+//! * At a site whose users log in at the provider, `GET` redirects there, and `POST` is refused
+//!   unless it carries a preserved post (`redirect_login`).
 //! * Whatever goes wrong, the form is shown again with what was typed except the password. So a tab
 //!   with an old CSRF token is never a dead end.
 
 use http::Method;
 
+use crate::model::cookie_change::CookieChange;
 use crate::model::local_response::{LocalResponse, LoginPage};
 use crate::model::login::{Credentials, LoginForm, LoginRefused};
 use crate::model::reason::Reason;
+use crate::model::redirect_login::RedirectOptions;
 use crate::model::request::{Provenance, RequestView};
 use crate::model::request_cookies::PresentedCookie;
 use crate::model::return_path::ReturnPath;
-use crate::model::site::Site;
+use crate::model::site::{SignIn, Site};
 use crate::model::timestamp::Timestamp;
 
 use super::auth_status::{AuthStatus, auth_status};
 use super::csrf_token::csrf_token_matches;
-use super::facts::{Facts, Known, Question};
+use super::facts::{Facts, FormSize, Known, Question};
 use super::login_result::{
     LoginContext, action_required, login_succeeded, redirect_after_login, requires_action,
 };
 use super::preserved_post::form_size;
-use super::redirect_loop;
 use super::verdict::{Decision, RETRY_AFTER_FAILURE, Verdict};
+use super::{redirect_login, redirect_loop};
 
 /// Decides about a request for the login page.
 pub(super) fn decide<'a>(
@@ -57,11 +61,34 @@ pub(super) fn show<'a>(
             let verdict = redirect_after_login(site, return_to.as_ref()).with_cookies(user.cookies);
             redirect_loop::after_login(request, site, facts, verdict)
         }
-        AuthStatus::Anonymous(_, cookies) => {
-            Decision::Settled(empty_login_page(return_to).with_cookies(cookies))
-        }
-        AuthStatus::Unavailable(_) => Decision::Settled(empty_login_page(return_to)),
+        AuthStatus::Anonymous(_, cookies) => begin(request, site, facts, return_to, cookies),
+        AuthStatus::Unavailable(_) => begin(request, site, facts, return_to, Vec::new()),
         AuthStatus::Refused(reason) => Decision::Settled(Verdict::problem(reason)),
+    }
+}
+
+/// The form, or a redirect to the provider where users log in there.
+fn begin<'a>(
+    request: &RequestView<'a>,
+    site: &Site,
+    facts: &Facts,
+    return_to: Option<ReturnPath>,
+    cookies: Vec<CookieChange>,
+) -> Decision<'a> {
+    match site.sign_in {
+        SignIn::Form => Decision::Settled(empty_login_page(return_to).with_cookies(cookies)),
+        SignIn::Redirect => {
+            let options = RedirectOptions {
+                return_to,
+                ..RedirectOptions::default()
+            };
+            let start = redirect_login::Start {
+                options,
+                status: 302,
+                cookies,
+            };
+            redirect_login::begin(request, facts, start)
+        }
     }
 }
 
@@ -95,6 +122,10 @@ fn submit<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision
     ) {
         return Decision::Settled(Verdict::problem(Reason::CrossSiteRequest));
     }
+    let carries_post = form_size(request) == FormSize::WithPreservedPost;
+    if site.sign_in == SignIn::Redirect && !carries_post {
+        return Decision::Settled(redirect_login::password_refused(site));
+    }
     let form = match &facts.login_form {
         Known::NotAsked => return Decision::Needs(Question::ReadLoginForm(form_size(request))),
         Known::Found(form) => form,
@@ -108,6 +139,19 @@ fn submit<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision
         };
         let response = LocalResponse::LoginPage(page);
         return Decision::Settled(Verdict::reply(response, Reason::CsrfFailed));
+    }
+    if site.sign_in == SignIn::Redirect {
+        let options = RedirectOptions {
+            return_to: form.return_to.clone(),
+            remember: form.remember,
+            preserved_post: form.preserved_post.clone(),
+        };
+        let start = redirect_login::Start {
+            options,
+            status: 303,
+            cookies: Vec::new(),
+        };
+        return redirect_login::begin(request, facts, start);
     }
     if form.login_id.trim().is_empty() || form.password.expose().is_empty() {
         return Decision::Settled(redisplay(form, Reason::RejectedInput, None));

@@ -17,7 +17,7 @@ use http::Method;
 
 use crate::model::cookie_change::CookieChange;
 use crate::model::local_path::LocalPath;
-use crate::model::local_response::{LocalResponse, Redirect};
+use crate::model::local_response::{LocalResponse, ProviderRedirect, Redirect};
 use crate::model::reason::Reason;
 use crate::model::request::{Provenance, RequestView};
 use crate::model::site::Site;
@@ -91,12 +91,22 @@ fn log_out<'a>(
     {
         return Decision::Needs(Question::Logout(credential));
     }
-    let redirect = Redirect {
-        status: 303,
-        location,
-        clear_site_data: true,
+    let response = match &facts.logout {
+        // Or the provider would log the user in again without a question.
+        Known::Found(Some(address)) => LocalResponse::ProviderRedirect(ProviderRedirect {
+            status: 303,
+            address: address.clone(),
+            clear_site_data: true,
+        }),
+        Known::Found(None) | Known::NotAsked | Known::Absent(_) | Known::Failed(_) => {
+            LocalResponse::Redirect(Redirect {
+                status: 303,
+                location,
+                clear_site_data: true,
+            })
+        }
     };
-    let verdict = Verdict::reply(LocalResponse::Redirect(redirect), Reason::OwnEndpoint);
+    let verdict = Verdict::reply(response, Reason::OwnEndpoint);
     let mut cookies = vec![CookieChange::ClearCredentials];
     cookies.extend(forget::at_logout(request, site));
     Decision::Settled(verdict.with_cookies(cookies))

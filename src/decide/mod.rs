@@ -22,16 +22,19 @@
 //! * `authorize`: who may see a page of the application.
 //! * `service_access`: programs without an account. `basic_access`: clients without a form.
 //! * `unauthenticated`, `redirect_loop`, `preserved_post`: what everybody else gets.
+//! * `redirect_login`: logins at the provider's own pages.
 //! * `login`, `login_result`, `csrf_token`, `challenge`, `mfa`, `logout`: the gateway's forms.
 //! * `api`, `api_body`, `api_login`, `api_mfa`, `cors`: the JSON endpoints, and pages of other
 //!   origins.
-//! * `fusionauth_hosted_backend`: the endpoints that FusionAuth's SDKs call.
+//! * `fusionauth_hosted_backend`: the endpoints that FusionAuth's SDKs call. `hook`: messages of the
+//!   provider.
 //! * `forget`: whose the application's own cookies are.
 //! * `prefetch`, `opener`: what a browser's prefetch may not do, and what a popup keeps.
-//! * `request_validation`, `request_target`, `client_address`, `forwarded`, `trace_context`: what is
-//!   checked before any policy.
+//! * `request_validation` and `rejection`, `request_target`, `client_address`, `forwarded`,
+//!   `trace_context`: what is checked before any policy.
 //! * `proxy_protocol`, `https_redirect`: what a proxy in front says of the client, and requests that
 //!   came in the clear.
+//! * `forward_auth`: requests that a proxy in front forwards itself, and asks about.
 //! * `upstream_headers`, `upstream_response`, `credential_response_headers`, `cache_fields`: what the
 //!   application and the client are sent.
 //! * `explain`: the same decisions, told to the operator.
@@ -60,8 +63,10 @@ pub mod endpoint;
 pub mod explain;
 pub mod facts;
 pub mod forget;
+pub mod forward_auth;
 pub mod forwarded;
 mod fusionauth_hosted_backend;
+mod hook;
 pub mod https_redirect;
 mod login;
 mod login_result;
@@ -71,7 +76,9 @@ pub mod opener;
 mod prefetch;
 pub mod preserved_post;
 pub mod proxy_protocol;
+mod redirect_login;
 mod redirect_loop;
+pub mod rejection;
 pub mod request_size;
 pub mod request_target;
 pub mod request_validation;
@@ -83,7 +90,7 @@ pub mod upstream_headers;
 pub mod upstream_response;
 mod verdict;
 
-pub use facts::{Facts, Known, Question};
+pub use facts::{Facts, Known, Question, RedirectResult};
 pub use verdict::{ApplicationCookies, Decision, Grant, Outcome, RequestCookies, Verdict};
 
 use endpoint::Endpoint;
@@ -155,10 +162,13 @@ fn call_endpoint<'a>(
             fusionauth_hosted_backend::decide(&call, request, site, facts, now)
         }
         Endpoint::Login => login::decide(request, site, facts, now),
+        Endpoint::Callback => redirect_login::callback(request, site, facts, now),
         Endpoint::Step(endpoint) => mfa::decide(endpoint, request, site, facts, now),
         Endpoint::Logout => logout::decide(request, site, facts, now),
         Endpoint::ApplicationLogout => logout::decide_application(request, site, facts, now),
         Endpoint::Asset(name) => file(LocalResponse::Asset(name)),
+        Endpoint::Hook(kind) => hook::decide(kind, facts),
+        Endpoint::Unknown => file(not_found()),
         Endpoint::AssertionKeys => file(LocalResponse::AssertionKeys),
         Endpoint::ChangePassword => Decision::Settled(change_password(site)),
     }
@@ -169,9 +179,13 @@ fn call_endpoint<'a>(
 fn change_password<'a>(site: &Site) -> Verdict<'a> {
     let response = match &site.theme.links.forgot_password {
         Some(link) => LocalResponse::LinkedPage(link.clone()),
-        None => LocalResponse::Problem(Problem::new(Reason::OwnEndpoint).with_status(404)),
+        None => not_found(),
     };
     Verdict::reply(response, Reason::OwnEndpoint)
+}
+
+fn not_found() -> LocalResponse {
+    LocalResponse::Problem(Problem::new(Reason::OwnEndpoint).with_status(404))
 }
 
 /// `405` with `Allow`, where the endpoint does not take the request's method.

@@ -29,7 +29,9 @@ pub(super) fn refuse_write<'a>(
         endpoint,
         Endpoint::Api(ApiEndpoint::Refresh) | Endpoint::Hosted(_)
     );
-    (request.is_prefetch() && request.is_unsafe() && !is_refresh).then(refused)
+    // A code can be used once.
+    let writes = request.is_unsafe() || *endpoint == Endpoint::Callback;
+    (request.is_prefetch() && writes && !is_refresh).then(refused)
 }
 
 /// Takes from the decision about a prefetch what it must not do.
@@ -46,7 +48,12 @@ pub(super) fn limit<'a>(decision: Decision<'a>, request: &RequestView<'a>) -> De
         verdict.outcome,
         Outcome::Reply(LocalResponse::LoginPage(_) | LocalResponse::StepPage(_))
     );
-    if is_foreign || (is_form && request.cookies.form.value().is_none()) {
+    // Without its cookie the login that it begins can only fail.
+    let is_login = matches!(
+        verdict.outcome,
+        Outcome::Reply(LocalResponse::ProviderRedirect(_))
+    );
+    if is_login || is_foreign || (is_form && request.cookies.form.value().is_none()) {
         return Decision::Settled(refused().with_cookies(verdict.cookies));
     }
     Decision::Settled(verdict)

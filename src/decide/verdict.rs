@@ -144,6 +144,7 @@ impl<'a> Verdict<'a> {
             Outcome::Reply(_) if self.reason.is_failure() => OutcomeLabel::Failed,
             Outcome::Reply(
                 LocalResponse::Redirect(_)
+                | LocalResponse::ProviderRedirect(_)
                 | LocalResponse::AllowedRedirect { .. }
                 | LocalResponse::HttpsRedirect(_)
                 | LocalResponse::LinkedPage(_),
@@ -171,8 +172,10 @@ impl<'a> Verdict<'a> {
                 | LocalResponse::LogoutPage
                 | LocalResponse::SignedOutPage
                 | LocalResponse::PrefetchRefused
+                | LocalResponse::Hook(_)
                 | LocalResponse::HealthCheck(_)
                 | LocalResponse::AcmeChallenge(_)
+                | LocalResponse::Allowed
                 | LocalResponse::PreservedPost(_)
                 | LocalResponse::ActionRequired(_)
                 | LocalResponse::Asset(_)

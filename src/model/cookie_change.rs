@@ -2,6 +2,7 @@
 
 use super::application_cookies::{CookieOwner, CookieScope};
 use super::known_device::SealedDevice;
+use super::redirect_login::SealedRedirectLogin;
 use super::token::IssuedTokens;
 
 /// A change to a client's cookies; for bearer clients, to the tokens that they hold.
@@ -15,6 +16,10 @@ pub enum CookieChange {
     ClearRefresh,
     /// Sets the device cookie, after a login.
     SetDevice(SealedDevice),
+    /// Sets the cookie of a login by redirect, which has begun.
+    SetRedirectLogin(SealedRedirectLogin),
+    /// Clears the cookie of the login by redirect with this id.
+    ClearRedirectLogin(String),
     /// Sets the owner cookie: from now on the application's cookies are this user's.
     SetOwner(CookieOwner),
     /// Clears the owner cookie.

@@ -1,6 +1,7 @@
 //! The gateway's cookies: which there are, and what they are called (`docs/reference/cookies.md`).
 
 use super::origin::Scheme;
+use super::redirect_login::LOGIN_ID_CHARS;
 
 /// The longest value of one cookie, in bytes. Browsers store 4096 bytes with name and attributes.
 /// A longer value is cut into chunks: `NAME.0`, `NAME.1` and so on.
@@ -59,6 +60,9 @@ pub struct CookieNames {
     pub device: String,
     /// The name of the owner cookie.
     pub owner: String,
+    /// The beginning of the names of the cookies of logins by redirect. `-` and the id of the login
+    /// follow.
+    pub redirect_login: String,
     /// Whether the cookies are `Secure`: the site's origin is https.
     pub secure: bool,
     /// Whether the site has a hosted backend, so that [`EXPIRY_COOKIE`] accompanies the access
@@ -70,6 +74,8 @@ pub struct CookieNames {
 pub(super) enum ManagedCookie {
     /// One of its own cookies, or the chunk of this index of one.
     Own(CookieKind, Option<usize>),
+    /// The cookie of a login by redirect.
+    RedirectLogin,
     /// [`EXPIRY_COOKIE`] or [`ID_TOKEN_COOKIE`]: no credential.
     Sdk(&'static str),
 }
@@ -88,6 +94,7 @@ impl CookieNames {
             form: name("form"),
             device: name("device"),
             owner: name("owner"),
+            redirect_login: name("login"),
             secure,
             hosted_backend: false,
         }
@@ -128,6 +135,10 @@ impl CookieNames {
     pub(super) fn classify(&self, name: &[u8]) -> Option<ManagedCookie> {
         self.classify_own(name)
             .map(|(kind, chunk)| ManagedCookie::Own(kind, chunk))
+            .or_else(|| {
+                self.redirect_login_id(name)
+                    .map(|_| ManagedCookie::RedirectLogin)
+            })
             .or_else(|| self.classify_sdk(name).map(ManagedCookie::Sdk))
     }
 
@@ -147,6 +158,19 @@ impl CookieNames {
                     _ => None,
                 },
             )
+    }
+
+    /// The name of the cookie of the login by redirect with this id.
+    #[must_use]
+    pub fn redirect_login_name(&self, id: &str) -> String {
+        format!("{}-{id}", self.redirect_login)
+    }
+
+    /// The id of the login by redirect whose cookie has this name.
+    pub(super) fn redirect_login_id<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
+        let has_length = name.len() == self.redirect_login.len() + "-".len() + LOGIN_ID_CHARS;
+        let rest = has_length.then(|| name.strip_prefix(self.redirect_login.as_bytes()))??;
+        rest.strip_prefix(b"-")
     }
 
     fn classify_sdk(&self, name: &[u8]) -> Option<&'static str> {

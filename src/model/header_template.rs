@@ -1,9 +1,9 @@
 //! Templates of header values: text with placeholders for claims of a user.
 
 use percent_encoding::{AsciiSet, utf8_percent_encode};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::identity::Identity;
+use super::identity::{Identity, claim};
 
 /// One segment of a header template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,18 +142,6 @@ fn push_first(
         }
     }
     Err(Unfilled::Absent)
-}
-
-/// The claim of this name, or the one inside of other claims that the dots in the name lead to. A
-/// claim whose own name has dots, such as a URL, comes first.
-fn claim<'c>(claims: &'c Map<String, Value>, name: &str) -> Option<&'c Value> {
-    claims.get(name).or_else(|| {
-        let mut dots = name.match_indices('.');
-        dots.find_map(|(dot, _)| {
-            let (outer, inner) = (name.get(..dot)?, name.get(dot + 1..)?);
-            claim(claims.get(outer)?.as_object()?, inner)
-        })
-    })
 }
 
 /// Why a template has no value for an identity.

@@ -22,17 +22,61 @@ pub struct Identity {
     pub claims: Map<String, Value>,
 }
 
+/// Which claims hold what providers name differently. A name with dots that is no claim is a path
+/// into claims that are objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimNames {
+    /// The claim of the roles.
+    pub roles: String,
+    /// The claim of the username.
+    pub username: String,
+}
+
+impl Default for ClaimNames {
+    fn default() -> Self {
+        Self {
+            roles: "roles".into(),
+            username: "preferred_username".into(),
+        }
+    }
+}
+
+/// The claim of this name, or the one inside of other claims that the dots in the name lead to. A
+/// claim whose own name has dots, such as a URL, comes first.
+pub(super) fn claim<'c>(claims: &'c Map<String, Value>, name: &str) -> Option<&'c Value> {
+    claims.get(name).or_else(|| {
+        let mut dots = name.match_indices('.');
+        dots.find_map(|(at, _)| {
+            let (outer, inner) = (name.get(..at)?, name.get(at + 1..)?);
+            claim(claims.get(outer)?.as_object()?, inner)
+        })
+    })
+}
+
 impl Identity {
-    /// Reads the claims of a verified token; `None` where `sub` is not a string.
+    /// Reads the claims of a verified token by their usual names; `None` where `sub` is not a
+    /// string.
     #[must_use]
     pub fn from_claims(claims: Map<String, Value>) -> Option<Self> {
-        let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
-        let roles = match claims.get("roles") {
+        Self::from_named_claims(claims, &ClaimNames::default())
+    }
+
+    /// Reads the claims of a verified token; `None` where `sub` is not a string. The roles are a
+    /// list, or text for a single one.
+    #[must_use]
+    pub fn from_named_claims(claims: Map<String, Value>, names: &ClaimNames) -> Option<Self> {
+        let text = |name: &str| {
+            claim(&claims, name)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
+        let roles = match claim(&claims, &names.roles) {
             Some(Value::Array(roles)) => roles
                 .iter()
                 .filter_map(Value::as_str)
                 .map(str::to_owned)
                 .collect(),
+            Some(Value::String(role)) if !role.is_empty() => vec![role.clone()],
             _ => Vec::new(),
         };
         Some(Self {
@@ -42,7 +86,7 @@ impl Identity {
                 .get("email_verified")
                 .and_then(Value::as_bool)
                 .unwrap_or(false),
-            username: text("preferred_username"),
+            username: text(&names.username),
             roles,
             claims,
         })

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use super::api_response::ApiResponse;
 use super::challenge::NextStep;
 use super::fusionauth_hosted_backend::AllowedRedirect;
+use super::hook::HookAnswer;
 use super::local_path::LocalPath;
 use super::password_violation::PasswordViolation;
 use super::preserved_post::PreservedPost;
 use super::reason::Reason;
+use super::redirect_login::ProviderAddress;
 use super::redirect_loop::RedirectLoop;
 use super::return_path::ReturnPath;
 use super::theme::Link;
@@ -18,6 +20,8 @@ use super::theme::Link;
 pub enum LocalResponse {
     /// A redirect to another address of this site.
     Redirect(Redirect),
+    /// A redirect to the identity provider.
+    ProviderRedirect(ProviderRedirect),
     /// A refusal or failure: a problem document, or a page that says the same to navigations.
     Problem(Problem),
     /// The login page with its form.
@@ -44,11 +48,15 @@ pub enum LocalResponse {
     HealthCheck(Health),
     /// `503` without a body to a prefetch whose response could not be used.
     PrefetchRefused,
+    /// The answer to a message of the provider.
+    Hook(HookAnswer),
     /// The answer to an ACME server's HTTP-01 challenge (RFC 8555, section 8.3): the key
     /// authorization.
     AcmeChallenge(String),
     /// `308` to the same target under https.
     HttpsRedirect(String),
+    /// `200` without a body to a proxy that asked about a request: it may forward it.
+    Allowed,
     /// `302` to a page that the operator links to.
     LinkedPage(Link),
     /// `204` to a CORS preflight.
@@ -91,6 +99,17 @@ pub struct Redirect {
     pub clear_site_data: bool,
 }
 
+/// A redirect to the identity provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderRedirect {
+    /// 302 for a login, 303 after a form.
+    pub status: u16,
+    /// Where the browser goes.
+    pub address: ProviderAddress,
+    /// Whether the response carries `Clear-Site-Data` (after a logout).
+    pub clear_site_data: bool,
+}
+
 /// A refusal or failure, as a problem document (RFC 9457) or a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -116,6 +135,10 @@ pub struct Problem {
     pub redirect_loop: Option<RedirectLoop>,
     /// With `role_missing`: who is logged in, and may log in as somebody else.
     pub switch_user: Option<SwitchUser>,
+    /// With `sign_in_redirects`: where a browser is sent to log in, an absolute URL.
+    pub sign_in_address: Option<String>,
+    /// With `sign_in_failed` and failures of a login by redirect: where the user wanted to go.
+    pub return_to: Option<ReturnPath>,
 }
 
 /// Who has no access to a page, and where another user would go on.
@@ -143,6 +166,8 @@ impl Problem {
             for_api_client: false,
             redirect_loop: None,
             switch_user: None,
+            sign_in_address: None,
+            return_to: None,
         }
     }
 

@@ -80,6 +80,10 @@ reasons! {
     ChallengeExpired = "challenge_expired", 401, "This step has expired";
     /// The form or body is invalid.
     RejectedInput = "rejected_input", 400, "The input was not accepted";
+    /// The provider did not log the user in, or its answer belongs to no login of this browser.
+    SignInFailed = "sign_in_failed", 403, "The sign-in was not completed";
+    /// Users of this site log in at the provider, to which the browser is redirected.
+    SignInRedirects = "sign_in_redirects", 409, "Sign in at the identity provider";
     /// Nobody is logged in, and the page requires a login.
     SignedOut = "signed_out", 401, "Sign in to continue";
     /// The site has no such service token.
@@ -109,6 +113,9 @@ reasons! {
     MethodNotAllowed = "method_not_allowed", 405, "This method is not allowed here";
     /// The body is of a media type that the endpoint does not take.
     UnsupportedMediaType = "unsupported_media_type", 415, "This kind of body is not taken here";
+    /// The message of an identity provider is not signed, was received before, or is not as its
+    /// kind demands.
+    HookRefused = "hook_refused", 400, "The message was not accepted";
     /// The site does not return tokens in bodies.
     BearerNotEnabled = "bearer_not_enabled", 403, "This site does not hand out tokens";
     /// The token was revoked, by a logout or at the provider. For logs and metrics: clients get
@@ -159,6 +166,7 @@ impl Reason {
                 | Self::WrongCode
                 | Self::ChallengeExpired
                 | Self::RejectedInput
+                | Self::SignInFailed
         )
     }
 

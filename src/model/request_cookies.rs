@@ -38,6 +38,21 @@ impl fmt::Debug for PresentedCookie<'_> {
     }
 }
 
+/// The cookie of a login by redirect. `Debug` prints no value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct PresentedRedirectLogin<'a> {
+    /// The id of the login.
+    pub id: &'a str,
+    /// The sealed login.
+    pub value: &'a str,
+}
+
+impl fmt::Debug for PresentedRedirectLogin<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("PresentedRedirectLogin")
+    }
+}
+
 /// The cookies of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PresentedCookies<'a> {
@@ -53,6 +68,8 @@ pub struct PresentedCookies<'a> {
     pub device: PresentedCookie<'a>,
     /// The owner cookie: whose the application's cookies are.
     pub owner: PresentedCookie<'a>,
+    /// The cookies of logins by redirect that are under way.
+    pub redirect_logins: Vec<PresentedRedirectLogin<'a>>,
     /// The names of the application's cookies that `forget` names. Empty at a site without it.
     pub forgettable: Vec<&'a [u8]>,
     /// The names of all managed cookies that were presented, chunks included, so that stale chunks
@@ -75,6 +92,7 @@ impl<'a> PresentedCookies<'a> {
         let mut collected: [Collected<'a>; 6] = Default::default();
         let (mut managed_names, mut upstream) = (Vec::new(), Vec::new());
         let (mut any_managed, mut field_count) = (false, 0);
+        let mut redirect_logins = Vec::new();
         for field in fields.map(AsRef::as_ref) {
             field_count += 1;
             for pair in pairs(field) {
@@ -93,6 +111,10 @@ impl<'a> PresentedCookies<'a> {
                         if let Some(collected) = collected.get_mut(kind as usize) {
                             collected.add(chunk, unquoted(value));
                         }
+                    }
+                    Some(ManagedCookie::RedirectLogin) => {
+                        any_managed = true;
+                        redirect_logins.extend(redirect_login(names, name, value));
                     }
                     Some(ManagedCookie::Sdk(name)) => {
                         any_managed = true;
@@ -117,6 +139,7 @@ impl<'a> PresentedCookies<'a> {
             form,
             device,
             owner,
+            redirect_logins,
             forgettable: Vec::new(),
             managed_names,
             upstream_cookies: (any_managed || field_count > 1).then_some(upstream),
@@ -129,9 +152,18 @@ impl<'a> PresentedCookies<'a> {
     pub fn has_any(&self) -> bool {
         let others = [&self.form, &self.device];
         self.has_credential()
+            || !self.redirect_logins.is_empty()
             || others
                 .iter()
                 .any(|cookie| **cookie != PresentedCookie::Absent)
+    }
+
+    /// The sealed login by redirect with this id. One that is there twice counts as absent.
+    #[must_use]
+    pub fn redirect_login(&self, id: &str) -> Option<&'a str> {
+        let mut found = self.redirect_logins.iter().filter(|login| login.id == id);
+        let login = found.next()?;
+        found.next().is_none().then_some(login.value)
     }
 
     /// Whether any credential cookie was presented, usable or not.
@@ -141,6 +173,18 @@ impl<'a> PresentedCookies<'a> {
             .into_iter()
             .any(|cookie| *cookie != PresentedCookie::Absent)
     }
+}
+
+/// Reads the cookie of a login by redirect.
+fn redirect_login<'a>(
+    names: &CookieNames,
+    name: &'a [u8],
+    value: &'a [u8],
+) -> Option<PresentedRedirectLogin<'a>> {
+    Some(PresentedRedirectLogin {
+        id: std::str::from_utf8(names.redirect_login_id(name)?).ok()?,
+        value: unquoted(std::str::from_utf8(value).ok()?),
+    })
 }
 
 /// What was read of one cookie so far.
@@ -262,6 +306,22 @@ mod tests {
             parse(&names, &["__Host-vestibule-access.1=B"]).access,
             PresentedCookie::Absent
         );
+    }
+
+    #[test]
+    fn logins_by_redirect_are_found_by_their_id() {
+        let names = names();
+        let field = "__Host-vestibule-login-AAAAAAAAAAAA=one; __Host-vestibule-login-BBBBBBBBBBBB=two; \
+                     __Host-vestibule-login-BBBBBBBBBBBB=x; __Host-vestibule-login-AAAA=y; \
+                     __Host-vestibule-login=z; a=1";
+        let cookies = parse(&names, &[field]);
+        assert_eq!(cookies.redirect_login("AAAAAAAAAAAA"), Some("one"));
+        assert_eq!(cookies.redirect_login("BBBBBBBBBBBB"), None, "twice");
+        assert_eq!(cookies.redirect_logins.len(), 3);
+        assert!(cookies.has_any() && !cookies.has_credential());
+        let upstream = cookies.upstream_cookies.unwrap();
+        let kept = b"__Host-vestibule-login-AAAA=y; __Host-vestibule-login=z; a=1";
+        assert_eq!(upstream, kept);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use cookie::{Cookie, SameSite};
 
 use super::application_cookies::CookieScope;
 use super::cookie_names::{CookieKind, CookieNames, EXPIRY_COOKIE, MAX_CHUNK};
+use super::redirect_login::{LOGIN_LIFETIME, SealedRedirectLogin};
 use super::timestamp::Timestamp;
 
 /// A cookie has at most this many chunks. The size budget allows fewer.
@@ -45,6 +46,14 @@ pub fn set(names: &CookieNames, kind: CookieKind, value: &str, lifetime: Lifetim
         .enumerate()
         .map(|(index, chunk)| set_cookie(names, &format!("{name}.{index}"), chunk, max_age))
         .collect()
+}
+
+/// The `Set-Cookie` value that sets the cookie of a login by redirect. It is `SameSite=Lax` as all
+/// are, because the provider sends the browser back by a navigation from another site.
+#[must_use]
+pub fn redirect_login(names: &CookieNames, login: &SealedRedirectLogin) -> String {
+    let name = names.redirect_login_name(&login.id);
+    set_cookie(names, &name, &login.value, Some(LOGIN_LIFETIME))
 }
 
 /// The `Set-Cookie` value that deletes the cookie of this name. It repeats every attribute, without

@@ -43,10 +43,16 @@ pub struct Site {
     pub https: HttpsPolicy,
     /// The identity provider, by its name in the configuration.
     pub provider: String,
+    /// Where users type their password.
+    pub sign_in: SignIn,
+    /// Whether the provider's messages are taken at this site.
+    pub public_hooks: bool,
     /// The audience (`aud`) that access tokens must have.
     pub application_id: String,
-    /// The servers of the application; never empty.
+    /// The servers of the application. Empty only where [`Self::forward_auth`] is set.
     pub upstreams: Vec<Upstream>,
+    /// Whether trusted proxies may ask about requests that they forward themselves.
+    pub forward_auth: bool,
     /// How requests are distributed over them.
     pub balance: Balance,
     /// What they speak in the clear.
@@ -113,6 +119,16 @@ pub struct Site {
     pub sign_out_paths: Vec<SignOutPath>,
     /// The rules, in the order of the configuration. The first that matches applies.
     pub rules: Vec<Rule>,
+}
+
+/// Where users of a site type their password.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SignIn {
+    /// In the gateway's own form.
+    #[default]
+    Form,
+    /// At the identity provider, to which the browser is redirected.
+    Redirect,
 }
 
 /// Whether requests to the application carry `Via` (RFC 9110, section 7.6.3).

@@ -16,10 +16,27 @@ use super::timestamp::Timestamp;
 /// The tokens that the provider issues at a login or a refresh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenPair {
-    /// The access token: a JWT in compact form.
+    /// The access token: a JWT in compact form, or what only the provider can read.
     pub access: Secret,
     /// The refresh token; `None` where the provider issues none for the application.
     pub refresh: Option<Secret>,
+    /// The ID token (OpenID Connect Core, section 2), where the provider issues one.
+    pub id_token: Option<Secret>,
+    /// When the access token expires, where the provider says so beside the token.
+    pub access_expires: Option<Timestamp>,
+}
+
+impl TokenPair {
+    /// Tokens of a provider that issues no ID token.
+    #[must_use]
+    pub const fn new(access: Secret, refresh: Option<Secret>) -> Self {
+        Self {
+            access,
+            refresh,
+            id_token: None,
+            access_expires: None,
+        }
+    }
 }
 
 /// Why an access token or a session does not tell who the client is.
@@ -58,6 +75,13 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// The `iat` of the token; `None` where it has none.
+    #[must_use]
+    pub fn issued(&self) -> Option<Timestamp> {
+        let has_iat = self.identity.claims.contains_key("iat");
+        has_iat.then_some(self.issued_at)
+    }
+
     /// Whether the token is expired at `now`.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {

@@ -106,6 +106,10 @@ fn links<'a>(view: &ProblemView<'a>, reason: Reason) -> Vec<PageLink<'a>> {
         href,
         label: catalog.text("way.sign_in"),
     });
+    let begin_again = view.login_path.map(|href| PageLink {
+        href,
+        label: catalog.text("way.try_again"),
+    });
     if let Some(redirect_loop) = &view.problem.redirect_loop {
         return vec![
             PageLink {
@@ -117,7 +121,13 @@ fn links<'a>(view: &ProblemView<'a>, reason: Reason) -> Vec<PageLink<'a>> {
     }
     match (view.problem.status, reason) {
         (_, Reason::UnknownSite) => Vec::new(),
-        (401, _) | (_, Reason::CsrfFailed) => sign_in.into_iter().chain([front_page]).collect(),
+        (_, Reason::SignInFailed) => begin_again.into_iter().chain([front_page]).collect(),
+        (503, _) if view.problem.return_to.is_some() => {
+            begin_again.into_iter().chain([front_page]).collect()
+        }
+        (401, _) | (_, Reason::CsrfFailed | Reason::SignInRedirects) => {
+            sign_in.into_iter().chain([front_page]).collect()
+        }
         (429 | 500.., _) => vec![retry, front_page],
         _ => vec![front_page],
     }
@@ -137,6 +147,8 @@ fn heading(catalog: &Catalog, status: u16, reason: Reason) -> String {
 fn message_group(reason: Reason) -> &'static str {
     match reason {
         Reason::SignedOut | Reason::Revoked => "signed_out",
+        Reason::SignInFailed => "sign_in_failed",
+        Reason::SignInRedirects => "signed_out",
         Reason::RoleMissing => "role_missing",
         Reason::CrossSiteRequest => "cross_site_request",
         Reason::BrowserTokensRefused | Reason::BearerNotEnabled => "programs_only",
@@ -173,6 +185,7 @@ fn message_group(reason: Reason) -> &'static str {
         | Reason::AccountExpired
         | Reason::AccountLocked
         | Reason::WrongCode
+        | Reason::HookRefused
         | Reason::RejectedInput => "other",
     }
 }

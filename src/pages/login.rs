@@ -7,6 +7,7 @@ use super::form_alert::FormAlert;
 use super::render::{Rendered, render};
 use crate::model::local_response::{LoginPage, LostPost};
 use crate::model::reason::Reason;
+use crate::model::site::SignIn;
 
 /// What the sign-in form is rendered from.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +20,8 @@ pub struct LoginView<'a> {
     pub form: &'a LoginPage,
     /// The CSRF token, which binds the form to this browser.
     pub csrf: &'a str,
+    /// Where the user types the password: elsewhere, the form is one button that leads there.
+    pub sign_in: SignIn,
 }
 
 #[derive(Serialize)]
@@ -26,6 +29,8 @@ struct Page<'a> {
     action: &'a str,
     csrf: &'a str,
     login_id: &'a str,
+    /// Whether the form leads to the provider.
+    elsewhere: bool,
     return_to: &'a str,
     remember: bool,
     /// The sealed form post that is preserved until the user has signed in.
@@ -58,6 +63,7 @@ pub fn login(view: &LoginView<'_>) -> Rendered {
         action: view.action,
         csrf: view.csrf,
         login_id: &form.login_id,
+        elsewhere: view.sign_in == SignIn::Redirect,
         return_to: form.return_to.as_ref().map_or("", |path| path.as_str()),
         remember: form.remember,
         preserved_post: form.preserved_post.as_deref(),
@@ -120,6 +126,7 @@ fn message_group(reason: Reason) -> &'static str {
         | Reason::MethodNotAllowed
         | Reason::UnsupportedMediaType
         | Reason::BearerNotEnabled
+        | Reason::HookRefused
         | Reason::UpstreamUnavailable
         | Reason::UpstreamTimeout
         | Reason::Internal
@@ -132,6 +139,8 @@ fn message_group(reason: Reason) -> &'static str {
         | Reason::Renewed
         | Reason::EarlyRefresh
         | Reason::RenewedFromInvalid
+        | Reason::SignInFailed
+        | Reason::SignInRedirects
         | Reason::OwnEndpoint => "other",
     }
 }

@@ -20,6 +20,7 @@ use crate::model::reason::Reason;
 use crate::model::redirect_loop::{LoopCause, RedirectLoop};
 use crate::model::return_path::ReturnPath;
 use crate::model::secret::Secret;
+use crate::model::site::SignIn;
 
 /// The sign-in name in the samples.
 const LOGIN_ID: &str = "zoe@example.com";
@@ -93,6 +94,7 @@ fn login_pages(layout: Layout<'_>) -> Vec<Sample> {
             action: "/login",
             form: &form,
             csrf: "sample",
+            sign_in: SignIn::Form,
         };
         (format!("sign-in-{name}"), login(&view))
     })
@@ -329,6 +331,7 @@ fn problem_pages(layout: Layout<'_>) -> Vec<Sample> {
 /// The sign-in form after a form was posted without a session.
 fn sign_in_after_post(
     layout: Layout<'_>,
+    sign_in: SignIn,
     preserved: Option<&str>,
     lost_post: Option<LostPost>,
 ) -> Rendered {
@@ -343,6 +346,7 @@ fn sign_in_after_post(
         action: "/login?unsent",
         form: &form,
         csrf: "sample",
+        sign_in,
     })
 }
 
@@ -365,15 +369,19 @@ fn preserved_post_pages(layout: Layout<'_>) -> Vec<Sample> {
     let mut pages = vec![
         (
             "sign-in-unsent".to_owned(),
-            sign_in_after_post(layout, Some("sample"), None),
+            sign_in_after_post(layout, SignIn::Form, Some("sample"), None),
+        ),
+        (
+            "sign-in-unsent-elsewhere".to_owned(),
+            sign_in_after_post(layout, SignIn::Redirect, Some("sample"), None),
         ),
         (
             "sign-in-lost".to_owned(),
-            sign_in_after_post(layout, None, Some(LostPost::TooLarge)),
+            sign_in_after_post(layout, SignIn::Form, None, Some(LostPost::TooLarge)),
         ),
         (
             "sign-in-lost-files".to_owned(),
-            sign_in_after_post(layout, None, Some(LostPost::HasFiles)),
+            sign_in_after_post(layout, SignIn::Form, None, Some(LostPost::HasFiles)),
         ),
     ];
     let send =

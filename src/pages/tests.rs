@@ -8,6 +8,7 @@ use crate::model::local_response::{
 use crate::model::preserved_post::{FormEncoding, PostedForm, PreservedPost};
 use crate::model::reason::Reason;
 use crate::model::return_path::ReturnPath;
+use crate::model::site::SignIn;
 
 mod error_pages;
 mod every_page;
@@ -56,6 +57,7 @@ fn render_login_in(layout: Layout<'_>, form: &LoginPage) -> String {
         action: "/login",
         form,
         csrf: "csrf-1",
+        sign_in: SignIn::Form,
     })
     .unwrap()
 }

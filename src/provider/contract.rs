@@ -1,10 +1,11 @@
 //! The contract suite of [`Provider`]. The tests of every implementation run [`check`].
 
 use super::key_set::KeySet;
-use super::verify::{Expectations, verify};
+use super::verify::id_token::{IdTokenExpectations, verify_id_token};
+use super::verify::{Expectations, VerifiedClaims, verify};
 use super::{
-    Device, LoginAttempt, LoginSuccess, NewPasswordAttempt, Provider, ProviderError,
-    SecondFactorAttempt, Trust,
+    AuthorizationRequest, CodeExchange, Device, EndSessionRequest, LoginAttempt, LoginSuccess,
+    NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt, Trust,
 };
 use crate::model::login::LoginRefused;
 use crate::model::reason::Reason;
@@ -57,9 +58,117 @@ pub async fn check(provider: &dyn Provider, known: &KnownUser<'_>) {
         .await
         .expect("a login")
         .tokens;
+    check_refresh_tokens(provider, pair, &verified).await;
+}
+
+/// A user of the provider under test who signs in at its own pages.
+pub struct RedirectUser<'a> {
+    /// Signs in at this address, as the user does, and returns what the provider sends back.
+    pub sign_in: &'a (dyn Fn(&str) -> ReturnedCode + Sync),
+    /// What the user's tokens contain; the audience is the client.
+    pub expect: Expectations,
+    /// When the tokens are verified.
+    pub now: Timestamp,
+}
+
+/// What a provider sends back with the browser.
+pub struct ReturnedCode {
+    /// The code.
+    pub code: Secret,
+    /// The issuer, where the provider names it.
+    pub issuer: Option<String>,
+}
+
+/// Signs in by redirect, refreshes and revokes, with right and wrong codes and tokens.
+///
+/// # Panics
+/// When the provider does not behave as the suite requires.
+pub async fn check_redirect(provider: &dyn Provider, known: &RedirectUser<'_>) {
+    let redirect = provider.redirect().expect("sign-in by redirect");
+    let keys = provider.fetch_jwks().await.expect("keys");
+    let keys = KeySet::from_jwks(&keys, &known.expect.algorithms).expect("usable keys");
+    let verified = |token: &Secret| {
+        verify(token.expose(), &keys, &known.expect, known.now).expect("a good token")
+    };
+    let (verifier, redirect_uri) = (
+        Secret::new("v".repeat(43)),
+        "https://store.example.com/back",
+    );
+    let leave = async || {
+        let request = AuthorizationRequest {
+            redirect_uri,
+            state: "the-state",
+            nonce: "the-nonce",
+            verifier: &verifier,
+        };
+        let address = redirect
+            .authorization_address(request)
+            .await
+            .expect("an address");
+        (known.sign_in)(address.as_str())
+    };
+    let back = leave().await;
+    let exchange = |code, verifier, issuer| CodeExchange {
+        code,
+        issuer,
+        verifier,
+        redirect_uri,
+    };
+    let issuer = back.issuer.as_deref();
+    let no = Some(ProviderError::Refused(LoginRefused::new(
+        Reason::SignInFailed,
+    )));
+    let made_up = Secret::new("made-up");
+    for (code, issuer) in [
+        (&made_up, issuer),
+        (&back.code, Some("https://evil.example")),
+    ] {
+        let answer = redirect.redeem(exchange(code, &verifier, issuer)).await;
+        assert_eq!(answer.err(), no, "{issuer:?}");
+    }
+    let pair = redirect
+        .redeem(exchange(&back.code, &verifier, issuer))
+        .await;
+    let pair = pair.expect("tokens").tokens;
+    let id_token = pair.id_token.clone().expect("an ID token");
+    let expect = IdTokenExpectations {
+        issuer: &known.expect.issuer,
+        client_id: &known.expect.audience,
+        algorithms: &known.expect.algorithms,
+        leeway: known.expect.leeway,
+        nonce: Some("the-nonce"),
+        access: Some(pair.access.expose()),
+    };
+    verify_id_token(id_token.expose(), &keys, &expect, known.now).expect("a good ID token");
+    let again = redirect
+        .redeem(exchange(&back.code, &verifier, issuer))
+        .await;
+    assert_eq!(again.err(), no, "a code is good once");
+
+    let other = leave().await;
+    let stolen = Secret::new("w".repeat(43));
+    let answer = redirect
+        .redeem(exchange(&other.code, &stolen, other.issuer.as_deref()))
+        .await;
+    assert_eq!(answer.err(), no, "a stolen code");
+
+    let end = EndSessionRequest {
+        id_token: Some(&id_token),
+        return_uri: "https://store.example.com/",
+    };
+    let address = redirect.end_session_address(end);
+    assert!(address.is_none_or(|address| address.as_str().contains("post_logout_redirect_uri=")));
+    check_refresh_tokens(provider, pair, &verified).await;
+}
+
+/// Refreshes twice, and revokes.
+async fn check_refresh_tokens(
+    provider: &dyn Provider,
+    pair: TokenPair,
+    verified: &(dyn Fn(&Secret) -> VerifiedClaims + Sync),
+) {
     let subject = verified(&pair.access).claims["sub"].clone();
     let first = pair.refresh.expect("a refresh token");
-
     let refreshed = provider.refresh(&first).await.expect("a refresh");
     assert_eq!(verified(&refreshed.access).claims["sub"], subject);
     let second = refreshed.refresh.expect("a refresh token, new or old");

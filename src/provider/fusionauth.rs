@@ -14,15 +14,17 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::http_client::{HttpClient, Purpose, Request, Response};
+use super::oidc::{self, Oidc};
 use super::{
     Capabilities, LoginAttempt, LoginSuccess, NewPasswordAttempt, Provider, ProviderError,
-    SecondFactorAttempt,
+    RedirectSignIn, SecondFactorAttempt,
 };
 use crate::config::settings;
 use crate::model::login::LoginRefused;
 use crate::model::reason::Reason;
 use crate::model::secret::Secret;
 use crate::model::token::TokenPair;
+use crate::system::Clock;
 
 mod device_info;
 mod login;
@@ -64,6 +66,8 @@ pub struct Fusionauth {
     timeout: Duration,
     disclosure: Disclosure,
     http: Arc<HttpClient>,
+    /// The OpenID Connect endpoints, where users sign in by redirect.
+    redirect: Option<Oidc>,
 }
 
 impl Fusionauth {
@@ -77,6 +81,7 @@ impl Fusionauth {
         endpoint: &Endpoint,
         settings: &settings::Provider,
         http: Arc<HttpClient>,
+        clock: &Clock,
     ) -> Result<Self, ProviderError> {
         let url = |path: &str| {
             Url::parse(&format!("{}{path}", endpoint.url))
@@ -94,6 +99,16 @@ impl Fusionauth {
             );
         }
         let api_key = endpoint.api_key.as_ref().map(sensitive).transpose()?;
+        let redirect = settings.client.as_ref().map(|client| {
+            let document = document_url(endpoint);
+            Oidc::new(
+                &document,
+                settings,
+                client,
+                Arc::clone(&http),
+                clock.clone(),
+            )
+        });
         Ok(Self {
             login: url("/api/login")?,
             two_factor_login: url("/api/two-factor/login")?,
@@ -111,6 +126,7 @@ impl Fusionauth {
                 Disclosure::Hidden
             },
             http,
+            redirect: redirect.transpose()?,
         })
     }
 
@@ -163,6 +179,10 @@ impl Provider for Fusionauth {
             second_factor: true,
             change_password: true,
         }
+    }
+
+    fn redirect(&self) -> Option<&dyn RedirectSignIn> {
+        self.redirect.as_ref()?.redirect()
     }
 
     async fn login(&self, attempt: LoginAttempt<'_>) -> Result<LoginSuccess, ProviderError> {
@@ -220,6 +240,10 @@ impl Provider for Fusionauth {
     }
 
     async fn refresh(&self, refresh: &Secret) -> Result<TokenPair, ProviderError> {
+        if let Some(redirect) = &self.redirect {
+            // Tokens of the authorization code belong to the client.
+            return redirect.refresh(refresh).await;
+        }
         let body = to_json(&RefreshRequest {
             refresh_token: refresh.expose(),
         })?;
@@ -271,6 +295,9 @@ impl Provider for Fusionauth {
     }
 
     async fn fetch_jwks(&self) -> Result<Vec<u8>, ProviderError> {
+        if let Some(redirect) = &self.redirect {
+            redirect.reload_discovery().await?;
+        }
         let response = self
             .send(Request {
                 method: Method::GET,
@@ -281,6 +308,15 @@ impl Provider for Fusionauth {
             200 => Ok(response.body),
             status => Err(unexpected(status)),
         }
+    }
+}
+
+/// The address of the discovery document: that of the tenant, where there are several.
+fn document_url(endpoint: &Endpoint) -> String {
+    let document = oidc::document_url(&endpoint.url);
+    match &endpoint.tenant_id {
+        Some(tenant) => format!("{document}/{tenant}"),
+        None => document,
     }
 }
 

@@ -12,8 +12,10 @@ use serde_json::{Map, Value};
 
 use crate::config::settings::{self, ProviderKind};
 use crate::model::login::LoginRefused;
+use crate::model::redirect_login::ProviderAddress;
 use crate::model::secret::Secret;
 use crate::model::token::TokenPair;
+use crate::system::Clock;
 
 #[cfg(test)]
 pub mod contract;
@@ -22,12 +24,16 @@ pub mod http_client;
 mod http_connector;
 pub mod jwks_cache;
 pub mod key_set;
+pub mod logout_token;
+pub mod oidc;
 #[cfg(test)]
 mod test_keys;
 pub mod verify;
+pub mod webhook;
 
 use fusionauth::{Endpoint, Fusionauth};
 use http_client::HttpClient;
+use oidc::Oidc;
 
 /// The provider that `settings` describe, which makes its calls with `http`. Opens no connection.
 ///
@@ -38,6 +44,7 @@ use http_client::HttpClient;
 pub fn from_settings(
     settings: &settings::Provider,
     http: Arc<HttpClient>,
+    clock: &Clock,
 ) -> Result<Box<dyn Provider>, ProviderError> {
     match &settings.kind {
         ProviderKind::Fusionauth {
@@ -50,7 +57,15 @@ pub fn from_settings(
                 api_key: Some(api_key.clone()),
                 tenant_id: tenant_id.clone(),
             };
-            Ok(Box::new(Fusionauth::new(&endpoint, settings, http)?))
+            Ok(Box::new(Fusionauth::new(&endpoint, settings, http, clock)?))
+        }
+        ProviderKind::Oidc { url } => {
+            let client = settings.client.as_ref();
+            let client =
+                client.ok_or_else(|| ProviderError::Misconfigured("there is no client".into()))?;
+            let document = oidc::document_url(url);
+            let provider = Oidc::new(&document, settings, client, http, clock.clone())?;
+            Ok(Box::new(provider))
         }
         ProviderKind::Embedded { .. } => Err(ProviderError::Misconfigured(
             "the embedded identity server was not started".into(),
@@ -146,6 +161,41 @@ pub struct LoginSuccess {
     pub trust: Option<Secret>,
 }
 
+/// A login by redirect that begins (OpenID Connect Core, section 3.1.2.1).
+#[derive(Clone, Copy, Debug)]
+pub struct AuthorizationRequest<'a> {
+    /// Where the provider sends the browser afterwards.
+    pub redirect_uri: &'a str,
+    /// Binds the response to this login.
+    pub state: &'a str,
+    /// Binds the ID token to this login.
+    pub nonce: &'a str,
+    /// The code verifier (RFC 7636), of which the provider is told a hash.
+    pub verifier: &'a Secret,
+}
+
+/// The code that the provider has sent with the browser.
+#[derive(Clone, Copy, Debug)]
+pub struct CodeExchange<'a> {
+    /// The code.
+    pub code: &'a Secret,
+    /// The issuer, where the response names it (RFC 9207).
+    pub issuer: Option<&'a str>,
+    /// The code verifier of the login.
+    pub verifier: &'a Secret,
+    /// The `redirect_uri` of the login.
+    pub redirect_uri: &'a str,
+}
+
+/// A logout that the provider is told of by the browser.
+#[derive(Clone, Copy, Debug)]
+pub struct EndSessionRequest<'a> {
+    /// The last ID token of the login, where it is known.
+    pub id_token: Option<&'a Secret>,
+    /// Where the provider sends the browser afterwards.
+    pub return_uri: &'a str,
+}
+
 /// Why a call to a provider failed. Each variant names who can act on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProviderError {
@@ -170,6 +220,30 @@ impl fmt::Display for ProviderError {
 
 impl std::error::Error for ProviderError {}
 
+/// Sign-in at a provider's own pages, to which the browser is redirected.
+#[async_trait]
+pub trait RedirectSignIn: Send + Sync {
+    /// Where the browser is sent to sign in.
+    ///
+    /// # Errors
+    /// Never [`ProviderError::Refused`].
+    async fn authorization_address(
+        &self,
+        request: AuthorizationRequest<'_>,
+    ) -> Result<ProviderAddress, ProviderError>;
+
+    /// The tokens for a code. The pair has an ID token, which is not verified yet.
+    ///
+    /// # Errors
+    /// [`ProviderError::Refused`] with `sign_in_failed` where the code is not good, or another
+    /// issuer sent it.
+    async fn redeem(&self, exchange: CodeExchange<'_>) -> Result<LoginSuccess, ProviderError>;
+
+    /// Where the browser is sent to sign out at the provider too (OpenID Connect RP-Initiated
+    /// Logout); `None` where the provider has no such address, or has not told it yet.
+    fn end_session_address(&self, request: EndSessionRequest<'_>) -> Option<ProviderAddress>;
+}
+
 /// An identity provider.
 ///
 /// Every implementation passes the contract suite in `contract.rs`. Every call is bounded in time
@@ -178,6 +252,11 @@ impl std::error::Error for ProviderError {}
 pub trait Provider: Send + Sync {
     /// What the provider can do.
     fn capabilities(&self) -> Capabilities;
+
+    /// Sign-in by redirect, where users of the provider sign in so.
+    fn redirect(&self) -> Option<&dyn RedirectSignIn> {
+        None
+    }
 
     /// Checks a name and a password.
     ///

@@ -33,6 +33,9 @@ pub struct Expectations {
     pub issuer: String,
     /// The value of `aud`, or one of its values.
     pub audience: String,
+    /// The client whose tokens are accepted whatever their `aud`: their `azp` names the client that
+    /// they were issued to.
+    pub client: Option<String>,
     /// The `alg` values that are accepted.
     pub algorithms: Vec<Algorithm>,
     /// How far the provider's clock may differ from that of the gateway.
@@ -83,17 +86,53 @@ pub fn verify(
     expect: &Expectations,
     now: Timestamp,
 ) -> Result<VerifiedClaims, VerifyError> {
-    let signed = signed_payload(token, keys, &expect.algorithms)?;
+    let header = HeaderRule {
+        algorithms: &expect.algorithms,
+        is_type: is_access_token_type,
+    };
+    let signed = signed_payload(token, keys, header)?;
     let claims = strict_json::object(&signed.payload).ok_or(VerifyError::Invalid)?;
     check_parties(&claims, expect)?;
-    let (verified, starts) = read_claims(claims, signed.input).ok_or(VerifyError::Invalid)?;
-    if starts.is_some_and(|starts| starts > now.plus(expect.leeway)) {
+    if is_of_another_kind(&claims) {
+        return Err(VerifyError::Invalid);
+    }
+    let read = read_claims(claims, signed.input).ok_or(VerifyError::Invalid)?;
+    check_times(read, expect.leeway, now)
+}
+
+/// Checks when the token is valid, after everything else.
+fn check_times(
+    read: ReadClaims,
+    leeway: Duration,
+    now: Timestamp,
+) -> Result<VerifiedClaims, VerifyError> {
+    let ReadClaims { verified, starts } = read;
+    if starts.is_some_and(|starts| starts > now.plus(leeway)) {
         return Err(VerifyError::NotYetValid(Box::new(verified)));
     }
-    if now >= verified.expires.plus(expect.leeway) {
+    if now >= verified.expires.plus(leeway) {
         return Err(VerifyError::Expired(Box::new(verified)));
     }
     Ok(verified)
+}
+
+/// What the header of a token may say.
+#[derive(Clone, Copy)]
+pub(super) struct HeaderRule<'a> {
+    pub(super) algorithms: &'a [Algorithm],
+    /// Whether a `typ`, where there is one, is that of the kind of token.
+    pub(super) is_type: fn(&str) -> bool,
+}
+
+/// The claims of a JWT that is no access token. Form, header and signature were checked by `rule`,
+/// none of the claims was.
+pub(super) fn signed_claims(
+    token: &str,
+    keys: &KeySet,
+    rule: HeaderRule<'_>,
+) -> Result<Map<String, Value>, VerifyError> {
+    let signed = signed_payload(token, keys, rule)?;
+    strict_json::object(&signed.payload).ok_or(VerifyError::Invalid)
 }
 
 /// The parts of a token whose signature was verified.
@@ -102,20 +141,21 @@ struct Signed<'a> {
     /// Header and payload as they stand in the token: what was signed.
     input: &'a str,
     payload: Vec<u8>,
+    algorithm: Algorithm,
 }
 
 /// Checks form, header and signature. The payload is decoded and not parsed.
 fn signed_payload<'a>(
     token: &'a str,
     keys: &KeySet,
-    allowed: &[Algorithm],
+    rule: HeaderRule<'_>,
 ) -> Result<Signed<'a>, VerifyError> {
     if token.len() > MAX_TOKEN {
         return Err(VerifyError::TooLarge);
     }
     let parts = split(token).ok_or(VerifyError::Invalid)?;
     let header = strict_json::object(&parts.header).ok_or(VerifyError::Invalid)?;
-    let (algorithm, kid) = read_header(&header, allowed).ok_or(VerifyError::Invalid)?;
+    let (algorithm, kid) = read_header(&header, rule).ok_or(VerifyError::Invalid)?;
     let key = keys.choose(kid, algorithm).map_err(|error| match error {
         KeyChoiceError::Unknown => VerifyError::UnknownKey,
         KeyChoiceError::Unsuitable => VerifyError::Invalid,
@@ -126,6 +166,7 @@ fn signed_payload<'a>(
     Ok(Signed {
         input: parts.input,
         payload: parts.payload,
+        algorithm,
     })
 }
 
@@ -167,7 +208,7 @@ fn split(token: &str) -> Option<Parts<'_>> {
 /// cannot bring the key that it is verified with.
 fn read_header<'a>(
     header: &'a Map<String, Value>,
-    allowed: &[Algorithm],
+    rule: HeaderRule<'_>,
 ) -> Option<(Algorithm, Option<&'a str>)> {
     // No extension is supported, so any critical one makes the token invalid (RFC 7515, section
     // 4.1.11). `b64` changes what is signed (RFC 7797).
@@ -175,7 +216,7 @@ fn read_header<'a>(
         return None;
     }
     if let Some(typ) = header.get("typ")
-        && !is_access_token_type(typ.as_str()?)
+        && !(rule.is_type)(typ.as_str()?)
     {
         return None;
     }
@@ -184,7 +225,9 @@ fn read_header<'a>(
         Some(kid) => Some(kid.as_str()?),
     };
     let algorithm = Algorithm::from_name(header.get("alg")?.as_str()?)?;
-    allowed.contains(&algorithm).then_some((algorithm, kid))
+    rule.algorithms
+        .contains(&algorithm)
+        .then_some((algorithm, kid))
 }
 
 /// Whether `typ` is that of an access token. `application/` may be left out (RFC 8725, section
@@ -193,18 +236,32 @@ fn is_access_token_type(typ: &str) -> bool {
     let typ = typ.to_ascii_lowercase();
     matches!(
         typ.strip_prefix("application/").unwrap_or(&typ),
-        "jwt" | "at+jwt"
+        "jwt" | "at+jwt" | "bearer"
     )
+}
+
+/// Whether verified claims are those of another token than an access token. `events` marks a logout
+/// or other event token, the hashes mark an ID token. Keycloak tells its kinds of tokens by a claim
+/// `typ`.
+fn is_of_another_kind(claims: &Map<String, Value>) -> bool {
+    let is_marked = ["events", "at_hash", "c_hash"]
+        .iter()
+        .any(|name| claims.contains_key(*name));
+    let kind = claims.get("typ").and_then(Value::as_str);
+    is_marked || matches!(kind, Some("ID" | "Refresh" | "Offline" | "Logout"))
 }
 
 /// Checks who issued the token, and for whom.
 fn check_parties(claims: &Map<String, Value>, expect: &Expectations) -> Result<(), VerifyError> {
     let issuer = claims.get("iss").and_then(Value::as_str);
     let issuer = issuer.ok_or(VerifyError::Invalid)?;
+    let party = |name: &str| claims.get(name).and_then(Value::as_str);
+    let is_ours = expect.client.is_some() && party("azp") == expect.client.as_deref();
     let is_for_us = claims
         .get("aud")
         .and_then(|aud| names_audience(aud, &expect.audience))
-        .ok_or(VerifyError::Invalid)?;
+        .ok_or(VerifyError::Invalid)?
+        || is_ours;
     if issuer == expect.issuer && is_for_us {
         Ok(())
     } else {
@@ -212,19 +269,17 @@ fn check_parties(claims: &Map<String, Value>, expect: &Expectations) -> Result<(
     }
 }
 
+/// Claims of a token whose times were not compared with the clock yet.
+struct ReadClaims {
+    verified: VerifiedClaims,
+    /// When they begin to be valid.
+    starts: Option<Timestamp>,
+}
+
 /// The claims, and when they begin to be valid. A claim of the wrong type makes the token invalid;
 /// it does not count as absent.
-fn read_claims(
-    claims: Map<String, Value>,
-    input: &str,
-) -> Option<(VerifiedClaims, Option<Timestamp>)> {
-    let has_subject = !claims.get("sub")?.as_str()?.is_empty();
-    // `events` marks a logout or other event token, the hashes mark an ID token: neither is an
-    // access token.
-    let is_of_another_kind = ["events", "at_hash", "c_hash"]
-        .iter()
-        .any(|name| claims.contains_key(*name));
-    if !has_subject || is_of_another_kind {
+fn read_claims(claims: Map<String, Value>, input: &str) -> Option<ReadClaims> {
+    if claims.get("sub")?.as_str()?.is_empty() {
         return None;
     }
     let issued = numeric_date(&claims, "iat").ok()?;
@@ -237,28 +292,30 @@ fn read_claims(
         expires,
         session,
     };
-    Some((verified, starts))
+    Some(ReadClaims { verified, starts })
 }
 
 /// Whether `aud`, a string or an array of strings (RFC 7519, section 4.1.3), names `wanted`. `None`
 /// where it is neither.
 fn names_audience(aud: &Value, wanted: &str) -> Option<bool> {
+    audiences(aud).map(|audiences| audiences.contains(&wanted))
+}
+
+/// The values of `aud`; `None` where it is neither a string nor an array of strings.
+pub(super) fn audiences(aud: &Value) -> Option<Vec<&str>> {
     match aud {
-        Value::String(audience) => Some(audience == wanted),
-        Value::Array(audiences) => audiences
-            .iter()
-            .all(Value::is_string)
-            .then(|| audiences.iter().any(|audience| audience == wanted)),
+        Value::String(audience) => Some(vec![audience]),
+        Value::Array(audiences) => audiences.iter().map(Value::as_str).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
     }
 }
 
 /// A claim is not a `NumericDate`, or lies before 1970: the token is invalid.
-struct NumericDateError;
+pub(super) struct NumericDateError;
 
 /// The time of a `NumericDate` claim (RFC 7519, section 2), which may have a fraction; `None` where
 /// the claim is absent.
-fn numeric_date(
+pub(super) fn numeric_date(
     claims: &Map<String, Value>,
     name: &str,
 ) -> Result<Option<Timestamp>, NumericDateError> {
@@ -288,5 +345,6 @@ fn revocation_key(claims: &Map<String, Value>, input: &str) -> Option<Revocation
     Some(RevocationKey(URL_SAFE_NO_PAD.encode(hash)))
 }
 
+pub mod id_token;
 #[cfg(test)]
 mod tests;

@@ -98,10 +98,11 @@ pub(super) fn problem_page(
     let switch_action = site
         .zip(problem.switch_user.as_ref())
         .map(|(site, switch)| switch_action(site, switch));
+    let login = site.map(|site| login_address(site, problem.return_to.as_ref()));
     let html = pages::problem(&pages::ProblemView {
         layout,
         problem,
-        login_path: site.map(|site| site.paths.login.as_str()),
+        login_path: login.as_ref().map(LocalPath::as_str),
         switch_action: switch_action.as_ref().map(LocalPath::as_str),
     });
     respond(ctx, request, layout, problem.status, html)
@@ -133,6 +134,7 @@ pub(super) fn login_page(
         action: &action,
         form,
         csrf: &csrf,
+        sign_in: site.sign_in,
     });
     let mut response = respond(ctx, request, layout, form.status, html)?;
     set_form_cookie(ctx, site, &mut response, &cookie)?;

@@ -21,6 +21,7 @@ pub(super) fn problem_document(what: &Problem, request_id: &str) -> String {
         request_id,
         change_reason: what.change_reason.as_deref(),
         next: what.next_step.as_deref().map(NextStepMembers::from),
+        location: what.sign_in_address.as_deref(),
         violations: what.violations.iter().map(Violation::from).collect(),
     };
     // Text and numbers only: serialization does not fail.
@@ -41,6 +42,9 @@ struct Document<'a> {
     change_reason: Option<&'a str>,
     #[serde(flatten)]
     next: Option<NextStepMembers<'a>>,
+    /// Where a browser is sent to sign in, with `sign_in_redirects`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     violations: Vec<Violation>,
 }

@@ -11,12 +11,14 @@ use crate::decide::credential_response_headers::{
 };
 use crate::decide::unauthenticated::default_challenge;
 use crate::model::api_response::ApiResponse;
+use crate::model::hook::HookAnswer;
 use crate::model::local_response::{Health, LocalResponse, Problem};
 use crate::model::origin::Scheme;
 use crate::model::reason::Reason;
 use crate::pages;
 
 use super::cors;
+use super::forward_auth;
 use super::page_response::{self, theme};
 use super::problem_json::{PROBLEM_TYPE, problem_document};
 use super::rendered_response::RenderedResponse;
@@ -35,6 +37,7 @@ pub(super) async fn send(
     let RenderedResponse { mut head, body } = render(ctx, session.req_header(), response)?;
     cors::allow(ctx, response, &mut head)?;
     finish(ctx, &mut head)?;
+    forward_auth::finish(ctx, &mut head)?;
     head.set_version(version_for(session.req_header()));
     ctx.status = head.status.as_u16();
     if ctx.status == 401
@@ -84,6 +87,11 @@ fn render(
             to.location.as_str(),
             to.clear_site_data.then_some(CLEAR_SITE_DATA),
         ),
+        LocalResponse::ProviderRedirect(to) => redirect(
+            to.status,
+            to.address.as_str(),
+            to.clear_site_data.then_some(CLEAR_SITE_DATA),
+        ),
         LocalResponse::AllowedRedirect {
             to,
             clear_site_data,
@@ -115,6 +123,8 @@ fn render(
         LocalResponse::AcmeChallenge(answer) => {
             RenderedResponse::new(200, "application/octet-stream", answer.clone())
         }
+        LocalResponse::Hook(answer) => hook(ctx, answer),
+        LocalResponse::Allowed => forward_auth::render_allowed(ctx, request),
         LocalResponse::HttpsRedirect(location) => https_redirect(location),
         LocalResponse::LinkedPage(link) => redirect(302, link.as_str(), None),
         LocalResponse::PrefetchRefused => RenderedResponse::empty(503),
@@ -139,6 +149,22 @@ fn health_check(health: Health) -> Result<RenderedResponse> {
         Health::Stopping => (503, "stopping"),
     };
     RenderedResponse::new(status, "text/plain; charset=utf-8", text)
+}
+
+/// The answer to a message of the provider.
+fn hook(ctx: &RequestState, answer: &HookAnswer) -> Result<RenderedResponse> {
+    let mut response = match answer.body(Some(&ctx.request_id)) {
+        Some((media_type, body)) => RenderedResponse::new(answer.status, media_type, body)?,
+        None => RenderedResponse::empty(answer.status)?,
+    };
+    let head = &mut response.head;
+    if let Some(seconds) = answer.retry_after() {
+        head.insert_header(header::RETRY_AFTER, seconds)?;
+    }
+    if let Some(challenge) = answer.challenge() {
+        head.insert_header(header::WWW_AUTHENTICATE, challenge)?;
+    }
+    Ok(response)
 }
 
 fn redirect(

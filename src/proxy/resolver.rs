@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use crate::decide::{Facts, Known, Question};
+use crate::decide::{Facts, Known, Question, RedirectResult};
 use crate::model::authorization::BasicCredentials;
 use crate::model::challenge::OpenedChallenge;
 use crate::model::credential::{CredentialKind, PresentedCredential, RefreshRequest};
@@ -13,14 +13,18 @@ use crate::model::login::{Credentials, LoginRefused};
 use crate::model::login_step::{LoginStep, StepSubmission};
 use crate::model::preserved_post::{NotPreservedError, PostedForm, RestoredPost};
 use crate::model::reason::Reason;
+use crate::model::redirect_login::{BegunRedirect, ProviderAddress, RedirectOptions};
 use crate::model::redirect_loop::LoopIdentity;
+use crate::model::request_cookies::PresentedRedirectLogin;
 use crate::model::secret::Secret;
 use crate::model::token::{
     BasicLogin, CompletedLogin, CompletedRefresh, Principal, Session as LoadedSession, TokenError,
 };
 use crate::provider::Device;
 use crate::runtime::basic_auth::BasicAttempt;
-use crate::runtime::login::{LoginError, PasswordAttempt, StepAttempt};
+use crate::runtime::login::{
+    LoginError, PasswordAttempt, RedirectError, RedirectReturn, RedirectStart, StepAttempt,
+};
 use crate::runtime::preserved_post::UnauthenticatedPost;
 use crate::runtime::redirect_loop::CountedRedirect;
 use crate::runtime::refresh::RefreshOutcome;
@@ -75,6 +79,25 @@ impl<'r> Resolver<'r> {
                 let client = self.login_client(kind, replaced, device);
                 facts.login = self.sign_in(&credentials, client).await;
             }
+            Question::BeginRedirect { options, presented } => {
+                facts.redirect = self.begin_redirect(&options, presented).await;
+            }
+            Question::FinishRedirect {
+                callback,
+                sealed,
+                kind,
+                session: replaces,
+                device,
+            } => {
+                let back = RedirectReturn {
+                    callback: &callback,
+                    sealed,
+                    kind,
+                    replaces,
+                    device_cookie: device,
+                };
+                facts.callback = Some(Arc::new(self.finish_redirect(back).await));
+            }
             Question::OpenChallenge { step, challenge } => {
                 facts.challenge = self.open_challenge(step, &challenge);
             }
@@ -100,7 +123,8 @@ impl<'r> Resolver<'r> {
             Question::LogoutFromBody { access, refresh } => {
                 facts.logout = self.logout_posted(access, &refresh).await;
             }
-            Question::ReadLoginForm(_)
+            Question::ReceiveHook(_)
+            | Question::ReadLoginForm(_)
             | Question::ReadStepForm(_)
             | Question::ReadBody
             | Question::PreservePost { .. } => {}
@@ -153,7 +177,10 @@ impl<'r> Resolver<'r> {
         }
     }
 
-    async fn logout_basic(self, credentials: BasicCredentials<'_>) -> Known<(), Reason> {
+    async fn logout_basic(
+        self,
+        credentials: BasicCredentials<'_>,
+    ) -> Known<Option<ProviderAddress>, Reason> {
         let forgotten = self.runtime.basic_auth.forget(self.context, credentials);
         if let Some(login) = forgotten {
             let presented = PresentedCredential {
@@ -163,7 +190,7 @@ impl<'r> Resolver<'r> {
             };
             return self.logout(presented).await;
         }
-        Known::Found(())
+        Known::Found(None)
     }
 
     async fn refresh(self, request: RefreshRequest<'_>) -> Known<CompletedRefresh, Reason> {
@@ -185,12 +212,18 @@ impl<'r> Resolver<'r> {
         self.refresh(RefreshRequest::from_body(token)).await
     }
 
-    async fn logout(self, credential: PresentedCredential<'_>) -> Known<(), Reason> {
-        self.runtime.logout.run(self.context, credential).await;
-        Known::Found(())
+    async fn logout(
+        self,
+        credential: PresentedCredential<'_>,
+    ) -> Known<Option<ProviderAddress>, Reason> {
+        Known::Found(self.runtime.logout.run(self.context, credential).await)
     }
 
-    async fn logout_posted(self, access: Option<&str>, refresh: &Secret) -> Known<(), Reason> {
+    async fn logout_posted(
+        self,
+        access: Option<&str>,
+        refresh: &Secret,
+    ) -> Known<Option<ProviderAddress>, Reason> {
         self.logout(PresentedCredential::from_body(access, refresh))
             .await
     }
@@ -208,6 +241,27 @@ impl<'r> Resolver<'r> {
             device_cookie: client.device_cookie,
         };
         login_result(self.runtime.login.password(self.context, attempt).await)
+    }
+
+    async fn begin_redirect(
+        self,
+        options: &RedirectOptions,
+        presented: &[PresentedRedirectLogin<'_>],
+    ) -> Known<Arc<BegunRedirect>, Box<LoginRefused>> {
+        let start = RedirectStart { options, presented };
+        match self.runtime.login.begin_redirect(self.context, start).await {
+            Ok(begun) => Known::Found(Arc::new(begun)),
+            Err(LoginError::Refused(refused)) => Known::Absent(Box::new(refused)),
+            Err(LoginError::Unavailable(reason)) => Known::Failed(reason),
+        }
+    }
+
+    async fn finish_redirect(self, back: RedirectReturn<'_>) -> RedirectResult {
+        match self.runtime.login.finish_redirect(self.context, back).await {
+            Ok(finished) => RedirectResult::Finished(finished),
+            Err(RedirectError::Refused(refused)) => RedirectResult::Refused(refused),
+            Err(RedirectError::Unavailable(failure)) => RedirectResult::Failed(failure),
+        }
     }
 
     fn open_challenge(

@@ -22,8 +22,10 @@ use super::build_error::BuildError;
 use super::connectors::{Connectors, Network};
 use super::cookie_keys::{self, CookieKeys};
 use super::early_refresh::EarlyRefresh;
+use super::hooks::{HookProvider, Hooks};
 use super::login::{
-    Challenges, Completion, Login, PasswordLogin, RateLimiter, SecondStep, TrustedDevices,
+    Challenges, Completion, Login, PasswordLogin, RateLimiter, RedirectLogins, SecondStep,
+    TrustedDevices,
 };
 use super::logout::Logout;
 use super::preserved_post::PreservedPosts;
@@ -87,7 +89,11 @@ pub fn build_with(
         });
     }
     let core = Core::new(&shared, &settings, &sealing);
-    let devices = Arc::new(TrustedDevices::new(Arc::clone(&sealing), &cookie_keys.keys));
+    let devices = Arc::new(TrustedDevices::new(
+        Arc::clone(&sealing),
+        &cookie_keys.keys,
+        Arc::clone(&core.revocation),
+    ));
     let login = Arc::new(login(&shared, settings.login, &core, &sealing, &devices));
     Ok(Runtime {
         tokens: Tokens::new(&core.revocation, &shared.metrics),
@@ -104,6 +110,12 @@ pub fn build_with(
             leases: Arc::clone(&shared.stores.leases),
             sealing,
             devices,
+        },
+        hooks: Hooks {
+            providers: HookProvider::all(&settings, &providers),
+            revocation: Arc::clone(&core.revocation),
+            gate: Arc::clone(&shared.hook_gate),
+            clock: shared.clock.clone(),
         },
         redirects: Arc::clone(&shared.redirects),
         no_site: shared.metrics.site(""),
@@ -206,11 +218,18 @@ fn login(
             devices: Arc::clone(devices),
         },
         steps: SecondStep {
-            rate_limiter,
+            rate_limiter: Arc::clone(&rate_limiter),
             devices: Arc::clone(devices),
             leases: Arc::clone(&shared.leases),
             sealing: Arc::clone(sealing),
             clock: shared.clock.clone(),
+        },
+        redirects: RedirectLogins {
+            sealing: Arc::clone(sealing),
+            clock: shared.clock.clone(),
+            leases: Arc::clone(&shared.stores.leases),
+            sessions: Arc::clone(&shared.stores.sessions),
+            rate_limiter,
         },
         completion: Completion {
             clock: shared.clock.clone(),
@@ -297,7 +316,7 @@ fn provider_client(
     shared: &Shared,
 ) -> Result<ProviderClient, BuildError> {
     let failed = |what: String| BuildError(format!("provider {name}: {what}"));
-    let provider = provider::from_settings(wanted, Arc::clone(client))
+    let provider = provider::from_settings(wanted, Arc::clone(client), &shared.clock)
         .map_err(|error| failed(error.to_string()))?;
     let keys = match keys {
         Some(keys) => keys,
@@ -326,7 +345,8 @@ fn sites(
         let provider = providers
             .get(&site.provider)
             .ok_or_else(|| BuildError(format!("site {} names no provider", site.name)))?;
-        let streams = Streams::new(Arc::clone(&shared.streams), provider.realm());
+        let open = Arc::clone(&shared.streams);
+        let streams = Streams::new(open, provider.realm(), &site.application_id);
         let before = previous.and_then(|runtime| {
             let mut sites = runtime.sites.iter();
             sites.find(|site_runtime| site_runtime.site.name == site.name)

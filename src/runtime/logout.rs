@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use crate::model::credential::{CredentialKind, PresentedCredential};
+use crate::model::redirect_login::ProviderAddress;
 use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::sealing_keys::SealingKeys;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::RevocationKey;
+use crate::provider::EndSessionRequest;
 use crate::telemetry::audit;
 
 use super::provider_client::VerifyTokenError;
@@ -39,7 +41,14 @@ struct EndedLogin {
 impl Logout {
     /// Ends the sign-in that the presented tokens belong to. A token that does not verify or open
     /// ends nothing, or anybody could sign others out with tokens that they made up.
-    pub async fn run(&self, context: RequestContext<'_>, presented: PresentedCredential<'_>) {
+    ///
+    /// Returns where the browser is sent to sign out at the provider too, where people sign in
+    /// there.
+    pub async fn run(
+        &self,
+        context: RequestContext<'_>,
+        presented: PresentedCredential<'_>,
+    ) -> Option<ProviderAddress> {
         let (kind, site_runtime) = (presented.kind, context.site_runtime);
         let by_credential = match (kind, presented.token) {
             (CredentialKind::Session, Some(id)) => self.by_session(context, id).await,
@@ -51,6 +60,7 @@ impl Logout {
         let ticket = presented.refresh.and_then(|sealed| {
             RefreshTicket::open(&self.sealing, &site_runtime.site.name, kind, sealed)
         });
+        let id_token = ticket.as_ref().and_then(|ticket| ticket.id_token.clone());
         let mut at = context.audit_context();
         let user = match (by_credential, ticket) {
             (by_credential, Some(ticket)) => {
@@ -71,6 +81,13 @@ impl Logout {
             (None, None) => None,
         };
         audit::signed_out(at, user.as_deref());
+        let site = &site_runtime.site;
+        site_runtime
+            .provider
+            .end_session_address(EndSessionRequest {
+                id_token: id_token.as_ref(),
+                return_uri: &format!("{}{}", site.origin, site.after_logout),
+            })
     }
 
     async fn by_token(&self, context: RequestContext<'_>, token: &str) -> Option<EndedLogin> {

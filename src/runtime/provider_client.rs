@@ -6,13 +6,21 @@ use tokio::time::Instant;
 
 use crate::config::settings;
 use crate::model::algorithm::Algorithm;
+use crate::model::redirect_login::ProviderAddress;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::TokenPair;
 use crate::provider::jwks_cache::{JwksCache, Refreshed, TokenOrigin};
+use crate::provider::key_set::KeySet;
+use crate::provider::logout_token::{
+    LogoutExpectations, LogoutToken, LogoutTokenError, verify_logout_token,
+};
+use crate::provider::verify::id_token::{IdTokenExpectations, verify_id_token};
 use crate::provider::verify::{Expectations, VerifiedClaims, VerifyError, verify};
+use crate::provider::webhook::{self, MalformedError};
 use crate::provider::{
-    LoginAttempt, LoginSuccess, NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt,
+    AuthorizationRequest, CodeExchange, EndSessionRequest, LoginAttempt, LoginSuccess,
+    NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt,
 };
 use crate::system::{self, Clock};
 use crate::telemetry::ProviderMetrics;
@@ -47,8 +55,10 @@ impl ProviderClient {
         now: Timestamp,
     ) -> Result<Verified, VerifyTokenError> {
         let expect = self.expectations(audience);
-        self.verify_as(TokenOrigin::Presented, token, &expect, now)
-            .await
+        self.with_keys(TokenOrigin::Presented, |keys| {
+            verify(token, keys, &expect, now)
+        })
+        .await
     }
 
     /// Verifies a `token` for `audience` that the provider itself has issued. Where its key is
@@ -60,32 +70,139 @@ impl ProviderClient {
         now: Timestamp,
     ) -> Result<Verified, VerifyTokenError> {
         let expect = self.expectations(audience);
-        self.verify_as(TokenOrigin::Issued, token, &expect, now)
-            .await
+        self.with_keys(TokenOrigin::Issued, |keys| {
+            verify(token, keys, &expect, now)
+        })
+        .await
+    }
+
+    /// Verifies an ID token that the provider has issued to the gateway's client. `nonce` is that of
+    /// the login, `access` the access token that came with it, as far as they are known.
+    pub(super) async fn verify_id_token(
+        &self,
+        id_token: IdToken<'_>,
+        now: Timestamp,
+    ) -> Result<Verified, VerifyTokenError> {
+        let client = self.settings.client.as_ref();
+        let client = client.ok_or(VerifyTokenError::NotForUs)?;
+        let expect = IdTokenExpectations {
+            issuer: &self.settings.issuer,
+            client_id: &client.id,
+            algorithms: &self.algorithms,
+            leeway: self.settings.leeway,
+            nonce: id_token.nonce,
+            access: id_token.access,
+        };
+        self.with_keys(TokenOrigin::Issued, |keys| {
+            verify_id_token(id_token.token, keys, &expect, now)
+        })
+        .await
+    }
+
+    /// Where a browser is sent to sign in. Counted where the provider must be asked for it.
+    pub(super) async fn authorization_address(
+        &self,
+        request: AuthorizationRequest<'_>,
+    ) -> Result<ProviderAddress, ProviderError> {
+        let watch = system::stopwatch();
+        let result = match self.provider.redirect() {
+            Some(redirect) => redirect.authorization_address(request).await,
+            None => Err(no_redirect()),
+        };
+        if result.is_err() {
+            self.count(ProviderOperation::Keys, &result, watch);
+        }
+        result
+    }
+
+    /// [`RedirectSignIn::redeem`](crate::provider::RedirectSignIn::redeem), timed and counted.
+    pub(super) async fn redeem(
+        &self,
+        exchange: CodeExchange<'_>,
+    ) -> Result<LoginSuccess, ProviderError> {
+        let watch = system::stopwatch();
+        let result = match self.provider.redirect() {
+            Some(redirect) => redirect.redeem(exchange).await,
+            None => Err(no_redirect()),
+        };
+        self.count(ProviderOperation::SignIn, &result, watch);
+        result
+    }
+
+    /// Where a browser is sent to sign out at the provider too.
+    pub(super) fn end_session_address(
+        &self,
+        request: EndSessionRequest<'_>,
+    ) -> Option<ProviderAddress> {
+        self.provider.redirect()?.end_session_address(request)
+    }
+
+    /// Verifies the signature of a webhook's `body`. Where its key is unknown, the keys are
+    /// refreshed as for a token that a client presents: anybody can send a webhook.
+    pub(super) async fn verify_webhook(
+        &self,
+        signature: &str,
+        body: &[u8],
+    ) -> Result<(), VerifyTokenError> {
+        let verified = self.with_keys(TokenOrigin::Presented, |keys| {
+            webhook::verify_signature(signature, body, keys, &self.algorithms)
+        });
+        verified.await.map(|verified| verified.claims)
+    }
+
+    /// Verifies a logout token for one of `audiences`. Its keys are found as those of a webhook.
+    pub(super) async fn verify_logout_token(
+        &self,
+        token: &str,
+        audiences: &[String],
+        now: Timestamp,
+    ) -> Result<Result<LogoutToken, MalformedError>, VerifyTokenError> {
+        let expect = LogoutExpectations {
+            issuer: &self.settings.issuer,
+            audiences,
+            algorithms: &self.algorithms,
+            leeway: self.settings.leeway,
+        };
+        let verified = self.with_keys(TokenOrigin::Presented, |keys| {
+            match verify_logout_token(token, keys, expect, now) {
+                Ok(token) => Ok(Ok(token)),
+                Err(LogoutTokenError::Claim(error)) => Ok(Err(error)),
+                Err(LogoutTokenError::Token(error)) => Err(error),
+            }
+        });
+        verified.await.map(|verified| verified.claims)
     }
 
     fn expectations(&self, audience: &str) -> Expectations {
         Expectations {
             issuer: self.settings.issuer.clone(),
             audience: audience.to_owned(),
+            client: self.own_client(audience).map(str::to_owned),
             algorithms: self.algorithms.clone(),
             leeway: self.settings.leeway,
         }
     }
 
-    async fn verify_as(
+    /// The client whose tokens are accepted by their `azp` alone. An operator who names another
+    /// audience means that one.
+    fn own_client(&self, audience: &str) -> Option<&str> {
+        let is_oidc = matches!(self.settings.kind, settings::ProviderKind::Oidc { .. });
+        let client = self.settings.client.as_ref().filter(|_| is_oidc)?;
+        Some(client.id.as_str()).filter(|id| *id == audience)
+    }
+
+    /// Makes a check with the keys of the provider, again where they were refreshed for it.
+    async fn with_keys<T>(
         &self,
         origin: TokenOrigin,
-        token: &str,
-        expect: &Expectations,
-        now: Timestamp,
-    ) -> Result<Verified, VerifyTokenError> {
+        check: impl Fn(&KeySet) -> Result<T, VerifyError>,
+    ) -> Result<Verified<T>, VerifyTokenError> {
         let mut lookup = None;
         loop {
             let keys = self.keys.current();
             let error = match &keys {
                 None => VerifyError::UnknownKey,
-                Some(keys) => match verify(token, keys, expect, now) {
+                Some(keys) => match check(keys) {
                     Ok(claims) => {
                         let generation = keys.generation();
                         return Ok(Verified { claims, generation });
@@ -270,9 +387,19 @@ impl ProviderClient {
     }
 }
 
+/// An ID token of the provider, and what it is compared with.
+#[derive(Clone, Copy)]
+pub(super) struct IdToken<'a> {
+    pub token: &'a str,
+    /// The `nonce` of the login; `None` at a refresh.
+    pub nonce: Option<&'a str>,
+    /// The access token that came with it.
+    pub access: Option<&'a str>,
+}
+
 /// The claims of a token that verified, and the generation of the keys that verified it.
-pub(super) struct Verified {
-    pub(super) claims: VerifiedClaims,
+pub(super) struct Verified<T = VerifiedClaims> {
+    pub(super) claims: T,
     pub(super) generation: u64,
 }
 
@@ -316,6 +443,11 @@ pub(super) fn result_of(error: &ProviderError) -> CallResult {
         ProviderError::Unavailable(_) => CallResult::Unavailable,
         ProviderError::Misconfigured(_) => CallResult::Misconfigured,
     }
+}
+
+/// A site that signs in by redirect has a provider that does, or the configuration was refused.
+fn no_redirect() -> ProviderError {
+    ProviderError::Misconfigured("users of the provider do not sign in by redirect".into())
 }
 
 fn cause(error: &ProviderError) -> &str {

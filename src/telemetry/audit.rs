@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::labels::CallResult;
+use super::labels::{CallResult, HookEvent, HookResult};
 use crate::model::reason::Reason;
 
 /// The request that caused an event.
@@ -106,6 +106,21 @@ pub fn sign_in_refused(context: AuditContext<'_>, account: LoginIdHash, reason: 
     audit!(info, "sign_in_refused", context, account = %account, reason = reason.as_str());
 }
 
+/// What a provider says about a sign-in by redirect that it refused.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProviderError<'a> {
+    /// Its error code.
+    pub code: Option<&'a str>,
+    /// Its explanation, for the operator.
+    pub description: Option<&'a str>,
+}
+
+/// A browser came back from the provider, and nobody is signed in.
+pub fn sign_in_failed(context: AuditContext<'_>, reason: Reason, told: ProviderError<'_>) {
+    let (reason, error, description) = (reason.as_str(), told.code, told.description);
+    audit!(info, "sign_in_failed", context, reason, error, description);
+}
+
 /// A second-factor code was sent for a sign-in.
 pub fn code_sent(context: AuditContext<'_>, account: LoginIdHash) {
     audit!(info, "code_sent", context, account = %account);
@@ -191,6 +206,37 @@ pub fn revoked_at_provider(provider: &str, user: &str, result: CallResult) {
 /// longer registered, or has another password.
 pub fn ended_by_users_file(provider: &str, user: &str) {
     tracing::info!(target: "audit", event = "ended_by_users_file", provider, user);
+}
+
+/// A message of a provider.
+#[derive(Clone, Copy, Debug)]
+pub struct HookRecord<'a> {
+    /// The provider that it concerns; the names of several are separated by commas.
+    pub provider: &'a str,
+    /// Its event.
+    pub event: HookEvent,
+    /// What came of it.
+    pub result: HookResult,
+    /// Why it was not accepted.
+    pub cause: Option<&'a str>,
+    /// The user whose sign-ins it ends.
+    pub user: Option<&'a str>,
+    /// The address that it came from.
+    pub client: IpAddr,
+}
+
+/// A provider sent a message that ends sign-ins, or somebody else did.
+pub fn hook(record: HookRecord<'_>) {
+    tracing::info!(
+        target: "audit",
+        event = "hook",
+        provider = record.provider,
+        hook = record.event.as_str(),
+        result = record.result.as_str(),
+        cause = record.cause,
+        user = record.user,
+        client = %record.client,
+    );
 }
 
 /// A new configuration became active after a reload.

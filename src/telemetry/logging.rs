@@ -144,8 +144,10 @@ mod tests {
     use std::time::Duration;
 
     use super::super::access_log::AccessRecord;
-    use super::super::audit::{self, AuditContext, LoginIdHash, ProviderAnswer, SignInHash};
-    use super::super::labels::CallResult;
+    use super::super::audit::{
+        self, AuditContext, HookRecord, LoginIdHash, ProviderAnswer, SignInHash,
+    };
+    use super::super::labels::{CallResult, HookEvent, HookResult};
     use super::*;
     use crate::model::login::Credentials;
     use crate::model::outcome_label::OutcomeLabel;
@@ -249,6 +251,11 @@ mod tests {
             let account = LoginIdHash::of("ann");
             audit::signed_in(audit_context(), "u1", account);
             audit::sign_in_refused(audit_context(), account, Reason::InvalidCredentials);
+            let told = audit::ProviderError {
+                code: Some("access_denied"),
+                description: Some("The user cancelled"),
+            };
+            audit::sign_in_failed(audit_context(), Reason::SignInFailed, told);
             audit::code_sent(audit_context(), account);
             audit::code_not_sent(audit_context(), account, Reason::Throttled);
             audit::refused(audit_context(), Some("u1"), Reason::CrossSiteRequest);
@@ -264,6 +271,14 @@ mod tests {
             audit::revoked(audit_context(), Some("u1"));
             audit::revoked_at_provider("main", "u1", CallResult::Unavailable);
             audit::ended_by_users_file("main", "u1");
+            audit::hook(HookRecord {
+                provider: "main",
+                event: HookEvent::UserDeactivate,
+                result: HookResult::Refused,
+                cause: Some("received before"),
+                user: Some("u1"),
+                client: audit_context().client,
+            });
             audit::reloaded();
             audit::reload_refused(3);
             audit::store_failed("connection refused");

@@ -48,7 +48,7 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "provider",
-        imports: &["config::settings", "model"],
+        imports: &["config::settings", "model", "system"],
         shuns: &["pingora"],
     },
     Room {
@@ -94,7 +94,13 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "embedded",
-        imports: &["model", "system"],
+        imports: &[
+            "config::settings",
+            "model",
+            "provider::http_client",
+            "store",
+            "system",
+        ],
         shuns: &["pingora"],
     },
     Room {

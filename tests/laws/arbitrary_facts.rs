@@ -90,7 +90,7 @@ pub fn facts() -> impl Strategy<Value = Facts> {
         ),
         known(restored_post(), Just(Reason::RejectedInput)),
     );
-    let logout = known(Just(()), Just(Reason::SignedOut));
+    let logout = known(Just(None), Just(Reason::SignedOut));
     let redirects = (1_u32..4).prop_map(Known::Found);
     let others = (login(), logout, redirects);
     (credentials(), forms, steps, posts, others).prop_map(
@@ -107,8 +107,13 @@ pub fn facts() -> impl Strategy<Value = Facts> {
             preserved_post: posts.0,
             restored_post: posts.1,
             login: others.0,
+            // Sites of the laws log in by the form.
+            redirect: Known::NotAsked,
+            callback: None,
             logout: others.1,
             redirects: others.2,
+            // No site of these laws takes hooks.
+            hook: Known::NotAsked,
         },
     )
 }

@@ -224,7 +224,7 @@ fn user(sub: &str) -> Arc<Principal> {
 
 fn facts(cookies: &PresentedCookies<'_>, extra: &Extra<'_>) -> Facts {
     let mut facts = Facts {
-        logout: Known::Found(()),
+        logout: Known::Found(None),
         redirects: Known::Found(1),
         body: Known::Found(ApiRequestBody::parse(b"{}").unwrap()),
         ..Facts::default()

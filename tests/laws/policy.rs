@@ -25,6 +25,7 @@ use super::simulate::{QuestionKind, Run, simulate};
 pub fn status(run: &Run) -> Option<u16> {
     run.response.as_ref().map(|answer| match answer {
         LocalResponse::Redirect(redirect) => redirect.status,
+        LocalResponse::ProviderRedirect(redirect) => redirect.status,
         LocalResponse::AllowedRedirect { .. } | LocalResponse::LinkedPage(_) => 302,
         LocalResponse::Problem(problem) => problem.status,
         LocalResponse::LoginPage(form) => form.status,
@@ -32,6 +33,7 @@ pub fn status(run: &Run) -> Option<u16> {
         LocalResponse::ActionRequired(asks) => asks.status,
         LocalResponse::HttpsRedirect(_) => 308,
         LocalResponse::PrefetchRefused => 503,
+        LocalResponse::Hook(answer) => answer.status,
         LocalResponse::LogoutPage
         | LocalResponse::SignedOutPage
         | LocalResponse::HealthCheck(_)
@@ -39,6 +41,7 @@ pub fn status(run: &Run) -> Option<u16> {
         | LocalResponse::PreservedPost(_)
         | LocalResponse::Asset(_)
         | LocalResponse::AssertionKeys
+        | LocalResponse::Allowed
         | LocalResponse::Json(_) => 200,
         LocalResponse::NoContent | LocalResponse::Preflight(_) => 204,
     })
@@ -112,6 +115,8 @@ fn clears(run: &Run) -> bool {
         | CookieChange::SetDevice(_)
         | CookieChange::SetOwner(_)
         | CookieChange::ClearOwner
+        | CookieChange::SetRedirectLogin(_)
+        | CookieChange::ClearRedirectLogin(_)
         | CookieChange::ExpireApplication(_) => false,
     })
 }

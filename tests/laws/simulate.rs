@@ -155,6 +155,9 @@ fn answer(scenario: &Scenario, question: &Question<'_>, facts: &mut Facts) -> Qu
             &with_kind(&answers.login, *kind),
             QuestionKind::Login,
         ),
+        Question::BeginRedirect { .. } | Question::FinishRedirect { .. } => {
+            panic!("users of these sites log in by the form")
+        }
         Question::ContinueLogin { kind, .. } => fill(
             &mut facts.login,
             &with_kind(&answers.login, *kind),
@@ -180,6 +183,7 @@ fn answer(scenario: &Scenario, question: &Question<'_>, facts: &mut Facts) -> Qu
             &answers.redirects,
             QuestionKind::CountRedirect,
         ),
+        Question::ReceiveHook(_) => panic!("no site of these laws takes hooks"),
         Question::Logout(_) | Question::LogoutBasic(_) | Question::LogoutFromBody { .. } => {
             fill(&mut facts.logout, &answers.logout, QuestionKind::Logout)
         }
@@ -227,6 +231,7 @@ fn check(scenario: &Scenario, question: &Question<'_>, facts: &Facts) {
             assert_eq!(Some(*basic), scenario.basic);
             assert!(!scenario.fetch_metadata.is_browser && !scenario.cookies.has_any());
         }
+        Question::ReceiveHook(_) => panic!("no site of these laws takes hooks"),
         Question::Logout(presented) => assert_eq!(*presented, credential),
         Question::LogoutFromBody { access, refresh } => {
             assert!(posts_token(scenario, facts, refresh));
@@ -262,7 +267,9 @@ fn check(scenario: &Scenario, question: &Question<'_>, facts: &Facts) {
         Question::SendCode { opened, .. } => {
             check_challenge(scenario, opened, facts);
         }
-        Question::ReadLoginForm(_)
+        Question::BeginRedirect { .. }
+        | Question::FinishRedirect { .. }
+        | Question::ReadLoginForm(_)
         | Question::ReadBody
         | Question::ReadStepForm(_)
         | Question::CountRedirect { .. } => {}

@@ -13,7 +13,7 @@ use vestibule::model::request_limits::RequestLimits;
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
 use vestibule::model::service_token::ServiceTokens;
-use vestibule::model::site::{OwnPaths, ResponseRewrite, SessionLifetime, Site, ViaField};
+use vestibule::model::site::{OwnPaths, ResponseRewrite, SessionLifetime, SignIn, Site, ViaField};
 use vestibule::model::target::EncodedSlashes;
 use vestibule::model::upstream::{Balance, UpstreamAddress, UpstreamProtocol};
 
@@ -24,6 +24,7 @@ pub fn store() -> Site {
         aliases: vec![Host::parse("shop.example.com").unwrap()],
         https: HttpsPolicy::default(),
         provider: "main".into(),
+        sign_in: SignIn::Form,
         application_id: "store-app".into(),
         upstreams: vec![
             UpstreamAddress::Http {
@@ -32,6 +33,7 @@ pub fn store() -> Site {
             }
             .into(),
         ],
+        forward_auth: false,
         balance: Balance::default(),
         upstream_protocol: UpstreamProtocol::default(),
         upstream_keepalive: 100,
@@ -58,6 +60,7 @@ pub fn store() -> Site {
         paths: OwnPaths::default(),
         cookies: CookieNames::defaults(Scheme::Https),
         cookie_max_age: Duration::from_secs(3600),
+        public_hooks: false,
         preserve_post: 64 * 1024,
         identity_headers: IdentityHeaders::x_auth(),
         assertion: true,

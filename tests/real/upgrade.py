@@ -66,7 +66,7 @@ class Run:
 
     def __init__(self, gateway):
         self.gateway, self.faults = gateway, []
-        self.asked = self.renewed = self.echoes = self.cut = 0
+        self.asked = self.renewed = self.echoes = 0
         # When each process was told to end.
         self.told_to_end = []
         self.stop = asyncio.Event()
@@ -112,20 +112,14 @@ class Run:
             if b" 101 " not in answer:
                 self.fault(f"a WebSocket was answered {answer[:100]!r}")
                 return
-            echoes = 0
             try:
                 while not self.stop.is_set():
                     writer.write(b"ping")
                     await reader.readexactly(4)
-                    echoes += 1
                     self.echoes += 1
                     await asyncio.sleep(0.2)
             except (OSError, asyncio.IncompleteReadError):
                 now = time.monotonic()
-                if echoes == 0:
-                    # docs/development/limits.md: a 101 that arrives too early.
-                    self.cut += 1
-                    continue
                 # One process or another has had the time to drain.
                 if not any(now - told >= DRAIN - 0.2 and told > opened - 1 for told in self.told_to_end):
                     self.fault(f"a WebSocket ended after {now - opened:.1f} s, before the time to drain was over")
@@ -257,7 +251,8 @@ async def play(binary, upgrades, reloads):
         requests = re.search(r"(\d+) requests in", output)
         print(
             f"{upgrades} upgrades, {reloads} reloads (the last process took {reloaded:.0f}): {requests and requests[1]} requests "
-            f"of wrk, {multiplexed} of curl over HTTP/2, {run.asked} of visitors, {run.renewed} renewals, {run.echoes} echoes of {SOCKETS} WebSockets ({run.cut} cut at the 101)"
+            f"of wrk, {multiplexed} of curl over HTTP/2, {run.asked} of visitors, {run.renewed} renewals, "
+            f"{run.echoes} echoes of {SOCKETS} WebSockets"
         )
         if run.renewed == 0 or run.echoes == 0 or not requests or 0 in multiplexed:
             run.fault("nothing was tested")

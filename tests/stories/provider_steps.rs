@@ -12,6 +12,7 @@ use vestibule::embedded::totp::totp_code;
 use vestibule::embedded::two_factor::TwoFactor;
 use vestibule::embedded::users::{AccountState, ChangeReason, DEMO_TOTP, User, Users};
 use vestibule::model::algorithm::Algorithm;
+use vestibule::model::identity::ClaimNames;
 use vestibule::model::login::LoginRefused;
 use vestibule::model::login_step::{FactorKind, OfferedMethod, PendingStep};
 use vestibule::model::password_violation::PasswordViolation;
@@ -148,8 +149,18 @@ fn client(url: &str, reveal_account_state: bool) -> Fusionauth {
         timeout: Duration::from_secs(30),
         leeway: Duration::ZERO,
         reveal_account_state,
+        claims: ClaimNames::default(),
+        client: None,
+        webhook_secret: None,
+        public_hooks: false,
     };
-    Fusionauth::new(&endpoint, &settings, Arc::new(HttpClient::new().unwrap())).unwrap()
+    Fusionauth::new(
+        &endpoint,
+        &settings,
+        Arc::new(HttpClient::new().unwrap()),
+        &Clock::new(),
+    )
+    .unwrap()
 }
 
 async fn sign_in(

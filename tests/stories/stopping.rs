@@ -137,3 +137,22 @@ async fn a_handshake_that_ends_late_is_followed_by_its_request() {
     drop(idle);
     stopping.await.unwrap().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_head_is_still_arriving_is_answered() {
+    let stage = Stage::set().await;
+    let mut slow = Line::to(stage.address).await;
+    let mut idle = Line::to(stage.address).await;
+    slow.send("GET / HTTP/1.1\r\nHost: store.local").await;
+    // Read after it.
+    idle.send("GET / HTTP/1.1\r\nHost: store.localhost:8080\r\n\r\n")
+        .await;
+    assert_eq!(idle.reply().await.unwrap().status, 200);
+    let stopping = tokio::spawn(stage.stop());
+    assert!(idle.reply().await.is_none(), "idle connections are closed");
+    slow.send("host:8080\r\n\r\n").await;
+    let reply = slow.reply().await.expect("an answer");
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.header("connection"), Some("close"));
+    stopping.await.unwrap().unwrap();
+}

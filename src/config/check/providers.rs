@@ -11,7 +11,7 @@ use super::super::file::provider::{Kind, Provider as Written};
 use super::super::secret_source::SecretSource;
 use super::super::settings::{Provider, ProviderKind};
 use super::super::spans::At;
-use super::{Cleartext, Reported, Review, warnings};
+use super::{Cleartext, Reported, Review, oidc, warnings};
 use crate::model::algorithm::Algorithm;
 use crate::model::origin::Host;
 use crate::model::secret::Secret;
@@ -69,10 +69,13 @@ fn provider(written: &At<Written>, review: &mut Review<'_>) -> Option<Provider> 
     let kind = match written.kind {
         Some(Kind::Fusionauth) => fusionauth(written, url, api_key, review),
         Some(Kind::Embedded) => embedded(written, review),
-        // Refused before.
-        Some(Kind::Oidc) | None => None,
+        Some(Kind::Oidc) => oidc_provider(written, url, review),
+        None => None,
     };
     let issuer = issuer(written, review);
+    let client = oidc::client(written, review);
+    let claims = oidc::claim_names(written, review);
+    let webhook_secret = webhook_secret(written, review);
     Some(Provider {
         kind: kind?,
         issuer: issuer?,
@@ -81,7 +84,28 @@ fn provider(written: &At<Written>, review: &mut Review<'_>) -> Option<Provider> 
         timeout: written.timeout.0,
         leeway: written.leeway.0,
         reveal_account_state: written.reveal_account_state,
+        claims: claims?,
+        client: client.ok()?,
+        webhook_secret: webhook_secret.ok()?,
+        public_hooks: written.public_hooks,
     })
+}
+
+/// The secret of the webhooks. It travels as a Bearer credential.
+fn webhook_secret(
+    written: &At<Written>,
+    review: &mut Review<'_>,
+) -> Result<Option<Secret>, Reported> {
+    let Some(source) = &written.webhook_secret else {
+        return Ok(None);
+    };
+    let secret = review.secret(source).ok_or(Reported)?;
+    if secret.expose().is_empty() || !secret.expose().bytes().all(|b| b.is_ascii_graphic()) {
+        let what = "`webhook_secret` is empty or has characters that a header cannot carry";
+        review.refuse(&source.span, what, make_one(32));
+        return Err(Reported);
+    }
+    Ok(Some(secret))
 }
 
 fn issuer(written: &At<Written>, review: &mut Review<'_>) -> Option<String> {
@@ -96,7 +120,9 @@ fn issuer(written: &At<Written>, review: &mut Review<'_>) -> Option<String> {
         }
         (Some(issuer), _) => Some((**issuer).clone()),
         (None, Some(Kind::Embedded)) => Some(EMBEDDED_ISSUER.to_owned()),
-        (None, Some(Kind::Fusionauth | Kind::Oidc)) => {
+        // As it is written: some issuers end with a slash.
+        (None, Some(Kind::Oidc)) => written.url.as_ref().map(|url| (**url).clone()),
+        (None, Some(Kind::Fusionauth)) => {
             review.diagnostics.missing(
                 &written.span,
                 "issuer",
@@ -166,6 +192,41 @@ fn fusionauth(
         api_key: api_key?,
         tenant_id: tenant_id?,
     })
+}
+
+fn oidc_provider(
+    written: &At<Written>,
+    url: Option<String>,
+    review: &mut Review<'_>,
+) -> Option<ProviderKind> {
+    let strangers = [
+        (
+            "users",
+            written.users.as_ref().map(|at| &at.span),
+            "embedded",
+        ),
+        (
+            "api_key",
+            written.api_key.as_ref().map(|at| &at.span),
+            "fusionauth",
+        ),
+        (
+            "tenant_id",
+            written.tenant_id.as_ref().map(|at| &at.span),
+            "fusionauth",
+        ),
+    ];
+    for (key, span, kind) in strangers {
+        if let Some(span) = span {
+            let hint = format!("it belongs to kind = \"{kind}\"");
+            review.refuse(span, format!("`{key}` has no use here"), hint);
+        }
+    }
+    if written.url.is_none() {
+        let hint = "add it: the issuer, like \"https://sso.example.com/realms/shop\"";
+        review.diagnostics.missing(&written.span, "url", hint);
+    }
+    Some(ProviderKind::Oidc { url: url? })
 }
 
 fn embedded(written: &At<Written>, review: &mut Review<'_>) -> Option<ProviderKind> {

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::file::File;
+use super::super::file::provider::{Kind, Provider};
 use super::super::file::site::{Credential, Site as Written, Slashes};
 use super::super::spans::At;
 use super::super::suggest::suggest;
 use super::hosts::TakenHosts;
 use super::providers::is_name;
 use super::{
-    Review, application_session, cookies, headers, hosted_backend, hosts, own_paths, rules,
+    Review, application_session, cookies, headers, hosted_backend, hosts, oidc, own_paths, rules,
     service_tokens, theme, upstreams, warnings,
 };
 use crate::model::cookie_names::CookieNames;
@@ -18,7 +19,7 @@ use crate::model::credential::CredentialKind;
 use crate::model::https_policy::HttpsPolicy;
 use crate::model::origin::Origin;
 use crate::model::request_limits::{HeadLimits, RequestLimits};
-use crate::model::site::{SessionLifetime, Site};
+use crate::model::site::{SessionLifetime, SignIn, Site};
 use crate::model::target::EncodedSlashes;
 
 /// What all sites have in common: settings outside of their tables.
@@ -77,7 +78,11 @@ fn site(
     let aliases = hosts::aliases(written, origin.as_ref(), &mut taken.hosts, review);
     let https = https_policy(written, origin.as_ref(), review);
     let provider = provider(written, file, review);
-    let application_id = application_id(written, review);
+    let identity_provider = provider
+        .as_ref()
+        .and_then(|name| file.providers.as_ref()?.get(name));
+    let application_id = application_id(written, identity_provider, review);
+    let sign_in = sign_in(written, identity_provider, review);
     let application = upstreams::application(written, review);
     let paths = own_paths::paths(written, review);
     let allowed_origins = hosts::allowed_origins(&written.allowed_origins, review);
@@ -99,9 +104,12 @@ fn site(
         origin: origin?,
         aliases: aliases?,
         https: https?,
+        public_hooks: public_hooks(provider.as_deref()?, file),
         provider: provider?,
+        sign_in: sign_in?,
         application_id: application_id?,
         upstreams: application.upstreams,
+        forward_auth: *written.forward_auth,
         balance: application.balance,
         upstream_protocol: application.protocol,
         upstream_keepalive: *written.upstream_keepalive,
@@ -245,8 +253,28 @@ fn provider(written: &At<Written>, file: &File, review: &mut Review<'_>) -> Opti
     None
 }
 
-fn application_id(written: &Written, review: &mut Review<'_>) -> Option<String> {
-    let id = written.application_id.as_ref()?;
+/// Whether the messages of a provider are taken at its sites.
+fn public_hooks(provider: &str, file: &File) -> bool {
+    let provider = file.providers.as_ref().and_then(|all| all.get(provider));
+    provider.is_some_and(|provider| provider.public_hooks)
+}
+
+fn application_id(
+    written: &At<Written>,
+    provider: Option<&At<Provider>>,
+    review: &mut Review<'_>,
+) -> Option<String> {
+    let default = || provider.and_then(|provider| oidc::default_audience(provider));
+    let Some(id) = written.application_id.as_ref().or_else(default) else {
+        let is_unknown = provider.is_none_or(|provider| provider.kind == Some(Kind::Oidc));
+        if !is_unknown {
+            let hint = "add it: the audience (`aud`) of its tokens, with FusionAuth the id of the application";
+            review
+                .diagnostics
+                .missing(&written.span, "application_id", hint);
+        }
+        return None;
+    };
     if id.trim().is_empty() {
         review.refuse(
             &id.span,
@@ -256,4 +284,26 @@ fn application_id(written: &Written, review: &mut Review<'_>) -> Option<String> 
         return None;
     }
     Some((**id).clone())
+}
+
+/// Where the visitors of the site type their password; `None` where that contradicts other keys.
+fn sign_in(
+    written: &At<Written>,
+    provider: Option<&At<Provider>>,
+    review: &mut Review<'_>,
+) -> Option<SignIn> {
+    let sign_in = oidc::sign_in(provider?);
+    let takes_basic = written.basic
+        || written
+            .rules
+            .iter()
+            .any(|rule| rule.basic.as_ref().is_some_and(|basic| **basic));
+    if sign_in == SignIn::Redirect && takes_basic {
+        let hint = "use a provider with sign_in = \"form\", or [[sites.tokens]] for programs";
+        let what =
+            "`basic` needs a provider that checks passwords, and this one signs in by redirect";
+        review.refuse(&written.span, what, hint);
+        return None;
+    }
+    Some(sign_in)
 }

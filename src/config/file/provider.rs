@@ -15,8 +15,8 @@ pub(in crate::config) struct Provider {
     /// The kind of provider.
     #[schemars(required)]
     pub kind: Option<Kind>,
-    /// The URL of the FusionAuth server, like `https://id.example.com`. Required with `kind =
-    /// "fusionauth"`.
+    /// The URL of the FusionAuth server, like `https://id.example.com`, or the issuer of an OIDC
+    /// provider exactly as its discovery document has it. Required with both.
     #[serde(default)]
     pub url: Option<At<String>>,
     /// An API key of FusionAuth. Required with `kind = "fusionauth"`.
@@ -25,8 +25,8 @@ pub(in crate::config) struct Provider {
     /// The id of FusionAuth's tenant, where the server has several.
     #[serde(default)]
     pub tenant_id: Option<At<String>>,
-    /// The exact `iss` of its tokens. Required with `kind = "fusionauth"`; `vestibule.local` by
-    /// default with `kind = "embedded"`.
+    /// The exact `iss` of its tokens. Required with `kind = "fusionauth"`; by default `url` with
+    /// `kind = "oidc"`, `vestibule.local` with `kind = "embedded"`.
     #[serde(default)]
     pub issuer: Option<At<String>>,
     /// The accepted signature algorithms. `HS256`, `HS384` and `HS512` need `hmac_secret` and
@@ -52,31 +52,56 @@ pub(in crate::config) struct Provider {
     /// "embedded"`.
     #[serde(default)]
     pub users: Option<At<String>>,
-    /// The shared secret of FusionAuth's webhooks, in addition to their signature.
+    /// The secret that FusionAuth's webhooks carry in `Authorization: Bearer`, where they are not
+    /// signed.
     #[serde(default)]
-    #[schemars(extend("x-not-yet" = "leave it out: webhooks are not accepted"))]
-    #[expect(dead_code, reason = "refused before it is read")]
-    pub webhook_secret: Option<SecretSource>,
-    /// The client id at an OIDC provider.
+    pub webhook_secret: Option<At<SecretSource>>,
+    /// Whether the provider's messages are taken at its sites too, beneath `/_vestibule/hooks/`.
+    #[schemars(extend("default" = false))]
+    pub public_hooks: bool,
+    /// The id of the gateway's client. Required with `kind = "oidc"`, and with `sign_in =
+    /// "redirect"`.
     #[serde(default)]
-    #[schemars(extend("x-not-yet" = "OIDC providers are not supported"))]
-    #[expect(dead_code, reason = "refused before it is read")]
-    pub client_id: Option<String>,
-    /// The client secret at an OIDC provider.
+    pub client_id: Option<At<String>>,
+    /// The secret of the client. An OIDC client has this or `private_key`.
     #[serde(default)]
-    #[schemars(extend("x-not-yet" = "OIDC providers are not supported"))]
-    #[expect(dead_code, reason = "refused before it is read")]
-    pub client_secret: Option<SecretSource>,
-    /// How visitors sign in at an OIDC provider: `redirect` or `form`.
+    pub client_secret: Option<At<SecretSource>>,
+    /// The private key of the client, in PEM (PKCS #8), in place of `client_secret`:
+    /// `private_key_jwt`.
     #[serde(default)]
-    #[schemars(extend("x-not-yet" = "OIDC providers are not supported"))]
-    #[expect(dead_code, reason = "refused before it is read")]
-    pub sign_in: Option<String>,
-    /// The claim that holds the roles in tokens of an OIDC provider.
+    pub private_key: Option<At<SecretSource>>,
+    /// Where visitors type their password. By default `redirect` with `kind = "oidc"`, otherwise
+    /// `form`.
     #[serde(default)]
-    #[schemars(extend("x-not-yet" = "OIDC providers are not supported"))]
-    #[expect(dead_code, reason = "refused before it is read")]
-    pub roles_claim: Option<String>,
+    pub sign_in: Option<At<SignIn>>,
+    /// The scopes that are asked for; `openid` must be among them. By default `openid`, `profile`,
+    /// `email` and `offline_access`.
+    #[serde(default)]
+    pub scopes: Option<At<Vec<At<String>>>>,
+    /// The claim that holds the roles: a list, or one role. Dots lead into claims that are objects,
+    /// like `realm_access.roles`.
+    #[schemars(extend("default" = "roles"))]
+    pub roles_claim: At<String>,
+    /// The claim that holds the username. Dots lead into claims that are objects.
+    #[schemars(extend("default" = "preferred_username"))]
+    pub username_claim: At<String>,
+    /// The `acr_values` of the authorization request: how strongly visitors must prove who they are.
+    #[serde(default)]
+    pub acr_values: Option<At<String>>,
+    /// The `prompt` of the authorization request, like `login` or `consent`.
+    #[serde(default)]
+    pub prompt: Option<At<String>>,
+}
+
+/// Where visitors type their password.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum SignIn {
+    /// In the gateway's form. With `kind = "oidc"` by the password grant, which RFC 9700 advises
+    /// against.
+    Form,
+    /// At the provider, to which the browser is redirected: authorization code with PKCE.
+    Redirect,
 }
 
 /// A kind of provider.
@@ -87,7 +112,6 @@ pub(in crate::config) enum Kind {
     Fusionauth,
     /// The identity server inside this program, for development and small sites.
     Embedded,
-    /// An OIDC provider.
-    #[schemars(extend("x-not-yet" = "use \"fusionauth\" or \"embedded\""))]
+    /// An OpenID Connect provider.
     Oidc,
 }

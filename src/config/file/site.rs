@@ -40,14 +40,20 @@ pub(in crate::config) struct Site {
     /// there is only one.
     #[serde(default)]
     pub provider: Option<At<String>>,
-    /// The audience (`aud`) of its tokens; with FusionAuth the id of the application.
-    #[schemars(required)]
+    /// The audience (`aud`) of its tokens; with FusionAuth the id of the application. Required but
+    /// with an OIDC provider, whose `client_id` is the default.
+    #[serde(default)]
     pub application_id: Option<At<String>>,
     /// The servers of the application: `http://host:port`, `https://host:port` (the certificate is
     /// verified) or `unix:///path`, or a table with more. With several, `balance` says which one is
-    /// next.
-    #[schemars(required)]
+    /// next. Needed unless `forward_auth` is set.
+    #[serde(default)]
     pub upstreams: Option<At<Vec<At<Upstream>>>>,
+    /// Whether the proxies of `server.trusted_proxies` may ask at `/_vestibule/auth` about requests
+    /// that they forward to the application themselves: nginx `auth_request`, Caddy and Traefik
+    /// forward-auth, Envoy `ext_authz`.
+    #[schemars(extend("default" = false))]
+    pub forward_auth: At<bool>,
     /// How requests are distributed over several upstreams.
     #[schemars(extend("default" = "round_robin"))]
     pub balance: Balance,

@@ -22,8 +22,13 @@ fn sites(document: &str) -> impl Iterator<Item = &str> {
 }
 
 fn guides() -> Vec<PathBuf> {
-    let folder = std::fs::read_dir("docs/guide/applications").unwrap();
-    let pages = folder.map(|entry| entry.unwrap().path());
+    let folders = ["docs/guide/applications", "docs/guide/providers"];
+    let entries = folders
+        .into_iter()
+        .flat_map(|folder| std::fs::read_dir(folder).unwrap());
+    let pages = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"));
     pages.chain([Path::new("README.md").to_owned()]).collect()
 }
 

@@ -12,12 +12,16 @@ pub(super) fn environment() -> FakeEnvironment {
     there
         .variables
         .insert("FUSIONAUTH_API_KEY".into(), "a-key-of-fusionauth".into());
+    there
+        .variables
+        .insert("CLIENT_SECRET".into(), "a-client-secret".into());
     there.variables.insert(
         "REDIS_URL".into(),
         "rediss://:a-password@redis.internal".into(),
     );
     for (path, text) in [
         ("/run/secrets/fusionauth-api-key", "a-key-of-fusionauth\n"),
+        ("/etc/vestibule/client-secret", "a-client-secret\n"),
         ("/run/secrets/cookie-key", KEY_FILE),
         ("/run/secrets/cookie-key-before", OLD_KEY_FILE),
         (

@@ -223,7 +223,7 @@ fn a_logout_returns_204_whatever_there_was() {
         "ask logout S -"
     );
     for outcome in [
-        Known::Found(()),
+        Known::Found(None),
         Known::Absent(Reason::SignedOut),
         Known::Failed(Reason::ProviderUnavailable),
     ] {
@@ -262,7 +262,7 @@ fn a_bearer_client_logs_out_by_body_or_headers() {
         "ask logout posted A R"
     );
     let mut over = logout().bearer(Known::NotAsked).body(POSTED);
-    over.facts.logout = Known::Found(());
+    over.facts.logout = Known::Found(None);
     assert_eq!(over.decision(), "204 own_endpoint");
     let another = r#"{"refreshToken":"another"}"#;
     assert_eq!(headers().body(another).decision(), "400 rejected_input");

@@ -30,7 +30,7 @@ fn at_wordpress(mut case: Case) -> Case {
 fn link(change: impl FnOnce(&mut FetchMetadata<'static>)) -> Case {
     let case = at_wordpress(navigation(LINK).access(valid_token(&[])));
     let mut case = case.with_metadata(change);
-    case.facts.logout = Known::Found(());
+    case.facts.logout = Known::Found(None);
     case
 }
 

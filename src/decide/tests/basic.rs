@@ -200,7 +200,7 @@ fn basic_counts_at_no_endpoint_but_the_sign_out() {
     let asked = logout().basic(Known::NotAsked);
     assert_eq!(asked.decision(), "ask logout basic YW5uOnNlY3JldA==");
     let mut done = asked.clone();
-    done.facts.logout = Known::Found(());
+    done.facts.logout = Known::Found(None);
     assert_eq!(done.decision(), "204 own_endpoint");
     let mut elsewhere = asked;
     elsewhere.site.basic = false;

@@ -20,6 +20,7 @@ use crate::model::local_response::{
 };
 use crate::model::login_step::StepSubmission;
 use crate::model::password_violation::PasswordViolation;
+use crate::model::return_path::ReturnPath;
 
 /// The decision in one line of words.
 pub(super) fn describe(decision: &Decision<'_>) -> String {
@@ -70,6 +71,29 @@ fn describe_question(question: &Question<'_>) -> String {
             let verb = describe_kind("login", *kind);
             format!("{verb} {what}{}", describe_browser(*session, *device))
         }
+        Question::BeginRedirect { options, presented } => {
+            let to = options.return_to.as_ref().map(ReturnPath::as_str);
+            let post = options.preserved_post.as_deref();
+            format!(
+                "leave{}{} beside {}",
+                optional("to ", to),
+                optional("with ", post),
+                presented.len()
+            )
+        }
+        Question::FinishRedirect {
+            callback,
+            sealed,
+            kind,
+            session,
+            device,
+        } => {
+            let verb = describe_kind("finish", *kind);
+            format!(
+                "{verb} {callback:?} of {sealed}{}",
+                describe_browser(*session, *device)
+            )
+        }
         Question::ContinueLogin {
             opened,
             submission,
@@ -102,6 +126,7 @@ fn describe_question(question: &Question<'_>) -> String {
         Question::Logout(credential) => {
             describe_logout("logout", credential.token, credential.refresh)
         }
+        Question::ReceiveHook(kind) => format!("receive {kind:?}"),
         Question::LogoutBasic(credentials) => format!("logout basic {}", credentials.encoded()),
         Question::LogoutFromBody { access, refresh } => {
             describe_logout("logout posted", *access, Some(refresh.expose()))
@@ -157,6 +182,8 @@ fn describe_verdict(verdict: &Verdict<'_>) -> String {
         CookieChange::ClearCredentials => ", clear".into(),
         CookieChange::ClearRefresh => ", clear refresh".into(),
         CookieChange::SetDevice(_) => ", device".into(),
+        CookieChange::SetRedirectLogin(login) => format!(", login {}", login.id),
+        CookieChange::ClearRedirectLogin(id) => format!(", clear login {id}"),
         CookieChange::SetOwner(owner) => describe_owner(owner),
         CookieChange::ClearOwner => ", clear owner".into(),
         CookieChange::ExpireApplication(scopes) => format!(", expire {}", describe_scopes(scopes)),
@@ -191,6 +218,11 @@ fn describe_response(response: &LocalResponse) -> String {
                 optional("", clear)
             )
         }
+        LocalResponse::ProviderRedirect(redirect) => {
+            let clear = redirect.clear_site_data.then_some("Clear-Site-Data");
+            let (status, address) = (redirect.status, redirect.address.as_str());
+            format!("{status} to provider {address}{}", optional("", clear))
+        }
         LocalResponse::AllowedRedirect {
             to,
             clear_site_data,
@@ -203,10 +235,12 @@ fn describe_response(response: &LocalResponse) -> String {
         LocalResponse::StepPage(page) => describe_step_page(page),
         LocalResponse::LogoutPage => "200 logout page".into(),
         LocalResponse::SignedOutPage => "200 signed out page".into(),
+        LocalResponse::Allowed => "200".to_owned(),
         LocalResponse::AcmeChallenge(answer) => format!("200 {answer}"),
         LocalResponse::HttpsRedirect(location) => format!("308 {location}"),
         LocalResponse::LinkedPage(link) => format!("302 link {}", link.as_str()),
         LocalResponse::PrefetchRefused => "503 no prefetch".into(),
+        LocalResponse::Hook(answer) => format!("{} hook", answer.status),
         LocalResponse::HealthCheck(health) => format!("{health:?}"),
         LocalResponse::PreservedPost(page) => describe_preserved_post(page),
         LocalResponse::ActionRequired(page) => format!("{} page", page.status),

@@ -22,7 +22,7 @@ use crate::model::return_path::ReturnPath;
 use crate::model::rule::{Access, Pattern, Rule, UnauthenticatedAction};
 use crate::model::sealing_keys::SealingKeys;
 use crate::model::service_token::ServiceTokens;
-use crate::model::site::{OwnPaths, ResponseRewrite, SessionLifetime, Site, ViaField};
+use crate::model::site::{OwnPaths, ResponseRewrite, SessionLifetime, SignIn, Site, ViaField};
 use crate::model::target::EncodedSlashes;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{
@@ -157,6 +157,7 @@ pub(super) fn store() -> Site {
         aliases: Vec::new(),
         https: HttpsPolicy::default(),
         provider: "main".into(),
+        sign_in: SignIn::Form,
         application_id: "store-app".into(),
         upstreams: vec![
             UpstreamAddress::Http {
@@ -165,6 +166,7 @@ pub(super) fn store() -> Site {
             }
             .into(),
         ],
+        forward_auth: false,
         balance: Balance::default(),
         upstream_protocol: UpstreamProtocol::default(),
         upstream_keepalive: 100,
@@ -191,6 +193,7 @@ pub(super) fn store() -> Site {
         paths: OwnPaths::default(),
         cookies: CookieNames::defaults(Scheme::Https),
         cookie_max_age: Duration::from_secs(3600),
+        public_hooks: false,
         preserve_post: 64 * 1024,
         identity_headers: IdentityHeaders::x_auth(),
         assertion: true,

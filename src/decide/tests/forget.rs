@@ -150,7 +150,7 @@ fn a_logout_expires_them() {
     };
     for target in ["/logout", "/api/logout"] {
         let mut case = of(post(target).access(Known::NotAsked), Some("ann"));
-        case.facts.logout = Known::Found(());
+        case.facts.logout = Known::Found(None);
         let decision = case.decision();
         let expected = format!(", clear, {EXPIRED_BOTH}, clear owner");
         assert!(decision.ends_with(&expected), "{decision}");

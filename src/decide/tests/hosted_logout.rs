@@ -29,7 +29,7 @@ fn a_logout_takes_effect_from_the_site_or_its_client() {
     let done = "leave for http://localhost:5173 Clear-Site-Data own_endpoint, clear";
     let mut by_client = logout().with_metadata(from("same-site", Some("http://localhost:5173/")));
     assert_eq!(by_client.decision(), "ask logout A -");
-    by_client.facts.logout = Known::Found(());
+    by_client.facts.logout = Known::Found(None);
     assert_eq!(by_client.decision(), done);
     let anonymous = at(LOGOUT).with_metadata(from("none", None));
     assert_eq!(anonymous.decision(), done, "there is nothing to end");

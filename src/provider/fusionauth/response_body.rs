@@ -25,10 +25,7 @@ impl Tokens {
             .and_then(non_empty)
             .ok_or_else(|| misconfigured("a success without a token"))?;
         let new = self.refresh_token.and_then(non_empty);
-        Ok(TokenPair {
-            access,
-            refresh: new.or_else(|| old.cloned()),
-        })
+        Ok(TokenPair::new(access, new.or_else(|| old.cloned())))
     }
 }
 

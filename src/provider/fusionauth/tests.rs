@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::algorithm::Algorithm;
+use crate::model::identity::ClaimNames;
 use crate::provider::Device;
 use crate::provider::http_client::MAX_RESPONSE;
 
@@ -105,6 +106,7 @@ fn server_at(address: SocketAddr, disclosure: Disclosure) -> Fusionauth {
         &endpoint,
         &settings(&endpoint, disclosure),
         Arc::new(HttpClient::new().unwrap()),
+        &Clock::new(),
     )
     .unwrap()
 }
@@ -122,6 +124,10 @@ fn settings(endpoint: &Endpoint, disclosure: Disclosure) -> settings::Provider {
         timeout: Duration::from_secs(5),
         leeway: Duration::from_secs(30),
         reveal_account_state: disclosure == Disclosure::Revealed,
+        claims: ClaimNames::default(),
+        client: None,
+        webhook_secret: None,
+        public_hooks: false,
     }
 }
 
@@ -174,10 +180,7 @@ async fn a_login_is_sent_as_documented() {
     let pair = log_in(&server).await.unwrap();
     assert_eq!(
         pair,
-        TokenPair {
-            access: Secret::new("A"),
-            refresh: Some(Secret::new("R"))
-        }
+        TokenPair::new(Secret::new("A"), Some(Secret::new("R")))
     );
     // The second call would carry the server's cookie if any were kept.
     log_in(&server).await.unwrap();
@@ -353,9 +356,14 @@ fn what_cannot_be_sent_is_reported_at_the_start() {
         },
     ] {
         let http = Arc::new(HttpClient::new().unwrap());
-        let error = Fusionauth::new(&bad, &settings(&good, Disclosure::Hidden), http)
-            .err()
-            .unwrap();
+        let error = Fusionauth::new(
+            &bad,
+            &settings(&good, Disclosure::Hidden),
+            http,
+            &Clock::new(),
+        )
+        .err()
+        .unwrap();
         assert!(
             matches!(&error, ProviderError::Misconfigured(what) if !what.contains("leaky")),
             "{error:?}"

@@ -5,6 +5,7 @@ use super::*;
 use crate::provider::test_keys::{RSA_PUBLIC_PEM, TestKey};
 
 mod claims;
+mod id_tokens;
 mod outer_form;
 
 const NOW: u64 = 1_800_000_000;
@@ -17,6 +18,7 @@ fn expect() -> Expectations {
     Expectations {
         issuer: "https://id.example.com".into(),
         audience: "store".into(),
+        client: None,
         algorithms: vec![Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa],
         leeway: Duration::from_secs(30),
     }
@@ -55,6 +57,13 @@ fn judge(key: &TestKey, token: &str) -> Result<VerifiedClaims, VerifyError> {
 fn judge_claims(claims: &Value) -> Result<VerifiedClaims, VerifyError> {
     let key = TestKey::ed25519("k");
     judge(&key, &key.token(claims))
+}
+
+fn any_algorithm() -> HeaderRule<'static> {
+    HeaderRule {
+        algorithms: Algorithm::ALL,
+        is_type: is_access_token_type,
+    }
 }
 
 #[test]
@@ -356,7 +365,7 @@ fn wycheproof() {
         for Vector { tc_id, jws, result } in tests {
             let good = set
                 .as_ref()
-                .is_ok_and(|set| signed_payload(&jws, set, Algorithm::ALL).is_ok());
+                .is_ok_and(|set| signed_payload(&jws, set, any_algorithm()).is_ok());
             let expected =
                 (result == "valid" && !REFUSED.contains(&tc_id)) || SPOILT.contains(&tc_id);
             assert_eq!(good, expected, "vector {tc_id}: {result}");

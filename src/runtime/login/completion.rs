@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::credential::CredentialKind;
-use crate::model::known_device::SealedDevice;
+use crate::model::known_device::{SealedDevice, TrustGiven};
 use crate::model::reason::Reason;
 use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::secret::Secret;
@@ -16,19 +16,30 @@ use crate::runtime::sessions::Sessions;
 use crate::runtime::site::SiteRuntime;
 use crate::runtime::tokens::issue::NewTokens;
 use crate::runtime::tokens::verify::principal;
+use crate::runtime::tokens::verify_pair::{IssuedPair, verify_pair};
 use crate::system::Clock;
 
 use super::LoginError;
 use super::trusted_device::{LoginDevice, TrustedDevices};
 
 /// A sign-in that the provider accepted.
-pub(super) struct AcceptedLogin {
+pub(super) struct AcceptedLogin<'a> {
     pub success: LoginSuccess,
+    /// The `nonce` of a sign-in by redirect.
+    pub nonce: Option<String>,
     /// How the client will carry its tokens.
     pub kind: CredentialKind,
     /// Whether the cookies outlive the browser's session.
     pub remember: bool,
-    pub device: LoginDevice,
+    pub device: AcceptedDevice<'a>,
+}
+
+/// The browser of a sign-in.
+pub(super) enum AcceptedDevice<'a> {
+    /// As seen by the account that was typed.
+    Opened(LoginDevice),
+    /// The device cookie, of a sign-in without a typed name: the account is the user's id.
+    Presented(Option<&'a str>),
 }
 
 /// Completes sign-ins.
@@ -46,15 +57,19 @@ impl Completion {
     pub(super) async fn complete(
         &self,
         context: RequestContext<'_>,
-        login: AcceptedLogin,
+        login: AcceptedLogin<'_>,
     ) -> Result<CompletedLogin, LoginError> {
         let site_runtime = context.site_runtime;
         let pair = &login.success.tokens;
         // Not the time of the request: the token may have been issued after it arrived.
         let now = self.clock.now();
-        let verified = site_runtime
-            .provider
-            .verify_issued(pair.access.expose(), &site_runtime.site.application_id, now)
+        let issued = IssuedPair {
+            pair,
+            kind: login.kind,
+            nonce: login.nonce.as_deref(),
+            last_id_token: None,
+        };
+        let verified = verify_pair(site_runtime, issued, now)
             .await
             .map_err(|error| LoginError::Unavailable(unusable(site_runtime, &error)))?;
         let registered = site_runtime
@@ -78,13 +93,19 @@ impl Completion {
             .await
             .map_err(LoginError::Unavailable)?;
         let principal = Arc::new(principal);
-        site_runtime
-            .token_cache
-            .put(pair.access.expose(), verified.generation, &principal);
+        let given = TrustGiven {
+            user: principal.identity.sub.clone(),
+            at: now,
+        };
+        if let Some(generation) = verified.cacheable {
+            let access = pair.access.expose();
+            site_runtime.cache_token(access, generation, &principal);
+        }
+        let device = self.device_cookie(site_runtime, login, given);
         Ok(CompletedLogin {
             tokens,
             principal,
-            device: self.device_cookie(site_runtime, login),
+            device,
         })
     }
 
@@ -92,23 +113,29 @@ impl Completion {
     fn device_cookie(
         &self,
         site_runtime: &SiteRuntime,
-        login: AcceptedLogin,
+        login: AcceptedLogin<'_>,
+        given: TrustGiven,
     ) -> Option<SealedDevice> {
-        let mut device = login.device;
+        let mut device = match login.device {
+            AcceptedDevice::Opened(device) => device,
+            AcceptedDevice::Presented(cookie) => {
+                self.devices.open(site_runtime, cookie, &given.user)
+            }
+        };
         match login.kind {
             CredentialKind::Bearer => None,
             CredentialKind::Jwt | CredentialKind::Session => {
                 if login.remember {
                     device.persist();
                 }
-                device.record_login(login.success.trust);
+                device.record_login(login.success.trust, given);
                 self.devices.seal(site_runtime, &device)
             }
         }
     }
 }
 
-fn ticket(login: &AcceptedLogin, principal: &Principal, now: Timestamp) -> RefreshTicket {
+fn ticket(login: &AcceptedLogin<'_>, principal: &Principal, now: Timestamp) -> RefreshTicket {
     let refresh = login.success.tokens.refresh.clone();
     RefreshTicket {
         // Without a refresh token nothing is sealed.
@@ -116,11 +143,13 @@ fn ticket(login: &AcceptedLogin, principal: &Principal, now: Timestamp) -> Refre
         sub: principal.identity.sub.clone(),
         revocation_key: principal.revocation_key.0.clone(),
         login_time: now,
+        login_issued: principal.issued(),
         remember: login.remember,
         session_hash: None,
         access_expires: Some(principal.expires_at),
         access_issued: Some(principal.issued_at),
         registered: false,
+        id_token: login.success.tokens.id_token.clone(),
     }
 }
 

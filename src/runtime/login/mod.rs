@@ -4,6 +4,7 @@ mod challenge;
 mod completion;
 mod password;
 mod rate_limit;
+mod redirect;
 mod second_step;
 mod trusted_device;
 
@@ -13,6 +14,7 @@ use crate::model::challenge::{Challenge, LoginOptions};
 use crate::model::login::LoginRefused;
 use crate::model::login_step::StepSubmission;
 use crate::model::reason::Reason;
+use crate::model::redirect_login::{BegunRedirect, FinishedRedirect};
 use crate::model::secret::Secret;
 use crate::model::token::CompletedLogin;
 use crate::provider::ProviderError;
@@ -24,15 +26,18 @@ use super::sessions::Sessions;
 
 pub use challenge::Challenges;
 pub use password::PasswordAttempt;
+pub use redirect::{RedirectError, RedirectReturn, RedirectStart};
 pub use second_step::StepAttempt;
 
 pub(super) use completion::Completion;
 pub(super) use password::PasswordLogin;
 pub(super) use rate_limit::RateLimiter;
+pub(super) use redirect::RedirectLogins;
 pub(super) use second_step::SecondStep;
 pub(super) use trusted_device::TrustedDevices;
 
 use completion::AcceptedLogin;
+use redirect::Returned;
 
 /// Signs people in.
 pub struct Login {
@@ -40,6 +45,7 @@ pub struct Login {
     pub challenges: Challenges,
     pub(super) passwords: PasswordLogin,
     pub(super) steps: SecondStep,
+    pub(super) redirects: RedirectLogins,
     pub(super) completion: Completion,
     pub(super) sessions: Arc<Sessions>,
     pub(super) basic_memory: Arc<BasicMemory>,
@@ -89,6 +95,61 @@ impl Login {
         result
     }
 
+    /// Begins a sign-in at the provider's own pages.
+    ///
+    /// # Errors
+    /// [`LoginError`].
+    pub async fn begin_redirect(
+        &self,
+        context: RequestContext<'_>,
+        start: RedirectStart<'_>,
+    ) -> Result<BegunRedirect, LoginError> {
+        self.redirects.begin(context, start).await
+    }
+
+    /// Signs somebody in whom the provider has sent back.
+    ///
+    /// # Errors
+    /// [`RedirectError`].
+    pub async fn finish_redirect(
+        &self,
+        context: RequestContext<'_>,
+        back: RedirectReturn<'_>,
+    ) -> Result<FinishedRedirect, RedirectError> {
+        let metrics = &context.site_runtime.metrics;
+        let Returned { accepted, login } = match self.redirects.redeem(context, back).await {
+            Ok(returned) => returned,
+            Err(error) => {
+                if let Some(reason) = error.counted_reason() {
+                    metrics.sign_in_refused(reason);
+                }
+                return Err(error);
+            }
+        };
+        let return_to = login.return_to.clone();
+        let completed = match self.completion.complete(context, accepted).await {
+            Ok(completed) => completed,
+            Err(error) => {
+                let reason = error.reason();
+                metrics.sign_in_refused(reason);
+                return Err(redirect::unavailable(context, reason, return_to));
+            }
+        };
+        if let Some(session) = back.replaces {
+            self.sessions.end(session).await;
+        }
+        metrics.signed_in();
+        let sub = &completed.principal.identity.sub;
+        let at = context.audit_context();
+        let at = at.of_sign_in(&completed.principal.revocation_key.0);
+        audit::signed_in(at, sub, LoginIdHash::of(sub));
+        Ok(FinishedRedirect {
+            preserved_post: self.redirects.kept_post(context, &login).await,
+            login: completed,
+            return_to,
+        })
+    }
+
     /// Has a code sent by the method that `choice` stands for, and returns the position of the
     /// method among those of the challenge.
     ///
@@ -113,7 +174,7 @@ impl Login {
     async fn finish(
         &self,
         context: RequestContext<'_>,
-        accepted: Result<AcceptedLogin, LoginError>,
+        accepted: Result<AcceptedLogin<'_>, LoginError>,
         options: LoginOptions,
         replaces: Option<&str>,
     ) -> Result<CompletedLogin, LoginError> {

@@ -10,7 +10,7 @@ use crate::provider::{Device, LoginAttempt};
 use crate::runtime::request_context::RequestContext;
 
 use super::LoginError;
-use super::completion::AcceptedLogin;
+use super::completion::{AcceptedDevice, AcceptedLogin};
 use super::rate_limit::RateLimiter;
 use super::trusted_device::TrustedDevices;
 
@@ -41,7 +41,7 @@ impl PasswordLogin {
         &self,
         context: RequestContext<'_>,
         attempt: PasswordAttempt<'_>,
-    ) -> Result<AcceptedLogin, LoginError> {
+    ) -> Result<AcceptedLogin<'static>, LoginError> {
         let (credentials, site_runtime) = (attempt.credentials, context.site_runtime);
         let login_id = &credentials.login_id;
         let device = self
@@ -65,7 +65,8 @@ impl PasswordLogin {
             success: answer?,
             kind: attempt.kind,
             remember: credentials.remember,
-            device,
+            nonce: None,
+            device: AcceptedDevice::Opened(device),
         })
     }
 }

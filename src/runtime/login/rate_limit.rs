@@ -44,6 +44,19 @@ pub(super) struct Permits {
     address: Reservation,
 }
 
+/// The permission for one attempt without a name. It counts as failed unless it is recorded.
+#[must_use = "a permit that is not recorded counts as a failed attempt"]
+pub(super) struct AddressPermit(Reservation);
+
+/// Whether an attempt counts towards the limit of its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Guess {
+    /// It does.
+    Counted,
+    /// It was none.
+    None,
+}
+
 /// The permission to send one code.
 #[must_use = "a permit that is not recorded counts as a code that was sent"]
 pub(super) struct CodePermits {
@@ -114,6 +127,30 @@ impl RateLimiter {
     pub(super) async fn release(&self, permits: Permits) {
         self.settle(permits.account, Settlement::Released).await;
         self.settle(permits.address, Settlement::Released).await;
+    }
+
+    /// Acquires the permission for an attempt to sign in without a name: the limit of the client's
+    /// address alone.
+    ///
+    /// # Errors
+    /// `throttled`, or `store_unavailable`.
+    pub(super) async fn acquire_address(
+        &self,
+        context: RequestContext<'_>,
+    ) -> Result<AddressPermit, LoginError> {
+        let key = self.keys.address(context.client);
+        let limit = self.limits.address_limit;
+        let reserved = self.reserve(context, key, limit, Limit::Address).await?;
+        Ok(AddressPermit(reserved))
+    }
+
+    /// Records what became of the attempt.
+    pub(super) async fn record_address(&self, permit: AddressPermit, guess: Guess) {
+        let settlement = match guess {
+            Guess::Counted => Settlement::Failed,
+            Guess::None => Settlement::Released,
+        };
+        self.settle(permit.0, settlement).await;
     }
 
     /// Acquires the permission to send a code.

@@ -26,7 +26,7 @@ use crate::store::{LeaseKey, LeaseResult};
 use crate::system::Clock;
 
 use super::LoginError;
-use super::completion::AcceptedLogin;
+use super::completion::{AcceptedDevice, AcceptedLogin};
 use super::rate_limit::RateLimiter;
 use super::trusted_device::TrustedDevices;
 
@@ -65,7 +65,7 @@ impl SecondStep {
         &self,
         context: RequestContext<'_>,
         attempt: StepAttempt<'_>,
-    ) -> Result<AcceptedLogin, LoginError> {
+    ) -> Result<AcceptedLogin<'static>, LoginError> {
         let challenge = attempt.challenge;
         let login_id = &challenge.options.login_id;
         let device = self
@@ -89,8 +89,9 @@ impl SecondStep {
         Ok(AcceptedLogin {
             success: answer?,
             kind: attempt.kind,
+            nonce: None,
             remember: challenge.options.remember,
-            device,
+            device: AcceptedDevice::Opened(device),
         })
     }
 

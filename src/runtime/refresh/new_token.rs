@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
 use crate::model::refresh_ticket::RefreshTicket;
+use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
-use crate::model::token::Principal;
+use crate::model::token::{Principal, TokenPair};
 use crate::runtime::provider_client::VerifyTokenError;
 use crate::runtime::site::SiteRuntime;
 use crate::runtime::tokens::verify::principal;
+use crate::runtime::tokens::verify_pair::{IssuedPair, verify_pair};
 
 /// A new access token that passed its checks.
 pub(super) struct NewToken {
@@ -34,16 +37,30 @@ pub(super) enum NewTokenError {
     NotRegistered,
 }
 
-/// Checks a new access token, whose user must be that of `old`, and puts it into the cache.
+/// New tokens, which a client of this kind will carry.
+#[derive(Clone, Copy)]
+pub(super) struct NewPair<'a> {
+    pub pair: &'a TokenPair,
+    pub kind: CredentialKind,
+    /// The last ID token of the sign-in, where the pair has none.
+    pub last_id_token: Option<&'a Secret>,
+}
+
+/// Checks new tokens, whose user must be that of `old`, and puts the access token into the cache.
 pub(super) async fn verify_new_token(
     site_runtime: &SiteRuntime,
-    access: &str,
+    new: NewPair<'_>,
     old: &RefreshTicket,
     now: Timestamp,
 ) -> Result<NewToken, NewTokenError> {
     let (provider, application) = (&site_runtime.provider, &site_runtime.site.application_id);
-    let verified = provider
-        .verify_issued(access, application, now)
+    let issued = IssuedPair {
+        pair: new.pair,
+        kind: new.kind,
+        nonce: None,
+        last_id_token: new.last_id_token,
+    };
+    let verified = verify_pair(site_runtime, issued, now)
         .await
         .map_err(|error| error_of(site_runtime, &error))?;
     let registered = provider.confirms_registration(&verified.claims, application);
@@ -56,9 +73,9 @@ pub(super) async fn verify_new_token(
         return Err(NewTokenError::NotRegistered);
     }
     let principal = Arc::new(principal);
-    site_runtime
-        .token_cache
-        .put(access, verified.generation, &principal);
+    if let Some(generation) = verified.cacheable {
+        site_runtime.cache_token(new.pair.access.expose(), generation, &principal);
+    }
     Ok(NewToken {
         principal,
         registered,

@@ -12,7 +12,7 @@ use crate::runtime::tokens::issue::NewTokens;
 use crate::system::Clock;
 use crate::telemetry::audit;
 
-use super::new_token::{NewTokenError, verify_new_token};
+use super::new_token::{NewPair, NewTokenError, verify_new_token};
 use super::outcome::{RefreshOutcome, RefreshSource};
 use super::stored_outcome::StoredOutcome;
 use super::task::RefreshTask;
@@ -67,20 +67,32 @@ impl PairIssuer {
         pair: &TokenPair,
         source: RefreshSource,
     ) -> Result<Settled, PairError> {
-        let (provider, now) = (&task.site_runtime.provider, self.clock.now());
+        let now = self.clock.now();
         let refresh = pair.refresh.as_ref().unwrap_or(&task.ticket.refresh);
         let ticket = RefreshTicket {
             refresh: refresh.clone(),
             session_hash: None,
+            id_token: pair
+                .id_token
+                .clone()
+                .or_else(|| task.ticket.id_token.clone()),
             ..task.ticket.clone()
         };
         // A sign-out in the meantime wins, and what the provider has just issued is ended too.
-        if self.revocation.is_ticket_revoked(provider, &ticket, now) {
+        let site_runtime = &task.site_runtime;
+        if self
+            .revocation
+            .is_ticket_revoked(site_runtime, &ticket, now)
+        {
             self.revoke_at_provider(task, &ticket).await;
             return Ok(Settled::refused(Reason::Revoked));
         }
-        let access = pair.access.expose();
-        match verify_new_token(&task.site_runtime, access, &task.ticket, now).await {
+        let new = NewPair {
+            pair,
+            kind: task.kind,
+            last_id_token: task.ticket.id_token.as_ref(),
+        };
+        match verify_new_token(site_runtime, new, &task.ticket, now).await {
             Ok(new) => {
                 let accepted = Accepted {
                     pair,

@@ -140,10 +140,7 @@ impl Refresh {
         first: StoreSeal<'_>,
         last: RefreshTicket,
     ) {
-        let pair = TokenPair {
-            access: Secret::new(""),
-            refresh: Some(last.refresh),
-        };
+        let pair = TokenPair::new(Secret::new(""), Some(last.refresh));
         self.worker
             .put_checkpoint(&first, &pair, &site_runtime.site)
             .await;
@@ -197,9 +194,8 @@ impl Refresh {
     }
 
     fn is_revoked(&self, context: RequestContext<'_>, ticket: &RefreshTicket) -> bool {
-        let provider = &context.site_runtime.provider;
         self.revocation
-            .is_ticket_revoked(provider, ticket, context.now)
+            .is_ticket_revoked(context.site_runtime, ticket, context.now)
     }
 
     fn seal<'a>(

@@ -76,6 +76,10 @@ pub(super) struct StoreSeal<'a> {
 struct Checkpoint {
     access: String,
     refresh: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id_token: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires: Option<u64>,
     since: u64,
 }
 
@@ -117,6 +121,11 @@ impl StoreSeal<'_> {
         let checkpoint = Checkpoint {
             access: pair.access.expose().to_owned(),
             refresh: refresh.map(|refresh| refresh.expose().to_owned()),
+            id_token: pair
+                .id_token
+                .as_ref()
+                .map(|token| token.expose().to_owned()),
+            expires: pair.access_expires.map(Timestamp::millis),
             since: now.millis(),
         };
         self.seal("checkpoint", &checkpoint, until)
@@ -130,6 +139,8 @@ impl StoreSeal<'_> {
             pair: TokenPair {
                 access: Secret::new(checkpoint.access),
                 refresh: checkpoint.refresh.map(Secret::new),
+                id_token: checkpoint.id_token.map(Secret::new),
+                access_expires: checkpoint.expires.map(Timestamp::from_millis),
             },
             since: Timestamp::from_millis(checkpoint.since),
         })
@@ -188,10 +199,7 @@ mod tests {
             Some(StoredOutcome::Revoked)
         );
         assert_eq!(ours.open_checkpoint(&outcome, NOW), None);
-        let pair = TokenPair {
-            access: Secret::new("A"),
-            refresh: Some(Secret::new("R")),
-        };
+        let pair = TokenPair::new(Secret::new("A"), Some(Secret::new("R")));
         let checkpoint = ours.seal_checkpoint(&pair, NOW, NOW.plus(WINDOW)).unwrap();
         let since = NOW;
         let kept = ours.open_checkpoint(&checkpoint, NOW);

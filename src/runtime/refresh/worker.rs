@@ -10,6 +10,7 @@ use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
 use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::sealing_keys::SealingKeys;
+use crate::model::secret::Secret;
 use crate::model::site::Site;
 use crate::model::token::{CompletedRefresh, IssuedTokens, TokenPair};
 use crate::provider::ProviderError;
@@ -18,7 +19,7 @@ use crate::store::LeaseResult;
 use crate::system::Clock;
 
 use super::lock::{Acquire, LeaseGuard, Leases};
-use super::new_token::{NewToken, NewTokenError, verify_new_token};
+use super::new_token::{NewPair, NewToken, NewTokenError, verify_new_token};
 use super::outcome::{RefreshOutcome, RefreshSource};
 use super::pair_issuer::{PairError, PairIssuer, Settled};
 use super::stored_outcome::{KeptPair, StoreSeal, StoredOutcome};
@@ -334,7 +335,18 @@ impl RefreshWorker {
             }
         };
         let ticket = Box::new(ticket);
-        match verify_new_token(site_runtime, &access, old, self.clock.now()).await {
+        // What was told beside the access token is in the ticket. Its ID token may be one of an earlier
+        // access token.
+        let pair = TokenPair {
+            access_expires: ticket.access_expires,
+            ..TokenPair::new(Secret::new(&*access), None)
+        };
+        let new = NewPair {
+            pair: &pair,
+            kind: task.kind,
+            last_id_token: ticket.id_token.as_ref(),
+        };
+        match verify_new_token(site_runtime, new, old, self.clock.now()).await {
             // Where the refresh token stays the same, the store still has this result, so there is
             // no other to be had: within the leeway the access token is good.
             Ok(new)

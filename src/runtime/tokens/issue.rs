@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use crate::model::cookie_names::MAX_CHUNKED_TOTAL;
+use crate::model::cookie_names::{MAX_CHUNK, MAX_CHUNKED_TOTAL};
 use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
 use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::sealing_keys::SealingKeys;
-use crate::model::site::Site;
+use crate::model::site::{SignIn, Site};
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{IssuedTokens, Principal, TokenPair};
 use crate::system;
@@ -61,14 +61,29 @@ impl TokenIssuer {
                     .ticket
                     .access_expires
                     .max(Some(tokens.principal.expires_at));
-                let ticket = RefreshTicket {
+                let keeps_id_token = match tokens.kind {
+                    CredentialKind::Session => true,
+                    CredentialKind::Jwt => site.sign_in == SignIn::Redirect,
+                    CredentialKind::Bearer => false,
+                };
+                let id_token = tokens.ticket.id_token.clone();
+                let mut ticket = RefreshTicket {
+                    id_token: id_token.filter(|_| keeps_id_token),
                     session_hash,
                     access_expires,
                     access_issued: Some(tokens.principal.issued_at),
                     ..tokens.ticket.clone()
                 };
-                let sealed = ticket.seal(&self.sealing, &site.name, tokens.kind, system::random());
-                Some(Arc::from(sealed.ok_or(Reason::Internal)?))
+                let seal = |ticket: &RefreshTicket| {
+                    ticket.seal(&self.sealing, &site.name, tokens.kind, system::random())
+                };
+                let mut sealed = seal(&ticket).ok_or(Reason::Internal)?;
+                // A cookie of its own for the ID token is not worth it: without it the provider
+                // asks at a sign-out.
+                if sealed.len() > MAX_CHUNK && ticket.id_token.take().is_some() {
+                    sealed = seal(&ticket).ok_or(Reason::Internal)?;
+                }
+                Some(Arc::from(sealed))
             }
         };
         if tokens.kind != CredentialKind::Bearer {

@@ -3,5 +3,6 @@
 pub(super) mod cache;
 pub(super) mod issue;
 pub(super) mod verify;
+pub(super) mod verify_pair;
 
 pub use verify::{CredentialError, Tokens};

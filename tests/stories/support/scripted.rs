@@ -150,7 +150,7 @@ impl Scripted {
     }
 }
 
-fn jwk(key: &EcdsaKeyPair, kid: &str) -> Value {
+pub(super) fn jwk(key: &EcdsaKeyPair, kid: &str) -> Value {
     let point = key.public_key().as_ref();
     let (x, y) = (
         URL_SAFE_NO_PAD.encode(&point[1..33]),
@@ -159,7 +159,7 @@ fn jwk(key: &EcdsaKeyPair, kid: &str) -> Value {
     json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": kid, "alg": "ES256", "use": "sig" })
 }
 
-fn signed(key: &EcdsaKeyPair, kid: &str, claims: &Value) -> String {
+pub(super) fn signed(key: &EcdsaKeyPair, kid: &str, claims: &Value) -> String {
     let header = json!({ "alg": "ES256", "typ": "JWT", "kid": kid }).to_string();
     let input = format!(
         "{}.{}",

@@ -85,6 +85,7 @@ async fn it_passes_the_contract_suite() {
     let expect = Expectations {
         issuer: "https://id.example.com".into(),
         audience: "store".into(),
+        client: None,
         algorithms: vec![Algorithm::Es256],
         leeway: Duration::from_secs(30),
     };

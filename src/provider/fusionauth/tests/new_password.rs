@@ -58,10 +58,7 @@ async fn a_new_password_signs_in_without_being_typed_again() {
     let success = change_password(&server).await.unwrap();
     assert_eq!(
         success.tokens,
-        TokenPair {
-            access: Secret::new("A"),
-            refresh: Some(Secret::new("R"))
-        }
+        TokenPair::new(Secret::new("A"), Some(Secret::new("R")))
     );
     let change = json!({ "changePasswordId": ID, "password": PASSWORD });
     let login = json!({

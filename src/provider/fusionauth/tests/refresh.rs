@@ -8,10 +8,7 @@ async fn a_refresh_carries_the_token_and_nothing_else() {
     let pair = server.refresh(&Secret::new(REFRESH)).await.unwrap();
     assert_eq!(
         pair,
-        TokenPair {
-            access: Secret::new("A"),
-            refresh: Some(Secret::new(REFRESH))
-        }
+        TokenPair::new(Secret::new("A"), Some(Secret::new(REFRESH)))
     );
     server.revoke(&Secret::new(REFRESH)).await.unwrap();
     let asked = std::mem::take(&mut *script.asked.lock().unwrap());

@@ -108,10 +108,7 @@ async fn a_code_is_sent_as_documented() {
         let (server, script) =
             scripted(Script::saying(200, r#"{"token":"A","refreshToken":"R"}"#)).await;
         let success = second_factor(&server, trust).await.unwrap();
-        let tokens = TokenPair {
-            access: Secret::new("A"),
-            refresh: Some(Secret::new("R")),
-        };
+        let tokens = TokenPair::new(Secret::new("A"), Some(Secret::new("R")));
         assert_eq!(
             success,
             LoginSuccess {
