@@ -243,8 +243,8 @@ pub fn respond(response: LocalResponse, denied: DeniedResponse) -> LocalResponse
         }),
         LocalResponse::Problem(problem) => LocalResponse::Problem(Problem {
             status: match (denied, problem.status) {
-                (DeniedResponse::Relayed, status) => status,
-                (DeniedResponse::StatusOnly, status @ (401 | 500..)) => status,
+                (DeniedResponse::Relayed, status)
+                | (DeniedResponse::StatusOnly, status @ (401 | 500..)) => status,
                 // nginx would answer 500, and log an error of its own.
                 (DeniedResponse::StatusOnly, _) => 403,
             },
@@ -338,10 +338,11 @@ mod tests {
     use crate::model::local_response::{LoginPage, Preflight};
 
     fn status(response: LocalResponse, denied: DeniedResponse) -> u16 {
-        match respond(response, denied) {
-            LocalResponse::Problem(problem) => problem.status,
-            other => panic!("{other:?}"),
-        }
+        let response = respond(response, denied);
+        let LocalResponse::Problem(problem) = response else {
+            panic!("{response:?}");
+        };
+        problem.status
     }
 
     #[test]
