@@ -85,8 +85,8 @@ pub struct Facts {
     pub redirect: Known<Arc<BegunRedirect>, Box<LoginRefused>>,
     /// What came of the provider's response to a login by redirect.
     pub callback: Option<Arc<RedirectResult>>,
-    /// Whether the logout was carried out, and where the browser logs out at the provider too, where
-    /// it logged in there.
+    /// Whether the logout was carried out, and where the browser logs out at the provider too,
+    /// where it logged in there.
     pub logout: Known<Option<ProviderAddress>, Reason>,
     /// The answer to the provider's message.
     pub hook: Known<HookAnswer, Reason>,

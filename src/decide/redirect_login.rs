@@ -2,8 +2,8 @@
 //!
 //! * The login page redirects to the provider at once. Where something must be told first (a form
 //!   was posted after the login had expired), it is a page with one button.
-//! * The callback, where the provider sends the browser back, is good for one login of this browser:
-//!   `state` must be that of a cookie, which is cleared then.
+//! * The callback, where the provider sends the browser back, is good for one login of this
+//!   browser: `state` must be that of a cookie, which is cleared then.
 //! * A callback that came before, or belongs to no login of the browser, is never a dead end: an
 //!   authenticated user goes on, everybody else gets a page that offers to begin again.
 //! * What posts a password gets `409` with the address of the login page.

@@ -263,7 +263,8 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// [`ProviderError::Refused`] with a reason code of
     /// `docs/reference/endpoints.md#fusionauth-responses`, and with the [pending
-    /// step](LoginRefused::pending_step) where the password was right and a further step is required.
+    /// step](LoginRefused::pending_step) where the password was right and a further step is
+    /// required.
     async fn login(&self, attempt: LoginAttempt<'_>) -> Result<LoginSuccess, ProviderError>;
 
     /// Continues a login that requires a second factor.
@@ -288,8 +289,8 @@ pub trait Provider: Send + Sync {
     ///
     /// # Errors
     /// As [`Provider::login`]. After `rejected_input` with the [violated
-    /// rules](LoginRefused::violations) another password may be tried; after `challenge_expired` the
-    /// login starts again. With a pending step the password was changed.
+    /// rules](LoginRefused::violations) another password may be tried; after `challenge_expired`
+    /// the login starts again. With a pending step the password was changed.
     async fn change_password(
         &self,
         attempt: NewPasswordAttempt<'_>,

@@ -65,7 +65,8 @@ pub(super) async fn send(
     Ok(())
 }
 
-/// The version of a response's status line: HTTP/1.1, and to a client that knows only HTTP/1.0 that.
+/// The version of a response's status line: HTTP/1.1, and to a client that knows only HTTP/1.0
+/// that.
 pub(super) fn version_for(request: &RequestHeader) -> Version {
     if request.version == Version::HTTP_10 {
         Version::HTTP_10

@@ -174,8 +174,9 @@ impl Runtime {
         self.is_stopping() || self.shared.handover.is_handed_over()
     }
 
-    /// Refuses every token and session of the sign-in `key` at `provider` until `until`, because the
-    /// provider has ended it, and closes its open streams. Nothing where there is no such provider.
+    /// Refuses every token and session of the sign-in `key` at `provider` until `until`, because
+    /// the provider has ended it, and closes its open streams. Nothing where there is no such
+    /// provider.
     pub async fn revoke(&self, provider: &str, key: &RevocationKey, until: Timestamp) {
         if let Some(provider) = self.providers.get(provider) {
             self.revocation.revoke(provider, key, until).await;

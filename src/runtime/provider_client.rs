@@ -76,8 +76,8 @@ impl ProviderClient {
         .await
     }
 
-    /// Verifies an ID token that the provider has issued to the gateway's client. `nonce` is that of
-    /// the login, `access` the access token that came with it, as far as they are known.
+    /// Verifies an ID token that the provider has issued to the gateway's client. `nonce` is that
+    /// of the login, `access` the access token that came with it, as far as they are known.
     pub(super) async fn verify_id_token(
         &self,
         id_token: IdToken<'_>,

@@ -64,8 +64,8 @@ pub enum RedirectError {
 }
 
 impl RedirectError {
-    /// The reason to count; `None` for a response that belongs to no sign-in of the browser, or came
-    /// before.
+    /// The reason to count; `None` for a response that belongs to no sign-in of the browser, or
+    /// came before.
     pub(super) fn counted_reason(&self) -> Option<Reason> {
         match self {
             Self::Refused(refused) => {

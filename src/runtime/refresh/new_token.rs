@@ -25,8 +25,8 @@ pub(super) struct NewToken {
 pub(super) enum NewTokenError {
     /// It cannot be checked now, or is not valid yet: the same token may be accepted later.
     Unchecked(Reason),
-    /// Its key is none of those that the provider publishes. It may be published in a moment, or have
-    /// been withdrawn.
+    /// Its key is none of those that the provider publishes. It may be published in a moment, or
+    /// have been withdrawn.
     UnknownKey,
     /// It can never be used, and another one may: it has expired, cannot be carried or does not
     /// verify.
