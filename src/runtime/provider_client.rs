@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::config::settings;
 use crate::model::algorithm::Algorithm;
-use crate::model::redirect_login::ProviderAddress;
+use crate::model::redirect_result::ProviderAddress;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::TokenPair;
@@ -21,6 +21,8 @@ use crate::provider::{
 use crate::system::{self, Clock};
 use crate::telemetry::ProviderMetrics;
 use crate::telemetry::labels::{CallResult, ProviderOperation};
+
+use super::token_check::{IdToken, Verified, VerifyTokenError};
 
 /// A provider with its keys and metrics.
 pub struct ProviderClient {
@@ -350,22 +352,6 @@ impl ProviderClient {
 /// Verifies one token with the given keys.
 type TokenCheck<'a> = dyn Fn(&KeySet) -> Result<VerifiedClaims, VerifyError> + Sync + 'a;
 
-/// An ID token of the provider, and what it is compared with.
-#[derive(Clone, Copy)]
-pub(super) struct IdToken<'a> {
-    pub token: &'a str,
-    /// The `nonce` of the login; `None` at a refresh.
-    pub nonce: Option<&'a str>,
-    /// The access token that came with it.
-    pub access: Option<&'a str>,
-}
-
-/// The claims of a token that verified, and the generation of the keys that verified it.
-pub(super) struct Verified {
-    pub(super) claims: VerifiedClaims,
-    pub(super) generation: u64,
-}
-
 /// How a look-up of keys went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum KeyLookup {
@@ -377,26 +363,6 @@ enum KeyLookup {
     TooSoon,
     /// The provider did not answer.
     Failed,
-}
-
-/// Why a token does not verify. Of the last three nobody can tell what it is.
-pub(super) enum VerifyTokenError {
-    /// It verified until its `exp`.
-    Expired(Box<VerifiedClaims>),
-    /// It will verify later: the clocks differ by more than the leeway.
-    NotYetValid(Box<VerifiedClaims>),
-    /// It is another issuer's, or for another audience.
-    NotForUs,
-    /// It is longer than any token that is verified.
-    TooLarge,
-    /// It is malformed, or not signed by this provider.
-    Invalid,
-    /// Its key is none of those that the provider publishes now.
-    UnknownKey,
-    /// Its key is unknown, and the provider was asked for its keys too recently to be asked again.
-    KeyNotLookedUp,
-    /// The keys of the provider are missing, or its key is unknown and the provider did not answer.
-    NoKeys,
 }
 
 /// The metric label of a call that failed.

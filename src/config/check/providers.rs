@@ -11,7 +11,7 @@ use super::super::file::provider::{Kind, Provider as Written};
 use super::super::secret_source::SecretSource;
 use super::super::settings::{Provider, ProviderKind};
 use super::super::spans::At;
-use super::{Cleartext, Reported, Review, oidc, warnings};
+use super::{Cleartext, Reported, Review, oidc_client, warnings};
 use crate::model::algorithm::Algorithm;
 use crate::model::origin::Host;
 use crate::model::secret::Secret;
@@ -73,8 +73,8 @@ fn provider(written: &At<Written>, review: &mut Review<'_>) -> Option<Provider> 
         None => None,
     };
     let issuer = issuer(written, review);
-    let client = oidc::client(written, review);
-    let claims = oidc::claim_names(written, review);
+    let client = oidc_client::client(written, review);
+    let claims = oidc_client::claim_names(written, review);
     Some(Provider {
         kind: kind?,
         issuer: issuer?,

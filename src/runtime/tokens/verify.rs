@@ -7,10 +7,10 @@ use crate::model::reason::Reason;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{Principal, TokenError};
 use crate::provider::verify::VerifiedClaims;
-use crate::runtime::provider_client::VerifyTokenError;
 use crate::runtime::request_context::RequestContext;
 use crate::runtime::revocation::Revocation;
 use crate::runtime::site::SiteRuntime;
+use crate::runtime::token_check::VerifyTokenError;
 use crate::telemetry::Metrics;
 use crate::telemetry::labels::TokenCheck;
 

@@ -1,0 +1,39 @@
+//! A token that is checked with the keys of a provider, and what came of it.
+
+use crate::provider::verify::VerifiedClaims;
+
+/// An ID token of the provider, and what it is compared with.
+#[derive(Clone, Copy)]
+pub(super) struct IdToken<'a> {
+    pub token: &'a str,
+    /// The `nonce` of the login; `None` at a refresh.
+    pub nonce: Option<&'a str>,
+    /// The access token that came with it.
+    pub access: Option<&'a str>,
+}
+
+/// The claims of a token that verified, and the generation of the keys that verified it.
+pub(super) struct Verified {
+    pub(super) claims: VerifiedClaims,
+    pub(super) generation: u64,
+}
+
+/// Why a token does not verify. Of the last three nobody can tell what it is.
+pub(super) enum VerifyTokenError {
+    /// It verified until its `exp`.
+    Expired(Box<VerifiedClaims>),
+    /// It will verify later: the clocks differ by more than the leeway.
+    NotYetValid(Box<VerifiedClaims>),
+    /// It is another issuer's, or for another audience.
+    NotForUs,
+    /// It is longer than any token that is verified.
+    TooLarge,
+    /// It is malformed, or not signed by this provider.
+    Invalid,
+    /// Its key is none of those that the provider publishes now.
+    UnknownKey,
+    /// Its key is unknown, and the provider was asked for its keys too recently to be asked again.
+    KeyNotLookedUp,
+    /// The keys of the provider are missing, or its key is unknown and the provider did not answer.
+    NoKeys,
+}
