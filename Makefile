@@ -1,13 +1,14 @@
 # `make demo` and `make test` need no setup: they install missing packages with apt if possible, or
 # else name them.
 
-.PHONY: help demo test applications simulate mutants check bench measure docs package package-test image site \
-	observability build-needs
+.PHONY: help demo test applications edge simulate mutants check bench measure docs package package-test image \
+	site site-test observability build-needs
 
 help:
 	@echo 'make demo     run the gateway with an identity server and two sample applications'
 	@echo 'make test     run all tests, also with Chromium and other third-party programs'
 	@echo 'make applications  run the tests in front of all unmodified applications'
+	@echo 'make edge     run the long tests of listeners, protocols and upgrades'
 	@echo 'make simulate play simulations of a fleet of gateways until one fails or it is stopped'
 	@echo 'make mutants  change the code of the pure rooms, and report what no test notices'
 	@echo 'make check    check formatting, lints, the pure modules, licences: what CI runs before the tests'
@@ -17,6 +18,7 @@ help:
 	@echo 'make package-test   try the Debian package on a bare Debian with systemd'
 	@echo 'make observability  try the dashboard and the alerts with Prometheus and Alertmanager'
 	@echo 'make site     build the documentation as a website in target/site'
+	@echo 'make site-test  try that website in Chromium, and follow every link'
 	@echo 'make docs     build the API documentation in target/doc'
 
 # aws-lc and zlib-ng need a C compiler and cmake.
@@ -32,6 +34,9 @@ test: build-needs
 # `make test` includes those that CI runs.
 applications: build-needs
 	bash scripts/applications.sh
+
+edge: build-needs
+	bash scripts/edge.sh
 
 # From another seed each time.
 simulate: build-needs
@@ -65,6 +70,15 @@ package-test:
 	@sh scripts/need.sh python3:python3 lintian:lintian mmdebstrap:mmdebstrap systemd-nspawn:systemd-container
 	lintian --fail-on error,warning $${CARGO_TARGET_DIR:-target}/package/*.deb
 	python3 tests/real/package.py $${CARGO_TARGET_DIR:-target}/package/*.deb
+
+# mdBook, which is installed into target/tools if it is missing, needs a C compiler as a linker.
+site:
+	@sh scripts/need.sh python3:python3 git:git cargo:cargo cc:gcc
+	python3 scripts/site.py
+
+site-test: site
+	@sh scripts/need.sh chromium:chromium chromedriver:chromium-driver
+	python3 tests/real/site.py $${CARGO_TARGET_DIR:-target}/site
 
 # The container image `vestibule`, with Docker.
 image:

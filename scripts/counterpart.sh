@@ -1,4 +1,4 @@
-# Sourced by real.sh and applications.sh: runs a test with third-party programs. A test whose program is not
+# Sourced by real.sh, applications.sh and edge.sh: runs a test with third-party programs. A test whose program is not
 # available is printed as skipped, with the reason. In CI (CI=true), that is a failure.
 failed=0
 
@@ -7,7 +7,7 @@ skipped() {
     [ "${CI:-}" != true ] || failed=1
 }
 
-# counterpart NAME SCRIPT BINARY PROGRAM:PACKAGE...
+# [arguments=…] counterpart NAME SCRIPT BINARY PROGRAM:PACKAGE...
 counterpart() {
     local name=$1 script=$2 binary=$3 output status=0
     shift 3
@@ -17,7 +17,9 @@ counterpart() {
         return
     fi
     [ -z "$output" ] || echo "$output"
-    python3 "$script" "$binary" || status=$?
+    # Without quotes: several arguments.
+    # shellcheck disable=SC2086
+    python3 "$script" "$binary" ${arguments:-} || status=$?
     # 77, as in automake: the script has printed what is missing.
     case $status in
     0) ;;

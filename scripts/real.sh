@@ -19,7 +19,8 @@ counterpart "FusionAuth's SDK for React" tests/real/react_sdk.py "$target/releas
     python3:python3 chromium:chromium chromedriver:chromium-driver node:nodejs npm:npm
 counterpart 'a thousand renewals at once' tests/real/parallel_renewal.py "$target/release/vestibule" python3:python3
 counterpart 'a flood of passwords' tests/real/flood.py "$target/release/vestibule" python3:python3
-counterpart 'upgrades under load' tests/real/upgrade.py "$target/release/vestibule" python3:python3 wrk:wrk
+counterpart 'upgrades under load' tests/real/upgrade.py "$target/release/vestibule" \
+    python3:python3 wrk:wrk curl:curl openssl:openssl
 counterpart 'a rolling restart' tests/real/rolling.py "$target/release/vestibule" \
     python3:python3 wrk:wrk nginx:nginx-light haproxy:haproxy
 counterpart 'promtool' tests/real/metrics.py "$target/release/vestibule" python3:python3 promtool:prometheus
@@ -33,20 +34,36 @@ counterpart 'three replicas and a Redis' tests/real/replicas.py "$target/release
     python3:python3 redis-server:redis-server
 counterpart 'an nginx that caches everything' tests/real/nginx_cache.py "$target/release/vestibule" \
     python3:python3 nginx:nginx-light
+counterpart 'proxies that ask first' tests/real/forward_auth.py "$target/release/vestibule" \
+    python3:python3 python3.pip:python3-pip nginx:nginx-light caddy:caddy openssl:openssl
 counterpart 'odd messages before h11' tests/real/differential.py "$target/release/vestibule" \
     python3:python3 python3.pip:python3-pip
 counterpart 'HTTP/2 clients before h11' tests/real/http2.py "$target/release/vestibule" \
     python3:python3 python3.pip:python3-pip
+counterpart 'gRPC' tests/real/grpc_calls.py "$target/release/vestibule" \
+    python3:python3 python3.pip:python3-pip openssl:openssl
+counterpart 'large bodies' tests/real/large_bodies.py "$target/release/vestibule" \
+    python3:python3 curl:curl openssl:openssl
 counterpart 'clocks ten seconds apart' tests/real/clocks_apart.py "$target/release/vestibule" \
     python3:python3 redis-server:redis-server openssl:openssl faketime:faketime
 counterpart 'TLS scanners' tests/real/tls.py "$target/release/vestibule" \
     python3:python3 python3.ensurepip:python3-venv openssl:openssl testssl:testssl.sh
 counterpart 'certificates from pebble' tests/real/acme.py "$target/release/vestibule" \
     python3:python3 pebble:pebble openssl:openssl
+counterpart 'Chromium over https' tests/real/https_browser.py "$target/release/vestibule" \
+    python3:python3 chromium:chromium chromedriver:chromium-driver pebble:pebble openssl:openssl certutil:libnss3-tools
 counterpart 'schemathesis' tests/real/openapi.py "$target/release/vestibule" \
     python3:python3 python3.ensurepip:python3-venv
 counterpart "FusionAuth's Python client" tests/real/fusionauth_client.py "$EXAMPLES/identity_server" \
     python3:python3 python3.ensurepip:python3-venv
+
+if sh scripts/need.sh python3:python3 git:git && python3 scripts/site.py
+then
+    counterpart 'the documentation as a website' tests/real/site.py "$target/site" \
+        python3:python3 chromium:chromium chromedriver:chromium-driver
+else
+    skipped 'the documentation as a website' 'it cannot be built'
+fi
 
 bash scripts/applications.sh ci || failed=1
 

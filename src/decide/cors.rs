@@ -65,6 +65,7 @@ pub fn may_be_read(response: &LocalResponse) -> bool {
         | LocalResponse::LinkedPage(_)
         | LocalResponse::HttpsRedirect(_)
         | LocalResponse::AcmeChallenge(_)
+        | LocalResponse::Allowed
         | LocalResponse::HealthCheck(_)
         | LocalResponse::PrefetchRefused
         | LocalResponse::PreservedPost(_)

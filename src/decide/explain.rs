@@ -27,8 +27,9 @@ use crate::model::token::{Principal, RevocationKey, Session};
 use super::decide;
 use super::endpoint;
 use super::facts::{Facts, Known};
+use super::rejection::Rejection;
 use super::request_target::find_ambiguity;
-use super::request_validation::{Rejection, validate_method};
+use super::request_validation::validate_method;
 use super::verdict::{Decision, Outcome};
 
 /// In place of a rule: the gateway answers.
@@ -349,6 +350,7 @@ fn status_and_location(response: &LocalResponse) -> (Option<u16>, Option<String>
         | LocalResponse::SignedOutPage
         | LocalResponse::HealthCheck(_)
         | LocalResponse::AcmeChallenge(_)
+        | LocalResponse::Allowed
         | LocalResponse::PreservedPost(_)
         | LocalResponse::Asset(_)
         | LocalResponse::AssertionKeys

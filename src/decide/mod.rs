@@ -29,10 +29,11 @@
 //! * `fusionauth_hosted_backend`: the endpoints that FusionAuth's SDKs call.
 //! * `forget`: whose the application's own cookies are.
 //! * `prefetch`, `opener`: what a browser's prefetch may not do, and what a popup keeps.
-//! * `request_validation`, `request_target`, `client_address`, `forwarded`, `trace_context`: what is
-//!   checked before any policy.
+//! * `request_validation` and `rejection`, `request_target`, `client_address`, `forwarded`,
+//!   `trace_context`: what is checked before any policy.
 //! * `proxy_protocol`, `https_redirect`: what a proxy in front says of the client, and requests that
 //!   came in the clear.
+//! * `forward_auth`: requests that a proxy in front forwards itself, and asks about.
 //! * `upstream_headers`, `upstream_response`, `credential_response_headers`, `cache_fields`: what the
 //!   application and the client are sent.
 //! * `explain`: the same decisions, told to the operator.
@@ -61,6 +62,7 @@ pub mod endpoint;
 pub mod explain;
 pub mod facts;
 pub mod forget;
+pub mod forward_auth;
 pub mod forwarded;
 mod fusionauth_hosted_backend;
 pub mod https_redirect;
@@ -74,6 +76,7 @@ pub mod preserved_post;
 mod provider_login;
 pub mod proxy_protocol;
 mod redirect_loop;
+pub mod rejection;
 pub mod request_size;
 pub mod request_target;
 pub mod request_validation;

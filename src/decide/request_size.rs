@@ -6,7 +6,7 @@ use crate::model::site::Site;
 use crate::model::target::Target;
 
 use super::endpoint;
-use super::request_validation::Rejection;
+use super::rejection::Rejection;
 
 /// The size of a head, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

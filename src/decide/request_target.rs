@@ -12,7 +12,7 @@ use crate::model::site::Site;
 use crate::model::target::{EncodedSlashes, Target};
 
 use super::endpoint;
-use super::request_validation::Rejection;
+use super::rejection::Rejection;
 
 /// Rewrites a target in absolute-form (`http://host/path`) to origin-form (`/path`), if its
 /// authority is `host`: without regard to letter case, and with the default port of its scheme

@@ -5,19 +5,17 @@
 //! application could read differently is refused here
 //! (`docs/reference/request-handling.md#request-checks`).
 
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, Version};
 
-use crate::model::local_response::Problem;
 use crate::model::origin::Host;
 use crate::model::reason::Reason;
 use crate::model::request::FetchMetadata;
-use crate::model::target::TargetError;
+
+use super::endpoint;
+use super::rejection::Rejection;
 
 /// The most header fields of a request.
 pub const MAX_FIELDS: usize = 100;
-
-/// The methods that are not refused by themselves, for the `Allow` field.
-const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// The methods that everybody knows (RFC 9110, section 9.3, and RFC 5789).
 const STANDARD_METHODS: [Method; 9] = [
@@ -32,47 +30,6 @@ const STANDARD_METHODS: [Method; 9] = [
     Method::CONNECT,
 ];
 
-/// Why a request is refused before policy sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rejection {
-    /// The reason that the client is told.
-    pub reason: Reason,
-    /// The status code, which says more than the reason: 400, 405, 413, 414, 417, 421 or 431.
-    pub status: u16,
-}
-
-impl Rejection {
-    /// The request is ambiguous, or not well-formed: `400`.
-    pub const MALFORMED: Self = Self {
-        reason: Reason::MalformedRequest,
-        status: 400,
-    };
-
-    /// A part of the request is larger than the site accepts.
-    pub(super) const fn too_large(status: u16) -> Self {
-        Self {
-            reason: Reason::RequestTooLarge,
-            status,
-        }
-    }
-
-    /// What the client is told.
-    #[must_use]
-    pub fn problem(&self) -> Problem {
-        let mut problem = Problem::new(self.reason).with_status(self.status);
-        if self.reason == Reason::MethodNotAllowed {
-            problem.allow = Some(ALLOWED_METHODS);
-        }
-        problem
-    }
-}
-
-impl From<TargetError> for Rejection {
-    fn from(_: TargetError) -> Self {
-        Self::MALFORMED
-    }
-}
-
 /// What [`validate_head`] looks at. It borrows from the head as the server read it, credentials
 /// included, and so has no `Debug`.
 #[derive(Clone, Copy)]
@@ -81,6 +38,8 @@ pub struct UnvalidatedHead<'a> {
     pub method: &'a Method,
     /// The target of the request line, as received.
     pub target: &'a [u8],
+    /// The version of the protocol.
+    pub version: Version,
     /// The number of header fields.
     pub fields: usize,
     /// The bytes of the head as received: request line and fields. Empty where the protocol has no
@@ -114,7 +73,8 @@ pub struct FieldCounts {
 /// * `431` above [`MAX_FIELDS`]
 /// * `417` for an expectation other than `100-continue`
 /// * `400` for a doubtful end of the body, for more than one `Authorization` or `Origin`, for other
-///   than one `Host`, and for a standard method in other letter case
+///   than one `Host` (a health check over HTTP/1.0 needs none), and for a standard method in other
+///   letter case
 pub fn validate_head(head: &UnvalidatedHead<'_>) -> Result<(), Rejection> {
     validate_method(head.method)?;
     if head.fields > MAX_FIELDS {
@@ -130,11 +90,18 @@ pub fn validate_head(head: &UnvalidatedHead<'_>) -> Result<(), Rejection> {
         origins,
         lengths,
     } = head.counts;
-    if hosts != 1 || authorizations > 1 || origins > 1 || lengths > 1 {
+    let is_host_missing = hosts == 0 && !may_lack_host(head);
+    if is_host_missing || hosts > 1 || authorizations > 1 || origins > 1 || lengths > 1 {
         Err(Rejection::MALFORMED)
     } else {
         Ok(())
     }
+}
+
+/// Whether the request is well-formed without a `Host` field. HTTP/1.0 does not know it, and load
+/// balancers send their health checks in that version: HAProxy's `httpchk` unless told otherwise.
+fn may_lack_host(head: &UnvalidatedHead<'_>) -> bool {
+    head.version == Version::HTTP_10 && endpoint::is_health_check(head.target)
 }
 
 /// Checks the method.
@@ -235,6 +202,7 @@ mod tests {
         UnvalidatedHead {
             method: &Method::GET,
             target,
+            version: Version::HTTP_11,
             fields: 1,
             bytes,
             transfer_encoding: &[],
@@ -303,8 +271,7 @@ mod tests {
                 ..head(b"", b"/")
             });
             let problem = rejection.unwrap_err().problem();
-            assert_eq!(problem.status, 405);
-            assert_eq!(problem.allow, Some(ALLOWED_METHODS));
+            assert_eq!((problem.status, problem.allow.is_some()), (405, true));
         }
         let extension = Method::from_bytes(b"PURGE").unwrap();
         let extended = UnvalidatedHead {
@@ -312,6 +279,25 @@ mod tests {
             ..head(b"", b"/")
         };
         assert_eq!(status(&extended), Ok(()));
+    }
+
+    #[test]
+    fn only_a_health_check_over_http_1_0_may_lack_a_host() {
+        let with = |target, version, hosts| {
+            let counts = FieldCounts { hosts, ..ONE_HOST };
+            status(&UnvalidatedHead {
+                version,
+                counts,
+                ..head(b"", target)
+            })
+        };
+        let health = endpoint::HEALTH.as_bytes();
+        assert_eq!(with(health, Version::HTTP_10, 0), Ok(()));
+        assert_eq!(with(health, Version::HTTP_10, 1), Ok(()));
+        assert_eq!(with(health, Version::HTTP_10, 2), Err(400));
+        assert_eq!(with(health, Version::HTTP_11, 0), Err(400));
+        assert_eq!(with(health, Version::HTTP_2, 0), Err(400));
+        assert_eq!(with(b"/", Version::HTTP_10, 0), Err(400));
     }
 
     #[test]

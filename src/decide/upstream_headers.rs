@@ -20,7 +20,7 @@ use super::facts::{Facts, Known};
 use super::verdict::Grant;
 
 const X_AUTH_SITE: HeaderName = HeaderName::from_static("x-auth-site");
-const X_AUTH_ASSERTION: HeaderName = HeaderName::from_static("x-auth-assertion");
+pub(super) const X_AUTH_ASSERTION: HeaderName = HeaderName::from_static("x-auth-assertion");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");

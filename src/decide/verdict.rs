@@ -174,6 +174,7 @@ impl<'a> Verdict<'a> {
                 | LocalResponse::PrefetchRefused
                 | LocalResponse::HealthCheck(_)
                 | LocalResponse::AcmeChallenge(_)
+                | LocalResponse::Allowed
                 | LocalResponse::PreservedPost(_)
                 | LocalResponse::ActionRequired(_)
                 | LocalResponse::Asset(_)

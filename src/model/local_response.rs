@@ -52,6 +52,8 @@ pub enum LocalResponse {
     AcmeChallenge(String),
     /// `308` to the same target under https.
     HttpsRedirect(String),
+    /// `200` without a body to a proxy that asked about a request: it may forward it.
+    Allowed,
     /// `302` to a page that the operator links to.
     LinkedPage(Link),
     /// `204` to a CORS preflight.

@@ -47,8 +47,10 @@ pub struct Site {
     pub sign_in: SignIn,
     /// The audience (`aud`) that access tokens must have.
     pub application_id: String,
-    /// The servers of the application; never empty.
+    /// The servers of the application. Empty only where [`Self::forward_auth`] is set.
     pub upstreams: Vec<Upstream>,
+    /// Whether trusted proxies may ask about requests that they forward themselves.
+    pub forward_auth: bool,
     /// How requests are distributed over them.
     pub balance: Balance,
     /// What they speak in the clear.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use crate::decide::request_validation::Rejection;
+use crate::decide::rejection::Rejection;
 use crate::decide::{endpoint, https_redirect};
 use crate::model::local_response::{Health, LocalResponse};
 use crate::model::origin::{Host, Scheme};

@@ -1,15 +1,9 @@
 //! The path of a request, as the logs have it.
 
-use pingora::http::RequestHeader;
-
-/// The path without its query, for logs, at most 512 bytes. What is not printable ASCII becomes
-/// `?`.
-pub(super) fn path_for_logs(request: &RequestHeader) -> String {
-    let path = request
-        .raw_path()
-        .split(|b| *b == b'?')
-        .next()
-        .unwrap_or_default();
+/// The path of a target without its query, for logs, at most 512 bytes. What is not printable ASCII
+/// becomes `?`.
+pub(super) fn path_for_logs(target: &[u8]) -> String {
+    let path = target.split(|b| *b == b'?').next().unwrap_or_default();
     path.iter()
         .take(512)
         .map(|b| {
@@ -28,11 +22,8 @@ mod tests {
 
     #[test]
     fn logs_get_a_path_without_query_in_printable_ascii() {
-        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
-        request.set_raw_path(b"/caf\xc3\xa9?token=x").unwrap();
-        assert_eq!(path_for_logs(&request), "/caf??");
+        assert_eq!(path_for_logs(b"/caf\xc3\xa9?token=x"), "/caf??");
         let long = format!("/{}", "a".repeat(600));
-        request.set_raw_path(long.as_bytes()).unwrap();
-        assert_eq!(path_for_logs(&request).len(), 512);
+        assert_eq!(path_for_logs(long.as_bytes()).len(), 512);
     }
 }

@@ -25,6 +25,7 @@ mod decision_time;
 mod early_answers;
 mod field_lines;
 mod form;
+mod forward_auth;
 mod log_path;
 mod page_response;
 mod problem_json;
@@ -160,6 +161,7 @@ impl ProxyHttp for Gateway {
             None => Ok(false),
             Some(answer) => {
                 decision_time::record(ctx);
+                let answer = forward_auth::respond(ctx, answer);
                 reply::send(session, ctx, &answer).await?;
                 Ok(true)
             }
@@ -304,6 +306,7 @@ impl ProxyHttp for Gateway {
 
     fn request_summary(&self, session: &Session, _: &Box<RequestState>) -> String {
         let request = session.req_header();
-        format!("{} {}", request.method, log_path::path_for_logs(request))
+        let path = log_path::path_for_logs(request.raw_path());
+        format!("{} {path}", request.method)
     }
 }

@@ -17,6 +17,7 @@ use crate::model::reason::Reason;
 use crate::pages;
 
 use super::cors;
+use super::forward_auth;
 use super::page_response::{self, theme};
 use super::problem_json::{PROBLEM_TYPE, problem_document};
 use super::rendered_response::RenderedResponse;
@@ -35,6 +36,7 @@ pub(super) async fn send(
     let RenderedResponse { mut head, body } = render(ctx, session.req_header(), response)?;
     cors::allow(ctx, response, &mut head)?;
     finish(ctx, &mut head)?;
+    forward_auth::finish(ctx, &mut head)?;
     head.set_version(version_for(session.req_header()));
     ctx.status = head.status.as_u16();
     if ctx.status == 401
@@ -120,6 +122,7 @@ fn render(
         LocalResponse::AcmeChallenge(answer) => {
             RenderedResponse::new(200, "application/octet-stream", answer.clone())
         }
+        LocalResponse::Allowed => forward_auth::render_allowed(ctx, request),
         LocalResponse::HttpsRedirect(location) => https_redirect(location),
         LocalResponse::LinkedPage(link) => redirect(302, link.as_str(), None),
         LocalResponse::PrefetchRefused => RenderedResponse::empty(503),

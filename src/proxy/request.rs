@@ -13,14 +13,16 @@ use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
 
 use crate::decide::https_redirect::Arrival;
+use crate::decide::rejection::Rejection;
 use crate::decide::request_size::{self, HeadSize};
 use crate::decide::request_target;
-use crate::decide::request_validation::{self, Rejection};
+use crate::decide::request_validation;
 use crate::decide::trace_context::new_traceparent;
 use crate::decide::upstream_headers::{forwarded_token, is_valid_request_id};
-use crate::decide::{Facts, Grant, Outcome, RequestCookies, client_address, cors};
+use crate::decide::{Facts, Grant, Known, Outcome, RequestCookies, client_address, cors, endpoint};
 use crate::model::local_response::{LocalResponse, Problem};
 use crate::model::outcome_label::OutcomeLabel;
+use crate::model::preserved_post::NotPreservedError;
 use crate::model::reason::Reason;
 use crate::model::request::RequestView;
 use crate::model::request_cookies::PresentedCookies;
@@ -32,6 +34,7 @@ use crate::system;
 use super::connection::RequestBody;
 use super::decision_time;
 use super::early_answers;
+use super::forward_auth;
 use super::reach_verdict::reach_verdict;
 use super::request_head::RequestHead;
 use super::request_state::{Granted, RequestState};
@@ -98,7 +101,8 @@ async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option
         apply_timeouts(session, ctx);
         return Some(answer);
     }
-    let found = find_site(session, ctx, &mut head);
+    let read = forward_auth::read_original(session.req_header(), ctx, &mut head);
+    let found = read.and_then(|()| find_site(session, ctx, &mut head));
     let limits = found.as_ref().map(|it| it.site.limits.head);
     let size = head_size(session, &head);
     if let Err(rejection) = request_size::validate_head_size(size, limits.unwrap_or_default()) {
@@ -175,6 +179,10 @@ fn find_site(
 /// browser then opens another connection.
 fn check_connection(ctx: &RequestState, head: &RequestHead) -> Result<(), Rejection> {
     let host = head.host().and_then(|host| host.to_str().ok());
+    if ctx.forward_auth.is_some() {
+        // The connection is the proxy's, and for the gateway.
+        return Ok(());
+    }
     if ctx.connection.is_for(host.unwrap_or_default()) {
         Ok(())
     } else {
@@ -210,7 +218,11 @@ async fn decide_at_site(
         Ok(target) => target,
         Err(rejection) => return Some(reject(session, ctx, head, rejection)),
     };
-    if let Some(answer) = early_answers::redirect_to_https(ctx, site, head) {
+    let is_asked = ctx.forward_auth.is_some();
+    if is_asked && endpoint::find(site, &target).is_some() {
+        return Some(forward_auth::refuse_own_endpoint(ctx));
+    }
+    if !is_asked && let Some(answer) = early_answers::redirect_to_https(ctx, site, head) {
         return Some(answer);
     }
     if site.limits.body.is_some()
@@ -227,6 +239,10 @@ async fn decide_at_site(
     let request = head.view(&target, &cookies, client);
     record_request(ctx, &request, site);
     let mut facts = Facts::default();
+    if is_asked {
+        // The proxy has the body, so no form can be carried through the login.
+        facts.preserved_post = Known::Absent(NotPreservedError::NoForm);
+    }
     let verdict = reach_verdict(&request, &mut facts, session, ctx, site_runtime).await;
     if let Some(application_cookies) = verdict.application_cookies {
         ctx.record_owner(&request, application_cookies);
@@ -246,6 +262,9 @@ async fn decide_at_site(
                 token,
                 used_authorization: grant.used_authorization(),
             });
+            if is_asked {
+                return Some(forward_auth::allow(ctx).await);
+            }
             ctx.upstream.started = Some(decision_time::record(ctx));
             None
         }

@@ -11,6 +11,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use pingora::http::RequestHeader;
 
+use crate::decide::forward_auth::OriginalRequest;
 use crate::decide::request_validation::{FieldCounts, UnvalidatedHead};
 use crate::decide::trace_context::is_traceparent;
 use crate::model::authorization::{BasicCredentials, bearer_jwt};
@@ -101,6 +102,28 @@ impl RequestHead {
         }
     }
 
+    /// Turns the head of a proxy's question into that of the client's request, which the proxy has
+    /// passed on but for method, target and host. It passes no field that is for one connection, so
+    /// a WebSocket handshake shows by its key alone (RFC 6455, section 4.1).
+    pub(super) fn become_original(
+        &mut self,
+        original: OriginalRequest,
+        host: HeaderValue,
+        fields: &HeaderMap,
+    ) {
+        let is_websocket = fields.contains_key(header::SEC_WEBSOCKET_KEY);
+        self.method = original.method;
+        self.target = original.target;
+        self.host = Some(host);
+        self.version = Version::HTTP_11;
+        self.upgrades_to_websocket |= is_websocket;
+        self.connection_upgrade |= is_websocket;
+        self.preflight = None;
+        if self.method == Method::OPTIONS {
+            self.preflight = preflight(fields);
+        }
+    }
+
     fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
         match *name {
             header::COOKIE => self.cookies.push(value.clone()),
@@ -158,6 +181,7 @@ impl RequestHead {
         UnvalidatedHead {
             method: &self.method,
             target: &self.target,
+            version: self.version,
             fields: self.fields,
             bytes,
             transfer_encoding: &self.transfer_encoding,

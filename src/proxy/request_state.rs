@@ -25,6 +25,7 @@ use crate::system;
 use crate::telemetry::{InFlightGuard, StreamGuard};
 
 use super::connection::{Connection, StreamCloseGuard};
+use super::forward_auth::ForwardAuth;
 
 /// What Pingora calls the context of a request.
 pub(super) struct RequestState {
@@ -60,6 +61,8 @@ pub(super) struct RequestState {
     pub(super) stream: Option<StreamGuard>,
     /// Closes that stream when the client's session ends.
     pub(super) stream_close: Option<StreamCloseGuard>,
+    /// The request that a proxy asks about, where this is such a question.
+    pub(super) forward_auth: Option<Box<ForwardAuth>>,
     /// Whether the request is a health check, which is neither counted nor recorded.
     pub(super) is_health_check: bool,
     /// How the request came out, for the metrics and the access record.
@@ -170,6 +173,7 @@ impl RequestState {
             in_flight: None,
             stream: None,
             stream_close: None,
+            forward_auth: None,
             is_health_check: false,
             outcome: OutcomeLabel::Failed,
             reason: Reason::Internal,

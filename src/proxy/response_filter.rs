@@ -299,12 +299,18 @@ pub(super) fn record_request(session: &Session, ctx: &RequestState) {
         return;
     }
     let request = session.req_header();
+    let asked = ctx.forward_auth.as_ref();
+    let original = asked.and_then(|asked| asked.original.as_ref());
+    let (method, target) = match original {
+        Some((method, target)) => (method, target.as_slice()),
+        None => (&request.method, request.raw_path()),
+    };
     AccessRecord {
         request_id: &ctx.request_id,
         site,
         protocol: protocol(request.version),
-        method: request.method.as_str(),
-        path: &log_path::path_for_logs(request),
+        method: method.as_str(),
+        path: &log_path::path_for_logs(target),
         status,
         outcome: ctx.outcome,
         rule: ctx.rule.as_deref(),

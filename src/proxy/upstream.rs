@@ -205,11 +205,9 @@ pub(super) fn apply_headers(
     client: &RequestHeader,
     ctx: &RequestState,
 ) -> Result<()> {
-    let (Some(site_runtime), Some(granted)) = (&ctx.site_runtime, &ctx.granted) else {
-        return Err(Error::explain(ErrorType::InternalError, "no grant"));
-    };
+    let headers = headers_for(ctx, client.version)?;
     let mut parts = take_parts(request);
-    upstream_headers(ctx, client.version, site_runtime, granted)
+    headers
         .apply(&mut parts.headers)
         .map_err(|_| Error::explain(ErrorType::InternalError, "text that is no header value"))?;
     if parts.version == Version::HTTP_2 && takes_trailers(client) {
@@ -232,6 +230,14 @@ fn takes_trailers(client: &RequestHeader) -> bool {
 fn take_parts(request: &mut RequestHeader) -> Parts {
     let blank = RequestHeader::from(http::Request::new(()).into_parts().0);
     Parts::from(std::mem::replace(request, blank))
+}
+
+/// What the gateway makes of the header of a granted request, which was received over this version.
+pub(super) fn headers_for(ctx: &RequestState, received: Version) -> Result<UpstreamHeaders<'_>> {
+    let (Some(site_runtime), Some(granted)) = (&ctx.site_runtime, &ctx.granted) else {
+        return Err(Error::explain(ErrorType::InternalError, "no grant"));
+    };
+    Ok(upstream_headers(ctx, received, site_runtime, granted))
 }
 
 fn upstream_headers<'a>(

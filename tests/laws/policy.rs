@@ -40,6 +40,7 @@ pub fn status(run: &Run) -> Option<u16> {
         | LocalResponse::PreservedPost(_)
         | LocalResponse::Asset(_)
         | LocalResponse::AssertionKeys
+        | LocalResponse::Allowed
         | LocalResponse::Json(_) => 200,
         LocalResponse::NoContent | LocalResponse::Preflight(_) => 204,
     })

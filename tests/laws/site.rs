@@ -33,6 +33,7 @@ pub fn store() -> Site {
             }
             .into(),
         ],
+        forward_auth: false,
         balance: Balance::default(),
         upstream_protocol: UpstreamProtocol::default(),
         upstream_keepalive: 100,

@@ -18,6 +18,9 @@ listen = ["127.0.0.1:{port}"]
 admin = "127.0.0.1:{admin}"
 workers = {workers}
 
+[server.limits]
+connections_per_address = 20000
+
 [providers.local]
 kind = "embedded"
 users = "{directory}/users.toml"

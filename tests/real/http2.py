@@ -4,14 +4,17 @@
 
 Sends REQUESTS (4,000) mixed requests, with bodies cut in every way, trailers, padding and cancellations: the application
 must see no malformed request and no other body, and each client must get the response to its own request. Then floods of
-frames: each ends its connection, and a visitor beside it notices nothing. Then STREAMS (200) event streams of one visitor
-among those of another: a sign-out ends the first within five seconds, and none of the others. Prints the seed, what
-failed, and `N passed, N failed`; exits 77, saying why, where the libraries cannot be installed.
+frames: each ends its connection, and a visitor beside it notices nothing. Then STREAMS (200) event streams and five times
+as many WebSockets of one visitor among those of another: a sign-out ends the first within five seconds, and none of the
+others. Prints the seed, what failed, and `N passed, N failed`; exits 77, saying why, where the libraries cannot be
+installed.
 """
 
 import asyncio
+import itertools
 import json
 import random
+import resource
 import sys
 import tempfile
 import time
@@ -24,6 +27,8 @@ import gateway as gateways  # noqa: E402
 from installed import modules as installed_modules, or_skipped  # noqa: E402
 
 CONNECTIONS, AT_ONCE = 12, 16
+# A connection may send 100 empty pieces of bodies in its life, docs/development/limits.md. These send one in five requests.
+REQUESTS_OF_A_CONNECTION = 240
 PUBLIC, SECRET = "/public", "/orders"
 CALM, CANCEL = 0xB, 0x8
 
@@ -64,6 +69,10 @@ class Application:
             else:
                 return False
         self.seen += 1
+        if any(name == b"upgrade" for name, _ in request.headers):
+            writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")
+            await reader.read(1)
+            return False
         fields = [(name.decode(), value.decode()) for name, value in request.headers]
         target = request.target.decode()
         if target.startswith("/events"):
@@ -100,7 +109,9 @@ class Client:
     """One HTTP/2 connection."""
 
     def __init__(self, h2, port):
-        self.h2, self.port, self.answers, self.room, self.end, self.error = h2, port, {}, asyncio.Event(), None, None
+        self.h2, self.port, self.answers, self.end, self.error = h2, port, {}, None, None
+        # Resolved when there may be room for more of a body.
+        self.room = asyncio.get_running_loop().create_future()
 
     async def __aenter__(self):
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -116,6 +127,10 @@ class Client:
         self.task.cancel()
         self.writer.close()
 
+    def make_room(self):
+        self.room.set_result(None)
+        self.room = asyncio.get_running_loop().create_future()
+
     def flush(self):
         self.writer.write(self.connection.data_to_send())
 
@@ -128,7 +143,7 @@ class Client:
                     if isinstance(event, events.ConnectionTerminated):
                         self.end = event.error_code
                     elif isinstance(event, events.WindowUpdated):
-                        self.room.set()
+                        self.make_room()
                     elif answer is None:
                         continue
                     elif isinstance(event, events.ResponseReceived):
@@ -140,7 +155,7 @@ class Client:
                     elif isinstance(event, events.StreamReset):
                         answer.reset = event.error_code
                         answer.ended.set()
-                        self.room.set()
+                        self.make_room()
                     elif isinstance(event, events.StreamEnded):
                         answer.ended.set()
                 self.flush()
@@ -150,7 +165,7 @@ class Client:
             for answer in self.answers.values():
                 answer.begun.set()
                 answer.ended.set()
-            self.room.set()
+            self.make_room()
 
     def begin(self, method, target, host, fields=(), end=True):
         """Sends a head. Gives the stream and what will be its answer."""
@@ -164,7 +179,7 @@ class Client:
     async def push(self, stream, data, end, padding=None):
         """Sends a piece of a body, once there is room for it. Says whether the stream still takes any."""
         while not self.answers[stream].ended.is_set():
-            self.room.clear()
+            room_made = self.room
             try:
                 room = self.connection.local_flow_control_window(stream)
             except (self.h2.exceptions.ProtocolError, KeyError):
@@ -174,7 +189,7 @@ class Client:
                 self.connection.send_data(stream, data, end_stream=end, pad_length=padding)
                 self.flush()
                 return True
-            await asyncio.wait_for(self.room.wait(), 20)
+            await asyncio.wait_for(asyncio.shield(room_made), 20)
         return False
 
 
@@ -201,18 +216,26 @@ class Run:
         turns = iter(range(requests))
         cookie = await asyncio.to_thread(self.gateway.sign_in)
 
-        async def worker(client):
-            for case in turns:
-                await self.request_case(client, case, cookie)
-
-        async def connection():
-            async with self.client() as client:
+        async def worker(client, share):
+            for case in share:
+                if client.end is not None or client.error:
+                    return
                 try:
-                    await asyncio.gather(*[worker(client) for _ in range(AT_ONCE)])
-                except self.h2.exceptions.ProtocolError as error:
-                    self.check(False, "the connection stays open", error, client.end, client.error)
+                    await self.request_case(client, case, cookie)
+                except asyncio.TimeoutError:
+                    self.check(False, "there is room for every body", case)
 
-        await asyncio.gather(*[connection() for _ in range(CONNECTIONS)])
+        async def connections():
+            while share := list(itertools.islice(turns, REQUESTS_OF_A_CONNECTION)):
+                async with self.client() as client:
+                    cases = iter(share)
+                    try:
+                        await asyncio.gather(*[worker(client, cases) for _ in range(AT_ONCE)])
+                    except self.h2.exceptions.ProtocolError as error:
+                        self.check(False, "the connection stays open", error, client.end, client.error)
+                    self.check(client.end is None, "the connection stays open", client.end, client.error)
+
+        await asyncio.gather(*[connections() for _ in range(CONNECTIONS)])
         for error in self.application.errors:
             self.check(False, "a strict application reads every request", error)
 
@@ -350,23 +373,47 @@ class Run:
         for _, answer in opened:
             await asyncio.wait_for(answer.begun.wait(), 60)
         self.check(all(answer.status == 200 for _, answer in opened), "every stream opens")
+        sockets = [(cookie, await self.web_socket(cookie)) for cookie in [leaving] * (5 * streams) + [staying] * streams]
         await asyncio.to_thread(self.post_logout, leaving)
         started = time.monotonic()
         for mine, answer in opened:
             if mine:
                 await asyncio.wait_for(answer.ended.wait(), 20)
+        for cookie, (reader, _) in sockets:
+            if cookie == leaving:
+                await asyncio.wait_for(reader.read(), 20)
         took = time.monotonic() - started
         self.check(took < 5, "the streams of a session end within five seconds of its sign-out", took)
         codes = {answer.reset for mine, answer in opened if mine}
         self.check(codes == {CANCEL}, "a stream that ends early does not look complete", codes)
         alive = [not answer.ended.is_set() for mine, answer in opened if not mine]
         self.check(all(alive), "the streams of others on the same connections go on", alive)
+        ended = [reader.at_eof() for cookie, (reader, _) in sockets if cookie == staying]
+        self.check(not any(ended), "the WebSockets of others go on", ended.count(True))
         for client in clients:
             _, answer = client.begin("GET", PUBLIC, self.gateway.host)
             await asyncio.wait_for(answer.ended.wait(), 20)
             self.check(answer.status == 200, "the connections go on", answer.status)
             await client.__aexit__()
-        print(f"{streams} streams of {len(opened)} on {len(clients)} connections ended in {took:.2f} s")
+        for _, (_, writer) in sockets:
+            writer.close()
+        print(
+            f"{streams} streams of {len(opened)} on {len(clients)} connections, and {5 * streams} WebSockets of"
+            f" {len(sockets)}, ended in {took:.2f} s"
+        )
+
+    async def web_socket(self, cookie):
+        """An open WebSocket: its reader and writer."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.gateway.port)
+        host = self.gateway.host
+        writer.write(
+            f"GET /socket HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nCookie: {cookie}\r\nConnection: Upgrade\r\n"
+            "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: q83vEjRWeJC6vN7wEjRWeA==\r\n\r\n".encode()
+        )
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+        self.check(head.startswith(b"HTTP/1.1 101 "), "a WebSocket opens", head[:100])
+        await asyncio.wait_for(reader.readexactly(5), 20)
+        return reader, writer
 
     def post_logout(self, cookie):
         host = self.gateway.host
@@ -415,6 +462,8 @@ def libraries():
 
 
 def main():
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     modules, h11 = libraries()
     requests = int(sys.argv[2]) if len(sys.argv) > 2 else 4000
     streams = int(sys.argv[3]) if len(sys.argv) > 3 else 200

@@ -81,8 +81,7 @@ frontend sites
     bind 127.0.0.1:{port}
     default_backend replicas
 backend replicas
-    option httpchk
-    http-check send meth GET uri /_vestibule/health
+    option httpchk GET /_vestibule/health
     default-server check inter 300ms fall 2 rise 2
 {servers}
 """
@@ -98,7 +97,7 @@ def wrk(port):
 def balancers(directory, replicas):
     """nginx and HAProxy before the replicas: name, process, port."""
     nginx, haproxy = free_port(), free_port()
-    servers = " ".join(f"server 127.0.0.1:{replica.port};" for replica in replicas)
+    servers = " ".join(f"server 127.0.0.1:{replica.port} fail_timeout=1s;" for replica in replicas)
     configuration = Path(directory) / "nginx.conf"
     configuration.write_text(NGINX.format(directory=directory, port=nginx, servers=servers))
     # As root, nginx would serve as another user, who may not enter this directory.
@@ -145,8 +144,8 @@ async def play(binary, identity_server):
             await asyncio.sleep(1)
             for replica in replicas:
                 await asyncio.to_thread(restart, replica)
-                # nginx tries a server again ten seconds after it failed; HAProxy needs two checks.
-                await asyncio.sleep(11)
+                # nginx tries a server again a second after it failed; HAProxy needs two checks.
+                await asyncio.sleep(3)
             for name, process in load.items():
                 process.send_signal(signal.SIGINT)
                 output, _ = await asyncio.to_thread(process.communicate)

@@ -26,12 +26,13 @@ class WebDriverError(Exception):
 class Browser:
     """One headless Chromium with an empty profile. A context manager: it takes everything along when it goes."""
 
-    def __init__(self, driver="chromedriver"):
+    def __init__(self, driver="chromedriver", arguments=(), environment=None):
+        self.environment = environment
         self.profile = tempfile.mkdtemp(prefix="vestibule-chromium-")
         self.session = None
         self.start(driver)
         try:
-            options = {"args": [*QUIET, f"--user-data-dir={self.profile}"]}
+            options = {"args": [*QUIET, *arguments, f"--user-data-dir={self.profile}"]}
             wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}}
             self.session = self.call("POST", "/session", wanted)["sessionId"]
         except BaseException:
@@ -44,7 +45,8 @@ class Browser:
         said = ""
         for _ in range(5):
             self.driver = subprocess.Popen(
-                [driver, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+                [driver, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                env=self.environment,
             )
             for line in self.driver.stdout:
                 if "successfully on port" in line:

@@ -154,6 +154,9 @@ async fn health_is_told_at_any_host_and_recorded_nowhere() {
             .await;
         assert_eq!((reply.status, reply.body.as_str()), (200, "ok"), "{host}");
     }
+    // As HAProxy asks.
+    let reply = raw(stage.address, b"GET /_vestibule/health HTTP/1.0\r\n\r\n").await;
+    assert_eq!((reply.status, reply.body.as_str()), (200, "ok"));
     assert_eq!(stage.count("vestibule_requests_total", &[]).await, 0);
     let reply = stage.browser().post("/_vestibule/health", &[]).await;
     assert_eq!(

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::support::http2::{
     Frame, Frames, GOAWAY, HEADERS, Http2Client, PING, RST_STREAM, get, next, pseudo, reset_reason,
-    whole,
+    status_of, whole,
 };
 use super::support::{
     Browser, Holding, Pair, SecureServer, Siege, Stage, Trust, exchange, raw, with_line,
@@ -151,15 +151,6 @@ async fn the_authority_is_the_host() {
         let answer = frames.until(HEADERS).await.unwrap();
         assert_eq!(answer.2, stream);
         assert_eq!(status_of(&answer), *status, "{fields:?}");
-    }
-}
-
-/// The status of a head: an index of the static table, or a literal.
-fn status_of(head: &Frame) -> [u8; 3] {
-    match head.3[0] {
-        0x88 => *b"200",
-        0x8c => *b"400",
-        _ => *b"???",
     }
 }
 

@@ -22,6 +22,7 @@ mod expectations;
 mod first_visit;
 mod floods;
 mod forged_headers;
+mod forward_auth;
 mod framing;
 mod hosted_backend;
 mod hostile_paths;

@@ -154,6 +154,7 @@ pub(super) fn settings(
     };
     warnings::lifetimes(file, &mut review);
     warnings::cleartext(file, &mut review);
+    warnings::forward_auth(file, &mut review);
     let state_dir = state_dir(&file.state_dir, &mut review);
     let server = server::server(&file.server, &mut review);
     let providers = providers::providers(file, &mut review);

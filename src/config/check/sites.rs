@@ -108,6 +108,7 @@ fn site(
         sign_in: sign_in?,
         application_id: application_id?,
         upstreams: application.upstreams,
+        forward_auth: *written.forward_auth,
         balance: application.balance,
         upstream_protocol: application.protocol,
         upstream_keepalive: *written.upstream_keepalive,

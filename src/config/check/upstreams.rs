@@ -16,6 +16,8 @@ use crate::model::upstream::{Balance, HealthCheck, Upstream, UpstreamAddress, Up
 const UPSTREAM_FORM: &str =
     "write it like \"http://127.0.0.1:3001\", \"https://app.internal\" or \"unix:///run/app.sock\"";
 
+const UPSTREAMS_HINT: &str = "add it: a list; a site without one needs `forward_auth = true`";
+
 /// The checked settings of a site's application.
 pub(super) struct Application {
     pub(super) upstreams: Vec<Upstream>,
@@ -49,7 +51,14 @@ pub(super) fn application(written: &At<Written>, review: &mut Review<'_>) -> Opt
 }
 
 fn upstreams(written: &At<Written>, review: &mut Review<'_>) -> Option<Vec<Upstream>> {
-    let list = written.upstreams.as_ref()?;
+    let Some(list) = &written.upstreams else {
+        if *written.forward_auth {
+            return Some(Vec::new());
+        }
+        let diagnostics = &mut review.diagnostics;
+        diagnostics.missing(&written.span, "upstreams", UPSTREAMS_HINT);
+        return None;
+    };
     if list.is_empty() && !review.diagnostics.was_removed(&written.span, "upstreams") {
         review.refuse(&list.span, "`upstreams` is empty", UPSTREAM_FORM);
     }

@@ -183,6 +183,17 @@ pub(super) fn cleartext(file: &File, review: &mut Review<'_>) {
     }
 }
 
+/// Forward-auth that nobody may use.
+pub(super) fn forward_auth(file: &File, review: &mut Review<'_>) {
+    for site in file.sites.iter().flat_map(|all| all.iter()) {
+        if *site.forward_auth && file.server.trusted_proxies.is_empty() {
+            let what = "`forward_auth` answers nobody without `server.trusted_proxies`";
+            let hint = "name the proxy that asks in `trusted_proxies`, like \"10.0.0.7/32\"";
+            review.warn(&site.forward_auth.span, what, hint);
+        }
+    }
+}
+
 /// Lifetimes that are longer than a stolen cookie should live.
 pub(super) fn lifetimes(file: &File, review: &mut Review<'_>) {
     let mut longest = |key: &str, written: &At<Time>, days: u32| {

@@ -46,9 +46,14 @@ pub(in crate::config) struct Site {
     pub application_id: Option<At<String>>,
     /// The servers of the application: `http://host:port`, `https://host:port` (the certificate is
     /// verified) or `unix:///path`, or a table with more. With several, `balance` says which one is
-    /// next.
-    #[schemars(required)]
+    /// next. Needed unless `forward_auth` is set.
+    #[serde(default)]
     pub upstreams: Option<At<Vec<At<Upstream>>>>,
+    /// Whether the proxies of `server.trusted_proxies` may ask at `/_vestibule/auth` about requests
+    /// that they forward to the application themselves: nginx `auth_request`, Caddy and Traefik
+    /// forward-auth, Envoy `ext_authz`.
+    #[schemars(extend("default" = false))]
+    pub forward_auth: At<bool>,
     /// How requests are distributed over several upstreams.
     #[schemars(extend("default" = "round_robin"))]
     pub balance: Balance,

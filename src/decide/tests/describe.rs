@@ -234,6 +234,7 @@ fn describe_response(response: &LocalResponse) -> String {
         LocalResponse::StepPage(page) => describe_step_page(page),
         LocalResponse::LogoutPage => "200 logout page".into(),
         LocalResponse::SignedOutPage => "200 signed out page".into(),
+        LocalResponse::Allowed => "200".to_owned(),
         LocalResponse::AcmeChallenge(answer) => format!("200 {answer}"),
         LocalResponse::HttpsRedirect(location) => format!("308 {location}"),
         LocalResponse::LinkedPage(link) => format!("302 link {}", link.as_str()),

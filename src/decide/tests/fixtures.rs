@@ -166,6 +166,7 @@ pub(super) fn store() -> Site {
             }
             .into(),
         ],
+        forward_auth: false,
         balance: Balance::default(),
         upstream_protocol: UpstreamProtocol::default(),
         upstream_keepalive: 100,

@@ -2,9 +2,9 @@
 
 use http::Method;
 
+use crate::decide::rejection::Rejection;
 use crate::decide::request_size::validate_content_length;
 use crate::decide::request_target::validate_target;
-use crate::decide::request_validation::Rejection;
 use crate::model::rule::{Access, Rule, RuleClient};
 use crate::model::site::Site;
 use crate::model::target::{EncodedSlashes, Target};

@@ -59,7 +59,7 @@ where
         // Kept without a timeout of Pingora's: `keep_alive` limits the wait.
         session.set_keepalive(Some(0));
         stream.begin_request();
-        let request = service.app.process_new_http(session, &service.stop);
+        let request = serve_request(service, guard, stream, session);
         let reused = tokio::select! {
             biased;
             reused = request => reused,
@@ -77,6 +77,27 @@ where
             settings.apply_to_session(&mut session);
         }
     }
+}
+
+/// Serves one request. Pingora gives up a head that is still arriving when idle connections are closed
+/// at the end of the process: the request has begun, and is served once its head is there.
+async fn serve_request<A, S>(
+    service: &Service<A>,
+    guard: &HeadGuard,
+    stream: &SharedStream<S>,
+    session: ServerSession,
+) -> Option<ReusedHttpStream>
+where
+    A: HttpServerApp + Send + Sync + 'static,
+    S: IO + 'static,
+{
+    let reused = service.app.process_new_http(session, &service.stop).await;
+    if reused.is_some() || !guard.is_reading_head() {
+        return reused;
+    }
+    stream.head_arrived().await;
+    let session = ServerSession::new_http1(Box::new(stream.clone()));
+    service.app.process_new_http(session, &service.stop).await
 }
 
 /// Limits how long a connection may wait for its next request. One timer serves all requests of a

@@ -165,7 +165,7 @@ impl HeadGuard {
         self.early_error.get()
     }
 
-    fn is_reading_head(&self) -> bool {
+    pub(super) fn is_reading_head(&self) -> bool {
         !self.is_head_read() && !self.is_idle()
     }
 

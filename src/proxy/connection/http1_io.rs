@@ -157,6 +157,35 @@ impl<S: IO> Http1Io<S> {
         }
     }
 
+    /// Completes when the head is complete, or its end cannot arrive any more. Nothing is handed over.
+    /// Never completes for a head that was refused.
+    pub(super) fn poll_head_arrived(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Head::Arriving(mut scanned) = self.head else {
+            return Poll::Ready(());
+        };
+        loop {
+            match self.scan(scanned) {
+                Scanned::Complete(end) => {
+                    self.complete_head(scanned + end);
+                    return Poll::Ready(());
+                }
+                Scanned::Refused(error) => {
+                    self.guard.refuse(error);
+                    return Poll::Pending;
+                }
+                Scanned::Partial => scanned = self.received.len(),
+            }
+            self.head = Head::Arriving(scanned);
+            let mut bytes = [0; PROBE];
+            let mut probe = ReadBuf::new(&mut bytes);
+            let read = ready!(self.poll_socket(cx, &mut probe));
+            if read.is_err() || probe.filled().is_empty() {
+                return Poll::Ready(());
+            }
+            self.received.extend_from_slice(probe.filled());
+        }
+    }
+
     /// Scans what was received, from this position on.
     fn scan(&mut self, from: usize) -> Scanned {
         let fresh = self.received.get(from..).unwrap_or_default();

@@ -55,6 +55,11 @@ impl<S: IO> SharedStream<S> {
         self.lock().begin_request();
     }
 
+    /// Completes when the head of the current request is there, or cannot be any more.
+    pub(super) async fn head_arrived(&self) {
+        poll_fn(|cx| self.lock().poll_head_arrived(cx)).await;
+    }
+
     /// Sends what was written and not flushed whenever the task has nothing else to do, and gives
     /// the request up when the client takes nothing for as long as `limit`. Never completes. It
     /// must be polled after the request, by the same task.

@@ -10,12 +10,14 @@ use pingora::protocols::l4;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::{GetSocketDigest as _, IO, SocketDigest};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::system;
 use crate::telemetry::labels::ClientProtocol;
 
 use super::entrance::{Admitted, ClientConnection, Entrance, Security};
 use super::preface::{self, Opening};
+use super::sockets::BACKLOG;
 use super::{Peer, Service, Transport, http1, http2};
 
 /// How long accepting pauses after it failed. The process is most likely out of file descriptors,
@@ -35,6 +37,9 @@ pub struct Listener {
 /// already sent on one of them is answered, with `Connection: close`. Closed at once, the connection
 /// would fail it (RFC 9112, section 9.6).
 const IDLE_LINGER: Duration = Duration::from_secs(1);
+
+/// How long to look, at the end, for a connection that has not been accepted yet.
+const QUEUE_LOOK: Duration = Duration::from_millis(1);
 
 /// Serves connections from `listeners` until `service.stop` turns true, then waits for the requests
 /// in flight, at most for `server.drain`.
@@ -86,7 +91,8 @@ where
 }
 
 /// Accepts connections until `service.stop` turns true, and serves each in a task of its own, which
-/// holds a clone of `busy`.
+/// holds a clone of `busy`. Clients that have connected by then are served too: they would be reset
+/// when the socket is closed.
 async fn accept_all<A>(
     service: Arc<Service<A>>,
     socket: l4::listener::Listener,
@@ -96,33 +102,53 @@ async fn accept_all<A>(
     A: HttpServerApp + Send + Sync + 'static,
 {
     let (mut stop, mut paused) = (service.stop.clone(), service.paused.clone());
+    let serve = |stream| drop(serve_in_task(&service, &entrance, &busy, stream));
     loop {
         let is_paused = *paused.borrow_and_update();
         let accepted = tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => return,
+            _ = stop.wait_for(|stop| *stop) => break,
             Ok(()) = paused.changed() => continue,
             accepted = socket.accept(), if !is_paused => accepted,
         };
         match accepted {
-            Ok(stream) => {
-                let most = service.runtime_handle.current().settings().server.limits;
-                let Some(open) = service.limits.open(most.connections) else {
-                    continue;
-                };
-                let (service, busy) = (Arc::clone(&service), busy.clone());
-                let entrance = Arc::clone(&entrance);
-                drop(system::detach(async move {
-                    serve_connection(&service, &entrance, stream).await;
-                    drop((busy, open));
-                }));
-            }
+            Ok(stream) => serve(stream),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }
+    // Another process accepts what waits at a socket that it has too.
+    if *paused.borrow() {
+        return;
+    }
+    for _ in 0..BACKLOG {
+        match tokio::time::timeout(QUEUE_LOOK, socket.accept()).await {
+            Ok(Ok(stream)) => serve(stream),
+            Ok(Err(_)) | Err(_) => return,
+        }
+    }
+}
+
+/// Serves a connection in a task of its own. Closes it where there are too many.
+fn serve_in_task<A>(
+    service: &Arc<Service<A>>,
+    entrance: &Arc<Entrance>,
+    busy: &mpsc::Sender<()>,
+    stream: Stream,
+) -> Option<JoinHandle<()>>
+where
+    A: HttpServerApp + Send + Sync + 'static,
+{
+    let most = service.runtime_handle.current().settings().server.limits;
+    let open = service.limits.open(most.connections)?;
+    let (service, entrance) = (Arc::clone(service), Arc::clone(entrance));
+    let busy = busy.clone();
+    Some(system::detach(async move {
+        serve_connection(&service, &entrance, stream).await;
+        drop((busy, open));
+    }))
 }
 
 /// Serves one connection until it is closed.
@@ -149,12 +175,13 @@ where
         ClientConnection::Tls(stream, session) => {
             let protocol = session.client_protocol();
             let open = entrance.metrics.connection_opened(protocol);
-            let (transport, received) = (Transport::Tls(Arc::new(session)), BytesMut::new());
+            let transport = Transport::Tls(Arc::new(session));
             match protocol {
                 ClientProtocol::Http1 => {
-                    http1::serve(service, peer, transport, *stream, received).await;
+                    serve_http1_over_tls(service, peer, transport, *stream).await;
                 }
                 ClientProtocol::Http2 => {
+                    let received = BytesMut::new();
                     Box::pin(http2::serve(service, peer, transport, *stream, received)).await;
                 }
             }
@@ -162,6 +189,29 @@ where
         }
     }
     drop(counted);
+}
+
+/// Serves a connection of HTTP/1 over TLS.
+async fn serve_http1_over_tls<A, S>(
+    service: &Service<A>,
+    peer: Peer,
+    transport: Transport,
+    mut stream: S,
+) where
+    A: HttpServerApp + Send + Sync + 'static,
+    S: IO + 'static,
+{
+    let mut received = BytesMut::new();
+    // A handshake may end when idle connections are closed already: Pingora would close this one as
+    // well, before its first request could arrive.
+    if *service.stop.borrow() {
+        let first = Box::pin(preface::first_bytes(service, IDLE_LINGER, &mut stream));
+        let Some(first) = first.await else {
+            return;
+        };
+        received = first;
+    }
+    http1::serve(service, peer, transport, stream, received).await;
 }
 
 /// Serves a connection without TLS. Until the client has said what it speaks, it counts as one of

@@ -33,29 +33,14 @@ pub(super) struct Opening {
 }
 
 /// Finds out the protocol of the client. `None` where it sends nothing at all, and where its time is
-/// over: as long as a connection may wait for a request, then as long as a head may take; after the
-/// gateway has begun to stop, at most `linger` for the first byte.
+/// over: that of [`first_bytes`], then as long as a head may take.
 pub(super) async fn detect<A, S: IO>(
     service: &Service<A>,
     linger: Duration,
     stream: &mut S,
 ) -> Option<Opening> {
-    let mut stop = service.stop.clone();
-    let stopped = async {
-        let _ = stop.wait_for(|stop| *stop).await;
-        tokio::time::sleep(linger).await;
-    };
+    let mut received = first_bytes(service, linger, stream).await?;
     let limits = service.runtime_handle.current().settings().server.limits;
-    let idle = limits.keep_alive.max(Duration::from_secs(1));
-    let mut received = BytesMut::new();
-    let first = tokio::select! {
-        biased;
-        first = timeout(idle, read(stream, &mut received)) => first,
-        () = stopped => return None,
-    };
-    if first.ok()?.ok()? == 0 {
-        return None;
-    }
     let protocol = timeout(limits.header_timeout, async {
         loop {
             if let Some(protocol) = protocol_of(&received) {
@@ -69,6 +54,29 @@ pub(super) async fn detect<A, S: IO>(
     });
     let protocol = protocol.await.ok()??;
     Some(Opening { protocol, received })
+}
+
+/// What the client sends first. `None` where it sends nothing at all, and where its time is over: as
+/// long as a connection may wait for a request; after the gateway has begun to stop, at most `linger`.
+pub(super) async fn first_bytes<A, S: IO>(
+    service: &Service<A>,
+    linger: Duration,
+    stream: &mut S,
+) -> Option<BytesMut> {
+    let mut stop = service.stop.clone();
+    let stopped = async {
+        let _ = stop.wait_for(|stop| *stop).await;
+        tokio::time::sleep(linger).await;
+    };
+    let limits = service.runtime_handle.current().settings().server.limits;
+    let idle = limits.keep_alive.max(Duration::from_secs(1));
+    let mut received = BytesMut::new();
+    let first = tokio::select! {
+        biased;
+        first = timeout(idle, read(stream, &mut received)) => first,
+        () = stopped => return None,
+    };
+    (first.ok()?.ok()? > 0).then_some(received)
 }
 
 /// Reads what comes next. Gives the number of bytes; 0 at the end.

@@ -7,7 +7,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 /// How many connections may wait to be accepted; the system may allow fewer. The standard library
 /// asks for 128: of a larger crowd some would try again only after a second.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// Where listening sockets come from. Each address is listened on with a socket that was given to
 /// the process for it, and else with a new one.

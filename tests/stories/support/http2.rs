@@ -257,6 +257,15 @@ impl Frame {
     }
 }
 
+/// The status of a head: an index of the static table, or a literal.
+pub fn status_of(head: &Frame) -> [u8; 3] {
+    match head.3[0] {
+        0x88 => *b"200",
+        0x8c => *b"400",
+        _ => *b"???",
+    }
+}
+
 /// A field section without compression (RFC 7541, section 6.2.2).
 pub fn section(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut bytes = Vec::new();

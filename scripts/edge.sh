@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# The long forms of the tests of listeners, protocols and upgrades, with the release binary. They take
+# about half an hour on an idle machine. `scripts/real.sh` plays the short ones.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+. scripts/target.sh
+. scripts/counterpart.sh
+
+echo '== release build'
+cargo build --locked --release --bin vestibule
+binary=$target/release/vestibule
+
+arguments='100000 1000' counterpart 'HTTP/2 clients before h11' tests/real/http2.py "$binary" \
+    python3:python3 python3.pip:python3-pip
+arguments='20 200' counterpart 'upgrades under load' tests/real/upgrade.py "$binary" \
+    python3:python3 wrk:wrk curl:curl openssl:openssl
+counterpart 'upstreams that die' tests/real/upstreams.py "$binary" \
+    python3:python3 wrk:wrk unshare:util-linux
+arguments=1024 counterpart 'large bodies' tests/real/large_bodies.py "$binary" \
+    python3:python3 curl:curl openssl:openssl
+arguments=60 counterpart 'slow clients' tests/real/slow_clients.py "$binary" \
+    python3:python3 slowhttptest:slowhttptest openssl:openssl
+arguments=long counterpart 'certificates from pebble' tests/real/acme.py "$binary" \
+    python3:python3 pebble:pebble openssl:openssl
+
+exit $failed
