@@ -1,11 +1,12 @@
 # `make demo` and `make test` need no setup: they install missing packages with apt if possible, or
 # else name them.
 
-.PHONY: help demo test applications edge simulate mutants check bench measure docs package package-test image \
-	site site-test observability build-needs
+.PHONY: help demo demo-sso test applications edge simulate mutants check bench measure docs package package-test \
+	image site site-test observability build-needs
 
 help:
 	@echo 'make demo     run the gateway with an identity server and two sample applications'
+	@echo 'make demo-sso run it with one sign-in for both applications, at the identity server'
 	@echo 'make test     run all tests, also with Chromium and other third-party programs'
 	@echo 'make applications  run the tests in front of all unmodified applications'
 	@echo 'make edge     run the long tests of listeners, protocols and upgrades'
@@ -27,6 +28,9 @@ build-needs:
 
 demo: build-needs
 	cargo run --locked -- demo
+
+demo-sso: build-needs
+	cargo run --locked -- demo --sso
 
 test: build-needs
 	bash scripts/test.sh

@@ -18,7 +18,8 @@
 //! * `proxy`: the server, and the only module that uses Pingora. It turns a request into what
 //!   [`decide`] reads, resolves its questions and carries the verdict out.
 //! * `admin`: the listener for metrics and health checks.
-//! * `embedded`: an identity server with FusionAuth's API, and the sample applications of the demo.
+//! * `embedded`: an identity server with FusionAuth's API and OpenID Connect, and the sample
+//!   applications of the demo.
 //! * `system`: the clock, randomness and detached tasks.
 //! * `cli`: the commands.
 //!

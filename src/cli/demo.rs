@@ -1,5 +1,8 @@
 //! The `demo` command: the gateway in front of a sample store and forum, with an identity server,
 //! all in this process. It needs no file, no network and no other program.
+//!
+//! With `--sso` the store and the forum are clients of the identity server, which browsers reach at an
+//! address of its own (`openid_clients`).
 
 use std::fs::DirBuilder;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -13,6 +16,7 @@ use clap::Args;
 use tokio::sync::watch;
 
 use crate::config::FakeEnvironment;
+use crate::config::settings::Settings;
 use crate::embedded::demo as apps;
 use crate::embedded::identity_server as identity;
 use crate::embedded::users::{DEMO_PASSWORD, Users};
@@ -24,8 +28,15 @@ use super::serve::{BoundServer, log, run_until_signal};
 use super::stop::{self, StopRequest};
 use super::{print, print_error};
 
-/// The configuration of the demo, with placeholders for addresses.
+mod openid_clients;
+use openid_clients::openid_settings;
+
+/// The configuration of the demo, with placeholders for addresses and providers.
 const CONFIG: &str = include_str!("../../config/demo.toml");
+/// The provider where users sign in at the form of each site.
+const FORM: &str = include_str!("../../config/demo-form.toml");
+/// The providers where users sign in at the identity server.
+const SSO: &str = include_str!("../../config/demo-sso.toml");
 
 /// Where the demo listens, and where a page with FusionAuth's SDK is served.
 #[derive(Args)]
@@ -39,6 +50,9 @@ pub(super) struct Arguments {
     /// The page that uses FusionAuth's SDK: where your development server shows it
     #[arg(long, default_value = "http://localhost:5173", value_parser = on_loopback)]
     sdk_page: RedirectUri,
+    /// Sign in once for both sites, at the identity server's own page (OpenID Connect)
+    #[arg(long)]
+    sso: bool,
 }
 
 /// Takes addresses on `localhost` only: the demo has no certificate, and its cookies reach no other
@@ -78,42 +92,45 @@ struct Demo {
     welcome: String,
 }
 
+/// The sockets of what the gateway reaches, and the ports of the gateway.
+struct Sockets {
+    store: TcpListener,
+    forum: TcpListener,
+    identity: TcpListener,
+    port: u16,
+    admin: u16,
+}
+
+impl Sockets {
+    fn open(arguments: &Arguments) -> Result<Self, String> {
+        let anywhere =
+            || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string());
+        Ok(Self {
+            store: anywhere()?,
+            forum: anywhere()?,
+            identity: anywhere()?,
+            port: free_port(arguments.port)?,
+            admin: free_port(arguments.admin_port)?,
+        })
+    }
+}
+
 fn prepare(arguments: &Arguments, state: &PathBuf) -> Result<Demo, String> {
     DirBuilder::new()
         .mode(0o700)
         .create(state)
         .map_err(|error| format!("{}: {error}", state.display()))?;
-    let anywhere =
-        || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string());
-    let at = |listener: &TcpListener| listener.local_addr().map_err(|error| error.to_string());
-    let (store, forum, identity) = (anywhere()?, anywhere()?, anywhere()?);
-    let port = free_port(arguments.port)?;
-    let admin = free_port(arguments.admin_port)?;
-    let api_key = URL_SAFE_NO_PAD.encode(system::random::<32>());
-    let text = CONFIG
-        .replace("{state_dir}", &state.display().to_string())
-        .replace("{listen}", &listen(port))
-        .replace(
-            "{admin}",
-            &SocketAddr::from((Ipv4Addr::LOCALHOST, admin)).to_string(),
-        )
-        .replace("{identity}", &at(&identity)?.to_string())
-        .replace("{api_key}", &api_key)
-        .replace("{port}", &port.to_string())
-        .replace("{sdk_page}", arguments.sdk_page.as_str())
-        .replace("{store}", &at(&store)?.to_string())
-        .replace("{forum}", &at(&forum)?.to_string());
+    let sockets = Sockets::open(arguments)?;
+    let api_key = random_secret();
+    let text = config(arguments, state, &sockets)?.replace("{api_key}", &api_key);
     let settings = crate::config::check_text("demo.toml", &text, &logos())
         .map_err(|problems| problems.to_string())?;
     log(&settings)?;
     let clock = Clock::new();
-    let issuer = settings
-        .providers
-        .values()
-        .next()
-        .map(|provider| provider.issuer.clone())
-        .unwrap_or_default();
     let outbox = state.join("outbox");
+    let issuer = issuer(&settings);
+    let welcome = welcome(arguments, &sockets, &issuer, &outbox);
+    let openid = openid_settings(&settings, &issuer);
     let server = identity::open(identity::Options {
         users: demo_users(&outbox)?,
         state_dir: state.clone(),
@@ -122,15 +139,52 @@ fn prepare(arguments: &Arguments, state: &PathBuf) -> Result<Demo, String> {
         clock: clock.clone(),
     })
     .map_err(|error| error.to_string())?;
-    let gateway = BoundServer::open(settings, clock)?;
-    let welcome = welcome(port, admin, &arguments.sdk_page, &outbox);
+    server.set_openid(arguments.sso.then_some(openid));
     Ok(Demo {
-        server: gateway,
-        identity: (server, identity),
-        store,
-        forum,
+        server: BoundServer::open(settings, clock)?,
+        identity: (server, sockets.identity),
+        store: sockets.store,
+        forum: sockets.forum,
         welcome,
     })
+}
+
+/// The configuration; only the API key is missing.
+fn config(arguments: &Arguments, state: &Path, sockets: &Sockets) -> Result<String, String> {
+    let at = |listener: &TcpListener| listener.local_addr().map_err(|error| error.to_string());
+    let identity = at(&sockets.identity)?;
+    let (providers, [store_provider, forum_provider]) = if arguments.sso {
+        (SSO, ["store", "forum"])
+    } else {
+        (FORM, ["main", "main"])
+    };
+    let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, sockets.admin));
+    let issuer = format!("http://identity.localhost:{}", identity.port());
+    Ok(CONFIG
+        .replace("{providers}", providers)
+        .replace("{store_provider}", store_provider)
+        .replace("{forum_provider}", forum_provider)
+        .replace("{store_secret}", &random_secret())
+        .replace("{forum_secret}", &random_secret())
+        .replace("{issuer}", &issuer)
+        .replace("{state_dir}", &state.display().to_string())
+        .replace("{listen}", &listen(sockets.port))
+        .replace("{admin}", &admin.to_string())
+        .replace("{identity}", &identity.to_string())
+        .replace("{port}", &sockets.port.to_string())
+        .replace("{sdk_page}", arguments.sdk_page.as_str())
+        .replace("{store}", &at(&sockets.store)?.to_string())
+        .replace("{forum}", &at(&sockets.forum)?.to_string()))
+}
+
+/// The issuer that all providers share.
+fn issuer(settings: &Settings) -> String {
+    let provider = settings.providers.values().next();
+    provider.map_or_else(String::new, |provider| provider.issuer.clone())
+}
+
+fn random_secret() -> String {
+    URL_SAFE_NO_PAD.encode(system::random::<32>())
 }
 
 /// The logos of the demo's themes, compiled into the program.
@@ -186,18 +240,27 @@ fn demo_users(outbox: &Path) -> Result<Users, String> {
     Ok(users)
 }
 
-fn welcome(port: u16, admin: u16, sdk_page: &RedirectUri, outbox: &Path) -> String {
-    let (sdk_page, outbox) = (sdk_page.as_str(), outbox.display());
+fn welcome(arguments: &Arguments, sockets: &Sockets, issuer: &str, outbox: &Path) -> String {
+    let Sockets { port, admin, .. } = sockets;
+    let (sdk_page, outbox) = (arguments.sdk_page.as_str(), outbox.display());
+    let (page, how) = if arguments.sso {
+        (
+            format!("\n    sign-in    {issuer}"),
+            "Sign in once: the store and the forum share it, and a sign-out at one ends the other.\n  ",
+        )
+    } else {
+        (String::new(), "")
+    };
     format!(
         "
   Vestibule, the demo
 
     a store    http://store.localhost:{port}
     a forum    http://forum.localhost:{port}
-    an SDK     http://localhost:{port}, for a page at {sdk_page}
+    an SDK     http://localhost:{port}, for a page at {sdk_page}{page}
     metrics    http://127.0.0.1:{admin}/metrics
 
-  Sign in as one of these; the password is always: {DEMO_PASSWORD}
+  {how}Sign in as one of these; the password is always: {DEMO_PASSWORD}
 
     shopper@example.com       buys and writes
     admin@example.com         has the role admin: open /admin/

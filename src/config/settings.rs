@@ -188,6 +188,10 @@ pub struct Provider {
     /// The client that the gateway is at an OIDC provider, or at FusionAuth where visitors sign in
     /// by redirect.
     pub client: Option<OidcClient>,
+    /// The secret that FusionAuth sends with its webhooks.
+    pub webhook_secret: Option<Secret>,
+    /// Whether its messages are taken at its sites too.
+    pub public_hooks: bool,
 }
 
 impl Provider {
@@ -227,6 +231,24 @@ pub enum ProviderKind {
 }
 
 impl ProviderKind {
+    /// Whether it sends FusionAuth's webhooks.
+    #[must_use]
+    pub const fn sends_webhooks(&self) -> bool {
+        match self {
+            Self::Fusionauth { .. } | Self::Embedded { .. } => true,
+            Self::Oidc { .. } => false,
+        }
+    }
+
+    /// The tenant, where the server has several.
+    #[must_use]
+    pub fn tenant_id(&self) -> Option<&str> {
+        match self {
+            Self::Fusionauth { tenant_id, .. } => tenant_id.as_deref(),
+            Self::Oidc { .. } | Self::Embedded { .. } => None,
+        }
+    }
+
     /// Where the keys are published. The embedded server has an address once it is opened.
     fn key_source(&self) -> &str {
         match self {

@@ -68,6 +68,7 @@ pub fn may_be_read(response: &LocalResponse) -> bool {
         | LocalResponse::Allowed
         | LocalResponse::HealthCheck(_)
         | LocalResponse::PrefetchRefused
+        | LocalResponse::Hook(_)
         | LocalResponse::PreservedPost(_)
         | LocalResponse::ActionRequired(_)
         | LocalResponse::Asset(_)

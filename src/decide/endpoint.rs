@@ -8,6 +8,7 @@
 use http::Method;
 
 use crate::model::fusionauth_hosted_backend::{HostedEndpoint, HostedRequest};
+use crate::model::hook::HookKind;
 use crate::model::login_step::LoginStep;
 use crate::model::redirect_login::CALLBACK;
 use crate::model::return_path::ReturnPath;
@@ -20,6 +21,8 @@ pub const ASSERTION_KEYS: &str = "/.well-known/vestibule/jwks.json";
 pub const CHANGE_PASSWORD: &str = "/.well-known/change-password";
 /// The health check, which is answered at any host.
 pub const HEALTH: &str = "/_vestibule/health";
+/// The prefix of the endpoints where the provider sends its messages.
+const HOOKS: &str = "/_vestibule/hooks/";
 /// The prefix of the files of the gateway's pages.
 pub const OWN_FILES: &str = "/_vestibule/";
 
@@ -38,6 +41,11 @@ pub enum Endpoint {
     ApplicationLogout,
     /// A file of the pages, by its name; `404` where there is none of this name.
     Asset(String),
+    /// Where the provider sends its messages.
+    Hook(HookKind),
+    /// A path beneath [`OWN_FILES`] that is neither an endpoint nor the name of a file: `404`,
+    /// whatever the method.
+    Unknown,
     /// The public keys of the signed assertion.
     AssertionKeys,
     /// A redirect to the page where a password is changed.
@@ -162,7 +170,12 @@ pub(super) fn find_at(site: &Site, path: &[u8]) -> Option<Endpoint> {
         Some(Endpoint::Step(endpoint))
     } else if path == CALLBACK.as_bytes() && site.sign_in == SignIn::Redirect {
         Some(Endpoint::Callback)
+    } else if let Some(kind) = hook(site, path) {
+        Some(Endpoint::Hook(kind))
     } else if let Some(name) = path.strip_prefix(OWN_FILES.as_bytes()) {
+        if name.contains(&b'/') {
+            return Some(Endpoint::Unknown);
+        }
         Some(Endpoint::Asset(String::from_utf8_lossy(name).into_owned()))
     } else if path == ASSERTION_KEYS.as_bytes() {
         Some(Endpoint::AssertionKeys)
@@ -176,6 +189,18 @@ pub(super) fn find_at(site: &Site, path: &[u8]) -> Option<Endpoint> {
             .map(Endpoint::Api);
         api.or_else(|| hosted_request(site, path).map(Endpoint::Hosted))
     }
+}
+
+/// The kind of message that the site's provider sends here, where the site takes any.
+fn hook(site: &Site, path: &[u8]) -> Option<HookKind> {
+    let name = path
+        .strip_prefix(HOOKS.as_bytes())
+        .filter(|_| site.public_hooks)?;
+    if name == b"fusionauth" {
+        return Some(HookKind::Fusionauth);
+    }
+    let provider = name.strip_prefix(b"backchannel-logout/")?;
+    (provider == site.provider.as_bytes()).then_some(HookKind::BackchannelLogout)
 }
 
 fn api_endpoint(suffix: &[u8]) -> Option<ApiEndpoint> {
@@ -246,7 +271,7 @@ impl Endpoint {
     pub fn disallows(&self, method: &Method) -> Option<&'static str> {
         let allowed = self.methods();
         let is_allowed = allowed.split(", ").any(|name| name == method.as_str());
-        (!is_allowed).then_some(allowed)
+        (!is_allowed && *self != Self::Unknown).then_some(allowed)
     }
 
     /// The methods that the endpoint takes, as `Allow` lists them.
@@ -260,10 +285,12 @@ impl Endpoint {
             // A `HEAD` would use the code up.
             Self::Callback => "GET",
             Self::Asset(_)
+            | Self::Unknown
             | Self::AssertionKeys
             | Self::ChangePassword
             | Self::Api(ApiEndpoint::User) => "GET, HEAD",
-            Self::Step(StepEndpoint::SendCode)
+            Self::Hook(_)
+            | Self::Step(StepEndpoint::SendCode)
             | Self::Api(
                 ApiEndpoint::Login
                 | ApiEndpoint::Step(_)
@@ -297,6 +324,8 @@ impl Endpoint {
             | Self::Logout
             | Self::ApplicationLogout
             | Self::Asset(_)
+            | Self::Hook(_)
+            | Self::Unknown
             | Self::AssertionKeys
             | Self::ChangePassword => false,
         }

@@ -342,6 +342,7 @@ fn status_and_location(response: &LocalResponse) -> (Option<u16>, Option<String>
         LocalResponse::LinkedPage(link) => (Some(302), Some(link.as_str().to_owned())),
         LocalResponse::HttpsRedirect(location) => (Some(308), Some(location.clone())),
         LocalResponse::PrefetchRefused => (Some(503), None),
+        LocalResponse::Hook(answer) => (Some(answer.status), None),
         LocalResponse::Problem(problem) => (Some(problem.status), None),
         LocalResponse::LoginPage(page) => (Some(page.status), None),
         LocalResponse::StepPage(page) => (Some(page.status), None),

@@ -10,6 +10,7 @@ use crate::model::authorization::BasicCredentials;
 use crate::model::authorization_response::CallbackParameters;
 use crate::model::challenge::OpenedChallenge;
 use crate::model::credential::{CredentialKind, PresentedCredential, RefreshRequest};
+use crate::model::hook::{HookAnswer, HookKind};
 use crate::model::login::{Credentials, LoginForm, LoginRefused};
 use crate::model::login_step::{LoginStep, StepForm, StepSubmission};
 use crate::model::preserved_post::{NotPreservedError, RestoredPost};
@@ -88,6 +89,8 @@ pub struct Facts {
     /// Whether the logout was carried out, and where the browser logs out at the provider too, where
     /// it logged in there.
     pub logout: Known<Option<ProviderAddress>, Reason>,
+    /// The answer to the provider's message.
+    pub hook: Known<HookAnswer, Reason>,
     /// How many redirects to or from the login page this user got at this address, each within
     /// [`Question::CountRedirect::within`] of the one before it, this one included.
     pub redirects: Known<u32, Reason>,
@@ -209,6 +212,9 @@ pub enum Question<'a> {
         /// The longest time since the redirect before this one for both to count as one loop.
         within: Duration,
     },
+    /// What is the answer to the message of this kind that the request carries? Fills
+    /// [`Facts::hook`].
+    ReceiveHook(HookKind),
     /// Ends the login that these belong to, here and at the provider. Fills [`Facts::logout`].
     Logout(PresentedCredential<'a>),
     /// The same for the login of these Basic credentials, which are forgotten.
@@ -241,6 +247,7 @@ impl fmt::Debug for Question<'_> {
             Self::OpenChallenge { .. } => "OpenChallenge",
             Self::ContinueLogin { .. } => "ContinueLogin",
             Self::SendCode { .. } => "SendCode",
+            Self::ReceiveHook(_) => "ReceiveHook",
             Self::Logout(_) => "Logout",
             Self::LogoutBasic(_) => "LogoutBasic",
             Self::CountRedirect { .. } => "CountRedirect",

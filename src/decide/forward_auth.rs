@@ -266,6 +266,7 @@ pub fn respond(response: LocalResponse, denied: DeniedResponse) -> LocalResponse
         | LocalResponse::NoContent
         | LocalResponse::HealthCheck(_)
         | LocalResponse::AcmeChallenge(_)
+        | LocalResponse::Hook(_)
         | LocalResponse::HttpsRedirect(_)
         | LocalResponse::LinkedPage(_) => LocalResponse::Problem(own_endpoint()),
     }

@@ -26,7 +26,8 @@
 //! * `login`, `login_result`, `csrf_token`, `challenge`, `mfa`, `logout`: the gateway's forms.
 //! * `api`, `api_body`, `api_login`, `api_mfa`, `cors`: the JSON endpoints, and pages of other
 //!   origins.
-//! * `fusionauth_hosted_backend`: the endpoints that FusionAuth's SDKs call.
+//! * `fusionauth_hosted_backend`: the endpoints that FusionAuth's SDKs call. `hook`: messages of the
+//!   provider.
 //! * `forget`: whose the application's own cookies are.
 //! * `prefetch`, `opener`: what a browser's prefetch may not do, and what a popup keeps.
 //! * `request_validation` and `rejection`, `request_target`, `client_address`, `forwarded`,
@@ -65,6 +66,7 @@ pub mod forget;
 pub mod forward_auth;
 pub mod forwarded;
 mod fusionauth_hosted_backend;
+mod hook;
 pub mod https_redirect;
 mod login;
 mod login_result;
@@ -165,6 +167,8 @@ fn call_endpoint<'a>(
         Endpoint::Logout => logout::decide(request, site, facts, now),
         Endpoint::ApplicationLogout => logout::decide_application(request, site, facts, now),
         Endpoint::Asset(name) => file(LocalResponse::Asset(name)),
+        Endpoint::Hook(kind) => hook::decide(kind, facts),
+        Endpoint::Unknown => file(not_found()),
         Endpoint::AssertionKeys => file(LocalResponse::AssertionKeys),
         Endpoint::ChangePassword => Decision::Settled(change_password(site)),
     }
@@ -175,9 +179,13 @@ fn call_endpoint<'a>(
 fn change_password<'a>(site: &Site) -> Verdict<'a> {
     let response = match &site.theme.links.forgot_password {
         Some(link) => LocalResponse::LinkedPage(link.clone()),
-        None => LocalResponse::Problem(Problem::new(Reason::OwnEndpoint).with_status(404)),
+        None => not_found(),
     };
     Verdict::reply(response, Reason::OwnEndpoint)
+}
+
+fn not_found() -> LocalResponse {
+    LocalResponse::Problem(Problem::new(Reason::OwnEndpoint).with_status(404))
 }
 
 /// `405` with `Allow`, where the endpoint does not take the request's method.

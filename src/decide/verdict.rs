@@ -172,6 +172,7 @@ impl<'a> Verdict<'a> {
                 | LocalResponse::LogoutPage
                 | LocalResponse::SignedOutPage
                 | LocalResponse::PrefetchRefused
+                | LocalResponse::Hook(_)
                 | LocalResponse::HealthCheck(_)
                 | LocalResponse::AcmeChallenge(_)
                 | LocalResponse::Allowed

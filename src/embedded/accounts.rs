@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use redb::Database;
 
+use super::browser_sessions::BrowserSession;
 use super::ids;
 use super::outbox::Outbox;
 use super::password_hasher::PasswordHasher;
@@ -58,6 +59,16 @@ impl Accounts {
                 && is_verified
                 && user.is_registered(&session.application)
                 && is_same_password
+        })
+    }
+
+    /// The user of a browser that is signed in at this server, where the account can still be used
+    /// and the users file has the same password for it.
+    pub(super) fn user_of_browser(&self, session: &BrowserSession) -> Option<&Arc<User>> {
+        self.users.by_id(&session.user).filter(|user| {
+            user.state == AccountState::Active
+                && user.email_verified
+                && session.password == password_fingerprint(user)
         })
     }
 

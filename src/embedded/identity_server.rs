@@ -17,8 +17,12 @@ use tokio::sync::watch;
 
 use super::account_overrides;
 use super::accounts::Accounts;
+use super::browser_sessions::BROWSER_SESSIONS;
 use super::database;
 use super::fusionauth_api;
+use super::logout_queue::LOGOUTS;
+use super::openid;
+use super::openid::clients::OpenIdSettings;
 use super::refresh_sessions::{self, Session};
 use super::server_state::ServerState;
 use super::signing::SigningKey;
@@ -161,6 +165,8 @@ fn open_database(path: &Path) -> Result<Database, redb::Error> {
         account_overrides::TIME_STEPS,
         account_overrides::RECOVERY_CODES,
         trusted_devices::TRUSTS,
+        BROWSER_SESSIONS,
+        LOGOUTS,
     ];
     database::open(path, &tables)
 }
@@ -199,6 +205,11 @@ impl IdentityServer {
     pub fn replace_accounts(&self, accounts: Accounts) -> Result<Vec<EndedSession>, redb::Error> {
         let ended = self.state.replace_accounts(accounts)?;
         Ok(ended_sessions(ended, &self.state.accounts()))
+    }
+
+    /// Puts settings of sign-in by redirect in force; `None` for no sign-in by redirect.
+    pub fn set_openid(&self, settings: Option<OpenIdSettings>) {
+        self.state.openid.settings.store(settings.map(Arc::new));
     }
 
     /// Closes connections after their responses from now on, so that no request is sent on one that
@@ -245,10 +256,13 @@ impl IdentityServer {
             }
             async { response }
         });
-        let router = fusionauth_api::router(Arc::clone(&self.state), url).layer(close_if_asked);
+        let router = fusionauth_api::router(Arc::clone(&self.state))
+            .merge(openid::router(Arc::clone(&self.state), url))
+            .layer(close_if_asked);
         tokio::select! {
             served = axum::serve(listener, router).with_graceful_shutdown(shutdown) => served,
             () = purge_periodically(&self.state) => Ok(()),
+            () = openid::deliver_logouts(&self.state) => Ok(()),
         }
     }
 }
@@ -261,11 +275,12 @@ async fn purge_periodically(state: &ServerState) {
     loop {
         interval.tick().await;
         let (sessions, trusted_devices) = (state.sessions(), state.trusted_devices.clone());
+        let browser_sessions = state.browser_sessions.clone();
         let now = state.clock.now();
         let purge = move || {
-            sessions
-                .purge(now)
-                .and_then(|()| trusted_devices.purge(now))
+            sessions.purge(now)?;
+            trusted_devices.purge(now)?;
+            browser_sessions.retain(|session| session.expires > now.millis())
         };
         if let Ok(Err(error)) = tokio::task::spawn_blocking(purge).await {
             tracing::warn!(%error, "expired sessions could not be deleted");

@@ -1,13 +1,16 @@
-//! An identity server with FusionAuth's API, and the applications of the demo.
+//! An identity server with FusionAuth's API and OpenID Connect, and the applications of the demo.
 
 pub mod account_overrides;
 pub mod accounts;
+mod browser_sessions;
 pub mod client_metadata;
 pub mod database;
 pub mod demo;
 mod fusionauth_api;
 pub mod identity_server;
 pub mod ids;
+mod logout_queue;
+pub mod openid;
 pub mod outbox;
 pub mod password_hasher;
 pub mod password_policy;

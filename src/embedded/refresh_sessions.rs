@@ -49,6 +49,10 @@ pub struct Session {
     /// ends the session. `None` for sessions of versions before 0.2.
     #[serde(default)]
     pub password: Option<String>,
+    /// The id of the browser session that it was started from, for a sign-in by redirect. Its
+    /// client must authenticate to refresh it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub browser_session: Option<String>,
 }
 
 /// What a session is started with.
@@ -62,6 +66,10 @@ pub struct NewSession<'a> {
     pub password: String,
     /// The client that starts the session.
     pub client: ClientMetadata,
+    /// When the user authenticated. The lifetime of the session starts then.
+    pub signed_in: Timestamp,
+    /// As [`Session::browser_session`].
+    pub browser_session: Option<&'a str>,
 }
 
 /// A session with its current refresh token.
@@ -78,8 +86,8 @@ pub struct SessionWithToken {
 pub enum Rotation {
     /// The token is valid. The client gets its successor.
     Rotated(Box<SessionWithToken>),
-    /// The token was used before the grace period. The session of this user has ended.
-    Reused(String),
+    /// The token was used before the grace period. This session has ended.
+    Reused(Box<Session>),
     /// The token is unknown, or its session has ended.
     Invalid,
 }
@@ -94,7 +102,18 @@ pub struct SessionFilter {
 }
 
 impl SessionFilter {
-    fn matches(&self, session: &Session) -> bool {
+    /// The sessions of one user.
+    #[must_use]
+    pub fn of_user(user: &str) -> Self {
+        Self {
+            user: Some(user.to_owned()),
+            application: None,
+        }
+    }
+
+    /// Whether it selects `session`.
+    #[must_use]
+    pub fn matches(&self, session: &Session) -> bool {
         self.user.as_ref().is_none_or(|user| *user == session.user)
             && self
                 .application
@@ -127,15 +146,16 @@ impl RefreshSessions {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn create(&self, new: NewSession<'_>, now: Timestamp) -> Result<SessionWithToken, Error> {
+    pub fn create(&self, new: NewSession<'_>) -> Result<SessionWithToken, Error> {
         let session = Session {
             id: ids::random_uuid(),
             user: new.user.to_owned(),
             application: new.application.to_owned(),
-            started: now.millis(),
-            expires: now.plus(self.lifetime).millis(),
+            started: new.signed_in.millis(),
+            expires: new.signed_in.plus(self.lifetime).millis(),
             client: new.client,
             password: Some(new.password),
+            browser_session: new.browser_session.map(ToOwned::to_owned),
         };
         let write = self.database.begin_write()?;
         database::put(&mut write.open_table(SESSIONS)?, &session.id, &session)?;
@@ -176,7 +196,7 @@ impl RefreshSessions {
                 }
                 Some(_) => {
                     sessions.remove(session.id.as_str())?;
-                    Rotation::Reused(session.user)
+                    Rotation::Reused(Box::new(session))
                 }
             }
         };
@@ -234,14 +254,6 @@ impl RefreshSessions {
         write.open_table(SESSIONS)?.remove(id)?;
         write.commit()?;
         Ok(())
-    }
-
-    /// Ends the sessions that `filter` selects.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub fn end_all(&self, filter: &SessionFilter) -> Result<(), Error> {
-        self.retain(|session| !filter.matches(session))
     }
 
     /// Ends the sessions that `is_kept` does not select, and returns those that were active.

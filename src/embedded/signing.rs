@@ -102,6 +102,19 @@ impl SigningKey {
         jsonwebtoken::encode(&self.header, claims, &self.private).map_err(|_| library_failed())
     }
 
+    /// As [`Self::sign`], with this `typ` in the header, so that the token is not taken for one of
+    /// another kind (RFC 8725, section 3.11).
+    ///
+    /// # Errors
+    /// When the cryptographic library fails.
+    pub fn sign_as(&self, typ: &str, claims: &impl Serialize) -> io::Result<String> {
+        let header = Header {
+            typ: Some(typ.to_owned()),
+            ..self.header.clone()
+        };
+        jsonwebtoken::encode(&header, claims, &self.private).map_err(|_| library_failed())
+    }
+
     /// The claims of a JWT that this key signed; its times are not checked.
     #[must_use]
     pub fn verified(&self, token: &str) -> Option<Vec<u8>> {

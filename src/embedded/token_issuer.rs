@@ -71,6 +71,14 @@ pub struct Claims {
     pub tid: String,
 }
 
+/// An access token with its claims.
+pub struct AccessToken {
+    /// The JWT.
+    pub token: String,
+    /// What it says.
+    pub claims: Claims,
+}
+
 /// What an access token is issued for.
 #[derive(Clone, Debug)]
 pub struct TokenSubject<'a> {
@@ -131,8 +139,7 @@ impl TokenIssuer {
         &self.key
     }
 
-    /// Issues a token for `subject` and returns it with its time of expiry. A `lifetime` can only
-    /// shorten the usual one.
+    /// Issues a token for `subject`. A `lifetime` can only shorten the usual one.
     ///
     /// # Errors
     /// If the cryptographic library fails.
@@ -141,7 +148,7 @@ impl TokenIssuer {
         subject: &TokenSubject<'_>,
         lifetime: Option<Duration>,
         now: Timestamp,
-    ) -> std::io::Result<(String, Timestamp)> {
+    ) -> std::io::Result<AccessToken> {
         let expires = now.plus(lifetime.unwrap_or(self.lifetime).min(self.lifetime));
         let user = subject.user;
         let registered = subject
@@ -167,10 +174,10 @@ impl TokenIssuer {
             auth_time: subject.signed_in.secs(),
             tid: self.tenant.clone(),
         };
-        Ok((
-            self.key.sign(&claims)?,
-            Timestamp::from_secs(expires.secs()),
-        ))
+        Ok(AccessToken {
+            token: self.key.sign(&claims)?,
+            claims,
+        })
     }
 
     /// The claims of a token that this server issued and that has not expired.

@@ -16,12 +16,15 @@ use serde::{Deserialize, Serialize};
 use super::cookie_names::MAX_CHUNK;
 use super::sealing_keys::{NONCE_BYTES, SealingKeys};
 use super::secret::Secret;
+use super::timestamp::Timestamp;
 
 /// How many accounts one device remembers. A further one replaces the account whose last login is
 /// the longest ago.
 pub const MAX_ACCOUNTS: usize = 8;
 /// The longest trust id that is stored, in bytes. FusionAuth's have 43.
 pub const MAX_TRUST_ID: usize = 200;
+/// The longest `sub` of a user whose trust is stored, in bytes. FusionAuth's have 36.
+pub const MAX_TRUSTING_USER: usize = 64;
 /// How long a browser keeps the cookie after the last login: the longest that browsers keep any
 /// (RFC 6265bis, section 5.5).
 pub const DEVICE_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -47,7 +50,25 @@ pub struct KnownDevice {
 #[derive(Clone, PartialEq, Eq)]
 struct Remembered {
     account: AccountHash,
-    trust: Option<Secret>,
+    trust: Option<DeviceTrust>,
+}
+
+/// The provider's proof that a user trusts the device, so that it may skip the second factor.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DeviceTrust {
+    /// The provider's trust id.
+    pub id: Secret,
+    /// Who gave it, and when; `None` in cookies of earlier versions, until the next login.
+    pub given: Option<TrustGiven>,
+}
+
+/// Who trusts a device, and since when.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TrustGiven {
+    /// The user's `sub`.
+    pub user: String,
+    /// By the clock of the gateway.
+    pub at: Timestamp,
 }
 
 /// A sealed [`KnownDevice`]: the value of the cookie. `Debug` does not print it.
@@ -71,6 +92,10 @@ struct SealedAccount {
     h: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     t: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    u: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    s: Option<u64>,
 }
 
 impl KnownDevice {
@@ -103,22 +128,38 @@ impl KnownDevice {
         self.find(hashes).is_some()
     }
 
-    /// The provider's trust id for an account, with which it skips the second factor here.
+    /// The trust of an account in this device.
     #[must_use]
-    pub fn trust_id(&self, hashes: &[AccountHash]) -> Option<&Secret> {
+    pub fn trust(&self, hashes: &[AccountHash]) -> Option<&DeviceTrust> {
         self.find(hashes)?.trust.as_ref()
     }
 
-    /// Records a login, which makes its account the most recent. `hashes` are the hashes of the
-    /// login name under every key there is; the first is stored. `trust_id` replaces the stored
-    /// one, `None` keeps it; one that is longer than [`MAX_TRUST_ID`] is not stored.
-    pub fn record_login(&mut self, hashes: &[AccountHash], trust: Option<Secret>) {
+    /// Records a login of `given.user` at `given.at`, which makes its account the most recent.
+    /// `hashes` are the hashes of the login name under every key there is; the first is stored.
+    /// `trust_id` replaces the stored trust, `None` keeps it. An id that is longer than
+    /// [`MAX_TRUST_ID`], or that of a user beyond [`MAX_TRUSTING_USER`], is not stored.
+    pub fn record_login(
+        &mut self,
+        hashes: &[AccountHash],
+        trust_id: Option<Secret>,
+        given: TrustGiven,
+    ) {
         let Some(account) = hashes.first().copied() else {
             return;
         };
-        let trust = trust
-            .or_else(|| self.trust_id(hashes).cloned())
-            .filter(|trust| trust.expose().len() <= MAX_TRUST_ID);
+        let kept = self.trust(hashes).cloned();
+        let trust = match (trust_id, kept) {
+            (Some(id), _) => Some(DeviceTrust {
+                id,
+                given: Some(given),
+            }),
+            (None, Some(kept)) => Some(DeviceTrust {
+                given: kept.given.or(Some(given)),
+                ..kept
+            }),
+            (None, None) => None,
+        };
+        let trust = trust.filter(DeviceTrust::fits);
         self.accounts
             .retain(|known| !hashes.contains(&known.account));
         self.accounts.insert(0, Remembered { account, trust });
@@ -131,7 +172,7 @@ impl KnownDevice {
         self.persistent = true;
     }
 
-    /// Removes the trust id of an account, for instance because the provider no longer accepts it.
+    /// Removes the trust of an account, for instance because what its user was given has ended.
     pub fn clear_trust(&mut self, hashes: &[AccountHash]) {
         for known in self
             .accounts
@@ -159,7 +200,12 @@ impl KnownDevice {
     ) -> Option<SealedDevice> {
         let account = |known: &Remembered| SealedAccount {
             h: URL_SAFE_NO_PAD.encode(known.account.0),
-            t: known.trust.as_ref().map(|trust| trust.expose().to_owned()),
+            t: known
+                .trust
+                .as_ref()
+                .map(|trust| trust.id.expose().to_owned()),
+            u: known.given().map(|given| given.user.clone()),
+            s: known.given().map(|given| given.at.millis()),
         };
         let inside = Sealed {
             i: URL_SAFE_NO_PAD.encode(self.id.0),
@@ -188,9 +234,16 @@ impl KnownDevice {
             serde_json::from_slice(&keys.open(&seal_purpose(site), &sealed)?).ok()?;
         let bytes = |text: &str| <[u8; 16]>::try_from(URL_SAFE_NO_PAD.decode(text).ok()?).ok();
         let accounts = inside.a.into_iter().filter_map(|sealed| {
+            let given = sealed.u.zip(sealed.s).map(|(user, at)| TrustGiven {
+                user,
+                at: Timestamp::from_millis(at),
+            });
             Some(Remembered {
                 account: AccountHash(bytes(&sealed.h)?),
-                trust: sealed.t.map(Secret::new),
+                trust: sealed.t.map(|id| DeviceTrust {
+                    id: Secret::new(id),
+                    given,
+                }),
             })
         });
         Some(Self {
@@ -198,6 +251,20 @@ impl KnownDevice {
             accounts: accounts.take(MAX_ACCOUNTS).collect(),
             persistent: inside.l,
         })
+    }
+}
+
+impl Remembered {
+    fn given(&self) -> Option<&TrustGiven> {
+        self.trust.as_ref()?.given.as_ref()
+    }
+}
+
+impl DeviceTrust {
+    /// Whether it is short enough for the cookie.
+    fn fits(&self) -> bool {
+        let user = self.given.as_ref().map_or(0, |given| given.user.len());
+        self.id.expose().len() <= MAX_TRUST_ID && user <= MAX_TRUSTING_USER
     }
 }
 
@@ -249,10 +316,21 @@ mod tests {
         [AccountHash([number; 16])]
     }
 
+    fn given(second: u64) -> TrustGiven {
+        TrustGiven {
+            user: "u1".into(),
+            at: Timestamp::from_secs(second),
+        }
+    }
+
+    fn trust_id<'a>(device: &'a KnownDevice, hashes: &[AccountHash]) -> Option<&'a str> {
+        device.trust(hashes).map(|trust| trust.id.expose())
+    }
+
     #[test]
     fn a_device_opens_for_its_own_site_only() {
         let mut device = KnownDevice::new(DeviceId([9; 16]));
-        device.record_login(&hashes(1), Some(Secret::new("t")));
+        device.record_login(&hashes(1), Some(Secret::new("t")), given(1));
         assert!(
             !device
                 .seal(&keys(), "store", [7; 12])
@@ -289,20 +367,24 @@ mod tests {
     fn a_ninth_account_replaces_the_least_recent_one() {
         let mut device = KnownDevice::new(DeviceId([9; 16]));
         for number in 0..8 {
-            device.record_login(&hashes(number), Some(Secret::new(format!("t{number}"))));
+            device.record_login(
+                &hashes(number),
+                Some(Secret::new(format!("t{number}"))),
+                given(1),
+            );
         }
         // A new login makes the account the most recent, and keeps its trust id.
-        device.record_login(&hashes(0), None);
-        device.record_login(&hashes(8), None);
+        device.record_login(&hashes(0), None, given(1));
+        device.record_login(&hashes(8), None, given(1));
         assert!(!device.knows(&hashes(1)));
-        assert_eq!(device.trust_id(&hashes(0)).map(Secret::expose), Some("t0"));
+        assert_eq!(trust_id(&device, &hashes(0)), Some("t0"));
         assert_eq!(
-            (device.knows(&hashes(8)), device.trust_id(&hashes(8))),
+            (device.knows(&hashes(8)), trust_id(&device, &hashes(8))),
             (true, None)
         );
         device.clear_trust(&hashes(0));
         assert_eq!(
-            (device.knows(&hashes(0)), device.trust_id(&hashes(0))),
+            (device.knows(&hashes(0)), trust_id(&device, &hashes(0))),
             (true, None)
         );
     }
@@ -314,6 +396,10 @@ mod tests {
             device.record_login(
                 &hashes(number),
                 Some(Secret::new("\u{e9}".repeat(MAX_TRUST_ID / 2))),
+                TrustGiven {
+                    user: "u".repeat(MAX_TRUSTING_USER),
+                    at: Timestamp::from_millis(9_999_999_999_999),
+                },
             );
         }
         let sealed = device.seal(&keys(), "store", [7; 12]).unwrap();
@@ -326,9 +412,13 @@ mod tests {
             KnownDevice::open(&keys(), "store", sealed.as_str()),
             Some(device.clone())
         );
-        device.record_login(&hashes(1), Some(Secret::new("x".repeat(MAX_TRUST_ID + 1))));
+        device.record_login(
+            &hashes(1),
+            Some(Secret::new("x".repeat(MAX_TRUST_ID + 1))),
+            given(1),
+        );
         assert_eq!(
-            (device.knows(&hashes(1)), device.trust_id(&hashes(1))),
+            (device.knows(&hashes(1)), trust_id(&device, &hashes(1))),
             (true, None),
             "a trust id that is too long is not stored"
         );
@@ -338,17 +428,55 @@ mod tests {
     fn an_account_is_known_by_its_hash_under_an_older_key() {
         let mut device = KnownDevice::new(DeviceId([9; 16]));
         let (old, new) = (AccountHash([1; 16]), AccountHash([2; 16]));
-        device.record_login(&[old], Some(Secret::new("t")));
+        device.record_login(&[old], Some(Secret::new("t")), given(1));
         assert!(device.knows(&[new, old]));
-        device.record_login(&[new, old], None);
+        device.record_login(&[new, old], None, given(2));
         assert_eq!(device.accounts.len(), 1, "stored under the new key");
-        assert_eq!(device.trust_id(&[new]).map(Secret::expose), Some("t"));
+        assert_eq!(trust_id(&device, &[new]), Some("t"));
+    }
+
+    #[test]
+    fn a_trust_is_of_whoever_gave_it_when_it_was_given() {
+        let mut device = KnownDevice::new(DeviceId([9; 16]));
+        device.record_login(&hashes(1), Some(Secret::new("t")), given(1));
+        device.record_login(&hashes(1), None, given(2));
+        let reopened = |device: &KnownDevice| {
+            let sealed = device.seal(&keys(), "store", [7; 12]).unwrap();
+            KnownDevice::open(&keys(), "store", sealed.as_str()).unwrap()
+        };
+        let given_at = |device: &KnownDevice| {
+            let trust = device.trust(&hashes(1)).unwrap();
+            trust.given.as_ref().unwrap().at.secs()
+        };
+        assert_eq!(given_at(&reopened(&device)), 1);
+        device.record_login(&hashes(1), Some(Secret::new("t2")), given(3));
+        assert_eq!(given_at(&reopened(&device)), 3);
+        let long = TrustGiven {
+            user: "u".repeat(MAX_TRUSTING_USER + 1),
+            ..given(4)
+        };
+        device.record_login(&hashes(1), Some(Secret::new("t3")), long);
+        assert_eq!(trust_id(&device, &hashes(1)), None);
+    }
+
+    /// `{"i":…,"a":[{"h":…,"t":"t"}]}`, as earlier versions sealed it.
+    #[test]
+    fn a_trust_of_an_earlier_version_belongs_to_the_next_login() {
+        let bytes = URL_SAFE_NO_PAD.encode([1; 16]);
+        let inside = format!(r#"{{"i":"{bytes}","a":[{{"h":"{bytes}","t":"t"}}]}}"#);
+        let sealed = keys().seal(&seal_purpose("store"), inside.into_bytes(), [7; 12]);
+        let text = URL_SAFE_NO_PAD.encode(sealed.unwrap());
+        let mut device = KnownDevice::open(&keys(), "store", &text).unwrap();
+        let trust = device.trust(&hashes(1)).unwrap();
+        assert!(trust.id.expose() == "t" && trust.given.is_none());
+        device.record_login(&hashes(1), None, given(2));
+        assert!(device.trust(&hashes(1)).unwrap().given == Some(given(2)));
     }
 
     #[test]
     fn debug_prints_no_account_and_no_trust_id() {
         let mut device = KnownDevice::new(DeviceId([9; 16]));
-        device.record_login(&hashes(1), Some(Secret::new("leaky")));
+        device.record_login(&hashes(1), Some(Secret::new("leaky")), given(1));
         let sealed = device.seal(&keys(), "store", [7; 12]).unwrap();
         assert_eq!(
             format!("{device:?} {sealed:?} {:?}", hashes(1)),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::api_response::ApiResponse;
 use super::challenge::NextStep;
 use super::fusionauth_hosted_backend::AllowedRedirect;
+use super::hook::HookAnswer;
 use super::local_path::LocalPath;
 use super::password_violation::PasswordViolation;
 use super::preserved_post::PreservedPost;
@@ -47,6 +48,8 @@ pub enum LocalResponse {
     HealthCheck(Health),
     /// `503` without a body to a prefetch whose response could not be used.
     PrefetchRefused,
+    /// The answer to a message of the provider.
+    Hook(HookAnswer),
     /// The answer to an ACME server's HTTP-01 challenge (RFC 8555, section 8.3): the key
     /// authorization.
     AcmeChallenge(String),

@@ -19,6 +19,7 @@ pub mod cookie_names;
 pub mod credential;
 pub mod fusionauth_hosted_backend;
 pub mod header_template;
+pub mod hook;
 pub mod https_policy;
 pub mod identity;
 pub mod identity_headers;

@@ -113,6 +113,9 @@ reasons! {
     MethodNotAllowed = "method_not_allowed", 405, "This method is not allowed here";
     /// The body is of a media type that the endpoint does not take.
     UnsupportedMediaType = "unsupported_media_type", 415, "This kind of body is not taken here";
+    /// The message of an identity provider is not signed, was received before, or is not as its
+    /// kind demands.
+    HookRefused = "hook_refused", 400, "The message was not accepted";
     /// The site does not return tokens in bodies.
     BearerNotEnabled = "bearer_not_enabled", 403, "This site does not hand out tokens";
     /// The token was revoked, by a logout or at the provider. For logs and metrics: clients get

@@ -20,8 +20,11 @@ pub struct RefreshTicket {
     pub sub: String,
     /// The [`RevocationKey`](super::token::RevocationKey) of the login's first access token.
     pub revocation_key: String,
-    /// When the user logged in.
+    /// When the user logged in, by the clock of the gateway.
     pub login_time: Timestamp,
+    /// The `iat` of the login's first access token, by the clock of the provider; `None` where it
+    /// had none, and in tickets of earlier versions.
+    pub login_issued: Option<Timestamp>,
     /// Whether the cookies outlive the browser session.
     pub remember: bool,
     /// The hash of the id of the session that was created with this token and ends with it, for
@@ -62,6 +65,8 @@ struct Sealed {
     g: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     d: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    f: Option<u64>,
 }
 
 impl RefreshTicket {
@@ -89,6 +94,7 @@ impl RefreshTicket {
                 .id_token
                 .as_ref()
                 .map(|token| token.expose().to_owned()),
+            f: self.login_issued.map(Timestamp::millis),
         };
         let body = serde_json::to_vec(&inside).ok()?;
         Some(URL_SAFE_NO_PAD.encode(keys.seal(&seal_purpose(site, kind), body, nonce)?))
@@ -106,6 +112,7 @@ impl RefreshTicket {
             sub: inside.s,
             revocation_key: inside.k,
             login_time: Timestamp::from_millis(inside.t),
+            login_issued: inside.f.map(Timestamp::from_millis),
             remember: inside.m,
             session_hash: inside.b,
             access_expires: inside.x.map(Timestamp::from_millis),
@@ -126,6 +133,17 @@ impl RefreshTicket {
         let issued = self.access_issued.unwrap_or(self.login_time);
         let ahead = ahead.min(issued.until(expires) / 3);
         issued <= at && expires <= at.plus(ahead)
+    }
+
+    /// Whether the login was made at `event` or before, a time by the clock of the provider. The
+    /// `iat` tells in which second it was made. Where `event` is in the same second, the clock of
+    /// the gateway decides.
+    #[must_use]
+    pub fn was_issued_by(&self, event: Timestamp) -> bool {
+        match self.login_issued {
+            Some(issued) if issued.secs() != event.secs() => issued < event,
+            Some(_) | None => self.login_time <= event,
+        }
     }
 
     /// When every access token of the sign-in that exists at `now` has expired.
@@ -158,6 +176,7 @@ mod tests {
             sub: "u1".into(),
             revocation_key: "sid-1".into(),
             login_time: Timestamp::from_secs(7),
+            login_issued: Some(Timestamp::from_secs(6)),
             remember: true,
             session_hash: Some("a-hash".into()),
             access_expires: Some(Timestamp::from_secs(67)),
@@ -195,6 +214,7 @@ mod tests {
             &URL_SAFE_NO_PAD.encode(sealed.unwrap()),
         );
         let expected = RefreshTicket {
+            login_issued: None,
             session_hash: None,
             access_expires: None,
             access_issued: None,
@@ -236,6 +256,27 @@ mod tests {
             },
         ];
         assert!(earlier_versions.iter().all(|ticket| due(ticket, 47, 60)));
+    }
+
+    #[test]
+    fn a_login_was_made_in_the_second_of_its_first_token() {
+        let at = Timestamp::from_millis;
+        // Issued in the seventh second by the provider, while the gateway's clock said 7.000.
+        let issued_by = |event| ticket().was_issued_by(at(event));
+        assert!(!issued_by(5_999) && issued_by(7_000) && issued_by(60_000));
+        // In the same second the gateway's clock decides.
+        assert!(!issued_by(6_000) && !issued_by(6_999));
+        let earlier = RefreshTicket {
+            login_time: at(6_500),
+            ..ticket()
+        };
+        assert!(!earlier.was_issued_by(at(6_499)) && earlier.was_issued_by(at(6_500)));
+        let of_earlier_version = RefreshTicket {
+            login_issued: None,
+            ..ticket()
+        };
+        let issued_by = |event| of_earlier_version.was_issued_by(at(event));
+        assert!(!issued_by(6_999) && issued_by(7_000));
     }
 
     #[test]

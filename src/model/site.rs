@@ -45,6 +45,8 @@ pub struct Site {
     pub provider: String,
     /// Where users type their password.
     pub sign_in: SignIn,
+    /// Whether the provider's messages are taken at this site.
+    pub public_hooks: bool,
     /// The audience (`aud`) that access tokens must have.
     pub application_id: String,
     /// The servers of the application. Empty only where [`Self::forward_auth`] is set.

@@ -75,6 +75,13 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// The `iat` of the token; `None` where it has none.
+    #[must_use]
+    pub fn issued(&self) -> Option<Timestamp> {
+        let has_iat = self.identity.claims.contains_key("iat");
+        has_iat.then_some(self.issued_at)
+    }
+
     /// Whether the token is expired at `now`.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {

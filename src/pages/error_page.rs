@@ -186,6 +186,7 @@ fn message_group(reason: Reason) -> &'static str {
         | Reason::AccountExpired
         | Reason::AccountLocked
         | Reason::WrongCode
+        | Reason::HookRefused
         | Reason::RejectedInput => "other",
     }
 }

@@ -126,6 +126,7 @@ fn message_group(reason: Reason) -> &'static str {
         | Reason::MethodNotAllowed
         | Reason::UnsupportedMediaType
         | Reason::BearerNotEnabled
+        | Reason::HookRefused
         | Reason::UpstreamUnavailable
         | Reason::UpstreamTimeout
         | Reason::Internal

@@ -3,18 +3,22 @@
 
 use std::error::Error;
 use std::io::{self, IoSlice};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tower_service::Service;
+
+use crate::model::origin::Host;
 
 /// The time limit of the TCP and TLS handshakes. They count against the timeout of the request too.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -27,11 +31,11 @@ type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Opens connections.
 #[derive(Clone, Debug)]
-pub(super) struct Connector(HttpsConnector<HttpConnector>);
+pub(super) struct Connector(HttpsConnector<HttpConnector<Resolver>>);
 
 impl Connector {
     pub(super) fn new(tls: ClientConfig) -> Self {
-        let mut http = HttpConnector::new();
+        let mut http = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
         http.enforce_http(false);
         http.set_nodelay(true);
         let https = HttpsConnectorBuilder::new()
@@ -63,6 +67,36 @@ impl Service<Uri> for Connector {
                 Err(_) => Err(format!("no connection within {CONNECT_TIMEOUT:?}").into()),
             }
         })
+    }
+}
+
+/// Looks names up as the system does, except for `localhost` and the names below it. These are this
+/// machine (RFC 6761, section 6.3), whether the system knows them or not. Requests to them may be
+/// sent in the clear, so no DNS server may decide where they go.
+#[derive(Clone, Debug)]
+pub(super) struct Resolver(GaiResolver);
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        if Host::parse(name.as_str()).is_some_and(|host| host.is_loopback()) {
+            let addresses = [
+                IpAddr::V4(Ipv4Addr::LOCALHOST),
+                IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ];
+            // The connector puts the port in.
+            let addresses = addresses.map(|address| SocketAddr::new(address, 0));
+            return Box::pin(async move { Ok(Vec::from(addresses).into_iter()) });
+        }
+        let found = self.0.call(name);
+        Box::pin(async move { Ok(found.await?.collect::<Vec<_>>().into_iter()) })
     }
 }
 

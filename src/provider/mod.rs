@@ -24,12 +24,14 @@ pub mod http_client;
 mod http_connector;
 pub mod jwks_cache;
 pub mod key_set;
+pub mod logout_token;
 pub mod oidc;
 #[cfg(test)]
 mod openid_server;
 #[cfg(test)]
 mod test_keys;
 pub mod verify;
+pub mod webhook;
 
 use fusionauth::{Endpoint, Fusionauth};
 use http_client::HttpClient;

@@ -197,6 +197,8 @@ pub fn settings(sign_in: SignIn) -> settings::Provider {
             prompt: None,
             insecure: false,
         }),
+        webhook_secret: None,
+        public_hooks: false,
     }
 }
 

@@ -118,10 +118,21 @@ fn check_times(
 
 /// What the header of a token may say.
 #[derive(Clone, Copy)]
-struct HeaderRule<'a> {
-    algorithms: &'a [Algorithm],
+pub(super) struct HeaderRule<'a> {
+    pub(super) algorithms: &'a [Algorithm],
     /// Whether a `typ`, where there is one, is that of the kind of token.
-    is_type: fn(&str) -> bool,
+    pub(super) is_type: fn(&str) -> bool,
+}
+
+/// The claims of a JWT that is no access token. Form, header and signature were checked by `rule`,
+/// none of the claims was.
+pub(super) fn signed_claims(
+    token: &str,
+    keys: &KeySet,
+    rule: HeaderRule<'_>,
+) -> Result<Map<String, Value>, VerifyError> {
+    let signed = signed_payload(token, keys, rule)?;
+    strict_json::object(&signed.payload).ok_or(VerifyError::Invalid)
 }
 
 /// The parts of a token whose signature was verified.
@@ -287,22 +298,24 @@ fn read_claims(claims: Map<String, Value>, input: &str) -> Option<ReadClaims> {
 /// Whether `aud`, a string or an array of strings (RFC 7519, section 4.1.3), names `wanted`. `None`
 /// where it is neither.
 fn names_audience(aud: &Value, wanted: &str) -> Option<bool> {
+    audiences(aud).map(|audiences| audiences.contains(&wanted))
+}
+
+/// The values of `aud`; `None` where it is neither a string nor an array of strings.
+pub(super) fn audiences(aud: &Value) -> Option<Vec<&str>> {
     match aud {
-        Value::String(audience) => Some(audience == wanted),
-        Value::Array(audiences) => audiences
-            .iter()
-            .all(Value::is_string)
-            .then(|| audiences.iter().any(|audience| audience == wanted)),
+        Value::String(audience) => Some(vec![audience]),
+        Value::Array(audiences) => audiences.iter().map(Value::as_str).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
     }
 }
 
 /// A claim is not a `NumericDate`, or lies before 1970: the token is invalid.
-struct NumericDateError;
+pub(super) struct NumericDateError;
 
 /// The time of a `NumericDate` claim (RFC 7519, section 2), which may have a fraction; `None` where
 /// the claim is absent.
-fn numeric_date(
+pub(super) fn numeric_date(
     claims: &Map<String, Value>,
     name: &str,
 ) -> Result<Option<Timestamp>, NumericDateError> {

@@ -146,7 +146,11 @@ fn is_json(content_type: &str) -> bool {
         && charsets.all(|charset| charset.eq_ignore_ascii_case("utf-8"))
 }
 
-async fn read_body(session: &mut Session, limit: usize) -> Result<Vec<u8>, Reason> {
+/// Reads a body, at most `limit` bytes.
+///
+/// # Errors
+/// `request_too_large`; `rejected_input` where it does not arrive in time.
+pub(super) async fn read_body(session: &mut Session, limit: usize) -> Result<Vec<u8>, Reason> {
     let content_length = session
         .get_header(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());

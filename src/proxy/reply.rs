@@ -11,6 +11,7 @@ use crate::decide::credential_response_headers::{
 };
 use crate::decide::unauthenticated::default_challenge;
 use crate::model::api_response::ApiResponse;
+use crate::model::hook::HookAnswer;
 use crate::model::local_response::{Health, LocalResponse, Problem};
 use crate::model::origin::Scheme;
 use crate::model::reason::Reason;
@@ -122,6 +123,7 @@ fn render(
         LocalResponse::AcmeChallenge(answer) => {
             RenderedResponse::new(200, "application/octet-stream", answer.clone())
         }
+        LocalResponse::Hook(answer) => hook(ctx, answer),
         LocalResponse::Allowed => forward_auth::render_allowed(ctx, request),
         LocalResponse::HttpsRedirect(location) => https_redirect(location),
         LocalResponse::LinkedPage(link) => redirect(302, link.as_str(), None),
@@ -147,6 +149,22 @@ fn health_check(health: Health) -> Result<RenderedResponse> {
         Health::Stopping => (503, "stopping"),
     };
     RenderedResponse::new(status, "text/plain; charset=utf-8", text)
+}
+
+/// The answer to a message of the provider.
+fn hook(ctx: &RequestState, answer: &HookAnswer) -> Result<RenderedResponse> {
+    let mut response = match answer.body(Some(&ctx.request_id)) {
+        Some((media_type, body)) => RenderedResponse::new(answer.status, media_type, body)?,
+        None => RenderedResponse::empty(answer.status)?,
+    };
+    let head = &mut response.head;
+    if let Some(seconds) = answer.retry_after() {
+        head.insert_header(header::RETRY_AFTER, seconds)?;
+    }
+    if let Some(challenge) = answer.challenge() {
+        head.insert_header(header::WWW_AUTHENTICATE, challenge)?;
+    }
+    Ok(response)
 }
 
 fn redirect(

@@ -9,9 +9,11 @@ use pingora::proxy::Session;
 use crate::decide::facts::FormSize;
 use crate::decide::{Facts, Known, Question};
 use crate::model::api_request::ApiRequestBody;
+use crate::model::hook::{HookAnswer, HookKind};
 use crate::model::preserved_post::{NotPreservedError, PostedForm, max_sealed};
 use crate::model::reason::Reason;
 use crate::model::site::Site;
+use crate::runtime::hooks::HookRequest;
 use crate::runtime::{RequestContext, SiteRuntime};
 
 use super::form;
@@ -52,6 +54,7 @@ pub(super) async fn resolve(
         | Question::ContinueLogin { .. }
         | Question::SendCode { .. }
         | Question::CountRedirect { .. }
+        | Question::ReceiveHook(_)
         | Question::Logout(_)
         | Question::LogoutBasic(_)
         | Question::LogoutFromBody { .. } => {
@@ -89,6 +92,9 @@ async fn resolve_any(
             let form = read_application_form(session, ctx, limit).await;
             let resolver = resolver(session, ctx, site_runtime);
             facts.preserved_post = resolver.preserve_post(form, target, refresh, device);
+        }
+        Question::ReceiveHook(kind) => {
+            facts.hook = receive_hook(session, ctx, site_runtime, kind).await;
         }
         Question::Verify(_)
         | Question::LoadSession(_)
@@ -166,6 +172,30 @@ async fn read_call(session: &mut Session, ctx: &mut RequestState) -> Known<ApiRe
     let body = read_request_body::read_call(session, limit).await;
     ctx.response.close |= !session.is_body_done();
     body.map_or_else(Known::Absent, Known::Found)
+}
+
+/// Takes a message of the site's provider.
+async fn receive_hook(
+    session: &mut Session,
+    ctx: &mut RequestState,
+    site_runtime: &SiteRuntime,
+    kind: HookKind,
+) -> Known<HookAnswer, Reason> {
+    let body = read_request_body::read_body(session, kind.max_body()).await;
+    ctx.response.close |= body.is_err() || !session.is_body_done();
+    let body = match &body {
+        Ok(body) => Some(body.as_slice()),
+        Err(Reason::RequestTooLarge) => None,
+        Err(reason) => return Known::Absent(*reason),
+    };
+    let request = HookRequest {
+        kind,
+        provider: Some(&site_runtime.site.provider),
+        headers: &session.req_header().headers,
+        body,
+        client: ctx.client.address,
+    };
+    Known::Found(ctx.runtime.hooks.receive(request).await)
 }
 
 /// Reads a form of the application's, where the body is one.

@@ -124,7 +124,8 @@ impl<'r> Resolver<'r> {
             Question::LogoutFromBody { access, refresh } => {
                 facts.logout = self.logout_posted(access, &refresh).await;
             }
-            Question::ReadLoginForm(_)
+            Question::ReceiveHook(_)
+            | Question::ReadLoginForm(_)
             | Question::ReadStepForm(_)
             | Question::ReadBody
             | Question::PreservePost { .. } => {}

@@ -1,6 +1,8 @@
 //! The response phase: the upstream's response on its way to the client, the reasons of Pingora's
 //! errors, and the access record.
 
+use std::sync::Arc;
+
 use http::{HeaderValue, StatusCode, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -221,17 +223,12 @@ async fn watch_stream(session: &Session, response: &ResponseHeader, ctx: &mut Re
         .as_ref()
         .and_then(|granted| granted.principal.as_ref())
     {
-        let ended = site_runtime.streams.opened(&principal.revocation_key);
+        // Also where the session ended between the decision and the application's response.
+        let (runtime, at) = (Arc::clone(&ctx.runtime), Arc::clone(site_runtime));
+        let of = Arc::clone(principal);
+        let is_revoked = move || runtime.revocation.is_revoked_by_now(&at, &of);
+        let ended = site_runtime.streams.opened(principal, is_revoked);
         ctx.stream_close = Some(ctx.connection.close_stream_after(ended).await);
-        // Where the session ended between the decision and the application's response, its streams
-        // were closed before this one was among them.
-        if ctx
-            .runtime
-            .revocation
-            .is_revoked_by_now(site_runtime, &principal.revocation_key)
-        {
-            site_runtime.streams.end(&principal.revocation_key);
-        }
     }
 }
 

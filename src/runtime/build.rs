@@ -22,6 +22,7 @@ use super::build_error::BuildError;
 use super::connectors::{Connectors, Network};
 use super::cookie_keys::{self, CookieKeys};
 use super::early_refresh::EarlyRefresh;
+use super::hooks::{HookProvider, Hooks};
 use super::login::{
     Challenges, Completion, Login, PasswordLogin, RateLimiter, RedirectLogins, SecondStep,
     TrustedDevices,
@@ -88,7 +89,11 @@ pub fn build_with(
         });
     }
     let core = Core::new(&shared, &settings, &sealing);
-    let devices = Arc::new(TrustedDevices::new(Arc::clone(&sealing), &cookie_keys.keys));
+    let devices = Arc::new(TrustedDevices::new(
+        Arc::clone(&sealing),
+        &cookie_keys.keys,
+        Arc::clone(&core.revocation),
+    ));
     let login = Arc::new(login(&shared, settings.login, &core, &sealing, &devices));
     Ok(Runtime {
         tokens: Tokens::new(&core.revocation, &shared.metrics),
@@ -105,6 +110,12 @@ pub fn build_with(
             leases: Arc::clone(&shared.stores.leases),
             sealing,
             devices,
+        },
+        hooks: Hooks {
+            providers: HookProvider::all(&settings, &providers),
+            revocation: Arc::clone(&core.revocation),
+            gate: Arc::clone(&shared.hook_gate),
+            clock: shared.clock.clone(),
         },
         redirects: Arc::clone(&shared.redirects),
         no_site: shared.metrics.site(""),
@@ -334,7 +345,8 @@ fn sites(
         let provider = providers
             .get(&site.provider)
             .ok_or_else(|| BuildError(format!("site {} names no provider", site.name)))?;
-        let streams = Streams::new(Arc::clone(&shared.streams), provider.realm());
+        let open = Arc::clone(&shared.streams);
+        let streams = Streams::new(open, provider.realm(), &site.application_id);
         let before = previous.and_then(|runtime| {
             let mut sites = runtime.sites.iter();
             sites.find(|site_runtime| site_runtime.site.name == site.name)

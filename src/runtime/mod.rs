@@ -9,6 +9,7 @@
 //! line may import those above it:
 //!
 //! ```text
+//! revocation_ids
 //! streams, upstreams, state_dir, cookie_keys, token_check, provider_client, token and session caches
 //! connectors, site, request_context, assertion, redirect_loop, basic_memory
 //! revocation_schedule, saved_state, handover, revocation_queue
@@ -16,7 +17,7 @@
 //! tokens
 //! sessions
 //! refresh
-//! login, early_refresh, logout
+//! login, early_refresh, logout, hooks
 //! basic_auth, preserved_post
 //! acme, tls
 //! Runtime, status, build, background
@@ -45,6 +46,7 @@ mod connectors;
 pub mod cookie_keys;
 pub mod early_refresh;
 pub mod handover;
+pub mod hooks;
 pub mod login;
 pub mod logout;
 pub mod preserved_post;
@@ -53,6 +55,7 @@ pub mod redirect_loop;
 pub mod refresh;
 mod request_context;
 pub mod revocation;
+mod revocation_ids;
 mod revocation_queue;
 mod revocation_schedule;
 mod runtime_handle;
@@ -81,6 +84,7 @@ use assertion::Assertions;
 use basic_auth::BasicAuth;
 use early_refresh::EarlyRefresh;
 use handover::Handover;
+use hooks::Hooks;
 use login::Login;
 use logout::Logout;
 use preserved_post::PreservedPosts;
@@ -110,6 +114,8 @@ pub struct Runtime {
     pub basic_auth: BasicAuth,
     /// Signs people out.
     pub logout: Logout,
+    /// Takes the messages of providers that end sign-ins.
+    pub hooks: Hooks,
     /// Knows which sign-ins were revoked.
     pub revocation: Arc<Revocation>,
     /// Preserves forms that were posted after the session had ended.

@@ -12,8 +12,12 @@ use crate::model::timestamp::Timestamp;
 use crate::model::token::TokenPair;
 use crate::provider::jwks_cache::{JwksCache, Refreshed, TokenOrigin};
 use crate::provider::key_set::KeySet;
+use crate::provider::logout_token::{
+    LogoutExpectations, LogoutToken, LogoutTokenError, verify_logout_token,
+};
 use crate::provider::verify::id_token::{IdTokenExpectations, verify_id_token};
 use crate::provider::verify::{Expectations, VerifiedClaims, VerifyError, verify};
+use crate::provider::webhook::{self, MalformedError};
 use crate::provider::{
     AuthorizationRequest, CodeExchange, EndSessionRequest, LoginAttempt, LoginSuccess,
     NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt,
@@ -53,7 +57,7 @@ impl ProviderClient {
         now: Timestamp,
     ) -> Result<Verified, VerifyTokenError> {
         let expect = self.expectations(audience);
-        self.verify_as(TokenOrigin::Presented, &|keys| {
+        self.with_keys(TokenOrigin::Presented, |keys| {
             verify(token, keys, &expect, now)
         })
         .await
@@ -68,7 +72,7 @@ impl ProviderClient {
         now: Timestamp,
     ) -> Result<Verified, VerifyTokenError> {
         let expect = self.expectations(audience);
-        self.verify_as(TokenOrigin::Issued, &|keys| {
+        self.with_keys(TokenOrigin::Issued, |keys| {
             verify(token, keys, &expect, now)
         })
         .await
@@ -91,7 +95,7 @@ impl ProviderClient {
             nonce: id_token.nonce,
             access: id_token.access,
         };
-        self.verify_as(TokenOrigin::Issued, &|keys| {
+        self.with_keys(TokenOrigin::Issued, |keys| {
             verify_id_token(id_token.token, keys, &expect, now)
         })
         .await
@@ -135,6 +139,42 @@ impl ProviderClient {
         self.provider.redirect()?.end_session_address(request)
     }
 
+    /// Verifies the signature of a webhook's `body`. Where its key is unknown, the keys are
+    /// refreshed as for a token that a client presents: anybody can send a webhook.
+    pub(super) async fn verify_webhook(
+        &self,
+        signature: &str,
+        body: &[u8],
+    ) -> Result<(), VerifyTokenError> {
+        let verified = self.with_keys(TokenOrigin::Presented, |keys| {
+            webhook::verify_signature(signature, body, keys, &self.algorithms)
+        });
+        verified.await.map(|verified| verified.claims)
+    }
+
+    /// Verifies a logout token for one of `audiences`. Its keys are found as those of a webhook.
+    pub(super) async fn verify_logout_token(
+        &self,
+        token: &str,
+        audiences: &[String],
+        now: Timestamp,
+    ) -> Result<Result<LogoutToken, MalformedError>, VerifyTokenError> {
+        let expect = LogoutExpectations {
+            issuer: &self.settings.issuer,
+            audiences,
+            algorithms: &self.algorithms,
+            leeway: self.settings.leeway,
+        };
+        let verified = self.with_keys(TokenOrigin::Presented, |keys| {
+            match verify_logout_token(token, keys, expect, now) {
+                Ok(token) => Ok(Ok(token)),
+                Err(LogoutTokenError::Claim(error)) => Ok(Err(error)),
+                Err(LogoutTokenError::Token(error)) => Err(error),
+            }
+        });
+        verified.await.map(|verified| verified.claims)
+    }
+
     fn expectations(&self, audience: &str) -> Expectations {
         Expectations {
             issuer: self.settings.issuer.clone(),
@@ -153,12 +193,12 @@ impl ProviderClient {
         Some(client.id.as_str()).filter(|id| *id == audience)
     }
 
-    /// Verifies a token with the keys in force. Where its key is unknown, they are refreshed once.
-    async fn verify_as(
+    /// Makes a check with the keys of the provider, again where they were refreshed for it.
+    async fn with_keys<T>(
         &self,
         origin: TokenOrigin,
-        check: &TokenCheck<'_>,
-    ) -> Result<Verified, VerifyTokenError> {
+        check: impl Fn(&KeySet) -> Result<T, VerifyError>,
+    ) -> Result<Verified<T>, VerifyTokenError> {
         let mut lookup = None;
         loop {
             let keys = self.keys.current();
@@ -348,9 +388,6 @@ impl ProviderClient {
         }
     }
 }
-
-/// Verifies one token with the given keys.
-type TokenCheck<'a> = dyn Fn(&KeySet) -> Result<VerifiedClaims, VerifyError> + Sync + 'a;
 
 /// How a look-up of keys went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

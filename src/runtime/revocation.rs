@@ -1,25 +1,44 @@
 //! Revocation of sign-ins: refused here at once, and ended at the provider as soon as it answers.
+//!
+//! A sign-in is revoked by itself, or with everything that was issued to its user, to its application
+//! or by its provider up to a time. `iat` has whole seconds: of a token from the very second of that
+//! time nobody can tell on which side it is. It counts as expired, so that its refresh token decides,
+//! which knows more ([`RefreshTicket::was_issued_by`]).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::credential::CredentialKind;
+use crate::model::known_device::TrustGiven;
 use crate::model::reason::Reason;
 use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::sealing_keys::SealingKeys;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
-use crate::model::token::RevocationKey;
-use crate::store::RevocationStore;
+use crate::model::token::{Principal, RevocationKey, TokenError};
+use crate::store::{self, RevocationId, RevocationStore};
 use crate::system::Clock;
 use crate::telemetry::audit;
 use crate::telemetry::labels::SignOutCause;
 
 use super::provider_client::ProviderClient;
 use super::request_context::RequestContext;
+use super::revocation_ids::{RevocationIds, groups};
 use super::revocation_queue::RevocationQueue;
 use super::saved_state::SavedState;
 use super::site::SiteRuntime;
+
+/// What was revoked is not where a restart would find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NotStoredError;
+
+impl std::fmt::Display for NotStoredError {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("the revocation is not stored")
+    }
+}
+
+impl std::error::Error for NotStoredError {}
 
 /// The sign-ins that were revoked.
 pub struct Revocation {
@@ -31,6 +50,31 @@ pub struct Revocation {
 }
 
 impl Revocation {
+    /// Whether a token is revoked at `now`.
+    ///
+    /// # Errors
+    /// `revoked`; or `expired` where nobody can tell whether it was issued before or after a
+    /// revocation.
+    pub(super) fn check(&self, ids: &RevocationIds, now: Timestamp) -> Result<(), TokenError> {
+        // Read first: what is revoked during the check is found by the next one.
+        let generation = self.store.generation();
+        if ids.passed_at(generation) {
+            return Ok(());
+        }
+        if self.store.issued_by(ids.sign_in, now).is_some() {
+            return Err(TokenError::Revoked);
+        }
+        let groups = ids.groups.iter();
+        let revoked_by = groups
+            .filter_map(|group| self.store.issued_by(*group, now))
+            .max();
+        if let Some(event) = revoked_by {
+            check_issued(ids.issued, event)?;
+        }
+        ids.set_passed_at(generation);
+        Ok(())
+    }
+
     /// Whether the sign-in `key` at `provider` was revoked by `now`.
     pub(super) fn is_revoked(
         &self,
@@ -41,21 +85,49 @@ impl Revocation {
         self.store.is_revoked(provider.realm(), key, now)
     }
 
-    /// Whether the sign-in that a refresh token belongs to was revoked by `now`.
+    /// Whether the sign-in that a refresh token of the site belongs to was revoked by `now`.
     pub(super) fn is_ticket_revoked(
         &self,
-        provider: &ProviderClient,
+        site_runtime: &SiteRuntime,
         ticket: &RefreshTicket,
         now: Timestamp,
     ) -> bool {
-        self.is_revoked(provider, &RevocationKey(ticket.revocation_key.clone()), now)
+        let provider = &site_runtime.provider;
+        let key = RevocationKey(ticket.revocation_key.clone());
+        if self.is_revoked(provider, &key, now) {
+            return true;
+        }
+        self.events(site_runtime, &ticket.sub, now)
+            .any(|event| ticket.was_issued_by(event))
     }
 
-    /// Whether the sign-in `key` was revoked by now, by a reading of the clock of its own: for
-    /// whoever has waited since the request arrived.
+    /// Whether the trust of a user in a device was given before everything of the user was revoked.
+    pub(super) fn is_trust_revoked(&self, site_runtime: &SiteRuntime, given: &TrustGiven) -> bool {
+        self.events(site_runtime, &given.user, self.clock.now())
+            .any(|event| given.at <= event)
+    }
+
+    /// The times up to which what was issued to a user for the site is revoked at `now`.
+    fn events(
+        &self,
+        site_runtime: &SiteRuntime,
+        user: &str,
+        now: Timestamp,
+    ) -> impl Iterator<Item = Timestamp> {
+        let (realm, application) = (
+            site_runtime.provider.realm(),
+            &site_runtime.site.application_id,
+        );
+        let groups = groups(realm, application, user).into_iter();
+        groups.filter_map(move |group| self.store.issued_by(group, now))
+    }
+
+    /// Whether the token of `principal` at a site is revoked by now, by a reading of the clock of
+    /// its own: for whoever has waited since the request arrived.
     #[must_use]
-    pub fn is_revoked_by_now(&self, site_runtime: &SiteRuntime, key: &RevocationKey) -> bool {
-        self.is_revoked(&site_runtime.provider, key, self.clock.now())
+    pub fn is_revoked_by_now(&self, site_runtime: &SiteRuntime, principal: &Principal) -> bool {
+        let ids = site_runtime.revocation_ids(principal);
+        self.check(&ids, self.clock.now()).is_err()
     }
 
     /// Refuses every token and session of the sign-in `key` until `until`, at every site of
@@ -74,6 +146,46 @@ impl Revocation {
         } else {
             self.saved_state.changed();
         }
+    }
+
+    /// Adds revocations, and returns once they are where a restart does not lose them.
+    ///
+    /// # Errors
+    /// They are not there yet. The tokens are refused all the same.
+    pub(super) async fn revoke_all(
+        &self,
+        revocations: &[store::Revocation],
+        now: Timestamp,
+    ) -> Result<(), NotStoredError> {
+        if let Err(error) = self.store.revoke_all(revocations, now).await {
+            audit::store_failed(&error.0);
+            self.saved_state.server_failed();
+            return Err(NotStoredError);
+        }
+        self.saved_state.saved().await.map_err(|()| NotStoredError)
+    }
+
+    /// Whether a message that counts once was received by `now`.
+    pub(super) fn is_used(&self, message: RevocationId, now: Timestamp) -> bool {
+        self.store.issued_by(message, now).is_some()
+    }
+
+    /// Marks a message as received. Returns whether it is the first time.
+    ///
+    /// # Errors
+    /// It is not stored.
+    pub(super) async fn mark_used(
+        &self,
+        message: RevocationId,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, NotStoredError> {
+        let marked = self.store.mark_used(message, until, now).await;
+        self.saved_state.changed();
+        marked.map_err(|error| {
+            audit::store_failed(&error.0);
+            NotStoredError
+        })
     }
 
     /// Has the provider told, in the background, to revoke a refresh token.
@@ -105,6 +217,23 @@ impl Revocation {
     }
 }
 
+/// Whether a token that was issued at `issued`, in whole seconds as a rule, is revoked by an event
+/// that ended what was issued by then.
+fn check_issued(issued: Option<Timestamp>, event: Timestamp) -> Result<(), TokenError> {
+    match issued {
+        Some(issued) if issued > event => Ok(()),
+        Some(issued) if issued.secs() == event.secs() && is_whole(issued) => {
+            Err(TokenError::Expired)
+        }
+        Some(_) => Err(TokenError::Revoked),
+        None => Err(TokenError::Expired),
+    }
+}
+
+const fn is_whole(issued: Timestamp) -> bool {
+    issued.millis().is_multiple_of(1000)
+}
+
 /// Until when a sign-in is revoked whose access tokens have all expired at `tokens_end`: until none
 /// is accepted any more, and at least as long as its cookies and its session may be kept.
 pub(super) fn revoked_until(
@@ -120,4 +249,28 @@ pub(super) fn revoked_until(
     };
     now.plus(site.cookie_max_age.max(session))
         .max(accepted_until)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_revoked_by_what_came_after_it() {
+        let event = Timestamp::from_millis(5_500);
+        let check = |millis| check_issued(Some(Timestamp::from_millis(millis)), event);
+        let revoked = Err(TokenError::Revoked);
+        assert_eq!(
+            (check(0), check(4_000), check(4_999)),
+            (revoked, revoked, revoked)
+        );
+        assert_eq!(check(5_000), Err(TokenError::Expired), "before or after");
+        // With a fraction it says more.
+        assert_eq!((check(5_499), check(5_500)), (revoked, revoked));
+        assert_eq!(
+            (check(5_501), check(6_000), check(9_000)),
+            (Ok(()), Ok(()), Ok(()))
+        );
+        assert_eq!(check_issued(None, event), Err(TokenError::Expired));
+    }
 }

@@ -6,10 +6,10 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::model::sealing_keys::SealingKeys;
 use crate::model::timestamp::Timestamp;
@@ -28,8 +28,14 @@ const PURPOSE: &str = "vestibule saved revocations";
 /// The pause between two writes is this many times as long as a write takes, so that a large file
 /// does not keep the disk busy.
 const REST: u32 = 20;
+/// The same where somebody waits for the next write.
+const AWAITED_REST: u32 = 2;
 /// The pause after a write that failed.
 const RETRY: Duration = Duration::from_secs(10);
+/// The same where somebody waits for the next write.
+const AWAITED_RETRY: Duration = Duration::from_millis(500);
+/// How long somebody waits for a write.
+const WRITE_WAIT: Duration = Duration::from_secs(4);
 /// How often the file is written again where nothing changed but perhaps the sealing keys.
 const REWRITE: Duration = Duration::from_secs(60 * 60);
 
@@ -42,6 +48,12 @@ pub(super) struct SavedState {
     /// Whether another process writes the file, which knows everything that this one knows.
     held: AtomicBool,
     changed: Notify,
+    /// Somebody waits for the next write.
+    awaited: Notify,
+    /// The number of the last write that was begun.
+    begun: AtomicU64,
+    /// The number of the last write that was completed.
+    completed: watch::Sender<u64>,
 }
 
 /// Where the file is, and the keys that seal it.
@@ -59,6 +71,9 @@ impl SavedState {
             needed: AtomicBool::new(stores.scope == Scope::Process),
             held: AtomicBool::new(false),
             changed: Notify::new(),
+            awaited: Notify::new(),
+            begun: AtomicU64::new(0),
+            completed: watch::Sender::new(0),
         }
     }
 
@@ -84,6 +99,26 @@ impl SavedState {
     pub fn server_failed(&self) {
         self.needed.store(true, Ordering::Release);
         self.changed.notify_one();
+    }
+
+    /// Returns once a file was written that has what is in the stores now. At once where a server
+    /// keeps everything, or another process writes the file.
+    ///
+    /// # Errors
+    /// It was not written in time.
+    pub async fn saved(&self) -> Result<(), ()> {
+        if !self.is_needed() || self.held.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut completed = self.completed.subscribe();
+        let next = self.begun.load(Ordering::Acquire) + 1;
+        self.awaited.notify_one();
+        self.changed.notify_one();
+        let written = completed.wait_for(|completed| *completed >= next);
+        match tokio::time::timeout(WRITE_WAIT, written).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(()),
+        }
     }
 
     fn is_needed(&self) -> bool {
@@ -126,11 +161,12 @@ impl SavedState {
     pub async fn run(&self, current: impl Fn() -> SavedStateContext) {
         loop {
             let watch = system::stopwatch();
-            let pause = match self.save(current()).await {
-                Ok(()) => watch.elapsed() * REST,
-                Err(()) => RETRY,
+            let (shortest, longest) = match self.save(current()).await {
+                Ok(()) => (watch.elapsed() * AWAITED_REST, watch.elapsed() * REST),
+                Err(()) => (AWAITED_RETRY, RETRY),
             };
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(shortest).await;
+            let _ = tokio::time::timeout(longest - shortest, self.awaited.notified()).await;
             // Every hour also without a change, for the sealing keys may have changed.
             let _ = tokio::time::timeout(REWRITE, self.changed.notified()).await;
         }
@@ -141,6 +177,8 @@ impl SavedState {
         if !self.is_needed() || self.held.load(Ordering::Acquire) {
             return Ok(());
         }
+        // Before the stores are read: what comes later waits for the next one.
+        let number = self.begun.fetch_add(1, Ordering::AcqRel) + 1;
         let (stores, now) = (self.stores.clone(), self.clock.now());
         let path = context.state_dir.join(FILE);
         let work = move || save(&stores, &context, now);
@@ -148,6 +186,10 @@ impl SavedState {
             Ok(saved) => saved,
             Err(error) => Err(io::Error::other(error)),
         };
+        if saved.is_ok() {
+            self.completed
+                .send_modify(|completed| *completed = number.max(*completed));
+        }
         saved.map_err(|error| {
             tracing::error!(path = %path.display(), %error, "revocations cannot be saved: a restart forgets them");
         })
@@ -250,6 +292,23 @@ mod tests {
         old.saved_state.resume();
         old.saved_state.save(old.context(1)).await.unwrap();
         assert!(Process::start(&dir, 1).is_revoked("b"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_write_does_not_wait_for_the_pause_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let process = Process::start(&dir, 1);
+        // The folder cannot be made: the first write fails, and the next one is due much later.
+        std::fs::write(&process.state_dir, b"a file").unwrap();
+        let waiting = async {
+            assert_eq!(process.saved_state.saved().await, Err(()));
+            std::fs::remove_file(&process.state_dir).unwrap();
+            assert_eq!(process.saved_state.saved().await, Ok(()));
+        };
+        tokio::select! {
+            () = process.saved_state.run(|| process.context(1)) => {}
+            () = waiting => {}
+        }
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use super::acme::Acme;
 use super::basic_auth::LoginsInFlight;
 use super::basic_memory::BasicMemory;
 use super::handover::Handover;
+use super::hooks::HookGate;
 use super::redirect_loop::RedirectCounter;
 use super::refresh::lock::Leases;
 use super::refresh::{InFlight, RefreshBackoff};
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     /// The logins with Basic credentials that run now.
     pub basic_in_flight: Arc<LoginsInFlight>,
     pub throttle_keys: Arc<ThrottleKeys>,
+    /// Limits messages that turn out to be nobody's.
+    pub hook_gate: Arc<HookGate>,
 }
 
 impl Shared {
@@ -79,6 +82,7 @@ impl Shared {
             basic_memory: Arc::new(BasicMemory::new(system::random())),
             basic_in_flight: Arc::default(),
             throttle_keys: Arc::new(throttle_keys),
+            hook_gate: Arc::default(),
         }
     }
 }

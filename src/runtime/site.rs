@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::model::constant_upstream_headers::SiteHeaders;
 use crate::model::origin::Host;
 use crate::model::site::Site;
+use crate::model::token::Principal;
 use crate::pages::PageTheme;
 use crate::telemetry::SiteMetrics;
 
 use super::provider_client::ProviderClient;
+use super::revocation_ids::RevocationIds;
 use super::sessions::cache::SessionCache;
 use super::streams::Streams;
-use super::tokens::cache::TokenCache;
+use super::tokens::cache::{CachedToken, TokenCache};
 use super::upstreams::Upstreams;
 
 /// A site with everything that serves its requests.
@@ -68,6 +70,27 @@ impl SiteRuntime {
             session_cache: SessionCache::new(),
             reusable_refresh_tokens: AtomicBool::new(reusable),
         })
+    }
+
+    /// Everything under which the token of `principal` can be revoked.
+    pub(super) fn revocation_ids(&self, principal: &Principal) -> RevocationIds {
+        RevocationIds::of(self.provider.realm(), &self.site.application_id, principal)
+    }
+
+    /// Caches a token that the keys of `generation` have just verified.
+    pub(super) fn cache_token(
+        &self,
+        token: &str,
+        generation: u64,
+        principal: &Arc<Principal>,
+    ) -> Arc<CachedToken> {
+        let verified = Arc::new(CachedToken {
+            principal: Arc::clone(principal),
+            revocation_ids: self.revocation_ids(principal),
+        });
+        self.token_cache
+            .put(token, generation, Arc::clone(&verified));
+        verified
     }
 
     /// Logs that a token of the provider is not valid yet.

@@ -13,8 +13,8 @@ pub(super) struct IdToken<'a> {
 }
 
 /// The claims of a token that verified, and the generation of the keys that verified it.
-pub(super) struct Verified {
-    pub(super) claims: VerifiedClaims,
+pub(super) struct Verified<T = VerifiedClaims> {
+    pub(super) claims: T,
     pub(super) generation: u64,
 }
 

@@ -40,7 +40,7 @@ pub use memory::{
     StoredCheckpoint,
 };
 pub use pending_revocations::{PendingId, PendingRevocation, PendingRevocationStore};
-pub use revocations::{Revocation, RevocationId, RevocationListener, RevocationStore};
+pub use revocations::{Revocation, RevocationId, RevocationListener, RevocationStore, TokenGroup};
 pub use sessions::{SessionHash, SessionStore, StoredSession};
 pub use snapshot::{RevocationChanges, SavedStores, SnapshotError};
 pub use throttles::{

@@ -4,8 +4,9 @@
 //!
 //! A snapshot begins with [`MAGIC`]. A row is `R`, an end and a revocation id; or `P`, an end, a
 //! pending id, a length and the sealed revocation; or `K`, an end, the key of a lease, a length and
-//! the sealed checkpoint. Numbers are little-endian. Versions that do not know checkpoints read what
-//! is before the first one.
+//! the sealed checkpoint; or `I`, an end, a revocation id and the time up to which the revoked
+//! tokens were issued. Numbers are little-endian. Versions that do not know a kind of row read what
+//! is before the first one of that kind.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -60,10 +61,14 @@ impl RevocationChanges {
     }
 }
 
-fn write_revocation(Revocation { id, until }: Revocation, out: &mut Vec<u8>) {
-    out.push(b'R');
-    out.extend_from_slice(&until.millis().to_le_bytes());
-    out.extend_from_slice(&id.0);
+fn write_revocation(revocation: Revocation, out: &mut Vec<u8>) {
+    let is_limited = revocation.issued_by != Revocation::ALL;
+    out.push(if is_limited { b'I' } else { b'R' });
+    out.extend_from_slice(&revocation.until.millis().to_le_bytes());
+    out.extend_from_slice(&revocation.id.0);
+    if is_limited {
+        out.extend_from_slice(&revocation.issued_by.millis().to_le_bytes());
+    }
 }
 
 impl SavedStores {
@@ -82,10 +87,13 @@ impl SavedStores {
     #[must_use]
     pub fn snapshot(&self, now: Timestamp) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
-        for revocation in self.revocations.all() {
-            if now < revocation.until {
-                write_revocation(revocation, &mut out);
-            }
+        let mut revocations = self.revocations.all();
+        revocations.retain(|revocation| now < revocation.until);
+        let (limited, all): (Vec<Revocation>, Vec<_>) = revocations
+            .into_iter()
+            .partition(|revocation| revocation.issued_by != Revocation::ALL);
+        for revocation in all {
+            write_revocation(revocation, &mut out);
         }
         for (PendingRevocation { id, sealed }, until) in self.pending.all() {
             if now < until {
@@ -96,6 +104,10 @@ impl SavedStores {
             }
         }
         self.push_checkpoints(&mut out, now);
+        // Last: earlier versions stop here.
+        for revocation in limited {
+            write_revocation(revocation, &mut out);
+        }
         out
     }
 
@@ -142,8 +154,19 @@ impl SavedStores {
         match kind {
             b'R' => {
                 let (id, rest) = rest.split_first_chunk()?;
-                let id = RevocationId(*id);
-                self.revocations.add(Revocation { id, until }, Some(now));
+                let revocation = Revocation::of_sign_in(RevocationId(*id), until);
+                self.revocations.add(revocation, Some(now));
+                Some(rest)
+            }
+            b'I' => {
+                let (id, rest) = rest.split_first_chunk()?;
+                let (issued_by, rest) = rest.split_first_chunk()?;
+                let revocation = Revocation {
+                    id: RevocationId(*id),
+                    issued_by: Timestamp::from_millis(u64::from_le_bytes(*issued_by)),
+                    until,
+                };
+                self.revocations.add(revocation, Some(now));
                 Some(rest)
             }
             b'P' => {
@@ -208,8 +231,13 @@ mod tests {
         let stores = stores();
         for number in 1..=3_u8 {
             let until = NOW.plus(Duration::from_secs(u64::from(number)));
-            let id = RevocationId([number; 16]);
-            stores.revocations.add(Revocation { id, until }, None);
+            let issued_by = if number == 2 { NOW } else { Revocation::ALL };
+            let revocation = Revocation {
+                id: RevocationId([number; 16]),
+                issued_by,
+                until,
+            };
+            stores.revocations.add(revocation, None);
             let pending = PendingRevocation {
                 id: PendingId([number; 16]),
                 sealed: vec![number; usize::from(number) - 1].into(),
@@ -224,15 +252,13 @@ mod tests {
         stores
     }
 
-    fn content(stores: &SavedStores) -> (Vec<RevocationId>, Vec<PendingRevocation>) {
+    fn content(stores: &SavedStores) -> (Vec<Revocation>, Vec<PendingRevocation>) {
         let mut revoked: Vec<_> = stores.revocations.all();
         revoked.sort_by_key(|revocation| revocation.id);
         let mut pending: Vec<_> = stores.pending.all();
         pending.sort_by_key(|(pending, _)| pending.id);
-        (
-            revoked.into_iter().map(|revoked| revoked.id).collect(),
-            pending.into_iter().map(|(pending, _)| pending).collect(),
-        )
+        let pending = pending.into_iter().map(|(pending, _)| pending);
+        (revoked, pending.collect())
     }
 
     #[test]
@@ -249,7 +275,9 @@ mod tests {
         of_later.restore(&before.snapshot(later), NOW).unwrap();
         restored_later.restore(&snapshot, later).unwrap();
         for stores in [of_later, restored_later] {
-            assert_eq!(content(&stores).0, [RevocationId([3; 16])]);
+            let left: Vec<_> = content(&stores).0;
+            assert_eq!(left.len(), 1);
+            assert!(left.iter().all(|left| left.id == RevocationId([3; 16])));
             assert_eq!(content(&stores).1.len(), 1);
         }
         let much_later = stores();

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::labels::CallResult;
+use super::labels::{CallResult, HookEvent, HookResult};
 use crate::model::reason::Reason;
 
 /// The request that caused an event.
@@ -206,6 +206,37 @@ pub fn revoked_at_provider(provider: &str, user: &str, result: CallResult) {
 /// longer registered, or has another password.
 pub fn ended_by_users_file(provider: &str, user: &str) {
     tracing::info!(target: "audit", event = "ended_by_users_file", provider, user);
+}
+
+/// A message of a provider.
+#[derive(Clone, Copy, Debug)]
+pub struct HookRecord<'a> {
+    /// The provider that it concerns; the names of several are separated by commas.
+    pub provider: &'a str,
+    /// Its event.
+    pub event: HookEvent,
+    /// What came of it.
+    pub result: HookResult,
+    /// Why it was not accepted.
+    pub cause: Option<&'a str>,
+    /// The user whose sign-ins it ends.
+    pub user: Option<&'a str>,
+    /// The address that it came from.
+    pub client: IpAddr,
+}
+
+/// A provider sent a message that ends sign-ins, or somebody else did.
+pub fn hook(record: HookRecord<'_>) {
+    tracing::info!(
+        target: "audit",
+        event = "hook",
+        provider = record.provider,
+        hook = record.event.as_str(),
+        result = record.result.as_str(),
+        cause = record.cause,
+        user = record.user,
+        client = %record.client,
+    );
 }
 
 /// A new configuration became active after a reload.

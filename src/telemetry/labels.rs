@@ -80,6 +80,42 @@ labels! {
 }
 
 labels! {
+    /// The event of a message of a provider.
+    HookEvent {
+        /// FusionAuth: refresh tokens were revoked.
+        RefreshTokenRevoke = "jwt.refresh-token.revoke",
+        /// FusionAuth: a user was locked.
+        UserDeactivate = "user.deactivate",
+        /// FusionAuth: a user was deleted.
+        UserDelete = "user.delete",
+        /// FusionAuth: a password was changed.
+        UserPasswordUpdate = "user.password.update",
+        /// FusionAuth: a user is not registered for an application any more.
+        UserRegistrationDelete = "user.registration.delete",
+        /// FusionAuth: every other event, and messages that nobody is known to have sent.
+        Other = "other",
+        /// A logout token (OIDC Back-Channel Logout 1.0).
+        BackchannelLogout = "backchannel_logout",
+    }
+}
+
+labels! {
+    /// What came of a message of a provider.
+    HookResult {
+        /// What it ends has ended.
+        Ok = "ok",
+        /// It ends nothing here.
+        Ignored = "ignored",
+        /// It is not signed, was received before, or is not as its kind demands.
+        Refused = "refused",
+        /// Too many messages of its address were refused.
+        Throttled = "throttled",
+        /// It could not be checked, or not be stored.
+        Unavailable = "unavailable",
+    }
+}
+
+labels! {
     /// The rate limit that refused a sign-in attempt.
     Limit {
         /// The limit for one account.

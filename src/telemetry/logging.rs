@@ -144,8 +144,10 @@ mod tests {
     use std::time::Duration;
 
     use super::super::access_log::AccessRecord;
-    use super::super::audit::{self, AuditContext, LoginIdHash, ProviderAnswer, SignInHash};
-    use super::super::labels::CallResult;
+    use super::super::audit::{
+        self, AuditContext, HookRecord, LoginIdHash, ProviderAnswer, SignInHash,
+    };
+    use super::super::labels::{CallResult, HookEvent, HookResult};
     use super::*;
     use crate::model::login::Credentials;
     use crate::model::outcome_label::OutcomeLabel;
@@ -269,6 +271,14 @@ mod tests {
             audit::revoked(audit_context(), Some("u1"));
             audit::revoked_at_provider("main", "u1", CallResult::Unavailable);
             audit::ended_by_users_file("main", "u1");
+            audit::hook(HookRecord {
+                provider: "main",
+                event: HookEvent::UserDeactivate,
+                result: HookResult::Refused,
+                cause: Some("received before"),
+                user: Some("u1"),
+                client: audit_context().client,
+            });
             audit::reloaded();
             audit::reload_refused(3);
             audit::store_failed("connection refused");

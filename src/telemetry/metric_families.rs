@@ -89,6 +89,11 @@ const PROVIDER_SECONDS: Definition = Definition {
     help: "Duration of calls to a provider.",
     labels: &["provider", "operation"],
 };
+const HOOKS: Definition = Definition {
+    name: "hooks_total",
+    help: "Messages of a provider that end sign-ins, by event and result.",
+    labels: &["provider", "event", "result"],
+};
 const OPEN_STREAMS: Definition = Definition {
     name: "open_streams",
     help: "Open WebSocket connections and event streams.",
@@ -184,6 +189,7 @@ pub(super) struct MetricFamilies {
     pub(super) token_checks: IntCounterVec,
     pub(super) provider_requests: IntCounterVec,
     pub(super) provider_seconds: HistogramVec,
+    pub(super) hooks: IntCounterVec,
     pub(super) open_streams: IntGaugeVec,
     pub(super) upstream_healthy: IntGaugeVec,
     pub(super) upstream_seconds: HistogramVec,
@@ -217,6 +223,7 @@ impl MetricFamilies {
             token_checks: counter(registry, &TOKEN_CHECKS),
             provider_requests: counter(registry, &PROVIDER_REQUESTS),
             provider_seconds: histogram(registry, &PROVIDER_SECONDS, PROVIDER_BUCKETS),
+            hooks: counter(registry, &HOOKS),
             open_streams: gauge(registry, &OPEN_STREAMS),
             upstream_healthy: gauge(registry, &UPSTREAM_HEALTHY),
             upstream_seconds: histogram(registry, &UPSTREAM_SECONDS, REQUEST_BUCKETS),

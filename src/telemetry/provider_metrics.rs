@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use prometheus::{Histogram, IntCounter};
 
-use super::labels::{CallResult, ProviderOperation};
+use super::labels::{CallResult, HookEvent, HookResult, ProviderOperation};
 use super::metric_families::{MetricFamilies, Series};
 
-/// The metrics of one provider: counts and durations of the calls to it. Every time series exists
+/// The metrics of one provider: counts and durations of the calls to it, and counts of its messages.
+/// Every time series exists
 /// from the start, at zero.
 pub struct ProviderMetrics {
     name: String,
@@ -15,6 +16,8 @@ pub struct ProviderMetrics {
     calls: Series<IntCounter>,
     /// Indexed by operation.
     seconds: Series<Histogram>,
+    /// Indexed by event, then by result.
+    hooks: Series<IntCounter>,
 }
 
 impl ProviderMetrics {
@@ -29,10 +32,26 @@ impl ProviderMetrics {
             let labels = [name, operation];
             seconds.push(families.provider_seconds.with_label_values(&labels));
         }
+        let mut hooks = Vec::new();
+        for event in HookEvent::ALL {
+            for result in HookResult::ALL {
+                let labels = [name, event.as_str(), result.as_str()];
+                hooks.push(families.hooks.with_label_values(&labels));
+            }
+        }
         Self {
             name: name.to_owned(),
             calls: calls.into(),
             seconds: seconds.into(),
+            hooks: hooks.into(),
+        }
+    }
+
+    /// Counts a message of the provider.
+    pub fn hook(&self, event: HookEvent, result: HookResult) {
+        let index = event as usize * HookResult::ALL.len() + result as usize;
+        if let Some(counter) = self.hooks.get(index) {
+            counter.inc();
         }
     }
 

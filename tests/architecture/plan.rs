@@ -94,7 +94,13 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "embedded",
-        imports: &["model", "system"],
+        imports: &[
+            "config::settings",
+            "model",
+            "provider::http_client",
+            "store",
+            "system",
+        ],
         shuns: &["pingora"],
     },
     Room {

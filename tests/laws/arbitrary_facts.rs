@@ -112,6 +112,8 @@ pub fn facts() -> impl Strategy<Value = Facts> {
             callback: None,
             logout: others.1,
             redirects: others.2,
+            // No site of these laws takes hooks.
+            hook: Known::NotAsked,
         },
     )
 }

@@ -33,6 +33,7 @@ pub fn status(run: &Run) -> Option<u16> {
         LocalResponse::ActionRequired(asks) => asks.status,
         LocalResponse::HttpsRedirect(_) => 308,
         LocalResponse::PrefetchRefused => 503,
+        LocalResponse::Hook(answer) => answer.status,
         LocalResponse::LogoutPage
         | LocalResponse::SignedOutPage
         | LocalResponse::HealthCheck(_)

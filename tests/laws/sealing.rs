@@ -25,6 +25,7 @@ fn ticket() -> impl Strategy<Value = RefreshTicket> {
             sub,
             revocation_key: session,
             login_time: Timestamp::from_millis(started),
+            login_issued: remember.then(|| Timestamp::from_millis(started)),
             registered: remember,
             id_token: remember.then(|| Secret::new("an-id-token")),
             remember,

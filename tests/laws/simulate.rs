@@ -183,6 +183,7 @@ fn answer(scenario: &Scenario, question: &Question<'_>, facts: &mut Facts) -> Qu
             &answers.redirects,
             QuestionKind::CountRedirect,
         ),
+        Question::ReceiveHook(_) => panic!("no site of these laws takes hooks"),
         Question::Logout(_) | Question::LogoutBasic(_) | Question::LogoutFromBody { .. } => {
             fill(&mut facts.logout, &answers.logout, QuestionKind::Logout)
         }
@@ -230,6 +231,7 @@ fn check(scenario: &Scenario, question: &Question<'_>, facts: &Facts) {
             assert_eq!(Some(*basic), scenario.basic);
             assert!(!scenario.fetch_metadata.is_browser && !scenario.cookies.has_any());
         }
+        Question::ReceiveHook(_) => panic!("no site of these laws takes hooks"),
         Question::Logout(presented) => assert_eq!(*presented, credential),
         Question::LogoutFromBody { access, refresh } => {
             assert!(posts_token(scenario, facts, refresh));

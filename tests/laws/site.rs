@@ -60,6 +60,7 @@ pub fn store() -> Site {
         paths: OwnPaths::default(),
         cookies: CookieNames::defaults(Scheme::Https),
         cookie_max_age: Duration::from_secs(3600),
+        public_hooks: false,
         preserve_post: 64 * 1024,
         identity_headers: IdentityHeaders::x_auth(),
         assertion: true,

@@ -63,6 +63,12 @@ impl World {
             }
             Action::Replay { visitor, gateway } => self.replay(visitor, gateway).await,
             Action::Forge { visitor, gateway } => self.forge(visitor, gateway).await,
+            Action::End {
+                visitor,
+                gateway,
+                what,
+            } => self.end_at_provider(visitor, gateway, what).await,
+            Action::MisuseHooks { visitor, gateway } => self.misuse_hooks(visitor, gateway).await,
             Action::Trouble(trouble) => {
                 self.trace.note(|| format!("{trouble:?}"));
                 let span = Duration::from_secs(trouble.seconds);
@@ -209,7 +215,7 @@ impl World {
             visitor.copy = visitor.copy.take().or(Some(held));
             visitor.held.forget();
         }
-        self.check_streams(grant).await;
+        self.check_streams(&[grant]).await;
     }
 
     /// A thief presents what was copied.
@@ -263,13 +269,10 @@ impl World {
         let Some(site_runtime) = runtime.site_called(HOST) else {
             return;
         };
-        let ended = site_runtime.streams.opened(&principal.revocation_key);
-        if runtime
-            .revocation
-            .is_revoked_by_now(site_runtime, &principal.revocation_key)
-        {
-            site_runtime.streams.end(&principal.revocation_key);
-        }
+        let (revoking, at) = (Arc::clone(&runtime), Arc::clone(site_runtime));
+        let of = Arc::clone(&principal);
+        let is_revoked = move || revoking.revocation.is_revoked_by_now(&at, &of);
+        let ended = site_runtime.streams.opened(&principal, is_revoked);
         let is_open = Arc::new(AtomicBool::new(true));
         let stream = Stream {
             grant,
@@ -284,13 +287,13 @@ impl World {
         });
     }
 
-    /// Checks that the streams of a sign-in that was signed out end.
-    async fn check_streams(&self, grant: usize) {
+    /// Checks that the streams of sign-ins that were ended end.
+    pub async fn check_streams(&self, grants: &[usize]) {
         sleep(STREAM_ENDS).await;
         sleep_until(self.time.at(self.provider.store_trouble() + STREAM_ENDS)).await;
         let streams = self.streams();
         let is_open = |stream: &&Stream| {
-            stream.grant == grant
+            grants.contains(&stream.grant)
                 && stream.life.is_alive()
                 && stream.is_open.load(Ordering::Relaxed)
         };
@@ -355,6 +358,7 @@ impl World {
         self.provider.holder_died(&life, self.forgets());
         if !keep_state {
             self.forget_sign_outs(Duration::MAX);
+            self.provider.forget_webhook();
         }
         self.note_saved_sign_outs();
         if !keep_state {

@@ -3,8 +3,8 @@
 use fastrand::Rng;
 
 use super::schedule::{
-    Action, Endpoint, Event, Failure, Options, Page, Rotation, Schedule, StoreFault, Trouble,
-    Unusable, Visit, WallClockOptions,
+    Action, EndedByAdministrator, Endpoint, Event, Failure, Options, Page, Rotation, Schedule,
+    StoreFault, Trouble, Unusable, Visit, WallClockOptions,
 };
 
 /// The schedule of a seed.
@@ -78,7 +78,7 @@ fn ordinary(rng: &mut Rng, world: &Options) -> Action {
         rng.usize(0..world.visitors),
         rng.usize(0..world.clocks.len()),
     );
-    match rng.u8(0..20) {
+    match rng.u8(0..22) {
         0 => Action::SignIn { visitor, gateway },
         1 => Action::SignOut {
             visitor,
@@ -90,6 +90,20 @@ fn ordinary(rng: &mut Rng, world: &Options) -> Action {
         3 => Action::Copy { visitor },
         4 | 5 => Action::Replay { visitor, gateway },
         6 => Action::Forge { visitor, gateway },
+        7 => Action::End {
+            visitor,
+            gateway,
+            what: *pick(
+                rng,
+                &[
+                    EndedByAdministrator::SignIn,
+                    EndedByAdministrator::User,
+                    EndedByAdministrator::User,
+                    EndedByAdministrator::Application,
+                ],
+            ),
+        },
+        8 => Action::MisuseHooks { visitor, gateway },
         _ => Action::Visit(Visit {
             visitor,
             what: *pick(

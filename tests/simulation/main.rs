@@ -9,6 +9,7 @@ mod clock;
 mod configuration;
 mod gateway;
 mod generate;
+mod hooks;
 mod judge;
 mod known;
 mod life;

@@ -5,6 +5,8 @@
 pub const STAYS_SIGNED_IN: &str = "stays signed in";
 /// After a sign-out nothing old passes anywhere a second later.
 pub const SIGN_OUT_HOLDS: &str = "a sign-out holds";
+/// A webhook that the provider did not sign, or that was accepted before, is not accepted.
+pub const HOOKS_ARE_CHECKED: &str = "hooks are checked";
 /// Streams end within five seconds after their sign-in.
 pub const STREAMS_END: &str = "streams end";
 /// One call to the provider for each refresh token, and none that trips reuse detection.

@@ -2,8 +2,8 @@
 //! generator changes.
 
 use super::schedule::{
-    Action, Endpoint, Event, Failure, Options, Page, Rotation, Schedule, StoreFault, Trouble,
-    Unusable, Visit, WallClockOptions,
+    Action, EndedByAdministrator, Endpoint, Event, Failure, Options, Page, Rotation, Schedule,
+    StoreFault, Trouble, Unusable, Visit, WallClockOptions,
 };
 
 /// A schedule with a name.
@@ -138,6 +138,7 @@ pub fn all() -> Vec<Scenario> {
         unusable_tokens(),
         clocks(),
         sign_outs(),
+        ended_at_provider(),
         short_cookies(),
         kept_pairs(),
     ]
@@ -561,6 +562,74 @@ fn sign_outs() -> Vec<Named> {
         (
             "many sign-outs of one token",
             schedule(alone(), vec![sign_in(), (1_000, flood)]),
+        ),
+    ]
+}
+
+/// An administrator ends sign-ins at the provider.
+fn ended_at_provider() -> Vec<Named> {
+    let end = |at: u64, gateway: usize, what: EndedByAdministrator| {
+        let visitor = 0;
+        let end = Action::End {
+            visitor,
+            gateway,
+            what,
+        };
+        (at, end)
+    };
+    let (visitor, gateway) = (0, 0);
+    let copy = (1_000, Action::Copy { visitor });
+    let stream = (1_500, Action::Stream { visitor, gateway });
+    let misuse = (6_000, Action::MisuseHooks { visitor, gateway });
+    let restart = Action::Restart {
+        gateway,
+        keep_state: true,
+    };
+    let again = (5_000, Action::SignIn { visitor, gateway });
+    let everywhere = |world: Options, what: EndedByAdministrator| {
+        let events = vec![
+            sign_in(),
+            copy.clone(),
+            stream.clone(),
+            end(3_000, 1, what),
+            replay(4_500),
+            visit(4_800),
+            again.clone(),
+            misuse.clone(),
+            visit(7_000),
+            visit_at(7_500, 1),
+        ];
+        schedule(world, events)
+    };
+    let with_sessions = Options {
+        sessions: true,
+        ..two(20_000)
+    };
+    vec![
+        (
+            "an administrator ends a sign-in",
+            everywhere(two(0), EndedByAdministrator::SignIn),
+        ),
+        (
+            "an administrator ends all sign-ins of a user",
+            everywhere(two(-20_000), EndedByAdministrator::User),
+        ),
+        (
+            "an administrator ends all sessions of an application",
+            everywhere(with_sessions, EndedByAdministrator::Application),
+        ),
+        (
+            "an administrator ends a user before a restart",
+            schedule(
+                alone(),
+                vec![
+                    sign_in(),
+                    copy,
+                    end(3_000, 0, EndedByAdministrator::User),
+                    (4_000, restart),
+                    replay(8_000),
+                ],
+            ),
         ),
     ]
 }

@@ -88,6 +88,14 @@ pub enum Action {
     Forge { visitor: usize, gateway: usize },
     /// The thief uses what was copied last.
     Replay { visitor: usize, gateway: usize },
+    /// The provider's administrator ends sign-ins, and the provider tells a gateway.
+    End {
+        visitor: usize,
+        gateway: usize,
+        what: EndedByAdministrator,
+    },
+    /// Somebody tells a gateway that a visitor was locked, and repeats the provider's last message.
+    MisuseHooks { visitor: usize, gateway: usize },
     /// An endpoint of the provider has trouble.
     Trouble(Trouble),
     /// The provider signs with a new key.
@@ -128,6 +136,17 @@ pub struct Visit {
     pub application: u64,
     /// Whether the answers are lost on their way to the visitor.
     pub lose_answer: bool,
+}
+
+/// What an administrator ends at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedByAdministrator {
+    /// The sign-in that the visitor has now.
+    SignIn,
+    /// All of the visitor's.
+    User,
+    /// Everybody's.
+    Application,
 }
 
 /// What a visitor asks for.

@@ -151,6 +151,8 @@ fn client(url: &str, reveal_account_state: bool) -> Fusionauth {
         reveal_account_state,
         claims: ClaimNames::default(),
         client: None,
+        webhook_secret: None,
+        public_hooks: false,
     };
     Fusionauth::new(
         &endpoint,

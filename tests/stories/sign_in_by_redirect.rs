@@ -332,6 +332,10 @@ async fn access_tokens_that_are_no_jwts_need_sessions() {
             );
             stage.expire_access_tokens();
             stage.clock.advance(std::time::Duration::from_secs(1900));
+            // Another tab, with the cookies from before the refresh.
+            let mut other = browser.clone();
+            assert_eq!(browser.get("/cart").await.status, 200);
+            assert_eq!(other.get("/cart").await.status, 200);
         }
     }
 }

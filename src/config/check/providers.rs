@@ -75,6 +75,7 @@ fn provider(written: &At<Written>, review: &mut Review<'_>) -> Option<Provider> 
     let issuer = issuer(written, review);
     let client = oidc_client::client(written, review);
     let claims = oidc_client::claim_names(written, review);
+    let webhook_secret = webhook_secret(written, review);
     Some(Provider {
         kind: kind?,
         issuer: issuer?,
@@ -85,7 +86,26 @@ fn provider(written: &At<Written>, review: &mut Review<'_>) -> Option<Provider> 
         reveal_account_state: written.reveal_account_state,
         claims: claims?,
         client: client.ok()?,
+        webhook_secret: webhook_secret.ok()?,
+        public_hooks: written.public_hooks,
     })
+}
+
+/// The secret of the webhooks. It travels as a Bearer credential.
+fn webhook_secret(
+    written: &At<Written>,
+    review: &mut Review<'_>,
+) -> Result<Option<Secret>, Reported> {
+    let Some(source) = &written.webhook_secret else {
+        return Ok(None);
+    };
+    let secret = review.secret(source).ok_or(Reported)?;
+    if secret.expose().is_empty() || !secret.expose().bytes().all(|b| b.is_ascii_graphic()) {
+        let what = "`webhook_secret` is empty or has characters that a header cannot carry";
+        review.refuse(&source.span, what, make_one(32));
+        return Err(Reported);
+    }
+    Ok(Some(secret))
 }
 
 fn issuer(written: &At<Written>, review: &mut Review<'_>) -> Option<String> {

@@ -104,6 +104,7 @@ fn site(
         origin: origin?,
         aliases: aliases?,
         https: https?,
+        public_hooks: public_hooks(provider.as_deref()?, file),
         provider: provider?,
         sign_in: sign_in?,
         application_id: application_id?,
@@ -250,6 +251,12 @@ fn provider(written: &At<Written>, file: &File, review: &mut Review<'_>) -> Opti
     };
     review.refuse_text(name, "no provider has this name", hint);
     None
+}
+
+/// Whether the messages of a provider are taken at its sites.
+fn public_hooks(provider: &str, file: &File) -> bool {
+    let provider = file.providers.as_ref().and_then(|all| all.get(provider));
+    provider.is_some_and(|provider| provider.public_hooks)
 }
 
 fn application_id(

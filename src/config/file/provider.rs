@@ -52,11 +52,13 @@ pub(in crate::config) struct Provider {
     /// "embedded"`.
     #[serde(default)]
     pub users: Option<At<String>>,
-    /// The shared secret of FusionAuth's webhooks, in addition to their signature.
+    /// The secret that FusionAuth's webhooks carry in `Authorization: Bearer`, where they are not
+    /// signed.
     #[serde(default)]
-    #[schemars(extend("x-not-yet" = "leave it out: webhooks are not accepted"))]
-    #[expect(dead_code, reason = "refused before it is read")]
-    pub webhook_secret: Option<SecretSource>,
+    pub webhook_secret: Option<At<SecretSource>>,
+    /// Whether the provider's messages are taken at its sites too, beneath `/_vestibule/hooks/`.
+    #[schemars(extend("default" = false))]
+    pub public_hooks: bool,
     /// The id of the gateway's client. Required with `kind = "oidc"`, and with `sign_in =
     /// "redirect"`.
     #[serde(default)]

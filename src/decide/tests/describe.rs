@@ -126,6 +126,7 @@ fn describe_question(question: &Question<'_>) -> String {
         Question::Logout(credential) => {
             describe_logout("logout", credential.token, credential.refresh)
         }
+        Question::ReceiveHook(kind) => format!("receive {kind:?}"),
         Question::LogoutBasic(credentials) => format!("logout basic {}", credentials.encoded()),
         Question::LogoutFromBody { access, refresh } => {
             describe_logout("logout posted", *access, Some(refresh.expose()))
@@ -239,6 +240,7 @@ fn describe_response(response: &LocalResponse) -> String {
         LocalResponse::HttpsRedirect(location) => format!("308 {location}"),
         LocalResponse::LinkedPage(link) => format!("302 link {}", link.as_str()),
         LocalResponse::PrefetchRefused => "503 no prefetch".into(),
+        LocalResponse::Hook(answer) => format!("{} hook", answer.status),
         LocalResponse::HealthCheck(health) => format!("{health:?}"),
         LocalResponse::PreservedPost(page) => describe_preserved_post(page),
         LocalResponse::ActionRequired(page) => format!("{} page", page.status),

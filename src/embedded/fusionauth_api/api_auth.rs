@@ -64,7 +64,7 @@ pub(super) fn require_api_key(headers: &HeaderMap, state: &ServerState) -> Resul
 }
 
 /// The value of the first cookie called `name` that is not empty.
-pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+pub(in crate::embedded) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let fields = headers
         .get_all(COOKIE)
         .iter()

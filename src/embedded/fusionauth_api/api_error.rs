@@ -8,11 +8,11 @@ use super::json_response::json_response;
 use crate::embedded::password_policy::PolicyViolation;
 
 /// The result of a handler.
-pub(super) type ApiResult = Result<Response, ApiError>;
+pub(in crate::embedded) type ApiResult = Result<Response, ApiError>;
 
 /// An error of the API. Each has its own status code.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ApiError {
+pub(in crate::embedded) enum ApiError {
     /// 400: a member of the request is missing or invalid. The body names it.
     InvalidField(&'static str, FieldError),
     /// 400: the new password violates the policy. The body lists the violations.
@@ -37,7 +37,7 @@ pub(super) enum ApiError {
 
 /// What is wrong with a member of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FieldError {
+pub(in crate::embedded) enum FieldError {
     /// It is missing or empty.
     Blank,
     /// Its value is not allowed.

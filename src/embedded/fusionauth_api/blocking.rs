@@ -6,7 +6,7 @@ use super::api_error::ApiError;
 use crate::embedded::server_state::ServerState;
 
 /// Runs `work`, which accesses the database, on a blocking thread.
-pub(super) async fn with_database<T: Send + 'static>(
+pub(in crate::embedded) async fn with_database<T: Send + 'static>(
     state: &Arc<ServerState>,
     work: impl FnOnce(&ServerState) -> Result<T, redb::Error> + Send + 'static,
 ) -> Result<T, ApiError> {
@@ -14,7 +14,10 @@ pub(super) async fn with_database<T: Send + 'static>(
 }
 
 /// Runs `work` on a blocking thread.
-pub(super) async fn run_blocking<T: Send + 'static, E: Into<ApiError> + Send + 'static>(
+pub(in crate::embedded) async fn run_blocking<
+    T: Send + 'static,
+    E: Into<ApiError> + Send + 'static,
+>(
     state: &Arc<ServerState>,
     work: impl FnOnce(&ServerState) -> Result<T, E> + Send + 'static,
 ) -> Result<T, ApiError> {

@@ -67,15 +67,35 @@ async fn change_password(
     id: String,
     request: ChangePasswordRequest,
 ) -> ApiResult {
+    let user = set_password(state, id, request.password, request.current_password).await?;
+    let password = state
+        .one_time_passwords
+        .insert(user.id.clone(), state.clock.now());
+    let body = json!({ "oneTimePassword": password });
+    Ok(json_response(StatusCode::OK, &body))
+}
+
+/// Sets the password that the login `id` requires, and ends the sessions and logins that began with
+/// the old one. Where the old password is given too, it must be right.
+///
+/// # Errors
+/// [`ApiError::NotFound`] if the login has ended or the old password is wrong, and
+/// [`ApiError::RejectedPassword`] if the policy refuses the new one. Another one may be tried then.
+pub(in crate::embedded) async fn set_password(
+    state: &Arc<ServerState>,
+    id: String,
+    new: Option<String>,
+    old: Option<String>,
+) -> Result<Arc<User>, ApiError> {
     let now = state.clock.now();
     let pending = state
         .pending_password_changes
         .get(&id, now)
         .ok_or(ApiError::NotFound)?;
     let user = Arc::clone(state.users().by_id(&pending).ok_or(ApiError::NotFound)?);
-    let password = check_policy(state, request.password)?;
+    let password = check_policy(state, new)?;
     let current_hash = current_hash(state, &user).await?;
-    if let Some(current) = request.current_password
+    if let Some(current) = old
         && !state
             .password_hasher()
             .verify(Some(current_hash.clone()), Secret::new(current))
@@ -104,16 +124,11 @@ async fn change_password(
     let changed = Arc::clone(&user);
     with_database(state, move |state| {
         state.account_changes.set_password(&changed, hash)?;
-        state.sessions().end_all(&SessionFilter {
-            user: Some(changed.id.clone()),
-            application: None,
-        })
+        state.end_sessions(&SessionFilter::of_user(&changed.id))
     })
     .await?;
     end_pending_logins(state, &user);
-    let password = state.one_time_passwords.insert(user.id.clone(), now);
-    let body = json!({ "oneTimePassword": password });
-    Ok(json_response(StatusCode::OK, &body))
+    Ok(user)
 }
 
 /// Ends the logins of `user` that started with the old password.

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 /// A response with `body` as JSON, which caches must not store.
-pub(super) fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
+pub(in crate::embedded) fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
     let Ok(text) = serde_json::to_vec(body) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
@@ -21,6 +21,6 @@ pub(super) fn json_response(status: StatusCode, body: &impl Serialize) -> Respon
 }
 
 /// A status code that only FusionAuth uses, such as 212 or 242.
-pub(super) fn fusionauth_status(code: u16) -> StatusCode {
+pub(in crate::embedded) fn fusionauth_status(code: u16) -> StatusCode {
     StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }

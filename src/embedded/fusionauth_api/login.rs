@@ -117,7 +117,7 @@ async fn is_trusted(
 
 /// The user with this name and password. A hash is verified in every case, so that the time does
 /// not tell which users exist.
-async fn verify_password(
+pub(in crate::embedded) async fn verify_password(
     state: &Arc<ServerState>,
     login_id: &str,
     password: Secret,

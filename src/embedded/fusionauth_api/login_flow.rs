@@ -17,6 +17,7 @@ use crate::embedded::refresh_sessions::{NewSession, Session};
 use crate::embedded::server_state::ServerState;
 use crate::embedded::token_issuer::{AuthenticationType, TokenSubject};
 use crate::embedded::users::{AccountState, User};
+use crate::model::timestamp::Timestamp;
 
 /// A login whose user has authenticated.
 pub(super) struct LoginFlow {
@@ -60,7 +61,7 @@ impl TokenIssuance {
 }
 
 /// Requires that the account can be used.
-pub(super) fn require_active(user: &User) -> Result<(), ApiError> {
+pub(in crate::embedded) fn require_active(user: &User) -> Result<(), ApiError> {
     match user.state {
         AccountState::Active => Ok(()),
         AccountState::Locked => Err(ApiError::AccountLocked),
@@ -161,8 +162,10 @@ async fn start_session(
             application: &application,
             password: password_fingerprint(&user),
             client,
+            signed_in: now,
+            browser_session: None,
         };
-        state.sessions().create(new, now)
+        state.sessions().create(new)
     })
     .await?;
     // The users may have changed since the password was checked. Whoever replaces them ends the
@@ -199,8 +202,9 @@ fn add_access_token(
             signed_in: now,
             authentication: login.authentication,
         };
-        let (token, expires) = state.issuer().issue(&subject, None, now)?;
-        body.insert("token".to_owned(), token.into());
+        let issued = state.issuer().issue(&subject, None, now)?;
+        let expires = Timestamp::from_secs(issued.claims.exp);
+        body.insert("token".to_owned(), issued.token.into());
         body.insert("tokenExpirationInstant".to_owned(), expires.millis().into());
     }
     Ok(())

@@ -44,12 +44,9 @@ pub(super) async fn logout(
                 return Ok(());
             };
             if is_global {
-                state.sessions().end_all(&SessionFilter {
-                    user: Some(session.user),
-                    application: None,
-                })
+                state.end_sessions(&SessionFilter::of_user(&session.user))
             } else {
-                state.sessions().end(&session.id)
+                state.end_session(session)
             }
         })
         .await?;

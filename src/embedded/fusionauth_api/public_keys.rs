@@ -1,4 +1,4 @@
-//! The public keys that verify access tokens, as JWKS and as PEM, and the discovery document.
+//! The public keys that verify access tokens, as JWKS and as PEM.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,25 +38,4 @@ pub(super) async fn pem(
         json!({ "publicKeys": { &key.kid: key.pem() } })
     };
     Ok(json_response(StatusCode::OK, &body))
-}
-
-/// `GET /.well-known/openid-configuration`: the endpoints that exist.
-pub(super) fn openid_configuration(state: &ServerState, url: &str) -> Response {
-    let body = json!({
-        "issuer": state.issuer().name(),
-        "jwks_uri": format!("{url}/.well-known/jwks.json"),
-        "token_endpoint": format!("{url}/oauth2/token"),
-        "grant_types_supported": ["refresh_token"],
-        "token_endpoint_auth_methods_supported": ["none"],
-        "subject_types_supported": ["public"],
-        "response_types_supported": [],
-        "scopes_supported": ["openid", "offline_access"],
-        "id_token_signing_alg_values_supported": [state.issuer().key().public().alg()],
-        "claims_supported": [
-            "applicationId", "aud", "auth_time", "email", "email_verified", "exp", "family_name",
-            "given_name", "iat", "iss", "jti", "name", "preferred_username", "roles", "sid", "sub",
-            "tid",
-        ],
-    });
-    json_response(StatusCode::OK, &body)
 }

@@ -1,16 +1,11 @@
-//! `POST /api/jwt/refresh` and the refresh token grant of `POST /oauth2/token`: new tokens for a
-//! refresh token.
+//! `POST /api/jwt/refresh`: new tokens for a refresh token.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Form, State};
-use axum::http::header::AUTHORIZATION;
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -21,7 +16,7 @@ use super::json_response::json_response;
 use super::request_body::parse_optional_json;
 use crate::embedded::refresh_sessions::{Rotation, Session, SessionWithToken};
 use crate::embedded::server_state::ServerState;
-use crate::embedded::token_issuer::{AuthenticationType, TokenSubject};
+use crate::embedded::token_issuer::{AccessToken, AuthenticationType, TokenSubject};
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 
@@ -53,72 +48,23 @@ pub(super) async fn refresh(
     let issued = exchange(&state, presented, lifetime).await?;
     let issued = issued.ok_or(ApiError::InvalidField("refreshToken", FieldError::Invalid))?;
     let body = json!({
-        "token": issued.access_token,
+        "token": issued.access_token.token,
         "refreshToken": issued.refresh_token.expose(),
         "refreshTokenId": issued.session.id,
     });
     Ok(json_response(StatusCode::OK, &body))
 }
 
-#[derive(Deserialize)]
-pub(super) struct TokenRequest {
-    grant_type: Option<String>,
-    refresh_token: Option<String>,
-    client_id: Option<String>,
-}
-
-/// The refresh token grant of OAuth 2.0 (RFC 6749, section 6).
-pub(super) async fn token(
-    State(state): State<Arc<ServerState>>,
-    headers: HeaderMap,
-    Form(request): Form<TokenRequest>,
-) -> ApiResult {
-    state.statistics.refreshes.increment();
-    match request.grant_type.as_deref() {
-        Some("refresh_token") => {}
-        Some(_) => return Ok(oauth_error("unsupported_grant_type", "invalid_grant_type")),
-        None => return Ok(oauth_error("invalid_request", "missing_grant_type")),
-    }
-    let Some(presented) = request.refresh_token.filter(|token| !token.is_empty()) else {
-        return Ok(oauth_error("invalid_request", "missing_refresh_token"));
-    };
-    let Some(client_id) = request.client_id.or_else(|| basic_auth_user(&headers)) else {
-        return Ok(oauth_error("invalid_request", "missing_client_id"));
-    };
-    let (token, now) = (presented.clone(), state.clock.now());
-    let session =
-        with_database(&state, move |state| state.sessions().by_token(&token, now)).await?;
-    // The client is checked before the token is used: a client that presents the token of another
-    // one must not end it.
-    if session.is_some_and(|session| session.application != client_id) {
-        return Ok(oauth_error("invalid_grant", "client_id_mismatch"));
-    }
-    let Some(issued) = exchange(&state, presented, None).await? else {
-        return Ok(oauth_error("invalid_grant", "refresh_token_not_found"));
-    };
-    let body = json!({
-        "access_token": issued.access_token,
-        "expires_in": state.clock.now().until(issued.expires).as_secs(),
-        "token_type": "Bearer",
-        "userId": issued.session.user,
-        "refresh_token": issued.refresh_token.expose(),
-        "refresh_token_id": issued.session.id,
-    });
-    Ok(json_response(StatusCode::OK, &body))
-}
-
 /// New tokens for a session.
-struct IssuedTokens {
-    session: Session,
-    refresh_token: Secret,
-    access_token: String,
-    /// When the access token expires.
-    expires: Timestamp,
+pub(in crate::embedded) struct IssuedTokens {
+    pub(in crate::embedded) session: Session,
+    pub(in crate::embedded) refresh_token: Secret,
+    pub(in crate::embedded) access_token: AccessToken,
 }
 
 /// Uses the refresh token `presented` and issues new tokens. `None` if it is invalid, was reused,
 /// or if the account can no longer be used.
-async fn exchange(
+pub(in crate::embedded) async fn exchange(
     state: &Arc<ServerState>,
     presented: String,
     lifetime: Option<Duration>,
@@ -131,11 +77,13 @@ async fn exchange(
         refresh_token,
     } = match rotation {
         Rotation::Rotated(rotated) => *rotated,
-        Rotation::Reused(user) => {
+        Rotation::Reused(session) => {
             tracing::warn!(
-                user,
+                user = session.user,
                 "a used refresh token was presented; its session was ended"
             );
+            // It tells the client, whose access token is still valid.
+            with_database(state, move |state| state.end_session(*session)).await?;
             return Ok(None);
         }
         Rotation::Invalid => return Ok(None),
@@ -143,7 +91,7 @@ async fn exchange(
     // What a login would not start now is not continued.
     let accounts = state.accounts();
     let Some(user) = accounts.user_of(&session) else {
-        with_database(state, move |state| state.sessions().end(&session.id)).await?;
+        with_database(state, move |state| state.end_session(session)).await?;
         return Ok(None);
     };
     let subject = TokenSubject {
@@ -153,31 +101,10 @@ async fn exchange(
         signed_in: Timestamp::from_millis(session.started),
         authentication: AuthenticationType::RefreshToken,
     };
-    let (access_token, expires) = accounts.issuer.issue(&subject, lifetime, now)?;
+    let access_token = accounts.issuer.issue(&subject, lifetime, now)?;
     Ok(Some(IssuedTokens {
         session,
         refresh_token,
         access_token,
-        expires,
     }))
-}
-
-fn oauth_error(error: &str, reason: &str) -> Response {
-    let description = format!("The refresh token grant is refused: {reason}.");
-    let body = json!({ "error": error, "error_reason": reason, "error_description": description });
-    json_response(StatusCode::BAD_REQUEST, &body)
-}
-
-/// The client id of a client that authenticates with HTTP Basic (RFC 6749, section 2.3.1).
-fn basic_auth_user(headers: &HeaderMap) -> Option<String> {
-    let encoded = headers
-        .get(AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .strip_prefix("Basic ")?;
-    let decoded = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
-    decoded
-        .split_once(':')
-        .map(|(user, _)| user.to_owned())
-        .filter(|user| !user.is_empty())
 }

@@ -60,7 +60,7 @@ pub(super) async fn revoke(
         user: request.user_id,
         application: request.application_id,
     };
-    with_database(&state, move |state| state.sessions().end_all(&filter)).await?;
+    with_database(&state, move |state| state.end_sessions(&filter)).await?;
     Ok(StatusCode::OK.into_response())
 }
 
@@ -90,7 +90,7 @@ async fn end_session(
     if !caller.may_access(&session.user) {
         return Err(ApiError::Unauthorized);
     }
-    with_database(state, move |state| state.sessions().end(&session.id)).await?;
+    with_database(state, move |state| state.end_session(session)).await?;
     Ok(StatusCode::OK.into_response())
 }
 

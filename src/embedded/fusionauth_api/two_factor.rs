@@ -43,6 +43,20 @@ pub(super) fn require_code(
     user: &User,
     application: Option<String>,
 ) -> Response {
+    let id = begin(state, user, application);
+    let body = json!({
+        "twoFactorId": id,
+        "methods": describe_methods(available_methods(state, user)),
+    });
+    json_response(fusionauth_status(242), &body)
+}
+
+/// Begins to wait for a code of `user`, and returns the id of this login.
+pub(in crate::embedded) fn begin(
+    state: &ServerState,
+    user: &User,
+    application: Option<String>,
+) -> String {
     let pending = PendingCode {
         user: user.id.clone(),
         application,
@@ -50,14 +64,18 @@ pub(super) fn require_code(
         sent_code: None,
         sent_messages: 0,
     };
-    let id = state.pending_codes.insert(pending, state.clock.now());
-    let methods = user
-        .two_factor
+    state.pending_codes.insert(pending, state.clock.now())
+}
+
+/// The methods by which `user` can get a code here.
+pub(in crate::embedded) fn available_methods<'a>(
+    state: &'a ServerState,
+    user: &'a User,
+) -> impl Iterator<Item = TwoFactorMethod<'a>> {
+    user.two_factor
         .iter()
         .flat_map(TwoFactor::methods)
-        .filter(|method| is_available(state, *method));
-    let body = json!({ "twoFactorId": id, "methods": describe_methods(methods) });
-    json_response(fusionauth_status(242), &body)
+        .filter(|method| is_available(state, *method))
 }
 
 /// Whether the method can be used: without an outbox no message can be sent.
@@ -112,26 +130,7 @@ pub(super) async fn login(State(state): State<Arc<ServerState>>, body: Bytes) ->
         .two_factor_id
         .ok_or(ApiError::InvalidField("twoFactorId", FieldError::Blank))?;
     let application = validate_application(request.application_id)?;
-    let now = state.clock.now();
-    // The attempt is counted before the code is checked, so that concurrent attempts have the same
-    // limit.
-    let pending = state
-        .pending_codes
-        .update(&id, now, |pending| pending.attempts += 1)
-        .ok_or(ApiError::NotFound)?;
-    if pending.attempts > MAX_ATTEMPTS {
-        state.pending_codes.take(&id, now);
-        return Err(ApiError::NotFound);
-    }
-    let user = find_user(&state, &pending)?;
-    require_active(&user)?;
-    if !is_sent_code(&pending, &code) && !consume_own_code(&state, &user, code).await? {
-        return Err(ApiError::WrongCode);
-    }
-    state
-        .pending_codes
-        .take(&id, now)
-        .ok_or(ApiError::NotFound)?;
+    let (user, pending) = check_code(&state, &id, code).await?;
     let login = LoginFlow {
         user,
         authentication: AuthenticationType::Password,
@@ -147,6 +146,45 @@ pub(super) async fn login(State(state): State<Arc<ServerState>>, body: Bytes) ->
         },
     };
     complete_login(&state, login).await
+}
+
+/// The user of the login `id`, once its code is right. The login has ended then.
+///
+/// # Errors
+/// [`ApiError::WrongCode`], after which another code may be tried; [`ApiError::NotFound`] if the
+/// login has ended; and what is wrong with the account.
+pub(in crate::embedded) async fn check_code(
+    state: &Arc<ServerState>,
+    id: &str,
+    code: String,
+) -> Result<(Arc<User>, PendingCode), ApiError> {
+    let now = state.clock.now();
+    // The attempt is counted before the code is checked, so that concurrent attempts have the same
+    // limit.
+    let pending = state
+        .pending_codes
+        .update(id, now, |pending| pending.attempts += 1)
+        .ok_or(ApiError::NotFound)?;
+    if pending.attempts > MAX_ATTEMPTS {
+        state.pending_codes.take(id, now);
+        return Err(ApiError::NotFound);
+    }
+    let user = find_user(state, &pending)?;
+    require_active(&user)?;
+    if !is_sent_code(&pending, &code) && !consume_own_code(state, &user, code).await? {
+        return Err(ApiError::WrongCode);
+    }
+    state
+        .pending_codes
+        .take(id, now)
+        .ok_or(ApiError::NotFound)?;
+    Ok((user, pending))
+}
+
+/// The user of the login `id`, which waits for a code.
+pub(in crate::embedded) fn user_of(state: &ServerState, id: &str) -> Option<Arc<User>> {
+    let pending = state.pending_codes.get(id, state.clock.now())?;
+    find_user(state, &pending).ok()
 }
 
 fn find_user(state: &ServerState, pending: &PendingCode) -> Result<Arc<User>, ApiError> {
@@ -198,32 +236,41 @@ pub(super) async fn send(
 ) -> ApiResult {
     state.statistics.code_requests.increment();
     let request: SendRequest = parse_optional_json(&body)?;
+    send_code(&state, &id, request.method_id).await?;
+    Ok(StatusCode::OK.into_response())
+}
+
+/// Sends a new code for the login `id` by the method with this id.
+///
+/// # Errors
+/// [`ApiError::NotFound`] if the login has ended, and [`ApiError::InvalidField`] for a method that
+/// sends nothing.
+pub(in crate::embedded) async fn send_code(
+    state: &Arc<ServerState>,
+    id: &str,
+    method_id: Option<String>,
+) -> Result<(), ApiError> {
     let now = state.clock.now();
-    let pending = state
-        .pending_codes
-        .get(&id, now)
-        .ok_or(ApiError::NotFound)?;
-    let user = find_user(&state, &pending)?;
-    let method_id = request
-        .method_id
-        .ok_or(ApiError::InvalidField("methodId", FieldError::Blank))?;
+    let pending = state.pending_codes.get(id, now).ok_or(ApiError::NotFound)?;
+    let user = find_user(state, &pending)?;
+    let method_id = method_id.ok_or(ApiError::InvalidField("methodId", FieldError::Blank))?;
     let mut methods = user.two_factor.iter().flat_map(TwoFactor::methods);
     let method = methods
-        .find(|method| method.id == method_id && method.is_sent() && is_available(&state, *method));
+        .find(|method| method.id == method_id && method.is_sent() && is_available(state, *method));
     let address = method
         .ok_or(ApiError::InvalidField("methodId", FieldError::Invalid))?
         .address
         .to_owned();
     let code = random_code();
-    let pending = state.pending_codes.update(&id, now, |pending| {
+    let pending = state.pending_codes.update(id, now, |pending| {
         pending.sent_messages += 1;
         pending.sent_code = Some(code.clone());
     });
     if pending.ok_or(ApiError::NotFound)?.sent_messages > MAX_MESSAGES {
-        state.pending_codes.take(&id, now);
+        state.pending_codes.take(id, now);
         return Err(ApiError::NotFound);
     }
-    run_blocking(&state, move |state| {
+    run_blocking(state, move |state| {
         let Some(outbox) = state.outbox() else {
             return Ok(());
         };
@@ -234,8 +281,7 @@ pub(super) async fn send(
         };
         outbox.deliver(&message, now)
     })
-    .await?;
-    Ok(StatusCode::OK.into_response())
+    .await
 }
 
 fn message_body(code: &Secret) -> String {

@@ -127,6 +127,8 @@ fn settings(endpoint: &Endpoint, disclosure: Disclosure) -> settings::Provider {
         reveal_account_state: disclosure == Disclosure::Revealed,
         claims: ClaimNames::default(),
         client: None,
+        webhook_secret: None,
+        public_hooks: false,
     }
 }
 

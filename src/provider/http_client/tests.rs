@@ -36,6 +36,20 @@ async fn a_client_without_roots_still_speaks_plain_http() {
 }
 
 #[tokio::test]
+async fn names_below_localhost_are_this_machine() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serve = axum::serve(listener, axum::Router::new().fallback(|| async { "hello" }));
+    let http = HttpClient::new().unwrap();
+    let ask = http.send(Request {
+        timeout: Duration::from_secs(10),
+        ..request(&format!("http://no.such.name.localhost:{port}/"))
+    });
+    let response = tokio::select! { response = ask => response.unwrap(), _ = serve.into_future() => unreachable!() };
+    assert_eq!(response.body, b"hello");
+}
+
+#[tokio::test]
 async fn an_error_names_no_address() {
     let http = HttpClient::new().unwrap();
     for url in [

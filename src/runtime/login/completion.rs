@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::credential::CredentialKind;
-use crate::model::known_device::SealedDevice;
+use crate::model::known_device::{SealedDevice, TrustGiven};
 use crate::model::reason::Reason;
 use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::secret::Secret;
@@ -93,11 +93,15 @@ impl Completion {
             .await
             .map_err(LoginError::Unavailable)?;
         let principal = Arc::new(principal);
+        let given = TrustGiven {
+            user: principal.identity.sub.clone(),
+            at: now,
+        };
         if let Some(generation) = verified.cacheable {
             let access = pair.access.expose();
-            site_runtime.token_cache.put(access, generation, &principal);
+            site_runtime.cache_token(access, generation, &principal);
         }
-        let device = self.device_cookie(site_runtime, login, &principal.identity.sub);
+        let device = self.device_cookie(site_runtime, login, given);
         Ok(CompletedLogin {
             tokens,
             principal,
@@ -110,11 +114,13 @@ impl Completion {
         &self,
         site_runtime: &SiteRuntime,
         login: AcceptedLogin<'_>,
-        sub: &str,
+        given: TrustGiven,
     ) -> Option<SealedDevice> {
         let mut device = match login.device {
             AcceptedDevice::Opened(device) => device,
-            AcceptedDevice::Presented(cookie) => self.devices.open(site_runtime, cookie, sub),
+            AcceptedDevice::Presented(cookie) => {
+                self.devices.open(site_runtime, cookie, &given.user)
+            }
         };
         match login.kind {
             CredentialKind::Bearer => None,
@@ -122,7 +128,7 @@ impl Completion {
                 if login.remember {
                     device.persist();
                 }
-                device.record_login(login.success.trust);
+                device.record_login(login.success.trust, given);
                 self.devices.seal(site_runtime, &device)
             }
         }
@@ -137,6 +143,7 @@ fn ticket(login: &AcceptedLogin<'_>, principal: &Principal, now: Timestamp) -> R
         sub: principal.identity.sub.clone(),
         revocation_key: principal.revocation_key.0.clone(),
         login_time: now,
+        login_issued: principal.issued(),
         remember: login.remember,
         session_hash: None,
         access_expires: Some(principal.expires_at),

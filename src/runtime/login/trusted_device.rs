@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::model::known_device::{AccountHash, DeviceId, KnownDevice, SealedDevice};
+use crate::model::known_device::{AccountHash, DeviceId, KnownDevice, SealedDevice, TrustGiven};
 use crate::model::sealing_keys::{KEY_BYTES, SealingKeys};
 use crate::model::secret::Secret;
+use crate::runtime::revocation::Revocation;
 use crate::runtime::site::SiteRuntime;
 use crate::store::ThrottleKeys;
 use crate::system;
@@ -14,6 +15,7 @@ pub struct TrustedDevices {
     sealing: Arc<SealingKeys>,
     /// Hash the names of accounts, one for each sealing key, in their order.
     account_keys: Vec<ThrottleKeys>,
+    revocation: Arc<Revocation>,
 }
 
 /// The browser of one attempt to sign in, as seen by the account that was typed.
@@ -25,15 +27,20 @@ pub(super) struct LoginDevice {
 
 impl TrustedDevices {
     /// Seals with `sealing`, which was made from `keys`.
-    pub(in crate::runtime) fn new(sealing: Arc<SealingKeys>, keys: &[[u8; KEY_BYTES]]) -> Self {
+    pub(in crate::runtime) fn new(
+        sealing: Arc<SealingKeys>,
+        keys: &[[u8; KEY_BYTES]],
+        revocation: Arc<Revocation>,
+    ) -> Self {
         Self {
             sealing,
             account_keys: keys.iter().map(|key| ThrottleKeys::shared(key)).collect(),
+            revocation,
         }
     }
 
     /// The browser that sent this device cookie; a new one where it sent none, or one that does not
-    /// open.
+    /// open. A trust that was given before everything of its user was revoked is forgotten.
     pub(super) fn open(
         &self,
         site_runtime: &SiteRuntime,
@@ -42,10 +49,15 @@ impl TrustedDevices {
     ) -> LoginDevice {
         let site = &site_runtime.site.name;
         let opened = cookie.and_then(|text| KnownDevice::open(&self.sealing, site, text));
-        LoginDevice {
-            device: opened.unwrap_or_else(|| KnownDevice::new(DeviceId(system::random()))),
-            account: self.account_hashes(site_runtime, login_id),
+        let mut device = opened.unwrap_or_else(|| KnownDevice::new(DeviceId(system::random())));
+        let account = self.account_hashes(site_runtime, login_id);
+        let given = device
+            .trust(&account)
+            .and_then(|trust| trust.given.as_ref());
+        if given.is_some_and(|given| self.revocation.is_trust_revoked(site_runtime, given)) {
+            device.clear_trust(&account);
         }
+        LoginDevice { device, account }
     }
 
     /// The hashes of the account with this name under every key, that of the newest key first.
@@ -83,16 +95,16 @@ impl LoginDevice {
     /// The provider's proof that the account trusts the device, so that it may skip the second
     /// factor.
     pub fn trust(&self) -> Option<&Secret> {
-        self.device.trust_id(&self.account)
+        self.device.trust(&self.account).map(|trust| &trust.id)
     }
 
-    /// Records that the account signed in. `trust` is the new proof of the provider, where it gave
-    /// one.
-    pub fn record_login(&mut self, trust: Option<Secret>) {
+    /// Records that a user signed in to the account. `trust` is the new proof of the provider, where
+    /// it gave one.
+    pub fn record_login(&mut self, trust: Option<Secret>, by: TrustGiven) {
         if trust.is_some() {
             self.device.persist();
         }
-        self.device.record_login(&self.account, trust);
+        self.device.record_login(&self.account, trust, by);
     }
 
     /// Makes the cookie outlive the browser's session.

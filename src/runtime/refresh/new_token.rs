@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
 use crate::model::refresh_ticket::RefreshTicket;
+use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{Principal, TokenPair};
 use crate::runtime::site::SiteRuntime;
@@ -41,6 +42,8 @@ pub(super) enum NewTokenError {
 pub(super) struct NewPair<'a> {
     pub pair: &'a TokenPair,
     pub kind: CredentialKind,
+    /// The last ID token of the sign-in, where the pair has none.
+    pub last_id_token: Option<&'a Secret>,
 }
 
 /// Checks new tokens, whose user must be that of `old`, and puts the access token into the cache.
@@ -55,7 +58,7 @@ pub(super) async fn verify_new_token(
         pair: new.pair,
         kind: new.kind,
         nonce: None,
-        last_id_token: old.id_token.as_ref(),
+        last_id_token: new.last_id_token,
     };
     let verified = verify_pair(site_runtime, issued, now)
         .await
@@ -71,9 +74,7 @@ pub(super) async fn verify_new_token(
     }
     let principal = Arc::new(principal);
     if let Some(generation) = verified.cacheable {
-        site_runtime
-            .token_cache
-            .put(new.pair.access.expose(), generation, &principal);
+        site_runtime.cache_token(new.pair.access.expose(), generation, &principal);
     }
     Ok(NewToken {
         principal,

@@ -67,7 +67,7 @@ impl PairIssuer {
         pair: &TokenPair,
         source: RefreshSource,
     ) -> Result<Settled, PairError> {
-        let (provider, now) = (&task.site_runtime.provider, self.clock.now());
+        let now = self.clock.now();
         let refresh = pair.refresh.as_ref().unwrap_or(&task.ticket.refresh);
         let ticket = RefreshTicket {
             refresh: refresh.clone(),
@@ -79,15 +79,20 @@ impl PairIssuer {
             ..task.ticket.clone()
         };
         // A sign-out in the meantime wins, and what the provider has just issued is ended too.
-        if self.revocation.is_ticket_revoked(provider, &ticket, now) {
+        let site_runtime = &task.site_runtime;
+        if self
+            .revocation
+            .is_ticket_revoked(site_runtime, &ticket, now)
+        {
             self.revoke_at_provider(task, &ticket).await;
             return Ok(Settled::refused(Reason::Revoked));
         }
         let new = NewPair {
             pair,
             kind: task.kind,
+            last_id_token: task.ticket.id_token.as_ref(),
         };
-        match verify_new_token(&task.site_runtime, new, &task.ticket, now).await {
+        match verify_new_token(site_runtime, new, &task.ticket, now).await {
             Ok(new) => {
                 let accepted = Accepted {
                     pair,

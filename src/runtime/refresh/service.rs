@@ -194,9 +194,8 @@ impl Refresh {
     }
 
     fn is_revoked(&self, context: RequestContext<'_>, ticket: &RefreshTicket) -> bool {
-        let provider = &context.site_runtime.provider;
         self.revocation
-            .is_ticket_revoked(provider, ticket, context.now)
+            .is_ticket_revoked(context.site_runtime, ticket, context.now)
     }
 
     fn seal<'a>(

@@ -335,15 +335,16 @@ impl RefreshWorker {
             }
         };
         let ticket = Box::new(ticket);
-        // What was told beside the access token is in the ticket.
+        // What was told beside the access token is in the ticket. Its ID token may be one of an earlier
+        // access token.
         let pair = TokenPair {
-            id_token: ticket.id_token.clone(),
             access_expires: ticket.access_expires,
             ..TokenPair::new(Secret::new(&*access), None)
         };
         let new = NewPair {
             pair: &pair,
             kind: task.kind,
+            last_id_token: ticket.id_token.as_ref(),
         };
         match verify_new_token(site_runtime, new, old, self.clock.now()).await {
             // Where the refresh token stays the same, the store still has this result, so there is

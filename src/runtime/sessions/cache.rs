@@ -11,6 +11,7 @@ use quick_cache::sync::Cache;
 
 use crate::model::timestamp::Timestamp;
 use crate::model::token::Session;
+use crate::runtime::revocation_ids::RevocationIds;
 use crate::store::SessionHash;
 
 /// The opened sessions of one site.
@@ -21,6 +22,7 @@ pub struct SessionCache(Cache<SessionHash, Entry, Weight>);
 pub struct OpenedSession {
     /// The session.
     pub session: Session,
+    pub(in crate::runtime) revocation_ids: Arc<RevocationIds>,
     /// When it ends, however much it is used.
     pub ends: Timestamp,
 }

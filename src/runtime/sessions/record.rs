@@ -111,6 +111,7 @@ impl Record {
             .map(Arc::from);
         let principal = Arc::new(principal);
         Some(OpenedSession {
+            revocation_ids: Arc::new(site_runtime.revocation_ids(&principal)),
             session: Session { principal, access },
             ends,
         })

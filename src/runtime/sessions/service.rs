@@ -79,17 +79,14 @@ impl Sessions {
                 (opened, TokenCheck::Valid)
             }
         };
-        let value = opened.session;
         // The store enforces the end too, but whoever can write to it can move that one.
         if opened.ends <= now {
             return Err(expired);
         }
-        if self
-            .revocation
-            .is_revoked(&site_runtime.provider, &value.principal.revocation_key, now)
-        {
-            return Err(CredentialError::Token(TokenError::Revoked));
-        }
+        self.revocation
+            .check(&opened.revocation_ids, now)
+            .map_err(CredentialError::Token)?;
+        let value = opened.session;
         Ok(Checked { value, label })
     }
 

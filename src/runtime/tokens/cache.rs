@@ -2,8 +2,8 @@
 //!
 //! The key is the whole text of the token, so that a token that differs in a single byte is not
 //! taken for it. The cache is bounded in bytes, serves no token after its `exp`, and is emptied
-//! when the provider's keys change. It does not know about revocation, which is checked separately
-//! each time.
+//! when the provider's keys change. A revocation does not remove tokens from it: each is checked
+//! again when it is presented next.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +13,7 @@ use quick_cache::sync::Cache;
 
 use crate::model::timestamp::Timestamp;
 use crate::model::token::Principal;
+use crate::runtime::revocation_ids::RevocationIds;
 
 /// The verified access tokens of one site.
 pub struct TokenCache {
@@ -23,8 +24,15 @@ pub struct TokenCache {
 
 #[derive(Clone)]
 struct Entry {
-    principal: Arc<Principal>,
+    token: Arc<CachedToken>,
     generation: u64,
+}
+
+/// A verified access token.
+pub struct CachedToken {
+    /// What it proves.
+    pub principal: Arc<Principal>,
+    pub(in crate::runtime) revocation_ids: RevocationIds,
 }
 
 #[derive(Clone)]
@@ -33,7 +41,7 @@ struct Weight;
 impl Weighter<Box<str>, Entry> for Weight {
     fn weight(&self, token: &Box<str>, _: &Entry) -> u64 {
         // The token counts three times: twice for the claims, which are about as long.
-        (token.len() as u64) * 3 + 512
+        (token.len() as u64) * 3 + 640
     }
 }
 
@@ -52,15 +60,15 @@ impl TokenCache {
         }
     }
 
-    /// The principal of `token`, if the keys of `generation` verified it and it has not expired.
-    pub fn get(&self, token: &str, generation: u64, now: Timestamp) -> Option<Arc<Principal>> {
+    /// What is known of `token`, if the keys of `generation` verified it and it has not expired.
+    pub fn get(&self, token: &str, generation: u64, now: Timestamp) -> Option<Arc<CachedToken>> {
         let entry = self.cache.get(token)?;
-        (entry.generation == generation && now < entry.principal.expires_at)
-            .then_some(entry.principal)
+        (entry.generation == generation && now < entry.token.principal.expires_at)
+            .then_some(entry.token)
     }
 
     /// Adds a token that the keys of `generation` have just verified.
-    pub fn put(&self, token: &str, generation: u64, principal: &Arc<Principal>) {
+    pub fn put(&self, token: &str, generation: u64, verified: Arc<CachedToken>) {
         if self.generation.swap(generation, Ordering::Relaxed) != generation {
             // Tokens that other keys verified are never served again.
             self.cache.clear();
@@ -68,7 +76,7 @@ impl TokenCache {
         self.cache.insert(
             token.into(),
             Entry {
-                principal: Arc::clone(principal),
+                token: verified,
                 generation,
             },
         );

@@ -11,6 +11,7 @@ use crate::runtime::request_context::RequestContext;
 use crate::runtime::revocation::Revocation;
 use crate::runtime::site::SiteRuntime;
 use crate::runtime::token_check::VerifyTokenError;
+use crate::runtime::tokens::cache::CachedToken;
 use crate::telemetry::Metrics;
 use crate::telemetry::labels::TokenCheck;
 
@@ -72,21 +73,19 @@ impl Tokens {
             .keys
             .current()
             .map_or(0, |keys| keys.generation());
-        let (value, label) = match site_runtime.token_cache.get(token, generation, now) {
-            Some(principal) => (principal, TokenCheck::Remembered),
+        let (verified, label) = match site_runtime.token_cache.get(token, generation, now) {
+            Some(verified) => (verified, TokenCheck::Remembered),
             // Boxed: requests with a cached token do not carry the size of this future.
             None => (
                 Box::pin(self.verify_and_cache(site_runtime, token, now)).await?,
                 TokenCheck::Valid,
             ),
         };
-        // Asked each time, so that a sign-out has no cache to clear.
-        if self
-            .revocation
-            .is_revoked(&site_runtime.provider, &value.revocation_key, now)
-        {
-            return Err(CredentialError::Token(TokenError::Revoked));
-        }
+        // Asked each time, so that a revocation has no cache to clear.
+        self.revocation
+            .check(&verified.revocation_ids, now)
+            .map_err(CredentialError::Token)?;
+        let value = Arc::clone(&verified.principal);
         Ok(Checked { value, label })
     }
 
@@ -95,7 +94,7 @@ impl Tokens {
         site_runtime: &SiteRuntime,
         token: &str,
         now: Timestamp,
-    ) -> Result<Arc<Principal>, CredentialError> {
+    ) -> Result<Arc<CachedToken>, CredentialError> {
         let provider = &site_runtime.provider;
         match provider
             .verify(token, &site_runtime.site.application_id, now)
@@ -104,11 +103,7 @@ impl Tokens {
             Ok(verified) => {
                 let principal = principal(site_runtime, verified.claims, now)
                     .ok_or(CredentialError::Token(TokenError::Invalid))?;
-                let principal = Arc::new(principal);
-                site_runtime
-                    .token_cache
-                    .put(token, verified.generation, &principal);
-                Ok(principal)
+                Ok(site_runtime.cache_token(token, verified.generation, &Arc::new(principal)))
             }
             Err(VerifyTokenError::Expired(claims)) => {
                 // A revoked token stays revoked after its `exp`.

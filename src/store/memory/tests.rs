@@ -355,7 +355,7 @@ fn a_million_addresses_stay_in_bounds_and_do_not_free_the_account_under_attack()
 
 fn revoke(revocations: &MemoryRevocations, number: u64, until: Timestamp, now: Timestamp) {
     let id = RevocationId::of("main", &RevocationKey(number.to_string()));
-    revocations.add(Revocation { id, until }, Some(now));
+    revocations.add(Revocation::of_sign_in(id, until), Some(now));
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! The first byte of a message tells its kind: `S` is followed by the 32 bytes of a session hash,
 //! `L` by those of a lease key, and `R` by any number of revocations, each the end in 16 digits and
-//! the 16 bytes of its id.
+//! the 16 bytes of its id. `I` is `R` for revocations of what was issued up to a time, which follows
+//! the id in 16 digits. Versions that do not know a kind ignore it.
 
 use std::sync::Arc;
 
@@ -13,9 +14,14 @@ use super::super::wait_queue::WaitQueue;
 use super::super::{LeaseKey, MemoryRevocations, SessionHash};
 use super::encoding;
 use super::near_cache::NearCache;
+use crate::model::timestamp::Timestamp;
 
-/// The length of one revocation in a message.
+/// The length of one revocation in a message of kind `R`.
 const REVOCATION: usize = 32;
+/// The length of one revocation in a message of kind `I`.
+const LIMITED_REVOCATION: usize = 48;
+/// The length of a time in digits, and of an id.
+const PART: usize = 16;
 
 /// Applies the messages of other replicas to the state in this one.
 #[derive(Clone, Debug)]
@@ -58,34 +64,58 @@ impl Subscriber {
                 }
             }
             // Written by `revoke.lua`.
-            Some((b'R', revocations)) => {
-                for revocation in revocations
-                    .chunks_exact(REVOCATION)
-                    .filter_map(parse_revocation)
-                {
-                    self.revocations.add(revocation, None);
-                }
-            }
+            Some((b'R', revocations)) => self.on_revocations(revocations, REVOCATION),
+            Some((b'I', revocations)) => self.on_revocations(revocations, LIMITED_REVOCATION),
             // Messages that a newer version may send.
             Some(_) | None => {}
         }
     }
+
+    fn on_revocations(&self, revocations: &[u8], length: usize) {
+        for revocation in revocations
+            .chunks_exact(length)
+            .filter_map(parse_revocation)
+        {
+            self.revocations.add(revocation, None);
+        }
+    }
 }
 
-/// A revocation as `revoke.lua` writes it: its end in 16 digits, then its id.
+/// A revocation as `revoke.lua` writes it: its end in 16 digits, then its member.
 pub(super) fn parse_revocation(bytes: &[u8]) -> Option<Revocation> {
-    let (digits, id) = bytes.split_at_checked(REVOCATION / 2)?;
+    let (digits, member) = bytes.split_at_checked(PART)?;
+    parse_member(member, encoding::parse_timestamp(digits)?)
+}
+
+/// A revocation whose member [`member`] wrote.
+pub(super) fn parse_member(member: &[u8], until: Timestamp) -> Option<Revocation> {
+    let (id, digits) = member.split_at_checked(PART)?;
+    let issued_by = match digits.len() {
+        0 => Revocation::ALL,
+        PART => encoding::parse_timestamp(digits)?,
+        _ => return None,
+    };
     Some(Revocation {
         id: RevocationId(id.try_into().ok()?),
-        until: encoding::parse_timestamp(digits)?,
+        issued_by,
+        until,
     })
+}
+
+/// How the server names a revocation among others. Each time up to which tokens were issued has a
+/// member of its own, which ends by itself.
+pub(super) fn member(revocation: &Revocation) -> Vec<u8> {
+    let mut member = revocation.id.0.to_vec();
+    if revocation.issued_by != Revocation::ALL {
+        member.extend_from_slice(encoding::timestamp(revocation.issued_by).as_bytes());
+    }
+    member
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::RevocationStore as _;
+    use super::super::super::{RevocationStore as _, TokenGroup};
     use super::*;
-    use crate::model::timestamp::Timestamp;
     use crate::model::token::RevocationKey;
 
     #[test]
@@ -95,11 +125,22 @@ mod tests {
             near_cache: Arc::new(NearCache::new()),
             wait_queue: Arc::new(WaitQueue::new()),
         };
-        let messages: [&[u8]; 7] = [b"", b"S", b"Sxyz", b"L", b"R", b"Rxxxxxxxxxxxxxxxx", b"?1"];
+        let messages: [&[u8]; 9] = [
+            b"",
+            b"S",
+            b"Sxyz",
+            b"L",
+            b"R",
+            b"Rxxxxxxxxxxxxxxxx",
+            b"I",
+            b"Ixxxxxxxxxxxxxxxx",
+            b"?1",
+        ];
         for message in messages {
             subscriber.on_message(message);
         }
         subscriber.on_message(&[b'R'; 33]);
+        subscriber.on_message(&[b'I'; 49]);
         assert_eq!(subscriber.revocations.count(), 0);
         let session = RevocationKey("a".into());
         let id = RevocationId::of("main", &session);
@@ -110,5 +151,17 @@ mod tests {
         };
         assert!(is_revoked(999));
         assert!(!is_revoked(1_000));
+        let user = RevocationId::of_group("main", TokenGroup::User("u1"));
+        let message = [
+            b"I0000000000001000".as_slice(),
+            &user.0,
+            b"0000000000000500",
+        ]
+        .concat();
+        subscriber.on_message(&message);
+        let issued_by = subscriber
+            .revocations
+            .issued_by(user, Timestamp::from_millis(999));
+        assert_eq!(issued_by, Some(Timestamp::from_millis(500)));
     }
 }

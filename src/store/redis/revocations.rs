@@ -20,7 +20,6 @@ use super::super::{MemoryRevocations, RevocationListener, RevocationStore, Store
 use super::scripts::REVOKE;
 use super::{Server, encoding, pubsub};
 use crate::model::timestamp::Timestamp;
-use crate::model::token::RevocationKey;
 
 const KEY: &str = "vestibule:revoked";
 const RECENT: &str = "vestibule:recent:{vestibule:revoked}";
@@ -39,6 +38,9 @@ pub(super) enum ReadRecent {
     /// The stream does not hold the position any more.
     Gap,
 }
+
+/// The end of a revocation, and its [`Revocation::issued_by`].
+type Extent = (Timestamp, Timestamp);
 
 /// The entries of a stream: an id and the fields with their values, flat.
 type Entries = Vec<(String, Vec<Vec<u8>>)>;
@@ -70,7 +72,9 @@ impl RedisRevocations {
         missing.retain(|revocation| {
             on_server
                 .get(&revocation.id)
-                .is_none_or(|until| *until < revocation.until)
+                .is_none_or(|(until, issued_by)| {
+                    *until < revocation.until || *issued_by < revocation.issued_by
+                })
         });
         for page in missing.chunks(PAGE) {
             self.publish(page, None).await?;
@@ -131,8 +135,8 @@ impl RedisRevocations {
     }
 
     /// Reads all revocations from the server into the copy.
-    async fn read_all(&self) -> Result<HashMap<RevocationId, Timestamp>, StoreError> {
-        let (mut found, mut read) = (HashMap::new(), 0);
+    async fn read_all(&self) -> Result<HashMap<RevocationId, Extent>, StoreError> {
+        let (mut found, mut read) = (HashMap::<_, Extent>::new(), 0);
         loop {
             // In descending order of their ends: revocations that are removed meanwhile are at the
             // other end and shift no rank. New ones are published to this replica as well.
@@ -147,66 +151,91 @@ impl RedisRevocations {
             }
             read += members.len();
             for (member, score) in members {
-                let Ok(id) = member.try_into().map(RevocationId) else {
+                let until = Timestamp::from_millis(millis(score));
+                let Some(revocation) = pubsub::parse_member(&member, until) else {
                     continue;
                 };
-                let until = Timestamp::from_millis(millis(score));
-                self.known.add(Revocation { id, until }, None);
-                found.insert(id, until);
+                self.known.add(revocation, None);
+                let extent = found
+                    .entry(revocation.id)
+                    .or_insert((until, revocation.issued_by));
+                extent.0 = extent.0.max(until);
+                extent.1 = extent.1.max(revocation.issued_by);
             }
         }
     }
 
     /// Adds revocations on the server, which tells the other replicas about those it did not know.
-    /// Removes those that ended before `ended_before`.
+    /// Removes those that ended before `ended_before`. Returns the number of those that were news.
     async fn publish(
         &self,
         revocations: &[Revocation],
         ended_before: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<usize, StoreError> {
         let mut revoke = REVOKE
             .keys([KEY.to_owned(), RECENT.to_owned()])
             .arg(&*self.server.channel)
             .arg(ended_before.map(encoding::timestamp).unwrap_or_default())
             .arg(MAX_REVOCATIONS.to_string())
             .arg(MAX_RECENT.to_string());
-        for Revocation { id, until } in revocations {
-            revoke = revoke.arg(encoding::timestamp(*until)).arg(id.0);
+        for revocation in revocations {
+            revoke = revoke
+                .arg(encoding::timestamp(revocation.until))
+                .arg(pubsub::member(revocation));
         }
-        revoke.invoke::<()>(&self.server.connections).await
+        revoke.invoke(&self.server.connections).await
     }
 }
 
 #[async_trait]
 impl RevocationStore for RedisRevocations {
-    /// Revokes in this replica at once. Where the server does not answer, the revocation is
+    /// Revokes in this replica at once. Where the server does not answer, the revocations are
     /// published as soon as it does.
-    async fn revoke(
+    async fn revoke_all(
         &self,
-        provider: &str,
-        session: &RevocationKey,
-        until: Timestamp,
+        revocations: &[Revocation],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        if until <= now {
+        let mut revocations = revocations.to_vec();
+        revocations.retain(|revocation| now < revocation.until);
+        for revocation in &revocations {
+            self.known.add(*revocation, Some(now));
+        }
+        if revocations.is_empty() {
             return Ok(());
         }
-        let id = RevocationId::of(provider, session);
-        let revocation = Revocation { id, until };
-        self.known.add(revocation, Some(now));
-        let published = self.publish(&[revocation], Some(removable_at(now))).await;
+        let published = self.publish(&revocations, Some(removable_at(now))).await;
         if published.is_err() {
             self.pending_publish.notify_one();
         }
-        published
+        published.map(drop)
+    }
+
+    async fn mark_used(
+        &self,
+        id: RevocationId,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        if self.known.issued_by(id, now).is_some() {
+            return Ok(false);
+        }
+        let mark = Revocation::of_sign_in(id, until);
+        let news = self.publish(&[mark], Some(removable_at(now))).await?;
+        self.known.add(mark, Some(now));
+        Ok(news > 0)
     }
 
     fn listen(&self, listener: Arc<dyn RevocationListener>) {
         self.known.listen(listener);
     }
 
-    fn is_revoked(&self, provider: &str, session: &RevocationKey, now: Timestamp) -> bool {
-        self.known.is_revoked(provider, session, now)
+    fn issued_by(&self, id: RevocationId, now: Timestamp) -> Option<Timestamp> {
+        self.known.issued_by(id, now)
+    }
+
+    fn generation(&self) -> u64 {
+        self.known.generation()
     }
 }
 

@@ -1,8 +1,8 @@
 //! What is exported, and that the reference documents all of it.
 
 use super::super::labels::{
-    CallResult, ClientProtocol, HandshakeResult, Limit, OrderResult, ProviderOperation,
-    RenewalResult, SignOutCause, StatusClass, UpstreamError, UpstreamHealth,
+    CallResult, ClientProtocol, HandshakeResult, HookEvent, HookResult, Limit, OrderResult,
+    ProviderOperation, RenewalResult, SignOutCause, StatusClass, UpstreamError, UpstreamHealth,
 };
 use super::*;
 use crate::model::outcome_label::OutcomeLabel;
@@ -291,6 +291,16 @@ fn the_reference_lists_every_value_of_the_closed_labels() {
             "provider_requests_total",
             "result",
             CallResult::ALL.iter().map(|value| value.as_str()),
+        ),
+        row(
+            "hooks_total",
+            "event",
+            HookEvent::ALL.iter().map(|value| value.as_str()),
+        ),
+        row(
+            "hooks_total",
+            "result",
+            HookResult::ALL.iter().map(|value| value.as_str()),
         ),
         row(
             "throttled_total",

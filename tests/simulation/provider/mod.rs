@@ -5,6 +5,7 @@ mod keys;
 mod ledger;
 mod responses;
 mod transport;
+mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,7 @@ use super::trace::Trace;
 pub use ledger::Ledger;
 pub use responses::{APPLICATION, ISSUER};
 pub use transport::ProviderTransport;
+pub use webhooks::Webhook;
 
 use calls::{Call, Calls};
 use transport::CallEnd;
@@ -46,6 +48,10 @@ struct State {
     troubles: BTreeMap<Endpoint, (Duration, Failure)>,
     unusable: Option<(Duration, Unusable)>,
     unregistered: BTreeSet<usize>,
+    /// In which seconds an administrator ended sign-ins.
+    ended_at: Vec<u64>,
+    /// The last message that a gateway accepted.
+    last_webhook: Option<Webhook>,
     /// Until when the store that the gateways share may fail them.
     store_trouble: Duration,
     /// From when to when it was lost, with all that it knew until then.

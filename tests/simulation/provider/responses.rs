@@ -50,6 +50,12 @@ impl IdentityProvider {
             return (404, String::new());
         };
         let (grant, refresh) = state.ledger.begin(visitor, self.time.elapsed());
+        let ended_now = state.ended_at.contains(&self.time.now().secs());
+        let backdates = self.unusable(state) == Some(Unusable::ExpiredOnArrival);
+        if ended_now || (backdates && !state.ended_at.is_empty()) {
+            // Whether the login was before or after what ended, its `iat` does not tell.
+            state.ledger.grants[grant].excused = true;
+        }
         if state.unregistered.contains(&visitor) {
             return (202, self.tokens(state, grant, &refresh));
         }
@@ -115,14 +121,17 @@ impl IdentityProvider {
         }))
     }
 
+    /// Why the tokens that it issues now cannot be used.
+    fn unusable(&self, state: &State) -> Option<Unusable> {
+        let (until, how) = state.unusable?;
+        (self.time.elapsed() < until).then_some(how)
+    }
+
     /// The body of an answer with tokens.
     fn tokens(&self, state: &State, grant: usize, refresh: &str) -> String {
         let now = self.time.now().secs();
         let row = &state.ledger.grants[grant];
-        let unusable = state
-            .unusable
-            .filter(|(until, _)| self.time.elapsed() < *until)
-            .map(|(_, how)| how);
+        let unusable = self.unusable(state);
         let mut claims = json!({
             "iss": ISSUER, "aud": APPLICATION, "sub": format!("visitor{}", row.visitor),
             "sid": row.sid, "iat": now, "exp": now + self.options.token_life,

@@ -172,10 +172,10 @@ impl Replica {
     }
 
     /// Reads all revocations from the server.
-    async fn read_revocations(&self) -> Result<BTreeMap<RevocationId, Timestamp>, StoreError> {
+    async fn read_revocations(&self) -> Result<BTreeMap<RevocationId, Revocation>, StoreError> {
         let on_server = self.run(|data| (data.revoked.clone(), None)).await?;
-        for (&id, &until) in &on_server {
-            self.saved.revocations.add(Revocation { id, until }, None);
+        for revocation in on_server.values() {
+            self.saved.revocations.add(*revocation, None);
         }
         Ok(on_server)
     }
@@ -187,7 +187,7 @@ impl Replica {
         own.sort_by_key(|revocation| revocation.id);
         for revocation in own {
             let known = on_server.get(&revocation.id);
-            if known.is_none_or(|until| *until < revocation.until) {
+            if known != Some(&revocation) {
                 self.publish(revocation).await?;
             }
         }
@@ -198,10 +198,10 @@ impl Replica {
     ///
     /// # Errors
     /// Where the server does not answer.
-    pub async fn publish(&self, revocation: Revocation) -> Result<(), StoreError> {
+    pub async fn publish(&self, revocation: Revocation) -> Result<bool, StoreError> {
         self.run(|data| {
             let news = data.revoke(revocation);
-            ((), news.then_some(Message::Revoked(revocation)))
+            (news, news.then_some(Message::Revoked(revocation)))
         })
         .await
     }

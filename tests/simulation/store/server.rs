@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use vestibule::model::timestamp::Timestamp;
 use vestibule::store::{
     LeaseKey, MemoryPendingRevocations, MemoryThrottles, Revocation, RevocationId, SessionHash,
     StoreError,
@@ -34,8 +33,7 @@ pub struct Server {
 pub struct Data {
     pub leases: BTreeMap<[u8; 32], Lease>,
     pub sessions: BTreeMap<[u8; 32], StoredValue>,
-    /// The ends of revocations.
-    pub revoked: BTreeMap<RevocationId, Timestamp>,
+    pub revoked: BTreeMap<RevocationId, Revocation>,
     pub pending_revocations: Arc<MemoryPendingRevocations>,
     pub last_fence: u64,
     journal: VecDeque<(Duration, Undo)>,
@@ -67,7 +65,7 @@ pub struct StoredValue {
 enum Undo {
     Lease([u8; 32], Option<Lease>),
     Session([u8; 32], Option<StoredValue>),
-    Revoked(RevocationId, Option<Timestamp>),
+    Revoked(RevocationId, Option<Revocation>),
 }
 
 #[derive(Debug, Default)]
@@ -286,12 +284,17 @@ impl Data {
 
     /// Adds a revocation, or extends it. Returns whether that is news.
     pub fn revoke(&mut self, revocation: Revocation) -> bool {
-        let Revocation { id, until } = revocation;
+        let id = revocation.id;
         let before = self.revoked.get(&id).copied();
-        if before.is_some_and(|before| until <= before) {
+        let merged = before.map_or(revocation, |before| Revocation {
+            id,
+            issued_by: before.issued_by.max(revocation.issued_by),
+            until: before.until.max(revocation.until),
+        });
+        if before == Some(merged) {
             return false;
         }
-        self.revoked.insert(id, until);
+        self.revoked.insert(id, merged);
         self.log(Undo::Revoked(id, before));
         true
     }

@@ -8,7 +8,6 @@ use tokio::time::timeout;
 
 use vestibule::config::settings::Rate;
 use vestibule::model::timestamp::Timestamp;
-use vestibule::model::token::RevocationKey;
 use vestibule::store::{
     Acquire, Fence, LeaseKey, LeaseResult, LeaseStore, MemoryPendingRevocations, PendingId,
     PendingRevocation, PendingRevocationStore, Reservation, ReserveError, Revocation, RevocationId,
@@ -276,32 +275,48 @@ impl SessionStore for SharedStore {
 
 #[async_trait]
 impl RevocationStore for SharedStore {
-    async fn revoke(
+    async fn revoke_all(
         &self,
-        provider: &str,
-        session: &RevocationKey,
-        until: Timestamp,
+        revocations: &[Revocation],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        if until <= now {
-            return Ok(());
+        let mut result = Ok(());
+        for revocation in revocations {
+            if revocation.until <= now {
+                continue;
+            }
+            self.0.saved.revocations.add(*revocation, Some(now));
+            let published = self.0.publish(*revocation).await;
+            if published.is_err() {
+                self.0.publish_later();
+            }
+            result = result.and(published.map(drop));
         }
-        let id = RevocationId::of(provider, session);
-        let revocation = Revocation { id, until };
-        self.0.saved.revocations.add(revocation, Some(now));
-        let published = self.0.publish(revocation).await;
-        if published.is_err() {
-            self.0.publish_later();
-        }
-        published
+        result
+    }
+
+    async fn mark_used(
+        &self,
+        id: RevocationId,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mark = Revocation::of_sign_in(id, until);
+        let news = self.0.publish(mark).await?;
+        self.0.saved.revocations.add(mark, Some(now));
+        Ok(news)
     }
 
     fn listen(&self, listener: Arc<dyn RevocationListener>) {
         self.0.saved.revocations.listen(listener);
     }
 
-    fn is_revoked(&self, provider: &str, session: &RevocationKey, now: Timestamp) -> bool {
-        self.0.saved.revocations.is_revoked(provider, session, now)
+    fn issued_by(&self, id: RevocationId, now: Timestamp) -> Option<Timestamp> {
+        self.0.saved.revocations.issued_by(id, now)
+    }
+
+    fn generation(&self) -> u64 {
+        self.0.saved.revocations.generation()
     }
 }
 

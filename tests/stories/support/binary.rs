@@ -67,6 +67,27 @@ impl Process {
         process
     }
 
+    /// `vestibule demo` with ports of its own and these arguments.
+    pub async fn demo(arguments: &[&str]) -> Self {
+        let mut command = vestibule();
+        command.args(["demo", "--port", "0"]).args(arguments);
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        // Where it keeps what it forgets at its end.
+        command.env("TMPDIR", folder.path());
+        let mut process = Self::spawn(command, folder, free());
+        process.address = process.until(|process| process.told("store")).await;
+        process.admin = process.until(|process| process.told("metrics")).await;
+        process
+    }
+
+    /// The address that the demo prints beside `word`.
+    fn told(&self, word: &str) -> Option<SocketAddr> {
+        let printed = self.printed();
+        let line = printed.lines().find(|line| line.contains(word))?;
+        let port = line.split("http://").nth(1)?.split([':', '/']).nth(1)?;
+        Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)))
+    }
+
     /// Starts another process with the same file, which takes the place of this one.
     pub fn successor(&self) -> Self {
         let mut command = vestibule();

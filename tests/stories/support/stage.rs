@@ -233,6 +233,8 @@ impl Stage {
 pub struct Replica {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where metrics and health are.
+    pub admin: SocketAddr,
     /// The configuration in force.
     pub runtime_handle: Arc<RuntimeHandle>,
     stop: watch::Sender<StopRequest>,
@@ -246,9 +248,11 @@ impl Replica {
         let opened = BoundServer::open(settings, clock).unwrap();
         let (stop, stopped) = watch::channel(StopRequest::None);
         let (address, runtime_handle) = (opened.addresses()[0], opened.runtime_handle());
+        let admin = opened.admin_address().unwrap();
         tokio::spawn(opened.run(None, stopped));
         let replica = Self {
             address,
+            admin,
             runtime_handle,
             stop,
             state: None,

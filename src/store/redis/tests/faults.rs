@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
-use super::super::super::{LeaseStore as _, ThrottleKey, ThrottleKeys};
+use super::super::super::{
+    LeaseStore as _, Revocation, RevocationId, ThrottleKey, ThrottleKeys, TokenGroup,
+};
 use super::*;
 
 const ONE_A_MINUTE: Rate = Rate {
@@ -15,16 +17,23 @@ fn session(name: &str) -> RevocationKey {
     RevocationKey(name.to_owned())
 }
 
+/// Revokes a sign-in, and what was issued to a user.
 async fn revoke(stores: &Stores, name: &str) -> Result<(), StoreError> {
     let until = NOW.plus(MINUTE);
-    stores
-        .revocations
-        .revoke("main", &session(name), until, NOW)
-        .await
+    let of_user = Revocation {
+        id: RevocationId::of_group("main", TokenGroup::User(name)),
+        issued_by: NOW,
+        until,
+    };
+    let of_sign_in = Revocation::of_sign_in(RevocationId::of("main", &session(name)), until);
+    let revocations = [of_sign_in, of_user];
+    stores.revocations.revoke_all(&revocations, NOW).await
 }
 
 fn is_revoked(stores: &Stores, name: &str) -> bool {
+    let user = RevocationId::of_group("main", TokenGroup::User(name));
     stores.revocations.is_revoked("main", &session(name), NOW)
+        && stores.revocations.issued_by(user, NOW) == Some(NOW)
 }
 
 async fn becomes_revoked(stores: &Stores, name: &str) -> bool {
@@ -84,6 +93,12 @@ fn a_server_that_lost_its_data_gets_the_revocations_back() {
         assert!(eventually(async || !is_ready(&here).await && !is_ready(&there).await).await);
         assert!(revoke(&here, "b").await.is_err());
         assert!(is_revoked(&here, "b"), "in this replica");
+        let message = RevocationId::of_message("main", "m");
+        let mark = || {
+            let until = NOW.plus(MINUTE);
+            here.revocations.mark_used(message, until, NOW)
+        };
+        assert!(mark().await.is_err());
         every_store_fails(&here, lease, account).await;
 
         assert!(server.run());
@@ -92,6 +107,7 @@ fn a_server_that_lost_its_data_gets_the_revocations_back() {
             becomes_revoked(&there, "b").await,
             "published as soon as possible"
         );
+        assert_eq!(mark().await, Ok(true), "what was not stored is not used");
         let newcomer = ready_replica(&settings).await;
         for name in ["a", "b"] {
             assert!(is_revoked(&newcomer, name), "{name} was revoked");
@@ -296,7 +312,10 @@ fn more_than_one_page_is_read_and_published() {
         assert!(server.run());
         assert!(becomes_ready(&here).await);
         let newcomer = ready_replica(&settings).await;
-        assert!((0..4_500).all(|number| is_revoked(&newcomer, &number.to_string())));
+        let revocations = &newcomer.revocations;
+        let is_revoked =
+            |number: u64| revocations.is_revoked("main", &session(&number.to_string()), NOW);
+        assert!((0..4_500).all(is_revoked));
     });
 }
 
@@ -345,7 +364,7 @@ fn a_master_that_became_a_replica_is_left() {
         assert!(
             eventually(async || server
                 .command(&["ZCARD", "vestibule:revoked"])
-                .contains('1'))
+                .contains('2'))
             .await,
             "published in the end"
         );

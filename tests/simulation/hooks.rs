@@ -1,0 +1,117 @@
+//! The provider's administrator, who ends sign-ins there. The provider tells a gateway by webhook,
+//! and others send webhooks that are not the provider's.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, header};
+use tokio::time::{sleep, timeout};
+
+use vestibule::runtime::hooks::{HookKind, HookRequest};
+
+use super::provider::Webhook;
+use super::rules;
+use super::schedule::EndedByAdministrator;
+use super::world::World;
+
+/// How often the provider sends a message that is not accepted, and how long it waits in between.
+const DELIVERIES: usize = 6;
+const REDELIVERY: Duration = Duration::from_secs(6);
+/// How long a gateway may take to answer.
+const LONGEST_HOOK: Duration = Duration::from_secs(10);
+
+impl World {
+    /// The administrator ends something, and the provider tells this gateway until that accepts it.
+    pub async fn end_at_provider(
+        self: &Arc<Self>,
+        number: usize,
+        gateway: usize,
+        what: EndedByAdministrator,
+    ) {
+        let number = number % self.visitors.len();
+        let grant = self.visitor(number).held.grant;
+        let Some((webhook, grants)) = self.provider.end_sign_ins(number, grant, what) else {
+            return;
+        };
+        for attempt in 0..DELIVERIES {
+            // Received before: the answer to the first time was lost with its process.
+            if matches!(
+                self.send(&webhook, gateway + attempt).await,
+                Some(200 | 400)
+            ) {
+                break;
+            }
+            if attempt + 1 == DELIVERIES {
+                return;
+            }
+            sleep(REDELIVERY).await;
+        }
+        self.provider.accepted(&webhook);
+        let now = self.time.elapsed();
+        self.provider.with_ledger(|ledger| {
+            for grant in &grants {
+                let grant = &mut ledger.grants[*grant];
+                grant.signed_out = grant.signed_out.or(Some(now));
+            }
+        });
+        self.check_streams(&grants).await;
+    }
+
+    /// Somebody sends a webhook that the provider did not sign, or one that it sent before.
+    pub async fn misuse_hooks(self: &Arc<Self>, number: usize, gateway: usize) {
+        let number = number % self.visitors.len();
+        let forged = self.provider.forge_webhook(number);
+        // A store that lost its data may have lost that it was received.
+        let is_known = !self.provider.had_store_trouble();
+        let sent_before = self.provider.last_webhook().filter(|_| is_known);
+        for webhook in [Some(forged), sent_before].into_iter().flatten() {
+            if self.send(&webhook, gateway).await == Some(200) {
+                let what =
+                    format!("gateway {gateway} accepts a webhook that is not the provider's");
+                self.trace.violate(rules::HOOKS_ARE_CHECKED, what);
+            }
+        }
+    }
+
+    /// The status of the answer; `None` where there is none.
+    async fn send(&self, webhook: &Webhook, gateway: usize) -> Option<u16> {
+        let gateway = self.gateway(gateway);
+        let process = gateway.process()?;
+        process.accepting().await;
+        if !process.life.is_alive() {
+            return None;
+        }
+        let _guard = process.begin_request();
+        let runtime = process.runtime_handle.current();
+        let mut headers = HeaderMap::new();
+        let json = HeaderValue::from_static("application/json");
+        headers.insert(header::CONTENT_TYPE, json);
+        let signature = HeaderValue::from_str(&webhook.signature).ok()?;
+        headers.insert("x-fusionauth-signature-jwt", signature);
+        let request = HookRequest {
+            kind: HookKind::Fusionauth,
+            provider: None,
+            headers: &headers,
+            body: Some(&webhook.body),
+            client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        };
+        let answer = tokio::select! {
+            biased;
+            answer = timeout(LONGEST_HOOK, runtime.hooks.receive(request)) => answer,
+            () = process.life.died() => return None,
+        };
+        let Ok(answer) = answer else {
+            let what = format!("gateway {} does not answer a webhook", gateway.number);
+            self.trace.violate(rules::ANSWERED, what);
+            return None;
+        };
+        self.trace.note(|| {
+            format!(
+                "gateway {} answers the webhook {}: {}",
+                gateway.number, webhook.id, answer.status
+            )
+        });
+        Some(answer.status)
+    }
+}

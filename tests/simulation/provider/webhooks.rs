@@ -1,0 +1,104 @@
+//! The provider's webhooks.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::super::schedule::EndedByAdministrator;
+use super::responses::APPLICATION;
+use super::{IdentityProvider, keys};
+
+/// A message of the provider, or one that claims to be.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// The id of its event.
+    pub id: String,
+    pub body: Vec<u8>,
+    pub signature: String,
+}
+
+impl Webhook {
+    fn new(id: String, event: &Value, sign: impl FnOnce(&Value) -> String) -> Self {
+        let body = json!({ "event": event }).to_string().into_bytes();
+        let hash = STANDARD.encode(digest(&SHA256, &body));
+        Self {
+            id,
+            signature: sign(&json!({ "request_body_sha256": hash })),
+            body,
+        }
+    }
+}
+
+impl IdentityProvider {
+    /// The administrator ends sign-ins. Returns the message about it and the numbers of the
+    /// sign-ins; `None` where there is none.
+    pub fn end_sign_ins(
+        &self,
+        visitor: usize,
+        grant: Option<usize>,
+        what: EndedByAdministrator,
+    ) -> Option<(Webhook, Vec<usize>)> {
+        let mut state = self.state();
+        let all = state.ledger.grants.iter().enumerate();
+        let is_ended = |number: usize, of: usize| match what {
+            EndedByAdministrator::SignIn => Some(number) == grant,
+            EndedByAdministrator::User => of == visitor,
+            EndedByAdministrator::Application => true,
+        };
+        let ended = all.filter(|(number, grant)| is_ended(*number, grant.visitor));
+        let ended: Vec<usize> = ended.map(|(number, _)| number).collect();
+        let first = *ended.first()?;
+        for number in &ended {
+            let grant = &mut state.ledger.grants[*number];
+            grant.ended = true;
+            grant.over = grant.over.or(Some("an administrator ended it"));
+        }
+        let now = self.time.now();
+        state.ended_at.push(now.secs());
+        let id = format!("event-{}", state.ended_at.len());
+        let mut event = json!({
+            "type": "jwt.refresh-token.revoke", "id": id, "createInstant": now.millis(),
+            "tenantId": "tenant",
+            "applicationTimeToLiveInSeconds": { APPLICATION: self.options.token_life },
+        });
+        let user = format!("visitor{visitor}");
+        match what {
+            EndedByAdministrator::SignIn => {
+                event["userId"] = json!(user);
+                event["applicationId"] = json!(APPLICATION);
+                event["refreshToken"] = json!({ "id": state.ledger.grants[first].sid });
+            }
+            EndedByAdministrator::User => event["userId"] = json!(user),
+            EndedByAdministrator::Application => event["applicationId"] = json!(APPLICATION),
+        }
+        self.trace
+            .note(|| format!("an administrator ends {what:?} of visitor {visitor}: {id}"));
+        let webhook = Webhook::new(id, &event, |claims| keys::sign(state.key, claims));
+        Some((webhook, ended))
+    }
+
+    /// Notes that a message was accepted.
+    pub fn accepted(&self, webhook: &Webhook) {
+        self.state().last_webhook = Some(webhook.clone());
+    }
+
+    /// The message that was accepted last.
+    pub fn last_webhook(&self) -> Option<Webhook> {
+        self.state().last_webhook.clone()
+    }
+
+    /// The gateway that accepted the last message has forgotten it.
+    pub fn forget_webhook(&self) {
+        self.state().last_webhook = None;
+    }
+
+    /// A message that a visitor was locked, which somebody else made up.
+    pub fn forge_webhook(&self, visitor: usize) -> Webhook {
+        let event = json!({
+            "type": "user.deactivate", "id": "forged", "createInstant": self.time.now().millis(),
+            "tenantId": "tenant", "user": { "id": format!("visitor{visitor}") },
+        });
+        Webhook::new("forged".to_owned(), &event, keys::forge)
+    }
+}
