@@ -321,19 +321,6 @@ impl Site {
             })
     }
 
-    /// The origin of the alias that `host` names, else the site's own.
-    #[must_use]
-    pub fn origin_at(&self, host: &Host) -> Origin {
-        let of_alias = |alias: &Host| Origin {
-            scheme: self.origin.scheme,
-            name: alias.name.clone(),
-            port: alias.port.unwrap_or(self.origin.scheme.default_port()),
-        };
-        let mut origins = self.aliases.iter().map(of_alias);
-        let found = origins.find(|origin| origin.matches_host(host));
-        found.unwrap_or_else(|| self.origin.clone())
-    }
-
     /// Whether `origin` is the site's own, under its main host or an alias.
     #[must_use]
     pub fn is_own_origin(&self, origin: &Origin) -> bool {

@@ -26,7 +26,7 @@ use crate::system::{self, Clock};
 use crate::telemetry::ProviderMetrics;
 use crate::telemetry::labels::{CallResult, ProviderOperation};
 
-use super::token_check::{IdToken, Verified, VerifyTokenError};
+use super::token_check::{IdToken, KeyLookup, Verified, VerifyTokenError};
 
 /// A provider with its keys and metrics.
 pub struct ProviderClient {
@@ -212,25 +212,17 @@ impl ProviderClient {
                     Err(error) => error,
                 },
             };
-            return Err(match (error, lookup) {
-                (VerifyError::Expired(claims), _) => VerifyTokenError::Expired(claims),
-                (VerifyError::NotYetValid(claims), _) => VerifyTokenError::NotYetValid(claims),
-                (VerifyError::NotForUs, _) => VerifyTokenError::NotForUs,
-                (VerifyError::TooLarge, _) => VerifyTokenError::TooLarge,
-                (VerifyError::Invalid, _) => VerifyTokenError::Invalid,
-                (VerifyError::UnknownKey, None) => {
-                    let seen = keys.as_ref().map(|keys| keys.generation());
-                    lookup = Some(self.look_up_keys(origin, seen).await)
-                        .filter(|lookup| *lookup != KeyLookup::Superseded);
-                    continue;
-                }
-                (VerifyError::UnknownKey, Some(_)) if keys.is_none() => VerifyTokenError::NoKeys,
-                (VerifyError::UnknownKey, Some(KeyLookup::Done)) => VerifyTokenError::UnknownKey,
-                (VerifyError::UnknownKey, Some(KeyLookup::TooSoon | KeyLookup::Superseded)) => {
-                    VerifyTokenError::KeyNotLookedUp
-                }
-                (VerifyError::UnknownKey, Some(KeyLookup::Failed)) => VerifyTokenError::NoKeys,
-            });
+            if let (VerifyError::UnknownKey, None) = (&error, lookup) {
+                let seen = keys.as_ref().map(|keys| keys.generation());
+                lookup = Some(self.look_up_keys(origin, seen).await)
+                    .filter(|lookup| *lookup != KeyLookup::Superseded);
+                continue;
+            }
+            // Without any keys it makes no difference how the look-up went.
+            return Err(VerifyTokenError::of(
+                error,
+                lookup.filter(|_| keys.is_some()),
+            ));
         }
     }
 
@@ -278,7 +270,7 @@ impl ProviderClient {
                     .call(ProviderOperation::Keys, CallResult::Ok, watch.elapsed());
             }
             Err(error) => {
-                tracing::warn!(provider = self.name, error = %cause(error), "the provider's keys could not be fetched");
+                tracing::warn!(provider = self.name, %error, "the provider's keys could not be fetched");
                 self.metrics
                     .call(ProviderOperation::Keys, result_of(error), watch.elapsed());
             }
@@ -389,19 +381,6 @@ impl ProviderClient {
     }
 }
 
-/// How a look-up of keys went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum KeyLookup {
-    /// The keys are those that the provider publishes now.
-    Done,
-    /// Others have come meanwhile: the token is verified with them first.
-    Superseded,
-    /// The provider was asked a moment ago, and may have changed its keys since.
-    TooSoon,
-    /// The provider did not answer.
-    Failed,
-}
-
 /// The metric label of a call that failed.
 pub(super) fn result_of(error: &ProviderError) -> CallResult {
     match error {
@@ -414,11 +393,4 @@ pub(super) fn result_of(error: &ProviderError) -> CallResult {
 /// A site that signs in by redirect has a provider that does, or the configuration was refused.
 fn no_redirect() -> ProviderError {
     ProviderError::Misconfigured("users of the provider do not sign in by redirect".into())
-}
-
-fn cause(error: &ProviderError) -> &str {
-    match error {
-        ProviderError::Refused(refused) => refused.reason.as_str(),
-        ProviderError::Unavailable(cause) | ProviderError::Misconfigured(cause) => cause,
-    }
 }

@@ -29,8 +29,15 @@ impl<'a> RequestContext<'a> {
     /// cookies of its own.
     pub(super) fn origin(&self) -> Origin {
         let site = &self.site_runtime.site;
+        let scheme = site.origin.scheme;
+        let mut origins = site.aliases.iter().map(|alias| Origin {
+            scheme,
+            name: alias.name.clone(),
+            port: alias.port.unwrap_or(scheme.default_port()),
+        });
         let host = self.host.and_then(Host::parse);
-        host.map_or_else(|| site.origin.clone(), |host| site.origin_at(&host))
+        host.and_then(|host| origins.find(|origin| origin.matches_host(&host)))
+            .unwrap_or_else(|| site.origin.clone())
     }
 
     /// The fields that every audit record of this request has.

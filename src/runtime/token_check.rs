@@ -1,6 +1,6 @@
 //! A token that is checked with the keys of a provider, and what came of it.
 
-use crate::provider::verify::VerifiedClaims;
+use crate::provider::verify::{VerifiedClaims, VerifyError};
 
 /// An ID token of the provider, and what it is compared with.
 #[derive(Clone, Copy)]
@@ -16,6 +16,19 @@ pub(super) struct IdToken<'a> {
 pub(super) struct Verified<T = VerifiedClaims> {
     pub(super) claims: T,
     pub(super) generation: u64,
+}
+
+/// How a look-up of keys went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyLookup {
+    /// The keys are those that the provider publishes now.
+    Done,
+    /// Others have come meanwhile: the token is verified with them first.
+    Superseded,
+    /// The provider was asked a moment ago, and may have changed its keys since.
+    TooSoon,
+    /// The provider did not answer.
+    Failed,
 }
 
 /// Why a token does not verify. Of the last three nobody can tell what it is.
@@ -36,4 +49,22 @@ pub(super) enum VerifyTokenError {
     KeyNotLookedUp,
     /// The keys of the provider are missing, or its key is unknown and the provider did not answer.
     NoKeys,
+}
+
+impl VerifyTokenError {
+    /// What `error` means after a look-up of keys; `lookup` is `None` where there are none at all.
+    pub(super) fn of(error: VerifyError, lookup: Option<KeyLookup>) -> Self {
+        match (error, lookup) {
+            (VerifyError::Expired(claims), _) => Self::Expired(claims),
+            (VerifyError::NotYetValid(claims), _) => Self::NotYetValid(claims),
+            (VerifyError::NotForUs, _) => Self::NotForUs,
+            (VerifyError::TooLarge, _) => Self::TooLarge,
+            (VerifyError::Invalid, _) => Self::Invalid,
+            (VerifyError::UnknownKey, Some(KeyLookup::Done)) => Self::UnknownKey,
+            (VerifyError::UnknownKey, Some(KeyLookup::TooSoon | KeyLookup::Superseded)) => {
+                Self::KeyNotLookedUp
+            }
+            (VerifyError::UnknownKey, Some(KeyLookup::Failed) | None) => Self::NoKeys,
+        }
+    }
 }
