@@ -13,6 +13,11 @@ export EXAMPLES="$target/debug/examples"
 
 counterpart 'Chromium' tests/real/browser.py "$target/release/vestibule" \
     python3:python3 chromium:chromium chromedriver:chromium-driver
+counterpart 'one sign-in for two sites in Chromium' tests/real/one_sign_in.py "$target/release/vestibule" \
+    python3:python3 chromium:chromium chromedriver:chromium-driver
+counterpart 'the snippets that verify assertions' tests/real/assertion.py "$target/release/vestibule" \
+    python3:python3 python3.ensurepip:python3-venv node:nodejs npm:npm ruby:ruby \
+    /usr/share/doc/ruby-jwt/copyright:ruby-jwt
 counterpart 'axe-core' tests/real/accessibility.py "$target/release/vestibule" \
     python3:python3 chromium:chromium chromedriver:chromium-driver node:nodejs npm:npm
 counterpart "FusionAuth's SDK for React" tests/real/react_sdk.py "$target/release/vestibule" \
