@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use vestibule::doctor::{Finding, Status, examine};
 use vestibule::system::Clock;
 
-use super::support::{Application, Authority, LOGIN, OpenId, Received, Redis, Scripted, field_error, run};
+use super::support::{
+    Application, Authority, LOGIN, OpenId, Received, Redis, Scripted, field_error, run,
+};
 
 const APPLICATION: &str = "/api/application/store-application";
 const WEBHOOKS: &str = "/api/webhook";
@@ -331,7 +333,10 @@ async fn what_is_wrong_with_an_openid_provider_is_named_with_its_mend() {
     let wrong = findings.iter().filter(|it| it.status != Status::Ok);
     assert_eq!(wrong.collect::<Vec<_>>(), Vec::<&Finding>::new());
     let clients = findings.iter();
-    assert_eq!(clients.filter(|it| it.message.contains("client")).count(), 1);
+    assert_eq!(
+        clients.filter(|it| it.message.contains("client")).count(),
+        1
+    );
     let refused = json!({ "error": "invalid_client" });
     provider.behaves(|ways| ways.token_answer = Some((401, refused)));
     setup
