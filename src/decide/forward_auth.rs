@@ -2,9 +2,9 @@
 //! about each (`docs/reference/forward-auth.md`). nginx calls it `auth_request`, Caddy and Traefik
 //! forward-auth, Envoy `ext_authz`.
 //!
-//! * The request that is decided is the client's, as the proxy tells it. It is validated as strictly
-//!   as one that arrived. What is told twice must be the same, and what is not told is not guessed:
-//!   a proxy that sets one field may forward a forged one beside it.
+//! * The request that is decided is the client's, as the proxy tells it. It is validated as
+//!   strictly as one that arrived. What is told twice must be the same, and what is not told is not
+//!   guessed: a proxy that sets one field may forward a forged one beside it.
 //! * Everything but permission has a status outside 2xx. Proxies take every 2xx for permission.
 //! * The headers of permission are complete: a header without a value is there, and empty, so that
 //!   the proxy's copy replaces the client's.

@@ -61,8 +61,8 @@ struct Gateway {
     runtime_handle: Arc<RuntimeHandle>,
 }
 
-/// Serves the sites on `listeners` until `accepting` ends, then waits for requests in flight, at most
-/// for `server.drain`.
+/// Serves the sites on `listeners` until `accepting` ends, then waits for requests in flight, at
+/// most for `server.drain`.
 ///
 /// # Errors
 /// When a listener cannot be used.

@@ -8,6 +8,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+from installed import target_directory
 from webdriver import until
 
 PACKAGES = "systemd,systemd-sysv,dbus,ca-certificates"
@@ -25,7 +26,7 @@ class Machine:
         if os.geteuid() != 0:
             unavailable("needs root, to boot a container")
         self.root = Path(directory) / "machine"
-        base = Path(os.environ.get("CARGO_TARGET_DIR", "target")) / f"debian-{suite}.tar"
+        base = target_directory() / f"debian-{suite}.tar"
         if not base.exists():
             made = subprocess.run(
                 ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", suite, str(base)],

@@ -87,7 +87,7 @@ class Run:
                 if isinstance(answer, Exception):
                     self.fault(f"a visitor's connection: {answer!r}")
                 elif not (answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(EMAIL.encode())):
-                    self.fault(f"a visitor got {answer[:200]!r}")
+                    self.fault(f"a visitor got {answer[:600]!r}")
                 elif change := cookies_of(answer):
                     self.renewed += 1
                     cookies.update(change)

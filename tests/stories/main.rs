@@ -45,6 +45,7 @@ mod path_vulnerabilities;
 mod pipelining;
 mod provider_answers;
 mod provider_steps;
+mod redirect_providers;
 mod refused_below;
 mod refused_bodies;
 mod renewal;

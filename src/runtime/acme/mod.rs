@@ -1,5 +1,5 @@
-//! Certificates by themselves (ACME, RFC 8555): for every host of an https site that has none in the
-//! configuration of a listener with `acme = true`.
+//! Certificates by themselves (ACME, RFC 8555): for every host of an https site that has none in
+//! the configuration of a listener with `acme = true`.
 //!
 //! Each name has a certificate of its own, so that one that cannot be validated keeps no other from
 //! its certificate. Until the first one is issued, a self-signed certificate stands in. Replicas
