@@ -267,6 +267,21 @@ def api_client(reader):
     assert told["x-auth-email"] == "ann@example.com", told
 
 
+def doctor(reader):
+    """Doctor: what it says of a site that serves, at a terminal and in a pipeline."""
+    guide = blocks("docs/guide/doctor.md", HERE)
+    add_ann(reader)
+    # Whoever runs this is the gateway's user.
+    (reader.directory / "bin" / "sudo").write_text('#!/bin/sh\nshift 2\nexec "$@"\n')
+    (reader.directory / "bin" / "sudo").chmod(0o755)
+    reader.environment["VESTIBULE_CONFIG"] = "vestibule.toml"
+    with reader.serving():
+        said = reader.run(guide["doctor"].replace("/etc/vestibule/vestibule.toml", "vestibule.toml") + "true")
+        assert "127.0.0.1:3001" in said, said
+        lines = reader.run(guide["pipeline"]).splitlines()
+    assert all(line.startswith(("warn ", "fail ")) for line in lines) and lines, lines
+
+
 def two_factor(reader):
     """API clients: a sign-in with a code."""
     add_ann(reader, '[users.two_factor]\nemail = "ann@example.com"\n')
@@ -305,7 +320,7 @@ def with_code(reader, block, outbox):
     return json.loads(reader.run(finish))
 
 
-STEPS = (first, users, check, token, api_client, two_factor, one_page)
+STEPS = (first, users, check, token, doctor, api_client, two_factor, one_page)
 
 
 def in_a_network_of_its_own():
