@@ -4,8 +4,8 @@
 //!
 //! This script checks only the form of a catalog. Tests in `src/pages/catalog` check the messages.
 //!
-//! It also finds the version that `vestibule --version` prints: that of the package, and of a release
-//! the commit that it was built from.
+//! It also finds the version that `vestibule --version` prints: that of the package, and of a
+//! release the commit that it was built from.
 
 use std::error::Error;
 use std::fmt::Write as _;

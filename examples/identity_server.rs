@@ -2,8 +2,8 @@
 //! can be tested against it.
 //!
 //! `cargo run --example identity_server -- --state DIR [--users FILE] [--grace SECONDS] [--listen
-//! ADDRESS]` prints the port and serves until it is stopped. The API key is `demo`. Several gateways
-//! can share it, see `packaging/replicas`.
+//! ADDRESS]` prints the port and serves until it is stopped. The API key is `demo`. Several
+//! gateways can share it, see `packaging/replicas`.
 #![expect(
     clippy::print_stdout,
     reason = "the port is the only output of this program"

@@ -33,6 +33,8 @@ counterpart 'the dashboard and the alerts' tests/real/observability.py "$target/
     python3:python3 openssl:openssl prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager
 counterpart 'the causes in the guide to troubleshooting' tests/real/causes.py "$target/release/vestibule" \
     python3:python3 redis-server:redis-server openssl:openssl
+counterpart 'the shell blocks of the guides' tests/real/guides.py "$target/release/vestibule" \
+    python3:python3 curl:curl openssl:openssl unshare:util-linux
 counterpart 'manifests for containers' tests/real/manifests.py "$target/release/vestibule" \
     python3:python3 python3.ensurepip:python3-venv openssl:openssl
 counterpart 'three replicas and a Redis' tests/real/replicas.py "$target/release/vestibule" \

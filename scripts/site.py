@@ -93,6 +93,9 @@ class Book:
         if not (ROOT / wanted).exists() or wanted.startswith(".."):
             self.problems.append(f"{path}: {link}: no such file")
             return link
+        if wanted == "docs/SUMMARY.md":
+            # mdBook's own page of it.
+            return posixpath.relpath("toc.html", posixpath.dirname(place(path)) or ".")
         if Path(wanted).suffix in PICTURES:
             to = self.source / place(wanted)
             to.parent.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@
 //! * `embedded`: an identity server with FusionAuth's API and OpenID Connect, and the sample
 //!   applications of the demo.
 //! * `system`: the clock, randomness and detached tasks.
+//! * `doctor`: what may be wrong outside the configuration.
 //! * `cli`: the commands.
 //!
 //! A request runs through them in this order: `proxy` validates it and finds its site, [`decide`]
@@ -41,6 +42,8 @@ pub mod admin;
 pub mod cli;
 #[cfg(feature = "edge")]
 pub mod config;
+#[cfg(feature = "edge")]
+pub mod doctor;
 #[cfg(feature = "edge")]
 pub mod embedded;
 #[cfg(feature = "edge")]

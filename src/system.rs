@@ -90,8 +90,8 @@ impl Clock {
         )
     }
 
-    /// The time since this clock was made. Nobody sets it: it tells how long something has lasted in
-    /// this process, whatever the wall clock does.
+    /// The time since this clock was made. Nobody sets it: it tells how long something has lasted
+    /// in this process, whatever the wall clock does.
     #[must_use]
     pub fn monotonic(&self) -> Duration {
         let ahead = Duration::from_millis(self.ahead_millis.load(Ordering::Relaxed));

@@ -88,8 +88,8 @@ fn users_file_problems(settings: &Settings) -> Vec<Problem> {
     errors.flat_map(of_file).collect()
 }
 
-/// Writes problems to standard error: with the line of the file for a person at a terminal, else one
-/// line each.
+/// Writes problems to standard error: with the line of the file for a person at a terminal, else
+/// one line each.
 fn print_problems(problems: &[Problem]) {
     let is_terminal = std::io::stderr().is_terminal();
     let style = if SystemEnvironment.variable("NO_COLOR").is_some() {

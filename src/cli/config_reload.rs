@@ -49,8 +49,8 @@ async fn database_poll(predecessor_ended: &mut watch::Receiver<bool>) {
     tokio::time::sleep(DATABASE_POLL).await;
 }
 
-/// Reloads on `SIGHUP` and when the configuration, a file that it names, a users file or the keys in
-/// `state_dir` change, until the process ends. Embedded identity servers are taken over from the
+/// Reloads on `SIGHUP` and when the configuration, a file that it names, a users file or the keys
+/// in `state_dir` change, until the process ends. Embedded identity servers are taken over from the
 /// process before this one when that has ended.
 pub(super) async fn watch(
     path: PathBuf,

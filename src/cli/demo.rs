@@ -1,8 +1,8 @@
 //! The `demo` command: the gateway in front of a sample store and forum, with an identity server,
 //! all in this process. It needs no file, no network and no other program.
 //!
-//! With `--sso` the store and the forum are clients of the identity server, which browsers reach at an
-//! address of its own (`openid_clients`).
+//! With `--sso` the store and the forum are clients of the identity server, which browsers reach at
+//! an address of its own (`openid_clients`).
 
 use std::fs::DirBuilder;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};

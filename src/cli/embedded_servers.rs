@@ -26,8 +26,8 @@ use crate::telemetry::audit;
 
 use super::passed_servers::{PassedServer, Roster, RosterEntry};
 
-/// The embedded identity servers of this process, by the provider's name. Each listens on a loopback
-/// address and takes an API key that is made at random when it is opened.
+/// The embedded identity servers of this process, by the provider's name. Each listens on a
+/// loopback address and takes an API key that is made at random when it is opened.
 #[derive(Default)]
 pub(super) struct EmbeddedServers {
     by_name: BTreeMap<String, EmbeddedServer>,
@@ -153,7 +153,8 @@ impl EmbeddedServers {
         Ok((settings, changes))
     }
 
-    /// Puts `changes` in force. Servers that are opened do not run yet; those that are removed stop.
+    /// Puts `changes` in force. Servers that are opened do not run yet; those that are removed
+    /// stop.
     pub(super) fn apply(&mut self, changes: EmbeddedChanges) -> EndedSessions {
         let mut all = Vec::new();
         for name in changes.removed {

@@ -12,6 +12,7 @@ use crate::config::settings::Settings;
 mod check_config;
 mod config_reload;
 mod demo;
+mod diagnose;
 mod embedded_servers;
 mod explain;
 mod hash_password;
@@ -49,6 +50,8 @@ enum Command {
     Check(check_config::Arguments),
     /// Show what signed-out and signed-in visitors get at an address
     Explain(explain::Arguments),
+    /// Examine what the configuration names: applications, providers, certificates, the store, files
+    Doctor(diagnose::Arguments),
     /// Run the demo: a store, a forum and an identity server on this machine, behind the gateway
     Demo(demo::Arguments),
     /// Print the JSON Schema of the configuration
@@ -120,6 +123,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::command(&arguments),
         Command::Check(arguments) => check_config::command(&arguments),
         Command::Explain(arguments) => explain::command(&arguments),
+        Command::Doctor(arguments) => diagnose::command(&arguments),
         Command::Demo(arguments) => demo::command(&arguments),
         Command::Schema { markdown, openapi } => {
             let schema = || {

@@ -45,8 +45,8 @@ pub(super) struct Retiring {
 }
 
 impl Predecessor {
-    /// Takes the listening sockets of the gateway that runs with this `state_dir`. `None` where none
-    /// runs.
+    /// Takes the listening sockets of the gateway that runs with this `state_dir`. `None` where
+    /// none runs.
     ///
     /// # Errors
     /// A message for the operator. The running process serves on.

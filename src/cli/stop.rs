@@ -13,14 +13,14 @@ use crate::system;
 use super::service_manager;
 use super::successor::Successor;
 
-/// Whether and how the process was asked to stop. A later request replaces an earlier one only where
-/// it is greater.
+/// Whether and how the process was asked to stop. A later request replaces an earlier one only
+/// where it is greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StopRequest {
     /// It was not asked.
     None,
-    /// Requests in flight finish, while another process accepts the connections (`SIGQUIT`). Without
-    /// one, as [`StopRequest::AtOnce`].
+    /// Requests in flight finish, while another process accepts the connections (`SIGQUIT`).
+    /// Without one, as [`StopRequest::AtOnce`].
     HandedOver,
     /// Connections are accepted for `server.shutdown_delay`, then requests in flight finish
     /// (`SIGTERM`).
@@ -62,8 +62,8 @@ pub(super) fn accepting(
     }
 }
 
-/// Waits for `stop`, tells health checks of it at once, and completes when connections are no longer
-/// to be accepted. Load balancers notice the health checks meanwhile.
+/// Waits for `stop`, tells health checks of it at once, and completes when connections are no
+/// longer to be accepted. Load balancers notice the health checks meanwhile.
 async fn before_drain(
     runtime_handle: Arc<RuntimeHandle>,
     mut stop: watch::Receiver<StopRequest>,

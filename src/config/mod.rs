@@ -1,9 +1,9 @@
 //! What the operator wrote, checked: a file becomes [`Settings`], or every problem in it at once.
 //!
-//! The way of a text: `validate` lays it against the schema of the `file` structs and takes out what
-//! does not fit; what is left becomes those structs; `check` looks for contradictions and makes the
-//! settings. Nothing stops at the first problem, and what was taken out is not complained about a
-//! second time.
+//! The way of a text: `validate` lays it against the schema of the `file` structs and takes out
+//! what does not fit; what is left becomes those structs; `check` looks for contradictions and
+//! makes the settings. Nothing stops at the first problem, and what was taken out is not complained
+//! about a second time.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -40,8 +40,8 @@ pub struct Report {
     pub settings: Result<Settings, Problems>,
     /// What is allowed and probably not meant, in the order of the file.
     pub warnings: Vec<Problem>,
-    /// The files and folders that were read, or that are missing: a change of one of them may change
-    /// the result. The configuration itself is none of them.
+    /// The files and folders that were read, or that are missing: a change of one of them may
+    /// change the result. The configuration itself is none of them.
     pub files: BTreeSet<PathBuf>,
 }
 

@@ -41,10 +41,11 @@ pub struct Settings {
     pub log: Log,
     /// Never empty; no two answer to one host.
     pub sites: Vec<Arc<Site>>,
-    /// Where each rule stands in the file: its line, from 1, for every site in the order of `sites`.
+    /// Where each rule stands in the file: its line, from 1, for every site in the order of
+    /// `sites`.
     pub rule_lines: Vec<Vec<usize>>,
-    /// The files and folders that were read besides the configuration: secrets, certificates, themes.
-    /// When one of them changes, the configuration is read again.
+    /// The files and folders that were read besides the configuration: secrets, certificates,
+    /// themes. When one of them changes, the configuration is read again.
     pub files: BTreeSet<PathBuf>,
 }
 

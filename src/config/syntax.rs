@@ -1,4 +1,5 @@
-//! What is no TOML at all: reported, and blanked, so that one slip does not hide all other problems.
+//! What is no TOML at all: reported, and blanked, so that one slip does not hide all other
+//! problems.
 
 use std::ops::Range;
 

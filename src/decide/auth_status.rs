@@ -2,8 +2,8 @@
 //!
 //! * The access token or the session is checked first. The refresh token is used only where that
 //!   proves nobody: it is expired, invalid or missing.
-//! * A token that cannot be checked, because the provider may have changed its keys a moment ago, is
-//!   refreshed too. Without a refresh token that is a failure, and no `no`.
+//! * A token that cannot be checked, because the provider may have changed its keys a moment ago,
+//!   is refreshed too. Without a refresh token that is a failure, and no `no`.
 //! * A revoked token is not refreshed. Its refresh token belongs to the same ended login, and the
 //!   provider could only bring that login back.
 //! * A definite no of the provider clears the cookies. A failure (provider or store unreachable)

@@ -2,9 +2,9 @@
 //!
 //! * A site that takes bearer tokens looks at the headers first: if either token header is present,
 //!   cookies are ignored. A client that sends headers is not a browser, and cookies beside them
-//!   belong to nobody in particular. A bearer token that has not the form of a JWT is no token header
-//!   (see [`BearerTokens`](crate::model::request::BearerTokens)): it is the application's, and the
-//!   cookies beside it count.
+//!   belong to nobody in particular. A bearer token that has not the form of a JWT is no token
+//!   header (see [`BearerTokens`](crate::model::request::BearerTokens)): it is the application's,
+//!   and the cookies beside it count.
 //! * Otherwise the cookies of the site's own credential kind count: session id or JWT, and the
 //!   sealed refresh token.
 //! * A cookie that occurs twice counts as none: nothing tells which of the two is the user's.

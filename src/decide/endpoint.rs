@@ -149,7 +149,8 @@ pub fn asset_name(target: &[u8]) -> Option<&str> {
     std::str::from_utf8(path.strip_prefix(OWN_FILES.as_bytes())?).ok()
 }
 
-/// The gateway's endpoint at `target`, the application's own sign-out among them; `None` where the path is the application's.
+/// The gateway's endpoint at `target`, the application's own sign-out among them; `None` where the
+/// path is the application's.
 #[must_use]
 pub fn find(site: &Site, target: &Target<'_>) -> Option<Endpoint> {
     let path = target.decoded_path();

@@ -7,15 +7,15 @@
 //!
 //! * It is set at each login, beside the tokens. Cookies that an anonymous visitor had before, such
 //!   as a basket, become the property of the user who logs in.
-//! * Where a request is another user's, or nobody's, the cookies are taken out of it, and expired in
-//!   the response. A login of another user expires them at once, so that no `public` page, for which
-//!   nobody looks at credentials, can show them.
-//! * Whoever cannot be told, because credentials were not looked at or could not be checked, is taken
-//!   for the owner: their login would have expired the cookies.
+//! * Where a request is another user's, or nobody's, the cookies are taken out of it, and expired
+//!   in the response. A login of another user expires them at once, so that no `public` page, for
+//!   which nobody looks at credentials, can show them.
+//! * Whoever cannot be told, because credentials were not looked at or could not be checked, is
+//!   taken for the owner: their login would have expired the cookies.
 //! * A logout expires them.
-//! * Each response in which the application sets one of them sets the owner cookie too, so that both
-//!   reach the browser or neither does. It also records the path and domain, without which a cookie
-//!   cannot be expired.
+//! * Each response in which the application sets one of them sets the owner cookie too, so that
+//!   both reach the browser or neither does. It also records the path and domain, without which a
+//!   cookie cannot be expired.
 
 use crate::model::application_cookies::{CookieOwner, CookieScope, OwnerHash};
 use crate::model::cookie_change::CookieChange;
@@ -213,8 +213,8 @@ fn domains(site: &Site) -> Vec<String> {
 }
 
 /// The owner cookie of a response in which the application sets cookies: `lines` are its
-/// `Set-Cookie` values, `presented` is the owner cookie of the request, `path` its path. `None` where
-/// none of them is one that `forget` names.
+/// `Set-Cookie` values, `presented` is the owner cookie of the request, `path` its path. `None`
+/// where none of them is one that `forget` names.
 #[must_use]
 pub fn bind<'l>(
     site: &Site,

@@ -2,9 +2,9 @@
 //! about each (`docs/reference/forward-auth.md`). nginx calls it `auth_request`, Caddy and Traefik
 //! forward-auth, Envoy `ext_authz`.
 //!
-//! * The request that is decided is the client's, as the proxy tells it. It is validated as strictly
-//!   as one that arrived. What is told twice must be the same, and what is not told is not guessed:
-//!   a proxy that sets one field may forward a forged one beside it.
+//! * The request that is decided is the client's, as the proxy tells it. It is validated as
+//!   strictly as one that arrived. What is told twice must be the same, and what is not told is not
+//!   guessed: a proxy that sets one field may forward a forged one beside it.
 //! * Everything but permission has a status outside 2xx. Proxies take every 2xx for permission.
 //! * The headers of permission are complete: a header without a value is there, and empty, so that
 //!   the proxy's copy replaces the client's.
@@ -243,8 +243,8 @@ pub fn respond(response: LocalResponse, denied: DeniedResponse) -> LocalResponse
         }),
         LocalResponse::Problem(problem) => LocalResponse::Problem(Problem {
             status: match (denied, problem.status) {
-                (DeniedResponse::Relayed, status) => status,
-                (DeniedResponse::StatusOnly, status @ (401 | 500..)) => status,
+                (DeniedResponse::Relayed, status)
+                | (DeniedResponse::StatusOnly, status @ (401 | 500..)) => status,
                 // nginx would answer 500, and log an error of its own.
                 (DeniedResponse::StatusOnly, _) => 403,
             },
@@ -338,10 +338,11 @@ mod tests {
     use crate::model::local_response::{LoginPage, Preflight};
 
     fn status(response: LocalResponse, denied: DeniedResponse) -> u16 {
-        match respond(response, denied) {
-            LocalResponse::Problem(problem) => problem.status,
-            other => panic!("{other:?}"),
-        }
+        let response = respond(response, denied);
+        let LocalResponse::Problem(problem) = response else {
+            panic!("{response:?}");
+        };
+        problem.status
     }
 
     #[test]

@@ -10,7 +10,8 @@ use crate::model::site::Site;
 /// What is known of the way of a request to the gateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Arrival {
-    /// How the client speaks to the first server on the way that is known; `None` where nobody says.
+    /// How the client speaks to the first server on the way that is known; `None` where nobody
+    /// says.
     pub scheme: Option<Scheme>,
     /// Whether the gateway has TLS listeners.
     pub accepts_tls: bool,
@@ -36,11 +37,11 @@ impl Arrival {
     }
 }
 
-/// Where a request for `target` at `site` goes on under https. `None` for one that may stay, and for
-/// a `host` that is not the site's.
+/// Where a request for `target` at `site` goes on under https. `None` for one that may stay, and
+/// for a `host` that is not the site's.
 ///
-/// `host` is the name in its `Host` field. Its port does not count: it is that of the plain listener.
-/// `target` was validated.
+/// `host` is the name in its `Host` field. Its port does not count: it is that of the plain
+/// listener. `target` was validated.
 #[must_use]
 pub fn location(arrival: Arrival, site: &Site, host: &str, target: &[u8]) -> Option<String> {
     let is_redirected = arrival.accepts_tls

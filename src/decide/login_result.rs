@@ -4,8 +4,8 @@
 //! * Success: the cookies are set, and the user goes on to where they wanted to go, by `303`, so
 //!   that no browser posts the password again. A preserved post is offered first.
 //! * The way on never leads back into the gateway's own login or logout.
-//! * Where the provider asks for something first, the user goes on to the page of that step by `303`,
-//!   or gets a page that says where it is done.
+//! * Where the provider asks for something first, the user goes on to the page of that step by
+//!   `303`, or gets a page that says where it is done.
 
 use std::sync::Arc;
 

@@ -3,11 +3,11 @@
 //! `GET` shows a page with one button and changes nothing, so that a link or an image of another
 //! site logs nobody out. Where nobody is logged in, it says so and asks nothing.
 //!
-//! The application's own sign-out (`sign_out_paths`) ends the login too, where the user follows a link
-//! of this site or presses a button there. Everybody else, such as a page of another site, a script or
-//! a prefetch, gets the page with the button. The application does not see the request: the response
-//! must clear the cookies and lead away, and the application's session ends with its cookies
-//! (`forget`).
+//! The application's own sign-out (`sign_out_paths`) ends the login too, where the user follows a
+//! link of this site or presses a button there. Everybody else, such as a page of another site, a
+//! script or a prefetch, gets the page with the button. The application does not see the request:
+//! the response must clear the cookies and lead away, and the application's session ends with its
+//! cookies (`forget`).
 //!
 //! `POST`, from a page of this site only, ends the login at the provider and
 //! here. Whatever comes of it elsewhere, the cookies are cleared: a user who logs out is logged out

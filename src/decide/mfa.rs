@@ -2,9 +2,9 @@
 //! new password.
 //!
 //! `GET` shows the form of the challenge in the query. The challenge is bound to the browser that
-//! posted the login form, so an address that somebody passes on leads to the login page. A challenge
-//! that has expired leads there too, or on to where the user wanted to go, where they have logged in
-//! meanwhile: the back button leads to such addresses.
+//! posted the login form, so an address that somebody passes on leads to the login page. A
+//! challenge that has expired leads there too, or on to where the user wanted to go, where they
+//! have logged in meanwhile: the back button leads to such addresses.
 //!
 //! A posted step is checked in this order: the origin, the form's fields, the challenge, how its
 //! tokens are delivered, the CSRF token, and only then the provider is asked. A challenge that has

@@ -26,17 +26,17 @@
 //! * `login`, `login_result`, `csrf_token`, `challenge`, `mfa`, `logout`: the gateway's forms.
 //! * `api`, `api_body`, `api_login`, `api_mfa`, `cors`: the JSON endpoints, and pages of other
 //!   origins.
-//! * `fusionauth_hosted_backend`: the endpoints that FusionAuth's SDKs call. `hook`: messages of the
-//!   provider.
+//! * `fusionauth_hosted_backend`: the endpoints that FusionAuth's SDKs call. `hook`: messages of
+//!   the provider.
 //! * `forget`: whose the application's own cookies are.
 //! * `prefetch`, `opener`: what a browser's prefetch may not do, and what a popup keeps.
 //! * `request_validation` and `rejection`, `request_target`, `client_address`, `forwarded`,
 //!   `trace_context`: what is checked before any policy.
-//! * `proxy_protocol`, `https_redirect`: what a proxy in front says of the client, and requests that
-//!   came in the clear.
+//! * `proxy_protocol`, `https_redirect`: what a proxy in front says of the client, and requests
+//!   that came in the clear.
 //! * `forward_auth`: requests that a proxy in front forwards itself, and asks about.
-//! * `upstream_headers`, `upstream_response`, `credential_response_headers`, `cache_fields`: what the
-//!   application and the client are sent.
+//! * `upstream_headers`, `upstream_response`, `credential_response_headers`, `cache_fields`: what
+//!   the application and the client are sent.
 //! * `explain`: the same decisions, told to the operator.
 
 use crate::model::local_response::{LocalResponse, Problem};
@@ -75,8 +75,8 @@ mod mfa;
 pub mod opener;
 mod prefetch;
 pub mod preserved_post;
+mod provider_login;
 pub mod proxy_protocol;
-mod redirect_login;
 mod redirect_loop;
 pub mod rejection;
 pub mod request_size;
@@ -162,7 +162,7 @@ fn call_endpoint<'a>(
             fusionauth_hosted_backend::decide(&call, request, site, facts, now)
         }
         Endpoint::Login => login::decide(request, site, facts, now),
-        Endpoint::Callback => redirect_login::callback(request, site, facts, now),
+        Endpoint::Callback => provider_login::callback(request, site, facts, now),
         Endpoint::Step(endpoint) => mfa::decide(endpoint, request, site, facts, now),
         Endpoint::Logout => logout::decide(request, site, facts, now),
         Endpoint::ApplicationLogout => logout::decide_application(request, site, facts, now),

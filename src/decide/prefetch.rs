@@ -6,8 +6,8 @@
 //!   `fusionauth_hosted_backend`) and preserves no post (`preserved_post`).
 //! * It sets no cookie but those of a refresh, whose old refresh token may be spent.
 //! * A form that would come with a new form cookie is refused with `503`. Browsers take what they
-//!   prefetched for the page itself, and a form without its cookie can only fail. After a `503` they
-//!   fetch the page when somebody asks for it.
+//!   prefetched for the page itself, and a form without its cookie can only fail. After a `503`
+//!   they fetch the page when somebody asks for it.
 //! * So is a page before which another user's cookies of the application would have to be expired.
 //! * A write at one of the gateway's own endpoints is refused likewise. No browser prefetches with
 //!   `POST`, but a prerendered page may send one.

@@ -1,5 +1,6 @@
-//! The limits that a site sets for the size of its requests. They are checked once the site is known;
-//! until then the largest limits of all sites hold (`docs/reference/request-handling.md#size`).
+//! The limits that a site sets for the size of its requests. They are checked once the site is
+//! known; until then the largest limits of all sites hold
+//! (`docs/reference/request-handling.md#size`).
 
 use crate::model::request_limits::{HeadLimits, RequestLimits};
 use crate::model::site::Site;

@@ -8,8 +8,8 @@
 //! * Where clients without a form may sign in with Basic credentials, `401` asks them for some.
 //!   Browsers are never asked: they would open a dialog of their own, which nothing can close but
 //!   the right password.
-//! * What only programs ask for (`/robots.txt`, `/favicon.ico`, `/.well-known/…`) never leads to the
-//!   login page: a crawler or password manager would take the form for the file.
+//! * What only programs ask for (`/robots.txt`, `/favicon.ico`, `/.well-known/…`) never leads to
+//!   the login page: a crawler or password manager would take the form for the file.
 
 use http::Method;
 

@@ -54,7 +54,8 @@ impl UpstreamHead<'_> {
     /// Checks that the response has one meaning, and is one to the request.
     ///
     /// # Errors
-    /// [`UpstreamHeadError`] where it is not. The connection that it came over cannot be used again.
+    /// [`UpstreamHeadError`] where it is not. The connection that it came over cannot be used
+    /// again.
     pub fn validate(&self, asked: AskedUpgrade) -> Result<(), UpstreamHeadError> {
         if self.status == StatusCode::SWITCHING_PROTOCOLS && !self.is_websocket(asked) {
             return Err(UpstreamHeadError::Upgrade);

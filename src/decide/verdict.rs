@@ -229,8 +229,8 @@ impl<'a> Grant<'a> {
         self.early_refresh
     }
 
-    /// Whether the request's `Authorization` field was meant for the gateway: it proved who the user
-    /// is, or would have. The application must not see it then.
+    /// Whether the request's `Authorization` field was meant for the gateway: it proved who the
+    /// user is, or would have. The application must not see it then.
     #[must_use]
     pub fn used_authorization(&self) -> bool {
         self.authorization == AuthorizationUse::Used

@@ -1,5 +1,5 @@
-//! The accounts in force: the users file, and what follows from it. A changed file replaces all of it
-//! at once.
+//! The accounts in force: the users file, and what follows from it. A changed file replaces all of
+//! it at once.
 
 use std::sync::Arc;
 

@@ -149,8 +149,8 @@ fn work(cost: &Params) -> u64 {
     u64::from(cost.m_cost()) * u64::from(cost.t_cost())
 }
 
-/// The cost of a further hash, which together with one of `cost` takes the work of one of `highest`.
-/// `None` where less than a hundredth is missing.
+/// The cost of a further hash, which together with one of `cost` takes the work of one of
+/// `highest`. `None` where less than a hundredth is missing.
 fn padding(cost: &Params, highest: &Params) -> Option<Params> {
     let missing = work(highest).checked_sub(work(cost))?;
     if missing * 100 < work(highest) {

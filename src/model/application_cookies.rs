@@ -147,8 +147,8 @@ impl OwnerHash {
 }
 
 impl CookieScope {
-    /// What a `Set-Cookie` value means in the response to a request for `request_path`. `None` where
-    /// it has no name, or one that is too long or not text.
+    /// What a `Set-Cookie` value means in the response to a request for `request_path`. `None`
+    /// where it has no name, or one that is too long or not text.
     #[must_use]
     pub fn of_set_cookie(line: &[u8], request_path: &str) -> Option<Self> {
         let mut parts = line.split(|b| *b == b';');
@@ -225,8 +225,8 @@ impl CookieOwner {
         is_whole.then_some(OwnerHash(bytes))
     }
 
-    /// Reads the value of the cookie; `None` where it is none of the gateway's. What becomes part of
-    /// a `Set-Cookie` field is checked: browsers send what they like.
+    /// Reads the value of the cookie; `None` where it is none of the gateway's. What becomes part
+    /// of a `Set-Cookie` field is checked: browsers send what they like.
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
         let owner = Self::parse_owner(value)?;

@@ -2,8 +2,8 @@
 //! step to the next.
 //!
 //! A challenge holds the provider's id of the pending login and the options of the first step. It
-//! is bound to one site, one step and one browser, expires after minutes and is good for one success. Only the
-//! gateway can read or make one, and it makes one only after a right password.
+//! is bound to one site, one step and one browser, expires after minutes and is good for one
+//! success. Only the gateway can read or make one, and it makes one only after a right password.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

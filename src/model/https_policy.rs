@@ -7,8 +7,8 @@ use http::HeaderValue;
 pub struct HttpsPolicy {
     /// What is done with requests over plain HTTP, where the gateway accepts TLS too.
     pub over_http: PlainRequests,
-    /// The value of `Strict-Transport-Security` for every response (RFC 6797); `None` where only the
-    /// gateway's own pages have one.
+    /// The value of `Strict-Transport-Security` for every response (RFC 6797); `None` where only
+    /// the gateway's own pages have one.
     pub hsts: Option<HeaderValue>,
 }
 

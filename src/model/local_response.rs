@@ -10,8 +10,8 @@ use super::local_path::LocalPath;
 use super::password_violation::PasswordViolation;
 use super::preserved_post::PreservedPost;
 use super::reason::Reason;
-use super::redirect_login::ProviderAddress;
 use super::redirect_loop::RedirectLoop;
+use super::redirect_result::ProviderAddress;
 use super::return_path::ReturnPath;
 use super::theme::Link;
 

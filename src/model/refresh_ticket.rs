@@ -30,8 +30,8 @@ pub struct RefreshTicket {
     /// The hash of the id of the session that was created with this token and ends with it, for
     /// [`CredentialKind::Session`].
     pub session_hash: Option<String>,
-    /// The latest `exp` among the access tokens that were issued up to this refresh token; `None` in
-    /// tickets of earlier versions.
+    /// The latest `exp` among the access tokens that were issued up to this refresh token; `None`
+    /// in tickets of earlier versions.
     pub access_expires: Option<Timestamp>,
     /// The `iat` of the access token that was issued with this refresh token; `None` in tickets of
     /// earlier versions.
@@ -39,8 +39,8 @@ pub struct RefreshTicket {
     /// Whether an access token of this login said that the user is registered for the application.
     /// One that does not say so any more ends the login.
     pub registered: bool,
-    /// The last ID token of the login, where the provider issues one: it tells who the user is where
-    /// the access token does not, and is shown to the provider at a logout.
+    /// The last ID token of the login, where the provider issues one: it tells who the user is
+    /// where the access token does not, and is shown to the provider at a logout.
     pub id_token: Option<Secret>,
 }
 
@@ -122,9 +122,9 @@ impl RefreshTicket {
         })
     }
 
-    /// Whether somebody may have refreshed with this ticket by `at`: its access token was issued, and
-    /// was to be refreshed, which begins at most `ahead` and a third of its life before its end. API clients
-    /// may refresh at any time, and are expected not to.
+    /// Whether somebody may have refreshed with this ticket by `at`: its access token was issued,
+    /// and was to be refreshed, which begins at most `ahead` and a third of its life before its
+    /// end. API clients may refresh at any time, and are expected not to.
     #[must_use]
     pub fn was_due(&self, at: Timestamp, ahead: Duration) -> bool {
         let Some(expires) = self.access_expires else {
@@ -148,9 +148,9 @@ impl RefreshTicket {
 
     /// When every access token of the sign-in that exists at `now` has expired.
     ///
-    /// Where the provider does not replace the refresh token, a client may keep a ticket while it is
-    /// given further access tokens. Those were issued by now and live as long as the ones before,
-    /// which is at most from the sign-in to the `exp` that the ticket knows.
+    /// Where the provider does not replace the refresh token, a client may keep a ticket while it
+    /// is given further access tokens. Those were issued by now and live as long as the ones
+    /// before, which is at most from the sign-in to the `exp` that the ticket knows.
     #[must_use]
     pub fn access_tokens_end(&self, now: Timestamp) -> Timestamp {
         let Some(expires) = self.access_expires else {

@@ -150,7 +150,8 @@ impl RequestView<'_> {
     }
 
     /// Whether the request is a browser's: its `Origin`, a `Sec-Fetch-*` field or one of the
-    /// gateway's cookies says so. Browsers leave `Sec-Fetch-*` out on plain HTTP, older ones always.
+    /// gateway's cookies says so. Browsers leave `Sec-Fetch-*` out on plain HTTP, older ones
+    /// always.
     #[must_use]
     pub fn is_from_browser(&self) -> bool {
         self.fetch_metadata.is_browser || self.cookies.has_any()

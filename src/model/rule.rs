@@ -140,8 +140,8 @@ impl Pattern {
         is_matched && (self.stem.is_some() || segments.next().is_none())
     }
 
-    /// Whether this pattern matches every path that `other` matches. A `*` inside `other` is matched
-    /// as a character that only a `*` stands for.
+    /// Whether this pattern matches every path that `other` matches. A `*` inside `other` is
+    /// matched as a character that only a `*` stands for.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         match (&self.stem, &other.stem) {
@@ -210,8 +210,8 @@ pub struct Rule {
     /// The networks of which one must contain the client's address; empty for every address. A
     /// request from elsewhere is matched with later rules.
     pub from: Vec<IpNet>,
-    /// The header that a request must have, whatever its value. A request without it is matched with
-    /// later rules.
+    /// The header that a request must have, whatever its value. A request without it is matched
+    /// with later rules.
     pub header: Option<HeaderName>,
     /// Who may access the paths.
     pub access: Access,

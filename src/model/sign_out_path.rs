@@ -7,8 +7,8 @@ use url::form_urlencoded;
 use super::return_path::ReturnPath;
 use super::rule::Pattern;
 
-/// An address at which the application signs out: a path, and parameters of the query that a request
-/// must have.
+/// An address at which the application signs out: a path, and parameters of the query that a
+/// request must have.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SignOutPath {
     path: String,
@@ -17,8 +17,8 @@ pub struct SignOutPath {
 }
 
 impl SignOutPath {
-    /// Parses a path of the site, with a query or without. `None` for any other text, for one with a
-    /// fragment, an escape in the path or an empty query, and for the path `/`.
+    /// Parses a path of the site, with a query or without. `None` for any other text, for one with
+    /// a fragment, an escape in the path or an empty query, and for the path `/`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (path, query) = match text.split_once('?') {

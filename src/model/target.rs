@@ -2,9 +2,9 @@
 //! (`docs/reference/request-handling.md#request-checks`).
 //!
 //! Every bypass of a path rule rests on two programs that read one path differently. What no
-//! application needs in a path is refused here. Of every other path, the readings that other servers
-//! may have of it ([`path_readings`](super::path_readings)) must meet the same rule. What is accepted
-//! is forwarded byte for byte.
+//! application needs in a path is refused here. Of every other path, the readings that other
+//! servers may have of it ([`path_readings`](super::path_readings)) must meet the same rule. What
+//! is accepted is forwarded byte for byte.
 
 use std::borrow::Cow;
 

@@ -13,7 +13,8 @@ const LIGHT_BACKGROUNDS: [Colour; 2] =
 const DARK_BACKGROUNDS: [Colour; 2] =
     [Colour::new(0x14, 0x16, 0x13), Colour::new(0x1d, 0x20, 0x1c)];
 
-/// The contrast of links. It is above the minimum [`TEXT_CONTRAST`], at which thin letters look faint.
+/// The contrast of links. It is above the minimum [`TEXT_CONTRAST`], at which thin letters look
+/// faint.
 const LINK_CONTRAST: f64 = 5.5;
 
 /// The share of black or white that is mixed into a button under the pointer, in percent.

@@ -122,7 +122,8 @@ fn links<'a>(view: &ProblemView<'a>, reason: Reason) -> Vec<PageLink<'a>> {
     match (view.problem.status, reason) {
         (_, Reason::UnknownSite) => Vec::new(),
         (_, Reason::SignInFailed) => begin_again.into_iter().chain([front_page]).collect(),
-        (503, _) if view.problem.return_to.is_some() => {
+        // A callback of the provider, which is good once.
+        (500.., _) if view.problem.return_to.is_some() => {
             begin_again.into_iter().chain([front_page]).collect()
         }
         (401, _) | (_, Reason::CsrfFailed | Reason::SignInRedirects) => {

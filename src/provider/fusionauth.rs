@@ -27,6 +27,7 @@ use crate::model::token::TokenPair;
 use crate::system::Clock;
 
 mod device_info;
+pub mod inspection;
 mod login;
 mod login_status;
 mod password_errors;

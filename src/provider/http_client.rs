@@ -1,5 +1,5 @@
-//! The HTTP client for calls to providers: bounded in time, size and number, and it never leaves the
-//! address that the configuration names.
+//! The HTTP client for calls to providers: bounded in time, size and number, and it never leaves
+//! the address that the configuration names.
 
 use std::error::Error;
 use std::fmt;
@@ -26,8 +26,8 @@ pub const MAX_RESPONSE: usize = 256 * 1024;
 /// The most of a response's head that is read, in bytes.
 const MAX_HEAD: u32 = 64 * 1024;
 
-/// The windows of HTTP/2: how much a provider may send before the gateway has taken it, in bytes. The
-/// largest response fits.
+/// The windows of HTTP/2: how much a provider may send before the gateway has taken it, in bytes.
+/// The largest response fits.
 const HTTP2_WINDOW: u32 = 512 * 1024;
 
 /// How long an idle connection is kept. FusionAuth closes one after 20 s; closing it earlier here

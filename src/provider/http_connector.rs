@@ -23,8 +23,9 @@ use crate::model::origin::Host;
 /// The time limit of the TCP and TLS handshakes. They count against the timeout of the request too.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The most that is read from a connection without a write to it, in bytes: informational responses,
-/// a response with its fields and trailers, or what HTTP/2 sends before it needs a new window.
+/// The most that is read from a connection without a write to it, in bytes: informational
+/// responses, a response with its fields and trailers, or what HTTP/2 sends before it needs a new
+/// window.
 const MAX_UNANSWERED: usize = 1024 * 1024;
 
 type BoxError = Box<dyn Error + Send + Sync>;

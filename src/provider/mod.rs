@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::config::settings::{self, ProviderKind};
 use crate::model::login::LoginRefused;
-use crate::model::redirect_login::ProviderAddress;
+use crate::model::redirect_result::ProviderAddress;
 use crate::model::secret::Secret;
 use crate::model::token::TokenPair;
 use crate::system::Clock;
@@ -26,6 +26,8 @@ pub mod jwks_cache;
 pub mod key_set;
 pub mod logout_token;
 pub mod oidc;
+#[cfg(test)]
+mod openid_server;
 #[cfg(test)]
 mod test_keys;
 pub mod verify;
@@ -263,7 +265,8 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// [`ProviderError::Refused`] with a reason code of
     /// `docs/reference/endpoints.md#fusionauth-responses`, and with the [pending
-    /// step](LoginRefused::pending_step) where the password was right and a further step is required.
+    /// step](LoginRefused::pending_step) where the password was right and a further step is
+    /// required.
     async fn login(&self, attempt: LoginAttempt<'_>) -> Result<LoginSuccess, ProviderError>;
 
     /// Continues a login that requires a second factor.
@@ -288,8 +291,8 @@ pub trait Provider: Send + Sync {
     ///
     /// # Errors
     /// As [`Provider::login`]. After `rejected_input` with the [violated
-    /// rules](LoginRefused::violations) another password may be tried; after `challenge_expired` the
-    /// login starts again. With a pending step the password was changed.
+    /// rules](LoginRefused::violations) another password may be tried; after `challenge_expired`
+    /// the login starts again. With a pending step the password was changed.
     async fn change_password(
         &self,
         attempt: NewPasswordAttempt<'_>,

@@ -61,8 +61,8 @@ pub enum VerifyError {
     /// It has expired and nothing else is wrong with it. Its claims were verified, so a logout may
     /// still use them.
     Expired(Box<VerifiedClaims>),
-    /// It is not valid yet (`nbf`, `iat`) and nothing else is wrong with it: the provider's clock is
-    /// ahead of the gateway's by more than the leeway. Its claims were verified.
+    /// It is not valid yet (`nbf`, `iat`) and nothing else is wrong with it: the provider's clock
+    /// is ahead of the gateway's by more than the leeway. Its claims were verified.
     NotYetValid(Box<VerifiedClaims>),
     /// Its signature is right, but it is of another issuer, or for another audience.
     NotForUs,

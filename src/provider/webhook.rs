@@ -161,8 +161,8 @@ impl std::error::Error for MalformedError {}
 /// Reads the body of a webhook.
 ///
 /// # Errors
-/// [`MalformedError`]: a member is missing, or is of the wrong type. Nothing is guessed: an event of
-/// one user whose id cannot be read must not end what is everybody's.
+/// [`MalformedError`]: a member is missing, or is of the wrong type. Nothing is guessed: an event
+/// of one user whose id cannot be read must not end what is everybody's.
 pub fn read_event(body: &[u8]) -> Result<Event, MalformedError> {
     let body = strict_json::object(body).ok_or(MalformedError("event"))?;
     let event = object(&body, "event")?.ok_or(MalformedError("event"))?;

@@ -21,8 +21,8 @@ pub(super) fn record(ctx: &RequestState) -> Instant {
     now
 }
 
-/// Runs `work`, and adds to `waited` how long it waited for something. Work that does not wait costs
-/// no reading of the clock.
+/// Runs `work`, and adds to `waited` how long it waited for something. Work that does not wait
+/// costs no reading of the clock.
 pub(super) async fn measure_waits(
     mut work: Pin<&mut impl Future<Output = ()>>,
     waited: &mut Duration,

@@ -12,8 +12,10 @@ use crate::model::origin::{Host, Scheme};
 use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 use crate::model::site::Site;
+use crate::model::target::Target;
 use crate::pages;
 
+use super::forward_auth;
 use super::request_head::RequestHead;
 use super::request_state::RequestState;
 
@@ -45,8 +47,23 @@ pub(super) async fn acme_challenge(
     Some(LocalResponse::AcmeChallenge(answer))
 }
 
+/// The redirect of a request that came in the clear. A question of a proxy is not redirected: the
+/// proxy is told that a path of the gateway's own is none that it may ask about.
+pub(super) fn before_rules(
+    ctx: &mut RequestState,
+    site: &Site,
+    head: &RequestHead,
+    target: &Target<'_>,
+) -> Option<LocalResponse> {
+    if ctx.forward_auth.is_none() {
+        return redirect_to_https(ctx, site, head);
+    }
+    let is_own = endpoint::find(site, target).is_some();
+    is_own.then(|| forward_auth::refuse_own_endpoint(ctx))
+}
+
 /// The redirect of a request that came in the clear.
-pub(super) fn redirect_to_https(
+fn redirect_to_https(
     ctx: &mut RequestState,
     site: &Site,
     head: &RequestHead,

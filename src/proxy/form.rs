@@ -1,5 +1,5 @@
-//! The fields of the sign-in form and of the forms of the steps that follow it. What is ambiguous is
-//! refused.
+//! The fields of the sign-in form and of the forms of the steps that follow it. What is ambiguous
+//! is refused.
 
 use std::collections::HashMap;
 use std::sync::Arc;

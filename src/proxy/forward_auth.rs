@@ -1,11 +1,9 @@
 //! The requests of a proxy that forwards to the application itself, and asks about each request
 //! first (`decide::forward_auth`).
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
@@ -18,11 +16,10 @@ use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
 use crate::runtime::SiteRuntime;
 
-use super::decision_time;
+use super::asked_request::ForwardAuth;
 use super::rendered_response::RenderedResponse;
 use super::request_head::RequestHead;
 use super::request_state::RequestState;
-use super::response_filter;
 use super::upstream;
 
 /// The fields that repeat `Set-Cookie` one by one: nginx can copy a field of this response by its
@@ -37,17 +34,6 @@ const SET_COOKIE_COPIES: [HeaderName; 8] = [
     HeaderName::from_static("vestibule-set-cookie-7"),
     HeaderName::from_static("vestibule-set-cookie-8"),
 ];
-
-/// What is known of a request that a proxy asks about.
-pub(super) struct ForwardAuth {
-    /// What the proxy does with a refusal.
-    denied: DeniedResponse,
-    /// Scheme and host of the client's request, where the proxy asks under another host: a relative
-    /// `Location` would lead there.
-    base: Option<String>,
-    /// Method and target of the client's request; `None` where they are not told.
-    pub(super) original: Option<(Method, Vec<u8>)>,
-}
 
 /// Takes the client's request out of a proxy's question. A request that is no question, or not from
 /// a trusted proxy, or about a site without `forward_auth`, stays as it is: like every other
@@ -119,15 +105,6 @@ fn may_ask(ctx: &RequestState) -> bool {
     let mut sites = ctx.runtime.sites().iter();
     sites.any(|site_runtime| site_runtime.site.forward_auth)
         && proxies.iter().any(|net| net.contains(&peer))
-}
-
-/// Permits a granted request, once a refresh that would run beside the upstream call is done.
-pub(super) async fn allow(ctx: &mut RequestState) -> LocalResponse {
-    let mut waited = Duration::ZERO;
-    let refresh = response_filter::await_early_refresh(ctx);
-    decision_time::measure_waits(pin!(refresh), &mut waited).await;
-    ctx.waited += waited;
-    LocalResponse::Allowed
 }
 
 /// Refuses a request for one of the gateway's own endpoints.

@@ -19,6 +19,7 @@ use crate::model::local_response::{LocalResponse, Problem};
 use crate::model::reason::Reason;
 use crate::runtime::RuntimeHandle;
 
+mod asked_request;
 pub mod connection;
 mod cors;
 mod decision_time;
@@ -28,6 +29,7 @@ mod form;
 mod forward_auth;
 mod log_path;
 mod page_response;
+mod permit;
 mod problem_json;
 mod reach_verdict;
 mod read_request_body;
@@ -45,7 +47,7 @@ mod upstream_error;
 mod upstream_peer;
 mod upstream_probe;
 
-pub use upstream_probe::UpstreamProbe;
+pub use upstream_probe::{ProbeError, ProbeRequest, ProbeResponse, UpstreamProbe};
 
 use connection::{Accepting, Connection, Listener, RequestBody, Service};
 use request_state::RequestState;
@@ -59,8 +61,8 @@ struct Gateway {
     runtime_handle: Arc<RuntimeHandle>,
 }
 
-/// Serves the sites on `listeners` until `accepting` ends, then waits for requests in flight, at most
-/// for `server.drain`.
+/// Serves the sites on `listeners` until `accepting` ends, then waits for requests in flight, at
+/// most for `server.drain`.
 ///
 /// # Errors
 /// When a listener cannot be used.

@@ -52,8 +52,8 @@ pub(super) async fn reach_verdict<'a>(
     verdict
 }
 
-/// Whether a visitor is signed out because the store does not know the session, and no refresh token
-/// was there to start another one.
+/// Whether a visitor is signed out because the store does not know the session, and no refresh
+/// token was there to start another one.
 fn is_session_lost(facts: &Facts, reason: Reason) -> bool {
     reason == Reason::SignedOut
         && matches!(facts.session, Known::Absent(TokenError::Expired))

@@ -179,8 +179,8 @@ async fn read_to_end(session: &mut Session, limit: usize) -> Result<Vec<u8>, Rea
     }
 }
 
-/// Whether the client waits for `100 Continue` (RFC 9110, section 10.1.1). Clients of HTTP/1.0 get no
-/// informational response, and no other expectation passes validation.
+/// Whether the client waits for `100 Continue` (RFC 9110, section 10.1.1). Clients of HTTP/1.0 get
+/// no informational response, and no other expectation passes validation.
 fn awaits_continue(session: &mut Session) -> bool {
     let request = session.req_header();
     let is_asked =

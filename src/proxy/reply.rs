@@ -65,7 +65,8 @@ pub(super) async fn send(
     Ok(())
 }
 
-/// The version of a response's status line: HTTP/1.1, and to a client that knows only HTTP/1.0 that.
+/// The version of a response's status line: HTTP/1.1, and to a client that knows only HTTP/1.0
+/// that.
 pub(super) fn version_for(request: &RequestHeader) -> Version {
     if request.version == Version::HTTP_10 {
         Version::HTTP_10
@@ -207,6 +208,9 @@ fn problem(
     }
     if let Some(methods) = what.allow {
         head.insert_header(header::ALLOW, methods)?;
+    }
+    if let Some(address) = &what.sign_in_address {
+        head.insert_header(header::LOCATION, address.as_str())?;
     }
     if let Some(challenge) = &what.www_authenticate {
         head.insert_header(header::WWW_AUTHENTICATE, challenge.as_str())?;

@@ -19,7 +19,7 @@ use crate::decide::request_target;
 use crate::decide::request_validation;
 use crate::decide::trace_context::new_traceparent;
 use crate::decide::upstream_headers::{forwarded_token, is_valid_request_id};
-use crate::decide::{Facts, Grant, Known, Outcome, RequestCookies, client_address, cors, endpoint};
+use crate::decide::{Facts, Grant, Known, Outcome, RequestCookies, client_address, cors};
 use crate::model::local_response::{LocalResponse, Problem};
 use crate::model::outcome_label::OutcomeLabel;
 use crate::model::preserved_post::NotPreservedError;
@@ -35,6 +35,7 @@ use super::connection::RequestBody;
 use super::decision_time;
 use super::early_answers;
 use super::forward_auth;
+use super::permit;
 use super::reach_verdict::reach_verdict;
 use super::request_head::RequestHead;
 use super::request_state::{Granted, RequestState};
@@ -218,11 +219,7 @@ async fn decide_at_site(
         Ok(target) => target,
         Err(rejection) => return Some(reject(session, ctx, head, rejection)),
     };
-    let is_asked = ctx.forward_auth.is_some();
-    if is_asked && endpoint::find(site, &target).is_some() {
-        return Some(forward_auth::refuse_own_endpoint(ctx));
-    }
-    if !is_asked && let Some(answer) = early_answers::redirect_to_https(ctx, site, head) {
+    if let Some(answer) = early_answers::before_rules(ctx, site, head, &target) {
         return Some(answer);
     }
     if site.limits.body.is_some()
@@ -239,6 +236,7 @@ async fn decide_at_site(
     let request = head.view(&target, &cookies, client);
     record_request(ctx, &request, site);
     let mut facts = Facts::default();
+    let is_asked = ctx.forward_auth.is_some();
     if is_asked {
         // The proxy has the body, so no form can be carried through the login.
         facts.preserved_post = Known::Absent(NotPreservedError::NoForm);
@@ -263,7 +261,7 @@ async fn decide_at_site(
                 used_authorization: grant.used_authorization(),
             });
             if is_asked {
-                return Some(forward_auth::allow(ctx).await);
+                return Some(permit::allow(ctx).await);
             }
             ctx.upstream.started = Some(decision_time::record(ctx));
             None
@@ -294,6 +292,7 @@ fn start_early_refresh(ctx: &mut RequestState, site_runtime: &Arc<SiteRuntime>, 
         let context = RequestContext {
             site_runtime,
             client: ctx.client.address,
+            host: None,
             request_id: &ctx.request_id,
             now: ctx.now,
         };

@@ -24,8 +24,8 @@ use crate::runtime::{Runtime, SiteRuntime};
 use crate::system;
 use crate::telemetry::{InFlightGuard, StreamGuard};
 
+use super::asked_request::ForwardAuth;
 use super::connection::{Connection, StreamCloseGuard};
-use super::forward_auth::ForwardAuth;
 
 /// What Pingora calls the context of a request.
 pub(super) struct RequestState {

@@ -1,9 +1,9 @@
 //! Connections for WebSockets.
 //!
 //! Pingora closes an upgraded connection at once where it reads the `101` before it has noted that
-//! the request has no body (<https://github.com/cloudflare/pingora/issues/946>). It waits for both at
-//! the same time, and looks at them in random order. So the first read after a write is not ready
-//! when it is looked at for the first time, and what is known about the body comes first.
+//! the request has no body (docs/development/limits.md#behaviour). It waits for both at the same
+//! time, and looks at them in random order. So the first read after a write is not ready when it is
+//! looked at for the first time, and what is known about the body comes first.
 
 use std::io;
 use std::pin::Pin;

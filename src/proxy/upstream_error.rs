@@ -99,8 +99,8 @@ fn is_local(error: &io::Error) -> bool {
     ) || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
-/// Whether TLS reports the error, which it may do after the handshake: a server of TLS 1.3 refuses a
-/// client's certificate only then.
+/// Whether TLS reports the error, which it may do after the handshake: a server of TLS 1.3 refuses
+/// a client's certificate only then.
 fn is_tls(error: &io::Error) -> bool {
     match error.get_ref() {
         Some(inner) => inner.is::<rustls::Error>(),
@@ -108,7 +108,8 @@ fn is_tls(error: &io::Error) -> bool {
     }
 }
 
-/// Whether the words of an error of HTTP/2 are an alert of TLS. They are all that HTTP/2 keeps of it.
+/// Whether the words of an error of HTTP/2 are an alert of TLS. They are all that HTTP/2 keeps of
+/// it.
 fn is_alert(error: &(dyn StdError + 'static)) -> bool {
     !error.is::<Error>() && error.to_string().contains("received fatal alert: ")
 }

@@ -18,9 +18,9 @@ pub struct EarlyRefresh {
 }
 
 impl EarlyRefresh {
-    /// Starts a refresh that runs to its end even when the client disconnects. `None` where one with
-    /// the same refresh token is under way already, or failed a moment ago: the access token is
-    /// valid, so the request does not wait for the provider.
+    /// Starts a refresh that runs to its end even when the client disconnects. `None` where one
+    /// with the same refresh token is under way already, or failed a moment ago: the access token
+    /// is valid, so the request does not wait for the provider.
     #[must_use]
     pub fn start(
         &self,
@@ -40,6 +40,7 @@ impl EarlyRefresh {
             let context = RequestContext {
                 site_runtime: &site_runtime,
                 client,
+                host: None,
                 request_id: &request_id,
                 now,
             };

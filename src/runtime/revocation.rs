@@ -1,9 +1,9 @@
 //! Revocation of sign-ins: refused here at once, and ended at the provider as soon as it answers.
 //!
-//! A sign-in is revoked by itself, or with everything that was issued to its user, to its application
-//! or by its provider up to a time. `iat` has whole seconds: of a token from the very second of that
-//! time nobody can tell on which side it is. It counts as expired, so that its refresh token decides,
-//! which knows more ([`RefreshTicket::was_issued_by`]).
+//! A sign-in is revoked by itself, or with everything that was issued to its user, to its
+//! application or by its provider up to a time. `iat` has whole seconds: of a token from the very
+//! second of that time nobody can tell on which side it is. It counts as expired, so that its
+//! refresh token decides, which knows more ([`RefreshTicket::was_issued_by`]).
 
 use std::sync::Arc;
 use std::time::Duration;

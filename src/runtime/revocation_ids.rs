@@ -32,8 +32,8 @@ impl RevocationIds {
         }
     }
 
-    /// Whether the token was found not to be revoked at this generation. Until the next one, this is
-    /// all that a request looks at.
+    /// Whether the token was found not to be revoked at this generation. Until the next one, this
+    /// is all that a request looks at.
     pub fn passed_at(&self, generation: u64) -> bool {
         self.passed_at.load(Ordering::Relaxed) == generation
     }

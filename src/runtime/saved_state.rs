@@ -1,7 +1,7 @@
 //! The file `revocations` in `state_dir`: what a gateway must know after a restart and no server
-//! keeps, sealed: revocations, and tokens that the provider has issued and that cannot be used yet. It is written as a whole a moment after each change, off the threads that serve
-//! requests, and read once at the start. With a shared store it is written only after that did not
-//! answer.
+//! keeps, sealed: revocations, and tokens that the provider has issued and that cannot be used yet.
+//! It is written as a whole a moment after each change, off the threads that serve requests, and
+//! read once at the start. With a shared store it is written only after that did not answer.
 
 use std::io;
 use std::path::PathBuf;

@@ -41,8 +41,8 @@ pub struct SiteRuntime {
 }
 
 impl SiteRuntime {
-    /// The runtime of `site`, with empty caches. From `previous` it takes over the open streams, and
-    /// what is known of the upstreams and of the provider.
+    /// The runtime of `site`, with empty caches. From `previous` it takes over the open streams,
+    /// and what is known of the upstreams and of the provider.
     ///
     /// # Errors
     /// Why the site cannot be served, in words for an operator.

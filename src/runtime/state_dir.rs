@@ -36,9 +36,10 @@ pub(super) fn read_or_create(
     }
 }
 
-/// Replaces a file in `state_dir`, or in another folder, atomically: whoever reads it meanwhile, or after a crash, gets the
-/// old or the new content, never a part of one. The new file has the owner and the mode of the old
-/// one, if there is one, so that `keys rotate`, run by root, leaves a key that the gateway can read.
+/// Replaces a file in `state_dir`, or in another folder, atomically: whoever reads it meanwhile, or
+/// after a crash, gets the old or the new content, never a part of one. The new file has the owner
+/// and the mode of the old one, if there is one, so that `keys rotate`, run by root, leaves a key
+/// that the gateway can read.
 ///
 /// # Errors
 /// When `state_dir` cannot be written, or the owner of the file cannot be kept.

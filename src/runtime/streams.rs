@@ -1,5 +1,5 @@
-//! Responses that stay open (WebSockets, event streams), by the sign-in that they belong to, so that
-//! they end with it, on whatever replica it was ended.
+//! Responses that stay open (WebSockets, event streams), by the sign-in that they belong to, so
+//! that they end with it, on whatever replica it was ended.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -57,8 +57,8 @@ impl Streams {
     }
 
     /// Registers a stream that has just been opened with the token of `principal`. The future
-    /// completes when `is_revoked` says so. It is asked at first, and whenever something was revoked
-    /// that may concern the token.
+    /// completes when `is_revoked` says so. It is asked at first, and whenever something was
+    /// revoked that may concern the token.
     pub fn opened<F: Fn() -> bool + Send>(
         &self,
         principal: &Principal,

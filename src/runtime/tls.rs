@@ -33,7 +33,8 @@ pub struct TlsListener {
     /// Its certificates.
     pub certificates: Arc<Certificates>,
     /// Encrypts session tickets. Its keys are replaced every six hours. Each listener has its own:
-    /// a ticket of one that asks for no client certificate must not open a session at one that does.
+    /// a ticket of one that asks for no client certificate must not open a session at one that
+    /// does.
     tickets: Arc<dyn ProducesTickets>,
     client_authorities: Option<ClientAuthorities>,
     /// Whether clients begin with the header of the PROXY protocol.
@@ -247,8 +248,8 @@ impl Certificates {
     }
 
     /// The certificates for `name`, which is in lower case: those with this very name, else those
-    /// with a wildcard in place of its first label (RFC 9525, section 6.3), else the issued one, else
-    /// the first of all.
+    /// with a wildcard in place of its first label (RFC 9525, section 6.3), else the issued one,
+    /// else the first of all.
     fn find(&self, name: Option<&str>) -> Found<'_> {
         let exact = name.and_then(|name| self.exact.get(name));
         let wildcard = || self.wildcards.get(name?.split_once('.')?.1);

@@ -26,8 +26,8 @@ pub trait LeaseStore: Sweep + Send + Sync + fmt::Debug {
     /// [`StoreError`] when the store does not answer: someone else may hold the lease.
     async fn acquire(&self, key: LeaseKey, ttl: Duration) -> Result<Acquire, StoreError>;
 
-    /// Extends a lease: it expires `ttl` from now. `false` when the lease was lost: someone else may
-    /// hold it now.
+    /// Extends a lease: it expires `ttl` from now. `false` when the lease was lost: someone else
+    /// may hold it now.
     ///
     /// # Errors
     /// [`StoreError`] when it is unknown whether the lease was extended.

@@ -2,12 +2,12 @@
 //!
 //! Each kind of state has its own trait: [`SessionStore`], [`LeaseStore`], [`RevocationStore`],
 //! [`PendingRevocationStore`] and [`ThrottleStore`]. `memory` implements them for a single process,
-//! `redis` for replicas that share a Redis or Valkey server. Both pass the suites in `contract`, one
-//! per trait.
+//! `redis` for replicas that share a Redis or Valkey server. Both pass the suites in `contract`,
+//! one per trait.
 //!
-//! The current time is an argument ([`Timestamp`]), so that a test can let years pass. Leases are the
-//! exception: they must not depend on whose clock is right, and run on that of their store, which in
-//! memory is the monotonic time of a [`Clock`].
+//! The current time is an argument ([`Timestamp`]), so that a test can let years pass. Leases are
+//! the exception: they must not depend on whose clock is right, and run on that of their store,
+//! which in memory is the monotonic time of a [`Clock`].
 
 #[cfg(test)]
 mod contract;
@@ -40,6 +40,7 @@ pub use memory::{
     StoredCheckpoint,
 };
 pub use pending_revocations::{PendingId, PendingRevocation, PendingRevocationStore};
+pub use redis::inspection::{Inspection, Memory, inspect};
 pub use revocations::{Revocation, RevocationId, RevocationListener, RevocationStore, TokenGroup};
 pub use sessions::{SessionHash, SessionStore, StoredSession};
 pub use snapshot::{RevocationChanges, SavedStores, SnapshotError};

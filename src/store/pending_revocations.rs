@@ -1,4 +1,5 @@
-//! The store of pending revocations: refresh tokens that a provider has not been told to revoke yet.
+//! The store of pending revocations: refresh tokens that a provider has not been told to revoke
+//! yet.
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,8 +31,8 @@ pub trait PendingRevocationStore: Sweep + Send + Sync + fmt::Debug {
     /// [`StoreError`] when it is unknown whether the revocation was removed.
     async fn remove(&self, id: PendingId) -> Result<(), StoreError>;
 
-    /// Some of the revocations that are kept at `now`, at most `count`. Whoever asks again and again
-    /// is given each of them.
+    /// Some of the revocations that are kept at `now`, at most `count`. Whoever asks again and
+    /// again is given each of them.
     ///
     /// # Errors
     /// [`StoreError`] when the store does not answer.
@@ -42,8 +43,8 @@ pub trait PendingRevocationStore: Sweep + Send + Sync + fmt::Debug {
     ) -> Result<Vec<PendingRevocation>, StoreError>;
 }
 
-/// A hash that names a refresh token of a provider: the first half of a SHA-256. The token cannot be
-/// recovered from it.
+/// A hash that names a refresh token of a provider: the first half of a SHA-256. The token cannot
+/// be recovered from it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PendingId(pub [u8; 16]);
 

@@ -12,8 +12,8 @@ use super::{StoreError, Sweep};
 use crate::model::timestamp::Timestamp;
 use crate::model::token::RevocationKey;
 
-/// How long a revocation is kept after its end. A clock that was set forward by mistake is set back,
-/// and the tokens that had expired by it are valid again.
+/// How long a revocation is kept after its end. A clock that was set forward by mistake is set
+/// back, and the tokens that had expired by it are valid again.
 const KEPT_AFTER_END: Duration = Duration::from_secs(3600);
 
 /// The revocations that ended by this time are not needed any more at `now`.
@@ -108,7 +108,8 @@ pub struct Revocation {
 }
 
 impl Revocation {
-    /// The [`Revocation::issued_by`] of a sign-in: whenever its tokens are issued, they are revoked.
+    /// The [`Revocation::issued_by`] of a sign-in: whenever its tokens are issued, they are
+    /// revoked.
     pub const ALL: Timestamp = Timestamp::from_millis(u64::MAX);
 
     /// The revocation of every token of one sign-in.

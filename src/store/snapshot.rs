@@ -1,6 +1,6 @@
-//! What the stores save for the next start of the process: the revocations that it knows, those that
-//! are pending here, and the checkpoints of leases. A server keeps them by itself, as long as it
-//! answers.
+//! What the stores save for the next start of the process: the revocations that it knows, those
+//! that are pending here, and the checkpoints of leases. A server keeps them by itself, as long as
+//! it answers.
 //!
 //! A snapshot begins with [`MAGIC`]. A row is `R`, an end and a revocation id; or `P`, an end, a
 //! pending id, a length and the sealed revocation; or `K`, an end, the key of a lease, a length and

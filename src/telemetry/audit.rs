@@ -202,8 +202,8 @@ pub fn revoked_at_provider(provider: &str, user: &str, result: CallResult) {
     }
 }
 
-/// The users file of an embedded provider ended a session of this user: the user is gone, locked, no
-/// longer registered, or has another password.
+/// The users file of an embedded provider ended a session of this user: the user is gone, locked,
+/// no longer registered, or has another password.
 pub fn ended_by_users_file(provider: &str, user: &str) {
     tracing::info!(target: "audit", event = "ended_by_users_file", provider, user);
 }

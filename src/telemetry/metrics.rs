@@ -1,8 +1,8 @@
 //! The metrics of `GET /metrics`. `docs/reference/metrics.md` lists each of them.
 //!
 //! The request path never looks up a label: it holds an [`Arc<SiteMetrics>`](SiteMetrics). Time
-//! series with labels of closed lists exist from the start, at zero, so that the first event is seen
-//! as an increase.
+//! series with labels of closed lists exist from the start, at zero, so that the first event is
+//! seen as an increase.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -86,8 +86,8 @@ impl Metrics {
         })
     }
 
-    /// The metrics of the listener with this address, all of them at zero. Takes a lock: callers keep
-    /// the result.
+    /// The metrics of the listener with this address, all of them at zero. Takes a lock: callers
+    /// keep the result.
     #[must_use]
     pub fn listener(&self, address: &str) -> Arc<ListenerMetrics> {
         get_or_create(&self.listeners, address, || {

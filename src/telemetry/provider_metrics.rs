@@ -7,9 +7,8 @@ use prometheus::{Histogram, IntCounter};
 use super::labels::{CallResult, HookEvent, HookResult, ProviderOperation};
 use super::metric_families::{MetricFamilies, Series};
 
-/// The metrics of one provider: counts and durations of the calls to it, and counts of its messages.
-/// Every time series exists
-/// from the start, at zero.
+/// The metrics of one provider: counts and durations of the calls to it, and counts of its
+/// messages. Every time series exists from the start, at zero.
 pub struct ProviderMetrics {
     name: String,
     /// Indexed by operation, then by result.

@@ -1,7 +1,7 @@
 //! The structure of the code, held by tests: which room may import which, which crates a room must
-//! not name, which files may import each other, where methods stand, which parameters a function may
-//! have, how long a file may be and what it may be called. `docs/development/structure.md` has the
-//! same table for people, and is compared with it here.
+//! not name, which files may import each other, where methods stand, which parameters a function
+//! may have, how long a file may be and what it may be called. `docs/development/structure.md` has
+//! the same table for people, and is compared with it here.
 #![cfg(test)]
 
 mod circles;

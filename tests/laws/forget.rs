@@ -1,6 +1,6 @@
-//! The law of `forget`: no request of one user carries a cookie of the application that was set while
-//! another was signed in. A browser is played with its cookie jar, through the very `Set-Cookie`
-//! lines of the responses.
+//! The law of `forget`: no request of one user carries a cookie of the application that was set
+//! while another was signed in. A browser is played with its cookie jar, through the very
+//! `Set-Cookie` lines of the responses.
 
 use std::sync::Arc;
 

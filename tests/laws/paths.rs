@@ -216,8 +216,8 @@ fn all_readings(raw: &str, slashes: EncodedSlashes) -> BTreeSet<String> {
 proptest! {
     #![proptest_config(super::scaled(8))]
 
-    /// A target is accepted if, and only if, all its readings meet the same rule and none of several
-    /// meets an endpoint of the gateway.
+    /// A target is accepted if, and only if, all its readings meet the same rule and none of
+    /// several meets an endpoint of the gateway.
     #[test]
     fn every_reading_of_a_target_meets_the_same_rule(
         text in path_of_rules(),
@@ -320,8 +320,8 @@ proptest! {
         }
     }
 
-    /// However it is spelled: a browser that is given the text and one that is given the return path
-    /// request the same.
+    /// However it is spelled: a browser that is given the text and one that is given the return
+    /// path request the same.
     #[test]
     fn a_return_path_is_the_address_that_was_written(text in ambiguous_text()) {
         let base = Url::parse("https://store.example.com/").unwrap();

@@ -393,8 +393,8 @@ impl World {
         }
     }
 
-    /// Sign-outs within `recent` that only the process that has just ended knew are lost: its folder
-    /// is gone, or it was killed before it could save them.
+    /// Sign-outs within `recent` that only the process that has just ended knew are lost: its
+    /// folder is gone, or it was killed before it could save them.
     fn forget_sign_outs(&self, recent: Duration) {
         let now = self.time.elapsed();
         if self.server.is_some() && self.provider.store_trouble() <= now {

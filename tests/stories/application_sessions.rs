@@ -14,7 +14,8 @@ fn with(line: &str) -> impl FnOnce(String) -> String {
     move |config| config.replacen("landing =", &line, 1)
 }
 
-/// A store whose application gives everybody without a session one, and is asked to keep it to them.
+/// A store whose application gives everybody without a session one, and is asked to keep it to
+/// them.
 async fn set() -> Stage {
     let stage = Stage::set_with(with("forget = [\"sid\", \"wp_*\"]"), |_| {}).await;
     stage.store.answers(|received| {

@@ -1,4 +1,5 @@
-//! What browsers do by themselves: look ahead, fetch icons, open popups, ask for styles at any host.
+//! What browsers do by themselves: look ahead, fetch icons, open popups, ask for styles at any
+//! host.
 
 use super::support::{Browser, PASSWORD, SHOPPER, Stage, field, raw, until};
 

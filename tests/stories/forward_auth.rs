@@ -9,11 +9,11 @@ const SITE: &str = "name = \"store\"\n";
 /// A stage whose store answers the proxies of this machine, with these lines in its configuration.
 async fn asked(lines: &str) -> Stage {
     let site = format!("{SITE}forward_auth = true\n{lines}");
-    let change = |text: String| trusting(text).replacen(SITE, &site, 1);
+    let change = |text: String| trusting(&text).replacen(SITE, &site, 1);
     Stage::set_with(change, |_| {}).await
 }
 
-fn trusting(text: String) -> String {
+fn trusting(text: &str) -> String {
     let admin = "admin = \"[::1]:0\"\n";
     text.replacen(
         admin,
@@ -360,7 +360,7 @@ async fn what_the_proxy_says_must_be_one_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_else_may_ask() {
-    let off = Stage::set_with(trusting, |_| {}).await;
+    let off = Stage::set_with(|text| trusting(&text), |_| {}).await;
     let set = |text: String| text.replacen(SITE, &format!("{SITE}forward_auth = true\n"), 1);
     let untrusted = Stage::set_with(set, |_| {}).await;
     for stage in [&off, &untrusted] {
@@ -445,7 +445,7 @@ async fn a_preflight_is_no_permission() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_may_leave_its_application_to_the_proxy() {
     let set = |text: String| {
-        let text = trusting(text).replacen(SITE, &format!("{SITE}forward_auth = true\n"), 1);
+        let text = trusting(&text).replacen(SITE, &format!("{SITE}forward_auth = true\n"), 1);
         let mut lines: Vec<&str> = text.lines().collect();
         let upstreams = lines.iter().position(|line| line.starts_with("upstreams"));
         lines.remove(upstreams.unwrap());

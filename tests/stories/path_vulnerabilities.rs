@@ -4,8 +4,8 @@
 
 use super::support::{Siege, ask};
 
-/// A request line without method and version, and header fields, that reach `/admin/*` unseen in the
-/// gateway that the CVE is about.
+/// A request line without method and version, and header fields, that reach `/admin/*` unseen in
+/// the gateway that the CVE is about.
 struct Attempt {
     cve: &'static str,
     target: &'static str,

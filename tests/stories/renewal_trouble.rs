@@ -1,5 +1,5 @@
-//! A renewal that the provider granted and that cannot be used yet: nobody is signed out for it, and
-//! no refresh token is presented twice.
+//! A renewal that the provider granted and that cannot be used yet: nobody is signed out for it,
+//! and no refresh token is presented twice.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

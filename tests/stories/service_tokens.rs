@@ -1,4 +1,5 @@
-//! Programs without an account: a service token that `tokens new` made, in the file and on the wire.
+//! Programs without an account: a service token that `tokens new` made, in the file and on the
+//! wire.
 
 use std::fs;
 use std::process::Stdio;

@@ -101,7 +101,8 @@ pub(super) fn names(
     fits.then_some(names)
 }
 
-/// Whether no written name, nor a chunk of its value, could be taken for another cookie of the site.
+/// Whether no written name, nor a chunk of its value, could be taken for another cookie of the
+/// site.
 fn are_distinct(written: &WrittenNames, names: &CookieNames, review: &mut Review<'_>) -> bool {
     let all = [
         (&names.access, &written.access),

@@ -1,5 +1,5 @@
-//! Paths that well-known applications answer themselves. Where the gateway has an endpoint at such a
-//! path, it answers in the application's place.
+//! Paths that well-known applications answer themselves. Where the gateway has an endpoint at such
+//! a path, it answers in the application's place.
 
 use super::super::file::site::Site as Written;
 use crate::model::site::Site;

@@ -55,8 +55,9 @@ fn upstreams(written: &At<Written>, review: &mut Review<'_>) -> Option<Vec<Upstr
         if *written.forward_auth {
             return Some(Vec::new());
         }
-        let diagnostics = &mut review.diagnostics;
-        diagnostics.missing(&written.span, "upstreams", UPSTREAMS_HINT);
+        review
+            .diagnostics
+            .missing(&written.span, "upstreams", UPSTREAMS_HINT);
         return None;
     };
     if list.is_empty() && !review.diagnostics.was_removed(&written.span, "upstreams") {

@@ -119,8 +119,8 @@ pub(super) struct Tls {
     /// The oldest version of TLS that is accepted.
     #[schemars(extend("default" = "1.2"))]
     pub minimum: TlsVersion,
-    /// A PEM file with the authorities that issue the certificates of clients. Left out, clients are
-    /// not asked for one.
+    /// A PEM file with the authorities that issue the certificates of clients. Left out, clients
+    /// are not asked for one.
     #[serde(default)]
     pub client_ca: Option<At<String>>,
     /// With `client_ca`: whether clients without a certificate are refused. `true` if left out. A
@@ -191,9 +191,9 @@ pub(super) struct Limits {
     /// The time limit for connecting to an upstream.
     #[schemars(extend("default" = "5s", "x-from" = "1ms", "x-to" = "10m"))]
     pub upstream_connect: At<Time>,
-    /// The time limit between two reads from an upstream. A stream may be silent for this long. Also
-    /// the time limit between two reads of a client's body, and how long a client may take nothing of
-    /// a response.
+    /// The time limit between two reads from an upstream. A stream may be silent for this long.
+    /// Also the time limit between two reads of a client's body, and how long a client may take
+    /// nothing of a response.
     #[schemars(extend("default" = "60s", "x-from" = "1ms", "x-to" = "1d"))]
     pub upstream_idle: At<Time>,
     /// The largest accepted body of a sign-in request.
@@ -311,8 +311,8 @@ pub(super) struct Log {
     /// The least important level that is logged.
     #[schemars(extend("default" = "info"))]
     pub level: Level,
-    /// Which requests are recorded: `all`, those with a status of 400 or more (`errors`), or `none`.
-    /// Audit records are written in any case.
+    /// Which requests are recorded: `all`, those with a status of 400 or more (`errors`), or
+    /// `none`. Audit records are written in any case.
     #[schemars(extend("default" = "all"))]
     pub access: Access,
 }

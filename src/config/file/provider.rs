@@ -85,7 +85,8 @@ pub(in crate::config) struct Provider {
     /// The claim that holds the username. Dots lead into claims that are objects.
     #[schemars(extend("default" = "preferred_username"))]
     pub username_claim: At<String>,
-    /// The `acr_values` of the authorization request: how strongly visitors must prove who they are.
+    /// The `acr_values` of the authorization request: how strongly visitors must prove who they
+    /// are.
     #[serde(default)]
     pub acr_values: Option<At<String>>,
     /// The `prompt` of the authorization request, like `login` or `consent`.

@@ -26,13 +26,14 @@ pub(in crate::config) struct Site {
     /// Further hosts of the same site.
     #[schemars(extend("default" = []))]
     pub aliases: Vec<At<String>>,
-    /// Whether requests over plain HTTP are redirected to https, where the origin is https and there
-    /// is a `[[server.tls]]`. A trusted proxy that says `X-Forwarded-Proto: https` is not redirected.
+    /// Whether requests over plain HTTP are redirected to https, where the origin is https and
+    /// there is a `[[server.tls]]`. A trusted proxy that says `X-Forwarded-Proto: https` is not
+    /// redirected.
     #[schemars(extend("default" = true))]
     pub redirect_to_https: At<bool>,
     /// For how long browsers are told to open the site over https only: the `max-age` of
-    /// `Strict-Transport-Security` on all of its responses. Left out, the gateway's own pages say one
-    /// year, and the application decides about the others.
+    /// `Strict-Transport-Security` on all of its responses. Left out, the gateway's own pages say
+    /// one year, and the application decides about the others.
     #[serde(default)]
     #[schemars(extend("x-from" = "0s", "x-to" = "3650d"))]
     pub hsts: Option<At<Time>>,
@@ -92,8 +93,8 @@ pub(in crate::config) struct Site {
     /// removed.
     #[schemars(extend("default" = true))]
     pub rewrite: At<bool>,
-    /// Health checks: an upstream that fails three in a row gets no requests until it passes two. The
-    /// first check after the start counts at once.
+    /// Health checks: an upstream that fails three in a row gets no requests until it passes two.
+    /// The first check after the start counts at once.
     #[serde(default)]
     pub health: Option<Health>,
     /// How browsers carry their credential.
@@ -141,8 +142,8 @@ pub(in crate::config) struct Site {
     pub cookies: CookieNames,
     /// The identity headers for the application: the name of a preset, or a table of header names
     /// and templates over `{sub}`, `{email}`, `{username}`, `{roles}` and `{claim.NAME}`.
-    /// `{username|email}` takes the first that the user has; `{claim.address.country}` reads a claim
-    /// inside a claim. Left out, `X-Auth-User-Id`, `X-Auth-Email`, `X-Auth-Username` and
+    /// `{username|email}` takes the first that the user has; `{claim.address.country}` reads a
+    /// claim inside a claim. Left out, `X-Auth-User-Id`, `X-Auth-Email`, `X-Auth-Username` and
     /// `X-Auth-Roles`.
     #[serde(default)]
     pub headers: Option<At<Headers>>,
@@ -159,8 +160,8 @@ pub(in crate::config) struct Site {
     /// of the same browser.
     #[schemars(extend("default" = []))]
     pub forget: Vec<At<String>>,
-    /// The application's own sign-out: paths, with parameters of the query that a request must have.
-    /// Who follows a link there or presses a button is signed out at the gateway.
+    /// The application's own sign-out: paths, with parameters of the query that a request must
+    /// have. Who follows a link there or presses a button is signed out at the gateway.
     #[schemars(extend("default" = []))]
     pub sign_out_paths: Vec<At<String>>,
     /// Whether the application gets a signed `X-Auth-Assertion`.
@@ -205,8 +206,8 @@ pub(in crate::config) enum Access {
 pub(in crate::config) enum Slashes {
     /// Refuse the request.
     Reject,
-    /// Treat it as an ordinary byte, in rules and upstream. Dangerous where the application takes it
-    /// for `/`: a rule for `/admin/*` does not match `/admin%2Fusers`.
+    /// Treat it as an ordinary byte, in rules and upstream. Dangerous where the application takes
+    /// it for `/`: a rule for `/admin/*` does not match `/admin%2Fusers`.
     Pass,
 }
 

@@ -53,7 +53,8 @@ pub(in crate::config) struct UpstreamTable {
 pub(in crate::config) enum Protocol {
     /// HTTP/1.1.
     Http1,
-    /// HTTP/2 in the clear, with prior knowledge: for gRPC. WebSockets go over HTTP/1.1 all the same.
+    /// HTTP/2 in the clear, with prior knowledge: for gRPC. WebSockets go over HTTP/1.1 all the
+    /// same.
     H2,
 }
 

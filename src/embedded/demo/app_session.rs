@@ -1,6 +1,6 @@
-//! A session of the application's own, as most applications have one beside the headers of a gateway:
-//! a cookie that it sets for the user whom it sees first, and believes from then on. It outlives the
-//! gateway's sign-out unless the gateway is told to end it (`forget`).
+//! A session of the application's own, as most applications have one beside the headers of a
+//! gateway: a cookie that it sets for the user whom it sees first, and believes from then on. It
+//! outlives the gateway's sign-out unless the gateway is told to end it (`forget`).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};

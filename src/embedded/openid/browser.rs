@@ -1,4 +1,5 @@
-//! The browser that opens a page: its cookies, and whether a form comes from this server's own page.
+//! The browser that opens a page: its cookies, and whether a form comes from this server's own
+//! page.
 
 use axum::http::header::{ORIGIN, SET_COOKIE, USER_AGENT};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};

@@ -1,5 +1,5 @@
-//! `GET` and `POST /oauth2/logout`: a client asks to sign the user out of this server (OpenID Connect
-//! RP-Initiated Logout 1.0).
+//! `GET` and `POST /oauth2/logout`: a client asks to sign the user out of this server (OpenID
+//! Connect RP-Initiated Logout 1.0).
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Tells clients that sessions of theirs have ended: logout tokens (OpenID Connect Back-Channel Logout
+//! Tells clients that sessions of theirs have ended: logout tokens (OpenID Connect Back-Channel
+//! Logout
 //! 1.0), which are sent again until the client confirms one.
 
 use std::collections::HashSet;

@@ -1,5 +1,6 @@
-//! Sign-in by redirect: OpenID Connect Core 1.0 with the authorization code flow (RFC 6749, RFC 7636),
-//! logout at the request of a client, and logout tokens to clients. This file has the routes.
+//! Sign-in by redirect: OpenID Connect Core 1.0 with the authorization code flow (RFC 6749, RFC
+//! 7636), logout at the request of a client, and logout tokens to clients. This file has the
+//! routes.
 
 use std::sync::Arc;
 

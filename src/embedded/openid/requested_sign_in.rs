@@ -1,4 +1,5 @@
-//! What a client asks for at the authorization endpoint (RFC 6749, section 4.1.1; OpenID Connect Core
+//! What a client asks for at the authorization endpoint (RFC 6749, section 4.1.1; OpenID Connect
+//! Core
 //! 1.0, section 3.1.2.1).
 
 use std::sync::Arc;
@@ -209,8 +210,8 @@ fn challenge(parameters: &FormParameters) -> Result<String, Refusal> {
     Ok(challenge.to_owned())
 }
 
-/// Values that need nothing here, such as `consent`, are ignored: an operator registers the clients,
-/// and no user is asked about them.
+/// Values that need nothing here, such as `consent`, are ignored: an operator registers the
+/// clients, and no user is asked about them.
 fn prompt(value: &str) -> Result<Prompt, Refusal> {
     let mut values = value.split(' ').filter(|value| !value.is_empty());
     let has = |wanted: &str| value.split(' ').any(|value| value == wanted);

@@ -1,8 +1,8 @@
 //! What each status means for a step of a login
 //! (`docs/reference/endpoints.md#fusionauth-responses`).
 //!
-//! Only `200` signs a user in. With other codes from 202 to 242 FusionAuth reports that the password
-//! was right and something else is missing.
+//! Only `200` signs a user in. With other codes from 202 to 242 FusionAuth reports that the
+//! password was right and something else is missing.
 
 use crate::model::reason::Reason;
 

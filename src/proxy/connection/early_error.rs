@@ -1,4 +1,5 @@
-//! The response to a request head that is refused before it is parsed, or that Pingora cannot parse.
+//! The response to a request head that is refused before it is parsed, or that Pingora cannot
+//! parse.
 //!
 //! Pingora would respond with its own name and page, and neither log nor count the request.
 

@@ -79,8 +79,8 @@ where
     }
 }
 
-/// Serves one request. Pingora gives up a head that is still arriving when idle connections are closed
-/// at the end of the process: the request has begun, and is served once its head is there.
+/// Serves one request. Pingora gives up a head that is still arriving when idle connections are
+/// closed at the end of the process: the request has begun, and is served once its head is there.
 async fn serve_request<A, S>(
     service: &Service<A>,
     guard: &HeadGuard,

@@ -1,8 +1,9 @@
 //! Where the head of an HTTP/1 request ends, found before Pingora parses it.
 //!
-//! Pingora parses a head anew whenever more of it arrives, reads up to a megabyte of it, and repairs
-//! a request line that is malformed. A [`HeadScanner`] sees each byte once: it finds the end of the
-//! head, refuses a head at the byte that exceeds a limit, and remembers a malformed request line.
+//! Pingora parses a head anew whenever more of it arrives, reads up to a megabyte of it, and
+//! repairs a request line that is malformed. A [`HeadScanner`] sees each byte once: it finds the
+//! end of the head, refuses a head at the byte that exceeds a limit, and remembers a malformed
+//! request line.
 
 use memchr::memchr;
 

@@ -1,11 +1,11 @@
 //! The bytes of an HTTP/1 connection, as Pingora reads and writes them.
 //!
 //! [`Http1Io`] hands Pingora one request at a time. A head is handed over once it is complete, and
-//! what follows the request stays here until the next one begins. Pingora would parse a head anew for
-//! each of its pieces, and would take a byte behind a request for an error.
+//! what follows the request stays here until the next one begins. Pingora would parse a head anew
+//! for each of its pieces, and would take a byte behind a request for an error.
 //!
-//! What Pingora writes is collected, so that a head leaves together with a short body. It is sent when
-//! it does not fit, when Pingora flushes, and when the request has nothing more to do for now.
+//! What Pingora writes is collected, so that a head leaves together with a short body. It is sent
+//! when it does not fit, when Pingora flushes, and when the request has nothing more to do for now.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
@@ -157,8 +157,8 @@ impl<S: IO> Http1Io<S> {
         }
     }
 
-    /// Completes when the head is complete, or its end cannot arrive any more. Nothing is handed over.
-    /// Never completes for a head that was refused.
+    /// Completes when the head is complete, or its end cannot arrive any more. Nothing is handed
+    /// over. Never completes for a head that was refused.
     pub(super) fn poll_head_arrived(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Head::Arriving(mut scanned) = self.head else {
             return Poll::Ready(());

@@ -90,8 +90,8 @@ impl<S: IO> SharedStream<S> {
     }
 
     /// Sends what is left and closes the connection. A client that is still sending could lose the
-    /// response to a reset, so what it sends is read for a while (RFC 9112, section 9.6). `limit` is
-    /// for sending.
+    /// response to a reset, so what it sends is read for a while (RFC 9112, section 9.6). `limit`
+    /// is for sending.
     pub(super) async fn close(&self, limit: Duration) {
         if self.guard.has_ended() {
             return;

@@ -1,10 +1,10 @@
 //! Targets that are right and that Pingora does not take, written as Pingora takes them.
 //!
 //! * Pingora compares the authority of a target in absolute-form with `Host` byte by byte. The
-//!   letter case and the default port do not matter (RFC 9110, section 4.2.3): such a target becomes
-//!   its origin-form.
-//! * The `http` crate refuses `"`, `<` and `>` in a query. They become the escapes that browsers send
-//!   in their place.
+//!   letter case and the default port do not matter (RFC 9110, section 4.2.3): such a target
+//!   becomes its origin-form.
+//! * The `http` crate refuses `"`, `<` and `>` in a query. They become the escapes that browsers
+//!   send in their place.
 
 use memchr::memchr;
 

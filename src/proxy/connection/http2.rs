@@ -49,8 +49,8 @@ const ABORT_TIME: Duration = Duration::from_secs(1);
 
 type Http2Connection<S> = h2::server::Connection<Http2Io<S>, Bytes>;
 
-/// Serves the connection over `stream`, of which `received` was read, until it is closed. `received`
-/// begins with the preface, as far as it was read.
+/// Serves the connection over `stream`, of which `received` was read, until it is closed.
+/// `received` begins with the preface, as far as it was read.
 pub(super) async fn serve<A, S>(
     service: &Service<A>,
     peer: Peer,
@@ -119,8 +119,8 @@ impl<A> Server<'_, A>
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
-    /// Starts streams until the client has closed the connection, or it was without a request for too
-    /// long. When the process stops, the streams in flight finish. Gives the reason where the
+    /// Starts streams until the client has closed the connection, or it was without a request for
+    /// too long. When the process stops, the streams in flight finish. Gives the reason where the
     /// connection has to end at once: for a flood, or a head that does not end.
     async fn serve_streams<S: IO>(
         &self,

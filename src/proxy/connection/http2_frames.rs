@@ -2,9 +2,9 @@
 //!
 //! The `h2` crate bounds what a flood of frames costs in memory, and ends a connection for some of
 //! them (`CONTINUATION`, small and empty `DATA`). It answers any number of `PING` and `SETTINGS`,
-//! and lets a client open and reset streams without end (CVE-2023-44487). A [`FrameBudget`] ends the
-//! connection for those. A [`FrameScanner`] finds the frames in the bytes, and looks at nothing but
-//! their headers.
+//! and lets a client open and reset streams without end (CVE-2023-44487). A [`FrameBudget`] ends
+//! the connection for those. A [`FrameScanner`] finds the frames in the bytes, and looks at nothing
+//! but their headers.
 
 use std::time::Duration;
 
@@ -144,8 +144,8 @@ impl FrameScanner {
     }
 }
 
-/// How many frames a client may still send beside its requests and their bodies. What is useful adds
-/// to it, and so does time.
+/// How many frames a client may still send beside its requests and their bodies. What is useful
+/// adds to it, and so does time.
 #[derive(Debug)]
 pub(super) struct FrameBudget {
     left: u32,

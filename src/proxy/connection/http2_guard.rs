@@ -1,6 +1,6 @@
-//! What an HTTP/2 stream knows of the request that it carries, for both sides: the session that reads
-//! and writes it ([`Http2Session`](super::http2_session::Http2Session)) and the gateway that answers
-//! it.
+//! What an HTTP/2 stream knows of the request that it carries, for both sides: the session that
+//! reads and writes it ([`Http2Session`](super::http2_session::Http2Session)) and the gateway that
+//! answers it.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,8 +35,8 @@ impl StreamGuard {
         self.form == HeadForm::WellFormed
     }
 
-    /// Makes every read and write of this stream fail from now on, so that Pingora gives the request
-    /// up. The other streams of the connection go on.
+    /// Makes every read and write of this stream fail from now on, so that Pingora gives the
+    /// request up. The other streams of the connection go on.
     pub(super) fn end(&self) {
         self.has_ended.store(true, Ordering::Release);
     }
@@ -54,8 +54,9 @@ impl StreamGuard {
         Ok(())
     }
 
-    /// Completes when [`Self::end`] was called and Pingora has not noticed within [`CLOSE_GRACE`]: it
-    /// does not where it waits for neither a read nor a write. The caller of `end` wakes the task.
+    /// Completes when [`Self::end`] was called and Pingora has not noticed within [`CLOSE_GRACE`]:
+    /// it does not where it waits for neither a read nor a write. The caller of `end` wakes the
+    /// task.
     pub(super) async fn close_timeout(&self) {
         poll_fn(|_| {
             if self.has_ended() {

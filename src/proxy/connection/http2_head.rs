@@ -1,10 +1,11 @@
-//! The head of an HTTP/2 request, written as the head of an HTTP/1 request is: with a `Host` field, a
-//! target in origin-form and one `Cookie` field. Nothing else in the gateway then depends on the
+//! The head of an HTTP/2 request, written as the head of an HTTP/1 request is: with a `Host` field,
+//! a target in origin-form and one `Cookie` field. Nothing else in the gateway then depends on the
 //! protocol.
 //!
-//! The `h2` crate has refused by now what RFC 9113, section 8 calls malformed: fields of a connection
-//! (`Connection`, `Transfer-Encoding`, `TE` other than `trailers` …), names with capitals, a body that
-//! is not as long as `Content-Length` says. It resets such a stream with `PROTOCOL_ERROR`.
+//! The `h2` crate has refused by now what RFC 9113, section 8 calls malformed: fields of a
+//! connection (`Connection`, `Transfer-Encoding`, `TE` other than `trailers` …), names with
+//! capitals, a body that is not as long as `Content-Length` says. It resets such a stream with
+//! `PROTOCOL_ERROR`.
 
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
@@ -52,15 +53,15 @@ impl Http2Head {
     }
 }
 
-/// Whether a field value has no blanks around it (RFC 9113, section 8.2.1). Two servers that trim them
-/// or not would read two values.
+/// Whether a field value has no blanks around it (RFC 9113, section 8.2.1). Two servers that trim
+/// them or not would read two values.
 fn is_clean(value: &HeaderValue) -> bool {
     let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     !is_blank(value.as_bytes().first()) && !is_blank(value.as_bytes().last())
 }
 
-/// Makes `:authority` the `Host` field. Returns `false` where a `Host` field beside it names another
-/// host, or there is more than one.
+/// Makes `:authority` the `Host` field. Returns `false` where a `Host` field beside it names
+/// another host, or there is more than one.
 fn settle_host(headers: &mut HeaderMap, authority: &Authority) -> bool {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (host, second) = (hosts.next(), hosts.next());
@@ -81,8 +82,8 @@ fn is_same_host(host: &HeaderValue, authority: &Authority) -> bool {
             .is_some_and(|host| Host::parse(authority.as_str()) == Some(host))
 }
 
-/// Makes one `Cookie` field of several (RFC 9113, section 8.2.3): clients send each cookie in a field
-/// of its own, because it is compressed better.
+/// Makes one `Cookie` field of several (RFC 9113, section 8.2.3): clients send each cookie in a
+/// field of its own, because it is compressed better.
 fn join_cookies(headers: &mut HeaderMap) {
     if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
         return;

@@ -29,7 +29,8 @@ pub(super) struct FrameWatch {
 }
 
 impl FrameWatch {
-    /// Completes when the client has sent a flood of frames. It must be polled after the connection.
+    /// Completes when the client has sent a flood of frames. It must be polled after the
+    /// connection.
     pub(super) async fn flooded(&self) {
         poll_fn(|_| {
             if self.is_flooded.load(Ordering::Relaxed) {
@@ -41,8 +42,8 @@ impl FrameWatch {
         .await;
     }
 
-    /// Completes when a head has begun and, `timeout` later, is not complete. It must be polled after
-    /// the connection.
+    /// Completes when a head has begun and, `timeout` later, is not complete. It must be polled
+    /// after the connection.
     pub(super) async fn head_timeout(&self, timeout: Duration) {
         loop {
             poll_fn(|_| match self.head_in_progress() {

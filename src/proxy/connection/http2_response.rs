@@ -217,8 +217,8 @@ impl ResponseWriter {
     }
 }
 
-/// A response that has begun and does not end must not look complete. Where it ended before the body
-/// of the request was read, `h2` resets the stream with `NO_ERROR`.
+/// A response that has begun and does not end must not look complete. Where it ended before the
+/// body of the request was read, `h2` resets the stream with `NO_ERROR`.
 impl Drop for ResponseWriter {
     fn drop(&mut self) {
         if self.head.is_some() {

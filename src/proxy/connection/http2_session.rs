@@ -1,8 +1,8 @@
 //! One request of an HTTP/2 connection, as Pingora reads and answers it.
 //!
 //! Pingora has a session for HTTP/2 too. This one takes its place because that one never gives up
-//! reading, ends only with its connection, drops informational responses, and ends a body twice where
-//! its last `DATA` frame is empty: the second end would be read as a malformed request on the
+//! reading, ends only with its connection, drops informational responses, and ends a body twice
+//! where its last `DATA` frame is empty: the second end would be read as a malformed request on the
 //! upstream's connection.
 
 use std::future::poll_fn;

@@ -34,8 +34,8 @@ pub struct Listener {
 }
 
 /// How long idle connections stay open after the last one was accepted. A request that a client has
-/// already sent on one of them is answered, with `Connection: close`. Closed at once, the connection
-/// would fail it (RFC 9112, section 9.6).
+/// already sent on one of them is answered, with `Connection: close`. Closed at once, the
+/// connection would fail it (RFC 9112, section 9.6).
 const IDLE_LINGER: Duration = Duration::from_secs(1);
 
 /// How long to look, at the end, for a connection that has not been accepted yet.

@@ -1,5 +1,5 @@
-//! Which protocol a client speaks on a connection without TLS. An HTTP/2 client with prior knowledge
-//! begins with a preface that is no HTTP/1 request (RFC 9113, section 3.3).
+//! Which protocol a client speaks on a connection without TLS. An HTTP/2 client with prior
+//! knowledge begins with a preface that is no HTTP/1 request (RFC 9113, section 3.3).
 //!
 //! The first bytes are read here and handed on, so that finding out costs no system call. Nothing
 //! waits for more bytes than tell the two apart: a whole HTTP/1.0 request may be shorter than the
@@ -32,8 +32,8 @@ pub(super) struct Opening {
     pub(super) received: BytesMut,
 }
 
-/// Finds out the protocol of the client. `None` where it sends nothing at all, and where its time is
-/// over: that of [`first_bytes`], then as long as a head may take.
+/// Finds out the protocol of the client. `None` where it sends nothing at all, and where its time
+/// is over: that of [`first_bytes`], then as long as a head may take.
 pub(super) async fn detect<A, S: IO>(
     service: &Service<A>,
     linger: Duration,
@@ -56,8 +56,9 @@ pub(super) async fn detect<A, S: IO>(
     Some(Opening { protocol, received })
 }
 
-/// What the client sends first. `None` where it sends nothing at all, and where its time is over: as
-/// long as a connection may wait for a request; after the gateway has begun to stop, at most `linger`.
+/// What the client sends first. `None` where it sends nothing at all, and where its time is over:
+/// as long as a connection may wait for a request; after the gateway has begun to stop, at most
+/// `linger`.
 pub(super) async fn first_bytes<A, S: IO>(
     service: &Service<A>,
     linger: Duration,

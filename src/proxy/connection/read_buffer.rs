@@ -45,8 +45,8 @@ impl<S: AsyncRead + Unpin> ReadBuffer<S> {
         self.start = (self.start + length).min(self.end);
     }
 
-    /// Reads more behind what was read. Gives the number of bytes; 0 at the end, and where the buffer
-    /// is full.
+    /// Reads more behind what was read. Gives the number of bytes; 0 at the end, and where the
+    /// buffer is full.
     pub(super) async fn fill_more(&mut self) -> Result<usize> {
         let buffer = self
             .buffer

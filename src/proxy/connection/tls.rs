@@ -140,8 +140,8 @@ impl TlsSession {
         }
     }
 
-    /// Whether a request for `host` may come over this session: the client asked for no name, or for
-    /// one with the same certificate. `host` is the value of a `Host` field.
+    /// Whether a request for `host` may come over this session: the client asked for no name, or
+    /// for one with the same certificate. `host` is the value of a `Host` field.
     pub(super) fn is_for(&self, host: &str) -> bool {
         let Some(server_name) = &self.server_name else {
             return true;

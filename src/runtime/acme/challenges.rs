@@ -1,5 +1,5 @@
-//! The answers to challenges that are open: how the gateway shows the ACME server that a name is its
-//! own.
+//! The answers to challenges that are open: how the gateway shows the ACME server that a name is
+//! its own.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! Certificates by themselves (ACME, RFC 8555): for every host of an https site that has none in the
-//! configuration of a listener with `acme = true`.
+//! Certificates by themselves (ACME, RFC 8555): for every host of an https site that has none in
+//! the configuration of a listener with `acme = true`.
 //!
 //! Each name has a certificate of its own, so that one that cannot be validated keeps no other from
 //! its certificate. Until the first one is issued, a self-signed certificate stands in. Replicas
@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 
+use crate::config::certificate::Certificate;
 use crate::config::settings::Settings;
 use crate::model::sealing_keys::SealingKeys;
 use crate::model::timestamp::Timestamp;
@@ -167,6 +168,28 @@ impl std::fmt::Debug for Acme {
             .field("issued", &self.issued)
             .finish_non_exhaustive()
     }
+}
+
+/// What `state_dir` has for a name that needs a certificate from the ACME server.
+pub struct StoredCertificate {
+    /// The name.
+    pub name: String,
+    /// The certificate; `None` where none was ordered yet, or it cannot be read.
+    pub certificate: Option<Arc<Certificate>>,
+}
+
+/// The certificates that were ordered so far, for all names that need one.
+#[must_use]
+pub fn stored_certificates(settings: &Settings) -> Vec<StoredCertificate> {
+    let stored = |name: String| {
+        let pem = load_file(&settings.state_dir, &format!("{name}.pem"));
+        let issued = pem.and_then(|pem| Issued::from_pem(&pem, &name).ok());
+        StoredCertificate {
+            certificate: issued.map(|issued| issued.certificate),
+            name,
+        }
+    };
+    names(settings).into_iter().map(stored).collect()
 }
 
 /// The names that need a certificate from the ACME server, in order: the hosts of the https sites

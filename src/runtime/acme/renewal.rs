@@ -216,7 +216,8 @@ impl Round<'_> {
         }
     }
 
-    /// HTTP-01 and TLS-ALPN-01 in turn, where both are possible: a firewall may let only one through.
+    /// HTTP-01 and TLS-ALPN-01 in turn, where both are possible: a firewall may let only one
+    /// through.
     fn method(&self, plan: Plan) -> ChallengeMethod {
         let has_plain = !self.context.settings.server.listen.is_empty();
         if has_plain && plan.failures().is_multiple_of(2) {

@@ -1,5 +1,5 @@
-//! Where accounts and certificates rest: in `state_dir`, and with a shared store in that too, so that
-//! every replica has them.
+//! Where accounts and certificates rest: in `state_dir`, and with a shared store in that too, so
+//! that every replica has them.
 
 use std::path::Path;
 use std::sync::Arc;

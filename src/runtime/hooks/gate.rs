@@ -28,8 +28,8 @@ struct Counts {
 pub(super) struct Passed(Option<IpAddr>);
 
 impl HookGate {
-    /// Lets a message of `client` pass at `now`, on the monotonic clock; `None` where too many of its
-    /// messages have failed.
+    /// Lets a message of `client` pass at `now`, on the monotonic clock; `None` where too many of
+    /// its messages have failed.
     pub(super) fn enter(&self, client: IpAddr, now: Duration) -> Option<Passed> {
         let mut counts = self.counts();
         if now.saturating_sub(counts.since) >= WINDOW {

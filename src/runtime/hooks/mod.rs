@@ -22,8 +22,8 @@ use crate::system::Clock;
 use crate::telemetry::audit::{self, HookRecord};
 use crate::telemetry::labels::{HookEvent, HookResult};
 
-use super::provider_client::VerifyTokenError;
 use super::revocation::Revocation;
+use super::token_check::VerifyTokenError;
 
 pub use crate::model::hook::{HookAnswer, HookKind};
 
@@ -384,8 +384,8 @@ fn not_verified(error: &VerifyTokenError) -> HookError {
         | VerifyTokenError::NotForUs
         | VerifyTokenError::TooLarge
         | VerifyTokenError::Invalid => HookError::NotAuthentic("the signature is not right"),
-        // Anybody can name a key, so this is no `503`. The provider sends its message again, and its
-        // key may be known by then.
+        // Anybody can name a key, so this is no `503`. The provider sends its message again, and
+        // its key may be known by then.
         VerifyTokenError::UnknownKey | VerifyTokenError::KeyNotLookedUp => {
             HookError::NotAuthentic("the signature is of an unknown key")
         }

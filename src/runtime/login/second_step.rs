@@ -1,7 +1,7 @@
 //! The step that may follow the password: the code of a second factor, or a new password.
 //!
-//! A lease on the challenge makes sure that one request at a time answers it, over all replicas, and
-//! that it leads to one success.
+//! A lease on the challenge makes sure that one request at a time answers it, over all replicas,
+//! and that it leads to one success.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -98,8 +98,8 @@ impl LoginDevice {
         self.device.trust(&self.account).map(|trust| &trust.id)
     }
 
-    /// Records that a user signed in to the account. `trust` is the new proof of the provider, where
-    /// it gave one.
+    /// Records that a user signed in to the account. `trust` is the new proof of the provider,
+    /// where it gave one.
     pub fn record_login(&mut self, trust: Option<Secret>, by: TrustGiven) {
         if trust.is_some() {
             self.device.persist();

@@ -19,8 +19,8 @@ use crate::telemetry::audit;
 /// others.
 pub const LEASE_TTL: Duration = Duration::from_secs(3);
 
-/// How much longer than by the clock of the replica that set it an end is taken to be: the clocks of
-/// replicas differ.
+/// How much longer than by the clock of the replica that set it an end is taken to be: the clocks
+/// of replicas differ.
 pub const CLOCK_ALLOWANCE: Duration = Duration::from_secs(5 * 60);
 
 /// The leases of this process and, where replicas share a store, of all of them.

@@ -9,11 +9,11 @@
 //! is a copy: that is [`RefreshOutcome::Reused`], and whoever asked for the refresh revokes the
 //! sign-in.
 //!
-//! "Could not check" is never "no". What the provider has issued is stored as the lease's checkpoint
-//! before anything else is done with it, and stays there until it can be used, is refused, or its
-//! refresh token has ended: a holder that dies, keys that cannot be fetched or claims that cannot be
-//! carried cost nobody a sign-in, and no second call presents the used token. After a failure the
-//! same token rests for a while (`backoff`).
+//! "Could not check" is never "no". What the provider has issued is stored as the lease's
+//! checkpoint before anything else is done with it, and stays there until it can be used, is
+//! refused, or its refresh token has ended: a holder that dies, keys that cannot be fetched or
+//! claims that cannot be carried cost nobody a sign-in, and no second call presents the used token.
+//! After a failure the same token rests for a while (`backoff`).
 
 mod backoff;
 pub(super) mod lock;

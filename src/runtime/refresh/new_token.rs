@@ -8,8 +8,8 @@ use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{Principal, TokenPair};
-use crate::runtime::provider_client::VerifyTokenError;
 use crate::runtime::site::SiteRuntime;
+use crate::runtime::token_check::VerifyTokenError;
 use crate::runtime::tokens::verify::principal;
 use crate::runtime::tokens::verify_pair::{IssuedPair, verify_pair};
 
@@ -25,8 +25,8 @@ pub(super) struct NewToken {
 pub(super) enum NewTokenError {
     /// It cannot be checked now, or is not valid yet: the same token may be accepted later.
     Unchecked(Reason),
-    /// Its key is none of those that the provider publishes. It may be published in a moment, or have
-    /// been withdrawn.
+    /// Its key is none of those that the provider publishes. It may be published in a moment, or
+    /// have been withdrawn.
     UnknownKey,
     /// It can never be used, and another one may: it has expired, cannot be carried or does not
     /// verify.

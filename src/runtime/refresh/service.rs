@@ -28,8 +28,8 @@ use super::stored_outcome::{StoreSeal, StoredOutcome};
 use super::task::RefreshTask;
 use super::worker::{RefreshWorker, TaskResult};
 
-/// How many refreshes may follow each other where the tokens of each have expired. A longer chain is
-/// not made by an honest client.
+/// How many refreshes may follow each other where the tokens of each have expired. A longer chain
+/// is not made by an honest client.
 const MAX_CHAIN: usize = 4;
 
 /// The refreshes of this process that run now.
@@ -101,8 +101,8 @@ impl Refresh {
         RefreshTicket::open(&self.sealing, site, kind, presented.refresh)
     }
 
-    /// Refreshes with `ticket`, and where the tokens of an earlier refresh have expired by now, with
-    /// the refresh token that came with them.
+    /// Refreshes with `ticket`, and where the tokens of an earlier refresh have expired by now,
+    /// with the refresh token that came with them.
     async fn follow_chain(
         &self,
         context: RequestContext<'_>,
@@ -131,9 +131,9 @@ impl Refresh {
         RefreshOutcome::Unavailable(Reason::ProviderUnavailable)
     }
 
-    /// Lets the checkpoint of the `first` lease lead to `last` at once. A provider that issues tokens
-    /// which cannot be used for hours makes the chain longer with each attempt, and the client has
-    /// the refresh token at its start.
+    /// Lets the checkpoint of the `first` lease lead to `last` at once. A provider that issues
+    /// tokens which cannot be used for hours makes the chain longer with each attempt, and the
+    /// client has the refresh token at its start.
     async fn shorten_chain(
         &self,
         site_runtime: &SiteRuntime,
@@ -212,8 +212,8 @@ impl Refresh {
         }
     }
 
-    /// The ticket for which this one was exchanged, where the provider rotated the refresh token and
-    /// the result is still stored.
+    /// The ticket for which this one was exchanged, where the provider rotated the refresh token
+    /// and the result is still stored.
     pub(in crate::runtime) async fn successor(
         &self,
         site_runtime: &SiteRuntime,
@@ -258,8 +258,8 @@ fn label(outcome: &RefreshOutcome) -> RenewalResult {
     }
 }
 
-/// The key of the lease on a refresh token: apart for each site and kind of client, and for one site
-/// before and after a reload that changes its provider or application.
+/// The key of the lease on a refresh token: apart for each site and kind of client, and for one
+/// site before and after a reload that changes its provider or application.
 fn lease_key(site_runtime: &SiteRuntime, kind: CredentialKind, refresh: &Secret) -> LeaseKey {
     let parts = [
         site_runtime.provider.realm(),

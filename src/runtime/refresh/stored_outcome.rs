@@ -1,10 +1,10 @@
 //! What the store keeps of a refresh, sealed: its outcome for later requests, and as a checkpoint
 //! the provider's tokens as long as they are not issued.
 //!
-//! A seal is bound to the site, the kind of client, the refresh token and the use: whoever can write
-//! to the store cannot hand the result of one refresh to another. The end of the use is sealed with
-//! it, so that nobody can prolong the reuse window. The store ends it by its own clock; the sealed
-//! end only bounds that, with an allowance for clocks that differ.
+//! A seal is bound to the site, the kind of client, the refresh token and the use: whoever can
+//! write to the store cannot hand the result of one refresh to another. The end of the use is
+//! sealed with it, so that nobody can prolong the reuse window. The store ends it by its own clock;
+//! the sealed end only bounds that, with an allowance for clocks that differ.
 
 use std::sync::Arc;
 
@@ -131,8 +131,8 @@ impl StoreSeal<'_> {
         self.seal("checkpoint", &checkpoint, until)
     }
 
-    /// Opens what [`StoreSeal::seal_checkpoint`] made for the same refresh token, unless it is over;
-    /// `None` for everything else.
+    /// Opens what [`StoreSeal::seal_checkpoint`] made for the same refresh token, unless it is
+    /// over; `None` for everything else.
     pub fn open_checkpoint(&self, sealed: &[u8], now: Timestamp) -> Option<KeptPair> {
         let checkpoint: Checkpoint = self.open("checkpoint", sealed, now)?;
         Some(KeptPair {

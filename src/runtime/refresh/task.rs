@@ -27,13 +27,14 @@ pub(super) struct RefreshTask {
 }
 
 impl RefreshTask {
-    /// How long to wait for whoever holds the lease, which calls the provider for tokens and perhaps
-    /// for keys, and for whoever takes over if it dies.
+    /// How long to wait for whoever holds the lease, which calls the provider for tokens and
+    /// perhaps for keys, and for whoever takes over if it dies.
     pub fn patience(&self) -> Duration {
         self.site_runtime.provider.settings.timeout * 4 + LEASE_TTL
     }
 
-    /// The ticket that follows this one with the refresh token of `pair`, where that is another one.
+    /// The ticket that follows this one with the refresh token of `pair`, where that is another
+    /// one.
     pub fn next(&self, pair: &TokenPair) -> Option<RefreshTicket> {
         let refresh = pair.refresh.as_ref()?;
         (*refresh != self.ticket.refresh).then(|| RefreshTicket {

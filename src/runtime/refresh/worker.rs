@@ -26,8 +26,8 @@ use super::stored_outcome::{KeptPair, StoreSeal, StoredOutcome};
 use super::task::RefreshTask;
 
 /// How long tokens that were not issued are kept at least, and how long at least a used token is
-/// remembered. The gateway does not know how long a refresh token lives, and the cookie of a browser
-/// session may outlive `cookies.max_age`.
+/// remembered. The gateway does not know how long a refresh token lives, and the cookie of a
+/// browser session may outlive `cookies.max_age`.
 const MIN_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long new tokens wait for their key, which the provider may not have published everywhere. A
 /// key that is unknown after that was withdrawn.
@@ -35,8 +35,8 @@ const KEY_WAIT: Duration = Duration::from_secs(30);
 /// How often a lease that somebody else holds is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How a task ended: with an outcome, or with the ticket to refresh with next, because the tokens of
-/// an earlier refresh have expired by now.
+/// How a task ended: with an outcome, or with the ticket to refresh with next, because the tokens
+/// of an earlier refresh have expired by now.
 pub(super) type TaskResult = ControlFlow<RefreshOutcome, Box<RefreshTicket>>;
 
 /// Runs refreshes.
@@ -225,8 +225,8 @@ impl RefreshWorker {
     /// with the same token. A provider that exchanges refresh tokens takes a second call for theft.
     ///
     /// Only what was due before the store was lost can have been refreshed by then, and results are
-    /// shared for the reuse window. After that each replica decides for itself: a store that is lost
-    /// does not stop renewals.
+    /// shared for the reuse window. After that each replica decides for itself: a store that is
+    /// lost does not stop renewals.
     fn result_may_be_lost(&self, task: &RefreshTask) -> bool {
         let site_runtime = &task.site_runtime;
         let Some(lost_for) = self.leases.lost_for() else {
@@ -335,8 +335,8 @@ impl RefreshWorker {
             }
         };
         let ticket = Box::new(ticket);
-        // What was told beside the access token is in the ticket. Its ID token may be one of an earlier
-        // access token.
+        // What was told beside the access token is in the ticket. Its ID token may be one of an
+        // earlier access token.
         let pair = TokenPair {
             access_expires: ticket.access_expires,
             ..TokenPair::new(Secret::new(&*access), None)

@@ -95,7 +95,8 @@ impl Availability {
         before.saturating_add(1) >= FAILURES
     }
 
-    /// Takes the success of a request, and returns whether the upstream had failed too often before.
+    /// Takes the success of a request, and returns whether the upstream had failed too often
+    /// before.
     pub(super) fn succeeded(&self) -> bool {
         if self.failures.load(Relaxed) == 0 {
             return false;

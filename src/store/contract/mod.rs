@@ -23,8 +23,8 @@ pub(super) trait Fixture {
     /// one process, the two are the same.
     async fn replicas(&self) -> (Stores, Stores);
 
-    /// Lets this time pass on the clock of the stores that [`Fixture::replicas`] returned last. Some
-    /// more passes by itself.
+    /// Lets this time pass on the clock of the stores that [`Fixture::replicas`] returned last.
+    /// Some more passes by itself.
     fn advance(&self, span: Duration);
 
     /// Empty stores.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::super::LeaseKey;
 use super::super::expiry_set::ExpirySet;
 
-/// The most checkpoints, and the most bytes of all of them. Beyond either the one that expires first
-/// is evicted.
+/// The most checkpoints, and the most bytes of all of them. Beyond either the one that expires
+/// first is evicted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CheckpointLimits {
     pub(super) count: usize,

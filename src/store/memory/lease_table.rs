@@ -1,5 +1,5 @@
-//! The table of [`MemoryLeases`](super::MemoryLeases): leases, results, reused keys and checkpoints,
-//! within limits.
+//! The table of [`MemoryLeases`](super::MemoryLeases): leases, results, reused keys and
+//! checkpoints, within limits.
 
 use std::collections::HashMap;
 use std::sync::Arc;

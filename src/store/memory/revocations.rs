@@ -108,8 +108,9 @@ impl MemoryRevocations {
         }
     }
 
-    /// Adds a revocation, or extends one that is known, and tells the listener. `now` is `None` where
-    /// the caller does not know the time: then no entry is removed. Returns whether that is news.
+    /// Adds a revocation, or extends one that is known, and tells the listener. `now` is `None`
+    /// where the caller does not know the time: then no entry is removed. Returns whether that is
+    /// news.
     pub fn add(&self, revocation: Revocation, now: Option<Timestamp>) -> bool {
         let id = revocation.id;
         if now.is_some_and(|now| revocation.until <= now) {

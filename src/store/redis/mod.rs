@@ -12,6 +12,7 @@
 mod connection_manager;
 mod connection_task;
 mod encoding;
+pub mod inspection;
 mod leases;
 mod near_cache;
 mod pending_revocations;

@@ -2,8 +2,8 @@
 //!
 //! The first byte of a message tells its kind: `S` is followed by the 32 bytes of a session hash,
 //! `L` by those of a lease key, and `R` by any number of revocations, each the end in 16 digits and
-//! the 16 bytes of its id. `I` is `R` for revocations of what was issued up to a time, which follows
-//! the id in 16 digits. Versions that do not know a kind ignore it.
+//! the 16 bytes of its id. `I` is `R` for revocations of what was issued up to a time, which
+//! follows the id in 16 digits. Versions that do not know a kind ignore it.
 
 use std::sync::Arc;
 

@@ -5,8 +5,8 @@
 //! from any replica.
 //!
 //! `vestibule:recent:{vestibule:revoked}` is a stream of the latest revocations, in the same hash
-//! slot. A message of Pub/Sub can be lost without a trace, so each replica also reads the end of the
-//! stream every second, from where it stopped before.
+//! slot. A message of Pub/Sub can be lost without a trace, so each replica also reads the end of
+//! the stream every second, from where it stopped before.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -82,8 +82,8 @@ impl RedisRevocations {
         Ok(position)
     }
 
-    /// Appends an entry without a revocation to the stream: a position that exists, also in an empty
-    /// stream.
+    /// Appends an entry without a revocation to the stream: a position that exists, also in an
+    /// empty stream.
     async fn mark(&self) -> Result<Position, StoreError> {
         let mut add = redis::cmd("XADD");
         add.arg(RECENT)

@@ -34,8 +34,8 @@ pub async fn ask_gateway(address: SocketAddr, request: &[u8]) -> Reply {
     }
 }
 
-/// A request of HTTP/1.1 as one of HTTP/2; `None` where there is none. Cookies come in a field each,
-/// as browsers send them.
+/// A request of HTTP/1.1 as one of HTTP/2; `None` where there is none. Cookies come in a field
+/// each, as browsers send them.
 fn parse(request: &[u8]) -> Option<(Request<()>, Bytes)> {
     let end = request
         .windows(4)

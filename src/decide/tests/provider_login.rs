@@ -11,9 +11,9 @@ use crate::decide::{Known, RedirectResult};
 use crate::model::credential::CredentialKind;
 use crate::model::login::{LoginForm, LoginRefused};
 use crate::model::reason::Reason;
-use crate::model::redirect_login::{
+use crate::model::redirect_login::SealedRedirectLogin;
+use crate::model::redirect_result::{
     BegunRedirect, FailedRedirect, FinishedRedirect, RedirectRefusal, RefusedRedirect,
-    SealedRedirectLogin,
 };
 use crate::model::request_cookies::{PresentedCookie, PresentedRedirectLogin};
 use crate::model::return_path::ReturnPath;

@@ -2,18 +2,19 @@
 //!
 //! * The login page redirects to the provider at once. Where something must be told first (a form
 //!   was posted after the login had expired), it is a page with one button.
-//! * The callback, where the provider sends the browser back, is good for one login of this browser:
-//!   `state` must be that of a cookie, which is cleared then.
+//! * The callback, where the provider sends the browser back, is good for one login of this
+//!   browser: `state` must be that of a cookie, which is cleared then.
 //! * A callback that came before, or belongs to no login of the browser, is never a dead end: an
 //!   authenticated user goes on, everybody else gets a page that offers to begin again.
 //! * What posts a password gets `409` with the address of the login page.
 
+use crate::model::authorization_response::CallbackParameters;
 use crate::model::cookie_change::CookieChange;
 use crate::model::local_response::{LocalResponse, Problem, ProviderRedirect};
 use crate::model::reason::Reason;
-use crate::model::redirect_login::{
-    BegunRedirect, CallbackParameters, FinishedRedirect, RedirectOptions, RedirectRefusal,
-    RefusedRedirect,
+use crate::model::redirect_login::RedirectOptions;
+use crate::model::redirect_result::{
+    BegunRedirect, FinishedRedirect, RedirectRefusal, RefusedRedirect,
 };
 use crate::model::request::RequestView;
 use crate::model::return_path::ReturnPath;
@@ -130,7 +131,9 @@ pub(super) fn callback<'a>(
             }
         },
         Some(RedirectResult::Failed(failure)) => {
-            let verdict = unavailable(failure.reason, failure.return_to.clone());
+            // The page leads to a new login, and never to this callback again.
+            let return_to = failure.return_to.as_ref().unwrap_or(&site.landing);
+            let verdict = unavailable(failure.reason, Some(return_to.clone()));
             without_cookie(Decision::Settled(verdict), id)
         }
     }
