@@ -11,6 +11,7 @@
 )]
 
 mod application_sessions;
+mod back_channel_logout;
 mod browsers;
 mod caches;
 mod circles;

@@ -210,6 +210,20 @@ impl OpenId {
         )
     }
 
+    /// A logout token for the gateway's client, with these claims too.
+    pub fn logout_token(&self, claims: &Value) -> String {
+        let mut state = self.state.lock().unwrap();
+        let mut token = json!({
+            "iss": state.issuer, "aud": CLIENT, "iat": state.clock.now().secs(),
+            "jti": state.make("logout"),
+            "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+        });
+        for (name, value) in claims.as_object().unwrap() {
+            token[name] = value.clone();
+        }
+        signed(&state.key, "one", &token)
+    }
+
     /// Opens the page and signs in on the way. What the callback answered.
     pub async fn sign_in(&self, browser: &mut Browser, target: &str) -> Reply {
         let address = self.leave(browser, target).await;
