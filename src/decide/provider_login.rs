@@ -86,7 +86,7 @@ fn unavailable<'a>(reason: Reason, return_to: Option<ReturnPath>) -> Verdict<'a>
 /// `409`: a password that is posted here is not looked at.
 pub(super) fn password_refused<'a>(site: &Site) -> Verdict<'a> {
     let mut problem = Problem::new(Reason::SignInRedirects);
-    problem.sign_in_address = Some(format!("{}{}", site.origin, site.paths.login));
+    problem.sign_in_address = Some(format!("{}{}", site.origin, site.paths.login).into());
     Verdict::reply(LocalResponse::Problem(problem), Reason::SignInRedirects)
 }
 

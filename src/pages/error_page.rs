@@ -147,9 +147,8 @@ fn heading(catalog: &Catalog, status: u16, reason: Reason) -> String {
 /// The group of messages below `problem`.
 fn message_group(reason: Reason) -> &'static str {
     match reason {
-        Reason::SignedOut | Reason::Revoked => "signed_out",
+        Reason::SignedOut | Reason::Revoked | Reason::SignInRedirects => "signed_out",
         Reason::SignInFailed => "sign_in_failed",
-        Reason::SignInRedirects => "signed_out",
         Reason::RoleMissing => "role_missing",
         Reason::CrossSiteRequest => "cross_site_request",
         Reason::BrowserTokensRefused | Reason::BearerNotEnabled => "programs_only",

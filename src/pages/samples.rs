@@ -260,17 +260,13 @@ fn redirect_loop_pages(layout: Layout<'_>) -> Vec<Sample> {
     ]
     .into_iter()
     .map(|(name, cause)| {
-        let (address, onward) = (
-            "https://store.example.com".into(),
-            "/login?return_to=/orders".into(),
-        );
-        let redirect_loop = Some(RedirectLoop {
+        let redirect_loop = RedirectLoop {
             cause,
-            site_address: address,
-            continue_to: onward,
-        });
+            site_address: "https://store.example.com".into(),
+            continue_to: "/login?return_to=/orders".into(),
+        };
         let sample = Problem {
-            redirect_loop,
+            redirect_loop: Some(Box::new(redirect_loop)),
             ..Problem::new(Reason::RedirectLoop)
         };
         let view = ProblemView {

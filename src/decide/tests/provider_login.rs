@@ -165,7 +165,7 @@ fn a_callback_of_no_login_leads_on_or_begins_again() {
         reason: Reason::ProviderUnavailable,
         return_to: cart(),
     });
-    for (case, expected) in [
+    let cases = vec![
         (
             comes_back(Some(refused(RedirectRefusal::Unknown))),
             "403 sign_in_failed, clear login AAAAAAAAAAAA",
@@ -200,7 +200,8 @@ fn a_callback_of_no_login_leads_on_or_begins_again() {
             opens(CALLBACK).access(Known::Absent(TokenError::Expired)),
             "403 sign_in_failed, clear",
         ),
-    ] {
+    ];
+    for (case, expected) in cases {
         assert_eq!(case.decision(), expected, "{}", case.target);
     }
     // Nothing but a site whose users log in there has a callback.
