@@ -223,6 +223,7 @@ fn sealed(bench: &mut Criterion) {
         sub: "e1f2b3c4-0000-4000-8000-000000000001".into(),
         revocation_key: "a1b2c3d4-0000-4000-8000-000000000003".into(),
         login_time: Timestamp::from_secs(1_700_000_000),
+        login_issued: Some(Timestamp::from_secs(1_700_000_000)),
         remember: true,
         access_expires: Some(Timestamp::from_secs(1_700_000_000)),
         access_issued: Some(Timestamp::from_secs(1_700_000_000)),

@@ -567,6 +567,7 @@ fn sign_outs() -> Vec<Named> {
 }
 
 /// An administrator ends sign-ins at the provider.
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn ended_at_provider() -> Vec<Named> {
     let end = |at: u64, gateway: usize, what: EndedByAdministrator| {
         let visitor = 0;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::support::openid::PERSON;
-use super::support::{Message, OpenId};
+use super::support::{Browser, Message, OpenId};
 
 fn with_sessions(config: &str) -> String {
     config.replace("landing = ", "credential = \"session\"\nlanding = ")
@@ -32,7 +32,7 @@ async fn a_sign_out_at_the_provider_ends_store_and_forum() {
         let (mut store, mut forum) = (stage.browser(), stage.forum_browser());
         assert_eq!(provider.sign_in(&mut store, "/cart").await.status, 303);
         assert_eq!(provider.sign_in(&mut forum, "/posts").await.status, 303);
-        let copies = [store.clone(), forum.clone()].map(|browser| browser.fetching());
+        let copies = [store.clone(), forum.clone()].map(Browser::fetching);
         stage.clock.advance(Duration::from_secs(1));
         let of_another = [json!({ "sid": "sid-2" }), json!({ "sub": "another" })];
         for (others, expected) in [(true, 200), (false, 401)] {

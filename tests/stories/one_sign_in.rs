@@ -92,9 +92,9 @@ async fn whoever_signs_in_at_the_store_is_signed_in_at_the_forum() {
     assert_eq!((page.status, tab.address), (200, format!("{store}/")));
 
     let mut tab = Tab::default();
-    let form = tab.open(&format!("{store}/shopping-cart?x=1")).await;
+    let asked = tab.open(&format!("{store}/shopping-cart?x=1")).await;
     assert!(is_asked(&tab), "{}", tab.address);
-    let cart = tab.sign_in(&form).await;
+    let cart = tab.sign_in(&asked).await;
     assert_eq!(tab.address, format!("{store}/shopping-cart?x=1"));
     assert!(cart.body.contains(SHOPPER), "{cart:?}");
     let posts = tab.open(&format!("{forum}/posts")).await;
@@ -116,8 +116,8 @@ async fn whoever_signs_out_at_one_is_signed_out_at_the_other() {
         ([&forum, &posts], [&store, &cart]),
     ] {
         let mut tab = Tab::default();
-        let form = tab.open(here[1]).await;
-        tab.sign_in(&form).await;
+        let asked = tab.open(here[1]).await;
+        tab.sign_in(&asked).await;
         tab.open(there[1]).await;
         assert_eq!(&tab.address, there[1]);
         let before = tab.clone();

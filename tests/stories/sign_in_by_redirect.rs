@@ -141,8 +141,8 @@ async fn every_wrong_answer_is_told_and_signs_nobody_in() {
 
     let (mut browser, address) = leave().await;
     let good = provider.signs_in(&address);
-    let state = query_of(&address)["state"].clone();
-    let wrong = good.replace(&state[30..], "AAAAAAAAAAAAA");
+    let told = query_of(&address)["state"].clone();
+    let wrong = good.replace(&told[30..], "AAAAAAAAAAAAA");
     says_to_begin_again(&browser.get(&wrong).await, "/login");
     says_to_begin_again(&browser.get("/_vestibule/callback").await, "/login");
 

@@ -94,15 +94,20 @@ impl SignInStep<'_> {
         let user = match verified.and_then(|user| require_active(&user).map(|()| user)) {
             Ok(user) => user,
             Err(error) => {
-                let notice = match error {
+                let notice = match &error {
                     // The state of an account is not told to everybody who guesses its password.
                     ApiError::NotFound | ApiError::AccountLocked | ApiError::AccountExpired => {
                         WRONG
                     }
                     ApiError::LoginPrevented => "This account cannot sign in at present.",
-                    other => {
+                    ApiError::InvalidField(..)
+                    | ApiError::RejectedPassword(_)
+                    | ApiError::MalformedBody
+                    | ApiError::Unauthorized
+                    | ApiError::WrongCode
+                    | ApiError::Internal => {
                         self.settle(attempt, Settlement::Released).await?;
-                        return Err(other);
+                        return Err(error);
                     }
                 };
                 let form = password_form(login_id, Some(notice));
@@ -246,12 +251,12 @@ impl SignInStep<'_> {
         let rate = self.settings.address_limit;
         let address = match openid.throttles.reserve(address_key, rate, now).await {
             Ok(reservation) => reservation,
-            Err(error) => return wait(error),
+            Err(error) => return wait(&error),
         };
         let rate = self.settings.account_limit;
         match openid.throttles.reserve(account_key, rate, now).await {
             Ok(account) => Ok(Ok(Attempt { account, address })),
-            Err(error) => wait(error),
+            Err(error) => wait(&error),
         }
     }
 
@@ -300,7 +305,7 @@ fn challenge_field(value: String) -> HiddenField {
     HiddenField { name, value }
 }
 
-fn wait(error: ReserveError) -> Result<Result<Attempt, u32>, ApiError> {
+fn wait(error: &ReserveError) -> Result<Result<Attempt, u32>, ApiError> {
     match error {
         ReserveError::Throttled(wait) => Ok(Err(wait.0)),
         ReserveError::Store(_) => Err(ApiError::Internal),

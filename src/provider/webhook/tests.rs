@@ -85,12 +85,12 @@ fn secrets_are_the_same_or_not() {
     }
 }
 
-fn read(event: Value) -> Result<Event, MalformedError> {
+fn read(event: &Value) -> Result<Event, MalformedError> {
     read_event(json!({ "event": event }).to_string().as_bytes())
 }
 
 /// An event with these members beside those of the envelope.
-fn event(kind: &str, members: Value) -> Value {
+fn event(kind: &str, members: &Value) -> Value {
     let mut event = json!({
         "type": kind,
         "id": "e1",
@@ -111,7 +111,7 @@ fn with(event: &Value, name: &str, value: Value) -> Value {
     event
 }
 
-fn ended(event: Value) -> EndedTokens {
+fn ended(event: &Value) -> EndedTokens {
     match read(event) {
         Ok(Event::Ending(event)) => {
             assert_eq!(event.id, "e1");
@@ -128,7 +128,7 @@ fn every_shape_of_a_revocation_ends_what_it_names() {
     let lifetimes = json!({ "store": 60, "forum": 3600 });
     let revoke = |mut members: Value| {
         members["applicationTimeToLiveInSeconds"] = lifetimes.clone();
-        ended(event("jwt.refresh-token.revoke", members))
+        ended(&event("jwt.refresh-token.revoke", &members))
     };
     let user = json!({ "id": "another", "email": "a@example.com" });
     let single = json!({
@@ -154,9 +154,9 @@ fn every_shape_of_a_revocation_ends_what_it_names() {
         EndedTokens::Application("store".into())
     );
     assert_eq!(revoke(json!({})), EndedTokens::All);
-    let Ok(Event::Ending(event)) = read(event(
+    let Ok(Event::Ending(event)) = read(&event(
         "jwt.refresh-token.revoke",
-        json!({ "applicationTimeToLiveInSeconds": lifetimes }),
+        &json!({ "applicationTimeToLiveInSeconds": lifetimes }),
     )) else {
         panic!()
     };
@@ -173,7 +173,7 @@ fn events_of_users_end_what_is_theirs() {
         "user.password.update",
     ] {
         let members = json!({ "user": { "id": "u1", "active": true } });
-        assert_eq!(ended(event(kind, members)), of_user, "{kind}");
+        assert_eq!(ended(&event(kind, &members)), of_user, "{kind}");
     }
     for kind in [
         "user.registration.delete",
@@ -184,7 +184,7 @@ fn events_of_users_end_what_is_theirs() {
             user: "u1".into(),
             application: "store".into(),
         };
-        assert_eq!(ended(event(kind, members)), of_both, "{kind}");
+        assert_eq!(ended(&event(kind, &members)), of_both, "{kind}");
     }
 }
 
@@ -196,7 +196,7 @@ fn other_events_end_nothing() {
         "jwt.refresh",
         "jwt.refresh-token.update",
     ] {
-        assert_eq!(read(json!({ "type": kind })), Ok(Event::Other), "{kind}");
+        assert_eq!(read(&json!({ "type": kind })), Ok(Event::Other), "{kind}");
     }
 }
 
@@ -213,7 +213,7 @@ fn each_member_wrong_in_turn_is_malformed() {
     ];
     let full = event(
         "jwt.refresh-token.revoke",
-        json!({
+        &json!({
             "applicationId": "store",
             "userId": "u1",
             "user": { "id": "u1" },
@@ -222,7 +222,7 @@ fn each_member_wrong_in_turn_is_malformed() {
         }),
     );
     let malformed = |event: &Value, name| {
-        assert_eq!(read(event.clone()), Err(MalformedError(name)), "{event}");
+        assert_eq!(read(event), Err(MalformedError(name)), "{event}");
     };
     for name in ["type", "id", "tenantId", "applicationId", "userId"] {
         for value in &wrong_text {
@@ -264,7 +264,7 @@ fn each_member_wrong_in_turn_is_malformed() {
         malformed(&with(&full, name, value), name);
     }
     // Everything of nobody in particular.
-    let of_nobody = event("jwt.refresh-token.revoke", json!({ "tenantId": null }));
+    let of_nobody = event("jwt.refresh-token.revoke", &json!({ "tenantId": null }));
     malformed(&of_nobody, "tenantId");
     for kind in [
         "user.deactivate",
@@ -272,11 +272,11 @@ fn each_member_wrong_in_turn_is_malformed() {
         "user.password.update",
         "user.registration.delete",
     ] {
-        malformed(&event(kind, json!({ "applicationId": "store" })), "user");
+        malformed(&event(kind, &json!({ "applicationId": "store" })), "user");
     }
     let of_no_application = event(
         "user.registration.delete",
-        json!({ "user": { "id": "u1" } }),
+        &json!({ "user": { "id": "u1" } }),
     );
     malformed(&of_no_application, "applicationId");
 }

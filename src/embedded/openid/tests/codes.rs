@@ -155,9 +155,9 @@ async fn a_client_revokes_its_own_sessions_only() {
     let store = browser.sign_in(STORE).await;
     let forum = browser.follow(FORUM).await;
     let revoke = async |client: &str, token: &Value| {
-        let form = [("token", token.as_str().unwrap())];
+        let fields = [("token", token.as_str().unwrap())];
         provider
-            .call_as(client, "/oauth2/revoke", &form)
+            .call_as(client, "/oauth2/revoke", &fields)
             .await
             .status
     };

@@ -172,8 +172,8 @@ async fn a_client_that_revokes_its_own_session_is_not_told() {
     let mut browser = TestBrowser::new(&provider);
     let store = browser.sign_in(STORE).await;
     let forum = browser.follow(FORUM).await;
-    let form = [("token", store["refresh_token"].as_str().unwrap())];
-    provider.call_as(STORE, "/oauth2/revoke", &form).await;
+    let fields = [("token", store["refresh_token"].as_str().unwrap())];
+    provider.call_as(STORE, "/oauth2/revoke", &fields).await;
     let hint = store["id_token"].as_str().unwrap();
     let answer = browser
         .get(&format!("/oauth2/logout?id_token_hint={hint}"))
