@@ -111,6 +111,7 @@ fn remembered(bench: &mut Criterion) {
     let context = RequestContext {
         site_runtime,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        host: None,
         request_id: "bench",
         now,
     };
@@ -138,6 +139,7 @@ fn in_authorization(bench: &mut Criterion) {
     let context = RequestContext {
         site_runtime,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        host: None,
         request_id: "bench",
         now,
     };
@@ -224,6 +226,7 @@ fn sealed(bench: &mut Criterion) {
         remember: true,
         access_expires: Some(Timestamp::from_secs(1_700_000_000)),
         access_issued: Some(Timestamp::from_secs(1_700_000_000)),
+        id_token: None,
     };
     let sealed = ticket
         .seal(&keys, "store", CredentialKind::Jwt, [9; 12])

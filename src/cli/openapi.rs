@@ -268,8 +268,7 @@ fn sign_in_answers(not: &[Reason]) -> Vec<Reason> {
         .iter()
         .copied()
         // Browsers come back from the provider, and no script.
-        .filter(|reason| reason.is_login_result() && *reason != Reason::SignInFailed)
-        .filter(|reason| !not.contains(reason));
+        .filter(|it| it.is_login_result() && *it != Reason::SignInFailed && !not.contains(it));
     answers
         .chain([Reason::Throttled, Reason::TokensTooLarge])
         .chain(TOKENS.iter().copied())

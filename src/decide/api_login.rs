@@ -13,7 +13,7 @@ use crate::model::token::CompletedLogin;
 use super::api_body::{ApiError, bearer_kind, request_body};
 use super::facts::{Facts, Known, Question};
 use super::login_result::session_cookies;
-use super::redirect_login;
+use super::provider_login;
 use super::verdict::{Decision, Verdict};
 
 /// Decides about `POST /api/login`.
@@ -26,7 +26,7 @@ pub(super) fn decide<'a>(
     facts: &Facts,
 ) -> Result<Decision<'a>, ApiError> {
     if site.sign_in == SignIn::Redirect {
-        return Ok(Decision::Settled(redirect_login::password_refused(site)));
+        return Ok(Decision::Settled(provider_login::password_refused(site)));
     }
     let body = request_body(request, site, facts)?
         .login()

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::model::api_request::ApiRequestBody;
 use crate::model::authorization::BasicCredentials;
+use crate::model::authorization_response::CallbackParameters;
 use crate::model::challenge::OpenedChallenge;
 use crate::model::credential::{CredentialKind, PresentedCredential, RefreshRequest};
 use crate::model::hook::{HookAnswer, HookKind};
@@ -14,11 +15,11 @@ use crate::model::login::{Credentials, LoginForm, LoginRefused};
 use crate::model::login_step::{LoginStep, StepForm, StepSubmission};
 use crate::model::preserved_post::{NotPreservedError, RestoredPost};
 use crate::model::reason::Reason;
-use crate::model::redirect_login::{
-    BegunRedirect, CallbackParameters, FailedRedirect, FinishedRedirect, ProviderAddress,
-    RedirectOptions, RefusedRedirect,
-};
+use crate::model::redirect_login::RedirectOptions;
 use crate::model::redirect_loop::LoopIdentity;
+use crate::model::redirect_result::{
+    BegunRedirect, FailedRedirect, FinishedRedirect, ProviderAddress, RefusedRedirect,
+};
 use crate::model::request_cookies::PresentedRedirectLogin;
 use crate::model::secret::Secret;
 use crate::model::token::{

@@ -6,7 +6,7 @@
 //!   behind it: the origin, the form's fields, the CSRF token, empty input, and only then the
 //!   password, at the provider.
 //! * At a site whose users log in at the provider, `GET` redirects there, and `POST` is refused
-//!   unless it carries a preserved post (`redirect_login`).
+//!   unless it carries a preserved post (`provider_login`).
 //! * Whatever goes wrong, the form is shown again with what was typed except the password. So a tab
 //!   with an old CSRF token is never a dead end.
 
@@ -31,7 +31,7 @@ use super::login_result::{
 };
 use super::preserved_post::form_size;
 use super::verdict::{Decision, RETRY_AFTER_FAILURE, Verdict};
-use super::{redirect_login, redirect_loop};
+use super::{provider_login, redirect_loop};
 
 /// Decides about a request for the login page.
 pub(super) fn decide<'a>(
@@ -82,12 +82,12 @@ fn begin<'a>(
                 return_to,
                 ..RedirectOptions::default()
             };
-            let start = redirect_login::Start {
+            let start = provider_login::Start {
                 options,
                 status: 302,
                 cookies,
             };
-            redirect_login::begin(request, facts, start)
+            provider_login::begin(request, facts, start)
         }
     }
 }
@@ -124,7 +124,7 @@ fn submit<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision
     }
     let carries_post = form_size(request) == FormSize::WithPreservedPost;
     if site.sign_in == SignIn::Redirect && !carries_post {
-        return Decision::Settled(redirect_login::password_refused(site));
+        return Decision::Settled(provider_login::password_refused(site));
     }
     let form = match &facts.login_form {
         Known::NotAsked => return Decision::Needs(Question::ReadLoginForm(form_size(request))),
@@ -146,12 +146,12 @@ fn submit<'a>(request: &RequestView<'a>, site: &Site, facts: &Facts) -> Decision
             remember: form.remember,
             preserved_post: form.preserved_post.clone(),
         };
-        let start = redirect_login::Start {
+        let start = provider_login::Start {
             options,
             status: 303,
             cookies: Vec::new(),
         };
-        return redirect_login::begin(request, facts, start);
+        return provider_login::begin(request, facts, start);
     }
     if form.login_id.trim().is_empty() || form.password.expose().is_empty() {
         return Decision::Settled(redisplay(form, Reason::RejectedInput, None));

@@ -75,8 +75,8 @@ mod mfa;
 pub mod opener;
 mod prefetch;
 pub mod preserved_post;
+mod provider_login;
 pub mod proxy_protocol;
-mod redirect_login;
 mod redirect_loop;
 pub mod rejection;
 pub mod request_size;
@@ -162,7 +162,7 @@ fn call_endpoint<'a>(
             fusionauth_hosted_backend::decide(&call, request, site, facts, now)
         }
         Endpoint::Login => login::decide(request, site, facts, now),
-        Endpoint::Callback => redirect_login::callback(request, site, facts, now),
+        Endpoint::Callback => provider_login::callback(request, site, facts, now),
         Endpoint::Step(endpoint) => mfa::decide(endpoint, request, site, facts, now),
         Endpoint::Logout => logout::decide(request, site, facts, now),
         Endpoint::ApplicationLogout => logout::decide_application(request, site, facts, now),

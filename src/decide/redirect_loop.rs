@@ -111,11 +111,11 @@ fn break_loop<'a>(site: &Site, cause: LoopCause, verdict: Verdict<'a>) -> Decisi
         return Decision::Settled(verdict);
     };
     let mut problem = Problem::new(Reason::RedirectLoop);
-    problem.redirect_loop = Some(RedirectLoop {
+    problem.redirect_loop = Some(Box::new(RedirectLoop {
         cause,
         site_address: site.origin.to_string(),
         continue_to: redirect.location.to_string(),
-    });
+    }));
     Decision::Settled(
         Verdict::reply(LocalResponse::Problem(problem), Reason::RedirectLoop)
             .with_cookies(verdict.cookies),

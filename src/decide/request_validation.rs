@@ -99,7 +99,7 @@ pub fn validate_head(head: &UnvalidatedHead<'_>) -> Result<(), Rejection> {
 }
 
 /// Whether the request is well-formed without a `Host` field. HTTP/1.0 does not know it, and load
-/// balancers send their health checks in that version: HAProxy's `httpchk` unless told otherwise.
+/// balancers send their health checks in that version, such as the `httpchk` of `HAProxy`.
 fn may_lack_host(head: &UnvalidatedHead<'_>) -> bool {
     head.version == Version::HTTP_10 && endpoint::is_health_check(head.target)
 }

@@ -90,18 +90,18 @@ impl HookAnswer {
             });
             return Some(("application/json", body.to_string()));
         }
-        let mut body = serde_json::json!({
-            "type": "about:blank",
-            "title": self.reason.title(),
-            "status": self.status,
-            "code": self.reason.as_str(),
-        });
+        let mut body = serde_json::Map::new();
+        body.insert("type".to_owned(), "about:blank".into());
+        body.insert("title".to_owned(), self.reason.title().into());
+        body.insert("status".to_owned(), self.status.into());
+        body.insert("code".to_owned(), self.reason.as_str().into());
         if let Some(detail) = &self.detail {
-            body["detail"] = detail.as_str().into();
+            body.insert("detail".to_owned(), detail.as_str().into());
         }
         if let Some(id) = request_id {
-            body["requestId"] = id.into();
+            body.insert("requestId".to_owned(), id.into());
         }
+        let body = serde_json::Value::Object(body);
         Some(("application/problem+json", body.to_string()))
     }
 }

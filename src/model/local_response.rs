@@ -10,8 +10,8 @@ use super::local_path::LocalPath;
 use super::password_violation::PasswordViolation;
 use super::preserved_post::PreservedPost;
 use super::reason::Reason;
-use super::redirect_login::ProviderAddress;
 use super::redirect_loop::RedirectLoop;
+use super::redirect_result::ProviderAddress;
 use super::return_path::ReturnPath;
 use super::theme::Link;
 
@@ -132,11 +132,11 @@ pub struct Problem {
     /// Whether an API client gets it: always a problem document, whatever the request accepts.
     pub for_api_client: bool,
     /// With `redirect_loop`: the cause, and the address to continue to.
-    pub redirect_loop: Option<RedirectLoop>,
+    pub redirect_loop: Option<Box<RedirectLoop>>,
     /// With `role_missing`: who is logged in, and may log in as somebody else.
     pub switch_user: Option<SwitchUser>,
     /// With `sign_in_redirects`: where a browser is sent to log in, an absolute URL.
-    pub sign_in_address: Option<String>,
+    pub sign_in_address: Option<Box<str>>,
     /// With `sign_in_failed` and failures of a login by redirect: where the user wanted to go.
     pub return_to: Option<ReturnPath>,
 }

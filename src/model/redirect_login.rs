@@ -1,5 +1,4 @@
-//! Logins by redirect: what a browser carries, sealed, while its user is at the identity provider,
-//! and what comes back with it.
+//! Logins by redirect: what a browser carries, sealed, while its user is at the identity provider.
 //!
 //! `state`, `nonce` and the code verifier of one login are made from the same random seed, so that
 //! the cookie of the login is small: a browser may have several at once.
@@ -12,12 +11,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::reason::Reason;
 use super::return_path::ReturnPath;
 use super::sealing_keys::{NONCE_BYTES, SealingKeys};
 use super::secret::Secret;
 use super::timestamp::Timestamp;
-use super::token::CompletedLogin;
 
 /// The path where the identity provider sends browsers back to.
 pub const CALLBACK: &str = "/_vestibule/callback";
@@ -25,14 +22,17 @@ pub const CALLBACK: &str = "/_vestibule/callback";
 pub const LOGIN_LIFETIME: Duration = Duration::from_secs(10 * 60);
 /// The most logins that one browser may have under way. The oldest are given up first.
 pub const MAX_LOGINS: usize = 7;
+/// The most bytes that the cookies of these logins may hold together, with the new one. A request
+/// must have room for the other cookies too.
+pub const MAX_LOGIN_BYTES: usize = 6 * 1024;
 /// The length of the id of a login, the first characters of its `state`. It is part of the name of
 /// its cookie.
 pub const LOGIN_ID_CHARS: usize = 12;
 /// The bytes of randomness that a login is made from.
 pub const SEED_BYTES: usize = 32;
-/// The longest return address that a login carries, in bytes. With a longer one the cookies of
-/// several tabs could exceed what a request may hold; the landing page takes its place.
-const MAX_RETURN: usize = 1024;
+/// The longest return address that a login carries, in bytes. With a longer one the cookie could
+/// exceed the 4096 bytes that browsers take; the landing page takes its place.
+const MAX_RETURN: usize = 2560;
 
 /// A login that is under way at the identity provider.
 #[derive(Clone, PartialEq, Eq)]
@@ -191,176 +191,6 @@ impl fmt::Debug for SealedRedirectLogin {
     }
 }
 
-/// An address at the identity provider that a browser is sent to: an absolute URL in ASCII, without
-/// blanks and control characters. `Debug` prints no query, which may hold a `state` or an ID token.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ProviderAddress(String);
-
-impl From<url::Url> for ProviderAddress {
-    /// A parsed URL is written in ASCII, with every other character escaped.
-    fn from(url: url::Url) -> Self {
-        Self(url.into())
-    }
-}
-
-impl ProviderAddress {
-    /// The address as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for ProviderAddress {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = self.0.split('?').next().unwrap_or_default();
-        out.debug_tuple("ProviderAddress").field(&address).finish()
-    }
-}
-
-/// A login that has begun: where the browser is sent, and the cookies that it gets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BegunRedirect {
-    /// The authorization request.
-    pub address: ProviderAddress,
-    /// The cookie of the login.
-    pub cookie: SealedRedirectLogin,
-    /// The ids of earlier logins of this browser that are given up.
-    pub given_up: Vec<String>,
-}
-
-/// What a provider sends back with the browser (RFC 6749, section 4.1.2; RFC 9207, section 2).
-/// `Debug` prints the error alone.
-#[derive(Clone, PartialEq, Eq)]
-pub struct CallbackParameters {
-    /// Binds the response to the login of this browser.
-    pub state: String,
-    /// The issuer, where the provider names it.
-    pub issuer: Option<String>,
-    /// What the provider decided.
-    pub answer: CallbackAnswer,
-}
-
-/// What a provider decided about a login.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CallbackAnswer {
-    /// The code for the tokens.
-    Code(Secret),
-    /// The user is not logged in.
-    Error(ProviderRefusal),
-}
-
-/// The error of an authorization response (RFC 6749, section 4.1.2.1), in printable ASCII.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProviderRefusal {
-    /// The error code, such as `access_denied`.
-    pub code: String,
-    /// What the provider tells the operator besides.
-    pub description: Option<String>,
-}
-
-impl CallbackParameters {
-    /// Reads the query of the callback. `None` where a parameter is missing, or is there twice,
-    /// which RFC 6749 forbids (section 3.1), or where there is both a code and an error.
-    #[must_use]
-    pub fn parse(query: &str) -> Option<Self> {
-        let mut read: [(&str, Option<String>); 5] = [
-            ("state", None),
-            ("iss", None),
-            ("code", None),
-            ("error", None),
-            ("error_description", None),
-        ];
-        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-            if let Some((_, slot)) = read.iter_mut().find(|(known, _)| *known == name)
-                && slot.replace(value.into_owned()).is_some()
-            {
-                return None;
-            }
-        }
-        let [state, issuer, code, error, description] = read.map(|(_, value)| value);
-        let answer = match (code, error) {
-            (Some(code), None) if !code.is_empty() => CallbackAnswer::Code(Secret::new(code)),
-            (None, Some(error)) => CallbackAnswer::Error(ProviderRefusal {
-                code: printable(&error, MAX_ERROR),
-                description: description.map(|text| printable(&text, MAX_DESCRIPTION)),
-            }),
-            (Some(_) | None, _) => return None,
-        };
-        Some(Self {
-            state: state?,
-            issuer,
-            answer,
-        })
-    }
-
-    /// The id of the login that the response is for; `None` where no login has such a `state`.
-    #[must_use]
-    pub fn login_id(&self) -> Option<&str> {
-        self.state.get(..LOGIN_ID_CHARS)
-    }
-}
-
-/// The longest error code that is logged.
-const MAX_ERROR: usize = 64;
-/// The longest explanation that is logged.
-const MAX_DESCRIPTION: usize = 256;
-
-/// The beginning of a text as it may be logged: RFC 6749 allows printable ASCII.
-fn printable(text: &str, longest: usize) -> String {
-    let printable = text.chars().filter(|c| *c == ' ' || c.is_ascii_graphic());
-    printable.take(longest).collect()
-}
-
-impl fmt::Debug for CallbackParameters {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.answer {
-            CallbackAnswer::Code(_) => out.write_str("CallbackParameters(code)"),
-            CallbackAnswer::Error(error) => write!(out, "CallbackParameters({:?})", error.code),
-        }
-    }
-}
-
-/// A login by redirect that succeeded.
-#[derive(Clone, Debug)]
-pub struct FinishedRedirect {
-    /// The tokens and the user.
-    pub login: CompletedLogin,
-    /// Where to go now.
-    pub return_to: Option<ReturnPath>,
-    /// The form that was posted after the login had expired, sealed.
-    pub preserved_post: Option<Arc<str>>,
-}
-
-/// A login by redirect that did not succeed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefusedRedirect {
-    /// Why.
-    pub cause: RedirectRefusal,
-    /// Where the user wanted to go, where that is known.
-    pub return_to: Option<ReturnPath>,
-}
-
-/// A login by redirect that could not be finished.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FailedRedirect {
-    /// What failed.
-    pub reason: Reason,
-    /// Where the user wanted to go.
-    pub return_to: Option<ReturnPath>,
-}
-
-/// Why a login by redirect did not succeed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RedirectRefusal {
-    /// The browser has no such login under way, or it has expired.
-    Unknown,
-    /// The response has come before: the code is used.
-    Used,
-    /// The provider said no, or another provider answered.
-    Refused,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -426,50 +256,17 @@ mod tests {
             ..RedirectOptions::default()
         };
         let new = |length| RedirectLogin::new([7; 32], &options(length), Timestamp::from_secs(1));
-        assert!(new(MAX_RETURN).return_to.is_some());
+        let longest = new(MAX_RETURN);
+        assert!(longest.return_to.is_some());
+        let cookie = longest.seal(&keys(1), "store", [9; 12]).unwrap();
+        assert!(cookie.value.len() < 3900, "{}", cookie.value.len());
         assert_eq!(new(MAX_RETURN + 1).return_to, None);
-    }
-
-    #[test]
-    fn a_callback_has_each_parameter_once() {
-        let code = CallbackParameters::parse("code=c%2F1&state=s&iss=https://id&session_state=x");
-        let code = code.unwrap();
-        assert_eq!(code.answer, CallbackAnswer::Code(Secret::new("c/1")));
-        assert_eq!(
-            (code.state.as_str(), code.issuer.as_deref()),
-            ("s", Some("https://id"))
-        );
-        let error = "error=access_denied%0A&error_description=No%0A+thanks%C3%A9&state=s";
-        let refusal = ProviderRefusal {
-            code: "access_denied".into(),
-            description: Some("No thanks".into()),
-        };
-        let error = CallbackParameters::parse(error).unwrap();
-        assert_eq!(error.answer, CallbackAnswer::Error(refusal));
-        for bad in [
-            "",
-            "state=s",
-            "code=c",
-            "code=&state=s",
-            "code=c&error=e&state=s",
-            "code=c&state=s&state=s",
-            "code=c&code=d&state=s",
-            "code=c&state=s&iss=a&iss=b",
-            "error=e&error=f&state=s",
-        ] {
-            assert_eq!(CallbackParameters::parse(bad), None, "{bad}");
-        }
     }
 
     #[test]
     fn debug_prints_no_secret() {
         let sealed = login().seal(&keys(1), "store", [9; 12]).unwrap();
-        let callback = CallbackParameters::parse("code=leaky&state=leaky").unwrap();
-        let address = ProviderAddress::from(url::Url::parse("https://id/?state=leaky").unwrap());
-        let printed = format!("{:?} {sealed:?} {callback:?} {address:?}", login());
-        assert!(
-            !printed.contains("leaky") && !printed.contains(&sealed.value),
-            "{printed}"
-        );
+        let printed = format!("{:?} {sealed:?}", login());
+        assert!(!printed.contains(&sealed.value), "{printed}");
     }
 }

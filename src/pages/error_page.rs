@@ -122,7 +122,8 @@ fn links<'a>(view: &ProblemView<'a>, reason: Reason) -> Vec<PageLink<'a>> {
     match (view.problem.status, reason) {
         (_, Reason::UnknownSite) => Vec::new(),
         (_, Reason::SignInFailed) => begin_again.into_iter().chain([front_page]).collect(),
-        (503, _) if view.problem.return_to.is_some() => {
+        // A callback of the provider, which is good once.
+        (500.., _) if view.problem.return_to.is_some() => {
             begin_again.into_iter().chain([front_page]).collect()
         }
         (401, _) | (_, Reason::CsrfFailed | Reason::SignInRedirects) => {
@@ -146,9 +147,8 @@ fn heading(catalog: &Catalog, status: u16, reason: Reason) -> String {
 /// The group of messages below `problem`.
 fn message_group(reason: Reason) -> &'static str {
     match reason {
-        Reason::SignedOut | Reason::Revoked => "signed_out",
+        Reason::SignedOut | Reason::Revoked | Reason::SignInRedirects => "signed_out",
         Reason::SignInFailed => "sign_in_failed",
-        Reason::SignInRedirects => "signed_out",
         Reason::RoleMissing => "role_missing",
         Reason::CrossSiteRequest => "cross_site_request",
         Reason::BrowserTokensRefused | Reason::BearerNotEnabled => "programs_only",

@@ -12,8 +12,7 @@ use crate::model::local_response::{
     ActionRequired, LoginPage, LostPost, PreservedPostPage, Problem, Resubmission, StepPage,
     SwitchUser,
 };
-use crate::model::login_step::FactorKind;
-use crate::model::login_step::LoginStep;
+use crate::model::login_step::{FactorKind, LoginStep};
 use crate::model::password_violation::PasswordViolation;
 use crate::model::preserved_post::{FormEncoding, PostedForm, PreservedPost};
 use crate::model::reason::Reason;
@@ -261,17 +260,13 @@ fn redirect_loop_pages(layout: Layout<'_>) -> Vec<Sample> {
     ]
     .into_iter()
     .map(|(name, cause)| {
-        let (address, onward) = (
-            "https://store.example.com".into(),
-            "/login?return_to=/orders".into(),
-        );
-        let redirect_loop = Some(RedirectLoop {
+        let redirect_loop = RedirectLoop {
             cause,
-            site_address: address,
-            continue_to: onward,
-        });
+            site_address: "https://store.example.com".into(),
+            continue_to: "/login?return_to=/orders".into(),
+        };
         let sample = Problem {
-            redirect_loop,
+            redirect_loop: Some(Box::new(redirect_loop)),
             ..Problem::new(Reason::RedirectLoop)
         };
         let view = ProblemView {
@@ -366,24 +361,17 @@ fn preserved_post_pages(layout: Layout<'_>) -> Vec<Sample> {
         form,
         until: 0,
     };
-    let mut pages = vec![
-        (
-            "sign-in-unsent".to_owned(),
-            sign_in_after_post(layout, SignIn::Form, Some("sample"), None),
-        ),
-        (
-            "sign-in-unsent-elsewhere".to_owned(),
-            sign_in_after_post(layout, SignIn::Redirect, Some("sample"), None),
-        ),
-        (
-            "sign-in-lost".to_owned(),
-            sign_in_after_post(layout, SignIn::Form, None, Some(LostPost::TooLarge)),
-        ),
-        (
-            "sign-in-lost-files".to_owned(),
-            sign_in_after_post(layout, SignIn::Form, None, Some(LostPost::HasFiles)),
-        ),
-    ];
+    let sign_ins = [
+        ("unsent", SignIn::Form, Some("sample"), None),
+        ("unsent-elsewhere", SignIn::Redirect, Some("sample"), None),
+        ("lost", SignIn::Form, None, Some(LostPost::TooLarge)),
+        ("lost-files", SignIn::Form, None, Some(LostPost::HasFiles)),
+    ]
+    .map(|(name, sign_in, preserved, lost)| {
+        let page = sign_in_after_post(layout, sign_in, preserved, lost);
+        (format!("sign-in-{name}"), page)
+    });
+    let mut pages = Vec::from(sign_ins);
     let send =
         ReturnPath::parse("/posts").map_or(Resubmission::AlreadyOffered, Resubmission::Allowed);
     for (name, offer) in [

@@ -5,7 +5,7 @@ use super::verify::id_token::{IdTokenExpectations, verify_id_token};
 use super::verify::{Expectations, VerifiedClaims, verify};
 use super::{
     AuthorizationRequest, CodeExchange, Device, EndSessionRequest, LoginAttempt, LoginSuccess,
-    NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt, Trust,
+    NewPasswordAttempt, Provider, ProviderError, RedirectSignIn, SecondFactorAttempt, Trust,
 };
 use crate::model::login::LoginRefused;
 use crate::model::reason::Reason;
@@ -79,6 +79,9 @@ pub struct ReturnedCode {
     pub issuer: Option<String>,
 }
 
+const REDIRECT_URI: &str = "https://store.example.com/back";
+const NONCE: &str = "the-nonce";
+
 /// Signs in by redirect, refreshes and revokes, with right and wrong codes and tokens.
 ///
 /// # Panics
@@ -90,68 +93,17 @@ pub async fn check_redirect(provider: &dyn Provider, known: &RedirectUser<'_>) {
     let verified = |token: &Secret| {
         verify(token.expose(), &keys, &known.expect, known.now).expect("a good token")
     };
-    let (verifier, redirect_uri) = (
-        Secret::new("v".repeat(43)),
-        "https://store.example.com/back",
-    );
-    let leave = async || {
-        let request = AuthorizationRequest {
-            redirect_uri,
-            state: "the-state",
-            nonce: "the-nonce",
-            verifier: &verifier,
-        };
-        let address = redirect
-            .authorization_address(request)
-            .await
-            .expect("an address");
-        (known.sign_in)(address.as_str())
-    };
-    let back = leave().await;
-    let exchange = |code, verifier, issuer| CodeExchange {
-        code,
-        issuer,
-        verifier,
-        redirect_uri,
-    };
-    let issuer = back.issuer.as_deref();
-    let no = Some(ProviderError::Refused(LoginRefused::new(
-        Reason::SignInFailed,
-    )));
-    let made_up = Secret::new("made-up");
-    for (code, issuer) in [
-        (&made_up, issuer),
-        (&back.code, Some("https://evil.example")),
-    ] {
-        let answer = redirect.redeem(exchange(code, &verifier, issuer)).await;
-        assert_eq!(answer.err(), no, "{issuer:?}");
-    }
-    let pair = redirect
-        .redeem(exchange(&back.code, &verifier, issuer))
-        .await;
-    let pair = pair.expect("tokens").tokens;
+    let pair = check_codes(redirect, known).await;
     let id_token = pair.id_token.clone().expect("an ID token");
     let expect = IdTokenExpectations {
         issuer: &known.expect.issuer,
         client_id: &known.expect.audience,
         algorithms: &known.expect.algorithms,
         leeway: known.expect.leeway,
-        nonce: Some("the-nonce"),
+        nonce: Some(NONCE),
         access: Some(pair.access.expose()),
     };
     verify_id_token(id_token.expose(), &keys, &expect, known.now).expect("a good ID token");
-    let again = redirect
-        .redeem(exchange(&back.code, &verifier, issuer))
-        .await;
-    assert_eq!(again.err(), no, "a code is good once");
-
-    let other = leave().await;
-    let stolen = Secret::new("w".repeat(43));
-    let answer = redirect
-        .redeem(exchange(&other.code, &stolen, other.issuer.as_deref()))
-        .await;
-    assert_eq!(answer.err(), no, "a stolen code");
-
     let end = EndSessionRequest {
         id_token: Some(&id_token),
         return_uri: "https://store.example.com/",
@@ -159,6 +111,55 @@ pub async fn check_redirect(provider: &dyn Provider, known: &RedirectUser<'_>) {
     let address = redirect.end_session_address(end);
     assert!(address.is_none_or(|address| address.as_str().contains("post_logout_redirect_uri=")));
     check_refresh_tokens(provider, pair, &verified).await;
+}
+
+/// Sends right and wrong codes, and returns the tokens for a right one.
+async fn check_codes(redirect: &dyn RedirectSignIn, known: &RedirectUser<'_>) -> TokenPair {
+    let (own, another) = (Secret::new("v".repeat(43)), Secret::new("w".repeat(43)));
+    let leave = async || {
+        let request = AuthorizationRequest {
+            redirect_uri: REDIRECT_URI,
+            state: "the-state",
+            nonce: NONCE,
+            verifier: &own,
+        };
+        let address = redirect.authorization_address(request).await;
+        (known.sign_in)(address.expect("an address").as_str())
+    };
+    let no = Some(ProviderError::Refused(LoginRefused::new(
+        Reason::SignInFailed,
+    )));
+    let back = leave().await;
+    let good = CodeExchange {
+        code: &back.code,
+        issuer: back.issuer.as_deref(),
+        verifier: &own,
+        redirect_uri: REDIRECT_URI,
+    };
+    let made_up = CodeExchange {
+        code: &Secret::new("made-up"),
+        ..good
+    };
+    let foreign = CodeExchange {
+        issuer: Some("https://evil.example"),
+        ..good
+    };
+    for wrong in [made_up, foreign] {
+        assert_eq!(redirect.redeem(wrong).await.err(), no, "{:?}", wrong.issuer);
+    }
+    let pair = redirect.redeem(good).await.expect("tokens").tokens;
+    let again = redirect.redeem(good).await;
+    assert_eq!(again.err(), no, "a code is good once");
+    let other = leave().await;
+    let stolen = CodeExchange {
+        code: &other.code,
+        issuer: other.issuer.as_deref(),
+        verifier: &another,
+        ..good
+    };
+    let answer = redirect.redeem(stolen).await;
+    assert_eq!(answer.err(), no, "a stolen code");
+    pair
 }
 
 /// Refreshes twice, and revokes.

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::config::settings::{self, ProviderKind};
 use crate::model::login::LoginRefused;
-use crate::model::redirect_login::ProviderAddress;
+use crate::model::redirect_result::ProviderAddress;
 use crate::model::secret::Secret;
 use crate::model::token::TokenPair;
 use crate::system::Clock;
@@ -26,6 +26,8 @@ pub mod jwks_cache;
 pub mod key_set;
 pub mod logout_token;
 pub mod oidc;
+#[cfg(test)]
+mod openid_server;
 #[cfg(test)]
 mod test_keys;
 pub mod verify;

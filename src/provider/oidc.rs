@@ -20,7 +20,7 @@ use super::{
 use crate::config::settings::{self, OidcClient};
 use crate::model::login::LoginRefused;
 use crate::model::reason::Reason;
-use crate::model::redirect_login::ProviderAddress;
+use crate::model::redirect_result::ProviderAddress;
 use crate::model::secret::Secret;
 use crate::model::site::SignIn;
 use crate::model::token::TokenPair;
@@ -88,7 +88,7 @@ impl Oidc {
             client: client.clone(),
             document: DocumentRequest {
                 url,
-                endpoints: EndpointRule::new(client.insecure),
+                endpoints: EndpointRule::of(client),
             },
             discovery: DiscoveryCache::default(),
             timeout: settings.timeout,

@@ -209,6 +209,9 @@ fn problem(
     if let Some(methods) = what.allow {
         head.insert_header(header::ALLOW, methods)?;
     }
+    if let Some(address) = &what.sign_in_address {
+        head.insert_header(header::LOCATION, &**address)?;
+    }
     if let Some(challenge) = &what.www_authenticate {
         head.insert_header(header::WWW_AUTHENTICATE, challenge.as_str())?;
     }

@@ -292,6 +292,7 @@ fn start_early_refresh(ctx: &mut RequestState, site_runtime: &Arc<SiteRuntime>, 
         let context = RequestContext {
             site_runtime,
             client: ctx.client.address,
+            host: None,
             request_id: &ctx.request_id,
             now: ctx.now,
         };

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::header::USER_AGENT;
+use http::header::{HOST, USER_AGENT};
 use pingora::proxy::Session;
 
 use crate::decide::facts::FormSize;
@@ -129,6 +129,7 @@ fn resolver<'r>(
         context: RequestContext {
             site_runtime,
             client: ctx.client.address,
+            host: session.get_header(HOST).and_then(|host| host.to_str().ok()),
             request_id: &ctx.request_id,
             now: ctx.now,
         },

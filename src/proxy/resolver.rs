@@ -13,8 +13,9 @@ use crate::model::login::{Credentials, LoginRefused};
 use crate::model::login_step::{LoginStep, StepSubmission};
 use crate::model::preserved_post::{NotPreservedError, PostedForm, RestoredPost};
 use crate::model::reason::Reason;
-use crate::model::redirect_login::{BegunRedirect, ProviderAddress, RedirectOptions};
+use crate::model::redirect_login::RedirectOptions;
 use crate::model::redirect_loop::LoopIdentity;
+use crate::model::redirect_result::{BegunRedirect, ProviderAddress};
 use crate::model::request_cookies::PresentedRedirectLogin;
 use crate::model::secret::Secret;
 use crate::model::token::{
@@ -55,6 +56,7 @@ pub struct Resolver<'r> {
 
 impl<'r> Resolver<'r> {
     /// Answers one question. One that reads the request's body stays unanswered.
+    #[expect(clippy::too_many_lines, reason = "one arm for each question")]
     pub async fn answer(self, question: Question<'_>, facts: &mut Facts) {
         match question {
             Question::Verify(token) => facts.token = self.verify(token).await,

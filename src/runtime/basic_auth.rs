@@ -230,6 +230,7 @@ impl BasicAuth {
             let context = RequestContext {
                 site_runtime: &site_runtime,
                 client,
+                host: None,
                 request_id: &request_id,
                 now,
             };

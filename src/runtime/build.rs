@@ -111,12 +111,7 @@ pub fn build_with(
             sealing,
             devices,
         },
-        hooks: Hooks {
-            providers: HookProvider::all(&settings, &providers),
-            revocation: Arc::clone(&core.revocation),
-            gate: Arc::clone(&shared.hook_gate),
-            clock: shared.clock.clone(),
-        },
+        hooks: hooks(&shared, &core, HookProvider::all(&settings, &providers)),
         redirects: Arc::clone(&shared.redirects),
         no_site: shared.metrics.site(""),
         by_host: by_host(&sites),
@@ -238,6 +233,15 @@ fn login(
         },
         sessions: Arc::clone(&core.sessions),
         basic_memory: Arc::clone(&shared.basic_memory),
+    }
+}
+
+fn hooks(shared: &Shared, core: &Core, providers: Vec<HookProvider>) -> Hooks {
+    Hooks {
+        providers,
+        revocation: Arc::clone(&core.revocation),
+        gate: Arc::clone(&shared.hook_gate),
+        clock: shared.clock.clone(),
     }
 }
 

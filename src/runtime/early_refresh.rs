@@ -40,6 +40,7 @@ impl EarlyRefresh {
             let context = RequestContext {
                 site_runtime: &site_runtime,
                 client,
+                host: None,
                 request_id: &request_id,
                 now,
             };

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::model::credential::{CredentialKind, PresentedCredential};
-use crate::model::redirect_login::ProviderAddress;
+use crate::model::redirect_result::ProviderAddress;
 use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::sealing_keys::SealingKeys;
 use crate::model::secret::Secret;
@@ -13,11 +13,11 @@ use crate::model::token::RevocationKey;
 use crate::provider::EndSessionRequest;
 use crate::telemetry::audit;
 
-use super::provider_client::VerifyTokenError;
 use super::refresh::Refresh;
 use super::request_context::RequestContext;
 use super::revocation::{Revocation, revoked_until};
 use super::sessions::Sessions;
+use super::token_check::VerifyTokenError;
 
 /// How many refreshes are followed to the refresh token that is valid now.
 const MAX_SUCCESSORS: usize = 16;
@@ -86,7 +86,7 @@ impl Logout {
             .provider
             .end_session_address(EndSessionRequest {
                 id_token: id_token.as_ref(),
-                return_uri: &format!("{}{}", site.origin, site.after_logout),
+                return_uri: &format!("{}{}", context.origin(), site.after_logout),
             })
     }
 

@@ -10,7 +10,7 @@
 //!
 //! ```text
 //! revocation_ids
-//! streams, upstreams, state_dir, cookie_keys, provider_client, token and session caches
+//! streams, upstreams, state_dir, cookie_keys, token_check, provider_client, token and session caches
 //! connectors, site, request_context, assertion, redirect_loop, basic_memory
 //! revocation_schedule, saved_state, handover, revocation_queue
 //! revocation
@@ -67,6 +67,7 @@ mod state_dir;
 pub mod status;
 pub mod streams;
 pub mod tls;
+mod token_check;
 pub mod tokens;
 pub mod upstream_checks;
 pub mod upstreams;

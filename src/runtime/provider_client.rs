@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::config::settings;
 use crate::model::algorithm::Algorithm;
-use crate::model::redirect_login::ProviderAddress;
+use crate::model::redirect_result::ProviderAddress;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::TokenPair;
@@ -25,6 +25,8 @@ use crate::provider::{
 use crate::system::{self, Clock};
 use crate::telemetry::ProviderMetrics;
 use crate::telemetry::labels::{CallResult, ProviderOperation};
+
+use super::token_check::{IdToken, KeyLookup, Verified, VerifyTokenError};
 
 /// A provider with its keys and metrics.
 pub struct ProviderClient {
@@ -210,25 +212,17 @@ impl ProviderClient {
                     Err(error) => error,
                 },
             };
-            return Err(match (error, lookup) {
-                (VerifyError::Expired(claims), _) => VerifyTokenError::Expired(claims),
-                (VerifyError::NotYetValid(claims), _) => VerifyTokenError::NotYetValid(claims),
-                (VerifyError::NotForUs, _) => VerifyTokenError::NotForUs,
-                (VerifyError::TooLarge, _) => VerifyTokenError::TooLarge,
-                (VerifyError::Invalid, _) => VerifyTokenError::Invalid,
-                (VerifyError::UnknownKey, None) => {
-                    let seen = keys.as_ref().map(|keys| keys.generation());
-                    lookup = Some(self.look_up_keys(origin, seen).await)
-                        .filter(|lookup| *lookup != KeyLookup::Superseded);
-                    continue;
-                }
-                (VerifyError::UnknownKey, Some(_)) if keys.is_none() => VerifyTokenError::NoKeys,
-                (VerifyError::UnknownKey, Some(KeyLookup::Done)) => VerifyTokenError::UnknownKey,
-                (VerifyError::UnknownKey, Some(KeyLookup::TooSoon | KeyLookup::Superseded)) => {
-                    VerifyTokenError::KeyNotLookedUp
-                }
-                (VerifyError::UnknownKey, Some(KeyLookup::Failed)) => VerifyTokenError::NoKeys,
-            });
+            if let (VerifyError::UnknownKey, None) = (&error, lookup) {
+                let seen = keys.as_ref().map(|keys| keys.generation());
+                lookup = Some(self.look_up_keys(origin, seen).await)
+                    .filter(|lookup| *lookup != KeyLookup::Superseded);
+                continue;
+            }
+            // Without any keys it makes no difference how the look-up went.
+            return Err(VerifyTokenError::of(
+                error,
+                lookup.filter(|_| keys.is_some()),
+            ));
         }
     }
 
@@ -276,7 +270,7 @@ impl ProviderClient {
                     .call(ProviderOperation::Keys, CallResult::Ok, watch.elapsed());
             }
             Err(error) => {
-                tracing::warn!(provider = self.name, error = %cause(error), "the provider's keys could not be fetched");
+                tracing::warn!(provider = self.name, %error, "the provider's keys could not be fetched");
                 self.metrics
                     .call(ProviderOperation::Keys, result_of(error), watch.elapsed());
             }
@@ -387,55 +381,6 @@ impl ProviderClient {
     }
 }
 
-/// An ID token of the provider, and what it is compared with.
-#[derive(Clone, Copy)]
-pub(super) struct IdToken<'a> {
-    pub token: &'a str,
-    /// The `nonce` of the login; `None` at a refresh.
-    pub nonce: Option<&'a str>,
-    /// The access token that came with it.
-    pub access: Option<&'a str>,
-}
-
-/// The claims of a token that verified, and the generation of the keys that verified it.
-pub(super) struct Verified<T = VerifiedClaims> {
-    pub(super) claims: T,
-    pub(super) generation: u64,
-}
-
-/// How a look-up of keys went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum KeyLookup {
-    /// The keys are those that the provider publishes now.
-    Done,
-    /// Others have come meanwhile: the token is verified with them first.
-    Superseded,
-    /// The provider was asked a moment ago, and may have changed its keys since.
-    TooSoon,
-    /// The provider did not answer.
-    Failed,
-}
-
-/// Why a token does not verify. Of the last three nobody can tell what it is.
-pub(super) enum VerifyTokenError {
-    /// It verified until its `exp`.
-    Expired(Box<VerifiedClaims>),
-    /// It will verify later: the clocks differ by more than the leeway.
-    NotYetValid(Box<VerifiedClaims>),
-    /// It is another issuer's, or for another audience.
-    NotForUs,
-    /// It is longer than any token that is verified.
-    TooLarge,
-    /// It is malformed, or not signed by this provider.
-    Invalid,
-    /// Its key is none of those that the provider publishes now.
-    UnknownKey,
-    /// Its key is unknown, and the provider was asked for its keys too recently to be asked again.
-    KeyNotLookedUp,
-    /// The keys of the provider are missing, or its key is unknown and the provider did not answer.
-    NoKeys,
-}
-
 /// The metric label of a call that failed.
 pub(super) fn result_of(error: &ProviderError) -> CallResult {
     match error {
@@ -448,11 +393,4 @@ pub(super) fn result_of(error: &ProviderError) -> CallResult {
 /// A site that signs in by redirect has a provider that does, or the configuration was refused.
 fn no_redirect() -> ProviderError {
     ProviderError::Misconfigured("users of the provider do not sign in by redirect".into())
-}
-
-fn cause(error: &ProviderError) -> &str {
-    match error {
-        ProviderError::Refused(refused) => refused.reason.as_str(),
-        ProviderError::Unavailable(cause) | ProviderError::Misconfigured(cause) => cause,
-    }
 }

@@ -166,7 +166,8 @@ impl SavedState {
                 Err(()) => (AWAITED_RETRY, RETRY),
             };
             tokio::time::sleep(shortest).await;
-            let _ = tokio::time::timeout(longest - shortest, self.awaited.notified()).await;
+            let rest = longest.saturating_sub(shortest);
+            let _ = tokio::time::timeout(rest, self.awaited.notified()).await;
             // Every hour also without a change, for the sealing keys may have changed.
             let _ = tokio::time::timeout(REWRITE, self.changed.notified()).await;
         }

@@ -103,7 +103,9 @@ impl RevocationListener for OpenStreams {
     fn revoked(&self, id: RevocationId) {
         if let Some(streams) = self.open().by_id.get(&id) {
             // Keeps a permit for a stream that does not wait yet.
-            streams.values().for_each(|notify| notify.notify_one());
+            for notify in streams.values() {
+                notify.notify_one();
+            }
         }
     }
 }

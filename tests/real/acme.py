@@ -26,7 +26,7 @@ from gateway import Served, free_port, write_users  # noqa: E402
 
 IS_LONG = sys.argv[2:] == ["long"]
 # A certificate lives this long, in seconds, and is renewed after two thirds of it.
-VALIDITY = 75 if IS_LONG else 40
+VALIDITY = 75 if IS_LONG else 60
 # Each validation waits for up to as long, in seconds.
 VALIDATION = 5 if IS_LONG else 2
 NAMES = ["forum.example.com", "store.example.com"]

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from gateway import free_port  # noqa: E402
 from installed import or_skipped, virtual_environment  # noqa: E402
 from redirect_sign_in import (  # noqa: E402
-    ACCOUNT, SCENARIOS, Shop, a_disabled_user_is_not_renewed, a_refusal_is_told, play, ports, two_tabs_at_once,
+    ACCOUNT, SCENARIOS, Shop, a_refusal_is_told, play, ports, two_tabs_at_once,
 )
 from webdriver import until  # noqa: E402
 
@@ -63,15 +63,9 @@ class Canaille:
     def confirm_sign_out(self, browser):
         """With an ID token nobody is asked."""
 
-    def ask(self, what):
-        with urllib.request.urlopen(f"http://localhost:{self.port}/test/{what}", timeout=20) as answer:
-            return json.load(answer)
-
     def refreshes(self):
-        return self.ask("counts")["refreshes"]
-
-    def disable(self, is_disabled):
-        self.ask("lock" if is_disabled else "unlock")
+        with urllib.request.urlopen(f"http://localhost:{self.port}/test/counts", timeout=20) as answer:
+            return json.load(answer)["refreshes"]
 
     def stop(self):
         self.process.terminate()
@@ -89,7 +83,7 @@ def main():
         with tempfile.TemporaryDirectory(prefix="vestibule-canaille-") as directory:
             shop = Shop(binary, directory, counterpart)
             try:
-                failed = play([*scenarios, a_disabled_user_is_not_renewed], shop, only)
+                failed = play(scenarios, shop, only)
             finally:
                 shop.stop()
     finally:

@@ -20,6 +20,7 @@ workers = {workers}
 
 [server.limits]
 connections_per_address = 20000
+upstream_idle = "10m"
 
 [providers.local]
 kind = "embedded"

@@ -71,6 +71,7 @@ pub async fn serve(process: &Process, request: &ClientRequest) -> ClientResponse
     let context = RequestContext {
         site_runtime: &site_runtime,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        host: None,
         request_id: "simulation",
         now: runtime.clock().now(),
     };

@@ -11,6 +11,7 @@
 )]
 
 mod application_sessions;
+mod back_channel_logout;
 mod browsers;
 mod caches;
 mod circles;
@@ -45,6 +46,7 @@ mod path_vulnerabilities;
 mod pipelining;
 mod provider_answers;
 mod provider_steps;
+mod redirect_providers;
 mod refused_below;
 mod refused_bodies;
 mod renewal;

@@ -229,6 +229,10 @@ async fn a_password_is_not_taken_here() {
         reply.json()["location"],
         "http://store.localhost:8080/login"
     );
+    assert_eq!(
+        reply.header("location"),
+        Some("http://store.localhost:8080/login")
+    );
     let reply = browser
         .post("/login", &[("loginId", "maria"), ("password", "x")])
         .await;
@@ -256,7 +260,10 @@ async fn a_provider_that_is_away_is_no_refusal() {
         reply.body
     );
     provider.behaves(|ways| ways.token_answer = Some((401, json!({ "error": "invalid_client" }))));
-    assert_eq!(provider.sign_in(&mut browser, "/cart").await.status, 500);
+    let reply = provider.sign_in(&mut browser, "/cart").await;
+    assert_eq!(reply.status, 500, "the client is unknown there");
+    let again = "&#x2f;login?return_to=&#x2f;cart";
+    assert!(reply.body.contains(again), "{}", reply.body);
     provider.behaves(|ways| ways.token_answer = None);
     assert_eq!(provider.sign_in(&mut browser, "/cart").await.status, 303);
 }

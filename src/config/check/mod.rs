@@ -10,7 +10,7 @@ mod hosted_backend;
 mod hosts;
 mod known_applications;
 mod networks;
-mod oidc;
+mod oidc_client;
 mod own_paths;
 mod providers;
 mod rules;

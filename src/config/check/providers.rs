@@ -11,7 +11,7 @@ use super::super::file::provider::{Kind, Provider as Written};
 use super::super::secret_source::SecretSource;
 use super::super::settings::{Provider, ProviderKind};
 use super::super::spans::At;
-use super::{Cleartext, Reported, Review, oidc, warnings};
+use super::{Cleartext, Reported, Review, oidc_client, warnings};
 use crate::model::algorithm::Algorithm;
 use crate::model::origin::Host;
 use crate::model::secret::Secret;
@@ -69,12 +69,12 @@ fn provider(written: &At<Written>, review: &mut Review<'_>) -> Option<Provider> 
     let kind = match written.kind {
         Some(Kind::Fusionauth) => fusionauth(written, url, api_key, review),
         Some(Kind::Embedded) => embedded(written, review),
-        Some(Kind::Oidc) => oidc_provider(written, url, review),
+        Some(Kind::Oidc) => oidc_client::provider_kind(written, url, review),
         None => None,
     };
     let issuer = issuer(written, review);
-    let client = oidc::client(written, review);
-    let claims = oidc::claim_names(written, review);
+    let client = oidc_client::client(written, review);
+    let claims = oidc_client::claim_names(written, review);
     let webhook_secret = webhook_secret(written, review);
     Some(Provider {
         kind: kind?,
@@ -192,41 +192,6 @@ fn fusionauth(
         api_key: api_key?,
         tenant_id: tenant_id?,
     })
-}
-
-fn oidc_provider(
-    written: &At<Written>,
-    url: Option<String>,
-    review: &mut Review<'_>,
-) -> Option<ProviderKind> {
-    let strangers = [
-        (
-            "users",
-            written.users.as_ref().map(|at| &at.span),
-            "embedded",
-        ),
-        (
-            "api_key",
-            written.api_key.as_ref().map(|at| &at.span),
-            "fusionauth",
-        ),
-        (
-            "tenant_id",
-            written.tenant_id.as_ref().map(|at| &at.span),
-            "fusionauth",
-        ),
-    ];
-    for (key, span, kind) in strangers {
-        if let Some(span) = span {
-            let hint = format!("it belongs to kind = \"{kind}\"");
-            review.refuse(span, format!("`{key}` has no use here"), hint);
-        }
-    }
-    if written.url.is_none() {
-        let hint = "add it: the issuer, like \"https://sso.example.com/realms/shop\"";
-        review.diagnostics.missing(&written.span, "url", hint);
-    }
-    Some(ProviderKind::Oidc { url: url? })
 }
 
 fn embedded(written: &At<Written>, review: &mut Review<'_>) -> Option<ProviderKind> {

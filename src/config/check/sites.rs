@@ -11,8 +11,8 @@ use super::super::suggest::suggest;
 use super::hosts::TakenHosts;
 use super::providers::is_name;
 use super::{
-    Review, application_session, cookies, headers, hosted_backend, hosts, oidc, own_paths, rules,
-    service_tokens, theme, upstreams, warnings,
+    Review, application_session, cookies, headers, hosted_backend, hosts, oidc_client, own_paths,
+    rules, service_tokens, theme, upstreams, warnings,
 };
 use crate::model::cookie_names::CookieNames;
 use crate::model::credential::CredentialKind;
@@ -264,7 +264,7 @@ fn application_id(
     provider: Option<&At<Provider>>,
     review: &mut Review<'_>,
 ) -> Option<String> {
-    let default = || provider.and_then(|provider| oidc::default_audience(provider));
+    let default = || provider.and_then(|provider| oidc_client::default_audience(provider));
     let Some(id) = written.application_id.as_ref().or_else(default) else {
         let is_unknown = provider.is_none_or(|provider| provider.kind == Some(Kind::Oidc));
         if !is_unknown {
@@ -292,7 +292,7 @@ fn sign_in(
     provider: Option<&At<Provider>>,
     review: &mut Review<'_>,
 ) -> Option<SignIn> {
-    let sign_in = oidc::sign_in(provider?);
+    let sign_in = oidc_client::sign_in(provider?);
     let takes_basic = written.basic
         || written
             .rules

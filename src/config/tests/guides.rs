@@ -39,7 +39,7 @@ fn every_configuration_of_the_guides_loads_without_a_warning() {
         let name = page.to_str().unwrap();
         for block in sites(&std::fs::read_to_string(&page).unwrap()) {
             found += 1;
-            let text = if block.contains("[providers.") {
+            let text = if block.contains("providers.") {
                 block.to_owned()
             } else {
                 format!("{PROVIDER}{block}")

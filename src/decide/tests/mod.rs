@@ -22,7 +22,7 @@ mod https_redirect;
 mod login;
 mod mfa;
 mod preserved_post;
-mod redirect_login;
+mod provider_login;
 mod redirect_loop;
 mod request_validation;
 mod response_rewrite;

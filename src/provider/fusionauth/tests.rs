@@ -17,6 +17,7 @@ use crate::provider::http_client::MAX_RESPONSE;
 
 mod contract_suite;
 mod new_password;
+mod redirect;
 mod refresh;
 mod refusal_form;
 mod steps;

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use url::Url;
 
 use crate::config::settings::OidcClient;
-use crate::model::redirect_login::ProviderAddress;
+use crate::model::redirect_result::ProviderAddress;
 use crate::model::secret::Secret;
 use crate::provider::{AuthorizationRequest, EndSessionRequest};
 
@@ -44,7 +44,7 @@ pub(super) fn authorization(
 }
 
 /// The code challenge of a verifier (RFC 7636, section 4.2).
-pub(super) fn challenge(verifier: &Secret) -> String {
+fn challenge(verifier: &Secret) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.expose().as_bytes()))
 }
 

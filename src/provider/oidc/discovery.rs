@@ -1,12 +1,14 @@
 //! The discovery document (OpenID Connect Discovery, section 3), and the last good one in memory.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::Url;
 
+use crate::config::settings::OidcClient;
 use crate::model::origin::Host;
 use crate::provider::ProviderError;
 
@@ -49,9 +51,13 @@ pub(super) enum EndpointRule {
 }
 
 impl EndpointRule {
-    /// From the value of `insecure`.
-    pub const fn new(insecure: bool) -> Self {
-        if insecure { Self::Any } else { Self::Encrypted }
+    /// That of a client.
+    pub const fn of(client: &OidcClient) -> Self {
+        if client.insecure {
+            Self::Any
+        } else {
+            Self::Encrypted
+        }
     }
 
     fn parse(self, name: &str, text: &str) -> Result<Url, ProviderError> {
@@ -115,7 +121,10 @@ impl Discovery {
 #[derive(Debug, Default)]
 pub(super) struct DiscoveryCache {
     current: ArcSwapOption<Discovery>,
-    fetching: Mutex<()>,
+    /// What the last fetch failed with. It is locked while the document is fetched.
+    failure: Mutex<Option<ProviderError>>,
+    /// How many fetches have failed.
+    failures: AtomicU64,
 }
 
 impl DiscoveryCache {
@@ -123,7 +132,9 @@ impl DiscoveryCache {
         self.current.load_full()
     }
 
-    /// The document in memory, else what `fetch` gets.
+    /// The document in memory, else what `fetch` gets. Whoever waited for the fetch of another
+    /// caller shares its failure: a provider that does not answer in time would otherwise hold up
+    /// each of them for as long as all before it together.
     pub async fn get_or_fetch<F: Future<Output = Result<Discovery, ProviderError>>>(
         &self,
         fetch: impl FnOnce() -> F,
@@ -131,11 +142,22 @@ impl DiscoveryCache {
         if let Some(known) = self.current() {
             return Ok(known);
         }
-        let _only = self.fetching.lock().await;
-        // Another caller may have got it meanwhile.
-        match self.current() {
-            Some(known) => Ok(known),
-            None => Ok(self.keep(fetch().await?)),
+        let seen = self.failures.load(Ordering::Acquire);
+        let mut failure = self.failure.lock().await;
+        if let Some(known) = self.current() {
+            return Ok(known);
+        }
+        let failed_meanwhile = self.failures.load(Ordering::Acquire) != seen;
+        if let Some(error) = failure.as_ref().filter(|_| failed_meanwhile) {
+            return Err(error.clone());
+        }
+        match fetch().await {
+            Ok(fetched) => Ok(self.keep(fetched)),
+            Err(error) => {
+                *failure = Some(error.clone());
+                self.failures.fetch_add(1, Ordering::AcqRel);
+                Err(error)
+            }
         }
     }
 
@@ -144,7 +166,7 @@ impl DiscoveryCache {
         &self,
         fetch: impl FnOnce() -> F,
     ) -> Result<Arc<Discovery>, ProviderError> {
-        let _only = self.fetching.lock().await;
+        let _only = self.failure.lock().await;
         match (fetch().await, self.current()) {
             (Ok(fetched), _) => Ok(self.keep(fetched)),
             (Err(error), Some(known)) => {
@@ -232,6 +254,30 @@ mod tests {
         plain["token_endpoint"] = json!("http://id.internal/token");
         let parsed = Discovery::parse(plain.to_string().as_bytes(), ISSUER, EndpointRule::Any);
         assert!(parsed.is_ok());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_fetch_shares_what_comes_of_it() {
+        let cache = DiscoveryCache::default();
+        let fetches = AtomicU64::new(0);
+        let down = || async {
+            fetches.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            Err(misconfigured("down"))
+        };
+        let (one, two, three) = tokio::join!(
+            cache.get_or_fetch(down),
+            cache.get_or_fetch(down),
+            cache.get_or_fetch(down)
+        );
+        assert!([one, two, three].iter().all(Result::is_err));
+        assert_eq!(fetches.load(Ordering::Relaxed), 1);
+        assert!(cache.get_or_fetch(down).await.is_err());
+        assert_eq!(
+            fetches.load(Ordering::Relaxed),
+            2,
+            "a later call tries again"
+        );
     }
 
     #[tokio::test]

@@ -36,7 +36,7 @@ impl HookGate {
             counts.since = now;
             counts.by_address.clear();
         }
-        let network = network(client);
+        let network = Some(network(client));
         let is_counted_apart =
             counts.by_address.len() < MAX_ADDRESSES || counts.by_address.contains_key(&network);
         let key = if is_counted_apart { network } else { None };
@@ -61,14 +61,14 @@ impl HookGate {
 }
 
 /// The address, or the /64 of one of IPv6.
-fn network(client: IpAddr) -> Option<IpAddr> {
-    Some(match client {
+fn network(client: IpAddr) -> IpAddr {
+    match client {
         IpAddr::V4(_) => client,
         IpAddr::V6(address) => {
             let bits = u128::from(address) & !u128::from(u64::MAX);
             IpAddr::V6(bits.into())
         }
-    })
+    }
 }
 
 #[cfg(test)]

@@ -22,8 +22,8 @@ use crate::system::Clock;
 use crate::telemetry::audit::{self, HookRecord};
 use crate::telemetry::labels::{HookEvent, HookResult};
 
-use super::provider_client::VerifyTokenError;
 use super::revocation::Revocation;
+use super::token_check::VerifyTokenError;
 
 pub use crate::model::hook::{HookAnswer, HookKind};
 

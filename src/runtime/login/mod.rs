@@ -14,7 +14,7 @@ use crate::model::challenge::{Challenge, LoginOptions};
 use crate::model::login::LoginRefused;
 use crate::model::login_step::StepSubmission;
 use crate::model::reason::Reason;
-use crate::model::redirect_login::{BegunRedirect, FinishedRedirect};
+use crate::model::redirect_result::{BegunRedirect, FinishedRedirect};
 use crate::model::secret::Secret;
 use crate::model::token::CompletedLogin;
 use crate::provider::ProviderError;

@@ -9,11 +9,15 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use crate::model::authorization_response::{CallbackAnswer, CallbackParameters};
 use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
 use crate::model::redirect_login::{
-    BegunRedirect, CALLBACK, CallbackAnswer, CallbackParameters, FailedRedirect, LOGIN_LIFETIME,
-    MAX_LOGINS, RedirectLogin, RedirectOptions, RedirectRefusal, RefusedRedirect,
+    CALLBACK, LOGIN_LIFETIME, MAX_LOGIN_BYTES, MAX_LOGINS, RedirectLogin, RedirectOptions,
+    SealedRedirectLogin,
+};
+use crate::model::redirect_result::{
+    BegunRedirect, FailedRedirect, RedirectRefusal, RefusedRedirect,
 };
 use crate::model::request_cookies::PresentedRedirectLogin;
 use crate::model::return_path::ReturnPath;
@@ -106,11 +110,10 @@ impl RedirectLogins {
     ) -> Result<BegunRedirect, LoginError> {
         let site_runtime = context.site_runtime;
         let site = &site_runtime.site;
-        let unavailable = LoginError::Unavailable(Reason::Internal);
         let login = RedirectLogin::new(system::random(), start.options, self.clock.now());
         let (state, nonce, verifier) = (login.state(), login.nonce(), login.verifier());
         let request = AuthorizationRequest {
-            redirect_uri: &redirect_uri(site),
+            redirect_uri: &redirect_uri(context),
             state: &state,
             nonce: &nonce,
             verifier: &verifier,
@@ -119,30 +122,42 @@ impl RedirectLogins {
         if let Some(post) = &start.options.preserved_post {
             self.keep_post(context, &login, post).await?;
         }
-        let cookie = login.seal(&self.sealing, &site.name, system::random());
+        let cookie = login
+            .seal(&self.sealing, &site.name, system::random())
+            .ok_or(LoginError::Unavailable(Reason::Internal))?;
         Ok(BegunRedirect {
             address,
-            cookie: cookie.ok_or(unavailable)?,
-            given_up: self.given_up(site, start.presented),
+            given_up: self.given_up(site, start.presented, &cookie),
+            cookie,
         })
     }
 
-    /// The ids of the sign-ins that are given up for a new one: those that cannot be finished any
-    /// more, and the oldest of too many.
-    fn given_up(&self, site: &Site, presented: &[PresentedRedirectLogin<'_>]) -> Vec<String> {
+    /// The ids of the sign-ins that are given up for `new`: those that cannot be finished any more,
+    /// and the oldest of too many.
+    fn given_up(
+        &self,
+        site: &Site,
+        presented: &[PresentedRedirectLogin<'_>],
+        new: &SealedRedirectLogin,
+    ) -> Vec<String> {
         let now = self.clock.now();
         let mut open = Vec::new();
         let mut given_up = Vec::new();
         for cookie in presented {
             let login = RedirectLogin::open(&self.sealing, &site.name, cookie.value);
             match login.filter(|login| !login.is_expired(now)) {
-                Some(login) => open.push((login.begun, cookie.id)),
+                Some(login) => open.push((login.begun, cookie.id, cookie.value.len())),
                 None => given_up.push(cookie.id.to_owned()),
             }
         }
-        open.sort_unstable();
-        let too_many = (open.len() + 1).saturating_sub(MAX_LOGINS);
-        given_up.extend(open.iter().take(too_many).map(|(_, id)| (*id).to_owned()));
+        open.sort_unstable_by(|one, other| other.cmp(one));
+        let mut bytes = new.value.len();
+        for (earlier, (_, id, length)) in (1..).zip(open) {
+            bytes += length;
+            if earlier >= MAX_LOGINS || bytes > MAX_LOGIN_BYTES {
+                given_up.push(id.to_owned());
+            }
+        }
         given_up
     }
 
@@ -212,7 +227,7 @@ impl RedirectLogins {
             code,
             issuer: callback.issuer.as_deref(),
             verifier: &login.verifier(),
-            redirect_uri: &redirect_uri(&site_runtime.site),
+            redirect_uri: &redirect_uri(context),
         };
         let answer = site_runtime.provider.redeem(exchange).await;
         let guess = match &answer {
@@ -286,8 +301,9 @@ impl RedirectLogins {
     }
 }
 
-fn redirect_uri(site: &Site) -> String {
-    format!("{}{CALLBACK}", site.origin)
+/// Where the provider sends the browser back: to the host that has its cookies.
+fn redirect_uri(context: RequestContext<'_>) -> String {
+    format!("{}{CALLBACK}", context.origin())
 }
 
 fn post_key(login: &RedirectLogin) -> SessionHash {

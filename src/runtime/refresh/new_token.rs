@@ -8,8 +8,8 @@ use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{Principal, TokenPair};
-use crate::runtime::provider_client::VerifyTokenError;
 use crate::runtime::site::SiteRuntime;
+use crate::runtime::token_check::VerifyTokenError;
 use crate::runtime::tokens::verify::principal;
 use crate::runtime::tokens::verify_pair::{IssuedPair, verify_pair};
 

@@ -12,8 +12,8 @@ use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{RevocationKey, TokenPair};
 use crate::provider::verify::VerifiedClaims;
-use crate::runtime::provider_client::{IdToken, Verified, VerifyTokenError};
 use crate::runtime::site::SiteRuntime;
+use crate::runtime::token_check::{IdToken, Verified, VerifyTokenError};
 
 /// Tokens that the provider has just issued.
 #[derive(Clone, Copy)]

@@ -1,7 +1,6 @@
 """Canaille with one client and one account, in memory: server.py SETTINGS, a JSON object with `port`, `client_id`,
 `client_secret`, `site` (the origin of the client) and `lifetime` (of access tokens, in seconds). Prints a line when it
-listens. `GET /test/counts` tells how many refreshes were asked for, `/test/lock` and `/test/unlock` say whether the
-account can be used."""
+listens. `GET /test/counts` tells how many refreshes were asked for."""
 
 import datetime
 import json
@@ -52,12 +51,8 @@ def count():
         counts["refreshes"] += 1
 
 
-@app.route("/test/<what>")
-def control(what):
-    if what in ("lock", "unlock"):
-        user = Backend.instance.get(models.User, user_name="ann")
-        user.lock_date = datetime.datetime.now(datetime.timezone.utc) if what == "lock" else None
-        Backend.instance.save(user)
+@app.route("/test/counts")
+def tell():
     return jsonify(counts)
 
 

@@ -19,7 +19,7 @@ use super::scripted::{jwk, signed};
 use super::{Application, Browser, Received, Reply, Stage};
 
 pub const CLIENT: &str = "vestibule";
-const SECRET: &str = "the client's secret+";
+pub const SECRET: &str = "the client's secret+";
 /// The person who signs in.
 pub const PERSON: &str = "6f1c2a10-6f0b-4c6e-9d6a-0d8f2a5e0e4b";
 pub const TOKEN: &str = "/token";
@@ -31,6 +31,8 @@ type Change = Arc<dyn Fn(&mut Value) + Send + Sync>;
 pub struct Ways {
     /// A refresh token is good for one refresh.
     pub rotates: bool,
+    /// It issues refresh tokens.
+    pub refreshes: bool,
     /// Access tokens are no JWTs.
     pub opaque: bool,
     /// A refresh brings an ID token.
@@ -52,6 +54,7 @@ struct State {
     clock: Clock,
     issuer: String,
     key: EcdsaKeyPair,
+    kid: String,
     /// The nonce, the code challenge and the redirect URI of each code.
     codes: HashMap<String, [String; 3]>,
     /// The refresh tokens that are good.
@@ -73,6 +76,7 @@ impl OpenId {
         let state = Arc::new(Mutex::new(State {
             ways: Ways {
                 rotates: true,
+                refreshes: true,
                 opaque: false,
                 id_token_at_refresh: true,
                 names_issuer: true,
@@ -84,6 +88,7 @@ impl OpenId {
             clock: Clock::new(),
             issuer: format!("http://{}", application.address()),
             key: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(),
+            kid: "one".into(),
             codes: HashMap::new(),
             refresh_tokens: Vec::new(),
             made: 0,
@@ -103,6 +108,13 @@ impl OpenId {
         change(&mut self.state.lock().unwrap().ways);
     }
 
+    /// Signs with another key from now on, and publishes the old one no more.
+    pub fn changes_its_key(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        state.kid = state.make("key");
+    }
+
     pub fn issuer(&self) -> String {
         self.state.lock().unwrap().issuer.clone()
     }
@@ -118,6 +130,14 @@ impl OpenId {
         let received = self.application.received();
         let last = received.iter().rev().find(|it| it.target == path);
         fields(&last.expect("a request").body)
+    }
+
+    /// The last `Authorization` that was sent to this path.
+    pub fn last_authorization(&self, path: &str) -> Option<String> {
+        let received = self.application.received();
+        let last = received.iter().rev().find(|it| it.target == path);
+        let value = last.expect("a request").header("authorization");
+        value.map(str::to_owned)
     }
 
     /// A configuration whose sites this provider vouches for, with more lines for the provider.
@@ -190,6 +210,20 @@ impl OpenId {
         )
     }
 
+    /// A logout token for the gateway's client, with these claims too.
+    pub fn logout_token(&self, claims: &Value) -> String {
+        let mut state = self.state.lock().unwrap();
+        let mut token = json!({
+            "iss": state.issuer, "aud": CLIENT, "iat": state.clock.now().secs(),
+            "jti": state.make("logout"),
+            "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+        });
+        for (name, value) in claims.as_object().unwrap() {
+            token[name] = value.clone();
+        }
+        signed(&state.key, "one", &token)
+    }
+
     /// Opens the page and signs in on the way. What the callback answered.
     pub async fn sign_in(&self, browser: &mut Browser, target: &str) -> Reply {
         let address = self.leave(browser, target).await;
@@ -246,7 +280,9 @@ impl State {
                 (self.ways.document)(&mut document);
                 (200, document)
             }
-            "/jwks" | "/.well-known/jwks.json" => (200, json!({ "keys": [jwk(&self.key, "one")] })),
+            "/jwks" | "/.well-known/jwks.json" => {
+                (200, json!({ "keys": [jwk(&self.key, &self.kid)] }))
+            }
             TOKEN => self.tokens(received),
             REVOKE => {
                 let token = &fields(&received.body)["token"];
@@ -268,13 +304,15 @@ impl State {
             format!("Basic {}", STANDARD.encode(pair.join(":")))
         };
         let presented = received.header("authorization");
-        if ![CLIENT, "store-application"]
-            .iter()
-            .any(|client| presented == Some(&proof(client)))
-        {
+        let fields = fields(&received.body);
+        let by_form = fields.get("client_id").map(String::as_str) == Some(CLIENT)
+            // The signature of an assertion is for the story to verify.
+            && (fields.get("client_secret").map(String::as_str) == Some(SECRET)
+                || fields.contains_key("client_assertion"));
+        let mut clients = [CLIENT, "store-application"].iter();
+        if !by_form && !clients.any(|client| presented == Some(&proof(client))) {
             return (401, json!({ "error": "invalid_client" }));
         }
-        let fields = fields(&received.body);
         let no = (400, json!({ "error": "invalid_grant" }));
         match fields["grant_type"].as_str() {
             "authorization_code" => {
@@ -316,7 +354,7 @@ impl State {
         let access = if self.ways.opaque {
             self.make("opaque")
         } else {
-            signed(&self.key, "one", &access)
+            signed(&self.key, &self.kid, &access)
         };
         let mut body = json!({
             "access_token": access, "token_type": "Bearer", "expires_in": 60,
@@ -332,9 +370,9 @@ impl State {
                 id["nonce"] = json!(nonce);
             }
             (self.ways.id_claims)(&mut id);
-            body["id_token"] = json!(signed(&self.key, "one", &id));
+            body["id_token"] = json!(signed(&self.key, &self.kid, &id));
         }
-        if self.ways.rotates || nonce.is_some() {
+        if self.ways.refreshes && (self.ways.rotates || nonce.is_some()) {
             let token = self.make("refresh");
             self.refresh_tokens.push(token.clone());
             body["refresh_token"] = json!(token);

@@ -11,9 +11,9 @@ use crate::decide::{Known, RedirectResult};
 use crate::model::credential::CredentialKind;
 use crate::model::login::{LoginForm, LoginRefused};
 use crate::model::reason::Reason;
-use crate::model::redirect_login::{
+use crate::model::redirect_login::SealedRedirectLogin;
+use crate::model::redirect_result::{
     BegunRedirect, FailedRedirect, FinishedRedirect, RedirectRefusal, RefusedRedirect,
-    SealedRedirectLogin,
 };
 use crate::model::request_cookies::{PresentedCookie, PresentedRedirectLogin};
 use crate::model::return_path::ReturnPath;
@@ -165,7 +165,7 @@ fn a_callback_of_no_login_leads_on_or_begins_again() {
         reason: Reason::ProviderUnavailable,
         return_to: cart(),
     });
-    for (case, expected) in [
+    let cases = vec![
         (
             comes_back(Some(refused(RedirectRefusal::Unknown))),
             "403 sign_in_failed, clear login AAAAAAAAAAAA",
@@ -200,7 +200,8 @@ fn a_callback_of_no_login_leads_on_or_begins_again() {
             opens(CALLBACK).access(Known::Absent(TokenError::Expired)),
             "403 sign_in_failed, clear",
         ),
-    ] {
+    ];
+    for (case, expected) in cases {
         assert_eq!(case.decision(), expected, "{}", case.target);
     }
     // Nothing but a site whose users log in there has a callback.

@@ -2,7 +2,7 @@
 
 use super::super::file::provider::{Kind, Provider as Written, SignIn as WrittenSignIn};
 use super::super::secret_source::SecretSource;
-use super::super::settings::{ClientProof, OidcClient};
+use super::super::settings::{ClientProof, OidcClient, ProviderKind};
 use super::super::spans::At;
 use super::{Reported, Review};
 use crate::model::identity::ClaimNames;
@@ -29,6 +29,42 @@ pub(super) fn sign_in(written: &Written) -> SignIn {
 pub(super) fn default_audience(written: &Written) -> Option<&At<String>> {
     let is_oidc = written.kind == Some(Kind::Oidc);
     written.client_id.as_ref().filter(|_| is_oidc)
+}
+
+/// An OIDC provider, where `url` is written; `None` where a problem was reported.
+pub(super) fn provider_kind(
+    written: &At<Written>,
+    url: Option<String>,
+    review: &mut Review<'_>,
+) -> Option<ProviderKind> {
+    let strangers = [
+        (
+            "users",
+            written.users.as_ref().map(|at| &at.span),
+            "embedded",
+        ),
+        (
+            "api_key",
+            written.api_key.as_ref().map(|at| &at.span),
+            "fusionauth",
+        ),
+        (
+            "tenant_id",
+            written.tenant_id.as_ref().map(|at| &at.span),
+            "fusionauth",
+        ),
+    ];
+    for (key, span, kind) in strangers {
+        if let Some(span) = span {
+            let hint = format!("it belongs to kind = \"{kind}\"");
+            review.refuse(span, format!("`{key}` has no use here"), hint);
+        }
+    }
+    if written.url.is_none() {
+        let hint = "add it: the issuer, like \"https://sso.example.com/realms/shop\"";
+        review.diagnostics.missing(&written.span, "url", hint);
+    }
+    Some(ProviderKind::Oidc { url: url? })
 }
 
 /// The client, where the provider needs one.

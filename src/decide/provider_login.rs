@@ -8,12 +8,13 @@
 //!   authenticated user goes on, everybody else gets a page that offers to begin again.
 //! * What posts a password gets `409` with the address of the login page.
 
+use crate::model::authorization_response::CallbackParameters;
 use crate::model::cookie_change::CookieChange;
 use crate::model::local_response::{LocalResponse, Problem, ProviderRedirect};
 use crate::model::reason::Reason;
-use crate::model::redirect_login::{
-    BegunRedirect, CallbackParameters, FinishedRedirect, RedirectOptions, RedirectRefusal,
-    RefusedRedirect,
+use crate::model::redirect_login::RedirectOptions;
+use crate::model::redirect_result::{
+    BegunRedirect, FinishedRedirect, RedirectRefusal, RefusedRedirect,
 };
 use crate::model::request::RequestView;
 use crate::model::return_path::ReturnPath;
@@ -85,7 +86,7 @@ fn unavailable<'a>(reason: Reason, return_to: Option<ReturnPath>) -> Verdict<'a>
 /// `409`: a password that is posted here is not looked at.
 pub(super) fn password_refused<'a>(site: &Site) -> Verdict<'a> {
     let mut problem = Problem::new(Reason::SignInRedirects);
-    problem.sign_in_address = Some(format!("{}{}", site.origin, site.paths.login));
+    problem.sign_in_address = Some(format!("{}{}", site.origin, site.paths.login).into());
     Verdict::reply(LocalResponse::Problem(problem), Reason::SignInRedirects)
 }
 
@@ -130,7 +131,9 @@ pub(super) fn callback<'a>(
             }
         },
         Some(RedirectResult::Failed(failure)) => {
-            let verdict = unavailable(failure.reason, failure.return_to.clone());
+            // The page leads to a new login, and never to this callback again.
+            let return_to = failure.return_to.as_ref().unwrap_or(&site.landing);
+            let verdict = unavailable(failure.reason, Some(return_to.clone()));
             without_cookie(Decision::Settled(verdict), id)
         }
     }
