@@ -111,7 +111,12 @@ pub fn build_with(
             sealing,
             devices,
         },
-        hooks: hooks(&shared, &core, HookProvider::all(&settings, &providers)),
+        hooks: Hooks::new(
+            HookProvider::all(&settings, &providers),
+            &core.revocation,
+            &shared.hook_gate,
+            &shared.clock,
+        ),
         redirects: Arc::clone(&shared.redirects),
         no_site: shared.metrics.site(""),
         by_host: by_host(&sites),
@@ -233,15 +238,6 @@ fn login(
         },
         sessions: Arc::clone(&core.sessions),
         basic_memory: Arc::clone(&shared.basic_memory),
-    }
-}
-
-fn hooks(shared: &Shared, core: &Core, providers: Vec<HookProvider>) -> Hooks {
-    Hooks {
-        providers,
-        revocation: Arc::clone(&core.revocation),
-        gate: Arc::clone(&shared.hook_gate),
-        clock: shared.clock.clone(),
     }
 }
 

@@ -16,6 +16,7 @@ mod endpoints;
 mod explain;
 mod fixtures;
 mod forget;
+mod hooks;
 mod hosted_backend;
 mod hosted_logout;
 mod https_redirect;

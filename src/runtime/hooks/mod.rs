@@ -6,6 +6,7 @@
 //! provider sends it again, and to end the same again changes nothing.
 
 mod gate;
+mod hook_error;
 mod hook_provider;
 
 use std::net::IpAddr;
@@ -14,7 +15,6 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, header};
 
-use crate::model::reason::Reason;
 use crate::model::timestamp::Timestamp;
 use crate::provider::webhook::{EndedTokens, EndingEvent, Event, EventKind, read_event};
 use crate::store::RevocationId;
@@ -26,6 +26,8 @@ use super::revocation::Revocation;
 use super::token_check::VerifyTokenError;
 
 pub use crate::model::hook::{HookAnswer, HookKind};
+
+use hook_error::{HookError, answer};
 
 pub(super) use gate::HookGate;
 pub(super) use hook_provider::HookProvider;
@@ -40,10 +42,10 @@ const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Receives the messages of all providers.
 pub struct Hooks {
-    pub(super) providers: Vec<HookProvider>,
-    pub(super) revocation: Arc<Revocation>,
-    pub(super) gate: Arc<HookGate>,
-    pub(super) clock: Clock,
+    providers: Vec<HookProvider>,
+    revocation: Arc<Revocation>,
+    gate: Arc<HookGate>,
+    clock: Clock,
 }
 
 /// A message as it arrived.
@@ -71,30 +73,22 @@ struct Received<'a> {
     result: Result<HookResult, HookError>,
 }
 
-/// Why a message is not accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum HookError {
-    /// No provider that sends such messages has this name.
-    UnknownProvider,
-    /// Its media type is not that of its kind.
-    MediaType,
-    /// Its body is too large.
-    TooLarge,
-    /// Too many messages of this address were nobody's.
-    Throttled,
-    /// It is neither signed nor does it bring the secret, or not rightly.
-    NotAuthentic(&'static str),
-    /// Something in it is missing or wrong.
-    Malformed(String),
-    /// It came before.
-    Replayed,
-    /// The keys of the provider are missing.
-    NoKeys,
-    /// What it ends could not be stored.
-    NotStored,
-}
-
 impl Hooks {
+    /// Receives the messages of `providers`.
+    pub(super) fn new(
+        providers: Vec<HookProvider>,
+        revocation: &Arc<Revocation>,
+        gate: &Arc<HookGate>,
+        clock: &Clock,
+    ) -> Self {
+        Self {
+            providers,
+            revocation: Arc::clone(revocation),
+            gate: Arc::clone(gate),
+            clock: clock.clone(),
+        }
+    }
+
     /// Takes a message, and ends what it ends.
     pub async fn receive(&self, request: HookRequest<'_>) -> HookAnswer {
         let received = self.process(request).await;
@@ -399,39 +393,6 @@ const fn label(kind: EventKind) -> HookEvent {
         EventKind::UserDelete => HookEvent::UserDelete,
         EventKind::UserPasswordUpdate => HookEvent::UserPasswordUpdate,
         EventKind::UserRegistrationDelete => HookEvent::UserRegistrationDelete,
-    }
-}
-
-fn answer(kind: HookKind, result: Result<HookResult, HookError>) -> HookAnswer {
-    let refused = |status, reason, detail: &str| HookAnswer {
-        kind,
-        status,
-        reason,
-        detail: Some(detail.to_owned()),
-    };
-    match result {
-        Ok(_) => HookAnswer::accepted(kind),
-        Err(HookError::UnknownProvider) => {
-            refused(404, Reason::HookRefused, "there is no such provider")
-        }
-        Err(HookError::MediaType) => refused(415, Reason::UnsupportedMediaType, kind.media_type()),
-        Err(HookError::TooLarge) => refused(413, Reason::RequestTooLarge, "the body is too large"),
-        Err(HookError::Throttled) => refused(429, Reason::Throttled, "too many were refused"),
-        Err(HookError::NotAuthentic(why)) => {
-            // OIDC Back-Channel Logout 1.0, section 2.8, knows no 401.
-            let status = match kind {
-                HookKind::Fusionauth => 401,
-                HookKind::BackchannelLogout => 400,
-            };
-            refused(status, Reason::HookRefused, why)
-        }
-        Err(HookError::Malformed(why)) => refused(400, Reason::HookRefused, &why),
-        Err(HookError::Replayed) => refused(400, Reason::HookRefused, "it was received before"),
-        Err(HookError::NoKeys) => {
-            let why = "the provider's keys are not known";
-            refused(503, Reason::ProviderUnavailable, why)
-        }
-        Err(HookError::NotStored) => refused(503, Reason::StoreUnavailable, "it was not stored"),
     }
 }
 
