@@ -159,7 +159,7 @@ fn explain_answers_as_the_documentation_shows() {
             .output()
             .unwrap();
         let told = text(output.stdout) + &text(output.stderr);
-        explained += &format!("$ vestibule explain {url}\n{told}");
+        explained += &["$ vestibule explain ", url, "\n", &told].concat();
     }
     assert_eq!(explained, shown);
     assert_eq!(calls.count(), 10);

@@ -33,7 +33,7 @@ fn logs_in(provider: &Scripted, stage: &Stage, session: &str) {
     provider.gives(REFRESH, &claims, &format!("R-{session}"));
 }
 
-fn with_bearer(config: String) -> String {
+fn with_bearer(config: &str) -> String {
     config.replacen("landing =", "bearer = true\nbasic = true\nlanding =", 1)
 }
 
@@ -94,7 +94,7 @@ async fn a_locked_user_is_out_everywhere_and_on_every_replica() {
     let upstreams = format!("upstreams = [\"http://{}\"]", holding.address());
     let config = |text: String| {
         let text = with_line(&text, "upstreams", &upstreams);
-        redis.in_place(&with_bearer(text))
+        redis.in_place(&with_bearer(&text))
     };
     let stage = set(&provider, config).await;
     let other = stage.replica().await;
@@ -244,7 +244,7 @@ async fn each_event_ends_what_it_names_and_no_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_in_of_the_same_second_goes_by_when_it_was_made() {
     let provider = Scripted::open().await;
-    let stage = set(&provider, with_bearer).await;
+    let stage = set(&provider, |config| with_bearer(&config)).await;
     // To the middle of a second.
     let into = stage.clock.now().millis() % 1000;
     stage

@@ -304,7 +304,7 @@ async fn one_time_refresh_tokens_are_used_once_by_many_requests() {
     assert!(browser.cookie(REFRESH).is_none());
 }
 
-fn with_sessions(config: String) -> String {
+fn with_sessions(config: &str) -> String {
     config.replace(
         "landing = \"/shopping-cart\"",
         "landing = \"/shopping-cart\"\ncredential = \"session\"",
@@ -321,7 +321,7 @@ async fn access_tokens_that_are_no_jwts_need_sessions() {
 
     for id_token_at_refresh in [true, false] {
         provider.behaves(|ways| ways.id_token_at_refresh = id_token_at_refresh);
-        let stage = provider.stage_with(with_sessions).await;
+        let stage = provider.stage_with(|config| with_sessions(&config)).await;
         let mut browser = stage.browser();
         assert_eq!(provider.sign_in(&mut browser, "/cart").await.status, 303);
         for _ in 0..3 {
@@ -350,7 +350,7 @@ async fn sessions_know_what_the_id_token_tells_besides() {
         });
     });
     let stage = Stage::set_with(
-        |config| with_sessions(provider.in_place(&config, "roles_claim = \"realm_access.roles\"")),
+        |config| with_sessions(&provider.in_place(&config, "roles_claim = \"realm_access.roles\"")),
         |_| {},
     )
     .await;
@@ -369,7 +369,7 @@ async fn a_sign_out_ends_there_too() {
         let stage = provider
             .stage_with(|config| {
                 if sessions {
-                    with_sessions(config)
+                    with_sessions(&config)
                 } else {
                     config
                 }

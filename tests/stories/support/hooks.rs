@@ -85,7 +85,7 @@ impl Message {
             self.body.len()
         );
         for (name, value) in &self.fields {
-            request += &format!("{name}: {value}\r\n");
+            request += &[name, ": ", value, "\r\n"].concat();
         }
         let request = [request.as_bytes(), b"\r\n", &self.body].concat();
         raw(address, &request).await

@@ -28,6 +28,10 @@ pub const REVOKE: &str = "/revoke";
 type Change = Arc<dyn Fn(&mut Value) + Send + Sync>;
 
 /// How the provider behaves.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a habit that providers have or not"
+)]
 pub struct Ways {
     /// A refresh token is good for one refresh.
     pub rotates: bool,
@@ -147,7 +151,7 @@ impl OpenId {
         let sites: String = sites
             .lines()
             .filter(|line| !line.starts_with("application_id"))
-            .map(|line| format!("{line}\n"))
+            .flat_map(|line| [line, "\n"])
             .collect();
         let issuer = self.issuer();
         format!(
