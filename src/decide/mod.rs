@@ -66,7 +66,6 @@ pub mod forget;
 pub mod forward_auth;
 pub mod forwarded;
 mod fusionauth_hosted_backend;
-mod hook;
 pub mod https_redirect;
 mod login;
 mod login_result;
@@ -77,6 +76,7 @@ mod prefetch;
 pub mod preserved_post;
 mod provider_login;
 pub mod proxy_protocol;
+mod receive_hook;
 mod redirect_loop;
 pub mod rejection;
 pub mod request_size;
@@ -167,7 +167,7 @@ fn call_endpoint<'a>(
         Endpoint::Logout => logout::decide(request, site, facts, now),
         Endpoint::ApplicationLogout => logout::decide_application(request, site, facts, now),
         Endpoint::Asset(name) => file(LocalResponse::Asset(name)),
-        Endpoint::Hook(kind) => hook::decide(kind, facts),
+        Endpoint::Hook(kind) => receive_hook::decide(kind, facts),
         Endpoint::Unknown => file(not_found()),
         Endpoint::AssertionKeys => file(LocalResponse::AssertionKeys),
         Endpoint::ChangePassword => Decision::Settled(change_password(site)),

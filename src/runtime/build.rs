@@ -89,11 +89,8 @@ pub fn build_with(
         });
     }
     let core = Core::new(&shared, &settings, &sealing);
-    let devices = Arc::new(TrustedDevices::new(
-        Arc::clone(&sealing),
-        &cookie_keys.keys,
-        Arc::clone(&core.revocation),
-    ));
+    let devices = TrustedDevices::new(&sealing, &cookie_keys.keys, &core.revocation);
+    let (devices, senders) = (Arc::new(devices), HookProvider::all(&settings, &providers));
     let login = Arc::new(login(&shared, settings.login, &core, &sealing, &devices));
     Ok(Runtime {
         tokens: Tokens::new(&core.revocation, &shared.metrics),
@@ -111,12 +108,7 @@ pub fn build_with(
             sealing,
             devices,
         },
-        hooks: Hooks::new(
-            HookProvider::all(&settings, &providers),
-            &core.revocation,
-            &shared.hook_gate,
-            &shared.clock,
-        ),
+        hooks: Hooks::new(senders, &core.revocation, &shared.hook_gate, &shared.clock),
         redirects: Arc::clone(&shared.redirects),
         no_site: shared.metrics.site(""),
         by_host: by_host(&sites),

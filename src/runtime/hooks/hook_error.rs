@@ -2,6 +2,7 @@
 
 use crate::model::hook::{HookAnswer, HookKind};
 use crate::model::reason::Reason;
+use crate::runtime::token_check::VerifyTokenError;
 use crate::telemetry::labels::HookResult;
 
 /// Why a message is not accepted.
@@ -58,5 +59,22 @@ pub(super) fn answer(kind: HookKind, result: Result<HookResult, HookError>) -> H
             refused(503, Reason::ProviderUnavailable, why)
         }
         Err(HookError::NotStored) => refused(503, Reason::StoreUnavailable, "it was not stored"),
+    }
+}
+
+/// Why a message is not accepted whose token does not verify.
+pub(super) fn not_verified(error: &VerifyTokenError) -> HookError {
+    match error {
+        VerifyTokenError::NoKeys => HookError::NoKeys,
+        VerifyTokenError::Expired(_)
+        | VerifyTokenError::NotYetValid(_)
+        | VerifyTokenError::NotForUs
+        | VerifyTokenError::TooLarge
+        | VerifyTokenError::Invalid => HookError::NotAuthentic("the signature is not right"),
+        // Anybody can name a key, so this is no `503`. The provider sends its message again, and
+        // its key may be known by then.
+        VerifyTokenError::UnknownKey | VerifyTokenError::KeyNotLookedUp => {
+            HookError::NotAuthentic("the signature is of an unknown key")
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! message is marked as used and the provider gets its `200`: whatever fails in between, the
 //! provider sends it again, and to end the same again changes nothing.
 
+mod fields;
 mod gate;
 mod hook_error;
 mod hook_provider;
@@ -23,11 +24,11 @@ use crate::telemetry::audit::{self, HookRecord};
 use crate::telemetry::labels::{HookEvent, HookResult};
 
 use super::revocation::Revocation;
-use super::token_check::VerifyTokenError;
 
 pub use crate::model::hook::{HookAnswer, HookKind};
 
-use hook_error::{HookError, answer};
+use fields::{bearer, logout_token_field, single};
+use hook_error::{HookError, answer, not_verified};
 
 pub(super) use gate::HookGate;
 pub(super) use hook_provider::HookProvider;
@@ -335,28 +336,6 @@ async fn authenticate<'a>(
     Ok(senders)
 }
 
-/// The value of a field that is there exactly once.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?.to_str().ok()?;
-    values.next().is_none().then_some(value)
-}
-
-/// The credential of a `Bearer` field.
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, credential) = value.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then(|| credential.trim_matches(' '))
-}
-
-/// The one `logout_token` of a form.
-fn logout_token_field(body: &[u8]) -> Option<String> {
-    let mut tokens = url::form_urlencoded::parse(body).filter(|(name, _)| name == "logout_token");
-    let (_, token) = tokens.next()?;
-    tokens.next().is_none().then(|| token.into_owned())
-}
-
 /// The senders that an event concerns: it is of their tenant, and of two that are one issuer, the
 /// first.
 fn concerned<'a>(senders: &[&'a HookProvider], event: &EndingEvent) -> Vec<&'a HookProvider> {
@@ -368,22 +347,6 @@ fn concerned<'a>(senders: &[&'a HookProvider], event: &EndingEvent) -> Vec<&'a H
         }
     }
     concerned
-}
-
-fn not_verified(error: &VerifyTokenError) -> HookError {
-    match error {
-        VerifyTokenError::NoKeys => HookError::NoKeys,
-        VerifyTokenError::Expired(_)
-        | VerifyTokenError::NotYetValid(_)
-        | VerifyTokenError::NotForUs
-        | VerifyTokenError::TooLarge
-        | VerifyTokenError::Invalid => HookError::NotAuthentic("the signature is not right"),
-        // Anybody can name a key, so this is no `503`. The provider sends its message again, and
-        // its key may be known by then.
-        VerifyTokenError::UnknownKey | VerifyTokenError::KeyNotLookedUp => {
-            HookError::NotAuthentic("the signature is of an unknown key")
-        }
-    }
 }
 
 const fn label(kind: EventKind) -> HookEvent {

@@ -28,14 +28,14 @@ pub(super) struct LoginDevice {
 impl TrustedDevices {
     /// Seals with `sealing`, which was made from `keys`.
     pub(in crate::runtime) fn new(
-        sealing: Arc<SealingKeys>,
+        sealing: &Arc<SealingKeys>,
         keys: &[[u8; KEY_BYTES]],
-        revocation: Arc<Revocation>,
+        revocation: &Arc<Revocation>,
     ) -> Self {
         Self {
-            sealing,
+            sealing: Arc::clone(sealing),
             account_keys: keys.iter().map(|key| ThrottleKeys::shared(key)).collect(),
-            revocation,
+            revocation: Arc::clone(revocation),
         }
     }
 
