@@ -64,14 +64,6 @@ counterpart 'schemathesis' tests/real/openapi.py "$target/release/vestibule" \
 counterpart "FusionAuth's Python client" tests/real/fusionauth_client.py "$EXAMPLES/identity_server" \
     python3:python3 python3.ensurepip:python3-venv
 
-if sh scripts/need.sh python3:python3 git:git && python3 scripts/site.py
-then
-    counterpart 'the documentation as a website' tests/real/site.py "$target/site" \
-        python3:python3 chromium:chromium chromedriver:chromium-driver
-else
-    skipped 'the documentation as a website' 'it cannot be built'
-fi
-
 bash scripts/applications.sh ci || failed=1
 
 exit $failed

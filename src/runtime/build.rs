@@ -83,10 +83,9 @@ pub fn build_with(
     let acme = AcmeResponder::new(&shared.acme, &sealing);
     let tls = tls::build(&settings, previous, acme).map_err(BuildError)?;
     if previous.is_none() {
-        shared.saved_state.restore(&SavedStateContext {
-            state_dir: settings.state_dir.clone(),
-            sealing: Arc::clone(&sealing),
-        });
+        let (state_dir, sealing) = (settings.state_dir.clone(), Arc::clone(&sealing));
+        let context = SavedStateContext { state_dir, sealing };
+        shared.saved_state.restore(&context);
     }
     let core = Core::new(&shared, &settings, &sealing);
     let devices = TrustedDevices::new(&sealing, &cookie_keys.keys, &core.revocation);
@@ -97,12 +96,7 @@ pub fn build_with(
         early_refresh: core.early_refresh(),
         basic_auth: basic_auth(&shared, &core, &login),
         login,
-        logout: Logout {
-            sealing: Arc::clone(&sealing),
-            sessions: Arc::clone(&core.sessions),
-            refresh: Arc::clone(&core.refresh),
-            revocation: Arc::clone(&core.revocation),
-        },
+        logout: core.logout(&sealing),
         preserved_posts: PreservedPosts {
             leases: Arc::clone(&shared.stores.leases),
             sealing,
@@ -177,6 +171,15 @@ impl Core {
             revocation,
             sessions,
             refresh,
+        }
+    }
+
+    fn logout(&self, sealing: &Arc<SealingKeys>) -> Logout {
+        Logout {
+            sealing: Arc::clone(sealing),
+            sessions: Arc::clone(&self.sessions),
+            refresh: Arc::clone(&self.refresh),
+            revocation: Arc::clone(&self.revocation),
         }
     }
 
