@@ -59,7 +59,10 @@ where
         // Kept without a timeout of Pingora's: `keep_alive` limits the wait.
         session.set_keepalive(Some(0));
         stream.begin_request();
-        let request = serve_request(service, guard, stream, session);
+        // Called here, so that the session is in the box of Pingora's future alone: every copy in a
+        // future of ours would add to what an idle connection takes.
+        let first = service.app.process_new_http(session, &service.stop);
+        let request = serve_request(service, guard, stream, first);
         let reused = tokio::select! {
             biased;
             reused = request => reused,
@@ -79,19 +82,19 @@ where
     }
 }
 
-/// Serves one request. Pingora gives up a head that is still arriving when idle connections are
+/// Serves one request with `first`. Pingora gives up a head that is still arriving when idle connections are
 /// closed at the end of the process: the request has begun, and is served once its head is there.
 async fn serve_request<A, S>(
     service: &Service<A>,
     guard: &HeadGuard,
     stream: &SharedStream<S>,
-    session: ServerSession,
+    first: impl Future<Output = Option<ReusedHttpStream>>,
 ) -> Option<ReusedHttpStream>
 where
     A: HttpServerApp + Send + Sync + 'static,
     S: IO + 'static,
 {
-    let reused = service.app.process_new_http(session, &service.stop).await;
+    let reused = first.await;
     if reused.is_some() || !guard.is_reading_head() {
         return reused;
     }

@@ -178,7 +178,7 @@ where
             let transport = Transport::Tls(Arc::new(session));
             match protocol {
                 ClientProtocol::Http1 => {
-                    serve_http1_over_tls(service, peer, transport, *stream).await;
+                    serve_http1_over_tls(service, peer, transport, stream).await;
                 }
                 ClientProtocol::Http2 => {
                     let received = BytesMut::new();
@@ -196,7 +196,7 @@ async fn serve_http1_over_tls<A, S>(
     service: &Service<A>,
     peer: Peer,
     transport: Transport,
-    mut stream: S,
+    mut stream: Box<S>,
 ) where
     A: HttpServerApp + Send + Sync + 'static,
     S: IO + 'static,
@@ -205,13 +205,13 @@ async fn serve_http1_over_tls<A, S>(
     // A handshake may end when idle connections are closed already: Pingora would close this one as
     // well, before its first request could arrive.
     if *service.stop.borrow() {
-        let first = Box::pin(preface::first_bytes(service, IDLE_LINGER, &mut stream));
+        let first = Box::pin(preface::first_bytes(service, IDLE_LINGER, &mut *stream));
         let Some(first) = first.await else {
             return;
         };
         received = first;
     }
-    http1::serve(service, peer, transport, stream, received).await;
+    http1::serve(service, peer, transport, *stream, received).await;
 }
 
 /// Serves a connection without TLS. Until the client has said what it speaks, it counts as one of
