@@ -8,7 +8,6 @@ package cannot be had."""
 import json
 import subprocess
 import sys
-import tempfile
 import urllib.request
 from pathlib import Path
 
@@ -16,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from gateway import free_port  # noqa: E402
 from installed import or_skipped, virtual_environment  # noqa: E402
 from redirect_sign_in import (  # noqa: E402
-    ACCOUNT, SCENARIOS, Shop, a_refusal_is_told, play, ports, two_tabs_at_once,
+    ACCOUNT, SCENARIOS, a_refusal_is_told, play_before, ports, two_tabs_at_once,
 )
 from webdriver import until  # noqa: E402
 
@@ -73,22 +72,11 @@ class Canaille:
 
 
 def main():
-    binary, *only = sys.argv[1:]
     wanted = HERE / "requirements-canaille.txt"
     programs = or_skipped("Canaille", virtual_environment, "canaille-venv", wanted, "--no-deps")
-    counterpart = Canaille(programs / "python")
     # Its sign-in page has no way back to the client, and remembers one client's request for each browser.
     scenarios = [scenario for scenario in SCENARIOS if scenario not in (a_refusal_is_told, two_tabs_at_once)]
-    try:
-        with tempfile.TemporaryDirectory(prefix="vestibule-canaille-") as directory:
-            shop = Shop(binary, directory, counterpart)
-            try:
-                failed = play(scenarios, shop, only)
-            finally:
-                shop.stop()
-    finally:
-        counterpart.stop()
-    sys.exit(1 if failed else 0)
+    play_before(lambda _: Canaille(programs / "python"), scenarios)
 
 
 if __name__ == "__main__":

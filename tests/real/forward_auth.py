@@ -392,7 +392,7 @@ def what_the_proxy_says_cannot_be_forged(house):
                    "/optional/%252e%252e/orders", "/optional\\..\\orders", "/;/orders", "/optional//../orders"):
         said = house.visitor().raw(f"GET {target} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n")
         assert '{"line"' not in said, f"{target}: {said}"
-    for line in (f"GET http://{HOST}/orders HTTP/1.1", f"get /orders HTTP/1.1", "GET /orders HTTP/1.0"):
+    for line in (f"GET http://{HOST}/orders HTTP/1.1", "get /orders HTTP/1.1", "GET /orders HTTP/1.0"):
         said = house.visitor().raw(f"{line}\r\nHost: {HOST}\r\nConnection: close\r\n\r\n")
         assert '{"line"' not in said, f"{line}: {said}"
 

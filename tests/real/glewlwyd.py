@@ -14,14 +14,13 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from gateway import free_port  # noqa: E402
 from redirect_sign_in import (  # noqa: E402
-    ACCOUNT, SCENARIOS, Shop, a_refusal_is_told, an_administrator_ends_an_open_tab, callback, play, ports,
+    ACCOUNT, SCENARIOS, a_refusal_is_told, an_administrator_ends_an_open_tab, callback, play_before, ports,
 )
 from webdriver import until  # noqa: E402
 
@@ -189,20 +188,9 @@ class Glewlwyd:
 
 
 def main():
-    binary, *only = sys.argv[1:]
     # Its page has no way back to the client. It renews for disabled users too.
     scenarios = [scenario for scenario in SCENARIOS if scenario is not a_refusal_is_told]
-    with tempfile.TemporaryDirectory(prefix="vestibule-glewlwyd-") as directory:
-        counterpart = Glewlwyd(directory)
-        try:
-            shop = Shop(binary, directory, counterpart)
-            try:
-                failed = play([*scenarios, an_administrator_ends_an_open_tab], shop, only)
-            finally:
-                shop.stop()
-        finally:
-            counterpart.stop()
-    sys.exit(1 if failed else 0)
+    play_before(Glewlwyd, [*scenarios, an_administrator_ends_an_open_tab])
 
 
 if __name__ == "__main__":

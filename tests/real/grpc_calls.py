@@ -22,23 +22,9 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 from gateway import EMAIL, PASSWORD, Served, free_port, write_users  # noqa: E402
 from installed import modules, or_skipped  # noqa: E402
-from tls import NAME, Authority  # noqa: E402
+from tls_listener import LISTENERS, NAME, Authority  # noqa: E402
 
-CONFIG = """state_dir = "{directory}/state"
-
-[server]
-listen = ["127.0.0.1:{plain}"]
-admin = "127.0.0.1:{admin}"
-
-[[server.tls]]
-listen = "127.0.0.1:{tls}"
-certificates = [{{ cert = "{directory}/cert.pem", key = "{directory}/key.pem" }}]
-
-[providers.local]
-kind = "embedded"
-users = "{directory}/users.toml"
-
-[log]
+CONFIG = LISTENERS + """[log]
 level = "warn"
 
 [[sites]]

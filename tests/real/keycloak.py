@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -19,8 +18,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from gateway import free_port  # noqa: E402
 from redirect_sign_in import (  # noqa: E402
-    ACCOUNT, SCENARIOS, Shop, a_disabled_user_is_not_renewed, a_refusal_is_told, an_administrator_ends_an_open_tab,
-    callback, play, ports,
+    ACCOUNT, SCENARIOS, a_disabled_user_is_not_renewed, a_refusal_is_told, an_administrator_ends_an_open_tab,
+    callback, play_before, ports,
 )
 from webdriver import until  # noqa: E402
 
@@ -133,7 +132,6 @@ class Keycloak:
 
 
 def main():
-    binary, *only = sys.argv[1:]
     home = os.environ.get("KEYCLOAK_HOME")
     if not home or not (Path(home) / "bin" / "kc.sh").exists():
         print("skipped: Keycloak: KEYCLOAK_HOME names no distribution")
@@ -141,17 +139,7 @@ def main():
     # Its page has no way back to the client.
     scenarios = [scenario for scenario in SCENARIOS if scenario is not a_refusal_is_told]
     scenarios += [a_disabled_user_is_not_renewed, an_administrator_ends_an_open_tab]
-    with tempfile.TemporaryDirectory(prefix="vestibule-keycloak-") as directory:
-        counterpart = Keycloak(home, directory)
-        try:
-            shop = Shop(binary, directory, counterpart)
-            try:
-                failed = play(scenarios, shop, only)
-            finally:
-                shop.stop()
-        finally:
-            counterpart.stop()
-    sys.exit(1 if failed else 0)
+    play_before(lambda directory: Keycloak(home, directory), scenarios)
 
 
 if __name__ == "__main__":

@@ -18,25 +18,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from gateway import Served, free_port, write_users  # noqa: E402
-from tls import NAME, Authority  # noqa: E402
+from tls_listener import LISTENERS, NAME, Authority  # noqa: E402
 
 MOST_MIB = 10
 PIECE = bytes(1 << 16)
-CONFIG = """state_dir = "{directory}/state"
-
-[server]
-listen = ["127.0.0.1:{plain}"]
-admin = "127.0.0.1:{admin}"
-
-[[server.tls]]
-listen = "127.0.0.1:{tls}"
-certificates = [{{ cert = "{directory}/cert.pem", key = "{directory}/key.pem" }}]
-
-[providers.local]
-kind = "embedded"
-users = "{directory}/users.toml"
-
-[log]
+CONFIG = LISTENERS + """[log]
 level = "warn"
 
 [[sites]]

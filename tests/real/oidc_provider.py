@@ -8,14 +8,13 @@ import http.client
 import json
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import npm  # noqa: E402
 from gateway import free_port  # noqa: E402
 from redirect_sign_in import (  # noqa: E402
-    ACCOUNT, SCENARIOS, Shop, a_disabled_user_is_not_renewed, an_administrator_ends_an_open_tab, callback, play, ports,
+    ACCOUNT, SCENARIOS, a_disabled_user_is_not_renewed, an_administrator_ends_an_open_tab, callback, play_before, ports,
 )
 from webdriver import until  # noqa: E402
 
@@ -99,19 +98,9 @@ class OidcProvider:
 
 
 def main():
-    binary, *only = sys.argv[1:]
     folder = npm.install("oidc_provider", "panva's oidc-provider")
-    counterpart = OidcProvider(folder)
-    try:
-        with tempfile.TemporaryDirectory(prefix="vestibule-oidc-provider-") as directory:
-            shop = Shop(binary, directory, counterpart)
-            try:
-                failed = play([*SCENARIOS, a_disabled_user_is_not_renewed, an_administrator_ends_an_open_tab], shop, only)
-            finally:
-                shop.stop()
-    finally:
-        counterpart.stop()
-    sys.exit(1 if failed else 0)
+    scenarios = [*SCENARIOS, a_disabled_user_is_not_renewed, an_administrator_ends_an_open_tab]
+    play_before(lambda _: OidcProvider(folder), scenarios)
 
 
 if __name__ == "__main__":

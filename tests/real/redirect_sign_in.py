@@ -2,9 +2,12 @@
 Standard library only. A counterpart says how its own pages are used, and what its administrator does."""
 
 import concurrent.futures
+import contextlib
 import http.client
 import http.server
 import re
+import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -276,6 +279,19 @@ def play(scenarios, shop, only=()):
                 print(f"FAILED: {name}, at {where}\n{traceback.format_exc()}", flush=True)
     print(f"{passed} passed, {failed} failed")
     return failed
+
+
+def play_before(start, scenarios):
+    """Plays the scenarios before the counterpart that `start` gives for an empty directory, those of which the arguments
+    name a word, and ends the process."""
+    binary, *only = sys.argv[1:]
+    with tempfile.TemporaryDirectory(prefix="vestibule-redirect-") as directory, contextlib.ExitStack() as started:
+        counterpart = start(directory)
+        started.callback(counterpart.stop)
+        shop = Shop(binary, directory, counterpart)
+        started.callback(shop.stop)
+        failed = play(scenarios, shop, only)
+    sys.exit(1 if failed else 0)
 
 
 def ports():

@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from gateway import Served, free_port, write_users  # noqa: E402
-from tls import NAME, Authority  # noqa: E402
+from tls_listener import LISTENERS, NAME, Authority  # noqa: E402
 
 # Of each listener. Those that read slowly are fewer, and come one after the other: the kernel takes a whole megabyte into
 # the buffers of each connection on one machine, and visitors of nginx wait for that as well.
@@ -37,24 +37,10 @@ MODES = {
     "many ranges": ["-R", "-a", "10", "-b", "3000"],
     "slow reading": ["-X", "-w", "512", "-y", "1024", "-n", "30", "-z", "32", "-k", "3"],
 }
-CONFIG = """state_dir = "{directory}/state"
-
-[server]
-listen = ["127.0.0.1:{plain}"]
-admin = "127.0.0.1:{admin}"
-
-[server.limits]
+CONFIG = LISTENERS + """[server.limits]
 header_timeout = "{limit}s"
 upstream_idle = "{limit}s"
 connections_per_address = {address_limit}
-
-[[server.tls]]
-listen = "127.0.0.1:{tls}"
-certificates = [{{ cert = "{directory}/cert.pem", key = "{directory}/key.pem" }}]
-
-[providers.local]
-kind = "embedded"
-users = "{directory}/users.toml"
 
 [log]
 level = "error"

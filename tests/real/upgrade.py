@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from crowd import ask, cookies_of, head_of  # noqa: E402
 from gateway import EMAIL, Gateway, free_port  # noqa: E402
-from tls import NAME, Authority  # noqa: E402
+from tls_listener import NAME, Authority  # noqa: E402
 
 LIFETIME, DRAIN = 2, 3
 VISITORS, SOCKETS = 8, int(os.environ.get("SOCKETS", "200"))
