@@ -16,9 +16,8 @@ What counts as what:
 * A circle is a set of files of one directory below src/ each of which imports every other, through
   others or not. A file that imports from its own parent module makes none by that.
   `tests/architecture` finds parameters, circles and `impl` blocks by the same rules, but parses.
-* An enum may describe how a refresh came out if it stands below src/runtime/, its name has one of
-  the words of REFRESH_NAMES or a variant one of REFRESH_VARIANTS, and it is no enum of the login.
-  This is a guess; read the names.
+* An enum describes how a refresh came out if it stands below src/runtime/, and has both a variant
+  for new tokens (NEW_TOKENS) and one for a refusal (REFUSALS). This is a guess; read the names.
 * Public items are those with `pub`, not `pub(crate)` or `pub(super)`: functions and methods, types,
   traits, constants, statics, modules and macros; not fields and variants. A module in a file of its
   own is documented there and does not count. Documentation is counted in words between spaces.
@@ -38,12 +37,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 MAX_FUNCTION_LINES = 60
 LONG_DOC, SHORT_DOC = 5, 3
-REFRESH_NAMES = ("Renew", "Refresh", "Land")
-REFRESH_VARIANTS = {
-    "Completed", "Fly", "Issued", "Landed", "Leader", "Refreshed", "Refused", "Remembered",
-    "Renewed", "Replayed", "Reused", "Rotated", "Spent", "Unused",
-}
-LOGIN_NAMES = ("SignIn", "Login")
+NEW_TOKENS = {"Issued", "Refreshed", "Renewed", "Rotated"}
+REFUSALS = {"Ended", "Refused", "Revoked", "SignedOut"}
 
 TOKEN = re.compile(
     r"""
@@ -507,8 +502,7 @@ class Tree:
         enums = [
             f"{file.name()}::{name} {{{', '.join(variants)}}}"
             for file in self.code if file.module[0] == "runtime" for name, variants in file.enums
-            if not name.startswith(LOGIN_NAMES)
-            and (any(word in name for word in REFRESH_NAMES) or REFRESH_VARIANTS & set(variants))
+            if NEW_TOKENS & set(variants) and REFUSALS & set(variants)
         ]
         public = [item for file in self.code for item in file.public]
         told = [item for item in public if item[1] > LONG_DOC]
