@@ -22,21 +22,21 @@
 //! * `authorize`: who may see a page of the application.
 //! * `service_access`: programs without an account. `basic_access`: clients without a form.
 //! * `unauthenticated`, `redirect_loop`, `preserved_post`: what everybody else gets.
-//! * `redirect_login`: logins at the provider's own pages.
+//! * `provider_login`: logins at the provider's own pages.
 //! * `login`, `login_result`, `csrf_token`, `challenge`, `mfa`, `logout`: the gateway's forms.
 //! * `api`, `api_body`, `api_login`, `api_mfa`, `cors`: the JSON endpoints, and pages of other
 //!   origins.
-//! * `fusionauth_hosted_backend`: the endpoints that FusionAuth's SDKs call. `hook`: messages of
-//!   the provider.
+//! * `fusionauth_hosted_backend`: the endpoints that FusionAuth's SDKs call. `receive_hook`:
+//!   messages of the provider.
 //! * `forget`: whose the application's own cookies are.
 //! * `prefetch`, `opener`: what a browser's prefetch may not do, and what a popup keeps.
-//! * `request_validation` and `rejection`, `request_target`, `client_address`, `forwarded`,
-//!   `trace_context`: what is checked before any policy.
+//! * `request_validation` and `rejection`, `request_size`, `request_target`, `client_address`,
+//!   `forwarded`, `trace_context`: what is checked before any policy.
 //! * `proxy_protocol`, `https_redirect`: what a proxy in front says of the client, and requests
 //!   that came in the clear.
 //! * `forward_auth`: requests that a proxy in front forwards itself, and asks about.
-//! * `upstream_headers`, `upstream_response`, `credential_response_headers`, `cache_fields`: what
-//!   the application and the client are sent.
+//! * `upstream_headers`, `upstream_response`, `response_rewrite`, `credential_response_headers`,
+//!   `cache_fields`: what the application and the client are sent.
 //! * `explain`: the same decisions, told to the operator.
 
 use crate::model::local_response::{LocalResponse, Problem};
