@@ -1,5 +1,5 @@
-// Optional enhancements: keeps the #fragment of the return address, can show the password, and prevents
-// that a form is sent twice.
+// Optional enhancements: keeps the #fragment of the return address, can show the password, says when Caps
+// Lock is on, and prevents that a form is sent twice.
 (() => {
   "use strict";
   for (const form of document.querySelectorAll("form[data-sign-in], form[data-once]")) {
@@ -24,6 +24,22 @@
         show(password.type === "password");
         password.focus();
       });
+    }
+
+    // A status that appears with its text is not announced: the element is there, and gets the text.
+    const capsLock = own("#caps-lock");
+    const warn = (text) => {
+      if (capsLock.textContent !== text) capsLock.textContent = text;
+    };
+    if (capsLock && password) {
+      for (const name of ["keydown", "keyup"]) {
+        password.addEventListener(name, (event) => {
+          // Filling in a saved password sends events that say nothing of keys.
+          if (!event.getModifierState) return;
+          warn(event.getModifierState("CapsLock") ? capsLock.dataset.text : "");
+        });
+      }
+      password.addEventListener("blur", () => warn(""));
     }
 
     form.addEventListener("submit", (event) => {

@@ -51,6 +51,23 @@ def a_wrong_password(browser, demo):
     until(lambda: path_of(browser) == PRIVATE, what="the page first asked for")
 
 
+def caps_lock_is_told(browser, demo):
+    browser.goto(demo.sites["store"] + PRIVATE)
+
+    def key(state):
+        browser.script(
+            "const options = {bubbles: true, key: 'A', modifierCapsLock: arguments[0]};"
+            "document.querySelector('#password').dispatchEvent(new KeyboardEvent('keyup', options))",
+            state,
+        )
+        return browser.text("#caps-lock")
+
+    assert browser.text("#caps-lock") == "", "told before a key was pressed"
+    assert key(True) == "Caps Lock is on."
+    looks(browser, "caps-lock")
+    assert key(False) == ""
+
+
 def the_fragment_survives(browser, demo):
     sign_in(browser, demo.sites["store"], PRIVATE + "#part")
 
@@ -409,6 +426,7 @@ def the_applications_in_every_size_and_light(browser, demo):
 SCENARIOS = [
     signing_in,
     a_wrong_password,
+    caps_lock_is_told,
     the_fragment_survives,
     signing_in_without_script,
     no_one_lands_on_a_favicon,
