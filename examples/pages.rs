@@ -25,6 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 site_name: Some(SITE),
                 catalog,
                 request_id: REQUEST_ID,
+                page_address: None,
             };
             for (name, html) in samples::samples(layout) {
                 let html = html?;

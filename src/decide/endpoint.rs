@@ -7,8 +7,10 @@
 
 use http::Method;
 
+use crate::model::challenge::NextStep;
 use crate::model::fusionauth_hosted_backend::{HostedEndpoint, HostedRequest};
 use crate::model::hook::HookKind;
+use crate::model::local_path::LocalPath;
 use crate::model::login_step::LoginStep;
 use crate::model::redirect_login::CALLBACK;
 use crate::model::return_path::ReturnPath;
@@ -21,6 +23,8 @@ pub const ASSERTION_KEYS: &str = "/.well-known/vestibule/jwks.json";
 pub const CHANGE_PASSWORD: &str = "/.well-known/change-password";
 /// The health check, which is answered at any host.
 pub const HEALTH: &str = "/_vestibule/health";
+/// The query parameter of a step's page that carries the challenge.
+pub(super) const CHALLENGE: &str = "challenge";
 /// The prefix of the endpoints where the provider sends its messages.
 const HOOKS: &str = "/_vestibule/hooks/";
 /// The prefix of the files of the gateway's pages.
@@ -112,6 +116,14 @@ impl StepEndpoint {
             LoginStep::TwoFactor => Self::TwoFactor,
             LoginStep::NewPassword => Self::NewPassword,
         }
+    }
+
+    /// The address of the page of `next_step`.
+    #[must_use]
+    pub fn page_address(site: &Site, next_step: &NextStep) -> LocalPath {
+        let endpoint = Self::page_of(next_step.step);
+        let path = format!("{}{}", site.paths.login_prefix(), endpoint.suffix());
+        LocalPath::endpoint(&path).with_parameter(CHALLENGE, next_step.challenge.expose())
     }
 
     /// The endpoint of this [suffix](Self::suffix).

@@ -147,8 +147,6 @@ pub(super) fn action_required<'a>(
     Verdict::reply(response, refused.reason)
 }
 
-/// The query parameter of a step's page that carries the challenge.
-pub(super) const CHALLENGE: &str = "challenge";
 /// The query parameter of a step's page that tells by which method a code was sent.
 pub(super) const CODE_SENT: &str = "sent";
 
@@ -166,10 +164,7 @@ pub(super) fn step_redirect(
     if context.preserved_post.is_some() {
         return None;
     }
-    let endpoint = StepEndpoint::page_of(next_step.step);
-    let path = format!("{}{}", site.paths.login_prefix(), endpoint.suffix());
-    let mut location =
-        LocalPath::endpoint(&path).with_parameter(CHALLENGE, next_step.challenge.expose());
+    let mut location = StepEndpoint::page_address(site, next_step);
     if let Some(method) = code_sent {
         location = location.with_parameter(CODE_SENT, &method.to_string());
     }

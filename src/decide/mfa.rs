@@ -28,11 +28,11 @@ use crate::model::timestamp::Timestamp;
 use super::auth_status::{AuthStatus, auth_status};
 use super::challenge::{ChallengeError, open_challenge, submitted_code, submitted_password};
 use super::csrf_token::csrf_token_matches;
-use super::endpoint::StepEndpoint;
+use super::endpoint::{CHALLENGE, StepEndpoint};
 use super::facts::{Facts, Known, Question};
 use super::login::{self, single_parameter};
 use super::login_result::{
-    CHALLENGE, CODE_SENT, LoginContext, action_required, login_succeeded, redirect_after_login,
+    CODE_SENT, LoginContext, action_required, login_succeeded, redirect_after_login,
     requires_action, step_page, step_redirect,
 };
 use super::preserved_post::form_size;

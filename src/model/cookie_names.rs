@@ -30,17 +30,20 @@ pub enum CookieKind {
     Device,
     /// Whose the application's cookies are.
     Owner,
+    /// The language that the user chose for the gateway's pages.
+    Language,
 }
 
 impl CookieKind {
     /// All kinds, in the order of [`CookieNames`].
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Access,
         Self::Refresh,
         Self::Session,
         Self::Form,
         Self::Device,
         Self::Owner,
+        Self::Language,
     ];
 }
 
@@ -60,6 +63,8 @@ pub struct CookieNames {
     pub device: String,
     /// The name of the owner cookie.
     pub owner: String,
+    /// The name of the language cookie.
+    pub language: String,
     /// The beginning of the names of the cookies of logins by redirect. `-` and the id of the login
     /// follow.
     pub redirect_login: String,
@@ -94,6 +99,7 @@ impl CookieNames {
             form: name("form"),
             device: name("device"),
             owner: name("owner"),
+            language: name("language"),
             redirect_login: name("login"),
             secure,
             hosted_backend: false,
@@ -121,6 +127,7 @@ impl CookieNames {
             CookieKind::Form => &self.form,
             CookieKind::Device => &self.device,
             CookieKind::Owner => &self.owner,
+            CookieKind::Language => &self.language,
         }
     }
 

@@ -68,6 +68,8 @@ pub struct PresentedCookies<'a> {
     pub device: PresentedCookie<'a>,
     /// The owner cookie: whose the application's cookies are.
     pub owner: PresentedCookie<'a>,
+    /// The language cookie: in which language the user wants the gateway's pages.
+    pub language: PresentedCookie<'a>,
     /// The cookies of logins by redirect that are under way.
     pub redirect_logins: Vec<PresentedRedirectLogin<'a>>,
     /// The names of the application's cookies that `forget` names. Empty at a site without it.
@@ -89,7 +91,7 @@ impl<'a> PresentedCookies<'a> {
         names: &'a CookieNames,
         fields: impl Iterator<Item = &'a F>,
     ) -> Self {
-        let mut collected: [Collected<'a>; 6] = Default::default();
+        let mut collected: [Collected<'a>; 7] = Default::default();
         let (mut managed_names, mut upstream) = (Vec::new(), Vec::new());
         let (mut any_managed, mut field_count) = (false, 0);
         let mut redirect_logins = Vec::new();
@@ -131,7 +133,8 @@ impl<'a> PresentedCookies<'a> {
                 }
             }
         }
-        let [access, refresh, session, form, device, owner] = collected.map(Collected::assemble);
+        let [access, refresh, session, form, device, owner, language] =
+            collected.map(Collected::assemble);
         Self {
             access,
             refresh,
@@ -139,6 +142,7 @@ impl<'a> PresentedCookies<'a> {
             form,
             device,
             owner,
+            language,
             redirect_logins,
             forgettable: Vec::new(),
             managed_names,

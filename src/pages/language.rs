@@ -8,6 +8,19 @@ use super::catalog::Catalog;
 /// The maximum number of language ranges that are examined. Browsers send a handful.
 const MAX_RANGES: usize = 32;
 
+/// The query parameter by which the address of a page names its language.
+pub const PARAMETER: &str = "lang";
+
+/// The language that the query of a page's address names, of those that there are.
+#[must_use]
+pub fn in_query(query: &[u8]) -> Option<&'static Catalog> {
+    let mut values = query.split(|byte| *byte == b'&').filter_map(|pair| {
+        let value = pair.strip_prefix(PARAMETER.as_bytes())?;
+        value.strip_prefix(b"=")
+    });
+    Catalog::of(std::str::from_utf8(values.next()?).ok()?)
+}
+
 /// A language range with its weight in thousandths.
 struct Range<'a> {
     tag: &'a str,

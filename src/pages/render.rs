@@ -7,7 +7,8 @@ use minijinja::{Value, context};
 use serde::Serialize;
 
 use super::Layout;
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Direction};
+use super::language;
 use super::templates::TemplateError;
 use crate::model::theme::{Link, Links};
 
@@ -25,6 +26,7 @@ pub fn render(name: &str, layout: Layout<'_>, page: impl Serialize) -> Rendered 
         site_name => layout.site_name,
         language => catalog.tag,
         direction => Value::from(Serde(catalog.direction)),
+        languages => Value::from(Serde(languages(layout))),
         words => Value::from_object(MessageGroup { catalog, prefix: String::new() }),
     };
     theme
@@ -45,6 +47,37 @@ pub fn fallback(catalog: &Catalog) -> String {
     format!(
         "<!doctype html><html lang=\"{language}\"><meta charset=\"utf-8\"><title>{title}</title><p>{text}</p></html>"
     )
+}
+
+/// A language of the switch.
+#[derive(Serialize)]
+struct LanguageLink {
+    tag: &'static str,
+    /// In that language.
+    name: &'static str,
+    direction: Direction,
+    /// The address of the page in that language.
+    address: String,
+    is_current: bool,
+}
+
+/// The languages that the user can switch to on this page, and its own. None where it cannot be
+/// opened again.
+fn languages(layout: Layout<'_>) -> Vec<LanguageLink> {
+    let Some(page) = layout.page_address else {
+        return Vec::new();
+    };
+    let link = |catalog: &'static Catalog| LanguageLink {
+        tag: catalog.tag,
+        name: catalog.name,
+        direction: catalog.direction,
+        address: page
+            .clone()
+            .with_parameter(language::PARAMETER, catalog.tag)
+            .to_string(),
+        is_current: catalog.tag == layout.catalog.tag,
+    };
+    Catalog::all().iter().map(link).collect()
 }
 
 /// The addresses of a theme's links.

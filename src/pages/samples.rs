@@ -8,6 +8,7 @@ use super::{
     preserved_post, problem, signed_out, two_factor,
 };
 use crate::model::challenge::{MethodChoice, NextStep};
+use crate::model::local_path::LocalPath;
 use crate::model::local_response::{
     ActionRequired, LoginPage, LostPost, PreservedPostPage, Problem, Resubmission, StepPage,
     SwitchUser,
@@ -30,8 +31,9 @@ pub type Sample = (String, Rendered);
 /// Every page in every state. New pages and states must be added here.
 #[must_use]
 pub fn samples(layout: Layout<'_>) -> Vec<Sample> {
+    let logout_address = LocalPath::endpoint("/logout");
     let logout_view = LogoutView {
-        layout,
+        layout: layout.at(&logout_address),
         action: "/logout",
         back: "/shopping-cart",
     };
@@ -88,8 +90,9 @@ fn login_pages(layout: Layout<'_>) -> Vec<Sample> {
             lost_post: None,
             retry_after: (status == 429).then_some(290),
         };
+        let address = LocalPath::endpoint("/login").with_parameter("return_to", "/shopping-cart");
         let view = LoginView {
-            layout,
+            layout: layout.at(&address),
             action: "/login",
             form: &form,
             csrf: "sample",

@@ -2,6 +2,7 @@
 
 use super::preserved_post as preserved_post_page;
 use super::*;
+use crate::model::local_path::LocalPath;
 use crate::model::local_response::{
     ActionRequired, LoginPage, PreservedPostPage, Problem, Resubmission,
 };
@@ -40,6 +41,7 @@ fn layout_in(catalog: &'static Catalog) -> Layout<'static> {
         site_name: Some(SITE),
         catalog,
         request_id: REQUEST_ID,
+        page_address: None,
     }
 }
 

@@ -28,6 +28,7 @@ mod field_lines;
 mod form;
 mod forward_auth;
 mod log_path;
+mod page_language;
 mod page_response;
 mod permit;
 mod problem_json;

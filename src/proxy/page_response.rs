@@ -23,11 +23,15 @@ use crate::model::site::Site;
 use crate::pages::{self, Layout, PageTheme, Rendered};
 use crate::system;
 
+use super::page_language;
 use super::rendered_response::RenderedResponse;
 use super::request_head::RequestHead;
 use super::request_state::RequestState;
 
-/// What all pages share. This is the only place where the visitor's language is read.
+/// What the language adds to the address of a page, at most: `&lang=` and a tag.
+const LANGUAGE_ROOM: usize = 16;
+
+/// What all pages share. The language is the one that the user chose, or that the browser accepts.
 fn layout<'a>(ctx: &'a RequestState, request: &RequestHeader) -> Layout<'a> {
     let fields = request.headers.get_all(header::ACCEPT_LANGUAGE).iter();
     let theme = theme(ctx);
@@ -36,11 +40,32 @@ fn layout<'a>(ctx: &'a RequestState, request: &RequestHeader) -> Layout<'a> {
         site_name: ctx
             .site()
             .map(|site| site.theme.name.as_deref().unwrap_or(&site.origin.name)),
-        catalog: pages::language::choose(
-            fields.filter_map(|value| value.to_str().ok()),
-            theme.language,
-        ),
+        catalog: page_language::kept(ctx, request).unwrap_or_else(|| {
+            pages::language::choose(
+                fields.filter_map(|value| value.to_str().ok()),
+                theme.language,
+            )
+        }),
         request_id: &ctx.request_id,
+        page_address: None,
+    }
+}
+
+/// What a page shares that has an address of its own, where the user can open it in another
+/// language.
+fn layout_at<'a>(
+    ctx: &'a RequestState,
+    site: &Site,
+    request: &RequestHeader,
+    address: Option<&'a LocalPath>,
+) -> Layout<'a> {
+    let layout = layout(ctx, request);
+    Layout {
+        catalog: page_language::in_address(request).unwrap_or(layout.catalog),
+        // The gateway would refuse a longer one.
+        page_address: address
+            .filter(|address| address.as_str().len() + LANGUAGE_ROOM <= site.limits.own_target()),
+        ..layout
     }
 }
 
@@ -84,6 +109,9 @@ fn respond(
     {
         head.insert_header(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000")?;
     }
+    if layout.page_address.is_some() {
+        page_language::keep(ctx, request, &mut response)?;
+    }
     Ok(response)
 }
 
@@ -126,7 +154,11 @@ pub(super) fn login_page(
     request: &RequestHeader,
     form: &LoginPage,
 ) -> Result<RenderedResponse> {
-    let (layout, cookie) = (layout(ctx, request), form_cookie(ctx));
+    // A posted form that is preserved is in this page alone.
+    let is_whole = form.preserved_post.is_none() && form.lost_post.is_none();
+    let address = is_whole.then(|| login_address(site, form.return_to.as_ref()));
+    let layout = layout_at(ctx, site, request, address.as_ref());
+    let cookie = form_cookie(ctx);
     let csrf = csrf_token(&site.name, &cookie);
     let action = preserved_post::form_action(&site.paths.login, form.preserved_post.as_deref());
     let html = pages::login(&pages::LoginView {
@@ -149,7 +181,11 @@ pub(super) fn step_page(
     request: &RequestHeader,
     form: &StepPage,
 ) -> Result<RenderedResponse> {
-    let (layout, cookie) = (layout(ctx, request), form_cookie(ctx));
+    // A posted form that is preserved is in this page alone.
+    let is_whole = form.preserved_post.is_none();
+    let address = is_whole.then(|| StepEndpoint::page_address(site, &form.next_step));
+    let layout = layout_at(ctx, site, request, address.as_ref());
+    let cookie = form_cookie(ctx);
     let csrf = csrf_token(&site.name, &cookie);
     let login = login_address(site, form.return_to.as_ref());
     let action = |call: StepEndpoint| {
@@ -239,7 +275,8 @@ pub(super) fn logout_page(
     site: &Site,
     request: &RequestHeader,
 ) -> Result<RenderedResponse> {
-    let layout = layout(ctx, request);
+    let address = LocalPath::endpoint(&site.paths.logout);
+    let layout = layout_at(ctx, site, request, Some(&address));
     let view = pages::LogoutView {
         layout,
         action: &site.paths.logout,
@@ -254,7 +291,8 @@ pub(super) fn signed_out_page(
     site: &Site,
     request: &RequestHeader,
 ) -> Result<RenderedResponse> {
-    let layout = layout(ctx, request);
+    let address = LocalPath::endpoint(&site.paths.logout);
+    let layout = layout_at(ctx, site, request, Some(&address));
     let view = pages::SignedOutView {
         layout,
         login_path: &site.paths.login,

@@ -17,6 +17,7 @@ fn names() -> impl Strategy<Value = CookieNames> {
         form: "a-b".into(),
         device: "a-c".into(),
         owner: "a-d".into(),
+        language: "a-f".into(),
         redirect_login: "a-e".into(),
         secure: false,
         hosted_backend: false,

@@ -68,6 +68,24 @@ def caps_lock_is_told(browser, demo):
     assert key(False) == ""
 
 
+def a_chosen_language_stays(browser, demo):
+    site = demo.sites["store"]
+    language = "return document.documentElement.lang"
+    browser.goto(site + PRIVATE)
+    browser.click(".languages summary")
+    looks(browser, "languages")
+    browser.leave(".languages [hreflang=ja]")
+    assert browser.script(language) == "ja"
+    looks(browser, "sign-in-ja")
+    submit(browser, "not the password")
+    until(lambda: browser.has("[role=alert]"), what="a word about what went wrong")
+    assert browser.script(language) == "ja"
+    submit(browser)
+    until(lambda: path_of(browser) == PRIVATE, what="the page first asked for")
+    browser.goto(site + "/admin/")
+    assert browser.script(language) == "ja"
+
+
 def the_fragment_survives(browser, demo):
     sign_in(browser, demo.sites["store"], PRIVATE + "#part")
 
@@ -427,6 +445,7 @@ SCENARIOS = [
     signing_in,
     a_wrong_password,
     caps_lock_is_told,
+    a_chosen_language_stays,
     the_fragment_survives,
     signing_in_without_script,
     no_one_lands_on_a_favicon,

@@ -131,6 +131,7 @@ pub(super) fn try_all(theme: &Theme, folder: &At<String>, review: &mut Review<'_
         site_name: Some(theme.name.as_deref().unwrap_or("store.example.com")),
         catalog: Catalog::english(),
         request_id: "01JD3K8Q5W9X2Y7Z",
+        page_address: None,
     };
     let mut reported: Vec<TemplateError> = Vec::new();
     for (name, page) in samples::samples(layout) {

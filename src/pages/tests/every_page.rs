@@ -2,9 +2,15 @@
 
 use super::*;
 
-/// The text of a page without the user's input and the name of the site.
+/// The text of a page without the user's input, the name of the site and the names of languages.
 fn visible_text(page: &str) -> String {
     let mut text = String::new();
+    let page = match page.split_once("<nav class=\"languages\"") {
+        Some((before, rest)) => {
+            &[before, rest.split_once("</nav>").map_or("", |(_, it)| it)].concat()
+        }
+        None => page,
+    };
     for part in page.split('<').skip(1) {
         text.push_str(part.split_once('>').map_or("", |(_, shown)| shown));
     }
@@ -38,6 +44,32 @@ fn every_page_has_a_title_a_heading_and_no_empty_parts() {
             }
         }
     }
+}
+
+#[test]
+fn a_page_with_an_address_links_to_itself_in_every_language() {
+    let address = LocalPath::endpoint("/logout");
+    let page = |page_address| {
+        let view = LogoutView {
+            layout: Layout {
+                page_address,
+                ..layout()
+            },
+            action: "/logout",
+            back: "/",
+        };
+        logout(&view).unwrap()
+    };
+    let with_address = page(Some(&address));
+    for catalog in Catalog::all() {
+        let link = format!(
+            "logout?lang={}\" lang=\"{0}\" hreflang=\"{0}\" dir=",
+            catalog.tag
+        );
+        assert!(with_address.contains(&link), "{link} in {with_address}");
+    }
+    assert_eq!(with_address.matches("aria-current").count(), 1);
+    assert!(!page(None).contains("class=\"languages\""));
 }
 
 /// A message that does not exist is shown as its key, and one that is not translated in English.
