@@ -57,4 +57,5 @@ pub mod target;
 pub mod theme;
 pub mod timestamp;
 pub mod token;
+pub mod trace;
 pub mod upstream;

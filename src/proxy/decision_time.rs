@@ -18,6 +18,9 @@ pub(super) fn record(ctx: &RequestState) -> Instant {
         let own = (now - ctx.started).saturating_sub(ctx.waited);
         site_runtime.metrics.decided(own);
     }
+    if let Some(trace) = &ctx.trace {
+        trace.decided(ctx, now);
+    }
     now
 }
 

@@ -20,6 +20,7 @@ use crate::model::reason::Reason;
 use crate::runtime::RuntimeHandle;
 
 mod asked_request;
+mod catch_panic;
 pub mod connection;
 mod cors;
 mod decision_time;
@@ -38,6 +39,7 @@ mod reply;
 mod request;
 mod request_head;
 mod request_state;
+mod request_trace;
 mod resolve;
 pub mod resolver;
 mod response_filter;
@@ -154,6 +156,7 @@ impl ProxyHttp for Gateway {
             // The client's next request goes to a new connection, and so to another server.
             session.set_keepalive(None);
         }
+        ctx.trace = request_trace::begin(session.req_header(), ctx);
         let settled = if ctx.connection.finish_head(body) {
             request::decide_or_fail(session, ctx).await
         } else {
@@ -289,6 +292,7 @@ impl ProxyHttp for Gateway {
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Box<RequestState>) {
         response_filter::record_request(session, ctx);
+        request_trace::finish(session, ctx);
     }
 
     fn suppress_error_log(&self, _: &Session, _: &Box<RequestState>, _: &Error) -> bool {

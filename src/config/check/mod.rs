@@ -18,6 +18,7 @@ mod server;
 mod service_tokens;
 mod sites;
 mod store;
+mod telemetry;
 mod templates;
 mod theme;
 mod tls;
@@ -172,6 +173,7 @@ pub(super) fn settings(
         .next()
         .and_then(|key| review.written_at(key));
     let login = login(&file.login);
+    let traces = telemetry::traces(file.telemetry.as_ref(), &mut review);
     let sites = sites::sites(file, session, &mut review);
     Some(Settings {
         files: BTreeSet::new(),
@@ -184,6 +186,7 @@ pub(super) fn settings(
         reuse_window: file.refresh.reuse_window.0,
         login: login?,
         log: log(&file.log),
+        traces: traces.ok()?,
         sites: sites?,
         // The caller has the text.
         rule_lines: Vec::new(),
