@@ -5,7 +5,7 @@
 //! the gateway has no span of its own. One that is not valid is dropped together with `tracestate`,
 //! which means nothing without it, and the gateway begins another trace (section 3.3.3).
 
-use crate::model::trace::TraceParent;
+use crate::model::sampling::TraceParent;
 
 /// Whether a value is a `traceparent`: of version `00`, or of a later one that begins alike.
 #[must_use]

@@ -19,7 +19,11 @@ pub(super) fn record(ctx: &RequestState) -> Instant {
         site_runtime.metrics.decided(own);
     }
     if let Some(trace) = &ctx.trace {
-        trace.decided(ctx, now);
+        let verdict = vec![
+            ("vestibule.outcome", ctx.outcome.as_str().into()),
+            ("vestibule.reason", ctx.reason.as_str().into()),
+        ];
+        trace.decided(ctx.started, now, verdict);
     }
     now
 }

@@ -38,6 +38,7 @@ mod rendered_response;
 mod reply;
 mod request;
 mod request_head;
+mod request_spans;
 mod request_state;
 mod request_trace;
 mod resolve;
@@ -156,7 +157,7 @@ impl ProxyHttp for Gateway {
             // The client's next request goes to a new connection, and so to another server.
             session.set_keepalive(None);
         }
-        ctx.trace = request_trace::begin(session.req_header(), ctx);
+        ctx.trace = request_spans::begin(session.req_header(), ctx);
         let settled = if ctx.connection.finish_head(body) {
             request::decide_or_fail(session, ctx).await
         } else {
@@ -292,7 +293,7 @@ impl ProxyHttp for Gateway {
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Box<RequestState>) {
         response_filter::record_request(session, ctx);
-        request_trace::finish(session, ctx);
+        request_spans::finish(session, ctx);
     }
 
     fn suppress_error_log(&self, _: &Session, _: &Box<RequestState>, _: &Error) -> bool {

@@ -285,6 +285,9 @@ fn upstream_headers<'a>(
             forwarded_for: ctx.client.forwarded_for.as_ref(),
             earlier: ctx.client.forwarded.as_deref(),
         },
-        trace: request_trace::upstream_fields(ctx),
+        trace: request_trace::upstream_fields(
+            ctx.trace.as_deref(),
+            ctx.client.new_traceparent.as_deref(),
+        ),
     }
 }

@@ -4,6 +4,7 @@
 
 mod addresses;
 mod application_session;
+mod collector;
 mod cookies;
 mod headers;
 mod hosted_backend;
@@ -18,7 +19,6 @@ mod server;
 mod service_tokens;
 mod sites;
 mod store;
-mod telemetry;
 mod templates;
 mod theme;
 mod tls;
@@ -173,7 +173,7 @@ pub(super) fn settings(
         .next()
         .and_then(|key| review.written_at(key));
     let login = login(&file.login);
-    let traces = telemetry::traces(file.telemetry.as_ref(), &mut review);
+    let traces = collector::traces(file.telemetry.as_ref(), &mut review);
     let sites = sites::sites(file, session, &mut review);
     Some(Settings {
         files: BTreeSet::new(),

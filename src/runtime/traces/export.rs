@@ -102,8 +102,8 @@ impl SpanExport {
 }
 
 async fn export(exporter: &dyn SpanExporter, spans: Vec<Span>) -> Result<(), String> {
-    let exported = timeout(EXPORT_TIMEOUT, exporter.export(spans)).await;
-    exported.unwrap_or_else(|_| Err(format!("no answer within {EXPORT_TIMEOUT:?}")))
+    let sent = timeout(EXPORT_TIMEOUT, exporter.export(spans)).await;
+    sent.unwrap_or_else(|_| Err(format!("no answer within {EXPORT_TIMEOUT:?}")))
 }
 
 impl Batch {

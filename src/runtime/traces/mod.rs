@@ -9,8 +9,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::config::settings::{self, Settings};
+use crate::model::sampling::{SampleShare, TraceParent};
 use crate::model::timestamp::Timestamp;
-use crate::model::trace::{SampleShare, TraceParent};
 use crate::telemetry::trace::{SpanQueue, Trace};
 
 use super::build_error::BuildError;
@@ -151,15 +151,6 @@ mod tests {
         }
     }
 
-    fn client(sender: Sender, is_sampled: bool) -> Option<ClientTrace> {
-        let parent = TraceParent {
-            trace: 7,
-            parent: 3,
-            is_sampled,
-        };
-        Some(ClientTrace { parent, sender })
-    }
-
     fn is_recorded(share: f64, client: Option<ClientTrace>) -> bool {
         let began = traces(share).begin(client, Instant::now(), Timestamp::from_secs(1));
         if let (Some(client), Some(trace)) = (client, &began) {
@@ -172,10 +163,15 @@ mod tests {
     async fn only_a_trusted_proxy_decides_what_is_recorded() {
         for (share, ours) in [(0.0, false), (1.0, true)] {
             assert_eq!(is_recorded(share, None), ours);
-            for sampled in [false, true] {
-                assert_eq!(is_recorded(share, client(Sender::Anybody, sampled)), ours);
-                let proxy = client(Sender::TrustedProxy, sampled);
-                assert_eq!(is_recorded(share, proxy), sampled);
+            for is_sampled in [false, true] {
+                let parent = TraceParent {
+                    trace: 7,
+                    parent: 3,
+                    is_sampled,
+                };
+                let from = |sender| Some(ClientTrace { parent, sender });
+                assert_eq!(is_recorded(share, from(Sender::Anybody)), ours);
+                assert_eq!(is_recorded(share, from(Sender::TrustedProxy)), is_sampled);
             }
         }
     }

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use opentelemetry::trace::{SpanContext, SpanId, SpanKind as Kind, Status, TraceFlags, TraceId};
+use opentelemetry::trace::{
+    SpanContext, SpanId, SpanKind as Kind, Status, TraceFlags, TraceId, TraceState,
+};
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_http::HttpError;
 use opentelemetry_otlp::{
@@ -83,13 +85,7 @@ impl OtlpExporter {
         let id = SpanId::from(span.id);
         let attributes = span.work.attributes.into_iter();
         SpanData {
-            span_context: SpanContext::new(
-                trace,
-                id,
-                TraceFlags::SAMPLED,
-                false,
-                Default::default(),
-            ),
+            span_context: SpanContext::new(trace, id, TraceFlags::SAMPLED, false, TraceState::NONE),
             parent_span_id: parent,
             parent_span_is_remote: is_remote,
             span_kind: match span.work.kind {
