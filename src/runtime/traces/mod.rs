@@ -126,6 +126,7 @@ fn exporter(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::system;
     use crate::telemetry::Metrics;
     use crate::telemetry::span::Span;
 
@@ -152,7 +153,7 @@ mod tests {
     }
 
     fn is_recorded(share: f64, client: Option<ClientTrace>) -> bool {
-        let began = traces(share).begin(client, Instant::now(), Timestamp::from_secs(1));
+        let began = traces(share).begin(client, system::stopwatch(), Timestamp::from_secs(1));
         if let (Some(client), Some(trace)) = (client, &began) {
             assert_eq!(trace.id, client.parent.trace, "the trace is continued");
         }
