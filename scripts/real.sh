@@ -31,6 +31,8 @@ counterpart 'a rolling restart' tests/real/rolling.py "$target/release/vestibule
 counterpart 'promtool' tests/real/metrics.py "$target/release/vestibule" python3:python3 promtool:prometheus
 counterpart 'the dashboard and the alerts' tests/real/observability.py "$target/release/vestibule" \
     python3:python3 openssl:openssl prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager
+counterpart 'traces at a collector' tests/real/traces.py "$target/release/vestibule" \
+    python3:python3 python3.ensurepip:python3-venv
 counterpart 'the causes in the guide to troubleshooting' tests/real/causes.py "$target/release/vestibule" \
     python3:python3 redis-server:redis-server openssl:openssl
 counterpart 'the shell blocks of the guides' tests/real/guides.py "$target/release/vestibule" \

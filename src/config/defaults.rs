@@ -1,33 +1,31 @@
 //! The schema, and the values of keys that were left out.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-/// The schema, and the whole numbers among its defaults as text: a TOML number can only be made
+/// The schema, and the numbers among its defaults as text: a TOML number can only be made
 /// from text.
 pub(super) struct DefaultedSchema {
     pub(super) schema: Value,
-    numbers: BTreeMap<u64, String>,
+    numbers: BTreeSet<String>,
 }
 
 /// Made once.
 pub(super) static SCHEMA: LazyLock<DefaultedSchema> = LazyLock::new(|| {
     let schema = super::reference::schema();
-    let mut numbers = BTreeMap::new();
+    let mut numbers = BTreeSet::new();
     collect_numbers(&schema, &mut numbers);
     DefaultedSchema { schema, numbers }
 });
 
-fn collect_numbers(value: &Value, numbers: &mut BTreeMap<u64, String>) {
+fn collect_numbers(value: &Value, numbers: &mut BTreeSet<String>) {
     match value {
         Value::Number(number) => {
-            if let Some(number) = number.as_u64() {
-                numbers.insert(number, number.to_string());
-            }
+            numbers.insert(number.to_string());
         }
         Value::Array(items) => items.iter().for_each(|item| collect_numbers(item, numbers)),
         Value::Object(entries) => entries
@@ -67,7 +65,7 @@ fn from_json(default: &Value) -> Option<DeValue<'static>> {
         Value::Bool(value) => DeValue::Boolean(*value),
         Value::String(text) => DeValue::String(text.clone().into()),
         Value::Number(number) => {
-            let text = SCHEMA.numbers.get(&number.as_u64()?)?;
+            let text = SCHEMA.numbers.get(&number.to_string())?;
             DeValue::parse(text).ok()?.into_inner()
         }
         Value::Array(items) => {

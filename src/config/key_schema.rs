@@ -42,11 +42,14 @@ pub(super) fn branch<'s>(schema: &'s Value, value: &DeValue<'_>) -> Option<&'s V
     if schema.get("x-written").and_then(Value::as_str) == Some("date") {
         return (kind == "datetime").then_some(schema);
     }
+    // A whole number is a number.
+    let fits = |schema: &Value| match schema.get("type").and_then(Value::as_str) {
+        Some("number") => matches!(kind, "integer" | "number"),
+        of => of == Some(kind),
+    };
     match schema.get("oneOf").and_then(Value::as_array) {
-        Some(branches) => branches
-            .iter()
-            .find(|branch| branch.get("type").and_then(Value::as_str) == Some(kind)),
-        None => (schema.get("type").and_then(Value::as_str) == Some(kind)).then_some(schema),
+        Some(branches) => branches.iter().find(|branch| fits(branch)),
+        None => fits(schema).then_some(schema),
     }
 }
 
@@ -92,6 +95,7 @@ pub(super) fn expected(schema: &Value) -> String {
     match schema.get("type").and_then(Value::as_str) {
         Some("string") => "a string",
         Some("integer") => "a whole number",
+        Some("number") => "a number",
         Some("boolean") => "true or false",
         Some("array") => "a list",
         Some(_) | None => "a table",

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 use toml::Spanned;
-use toml::de::{DeArray, DeInteger, DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 use super::defaults::{SCHEMA, fill};
 use super::file::File;
@@ -12,7 +12,7 @@ use super::key_schema::{branch, entry_of, expected, kind_of, required, summary, 
 use super::problems::{Diagnostics, quoted};
 use super::suggest::suggest;
 use super::syntax;
-use super::units::{DURATION, SIZE, Unit};
+use super::units::{DURATION, Number, SIZE, Unit};
 
 /// Reads the text as far as it fits; the rest is noted. `None` when too little is left to look
 /// further.
@@ -188,13 +188,18 @@ impl Validator<'_> {
         };
         match value.get_mut() {
             DeValue::String(text) => self.text(text, &span, Entry { key, schema }),
-            DeValue::Integer(number) => self.number(number, &span, Entry { key, schema }),
+            DeValue::Integer(number) => {
+                self.number(&Number::whole(number), &span, Entry { key, schema })
+            }
+            DeValue::Float(number) => {
+                self.number(&Number::fraction(number), &span, Entry { key, schema })
+            }
             DeValue::Array(items) => self.array(items, place, Entry { key, schema }),
             DeValue::Table(table) => {
                 self.table(table, &place.beneath(key, span), schema);
                 true
             }
-            DeValue::Boolean(_) | DeValue::Float(_) | DeValue::Datetime(_) => true,
+            DeValue::Boolean(_) | DeValue::Datetime(_) => true,
         }
     }
 
@@ -298,21 +303,18 @@ impl Validator<'_> {
         fits
     }
 
-    fn number(&mut self, number: &DeInteger<'_>, span: &Range<usize>, entry: Entry<'_>) -> bool {
+    fn number(&mut self, number: &Number, span: &Range<usize>, entry: Entry<'_>) -> bool {
         let Entry { key, schema } = entry;
-        let bound = |name| schema.get(name).and_then(Value::as_i64);
+        let bound = |name| schema.get(name).and_then(Value::as_f64);
         let (from, to) = (
-            bound("minimum").unwrap_or(0),
-            bound("maximum").unwrap_or(i64::from(u32::MAX)),
+            bound("minimum").unwrap_or(0.0),
+            bound("maximum").unwrap_or(f64::from(u32::MAX)),
         );
-        let fits = i64::from_str_radix(number.as_str(), number.radix())
-            .is_ok_and(|number| (from..=to).contains(&number));
+        let fits = number.value.is_some_and(|it| (from..=to).contains(&it));
         if !fits {
-            self.diagnostics.add(
-                span,
-                format!("`{key}` is out of bounds: {number}"),
-                format!("from {from} to {to}"),
-            );
+            let what = format!("`{key}` is out of bounds: {}", number.text);
+            self.diagnostics
+                .add(span, what, format!("from {from} to {to}"));
         }
         fits
     }

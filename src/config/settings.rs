@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use rustls::RootCertStore;
+use url::Url;
 
 use super::certificate::{CertificateFiles, ClientAuthorities};
 use crate::model::algorithm::Algorithm;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub login: Login,
     /// Where and how much is logged.
     pub log: Log,
+    /// Where traces are sent; `None` where none are recorded.
+    pub traces: Option<Traces>,
     /// Never empty; no two answer to one host.
     pub sites: Vec<Arc<Site>>,
     /// Where each rule stands in the file: its line, from 1, for every site in the order of
@@ -47,6 +50,15 @@ pub struct Settings {
     /// The files and folders that were read besides the configuration: secrets, certificates,
     /// themes. When one of them changes, the configuration is read again.
     pub files: BTreeSet<PathBuf>,
+}
+
+/// Where traces are sent, and of how many requests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Traces {
+    /// The address that takes the spans.
+    pub endpoint: Url,
+    /// The share of requests, from 0 to 1.
+    pub sample: f64,
 }
 
 /// 32 bytes that seal cookies; never printed.

@@ -1,10 +1,11 @@
-//! Durations and sizes as they are written: `"30s"`, `"16KiB"`.
+//! Durations, sizes and numbers as they are written: `"30s"`, `"16KiB"`, `0.01`.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
+use toml::de::{DeFloat, DeInteger};
 use toml::value::Datetime;
 
 /// How an amount is read, and how it is written, for hints.
@@ -64,6 +65,30 @@ pub(super) struct Time(pub(super) Duration);
 /// A number of bytes as a configuration writes it.
 #[derive(Clone, Copy)]
 pub(super) struct Size(pub(super) usize);
+
+/// A number as a configuration writes it.
+pub(super) struct Number {
+    pub(super) text: String,
+    /// `None` where it is negative or far too large.
+    pub(super) value: Option<f64>,
+}
+
+impl Number {
+    pub(super) fn whole(number: &DeInteger<'_>) -> Self {
+        let read = u32::from_str_radix(number.as_str(), number.radix());
+        Self {
+            text: number.to_string(),
+            value: read.ok().map(f64::from),
+        }
+    }
+
+    pub(super) fn fraction(number: &DeFloat<'_>) -> Self {
+        Self {
+            text: number.to_string(),
+            value: number.as_str().parse().ok(),
+        }
+    }
+}
 
 /// A TOML date, or date and time.
 pub(super) struct Moment(pub(super) Datetime);

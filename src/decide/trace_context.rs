@@ -1,41 +1,50 @@
 //! The `traceparent` field (W3C Trace Context, section 3.2), by which applications join the records
 //! of one request.
 //!
-//! A valid field is forwarded as it is: the gateway records no span of its own. Where it is not
-//! valid, it is dropped together with `tracestate`, which means nothing without it, and the gateway
-//! begins another trace (section 3.3.3).
+//! A valid field is continued. Where the request is not recorded, it is forwarded as it is, because
+//! the gateway has no span of its own. One that is not valid is dropped together with `tracestate`,
+//! which means nothing without it, and the gateway begins another trace (section 3.3.3).
+
+use crate::model::sampling::TraceParent;
 
 /// Whether a value is a `traceparent`: of version `00`, or of a later one that begins alike.
 #[must_use]
 pub fn is_traceparent(value: &[u8]) -> bool {
-    let Some((known, rest)) = value.split_at_checked(KNOWN) else {
-        return false;
-    };
-    let mut parts = known.split(|b| *b == b'-');
-    let (Some(version), Some(trace), Some(parent), Some(flags), None) = (
-        parts.next(),
-        parts.next(),
-        parts.next(),
-        parts.next(),
-        parts.next(),
-    ) else {
-        return false;
-    };
-    let has_length =
-        |part: &[u8], length: usize| part.len() == length && part.iter().copied().all(is_hex);
-    let is_id = |part: &[u8], length| has_length(part, length) && part.iter().any(|b| *b != b'0');
-    let ends = if version == b"00" {
+    parse_traceparent(value).is_some()
+}
+
+/// What a `traceparent` of version `00` says, or one of a later version that begins alike; `None`
+/// for a value that is none.
+#[must_use]
+pub fn parse_traceparent(value: &[u8]) -> Option<TraceParent> {
+    let (known, rest) = value.split_at_checked(KNOWN)?;
+    let known = std::str::from_utf8(known).ok()?;
+    let mut parts = known.split('-');
+    let (version, trace) = (parts.next()?, parts.next()?);
+    let (parent, flags) = (parts.next()?, parts.next()?);
+    let has_length = |part: &str, length| part.len() == length && part.bytes().all(is_hex);
+    let has_form = has_length(version, 2)
+        && version != "ff"
+        && has_length(trace, 32)
+        && has_length(parent, 16)
+        && has_length(flags, 2)
+        && parts.next().is_none();
+    let ends = if version == "00" {
         rest.is_empty()
     } else {
         matches!(rest.first(), None | Some(b'-'))
     };
-    has_length(version, 2)
-        && version != b"ff"
-        && is_id(trace, 32)
-        && is_id(parent, 16)
-        && has_length(flags, 2)
-        && ends
+    let flags = u8::from_str_radix(flags, 16).ok()?;
+    let read = TraceParent {
+        trace: u128::from_str_radix(trace, 16).ok()?,
+        parent: u64::from_str_radix(parent, 16).ok()?,
+        is_sampled: flags & SAMPLED != 0,
+    };
+    (has_form && ends && read.trace != 0 && read.parent != 0).then_some(read)
 }
+
+/// The flag of a trace that its sender records.
+const SAMPLED: u8 = 1;
 
 /// The length of version `00`: four parts of 2, 32, 16 and 2 digits.
 const KNOWN: usize = 55;
@@ -50,6 +59,12 @@ fn is_hex(byte: u8) -> bool {
 #[must_use]
 pub fn new_traceparent(trace: u128, parent: u64) -> String {
     format!("00-{:032x}-{:016x}-00", trace.max(1), parent.max(1))
+}
+
+/// The `traceparent` of a span that is recorded.
+#[must_use]
+pub fn recorded_traceparent(trace: u128, span: u64) -> String {
+    format!("00-{trace:032x}-{span:016x}-01")
 }
 
 #[cfg(test)]
@@ -100,6 +115,32 @@ mod tests {
         for (trace, parent) in [(0, 0), (1, 2), (u128::MAX, u64::MAX)] {
             let value = new_traceparent(trace, parent);
             assert!(is_traceparent(value.as_bytes()), "{value}");
+        }
+    }
+
+    #[test]
+    fn ids_and_the_flag_are_read() {
+        let read = |flags| parse_traceparent(format!("00-{TRACE}-{PARENT}-{flags}").as_bytes());
+        let expected = TraceParent {
+            trace: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
+            parent: 0x00f0_67aa_0ba9_02b7,
+            is_sampled: true,
+        };
+        assert_eq!(read("01"), Some(expected));
+        assert_eq!(read("03"), Some(expected));
+        for flags in ["00", "02", "fe"] {
+            assert!(!read(flags).unwrap().is_sampled, "{flags}");
+        }
+    }
+
+    proptest::proptest! {
+        /// What is written for a recorded span is read back.
+        #[test]
+        fn a_recorded_span_is_read_back(trace in 1..u128::MAX, parent in 1..u64::MAX) {
+            let written = recorded_traceparent(trace, parent);
+            let is_sampled = true;
+            let read = TraceParent { trace, parent, is_sampled };
+            proptest::prop_assert_eq!(parse_traceparent(written.as_bytes()), Some(read));
         }
     }
 }

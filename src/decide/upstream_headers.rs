@@ -43,8 +43,19 @@ pub struct UpstreamHeaders<'a> {
     pub authorization: AuthorizationField<'a>,
     /// Who asks, and under which name.
     pub forwarded: ForwardedFields<'a>,
-    /// The `traceparent` of a new trace, where the client's trace cannot be continued.
-    pub new_traceparent: Option<&'a str>,
+    /// What becomes of the client's trace.
+    pub trace: TraceFields<'a>,
+}
+
+/// What becomes of `traceparent` and `tracestate`.
+#[derive(Clone, Copy)]
+pub enum TraceFields<'a> {
+    /// They are forwarded as they are.
+    Keep,
+    /// The client's trace is continued by a span with this `traceparent`.
+    Continue(&'a str),
+    /// The client's trace cannot be continued: another one begins with this `traceparent`.
+    Begin(&'a str),
 }
 
 /// The fields that tell who the visitor is, and at which site.
@@ -162,10 +173,7 @@ impl UpstreamHeaders<'_> {
         }
         self.forwarded
             .for_each(|name, value| drop(fields.insert(name, value)))?;
-        if let Some(traceparent) = self.new_traceparent {
-            fields.insert(TRACEPARENT, HeaderValue::from_str(traceparent)?);
-            fields.remove(TRACESTATE);
-        }
+        self.trace.apply(fields)?;
         // A line of its own means the same as an element at the end of a list (RFC 9110, section
         // 5.3), and keeps the lines before it. Each try starts from the client's header, so a
         // retry does not name the gateway twice.
@@ -178,6 +186,21 @@ impl UpstreamHeaders<'_> {
         if let Some(host) = &self.site.upstream_host {
             fields.insert(HOST, HeaderValue::from_str(host)?);
         }
+        Ok(())
+    }
+}
+
+impl TraceFields<'_> {
+    fn apply(self, fields: &mut HeaderMap) -> Result<(), InvalidHeaderValue> {
+        let traceparent = match self {
+            Self::Keep => return Ok(()),
+            Self::Continue(traceparent) => traceparent,
+            Self::Begin(traceparent) => {
+                fields.remove(TRACESTATE);
+                traceparent
+            }
+        };
+        fields.insert(TRACEPARENT, HeaderValue::from_str(traceparent)?);
         Ok(())
     }
 }

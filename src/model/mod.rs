@@ -46,6 +46,7 @@ pub mod request_cookies;
 pub mod request_limits;
 pub mod return_path;
 pub mod rule;
+pub mod sampling;
 pub mod sealing_keys;
 pub mod secret;
 pub mod service_token;

@@ -18,6 +18,13 @@ pub(super) fn record(ctx: &RequestState) -> Instant {
         let own = (now - ctx.started).saturating_sub(ctx.waited);
         site_runtime.metrics.decided(own);
     }
+    if let Some(trace) = &ctx.trace {
+        let verdict = vec![
+            ("vestibule.outcome", ctx.outcome.as_str().into()),
+            ("vestibule.reason", ctx.reason.as_str().into()),
+        ];
+        trace.decided(ctx.started, now, verdict);
+    }
     now
 }
 

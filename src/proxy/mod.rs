@@ -20,6 +20,7 @@ use crate::model::reason::Reason;
 use crate::runtime::RuntimeHandle;
 
 mod asked_request;
+mod catch_panic;
 pub mod connection;
 mod cors;
 mod decision_time;
@@ -38,7 +39,9 @@ mod rendered_response;
 mod reply;
 mod request;
 mod request_head;
+mod request_spans;
 mod request_state;
+mod request_trace;
 mod resolve;
 pub mod resolver;
 mod response_filter;
@@ -155,6 +158,7 @@ impl ProxyHttp for Gateway {
             // The client's next request goes to a new connection, and so to another server.
             session.set_keepalive(None);
         }
+        ctx.trace = request_spans::begin(session.req_header(), ctx);
         let settled = if ctx.connection.finish_head(body) {
             request::decide_or_fail(session, ctx).await
         } else {
@@ -290,6 +294,7 @@ impl ProxyHttp for Gateway {
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Box<RequestState>) {
         response_filter::record_request(session, ctx);
+        request_spans::finish(session, ctx);
     }
 
     fn suppress_error_log(&self, _: &Session, _: &Box<RequestState>, _: &Error) -> bool {

@@ -1,11 +1,8 @@
 //! The request phase: validates a request, finds its site, and decides whether it is forwarded or
 //! answered.
 
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora::http::RequestHeader;
@@ -31,6 +28,7 @@ use crate::model::site::Site;
 use crate::runtime::{RequestContext, Runtime, SiteRuntime};
 use crate::system;
 
+use super::catch_panic::{Panicked, catch_panic};
 use super::connection::RequestBody;
 use super::decision_time;
 use super::early_answers;
@@ -47,7 +45,15 @@ pub(super) async fn decide_or_fail(
     session: &mut Session,
     ctx: &mut RequestState,
 ) -> Option<LocalResponse> {
-    let decided = catch_panic(pin!(decide_request(session, ctx))).await;
+    let recorded = ctx.trace.as_ref().map(|trace| trace.decision_context());
+    let decided = {
+        let work = pin!(decide_request(session, ctx));
+        let work = catch_panic(work);
+        match recorded {
+            Some(context) => context.scope(work).await,
+            None => work.await,
+        }
+    };
     match decided {
         Ok(response) => response,
         Err(Panicked) => {
@@ -65,23 +71,6 @@ pub(super) async fn decide_or_fail(
     }
 }
 
-#[derive(Debug, PartialEq)]
-struct Panicked;
-
-/// Runs `work` and catches a panic in it. `work` is borrowed: this future would be twice as large
-/// if it owned it.
-async fn catch_panic<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Result<T, Panicked> {
-    // A future that panicked is not polled again, and it borrowed nothing but the request's own
-    // data: no other request sees what it left half done.
-    poll_fn(
-        |cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
-            Ok(polled) => polled.map(Ok),
-            Err(_) => Poll::Ready(Err(Panicked)),
-        },
-    )
-    .await
-}
-
 /// Decides what happens to a request. `None` forwards it, anything else is the answer.
 async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option<LocalResponse> {
     let mut head = RequestHead::read(session.req_header());
@@ -89,7 +78,8 @@ async fn decide_request(session: &mut Session, ctx: &mut RequestState) -> Option
     ctx.upstream.has_body = head.has_body() || !session.is_body_empty();
     resolve_client_ip(ctx, &head);
     if head.has_invalid_trace() {
-        ctx.client.new_traceparent = Some(begin_trace());
+        let recorded = ctx.trace.as_ref().map(|trace| trace.traceparent());
+        ctx.client.new_traceparent = Some(recorded.unwrap_or_else(begin_trace));
     }
     if let Err(rejection) = validate_head(session, &head) {
         return Some(reject(session, ctx, &head, rejection));
@@ -377,25 +367,5 @@ fn choose_request_id(presented: Option<&HeaderValue>) -> String {
     {
         Some(id) => id.to_owned(),
         None => system::unique_id(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_ends_the_work_and_nothing_else() {
-        let good = pin!(async {
-            tokio::task::yield_now().await;
-            7
-        });
-        assert_eq!(catch_panic(good).await, Ok(7));
-        let bad = pin!(async {
-            tokio::task::yield_now().await;
-            panic!("in the middle");
-        });
-        let panicked: Result<(), _> = catch_panic(bad).await;
-        assert_eq!(panicked, Err(Panicked));
     }
 }

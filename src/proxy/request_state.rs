@@ -26,6 +26,7 @@ use crate::telemetry::{InFlightGuard, StreamGuard};
 
 use super::asked_request::ForwardAuth;
 use super::connection::{Connection, StreamCloseGuard};
+use super::request_trace::RequestTrace;
 
 /// What Pingora calls the context of a request.
 pub(super) struct RequestState {
@@ -37,6 +38,8 @@ pub(super) struct RequestState {
     pub(super) started: Instant,
     /// The same moment as a time of day: the one reading of the clock.
     pub(super) now: Timestamp,
+    /// The trace of the request, where it is recorded.
+    pub(super) trace: Option<Box<RequestTrace>>,
     /// The value of `X-Request-Id`.
     pub(super) request_id: String,
     /// Who sent the request.
@@ -154,6 +157,7 @@ impl RequestState {
             runtime,
             started: system::stopwatch(),
             now,
+            trace: None,
             request_id: String::new(),
             client: Client {
                 address: connection.peer.address,

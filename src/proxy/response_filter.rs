@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, StatusCode, Version, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -103,6 +103,25 @@ fn final_status(session: &Session) -> Option<StatusCode> {
     let status = session.response_written()?.status;
     let is_final = !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS;
     is_final.then_some(status)
+}
+
+/// The status that the client was sent; 0 where it got none.
+pub(super) fn sent_status(session: &Session, ctx: &RequestState) -> u16 {
+    final_status(session).map_or(ctx.status, |status| status.as_u16())
+}
+
+/// Method and target of the request that the records are about: where a proxy asks, the one that it
+/// asks about.
+pub(super) fn described_request<'a>(
+    session: &'a Session,
+    ctx: &'a RequestState,
+) -> (&'a Method, &'a [u8]) {
+    let request = session.req_header();
+    let asked = ctx.forward_auth.as_ref();
+    match asked.and_then(|asked| asked.original.as_ref()) {
+        Some((method, target)) => (method, target.as_slice()),
+        None => (&request.method, request.raw_path()),
+    }
 }
 
 /// Drops each `Set-Cookie` of the application that would set one of the gateway's cookies.
@@ -267,7 +286,7 @@ pub(super) fn record_request(session: &Session, ctx: &RequestState) {
         return;
     }
     let took = ctx.started.elapsed();
-    let status = final_status(session).map_or(ctx.status, |status| status.as_u16());
+    let status = sent_status(session, ctx);
     let site = ctx
         .site()
         .map(|site| site.name.as_str())
@@ -295,17 +314,11 @@ pub(super) fn record_request(session: &Session, ctx: &RequestState) {
     if !ctx.runtime.settings().log.access.includes(status) || !access_log::is_on() {
         return;
     }
-    let request = session.req_header();
-    let asked = ctx.forward_auth.as_ref();
-    let original = asked.and_then(|asked| asked.original.as_ref());
-    let (method, target) = match original {
-        Some((method, target)) => (method, target.as_slice()),
-        None => (&request.method, request.raw_path()),
-    };
+    let (method, target) = described_request(session, ctx);
     AccessRecord {
         request_id: &ctx.request_id,
         site,
-        protocol: protocol(request.version),
+        protocol: protocol(session.req_header().version),
         method: method.as_str(),
         path: &log_path::path_for_logs(target),
         status,

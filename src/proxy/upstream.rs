@@ -16,6 +16,7 @@ use crate::system;
 use crate::telemetry::labels::UpstreamError;
 
 use super::request_state::{Granted, RequestState};
+use super::request_trace;
 use super::upstream_error::UpstreamFailure;
 use super::upstream_peer::{self, Exchange};
 
@@ -50,6 +51,9 @@ pub(super) async fn select_peer(ctx: &mut RequestState) -> Result<Box<HttpPeer>>
     let upstreams = &site_runtime.upstreams;
     let next = upstreams.next(&mut ctx.upstream.attempts, key).await;
     let (backend, address) = next.ok_or_else(unavailable)?;
+    if let Some(trace) = &mut ctx.trace {
+        trace.attempt_began(backend);
+    }
     let limits = ctx.runtime.settings().server.limits;
     let site_limit = site_runtime.site.upstream_idle;
     let idle = site_limit.unwrap_or(limits.upstream_idle);
@@ -105,6 +109,9 @@ pub(super) fn repeat_after(ctx: &mut RequestState, error: &Error, on: Connection
     if is_broken && on == ConnectionUse::Kept {
         // An upstream may close an idle connection just as a request goes out on it, which says
         // nothing about the next connection to it.
+        if let Some(trace) = &mut ctx.trace {
+            trace.attempt_failed(UpstreamError::Reset.as_str());
+        }
         if let Some(site_runtime) = &ctx.site_runtime {
             site_runtime
                 .upstreams
@@ -137,12 +144,16 @@ pub(super) fn record_failure(ctx: &mut RequestState, error: &Error) {
     ) else {
         return;
     };
+    let label = failure.error.map_or("local", UpstreamError::as_str);
+    if let Some(trace) = &mut ctx.trace {
+        trace.attempt_failed(label);
+    }
     tracing::warn!(
         request_id = ctx.request_id,
         site = site_runtime.site.name,
         upstream = backend.name,
         address = last.address.map(tracing::field::display),
-        error = failure.error.map_or("local", UpstreamError::as_str),
+        error = label,
         cause = failure.cause,
         "an upstream failed"
     );
@@ -274,6 +285,9 @@ fn upstream_headers<'a>(
             forwarded_for: ctx.client.forwarded_for.as_ref(),
             earlier: ctx.client.forwarded.as_deref(),
         },
-        new_traceparent: ctx.client.new_traceparent.as_deref(),
+        trace: request_trace::upstream_fields(
+            ctx.trace.as_deref(),
+            ctx.client.new_traceparent.as_deref(),
+        ),
     }
 }

@@ -55,6 +55,7 @@ pub async fn run(
         () = revocations(&runtime_handle) => {}
         () = save(&runtime_handle) => {}
         () = certificates(&runtime_handle) => {}
+        () = export_spans(&runtime_handle) => {}
     }
 }
 
@@ -74,7 +75,7 @@ pub async fn first_sync(runtime_handle: &RuntimeHandle) {
 }
 
 /// The last work of the process, after the last request and while [`run`] still runs: what was
-/// revoked is told and saved.
+/// revoked is told and saved, and the last spans are sent.
 pub async fn finish(runtime_handle: &RuntimeHandle) {
     let runtime = runtime_handle.current();
     let queue = &runtime.shared.revocation_queue;
@@ -85,6 +86,7 @@ pub async fn finish(runtime_handle: &RuntimeHandle) {
         .saved_state
         .save(saved_state_context(&runtime))
         .await;
+    runtime.shared.spans.flush().await;
 }
 
 /// Tells providers which refresh tokens to revoke.
@@ -116,6 +118,19 @@ async fn certificates(runtime_handle: &RuntimeHandle) {
         renewals.round(&acme, &context).await;
         tokio::time::sleep(CERTIFICATES_POLL).await;
     }
+}
+
+/// Sends the spans of recorded requests away. A reload may change where to.
+async fn export_spans(runtime_handle: &RuntimeHandle) {
+    let runtime = runtime_handle.current();
+    let shared = Arc::clone(&runtime.shared);
+    drop(runtime);
+    let exporter = || {
+        let runtime = runtime_handle.current();
+        let traces = runtime.traces.as_ref()?;
+        Some(Arc::clone(&traces.exporter))
+    };
+    shared.spans.run(exporter).await;
 }
 
 fn queue_context(runtime: &Runtime) -> QueueContext {

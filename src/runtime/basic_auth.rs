@@ -18,6 +18,7 @@ use crate::model::token::{BasicLogin, CompletedLogin, TokenError};
 use crate::provider::Device;
 use crate::store::LeaseKey;
 use crate::system;
+use crate::telemetry::trace;
 
 use super::basic_memory::{BasicMemory, CredentialsHash, RememberedLogin};
 use super::early_refresh::EarlyRefresh;
@@ -226,7 +227,7 @@ impl BasicAuth {
         let RequestContext { client, now, .. } = context;
         let request_id = context.request_id.to_owned();
         let user_agent = attempt.device.user_agent.map(str::to_owned);
-        let task = system::detach(async move {
+        let task = system::detach(trace::carry(async move {
             let context = RequestContext {
                 site_runtime: &site_runtime,
                 client,
@@ -248,7 +249,7 @@ impl BasicAuth {
                 remember(&memory, hash, &credentials, completed);
             }
             guard.complete(as_basic(result))
-        });
+        }));
         task.await.ok()
     }
 }

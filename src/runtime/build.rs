@@ -41,6 +41,7 @@ use super::streams::Streams;
 use super::tls;
 use super::tokens::Tokens;
 use super::tokens::issue::TokenIssuer;
+use super::traces::Traces;
 
 /// The providers by name.
 type Providers = HashMap<String, Arc<ProviderClient>>;
@@ -75,6 +76,8 @@ pub fn build_with(
     let settings = Arc::new(settings);
     let providers = providers(&settings, connectors, &shared, previous)?;
     let sites = sites(&settings, &providers, &shared, previous)?;
+    let traces = previous.and_then(|runtime| runtime.traces.as_ref());
+    let traces = Traces::build(&settings, traces, &shared.spans.queue, connectors)?;
     let assertions = assertions(&settings, previous)?;
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
     let sealing = SealingKeys::new(&cookie_keys.keys)
@@ -110,6 +113,7 @@ pub fn build_with(
         sessions: core.sessions,
         refresh: core.refresh,
         revocation: core.revocation,
+        traces,
         assertions,
         settings,
         shared,
@@ -273,18 +277,14 @@ fn shared(
     Ok(Shared::new(clock, stores, throttle_keys))
 }
 
-fn http_client(connectors: &dyn Connectors) -> Result<HttpClient, BuildError> {
-    let client = connectors.http_client();
-    client.map_err(|error| BuildError(error.to_string()))
-}
-
 fn providers(
     settings: &Settings,
     connectors: &dyn Connectors,
     shared: &Shared,
     previous: Option<&Runtime>,
 ) -> Result<Providers, BuildError> {
-    let client = Arc::new(http_client(connectors)?);
+    let client = connectors.http_client();
+    let client = Arc::new(client.map_err(|error| BuildError(error.to_string()))?);
     let mut providers = HashMap::new();
     for (name, wanted) in &settings.providers {
         let before = previous.and_then(|runtime| runtime.providers.get(name));

@@ -6,6 +6,7 @@ use tokio::task::JoinHandle;
 
 use crate::model::credential::RefreshRequest;
 use crate::system;
+use crate::telemetry::trace;
 
 use super::refresh::{Refresh, RefreshOutcome};
 use super::request_context::RequestContext;
@@ -36,7 +37,7 @@ impl EarlyRefresh {
         let request_id = context.request_id.to_owned();
         let (kind, token) = (presented.kind, presented.refresh.to_owned());
         let session = presented.session_id.map(str::to_owned);
-        Some(system::detach(async move {
+        Some(system::detach(trace::carry(async move {
             let context = RequestContext {
                 site_runtime: &site_runtime,
                 client,
@@ -54,6 +55,6 @@ impl EarlyRefresh {
                 revocation.revoke_reused(context, ticket).await;
             }
             outcome
-        }))
+        })))
     }
 }

@@ -10,8 +10,8 @@
 //!
 //! ```text
 //! revocation_ids
-//! streams, upstreams, state_dir, cookie_keys, token_check, provider_client, token and session caches
-//! connectors, site, request_context, assertion, redirect_loop, basic_memory
+//! streams, upstreams, state_dir, cookie_keys, token_check, provider_call, provider_client, token and session caches
+//! connectors, traces, site, request_context, assertion, redirect_loop, basic_memory
 //! revocation_schedule, saved_state, handover, revocation_queue
 //! revocation
 //! tokens
@@ -50,6 +50,7 @@ pub mod hooks;
 pub mod login;
 pub mod logout;
 pub mod preserved_post;
+mod provider_call;
 pub mod provider_client;
 pub mod redirect_loop;
 pub mod refresh;
@@ -69,6 +70,7 @@ pub mod streams;
 pub mod tls;
 mod token_check;
 pub mod tokens;
+pub mod traces;
 pub mod upstream_checks;
 pub mod upstreams;
 
@@ -97,6 +99,7 @@ use shared::Shared;
 use status::Status;
 use tls::TlsListeners;
 use tokens::Tokens;
+use traces::Traces;
 
 /// What serves requests under one configuration.
 pub struct Runtime {
@@ -126,6 +129,8 @@ pub struct Runtime {
     pub status: Status,
     /// What the TLS listeners need, and the answers to the ACME server.
     pub tls: Arc<TlsListeners>,
+    /// Records a share of the requests, where that is configured.
+    pub traces: Option<Arc<Traces>>,
     /// Signs assertions for applications.
     pub assertions: Arc<Assertions>,
     settings: Arc<Settings>,

@@ -1,6 +1,7 @@
 //! A provider with its keys and metrics. Every call is timed and counted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -26,6 +27,7 @@ use crate::system::{self, Clock};
 use crate::telemetry::ProviderMetrics;
 use crate::telemetry::labels::{CallResult, ProviderOperation};
 
+use super::provider_call::{ProviderCall, result_of};
 use super::token_check::{IdToken, KeyLookup, Verified, VerifyTokenError};
 
 /// A provider with its keys and metrics.
@@ -266,15 +268,27 @@ impl ProviderClient {
                 | Refreshed::TooSoon,
             ) => {}
             Ok(Refreshed::Changed | Refreshed::Unchanged) => {
-                self.metrics
-                    .call(ProviderOperation::Keys, CallResult::Ok, watch.elapsed());
+                self.ended(ProviderOperation::Keys, CallResult::Ok, watch);
             }
             Err(error) => {
                 tracing::warn!(provider = self.name, %error, "the provider's keys could not be fetched");
-                self.metrics
-                    .call(ProviderOperation::Keys, result_of(error), watch.elapsed());
+                self.ended(ProviderOperation::Keys, result_of(error), watch);
             }
         }
+    }
+
+    /// Counts a call, and records it with the request that it was made for. Returns how long it
+    /// took.
+    fn ended(&self, operation: ProviderOperation, result: CallResult, watch: Instant) -> Duration {
+        let provider = &self.name;
+        let call = ProviderCall {
+            provider,
+            operation,
+            result,
+        };
+        let duration = call.record(watch);
+        self.metrics.call(operation, result, duration);
+        duration
     }
 
     pub(super) async fn sign_in(
@@ -350,8 +364,7 @@ impl ProviderClient {
             Ok(_) => CallResult::Ok,
             Err(error) => result_of(error),
         };
-        let duration = watch.elapsed();
-        self.metrics.call(operation, label, duration);
+        let duration = self.ended(operation, label, watch);
         tracing::debug!(
             provider = self.name,
             operation = operation.as_str(),
@@ -378,15 +391,6 @@ impl ProviderClient {
             }
             Ok(_) | Err(ProviderError::Refused(_)) => {}
         }
-    }
-}
-
-/// The metric label of a call that failed.
-pub(super) fn result_of(error: &ProviderError) -> CallResult {
-    match error {
-        ProviderError::Refused(_) => CallResult::Refused,
-        ProviderError::Unavailable(_) => CallResult::Unavailable,
-        ProviderError::Misconfigured(_) => CallResult::Misconfigured,
     }
 }
 

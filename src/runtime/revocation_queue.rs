@@ -25,7 +25,8 @@ use crate::system::{self, Clock};
 use crate::telemetry::audit;
 use crate::telemetry::labels::CallResult;
 
-use super::provider_client::{ProviderClient, result_of};
+use super::provider_call::result_of;
+use super::provider_client::ProviderClient;
 use super::revocation_schedule::{Attempt, Begin, Schedule};
 use super::saved_state::SavedState;
 

@@ -18,6 +18,7 @@ use super::refresh::{InFlight, RefreshBackoff};
 use super::revocation_queue::RevocationQueue;
 use super::saved_state::SavedState;
 use super::streams::OpenStreams;
+use super::traces::SpanExport;
 
 /// What outlives every configuration.
 pub(super) struct Shared {
@@ -25,6 +26,8 @@ pub(super) struct Shared {
     /// Whether the process was asked to stop.
     pub stopping: AtomicBool,
     pub metrics: Arc<Metrics>,
+    /// The spans of recorded requests on their way out.
+    pub spans: SpanExport,
     pub stores: Stores,
     pub leases: Arc<Leases>,
     /// The certificates that come by themselves.
@@ -68,6 +71,7 @@ impl Shared {
         Self {
             clock,
             stopping: AtomicBool::new(false),
+            spans: SpanExport::new(&metrics),
             metrics,
             acme: Arc::new(acme),
             leases,

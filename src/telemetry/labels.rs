@@ -140,6 +140,16 @@ labels! {
 }
 
 labels! {
+    /// Why a span was dropped.
+    SpanDrop {
+        /// The exporter was behind, and its queue was full.
+        QueueFull = "queue_full",
+        /// No collector took it.
+        ExportFailed = "export_failed",
+    }
+}
+
+labels! {
     /// The result of a configuration reload.
     ReloadResult {
         /// The new configuration is active.

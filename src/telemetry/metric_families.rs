@@ -139,6 +139,11 @@ const STORE_EVICTIONS: Definition = Definition {
     help: "Entries that a full store dropped before they expired.",
     labels: &["store"],
 };
+const SPANS_DROPPED: Definition = Definition {
+    name: "spans_dropped_total",
+    help: "Spans of traced requests that no collector got, by reason.",
+    labels: &["reason"],
+};
 const COOKIE_KEY_AGE: Definition = Definition {
     name: "cookie_key_age_seconds",
     help: "Age of the key that encrypts cookies. Absent if the age is unknown.",
@@ -199,6 +204,7 @@ pub(super) struct MetricFamilies {
     pub(super) reload_successful: IntGauge,
     pub(super) reload_time: IntGauge,
     pub(super) store_evictions: IntCounterVec,
+    pub(super) spans_dropped: IntCounterVec,
     pub(super) cookie_key_age: IntGaugeVec,
     pub(super) connections: IntGaugeVec,
     pub(super) tls_handshakes: IntCounterVec,
@@ -233,6 +239,7 @@ impl MetricFamilies {
             reload_successful: gauge_without_labels(registry, &RELOAD_SUCCESSFUL),
             reload_time: gauge_without_labels(registry, &RELOAD_TIME),
             store_evictions: counter(registry, &STORE_EVICTIONS),
+            spans_dropped: counter(registry, &SPANS_DROPPED),
             cookie_key_age: gauge(registry, &COOKIE_KEY_AGE),
             connections: gauge(registry, &CONNECTIONS),
             tls_handshakes: counter(registry, &TLS_HANDSHAKES),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{IntCounter, Registry, TextEncoder};
 
-use super::labels::{OrderResult, ReloadResult, Store, TokenCheck};
+use super::labels::{OrderResult, ReloadResult, SpanDrop, Store, TokenCheck};
 use super::listener_metrics::ListenerMetrics;
 use super::metric_families::{MetricFamilies, Series};
 use super::provider_metrics::ProviderMetrics;
@@ -51,6 +51,9 @@ impl Metrics {
             families
                 .store_evictions
                 .with_label_values(&[store.as_str()]);
+        }
+        for reason in SpanDrop::ALL {
+            families.spans_dropped.with_label_values(&[reason.as_str()]);
         }
         for result in ReloadResult::ALL {
             families.reloads.with_label_values(&[result.as_str()]);
@@ -160,6 +163,22 @@ impl Metrics {
             .store_evictions
             .with_label_values(&[store.as_str()]);
         series.inc_by(evicted.saturating_sub(series.get()));
+    }
+
+    /// Counts spans that no collector got.
+    pub fn spans_dropped(&self, reason: SpanDrop, spans: u64) {
+        let labels = [reason.as_str()];
+        self.families
+            .spans_dropped
+            .with_label_values(&labels)
+            .inc_by(spans);
+    }
+
+    /// How many spans were dropped for this reason.
+    #[must_use]
+    pub fn dropped_spans(&self, reason: SpanDrop) -> u64 {
+        let labels = [reason.as_str()];
+        self.families.spans_dropped.with_label_values(&labels).get()
     }
 
     /// Records the age of the key that encrypts cookies.

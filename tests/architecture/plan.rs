@@ -53,7 +53,13 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "store",
-        imports: &["config::settings", "model", "system"],
+        imports: &[
+            "config::settings",
+            "model",
+            "system",
+            "telemetry::span",
+            "telemetry::trace",
+        ],
         shuns: &["pingora"],
     },
     Room {

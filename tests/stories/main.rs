@@ -68,6 +68,7 @@ mod stopping;
 mod support;
 mod themes;
 mod tls;
+mod traces;
 mod trouble;
 mod upgrade;
 mod upstreams;

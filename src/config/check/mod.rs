@@ -4,6 +4,7 @@
 
 mod addresses;
 mod application_session;
+mod collector;
 mod cookies;
 mod headers;
 mod hosted_backend;
@@ -172,6 +173,7 @@ pub(super) fn settings(
         .next()
         .and_then(|key| review.written_at(key));
     let login = login(&file.login);
+    let traces = collector::traces(file.telemetry.as_ref(), &mut review);
     let sites = sites::sites(file, session, &mut review);
     Some(Settings {
         files: BTreeSet::new(),
@@ -184,6 +186,7 @@ pub(super) fn settings(
         reuse_window: file.refresh.reuse_window.0,
         login: login?,
         log: log(&file.log),
+        traces: traces.ok()?,
         sites: sites?,
         // The caller has the text.
         rule_lines: Vec::new(),

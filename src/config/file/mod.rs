@@ -55,6 +55,9 @@ pub(super) struct File {
     /// The log on standard output.
     #[schemars(extend("default" = {}))]
     pub log: Log,
+    /// Traces of requests, for an OpenTelemetry collector.
+    #[serde(default)]
+    pub telemetry: Option<At<Telemetry>>,
     /// The guarded applications, one `[[sites]]` each.
     #[schemars(required)]
     pub sites: Option<At<Vec<At<Site>>>>,
@@ -315,6 +318,20 @@ pub(super) struct Log {
     /// `none`. Audit records are written in any case.
     #[schemars(extend("default" = "all"))]
     pub access: Access,
+}
+
+/// Traces of requests, for an OpenTelemetry collector.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Telemetry {
+    /// Where the collector takes OTLP over HTTP, like `http://127.0.0.1:4318`. The path
+    /// `/v1/traces` is added.
+    #[schemars(required)]
+    pub otlp: Option<At<String>>,
+    /// The share of requests that are traced: 0 none, 1 all. It is decided by the id of the trace,
+    /// so that all replicas agree.
+    #[schemars(range(min = 0, max = 1), extend("default" = 0.01))]
+    pub sample: f64,
 }
 
 /// Which requests are recorded.

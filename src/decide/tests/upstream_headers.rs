@@ -3,7 +3,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use crate::decide::upstream_headers::{
-    AuthorizationField, ForwardedFields, IdentityFields, UpstreamHeaders, forwarded_token,
+    AuthorizationField, ForwardedFields, IdentityFields, TraceFields, UpstreamHeaders,
+    forwarded_token,
 };
 use crate::decide::{Decision, Facts, Known, Outcome, decide};
 use crate::model::constant_upstream_headers::SiteHeaders;
@@ -26,7 +27,7 @@ struct Forward {
     client: &'static str,
     forwarded_for: Option<HeaderValue>,
     earlier: Option<&'static str>,
-    new_traceparent: Option<&'static str>,
+    trace: TraceFields<'static>,
 }
 
 fn forward() -> Forward {
@@ -40,7 +41,7 @@ fn forward() -> Forward {
         client: "10.0.0.1",
         forwarded_for: None,
         earlier: None,
-        new_traceparent: None,
+        trace: TraceFields::Keep,
     }
 }
 
@@ -75,7 +76,7 @@ impl Forward {
                 forwarded_for: self.forwarded_for.as_ref(),
                 earlier: self.earlier,
             },
-            new_traceparent: self.new_traceparent,
+            trace: self.trace,
         };
         headers.apply(fields).unwrap();
     }
@@ -211,12 +212,29 @@ fn a_trace_that_cannot_be_continued_begins_anew() {
         assert!(sent.contains(&line.to_owned()), "{line}");
     }
     let anew = Forward {
-        new_traceparent: Some("ours"),
+        trace: TraceFields::Begin("ours"),
         ..forward()
     };
     let sent = anew.sent(&client);
     assert!(sent.contains(&"traceparent: ours".to_owned()));
     assert!(sent.iter().all(|line| !line.starts_with("tracestate")));
+}
+
+#[test]
+fn a_trace_that_is_continued_keeps_its_state() {
+    let continued = Forward {
+        trace: TraceFields::Continue("ours"),
+        ..forward()
+    };
+    let sent = continued.sent(&[("traceparent", "theirs"), ("tracestate", "a=b")]);
+    let trace: Vec<_> = sent
+        .iter()
+        .filter(|line| line.starts_with("trace"))
+        .collect();
+    assert_eq!(trace.len(), 2, "{trace:?}");
+    for line in ["traceparent: ours", "tracestate: a=b"] {
+        assert!(sent.contains(&line.to_owned()), "{line}");
+    }
 }
 
 #[test]

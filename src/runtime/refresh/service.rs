@@ -19,6 +19,7 @@ use crate::store::LeaseKey;
 use crate::system::{self, Clock};
 use crate::telemetry::audit;
 use crate::telemetry::labels::{RenewalResult, SignOutCause};
+use crate::telemetry::trace;
 
 use super::backoff::RefreshBackoff;
 use super::lock::{Acquire, Leases};
@@ -177,7 +178,7 @@ impl Refresh {
                 let worker = Arc::clone(&self.worker);
                 let (backoff, clock) = (Arc::clone(&self.backoff), self.clock.clone());
                 // Detached: a client that disconnects does not cancel what the others wait for.
-                let handle = system::detach(async move {
+                let handle = system::detach(trace::carry(async move {
                     let result = worker.run(&task).await;
                     match &result {
                         ControlFlow::Break(RefreshOutcome::Unavailable(reason)) => {
@@ -186,7 +187,7 @@ impl Refresh {
                         ControlFlow::Break(_) | ControlFlow::Continue(_) => backoff.decided(key),
                     }
                     guard.complete(result)
-                });
+                }));
                 handle.await.ok()
             }
         };

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::super::StoreError;
+use super::call_span;
 use crate::config::settings::{Redis, RedisTopology};
 
 /// How long it may take to connect.
@@ -257,12 +258,12 @@ impl ConnectionManager {
 
     /// Sends a command over the connection in use.
     pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
-        let active = self.active().await?;
-        active
-            .connection
-            .query(command)
-            .await
-            .map_err(|error| self.report(&error, active.generation))
+        let call = async {
+            let active = self.active().await?;
+            let reply = active.connection.query(command).await;
+            reply.map_err(|error| self.report(&error, active.generation))
+        };
+        call_span::recorded(|| call_span::command_name(command), call).await
     }
 
     /// The connection in use. Waits only for the first attempt to connect; while the connection is

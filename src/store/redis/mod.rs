@@ -9,6 +9,7 @@
 //! Each replica keeps a copy of all revocations and answers from it. [`connection_task`] receives
 //! what other replicas publish and synchronises after every interruption.
 
+mod call_span;
 mod connection_manager;
 mod connection_task;
 mod encoding;

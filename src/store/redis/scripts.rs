@@ -5,10 +5,13 @@ use std::sync::LazyLock;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 
 use super::super::StoreError;
+use super::call_span;
 use super::connection_manager::{Connection, ConnectionManager};
 
 /// A script, and its SHA-1, which names it once the server has seen it.
 pub(super) struct Script {
+    /// Its name, for traces.
+    name: &'static str,
     code: &'static str,
     hash: String,
 }
@@ -23,7 +26,7 @@ pub(super) struct Invocation<'a> {
 macro_rules! scripts {
     ($($name:ident = $file:literal;)*) => {
         $(pub(super) static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new(include_str!($file)));)*
+            LazyLock::new(|| Script::new(stringify!($name), include_str!($file)));)*
     };
 }
 
@@ -47,8 +50,9 @@ pub(super) fn unexpected_reply() -> StoreError {
 }
 
 impl Script {
-    fn new(code: &'static str) -> Self {
+    fn new(name: &'static str, code: &'static str) -> Self {
         Self {
+            name,
             code,
             hash: redis::Script::new(code).get_hash().to_owned(),
         }
@@ -76,10 +80,12 @@ impl Invocation<'_> {
         &self,
         connections: &ConnectionManager,
     ) -> Result<T, StoreError> {
-        let active = connections.active().await?;
-        self.invoke_on(&active.connection)
-            .await
-            .map_err(|error| connections.report(&error, active.generation))
+        let call = async {
+            let active = connections.active().await?;
+            let reply = self.invoke_on(&active.connection).await;
+            reply.map_err(|error| connections.report(&error, active.generation))
+        };
+        call_span::recorded(|| self.script.name.to_ascii_lowercase(), call).await
     }
 
     async fn invoke_on<T: FromRedisValue>(&self, connection: &Connection) -> Result<T, RedisError> {

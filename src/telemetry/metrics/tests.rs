@@ -2,7 +2,8 @@
 
 use super::super::labels::{
     CallResult, ClientProtocol, HandshakeResult, HookEvent, HookResult, Limit, OrderResult,
-    ProviderOperation, RenewalResult, SignOutCause, StatusClass, UpstreamError, UpstreamHealth,
+    ProviderOperation, RenewalResult, SignOutCause, SpanDrop, StatusClass, UpstreamError,
+    UpstreamHealth,
 };
 use super::*;
 use crate::model::outcome_label::OutcomeLabel;
@@ -322,6 +323,11 @@ fn the_reference_lists_every_value_of_the_closed_labels() {
             "store_evictions_total",
             "store",
             Store::ALL.iter().map(|value| value.as_str()),
+        ),
+        row(
+            "spans_dropped_total",
+            "reason",
+            SpanDrop::ALL.iter().map(|value| value.as_str()),
         ),
         row(
             "upstream_errors_total",
