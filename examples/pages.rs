@@ -54,10 +54,9 @@ fn theme() -> Theme {
     }
 }
 
-/// Writes the files that a page links to. The slashes of their paths are escaped in HTML.
+/// Writes the files that a page links to.
 fn write_assets(folder: &Path, theme: &PageTheme, html: &str) -> std::io::Result<()> {
     for address in html
-        .replace("&#x2f;", "/")
         .split('"')
         .filter_map(|text| text.strip_prefix(assets::PREFIX))
     {

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::runtime::RuntimeHandle;
 use crate::runtime::hooks::{HookAnswer, HookKind, HookRequest};
+use crate::system;
 
 /// How long a provider may take to send the body of a message.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -134,7 +135,7 @@ fn response(answer: &HookAnswer) -> Response {
     if let Some(challenge) = answer.challenge() {
         response = response.header(header::WWW_AUTHENTICATE, challenge);
     }
-    let response = match answer.body(None) {
+    let response = match answer.body(&system::unique_id()) {
         Some((media_type, body)) => response
             .header(header::CONTENT_TYPE, media_type)
             .body(Body::from(body)),

@@ -7,19 +7,27 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{BAD_CONFIG, loaded, print, print_error};
+use crate::config;
+
+use super::{BAD_CONFIG, print, print_error};
 
 /// How long to wait for a connection, and for the answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) fn command(path: &Path) -> ExitCode {
-    let settings = match loaded(path) {
-        Ok(settings) => settings,
-        Err(status) => return status,
-    };
-    let Some(admin) = settings.server.admin else {
-        print_error("health: `server.admin` is not set: the gateway has no admin listener to ask");
-        return ExitCode::from(BAD_CONFIG);
+    // Not whether the file is good: the gateway runs on, and would be killed for it.
+    let admin = match config::admin_address(path) {
+        Ok(Some(admin)) => admin,
+        Ok(None) => {
+            let what = "`server.admin` is not set: the gateway has no admin listener to ask";
+            print_error(&format!("health: {what}"));
+            return ExitCode::from(BAD_CONFIG);
+        }
+        Err(error) => {
+            let file = path.display();
+            print_error(&format!("health: {file} cannot be read: {error}"));
+            return ExitCode::from(BAD_CONFIG);
+        }
     };
     match ask(admin) {
         Ok(true) => {

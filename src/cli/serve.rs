@@ -178,6 +178,10 @@ impl BoundServer {
         let (settings, changes) = embedded_servers.prepare(settings, &clock)?;
         let runtime = runtime::build(settings, None, clock).map_err(|fault| fault.to_string())?;
         let ended_sessions = embedded_servers.apply(changes);
+        for address in addresses(&listeners) {
+            // Its series are there from the start.
+            drop(runtime.metrics().listener(&address.to_string()));
+        }
         Ok(Self {
             runtime_handle: RuntimeHandle::new(runtime),
             listeners,

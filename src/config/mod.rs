@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+mod admin_address;
 pub mod certificate;
 mod check;
 mod defaults;
@@ -25,6 +26,7 @@ mod suggest;
 mod syntax;
 mod units;
 
+pub use admin_address::admin_address;
 pub use effective::effective;
 use environment::RecordingEnvironment;
 pub use environment::{Environment, FakeEnvironment, SystemEnvironment};

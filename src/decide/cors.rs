@@ -70,7 +70,6 @@ pub fn may_be_read(response: &LocalResponse) -> bool {
         | LocalResponse::PrefetchRefused
         | LocalResponse::Hook(_)
         | LocalResponse::PreservedPost(_)
-        | LocalResponse::ActionRequired(_)
         | LocalResponse::Asset(_)
         | LocalResponse::AssertionKeys => false,
     }

@@ -186,7 +186,8 @@ pub(super) fn find_at(site: &Site, path: &[u8]) -> Option<Endpoint> {
     } else if let Some(kind) = hook(site, path) {
         Some(Endpoint::Hook(kind))
     } else if let Some(name) = path.strip_prefix(OWN_FILES.as_bytes()) {
-        if name.contains(&b'/') {
+        // Every file has a suffix.
+        if name.contains(&b'/') || !name.contains(&b'.') {
             return Some(Endpoint::Unknown);
         }
         Some(Endpoint::Asset(String::from_utf8_lossy(name).into_owned()))

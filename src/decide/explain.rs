@@ -346,7 +346,6 @@ fn status_and_location(response: &LocalResponse) -> (Option<u16>, Option<String>
         LocalResponse::Problem(problem) => (Some(problem.status), None),
         LocalResponse::LoginPage(page) => (Some(page.status), None),
         LocalResponse::StepPage(page) => (Some(page.status), None),
-        LocalResponse::ActionRequired(page) => (Some(page.status), None),
         LocalResponse::LogoutPage
         | LocalResponse::SignedOutPage
         | LocalResponse::HealthCheck(_)

@@ -259,7 +259,6 @@ pub fn respond(response: LocalResponse, denied: DeniedResponse) -> LocalResponse
         | LocalResponse::StepPage(_)
         | LocalResponse::LogoutPage
         | LocalResponse::SignedOutPage
-        | LocalResponse::ActionRequired(_)
         | LocalResponse::Asset(_)
         | LocalResponse::AssertionKeys
         | LocalResponse::Json(_)

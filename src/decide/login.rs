@@ -26,9 +26,7 @@ use crate::model::timestamp::Timestamp;
 use super::auth_status::{AuthStatus, auth_status};
 use super::csrf_token::csrf_token_matches;
 use super::facts::{Facts, FormSize, Known, Question};
-use super::login_result::{
-    LoginContext, action_required, login_succeeded, redirect_after_login, requires_action,
-};
+use super::login_result::{LoginContext, login_succeeded, next_step, redirect_after_login};
 use super::preserved_post::form_size;
 use super::verdict::{Decision, RETRY_AFTER_FAILURE, Verdict};
 use super::{provider_login, redirect_loop};
@@ -194,10 +192,9 @@ fn check_password<'a>(
 }
 
 fn login_refused<'a>(site: &Site, form: &LoginForm, refused: &LoginRefused) -> Verdict<'a> {
-    if requires_action(refused.reason) {
-        action_required(site, refused, LoginContext::of_login(form))
-    } else {
-        redisplay(form, refused.reason, refused.retry_after)
+    match &refused.next_step {
+        Some(next) => next_step(site, next, refused.reason, LoginContext::of_login(form)),
+        None => redisplay(form, refused.reason, refused.retry_after),
     }
 }
 

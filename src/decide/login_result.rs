@@ -4,16 +4,15 @@
 //! * Success: the cookies are set, and the user goes on to where they wanted to go, by `303`, so
 //!   that no browser posts the password again. A preserved post is offered first.
 //! * The way on never leads back into the gateway's own login or logout.
-//! * Where the provider asks for something first, the user goes on to the page of that step by
-//!   `303`, or gets a page that says where it is done.
+//! * Where the provider asks for a step first, the user goes on to its page by `303`.
 
 use std::sync::Arc;
 
 use crate::model::challenge::{NextStep, OpenedChallenge};
 use crate::model::cookie_change::CookieChange;
 use crate::model::local_path::LocalPath;
-use crate::model::local_response::{ActionRequired, LocalResponse, Redirect, StepPage};
-use crate::model::login::{LoginForm, LoginRefused};
+use crate::model::local_response::{LocalResponse, Redirect, StepPage};
+use crate::model::login::LoginForm;
 use crate::model::reason::Reason;
 use crate::model::return_path::ReturnPath;
 use crate::model::site::Site;
@@ -116,35 +115,18 @@ fn destination<'s>(site: &'s Site, return_to: Option<&'s ReturnPath>) -> &'s Ret
         .unwrap_or(&site.landing)
 }
 
-/// Whether the password was right and the provider asks for something first.
-pub(super) const fn requires_action(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::NotRegistered
-            | Reason::PasswordChangeRequired
-            | Reason::EmailUnverified
-            | Reason::RegistrationUnverified
-            | Reason::TwoFactorRequired
-    )
-}
-
-/// What the provider asks for: the form of the next step, or a page that says where it is done.
-pub(super) fn action_required<'a>(
+/// The form of the next step that the provider asks for.
+pub(super) fn next_step<'a>(
     site: &Site,
-    refused: &LoginRefused,
+    next: &NextStep,
+    reason: Reason,
     context: LoginContext<'_>,
 ) -> Verdict<'a> {
-    let response = match &refused.next_step {
-        Some(next) => match step_redirect(site, next, context, None) {
-            Some(redirect) => LocalResponse::Redirect(redirect),
-            None => LocalResponse::StepPage(Box::new(step_page(NextStep::clone(next), context))),
-        },
-        None => LocalResponse::ActionRequired(ActionRequired {
-            status: refused.reason.status(),
-            reason: refused.reason,
-        }),
+    let response = match step_redirect(site, next, context, None) {
+        Some(redirect) => LocalResponse::Redirect(redirect),
+        None => LocalResponse::StepPage(Box::new(step_page(next.clone(), context))),
     };
-    Verdict::reply(response, refused.reason)
+    Verdict::reply(response, reason)
 }
 
 /// The query parameter of a step's page that tells by which method a code was sent.

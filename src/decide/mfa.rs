@@ -32,8 +32,8 @@ use super::endpoint::{CHALLENGE, StepEndpoint};
 use super::facts::{Facts, Known, Question};
 use super::login::{self, single_parameter};
 use super::login_result::{
-    CODE_SENT, LoginContext, action_required, login_succeeded, redirect_after_login,
-    requires_action, step_page, step_redirect,
+    CODE_SENT, LoginContext, login_succeeded, next_step, redirect_after_login, step_page,
+    step_redirect,
 };
 use super::preserved_post::form_size;
 use super::verdict::{Decision, RETRY_AFTER_FAILURE, Verdict};
@@ -296,8 +296,8 @@ impl SubmittedStep<'_> {
             };
             return Verdict::reply(LocalResponse::StepPage(Box::new(page)), reason);
         }
-        if requires_action(reason) {
-            return action_required(self.site, refused, self.context());
+        if let Some(next) = &refused.next_step {
+            return next_step(self.site, next, reason, self.context());
         }
         let preserved_post = self.form.preserved_post.as_ref();
         restart_login(

@@ -146,6 +146,7 @@ impl ForwardedFields<'_> {
 fn via(received: Version) -> HeaderValue {
     HeaderValue::from_static(match received {
         Version::HTTP_2 => "2 vestibule",
+        Version::HTTP_10 => "1.0 vestibule",
         _ => "1.1 vestibule",
     })
 }

@@ -35,7 +35,9 @@ impl UpstreamHeadError {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Length => "more than one length, or none that is a number",
-            Self::TransferCoding => "a transfer coding other than one `chunked`",
+            Self::TransferCoding => {
+                "a transfer coding other than one `chunked`, beside a length, or in HTTP/1.0"
+            }
             Self::Upgrade => "a 101 that was not asked for",
         }
     }
@@ -74,6 +76,12 @@ impl UpstreamHead<'_> {
         if let Some(coding) = codings.next()
             && (codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
         {
+            return Err(UpstreamHeadError::TransferCoding);
+        }
+        // Two ways to find the end, and a version without codings (RFC 9112, sections 6.1 and 6.3).
+        let has_coding = self.fields.contains_key(header::TRANSFER_ENCODING);
+        let has_length = self.fields.contains_key(header::CONTENT_LENGTH);
+        if has_coding && (has_length || self.version == Version::HTTP_10) {
             return Err(UpstreamHeadError::TransferCoding);
         }
         Ok(())
@@ -215,12 +223,22 @@ mod tests {
             &[coding("xchunked")],
             &[coding("identity")],
             &[coding("")],
+            &[coding("chunked"), length("5")],
         ] {
             let error = Err(UpstreamHeadError::TransferCoding);
             for status in [200, 304, 404] {
                 assert_eq!(validated(status, bad), error, "{bad:?}");
             }
         }
+        let fields = fields(&[coding("chunked")]);
+        let old = UpstreamHead {
+            version: Version::HTTP_10,
+            ..head(200, &fields)
+        };
+        assert_eq!(
+            old.validate(AskedUpgrade::None),
+            Err(UpstreamHeadError::TransferCoding)
+        );
     }
 
     #[test]

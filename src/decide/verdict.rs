@@ -177,7 +177,6 @@ impl<'a> Verdict<'a> {
                 | LocalResponse::AcmeChallenge(_)
                 | LocalResponse::Allowed
                 | LocalResponse::PreservedPost(_)
-                | LocalResponse::ActionRequired(_)
                 | LocalResponse::Asset(_)
                 | LocalResponse::AssertionKeys
                 | LocalResponse::Json(_)

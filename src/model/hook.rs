@@ -79,7 +79,7 @@ impl HookAnswer {
     /// refused gets an OAuth error (OIDC Back-Channel Logout 1.0, section 2.8), everything else a
     /// problem document (RFC 9457).
     #[must_use]
-    pub fn body(&self, request_id: Option<&str>) -> Option<(&'static str, String)> {
+    pub fn body(&self, request_id: &str) -> Option<(&'static str, String)> {
         if self.status == 200 {
             return None;
         }
@@ -98,9 +98,7 @@ impl HookAnswer {
         if let Some(detail) = &self.detail {
             body.insert("detail".to_owned(), detail.as_str().into());
         }
-        if let Some(id) = request_id {
-            body.insert("requestId".to_owned(), id.into());
-        }
+        body.insert("requestId".to_owned(), request_id.into());
         let body = serde_json::Value::Object(body);
         Some(("application/problem+json", body.to_string()))
     }

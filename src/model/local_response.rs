@@ -34,8 +34,6 @@ pub enum LocalResponse {
     LogoutPage,
     /// The page that tells that nobody is logged in, in place of the logout page.
     SignedOutPage,
-    /// The page that tells what the provider asks for first.
-    ActionRequired(ActionRequired),
     /// A file of the pages, by its name beneath `/_vestibule/`.
     Asset(String),
     /// The public keys of the signed assertion.
@@ -281,13 +279,4 @@ pub struct StepPage {
     pub return_to: Option<ReturnPath>,
     /// The form that was posted after the login had expired, sealed.
     pub preserved_post: Option<Arc<str>>,
-}
-
-/// The content of the page that tells what the provider asks for first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ActionRequired {
-    /// The status code of the response.
-    pub status: u16,
-    /// The reason code, which tells what the provider asks for.
-    pub reason: Reason,
 }

@@ -13,6 +13,9 @@ const MAX_RETURN: usize = MAX_TARGET;
 /// line, and `"`, `<` and `>`, which browsers escape too. Control characters never get here.
 const UNSAFE: &AsciiSet = &AsciiSet::EMPTY.add(b' ').add(b'"').add(b'<').add(b'>');
 
+/// The same in its path, where browsers escape one more.
+const UNSAFE_IN_PATH: &AsciiSet = &UNSAFE.add(b'`');
+
 /// A path of the same site with an optional query and fragment, safe to put into `Location`.
 ///
 /// The one criterion is the origin: a path of this site is accepted however it is spelled, and
@@ -47,8 +50,8 @@ impl ReturnPath {
 /// The path as a browser resolves it, with its escapes; `None` where the result may begin with an
 /// authority.
 fn resolve(path: &str) -> Option<String> {
-    // Browsers take `\` for `/` in a path.
-    if path.contains('\\') {
+    // Browsers take `\` for `/` in a path. The gateway refuses encoded control bytes.
+    if path.contains('\\') || has_encoded_control(path) {
         return None;
     }
     let path = escape(path);
@@ -71,6 +74,12 @@ fn resolve(path: &str) -> Option<String> {
     }
     let path = format!("/{}", segments.join("/"));
     (!names_authority(&path)).then_some(path)
+}
+
+/// Whether a path has an encoded NUL, CR or LF, for which a request is malformed.
+fn has_encoded_control(path: &str) -> bool {
+    let mut escapes = path.split('%').skip(1).filter_map(|part| part.get(..2));
+    escapes.any(|escape| ["00", "0d", "0D", "0a", "0A"].contains(&escape))
 }
 
 /// Whether a path begins with two slashes, in any spelling: a program that decodes it before it
@@ -102,7 +111,7 @@ fn escape(path: &str) -> String {
                 if high.is_ascii_hexdigit() && low.is_ascii_hexdigit());
             escaped.push_str(if is_escape { "%" } else { "%25" });
         }
-        escaped.extend(utf8_percent_encode(part, UNSAFE));
+        escaped.extend(utf8_percent_encode(part, UNSAFE_IN_PATH));
     }
     escaped
 }
@@ -135,7 +144,7 @@ mod tests {
             "/caf%C3%A9",
             "/a?path=C:\\Users",
             "/a?search=100%",
-            "/a|b^c`{d}",
+            "/a|b^c{d}?e`f",
         ] {
             assert_eq!(parsed(good).as_deref(), Some(good));
         }

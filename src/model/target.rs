@@ -163,6 +163,8 @@ fn find_marks(path: &[u8]) -> Result<PathMarks, TargetError> {
             b'%' => marks.has_escapes = true,
             b';' => marks.is_ambiguous = true,
             b'\\' => return Err(TargetError::Backslash),
+            // No URI has them (RFC 3986, appendix A), and browsers escape them.
+            b'"' | b'<' | b'>' | b'`' => return Err(TargetError::ForbiddenByte),
             b'/' if previous == b'/' => marks.is_ambiguous = true,
             b'.' if previous == b'/' => marks.has_leading_dot = true,
             _ => {}
@@ -305,6 +307,10 @@ mod tests {
             (
                 &[
                     "/a#b",
+                    "/a\"b",
+                    "/a<b",
+                    "/a>b?c",
+                    "/a`b",
                     "/a b",
                     "/a\tb",
                     "/a\u{7f}",

@@ -27,8 +27,16 @@ impl FormAlert {
             }
             _ => catalog.text(&format!("trouble.{group}.text")).to_owned(),
         };
-        let is_calm =
-            reason.is_failure() || matches!(reason, Reason::CsrfFailed | Reason::Throttled);
+        // The user has made no mistake.
+        let is_calm = reason.is_failure()
+            || matches!(
+                reason,
+                Reason::CsrfFailed
+                    | Reason::Throttled
+                    | Reason::NotRegistered
+                    | Reason::EmailUnverified
+                    | Reason::RegistrationUnverified
+            );
         Self {
             title: catalog.text(&format!("trouble.{group}.title")).to_owned(),
             text,

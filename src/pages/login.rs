@@ -109,10 +109,10 @@ fn message_group(reason: Reason) -> &'static str {
         Reason::AccountExpired => "account_expired",
         Reason::ProviderMisconfigured | Reason::TokensTooLarge => "misconfigured",
         Reason::ChallengeExpired => "challenge_expired",
-        Reason::NotRegistered
-        | Reason::PasswordChangeRequired
-        | Reason::EmailUnverified
-        | Reason::RegistrationUnverified
+        Reason::NotRegistered => "not_registered",
+        Reason::EmailUnverified => "email_unverified",
+        Reason::RegistrationUnverified => "registration_unverified",
+        Reason::PasswordChangeRequired
         | Reason::TwoFactorRequired
         | Reason::WrongCode
         | Reason::RedirectLoop

@@ -5,7 +5,6 @@
 //! page has inline styles or scripts, so that [`CONTENT_SECURITY_POLICY`] needs no exceptions.
 
 mod accent;
-mod action_required;
 pub mod assets;
 mod catalog;
 mod duration_text;
@@ -24,7 +23,6 @@ mod templates;
 mod theme;
 mod two_factor;
 
-pub use action_required::{ActionRequiredView, action_required};
 pub use catalog::{Catalog, Direction};
 pub use error_page::{ProblemView, problem};
 pub use layout::Layout;

@@ -33,6 +33,8 @@ pub fn render(name: &str, layout: Layout<'_>, page: impl Serialize) -> Rendered 
         .templates
         .get_template(name)
         .and_then(|template| template.render(variables))
+        // minijinja escapes slashes too, which HTML does not ask for: addresses stay readable.
+        .map(|page| page.replace("&#x2f;", "/"))
         .map_err(|error| TemplateError::of(&error, name))
 }
 

@@ -3,15 +3,13 @@
 
 use super::render::Rendered;
 use super::{
-    ActionRequiredView, Layout, LoginView, LogoutView, NewPasswordView, PreservedPostView,
-    ProblemView, SignedOutView, TwoFactorView, action_required, login, logout, new_password,
-    preserved_post, problem, signed_out, two_factor,
+    Layout, LoginView, LogoutView, NewPasswordView, PreservedPostView, ProblemView, SignedOutView,
+    TwoFactorView, login, logout, new_password, preserved_post, problem, signed_out, two_factor,
 };
 use crate::model::challenge::{MethodChoice, NextStep};
 use crate::model::local_path::LocalPath;
 use crate::model::local_response::{
-    ActionRequired, LoginPage, LostPost, PreservedPostPage, Problem, Resubmission, StepPage,
-    SwitchUser,
+    LoginPage, LostPost, PreservedPostPage, Problem, Resubmission, StepPage, SwitchUser,
 };
 use crate::model::login_step::{FactorKind, LoginStep};
 use crate::model::password_violation::PasswordViolation;
@@ -46,7 +44,6 @@ pub fn samples(layout: Layout<'_>) -> Vec<Sample> {
     pages.push(("signed-out".to_owned(), signed_out(&signed_out_view)));
     pages.extend(two_factor_pages(layout));
     pages.extend(new_password_pages(layout));
-    pages.extend(action_required_pages(layout));
     pages.extend(problem_pages(layout));
     pages.extend(redirect_loop_pages(layout));
     pages.extend(preserved_post_pages(layout));
@@ -74,6 +71,14 @@ fn login_pages(layout: Layout<'_>) -> Vec<Sample> {
         ("prevented", 403, Some(Reason::LoginPrevented), LOGIN_ID),
         ("locked", 403, Some(Reason::AccountLocked), LOGIN_ID),
         ("expired", 403, Some(Reason::AccountExpired), LOGIN_ID),
+        ("unconfirmed", 403, Some(Reason::EmailUnverified), LOGIN_ID),
+        (
+            "registration-unconfirmed",
+            403,
+            Some(Reason::RegistrationUnverified),
+            LOGIN_ID,
+        ),
+        ("not-registered", 403, Some(Reason::NotRegistered), LOGIN_ID),
         ("cookieless", 403, Some(Reason::CsrfFailed), LOGIN_ID),
         ("too-large", 500, Some(Reason::TokensTooLarge), LOGIN_ID),
     ]
@@ -221,31 +226,6 @@ fn new_password_pages(layout: Layout<'_>) -> Vec<Sample> {
         .iter()
         .map(|(name, form)| (format!("new-password-{name}"), page(form)))
         .collect()
-}
-
-fn action_required_pages(layout: Layout<'_>) -> Vec<Sample> {
-    [
-        Reason::EmailUnverified,
-        Reason::RegistrationUnverified,
-        Reason::NotRegistered,
-    ]
-    .into_iter()
-    .map(|reason| {
-        let required = ActionRequired {
-            status: reason.status(),
-            reason,
-        };
-        let view = ActionRequiredView {
-            layout,
-            login_path: "/login",
-            required: &required,
-        };
-        (
-            format!("asks-{}", reason.as_str().replace('_', "-")),
-            action_required(&view),
-        )
-    })
-    .collect()
 }
 
 fn redirect_loop_pages(layout: Layout<'_>) -> Vec<Sample> {

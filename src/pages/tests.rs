@@ -3,9 +3,7 @@
 use super::preserved_post as preserved_post_page;
 use super::*;
 use crate::model::local_path::LocalPath;
-use crate::model::local_response::{
-    ActionRequired, LoginPage, PreservedPostPage, Problem, Resubmission,
-};
+use crate::model::local_response::{LoginPage, PreservedPostPage, Problem, Resubmission};
 use crate::model::preserved_post::{FormEncoding, PostedForm, PreservedPost};
 use crate::model::reason::Reason;
 use crate::model::return_path::ReturnPath;
@@ -78,19 +76,6 @@ fn render_problem_in(layout: Layout<'_>, status: u16, reason: Reason) -> String 
     .unwrap()
 }
 
-fn render_action_required(layout: Layout<'_>, reason: Reason) -> String {
-    let required = ActionRequired {
-        status: 401,
-        reason,
-    };
-    action_required(&ActionRequiredView {
-        layout,
-        login_path: "/login",
-        required: &required,
-    })
-    .unwrap()
-}
-
 fn render_preserved_post(layout: Layout<'_>, offer: Resubmission) -> String {
     let fields = [
         ("1", "\n2\r\n3 4"),
@@ -156,7 +141,6 @@ fn every_page(catalog: &'static Catalog) -> Vec<String> {
     );
     for reason in Reason::ALL.iter().copied() {
         pages.push(render_login_in(layout, &form(Some(reason))));
-        pages.push(render_action_required(layout, reason));
         for status in [
             400, 401, 403, 404, 405, 413, 414, 421, 429, 431, 500, 502, 503, 504,
         ] {

@@ -103,7 +103,7 @@ pub enum Event {
 pub struct EndingEvent {
     /// Its kind.
     pub kind: EventKind,
-    /// Its id: the same however often it is sent.
+    /// Its id, or else a hash of the message: the same however often it is sent.
     pub id: String,
     /// When it happened, by the provider's clock.
     pub created: Timestamp,
@@ -163,8 +163,8 @@ impl std::error::Error for MalformedError {}
 /// # Errors
 /// [`MalformedError`]: a member is missing, or is of the wrong type. Nothing is guessed: an event
 /// of one user whose id cannot be read must not end what is everybody's.
-pub fn read_event(body: &[u8]) -> Result<Event, MalformedError> {
-    let body = strict_json::object(body).ok_or(MalformedError("event"))?;
+pub fn read_event(raw: &[u8]) -> Result<Event, MalformedError> {
+    let body = strict_json::object(raw).ok_or(MalformedError("event"))?;
     let event = object(&body, "event")?.ok_or(MalformedError("event"))?;
     let Some(kind) = EventKind::from_type(required(event, "type")?) else {
         return Ok(Event::Other);
@@ -197,12 +197,17 @@ pub fn read_event(body: &[u8]) -> Result<Event, MalformedError> {
     };
     Ok(Event::Ending(EndingEvent {
         kind,
-        id: required(event, "id")?.to_owned(),
+        id: id(event, "id")?.unwrap_or_else(|| body_id(raw)),
         created: Timestamp::from_millis(created),
         tenant,
         ended,
         token_lifetime: token_lifetime(event)?,
     }))
+}
+
+/// The id of an event that names none: whoever sends it again sends the same bytes.
+fn body_id(body: &[u8]) -> String {
+    format!("sha256 {}", STANDARD.encode(digest(&SHA256, body)))
 }
 
 /// The id of the event's user: `userId`, else that of `user`.

@@ -7,7 +7,7 @@ use http::Method;
 
 use crate::decide::rejection::Rejection;
 use crate::decide::{endpoint, https_redirect};
-use crate::model::local_response::{Health, LocalResponse};
+use crate::model::local_response::{Health, LocalResponse, Problem};
 use crate::model::origin::{Host, Scheme};
 use crate::model::outcome_label::OutcomeLabel;
 use crate::model::reason::Reason;
@@ -21,8 +21,15 @@ use super::request_state::RequestState;
 
 /// Answers a health check, whatever host it names: load balancers ask by address.
 pub(super) fn health_check(ctx: &mut RequestState, head: &RequestHead) -> Option<LocalResponse> {
-    if !is_read(&head.method) || !endpoint::is_health_check(&head.target) {
+    if !endpoint::is_health_check(&head.target) {
         return None;
+    }
+    if !is_read(&head.method) {
+        ctx.outcome = OutcomeLabel::Refused;
+        ctx.reason = Reason::MethodNotAllowed;
+        let mut problem = Problem::new(Reason::MethodNotAllowed);
+        problem.allow = Some("GET, HEAD");
+        return Some(LocalResponse::Problem(problem));
     }
     ctx.is_health_check = true;
     let health = if ctx.runtime.is_stopping() {

@@ -47,7 +47,7 @@ pub(super) fn keep(
         return Ok(());
     }
     for line in set_cookie::set(&site.cookies, CookieKind::Language, chosen.tag, LIFETIME) {
-        response.head.append_header(header::SET_COOKIE, line)?;
+        response.set_cookie(&line)?;
     }
     Ok(())
 }

@@ -12,9 +12,7 @@ use crate::decide::preserved_post;
 use crate::decide::unauthenticated::login_address;
 use crate::model::cookie_names::CookieKind;
 use crate::model::local_path::LocalPath;
-use crate::model::local_response::{
-    ActionRequired, LoginPage, PreservedPostPage, Problem, StepPage, SwitchUser,
-};
+use crate::model::local_response::{LoginPage, PreservedPostPage, Problem, StepPage, SwitchUser};
 use crate::model::login_step::LoginStep;
 use crate::model::origin::Scheme;
 use crate::model::return_path::ReturnPath;
@@ -245,7 +243,7 @@ fn set_form_cookie(
             value,
             Lifetime::BrowserSession,
         ) {
-            response.head.append_header(header::SET_COOKIE, line)?;
+            response.set_cookie(&line)?;
         }
     }
     Ok(())
@@ -298,26 +296,4 @@ pub(super) fn signed_out_page(
         login_path: &site.paths.login,
     };
     respond(ctx, request, layout, 200, pages::signed_out(&view))
-}
-
-/// What the provider asks the person to do before it signs them in.
-pub(super) fn action_required_page(
-    ctx: &RequestState,
-    site: &Site,
-    request: &RequestHeader,
-    action: &ActionRequired,
-) -> Result<RenderedResponse> {
-    let layout = layout(ctx, request);
-    let view = pages::ActionRequiredView {
-        layout,
-        login_path: &site.paths.login,
-        required: action,
-    };
-    respond(
-        ctx,
-        request,
-        layout,
-        action.status,
-        pages::action_required(&view),
-    )
 }

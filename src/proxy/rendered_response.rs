@@ -5,6 +5,8 @@ use http::header;
 use pingora::Result;
 use pingora::http::ResponseHeader;
 
+use crate::decide::credential_response_headers::CACHE_CONTROL;
+
 /// A response of the gateway's own, ready to be sent. Its `Content-Length` is set when it is sent.
 pub(super) struct RenderedResponse {
     pub(super) head: ResponseHeader,
@@ -26,6 +28,13 @@ impl RenderedResponse {
             head,
             body: body.into(),
         })
+    }
+
+    /// Adds a cookie. Such a response is for one client alone.
+    pub(super) fn set_cookie(&mut self, line: &str) -> Result<()> {
+        self.head.append_header(header::SET_COOKIE, line)?;
+        self.head
+            .insert_header(header::CACHE_CONTROL, CACHE_CONTROL)
     }
 
     /// A head without a body. No cache keeps it.

@@ -113,9 +113,6 @@ fn render(
         LocalResponse::SignedOutPage => ctx.site().map_or_else(without_site, |site| {
             page_response::signed_out_page(ctx, site, request)
         }),
-        LocalResponse::ActionRequired(action) => ctx.site().map_or_else(without_site, |site| {
-            page_response::action_required_page(ctx, site, request, action)
-        }),
         LocalResponse::Asset(name) => asset(ctx, request, name),
         LocalResponse::AssertionKeys => {
             RenderedResponse::new(200, "application/json", ctx.runtime.assertions.jwks())
@@ -154,7 +151,7 @@ fn health_check(health: Health) -> Result<RenderedResponse> {
 
 /// The answer to a message of the provider.
 fn hook(ctx: &RequestState, answer: &HookAnswer) -> Result<RenderedResponse> {
-    let mut response = match answer.body(Some(&ctx.request_id)) {
+    let mut response = match answer.body(&ctx.request_id) {
         Some((media_type, body)) => RenderedResponse::new(answer.status, media_type, body)?,
         None => RenderedResponse::empty(answer.status)?,
     };

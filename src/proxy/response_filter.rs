@@ -80,6 +80,10 @@ pub(super) async fn filter_response(
     if response.version == Version::HTTP_10 {
         delimit_by_close(session, response);
     }
+    if ctx.runtime.closes_connections() {
+        // The stop was asked for while the application worked.
+        session.set_keepalive(None);
+    }
     reply::finish(ctx, response)
 }
 

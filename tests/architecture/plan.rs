@@ -95,7 +95,7 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "admin",
-        imports: &["runtime"],
+        imports: &["runtime", "system"],
         shuns: &["hyper", "pingora", "redis", "toml"],
     },
     Room {

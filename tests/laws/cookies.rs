@@ -203,7 +203,7 @@ proptest! {
         let header = kept.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
         let read = PresentedCookies::parse(&names, std::iter::once(header.as_str()));
         prop_assert_eq!(&read.managed_names.len(), &new.div_ceil(MAX_CHUNK).max(1));
-        let found = [&read.access, &read.refresh, &read.session, &read.form, &read.device, &read.owner][kind as usize];
+        let found = [&read.access, &read.refresh, &read.session, &read.form, &read.device, &read.owner, &read.language][kind as usize];
         prop_assert_eq!(found.value(), Some(value.as_str()));
     }
 

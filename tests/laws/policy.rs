@@ -30,7 +30,6 @@ pub fn status(run: &Run) -> Option<u16> {
         LocalResponse::Problem(problem) => problem.status,
         LocalResponse::LoginPage(form) => form.status,
         LocalResponse::StepPage(form) => form.status,
-        LocalResponse::ActionRequired(asks) => asks.status,
         LocalResponse::HttpsRedirect(_) => 308,
         LocalResponse::PrefetchRefused => 503,
         LocalResponse::Hook(answer) => answer.status,

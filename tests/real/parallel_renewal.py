@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from crowd import application, cookies_of, head_of  # noqa: E402
 from gateway import Gateway  # noqa: E402
 
-LIFETIME = 2
+LIFETIME = 6
 
 
 async def request(gateway, cookie, connected, go):

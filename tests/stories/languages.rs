@@ -76,7 +76,7 @@ async fn a_language_that_was_chosen_is_kept() {
     let stage = Stage::set().await;
     let mut browser = reading(&stage, "de");
     let form = browser.get("/login?return_to=/orders?a=1").await;
-    let links = form.body.replace("&#x2f;", "/").replace("&amp;", "&");
+    let links = form.body.replace("&amp;", "&");
     let to_french = "/login?return_to=/orders?a=1&lang=fr";
     assert!(
         links.contains(&format!("<a href=\"{to_french}\" lang=\"fr\"")),

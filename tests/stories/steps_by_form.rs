@@ -553,9 +553,7 @@ async fn lost_work_comes_along() {
     ];
     let shown = browser.post("/login?unsent", &fields).await;
     assert!(
-        shown
-            .body
-            .contains("action=\"&#x2f;login&#x2f;two-factor?unsent\""),
+        shown.body.contains("action=\"/login/two-factor?unsent\""),
         "{}",
         shown.body
     );

@@ -36,7 +36,7 @@ async fn the_pages_wear_the_theme_and_a_changed_template_is_noticed() {
     let mut browser = Browser::new(gateway.address, "store.localhost:8080");
     let page = browser.get("/login").await;
     assert_eq!(page.header("content-language"), Some("de"));
-    let body = page.body.replace("&#x2f;", "/");
+    let body = page.body;
     for part in [
         "Lantern &amp; Loom",
         "href=\"/privacy\"",

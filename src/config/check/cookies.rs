@@ -37,8 +37,9 @@ pub(super) fn sealing_keys(
         };
         let key = SealingKeyBytes(bytes);
         if bytes.iter().collect::<BTreeSet<_>>().len() < FEWEST_BYTES {
-            review.refuse(&source.span, "a cookie key can be guessed", MAKE_ONE);
-        } else if keys.contains(&key) {
+            review.warn(&source.span, "a cookie key can be guessed", MAKE_ONE);
+        }
+        if keys.contains(&key) {
             review.refuse(
                 &source.span,
                 "a cookie key is there twice",

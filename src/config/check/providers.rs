@@ -335,12 +335,11 @@ fn hmac_secret(written: &At<Written>, review: &mut Review<'_>) -> Result<Option<
                 return Err(Reported);
             }
             if is_guessable(secret.expose()) {
-                review.refuse(
+                review.warn(
                     &source.span,
                     "`hmac_secret` can be guessed",
                     make_one(bytes),
                 );
-                return Err(Reported);
             }
             Ok(Some(secret))
         }

@@ -243,7 +243,6 @@ fn describe_response(response: &LocalResponse) -> String {
         LocalResponse::Hook(answer) => format!("{} hook", answer.status),
         LocalResponse::HealthCheck(health) => format!("{health:?}"),
         LocalResponse::PreservedPost(page) => describe_preserved_post(page),
-        LocalResponse::ActionRequired(page) => format!("{} page", page.status),
         LocalResponse::Asset(name) => format!("asset {name}"),
         LocalResponse::AssertionKeys => "keys".into(),
         LocalResponse::Json(body) => {

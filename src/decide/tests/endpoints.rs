@@ -20,7 +20,7 @@ fn own_endpoints_take_precedence_over_the_application() {
         ("/login", "200 form own_endpoint"),
         ("/logout", "200 signed out page own_endpoint"),
         ("/_vestibule/style.css", "asset style.css own_endpoint"),
-        ("/_vestibule/none", "asset none own_endpoint"),
+        ("/_vestibule/none", "404 own_endpoint"),
         ("/.well-known/vestibule/jwks.json", "keys own_endpoint"),
         ("/%6cogin", "200 form own_endpoint"),
         ("/login/two-factor", "200 form own_endpoint"),

@@ -13,7 +13,7 @@ fn a_revoked_token_has_the_page_of_a_missing_one() {
 #[test]
 fn error_pages_link_to_what_helps() {
     assert!(render_problem(503, Reason::ProviderUnavailable).contains("href=\"\">Try again"));
-    assert!(render_problem(401, Reason::SignedOut).contains("href=\"&#x2f;login\">Sign in"));
+    assert!(render_problem(401, Reason::SignedOut).contains("href=\"/login\">Sign in"));
     assert!(!render_problem(421, Reason::UnknownSite).contains("<a "));
     assert!(
         !render_problem(503, Reason::ProviderUnavailable).contains("http-equiv"),

@@ -43,10 +43,10 @@ fn a_theme_changes_name_and_links() {
     let page = render_with(&theme_with_everything());
     assert!(page.contains(">The &lt;Store&gt;<"));
     for href in [
-        "&#x2f;privacy?x=1&amp;y=2",
-        "https:&#x2f;&#x2f;help.example.com&#x2f;",
-        "&#x2f;register",
-        "&#x2f;forgot",
+        "/privacy?x=1&amp;y=2",
+        "https://help.example.com/",
+        "/register",
+        "/forgot",
     ] {
         assert!(page.contains(&format!("href=\"{href}\"")), "{href}");
     }
@@ -55,7 +55,7 @@ fn a_theme_changes_name_and_links() {
 #[test]
 fn a_theme_changes_logo_and_colour() {
     let theme = theme_with_everything();
-    let page = render_with(&theme).replace("&#x2f;", "/");
+    let page = render_with(&theme);
     let names: Vec<_> = page
         .split('"')
         .filter_map(|text| text.strip_prefix(assets::PREFIX))

@@ -180,6 +180,11 @@ pub(super) fn check_status(
     Err(ProviderError::Refused(refused))
 }
 
+/// Whether there is no body, or a JSON object: no error page for people.
+fn is_empty_or_object(body: &[u8]) -> bool {
+    body.trim_ascii().is_empty() || is_json_object(body)
+}
+
 /// Checks that a refusal has the form in which FusionAuth sends it, so that the error page of a
 /// proxy or of another server refuses nobody.
 fn check_refusal(status: u16, body: &[u8]) -> Result<(), ProviderError> {
@@ -190,10 +195,10 @@ fn check_refusal(status: u16, body: &[u8]) -> Result<(), ProviderError> {
                     "the application or the tenant is not accepted",
                 ));
             }
-            errors => errors.is_some(),
+            errors => errors.is_some() || is_empty_or_object(body),
         },
         // With the user, or with the actions that prevent the login.
-        202 | 212 | 213 | 409 => is_json_object(body),
+        202 | 212 | 213 | 409 => is_empty_or_object(body),
         // 404, 410, 421, 423: no body. Servers that stand in for FusionAuth send an empty object.
         _ => matches!(body.trim_ascii(), b"" | b"{}"),
     };

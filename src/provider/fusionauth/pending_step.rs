@@ -78,6 +78,7 @@ pub(super) fn second_factor(body: &[u8]) -> Result<LoginRefused, ProviderError> 
     let methods = match required.methods {
         // Old servers name no methods: the code is that of an authenticator app.
         None => Vec::new(),
+        Some(methods) if methods.is_empty() => Vec::new(),
         Some(methods) => {
             let known: Vec<OfferedMethod> = methods
                 .into_iter()

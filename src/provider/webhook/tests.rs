@@ -229,7 +229,7 @@ fn each_member_wrong_in_turn_is_malformed() {
             malformed(&with(&full, name, value.clone()), name);
         }
     }
-    for name in ["type", "id", "createInstant"] {
+    for name in ["type", "createInstant"] {
         let mut event = full.clone();
         event.as_object_mut().unwrap().remove(name);
         malformed(&event, name);
@@ -300,4 +300,18 @@ fn what_is_no_event_is_malformed() {
             String::from_utf8_lossy(body)
         );
     }
+}
+
+/// Whoever sends it again sends the same bytes.
+#[test]
+fn an_event_without_an_id_is_told_apart_by_its_bytes() {
+    let mut event = event("user.delete", &json!({ "user": { "id": "u1" } }));
+    event.as_object_mut().unwrap().remove("id");
+    let id = |event: &Value| match read(event) {
+        Ok(Event::Ending(event)) => event.id,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(id(&event), id(&event));
+    let later = with(&event, "createInstant", json!(1_700_000_000_124_u64));
+    assert_ne!(id(&event), id(&later));
 }

@@ -4,6 +4,7 @@
 //! A code is sent to the provider once, whatever the browser repeats: many providers take a second
 //! time for theft and revoke the tokens (RFC 6749, section 4.1.2).
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,19 +144,20 @@ impl RedirectLogins {
         let now = self.clock.now();
         let mut open = Vec::new();
         let mut given_up = Vec::new();
-        for cookie in presented {
+        // Browsers send what they have longest first: that tells apart what began in one moment.
+        for (age, cookie) in presented.iter().enumerate() {
             let login = RedirectLogin::open(&self.sealing, &site.name, cookie.value);
             match login.filter(|login| !login.is_expired(now)) {
-                Some(login) => open.push((login.begun, cookie.id, cookie.value.len())),
+                Some(login) => open.push((login.begun, age, cookie)),
                 None => given_up.push(cookie.id.to_owned()),
             }
         }
-        open.sort_unstable_by(|one, other| other.cmp(one));
+        open.sort_unstable_by_key(|(begun, age, _)| Reverse((*begun, *age)));
         let mut bytes = new.value.len();
-        for (earlier, (_, id, length)) in (1..).zip(open) {
-            bytes += length;
+        for (earlier, (_, _, cookie)) in (1..).zip(open) {
+            bytes += cookie.value.len();
             if earlier >= MAX_LOGINS || bytes > MAX_LOGIN_BYTES {
-                given_up.push(id.to_owned());
+                given_up.push(cookie.id.to_owned());
             }
         }
         given_up

@@ -363,7 +363,6 @@ pub fn field(html: &str, name: &str) -> String {
     let value = rest.split("value=\"").nth(1).expect("a value");
     let escaped = value.split('"').next().unwrap_or_default();
     let signs = [
-        ("&#x2f;", "/"),
         ("&quot;", "\""),
         ("&#x27;", "'"),
         ("&lt;", "<"),

@@ -134,11 +134,17 @@ fn any_other_error_leads_to_the_login_form_or_a_page() {
             Reason::InvalidCredentials,
             "401 form ann remember to /orders#last invalid_credentials",
         ),
-        (Reason::NotRegistered, "403 page not_registered"),
-        (Reason::EmailUnverified, "403 page email_unverified"),
+        (
+            Reason::NotRegistered,
+            "403 form ann remember to /orders#last not_registered",
+        ),
+        (
+            Reason::EmailUnverified,
+            "403 form ann remember to /orders#last email_unverified",
+        ),
         (
             Reason::RegistrationUnverified,
-            "403 page registration_unverified",
+            "403 form ann remember to /orders#last registration_unverified",
         ),
     ] {
         let mut case = posts(PATHS[0]);
