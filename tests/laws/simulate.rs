@@ -14,6 +14,7 @@ use vestibule::model::local_response::LocalResponse;
 use vestibule::model::login::LoginRefused;
 use vestibule::model::reason::Reason;
 use vestibule::model::request::RequestView;
+use vestibule::model::request_cookies::PresentedRedirectLogin;
 use vestibule::model::rule::RuleClient;
 use vestibule::model::secret::Secret;
 use vestibule::model::site::SignIn;
@@ -287,10 +288,7 @@ fn check(scenario: &Scenario, question: &Question<'_>, facts: &Facts) {
         Question::SendCode { opened, .. } => {
             check_challenge(scenario, opened, facts);
         }
-        Question::BeginRedirect { presented, .. } => {
-            assert_eq!(scenario.site.sign_in, SignIn::Redirect);
-            assert_eq!(*presented, &scenario.cookies.redirect_logins[..]);
-        }
+        Question::BeginRedirect { presented, .. } => check_begin(scenario, presented),
         Question::FinishRedirect { .. } => check_callback(scenario, question),
         Question::ReadLoginForm(_)
         | Question::ReadBody
@@ -306,6 +304,12 @@ fn check_refresh(refresh: RefreshRequest<'_>, credential: PresentedCredential<'_
         (refresh.kind, Some(refresh.refresh), refresh.session_id),
         (kind, credential.refresh, session)
     );
+}
+
+/// A login by redirect begins at such a site only, and knows those under way.
+fn check_begin(scenario: &Scenario, presented: &[PresentedRedirectLogin<'_>]) {
+    assert_eq!(scenario.site.sign_in, SignIn::Redirect);
+    assert_eq!(presented, &scenario.cookies.redirect_logins[..]);
 }
 
 /// The provider's response goes with the one cookie of its login.
