@@ -35,6 +35,7 @@ impl World {
             return;
         };
         let mut was_lost = false;
+        let key = self.provider.signing_key();
         for attempt in 0..DELIVERIES {
             let at = gateway + attempt;
             match self.send(&webhook, at).await {
@@ -43,7 +44,9 @@ impl World {
                 Some(400) if self.provider.oidc().is_none() || was_lost => break,
                 // A logout token is also refused by a clock that is wrong, and while its key is
                 // not known.
-                Some(400) if attempt + 1 == DELIVERIES => self.check_refused_logout(at, &webhook),
+                Some(400) if attempt + 1 == DELIVERIES && self.provider.publishes(key) => {
+                    self.check_refused_logout(at, &webhook);
+                }
                 Some(_) => {}
                 None => was_lost = true,
             }

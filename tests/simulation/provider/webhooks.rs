@@ -98,6 +98,16 @@ impl IdentityProvider {
         Some((webhook, ended))
     }
 
+    /// Whether whatever the provider signed when it signed with this key can still be checked.
+    pub fn publishes(&self, key: usize) -> bool {
+        self.state().key < key + keys::PUBLISHED
+    }
+
+    /// The number of the key that signs.
+    pub fn signing_key(&self) -> usize {
+        self.state().key
+    }
+
     /// Notes that a message was accepted.
     pub fn accepted(&self, webhook: &Webhook) {
         self.state().last_webhook = Some(webhook.clone());
