@@ -75,11 +75,17 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// The `iat` of the token; `None` where it has none.
+    /// The `iat` of the claims, by the clock of the provider; `None` where they have none. Where an
+    /// ID token tells the claims, it is that of the ID token: what the provider ended is compared
+    /// with it, and the clock of the gateway may be another.
     #[must_use]
     pub fn issued(&self) -> Option<Timestamp> {
-        let has_iat = self.identity.claims.contains_key("iat");
-        has_iat.then_some(self.issued_at)
+        let iat = self.identity.claims.get("iat")?;
+        let since = match iat.as_u64() {
+            Some(seconds) => Duration::from_secs(seconds),
+            None => Duration::try_from_secs_f64(iat.as_f64()?).ok()?,
+        };
+        Some(Timestamp::from_secs(0).plus(since))
     }
 
     /// Whether the token is expired at `now`.
@@ -203,4 +209,38 @@ pub struct CompletedLogin {
     pub principal: Arc<Principal>,
     /// The device cookie; `None` for clients that keep no cookies.
     pub device: Option<SealedDevice>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Map, Value, json};
+
+    fn issued(iat: Option<Value>) -> Option<Timestamp> {
+        let claims = iat.map(|iat| ("iat".to_owned(), iat));
+        let principal = Principal {
+            identity: Identity {
+                sub: "u1".into(),
+                email: None,
+                email_verified: false,
+                username: None,
+                roles: Vec::new(),
+                claims: Map::from_iter(claims),
+            },
+            // The clock of the gateway is ahead.
+            issued_at: Timestamp::from_secs(2000),
+            expires_at: Timestamp::from_secs(3000),
+            revocation_key: RevocationKey("sid".into()),
+            identity_headers: Vec::new(),
+        };
+        principal.issued()
+    }
+
+    #[test]
+    fn the_provider_tells_when_the_claims_were_issued() {
+        assert_eq!(issued(Some(json!(1000))), Some(Timestamp::from_secs(1000)));
+        let half = Some(Timestamp::from_millis(1_000_500));
+        assert_eq!(issued(Some(json!(1000.5))), half);
+        assert_eq!(issued(None), None);
+    }
 }

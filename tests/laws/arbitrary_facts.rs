@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::select;
 use vestibule::decide::csrf_token::csrf_token;
-use vestibule::decide::{Facts, Known};
+use vestibule::decide::{Facts, Known, RedirectResult};
 use vestibule::model::api_request::{ApiRequestBody, TokenDelivery};
 use vestibule::model::challenge::{Challenge, LoginOptions, NextStep, OpenedChallenge};
 use vestibule::model::credential::CredentialKind;
@@ -18,6 +18,10 @@ use vestibule::model::preserved_post::{
     FormEncoding, NotPreservedError, PostedForm, PreservedPost, RestoredPost,
 };
 use vestibule::model::reason::Reason;
+use vestibule::model::redirect_login::SealedRedirectLogin;
+use vestibule::model::redirect_result::{
+    BegunRedirect, FailedRedirect, FinishedRedirect, RedirectRefusal, RefusedRedirect,
+};
 use vestibule::model::return_path::ReturnPath;
 use vestibule::model::secret::Secret;
 use vestibule::model::timestamp::Timestamp;
@@ -26,7 +30,7 @@ use vestibule::model::token::{
     TokenError,
 };
 
-use super::arbitrary_scenario::{FORM_COOKIE, roles};
+use super::arbitrary_scenario::{FORM_COOKIE, LOGIN_IDS, roles};
 use super::scenario::NOW;
 
 fn principal() -> impl Strategy<Value = Arc<Principal>> {
@@ -92,7 +96,8 @@ pub fn facts() -> impl Strategy<Value = Facts> {
     );
     let logout = known(Just(None), Just(Reason::SignedOut));
     let redirects = (1_u32..4).prop_map(Known::Found);
-    let others = (login(), logout, redirects);
+    let by_redirect = (begun(), redirect_result());
+    let others = (login(), logout, redirects, by_redirect);
     (credentials(), forms, steps, posts, others).prop_map(
         |(credentials, forms, steps, posts, others)| Facts {
             token: credentials.0,
@@ -107,9 +112,8 @@ pub fn facts() -> impl Strategy<Value = Facts> {
             preserved_post: posts.0,
             restored_post: posts.1,
             login: others.0,
-            // Sites of the laws log in by the form.
-            redirect: Known::NotAsked,
-            callback: None,
+            redirect: others.3.0,
+            callback: Some(others.3.1),
             logout: others.1,
             redirects: others.2,
             // No site of these laws takes hooks.
@@ -177,6 +181,64 @@ fn login() -> impl Strategy<Value = Known<CompletedLogin, LoginRefused>> {
             refused
         });
     known(login, refused)
+}
+
+/// The address at the provider that a login by redirect begins at.
+pub const PROVIDER: &str = "https://id.example/auth?state=s";
+/// The id of the login that begins.
+pub const BEGUN: &str = "NNNNNNNNNNNN";
+
+fn begun() -> impl Strategy<Value = Known<Arc<BegunRedirect>, Box<LoginRefused>>> {
+    let begun = any::<bool>().prop_map(|gives_up| {
+        Arc::new(BegunRedirect {
+            address: url::Url::parse(PROVIDER).unwrap().into(),
+            cookie: SealedRedirectLogin {
+                id: BEGUN.into(),
+                value: "begun".into(),
+            },
+            given_up: gives_up
+                .then(|| LOGIN_IDS[1].to_owned())
+                .into_iter()
+                .collect(),
+        })
+    });
+    let refused = (1_u32..99).prop_map(|retry_after| {
+        let mut refused = LoginRefused::new(Reason::Throttled);
+        refused.retry_after = Some(retry_after);
+        Box::new(refused)
+    });
+    known(begun, refused)
+}
+
+/// What comes of the provider's response. The proxy answers this question in any case.
+fn redirect_result() -> impl Strategy<Value = Arc<RedirectResult>> {
+    let return_to = || "/[!-~]{0,12}".prop_map(|text| ReturnPath::parse(&text));
+    let preserved_post = prop_oneof![Just(None), Just(Some(Arc::from("sealed")))];
+    let finished = (principal(), return_to(), preserved_post).prop_map(
+        |(principal, return_to, preserved_post)| {
+            RedirectResult::Finished(FinishedRedirect {
+                login: CompletedLogin {
+                    tokens: tokens("issued", false),
+                    principal,
+                    device: None,
+                },
+                return_to,
+                preserved_post,
+            })
+        },
+    );
+    let causes = [
+        RedirectRefusal::Unknown,
+        RedirectRefusal::Used,
+        RedirectRefusal::Refused,
+    ];
+    let refused = (select(causes.to_vec()), return_to()).prop_map(|(cause, return_to)| {
+        RedirectResult::Refused(RefusedRedirect { cause, return_to })
+    });
+    let failed = (select(FAILURES), return_to()).prop_map(|(reason, return_to)| {
+        RedirectResult::Failed(FailedRedirect { reason, return_to })
+    });
+    prop_oneof![2 => finished, 3 => refused, 1 => failed].prop_map(Arc::new)
 }
 
 fn restored_post() -> impl Strategy<Value = RestoredPost> {

@@ -9,10 +9,13 @@ use vestibule::decide::endpoint::StepEndpoint;
 use vestibule::model::authorization::BasicCredentials;
 use vestibule::model::credential::CredentialKind;
 use vestibule::model::fusionauth_hosted_backend::{HostedBackend, RedirectUri};
+use vestibule::model::redirect_login::CALLBACK;
 use vestibule::model::request::{BearerTokens, FetchMetadata};
-use vestibule::model::request_cookies::{PresentedCookie, PresentedCookies};
+use vestibule::model::request_cookies::{
+    PresentedCookie, PresentedCookies, PresentedRedirectLogin,
+};
 use vestibule::model::rule::{Access, UnauthenticatedAction};
-use vestibule::model::site::{OwnPaths, Site};
+use vestibule::model::site::{OwnPaths, SignIn, Site};
 
 use super::arbitrary_facts::facts;
 use super::scenario::{API_PATHS, OWN_OR_LISTED, Scenario};
@@ -64,6 +67,10 @@ enum Kind {
     Logout,
     Step,
     Api,
+    /// A visit of the login page.
+    LoginPage,
+    /// The way back from the identity provider, with this query.
+    Callback(&'static str),
     /// Calls of FusionAuth's SDKs: path and query.
     Sdk(&'static str, &'static str),
 }
@@ -77,6 +84,8 @@ fn kind() -> impl Strategy<Value = Kind> {
         5 => Just(Kind::Logout),
         5 => Just(Kind::Step),
         5 => Just(Kind::Api),
+        3 => Just(Kind::LoginPage),
+        5 => select(CALLBACK_QUERIES).prop_map(Kind::Callback),
         8 => sdk.prop_map(|(path, query)| Kind::Sdk(path, query)),
     ]
 }
@@ -100,6 +109,12 @@ fn make(scenario: &mut Scenario, kind: Kind) {
             Method::POST,
             format!("{}{api}", paths.api.as_deref().unwrap_or("/api")),
         ),
+        Kind::LoginPage => (Method::GET, paths.login.clone()),
+        Kind::Callback(query) => {
+            scenario.site.sign_in = SignIn::Redirect;
+            scenario.site.basic = false;
+            (Method::GET, format!("{CALLBACK}?{query}"))
+        }
         Kind::Sdk(path, query) => {
             scenario.site.credential = CredentialKind::Jwt;
             scenario.site.hosted_backend = Some(backend());
@@ -114,11 +129,28 @@ fn make(scenario: &mut Scenario, kind: Kind) {
     };
     (scenario.method, scenario.target) = (method, target);
     scenario.fetch_metadata.preflight_headers = None;
-    if !matches!(kind, Kind::Sdk(..)) {
+    // The provider's page leads to the callback.
+    if !matches!(kind, Kind::Sdk(..) | Kind::Callback(_)) {
         let origin = scenario.fetch_metadata.origin;
         scenario.fetch_metadata.origin = origin.map(|_| OWN_OR_LISTED[0]);
     }
 }
+
+/// The ids of the logins by redirect that a browser has under way.
+pub const LOGIN_IDS: [&str; 2] = ["AAAAAAAAAAAA", "BBBBBBBBBBBB"];
+
+/// Responses of the provider: to those logins, to an unknown one, with an error, and broken ones.
+const CALLBACK_QUERIES: &[&str] = &[
+    "code=c&state=AAAAAAAAAAAA-rest",
+    "code=c&state=AAAAAAAAAAAA-rest",
+    "code=c&state=BBBBBBBBBBBB-rest&iss=https%3A%2F%2Fid.example",
+    "error=access_denied&state=AAAAAAAAAAAA-rest",
+    "code=c&state=CCCCCCCCCCCC-rest",
+    "code=c&state=AAAA",
+    "code=c&state=AAAAAAAAAAAA-rest&state=x",
+    "code=c",
+    "",
+];
 
 /// A hosted backend with a redirect URI of the site and one of another origin.
 pub fn backend() -> HostedBackend {
@@ -165,13 +197,16 @@ fn any_site() -> impl Strategy<Value = Site> {
         select(&[CredentialKind::Jwt, CredentialKind::Session][..]),
         any::<bool>(),
         any::<bool>(),
+        sign_in(),
     );
     (policy, access(), paths, kinds, 0_u64..400).prop_map(
-        |(policy, default_access, paths, (credential, bearer, forward_token), ahead)| {
+        |(policy, default_access, paths, (credential, bearer, forward_token, sign_in), ahead)| {
             let mut site = site::store();
             (site.credential, site.bearer, site.forward_token) =
                 (credential, bearer, forward_token);
-            site.basic = ahead % 2 == 0;
+            site.sign_in = sign_in;
+            // Basic credentials need a provider that checks passwords.
+            site.basic = ahead % 2 == 0 && sign_in == SignIn::Form;
             site.rules = policy
                 .into_iter()
                 .map(|(pattern, methods, access, roles, signed_out)| {
@@ -219,6 +254,10 @@ fn access() -> impl Strategy<Value = Access> {
             Access::Required,
         ][..],
     )
+}
+
+fn sign_in() -> impl Strategy<Value = SignIn> {
+    prop_oneof![3 => Just(SignIn::Form), 1 => Just(SignIn::Redirect)]
 }
 
 fn unauthenticated() -> impl Strategy<Value = UnauthenticatedAction> {
@@ -330,17 +369,36 @@ fn cookies() -> impl Strategy<Value = PresentedCookies<'static>> {
         presented("refresh-cookie"),
         presented("session-cookie"),
     );
-    let others = (presented(FORM_COOKIE), presented("device-cookie"));
+    let others = (
+        presented(FORM_COOKIE),
+        presented("device-cookie"),
+        redirect_logins(),
+    );
     (all, others).prop_map(
-        |((access, refresh, session), (form, device))| PresentedCookies {
+        |((access, refresh, session), (form, device, redirect_logins))| PresentedCookies {
             access,
             refresh,
             session,
             form,
             device,
+            redirect_logins,
             ..PresentedCookies::default()
         },
     )
+}
+
+/// Logins by redirect under way. One that is there twice has no value.
+fn redirect_logins() -> impl Strategy<Value = Vec<PresentedRedirectLogin<'static>>> {
+    let login = |number: usize| PresentedRedirectLogin {
+        id: LOGIN_IDS[number],
+        value: ["login-a", "login-b"][number],
+    };
+    prop_oneof![
+        3 => Just(vec![]),
+        3 => Just(vec![login(0)]),
+        2 => Just(vec![login(0), login(1)]),
+        1 => Just(vec![login(0), login(1), login(0)]),
+    ]
 }
 
 fn bearer() -> impl Strategy<Value = BearerTokens<'static>> {

@@ -2,9 +2,9 @@
 
 use http::Method;
 use proptest::prelude::*;
-use vestibule::decide::Known;
 use vestibule::decide::csrf_token::csrf_token;
 use vestibule::decide::endpoint::StepEndpoint;
+use vestibule::decide::{Known, RedirectResult};
 use vestibule::model::local_response::{LocalResponse, Resubmission};
 use vestibule::model::reason::Reason;
 
@@ -49,7 +49,8 @@ proptest! {
             }
             Some(_) | None => return Ok(()),
         };
-        prop_assert!(matches!(run.facts.login, Known::Found(_)));
+        let by_redirect = matches!(run.facts.callback.as_deref(), Some(RedirectResult::Finished(_)));
+        prop_assert!(by_redirect || matches!(run.facts.login, Known::Found(_)));
         let Known::Found(returned) = &run.facts.restored_post else { return Err(TestCaseError::fail("no preserved post")) };
         if let Resubmission::Allowed(path) = &page.resubmission {
             prop_assert!(returned.by_author && returned.first_time && path.as_str() == returned.post.target);

@@ -15,6 +15,7 @@ mod messages;
 mod paths;
 mod policy;
 mod proxy_protocol;
+mod redirect_login;
 mod scenario;
 mod sealing;
 mod simulate;

@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use http::Method;
 use proptest::prelude::*;
-use vestibule::decide::Known;
 use vestibule::decide::endpoint::StepEndpoint;
 use vestibule::decide::explain::{ExplainedRequest, explain};
+use vestibule::decide::{Known, RedirectResult};
 use vestibule::model::cookie_change::CookieChange;
 use vestibule::model::credential::CredentialKind;
 use vestibule::model::fusionauth_hosted_backend::HostedEndpoint;
 use vestibule::model::local_response::{LocalResponse, Redirect};
 use vestibule::model::reason::Reason;
+use vestibule::model::redirect_login::CALLBACK;
 use vestibule::model::request::{BearerTokens, FetchMetadata};
 use vestibule::model::request_cookies::{PresentedCookie, PresentedCookies};
 use vestibule::model::rule::{Access, RuleClient};
-use vestibule::model::token::{Session, TokenError};
+use vestibule::model::site::SignIn;
+use vestibule::model::token::{IssuedTokens, Session, TokenError};
 
 use super::arbitrary_facts::principal_with;
 use super::arbitrary_scenario::{LISTED, scenario};
@@ -71,6 +73,28 @@ fn something_failed(run: &Run) -> bool {
         || matches!(facts.step_form, Known::Failed(_))
         || matches!(facts.code_sent, Known::Failed(_))
         || matches!(facts.login, Known::Failed(_))
+        || matches!(facts.redirect, Known::Failed(_))
+        || matches!(facts.callback.as_deref(), Some(RedirectResult::Failed(_)))
+}
+
+/// The changes but those to the cookies of logins that are under way, which are no credentials.
+fn credential_changes(run: &Run) -> Vec<&CookieChange> {
+    let is_login = |change: &CookieChange| {
+        matches!(
+            change,
+            CookieChange::SetRedirectLogin(_) | CookieChange::ClearRedirectLogin(_)
+        )
+    };
+    let changes = run.cookies.iter();
+    changes.filter(|change| !is_login(change)).collect()
+}
+
+/// The tokens of a login by redirect.
+fn finished_tokens(run: &Run) -> Option<&IssuedTokens> {
+    match run.facts.callback.as_deref() {
+        Some(RedirectResult::Finished(finished)) => Some(&finished.login.tokens),
+        Some(RedirectResult::Refused(_) | RedirectResult::Failed(_)) | None => None,
+    }
 }
 
 /// Whether every answer was a definite no. That a key is unknown is none: it may be a new one.
@@ -100,6 +124,11 @@ fn only_definite_noes(run: &Run) -> bool {
             Known::NotAsked | Known::Absent(_) | Known::Found(_)
         )
         && matches!(facts.login, Known::NotAsked | Known::Absent(_))
+        && matches!(facts.redirect, Known::NotAsked | Known::Absent(_))
+        && matches!(
+            facts.callback.as_deref(),
+            None | Some(RedirectResult::Refused(_))
+        )
 }
 
 fn is_revoked(run: &Run) -> bool {
@@ -159,7 +188,7 @@ proptest! {
             QuestionKind::Verify | QuestionKind::LoadSession | QuestionKind::Refresh => true,
             QuestionKind::CheckBasic => scenario.requirement().is_some_and(|(access, _)| access != Access::Public),
             QuestionKind::ReadLoginForm => post && scenario.has_path(&scenario.site.paths.login),
-            QuestionKind::RestorePost => post && (scenario.has_path(&scenario.site.paths.login) || scenario.step_endpoint().is_some()),
+            QuestionKind::RestorePost => scenario.has_path(CALLBACK) || post && (scenario.has_path(&scenario.site.paths.login) || scenario.step_endpoint().is_some()),
             QuestionKind::PreservePost => post && scenario.requirement().is_some_and(|(access, _)| access == Access::Required),
             QuestionKind::ReadStepForm => post && scenario.step_endpoint().is_some() && scenario.api_endpoint().is_none(),
             QuestionKind::OpenChallenge => post && scenario.step_endpoint().is_some(),
@@ -167,6 +196,8 @@ proptest! {
             QuestionKind::SendCode => post && scenario.step_endpoint() == Some(StepEndpoint::SendCode),
             QuestionKind::ReadBody => post && scenario.api_endpoint().is_some_and(|call| call != "/user"),
             QuestionKind::Login => post && (scenario.has_path(&scenario.site.paths.login) || scenario.api_endpoint() == Some("/login")),
+            QuestionKind::BeginRedirect => scenario.site.sign_in == SignIn::Redirect && scenario.has_path(&scenario.site.paths.login),
+            QuestionKind::FinishRedirect => !post && scenario.has_path(CALLBACK),
             QuestionKind::CountRedirect => !post,
             QuestionKind::Logout => scenario.hosted_endpoint() == Some(HostedEndpoint::Logout) || post && (scenario.has_path(&scenario.site.paths.logout) || scenario.api_endpoint() == Some("/logout")),
         });
@@ -209,13 +240,15 @@ proptest! {
     fn a_failure_logs_nobody_in_and_nobody_out(scenario in scenario()) {
         let run = simulate(&scenario);
         if session_stays_valid(&run) {
-            prop_assert_eq!(&run.cookies, &[]);
+            prop_assert_eq!(credential_changes(&run).len(), 0);
             return Ok(());
         }
         if something_failed(&run) {
             prop_assert!(!forwards_identity(&run));
-            prop_assert_eq!(&run.cookies, &[]);
-            prop_assert_eq!(location(&run), None);
+            prop_assert_eq!(credential_changes(&run).len(), 0);
+            // The login page itself tells what the provider's failure means there.
+            let by_login_page = scenario.site.sign_in == SignIn::Redirect && scenario.hosted_endpoint().is_some();
+            prop_assert!(location(&run).is_none() || by_login_page);
         }
         if let Some((Access::Required, _)) = scenario.requirement().filter(|_| something_failed(&run)) {
             prop_assert!(run.reason.is_failure() && run.label == "failed");
@@ -275,15 +308,15 @@ proptest! {
             let CookieChange::SetTokens(tokens) = change else { continue };
             let renewed = matches!(&run.facts.refresh, Known::Found(renewed) if renewed.tokens == *tokens);
             let signed_in = matches!(&run.facts.login, Known::Found(signed_in) if signed_in.tokens == *tokens);
-            prop_assert!(renewed || signed_in);
+            prop_assert!(renewed || signed_in || finished_tokens(&run) == Some(tokens));
         }
         // Issued tokens must reach the client whatever the outcome: the old ones may be spent.
-        if matches!(run.facts.refresh, Known::Found(_)) || matches!(run.facts.login, Known::Found(_)) {
+        if matches!(run.facts.refresh, Known::Found(_)) || matches!(run.facts.login, Known::Found(_)) || finished_tokens(&run).is_some() {
             let set = run.cookies.iter().any(|change| matches!(change, CookieChange::SetTokens(_)));
             prop_assert!(set != run.delivers_tokens_in_body());
         }
         // The arbitrary logins have no device.
-        prop_assert!(run.cookies.len() <= 1);
+        prop_assert!(credential_changes(&run).len() <= 1);
     }
 
     #[test]
@@ -386,7 +419,9 @@ proptest! {
         let script = metadata.has_requested_with || program
             || scenario.fetch_metadata.fetch_mode.is_some_and(|mode| mode != "navigate")
             || ![Method::GET, Method::HEAD].contains(&scenario.method);
-        let by_the_sdk = scenario.hosted_endpoint().is_some();
+        // The login page, which a script asks for itself, may lead to the provider.
+        let is_login = matches!(run.response, Some(LocalResponse::ProviderRedirect(_)));
+        let by_the_sdk = scenario.hosted_endpoint().is_some() || is_login;
         if script && !by_the_sdk && forced == vestibule::model::rule::UnauthenticatedAction::Auto {
             prop_assert_ne!(status(&run), Some(302));
         }
@@ -455,7 +490,7 @@ proptest! {
         scenario.fetch_metadata.is_prefetch = true;
         let run = simulate(&scenario);
         prop_assert!(run.cookies.iter().all(|change| matches!(change, CookieChange::SetTokens(_))));
-        for effect in [QuestionKind::CountRedirect, QuestionKind::PreservePost, QuestionKind::Logout, QuestionKind::Login, QuestionKind::ContinueLogin, QuestionKind::SendCode] {
+        for effect in [QuestionKind::CountRedirect, QuestionKind::PreservePost, QuestionKind::Logout, QuestionKind::Login, QuestionKind::FinishRedirect, QuestionKind::ContinueLogin, QuestionKind::SendCode] {
             prop_assert!(!run.questions.contains(&effect), "{:?}", effect);
         }
         let is_form = matches!(run.response, Some(LocalResponse::LoginPage(_) | LocalResponse::StepPage(_)));
@@ -508,6 +543,11 @@ proptest! {
                 scenario.answers.token = Known::Found(principal);
             }
             let run = simulate(&scenario);
+            if run.questions.contains(&QuestionKind::BeginRedirect) {
+                // Only the provider tells where a login begins.
+                prop_assert_eq!((outcome.outcome, outcome.status), ("answered", None));
+                continue;
+            }
             prop_assert_eq!(outcome.outcome, run.label);
             prop_assert_eq!(outcome.reason, run.reason.as_str());
             prop_assert_eq!(outcome.status, status(&run));

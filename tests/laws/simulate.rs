@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use vestibule::decide::endpoint::StepEndpoint;
-use vestibule::decide::{Decision, Facts, Known, Outcome, Question, decide};
+use vestibule::decide::{Decision, Facts, Known, Outcome, Question, RedirectResult, decide};
 use vestibule::model::api_request::TokenDelivery;
 use vestibule::model::api_response::ApiResponse;
 use vestibule::model::challenge::OpenedChallenge;
@@ -14,8 +14,10 @@ use vestibule::model::local_response::LocalResponse;
 use vestibule::model::login::LoginRefused;
 use vestibule::model::reason::Reason;
 use vestibule::model::request::RequestView;
+use vestibule::model::request_cookies::PresentedRedirectLogin;
 use vestibule::model::rule::RuleClient;
 use vestibule::model::secret::Secret;
+use vestibule::model::site::SignIn;
 use vestibule::model::token::{CompletedLogin, Principal};
 
 use super::scenario::{NOW, Scenario};
@@ -32,6 +34,8 @@ pub enum QuestionKind {
     RestorePost,
     ReadBody,
     Login,
+    BeginRedirect,
+    FinishRedirect,
     ReadStepForm,
     OpenChallenge,
     ContinueLogin,
@@ -155,8 +159,16 @@ fn answer(scenario: &Scenario, question: &Question<'_>, facts: &mut Facts) -> Qu
             &with_kind(&answers.login, *kind),
             QuestionKind::Login,
         ),
-        Question::BeginRedirect { .. } | Question::FinishRedirect { .. } => {
-            panic!("users of these sites log in by the form")
+        Question::BeginRedirect { .. } => fill(
+            &mut facts.redirect,
+            &answers.redirect,
+            QuestionKind::BeginRedirect,
+        ),
+        Question::FinishRedirect { kind, .. } => {
+            assert!(facts.callback.is_none(), "the callback was asked twice");
+            let answer = answers.callback.as_deref().expect("an answer");
+            facts.callback = Some(Arc::new(finished_with_kind(answer, *kind)));
+            QuestionKind::FinishRedirect
         }
         Question::ContinueLogin { kind, .. } => fill(
             &mut facts.login,
@@ -209,6 +221,15 @@ fn with_kind(
     let mut answer = answer.clone();
     if let Known::Found(login) = &mut answer {
         login.tokens.kind = kind;
+    }
+    answer
+}
+
+/// The same for a login by redirect.
+fn finished_with_kind(answer: &RedirectResult, kind: CredentialKind) -> RedirectResult {
+    let mut answer = answer.clone();
+    if let RedirectResult::Finished(finished) = &mut answer {
+        finished.login.tokens.kind = kind;
     }
     answer
 }
@@ -267,9 +288,9 @@ fn check(scenario: &Scenario, question: &Question<'_>, facts: &Facts) {
         Question::SendCode { opened, .. } => {
             check_challenge(scenario, opened, facts);
         }
-        Question::BeginRedirect { .. }
-        | Question::FinishRedirect { .. }
-        | Question::ReadLoginForm(_)
+        Question::BeginRedirect { presented, .. } => check_begin(scenario, presented),
+        Question::FinishRedirect { .. } => check_callback(scenario, question),
+        Question::ReadLoginForm(_)
         | Question::ReadBody
         | Question::ReadStepForm(_)
         | Question::CountRedirect { .. } => {}
@@ -285,6 +306,35 @@ fn check_refresh(refresh: RefreshRequest<'_>, credential: PresentedCredential<'_
     );
 }
 
+/// A login by redirect begins at such a site only, and knows those under way.
+fn check_begin(scenario: &Scenario, presented: &[PresentedRedirectLogin<'_>]) {
+    assert_eq!(scenario.site.sign_in, SignIn::Redirect);
+    assert_eq!(presented, &scenario.cookies.redirect_logins[..]);
+}
+
+/// The provider's response goes with the one cookie of its login.
+fn check_callback(scenario: &Scenario, question: &Question<'_>) {
+    let Question::FinishRedirect {
+        callback,
+        sealed,
+        kind,
+        session,
+        device,
+    } = question
+    else {
+        panic!("{question:?}")
+    };
+    let logins = &scenario.cookies.redirect_logins;
+    let mut of_it = logins
+        .iter()
+        .filter(|login| callback.state.starts_with(login.id));
+    assert_eq!(of_it.next().map(|login| login.value), Some(*sealed));
+    assert!(of_it.next().is_none(), "nothing tells which is the user's");
+    assert_eq!(*kind, scenario.site.credential);
+    let presented = browser_cookies(scenario, TokenDelivery::Cookie);
+    assert_eq!([*session, *device], presented);
+}
+
 /// A preserved post is restored for the user who has just logged in, with the form it came in.
 fn check_restored_post(question: &Question<'_>, facts: &Facts) {
     let Question::RestorePost {
@@ -295,6 +345,12 @@ fn check_restored_post(question: &Question<'_>, facts: &Facts) {
     else {
         panic!("{question:?}")
     };
+    if let Some(RedirectResult::Finished(finished)) = facts.callback.as_deref() {
+        let user = &finished.login.principal.identity.sub;
+        assert_eq!(finished.preserved_post.as_ref(), Some(sealed));
+        assert_eq!((user, user), (sub, login_id));
+        return;
+    }
     let in_form = matches!(&facts.login_form, Known::Found(form) if form.preserved_post.as_ref() == Some(sealed));
     let in_step = matches!(&facts.step_form, Known::Found(form) if form.preserved_post.as_ref() == Some(sealed));
     assert!(in_form || in_step);

@@ -33,6 +33,8 @@ impl World {
     pub async fn act(self: &Arc<Self>, action: Action) {
         match action {
             Action::SignIn { visitor, gateway } => self.sign_in(visitor, gateway).await,
+            Action::BeginLogin { visitor, gateway } => self.begin_login(visitor, gateway).await,
+            Action::FinishLogin(finish) => self.finish_login(finish).await,
             Action::Visit(visit) => self.visit(visit).await,
             Action::SignOut {
                 visitor,
@@ -111,6 +113,10 @@ impl World {
         let number = number % self.visitors.len();
         let held = self.held(number);
         if !held.is_empty() {
+            return;
+        }
+        if self.provider.oidc().is_some() {
+            self.sign_in_by_redirect(number, gateway).await;
             return;
         }
         let delivery = if held.phone { "body" } else { "cookie" };
@@ -441,7 +447,7 @@ impl World {
     }
 
     /// What a visitor holds now.
-    fn held(&self, number: usize) -> Credentials {
+    pub(super) fn held(&self, number: usize) -> Credentials {
         let mut visitor = self.visitor(number);
         visitor.held.drop_old(self.time.elapsed());
         // Two sign-ins at once leave the tokens of one of them.
@@ -452,7 +458,7 @@ impl World {
     }
 
     /// The sign-in of the refresh token in these credentials.
-    fn grant_of(&self, held: &Credentials) -> Option<usize> {
+    pub(super) fn grant_of(&self, held: &Credentials) -> Option<usize> {
         let token = self.token(held)?;
         let row = |ledger: &mut super::provider::Ledger| Some(ledger.tokens.get(&token)?.grant);
         self.provider.with_ledger(row)

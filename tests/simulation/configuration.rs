@@ -9,7 +9,7 @@ use vestibule::config::{FakeEnvironment, check_text};
 use vestibule::model::site::Site;
 
 use super::provider::{APPLICATION, ISSUER};
-use super::schedule::Options;
+use super::schedule::{Options, Product};
 
 /// The origin of the one site.
 pub const ORIGIN: &str = "http://store.localhost:8080";
@@ -20,7 +20,11 @@ pub const SITE: &str = "store";
 
 /// The settings for these options, with these sealing keys.
 pub fn settings(options: &Options, keys: &[[u8; 32]]) -> Settings {
-    let mut settings = parsed(options.sessions, options.shared_store);
+    let mut settings = parsed(Text {
+        sessions: options.sessions,
+        shared: options.shared_store,
+        oidc: options.product != Product::FusionAuth,
+    });
     settings.cookie_keys = keys.iter().copied().map(SealingKeyBytes).collect();
     for site in &mut settings.sites {
         let changed = Site {
@@ -32,28 +36,40 @@ pub fn settings(options: &Options, keys: &[[u8; 32]]) -> Settings {
     settings
 }
 
+/// What decides the text of the configuration.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Text {
+    sessions: bool,
+    shared: bool,
+    oidc: bool,
+}
+
 /// Parsing is most of the work, so it is done once for each text.
-fn parsed(sessions: bool, shared: bool) -> Settings {
-    static PARSED: Mutex<BTreeMap<(bool, bool), Settings>> = Mutex::new(BTreeMap::new());
+fn parsed(of: Text) -> Settings {
+    static PARSED: Mutex<BTreeMap<Text, Settings>> = Mutex::new(BTreeMap::new());
     let mut parsed = PARSED.lock().unwrap_or_else(PoisonError::into_inner);
     let parse = || {
-        let text = text(sessions, shared);
+        let text = text(of);
         check_text("simulation.toml", &text, &FakeEnvironment::default())
             .unwrap_or_else(|problems| panic!("{problems}"))
     };
-    parsed
-        .entry((sessions, shared))
-        .or_insert_with(parse)
-        .clone()
+    parsed.entry(of).or_insert_with(parse).clone()
 }
 
-fn text(sessions: bool, shared: bool) -> String {
-    let store = if shared {
+fn text(of: Text) -> String {
+    let store = if of.shared {
         "backend = \"redis\"\nurl = \"redis://127.0.0.1:1\""
     } else {
         "backend = \"memory\""
     };
-    let credential = if sessions { "session" } else { "jwt" };
+    let credential = if of.sessions { "session" } else { "jwt" };
+    let provider = if of.oidc {
+        format!(
+            "kind = \"oidc\"\nclient_id = \"{APPLICATION}\"\nclient_secret = \"a-client-secret\""
+        )
+    } else {
+        "kind = \"fusionauth\"\napi_key = \"an-api-key\"".to_owned()
+    };
     format!(
         r#"
 state_dir = "/nonexistent"
@@ -62,9 +78,8 @@ state_dir = "/nonexistent"
 listen = ["127.0.0.1:1"]
 
 [providers.main]
-kind = "fusionauth"
+{provider}
 url = "http://127.0.0.1:1"
-api_key = "an-api-key"
 issuer = "{ISSUER}"
 algorithms = ["ES256"]
 

@@ -3,14 +3,15 @@
 use fastrand::Rng;
 
 use super::schedule::{
-    Action, EndedByAdministrator, Endpoint, Event, Failure, Options, Page, Rotation, Schedule,
-    StoreFault, Trouble, Unusable, Visit, WallClockOptions,
+    AccessTokens, Action, EndedByAdministrator, Endpoint, Event, Failure, FinishLogin, OidcOptions,
+    Options, Page, Product, Return, Rotation, Schedule, StoreFault, Trouble, Unusable, Visit,
+    WallClockOptions,
 };
 
 /// The schedule of a seed.
 pub fn generate(seed: u64) -> Schedule {
     let mut rng = Rng::with_seed(seed);
-    let world = options(&mut rng);
+    let mut world = options(&mut rng);
     let length = rng.u64(10_000..120_000);
     let mut events: Vec<Event> = (0..world.visitors)
         .map(|visitor| Event {
@@ -35,9 +36,67 @@ pub fn generate(seed: u64) -> Schedule {
         };
         events.push(Event { at, action });
     }
+    by_redirect(seed, length, &mut world, &mut events);
     events.sort_by_key(|event| event.at);
     Schedule { world, events }
 }
+
+/// Makes every third schedule one of an OpenID Connect provider. What decides it is drawn from a
+/// stream of its own, so that the other schedules stay the same.
+fn by_redirect(seed: u64, length: u64, world: &mut Options, events: &mut Vec<Event>) {
+    let mut rng = Rng::with_seed(seed ^ REDIRECT_STREAM);
+    if rng.u8(0..3) > 0 {
+        return;
+    }
+    let access_tokens = *pick(&mut rng, &[AccessTokens::Jwt, AccessTokens::Opaque]);
+    world.sessions |= access_tokens == AccessTokens::Opaque;
+    world.product = Product::Oidc(OidcOptions {
+        access_tokens,
+        // Known to fail: an ID token that is kept from the sign-in cannot be verified any more once
+        // its key was withdrawn, and the session is not renewed.
+        refreshed_id_token: rng.bool() || access_tokens == AccessTokens::Opaque,
+        // Where tokens in cookies name no sign-in, a sign-out knows the last one alone.
+        names_sign_ins: rng.u8(0..4) > 0 || !world.sessions,
+        checks_pkce: rng.u8(0..4) > 0,
+    });
+    for _ in 0..rng.usize(0..12) {
+        let at = rng.u64(0..length);
+        let (visitor, gateway) = (
+            rng.usize(0..world.visitors),
+            rng.usize(0..world.clocks.len()),
+        );
+        let how = *pick(
+            &mut rng,
+            &[
+                Return::Plain,
+                Return::Plain,
+                Return::Plain,
+                Return::Twice,
+                Return::Again,
+                Return::LoseAnswer,
+                Return::WithoutCookies,
+                Return::ForeignCode,
+                Return::Denied,
+            ],
+        );
+        let begin = Action::BeginLogin { visitor, gateway };
+        events.push(Event { at, action: begin });
+        // Mostly within the life of a code, and in any order.
+        for _ in 0..*pick(&mut rng, &[1, 1, 2]) {
+            let finish = Action::FinishLogin(FinishLogin {
+                visitor,
+                gateway: rng.usize(0..world.clocks.len()),
+                tab: rng.usize(0..3),
+                how,
+            });
+            let at = at + rng.u64(10..20_000);
+            events.push(Event { at, action: finish });
+        }
+    }
+}
+
+/// Tells the stream of [`by_redirect`] from that of the rest.
+const REDIRECT_STREAM: u64 = 0x9E37_79B9_7F4A_7C15;
 
 fn options(rng: &mut Rng) -> Options {
     let gateways = *pick(rng, &[1, 1, 2, 2, 3]);
@@ -45,6 +104,7 @@ fn options(rng: &mut Rng) -> Options {
     Options {
         clocks,
         shared_store: gateways > 1 || rng.u8(0..3) == 0,
+        product: Product::FusionAuth,
         sessions: rng.bool(),
         visitors: rng.usize(1..4),
         rotation: *pick(

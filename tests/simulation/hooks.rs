@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, header};
 use tokio::time::{sleep, timeout};
 
-use vestibule::runtime::hooks::{HookKind, HookRequest};
+use vestibule::runtime::hooks::HookRequest;
 
 use super::provider::Webhook;
 use super::rules;
@@ -34,13 +34,21 @@ impl World {
         let Some((webhook, grants)) = self.provider.end_sign_ins(number, grant, what) else {
             return;
         };
+        let mut was_lost = false;
+        let key = self.provider.signing_key();
         for attempt in 0..DELIVERIES {
-            // Received before: the answer to the first time was lost with its process.
-            if matches!(
-                self.send(&webhook, gateway + attempt).await,
-                Some(200 | 400)
-            ) {
-                break;
+            let at = gateway + attempt;
+            match self.send(&webhook, at).await {
+                Some(200) => break,
+                // Received before: the answer to the first time was lost with its process.
+                Some(400) if self.provider.oidc().is_none() || was_lost => break,
+                // A logout token is also refused by a clock that is wrong, and while its key is
+                // not known.
+                Some(400) if attempt + 1 == DELIVERIES && self.provider.publishes(key) => {
+                    self.check_refused_logout(at, &webhook);
+                }
+                Some(_) => {}
+                None => was_lost = true,
             }
             if attempt + 1 == DELIVERIES {
                 return;
@@ -74,6 +82,14 @@ impl World {
         }
     }
 
+    /// A gateway whose clock is right takes a logout token.
+    fn check_refused_logout(&self, gateway: usize, webhook: &Webhook) {
+        if self.gateway(gateway).wall.is_right() {
+            let what = format!("gateway {gateway} refuses {}", webhook.id);
+            self.trace.violate(rules::HOOKS_ARE_TAKEN, what);
+        }
+    }
+
     /// The status of the answer; `None` where there is none.
     async fn send(&self, webhook: &Webhook, gateway: usize) -> Option<u16> {
         let gateway = self.gateway(gateway);
@@ -85,13 +101,15 @@ impl World {
         let _guard = process.begin_request();
         let runtime = process.runtime_handle.current();
         let mut headers = HeaderMap::new();
-        let json = HeaderValue::from_static("application/json");
-        headers.insert(header::CONTENT_TYPE, json);
-        let signature = HeaderValue::from_str(&webhook.signature).ok()?;
-        headers.insert("x-fusionauth-signature-jwt", signature);
+        let media_type = HeaderValue::from_static(webhook.kind.media_type());
+        headers.insert(header::CONTENT_TYPE, media_type);
+        if let Some(signature) = &webhook.signature {
+            let signature = HeaderValue::from_str(signature).ok()?;
+            headers.insert("x-fusionauth-signature-jwt", signature);
+        }
         let request = HookRequest {
-            kind: HookKind::Fusionauth,
-            provider: None,
+            kind: webhook.kind,
+            provider: Some("main"),
             headers: &headers,
             body: Some(&webhook.body),
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -73,12 +73,14 @@ impl World {
         }
         let begun = self.time.elapsed();
         self.requests.fetch_add(1, Ordering::Relaxed);
+        // The `state` of a sign-in is random.
+        let path = request.path.split("&state=").next().unwrap_or_default();
         self.trace.note(|| {
             format!(
                 "visitor {} asks gateway {} for {} with {}",
                 presented.visitor,
                 gateway.number,
-                request.path,
+                path,
                 presented.token.as_deref().unwrap_or("no refresh token")
             )
         });

@@ -15,6 +15,8 @@ mod known;
 mod life;
 mod options;
 mod provider;
+mod redirect;
+mod redirect_scenarios;
 mod report;
 mod request;
 mod rules;

@@ -1,5 +1,6 @@
 //! One request at one process: what the proxy does with it, without the sockets.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +31,9 @@ use super::gateway::Process;
 #[derive(Clone, Debug, Default)]
 pub struct ClientRequest {
     pub method: Method,
-    pub path: &'static str,
+    pub path: Cow<'static, str>,
+    /// Whether a browser opens the address, instead of a script.
+    pub is_navigation: bool,
     /// The value of `Cookie`.
     pub cookies: String,
     /// The tokens of a client that is not a browser.
@@ -51,6 +54,8 @@ pub struct ClientResponse {
     pub forwarded: bool,
     pub status: u16,
     pub reason: Reason,
+    /// Where at the provider the browser is sent.
+    pub address: Option<String>,
     pub changes: Vec<CookieChange>,
     pub set_cookies: Vec<String>,
     /// New tokens of a client that is not a browser.
@@ -97,6 +102,7 @@ pub async fn serve(process: &Process, request: &ClientRequest) -> ClientResponse
         forwarded: false,
         status: 200,
         reason: verdict.reason,
+        address: None,
         changes: verdict.cookies,
         set_cookies: Vec::new(),
         access: None,
@@ -137,13 +143,38 @@ fn view<'a>(
             service: None,
         },
         basic: None,
-        fetch_metadata: FetchMetadata {
-            accept: Some("application/json"),
-            has_authorization: request.access.is_some(),
-            origin: is_browser.then_some(ORIGIN),
-            is_browser,
-            ..FetchMetadata::default()
+        fetch_metadata: if request.is_navigation {
+            NAVIGATION
+        } else {
+            script(is_browser, request.access.is_some())
         },
+    }
+}
+
+/// A browser that opens an address.
+const NAVIGATION: FetchMetadata<'static> = FetchMetadata {
+    accept: Some("text/html"),
+    has_authorization: false,
+    origin: None,
+    referer: None,
+    fetch_mode: Some("navigate"),
+    fetch_site: Some("cross-site"),
+    has_requested_with: false,
+    is_websocket: false,
+    preflight_headers: None,
+    is_prefetch: false,
+    has_browser_agent: true,
+    is_browser: true,
+};
+
+/// A script of the application, or a phone.
+fn script(is_browser: bool, has_authorization: bool) -> FetchMetadata<'static> {
+    FetchMetadata {
+        accept: Some("application/json"),
+        has_authorization,
+        origin: is_browser.then_some(ORIGIN),
+        is_browser,
+        ..FetchMetadata::default()
     }
 }
 
@@ -179,6 +210,9 @@ fn read_reply(reply: &LocalResponse, response: &mut ClientResponse) {
         response.status = problem.status;
     } else if let LocalResponse::Redirect(redirect) = reply {
         response.status = redirect.status;
+    } else if let LocalResponse::ProviderRedirect(redirect) = reply {
+        response.status = redirect.status;
+        response.address = Some(redirect.address.as_str().to_owned());
     } else if let LocalResponse::NoContent = reply {
         response.status = 204;
     } else if let LocalResponse::Json(ApiResponse::Login(user)) = reply {

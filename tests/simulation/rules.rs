@@ -7,6 +7,8 @@ pub const STAYS_SIGNED_IN: &str = "stays signed in";
 pub const SIGN_OUT_HOLDS: &str = "a sign-out holds";
 /// A webhook that the provider did not sign, or that was accepted before, is not accepted.
 pub const HOOKS_ARE_CHECKED: &str = "hooks are checked";
+/// A message of the provider is accepted once the gateway can check it.
+pub const HOOKS_ARE_TAKEN: &str = "hooks are taken";
 /// Streams end within five seconds after their sign-in.
 pub const STREAMS_END: &str = "streams end";
 /// One call to the provider for each refresh token, and none that trips reuse detection.

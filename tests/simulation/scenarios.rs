@@ -1,9 +1,10 @@
 //! Schedules that once broke a rule, each as short as it can be. They stay the same while the
 //! generator changes.
 
+use super::redirect_scenarios;
 use super::schedule::{
-    Action, EndedByAdministrator, Endpoint, Event, Failure, Options, Page, Rotation, Schedule,
-    StoreFault, Trouble, Unusable, Visit, WallClockOptions,
+    Action, EndedByAdministrator, Endpoint, Event, Failure, Options, Page, Product, Rotation,
+    Schedule, StoreFault, Trouble, Unusable, Visit, WallClockOptions,
 };
 
 /// A schedule with a name.
@@ -17,6 +18,7 @@ fn alone() -> Options {
     Options {
         clocks: vec![WallClockOptions::default()],
         shared_store: false,
+        product: Product::FusionAuth,
         sessions: false,
         visitors: 1,
         rotation: Rotation::OneTime { grace: 0 },
@@ -28,7 +30,7 @@ fn alone() -> Options {
 }
 
 /// Two gateways that share a store. The second one's clock is ahead.
-fn two(ahead: i64) -> Options {
+pub fn two(ahead: i64) -> Options {
     let ahead = WallClockOptions {
         offset: ahead,
         drift: 0,
@@ -40,18 +42,18 @@ fn two(ahead: i64) -> Options {
     }
 }
 
-fn sign_in() -> (u64, Action) {
+pub fn sign_in() -> (u64, Action) {
     let (visitor, gateway) = (0, 0);
     (0, Action::SignIn { visitor, gateway })
 }
 
 /// One tab asks gateway 0.
-fn visit(at: u64) -> (u64, Action) {
+pub fn visit(at: u64) -> (u64, Action) {
     tabs(at, 1)
 }
 
 /// One tab asks this gateway.
-fn visit_at(at: u64, gateway: usize) -> (u64, Action) {
+pub fn visit_at(at: u64, gateway: usize) -> (u64, Action) {
     match visit(at) {
         (at, Action::Visit(visit)) => (at, Action::Visit(Visit { gateway, ..visit })),
         other => other,
@@ -123,7 +125,7 @@ fn unusable(how: Unusable) -> Schedule {
     )
 }
 
-fn schedule(world: Options, events: Vec<(u64, Action)>) -> Schedule {
+pub fn schedule(world: Options, events: Vec<(u64, Action)>) -> Schedule {
     let events = events.into_iter();
     Schedule {
         world,
@@ -141,6 +143,7 @@ pub fn all() -> Vec<Scenario> {
         ended_at_provider(),
         short_cookies(),
         kept_pairs(),
+        redirect_scenarios::all(),
     ]
     .concat();
     scenarios
@@ -149,7 +152,7 @@ pub fn all() -> Vec<Scenario> {
         .collect()
 }
 
-type Named = (&'static str, Schedule);
+pub type Named = (&'static str, Schedule);
 
 /// The provider answers something else than yes or no.
 #[expect(clippy::too_many_lines, reason = "one table")]

@@ -16,9 +16,11 @@ pub struct Options {
     pub clocks: Vec<WallClockOptions>,
     /// Whether the gateways share a store. Else each has its own in memory.
     pub shared_store: bool,
+    /// Which kind of provider signs the visitors in.
+    pub product: Product,
     /// Whether the site keeps sessions, instead of tokens in cookies.
     pub sessions: bool,
-    /// How many visitors there are. Every third one is a phone.
+    /// How many visitors there are. Every third one is a phone, where they sign in by a form.
     pub visitors: usize,
     /// What the provider does with refresh tokens.
     pub rotation: Rotation,
@@ -30,6 +32,35 @@ pub struct Options {
     pub provider_latency: u64,
     /// How long the store takes to answer, in milliseconds.
     pub store_latency: u64,
+}
+
+/// A kind of provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Product {
+    /// FusionAuth: passwords are sent to its API.
+    FusionAuth,
+    /// An OpenID Connect provider: visitors sign in at its own pages.
+    Oidc(OidcOptions),
+}
+
+/// What OpenID Connect providers do differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OidcOptions {
+    pub access_tokens: AccessTokens,
+    /// Whether a renewal brings an ID token.
+    pub refreshed_id_token: bool,
+    /// Whether the tokens name their sign-in, by `sid`.
+    pub names_sign_ins: bool,
+    /// Whether the code verifier is looked at.
+    pub checks_pkce: bool,
+}
+
+/// What the access tokens of an OpenID Connect provider are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessTokens {
+    Jwt,
+    /// Readable by the provider alone. Only sites with sessions can use them.
+    Opaque,
 }
 
 /// How wrong a gateway's clock is.
@@ -69,6 +100,10 @@ pub struct Event {
 pub enum Action {
     /// A visitor without credentials signs in.
     SignIn { visitor: usize, gateway: usize },
+    /// A tab of a visitor begins a sign-in by redirect, and stays at the provider's page.
+    BeginLogin { visitor: usize, gateway: usize },
+    /// The provider sends a tab back that began a sign-in.
+    FinishLogin(FinishLogin),
     /// A visitor's tabs ask for a page at the same time.
     Visit(Visit),
     /// A visitor signs out.
@@ -120,6 +155,35 @@ pub enum Action {
     },
     /// A gateway's process dies, and is started again some seconds later.
     Kill { gateway: usize, seconds: u64 },
+}
+
+/// The provider sends a tab back that began a sign-in.
+#[derive(Clone, Copy, Debug)]
+pub struct FinishLogin {
+    pub visitor: usize,
+    pub gateway: usize,
+    /// Which of the tabs, counted around.
+    pub tab: usize,
+    pub how: Return,
+}
+
+/// What happens to the way back from the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Return {
+    /// Nothing.
+    Plain,
+    /// The browser sends the response to two gateways at once.
+    Twice,
+    /// The browser sends it again afterwards, with the cookie that it had before.
+    Again,
+    /// The answer of the gateway is lost, and the tab stays where it is.
+    LoseAnswer,
+    /// Somebody else's browser opens the address.
+    WithoutCookies,
+    /// Somebody put a code of another visitor in the place of this one's.
+    ForeignCode,
+    /// The visitor cancels.
+    Denied,
 }
 
 /// A visitor's tabs ask for a page at the same time.
@@ -175,6 +239,8 @@ pub enum Endpoint {
     Refresh,
     Logout,
     Keys,
+    /// The discovery document of OpenID Connect. It fails with the keys.
+    Discovery,
 }
 
 /// How an endpoint fails.

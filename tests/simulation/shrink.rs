@@ -1,6 +1,6 @@
 //! A failing schedule is made shorter as long as it still breaks the same rule.
 
-use super::schedule::{Schedule, WallClockOptions};
+use super::schedule::{AccessTokens, Options, Product, Schedule, WallClockOptions};
 use super::world::play;
 
 /// The most schedules that are tried.
@@ -17,6 +17,14 @@ pub fn shrink(schedule: &Schedule, rule: &str) -> Schedule {
     shrinker.simplify_world();
     shrinker.drop_events();
     shrinker.best
+}
+
+/// Whether only a site with sessions can use the provider's tokens.
+fn needs_sessions(world: &Options) -> bool {
+    match world.product {
+        Product::FusionAuth => false,
+        Product::Oidc(options) => options.access_tokens == AccessTokens::Opaque,
+    }
 }
 
 struct Shrinker<'a> {
@@ -76,7 +84,7 @@ impl Shrinker<'_> {
         };
         let changes: [&dyn Fn(&mut Schedule); 3] = [
             &latencies,
-            &|schedule| schedule.world.sessions = false,
+            &|schedule| schedule.world.sessions &= needs_sessions(&schedule.world),
             &|schedule| schedule.world.max_age = 2_592_000,
         ];
         for change in changes {

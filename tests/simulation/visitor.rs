@@ -1,5 +1,6 @@
 //! Visitors: browsers with a jar of cookies, and phones that keep their tokens themselves.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ use vestibule::model::sealing_keys::SealingKeys;
 
 use super::configuration::SITE;
 use super::request::{ClientRequest, ClientResponse};
+
+/// Part of the names of the cookies of sign-ins by redirect.
+const LOGIN: &str = "vestibule-login-";
 
 /// What a visitor holds.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +48,7 @@ impl Credentials {
     }
 
     /// A request with these credentials.
-    pub fn request(&self, method: Method, path: &'static str) -> ClientRequest {
+    pub fn request(&self, method: Method, path: impl Into<Cow<'static, str>>) -> ClientRequest {
         let pairs: Vec<String> = self
             .jar
             .iter()
@@ -52,7 +56,7 @@ impl Credentials {
             .collect();
         ClientRequest {
             method,
-            path,
+            path: path.into(),
             cookies: pairs.join("; "),
             access: self.access.clone(),
             refresh: self.refresh.clone(),
@@ -112,9 +116,22 @@ impl Credentials {
             .retain(|name, _| self.ends.get(name).is_none_or(|end| now < *end));
     }
 
-    /// Forgets everything.
+    /// Forgets everything but the sign-ins that are under way.
     pub fn forget(&mut self) {
-        *self = Self::new(self.phone);
+        let before = std::mem::replace(self, Self::new(self.phone));
+        self.add_logins(&before);
+    }
+
+    /// Adds the cookies of the sign-ins by redirect that `other` has.
+    pub fn add_logins(&mut self, other: &Self) {
+        for (name, value) in &other.jar {
+            if name.contains(LOGIN) {
+                self.jar.insert(name.clone(), value.clone());
+                if let Some(end) = other.ends.get(name) {
+                    self.ends.insert(name.clone(), *end);
+                }
+            }
+        }
     }
 
     /// The provider's refresh token in these credentials.

@@ -15,8 +15,9 @@ use super::configuration;
 use super::gateway::Gateway;
 use super::life::Life;
 use super::provider::{IdentityProvider, Ledger};
+use super::redirect::Tab;
 use super::rules;
-use super::schedule::{Action, Event, Options, Schedule};
+use super::schedule::{Action, Event, Options, Product, Schedule};
 use super::store::Server;
 use super::trace::{Trace, Violation};
 use super::visitor::Credentials;
@@ -63,6 +64,8 @@ pub struct World {
 pub struct Visitor {
     pub held: Credentials,
     pub copy: Option<Credentials>,
+    /// The tabs at the provider's page.
+    pub tabs: Vec<Tab>,
 }
 
 /// A response that stays open.
@@ -100,10 +103,12 @@ impl World {
             let wall = WallClock::new(time, clock.offset, clock.drift);
             Gateway::new(number, wall, folder.path().join(number.to_string()))
         });
+        // A phone cannot be sent to a page.
+        let is_form = options.product == Product::FusionAuth;
         let visitors = (0..options.visitors).map(|number| {
             Mutex::new(Visitor {
-                held: Credentials::new(number % 3 == 2),
-                copy: None,
+                held: Credentials::new(number % 3 == 2 && is_form),
+                ..Visitor::default()
             })
         });
         let latency = Duration::from_millis(options.store_latency);
@@ -175,6 +180,7 @@ impl World {
         }
         for number in 0..self.visitors.len() {
             self.check_recovery(number).await;
+            self.check_sign_in(number).await;
         }
     }
 

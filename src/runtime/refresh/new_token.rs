@@ -7,7 +7,7 @@ use crate::model::reason::Reason;
 use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
-use crate::model::token::{Principal, TokenPair};
+use crate::model::token::{Principal, RevocationKey, TokenPair};
 use crate::runtime::site::SiteRuntime;
 use crate::runtime::token_check::VerifyTokenError;
 use crate::runtime::tokens::verify::principal;
@@ -60,9 +60,15 @@ pub(super) async fn verify_new_token(
         nonce: None,
         last_id_token: new.last_id_token,
     };
-    let verified = verify_pair(site_runtime, issued, now)
+    let mut verified = verify_pair(site_runtime, issued, now)
         .await
         .map_err(|error| error_of(site_runtime, &error))?;
+    if new.kind == CredentialKind::Session && !verified.claims.claims.contains_key("sid") {
+        // Without a `sid` each token is named for itself. A session stays the one that the sign-in
+        // began: a sign-out by the refresh token alone names that.
+        verified.claims.session = RevocationKey(old.revocation_key.clone());
+        verified.cacheable = None;
+    }
     let registered = provider.confirms_registration(&verified.claims, application);
     let principal = principal(site_runtime, verified.claims, now)
         .ok_or(NewTokenError::Unusable(Reason::ProviderMisconfigured))?;

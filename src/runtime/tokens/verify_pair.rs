@@ -149,7 +149,8 @@ fn completed(
     Ok(claims)
 }
 
-/// The claims of the ID token, for as long as the access token lives.
+/// The claims of the ID token, for as long as the access token lives, which begins now. The `iat`
+/// among the claims stays that of the ID token, by the clock of the provider.
 fn instead_of_access_token(
     told: VerifiedClaims,
     pair: &TokenPair,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 const KEYS: usize = 8;
 
 /// How many of the newest keys the provider publishes.
-const PUBLISHED: usize = 3;
+pub const PUBLISHED: usize = 3;
 
 struct Key {
     name: String,

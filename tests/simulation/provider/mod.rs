@@ -1,8 +1,11 @@
-//! The identity provider: FusionAuth's API, as far as the gateway calls it, with its troubles.
+//! The identity provider: FusionAuth's API or OpenID Connect, as far as the gateway calls it, with
+//! its troubles.
 
 mod calls;
+mod codes;
 mod keys;
 mod ledger;
+mod oidc;
 mod responses;
 mod transport;
 mod webhooks;
@@ -23,6 +26,7 @@ pub use transport::ProviderTransport;
 pub use webhooks::Webhook;
 
 use calls::{Call, Calls};
+use codes::Codes;
 use transport::CallEnd;
 
 /// How long the gateway hands out the result of a renewal: `refresh.reuse_window`.
@@ -43,6 +47,9 @@ pub struct IdentityProvider {
 struct State {
     ledger: Ledger,
     calls: Calls,
+    codes: Codes,
+    /// How many access tokens were issued that are no JWTs.
+    opaque: u64,
     /// The number of the key that signs.
     key: usize,
     troubles: BTreeMap<Endpoint, (Duration, Failure)>,
@@ -93,8 +100,15 @@ impl IdentityProvider {
         for grant in &mut state.ledger.grants {
             if grant.visitor == visitor {
                 grant.over = Some("the registration was deleted");
+                // FusionAuth still renews, and its tokens tell.
+                grant.ended |= self.oidc().is_some();
             }
         }
+    }
+
+    /// Whether the provider does not let this visitor sign in.
+    pub fn is_unregistered(&self, visitor: usize) -> bool {
+        self.state().unregistered.contains(&visitor)
     }
 
     /// Ends all trouble.
@@ -167,6 +181,11 @@ impl IdentityProvider {
     fn trouble(&self, endpoint: Endpoint) -> Option<Failure> {
         let now = self.time.elapsed();
         let state = self.state();
+        // The discovery document and the keys are one service.
+        let endpoint = match endpoint {
+            Endpoint::Discovery => Endpoint::Keys,
+            Endpoint::Login | Endpoint::Refresh | Endpoint::Logout | Endpoint::Keys => endpoint,
+        };
         let (until, how) = state.troubles.get(&endpoint)?;
         (now < *until).then_some(*how)
     }
@@ -190,7 +209,7 @@ impl IdentityProvider {
                     self.trace.violate(rules::FEW_KEY_FETCHES, what);
                 }
             }
-            Endpoint::Login => {}
+            Endpoint::Login | Endpoint::Discovery => {}
         }
         state.calls.begin(Call {
             endpoint,

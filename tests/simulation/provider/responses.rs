@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::super::rules;
-use super::super::schedule::{Endpoint, Unusable};
+use super::super::schedule::{Endpoint, Product, Unusable};
 use super::ledger::Spent;
+use super::oidc::Issue;
 use super::{IdentityProvider, State, keys};
 
 /// The application's id at the provider.
@@ -13,7 +14,7 @@ pub const APPLICATION: &str = "store-app";
 pub const ISSUER: &str = "simulation";
 
 /// A status and a body.
-type Answer = (u16, String);
+pub(super) type Answer = (u16, String);
 
 impl IdentityProvider {
     /// Does what a call asks, and answers it.
@@ -28,6 +29,8 @@ impl IdentityProvider {
                 let document = keys::document(state.key);
                 (200, String::from_utf8(document).unwrap_or_default())
             }
+            Endpoint::Discovery => Self::discovery(),
+            Endpoint::Login if self.oidc().is_some() => self.redeem(&mut state, number, body),
             Endpoint::Login => self.login(&mut state, &text("loginId")),
             Endpoint::Refresh => self.refresh(&mut state, number, &text("refreshToken")),
             Endpoint::Logout => {
@@ -40,7 +43,7 @@ impl IdentityProvider {
                     grant.ended = true;
                     grant.over = grant.over.or(Some("it was revoked"));
                 }
-                (204, String::new())
+                (self.oidc().map_or(204, |_| 200), String::new())
             }
         }
     }
@@ -49,6 +52,15 @@ impl IdentityProvider {
         let Ok(visitor) = login_id.trim_start_matches("visitor").parse::<usize>() else {
             return (404, String::new());
         };
+        let (grant, refresh) = self.begin_grant(state, visitor);
+        if state.unregistered.contains(&visitor) {
+            return (202, self.tokens(state, grant, &refresh, None));
+        }
+        (200, self.tokens(state, grant, &refresh, None))
+    }
+
+    /// A new sign-in of this visitor: its number, and its first refresh token.
+    pub(super) fn begin_grant(&self, state: &mut State, visitor: usize) -> (usize, String) {
         let (grant, refresh) = state.ledger.begin(visitor, self.time.elapsed());
         let ended_now = state.ended_at.contains(&self.time.now().secs());
         let backdates = self.unusable(state) == Some(Unusable::ExpiredOnArrival);
@@ -56,15 +68,12 @@ impl IdentityProvider {
             // Whether the login was before or after what ended, its `iat` does not tell.
             state.ledger.grants[grant].excused = true;
         }
-        if state.unregistered.contains(&visitor) {
-            return (202, self.tokens(state, grant, &refresh));
-        }
-        (200, self.tokens(state, grant, &refresh))
+        (grant, refresh)
     }
 
     fn refresh(&self, state: &mut State, number: u64, token: &str) -> Answer {
         let Some(row) = state.ledger.tokens.get(token) else {
-            return no();
+            return self.no();
         };
         let caller = state.calls.open.get(&number).map(|call| &call.caller);
         let is_waiting = caller.is_some_and(|caller| caller.is_alive());
@@ -72,10 +81,10 @@ impl IdentityProvider {
         let (grant, spent) = (row.grant, row.spent.clone());
         let excused = row.excused || !is_waiting;
         if state.ledger.grants[grant].ended {
-            return no();
+            return self.no();
         }
         let Some(grace) = self.is_one_time() else {
-            return (200, self.tokens(state, grant, token));
+            return (200, self.tokens(state, grant, token, None));
         };
         let now = self.time.elapsed();
         match spent {
@@ -83,7 +92,7 @@ impl IdentityProvider {
                 let successor = state.ledger.issue(grant, now);
                 self.trace
                     .note(|| format!("the provider exchanges {token} for {successor}"));
-                let answer = self.tokens(state, grant, &successor);
+                let answer = self.tokens(state, grant, &successor, None);
                 if let Some(row) = state.ledger.tokens.get_mut(token) {
                     row.excused = excused;
                     row.spent = Some(Spent {
@@ -100,14 +109,14 @@ impl IdentityProvider {
                     self.trace.violate(rules::ONE_CALL, what);
                 }
                 if now < spent.at + grace {
-                    return (200, self.tokens(state, grant, &spent.successor));
+                    return (200, self.tokens(state, grant, &spent.successor, None));
                 }
                 self.trace
                     .note(|| format!("the provider sees {token} again and ends the sign-in"));
                 let grant = &mut state.ledger.grants[grant];
                 grant.ended = true;
                 grant.excused |= excused;
-                no()
+                self.no()
             }
         }
     }
@@ -127,17 +136,26 @@ impl IdentityProvider {
         (self.time.elapsed() < until).then_some(how)
     }
 
-    /// The body of an answer with tokens.
-    fn tokens(&self, state: &State, grant: usize, refresh: &str) -> String {
+    /// The body of an answer with tokens. `nonce` is that of a sign-in by redirect.
+    pub(super) fn tokens(
+        &self,
+        state: &mut State,
+        grant: usize,
+        refresh: &str,
+        nonce: Option<&str>,
+    ) -> String {
         let now = self.time.now().secs();
         let row = &state.ledger.grants[grant];
         let unusable = self.unusable(state);
         let mut claims = json!({
             "iss": ISSUER, "aud": APPLICATION, "sub": format!("visitor{}", row.visitor),
-            "sid": row.sid, "iat": now, "exp": now + self.options.token_life,
+            "iat": now, "exp": now + self.options.token_life,
             "email": format!("visitor{}@example.com", row.visitor),
         });
-        if !state.unregistered.contains(&row.visitor) {
+        if self.oidc().is_none_or(|options| options.names_sign_ins) {
+            claims["sid"] = json!(row.sid);
+        }
+        if self.oidc().is_some() || !state.unregistered.contains(&row.visitor) {
             claims["applicationId"] = json!(APPLICATION);
             claims["roles"] = json!(["member"]);
         }
@@ -151,14 +169,26 @@ impl IdentityProvider {
             Some(Unusable::Huge) => claims["padding"] = json!("x".repeat(7_000)),
             None => {}
         }
-        json!({ "token": keys::sign(state.key, &claims), "refreshToken": refresh }).to_string()
+        match self.options.product {
+            Product::FusionAuth => {
+                let token = keys::sign(state.key, &claims);
+                json!({ "token": token, "refreshToken": refresh }).to_string()
+            }
+            Product::Oidc(options) => {
+                self.oidc_tokens(state, options, &claims, &Issue { refresh, nonce })
+            }
+        }
     }
-}
 
-/// FusionAuth's answer to a refresh token that is not valid.
-fn no() -> Answer {
-    let error =
-        json!({ "code": "[invalid]refreshToken", "message": "The refresh token is not valid." });
-    let body = json!({ "fieldErrors": { "refreshToken": [error] } });
-    (400, body.to_string())
+    /// The answer to a refresh token or a code that is not valid.
+    pub(super) fn no(&self) -> Answer {
+        let body = if self.oidc().is_some() {
+            json!({ "error": "invalid_grant" })
+        } else {
+            let message = "The refresh token is not valid.";
+            let error = json!({ "code": "[invalid]refreshToken", "message": message });
+            json!({ "fieldErrors": { "refreshToken": [error] } })
+        };
+        (400, body.to_string())
+    }
 }

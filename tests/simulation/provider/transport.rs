@@ -60,13 +60,7 @@ impl Drop for CallGuard {
 impl Transport for ProviderTransport {
     async fn exchange(&self, request: Request) -> Result<Response, HttpError> {
         self.life.go_on().await;
-        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-        let endpoint = match request.url.path() {
-            "/api/login" => Endpoint::Login,
-            "/api/jwt/refresh" => Endpoint::Refresh,
-            "/api/logout" => Endpoint::Logout,
-            _ => Endpoint::Keys,
-        };
+        let (endpoint, body) = read(&request);
         let token = body["refreshToken"].as_str().unwrap_or_default().to_owned();
         let number = self.provider.begin(endpoint, token, Arc::clone(&self.life));
         let mut guard = CallGuard {
@@ -86,7 +80,8 @@ impl Transport for ProviderTransport {
         self.life.go_on().await;
         let answer = answer.unwrap_or_else(|_| Err(HttpError("the connection broke".into())));
         if let Ok(answer) = &answer {
-            let is_own_no = answer.body.starts_with(br#"{"fieldErrors":{"refreshToken"#);
+            let is_own_no = answer.body.starts_with(br#"{"fieldErrors":{"refreshToken"#)
+                || answer.body.starts_with(br#"{"error":"invalid_grant""#);
             guard.result = if answer.status.is_success() || is_own_no {
                 CallEnd::Answered
             } else {
@@ -94,6 +89,41 @@ impl Transport for ProviderTransport {
             };
         }
         answer
+    }
+}
+
+/// The endpoint that a request calls, and the members of its body.
+fn read(request: &Request) -> (Endpoint, Value) {
+    let json = || serde_json::from_slice(&request.body).unwrap_or_default();
+    let form = || {
+        let pairs = url::form_urlencoded::parse(&request.body);
+        let mut members: serde_json::Map<String, Value> = pairs
+            .map(|(name, value)| (name.into_owned(), Value::from(value.into_owned())))
+            .collect();
+        for name in ["refresh_token", "token"] {
+            if let Some(token) = members.remove(name) {
+                members.insert("refreshToken".to_owned(), token);
+            }
+        }
+        Value::Object(members)
+    };
+    match request.url.path() {
+        "/api/login" => (Endpoint::Login, json()),
+        "/api/jwt/refresh" => (Endpoint::Refresh, json()),
+        "/api/logout" => (Endpoint::Logout, json()),
+        "/token" => {
+            let form = form();
+            let is_sign_in = form["grant_type"] == "authorization_code";
+            let endpoint = if is_sign_in {
+                Endpoint::Login
+            } else {
+                Endpoint::Refresh
+            };
+            (endpoint, form)
+        }
+        "/revoke" => (Endpoint::Logout, form()),
+        "/.well-known/openid-configuration" => (Endpoint::Discovery, Value::Null),
+        _ => (Endpoint::Keys, Value::Null),
     }
 }
 
@@ -116,6 +146,9 @@ impl IdentityProvider {
             }
             Some(Failure::Page(status)) => {
                 return Ok(response(status, "<html><body>nginx</body></html>".into()));
+            }
+            Some(Failure::WrongTenant) if self.oidc().is_some() => {
+                return Ok(response(401, r#"{"error":"invalid_client"}"#.into()));
             }
             Some(Failure::WrongTenant) => {
                 let body = r#"{"fieldErrors":{"tenantId":[{"code":"[invalid]tenantId"}]}}"#;

@@ -1,9 +1,10 @@
-//! The provider's webhooks.
+//! The provider's messages about ended sign-ins: webhooks, or logout tokens.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use vestibule::runtime::hooks::HookKind;
 
 use super::super::schedule::EndedByAdministrator;
 use super::responses::APPLICATION;
@@ -14,8 +15,10 @@ use super::{IdentityProvider, keys};
 pub struct Webhook {
     /// The id of its event.
     pub id: String,
+    pub kind: HookKind,
     pub body: Vec<u8>,
-    pub signature: String,
+    /// The header with the signature, where it is not in the body.
+    pub signature: Option<String>,
 }
 
 impl Webhook {
@@ -24,8 +27,19 @@ impl Webhook {
         let hash = STANDARD.encode(digest(&SHA256, &body));
         Self {
             id,
-            signature: sign(&json!({ "request_body_sha256": hash })),
+            kind: HookKind::Fusionauth,
+            signature: Some(sign(&json!({ "request_body_sha256": hash }))),
             body,
+        }
+    }
+
+    /// A logout token, which is posted in a form.
+    pub(super) fn of_logout_token(id: String, token: &str) -> Self {
+        Self {
+            id,
+            kind: HookKind::BackchannelLogout,
+            body: format!("logout_token={token}").into_bytes(),
+            signature: None,
         }
     }
 }
@@ -39,6 +53,7 @@ impl IdentityProvider {
         grant: Option<usize>,
         what: EndedByAdministrator,
     ) -> Option<(Webhook, Vec<usize>)> {
+        let what = self.ended_here(what);
         let mut state = self.state();
         let all = state.ledger.grants.iter().enumerate();
         let is_ended = |number: usize, of: usize| match what {
@@ -63,6 +78,13 @@ impl IdentityProvider {
             "applicationTimeToLiveInSeconds": { APPLICATION: self.options.token_life },
         });
         let user = format!("visitor{visitor}");
+        self.trace
+            .note(|| format!("an administrator ends {what:?} of visitor {visitor}: {id}"));
+        if self.oidc().is_some() {
+            let sid = state.ledger.grants[first].sid.clone();
+            let sid = (what == EndedByAdministrator::SignIn).then_some(sid.as_str());
+            return Some((self.logout_token(&state, id, &user, sid), ended));
+        }
         match what {
             EndedByAdministrator::SignIn => {
                 event["userId"] = json!(user);
@@ -72,10 +94,18 @@ impl IdentityProvider {
             EndedByAdministrator::User => event["userId"] = json!(user),
             EndedByAdministrator::Application => event["applicationId"] = json!(APPLICATION),
         }
-        self.trace
-            .note(|| format!("an administrator ends {what:?} of visitor {visitor}: {id}"));
         let webhook = Webhook::new(id, &event, |claims| keys::sign(state.key, claims));
         Some((webhook, ended))
+    }
+
+    /// Whether whatever the provider signed when it signed with this key can still be checked.
+    pub fn publishes(&self, key: usize) -> bool {
+        self.state().key < key + keys::PUBLISHED
+    }
+
+    /// The number of the key that signs.
+    pub fn signing_key(&self) -> usize {
+        self.state().key
     }
 
     /// Notes that a message was accepted.
@@ -95,6 +125,9 @@ impl IdentityProvider {
 
     /// A message that a visitor was locked, which somebody else made up.
     pub fn forge_webhook(&self, visitor: usize) -> Webhook {
+        if self.oidc().is_some() {
+            return self.forge_logout_token(visitor);
+        }
         let event = json!({
             "type": "user.deactivate", "id": "forged", "createInstant": self.time.now().millis(),
             "tenantId": "tenant", "user": { "id": format!("visitor{visitor}") },
