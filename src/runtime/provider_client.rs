@@ -16,7 +16,7 @@ use crate::provider::key_set::KeySet;
 use crate::provider::logout_token::{
     LogoutExpectations, LogoutToken, LogoutTokenError, verify_logout_token,
 };
-use crate::provider::verify::id_token::{IdTokenExpectations, verify_id_token};
+use crate::provider::verify::id_token::{read_kept_id_token, verify_id_token};
 use crate::provider::verify::{Expectations, VerifiedClaims, VerifyError, verify};
 use crate::provider::webhook::{self, MalformedError};
 use crate::provider::{
@@ -87,20 +87,20 @@ impl ProviderClient {
         id_token: IdToken<'_>,
         now: Timestamp,
     ) -> Result<Verified, VerifyTokenError> {
-        let client = self.settings.client.as_ref();
-        let client = client.ok_or(VerifyTokenError::NotForUs)?;
-        let expect = IdTokenExpectations {
-            issuer: &self.settings.issuer,
-            client_id: &client.id,
-            algorithms: &self.algorithms,
-            leeway: self.settings.leeway,
-            nonce: id_token.nonce,
-            access: id_token.access,
-        };
+        let expect = id_token.expectations(&self.settings, &self.algorithms)?;
         self.with_keys(TokenOrigin::Issued, |keys| {
             verify_id_token(id_token.token, keys, &expect, now)
         })
         .await
+    }
+
+    /// The claims of the last ID token of a login, see [`read_kept_id_token`].
+    pub(super) fn read_kept_id_token(
+        &self,
+        token: &str,
+    ) -> Result<VerifiedClaims, VerifyTokenError> {
+        let expect = IdToken::kept(token).expectations(&self.settings, &self.algorithms)?;
+        read_kept_id_token(token, &expect).map_err(|_| VerifyTokenError::NotForUs)
     }
 
     /// Where a browser is sent to sign in. Counted where the provider must be asked for it.

@@ -1,5 +1,8 @@
 //! A token that is checked with the keys of a provider, and what came of it.
 
+use crate::config::settings;
+use crate::model::algorithm::Algorithm;
+use crate::provider::verify::id_token::IdTokenExpectations;
 use crate::provider::verify::{VerifiedClaims, VerifyError};
 
 /// An ID token of the provider, and what it is compared with.
@@ -10,6 +13,38 @@ pub(super) struct IdToken<'a> {
     pub nonce: Option<&'a str>,
     /// The access token that came with it.
     pub access: Option<&'a str>,
+}
+
+impl<'a> IdToken<'a> {
+    /// One that was verified when it came.
+    pub(super) fn kept(token: &'a str) -> Self {
+        Self {
+            token,
+            nonce: None,
+            access: None,
+        }
+    }
+
+    /// What a token of the provider with these settings must say.
+    ///
+    /// # Errors
+    /// [`VerifyTokenError::NotForUs`] where the gateway is no client of the provider.
+    pub(super) fn expectations(
+        self,
+        settings: &'a settings::Provider,
+        algorithms: &'a [Algorithm],
+    ) -> Result<IdTokenExpectations<'a>, VerifyTokenError> {
+        let client = settings.client.as_ref();
+        let client = client.ok_or(VerifyTokenError::NotForUs)?;
+        Ok(IdTokenExpectations {
+            issuer: &settings.issuer,
+            client_id: &client.id,
+            algorithms,
+            leeway: settings.leeway,
+            nonce: self.nonce,
+            access: self.access,
+        })
+    }
 }
 
 /// The claims of a token that verified, and the generation of the keys that verified it.

@@ -52,9 +52,7 @@ fn by_redirect(seed: u64, length: u64, world: &mut Options, events: &mut Vec<Eve
     world.sessions |= access_tokens == AccessTokens::Opaque;
     world.product = Product::Oidc(OidcOptions {
         access_tokens,
-        // Known to fail: an ID token that is kept from the sign-in cannot be verified any more once
-        // its key was withdrawn, and the session is not renewed.
-        refreshed_id_token: rng.bool() || access_tokens == AccessTokens::Opaque,
+        refreshed_id_token: rng.bool(),
         // Where tokens in cookies name no sign-in, a sign-out knows the last one alone.
         names_sign_ins: rng.u8(0..4) > 0 || !world.sessions,
         checks_pkce: rng.u8(0..4) > 0,

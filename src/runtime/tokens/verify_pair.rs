@@ -104,22 +104,20 @@ async fn id_token(
     now: Timestamp,
 ) -> Result<Verified, VerifyTokenError> {
     let provider = &site_runtime.provider;
-    let (token, access) = match (&issued.pair.id_token, issued.last_id_token) {
-        (Some(token), _) => (token, Some(issued.pair.access.expose())),
-        (None, Some(last)) => (last, None),
-        (None, None) => return Err(VerifyTokenError::Invalid),
-    };
-    let id_token = IdToken {
-        token: token.expose(),
-        nonce: issued.nonce,
-        access,
-    };
-    match provider.verify_id_token(id_token, now).await {
-        Err(VerifyTokenError::Expired(claims)) if issued.pair.id_token.is_none() => Ok(Verified {
-            claims: *claims,
+    match (&issued.pair.id_token, issued.last_id_token) {
+        (Some(token), _) => {
+            let id_token = IdToken {
+                token: token.expose(),
+                nonce: issued.nonce,
+                access: Some(issued.pair.access.expose()),
+            };
+            provider.verify_id_token(id_token, now).await
+        }
+        (None, Some(last)) => Ok(Verified {
+            claims: provider.read_kept_id_token(last.expose())?,
             generation: 0,
         }),
-        other => other,
+        (None, None) => Err(VerifyTokenError::Invalid),
     }
 }
 
