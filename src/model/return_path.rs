@@ -50,8 +50,8 @@ impl ReturnPath {
 /// The path as a browser resolves it, with its escapes; `None` where the result may begin with an
 /// authority.
 fn resolve(path: &str) -> Option<String> {
-    // Browsers take `\` for `/` in a path. The gateway refuses encoded control bytes.
-    if path.contains('\\') || has_encoded_control(path) {
+    // Browsers take `\` for `/` in a path.
+    if path.contains('\\') {
         return None;
     }
     let path = escape(path);
@@ -73,7 +73,7 @@ fn resolve(path: &str) -> Option<String> {
         }
     }
     let path = format!("/{}", segments.join("/"));
-    (!names_authority(&path)).then_some(path)
+    (!names_authority(&path) && !has_encoded_control(&path)).then_some(path)
 }
 
 /// Whether a path has an encoded NUL, CR or LF, for which a request is malformed.

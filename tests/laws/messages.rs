@@ -171,7 +171,8 @@ proptest! {
         let doubtful = lengths.len() > 1
             || lengths.iter().any(|length| !length.chars().all(|c| c.is_ascii_digit()))
             || codings.len() > 1
-            || codings.iter().any(|coding| !coding.eq_ignore_ascii_case("chunked"));
+            || codings.iter().any(|coding| !coding.eq_ignore_ascii_case("chunked"))
+            || !codings.is_empty() && (!lengths.is_empty() || version == Version::HTTP_10);
         let websocket = values(&head, "upgrade");
         let switches = status == StatusCode::SWITCHING_PROTOCOLS;
         let unasked = switches && !(asked == AskedUpgrade::WebSocket && version == Version::HTTP_11

@@ -505,7 +505,9 @@ proptest! {
             let asked_who = scenario.api_endpoint() == Some("/user") && problem.reason.status() == 401;
             let renews = scenario.hosted_endpoint() == Some(HostedEndpoint::Refresh) && problem.reason.status() == 401;
             let otherwise = if renews { 400 } else { problem.reason.status() };
-            prop_assert_eq!(problem.status, if asked_who { 404 } else { otherwise });
+            // A path beneath the gateway's own prefix that is no endpoint.
+            let is_unknown = problem.reason == Reason::OwnEndpoint;
+            prop_assert_eq!(problem.status, if asked_who || is_unknown { 404 } else { otherwise });
             prop_assert!(problem.retry_after.is_some() || problem.status != 503);
             let by_a_program = matches!(scenario.hosted_endpoint(), Some(HostedEndpoint::Me | HostedEndpoint::Refresh));
             prop_assert_eq!(problem.for_api_client, by_a_program || scenario.api_endpoint().is_some());
