@@ -49,7 +49,7 @@ async fn a_client_is_told_to_continue_only_where_its_body_is_read() {
         ("/api/login", JSON, 100),
         ("/login", FORM, 100),
         ("/api/login", FORM, 415),
-        ("/_vestibule/nothing", JSON, 405),
+        ("/_vestibule/nothing", JSON, 404),
         ("/orders", JSON, 401),
     ] {
         let request = Siege::request("POST", target, &format!("{own}{fields}{expects}"));

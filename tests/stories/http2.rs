@@ -266,7 +266,9 @@ async fn a_body_ends_once_however_it_is_cut() {
         assert_eq!(siege.witness.last().method, "GET");
     }
     assert_eq!(siege.witness.count(), 12);
-    assert_eq!(siege.witness.connections(), 1);
+    // Bytes too many would cost one connection each time. The pool may get one back a moment after the
+    // client has its answer, and then there are two.
+    assert!(siege.witness.connections() <= 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
